@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# daxkv: `make help` lists the targets. There is no configure step; variables that matter:
+#   CC=clang            another compiler; with BUILD=build-clang its build stands beside the default one
+#   CFLAGS="-O2 -g"     optimisation and debugging
+#   SANITIZE=address    any of -fsanitize's values
+#   WERROR=             let warnings pass
+#   V=1                 show whole commands
+#   PREFIX, DESTDIR     where `make install` puts things
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+BUILD ?= build
+CFLAGS ?= -O2 -g
+WERROR ?= -Werror
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+MANDIR ?= $(PREFIX)/share/man
+OBJCOPY ?= objcopy
+
+version_part = $(shell sed -n 's/^.define DAXKV_VERSION_$(1) //p' include/daxkv.h)
+VERSION := $(call version_part,MAJOR).$(call version_part,MINOR).$(call version_part,PATCH)
+SONAME := libdaxkv.so.0
+
+WARN := -Wall -Wextra -Wconversion -Wshadow -Wmissing-prototypes $(WERROR)
+SAN := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+FLAGS := -std=c11 -D_GNU_SOURCE $(CFLAGS) $(WARN) -fvisibility=hidden -pthread $(SAN) $(COVERAGE) -Iinclude
+LINK = $(CC) -pthread $(CFLAGS) $(SAN) $(COVERAGE) $(LDFLAGS)
+
+ENGINE_SRC := $(wildcard src/*.c)
+CLI_SRC := $(wildcard src/cli/*.c)
+TESTLIB_SRC := $(wildcard tests/lib/*.c)
+UNIT_SRC := $(wildcard tests/unit/test_*.c)
+MODEL_SRC := $(wildcard tests/model/*.c)
+BENCH_SRC := $(wildcard bench/*.c)
+EXAMPLE_SRC := $(wildcard examples/*.c)
+MAN_SRC := $(wildcard docs/*.[1-8])
+
+objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+ENGINE_OBJ := $(call objects,$(ENGINE_SRC))
+UNIT := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/unit/%)
+EXAMPLES := $(EXAMPLE_SRC:%.c=$(BUILD)/%)
+LIBS := $(BUILD)/libdaxkv.a $(BUILD)/$(SONAME) $(BUILD)/libdaxkv.so
+KV := $(if $(CLI_SRC),$(BUILD)/kv)
+MODEL := $(if $(MODEL_SRC),$(BUILD)/tests/model)
+BENCH := $(if $(BENCH_SRC),$(BUILD)/bench)
+PROGRAMS := $(LIBS) $(KV) $(EXAMPLES) $(UNIT) $(MODEL)
+ALL_OBJ := $(call objects,$(ENGINE_SRC) $(CLI_SRC) $(TESTLIB_SRC) $(UNIT_SRC) $(MODEL_SRC) $(BENCH_SRC) $(EXAMPLE_SRC))
+
+# quiet - name what is made instead of showing the command
+quiet = $(if $(V),,@printf '  %-5s %s\n' $(1) $@;)
+
+RUN := BUILD=$(BUILD) scripts/run-tests
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: FORCE
+.DEFAULT_GOAL := all
+
+all: $(LIBS) $(KV) $(EXAMPLES) ## build the library, the kv command and the examples (default)
+
+help: ## print this list
+	@sed -n 's/^\([a-z][a-z -]*\):[^#]*## \(.*\)/\1	\2/p' Makefile | awk -F '\t' '{ printf "  %-20s %s\n", $$1, $$2 }'
+
+# ---- objects ----------------------------------------------------------------------------------------------------------------
+
+# Changed flags or a changed list of files rebuild what depends on them.
+SIGNATURE := $(CC) $(FLAGS) $(LDFLAGS)
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(SIGNATURE)' | cmp -s - $@ || echo '$(SIGNATURE)' > $@
+
+$(BUILD)/engine-files: FORCE
+	@mkdir -p $(@D)
+	@echo '$(ENGINE_SRC)' | cmp -s - $@ || echo '$(ENGINE_SRC)' > $@
+
+# export.h makes what daxkv.h declares visible outside the library; all else is hidden.
+$(BUILD)/obj/src/%.o: src/%.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call quiet,CC)$(CC) $(FLAGS) -fPIC -Isrc -include src/export.h -MMD -MP -c -o $@ $<
+
+$(BUILD)/obj/src/cli/%.o: src/cli/%.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call quiet,CC)$(CC) $(FLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/obj/bench/%.o: bench/%.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call quiet,CC)$(CC) $(FLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/obj/tests/%.o: tests/%.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call quiet,CC)$(CC) $(FLAGS) -Isrc -Itests/lib -MMD -MP -c -o $@ $<
+
+$(BUILD)/obj/examples/%.o: examples/%.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call quiet,CC)$(CC) $(FLAGS) -MMD -MP -c -o $@ $<
+
+-include $(ALL_OBJ:.o=.d)
+
+# ---- libraries and programs -------------------------------------------------------------------------------------------------
+
+# One object whose hidden symbols are local: the engine's short names cannot clash with an application's.
+$(BUILD)/libdaxkv.a: $(ENGINE_OBJ) $(BUILD)/engine-files
+	@$(CC) -r -nostdlib -o $(BUILD)/daxkv.o $(ENGINE_OBJ)
+	@$(OBJCOPY) --localize-hidden $(BUILD)/daxkv.o
+	@rm -f $@
+	$(call quiet,AR)$(AR) rcs $@ $(BUILD)/daxkv.o
+
+$(BUILD)/$(SONAME): $(ENGINE_OBJ) $(BUILD)/engine-files src/daxkv.map
+	$(call quiet,LINK)$(LINK) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=src/daxkv.map -Wl,-Bsymbolic-functions -o $@ $(ENGINE_OBJ) -lpmem
+
+$(BUILD)/libdaxkv.so: $(BUILD)/$(SONAME)
+	@ln -sf $(SONAME) $@
+
+$(BUILD)/kv: $(call objects,$(CLI_SRC)) $(BUILD)/libdaxkv.a
+	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem
+
+# Unit tests reach the engine's internals: they link its plain objects, from an archive, so that each test takes what it needs.
+$(BUILD)/tests/engine.a: $(ENGINE_OBJ) $(BUILD)/engine-files
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(call quiet,AR)$(AR) rcs $@ $(ENGINE_OBJ)
+
+$(BUILD)/tests/lib.a: $(call objects,$(TESTLIB_SRC)) $(BUILD)/flags
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(call quiet,AR)$(AR) rcs $@ $(call objects,$(TESTLIB_SRC))
+
+$(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/tests/lib.a $(BUILD)/tests/engine.a
+	@mkdir -p $(@D)
+	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem -lcmocka
+
+$(BUILD)/tests/model: $(call objects,$(MODEL_SRC)) $(BUILD)/tests/lib.a $(BUILD)/libdaxkv.a
+	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem -llmdb
+
+$(BUILD)/bench: $(call objects,$(BENCH_SRC)) $(BUILD)/libdaxkv.a
+	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem -llmdb
+
+$(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/libdaxkv.a
+	@mkdir -p $(@D)
+	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem
+
+programs: $(PROGRAMS)
+.PHONY: programs
+
+# ---- tests ------------------------------------------------------------------------------------------------------------------
+
+deps: ## install the packages that building and testing need, or name them
+	@scripts/install-deps
+
+test: deps ## the test run of the README: install what is missing, build, run all quick tests
+	@$(MAKE) --no-print-directory programs
+	@$(RUN) lint unit cli examples model:200000:512:1 model:200000:4096:1
+
+check: programs ## unit tests, CLI tests and a short model test, in under a minute
+	@$(RUN) unit cli examples model:50000:512:1 model:50000:4096:1
+
+check-unit: $(UNIT) ## unit tests
+	@$(RUN) unit
+
+check-cli: $(KV) ## tests of the kv command
+	@$(RUN) cli
+
+check-model: $(MODEL) ## the model test with 20 seeds of 1,000,000 operations; long
+	@TEST_TIMEOUT=3600 $(RUN) $(addprefix model:1000000:512:,1 2 3 4 5 6 7 8 9 10) $(addprefix model:1000000:4096:,11 12 13 14 15 16 17 18 19 20)
+
+check-asan asan: ## build with AddressSanitizer and UBSan in build-asan; unit, CLI and model tests
+	@$(MAKE) --no-print-directory BUILD=build-asan SANITIZE=address,undefined programs
+	@BUILD=build-asan TEST_TIMEOUT=1200 scripts/run-tests unit cli examples model:100000:512:1 model:100000:4096:1
+
+check-tsan tsan: ## build with ThreadSanitizer in build-tsan; threaded unit tests and a short model test
+	@$(MAKE) --no-print-directory BUILD=build-tsan SANITIZE=thread programs
+	@BUILD=build-tsan TEST_TIMEOUT=1200 scripts/run-tests unit-threads model:20000:4096:1
+
+cov: ## line coverage of the engine and the kv command, file by file
+	@rm -rf build-cov
+	@$(MAKE) --no-print-directory BUILD=build-cov CFLAGS='-O0 -g' COVERAGE='--coverage -fprofile-update=atomic' programs
+	@BUILD=build-cov scripts/run-tests unit cli model:100000:512:1 model:100000:4096:1
+	@scripts/cov build-cov
+
+lint: $(BUILD)/libdaxkv.so ## rules that compilers do not know: layers, sizes, fences, invariants, exports, man pages
+	@scripts/lint $(BUILD)
+
+format: ## clang-format over the C files that differ from the last commit
+	@{ git ls-files -mo --exclude-standard '*.c' '*.h'; git diff --cached --name-only --diff-filter=ACM -- '*.c' '*.h'; } | \
+		sort -u | while read -r file; do [ ! -f "$$file" ] || clang-format -i "$$file"; done
+
+bench: $(BENCH) ## build and run the benchmark; BENCH_ARGS are its arguments
+	$(BENCH) $(BENCH_ARGS)
+
+demo: ## a tour on real files: load, compare, change, kill in the middle, check
+	@scripts/demo
+
+# ---- what users get ---------------------------------------------------------------------------------------------------------
+
+man: ## check the manual pages and render them as text into the build directory
+	@mkdir -p $(BUILD)/man
+	mandoc -Tlint -W warning $(MAN_SRC)
+	@for page in $(MAN_SRC); do mandoc -Tutf8 "$$page" > "$(BUILD)/man/$$(basename "$$page").txt"; done; ls $(BUILD)/man
+
+$(BUILD)/daxkv.pc: daxkv.pc.in include/daxkv.h FORCE
+	@mkdir -p $(@D)
+	@sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' daxkv.pc.in > $@
+
+install: all $(BUILD)/daxkv.pc ## install below DESTDIR and PREFIX (/usr/local)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)/pkgconfig
+	install -m 755 $(BUILD)/kv $(DESTDIR)$(PREFIX)/bin/kv
+	install -m 644 include/daxkv.h $(DESTDIR)$(PREFIX)/include/daxkv.h
+	install -m 644 $(BUILD)/libdaxkv.a $(DESTDIR)$(LIBDIR)/libdaxkv.a
+	install -m 755 $(BUILD)/$(SONAME) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libdaxkv.so
+	install -m 644 $(BUILD)/daxkv.pc $(DESTDIR)$(LIBDIR)/pkgconfig/daxkv.pc
+	for page in $(MAN_SRC); do install -D -m 644 "$$page" "$(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}" || exit 1; done
+
+uninstall: ## remove what install put there
+	rm -f $(DESTDIR)$(PREFIX)/bin/kv $(DESTDIR)$(PREFIX)/include/daxkv.h $(DESTDIR)$(LIBDIR)/libdaxkv.a
+	rm -f $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LIBDIR)/libdaxkv.so $(DESTDIR)$(LIBDIR)/pkgconfig/daxkv.pc
+	for page in $(MAN_SRC); do rm -f "$(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}"; done
+
+dist: ## a source archive of the last commit
+	@mkdir -p $(BUILD)
+	git archive --format=tar.gz --prefix=daxkv-$(VERSION)/ -o $(BUILD)/daxkv-$(VERSION).tar.gz HEAD
+
+clean: ## remove everything that was built
+	rm -rf $(BUILD) build-asan build-tsan build-cov
+
+.PHONY: all help deps test check check-unit check-cli check-model check-asan asan check-tsan tsan cov lint format bench demo man install \
+	uninstall dist clean

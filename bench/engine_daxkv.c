@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench.h"
+#include "daxkv.h"
+
+struct store {
+	struct daxkv *kv;
+	struct daxkv_txn *txn;
+	struct daxkv_cursor *cursor;
+};
+
+static const char *store_errmsg(int err)
+{
+	const char *msg = daxkv_errmsg();
+
+	return msg && msg[0] ? msg : daxkv_strerror(err);
+}
+
+static int store_open(const struct bench_config *config, const char *path, void **out)
+{
+	struct daxkv_options options = {.flags = DAXKV_CREATE | DAXKV_EXCLUSIVE, .initial_size = config->file_size};
+	struct store *s = calloc(1, sizeof *s);
+	int err;
+
+	if (!s)
+		return ENOMEM;
+	options.pmem = DAXKV_PMEM_AUTO;
+	if (strcmp(config->pmem, "force") == 0)
+		options.pmem = DAXKV_PMEM_FORCE;
+	else if (strcmp(config->pmem, "file") == 0)
+		options.pmem = DAXKV_PMEM_FILE;
+	err = daxkv_open(path, &options, &s->kv);
+	if (err) {
+		free(s);
+		return err;
+	}
+	*out = s;
+	return 0;
+}
+
+static int store_close(void *store)
+{
+	struct store *s = store;
+	int err = daxkv_close(s->kv);
+
+	free(s);
+	return err;
+}
+
+static int store_begin(void *store, int write)
+{
+	struct store *s = store;
+
+	return daxkv_begin(s->kv, NULL, write ? 0 : DAXKV_TXN_RDONLY, &s->txn);
+}
+
+static int store_commit(void *store)
+{
+	struct store *s = store;
+	struct daxkv_txn *txn = s->txn;
+
+	s->txn = NULL;
+	return daxkv_commit(txn);
+}
+
+static void store_abort(void *store)
+{
+	struct store *s = store;
+
+	if (s->txn)
+		daxkv_abort(s->txn);
+	s->txn = NULL;
+}
+
+/* val_of - the interface takes one struct for input and output; input bytes are not written. */
+static struct daxkv_val val_of(struct bench_bytes b)
+{
+	union {
+		const void *in;
+		void *out;
+	} data = {b.data};
+
+	return (struct daxkv_val){b.size, data.out};
+}
+
+static int store_put(void *store, struct bench_bytes key, struct bench_bytes value, int append)
+{
+	struct store *s = store;
+	struct daxkv_val k = val_of(key), v = val_of(value);
+
+	return daxkv_put(s->txn, DAXKV_MAIN, &k, &v, append ? DAXKV_APPEND : 0);
+}
+
+static int store_del(void *store, struct bench_bytes key)
+{
+	struct store *s = store;
+	struct daxkv_val k = val_of(key);
+
+	return daxkv_del(s->txn, DAXKV_MAIN, &k, NULL);
+}
+
+static int store_get(void *store, struct bench_bytes key, struct bench_bytes *value)
+{
+	struct store *s = store;
+	struct daxkv_val k = val_of(key), v;
+	int err = daxkv_get(s->txn, DAXKV_MAIN, &k, &v);
+
+	if (err)
+		return err == DAXKV_NOTFOUND ? BENCH_END : err;
+	*value = (struct bench_bytes){v.data, v.size};
+	return 0;
+}
+
+static int store_cursor_open(void *store)
+{
+	struct store *s = store;
+
+	return daxkv_cursor_open(s->txn, DAXKV_MAIN, &s->cursor);
+}
+
+static void store_cursor_close(void *store)
+{
+	struct store *s = store;
+
+	daxkv_cursor_close(s->cursor);
+	s->cursor = NULL;
+}
+
+static int store_move(void *store, enum bench_move move, struct bench_bytes *key, struct bench_bytes *value)
+{
+	static const enum daxkv_cursor_op ops[] = {
+	    [BENCH_FIRST] = DAXKV_FIRST, [BENCH_LAST] = DAXKV_LAST,    [BENCH_NEXT] = DAXKV_NEXT,
+	    [BENCH_PREV] = DAXKV_PREV,   [BENCH_SEEK] = DAXKV_SEEK_GE,
+	};
+	struct store *s = store;
+	struct daxkv_val k = val_of(*key), v;
+	int err = daxkv_cursor_get(s->cursor, &k, &v, ops[move]);
+
+	if (err)
+		return err == DAXKV_NOTFOUND ? BENCH_END : err;
+	*key = (struct bench_bytes){k.data, k.size};
+	*value = (struct bench_bytes){v.data, v.size};
+	return 0;
+}
+
+static int store_space(void *store, uint64_t *bytes)
+{
+	struct store *s = store;
+	struct daxkv_info info;
+	int err = daxkv_info(s->kv, &info);
+
+	if (!err)
+		*bytes = info.used_bytes;
+	return err;
+}
+
+static const char *store_durability(void *store)
+{
+	struct store *s = store;
+	struct daxkv_info info;
+
+	return daxkv_info(s->kv, &info) == 0 ? info.durability : "unknown";
+}
+
+static int store_emulated(void *store)
+{
+	struct store *s = store;
+	struct daxkv_info info;
+
+	return daxkv_info(s->kv, &info) == 0 && info.medium == DAXKV_MEDIUM_EMULATED;
+}
+
+static void store_counts(void *store, struct bench_counts *counts)
+{
+	struct store *s = store;
+	struct daxkv_counters c;
+
+	daxkv_counters(s->kv, &c);
+	*counts = (struct bench_counts){c.fences, c.lines_flushed, c.lines_streamed, c.grows};
+}
+
+const struct bench_engine engine_daxkv = {
+    .name = "daxkv",
+    .version = daxkv_version,
+    .errmsg = store_errmsg,
+    .open = store_open,
+    .close = store_close,
+    .begin = store_begin,
+    .commit = store_commit,
+    .abort = store_abort,
+    .put = store_put,
+    .del = store_del,
+    .get = store_get,
+    .cursor_open = store_cursor_open,
+    .cursor_close = store_cursor_close,
+    .move = store_move,
+    .space = store_space,
+    .durability = store_durability,
+    .emulated = store_emulated,
+    .counts = store_counts,
+};

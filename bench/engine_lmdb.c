@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <lmdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "bench.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+struct store {
+	MDB_env *env;
+	MDB_dbi dbi;
+	MDB_txn *txn;
+	MDB_cursor *cursor;
+};
+
+static const char *store_version(void)
+{
+	return mdb_version(NULL, NULL, NULL);
+}
+
+static const char *store_errmsg(int err)
+{
+	return mdb_strerror(err);
+}
+
+/* store_prepare - give the file its blocks and the mapping its page table entries, as daxkv does when it makes a file. */
+static int store_prepare(struct store *s, uint64_t size)
+{
+	MDB_envinfo info;
+	mdb_filehandle_t fd;
+	int err = mdb_env_get_fd(s->env, &fd);
+
+	if (!err)
+		err = posix_fallocate(fd, 0, (off_t)size);
+	if (!err)
+		err = mdb_env_info(s->env, &info);
+	/* A kernel before 5.14 refuses: LMDB then meets its page faults while it runs. */
+	if (!err && info.me_mapaddr)
+		(void)madvise(info.me_mapaddr, info.me_mapsize, MADV_POPULATE_WRITE);
+	return err;
+}
+
+static int store_open(const struct bench_config *config, const char *path, void **out)
+{
+	struct store *s = calloc(1, sizeof *s);
+	int err;
+
+	if (!s)
+		return ENOMEM;
+	err = mdb_env_create(&s->env);
+	if (err) {
+		free(s);
+		return err;
+	}
+	err = mdb_env_set_mapsize(s->env, config->file_size);
+	if (!err)
+		err = mdb_env_open(s->env, path, MDB_NOSUBDIR | MDB_WRITEMAP, 0664);
+	if (!err)
+		err = store_prepare(s, config->file_size);
+	if (!err)
+		err = mdb_txn_begin(s->env, NULL, 0, &s->txn);
+	if (err)
+		goto close;
+	err = mdb_dbi_open(s->txn, NULL, 0, &s->dbi);
+	if (err) {
+		mdb_txn_abort(s->txn);
+		goto close;
+	}
+	err = mdb_txn_commit(s->txn);
+	s->txn = NULL;
+	if (err)
+		goto close;
+	*out = s;
+	return 0;
+close:
+	mdb_env_close(s->env);
+	free(s);
+	return err;
+}
+
+static int store_close(void *store)
+{
+	struct store *s = store;
+
+	mdb_env_close(s->env);
+	free(s);
+	return 0;
+}
+
+static int store_begin(void *store, int write)
+{
+	struct store *s = store;
+
+	return mdb_txn_begin(s->env, NULL, write ? 0 : MDB_RDONLY, &s->txn);
+}
+
+static int store_commit(void *store)
+{
+	struct store *s = store;
+	MDB_txn *txn = s->txn;
+
+	s->txn = NULL;
+	return mdb_txn_commit(txn);
+}
+
+static void store_abort(void *store)
+{
+	struct store *s = store;
+
+	if (s->txn)
+		mdb_txn_abort(s->txn);
+	s->txn = NULL;
+}
+
+/* val_of - the interface takes one struct for input and output; input bytes are not written. */
+static MDB_val val_of(struct bench_bytes b)
+{
+	union {
+		const void *in;
+		void *out;
+	} data = {b.data};
+
+	return (MDB_val){b.size, data.out};
+}
+
+static int store_put(void *store, struct bench_bytes key, struct bench_bytes value, int append)
+{
+	struct store *s = store;
+	MDB_val k = val_of(key), v = val_of(value);
+
+	return mdb_put(s->txn, s->dbi, &k, &v, append ? MDB_APPEND : 0);
+}
+
+static int store_del(void *store, struct bench_bytes key)
+{
+	struct store *s = store;
+	MDB_val k = val_of(key);
+
+	return mdb_del(s->txn, s->dbi, &k, NULL);
+}
+
+static int store_get(void *store, struct bench_bytes key, struct bench_bytes *value)
+{
+	struct store *s = store;
+	MDB_val k = val_of(key), v;
+	int err = mdb_get(s->txn, s->dbi, &k, &v);
+
+	if (err)
+		return err == MDB_NOTFOUND ? BENCH_END : err;
+	*value = (struct bench_bytes){v.mv_data, v.mv_size};
+	return 0;
+}
+
+static int store_cursor_open(void *store)
+{
+	struct store *s = store;
+
+	return mdb_cursor_open(s->txn, s->dbi, &s->cursor);
+}
+
+static void store_cursor_close(void *store)
+{
+	struct store *s = store;
+
+	mdb_cursor_close(s->cursor);
+	s->cursor = NULL;
+}
+
+static int store_move(void *store, enum bench_move move, struct bench_bytes *key, struct bench_bytes *value)
+{
+	static const MDB_cursor_op ops[] = {
+	    [BENCH_FIRST] = MDB_FIRST, [BENCH_LAST] = MDB_LAST,      [BENCH_NEXT] = MDB_NEXT,
+	    [BENCH_PREV] = MDB_PREV,   [BENCH_SEEK] = MDB_SET_RANGE,
+	};
+	struct store *s = store;
+	MDB_val k = val_of(*key), v;
+	int err = mdb_cursor_get(s->cursor, &k, &v, ops[move]);
+
+	if (err)
+		return err == MDB_NOTFOUND ? BENCH_END : err;
+	*key = (struct bench_bytes){k.mv_data, k.mv_size};
+	*value = (struct bench_bytes){v.mv_data, v.mv_size};
+	return 0;
+}
+
+/* pages_free - the number of pages in the free list: database 0, whose values are page numbers behind their count. */
+static int pages_free(MDB_txn *txn, uint64_t *n)
+{
+	MDB_cursor *cursor;
+	MDB_val k, v;
+	size_t count;
+	int err = mdb_cursor_open(txn, 0, &cursor);
+
+	if (err)
+		return err;
+	*n = 0;
+	while ((err = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) == 0) {
+		memcpy(&count, v.mv_data, sizeof count);
+		*n += count;
+	}
+	mdb_cursor_close(cursor);
+	return err == MDB_NOTFOUND ? 0 : err;
+}
+
+static int store_space(void *store, uint64_t *bytes)
+{
+	struct store *s = store;
+	MDB_envinfo info;
+	MDB_stat stat;
+	MDB_txn *txn;
+	uint64_t unused;
+	int err = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn);
+
+	if (err)
+		return err;
+	err = pages_free(txn, &unused);
+	mdb_txn_abort(txn);
+	if (!err)
+		err = mdb_env_info(s->env, &info);
+	if (!err)
+		err = mdb_env_stat(s->env, &stat);
+	if (!err)
+		*bytes = (info.me_last_pgno + 1 - unused) * stat.ms_psize;
+	return err;
+}
+
+static const char *store_durability(void *store)
+{
+	(void)store;
+	return "MDB_WRITEMAP: msync at every commit";
+}
+
+static int store_emulated(void *store)
+{
+	(void)store;
+	return 0;
+}
+
+const struct bench_engine engine_lmdb = {
+    .name = "LMDB",
+    .version = store_version,
+    .errmsg = store_errmsg,
+    .open = store_open,
+    .close = store_close,
+    .begin = store_begin,
+    .commit = store_commit,
+    .abort = store_abort,
+    .put = store_put,
+    .del = store_del,
+    .get = store_get,
+    .cursor_open = store_cursor_open,
+    .cursor_close = store_cursor_close,
+    .move = store_move,
+    .space = store_space,
+    .durability = store_durability,
+    .emulated = store_emulated,
+};

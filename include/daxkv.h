@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * daxkv.h - an ordered, transactional key-value store for persistent memory.
+ *
+ * One file, one mapping, a B+tree per database. A write transaction collects its changes and makes all of them durable at commit
+ * with one fence (one fdatasync where the file is not on a DAX filesystem). A read transaction is a snapshot: it takes no lock,
+ * waits for nobody and reads straight from the mapping.
+ *
+ * Results: 0 is success; a positive value is an errno of the operating system; a negative value is one of enum daxkv_error.
+ * Outputs are written only on success. daxkv_errmsg() tells in words what the calling thread's last failed call met, and where.
+ *
+ * Pointers returned in a struct daxkv_val point into the mapping and must not be written through (but see DAXKV_RESERVE). They stay
+ * valid until the transaction ends, and in a write transaction until its next change of any database.
+ *
+ * Threads: a struct daxkv may be used by all threads of the process. A transaction and its cursors are used by one thread at a
+ * time; a write transaction is ended by the thread that began it. A handle must not be used in a forked child.
+ *
+ * Method: docs/DESIGN.md. File format: docs/FORMAT.md.
+ */
+#ifndef DAXKV_H
+#define DAXKV_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define DAXKV_VERSION_MAJOR 0
+#define DAXKV_VERSION_MINOR 1
+#define DAXKV_VERSION_PATCH 0
+
+/* daxkv_version - the library's version, "0.1.0". */
+const char *daxkv_version(void);
+
+/* ---- errors --------------------------------------------------------------------------------------------------------------- */
+
+enum daxkv_error {
+	DAXKV_OK = 0,
+	DAXKV_EXIST = -1,         /* the key (or the pair) is there already */
+	DAXKV_NOTFOUND = -2,      /* no such key, pair, database or position */
+	DAXKV_CORRUPT = -3,       /* the file breaks a rule of its format; errmsg names the place */
+	DAXKV_FOREIGN = -4,       /* the file is not a daxkv store; it was not touched */
+	DAXKV_VERSION = -5,       /* the file needs a newer daxkv, or its page size or features are unknown here */
+	DAXKV_FULL = -6,          /* the store has reached its maximum size */
+	DAXKV_BUSY = -7,          /* somebody else has the store open, or this thread's write transaction is still running */
+	DAXKV_BAD_TXN = -8,       /* the transaction failed, ended, is read-only, has a child running, or is of the wrong kind */
+	DAXKV_BAD_DB = -9,        /* no such database handle, or it was dropped or closed */
+	DAXKV_INCOMPATIBLE = -10, /* the operation or the flags do not suit the database */
+	DAXKV_KEY_SIZE = -11,     /* the key is empty, too long, or not an integer's size */
+	DAXKV_VALUE_SIZE = -12,   /* the value is too large, or not the size that the database's values have */
+	DAXKV_POISONED = -13,     /* an earlier fence failed: writing is refused until the store is opened again */
+	DAXKV_DBS_FULL = -14,     /* too many database handles */
+	DAXKV_READERS_FULL = -15, /* too many read transactions at once */
+	DAXKV_NEED_COMPARE = -16, /* the database has its own order: set its comparator first */
+	DAXKV_TOO_OLD = -17,      /* the snapshot was given up because it held back too much space */
+	DAXKV_NOT_DAX = -18,      /* pmem = dax was asked for and the mapping cannot have MAP_SYNC */
+};
+
+/* daxkv_strerror - the text for a result of any function here, errno values included. Static storage. */
+const char *daxkv_strerror(int err);
+
+/* daxkv_errmsg - what the calling thread's last failed call met, with names and numbers. Valid until its next failed call. */
+const char *daxkv_errmsg(void);
+
+/* ---- a store -------------------------------------------------------------------------------------------------------------- */
+
+struct daxkv;        /* an open store */
+struct daxkv_txn;    /* a transaction */
+struct daxkv_cursor; /* a position in one database, seen by one transaction */
+typedef unsigned int daxkv_db; /* a database handle; DAXKV_MAIN is always there */
+#define DAXKV_MAIN 1u
+
+struct daxkv_val { /* bytes in memory: a key or a value */
+	size_t size;
+	void *data;
+};
+
+enum daxkv_pmem {      /* what makes a commit durable */
+	DAXKV_PMEM_AUTO, /* dax where MAP_SYNC holds, else file */
+	DAXKV_PMEM_DAX,  /* cache-line flushes on a MAP_SYNC mapping, else fail with DAXKV_NOT_DAX */
+	DAXKV_PMEM_FILE, /* fdatasync */
+	DAXKV_PMEM_FORCE /* cache-line flushes without MAP_SYNC: emulation; survives a process crash, not a power cut */
+};
+
+enum daxkv_open_flags {
+	DAXKV_CREATE = 0x40000,   /* make the store when the file is missing or empty (also: make the database, daxkv_db_open) */
+	DAXKV_EXCLUSIVE = 0x1,    /* with CREATE: fail with EEXIST when the file is there */
+	DAXKV_RDONLY = 0x20000,   /* never write to the file; an unclean file is recovered in private memory */
+	DAXKV_NOLOCK = 0x400000   /* no lock file: the caller keeps other openers away */
+};
+
+struct daxkv_options { /* zero means the default, everywhere */
+	unsigned int flags;    /* enum daxkv_open_flags */
+	enum daxkv_pmem pmem;
+	unsigned int mode;     /* permission bits of a new file; 0664 before the umask */
+	unsigned int page_size; /* bytes, of a new store: 4096 (default), 8192, 16384 or 32768; else must match or be 0 */
+	uint64_t initial_size; /* bytes, of a new store: 2 MiB by default */
+	uint64_t max_size;     /* bytes; growing stops here with DAXKV_FULL. Default: as much address space as can be had, up to 1 TiB */
+	unsigned int max_readers; /* read transactions at once; 4096 by default */
+	unsigned int max_dbs;     /* database handles at once; 1024 by default */
+};
+
+/* daxkv_open - open or create the store in the file path, recovering it when its last user did not close it.
+ * options may be NULL. The lock file is path + "-lock". A new store is durable on return.
+ * Errors: errno of open, fallocate, mmap, fdatasync; EINVAL for options; FOREIGN, VERSION, CORRUPT; BUSY; NOT_DAX. */
+int daxkv_open(const char *path, const struct daxkv_options *options, struct daxkv **kv);
+
+/* daxkv_close - end a store's use: marks it clean, gives free space at its end back, frees the handle. All transactions must have
+ * ended (a running one makes it return BUSY and do nothing); cursors and database handles die. Errors of the last flush are
+ * returned, and the handle is gone all the same: what was committed is durable. */
+int daxkv_close(struct daxkv *kv);
+
+/* daxkv_sync - flush and fence everything committed so far, in place. Commits are durable without it: it shortens the next
+ * recovery. Not inside a write transaction of this thread (BUSY). */
+int daxkv_sync(struct daxkv *kv);
+
+/* daxkv_fd - the store's file descriptor, for fstat(2) and the like. Owned by the store. */
+int daxkv_fd(const struct daxkv *kv);
+
+/* ---- transactions --------------------------------------------------------------------------------------------------------- */
+
+enum daxkv_txn_flags { DAXKV_TXN_RDONLY = 0x20000, DAXKV_TXN_TRY = 0x1 /* do not wait for another writer: BUSY */ };
+
+/* daxkv_begin - start a transaction. A write transaction waits until the running one ends. parent, a write transaction, makes a
+ * nested one: the parent rests until the child ends, the child's changes become the parent's on commit and vanish on abort.
+ * Errors: BUSY (own write transaction running, or TRY), READERS_FULL, POISONED, BAD_TXN, EACCES (store opened read-only), ENOMEM. */
+int daxkv_begin(struct daxkv *kv, struct daxkv_txn *parent, unsigned int flags, struct daxkv_txn **txn);
+
+/* daxkv_commit - end the transaction and keep its changes: all are durable on return of the outermost commit, or none is kept. The
+ * handle is gone whatever the result. Errors: BAD_TXN (an earlier call failed half-way; nothing was kept), ENOSPC, EFBIG, FULL,
+ * ENOMEM, CORRUPT (nothing was kept); POISONED with the errno in errmsg when the fence failed: the outcome is known after the next
+ * open. */
+int daxkv_commit(struct daxkv_txn *txn);
+
+/* daxkv_abort - end the transaction and forget its changes. Frees it; cursors of a write transaction die with it. */
+void daxkv_abort(struct daxkv_txn *txn);
+
+/* daxkv_reset, daxkv_renew - give a read transaction's snapshot up, keeping the handle; take the newest snapshot again. */
+void daxkv_reset(struct daxkv_txn *txn);
+int daxkv_renew(struct daxkv_txn *txn);
+
+/* daxkv_txn_id - the number of the snapshot read, or of the commit to be made. daxkv_txn_kv - the transaction's store. */
+uint64_t daxkv_txn_id(const struct daxkv_txn *txn);
+struct daxkv *daxkv_txn_kv(const struct daxkv_txn *txn);
+
+/* ---- databases ------------------------------------------------------------------------------------------------------------ */
+
+enum daxkv_db_flags {             /* kept in the store with the database */
+	DAXKV_REVERSE_KEY = 0x02,      /* keys compare from their last byte to their first */
+	DAXKV_DUP_SORT = 0x04,         /* a key may have many values, kept sorted */
+	DAXKV_INTEGER_KEY = 0x08,      /* keys are native unsigned integers of 4 or 8 bytes */
+	DAXKV_DUP_FIXED = 0x10,        /* with DUP_SORT: all values have one size */
+	DAXKV_INTEGER_DUP = 0x20,      /* with DUP_FIXED: values are native unsigned integers of 4 or 8 bytes */
+	DAXKV_REVERSE_DUP = 0x40,      /* with DUP_SORT: values compare from their last byte */
+	DAXKV_OWN_COMPARE = 0x100,     /* keys are ordered by the program's comparator */
+	DAXKV_OWN_DUP_COMPARE = 0x200, /* with DUP_SORT: so are values */
+};
+
+/* daxkv_db_open - a handle for the database name (NULL: the main one), with DAXKV_CREATE in flags made when missing (in a write
+ * transaction). Names are 1..max key size bytes. Flags, other than CREATE, must be those it was made with, or none for an existing
+ * one. The main database takes flags, with CREATE, while it is empty. The handle is valid for the store from the commit of txn on, and in txn itself; an aborted
+ * transaction takes a handle that it opened first with it. Named databases show as records of the main database.
+ * Errors: NOTFOUND, INCOMPATIBLE, DBS_FULL, KEY_SIZE, EACCES (CREATE in a read transaction), and those of daxkv_put. */
+int daxkv_db_open(struct daxkv_txn *txn, const struct daxkv_val *name, unsigned int flags, daxkv_db *db);
+
+/* daxkv_db_close - forget a handle; no transaction may be using it. Its database stays. */
+void daxkv_db_close(struct daxkv *kv, daxkv_db db);
+
+/* daxkv_db_drop - empty the database, or with del remove it and close the handle (the main one is only emptied). */
+int daxkv_db_drop(struct daxkv_txn *txn, daxkv_db db, int del);
+
+/* daxkv_db_rename - give a named database another name; EXIST when that is taken. Handles stay valid. */
+int daxkv_db_rename(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *name);
+
+/* daxkv_db_next - the first named database whose name lies after *name in the main database's order (size 0: the first of all), its name in *name. */
+int daxkv_db_next(struct daxkv_txn *txn, struct daxkv_val *name);
+
+/* daxkv_db_flags - the flags the database was made with. */
+int daxkv_db_flags(struct daxkv_txn *txn, daxkv_db db, unsigned int *flags);
+
+struct daxkv_stat {
+	uint32_t page_size, depth; /* bytes; levels, 0 when nothing was ever stored */
+	uint64_t inner_pages, leaf_pages, blob_pages;
+	uint64_t entries; /* pairs */
+};
+int daxkv_db_stat(struct daxkv_txn *txn, daxkv_db db, struct daxkv_stat *stat);
+
+/* A comparator gives <0, 0, >0 like memcmp; it must be a total order, the same at every use of the store, and must not call daxkv. */
+typedef int daxkv_compare_fn(const struct daxkv_val *a, const struct daxkv_val *b, void *arg);
+
+/* daxkv_set_compare, daxkv_set_dup_compare - the order of keys, of duplicates, for a database with OWN_COMPARE, OWN_DUP_COMPARE.
+ * Kept with the handle, not in the file; set before its first use. Errors: INCOMPATIBLE, BAD_DB. */
+int daxkv_set_compare(struct daxkv_txn *txn, daxkv_db db, daxkv_compare_fn *fn, void *arg);
+int daxkv_set_dup_compare(struct daxkv_txn *txn, daxkv_db db, daxkv_compare_fn *fn, void *arg);
+
+/* daxkv_cmp, daxkv_dup_cmp - compare two keys, two duplicates, in the database's order. */
+int daxkv_cmp(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *a, const struct daxkv_val *b);
+int daxkv_dup_cmp(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *a, const struct daxkv_val *b);
+
+/* ---- records -------------------------------------------------------------------------------------------------------------- */
+
+enum daxkv_put_flags {
+	DAXKV_NOOVERWRITE = 0x10, /* EXIST when the key is there; *value then shows what it has */
+	DAXKV_NODUPDATA = 0x20,   /* with DUP_SORT: EXIST when the pair is there */
+	DAXKV_CURRENT = 0x40,     /* cursor_put: replace the value at the cursor; the key must be the same */
+	DAXKV_RESERVE = 0x10000,  /* make room for value->size bytes and point value->data at them: the caller fills them before
+	                             the transaction's next change, and before commit. Not with DUP_SORT */
+	DAXKV_APPEND = 0x20000,   /* the key comes after all others, else EXIST */
+	DAXKV_APPENDDUP = 0x40000 /* with DUP_SORT: the value comes after all others of its key, else EXIST */
+};
+
+/* daxkv_max_key_size - the longest key, and the longest duplicate, in bytes: 1024 with 4 KiB pages. A key and a duplicate together
+ * must also fit half a page: VALUE_SIZE when they do not. */
+size_t daxkv_max_key_size(const struct daxkv *kv);
+
+/* daxkv_get - the value of key, the first one when there are duplicates. Errors: NOTFOUND, KEY_SIZE, BAD_DB, BAD_TXN, CORRUPT. */
+int daxkv_get(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value);
+
+/* daxkv_put - store value under key: replaces, or with DUP_SORT adds the pair (a pair that is there already stays, with success).
+ * Errors: EXIST, KEY_SIZE, VALUE_SIZE, INCOMPATIBLE, EACCES (read transaction), FULL, ENOSPC, EFBIG, ENOMEM, CORRUPT, BAD_TXN,
+ * BAD_DB. After FULL, ENOSPC, EFBIG, ENOMEM or CORRUPT the transaction can only be aborted; a child's failure leaves its parent whole. */
+int daxkv_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags);
+
+/* daxkv_del - remove key and, with DUP_SORT, all its values, or only the one given by value (NULL: all). Errors: NOTFOUND and as put. */
+int daxkv_del(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, const struct daxkv_val *value);
+
+/* ---- cursors -------------------------------------------------------------------------------------------------------------- */
+
+enum daxkv_cursor_op {
+	DAXKV_FIRST, DAXKV_LAST,
+	DAXKV_NEXT, DAXKV_PREV,         /* unpositioned: FIRST, LAST */
+	DAXKV_NEXT_KEY, DAXKV_PREV_KEY, /* skip the other duplicates (PREV_KEY: to the last duplicate of the key before) */
+	DAXKV_NEXT_DUP, DAXKV_PREV_DUP, /* within the key: NOTFOUND at its end */
+	DAXKV_FIRST_DUP, DAXKV_LAST_DUP,
+	DAXKV_GET_CURRENT,              /* EINVAL when unpositioned */
+	DAXKV_SEEK,                     /* exactly *key */
+	DAXKV_SEEK_GE, DAXKV_SEEK_LE,   /* at or after, at or before *key (GE: its first duplicate, LE: its last) */
+	DAXKV_SEEK_PAIR,                /* exactly *key and *value */
+	DAXKV_SEEK_PAIR_GE,             /* exactly *key, its first duplicate at or after *value */
+};
+
+/* daxkv_cursor_open - a cursor on db. A write transaction's cursors end with it; a read transaction's live on after it until
+ * closed, for daxkv_cursor_renew. Errors: BAD_TXN, BAD_DB, NEED_COMPARE, ENOMEM. */
+int daxkv_cursor_open(struct daxkv_txn *txn, daxkv_db db, struct daxkv_cursor **cursor);
+
+/* daxkv_cursor_renew - use the cursor in another read transaction, unpositioned. */
+int daxkv_cursor_renew(struct daxkv_txn *txn, struct daxkv_cursor *cursor);
+
+/* daxkv_cursor_close - free the cursor. A write transaction's may be closed until the transaction ends. */
+void daxkv_cursor_close(struct daxkv_cursor *cursor);
+
+/* daxkv_cursor_txn, daxkv_cursor_db - what the cursor was opened or last renewed with. */
+struct daxkv_txn *daxkv_cursor_txn(const struct daxkv_cursor *cursor);
+daxkv_db daxkv_cursor_db(const struct daxkv_cursor *cursor);
+
+/* daxkv_cursor_get - move and read. key and value are outputs, and inputs to the SEEKs; either may be NULL where it is only
+ * output. A cursor keeps its place by key while its own transaction changes the tree; after the record under it was deleted,
+ * GET_CURRENT and NEXT give the one that followed it. NOTFOUND leaves the cursor where it was, a failed SEEK unpositioned. */
+int daxkv_cursor_get(struct daxkv_cursor *cursor, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op);
+
+/* daxkv_cursor_put - daxkv_put, and the cursor stands on the record. With DAXKV_CURRENT replaces the value under the cursor. */
+int daxkv_cursor_put(struct daxkv_cursor *cursor, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags);
+
+/* daxkv_cursor_del - remove the record under the cursor; with DAXKV_NODUPDATA the key with all its duplicates. EINVAL when
+ * unpositioned. */
+int daxkv_cursor_del(struct daxkv_cursor *cursor, unsigned int flags);
+
+/* daxkv_cursor_count - the number of duplicates of the key under the cursor. */
+int daxkv_cursor_count(struct daxkv_cursor *cursor, uint64_t *count);
+
+/* ---- reports -------------------------------------------------------------------------------------------------------------- */
+
+enum daxkv_medium { DAXKV_MEDIUM_DAX, DAXKV_MEDIUM_FILE, DAXKV_MEDIUM_EMULATED };
+
+struct daxkv_info {
+	enum daxkv_medium medium;
+	const char *durability; /* one line: what a commit survives. Static storage */
+	uint32_t format_version, page_size;
+	uint64_t file_id, file_size, used_bytes, max_size; /* bytes; used: allocated to pages, headers included */
+	uint64_t last_txn;      /* the newest commit */
+	uint64_t recovered;     /* records replayed at open */
+	uint64_t held_pages;    /* free pages not yet reusable: readers or recovery may need them */
+	uint32_t readers, max_readers;
+	int read_only, private_recovery; /* private_recovery: an unclean file is shown from private memory */
+};
+int daxkv_info(struct daxkv *kv, struct daxkv_info *info);
+
+struct daxkv_counters { /* since open, over all threads of the process */
+	uint64_t commits;         /* write transactions made durable */
+	uint64_t fences;          /* flushes waited for; on a regular file each is one fdatasync */
+	uint64_t lines_flushed;   /* cache lines of 64 bytes written back */
+	uint64_t lines_streamed;  /* cache lines written by streaming stores */
+	uint64_t grows;           /* times the file grew; growth has fences and syncs of its own, counted there */
+	uint64_t splits, compactions, merges; /* of leaves */
+};
+void daxkv_counters(struct daxkv *kv, struct daxkv_counters *counters);
+
+/* daxkv_check - walk the newest committed state and verify every rule of the format; needs the whole tree read. report, when not
+ * NULL, is called for each fault with one line of text saying what and where. Runs as a read transaction while other threads write
+ * nothing (BUSY when a write transaction runs). Databases with their own order are checked for everything but that order.
+ * Returns CORRUPT when there was a fault; faults, when not NULL, gets their number. */
+int daxkv_check(struct daxkv *kv, void (*report)(const char *fault, void *arg), void *arg, uint64_t *faults);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

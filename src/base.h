@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * base.h - integers and bytes: what every floor uses.
+ */
+#ifndef DAXKV_BASE_H
+#define DAXKV_BASE_H
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "daxkv's file format is little-endian and it runs on little-endian machines only"
+#endif
+
+/* DAXKV_API - on the definition of a function that daxkv.h declares: everything else is hidden. */
+#define DAXKV_API __attribute__((visibility("default")))
+
+#define LIKELY(x)   __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+static inline uint64_t round_up(uint64_t x, uint64_t unit)
+{
+	return (x + unit - 1) / unit * unit;
+}
+
+static inline uint64_t round_down(uint64_t x, uint64_t unit)
+{
+	return x / unit * unit;
+}
+
+static inline uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline uint64_t max_u64(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* get16, get64 - a value at any alignment. */
+static inline uint16_t get16(const void *p)
+{
+	uint16_t x;
+	memcpy(&x, p, sizeof x);
+	return x;
+}
+
+static inline uint32_t get32(const void *p)
+{
+	uint32_t x;
+	memcpy(&x, p, sizeof x);
+	return x;
+}
+
+static inline uint64_t get64(const void *p)
+{
+	uint64_t x;
+	memcpy(&x, p, sizeof x);
+	return x;
+}
+
+/* load_word - a word of the file; pairs with pm_store8's release, so what it refers to is seen whole. */
+static inline uint64_t load_word(const uint64_t *word)
+{
+	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+}
+
+/* fd_above_stdio - the same open file at a descriptor above 2: programs write to 0, 1 and 2, and close them, without asking. Takes fd
+ * over, -1 included; returns -1 with errno set. */
+static inline int fd_above_stdio(int fd)
+{
+	if (fd < 0 || fd > 2)
+		return fd;
+	int higher = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	int err = errno;
+	close(fd);
+	errno = err;
+	return higher;
+}
+
+#endif

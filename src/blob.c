@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* blob.c - see blob.h */
+#include "blob.h"
+
+#include "crc.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define CHUNK ((uint64_t)1 << 18) /* checksummed while it is in the cache for the store */
+#define RANGE_MAX 65536u         /* a record names blobs up to this size; larger ones are fenced before it */
+
+static int range_add(struct wset *w, const struct ring_range *range)
+{
+	if (w->nblobs == w->blob_room) {
+		size_t room = w->blob_room ? 2 * w->blob_room : 16;
+		struct ring_range *more = realloc(w->blob, room * sizeof *more);
+
+		if (!more)
+			return err_set(ENOMEM, "no memory for %zu large values", room);
+		w->blob = more;
+		w->blob_room = room;
+	}
+	w->blob[w->nblobs++] = *range;
+	return 0;
+}
+
+int blob_write(struct wset *w, const uint8_t *val, uint64_t len, struct fmt_blob *blob)
+{
+	struct pm *pm = &w->map->pm;
+	uint8_t line[FMT_LINE] = {0};
+	uint64_t off, whole = round_down(len, FMT_LINE), rest = len - whole;
+	uint32_t crc = 0;
+	int rc = space_take(w->space, blob_pages(len, w->psize), &off);
+
+	if (rc)
+		return rc;
+	*blob = (struct fmt_blob){.off = off, .len = len};
+	if (!val) {
+		w->blobs_durable_later = true;
+		return 0;
+	}
+	const uint8_t *to = w->map->base + off;
+
+	for (uint64_t i = 0; i < whole; i += CHUNK) {
+		uint64_t n = min_u64(CHUNK, whole - i);
+
+		crc = crc32c(crc, val + i, n);
+		pm_stream(pm, to + i, val + i, n);
+	}
+	if (rest) {
+		memcpy(line, val + whole, rest);
+		crc = crc32c(crc, line, rest);
+		pm_stream(pm, to + whole, line, FMT_LINE);
+	}
+	blob->crc = crc;
+	w->fresh_bytes += len;
+	if (len > RANGE_MAX) {
+		w->blobs_durable_later = true;
+		return 0;
+	}
+	uint32_t padded = (uint32_t)round_up(len, 4);
+
+	memset(line, 0, sizeof line);
+	return range_add(w, &(struct ring_range){off, padded, crc32c(crc, line, padded - len)});
+}
+
+uint32_t blob_seal(struct wset *w, const struct fmt_blob *blob)
+{
+	const uint8_t *bytes = w->map->base + blob->off;
+
+	pm_flush(&w->map->pm, bytes, blob->len);
+	return crc32c(0, bytes, blob->len);
+}
+
+int blob_free(struct wset *w, const struct fmt_blob *blob)
+{
+	return space_give(w->space, blob->off, blob_pages(blob->len, w->psize));
+}
+
+int blob_bytes(const struct view *v, const struct fmt_blob *blob, const uint8_t **bytes)
+{
+	uint64_t size = view_size(v);
+
+	if (blob->off % v->psize || blob->off == 0 || blob->off >= size || blob->len > size - blob->off)
+		return err_corrupt(blob->off, "a value of %lu bytes does not lie in the file (0x%lx bytes)", (unsigned long)blob->len, (unsigned long)size);
+	*bytes = v->base + blob->off;
+	return 0;
+}

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * args.c - see args.h. One table holds every option of every command; a command's set says which of them it takes.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "args.h"
+#include "bytes.h"
+
+enum option_id {
+	OPT_DB = 256,
+	OPT_JSON,
+	OPT_PAGE_SIZE,
+	OPT_INITIAL_SIZE,
+	OPT_MAX_SIZE,
+	OPT_DUP_SORT,
+	OPT_DUP_FIXED,
+	OPT_INTEGER_KEY,
+	OPT_INTEGER_DUP,
+	OPT_REVERSE_KEY,
+	OPT_REVERSE_DUP,
+	OPT_FROM,
+	OPT_TO,
+	OPT_PREFIX,
+	OPT_REVERSE,
+	OPT_LIMIT,
+	OPT_KEYS,
+	OPT_NO_OVERWRITE,
+	OPT_OUT,
+	OPT_FORMAT,
+	OPT_BATCH,
+	OPT_ACK,
+	OPT_PMEM
+};
+
+static const struct {
+	const char *name;
+	int has_arg, id;
+	unsigned int set; /* 0: of every command */
+} option_table[] = {
+    {"db", required_argument, OPT_DB, TAKES_DB},
+    {"json", no_argument, OPT_JSON, TAKES_JSON},
+    {"page-size", required_argument, OPT_PAGE_SIZE, TAKES_NEW},
+    {"initial-size", required_argument, OPT_INITIAL_SIZE, TAKES_NEW},
+    {"max-size", required_argument, OPT_MAX_SIZE, TAKES_MAX_SIZE},
+    {"dup-sort", no_argument, OPT_DUP_SORT, TAKES_DB_FLAGS},
+    {"dup-fixed", no_argument, OPT_DUP_FIXED, TAKES_DB_FLAGS},
+    {"integer-key", no_argument, OPT_INTEGER_KEY, TAKES_DB_FLAGS},
+    {"integer-dup", no_argument, OPT_INTEGER_DUP, TAKES_DB_FLAGS},
+    {"reverse-key", no_argument, OPT_REVERSE_KEY, TAKES_DB_FLAGS},
+    {"reverse-dup", no_argument, OPT_REVERSE_DUP, TAKES_DB_FLAGS},
+    {"from", required_argument, OPT_FROM, TAKES_FROM},
+    {"to", required_argument, OPT_TO, TAKES_RANGE},
+    {"prefix", required_argument, OPT_PREFIX, TAKES_RANGE},
+    {"reverse", no_argument, OPT_REVERSE, TAKES_RANGE},
+    {"limit", required_argument, OPT_LIMIT, TAKES_RANGE},
+    {"keys", no_argument, OPT_KEYS, TAKES_RANGE},
+    {"no-overwrite", no_argument, OPT_NO_OVERWRITE, TAKES_KEEP},
+    {"out", required_argument, OPT_OUT, TAKES_OUT},
+    {"format", required_argument, OPT_FORMAT, TAKES_LOAD},
+    {"batch", required_argument, OPT_BATCH, TAKES_LOAD},
+    {"ack", no_argument, OPT_ACK, TAKES_LOAD},
+    {"print", no_argument, 'p', TAKES_PRINT},
+    {"pmem", required_argument, OPT_PMEM, 0},
+    {"help", no_argument, 'h', 0},
+};
+#define OPTIONS (sizeof option_table / sizeof option_table[0])
+
+bool args_pmem(const char *text, enum daxkv_pmem *pmem)
+{
+	static const struct {
+		const char *name;
+		enum daxkv_pmem pmem;
+	} media[] = {{"auto", DAXKV_PMEM_AUTO}, {"dax", DAXKV_PMEM_DAX}, {"file", DAXKV_PMEM_FILE}, {"force", DAXKV_PMEM_FORCE}};
+	for (size_t i = 0; i < sizeof media / sizeof media[0]; i++) {
+		if (strcmp(text, media[i].name) == 0) {
+			*pmem = media[i].pmem;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool args_size(const char *text, uint64_t *size)
+{
+	static const char units[] = "KMGT";
+	char *end;
+	unsigned long long number;
+	unsigned int shift = 0;
+
+	if (!isdigit((unsigned char)*text)) /* strtoull takes blanks and signs */
+		return false;
+	errno = 0;
+	number = strtoull(text, &end, 10);
+	if (errno != 0)
+		return false;
+	if (*end != '\0') {
+		const char *unit = strchr(units, toupper((unsigned char)*end));
+		if (unit == NULL || end[1] != '\0')
+			return false;
+		shift = 10 * (unsigned int)(unit - units + 1);
+	}
+	if (number > UINT64_MAX >> shift)
+		return false;
+	*size = (uint64_t)number << shift;
+	return true;
+}
+
+int args_bytes(const struct call *call, const char *what, char *text, struct daxkv_val *bytes)
+{
+	if (!bytes_decode(text, strlen(text), bytes))
+		return call_fail_as(call, EXIT_USAGE, "a backslash in %s must begin \\xHH or \\\\", what);
+	return EXIT_OK;
+}
+
+static int bad_value(const struct call *call, const char *option, const char *wanted)
+{
+	return call_fail_as(call, EXIT_USAGE, "--%s needs %s, not '%s'", option, wanted, optarg);
+}
+
+/* set_number - options whose argument is a number. */
+static int set_number(struct call *call, int id)
+{
+	struct options *opt = &call->opt;
+	uint64_t n;
+
+	if (id == OPT_PAGE_SIZE) {
+		if (!args_size(optarg, &n) || n == 0 || n > 1u << 20)
+			return bad_value(call, "page-size", "a number of bytes");
+		opt->page_size = (unsigned int)n;
+		return EXIT_OK;
+	}
+	if (!args_size(optarg, &n) || n == 0) {
+		if (id == OPT_LIMIT)
+			return bad_value(call, "limit", "a number from 1 on");
+		if (id == OPT_BATCH)
+			return bad_value(call, "batch", "a number from 1 on");
+		return bad_value(call, id == OPT_MAX_SIZE ? "max-size" : "initial-size", "a number of bytes, as 64M");
+	}
+	if (id == OPT_LIMIT)
+		opt->limit = n;
+	else if (id == OPT_BATCH)
+		opt->batch = n;
+	else if (id == OPT_MAX_SIZE)
+		opt->max_size = n;
+	else
+		opt->initial_size = n;
+	return EXIT_OK;
+}
+
+static unsigned int db_flag(int id)
+{
+	switch (id) {
+	case OPT_DUP_SORT:
+		return DAXKV_DUP_SORT;
+	case OPT_DUP_FIXED:
+		return DAXKV_DUP_SORT | DAXKV_DUP_FIXED;
+	case OPT_INTEGER_KEY:
+		return DAXKV_INTEGER_KEY;
+	case OPT_INTEGER_DUP:
+		return DAXKV_DUP_SORT | DAXKV_DUP_FIXED | DAXKV_INTEGER_DUP;
+	case OPT_REVERSE_KEY:
+		return DAXKV_REVERSE_KEY;
+	case OPT_REVERSE_DUP:
+		return DAXKV_DUP_SORT | DAXKV_REVERSE_DUP;
+	default:
+		return 0;
+	}
+}
+
+/* set_text - options whose argument is a word, a key or a path. */
+static int set_text(struct call *call, int id)
+{
+	struct options *opt = &call->opt;
+	int status = EXIT_OK;
+
+	if (id == OPT_DB) {
+		status = args_bytes(call, "the database's name", optarg, &opt->db);
+		opt->has_db = true;
+	} else if (id == OPT_PMEM) {
+		if (!args_pmem(optarg, &opt->pmem))
+			status = bad_value(call, "pmem", "auto, dax, file or force");
+	} else if (id == OPT_FORMAT) {
+		if (strcmp(optarg, "tsv") != 0 && strcmp(optarg, "mdb") != 0 && strcmp(optarg, "dir") != 0)
+			status = bad_value(call, "format", "tsv, mdb or dir");
+		opt->format = optarg;
+	} else if (id == OPT_FROM) {
+		opt->from = optarg;
+	} else if (id == OPT_TO) {
+		opt->to = optarg;
+	} else if (id == OPT_PREFIX) {
+		opt->prefix = optarg;
+	} else {
+		opt->out = optarg;
+	}
+	return status;
+}
+
+static int set_option(struct call *call, int id)
+{
+	struct options *opt = &call->opt;
+
+	switch (id) {
+	case OPT_DB:
+	case OPT_PMEM:
+	case OPT_FORMAT:
+	case OPT_FROM:
+	case OPT_TO:
+	case OPT_PREFIX:
+	case OPT_OUT:
+		return set_text(call, id);
+	case OPT_PAGE_SIZE:
+	case OPT_INITIAL_SIZE:
+	case OPT_MAX_SIZE:
+	case OPT_LIMIT:
+	case OPT_BATCH:
+		return set_number(call, id);
+	case OPT_JSON:
+		opt->json = true;
+		break;
+	case OPT_REVERSE:
+		opt->reverse = true;
+		break;
+	case OPT_KEYS:
+		opt->keys = true;
+		break;
+	case OPT_NO_OVERWRITE:
+		opt->no_overwrite = true;
+		break;
+	case OPT_ACK:
+		opt->ack = true;
+		break;
+	case 'p':
+		opt->print = true;
+		break;
+	case 'h':
+		opt->help = true;
+		break;
+	default:
+		opt->db_flags |= db_flag(id);
+	}
+	return EXIT_OK;
+}
+
+/* option_list - the options that command takes, for getopt_long; returns the short ones. */
+static const char *option_list(const struct command *command, struct option list[OPTIONS + 1])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < OPTIONS; i++) {
+		if (option_table[i].set != 0 && (option_table[i].set & command->options) == 0)
+			continue;
+		list[n++] = (struct option){option_table[i].name, option_table[i].has_arg, NULL, option_table[i].id};
+	}
+	list[n] = (struct option){NULL, 0, NULL, 0};
+	return command->options & TAKES_PRINT ? ":hp" : ":h";
+}
+
+int args_parse(struct call *call, int argc, char **argv)
+{
+	struct option list[OPTIONS + 1];
+	const char *shorts = option_list(call->command, list);
+	int id, status;
+
+	optind = 0; /* main has used getopt_long for the options before the command */
+	while ((id = getopt_long(argc, argv, shorts, list, NULL)) != -1) {
+		if (id == ':')
+			return call_fail_as(call, EXIT_USAGE, "option '%s' needs an argument", argv[optind - 1]);
+		if (id == '?' && optopt > 0 && optopt < 256)
+			return call_fail_as(call, EXIT_USAGE, "no option '-%c' here; see kv %s --help", optopt, call->command->name);
+		if (id == '?')
+			return call_fail_as(call, EXIT_USAGE, "option '%s' cannot be used so; see kv %s --help", argv[optind - 1],
+			                    call->command->name);
+		status = set_option(call, id);
+		if (status != EXIT_OK)
+			return status;
+		if (call->opt.help)
+			return EXIT_OK;
+	}
+	argc -= optind;
+	argv += optind;
+	if (argc < call->command->min_operands || argc > call->command->max_operands)
+		return call_fail_as(call, EXIT_USAGE, "%s; usage: kv %s %s",
+		                    argc < call->command->min_operands ? "an operand is missing" : "too many operands", call->command->name,
+		                    call->command->operands);
+	call->file = argv[0];
+	call->operands = argv + 1;
+	call->n_operands = argc - 1;
+	return EXIT_OK;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * args.h - the options of all commands, and numbers with a unit.
+ */
+#ifndef DAXKV_CLI_ARGS_H
+#define DAXKV_CLI_ARGS_H
+
+#include "cli.h"
+
+enum option_set {                        /* which options a command takes; --pmem and --help belong to all */
+	          TAKES_DB = 0x1,        /* --db */
+	          TAKES_JSON = 0x2,      /* --json */
+	          TAKES_NEW = 0x4,       /* --page-size, --initial-size */
+	          TAKES_MAX_SIZE = 0x8,  /* --max-size */
+	          TAKES_DB_FLAGS = 0x10, /* --dup-sort and the rest */
+	          TAKES_FROM = 0x20,     /* --from */
+	          TAKES_RANGE = 0x40,    /* --to, --prefix, --reverse, --limit, --keys */
+	          TAKES_KEEP = 0x80,     /* --no-overwrite */
+	          TAKES_OUT = 0x100,     /* --out */
+	          TAKES_LOAD = 0x200,    /* --format, --batch, --ack */
+	          TAKES_PRINT = 0x400    /* -p */
+};
+
+/* args_parse - read the options of call->command into call->opt and set file and operands. argv[0] is the command's name. Returns an
+ * exit status; a failure was printed. With opt.help set nothing else was checked. */
+int args_parse(struct call *call, int argc, char **argv);
+
+/* args_pmem - the medium named by text. */
+bool args_pmem(const char *text, enum daxkv_pmem *pmem);
+
+/* args_size - "4096", "64K", "2M", "1G", "1T": units of 1024. False when text is anything else or 2^64 and more. */
+bool args_size(const char *text, uint64_t *size);
+
+/* args_bytes - decode the argument text, named what, in place; EXIT_USAGE, printed, when its escapes are wrong. */
+int args_bytes(const struct call *call, const char *what, char *text, struct daxkv_val *bytes);
+
+#endif

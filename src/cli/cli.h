@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * cli.h - one call of the kv command: what was asked for, the store it works on, and how it ends.
+ *
+ *   main.c   finds the command, reads the options, runs it, ends the call
+ *   args.c   options and sizes          bytes.c  the escapes of keys, values and names
+ *   store.c  opening, transactions      value.c  files as values          names.c  the named databases
+ *   edit.c read.c load*.c dump.c report.c        the commands
+ *
+ * Every command has the form int run_NAME(struct call *): it returns an exit status, having printed one line on the standard error
+ * when that is not 0. It need not clean up the store: call_end, in main.c, aborts a transaction that is still running and closes the
+ * store, so a command's every early return leaves the file as the last commit left it.
+ */
+#ifndef DAXKV_CLI_H
+#define DAXKV_CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daxkv.h"
+
+enum exit_status {
+	EXIT_OK = 0,
+	EXIT_NOT_FOUND = 1, /* the key, the pair or the database is not there */
+	EXIT_USAGE = 2,     /* the arguments or the input cannot be used */
+	EXIT_SYSTEM = 3,    /* the system, or the state of the store, refused */
+	EXIT_CORRUPT = 4    /* the file is corrupted, foreign or too new */
+};
+
+struct options {
+	bool has_db, json, reverse, keys, no_overwrite, ack, print, help;
+	struct daxkv_val db;
+	enum daxkv_pmem pmem;
+	unsigned int page_size, db_flags;
+	uint64_t initial_size, max_size, limit, batch; /* limit, batch: 0 when not given */
+	char *from, *to, *prefix;
+	const char *out, *format;
+};
+
+struct call;
+struct command {
+	const char *name;
+	int (*run)(struct call *call);
+	unsigned int options; /* enum option_set, args.h */
+	int min_operands, max_operands;
+	const char *operands; /* as help shows them */
+	const char *summary, *help;
+};
+
+struct call {
+	const struct command *command;
+	const char *file;
+	char **operands; /* those after FILE */
+	int n_operands;
+	struct options opt;
+	struct daxkv *kv; /* NULL: not open */
+	struct daxkv_txn *txn;
+	daxkv_db db;
+};
+
+/* call_fail - print "kv COMMAND: FILE: what (detail)" for a failed daxkv function; returns the exit status for err. what may be NULL. */
+int call_fail(const struct call *call, int err, const char *what);
+
+/* call_fail_sys - the same for a failed function of libc; returns EXIT_SYSTEM. */
+int call_fail_sys(const struct call *call, int err, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* call_fail_as - the same with a text alone; returns status. */
+int call_fail_as(const struct call *call, enum exit_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* call_note - say something on the standard error that is no failure. */
+void call_note(const struct call *call, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* call_output - whether what was printed reached the standard output: EXIT_OK or EXIT_SYSTEM. flush: all of it so far. */
+int call_output(const struct call *call, bool flush);
+
+int run_create(struct call *call);
+int run_put(struct call *call);
+int run_get(struct call *call);
+int run_del(struct call *call);
+int run_scan(struct call *call);
+int run_load(struct call *call);
+int run_dump(struct call *call);
+int run_list(struct call *call);
+int run_stat(struct call *call);
+int run_info(struct call *call);
+int run_check(struct call *call);
+
+#endif

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * dump.c - kv dump: the text format of mdb_dump, see load_mdb.c.
+ *
+ * The output depends on nothing but the records and the databases' flags, so that two stores with the same content have the same
+ * dump. mapsize, which mdb_load needs, is therefore worked out from the records: a power of two well above what they take in LMDB.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "bytes.h"
+#include "names.h"
+#include "store.h"
+
+#define MAPSIZE_MIN (16u << 20)
+#define LMDB_PAGE   4096u
+#define LMDB_RECORD 32u /* more than a record's header, slot and share of inner pages */
+
+struct dump {
+	struct call *call;
+	struct names names;
+	uint64_t mapsize;
+	uint64_t size; /* weighed so far */
+};
+
+/* What is done with each record; an exit status. */
+typedef int dump_record(struct dump *dump, const struct daxkv_val *key, const struct daxkv_val *value);
+
+static int record_weigh(struct dump *dump, const struct daxkv_val *key, const struct daxkv_val *value)
+{
+	uint64_t size = key->size + value->size + LMDB_RECORD;
+
+	if (value->size > LMDB_PAGE / 4)
+		size += LMDB_PAGE;
+	dump->size += size;
+	return EXIT_OK;
+}
+
+static int record_print(struct dump *dump, const struct daxkv_val *key, const struct daxkv_val *value)
+{
+	void (*print)(FILE *, const struct daxkv_val *) = dump->call->opt.print ? bytes_print_short : bytes_print_hex;
+
+	putchar(' ');
+	print(stdout, key);
+	fputs("\n ", stdout);
+	print(stdout, value);
+	putchar('\n');
+	return ferror(stdout) ? call_output(dump->call, false) : EXIT_OK;
+}
+
+/* each_record - all records of the selected database that are not databases themselves. */
+static int each_record(struct dump *dump, dump_record *record)
+{
+	struct call *call = dump->call;
+	struct daxkv_cursor *cursor;
+	struct daxkv_val key, value;
+	int err = 0, status = store_cursor(call, &cursor);
+
+	if (status != EXIT_OK)
+		return status;
+	while (status == EXIT_OK && (err = daxkv_cursor_get(cursor, &key, &value, DAXKV_NEXT)) == 0) {
+		if (call->db != DAXKV_MAIN || !names_has(&dump->names, &key))
+			status = record(dump, &key, &value);
+	}
+	daxkv_cursor_close(cursor);
+	if (status == EXIT_OK && err != DAXKV_NOTFOUND)
+		return call_fail(call, err, "cannot read the database");
+	return status;
+}
+
+/* print_name - most names stand as they are, as mdb_dump writes them; one that would break its line, or that mdb_dump's readers would
+ * take apart, is escaped and a line of its own says so. */
+static void print_name(const struct daxkv_val *name)
+{
+	bool plain = memchr(name->data, '\n', name->size) == NULL && memchr(name->data, '\0', name->size) == NULL;
+
+	if (!plain)
+		puts("name_escaped=1");
+	fputs("database=", stdout);
+	if (plain)
+		fwrite(name->data, 1, name->size, stdout);
+	else
+		bytes_print_short(stdout, name);
+	putchar('\n');
+}
+
+/* print_header - up to HEADER=END, in mdb_dump's order. */
+static int print_header(const struct dump *dump, const struct daxkv_val *name)
+{
+	static const struct {
+		unsigned int flag;
+		const char *keyword;
+	} keywords[] = {{DAXKV_DUP_SORT, "duplicates"},    {DAXKV_REVERSE_KEY, "reversekey"}, {DAXKV_DUP_SORT, "dupsort"},
+	                {DAXKV_INTEGER_KEY, "integerkey"}, {DAXKV_DUP_FIXED, "dupfixed"},     {DAXKV_INTEGER_DUP, "integerdup"},
+	                {DAXKV_REVERSE_DUP, "reversedup"}};
+	struct call *call = dump->call;
+	unsigned int flags;
+	char text[80];
+	int err = daxkv_db_flags(call->txn, call->db, &flags);
+
+	if (err != 0)
+		return call_fail(call, err, "cannot read the database");
+	if (flags & (DAXKV_OWN_COMPARE | DAXKV_OWN_DUP_COMPARE))
+		call_note(call, "the database '%s' has its program's own order, which the dump cannot tell",
+		          name == NULL ? "(main)" : bytes_text(name, text, sizeof text));
+	printf("VERSION=3\nformat=%s\n", call->opt.print ? "print" : "bytevalue");
+	if (name != NULL)
+		print_name(name);
+	printf("type=btree\nmapsize=%" PRIu64 "\nmaxreaders=126\n", dump->mapsize);
+	for (size_t i = 0; i < sizeof keywords / sizeof keywords[0]; i++) {
+		if (flags & keywords[i].flag)
+			printf("%s=1\n", keywords[i].keyword);
+	}
+	puts("db_pagesize=4096\nHEADER=END");
+	return call_output(call, false);
+}
+
+/* print_database - the selected database. */
+static int print_database(struct dump *dump, const struct daxkv_val *name)
+{
+	int status = print_header(dump, name);
+
+	if (status == EXIT_OK)
+		status = each_record(dump, record_print);
+	if (status != EXIT_OK)
+		return status;
+	puts("DATA=END");
+	return call_output(dump->call, false);
+}
+
+/* has_plain - whether the main database has records that are no databases. */
+static int has_plain(const struct dump *dump, bool *plain)
+{
+	struct daxkv_stat stat;
+	int err = daxkv_db_stat(dump->call->txn, DAXKV_MAIN, &stat);
+
+	if (err != 0)
+		return call_fail(dump->call, err, "cannot read the main database");
+	*plain = stat.entries > dump->names.count;
+	return EXIT_OK;
+}
+
+/* each_database - weigh all databases that are to be dumped, or print them. */
+static int each_database(struct dump *dump, bool print)
+{
+	struct call *call = dump->call;
+	bool plain = false;
+	int status;
+
+	if (call->opt.has_db)
+		return print ? print_database(dump, &call->opt.db) : each_record(dump, record_weigh);
+	status = has_plain(dump, &plain);
+	if (status == EXIT_OK && (plain || dump->names.count == 0))
+		status = print ? print_database(dump, NULL) : each_record(dump, record_weigh);
+	for (size_t i = 0; i < dump->names.count && status == EXIT_OK; i++) {
+		status = store_select(call, &dump->names.name[i], 0);
+		if (status == EXIT_OK)
+			status = print ? print_database(dump, &dump->names.name[i]) : each_record(dump, record_weigh);
+		if (status == EXIT_OK)
+			status = store_next_db(call);
+	}
+	return status;
+}
+
+int run_dump(struct call *call)
+{
+	struct dump dump = {.call = call, .mapsize = MAPSIZE_MIN};
+	int status = store_read(call);
+
+	if (status == EXIT_OK)
+		status = names_read(call, &dump.names);
+	if (status == EXIT_OK)
+		status = each_database(&dump, false);
+	while (dump.mapsize < 4 * dump.size)
+		dump.mapsize *= 2;
+	if (status == EXIT_OK)
+		status = each_database(&dump, true);
+	names_free(&dump.names);
+	return status;
+}

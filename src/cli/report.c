@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * report.c - kv list, stat, info and check, as text and as JSON. In JSON names and messages are in the escaped form of bytes.h, so that
+ * they are text whatever their bytes, and a name is what --db takes.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "bytes.h"
+#include "names.h"
+#include "store.h"
+
+/* ---- each database -------------------------------------------------------------------------------------------------------- */
+
+/* What is printed of the selected database; name is NULL for the main one. An exit status. */
+typedef int report_database(struct call *call, const struct daxkv_val *name, const struct names *names, bool first);
+
+/* each_database - report the database of --db, or the main one and then all named ones. */
+static int each_database(struct call *call, report_database *report)
+{
+	struct names names = {NULL, 0};
+	int status = store_read(call);
+
+	if (status == EXIT_OK)
+		status = names_read(call, &names);
+	if (status == EXIT_OK)
+		status = report(call, call->opt.has_db ? &call->opt.db : NULL, &names, true);
+	for (size_t i = 0; i < names.count && status == EXIT_OK && !call->opt.has_db; i++) {
+		status = store_select(call, &names.name[i], 0);
+		if (status == EXIT_OK)
+			status = report(call, &names.name[i], &names, false);
+		if (status == EXIT_OK)
+			status = store_next_db(call);
+	}
+	names_free(&names);
+	return status;
+}
+
+static void print_name(const struct daxkv_val *name)
+{
+	if (name == NULL)
+		fputs("(main)", stdout);
+	else
+		bytes_print(stdout, name);
+}
+
+/* print_json_name - a field of an object just begun. */
+static void print_json_name(const struct daxkv_val *name)
+{
+	fputs("\"name\": ", stdout);
+	if (name == NULL)
+		fputs("null", stdout);
+	else
+		bytes_print_json(stdout, name->data, name->size);
+}
+
+/* print_flags - the words for flags, each in quotes and behind a comma from the second on. */
+static void print_flags(unsigned int flags, const char *quote, const char *none)
+{
+	static const struct {
+		unsigned int flag;
+		const char *word;
+	} words[] = {{DAXKV_REVERSE_KEY, "reverse-key"}, {DAXKV_DUP_SORT, "dup-sort"},
+	             {DAXKV_INTEGER_KEY, "integer-key"}, {DAXKV_DUP_FIXED, "dup-fixed"},
+	             {DAXKV_INTEGER_DUP, "integer-dup"}, {DAXKV_REVERSE_DUP, "reverse-dup"},
+	             {DAXKV_OWN_COMPARE, "own-compare"}, {DAXKV_OWN_DUP_COMPARE, "own-dup-compare"}};
+	bool any = false;
+
+	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+		if ((flags & words[i].flag) == 0)
+			continue;
+		printf("%s%s%s%s", any ? "," : "", quote, words[i].word, quote);
+		any = true;
+	}
+	if (!any)
+		fputs(none, stdout);
+}
+
+/* ---- list, stat ----------------------------------------------------------------------------------------------------------- */
+
+static int list_database(struct call *call, const struct daxkv_val *name, const struct names *names, bool first)
+{
+	struct daxkv_stat stat;
+	unsigned int flags;
+	uint64_t entries;
+	int err = daxkv_db_stat(call->txn, call->db, &stat);
+
+	if (err == 0)
+		err = daxkv_db_flags(call->txn, call->db, &flags);
+	if (err != 0)
+		return call_fail(call, err, "cannot read a database");
+	entries = stat.entries - (name == NULL ? names->count : 0);
+	if (call->opt.json) {
+		fputs(first ? "{\"databases\": [\n  {" : ",\n  {", stdout);
+		print_json_name(name);
+		printf(", \"entries\": %" PRIu64 ", \"flags\": [", entries);
+		print_flags(flags, "\"", "");
+		fputs("]}", stdout);
+	} else {
+		print_name(name);
+		printf("\t%" PRIu64 "\t", entries);
+		print_flags(flags, "", "-");
+		putchar('\n');
+	}
+	return call_output(call, false);
+}
+
+int run_list(struct call *call)
+{
+	int status = each_database(call, list_database);
+
+	if (call->opt.json && status == EXIT_OK)
+		fputs("]}\n", stdout);
+	return status;
+}
+
+static int stat_database(struct call *call, const struct daxkv_val *name, const struct names *names, bool first)
+{
+	struct daxkv_stat stat;
+	int err = daxkv_db_stat(call->txn, call->db, &stat);
+
+	(void)names;
+	if (err != 0)
+		return call_fail(call, err, "cannot read a database");
+	if (call->opt.json) {
+		fputs(first ? "{\"databases\": [\n  {" : ",\n  {", stdout);
+		print_json_name(name);
+		printf(", \"page_size\": %" PRIu32 ", \"depth\": %" PRIu32 ", \"inner_pages\": %" PRIu64 ", \"leaf_pages\": %" PRIu64
+		       ", \"blob_pages\": %" PRIu64 ", \"entries\": %" PRIu64 "}",
+		       stat.page_size, stat.depth, stat.inner_pages, stat.leaf_pages, stat.blob_pages, stat.entries);
+	} else {
+		if (first)
+			puts("database\tpage_size\tdepth\tinner_pages\tleaf_pages\tblob_pages\tentries");
+		print_name(name);
+		printf("\t%" PRIu32 "\t%" PRIu32 "\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\n", stat.page_size, stat.depth,
+		       stat.inner_pages, stat.leaf_pages, stat.blob_pages, stat.entries);
+	}
+	return call_output(call, false);
+}
+
+int run_stat(struct call *call)
+{
+	int status = each_database(call, stat_database);
+
+	if (call->opt.json && status == EXIT_OK)
+		fputs("]}\n", stdout);
+	return status;
+}
+
+/* ---- info ----------------------------------------------------------------------------------------------------------------- */
+
+static const char *medium_word(enum daxkv_medium medium)
+{
+	return medium == DAXKV_MEDIUM_DAX ? "dax" : medium == DAXKV_MEDIUM_FILE ? "file" : "emulated";
+}
+
+static void print_info(const struct daxkv_info *info)
+{
+	printf("medium: %s\n", medium_word(info->medium));
+	printf("durability: %s\n", info->durability);
+	printf("format version: %" PRIu32 "\n", info->format_version);
+	printf("page size: %" PRIu32 " bytes\n", info->page_size);
+	printf("file id: %016" PRIx64 "\n", info->file_id);
+	printf("file size: %" PRIu64 " bytes\n", info->file_size);
+	printf("used: %" PRIu64 " bytes\n", info->used_bytes);
+	printf("maximum size: %" PRIu64 " bytes\n", info->max_size);
+	printf("newest commit: %" PRIu64 "\n", info->last_txn);
+	printf("records replayed at open: %" PRIu64 "\n", info->recovered);
+	printf("free pages held back: %" PRIu64 "\n", info->held_pages);
+	printf("readers: %" PRIu32 " of %" PRIu32 "\n", info->readers, info->max_readers);
+	printf("opened: %s\n", info->read_only ? "read-only" : "for writing");
+	printf("last use: %s\n", info->private_recovery ? "not closed; shown as recovered, in memory" : "closed, or recovered in the file");
+}
+
+static void print_info_json(const struct daxkv_info *info)
+{
+	printf("{\"medium\": \"%s\", \"durability\": ", medium_word(info->medium));
+	bytes_print_json(stdout, info->durability, strlen(info->durability));
+	printf(",\n \"format_version\": %" PRIu32 ", \"page_size\": %" PRIu32 ", \"file_id\": \"%016" PRIx64 "\", \"file_size\": %" PRIu64
+	       ",\n \"used_bytes\": %" PRIu64 ", \"max_size\": %" PRIu64 ", \"last_txn\": %" PRIu64 ", \"recovered\": %" PRIu64,
+	       info->format_version, info->page_size, info->file_id, info->file_size, info->used_bytes, info->max_size, info->last_txn,
+	       info->recovered);
+	printf(",\n \"held_pages\": %" PRIu64 ", \"readers\": %" PRIu32 ", \"max_readers\": %" PRIu32
+	       ", \"read_only\": %s, \"private_recovery\": %s}\n",
+	       info->held_pages, info->readers, info->max_readers, info->read_only ? "true" : "false",
+	       info->private_recovery ? "true" : "false");
+}
+
+int run_info(struct call *call)
+{
+	struct daxkv_info info;
+	int err, status = store_open(call, DAXKV_RDONLY, NULL);
+
+	if (status != EXIT_OK)
+		return status;
+	err = daxkv_info(call->kv, &info);
+	if (err != 0)
+		return call_fail(call, err, "cannot tell about the store");
+	if (call->opt.json)
+		print_info_json(&info);
+	else
+		print_info(&info);
+	return EXIT_OK;
+}
+
+/* ---- check ---------------------------------------------------------------------------------------------------------------- */
+
+struct faults {
+	const struct call *call;
+	bool any;
+};
+
+static void print_fault(const char *fault, void *arg)
+{
+	struct faults *faults = arg;
+
+	if (faults->call->opt.json) {
+		fputs(faults->any ? ",\n  " : "\n  ", stdout);
+		bytes_print_json(stdout, fault, strlen(fault));
+	} else {
+		puts(fault);
+	}
+	faults->any = true;
+}
+
+int run_check(struct call *call)
+{
+	struct faults faults = {.call = call};
+	uint64_t count = 0;
+	int err, status = store_open(call, DAXKV_RDONLY, NULL);
+
+	if (status != EXIT_OK)
+		return status;
+	if (call->opt.json)
+		fputs("{\"faults\": [", stdout);
+	err = daxkv_check(call->kv, print_fault, &faults, &count);
+	printf(call->opt.json ? "], \"count\": %" PRIu64 "}\n" : "%" PRIu64 " faults\n", count);
+	if (err == DAXKV_CORRUPT && count > 0)
+		return call_fail_as(call, EXIT_CORRUPT, "the store is corrupted (%" PRIu64 " faults)", count);
+	return err == 0 ? EXIT_OK : call_fail(call, err, "cannot check the store");
+}

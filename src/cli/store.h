@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * store.h - the store of a call: its opening, its one running transaction, its selected database. Each function returns an exit
+ * status and has printed what failed.
+ */
+#ifndef DAXKV_CLI_STORE_H
+#define DAXKV_CLI_STORE_H
+
+#include "cli.h"
+
+/* store_open - open call->file with enum daxkv_open_flags; EEXIST is not printed when found is given: *found tells of it instead. */
+int store_open(struct call *call, unsigned int flags, bool *found);
+
+/* store_begin - start call->txn: a write transaction, or with DAXKV_TXN_RDONLY a read transaction. */
+int store_begin(struct call *call, unsigned int flags);
+
+/* store_select - make call->db the database named by name (NULL: the main one), with enum daxkv_db_flags and CREATE. */
+int store_select(struct call *call, const struct daxkv_val *name, unsigned int flags);
+
+/* store_read - open for reading, begin a read transaction, select the database of --db. */
+int store_read(struct call *call);
+
+/* store_write - open for writing, begin a write transaction, select the database of --db. */
+int store_write(struct call *call);
+
+/* store_commit - make the running write transaction durable. */
+int store_commit(struct call *call);
+
+/* store_next_db - give the selected database's handle back, so that any number can be visited. Cursors must be closed and pointers
+ * into the store forgotten: the read transaction takes a new snapshot. */
+int store_next_db(struct call *call);
+
+/* store_cursor - a cursor on the selected database that may be moved from end to end, also where the order is the program's own. */
+int store_cursor(struct call *call, struct daxkv_cursor **cursor);
+
+/* store_end - abort what runs and close the store; returns status, or the failure to close when status is EXIT_OK. */
+int store_end(struct call *call, int status);
+
+#endif

@@ -1,0 +1,589 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * dbi.c - database handles, and the databases they mean in a transaction.
+ *
+ * A named database is a record of the main one that names its descriptor page, so create, drop and rename are ordinary changes that snapshots
+ * see or do not. A handle is a name and an order; each transaction resolves it through the records that it sees.
+ */
+#include "kv.h"
+
+#include "err.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define DB_FLAGS                                                                                                                                               \
+	(DAXKV_REVERSE_KEY | DAXKV_DUP_SORT | DAXKV_INTEGER_KEY | DAXKV_DUP_FIXED | DAXKV_INTEGER_DUP | DAXKV_REVERSE_DUP | DAXKV_OWN_COMPARE |            \
+	 DAXKV_OWN_DUP_COMPARE)
+
+int dbi_open_tables(struct daxkv *kv, uint32_t max_dbs)
+{
+	kv->max_dbs = max_dbs + DAXKV_MAIN + 1;
+	kv->dbi = calloc(kv->max_dbs, sizeof *kv->dbi);
+	if (!kv->dbi || !(kv->dbi[DAXKV_MAIN].name = calloc(1, 1)))
+		return err_set(ENOMEM, "no memory for %u database handles", max_dbs);
+	return 0;
+}
+
+void dbi_close_tables(struct daxkv *kv)
+{
+	for (uint32_t i = 0; kv->dbi && i < kv->max_dbs; i++)
+		free(kv->dbi[i].name);
+	free(kv->dbi);
+	kv->dbi = NULL;
+}
+
+static void dbi_forget(struct dbi *d)
+{
+	free(d->name);
+	*d = (struct dbi){.serial = d->serial + 1};
+}
+
+void dbi_end(struct daxkv_txn *txn, bool keep)
+{
+	struct daxkv *kv = txn->kv;
+
+	pthread_mutex_lock(&kv->dbi_mutex);
+	for (uint32_t i = DAXKV_MAIN + 1; i < txn->ndb; i++)
+		if (kv->dbi[i].opened_by == txn) {
+			kv->dbi[i].opened_by = txn->parent;
+			if (!keep)
+				dbi_forget(&kv->dbi[i]);
+		}
+	pthread_mutex_unlock(&kv->dbi_mutex);
+}
+
+/* ---- resolving ------------------------------------------------------------------------------------------------------------ */
+
+/* state_fill - read the descriptor at off into a state. */
+static int state_fill(struct daxkv_txn *txn, daxkv_db db, uint64_t off, struct dbstate *s)
+{
+	struct view *v = txn_view(txn);
+	const struct fmt_desc *desc;
+	struct dbi *d = &txn->kv->dbi[db];
+	uint64_t at;
+	int rc = desc_read(v, off, &desc, &at);
+
+	if (rc)
+		return rc;
+	s->desc = at;
+	s->flags = desc->flags;
+	s->changed = false;
+	if (desc->flags == d->order.flags)
+		s->order = d->order; /* with the program's comparators */
+	else
+		order_init(&s->order, desc->flags);
+	s->tree = (struct tree){.view = v, .order = &s->order, .root = load_word(&desc->root)};
+	if (txn->write) {
+		s->tree.scratch = &txn->kv->scratch;
+		s->tree.count = desc_count(v, desc);
+		s->tree.leaf_pages = load_word(&desc->leaf_pages);
+		s->tree.inner_pages = load_word(&desc->inner_pages);
+		s->tree.blob_pages = load_word(&desc->blob_pages);
+	}
+	s->generation = txn->generation;
+	s->serial = d->serial;
+	if (db >= txn->ndb)
+		txn->ndb = db + 1;
+	return 0;
+}
+
+/* record_find - the record of a named database in the main one. NOTFOUND, INCOMPATIBLE (a plain record has that name). */
+static int record_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len, struct fmt_db *record)
+{
+	struct dbstate *main_state;
+	struct item it;
+	bool found = false;
+	int rc = dbi_state(txn, DAXKV_MAIN, &main_state);
+
+	if (rc)
+		return rc;
+	if (main_state->order.dups || main_state->order.key == ORDER_INTEGER || main_state->order.key == ORDER_OWN)
+		return DAXKV_NOTFOUND;
+	rc = tree_get(&main_state->tree, name, len, &it, &found);
+	if (rc)
+		return rc;
+	if (!found)
+		return DAXKV_NOTFOUND;
+	if (!(it.flags & FMT_ENTRY_DB))
+		return err_set(DAXKV_INCOMPATIBLE, "the main database has a plain record of that name");
+	if (it.vlen != sizeof *record)
+		return err_corrupt(0, "the record of database \"%.*s\" has %u bytes", (int)len, (const char *)name, it.vlen);
+	memcpy(record, it.val, sizeof *record);
+	return 0;
+}
+
+static int state_resolve(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s)
+{
+	const struct fmt_super *super = (const void *)txn->kv->map.base;
+	struct dbi *d = &txn->kv->dbi[db];
+	struct fmt_db record;
+
+	if (db == DAXKV_MAIN)
+		return state_fill(txn, db, load_word(&super->main_desc), s);
+	int rc = record_find(txn, d->name, d->name_len, &record);
+
+	if (rc == DAXKV_NOTFOUND)
+		return err_set(DAXKV_BAD_DB, "database \"%.*s\" is not there in this transaction", (int)d->name_len, (const char *)d->name);
+	return rc ? rc : state_fill(txn, db, record.desc, s);
+}
+
+int dbi_state(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state)
+{
+	struct daxkv *kv = txn->kv;
+
+	if (UNLIKELY(db < DAXKV_MAIN || db >= kv->max_dbs || !kv->dbi[db].name))
+		return err_set(DAXKV_BAD_DB, "%u is not an open database handle", db);
+	struct dbstate *s = &txn->db[db];
+
+	if (s->generation != txn->generation || s->serial != kv->dbi[db].serial) {
+		int rc = state_resolve(txn, db, s);
+
+		if (rc)
+			return rc;
+	}
+	if (UNLIKELY((s->order.key == ORDER_OWN && !s->order.key_fn) || (s->order.dups && s->order.dup == ORDER_OWN && !s->order.dup_fn)))
+		return err_set(DAXKV_NEED_COMPARE, "the database has an order of its own: set its comparator first");
+	*state = s;
+	return 0;
+}
+
+/* state_any - the same without asking for comparators. */
+static int state_any(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state)
+{
+	int rc = dbi_state(txn, db, state);
+
+	if (rc == DAXKV_NEED_COMPARE) {
+		*state = &txn->db[db];
+		rc = 0;
+	}
+	return rc;
+}
+
+/* ---- opening -------------------------------------------------------------------------------------------------------------- */
+
+static int flags_check(unsigned int flags)
+{
+	bool dups = flags & DAXKV_DUP_SORT;
+
+	if (flags & ~(unsigned int)(DB_FLAGS | DAXKV_CREATE))
+		return err_set(EINVAL, "unknown database flags 0x%x", flags & ~(unsigned int)(DB_FLAGS | DAXKV_CREATE));
+	if (!dups && flags & (DAXKV_DUP_FIXED | DAXKV_INTEGER_DUP | DAXKV_REVERSE_DUP | DAXKV_OWN_DUP_COMPARE))
+		return err_set(EINVAL, "flags for duplicates without DUP_SORT");
+	return 0;
+}
+
+/* main_flags - give the main database flags, while it is empty. */
+static int main_flags(struct daxkv_txn *txn, unsigned int flags)
+{
+	struct daxkv *kv = txn->kv;
+	struct dbstate *s;
+	uint64_t off;
+	int rc = state_any(txn, DAXKV_MAIN, &s);
+
+	if (rc || !flags || flags == s->flags)
+		return rc;
+	if (!txn->write || s->tree.count)
+		return err_set(DAXKV_INCOMPATIBLE, "the main database was made with flags 0x%x, not 0x%x", s->flags, flags);
+	rc = tree_clear(&s->tree, false);
+	if (!rc)
+		rc = desc_new(&kv->wset, flags, 0, tree_prev_for(&s->tree, s->desc), &off);
+	if (!rc)
+		rc = wset_retire(&kv->wset, s->desc);
+	if (rc)
+		return txn_break(txn, rc);
+	s->desc = off;
+	s->flags = flags;
+	s->changed = true;
+	order_init(&s->order, flags);
+	return 0;
+}
+
+/* handle_for - the handle of that name, or a free one; the mutex is held. */
+static int handle_for(struct daxkv *kv, const uint8_t *name, uint32_t len, daxkv_db *db, bool *is_new)
+{
+	daxkv_db unused = 0;
+
+	for (daxkv_db i = DAXKV_MAIN + 1; i < kv->max_dbs; i++) {
+		if (kv->dbi[i].name && kv->dbi[i].name_len == len && memcmp(kv->dbi[i].name, name, len) == 0) {
+			*db = i;
+			*is_new = false;
+			return 0;
+		}
+		if (!kv->dbi[i].name && !unused)
+			unused = i;
+	}
+	if (!unused)
+		return err_set(DAXKV_DBS_FULL, "%u database handles are open, and no more are allowed", kv->max_dbs - 2);
+	*db = unused;
+	*is_new = true;
+	return 0;
+}
+
+/* db_create - a record and a descriptor for a new database. */
+static int db_create(struct daxkv_txn *txn, const struct daxkv_val *name, unsigned int flags, struct fmt_db *record)
+{
+	struct daxkv_val value = {sizeof *record, record};
+	int rc;
+
+	*record = (struct fmt_db){.flags = flags};
+	rc = desc_new(&txn->kv->wset, flags, 0, 0, &record->desc);
+	if (rc)
+		return txn_break(txn, rc);
+	return record_put(txn, DAXKV_MAIN, name, &value, 0, FMT_ENTRY_DB);
+}
+
+static int db_find_or_create(struct daxkv_txn *txn, const struct daxkv_val *name, unsigned int flags, struct fmt_db *record, bool *created)
+{
+	unsigned int kept = flags & DB_FLAGS;
+	struct dbstate *main_state;
+	int rc = dbi_state(txn, DAXKV_MAIN, &main_state);
+
+	*created = false;
+	if (!rc)
+		rc = record_find(txn, name->data, (uint32_t)name->size, record);
+	if (!rc && kept && kept != record->flags)
+		return err_set(DAXKV_INCOMPATIBLE, "the database was made with flags 0x%x, not 0x%x", record->flags, kept);
+	if (rc != DAXKV_NOTFOUND || !(flags & DAXKV_CREATE))
+		return rc;
+	if (main_state->order.dups || main_state->order.key == ORDER_INTEGER || main_state->order.key == ORDER_OWN)
+		return err_set(DAXKV_INCOMPATIBLE, "the main database's flags 0x%x rule named databases out", main_state->flags);
+	rc = txn_check(txn, true);
+	if (!rc)
+		rc = record_key_check(txn->kv, &main_state->order, name);
+	if (!rc)
+		rc = txn_changing(txn, DAXKV_MAIN);
+	if (!rc)
+		rc = db_create(txn, name, kept, record);
+	*created = !rc;
+	return rc;
+}
+
+int daxkv_db_open(struct daxkv_txn *txn, const struct daxkv_val *name, unsigned int flags, daxkv_db *db)
+{
+	struct daxkv *kv;
+	struct fmt_db record;
+	bool is_new, created;
+	daxkv_db handle = 0;
+	int rc = txn_check(txn, false);
+
+	if (!rc)
+		rc = flags_check(flags);
+	if (rc)
+		return rc;
+	kv = txn->kv;
+	if (!name) {
+		rc = main_flags(txn, flags & DB_FLAGS);
+		if (!rc)
+			*db = DAXKV_MAIN;
+		return rc;
+	}
+	if (name->size == 0 || name->size > kv->max_key)
+		return err_set(DAXKV_KEY_SIZE, "a database name of %zu bytes; 1 to %u are possible", name->size, kv->max_key);
+	rc = db_find_or_create(txn, name, flags, &record, &created);
+	if (rc)
+		return rc;
+	pthread_mutex_lock(&kv->dbi_mutex);
+	rc = handle_for(kv, name->data, (uint32_t)name->size, &handle, &is_new);
+	if (!rc && is_new) {
+		struct dbi *d = &kv->dbi[handle];
+		uint8_t *copy = malloc(name->size);
+
+		if (copy) {
+			memcpy(copy, name->data, name->size);
+			*d = (struct dbi){.name_len = (uint32_t)name->size, .serial = d->serial, .opened_by = txn->write ? txn : NULL};
+			order_init(&d->order, record.flags);
+			__atomic_store_n(&d->name, copy, __ATOMIC_RELEASE);
+		} else {
+			rc = err_set(ENOMEM, "no memory for a database handle");
+		}
+	} else if (!rc && created) {
+		order_init(&kv->dbi[handle].order, record.flags); /* dropped by name elsewhere, and made anew */
+	}
+	pthread_mutex_unlock(&kv->dbi_mutex);
+	if (rc)
+		return created ? txn_break(txn, rc) : rc;
+	struct dbstate *s = &txn->db[handle];
+
+	/* A state that is known already may have changes in it. */
+	if (created || s->generation != txn->generation || s->serial != kv->dbi[handle].serial) {
+		rc = state_fill(txn, handle, record.desc, s);
+		if (rc)
+			return rc;
+		s->changed = created;
+	}
+	*db = handle;
+	return 0;
+}
+
+void daxkv_db_close(struct daxkv *kv, daxkv_db db)
+{
+	if (!kv || db <= DAXKV_MAIN || db >= kv->max_dbs)
+		return;
+	pthread_mutex_lock(&kv->dbi_mutex);
+	dbi_forget(&kv->dbi[db]);
+	pthread_mutex_unlock(&kv->dbi_mutex);
+}
+
+/* ---- dropping and renaming ------------------------------------------------------------------------------------------------ */
+
+/* drop_all_named - empty every named database whose record goes with the main one's. */
+static int drop_all_named(struct daxkv_txn *txn)
+{
+	struct daxkv_val name = {0, NULL};
+	int rc = daxkv_db_next(txn, &name);
+
+	while (!rc) {
+		daxkv_db db;
+
+		rc = daxkv_db_open(txn, &name, 0, &db);
+		if (!rc)
+			rc = daxkv_db_drop(txn, db, 1);
+		name.size = 0;
+		if (!rc)
+			rc = daxkv_db_next(txn, &name);
+	}
+	return rc == DAXKV_NOTFOUND ? 0 : rc;
+}
+
+static int drop_record(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s)
+{
+	struct daxkv *kv = txn->kv;
+	struct probe p = {.key = kv->dbi[db].name, .klen = kv->dbi[db].name_len};
+	struct dbstate *main_state;
+	struct path path;
+	int rc = dbi_state(txn, DAXKV_MAIN, &main_state);
+
+	if (!rc)
+		rc = tree_seek(&main_state->tree, &p, &path);
+	if (!rc && !path.eoff)
+		rc = err_corrupt(s->desc, "the database's record is gone");
+	if (!rc)
+		rc = tree_remove(&main_state->tree, &path);
+	if (!rc)
+		rc = wset_retire(&kv->wset, s->desc);
+	main_state->changed = true;
+	s->generation = 0;
+	return rc;
+}
+
+int daxkv_db_drop(struct daxkv_txn *txn, daxkv_db db, int del)
+{
+	struct dbstate *s;
+	int rc = txn_check(txn, true);
+
+	if (!rc)
+		rc = state_any(txn, db, &s);
+	if (!rc)
+		rc = txn_changing(txn, db);
+	if (!rc && del && db != DAXKV_MAIN)
+		rc = txn_changing(txn, DAXKV_MAIN);
+	if (!rc && db == DAXKV_MAIN)
+		rc = drop_all_named(txn);
+	if (rc)
+		return rc;
+	bool forget = del && db != DAXKV_MAIN;
+
+	rc = tree_clear(&s->tree, forget);
+	s->changed = true;
+	if (!rc && forget)
+		rc = drop_record(txn, db, s);
+	if (rc)
+		return txn_break(txn, rc);
+	if (forget)
+		daxkv_db_close(txn->kv, db);
+	return 0;
+}
+
+int daxkv_db_rename(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *name)
+{
+	struct daxkv *kv;
+	struct dbstate *s, *main_state;
+	struct item it;
+	bool taken = false;
+	int rc = txn_check(txn, true);
+
+	if (!rc)
+		rc = state_any(txn, db, &s);
+	if (!rc)
+		rc = dbi_state(txn, DAXKV_MAIN, &main_state);
+	if (rc)
+		return rc;
+	kv = txn->kv;
+	if (db == DAXKV_MAIN)
+		return err_set(EINVAL, "the main database has no name");
+	rc = record_key_check(kv, &main_state->order, name);
+	if (!rc)
+		rc = tree_get(&main_state->tree, name->data, (uint32_t)name->size, &it, &taken);
+	if (rc || taken)
+		return rc ? rc : DAXKV_EXIST;
+	uint8_t *copy = malloc(name->size);
+
+	if (!copy)
+		return err_set(ENOMEM, "no memory for a name");
+	memcpy(copy, name->data, name->size);
+	rc = txn_changing(txn, DAXKV_MAIN);
+	if (rc) {
+		free(copy);
+		return rc;
+	}
+	struct fmt_db record = {.desc = s->desc, .flags = s->flags};
+	struct daxkv_val value = {sizeof record, &record};
+	struct probe p = {.key = kv->dbi[db].name, .klen = kv->dbi[db].name_len};
+	struct path path;
+
+	rc = tree_seek(&main_state->tree, &p, &path);
+	if (!rc)
+		rc = tree_remove(&main_state->tree, &path);
+	main_state->changed = true;
+	if (!rc)
+		rc = record_put(txn, DAXKV_MAIN, name, &value, 0, FMT_ENTRY_DB);
+	if (rc) {
+		free(copy);
+		return txn_break(txn, rc);
+	}
+	pthread_mutex_lock(&kv->dbi_mutex);
+	free(kv->dbi[db].name);
+	kv->dbi[db].name = copy;
+	kv->dbi[db].name_len = (uint32_t)name->size;
+	pthread_mutex_unlock(&kv->dbi_mutex);
+	return 0;
+}
+
+/* ---- asking --------------------------------------------------------------------------------------------------------------- */
+
+int daxkv_db_next(struct daxkv_txn *txn, struct daxkv_val *name)
+{
+	struct probe p = {.key = name->data, .klen = (uint32_t)name->size};
+	struct dbstate *s;
+	struct path path;
+	int rc = txn_check(txn, false);
+
+	if (!rc)
+		rc = dbi_state(txn, DAXKV_MAIN, &s);
+	if (rc)
+		return rc;
+	if (s->order.dups || s->order.key == ORDER_INTEGER || s->order.key == ORDER_OWN)
+		return DAXKV_NOTFOUND;
+	rc = name->size ? tree_seek(&s->tree, &p, &path) : tree_edge(&s->tree, false, &path);
+	if (rc || !path.height)
+		return rc ? rc : DAXKV_NOTFOUND;
+	if (name->size && path.eoff)
+		path.rank++;
+	for (bool moved = true;;) {
+		for (uint32_t n = leaf_count(&path.leaf); path.rank < n; path.rank++) {
+			struct item it;
+
+			rc = leaf_at(&path.leaf, path.rank, &path.eoff);
+			if (!rc)
+				rc = leaf_item(&path.leaf, path.eoff, &it);
+			if (rc)
+				return rc;
+			if (it.flags & FMT_ENTRY_DB)
+				return record_value(txn_view(txn), &(struct item){.val = it.key, .vlen = it.klen}, name);
+		}
+		rc = tree_step(&s->tree, &path, true, &moved);
+		if (rc || !moved)
+			return rc ? rc : DAXKV_NOTFOUND;
+	}
+}
+
+int daxkv_db_flags(struct daxkv_txn *txn, daxkv_db db, unsigned int *flags)
+{
+	struct dbstate *s;
+	int rc = txn_check(txn, false);
+
+	if (!rc)
+		rc = state_any(txn, db, &s);
+	if (!rc)
+		*flags = s->flags;
+	return rc;
+}
+
+int daxkv_db_stat(struct daxkv_txn *txn, daxkv_db db, struct daxkv_stat *stat)
+{
+	const struct fmt_desc *desc;
+	const struct fmt_page *root = NULL;
+	struct dbstate *s;
+	struct view *v;
+	uint64_t at;
+	int rc = txn_check(txn, false);
+
+	if (!rc)
+		rc = state_any(txn, db, &s);
+	if (rc)
+		return rc;
+	v = txn_view(txn);
+	rc = desc_read(v, s->desc, &desc, &at);
+	if (!rc && s->tree.root)
+		rc = view_version(v, s->tree.root, 0, &root, &at);
+	if (rc)
+		return rc;
+	*stat = (struct daxkv_stat){.page_size = v->psize, .depth = root ? root->level + 1u : 0};
+	if (txn->write) {
+		stat->entries = s->tree.count;
+		stat->leaf_pages = s->tree.leaf_pages;
+		stat->inner_pages = s->tree.inner_pages;
+		stat->blob_pages = s->tree.blob_pages;
+	} else {
+		stat->entries = desc_count(v, desc);
+		stat->leaf_pages = load_word(&desc->leaf_pages);
+		stat->inner_pages = load_word(&desc->inner_pages);
+		stat->blob_pages = load_word(&desc->blob_pages);
+	}
+	return 0;
+}
+
+static int set_compare(struct daxkv_txn *txn, daxkv_db db, uint32_t flag, daxkv_compare_fn *fn, void *arg)
+{
+	struct dbstate *s;
+	int rc = txn_check(txn, false);
+
+	if (!rc)
+		rc = state_any(txn, db, &s);
+	if (rc)
+		return rc;
+	if (!(s->flags & flag) || !fn)
+		return err_set(DAXKV_INCOMPATIBLE, "the database (flags 0x%x) was not made with an order of its own", s->flags);
+	struct order *o = &txn->kv->dbi[db].order;
+
+	if (o->flags != s->flags)
+		order_init(o, s->flags);
+	if (flag == DAXKV_OWN_COMPARE) {
+		o->key_fn = fn;
+		o->key_arg = arg;
+	} else {
+		o->dup_fn = fn;
+		o->dup_arg = arg;
+	}
+	s->order = *o;
+	return 0;
+}
+
+int daxkv_set_compare(struct daxkv_txn *txn, daxkv_db db, daxkv_compare_fn *fn, void *arg)
+{
+	return set_compare(txn, db, DAXKV_OWN_COMPARE, fn, arg);
+}
+
+int daxkv_set_dup_compare(struct daxkv_txn *txn, daxkv_db db, daxkv_compare_fn *fn, void *arg)
+{
+	return set_compare(txn, db, DAXKV_OWN_DUP_COMPARE, fn, arg);
+}
+
+int daxkv_cmp(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *a, const struct daxkv_val *b)
+{
+	struct dbstate *s;
+
+	if (txn_check(txn, false) || dbi_state(txn, db, &s))
+		return 0;
+	return order_key_cmp(&s->order, a->data, (uint32_t)a->size, b->data, (uint32_t)b->size);
+}
+
+int daxkv_dup_cmp(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *a, const struct daxkv_val *b)
+{
+	struct dbstate *s;
+
+	if (txn_check(txn, false) || dbi_state(txn, db, &s))
+		return 0;
+	return order_dup_cmp(&s->order, a->data, (uint32_t)a->size, b->data, (uint32_t)b->size);
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * desc.c - descriptor pages: root, page counts and the number of entries of one database.
+ *
+ * The number of entries must be right for every snapshot, and a commit should not dirty more than a line for it: so it is a list of words, one for each
+ * transaction that changed it, and a snapshot reads the last that it may see. A full list gives way to a new page.
+ */
+#include "kv.h"
+
+#include "crc.h"
+
+#define COUNT_MASK (((uint64_t)1 << FMT_COUNT_BITS) - 1)
+#define AGE_MAX ((uint64_t)1 << (64 - FMT_COUNT_BITS))
+
+static uint32_t desc_pairs(uint32_t psize)
+{
+	return (psize - FMT_DESC_COUNTS) / FMT_WORD;
+}
+
+int desc_read(const struct view *v, uint64_t off, const struct fmt_desc **desc, uint64_t *at)
+{
+	const struct fmt_page *page = NULL;
+	int rc = view_version(v, off, 0, &page, at);
+
+	if (rc)
+		return rc;
+	if (!page || page->type != FMT_DESC)
+		return err_corrupt(off, "not a descriptor page");
+	*desc = (const void *)page;
+	return 0;
+}
+
+uint64_t desc_count(const struct view *v, const struct fmt_desc *desc)
+{
+	uint64_t count = desc->base_count;
+
+	for (uint32_t i = 0; i < desc_pairs(v->psize); i++) {
+		uint64_t pair = load_word(&desc->counts[i]);
+
+		if (!pair || (pair >> FMT_COUNT_BITS) + desc->page.birth > v->snapshot)
+			break;
+		count = pair & COUNT_MASK;
+	}
+	return count;
+}
+
+int desc_new(struct wset *w, uint32_t flags, uint64_t count, uint64_t prev, uint64_t *off)
+{
+	struct fmt_desc *desc = (void *)w->image;
+	struct wpage *wp;
+	int rc = wset_new_page(w, &wp);
+
+	if (rc)
+		return rc;
+	memset(w->image, 0, w->psize);
+	desc->page = (struct fmt_page){.birth = w->txn, .prev = prev, .type = FMT_DESC, .end = FMT_DESC_COUNTS};
+	desc->flags = flags;
+	desc->base_count = count;
+	desc->page.crc = crc32c(crc32c(0, w->image, 8), w->image + 20, offsetof(struct fmt_desc, root) - 20);
+	wset_install(w, wp, w->image, w->psize);
+	*off = wp->off;
+	return 0;
+}
+
+/* free_pair - the first unused count word; a binary search, but where the last commit left off is tried first. */
+static uint64_t free_pair(struct dbi *dbi, uint64_t off, const struct fmt_desc *desc, uint32_t psize)
+{
+	uint64_t lo = 0, hi = desc_pairs(psize);
+
+	if (dbi->desc == off && dbi->npairs <= hi && (dbi->npairs == 0 || load_word(&desc->counts[dbi->npairs - 1])) &&
+	    (dbi->npairs == hi || !load_word(&desc->counts[dbi->npairs])))
+		return dbi->npairs;
+	while (lo < hi) {
+		uint64_t mid = (lo + hi) / 2;
+
+		if (load_word(&desc->counts[mid]))
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+/* last_count - what the newest commit said. */
+static uint64_t last_count(const struct fmt_desc *desc, uint64_t npairs)
+{
+	return npairs ? load_word(&desc->counts[npairs - 1]) & COUNT_MASK : desc->base_count;
+}
+
+static int word_if_changed(struct daxkv *kv, struct words *words, const uint64_t *word, uint64_t value)
+{
+	if (load_word(word) == value)
+		return 0;
+	return words_add(words, (uint64_t)((const uint8_t *)word - kv->map.base), value);
+}
+
+static void desc_write_private(struct daxkv *kv, struct wpage *wp, const struct fmt_desc *desc, const struct tree *t)
+{
+	struct pm *pm = &kv->map.pm;
+	uint32_t crc;
+
+	wp->streamed = false;
+	pm_write(pm, &desc->base_count, &t->count, FMT_WORD);
+	pm_store8(pm, &desc->root, t->root);
+	pm_store8(pm, &desc->leaf_pages, t->leaf_pages);
+	pm_store8(pm, &desc->inner_pages, t->inner_pages);
+	pm_store8(pm, &desc->blob_pages, t->blob_pages);
+	crc = crc32c(crc32c(0, desc, 8), (const uint8_t *)desc + 20, offsetof(struct fmt_desc, root) - 20);
+	pm_write(pm, &desc->page.crc, &crc, sizeof crc);
+}
+
+int desc_commit(struct daxkv *kv, struct dbi *dbi, struct dbstate *state, struct words *words, bool *full)
+{
+	const struct fmt_desc *desc = (const void *)view_raw(&kv->writer_view, state->desc);
+	struct wpage *wp = wset_find(&kv->wset, state->desc);
+	const struct tree *t = &state->tree;
+
+	*full = false;
+	if (wp && wp->owner) {
+		desc_write_private(kv, wp, desc, t);
+		dbi->desc = state->desc;
+		dbi->npairs = 0;
+		return 0;
+	}
+	uint64_t n = free_pair(dbi, state->desc, desc, kv->page_size), age = kv->wset.txn - desc->page.birth;
+	int rc = 0;
+
+	if (last_count(desc, n) != t->count) {
+		if (n == desc_pairs(kv->page_size) || age >= AGE_MAX) {
+			*full = true;
+			return 0;
+		}
+		rc = words_add(words, state->desc + FMT_DESC_COUNTS + n * FMT_WORD, age << FMT_COUNT_BITS | t->count);
+		n++;
+	}
+	if (!rc)
+		rc = word_if_changed(kv, words, &desc->root, t->root);
+	if (!rc)
+		rc = word_if_changed(kv, words, &desc->leaf_pages, t->leaf_pages);
+	if (!rc)
+		rc = word_if_changed(kv, words, &desc->inner_pages, t->inner_pages);
+	if (!rc)
+		rc = word_if_changed(kv, words, &desc->blob_pages, t->blob_pages);
+	dbi->desc = state->desc;
+	dbi->npairs = n;
+	return rc;
+}

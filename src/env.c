@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* env.c - opening and closing a store; what it tells of itself. See daxkv.h and kv.h */
+#include "kv.h"
+
+#include "check.h"
+#include "err.h"
+#include "recover.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PAGE_DEFAULT 4096u
+#define SIZE_DEFAULT MAP_STEP
+#define READERS_DEFAULT 4096u
+#define DBS_DEFAULT 1024u
+#define MODE_DEFAULT 0664u
+#define KEY_MAX 8191u
+#define OPEN_FLAGS (DAXKV_CREATE | DAXKV_EXCLUSIVE | DAXKV_RDONLY | DAXKV_NOLOCK)
+
+const char *daxkv_version(void)
+{
+	return "0.1.0";
+}
+
+/* ---- opening -------------------------------------------------------------------------------------------------------------- */
+
+static int options_check(const char *path, const struct daxkv_options *o)
+{
+	if (!path || !*path)
+		return err_set(EINVAL, "no path was given");
+	if (o->flags & ~(unsigned int)OPEN_FLAGS)
+		return err_set(EINVAL, "unknown flags 0x%x for open", o->flags & ~(unsigned int)OPEN_FLAGS);
+	if (o->flags & DAXKV_RDONLY && o->flags & (DAXKV_CREATE | DAXKV_EXCLUSIVE))
+		return err_set(EINVAL, "a store cannot be created read-only");
+	if (o->page_size && (o->page_size < FMT_PAGE_MIN || o->page_size > FMT_PAGE_MAX || o->page_size & (o->page_size - 1)))
+		return err_set(EINVAL, "page size %u: 4096, 8192, 16384 and 32768 are possible", o->page_size);
+	if ((unsigned int)o->pmem > DAXKV_PMEM_FORCE)
+		return err_set(EINVAL, "unknown pmem mode %d", (int)o->pmem);
+	if (o->max_size && o->initial_size > o->max_size)
+		return err_set(EINVAL, "the initial size of %lu bytes is above the maximum size of %lu", (unsigned long)o->initial_size,
+		               (unsigned long)o->max_size);
+	return 0;
+}
+
+static int create_file(struct daxkv *kv, const char *path, const struct daxkv_options *o)
+{
+	struct super_new new = {.page_size = o->page_size ? o->page_size : PAGE_DEFAULT};
+	uint64_t least = super_min_size(new.page_size);
+
+	new.size = o->initial_size ? o->initial_size : SIZE_DEFAULT;
+	if (o->max_size && new.size > o->max_size)
+		new.size = o->max_size;
+	new.size = round_up(new.size < 2 * least ? 2 * least : new.size, MAP_STEP);
+	if (o->max_size && new.size > o->max_size)
+		new.size = round_down(o->max_size, new.page_size);
+	if (new.size < 2 * least)
+		return err_set(EINVAL, "a maximum size of %lu bytes: a store with pages of %u needs %lu", (unsigned long)o->max_size, new.page_size,
+		               (unsigned long)(2 * least));
+	new.created = (uint64_t)time(NULL);
+	if (getrandom(&new.file_id, sizeof new.file_id, 0) != sizeof new.file_id)
+		return err_sys(errno, "random bytes for the new store's id");
+	return map_create_file(&kv->map, path, o->mode ? o->mode : MODE_DEFAULT, new.size, super_fill, &new);
+}
+
+/* open_file - open the file, or create it when it is missing or empty and that was asked for. */
+static int open_file(struct daxkv *kv, const char *path, const struct daxkv_options *o)
+{
+	bool create = o->flags & DAXKV_CREATE;
+	uint64_t size = 0;
+	int rc = map_open_file(&kv->map, path, o->flags & DAXKV_RDONLY);
+
+	if (rc == ENOENT && create)
+		return create_file(kv, path, o);
+	if (!rc)
+		rc = map_file_size(&kv->map, &size);
+	if (rc)
+		return rc;
+	if (create && o->flags & DAXKV_EXCLUSIVE)
+		return err_sys(EEXIST, "%s", path);
+	if (!create || size)
+		return 0;
+	close(kv->map.fd);
+	kv->map.fd = -1;
+	return create_file(kv, path, o);
+}
+
+/* attach - map the file and bring it to its newest transaction. */
+static int attach(struct daxkv *kv, const struct daxkv_options *o, uint64_t *txn)
+{
+	uint64_t file_size, size;
+	struct recover_result r = {0};
+	bool needed = false;
+	int rc = map_file_size(&kv->map, &file_size);
+
+	if (!rc)
+		rc = super_read(kv->map.fd, file_size, &kv->geometry);
+	if (rc)
+		return rc;
+	kv->page_size = kv->geometry.page_size;
+	if (o->page_size && o->page_size != kv->page_size)
+		return err_set(DAXKV_INCOMPATIBLE, "the store has pages of %u bytes, not %u", kv->page_size, o->page_size);
+	if (kv->geometry.rocompat && !kv->read_only)
+		return err_set(DAXKV_VERSION, "the store uses features that this library can only read: open it read-only");
+	size = round_down(file_size, kv->page_size);
+	rc = map_attach(&kv->map, size, o->max_size ? max_u64(o->max_size, size) : 0, o->pmem, false);
+	if (rc)
+		return rc;
+	kv->ring = (struct ring){.map = &kv->map, .file_id = kv->geometry.file_id, .off = kv->geometry.ring_off};
+	rc = recover_needed(&kv->ring, &needed, txn);
+	if (!rc && needed && kv->read_only) { /* not to be written: recover a private copy */
+		map_detach(&kv->map);
+		rc = map_attach(&kv->map, size, 0, o->pmem, true);
+	}
+	if (!rc && needed)
+		rc = recover(&kv->ring, &r);
+	kv->recovered = r.replayed;
+	return rc;
+}
+
+/* size_check - the file has what its size word says. */
+static int size_check(const struct daxkv *kv)
+{
+	const struct fmt_super *super = (const void *)kv->map.base;
+	uint64_t size = load_word(&super->size);
+
+	if (size > kv->map.size)
+		return err_corrupt(offsetof(struct fmt_super, size), "truncated: the store uses %lu bytes, the file has %lu", (unsigned long)size,
+		                   (unsigned long)kv->map.size);
+	if (size % kv->page_size || size < super_min_size(kv->page_size))
+		return err_corrupt(offsetof(struct fmt_super, size), "superblock: a size of %lu bytes", (unsigned long)size);
+	return 0;
+}
+
+static uint64_t oldest_reader(void *arg)
+{
+	return share_oldest(((struct daxkv *)arg)->share);
+}
+
+static int settle(void *arg)
+{
+	return commit_settle(arg);
+}
+
+static int open_writer(struct daxkv *kv, uint64_t txn)
+{
+	const struct fmt_super *super = (const void *)kv->map.base;
+	int rc = space_open(&kv->space, &kv->map, kv->page_size, load_word(&super->size));
+
+	kv->space.oldest_reader = oldest_reader;
+	kv->space.settle = settle;
+	kv->space.arg = kv;
+	kv->space.releasable = kv->durable = txn;
+	if (!rc)
+		rc = wset_open(&kv->wset, &kv->map, &kv->space, kv->page_size);
+	if (!rc)
+		rc = tree_scratch_open(&kv->scratch, kv->page_size);
+	kv->writer_view = (struct view){.map = &kv->map, .base = kv->map.base, .psize = kv->page_size, .w = &kv->wset};
+	return rc;
+}
+
+/* store_free - undo all of daxkv_open; each part is safe when it was never made. */
+static void store_free(struct daxkv *kv)
+{
+	tree_scratch_close(&kv->scratch);
+	wset_close(&kv->wset);
+	space_close(&kv->space);
+	free(kv->words.w);
+	dbi_close_tables(kv);
+	share_destroy(kv->share);
+	map_close(&kv->map);
+	lock_close(&kv->lock);
+	pthread_mutex_destroy(&kv->dbi_mutex);
+	free(kv->path);
+	free(kv);
+}
+
+static int store_open(struct daxkv *kv, const char *path, const struct daxkv_options *o)
+{
+	uint64_t txn = 0;
+	int rc = 0;
+
+	kv->read_only = o->flags & DAXKV_RDONLY;
+	if (!(o->flags & DAXKV_NOLOCK))
+		rc = lock_open(&kv->lock, path, kv->read_only, o->mode ? o->mode : MODE_DEFAULT);
+	if (!rc)
+		rc = open_file(kv, path, o);
+	if (!rc)
+		rc = attach(kv, o, &txn);
+	if (!rc)
+		rc = size_check(kv);
+	if (!rc)
+		rc = share_create(&kv->share, o->max_readers ? o->max_readers : READERS_DEFAULT, txn);
+	if (!rc)
+		rc = dbi_open_tables(kv, o->max_dbs ? o->max_dbs : DBS_DEFAULT);
+	if (!rc && !kv->read_only)
+		rc = open_writer(kv, txn);
+	if (!rc)
+		rc = txn_open_tables(kv);
+	kv->max_key = kv->page_size / 4 < KEY_MAX ? kv->page_size / 4 : KEY_MAX;
+	return rc;
+}
+
+int daxkv_open(const char *path, const struct daxkv_options *options, struct daxkv **out)
+{
+	static const struct daxkv_options none;
+	const struct daxkv_options *o = options ? options : &none;
+	struct daxkv *kv;
+	int rc = out ? options_check(path, o) : err_set(EINVAL, "no place for the handle");
+
+	if (rc)
+		return rc;
+	kv = calloc(1, sizeof *kv);
+	if (!kv)
+		return err_set(ENOMEM, "no memory for a store");
+	kv->map.fd = kv->lock.fd = -1;
+	pthread_mutex_init(&kv->dbi_mutex, NULL);
+	kv->path = strdup(path);
+	rc = kv->path ? store_open(kv, kv->path, o) : err_set(ENOMEM, "no memory for a store");
+	if (rc) {
+		store_free(kv);
+		return rc;
+	}
+	*out = kv;
+	return 0;
+}
+
+/* ---- closing -------------------------------------------------------------------------------------------------------------- */
+
+/* close_clean - leave nothing to recover, and no free space at the end. */
+static int close_clean(struct daxkv *kv)
+{
+	bool cut = false;
+	int rc = commit_settle(kv);
+
+	if (!rc)
+		rc = commit_trim(kv, &cut);
+	if (!rc && cut) {
+		rc = commit_settle(kv);
+		if (!rc)
+			rc = map_shrink(&kv->map, kv->space.end);
+	}
+	return rc;
+}
+
+int daxkv_close(struct daxkv *kv)
+{
+	int rc = 0;
+
+	if (!kv)
+		return 0;
+	if (kv->writer || share_active(kv->share))
+		return err_set(DAXKV_BUSY, "%u read transactions and %u write transactions are running", share_active(kv->share), kv->writer != NULL);
+	if (!kv->read_only && !kv->share->poison)
+		rc = close_clean(kv);
+	txn_close_tables(kv);
+	store_free(kv);
+	return rc;
+}
+
+int daxkv_sync(struct daxkv *kv)
+{
+	struct daxkv_txn *txn;
+	int rc = daxkv_begin(kv, NULL, 0, &txn);
+
+	if (rc)
+		return rc;
+	rc = commit_settle(kv);
+	daxkv_abort(txn);
+	return rc;
+}
+
+int daxkv_fd(const struct daxkv *kv)
+{
+	return kv->map.fd;
+}
+
+/* ---- reports -------------------------------------------------------------------------------------------------------------- */
+
+int daxkv_info(struct daxkv *kv, struct daxkv_info *info)
+{
+	const struct fmt_super *super = (const void *)kv->map.base;
+	uint64_t file_size, used = 0;
+	int rc = map_file_size(&kv->map, &file_size);
+
+	if (rc)
+		return rc;
+	if (kv->read_only) {
+		struct space space;
+
+		rc = space_open(&space, &kv->map, kv->page_size, load_word(&super->size));
+		if (!rc)
+			rc = space_used(&space, &used);
+		space_close(&space);
+	} else {
+		struct daxkv_txn *txn = NULL;
+		bool own = kv->writer && pthread_equal(kv->writer_thread, pthread_self());
+
+		if (!own && !kv->share->poison)
+			rc = daxkv_begin(kv, NULL, 0, &txn);
+		if (!rc)
+			rc = space_used(&kv->space, &used);
+		daxkv_abort(txn);
+	}
+	if (rc)
+		return rc;
+	*info = (struct daxkv_info){.medium = kv->map.medium, .durability = map_durability(&kv->map), .format_version = FMT_VERSION,
+	                            .page_size = kv->page_size, .file_id = kv->geometry.file_id, .file_size = file_size, .used_bytes = used,
+	                            .max_size = kv->map.reserve, .last_txn = __atomic_load_n(&kv->share->published, __ATOMIC_ACQUIRE),
+	                            .recovered = kv->recovered, .held_pages = kv->space.limbo.pages, .readers = share_active(kv->share),
+	                            .max_readers = kv->share->nslots, .read_only = kv->read_only, .private_recovery = kv->map.private_copy};
+	return 0;
+}
+
+void daxkv_counters(struct daxkv *kv, struct daxkv_counters *c)
+{
+	*c = (struct daxkv_counters){.commits = __atomic_load_n(&kv->commits, __ATOMIC_RELAXED), .fences = __atomic_load_n(&kv->map.pm.fences, __ATOMIC_RELAXED),
+	                             .lines_flushed = __atomic_load_n(&kv->map.pm.lines_flushed, __ATOMIC_RELAXED),
+	                             .lines_streamed = __atomic_load_n(&kv->map.pm.lines_streamed, __ATOMIC_RELAXED), .grows = kv->space.grows,
+	                             .splits = kv->wset.splits, .compactions = kv->wset.compactions, .merges = kv->wset.merges};
+}
+
+int daxkv_check(struct daxkv *kv, void (*report)(const char *fault, void *arg), void *arg, uint64_t *faults)
+{
+	struct check_input in = {.base = kv->map.base, .report = report, .arg = arg};
+	struct daxkv_txn *txn = NULL;
+	uint64_t n = 0;
+	int rc = 0;
+
+	if (!kv->read_only && !kv->share->poison)
+		rc = daxkv_begin(kv, NULL, DAXKV_TXN_TRY, &txn);
+	if (rc)
+		return rc;
+	in.mapped = kv->map.size;
+	in.txn = __atomic_load_n(&kv->share->published, __ATOMIC_ACQUIRE);
+	rc = check_run(&in, &n);
+	daxkv_abort(txn);
+	if (faults)
+		*faults = n;
+	return rc == DAXKV_CORRUPT ? err_set(rc, "the check found %lu faults", (unsigned long)n) : rc;
+}

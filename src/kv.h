@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * kv.h - an open store, its transactions, database handles and cursors: who sees which tree.
+ *
+ *   struct daxkv      the file, what its users share, and the one writer's state
+ *   struct dbi        a database handle: name, order
+ *   struct dbstate    a database as one transaction sees it, resolved at its first use there
+ *
+ * Fields are grouped by what protects them. A write transaction and its nested ones work on one struct wset; each has dbstates of its own, which a
+ * child copies from its parent at begin and gives back at commit.
+ */
+#ifndef DAXKV_KV_H
+#define DAXKV_KV_H
+
+#include "lock.h"
+#include "readers.h"
+#include "super.h"
+#include "tree.h"
+
+#include <pthread.h>
+
+struct dbi {
+	uint8_t *name; /* NULL: the handle is free */
+	uint32_t name_len;
+	struct order order;
+	struct daxkv_txn *opened_by; /* a write transaction that is running: its abort closes the handle */
+	uint32_t serial;             /* counts the handle's lives */
+	uint64_t desc, npairs;       /* the writer's hint: count words in use in that descriptor */
+};
+
+struct daxkv {
+	/* fixed after open */
+	struct map map;
+	struct lock lock;
+	struct geometry geometry;
+	struct share *share;
+	uint32_t page_size, max_key, max_dbs;
+	bool read_only;
+	uint64_t recovered;
+	char *path;
+	pthread_key_t thread_txn; /* a thread's idle read transaction, kept for its next begin */
+	/* dbi_mutex */
+	pthread_mutex_t dbi_mutex;
+	struct dbi *dbi; /* max_dbs; an entry is stable while used */
+	struct daxkv_txn *read_txns; /* all there are, idle ones included */
+	/* share->writer */
+	struct ring ring;
+	struct space space;
+	struct wset wset;
+	struct view writer_view;
+	struct tree_scratch scratch;
+	struct words words;     /* of the last commit: stored, to be flushed when the next transaction begins [R9] */
+	bool words_unflushed;
+	uint64_t durable;       /* words up to this commit are durable in place, under a fence that returned */
+	uint64_t commits;
+	struct daxkv_txn *writer; /* the outermost write transaction running */
+	pthread_t writer_thread;
+};
+
+struct dbstate {
+	uint64_t generation; /* of the transaction that resolved it; else it is stale */
+	uint32_t serial;     /* of the handle, likewise */
+	struct tree tree;
+	struct order order;
+	uint64_t desc; /* descriptor page */
+	uint32_t flags;
+	bool changed;
+};
+
+struct reserved { /* a value that the caller of put is filling */
+	const uint8_t *value; /* in the leaf: the value, or its struct fmt_blob */
+	uint64_t leaf;
+	uint32_t vlen;
+	bool pending, blob;
+};
+
+struct daxkv_txn {
+	struct daxkv *kv;
+	struct daxkv_txn *parent, *child;
+	bool write, broken, idle; /* broken: to be aborted; idle: a read transaction after reset */
+	uint32_t slot;            /* of the reader table */
+	uint64_t generation;
+	struct view view; /* of a read transaction */
+	struct dbstate *db; /* max_dbs, by handle */
+	uint32_t ndb;       /* handles looked at: the copy for a child stops there */
+	struct daxkv_cursor *cursors;
+	struct daxkv_txn *next, **link; /* in kv->read_txns */
+	struct wset_mark mark; /* of a nested transaction */
+	struct reserved reserved;
+};
+
+/* ---- txn.c ---------------------------------------------------------------------------------------------------------------- */
+
+/* txn_open_tables, txn_close_tables - of a store: what threads keep between read transactions. 0 or errno. */
+int txn_open_tables(struct daxkv *kv);
+void txn_close_tables(struct daxkv *kv);
+
+/* txn_check - whether the transaction can be used, and with write, changed. BAD_TXN, EACCES. */
+int txn_check(struct daxkv_txn *txn, bool write);
+
+/* txn_view - what it sees. */
+static inline struct view *txn_view(struct daxkv_txn *txn)
+{
+	return txn->write ? &txn->kv->writer_view : &txn->view;
+}
+
+/* txn_break - a change failed half-way with rc: only abort is left. Returns rc. */
+int txn_break(struct daxkv_txn *txn, int rc);
+
+/* txn_changing - a change of database db is about to begin: the value reserved before is sealed, cursors there keep their place by key. */
+int txn_changing(struct daxkv_txn *txn, daxkv_db db);
+
+/* txn_seal - compute the checksum of a reserved value, which the caller has filled by now. */
+void txn_seal(struct daxkv_txn *txn);
+
+/* ---- dbi.c ---------------------------------------------------------------------------------------------------------------- */
+
+/* dbi_state - database db as txn sees it. BAD_DB, CORRUPT, NEED_COMPARE. */
+int dbi_state(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state);
+
+/* dbi_open_tables, dbi_close_tables - of a store. */
+int dbi_open_tables(struct daxkv *kv, uint32_t max_dbs);
+void dbi_close_tables(struct daxkv *kv);
+
+/* dbi_end - the transaction ends: handles that it opened stay (keep; they become parent's in a nested one) or go. */
+void dbi_end(struct daxkv_txn *txn, bool keep);
+
+/* ---- desc.c --------------------------------------------------------------------------------------------------------------- */
+
+/* desc_read - the descriptor page at off as the view sees it. CORRUPT. */
+int desc_read(const struct view *view, uint64_t off, const struct fmt_desc **desc, uint64_t *at);
+
+/* desc_count - the number of entries at the view's snapshot. */
+uint64_t desc_count(const struct view *view, const struct fmt_desc *desc);
+
+/* desc_new - a private descriptor page for a database with these flags; prev as for tree pages. */
+int desc_new(struct wset *w, uint32_t flags, uint64_t count, uint64_t prev, uint64_t *off);
+
+/* desc_commit - write what changed in the database to its descriptor: words, or in place when it is private. When the page has no room for another
+ * count, *full and nothing else. */
+int desc_commit(struct daxkv *kv, struct dbi *dbi, struct dbstate *state, struct words *words, bool *full);
+
+/* ---- commit.c ------------------------------------------------------------------------------------------------------------- */
+
+/* commit_run - make the outermost transaction's changes durable and current. */
+int commit_run(struct daxkv_txn *txn);
+
+/* commit_flush_words - start writing the last commit's words back [R9]. */
+void commit_flush_words(struct daxkv *kv);
+
+/* commit_settle - everything committed becomes durable in place, and is marked so: nothing is left to recover. The writer's lock is held. */
+int commit_settle(struct daxkv *kv);
+
+/* commit_trim - commit a smaller size when there is free space at the end. *size: what the file may be cut to. */
+int commit_trim(struct daxkv *kv, bool *cut);
+
+/* ---- record.c ------------------------------------------------------------------------------------------------------------- */
+
+/* record_put - daxkv_put without its checks of the transaction; flags of the entry for database records. */
+int record_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags, uint32_t entry_flags);
+
+/* record_remove - take out the entry that path has. record_remove_all - all pairs of a key; NOTFOUND. INCOMPATIBLE for a database's record. */
+int record_remove(struct daxkv_txn *txn, struct dbstate *state, struct path *path);
+int record_remove_all(struct daxkv_txn *txn, struct dbstate *state, const uint8_t *key, uint32_t klen);
+
+/* record_value - an item's value as the caller gets it. CORRUPT. */
+int record_value(const struct view *view, const struct item *item, struct daxkv_val *value);
+
+/* record_key_check - KEY_SIZE unless the key suits the database. record_dup_check - VALUE_SIZE likewise. */
+int record_key_check(const struct daxkv *kv, const struct order *order, const struct daxkv_val *key);
+int record_dup_check(const struct daxkv *kv, const struct order *order, const struct daxkv_val *key, const struct daxkv_val *dup);
+
+/* ---- cursor.c ------------------------------------------------------------------------------------------------------------- */
+
+/* cursor_save_all - the transaction's cursors on db (0: on all) keep their place by key from here on. ENOMEM. */
+int cursor_save_all(struct daxkv_txn *txn, daxkv_db db);
+
+/* cursor_end_all - the transaction is gone: its cursors are freed (a write transaction's) or detached. */
+void cursor_end_all(struct daxkv_txn *txn);
+
+#endif

@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* leaf.c - see leaf.h */
+#include "leaf.h"
+
+#include "crc.h"
+
+#define PREFIX_MIN 8u /* shorter ones do not pay for the test */
+
+static const uint8_t *bytes_of(const struct leaf *l)
+{
+	return (const uint8_t *)l->page;
+}
+
+static const uint64_t *heads_of(const struct fmt_page *p)
+{
+	return (const uint64_t *)(const void *)((const uint8_t *)p + p->heads);
+}
+
+static const uint16_t *offs_of(const struct fmt_page *p)
+{
+	return (const uint16_t *)(const void *)((const uint8_t *)p + p->offs);
+}
+
+static int leaf_fault(const struct leaf *l, uint32_t eoff)
+{
+	return err_corrupt(l->off, "leaf: the entry at byte %u does not lie inside the page", eoff);
+}
+
+/* slot_txn - the transaction of a tail entry; UINT64_MAX when the slot points outside. */
+static uint64_t slot_txn(const struct fmt_page *p, uint32_t psize, uint64_t slot)
+{
+	uint32_t off = FMT_SLOT_OFF(slot);
+
+	return off >= FMT_LEAF_BASE + FMT_TAIL_BEFORE && off < psize ? get64((const uint8_t *)p + off - FMT_TAIL_BEFORE) : UINT64_MAX;
+}
+
+void leaf_peek(const struct view *v, const struct fmt_page *page, uint64_t off, struct leaf *l)
+{
+	const struct wpage *wp = v->w ? wset_find(v->w, off) : NULL;
+
+	*l = (struct leaf){.page = page, .off = off, .psize = v->psize};
+	if (wp && wp->npending) {
+		l->slots = wp->val;
+		l->nslots = wp->npending;
+		return;
+	}
+	l->slots = (const uint64_t *)(const void *)((const uint8_t *)page + FMT_LEAF_SLOTS);
+	while (l->nslots < FMT_TAIL_SLOTS && load_word(&l->slots[l->nslots]))
+		l->nslots++;
+}
+
+void leaf_open(const struct view *v, const struct fmt_page *page, uint64_t off, struct leaf *l)
+{
+	leaf_peek(v, page, off, l);
+	if (!v->w) /* entries of younger transactions are the last ones */
+		while (l->nslots && slot_txn(page, v->psize, l->slots[l->nslots - 1]) > v->snapshot)
+			l->nslots--;
+}
+
+int leaf_item(const struct leaf *l, uint32_t eoff, struct item *it)
+{
+	const uint8_t *p = bytes_of(l) + eoff;
+
+	if (UNLIKELY(eoff < FMT_LEAF_BASE || eoff + FMT_ENTRY_SIZE > l->psize))
+		return leaf_fault(l, eoff);
+	uint32_t kf = get16(p);
+
+	it->klen = kf & FMT_KLEN_MASK;
+	it->flags = kf & ~FMT_KLEN_MASK;
+	it->vlen = get16(p + 2);
+	if (UNLIKELY(eoff + FMT_ENTRY_SIZE + it->klen + it->vlen > l->psize))
+		return leaf_fault(l, eoff);
+	it->key = p + FMT_ENTRY_SIZE;
+	it->val = it->key + it->klen;
+	return 0;
+}
+
+/* ---- searching ------------------------------------------------------------------------------------------------------------ */
+
+/* heads_below - how many heads are smaller than h (or_equal: or the same). Without branches, so that nothing is mispredicted. */
+static uint32_t heads_below(const uint64_t *heads, uint32_t n, uint64_t h, bool or_equal)
+{
+	const uint64_t *p = heads;
+
+	if (!n)
+		return 0;
+	if (or_equal && h == UINT64_MAX)
+		return n;
+	h += or_equal;
+	while (n > 1) {
+		uint32_t half = n / 2;
+
+		p += p[half - 1] < h ? half : 0;
+		n -= half;
+	}
+	return (uint32_t)(p - heads) + (*p < h);
+}
+
+/* prefix_side - 0: the key begins with the base's common prefix; <0, >0: it lies before, behind the whole base. */
+static int prefix_side(const struct leaf *l, const uint8_t *key, uint32_t klen, int *side)
+{
+	uint32_t plen = l->page->plen;
+	struct item first;
+	int rc;
+
+	*side = 0;
+	if (LIKELY(!plen))
+		return 0;
+	rc = leaf_item(l, offs_of(l->page)[0], &first);
+	if (rc)
+		return rc;
+	if (plen > first.klen)
+		return err_corrupt(l->off, "leaf: a prefix of %u bytes, the first key has %u", plen, first.klen);
+	*side = memcmp(key, first.key, plen < klen ? plen : klen);
+	if (*side == 0 && klen < plen)
+		*side = -1;
+	return 0;
+}
+
+/* base_find - the probe's lower bound in the base, and whether that entry is it. */
+static int base_find(const struct leaf *l, const struct order *o, const struct probe *p, uint32_t *at, bool *exact)
+{
+	const struct fmt_page *page = l->page;
+	const uint64_t *heads = heads_of(page);
+	int side, rc = prefix_side(l, p->key, p->klen, &side);
+
+	*exact = false;
+	if (rc)
+		return rc;
+	if (UNLIKELY(side)) {
+		*at = side < 0 ? 0 : page->n;
+		return 0;
+	}
+	uint64_t head = order_head(o, p->key, p->klen, page->plen);
+	uint32_t lo = heads_below(heads, page->n, head, false), hi = lo;
+
+	if (lo < page->n && heads[lo] == head)
+		hi = lo + 1 < page->n && heads[lo + 1] == head ? heads_below(heads, page->n, head, true) : lo + 1;
+	while (lo < hi) {
+		uint32_t mid = (lo + hi) / 2;
+		struct item it;
+
+		rc = leaf_item(l, offs_of(page)[mid], &it);
+		if (rc)
+			return rc;
+		int c = order_cmp(o, it.key, it.klen, it.val, it.vlen, p);
+
+		if (c == 0) {
+			*at = mid;
+			*exact = true;
+			return 0;
+		}
+		if (c < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	*at = lo;
+	return 0;
+}
+
+int leaf_get(const struct view *v, const struct leaf *l, const struct order *o, const uint8_t *key, uint32_t klen, uint32_t fp, uint32_t *eoff)
+{
+	struct probe p = {.key = key, .klen = klen};
+	uint32_t at;
+	bool exact;
+
+	*eoff = 0;
+	for (unsigned int i = l->nslots; i-- > 0;) {
+		uint64_t slot = load_word(&l->slots[i]);
+		struct item it;
+
+		if (FMT_SLOT_FP(slot) != fp)
+			continue;
+		int rc = leaf_item(l, FMT_SLOT_OFF(slot), &it);
+
+		if (rc)
+			return rc;
+		if (it.klen != klen || memcmp(it.key, key, klen) != 0 || (!v->w && slot_txn(l->page, l->psize, slot) > v->snapshot))
+			continue;
+		if (FMT_SLOT_KIND(slot) != FMT_SLOT_REMOVE)
+			*eoff = FMT_SLOT_OFF(slot);
+		return 0;
+	}
+	int rc = base_find(l, o, &p, &at, &exact);
+
+	if (!rc && exact)
+		*eoff = offs_of(l->page)[at];
+	return rc;
+}
+
+/* The gap between base entries at - 1 and at: where the probe belongs. gap[] are the tail entries alive in it, lo the rank of the first. */
+struct gap {
+	uint32_t lo, n, base; /* base: the entry that equals the probe and stands behind the gap, 0 = none (any more) */
+	uint16_t entry[FMT_TAIL_SLOTS];
+};
+
+static void gap_follow(struct gap *g, uint64_t slot)
+{
+	uint32_t rank = FMT_SLOT_RANK(slot), kind = FMT_SLOT_KIND(slot);
+
+	if (rank - g->lo > g->n) { /* unsigned: before or behind the gap */
+		if (rank < g->lo)
+			g->lo += (kind == FMT_SLOT_INSERT) - (uint32_t)(kind == FMT_SLOT_REMOVE);
+		return;
+	}
+	uint32_t j = rank - g->lo;
+
+	if (kind == FMT_SLOT_INSERT) {
+		memmove(g->entry + j + 1, g->entry + j, (g->n - j) * sizeof *g->entry);
+		g->entry[j] = (uint16_t)FMT_SLOT_OFF(slot);
+		g->n++;
+	} else if (j < g->n) {
+		if (kind == FMT_SLOT_REPLACE) {
+			g->entry[j] = (uint16_t)FMT_SLOT_OFF(slot);
+			return;
+		}
+		g->n--;
+		memmove(g->entry + j, g->entry + j + 1, (g->n - j) * sizeof *g->entry);
+	} else if (g->base) {
+		g->base = kind == FMT_SLOT_REPLACE ? FMT_SLOT_OFF(slot) : 0;
+	}
+}
+
+int leaf_place(const struct leaf *l, const struct order *o, const struct probe *p, uint32_t *rank, uint32_t *eoff)
+{
+	struct gap g = {0};
+	uint32_t at;
+	bool exact;
+	int rc = base_find(l, o, p, &at, &exact);
+
+	if (rc)
+		return rc;
+	g.lo = at;
+	g.base = exact ? offs_of(l->page)[at] : 0;
+	for (unsigned int i = 0; i < l->nslots; i++)
+		gap_follow(&g, load_word(&l->slots[i]));
+	*eoff = 0;
+	for (uint32_t j = 0; j < g.n; j++) {
+		struct item it;
+
+		rc = leaf_item(l, g.entry[j], &it);
+		if (rc)
+			return rc;
+		int c = order_cmp(o, it.key, it.klen, it.val, it.vlen, p);
+
+		if (c >= 0) {
+			*rank = g.lo + j;
+			*eoff = c == 0 ? g.entry[j] : 0;
+			return 0;
+		}
+	}
+	*rank = g.lo + g.n;
+	*eoff = g.base;
+	return 0;
+}
+
+uint32_t leaf_count(const struct leaf *l)
+{
+	uint32_t n = l->page->n;
+
+	for (unsigned int i = 0; i < l->nslots; i++) {
+		uint32_t kind = FMT_SLOT_KIND(load_word(&l->slots[i]));
+
+		n += (kind == FMT_SLOT_INSERT) - (uint32_t)(kind == FMT_SLOT_REMOVE);
+	}
+	return n;
+}
+
+int leaf_at(const struct leaf *l, uint32_t rank, uint32_t *eoff)
+{
+	for (unsigned int i = l->nslots; i-- > 0;) {
+		uint64_t slot = load_word(&l->slots[i]);
+		uint32_t r = FMT_SLOT_RANK(slot), kind = FMT_SLOT_KIND(slot);
+
+		if (kind == FMT_SLOT_REMOVE) {
+			rank += r <= rank;
+		} else if (r == rank) {
+			*eoff = FMT_SLOT_OFF(slot);
+			return 0;
+		} else if (kind == FMT_SLOT_INSERT) {
+			rank -= r < rank;
+		}
+	}
+	if (rank >= l->page->n)
+		return err_corrupt(l->off, "leaf: no entry has rank %u", rank);
+	*eoff = offs_of(l->page)[rank];
+	return 0;
+}
+
+int leaf_offsets(const struct leaf *l, uint16_t *out, uint32_t *count)
+{
+	uint32_t n = l->page->n;
+
+	if (n > LEAF_MAX(l->psize) - FMT_TAIL_SLOTS)
+		return err_corrupt(l->off, "leaf: %u entries", n);
+	memcpy(out, offs_of(l->page), n * sizeof *out);
+	for (unsigned int i = 0; i < l->nslots; i++) {
+		uint64_t slot = load_word(&l->slots[i]);
+		uint32_t r = FMT_SLOT_RANK(slot), kind = FMT_SLOT_KIND(slot);
+
+		if (r > n || (r == n && kind != FMT_SLOT_INSERT))
+			return err_corrupt(l->off, "leaf: slot %u has rank %u among %u entries", i, r, n);
+		if (kind == FMT_SLOT_INSERT) {
+			memmove(out + r + 1, out + r, (n - r) * sizeof *out);
+			n++;
+		} else if (kind == FMT_SLOT_REMOVE) {
+			n--;
+			memmove(out + r, out + r + 1, (n - r) * sizeof *out);
+			continue;
+		}
+		out[r] = (uint16_t)FMT_SLOT_OFF(slot);
+	}
+	*count = n;
+	return 0;
+}
+
+/* ---- writing -------------------------------------------------------------------------------------------------------------- */
+
+/* entry_align - the first place at or after off for an entry: integers are aligned for programs that read them where they lie. */
+static uint32_t entry_align(const struct order *o, uint32_t off, uint32_t klen)
+{
+	uint32_t at = (uint32_t)round_up(off, 4), want;
+
+	if (o->flags & DAXKV_INTEGER_DUP)
+		want = (8 - (FMT_ENTRY_SIZE + klen) % 8) % 8;
+	else if (o->flags & DAXKV_INTEGER_KEY)
+		want = FMT_ENTRY_SIZE;
+	else
+		return at;
+	if (want % 4)
+		return at; /* a key of odd length before an integer: no place aligns both the entry and the integer */
+	return at % 8 == want ? at : at + 4;
+}
+
+static uint32_t common_prefix(const struct order *o, const struct item *items, uint32_t n)
+{
+	if (o->key != ORDER_BYTES || n < 2)
+		return 0;
+	const struct item *a = &items[0], *b = &items[n - 1];
+	uint32_t max = a->klen < b->klen ? a->klen : b->klen, i = 0;
+
+	while (i < max && a->key[i] == b->key[i])
+		i++;
+	return i < PREFIX_MIN ? 0 : i;
+}
+
+static uint32_t page_crc(const uint8_t *p, uint32_t end)
+{
+	return crc32c(crc32c(crc32c(0, p, 8), p + 20, 12), p + FMT_LEAF_BASE, end - FMT_LEAF_BASE);
+}
+
+static void put16(uint8_t *p, uint32_t x)
+{
+	uint16_t y = (uint16_t)x;
+
+	memcpy(p, &y, sizeof y);
+}
+
+static void entry_store(uint8_t *p, const struct item *it)
+{
+	put16(p, it->klen | it->flags);
+	put16(p + 2, it->vlen);
+	memcpy(p + FMT_ENTRY_SIZE, it->key, it->klen);
+	if (it->vlen && it->val)
+		memcpy(p + FMT_ENTRY_SIZE + it->klen, it->val, it->vlen);
+	else
+		memset(p + FMT_ENTRY_SIZE + it->klen, 0, it->vlen); /* to be filled by the caller of put */
+}
+
+uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *o, const struct item *items, uint32_t n, uint64_t birth, uint64_t prev)
+{
+	struct fmt_page *page = (void *)image;
+	uint64_t *heads = (void *)(image + FMT_LEAF_BASE);
+	uint16_t *offs = (void *)(image + FMT_LEAF_BASE + 8 * n);
+	uint32_t at = FMT_LEAF_BASE + 10 * n, plen = common_prefix(o, items, n);
+
+	memset(image, 0, FMT_LEAF_BASE);
+	*page = (struct fmt_page){.birth = birth, .prev = prev, .type = FMT_LEAF, .n = (uint16_t)n, .plen = (uint16_t)plen,
+	                          .heads = FMT_LEAF_BASE, .offs = (uint16_t)(FMT_LEAF_BASE + 8 * n)};
+	for (uint32_t i = 0; i < n; i++) {
+		const struct item *it = &items[i];
+		uint32_t e = entry_align(o, at, it->klen);
+
+		memset(image + at, 0, e - at);
+		heads[i] = order_head(o, it->key, it->klen, plen);
+		offs[i] = (uint16_t)e;
+		entry_store(image + e, it);
+		at = e + FMT_ENTRY_SIZE + it->klen + it->vlen;
+		assert(at <= psize);
+	}
+	uint32_t end = (uint32_t)round_up(at, 4);
+
+	memset(image + at, 0, round_up(end, FMT_LINE) - at);
+	page->end = (uint16_t)end;
+	page->crc = page_crc(image, end);
+	return end;
+}
+
+/* tail_end - where the next tail entry may begin. */
+static uint32_t tail_end(const struct leaf *l)
+{
+	uint32_t end = l->page->end;
+
+	for (unsigned int i = 0; i < l->nslots; i++) {
+		uint32_t e = FMT_SLOT_END(l->slots[i]);
+
+		end = e > end ? e : end;
+	}
+	return end;
+}
+
+/* shadow_open - the wpage of a leaf that gets pending slots: at its first one it takes the page's slots over. */
+static int shadow_open(struct wset *w, const struct leaf *l, struct wpage **out)
+{
+	struct wpage *wp;
+	int rc = wset_touch(w, l->off, &wp);
+
+	if (rc)
+		return rc;
+	if (!wp->npending) {
+		for (unsigned int i = 0; i < l->nslots; i++)
+			wp->val[i] = l->slots[i];
+		wp->npending = wp->napplied = (uint8_t)l->nslots;
+	}
+	*out = wp;
+	return 0;
+}
+
+static void shadow_add(struct wset *w, struct wpage *wp, const uint8_t *entry, uint32_t from, uint32_t end, uint64_t slot, bool known)
+{
+	if (!wp->fresh_end) {
+		wp->fresh_off = (uint16_t)from;
+		wp->fresh_crc = 0;
+		wp->crc_valid = true;
+	}
+	/* Bytes between the last entry and this one are alignment, stored with it: the range stays one piece [R1]. */
+	if (wp->crc_valid && known)
+		wp->fresh_crc = crc32c(wp->fresh_crc, entry, end - from);
+	else
+		wp->crc_valid = false;
+	wp->fresh_end = (uint16_t)end;
+	wp->val[wp->npending++] = slot;
+	pm_flush(&w->map->pm, w->map->base + wp->off + from, end - from);
+}
+
+int leaf_append(struct wset *w, const struct order *o, const struct leaf *l, const struct leaf_change *c, bool *done, const uint8_t **value)
+{
+	uint8_t buf[FMT_PAGE_MAX / 2 + 64];
+	uint32_t from = tail_end(l), e = entry_align(o, from + FMT_TAIL_BEFORE, c->item.klen);
+	uint32_t body = FMT_TAIL_BEFORE + FMT_ENTRY_SIZE + c->item.klen + c->item.vlen;
+	uint32_t crc_at = e - FMT_TAIL_BEFORE + body, end = (uint32_t)round_up(crc_at + FMT_TAIL_AFTER, 4);
+	uint32_t lead = e - FMT_TAIL_BEFORE - from;
+	struct wpage *wp;
+	int rc;
+
+	*done = false;
+	if (l->nslots == FMT_TAIL_SLOTS || end > l->psize || body + 64 > sizeof buf)
+		return 0;
+	uint64_t slot = FMT_SLOT(e, end, c->fp, c->rank, c->kind);
+	uint8_t *p = buf + lead;
+
+	memset(buf, 0, lead);
+	memcpy(p, &w->txn, FMT_TAIL_BEFORE);
+	entry_store(p + FMT_TAIL_BEFORE, &c->item);
+	uint32_t crc = crc32c(crc32c(0, p, body), &slot, sizeof slot);
+
+	memcpy(p + body, &crc, sizeof crc);
+	memset(p + body + sizeof crc, 0, end - crc_at - sizeof crc);
+	wp = wset_find(w, l->off);
+	if (wset_editable(w, wp)) {
+		const uint64_t *slots = (const uint64_t *)(const void *)(bytes_of(l) + FMT_LEAF_SLOTS);
+
+		rc = wset_touch(w, l->off, &wp);
+		if (rc)
+			return rc;
+		wset_apply(w, wp);
+		pm_write(&w->map->pm, bytes_of(l) + from, buf, end - from);
+		pm_store8(&w->map->pm, slots + l->nslots, slot);
+		wp->used = end > wp->used ? end : wp->used;
+		wp->streamed = false;
+	} else {
+		rc = shadow_open(w, l, &wp);
+		if (rc)
+			return rc;
+		pm_write(&w->map->pm, bytes_of(l) + from, buf, end - from);
+		shadow_add(w, wp, buf, from, end, slot, !c->to_fill);
+	}
+	*value = bytes_of(l) + e + FMT_ENTRY_SIZE + c->item.klen;
+	*done = true;
+	return 0;
+}
+
+/* seal_slot - the tail slot whose value lies at value; NULL: it is in the base. */
+static const uint64_t *seal_slot(const struct leaf *l, const uint8_t *value)
+{
+	for (unsigned int i = l->nslots; i-- > 0;) {
+		struct item it;
+
+		if (FMT_SLOT_KIND(l->slots[i]) != FMT_SLOT_REMOVE && leaf_item(l, FMT_SLOT_OFF(l->slots[i]), &it) == 0 && it.val == value)
+			return &l->slots[i];
+	}
+	return NULL;
+}
+
+void leaf_seal(struct wset *w, uint64_t off, const uint8_t *value, uint32_t vlen)
+{
+	struct view v = {.map = w->map, .base = w->map->base, .psize = w->psize, .snapshot = w->txn, .w = w};
+	struct pm *pm = &w->map->pm;
+	struct wpage *wp = wset_find(w, off);
+	struct leaf l;
+	uint32_t crc;
+
+	leaf_open(&v, view_raw(&v, off), off, &l);
+	wp->streamed = false;
+	const uint64_t *slot = seal_slot(&l, value);
+
+	if (slot) {
+		const uint8_t *from = bytes_of(&l) + FMT_SLOT_OFF(*slot) - FMT_TAIL_BEFORE;
+
+		crc = crc32c(crc32c(0, from, (size_t)(value + vlen - from)), slot, sizeof *slot);
+		pm_write(pm, value + vlen, &crc, sizeof crc);
+		pm_flush(pm, from, (size_t)(value + vlen - from) + sizeof crc);
+	} else {
+		crc = page_crc(bytes_of(&l), l.page->end);
+		pm_write(pm, &l.page->crc, &crc, sizeof crc);
+	}
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * leaf.h - inside a leaf: a sorted base, written once, and a tail of up to 16 appended entries with ranks.
+ *
+ *   | header | slots[16] | heads[n] | offs[n] | base entries ... | tail entries in append order ... |
+ *
+ * A put appends an entry (fresh bytes) and fills the next slot (one word): nothing is shifted, nothing copied. A slot's rank is the entry's place
+ * in the leaf's order at that moment; applying the ranks in turn to 0..n-1 gives the order without comparing a key, and a snapshot
+ * applies only the slots it may see, which are always the first ones. Slots are never dropped or reordered: a removal appends a tombstone [R6].
+ *
+ * Lookup: where equal keys have equal bytes, the newest slot with the key's fingerprint that the snapshot sees, else the base. Otherwise the base's lower
+ * bound, then the gap that the slots open there is followed through the ranks: only the tail entries in the gap are compared.
+ * Rejected: sorted slots (a rewrite per put), unsorted leaves (scans pay), shifting (many lines per put).
+ */
+#ifndef DAXKV_LEAF_H
+#define DAXKV_LEAF_H
+
+#include "order.h"
+#include "view.h"
+
+struct item { /* an entry, in a page or to be written to one */
+	const uint8_t *key, *val;
+	uint32_t klen, vlen;
+	uint32_t flags; /* FMT_ENTRY_BLOB, FMT_ENTRY_DB */
+};
+
+struct leaf { /* a leaf as one view sees it */
+	const struct fmt_page *page;
+	const uint64_t *slots;
+	uint64_t off;
+	unsigned int nslots; /* that the view sees */
+	uint32_t psize;
+};
+
+/* leaf_open - the page, resolved by the view, with the slots that the view sees. */
+void leaf_open(const struct view *view, const struct fmt_page *page, uint64_t off, struct leaf *leaf);
+
+/* leaf_peek - the same with the slots of younger transactions: for leaf_get only, which tests those that it meets. */
+void leaf_peek(const struct view *view, const struct fmt_page *page, uint64_t off, struct leaf *leaf);
+
+/* leaf_item - the entry at byte offset eoff of the leaf. CORRUPT when it does not lie in the page. */
+int leaf_item(const struct leaf *leaf, uint32_t eoff, struct item *item);
+
+/* leaf_get - the entry of the key (an order with fingerprints); *eoff 0 when there is none. */
+int leaf_get(const struct view *view, const struct leaf *leaf, const struct order *order, const uint8_t *key, uint32_t klen, uint32_t fp,
+             uint32_t *eoff);
+
+/* leaf_place - where the probe is or would be: its rank, and the entry found there or 0. */
+int leaf_place(const struct leaf *leaf, const struct order *order, const struct probe *probe, uint32_t *rank, uint32_t *eoff);
+
+/* leaf_count - live entries. leaf_at - the entry of that rank (below leaf_count). */
+uint32_t leaf_count(const struct leaf *leaf);
+int leaf_at(const struct leaf *leaf, uint32_t rank, uint32_t *eoff);
+
+/* leaf_offsets - all entries in order; out has room for LEAF_MAX(psize). CORRUPT when the ranks make no sense. */
+int leaf_offsets(const struct leaf *leaf, uint16_t *out, uint32_t *n);
+#define LEAF_MAX(psize) ((psize) / 16 + FMT_TAIL_SLOTS)
+
+/* leaf_usable - bytes for entries in a page. leaf_cost - what an entry takes of them in a base, at most. */
+static inline uint32_t leaf_usable(uint32_t psize)
+{
+	return psize - FMT_LEAF_BASE;
+}
+
+static inline uint32_t leaf_cost(const struct order *order, uint32_t klen, uint32_t vlen)
+{
+	uint32_t pad = order->flags & (DAXKV_INTEGER_KEY | DAXKV_INTEGER_DUP) ? 4 : 0;
+
+	return 8 + 2 + (uint32_t)round_up(FMT_ENTRY_SIZE + klen + vlen, 4) + pad;
+}
+
+/* leaf_build - write a leaf of n items, in order, with an empty tail, to image (a page); the items must not lie in image. Returns the bytes used. */
+uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *order, const struct item *items, uint32_t n, uint64_t birth, uint64_t prev);
+
+/* leaf_append - add an entry to the tail: *done false when it has no room. leaf is what leaf_open gave for the writer's view. *value: where the value's
+ * bytes lie. An item without val gets zeros, to be filled, and sealed by leaf_seal. ENOMEM. */
+struct leaf_change {
+	struct item item;
+	uint32_t rank, fp;
+	enum fmt_slot_kind kind;
+	bool to_fill; /* bytes of the value are going to change */
+};
+int leaf_append(struct wset *w, const struct order *order, const struct leaf *leaf, const struct leaf_change *change, bool *done,
+                const uint8_t **value);
+
+/* leaf_seal - the value at value was filled after leaf_append or leaf_build: recompute the checksum that covers it. */
+void leaf_seal(struct wset *w, uint64_t off, const uint8_t *value, uint32_t vlen);
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * limbo.h - freed pages that must not be reused yet: a queue in memory, oldest first.
+ *
+ * A page freed by transaction T is free in T's own bitmap words; what keeps it from reuse is this queue alone. Two things may still
+ * need its old bytes: a reader older than T, and recovery, which would store an old word into the page's new life while T's words
+ * are not known to be durable. Both die with the machine: after a power cut there are no readers and recovery makes every word durable
+ * before anything else, so the queue needs no place in the file [R3]. Rejected: a persistent queue; it costs words in every record that frees.
+ */
+#ifndef DAXKV_LIMBO_H
+#define DAXKV_LIMBO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct limbo_item {
+	uint64_t txn, off, pages;
+};
+
+struct limbo {
+	struct limbo_item *item;
+	size_t head, n, room; /* a ring buffer; room is a power of two */
+	uint64_t pages;
+};
+
+/* limbo_reserve - make room for n more items, so that limbo_add cannot fail. 0 or ENOMEM. */
+int limbo_reserve(struct limbo *limbo, size_t n);
+
+/* limbo_add - room must have been reserved; txn never falls. */
+void limbo_add(struct limbo *limbo, uint64_t txn, uint64_t off, uint64_t pages);
+
+/* limbo_take - take the oldest item when it was freed at upto or before. */
+bool limbo_take(struct limbo *limbo, uint64_t upto, struct limbo_item *item);
+
+/* limbo_oldest - the transaction of the oldest item; UINT64_MAX when empty. */
+uint64_t limbo_oldest(const struct limbo *limbo);
+
+void limbo_free(struct limbo *limbo);
+
+#endif

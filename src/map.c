@@ -1,0 +1,606 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "map.h"
+
+#include "base.h"
+#include "err.h"
+
+#include <linux/magic.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <time.h>
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+#define RESERVE_MAX ((uint64_t)1 << 40)
+#define HEAD_SIZE   4096u /* what makes a file a store: written last where the file is visible already */
+
+typedef unsigned long ulong;
+
+/* ---- bytes of a file ------------------------------------------------------------------------------------------------------ */
+
+static int write_all(int fd, const uint8_t *p, uint64_t n, uint64_t off)
+{
+	while (n > 0) {
+		ssize_t done = pwrite(fd, p, n, (off_t)off);
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done <= 0)
+			return done < 0 ? errno : EIO;
+		p += done;
+		n -= (uint64_t)done;
+		off += (uint64_t)done;
+	}
+	return 0;
+}
+
+static int write_zeros(int fd, uint64_t from, uint64_t to)
+{
+	const uint8_t zeros[16384] = {0};
+	int rc = 0;
+	for (; from < to && rc == 0; from += min_u64(sizeof zeros, to - from))
+		rc = write_all(fd, zeros, min_u64(sizeof zeros, to - from), from);
+	return rc;
+}
+
+static int file_sync(int fd)
+{
+	while (fsync(fd) != 0)
+		if (errno != EINTR)
+			return errno;
+	return 0;
+}
+
+static int file_length(int fd, uint64_t *size)
+{
+	struct stat st;
+	if (fstat(fd, &st) != 0)
+		return errno;
+	*size = (uint64_t)st.st_size;
+	return 0;
+}
+
+static int file_cut(int fd, uint64_t size)
+{
+	while (ftruncate(fd, (off_t)size) != 0)
+		if (errno != EINTR)
+			return errno;
+	return 0;
+}
+
+/* file_allocate - fallocate [from, to); a file whose filesystem cannot gets zeros written from its end at length on. */
+static int file_allocate(int fd, uint64_t from, uint64_t to, uint64_t length)
+{
+	while (fallocate(fd, 0, (off_t)from, (off_t)(to - from)) != 0) {
+		if (errno == EOPNOTSUPP || errno == ENOSYS)
+			return write_zeros(fd, length, to);
+		if (errno != EINTR)
+			return errno;
+	}
+	return 0;
+}
+
+/* file_extend - give [from, to) of the file space on its medium. Bytes that the file has stay; on failure it has its old length again.
+ * Beyond RLIMIT_FSIZE the kernel sends the calling thread SIGXFSZ: it is held back and taken, so that EFBIG is all that happens. */
+static int file_extend(int fd, uint64_t from, uint64_t to, uint64_t length)
+{
+	sigset_t xfsz, old, pending;
+	const struct timespec now = {0, 0};
+	sigemptyset(&xfsz);
+	sigaddset(&xfsz, SIGXFSZ);
+	int rc = pthread_sigmask(SIG_BLOCK, &xfsz, &old);
+	if (rc)
+		return rc;
+	bool was_pending = sigpending(&pending) == 0 && sigismember(&pending, SIGXFSZ) == 1;
+	rc = file_allocate(fd, from, to, length);
+	if (rc && to > length)
+		(void)file_cut(fd, length); /* when this fails too the file is longer than it need be, which the format allows */
+	if (rc == EFBIG && !was_pending)
+		while (sigtimedwait(&xfsz, NULL, &now) < 0 && errno == EINTR)
+			;
+	(void)pthread_sigmask(SIG_SETMASK, &old, NULL); /* fails on bad arguments only */
+	return rc;
+}
+
+/* ---- opening and creating ------------------------------------------------------------------------------------------------- */
+
+static int type_check(const char *path, mode_t mode)
+{
+	if (S_ISDIR(mode))
+		return err_sys(EISDIR, "%s", path);
+	if (!S_ISREG(mode))
+		return err_set(DAXKV_FOREIGN, "%s: not a regular file", path);
+	return 0;
+}
+
+int map_open_file(struct map *map, const char *path, bool rdonly)
+{
+	struct stat st;
+	/* Asked before opening, because to open a device can be an act, and afterwards, because names change. */
+	if (stat(path, &st) != 0)
+		return err_sys(errno, "%s", path);
+	int rc = type_check(path, st.st_mode);
+	if (rc)
+		return rc;
+	int fd = fd_above_stdio(open(path, (rdonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+	if (fd < 0)
+		return err_sys(errno, "%s", path);
+	rc = fstat(fd, &st) != 0 ? err_sys(errno, "%s", path) : type_check(path, st.st_mode);
+	if (rc) {
+		close(fd);
+		return rc;
+	}
+	*map = (struct map){.fd = fd, .rdonly = rdonly, .path = path};
+	return 0;
+}
+
+/* dir_sync - make a change of path's directory entry durable. A directory that may not be read, or whose filesystem has no fsync for
+ * directories, is reached by way of the whole filesystem, of which fd is a file. */
+static int dir_sync(const char *path, int fd)
+{
+	const char *slash = strrchr(path, '/');
+	char *dir = !slash ? strdup(".") : slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
+	if (!dir)
+		return ENOMEM;
+	int dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int rc = dirfd < 0 ? errno : file_sync(dirfd);
+	free(dir);
+	if (dirfd >= 0)
+		close(dirfd);
+	if (rc == EACCES || rc == EINVAL)
+		rc = syncfs(fd) == 0 ? 0 : errno;
+	return rc;
+}
+
+/* name_move - give temp the name path, unless something has it: EEXIST. */
+static int name_move(const char *temp, const char *path)
+{
+	if (renameat2(AT_FDCWD, temp, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return errno;
+	if (link(temp, path) != 0)
+		return errno;
+	(void)unlink(temp); /* a name that stays is replaced when the next store is made here */
+	return 0;
+}
+
+static int temp_open(const char *temp, unsigned int mode, int *fd)
+{
+	const int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
+	*fd = open(temp, flags, mode);
+	if (*fd < 0 && errno == EEXIST) {
+		if (unlink(temp) != 0)
+			return errno;
+		*fd = open(temp, flags, mode);
+	}
+	*fd = fd_above_stdio(*fd);
+	return *fd < 0 ? errno : 0;
+}
+
+static int create_new(const char *path, unsigned int mode, uint64_t size, int (*fill)(int fd, void *arg), void *arg, int *out)
+{
+	char *temp;
+	int fd = -1;
+	if (asprintf(&temp, "%s.daxkv-new", path) < 0)
+		return err_set(ENOMEM, "no memory for a file name");
+	int rc = temp_open(temp, mode, &fd);
+	if (rc) {
+		rc = err_sys(rc, "%s", temp);
+		goto free_temp;
+	}
+	rc = file_extend(fd, 0, size, 0);
+	if (rc)
+		goto remove_temp;
+	rc = fill(fd, arg);
+	if (rc)
+		goto remove_temp;
+	rc = file_sync(fd);
+	if (rc)
+		goto remove_temp;
+	rc = name_move(temp, path);
+	if (rc)
+		goto remove_temp;
+	rc = dir_sync(path, fd);
+	if (rc) {
+		(void)unlink(path);
+		goto remove_temp;
+	}
+	free(temp);
+	*out = fd;
+	return 0;
+remove_temp:
+	(void)unlink(temp);
+	close(fd);
+	rc = rc > 0 ? err_sys(rc, "%s: cannot create a store of %lu bytes", path, (ulong)size) : rc;
+free_temp:
+	free(temp);
+	return rc;
+}
+
+/* data_copy - copy what is data of [from, to): the rest is zero in both files. */
+static int data_copy(int in, int out, uint64_t from, uint64_t to)
+{
+	uint8_t buffer[16384];
+	while (from < to) {
+		off_t data = lseek(in, (off_t)from, SEEK_DATA);
+		if (data < 0)
+			return errno == ENXIO ? 0 : errno;
+		from = (uint64_t)data;
+		if (from >= to)
+			break;
+		ssize_t n = pread(in, buffer, min_u64(sizeof buffer, to - from), data);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? errno : EIO;
+		int rc = write_all(out, buffer, (uint64_t)n, from);
+		if (rc)
+			return rc;
+		from += (uint64_t)n;
+	}
+	return 0;
+}
+
+/* create_inside - fill the empty file fd: the content is made in memory first, so that its head can come last, behind a sync, in whatever
+ * order fill writes. A crash on the way leaves a file that begins with zeros, and no half store. */
+static int create_inside(const char *path, int fd, uint64_t size, int (*fill)(int fd, void *arg), void *arg)
+{
+	int image = memfd_create("daxkv-new", MFD_CLOEXEC);
+	if (image < 0)
+		return err_sys(errno, "%s: memory for a new store", path);
+	int rc = file_extend(fd, 0, size, 0);
+	if (rc == 0)
+		rc = file_cut(image, size);
+	if (rc == 0)
+		rc = fill(image, arg);
+	if (rc == 0)
+		rc = data_copy(image, fd, HEAD_SIZE, size);
+	if (rc == 0)
+		rc = file_sync(fd);
+	if (rc == 0)
+		rc = data_copy(image, fd, 0, min_u64(HEAD_SIZE, size));
+	if (rc == 0)
+		rc = file_sync(fd);
+	if (rc)
+		(void)file_cut(fd, 0);
+	close(image);
+	return rc > 0 ? err_sys(rc, "%s: cannot make a store of %lu bytes in the empty file", path, (ulong)size) : rc;
+}
+
+int map_create_file(struct map *map, const char *path, unsigned int mode, uint64_t size, int (*fill)(int fd, void *arg), void *arg)
+{
+	struct map fresh = {.fd = -1};
+	struct stat st;
+	uint64_t length = 0;
+	int rc;
+	assert(size > 0);
+	if (stat(path, &st) == 0) {
+		rc = map_open_file(&fresh, path, false);
+		if (rc)
+			return rc;
+		rc = file_length(fresh.fd, &length);
+		if (rc)
+			rc = err_sys(rc, "%s", path);
+		else if (length > 0)
+			rc = err_sys(EEXIST, "%s", path);
+		else
+			rc = create_inside(path, fresh.fd, size, fill, arg);
+		if (rc) {
+			close(fresh.fd);
+			return rc;
+		}
+	} else {
+		if (errno != ENOENT)
+			return err_sys(errno, "%s", path);
+		rc = create_new(path, mode, size, fill, arg, &fresh.fd);
+		if (rc)
+			return rc;
+	}
+	*map = (struct map){.fd = fresh.fd, .path = path};
+	return 0;
+}
+
+/* ---- address space -------------------------------------------------------------------------------------------------------- */
+
+static uint64_t page_up(uint64_t n)
+{
+	return round_up(n, (uint64_t)sysconf(_SC_PAGESIZE));
+}
+
+static uint8_t *address(const struct map *map, uint64_t off)
+{
+	return (uint8_t *)(uintptr_t)(map->base + off);
+}
+
+/* size_set - the writer's thread changes it while readers' threads look. */
+static void size_set(struct map *map, uint64_t size)
+{
+	__atomic_store_n(&map->size, size, __ATOMIC_RELEASE);
+}
+
+/* reserve_exactly - len bytes of empty address space, aligned to MAP_STEP: more is taken and trimmed. 0 or errno. */
+static int reserve_exactly(uint64_t len, const uint8_t **base)
+{
+	uint8_t *p = mmap(NULL, len + MAP_STEP, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED)
+		return errno;
+	size_t before = (size_t)(round_up((uintptr_t)p, MAP_STEP) - (uintptr_t)p);
+	if (before > 0)
+		munmap(p, before);
+	munmap(p + before + len, MAP_STEP - before);
+	madvise(p + before, len, MADV_DONTFORK);
+	*base = p + before;
+	return 0;
+}
+
+static uint64_t address_limit(void)
+{
+	struct rlimit lim;
+	return getrlimit(RLIMIT_AS, &lim) == 0 && lim.rlim_cur != RLIM_INFINITY ? (uint64_t)lim.rlim_cur : UINT64_MAX;
+}
+
+/* reserve_space - fill base and reserve. With max 0 it begins at 1 TiB, or at half of RLIMIT_AS so that the program keeps some. */
+static int reserve_space(struct map *map, uint64_t size, uint64_t max)
+{
+	const uint64_t least = max_u64(round_up(size, MAP_STEP), MAP_STEP), limit = address_limit();
+	uint64_t len = round_up(max_u64(max, 1), MAP_STEP);
+	if (max == 0)
+		len = min_u64(RESERVE_MAX, round_down(limit / 2, MAP_STEP));
+	len = max_u64(len, least);
+	int rc = reserve_exactly(len, &map->base);
+	while (rc == ENOMEM && max == 0 && len > least) {
+		len = max_u64(round_down(len / 2, MAP_STEP), least);
+		rc = reserve_exactly(len, &map->base);
+	}
+	if (rc && limit != UINT64_MAX)
+		return err_sys(rc, "%s: no %lu bytes of address space: RLIMIT_AS allows %lu", map->path, (ulong)len, (ulong)limit);
+	if (rc)
+		return err_sys(rc, "%s: no %lu bytes of address space", map->path, (ulong)len);
+	map->reserve = max == 0 ? len : max_u64(max, size);
+	return 0;
+}
+
+/* range_fill - map [from, to) of the file at its place in the reserved space; both are multiples of the system page. */
+static int range_fill(const struct map *map, uint64_t from, uint64_t to)
+{
+	int prot = PROT_READ, flags = MAP_FIXED;
+	if (from >= to)
+		return 0;
+	if (map->private_copy || !map->rdonly)
+		prot |= PROT_WRITE;
+	if (map->private_copy)
+		flags |= MAP_PRIVATE | MAP_NORESERVE;
+	else if (map->medium == DAXKV_MEDIUM_DAX)
+		flags |= MAP_SHARED_VALIDATE | MAP_SYNC;
+	else
+		flags |= MAP_SHARED;
+	if (mmap(address(map, from), to - from, prot, flags, map->fd, (off_t)from) == MAP_FAILED)
+		return errno;
+	madvise(address(map, from), to - from, MADV_DONTFORK);
+	return 0;
+}
+
+/* range_empty - make [from, to) empty reserved space again. When the kernel has no memory for that, the range stays as it is: nothing
+ * refers to it, and it is replaced or unmapped like empty space. */
+static void range_empty(const struct map *map, uint64_t from, uint64_t to)
+{
+	if (from >= to)
+		return;
+	void *p = mmap(address(map, from), to - from, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+	if (p != MAP_FAILED)
+		madvise(p, to - from, MADV_DONTFORK);
+}
+
+/* range_populate - fault [from, to) in for writing, so that no commit pays for it. Kernels before 5.14 do not know how: EINVAL. */
+static int range_populate(const struct map *map, uint64_t from, uint64_t to)
+{
+	while (from < to && madvise(address(map, from), to - from, MADV_POPULATE_WRITE) != 0) {
+		if (errno == EINVAL)
+			return 0;
+		if (errno == EFAULT || errno == EHWPOISON) /* a store there would have been SIGBUS */
+			return EIO;
+		if (errno != EINTR && errno != EAGAIN)
+			return errno;
+	}
+	return 0;
+}
+
+/* ---- attaching ------------------------------------------------------------------------------------------------------------ */
+
+/* sync_probe - 0 when the file's mappings can have MAP_SYNC. Tried beside the reserved space, because a mapping that fails with
+ * MAP_FIXED may have taken away what was there. */
+static int sync_probe(const struct map *map)
+{
+	size_t len = page_up(1);
+	int prot = map->rdonly ? PROT_READ : PROT_READ | PROT_WRITE;
+	void *p = mmap(NULL, len, prot, MAP_SHARED_VALIDATE | MAP_SYNC, map->fd, 0);
+	if (p == MAP_FAILED)
+		return errno;
+	munmap(p, len);
+	return 0;
+}
+
+static int medium_choose(struct map *map, enum daxkv_pmem pmem)
+{
+	map->medium = DAXKV_MEDIUM_FILE;
+	if (map->private_copy || pmem == DAXKV_PMEM_FILE)
+		return 0;
+	if (pmem == DAXKV_PMEM_FORCE) {
+		map->medium = DAXKV_MEDIUM_EMULATED;
+		return 0;
+	}
+	int rc = sync_probe(map);
+	if (rc == 0)
+		map->medium = DAXKV_MEDIUM_DAX;
+	else if (rc != EOPNOTSUPP && rc != EINVAL)
+		return err_sys(rc, "%s: mmap with MAP_SYNC", map->path);
+	else if (pmem == DAXKV_PMEM_DAX)
+		return err_set(DAXKV_NOT_DAX, "%s: the mapping cannot have MAP_SYNC (no DAX filesystem on persistent memory): %s",
+		               map->path, daxkv_strerror(rc));
+	return 0;
+}
+
+/* space_ensure - a file that was copied sparsely gets its space now: a full disk is an error here and not SIGBUS from a store. A
+ * filesystem that cannot fallocate is taken at its word. */
+static int space_ensure(const struct map *map, uint64_t size)
+{
+	struct stat st;
+	if (fstat(map->fd, &st) != 0)
+		return err_sys(errno, "%s", map->path);
+	if ((uint64_t)st.st_size < size)
+		return err_corrupt((uint64_t)st.st_size, "%s ends here, but %lu bytes of it are in use", map->path, (ulong)size);
+	if (map->rdonly || map->private_copy)
+		return 0;
+	/* In memory, fallocate would visit every page, and the count of blocks is exact. */
+	if (map->volatile_fs && (uint64_t)st.st_blocks * 512 >= (uint64_t)st.st_size)
+		return 0;
+	int rc = file_extend(map->fd, 0, size, (uint64_t)st.st_size);
+	return rc ? err_sys(rc, "%s: cannot allocate its %lu bytes", map->path, (ulong)size) : 0;
+}
+
+static bool fs_is_volatile(int fd)
+{
+	struct statfs fs;
+	if (fstatfs(fd, &fs) != 0)
+		return false;
+	uint32_t magic = (uint32_t)fs.f_type;
+	return magic == TMPFS_MAGIC || magic == RAMFS_MAGIC;
+}
+
+int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pmem, bool private_copy)
+{
+	static const struct pm_ops *const ops[] = {
+	    [DAXKV_MEDIUM_DAX] = &pm_dax_ops, [DAXKV_MEDIUM_FILE] = &pm_file_ops, [DAXKV_MEDIUM_EMULATED] = &pm_dax_ops};
+	struct map fresh = {.fd = map->fd, .rdonly = map->rdonly, .private_copy = private_copy, .path = map->path};
+	assert(map->fd >= 0 && !map->base);
+	if (size == 0 || max_u64(size, max) > INT64_MAX / 2)
+		return err_set(EINVAL, "%s: a mapping of %lu, at most %lu bytes", map->path, (ulong)size, (ulong)max);
+	fresh.volatile_fs = fs_is_volatile(fresh.fd);
+	int rc = space_ensure(&fresh, size);
+	if (rc)
+		return rc;
+	rc = medium_choose(&fresh, pmem);
+	if (rc)
+		return rc;
+	rc = reserve_space(&fresh, size, max);
+	if (rc)
+		return rc;
+	rc = range_fill(&fresh, 0, page_up(size));
+	if (rc) {
+		munmap(address(&fresh, 0), round_up(fresh.reserve, MAP_STEP));
+		return err_sys(rc, "%s: mmap of %lu bytes", map->path, (ulong)size);
+	}
+	fresh.size = size;
+	pm_init(&fresh.pm, private_copy ? &pm_private_ops : ops[fresh.medium], fresh.fd);
+	*map = fresh;
+	return 0;
+}
+
+/* ---- growing and shrinking ------------------------------------------------------------------------------------------------ */
+
+/* grow_shared - the part of map_grow for who may write: length is the file's. 0 or errno. */
+static int grow_shared(struct map *map, uint64_t size, uint64_t length)
+{
+	const uint64_t from = page_up(map->size), to = page_up(size);
+	int rc = file_extend(map->fd, map->size, size, length);
+	if (rc)
+		return rc;
+	rc = range_fill(map, from, to);
+	if (rc)
+		goto undo;
+	rc = range_populate(map, from, to);
+	if (rc)
+		goto undo;
+	rc = file_sync(map->fd); /* Orders: the file's new length and space, before any reference to them. */
+	if (rc == 0)
+		return 0;
+undo:
+	range_empty(map, from, to);
+	if (size > length)
+		(void)file_cut(map->fd, length);
+	return rc;
+}
+
+int map_grow(struct map *map, uint64_t size)
+{
+	uint64_t length = 0;
+	if (size <= map->size)
+		return 0;
+	if (size > map->reserve)
+		return err_set(DAXKV_FULL, "%s: %lu bytes wanted, %lu are the maximum", map->path, (ulong)size, (ulong)map->reserve);
+	int rc = file_length(map->fd, &length);
+	if (rc)
+		return err_sys(rc, "%s", map->path);
+	if (!map->rdonly && !map->private_copy) {
+		rc = grow_shared(map, size, length);
+	} else if (length < size) {
+		return err_set(EACCES, "%s: opened for reading, cannot grow from %lu to %lu bytes", map->path, (ulong)length, (ulong)size);
+	} else {
+		rc = range_fill(map, page_up(map->size), page_up(size));
+		if (rc)
+			range_empty(map, page_up(map->size), page_up(size));
+	}
+	if (rc)
+		return err_sys(rc, "%s: cannot grow from %lu to %lu bytes", map->path, (ulong)map->size, (ulong)size);
+	size_set(map, size);
+	return 0;
+}
+
+int map_shrink(struct map *map, uint64_t size)
+{
+	uint64_t length = 0;
+	if (map->rdonly || map->private_copy)
+		return err_set(EACCES, "%s: opened for reading, cannot shrink", map->path);
+	if (size == 0 || size > map->size)
+		return err_set(EINVAL, "%s: cannot shrink from %lu to %lu bytes", map->path, (ulong)map->size, (ulong)size);
+	int rc = file_length(map->fd, &length);
+	if (rc == 0 && length > size)
+		rc = file_cut(map->fd, size);
+	if (rc)
+		return err_sys(rc, "%s: cannot shrink from %lu to %lu bytes", map->path, (ulong)map->size, (ulong)size);
+	const uint64_t old = map->size;
+	size_set(map, size);
+	range_empty(map, page_up(size), page_up(old));
+	return 0;
+}
+
+int map_file_size(const struct map *map, uint64_t *size)
+{
+	int rc = file_length(map->fd, size);
+	return rc ? err_sys(rc, "%s", map->path) : 0;
+}
+
+void map_detach(struct map *map)
+{
+	if (map->base)
+		munmap(address(map, 0), round_up(map->reserve, MAP_STEP));
+	map->base = NULL;
+	map->reserve = map->size = 0;
+}
+
+void map_close(struct map *map)
+{
+	map_detach(map);
+	if (map->fd >= 0)
+		close(map->fd);
+	*map = (struct map){.fd = -1};
+}
+
+const char *map_durability(const struct map *map)
+{
+	if (map->private_copy)
+		return "nothing is written: a private view of the file";
+	if (map->medium == DAXKV_MEDIUM_DAX)
+		return "survives a power cut (MAP_SYNC, cache-line flushes)";
+	if (map->medium == DAXKV_MEDIUM_EMULATED)
+		return "emulated: survives a process crash, not a power cut";
+	return map->volatile_fs ? "survives a process crash, not a power cut (the filesystem is in memory)"
+	                        : "survives a power cut (fdatasync)";
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * map.h - the store's file and its one mapping.
+ *
+ *   reserved address space, 2 MiB aligned      |<------------- reserve ------------->|
+ *   mapped file                                |<---- size ---->|   PROT_NONE        |
+ *
+ * The address range is reserved at open and filled with MAP_FIXED as the file grows, so pointers never move. The file is never
+ * sparse: growth is fallocate(2), then fsync, before anything refers to the new space; so a full disk is ENOSPC from a call and
+ * not SIGBUS from a store. On failure the file has its old size again.
+ */
+#ifndef DAXKV_MAP_H
+#define DAXKV_MAP_H
+
+#include "daxkv.h"
+#include "pm.h"
+
+#include <stdbool.h>
+
+#define MAP_STEP (2u << 20) /* alignment of address and of growth: a huge page */
+
+struct map {
+	int fd;
+	bool rdonly;       /* the descriptor cannot write */
+	bool private_copy; /* MAP_PRIVATE: stores stay in this process */
+	const uint8_t *base;
+	uint64_t reserve; /* bytes of address space: no size is above it */
+	uint64_t size;    /* bytes mapped; the file has at least as many. Stored with release order: load_word for other threads */
+	enum daxkv_medium medium;
+	bool volatile_fs; /* tmpfs or ramfs: nothing survives a power cut whatever is flushed */
+	struct pm pm;
+	const char *path; /* the caller's; for messages */
+};
+
+/* map_open_file - open path for a store, never creating it. Fills fd, rdonly, path. Errors: errno with a text; ENOENT; EISDIR for a
+ * directory; FOREIGN for what is neither a regular file nor empty ("not a regular file"). */
+int map_open_file(struct map *map, const char *path, bool rdonly);
+
+/* map_create_file - make the file of a new store so that it appears at path whole or not at all: a temporary file "<path>.daxkv-new" (a
+ * leftover of a crash is replaced; the name is one that nobody gives a store), fallocated to size, written by fill (pwrite in any order;
+ * 0, errno or a daxkv code with a text), fsynced, moved to path without replacing anything there (EEXIST), directory fsynced. When path
+ * exists and is an empty file, and only then, it is filled in place, the first 4096 bytes last: fill then writes to a file in memory, which
+ * is copied. On failure there is no file, or the empty one. Fills fd, path. */
+int map_create_file(struct map *map, const char *path, unsigned int mode, uint64_t size, int (*fill)(int fd, void *arg), void *arg);
+
+/* map_attach - reserve address space (max bytes, or when max is 0 as much up to 1 TiB as can be had, half of RLIMIT_AS where that is set;
+ * never under size) and map the first size bytes of the file. Chooses the medium by pmem: AUTO tries MAP_SHARED_VALIDATE|MAP_SYNC and
+ * falls back to fdatasync. private_copy: MAP_PRIVATE and pm_private_ops, whatever pmem says. A read-only shared mapping is PROT_READ. size
+ * need not be a multiple of the system page. MADV_DONTFORK. Where the mapping can be written, holes in the file's first size bytes get
+ * their space. Errors: NOT_DAX; CORRUPT when the file is shorter than size; ENOSPC; ENOMEM (text says RLIMIT_AS when there is one); errno
+ * of mmap. map is then as before. */
+int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pmem, bool private_copy);
+
+/* map_grow - make file and mapping at least size bytes long: fallocate, map, pre-fault, fsync. SIGXFSZ never reaches the process.
+ * A file that is long enough already is not cut; one that is not can only grow when the mapping is shared and written to (else EACCES).
+ * Errors: FULL (above reserve), ENOSPC, EFBIG, ENOMEM, EIO ...; file and mapping are then as before. */
+int map_grow(struct map *map, uint64_t size);
+
+/* map_shrink - cut the file to size bytes, at most those mapped, and unmap the rest, keeping the address space reserved. The caller makes
+ * sure that nobody looks there. Not durable by itself. */
+int map_shrink(struct map *map, uint64_t size);
+
+/* map_file_size - the file's length now. */
+int map_file_size(const struct map *map, uint64_t *size);
+
+/* map_detach - undo map_attach: the file stays open. */
+void map_detach(struct map *map);
+
+/* map_close - unmap and close. Safe on a struct map that is all zeros but fd = -1. */
+void map_close(struct map *map);
+
+/* map_durability - the line for info's durability. Static storage. */
+const char *map_durability(const struct map *map);
+
+#endif

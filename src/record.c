@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* record.c - get, put, del. See daxkv.h */
+#include "kv.h"
+
+#include "err.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define PAIR_SLACK 32u /* of half a leaf, for the entry around a pair */
+
+size_t daxkv_max_key_size(const struct daxkv *kv)
+{
+	return kv->max_key;
+}
+
+int record_key_check(const struct daxkv *kv, const struct order *o, const struct daxkv_val *key)
+{
+	if (UNLIKELY(!key || key->size == 0 || key->size > kv->max_key))
+		return err_set(DAXKV_KEY_SIZE, "a key of %zu bytes; 1 to %u are possible", key ? key->size : 0, kv->max_key);
+	if (UNLIKELY(o->key == ORDER_INTEGER && key->size != 4 && key->size != 8))
+		return err_set(DAXKV_KEY_SIZE, "a key of %zu bytes in a database of integer keys: 4 or 8 are possible", key->size);
+	return 0;
+}
+
+int record_dup_check(const struct daxkv *kv, const struct order *o, const struct daxkv_val *key, const struct daxkv_val *dup)
+{
+	size_t pair = leaf_usable(kv->page_size) / 2 - PAIR_SLACK;
+
+	if (dup->size > kv->max_key || key->size + dup->size > pair)
+		return err_set(DAXKV_VALUE_SIZE, "a duplicate of %zu bytes for a key of %zu; at most %u, and %zu together, are possible", dup->size, key->size,
+		               kv->max_key, pair);
+	if (o->dup == ORDER_INTEGER && dup->size != 4 && dup->size != 8)
+		return err_set(DAXKV_VALUE_SIZE, "a duplicate of %zu bytes in a database of integer values: 4 or 8 are possible", dup->size);
+	return 0;
+}
+
+static struct probe probe_of(const struct daxkv_val *key, const struct daxkv_val *dup, enum probe_edge edge)
+{
+	struct probe p = {.key = key->data, .klen = (uint32_t)key->size, .edge = edge};
+
+	if (dup) {
+		p.dup = dup->data;
+		p.dlen = (uint32_t)dup->size;
+	}
+	return p;
+}
+
+int record_value(const struct view *v, const struct item *it, struct daxkv_val *value)
+{
+	union {
+		const uint8_t *in;
+		void *out;
+	} bytes = {it->val}; /* the caller promises not to write */
+
+	value->size = it->vlen;
+	if (UNLIKELY(it->flags & FMT_ENTRY_BLOB)) {
+		struct fmt_blob blob;
+
+		if (it->vlen != sizeof blob)
+			return err_corrupt((uint64_t)(it->key - v->base), "an entry of %u bytes stands for a large value", it->vlen);
+		memcpy(&blob, it->val, sizeof blob);
+		int rc = blob_bytes(v, &blob, &bytes.in);
+
+		if (rc)
+			return rc;
+		value->size = blob.len;
+	}
+	value->data = bytes.out;
+	return 0;
+}
+
+int daxkv_get(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value)
+{
+	struct dbstate *s;
+	struct item it;
+	bool found = false;
+	int rc = txn_check(txn, false);
+
+	if (!rc)
+		rc = dbi_state(txn, db, &s);
+	if (!rc)
+		rc = record_key_check(txn->kv, &s->order, key);
+	if (rc)
+		return rc;
+	if (LIKELY(s->order.fingerprints)) {
+		rc = tree_get(&s->tree, key->data, (uint32_t)key->size, &it, &found);
+	} else {
+		struct probe p = probe_of(key, NULL, s->order.dups ? PROBE_BEFORE : PROBE_AT);
+		struct path path;
+
+		rc = tree_first(&s->tree, &p, &path, &it, &found);
+		if (!rc && found && order_key_cmp(&s->order, it.key, it.klen, p.key, p.klen) != 0)
+			found = false;
+	}
+	if (rc)
+		return rc;
+	return found ? record_value(txn_view(txn), &it, value) : DAXKV_NOTFOUND;
+}
+
+/* ---- put ------------------------------------------------------------------------------------------------------------------ */
+
+struct put {
+	struct daxkv_txn *txn;
+	struct dbstate *s;
+	const struct daxkv_val *key;
+	struct daxkv_val *value;
+	unsigned int flags;
+	uint32_t entry_flags;
+	struct path path;
+};
+
+/* put_append_ok - with APPEND: EXIST unless the key lies behind the last one. */
+static int put_append_ok(struct put *p)
+{
+	struct path last;
+	struct item it;
+	uint32_t n;
+	int rc = tree_edge(&p->s->tree, true, &last);
+
+	if (rc || !last.height || (n = leaf_count(&last.leaf)) == 0)
+		return rc;
+	rc = leaf_at(&last.leaf, n - 1, &last.eoff);
+	if (!rc)
+		rc = leaf_item(&last.leaf, last.eoff, &it);
+	if (rc)
+		return rc;
+	return order_key_cmp(&p->s->order, it.key, it.klen, p->key->data, (uint32_t)p->key->size) < 0 ? 0 : DAXKV_EXIST;
+}
+
+/* put_key_taken - with duplicates: whether the key has any; *it is the first. */
+static int put_key_taken(struct put *p, enum probe_edge edge, struct item *it, bool *taken)
+{
+	struct probe probe = probe_of(p->key, p->value, edge);
+	struct path path;
+	int rc = tree_first(&p->s->tree, &probe, &path, it, taken);
+
+	if (!rc && *taken)
+		*taken = order_key_cmp(&p->s->order, it->key, it->klen, probe.key, probe.klen) == 0;
+	return rc;
+}
+
+/* put_fixed_ok - with DUP_FIXED: the value is as long as those that are there. */
+static int put_fixed_ok(const struct put *p)
+{
+	struct item it;
+	uint32_t eoff;
+
+	if (!(p->s->flags & DAXKV_DUP_FIXED) || !p->path.height || leaf_count(&p->path.leaf) == 0)
+		return 0;
+	int rc = leaf_at(&p->path.leaf, 0, &eoff);
+
+	if (!rc)
+		rc = leaf_item(&p->path.leaf, eoff, &it);
+	if (!rc && it.vlen != p->value->size)
+		rc = err_set(DAXKV_VALUE_SIZE, "a duplicate of %zu bytes in a database whose duplicates have %u", p->value->size, it.vlen);
+	return rc;
+}
+
+/* put_dup_allowed - the answers that need no change: EXIST; *present when the pair is there already. */
+static int put_dup_allowed(struct put *p, bool *present)
+{
+	struct item it;
+	bool taken = false;
+	int rc = put_fixed_ok(p);
+
+	*present = p->path.height && p->path.eoff;
+	if (rc)
+		return rc;
+	if (p->flags & DAXKV_NOOVERWRITE) {
+		rc = put_key_taken(p, PROBE_BEFORE, &it, &taken);
+		if (!rc && taken)
+			rc = record_value(txn_view(p->txn), &it, p->value);
+		return rc ? rc : taken ? DAXKV_EXIST : 0;
+	}
+	if (*present)
+		return p->flags & (DAXKV_NODUPDATA | DAXKV_APPENDDUP) ? DAXKV_EXIST : 0;
+	if (p->flags & DAXKV_APPENDDUP) {
+		rc = put_key_taken(p, PROBE_AT, &it, &taken); /* what lies behind the pair */
+		return rc ? rc : taken ? DAXKV_EXIST : 0;
+	}
+	return 0;
+}
+
+static int put_unique_allowed(struct put *p)
+{
+	struct item old;
+
+	if (!p->path.height || !p->path.eoff)
+		return 0;
+	int rc = leaf_item(&p->path.leaf, p->path.eoff, &old);
+
+	if (rc)
+		return rc;
+	if (p->flags & DAXKV_NOOVERWRITE) {
+		rc = record_value(txn_view(p->txn), &old, p->value);
+		return rc ? rc : DAXKV_EXIST;
+	}
+	if (old.flags & FMT_ENTRY_DB && !(p->entry_flags & FMT_ENTRY_DB))
+		return err_set(DAXKV_INCOMPATIBLE, "the key is the name of a database");
+	return 0;
+}
+
+/* put_store - write the entry, in the leaf or as a blob. */
+static int put_store(struct put *p)
+{
+	struct daxkv *kv = p->txn->kv;
+	struct item item = {.key = p->key->data, .klen = (uint32_t)p->key->size, .flags = p->entry_flags};
+	bool reserve = p->flags & DAXKV_RESERVE;
+	const uint8_t *value;
+	struct fmt_blob blob;
+	uint64_t leaf;
+	int rc;
+
+	p->s->changed = true;
+	if (p->value->size > leaf_usable(kv->page_size) ||
+	    leaf_cost(&p->s->order, item.klen, (uint32_t)p->value->size) > leaf_usable(kv->page_size) / 2) {
+		rc = blob_write(&kv->wset, reserve ? NULL : p->value->data, p->value->size, &blob);
+		if (rc)
+			return rc;
+		item.flags |= FMT_ENTRY_BLOB;
+		item.val = (const uint8_t *)&blob;
+		item.vlen = sizeof blob;
+	} else {
+		item.val = reserve ? NULL : p->value->size ? p->value->data : (const uint8_t *)"";
+		item.vlen = (uint32_t)p->value->size;
+	}
+	rc = tree_store(&p->s->tree, &p->path, &item, &value, &leaf);
+	if (rc || !reserve)
+		return rc;
+	p->txn->reserved = (struct reserved){.value = value, .leaf = leaf, .vlen = item.vlen, .pending = true, .blob = item.flags & FMT_ENTRY_BLOB};
+	item.val = value;
+	return record_value(txn_view(p->txn), &item, p->value);
+}
+
+static int put_check(const struct put *p)
+{
+	const struct daxkv *kv = p->txn->kv;
+	const struct order *o = &p->s->order;
+	int rc = record_key_check(kv, o, p->key);
+
+	if (rc)
+		return rc;
+	if (!p->value || (!p->value->data && p->value->size && !(p->flags & DAXKV_RESERVE)))
+		return err_set(EINVAL, "no value was given");
+	if (o->dups && p->flags & DAXKV_RESERVE)
+		return err_set(DAXKV_INCOMPATIBLE, "RESERVE is not possible with sorted duplicates");
+	if (o->dups)
+		return record_dup_check(kv, o, p->key, p->value);
+	if (p->value->size > kv->map.reserve)
+		return err_set(DAXKV_VALUE_SIZE, "a value of %zu bytes; the store can have at most %lu", p->value->size, (unsigned long)kv->map.reserve);
+	return 0;
+}
+
+int record_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags, uint32_t entry_flags)
+{
+	struct put p = {.txn = txn, .key = key, .value = value, .flags = flags, .entry_flags = entry_flags};
+	bool present = false;
+	int rc = dbi_state(txn, db, &p.s);
+
+	if (!rc)
+		rc = put_check(&p);
+	if (!rc && flags & DAXKV_APPEND)
+		rc = put_append_ok(&p);
+	if (rc)
+		return rc;
+	struct probe probe = probe_of(key, p.s->order.dups ? value : NULL, PROBE_AT);
+
+	rc = tree_seek(&p.s->tree, &probe, &p.path);
+	if (!rc)
+		rc = p.s->order.dups ? put_dup_allowed(&p, &present) : put_unique_allowed(&p);
+	if (rc || present)
+		return rc;
+	rc = put_store(&p);
+	return rc ? txn_break(txn, rc) : 0;
+}
+
+int daxkv_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags)
+{
+	int rc = txn_check(txn, true);
+
+	if (!rc && flags & ~(unsigned int)(DAXKV_NOOVERWRITE | DAXKV_NODUPDATA | DAXKV_RESERVE | DAXKV_APPEND | DAXKV_APPENDDUP))
+		rc = err_set(EINVAL, "flags 0x%x for put", flags);
+	if (!rc)
+		rc = txn_changing(txn, db);
+	return rc ? rc : record_put(txn, db, key, value, flags, 0);
+}
+
+/* ---- del ------------------------------------------------------------------------------------------------------------------ */
+
+int record_remove(struct daxkv_txn *txn, struct dbstate *s, struct path *path)
+{
+	struct item it;
+	int rc = leaf_item(&path->leaf, path->eoff, &it);
+
+	if (rc)
+		return rc;
+	if (it.flags & FMT_ENTRY_DB)
+		return err_set(DAXKV_INCOMPATIBLE, "the key is the name of a database: drop it");
+	s->changed = true;
+	rc = tree_remove(&s->tree, path);
+	return rc ? txn_break(txn, rc) : 0;
+}
+
+int record_remove_all(struct daxkv_txn *txn, struct dbstate *s, const uint8_t *key, uint32_t klen)
+{
+	uint8_t copy[FMT_PAGE_MAX / 4]; /* the caller's may lie in a page that changes */
+	struct probe first = {.key = copy, .klen = klen, .edge = PROBE_BEFORE};
+	uint64_t removed = 0;
+
+	memcpy(copy, key, klen);
+
+	for (;; removed++) {
+		struct path path;
+		struct item it;
+		bool found;
+		int rc = tree_first(&s->tree, &first, &path, &it, &found);
+
+		if (rc)
+			return rc;
+		if (!found || order_key_cmp(&s->order, it.key, it.klen, copy, klen) != 0)
+			return removed ? 0 : DAXKV_NOTFOUND;
+		rc = record_remove(txn, s, &path);
+		if (rc)
+			return rc;
+	}
+}
+
+int daxkv_del(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, const struct daxkv_val *value)
+{
+	struct dbstate *s;
+	struct path path;
+	int rc = txn_check(txn, true);
+
+	if (!rc)
+		rc = dbi_state(txn, db, &s);
+	if (!rc)
+		rc = record_key_check(txn->kv, &s->order, key);
+	if (rc)
+		return rc;
+	bool pair = s->order.dups && value;
+
+	if (pair && (value->size > txn->kv->max_key || record_dup_check(txn->kv, &s->order, key, value)))
+		return DAXKV_NOTFOUND;
+	rc = txn_changing(txn, db);
+	if (rc)
+		return rc;
+	if (s->order.dups && !value)
+		return record_remove_all(txn, s, key->data, (uint32_t)key->size);
+	struct probe probe = probe_of(key, pair ? value : NULL, PROBE_AT);
+
+	rc = tree_seek(&s->tree, &probe, &path);
+	if (!rc && (!path.height || !path.eoff))
+		return DAXKV_NOTFOUND;
+	return rc ? rc : record_remove(txn, s, &path);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * recover.h - make the newest whole transaction current after a crash.
+ *
+ *   1 find N: the newest valid record whose fresh bytes check out; du: everything up to it is durable in place
+ *   2 flush record N and its fresh bytes, FENCE: they may be valid in a cache only, and what follows builds on them [R4]
+ *   3 store the final value of every word of records du+1 .. N, flush, FENCE
+ *   4 erase the follower's slot unless it holds the ring's previous round, flush, FENCE: it must never become valid
+ *   5 clean := N, flush, FENCE
+ *
+ * Every step may be cut short and done again. Stores go over bytes that are equal already too, so that after a failed fdatasync they
+ * are dirty again [R5]. The cost is that of a few records, whatever the store's size. A hole between du and N is corruption: nothing is touched.
+ */
+#ifndef DAXKV_RECOVER_H
+#define DAXKV_RECOVER_H
+
+#include "ring.h"
+
+struct recover_result {
+	uint64_t txn;      /* the newest transaction, N */
+	uint64_t replayed; /* records whose words were stored; 0: the store was clean */
+};
+
+/* recover - bring the mapped store to its newest transaction. On a private mapping the stores stay private. Errors: CORRUPT, ENOMEM, errno of a fence. */
+int recover(struct ring *ring, struct recover_result *result);
+
+/* recover_needed - whether recover() would store anything; *txn as there. Errors: CORRUPT. */
+int recover_needed(const struct ring *ring, bool *needed, uint64_t *txn);
+
+#endif

@@ -1,0 +1,669 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* space.c - see space.h */
+#include "space.h"
+
+#include "base.h"
+#include "err.h"
+#include "super.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define WORD_BITS 64u
+#define GROW_MAX ((uint64_t)1 << 30)
+#define TEST_GROW_PAGES 64u /* a growth step with pages under 4096 bytes */
+#define RELEASE_BATCH 32u   /* limbo items that make a scan of the readers worth it */
+
+static const struct fmt_super *super_of(const struct space *s)
+{
+	return (const void *)s->map->base;
+}
+
+static const uint64_t *word_at(const struct space *s, uint64_t off)
+{
+	return (const uint64_t *)(const void *)(s->map->base + off);
+}
+
+static uint64_t zone_words(const struct space *s)
+{
+	return s->zone_pages / WORD_BITS;
+}
+
+/* grow_array - make room for one more element. */
+static int grow_array(void *array, size_t n, size_t *room, size_t size)
+{
+	void **p = array;
+
+	if (n < *room)
+		return 0;
+	size_t more = *room ? 2 * *room : 64;
+	void *q = realloc(*p, more * size);
+
+	if (!q)
+		return err_set(ENOMEM, "no memory for %zu items", more);
+	*p = q;
+	*room = more;
+	return 0;
+}
+
+int words_add(struct words *words, uint64_t off, uint64_t value)
+{
+	int rc = grow_array(&words->w, words->n, &words->room, sizeof *words->w);
+
+	if (!rc)
+		words->w[words->n++] = (struct ring_word){off, value};
+	return rc;
+}
+
+/* ---- zones ---------------------------------------------------------------------------------------------------------------- */
+
+/* zone_usable - the pages of zone z that lie before end. */
+static uint64_t zone_usable(const struct space *s, size_t z)
+{
+	uint64_t pages = s->end / s->psize, first = z * s->zone_pages;
+
+	return pages <= first ? 0 : min_u64(pages - first, s->zone_pages);
+}
+
+static uint32_t zone_count_free(const struct space *s, size_t z)
+{
+	uint64_t usable = zone_usable(s, z), used = 0;
+
+	for (uint64_t i = 0; i * WORD_BITS < usable; i++) {
+		uint64_t w = s->zone[z].busy[i], left = usable - i * WORD_BITS;
+
+		if (left < WORD_BITS)
+			w &= ((uint64_t)1 << left) - 1;
+		used += (uint64_t)__builtin_popcountll(w);
+	}
+	return (uint32_t)(usable - used);
+}
+
+static int zone_alloc(struct space *s, size_t z)
+{
+	uint64_t n = zone_words(s), ndirty = (n + WORD_BITS - 1) / WORD_BITS;
+	uint64_t *p = calloc(2 * n + ndirty, sizeof *p);
+
+	if (!p)
+		return err_set(ENOMEM, "no memory for the bitmap of zone %zu", z);
+	s->zone[z].disk = p;
+	s->zone[z].busy = p + n;
+	s->zone[z].dirty = p + 2 * n;
+	return 0;
+}
+
+/* zone_load - bring the bitmap of zone z into memory. */
+static int zone_load(struct space *s, size_t z)
+{
+	struct zone *zone = &s->zone[z];
+	uint64_t per_dir = s->psize / FMT_WORD;
+	int rc;
+
+	if (zone->disk)
+		return 0;
+	uint64_t dir = load_word(&super_of(s)->dir[z / per_dir]);
+
+	if (dir % s->psize || dir == 0 || dir >= s->end)
+		return err_corrupt(offsetof(struct fmt_super, dir) + z / per_dir * FMT_WORD, "superblock: directory page at 0x%lx", (unsigned long)dir);
+	uint64_t bitmap = load_word(word_at(s, dir + z % per_dir * FMT_WORD));
+
+	if (bitmap % s->psize || bitmap == 0 || bitmap >= s->end)
+		return err_corrupt(dir, "directory: the bitmap page of zone %zu at 0x%lx", z, (unsigned long)bitmap);
+	rc = zone_alloc(s, z);
+	if (rc)
+		return rc;
+	zone->bitmap_off = bitmap;
+	memcpy(zone->disk, s->map->base + bitmap, s->psize);
+	memcpy(zone->busy, zone->disk, s->psize);
+	zone->nfree = zone_count_free(s, z);
+	return 0;
+}
+
+static int zones_room(struct space *s, size_t n)
+{
+	if (n <= s->zone_room)
+		return 0;
+	size_t room = n + n / 2 + 8;
+	struct zone *zone = realloc(s->zone, room * sizeof *zone);
+
+	if (!zone)
+		return err_set(ENOMEM, "no memory for %zu zones", room);
+	memset(zone + s->zone_room, 0, (room - s->zone_room) * sizeof *zone);
+	s->zone = zone;
+	s->zone_room = room;
+	return 0;
+}
+
+static size_t zones_for(const struct space *s, uint64_t bytes)
+{
+	uint64_t zone_bytes = s->zone_pages * s->psize;
+
+	return (size_t)((bytes + zone_bytes - 1) / zone_bytes);
+}
+
+int space_open(struct space *s, struct map *map, uint32_t psize, uint64_t size)
+{
+	*s = (struct space){.map = map, .psize = psize, .zone_pages = (uint64_t)psize * 8, .end = size};
+	s->nzones = zones_for(s, size);
+	return zones_room(s, s->nzones);
+}
+
+void space_close(struct space *s)
+{
+	for (size_t z = 0; z < s->nzones; z++)
+		free(s->zone[z].disk);
+	free(s->zone);
+	free(s->op);
+	free(s->dirty_word);
+	free(s->grown.w);
+	limbo_free(&s->limbo);
+	*s = (struct space){0};
+}
+
+/* ---- bits ----------------------------------------------------------------------------------------------------------------- */
+
+/* touch_word - a word of zone z's disk bitmap is about to change. Room was made by touch_room. */
+static void touch_word(struct space *s, size_t z, uint64_t w)
+{
+	uint64_t *d = &s->zone[z].dirty[w / WORD_BITS], bit = (uint64_t)1 << w % WORD_BITS;
+
+	if (*d & bit)
+		return;
+	*d |= bit;
+	s->dirty_word[s->ndirty++] = z * zone_words(s) + w;
+}
+
+enum bits_of { BITS_DISK = 1, BITS_BUSY = 2 };
+
+/* set_bits - set or clear pages in the bitmaps chosen. The zones are loaded. */
+static void set_bits(struct space *s, uint64_t off, uint64_t pages, unsigned int which, bool set)
+{
+	uint64_t page = off / s->psize;
+
+	for (uint64_t left = pages; left;) {
+		size_t z = (size_t)(page / s->zone_pages);
+		uint64_t i = page % s->zone_pages, w = i / WORD_BITS, bit = i % WORD_BITS;
+		uint64_t n = min_u64(left, WORD_BITS - bit);
+		uint64_t mask = (n == WORD_BITS ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1) << bit;
+		struct zone *zone = &s->zone[z];
+
+		if (which & BITS_DISK) {
+			assert(((zone->disk[w] & mask) == 0) == set);
+			touch_word(s, z, w);
+			zone->disk[w] = set ? zone->disk[w] | mask : zone->disk[w] & ~mask;
+		}
+		if (which & BITS_BUSY) {
+			assert(((zone->busy[w] & mask) == 0) == set);
+			zone->busy[w] = set ? zone->busy[w] | mask : zone->busy[w] & ~mask;
+			zone->nfree = set ? zone->nfree - (uint32_t)n : zone->nfree + (uint32_t)n;
+		}
+		page += n;
+		left -= n;
+	}
+	if ((which & BITS_BUSY) && !set && off / s->psize < s->hint)
+		s->hint = off / s->psize;
+}
+
+/* op_room - make room for a log entry and its bitmap words, and load the zones, so that nothing fails half-way. */
+static int op_room(struct space *s, uint64_t off, uint64_t pages)
+{
+	uint64_t first = off / s->psize, words = pages / WORD_BITS + 2;
+	int rc = grow_array(&s->op, s->nops, &s->op_room, sizeof *s->op);
+
+	while (!rc && s->ndirty + words > s->dirty_room)
+		rc = grow_array(&s->dirty_word, s->dirty_room, &s->dirty_room, sizeof *s->dirty_word);
+	for (uint64_t z = first / s->zone_pages; !rc && z <= (first + pages - 1) / s->zone_pages; z++)
+		rc = zone_load(s, (size_t)z);
+	return rc;
+}
+
+static void op_log(struct space *s, enum space_op_kind kind, uint64_t off, uint64_t pages)
+{
+	s->op[s->nops++] = (struct space_op){off, pages, kind};
+}
+
+/* ---- searching ------------------------------------------------------------------------------------------------------------ */
+
+/* find_page - the first free page at or after from; *found false when there is none. */
+static int find_page(struct space *s, uint64_t from, uint64_t *page, bool *found)
+{
+	uint64_t pages = s->end / s->psize;
+
+	*found = false;
+	for (size_t z = (size_t)(from / s->zone_pages); z < s->nzones; z++) {
+		int rc = zone_load(s, z);
+
+		if (rc)
+			return rc;
+		uint64_t start = max_u64(from, z * s->zone_pages) - z * s->zone_pages;
+
+		if (!s->zone[z].nfree)
+			continue;
+		for (uint64_t w = start / WORD_BITS; w < zone_words(s); w++) {
+			uint64_t free_bits = ~s->zone[z].busy[w];
+
+			if (w == start / WORD_BITS)
+				free_bits &= ~(uint64_t)0 << start % WORD_BITS;
+			if (!free_bits)
+				continue;
+			*page = z * s->zone_pages + w * WORD_BITS + (uint64_t)__builtin_ctzll(free_bits);
+			*found = *page < pages;
+			return 0;
+		}
+	}
+	return 0;
+}
+
+/* find_run - the first run of n free pages within [from, to). */
+static int find_run(struct space *s, uint64_t from, uint64_t to, uint64_t n, uint64_t *page, bool *found)
+{
+	uint64_t run = 0;
+
+	*found = false;
+	for (uint64_t p = from; p < to;) {
+		size_t z = (size_t)(p / s->zone_pages);
+		uint64_t i = p % s->zone_pages;
+		int rc = zone_load(s, z);
+
+		if (rc)
+			return rc;
+		uint64_t word = s->zone[z].busy[i / WORD_BITS] >> i % WORD_BITS;
+		uint64_t span = min_u64(WORD_BITS - i % WORD_BITS, to - p);
+
+		if (i == 0 && s->zone[z].nfree == 0) {
+			run = 0;
+			p += s->zone_pages;
+			continue;
+		}
+		if (word & 1) {
+			run = 0;
+			p += ~word ? min_u64(span, (uint64_t)__builtin_ctzll(~word)) : span;
+			continue;
+		}
+		uint64_t clear = word ? min_u64(span, (uint64_t)__builtin_ctzll(word)) : span;
+
+		run += clear;
+		p += clear;
+		if (run >= n) {
+			*page = p - run;
+			*found = true;
+			return 0;
+		}
+	}
+	return 0;
+}
+
+static int find_pages(struct space *s, uint64_t n, uint64_t *page, bool *found)
+{
+	uint64_t pages = s->end / s->psize, start = s->run_hint < pages ? s->run_hint : 0;
+	int rc;
+
+	if (n == 1) {
+		rc = find_page(s, s->hint, page, found);
+		if (!rc)
+			s->hint = *found ? *page + 1 : pages;
+		return rc;
+	}
+	rc = find_run(s, start, pages, n, page, found);
+	if (!rc && !*found && start)
+		rc = find_run(s, 0, min_u64(pages, start + n), n, page, found);
+	if (!rc && *found)
+		s->run_hint = *page + n;
+	return rc;
+}
+
+/* ---- growth --------------------------------------------------------------------------------------------------------------- */
+
+/* grow_zones - give the zones that [end, new_end) reaches first their bitmap pages, and those their directory pages, at the region's head:
+ * zeroed and durable before any word names them. */
+static int grow_zones(struct space *s, uint64_t new_end)
+{
+	size_t zones = zones_for(s, new_end), old = s->nzones;
+	uint64_t per_dir = s->psize / FMT_WORD, dirs = (zones + per_dir - 1) / per_dir, old_dirs = (old + per_dir - 1) / per_dir;
+	uint64_t head = s->end, meta = (zones - old) + (dirs - old_dirs), bitmaps = head + (dirs - old_dirs) * s->psize;
+	struct pm *pm = &s->map->pm;
+	int rc = zones_room(s, zones);
+
+	for (size_t z = old; z < zones && !rc; z++) {
+		uint64_t bitmap = bitmaps + (z - old) * s->psize, dir_index = z / per_dir;
+		uint64_t dir = dir_index < old_dirs ? load_word(&super_of(s)->dir[dir_index]) : head + (dir_index - old_dirs) * s->psize;
+
+		for (size_t i = 0; i < s->grown.n; i++) /* a directory page of growth that no commit carried yet */
+			if (s->grown.w[i].off == offsetof(struct fmt_super, dir) + dir_index * FMT_WORD)
+				dir = s->grown.w[i].value;
+		if (dir_index >= old_dirs && z % per_dir == 0)
+			rc = words_add(&s->grown, offsetof(struct fmt_super, dir) + dir_index * FMT_WORD, dir);
+		if (!rc)
+			rc = words_add(&s->grown, dir + z % per_dir * FMT_WORD, bitmap);
+		if (!rc)
+			rc = zone_alloc(s, z);
+		s->zone[z].bitmap_off = bitmap;
+	}
+	if (rc || !meta)
+		return rc;
+	pm_zero(pm, s->map->base + head, meta * s->psize);
+	pm_flush(pm, s->map->base + head, meta * s->psize);
+	/* Orders: empty bitmap and directory pages, before the record whose words name them and set bits in them. */
+	rc = pm_fence(pm);
+	return rc ? err_sys(rc, "growing the store to %lu bytes", (unsigned long)new_end) : 0;
+}
+
+static void grow_finish(struct space *s, uint64_t new_end, uint64_t meta)
+{
+	uint64_t head = s->end;
+	size_t last = s->nzones ? s->nzones - 1 : 0;
+
+	s->nzones = zones_for(s, new_end);
+	s->end = new_end;
+	for (size_t z = last; z < s->nzones; z++)
+		if (s->zone[z].disk)
+			s->zone[z].nfree = zone_count_free(s, z);
+	if (meta)
+		set_bits(s, head, meta, BITS_DISK | BITS_BUSY, true);
+	s->grows++;
+	if (s->hint > head / s->psize)
+		s->hint = head / s->psize;
+}
+
+/* grow_to - the file and the bitmaps reach new_end; on failure nothing has changed but, perhaps, the file's length. */
+static int grow_to(struct space *s, uint64_t new_end)
+{
+	size_t zones = zones_for(s, new_end), grown = s->grown.n;
+	uint64_t per_dir = s->psize / FMT_WORD;
+	uint64_t meta = (zones - s->nzones) + ((zones + per_dir - 1) / per_dir - (s->nzones + per_dir - 1) / per_dir);
+	int rc = s->map->size >= new_end ? 0 : map_grow(s->map, new_end);
+
+	if (!rc && meta)
+		rc = op_room(s, s->end - s->psize, 1);
+	while (!rc && s->ndirty + meta / WORD_BITS + 4 > s->dirty_room)
+		rc = grow_array(&s->dirty_word, s->dirty_room, &s->dirty_room, sizeof *s->dirty_word);
+	if (!rc && s->end % (s->zone_pages * s->psize))
+		rc = zone_load(s, s->nzones - 1); /* it holds the first new pages */
+	if (!rc)
+		rc = grow_zones(s, new_end);
+	if (rc) {
+		s->grown.n = grown;
+		for (size_t z = s->nzones; z < zones && z < s->zone_room; z++) {
+			free(s->zone[z].disk);
+			s->zone[z] = (struct zone){0};
+		}
+		return rc;
+	}
+	grow_finish(s, new_end, meta);
+	return 0;
+}
+
+/* space_grow - by an eighth of the file, at least need pages; less when there is no room for that much. */
+static int space_grow(struct space *s, uint64_t pages)
+{
+	uint64_t unit = s->psize < FMT_SUPER_SIZE ? (uint64_t)s->psize * TEST_GROW_PAGES : MAP_STEP;
+	uint64_t limit = min_u64(round_down(s->map->reserve, s->psize), super_max_bytes(s->psize));
+	uint64_t zone_bytes = s->zone_pages * s->psize;
+	uint64_t need = (pages + pages / s->zone_pages + 2 + 1) * s->psize; /* with the bitmap and directory pages of new zones */
+	uint64_t want = max_u64(need + (s->end % zone_bytes == 0 ? s->psize : 0), min_u64(max_u64(s->end / 8, unit), GROW_MAX));
+	uint64_t big = min_u64(round_up(s->end + want, unit), limit), small = min_u64(round_up(s->end + need, unit), limit);
+
+	if (pages > limit / s->psize || s->end + need > limit)
+		return err_set(DAXKV_FULL, "the store is full: %lu bytes in use of at most %lu, and %lu more are needed", (unsigned long)s->end,
+		               (unsigned long)limit, (unsigned long)(pages * s->psize));
+	int rc = grow_to(s, big);
+
+	if (rc && small < big)
+		rc = grow_to(s, small);
+	return rc;
+}
+
+/* ---- taking and giving ---------------------------------------------------------------------------------------------------- */
+
+void space_release(struct space *s)
+{
+	struct limbo_item item;
+
+	if (limbo_oldest(&s->limbo) > s->releasable)
+		return;
+	uint64_t upto = min_u64(s->releasable, s->oldest_reader(s->arg)); /* [R3] */
+
+	while (limbo_take(&s->limbo, upto, &item))
+		set_bits(s, item.off, item.pages, BITS_BUSY, false);
+}
+
+static int find_or_grow(struct space *s, uint64_t pages, uint64_t *page)
+{
+	bool found;
+	int rc = find_pages(s, pages, page, &found);
+
+	if (rc || found)
+		return rc;
+	if (s->limbo.n) {
+		space_release(s);
+		rc = find_pages(s, pages, page, &found);
+		if (rc || found)
+			return rc;
+	}
+	int why = space_grow(s, pages);
+
+	if (why && s->limbo.n && s->settle(s->arg) == 0)
+		space_release(s); /* what the last commits freed may be enough */
+	rc = find_pages(s, pages, page, &found);
+	return rc ? rc : found ? 0 : why ? why : err_set(ENOSPC, "no room for %lu contiguous pages", (unsigned long)pages);
+}
+
+static int take(struct space *s, uint64_t pages, enum space_op_kind kind, unsigned int which, uint64_t *off)
+{
+	uint64_t page;
+	int rc;
+
+	assert(pages > 0);
+	if (s->limbo.n >= RELEASE_BATCH)
+		space_release(s);
+	rc = find_or_grow(s, pages, &page);
+	if (rc)
+		return rc;
+	rc = op_room(s, page * s->psize, pages);
+	if (rc) {
+		s->hint = min_u64(s->hint, page);
+		return rc;
+	}
+	set_bits(s, page * s->psize, pages, which, true);
+	op_log(s, kind, page * s->psize, pages);
+	*off = page * s->psize;
+	return 0;
+}
+
+int space_take(struct space *s, uint64_t pages, uint64_t *off)
+{
+	return take(s, pages, SPACE_TAKEN, BITS_DISK | BITS_BUSY, off);
+}
+
+int space_take_spill(struct space *s, uint64_t pages, uint64_t *off)
+{
+	return take(s, pages, SPACE_SPILL, BITS_BUSY, off);
+}
+
+static bool given_in_range(const struct space *s, uint64_t off, uint64_t pages)
+{
+	return off % s->psize == 0 && off >= FMT_SUPER_SIZE && off < s->end && pages <= (s->end - off) / s->psize;
+}
+
+/* give_check - an extent named by the file is really allocated; a bitmap that disagrees is corruption and not an assertion. */
+static int give_check(struct space *s, uint64_t off, uint64_t pages)
+{
+	if (!given_in_range(s, off, pages))
+		return err_corrupt(off, "an extent of %lu pages outside the file is to be freed", (unsigned long)pages);
+	int rc = op_room(s, off, pages);
+
+	for (uint64_t p = off / s->psize; !rc && p < off / s->psize + pages; p++)
+		if (!(s->zone[p / s->zone_pages].disk[p % s->zone_pages / WORD_BITS] >> p % WORD_BITS & 1))
+			rc = err_corrupt(p * s->psize, "a page in use is free in its bitmap");
+	return rc;
+}
+
+int space_give(struct space *s, uint64_t off, uint64_t pages)
+{
+	int rc = give_check(s, off, pages);
+
+	if (rc)
+		return rc;
+	set_bits(s, off, pages, BITS_DISK, false);
+	op_log(s, SPACE_HELD, off, pages);
+	return 0;
+}
+
+int space_give_own(struct space *s, uint64_t off, uint64_t pages)
+{
+	int rc = give_check(s, off, pages);
+
+	if (rc)
+		return rc;
+	set_bits(s, off, pages, BITS_DISK | BITS_BUSY, false);
+	op_log(s, SPACE_FREED, off, pages);
+	return 0;
+}
+
+void space_undo(struct space *s, size_t mark)
+{
+	while (s->nops > mark) {
+		const struct space_op *op = &s->op[--s->nops];
+
+		switch (op->kind) {
+		case SPACE_TAKEN:
+			set_bits(s, op->off, op->pages, BITS_DISK | BITS_BUSY, false);
+			break;
+		case SPACE_FREED:
+			set_bits(s, op->off, op->pages, BITS_DISK | BITS_BUSY, true);
+			break;
+		case SPACE_HELD:
+			set_bits(s, op->off, op->pages, BITS_DISK, true);
+			break;
+		case SPACE_SPILL:
+			set_bits(s, op->off, op->pages, BITS_BUSY, false);
+			break;
+		}
+	}
+}
+
+/* ---- commit --------------------------------------------------------------------------------------------------------------- */
+
+int space_words(struct space *s, struct words *words)
+{
+	uint64_t per_zone = zone_words(s);
+	int rc = limbo_reserve(&s->limbo, s->nops + 1);
+
+	for (size_t i = 0; i < s->ndirty && !rc; i++) {
+		uint64_t w = s->dirty_word[i] % per_zone;
+		const struct zone *zone = &s->zone[s->dirty_word[i] / per_zone];
+		uint64_t off = zone->bitmap_off + w * FMT_WORD;
+
+		if (load_word(word_at(s, off)) != zone->disk[w])
+			rc = words_add(words, off, zone->disk[w]);
+	}
+	for (size_t i = 0; i < s->grown.n && !rc; i++)
+		rc = words_add(words, s->grown.w[i].off, s->grown.w[i].value);
+	if (!rc && load_word(&super_of(s)->size) != s->end)
+		rc = words_add(words, offsetof(struct fmt_super, size), s->end);
+	return rc;
+}
+
+void space_committed(struct space *s, uint64_t txn)
+{
+	uint64_t per_zone = zone_words(s);
+
+	for (size_t i = 0; i < s->nops; i++)
+		if (s->op[i].kind == SPACE_HELD || s->op[i].kind == SPACE_SPILL)
+			limbo_add(&s->limbo, txn, s->op[i].off, s->op[i].pages);
+	s->nops = 0;
+	for (size_t i = 0; i < s->ndirty; i++) {
+		uint64_t z = s->dirty_word[i] / per_zone, w = s->dirty_word[i] % per_zone;
+
+		if (z < s->nzones) /* else the zone was trimmed off */
+			s->zone[z].dirty[w / WORD_BITS] &= ~((uint64_t)1 << w % WORD_BITS);
+	}
+	s->ndirty = 0;
+	s->grown.n = 0;
+}
+
+int space_used(struct space *s, uint64_t *bytes)
+{
+	uint64_t n = 0;
+
+	for (size_t z = 0; z < s->nzones; z++) {
+		int rc = zone_load(s, z);
+
+		if (rc)
+			return rc;
+		for (uint64_t w = 0; w < zone_words(s); w++)
+			n += (uint64_t)__builtin_popcountll(s->zone[z].disk[w]);
+	}
+	*bytes = n * s->psize;
+	return 0;
+}
+
+/* ---- trimming ------------------------------------------------------------------------------------------------------------- */
+
+/* is_meta - whether the page is a bitmap page of a zone at or after z, or a directory page of such zones only. */
+static bool is_meta_from(const struct space *s, uint64_t off, size_t z)
+{
+	uint64_t per_dir = s->psize / FMT_WORD;
+
+	for (size_t i = z; i < s->nzones; i++)
+		if (s->zone[i].bitmap_off == off)
+			return true;
+	for (size_t d = (size_t)((z + per_dir - 1) / per_dir); d * per_dir < s->nzones; d++)
+		if (load_word(&super_of(s)->dir[d]) == off)
+			return true;
+	return false;
+}
+
+/* last_needed - the last page that holds anything but the bitmaps of zones behind it. All zones are loaded. */
+static uint64_t last_needed(const struct space *s)
+{
+	for (size_t z = s->nzones; z-- > 0;)
+		for (uint64_t w = zone_words(s); w-- > 0;)
+			for (uint64_t bits = s->zone[z].busy[w]; bits;) {
+				uint64_t top = 63 - (uint64_t)__builtin_clzll(bits), page = z * s->zone_pages + w * WORD_BITS + top;
+
+				if (!is_meta_from(s, page * s->psize, z + 1) && !(z > 0 && is_meta_from(s, page * s->psize, z)))
+					return page;
+				bits &= ~((uint64_t)1 << top);
+			}
+	return 0;
+}
+
+int space_trim(struct space *s, bool *cut)
+{
+	uint64_t used, per_dir = s->psize / FMT_WORD;
+	uint64_t unit = s->psize < FMT_SUPER_SIZE ? (uint64_t)s->psize * TEST_GROW_PAGES : MAP_STEP;
+	int rc = space_used(s, &used);
+
+	*cut = false;
+	if (rc)
+		return rc;
+	assert(s->limbo.n == 0 && s->nops == 0);
+	uint64_t new_end = max_u64(round_up((last_needed(s) + 1) * s->psize, unit), unit);
+	size_t zones = zones_for(s, new_end);
+
+	if (new_end + unit > s->end)
+		return 0;
+	for (size_t z = zones; z < s->nzones && !rc; z++) {
+		uint64_t dir = load_word(&super_of(s)->dir[z / per_dir]);
+
+		rc = space_give_own(s, s->zone[z].bitmap_off, 1);
+		if (!rc && z / per_dir >= (zones + per_dir - 1) / per_dir) {
+			if (z % per_dir == 0) {
+				rc = space_give_own(s, dir, 1);
+				if (!rc)
+					rc = words_add(&s->grown, offsetof(struct fmt_super, dir) + z / per_dir * FMT_WORD, 0);
+			}
+		} else if (!rc) {
+			rc = words_add(&s->grown, dir + z % per_dir * FMT_WORD, 0);
+		}
+	}
+	if (rc) {
+		space_undo(s, 0);
+		s->grown.n = 0;
+		return rc;
+	}
+	s->end = new_end;
+	*cut = true;
+	return 0;
+}

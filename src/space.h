@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * space.h - which pages are free: allocation bitmaps, growth, and what the running write transaction took and gave.
+ *
+ *   per zone, in memory   disk: the bitmap that the next commit makes true      busy: disk, and what must not be taken yet
+ *   allocate              set in both                 free, own page            clear in both: reusable at once
+ *   free, held            clear in disk; busy until the limbo lets it go        spill page: set in busy only
+ *
+ * Every step is logged, so that a transaction, or a nested one, is undone in reverse. Growth is not undone: the file may be longer than
+ * the superblock's size word says, and the next commit carries the words that the growth needs.
+ *
+ * The rule that makes it correct: a page is taken only when no committed structure, no reader and no record that may be replayed refers to it [R3].
+ * Zones are loaded when first looked at: opening a store costs nothing for its size.
+ */
+#ifndef DAXKV_SPACE_H
+#define DAXKV_SPACE_H
+
+#include "limbo.h"
+#include "map.h"
+#include "ring.h"
+
+struct zone {
+	uint64_t *disk, *busy, *dirty; /* dirty: a bit per word of disk that may differ from the file. NULL: not loaded */
+	uint64_t bitmap_off;
+	uint32_t nfree; /* clear bits of busy among the zone's usable pages */
+};
+
+enum space_op_kind { SPACE_TAKEN, SPACE_FREED, SPACE_HELD, SPACE_SPILL };
+struct space_op {
+	uint64_t off, pages;
+	enum space_op_kind kind;
+};
+
+struct words { /* the word list of a commit, growing */
+	struct ring_word *w;
+	size_t n, room;
+};
+/* words_add - append; ENOMEM. */
+int words_add(struct words *words, uint64_t off, uint64_t value);
+
+struct space {
+	struct map *map;
+	uint32_t psize;
+	uint64_t zone_pages, end; /* end: bytes usable, what the size word becomes */
+	struct zone *zone;
+	size_t nzones, zone_room;
+	uint64_t hint;      /* no page before it is known to be free: a page number */
+	uint64_t run_hint;  /* where the search for extents goes on */
+	struct space_op *op;
+	size_t nops, op_room;
+	uint64_t *dirty_word; /* zone * words per zone + word */
+	size_t ndirty, dirty_room;
+	struct words grown; /* directory words of growth, for the next commit */
+	uint64_t grows;
+	struct limbo limbo;
+	uint64_t releasable;              /* limbo items up to this transaction are durable in place under a fenced record */
+	uint64_t (*oldest_reader)(void *arg); /* for the limbo */
+	int (*settle)(void *arg);         /* make all committed words durable in place and mark it; raises releasable */
+	void *arg;
+};
+
+int space_open(struct space *space, struct map *map, uint32_t psize, uint64_t size);
+void space_close(struct space *space);
+
+/* space_take - n contiguous pages for the running transaction. Grows the file when there are none. Errors: FULL, ENOSPC, EFBIG, ENOMEM, CORRUPT, errno of growth. */
+int space_take(struct space *space, uint64_t pages, uint64_t *off);
+
+/* space_take_spill - the same for pages that only the transaction's record refers to: never marked in the file, held after the commit. */
+int space_take_spill(struct space *space, uint64_t pages, uint64_t *off);
+
+/* space_give - free pages that a commit refers to: held until nobody needs them. space_give_own - free pages that the running transaction took
+ * and that nothing refers to: reusable at once. */
+int space_give(struct space *space, uint64_t off, uint64_t pages);
+int space_give_own(struct space *space, uint64_t off, uint64_t pages);
+
+/* space_mark, space_undo - a position in the log; forget everything since. */
+static inline size_t space_mark(const struct space *space)
+{
+	return space->nops;
+}
+void space_undo(struct space *space, size_t mark);
+
+/* space_words - append the words that make the file's bitmaps, directory and size what they are here. Reserves what space_committed needs. */
+int space_words(struct space *space, struct words *words);
+
+/* space_committed - the words are durable: what was given at txn goes to the limbo. */
+void space_committed(struct space *space, uint64_t txn);
+
+/* space_release - let limbo items go that nobody needs. */
+void space_release(struct space *space);
+
+/* space_used - allocated bytes. Loads every zone. CORRUPT, ENOMEM. */
+int space_used(struct space *space, uint64_t *bytes);
+
+/* space_trim - plan to cut free space off the end: lowers end and drops the bitmap pages of zones behind it, to be carried by the next commit. 0 with
+ * *end unchanged when there is nothing worth cutting. The limbo must be empty. */
+int space_trim(struct space *space, bool *cut);
+
+#endif

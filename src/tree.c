@@ -1,0 +1,545 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* tree.c - looking things up; the leaf's side of a change. See tree.h */
+#include "tree.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define LEAF_FULL 80u   /* percent of a base after which a leaf splits */
+#define LEAF_RUN 90u    /* percent that the left leaf keeps when keys arrive in rising order */
+#define LEAF_SPARSE 25u /* percent under which a leaf joins its neighbour */
+#define LEAF_JOINED 75u /* when both fit this */
+#define LEAF_LINES 8u   /* prefetched on the way to a leaf */
+#define INNER_LINES 6u
+
+int tree_scratch_open(struct tree_scratch *s, uint32_t psize)
+{
+	*s = (struct tree_scratch){
+		.items = malloc((2 * (size_t)LEAF_MAX(psize) + 2) * sizeof *s->items),
+		.seps = malloc((2 * (size_t)INNER_MAX(psize) + 8) * sizeof *s->seps),
+		.kids = malloc((2 * (size_t)INNER_MAX(psize) + 8) * sizeof *s->kids),
+		.offsets = malloc(LEAF_MAX(psize) * sizeof *s->offsets),
+		.sepbuf = malloc(6 * (size_t)psize),
+	};
+	if (s->items && s->seps && s->kids && s->offsets && s->sepbuf)
+		return 0;
+	tree_scratch_close(s);
+	return err_set(ENOMEM, "no memory for the writer's scratch pages");
+}
+
+void tree_scratch_close(struct tree_scratch *s)
+{
+	free(s->items);
+	free(s->seps);
+	free(s->kids);
+	free(s->offsets);
+	free(s->sepbuf);
+	*s = (struct tree_scratch){0};
+}
+
+/* ---- finding -------------------------------------------------------------------------------------------------------------- */
+
+/* tree_root - the root page in this view; NULL: an empty tree. */
+static int tree_root(const struct tree *t, const struct fmt_page **page, uint64_t *at)
+{
+	int rc;
+
+	*page = NULL;
+	if (!t->root)
+		return 0;
+	rc = view_version(t->view, t->root, 0, page, at);
+	if (rc || !*page)
+		return rc;
+	if ((*page)->level >= TREE_DEPTH || !page_sound(*page, (*page)->level, t->view->psize))
+		return view_fault(t->view, *at, 0);
+	return 0;
+}
+
+static void prefetch(const struct view *v, uint64_t off, unsigned int lines)
+{
+	const uint8_t *p = v->base + off;
+
+	for (unsigned int i = 0; i < lines; i++)
+		__builtin_prefetch(p + i * FMT_LINE);
+}
+
+/* kid_of - the kid at index as this view sees it. */
+static int kid_of(const struct tree *t, const struct fmt_page *page, uint64_t off, uint32_t index, const struct fmt_page **kid, uint64_t *at)
+{
+	uint64_t ref = inner_kid(t->view, page, off, index);
+
+	if (LIKELY(ref < view_size(t->view)))
+		prefetch(t->view, ref, page->level == 1 ? LEAF_LINES : INNER_LINES);
+	return view_page(t->view, ref, page->level - 1u, kid, at);
+}
+
+int tree_get(const struct tree *t, const uint8_t *key, uint32_t klen, struct item *item, bool *found)
+{
+	struct probe p = {.key = key, .klen = klen};
+	const struct fmt_page *page;
+	struct leaf leaf;
+	uint32_t index, eoff, fp = order_fp(key, klen);
+	uint64_t at;
+	int rc = tree_root(t, &page, &at);
+
+	*found = false;
+	if (rc || !page)
+		return rc;
+	while (page->level) {
+		rc = inner_find(t->view, page, at, t->order, &p, &index);
+		if (!rc)
+			rc = kid_of(t, page, at, index, &page, &at);
+		if (rc)
+			return rc;
+	}
+	leaf_peek(t->view, page, at, &leaf);
+	rc = leaf_get(t->view, &leaf, t->order, key, klen, fp, &eoff);
+	if (rc || !eoff)
+		return rc;
+	*found = true;
+	return leaf_item(&leaf, eoff, item);
+}
+
+static int descend(const struct tree *t, struct path *path, const struct probe *probe, bool last)
+{
+	const struct fmt_page *page;
+	uint64_t at;
+	int rc = tree_root(t, &page, &at);
+
+	path->height = 0;
+	path->rank = path->eoff = 0;
+	if (rc || !page)
+		return rc;
+	unsigned int height = page->level + 1u;
+
+	for (;;) {
+		unsigned int level = page->level;
+		uint32_t index = last ? page->n : 0;
+
+		path->at[level].page = page;
+		path->at[level].off = at;
+		if (level == 0)
+			break;
+		if (probe)
+			rc = inner_find(t->view, page, at, t->order, probe, &index);
+		path->at[level].index = index;
+		if (!rc)
+			rc = kid_of(t, page, at, index, &page, &at);
+		if (rc)
+			return rc;
+	}
+	path->height = height;
+	leaf_open(t->view, page, at, &path->leaf);
+	return 0;
+}
+
+int tree_seek(const struct tree *t, const struct probe *probe, struct path *path)
+{
+	int rc = descend(t, path, probe, false);
+
+	if (rc || !path->height)
+		return rc;
+	return leaf_place(&path->leaf, t->order, probe, &path->rank, &path->eoff);
+}
+
+int tree_edge(const struct tree *t, bool last, struct path *path)
+{
+	return descend(t, path, NULL, last);
+}
+
+int tree_step(const struct tree *t, struct path *path, bool forward, bool *moved)
+{
+	unsigned int level = 1;
+
+	*moved = false;
+	while (level < path->height && path->at[level].index == (forward ? path->at[level].page->n : 0))
+		level++;
+	if (level >= path->height)
+		return 0;
+	path->at[level].index += forward ? 1 : UINT32_MAX;
+	for (; level > 0; level--) {
+		const struct fmt_page *page = path->at[level].page, *kid;
+		int rc = kid_of(t, page, path->at[level].off, path->at[level].index, &kid, &path->at[level - 1].off);
+
+		if (rc)
+			return rc;
+		path->at[level - 1].page = kid;
+		path->at[level - 1].index = forward ? 0 : kid->n;
+	}
+	leaf_open(t->view, path->at[0].page, path->at[0].off, &path->leaf);
+	path->rank = path->eoff = 0;
+	*moved = true;
+	return 0;
+}
+
+int tree_first(const struct tree *t, const struct probe *probe, struct path *path, struct item *item, bool *found)
+{
+	int rc = tree_seek(t, probe, path);
+	bool moved = true;
+
+	*found = false;
+	if (rc || !path->height)
+		return rc;
+	while (path->rank >= leaf_count(&path->leaf)) {
+		rc = tree_step(t, path, true, &moved);
+		if (rc || !moved)
+			return rc;
+	}
+	rc = leaf_at(&path->leaf, path->rank, &path->eoff);
+	if (!rc)
+		rc = leaf_item(&path->leaf, path->eoff, item);
+	*found = !rc;
+	return rc;
+}
+
+/* ---- changing ------------------------------------------------------------------------------------------------------------- */
+
+static bool editable(const struct tree *t, uint64_t off)
+{
+	return wset_editable(t->view->w, wset_find(t->view->w, off));
+}
+
+/* tree_prev_for - what a page that replaces the one at off must name as prev: the page that the last commit had there. */
+uint64_t tree_prev_for(const struct tree *t, uint64_t off)
+{
+	const struct wpage *wp = wset_find(t->view->w, off);
+
+	return wp && wp->owner ? view_raw(t->view, off)->prev : off;
+}
+
+/* tree_page_out - the page built in image takes the place of old (0: of none): where old is when it may be rewritten there, else on a new page. */
+int tree_page_out(struct tree *t, uint64_t old, const uint8_t *image, uint32_t used, uint64_t *off)
+{
+	struct wset *w = t->view->w;
+	struct wpage *wp;
+	int rc;
+
+	if (old && editable(t, old)) {
+		rc = wset_touch(w, old, &wp);
+	} else {
+		rc = wset_new_page(w, &wp);
+		if (!rc && old)
+			rc = wset_retire(w, old);
+	}
+	if (rc)
+		return rc;
+	wset_install(w, wp, image, used);
+	*off = wp->off;
+	return 0;
+}
+
+int tree_leaf_items(struct tree *t, const struct leaf *leaf, struct item *items, uint32_t *n)
+{
+	int rc = leaf_offsets(leaf, t->scratch->offsets, n);
+
+	for (uint32_t i = 0; i < *n && !rc; i++)
+		rc = leaf_item(leaf, t->scratch->offsets[i], &items[i]);
+	return rc;
+}
+
+static uint32_t items_cost(const struct tree *t, const struct item *items, uint32_t n)
+{
+	uint32_t cost = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		cost += leaf_cost(t->order, items[i].klen, items[i].vlen);
+	return cost;
+}
+
+/* split_point - how many items go to the left leaf: the cut that leaves the smaller of the two biggest; when keys rise, as many as LEAF_RUN lets. */
+static uint32_t split_point(const struct tree *t, const struct item *items, uint32_t n, uint32_t total, bool rising)
+{
+	uint32_t usable = leaf_usable(t->view->psize), left = 0, best = 1, best_max = UINT32_MAX;
+
+	for (uint32_t i = 0; i + 1 < n; i++) {
+		left += leaf_cost(t->order, items[i].klen, items[i].vlen);
+		uint32_t max = left > total - left ? left : total - left;
+
+		if (rising && left <= usable * LEAF_RUN / 100 && total - left <= usable)
+			best = i + 1;
+		else if (!rising && max < best_max) {
+			best_max = max;
+			best = i + 1;
+		}
+	}
+	return best;
+}
+
+/* path_is_last - whether the leaf is the last of the tree. */
+static bool path_is_last(const struct path *path)
+{
+	for (unsigned int l = 1; l < path->height; l++)
+		if (path->at[l].index != path->at[l].page->n)
+			return false;
+	return true;
+}
+
+/* sep_between - the separator of two items, copied to buf. */
+static void sep_between(const struct tree *t, const struct item *a, const struct item *b, uint8_t *buf, struct sep *sep)
+{
+	struct separation s = order_separate(t->order, a->key, a->klen, a->val, a->vlen, b->key, b->klen, b->val, b->vlen);
+	uint32_t dlen = s.dlen == FMT_SEP_NODUP ? 0 : s.dlen;
+
+	memcpy(buf, b->key + s.koff, s.klen);
+	if (dlen)
+		memcpy(buf + s.klen, b->val + s.doff, dlen);
+	*sep = (struct sep){.key = buf, .dup = buf + s.klen, .klen = s.klen, .dlen = s.dlen};
+}
+
+/* join_sibling - when the leaf's items are few, take the neighbour's along: *change then covers both leaves. */
+static int join_sibling(struct tree *t, const struct path *path, struct item *items, uint32_t *n, uint32_t total, struct change *change, uint64_t *sibling)
+{
+	uint32_t usable = leaf_usable(t->view->psize), index = path->height > 1 ? path->at[1].index : 0, more;
+	const struct fmt_page *page;
+	struct leaf leaf;
+	bool left = index > 0;
+	uint64_t at;
+
+	*sibling = 0;
+	if (path->height < 2 || total >= usable * LEAF_SPARSE / 100 || path->at[1].page->n == 0)
+		return 0;
+	int rc = kid_of(t, path->at[1].page, path->at[1].off, left ? index - 1 : index + 1, &page, &at);
+
+	if (rc)
+		return rc;
+	leaf_open(t->view, page, at, &leaf);
+	struct item *behind = items + *n;
+
+	rc = tree_leaf_items(t, &leaf, behind, &more);
+	if (rc || total + items_cost(t, behind, more) > usable * LEAF_JOINED / 100)
+		return rc;
+	if (left) { /* the neighbour's come first */
+		struct item *tmp = behind + more;
+
+		memcpy(tmp, items, *n * sizeof *items);
+		memmove(items, behind, more * sizeof *items);
+		memcpy(items + more, tmp, *n * sizeof *items);
+	}
+	*n += more;
+	*sibling = at;
+	change->from = left ? index - 1 : index;
+	change->count = 2;
+	t->view->w->merges++;
+	return 0;
+}
+
+/* leaf_value - where the value of item i lies in the leaf at off just written: its place is the same in the image. */
+static const uint8_t *leaf_value(const struct tree *t, uint64_t off, uint32_t i)
+{
+	const struct fmt_page *p = view_raw(t->view, off);
+	const uint8_t *e = (const uint8_t *)p + get16((const uint8_t *)p + p->offs + 2 * i);
+
+	return e + FMT_ENTRY_SIZE + (get16(e) & FMT_KLEN_MASK);
+}
+
+struct placed { /* which of the items is the new one, and where it went */
+	uint32_t index; /* UINT32_MAX: none */
+	const uint8_t *value;
+	uint64_t leaf;
+};
+
+static int leaf_write(struct tree *t, uint64_t old, const struct item *items, uint32_t n, uint64_t prev, uint32_t first, struct placed *placed, uint64_t *off)
+{
+	struct wset *w = t->view->w;
+	uint32_t used = leaf_build(w->image, w->psize, t->order, items, n, w->txn, prev);
+	int rc = tree_page_out(t, old, w->image, used, off);
+
+	if (!rc && placed->index - first < n) {
+		placed->leaf = *off;
+		placed->value = leaf_value(t, *off, placed->index - first);
+	}
+	return rc;
+}
+
+/* leaf_rewrite - the leaf of path becomes one, two or no leaves with these n items (in scratch->items). */
+static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, bool rising, struct placed *placed)
+{
+	struct item *items = t->scratch->items;
+	uint32_t usable = leaf_usable(t->view->psize), total = items_cost(t, items, n);
+	struct change change = {.from = path->height > 1 ? path->at[1].index : 0, .count = 1};
+	uint64_t old = path->leaf.off, prev = tree_prev_for(t, old), sibling;
+	int rc;
+
+	if (n == 0 && path->height > 1) {
+		t->leaf_pages--;
+		rc = wset_retire(t->view->w, old);
+		return rc ? rc : tree_replace(t, path, &change);
+	}
+	uint32_t own = n;
+
+	rc = join_sibling(t, path, items, &n, total, &change, &sibling);
+	if (rc)
+		return rc;
+	if (sibling && change.from != path->at[1].index && placed->index != UINT32_MAX)
+		placed->index += n - own;
+	uint32_t left = n;
+
+	if (!sibling && n > 1 && total > usable * LEAF_FULL / 100)
+		left = split_point(t, items, n, total, rising);
+	if (left < n)
+		sep_between(t, &items[left - 1], &items[left], t->scratch->sepbuf, &change.sep[0]);
+	change.m = left < n ? 2 : 1;
+	/* The right leaf first: its items may lie in the page that the left one rewrites. */
+	if (left < n)
+		rc = leaf_write(t, 0, items + left, n - left, 0, left, placed, &change.kid[1]);
+	if (!rc)
+		rc = leaf_write(t, old, items, left, prev, 0, placed, &change.kid[0]);
+	if (!rc && sibling)
+		rc = wset_retire(t->view->w, sibling);
+	if (rc)
+		return rc;
+	t->view->w->compactions++;
+	t->view->w->splits += left < n;
+	t->leaf_pages += (uint64_t)(left < n) - (sibling != 0);
+	return tree_replace(t, path, &change);
+}
+
+/* blob_drop - an entry goes: free the space of its large value, if it has one. */
+static int blob_drop(struct tree *t, const struct item *it)
+{
+	struct fmt_blob blob;
+
+	if (!(it->flags & FMT_ENTRY_BLOB))
+		return 0;
+	if (it->vlen != sizeof blob)
+		return err_corrupt(0, "an entry of %u bytes stands for a large value", it->vlen);
+	memcpy(&blob, it->val, sizeof blob);
+	t->blob_pages -= blob_pages(blob.len, t->view->psize);
+	return blob_free(t->view->w, &blob);
+}
+
+/* first_leaf - the tree's very first page. */
+static int first_leaf(struct tree *t, const struct item *item, struct placed *placed)
+{
+	uint64_t off;
+	int rc = leaf_write(t, 0, item, 1, 0, 0, placed, &off);
+
+	if (rc)
+		return rc;
+	t->root = off;
+	t->leaf_pages++;
+	return 0;
+}
+
+int tree_store(struct tree *t, struct path *path, const struct item *item, const uint8_t **value, uint64_t *leaf_off)
+{
+	struct placed placed = {0};
+	struct item old, *items = t->scratch->items;
+	bool replace = path->height && path->eoff, done = false;
+	uint32_t n;
+	int rc = 0;
+
+	t->count += !replace;
+	if (item->flags & FMT_ENTRY_BLOB)
+		t->blob_pages += blob_pages(((const struct fmt_blob *)(const void *)item->val)->len, t->view->psize);
+	if (!path->height) {
+		rc = first_leaf(t, item, &placed);
+	} else {
+		struct leaf_change c = {.item = *item, .rank = path->rank, .fp = order_fp(item->key, item->klen),
+		                        .kind = replace ? FMT_SLOT_REPLACE : FMT_SLOT_INSERT, .to_fill = !item->val || item->flags & FMT_ENTRY_BLOB};
+
+		if (replace)
+			rc = leaf_item(&path->leaf, path->eoff, &old);
+		if (!rc && replace)
+			rc = blob_drop(t, &old);
+		if (!rc)
+			rc = leaf_append(t->view->w, t->order, &path->leaf, &c, &done, &placed.value);
+		placed.leaf = path->leaf.off;
+		if (!rc && !done) {
+			rc = tree_leaf_items(t, &path->leaf, items, &n);
+			if (rc)
+				return rc;
+			if (!replace)
+				memmove(items + path->rank + 1, items + path->rank, (n++ - path->rank) * sizeof *items);
+			items[path->rank] = *item;
+			placed.index = path->rank;
+			rc = leaf_rewrite(t, path, n, path->rank + 1 == n && path_is_last(path), &placed);
+		}
+	}
+	*value = placed.value;
+	*leaf_off = placed.leaf;
+	return rc;
+}
+
+int tree_remove(struct tree *t, struct path *path)
+{
+	struct placed placed = {.index = UINT32_MAX};
+	struct item gone, *items = t->scratch->items;
+	const uint8_t *unused;
+	bool done = false;
+	uint32_t n;
+	int rc = leaf_item(&path->leaf, path->eoff, &gone);
+
+	assert(path->height && path->eoff);
+	if (!rc)
+		rc = blob_drop(t, &gone);
+	if (rc)
+		return rc;
+	t->count--;
+	if (path->height == 1 || leaf_count(&path->leaf) > 1) {
+		struct leaf_change c = {.item = gone, .rank = path->rank, .fp = order_fp(gone.key, gone.klen), .kind = FMT_SLOT_REMOVE};
+
+		c.item.flags = 0;
+		if (!t->order->dups)
+			c.item.vlen = 0;
+		rc = leaf_append(t->view->w, t->order, &path->leaf, &c, &done, &unused);
+		if (rc || done)
+			return rc;
+	}
+	rc = tree_leaf_items(t, &path->leaf, items, &n);
+	if (rc)
+		return rc;
+	memmove(items + path->rank, items + path->rank + 1, (--n - path->rank) * sizeof *items);
+	return leaf_rewrite(t, path, n, false, &placed);
+}
+
+/* clear_page - free a page and all below it; recursion is as deep as the tree. */
+static int clear_page(struct tree *t, uint64_t off, unsigned int level)
+{
+	const struct fmt_page *page = NULL;
+	uint64_t at = 0;
+	int rc = view_page(t->view, off, level, &page, &at);
+
+	if (rc)
+		return rc;
+	for (uint32_t i = 0; level && i <= page->n; i++) {
+		rc = clear_page(t, inner_kid(t->view, page, at, i), level - 1);
+		if (rc)
+			return rc;
+	}
+	if (!level && t->blob_pages) {
+		struct leaf leaf;
+		uint32_t n;
+
+		leaf_open(t->view, page, at, &leaf);
+		rc = tree_leaf_items(t, &leaf, t->scratch->items, &n);
+		for (uint32_t i = 0; !rc && i < n; i++)
+			rc = blob_drop(t, &t->scratch->items[i]);
+		if (rc)
+			return rc;
+	}
+	return wset_retire(t->view->w, at);
+}
+
+int tree_clear(struct tree *t, bool forget)
+{
+	struct placed placed = {.index = UINT32_MAX};
+	const struct fmt_page *page;
+	uint64_t at, prev, off;
+	int rc = tree_root(t, &page, &at);
+
+	if (rc || !page)
+		return rc;
+	prev = tree_prev_for(t, at);
+	rc = clear_page(t, at, page->level);
+	if (rc)
+		return rc;
+	t->count = t->leaf_pages = t->inner_pages = t->blob_pages = 0;
+	t->root = 0;
+	if (forget)
+		return 0;
+	rc = leaf_write(t, 0, NULL, 0, prev, 0, &placed, &off);
+	t->root = off;
+	t->leaf_pages = 1;
+	return rc;
+}

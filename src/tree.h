@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * tree.h - what a set of pages means: one database's B+tree, as one transaction sees it.
+ *
+ *   level 2        [ inner ]                 a change below a page is one word in it: the kid that was replaced
+ *   level 1   [ inner ] [ inner ]            a split or merge makes the parent anew, and so on up while pages split
+ *   level 0  [leaf][leaf] [leaf][leaf]       no sibling links: a scan climbs
+ *
+ * The rule that makes it correct: a word that a commit refers to is changed to a page born in the running transaction whose prev is the page the
+ * word held at the last commit; at the root too, when the tree grows, shrinks or becomes empty. A page made in the transaction at the running nesting
+ * level is rewritten where it is. Whatever fails half-way leaves the transaction to be aborted.
+ */
+#ifndef DAXKV_TREE_H
+#define DAXKV_TREE_H
+
+#include "blob.h"
+#include "inner.h"
+#include "leaf.h"
+
+#define TREE_DEPTH 32u
+
+struct tree_scratch { /* the writer's, for rebuilding pages */
+	struct item *items;
+	struct sep *seps;
+	uint64_t *kids;
+	uint16_t *offsets;
+	uint8_t *sepbuf; /* two halves, each two pages: separators on their way up */
+};
+
+struct tree {
+	struct view *view;
+	const struct order *order;
+	struct tree_scratch *scratch; /* NULL in a read transaction */
+	uint64_t root; /* as the newest state has it; 0: nothing was ever stored */
+	uint64_t count, leaf_pages, inner_pages, blob_pages; /* of a write transaction's tree */
+};
+
+struct path { /* from the root to a place in a leaf */
+	unsigned int height; /* levels, 0 = empty tree; the root is at[height - 1] */
+	uint32_t rank, eoff; /* the place, and the entry found there or 0 */
+	struct leaf leaf;
+	struct {
+		const struct fmt_page *page;
+		uint64_t off;
+		uint32_t index; /* the kid taken */
+	} at[TREE_DEPTH];   /* by level; at[0] is the leaf */
+};
+
+int tree_scratch_open(struct tree_scratch *scratch, uint32_t psize);
+void tree_scratch_close(struct tree_scratch *scratch);
+
+/* tree_get - the entry of a key by fingerprint: *found, *item. For orders that have fingerprints. CORRUPT. */
+int tree_get(const struct tree *tree, const uint8_t *key, uint32_t klen, struct item *item, bool *found);
+
+/* tree_seek - the path to where the probe is or would be. CORRUPT. */
+int tree_seek(const struct tree *tree, const struct probe *probe, struct path *path);
+
+/* tree_first - the path to the first entry at or after the probe: *found, *item, path->eoff. CORRUPT. */
+int tree_first(const struct tree *tree, const struct probe *probe, struct path *path, struct item *item, bool *found);
+
+/* tree_edge - the path to the first leaf, or with last to the last one; rank is 0. */
+int tree_edge(const struct tree *tree, bool last, struct path *path);
+
+/* tree_step - on to the next (forward) or previous leaf; rank is 0. *moved false: there is none, and the path is as before. */
+int tree_step(const struct tree *tree, struct path *path, bool forward, bool *moved);
+
+/* tree_store - put item at the place that tree_seek found, in place of the entry there if any. An item without val: *value is to be filled by the caller,
+ * and sealed. *leaf_off: the leaf it went to. Errors of space_take, ENOMEM, CORRUPT. */
+int tree_store(struct tree *tree, struct path *path, const struct item *item, const uint8_t **value, uint64_t *leaf_off);
+
+/* tree_remove - take the entry at the place that tree_seek found (there is one) out. */
+int tree_remove(struct tree *tree, struct path *path);
+
+/* tree_clear - free all pages; the tree is then an empty leaf, or with forget nothing at all. */
+int tree_clear(struct tree *tree, bool forget);
+
+/* Within the floor: */
+struct change { /* kids [from, from + count) of a page give way to m others, with the separators between them */
+	uint32_t from, count, m;
+	uint64_t kid[4];
+	struct sep sep[3];
+};
+int tree_replace(struct tree *tree, struct path *path, struct change *change);
+uint64_t tree_prev_for(const struct tree *tree, uint64_t off);
+int tree_page_out(struct tree *tree, uint64_t old, const uint8_t *image, uint32_t used, uint64_t *off);
+int tree_leaf_items(struct tree *tree, const struct leaf *leaf, struct item *items, uint32_t *n);
+
+#endif

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* txn.c - beginning and ending transactions. See kv.h */
+#include "kv.h"
+
+#include "err.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* ---- handles -------------------------------------------------------------------------------------------------------------- */
+
+static void txn_free(struct daxkv_txn *txn)
+{
+	free(txn->db);
+	free(txn);
+}
+
+static int txn_new(struct daxkv *kv, bool write, struct daxkv_txn **out)
+{
+	struct daxkv_txn *txn = calloc(1, sizeof *txn);
+
+	if (txn)
+		txn->db = calloc(kv->max_dbs, sizeof *txn->db);
+	if (!txn || !txn->db) {
+		free(txn);
+		return err_set(ENOMEM, "no memory for a transaction");
+	}
+	txn->kv = kv;
+	txn->write = write;
+	txn->generation = 1;
+	*out = txn;
+	return 0;
+}
+
+/* read_txn_free - destructor of a thread's kept transaction, and the end of one that is not kept. */
+static void read_txn_free(void *arg)
+{
+	struct daxkv_txn *txn = arg;
+	struct daxkv *kv = txn->kv;
+
+	pthread_mutex_lock(&kv->dbi_mutex);
+	*txn->link = txn->next;
+	if (txn->next)
+		txn->next->link = txn->link;
+	pthread_mutex_unlock(&kv->dbi_mutex);
+	share_release(kv->share, txn->slot);
+	txn_free(txn);
+}
+
+static void read_txn_list(struct daxkv *kv, struct daxkv_txn *txn)
+{
+	pthread_mutex_lock(&kv->dbi_mutex);
+	txn->next = kv->read_txns;
+	txn->link = &kv->read_txns;
+	if (txn->next)
+		txn->next->link = &txn->next;
+	kv->read_txns = txn;
+	pthread_mutex_unlock(&kv->dbi_mutex);
+}
+
+int txn_open_tables(struct daxkv *kv)
+{
+	return pthread_key_create(&kv->thread_txn, read_txn_free);
+}
+
+void txn_close_tables(struct daxkv *kv)
+{
+	pthread_key_delete(kv->thread_txn);
+	while (kv->read_txns) /* idle ones, kept for their threads */
+		read_txn_free(kv->read_txns);
+}
+
+int txn_check(struct daxkv_txn *txn, bool write)
+{
+	if (UNLIKELY(!txn))
+		return err_set(EINVAL, "no transaction was given");
+	if (UNLIKELY(txn->child))
+		return err_set(DAXKV_BAD_TXN, "a nested transaction is running: its parent rests");
+	if (UNLIKELY(txn->broken))
+		return err_set(DAXKV_BAD_TXN, "an earlier change failed: the transaction can only be aborted");
+	if (UNLIKELY(txn->idle))
+		return err_set(DAXKV_BAD_TXN, "the read transaction was reset");
+	if (UNLIKELY(write && !txn->write))
+		return err_set(EACCES, "a read transaction cannot change anything");
+	return 0;
+}
+
+int txn_break(struct daxkv_txn *txn, int rc)
+{
+	txn->broken = true;
+	return rc;
+}
+
+void txn_seal(struct daxkv_txn *txn)
+{
+	struct reserved *r = &txn->reserved;
+	struct wset *w = &txn->kv->wset;
+
+	if (!r->pending)
+		return;
+	r->pending = false;
+	if (r->blob) {
+		struct fmt_blob blob;
+
+		memcpy(&blob, r->value, sizeof blob);
+		blob.crc = blob_seal(w, &blob);
+		pm_write(&w->map->pm, r->value, &blob, sizeof blob);
+	}
+	leaf_seal(w, r->leaf, r->value, r->vlen);
+}
+
+int txn_changing(struct daxkv_txn *txn, daxkv_db db)
+{
+	txn_seal(txn);
+	txn->kv->wset.changes++;
+	return txn->cursors ? cursor_save_all(txn, db) : 0;
+}
+
+/* ---- reading -------------------------------------------------------------------------------------------------------------- */
+
+static void read_start(struct daxkv_txn *txn)
+{
+	struct daxkv *kv = txn->kv;
+
+	txn->view.snapshot = share_enter(kv->share, txn->slot);
+	txn->generation++;
+	txn->idle = false;
+}
+
+static int begin_read(struct daxkv *kv, struct daxkv_txn **out)
+{
+	struct daxkv_txn *txn = pthread_getspecific(kv->thread_txn);
+
+	if (txn) {
+		pthread_setspecific(kv->thread_txn, NULL);
+	} else {
+		int rc = txn_new(kv, false, &txn);
+
+		if (rc)
+			return rc;
+		rc = share_take(kv->share, &txn->slot);
+		if (rc) {
+			txn_free(txn);
+			return rc;
+		}
+		txn->view = (struct view){.map = &kv->map, .base = kv->map.base, .psize = kv->page_size};
+		read_txn_list(kv, txn);
+	}
+	read_start(txn);
+	*out = txn;
+	return 0;
+}
+
+static void read_stop(struct daxkv_txn *txn)
+{
+	if (txn->idle)
+		return;
+	share_leave(txn->kv->share, txn->slot);
+	txn->idle = true;
+}
+
+static void end_read(struct daxkv_txn *txn)
+{
+	struct daxkv *kv = txn->kv;
+
+	if (txn->cursors)
+		cursor_end_all(txn);
+	read_stop(txn);
+	if (pthread_getspecific(kv->thread_txn) || pthread_setspecific(kv->thread_txn, txn))
+		read_txn_free(txn);
+}
+
+void daxkv_reset(struct daxkv_txn *txn)
+{
+	if (!txn || txn->write || txn->idle)
+		return;
+	if (txn->cursors && cursor_save_all(txn, 0))
+		txn->broken = true; /* no memory to keep their places */
+	read_stop(txn);
+}
+
+int daxkv_renew(struct daxkv_txn *txn)
+{
+	if (!txn || txn->write || !txn->idle)
+		return err_set(EINVAL, "only a read transaction that was reset can be renewed");
+	txn->broken = false;
+	read_start(txn);
+	return 0;
+}
+
+/* ---- writing -------------------------------------------------------------------------------------------------------------- */
+
+static int begin_nested(struct daxkv_txn *parent, struct daxkv_txn **out)
+{
+	struct daxkv *kv = parent->kv;
+	struct daxkv_txn *txn;
+	int rc = txn_check(parent, true);
+
+	if (rc)
+		return rc;
+	if (kv->wset.level == UINT8_MAX)
+		return err_set(DAXKV_BAD_TXN, "transactions are nested %u deep, and no deeper", kv->wset.level);
+	txn_seal(parent);
+	if (parent->cursors) {
+		rc = cursor_save_all(parent, 0);
+		if (rc)
+			return rc;
+	}
+	rc = txn_new(kv, true, &txn);
+	if (rc)
+		return rc;
+	txn->parent = parent;
+	txn->generation = parent->generation;
+	txn->ndb = parent->ndb;
+	memcpy(txn->db, parent->db, parent->ndb * sizeof *txn->db);
+	for (uint32_t i = 0; i < txn->ndb; i++) /* the copy's tree has the copy's order */
+		txn->db[i].tree.order = &txn->db[i].order;
+	wset_enter(&kv->wset, &txn->mark);
+	parent->child = txn;
+	*out = txn;
+	return 0;
+}
+
+static int lock_writer(struct daxkv *kv, bool try)
+{
+	int rc = try ? pthread_mutex_trylock(&kv->share->writer) : pthread_mutex_lock(&kv->share->writer);
+
+	if (rc == EDEADLK || (rc == EBUSY && try))
+		return err_set(DAXKV_BUSY, rc == EBUSY ? "another write transaction is running" : "this thread's write transaction is still running");
+	if (rc)
+		return err_sys(rc, "the writer's lock");
+	uint32_t poison = __atomic_load_n(&kv->share->poison, __ATOMIC_SEQ_CST);
+
+	if (!poison)
+		return 0;
+	pthread_mutex_unlock(&kv->share->writer);
+	return err_set(DAXKV_POISONED, "an earlier flush failed (%s): the store refuses changes until it is opened again", strerror((int)poison));
+}
+
+static int begin_write(struct daxkv *kv, bool try, struct daxkv_txn **out)
+{
+	struct daxkv_txn *txn;
+	int rc = kv->read_only ? err_set(EACCES, "the store was opened read-only") : lock_writer(kv, try);
+
+	if (rc)
+		return rc;
+	rc = txn_new(kv, true, &txn);
+	if (rc) {
+		pthread_mutex_unlock(&kv->share->writer);
+		return rc;
+	}
+	kv->writer = txn;
+	kv->writer_thread = pthread_self();
+	wset_begin(&kv->wset, __atomic_load_n(&kv->share->published, __ATOMIC_RELAXED) + 1);
+	kv->writer_view.snapshot = kv->wset.txn;
+	commit_flush_words(kv);
+	*out = txn;
+	return 0;
+}
+
+static void end_write(struct daxkv_txn *txn)
+{
+	struct daxkv *kv = txn->kv;
+
+	kv->writer = NULL;
+	pthread_mutex_unlock(&kv->share->writer);
+	txn_free(txn);
+}
+
+int daxkv_begin(struct daxkv *kv, struct daxkv_txn *parent, unsigned int flags, struct daxkv_txn **txn)
+{
+	if (!kv || !txn || (parent && (flags & DAXKV_TXN_RDONLY || parent->kv != kv)))
+		return err_set(EINVAL, "a transaction needs a store, and a parent that writes to it");
+	if (parent)
+		return begin_nested(parent, txn);
+	return flags & DAXKV_TXN_RDONLY ? begin_read(kv, txn) : begin_write(kv, flags & DAXKV_TXN_TRY, txn);
+}
+
+static void undo_nested(struct daxkv_txn *txn)
+{
+	struct daxkv_txn *parent = txn->parent;
+
+	dbi_end(txn, false);
+	cursor_end_all(txn);
+	wset_undo(&txn->kv->wset, &txn->mark);
+	parent->child = NULL;
+	txn_free(txn);
+}
+
+static void undo_outermost(struct daxkv_txn *txn)
+{
+	dbi_end(txn, false);
+	cursor_end_all(txn);
+	space_undo(&txn->kv->space, 0);
+	end_write(txn);
+}
+
+void daxkv_abort(struct daxkv_txn *txn)
+{
+	if (!txn)
+		return;
+	if (txn->child)
+		daxkv_abort(txn->child); /* as deep as they are nested */
+	if (!txn->write)
+		end_read(txn);
+	else if (txn->parent)
+		undo_nested(txn);
+	else
+		undo_outermost(txn);
+}
+
+static int commit_nested(struct daxkv_txn *txn)
+{
+	struct daxkv_txn *parent = txn->parent;
+
+	txn_seal(txn);
+	dbi_end(txn, true);
+	cursor_end_all(txn);
+	wset_merge(&txn->kv->wset, &txn->mark);
+	parent->ndb = txn->ndb;
+	memcpy(parent->db, txn->db, txn->ndb * sizeof *txn->db);
+	for (uint32_t i = 0; i < parent->ndb; i++)
+		parent->db[i].tree.order = &parent->db[i].order;
+	parent->child = NULL;
+	txn_free(txn);
+	return 0;
+}
+
+static int commit_outermost(struct daxkv_txn *txn)
+{
+	int rc;
+
+	txn_seal(txn);
+	rc = commit_run(txn);
+	if (rc) {
+		undo_outermost(txn);
+		return rc;
+	}
+	dbi_end(txn, true);
+	cursor_end_all(txn);
+	end_write(txn);
+	return 0;
+}
+
+int daxkv_commit(struct daxkv_txn *txn)
+{
+	int rc;
+
+	if (!txn)
+		return err_set(EINVAL, "no transaction was given");
+	if (txn->child) {
+		rc = daxkv_commit(txn->child);
+		if (rc) {
+			daxkv_abort(txn);
+			return rc;
+		}
+	}
+	if (!txn->write) {
+		end_read(txn);
+		return 0;
+	}
+	rc = txn_check(txn, true);
+	if (rc) {
+		daxkv_abort(txn);
+		return rc;
+	}
+	return txn->parent ? commit_nested(txn) : commit_outermost(txn);
+}
+
+uint64_t daxkv_txn_id(const struct daxkv_txn *txn)
+{
+	return txn->write ? txn->kv->wset.txn : txn->view.snapshot;
+}
+
+struct daxkv *daxkv_txn_kv(const struct daxkv_txn *txn)
+{
+	return txn->kv;
+}

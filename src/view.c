@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* view.c - see view.h */
+#include "view.h"
+
+int view_fault(const struct view *v, uint64_t off, unsigned int level)
+{
+	const struct fmt_page *p;
+
+	if (off % v->psize || off == 0)
+		return err_corrupt(off, "a reference to a page of level %u that is not at a page's start", level);
+	if (off + v->psize > view_size(v))
+		return err_corrupt(off, "a reference to a page of level %u behind the file's end (0x%lx)", level, (unsigned long)view_size(v));
+	p = view_raw(v, off);
+	if (p->birth > v->snapshot)
+		return err_corrupt(off, "page of transaction %lu: its older versions do not get older", (unsigned long)p->birth);
+	return err_corrupt(off, "page of type %u, level %u, %u entries, where one of level %u is expected", p->type, p->level, p->n, level);
+}

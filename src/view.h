@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * view.h - the file as one transaction sees it, and the step from a page's offset to the page.
+ *
+ * A page of a younger transaction sends the view on to the page that stood there before, until one is old enough:
+ *
+ *   word -> page (birth 9) -> prev: page (birth 5) -> prev: page (birth 2)          a view at 6 reads the second
+ *
+ * The rule that makes it correct: a node that replaced another at T names it as prev, so a snapshot before T finds what stood there; births
+ * strictly fall along prev, anything else is corruption. The running writer's view is its own number: it never goes back.
+ */
+#ifndef DAXKV_VIEW_H
+#define DAXKV_VIEW_H
+
+#include "err.h"
+#include "wset.h"
+
+struct view {
+	const struct map *map;
+	const uint8_t *base;
+	uint32_t psize;
+	uint64_t snapshot; /* of a write transaction: its own number */
+	struct wset *w;    /* what the transaction changed; NULL for a read transaction */
+};
+
+/* view_size - bytes of the mapping that may be read; grows while a transaction runs. */
+static inline uint64_t view_size(const struct view *v)
+{
+	return __atomic_load_n(&v->map->size, __ATOMIC_RELAXED);
+}
+
+static inline const struct fmt_page *view_raw(const struct view *v, uint64_t off)
+{
+	return (const void *)(v->base + off);
+}
+
+/* page_sound - whether the header is that of a leaf (level 0) or inner page whose parts lie inside the page. */
+static inline bool page_sound(const struct fmt_page *p, unsigned int level, uint32_t psize)
+{
+	uint32_t n = p->n, end = p->end;
+
+	if (p->level != level || end > psize)
+		return false;
+	if (level == 0)
+		return p->type == FMT_LEAF && p->heads == FMT_LEAF_BASE && p->offs == FMT_LEAF_BASE + 8 * n && p->offs + 2 * n <= end &&
+		       (p->plen == 0 || n > 0);
+	return p->type == FMT_INNER && p->heads == FMT_INNER_HEADS && p->offs == FMT_INNER_HEADS + 16 * n + 8 && p->offs + 2 * n <= end &&
+	       (p->plen == 0 || n > 0);
+}
+
+/* view_fault - raise the fault of the page at off, which is not a sound page of that level, or whose versions do not fall. */
+int view_fault(const struct view *v, uint64_t off, unsigned int level);
+
+/* view_version - the page that off means in this view, whatever its kind; its offset in *at. *page NULL: nothing was there then (possible for a
+ * root only). CORRUPT. */
+static inline int view_version(const struct view *v, uint64_t off, unsigned int level, const struct fmt_page **page, uint64_t *at)
+{
+	for (uint64_t last = UINT64_MAX;;) {
+		if (UNLIKELY(off % v->psize || off == 0 || off + v->psize > view_size(v)))
+			return view_fault(v, off, level);
+		const struct fmt_page *p = view_raw(v, off);
+
+		if (LIKELY(p->birth <= v->snapshot)) {
+			*page = p;
+			*at = off;
+			return 0;
+		}
+		if (UNLIKELY(p->birth >= last))
+			return view_fault(v, off, level);
+		last = p->birth;
+		off = __atomic_load_n(&p->prev, __ATOMIC_RELAXED);
+		if (off == 0) {
+			*page = NULL;
+			*at = 0;
+			return 0;
+		}
+	}
+}
+
+/* view_page - the same for a page below the root, which must be a sound one of that level. */
+static inline int view_page(const struct view *v, uint64_t off, unsigned int level, const struct fmt_page **page, uint64_t *at)
+{
+	int rc = view_version(v, off, level, page, at);
+
+	if (LIKELY(!rc) && UNLIKELY(!*page || !page_sound(*page, level, v->psize)))
+		return view_fault(v, off, level);
+	return rc;
+}
+
+#endif

@@ -1,0 +1,311 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# bad_input.sh - files that are no stores, damaged stores, refusals of the system: the status and the message are right, and the file
+# is as it was.
+. "$(dirname "$0")/lib.sh"
+chmod 755 "$scratch"
+
+# each_command STATUS FILE - every command ends with the status and leaves the file alone.
+each_command() {
+	for each in 'put k v' 'get k' 'del k' scan dump list stat info check 'load /dev/null' 'create --db x'; do
+		# shellcheck disable=SC2086 # a command and its operands
+		set -- "$1" "$2" $each
+		each_status=$1 each_file=$2 each_name=$3
+		shift 3
+		t "kv $each_name of $each_file" unchanged "$each_file" exits "$each_status" kv "$each_name" "$each_file" "$@"
+		t "kv $each_name names $each_file" says "$each_file"
+		set -- "$each_status" "$each_file"
+	done
+}
+
+# not_a_file COMMAND FILE... - status 3 or 4: the system may refuse to open it, or kv to take it for a store.
+not_a_file() {
+	not_status=0
+	kv "$@" >"$log/out" 2>"$log/err" || not_status=$?
+	case $not_status in
+	3 | 4) grep -q "^kv $1: $2: " "$log/err" ;;
+	*) echo "status $not_status: $(cat "$log/err")" && return 1 ;;
+	esac
+}
+
+# ---- no stores
+
+echo 'This is a text, not a store.' >text
+cp "$(command -v sh)" elf
+head -c 1000000 /dev/zero >zeros
+head -c 1000000 /dev/urandom >noise
+head -c 100 /dev/urandom >short-noise
+for file in text elf zeros noise short-noise; do
+	each_command 4 $file
+	t "kv create of $file" unchanged $file exits 3 kv create $file
+done
+: >empty
+for command in 'put k v' 'get k' 'del k' scan dump list stat info check; do
+	# shellcheck disable=SC2086 # a command and its operands
+	set -- $command
+	name=$1
+	shift
+	t "kv $name of an empty file" unchanged empty exits 4 kv "$name" empty "$@"
+done
+cp empty empty-too
+t "kv load makes a store of an empty file" exits 0 kv load empty-too /dev/null
+t "a sound one" exits 0 kv check empty-too
+t "kv create wants no file at all" unchanged empty exits 3 kv create empty
+mkdir dir
+for command in 'put k v' 'get k' scan check 'load /dev/null'; do
+	# shellcheck disable=SC2086 # a command and its operands
+	set -- $command
+	name=$1
+	shift
+	t "kv $name of a directory" not_a_file "$name" dir "$@"
+	[ "$name" = load ] || t "kv $name of a missing file" exits 3 kv "$name" missing "$@"
+	t "kv $name below a missing directory" exits 3 kv "$name" no/such/file "$@"
+	t "kv $name below a file" exits 3 kv "$name" text/file "$@"
+done
+t "no file was made" test ! -e missing
+mkfifo fifo
+t "a fifo" not_a_file get fifo k
+t "a device" not_a_file get /dev/null k
+if command -v mdb_load >"$log/which"; then
+	printf 'VERSION=3\nformat=print\ntype=btree\nHEADER=END\n k\n v\nDATA=END\n' >lmdb.in
+	t "an LMDB file" mdb_load -n -f lmdb.in lmdb
+	each_command 4 lmdb
+	t "is named as such" says LMDB
+else
+	skip "a genuine LMDB file" "mdb_load is not installed"
+fi
+
+# ---- damaged stores
+
+awk 'BEGIN { for (i = 0; i < 3000; i++) printf "key%05d\tvalue %d\n", i * 7, i }' >in.tsv
+t "a good store" exits 0 kv load good.kv in.tsv
+t "with a database" sh -c 'head -n 200 in.tsv | "$1" load good.kv --db other' sh "$KV"
+head -c 50000 /dev/urandom >big
+t "and a large value" exits 0 kv put good.kv big --from big
+kv dump good.kv >good.dump
+size=$(wc -c <good.kv)
+used=$(kv info good.kv --json | sed -n 's/.*"used_bytes": \([0-9]*\).*/\1/p')
+
+# refused_or_harmless FILE: status 4 with a message, or the content is whole; the file stays as it is; no crash.
+refused_or_harmless() {
+	cp "$1" victim.before
+	for command in dump check 'get key00007'; do
+		# shellcheck disable=SC2086 # a command and its operands
+		set -- "$1" $command
+		victim=$1 name=$2
+		shift 2
+		status=0
+		kv "$name" "$victim" "$@" >"$log/out" 2>"$log/err" || status=$?
+		case $status in
+		0)
+			[ "$name" != dump ] || cmp -s "$log/out" good.dump || {
+				echo "kv dump ends with 0 and other records"
+				return 1
+			}
+			;;
+		4)
+			grep -q "^kv $name: $victim: " "$log/err" && [ "$(wc -l <"$log/err")" -eq 1 ] || {
+				echo "kv $name ends with 4 and without one line: $(cat "$log/err")"
+				return 1
+			}
+			;;
+		*)
+			echo "kv $name ends with $status: $(cat "$log/err")"
+			return 1
+			;;
+		esac
+		cmp "$victim" victim.before || return 1
+		set -- "$victim"
+	done
+	write_refused_or_harmless "$1"
+}
+
+# write_refused_or_harmless FILE - the same of a change: a store that was refused when it was opened stays as it is.
+write_refused_or_harmless() {
+	status=0
+	kv put "$1" key00007 changed >"$log/out" 2>"$log/err" || status=$?
+	case $status in
+	0) ;;
+	4) ! grep -q 'cannot open the store' "$log/err" || cmp "$1" victim.before ;;
+	*)
+		echo "kv put ends with $status: $(cat "$log/err")"
+		return 1
+		;;
+	esac
+}
+
+truncated() { # SIZE
+	head -c "$1" good.kv >victim
+	refused_or_harmless victim
+}
+for at in 1 7 8 12 63 64 100 255 256 328 511 512 1024 4095 4096 4097 8192 20480 36863 36864 36865 40960 45056 65536 \
+	$((used / 4)) $((used / 2)) $((used / 2 + 1)) $((used * 3 / 4)) $((used - 4096)) $((used - 1)) "$used" $((size - 1)); do
+	[ "$at" -lt "$size" ] && [ "$at" -gt 0 ] || continue
+	t "truncated to $at bytes" truncated "$at"
+done
+head -c $((used / 2)) good.kv >half
+t "half a store is refused" unchanged half exits 4 kv dump half
+head -c 4096 good.kv >first-page
+t "a first page alone is refused" unchanged first-page exits 4 kv get first-page k
+cp good.kv longer
+head -c 12345 /dev/urandom >>longer
+t "bytes behind the end" refused_or_harmless longer
+
+cp good.kv newer
+flip newer 8 3
+each_command 4 newer
+cp good.kv magic
+flip magic 3 1
+each_command 4 magic
+cp good.kv features
+flip features 31 128
+each_command 4 features
+
+flipped() { # OFFSET MASK
+	cp good.kv victim
+	flip victim "$1" "$2"
+	refused_or_harmless victim
+}
+offset=0
+while [ "$offset" -lt 256 ]; do # all that the superblock's hash covers, and the hash
+	t "byte $offset flipped" flipped "$offset" $((1 << offset % 8))
+	offset=$((offset + 3))
+done
+for offset in 256 257 263 264 300 320 321 322 323 327 328 329 330 331 335 336 360 383 384 385 386 387 391 392 400 4088 4095; do
+	for mask in 1 16 128; do
+		t "byte $offset flipped with $mask" flipped $offset $mask
+	done
+done
+offset=4096
+while [ "$offset" -lt 36864 ]; do # the ring
+	t "byte $offset flipped" flipped "$offset" 4
+	offset=$((offset + 1021))
+done
+offset=36864
+step=$(((used - 36864) / 60 + 1))
+while [ "$offset" -lt "$used" ]; do # pages
+	t "byte $offset flipped" flipped "$offset" 32
+	offset=$((offset + step))
+done
+t "the good store was not touched" sh -c '"$1" dump good.kv | cmp - good.dump' sh "$KV"
+
+# ---- arguments that the store refuses
+
+long=$(head -c 5000 /dev/zero | tr '\0' k)
+t "an empty key" unchanged good.kv exits 2 kv put good.kv '' v
+t "get of an empty key" unchanged good.kv exits 2 kv get good.kv ''
+t "a key too long" unchanged good.kv exits 2 kv put good.kv "$long" v
+t "get of a key too long" unchanged good.kv exits 2 kv get good.kv "$long"
+t "a name too long" unchanged good.kv exits 2 kv create good.kv --db "$long"
+t "another page size" unchanged good.kv exits 2 kv load good.kv /dev/null --page-size 8192
+cp good.kv dup.kv
+t "a database with duplicates" exits 0 kv create dup.kv --db dup --dup-sort
+t "a duplicate too large" exits 2 kv put dup.kv k "$long" --db dup
+t "the store is sound" exits 0 kv check dup.kv
+
+# ---- limits
+
+head -c 8000000 /dev/urandom >eight
+t "a store of at most 4 MiB" exits 0 kv create max.kv --max-size 4M
+t "a value beyond the maximum size" unchanged max.kv exits 3 kv put max.kv k --from eight --max-size 4M
+t "nothing of it is there" exits 1 kv get max.kv k
+awk 'BEGIN { for (i = 0; i < 200000; i++) printf "key%06d\tvalue %d\n", i, i }' >many.tsv
+t "many records beyond the maximum size" exits 3 kv load max.kv many.tsv --max-size 4M
+t "the store is sound" exits 0 kv check max.kv
+t "and has what was committed" exits 0 kv get max.kv key000000
+t "it goes on with more room" exits 0 kv load max.kv many.tsv --max-size 256M
+t "and is sound" exits 0 kv check max.kv
+
+# ---- another process has the store
+
+cp good.kv busy.kv
+mkfifo feed
+"$KV" load busy.kv feed --batch 1 --ack >acks 2>load.err &
+loader=$!
+exec 9>feed
+printf 'busy\t1\n' >&9
+t "a loader is at work" wait_for grep -q 1 acks
+for command in 'put k v' 'del k' 'get k' scan check 'load /dev/null' 'create --db x'; do
+	# shellcheck disable=SC2086 # a command and its operands
+	set -- $command
+	name=$1
+	shift
+	t "kv $name while the store is in use" unchanged busy.kv exits 3 kv "$name" busy.kv "$@"
+done
+exec 9>&-
+t "the loader ends well" wait "$loader"
+t "then the store is free" exits 0 kv get busy.kv busy
+t "and sound" exits 0 kv check busy.kv
+
+cp good.kv killed.kv
+"$KV" load killed.kv feed --batch 1 --ack >acks 2>load.err &
+loader=$!
+exec 9>feed
+printf 'one\t1\ntwo\t2\n' >&9
+t "another loader" wait_for grep -q 2 acks
+kill -9 "$loader"
+wait "$loader" 2>"$log/killed"
+exec 9>&-
+t "a store whose user was killed is readable" unchanged killed.kv exits 0 kv get killed.kv two
+t "sound" unchanged killed.kv exits 0 kv check killed.kv
+t "and writable" exits 0 kv put killed.kv three 3
+t "with nothing lost" exits 0 kv get killed.kv one
+
+# ---- permissions
+
+if [ "$(id -u)" -ne 0 ]; then
+	as_user() { "$@"; }
+	user_is='this user'
+elif command -v setpriv >"$log/which"; then
+	as_user() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
+	user_is=nobody
+else
+	user_is=
+fi
+cp "$KV" kv-copy
+chmod 755 kv-copy
+if [ -z "$user_is" ] || ! as_user ./kv-copy --version >"$log/as-user" 2>&1; then
+	skip "permissions" "this is root and no other user can run kv here"
+else
+	mkdir user
+	cp good.kv user/read-only.kv
+	cp good.kv user/secret.kv
+	[ "$(id -u)" -ne 0 ] || chown -R 65534:65534 user
+	chmod 444 user/read-only.kv
+	chmod 000 user/secret.kv
+	t "get from a read-only file" unchanged user/read-only.kv exits 0 as_user ./kv-copy get user/read-only.kv key00007
+	t "put into a read-only file" unchanged user/read-only.kv exits 3 as_user ./kv-copy put user/read-only.kv k v
+	t "get without permission" exits 3 as_user ./kv-copy get user/secret.kv key00007
+	t "put without permission" exits 3 as_user ./kv-copy put user/secret.kv k v
+	rm -f user/*-lock
+	chmod 555 user
+	t "get in a read-only directory" unchanged user/read-only.kv exits 0 as_user ./kv-copy get user/read-only.kv key00007
+	t "check in a read-only directory" unchanged user/read-only.kv exits 0 as_user ./kv-copy check user/read-only.kv
+	t "create in a read-only directory" exits 3 as_user ./kv-copy create user/new.kv
+	t "nothing was made" test ! -e user/new.kv
+	t "no lock file either" test ! -e user/read-only.kv-lock
+	chmod 755 user
+	chmod 644 user/secret.kv
+fi
+
+# ---- a full disk
+
+mkdir disk
+if [ "$(id -u)" -eq 0 ] && mount -t tmpfs -o size=6m kv-test disk 2>"$log/mount"; then
+	at_end='umount disk'
+	t "a store on a small disk" exits 0 kv load disk/full.kv in.tsv
+	kv dump disk/full.kv >before
+	t "a value larger than the disk" exits 3 kv put disk/full.kv k --from eight
+	t "the content is as before" sh -c '"$1" dump disk/full.kv | cmp - before' sh "$KV"
+	t "the store is sound" exits 0 kv check disk/full.kv
+	t "many records" exits 3 kv load disk/full.kv many.tsv
+	t "the store is sound still" exits 0 kv check disk/full.kv
+	t "and can be read" exits 0 kv get disk/full.kv key00007
+	t "create with no room" exits 3 kv create disk/second.kv --initial-size 64M
+	kv put good.kv eight --from eight
+	t "--out to a full disk" exits 3 kv get good.kv eight --out disk/out
+	umount disk && at_end=
+else
+	skip "a full disk" "mounting a small tmpfs needs root"
+fi
+finish

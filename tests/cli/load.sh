@@ -1,0 +1,126 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# load.sh - kv load: its three formats, batches, and input that it must refuse.
+. "$(dirname "$0")/lib.sh"
+
+# ---- tsv
+
+printf 'b\t2\na\\x09\\\\\t\\x00\\xff\nc\t\nd\ttab\there\n' >in.tsv
+t "makes the store" exits 0 kv load a.kv in.tsv
+t "what was loaded" prints 'a\x09\\	\x00\xff
+b	2
+c	
+d	tab\x09here' kv scan a.kv
+from_stdin() { kv load b.kv <in.tsv; }
+t "from the standard input" from_stdin
+from_dash() { cat in.tsv | kv load c.kv -; }
+t "from -" from_dash
+same() { kv dump "$1" >1.dump && kv dump "$2" >2.dump && cmp 1.dump 2.dump; }
+t "all the same" same a.kv b.kv
+t "all the same" same a.kv c.kv
+t "scan loads back" sh -c '"$1" scan a.kv | "$1" load d.kv && "$1" scan d.kv >d && "$1" scan a.kv | cmp - d' sh "$KV"
+printf 'last\tno newline' >end.tsv
+t "the last line needs no end" exits 0 kv load a.kv end.tsv
+t "its value" prints "last	no newline" kv scan a.kv --from last
+t "replaces" sh -c 'printf "last\tnew\n" | "$1" load a.kv && test "$("$1" get a.kv last)" = new' sh "$KV"
+: >empty
+t "empty input makes an empty store" exits 0 kv load e.kv empty
+t "it is sound" exits 0 kv check e.kv
+t "into a database that is made" exits 0 kv load a.kv in.tsv --db new
+t "there it is" exits 0 kv get a.kv b --db new
+t "with flags" sh -c 'printf "k\t2\nk\t1\n" | "$1" load a.kv --db dups --dup-sort' sh "$KV"
+t "that hold" prints "k	1
+k	2" kv scan a.kv --db dups
+
+# ---- batches
+
+awk 'BEGIN { for (i = 0; i < 2500; i++) printf "%06d\tv%d\n", i, i }' >many.tsv
+t "--ack with the default batch" prints "1000
+2000
+2500" kv load f.kv many.tsv --ack
+t "--batch" prints "900
+1800
+2500" kv load g.kv many.tsv --ack --batch 900
+t "a batch of all" prints "2500" kv load h.kv many.tsv --ack --batch 2500
+t "all the same" same f.kv g.kv
+t "without --ack nothing is printed" sh -c 'test -z "$("$1" load i.kv many.tsv 2>&1)"' sh "$KV"
+if command -v script >"$log/which"; then
+	# shellcheck disable=SC2016 # for the shell in the terminal
+	t "progress on a terminal" sh -c 'kv=$1 script -qec "\"\$kv\" load tty.kv many.tsv" none | grep -q "2500 records, .* records/s"' sh "$KV"
+	t "and the store" same f.kv tty.kv
+else
+	skip "progress on a terminal" "script(1) is not installed"
+fi
+head -c 6000000 /dev/zero | tr '\0' x >six.mb
+{ for k in 1 2 3 4 5; do
+	printf '%s\t' $k
+	cat six.mb
+	echo
+done; } >large.tsv
+t "16 MiB end a batch" prints "2
+4
+5" kv load j.kv large.tsv --ack
+t "the store is sound" exits 0 kv check j.kv
+t "--batch 0" exits 2 kv load k.kv many.tsv --batch 0
+t "the store was not made" test ! -e k.kv
+
+# ---- what is refused; committed batches stay
+
+refuse() { # NAME TEXT: printf format
+	# shellcheck disable=SC2059
+	printf "$2" >bad.tsv
+	t "$1" exits 2 kv load bad.kv bad.tsv --batch 1
+	t "$1: the line is named" says "line 2"
+	t "$1: the line before it stays" exits 0 kv get bad.kv good
+	t "$1: the store is sound" exits 0 kv check bad.kv
+	rm -f bad.kv bad.kv-lock
+}
+refuse "a line without a tab" 'good\t1\nno tab\n'
+refuse "a lone backslash in a key" 'good\t1\na\\b\t1\n'
+refuse "a lone backslash in a value" 'good\t1\na\tb\\\n'
+refuse "an empty key" 'good\t1\n\tv\n'
+long=$(head -c 40000 /dev/zero | tr '\0' k)
+printf 'good\t1\n%s\tv\n' "$long" >bad.tsv
+t "a key too long" exits 2 kv load bad.kv bad.tsv
+t "nothing of its batch is kept" exits 1 kv get bad.kv good
+t "input that is missing" exits 3 kv load none.kv no-such-file
+t "no store was made for it" test ! -e none.kv
+t "a format that is none" exits 2 kv load none.kv in.tsv --format xml
+t "--format tsv of a directory" exits 3 kv load none.kv . --format tsv
+t "--format dir of a file" exits 3 kv load none.kv in.tsv --format dir
+t "--format dir of the standard input" exits 2 kv load none.kv --format dir
+t "none of them made the store" test ! -e none.kv
+
+# ---- a directory
+
+mkdir -p tree/sub/deep
+echo one >tree/one
+: >tree/sub/empty
+head -c 100000 /dev/urandom >tree/sub/deep/big
+printf x >"tree/sub/a	tab"
+ln -s one tree/link
+ln -s sub tree/linked-dir
+mkfifo tree/fifo
+t "load a directory" exits 0 kv load dir.kv tree
+t "regular files alone" prints 'one
+sub/a\x09tab
+sub/deep/big
+sub/empty' kv scan dir.kv --keys
+t "content" sh -c '"$1" get dir.kv sub/deep/big | cmp - tree/sub/deep/big' sh "$KV"
+t "an empty file" sh -c 'test -z "$("$1" get dir.kv sub/empty)"' sh "$KV"
+t "a slash behind the name" exits 0 kv load dir2.kv tree//
+t "changes nothing" same dir.kv dir2.kv
+ln -s tree named
+t "the directory named by a link" exits 0 kv load dir3.kv named
+t "changes nothing, either" same dir.kv dir3.kv
+t "the store inside the directory" exits 0 kv load tree/self.kv tree
+t "does not hold itself" same dir.kv tree/self.kv
+rm -f tree/self.kv tree/self.kv-lock
+rm tree/sub/deep/big
+t "a directory, with duplicates" exits 0 kv load dup.kv tree --db d --dup-sort
+t "twice is once" exits 0 kv load dup.kv tree --db d
+t "each pair there once" sh -c 'test "$("$1" scan dup.kv --db d | wc -l)" -eq 3' sh "$KV"
+t "one file in a batch" prints "1
+2
+3" kv load dir4.kv tree --batch 1 --ack
+finish

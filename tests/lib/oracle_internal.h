@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * oracle_internal.h - what the oracle's two halves share: oracle.c (transactions, databases) and oracle_record.c (pairs, cursors).
+ */
+#ifndef DAXKV_TEST_ORACLE_INTERNAL_H
+#define DAXKV_TEST_ORACLE_INTERNAL_H
+
+#include "oracle.h"
+
+/* oracle_writer_db - a database as the innermost write transaction has it. */
+struct oracle_db *oracle_writer_db(struct oracle *oracle, unsigned int db);
+
+/* oracle_cursor_place - put a cursor on rec (or NULL). */
+void oracle_cursor_place(struct oracle_cursor *cursor, enum oracle_cursor_state state, struct rec *rec);
+
+/* oracle_set, oracle_remove_key - put a pair, remove a key, and move the cursors with it. oracle_set returns what the treap has. */
+struct rec *oracle_set(struct oracle *oracle, unsigned int slot, const struct daxkv_val *key, const struct daxkv_val *value, bool is_db);
+void oracle_remove_key(struct oracle *oracle, unsigned int slot, const struct daxkv_val *key);
+
+/* oracle_record - execute an operation on pairs or on an open cursor. */
+int oracle_record(struct oracle *oracle, const struct op *op, struct outcome *out);
+
+#endif
