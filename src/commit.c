@@ -54,7 +54,12 @@ static int move_desc(struct daxkv_txn *txn, daxkv_db db)
 	if (rc || db == DAXKV_MAIN)
 		return rc;
 	struct fmt_db record = {.desc = off, .flags = s->flags};
-	struct daxkv_val name = {kv->dbi[db].name_len, kv->dbi[db].name}, value = {sizeof record, &record};
+	const struct dbi_name *n = dbi_name(kv, db, kv->wset.txn);
+	union {
+		const uint8_t *in;
+		void *out;
+	} bytes = {n->bytes}; /* put reads it only */
+	struct daxkv_val name = {n->len, bytes.out}, value = {sizeof record, &record};
 
 	return record_put(txn, DAXKV_MAIN, &name, &value, 0, FMT_ENTRY_DB);
 }

@@ -16,11 +16,41 @@
 	(DAXKV_REVERSE_KEY | DAXKV_DUP_SORT | DAXKV_INTEGER_KEY | DAXKV_DUP_FIXED | DAXKV_INTEGER_DUP | DAXKV_REVERSE_DUP | DAXKV_OWN_COMPARE |            \
 	 DAXKV_OWN_DUP_COMPARE)
 
+static struct dbi_name *name_new(const void *bytes, size_t len)
+{
+	struct dbi_name *n = calloc(1, sizeof *n + len);
+
+	if (n && len)
+		memcpy(n->bytes, bytes, len);
+	if (n)
+		n->len = (uint32_t)len;
+	return n;
+}
+
+static void names_free(struct dbi_name *n)
+{
+	while (n) {
+		struct dbi_name *older = n->older;
+
+		free(n);
+		n = older;
+	}
+}
+
+const struct dbi_name *dbi_name(const struct daxkv *kv, daxkv_db db, uint64_t snapshot)
+{
+	const struct dbi_name *n = __atomic_load_n(&kv->dbi[db].name, __ATOMIC_ACQUIRE);
+
+	while (n && n->older && n->since > snapshot)
+		n = n->older;
+	return n;
+}
+
 int dbi_open_tables(struct daxkv *kv, uint32_t max_dbs)
 {
 	kv->max_dbs = max_dbs + DAXKV_MAIN + 1;
 	kv->dbi = calloc(kv->max_dbs, sizeof *kv->dbi);
-	if (!kv->dbi || !(kv->dbi[DAXKV_MAIN].name = calloc(1, 1)))
+	if (!kv->dbi || !(kv->dbi[DAXKV_MAIN].name = name_new(NULL, 0)))
 		return err_set(ENOMEM, "no memory for %u database handles", max_dbs);
 	return 0;
 }
@@ -28,15 +58,32 @@ int dbi_open_tables(struct daxkv *kv, uint32_t max_dbs)
 void dbi_close_tables(struct daxkv *kv)
 {
 	for (uint32_t i = 0; kv->dbi && i < kv->max_dbs; i++)
-		free(kv->dbi[i].name);
+		names_free(kv->dbi[i].name);
+	names_free(kv->old_names);
 	free(kv->dbi);
 	kv->dbi = NULL;
 }
 
 static void dbi_forget(struct dbi *d)
 {
-	free(d->name);
+	struct dbi_name *names = d->name;
+
 	*d = (struct dbi){.serial = d->serial + 1};
+	names_free(names);
+}
+
+/* renames_end - the names that the transaction gave: kept, or undone. */
+static void renames_end(struct daxkv_txn *txn, struct dbi *d, bool keep)
+{
+	struct dbi_name *n = d->name;
+
+	for (; keep && n && n->by == txn; n = n->older)
+		n->by = txn->parent;
+	while (!keep && (n = d->name) && n->by == txn) {
+		__atomic_store_n(&d->name, n->older, __ATOMIC_RELEASE);
+		n->older = txn->kv->old_names;
+		txn->kv->old_names = n;
+	}
 }
 
 void dbi_end(struct daxkv_txn *txn, bool keep)
@@ -44,12 +91,16 @@ void dbi_end(struct daxkv_txn *txn, bool keep)
 	struct daxkv *kv = txn->kv;
 
 	pthread_mutex_lock(&kv->dbi_mutex);
-	for (uint32_t i = DAXKV_MAIN + 1; i < txn->ndb; i++)
-		if (kv->dbi[i].opened_by == txn) {
-			kv->dbi[i].opened_by = txn->parent;
-			if (!keep)
-				dbi_forget(&kv->dbi[i]);
-		}
+	for (uint32_t i = DAXKV_MAIN + 1; i < txn->ndb; i++) {
+		struct dbi *d = &kv->dbi[i];
+
+		renames_end(txn, d, keep);
+		if (d->opened_by != txn)
+			continue;
+		d->opened_by = txn->parent;
+		if (!keep)
+			dbi_forget(d);
+	}
 	pthread_mutex_unlock(&kv->dbi_mutex);
 }
 
@@ -116,15 +167,15 @@ static int record_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len,
 static int state_resolve(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s)
 {
 	const struct fmt_super *super = (const void *)txn->kv->map.base;
-	struct dbi *d = &txn->kv->dbi[db];
+	const struct dbi_name *n = dbi_name(txn->kv, db, txn_view(txn)->snapshot);
 	struct fmt_db record;
 
 	if (db == DAXKV_MAIN)
 		return state_fill(txn, db, load_word(&super->main_desc), s);
-	int rc = record_find(txn, d->name, d->name_len, &record);
+	int rc = record_find(txn, n->bytes, n->len, &record);
 
 	if (rc == DAXKV_NOTFOUND)
-		return err_set(DAXKV_BAD_DB, "database \"%.*s\" is not there in this transaction", (int)d->name_len, (const char *)d->name);
+		return err_set(DAXKV_BAD_DB, "database \"%.*s\" is not there in this transaction", (int)n->len, (const char *)n->bytes);
 	return rc ? rc : state_fill(txn, db, record.desc, s);
 }
 
@@ -200,17 +251,19 @@ static int main_flags(struct daxkv_txn *txn, unsigned int flags)
 }
 
 /* handle_for - the handle of that name, or a free one; the mutex is held. */
-static int handle_for(struct daxkv *kv, const uint8_t *name, uint32_t len, daxkv_db *db, bool *is_new)
+static int handle_for(const struct daxkv *kv, uint64_t snapshot, const struct daxkv_val *name, daxkv_db *db, bool *is_new)
 {
 	daxkv_db unused = 0;
 
 	for (daxkv_db i = DAXKV_MAIN + 1; i < kv->max_dbs; i++) {
-		if (kv->dbi[i].name && kv->dbi[i].name_len == len && memcmp(kv->dbi[i].name, name, len) == 0) {
+		const struct dbi_name *n = dbi_name(kv, i, snapshot);
+
+		if (n && n->len == name->size && memcmp(n->bytes, name->data, n->len) == 0) {
 			*db = i;
 			*is_new = false;
 			return 0;
 		}
-		if (!kv->dbi[i].name && !unused)
+		if (!n && !unused)
 			unused = i;
 	}
 	if (!unused)
@@ -284,14 +337,13 @@ int daxkv_db_open(struct daxkv_txn *txn, const struct daxkv_val *name, unsigned 
 	if (rc)
 		return rc;
 	pthread_mutex_lock(&kv->dbi_mutex);
-	rc = handle_for(kv, name->data, (uint32_t)name->size, &handle, &is_new);
+	rc = handle_for(kv, txn_view(txn)->snapshot, name, &handle, &is_new);
 	if (!rc && is_new) {
 		struct dbi *d = &kv->dbi[handle];
-		uint8_t *copy = malloc(name->size);
+		struct dbi_name *copy = name_new(name->data, name->size);
 
 		if (copy) {
-			memcpy(copy, name->data, name->size);
-			*d = (struct dbi){.name_len = (uint32_t)name->size, .serial = d->serial, .opened_by = txn->write ? txn : NULL};
+			*d = (struct dbi){.serial = d->serial, .opened_by = txn->write ? txn : NULL};
 			order_init(&d->order, record.flags);
 			__atomic_store_n(&d->name, copy, __ATOMIC_RELEASE);
 		} else {
@@ -349,7 +401,8 @@ static int drop_all_named(struct daxkv_txn *txn)
 static int drop_record(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s)
 {
 	struct daxkv *kv = txn->kv;
-	struct probe p = {.key = kv->dbi[db].name, .klen = kv->dbi[db].name_len};
+	const struct dbi_name *n = dbi_name(kv, db, kv->wset.txn);
+	struct probe p = {.key = n->bytes, .klen = n->len};
 	struct dbstate *main_state;
 	struct path path;
 	int rc = dbi_state(txn, DAXKV_MAIN, &main_state);
@@ -417,19 +470,19 @@ int daxkv_db_rename(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *
 		rc = tree_get(&main_state->tree, name->data, (uint32_t)name->size, &it, &taken);
 	if (rc || taken)
 		return rc ? rc : DAXKV_EXIST;
-	uint8_t *copy = malloc(name->size);
+	struct dbi_name *copy = name_new(name->data, name->size);
 
 	if (!copy)
 		return err_set(ENOMEM, "no memory for a name");
-	memcpy(copy, name->data, name->size);
 	rc = txn_changing(txn, DAXKV_MAIN);
 	if (rc) {
 		free(copy);
 		return rc;
 	}
+	const struct dbi_name *old = dbi_name(kv, db, kv->wset.txn);
 	struct fmt_db record = {.desc = s->desc, .flags = s->flags};
 	struct daxkv_val value = {sizeof record, &record};
-	struct probe p = {.key = kv->dbi[db].name, .klen = kv->dbi[db].name_len};
+	struct probe p = {.key = old->bytes, .klen = old->len};
 	struct path path;
 
 	rc = tree_seek(&main_state->tree, &p, &path);
@@ -443,9 +496,10 @@ int daxkv_db_rename(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *
 		return txn_break(txn, rc);
 	}
 	pthread_mutex_lock(&kv->dbi_mutex);
-	free(kv->dbi[db].name);
-	kv->dbi[db].name = copy;
-	kv->dbi[db].name_len = (uint32_t)name->size;
+	copy->since = kv->wset.txn;
+	copy->by = txn;
+	copy->older = kv->dbi[db].name;
+	__atomic_store_n(&kv->dbi[db].name, copy, __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&kv->dbi_mutex);
 	return 0;
 }

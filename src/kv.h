@@ -19,9 +19,16 @@
 
 #include <pthread.h>
 
+struct dbi_name { /* what the handle's database is called for snapshots since that one; before: older */
+	struct dbi_name *older;
+	uint64_t since;
+	struct daxkv_txn *by; /* the write transaction that renames it, while it runs */
+	uint32_t len;
+	uint8_t bytes[];
+};
+
 struct dbi {
-	uint8_t *name; /* NULL: the handle is free */
-	uint32_t name_len;
+	struct dbi_name *name; /* atomic; NULL: the handle is free */
 	struct order order;
 	struct daxkv_txn *opened_by; /* a write transaction that is running: its abort closes the handle */
 	uint32_t serial;             /* counts the handle's lives */
@@ -42,6 +49,7 @@ struct daxkv {
 	/* dbi_mutex */
 	pthread_mutex_t dbi_mutex;
 	struct dbi *dbi; /* max_dbs; an entry is stable while used */
+	struct dbi_name *old_names; /* of renames undone: a reader may still look at them */
 	struct daxkv_txn *read_txns; /* all there are, idle ones included */
 	/* share->writer */
 	struct ring ring;
@@ -117,6 +125,9 @@ void txn_seal(struct daxkv_txn *txn);
 
 /* dbi_state - database db as txn sees it. BAD_DB, CORRUPT, NEED_COMPARE. */
 int dbi_state(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state);
+
+/* dbi_name - what handle db is called in that snapshot. */
+const struct dbi_name *dbi_name(const struct daxkv *kv, daxkv_db db, uint64_t snapshot);
 
 /* dbi_open_tables, dbi_close_tables - of a store. */
 int dbi_open_tables(struct daxkv *kv, uint32_t max_dbs);

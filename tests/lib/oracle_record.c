@@ -172,8 +172,13 @@ static int put(struct oracle *oracle, const struct op *op, struct outcome *out, 
 			return DAXKV_EXIST;
 	}
 	if (last && op->flags & DAXKV_APPENDDUP) {
+		struct rec *next;
+		struct daxkv_val next_key;
+
 		end = (struct probe){.key = op->key, .value = op->value, .side = PROBE_PAIR};
-		if (treap_ge(db->flags, db->root, &end))
+		next = treap_ge(db->flags, db->root, &end);
+		next_key = next ? rec_key(next) : op->key;
+		if (next && order_keys(db->flags, &next_key, &op->key) == 0)
 			return DAXKV_EXIST;
 	}
 	*stands = same ? same : oracle_set(oracle, op->db, &op->key, &op->value, false);
