@@ -168,7 +168,8 @@ int daxkv_db_open(struct daxkv_txn *txn, const struct daxkv_val *name, unsigned 
 /* daxkv_db_close - forget a handle; no transaction may be using it. Its database stays. */
 void daxkv_db_close(struct daxkv *kv, daxkv_db db);
 
-/* daxkv_db_drop - empty the database, or with del remove it and close the handle (the main one is only emptied). */
+/* daxkv_db_drop - empty the database, or with del remove it: the handle is then good for older snapshots only, and closes by itself when
+ * the last of them has ended (the main one is only emptied, and takes all named ones along). */
 int daxkv_db_drop(struct daxkv_txn *txn, daxkv_db db, int del);
 
 /* daxkv_db_rename - give a named database another name; EXIST when that is taken. Handles stay valid. */

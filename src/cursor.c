@@ -276,6 +276,7 @@ static int output(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_va
 	return key ? record_value(txn_view(c->txn), &(struct item){.val = it.key, .vlen = it.klen}, key) : 0;
 }
 
+/* move_edge - to the first or the last entry. NOTFOUND in an empty tree: a cursor that had a place there is in the gap that is left. */
 static int move_edge(struct daxkv_cursor *c, const struct tree *t, bool last)
 {
 	int rc = tree_edge(t, last, &c->path);
@@ -287,6 +288,8 @@ static int move_edge(struct daxkv_cursor *c, const struct tree *t, bool last)
 	rc = last ? back_to_entry(c, t) : forward_to_entry(c, t);
 	if (!rc)
 		arrive(c);
+	else
+		c->gap = true;
 	return rc;
 }
 
@@ -478,7 +481,6 @@ int daxkv_cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv
 	switch (op) {
 	case DAXKV_FIRST:
 	case DAXKV_LAST:
-		c->state = CURSOR_UNSET;
 		rc = move_edge(c, t, op == DAXKV_LAST);
 		break;
 	case DAXKV_NEXT:

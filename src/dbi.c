@@ -43,7 +43,7 @@ const struct dbi_name *dbi_name(const struct daxkv *kv, daxkv_db db, uint64_t sn
 
 	while (n && n->older && n->since > snapshot)
 		n = n->older;
-	return n;
+	return n && !n->gone ? n : NULL;
 }
 
 int dbi_open_tables(struct daxkv *kv, uint32_t max_dbs)
@@ -70,6 +70,19 @@ static void dbi_forget(struct dbi *d)
 
 	*d = (struct dbi){.serial = d->serial + 1};
 	names_free(names);
+}
+
+/* name_push - from the running transaction on the handle has this name. */
+static void name_push(struct daxkv_txn *txn, daxkv_db db, struct dbi_name *n)
+{
+	struct daxkv *kv = txn->kv;
+
+	pthread_mutex_lock(&kv->dbi_mutex);
+	n->since = kv->wset.txn;
+	n->by = txn;
+	n->older = kv->dbi[db].name;
+	__atomic_store_n(&kv->dbi[db].name, n, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&kv->dbi_mutex);
 }
 
 /* renames_end - the names that the transaction gave: kept, or undone. */
@@ -172,6 +185,8 @@ static int state_resolve(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s)
 
 	if (db == DAXKV_MAIN)
 		return state_fill(txn, db, load_word(&super->main_desc), s);
+	if (!n)
+		return err_set(DAXKV_BAD_DB, "the database of handle %u was dropped", db);
 	int rc = record_find(txn, n->bytes, n->len, &record);
 
 	if (rc == DAXKV_NOTFOUND)
@@ -251,19 +266,22 @@ static int main_flags(struct daxkv_txn *txn, unsigned int flags)
 }
 
 /* handle_for - the handle of that name, or a free one; the mutex is held. */
-static int handle_for(const struct daxkv *kv, uint64_t snapshot, const struct daxkv_val *name, daxkv_db *db, bool *is_new)
+static int handle_for(struct daxkv *kv, uint64_t snapshot, const struct daxkv_val *name, daxkv_db *db, bool *is_new)
 {
+	uint64_t oldest = share_oldest(kv->share);
 	daxkv_db unused = 0;
 
 	for (daxkv_db i = DAXKV_MAIN + 1; i < kv->max_dbs; i++) {
-		const struct dbi_name *n = dbi_name(kv, i, snapshot);
+		const struct dbi_name *n = dbi_name(kv, i, snapshot), *newest = kv->dbi[i].name;
 
+		if (newest && newest->gone && !newest->by && newest->since <= oldest)
+			dbi_forget(&kv->dbi[i]); /* no reader is left that could use it */
 		if (n && n->len == name->size && memcmp(n->bytes, name->data, n->len) == 0) {
 			*db = i;
 			*is_new = false;
 			return 0;
 		}
-		if (!n && !unused)
+		if (!kv->dbi[i].name && !unused)
 			unused = i;
 	}
 	if (!unused)
@@ -436,15 +454,22 @@ int daxkv_db_drop(struct daxkv_txn *txn, daxkv_db db, int del)
 	if (rc)
 		return rc;
 	bool forget = del && db != DAXKV_MAIN;
+	struct dbi_name *gone = forget ? name_new(NULL, 0) : NULL;
 
+	if (forget && !gone)
+		return err_set(ENOMEM, "no memory to drop a database");
 	rc = tree_clear(&s->tree, forget);
 	s->changed = true;
 	if (!rc && forget)
 		rc = drop_record(txn, db, s);
-	if (rc)
+	if (rc) {
+		free(gone);
 		return txn_break(txn, rc);
-	if (forget)
-		daxkv_db_close(txn->kv, db);
+	}
+	if (forget) { /* snapshots before this go on using the handle */
+		gone->gone = true;
+		name_push(txn, db, gone);
+	}
 	return 0;
 }
 
@@ -495,12 +520,7 @@ int daxkv_db_rename(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *
 		free(copy);
 		return txn_break(txn, rc);
 	}
-	pthread_mutex_lock(&kv->dbi_mutex);
-	copy->since = kv->wset.txn;
-	copy->by = txn;
-	copy->older = kv->dbi[db].name;
-	__atomic_store_n(&kv->dbi[db].name, copy, __ATOMIC_RELEASE);
-	pthread_mutex_unlock(&kv->dbi_mutex);
+	name_push(txn, db, copy);
 	return 0;
 }
 

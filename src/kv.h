@@ -22,7 +22,8 @@
 struct dbi_name { /* what the handle's database is called for snapshots since that one; before: older */
 	struct dbi_name *older;
 	uint64_t since;
-	struct daxkv_txn *by; /* the write transaction that renames it, while it runs */
+	struct daxkv_txn *by; /* the write transaction that renames or drops it, while it runs */
+	bool gone; /* dropped */
 	uint32_t len;
 	uint8_t bytes[];
 };
@@ -126,7 +127,7 @@ void txn_seal(struct daxkv_txn *txn);
 /* dbi_state - database db as txn sees it. BAD_DB, CORRUPT, NEED_COMPARE. */
 int dbi_state(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state);
 
-/* dbi_name - what handle db is called in that snapshot. */
+/* dbi_name - what handle db is called in that snapshot; NULL: it is free, or its database was dropped. */
 const struct dbi_name *dbi_name(const struct daxkv *kv, daxkv_db db, uint64_t snapshot);
 
 /* dbi_open_tables, dbi_close_tables - of a store. */

@@ -177,7 +177,7 @@ static int write_pages(struct tree *t, const struct build *b, struct change *c)
 	}
 	if (!rc && b->sibling)
 		rc = wset_retire(w, b->sibling);
-	t->inner_pages += parts - 1 - (b->sibling != 0);
+	t->inner_pages = t->inner_pages + parts - 1 - (b->sibling != 0);
 	return rc;
 }
 
