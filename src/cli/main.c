@@ -38,8 +38,9 @@ static const struct command commands[] = {
      "Prints the value's bytes as they are, and a newline behind them only when the standard output is a terminal. Of duplicates the\n"
      "first is printed.\n\n"
      "  --out PATH           write the value to the file PATH instead\n"},
-    {"del", run_del, TAKES_DB, 2, 3, "FILE KEY [VALUE]", "remove a key, or one pair",
-     "Removes the key with all its values; with VALUE only that pair, and nothing when the key has other values only.\n\n"},
+    {"del", run_del, TAKES_DB | TAKES_MAX_SIZE, 2, 3, "FILE KEY [VALUE]", "remove a key, or one pair",
+     "Removes the key with all its values; with VALUE only that pair, and nothing when the key has other values only.\n\n"
+     "  --max-size N         do not let the file grow beyond N\n"},
     {"scan", run_scan, TAKES_DB | TAKES_FROM | TAKES_RANGE, 1, 1, "FILE [OPTION...]", "print records in order",
      "Prints one line for each record, key TAB value, in the escaped form, which kv load reads back. The main database's records\n"
      "that are named databases are left out.\n\n"
@@ -200,8 +201,10 @@ static void print_usage(FILE *out)
 
 static void print_help(const struct command *command)
 {
+	bool tell_db = command->options & TAKES_DB && strstr(command->help, "--db NAME") == NULL;
+
 	printf("usage: kv %s %s\n\n%s%s%s", command->name, command->operands, command->help,
-	       command->options == TAKES_DB ? "  --db NAME            in the named database NAME\n" : "", every_command);
+	       tell_db ? "  --db NAME            in the named database NAME\n" : "", every_command);
 }
 
 static const struct command *find_command(const char *name)

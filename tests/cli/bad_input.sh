@@ -86,42 +86,66 @@ kv dump good.kv >good.dump
 size=$(wc -c <good.kv)
 used=$(kv info good.kv --json | sed -n 's/.*"used_bytes": \([0-9]*\).*/\1/p')
 
-# refused_or_harmless FILE: status 4 with a message, or the content is whole; the file stays as it is; no crash.
-refused_or_harmless() {
-	cp "$1" victim.before
-	for command in dump check 'get key00007'; do
-		# shellcheck disable=SC2086 # a command and its operands
-		set -- "$1" $command
-		victim=$1 name=$2
-		shift 2
-		status=0
-		kv "$name" "$victim" "$@" >"$log/out" 2>"$log/err" || status=$?
-		case $status in
-		0)
-			[ "$name" != dump ] || cmp -s "$log/out" good.dump || {
-				echo "kv dump ends with 0 and other records"
-				return 1
-			}
-			;;
-		4)
-			grep -q "^kv $name: $victim: " "$log/err" && [ "$(wc -l <"$log/err")" -eq 1 ] || {
-				echo "kv $name ends with 4 and without one line: $(cat "$log/err")"
-				return 1
-			}
-			;;
-		*)
-			echo "kv $name ends with $status: $(cat "$log/err")"
+# verdict FILE COMMAND... - run a command that reads FILE: prints its status. Whatever is wrong with the file, the command ends by itself,
+# with 0, or with 3 or 4 and one line that says why, and leaves the file alone; else the status of verdict is 1.
+verdict() {
+	verdict_file=$1 verdict_name=$2
+	shift 2
+	verdict_status=0
+	kv "$verdict_name" "$verdict_file" "$@" >"$log/out" 2>"$log/err" || verdict_status=$?
+	case $verdict_status in
+	0) ;;
+	3 | 4)
+		grep -q "^kv $verdict_name: $verdict_file: " "$log/err" && [ "$(wc -l <"$log/err")" -eq 1 ] || {
+			echo "kv $verdict_name ends with $verdict_status and without one line: $(cat "$log/err")"
 			return 1
-			;;
-		esac
-		cmp "$victim" victim.before || return 1
-		set -- "$victim"
-	done
-	write_refused_or_harmless "$1"
+		}
+		;;
+	*)
+		echo "kv $verdict_name ends with $verdict_status: $(cat "$log/err")"
+		return 1
+		;;
+	esac
+	cmp "$verdict_file" victim.before
 }
 
-# write_refused_or_harmless FILE - the same of a change: a store that was refused when it was opened stays as it is.
-write_refused_or_harmless() {
+# refused FILE: no command takes the file for a store, and none changes it.
+refused() {
+	cp "$1" victim.before
+	for command in dump check 'get key00007' 'put key00007 changed' 'load /dev/null'; do
+		# shellcheck disable=SC2086 # a command and its operands
+		set -- "$1" $command
+		verdict "$@" || return 1
+		[ "$verdict_status" -ne 0 ] || {
+			echo "kv $2 takes it for a store"
+			return 1
+		}
+	done
+}
+
+# found_or_harmless FILE: the damage is where nothing lies, and the records are whole; or kv check finds it. What reads records need not
+# find it, because it verifies no checksums of pages; but it ends in order.
+found_or_harmless() {
+	cp "$1" victim.before
+	verdict "$1" check || return 1
+	found=$verdict_status
+	[ "$found" -ne 3 ] || {
+		cat "$log/err"
+		return 1
+	}
+	verdict "$1" dump || return 1
+	if [ "$found" -eq 0 ]; then
+		[ "$verdict_status" -eq 0 ] && cmp "$log/out" good.dump || {
+			echo "kv check finds nothing, and kv dump ends with $verdict_status and other records"
+			return 1
+		}
+	fi
+	verdict "$1" get key00007 || [ "$verdict_status" -eq 1 ] || return 1
+	change_in_order "$1"
+}
+
+# change_in_order FILE: a change ends in order, too; a store that was refused when it was opened stays as it is.
+change_in_order() {
 	status=0
 	kv put "$1" key00007 changed >"$log/out" 2>"$log/err" || status=$?
 	case $status in
@@ -136,7 +160,7 @@ write_refused_or_harmless() {
 
 truncated() { # SIZE
 	head -c "$1" good.kv >victim
-	refused_or_harmless victim
+	found_or_harmless victim
 }
 for at in 1 7 8 12 63 64 100 255 256 328 511 512 1024 4095 4096 4097 8192 20480 36863 36864 36865 40960 45056 65536 \
 	$((used / 4)) $((used / 2)) $((used / 2 + 1)) $((used * 3 / 4)) $((used - 4096)) $((used - 1)) "$used" $((size - 1)); do
@@ -149,7 +173,7 @@ head -c 4096 good.kv >first-page
 t "a first page alone is refused" unchanged first-page exits 4 kv get first-page k
 cp good.kv longer
 head -c 12345 /dev/urandom >>longer
-t "bytes behind the end" refused_or_harmless longer
+t "bytes behind the end" found_or_harmless longer
 
 cp good.kv newer
 flip newer 8 3
@@ -164,11 +188,16 @@ each_command 4 features
 flipped() { # OFFSET MASK
 	cp good.kv victim
 	flip victim "$1" "$2"
-	refused_or_harmless victim
+	found_or_harmless victim
+}
+flipped_in_super() { # OFFSET MASK
+	cp good.kv victim
+	flip victim "$1" "$2"
+	refused victim
 }
 offset=0
 while [ "$offset" -lt 256 ]; do # all that the superblock's hash covers, and the hash
-	t "byte $offset flipped" flipped "$offset" $((1 << offset % 8))
+	t "byte $offset flipped" flipped_in_super "$offset" $((1 << offset % 8))
 	offset=$((offset + 3))
 done
 for offset in 256 257 263 264 300 320 321 322 323 327 328 329 330 331 335 336 360 383 384 385 386 387 391 392 400 4088 4095; do
@@ -207,12 +236,41 @@ t "the store is sound" exits 0 kv check dup.kv
 
 head -c 8000000 /dev/urandom >eight
 t "a store of at most 4 MiB" exits 0 kv create max.kv --max-size 4M
-t "a value beyond the maximum size" unchanged max.kv exits 3 kv put max.kv k --from eight --max-size 4M
+t "a value beyond the maximum size" unchanged max.kv exits 2 kv put max.kv k --from eight --max-size 4M
+t "says how large it can be" says 'at most 4194304'
 t "nothing of it is there" exits 1 kv get max.kv k
 awk 'BEGIN { for (i = 0; i < 200000; i++) printf "key%06d\tvalue %d\n", i, i }' >many.tsv
-t "many records beyond the maximum size" exits 3 kv load max.kv many.tsv --max-size 4M
+t "many records beyond the maximum size" exits 3 kv load max.kv many.tsv --max-size 4M --ack
+acked=$(tail -n 1 "$log/out")
+t "says so" says 'the store is full: .* at most 4194304'
+t "some were committed" test "${acked:-0}" -ge 1000
+t "the file is not larger" test "$(wc -c <max.kv)" -le 4194304
 t "the store is sound" exits 0 kv check max.kv
-t "and has what was committed" exits 0 kv get max.kv key000000
+t "and has what was committed" sh -c '"$1" scan max.kv >max.out && head -n "$2" many.tsv | cmp - max.out' sh "$KV" "$acked"
+
+# One record after the other, until not even one fits: what is there is whole, and room made by deleting is room for others.
+awk 'BEGIN { for (i = 0; i < 3000; i++) printf "key%06d\t%03000d\n", i, i }' >wide.tsv
+t "a store filled to the last record" exits 3 kv load full.kv wide.tsv --batch 1 --ack --initial-size 2M --max-size 4M --pmem force
+t "says so" says 'the store is full: .* at most 4194304'
+acked=$(tail -n 1 "$log/out")
+t "it is filled well" test "$((acked * 3000))" -ge $((4194304 * 6 / 10))
+t "and not larger than allowed" test "$(wc -c <full.kv)" -le 4194304
+t "the store is sound" exits 0 kv check full.kv
+t "and has every record" sh -c '"$1" scan full.kv >full.out && head -n "$2" wide.tsv | cmp - full.out' sh "$KV" "$acked"
+wide=$(head -c 3000 /dev/zero | tr '\0' w)
+t "reading a full store changes nothing" unchanged full.kv exits 0 kv get full.kv key000000
+delete_many() {
+	for key in 000100 000101 000102 000103 000104 000105 000106 000107 000108 000109 000110 000111; do
+		kv del full.kv key$key --max-size 4M || return 1
+	done
+}
+t "keys of a full store are deleted" delete_many
+t "the store is sound" exits 0 kv check full.kv
+t "others fit again" sh -c 'for key in 1 2 3 4 5 6; do "$1" put full.kv new$key "$2" --max-size 4M || exit; done' sh "$KV" "$wide"
+t "they are there" sh -c 'test "$("$1" get full.kv new6)" = "$2"' sh "$KV" "$wide"
+t "all others, too" sh -c 'test "$("$1" scan full.kv --keys | wc -l)" -eq $(($2 - 12 + 6))' sh "$KV" "$acked"
+t "the file is not larger" test "$(wc -c <full.kv)" -le 4194304
+t "the store is sound" exits 0 kv check full.kv
 t "it goes on with more room" exits 0 kv load max.kv many.tsv --max-size 256M
 t "and is sound" exits 0 kv check max.kv
 
