@@ -311,11 +311,13 @@ int commit_run(struct daxkv_txn *txn)
 {
 	struct daxkv *kv = txn->kv;
 	struct wset *w = &kv->wset;
-	struct ranges ranges = {.n = 0};
+	struct ranges ranges;
 	struct words *words = &kv->words;
 	size_t own;
 	int rc;
 
+	ranges.n = ranges.bytes = 0;
+	ranges.too_many = false;
 	words->n = 0;
 	rc = commit_descs(txn, words);
 	if (!rc)
@@ -368,9 +370,10 @@ int commit_settle(struct daxkv *kv)
 
 int commit_trim(struct daxkv *kv, bool *cut)
 {
-	struct ranges ranges = {.n = 0};
+	struct ranges ranges;
 	int rc;
 
+	ranges.n = 0;
 	space_release(&kv->space);
 	*cut = false;
 	if (kv->space.limbo.n)

@@ -32,16 +32,18 @@ int desc_read(const struct view *v, uint64_t off, const struct fmt_desc **desc, 
 
 uint64_t desc_count(const struct view *v, const struct fmt_desc *desc)
 {
-	uint64_t count = desc->base_count;
+	uint32_t lo = 0, hi = desc_pairs(v->psize);
 
-	for (uint32_t i = 0; i < desc_pairs(v->psize); i++) {
-		uint64_t pair = load_word(&desc->counts[i]);
+	while (lo < hi) { /* the first word that the snapshot does not see */
+		uint32_t mid = (lo + hi) / 2;
+		uint64_t pair = load_word(&desc->counts[mid]);
 
-		if (!pair || (pair >> FMT_COUNT_BITS) + desc->page.birth > v->snapshot)
-			break;
-		count = pair & COUNT_MASK;
+		if (pair && (pair >> FMT_COUNT_BITS) + desc->page.birth <= v->snapshot)
+			lo = mid + 1;
+		else
+			hi = mid;
 	}
-	return count;
+	return lo ? load_word(&desc->counts[lo - 1]) & COUNT_MASK : desc->base_count;
 }
 
 int desc_new(struct wset *w, uint32_t flags, uint64_t count, uint64_t prev, uint64_t *off)

@@ -216,6 +216,7 @@ int daxkv_open(const char *path, const struct daxkv_options *options, struct dax
 	if (!kv)
 		return err_set(ENOMEM, "no memory for a store");
 	kv->map.fd = kv->lock.fd = -1;
+	kv->generation = 1;
 	pthread_mutex_init(&kv->dbi_mutex, NULL);
 	kv->path = strdup(path);
 	rc = kv->path ? store_open(kv, kv->path, o) : err_set(ENOMEM, "no memory for a store");

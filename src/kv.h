@@ -63,6 +63,8 @@ struct daxkv {
 	uint64_t durable;       /* words up to this commit are durable in place, under a fence that returned */
 	uint64_t commits;
 	struct daxkv_txn *writer; /* the outermost write transaction running */
+	struct daxkv_txn *idle_txns; /* ended ones, for the next */
+	uint64_t generation;
 	pthread_t writer_thread;
 };
 
@@ -89,6 +91,7 @@ struct daxkv_txn {
 	bool write, broken, idle; /* broken: to be aborted; idle: a read transaction after reset */
 	uint32_t slot;            /* of the reader table */
 	uint64_t generation;
+	uint64_t valid_at; /* of a write transaction that ended: the commit at which its dbstates hold */
 	struct view view; /* of a read transaction */
 	struct dbstate *db; /* max_dbs, by handle */
 	uint32_t ndb;       /* handles looked at: the copy for a child stops there */

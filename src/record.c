@@ -107,7 +107,7 @@ struct put {
 	struct daxkv_val *value;
 	unsigned int flags;
 	uint32_t entry_flags;
-	struct path path;
+	struct path *path;
 };
 
 /* put_append_ok - with APPEND: EXIST unless the key lies behind the last one. */
@@ -146,12 +146,12 @@ static int put_fixed_ok(const struct put *p)
 	struct item it;
 	uint32_t eoff;
 
-	if (!(p->s->flags & DAXKV_DUP_FIXED) || !p->path.height || leaf_count(&p->path.leaf) == 0)
+	if (!(p->s->flags & DAXKV_DUP_FIXED) || !p->path->height || leaf_count(&p->path->leaf) == 0)
 		return 0;
-	int rc = leaf_at(&p->path.leaf, 0, &eoff);
+	int rc = leaf_at(&p->path->leaf, 0, &eoff);
 
 	if (!rc)
-		rc = leaf_item(&p->path.leaf, eoff, &it);
+		rc = leaf_item(&p->path->leaf, eoff, &it);
 	if (!rc && it.vlen != p->value->size)
 		rc = err_set(DAXKV_VALUE_SIZE, "a duplicate of %zu bytes in a database whose duplicates have %u", p->value->size, it.vlen);
 	return rc;
@@ -164,7 +164,7 @@ static int put_dup_allowed(struct put *p, bool *present)
 	bool taken = false;
 	int rc = put_fixed_ok(p);
 
-	*present = p->path.height && p->path.eoff;
+	*present = p->path->height && p->path->eoff;
 	if (rc)
 		return rc;
 	if (p->flags & DAXKV_NOOVERWRITE) {
@@ -186,9 +186,9 @@ static int put_unique_allowed(struct put *p)
 {
 	struct item old;
 
-	if (!p->path.height || !p->path.eoff)
+	if (!p->path->height || !p->path->eoff)
 		return 0;
-	int rc = leaf_item(&p->path.leaf, p->path.eoff, &old);
+	int rc = leaf_item(&p->path->leaf, p->path->eoff, &old);
 
 	if (rc)
 		return rc;
@@ -225,7 +225,7 @@ static int put_store(struct put *p)
 		item.val = reserve ? NULL : p->value->size ? p->value->data : (const uint8_t *)"";
 		item.vlen = (uint32_t)p->value->size;
 	}
-	rc = tree_store(&p->s->tree, &p->path, &item, &value, &leaf);
+	rc = tree_store(&p->s->tree, p->path, &item, &value, &leaf);
 	if (rc || !reserve)
 		return rc;
 	p->txn->reserved = (struct reserved){.value = value, .leaf = leaf, .vlen = item.vlen, .pending = true, .blob = item.flags & FMT_ENTRY_BLOB};
@@ -254,7 +254,8 @@ static int put_check(const struct put *p)
 
 int record_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags, uint32_t entry_flags)
 {
-	struct put p = {.txn = txn, .key = key, .value = value, .flags = flags, .entry_flags = entry_flags};
+	struct path path;
+	struct put p = {.path = &path, .txn = txn, .key = key, .value = value, .flags = flags, .entry_flags = entry_flags};
 	bool present = false;
 	int rc = dbi_state(txn, db, &p.s);
 
@@ -266,7 +267,7 @@ int record_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, 
 		return rc;
 	struct probe probe = probe_of(key, p.s->order.dups ? value : NULL, PROBE_AT);
 
-	rc = tree_seek(&p.s->tree, &probe, &p.path);
+	rc = tree_seek(&p.s->tree, &probe, &path);
 	if (!rc)
 		rc = p.s->order.dups ? put_dup_allowed(&p, &present) : put_unique_allowed(&p);
 	if (rc || present)

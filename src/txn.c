@@ -28,8 +28,59 @@ static int txn_new(struct daxkv *kv, bool write, struct daxkv_txn **out)
 	txn->kv = kv;
 	txn->write = write;
 	txn->generation = 1;
+	txn->valid_at = UINT64_MAX;
 	*out = txn;
 	return 0;
+}
+
+/* write_txn_take - a write transaction's handle: one that ended, or a new one. The writer's lock is held. What its dbstates hold is good when
+ * it was the last to commit, else of another generation. */
+static int write_txn_take(struct daxkv *kv, struct daxkv_txn *parent, struct daxkv_txn **out)
+{
+	struct daxkv_txn *txn = kv->idle_txns;
+
+	if (txn) {
+		kv->idle_txns = txn->next;
+	} else {
+		int rc = txn_new(kv, true, &txn);
+
+		if (rc)
+			return rc;
+	}
+	txn->parent = parent;
+	txn->child = NULL;
+	txn->broken = false;
+	txn->reserved.pending = false;
+	if (parent || txn->valid_at != __atomic_load_n(&kv->share->published, __ATOMIC_RELAXED)) {
+		txn->ndb = 0;
+		txn->generation = ++kv->generation;
+	}
+	txn->valid_at = UINT64_MAX;
+	*out = txn;
+	return 0;
+}
+
+static void write_txn_give(struct daxkv_txn *txn)
+{
+	txn->next = txn->kv->idle_txns;
+	txn->kv->idle_txns = txn;
+}
+
+/* states_copy - the databases as one nesting level sees them become another's. */
+static void states_copy(struct daxkv_txn *to, const struct daxkv_txn *from)
+{
+	for (uint32_t i = 0; i < from->ndb; i++) {
+		struct dbstate *s = &to->db[i];
+
+		*s = from->db[i];
+		if (s->generation != from->generation) {
+			s->generation = 0;
+			continue;
+		}
+		s->generation = to->generation;
+		s->tree.order = &s->order;
+	}
+	to->ndb = from->ndb;
 }
 
 /* read_txn_free - destructor of a thread's kept transaction, and the end of one that is not kept. */
@@ -68,6 +119,12 @@ void txn_close_tables(struct daxkv *kv)
 	pthread_key_delete(kv->thread_txn);
 	while (kv->read_txns) /* idle ones, kept for their threads */
 		read_txn_free(kv->read_txns);
+	while (kv->idle_txns) {
+		struct daxkv_txn *txn = kv->idle_txns;
+
+		kv->idle_txns = txn->next;
+		txn_free(txn);
+	}
 }
 
 int txn_check(struct daxkv_txn *txn, bool write)
@@ -206,15 +263,10 @@ static int begin_nested(struct daxkv_txn *parent, struct daxkv_txn **out)
 		if (rc)
 			return rc;
 	}
-	rc = txn_new(kv, true, &txn);
+	rc = write_txn_take(kv, parent, &txn);
 	if (rc)
 		return rc;
-	txn->parent = parent;
-	txn->generation = parent->generation;
-	txn->ndb = parent->ndb;
-	memcpy(txn->db, parent->db, parent->ndb * sizeof *txn->db);
-	for (uint32_t i = 0; i < txn->ndb; i++) /* the copy's tree has the copy's order */
-		txn->db[i].tree.order = &txn->db[i].order;
+	states_copy(txn, parent);
 	wset_enter(&kv->wset, &txn->mark);
 	parent->child = txn;
 	*out = txn;
@@ -244,7 +296,7 @@ static int begin_write(struct daxkv *kv, bool try, struct daxkv_txn **out)
 
 	if (rc)
 		return rc;
-	rc = txn_new(kv, true, &txn);
+	rc = write_txn_take(kv, NULL, &txn);
 	if (rc) {
 		pthread_mutex_unlock(&kv->share->writer);
 		return rc;
@@ -253,6 +305,7 @@ static int begin_write(struct daxkv *kv, bool try, struct daxkv_txn **out)
 	kv->writer_thread = pthread_self();
 	wset_begin(&kv->wset, __atomic_load_n(&kv->share->published, __ATOMIC_RELAXED) + 1);
 	kv->writer_view.snapshot = kv->wset.txn;
+	pm_own(ring_slot(&kv->ring, kv->wset.txn));
 	commit_flush_words(kv);
 	*out = txn;
 	return 0;
@@ -263,8 +316,8 @@ static void end_write(struct daxkv_txn *txn)
 	struct daxkv *kv = txn->kv;
 
 	kv->writer = NULL;
+	write_txn_give(txn);
 	pthread_mutex_unlock(&kv->share->writer);
-	txn_free(txn);
 }
 
 int daxkv_begin(struct daxkv *kv, struct daxkv_txn *parent, unsigned int flags, struct daxkv_txn **txn)
@@ -284,7 +337,7 @@ static void undo_nested(struct daxkv_txn *txn)
 	cursor_end_all(txn);
 	wset_undo(&txn->kv->wset, &txn->mark);
 	parent->child = NULL;
-	txn_free(txn);
+	write_txn_give(txn);
 }
 
 static void undo_outermost(struct daxkv_txn *txn)
@@ -317,13 +370,18 @@ static int commit_nested(struct daxkv_txn *txn)
 	dbi_end(txn, true);
 	cursor_end_all(txn);
 	wset_merge(&txn->kv->wset, &txn->mark);
-	parent->ndb = txn->ndb;
-	memcpy(parent->db, txn->db, txn->ndb * sizeof *txn->db);
-	for (uint32_t i = 0; i < parent->ndb; i++)
-		parent->db[i].tree.order = &parent->db[i].order;
+	states_copy(parent, txn);
 	parent->child = NULL;
-	txn_free(txn);
+	write_txn_give(txn);
 	return 0;
+}
+
+/* states_keep - what the committed transaction knows of its databases is what the next one will find. */
+static void states_keep(struct daxkv_txn *txn)
+{
+	for (uint32_t i = 0; i < txn->ndb; i++)
+		txn->db[i].changed = false;
+	txn->valid_at = __atomic_load_n(&txn->kv->share->published, __ATOMIC_RELAXED);
 }
 
 static int commit_outermost(struct daxkv_txn *txn)
@@ -338,6 +396,7 @@ static int commit_outermost(struct daxkv_txn *txn)
 	}
 	dbi_end(txn, true);
 	cursor_end_all(txn);
+	states_keep(txn);
 	end_write(txn);
 	return 0;
 }
