@@ -144,8 +144,12 @@ static size_t zones_for(const struct space *s, uint64_t bytes)
 int space_open(struct space *s, struct map *map, uint32_t psize, uint64_t size)
 {
 	*s = (struct space){.map = map, .psize = psize, .zone_pages = (uint64_t)psize * 8, .end = size};
-	s->nzones = zones_for(s, size);
-	return zones_room(s, s->nzones);
+	size_t zones = zones_for(s, size);
+	int rc = zones_room(s, zones);
+
+	if (!rc)
+		s->nzones = zones;
+	return rc;
 }
 
 void space_close(struct space *s)

@@ -3,7 +3,6 @@
 # bad_input.sh - files that are no stores, damaged stores, refusals of the system: the status and the message are right, and the file
 # is as it was.
 . "$(dirname "$0")/lib.sh"
-chmod 755 "$scratch"
 
 # each_command STATUS FILE - every command ends with the status and leaves the file alone.
 each_command() {
@@ -308,43 +307,6 @@ t "a store whose user was killed is readable" unchanged killed.kv exits 0 kv get
 t "sound" unchanged killed.kv exits 0 kv check killed.kv
 t "and writable" exits 0 kv put killed.kv three 3
 t "with nothing lost" exits 0 kv get killed.kv one
-
-# ---- permissions
-
-if [ "$(id -u)" -ne 0 ]; then
-	as_user() { "$@"; }
-	user_is='this user'
-elif command -v setpriv >"$log/which"; then
-	as_user() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
-	user_is=nobody
-else
-	user_is=
-fi
-cp "$KV" kv-copy
-chmod 755 kv-copy
-if [ -z "$user_is" ] || ! as_user ./kv-copy --version >"$log/as-user" 2>&1; then
-	skip "permissions" "this is root and no other user can run kv here"
-else
-	mkdir user
-	cp good.kv user/read-only.kv
-	cp good.kv user/secret.kv
-	[ "$(id -u)" -ne 0 ] || chown -R 65534:65534 user
-	chmod 444 user/read-only.kv
-	chmod 000 user/secret.kv
-	t "get from a read-only file" unchanged user/read-only.kv exits 0 as_user ./kv-copy get user/read-only.kv key00007
-	t "put into a read-only file" unchanged user/read-only.kv exits 3 as_user ./kv-copy put user/read-only.kv k v
-	t "get without permission" exits 3 as_user ./kv-copy get user/secret.kv key00007
-	t "put without permission" exits 3 as_user ./kv-copy put user/secret.kv k v
-	rm -f user/*-lock
-	chmod 555 user
-	t "get in a read-only directory" unchanged user/read-only.kv exits 0 as_user ./kv-copy get user/read-only.kv key00007
-	t "check in a read-only directory" unchanged user/read-only.kv exits 0 as_user ./kv-copy check user/read-only.kv
-	t "create in a read-only directory" exits 3 as_user ./kv-copy create user/new.kv
-	t "nothing was made" test ! -e user/new.kv
-	t "no lock file either" test ! -e user/read-only.kv-lock
-	chmod 755 user
-	chmod 644 user/secret.kv
-fi
 
 # ---- a full disk
 
