@@ -52,6 +52,7 @@ int dbi_open_tables(struct daxkv *kv, uint32_t max_dbs)
 	kv->dbi = calloc(kv->max_dbs, sizeof *kv->dbi);
 	if (!kv->dbi || !(kv->dbi[DAXKV_MAIN].name = name_new(NULL, 0)))
 		return err_set(ENOMEM, "no memory for %u database handles", max_dbs);
+	order_init(&kv->dbi[DAXKV_MAIN].order, 0);
 	return 0;
 }
 

@@ -46,22 +46,6 @@ static int sep_cmp(const struct order *o, const struct sep *s, const struct prob
 	return p->edge == PROBE_BEFORE ? 1 : order_dup_cmp(o, s->dup, s->dlen, p->dup, p->dlen);
 }
 
-/* heads_upto - how many heads are at most h. */
-static uint32_t heads_upto(const uint64_t *heads, uint32_t n, uint64_t h)
-{
-	const uint64_t *p = heads;
-
-	if (!n)
-		return 0;
-	while (n > 1) {
-		uint32_t half = n / 2;
-
-		p += p[half - 1] <= h ? half : 0;
-		n -= half;
-	}
-	return (uint32_t)(p - heads) + (*p <= h);
-}
-
 static int prefix_side(const struct view *v, const struct fmt_page *page, uint64_t off, const uint8_t *key, uint32_t klen, int *side)
 {
 	uint32_t plen = page->plen;
@@ -97,7 +81,7 @@ int inner_find(const struct view *v, const struct fmt_page *page, uint64_t off, 
 	uint32_t hi = heads_upto(heads, page->n, head), lo = hi;
 
 	if (hi && heads[hi - 1] == head)
-		lo = head ? heads_upto(heads, hi, head - 1) : 0;
+		lo = heads_below(heads, hi, head);
 	while (lo < hi) { /* equal heads: the full comparison decides */
 		uint32_t mid = (lo + hi) / 2;
 		struct sep s;

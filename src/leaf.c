@@ -34,7 +34,7 @@ static uint64_t slot_txn(const struct fmt_page *p, uint32_t psize, uint64_t slot
 	return off >= FMT_LEAF_BASE + FMT_TAIL_BEFORE && off < psize ? get64((const uint8_t *)p + off - FMT_TAIL_BEFORE) : UINT64_MAX;
 }
 
-void leaf_peek(const struct view *v, const struct fmt_page *page, uint64_t off, struct leaf *l)
+void leaf_open(const struct view *v, const struct fmt_page *page, uint64_t off, struct leaf *l)
 {
 	const struct wpage *wp = v->w ? wset_find(v->w, off) : NULL;
 
@@ -47,11 +47,6 @@ void leaf_peek(const struct view *v, const struct fmt_page *page, uint64_t off, 
 	l->slots = (const uint64_t *)(const void *)((const uint8_t *)page + FMT_LEAF_SLOTS);
 	while (l->nslots < FMT_TAIL_SLOTS && load_word(&l->slots[l->nslots]))
 		l->nslots++;
-}
-
-void leaf_open(const struct view *v, const struct fmt_page *page, uint64_t off, struct leaf *l)
-{
-	leaf_peek(v, page, off, l);
 	if (!v->w) /* entries of younger transactions are the last ones */
 		while (l->nslots && slot_txn(page, v->psize, l->slots[l->nslots - 1]) > v->snapshot)
 			l->nslots--;
@@ -76,25 +71,6 @@ int leaf_item(const struct leaf *l, uint32_t eoff, struct item *it)
 }
 
 /* ---- searching ------------------------------------------------------------------------------------------------------------ */
-
-/* heads_below - how many heads are smaller than h (or_equal: or the same). Without branches, so that nothing is mispredicted. */
-static uint32_t heads_below(const uint64_t *heads, uint32_t n, uint64_t h, bool or_equal)
-{
-	const uint64_t *p = heads;
-
-	if (!n)
-		return 0;
-	if (or_equal && h == UINT64_MAX)
-		return n;
-	h += or_equal;
-	while (n > 1) {
-		uint32_t half = n / 2;
-
-		p += p[half - 1] < h ? half : 0;
-		n -= half;
-	}
-	return (uint32_t)(p - heads) + (*p < h);
-}
 
 /* prefix_side - 0: the key begins with the base's common prefix; <0, >0: it lies before, behind the whole base. */
 static int prefix_side(const struct leaf *l, const uint8_t *key, uint32_t klen, int *side)
@@ -132,10 +108,10 @@ static int base_find(const struct leaf *l, const struct order *o, const struct p
 		return 0;
 	}
 	uint64_t head = order_head(o, p->key, p->klen, page->plen);
-	uint32_t lo = heads_below(heads, page->n, head, false), hi = lo;
+	uint32_t lo = heads_below(heads, page->n, head), hi = lo;
 
 	if (lo < page->n && heads[lo] == head)
-		hi = lo + 1 < page->n && heads[lo + 1] == head ? heads_below(heads, page->n, head, true) : lo + 1;
+		hi = lo + 1 < page->n && heads[lo + 1] == head ? heads_upto(heads, page->n, head) : lo + 1;
 	while (lo < hi) {
 		uint32_t mid = (lo + hi) / 2;
 		struct item it;
@@ -159,34 +135,45 @@ static int base_find(const struct leaf *l, const struct order *o, const struct p
 	return 0;
 }
 
-int leaf_get(const struct view *v, const struct leaf *l, const struct order *o, const uint8_t *key, uint32_t klen, uint32_t fp, uint32_t *eoff)
+/* fp_matches - a bit for each used slot with that fingerprint. Without branches: how many slots are in use is not predictable. */
+static uint32_t fp_matches(const uint64_t *slots, uint32_t fp)
 {
+	uint32_t mask = 0;
+
+	for (unsigned int i = 0; i < FMT_TAIL_SLOTS; i++) {
+		uint64_t slot = load_word(&slots[i]);
+
+		mask |= (uint32_t)((slot != 0) & (FMT_SLOT_FP(slot) == fp)) << i;
+	}
+	return mask;
+}
+
+int leaf_get(const struct view *v, const struct fmt_page *page, uint64_t off, const struct order *o, const uint8_t *key, uint32_t klen, uint32_t fp,
+             struct item *item, bool *found)
+{
+	const struct wpage *wp = v->w ? wset_find(v->w, off) : NULL;
+	struct leaf l = {.page = page, .off = off, .psize = v->psize};
 	struct probe p = {.key = key, .klen = klen};
 	uint32_t at;
-	bool exact;
+	int rc;
 
-	*eoff = 0;
-	for (unsigned int i = l->nslots; i-- > 0;) {
-		uint64_t slot = load_word(&l->slots[i]);
-		struct item it;
+	l.slots = wp && wp->npending ? wp->val : (const uint64_t *)(const void *)(bytes_of(&l) + FMT_LEAF_SLOTS);
+	*found = false;
+	for (uint32_t mask = fp_matches(l.slots, fp); mask;) {
+		uint32_t i = 31 - (uint32_t)__builtin_clz(mask);
+		uint64_t slot = load_word(&l.slots[i]);
 
-		if (FMT_SLOT_FP(slot) != fp)
-			continue;
-		int rc = leaf_item(l, FMT_SLOT_OFF(slot), &it);
-
+		mask &= ~((uint32_t)1 << i);
+		rc = leaf_item(&l, FMT_SLOT_OFF(slot), item);
 		if (rc)
 			return rc;
-		if (it.klen != klen || memcmp(it.key, key, klen) != 0 || (!v->w && slot_txn(l->page, l->psize, slot) > v->snapshot))
+		if (item->klen != klen || memcmp(item->key, key, klen) != 0 || (!v->w && slot_txn(page, v->psize, slot) > v->snapshot))
 			continue;
-		if (FMT_SLOT_KIND(slot) != FMT_SLOT_REMOVE)
-			*eoff = FMT_SLOT_OFF(slot);
+		*found = FMT_SLOT_KIND(slot) != FMT_SLOT_REMOVE;
 		return 0;
 	}
-	int rc = base_find(l, o, &p, &at, &exact);
-
-	if (!rc && exact)
-		*eoff = offs_of(l->page)[at];
-	return rc;
+	rc = base_find(&l, o, &p, &at, found);
+	return rc || !*found ? rc : leaf_item(&l, offs_of(page)[at], item);
 }
 
 /* The gap between base entries at - 1 and at: where the probe belongs. gap[] are the tail entries alive in it, lo the rank of the first. */
@@ -419,8 +406,8 @@ static int shadow_open(struct wset *w, const struct leaf *l, struct wpage **out)
 	if (rc)
 		return rc;
 	if (!wp->npending) {
-		for (unsigned int i = 0; i < l->nslots; i++)
-			wp->val[i] = l->slots[i];
+		for (unsigned int i = 0; i < FMT_TAIL_SLOTS; i++)
+			wp->val[i] = i < l->nslots ? l->slots[i] : 0;
 		wp->npending = wp->napplied = (uint8_t)l->nslots;
 	}
 	*out = wp;

@@ -35,15 +35,12 @@ struct leaf { /* a leaf as one view sees it */
 /* leaf_open - the page, resolved by the view, with the slots that the view sees. */
 void leaf_open(const struct view *view, const struct fmt_page *page, uint64_t off, struct leaf *leaf);
 
-/* leaf_peek - the same with the slots of younger transactions: for leaf_get only, which tests those that it meets. */
-void leaf_peek(const struct view *view, const struct fmt_page *page, uint64_t off, struct leaf *leaf);
-
 /* leaf_item - the entry at byte offset eoff of the leaf. CORRUPT when it does not lie in the page. */
 int leaf_item(const struct leaf *leaf, uint32_t eoff, struct item *item);
 
-/* leaf_get - the entry of the key (an order with fingerprints); *eoff 0 when there is none. */
-int leaf_get(const struct view *view, const struct leaf *leaf, const struct order *order, const uint8_t *key, uint32_t klen, uint32_t fp,
-             uint32_t *eoff);
+/* leaf_get - the entry of the key in the leaf page at off, in an order with fingerprints. CORRUPT. */
+int leaf_get(const struct view *view, const struct fmt_page *page, uint64_t off, const struct order *order, const uint8_t *key, uint32_t klen,
+             uint32_t fp, struct item *item, bool *found);
 
 /* leaf_place - where the probe is or would be: its rank, and the entry found there or 0. */
 int leaf_place(const struct leaf *leaf, const struct order *order, const struct probe *probe, uint32_t *rank, uint32_t *eoff);

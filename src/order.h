@@ -45,6 +45,28 @@ int order_cmp(const struct order *order, const uint8_t *key, uint32_t klen, cons
 /* order_head - the key's head in a page whose prefix is plen bytes long (0 but for ORDER_BYTES). */
 uint64_t order_head(const struct order *order, const uint8_t *key, uint32_t klen, uint32_t plen);
 
+/* heads_below - how many of n rising heads are smaller than h. By masks, not branches: a search has no predictable ones. */
+static inline uint32_t heads_below(const uint64_t *heads, uint32_t n, uint64_t h)
+{
+	const uint64_t *p = heads;
+
+	if (!n)
+		return 0;
+	while (n > 1) {
+		uint32_t half = n / 2;
+
+		p += half & (0 - (uint64_t)(p[half - 1] < h));
+		n -= half;
+	}
+	return (uint32_t)(p - heads) + (*p < h);
+}
+
+/* heads_upto - how many of them are at most h. */
+static inline uint32_t heads_upto(const uint64_t *heads, uint32_t n, uint64_t h)
+{
+	return h == UINT64_MAX ? n : heads_below(heads, n, h + 1);
+}
+
 /* order_fp - the key's fingerprint. */
 uint32_t order_fp(const uint8_t *key, uint32_t klen);
 

@@ -77,8 +77,7 @@ int tree_get(const struct tree *t, const uint8_t *key, uint32_t klen, struct ite
 {
 	struct probe p = {.key = key, .klen = klen};
 	const struct fmt_page *page;
-	struct leaf leaf;
-	uint32_t index, eoff, fp = order_fp(key, klen);
+	uint32_t index, fp = order_fp(key, klen);
 	uint64_t at;
 	int rc = tree_root(t, &page, &at);
 
@@ -92,12 +91,7 @@ int tree_get(const struct tree *t, const uint8_t *key, uint32_t klen, struct ite
 		if (rc)
 			return rc;
 	}
-	leaf_peek(t->view, page, at, &leaf);
-	rc = leaf_get(t->view, &leaf, t->order, key, klen, fp, &eoff);
-	if (rc || !eoff)
-		return rc;
-	*found = true;
-	return leaf_item(&leaf, eoff, item);
+	return leaf_get(t->view, page, at, t->order, key, klen, fp, item, found);
 }
 
 static int descend(const struct tree *t, struct path *path, const struct probe *probe, bool last)
@@ -147,6 +141,19 @@ int tree_edge(const struct tree *t, bool last, struct path *path)
 	return descend(t, path, NULL, last);
 }
 
+/* prefetch_next - a scan will want the whole next leaf: let it come while this one is read. */
+static void prefetch_next(const struct tree *t, const struct path *path, bool forward)
+{
+	uint32_t index = path->at[1].index;
+
+	if (index == (forward ? path->at[1].page->n : 0))
+		return;
+	uint64_t ref = inner_kid(t->view, path->at[1].page, path->at[1].off, forward ? index + 1 : index - 1);
+
+	if (ref < view_size(t->view))
+		prefetch(t->view, ref, t->view->psize / FMT_LINE);
+}
+
 int tree_step(const struct tree *t, struct path *path, bool forward, bool *moved)
 {
 	unsigned int level = 1;
@@ -169,6 +176,7 @@ int tree_step(const struct tree *t, struct path *path, bool forward, bool *moved
 	leaf_open(t->view, path->at[0].page, path->at[0].off, &path->leaf);
 	path->rank = path->eoff = 0;
 	*moved = true;
+	prefetch_next(t, path, forward);
 	return 0;
 }
 
