@@ -18,7 +18,7 @@
 #define DBS_DEFAULT 1024u
 #define MODE_DEFAULT 0664u
 #define KEY_MAX 8191u
-#define OPEN_FLAGS (DAXKV_CREATE | DAXKV_EXCLUSIVE | DAXKV_RDONLY | DAXKV_NOLOCK)
+#define OPEN_FLAGS (DAXKV_CREATE | DAXKV_EXCLUSIVE | DAXKV_RDONLY | DAXKV_NOLOCK | DAXKV_ROOM)
 
 const char *daxkv_version(void)
 {
@@ -87,6 +87,24 @@ static int open_file(struct daxkv *kv, const char *path, const struct daxkv_opti
 	return create_file(kv, path, o);
 }
 
+/* attach_map - map the file. With ROOM as much address space as can be had is reserved, so that the maximum size can be raised. */
+static int attach_map(struct daxkv *kv, const struct daxkv_options *o, uint64_t size)
+{
+	uint64_t max = o->max_size ? max_u64(o->max_size, size) : 0;
+	int rc;
+
+	if (!(o->flags & DAXKV_ROOM) || !max)
+		return map_attach(&kv->map, size, max, o->pmem, false);
+	rc = map_attach(&kv->map, size, 0, o->pmem, false);
+	if (!rc && kv->map.reserve < max) {
+		map_detach(&kv->map);
+		rc = map_attach(&kv->map, size, max, o->pmem, false);
+	}
+	if (!rc)
+		kv->map.cap = max;
+	return rc;
+}
+
 /* attach - map the file and bring it to its newest transaction. */
 static int attach(struct daxkv *kv, const struct daxkv_options *o, uint64_t *txn)
 {
@@ -105,7 +123,7 @@ static int attach(struct daxkv *kv, const struct daxkv_options *o, uint64_t *txn
 	if (kv->geometry.rocompat && !kv->read_only)
 		return err_set(DAXKV_VERSION, "the store uses features that this library can only read: open it read-only");
 	size = round_down(file_size, kv->page_size);
-	rc = map_attach(&kv->map, size, o->max_size ? max_u64(o->max_size, size) : 0, o->pmem, false);
+	rc = attach_map(kv, o, size);
 	if (rc)
 		return rc;
 	kv->ring = (struct ring){.map = &kv->map, .file_id = kv->geometry.file_id, .off = kv->geometry.ring_off};
@@ -184,7 +202,8 @@ static int store_open(struct daxkv *kv, const char *path, const struct daxkv_opt
 
 	kv->read_only = o->flags & DAXKV_RDONLY;
 	if (!(o->flags & DAXKV_NOLOCK))
-		rc = lock_open(&kv->lock, path, kv->read_only, o->mode ? o->mode : MODE_DEFAULT);
+		rc = o->lock_path ? lock_open_named(&kv->lock, o->lock_path, kv->read_only, o->mode ? o->mode : MODE_DEFAULT)
+		                  : lock_open(&kv->lock, path, kv->read_only, o->mode ? o->mode : MODE_DEFAULT);
 	if (!rc)
 		rc = open_file(kv, path, o);
 	if (!rc)
@@ -273,6 +292,16 @@ int daxkv_sync(struct daxkv *kv)
 	return rc;
 }
 
+int daxkv_set_max_size(struct daxkv *kv, uint64_t size)
+{
+	uint64_t least = load_word(&kv->map.size);
+
+	if (size > kv->map.reserve)
+		return err_set(DAXKV_FULL, "a maximum size of %lu bytes: address space was reserved for %lu", (unsigned long)size, (unsigned long)kv->map.reserve);
+	__atomic_store_n(&kv->map.cap, size ? max_u64(size, least) : kv->map.reserve, __ATOMIC_RELEASE);
+	return 0;
+}
+
 int daxkv_fd(const struct daxkv *kv)
 {
 	return kv->map.fd;
@@ -300,16 +329,22 @@ int daxkv_info(struct daxkv *kv, struct daxkv_info *info)
 		bool own = kv->writer && pthread_equal(kv->writer_thread, pthread_self());
 
 		if (!own && !kv->share->poison)
-			rc = daxkv_begin(kv, NULL, 0, &txn);
+			rc = daxkv_begin(kv, NULL, DAXKV_TXN_TRY, &txn);
 		if (!rc)
 			rc = space_used(&kv->space, &used);
+		if (!rc)
+			__atomic_store_n(&kv->used, used, __ATOMIC_RELAXED);
+		if (rc == DAXKV_BUSY) { /* not worth waiting for */
+			used = __atomic_load_n(&kv->used, __ATOMIC_RELAXED);
+			rc = 0;
+		}
 		daxkv_abort(txn);
 	}
 	if (rc)
 		return rc;
 	*info = (struct daxkv_info){.medium = kv->map.medium, .durability = map_durability(&kv->map), .format_version = FMT_VERSION,
 	                            .page_size = kv->page_size, .file_id = kv->geometry.file_id, .file_size = file_size, .used_bytes = used,
-	                            .max_size = kv->map.reserve, .last_txn = __atomic_load_n(&kv->share->published, __ATOMIC_ACQUIRE),
+	                            .max_size = load_word(&kv->map.cap), .last_txn = __atomic_load_n(&kv->share->published, __ATOMIC_ACQUIRE),
 	                            .recovered = kv->recovered, .held_pages = kv->space.limbo.pages, .readers = share_active(kv->share),
 	                            .max_readers = kv->share->nslots, .read_only = kv->read_only, .private_recovery = kv->map.private_copy};
 	return 0;
@@ -340,5 +375,7 @@ int daxkv_check(struct daxkv *kv, void (*report)(const char *fault, void *arg), 
 	daxkv_abort(txn);
 	if (faults)
 		*faults = n;
+	if (rc > 0)
+		return err_sys(rc, "checking the store");
 	return rc == DAXKV_CORRUPT ? err_set(rc, "the check found %lu faults", (unsigned long)n) : rc;
 }

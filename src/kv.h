@@ -62,6 +62,7 @@ struct daxkv {
 	bool words_unflushed;
 	uint64_t durable;       /* words up to this commit are durable in place, under a fence that returned */
 	uint64_t commits;
+	uint64_t used; /* atomic: bytes in use when daxkv_info looked last */
 	struct daxkv_txn *writer; /* the outermost write transaction running */
 	struct daxkv_txn *idle_txns; /* ended ones, for the next */
 	uint64_t generation;

@@ -71,31 +71,37 @@ static int file_lock(const char *name, int fd, bool rdonly, bool *same)
 	return 0;
 }
 
-int lock_open(struct lock *lock, const char *store_path, bool rdonly, unsigned int mode)
+int lock_open_named(struct lock *lock, const char *name, bool rdonly, unsigned int mode)
 {
 	int rc, fd = -1;
-	char *name;
-	if (asprintf(&name, "%s-lock", store_path) < 0)
-		return err_set(ENOMEM, "no memory for a file name");
 	for (int i = 0; i < LOCK_TRIES; i++) {
 		bool same = false;
 		fd = file_open(name, rdonly, mode);
 		if (fd < 0) {
 			rc = open_failed(name, errno, rdonly, &fd);
-			goto out_name;
+			goto out;
 		}
 		rc = file_lock(name, fd, rdonly, &same);
 		if (rc)
 			close(fd);
 		if (rc || same)
-			goto out_name;
+			goto out;
 		close(fd);
 	}
 	rc = err_set(DAXKV_BUSY, "lock file %s: somebody keeps removing it", name);
-out_name:
-	free(name);
+out:
 	if (rc == 0)
 		lock->fd = fd;
+	return rc;
+}
+
+int lock_open(struct lock *lock, const char *store_path, bool rdonly, unsigned int mode)
+{
+	char *name;
+	if (asprintf(&name, "%s-lock", store_path) < 0)
+		return err_set(ENOMEM, "no memory for a file name");
+	int rc = lock_open_named(lock, name, rdonly, mode);
+	free(name);
 	return rc;
 }
 

@@ -22,6 +22,9 @@ struct lock {
  * meanwhile is not mistaken for the lock. O_CLOEXEC, O_NOFOLLOW. */
 int lock_open(struct lock *lock, const char *store_path, bool rdonly, unsigned int mode);
 
+/* lock_open_named - the same with the lock file's own path. */
+int lock_open_named(struct lock *lock, const char *name, bool rdonly, unsigned int mode);
+
 /* lock_close - let go. The file stays. */
 void lock_close(struct lock *lock);
 

@@ -8,7 +8,7 @@
  * It is one flat struct without pointers, so that it can lie in memory shared between processes.
  *
  * The rule that makes it correct: a reader stores its slot, then (both seq_cst) loads published again and reads that; the writer publishes,
- * then (both seq_cst) scans the slots. So either the scan sees the slot, or the reader sees the newer snapshot, and what the slot
+ * then (both seq_cst) scans the slots [I13]. So either the scan sees the slot, or the reader sees the newer snapshot, and what the slot
  * announces is never newer than what is read. A page freed at T is reused only when every slot shows T or later [R3].
  */
 #ifndef DAXKV_READERS_H

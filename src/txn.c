@@ -111,7 +111,9 @@ static void read_txn_list(struct daxkv *kv, struct daxkv_txn *txn)
 
 int txn_open_tables(struct daxkv *kv)
 {
-	return pthread_key_create(&kv->thread_txn, read_txn_free);
+	int rc = pthread_key_create(&kv->thread_txn, read_txn_free);
+
+	return rc ? err_sys(rc, "a key for the threads' read transactions") : 0;
 }
 
 void txn_close_tables(struct daxkv *kv)
@@ -306,7 +308,7 @@ static int begin_write(struct daxkv *kv, bool try, struct daxkv_txn **out)
 	wset_begin(&kv->wset, __atomic_load_n(&kv->share->published, __ATOMIC_RELAXED) + 1);
 	kv->writer_view.snapshot = kv->wset.txn;
 	pm_own(ring_slot(&kv->ring, kv->wset.txn));
-	commit_flush_words(kv);
+	commit_flush_words(kv); /* [R9] */
 	*out = txn;
 	return 0;
 }
@@ -315,6 +317,8 @@ static void end_write(struct daxkv_txn *txn)
 {
 	struct daxkv *kv = txn->kv;
 
+	if (kv->map.pm.failed) /* growth may have met it, not a fence */
+		__atomic_store_n(&kv->share->poison, (uint32_t)kv->map.pm.failed, __ATOMIC_SEQ_CST);
 	kv->writer = NULL;
 	write_txn_give(txn);
 	pthread_mutex_unlock(&kv->share->writer);
