@@ -38,6 +38,7 @@ FAULT_SRC := $(wildcard tests/fault/*.c)
 STORM_SRC := $(wildcard tests/storm/*.c)
 BENCH_SRC := $(wildcard bench/*.c)
 EXAMPLE_SRC := $(wildcard examples/*.c)
+LMDB_SRC := $(wildcard src/lmdb/*.c)
 MAN_SRC := $(wildcard docs/*.[1-8])
 
 comma := ,
@@ -49,11 +50,12 @@ LIBS := $(BUILD)/libdaxkv.a $(BUILD)/$(SONAME) $(BUILD)/libdaxkv.so
 KV := $(if $(CLI_SRC),$(BUILD)/kv)
 FAULT := $(if $(FAULT_SRC),$(BUILD)/tests/fault)
 STORM := $(if $(STORM_SRC),$(BUILD)/tests/storm)
+LMDB := $(if $(LMDB_SRC),$(BUILD)/lmdb/liblmdb.so.0)
 MODEL := $(if $(MODEL_SRC),$(BUILD)/tests/model)
 CRASH := $(if $(CRASH_SRC),$(BUILD)/tests/crash)
 BENCH := $(if $(BENCH_SRC),$(BUILD)/bench)
-PROGRAMS := $(LIBS) $(KV) $(EXAMPLES) $(UNIT) $(MODEL) $(FAULT) $(STORM) $(CRASH)
-ALL_OBJ := $(call objects,$(ENGINE_SRC) $(CLI_SRC) $(TESTLIB_SRC) $(UNIT_SRC) $(MODEL_SRC) $(FAULT_SRC) $(STORM_SRC) $(CRASH_SRC) $(BENCH_SRC) $(EXAMPLE_SRC))
+PROGRAMS := $(LIBS) $(LMDB) $(KV) $(EXAMPLES) $(UNIT) $(MODEL) $(FAULT) $(STORM) $(CRASH)
+ALL_OBJ := $(call objects,$(ENGINE_SRC) $(CLI_SRC) $(LMDB_SRC) $(TESTLIB_SRC) $(UNIT_SRC) $(MODEL_SRC) $(FAULT_SRC) $(STORM_SRC) $(CRASH_SRC) $(BENCH_SRC) $(EXAMPLE_SRC))
 
 # quiet - name what is made instead of showing the command
 quiet = $(if $(V),,@printf '  %-5s %s\n' $(1) $@;)
@@ -65,7 +67,7 @@ RUN := BUILD=$(BUILD) scripts/run-tests
 .PHONY: FORCE
 .DEFAULT_GOAL := all
 
-all: $(LIBS) $(KV) $(EXAMPLES) ## build the library, the kv command and the examples (default)
+all: $(LIBS) $(LMDB) $(KV) $(EXAMPLES) ## build the library, the kv command and the examples (default)
 
 help: ## print this list
 	@sed -n 's/^\([a-z][a-z -]*\):[^#]*## \(.*\)/\1	\2/p' Makefile | awk -F '\t' '{ printf "  %-20s %s\n", $$1, $$2 }'
@@ -90,6 +92,10 @@ $(BUILD)/obj/src/%.o: src/%.c $(BUILD)/flags
 $(BUILD)/obj/src/cli/%.o: src/cli/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call quiet,CC)$(CC) $(FLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/obj/src/lmdb/%.o: src/lmdb/%.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call quiet,CC)$(CC) $(FLAGS) -fPIC -MMD -MP -c -o $@ $<
 
 $(BUILD)/obj/bench/%.o: bench/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
@@ -123,6 +129,12 @@ $(BUILD)/libdaxkv.so: $(BUILD)/$(SONAME)
 $(BUILD)/kv: $(call objects,$(CLI_SRC)) $(BUILD)/libdaxkv.a
 	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem
 
+# LMDB's interface over daxkv's: its symbols have no version, as liblmdb's have none.
+$(BUILD)/lmdb/liblmdb.so.0: $(call objects,$(LMDB_SRC)) $(BUILD)/libdaxkv.a src/lmdb/lmdb.map
+	@mkdir -p $(@D)
+	$(call quiet,LINK)$(LINK) -shared -Wl,-soname,liblmdb.so.0 -Wl,--version-script=src/lmdb/lmdb.map -o $@ $(call objects,$(LMDB_SRC)) \
+		$(BUILD)/libdaxkv.a -lpmem
+
 # Unit tests reach the engine's internals: they link its plain objects, from an archive, so that each test takes what it needs.
 $(BUILD)/tests/engine.a: $(ENGINE_OBJ) $(BUILD)/engine-files
 	@mkdir -p $(@D)
@@ -142,9 +154,10 @@ $(BUILD)/tests/model: $(call objects,$(MODEL_SRC)) $(BUILD)/tests/lib.a $(BUILD)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem -llmdb
 
 # The explorer slides its persistence layer and its images under the engine's objects, and counts what they do.
-CRASH_WRAP := pm_init map_grow map_shrink map_open_file map_attach map_detach map_close ring_write ring_write_spilled limbo_take wset_retire
+CRASH_WRAP := pm_init fsync map_grow map_shrink map_open_file map_attach map_detach map_close ring_write ring_write_spilled limbo_take wset_retire
+CRASH_LINK := $(addprefix -Wl$(comma)--wrap=,$(CRASH_WRAP))
 $(BUILD)/tests/crash: $(call objects,$(CRASH_SRC)) $(BUILD)/tests/lib.a $(BUILD)/tests/engine.a
-	$(call quiet,LINK)$(LINK) $(addprefix -Wl$(comma)--wrap=,$(CRASH_WRAP)) -o $@ $^ -lpmem
+	$(call quiet,LINK)$(LINK) $(CRASH_LINK) -o $@ $^ -lpmem
 
 # The engine's calls to these go by way of tests/fault/inject.c, which lets them fail.
 FAULT_CALLS := malloc calloc realloc aligned_alloc strdup strndup asprintf free mmap madvise pthread_key_create pthread_setspecific getrandom \
@@ -174,7 +187,7 @@ deps: ## install the packages that building and testing need, or name them
 
 test: deps ## the test run of the README: install what is missing, build, run all quick tests
 	@$(MAKE) --no-print-directory programs
-	@$(RUN) lint unit cli examples model:200000:512:1 model:200000:4096:1
+	@$(RUN) lint unit cli examples model:200000:512:1 model:200000:4096:1 crash:3000:64:1 crash:2000:64:4 crash:2000:512:2 crash:2000:4096:4 fault storm:20
 
 check: programs ## unit tests, CLI tests and a short model test, in under a minute
 	@$(RUN) unit cli examples model:50000:512:1 model:50000:4096:1
@@ -189,12 +202,22 @@ check-big: $(KV) ## large inputs of the kv command; a minute or two, 2 GiB of /t
 	@KV=$(KV) KV_BIG=1 sh tests/cli/big.sh
 .PHONY: check-big
 
+check-fault: $(FAULT) ## every call of the engine that can fail fails; half a minute
+	@$(RUN) fault-all
+
+check-storm: $(STORM) ## kill a writing process 300 times on emulated persistent memory and 300 times on a regular file
+	@BUILD=$(BUILD) scripts/crash-storm --rounds 300
+
+check-vm: $(KV) $(STORM) ## power cuts, DAX and its absence, in virtual machines (QEMU, installed when missing); a few minutes
+	@BUILD=$(BUILD) tests/vm/run
+.PHONY: check-fault check-storm check-vm
+
 check-model: $(MODEL) ## the model test with 20 seeds of 1,000,000 operations; long
 	@TEST_TIMEOUT=3600 $(RUN) $(addprefix model:1000000:512:,1 2 3 4 5 6 7 8 9 10) $(addprefix model:1000000:4096:,11 12 13 14 15 16 17 18 19 20)
 
 check-asan asan: ## build with AddressSanitizer and UBSan in build-asan; unit, CLI and model tests
 	@$(MAKE) --no-print-directory BUILD=build-asan SANITIZE=address,undefined programs
-	@BUILD=build-asan TEST_TIMEOUT=1200 scripts/run-tests unit cli examples model:100000:512:1 model:100000:4096:1
+	@BUILD=build-asan TEST_TIMEOUT=1200 scripts/run-tests unit cli examples model:100000:512:1 model:100000:4096:1 fault-all storm:20
 
 check-tsan tsan: ## build with ThreadSanitizer in build-tsan; threaded unit tests and a short model test
 	@$(MAKE) --no-print-directory BUILD=build-tsan SANITIZE=thread programs
@@ -205,6 +228,21 @@ cov: ## line coverage of the engine and the kv command, file by file
 	@$(MAKE) --no-print-directory BUILD=build-cov CFLAGS='-O0 -g' COVERAGE='--coverage -fprofile-update=atomic' programs
 	@BUILD=build-cov scripts/run-tests unit cli model:100000:512:1 model:100000:4096:1
 	@scripts/cov build-cov
+
+CRASH_SEEDS := 1 2 3 4 5 6 7 8 9 10
+check-crash: $(CRASH) ## every state that a power cut, a killed process or a failed sync could leave: lines, sectors and pages; a few minutes
+	@$(RUN) $(foreach seed,$(CRASH_SEEDS),crash:10000:64:$(seed) crash:6000:512:$(seed) crash:6000:4096:$(seed))
+
+# mutate.py builds each mutant from one changed file and these.
+mutate: export MUTATE_CC := $(CC)
+mutate: export MUTATE_CFLAGS := $(filter-out $(WARN),$(FLAGS))
+mutate: export MUTATE_CRASH := $(call objects,$(CRASH_SRC))
+mutate: export MUTATE_MODEL := $(call objects,$(MODEL_SRC))
+mutate: export MUTATE_LDFLAGS_CRASH := $(CRASH_LINK)
+mutate: export MUTATE_LDFLAGS_MODEL :=
+mutate: $(CRASH) $(MODEL) ## break the engine in some eighty places, one at a time: does the explorer notice? MUTATE_ARGS="--only NAME"; half an hour
+	@python3 tests/crash/mutate.py --build $(BUILD) $(MUTATE_ARGS)
+.PHONY: check-crash mutate
 
 lint: $(BUILD)/libdaxkv.so ## rules that compilers do not know: layers, sizes, fences, invariants, exports, man pages
 	@scripts/lint $(BUILD)

@@ -590,6 +590,15 @@ int daxkv_cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struct
 			rc = err_set(EINVAL, "CURRENT with another key than the cursor's");
 		return rc ? rc : replace_current(c, s, value, flags);
 	}
+	/* Key and duplicate may lie in a page that the change rewrites: the cursor keeps what they were. */
+	uint8_t pair[FMT_PAGE_MAX / 2];
+	size_t max = c->txn->kv->max_key, klen = key && key->size <= max ? key->size : 0;
+	size_t dlen = s->order.dups && value && value->size <= max ? value->size : 0;
+
+	if (klen)
+		memcpy(pair, key->data, klen);
+	if (dlen && value->data)
+		memcpy(pair + klen, value->data, dlen);
 	rc = txn_changing(c->txn, c->db);
 	if (!rc)
 		rc = record_put(c->txn, c->db, key, value, flags, 0);
@@ -597,7 +606,8 @@ int daxkv_cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struct
 		return rc;
 	if (rc == DAXKV_EXIST && flags & (DAXKV_APPEND | DAXKV_APPENDDUP))
 		return rc;
-	int kept = keep_bytes(c, key->data, (uint32_t)key->size, value->data, s->order.dups ? (uint32_t)value->size : 0);
+	int kept = rc ? keep_bytes(c, key->data, (uint32_t)key->size, value->data, s->order.dups ? (uint32_t)value->size : 0)
+	              : keep_bytes(c, pair, (uint32_t)klen, pair + klen, (uint32_t)dlen);
 
 	return kept ? kept : rc;
 }

@@ -369,6 +369,11 @@ int daxkv_db_open(struct daxkv_txn *txn, const struct daxkv_val *name, unsigned 
 	}
 	if (name->size == 0 || name->size > kv->max_key)
 		return err_set(DAXKV_KEY_SIZE, "a database name of %zu bytes; 1 to %u are possible", name->size, kv->max_key);
+	uint8_t bytes[FMT_PAGE_MAX / 4]; /* the caller's may lie in a page that changes */
+	struct daxkv_val own = {name->size, bytes};
+
+	memcpy(bytes, name->data, name->size);
+	name = &own;
 	rc = db_find_or_create(txn, name, flags, &record, &created);
 	if (rc)
 		return rc;
@@ -533,7 +538,7 @@ int daxkv_db_rename(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *
 		rc = tree_remove(&main_state->tree, &path);
 	main_state->changed = true;
 	if (!rc)
-		rc = record_put(txn, DAXKV_MAIN, name, &value, 0, FMT_ENTRY_DB);
+		rc = record_put(txn, DAXKV_MAIN, &(struct daxkv_val){copy->len, copy->bytes}, &value, 0, FMT_ENTRY_DB); /* *name may lie in a page that changed */
 	if (rc) {
 		free(copy);
 		return txn_break(txn, rc);

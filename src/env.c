@@ -65,15 +65,18 @@ static int create_file(struct daxkv *kv, const char *path, const struct daxkv_op
 	return map_create_file(&kv->map, path, o->mode ? o->mode : MODE_DEFAULT, new.size, super_fill, &new);
 }
 
-/* open_file - open the file, or create it when it is missing or empty and that was asked for. */
-static int open_file(struct daxkv *kv, const char *path, const struct daxkv_options *o)
+/* open_file - open the file, or create it when it is missing (*made) or empty and that was asked for. */
+static int open_file(struct daxkv *kv, const char *path, const struct daxkv_options *o, bool *made)
 {
 	bool create = o->flags & DAXKV_CREATE;
 	uint64_t size = 0;
 	int rc = map_open_file(&kv->map, path, o->flags & DAXKV_RDONLY);
 
-	if (rc == ENOENT && create)
-		return create_file(kv, path, o);
+	if (rc == ENOENT && create) {
+		rc = create_file(kv, path, o);
+		*made = !rc;
+		return rc;
+	}
 	if (!rc)
 		rc = map_file_size(&kv->map, &size);
 	if (rc)
@@ -195,19 +198,12 @@ static void store_free(struct daxkv *kv)
 	free(kv);
 }
 
-static int store_open(struct daxkv *kv, const char *path, const struct daxkv_options *o)
+/* store_start - what an open file needs to be used. */
+static int store_start(struct daxkv *kv, const struct daxkv_options *o)
 {
 	uint64_t txn = 0;
-	int rc = 0;
+	int rc = attach(kv, o, &txn);
 
-	kv->read_only = o->flags & DAXKV_RDONLY;
-	if (!(o->flags & DAXKV_NOLOCK))
-		rc = o->lock_path ? lock_open_named(&kv->lock, o->lock_path, kv->read_only, o->mode ? o->mode : MODE_DEFAULT)
-		                  : lock_open(&kv->lock, path, kv->read_only, o->mode ? o->mode : MODE_DEFAULT);
-	if (!rc)
-		rc = open_file(kv, path, o);
-	if (!rc)
-		rc = attach(kv, o, &txn);
 	if (!rc)
 		rc = size_check(kv);
 	if (!rc)
@@ -219,6 +215,24 @@ static int store_open(struct daxkv *kv, const char *path, const struct daxkv_opt
 	if (!rc)
 		rc = txn_open_tables(kv);
 	kv->max_key = kv->page_size / 4 < KEY_MAX ? kv->page_size / 4 : KEY_MAX;
+	return rc;
+}
+
+static int store_open(struct daxkv *kv, const char *path, const struct daxkv_options *o)
+{
+	bool made = false;
+	int rc = 0;
+
+	kv->read_only = o->flags & DAXKV_RDONLY;
+	if (!(o->flags & DAXKV_NOLOCK))
+		rc = o->lock_path ? lock_open_named(&kv->lock, o->lock_path, kv->read_only, o->mode ? o->mode : MODE_DEFAULT)
+		                  : lock_open(&kv->lock, path, kv->read_only, o->mode ? o->mode : MODE_DEFAULT);
+	if (!rc)
+		rc = open_file(kv, path, o, &made);
+	if (!rc)
+		rc = store_start(kv, o);
+	if (rc && made)
+		(void)unlink(path); /* nobody else has it: the lock is held. What stays when this fails is an empty store */
 	return rc;
 }
 

@@ -11,13 +11,14 @@
  *   ops -> oracle: what was acknowledged, what is in flight ---------------.
  *      `-> drive -> daxkv -> pm_crash -> explore: image -> daxkv_open -> content: one of the two?
  */
+#include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,9 +27,12 @@
 #include "cover.h"
 #include "drive.h"
 #include "explore.h"
+#include "retry.h"
 #include "super.h"
 
 #define PAGE 512u
+#define FIRST_SIZE      ((uint64_t)48 << 10)
+#define FIRST_SIZE_FULL (((uint64_t)2 << 20) - (8 << 10)) /* of a zone's 2 MiB */
 #define STEP_SECONDS 60u /* no operation takes so long, all its images included */
 
 static struct run {
@@ -51,7 +55,17 @@ static struct run {
 	struct timespec from;
 	uint64_t cuts, deaths, in_recovery, failed_fences;
 	unsigned int readers_percent;
+	enum { WIPE_NO, WIPE_BEGIN, WIPE_RUNS } wiping;
 } run;
+
+static char filler[] = "filler";
+
+/* __asan_default_options - a crash abandons what the engine had allocated. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "detect_leaks=0";
+}
 
 /* ---- failures ------------------------------------------------------------------------------------------------------------- */
 
@@ -176,6 +190,8 @@ static void state_keep(struct oracle_state *to, const struct oracle_state *from)
 /* oracle_follow - the store came back with this content: the oracle goes there too. */
 static void oracle_follow(uint64_t content)
 {
+	bool lost = run.acked == content;
+
 	if (run.in_flight && content == content_of_oracle(&run.before)) {
 		state_release(&run.oracle.committed);
 		run.oracle.committed = run.before;
@@ -186,6 +202,7 @@ static void oracle_follow(uint64_t content)
 	if (content != content_of_oracle(&run.oracle.committed))
 		fail("the store came back with something else than what its image was found to hold");
 	run.acked = content;
+	retry_plan(lost && rng_percent(&run.rng, 60));
 }
 
 /* reopen - after a crash: recovery, in which the next crash may happen. */
@@ -194,6 +211,7 @@ static void reopen(void)
 	uint64_t content = 0, pairs;
 
 	oracle_do(OP_REOPEN);
+	run.wiping = WIPE_NO;
 	while (setjmp(run.crashed))
 		run.in_recovery++;
 	alarm(STEP_SECONDS);
@@ -263,7 +281,8 @@ static void step_run(const struct op *op, const struct oracle_before *before, co
 	}
 	if (op->kind <= OP_PUT || op->kind == OP_REOPEN || op->kind == OP_SYNC) {
 		crash_pm_look();
-		explore_point(POINT_CALL);
+		if (crash_pm.point)
+			explore_point(POINT_CALL);
 	}
 }
 
@@ -281,6 +300,7 @@ static void step(const struct op *op, const struct oracle_before *before)
 	}
 	if (want.rc == OP_SKIP)
 		return;
+	retry_note(op, op->kind == OP_BEGIN && before->depth == 0);
 	alarm(STEP_SECONDS);
 	if (setjmp(run.crashed))
 		reopen();
@@ -288,14 +308,69 @@ static void step(const struct op *op, const struct oracle_before *before)
 		step_run(op, before, &want);
 }
 
+/* zone_full - whether this run is about a store whose first zone, all that one bitmap page covers, is nearly full. */
+static bool zone_full(void)
+{
+	return run.seed % 6 == 4;
+}
+
+/* steer - some operations are rarer in the stream than they should be here. */
+static void steer(struct op *op)
+{
+	static const enum op_kind whole[] = {OP_DB_EMPTY, OP_DB_EMPTY, OP_DB_DROP};
+	unsigned int depth = run.oracle.depth;
+
+	if (depth == 0 && op->kind == OP_BEGIN && rng_below(&run.rng, zone_full() ? 20 : 150) == 0) {
+		run.wiping = WIPE_BEGIN;
+	} else if (depth == 0 && op->kind == OP_BEGIN && rng_percent(&run.rng, 5)) {
+		*op = (struct op){.kind = rng_percent(&run.rng, 50) ? OP_SYNC : OP_REOPEN};
+	} else if (depth && depth < 3 && rng_percent(&run.rng, 2)) {
+		*op = (struct op){.kind = OP_BEGIN};
+	} else if (depth && rng_below(&run.rng, 250) == 0) {
+		*op = (struct op){.kind = whole[rng_below(&run.rng, 3)], .db = 1 + (unsigned int)rng_below(&run.rng, OP_DBS - 1)};
+		if (!oracle_view(&run.oracle, 0)->db[op->db].incarnation)
+			op->kind = OP_DB_LIST;
+	}
+}
+
+/* wipe - everything but the filler goes in one transaction, and the store is closed: the file is cut. */
+static void wipe(struct op *op)
+{
+	static unsigned char key[PAGE];
+	const struct oracle_state *state = oracle_view(&run.oracle, 0);
+
+	if (!state) {
+		*op = (struct op){.kind = run.wiping == WIPE_BEGIN ? OP_BEGIN : OP_REOPEN};
+		run.wiping = run.wiping == WIPE_BEGIN ? WIPE_RUNS : WIPE_NO;
+		return;
+	}
+	for (unsigned int i = 1; i < OP_DBS; i++)
+		if (state->db[i].incarnation) {
+			*op = (struct op){.kind = OP_DB_DROP, .db = i};
+			return;
+		}
+	for (size_t i = 0; i < treap_count(state->db[0].root); i++) {
+		struct daxkv_val k = rec_key(treap_at(state->db[0].root, i));
+
+		if (k.size == sizeof filler && memcmp(k.data, filler, k.size) == 0)
+			continue;
+		memcpy(key, k.data, k.size);
+		*op = (struct op){.kind = OP_DEL, .key = {k.size, key}};
+		return;
+	}
+	*op = (struct op){.kind = OP_COMMIT};
+}
+
 /* wanted - the stream is made for long runs of the model test: transactions are cut shorter, snapshots held for less. */
 static bool wanted(const struct op *op)
 {
 	static const unsigned int longest[] = {1, 2, 4, 12, 40, 90};
 
+	if ((op->kind == OP_PUT || op->kind == OP_DEL) && op->db == 0 && op->key.size == sizeof filler && memcmp(op->key.data, filler, sizeof filler) == 0)
+		return false; /* it stays */
 	if (op->kind == OP_READER_BEGIN && !rng_percent(&run.rng, run.readers_percent))
 		return false;
-	if (op->kind == OP_BEGIN && run.oracle.depth == 0)
+	if (op->kind == OP_BEGIN && run.oracle.depth == 0 && !run.wiping)
 		run.stream.txn_left = 1 + (unsigned int)rng_below(&run.rng, longest[rng_below(&run.rng, 6)]);
 	return op->kind != OP_COMPARE && op->kind != OP_COMPARE_ALL && op->kind != OP_CHECK;
 }
@@ -306,9 +381,14 @@ static void run_ops(void)
 	struct oracle_before before;
 
 	while (run.stream.made < run.ops) {
-		ops_next(&run.stream, &op);
-		if (!wanted(&op))
-			continue;
+		if (!retry_next(&op)) {
+			ops_next(&run.stream, &op);
+			steer(&op);
+			if (run.wiping)
+				wipe(&op);
+			if (!wanted(&op))
+				continue;
+		}
 		oracle_before_get(&run.oracle, &op, &before);
 		if (run.verbose) {
 			printf("%lu: ", (unsigned long)run.stream.made);
@@ -389,16 +469,19 @@ static void arguments(int argc, char **argv)
 	    {"dir", required_argument, NULL, 'd'},          {"verbose", no_argument, NULL, 'v'},
 	    {NULL, 0, NULL, 0},
 	};
+	static const unsigned int crashes[] = {250, 60, 250, 1000};
 	const char *dir = getenv("TMPDIR");
 	int c;
 
 	dir = dir ? dir : access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
 	run = (struct run){.seed = 1, .ops = 3000, .granule = 64, .fail_one_in = 400};
-	run.explore = (struct explore_config){.effort = 1, .crash_one_in = 300};
+	run.explore = (struct explore_config){.effort = 1, .crash_one_in = UINT_MAX};
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1)
 		argument(c, &dir);
 	if (optind != argc)
 		usage();
+	if (run.explore.crash_one_in == UINT_MAX)
+		run.explore.crash_one_in = crashes[run.seed % 4];
 	snprintf(run.path, sizeof run.path, "%s/crash-%ld.daxkv", dir, (long)getpid());
 	snprintf(run.plain_path, sizeof run.plain_path, "%s.image", run.path);
 	snprintf(run.replay, sizeof run.replay, "replay: build/tests/crash --seed %lu --ops %lu --granule %zu --effort %u --crash-one-in %u --fail-one-in %u",
@@ -407,9 +490,27 @@ static void arguments(int argc, char **argv)
 	run.explore.plain_path = run.plain_path;
 }
 
+/* fill_zone - one value takes all but the last pages: the next growth begins a zone, with a bitmap page of its own. */
+static void fill_zone(void)
+{
+	struct op op = {.kind = OP_BEGIN, .key = {sizeof filler, filler}, .value = {FIRST_SIZE_FULL - (76 << 10), NULL}};
+	static const enum op_kind kinds[] = {OP_BEGIN, OP_PUT, OP_COMMIT};
+	struct oracle_before before;
+
+	op.value.data = xmalloc(op.value.size);
+	rng_fill(run.seed, op.value.data, op.value.size);
+	for (size_t i = 0; i < 3; i++) {
+		op.kind = kinds[i];
+		oracle_before_get(&run.oracle, &op, &before);
+		step(&op, &before);
+		oracle_before_end(&before);
+	}
+	free(op.value.data);
+}
+
 static int store_make(void)
 {
-	struct super_new new = {.page_size = PAGE, .size = 48 << 10, .file_id = rng_mix(run.seed), .created = 1};
+	struct super_new new = {.page_size = PAGE, .size = zone_full() ? FIRST_SIZE_FULL : FIRST_SIZE, .file_id = rng_mix(run.seed), .created = 1};
 	int fd = open(run.path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
 	if (fd < 0 || ftruncate(fd, (off_t)new.size) != 0 || super_fill(fd, &new) != 0) {
@@ -440,7 +541,7 @@ static void start(void)
 	crash_pm_override = &crash_pm_ops;
 	oracle_start(&run.oracle, 0, PAGE / 4, PAGE / 4, PAGE / 2);
 	config = (struct ops_config){.max_key = PAGE / 4, .max_dup = PAGE / 4, .max_pair = PAGE / 2 - 140, .bad_pair = PAGE / 2,
-	                             .max_value = run.seed % 7 == 3 ? 100000 : 3000, .db_pairs = pairs[run.seed % 3], .empty_dups = true};
+	                             .max_value = run.seed % 7 == 3 ? 100000 : 3000, .db_pairs = pairs[run.seed / 4 % 3], .empty_dups = true};
 	ops_start(&run.stream, run.seed, &config, &run.oracle);
 	run.readers_percent = run.seed % 4 == 2 ? 30 : 2;
 	rc = drive_start(&run.drive, run.path, &options, 0, &run.oracle);
@@ -450,6 +551,8 @@ static void start(void)
 	}
 	run.acked = content_of_oracle(&run.oracle.committed);
 	explore_allow(run.acked, false, 0);
+	if (zone_full())
+		fill_zone();
 	crash_pm.point = explore_point;
 	crash_pm.fail_one_in = crash_pm.cached ? run.fail_one_in : 0;
 }

@@ -271,7 +271,7 @@ bool image_again(const struct image_found *found)
 		printf("a second recovery replays %lu transactions\n", (unsigned long)second.replayed);
 		return false;
 	}
-	for (uint64_t i = 0; i < image.length; i++)
+	for (uint64_t i = 0; memcmp(image.kept, image.bytes, image.length) != 0; i++)
 		if (image.kept[i] != image.bytes[i]) {
 			printf("a second recovery changes the byte at 0x%lx\n", (unsigned long)i);
 			return false;

@@ -120,6 +120,8 @@ static bool after_failure(const struct step *step, int rc, struct tally *tally)
 	snprintf(temp, sizeof temp, "%s.daxkv-new", life.path);
 	if (access(temp, F_OK) == 0)
 		return complain(step->name, "a temporary file is left", temp);
+	if (step == scenario && access(life.path, F_OK) == 0)
+		return complain(step->name, "a file is left of the store that was not made", life.path);
 	/* A sync or fence that fails at growth may have lost the pages of earlier commits. */
 	bool lost = strstr(inject_fired()->call, "sync") && life.kv;
 

@@ -92,6 +92,8 @@ void __real_pm_init(struct pm *pm, const struct pm_ops *ops, int fd);
 void __wrap_pm_init(struct pm *pm, const struct pm_ops *ops, int fd);
 int __real_map_grow(struct map *map, uint64_t size);
 int __wrap_map_grow(struct map *map, uint64_t size);
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
 int __real_map_shrink(struct map *map, uint64_t size);
 int __wrap_map_shrink(struct map *map, uint64_t size);
 

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * compare.c - the orders of keys and duplicates, LMDB's way: a program sets its comparator after it opened a database, every time, and nothing in
+ * the file tells that it did. A store keeps a flag for that. So before the first change to a database whose handle has a comparator, the
+ * database gets the flag: at once when it is empty, and otherwise by being rewritten, when the program's order agrees with the one
+ * it was written in. The other way around, a database with the flag whose handle has no comparator is searched in the default order.
+ */
+#include "layer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- default orders ------------------------------------------------------------------------------------------------------- */
+
+static int by_length(const MDB_val *a, const MDB_val *b)
+{
+	return a->mv_size < b->mv_size ? -1 : a->mv_size > b->mv_size;
+}
+
+static int by_bytes(const MDB_val *a, const MDB_val *b)
+{
+	size_t n = a->mv_size < b->mv_size ? a->mv_size : b->mv_size;
+	int c = n ? memcmp(a->mv_data, b->mv_data, n) : 0;
+
+	return c ? c : by_length(a, b);
+}
+
+/* by_end - from the last byte to the first; what little-endian integers of one size need as well. */
+static int by_end(const MDB_val *a, const MDB_val *b)
+{
+	const unsigned char *x = a->mv_data, *y = b->mv_data;
+	size_t n = a->mv_size < b->mv_size ? a->mv_size : b->mv_size;
+
+	for (size_t i = 1; i <= n; i++)
+		if (x[a->mv_size - i] != y[b->mv_size - i])
+			return x[a->mv_size - i] < y[b->mv_size - i] ? -1 : 1;
+	return by_length(a, b);
+}
+
+static uint64_t integer(const MDB_val *v)
+{
+	uint64_t n = 0;
+
+	memcpy(&n, v->mv_data, v->mv_size);
+	return n;
+}
+
+static int by_integer(const MDB_val *a, const MDB_val *b)
+{
+	if (a->mv_size > sizeof(uint64_t) || b->mv_size > sizeof(uint64_t))
+		return by_end(a, b);
+	uint64_t x = integer(a), y = integer(b);
+
+	return x != y ? (x < y ? -1 : 1) : by_length(a, b);
+}
+
+int compare_keys(const struct slot *slot, const MDB_val *a, const MDB_val *b)
+{
+	if (slot->cmp)
+		return slot->cmp(a, b);
+	return slot->flags & MDB_REVERSEKEY ? by_end(a, b) : slot->flags & MDB_INTEGERKEY ? by_integer(a, b) : by_bytes(a, b);
+}
+
+int compare_dups(const struct slot *slot, const MDB_val *a, const MDB_val *b)
+{
+	if (slot->dcmp)
+		return slot->dcmp(a, b);
+	return slot->flags & MDB_INTEGERDUP ? by_integer(a, b) : slot->flags & MDB_REVERSEDUP ? by_end(a, b) : by_bytes(a, b);
+}
+
+int mdb_cmp(MDB_txn *txn, MDB_dbi dbi, const MDB_val *a, const MDB_val *b)
+{
+	const struct slot *slot = slot_of(txn, dbi);
+
+	return slot ? compare_keys(slot, a, b) : 0;
+}
+
+int mdb_dcmp(MDB_txn *txn, MDB_dbi dbi, const MDB_val *a, const MDB_val *b)
+{
+	const struct slot *slot = slot_of(txn, dbi);
+
+	return slot ? compare_dups(slot, a, b) : 0;
+}
+
+/* ---- the store's comparators ---------------------------------------------------------------------------------------------- */
+
+static int store_keys(const struct daxkv_val *a, const struct daxkv_val *b, void *arg)
+{
+	return compare_keys(arg, &(MDB_val){a->size, a->data}, &(MDB_val){b->size, b->data});
+}
+
+static int store_dups(const struct daxkv_val *a, const struct daxkv_val *b, void *arg)
+{
+	return compare_dups(arg, &(MDB_val){a->size, a->data}, &(MDB_val){b->size, b->data});
+}
+
+int compare_provide(struct daxkv_txn *txn, struct slot *slot)
+{
+	unsigned int flags = 0;
+	int rc = daxkv_db_flags(txn, slot->db, &flags);
+
+	if (!rc && flags & DAXKV_OWN_COMPARE)
+		rc = daxkv_set_compare(txn, slot->db, store_keys, slot);
+	if (!rc && flags & DAXKV_OWN_DUP_COMPARE)
+		rc = daxkv_set_dup_compare(txn, slot->db, store_dups, slot);
+	return rc;
+}
+
+static int set(MDB_txn *txn, MDB_dbi dbi, MDB_cmp_func *fn, bool dups)
+{
+	struct slot *slot = slot_of(txn, dbi);
+
+	if (!slot || dbi == FREE_DBI)
+		return EINVAL;
+	if (dups)
+		slot->dcmp = fn;
+	else
+		slot->cmp = fn;
+	if (txn->adopted)
+		txn->adopted[dbi] = 0;
+	return 0;
+}
+
+int mdb_set_compare(MDB_txn *txn, MDB_dbi dbi, MDB_cmp_func *cmp)
+{
+	return set(txn, dbi, cmp, false);
+}
+
+int mdb_set_dupsort(MDB_txn *txn, MDB_dbi dbi, MDB_cmp_func *cmp)
+{
+	return set(txn, dbi, cmp, true);
+}
+
+int mdb_set_relfunc(MDB_txn *txn, MDB_dbi dbi, MDB_rel_func *rel)
+{
+	(void)rel;
+	return slot_of(txn, dbi) && dbi != FREE_DBI ? 0 : EINVAL;
+}
+
+int mdb_set_relctx(MDB_txn *txn, MDB_dbi dbi, void *ctx)
+{
+	(void)ctx;
+	return slot_of(txn, dbi) && dbi != FREE_DBI ? 0 : EINVAL;
+}
+
+/* ---- adopting an order ---------------------------------------------------------------------------------------------------- */
+
+struct pairs { /* of a whole database, in memory */
+	uint8_t *bytes; /* size, size, key, value of each */
+	size_t used, room;
+};
+
+static int pairs_add(struct pairs *p, const struct daxkv_val *key, const struct daxkv_val *value)
+{
+	size_t head[2] = {key->size, value->size}, need = sizeof head + key->size + value->size;
+
+	if (p->room - p->used < need) {
+		size_t room = 2 * (p->used + need);
+		uint8_t *more = realloc(p->bytes, room);
+
+		if (!more)
+			return ENOMEM;
+		p->bytes = more;
+		p->room = room;
+	}
+	memcpy(p->bytes + p->used, head, sizeof head);
+	memcpy(p->bytes + p->used + sizeof head, key->data, key->size);
+	if (value->size)
+		memcpy(p->bytes + p->used + sizeof head + key->size, value->data, value->size);
+	p->used += need;
+	return 0;
+}
+
+static size_t pairs_at(const struct pairs *p, size_t at, struct daxkv_val *key, struct daxkv_val *value)
+{
+	size_t head[2];
+
+	memcpy(head, p->bytes + at, sizeof head);
+	*key = (struct daxkv_val){head[0], p->bytes + at + sizeof head};
+	*value = (struct daxkv_val){head[1], p->bytes + at + sizeof head + head[0]};
+	return at + sizeof head + head[0] + head[1];
+}
+
+/* pairs_read - all pairs, each of which must come after the one before in the handle's order. MDB_INCOMPATIBLE. */
+static int pairs_read(MDB_txn *txn, const struct slot *slot, struct pairs *p)
+{
+	struct daxkv_cursor *c;
+	struct daxkv_val key, value;
+	size_t last = 0;
+	int rc = daxkv_cursor_open(txn->kv, slot->db, &c);
+
+	if (rc)
+		return err_of(rc);
+	while ((rc = daxkv_cursor_get(c, &key, &value, DAXKV_NEXT)) == 0) {
+		struct daxkv_val k, v;
+		size_t here = p->used;
+
+		if (here) {
+			pairs_at(p, last, &k, &v);
+			int order = store_keys(&k, &key, (void *)(uintptr_t)slot);
+
+			if (!order && slot->flags & MDB_DUPSORT)
+				order = store_dups(&v, &value, (void *)(uintptr_t)slot);
+			if (order >= 0) {
+				rc = MDB_INCOMPATIBLE;
+				break;
+			}
+		}
+		rc = pairs_add(p, &key, &value);
+		if (rc)
+			break;
+		last = here;
+	}
+	daxkv_cursor_close(c);
+	return rc == DAXKV_NOTFOUND ? 0 : err_of(rc);
+}
+
+/* flags_turn - an empty database gets the flags for the comparators that the handle has. */
+static int flags_turn(MDB_txn *txn, struct slot *slot)
+{
+	int rc = slot->cmp ? daxkv_set_compare(txn->kv, slot->db, store_keys, slot) : 0;
+
+	if (!rc && slot->dcmp && slot->flags & MDB_DUPSORT)
+		rc = daxkv_set_dup_compare(txn->kv, slot->db, store_dups, slot);
+	return rc;
+}
+
+static int rewrite(MDB_txn *txn, struct slot *slot)
+{
+	struct pairs p = {0};
+	int rc = pairs_read(txn, slot, &p);
+
+	if (!rc)
+		rc = err_of(daxkv_db_drop(txn->kv, slot->db, 0));
+	if (!rc)
+		rc = err_of(flags_turn(txn, slot));
+	for (size_t at = 0; !rc && at < p.used;) {
+		struct daxkv_val key, value;
+
+		at = pairs_at(&p, at, &key, &value);
+		rc = txn_result(txn, daxkv_put(txn->kv, slot->db, &key, &value, 0));
+	}
+	free(p.bytes);
+	return rc;
+}
+
+int compare_adopt(MDB_txn *txn, MDB_dbi dbi)
+{
+	struct slot *slot = &txn->env->slot[dbi];
+	struct daxkv_val name = {0, NULL};
+	unsigned int flags = 0, wanted = 0;
+	struct daxkv_stat stat;
+	int rc;
+
+	if (LIKELY(!slot->cmp && !slot->dcmp))
+		return 0;
+	if (!txn->adopted)
+		txn->adopted = calloc(txn->env->max_dbs + FIRST_NAMED, 1);
+	if (!txn->adopted)
+		return ENOMEM;
+	if (txn->adopted[dbi])
+		return 0;
+	rc = daxkv_db_flags(txn->kv, slot->db, &flags);
+	if (!rc)
+		rc = daxkv_db_stat(txn->kv, slot->db, &stat);
+	if (rc)
+		return err_of(rc);
+	if (slot->cmp)
+		wanted |= DAXKV_OWN_COMPARE;
+	if (slot->dcmp && flags & DAXKV_DUP_SORT)
+		wanted |= DAXKV_OWN_DUP_COMPARE;
+	if (wanted & ~flags) {
+		bool named = dbi == MAIN_DBI && daxkv_db_next(txn->kv, &name) == 0;
+
+		if (named) /* names are kept in byte order */
+			return MDB_INCOMPATIBLE;
+		rc = stat.entries ? rewrite(txn, slot) : txn_result(txn, flags_turn(txn, slot));
+	}
+	if (!rc)
+		rc = err_of(compare_provide(txn->kv, slot));
+	txn->adopted[dbi] = !rc;
+	return rc;
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* env.c - opening and closing an environment. What is asked of it and set is in options.c. */
+#include "layer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MAPSIZE_DEFAULT 1048576u
+#define MAPSIZE_LEAST (128u * 1024) /* a store's headers and its first pages */
+#define READERS_DEFAULT 126u
+#define SPARE_HANDLES 32u    /* of the store: those of databases dropped or closed a moment ago */
+#define SPARE_READERS 4096u  /* read transactions that the store keeps for threads */
+#define LMDB_MAGIC 0xBEEFC0DEu
+#define LMDB_MAGIC_AT 16
+
+/* ---- forked children ------------------------------------------------------------------------------------------------------ */
+
+static unsigned int fork_count; /* of this process's ancestors since the library was loaded */
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+
+static void fork_seen(void)
+{
+	fork_count++;
+}
+
+static void fork_watch(void)
+{
+	pthread_atfork(NULL, NULL, fork_seen);
+}
+
+bool env_is_copy(const MDB_env *env)
+{
+	return UNLIKELY(env->forks != fork_count);
+}
+
+/* ---- opening -------------------------------------------------------------------------------------------------------------- */
+
+int mdb_env_create(MDB_env **ret)
+{
+	MDB_env *env;
+
+	if (!ret)
+		return EINVAL;
+	env = calloc(1, sizeof *env);
+	if (!env)
+		return ENOMEM;
+	pthread_once(&fork_once, fork_watch);
+	pthread_mutex_init(&env->mutex, NULL);
+	env->max_readers = READERS_DEFAULT;
+	env->forks = fork_count;
+	*ret = env;
+	return 0;
+}
+
+char *env_file(const char *path, bool nosubdir, bool lock)
+{
+	char *name;
+
+	if (asprintf(&name, nosubdir ? (lock ? "%s-lock" : "%s") : lock ? "%s/lock.mdb" : "%s/data.mdb", path) < 0)
+		return NULL;
+	return name;
+}
+
+/* file_inspect - before anything is touched, the lock file included: whether a file of LMDB's own is there. *size: 0 when there is none. */
+static int file_inspect(const char *name, bool rdonly, uint64_t *size)
+{
+	uint32_t magic = 0;
+	struct stat st;
+	int rc = 0, fd;
+
+	*size = 0;
+	if (stat(name, &st) != 0)
+		return errno == ENOENT && !rdonly ? 0 : errno;
+	if (S_ISDIR(st.st_mode))
+		return EISDIR;
+	if (!S_ISREG(st.st_mode))
+		return MDB_INVALID;
+	*size = (uint64_t)st.st_size;
+	if (!*size)
+		return rdonly ? ENOENT : 0;
+	fd = open(name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno;
+	ssize_t n = pread(fd, &magic, sizeof magic, LMDB_MAGIC_AT);
+
+	if (n < 0)
+		rc = errno;
+	else if (n != (ssize_t)sizeof magic)
+		rc = MDB_INVALID;
+	else if (magic == LMDB_MAGIC)
+		rc = MDB_VERSION_MISMATCH;
+	close(fd);
+	return rc;
+}
+
+static int pmem_option(enum daxkv_pmem *pmem)
+{
+	static const char *const names[] = {"auto", "dax", "file", "force"};
+	const char *wanted = getenv("DAXKV_PMEM");
+
+	*pmem = DAXKV_PMEM_AUTO;
+	for (unsigned int i = 0; wanted && *wanted && i < sizeof names / sizeof names[0]; i++) {
+		if (strcmp(wanted, names[i]) == 0) {
+			*pmem = (enum daxkv_pmem)i;
+			return 0;
+		}
+	}
+	return wanted && *wanted ? EINVAL : 0;
+}
+
+static bool grow_option(void)
+{
+	const char *wanted = getenv("DAXKV_GROW");
+
+	return wanted && strcmp(wanted, "1") == 0;
+}
+
+static int store_open(MDB_env *env, const char *data, const char *lock, uint64_t size, mode_t mode)
+{
+	struct daxkv_options o = {.mode = mode & 07777, .lock_path = lock, .max_dbs = env->max_dbs + SPARE_HANDLES,
+	                          .max_readers = env->max_readers + SPARE_READERS};
+	int rc = pmem_option(&o.pmem);
+
+	o.flags = env->flags & MDB_RDONLY ? DAXKV_RDONLY : DAXKV_CREATE;
+	if (env->flags & MDB_NOLOCK)
+		o.flags |= DAXKV_NOLOCK;
+	env->grow = grow_option();
+	if (!env->mapsize)
+		env->mapsize = size > MAPSIZE_DEFAULT ? (size_t)size : MAPSIZE_DEFAULT;
+	if (!env->grow && !(env->flags & MDB_RDONLY)) {
+		o.flags |= DAXKV_ROOM;
+		o.max_size = env->mapsize < MAPSIZE_LEAST ? MAPSIZE_LEAST : env->mapsize / PAGE_SIZE * PAGE_SIZE;
+	}
+	return rc ? rc : err_of(daxkv_open(data, &o, &env->kv));
+}
+
+static void env_clear(MDB_env *env)
+{
+	slots_close(env);
+	reader_tables_close(env);
+	free(env->path);
+	env->path = NULL;
+}
+
+int mdb_env_open(MDB_env *env, const char *path, unsigned int flags, mode_t mode)
+{
+	char *data = NULL, *lock = NULL;
+	uint64_t size = 0;
+	int rc;
+
+	if (!env || !path || env->kv || flags & ~(unsigned int)(ENV_CHANGEABLE | ENV_FIXED))
+		return EINVAL;
+	unsigned int before = env->flags;
+
+	flags |= before;
+	if (flags & MDB_RDONLY)
+		flags &= ~(unsigned int)MDB_WRITEMAP;
+	env->flags = flags;
+	env->forks = fork_count;
+	env->path = strdup(path);
+	data = env_file(path, flags & MDB_NOSUBDIR, false);
+	lock = env_file(path, flags & MDB_NOSUBDIR, true);
+	rc = env->path && data && lock ? file_inspect(data, flags & MDB_RDONLY, &size) : ENOMEM;
+	if (!rc)
+		rc = reader_tables_open(env);
+	if (!rc)
+		rc = slots_open(env);
+	if (!rc)
+		rc = store_open(env, data, lock, size, mode);
+	free(data);
+	free(lock);
+	if (rc) {
+		env_clear(env);
+		env->flags = before;
+	}
+	return rc;
+}
+
+/* ---- closing -------------------------------------------------------------------------------------------------------------- */
+
+static void end_transactions(MDB_env *env)
+{
+	for (unsigned int i = 0; i < env->readers_high; i++)
+		if (env->reader[i].txn)
+			mdb_txn_abort(env->reader[i].txn);
+	while (env->unlisted)
+		mdb_txn_abort(env->unlisted);
+	if (env->writer)
+		mdb_txn_abort(env->writer);
+}
+
+void mdb_env_close(MDB_env *env)
+{
+	if (!env)
+		return;
+	if (env->kv && env_is_copy(env)) {
+		close(daxkv_fd(env->kv)); /* the rest is the parent's */
+	} else if (env->kv) {
+		end_transactions(env);
+		(void)daxkv_close(env->kv); /* what was committed is durable, and LMDB has nobody to tell */
+	}
+	env_clear(env);
+	pthread_mutex_destroy(&env->mutex);
+	free(env);
+}

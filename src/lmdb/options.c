@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* options.c - what is set for an environment, and what it tells of itself. */
+#include "layer.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define KEY_MAX 1024 /* of a store with pages of 4096 bytes */
+
+int mdb_env_set_flags(MDB_env *env, unsigned int flags, int onoff)
+{
+	if (!env || flags & ~(unsigned int)ENV_CHANGEABLE)
+		return EINVAL;
+	env->flags = onoff ? env->flags | flags : env->flags & ~flags;
+	return 0;
+}
+
+int mdb_env_get_flags(MDB_env *env, unsigned int *flags)
+{
+	if (!env || !flags)
+		return EINVAL;
+	*flags = env->flags & (ENV_CHANGEABLE | ENV_FIXED);
+	return 0;
+}
+
+int mdb_env_get_path(MDB_env *env, const char **path)
+{
+	if (!env || !path)
+		return EINVAL;
+	*path = env->path;
+	return 0;
+}
+
+int mdb_env_get_fd(MDB_env *env, int *fd)
+{
+	if (!env || !fd)
+		return EINVAL;
+	*fd = env->kv ? daxkv_fd(env->kv) : -1;
+	return 0;
+}
+
+int mdb_env_set_mapsize(MDB_env *env, size_t size)
+{
+	struct daxkv_info info;
+	int rc;
+
+	if (!env)
+		return EINVAL;
+	if (!env->kv) {
+		env->mapsize = size;
+		return 0;
+	}
+	if (__atomic_load_n(&env->writer, __ATOMIC_RELAXED))
+		return EINVAL;
+	rc = daxkv_info(env->kv, &info);
+	if (rc)
+		return err_of(rc);
+	if (!size)
+		size = env->mapsize;
+	if (size < info.used_bytes)
+		size = info.used_bytes;
+	if (!env->grow && !info.read_only) {
+		rc = daxkv_set_max_size(env->kv, size / PAGE_SIZE * PAGE_SIZE);
+		if (rc)
+			return rc == DAXKV_FULL ? ENOMEM : err_of(rc);
+	}
+	env->mapsize = size;
+	return 0;
+}
+
+int mdb_env_set_maxreaders(MDB_env *env, unsigned int readers)
+{
+	if (!env || env->kv || readers < 1)
+		return EINVAL;
+	env->max_readers = readers;
+	return 0;
+}
+
+int mdb_env_get_maxreaders(MDB_env *env, unsigned int *readers)
+{
+	if (!env || !readers)
+		return EINVAL;
+	*readers = env->max_readers;
+	return 0;
+}
+
+int mdb_env_set_maxdbs(MDB_env *env, MDB_dbi dbs)
+{
+	if (!env || env->kv)
+		return EINVAL;
+	env->max_dbs = dbs;
+	return 0;
+}
+
+int mdb_env_get_maxkeysize(MDB_env *env)
+{
+	return env && env->kv ? (int)daxkv_max_key_size(env->kv) : KEY_MAX;
+}
+
+int mdb_env_set_userctx(MDB_env *env, void *ctx)
+{
+	if (!env)
+		return EINVAL;
+	env->userctx = ctx;
+	return 0;
+}
+
+void *mdb_env_get_userctx(MDB_env *env)
+{
+	return env ? env->userctx : NULL;
+}
+
+int mdb_env_set_assert(MDB_env *env, MDB_assert_func *func)
+{
+	if (!env)
+		return EINVAL;
+	env->assert_func = func;
+	return 0;
+}
+
+/* mdb_env_sync - every commit is durable when it returns, whatever the flags say: nothing is left to do. */
+int mdb_env_sync(MDB_env *env, int force)
+{
+	(void)force;
+	if (!env || !env->kv)
+		return EINVAL;
+	return env->flags & MDB_RDONLY ? EACCES : 0;
+}
+
+int mdb_env_info(MDB_env *env, MDB_envinfo *arg)
+{
+	struct daxkv_info info;
+	int rc;
+
+	if (!env || !arg || !env->kv)
+		return EINVAL;
+	rc = daxkv_info(env->kv, &info);
+	if (rc)
+		return err_of(rc);
+	*arg = (MDB_envinfo){.me_mapsize = env->mapsize, .me_last_txnid = (size_t)info.last_txn, .me_maxreaders = env->max_readers,
+	                     .me_numreaders = env->readers_high};
+	arg->me_last_pgno = info.used_bytes > info.page_size ? (size_t)(info.used_bytes / info.page_size - 1) : 1;
+	if (arg->me_mapsize < info.used_bytes) /* it grew past what was asked for */
+		arg->me_mapsize = (size_t)info.file_size;
+	return 0;
+}
+
+static void stat_fill(const struct daxkv_stat *s, MDB_stat *arg)
+{
+	*arg = (MDB_stat){.ms_psize = s->page_size};
+	if (!s->entries)
+		return; /* LMDB has no pages for it */
+	arg->ms_depth = s->depth;
+	arg->ms_branch_pages = (size_t)s->inner_pages;
+	arg->ms_leaf_pages = (size_t)s->leaf_pages;
+	arg->ms_overflow_pages = (size_t)s->blob_pages;
+	arg->ms_entries = (size_t)s->entries;
+}
+
+int mdb_env_stat(MDB_env *env, MDB_stat *arg)
+{
+	struct daxkv_stat s;
+	struct daxkv_txn *txn;
+	int rc;
+
+	if (!env || !arg || !env->kv)
+		return EINVAL;
+	rc = daxkv_begin(env->kv, NULL, DAXKV_TXN_RDONLY, &txn);
+	if (rc)
+		return err_of(rc);
+	rc = daxkv_db_stat(txn, DAXKV_MAIN, &s);
+	daxkv_abort(txn);
+	if (!rc)
+		stat_fill(&s, arg);
+	return err_of(rc);
+}
+
+int mdb_stat(MDB_txn *txn, MDB_dbi dbi, MDB_stat *arg)
+{
+	struct slot *slot = slot_of(txn, dbi);
+	struct daxkv_stat s = {.page_size = PAGE_SIZE};
+	int rc = 0;
+
+	if (!arg || !slot)
+		return EINVAL;
+	if (txn_blocked(txn))
+		return MDB_BAD_TXN;
+	if (dbi != FREE_DBI)
+		rc = daxkv_db_stat(txn->kv, slot->db, &s);
+	if (!rc)
+		stat_fill(&s, arg);
+	return err_of(rc);
+}

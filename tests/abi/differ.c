@@ -1,0 +1,553 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * differ.c - a long random walk over LMDB's interface whose every result is printed, to be run with two libraries and compared:
+ * several databases of all kinds, nested transactions, cursors that live through changes, snapshots, drops and reopening.
+ *
+ * usage: differ DIR SEED OPS
+ *
+ * What LMDB leaves open is not asked: a cursor is used again only after an absolute move when an earlier call left it in a place that lmdb.h does
+ * not name.
+ */
+#include <errno.h>
+#include <lmdb.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DBS 7u
+#define LEVELS 3u
+#define CURSORS 4u
+#define KEYS 300u
+
+struct cursor {
+	MDB_cursor *c;
+	unsigned int db;
+	bool placed; /* where it is can be relied on */
+	bool at_end; /* its last move found nothing further */
+	unsigned long deletions; /* of its database when it moved last */
+};
+
+struct level {
+	MDB_txn *txn;
+	struct cursor cursor[CURSORS];
+};
+
+static MDB_env *env;
+static MDB_dbi dbi[DBS];
+static bool open_db[DBS], was_open[DBS];
+static struct level level[LEVELS];
+static unsigned int depth;
+static MDB_txn *reader;
+static MDB_cursor *reader_cursor;
+static uint64_t state;
+static unsigned long op_number, deletions[DBS];
+static const char *dir;
+
+static const struct kind {
+	const char *name;
+	unsigned int flags;
+} kinds[DBS] = {
+    {NULL, 0},
+    {"plain", 0},
+    {"dups", MDB_DUPSORT},
+    {"fixed", MDB_DUPSORT | MDB_DUPFIXED | MDB_INTEGERDUP},
+    {"integers", MDB_INTEGERKEY},
+    {"reverse", MDB_REVERSEKEY | MDB_DUPSORT | MDB_REVERSEDUP},
+    {"own", MDB_DUPSORT},
+};
+
+/* ---- random ops and what they print --------------------------------------------------------------------------------------- */
+
+static uint64_t rnd(uint64_t below)
+{
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return state % below;
+}
+
+static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void say(const char *format, ...)
+{
+	va_list args;
+
+	printf("%lu ", op_number);
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+}
+
+static void say_val(const MDB_val *v)
+{
+	const unsigned char *p = v->mv_data;
+	uint32_t h = 2166136261u;
+
+	for (size_t i = 0; i < v->mv_size; i++)
+		h = (h ^ p[i]) * 16777619u;
+	printf(" %zu:%08x", v->mv_size, h);
+	for (size_t i = 0; i < v->mv_size && i < 8; i++)
+		printf("%02x", p[i]);
+}
+
+/* is_record - of the main database: whether the key is none of the databases' names. */
+static bool is_record(const MDB_val *k)
+{
+	const char *first = k->mv_data;
+
+	return *first >= '0' && *first <= '9';
+}
+
+/* say_pair - a record; of a database's own record in the main one, the name alone. */
+static void say_pair(unsigned int db, const MDB_val *k, const MDB_val *v)
+{
+	say_val(k);
+	if (db || is_record(k))
+		say_val(v);
+}
+
+static void must(int rc, const char *what)
+{
+	if (rc) {
+		printf("%lu %s: %s\n", op_number, what, mdb_strerror(rc));
+		exit(2);
+	}
+}
+
+static int own_order(const MDB_val *a, const MDB_val *b) /* the other way around */
+{
+	size_t n = a->mv_size < b->mv_size ? a->mv_size : b->mv_size;
+	int c = memcmp(b->mv_data, a->mv_data, n);
+
+	return c ? c : a->mv_size < b->mv_size ? 1 : a->mv_size > b->mv_size ? -1 : 0;
+}
+
+static unsigned char key_bytes[600], value_bytes[20000];
+
+static MDB_val some_key(unsigned int db)
+{
+	uint64_t n = rnd(KEYS);
+
+	if (kinds[db].flags & MDB_INTEGERKEY) {
+		memcpy(key_bytes, &n, sizeof n);
+		return (MDB_val){sizeof n, key_bytes};
+	}
+	int len = snprintf((char *)key_bytes, sizeof key_bytes, "%03u-", (unsigned int)n);
+
+	for (uint64_t more = n % 7 == 0 ? n : n % 5; more; more--)
+		key_bytes[len++] = (unsigned char)('a' + n % 26);
+	return (MDB_val){(size_t)len, key_bytes};
+}
+
+static MDB_val some_value(unsigned int db)
+{
+	uint64_t n = rnd(40), size = 1 + rnd(60);
+
+	if (kinds[db].flags & MDB_DUPFIXED) {
+		n = rnd(2000);
+		memcpy(value_bytes, &n, sizeof n);
+		return (MDB_val){sizeof n, value_bytes};
+	}
+	if (kinds[db].flags & MDB_DUPSORT)
+		size = 1 + n % 50;
+	else if (rnd(20) == 0)
+		size = rnd(sizeof value_bytes);
+	else if (rnd(20) == 0)
+		size = 0;
+	memset(value_bytes, (int)n, size);
+	if (size > 4)
+		memcpy(value_bytes, &n, 4);
+	return (MDB_val){size, value_bytes};
+}
+
+/* ---- databases and transactions ------------------------------------------------------------------------------------------- */
+
+static void use_db(MDB_txn *txn, unsigned int db)
+{
+	if (open_db[db])
+		return;
+	must(mdb_dbi_open(txn, kinds[db].name, kinds[db].flags | MDB_CREATE, &dbi[db]), "open");
+	if (db == DBS - 1) {
+		must(mdb_set_compare(txn, dbi[db], own_order), "compare");
+		must(mdb_set_dupsort(txn, dbi[db], own_order), "dupsort");
+	}
+	say("handle %u\n", dbi[db]);
+	open_db[db] = true;
+}
+
+static void dbs_reopen(bool create)
+{
+	MDB_txn *txn;
+
+	memset(open_db, 0, sizeof open_db);
+	must(mdb_txn_begin(env, NULL, 0, &txn), "begin");
+	for (unsigned int db = 0; db < DBS; db++)
+		if (create || was_open[db])
+			use_db(txn, db);
+	must(mdb_txn_commit(txn), "commit");
+	memcpy(was_open, open_db, sizeof open_db);
+}
+
+static void env_start(void)
+{
+	must(mdb_env_create(&env), "create");
+	must(mdb_env_set_maxdbs(env, DBS), "maxdbs");
+	must(mdb_env_set_mapsize(env, (size_t)256 << 20), "mapsize");
+	must(mdb_env_open(env, dir, MDB_NOSYNC | MDB_NOTLS, 0644), "env open");
+}
+
+static void print_all(MDB_txn *txn)
+{
+	for (unsigned int db = 0; db < DBS; db++) {
+		MDB_cursor *c;
+		MDB_val k, v;
+		MDB_stat st;
+		unsigned int flags;
+		int rc;
+
+		if (!open_db[db])
+			continue;
+		must(mdb_stat(txn, dbi[db], &st), "stat");
+		must(mdb_dbi_flags(txn, dbi[db], &flags), "flags");
+		say("database %u: %zu entries, flags %x\n", db, st.ms_entries, flags);
+		must(mdb_cursor_open(txn, dbi[db], &c), "cursor");
+		while ((rc = mdb_cursor_get(c, &k, &v, MDB_NEXT)) == 0) {
+			say_pair(db, &k, &v);
+			printf("\n");
+		}
+		say("end %d\n", rc);
+		mdb_cursor_close(c);
+	}
+}
+
+static void level_start(void)
+{
+	struct level *l = &level[depth];
+
+	memset(l, 0, sizeof *l);
+	must(mdb_txn_begin(env, depth ? level[depth - 1].txn : NULL, 0, &l->txn), "begin");
+	say("begin %u id %zu\n", depth, mdb_txn_id(l->txn));
+	depth++;
+}
+
+static void level_end(void)
+{
+	struct level *l = &level[--depth];
+	bool keep = rnd(3) != 0;
+
+	if (keep) {
+		must(mdb_txn_commit(l->txn), "commit");
+	} else {
+		mdb_txn_abort(l->txn);
+	}
+	say("%s %u\n", keep ? "commit" : "abort", depth);
+	for (unsigned int i = 0; depth && i < CURSORS; i++)
+		level[depth - 1].cursor[i].placed = false; /* where a parent's cursor is after its child's changes is left open */
+}
+
+/* ---- operations ----------------------------------------------------------------------------------------------------------- */
+
+/* unplace - db was changed: its other cursors keep their places, but not in LMDB's own way among duplicates, or when the record under one is gone and
+ * another came into the gap. */
+static void unplace(unsigned int db, const struct cursor *but, bool added)
+{
+	struct level *l = &level[depth - 1];
+
+	for (unsigned int i = 0; i < CURSORS; i++) {
+		struct cursor *c = &l->cursor[i];
+
+		if (c->c && c->db == db && c != but && (kinds[db].flags & MDB_DUPSORT || c->at_end || (added && c->deletions != deletions[db])))
+			c->placed = false;
+	}
+	deletions[db] += !added;
+}
+
+static void do_put(struct level *l, unsigned int db)
+{
+	static const unsigned int some[] = {0, 0, 0, MDB_NOOVERWRITE, MDB_NODUPDATA, MDB_APPEND, MDB_RESERVE};
+	unsigned int flags = some[rnd(sizeof some / sizeof some[0])];
+	MDB_val k = some_key(db), v = some_value(db);
+
+	if (flags == MDB_RESERVE && kinds[db].flags & MDB_DUPSORT)
+		flags = 0;
+	if (flags == MDB_NODUPDATA && !(kinds[db].flags & MDB_DUPSORT))
+		flags = 0;
+	if (flags == MDB_RESERVE)
+		v.mv_data = NULL;
+	int rc = mdb_put(l->txn, dbi[db], &k, &v, flags);
+
+	if (!rc && flags == MDB_RESERVE)
+		memset(v.mv_data, (int)(v.mv_size % 251), v.mv_size);
+	say("put db %u flags %x: %d", db, flags, rc);
+	if (rc == MDB_KEYEXIST && flags == MDB_NOOVERWRITE)
+		say_val(&v);
+	printf("\n");
+	unplace(db, NULL, true);
+}
+
+static void do_del(struct level *l, unsigned int db)
+{
+	MDB_val k = some_key(db), v = some_value(db);
+	bool pair = rnd(2);
+
+	say("del db %u: %d\n", db, mdb_del(l->txn, dbi[db], &k, pair ? &v : NULL));
+	unplace(db, NULL, false);
+}
+
+static void do_get(MDB_txn *txn, unsigned int db)
+{
+	MDB_val k = some_key(db), v;
+	int rc = mdb_get(txn, dbi[db], &k, &v);
+
+	say("get db %u: %d", db, rc);
+	if (!rc)
+		say_val(&v);
+	printf("\n");
+}
+
+static int number(const struct cursor *c)
+{
+	return (int)(c - level[depth - 1].cursor);
+}
+
+static void cursor_move(struct cursor *c, bool dups)
+{
+	static const MDB_cursor_op absolute[] = {MDB_FIRST, MDB_LAST, MDB_SET, MDB_SET_KEY, MDB_SET_RANGE, MDB_GET_BOTH, MDB_GET_BOTH_RANGE};
+	static const MDB_cursor_op relative[] = {MDB_NEXT, MDB_NEXT, MDB_NEXT, MDB_PREV, MDB_PREV, MDB_GET_CURRENT, MDB_NEXT_NODUP, MDB_PREV_NODUP,
+	                                         MDB_NEXT_DUP, MDB_PREV_DUP, MDB_FIRST_DUP, MDB_LAST_DUP};
+	bool abs = !c->placed || rnd(3) == 0;
+	MDB_cursor_op op = abs ? absolute[rnd(dups ? 7 : 5)] : relative[rnd(dups ? 12 : 8)];
+	MDB_val k = some_key(c->db), v = some_value(c->db);
+	int rc = mdb_cursor_get(c->c, &k, &v, op);
+
+	say("cursor %d db %u op %d: %d", number(c), c->db, (int)op, rc);
+	if (!rc) {
+		if (op == MDB_FIRST_DUP || op == MDB_LAST_DUP)
+			say_val(&v);
+		else
+			say_pair(c->db, &k, &v);
+	}
+	printf("\n");
+	/* A move that found nothing leaves the cursor where it was; a search, somewhere. */
+	c->placed = rc == 0 || (!abs && c->placed && op != MDB_GET_CURRENT && c->deletions == deletions[c->db]);
+	c->at_end = rc != 0;
+	if (rc == 0)
+		c->deletions = deletions[c->db];
+	if (c->db == 0 && rc == 0 && !is_record(&k)) /* no place to delete or write at */
+		c->placed = false;
+}
+
+static void cursor_change(struct cursor *c, bool dups)
+{
+	MDB_val k, v;
+	size_t count = 0;
+	int rc;
+
+	switch (rnd(4)) {
+	case 0:
+		if (!c->placed || (c->db == 0 && (mdb_cursor_get(c->c, &k, &v, MDB_GET_CURRENT) != 0 || !is_record(&k))))
+			return;
+		rc = mdb_cursor_del(c->c, dups && rnd(3) == 0 ? MDB_NODUPDATA : 0);
+		say("cursor %d del db %u: %d\n", number(c), c->db, rc);
+		unplace(c->db, c, false);
+		if (dups || c->at_end)
+			c->placed = false;
+		break;
+	case 1:
+		if (!c->placed || mdb_cursor_get(c->c, &k, &v, MDB_GET_CURRENT) != 0 || dups)
+			return;
+		memcpy(key_bytes, k.mv_data, k.mv_size);
+		k.mv_data = key_bytes;
+		v = some_value(c->db);
+		rc = mdb_cursor_put(c->c, &k, &v, MDB_CURRENT);
+		say("cursor %d put current db %u: %d\n", number(c), c->db, rc);
+		break;
+	case 2:
+		k = some_key(c->db);
+		v = some_value(c->db);
+		rc = mdb_cursor_put(c->c, &k, &v, rnd(4) == 0 ? MDB_NOOVERWRITE : 0);
+		say("cursor %d put db %u: %d\n", number(c), c->db, rc);
+		unplace(c->db, c, true);
+		c->placed = rc == 0;
+		c->at_end = false;
+		c->deletions = deletions[c->db];
+		break;
+	default:
+		if (!dups || !c->placed || mdb_cursor_get(c->c, &k, &v, MDB_GET_CURRENT) != 0)
+			return;
+		rc = mdb_cursor_count(c->c, &count);
+		say("count db %u: %d %zu\n", c->db, rc, count);
+	}
+}
+
+static void do_cursor(struct level *l)
+{
+	struct cursor *c = &l->cursor[rnd(CURSORS)];
+
+	if (!c->c) {
+		c->db = (unsigned int)rnd(DBS);
+		use_db(l->txn, c->db);
+		must(mdb_cursor_open(l->txn, dbi[c->db], &c->c), "cursor open");
+		c->placed = false;
+	}
+	bool dups = kinds[c->db].flags & MDB_DUPSORT;
+
+	if (rnd(100) == 0) {
+		mdb_cursor_close(c->c);
+		c->c = NULL;
+	} else if (rnd(3) == 0) {
+		cursor_change(c, dups);
+	} else {
+		cursor_move(c, dups);
+	}
+}
+
+/* do_multiple - all values of a key by arrays, whose borders are the library's own. */
+static void do_multiple(struct level *l, unsigned int db)
+{
+	MDB_val k = some_key(db), v;
+	MDB_cursor *c;
+	uint64_t sum = 0;
+	size_t n = 0, count = 0;
+
+	must(mdb_cursor_open(l->txn, dbi[db], &c), "cursor");
+	int rc = mdb_cursor_get(c, &k, &v, MDB_SET);
+
+	if (!rc)
+		must(mdb_cursor_count(c, &count), "count");
+	if (!rc && rnd(2)) { /* write some, too */
+		uint64_t items[50];
+		MDB_val data[2] = {{sizeof items[0], items}, {sizeof items / sizeof items[0], NULL}};
+
+		for (unsigned int i = 0; i < 50; i++)
+			items[i] = rnd(5000);
+		rc = mdb_cursor_put(c, &k, data, MDB_MULTIPLE);
+		say("put multiple %zu: %d\n", data[1].mv_size, rc);
+		unplace(db, NULL, true);
+		must(mdb_cursor_get(c, &k, &v, MDB_SET), "set");
+		must(mdb_cursor_count(c, &count), "count");
+	}
+	if (!rc && count > 1) {
+		rc = mdb_cursor_get(c, &k, &v, MDB_GET_MULTIPLE);
+		for (; !rc; rc = mdb_cursor_get(c, &k, &v, MDB_NEXT_MULTIPLE)) {
+			for (size_t i = 0; i + 8 <= v.mv_size; i += 8, n++) {
+				uint64_t item;
+
+				memcpy(&item, (char *)v.mv_data + i, 8);
+				sum = sum * 31 + item;
+			}
+		}
+	}
+	say("multiple: %d %zu %zu %lx\n", rc, count, n, (unsigned long)sum);
+	mdb_cursor_close(c);
+}
+
+static void do_reader(void)
+{
+	MDB_val k, v;
+
+	if (!reader) {
+		must(mdb_txn_begin(env, NULL, MDB_RDONLY, &reader), "reader");
+		say("reader id %zu\n", mdb_txn_id(reader));
+		return;
+	}
+	if (rnd(50) == 0) {
+		mdb_txn_reset(reader);
+		must(mdb_txn_renew(reader), "renew");
+		say("reader renewed, id %zu\n", mdb_txn_id(reader));
+		if (reader_cursor)
+			must(mdb_cursor_renew(reader, reader_cursor), "cursor renew");
+		return;
+	}
+	if (!reader_cursor && was_open[1])
+		must(mdb_cursor_open(reader, dbi[1], &reader_cursor), "reader cursor");
+	if (rnd(2) && was_open[1])
+		do_get(reader, 1);
+	if (!reader_cursor)
+		return;
+	int rc = mdb_cursor_get(reader_cursor, &k, &v, MDB_NEXT);
+
+	say("reader next: %d", rc);
+	if (!rc) {
+		say_val(&k);
+		say_val(&v);
+	}
+	printf("\n");
+}
+
+static void reader_end(void)
+{
+	if (reader_cursor)
+		mdb_cursor_close(reader_cursor);
+	if (reader)
+		mdb_txn_abort(reader);
+	reader_cursor = NULL;
+	reader = NULL;
+}
+
+static void reopen(void)
+{
+	while (depth)
+		level_end();
+	reader_end();
+	mdb_env_close(env);
+	env_start();
+	dbs_reopen(false);
+	MDB_txn *txn;
+
+	must(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn), "begin");
+	print_all(txn);
+	mdb_txn_abort(txn);
+}
+
+static void step(void)
+{
+	unsigned int db = (unsigned int)rnd(DBS);
+	uint64_t what = rnd(1000);
+
+	if (what < 4)
+		reopen();
+	if (what >= 900) {
+		do_reader();
+		return;
+	}
+	if (!depth || (depth < LEVELS && rnd(300) == 0))
+		level_start();
+	struct level *l = &level[depth - 1];
+
+	use_db(l->txn, db);
+	if (what < 20)
+		level_end();
+	else if (what < 24 && db)
+		say("empty db %u: %d\n", db, mdb_drop(l->txn, dbi[db], 0)), unplace(db, NULL, false);
+	else if (what < 400)
+		do_put(l, db);
+	else if (what < 480)
+		do_del(l, db);
+	else if (what < 600)
+		do_get(l->txn, db);
+	else if (what < 620)
+		do_multiple(l, 3);
+	else
+		do_cursor(l);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 4)
+		return 2;
+	dir = argv[1];
+	state = strtoul(argv[2], NULL, 0) * 0x9e3779b97f4a7c15u + 1;
+	unsigned long ops = strtoul(argv[3], NULL, 0);
+
+	env_start();
+	dbs_reopen(true);
+	for (op_number = 1; op_number <= ops; op_number++)
+		step();
+	reopen();
+	mdb_env_close(env);
+	printf("done\n");
+	return 0;
+}

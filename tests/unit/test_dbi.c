@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Database handles: made, opened, dropped and renamed; what snapshots before that go on seeing; comparators. */
+#include "store.h"
+
+#define MAIN DAXKV_MAIN
+
+static int open_db(struct daxkv_txn *txn, const char *name, unsigned int flags, daxkv_db *db)
+{
+	struct daxkv_val n = text(name);
+	return daxkv_db_open(txn, &n, flags, db);
+}
+
+/* made - a new database with one record, committed. */
+static daxkv_db made(struct daxkv *kv, const char *name, unsigned int flags)
+{
+	struct daxkv_txn *txn = begin(kv);
+	daxkv_db db = 0;
+	OK(open_db(txn, name, flags | DAXKV_CREATE, &db));
+	OK(put(txn, db, "in", name, 0));
+	OK(daxkv_commit(txn));
+	return db;
+}
+
+static void create_and_open(void **state)
+{
+	struct daxkv *kv = store_new("d", 4096);
+	struct daxkv_txn *txn = begin(kv);
+	daxkv_db a = 0, b = 0, again = 0, none = 77;
+	unsigned int flags = 99;
+	(void)state;
+	assert_int_equal(open_db(txn, "a", 0, &none), DAXKV_NOTFOUND);
+	OK(open_db(txn, "a", DAXKV_CREATE | DAXKV_REVERSE_KEY, &a));
+	OK(open_db(txn, "b", DAXKV_CREATE, &b));
+	OK(open_db(txn, "a", DAXKV_CREATE, &again));
+	assert_true(a == again && a != b && a > MAIN && b > MAIN && none == 77);
+	assert_int_equal(open_db(txn, "a", DAXKV_DUP_SORT, &none), DAXKV_INCOMPATIBLE);
+	OK(daxkv_db_flags(txn, a, &flags));
+	assert_int_equal(flags, DAXKV_REVERSE_KEY);
+	OK(put(txn, a, "k", "in a", 0));
+	OK(put(txn, b, "k", "in b", 0));
+	OK(daxkv_commit(txn));
+	OK(daxkv_close(kv));
+	kv = store_again("d");
+	txn = begin_reading(kv);
+	OK(open_db(txn, "a", 0, &a));
+	OK(open_db(txn, "b", 0, &b));
+	assert_true(has(txn, a, "k", "in a") && has(txn, b, "k", "in b") && has(txn, MAIN, "k", NULL));
+	daxkv_abort(txn);
+	store_done(kv);
+}
+
+static void names_and_flags_that_are_refused(void **state)
+{
+	struct daxkv *kv = store_new("d", 4096);
+	struct daxkv_txn *txn = begin(kv);
+	static char name[2000];
+	struct daxkv_val n = bytes(name, 0);
+	daxkv_db db;
+	(void)state;
+	memset(name, 'n', sizeof name);
+	assert_int_equal(daxkv_db_open(txn, &n, DAXKV_CREATE, &db), DAXKV_KEY_SIZE);
+	n.size = 1025;
+	assert_int_equal(daxkv_db_open(txn, &n, DAXKV_CREATE, &db), DAXKV_KEY_SIZE);
+	n.size = 1024;
+	OK(daxkv_db_open(txn, &n, DAXKV_CREATE, &db));
+	assert_int_equal(open_db(txn, "x", DAXKV_CREATE | DAXKV_REVERSE_DUP, &db), EINVAL);
+	assert_int_equal(open_db(txn, "x", DAXKV_CREATE | 0x8000, &db), EINVAL);
+	OK(put(txn, MAIN, "plain", "1", 0));
+	assert_int_equal(open_db(txn, "plain", DAXKV_CREATE, &db), DAXKV_INCOMPATIBLE);
+	OK(open_db(txn, "db", DAXKV_CREATE, &db));
+	assert_int_equal(put(txn, MAIN, "db", "1", 0), DAXKV_INCOMPATIBLE);
+	assert_int_equal(del(txn, MAIN, "db", NULL), DAXKV_INCOMPATIBLE);
+	OK(daxkv_commit(txn));
+	store_done(kv);
+}
+
+static void handles_up_to_the_maximum(void **state)
+{
+	struct daxkv *kv;
+	struct daxkv_txn *txn;
+	daxkv_db db[3], more = 0;
+	(void)state;
+	unlink(scratch_path("d"));
+	kv = store_open("d", (struct daxkv_options){.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .max_dbs = 3});
+	db[0] = made(kv, "0", 0);
+	db[1] = made(kv, "1", 0);
+	db[2] = made(kv, "2", 0);
+	txn = begin(kv);
+	assert_int_equal(open_db(txn, "3", DAXKV_CREATE, &more), DAXKV_DBS_FULL);
+	daxkv_abort(txn);
+	txn = begin(kv);
+	assert_int_equal(open_db(txn, "3", 0, &more), DAXKV_NOTFOUND); /* it was not made half-way */
+	daxkv_abort(txn);
+	daxkv_db_close(kv, db[1]);
+	txn = begin(kv);
+	assert_int_equal(put(txn, db[1], "k", "v", 0), DAXKV_BAD_DB);
+	OK(open_db(txn, "3", DAXKV_CREATE, &more));
+	assert_int_equal(more, db[1]);
+	assert_true(has(txn, more, "in", NULL)); /* and is not taken for the one before */
+	OK(daxkv_commit(txn));
+	daxkv_db_close(kv, MAIN); /* means nothing */
+	daxkv_db_close(kv, 1000);
+	store_done(kv);
+}
+
+static void abort_takes_the_handle_along(void **state)
+{
+	struct daxkv *kv = store_new("d", 4096);
+	struct daxkv_txn *txn = begin(kv), *child;
+	daxkv_db a, b, c;
+	(void)state;
+	OK(open_db(txn, "a", DAXKV_CREATE, &a));
+	child = begin_in(txn);
+	OK(open_db(child, "b", DAXKV_CREATE, &b));
+	OK(put(child, a, "k", "child", 0));
+	daxkv_abort(child);
+	assert_int_equal(put(txn, b, "k", "v", 0), DAXKV_BAD_DB);
+	assert_true(has(txn, a, "k", NULL));
+	child = begin_in(txn);
+	OK(open_db(child, "c", DAXKV_CREATE, &c));
+	OK(put(child, c, "k", "kept", 0));
+	OK(daxkv_commit(child));
+	assert_true(has(txn, c, "k", "kept"));
+	daxkv_abort(txn);
+	txn = begin(kv);
+	assert_int_equal(put(txn, a, "k", "v", 0), DAXKV_BAD_DB);
+	assert_int_equal(put(txn, c, "k", "v", 0), DAXKV_BAD_DB);
+	assert_int_equal(open_db(txn, "a", 0, &a), DAXKV_NOTFOUND);
+	OK(daxkv_commit(txn));
+	store_done(kv);
+}
+
+static void drop_is_seen_by_later_snapshots_only(void **state)
+{
+	struct daxkv *kv = store_new("d", 512);
+	daxkv_db db = made(kv, "gone", 0), again = 0;
+	struct daxkv_txn *old, *txn;
+	(void)state;
+	txn = begin(kv);
+	for (uint64_t i = 0; i < 300; i++)
+		OK(put_n(txn, db, i, i % 50 ? 20 : 3000, 0));
+	OK(daxkv_commit(txn));
+	uint64_t used = info(kv).used_bytes;
+	old = begin_reading(kv);
+	txn = begin(kv);
+	OK(daxkv_db_drop(txn, db, 1));
+	assert_int_equal(put(txn, db, "k", "v", 0), DAXKV_BAD_DB);
+	daxkv_abort(txn); /* not dropped after all */
+	txn = begin(kv);
+	assert_true(has_n(txn, db, 7, 20, 0));
+	OK(daxkv_db_drop(txn, db, 1));
+	OK(daxkv_commit(txn));
+	for (uint64_t i = 0; i < 300; i++)
+		assert_true(has_n(old, db, i, i % 50 ? 20 : 3000, 0));
+	assert_true(info(kv).used_bytes < used / 2);
+	txn = begin(kv);
+	assert_int_equal(open_db(txn, "gone", 0, &again), DAXKV_NOTFOUND);
+	OK(open_db(txn, "gone", DAXKV_CREATE, &again));
+	assert_true(lacks_n(txn, again, 7));
+	OK(put(txn, again, "in", "new", 0));
+	OK(daxkv_commit(txn));
+	for (uint64_t i = 0; i < 300; i++)
+		assert_true(has_n(old, db, i, i % 50 ? 20 : 3000, 0));
+	daxkv_abort(old);
+	store_done(kv);
+}
+
+static void empty_a_database(void **state)
+{
+	struct daxkv *kv = store_new("d", 512);
+	daxkv_db db = made(kv, "x", 0);
+	struct daxkv_txn *txn = begin(kv), *old;
+	struct daxkv_stat stat;
+	(void)state;
+	for (uint64_t i = 0; i < 300; i++)
+		OK(put_n(txn, db, i, 20, 0));
+	OK(daxkv_commit(txn));
+	old = begin_reading(kv);
+	txn = begin(kv);
+	OK(daxkv_db_drop(txn, db, 0));
+	OK(daxkv_db_stat(txn, db, &stat));
+	assert_true(stat.entries == 0 && stat.leaf_pages == 1 && stat.inner_pages == 0);
+	OK(put(txn, db, "after", "1", 0));
+	OK(daxkv_commit(txn));
+	assert_true(has_n(old, db, 299, 20, 0) && has(old, db, "after", NULL));
+	daxkv_abort(old);
+	txn = begin(kv);
+	assert_true(has(txn, db, "after", "1") && lacks_n(txn, db, 299));
+	OK(put(txn, MAIN, "plain", "1", 0));
+	OK(daxkv_db_drop(txn, MAIN, 1)); /* takes all named ones along */
+	OK(daxkv_commit(txn));
+	txn = begin_reading(kv);
+	OK(daxkv_db_stat(txn, MAIN, &stat));
+	assert_int_equal(stat.entries, 0);
+	assert_int_equal(open_db(txn, "x", 0, &db), DAXKV_NOTFOUND);
+	daxkv_abort(txn);
+	store_done(kv);
+}
+
+static void rename_keeps_handle_and_content(void **state)
+{
+	struct daxkv *kv = store_new("d", 4096);
+	daxkv_db a = made(kv, "a", 0), b = made(kv, "b", 0), other = 0;
+	struct daxkv_txn *old = begin_reading(kv), *txn = begin(kv);
+	struct daxkv_val name = text("b");
+	(void)state;
+	assert_int_equal(daxkv_db_rename(txn, a, &name), DAXKV_EXIST);
+	assert_int_equal(daxkv_db_rename(txn, MAIN, &name), EINVAL);
+	name = text("c");
+	OK(daxkv_db_rename(txn, a, &name));
+	assert_true(has(txn, a, "in", "a"));
+	daxkv_abort(txn);
+	txn = begin(kv);
+	assert_int_equal(open_db(txn, "c", 0, &other), DAXKV_NOTFOUND);
+	OK(daxkv_db_rename(txn, a, &name));
+	OK(put(txn, a, "more", "1", 0));
+	OK(daxkv_commit(txn));
+	assert_true(has(old, a, "in", "a") && has(old, a, "more", NULL) && has(old, b, "in", "b"));
+	daxkv_abort(old);
+	txn = begin_reading(kv);
+	OK(open_db(txn, "c", 0, &other));
+	assert_int_equal(other, a);
+	assert_int_equal(open_db(txn, "a", 0, &other), DAXKV_NOTFOUND);
+	assert_true(has(txn, a, "more", "1"));
+	daxkv_abort(txn);
+	store_done(kv);
+}
+
+/* Names that are pointers into pages which the call itself rewrites. */
+static void names_that_lie_in_the_store(void **state)
+{
+	(void)state;
+	for (int fill = 0; fill < 24; fill++) { /* wherever in the leaf's life the call comes */
+		struct daxkv *kv = store_new("d", 512);
+		struct daxkv_txn *txn = begin(kv);
+		struct daxkv_val k = text("names"), v;
+		daxkv_db db = 0, again = 0;
+		OK(put(txn, MAIN, "names", "first name", 0));
+		for (uint64_t i = 0; i < (uint64_t)fill; i++)
+			OK(put_n(txn, MAIN, i % 5, 4, i));
+		OK(daxkv_get(txn, MAIN, &k, &v));
+		OK(daxkv_db_open(txn, &v, DAXKV_CREATE, &db));
+		OK(put(txn, db, "in", "it", 0));
+		OK(open_db(txn, "first name", 0, &again));
+		assert_int_equal(db, again);
+		OK(put(txn, MAIN, "names", "second name", 0));
+		OK(daxkv_get(txn, MAIN, &k, &v));
+		OK(daxkv_db_rename(txn, db, &v));
+		OK(daxkv_commit(txn));
+		txn = begin_reading(kv);
+		OK(open_db(txn, "second name", 0, &again));
+		assert_true(again == db && has(txn, db, "in", "it"));
+		assert_int_equal(open_db(txn, "first name", 0, &again), DAXKV_NOTFOUND);
+		daxkv_abort(txn);
+		store_done(kv);
+	}
+}
+
+static void next_lists_names_among_records(void **state)
+{
+	struct daxkv *kv = store_new("d", 512);
+	struct daxkv_txn *txn = begin(kv);
+	struct daxkv_val name = {0, NULL};
+	daxkv_db db;
+	char expected[16];
+	int n = 0;
+	(void)state;
+	assert_int_equal(daxkv_db_next(txn, &name), DAXKV_NOTFOUND);
+	for (uint64_t i = 0; i < 100; i++)
+		OK(put_n(txn, MAIN, i, 20, 0));
+	for (int i = 0; i < 30; i++) {
+		snprintf(expected, sizeof expected, "%c%02d", i % 2 ? 'a' : 'z', i);
+		OK(open_db(txn, expected, DAXKV_CREATE, &db));
+	}
+	for (; daxkv_db_next(txn, &name) == 0; n++) {
+		int i = n < 15 ? 2 * n + 1 : 2 * (n - 15);
+		snprintf(expected, sizeof expected, "%c%02d", i % 2 ? 'a' : 'z', i);
+		assert_true(name.size == 3 && memcmp(name.data, expected, 3) == 0);
+	}
+	assert_int_equal(n, 30);
+	OK(daxkv_commit(txn));
+	store_done(kv);
+}
+
+static void flags_of_the_main_database(void **state)
+{
+	struct daxkv *kv = store_new("d", 4096);
+	struct daxkv_txn *txn = begin(kv);
+	daxkv_db db = 0;
+	(void)state;
+	OK(daxkv_db_open(txn, NULL, DAXKV_CREATE | DAXKV_DUP_SORT, &db));
+	assert_int_equal(db, MAIN);
+	OK(put(txn, MAIN, "k", "1", 0));
+	OK(put(txn, MAIN, "k", "2", 0));
+	assert_int_equal(daxkv_db_open(txn, NULL, DAXKV_CREATE | DAXKV_REVERSE_KEY, &db), DAXKV_INCOMPATIBLE);
+	assert_int_equal(open_db(txn, "named", DAXKV_CREATE, &db), DAXKV_INCOMPATIBLE);
+	OK(daxkv_commit(txn));
+	OK(daxkv_close(kv));
+	kv = store_again("d");
+	txn = begin_reading(kv);
+	unsigned int flags = 0;
+	OK(daxkv_db_flags(txn, MAIN, &flags));
+	assert_int_equal(flags, DAXKV_DUP_SORT);
+	daxkv_abort(txn);
+	store_done(kv);
+}
+
+static int by_length(const struct daxkv_val *a, const struct daxkv_val *b, void *arg)
+{
+	++*(int *)arg;
+	if (a->size != b->size)
+		return a->size < b->size ? -1 : 1;
+	return memcmp(a->data, b->data, a->size);
+}
+
+static void comparators_are_asked_for(void **state)
+{
+	struct daxkv *kv = store_new("d", 512);
+	struct daxkv_txn *txn = begin(kv);
+	struct daxkv_cursor *c;
+	struct daxkv_val k, v, a = text("zz"), b = text("aaa");
+	daxkv_db db, plain;
+	int calls = 0;
+	size_t last = 0, n = 0;
+	(void)state;
+	OK(open_db(txn, "own", DAXKV_CREATE | DAXKV_OWN_COMPARE, &db));
+	OK(open_db(txn, "plain", DAXKV_CREATE, &plain));
+	assert_int_equal(put(txn, db, "k", "v", 0), DAXKV_NEED_COMPARE);
+	assert_int_equal(daxkv_cursor_open(txn, db, &c), DAXKV_NEED_COMPARE);
+	OK(put(txn, plain, "k", "v", 0));
+	assert_int_equal(daxkv_set_compare(txn, plain, by_length, &calls), DAXKV_INCOMPATIBLE);
+	assert_int_equal(daxkv_set_dup_compare(txn, db, by_length, &calls), DAXKV_INCOMPATIBLE);
+	OK(daxkv_set_compare(txn, db, by_length, &calls));
+	assert_true(daxkv_cmp(txn, db, &a, &b) < 0 && daxkv_cmp(txn, plain, &a, &b) > 0);
+	for (int i = 0; i < 200; i++) {
+		char key[64];
+		memset(key, 'a' + i % 26, sizeof key);
+		k = bytes(key, (size_t)(i * 37 % 60 + 1));
+		v = bytes(key, 3);
+		OK(daxkv_put(txn, db, &k, &v, 0));
+		OK(daxkv_get(txn, db, &k, &v));
+	}
+	assert_true(calls > 200);
+	OK(daxkv_commit(txn));
+	txn = begin_reading(kv);
+	OK(daxkv_cursor_open(txn, db, &c));
+	for (; daxkv_cursor_get(c, &k, NULL, DAXKV_NEXT) == 0; n++) {
+		assert_true(k.size >= last);
+		last = k.size;
+	}
+	assert_true(n > 60);
+	daxkv_cursor_close(c);
+	daxkv_abort(txn);
+	store_check(kv);
+	OK(daxkv_close(kv));
+	kv = store_again("d");
+	txn = begin_reading(kv);
+	OK(open_db(txn, "own", 0, &db));
+	assert_int_equal(daxkv_get(txn, db, &a, &v), DAXKV_NEED_COMPARE);
+	daxkv_abort(txn);
+	store_done(kv);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(create_and_open),
+	    TEST(names_and_flags_that_are_refused),
+	    TEST(handles_up_to_the_maximum),
+	    TEST(abort_takes_the_handle_along),
+	    TEST(drop_is_seen_by_later_snapshots_only),
+	    TEST(empty_a_database),
+	    TEST(rename_keeps_handle_and_content),
+	    TEST(names_that_lie_in_the_store),
+	    TEST(next_lists_names_among_records),
+	    TEST(flags_of_the_main_database),
+	    TEST(comparators_are_asked_for),
+	};
+	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
+}
