@@ -5,25 +5,46 @@
 #include "daxkv.h"
 #include "base.h"
 #include "err.h"
+#include "lock.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-int share_create(struct share **out, uint32_t nslots, uint64_t published)
+size_t share_bytes(uint32_t nslots)
 {
-	size_t size = round_up(sizeof(struct share) + nslots * sizeof(struct reader_slot), 64);
-	struct share *share = aligned_alloc(64, size);
-	pthread_mutexattr_t attr;
+	return round_up(sizeof(struct share) + nslots * sizeof(struct reader_slot), 64);
+}
 
-	if (!share)
-		return err_set(ENOMEM, "no memory for %u reader slots", nslots);
-	memset(share, 0, size);
+int share_init(struct share *share, uint32_t nslots, uint64_t published)
+{
+	pthread_mutexattr_t attr;
+	int rc;
+
 	share->published = published;
 	share->nslots = nslots;
 	pthread_mutexattr_init(&attr);
 	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ERRORCHECK);
-	pthread_mutex_init(&share->writer, &attr);
+	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+	rc = pthread_mutex_init(&share->writer, &attr);
 	pthread_mutexattr_destroy(&attr);
+	return rc ? err_sys(rc, "the writer's lock") : 0;
+}
+
+int share_create(struct share **out, uint32_t nslots, uint64_t published)
+{
+	size_t size = share_bytes(nslots);
+	struct share *share = aligned_alloc(64, size);
+	int rc;
+
+	if (!share)
+		return err_set(ENOMEM, "no memory for %u reader slots", nslots);
+	memset(share, 0, size);
+	rc = share_init(share, nslots, published);
+	if (rc) {
+		free(share);
+		return rc;
+	}
 	*out = share;
 	return 0;
 }
@@ -80,5 +101,22 @@ uint32_t share_active(const struct share *share)
 
 	for (uint32_t i = 0; i < high; i++)
 		n += __atomic_load_n(&share->slot[i].snapshot_plus_1, __ATOMIC_RELAXED) != 0;
+	return n;
+}
+
+uint32_t share_reap(struct share *share, const struct lock *lock, uint32_t owner)
+{
+	uint32_t high = __atomic_load_n(&share->high, __ATOMIC_RELAXED), n = 0;
+
+	for (uint32_t i = 0; lock->fd >= 0 && i < high; i++) {
+		if (!__atomic_load_n(&share->slot[i].taken, __ATOMIC_ACQUIRE) || share->slot[i].owner == owner || lock_slot_held(lock, i))
+			continue;
+		/* The byte is taken first and checked again: whoever takes the slot anew cannot hold it yet. */
+		if (lock_slot(lock, i, true) == 0) {
+			share_release(share, i);
+			(void)lock_slot(lock, i, false);
+			n++;
+		}
+	}
 	return n;
 }
