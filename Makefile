@@ -33,20 +33,27 @@ CLI_SRC := $(wildcard src/cli/*.c)
 TESTLIB_SRC := $(wildcard tests/lib/*.c)
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 MODEL_SRC := $(wildcard tests/model/*.c)
+CRASH_SRC := $(wildcard tests/crash/*.c)
+FAULT_SRC := $(wildcard tests/fault/*.c)
+STORM_SRC := $(wildcard tests/storm/*.c)
 BENCH_SRC := $(wildcard bench/*.c)
 EXAMPLE_SRC := $(wildcard examples/*.c)
 MAN_SRC := $(wildcard docs/*.[1-8])
 
+comma := ,
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 ENGINE_OBJ := $(call objects,$(ENGINE_SRC))
 UNIT := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/unit/%)
 EXAMPLES := $(EXAMPLE_SRC:%.c=$(BUILD)/%)
 LIBS := $(BUILD)/libdaxkv.a $(BUILD)/$(SONAME) $(BUILD)/libdaxkv.so
 KV := $(if $(CLI_SRC),$(BUILD)/kv)
+FAULT := $(if $(FAULT_SRC),$(BUILD)/tests/fault)
+STORM := $(if $(STORM_SRC),$(BUILD)/tests/storm)
 MODEL := $(if $(MODEL_SRC),$(BUILD)/tests/model)
+CRASH := $(if $(CRASH_SRC),$(BUILD)/tests/crash)
 BENCH := $(if $(BENCH_SRC),$(BUILD)/bench)
-PROGRAMS := $(LIBS) $(KV) $(EXAMPLES) $(UNIT) $(MODEL)
-ALL_OBJ := $(call objects,$(ENGINE_SRC) $(CLI_SRC) $(TESTLIB_SRC) $(UNIT_SRC) $(MODEL_SRC) $(BENCH_SRC) $(EXAMPLE_SRC))
+PROGRAMS := $(LIBS) $(KV) $(EXAMPLES) $(UNIT) $(MODEL) $(FAULT) $(STORM) $(CRASH)
+ALL_OBJ := $(call objects,$(ENGINE_SRC) $(CLI_SRC) $(TESTLIB_SRC) $(UNIT_SRC) $(MODEL_SRC) $(FAULT_SRC) $(STORM_SRC) $(CRASH_SRC) $(BENCH_SRC) $(EXAMPLE_SRC))
 
 # quiet - name what is made instead of showing the command
 quiet = $(if $(V),,@printf '  %-5s %s\n' $(1) $@;)
@@ -134,6 +141,22 @@ $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/tests/lib.a $(BUILD)
 $(BUILD)/tests/model: $(call objects,$(MODEL_SRC)) $(BUILD)/tests/lib.a $(BUILD)/libdaxkv.a
 	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem -llmdb
 
+# The explorer slides its persistence layer and its images under the engine's objects, and counts what they do.
+CRASH_WRAP := pm_init map_grow map_shrink map_open_file map_attach map_detach map_close ring_write ring_write_spilled limbo_take wset_retire
+$(BUILD)/tests/crash: $(call objects,$(CRASH_SRC)) $(BUILD)/tests/lib.a $(BUILD)/tests/engine.a
+	$(call quiet,LINK)$(LINK) $(addprefix -Wl$(comma)--wrap=,$(CRASH_WRAP)) -o $@ $^ -lpmem
+
+# The engine's calls to these go by way of tests/fault/inject.c, which lets them fail.
+FAULT_CALLS := malloc calloc realloc aligned_alloc strdup strndup asprintf free mmap madvise pthread_key_create pthread_setspecific getrandom \
+	open fcntl fallocate ftruncate fdatasync fsync pwrite pread renameat2 link unlink memfd_create stat fstat lseek
+
+$(BUILD)/tests/fault: $(call objects,$(FAULT_SRC)) $(BUILD)/tests/engine.a
+	$(call quiet,LINK)$(LINK) $(FAULT_CALLS:%=-Wl,--wrap=%) -o $@ $^ -lpmem
+
+$(BUILD)/tests/storm: $(call objects,$(STORM_SRC)) $(BUILD)/libdaxkv.a
+	@mkdir -p $(@D)
+	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem
+
 $(BUILD)/bench: $(call objects,$(BENCH_SRC)) $(BUILD)/libdaxkv.a
 	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem -llmdb
 
@@ -161,6 +184,10 @@ check-unit: $(UNIT) ## unit tests
 
 check-cli: $(KV) ## tests of the kv command
 	@$(RUN) cli
+
+check-big: $(KV) ## large inputs of the kv command; a minute or two, 2 GiB of /tmp and 6 GiB of /dev/shm
+	@KV=$(KV) KV_BIG=1 sh tests/cli/big.sh
+.PHONY: check-big
 
 check-model: $(MODEL) ## the model test with 20 seeds of 1,000,000 operations; long
 	@TEST_TIMEOUT=3600 $(RUN) $(addprefix model:1000000:512:,1 2 3 4 5 6 7 8 9 10) $(addprefix model:1000000:4096:,11 12 13 14 15 16 17 18 19 20)

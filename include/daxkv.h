@@ -88,7 +88,8 @@ enum daxkv_open_flags {
 	DAXKV_CREATE = 0x40000,   /* make the store when the file is missing or empty (also: make the database, daxkv_db_open) */
 	DAXKV_EXCLUSIVE = 0x1,    /* with CREATE: fail with EEXIST when the file is there */
 	DAXKV_RDONLY = 0x20000,   /* never write to the file; an unclean file is recovered in private memory */
-	DAXKV_NOLOCK = 0x400000   /* no lock file: the caller keeps other openers away */
+	DAXKV_NOLOCK = 0x400000,  /* no lock file: the caller keeps other openers away */
+	DAXKV_ROOM = 0x2          /* reserve as much address space as can be had whatever max_size says, for daxkv_set_max_size */
 };
 
 struct daxkv_options { /* zero means the default, everywhere */
@@ -100,10 +101,11 @@ struct daxkv_options { /* zero means the default, everywhere */
 	uint64_t max_size;     /* bytes; growing stops here with DAXKV_FULL. Default: as much address space as can be had, up to 1 TiB */
 	unsigned int max_readers; /* read transactions at once; 4096 by default */
 	unsigned int max_dbs;     /* database handles at once; 1024 by default */
+	const char *lock_path;    /* the lock file; path + "-lock" by default */
 };
 
 /* daxkv_open - open or create the store in the file path, recovering it when its last user did not close it.
- * options may be NULL. The lock file is path + "-lock". A new store is durable on return.
+ * options may be NULL. A new store is durable on return.
  * Errors: errno of open, fallocate, mmap, fdatasync; EINVAL for options; FOREIGN, VERSION, CORRUPT; BUSY; NOT_DAX. */
 int daxkv_open(const char *path, const struct daxkv_options *options, struct daxkv **kv);
 
@@ -115,6 +117,10 @@ int daxkv_close(struct daxkv *kv);
 /* daxkv_sync - flush and fence everything committed so far, in place. Commits are durable without it: it shortens the next
  * recovery. Not inside a write transaction of this thread (BUSY). */
 int daxkv_sync(struct daxkv *kv);
+
+/* daxkv_set_max_size - growing stops here from now on: bytes, 0 for as far as address space was reserved, at least what the file has. Errors:
+ * FULL when less address space was reserved at open (see DAXKV_ROOM). */
+int daxkv_set_max_size(struct daxkv *kv, uint64_t size);
 
 /* daxkv_fd - the store's file descriptor, for fstat(2) and the like. Owned by the store. */
 int daxkv_fd(const struct daxkv *kv);
@@ -192,7 +198,8 @@ int daxkv_db_stat(struct daxkv_txn *txn, daxkv_db db, struct daxkv_stat *stat);
 typedef int daxkv_compare_fn(const struct daxkv_val *a, const struct daxkv_val *b, void *arg);
 
 /* daxkv_set_compare, daxkv_set_dup_compare - the order of keys, of duplicates, for a database with OWN_COMPARE, OWN_DUP_COMPARE.
- * Kept with the handle, not in the file; set before its first use. Errors: INCOMPATIBLE, BAD_DB. */
+ * Kept with the handle, not in the file; set before its first use. An empty database without that flag gets it in a write transaction, as if
+ * it had been made so. Errors: INCOMPATIBLE, BAD_DB, and with an empty database those of daxkv_put. */
 int daxkv_set_compare(struct daxkv_txn *txn, daxkv_db db, daxkv_compare_fn *fn, void *arg);
 int daxkv_set_dup_compare(struct daxkv_txn *txn, daxkv_db db, daxkv_compare_fn *fn, void *arg);
 
@@ -279,7 +286,8 @@ struct daxkv_info {
 	enum daxkv_medium medium;
 	const char *durability; /* one line: what a commit survives. Static storage */
 	uint32_t format_version, page_size;
-	uint64_t file_id, file_size, used_bytes, max_size; /* bytes; used: allocated to pages, headers included */
+	uint64_t file_id, file_size, used_bytes, max_size; /* bytes; used: allocated to pages, headers included; while another
+	                                                      thread writes, as when last asked for, 0 before */
 	uint64_t last_txn;      /* the newest commit */
 	uint64_t recovered;     /* records replayed at open */
 	uint64_t held_pages;    /* free pages not yet reusable: readers or recovery may need them */

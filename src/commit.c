@@ -6,7 +6,7 @@
  *   2 flush the fresh bytes            (a large transaction: also its word list, spilled to pages; FENCE)
  *   3 write and flush the record
  *   4 FENCE                            <- durable here
- *   5 store the words in place         flushed when the next transaction begins [R9]
+ *   5 store the words in place         flushed when the next transaction begins [I1] [R9]
  *   6 publish                          <- readers see it from here on
  *
  * Orders of 2 and 3: none needed in a small transaction; the record names the fresh bytes with their checksum [R1].
@@ -122,7 +122,7 @@ static int commit_pages(struct wset *w, struct words *words, struct ranges *rang
 		struct wpage *wp = wset_at(w, i);
 		const uint8_t *page = w->map->base + wp->off;
 
-		if (wp->dead)
+		if (wp->dead) /* [R7] */
 			continue;
 		if (wp->owner) {
 			wset_apply(w, wp);
@@ -256,7 +256,7 @@ static int record_spilled(struct daxkv *kv, struct words *words)
 	flush_private(&kv->wset, NULL);
 	uint32_t crc = spill_write(kv, words, page, npages);
 
-	/* Orders: fresh bytes and spilled words, before the record that makes them reachable. */
+	/* Orders: fresh bytes and spilled words, before the record that makes them reachable [I6]. */
 	rc = fence(kv, "writing a large transaction");
 	if (rc)
 		goto free_pages;
@@ -288,7 +288,7 @@ static int record_fenced(struct daxkv *kv, const struct words *words)
 	if (rc)
 		return rc;
 	flush_private(&kv->wset, NULL);
-	/* Orders: fresh bytes, before the record that makes them reachable. */
+	/* Orders: fresh bytes, before the record that makes them reachable [I6]. */
 	rc = fence(kv, "writing a transaction's data");
 	if (rc)
 		return rc;
@@ -362,7 +362,7 @@ static void commit_store(struct daxkv *kv)
 	kv->words_unflushed = true;
 	space_committed(&kv->space, txn);
 	kv->space.releasable = kv->share->releasable = kv->share->durable; /* what the record, fenced now, says [R3] */
-	kv->share->durable = txn - 1; /* flushed when txn began, fenced with it */
+	kv->share->durable = txn - 1; /* flushed when txn began, fenced with it [R9] [I3] */
 	kv->known = txn;
 	__atomic_store_n(&kv->share->size, kv->space.end, __ATOMIC_RELEASE);
 	__atomic_store_n(&kv->commits, kv->commits + 1, __ATOMIC_RELAXED);
@@ -471,14 +471,14 @@ int commit_settle(struct daxkv *kv)
 	if (load_word(&super->clean) == txn)
 		return 0;
 	commit_flush_words(kv);
-	/* Orders: all words in place, before the mark that says so. */
+	/* Orders: all words in place, before the mark that says so [I4]. */
 	rc = fence(kv, "making the store clean");
 	if (rc)
 		return rc;
 	kv->share->durable = txn;
 	pm_store8(&kv->map.pm, &super->clean, txn);
 	pm_flush(&kv->map.pm, &super->clean, FMT_WORD);
-	/* Orders: the mark, before any page that it releases is written. */
+	/* Orders: the mark, before any page that it releases is written [I4] [R3]. */
 	rc = fence(kv, "making the store clean");
 	if (!rc)
 		kv->space.releasable = kv->share->releasable = txn;

@@ -365,11 +365,15 @@ static int move_by_key(struct daxkv_cursor *c, const struct tree *t, enum daxkv_
 	struct item it;
 	int rc;
 
-	if (c->path.rank >= live(c))
-		return DAXKV_NOTFOUND;
-	rc = entry_at(c, &it);
-	if (rc)
-		return rc;
+	if (gap) { /* the key of the entry that is gone, which other duplicates may still have */
+		it = (struct item){.key = c->kept, .klen = c->klen};
+	} else {
+		if (c->path.rank >= live(c))
+			return DAXKV_NOTFOUND;
+		rc = entry_at(c, &it);
+		if (rc)
+			return rc;
+	}
 	struct probe p = {.key = it.key, .klen = it.klen};
 
 	switch (op) {
@@ -491,7 +495,7 @@ int daxkv_cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv
 		break;
 	case DAXKV_NEXT_KEY:
 	case DAXKV_NEXT_DUP:
-		rc = unset ? move_edge(c, t, false) : c->gap ? move_next(c, t) : move_by_key(c, t, op);
+		rc = unset ? move_edge(c, t, false) : move_by_key(c, t, op);
 		break;
 	case DAXKV_PREV_KEY:
 	case DAXKV_PREV_DUP:
@@ -503,6 +507,8 @@ int daxkv_cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv
 		break;
 	case DAXKV_GET_CURRENT:
 		rc = unset ? err_set(EINVAL, "the cursor is not positioned") : c->path.rank < live(c) ? 0 : DAXKV_NOTFOUND;
+		if (!rc)
+			c->gap = false; /* the entry behind the gap is the cursor's from here on */
 		break;
 	case DAXKV_SEEK:
 	case DAXKV_SEEK_GE:

@@ -240,19 +240,14 @@ static int flags_check(unsigned int flags)
 	return 0;
 }
 
-/* main_flags - give the main database flags, while it is empty. */
-static int main_flags(struct daxkv_txn *txn, unsigned int flags)
+/* flags_change - give an empty database other flags: it gets a new descriptor, which a named one's record has to name. */
+static int flags_change(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s, unsigned int flags)
 {
 	struct daxkv *kv = txn->kv;
-	struct dbstate *s;
+	const struct dbi_name *n = dbi_name(kv, db, kv->wset.txn);
 	uint64_t off;
-	int rc = state_any(txn, DAXKV_MAIN, &s);
+	int rc = tree_clear(&s->tree, false);
 
-	if (rc || !flags || flags == s->flags)
-		return rc;
-	if (!txn->write || s->tree.count)
-		return err_set(DAXKV_INCOMPATIBLE, "the main database was made with flags 0x%x, not 0x%x", s->flags, flags);
-	rc = tree_clear(&s->tree, false);
 	if (!rc)
 		rc = desc_new(&kv->wset, flags, 0, tree_prev_for(&s->tree, s->desc), &off);
 	if (!rc)
@@ -263,7 +258,29 @@ static int main_flags(struct daxkv_txn *txn, unsigned int flags)
 	s->flags = flags;
 	s->changed = true;
 	order_init(&s->order, flags);
-	return 0;
+	if (db == DAXKV_MAIN)
+		return 0;
+	union {
+		const uint8_t *in;
+		void *out;
+	} bytes = {n->bytes}; /* put does not write to a key */
+	struct fmt_db record = {.desc = off, .flags = flags};
+	struct daxkv_val name = {n->len, bytes.out}, value = {sizeof record, &record};
+
+	return record_put(txn, DAXKV_MAIN, &name, &value, 0, FMT_ENTRY_DB);
+}
+
+/* main_flags - give the main database flags, while it is empty. */
+static int main_flags(struct daxkv_txn *txn, unsigned int flags)
+{
+	struct dbstate *s;
+	int rc = state_any(txn, DAXKV_MAIN, &s);
+
+	if (rc || !flags || flags == s->flags)
+		return rc;
+	if (!txn->write || s->tree.count)
+		return err_set(DAXKV_INCOMPATIBLE, "the main database was made with flags 0x%x, not 0x%x", s->flags, flags);
+	return flags_change(txn, DAXKV_MAIN, s, flags);
 }
 
 /* handle_for - the handle of that name, or a free one; the mutex is held. */
@@ -618,6 +635,15 @@ static int set_compare(struct daxkv_txn *txn, daxkv_db db, uint32_t flag, daxkv_
 		rc = state_any(txn, db, &s);
 	if (rc)
 		return rc;
+	if (fn && !(s->flags & flag) && txn->write && !s->tree.count && (flag == DAXKV_OWN_COMPARE || s->flags & DAXKV_DUP_SORT)) {
+		rc = txn_changing(txn, db);
+		if (!rc && db != DAXKV_MAIN)
+			rc = txn_changing(txn, DAXKV_MAIN);
+		if (!rc)
+			rc = flags_change(txn, db, s, s->flags | flag);
+		if (rc)
+			return rc;
+	}
 	if (!(s->flags & flag) || !fn)
 		return err_set(DAXKV_INCOMPATIBLE, "the database (flags 0x%x) was not made with an order of its own", s->flags);
 	struct order *o = &txn->kv->dbi[db].order;

@@ -42,7 +42,8 @@ struct daxkv {
 	struct geometry geometry;
 	struct share_file share_file;
 	struct share *share; /* share_file.share */
-	const uint64_t *alive; /* a page that a forked child sees as zeros */
+	uint64_t *alive; /* a page that a forked child sees as zeros */
+	bool joined; /* others used the store when it was opened */
 	uint32_t page_size, max_key, max_dbs;
 	bool read_only;
 	uint64_t recovered;
@@ -63,6 +64,7 @@ struct daxkv {
 	bool words_unflushed;
 	uint64_t known;         /* the commit at which space, and words, hold: another process may have committed since */
 	uint64_t commits;
+	uint64_t used; /* atomic: bytes in use when daxkv_info looked last */
 	struct daxkv_txn *writer; /* the outermost write transaction running */
 	struct daxkv_txn *idle_txns; /* ended ones, for the next */
 	uint64_t generation;

@@ -69,7 +69,7 @@ static inline uint32_t leaf_cost(const struct order *order, uint32_t klen, uint3
 /* leaf_build - write a leaf of n items, in order, with an empty tail, to image (a page); the items must not lie in image. Returns the bytes used. */
 uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *order, const struct item *items, uint32_t n, uint64_t birth, uint64_t prev);
 
-/* leaf_append - add an entry to the tail: *done false when it has no room. leaf is what leaf_open gave for the writer's view. *value: where the value's
+/* leaf_append - add an entry to the tail's end [R6] [I9]: *done false when it has no room. leaf is what leaf_open gave for the writer's view. *value: where the value's
  * bytes lie. An item without val gets zeros, to be filled, and sealed by leaf_seal. ENOMEM. */
 struct leaf_change {
 	struct item item;

@@ -111,13 +111,11 @@ static int open_silent(struct lock *lock)
 	return 0;
 }
 
-int lock_open(struct lock *lock, const char *store_path, bool rdonly, unsigned int mode)
+int lock_open_named(struct lock *lock, const char *name, bool rdonly, unsigned int mode)
 {
-	*lock = (struct lock){.fd = -1, .data_fd = -1};
-	if (asprintf(&lock->name, "%s-lock", store_path) < 0) {
-		lock->name = NULL;
+	*lock = (struct lock){.fd = -1, .data_fd = -1, .name = strdup(name)};
+	if (!lock->name)
 		return err_set(ENOMEM, "no memory for a file name");
-	}
 	int rc = gate_enter(lock, false, mode);
 	if (rdonly && (rc == EROFS || rc == EACCES || rc == EPERM))
 		return open_silent(lock);
@@ -132,6 +130,17 @@ int lock_open(struct lock *lock, const char *store_path, bool rdonly, unsigned i
 	if (rc == EAGAIN)
 		rc = byte_set(lock->fd, USERS, F_RDLCK, true);
 	return rc ? byte_failed(lock, rc) : 0;
+}
+
+int lock_open(struct lock *lock, const char *store_path, bool rdonly, unsigned int mode)
+{
+	char *name;
+	*lock = (struct lock){.fd = -1, .data_fd = -1};
+	if (asprintf(&name, "%s-lock", store_path) < 0)
+		return err_set(ENOMEM, "no memory for a file name");
+	int rc = lock_open_named(lock, name, rdonly, mode);
+	free(name);
+	return rc;
 }
 
 int lock_data(struct lock *lock, int data_fd)

@@ -32,6 +32,9 @@ struct lock {
  * read or make one (EROFS, EACCES, EPERM): fd = -1 and 0. Errors: BUSY, FOREIGN when the lock file is not a regular file, errno with a text. O_CLOEXEC, O_NOFOLLOW. */
 int lock_open(struct lock *lock, const char *store_path, bool rdonly, unsigned int mode);
 
+/* lock_open_named - the same with the lock file's own path. */
+int lock_open_named(struct lock *lock, const char *name, bool rdonly, unsigned int mode);
+
 /* lock_data - the store's descriptor, open now: BUSY when the same file is used by way of another name. */
 int lock_data(struct lock *lock, int data_fd);
 

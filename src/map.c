@@ -363,7 +363,7 @@ static int reserve_space(struct map *map, uint64_t size, uint64_t max)
 		return err_sys(rc, "%s: no %lu bytes of address space: RLIMIT_AS allows %lu", map->path, (ulong)len, (ulong)limit);
 	if (rc)
 		return err_sys(rc, "%s: no %lu bytes of address space", map->path, (ulong)len);
-	map->reserve = max == 0 ? len : max_u64(max, size);
+	map->reserve = map->cap = max == 0 ? len : max_u64(max, size);
 	return 0;
 }
 
@@ -519,9 +519,10 @@ static int grow_shared(struct map *map, uint64_t size, uint64_t length)
 	rc = range_populate(map, from, to);
 	if (rc)
 		goto undo;
-	rc = file_sync(map->fd); /* Orders: the file's new length and space, before any reference to them. */
+	rc = file_sync(map->fd); /* Orders: the file's new length and space, before any reference to them [I11]. */
 	if (rc == 0)
 		return 0;
+	map->pm.failed = rc; /* the file's other dirty pages may be what was lost */
 undo:
 	range_empty(map, from, to);
 	if (size > length)
@@ -621,7 +622,7 @@ void map_detach(struct map *map)
 	if (map->base)
 		munmap(address(map, 0), round_up(map->reserve, MAP_STEP));
 	map->base = NULL;
-	map->reserve = map->size = 0;
+	map->reserve = map->cap = map->size = 0;
 }
 
 void map_close(struct map *map)

@@ -5,7 +5,7 @@
  *   reserved address space, 2 MiB aligned      |<------------- reserve ------------->|
  *   mapped file                                |<---- size ---->|   PROT_NONE        |
  *
- * The address range is reserved at open and filled with MAP_FIXED as the file grows, so pointers never move. The file is never
+ * The address range is reserved at open and filled with MAP_FIXED as the file grows, so pointers never move [I14]. The file is never
  * sparse: growth is fallocate(2), then fsync, before anything refers to the new space; so a full disk is ENOSPC from a call and
  * not SIGBUS from a store. On failure the file has its old size again.
  */
@@ -26,6 +26,7 @@ struct map {
 	bool private_copy; /* MAP_PRIVATE: stores stay in this process */
 	const uint8_t *base;
 	uint64_t reserve; /* bytes of address space: no size is above it */
+	uint64_t cap;     /* bytes: the writer's growing stops here; at most reserve. Atomic */
 	uint64_t size;    /* bytes mapped; the file has at least as many. Stored with release order: load_word for other threads */
 	enum daxkv_medium medium;
 	bool volatile_fs; /* tmpfs or ramfs: nothing survives a power cut whatever is flushed */

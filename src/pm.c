@@ -61,7 +61,9 @@ void pm_flush(struct pm *pm, const void *p, size_t n)
 int pm_fence(struct pm *pm)
 {
 	count(&pm->fences, 1);
-	return pm->ops->fence(pm);
+	if (!pm->failed)
+		pm->failed = pm->ops->fence(pm);
+	return pm->failed;
 }
 
 void pm_plain_write(struct pm *pm, void *dst, const void *src, size_t n)

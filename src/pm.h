@@ -36,6 +36,7 @@ struct pm_ops {
 struct pm {
 	const struct pm_ops *ops;
 	int fd;
+	int failed; /* errno of a sync of the file that failed, in a fence or at growth: every later fence fails with it */
 	/* Lines are of 64 bytes. Changed, with relaxed atomic stores, by who may write; read by all with relaxed loads. */
 	uint64_t lines_flushed, lines_streamed, fences;
 };
@@ -60,8 +61,9 @@ void pm_store8(struct pm *pm, const uint64_t *word, uint64_t value);
 /* pm_flush - start writing back the lines of [p, p + n). */
 void pm_flush(struct pm *pm, const void *p, size_t n);
 
-/* pm_fence - wait until everything this thread flushed or streamed is durable. Returns 0, or the errno of fdatasync with a text: then
- * nothing is known about what became durable, and the caller must poison the store. */
+/* pm_fence - wait until everything this thread flushed or streamed is durable. Returns 0, or the errno of fdatasync: then
+ * nothing is known about what became durable, and the caller must poison the store. The kernel tells of a lost write once only, so that a
+ * later success means nothing: it fails from then on. */
 int pm_fence(struct pm *pm);
 
 /* pm_plain_write, pm_plain_store8 - what the backends on plain memory share. */

@@ -8,7 +8,7 @@
  * It is one flat struct without pointers, so that it can lie in memory shared between processes.
  *
  * The rule that makes it correct: a reader stores its slot, then (both seq_cst) loads published again and reads that; the writer publishes,
- * then (both seq_cst) scans the slots. So either the scan sees the slot, or the reader sees the newer snapshot, and what the slot
+ * then (both seq_cst) scans the slots [I13]. So either the scan sees the slot, or the reader sees the newer snapshot, and what the slot
  * announces is never newer than what is read. A page freed at T is reused only when every slot shows T or later [R3].
  */
 #ifndef DAXKV_READERS_H
@@ -18,10 +18,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct lock;
+
+enum slot_state { SLOT_FREE, SLOT_OWNED, SLOT_TAKING /* its byte is not held yet */ };
+
 struct reader_slot {
 	uint64_t snapshot_plus_1; /* atomic */
 	uint64_t since_ms;        /* atomic: when the transaction began, CLOCK_MONOTONIC */
-	uint32_t taken;           /* atomic: 1 while a transaction handle owns the slot */
+	uint32_t taken;           /* atomic, enum slot_state */
 	uint32_t owner;           /* the open store that it belongs to, by its number in this share */
 	int32_t pid;
 	uint8_t pad[36];
@@ -55,9 +59,10 @@ int share_init(struct share *share, uint32_t nslots, uint64_t published);
 int share_create(struct share **share, uint32_t nslots, uint64_t published);
 void share_destroy(struct share *share);
 
-/* share_take - own a free slot; READERS_FULL. share_release gives it back, idle. */
-int share_take(struct share *share, uint32_t *slot);
-void share_release(struct share *share, uint32_t slot);
+/* share_take - own a free slot, and hold its byte in the lock file (NULL: there is none), so that its owner's death shows; READERS_FULL. share_release gives
+ * it back, idle. */
+int share_take(struct share *share, const struct lock *lock, uint32_t owner, uint32_t *slot);
+void share_release(struct share *share, const struct lock *lock, uint32_t slot);
 
 /* share_enter - announce a read of the newest snapshot in the slot; returns the snapshot. share_leave ends it. No system call, no lock, no wait. */
 static inline uint64_t share_enter(struct share *share, uint32_t slot)
@@ -74,7 +79,6 @@ static inline void share_leave(struct share *share, uint32_t slot)
 }
 
 /* share_reap - free the slots of owners that died; how many. Not those of owner, whose own locks do not show. */
-struct lock;
 uint32_t share_reap(struct share *share, const struct lock *lock, uint32_t owner);
 
 /* share_oldest - no reader reads a snapshot older than this. */

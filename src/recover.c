@@ -11,7 +11,7 @@
 
 struct plan {
 	uint64_t newest, durable_upto, clean;
-	bool whole_follower; /* the slot after the newest holds the ring's round before, or nothing */
+	bool whole_follower; /* the slot after the newest holds the ring's round before, or nothing: no record can come to life there [I5] */
 	struct ring_record rec[FMT_RING_SLOTS];
 	bool valid[FMT_RING_SLOTS];
 };
@@ -134,7 +134,7 @@ static int word_compare(const void *a, const void *b)
 	return x->off < y->off ? -1 : x->off > y->off;
 }
 
-/* words_final - keep the newest value of each word only: live readers must not see old ones again. */
+/* words_final - keep the newest value of each word only: a replay in order would go through old ones. */
 static int words_final(struct words *ws)
 {
 	/* qsort is not stable: carry the sequence in a second pass instead. Sorting by (offset, position) needs the positions. */
@@ -213,7 +213,7 @@ static int recover_run(struct ring *ring, const struct plan *p, const struct wor
 		pm_store8(pm, (const uint64_t *)(const void *)(base + ws->w[i].off), ws->w[i].value);
 	for (size_t i = 0; i < ws->n; i++)
 		pm_flush(pm, base + ws->w[i].off, FMT_WORD);
-	/* Orders: the words in place, before the clean mark that says so. */
+	/* Orders: the words in place, before the clean mark that says so [I4]. */
 	rc = recover_fence(ring);
 	if (rc)
 		return rc;

@@ -385,7 +385,7 @@ static int grow_zones(struct space *s, uint64_t new_end)
 		return rc;
 	pm_zero(pm, s->map->base + head, meta * s->psize);
 	pm_flush(pm, s->map->base + head, meta * s->psize);
-	/* Orders: empty bitmap and directory pages, before the record whose words name them and set bits in them. */
+	/* Orders: empty bitmap and directory pages, before the record whose words name them and set bits in them [I11]. */
 	rc = pm_fence(pm);
 	return rc ? err_sys(rc, "growing the store to %lu bytes", (unsigned long)new_end) : 0;
 }
@@ -439,7 +439,7 @@ static int grow_to(struct space *s, uint64_t new_end)
 static int space_grow(struct space *s, uint64_t pages)
 {
 	uint64_t unit = s->psize < FMT_SUPER_SIZE ? (uint64_t)s->psize * TEST_GROW_PAGES : MAP_STEP;
-	uint64_t limit = min_u64(round_down(s->map->reserve, s->psize), super_max_bytes(s->psize));
+	uint64_t limit = min_u64(round_down(load_word(&s->map->cap), s->psize), super_max_bytes(s->psize));
 	uint64_t zone_bytes = s->zone_pages * s->psize;
 	uint64_t need = (pages + pages / s->zone_pages + 2 + 1) * s->psize; /* with the bitmap and directory pages of new zones */
 	uint64_t want = max_u64(need + (s->end % zone_bytes == 0 ? s->psize : 0), min_u64(max_u64(s->end / 8, unit), GROW_MAX));
@@ -450,7 +450,7 @@ static int space_grow(struct space *s, uint64_t pages)
 		               (unsigned long)limit, (unsigned long)(pages * s->psize));
 	int rc = grow_to(s, big);
 
-	if (rc && small < big)
+	if ((rc == ENOSPC || rc == EFBIG || rc == EDQUOT || rc == ENOMEM) && small < big)
 		rc = grow_to(s, small);
 	return rc;
 }
@@ -549,7 +549,7 @@ static bool given_in_range(const struct space *s, uint64_t off, uint64_t pages)
 	return off % s->psize == 0 && off >= FMT_SUPER_SIZE && off < s->end && pages <= (s->end - off) / s->psize;
 }
 
-/* give_check - an extent named by the file is really allocated; a bitmap that disagrees is corruption and not an assertion. */
+/* give_check - an extent named by the file is really allocated; a bitmap that disagrees is corruption and not an assertion [I10] [I12]. */
 static int give_check(struct space *s, uint64_t off, uint64_t pages)
 {
 	if (!given_in_range(s, off, pages))
@@ -618,11 +618,12 @@ int space_words(struct space *s, struct words *words)
 		const struct zone *zone = &s->zone[s->dirty_word[i] / per_zone];
 		uint64_t off = zone->bitmap_off + w * FMT_WORD;
 
-		if (load_word(word_at(s, off)) != zone->disk[w])
+		if (off < s->end && load_word(word_at(s, off)) != zone->disk[w]) /* a page cut off has no words */
 			rc = words_add(words, off, zone->disk[w]);
 	}
 	for (size_t i = 0; i < s->grown.n && !rc; i++)
-		rc = words_add(words, s->grown.w[i].off, s->grown.w[i].value);
+		if (s->grown.w[i].off < s->end)
+			rc = words_add(words, s->grown.w[i].off, s->grown.w[i].value);
 	if (!rc && load_word(&super_of(s)->size) != s->end)
 		rc = words_add(words, offsetof(struct fmt_super, size), s->end);
 	return rc;

@@ -207,7 +207,7 @@ static bool editable(const struct tree *t, uint64_t off)
 	return wset_editable(t->view->w, wset_find(t->view->w, off));
 }
 
-/* tree_prev_for - what a page that replaces the one at off must name as prev: the page that the last commit had there. */
+/* tree_prev_for - what a page that replaces the one at off must name as prev: the page that the last commit had there [I7]. */
 uint64_t tree_prev_for(const struct tree *t, uint64_t off)
 {
 	const struct wpage *wp = wset_find(t->view->w, off);
@@ -254,23 +254,28 @@ static uint32_t items_cost(const struct tree *t, const struct item *items, uint3
 	return cost;
 }
 
-/* split_point - how many items go to the left leaf: the cut that leaves the smaller of the two biggest; when keys rise, as many as LEAF_RUN lets. */
+/*
+ * split_point - how many items go to the left leaf: the cut that leaves the smaller of the two biggest; when keys rise, as many as LEAF_RUN lets.
+ *
+ * The first fits always: the items of a page and one more, none above half a page. The second need not be there: where large items lie about
+ * LEAF_RUN, each cut may leave too much on one side.
+ */
 static uint32_t split_point(const struct tree *t, const struct item *items, uint32_t n, uint32_t total, bool rising)
 {
-	uint32_t usable = leaf_usable(t->view->psize), left = 0, best = 1, best_max = UINT32_MAX;
+	uint32_t usable = leaf_usable(t->view->psize), left = 0, even = 1, run = 0, best_max = UINT32_MAX;
 
 	for (uint32_t i = 0; i + 1 < n; i++) {
 		left += leaf_cost(t->order, items[i].klen, items[i].vlen);
 		uint32_t max = left > total - left ? left : total - left;
 
-		if (rising && left <= usable * LEAF_RUN / 100 && total - left <= usable)
-			best = i + 1;
-		else if (!rising && max < best_max) {
+		if (left <= usable * LEAF_RUN / 100 && total - left <= usable)
+			run = i + 1;
+		if (max < best_max) {
 			best_max = max;
-			best = i + 1;
+			even = i + 1;
 		}
 	}
-	return best;
+	return rising && run ? run : even;
 }
 
 /* path_is_last - whether the leaf is the last of the tree. */

@@ -6,7 +6,7 @@
  *   level 1   [ inner ] [ inner ]            a split or merge makes the parent anew, and so on up while pages split
  *   level 0  [leaf][leaf] [leaf][leaf]       no sibling links: a scan climbs
  *
- * The rule that makes it correct: a word that a commit refers to is changed to a page born in the running transaction whose prev is the page the
+ * The rule that makes it correct [I7] [I8]: a word that a commit refers to is changed to a page born in the running transaction whose prev is the page the
  * word held at the last commit; at the root too, when the tree grows, shrinks or becomes empty. A page made in the transaction at the running nesting
  * level is rewritten where it is. Whatever fails half-way leaves the transaction to be aborted.
  */

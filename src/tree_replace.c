@@ -220,7 +220,7 @@ static int copy_page(struct tree *t, const struct fmt_page *page, uint64_t off, 
 	return tree_page_out(t, off, w->image, used, copy);
 }
 
-/* collapse - the root has one kid: that one becomes the root, born now, with the old root as prev; and again while it has one kid itself. */
+/* collapse - the root has one kid: that one becomes the root, born now, with the old root as prev [I8]; and again while it has one kid itself. */
 static int collapse(struct tree *t, uint64_t root, unsigned int level, uint64_t kid)
 {
 	uint64_t prev = tree_prev_for(t, root), at = root;
@@ -240,7 +240,7 @@ static int collapse(struct tree *t, uint64_t root, unsigned int level, uint64_t 
 	}
 }
 
-/* empty_root - nothing is left: an empty leaf takes the root's place, so that older snapshots find what was there. */
+/* empty_root - nothing is left: an empty leaf takes the root's place, so that older snapshots find what was there [I8]. */
 static int empty_root(struct tree *t, uint64_t old)
 {
 	struct wset *w = t->view->w;

@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 /* ---- handles -------------------------------------------------------------------------------------------------------------- */
 
@@ -84,30 +83,14 @@ static void states_copy(struct daxkv_txn *to, const struct daxkv_txn *from)
 	to->ndb = from->ndb;
 }
 
-/* slot_take - a reader slot whose byte in the lock file is held, so that its owner's death shows. */
+/* slot_take - a reader slot; those of readers that died are freed when there is none. */
 static int slot_take(struct daxkv *kv, uint32_t *slot)
 {
-	int rc = share_take(kv->share, slot);
+	int rc = share_take(kv->share, &kv->lock, kv->share_file.owner, slot);
 
 	if (rc == DAXKV_READERS_FULL && share_reap(kv->share, &kv->lock, kv->share_file.owner))
-		rc = share_take(kv->share, slot);
-	if (rc)
-		return rc;
-	kv->share->slot[*slot].owner = kv->share_file.owner;
-	kv->share->slot[*slot].pid = getpid();
-	rc = lock_slot(&kv->lock, *slot, true);
-	if (rc) {
-		share_release(kv->share, *slot);
-		return err_sys(rc, "locking a reader slot");
-	}
-	return 0;
-}
-
-static void slot_give(struct daxkv *kv, uint32_t slot)
-{
-	share_leave(kv->share, slot);
-	(void)lock_slot(&kv->lock, slot, false);
-	share_release(kv->share, slot);
+		rc = share_take(kv->share, &kv->lock, kv->share_file.owner, slot);
+	return rc;
 }
 
 /* read_txn_free - destructor of a thread's kept transaction, and the end of one that is not kept. */
@@ -121,7 +104,7 @@ static void read_txn_free(void *arg)
 	if (txn->next)
 		txn->next->link = txn->link;
 	pthread_mutex_unlock(&kv->dbi_mutex);
-	slot_give(kv, txn->slot);
+	share_release(kv->share, &kv->lock, txn->slot);
 	txn_free(txn);
 }
 
@@ -138,7 +121,9 @@ static void read_txn_list(struct daxkv *kv, struct daxkv_txn *txn)
 
 int txn_open_tables(struct daxkv *kv)
 {
-	return pthread_key_create(&kv->thread_txn, read_txn_free);
+	int rc = pthread_key_create(&kv->thread_txn, read_txn_free);
+
+	return rc ? err_sys(rc, "a key for the threads' read transactions") : 0;
 }
 
 void txn_close_tables(struct daxkv *kv)
@@ -348,7 +333,7 @@ static int begin_write(struct daxkv *kv, bool try, struct daxkv_txn **out)
 	wset_begin(&kv->wset, __atomic_load_n(&kv->share->published, __ATOMIC_RELAXED) + 1);
 	kv->writer_view.snapshot = kv->wset.txn;
 	pm_own(ring_slot(&kv->ring, kv->wset.txn));
-	commit_flush_words(kv);
+	commit_flush_words(kv); /* [R9] */
 	*out = txn;
 	return 0;
 }
@@ -357,6 +342,8 @@ static void end_write(struct daxkv_txn *txn)
 {
 	struct daxkv *kv = txn->kv;
 
+	if (kv->map.pm.failed) /* growth may have met it, not a fence */
+		__atomic_store_n(&kv->share->poison, (uint32_t)kv->map.pm.failed, __ATOMIC_SEQ_CST);
 	kv->writer = NULL;
 	write_txn_give(txn);
 	pthread_mutex_unlock(&kv->share->writer);

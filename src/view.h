@@ -6,7 +6,7 @@
  *
  *   word -> page (birth 9) -> prev: page (birth 5) -> prev: page (birth 2)          a view at 6 reads the second
  *
- * The rule that makes it correct: a node that replaced another at T names it as prev, so a snapshot before T finds what stood there; births
+ * The rule that makes it correct [I7]: a node that replaced another at T names it as prev, so a snapshot before T finds what stood there; births
  * strictly fall along prev, anything else is corruption. The running writer's view is its own number: it never goes back.
  */
 #ifndef DAXKV_VIEW_H

@@ -129,7 +129,7 @@ static int wset_add(struct wset *w, uint64_t off, struct wpage **wp)
 	return 0;
 }
 
-/* wset_save - keep a copy of the entry as the running level found it. */
+/* wset_save - keep a copy of the entry as the running level found it [R8]. */
 static int wset_save(struct wset *w, struct wpage *wp)
 {
 	if (wp->saved_level == w->level)

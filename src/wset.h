@@ -77,7 +77,7 @@ struct wpage *wset_find(const struct wset *w, uint64_t off);
 /* wset_touch - the page's entry for changing it at this level; a new one is blank (a committed page's). ENOMEM. */
 int wset_touch(struct wset *w, uint64_t off, struct wpage **wp);
 
-/* wset_editable - whether the running level may change the page in place. */
+/* wset_editable - whether the running level may change the page in place [R8]. */
 static inline bool wset_editable(const struct wset *w, const struct wpage *wp)
 {
 	return wp && wp->owner == w->level;

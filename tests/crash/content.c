@@ -6,15 +6,21 @@
 #include <string.h>
 
 #include "crc.h"
+#include "oracle.h"
 
 #define NAMES_MAX 64u
 #define SEED 0x636f6e74656e7431u
 
 static uint64_t add(uint64_t sum, const void *p, size_t n)
 {
-	uint64_t size = n;
+	const unsigned char *bytes = p;
+	uint64_t last = 0, size = n;
 
-	return hash64(hash64(sum, &size, sizeof size), p, n);
+	sum = hash64(sum, &size, sizeof size);
+	sum = hash64(sum, bytes, n / 8 * 8);
+	if (n % 8)
+		memcpy(&last, bytes + n / 8 * 8, n % 8);
+	return hash64(sum, &last, sizeof last);
 }
 
 static uint64_t db_begin(const void *name, size_t n, unsigned int flags)

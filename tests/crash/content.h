@@ -7,7 +7,10 @@
 #ifndef DAXKV_TEST_CONTENT_H
 #define DAXKV_TEST_CONTENT_H
 
-#include "oracle.h"
+#include <stdint.h>
+
+struct daxkv;
+struct oracle_state;
 
 /* content_of_oracle - the number of a state. */
 uint64_t content_of_oracle(const struct oracle_state *state);

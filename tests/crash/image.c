@@ -187,6 +187,8 @@ void __wrap_map_detach(struct map *map)
 
 void __wrap_map_close(struct map *map)
 {
+	if (map == crash_pm.map)
+		crash_pm.map = NULL;
 	if (!image.opening)
 		__real_map_close(map);
 	else
@@ -277,6 +279,14 @@ bool image_again(const struct image_found *found)
 	return true;
 }
 
+void image_abandon(struct map *map, struct daxkv *kv)
+{
+	if (kv)
+		(void)pthread_key_delete(kv->thread_txn);
+	if (map)
+		map_close(map);
+}
+
 /* ---- files ---------------------------------------------------------------------------------------------------------------- */
 
 int image_copy(const char *path)
@@ -290,11 +300,10 @@ int image_copy(const char *path)
 	return fclose(f) == 0 && n == image.length ? 0 : errno ? errno : EIO;
 }
 
-bool image_plain(const char *path, const struct image_found *found)
+bool image_plain(const char *path, struct image_found *found)
 {
 	struct daxkv_options o = options;
 	const struct pm_ops *before = crash_pm_override;
-	struct image_found plain = {0};
 	struct daxkv *kv = NULL;
 	bool good = false;
 	int rc = image_copy(path);
@@ -306,10 +315,7 @@ bool image_plain(const char *path, const struct image_found *found)
 	if (rc) {
 		printf("opened for reading: %s: %s\n", daxkv_strerror(rc), daxkv_errmsg());
 	} else {
-		good = read_all(kv, &plain);
-		if (good && plain.content != found->content)
-			printf("opened for reading: shows something else\n");
-		good = good && plain.content == found->content;
+		good = read_all(kv, found);
 		rc = daxkv_close(kv);
 	}
 	crash_pm_override = before;

@@ -37,11 +37,16 @@ bool image_open(struct image_found *found);
 /* image_again - a second recovery of the image opened last finds the same and leaves it bit for bit as it is. */
 bool image_again(const struct image_found *found);
 
+/* image_abandon - the process that had the store open is taken for dead: give back what its handle holds of the machine; its memory stays. map, kv:
+ * NULL when it did not get as far. */
+void image_abandon(struct map *map, struct daxkv *kv);
+
 /* image_copy - write the image to a file. 0 or errno. */
 int image_copy(const char *path);
 
-/* image_plain - the same through a real file at path, opened by the engine without any help, for reading only: recovery in private memory. */
-bool image_plain(const char *path, const struct image_found *found);
+/* image_plain - the image before image_open, as a real file at path that the engine opens without any help, for reading only: it is recovered in
+ * private memory. */
+bool image_plain(const char *path, struct image_found *found);
 
 int __real_map_open_file(struct map *map, const char *path, bool rdonly);
 int __wrap_map_open_file(struct map *map, const char *path, bool rdonly);

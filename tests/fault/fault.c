@@ -120,7 +120,10 @@ static bool after_failure(const struct step *step, int rc, struct tally *tally)
 	snprintf(temp, sizeof temp, "%s.daxkv-new", life.path);
 	if (access(temp, F_OK) == 0)
 		return complain(step->name, "a temporary file is left", temp);
-	if (rc == DAXKV_POISONED) {
+	/* A sync or fence that fails at growth may have lost the pages of earlier commits. */
+	bool lost = strstr(inject_fired()->call, "sync") && life.kv;
+
+	if ((rc == DAXKV_POISONED || lost) && !life.elsewhere) {
 		tally->poisoned++;
 		if (!after_poison(step->name, &kept))
 			return false;
@@ -154,6 +157,7 @@ static bool step_run(const struct step *step, struct tally *tally)
 	snprintf(text, sizeof text, "%s", daxkv_errmsg());
 	life.next = life.acked;
 	life.reported = 0;
+	life.elsewhere = false;
 	int rc = step->run(&life);
 	const struct inject_shot *shot = fired_before ? NULL : inject_fired();
 

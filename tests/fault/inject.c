@@ -174,7 +174,8 @@ WRAP(int, pthread_key_create, pthread_key_t *key, void (*destroy)(void *))
 
 WRAP(int, pthread_setspecific, pthread_key_t key, const void *value)
 {
-	return may("pthread_setspecific", ENOMEM) ? ENOMEM : __real_pthread_setspecific(key, value);
+	/* To forget a value takes no memory. */
+	return value && may("pthread_setspecific", ENOMEM) ? ENOMEM : __real_pthread_setspecific(key, value);
 }
 
 WRAP(ssize_t, getrandom, void *p, size_t n, unsigned int flags)

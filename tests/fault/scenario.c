@@ -413,6 +413,7 @@ static int recover_copy(struct life *life, unsigned int flags)
 	struct daxkv_options options = life->options;
 	struct daxkv *kv;
 
+	life->elsewhere = true;
 	inject_pause();
 	if (!copy_store(life))
 		life->wrong = "the store cannot be copied";

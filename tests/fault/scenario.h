@@ -16,6 +16,7 @@ struct life {
 	struct daxkv *kv;          /* NULL: closed */
 	struct state acked, next;
 	int reported; /* what a call of the step returned though the step went on: a nested transaction's failure */
+	bool elsewhere; /* the step's failure is that of another store's handle */
 	const char *wrong; /* a call's result was not the one that it has to be */
 };
 

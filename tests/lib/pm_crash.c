@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base.h"
 #include "err.h"
 #include "treap.h"
 
@@ -203,6 +204,12 @@ static void crash_flush(struct pm *pm, const void *p, size_t n)
 		flush_mark(off, n);
 }
 
+/* fence_due - whether this fence is to fail; rare ones do so more often. */
+static bool fence_due(unsigned int rare)
+{
+	return crash_pm.fail_one_in && rng_below(&crash_pm.rng, crash_pm.fail_one_in / rare + 1) == 0;
+}
+
 /* fence_fail - fdatasync said EIO: of every dirty page some version was written, or none; the page counts as clean, or not. */
 static int fence_fail(void)
 {
@@ -218,7 +225,7 @@ static int fence_fail(void)
 		u->stale = memcmp(crash_pm.durable + (uint64_t)i * crash_pm.granule, crash_pm.seen + (uint64_t)i * crash_pm.granule,
 		                  crash_pm.granule) != 0;
 	}
-	crash_pm.failed = true;
+	crash_pm.failures++;
 	return EIO;
 }
 
@@ -227,7 +234,7 @@ static int crash_fence(struct pm *pm)
 	(void)offset_of(pm, NULL);
 	crash_pm_look();
 	point(POINT_FENCE);
-	if (crash_pm.fail_one_in && rng_below(&crash_pm.rng, crash_pm.fail_one_in) == 0)
+	if (fence_due(1))
 		return err_sys(fence_fail(), "fdatasync");
 	for (size_t d = crash_pm.ndirty; d-- > 0;) {
 		uint32_t i = crash_pm.dirty[d];
@@ -336,7 +343,7 @@ void crash_pm_cut(const uint8_t *image, uint64_t size)
 	crash_pm.epoch++;
 }
 
-void crash_pm_grown(uint64_t size)
+static void grown(uint64_t size)
 {
 	if (size <= crash_pm.size)
 		return;
@@ -348,12 +355,38 @@ void crash_pm_grown(uint64_t size)
 	crash_pm.epoch++;
 }
 
-void crash_pm_shrunk(uint64_t size)
+/* In a page cache, growing ends with an fsync, which may fail like any other. It makes more durable than the model assumes. */
+int __wrap_map_grow(struct map *map, uint64_t size)
 {
+	struct stat st;
+
+	if (crash_pm_override != &crash_pm_ops || size <= map->size)
+		return __real_map_grow(map, size);
 	crash_pm_look();
+	if (fence_due(40))
+		return err_sys(fence_fail(), "growing the file: fsync");
+	int rc = __real_map_grow(map, size);
+
+	if (!rc && fstat(crash_pm.fd, &st) != 0)
+		die("fstat");
+	if (!rc)
+		grown((uint64_t)st.st_size);
+	return rc;
+}
+
+int __wrap_map_shrink(struct map *map, uint64_t size)
+{
+	if (crash_pm_override != &crash_pm_ops)
+		return __real_map_shrink(map, size);
+	crash_pm_look();
+	int rc = __real_map_shrink(map, size);
+
+	if (rc)
+		return rc;
 	units_forget(round_up(size, crash_pm.granule));
 	if (crash_pm.size > crash_pm.size_before)
 		crash_pm.size_before = crash_pm.size;
 	crash_pm.size = size;
 	crash_pm.epoch++;
+	return 0;
 }

@@ -13,7 +13,8 @@
  * may be written at any time, a fence covers all, and a fence that fails leaves pages that count as clean while the medium has old bytes.
  *
  * The layer is slid under the engine by the linker: pm_init is wrapped (-Wl,--wrap=pm_init), so the engine needs no hook, and what opens
- * and recovers the store runs on it like everything else. One at a time.
+ * and recovers the store runs on it like everything else. map_grow and map_shrink are wrapped too: a file that grew is longer for good, one
+ * that was cut may have its old length again after a crash. One layer at a time.
  */
 #ifndef DAXKV_TEST_PM_CRASH_H
 #define DAXKV_TEST_PM_CRASH_H
@@ -53,7 +54,7 @@ struct crash_pm {
 	size_t ndirty;
 	uint64_t epoch; /* counts changes of durable */
 	struct map *map; /* the engine's, as it was used last */
-	bool failed;     /* a fence was made to fail */
+	uint64_t failures; /* fences made to fail */
 	uint64_t flushes_in_vain; /* of lines that were durable already */
 	struct rng rng;
 	unsigned int fail_one_in; /* fences that fail; 0: none */
@@ -87,11 +88,11 @@ void crash_pm_died(void);
 /* crash_pm_cut - the power fails and the medium has these bytes: they become file and durable. */
 void crash_pm_cut(const uint8_t *image, uint64_t size);
 
-/* crash_pm_grown, crash_pm_shrunk - the file has another length: durable when it grew, open to doubt when it was cut. */
-void crash_pm_grown(uint64_t size);
-void crash_pm_shrunk(uint64_t size);
-
 void __real_pm_init(struct pm *pm, const struct pm_ops *ops, int fd);
 void __wrap_pm_init(struct pm *pm, const struct pm_ops *ops, int fd);
+int __real_map_grow(struct map *map, uint64_t size);
+int __wrap_map_grow(struct map *map, uint64_t size);
+int __real_map_shrink(struct map *map, uint64_t size);
+int __wrap_map_shrink(struct map *map, uint64_t size);
 
 #endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* cover.c - see cover.h. The linker leads the engine's calls through here. */
+#include "cover.h"
+
+#include <stdio.h>
+
+static struct cover {
+	uint64_t records, ranges_named, fenced_records, spilled, most_spilled_words, limbo_pages, retired, newest;
+	uint64_t commits, aborts, nested_commits, nested_aborts, puts, large, reserved, dup_puts, dels, cursor_changes, creates, drops, empties, renames;
+	uint64_t reopens, syncs, readers, most_mapped;
+	uint64_t splits, merges, compactions, grows;
+} cover;
+
+void __wrap_ring_write(struct ring *ring, uint64_t txn, uint64_t durable_upto, const struct ring_range *ranges, size_t nranges,
+                       const struct ring_word *words, size_t nwords)
+{
+	cover.records++;
+	cover.ranges_named += nranges;
+	cover.fenced_records += nranges == 0;
+	cover.newest = txn > cover.newest ? txn : cover.newest;
+	__real_ring_write(ring, txn, durable_upto, ranges, nranges, words, nwords);
+}
+
+void __wrap_ring_write_spilled(struct ring *ring, uint64_t txn, uint64_t durable_upto, uint64_t spill_off, uint64_t nwords, uint32_t crc)
+{
+	cover.records++;
+	cover.spilled++;
+	cover.newest = txn > cover.newest ? txn : cover.newest;
+	cover.most_spilled_words = nwords > cover.most_spilled_words ? nwords : cover.most_spilled_words;
+	__real_ring_write_spilled(ring, txn, durable_upto, spill_off, nwords, crc);
+}
+
+bool __wrap_limbo_take(struct limbo *limbo, uint64_t upto, struct limbo_item *item)
+{
+	bool taken = __real_limbo_take(limbo, upto, item);
+
+	cover.limbo_pages += taken ? item->pages : 0;
+	return taken;
+}
+
+int __wrap_wset_retire(struct wset *w, uint64_t off)
+{
+	cover.retired++;
+	cover.most_mapped = w->map->size > cover.most_mapped ? w->map->size : cover.most_mapped;
+	return __real_wset_retire(w, off);
+}
+
+static void cover_put(const struct op *op, const struct oracle_before *before)
+{
+	cover.puts++;
+	cover.large += op->value.size > 512;
+	cover.reserved += (op->flags & DAXKV_RESERVE) != 0;
+	cover.dup_puts += (before->db.flags & DAXKV_DUP_SORT) != 0;
+	cover.cursor_changes += op->kind == OP_CURSOR_PUT;
+}
+
+void cover_op(const struct op *op, const struct oracle_before *before, const struct outcome *want)
+{
+	uint64_t *counter[OP_KINDS] = {[OP_DEL] = &cover.dels,           [OP_CURSOR_DEL] = &cover.cursor_changes, [OP_DB_CREATE] = &cover.creates,
+	                               [OP_DB_DROP] = &cover.drops,      [OP_DB_EMPTY] = &cover.empties,          [OP_DB_RENAME] = &cover.renames,
+	                               [OP_REOPEN] = &cover.reopens,     [OP_SYNC] = &cover.syncs,                [OP_READER_BEGIN] = &cover.readers,
+	                               [OP_COMMIT] = before->depth > 1 ? &cover.nested_commits : &cover.commits,
+	                               [OP_ABORT] = before->depth > 1 ? &cover.nested_aborts : &cover.aborts};
+
+	if (want->rc)
+		return;
+	if (op->kind == OP_PUT || op->kind == OP_CURSOR_PUT)
+		cover_put(op, before);
+	else if (counter[op->kind])
+		++*counter[op->kind];
+}
+
+void cover_drive(const struct drive *drive)
+{
+	struct daxkv_counters sum;
+
+	drive_counters(drive, &sum);
+	cover.splits += sum.splits;
+	cover.merges += sum.merges;
+	cover.compactions += sum.compactions;
+	cover.grows += sum.grows;
+}
+
+static void show(const char *name, uint64_t n)
+{
+	printf(" %s %lu", name, (unsigned long)n);
+}
+
+void cover_print(void)
+{
+	printf("covered:");
+	show("records", cover.records);
+	show("fresh ranges named", cover.ranges_named);
+	show("records without", cover.fenced_records);
+	show("spilled", cover.spilled);
+	show("words of the longest spill", cover.most_spilled_words);
+	show("ring rounds", cover.newest / FMT_RING_SLOTS);
+	show("splits", cover.splits);
+	show("merges", cover.merges);
+	show("compactions", cover.compactions);
+	show("pages retired", cover.retired);
+	show("taken from limbo", cover.limbo_pages);
+	show("grows", cover.grows);
+	show("longest file", cover.most_mapped);
+	printf("\n        ");
+	show("commits", cover.commits);
+	show("aborts", cover.aborts);
+	show("nested commits", cover.nested_commits);
+	show("nested aborts", cover.nested_aborts);
+	show("puts", cover.puts);
+	show("large values", cover.large);
+	show("reserved", cover.reserved);
+	show("duplicates", cover.dup_puts);
+	show("deletions", cover.dels);
+	show("cursor changes", cover.cursor_changes);
+	show("databases made", cover.creates);
+	show("dropped", cover.drops);
+	show("emptied", cover.empties);
+	show("renamed", cover.renames);
+	show("reopened", cover.reopens);
+	show("synced", cover.syncs);
+	show("snapshots", cover.readers);
+	printf("\n");
+}

@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * crash - drives one stream of operations through daxkv on a persistence layer that tries what a crash could leave at every point.
+ *
+ *   crash [--seed N] [--ops N] [--granule 64|512|4096] [--effort N] [--crash-one-in N] [--fail-one-in N] [--image N] [--save PATH]
+ *         [--dir D] [--verbose]
+ *
+ * Granule 64 is persistent memory, in lines; 512 and 4096 are a file in the page cache, in sectors and pages. A failure prints the line that
+ * repeats it: with --image, when an image failed, that image alone is opened, and --save writes it to a file.
+ *
+ *   ops -> oracle: what was acknowledged, what is in flight ---------------.
+ *      `-> drive -> daxkv -> pm_crash -> explore: image -> daxkv_open -> content: one of the two?
+ */
+#include <getopt.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "content.h"
+#include "cover.h"
+#include "drive.h"
+#include "explore.h"
+#include "super.h"
+
+#define PAGE 512u
+#define STEP_SECONDS 60u /* no operation takes so long, all its images included */
+
+static struct run {
+	uint64_t seed, ops;
+	size_t granule;
+	unsigned int fail_one_in;
+	bool verbose;
+	struct explore_config explore;
+	char path[512], plain_path[520], replay[256];
+	struct rng rng;
+	struct ops stream;
+	struct oracle oracle;
+	struct drive drive;
+	struct oracle_state before; /* what was acknowledged, while a commit is in flight */
+	bool in_flight;
+	uint64_t acked;             /* its content */
+	uint64_t failures;          /* fences that failed, as far as they were dealt with */
+	jmp_buf crashed;
+	uint8_t *cut;
+	struct timespec from;
+	uint64_t cuts, deaths, in_recovery, failed_fences;
+	unsigned int readers_percent;
+} run;
+
+/* ---- failures ------------------------------------------------------------------------------------------------------------- */
+
+/* replay_say - with write(2) alone: it is called from the signal handler too. */
+static void replay_say(void)
+{
+	char digits[24];
+	size_t n = sizeof digits;
+	uint64_t image = explore.counts.images;
+
+	digits[--n] = '\n';
+	do
+		digits[--n] = (char)('0' + image % 10);
+	while (image /= 10);
+	if (write(STDOUT_FILENO, run.replay, strlen(run.replay)) < 0 || write(STDOUT_FILENO, " --image ", 9) < 0 ||
+	    write(STDOUT_FILENO, digits + n, sizeof digits - n) < 0)
+		_exit(1);
+}
+
+static void on_signal(int number)
+{
+	static const char text[] = "a signal ended the run: ";
+	char two[3] = {(char)('0' + number / 10), (char)('0' + number % 10), '\n'};
+
+	if (write(STDOUT_FILENO, text, sizeof text - 1) < 0 || write(STDOUT_FILENO, two, sizeof two) < 0)
+		_exit(1);
+	replay_say();
+	_exit(1);
+}
+
+static void files_remove(void)
+{
+	char lock[540];
+
+	snprintf(lock, sizeof lock, "%s-lock", run.path);
+	(void)unlink(run.path);
+	(void)unlink(run.plain_path);
+	(void)unlink(lock);
+}
+
+static void fail(const char *why)
+{
+	printf("FAILED: %s\n", why);
+	printf("operation %lu, image %lu\n", (unsigned long)run.stream.made, (unsigned long)explore.counts.images);
+	fflush(stdout);
+	replay_say();
+	files_remove();
+	exit(1);
+}
+
+static void only_done(void)
+{
+	printf("image %lu is in order\n", (unsigned long)explore.config.only);
+	files_remove();
+	exit(0);
+}
+
+static void signals_watch(void)
+{
+	static const int signals[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE, SIGALRM};
+	struct sigaction action = {.sa_handler = on_signal};
+
+	sigemptyset(&action.sa_mask);
+	for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+		(void)sigaction(signals[i], &action, NULL);
+}
+
+/* ---- crashing ------------------------------------------------------------------------------------------------------------- */
+
+static void settled(uint64_t off, size_t n)
+{
+	image_base(crash_pm.durable, off, n);
+}
+
+/* leave - the engine's handle is abandoned where it is: what it holds of the machine goes back, its memory stays. */
+static void leave(void)
+{
+	image_abandon(crash_pm.map, run.drive.kv);
+	longjmp(run.crashed, 1);
+}
+
+/* crash - the power fails, or the process dies and the machine does not. */
+static void crash(void)
+{
+	struct image_found found;
+
+	if (rng_percent(&run.rng, 65)) {
+		uint64_t size = explore_cut(run.cut, &found);
+
+		crash_pm_cut(run.cut, size);
+		explore_allow(found.content, false, 0);
+		run.cuts++;
+	} else {
+		crash_pm_died();
+		run.deaths++;
+	}
+	leave();
+}
+
+static void oracle_do(enum op_kind kind)
+{
+	struct op op = {.kind = kind};
+	struct outcome out;
+
+	oracle_apply(&run.oracle, &op, &out);
+}
+
+static void state_release(struct oracle_state *state)
+{
+	for (size_t i = 0; i < OP_DBS; i++)
+		treap_release(state->db[i].root);
+	memset(state, 0, sizeof *state);
+}
+
+static void state_keep(struct oracle_state *to, const struct oracle_state *from)
+{
+	*to = *from;
+	for (size_t i = 0; i < OP_DBS; i++)
+		(void)treap_retain(to->db[i].root);
+}
+
+/* oracle_follow - the store came back with this content: the oracle goes there too. */
+static void oracle_follow(uint64_t content)
+{
+	if (run.in_flight && content == content_of_oracle(&run.before)) {
+		state_release(&run.oracle.committed);
+		run.oracle.committed = run.before;
+	} else if (run.in_flight) {
+		state_release(&run.before);
+	}
+	run.in_flight = false;
+	if (content != content_of_oracle(&run.oracle.committed))
+		fail("the store came back with something else than what its image was found to hold");
+	run.acked = content;
+}
+
+/* reopen - after a crash: recovery, in which the next crash may happen. */
+static void reopen(void)
+{
+	uint64_t content = 0, pairs;
+
+	oracle_do(OP_REOPEN);
+	while (setjmp(run.crashed))
+		run.in_recovery++;
+	alarm(STEP_SECONDS);
+	cover_drive(&run.drive);
+	run.drive = (struct drive){.oracle = &run.oracle, .path = run.path, .options = run.drive.options};
+	int rc = daxkv_open(run.path, &run.drive.options, &run.drive.kv);
+
+	if (rc && crash_pm.failures != run.failures) { /* a fence of recovery failed: the next attempt finds what it left */
+		run.failures = crash_pm.failures;
+		crash_pm_died();
+		rc = daxkv_open(run.path, &run.drive.options, &run.drive.kv);
+	}
+	if (!rc)
+		rc = content_of_store(run.drive.kv, &content, &pairs);
+	if (rc) {
+		printf("reopening: %s: %s\n", daxkv_strerror(rc), daxkv_errmsg());
+		fail("the store does not open after a crash");
+	}
+	if (content != explore.allowed[0] && (explore.nallowed == 1 || content != explore.allowed[1]))
+		fail("after a crash the store holds neither the last acknowledged transaction nor the one in flight");
+	oracle_follow(content);
+	explore_allow(run.acked, false, 0);
+	crash_pm_look();
+	explore_point(POINT_CALL);
+}
+
+/* ---- operations ----------------------------------------------------------------------------------------------------------- */
+
+/* fence_failed - an operation met a failed fence: it must say so, and changing the store must be refused from here on. */
+static void fence_failed(const struct op *op, int rc)
+{
+	struct daxkv_txn *txn;
+
+	run.failures = crash_pm.failures;
+	run.failed_fences++;
+	if (rc == 0)
+		fail("a failed fence was not reported");
+	if (op->kind != OP_REOPEN) {
+		while (run.drive.depth)
+			daxkv_abort(run.drive.txn[--run.drive.depth]);
+		rc = daxkv_begin(run.drive.kv, NULL, DAXKV_TXN_TRY, &txn);
+		if (rc != DAXKV_POISONED)
+			fail("after a failed fence the store lets itself be changed");
+	}
+	crash_pm_died();
+	leave();
+}
+
+static void step_run(const struct op *op, const struct oracle_before *before, const struct outcome *want)
+{
+	struct outcome got;
+
+	drive_apply(&run.drive, op, before, &got);
+	if (crash_pm.failures != run.failures)
+		fence_failed(op, got.rc);
+	if (got.rc != want->rc) {
+		printf("daxkv returns %d (%s), must return %d (%s)\nerrmsg: %s\n", got.rc, daxkv_strerror(got.rc), want->rc,
+		       daxkv_strerror(want->rc), daxkv_errmsg());
+		fail("an operation went wrong");
+	}
+	cover_op(op, before, want);
+	if (run.in_flight) {
+		state_release(&run.before);
+		run.in_flight = false;
+		run.acked = explore.allowed[1];
+		explore_allow(run.acked, false, 0);
+	}
+	if (op->kind <= OP_PUT || op->kind == OP_REOPEN || op->kind == OP_SYNC) {
+		crash_pm_look();
+		explore_point(POINT_CALL);
+	}
+}
+
+static void step(const struct op *op, const struct oracle_before *before)
+{
+	struct outcome want;
+	bool commits = op->kind == OP_COMMIT && run.oracle.depth == 1;
+
+	if (commits)
+		state_keep(&run.before, &run.oracle.committed);
+	oracle_apply(&run.oracle, op, &want);
+	if (commits) {
+		run.in_flight = true;
+		explore_allow(run.acked, true, content_of_oracle(&run.oracle.committed));
+	}
+	if (want.rc == OP_SKIP)
+		return;
+	alarm(STEP_SECONDS);
+	if (setjmp(run.crashed))
+		reopen();
+	else
+		step_run(op, before, &want);
+}
+
+/* wanted - the stream is made for long runs of the model test: transactions are cut shorter, snapshots held for less. */
+static bool wanted(const struct op *op)
+{
+	static const unsigned int longest[] = {1, 2, 4, 12, 40, 90};
+
+	if (op->kind == OP_READER_BEGIN && !rng_percent(&run.rng, run.readers_percent))
+		return false;
+	if (op->kind == OP_BEGIN && run.oracle.depth == 0)
+		run.stream.txn_left = 1 + (unsigned int)rng_below(&run.rng, longest[rng_below(&run.rng, 6)]);
+	return op->kind != OP_COMPARE && op->kind != OP_COMPARE_ALL && op->kind != OP_CHECK;
+}
+
+static void run_ops(void)
+{
+	struct op op;
+	struct oracle_before before;
+
+	while (run.stream.made < run.ops) {
+		ops_next(&run.stream, &op);
+		if (!wanted(&op))
+			continue;
+		oracle_before_get(&run.oracle, &op, &before);
+		if (run.verbose) {
+			printf("%lu: ", (unsigned long)run.stream.made);
+			ops_print(&op, &before);
+			fflush(stdout);
+		}
+		step(&op, &before);
+		oracle_before_end(&before);
+	}
+}
+
+/* ---- start and end -------------------------------------------------------------------------------------------------------- */
+
+static void usage(void)
+{
+	fprintf(stderr, "usage: crash [--seed N] [--ops N] [--granule 64|512|4096] [--effort N] [--crash-one-in N] [--fail-one-in N] [--image N]\n"
+	                "             [--save PATH] [--dir D] [--verbose]\n");
+	exit(2);
+}
+
+static uint64_t number(const char *text)
+{
+	char *end;
+	unsigned long long n = strtoull(text, &end, 0);
+
+	if (*text == '\0' || *end)
+		usage();
+	return n;
+}
+
+static void argument(int c, const char **dir)
+{
+	switch (c) {
+	case 's':
+		run.seed = number(optarg);
+		break;
+	case 'n':
+		run.ops = number(optarg);
+		break;
+	case 'g':
+		run.granule = number(optarg);
+		if (run.granule != 64 && run.granule != 512 && run.granule != 4096)
+			usage();
+		break;
+	case 'e':
+		run.explore.effort = (unsigned int)number(optarg);
+		break;
+	case 'c':
+		run.explore.crash_one_in = (unsigned int)number(optarg);
+		break;
+	case 'f':
+		run.fail_one_in = (unsigned int)number(optarg);
+		break;
+	case 'i':
+		run.explore.only = number(optarg);
+		break;
+	case 'S':
+		run.explore.save_path = optarg;
+		break;
+	case 'd':
+		*dir = optarg;
+		break;
+	case 'v':
+		run.verbose = true;
+		break;
+	default:
+		usage();
+	}
+}
+
+static void arguments(int argc, char **argv)
+{
+	static const struct option options[] = {
+	    {"seed", required_argument, NULL, 's'},         {"ops", required_argument, NULL, 'n'},
+	    {"granule", required_argument, NULL, 'g'},      {"effort", required_argument, NULL, 'e'},
+	    {"crash-one-in", required_argument, NULL, 'c'}, {"fail-one-in", required_argument, NULL, 'f'},
+	    {"image", required_argument, NULL, 'i'},        {"save", required_argument, NULL, 'S'},
+	    {"dir", required_argument, NULL, 'd'},          {"verbose", no_argument, NULL, 'v'},
+	    {NULL, 0, NULL, 0},
+	};
+	const char *dir = getenv("TMPDIR");
+	int c;
+
+	dir = dir ? dir : access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+	run = (struct run){.seed = 1, .ops = 3000, .granule = 64, .fail_one_in = 400};
+	run.explore = (struct explore_config){.effort = 1, .crash_one_in = 300};
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1)
+		argument(c, &dir);
+	if (optind != argc)
+		usage();
+	snprintf(run.path, sizeof run.path, "%s/crash-%ld.daxkv", dir, (long)getpid());
+	snprintf(run.plain_path, sizeof run.plain_path, "%s.image", run.path);
+	snprintf(run.replay, sizeof run.replay, "replay: build/tests/crash --seed %lu --ops %lu --granule %zu --effort %u --crash-one-in %u --fail-one-in %u",
+	         (unsigned long)run.seed, (unsigned long)run.ops, run.granule, run.explore.effort, run.explore.crash_one_in, run.fail_one_in);
+	run.explore.seed = run.seed;
+	run.explore.plain_path = run.plain_path;
+}
+
+static int store_make(void)
+{
+	struct super_new new = {.page_size = PAGE, .size = 48 << 10, .file_id = rng_mix(run.seed), .created = 1};
+	int fd = open(run.path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	if (fd < 0 || ftruncate(fd, (off_t)new.size) != 0 || super_fill(fd, &new) != 0) {
+		perror(run.path);
+		exit(2);
+	}
+	return fd;
+}
+
+static void start(void)
+{
+	static const size_t pairs[] = {6, 20, 60};
+	struct daxkv_options options = {.flags = DAXKV_NOLOCK, .pmem = DAXKV_PMEM_FORCE, .max_size = CRASH_ROOM, .max_readers = 16, .max_dbs = 64};
+	struct ops_config config;
+	int fd = store_make(), rc;
+
+	rng_seed(&run.rng, run.seed ^ 0x63726173u);
+	run.cut = xmalloc(CRASH_ROOM);
+	image_start(CRASH_ROOM);
+	explore_start(&run.explore);
+	explore.crash = crash;
+	explore.fail = fail;
+	explore.done = only_done;
+	crash_pm_start(fd, run.granule, run.granule > 64, run.seed);
+	crash_pm.settled = settled;
+	settled(0, crash_pm.size);
+	image_length(crash_pm.size);
+	crash_pm_override = &crash_pm_ops;
+	oracle_start(&run.oracle, 0, PAGE / 4, PAGE / 4, PAGE / 2);
+	config = (struct ops_config){.max_key = PAGE / 4, .max_dup = PAGE / 4, .max_pair = PAGE / 2 - 140, .bad_pair = PAGE / 2,
+	                             .max_value = run.seed % 7 == 3 ? 100000 : 3000, .db_pairs = pairs[run.seed % 3], .empty_dups = true};
+	ops_start(&run.stream, run.seed, &config, &run.oracle);
+	run.readers_percent = run.seed % 4 == 2 ? 30 : 2;
+	rc = drive_start(&run.drive, run.path, &options, 0, &run.oracle);
+	if (rc) {
+		printf("%s: %s: %s\n", run.path, daxkv_strerror(rc), daxkv_errmsg());
+		exit(2);
+	}
+	run.acked = content_of_oracle(&run.oracle.committed);
+	explore_allow(run.acked, false, 0);
+	crash_pm.point = explore_point;
+	crash_pm.fail_one_in = crash_pm.cached ? run.fail_one_in : 0;
+}
+
+static void summary(void)
+{
+	const struct explore_counts *c = &explore.counts;
+	struct timespec to;
+
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	double seconds = (double)(to.tv_sec - run.from.tv_sec) + (double)(to.tv_nsec - run.from.tv_nsec) / 1e9;
+
+	printf("crash --seed %lu --granule %zu: %lu operations, %lu points (%lu exhaustive), %lu images in %.1f s (%.0f a second): %lu torn, %lu replayed, "
+	       "%lu acknowledged, %lu in flight, %lu twice, %lu as files, %lu known; at most %lu units in doubt\n",
+	       (unsigned long)run.seed, run.granule, (unsigned long)run.stream.made, (unsigned long)c->points, (unsigned long)c->exhaustive,
+	       (unsigned long)c->images, seconds, (double)c->images / seconds, (unsigned long)c->torn, (unsigned long)c->replayed,
+	       (unsigned long)c->acked, (unsigned long)c->next, (unsigned long)c->second, (unsigned long)c->plain, (unsigned long)c->same,
+	       (unsigned long)c->most_units);
+	printf("real crashes: %lu power cuts, %lu deaths, %lu of both in recovery, %lu failed fences; flushes in vain %lu\n", (unsigned long)run.cuts,
+	       (unsigned long)run.deaths, (unsigned long)run.in_recovery, (unsigned long)run.failed_fences, (unsigned long)crash_pm.flushes_in_vain);
+	cover_drive(&run.drive);
+	cover_print();
+}
+
+int main(int argc, char **argv)
+{
+	arguments(argc, argv);
+	signals_watch();
+	clock_gettime(CLOCK_MONOTONIC, &run.from);
+	start();
+	run_ops();
+	if (run.explore.only)
+		fail("the run has no image of that number");
+	summary();
+	crash_pm.point = NULL;
+	crash_pm.fail_one_in = 0;
+	int rc = drive_end(&run.drive);
+
+	if (rc) {
+		printf("close: %s: %s\n", daxkv_strerror(rc), daxkv_errmsg());
+		fail("closing went wrong");
+	}
+	crash_pm_override = NULL;
+	ops_end(&run.stream);
+	oracle_end(&run.oracle);
+	explore_end();
+	image_end();
+	crash_pm_end();
+	free(run.cut);
+	files_remove();
+	return 0;
+}

@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Inside a leaf: bases built and searched, tails appended to and followed by their ranks, what a snapshot sees of them, and damage. */
+#include "store.h"
+
+#define PSIZE 4096u
+
+static _Alignas(64) uint8_t file[2 * PSIZE];
+static uint8_t *const page = file + PSIZE;
+
+struct mem { /* the page at offset PSIZE of a small file in memory, seen by a reader */
+	struct map map;
+	struct view view;
+	struct leaf leaf;
+};
+
+static void mem_open(struct mem *m)
+{
+	m->map = (struct map){.base = file, .size = 2 * PSIZE};
+	m->view = (struct view){.map = &m->map, .base = m->map.base, .psize = PSIZE, .snapshot = 100};
+	leaf_open(&m->view, (const void *)page, PSIZE, &m->leaf);
+}
+
+static struct item item_of(const char *key, const char *value)
+{
+	return (struct item){.key = (const uint8_t *)key, .klen = (uint32_t)strlen(key), .val = (const uint8_t *)value, .vlen = (uint32_t)strlen(value)};
+}
+
+static bool get(const struct mem *m, const struct order *o, const char *key, const char *value)
+{
+	struct item it;
+	bool found = true;
+	uint32_t len = (uint32_t)strlen(key);
+	OK(leaf_get(&m->view, m->leaf.page, m->leaf.off, o, (const uint8_t *)key, len, order_fp((const uint8_t *)key, len), &it, &found));
+	if (!value)
+		return !found;
+	return found && it.vlen == strlen(value) && memcmp(it.val, value, it.vlen) == 0;
+}
+
+static uint32_t place(const struct leaf *l, const struct order *o, const char *key, bool *exact)
+{
+	struct probe p = {.key = (const uint8_t *)key, .klen = (uint32_t)strlen(key)};
+	uint32_t rank = 9999, eoff = 9999;
+	OK(leaf_place(l, o, &p, &rank, &eoff));
+	*exact = eoff != 0;
+	return rank;
+}
+
+static void build_of_nothing(void **state)
+{
+	struct order o;
+	struct mem m;
+	bool exact;
+	(void)state;
+	order_init(&o, 0);
+	assert_int_equal(leaf_build(page, PSIZE, &o, NULL, 0, 3, 0), FMT_LEAF_BASE);
+	mem_open(&m);
+	assert_int_equal(leaf_count(&m.leaf), 0);
+	assert_true(get(&m, &o, "a", NULL));
+	assert_int_equal(place(&m.leaf, &o, "a", &exact), 0);
+	assert_false(exact);
+	uint32_t eoff;
+	assert_int_equal(leaf_at(&m.leaf, 0, &eoff), DAXKV_CORRUPT);
+}
+
+/* Prefixes of 7, 8, 9 and more bytes: shorter than 8 none is taken; keys before, inside and behind, and ones shorter than the prefix. */
+static void build_with_common_prefixes(void **state)
+{
+	static const char full[] = "prefixprefixprefix";
+	struct order o;
+	(void)state;
+	order_init(&o, 0);
+	for (uint32_t plen = 0; plen <= 17; plen++) {
+		char keys[6][32], value[6][2], probe[32];
+		struct item items[6];
+		struct mem m;
+		bool exact;
+		for (int i = 0; i < 6; i++) {
+			snprintf(keys[i], 32, "%.*s%c%s", (int)plen, full, 'b' + 2 * i, i % 2 ? "tail of it" : "");
+			snprintf(value[i], 2, "%d", i);
+			items[i] = item_of(keys[i], value[i]);
+		}
+		leaf_build(page, PSIZE, &o, items, 6, 3, 0);
+		mem_open(&m);
+		assert_int_equal(m.leaf.page->plen, plen < 8 ? 0 : plen);
+		for (uint32_t i = 0; i < 6; i++) {
+			assert_true(get(&m, &o, keys[i], value[i]));
+			assert_int_equal(place(&m.leaf, &o, keys[i], &exact), i);
+			assert_true(exact);
+			snprintf(probe, 32, "%.*s%c", (int)plen, full, (char)('a' + 2 * i));
+			assert_true(get(&m, &o, probe, NULL));
+			assert_int_equal(place(&m.leaf, &o, probe, &exact), i);
+			assert_false(exact);
+		}
+		snprintf(probe, 32, "%.*s%c", (int)plen, full, 'z');
+		assert_int_equal(place(&m.leaf, &o, probe, &exact), 6);
+		if (plen > 1) {
+			snprintf(probe, 32, "%.*s", (int)plen - 1, full); /* shorter than the prefix, and a part of it */
+			assert_int_equal(place(&m.leaf, &o, probe, &exact), 0);
+			snprintf(probe, 32, "%.*s~", (int)plen - 1, full);
+			assert_int_equal(place(&m.leaf, &o, probe, &exact), 6);
+			assert_true(get(&m, &o, probe, NULL));
+		}
+		assert_int_equal(place(&m.leaf, &o, "a", &exact), 0);
+		assert_int_equal(place(&m.leaf, &o, "\x7f", &exact), 6);
+	}
+}
+
+static void key_that_is_the_prefix(void **state)
+{
+	struct order o;
+	struct mem m;
+	bool exact;
+	struct item items[3] = {item_of("12345678", "a"), item_of("123456780", "b"), item_of("12345678\x01", "c")};
+	struct item t = items[1];
+	(void)state;
+	items[1] = items[2];
+	items[2] = t;
+	order_init(&o, 0);
+	leaf_build(page, PSIZE, &o, items, 3, 3, 0);
+	mem_open(&m);
+	assert_int_equal(m.leaf.page->plen, 8);
+	assert_true(get(&m, &o, "12345678", "a") && get(&m, &o, "123456780", "b") && get(&m, &o, "12345678\x01", "c"));
+	assert_true(get(&m, &o, "1234567", NULL) && get(&m, &o, "123456781", NULL));
+	assert_int_equal(place(&m.leaf, &o, "12345678\x02", &exact), 2);
+}
+
+/* Keys with equal heads: the full comparison decides. */
+static void heads_that_are_equal(void **state)
+{
+	struct order o;
+	struct mem m;
+	struct item items[40];
+	char keys[40][16], probe[16];
+	bool exact;
+	(void)state;
+	order_init(&o, 0);
+	items[0] = item_of("a", "first");
+	for (int i = 1; i < 40; i++) {
+		snprintf(keys[i], 16, "samehead%02d", i);
+		items[i] = item_of(keys[i], keys[i]);
+	}
+	leaf_build(page, PSIZE, &o, items, 40, 3, 0);
+	mem_open(&m);
+	assert_int_equal(m.leaf.page->plen, 0);
+	for (uint32_t i = 1; i < 40; i++) {
+		assert_true(get(&m, &o, keys[i], keys[i]));
+		snprintf(probe, 16, "samehead%02u~", i);
+		assert_int_equal(place(&m.leaf, &o, probe, &exact), i + 1);
+		assert_false(exact);
+	}
+	assert_int_equal(place(&m.leaf, &o, "samehead", &exact), 1);
+}
+
+static void heads_of_all_ones(void **state)
+{
+	struct order o;
+	struct mem m;
+	const uint64_t keys[3] = {1, UINT64_MAX - 1, UINT64_MAX};
+	struct item items[3];
+	(void)state;
+	order_init(&o, DAXKV_INTEGER_KEY);
+	for (int i = 0; i < 3; i++)
+		items[i] = (struct item){.key = (const uint8_t *)&keys[i], .klen = 8, .val = (const uint8_t *)"v", .vlen = 1};
+	leaf_build(page, PSIZE, &o, items, 3, 3, 0);
+	mem_open(&m);
+	for (uint32_t i = 0; i < 3; i++) {
+		struct probe p = {.key = (const uint8_t *)&keys[i], .klen = 8};
+		uint32_t rank, eoff;
+		OK(leaf_place(&m.leaf, &o, &p, &rank, &eoff));
+		assert_true(rank == i && eoff);
+	}
+}
+
+/* Integers lie at their own alignment, in the base and in the tail, for all lengths that may stand before them. */
+static void integers_are_aligned(void **state)
+{
+	static const uint32_t flags[] = {DAXKV_INTEGER_KEY, DAXKV_INTEGER_KEY | DAXKV_DUP_SORT,
+	                                 DAXKV_DUP_SORT | DAXKV_DUP_FIXED | DAXKV_INTEGER_DUP,
+	                                 DAXKV_INTEGER_KEY | DAXKV_DUP_SORT | DAXKV_DUP_FIXED | DAXKV_INTEGER_DUP};
+	(void)state;
+	for (size_t f = 0; f < 4; f++)
+		for (uint32_t klen = 1; klen <= 24; klen++) {
+			struct order o;
+			struct mem m;
+			uint64_t keys[10][3] = {{0}}, values[10];
+			struct item items[10];
+			order_init(&o, flags[f]);
+			if ((flags[f] & DAXKV_INTEGER_KEY) && klen != 4 && klen != 8)
+				continue;
+			for (uint64_t i = 0; i < 10; i++) {
+				memset(keys[i], (int)i, sizeof keys[i]);
+				values[i] = i;
+				items[i] = (struct item){.key = (const uint8_t *)keys[i], .klen = klen, .val = (const uint8_t *)&values[i],
+				                         .vlen = flags[f] & DAXKV_INTEGER_DUP ? 8 : (uint32_t)i};
+			}
+			leaf_build(page, PSIZE, &o, items, 10, 3, 0);
+			mem_open(&m);
+			for (uint32_t i = 0; i < 10; i++) {
+				uint32_t eoff;
+				struct item it;
+				OK(leaf_at(&m.leaf, i, &eoff));
+				OK(leaf_item(&m.leaf, eoff, &it));
+				assert_int_equal(eoff % 4, 0);
+				if (flags[f] & DAXKV_INTEGER_DUP && klen % 4 == 0)
+					assert_int_equal((uintptr_t)it.val % 8, 0);
+				else if (flags[f] & DAXKV_INTEGER_KEY)
+					assert_int_equal((uintptr_t)it.key % 8, 0);
+				assert_memory_equal(it.key, keys[i], klen);
+			}
+		}
+}
+
+/* What leaf_cost says an entry takes is never less than what it takes. */
+static void cost_is_an_upper_bound(void **state)
+{
+	static const uint32_t flags[] = {0, DAXKV_INTEGER_KEY, DAXKV_DUP_SORT | DAXKV_DUP_FIXED | DAXKV_INTEGER_DUP};
+	uint64_t x = 99;
+	(void)state;
+	for (int round = 0; round < 300; round++) {
+		static uint8_t key[300];
+		struct order o;
+		struct item items[40];
+		uint32_t cost = 0, n = 0;
+		order_init(&o, flags[round % 3]);
+		while (n < 40) {
+			items[n] = (struct item){.key = key, .val = key, .klen = 1 + (uint32_t)(random_next(&x) % 100), .vlen = (uint32_t)(random_next(&x) % 150)};
+			if (o.key == ORDER_INTEGER)
+				items[n].klen = n % 2 ? 4 : 8;
+			uint32_t more = leaf_cost(&o, items[n].klen, items[n].vlen);
+			if (cost + more > leaf_usable(PSIZE))
+				break;
+			cost += more;
+			n++;
+		}
+		assert_true(leaf_build(page, PSIZE, &o, items, n, 1, 0) <= FMT_LEAF_BASE + cost);
+	}
+}
+
+/* ---- the tail -------------------------------------------------------------------------------------------------------------- */
+
+struct model { /* the leaf's entries, in order */
+	uint32_t n, key[64], version[64];
+};
+
+static void model_matches(struct daxkv *kv, const struct leaf *l, const struct order *o, const struct model *m)
+{
+	static uint16_t offsets[LEAF_MAX(FMT_PAGE_MAX)];
+	struct item it;
+	uint32_t n = 0, eoff;
+	assert_int_equal(leaf_count(l), m->n);
+	OK(leaf_offsets(l, offsets, &n));
+	assert_int_equal(n, m->n);
+	for (uint32_t i = 0; i < n; i++) {
+		char key[16];
+		bool found;
+		int len = snprintf(key, sizeof key, "key%05u", m->key[i]);
+		OK(leaf_at(l, i, &eoff));
+		assert_int_equal(eoff, offsets[i]);
+		OK(leaf_item(l, eoff, &it));
+		assert_true(it.klen == (uint32_t)len && memcmp(it.key, key, it.klen) == 0);
+		assert_int_equal(get32(it.val), m->version[i]);
+		OK(leaf_get(&kv->writer_view, l->page, l->off, o, (const uint8_t *)key, (uint32_t)len, order_fp((const uint8_t *)key, (uint32_t)len), &it, &found));
+		assert_true(found && get32(it.val) == m->version[i]);
+		struct probe p = {.key = (const uint8_t *)key, .klen = (uint32_t)len};
+		uint32_t rank;
+		OK(leaf_place(l, o, &p, &rank, &eoff));
+		assert_true(rank == i && eoff == offsets[i]);
+	}
+}
+
+/* model_step - a random insertion, replacement or removal, in the leaf and in the model. */
+static bool model_step(struct daxkv *kv, const struct leaf *l, const struct order *o, struct model *m, uint64_t *x, uint32_t version)
+{
+	char key[16];
+	uint32_t k = (uint32_t)(random_next(x) % 40), at = 0, eoff, rank;
+	bool there, done;
+	const uint8_t *value;
+	snprintf(key, sizeof key, "key%05u", k);
+	while (at < m->n && m->key[at] < k)
+		at++;
+	there = at < m->n && m->key[at] == k;
+	struct probe p = {.key = (const uint8_t *)key, .klen = 8};
+	OK(leaf_place(l, o, &p, &rank, &eoff));
+	assert_int_equal(rank, at);
+	assert_int_equal(eoff != 0, there);
+	struct leaf_change c = {.item = {.key = (const uint8_t *)key, .klen = 8, .val = (const uint8_t *)&version, .vlen = 4}, .rank = rank,
+	                        .fp = order_fp((const uint8_t *)key, 8), .kind = there ? FMT_SLOT_REPLACE : FMT_SLOT_INSERT};
+	if (there && random_next(x) % 2) {
+		c.kind = FMT_SLOT_REMOVE;
+		c.item.vlen = 0;
+	}
+	OK(leaf_append(&kv->wset, o, l, &c, &done, &value));
+	if (!done)
+		return false;
+	if (c.kind == FMT_SLOT_INSERT) {
+		memmove(m->key + at + 1, m->key + at, (m->n - at) * 4);
+		memmove(m->version + at + 1, m->version + at, (m->n - at) * 4);
+		m->n++;
+	} else if (c.kind == FMT_SLOT_REMOVE) {
+		m->n--;
+		memmove(m->key + at, m->key + at + 1, (m->n - at) * 4);
+		memmove(m->version + at, m->version + at + 1, (m->n - at) * 4);
+		return true;
+	}
+	m->key[at] = k;
+	m->version[at] = version;
+	return true;
+}
+
+/* A leaf with some base, then random changes until the tail is full: after each the order, by rank and by search, is the model's. On a private
+ * page, and on one that is treated like a committed page (at a deeper level). */
+static void ranks_follow_random_changes(void **state)
+{
+	struct daxkv *kv = store_new("l", 512);
+	uint64_t x = 4242;
+	(void)state;
+	for (int round = 0; round < 300; round++) {
+		struct daxkv_txn *txn = begin(kv);
+		struct wset *w = &kv->wset;
+		struct order o;
+		struct model m = {.n = (uint32_t)(round % 7)};
+		struct item items[8];
+		struct wpage *wp;
+		struct leaf l;
+		char keys[8][16];
+		uint32_t zero = 0;
+		order_init(&o, 0);
+		for (uint32_t i = 0; i < m.n; i++) {
+			m.key[i] = i * 6 + 1;
+			snprintf(keys[i], 16, "key%05u", m.key[i]);
+			items[i] = (struct item){.key = (const uint8_t *)keys[i], .klen = 8, .val = (const uint8_t *)&zero, .vlen = 4};
+		}
+		OK(wset_new_page(w, &wp));
+		wset_install(w, wp, w->image, leaf_build(w->image, 512, &o, items, m.n, w->txn, 0));
+		struct wset_mark mark;
+		if (round % 2)
+			wset_enter(w, &mark);
+		uint32_t appended = 0;
+		for (uint32_t version = 1;; version++) {
+			leaf_open(&kv->writer_view, (const void *)(kv->map.base + wp->off), wp->off, &l);
+			model_matches(kv, &l, &o, &m);
+			if (!model_step(kv, &l, &o, &m, &x, version))
+				break;
+			appended++;
+		}
+		assert_true(appended <= FMT_TAIL_SLOTS && appended >= 6);
+		assert_true(appended == FMT_TAIL_SLOTS || FMT_SLOT_END(l.slots[l.nslots - 1]) + 28 > 512); /* why it ended */
+		if (round % 2) {
+			assert_int_equal(load_word((const uint64_t *)(const void *)(kv->map.base + wp->off + FMT_LEAF_SLOTS)), 0); /* held back */
+			wset_undo(w, &mark);
+		}
+		daxkv_abort(txn);
+	}
+	store_done(kv);
+}
+
+/* A reader sees the first slots, those of its transaction and older; a get, a walk by rank and a search agree. */
+static void snapshot_sees_the_first_slots(void **state)
+{
+	struct daxkv *kv = store_new("l", 4096);
+	struct daxkv_txn *reader[12], *first = begin_reading(kv);
+	(void)state;
+	put_one(kv, "m", "base");
+	for (int i = 0; i < 12; i++) {
+		char key[3] = {(char)(i % 2 ? 'a' + i : 'z' - i), 0}, value[3] = {(char)('0' + i), 0};
+		put_one(kv, i % 3 == 2 ? "m" : key, value);
+		OK(daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &reader[i]));
+	}
+	assert_true(has(first, DAXKV_MAIN, "m", NULL));
+	for (int s = 0; s < 12; s++) {
+		struct daxkv_stat stat;
+		uint64_t n = 1;
+		const char *m = "base";
+		char buf[12][3];
+		for (int i = 0; i < 12; i++) {
+			char key[3] = {(char)(i % 2 ? 'a' + i : 'z' - i), 0};
+			snprintf(buf[i], 3, "%c", '0' + i);
+			if (i % 3 == 2) {
+				m = i <= s ? buf[i] : m;
+				continue;
+			}
+			assert_true(has(reader[s], DAXKV_MAIN, key, i <= s ? buf[i] : NULL));
+			n += i <= s;
+		}
+		assert_true(has(reader[s], DAXKV_MAIN, "m", m));
+		OK(daxkv_db_stat(reader[s], DAXKV_MAIN, &stat));
+		assert_int_equal(stat.entries, n);
+		struct daxkv_cursor *c;
+		struct daxkv_val k;
+		OK(daxkv_cursor_open(reader[s], DAXKV_MAIN, &c));
+		while (daxkv_cursor_get(c, &k, NULL, DAXKV_NEXT) == 0)
+			n--;
+		assert_int_equal(n, 0);
+		daxkv_cursor_close(c);
+	}
+	for (int i = 0; i < 12; i++)
+		daxkv_abort(reader[i]);
+	daxkv_abort(first);
+	assert_int_equal(counters(kv).compactions, 0);
+	store_done(kv);
+}
+
+/* ---- damage ---------------------------------------------------------------------------------------------------------------- */
+
+static void entry_outside_the_page(void **state)
+{
+	struct order o;
+	struct mem m;
+	struct item items[2] = {item_of("a", "1"), item_of("b", "2")}, it;
+	(void)state;
+	order_init(&o, 0);
+	leaf_build(page, PSIZE, &o, items, 2, 3, 0);
+	mem_open(&m);
+	const uint32_t bad[] = {0, 8, FMT_LEAF_BASE - 1, PSIZE - 3, PSIZE, 60000};
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		assert_int_equal(leaf_item(&m.leaf, bad[i], &it), DAXKV_CORRUPT);
+	const uint16_t off = get16(page + m.leaf.page->offs), big = PSIZE;
+	memcpy(page + off + 2, &big, 2); /* a value longer than the page */
+	assert_int_equal(leaf_item(&m.leaf, off, &it), DAXKV_CORRUPT);
+}
+
+static void ranks_that_make_no_sense(void **state)
+{
+	static const struct {
+		uint32_t rank, kind;
+	} bad[] = {{3, FMT_SLOT_INSERT}, {2, FMT_SLOT_REPLACE}, {2, FMT_SLOT_REMOVE}, {4095, FMT_SLOT_INSERT}};
+	static uint16_t offsets[LEAF_MAX(PSIZE)];
+	struct order o;
+	struct item items[2] = {item_of("a", "1"), item_of("b", "2")};
+	(void)state;
+	order_init(&o, 0);
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		struct mem m;
+		uint32_t n;
+		leaf_build(page, PSIZE, &o, items, 2, 3, 0);
+		uint64_t slot = FMT_SLOT(1008, 1040, 1, bad[i].rank, bad[i].kind);
+		memset(page + 1000, 0, 40);
+		memcpy(page + FMT_LEAF_SLOTS, &slot, 8);
+		mem_open(&m);
+		assert_int_equal(leaf_offsets(&m.leaf, offsets, &n), DAXKV_CORRUPT);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(build_of_nothing),
+	    TEST(build_with_common_prefixes),
+	    TEST(key_that_is_the_prefix),
+	    TEST(heads_that_are_equal),
+	    TEST(heads_of_all_ones),
+	    TEST(integers_are_aligned),
+	    TEST(cost_is_an_upper_bound),
+	    TEST(ranks_follow_random_changes),
+	    TEST(snapshot_sees_the_first_slots),
+	    TEST(entry_outside_the_page),
+	    TEST(ranks_that_make_no_sense),
+	};
+	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
+}

@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Free space: what is taken, given, held and undone, growth over zones, and the end of the file given back. Pages are of 512 bytes, so a
+ * zone is 2 MiB, unless a test says otherwise. */
+#include "store.h"
+
+#define PAGE 512u
+
+static uint64_t used_of(struct daxkv *kv)
+{
+	uint64_t bytes = 0;
+	OK(space_used(&kv->space, &bytes));
+	return bytes / kv->page_size;
+}
+
+static uint64_t taken(struct daxkv *kv, uint64_t pages)
+{
+	uint64_t off = 0;
+	OK(space_take(&kv->space, pages, &off));
+	assert_int_equal(off % kv->page_size, 0);
+	assert_true(off >= kv->geometry.first_page && off + pages * kv->page_size <= kv->space.end);
+	return off;
+}
+
+static void words_add_grows(void **state)
+{
+	struct words w = {0};
+	(void)state;
+	for (uint64_t i = 0; i < 1000; i++)
+		OK(words_add(&w, i * 8, i));
+	assert_int_equal(w.n, 1000);
+	for (uint64_t i = 0; i < 1000; i++)
+		assert_true(w.w[i].off == i * 8 && w.w[i].value == i);
+	free(w.w);
+}
+
+static void take_gives_pages_of_their_own(void **state)
+{
+	struct daxkv *kv = store_new("s", PAGE);
+	struct daxkv_txn *txn = begin(kv);
+	uint64_t off[300], sizes[300], pages = 0, before = used_of(kv);
+	(void)state;
+	for (unsigned int i = 0; i < 300; i++) {
+		sizes[i] = i % 5 ? 1 : i % 9 + 1;
+		off[i] = taken(kv, sizes[i]);
+		pages += sizes[i];
+		for (unsigned int j = 0; j < i; j++)
+			assert_true(off[i] + sizes[i] * PAGE <= off[j] || off[j] + sizes[j] * PAGE <= off[i]);
+	}
+	assert_int_equal(used_of(kv), before + pages);
+	daxkv_abort(txn);
+	assert_int_equal(used_of(kv), before);
+	store_done(kv);
+}
+
+static void run_over_bitmap_words(void **state)
+{
+	struct daxkv *kv = store_new("s", PAGE);
+	struct daxkv_txn *txn = begin(kv);
+	uint64_t before = used_of(kv), off[8];
+	(void)state;
+	for (uint64_t i = 0; i < 8; i++)
+		off[i] = taken(kv, 60 + i * 17); /* no multiple of the 64 pages of a word */
+	for (uint64_t i = 0; i < 8; i += 2)
+		OK(space_give_own(&kv->space, off[i], 60 + i * 17));
+	uint64_t again = taken(kv, 60 + 6 * 17);
+	assert_true(again == off[6] || again > off[7]); /* a hole that fits, or behind */
+	daxkv_abort(txn);
+	assert_int_equal(used_of(kv), before);
+	store_done(kv);
+}
+
+static void own_page_is_reusable_at_once(void **state)
+{
+	struct daxkv *kv = store_new("s", PAGE);
+	struct daxkv_txn *txn = begin(kv);
+	struct words words = {0};
+	uint64_t off = taken(kv, 1);
+	(void)state;
+	OK(space_give_own(&kv->space, off, 1));
+	assert_int_equal(taken(kv, 1), off);
+	OK(space_give_own(&kv->space, off, 1));
+	OK(space_words(&kv->space, &words));
+	assert_int_equal(words.n, 0); /* taken and given back: nothing for the file to learn */
+	free(words.w);
+	daxkv_abort(txn);
+	store_done(kv);
+}
+
+static void given_page_is_held(void **state)
+{
+	struct daxkv *kv = store_new("s", PAGE);
+	struct daxkv_txn *txn, *reader;
+	uint64_t page = 0;
+	(void)state;
+	put_some(kv, 0, 400, 20, 0);
+	reader = begin_reading(kv);
+	txn = begin(kv);
+	const struct fmt_super *super = (const void *)kv->map.base;
+	page = load_word(&super->main_desc); /* some page that a commit refers to; it is given back below */
+	size_t mark = space_mark(&kv->space);
+	uint64_t before = used_of(kv);
+	OK(space_give(&kv->space, page, 1));
+	assert_int_equal(used_of(kv), before - 1);
+	for (int i = 0; i < 2000; i++)
+		assert_true(taken(kv, 1) != page);
+	space_undo(&kv->space, mark);
+	assert_int_equal(used_of(kv), before);
+	daxkv_abort(txn);
+	daxkv_abort(reader);
+	store_done(kv);
+}
+
+/* Held pages come back when no reader is older and their words are durable under a fenced record; both are needed. */
+static void held_pages_wait_for_readers(void **state)
+{
+	struct daxkv *kv = store_new("s", PAGE);
+	struct daxkv_txn *reader;
+	(void)state;
+	put_some(kv, 0, 400, 20, 0);
+	reader = begin_reading(kv);
+	del_some(kv, 0, 400);
+	assert_true(info(kv).held_pages > 10);
+	uint64_t held = info(kv).held_pages;
+	for (int i = 0; i < 5; i++)
+		put_one(kv, "later", "1");
+	space_release(&kv->space);
+	assert_true(info(kv).held_pages >= held); /* the reader is older */
+	for (uint64_t i = 0; i < 400; i++)
+		assert_true(has_n(reader, DAXKV_MAIN, i, 20, 0));
+	daxkv_abort(reader);
+	space_release(&kv->space);
+	assert_true(info(kv).held_pages < held);
+	store_done(kv);
+}
+
+static void held_pages_wait_for_a_fenced_record(void **state)
+{
+	struct daxkv *kv = store_new("s", PAGE);
+	(void)state;
+	put_some(kv, 0, 400, 20, 0);
+	del_some(kv, 0, 400); /* transaction 2 frees: its words are durable with the fence of 3, said so by the record of 4 */
+	uint64_t held = kv->space.limbo.pages;
+	assert_true(held > 10);
+	space_release(&kv->space);
+	assert_int_equal(kv->space.limbo.pages, held);
+	assert_true(kv->space.releasable < 2);
+	put_one(kv, "a", "3");
+	space_release(&kv->space);
+	assert_int_equal(kv->space.limbo.pages, held);
+	put_one(kv, "a", "4");
+	assert_int_equal(kv->space.releasable, 2);
+	space_release(&kv->space);
+	assert_true(kv->space.limbo.pages < held);
+	store_done(kv);
+}
+
+static void held_pages_are_used_again(void **state)
+{
+	struct daxkv *kv = store_new("s", PAGE);
+	(void)state;
+	for (int round = 0; round < 30; round++) {
+		put_some(kv, 0, 400, 20, (uint64_t)round);
+		del_some(kv, 0, 400);
+	}
+	assert_int_equal(counters(kv).grows, 0); /* 30 times the same pages */
+	store_done(kv);
+}
+
+static void spill_pages_are_never_marked(void **state)
+{
+	struct daxkv *kv = store_new("s", PAGE);
+	struct daxkv_txn *txn = begin(kv);
+	struct words words = {0};
+	uint64_t before = used_of(kv), off;
+	(void)state;
+	OK(space_take_spill(&kv->space, 3, &off));
+	assert_int_equal(used_of(kv), before);
+	for (int i = 0; i < 500; i++) {
+		uint64_t page = taken(kv, 1);
+		assert_true(page < off || page >= off + 3 * PAGE);
+	}
+	space_undo(&kv->space, 1);
+	OK(space_words(&kv->space, &words));
+	assert_int_equal(words.n, 0);
+	free(words.w);
+	daxkv_abort(txn);
+	store_done(kv);
+}
+
+static void give_what_is_not_taken(void **state)
+{
+	struct daxkv *kv = store_new("s", PAGE);
+	struct daxkv_txn *txn = begin(kv);
+	uint64_t off = taken(kv, 4), before = used_of(kv);
+	(void)state;
+	OK(space_give_own(&kv->space, off, 1));
+	assert_int_equal(space_give(&kv->space, off, 1), DAXKV_CORRUPT);
+	assert_int_equal(space_give(&kv->space, off + PAGE, 1000), DAXKV_CORRUPT); /* its beginning is taken */
+	assert_int_equal(space_give(&kv->space, off + 100, 1), DAXKV_CORRUPT);
+	assert_int_equal(space_give(&kv->space, 0, 1), DAXKV_CORRUPT);
+	assert_int_equal(space_give(&kv->space, kv->space.end, 1), DAXKV_CORRUPT);
+	assert_int_equal(space_give_own(&kv->space, kv->space.end - PAGE, 2), DAXKV_CORRUPT);
+	assert_int_equal(space_give(&kv->space, off + PAGE, UINT64_MAX / PAGE), DAXKV_CORRUPT);
+	assert_int_equal(used_of(kv), before - 1); /* nothing was given half-way */
+	daxkv_abort(txn);
+	store_done(kv);
+}
+
+static void growth_reaches_new_zones(void **state)
+{
+	struct daxkv *kv = store_new("s", PAGE);
+	uint64_t start = kv->space.end;
+	struct daxkv_info after;
+	(void)state;
+	assert_int_equal(kv->space.nzones, start / (PAGE * 8 * PAGE));
+	for (uint64_t i = 0; i < 8; i++)
+		put_some(kv, i, i + 1, 1000000, i);
+	assert_true(counters(kv).grows > 0);
+	assert_true(kv->space.end >= start + 6000000 && kv->space.nzones >= 4);
+	store_check(kv);
+	after = info(kv);
+	assert_true(after.file_size >= kv->space.end);
+	assert_int_equal(after.used_bytes, used_of(kv) * PAGE);
+	OK(daxkv_close(kv));
+	kv = store_again("s");
+	struct daxkv_txn *txn = begin_reading(kv);
+	for (uint64_t i = 0; i < 8; i++)
+		assert_true(has_n(txn, DAXKV_MAIN, i, 1000000, i));
+	daxkv_abort(txn);
+	store_done(kv);
+}
+
+/* An aborted transaction made the store grow: the space is there for the next one, and its commit carries the words that say so. */
+static void growth_is_kept_when_undone(void **state)
+{
+	struct daxkv *kv = store_new("s", PAGE);
+	struct daxkv_txn *txn = begin(kv);
+	uint64_t start = kv->space.end, before = used_of(kv);
+	const struct fmt_super *super = (const void *)kv->map.base;
+	(void)state;
+	OK(put_n(txn, DAXKV_MAIN, 1, 7000000, 0));
+	daxkv_abort(txn);
+	uint64_t grown = kv->space.end, grows = counters(kv).grows;
+	assert_true(grown > start && kv->space.nzones > 1);
+	assert_int_equal(load_word(&super->size), start);
+	store_image(kv, "crashed"); /* a longer file than the superblock says is no fault */
+	struct daxkv *after = store_again("crashed");
+	store_done(after);
+	put_some(kv, 2, 3, 7000000, 0);
+	assert_int_equal(counters(kv).grows, grows);
+	assert_int_equal(load_word(&super->size), kv->space.end);
+	assert_true(used_of(kv) > before + 7000000 / PAGE);
+	store_image(kv, "crashed");
+	after = store_again("crashed");
+	txn = begin_reading(after);
+	assert_true(has_n(txn, DAXKV_MAIN, 2, 7000000, 0));
+	daxkv_abort(txn);
+	store_done(after);
+	store_done(kv);
+}
+
+/* At the maximum size the answer is FULL; the transaction is to be aborted, and then everything works. */
+static void full_at_max_size(void **state)
+{
+	struct daxkv *kv;
+	struct daxkv_txn *txn;
+	uint64_t n = 0;
+	int rc = 0;
+	(void)state;
+	unlink(scratch_path("full"));
+	kv = store_open("full", (struct daxkv_options){.flags = DAXKV_CREATE, .page_size = 4096, .pmem = DAXKV_PMEM_FORCE, .max_size = 4 << 20});
+	txn = begin(kv);
+	while (!(rc = put_n(txn, DAXKV_MAIN, n, 20000, 0)))
+		n++;
+	assert_int_equal(rc, DAXKV_FULL);
+	assert_in_range(n, 150, 205); /* of 20 KiB each in 4 MiB */
+	assert_int_equal(put_n(txn, DAXKV_MAIN, 0, 10, 1), DAXKV_BAD_TXN);
+	daxkv_abort(txn);
+	put_some(kv, 0, n / 2, 20000, 1);
+	/* Deleting frees space at a full store too, and the next transactions get it. */
+	for (uint64_t v = 2; v < 6; v++) {
+		del_some(kv, 0, n / 2);
+		put_some(kv, 0, n / 2, 20000, v);
+	}
+	assert_true(kv->map.size <= 4 << 20);
+	store_done(kv);
+}
+
+static void one_extent_larger_than_the_store(void **state)
+{
+	struct daxkv *kv;
+	struct daxkv_txn *txn;
+	uint64_t off = 1;
+	(void)state;
+	unlink(scratch_path("full"));
+	kv = store_open("full", (struct daxkv_options){.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .max_size = 4 << 20});
+	txn = begin(kv);
+	assert_int_equal(space_take(&kv->space, 1 << 20, &off), DAXKV_FULL);
+	assert_int_equal(space_take(&kv->space, (uint64_t)1 << 52, &off), DAXKV_FULL);
+	assert_int_equal(off, 1);
+	daxkv_abort(txn);
+	store_done(kv);
+}
+
+static void trim_at_close_gives_space_back(void **state)
+{
+	static const unsigned int sizes[] = {512, 4096};
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct daxkv *kv = store_new("s", sizes[i]);
+		struct stat st;
+		put_some(kv, 0, 1, 30, 5);
+		put_some(kv, 1, 6, 2000000, 0);
+		del_some(kv, 1, 6);
+		assert_true(info(kv).file_size > 10000000);
+		OK(daxkv_close(kv));
+		assert_int_equal(stat(scratch_path("s"), &st), 0);
+		assert_true(st.st_size <= 2 << 20);
+		kv = store_again("s");
+		assert_int_equal(info(kv).recovered, 0);
+		store_check(kv);
+		struct daxkv_txn *txn = begin_reading(kv);
+		assert_true(has_n(txn, DAXKV_MAIN, 0, 30, 5));
+		daxkv_abort(txn);
+		put_some(kv, 1, 6, 2000000, 1); /* it grows again, over the zones that were cut off */
+		store_done(kv);
+		kv = store_again("s");
+		txn = begin_reading(kv);
+		for (uint64_t n = 1; n < 6; n++)
+			assert_true(has_n(txn, DAXKV_MAIN, n, 2000000, 1));
+		daxkv_abort(txn);
+		store_done(kv);
+	}
+}
+
+static void trim_keeps_what_is_needed(void **state)
+{
+	struct daxkv *kv = store_new("s", 4096);
+	struct stat st;
+	(void)state;
+	put_some(kv, 1, 12, 1000000, 0);
+	del_some(kv, 1, 11); /* the last one stays, at the end */
+	OK(daxkv_close(kv));
+	assert_int_equal(stat(scratch_path("s"), &st), 0);
+	assert_true(st.st_size > 10000000);
+	kv = store_again("s");
+	struct daxkv_txn *txn = begin_reading(kv);
+	assert_true(has_n(txn, DAXKV_MAIN, 11, 1000000, 0));
+	daxkv_abort(txn);
+	store_done(kv);
+}
+
+/* A directory that points nowhere is said to be corrupt and never followed. */
+static void bitmap_out_of_the_file(void **state)
+{
+	struct daxkv *kv = store_new("s", 4096);
+	const struct fmt_super *super = (const void *)kv->map.base;
+	uint64_t dir = load_word(&super->dir[0]), bad[] = {0, 100, (uint64_t)1 << 40}, bytes;
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		struct space s;
+		const uint64_t *word = (const uint64_t *)(const void *)(kv->map.base + dir);
+		uint64_t was = load_word(word);
+		pm_store8(&kv->map.pm, word, bad[i]);
+		OK(space_open(&s, &kv->map, 4096, kv->space.end));
+		assert_int_equal(space_used(&s, &bytes), DAXKV_CORRUPT);
+		space_close(&s);
+		pm_store8(&kv->map.pm, word, was);
+		pm_store8(&kv->map.pm, &super->dir[0], bad[i]);
+		OK(space_open(&s, &kv->map, 4096, kv->space.end));
+		assert_int_equal(space_used(&s, &bytes), DAXKV_CORRUPT);
+		space_close(&s);
+		pm_store8(&kv->map.pm, &super->dir[0], dir);
+	}
+	store_done(kv);
+}
+
+/* Random taking, giving and undoing against a list; at the end the bitmap says what the list says. */
+static void random_steps_and_undo(void **state)
+{
+	struct daxkv *kv = store_new("s", PAGE);
+	uint64_t x = 1234567, before = used_of(kv);
+	(void)state;
+	for (int round = 0; round < 40; round++) {
+		struct {
+			uint64_t off, n;
+		} have[200];
+		struct daxkv_txn *txn = begin(kv);
+		size_t nhave = 0, mark = 0, mark_nhave = 0;
+		uint64_t mark_pages = 0, pages = 0;
+		for (int step = 0; step < 150; step++) {
+			uint64_t n = random_next(&x) % 4 ? 1 : random_next(&x) % 100 + 1;
+			if (step == 75) {
+				mark = space_mark(&kv->space);
+				mark_nhave = nhave;
+				mark_pages = pages;
+			}
+			if (nhave > (step < 75 ? 0 : mark_nhave) && random_next(&x) % 3 == 0) {
+				nhave--; /* only what was taken since the mark */
+				OK(space_give_own(&kv->space, have[nhave].off, have[nhave].n));
+				pages -= have[nhave].n;
+			} else if (nhave < 200) {
+				have[nhave].n = n;
+				have[nhave++].off = taken(kv, n);
+				pages += n;
+			}
+			assert_int_equal(used_of(kv), before + pages);
+		}
+		space_undo(&kv->space, mark);
+		assert_int_equal(used_of(kv), before + mark_pages);
+		daxkv_abort(txn);
+		assert_int_equal(used_of(kv), before);
+	}
+	store_done(kv);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(words_add_grows),
+	    TEST(take_gives_pages_of_their_own),
+	    TEST(run_over_bitmap_words),
+	    TEST(own_page_is_reusable_at_once),
+	    TEST(given_page_is_held),
+	    TEST(held_pages_wait_for_readers),
+	    TEST(held_pages_wait_for_a_fenced_record),
+	    TEST(held_pages_are_used_again),
+	    TEST(spill_pages_are_never_marked),
+	    TEST(give_what_is_not_taken),
+	    TEST(growth_reaches_new_zones),
+	    TEST(growth_is_kept_when_undone),
+	    TEST(full_at_max_size),
+	    TEST(one_extent_larger_than_the_store),
+	    TEST(trim_at_close_gives_space_back),
+	    TEST(trim_keeps_what_is_needed),
+	    TEST(bitmap_out_of_the_file),
+	    TEST(random_steps_and_undo),
+	};
+	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
+}
