@@ -335,10 +335,12 @@ void commit_flush_words(struct daxkv *kv)
 
 	uint64_t last = __atomic_load_n(&kv->share->published, __ATOMIC_RELAXED);
 
-	if (kv->known != last && last > kv->share->durable)
-		flush_record(kv, last);
-	if (!kv->words_unflushed)
+	if (last <= kv->share->durable)
 		return;
+	if (kv->words_txn != last) {
+		flush_record(kv, last);
+		return;
+	}
 	for (size_t i = 0; i < kv->words.n; i++) {
 		uint64_t line = kv->words.w[i].off / FMT_LINE;
 		bool seen = false;
@@ -350,7 +352,6 @@ void commit_flush_words(struct daxkv *kv)
 		recent[n++ % RECENT_LINES] = line;
 		pm_flush(&kv->map.pm, kv->map.base + kv->words.w[i].off, FMT_WORD);
 	}
-	kv->words_unflushed = false;
 }
 
 static void commit_store(struct daxkv *kv)
@@ -359,7 +360,7 @@ static void commit_store(struct daxkv *kv)
 
 	for (size_t i = 0; i < kv->words.n; i++)
 		pm_store8(&kv->map.pm, (const uint64_t *)(const void *)(kv->map.base + kv->words.w[i].off), kv->words.w[i].value);
-	kv->words_unflushed = true;
+	kv->words_txn = txn;
 	space_committed(&kv->space, txn);
 	kv->space.releasable = kv->share->releasable = kv->share->durable; /* what the record, fenced now, says [R3] */
 	kv->share->durable = txn - 1; /* flushed when txn began, fenced with it [R9] [I3] */
@@ -381,6 +382,7 @@ int commit_run(struct daxkv_txn *txn)
 	ranges.n = ranges.bytes = 0;
 	ranges.too_many = false;
 	words->n = 0;
+	kv->words_txn = 0;
 	rc = commit_descs(txn, words);
 	if (!rc)
 		rc = commit_pages(w, words, &ranges);
@@ -453,9 +455,7 @@ int commit_take_over(struct daxkv *kv, bool died)
 		rc = share_limbo_load(&kv->share_file, &kv->space.limbo);
 	if (rc)
 		return rc;
-	kv->words_unflushed = false;
 	kv->space.releasable = kv->share->releasable;
-	commit_flush_words(kv); /* while known differs: from the record */
 	kv->known = last;
 	return 0;
 }
@@ -495,15 +495,24 @@ int commit_trim(struct daxkv *kv, bool *cut)
 	*cut = false;
 	if (kv->space.limbo.n)
 		return 0;
+	uint64_t end = kv->space.end;
+
 	rc = space_trim(&kv->space, cut);
 	if (rc || !*cut)
 		return rc;
-	wset_begin(&kv->wset, kv->share->published + 1);
 	kv->words.n = 0;
+	kv->words_txn = 0;
 	rc = space_words(&kv->space, &kv->words);
-	if (!rc)
-		rc = ring_fits(0, kv->words.n) ? record_small(kv, &kv->words, &ranges) : ENOBUFS;
-	if (!rc)
+	*cut = !rc && ring_fits(0, kv->words.n);
+	if (*cut)
+		rc = record_small(kv, &kv->words, &ranges);
+	if (*cut && !rc) {
 		commit_store(kv);
+		return 0;
+	}
+	*cut = false; /* so many words are not worth it */
+	space_undo(&kv->space, 0);
+	kv->space.grown.n = 0;
+	kv->space.end = end;
 	return rc;
 }

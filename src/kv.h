@@ -61,7 +61,7 @@ struct daxkv {
 	struct view writer_view;
 	struct tree_scratch scratch;
 	struct words words;     /* of the last commit: stored, to be flushed when the next transaction begins [R9] */
-	bool words_unflushed;
+	uint64_t words_txn;     /* which commit that is; 0: none, see its record */
 	uint64_t known;         /* the commit at which space, and words, hold: another process may have committed since */
 	uint64_t commits;
 	uint64_t used; /* atomic: bytes in use when daxkv_info looked last */
