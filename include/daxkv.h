@@ -158,7 +158,7 @@ enum daxkv_db_flags {             /* kept in the store with the database */
 	DAXKV_DUP_SORT = 0x04,         /* a key may have many values, kept sorted */
 	DAXKV_INTEGER_KEY = 0x08,      /* keys are native unsigned integers of 4 or 8 bytes */
 	DAXKV_DUP_FIXED = 0x10,        /* with DUP_SORT: all values have one size */
-	DAXKV_INTEGER_DUP = 0x20,      /* with DUP_FIXED: values are native unsigned integers of 4 or 8 bytes */
+	DAXKV_INTEGER_DUP = 0x20,      /* with DUP_SORT: values are native unsigned integers of 4 or 8 bytes */
 	DAXKV_REVERSE_DUP = 0x40,      /* with DUP_SORT: values compare from their last byte */
 	DAXKV_OWN_COMPARE = 0x100,     /* keys are ordered by the program's comparator */
 	DAXKV_OWN_DUP_COMPARE = 0x200, /* with DUP_SORT: so are values */

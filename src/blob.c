@@ -82,8 +82,14 @@ int blob_bytes(const struct view *v, const struct fmt_blob *blob, const uint8_t 
 {
 	uint64_t size = view_size(v);
 
-	if (blob->off % v->psize || blob->off == 0 || blob->off >= size || blob->len > size - blob->off)
-		return err_corrupt(blob->off, "a value of %lu bytes does not lie in the file (0x%lx bytes)", (unsigned long)blob->len, (unsigned long)size);
+	if (blob->off % v->psize || blob->off == 0 || blob->len > INT64_MAX || blob->off > INT64_MAX)
+		return err_corrupt(blob->off, "a value of %lu bytes", (unsigned long)blob->len);
+	if (blob->off + blob->len > size) {
+		int rc = view_extend(v, blob->off + blob->len);
+
+		if (rc)
+			return rc;
+	}
 	*bytes = v->base + blob->off;
 	return 0;
 }

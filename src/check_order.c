@@ -112,7 +112,5 @@ bool check_flags_valid(uint32_t flags)
 
 	if (flags & ~known)
 		return false;
-	if (!(flags & DAXKV_DUP_SORT))
-		return !(flags & of_dups);
-	return !(flags & DAXKV_INTEGER_DUP) || (flags & DAXKV_DUP_FIXED);
+	return flags & DAXKV_DUP_SORT || !(flags & of_dups);
 }

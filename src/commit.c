@@ -15,6 +15,7 @@
 
 #include "crc.h"
 #include "err.h"
+#include "recover.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -172,6 +173,22 @@ static int fence(struct daxkv *kv, const char *what)
 	return err_set(DAXKV_POISONED, "%s: %s; the store refuses changes until it is opened again", what, strerror(rc));
 }
 
+/* stage_limbo - what the transaction frees is told to other processes before its record can take effect: if this one dies, the next writer knows. */
+static int stage_limbo(struct daxkv *kv)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < kv->space.nops && !rc; i++) {
+		const struct space_op *op = &kv->space.op[i];
+
+		if (op->kind == SPACE_HELD || op->kind == SPACE_SPILL)
+			rc = share_limbo_add(&kv->share_file, &(struct limbo_item){kv->wset.txn, op->off, op->pages});
+	}
+	if (rc)
+		(void)share_limbo_cut(&kv->share_file, kv->wset.txn - 1);
+	return rc;
+}
+
 static uint64_t spill_room(uint32_t psize)
 {
 	return (psize - FMT_SPILL_PAIRS) / (2 * FMT_WORD);
@@ -233,6 +250,9 @@ static int record_spilled(struct daxkv *kv, struct words *words)
 	}
 	if (rc)
 		goto free_pages;
+	rc = stage_limbo(kv);
+	if (rc)
+		goto free_pages;
 	flush_private(&kv->wset, NULL);
 	uint32_t crc = spill_write(kv, words, page, npages);
 
@@ -240,7 +260,7 @@ static int record_spilled(struct daxkv *kv, struct words *words)
 	rc = fence(kv, "writing a large transaction");
 	if (rc)
 		goto free_pages;
-	ring_write_spilled(&kv->ring, txn, kv->durable, npages ? page[0] : 0, words->n, crc);
+	ring_write_spilled(&kv->ring, txn, kv->share->durable, npages ? page[0] : 0, words->n, crc);
 	/* Orders: the record, before its words in place. */
 	rc = fence(kv, "committing");
 free_pages:
@@ -250,8 +270,12 @@ free_pages:
 
 static int record_small(struct daxkv *kv, const struct words *words, struct ranges *ranges)
 {
+	int rc = stage_limbo(kv);
+
+	if (rc)
+		return rc;
 	flush_private(&kv->wset, ranges);
-	ring_write(&kv->ring, kv->wset.txn, kv->durable, ranges->r, ranges->n, words->w, words->n);
+	ring_write(&kv->ring, kv->wset.txn, kv->share->durable, ranges->r, ranges->n, words->w, words->n);
 	/* Orders: fresh bytes and record, before the words in place. */
 	return fence(kv, "committing");
 }
@@ -259,26 +283,64 @@ static int record_small(struct daxkv *kv, const struct words *words, struct rang
 /* record_fenced - steps 2 to 4 of a transaction whose words fit a slot but whose fresh bytes are too many to be named. */
 static int record_fenced(struct daxkv *kv, const struct words *words)
 {
-	flush_private(&kv->wset, NULL);
-	/* Orders: fresh bytes, before the record that makes them reachable [I6]. */
-	int rc = fence(kv, "writing a transaction's data");
+	int rc = stage_limbo(kv);
 
 	if (rc)
 		return rc;
-	ring_write(&kv->ring, kv->wset.txn, kv->durable, NULL, 0, words->w, words->n);
+	flush_private(&kv->wset, NULL);
+	/* Orders: fresh bytes, before the record that makes them reachable [I6]. */
+	rc = fence(kv, "writing a transaction's data");
+	if (rc)
+		return rc;
+	ring_write(&kv->ring, kv->wset.txn, kv->share->durable, NULL, 0, words->w, words->n);
 	/* Orders: the record, before its words in place. */
 	return fence(kv, "committing");
 }
 
 /* ---- steps 5 and 6 -------------------------------------------------------------------------------------------------------- */
 
+/* flush_pairs - start writing back the words of (offset, value) pairs. */
+static void flush_pairs(struct daxkv *kv, const uint64_t *pair, uint64_t n)
+{
+	for (uint64_t i = 0; i < n; i++)
+		if (pair[2 * i] < kv->map.size)
+			pm_flush(&kv->map.pm, kv->map.base + pair[2 * i], FMT_WORD);
+}
+
+/* flush_record - the same for another process's commit, from its record. A spilled one's pages are still in the limbo. */
+static void flush_record(struct daxkv *kv, uint64_t txn)
+{
+	struct ring_record rec;
+
+	if (!ring_read(&kv->ring, (unsigned int)(txn % FMT_RING_SLOTS), &rec) || rec.txn != txn)
+		return; /* only after recovery, which leaves all words durable */
+	if (!rec.spilled) {
+		flush_pairs(kv, rec.words, rec.nwords);
+		return;
+	}
+	for (uint64_t left = rec.spill_words, off = rec.spill_off; left && off && off + kv->page_size <= kv->map.size;) {
+		const struct fmt_spill *s = (const void *)(kv->map.base + off);
+		uint64_t n = min_u64(min_u64(s->pairs, left), spill_room(kv->page_size));
+
+		flush_pairs(kv, s->pair, n);
+		left -= n;
+		off = n ? s->page.prev : 0;
+	}
+}
+
 void commit_flush_words(struct daxkv *kv)
 {
 	uint64_t recent[RECENT_LINES];
 	size_t n = 0;
 
-	if (!kv->words_unflushed)
+	uint64_t last = __atomic_load_n(&kv->share->published, __ATOMIC_RELAXED);
+
+	if (last <= kv->share->durable)
 		return;
+	if (kv->words_txn != last) {
+		flush_record(kv, last);
+		return;
+	}
 	for (size_t i = 0; i < kv->words.n; i++) {
 		uint64_t line = kv->words.w[i].off / FMT_LINE;
 		bool seen = false;
@@ -290,7 +352,6 @@ void commit_flush_words(struct daxkv *kv)
 		recent[n++ % RECENT_LINES] = line;
 		pm_flush(&kv->map.pm, kv->map.base + kv->words.w[i].off, FMT_WORD);
 	}
-	kv->words_unflushed = false;
 }
 
 static void commit_store(struct daxkv *kv)
@@ -299,10 +360,12 @@ static void commit_store(struct daxkv *kv)
 
 	for (size_t i = 0; i < kv->words.n; i++)
 		pm_store8(&kv->map.pm, (const uint64_t *)(const void *)(kv->map.base + kv->words.w[i].off), kv->words.w[i].value);
-	kv->words_unflushed = true;
+	kv->words_txn = txn;
 	space_committed(&kv->space, txn);
-	kv->space.releasable = kv->durable; /* what the record, fenced now, says [R3] */
-	kv->durable = txn - 1;              /* flushed when txn began, fenced with it [R9] [I3] */
+	kv->space.releasable = kv->share->releasable = kv->share->durable; /* what the record, fenced now, says [R3] */
+	kv->share->durable = txn - 1; /* flushed when txn began, fenced with it [R9] [I3] */
+	kv->known = txn;
+	__atomic_store_n(&kv->share->size, kv->space.end, __ATOMIC_RELEASE);
 	__atomic_store_n(&kv->commits, kv->commits + 1, __ATOMIC_RELAXED);
 	__atomic_store_n(&kv->share->published, txn, __ATOMIC_SEQ_CST);
 }
@@ -319,6 +382,7 @@ int commit_run(struct daxkv_txn *txn)
 	ranges.n = ranges.bytes = 0;
 	ranges.too_many = false;
 	words->n = 0;
+	kv->words_txn = 0;
 	rc = commit_descs(txn, words);
 	if (!rc)
 		rc = commit_pages(w, words, &ranges);
@@ -343,6 +407,59 @@ int commit_run(struct daxkv_txn *txn)
 	return rc;
 }
 
+/* ---- taking over ---------------------------------------------------------------------------------------------------------- */
+
+/* recover_for - the writer died: its last record counts or does not, as after a crash, but readers go on meanwhile. */
+static int recover_for(struct daxkv *kv)
+{
+	struct recover_result r;
+	uint64_t length;
+	int rc = map_file_size(&kv->map, &length);
+
+	if (!rc)
+		rc = map_extend(&kv->map, round_down(length, kv->page_size));
+	if (!rc)
+		rc = recover(&kv->ring, &r);
+	if (!rc && r.txn < kv->share->published)
+		rc = err_corrupt(kv->ring.off, "ring: the newest valid record is %lu, but %lu was published", (unsigned long)r.txn,
+		                 (unsigned long)kv->share->published);
+	if (!rc)
+		rc = share_limbo_cut(&kv->share_file, r.txn);
+	if (rc)
+		return rc;
+	kv->known = UINT64_MAX;
+	kv->share->durable = kv->share->releasable = r.txn;
+	kv->share->size = load_word(&((const struct fmt_super *)(const void *)kv->map.base)->size);
+	__atomic_store_n(&kv->share->published, r.txn, __ATOMIC_SEQ_CST);
+	return 0;
+}
+
+int commit_take_over(struct daxkv *kv, bool died)
+{
+	const struct fmt_super *super = (const void *)kv->map.base;
+	uint64_t last;
+	int rc = died ? recover_for(kv) : 0;
+
+	if (died && rc) {
+		__atomic_store_n(&kv->share->poison, rc > 0 ? (uint32_t)rc : EIO, __ATOMIC_SEQ_CST);
+		return rc;
+	}
+	last = __atomic_load_n(&kv->share->published, __ATOMIC_RELAXED);
+	if (kv->known == last)
+		return 0;
+	if (kv->share->size > kv->map.size)
+		rc = map_extend(&kv->map, kv->share->size);
+	if (!rc)
+		rc = space_reset(&kv->space, load_word(&super->size));
+	if (!rc)
+		rc = share_limbo_load(&kv->share_file, &kv->space.limbo);
+	if (rc)
+		return rc;
+	kv->space.releasable = kv->share->releasable;
+	kv->known = last;
+	return 0;
+}
+
 /* ---- settling and trimming ------------------------------------------------------------------------------------------------ */
 
 int commit_settle(struct daxkv *kv)
@@ -358,13 +475,13 @@ int commit_settle(struct daxkv *kv)
 	rc = fence(kv, "making the store clean");
 	if (rc)
 		return rc;
-	kv->durable = txn;
+	kv->share->durable = txn;
 	pm_store8(&kv->map.pm, &super->clean, txn);
 	pm_flush(&kv->map.pm, &super->clean, FMT_WORD);
 	/* Orders: the mark, before any page that it releases is written [I4] [R3]. */
 	rc = fence(kv, "making the store clean");
 	if (!rc)
-		kv->space.releasable = txn;
+		kv->space.releasable = kv->share->releasable = txn;
 	return rc;
 }
 
@@ -378,15 +495,24 @@ int commit_trim(struct daxkv *kv, bool *cut)
 	*cut = false;
 	if (kv->space.limbo.n)
 		return 0;
+	uint64_t end = kv->space.end;
+
 	rc = space_trim(&kv->space, cut);
 	if (rc || !*cut)
 		return rc;
-	wset_begin(&kv->wset, kv->share->published + 1);
 	kv->words.n = 0;
+	kv->words_txn = 0;
 	rc = space_words(&kv->space, &kv->words);
-	if (!rc)
-		rc = ring_fits(0, kv->words.n) ? record_small(kv, &kv->words, &ranges) : ENOBUFS;
-	if (!rc)
+	*cut = !rc && ring_fits(0, kv->words.n);
+	if (*cut)
+		rc = record_small(kv, &kv->words, &ranges);
+	if (*cut && !rc) {
 		commit_store(kv);
+		return 0;
+	}
+	*cut = false; /* so many words are not worth it */
+	space_undo(&kv->space, 0);
+	kv->space.grown.n = 0;
+	kv->space.end = end;
 	return rc;
 }

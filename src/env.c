@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
@@ -91,17 +92,17 @@ static int open_file(struct daxkv *kv, const char *path, const struct daxkv_opti
 }
 
 /* attach_map - map the file. With ROOM as much address space as can be had is reserved, so that the maximum size can be raised. */
-static int attach_map(struct daxkv *kv, const struct daxkv_options *o, uint64_t size)
+static int attach_map(struct daxkv *kv, const struct daxkv_options *o, uint64_t size, enum daxkv_pmem pmem)
 {
 	uint64_t max = o->max_size ? max_u64(o->max_size, size) : 0;
 	int rc;
 
 	if (!(o->flags & DAXKV_ROOM) || !max)
-		return map_attach(&kv->map, size, max, o->pmem, false);
-	rc = map_attach(&kv->map, size, 0, o->pmem, false);
+		return map_attach(&kv->map, size, max, pmem, false);
+	rc = map_attach(&kv->map, size, 0, pmem, false);
 	if (!rc && kv->map.reserve < max) {
 		map_detach(&kv->map);
-		rc = map_attach(&kv->map, size, max, o->pmem, false);
+		rc = map_attach(&kv->map, size, max, pmem, false);
 	}
 	if (!rc)
 		kv->map.cap = max;
@@ -126,26 +127,88 @@ static int attach(struct daxkv *kv, const struct daxkv_options *o, uint64_t *txn
 	if (kv->geometry.rocompat && !kv->read_only)
 		return err_set(DAXKV_VERSION, "the store uses features that this library can only read: open it read-only");
 	size = round_down(file_size, kv->page_size);
-	rc = attach_map(kv, o, size);
-	if (rc)
-		return rc;
+	rc = attach_map(kv, o, size, o->pmem);
 	kv->ring = (struct ring){.map = &kv->map, .file_id = kv->geometry.file_id, .off = kv->geometry.ring_off};
+	if (rc || kv->joined)
+		return rc;
 	rc = recover_needed(&kv->ring, &needed, txn);
-	if (!rc && needed && kv->read_only) { /* not to be written: recover a private copy */
+	if (!rc && needed && kv->read_only) { /* not to be written: recover a private copy, and keep writers away from what it was taken from */
+		rc = lock_be_silent(&kv->lock);
 		map_detach(&kv->map);
-		rc = map_attach(&kv->map, size, 0, o->pmem, true);
+		if (!rc)
+			rc = map_attach(&kv->map, size, 0, o->pmem, true);
 	}
-	if (!rc && needed)
+	if (!rc && (needed || !kv->read_only))
 		rc = recover(&kv->ring, &r);
 	kv->recovered = r.replayed;
 	return rc;
 }
 
+/* join - agree with the store's other users. The gate is held. */
+static int join(struct daxkv *kv, const struct daxkv_options *o)
+{
+	struct recover_result r;
+	int rc = 0;
+
+	if (!kv->read_only && !kv->share->recovered) /* the others cannot write: what they found clean, this one makes sure of */
+		rc = recover(&kv->ring, &r);
+	if (rc || kv->share->medium == (uint32_t)kv->map.medium)
+		return rc;
+	if (o->pmem != DAXKV_PMEM_AUTO)
+		return err_set(DAXKV_INCOMPATIBLE, "other processes use the store with another pmem mode");
+	uint64_t size = kv->map.size;
+
+	map_detach(&kv->map);
+	return attach_map(kv, o, size, kv->share->medium == DAXKV_MEDIUM_EMULATED ? DAXKV_PMEM_FORCE : DAXKV_PMEM_FILE);
+}
+
+/* share_open - the state shared with other users, for who is alone too. */
+static int share_open(struct daxkv *kv, const struct daxkv_options *o, uint64_t txn)
+{
+	const struct fmt_super *super = (const void *)kv->map.base;
+	int rc = share_file_open(&kv->share_file, &kv->lock, o->max_readers ? o->max_readers : READERS_DEFAULT, txn, kv->geometry.file_id);
+
+	kv->share = kv->share_file.share;
+	if (!rc && kv->joined)
+		rc = join(kv, o);
+	if (rc)
+		return rc;
+	if (!kv->joined) {
+		kv->share->medium = (uint32_t)kv->map.medium;
+		kv->share->durable = kv->share->releasable = txn;
+		kv->share->size = load_word(&super->size);
+	}
+	kv->share->recovered |= !kv->read_only;
+	kv->map.committed = &kv->share->size;
+	return 0;
+}
+
+/* alive_open - a page that reads as zeros in a forked child. */
+static int alive_open(struct daxkv *kv)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	uint64_t *p = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return err_sys(errno, "a page of memory");
+	*p = 1;
+	kv->alive = p;
+	(void)madvise(p, page, MADV_WIPEONFORK);
+	return 0;
+}
+
 /* size_check - the file has what its size word says. */
-static int size_check(const struct daxkv *kv)
+static int size_check(struct daxkv *kv)
 {
 	const struct fmt_super *super = (const void *)kv->map.base;
 	uint64_t size = load_word(&super->size);
+
+	if (kv->joined && size > kv->map.size) { /* grown since it was mapped */
+		int rc = map_extend(&kv->map, size);
+
+		if (rc)
+			return rc;
+	}
 
 	if (size > kv->map.size)
 		return err_corrupt(offsetof(struct fmt_super, size), "truncated: the store uses %lu bytes, the file has %lu", (unsigned long)size,
@@ -158,6 +221,18 @@ static int size_check(const struct daxkv *kv)
 static uint64_t oldest_reader(void *arg)
 {
 	return share_oldest(((struct daxkv *)arg)->share);
+}
+
+static void reap(void *arg)
+{
+	struct daxkv *kv = arg;
+
+	(void)share_reap(kv->share, &kv->lock, kv->share_file.owner);
+}
+
+static void released(void *arg, uint64_t items)
+{
+	share_limbo_drop(&((struct daxkv *)arg)->share_file, items);
 }
 
 static int settle(void *arg)
@@ -173,7 +248,10 @@ static int open_writer(struct daxkv *kv, uint64_t txn)
 	kv->space.oldest_reader = oldest_reader;
 	kv->space.settle = settle;
 	kv->space.arg = kv;
-	kv->space.releasable = kv->durable = txn;
+	kv->space.reap = reap;
+	kv->space.released = released;
+	kv->space.releasable = txn;
+	kv->known = kv->joined ? UINT64_MAX : txn;
 	if (!rc)
 		rc = wset_open(&kv->wset, &kv->map, &kv->space, kv->page_size);
 	if (!rc)
@@ -190,10 +268,12 @@ static void store_free(struct daxkv *kv)
 	space_close(&kv->space);
 	free(kv->words.w);
 	dbi_close_tables(kv);
-	share_destroy(kv->share);
+	share_file_close(&kv->share_file);
 	map_close(&kv->map);
 	lock_close(&kv->lock);
 	pthread_mutex_destroy(&kv->dbi_mutex);
+	if (kv->alive)
+		munmap(kv->alive, (size_t)sysconf(_SC_PAGESIZE));
 	free(kv->path);
 	free(kv);
 }
@@ -205,15 +285,17 @@ static int store_start(struct daxkv *kv, const struct daxkv_options *o)
 	int rc = attach(kv, o, &txn);
 
 	if (!rc)
-		rc = size_check(kv);
+		rc = share_open(kv, o, txn);
 	if (!rc)
-		rc = share_create(&kv->share, o->max_readers ? o->max_readers : READERS_DEFAULT, txn);
+		rc = size_check(kv);
 	if (!rc)
 		rc = dbi_open_tables(kv, o->max_dbs ? o->max_dbs : DBS_DEFAULT);
 	if (!rc && !kv->read_only)
 		rc = open_writer(kv, txn);
 	if (!rc)
 		rc = txn_open_tables(kv);
+	if (!rc)
+		rc = lock_share(&kv->lock);
 	kv->max_key = kv->page_size / 4 < KEY_MAX ? kv->page_size / 4 : KEY_MAX;
 	return rc;
 }
@@ -229,6 +311,11 @@ static int store_open(struct daxkv *kv, const char *path, const struct daxkv_opt
 		                  : lock_open(&kv->lock, path, kv->read_only, o->mode ? o->mode : MODE_DEFAULT);
 	if (!rc)
 		rc = open_file(kv, path, o, &made);
+	if (!rc)
+		rc = lock_data(&kv->lock, kv->map.fd);
+	kv->joined = kv->lock.fd >= 0 && !kv->lock.alone;
+	if (!rc)
+		rc = alive_open(kv);
 	if (!rc)
 		rc = store_start(kv, o);
 	if (rc && made)
@@ -248,7 +335,7 @@ int daxkv_open(const char *path, const struct daxkv_options *options, struct dax
 	kv = calloc(1, sizeof *kv);
 	if (!kv)
 		return err_set(ENOMEM, "no memory for a store");
-	kv->map.fd = kv->lock.fd = -1;
+	kv->map.fd = kv->lock.fd = kv->share_file.fd = -1;
 	kv->generation = 1;
 	pthread_mutex_init(&kv->dbi_mutex, NULL);
 	kv->path = strdup(path);
@@ -263,12 +350,16 @@ int daxkv_open(const char *path, const struct daxkv_options *options, struct dax
 
 /* ---- closing -------------------------------------------------------------------------------------------------------------- */
 
-/* close_clean - leave nothing to recover, and no free space at the end. */
+/* close_clean - leave nothing to recover, and no free space at the end. Nobody else uses the store. */
 static int close_clean(struct daxkv *kv)
 {
+	struct daxkv_txn *txn;
 	bool cut = false;
-	int rc = commit_settle(kv);
+	int rc = daxkv_begin(kv, NULL, 0, &txn); /* knows what other processes did */
 
+	if (rc)
+		return rc;
+	rc = commit_settle(kv);
 	if (!rc)
 		rc = commit_trim(kv, &cut);
 	if (!rc && cut) {
@@ -276,18 +367,37 @@ static int close_clean(struct daxkv *kv)
 		if (!rc)
 			rc = map_shrink(&kv->map, kv->space.end);
 	}
+	daxkv_abort(txn);
 	return rc;
+}
+
+/* close_child - a forked child gives up what it inherited; the mapping, and the share, are not there for it. */
+static void close_child(struct daxkv *kv)
+{
+	close(kv->map.fd);
+	if (kv->lock.fd >= 0)
+		close(kv->lock.fd);
 }
 
 int daxkv_close(struct daxkv *kv)
 {
+	uint32_t readers = 0;
+	bool alone = false;
 	int rc = 0;
 
 	if (!kv)
 		return 0;
-	if (kv->writer || share_active(kv->share))
-		return err_set(DAXKV_BUSY, "%u read transactions and %u write transactions are running", share_active(kv->share), kv->writer != NULL);
-	if (!kv->read_only && !kv->share->poison)
+	if (txn_forked(kv)) {
+		close_child(kv);
+		return 0;
+	}
+	for (const struct daxkv_txn *t = kv->read_txns; t; t = t->next)
+		readers += !t->idle;
+	if (kv->writer || readers)
+		return err_set(DAXKV_BUSY, "%u read transactions and %u write transactions are running", readers, kv->writer != NULL);
+	if (!kv->read_only)
+		rc = lock_enter(&kv->lock, &alone);
+	if (!rc && alone && !kv->share->poison)
 		rc = close_clean(kv);
 	txn_close_tables(kv);
 	store_free(kv);

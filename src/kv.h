@@ -12,8 +12,7 @@
 #ifndef DAXKV_KV_H
 #define DAXKV_KV_H
 
-#include "lock.h"
-#include "readers.h"
+#include "share.h"
 #include "super.h"
 #include "tree.h"
 
@@ -41,7 +40,10 @@ struct daxkv {
 	struct map map;
 	struct lock lock;
 	struct geometry geometry;
-	struct share *share;
+	struct share_file share_file;
+	struct share *share; /* share_file.share */
+	uint64_t *alive; /* a page that a forked child sees as zeros */
+	bool joined; /* others used the store when it was opened */
 	uint32_t page_size, max_key, max_dbs;
 	bool read_only;
 	uint64_t recovered;
@@ -59,8 +61,8 @@ struct daxkv {
 	struct view writer_view;
 	struct tree_scratch scratch;
 	struct words words;     /* of the last commit: stored, to be flushed when the next transaction begins [R9] */
-	bool words_unflushed;
-	uint64_t durable;       /* words up to this commit are durable in place, under a fence that returned */
+	uint64_t words_txn;     /* which commit that is; 0: none, see its record */
+	uint64_t known;         /* the commit at which space, and words, hold: another process may have committed since */
 	uint64_t commits;
 	uint64_t used; /* atomic: bytes in use when daxkv_info looked last */
 	struct daxkv_txn *writer; /* the outermost write transaction running */
@@ -110,6 +112,12 @@ void txn_close_tables(struct daxkv *kv);
 
 /* txn_check - whether the transaction can be used, and with write, changed. BAD_TXN, EACCES. */
 int txn_check(struct daxkv_txn *txn, bool write);
+
+/* txn_forked - whether this is a forked child, which must not use its parent's store. */
+static inline bool txn_forked(const struct daxkv *kv)
+{
+	return UNLIKELY(*kv->alive == 0);
+}
 
 /* txn_view - what it sees. */
 static inline struct view *txn_view(struct daxkv_txn *txn)
@@ -161,8 +169,12 @@ int desc_commit(struct daxkv *kv, struct dbi *dbi, struct dbstate *state, struct
 /* commit_run - make the outermost transaction's changes durable and current. */
 int commit_run(struct daxkv_txn *txn);
 
-/* commit_flush_words - start writing the last commit's words back [R9]. */
+/* commit_flush_words - start writing the last commit's words back [R9], whichever process made it. */
 void commit_flush_words(struct daxkv *kv);
+
+/* commit_take_over - the writer's lock is held, and another process may have written since this one did, or died writing (died): know what is there. Errors: CORRUPT, ENOMEM,
+ * errno; POISONED when recovery failed. */
+int commit_take_over(struct daxkv *kv, bool died);
 
 /* commit_settle - everything committed becomes durable in place, and is marked so: nothing is left to recover. The writer's lock is held. */
 int commit_settle(struct daxkv *kv);

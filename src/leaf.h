@@ -53,10 +53,10 @@ int leaf_at(const struct leaf *leaf, uint32_t rank, uint32_t *eoff);
 int leaf_offsets(const struct leaf *leaf, uint16_t *out, uint32_t *n);
 #define LEAF_MAX(psize) ((psize) / 16 + FMT_TAIL_SLOTS)
 
-/* leaf_usable - bytes for entries in a page. leaf_cost - what an entry takes of them in a base, at most. */
+/* leaf_usable - bytes for entries in a page, the alignment of the first one taken off. leaf_cost - what an entry takes of them in a base, at most. */
 static inline uint32_t leaf_usable(uint32_t psize)
 {
-	return psize - FMT_LEAF_BASE;
+	return psize - FMT_LEAF_BASE - 4;
 }
 
 static inline uint32_t leaf_cost(const struct order *order, uint32_t klen, uint32_t vlen)

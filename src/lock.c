@@ -26,78 +26,116 @@ static int file_open(const char *name, bool rdonly, unsigned int mode)
 	return -1;
 }
 
-static int open_failed(const char *name, int err, bool rdonly, int *fd)
+enum lock_byte { GATE = 0, USERS = 1, SILENT = 2, SLOTS = 16 };
+#define DATA_BYTE ((off_t)INT64_MAX - 16) /* of the data file */
+
+/* byte_set - type F_RDLCK, F_WRLCK or F_UNLCK on a byte. 0 or errno; EAGAIN when it is taken and wait is not set. */
+static int byte_set(int fd, off_t byte, short type, bool wait)
 {
-	if (rdonly && (err == EROFS || err == EACCES || err == EPERM)) {
-		*fd = -1;
-		return 0;
-	}
-	if (err == ELOOP || err == EISDIR || err == ENXIO)
-		return err_set(DAXKV_FOREIGN, "lock file %s: not a regular file", name);
-	return err_sys(err, "lock file %s", name);
+	struct flock fl = {.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+	int rc;
+	do
+		rc = fcntl(fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &fl) == 0 ? 0 : errno;
+	while (rc == EINTR);
+	return rc == EACCES ? EAGAIN : rc;
 }
 
-static int byte_lock(const char *name, int fd, bool rdonly)
+/* byte_free - whether a lock of that type could be had. */
+static bool byte_free(int fd, off_t byte, short type)
 {
-	struct flock fl = {.l_type = rdonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
-	if (fcntl(fd, F_OFD_SETLK, &fl) == 0)
-		return 0;
-	if (errno != EAGAIN && errno != EACCES)
-		return err_sys(errno, "locking %s", name);
-	/* The kernel names the holder of a process's lock, not that of an open file description's. */
-	if (fcntl(fd, F_OFD_GETLK, &fl) == 0 && fl.l_type != F_UNLCK && fl.l_pid > 0)
-		return err_set(DAXKV_BUSY, "the store is in use: process %ld holds %s", (long)fl.l_pid, name);
-	return err_set(DAXKV_BUSY, "the store is in use: %s is locked", name);
+	struct flock fl = {.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+	return fcntl(fd, F_OFD_GETLK, &fl) == 0 && fl.l_type == F_UNLCK;
 }
 
-/* file_lock - check and lock the open file; *same tells whether name still leads to it. */
-static int file_lock(const char *name, int fd, bool rdonly, bool *same)
+static int byte_failed(const struct lock *lock, int err)
+{
+	return err == EAGAIN ? err_set(DAXKV_BUSY, "the store is in use: %s is locked", lock->name) : err_sys(err, "locking %s", lock->name);
+}
+
+/* file_same - whether the name still leads to the open file. */
+static int file_same(const struct lock *lock, int fd, bool *same)
 {
 	struct stat mine, now;
-	if (fstat(fd, &mine) != 0)
-		return err_sys(errno, "lock file %s", name);
-	if (!S_ISREG(mine.st_mode))
-		return err_set(DAXKV_FOREIGN, "lock file %s: not a regular file", name);
-	int rc = byte_lock(name, fd, rdonly);
-	if (rc)
-		return rc;
-	if (lstat(name, &now) == 0) {
-		*same = now.st_dev == mine.st_dev && now.st_ino == mine.st_ino;
-		return 0;
-	}
-	if (errno != ENOENT)
-		return err_sys(errno, "lock file %s", name);
 	*same = false;
+	if (fstat(fd, &mine) != 0)
+		return err_sys(errno, "lock file %s", lock->name);
+	if (!S_ISREG(mine.st_mode))
+		return err_set(DAXKV_FOREIGN, "lock file %s: not a regular file", lock->name);
+	if (lstat(lock->name, &now) == 0)
+		*same = now.st_dev == mine.st_dev && now.st_ino == mine.st_ino;
+	else if (errno != ENOENT)
+		return err_sys(errno, "lock file %s", lock->name);
+	return 0;
+}
+
+/* gate_enter - open the file and pass its gate, again when the file was removed meanwhile. */
+static int gate_enter(struct lock *lock, bool silent, unsigned int mode)
+{
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		bool same;
+		int fd = file_open(lock->name, silent, mode);
+		if (fd < 0)
+			return errno;
+		int rc = file_same(lock, fd, &same);
+		if (!rc && same) {
+			rc = byte_set(fd, GATE, silent ? F_RDLCK : F_WRLCK, true);
+			if (rc)
+				rc = byte_failed(lock, rc);
+			else
+				rc = file_same(lock, fd, &same);
+		}
+		if (!rc && same) {
+			lock->fd = fd;
+			return 0;
+		}
+		close(fd);
+		if (rc)
+			return rc;
+	}
+	return err_set(DAXKV_BUSY, "lock file %s: somebody keeps removing it", lock->name);
+}
+
+static int open_silent(struct lock *lock)
+{
+	int rc = gate_enter(lock, true, 0);
+	if (rc == EROFS || rc == EACCES || rc == EPERM || rc == ENOENT)
+		return 0; /* no lock file can be had: nobody can be kept away */
+	if (rc)
+		return rc > 0 ? err_sys(rc, "lock file %s", lock->name) : rc;
+	if (!byte_free(lock->fd, USERS, F_WRLCK))
+		return err_set(DAXKV_BUSY, "the store is in use, and a reader needs permission to write %s beside a writer", lock->name);
+	rc = byte_set(lock->fd, SILENT, F_RDLCK, false);
+	if (rc)
+		return byte_failed(lock, rc);
+	lock->silent = lock->alone = true;
 	return 0;
 }
 
 int lock_open_named(struct lock *lock, const char *name, bool rdonly, unsigned int mode)
 {
-	int rc, fd = -1;
-	for (int i = 0; i < LOCK_TRIES; i++) {
-		bool same = false;
-		fd = file_open(name, rdonly, mode);
-		if (fd < 0) {
-			rc = open_failed(name, errno, rdonly, &fd);
-			goto out;
-		}
-		rc = file_lock(name, fd, rdonly, &same);
-		if (rc)
-			close(fd);
-		if (rc || same)
-			goto out;
-		close(fd);
-	}
-	rc = err_set(DAXKV_BUSY, "lock file %s: somebody keeps removing it", name);
-out:
-	if (rc == 0)
-		lock->fd = fd;
-	return rc;
+	*lock = (struct lock){.fd = -1, .data_fd = -1, .name = strdup(name)};
+	if (!lock->name)
+		return err_set(ENOMEM, "no memory for a file name");
+	int rc = gate_enter(lock, false, mode);
+	if (rdonly && (rc == EROFS || rc == EACCES || rc == EPERM))
+		return open_silent(lock);
+	if (rc == ELOOP || rc == EISDIR || rc == ENXIO)
+		return err_set(DAXKV_FOREIGN, "lock file %s: not a regular file", lock->name);
+	if (rc)
+		return rc > 0 ? err_sys(rc, "lock file %s", lock->name) : rc;
+	if (!rdonly && !byte_free(lock->fd, SILENT, F_WRLCK))
+		return err_set(DAXKV_BUSY, "the store is in use by a reader that could not write %s, or shows an unclean file", lock->name);
+	rc = byte_set(lock->fd, USERS, F_WRLCK, false);
+	lock->alone = rc == 0;
+	if (rc == EAGAIN)
+		rc = byte_set(lock->fd, USERS, F_RDLCK, true);
+	return rc ? byte_failed(lock, rc) : 0;
 }
 
 int lock_open(struct lock *lock, const char *store_path, bool rdonly, unsigned int mode)
 {
 	char *name;
+	*lock = (struct lock){.fd = -1, .data_fd = -1};
 	if (asprintf(&name, "%s-lock", store_path) < 0)
 		return err_set(ENOMEM, "no memory for a file name");
 	int rc = lock_open_named(lock, name, rdonly, mode);
@@ -105,9 +143,75 @@ int lock_open(struct lock *lock, const char *store_path, bool rdonly, unsigned i
 	return rc;
 }
 
+int lock_data(struct lock *lock, int data_fd)
+{
+	if (lock->fd < 0)
+		return 0;
+	int rc = lock->alone ? byte_set(data_fd, DATA_BYTE, F_WRLCK, false) : 0;
+	if (rc == EBADF) /* open for reading only: ask instead */
+		rc = byte_free(data_fd, DATA_BYTE, F_WRLCK) ? 0 : EAGAIN;
+	if (rc == EAGAIN)
+		return err_set(DAXKV_BUSY, "the store is in use by way of another name: its lock file is not %s", lock->name);
+	if (!rc)
+		rc = byte_set(data_fd, DATA_BYTE, F_RDLCK, false);
+	if (rc && rc != EAGAIN)
+		return err_sys(rc, "locking the store");
+	lock->data_fd = data_fd;
+	return rc ? byte_failed(lock, rc) : 0;
+}
+
+int lock_be_silent(struct lock *lock)
+{
+	if (lock->fd < 0 || lock->silent)
+		return 0;
+	int rc = byte_set(lock->fd, SILENT, F_RDLCK, false);
+	if (!rc)
+		rc = byte_set(lock->fd, USERS, F_UNLCK, false);
+	if (rc)
+		return byte_failed(lock, rc);
+	lock->silent = true;
+	return 0;
+}
+
+int lock_share(struct lock *lock)
+{
+	int rc = 0;
+	if (lock->fd < 0)
+		return 0;
+	if (!lock->silent && lock->alone)
+		rc = byte_set(lock->fd, USERS, F_RDLCK, false);
+	lock->alone = false;
+	if (!rc)
+		rc = byte_set(lock->fd, GATE, F_UNLCK, false);
+	return rc ? byte_failed(lock, rc) : 0;
+}
+
+int lock_enter(struct lock *lock, bool *alone)
+{
+	*alone = lock->fd < 0;
+	if (lock->fd < 0 || lock->silent)
+		return 0;
+	int rc = byte_set(lock->fd, GATE, F_WRLCK, true);
+	if (rc)
+		return byte_failed(lock, rc);
+	*alone = byte_set(lock->fd, USERS, F_WRLCK, false) == 0;
+	return 0;
+}
+
+int lock_slot(const struct lock *lock, uint32_t slot, bool hold)
+{
+	return lock->fd < 0 ? 0 : byte_set(lock->fd, (off_t)SLOTS + slot, hold ? F_WRLCK : F_UNLCK, false);
+}
+
+bool lock_slot_held(const struct lock *lock, uint32_t slot)
+{
+	return lock->fd < 0 || !byte_free(lock->fd, (off_t)SLOTS + slot, F_WRLCK);
+}
+
 void lock_close(struct lock *lock)
 {
 	if (lock->fd >= 0)
 		close(lock->fd);
-	lock->fd = -1;
+	free(lock->name);
+	*lock = (struct lock){.fd = -1, .data_fd = -1};
 }

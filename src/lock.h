@@ -1,31 +1,59 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * lock.h - who may open the store: the file "<store>-lock" and the locks on its first byte.
+ * lock.h - who uses the store: the file "<store>-lock" and the locks on single bytes of it.
  *
- * One writer process, or any number of read-only ones: an opener for writing holds the byte exclusively, a read-only one shares it. Open
- * file description locks (OFD, fcntl(2)): the kernel drops them at death, threads and other descriptors of the process do not disturb them.
- * The data file itself carries no lock. Two openers in one process exclude each other like two processes do.
+ *   byte 0    gate      held for an opening or closing, one at a time
+ *   byte 1    users     shared by every user; who gets it exclusively is alone
+ *   byte 2    silent    shared by readers that leave no trace: they cannot write the lock file, or show an unclean file from private memory
+ *   byte 16 + i         reader slot i: held by its owner, so that its death frees it
+ *
+ * Open file description locks (OFD, fcntl(2)): the kernel drops them when the last copy of the descriptor goes, at death too and across PID
+ * namespaces; threads and other descriptors of the process do not disturb them. flock(2) and POSIX locks are not used. The data file carries one
+ * shared OFD lock far behind its end, taken exclusively for a moment by who is alone: it shows a user that came by another name of the file.
+ * Rejected: a pid in the file (namespaces, reuse), POSIX locks (any close in the process drops them).
  */
 #ifndef DAXKV_LOCK_H
 #define DAXKV_LOCK_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct lock {
-	int fd; /* -1: no lock file is used */
+	int fd;        /* of the lock file; -1: none is used */
+	int data_fd;   /* of the store, once lock_data was called; not owned */
+	bool alone;    /* nobody else uses the store; until lock_share */
+	bool silent;   /* holds byte 2 and must not write the lock file */
+	char *name;    /* of the lock file */
 };
 
-/* lock_open - make the lock file when it is missing (permissions mode before the umask), take the lock without waiting.
- * A read-only opener that cannot have a lock file (EROFS, EACCES, EPERM) goes on without: fd = -1 and 0. Errors: BUSY
- * (text names the file, and the other's pid when F_OFD_GETLK tells it: for a process's lock, not for an OFD lock), errno with a text;
- * FOREIGN when the lock file is not a regular file. The lock file is re-checked by fstat/stat after locking, so that a file unlinked
- * meanwhile is not mistaken for the lock. O_CLOEXEC, O_NOFOLLOW. */
+/* lock_open - make the lock file when it is missing (permissions mode before the umask) and enter the gate, waiting for others in it. On return the
+ * gate is held, and lock->alone tells whether this is the only user: then it holds the users byte exclusively.
+ * A read-only opener that may not write the lock file becomes a silent one: BUSY while somebody writes to the store, and the other way round. When it may not even
+ * read or make one (EROFS, EACCES, EPERM): fd = -1 and 0. Errors: BUSY, FOREIGN when the lock file is not a regular file, errno with a text. O_CLOEXEC, O_NOFOLLOW. */
 int lock_open(struct lock *lock, const char *store_path, bool rdonly, unsigned int mode);
 
 /* lock_open_named - the same with the lock file's own path. */
 int lock_open_named(struct lock *lock, const char *name, bool rdonly, unsigned int mode);
 
-/* lock_close - let go. The file stays. */
+/* lock_data - the store's descriptor, open now: BUSY when the same file is used by way of another name. */
+int lock_data(struct lock *lock, int data_fd);
+
+/* lock_be_silent - while alone: become a silent reader, who keeps writers out. BUSY cannot be: the gate is held. */
+int lock_be_silent(struct lock *lock);
+
+/* lock_share - the opening is done: others may come in. */
+int lock_share(struct lock *lock);
+
+/* lock_enter - enter the gate again, for closing. *alone: nobody else uses the store, and nobody can come before lock_close. */
+int lock_enter(struct lock *lock, bool *alone);
+
+/* lock_slot - hold reader slot i's byte, or let go. 0 or errno. */
+int lock_slot(const struct lock *lock, uint32_t slot, bool hold);
+
+/* lock_slot_held - whether another open file description holds the slot's byte. One's own slots show as not held. */
+bool lock_slot_held(const struct lock *lock, uint32_t slot);
+
+/* lock_close - let go of everything. The file stays. */
 void lock_close(struct lock *lock);
 
 #endif

@@ -498,6 +498,7 @@ int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pme
 		return err_sys(rc, "%s: mmap of %lu bytes", map->path, (ulong)size);
 	}
 	fresh.size = size;
+	pthread_mutex_init(&fresh.mutex, NULL);
 	pm_init(&fresh.pm, private_copy ? &pm_private_ops : ops[fresh.medium], fresh.fd);
 	*map = fresh;
 	return 0;
@@ -529,7 +530,7 @@ undo:
 	return rc;
 }
 
-int map_grow(struct map *map, uint64_t size)
+static int grow(struct map *map, uint64_t size)
 {
 	uint64_t length = 0;
 	if (size <= map->size)
@@ -552,6 +553,44 @@ int map_grow(struct map *map, uint64_t size)
 		return err_sys(rc, "%s: cannot grow from %lu to %lu bytes", map->path, (ulong)map->size, (ulong)size);
 	size_set(map, size);
 	return 0;
+}
+
+int map_grow(struct map *map, uint64_t size)
+{
+	pthread_mutex_lock(&map->mutex);
+	int rc = grow(map, size);
+	pthread_mutex_unlock(&map->mutex);
+	return rc;
+}
+
+static int extend(struct map *map, uint64_t size)
+{
+	uint64_t length = 0;
+	if (size <= map->size)
+		return 0;
+	int rc = file_length(map->fd, &length);
+	if (rc)
+		return err_sys(rc, "%s", map->path);
+	if (size > length)
+		return err_corrupt(length, "%s ends here, but %lu bytes of it are in use", map->path, (ulong)size);
+	if (size > map->reserve)
+		return err_set(DAXKV_FULL, "%s has grown to %lu bytes; this process opened it with a maximum of %lu", map->path, (ulong)length,
+		               (ulong)map->reserve);
+	if (map->committed && load_word(map->committed) > size)
+		size = min_u64(load_word(map->committed), min_u64(map->reserve, length));
+	rc = range_fill(map, page_up(map->size), page_up(size));
+	if (rc)
+		return err_sys(rc, "%s: mapping its %lu bytes", map->path, (ulong)size);
+	size_set(map, size);
+	return 0;
+}
+
+int map_extend(struct map *map, uint64_t size)
+{
+	pthread_mutex_lock(&map->mutex);
+	int rc = extend(map, size);
+	pthread_mutex_unlock(&map->mutex);
+	return rc;
 }
 
 int map_shrink(struct map *map, uint64_t size)

@@ -15,6 +15,7 @@
 #include "daxkv.h"
 #include "pm.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 
 #define MAP_STEP (2u << 20) /* alignment of address and of growth: a huge page */
@@ -30,6 +31,8 @@ struct map {
 	enum daxkv_medium medium;
 	bool volatile_fs; /* tmpfs or ramfs: nothing survives a power cut whatever is flushed */
 	struct pm pm;
+	pthread_mutex_t mutex; /* of growing and extending */
+	const uint64_t *committed; /* bytes that commits use, by all processes; NULL: this one's alone */
 	const char *path; /* the caller's; for messages */
 };
 
@@ -56,6 +59,10 @@ int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pme
  * A file that is long enough already is not cut; one that is not can only grow when the mapping is shared and written to (else EACCES).
  * Errors: FULL (above reserve), ENOSPC, EFBIG, ENOMEM, EIO ...; file and mapping are then as before. */
 int map_grow(struct map *map, uint64_t size);
+
+/* map_extend - map more of the file, up to size or all that commits use, which another process made longer. Any thread may. CORRUPT when the file has not got it; FULL above
+ * reserve; errno of mmap. */
+int map_extend(struct map *map, uint64_t size);
 
 /* map_shrink - cut the file to size bytes, at most those mapped, and unmap the rest, keeping the address space reserved. The caller makes
  * sure that nobody looks there. Not durable by itself. */

@@ -5,25 +5,47 @@
 #include "daxkv.h"
 #include "base.h"
 #include "err.h"
+#include "lock.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
-int share_create(struct share **out, uint32_t nslots, uint64_t published)
+size_t share_bytes(uint32_t nslots)
 {
-	size_t size = round_up(sizeof(struct share) + nslots * sizeof(struct reader_slot), 64);
-	struct share *share = aligned_alloc(64, size);
-	pthread_mutexattr_t attr;
+	return round_up(sizeof(struct share) + nslots * sizeof(struct reader_slot), 64);
+}
 
-	if (!share)
-		return err_set(ENOMEM, "no memory for %u reader slots", nslots);
-	memset(share, 0, size);
+int share_init(struct share *share, uint32_t nslots, uint64_t published)
+{
+	pthread_mutexattr_t attr;
+	int rc;
+
 	share->published = published;
 	share->nslots = nslots;
 	pthread_mutexattr_init(&attr);
 	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ERRORCHECK);
-	pthread_mutex_init(&share->writer, &attr);
+	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+	rc = pthread_mutex_init(&share->writer, &attr);
 	pthread_mutexattr_destroy(&attr);
+	return rc ? err_sys(rc, "the writer's lock") : 0;
+}
+
+int share_create(struct share **out, uint32_t nslots, uint64_t published)
+{
+	size_t size = share_bytes(nslots);
+	struct share *share = aligned_alloc(64, size);
+	int rc;
+
+	if (!share)
+		return err_set(ENOMEM, "no memory for %u reader slots", nslots);
+	memset(share, 0, size);
+	rc = share_init(share, nslots, published);
+	if (rc) {
+		free(share);
+		return rc;
+	}
 	*out = share;
 	return 0;
 }
@@ -36,12 +58,31 @@ void share_destroy(struct share *share)
 	free(share);
 }
 
-int share_take(struct share *share, uint32_t *slot)
+/* slot_own - take slot i when it is free. Between the first store and the byte's lock a reaper may think its owner dead and free it, and another
+ * take it: who holds the byte has it. */
+static bool slot_own(struct share *share, const struct lock *lock, uint32_t owner, uint32_t i)
+{
+	struct reader_slot *s = &share->slot[i];
+	uint32_t idle = SLOT_FREE, taking = SLOT_TAKING;
+
+	if (!__atomic_compare_exchange_n(&s->taken, &idle, SLOT_TAKING, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		return false;
+	if (lock && lock_slot(lock, i, true) != 0)
+		return false;
+	if (!__atomic_compare_exchange_n(&s->taken, &taking, SLOT_OWNED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+		if (lock)
+			(void)lock_slot(lock, i, false);
+		return false;
+	}
+	s->owner = owner;
+	s->pid = getpid();
+	return true;
+}
+
+int share_take(struct share *share, const struct lock *lock, uint32_t owner, uint32_t *slot)
 {
 	for (uint32_t i = 0; i < share->nslots; i++) {
-		uint32_t idle = 0;
-
-		if (!__atomic_compare_exchange_n(&share->slot[i].taken, &idle, 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		if (!slot_own(share, lock, owner, i))
 			continue;
 		uint32_t high = __atomic_load_n(&share->high, __ATOMIC_RELAXED);
 
@@ -54,10 +95,12 @@ int share_take(struct share *share, uint32_t *slot)
 	return err_set(DAXKV_READERS_FULL, "%u read transactions are running, and no more are allowed", share->nslots);
 }
 
-void share_release(struct share *share, uint32_t slot)
+void share_release(struct share *share, const struct lock *lock, uint32_t slot)
 {
 	share_leave(share, slot);
-	__atomic_store_n(&share->slot[slot].taken, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&share->slot[slot].taken, SLOT_FREE, __ATOMIC_RELEASE);
+	if (lock)
+		(void)lock_slot(lock, slot, false);
 }
 
 uint64_t share_oldest(const struct share *share)
@@ -80,5 +123,20 @@ uint32_t share_active(const struct share *share)
 
 	for (uint32_t i = 0; i < high; i++)
 		n += __atomic_load_n(&share->slot[i].snapshot_plus_1, __ATOMIC_RELAXED) != 0;
+	return n;
+}
+
+uint32_t share_reap(struct share *share, const struct lock *lock, uint32_t owner)
+{
+	uint32_t high = __atomic_load_n(&share->high, __ATOMIC_RELAXED), n = 0;
+
+	for (uint32_t i = 0; lock->fd >= 0 && i < high; i++) {
+		if (!__atomic_load_n(&share->slot[i].taken, __ATOMIC_ACQUIRE) || share->slot[i].owner == owner || lock_slot_held(lock, i))
+			continue;
+		if (lock_slot(lock, i, true) == 0) { /* nobody can take it meanwhile */
+			share_release(share, lock, i);
+			n++;
+		}
+	}
 	return n;
 }

@@ -18,28 +18,51 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct lock;
+
+enum slot_state { SLOT_FREE, SLOT_OWNED, SLOT_TAKING /* its byte is not held yet */ };
+
 struct reader_slot {
 	uint64_t snapshot_plus_1; /* atomic */
-	uint32_t taken;           /* atomic: 1 while a transaction handle owns the slot */
-	uint8_t pad[52];
+	uint64_t since_ms;        /* atomic: when the transaction began, CLOCK_MONOTONIC */
+	uint32_t taken;           /* atomic, enum slot_state */
+	uint32_t owner;           /* the open store that it belongs to, by its number in this share */
+	int32_t pid;
+	uint8_t pad[36];
 };
 
 struct share {
-	uint64_t published; /* atomic, seq_cst: the newest commit */
-	uint32_t poison;    /* atomic: errno of a failed fence; writing is refused */
-	uint32_t nslots;    /* fixed */
-	uint32_t high;      /* atomic: slots ever taken */
-	pthread_mutex_t writer;
+	char magic[8];
+	uint32_t version, nslots; /* fixed */
+	uint64_t file_id;         /* of the store */
+	uint32_t medium;          /* enum daxkv_medium: one for all users */
+	uint32_t next_owner;      /* atomic */
+	/* read by everybody */
+	uint64_t published __attribute__((aligned(64))); /* atomic, seq_cst: the newest commit */
+	uint32_t poison; /* atomic: errno of a failed fence; writing is refused */
+	uint32_t high;   /* atomic: slots ever taken */
+	/* the writer's lock, and what the next writer must know */
+	pthread_mutex_t writer __attribute__((aligned(64)));
+	uint32_t recovered;  /* somebody who can write has recovered the store since this began */
+	uint64_t size;       /* bytes of the file in use, at least */
+	uint64_t durable;    /* words up to this commit are durable in place, under a fence that returned */
+	uint64_t releasable; /* space freed up to this commit is safe from replays */
+	uint64_t limbo_place, limbo_first, limbo_next; /* the limbo: a ring of struct limbo_item in the lock file, see share.h */
 	struct reader_slot slot[] __attribute__((aligned(64)));
 };
 
-/* share_create - with nslots idle slots and the snapshot published; ENOMEM. share_destroy frees it. */
+/* share_bytes - of a share with so many slots. share_init - make zeroed memory one: nslots idle slots, the snapshot published; its lock works between processes. */
+size_t share_bytes(uint32_t nslots);
+int share_init(struct share *share, uint32_t nslots, uint64_t published);
+
+/* share_create - one in this process's memory; ENOMEM. share_destroy frees it. */
 int share_create(struct share **share, uint32_t nslots, uint64_t published);
 void share_destroy(struct share *share);
 
-/* share_take - own a free slot; READERS_FULL. share_release gives it back, idle. */
-int share_take(struct share *share, uint32_t *slot);
-void share_release(struct share *share, uint32_t slot);
+/* share_take - own a free slot, and hold its byte in the lock file (NULL: there is none), so that its owner's death shows; READERS_FULL. share_release gives
+ * it back, idle. */
+int share_take(struct share *share, const struct lock *lock, uint32_t owner, uint32_t *slot);
+void share_release(struct share *share, const struct lock *lock, uint32_t slot);
 
 /* share_enter - announce a read of the newest snapshot in the slot; returns the snapshot. share_leave ends it. No system call, no lock, no wait. */
 static inline uint64_t share_enter(struct share *share, uint32_t slot)
@@ -54,6 +77,9 @@ static inline void share_leave(struct share *share, uint32_t slot)
 {
 	__atomic_store_n(&share->slot[slot].snapshot_plus_1, 0, __ATOMIC_RELEASE);
 }
+
+/* share_reap - free the slots of owners that died; how many. Not those of owner, whose own locks do not show. */
+uint32_t share_reap(struct share *share, const struct lock *lock, uint32_t owner);
 
 /* share_oldest - no reader reads a snapshot older than this. */
 uint64_t share_oldest(const struct share *share);

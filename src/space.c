@@ -92,6 +92,20 @@ static int zone_alloc(struct space *s, size_t z)
 	return 0;
 }
 
+/* zone_hold - pages in the limbo are busy. */
+static void zone_hold(struct space *s, size_t z)
+{
+	uint64_t first = z * s->zone_pages, last = first + s->zone_pages;
+
+	for (size_t i = 0; i < s->limbo.n; i++) {
+		const struct limbo_item *it = &s->limbo.item[(s->limbo.head + i) & (s->limbo.room - 1)];
+		uint64_t from = max_u64(it->off / s->psize, first), to = min_u64(it->off / s->psize + it->pages, last);
+
+		for (uint64_t p = from; p < to; p++)
+			s->zone[z].busy[(p - first) / WORD_BITS] |= (uint64_t)1 << p % WORD_BITS;
+	}
+}
+
 /* zone_load - bring the bitmap of zone z into memory. */
 static int zone_load(struct space *s, size_t z)
 {
@@ -115,6 +129,7 @@ static int zone_load(struct space *s, size_t z)
 	zone->bitmap_off = bitmap;
 	memcpy(zone->disk, s->map->base + bitmap, s->psize);
 	memcpy(zone->busy, zone->disk, s->psize);
+	zone_hold(s, z);
 	zone->nfree = zone_count_free(s, z);
 	return 0;
 }
@@ -152,10 +167,33 @@ int space_open(struct space *s, struct map *map, uint32_t psize, uint64_t size)
 	return rc;
 }
 
+static void zones_forget(struct space *s)
+{
+	for (size_t z = 0; z < s->nzones; z++) {
+		free(s->zone[z].disk);
+		s->zone[z] = (struct zone){0};
+	}
+}
+
+int space_reset(struct space *s, uint64_t size)
+{
+	size_t zones = zones_for(s, size);
+	int rc = zones_room(s, zones);
+
+	if (rc)
+		return rc;
+	zones_forget(s);
+	s->end = size;
+	s->nzones = zones;
+	s->hint = s->run_hint = 0;
+	s->nops = s->ndirty = 0;
+	s->grown.n = 0;
+	return 0;
+}
+
 void space_close(struct space *s)
 {
-	for (size_t z = 0; z < s->nzones; z++)
-		free(s->zone[z].disk);
+	zones_forget(s);
 	free(s->zone);
 	free(s->op);
 	free(s->dirty_word);
@@ -375,7 +413,7 @@ static int grow_to(struct space *s, uint64_t new_end)
 	size_t zones = zones_for(s, new_end), grown = s->grown.n;
 	uint64_t per_dir = s->psize / FMT_WORD;
 	uint64_t meta = (zones - s->nzones) + ((zones + per_dir - 1) / per_dir - (s->nzones + per_dir - 1) / per_dir);
-	int rc = s->map->size >= new_end ? 0 : map_grow(s->map, new_end);
+	int rc = map_grow(s->map, new_end);
 
 	if (!rc && meta)
 		rc = op_room(s, s->end - s->psize, 1);
@@ -419,16 +457,36 @@ static int space_grow(struct space *s, uint64_t pages)
 
 /* ---- taking and giving ---------------------------------------------------------------------------------------------------- */
 
+/* item_free - the item's pages can be taken. Zones not in memory will not show them busy any more. */
+static void item_free(struct space *s, const struct limbo_item *item)
+{
+	uint64_t page = item->off / s->psize, left = item->pages;
+
+	while (left) {
+		size_t z = (size_t)(page / s->zone_pages);
+		uint64_t n = min_u64(left, (z + 1) * s->zone_pages - page);
+
+		if (s->zone[z].disk)
+			set_bits(s, page * s->psize, n, BITS_BUSY, false);
+		else
+			s->hint = min_u64(s->hint, page);
+		page += n;
+		left -= n;
+	}
+}
+
 void space_release(struct space *s)
 {
 	struct limbo_item item;
 
 	if (limbo_oldest(&s->limbo) > s->releasable)
 		return;
-	uint64_t upto = min_u64(s->releasable, s->oldest_reader(s->arg)); /* [R3] */
+	uint64_t upto = min_u64(s->releasable, s->oldest_reader(s->arg)), items = 0; /* [R3] */
 
-	while (limbo_take(&s->limbo, upto, &item))
-		set_bits(s, item.off, item.pages, BITS_BUSY, false);
+	for (; limbo_take(&s->limbo, upto, &item); items++)
+		item_free(s, &item);
+	if (items && s->released)
+		s->released(s->arg, items);
 }
 
 static int find_or_grow(struct space *s, uint64_t pages, uint64_t *page)
@@ -439,6 +497,8 @@ static int find_or_grow(struct space *s, uint64_t pages, uint64_t *page)
 	if (rc || found)
 		return rc;
 	if (s->limbo.n) {
+		if (s->reap)
+			s->reap(s->arg);
 		space_release(s);
 		rc = find_pages(s, pages, page, &found);
 		if (rc || found)

@@ -55,12 +55,17 @@ struct space {
 	struct limbo limbo;
 	uint64_t releasable;              /* limbo items up to this transaction are durable in place under a fenced record */
 	uint64_t (*oldest_reader)(void *arg); /* for the limbo */
+	void (*reap)(void *arg);              /* forget readers that died; called before the file grows */
+	void (*released)(void *arg, uint64_t items); /* that many limbo items, the oldest, are gone */
 	int (*settle)(void *arg);         /* make all committed words durable in place and mark it; raises releasable */
 	void *arg;
 };
 
 int space_open(struct space *space, struct map *map, uint32_t psize, uint64_t size);
 void space_close(struct space *space);
+
+/* space_reset - forget what is known of the bitmaps: another process has changed them. size as in space_open. */
+int space_reset(struct space *space, uint64_t size);
 
 /* space_take - n contiguous pages for the running transaction. Grows the file when there are none. Errors: FULL, ENOSPC, EFBIG, ENOMEM, CORRUPT, errno of growth. */
 int space_take(struct space *space, uint64_t pages, uint64_t *off);

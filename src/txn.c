@@ -83,6 +83,16 @@ static void states_copy(struct daxkv_txn *to, const struct daxkv_txn *from)
 	to->ndb = from->ndb;
 }
 
+/* slot_take - a reader slot; those of readers that died are freed when there is none. */
+static int slot_take(struct daxkv *kv, uint32_t *slot)
+{
+	int rc = share_take(kv->share, &kv->lock, kv->share_file.owner, slot);
+
+	if (rc == DAXKV_READERS_FULL && share_reap(kv->share, &kv->lock, kv->share_file.owner))
+		rc = share_take(kv->share, &kv->lock, kv->share_file.owner, slot);
+	return rc;
+}
+
 /* read_txn_free - destructor of a thread's kept transaction, and the end of one that is not kept. */
 static void read_txn_free(void *arg)
 {
@@ -94,7 +104,7 @@ static void read_txn_free(void *arg)
 	if (txn->next)
 		txn->next->link = txn->link;
 	pthread_mutex_unlock(&kv->dbi_mutex);
-	share_release(kv->share, txn->slot);
+	share_release(kv->share, &kv->lock, txn->slot);
 	txn_free(txn);
 }
 
@@ -133,6 +143,8 @@ int txn_check(struct daxkv_txn *txn, bool write)
 {
 	if (UNLIKELY(!txn))
 		return err_set(EINVAL, "no transaction was given");
+	if (txn_forked(txn->kv))
+		return err_set(DAXKV_BAD_TXN, "the transaction belongs to the parent process");
 	if (UNLIKELY(txn->child))
 		return err_set(DAXKV_BAD_TXN, "a nested transaction is running: its parent rests");
 	if (UNLIKELY(txn->broken))
@@ -197,7 +209,7 @@ static int begin_read(struct daxkv *kv, struct daxkv_txn **out)
 
 		if (rc)
 			return rc;
-		rc = share_take(kv->share, &txn->slot);
+		rc = slot_take(kv, &txn->slot);
 		if (rc) {
 			txn_free(txn);
 			return rc;
@@ -231,7 +243,7 @@ static void end_read(struct daxkv_txn *txn)
 
 void daxkv_reset(struct daxkv_txn *txn)
 {
-	if (!txn || txn->write || txn->idle)
+	if (!txn || txn_forked(txn->kv) || txn->write || txn->idle)
 		return;
 	if (txn->cursors && cursor_save_all(txn, 0))
 		txn->broken = true; /* no memory to keep their places */
@@ -279,6 +291,13 @@ static int lock_writer(struct daxkv *kv, bool try)
 {
 	int rc = try ? pthread_mutex_trylock(&kv->share->writer) : pthread_mutex_lock(&kv->share->writer);
 
+	if (rc == EOWNERDEAD) {
+		rc = commit_take_over(kv, true);
+		pthread_mutex_consistent(&kv->share->writer);
+		if (rc)
+			pthread_mutex_unlock(&kv->share->writer);
+		return rc;
+	}
 	if (rc == EDEADLK || (rc == EBUSY && try))
 		return err_set(DAXKV_BUSY, rc == EBUSY ? "another write transaction is running" : "this thread's write transaction is still running");
 	if (rc)
@@ -300,6 +319,12 @@ static int begin_write(struct daxkv *kv, bool try, struct daxkv_txn **out)
 		return rc;
 	rc = write_txn_take(kv, NULL, &txn);
 	if (rc) {
+		pthread_mutex_unlock(&kv->share->writer);
+		return rc;
+	}
+	rc = commit_take_over(kv, false);
+	if (rc) {
+		write_txn_give(txn);
 		pthread_mutex_unlock(&kv->share->writer);
 		return rc;
 	}
@@ -326,6 +351,8 @@ static void end_write(struct daxkv_txn *txn)
 
 int daxkv_begin(struct daxkv *kv, struct daxkv_txn *parent, unsigned int flags, struct daxkv_txn **txn)
 {
+	if (kv && txn_forked(kv))
+		return err_set(DAXKV_BAD_TXN, "the store was opened by the parent process: open it again in the child");
 	if (!kv || !txn || (parent && (flags & DAXKV_TXN_RDONLY || parent->kv != kv)))
 		return err_set(EINVAL, "a transaction needs a store, and a parent that writes to it");
 	if (parent)
@@ -354,7 +381,7 @@ static void undo_outermost(struct daxkv_txn *txn)
 
 void daxkv_abort(struct daxkv_txn *txn)
 {
-	if (!txn)
+	if (!txn || txn_forked(txn->kv)) /* in a forked child there is nothing to end */
 		return;
 	if (txn->child)
 		daxkv_abort(txn->child); /* as deep as they are nested */
@@ -411,6 +438,8 @@ int daxkv_commit(struct daxkv_txn *txn)
 
 	if (!txn)
 		return err_set(EINVAL, "no transaction was given");
+	if (txn_forked(txn->kv))
+		return err_set(DAXKV_BAD_TXN, "the transaction belongs to the parent process");
 	if (txn->child) {
 		rc = daxkv_commit(txn->child);
 		if (rc) {

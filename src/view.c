@@ -2,14 +2,20 @@
 /* view.c - see view.h */
 #include "view.h"
 
+int view_extend(const struct view *v, uint64_t size)
+{
+	int rc = size < v->psize ? DAXKV_CORRUPT : map_extend(v->map, size);
+
+	/* A reference behind the file's end, or behind what this process may map. */
+	return rc == DAXKV_CORRUPT ? err_corrupt(size - v->psize, "a reference behind the file's end (0x%lx)", (unsigned long)view_size(v)) : rc;
+}
+
 int view_fault(const struct view *v, uint64_t off, unsigned int level)
 {
 	const struct fmt_page *p;
 
 	if (off % v->psize || off == 0)
 		return err_corrupt(off, "a reference to a page of level %u that is not at a page's start", level);
-	if (off + v->psize > view_size(v))
-		return err_corrupt(off, "a reference to a page of level %u behind the file's end (0x%lx)", level, (unsigned long)view_size(v));
 	p = view_raw(v, off);
 	if (p->birth > v->snapshot)
 		return err_corrupt(off, "page of transaction %lu: its older versions do not get older", (unsigned long)p->birth);

@@ -16,7 +16,7 @@
 #include "wset.h"
 
 struct view {
-	const struct map *map;
+	struct map *map;
 	const uint8_t *base;
 	uint32_t psize;
 	uint64_t snapshot; /* of a write transaction: its own number */
@@ -48,6 +48,9 @@ static inline bool page_sound(const struct fmt_page *p, unsigned int level, uint
 	       (p->plen == 0 || n > 0);
 }
 
+/* view_extend - see to it that size bytes of the file are mapped: another process may have made it longer. CORRUPT; errno of mmap. */
+int view_extend(const struct view *v, uint64_t size);
+
 /* view_fault - raise the fault of the page at off, which is not a sound page of that level, or whose versions do not fall. */
 int view_fault(const struct view *v, uint64_t off, unsigned int level);
 
@@ -56,8 +59,14 @@ int view_fault(const struct view *v, uint64_t off, unsigned int level);
 static inline int view_version(const struct view *v, uint64_t off, unsigned int level, const struct fmt_page **page, uint64_t *at)
 {
 	for (uint64_t last = UINT64_MAX;;) {
-		if (UNLIKELY(off % v->psize || off == 0 || off + v->psize > view_size(v)))
+		if (UNLIKELY(off % v->psize || off == 0))
 			return view_fault(v, off, level);
+		if (UNLIKELY(off + v->psize > view_size(v))) {
+			int rc = view_extend(v, off + v->psize);
+
+			if (rc)
+				return rc;
+		}
 		const struct fmt_page *p = view_raw(v, off);
 
 		if (LIKELY(p->birth <= v->snapshot)) {

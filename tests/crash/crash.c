@@ -162,6 +162,8 @@ static void crash(void)
 		crash_pm_died();
 		run.deaths++;
 	}
+	if (run.verbose)
+		printf("crash at image %lu: %s\n", (unsigned long)explore.counts.images, explore.nallowed == 2 ? "one of two" : "known");
 	leave();
 }
 
@@ -232,6 +234,8 @@ static void reopen(void)
 	}
 	if (content != explore.allowed[0] && (explore.nallowed == 1 || content != explore.allowed[1]))
 		fail("after a crash the store holds neither the last acknowledged transaction nor the one in flight");
+	if (run.verbose)
+		printf("back, %s\n", content == run.acked ? "as acknowledged" : "with what was in flight");
 	oracle_follow(content);
 	explore_allow(run.acked, false, 0);
 	crash_pm_look();

@@ -32,15 +32,15 @@ static void take_until_full(void **state)
 	uint32_t slot[4];
 	(void)state;
 	for (uint32_t i = 0; i < 3; i++) {
-		assert_int_equal(share_take(share, &slot[i]), 0);
+		assert_int_equal(share_take(share, NULL, 0, &slot[i]), 0);
 		assert_int_equal(slot[i], i);
 	}
 	slot[3] = 99;
-	assert_int_equal(share_take(share, &slot[3]), DAXKV_READERS_FULL);
+	assert_int_equal(share_take(share, NULL, 0, &slot[3]), DAXKV_READERS_FULL);
 	assert_int_equal(slot[3], 99);
 	assert_non_null(strstr(daxkv_errmsg(), "3 read transactions"));
-	share_release(share, 1);
-	assert_int_equal(share_take(share, &slot[3]), 0);
+	share_release(share, NULL, 1);
+	assert_int_equal(share_take(share, NULL, 0, &slot[3]), 0);
 	assert_int_equal(slot[3], 1);
 	share_destroy(share);
 }
@@ -50,8 +50,8 @@ static void enter_holds_the_snapshot(void **state)
 	struct share *share = share_new(4, 0); /* the snapshot of a new store is 0: an idle slot must not look like it */
 	uint32_t a, b;
 	(void)state;
-	assert_int_equal(share_take(share, &a), 0);
-	assert_int_equal(share_take(share, &b), 0);
+	assert_int_equal(share_take(share, NULL, 0, &a), 0);
+	assert_int_equal(share_take(share, NULL, 0, &b), 0);
 	assert_int_equal(share_enter(share, a), 0);
 	share->published = 5;
 	assert_int_equal(share_oldest(share), 0);
@@ -61,7 +61,7 @@ static void enter_holds_the_snapshot(void **state)
 	assert_int_equal(share_oldest(share), 0);
 	share_leave(share, a);
 	assert_int_equal(share_oldest(share), 5);
-	share_release(share, b); /* ends the read too */
+	share_release(share, NULL, b); /* ends the read too */
 	assert_int_equal(share_active(share), 0);
 	assert_int_equal(share_oldest(share), 9);
 	share_destroy(share);
@@ -73,10 +73,10 @@ static void oldest_with_only_the_last_slot_taken(void **state)
 	uint32_t slot[4];
 	(void)state;
 	for (int i = 0; i < 4; i++)
-		assert_int_equal(share_take(share, &slot[i]), 0);
+		assert_int_equal(share_take(share, NULL, 0, &slot[i]), 0);
 	assert_int_equal(share_enter(share, slot[3]), 3);
 	for (uint32_t i = 0; i < 3; i++)
-		share_release(share, slot[i]);
+		share_release(share, NULL, slot[i]);
 	share->published = 8;
 	assert_int_equal(share_oldest(share), 3);
 	assert_int_equal(share_active(share), 1);
@@ -109,7 +109,7 @@ static void *race_read(void *arg)
 {
 	struct race *r = arg;
 	uint32_t slot;
-	if (share_take(r->share, &slot))
+	if (share_take(r->share, NULL, 0, &slot))
 		abort();
 	for (int i = 0; i < ENTRIES; i++) {
 		uint64_t snapshot = share_enter(r->share, slot);
@@ -118,7 +118,7 @@ static void *race_read(void *arg)
 				__atomic_fetch_add(&r->broken, 1, __ATOMIC_RELAXED);
 		share_leave(r->share, slot);
 	}
-	share_release(r->share, slot);
+	share_release(r->share, NULL, slot);
 	__atomic_fetch_sub(&r->running, 1, __ATOMIC_SEQ_CST);
 	return NULL;
 }

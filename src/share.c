@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* share.c - see share.h */
+#include "share.h"
+
+#include "base.h"
+#include "daxkv.h"
+#include "err.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MAGIC "daxkvlk"
+#define LAYOUT 1u /* of struct share */
+#define PAGE 4096u
+#define LIMBO_FIRST_LOG 12u /* 4096 items */
+
+static int file_map(int fd, uint64_t off, size_t bytes, void **p)
+{
+	*p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)off);
+	if (*p == MAP_FAILED)
+		return err_sys(errno, "mapping the lock file");
+	(void)madvise(*p, bytes, MADV_DONTFORK);
+	return 0;
+}
+
+/* file_allocate - make [off, off + bytes) of the lock file exist, so that a store there cannot fail. */
+static int file_allocate(int fd, uint64_t off, uint64_t bytes)
+{
+	int rc = posix_fallocate(fd, (off_t)off, (off_t)bytes);
+
+	return rc ? err_sys(rc, "the lock file's %lu bytes", (unsigned long)(off + bytes)) : 0;
+}
+
+static int share_make(struct share_file *f, uint32_t nslots, uint64_t published, uint64_t file_id)
+{
+	void *p;
+	int rc;
+
+	f->bytes = round_up(share_bytes(nslots), PAGE);
+	if (ftruncate(f->fd, 0) != 0)
+		return err_sys(errno, "emptying the lock file");
+	rc = file_allocate(f->fd, 0, f->bytes + (sizeof(struct limbo_item) << LIMBO_FIRST_LOG));
+	if (!rc)
+		rc = file_map(f->fd, 0, f->bytes, &p);
+	if (rc)
+		return rc;
+	f->share = p;
+	memcpy(f->share->magic, MAGIC, sizeof f->share->magic);
+	f->share->version = LAYOUT;
+	f->share->file_id = file_id;
+	f->share->limbo_place = f->bytes | LIMBO_FIRST_LOG;
+	return share_init(f->share, nslots, published);
+}
+
+static int share_join(struct share_file *f, uint64_t file_id)
+{
+	struct stat st;
+	void *p;
+	int rc;
+
+	if (fstat(f->fd, &st) != 0)
+		return err_sys(errno, "the lock file");
+	if ((size_t)st.st_size < sizeof(struct share))
+		return err_set(DAXKV_VERSION, "the lock file is in use, but its %ld bytes are not this version's", (long)st.st_size);
+	rc = file_map(f->fd, 0, sizeof(struct share), &p);
+	if (rc)
+		return rc;
+	const struct share *s = p;
+	bool mine = memcmp(s->magic, MAGIC, sizeof s->magic) == 0 && s->version == LAYOUT && s->file_id == file_id;
+	uint32_t nslots = s->nslots;
+
+	munmap(p, sizeof(struct share));
+	f->bytes = round_up(share_bytes(nslots), PAGE);
+	if (!mine || (size_t)st.st_size < f->bytes)
+		return err_set(DAXKV_VERSION, "the lock file is in use by another version of daxkv, or for another store");
+	rc = file_map(f->fd, 0, f->bytes, &p);
+	if (!rc)
+		f->share = p;
+	return rc;
+}
+
+int share_file_open(struct share_file *f, const struct lock *lock, uint32_t nslots, uint64_t published, uint64_t file_id)
+{
+	int rc;
+
+	*f = (struct share_file){.fd = lock->silent ? -1 : lock->fd};
+	if (f->fd < 0)
+		rc = share_create(&f->share, nslots, published);
+	else
+		rc = lock->alone ? share_make(f, nslots, published, file_id) : share_join(f, file_id);
+	if (!rc)
+		f->owner = __atomic_add_fetch(&f->share->next_owner, 1, __ATOMIC_RELAXED);
+	return rc;
+}
+
+void share_file_close(struct share_file *f)
+{
+	if (f->limbo)
+		munmap(f->limbo, f->limbo_room * sizeof *f->limbo);
+	if (f->share && f->fd >= 0)
+		munmap(f->share, f->bytes);
+	else
+		share_destroy(f->share);
+	*f = (struct share_file){.fd = -1};
+}
+
+/* ---- the limbo ------------------------------------------------------------------------------------------------------------ */
+
+static uint64_t place_off(uint64_t place)
+{
+	return round_down(place, PAGE);
+}
+
+static uint64_t place_room(uint64_t place)
+{
+	return (uint64_t)1 << place % PAGE;
+}
+
+/* limbo_map - have the limbo mapped where it is now. */
+static int limbo_map(struct share_file *f)
+{
+	uint64_t place = f->share->limbo_place;
+	void *p;
+	int rc;
+
+	if (f->limbo && f->limbo_off == place_off(place))
+		return 0;
+	rc = file_map(f->fd, place_off(place), place_room(place) * sizeof *f->limbo, &p);
+	if (rc)
+		return rc;
+	if (f->limbo)
+		munmap(f->limbo, f->limbo_room * sizeof *f->limbo);
+	f->limbo = p;
+	f->limbo_off = place_off(place);
+	f->limbo_room = place_room(place);
+	return 0;
+}
+
+/* limbo_grow - twice the room, behind the old place. */
+static int limbo_grow(struct share_file *f)
+{
+	struct share *s = f->share;
+	uint64_t room = 2 * f->limbo_room, off = round_up(f->limbo_off + f->limbo_room * sizeof *f->limbo, PAGE);
+	struct limbo_item *to;
+	void *p;
+	int rc = file_allocate(f->fd, off, room * sizeof *to);
+
+	if (!rc)
+		rc = file_map(f->fd, off, room * sizeof *to, &p);
+	if (rc)
+		return rc;
+	to = p;
+	for (uint64_t i = s->limbo_first; i < s->limbo_next; i++)
+		to[i % room] = f->limbo[i % f->limbo_room];
+	munmap(f->limbo, f->limbo_room * sizeof *f->limbo);
+	f->limbo = to;
+	f->limbo_off = off;
+	f->limbo_room = room;
+	__atomic_store_n(&s->limbo_place, off | (uint64_t)__builtin_ctzll(room), __ATOMIC_RELEASE);
+	return 0;
+}
+
+int share_limbo_add(struct share_file *f, const struct limbo_item *item)
+{
+	struct share *s = f->share;
+	int rc;
+
+	if (f->fd < 0)
+		return 0;
+	rc = limbo_map(f);
+	if (!rc && s->limbo_next - s->limbo_first == f->limbo_room)
+		rc = limbo_grow(f);
+	if (rc)
+		return rc;
+	f->limbo[s->limbo_next % f->limbo_room] = *item;
+	__atomic_store_n(&s->limbo_next, s->limbo_next + 1, __ATOMIC_RELEASE);
+	return 0;
+}
+
+int share_limbo_cut(struct share_file *f, uint64_t txn)
+{
+	struct share *s = f->share;
+	int rc = f->fd < 0 ? 0 : limbo_map(f);
+
+	while (f->fd >= 0 && !rc && s->limbo_next > s->limbo_first && f->limbo[(s->limbo_next - 1) % f->limbo_room].txn > txn)
+		__atomic_store_n(&s->limbo_next, s->limbo_next - 1, __ATOMIC_RELEASE);
+	return rc;
+}
+
+void share_limbo_drop(struct share_file *f, uint64_t n)
+{
+	if (f->fd < 0)
+		return;
+	assert(n <= f->share->limbo_next - f->share->limbo_first);
+	__atomic_store_n(&f->share->limbo_first, f->share->limbo_first + n, __ATOMIC_RELEASE);
+}
+
+int share_limbo_load(struct share_file *f, struct limbo *limbo)
+{
+	const struct share *s = f->share;
+	int rc = 0;
+
+	if (f->fd < 0)
+		return 0;
+	limbo_free(limbo);
+	rc = limbo_map(f);
+	if (!rc)
+		rc = limbo_reserve(limbo, s->limbo_next - s->limbo_first);
+	for (uint64_t i = s->limbo_first; i < s->limbo_next && !rc; i++) {
+		const struct limbo_item *item = &f->limbo[i % f->limbo_room];
+
+		limbo_add(limbo, item->txn, item->off, item->pages);
+	}
+	return rc;
+}
