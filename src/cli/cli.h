@@ -6,6 +6,7 @@
  *   args.c   options and sizes          bytes.c  the escapes of keys, values and names
  *   store.c  opening, transactions      value.c  files as values          names.c  the named databases
  *   edit.c read.c load*.c dump.c report.c        the commands
+ *   medium.c a bad place of the medium: SIGBUS
  *
  * Every command has the form int run_NAME(struct call *): it returns an exit status, having printed one line on the standard error
  * when that is not 0. It need not clean up the store: call_end, in main.c, aborts a transaction that is still running and closes the

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "args.h"
+#include "medium.h"
 #include "store.h"
 
 static const struct command commands[] = {
@@ -295,6 +296,7 @@ int main(int argc, char **argv)
 	status = args_parse(&call, argc - optind, argv + optind);
 	if (status != EXIT_OK)
 		return status;
+	medium_watch(&call);
 	if (call.opt.help)
 		print_help(call.command);
 	else

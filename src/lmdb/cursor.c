@@ -257,11 +257,21 @@ static int edge(MDB_cursor *c, MDB_val *key, MDB_val *data, enum daxkv_cursor_op
 	return err_of(rc);
 }
 
+/* placed - whether the cursor is on a record: EINVAL when it is nowhere, as it is after any search of an empty database. */
+static int placed(MDB_cursor *c)
+{
+	if (LIKELY(c->place == PLACE_SET))
+		return 0;
+	if (c->place == PLACE_END && cursor_store_get(c, NULL, NULL, DAXKV_LAST) != 0)
+		c->place = PLACE_UNSET;
+	return c->place == PLACE_END ? MDB_NOTFOUND : EINVAL;
+}
+
 static int current(MDB_cursor *c, MDB_val *key, MDB_val *data)
 {
-	if (c->place == PLACE_UNSET)
-		return EINVAL;
-	return c->place == PLACE_END ? MDB_NOTFOUND : err_of(cursor_store_get(c, key, data, DAXKV_GET_CURRENT));
+	int rc = placed(c);
+
+	return rc ? rc : err_of(cursor_store_get(c, key, data, DAXKV_GET_CURRENT));
 }
 
 static int search(MDB_cursor *c, const struct slot *slot, MDB_val *key, MDB_val *data, MDB_cursor_op op)
@@ -360,8 +370,9 @@ int mdb_cursor_count(MDB_cursor *c, size_t *count)
 		return MDB_BAD_TXN;
 	if (!c->kv || !(c->txn->env->slot[c->dbi].flags & MDB_DUPSORT))
 		return MDB_INCOMPATIBLE;
-	if (c->place != PLACE_SET)
-		return c->place == PLACE_END ? MDB_NOTFOUND : EINVAL;
+	rc = placed(c);
+	if (rc)
+		return rc;
 	rc = daxkv_cursor_count(c->kv, &n);
 	if (!rc)
 		*count = (size_t)n;
@@ -407,9 +418,10 @@ int mdb_cursor_put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flag
 	if (rc)
 		return rc;
 	c->chunk = 0;
-	if (flags & MDB_CURRENT && c->place != PLACE_SET)
-		return c->place == PLACE_UNSET ? EINVAL : MDB_NOTFOUND;
-	rc = compare_adopt(c->txn, c->dbi);
+	if (flags & MDB_CURRENT)
+		rc = placed(c);
+	if (!rc)
+		rc = compare_adopt(c->txn, c->dbi);
 	if (rc)
 		return rc;
 	return flags & MDB_MULTIPLE ? multiple_put(c, key, data, flags) : put(c, key, data, flags);
@@ -422,8 +434,8 @@ int mdb_cursor_del(MDB_cursor *c, unsigned int flags)
 	if (!c)
 		return EINVAL;
 	rc = changeable(c);
-	if (!rc && c->place != PLACE_SET)
-		rc = c->place == PLACE_UNSET ? EINVAL : MDB_NOTFOUND;
+	if (!rc)
+		rc = placed(c);
 	if (!rc)
 		rc = compare_adopt(c->txn, c->dbi);
 	c->chunk = 0;

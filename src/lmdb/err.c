@@ -80,7 +80,7 @@ char *mdb_strerror(int err)
 	if (err == 0)
 		return text.out;
 	if (err < MDB_KEYEXIST || err > MDB_BAD_DBI)
-		return err < 0 ? (text.in = "Unknown error code", text.out) : strerror(err);
+		return strerror(err);
 	text.in = texts[err - MDB_KEYEXIST];
 	return text.out;
 }

@@ -137,10 +137,10 @@ int txn_result(MDB_txn *txn, int rc);
 
 /* ---- dbi.c ---------------------------------------------------------------------------------------------------------------- */
 
-/* slot_of - the handle, or NULL when there is none with that number. */
+/* slot_of - the handle, or NULL when there is none with that number, or the transaction is reset. */
 static inline struct slot *slot_of(const MDB_txn *txn, MDB_dbi dbi)
 {
-	return LIKELY(txn && dbi < txn->env->max_dbs + FIRST_NAMED && txn->env->slot[dbi].used) ? &txn->env->slot[dbi] : NULL;
+	return LIKELY(txn && !txn->idle && dbi < txn->env->max_dbs + FIRST_NAMED && txn->env->slot[dbi].used) ? &txn->env->slot[dbi] : NULL;
 }
 
 /* slot_of_store - the handle that stands for the store's handle db, or NULL. The mutex is held. */

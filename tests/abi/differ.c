@@ -417,7 +417,7 @@ static void do_multiple(struct level *l, unsigned int db)
 
 	if (!rc)
 		must(mdb_cursor_count(c, &count), "count");
-	if (!rc && rnd(2)) { /* write some, too */
+	if (!rc && count > 1 && rnd(2)) { /* write some, too; LMDB stops at a first item that is a key's only value already */
 		uint64_t items[50];
 		MDB_val data[2] = {{sizeof items[0], items}, {sizeof items / sizeof items[0], NULL}};
 

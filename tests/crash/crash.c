@@ -288,6 +288,8 @@ static void step_run(const struct op *op, const struct oracle_before *before, co
 		if (crash_pm.point)
 			explore_point(POINT_CALL);
 	}
+	if (op->kind == OP_REOPEN && crash_pm.size_before && rng_percent(&run.rng, 30))
+		crash(); /* the file may have its old length again, and old bytes in it */
 }
 
 static void step(const struct op *op, const struct oracle_before *before)
@@ -434,7 +436,7 @@ static void argument(int c, const char **dir)
 		break;
 	case 'g':
 		run.granule = number(optarg);
-		if (run.granule != 64 && run.granule != 512 && run.granule != 4096)
+		if (run.granule != FMT_LINE && run.granule != 512 && run.granule != 4096)
 			usage();
 		break;
 	case 'e':
@@ -531,6 +533,9 @@ static void start(void)
 	struct ops_config config;
 	int fd = store_make(), rc;
 
+	if (run.granule > FMT_LINE)
+		options.pmem = DAXKV_PMEM_FILE;
+
 	rng_seed(&run.rng, run.seed ^ 0x63726173u);
 	run.cut = xmalloc(CRASH_ROOM);
 	image_start(CRASH_ROOM);
@@ -538,7 +543,7 @@ static void start(void)
 	explore.crash = crash;
 	explore.fail = fail;
 	explore.done = only_done;
-	crash_pm_start(fd, run.granule, run.granule > 64, run.seed);
+	crash_pm_start(fd, run.granule, run.granule > FMT_LINE, run.seed);
 	crash_pm.settled = settled;
 	settled(0, crash_pm.size);
 	image_length(crash_pm.size);
@@ -575,8 +580,9 @@ static void summary(void)
 	       (unsigned long)c->images, seconds, (double)c->images / seconds, (unsigned long)c->torn, (unsigned long)c->replayed,
 	       (unsigned long)c->acked, (unsigned long)c->next, (unsigned long)c->second, (unsigned long)c->plain, (unsigned long)c->same,
 	       (unsigned long)c->most_units);
-	printf("real crashes: %lu power cuts, %lu deaths, %lu of both in recovery, %lu failed fences; flushes in vain %lu\n", (unsigned long)run.cuts,
-	       (unsigned long)run.deaths, (unsigned long)run.in_recovery, (unsigned long)run.failed_fences, (unsigned long)crash_pm.flushes_in_vain);
+	printf("real crashes: %lu power cuts, %lu deaths, %lu of both in recovery, %lu failed fences; flushes in vain %lu, file cut %lu times\n", (unsigned long)run.cuts,
+	       (unsigned long)run.deaths, (unsigned long)run.in_recovery, (unsigned long)run.failed_fences, (unsigned long)crash_pm.flushes_in_vain,
+	       (unsigned long)crash_pm.shrinks);
 	cover_drive(&run.drive);
 	cover_print();
 }

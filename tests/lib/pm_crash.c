@@ -393,6 +393,7 @@ int __wrap_map_shrink(struct map *map, uint64_t size)
 
 	if (rc)
 		return rc;
+	crash_pm.shrinks++;
 	units_forget(round_up(size, crash_pm.granule));
 	if (crash_pm.size > crash_pm.size_before)
 		crash_pm.size_before = crash_pm.size;

@@ -55,6 +55,7 @@ struct crash_pm {
 	uint64_t epoch; /* counts changes of durable */
 	struct map *map; /* the engine's, as it was used last */
 	uint64_t failures; /* fences made to fail */
+	uint64_t shrinks;
 	uint64_t flushes_in_vain; /* of lines that were durable already */
 	struct rng rng;
 	unsigned int fail_one_in; /* fences that fail; 0: none */

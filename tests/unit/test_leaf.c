@@ -182,7 +182,7 @@ static void integers_are_aligned(void **state)
 		for (uint32_t klen = 1; klen <= 24; klen++) {
 			struct order o;
 			struct mem m;
-			uint64_t keys[10][3] = {{0}}, values[10];
+			uint64_t keys[10][3] = {{0}}, values[12] = {0};
 			struct item items[10];
 			order_init(&o, flags[f]);
 			if ((flags[f] & DAXKV_INTEGER_KEY) && klen != 4 && klen != 8)

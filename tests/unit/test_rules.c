@@ -227,7 +227,7 @@ struct freed {
 	uint64_t txn, off, bytes;
 };
 
-/* Caught: commit.c, commit_store: "kv->space.releasable = kv->durable;" made "... = txn;". */
+/* Caught: commit.c, commit_store: "kv->share->releasable = kv->share->durable;" made "... = txn;". */
 static void r3_freed_pages_wait_for_a_fenced_record_that_names_them_durable(void **state)
 {
 	static struct freed freed[5000];

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* area_record.c - get, put, del; a full map; copies. */
+#include "areas.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void integers(MDB_env *env)
+{
+	static const uint64_t some[] = {256, 1, 1u << 31, 0, (uint64_t)1 << 40, 255};
+	MDB_txn *txn;
+	MDB_dbi dbi;
+
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	SHOW(mdb_dbi_open(txn, "integers", MDB_CREATE | MDB_INTEGERKEY, &dbi));
+	for (size_t i = 0; i < 6; i++) {
+		uint64_t n = some[i];
+		MDB_val k = {sizeof n, &n}, v = value_of("v");
+
+		SHOW(mdb_put(txn, dbi, &k, &v, 0));
+	}
+	shown_all(txn, dbi);
+	SHOW(mdb_dbi_open(txn, "small integers", MDB_CREATE | MDB_INTEGERKEY, &dbi));
+	for (size_t i = 0; i < 6; i++) {
+		unsigned int n = (unsigned int)some[i];
+		MDB_val k = {sizeof n, &n}, v = value_of("v");
+
+		SHOW(mdb_put(txn, dbi, &k, &v, i == 5 ? MDB_APPEND : 0));
+	}
+	shown_all(txn, dbi);
+	SHOW(mdb_txn_commit(txn));
+}
+
+static void reserve(MDB_txn *txn)
+{
+	MDB_val k = value_of("reserved"), v = {10, NULL}, big = {100000, NULL};
+
+	SHOW(mdb_put(txn, 1, &k, &v, MDB_RESERVE));
+	memcpy(v.mv_data, "0123456789", 10);
+	SHOW(mdb_get(txn, 1, &k, &v));
+	shown_val("reserved", &v);
+	k = value_of("reserved big");
+	SHOW(mdb_put(txn, 1, &k, &big, MDB_RESERVE));
+	memset(big.mv_data, 'b', big.mv_size);
+	SHOW(mdb_get(txn, 1, &k, &v));
+	shown_val("reserved", &v);
+}
+
+void area_record(void)
+{
+	MDB_env *env = started("record", 0);
+	MDB_txn *txn;
+	char big[600];
+	MDB_val k = value_of("key"), v = value_of("value"), none = {0, NULL}, longer = {sizeof big, big};
+
+	memset(big, 'k', sizeof big);
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	SHOW(mdb_put(txn, 1, &k, &v, 0));
+	SHOW(mdb_put(txn, 1, &k, &v, 0x1));
+	SHOW(mdb_put(txn, 1, NULL, &v, 0));
+	SHOW(mdb_put(txn, 1, &k, NULL, 0));
+	SHOW(mdb_put(txn, 9, &k, &v, 0));
+	SHOW(mdb_put(txn, 1, &none, &v, 0));
+	SHOW(mdb_get(txn, 1, &none, &v));
+	SHOW(mdb_del(txn, 1, &none, NULL));
+	SHOW(mdb_get(txn, 1, &longer, &v));
+	SHOW(mdb_del(txn, 1, &longer, NULL));
+	SHOW(mdb_get(txn, 1, NULL, &v));
+	SHOW(mdb_get(txn, 1, &k, NULL));
+	v = value_of("other");
+	SHOW(mdb_put(txn, 1, &k, &v, MDB_NOOVERWRITE));
+	shown_val("there", &v);
+	SHOW(mdb_put(txn, 1, &k, &v, MDB_APPEND));
+	k = value_of("a");
+	SHOW(mdb_put(txn, 1, &k, &v, MDB_APPEND));
+	k = value_of("z");
+	SHOW(mdb_put(txn, 1, &k, &v, MDB_APPEND));
+	SHOW(mdb_del(txn, 1, &k, &none));
+	SHOW(mdb_del(txn, 1, &k, NULL));
+	SHOW(mdb_put(txn, 1, &k, &none, 0));
+	SHOW(mdb_get(txn, 1, &k, &v));
+	printf("empty %zu %d\n", v.mv_size, v.mv_data != NULL);
+	reserve(txn);
+	SHOW(mdb_txn_commit(txn));
+	integers(env);
+	k = value_of("key");
+	SHOW(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn));
+	SHOW(mdb_get(txn, 1, &k, &v));
+	SHOW(mdb_put(txn, 1, &k, &v, 0));
+	SHOW(mdb_del(txn, 1, &k, NULL));
+	MDB_cursor *c;
+
+	SHOW(mdb_cursor_open(txn, 1, &c));
+	SHOW(mdb_cursor_put(c, &k, &v, 0));
+	SHOW(mdb_cursor_del(c, 0));
+	mdb_cursor_close(c);
+	mdb_txn_abort(txn);
+	shown_val("after its transaction", &v); /* programs do so, and it works */
+	printf("key limit %d\n", mdb_env_get_maxkeysize(env) >= 511);
+	mdb_env_close(env);
+}
+
+/* ---- a full map ----------------------------------------------------------------------------------------------------------- */
+
+static int fill(MDB_env *env, unsigned int *stored)
+{
+	MDB_txn *txn;
+	char bytes[2000];
+	int rc = 0;
+
+	memset(bytes, 'f', sizeof bytes);
+	for (*stored = 0; !rc && *stored < 100000; ++*stored) {
+		MDB_val k = {sizeof *stored, stored}, v = {sizeof bytes, bytes};
+
+		rc = mdb_txn_begin(env, NULL, 0, &txn);
+		if (rc)
+			return rc;
+		rc = mdb_put(txn, 1, &k, &v, 0);
+		if (rc && (mdb_get(txn, 1, &k, &v) != MDB_BAD_TXN || mdb_txn_commit(txn) != MDB_BAD_TXN))
+			printf("usable after MDB_MAP_FULL\n");
+		if (!rc)
+			rc = mdb_txn_commit(txn);
+	}
+	return rc;
+}
+
+void area_full(void)
+{
+	MDB_env *env = started("full", MDB_NOSYNC);
+	MDB_envinfo info;
+	MDB_txn *txn;
+	unsigned int before, after, least = 0;
+	MDB_val k = {sizeof least, &least}, v;
+
+	SHOW(fill(env, &before));
+	printf("stored some %d\n", before > 100 && before < 600);
+	SHOW(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn));
+	SHOW(mdb_get(txn, 1, &k, &v));
+	mdb_txn_abort(txn);
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	SHOW(mdb_env_set_mapsize(env, 4 << 20));
+	mdb_txn_abort(txn);
+	SHOW(mdb_env_set_mapsize(env, 4 << 20));
+	SHOW(mdb_env_info(env, &info));
+	printf("map size %zu\n", info.me_mapsize);
+	SHOW(fill(env, &after));
+	printf("stored more %d, pages %d\n", after > 3 * before, info.me_last_pgno * 4096 <= (1 << 20));
+	SHOW(mdb_env_info(env, &info));
+	printf("pages %d\n", info.me_last_pgno * 4096 > (3 << 20) && info.me_last_pgno * 4096 <= (4 << 20));
+	SHOW(mdb_env_set_mapsize(env, 4096));
+	SHOW(mdb_env_info(env, &info));
+	printf("clamped %d\n", info.me_mapsize > (3 << 20) && info.me_mapsize <= (4 << 20));
+	SHOW(mdb_env_set_mapsize(env, 0));
+	mdb_env_close(env);
+}
+
+/* ---- copies --------------------------------------------------------------------------------------------------------------- */
+
+static void show_copy(const char *path, unsigned int flags)
+{
+	MDB_env *env;
+	MDB_txn *txn;
+	MDB_dbi dbi;
+	static const char *const names[] = {NULL, "dups", "own"};
+
+	if (mdb_env_create(&env) || mdb_env_set_maxdbs(env, 8))
+		exit(2);
+	SHOW(mdb_env_open(env, path, flags, 0644));
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	for (size_t i = 0; i < 3; i++) {
+		unsigned int db_flags = 0;
+		MDB_cursor *c;
+		MDB_val k, v;
+
+		if (SHOW(mdb_dbi_open(txn, names[i], 0, &dbi)))
+			continue;
+		SHOW(mdb_dbi_flags(txn, dbi, &db_flags));
+		printf("flags %x\n", db_flags);
+		SHOW(mdb_cursor_open(txn, dbi, &c));
+		while (mdb_cursor_get(c, &k, &v, MDB_NEXT) == 0) {
+			shown_val("key", &k);
+			if (names[i] || ((char *)k.mv_data)[0] < 'a')
+				shown_val("data", &v);
+		}
+	}
+	mdb_txn_abort(txn);
+	mdb_env_close(env);
+}
+
+static int longest_first(const MDB_val *a, const MDB_val *b)
+{
+	if (a->mv_size != b->mv_size)
+		return a->mv_size > b->mv_size ? -1 : 1;
+	return memcmp(a->mv_data, b->mv_data, a->mv_size);
+}
+
+static void copy_to_pipe(MDB_env *env, const char *file)
+{
+	int ends[2], status;
+	char command[5000];
+
+	snprintf(command, sizeof command, "%s", file);
+	if (pipe(ends))
+		exit(2);
+	fflush(stdout);
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		close(ends[1]);
+		dup2(ends[0], 0);
+		if (!freopen(command, "w", stdout))
+			_exit(1);
+		execlp("cat", "cat", (char *)NULL);
+		_exit(1);
+	}
+	close(ends[0]);
+	SHOW(mdb_env_copyfd2(env, ends[1], MDB_CP_COMPACT));
+	close(ends[1]);
+	waitpid(pid, &status, 0);
+	printf("reader %d\n", status);
+	if (pipe(ends))
+		exit(2);
+	close(ends[0]);
+	SHOW(mdb_env_copyfd2(env, ends[1], MDB_CP_COMPACT)); /* nobody reads */
+	close(ends[1]);
+}
+
+void area_copy(void)
+{
+	MDB_env *env = started("copied", 0);
+	MDB_txn *txn;
+	MDB_dbi dups, own;
+
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	SHOW(mdb_dbi_open(txn, "dups", MDB_CREATE | MDB_DUPSORT, &dups));
+	SHOW(mdb_dbi_open(txn, "own", MDB_CREATE, &own));
+	SHOW(mdb_set_compare(txn, own, longest_first));
+	for (int i = 0; i < 40; i++) {
+		char key[80], value[80];
+		MDB_val k, v;
+
+		snprintf(key, sizeof key, "%d%.*s", i % 10, i, "----------------------------------------");
+		snprintf(value, sizeof value, "value %d", i);
+		k = value_of(key);
+		v = value_of(value);
+		if (mdb_put(txn, 1, &k, &v, 0) || mdb_put(txn, own, &k, &v, 0))
+			exit(2);
+		k.mv_size = 1;
+		if (mdb_put(txn, dups, &k, &v, 0))
+			exit(2);
+	}
+	SHOW(mdb_txn_commit(txn));
+	mkdir(place("copy"), 0755);
+	SHOW(mdb_env_copy(env, place("copy")));
+	SHOW(mdb_env_copy(env, place("copy")));
+	SHOW(mdb_env_copy(env, place("nowhere")));
+	struct stat st;
+
+	printf("no lock file %d\n", stat(place("copy/lock.mdb"), &st));
+	mkdir(place("compact"), 0755);
+	SHOW(mdb_env_copy2(env, place("compact"), MDB_CP_COMPACT));
+	copy_to_pipe(env, place("streamed"));
+	mdb_env_close(env);
+	show_copy(place("copy"), 0);
+	show_copy(place("compact"), 0);
+	show_copy(place("streamed"), MDB_NOSUBDIR);
+}
