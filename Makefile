@@ -161,7 +161,7 @@ $(BUILD)/tests/crash: $(call objects,$(CRASH_SRC)) $(BUILD)/tests/lib.a $(BUILD)
 
 # The engine's calls to these go by way of tests/fault/inject.c, which lets them fail.
 FAULT_CALLS := malloc calloc realloc aligned_alloc strdup strndup asprintf free mmap madvise pthread_key_create pthread_setspecific getrandom \
-	open fcntl fallocate ftruncate fdatasync fsync pwrite pread renameat2 link unlink memfd_create stat fstat lseek
+	open fcntl fallocate ftruncate fdatasync fsync pwrite pread renameat2 link unlink memfd_create stat fstat lstat lseek
 
 $(BUILD)/tests/fault: $(call objects,$(FAULT_SRC)) $(BUILD)/tests/engine.a
 	$(call quiet,LINK)$(LINK) $(FAULT_CALLS:%=-Wl,--wrap=%) -o $@ $^ -lpmem

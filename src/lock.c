@@ -27,7 +27,8 @@ static int file_open(const char *name, bool rdonly, unsigned int mode)
 }
 
 enum lock_byte { GATE = 0, USERS = 1, SILENT = 2, SLOTS = 16 };
-#define DATA_BYTE ((off_t)INT64_MAX - 16) /* of the data file */
+#define DATA_USERS ((off_t)INT64_MAX - 16) /* bytes of the data file */
+#define DATA_SILENT (DATA_USERS + 1)
 
 /* byte_set - type F_RDLCK, F_WRLCK or F_UNLCK on a byte. 0 or errno; EAGAIN when it is taken and wait is not set. */
 static int byte_set(int fd, off_t byte, short type, bool wait)
@@ -113,7 +114,7 @@ static int open_silent(struct lock *lock)
 
 int lock_open_named(struct lock *lock, const char *name, bool rdonly, unsigned int mode)
 {
-	*lock = (struct lock){.fd = -1, .data_fd = -1, .name = strdup(name)};
+	*lock = (struct lock){.fd = -1, .data_fd = -1, .rdonly = rdonly, .name = strdup(name)};
 	if (!lock->name)
 		return err_set(ENOMEM, "no memory for a file name");
 	int rc = gate_enter(lock, false, mode);
@@ -143,21 +144,18 @@ int lock_open(struct lock *lock, const char *store_path, bool rdonly, unsigned i
 	return rc;
 }
 
+/* lock_data - first one's own byte, then a look at others': of two who come by different names at once, one sees the other at least. */
 int lock_data(struct lock *lock, int data_fd)
 {
 	if (lock->fd < 0)
 		return 0;
-	int rc = lock->alone ? byte_set(data_fd, DATA_BYTE, F_WRLCK, false) : 0;
-	if (rc == EBADF) /* open for reading only: ask instead */
-		rc = byte_free(data_fd, DATA_BYTE, F_WRLCK) ? 0 : EAGAIN;
-	if (rc == EAGAIN)
-		return err_set(DAXKV_BUSY, "the store is in use by way of another name: its lock file is not %s", lock->name);
-	if (!rc)
-		rc = byte_set(data_fd, DATA_BYTE, F_RDLCK, false);
+	int rc = byte_set(data_fd, lock->silent ? DATA_SILENT : DATA_USERS, F_RDLCK, false);
 	if (rc && rc != EAGAIN)
 		return err_sys(rc, "locking the store");
+	if (rc || (lock->alone && !byte_free(data_fd, DATA_USERS, F_WRLCK)) || (!lock->rdonly && !byte_free(data_fd, DATA_SILENT, F_WRLCK)))
+		return err_set(DAXKV_BUSY, "the store is in use by way of another name: its lock file is not %s", lock->name);
 	lock->data_fd = data_fd;
-	return rc ? byte_failed(lock, rc) : 0;
+	return 0;
 }
 
 int lock_be_silent(struct lock *lock)
@@ -165,6 +163,10 @@ int lock_be_silent(struct lock *lock)
 	if (lock->fd < 0 || lock->silent)
 		return 0;
 	int rc = byte_set(lock->fd, SILENT, F_RDLCK, false);
+	if (!rc && lock->data_fd >= 0)
+		rc = byte_set(lock->data_fd, DATA_SILENT, F_RDLCK, false);
+	if (!rc && lock->data_fd >= 0)
+		rc = byte_set(lock->data_fd, DATA_USERS, F_UNLCK, false);
 	if (!rc)
 		rc = byte_set(lock->fd, USERS, F_UNLCK, false);
 	if (rc)

@@ -228,7 +228,7 @@ static void level_start(void)
 
 	memset(l, 0, sizeof *l);
 	must(mdb_txn_begin(env, depth ? level[depth - 1].txn : NULL, 0, &l->txn), "begin");
-	say("begin %u id %zu\n", depth, mdb_txn_id(l->txn));
+	say("begin %u\n", depth);
 	depth++;
 }
 
@@ -450,13 +450,13 @@ static void do_reader(void)
 
 	if (!reader) {
 		must(mdb_txn_begin(env, NULL, MDB_RDONLY, &reader), "reader");
-		say("reader id %zu\n", mdb_txn_id(reader));
+		say("reader begins\n");
 		return;
 	}
 	if (rnd(50) == 0) {
 		mdb_txn_reset(reader);
 		must(mdb_txn_renew(reader), "renew");
-		say("reader renewed, id %zu\n", mdb_txn_id(reader));
+		say("reader renewed\n");
 		if (reader_cursor)
 			must(mdb_cursor_renew(reader, reader_cursor), "cursor renew");
 		return;

@@ -282,17 +282,28 @@ loader=$!
 exec 9>feed
 printf 'busy\t1\n' >&9
 t "a loader is at work" wait_for grep -q 1 acks
-for command in 'put k v' 'del k' 'get k' scan check 'load /dev/null' 'create --db x'; do
+t "a reader sees what was committed" prints 1 kv get busy.kv busy
+t "the store is sound" exits 0 kv check busy.kv
+t "another writer takes its turn" exits 0 kv put busy.kv second 2
+t "and another" exits 0 kv del busy.kv busy
+printf 'third\t3\n' >&9
+t "the loader goes on" wait_for grep -q 2 acks
+t "and sees nothing undone" prints 2 kv get busy.kv second
+t "nor done twice" exits 1 kv get busy.kv busy
+t "its next record is there" prints 3 kv get busy.kv third
+ln busy.kv alias.kv
+for command in 'put k v' 'get k' check 'load /dev/null' 'create --db x'; do
 	# shellcheck disable=SC2086 # a command and its operands
 	set -- $command
 	name=$1
 	shift
-	t "kv $name while the store is in use" unchanged busy.kv exits 3 kv "$name" busy.kv "$@"
+	t "kv $name by another name of the store in use" unchanged busy.kv exits 3 kv "$name" alias.kv "$@"
+	t "kv $name says so" says 'another name'
 done
 exec 9>&-
 t "the loader ends well" wait "$loader"
-t "then the store is free" exits 0 kv get busy.kv busy
-t "and sound" exits 0 kv check busy.kv
+t "then it can be used by any name" prints 3 kv get alias.kv third
+t "and is sound" exits 0 kv check busy.kv
 
 cp good.kv killed.kv
 "$KV" load killed.kv feed --batch 1 --ack >acks 2>load.err &

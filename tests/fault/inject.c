@@ -207,7 +207,8 @@ int __wrap_fcntl(int fd, int op, ...)
 	va_start(args, op);
 	void *arg = va_arg(args, void *);
 	va_end(args);
-	return must("fcntl", ENOLCK) ? -1 : __real_fcntl(fd, op, arg);
+	/* A lock that cannot be had counts as somebody else's: at close that leaves more to the next recovery, and no more. */
+	return may("fcntl", ENOLCK) ? -1 : __real_fcntl(fd, op, arg);
 }
 
 WRAP(int, fallocate, int fd, int mode, off_t off, off_t n)
@@ -269,6 +270,11 @@ WRAP(int, stat, const char *path, struct stat *st)
 WRAP(int, fstat, int fd, struct stat *st)
 {
 	return must("fstat", EIO) ? -1 : __real_fstat(fd, st);
+}
+
+WRAP(int, lstat, const char *path, struct stat *st)
+{
+	return must("lstat", EIO) ? -1 : __real_lstat(path, st);
 }
 
 WRAP(off_t, lseek, int fd, off_t off, int whence)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Who may open a store: one writer or many readers, in one process and in several, and what a lock file may be. */
+/* Who uses a store: one at a time through the gate, who is alone, who is silent, whose slots are whose, and what a lock file may be. */
 #include "lock.h"
 
 #include "daxkv.h"
@@ -10,7 +10,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-static struct lock taken(const char *store, bool rdonly)
+/* entered - lock_open succeeded, and its gate is still held. */
+static struct lock entered(const char *store, bool rdonly)
 {
 	struct lock lock = {.fd = -1};
 	assert_int_equal(lock_open(&lock, store, rdonly, 0664), 0);
@@ -18,12 +19,28 @@ static struct lock taken(const char *store, bool rdonly)
 	return lock;
 }
 
+/* taken - the opening is done: one of those who use the store. */
+static struct lock taken(const char *store, bool rdonly)
+{
+	struct lock lock = entered(store, rdonly);
+	assert_int_equal(lock_share(&lock), 0);
+	assert_false(lock.alone);
+	return lock;
+}
+
 static void assert_refused(const char *store, bool rdonly, int error)
 {
 	struct lock lock = {.fd = -7};
 	assert_int_equal(lock_open(&lock, store, rdonly, 0664), error);
-	assert_int_equal(lock.fd, -7);
 	assert_non_null(strstr(daxkv_errmsg(), "-lock"));
+	lock_close(&lock);
+}
+
+static void assert_alone(const char *store, bool rdonly, bool alone)
+{
+	struct lock lock = entered(store, rdonly);
+	assert_int_equal(lock.alone, alone);
+	lock_close(&lock);
 }
 
 static void open_makes_the_file(void **state)
@@ -44,82 +61,204 @@ static void open_makes_the_file(void **state)
 	assert_int_equal(access(store, F_OK), -1);
 }
 
-static void writer_excludes_all(void **state)
+static void only_the_first_is_alone(void **state)
 {
-	const char *store = scratch_path("writer");
+	const char *store = scratch_path("first");
 	(void)state;
-	struct lock lock = taken(store, false);
-	assert_refused(store, false, DAXKV_BUSY);
-	assert_refused(store, true, DAXKV_BUSY);
-	lock_close(&lock);
-	lock = taken(store, false);
-	lock_close(&lock);
+	for (int rdonly = 0; rdonly <= 1; rdonly++) {
+		struct lock a = taken(store, rdonly);
+		assert_alone(store, false, false);
+		assert_alone(store, true, false);
+		struct lock b = taken(store, !rdonly);
+		lock_close(&a);
+		assert_alone(store, false, false);
+		lock_close(&b);
+		assert_alone(store, false, true);
+		assert_alone(store, true, true);
+	}
 }
 
-static void readers_share(void **state)
+/* Who closes last is alone, and nobody comes in before it is gone. */
+static void closing_tells_who_is_last(void **state)
 {
-	const char *store = scratch_path("readers");
+	const char *store = scratch_path("last");
+	bool alone = true;
 	(void)state;
-	struct lock a = taken(store, true), b = taken(store, true);
-	assert_refused(store, false, DAXKV_BUSY);
+	struct lock a = taken(store, false), b = taken(store, false);
+	assert_int_equal(lock_enter(&a, &alone), 0);
+	assert_false(alone);
 	lock_close(&a);
-	assert_refused(store, false, DAXKV_BUSY);
+	assert_int_equal(lock_enter(&b, &alone), 0);
+	assert_true(alone);
 	lock_close(&b);
-	a = taken(store, false);
-	lock_close(&a);
+}
+
+static int child_opens(const char *store)
+{
+	struct lock lock;
+	CHECK(lock_open(&lock, store, false, 0600) == 0);
+	lock_close(&lock);
+	return 0;
+}
+
+/* The gate lets one through at a time: a child waits until it is opened. */
+static void assert_gate_holds(const char *store, struct lock *held, int (*open_it)(struct lock *))
+{
+	int status;
+	fflush(NULL);
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		close(held->fd); /* a copy would hold the gate, too */
+		_exit(child_opens(store));
+	}
+	usleep(50000);
+	assert_int_equal(waitpid(pid, &status, WNOHANG), 0);
+	assert_int_equal(open_it(held), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static int let_go(struct lock *lock)
+{
+	lock_close(lock);
+	return 0;
+}
+
+static void openings_and_closings_wait(void **state)
+{
+	const char *store = scratch_path("gate");
+	bool alone;
+	(void)state;
+	struct lock lock = entered(store, false);
+	assert_gate_holds(store, &lock, lock_share);
+	assert_int_equal(lock_enter(&lock, &alone), 0);
+	assert_gate_holds(store, &lock, let_go);
 }
 
 static int child_holds_and_dies(void)
 {
 	struct lock lock;
 	CHECK(lock_open(&lock, scratch_path("death"), false, 0600) == 0);
-	return 0; /* without lock_close */
+	CHECK(lock_slot(&lock, 5, true) == 0);
+	return 0; /* without lock_share or lock_close */
 }
 
 static void death_lets_go(void **state)
 {
 	(void)state;
 	child_run(child_holds_and_dies);
-	struct lock lock = taken(scratch_path("death"), false);
+	struct lock lock = entered(scratch_path("death"), false);
+	assert_true(lock.alone);
+	assert_false(lock_slot_held(&lock, 5));
 	lock_close(&lock);
 }
 
-static int child_is_refused(void)
+static void slots_show_their_holders(void **state)
 {
-	struct lock lock;
-	CHECK(lock_open(&lock, scratch_path("two"), false, 0600) == DAXKV_BUSY);
-	CHECK(lock_open(&lock, scratch_path("two"), true, 0600) == DAXKV_BUSY);
-	return 0;
-}
-
-static void writer_in_another_process(void **state)
-{
+	const char *store = scratch_path("slots");
 	(void)state;
-	struct lock lock = taken(scratch_path("two"), false);
-	child_run(child_is_refused);
-	lock_close(&lock);
+	struct lock a = taken(store, false), b = taken(store, true);
+	assert_int_equal(lock_slot(&a, 0, true), 0);
+	assert_int_equal(lock_slot(&a, 4095, true), 0);
+	assert_false(lock_slot_held(&a, 0)); /* one's own do not show */
+	assert_true(lock_slot_held(&b, 0));
+	assert_true(lock_slot_held(&b, 4095));
+	assert_false(lock_slot_held(&b, 1));
+	assert_int_equal(lock_slot(&b, 0, true), EAGAIN);
+	assert_int_equal(lock_slot(&a, 0, false), 0);
+	assert_int_equal(lock_slot(&b, 0, true), 0);
+	assert_true(lock_slot_held(&a, 0));
+	lock_close(&a);
+	assert_false(lock_slot_held(&b, 4095));
+	lock_close(&b);
+	assert_int_equal(lock_slot(&b, 0, true), 0); /* without a lock file nobody else is there */
 }
 
-/* The pid is told where the kernel knows it: for a lock that belongs to a process. */
-static int child_meets_process_lock(void)
+/* One that shows an unclean file keeps writers out, and nobody else. */
+static void silent_readers_keep_writers_out(void **state)
 {
-	struct lock lock;
-	char pid[32];
-	CHECK(lock_open(&lock, scratch_path("posix"), false, 0600) == DAXKV_BUSY);
-	snprintf(pid, sizeof pid, "process %ld holds", (long)getppid());
-	CHECK(strstr(daxkv_errmsg(), pid));
-	return 0;
-}
-
-static void process_lock_names_the_pid(void **state)
-{
-	struct flock fl = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
+	const char *store = scratch_path("silent");
+	bool alone;
 	(void)state;
-	int fd = open(scratch_path("posix-lock"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	struct lock a = entered(store, true);
+	assert_int_equal(lock_be_silent(&a), 0);
+	assert_int_equal(lock_share(&a), 0);
+	assert_refused(store, false, DAXKV_BUSY);
+	assert_non_null(strstr(daxkv_errmsg(), "unclean"));
+	struct lock b = entered(store, true);
+	assert_true(b.alone); /* a silent reader uses nothing that others share */
+	assert_int_equal(lock_be_silent(&b), 0);
+	assert_int_equal(lock_share(&b), 0);
+	assert_int_equal(lock_enter(&a, &alone), 0);
+	assert_false(alone);
+	lock_close(&a);
+	assert_refused(store, false, DAXKV_BUSY);
+	lock_close(&b);
+	assert_alone(store, false, true);
+}
+
+static int data_open(const char *name, bool rdonly)
+{
+	int fd = open(scratch_path(name), (rdonly ? O_RDONLY : O_RDWR) | O_CREAT | O_CLOEXEC, 0600);
 	assert_true(fd >= 0);
-	assert_int_equal(fcntl(fd, F_SETLK, &fl), 0);
-	child_run(child_meets_process_lock);
-	close(fd);
+	return fd;
+}
+
+/* Two names of a file, two lock files: the data file's own byte tells. */
+static void another_name_of_the_file(void **state)
+{
+	(void)state;
+	for (int kinds = 0; kinds < 4; kinds++) {
+		int fd = data_open("name", kinds & 1), other = data_open("name", kinds & 2);
+		struct lock a = entered(scratch_path("name"), kinds & 1);
+		assert_int_equal(lock_data(&a, fd), 0);
+		assert_int_equal(lock_share(&a), 0);
+		struct lock b = entered(scratch_path("alias"), kinds & 2);
+		assert_true(b.alone);
+		assert_int_equal(lock_data(&b, other), DAXKV_BUSY);
+		assert_non_null(strstr(daxkv_errmsg(), "another name"));
+		lock_close(&b);
+		close(other);
+		other = data_open("name", kinds & 2);
+		b = entered(scratch_path("name"), kinds & 2);
+		assert_false(b.alone);
+		assert_int_equal(lock_data(&b, other), 0); /* by the same name it is welcome */
+		lock_close(&b);
+		lock_close(&a);
+		close(other);
+		close(fd);
+		fd = data_open("name", false);
+		b = entered(scratch_path("alias"), false);
+		assert_int_equal(lock_data(&b, fd), 0);
+		lock_close(&b);
+		close(fd);
+	}
+}
+
+/* Readers of an unclean file sit beside one another, and keep writers out under every name. */
+static void silent_readers_and_names(void **state)
+{
+	int fd[3] = {data_open("quiet", true), data_open("quiet", true), data_open("quiet", false)};
+	struct lock lock[2];
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		lock[i] = entered(scratch_path("quiet"), true);
+		assert_int_equal(lock_data(&lock[i], fd[i]), 0);
+		assert_int_equal(lock_be_silent(&lock[i]), 0);
+		assert_int_equal(lock_share(&lock[i]), 0);
+	}
+	for (int i = 1; i >= 0; i--) {
+		struct lock writer = entered(scratch_path("loud"), false);
+		assert_int_equal(lock_data(&writer, fd[2]), DAXKV_BUSY);
+		lock_close(&writer);
+		lock_close(&lock[i]);
+		close(fd[i]);
+	}
+	struct lock writer = entered(scratch_path("loud"), false);
+	assert_int_equal(lock_data(&writer, fd[2]), 0);
+	lock_close(&writer);
+	close(fd[2]);
 }
 
 /* A process lock would go with this close. */
@@ -131,7 +270,7 @@ static void closing_another_descriptor_keeps_the_lock(void **state)
 	int fd = open(scratch_path("other-lock"), O_RDWR | O_CLOEXEC);
 	assert_true(fd >= 0);
 	close(fd);
-	assert_refused(store, false, DAXKV_BUSY);
+	assert_alone(store, false, false);
 	lock_close(&lock);
 }
 
@@ -140,15 +279,23 @@ static void unlinked_file_is_not_the_lock(void **state)
 	const char *store = scratch_path("unlinked");
 	(void)state;
 	struct lock old = taken(store, false);
+	int fd = data_open("unlinked", false), again = data_open("unlinked", false);
+	assert_int_equal(lock_data(&old, fd), 0);
 	assert_int_equal(unlink(scratch_path("unlinked-lock")), 0);
-	struct lock fresh = taken(store, false);
+	struct lock fresh = entered(store, false);
 	struct stat a, b;
 	assert_int_equal(fstat(fresh.fd, &a), 0);
 	assert_int_equal(stat(scratch_path("unlinked-lock"), &b), 0);
 	assert_true(a.st_ino == b.st_ino);
-	lock_close(&old);
-	assert_refused(store, false, DAXKV_BUSY);
+	assert_true(fresh.alone);
+	assert_int_equal(lock_data(&fresh, again), DAXKV_BUSY); /* whose lock file was removed still uses the store */
 	lock_close(&fresh);
+	lock_close(&old);
+	close(fd);
+	fresh = entered(store, false);
+	assert_int_equal(lock_data(&fresh, again), 0);
+	lock_close(&fresh);
+	close(again);
 }
 
 /* One process takes the lock and removes its file, over and over; the other must never hold a file that is not there any more. */
@@ -158,10 +305,9 @@ static int child_keeps_unlinking(void)
 		struct lock lock;
 		int rc = lock_open(&lock, scratch_path("race"), false, 0600);
 		CHECK(rc == 0 || rc == DAXKV_BUSY);
-		if (rc == 0) {
+		if (rc == 0)
 			CHECK(unlink(scratch_path("race-lock")) == 0);
-			lock_close(&lock);
-		}
+		lock_close(&lock);
 	}
 }
 
@@ -180,14 +326,12 @@ static void unlinking_races_with_opening(void **state)
 		struct lock lock;
 		struct stat mine, now;
 		int rc = lock_open(&lock, scratch_path("race"), false, 0600);
-		if (rc == DAXKV_BUSY)
-			continue;
-		errors += rc != 0;
 		if (rc == 0) {
-			wrong += fstat(lock.fd, &mine) != 0 || stat(scratch_path("race-lock"), &now) != 0 || mine.st_ino != now.st_ino;
-			lock_close(&lock);
+			wrong += !lock.alone || fstat(lock.fd, &mine) != 0 || stat(scratch_path("race-lock"), &now) != 0 || mine.st_ino != now.st_ino;
 			taken_times++;
 		}
+		errors += rc != 0 && rc != DAXKV_BUSY;
+		lock_close(&lock);
 	}
 	kill(pid, SIGKILL);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -227,18 +371,22 @@ static void directory_missing(void **state)
 /* Root may do everything: the child becomes somebody else. */
 static int child_without_permission(void)
 {
-	struct lock lock = {.fd = -7};
+	struct lock lock;
 	if (geteuid() == 0)
 		CHECK(setgid(65534) == 0 && setuid(65534) == 0);
-	CHECK(lock_open(&lock, scratch_path("closed/store"), false, 0600) == EACCES);
-	CHECK(lock.fd == -7);
-	CHECK(lock_open(&lock, scratch_path("closed/store"), true, 0600) == 0);
-	CHECK(lock.fd == -1);
-	lock.fd = -7;
-	CHECK(lock_open(&lock, scratch_path("closed/secret"), true, 0600) == 0);
-	CHECK(lock.fd == -1);
-	CHECK(lock_open(&lock, scratch_path("closed/shown"), true, 0600) == 0);
-	CHECK(lock.fd > 2);
+	CHECK(lock_open(&lock, scratch_path("closed/store"), false, 0600) == EACCES && lock.fd == -1);
+	lock_close(&lock);
+	CHECK(lock_open(&lock, scratch_path("closed/store"), true, 0600) == 0 && lock.fd == -1); /* goes without */
+	lock_close(&lock);
+	CHECK(lock_open(&lock, scratch_path("closed/secret"), true, 0600) == 0 && lock.fd == -1);
+	lock_close(&lock);
+	CHECK(lock_open(&lock, scratch_path("closed/used"), true, 0600) == DAXKV_BUSY);
+	CHECK(strstr(daxkv_errmsg(), "permission"));
+	lock_close(&lock);
+	CHECK(lock_open(&lock, scratch_path("closed/shown"), true, 0600) == 0 && lock.fd > 2);
+	CHECK(lock.silent && lock.alone && lock_share(&lock) == 0);
+	struct lock second;
+	CHECK(lock_open(&second, scratch_path("closed/shown"), true, 0600) == 0 && second.silent);
 	return 0;
 }
 
@@ -249,9 +397,13 @@ static void directory_without_permission(void **state)
 	assert_int_equal(mkdir(scratch_path("closed"), 0700), 0);
 	close(open(scratch_path("closed/secret-lock"), O_RDWR | O_CREAT | O_CLOEXEC, 0));
 	close(open(scratch_path("closed/shown-lock"), O_RDWR | O_CREAT | O_CLOEXEC, 0444));
+	close(open(scratch_path("closed/used-lock"), O_RDWR | O_CREAT | O_CLOEXEC, 0444));
+	struct lock used = taken(scratch_path("closed/used"), false);
+	assert_int_equal(chmod(scratch_path("closed/used-lock"), 0444), 0);
 	assert_int_equal(chmod(scratch_path("closed"), 0555), 0);
 	child_run(child_without_permission);
 	assert_int_equal(chmod(scratch_path("closed"), 0755), 0);
+	lock_close(&used);
 }
 
 /* A program may have closed 0, 1 and 2: the lock is kept away from them. */
@@ -266,8 +418,7 @@ static int child_without_stdio(void)
 	dup2(err, 2);
 	CHECK(rc == 0 && lock.fd > 2);
 	CHECK(fcntl(0, F_GETFD) == -1 && fcntl(1, F_GETFD) == -1);
-	struct lock other;
-	CHECK(lock_open(&other, scratch_path("stdio"), false, 0600) == DAXKV_BUSY);
+	lock_close(&lock);
 	return 0;
 }
 
@@ -281,11 +432,14 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(open_makes_the_file),
-	    cmocka_unit_test(writer_excludes_all),
-	    cmocka_unit_test(readers_share),
+	    cmocka_unit_test(only_the_first_is_alone),
+	    cmocka_unit_test(closing_tells_who_is_last),
+	    cmocka_unit_test(openings_and_closings_wait),
 	    cmocka_unit_test(death_lets_go),
-	    cmocka_unit_test(writer_in_another_process),
-	    cmocka_unit_test(process_lock_names_the_pid),
+	    cmocka_unit_test(slots_show_their_holders),
+	    cmocka_unit_test(silent_readers_keep_writers_out),
+	    cmocka_unit_test(another_name_of_the_file),
+	    cmocka_unit_test(silent_readers_and_names),
 	    cmocka_unit_test(closing_another_descriptor_keeps_the_lock),
 	    cmocka_unit_test(unlinked_file_is_not_the_lock),
 	    cmocka_unit_test(unlinking_races_with_opening),
