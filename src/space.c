@@ -584,6 +584,13 @@ int space_give_own(struct space *s, uint64_t off, uint64_t pages)
 	return 0;
 }
 
+bool space_is_taken(const struct space *s, uint64_t off)
+{
+	uint64_t page = off / s->psize, i = page % s->zone_pages;
+
+	return s->zone[page / s->zone_pages].disk[i / WORD_BITS] >> i % WORD_BITS & 1;
+}
+
 void space_undo(struct space *s, size_t mark)
 {
 	while (s->nops > mark) {

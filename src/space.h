@@ -78,6 +78,9 @@ int space_take_spill(struct space *space, uint64_t pages, uint64_t *off);
 int space_give(struct space *space, uint64_t off, uint64_t pages);
 int space_give_own(struct space *space, uint64_t off, uint64_t pages);
 
+/* space_is_taken - whether the page at off, in a zone that the transaction has used, is to be allocated once it commits. */
+bool space_is_taken(const struct space *space, uint64_t off);
+
 /* space_mark, space_undo - a position in the log; forget everything since. */
 static inline size_t space_mark(const struct space *space)
 {
