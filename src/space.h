@@ -61,6 +61,20 @@ struct space {
 	void *arg;
 };
 
+#define SPACE_WORD_BITS 64u
+#define SPACE_TEST_STEP 64u /* pages under 4096 bytes, of tests, make the file grow by so many */
+
+static inline uint64_t space_zone_words(const struct space *space)
+{
+	return space->zone_pages / SPACE_WORD_BITS;
+}
+
+/* space_step - what the file's size is a multiple of, when it can be. */
+static inline uint64_t space_step(const struct space *space)
+{
+	return space->psize < FMT_SUPER_SIZE ? (uint64_t)space->psize * SPACE_TEST_STEP : MAP_STEP;
+}
+
 int space_open(struct space *space, struct map *map, uint32_t psize, uint64_t size);
 void space_close(struct space *space);
 
