@@ -135,7 +135,8 @@ static int commit_pages(struct wset *w, struct words *words, struct ranges *rang
 			           wp->crc_valid ? wp->fresh_crc : crc32c(0, page + wp->fresh_off, (size_t)wp->fresh_end - wp->fresh_off));
 	}
 	for (size_t i = 0; i < w->nblobs; i++)
-		ranges_add(ranges, w->blob[i].off, w->blob[i].len, w->blob[i].crc);
+		if (space_is_taken(w->space, w->blob[i].off)) /* else the transaction superseded it itself: not reachable [R1] */
+			ranges_add(ranges, w->blob[i].off, w->blob[i].len, w->blob[i].crc);
 	return rc;
 }
 

@@ -9,9 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define WORD_BITS 64u
 #define GROW_MAX ((uint64_t)1 << 30)
-#define TEST_GROW_PAGES 64u /* a growth step with pages under 4096 bytes */
 #define RELEASE_BATCH 32u   /* limbo items that make a scan of the readers worth it */
 
 static const struct fmt_super *super_of(const struct space *s)
@@ -22,11 +20,6 @@ static const struct fmt_super *super_of(const struct space *s)
 static const uint64_t *word_at(const struct space *s, uint64_t off)
 {
 	return (const uint64_t *)(const void *)(s->map->base + off);
-}
-
-static uint64_t zone_words(const struct space *s)
-{
-	return s->zone_pages / WORD_BITS;
 }
 
 /* grow_array - make room for one more element. */
@@ -69,10 +62,10 @@ static uint32_t zone_count_free(const struct space *s, size_t z)
 {
 	uint64_t usable = zone_usable(s, z), used = 0;
 
-	for (uint64_t i = 0; i * WORD_BITS < usable; i++) {
-		uint64_t w = s->zone[z].busy[i], left = usable - i * WORD_BITS;
+	for (uint64_t i = 0; i * SPACE_WORD_BITS < usable; i++) {
+		uint64_t w = s->zone[z].busy[i], left = usable - i * SPACE_WORD_BITS;
 
-		if (left < WORD_BITS)
+		if (left < SPACE_WORD_BITS)
 			w &= ((uint64_t)1 << left) - 1;
 		used += (uint64_t)__builtin_popcountll(w);
 	}
@@ -81,7 +74,7 @@ static uint32_t zone_count_free(const struct space *s, size_t z)
 
 static int zone_alloc(struct space *s, size_t z)
 {
-	uint64_t n = zone_words(s), ndirty = (n + WORD_BITS - 1) / WORD_BITS;
+	uint64_t n = space_zone_words(s), ndirty = (n + SPACE_WORD_BITS - 1) / SPACE_WORD_BITS;
 	uint64_t *p = calloc(2 * n + ndirty, sizeof *p);
 
 	if (!p)
@@ -102,7 +95,7 @@ static void zone_hold(struct space *s, size_t z)
 		uint64_t from = max_u64(it->off / s->psize, first), to = min_u64(it->off / s->psize + it->pages, last);
 
 		for (uint64_t p = from; p < to; p++)
-			s->zone[z].busy[(p - first) / WORD_BITS] |= (uint64_t)1 << p % WORD_BITS;
+			s->zone[z].busy[(p - first) / SPACE_WORD_BITS] |= (uint64_t)1 << p % SPACE_WORD_BITS;
 	}
 }
 
@@ -207,12 +200,12 @@ void space_close(struct space *s)
 /* touch_word - a word of zone z's disk bitmap is about to change. Room was made by touch_room. */
 static void touch_word(struct space *s, size_t z, uint64_t w)
 {
-	uint64_t *d = &s->zone[z].dirty[w / WORD_BITS], bit = (uint64_t)1 << w % WORD_BITS;
+	uint64_t *d = &s->zone[z].dirty[w / SPACE_WORD_BITS], bit = (uint64_t)1 << w % SPACE_WORD_BITS;
 
 	if (*d & bit)
 		return;
 	*d |= bit;
-	s->dirty_word[s->ndirty++] = z * zone_words(s) + w;
+	s->dirty_word[s->ndirty++] = z * space_zone_words(s) + w;
 }
 
 enum bits_of { BITS_DISK = 1, BITS_BUSY = 2 };
@@ -224,9 +217,9 @@ static void set_bits(struct space *s, uint64_t off, uint64_t pages, unsigned int
 
 	for (uint64_t left = pages; left;) {
 		size_t z = (size_t)(page / s->zone_pages);
-		uint64_t i = page % s->zone_pages, w = i / WORD_BITS, bit = i % WORD_BITS;
-		uint64_t n = min_u64(left, WORD_BITS - bit);
-		uint64_t mask = (n == WORD_BITS ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1) << bit;
+		uint64_t i = page % s->zone_pages, w = i / SPACE_WORD_BITS, bit = i % SPACE_WORD_BITS;
+		uint64_t n = min_u64(left, SPACE_WORD_BITS - bit);
+		uint64_t mask = (n == SPACE_WORD_BITS ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1) << bit;
 		struct zone *zone = &s->zone[z];
 
 		if (which & BITS_DISK) {
@@ -249,7 +242,7 @@ static void set_bits(struct space *s, uint64_t off, uint64_t pages, unsigned int
 /* op_room - make room for a log entry and its bitmap words, and load the zones, so that nothing fails half-way. */
 static int op_room(struct space *s, uint64_t off, uint64_t pages)
 {
-	uint64_t first = off / s->psize, words = pages / WORD_BITS + 2;
+	uint64_t first = off / s->psize, words = pages / SPACE_WORD_BITS + 2;
 	int rc = grow_array(&s->op, s->nops, &s->op_room, sizeof *s->op);
 
 	while (!rc && s->ndirty + words > s->dirty_room)
@@ -281,14 +274,14 @@ static int find_page(struct space *s, uint64_t from, uint64_t *page, bool *found
 
 		if (!s->zone[z].nfree)
 			continue;
-		for (uint64_t w = start / WORD_BITS; w < zone_words(s); w++) {
+		for (uint64_t w = start / SPACE_WORD_BITS; w < space_zone_words(s); w++) {
 			uint64_t free_bits = ~s->zone[z].busy[w];
 
-			if (w == start / WORD_BITS)
-				free_bits &= ~(uint64_t)0 << start % WORD_BITS;
+			if (w == start / SPACE_WORD_BITS)
+				free_bits &= ~(uint64_t)0 << start % SPACE_WORD_BITS;
 			if (!free_bits)
 				continue;
-			*page = z * s->zone_pages + w * WORD_BITS + (uint64_t)__builtin_ctzll(free_bits);
+			*page = z * s->zone_pages + w * SPACE_WORD_BITS + (uint64_t)__builtin_ctzll(free_bits);
 			*found = *page < pages;
 			return 0;
 		}
@@ -309,8 +302,8 @@ static int find_run(struct space *s, uint64_t from, uint64_t to, uint64_t n, uin
 
 		if (rc)
 			return rc;
-		uint64_t word = s->zone[z].busy[i / WORD_BITS] >> i % WORD_BITS;
-		uint64_t span = min_u64(WORD_BITS - i % WORD_BITS, to - p);
+		uint64_t word = s->zone[z].busy[i / SPACE_WORD_BITS] >> i % SPACE_WORD_BITS;
+		uint64_t span = min_u64(SPACE_WORD_BITS - i % SPACE_WORD_BITS, to - p);
 
 		if (i == 0 && s->zone[z].nfree == 0) {
 			run = 0;
@@ -417,7 +410,7 @@ static int grow_to(struct space *s, uint64_t new_end)
 
 	if (!rc && meta)
 		rc = op_room(s, s->end - s->psize, 1);
-	while (!rc && s->ndirty + meta / WORD_BITS + 4 > s->dirty_room)
+	while (!rc && s->ndirty + meta / SPACE_WORD_BITS + 4 > s->dirty_room)
 		rc = grow_array(&s->dirty_word, s->dirty_room, &s->dirty_room, sizeof *s->dirty_word);
 	if (!rc && s->end % (s->zone_pages * s->psize))
 		rc = zone_load(s, s->nzones - 1); /* it holds the first new pages */
@@ -438,7 +431,7 @@ static int grow_to(struct space *s, uint64_t new_end)
 /* space_grow - by an eighth of the file, at least need pages; less when there is no room for that much. */
 static int space_grow(struct space *s, uint64_t pages)
 {
-	uint64_t unit = s->psize < FMT_SUPER_SIZE ? (uint64_t)s->psize * TEST_GROW_PAGES : MAP_STEP;
+	uint64_t unit = space_step(s);
 	uint64_t limit = min_u64(round_down(load_word(&s->map->cap), s->psize), super_max_bytes(s->psize));
 	uint64_t zone_bytes = s->zone_pages * s->psize;
 	uint64_t need = (pages + pages / s->zone_pages + 2 + 1) * s->psize; /* with the bitmap and directory pages of new zones */
@@ -557,7 +550,7 @@ static int give_check(struct space *s, uint64_t off, uint64_t pages)
 	int rc = op_room(s, off, pages);
 
 	for (uint64_t p = off / s->psize; !rc && p < off / s->psize + pages; p++)
-		if (!(s->zone[p / s->zone_pages].disk[p % s->zone_pages / WORD_BITS] >> p % WORD_BITS & 1))
+		if (!(s->zone[p / s->zone_pages].disk[p % s->zone_pages / SPACE_WORD_BITS] >> p % SPACE_WORD_BITS & 1))
 			rc = err_corrupt(p * s->psize, "a page in use is free in its bitmap");
 	return rc;
 }
@@ -582,6 +575,13 @@ int space_give_own(struct space *s, uint64_t off, uint64_t pages)
 	set_bits(s, off, pages, BITS_DISK | BITS_BUSY, false);
 	op_log(s, SPACE_FREED, off, pages);
 	return 0;
+}
+
+bool space_is_taken(const struct space *s, uint64_t off)
+{
+	uint64_t page = off / s->psize, i = page % s->zone_pages;
+
+	return s->zone[page / s->zone_pages].disk[i / SPACE_WORD_BITS] >> i % SPACE_WORD_BITS & 1;
 }
 
 void space_undo(struct space *s, size_t mark)
@@ -610,7 +610,7 @@ void space_undo(struct space *s, size_t mark)
 
 int space_words(struct space *s, struct words *words)
 {
-	uint64_t per_zone = zone_words(s);
+	uint64_t per_zone = space_zone_words(s);
 	int rc = limbo_reserve(&s->limbo, s->nops + 1);
 
 	for (size_t i = 0; i < s->ndirty && !rc; i++) {
@@ -631,7 +631,7 @@ int space_words(struct space *s, struct words *words)
 
 void space_committed(struct space *s, uint64_t txn)
 {
-	uint64_t per_zone = zone_words(s);
+	uint64_t per_zone = space_zone_words(s);
 
 	for (size_t i = 0; i < s->nops; i++)
 		if (s->op[i].kind == SPACE_HELD || s->op[i].kind == SPACE_SPILL)
@@ -641,7 +641,7 @@ void space_committed(struct space *s, uint64_t txn)
 		uint64_t z = s->dirty_word[i] / per_zone, w = s->dirty_word[i] % per_zone;
 
 		if (z < s->nzones) /* else the zone was trimmed off */
-			s->zone[z].dirty[w / WORD_BITS] &= ~((uint64_t)1 << w % WORD_BITS);
+			s->zone[z].dirty[w / SPACE_WORD_BITS] &= ~((uint64_t)1 << w % SPACE_WORD_BITS);
 	}
 	s->ndirty = 0;
 	s->grown.n = 0;
@@ -656,79 +656,9 @@ int space_used(struct space *s, uint64_t *bytes)
 
 		if (rc)
 			return rc;
-		for (uint64_t w = 0; w < zone_words(s); w++)
+		for (uint64_t w = 0; w < space_zone_words(s); w++)
 			n += (uint64_t)__builtin_popcountll(s->zone[z].disk[w]);
 	}
 	*bytes = n * s->psize;
-	return 0;
-}
-
-/* ---- trimming ------------------------------------------------------------------------------------------------------------- */
-
-/* is_meta - whether the page is a bitmap page of a zone at or after z, or a directory page of such zones only. */
-static bool is_meta_from(const struct space *s, uint64_t off, size_t z)
-{
-	uint64_t per_dir = s->psize / FMT_WORD;
-
-	for (size_t i = z; i < s->nzones; i++)
-		if (s->zone[i].bitmap_off == off)
-			return true;
-	for (size_t d = (size_t)((z + per_dir - 1) / per_dir); d * per_dir < s->nzones; d++)
-		if (load_word(&super_of(s)->dir[d]) == off)
-			return true;
-	return false;
-}
-
-/* last_needed - the last page that holds anything but the bitmaps of zones behind it. All zones are loaded. */
-static uint64_t last_needed(const struct space *s)
-{
-	for (size_t z = s->nzones; z-- > 0;)
-		for (uint64_t w = zone_words(s); w-- > 0;)
-			for (uint64_t bits = s->zone[z].busy[w]; bits;) {
-				uint64_t top = 63 - (uint64_t)__builtin_clzll(bits), page = z * s->zone_pages + w * WORD_BITS + top;
-
-				if (!is_meta_from(s, page * s->psize, z + 1) && !(z > 0 && is_meta_from(s, page * s->psize, z)))
-					return page;
-				bits &= ~((uint64_t)1 << top);
-			}
-	return 0;
-}
-
-int space_trim(struct space *s, bool *cut)
-{
-	uint64_t used, per_dir = s->psize / FMT_WORD;
-	uint64_t unit = s->psize < FMT_SUPER_SIZE ? (uint64_t)s->psize * TEST_GROW_PAGES : MAP_STEP;
-	int rc = space_used(s, &used);
-
-	*cut = false;
-	if (rc)
-		return rc;
-	assert(s->limbo.n == 0 && s->nops == 0);
-	uint64_t new_end = max_u64(round_up((last_needed(s) + 1) * s->psize, unit), unit);
-	size_t zones = zones_for(s, new_end);
-
-	if (new_end + unit > s->end)
-		return 0;
-	for (size_t z = zones; z < s->nzones && !rc; z++) {
-		uint64_t dir = load_word(&super_of(s)->dir[z / per_dir]);
-
-		rc = space_give_own(s, s->zone[z].bitmap_off, 1);
-		if (!rc && z / per_dir >= (zones + per_dir - 1) / per_dir) {
-			if (z % per_dir == 0) {
-				rc = space_give_own(s, dir, 1);
-				if (!rc)
-					rc = words_add(&s->grown, offsetof(struct fmt_super, dir) + z / per_dir * FMT_WORD, 0);
-			}
-		} else if (!rc) {
-			rc = words_add(&s->grown, dir + z % per_dir * FMT_WORD, 0);
-		}
-	}
-	if (rc) {
-		space_undo(s, 0);
-		s->grown.n = 0;
-		return rc;
-	}
-	s->end = new_end;
-	*cut = true;
 	return 0;
 }

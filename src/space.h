@@ -61,6 +61,20 @@ struct space {
 	void *arg;
 };
 
+#define SPACE_WORD_BITS 64u
+#define SPACE_TEST_STEP 64u /* pages under 4096 bytes, of tests, make the file grow by so many */
+
+static inline uint64_t space_zone_words(const struct space *space)
+{
+	return space->zone_pages / SPACE_WORD_BITS;
+}
+
+/* space_step - what the file's size is a multiple of, when it can be. */
+static inline uint64_t space_step(const struct space *space)
+{
+	return space->psize < FMT_SUPER_SIZE ? (uint64_t)space->psize * SPACE_TEST_STEP : MAP_STEP;
+}
+
 int space_open(struct space *space, struct map *map, uint32_t psize, uint64_t size);
 void space_close(struct space *space);
 
@@ -77,6 +91,9 @@ int space_take_spill(struct space *space, uint64_t pages, uint64_t *off);
  * and that nothing refers to: reusable at once. */
 int space_give(struct space *space, uint64_t off, uint64_t pages);
 int space_give_own(struct space *space, uint64_t off, uint64_t pages);
+
+/* space_is_taken - whether the page at off, in a zone that the transaction has used, is to be allocated once it commits. */
+bool space_is_taken(const struct space *space, uint64_t off);
 
 /* space_mark, space_undo - a position in the log; forget everything since. */
 static inline size_t space_mark(const struct space *space)
