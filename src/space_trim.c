@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* space_trim.c - giving free space at the file's end back. See space.h */
+#include "space.h"
+
+#include "base.h"
+
+/* is_meta_from - whether the page is a bitmap page of a zone at or after z, or a directory page of such zones only. */
+static bool is_meta_from(const struct space *s, uint64_t off, size_t z)
+{
+	uint64_t per_dir = s->psize / FMT_WORD;
+
+	for (size_t i = z; i < s->nzones; i++)
+		if (s->zone[i].bitmap_off == off)
+			return true;
+	for (size_t d = (size_t)((z + per_dir - 1) / per_dir); d * per_dir < s->nzones; d++)
+		if (load_word(&((const struct fmt_super *)(const void *)s->map->base)->dir[d]) == off)
+			return true;
+	return false;
+}
+
+/* last_needed - the last page that holds anything but the bitmaps of zones behind it. All zones are loaded. */
+static uint64_t last_needed(const struct space *s)
+{
+	for (size_t z = s->nzones; z-- > 0;)
+		for (uint64_t w = space_zone_words(s); w-- > 0;)
+			for (uint64_t bits = s->zone[z].busy[w]; bits;) {
+				uint64_t top = 63 - (uint64_t)__builtin_clzll(bits), page = z * s->zone_pages + w * SPACE_WORD_BITS + top;
+
+				if (!is_meta_from(s, page * s->psize, z + 1) && !(z > 0 && is_meta_from(s, page * s->psize, z)))
+					return page;
+				bits &= ~((uint64_t)1 << top);
+			}
+	return 0;
+}
+
+int space_trim(struct space *s, bool *cut)
+{
+	uint64_t used, per_dir = s->psize / FMT_WORD;
+	uint64_t unit = space_step(s);
+	int rc = space_used(s, &used);
+
+	*cut = false;
+	if (rc)
+		return rc;
+	assert(s->limbo.n == 0 && s->nops == 0);
+	uint64_t new_end = max_u64(round_up((last_needed(s) + 1) * s->psize, unit), unit);
+	size_t zones = (size_t)((new_end + s->zone_pages * s->psize - 1) / (s->zone_pages * s->psize));
+
+	if (new_end + unit > s->end)
+		return 0;
+	for (size_t z = zones; z < s->nzones && !rc; z++) {
+		uint64_t dir = load_word(&((const struct fmt_super *)(const void *)s->map->base)->dir[z / per_dir]);
+
+		rc = space_give_own(s, s->zone[z].bitmap_off, 1);
+		if (!rc && z / per_dir >= (zones + per_dir - 1) / per_dir) {
+			if (z % per_dir == 0) {
+				rc = space_give_own(s, dir, 1);
+				if (!rc)
+					rc = words_add(&s->grown, offsetof(struct fmt_super, dir) + z / per_dir * FMT_WORD, 0);
+			}
+		} else if (!rc) {
+			rc = words_add(&s->grown, dir + z % per_dir * FMT_WORD, 0);
+		}
+	}
+	if (rc) {
+		space_undo(s, 0);
+		s->grown.n = 0;
+		return rc;
+	}
+	s->end = new_end;
+	*cut = true;
+	return 0;
+}
