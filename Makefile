@@ -50,12 +50,15 @@ LIBS := $(BUILD)/libdaxkv.a $(BUILD)/$(SONAME) $(BUILD)/libdaxkv.so
 KV := $(if $(CLI_SRC),$(BUILD)/kv)
 FAULT := $(if $(FAULT_SRC),$(BUILD)/tests/fault)
 STORM := $(if $(STORM_SRC),$(BUILD)/tests/storm)
-LMDB := $(if $(LMDB_SRC),$(BUILD)/lmdb/liblmdb.so.0)
+LMDB_TOOLS := $(patsubst src/lmdb/tools/%.c,$(BUILD)/lmdb/%,$(wildcard src/lmdb/tools/mdb_*.c))
+LMDB := $(if $(LMDB_SRC),$(BUILD)/lmdb/liblmdb.so.0 $(LMDB_TOOLS))
+ABI_SRC := $(wildcard tests/abi/area*.c) tests/abi/differ.c
+ABI := $(if $(LMDB_SRC),$(BUILD)/tests/abi/areas $(BUILD)/tests/abi/differ)
 MODEL := $(if $(MODEL_SRC),$(BUILD)/tests/model)
 CRASH := $(if $(CRASH_SRC),$(BUILD)/tests/crash)
 BENCH := $(if $(BENCH_SRC),$(BUILD)/bench)
 PROGRAMS := $(LIBS) $(LMDB) $(KV) $(EXAMPLES) $(UNIT) $(MODEL) $(FAULT) $(STORM) $(CRASH)
-ALL_OBJ := $(call objects,$(ENGINE_SRC) $(CLI_SRC) $(LMDB_SRC) $(TESTLIB_SRC) $(UNIT_SRC) $(MODEL_SRC) $(FAULT_SRC) $(STORM_SRC) $(CRASH_SRC) $(BENCH_SRC) $(EXAMPLE_SRC))
+ALL_OBJ := $(call objects,$(ENGINE_SRC) $(CLI_SRC) $(LMDB_SRC) $(ABI_SRC) $(wildcard src/lmdb/tools/*.c) $(TESTLIB_SRC) $(UNIT_SRC) $(MODEL_SRC) $(FAULT_SRC) $(STORM_SRC) $(CRASH_SRC) $(BENCH_SRC) $(EXAMPLE_SRC))
 
 # quiet - name what is made instead of showing the command
 quiet = $(if $(V),,@printf '  %-5s %s\n' $(1) $@;)
@@ -134,6 +137,18 @@ $(BUILD)/lmdb/liblmdb.so.0: $(call objects,$(LMDB_SRC)) $(BUILD)/libdaxkv.a src/
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -shared -Wl,-soname,liblmdb.so.0 -Wl,--version-script=src/lmdb/lmdb.map -o $@ $(call objects,$(LMDB_SRC)) \
 		$(BUILD)/libdaxkv.a -lpmem
+
+$(BUILD)/lmdb/mdb_%: $(BUILD)/obj/src/lmdb/tools/mdb_%.o $(BUILD)/obj/src/lmdb/tools/tool.o $(call objects,$(LMDB_SRC)) $(BUILD)/libdaxkv.a
+	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem
+
+# Programs of LMDB's users, linked with the stock library: which one they run with is LD_LIBRARY_PATH's matter.
+$(BUILD)/tests/abi/areas: $(call objects,$(wildcard tests/abi/area*.c))
+	@mkdir -p $(@D)
+	$(call quiet,LINK)$(LINK) -o $@ $^ -llmdb
+
+$(BUILD)/tests/abi/differ: $(call objects,tests/abi/differ.c)
+	@mkdir -p $(@D)
+	$(call quiet,LINK)$(LINK) -o $@ $^ -llmdb
 
 # Unit tests reach the engine's internals: they link its plain objects, from an archive, so that each test takes what it needs.
 $(BUILD)/tests/engine.a: $(ENGINE_OBJ) $(BUILD)/engine-files

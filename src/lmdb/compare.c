@@ -85,14 +85,21 @@ int mdb_dcmp(MDB_txn *txn, MDB_dbi dbi, const MDB_val *a, const MDB_val *b)
 
 /* ---- the store's comparators ---------------------------------------------------------------------------------------------- */
 
+/* The store asks with what it has first and what is looked for second, LMDB the other way around, and there are comparators that count on it: bulk
+ * loaders call whatever comes first the greater one. */
+static int reversed(int c)
+{
+	return c < 0 ? 1 : c > 0 ? -1 : 0;
+}
+
 static int store_keys(const struct daxkv_val *a, const struct daxkv_val *b, void *arg)
 {
-	return compare_keys(arg, &(MDB_val){a->size, a->data}, &(MDB_val){b->size, b->data});
+	return reversed(compare_keys(arg, &(MDB_val){b->size, b->data}, &(MDB_val){a->size, a->data}));
 }
 
 static int store_dups(const struct daxkv_val *a, const struct daxkv_val *b, void *arg)
 {
-	return compare_dups(arg, &(MDB_val){a->size, a->data}, &(MDB_val){b->size, b->data});
+	return reversed(compare_dups(arg, &(MDB_val){b->size, b->data}, &(MDB_val){a->size, a->data}));
 }
 
 int compare_provide(struct daxkv_txn *txn, struct slot *slot)

@@ -418,6 +418,8 @@ int mdb_cursor_put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flag
 	if (rc)
 		return rc;
 	c->chunk = 0;
+	if (flags & MDB_APPENDDUP) /* mdb_load says CURRENT | APPENDDUP for one more value of the current key */
+		flags &= ~(unsigned int)MDB_CURRENT;
 	if (flags & MDB_CURRENT)
 		rc = placed(c);
 	if (!rc)

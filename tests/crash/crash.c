@@ -45,7 +45,8 @@ static struct run {
 	struct rng rng;
 	struct ops stream;
 	struct oracle oracle;
-	struct drive drive;
+	struct drive drive, other; /* other: of a second user of the store */
+	bool shared;
 	struct oracle_state before; /* what was acknowledged, while a commit is in flight */
 	bool in_flight;
 	uint64_t acked;             /* its content */
@@ -53,7 +54,7 @@ static struct run {
 	jmp_buf crashed;
 	uint8_t *cut;
 	struct timespec from;
-	uint64_t cuts, deaths, in_recovery, failed_fences;
+	uint64_t swaps, cuts, deaths, in_recovery, failed_fences;
 	unsigned int readers_percent;
 	enum { WIPE_NO, WIPE_BEGIN, WIPE_RUNS } wiping;
 } run;
@@ -144,6 +145,8 @@ static void settled(uint64_t off, size_t n)
 static void leave(void)
 {
 	image_abandon(crash_pm.map, run.drive.kv);
+	image_abandon(NULL, run.other.kv);
+	run.other.kv = NULL;
 	longjmp(run.crashed, 1);
 }
 
@@ -207,6 +210,13 @@ static void oracle_follow(uint64_t content)
 	retry_plan(lost && rng_percent(&run.rng, 60));
 }
 
+/* other_open - a second user comes. */
+static int other_open(void)
+{
+	run.other = (struct drive){.oracle = &run.oracle, .path = run.path, .options = run.drive.options};
+	return daxkv_open(run.path, &run.other.options, &run.other.kv);
+}
+
 /* reopen - after a crash: recovery, in which the next crash may happen. */
 static void reopen(void)
 {
@@ -226,6 +236,8 @@ static void reopen(void)
 		crash_pm_died();
 		rc = daxkv_open(run.path, &run.drive.options, &run.drive.kv);
 	}
+	if (!rc && run.shared)
+		rc = other_open();
 	if (!rc)
 		rc = content_of_store(run.drive.kv, &content, &pairs);
 	if (rc) {
@@ -374,11 +386,23 @@ static bool wanted(const struct op *op)
 
 	if ((op->kind == OP_PUT || op->kind == OP_DEL) && op->db == 0 && op->key.size == sizeof filler && memcmp(op->key.data, filler, sizeof filler) == 0)
 		return false; /* it stays */
+	if (run.shared && (op->kind == OP_READER_BEGIN || op->kind == OP_DB_RENAME))
+		return false; /* what the two users' handles would be called then is not the question here */
 	if (op->kind == OP_READER_BEGIN && !rng_percent(&run.rng, run.readers_percent))
 		return false;
 	if (op->kind == OP_BEGIN && run.oracle.depth == 0 && !run.wiping)
 		run.stream.txn_left = 1 + (unsigned int)rng_below(&run.rng, longest[rng_below(&run.rng, 6)]);
 	return op->kind != OP_COMPARE && op->kind != OP_COMPARE_ALL && op->kind != OP_CHECK;
+}
+
+/* users_swap - the other user makes the next transaction. */
+static void users_swap(void)
+{
+	struct drive drive = run.drive;
+
+	run.drive = run.other;
+	run.other = drive;
+	run.swaps++;
 }
 
 static void run_ops(void)
@@ -395,6 +419,8 @@ static void run_ops(void)
 			if (!wanted(&op))
 				continue;
 		}
+		if (run.shared && op.kind == OP_BEGIN && run.oracle.depth == 0 && rng_percent(&run.rng, 40))
+			users_swap();
 		oracle_before_get(&run.oracle, &op, &before);
 		if (run.verbose) {
 			printf("%lu: ", (unsigned long)run.stream.made);
@@ -529,10 +555,13 @@ static int store_make(void)
 static void start(void)
 {
 	static const size_t pairs[] = {6, 20, 60};
-	struct daxkv_options options = {.flags = DAXKV_NOLOCK, .pmem = DAXKV_PMEM_FORCE, .max_size = CRASH_ROOM, .max_readers = 16, .max_dbs = 64};
+	struct daxkv_options options = {.flags = DAXKV_NOLOCK, .pmem = DAXKV_PMEM_FORCE, .max_size = CRASH_ROOM, .max_readers = 16, .max_dbs = 1000};
 	struct ops_config config;
 	int fd = store_make(), rc;
 
+	run.shared = run.seed % 5 == 2;
+	if (run.shared)
+		options.flags = 0;
 	if (run.granule > FMT_LINE)
 		options.pmem = DAXKV_PMEM_FILE;
 
@@ -562,6 +591,10 @@ static void start(void)
 	explore_allow(run.acked, false, 0);
 	if (zone_full())
 		fill_zone();
+	if (run.shared && other_open()) {
+		printf("a second user: %s\n", daxkv_errmsg());
+		exit(2);
+	}
 	crash_pm.point = explore_point;
 	crash_pm.fail_one_in = crash_pm.cached ? run.fail_one_in : 0;
 }
@@ -580,9 +613,9 @@ static void summary(void)
 	       (unsigned long)c->images, seconds, (double)c->images / seconds, (unsigned long)c->torn, (unsigned long)c->replayed,
 	       (unsigned long)c->acked, (unsigned long)c->next, (unsigned long)c->second, (unsigned long)c->plain, (unsigned long)c->same,
 	       (unsigned long)c->most_units);
-	printf("real crashes: %lu power cuts, %lu deaths, %lu of both in recovery, %lu failed fences; flushes in vain %lu, file cut %lu times\n", (unsigned long)run.cuts,
+	printf("real crashes: %lu power cuts, %lu deaths, %lu of both in recovery, %lu failed fences; flushes in vain %lu, file cut %lu times, %lu times the other user\n", (unsigned long)run.cuts,
 	       (unsigned long)run.deaths, (unsigned long)run.in_recovery, (unsigned long)run.failed_fences, (unsigned long)crash_pm.flushes_in_vain,
-	       (unsigned long)crash_pm.shrinks);
+	       (unsigned long)crash_pm.shrinks, (unsigned long)run.swaps);
 	cover_drive(&run.drive);
 	cover_print();
 }
@@ -600,6 +633,9 @@ int main(int argc, char **argv)
 	crash_pm.point = NULL;
 	crash_pm.fail_one_in = 0;
 	int rc = drive_end(&run.drive);
+
+	if (!rc && run.shared)
+		rc = drive_end(&run.other);
 
 	if (rc) {
 		printf("close: %s: %s\n", daxkv_strerror(rc), daxkv_errmsg());

@@ -279,12 +279,17 @@ bool image_again(const struct image_found *found)
 	return true;
 }
 
-void image_abandon(struct map *map, struct daxkv *kv)
+void image_abandon(struct map *opening, struct daxkv *kv)
 {
 	if (kv)
 		(void)pthread_key_delete(kv->thread_txn);
-	if (map)
-		map_close(map);
+	else if (opening)
+		kv = (struct daxkv *)(void *)((char *)opening - offsetof(struct daxkv, map));
+	if (!kv)
+		return;
+	share_file_close(&kv->share_file);
+	map_close(&kv->map);
+	lock_close(&kv->lock);
 }
 
 /* ---- files ---------------------------------------------------------------------------------------------------------------- */

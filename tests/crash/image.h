@@ -37,9 +37,9 @@ bool image_open(struct image_found *found);
 /* image_again - a second recovery of the image opened last finds the same and leaves it bit for bit as it is. */
 bool image_again(const struct image_found *found);
 
-/* image_abandon - the process that had the store open is taken for dead: give back what its handle holds of the machine; its memory stays. map, kv:
- * NULL when it did not get as far. */
-void image_abandon(struct map *map, struct daxkv *kv);
+/* image_abandon - the process that had the store open is taken for dead: its locks go and its mappings, its memory stays. kv is NULL when it did not
+ * get as far as a handle: opening is then the map that it used, or NULL too. */
+void image_abandon(struct map *opening, struct daxkv *kv);
 
 /* image_copy - write the image to a file. 0 or errno. */
 int image_copy(const char *path);

@@ -199,9 +199,7 @@ static int put(struct load *load, MDB_cursor *c, MDB_val *key, MDB_val *data)
 		bool same = mdb_cursor_get(c, &last, &value, MDB_LAST) == 0 && last.mv_size == key->mv_size &&
 		            memcmp(last.mv_data, key->mv_data, last.mv_size) == 0;
 
-		flags = same && load->flags & MDB_DUPSORT ? MDB_CURRENT | MDB_APPENDDUP : MDB_APPEND;
-		if (flags & MDB_APPENDDUP)
-			flags = MDB_APPENDDUP;
+		flags = same && load->flags & MDB_DUPSORT ? MDB_APPENDDUP : MDB_APPEND;
 	}
 	return mdb_cursor_put(c, key, data, flags);
 }
