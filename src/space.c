@@ -99,8 +99,7 @@ static void zone_hold(struct space *s, size_t z)
 	}
 }
 
-/* zone_load - bring the bitmap of zone z into memory. */
-static int zone_load(struct space *s, size_t z)
+int space_load_zone(struct space *s, size_t z)
 {
 	struct zone *zone = &s->zone[z];
 	uint64_t per_dir = s->psize / FMT_WORD;
@@ -248,7 +247,7 @@ static int op_room(struct space *s, uint64_t off, uint64_t pages)
 	while (!rc && s->ndirty + words > s->dirty_room)
 		rc = grow_array(&s->dirty_word, s->dirty_room, &s->dirty_room, sizeof *s->dirty_word);
 	for (uint64_t z = first / s->zone_pages; !rc && z <= (first + pages - 1) / s->zone_pages; z++)
-		rc = zone_load(s, (size_t)z);
+		rc = space_load_zone(s, (size_t)z);
 	return rc;
 }
 
@@ -266,7 +265,7 @@ static int find_page(struct space *s, uint64_t from, uint64_t *page, bool *found
 
 	*found = false;
 	for (size_t z = (size_t)(from / s->zone_pages); z < s->nzones; z++) {
-		int rc = zone_load(s, z);
+		int rc = space_load_zone(s, z);
 
 		if (rc)
 			return rc;
@@ -298,7 +297,7 @@ static int find_run(struct space *s, uint64_t from, uint64_t to, uint64_t n, uin
 	for (uint64_t p = from; p < to;) {
 		size_t z = (size_t)(p / s->zone_pages);
 		uint64_t i = p % s->zone_pages;
-		int rc = zone_load(s, z);
+		int rc = space_load_zone(s, z);
 
 		if (rc)
 			return rc;
@@ -413,7 +412,7 @@ static int grow_to(struct space *s, uint64_t new_end)
 	while (!rc && s->ndirty + meta / SPACE_WORD_BITS + 4 > s->dirty_room)
 		rc = grow_array(&s->dirty_word, s->dirty_room, &s->dirty_room, sizeof *s->dirty_word);
 	if (!rc && s->end % (s->zone_pages * s->psize))
-		rc = zone_load(s, s->nzones - 1); /* it holds the first new pages */
+		rc = space_load_zone(s, s->nzones - 1); /* it holds the first new pages */
 	if (!rc)
 		rc = grow_zones(s, new_end);
 	if (rc) {
@@ -652,7 +651,7 @@ int space_used(struct space *s, uint64_t *bytes)
 	uint64_t n = 0;
 
 	for (size_t z = 0; z < s->nzones; z++) {
-		int rc = zone_load(s, z);
+		int rc = space_load_zone(s, z);
 
 		if (rc)
 			return rc;

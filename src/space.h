@@ -111,6 +111,9 @@ void space_committed(struct space *space, uint64_t txn);
 /* space_release - let limbo items go that nobody needs. */
 void space_release(struct space *space);
 
+/* space_load_zone - have the bitmap of zone z in memory. CORRUPT, ENOMEM. */
+int space_load_zone(struct space *space, size_t z);
+
 /* space_used - allocated bytes. Loads every zone. CORRUPT, ENOMEM. */
 int space_used(struct space *space, uint64_t *bytes);
 

@@ -18,32 +18,38 @@ static bool is_meta_from(const struct space *s, uint64_t off, size_t z)
 	return false;
 }
 
-/* last_needed - the last page that holds anything but the bitmaps of zones behind it. All zones are loaded. */
-static uint64_t last_needed(const struct space *s)
+/* last_needed - the last page that holds anything but the bitmaps of zones behind it. Loads the zones from there on: a store that is full to its end costs one. */
+static int last_needed(struct space *s, uint64_t *page)
 {
-	for (size_t z = s->nzones; z-- > 0;)
+	*page = 0;
+	for (size_t z = s->nzones; z-- > 0;) {
+		int rc = space_load_zone(s, z);
+
+		if (rc)
+			return rc;
 		for (uint64_t w = space_zone_words(s); w-- > 0;)
 			for (uint64_t bits = s->zone[z].busy[w]; bits;) {
-				uint64_t top = 63 - (uint64_t)__builtin_clzll(bits), page = z * s->zone_pages + w * SPACE_WORD_BITS + top;
+				uint64_t top = 63 - (uint64_t)__builtin_clzll(bits);
 
-				if (!is_meta_from(s, page * s->psize, z + 1) && !(z > 0 && is_meta_from(s, page * s->psize, z)))
-					return page;
+				*page = z * s->zone_pages + w * SPACE_WORD_BITS + top;
+				if (!is_meta_from(s, *page * s->psize, z + 1) && !(z > 0 && is_meta_from(s, *page * s->psize, z)))
+					return 0;
 				bits &= ~((uint64_t)1 << top);
 			}
+	}
 	return 0;
 }
 
 int space_trim(struct space *s, bool *cut)
 {
-	uint64_t used, per_dir = s->psize / FMT_WORD;
-	uint64_t unit = space_step(s);
-	int rc = space_used(s, &used);
+	uint64_t last, per_dir = s->psize / FMT_WORD, unit = space_step(s);
+	int rc = last_needed(s, &last);
 
 	*cut = false;
 	if (rc)
 		return rc;
 	assert(s->limbo.n == 0 && s->nops == 0);
-	uint64_t new_end = max_u64(round_up((last_needed(s) + 1) * s->psize, unit), unit);
+	uint64_t new_end = max_u64(round_up((last + 1) * s->psize, unit), unit);
 	size_t zones = (size_t)((new_end + s->zone_pages * s->psize - 1) / (s->zone_pages * s->psize));
 
 	if (new_end + unit > s->end)
