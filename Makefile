@@ -217,7 +217,7 @@ check-big: $(KV) ## large inputs of the kv command; a minute or two, 2 GiB of /t
 	@KV=$(KV) KV_BIG=1 sh tests/cli/big.sh
 .PHONY: check-big
 
-check-fault: $(FAULT) ## every call of the engine that can fail fails; half a minute
+check-fault: $(FAULT) ## every call of the engine that can fail fails; a minute
 	@$(RUN) fault-all
 
 check-storm: $(STORM) ## kill a writing process 300 times on emulated persistent memory and 300 times on a regular file

@@ -446,7 +446,7 @@ int commit_take_over(struct daxkv *kv, bool died)
 		return rc;
 	}
 	last = __atomic_load_n(&kv->share->published, __ATOMIC_RELAXED);
-	if (kv->known == last)
+	if (kv->known == last && kv->share->last_writer == kv->share_file.owner)
 		return 0;
 	if (kv->share->size > kv->map.size)
 		rc = map_extend(&kv->map, kv->share->size);
@@ -458,6 +458,7 @@ int commit_take_over(struct daxkv *kv, bool died)
 		return rc;
 	kv->space.releasable = kv->share->releasable;
 	kv->known = last;
+	kv->share->last_writer = kv->share_file.owner;
 	return 0;
 }
 

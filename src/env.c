@@ -5,6 +5,7 @@
 #include "check.h"
 #include "err.h"
 #include "recover.h"
+#include "stores.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -152,7 +153,9 @@ static int join(struct daxkv *kv, const struct daxkv_options *o)
 
 	if (!kv->read_only && !kv->share->recovered) /* the others cannot write: what they found clean, this one makes sure of */
 		rc = recover(&kv->ring, &r);
-	if (rc || kv->share->medium == (uint32_t)kv->map.medium)
+	if (!kv->read_only && !kv->share->recovered)
+		kv->share->medium = (uint32_t)kv->map.medium; /* nobody has written yet */
+	if (rc || kv->read_only || kv->share->medium == (uint32_t)kv->map.medium)
 		return rc;
 	if (o->pmem != DAXKV_PMEM_AUTO)
 		return err_set(DAXKV_INCOMPATIBLE, "other processes use the store with another pmem mode");
@@ -227,7 +230,9 @@ static void reap(void *arg)
 {
 	struct daxkv *kv = arg;
 
+	pthread_mutex_lock(&kv->slot_mutex);
 	(void)share_reap(kv->share, &kv->lock, kv->share_file.owner);
+	pthread_mutex_unlock(&kv->slot_mutex);
 }
 
 static void released(void *arg, uint64_t items)
@@ -271,7 +276,9 @@ static void store_free(struct daxkv *kv)
 	share_file_close(&kv->share_file);
 	map_close(&kv->map);
 	lock_close(&kv->lock);
+	stores_remove(kv);
 	pthread_mutex_destroy(&kv->dbi_mutex);
+	pthread_mutex_destroy(&kv->slot_mutex);
 	if (kv->alive)
 		munmap(kv->alive, (size_t)sysconf(_SC_PAGESIZE));
 	free(kv->path);
@@ -338,8 +345,11 @@ int daxkv_open(const char *path, const struct daxkv_options *options, struct dax
 	kv->map.fd = kv->lock.fd = kv->share_file.fd = -1;
 	kv->generation = 1;
 	pthread_mutex_init(&kv->dbi_mutex, NULL);
+	pthread_mutex_init(&kv->slot_mutex, NULL);
 	kv->path = strdup(path);
-	rc = kv->path ? store_open(kv, kv->path, o) : err_set(ENOMEM, "no memory for a store");
+	rc = kv->path ? stores_add(kv) : err_set(ENOMEM, "no memory for a store");
+	if (!rc)
+		rc = store_open(kv, kv->path, o);
 	if (rc) {
 		store_free(kv);
 		return rc;
@@ -371,14 +381,6 @@ static int close_clean(struct daxkv *kv)
 	return rc;
 }
 
-/* close_child - a forked child gives up what it inherited; the mapping, and the share, are not there for it. */
-static void close_child(struct daxkv *kv)
-{
-	close(kv->map.fd);
-	if (kv->lock.fd >= 0)
-		close(kv->lock.fd);
-}
-
 int daxkv_close(struct daxkv *kv)
 {
 	uint32_t readers = 0;
@@ -387,10 +389,8 @@ int daxkv_close(struct daxkv *kv)
 
 	if (!kv)
 		return 0;
-	if (txn_forked(kv)) {
-		close_child(kv);
+	if (txn_forked(kv)) /* stores.c has closed what this child inherited; the mapping, and the share, are not there for it */
 		return 0;
-	}
 	for (const struct daxkv_txn *t = kv->read_txns; t; t = t->next)
 		readers += !t->idle;
 	if (kv->writer || readers)
@@ -450,7 +450,7 @@ int daxkv_info(struct daxkv *kv, struct daxkv_info *info)
 		space_close(&space);
 	} else {
 		struct daxkv_txn *txn = NULL;
-		bool own = kv->writer && pthread_equal(kv->writer_thread, pthread_self());
+		bool own = txn_writing(kv);
 
 		if (!own && !kv->share->poison)
 			rc = daxkv_begin(kv, NULL, DAXKV_TXN_TRY, &txn);

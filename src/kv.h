@@ -43,6 +43,7 @@ struct daxkv {
 	struct share_file share_file;
 	struct share *share; /* share_file.share */
 	uint64_t *alive; /* a page that a forked child sees as zeros */
+	struct daxkv *next_store, **store_link; /* in stores.c, under its lock */
 	bool joined; /* others used the store when it was opened */
 	uint32_t page_size, max_key, max_dbs;
 	bool read_only;
@@ -54,6 +55,7 @@ struct daxkv {
 	struct dbi *dbi; /* max_dbs; an entry is stable while used */
 	struct dbi_name *old_names; /* of renames undone: a reader may still look at them */
 	struct daxkv_txn *read_txns; /* all there are, idle ones included */
+	pthread_mutex_t slot_mutex; /* taking, releasing and reaping reader slots */
 	/* share->writer */
 	struct ring ring;
 	struct space space;
@@ -62,13 +64,13 @@ struct daxkv {
 	struct tree_scratch scratch;
 	struct words words;     /* of the last commit: stored, to be flushed when the next transaction begins [R9] */
 	uint64_t words_txn;     /* which commit that is; 0: none, see its record */
-	uint64_t known;         /* the commit at which space, and words, hold: another process may have committed since */
+	uint64_t known;         /* the commit at which space holds: another process may have committed since, or released pages (share->last_writer) */
 	uint64_t commits;
 	uint64_t used; /* atomic: bytes in use when daxkv_info looked last */
 	struct daxkv_txn *writer; /* the outermost write transaction running */
 	struct daxkv_txn *idle_txns; /* ended ones, for the next */
 	uint64_t generation;
-	pthread_t writer_thread;
+	pthread_t writer_thread; /* atomic: whose transaction that is, 0: nobody's */
 };
 
 struct dbstate {
@@ -117,6 +119,12 @@ int txn_check(struct daxkv_txn *txn, bool write);
 static inline bool txn_forked(const struct daxkv *kv)
 {
 	return UNLIKELY(*kv->alive == 0);
+}
+
+/* txn_writing - whether the calling thread has a write transaction by way of this handle. */
+static inline bool txn_writing(const struct daxkv *kv)
+{
+	return __atomic_load_n(&kv->writer_thread, __ATOMIC_RELAXED) == pthread_self(); /* a number, where there are robust locks; only its own thread stores it */
 }
 
 /* txn_view - what it sees. */

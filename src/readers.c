@@ -59,31 +59,39 @@ void share_destroy(struct share *share)
 }
 
 /* slot_own - take slot i when it is free. Between the first store and the byte's lock a reaper may think its owner dead and free it, and another
- * take it: who holds the byte has it. */
-static bool slot_own(struct share *share, const struct lock *lock, uint32_t owner, uint32_t i)
+ * take it: who holds the byte has it. EAGAIN: it is somebody's; another errno: the byte cannot be locked. */
+static int slot_own(struct share *share, const struct lock *lock, uint32_t owner, uint32_t i)
 {
 	struct reader_slot *s = &share->slot[i];
 	uint32_t idle = SLOT_FREE, taking = SLOT_TAKING;
 
 	if (!__atomic_compare_exchange_n(&s->taken, &idle, SLOT_TAKING, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
-		return false;
-	if (lock && lock_slot(lock, i, true) != 0)
-		return false;
+		return EAGAIN;
+	int rc = lock ? lock_slot(lock, i, true) : 0;
+
+	if (rc) { /* its last owner may not have let go of the byte yet: the slot is free again, whoever is taking it */
+		(void)__atomic_compare_exchange_n(&s->taken, &taking, SLOT_FREE, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+		return rc;
+	}
+	__atomic_store_n(&s->owner, owner, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->pid, getpid(), __ATOMIC_RELAXED);
 	if (!__atomic_compare_exchange_n(&s->taken, &taking, SLOT_OWNED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
 		if (lock)
 			(void)lock_slot(lock, i, false);
-		return false;
+		return EAGAIN;
 	}
-	s->owner = owner;
-	s->pid = getpid();
-	return true;
+	return 0;
 }
 
 int share_take(struct share *share, const struct lock *lock, uint32_t owner, uint32_t *slot)
 {
 	for (uint32_t i = 0; i < share->nslots; i++) {
-		if (!slot_own(share, lock, owner, i))
+		int rc = slot_own(share, lock, owner, i);
+
+		if (rc == EAGAIN)
 			continue;
+		if (rc)
+			return err_sys(rc, "locking reader slot %u", i);
 		uint32_t high = __atomic_load_n(&share->high, __ATOMIC_RELAXED);
 
 		/* Before the slot's first announcement, so that a scan that starts after it covers the slot. */
@@ -131,7 +139,7 @@ uint32_t share_reap(struct share *share, const struct lock *lock, uint32_t owner
 	uint32_t high = __atomic_load_n(&share->high, __ATOMIC_RELAXED), n = 0;
 
 	for (uint32_t i = 0; lock->fd >= 0 && i < high; i++) {
-		if (!__atomic_load_n(&share->slot[i].taken, __ATOMIC_ACQUIRE) || share->slot[i].owner == owner || lock_slot_held(lock, i))
+		if (!__atomic_load_n(&share->slot[i].taken, __ATOMIC_ACQUIRE) || __atomic_load_n(&share->slot[i].owner, __ATOMIC_RELAXED) == owner || lock_slot_held(lock, i))
 			continue;
 		if (lock_slot(lock, i, true) == 0) { /* nobody can take it meanwhile */
 			share_release(share, lock, i);

@@ -26,8 +26,8 @@ struct reader_slot {
 	uint64_t snapshot_plus_1; /* atomic */
 	uint64_t since_ms;        /* atomic: when the transaction began, CLOCK_MONOTONIC */
 	uint32_t taken;           /* atomic, enum slot_state */
-	uint32_t owner;           /* the open store that it belongs to, by its number in this share */
-	int32_t pid;
+	uint32_t owner;           /* atomic: the open store that it belongs to, by its number in this share */
+	int32_t pid;              /* atomic */
 	uint8_t pad[36];
 };
 
@@ -44,6 +44,7 @@ struct share {
 	/* the writer's lock, and what the next writer must know */
 	pthread_mutex_t writer __attribute__((aligned(64)));
 	uint32_t recovered;  /* somebody who can write has recovered the store since this began */
+	uint32_t last_writer; /* the open store, by its number, that held the lock last: only that one's picture of the free space is up to date */
 	uint64_t size;       /* bytes of the file in use, at least */
 	uint64_t durable;    /* words up to this commit are durable in place, under a fence that returned */
 	uint64_t releasable; /* space freed up to this commit is safe from replays */
@@ -60,7 +61,7 @@ int share_create(struct share **share, uint32_t nslots, uint64_t published);
 void share_destroy(struct share *share);
 
 /* share_take - own a free slot, and hold its byte in the lock file (NULL: there is none), so that its owner's death shows; READERS_FULL. share_release gives
- * it back, idle. */
+ * it back, idle. These two and share_reap: one thread of an open store at a time, because all its threads hold the same byte. */
 int share_take(struct share *share, const struct lock *lock, uint32_t owner, uint32_t *slot);
 void share_release(struct share *share, const struct lock *lock, uint32_t slot);
 

@@ -3,9 +3,13 @@
 #include "kv.h"
 
 #include "err.h"
+#include "stores.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
+
+#define SAME_NUMBER_WAIT_NS 1000000 /* between two tries for a lock that looks like this thread's own */
 
 /* ---- handles -------------------------------------------------------------------------------------------------------------- */
 
@@ -86,10 +90,12 @@ static void states_copy(struct daxkv_txn *to, const struct daxkv_txn *from)
 /* slot_take - a reader slot; those of readers that died are freed when there is none. */
 static int slot_take(struct daxkv *kv, uint32_t *slot)
 {
+	pthread_mutex_lock(&kv->slot_mutex);
 	int rc = share_take(kv->share, &kv->lock, kv->share_file.owner, slot);
 
 	if (rc == DAXKV_READERS_FULL && share_reap(kv->share, &kv->lock, kv->share_file.owner))
 		rc = share_take(kv->share, &kv->lock, kv->share_file.owner, slot);
+	pthread_mutex_unlock(&kv->slot_mutex);
 	return rc;
 }
 
@@ -104,7 +110,9 @@ static void read_txn_free(void *arg)
 	if (txn->next)
 		txn->next->link = txn->link;
 	pthread_mutex_unlock(&kv->dbi_mutex);
+	pthread_mutex_lock(&kv->slot_mutex);
 	share_release(kv->share, &kv->lock, txn->slot);
+	pthread_mutex_unlock(&kv->slot_mutex);
 	txn_free(txn);
 }
 
@@ -287,21 +295,60 @@ static int begin_nested(struct daxkv_txn *parent, struct daxkv_txn **out)
 	return 0;
 }
 
+/* writer_bury - the lock is held anew: a transaction that is still there, nested ones included, was left by a thread that ended. It is forgotten here; the
+ * file's side is recovery's. */
+static void writer_bury(struct daxkv *kv)
+{
+	struct daxkv_txn *txn = kv->writer;
+
+	while (txn && txn->child)
+		txn = txn->child;
+	while (txn) {
+		struct daxkv_txn *parent = txn->parent;
+
+		dbi_end(txn, false);
+		cursor_end_all(txn);
+		write_txn_give(txn);
+		txn = parent;
+	}
+	kv->writer = NULL;
+	__atomic_store_n(&kv->writer_thread, 0, __ATOMIC_RELAXED);
+}
+
+/* lock_wait - the mutex knows its owner by a thread's number, which is unique in one PID namespace only: a thread of another one may have the
+ * same, and looks like this one. */
+static int lock_wait(struct daxkv *kv, bool try)
+{
+	const struct timespec pause = {.tv_nsec = SAME_NUMBER_WAIT_NS};
+
+	for (;;) {
+		int rc = try ? pthread_mutex_trylock(&kv->share->writer) : pthread_mutex_lock(&kv->share->writer);
+
+		if (rc != EDEADLK || stores_writing(kv))
+			return rc;
+		if (try)
+			return EBUSY;
+		nanosleep(&pause, NULL);
+	}
+}
+
 static int lock_writer(struct daxkv *kv, bool try)
 {
-	int rc = try ? pthread_mutex_trylock(&kv->share->writer) : pthread_mutex_lock(&kv->share->writer);
+	int rc = lock_wait(kv, try);
 
-	if (rc == EOWNERDEAD) {
-		rc = commit_take_over(kv, true);
-		pthread_mutex_consistent(&kv->share->writer);
-		if (rc)
-			pthread_mutex_unlock(&kv->share->writer);
-		return rc;
-	}
-	if (rc == EDEADLK || (rc == EBUSY && try))
+	if (rc == EDEADLK || rc == EBUSY)
 		return err_set(DAXKV_BUSY, rc == EBUSY ? "another write transaction is running" : "this thread's write transaction is still running");
-	if (rc)
+	if (rc && rc != EOWNERDEAD)
 		return err_sys(rc, "the writer's lock");
+	writer_bury(kv);
+	if (rc == EOWNERDEAD) {
+		rc = kv->share->poison ? 0 : commit_take_over(kv, true);
+		pthread_mutex_consistent(&kv->share->writer);
+		if (rc) {
+			pthread_mutex_unlock(&kv->share->writer);
+			return rc;
+		}
+	}
 	uint32_t poison = __atomic_load_n(&kv->share->poison, __ATOMIC_SEQ_CST);
 
 	if (!poison)
@@ -329,7 +376,7 @@ static int begin_write(struct daxkv *kv, bool try, struct daxkv_txn **out)
 		return rc;
 	}
 	kv->writer = txn;
-	kv->writer_thread = pthread_self();
+	__atomic_store_n(&kv->writer_thread, pthread_self(), __ATOMIC_RELAXED);
 	wset_begin(&kv->wset, __atomic_load_n(&kv->share->published, __ATOMIC_RELAXED) + 1);
 	kv->writer_view.snapshot = kv->wset.txn;
 	pm_own(ring_slot(&kv->ring, kv->wset.txn));
@@ -345,6 +392,7 @@ static void end_write(struct daxkv_txn *txn)
 	if (kv->map.pm.failed) /* growth may have met it, not a fence */
 		__atomic_store_n(&kv->share->poison, (uint32_t)kv->map.pm.failed, __ATOMIC_SEQ_CST);
 	kv->writer = NULL;
+	__atomic_store_n(&kv->writer_thread, 0, __ATOMIC_RELAXED);
 	write_txn_give(txn);
 	pthread_mutex_unlock(&kv->share->writer);
 }

@@ -5,7 +5,8 @@
  *   main.c   finds the command, reads the options, runs it, ends the call
  *   args.c   options and sizes          bytes.c  the escapes of keys, values and names
  *   store.c  opening, transactions      value.c  files as values          names.c  the named databases
- *   edit.c read.c load*.c dump.c report.c        the commands
+ *   lmdb.c   LMDB's library
+ *   edit.c read.c load*.c dump.c import.c export.c report.c        the commands
  *   medium.c a bad place of the medium: SIGBUS
  *
  * Every command has the form int run_NAME(struct call *): it returns an exit status, having printed one line on the standard error
@@ -82,6 +83,8 @@ int run_del(struct call *call);
 int run_scan(struct call *call);
 int run_load(struct call *call);
 int run_dump(struct call *call);
+int run_import(struct call *call);
+int run_export(struct call *call);
 int run_list(struct call *call);
 int run_stat(struct call *call);
 int run_info(struct call *call);

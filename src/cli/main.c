@@ -67,6 +67,14 @@ static const struct command commands[] = {
      "Prints all databases in the text format of mdb_dump, for kv load and mdb_load.\n\n"
      "  --db NAME            only that database\n"
      "  -p, --print          printable characters as they are instead of hexadecimal\n"},
+    {"import", run_import, TAKES_NEW | TAKES_MAX_SIZE, 2, 2, "LMDB STORE [OPTION...]", "make a store of an LMDB file",
+     "Makes the store STORE, which must not be there, of all databases of the LMDB environment LMDB, a directory or a data file. LMDB's library,\n"
+     "liblmdb.so.0, must be installed.\n\n"
+     "  --page-size N, --initial-size N, --max-size N\n"
+     "                       as for kv create\n"},
+    {"export", run_export, 0, 2, 2, "FILE LMDB", "make an LMDB file of a store",
+     "Writes all databases to a new LMDB environment: LMDB is a directory, or the data file's name. LMDB's library, liblmdb.so.0, must be\n"
+     "installed.\n\n"},
     {"list", run_list, TAKES_JSON, 1, 1, "FILE [--json]", "list the databases",
      "Prints for each database: name TAB entries TAB flags, the main one, (main), first and without its records that are databases.\n\n"
      "  --json               as JSON\n"},

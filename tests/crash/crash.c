@@ -28,6 +28,7 @@
 #include "drive.h"
 #include "explore.h"
 #include "retry.h"
+#include "steer.h"
 #include "super.h"
 
 #define PAGE 512u
@@ -55,11 +56,8 @@ static struct run {
 	uint8_t *cut;
 	struct timespec from;
 	uint64_t swaps, cuts, deaths, in_recovery, failed_fences;
-	unsigned int readers_percent;
-	enum { WIPE_NO, WIPE_BEGIN, WIPE_RUNS } wiping;
+	struct steer steer;
 } run;
-
-static char filler[] = "filler";
 
 /* __asan_default_options - a crash abandons what the engine had allocated. */
 const char *__asan_default_options(void);
@@ -223,7 +221,7 @@ static void reopen(void)
 	uint64_t content = 0, pairs;
 
 	oracle_do(OP_REOPEN);
-	run.wiping = WIPE_NO;
+	steer_crashed(&run.steer);
 	while (setjmp(run.crashed))
 		run.in_recovery++;
 	alarm(STEP_SECONDS);
@@ -326,75 +324,6 @@ static void step(const struct op *op, const struct oracle_before *before)
 		step_run(op, before, &want);
 }
 
-/* zone_full - whether this run is about a store whose first zone, all that one bitmap page covers, is nearly full. */
-static bool zone_full(void)
-{
-	return run.seed % 6 == 4;
-}
-
-/* steer - some operations are rarer in the stream than they should be here. */
-static void steer(struct op *op)
-{
-	static const enum op_kind whole[] = {OP_DB_EMPTY, OP_DB_EMPTY, OP_DB_DROP};
-	unsigned int depth = run.oracle.depth;
-
-	if (depth == 0 && op->kind == OP_BEGIN && rng_below(&run.rng, zone_full() ? 20 : 150) == 0) {
-		run.wiping = WIPE_BEGIN;
-	} else if (depth == 0 && op->kind == OP_BEGIN && rng_percent(&run.rng, 5)) {
-		*op = (struct op){.kind = rng_percent(&run.rng, 50) ? OP_SYNC : OP_REOPEN};
-	} else if (depth && depth < 3 && rng_percent(&run.rng, 2)) {
-		*op = (struct op){.kind = OP_BEGIN};
-	} else if (depth && rng_below(&run.rng, 250) == 0) {
-		*op = (struct op){.kind = whole[rng_below(&run.rng, 3)], .db = 1 + (unsigned int)rng_below(&run.rng, OP_DBS - 1)};
-		if (!oracle_view(&run.oracle, 0)->db[op->db].incarnation)
-			op->kind = OP_DB_LIST;
-	}
-}
-
-/* wipe - everything but the filler goes in one transaction, and the store is closed: the file is cut. */
-static void wipe(struct op *op)
-{
-	static unsigned char key[PAGE];
-	const struct oracle_state *state = oracle_view(&run.oracle, 0);
-
-	if (!state) {
-		*op = (struct op){.kind = run.wiping == WIPE_BEGIN ? OP_BEGIN : OP_REOPEN};
-		run.wiping = run.wiping == WIPE_BEGIN ? WIPE_RUNS : WIPE_NO;
-		return;
-	}
-	for (unsigned int i = 1; i < OP_DBS; i++)
-		if (state->db[i].incarnation) {
-			*op = (struct op){.kind = OP_DB_DROP, .db = i};
-			return;
-		}
-	for (size_t i = 0; i < treap_count(state->db[0].root); i++) {
-		struct daxkv_val k = rec_key(treap_at(state->db[0].root, i));
-
-		if (k.size == sizeof filler && memcmp(k.data, filler, k.size) == 0)
-			continue;
-		memcpy(key, k.data, k.size);
-		*op = (struct op){.kind = OP_DEL, .key = {k.size, key}};
-		return;
-	}
-	*op = (struct op){.kind = OP_COMMIT};
-}
-
-/* wanted - the stream is made for long runs of the model test: transactions are cut shorter, snapshots held for less. */
-static bool wanted(const struct op *op)
-{
-	static const unsigned int longest[] = {1, 2, 4, 12, 40, 90};
-
-	if ((op->kind == OP_PUT || op->kind == OP_DEL) && op->db == 0 && op->key.size == sizeof filler && memcmp(op->key.data, filler, sizeof filler) == 0)
-		return false; /* it stays */
-	if (run.shared && (op->kind == OP_READER_BEGIN || op->kind == OP_DB_RENAME))
-		return false; /* what the two users' handles would be called then is not the question here */
-	if (op->kind == OP_READER_BEGIN && !rng_percent(&run.rng, run.readers_percent))
-		return false;
-	if (op->kind == OP_BEGIN && run.oracle.depth == 0 && !run.wiping)
-		run.stream.txn_left = 1 + (unsigned int)rng_below(&run.rng, longest[rng_below(&run.rng, 6)]);
-	return op->kind != OP_COMPARE && op->kind != OP_COMPARE_ALL && op->kind != OP_CHECK;
-}
-
 /* users_swap - the other user makes the next transaction. */
 static void users_swap(void)
 {
@@ -413,10 +342,7 @@ static void run_ops(void)
 	while (run.stream.made < run.ops) {
 		if (!retry_next(&op)) {
 			ops_next(&run.stream, &op);
-			steer(&op);
-			if (run.wiping)
-				wipe(&op);
-			if (!wanted(&op))
+			if (!steer_op(&run.steer, &op))
 				continue;
 		}
 		if (run.shared && op.kind == OP_BEGIN && run.oracle.depth == 0 && rng_percent(&run.rng, 40))
@@ -525,7 +451,7 @@ static void arguments(int argc, char **argv)
 /* fill_zone - one value takes all but the last pages: the next growth begins a zone, with a bitmap page of its own. */
 static void fill_zone(void)
 {
-	struct op op = {.kind = OP_BEGIN, .key = {sizeof filler, filler}, .value = {FIRST_SIZE_FULL - (76 << 10), NULL}};
+	struct op op = {.kind = OP_BEGIN, .key = {sizeof steer_filler, steer_filler}, .value = {FIRST_SIZE_FULL - (76 << 10), NULL}};
 	static const enum op_kind kinds[] = {OP_BEGIN, OP_PUT, OP_COMMIT};
 	struct oracle_before before;
 
@@ -542,7 +468,7 @@ static void fill_zone(void)
 
 static int store_make(void)
 {
-	struct super_new new = {.page_size = PAGE, .size = zone_full() ? FIRST_SIZE_FULL : FIRST_SIZE, .file_id = rng_mix(run.seed), .created = 1};
+	struct super_new new = {.page_size = PAGE, .size = run.steer.zone_full ? FIRST_SIZE_FULL : FIRST_SIZE, .file_id = rng_mix(run.seed), .created = 1};
 	int fd = open(run.path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
 	if (fd < 0 || ftruncate(fd, (off_t)new.size) != 0 || super_fill(fd, &new) != 0) {
@@ -557,9 +483,11 @@ static void start(void)
 	static const size_t pairs[] = {6, 20, 60};
 	struct daxkv_options options = {.flags = DAXKV_NOLOCK, .pmem = DAXKV_PMEM_FORCE, .max_size = CRASH_ROOM, .max_readers = 16, .max_dbs = 1000};
 	struct ops_config config;
-	int fd = store_make(), rc;
+	int fd, rc;
 
 	run.shared = run.seed % 5 == 2;
+	steer_start(&run.steer, run.seed, &run.oracle, &run.stream, run.shared);
+	fd = store_make();
 	if (run.shared)
 		options.flags = 0;
 	if (run.granule > FMT_LINE)
@@ -581,7 +509,6 @@ static void start(void)
 	config = (struct ops_config){.max_key = PAGE / 4, .max_dup = PAGE / 4, .max_pair = PAGE / 2 - 140, .bad_pair = PAGE / 2,
 	                             .max_value = run.seed % 7 == 3 ? 100000 : 3000, .db_pairs = pairs[run.seed / 4 % 3], .empty_dups = true};
 	ops_start(&run.stream, run.seed, &config, &run.oracle);
-	run.readers_percent = run.seed % 4 == 2 ? 30 : 2;
 	rc = drive_start(&run.drive, run.path, &options, 0, &run.oracle);
 	if (rc) {
 		printf("%s: %s: %s\n", run.path, daxkv_strerror(rc), daxkv_errmsg());
@@ -589,7 +516,7 @@ static void start(void)
 	}
 	run.acked = content_of_oracle(&run.oracle.committed);
 	explore_allow(run.acked, false, 0);
-	if (zone_full())
+	if (run.steer.zone_full)
 		fill_zone();
 	if (run.shared && other_open()) {
 		printf("a second user: %s\n", daxkv_errmsg());

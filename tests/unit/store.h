@@ -74,7 +74,7 @@ static inline void store_image(const struct daxkv *kv, const char *name)
 /* image_flip - damage one byte of an image. */
 static inline void image_flip(const char *name, uint64_t off)
 {
-	uint8_t byte;
+	uint8_t byte = 0;
 	int fd = open(scratch_path(name), O_RDWR | O_CLOEXEC);
 
 	assert_true(fd >= 0 && pread(fd, &byte, 1, (off_t)off) == 1);

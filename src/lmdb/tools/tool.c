@@ -9,7 +9,7 @@ const char *tool_name;
 
 int tool_fail(const char *call, int rc)
 {
-	fprintf(stderr, "%s: %s failed, error %d %s\n", tool_name, call, rc, mdb_strerror(rc));
+	fprintf(stderr, "%s failed, error %d %s\n", call, rc, mdb_strerror(rc));
 	return 1;
 }
 

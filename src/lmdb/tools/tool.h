@@ -12,7 +12,7 @@
 
 extern const char *tool_name; /* argv[0] */
 
-/* tool_fail - print "TOOL: CALL failed, error N TEXT"; returns 1. */
+/* tool_fail - print "CALL failed, error N TEXT"; returns 1. */
 int tool_fail(const char *call, int rc);
 
 /* tool_open - create and open an environment; NULL after a failure that was printed. */

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * import.c - kv import: an LMDB environment becomes a new store: all databases, their flags and duplicates. LMDB does not tell when a program's
+ * comparator ordered a database; a pass ahead finds out, and such a database gets OWN_COMPARE and is filled in the order that it has.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bytes.h"
+#include "lmdb.h"
+#include "store.h"
+
+#define BATCH_RECORDS 10000u
+#define BATCH_BYTES (16u << 20)
+
+struct import {
+	struct call *call;
+	struct lmdb lmdb;
+	MDB_txn *txn;
+	uint64_t records, total, pending, bytes;
+	const void *key, *dup; /* of the record that is being put: it comes after all that are there */
+};
+
+/* ---- the order of arrival ------------------------------------------------------------------------------------------------- */
+
+static int arrival(const struct daxkv_val *a, const struct daxkv_val *b, const void *newest)
+{
+	if (a->size == b->size && (a->size == 0 || memcmp(a->data, b->data, a->size) == 0))
+		return 0;
+	return a->data == newest ? 1 : b->data == newest ? -1 : 0;
+}
+
+static int arrival_keys(const struct daxkv_val *a, const struct daxkv_val *b, void *arg)
+{
+	return arrival(a, b, ((struct import *)arg)->key);
+}
+
+static int arrival_dups(const struct daxkv_val *a, const struct daxkv_val *b, void *arg)
+{
+	return arrival(a, b, ((struct import *)arg)->dup);
+}
+
+/* ---- one database --------------------------------------------------------------------------------------------------------- */
+
+/* is_database - whether the main database's record is a named database. */
+static bool is_database(struct import *im, const MDB_val *key, char **name, MDB_dbi *dbi)
+{
+	*name = NULL;
+	if (memchr(key->mv_data, '\0', key->mv_size) != NULL)
+		return false;
+	*name = strndup(key->mv_data, key->mv_size);
+	if (*name != NULL && im->lmdb.mdb_dbi_open(im->txn, *name, 0, dbi) == 0)
+		return true;
+	free(*name);
+	*name = NULL;
+	return false;
+}
+
+/* own_flags - which of the orders is not the flags' own; and whether values of DUP_FIXED differ in size from key to key, as LMDB allows. */
+static int own_flags(struct import *im, MDB_dbi dbi, unsigned int *flags)
+{
+	MDB_cursor *c;
+	MDB_val key, data, last = {0, NULL}, last_data = {0, NULL};
+	int rc = im->lmdb.mdb_cursor_open(im->txn, dbi, &c);
+
+	if (rc != 0)
+		return lmdb_fail(im->call, &im->lmdb, rc, "cannot read a database");
+	while ((rc = im->lmdb.mdb_cursor_get(c, &key, &data, MDB_NEXT)) == 0) {
+		int order = last.mv_data != NULL ? im->lmdb.mdb_cmp(im->txn, dbi, &last, &key) : -1;
+
+		if (order > 0)
+			*flags |= DAXKV_OWN_COMPARE;
+		else if (order == 0 && im->lmdb.mdb_dcmp(im->txn, dbi, &last_data, &data) >= 0)
+			*flags |= DAXKV_OWN_DUP_COMPARE;
+		if (last.mv_data != NULL && last_data.mv_size != data.mv_size)
+			*flags &= ~(unsigned int)DAXKV_DUP_FIXED;
+		last = key;
+		last_data = data;
+	}
+	im->lmdb.mdb_cursor_close(c);
+	return rc == MDB_NOTFOUND ? EXIT_OK : lmdb_fail(im->call, &im->lmdb, rc, "cannot read a database");
+}
+
+/* target - select the database of the store, in the transaction that is running. */
+static int target(struct import *im, const struct daxkv_val *name, unsigned int flags)
+{
+	struct call *call = im->call;
+	int status = store_begin(call, 0), err = 0;
+
+	if (status == EXIT_OK)
+		status = store_select(call, name, flags | DAXKV_CREATE);
+	if (status != EXIT_OK)
+		return status;
+	if (flags & DAXKV_OWN_COMPARE)
+		err = daxkv_set_compare(call->txn, call->db, arrival_keys, im);
+	if (err == 0 && flags & DAXKV_OWN_DUP_COMPARE)
+		err = daxkv_set_dup_compare(call->txn, call->db, arrival_dups, im);
+	return err == 0 ? EXIT_OK : call_fail(call, err, "cannot set an order");
+}
+
+static int put(struct import *im, const MDB_val *key, const MDB_val *data, const struct daxkv_val *name, unsigned int flags)
+{
+	struct daxkv_val k = {key->mv_size, key->mv_data}, v = {data->mv_size, data->mv_data};
+	int status, err;
+
+	im->key = k.data;
+	im->dup = v.data;
+	err = daxkv_put(im->call->txn, im->call->db, &k, &v, 0);
+	if (err != 0) {
+		char text[80], what[128];
+
+		snprintf(what, sizeof what, "cannot store the record of '%s'", bytes_text(&k, text, sizeof text));
+		return call_fail(im->call, err, what);
+	}
+	im->bytes += k.size + v.size;
+	progress_show(++im->records, im->total, false);
+	if (++im->pending < BATCH_RECORDS && im->bytes < BATCH_BYTES)
+		return EXIT_OK;
+	im->pending = im->bytes = 0;
+	status = store_commit(im->call);
+	return status == EXIT_OK ? target(im, name, flags) : status;
+}
+
+/* copy_records - name NULL: the main database, without the records of named ones. */
+static int copy_records(struct import *im, MDB_dbi dbi, const char *name, unsigned int flags)
+{
+	union {
+		const char *in;
+		void *out;
+	} bytes = {name}; /* the store does not write to a name */
+	struct daxkv_val n = {name != NULL ? strlen(name) : 0, bytes.out}, *to = name != NULL ? &n : NULL;
+	MDB_cursor *c;
+	MDB_val key, data;
+	int status = target(im, to, flags), rc;
+
+	if (status != EXIT_OK)
+		return status;
+	rc = im->lmdb.mdb_cursor_open(im->txn, dbi, &c);
+	if (rc != 0)
+		return lmdb_fail(im->call, &im->lmdb, rc, "cannot read a database");
+	while (status == EXIT_OK && (rc = im->lmdb.mdb_cursor_get(c, &key, &data, MDB_NEXT)) == 0) {
+		char *found = NULL;
+		MDB_dbi named;
+
+		if (name == NULL && is_database(im, &key, &found, &named)) {
+			im->lmdb.mdb_dbi_close(im->lmdb.env, named);
+			free(found);
+			continue;
+		}
+		status = put(im, &key, &data, to, flags);
+	}
+	im->lmdb.mdb_cursor_close(c);
+	if (status == EXIT_OK && rc != MDB_NOTFOUND)
+		status = lmdb_fail(im->call, &im->lmdb, rc, "cannot read a database");
+	if (status == EXIT_OK)
+		status = store_commit(im->call);
+	if (status == EXIT_OK && name != NULL)
+		daxkv_db_close(im->call->kv, im->call->db);
+	return status;
+}
+
+static int copy_database(struct import *im, MDB_dbi dbi, const char *name)
+{
+	unsigned int flags = 0;
+	MDB_stat st;
+	int status, rc = im->lmdb.mdb_dbi_flags(im->txn, dbi, &flags);
+
+	if (rc == 0)
+		rc = im->lmdb.mdb_stat(im->txn, dbi, &st);
+	if (rc != 0)
+		return lmdb_fail(im->call, &im->lmdb, rc, "cannot read a database");
+	flags &= LMDB_DB_FLAGS;
+	if (!(flags & MDB_DUPSORT)) /* LMDB keeps flags that say nothing */
+		flags &= ~(unsigned int)(MDB_DUPFIXED | MDB_INTEGERDUP | MDB_REVERSEDUP);
+	if (flags & MDB_REVERSEKEY)
+		flags &= ~(unsigned int)MDB_INTEGERKEY;
+	im->total += st.ms_entries;
+	status = own_flags(im, dbi, &flags);
+	return status == EXIT_OK ? copy_records(im, dbi, name, flags) : status;
+}
+
+/* ---- all of them ---------------------------------------------------------------------------------------------------------- */
+
+static int copy_named(struct import *im, MDB_dbi main_dbi)
+{
+	MDB_cursor *c;
+	MDB_val key, data;
+	int status = EXIT_OK, rc = im->lmdb.mdb_cursor_open(im->txn, main_dbi, &c);
+
+	if (rc != 0)
+		return lmdb_fail(im->call, &im->lmdb, rc, "cannot read the main database");
+	while (status == EXIT_OK && (rc = im->lmdb.mdb_cursor_get(c, &key, &data, MDB_NEXT_NODUP)) == 0) {
+		char *name;
+		MDB_dbi dbi;
+
+		if (!is_database(im, &key, &name, &dbi))
+			continue;
+		im->total--; /* a record of the main database that is none */
+		status = copy_database(im, dbi, name);
+		im->lmdb.mdb_dbi_close(im->lmdb.env, dbi);
+		free(name);
+	}
+	im->lmdb.mdb_cursor_close(c);
+	return status == EXIT_OK && rc != MDB_NOTFOUND ? lmdb_fail(im->call, &im->lmdb, rc, "cannot read the main database") : status;
+}
+
+static int import_all(struct import *im)
+{
+	MDB_dbi dbi;
+	int status, rc = im->lmdb.mdb_txn_begin(im->lmdb.env, NULL, MDB_RDONLY, &im->txn);
+
+	if (rc == 0)
+		rc = im->lmdb.mdb_dbi_open(im->txn, NULL, 0, &dbi);
+	if (rc != 0)
+		return lmdb_fail(im->call, &im->lmdb, rc, "cannot read the main database");
+	status = copy_database(im, dbi, NULL);
+	if (status == EXIT_OK)
+		status = copy_named(im, dbi);
+	if (status == EXIT_OK)
+		progress_show(im->records, im->total, true);
+	return status;
+}
+
+int run_import(struct call *call)
+{
+	struct import im = {.call = call};
+	const char *from = call->file;
+	bool made = false;
+	int status;
+
+	status = lmdb_load(call, &im.lmdb);
+	if (status == EXIT_OK)
+		status = lmdb_open(call, &im.lmdb, from, MDB_RDONLY, 0);
+	if (status == EXIT_OK) {
+		call->file = call->operands[0];
+		status = store_open(call, DAXKV_CREATE | DAXKV_EXCLUSIVE, NULL);
+		made = status == EXIT_OK;
+	}
+	if (status == EXIT_OK)
+		status = import_all(&im);
+	if (im.txn != NULL)
+		im.lmdb.mdb_txn_abort(im.txn);
+	lmdb_end(&im.lmdb);
+	if (made && status != EXIT_OK) { /* no half store stays */
+		store_end(call, status);
+		unlink(call->file);
+	}
+	return status;
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * lmdb.c - see lmdb.h.
+ */
+#include "lmdb.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LIBRARY "liblmdb.so.0"
+
+int lmdb_load(const struct call *call, struct lmdb *lmdb)
+{
+	*lmdb = (struct lmdb){.library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL)};
+	if (lmdb->library == NULL)
+		return call_fail_as(call, EXIT_SYSTEM, "LMDB's library, " LIBRARY ", is not installed (Debian: liblmdb0): %s", dlerror());
+#define LMDB_FIND(name)                                                                                                                                \
+	do {                                                                                                                                           \
+		void *found = dlsym(lmdb->library, #name);                                                                                             \
+		if (found == NULL)                                                                                                                     \
+			return call_fail_as(call, EXIT_SYSTEM, LIBRARY " has no function " #name);                                                     \
+		memcpy(&lmdb->name, &found, sizeof found);                                                                                             \
+	} while (0);
+	LMDB_FUNCTIONS(LMDB_FIND)
+#undef LMDB_FIND
+	return EXIT_OK;
+}
+
+int lmdb_fail(const struct call *call, const struct lmdb *lmdb, int rc, const char *what)
+{
+	enum exit_status status = EXIT_SYSTEM;
+
+	if (rc == MDB_INVALID || rc == MDB_VERSION_MISMATCH || rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND)
+		status = EXIT_CORRUPT;
+	if (rc == MDB_BAD_VALSIZE)
+		status = EXIT_USAGE;
+	return call_fail_as(call, status, "%s: %s", what, lmdb->mdb_strerror(rc));
+}
+
+int lmdb_open(const struct call *call, struct lmdb *lmdb, const char *path, unsigned int flags, uint64_t mapsize)
+{
+	char what[300];
+	struct stat st;
+	int rc;
+
+	if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
+		flags |= MDB_NOSUBDIR;
+	snprintf(what, sizeof what, "cannot open '%.200s' with LMDB", path);
+	for (unsigned int lock = 0;; lock = MDB_NOLOCK) {
+		rc = lmdb->mdb_env_create(&lmdb->env);
+		if (rc == 0)
+			rc = lmdb->mdb_env_set_maxdbs(lmdb->env, 1);
+		if (rc == 0 && mapsize != 0)
+			rc = lmdb->mdb_env_set_mapsize(lmdb->env, (size_t)mapsize);
+		if (rc == 0)
+			rc = lmdb->mdb_env_open(lmdb->env, path, flags | lock, 0664);
+		if (rc == 0)
+			return EXIT_OK;
+		if (lmdb->env != NULL)
+			lmdb->mdb_env_close(lmdb->env);
+		lmdb->env = NULL;
+		if (lock != 0 || !(flags & MDB_RDONLY) || (rc != EACCES && rc != EROFS && rc != EPERM))
+			return lmdb_fail(call, lmdb, rc, what);
+	}
+}
+
+void lmdb_end(struct lmdb *lmdb)
+{
+	if (lmdb->env != NULL)
+		lmdb->mdb_env_close(lmdb->env);
+	if (lmdb->library != NULL)
+		dlclose(lmdb->library);
+	*lmdb = (struct lmdb){.library = NULL};
+}
+
+void progress_show(uint64_t records, uint64_t total, bool end)
+{
+	static time_t last;
+	time_t now = time(NULL);
+
+	if (!isatty(STDERR_FILENO) || (!end && now == last))
+		return;
+	last = now;
+	fprintf(stderr, "\r%llu of %llu records%s", (unsigned long long)records, (unsigned long long)total, end ? "\n" : "");
+}

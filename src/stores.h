@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * stores.h - the open stores of this process: the only list that no handle owns.
+ *
+ * Two things need it. A forked child inherits descriptors, and with them the locks of its parent (lock.h): while it lived, a parent that
+ * died would seem to go on using the store, its reader slots too. So a fork handler closes them in the child. And a thread that asks for the writer's
+ * lock while it holds it by way of another handle of the same store must be told, and not wait for itself.
+ *
+ * A child made while another thread of the parent is inside daxkv_open may keep descriptors that were not listed yet; they go when it ends or executes a program.
+ */
+#ifndef DAXKV_STORES_H
+#define DAXKV_STORES_H
+
+#include "kv.h"
+
+/* stores_add - before the store's first descriptor is opened. errno. stores_remove - after its last one is closed. */
+int stores_add(struct daxkv *kv);
+void stores_remove(struct daxkv *kv);
+
+/* stores_writing - whether the calling thread has a write transaction of the same store, through this handle or another. */
+bool stores_writing(const struct daxkv *kv);
+
+#endif

@@ -1,0 +1,184 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# run.sh - the LMDB-compatible library against the stock one: the same programs run with each, and what they print is compared.
+#
+# usage: BUILD=build tests/abi/run.sh quick|full|clients|tools|walk SEED OPS
+#   quick     exported names, the areas, the tools, a short random walk: under 30 seconds
+#   clients   programs of the system's packages, installed with apt-get when run by root, else skipped
+#   walk      one random walk, as a failed one is replayed
+#   full      all of these, with 20 walks of 100,000 operations
+set -eu
+cd "$(dirname "$0")/../.."
+BUILD=${BUILD:-build}
+case $BUILD in
+/*) ;;
+*) BUILD=$PWD/$BUILD ;;
+esac
+ours=$BUILD/lmdb
+stock=$(ldconfig -p | awk '$1 == "liblmdb.so.0" { print $NF; exit }')
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0
+
+skip() {
+	echo "skip: $*"
+}
+
+fault() {
+	echo "FAIL: $*"
+	failed=1
+}
+
+# both NAME COMMAND... - run COMMAND in two new directories, named by $dir in it, and compare what it prints
+both() {
+	name=$1
+	shift
+	for library in stock ours; do
+		mkdir -p "$work/$name/$library"
+		[ "$library" = ours ] && path=$ours || path=
+		(cd "$work/$name/$library" && mkdir dir && DAXKV_PMEM=${DAXKV_PMEM:-} LD_LIBRARY_PATH=$path timeout 280 "$@" >out 2>&1 || echo "status $?" >>out)
+	done
+	if cmp -s "$work/$name/stock/out" "$work/$name/ours/out"; then
+		echo "ok: $name ($(wc -l <"$work/$name/ours/out") lines)"
+	else
+		fault "$name: < stock, > ours"
+		diff "$work/$name/stock/out" "$work/$name/ours/out" | head -n 20
+	fi
+	rm -rf "${work:?}/$name"
+}
+
+exports() {
+	nm -D --defined-only "$stock" | awk '{ print $3 }' | grep '^mdb_' | grep -v '^mdb_mid' | sort >"$work/stock"
+	nm -D --defined-only "$ours/liblmdb.so.0" | awk '{ print $3 }' | sort >"$work/ours"
+	if ! diff "$work/stock" "$work/ours"; then
+		fault "exports: < stock, > ours"
+	else
+		echo "ok: exports ($(wc -l <"$work/ours") functions)"
+	fi
+	readelf -d "$ours/liblmdb.so.0" | grep -q 'soname: \[liblmdb.so.0\]' || fault "the library's soname"
+}
+
+areas() {
+	for area in env open txn threads dbi order record cursor dups full copy; do
+		both "area-$area" "$BUILD/tests/abi/areas" dir "$area"
+	done
+}
+
+walk() { # SEED OPS
+	before=$failed
+	failed=0
+	both "walk-$1-$2" "$BUILD/tests/abi/differ" dir "$1" "$2"
+	[ "$failed" -eq 0 ] || echo "again: BUILD=$BUILD tests/abi/run.sh walk $1 $2"
+	[ "$before" -eq 0 ] || failed=1
+}
+
+# The tools of lmdb-utils have LMDB inside: they are the stock side, and ours stand beside them.
+tools() {
+	command -v mdb_load >/dev/null || { skip "tools: lmdb-utils is not installed" && return; }
+	cat >"$work/input" <<-'END'
+		VERSION=3
+		format=print
+		database=first
+		type=btree
+		mapsize=2097152
+		maxreaders=126
+		duplicates=1
+		dupsort=1
+		HEADER=END
+		 a
+		 1
+		 a
+		 2\0a
+		 b
+		 last
+		DATA=END
+		VERSION=3
+		format=print
+		database=second
+		type=btree
+		mapsize=2097152
+		maxreaders=126
+		HEADER=END
+		 key
+		 \00\ff
+		DATA=END
+	END
+	for side in stock ours; do
+		[ "$side" = ours ] && bin=$ours/ || bin=
+		mkdir "$work/$side.db" "$work/$side.copy"
+		{
+			"${bin}mdb_load" -f "$work/input" "$work/$side.db" 2>/dev/null # it says that it does not know a word that mdb_dump writes
+			"${bin}mdb_load" -N -f "$work/input" "$work/$side.db" 2>/dev/null
+			"${bin}mdb_dump" -l "$work/$side.db"
+			"${bin}mdb_dump" -a "$work/$side.db"
+			"${bin}mdb_dump" -p -s first "$work/$side.db"
+			"${bin}mdb_dump" -p -s none "$work/$side.db" || echo "no such database: $?"
+			"${bin}mdb_copy" "$work/$side.db" "$work/$side.copy"
+			"${bin}mdb_dump" -a "$work/$side.copy"
+			"${bin}mdb_copy" "$work/$side.db" "$work/$side.copy" || echo "refused: $?"
+			"${bin}mdb_copy" -c "$work/$side.db" >"$work/$side.file"
+			"${bin}mdb_dump" -n -a "$work/$side.file"
+			"${bin}mdb_stat" -e -a "$work/$side.db" | grep -v 'pages used\|Last transaction'
+			"${bin}mdb_stat" -r "$work/$side.db" || : # its status is what printing returned
+			printf 'k1\nv1\nk2\nv2\n' | "${bin}mdb_load" -T -n "$work/$side.text"
+			"${bin}mdb_dump" -n -p "$work/$side.text"
+			"${bin}mdb_load" -n -f /dev/null "$work/$side.text"
+			"${bin}mdb_stat" -n "$work/$side.none" || echo "no environment: $?"
+		} 2>&1 | sed "s|$ours/||; s|$work/$side|DIR|g" >"$work/$side.out"
+	done
+	if diff "$work/stock.out" "$work/ours.out" >"$work/diff"; then
+		echo "ok: tools ($(wc -l <"$work/ours.out") lines)"
+	else
+		fault "tools: < stock, > ours"
+		cat "$work/diff"
+	fi
+	mkdir "$work/append"
+	"$ours/mdb_load" -a -f "$work/input" "$work/append" && "$ours/mdb_dump" -a "$work/append" >"$work/append.out"
+	"$ours/mdb_dump" -a "$work/ours.db" | cmp - "$work/append.out" || fault "mdb_load -a"
+	cp "$work/stock.db/data.mdb" "$work/lmdb-file"
+	"$ours/mdb_stat" "$work/stock.db" 2>/dev/null && fault "a file of LMDB's own was opened"
+	cmp "$work/stock.db/data.mdb" "$work/lmdb-file" || fault "a file of LMDB's own was changed"
+}
+
+have() { # PACKAGE...: whether they are installed, or can be
+	dpkg-query -W -f '${Status}\n' "$@" 2>/dev/null | grep -vq 'install ok installed' || [ "$(dpkg-query -W "$@" 2>/dev/null | wc -l)" -ne $# ] || return 0
+	[ "$(id -u)" -eq 0 ] || { skip "$* not installed" && return 1; }
+	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" >"$work/apt" 2>&1 && return 0
+	skip "$* cannot be installed"
+	return 1
+}
+
+clients() {
+	here=$PWD/tests/abi
+	command -v dpkg-query >/dev/null || { skip "clients: not a Debian system" && return; }
+	if have python3-lmdb; then both python /usr/bin/python3 "$here/client.py" dir; fi
+	if have liblmdb-file-perl; then both perl /usr/bin/perl "$here/client.pl" dir; fi
+	if have postfix-lmdb; then both postfix sh "$here/client-postfix.sh" dir; fi
+	if have ldb-tools; then both ldb sh "$here/client-ldb.sh" dir; fi
+}
+
+case ${1:-quick} in
+quick)
+	exports
+	areas
+	tools
+	walk 1 15000
+	;;
+full)
+	exports
+	areas
+	tools
+	clients
+	for seed in $(seq 1 20); do
+		walk "$seed" 100000
+	done
+	;;
+clients) clients ;;
+tools) tools ;;
+walk) walk "$2" "$3" ;;
+*)
+	echo "usage: $0 quick|full|clients|tools|walk SEED OPS" >&2
+	exit 2
+	;;
+esac
+exit "$failed"

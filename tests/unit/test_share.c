@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A store used together: what one user frees, releases, grows or leaves half done, and what another may build on. Two handles of one process stand for two
+ * processes where nothing has to die. */
+#include "store.h"
+
+#include <signal.h>
+#include <sched.h>
+#include <sys/mman.h>
+
+#define SHARED_SIZE 20u
+
+/* ---- free space ----------------------------------------------------------------------------------------------------------- */
+
+/* churn - n commits that rewrite some records each: pages are freed all the time. */
+static void churn(struct daxkv *kv, unsigned int n, uint64_t version)
+{
+	for (unsigned int i = 0; i < n; i++)
+		put_some(kv, i % 10 * 40, i % 10 * 40 + 40, SHARED_SIZE, version + i);
+}
+
+/* touch_and_abort - take pages, so that the limbo's items which nobody needs are released, and forget the transaction. */
+static void touch_and_abort(struct daxkv *kv)
+{
+	struct daxkv_txn *txn = begin(kv);
+
+	for (uint64_t n = 0; n < 400; n++)
+		OK(put_n(txn, DAXKV_MAIN, n, SHARED_SIZE, 999));
+	daxkv_abort(txn);
+}
+
+/* One releases freed pages and aborts; another, whose commit was the last, must not release the same ones again: later ones would go in their stead. */
+static void released_by_one_is_released_for_all(void **state)
+{
+	struct daxkv *a = store_new("e", 512), *b = store_again("e");
+	(void)state;
+	put_some(a, 0, 400, SHARED_SIZE, 0);
+	struct daxkv_txn *older = begin_reading(a);
+
+	churn(a, 30, 1);
+	put_some(a, 0, 400, SHARED_SIZE, 100);
+	struct daxkv_txn *old = begin_reading(b);
+
+	churn(a, 30, 200);
+	daxkv_abort(older);
+	touch_and_abort(b);
+	touch_and_abort(a);
+	uint64_t items = a->share->limbo_next - a->share->limbo_first;
+
+	assert_int_equal(items, a->space.limbo.n);
+	for (unsigned int i = 0; i < 20; i++)
+		churn(i % 2 ? a : b, 10, 300 + i * 10);
+	for (uint64_t n = 0; n < 400; n++)
+		assert_true(has_n(old, DAXKV_MAIN, n, SHARED_SIZE, 100));
+	daxkv_abort(old);
+	store_done(a);
+	store_done(b);
+}
+
+/* begin_growing - a transaction that makes the file grow by some zones (2 MiB each with pages of 512 bytes). */
+static struct daxkv_txn *begin_growing(struct daxkv *kv, uint64_t values, uint64_t version)
+{
+	struct daxkv_txn *txn = begin(kv);
+
+	for (uint64_t n = 1000; n < 1000 + values; n++)
+		OK(put_n(txn, DAXKV_MAIN, n, 100000, version));
+	return txn;
+}
+
+/* Growth that was aborted is forgotten when another writes to the same space. */
+static void growth_undone_and_done_by_others(void **state)
+{
+	struct daxkv *a = store_new("e", 512), *b = store_again("e");
+	(void)state;
+	put_some(a, 0, 100, SHARED_SIZE, 0);
+	daxkv_abort(begin_growing(a, 50, 1));
+	daxkv_abort(begin_growing(b, 150, 2));
+	OK(daxkv_commit(begin_growing(a, 50, 3)));
+	store_check(b);
+	OK(daxkv_commit(begin_growing(b, 50, 4)));
+	store_check(a);
+	struct daxkv_txn *txn = begin_reading(a);
+
+	for (uint64_t n = 1000; n < 1050; n++)
+		assert_true(has_n(txn, DAXKV_MAIN, n, 100000, 4));
+	daxkv_abort(txn);
+	store_done(b);
+	store_done(a);
+}
+
+/* What one maps more of, the other sees; also an opener that came while the file grew, and a reader that began before. */
+static void growth_is_seen_by_others(void **state)
+{
+	struct daxkv *a = store_new("e", 4096), *b = store_again("e"), *r = store_open("e", (struct daxkv_options){.flags = DAXKV_RDONLY});
+	(void)state;
+	struct daxkv_txn *old = begin_reading(r);
+
+	for (uint64_t i = 0; i < 20; i++)
+		put_some(i % 2 ? a : b, i * 2, i * 2 + 2, 1000000, i);
+	assert_true(lacks_n(old, DAXKV_MAIN, 0));
+	daxkv_reset(old);
+	OK(daxkv_renew(old));
+	for (uint64_t i = 0; i < 20; i++)
+		assert_true(has_n(old, DAXKV_MAIN, i * 2, 1000000, i) && has_n(old, DAXKV_MAIN, i * 2 + 1, 1000000, i));
+	daxkv_abort(old);
+	store_check(a);
+	OK(daxkv_close(r));
+	store_done(b);
+	store_done(a);
+}
+
+/* The file is cut when the last user leaves, and no sooner: the others have it mapped. */
+static void the_last_one_trims(void **state)
+{
+	struct daxkv *a = store_new("e", 512), *b = store_again("e");
+	struct stat st;
+	(void)state;
+	OK(daxkv_commit(begin_growing(a, 50, 1)));
+	del_some(b, 1000, 1050);
+	OK(daxkv_close(a));
+	OK(stat(scratch_path("e"), &st));
+	assert_true(st.st_size > 4 << 20);
+	put_some(b, 0, 10, SHARED_SIZE, 1);
+	store_done(b);
+	OK(stat(scratch_path("e"), &st));
+	assert_true(st.st_size <= 2 << 20);
+	a = store_again("e");
+	assert_int_equal(info(a).recovered, 0);
+	store_done(a);
+}
+
+/* ---- who holds the writer's lock ------------------------------------------------------------------------------------------ */
+
+/* One thread, two handles of one store: waiting for itself would last forever. */
+static void two_handles_of_one_thread(void **state)
+{
+	struct daxkv *a = store_new("e", 4096), *b = store_again("e");
+	struct daxkv_txn *txn = begin(a), *other = NULL;
+	(void)state;
+	assert_int_equal(daxkv_begin(b, NULL, 0, &other), DAXKV_BUSY);
+	assert_int_equal(daxkv_begin(b, NULL, DAXKV_TXN_TRY, &other), DAXKV_BUSY);
+	OK(put(txn, DAXKV_MAIN, "k", "v", 0));
+	OK(daxkv_commit(txn));
+	other = begin(b);
+	assert_true(has(other, DAXKV_MAIN, "k", "v"));
+	daxkv_abort(other);
+	store_done(a);
+	store_done(b);
+}
+
+static void *thread_leaves_a_transaction(void *arg)
+{
+	struct daxkv *kv = arg;
+	struct daxkv_txn *txn = NULL, *child = NULL;
+	struct daxkv_cursor *cursor;
+	struct daxkv_val name = text("made");
+	daxkv_db db;
+
+	if (daxkv_begin(kv, NULL, 0, &txn) || daxkv_db_open(txn, &name, DAXKV_CREATE, &db) || put(txn, db, "x", "y", 0))
+		return (void *)1;
+	if (daxkv_cursor_open(txn, DAXKV_MAIN, &cursor) || daxkv_begin(kv, txn, 0, &child))
+		return (void *)2;
+	for (uint64_t n = 0; n < 300; n++)
+		if (put_n(child, DAXKV_MAIN, n, SHARED_SIZE, 7))
+			return (void *)3;
+	return NULL;
+}
+
+/* A thread that ends without ending its transaction takes that with it, and nothing else. */
+static void thread_that_ends_in_a_transaction(void **state)
+{
+	struct daxkv *a = store_new("e", 512), *b = store_again("e");
+	(void)state;
+	put_some(a, 0, 300, SHARED_SIZE, 1);
+	for (int i = 0; i < 4; i++) {
+		pthread_t thread;
+		void *result;
+
+		assert_int_equal(pthread_create(&thread, NULL, thread_leaves_a_transaction, a), 0);
+		assert_int_equal(pthread_join(thread, &result), 0);
+		assert_null(result);
+		if (i % 2)
+			put_some(b, 300, 310, SHARED_SIZE, (uint64_t)i);
+		put_some(a, 310, 320, SHARED_SIZE, (uint64_t)i);
+		struct daxkv_txn *txn = begin_reading(a);
+		struct daxkv_val name = text("made");
+		daxkv_db db;
+
+		for (uint64_t n = 0; n < 300; n++)
+			assert_true(has_n(txn, DAXKV_MAIN, n, SHARED_SIZE, 1));
+		assert_int_equal(daxkv_db_open(txn, &name, 0, &db), DAXKV_NOTFOUND);
+		daxkv_abort(txn);
+		store_check(i % 2 ? a : b);
+	}
+	store_done(a);
+	store_done(b);
+}
+
+/* ---- reader slots --------------------------------------------------------------------------------------------------------- */
+
+static struct {
+	struct daxkv *kv;
+	const struct lock *other;
+	int stop, wrong;
+} slots;
+
+static void *thread_reads_once(void *arg)
+{
+	(void)arg;
+	struct daxkv_txn *txn = NULL;
+
+	if (daxkv_begin(slots.kv, NULL, DAXKV_TXN_RDONLY, &txn)) {
+		__atomic_store_n(&slots.wrong, 1, __ATOMIC_RELAXED);
+		return NULL;
+	}
+	for (int i = 0; i < 10; i++) {
+		if (!lock_slot_held(slots.other, txn->slot))
+			__atomic_store_n(&slots.wrong, 2, __ATOMIC_RELAXED);
+		sched_yield();
+	}
+	daxkv_abort(txn);
+	return NULL;
+}
+
+static void *thread_starts_readers(void *arg)
+{
+	for (int i = 0; i < 400; i++) {
+		pthread_t thread;
+
+		if (pthread_create(&thread, NULL, thread_reads_once, arg) == 0)
+			pthread_join(thread, NULL);
+	}
+	return NULL;
+}
+
+/* A slot in use has its byte held, though threads come and go and the same descriptor holds all the process's bytes. */
+static void slots_of_threads_that_come_and_go(void **state)
+{
+	struct daxkv *a = store_new("e", 512), *b = store_again("e");
+	pthread_t thread[3];
+	(void)state;
+	slots.kv = a;
+	slots.other = &b->lock;
+	slots.stop = slots.wrong = 0;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, thread_starts_readers, NULL), 0);
+	for (int i = 0; i < 200; i++) {
+		(void)share_reap(b->share, &b->lock, b->share_file.owner);
+		usleep(100);
+	}
+	for (int i = 0; i < 3; i++)
+		pthread_join(thread[i], NULL);
+	assert_int_equal(slots.wrong, 0);
+	store_done(a);
+	store_done(b);
+}
+
+static int child_reads_and_dies(void)
+{
+	struct daxkv *kv;
+	struct daxkv_txn *txn;
+	struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE};
+
+	CHECK(daxkv_open(scratch_path("e"), &o, &kv) == 0);
+	CHECK(daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn) == 0);
+	return 0; /* with its snapshot */
+}
+
+/* A reader that died holding a snapshot holds nothing back: the file stops growing. */
+static void a_dead_readers_pages_return(void **state)
+{
+	struct daxkv *a = store_new("e", 512);
+	struct stat before, after;
+	(void)state;
+	put_some(a, 0, 400, SHARED_SIZE, 0);
+	churn(a, 200, 1);
+	OK(fstat(a->map.fd, &before));
+	child_run(child_reads_and_dies);
+	assert_int_equal(info(a).readers, 1);
+	churn(a, 2000, 1);
+	OK(fstat(a->map.fd, &after));
+	assert_int_equal(info(a).readers, 0);
+	assert_true(after.st_size <= before.st_size + (512 * 64) * 2);
+	store_done(a);
+}
+
+/* ---- the lock file -------------------------------------------------------------------------------------------------------- */
+
+static void lock_file_fill(const void *p, size_t n)
+{
+	int fd = open(scratch_path("e-lock"), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, p, n), (ssize_t)n);
+	close(fd);
+}
+
+static int open_code(const char *name)
+{
+	struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE};
+	struct daxkv *kv;
+	int rc = daxkv_open(scratch_path(name), &o, &kv);
+
+	if (!rc)
+		OK(daxkv_close(kv));
+	return rc;
+}
+
+/* Whatever a lock file has when nobody uses the store is of no account. */
+static void lock_file_of_nobody(void **state)
+{
+	uint8_t junk[10000];
+	(void)state;
+	put_one(slots.kv = store_new("e", 4096), "k", "v");
+	OK(daxkv_close(slots.kv));
+	memset(junk, 0xff, sizeof junk);
+	for (size_t n = 0; n < sizeof junk; n += 1111) {
+		lock_file_fill(junk, n);
+		struct daxkv *a = store_again("e"), *b = store_again("e");
+
+		put_one(b, "k", "w");
+		store_done(a);
+		store_done(b);
+	}
+	OK(unlink(scratch_path("e-lock")));
+	OK(open_code("e"));
+	assert_int_equal(access(scratch_path("e-lock"), F_OK), 0);
+}
+
+/* While somebody uses it, another layout, another store's, or one cut short is refused in words. */
+static void lock_file_of_another_kind_in_use(void **state)
+{
+	(void)state;
+	struct daxkv *a = store_new("e", 4096);
+	uint32_t version = a->share->version, nslots = a->share->nslots;
+
+	a->share->version = version + 1;
+	assert_int_equal(open_code("e"), DAXKV_VERSION);
+	assert_non_null(strstr(daxkv_errmsg(), "another version"));
+	a->share->version = version;
+	a->share->file_id++;
+	assert_int_equal(open_code("e"), DAXKV_VERSION);
+	a->share->file_id--;
+	a->share->nslots = UINT32_MAX;
+	assert_int_equal(open_code("e"), DAXKV_VERSION);
+	a->share->nslots = nslots;
+	a->share->magic[0]++;
+	assert_int_equal(open_code("e"), DAXKV_VERSION);
+	a->share->magic[0]--;
+	OK(open_code("e"));
+	store_done(a);
+}
+
+/* A store in use cannot be used by another name, and its lock file's loss lets nobody in who would not see the others. */
+static void other_names_and_a_lost_lock_file(void **state)
+{
+	(void)state;
+	struct daxkv *a = store_new("e", 4096);
+
+	unlink(scratch_path("alias"));
+	OK(link(scratch_path("e"), scratch_path("alias")));
+	assert_int_equal(open_code("alias"), DAXKV_BUSY);
+	assert_non_null(strstr(daxkv_errmsg(), "another name"));
+	OK(unlink(scratch_path("e-lock")));
+	assert_int_equal(open_code("e"), DAXKV_BUSY);
+	put_one(a, "k", "v");
+	store_done(a);
+	OK(open_code("e"));
+	OK(open_code("alias"));
+}
+
+static void descriptors_do_not_survive_exec(void **state)
+{
+	(void)state;
+	struct daxkv *a = store_new("e", 4096);
+
+	assert_int_equal(fcntl(a->map.fd, F_GETFD), FD_CLOEXEC);
+	assert_int_equal(fcntl(a->lock.fd, F_GETFD), FD_CLOEXEC);
+	store_done(a);
+}
+
+/* ---- read-only users ------------------------------------------------------------------------------------------------------ */
+
+/* Two readers of an unclean file, each with a private copy, keep writers out together. */
+static void readers_of_an_unclean_file(void **state)
+{
+	struct daxkv *a = store_new("e", 4096), *r[2], *kv;
+	(void)state;
+	put_one(a, "k", "v");
+	store_image(a, "image");
+	store_done(a);
+	for (int i = 0; i < 2; i++) {
+		r[i] = store_open("image", (struct daxkv_options){.flags = DAXKV_RDONLY});
+		assert_true(info(r[i]).private_recovery);
+	}
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(open_code("image"), DAXKV_BUSY);
+		struct daxkv_txn *txn = begin_reading(r[i]);
+
+		assert_true(has(txn, DAXKV_MAIN, "k", "v"));
+		daxkv_abort(txn);
+		OK(daxkv_close(r[i]));
+	}
+	OK(open_code("image"));
+	OK(daxkv_open(scratch_path("image"), NULL, &kv));
+	store_done(kv);
+}
+
+/* A reader that came first, alone, is joined by a writer, and follows it. */
+static void a_writer_joins_a_reader(void **state)
+{
+	struct daxkv *a = store_new("e", 512);
+	(void)state;
+	put_some(a, 0, 100, SHARED_SIZE, 0);
+	store_done(a);
+	struct daxkv *r = store_open("e", (struct daxkv_options){.flags = DAXKV_RDONLY, .pmem = DAXKV_PMEM_FORCE});
+	struct daxkv_txn *old = begin_reading(r), *now;
+
+	a = store_again("e");
+	for (uint64_t v = 1; v < 40; v++)
+		put_some(a, 0, 100, SHARED_SIZE, v);
+	now = begin_reading(r);
+	for (uint64_t n = 0; n < 100; n++)
+		assert_true(has_n(old, DAXKV_MAIN, n, SHARED_SIZE, 0) && has_n(now, DAXKV_MAIN, n, SHARED_SIZE, 39));
+	daxkv_abort(old);
+	daxkv_abort(now);
+	store_done(a);
+	OK(daxkv_close(r));
+	a = store_again("e"); /* the last to leave could not write: the next one recovers */
+	store_done(a);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(released_by_one_is_released_for_all), TEST(growth_undone_and_done_by_others), TEST(growth_is_seen_by_others),
+	    TEST(the_last_one_trims),                  TEST(two_handles_of_one_thread),        TEST(thread_that_ends_in_a_transaction),
+	    TEST(slots_of_threads_that_come_and_go),   TEST(a_dead_readers_pages_return),      TEST(lock_file_of_nobody),
+	    TEST(lock_file_of_another_kind_in_use),    TEST(other_names_and_a_lost_lock_file), TEST(descriptors_do_not_survive_exec),
+	    TEST(readers_of_an_unclean_file),          TEST(a_writer_joins_a_reader),
+	};
+
+	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
+}
