@@ -16,7 +16,7 @@ size_t share_bytes(uint32_t nslots)
 	return round_up(sizeof(struct share) + nslots * sizeof(struct reader_slot), 64);
 }
 
-int share_init(struct share *share, uint32_t nslots, uint64_t published)
+int share_init(struct share *share, uint32_t nslots, uint64_t published, bool processes)
 {
 	pthread_mutexattr_t attr;
 	int rc;
@@ -25,8 +25,10 @@ int share_init(struct share *share, uint32_t nslots, uint64_t published)
 	share->nslots = nslots;
 	pthread_mutexattr_init(&attr);
 	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ERRORCHECK);
-	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
-	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+	if (processes) {
+		pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+		pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+	}
 	rc = pthread_mutex_init(&share->writer, &attr);
 	pthread_mutexattr_destroy(&attr);
 	return rc ? err_sys(rc, "the writer's lock") : 0;
@@ -41,7 +43,7 @@ int share_create(struct share **out, uint32_t nslots, uint64_t published)
 	if (!share)
 		return err_set(ENOMEM, "no memory for %u reader slots", nslots);
 	memset(share, 0, size);
-	rc = share_init(share, nslots, published);
+	rc = share_init(share, nslots, published, false);
 	if (rc) {
 		free(share);
 		return rc;
@@ -59,15 +61,18 @@ void share_destroy(struct share *share)
 }
 
 /* slot_own - take slot i when it is free. Between the first store and the byte's lock a reaper may think its owner dead and free it, and another
- * take it: who holds the byte has it. */
-static bool slot_own(struct share *share, const struct lock *lock, uint32_t owner, uint32_t i)
+ * take it: who holds the byte has it. *rc: errno of the lock. */
+static bool slot_own(struct share *share, const struct lock *lock, uint32_t owner, uint32_t i, int *rc)
 {
 	struct reader_slot *s = &share->slot[i];
 	uint32_t idle = SLOT_FREE, taking = SLOT_TAKING;
 
 	if (!__atomic_compare_exchange_n(&s->taken, &idle, SLOT_TAKING, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 		return false;
-	if (lock && lock_slot(lock, i, true) != 0)
+	*rc = lock ? lock_slot(lock, i, true) : 0;
+	if (*rc && *rc != EAGAIN)
+		__atomic_store_n(&s->taken, SLOT_FREE, __ATOMIC_RELEASE);
+	if (*rc)
 		return false;
 	if (!__atomic_compare_exchange_n(&s->taken, &taking, SLOT_OWNED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
 		if (lock)
@@ -82,8 +87,13 @@ static bool slot_own(struct share *share, const struct lock *lock, uint32_t owne
 int share_take(struct share *share, const struct lock *lock, uint32_t owner, uint32_t *slot)
 {
 	for (uint32_t i = 0; i < share->nslots; i++) {
-		if (!slot_own(share, lock, owner, i))
+		int rc = 0;
+
+		if (!slot_own(share, lock, owner, i, &rc)) {
+			if (rc && rc != EAGAIN)
+				return err_sys(rc, "locking a reader slot");
 			continue;
+		}
 		uint32_t high = __atomic_load_n(&share->high, __ATOMIC_RELAXED);
 
 		/* Before the slot's first announcement, so that a scan that starts after it covers the slot. */

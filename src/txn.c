@@ -83,13 +83,20 @@ static void states_copy(struct daxkv_txn *to, const struct daxkv_txn *from)
 	to->ndb = from->ndb;
 }
 
+/* slot_lock - what holds slots' bytes; NULL when the slots are this process's own. */
+static const struct lock *slot_lock(const struct daxkv *kv)
+{
+	return kv->share_file.fd < 0 ? NULL : &kv->lock;
+}
+
 /* slot_take - a reader slot; those of readers that died are freed when there is none. */
 static int slot_take(struct daxkv *kv, uint32_t *slot)
 {
-	int rc = share_take(kv->share, &kv->lock, kv->share_file.owner, slot);
+	const struct lock *lock = slot_lock(kv);
+	int rc = share_take(kv->share, lock, kv->share_file.owner, slot);
 
-	if (rc == DAXKV_READERS_FULL && share_reap(kv->share, &kv->lock, kv->share_file.owner))
-		rc = share_take(kv->share, &kv->lock, kv->share_file.owner, slot);
+	if (rc == DAXKV_READERS_FULL && lock && share_reap(kv->share, lock, kv->share_file.owner))
+		rc = share_take(kv->share, lock, kv->share_file.owner, slot);
 	return rc;
 }
 
@@ -104,7 +111,7 @@ static void read_txn_free(void *arg)
 	if (txn->next)
 		txn->next->link = txn->link;
 	pthread_mutex_unlock(&kv->dbi_mutex);
-	share_release(kv->share, &kv->lock, txn->slot);
+	share_release(kv->share, slot_lock(kv), txn->slot);
 	txn_free(txn);
 }
 
