@@ -57,7 +57,7 @@ ABI := $(if $(LMDB_SRC),$(BUILD)/tests/abi/areas $(BUILD)/tests/abi/differ)
 MODEL := $(if $(MODEL_SRC),$(BUILD)/tests/model)
 CRASH := $(if $(CRASH_SRC),$(BUILD)/tests/crash)
 BENCH := $(if $(BENCH_SRC),$(BUILD)/bench)
-PROGRAMS := $(LIBS) $(LMDB) $(KV) $(EXAMPLES) $(UNIT) $(MODEL) $(FAULT) $(STORM) $(CRASH)
+PROGRAMS := $(LIBS) $(LMDB) $(KV) $(EXAMPLES) $(UNIT) $(MODEL) $(FAULT) $(STORM) $(CRASH) $(ABI)
 ALL_OBJ := $(call objects,$(ENGINE_SRC) $(CLI_SRC) $(LMDB_SRC) $(ABI_SRC) $(wildcard src/lmdb/tools/*.c) $(TESTLIB_SRC) $(UNIT_SRC) $(MODEL_SRC) $(FAULT_SRC) $(STORM_SRC) $(CRASH_SRC) $(BENCH_SRC) $(EXAMPLE_SRC))
 
 # quiet - name what is made instead of showing the command
@@ -202,7 +202,7 @@ deps: ## install the packages that building and testing need, or name them
 
 test: deps ## the test run of the README: install what is missing, build, run all quick tests
 	@$(MAKE) --no-print-directory programs
-	@$(RUN) lint unit cli examples model:200000:512:1 model:200000:4096:1 crash:3000:64:1 crash:2000:64:4 crash:2000:512:2 crash:2000:4096:4 fault storm:20
+	@$(RUN) lint unit cli examples abi model:200000:512:1 model:200000:4096:1 crash:3000:64:1 crash:2000:64:4 crash:2000:512:2 crash:2000:4096:4 fault storm:20
 
 check: programs ## unit tests, CLI tests and a short model test, in under a minute
 	@$(RUN) unit cli examples model:50000:512:1 model:50000:4096:1
@@ -226,6 +226,9 @@ check-storm: $(STORM) ## kill a writing process 300 times on emulated persistent
 check-vm: $(KV) $(STORM) ## power cuts, DAX and its absence, in virtual machines (QEMU, installed when missing); a few minutes
 	@BUILD=$(BUILD) tests/vm/run
 .PHONY: check-fault check-storm check-vm
+
+check-abi: $(LMDB) $(ABI) ## the LMDB-compatible library against the stock one, with programs of Debian's packages; takes some minutes
+	@TEST_TIMEOUT=3600 $(RUN) abi-full
 
 check-model: $(MODEL) ## the model test with 20 seeds of 1,000,000 operations; long
 	@TEST_TIMEOUT=3600 $(RUN) $(addprefix model:1000000:512:,1 2 3 4 5 6 7 8 9 10) $(addprefix model:1000000:4096:,11 12 13 14 15 16 17 18 19 20)
@@ -290,12 +293,15 @@ install: all $(BUILD)/daxkv.pc ## install below DESTDIR and PREFIX (/usr/local)
 	install -m 644 $(BUILD)/libdaxkv.a $(DESTDIR)$(LIBDIR)/libdaxkv.a
 	install -m 755 $(BUILD)/$(SONAME) $(DESTDIR)$(LIBDIR)/$(SONAME)
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libdaxkv.so
+	install -d $(DESTDIR)$(LIBDIR)/daxkv
+	install -m 755 $(LMDB) $(DESTDIR)$(LIBDIR)/daxkv
 	install -m 644 $(BUILD)/daxkv.pc $(DESTDIR)$(LIBDIR)/pkgconfig/daxkv.pc
 	for page in $(MAN_SRC); do install -D -m 644 "$$page" "$(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}" || exit 1; done
 
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/kv $(DESTDIR)$(PREFIX)/include/daxkv.h $(DESTDIR)$(LIBDIR)/libdaxkv.a
 	rm -f $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LIBDIR)/libdaxkv.so $(DESTDIR)$(LIBDIR)/pkgconfig/daxkv.pc
+	rm -rf $(DESTDIR)$(LIBDIR)/daxkv
 	for page in $(MAN_SRC); do rm -f "$(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}"; done
 
 dist: ## a source archive of the last commit
@@ -305,5 +311,5 @@ dist: ## a source archive of the last commit
 clean: ## remove everything that was built
 	rm -rf $(BUILD) build-asan build-tsan build-cov
 
-.PHONY: all help deps test check check-unit check-cli check-model check-asan asan check-tsan tsan cov lint format bench demo man install \
+.PHONY: all help deps test check check-unit check-cli check-abi check-model check-asan asan check-tsan tsan cov lint format bench demo man install \
 	uninstall dist clean

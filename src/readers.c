@@ -16,7 +16,7 @@ size_t share_bytes(uint32_t nslots)
 	return round_up(sizeof(struct share) + nslots * sizeof(struct reader_slot), 64);
 }
 
-int share_init(struct share *share, uint32_t nslots, uint64_t published)
+int share_init(struct share *share, uint32_t nslots, uint64_t published, bool processes)
 {
 	pthread_mutexattr_t attr;
 	int rc;
@@ -25,8 +25,10 @@ int share_init(struct share *share, uint32_t nslots, uint64_t published)
 	share->nslots = nslots;
 	pthread_mutexattr_init(&attr);
 	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ERRORCHECK);
-	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
-	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+	if (processes) {
+		pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+		pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+	}
 	rc = pthread_mutex_init(&share->writer, &attr);
 	pthread_mutexattr_destroy(&attr);
 	return rc ? err_sys(rc, "the writer's lock") : 0;
@@ -41,7 +43,7 @@ int share_create(struct share **out, uint32_t nslots, uint64_t published)
 	if (!share)
 		return err_set(ENOMEM, "no memory for %u reader slots", nslots);
 	memset(share, 0, size);
-	rc = share_init(share, nslots, published);
+	rc = share_init(share, nslots, published, false);
 	if (rc) {
 		free(share);
 		return rc;

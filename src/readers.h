@@ -52,9 +52,10 @@ struct share {
 	struct reader_slot slot[] __attribute__((aligned(64)));
 };
 
-/* share_bytes - of a share with so many slots. share_init - make zeroed memory one: nslots idle slots, the snapshot published; its lock works between processes. */
+/* share_bytes - of a share with so many slots. share_init - make zeroed memory one: nslots idle slots, the snapshot published. Between processes its lock tells when
+ * its owner died. */
 size_t share_bytes(uint32_t nslots);
-int share_init(struct share *share, uint32_t nslots, uint64_t published);
+int share_init(struct share *share, uint32_t nslots, uint64_t published, bool processes);
 
 /* share_create - one in this process's memory; ENOMEM. share_destroy frees it. */
 int share_create(struct share **share, uint32_t nslots, uint64_t published);

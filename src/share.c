@@ -52,7 +52,7 @@ static int share_make(struct share_file *f, uint32_t nslots, uint64_t published,
 	f->share->version = LAYOUT;
 	f->share->file_id = file_id;
 	f->share->limbo_place = f->bytes | LIMBO_FIRST_LOG;
-	return share_init(f->share, nslots, published);
+	return share_init(f->share, nslots, published, true);
 }
 
 static int share_join(struct share_file *f, uint64_t file_id)

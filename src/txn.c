@@ -87,14 +87,20 @@ static void states_copy(struct daxkv_txn *to, const struct daxkv_txn *from)
 	to->ndb = from->ndb;
 }
 
+/* slot_lock - what holds slots' bytes; NULL when the slots are this process's own. */
+static const struct lock *slot_lock(const struct daxkv *kv)
+{
+	return kv->share_file.fd < 0 ? NULL : &kv->lock;
+}
+
 /* slot_take - a reader slot; those of readers that died are freed when there is none. */
 static int slot_take(struct daxkv *kv, uint32_t *slot)
 {
 	pthread_mutex_lock(&kv->slot_mutex);
-	int rc = share_take(kv->share, &kv->lock, kv->share_file.owner, slot);
+	int rc = share_take(kv->share, slot_lock(kv), kv->share_file.owner, slot);
 
-	if (rc == DAXKV_READERS_FULL && share_reap(kv->share, &kv->lock, kv->share_file.owner))
-		rc = share_take(kv->share, &kv->lock, kv->share_file.owner, slot);
+	if (rc == DAXKV_READERS_FULL && slot_lock(kv) && share_reap(kv->share, slot_lock(kv), kv->share_file.owner))
+		rc = share_take(kv->share, slot_lock(kv), kv->share_file.owner, slot);
 	pthread_mutex_unlock(&kv->slot_mutex);
 	return rc;
 }
@@ -111,7 +117,7 @@ static void read_txn_free(void *arg)
 		txn->next->link = txn->link;
 	pthread_mutex_unlock(&kv->dbi_mutex);
 	pthread_mutex_lock(&kv->slot_mutex);
-	share_release(kv->share, &kv->lock, txn->slot);
+	share_release(kv->share, slot_lock(kv), txn->slot);
 	pthread_mutex_unlock(&kv->slot_mutex);
 	txn_free(txn);
 }

@@ -492,7 +492,6 @@ static void start(void)
 		options.flags = 0;
 	if (run.granule > FMT_LINE)
 		options.pmem = DAXKV_PMEM_FILE;
-
 	rng_seed(&run.rng, run.seed ^ 0x63726173u);
 	run.cut = xmalloc(CRASH_ROOM);
 	image_start(CRASH_ROOM);
