@@ -53,7 +53,7 @@ STORM := $(if $(STORM_SRC),$(BUILD)/tests/storm)
 LMDB_TOOLS := $(patsubst src/lmdb/tools/%.c,$(BUILD)/lmdb/%,$(wildcard src/lmdb/tools/mdb_*.c))
 LMDB := $(if $(LMDB_SRC),$(BUILD)/lmdb/liblmdb.so.0 $(LMDB_TOOLS))
 ABI_SRC := $(wildcard tests/abi/area*.c) tests/abi/differ.c
-ABI := $(if $(LMDB_SRC),$(BUILD)/tests/abi/areas $(BUILD)/tests/abi/differ)
+ABI := $(if $(LMDB_SRC),$(addprefix $(BUILD)/tests/abi/,areas differ layout layout-stock))
 MODEL := $(if $(MODEL_SRC),$(BUILD)/tests/model)
 CRASH := $(if $(CRASH_SRC),$(BUILD)/tests/crash)
 BENCH := $(if $(BENCH_SRC),$(BUILD)/bench)
@@ -146,6 +146,14 @@ $(BUILD)/tests/abi/areas: $(call objects,$(wildcard tests/abi/area*.c))
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -llmdb
 
+$(BUILD)/tests/abi/layout: tests/abi/layout.c src/lmdb/abi.h $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call quiet,CC)$(CC) $(FLAGS) -o $@ $<
+
+$(BUILD)/tests/abi/layout-stock: tests/abi/layout.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call quiet,CC)$(CC) $(FLAGS) -DSTOCK -o $@ $<
+
 $(BUILD)/tests/abi/differ: $(call objects,tests/abi/differ.c)
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -llmdb
@@ -233,9 +241,9 @@ check-abi: $(LMDB) $(ABI) ## the LMDB-compatible library against the stock one, 
 check-model: $(MODEL) ## the model test with 20 seeds of 1,000,000 operations; long
 	@TEST_TIMEOUT=3600 $(RUN) $(addprefix model:1000000:512:,1 2 3 4 5 6 7 8 9 10) $(addprefix model:1000000:4096:,11 12 13 14 15 16 17 18 19 20)
 
-check-asan asan: ## build with AddressSanitizer and UBSan in build-asan; unit, CLI and model tests
+check-asan asan: ## build with AddressSanitizer and UBSan in build-asan; unit, CLI, model and crash tests
 	@$(MAKE) --no-print-directory BUILD=build-asan SANITIZE=address,undefined programs
-	@BUILD=build-asan TEST_TIMEOUT=1200 scripts/run-tests unit cli examples model:100000:512:1 model:100000:4096:1 fault-all storm:20
+	@BUILD=build-asan TEST_TIMEOUT=1200 scripts/run-tests unit cli examples model:100000:512:1 model:100000:4096:1 crash:1000:64:1 crash:500:4096:2 fault-all storm:20
 
 check-tsan tsan: ## build with ThreadSanitizer in build-tsan; threaded unit tests and a short model test
 	@$(MAKE) --no-print-directory BUILD=build-tsan SANITIZE=thread programs

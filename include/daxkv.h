@@ -296,6 +296,18 @@ struct daxkv_info {
 };
 int daxkv_info(struct daxkv *kv, struct daxkv_info *info);
 
+struct daxkv_reader { /* a place for a read transaction, of any process that has the store open */
+	int pid, own;      /* own: this process's store handle has it */
+	int running;       /* else it is kept for the next one */
+	uint64_t snapshot; /* when running */
+};
+
+/* daxkv_readers - show each reader. Others come and go meanwhile. */
+void daxkv_readers(struct daxkv *kv, void (*show)(const struct daxkv_reader *reader, void *arg), void *arg);
+
+/* daxkv_reap - take the places of processes that died back, which also happens when their space or places are needed; how many. */
+unsigned int daxkv_reap(struct daxkv *kv);
+
 struct daxkv_counters { /* since open, over all threads of the process */
 	uint64_t commits;         /* write transactions made durable */
 	uint64_t fences;          /* flushes waited for; on a regular file each is one fdatasync */

@@ -474,6 +474,32 @@ int daxkv_info(struct daxkv *kv, struct daxkv_info *info)
 	return 0;
 }
 
+void daxkv_readers(struct daxkv *kv, void (*show)(const struct daxkv_reader *reader, void *arg), void *arg)
+{
+	uint32_t high = __atomic_load_n(&kv->share->high, __ATOMIC_RELAXED);
+
+	for (uint32_t i = 0; i < high; i++) {
+		const struct reader_slot *s = &kv->share->slot[i];
+		uint64_t snapshot = __atomic_load_n(&s->snapshot_plus_1, __ATOMIC_RELAXED);
+
+		if (__atomic_load_n(&s->taken, __ATOMIC_ACQUIRE) != SLOT_OWNED)
+			continue;
+		show(&(struct daxkv_reader){.pid = __atomic_load_n(&s->pid, __ATOMIC_RELAXED), .running = snapshot != 0,
+		                            .own = __atomic_load_n(&s->owner, __ATOMIC_RELAXED) == kv->share_file.owner, .snapshot = snapshot ? snapshot - 1 : 0},
+		     arg);
+	}
+}
+
+unsigned int daxkv_reap(struct daxkv *kv)
+{
+	unsigned int n;
+
+	pthread_mutex_lock(&kv->slot_mutex);
+	n = share_reap(kv->share, &kv->lock, kv->share_file.owner);
+	pthread_mutex_unlock(&kv->slot_mutex);
+	return n;
+}
+
 void daxkv_counters(struct daxkv *kv, struct daxkv_counters *c)
 {
 	*c = (struct daxkv_counters){.commits = __atomic_load_n(&kv->commits, __ATOMIC_RELAXED), .fences = __atomic_load_n(&kv->map.pm.fences, __ATOMIC_RELAXED),

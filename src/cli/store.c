@@ -4,21 +4,37 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "bytes.h"
 #include "store.h"
 
+/* lock_of_lmdb - the lock file of a store that the LMDB-compatible library made in a directory: lock.mdb beside data.mdb. NULL: it is none. */
+static char *lock_of_lmdb(const char *path)
+{
+	const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
+	char *lock;
+
+	if (strcmp(name, "data.mdb") != 0 || asprintf(&lock, "%.*slock.mdb", (int)(name - path), path) < 0)
+		return NULL;
+	return lock;
+}
+
 int store_open(struct call *call, unsigned int flags, bool *found)
 {
+	char *lock = lock_of_lmdb(call->file);
 	struct daxkv_options options = {
 	    .flags = flags,
 	    .pmem = call->opt.pmem,
 	    .page_size = call->opt.page_size,
 	    .initial_size = call->opt.initial_size,
 	    .max_size = call->opt.max_size,
+	    .lock_path = lock,
 	};
 	int err = daxkv_open(call->file, &options, &call->kv);
 
+	free(lock);
 	if (found != NULL)
 		*found = err == EEXIST;
 	if (err == 0 || (err == EEXIST && found != NULL))

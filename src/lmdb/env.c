@@ -177,8 +177,12 @@ int mdb_env_open(MDB_env *env, const char *path, unsigned int flags, mode_t mode
 	if (rc) {
 		env_clear(env);
 		env->flags = before;
+		return rc;
 	}
-	return rc;
+	struct daxkv_info info;
+
+	(void)daxkv_info(env->kv, &info); /* what it tells later while somebody writes is what it found last */
+	return 0;
 }
 
 /* ---- closing -------------------------------------------------------------------------------------------------------------- */

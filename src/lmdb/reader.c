@@ -132,41 +132,66 @@ void reader_leave(MDB_txn *txn, bool end)
 	}
 }
 
+/* ---- reports -------------------------------------------------------------------------------------------------------------- */
+
+struct list {
+	MDB_msg_func *func;
+	void *ctx;
+	bool any;
+	int rc;
+};
+
+static void list_line(struct list *list, int pid, size_t thread, size_t txnid)
+{
+	char line[64];
+
+	if (list->rc < 0)
+		return;
+	if (txnid == NO_TXN)
+		snprintf(line, sizeof line, "%10d %zx -\n", pid, thread);
+	else
+		snprintf(line, sizeof line, "%10d %zx %zu\n", pid, thread, txnid);
+	if (!list->any)
+		list->rc = list->func("    pid     thread     txnid\n", list->ctx);
+	list->any = true;
+	if (list->rc >= 0)
+		list->rc = list->func(line, list->ctx);
+}
+
+/* list_other - of another process the store does not know the thread. */
+static void list_other(const struct daxkv_reader *reader, void *arg)
+{
+	if (!reader->own)
+		list_line(arg, reader->pid, 0, reader->running ? (size_t)reader->snapshot : NO_TXN);
+}
+
 int mdb_reader_list(MDB_env *env, MDB_msg_func *func, void *ctx)
 {
-	bool any = false;
-	int rc = 0;
+	struct list list = {.func = func, .ctx = ctx};
 
 	if (!env || !func)
 		return -1;
 	if (!env->reader || env->flags & MDB_NOLOCK)
 		return func("(no reader locks)\n", ctx);
-	for (unsigned int i = 0; i < env->readers_high && rc >= 0; i++) {
+	for (unsigned int i = 0; i < env->readers_high; i++) {
 		struct reader *r = &env->reader[i];
-		size_t txnid = __atomic_load_n(&r->txnid, __ATOMIC_RELAXED);
-		char line[64];
 
-		if (!r->pid)
-			continue;
-		if (txnid == NO_TXN)
-			snprintf(line, sizeof line, "%10d %zx -\n", (int)r->pid, (size_t)r->thread);
-		else
-			snprintf(line, sizeof line, "%10d %zx %zu\n", (int)r->pid, (size_t)r->thread, txnid);
-		if (!any)
-			rc = func("    pid     thread     txnid\n", ctx);
-		any = true;
-		if (rc >= 0)
-			rc = func(line, ctx);
+		if (r->pid)
+			list_line(&list, (int)r->pid, (size_t)r->thread, __atomic_load_n(&r->txnid, __ATOMIC_RELAXED));
 	}
-	return any ? rc : func("(no active readers)\n", ctx);
+	daxkv_readers(env->kv, list_other, &list);
+	return list.any ? list.rc : func("(no active readers)\n", ctx);
 }
 
-/* mdb_reader_check - the readers are all of this process, which is alive. */
 int mdb_reader_check(MDB_env *env, int *dead)
 {
+	int n = 0;
+
 	if (!env)
 		return EINVAL;
+	if (env->kv && !(env->flags & MDB_NOLOCK))
+		n = (int)daxkv_reap(env->kv);
 	if (dead)
-		*dead = 0;
+		*dead = n;
 	return 0;
 }

@@ -39,6 +39,24 @@ static void free_list(MDB_env *env)
 	mdb_txn_abort(txn);
 }
 
+/* show_names - named databases are records of the main one. */
+static void show_names(MDB_env *env, MDB_dbi a)
+{
+	MDB_txn *txn;
+	MDB_cursor *c;
+	MDB_val k, v;
+	MDB_dbi again;
+
+	SHOW(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn));
+	SHOW(mdb_dbi_open(txn, "a", MDB_CREATE, &again));
+	SHOW(mdb_cursor_open(txn, 1, &c));
+	while (mdb_cursor_get(c, &k, &v, MDB_NEXT) == 0)
+		shown_val("name", &k);
+	mdb_cursor_close(c);
+	SHOW(mdb_drop(txn, a, 0));
+	mdb_txn_abort(txn);
+}
+
 static void names(MDB_env *env)
 {
 	MDB_txn *txn;
@@ -72,18 +90,7 @@ static void names(MDB_env *env)
 	SHOW(mdb_put(txn, b, &k, &v, 0));
 	SHOW(mdb_txn_commit(txn));
 
-	MDB_cursor *cur;
-	MDB_val ck, cv;
-
-	SHOW(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn));
-	SHOW(mdb_dbi_open(txn, "a", MDB_CREATE, &again));
-	SHOW(mdb_cursor_open(txn, 1, &cur));
-	while (mdb_cursor_get(cur, &ck, &cv, MDB_NEXT) == 0)
-		shown_val("name", &ck);
-	mdb_cursor_close(cur);
-	SHOW(mdb_drop(txn, a, 0));
-	mdb_txn_abort(txn);
-
+	show_names(env, a);
 	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
 	SHOW(mdb_drop(txn, a, 2));
 	SHOW(mdb_drop(txn, a, 0));

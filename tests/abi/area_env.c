@@ -17,7 +17,8 @@ static int print_line(const char *msg, void *ctx)
 	return 0;
 }
 
-void area_env(void)
+/* before_open - an environment that is not open yet. */
+static void before_open(void)
 {
 	MDB_env *env;
 	unsigned int n = 0;
@@ -53,7 +54,15 @@ void area_env(void)
 	mdb_env_close(NULL);
 	mdb_txn_abort(NULL);
 	mdb_cursor_close(NULL);
+}
 
+void area_env(void)
+{
+	MDB_env *env;
+	unsigned int n = 0;
+	int fd = -2, dead = 7;
+
+	before_open();
 	env = started("env", MDB_NOTLS | MDB_NOSYNC);
 	SHOW(mdb_env_set_maxreaders(env, 3));
 	SHOW(mdb_env_set_maxdbs(env, 3));

@@ -55,6 +55,9 @@ exports() {
 	else
 		echo "ok: exports ($(wc -l <"$work/ours") functions)"
 	fi
+	"$BUILD/tests/abi/layout-stock" >"$work/stock"
+	"$BUILD/tests/abi/layout" >"$work/ours"
+	diff "$work/stock" "$work/ours" || fault "layout: < stock, > ours"
 	readelf -d "$ours/liblmdb.so.0" | grep -q 'soname: \[liblmdb.so.0\]' || fault "the library's soname"
 }
 

@@ -289,7 +289,7 @@ printf 'busy\t1\n' >&9
 t "a loader is at work" wait_for grep -q 1 acks
 t "a reader sees what was committed" has busy.kv busy 1
 t "the store is sound" exits 0 kv check busy.kv
-"$KV" put busy.kv second 2 2>put.err & # the loader has a transaction while it waits for its input
+"$KV" put busy.kv second 2 2>put.err 9>&- & # the loader has a transaction while it waits for its input
 writer=$!
 printf 'third\t3\n' >&9
 t "the loader goes on" wait_for grep -q 2 acks

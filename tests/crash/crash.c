@@ -60,7 +60,7 @@ static struct run {
 } run;
 
 /* __asan_default_options - a crash abandons what the engine had allocated. */
-const char *__asan_default_options(void);
+__attribute__((visibility("default"))) const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
 	return "detect_leaks=0";

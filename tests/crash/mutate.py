@@ -149,6 +149,19 @@ def judge(mutant, args):
     return "survived", "", time.time() - start
 
 
+def baseline_fails(args):
+    """The unchanged engine has to pass every run, or a mutant's failure means nothing."""
+    program = Mutant("baseline", "", os.path.join(ROOT, "src/ring.c"), open(os.path.join(ROOT, "src/ring.c")).read())
+    model = Mutant("baseline", "", program.path, program.text, "model")
+    failed = False
+    for mutant in (program, model):
+        state, by, _ = judge(mutant, args)
+        if state != "survived":
+            print(f"the engine as it is: {state}: {by}")
+            failed = True
+    return failed
+
+
 def survivors_known():
     known = []
     with open(os.path.join(MUTANTS, "survivors")) as f:
@@ -177,6 +190,8 @@ def main():
         for m in mutants:
             print(f"{m.name}\t{m.what}")
         return 0
+    if baseline_fails(args):
+        return 1
     known, counts, open_ends = survivors_known(), {"killed": 0, "survived": 0, "broken": 0}, 0
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
         for mutant, (state, by, seconds) in zip(mutants, pool.map(lambda m: judge(m, args), mutants)):

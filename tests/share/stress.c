@@ -2,25 +2,28 @@
 /*
  * stress.c - many processes on one store: writers that move money between accounts, readers that count it, processes that come and go, kills.
  *
- *   stress [--dir D] [--seconds N] [--writers N] [--readers N] [--kills N] [--pmem force|file] [--seed N]
+ *   stress [--dir D] [--seconds N] [--writers N] [--readers N] [--kills N] [--pmem force|file] [--seed N] [--namespaces] [--opens N]
  *
  * The store has ACCOUNTS accounts in the main database whose sum every transaction keeps, a log with one record for each transfer of each writer (its
  * number and sequence), and values of changing size, so that leaves split, merge and are rewritten. A writer acknowledges a transfer outside the store, in memory shared with
  * the parent, after commit returned. Readers check in every snapshot that the sum is right, and, holding it a while, that nothing in it moves. With kills, the parent kills a
  * child at random every now and then, starts another in its place, and looks at the end that every acknowledged transfer is in the log, that the checker is silent,
- * and that no reader slot is left over. Ends with one line, and exit status 0 when nothing went wrong.
+ * and that no reader slot is left over. With --namespaces every child lives in a PID namespace of its own, where its number is 1 (root only). With --opens that many
+ * processes create the same store at once, and nothing else is done. Ends with one line, and exit status 0 when nothing went wrong.
  */
 #include "daxkv.h"
 
 #include <errno.h>
 #include <getopt.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -37,7 +40,7 @@ struct board { /* shared by all processes, outside the store */
 
 static struct {
 	char path[512];
-	unsigned int seconds, writers, readers, kills, seed;
+	unsigned int seconds, writers, readers, kills, seed, namespaces, opens;
 	enum daxkv_pmem pmem;
 	struct board *board;
 } run = {.seconds = 5, .writers = 1, .readers = 4, .pmem = DAXKV_PMEM_FORCE, .seed = 1};
@@ -295,13 +298,80 @@ static int visitor(unsigned int id)
 
 /* ---- the parent ----------------------------------------------------------------------------------------------------------- */
 
+static int child_run(unsigned int id)
+{
+	return id < run.writers ? writer(id) : id < run.writers + run.readers ? reader(id) : visitor(id);
+}
+
+/* namespace_run - in a child of this one, number 1 of a new PID namespace; it is killed when this one is. */
+static int namespace_run(unsigned int id)
+{
+	int status;
+
+	if (unshare(CLONE_NEWPID) != 0)
+		return failed("a PID namespace", errno);
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		_exit(getpid() == 1 ? child_run(id) : 1);
+	}
+	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
 static pid_t start(unsigned int id)
 {
 	pid_t pid = fork();
 
 	if (pid == 0)
-		_exit(id < run.writers ? writer(id) : id < run.writers + run.readers ? reader(id) : visitor(id));
+		_exit(run.namespaces ? namespace_run(id) : child_run(id));
 	return pid;
+}
+
+/* open_together - processes that create one store at the same moment all get it, and each leaves a record. */
+static int open_together(void)
+{
+	int bad = 0, status;
+
+	for (unsigned int i = 0; i < run.opens; i++)
+		if (fork() == 0) {
+			struct daxkv *kv;
+			struct daxkv_txn *txn;
+			uint64_t rng = i;
+
+			while (!run.board->stop)
+				sched_yield();
+			int rc = open_store(&kv);
+
+			if (!rc)
+				rc = daxkv_begin(kv, NULL, 0, &txn);
+			if (!rc)
+				rc = account_put(txn, i, START, &rng);
+			if (!rc)
+				rc = daxkv_commit(txn);
+			if (!rc)
+				rc = daxkv_close(kv);
+			_exit(rc ? failed("creating together", rc) : 0);
+		}
+	run.board->stop = 1;
+	for (unsigned int i = 0; i < run.opens; i++)
+		bad |= wait(&status) < 0 || status != 0;
+	struct daxkv *kv;
+	struct daxkv_txn *txn;
+	struct daxkv_stat stat;
+	int rc = bad ? 0 : open_store(&kv);
+
+	if (bad || rc)
+		return failed("creating together", rc);
+	rc = daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn);
+	if (!rc) {
+		rc = daxkv_db_stat(txn, DAXKV_MAIN, &stat);
+		daxkv_abort(txn);
+	}
+	if (rc || stat.entries != run.opens || daxkv_check(kv, NULL, NULL, NULL))
+		return failed("what was created together", rc);
+	printf("stress: %u processes created one store at once: no fault\n", run.opens);
+	return daxkv_close(kv) ? 1 : 0;
 }
 
 static int fill(void)
@@ -433,14 +503,15 @@ static int storm(void)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: stress [--dir D] [--seconds N] [--writers N] [--readers N] [--kills N] [--pmem force|file] [--seed N]\n");
+	fprintf(stderr, "usage: stress [--dir D] [--seconds N] [--writers N] [--readers N] [--kills N] [--pmem force|file] [--seed N] [--namespaces] [--opens N]\n");
 	return 2;
 }
 
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {{"dir", 1, NULL, 'd'},   {"seconds", 1, NULL, 's'}, {"writers", 1, NULL, 'w'}, {"readers", 1, NULL, 'r'},
-	                                        {"kills", 1, NULL, 'k'}, {"pmem", 1, NULL, 'p'},    {"seed", 1, NULL, 'S'},    {0}};
+	                                        {"kills", 1, NULL, 'k'}, {"pmem", 1, NULL, 'p'},    {"seed", 1, NULL, 'S'},    {"namespaces", 0, NULL, 'n'},
+	                                        {"opens", 1, NULL, 'o'}, {0}};
 	const char *dir = "/dev/shm";
 	char name[600];
 	int c;
@@ -460,6 +531,10 @@ int main(int argc, char **argv)
 			run.kills = value;
 		else if (c == 'S')
 			run.seed = value;
+		else if (c == 'n')
+			run.namespaces = 1;
+		else if (c == 'o')
+			run.opens = value;
 		else if (c == 'p')
 			run.pmem = strcmp(optarg, "file") == 0 ? DAXKV_PMEM_FILE : DAXKV_PMEM_FORCE;
 		else
@@ -471,9 +546,9 @@ int main(int argc, char **argv)
 	run.board = mmap(NULL, sizeof *run.board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (run.board == MAP_FAILED)
 		return 1;
-	int rc = fill();
+	int rc = run.opens ? 0 : fill();
 
-	rc = rc ? failed("filling the store", rc) : storm();
+	rc = rc ? failed("filling the store", rc) : run.opens ? open_together() : storm();
 	if (rc) {
 		printf("stress: FAILED; the store is kept: %s\n", run.path);
 		return 1;
