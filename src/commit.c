@@ -126,6 +126,8 @@ static int commit_pages(struct wset *w, struct words *words, struct ranges *rang
 			continue;
 		if (wp->owner) {
 			wset_apply(w, wp);
+			if (wp->unfinished)
+				leaf_finish(w, wp);
 			ranges_add(ranges, wp->off, wp->used, 0);
 			continue;
 		}

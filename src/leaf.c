@@ -355,16 +355,23 @@ static void entry_store(uint8_t *p, const struct item *it)
 		memset(p + FMT_ENTRY_SIZE + it->klen, 0, it->vlen); /* to be filled by the caller of put */
 }
 
-uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *o, const struct item *items, uint32_t n, uint64_t birth, uint64_t prev)
+uint32_t leaf_build_spare(uint8_t *image, uint32_t psize, const struct order *o, const struct item *items, uint32_t n, uint64_t birth, uint64_t prev,
+                          uint32_t spare, uint32_t plen)
 {
 	struct fmt_page *page = (void *)image;
+	uint32_t room = n + spare, offs_at = FMT_LEAF_BASE + 8 * room, at = offs_at + 2 * room;
 	uint64_t *heads = (void *)(image + FMT_LEAF_BASE);
-	uint16_t *offs = (void *)(image + FMT_LEAF_BASE + 8 * n);
-	uint32_t at = FMT_LEAF_BASE + 10 * n, plen = common_prefix(o, items, n);
+	uint16_t *offs = (void *)(image + offs_at);
 
+	if (!plen)
+		plen = common_prefix(o, items, n);
 	memset(image, 0, FMT_LEAF_BASE);
 	*page = (struct fmt_page){.birth = birth, .prev = prev, .type = FMT_LEAF, .n = (uint16_t)n, .plen = (uint16_t)plen,
-	                          .heads = FMT_LEAF_BASE, .offs = (uint16_t)(FMT_LEAF_BASE + 8 * n)};
+	                          .heads = FMT_LEAF_BASE, .offs = (uint16_t)offs_at};
+	if (spare) {
+		memset(heads + n, 0, 8 * (size_t)spare);
+		memset(offs + n, 0, 2 * (size_t)spare);
+	}
 	for (uint32_t i = 0; i < n; i++) {
 		const struct item *it = &items[i];
 		uint32_t e = entry_align(o, at, it->klen);
@@ -382,6 +389,67 @@ uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *o, const
 	page->end = (uint16_t)end;
 	page->crc = page_crc(image, end);
 	return end;
+}
+
+uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *o, const struct item *items, uint32_t n, uint64_t birth, uint64_t prev)
+{
+	return leaf_build_spare(image, psize, o, items, n, birth, prev, 0, 0);
+}
+
+/* prefix_shared - whether the key begins with the base's common prefix. */
+static bool prefix_shared(const struct leaf *l, const struct item *it)
+{
+	uint32_t plen = l->page->plen;
+
+	return !plen || (it->klen >= plen && memcmp(it->key, bytes_of(l) + offs_of(l->page)[0] + FMT_ENTRY_SIZE, plen) == 0);
+}
+
+int leaf_push(struct wset *w, const struct order *o, const struct leaf *l, const struct item *it, bool *done, const uint8_t **value)
+{
+	uint8_t buf[FMT_PAGE_MAX / 2 + 64];
+	const struct fmt_page *page = l->page;
+	struct fmt_page head = *page;
+	uint32_t n = page->n, from = page->end, e = entry_align(o, from, it->klen), at = e + FMT_ENTRY_SIZE + it->klen + it->vlen;
+	uint32_t end = (uint32_t)round_up(at, 4), room = (page->offs - FMT_LEAF_BASE) / 8u;
+	struct pm *pm = &w->map->pm;
+	struct wpage *wp;
+
+	*done = false;
+	if (l->nslots || n == room || end > l->psize || end - from > sizeof buf || !prefix_shared(l, it))
+		return 0;
+	int rc = wset_touch(w, l->off, &wp);
+
+	if (rc)
+		return rc;
+	assert(wset_editable(w, wp) && !wp->npending);
+	memset(buf, 0, e - from);
+	entry_store(buf + (e - from), it);
+	memset(buf + (at - from), 0, end - at);
+	pm_write(pm, bytes_of(l) + from, buf, end - from);
+	uint64_t key_head = order_head(o, it->key, it->klen, page->plen);
+	uint16_t off = (uint16_t)e;
+
+	pm_write(pm, heads_of(page) + n, &key_head, sizeof key_head);
+	pm_write(pm, offs_of(page) + n, &off, sizeof off);
+	head.n = (uint16_t)(n + 1);
+	head.end = (uint16_t)end;
+	pm_write(pm, page, &head, sizeof head);
+	wp->used = end;
+	wp->streamed = false;
+	wp->unfinished = true;
+	*value = bytes_of(l) + e + FMT_ENTRY_SIZE + it->klen;
+	*done = true;
+	return 0;
+}
+
+void leaf_finish(struct wset *w, struct wpage *wp)
+{
+	const uint8_t *p = w->map->base + wp->off;
+	const struct fmt_page *page = (const void *)p;
+	uint32_t crc = page_crc(p, page->end);
+
+	pm_write(&w->map->pm, &page->crc, &crc, sizeof crc);
+	wp->unfinished = false;
 }
 
 /* tail_end - where the next tail entry may begin. */

@@ -49,6 +49,14 @@ int leaf_place(const struct leaf *leaf, const struct order *order, const struct 
 uint32_t leaf_count(const struct leaf *leaf);
 int leaf_at(const struct leaf *leaf, uint32_t rank, uint32_t *eoff);
 
+/* leaf_value - where the value of base entry i lies. For the writer's own pages. */
+static inline const uint8_t *leaf_value(const struct fmt_page *page, uint32_t i)
+{
+	const uint8_t *e = (const uint8_t *)page + get16((const uint8_t *)page + page->offs + 2 * i);
+
+	return e + FMT_ENTRY_SIZE + (get16(e) & FMT_KLEN_MASK);
+}
+
 /* leaf_offsets - all entries in order; out has room for LEAF_MAX(psize). CORRUPT when the ranks make no sense. */
 int leaf_offsets(const struct leaf *leaf, uint16_t *out, uint32_t *n);
 #define LEAF_MAX(psize) ((psize) / 16 + FMT_TAIL_SLOTS)
@@ -68,6 +76,15 @@ static inline uint32_t leaf_cost(const struct order *order, uint32_t klen, uint3
 
 /* leaf_build - write a leaf of n items, in order, with an empty tail, to image (a page); the items must not lie in image. Returns the bytes used. */
 uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *order, const struct item *items, uint32_t n, uint64_t birth, uint64_t prev);
+
+/* leaf_build_spare - the same with room for more entries behind the last one: spare of them, by leaf_push. plen: a prefix that they are expected to share, 0 = the items'. */
+uint32_t leaf_build_spare(uint8_t *image, uint32_t psize, const struct order *order, const struct item *items, uint32_t n, uint64_t birth, uint64_t prev,
+                          uint32_t spare, uint32_t plen);
+
+/* leaf_push - add an entry behind the last one of a private leaf without a tail: straight to the base. *done false when it has no room, or the key does not share the
+ * prefix. The page's checksum is made at commit: leaf_finish. ENOMEM. */
+int leaf_push(struct wset *w, const struct order *order, const struct leaf *leaf, const struct item *item, bool *done, const uint8_t **value);
+void leaf_finish(struct wset *w, struct wpage *wp);
 
 /* leaf_append - add an entry to the tail's end [R6] [I9]: *done false when it has no room. leaf is what leaf_open gave for the writer's view. *value: where the value's
  * bytes lie. An item without val gets zeros, to be filled, and sealed by leaf_seal. ENOMEM. */

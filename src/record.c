@@ -111,18 +111,21 @@ struct put {
 };
 
 /* put_append_ok - with APPEND: EXIST unless the key lies behind the last one. */
-static int put_append_ok(struct put *p)
+static int put_append_ok(const struct put *p)
 {
-	struct path last;
 	struct item it;
-	uint32_t n;
-	int rc = tree_edge(&p->s->tree, true, &last);
+	uint32_t eoff;
 
-	if (rc || !last.height || (n = leaf_count(&last.leaf)) == 0)
-		return rc;
-	rc = leaf_at(&last.leaf, n - 1, &last.eoff);
+	if (!p->path->height)
+		return 0;
+	if (p->path->eoff || !tree_at_end(p->path))
+		return DAXKV_EXIST;
+	if (!p->s->order.dups || p->path->rank == 0)
+		return 0;
+	int rc = leaf_at(&p->path->leaf, p->path->rank - 1, &eoff);
+
 	if (!rc)
-		rc = leaf_item(&last.leaf, last.eoff, &it);
+		rc = leaf_item(&p->path->leaf, eoff, &it);
 	if (rc)
 		return rc;
 	return order_key_cmp(&p->s->order, it.key, it.klen, p->key->data, (uint32_t)p->key->size) < 0 ? 0 : DAXKV_EXIST;
@@ -254,20 +257,20 @@ static int put_check(const struct put *p)
 
 int record_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags, uint32_t entry_flags)
 {
-	struct path path;
-	struct put p = {.path = &path, .txn = txn, .key = key, .value = value, .flags = flags, .entry_flags = entry_flags};
+	struct put p = {.txn = txn, .key = key, .value = value, .flags = flags, .entry_flags = entry_flags};
 	bool present = false;
 	int rc = dbi_state(txn, db, &p.s);
 
 	if (!rc)
 		rc = put_check(&p);
-	if (!rc && flags & DAXKV_APPEND)
-		rc = put_append_ok(&p);
 	if (rc)
 		return rc;
 	struct probe probe = probe_of(key, p.s->order.dups ? value : NULL, PROBE_AT);
 
-	rc = tree_seek(&p.s->tree, &probe, &path);
+	p.path = txn->kv->scratch.finger;
+	rc = tree_seek_put(&p.s->tree, &probe);
+	if (!rc && flags & DAXKV_APPEND)
+		rc = put_append_ok(&p);
 	if (!rc)
 		rc = p.s->order.dups ? put_dup_allowed(&p, &present) : put_unique_allowed(&p);
 	if (rc || present)

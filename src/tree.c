@@ -20,8 +20,9 @@ int tree_scratch_open(struct tree_scratch *s, uint32_t psize)
 		.kids = malloc((2 * (size_t)INNER_MAX(psize) + 8) * sizeof *s->kids),
 		.offsets = malloc(LEAF_MAX(psize) * sizeof *s->offsets),
 		.sepbuf = malloc(6 * (size_t)psize),
+		.finger = malloc(sizeof *s->finger),
 	};
-	if (s->items && s->seps && s->kids && s->offsets && s->sepbuf)
+	if (s->items && s->seps && s->kids && s->offsets && s->sepbuf && s->finger)
 		return 0;
 	tree_scratch_close(s);
 	return err_set(ENOMEM, "no memory for the writer's scratch pages");
@@ -34,6 +35,7 @@ void tree_scratch_close(struct tree_scratch *s)
 	free(s->kids);
 	free(s->offsets);
 	free(s->sepbuf);
+	free(s->finger);
 	*s = (struct tree_scratch){0};
 }
 
@@ -278,17 +280,7 @@ static uint32_t split_point(const struct tree *t, const struct item *items, uint
 	return rising && run ? run : even;
 }
 
-/* path_is_last - whether the leaf is the last of the tree. */
-static bool path_is_last(const struct path *path)
-{
-	for (unsigned int l = 1; l < path->height; l++)
-		if (path->at[l].index != path->at[l].page->n)
-			return false;
-	return true;
-}
-
-/* sep_between - the separator of two items, copied to buf. */
-static void sep_between(const struct tree *t, const struct item *a, const struct item *b, uint8_t *buf, struct sep *sep)
+void tree_separator(const struct tree *t, const struct item *a, const struct item *b, uint8_t *buf, struct sep *sep)
 {
 	struct separation s = order_separate(t->order, a->key, a->klen, a->val, a->vlen, b->key, b->klen, b->val, b->vlen);
 	uint32_t dlen = s.dlen == FMT_SEP_NODUP ? 0 : s.dlen;
@@ -336,17 +328,9 @@ static int join_sibling(struct tree *t, const struct path *path, struct item *it
 	return 0;
 }
 
-/* leaf_value - where the value of item i lies in the leaf at off just written: its place is the same in the image. */
-static const uint8_t *leaf_value(const struct tree *t, uint64_t off, uint32_t i)
-{
-	const struct fmt_page *p = view_raw(t->view, off);
-	const uint8_t *e = (const uint8_t *)p + get16((const uint8_t *)p + p->offs + 2 * i);
-
-	return e + FMT_ENTRY_SIZE + (get16(e) & FMT_KLEN_MASK);
-}
-
 struct placed { /* which of the items is the new one, and where it went */
 	uint32_t index; /* UINT32_MAX: none */
+	bool rising;    /* and it lies behind all others: more like it may come */
 	const uint8_t *value;
 	uint64_t leaf;
 };
@@ -354,18 +338,19 @@ struct placed { /* which of the items is the new one, and where it went */
 static int leaf_write(struct tree *t, uint64_t old, const struct item *items, uint32_t n, uint64_t prev, uint32_t first, struct placed *placed, uint64_t *off)
 {
 	struct wset *w = t->view->w;
-	uint32_t used = leaf_build(w->image, w->psize, t->order, items, n, w->txn, prev);
+	bool room = placed->rising && placed->index + 1 == first + n && w->changes > 1;
+	uint32_t used = leaf_build_spare(w->image, w->psize, t->order, items, n, w->txn, prev, room ? tree_spare(t, items, n) : 0, 0);
 	int rc = tree_page_out(t, old, w->image, used, off);
 
 	if (!rc && placed->index - first < n) {
 		placed->leaf = *off;
-		placed->value = leaf_value(t, *off, placed->index - first);
+		placed->value = leaf_value(view_raw(t->view, *off), placed->index - first);
 	}
 	return rc;
 }
 
 /* leaf_rewrite - the leaf of path becomes one, two or no leaves with these n items (in scratch->items). */
-static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, bool rising, struct placed *placed)
+static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, struct placed *placed)
 {
 	struct item *items = t->scratch->items;
 	uint32_t usable = leaf_usable(t->view->psize), total = items_cost(t, items, n);
@@ -380,6 +365,7 @@ static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, bool risi
 	}
 	uint32_t own = n;
 
+	t->scratch->finger_of = NULL;
 	rc = join_sibling(t, path, items, &n, total, &change, &sibling);
 	if (rc)
 		return rc;
@@ -388,9 +374,9 @@ static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, bool risi
 	uint32_t left = n;
 
 	if (!sibling && n > 1 && total > usable * LEAF_FULL / 100)
-		left = split_point(t, items, n, total, rising);
+		left = split_point(t, items, n, total, placed->rising);
 	if (left < n)
-		sep_between(t, &items[left - 1], &items[left], t->scratch->sepbuf, &change.sep[0]);
+		tree_separator(t, &items[left - 1], &items[left], t->scratch->sepbuf, &change.sep[0]);
 	change.m = left < n ? 2 : 1;
 	/* The right leaf first: its items may lie in the page that the left one rewrites. */
 	if (left < n)
@@ -445,9 +431,15 @@ int tree_store(struct tree *t, struct path *path, const struct item *item, const
 	t->count += !replace;
 	if (item->flags & FMT_ENTRY_BLOB)
 		t->blob_pages += blob_pages(((const struct fmt_blob *)(const void *)item->val)->len, t->view->psize);
-	if (!path->height) {
+	bool last = !replace && tree_at_end(path);
+
+	t->scratch->finger_of = last && path == t->scratch->finger ? t : NULL; /* until a page is replaced */
+
+	if (!path->height)
 		rc = first_leaf(t, item, &placed);
-	} else {
+	else if (last)
+		rc = tree_rise(t, path, item, &done, &placed.value, &placed.leaf);
+	if (!rc && path->height && !done) {
 		struct leaf_change c = {.item = *item, .rank = path->rank, .fp = order_fp(item->key, item->klen),
 		                        .kind = replace ? FMT_SLOT_REPLACE : FMT_SLOT_INSERT, .to_fill = !item->val || item->flags & FMT_ENTRY_BLOB};
 
@@ -466,7 +458,8 @@ int tree_store(struct tree *t, struct path *path, const struct item *item, const
 				memmove(items + path->rank + 1, items + path->rank, (n++ - path->rank) * sizeof *items);
 			items[path->rank] = *item;
 			placed.index = path->rank;
-			rc = leaf_rewrite(t, path, n, path->rank + 1 == n && path_is_last(path), &placed);
+			placed.rising = last;
+			rc = leaf_rewrite(t, path, n, &placed);
 		}
 	}
 	*value = placed.value;
@@ -484,6 +477,7 @@ int tree_remove(struct tree *t, struct path *path)
 	int rc = leaf_item(&path->leaf, path->eoff, &gone);
 
 	assert(path->height && path->eoff);
+	t->scratch->finger_of = NULL;
 	if (!rc)
 		rc = blob_drop(t, &gone);
 	if (rc)
@@ -503,7 +497,7 @@ int tree_remove(struct tree *t, struct path *path)
 	if (rc)
 		return rc;
 	memmove(items + path->rank, items + path->rank + 1, (--n - path->rank) * sizeof *items);
-	return leaf_rewrite(t, path, n, false, &placed);
+	return leaf_rewrite(t, path, n, &placed);
 }
 
 /* clear_page - free a page and all below it; recursion is as deep as the tree. */
@@ -543,6 +537,7 @@ int tree_clear(struct tree *t, bool forget)
 
 	if (rc || !page)
 		return rc;
+	t->scratch->finger_of = NULL;
 	prev = tree_prev_for(t, at);
 	rc = clear_page(t, at, page->level);
 	if (rc)

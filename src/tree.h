@@ -25,6 +25,8 @@ struct tree_scratch { /* the writer's, for rebuilding pages */
 	uint64_t *kids;
 	uint16_t *offsets;
 	uint8_t *sepbuf; /* two halves, each two pages: separators on their way up */
+	struct path *finger;            /* the last place of a put */
+	const struct tree *finger_of;   /* the tree whose last leaf that is, while nothing else has changed; NULL: none */
 };
 
 struct tree {
@@ -64,6 +66,12 @@ int tree_edge(const struct tree *tree, bool last, struct path *path);
 /* tree_step - on to the next (forward) or previous leaf; rank is 0. *moved false: there is none, and the path is as before. */
 int tree_step(const struct tree *tree, struct path *path, bool forward, bool *moved);
 
+/* tree_seek_put - tree_seek for a put, to scratch->finger: when keys rise, without going down the tree again. */
+int tree_seek_put(struct tree *tree, const struct probe *probe);
+
+/* tree_at_end - whether the path's place lies behind all entries of the tree. */
+bool tree_at_end(const struct path *path);
+
 /* tree_store - put item at the place that tree_seek found, in place of the entry there if any. An item without val: *value is to be filled by the caller,
  * and sealed. *leaf_off: the leaf it went to. Errors of space_take, ENOMEM, CORRUPT. */
 int tree_store(struct tree *tree, struct path *path, const struct item *item, const uint8_t **value, uint64_t *leaf_off);
@@ -83,6 +91,9 @@ struct change { /* kids [from, from + count) of a page give way to m others, wit
 int tree_replace(struct tree *tree, struct path *path, struct change *change);
 uint64_t tree_prev_for(const struct tree *tree, uint64_t off);
 int tree_page_out(struct tree *tree, uint64_t old, const uint8_t *image, uint32_t used, uint64_t *off);
+void tree_separator(const struct tree *tree, const struct item *a, const struct item *b, uint8_t *buf, struct sep *sep); /* of two items; copied to buf */
+uint32_t tree_spare(const struct tree *tree, const struct item *items, uint32_t n);
+int tree_rise(struct tree *tree, struct path *path, const struct item *item, bool *done, const uint8_t **value, uint64_t *off);
 int tree_leaf_items(struct tree *tree, const struct leaf *leaf, struct item *items, uint32_t *n);
 
 #endif

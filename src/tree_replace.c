@@ -304,6 +304,7 @@ int tree_replace(struct tree *t, struct path *path, struct change *c)
 	bool done = false;
 	int rc;
 
+	t->scratch->finger_of = NULL;
 	for (unsigned int level = 1; level < path->height; level++) {
 		rc = replace_at(t, path, level, c, &done);
 		if (rc || done)

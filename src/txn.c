@@ -295,6 +295,7 @@ static int begin_nested(struct daxkv_txn *parent, struct daxkv_txn **out)
 	if (rc)
 		return rc;
 	states_copy(txn, parent);
+	kv->scratch.finger_of = NULL;
 	wset_enter(&kv->wset, &txn->mark);
 	parent->child = txn;
 	*out = txn;
@@ -385,6 +386,7 @@ static int begin_write(struct daxkv *kv, bool try, struct daxkv_txn **out)
 	__atomic_store_n(&kv->writer_thread, pthread_self(), __ATOMIC_RELAXED);
 	wset_begin(&kv->wset, __atomic_load_n(&kv->share->published, __ATOMIC_RELAXED) + 1);
 	kv->writer_view.snapshot = kv->wset.txn;
+	kv->scratch.finger_of = NULL;
 	pm_own(ring_slot(&kv->ring, kv->wset.txn));
 	commit_flush_words(kv); /* [R9] */
 	*out = txn;
@@ -420,6 +422,7 @@ static void undo_nested(struct daxkv_txn *txn)
 
 	dbi_end(txn, false);
 	cursor_end_all(txn);
+	txn->kv->scratch.finger_of = NULL;
 	wset_undo(&txn->kv->wset, &txn->mark);
 	parent->child = NULL;
 	write_txn_give(txn);
@@ -454,6 +457,7 @@ static int commit_nested(struct daxkv_txn *txn)
 	txn_seal(txn);
 	dbi_end(txn, true);
 	cursor_end_all(txn);
+	txn->kv->scratch.finger_of = NULL;
 	wset_merge(&txn->kv->wset, &txn->mark);
 	states_copy(parent, txn);
 	parent->child = NULL;

@@ -188,6 +188,7 @@ void wset_install(struct wset *w, struct wpage *wp, const uint8_t *image, uint32
 	assert(wset_editable(w, wp) && used <= w->psize && used % 4 == 0);
 	wp->npending = 0;
 	wp->napplied = 0;
+	wp->unfinished = false;
 	wp->used = used; /* [R1] exactly: the next transaction appends behind it */
 	wp->streamed = w->changes <= STREAM_CHANGES;
 	if (wp->streamed) {

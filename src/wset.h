@@ -25,6 +25,7 @@ struct wpage {
 	uint8_t owner;       /* nesting level that made the page, 1 = outermost; 0 = a commit made it */
 	uint8_t saved_level; /* the level whose undo log has (or needs no) copy of this */
 	bool dead;           /* superseded: not part of the tree any more */
+	bool unfinished;     /* a private leaf whose checksum is to be made */
 	bool streamed;       /* private, and on its way to the medium: crc_page holds */
 	uint8_t npending;    /* leaf: slots in val, applied ones included, 0 = no shadow; inner: pending kids */
 	uint8_t napplied;    /* leaf: slots that are in the page already */
