@@ -333,6 +333,8 @@ static void cursor_move(struct cursor *c, bool dups)
 	/* A move that found nothing leaves the cursor where it was; a search, somewhere. */
 	c->placed = rc == 0 || (!abs && c->placed && op != MDB_GET_CURRENT && c->deletions == deletions[c->db]);
 	c->at_end = rc != 0;
+	if (op == MDB_FIRST_DUP || (rc && dups)) /* in LMDB one that was at the end among duplicates may believe to be there still */
+		c->placed = false;
 	if (rc == 0)
 		c->deletions = deletions[c->db];
 	if (c->db == 0 && rc == 0 && !is_record(&k)) /* no place to delete or write at */

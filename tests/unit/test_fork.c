@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* fork: what a child inherits is of no use to it, does no harm to its parent, and keeps nobody from the store. */
+#include "store.h"
+
+#include <signal.h>
+#include <sys/prctl.h>
+
+static struct {
+	struct daxkv *kv;
+	struct daxkv_txn *read, *write;
+	struct daxkv_cursor *cursor;
+} parents;
+
+static int child_uses_everything(void)
+{
+	struct daxkv_val k = text("k"), v = text("w");
+	struct daxkv_txn *txn = NULL;
+	struct daxkv_cursor *cursor;
+	daxkv_db db;
+
+	CHECK(daxkv_begin(parents.kv, NULL, 0, &txn) == DAXKV_BAD_TXN && strstr(daxkv_errmsg(), "parent"));
+	CHECK(daxkv_begin(parents.kv, NULL, DAXKV_TXN_RDONLY, &txn) == DAXKV_BAD_TXN);
+	CHECK(daxkv_begin(parents.kv, parents.write, 0, &txn) == DAXKV_BAD_TXN);
+	CHECK(daxkv_get(parents.read, DAXKV_MAIN, &k, &v) == DAXKV_BAD_TXN);
+	CHECK(daxkv_get(parents.write, DAXKV_MAIN, &k, &v) == DAXKV_BAD_TXN);
+	CHECK(daxkv_put(parents.write, DAXKV_MAIN, &k, &v, 0) == DAXKV_BAD_TXN);
+	CHECK(daxkv_del(parents.write, DAXKV_MAIN, &k, NULL) == DAXKV_BAD_TXN);
+	CHECK(daxkv_db_open(parents.write, &k, DAXKV_CREATE, &db) == DAXKV_BAD_TXN);
+	CHECK(daxkv_cursor_open(parents.read, DAXKV_MAIN, &cursor) == DAXKV_BAD_TXN);
+	CHECK(daxkv_cursor_get(parents.cursor, &k, &v, DAXKV_NEXT) == DAXKV_BAD_TXN);
+	CHECK(daxkv_sync(parents.kv) == DAXKV_BAD_TXN);
+	CHECK(daxkv_commit(parents.write) == DAXKV_BAD_TXN);
+	daxkv_reset(parents.read);
+	CHECK(daxkv_renew(parents.read) != 0);
+	daxkv_abort(parents.write);
+	daxkv_abort(parents.read);
+	CHECK(daxkv_close(parents.kv) == 0);
+	return 0;
+}
+
+static void a_child_is_refused_and_harmless(void **state)
+{
+	struct daxkv *kv = parents.kv = store_new("e", 4096);
+	struct daxkv_val k;
+	(void)state;
+	put_one(kv, "k", "v");
+	parents.read = begin_reading(kv);
+	OK(daxkv_cursor_open(parents.read, DAXKV_MAIN, &parents.cursor));
+	parents.write = begin(kv);
+	OK(put(parents.write, DAXKV_MAIN, "new", "1", 0));
+	child_run(child_uses_everything);
+	assert_true(has(parents.read, DAXKV_MAIN, "k", "v"));
+	OK(daxkv_cursor_get(parents.cursor, &k, NULL, DAXKV_FIRST));
+	assert_int_equal(info(kv).readers, 1);
+	OK(put(parents.write, DAXKV_MAIN, "new2", "2", 0));
+	OK(daxkv_commit(parents.write));
+	daxkv_cursor_close(parents.cursor);
+	daxkv_abort(parents.read);
+	store_done(kv);
+	kv = store_again("e");
+	parents.read = begin_reading(kv);
+	assert_true(has(parents.read, DAXKV_MAIN, "new2", "2"));
+	daxkv_abort(parents.read);
+	store_done(kv);
+}
+
+static int child_opens_its_own(void)
+{
+	struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE};
+	struct daxkv *kv;
+	struct daxkv_txn *txn;
+
+	CHECK(daxkv_open(scratch_path("e"), &o, &kv) == 0);
+	CHECK(daxkv_begin(kv, NULL, 0, &txn) == 0);
+	CHECK(put(txn, DAXKV_MAIN, "child", "c", 0) == 0 && daxkv_commit(txn) == 0);
+	CHECK(daxkv_close(parents.kv) == 0); /* the inherited one, before and after its own */
+	CHECK(daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn) == 0 && has(txn, DAXKV_MAIN, "k", "v"));
+	daxkv_abort(txn);
+	CHECK(daxkv_close(kv) == 0);
+	return 0;
+}
+
+static void a_child_opens_the_store_again(void **state)
+{
+	struct daxkv *kv = parents.kv = store_new("e", 4096);
+	(void)state;
+	put_one(kv, "k", "v");
+	child_run(child_opens_its_own);
+	put_one(kv, "more", "m");
+	struct daxkv_txn *txn = begin_reading(kv);
+
+	assert_true(has(txn, DAXKV_MAIN, "child", "c") && has(txn, DAXKV_MAIN, "more", "m"));
+	daxkv_abort(txn);
+	store_done(kv);
+}
+
+/* A process that reads and writes, forks, and dies while its child lives. */
+static int parent_that_dies(int tell)
+{
+	struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE};
+	struct daxkv *kv;
+	struct daxkv_txn *txn;
+
+	CHECK(daxkv_open(scratch_path("e"), &o, &kv) == 0);
+	CHECK(daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn) == 0);
+	CHECK(daxkv_begin(kv, NULL, 0, &txn) == 0);
+	CHECK(put(txn, DAXKV_MAIN, "lost", "x", 0) == 0);
+	pid_t child = fork();
+
+	if (child == 0) {
+		pause();
+		_exit(0);
+	}
+	CHECK(child > 0 && write(tell, &child, sizeof child) == sizeof child);
+	kill(getpid(), SIGKILL);
+	return 1;
+}
+
+/* orphan_make - a process has the store open, and dies; its child goes on, and would hold what it inherited. */
+static pid_t orphan_make(void)
+{
+	int tell[2], status;
+	pid_t orphan;
+
+	fflush(NULL);
+	assert_int_equal(pipe(tell), 0);
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(parent_that_dies(tell[1]));
+	assert_int_equal(read(tell[0], &orphan, sizeof orphan), sizeof orphan);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	close(tell[0]);
+	close(tell[1]);
+	return orphan;
+}
+
+static void an_orphan_holds_nothing(void **state)
+{
+	struct daxkv *kv = store_new("e", 512);
+	struct stat before, after;
+	(void)state;
+	for (uint64_t i = 0; i < 200; i++)
+		put_some(kv, i % 10 * 40, i % 10 * 40 + 40, 20, i);
+	pid_t orphan = orphan_make();
+
+	OK(fstat(kv->map.fd, &before));
+	for (uint64_t i = 0; i < 2000; i++)
+		put_some(kv, i % 10 * 40, i % 10 * 40 + 40, 20, i);
+	OK(fstat(kv->map.fd, &after));
+	assert_int_equal(info(kv).readers, 0);
+	assert_true(after.st_size <= before.st_size + 2 * 64 * 512);
+	store_done(kv);
+	pid_t second = orphan_make(); /* of a store that nobody else uses */
+
+	kv = store_again("e");
+	assert_true(kv->share->next_owner == 1); /* alone, in spite of the orphans */
+	store_check(kv);
+	OK(daxkv_close(kv));
+	assert_int_equal(kill(orphan, SIGKILL), 0);
+	assert_int_equal(kill(second, SIGKILL), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(a_child_is_refused_and_harmless),
+	    TEST(a_child_opens_the_store_again),
+	    TEST(an_orphan_holds_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
+}
