@@ -176,6 +176,30 @@ int leaf_get(const struct view *v, const struct fmt_page *page, uint64_t off, co
 	return rc || !*found ? rc : leaf_item(&l, offs_of(page)[at], item);
 }
 
+void leaf_expect(const struct view *v, const struct fmt_page *page, uint64_t off, const struct order *o, const uint8_t *key, uint32_t klen, uint32_t fp)
+{
+	const struct wpage *wp = v->w ? wset_find(v->w, off) : NULL;
+	struct leaf l = {.page = page, .off = off, .psize = v->psize};
+	uint32_t eoff;
+
+	l.slots = wp && wp->npending ? wp->val : (const uint64_t *)(const void *)(bytes_of(&l) + FMT_LEAF_SLOTS);
+	uint32_t mask = fp_matches(l.slots, fp);
+
+	if (mask) {
+		eoff = FMT_SLOT_OFF(load_word(&l.slots[31 - __builtin_clz(mask)]));
+	} else {
+		uint32_t at = heads_below(heads_of(page), page->n, order_head(o, key, klen, page->plen));
+
+		if (at >= page->n)
+			return;
+		eoff = offs_of(page)[at];
+	}
+	if (eoff < v->psize) {
+		__builtin_prefetch(bytes_of(&l) + eoff);
+		__builtin_prefetch(bytes_of(&l) + eoff + FMT_LINE);
+	}
+}
+
 /* The gap between base entries at - 1 and at: where the probe belongs. gap[] are the tail entries alive in it, lo the rank of the first. */
 struct gap {
 	uint32_t lo, n, base; /* base: the entry that equals the probe and stands behind the gap, 0 = none (any more) */

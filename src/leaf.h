@@ -42,6 +42,10 @@ int leaf_item(const struct leaf *leaf, uint32_t eoff, struct item *item);
 int leaf_get(const struct view *view, const struct fmt_page *page, uint64_t off, const struct order *order, const uint8_t *key, uint32_t klen,
              uint32_t fp, struct item *item, bool *found);
 
+/* leaf_expect - prefetch the entry that leaf_get will look at. */
+void leaf_expect(const struct view *view, const struct fmt_page *page, uint64_t off, const struct order *order, const uint8_t *key, uint32_t klen,
+                 uint32_t fp);
+
 /* leaf_place - where the probe is or would be: its rank, and the entry found there or 0. */
 int leaf_place(const struct leaf *leaf, const struct order *order, const struct probe *probe, uint32_t *rank, uint32_t *eoff);
 

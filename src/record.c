@@ -98,6 +98,52 @@ int daxkv_get(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, s
 	return found ? record_value(txn_view(txn), &it, value) : DAXKV_NOTFOUND;
 }
 
+/* get_group - up to TREE_MANY keys that may go by fingerprint. */
+static int get_group(struct daxkv_txn *txn, struct dbstate *s, size_t n, const struct daxkv_val *key, struct daxkv_val *value, int *result)
+{
+	struct lookup l[TREE_MANY];
+	unsigned int at[TREE_MANY], m = 0;
+	int rc;
+
+	for (unsigned int i = 0; i < n; i++) {
+		result[i] = record_key_check(txn->kv, &s->order, &key[i]);
+		if (result[i])
+			continue;
+		at[m] = i;
+		l[m].key = key[i].data;
+		l[m++].klen = (uint32_t)key[i].size;
+	}
+	rc = tree_get_many(&s->tree, l, m);
+	for (unsigned int i = 0; i < m && !rc; i++) {
+		result[at[i]] = l[i].found ? 0 : DAXKV_NOTFOUND;
+		if (l[i].found)
+			rc = record_value(txn_view(txn), &l[i].item, &value[at[i]]);
+	}
+	return rc;
+}
+
+int daxkv_get_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct daxkv_val *key, struct daxkv_val *value, int *result)
+{
+	struct dbstate *s;
+	int rc = txn_check(txn, false);
+
+	if (!rc)
+		rc = dbi_state(txn, db, &s);
+	for (size_t i = 0; i < n && !rc;) {
+		size_t group = n - i < TREE_MANY ? n - i : TREE_MANY;
+
+		if (s->order.fingerprints) {
+			rc = get_group(txn, s, group, key + i, value + i, result + i);
+			i += group;
+		} else {
+			result[i] = daxkv_get(txn, db, &key[i], &value[i]);
+			rc = result[i] == DAXKV_CORRUPT ? DAXKV_CORRUPT : 0;
+			i++;
+		}
+	}
+	return rc;
+}
+
 /* ---- put ------------------------------------------------------------------------------------------------------------------ */
 
 struct put {

@@ -41,8 +41,7 @@ void tree_scratch_close(struct tree_scratch *s)
 
 /* ---- finding -------------------------------------------------------------------------------------------------------------- */
 
-/* tree_root - the root page in this view; NULL: an empty tree. */
-static int tree_root(const struct tree *t, const struct fmt_page **page, uint64_t *at)
+int tree_root(const struct tree *t, const struct fmt_page **page, uint64_t *at)
 {
 	int rc;
 

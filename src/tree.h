@@ -54,6 +54,16 @@ void tree_scratch_close(struct tree_scratch *scratch);
 /* tree_get - the entry of a key by fingerprint: *found, *item. For orders that have fingerprints. CORRUPT. */
 int tree_get(const struct tree *tree, const uint8_t *key, uint32_t klen, struct item *item, bool *found);
 
+/* tree_get_many - n lookups, at most TREE_MANY, as tree_get; their misses overlap. */
+#define TREE_MANY 16u
+struct lookup {
+	const uint8_t *key;
+	uint32_t klen;
+	bool found;
+	struct item item;
+};
+int tree_get_many(const struct tree *tree, struct lookup *lookups, unsigned int n);
+
 /* tree_seek - the path to where the probe is or would be. CORRUPT. */
 int tree_seek(const struct tree *tree, const struct probe *probe, struct path *path);
 
@@ -83,6 +93,7 @@ int tree_remove(struct tree *tree, struct path *path);
 int tree_clear(struct tree *tree, bool forget);
 
 /* Within the floor: */
+int tree_root(const struct tree *tree, const struct fmt_page **page, uint64_t *at); /* in this view; NULL: an empty tree */
 struct change { /* kids [from, from + count) of a page give way to m others, with the separators between them */
 	uint32_t from, count, m;
 	uint64_t kid[4];

@@ -374,6 +374,55 @@ static void pairs_copied_within_the_store(void **state)
 	store_done(kv);
 }
 
+/* many_agrees - daxkv_get_many gives for keys 0 .. n + 2, and one that is too long, what daxkv_get gives. */
+static void many_agrees(struct daxkv_txn *txn, daxkv_db db, uint64_t n)
+{
+	static char names[3000][17], too_long[9000];
+	static struct daxkv_val key[3000], value[3000];
+	static int result[3000];
+	const size_t count = n + 4;
+	for (size_t i = 0; i < count - 1; i++)
+		key[i] = key_n(names[i], i);
+	key[count - 1] = bytes(too_long, sizeof too_long);
+	OK(daxkv_get_many(txn, db, count, key, value, result));
+	for (size_t i = 0; i < count; i++) {
+		struct daxkv_val v;
+		assert_int_equal(result[i], daxkv_get(txn, db, &key[i], &v));
+		if (result[i] == 0)
+			assert_true(v.size == value[i].size && v.data == value[i].data);
+	}
+}
+
+static void many_at_once(void **state)
+{
+	static const unsigned int flags[] = {0, DAXKV_REVERSE_KEY, DAXKV_DUP_SORT};
+	struct daxkv *kv = store_new("r", 512);
+	(void)state;
+	for (size_t f = 0; f < 3; f++) {
+		struct daxkv_txn *txn = begin(kv), *old;
+		char name[2] = {(char)('a' + f), 0};
+		daxkv_db db = db_of(txn, name, flags[f]);
+		many_agrees(txn, db, 5); /* empty */
+		for (uint64_t n = 0; n < 2000; n += 1 + n % 3)
+			OK(put_n(txn, db, n, f == 2 ? n % 40 : n % 300, 1));
+		many_agrees(txn, db, 2000);
+		OK(daxkv_commit(txn));
+		old = begin_reading(kv);
+		txn = begin(kv);
+		for (uint64_t n = 0; n < 2000; n += 7)
+			if (n % 2)
+				OK(put_n(txn, db, n, 20, 2));
+			else
+				(void)del_n(txn, db, n); /* some are not there */
+		many_agrees(txn, db, 2000);
+		OK(daxkv_commit(txn));
+		many_agrees(old, db, 2000);
+		assert_int_equal(daxkv_get_many(old, 77, 0, NULL, NULL, NULL), DAXKV_BAD_DB);
+		daxkv_abort(old);
+	}
+	store_done(kv);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -388,6 +437,7 @@ int main(void)
 	    TEST(many_duplicates_deleted),
 	    TEST(inputs_that_lie_in_the_store),
 	    TEST(pairs_copied_within_the_store),
+	    TEST(many_at_once),
 	};
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }
