@@ -257,21 +257,29 @@ static int edge(MDB_cursor *c, MDB_val *key, MDB_val *data, enum daxkv_cursor_op
 	return err_of(rc);
 }
 
-/* placed - whether the cursor is on a record: EINVAL when it is nowhere, as it is after any search of an empty database. */
+/* nothing - there is no record where the cursor is: in an empty database it is nowhere, EINVAL; else behind the last one. */
+static int nothing(MDB_cursor *c)
+{
+	struct daxkv_stat stat;
+
+	if (c->place != PLACE_UNSET && daxkv_db_stat(c->txn->kv, c->txn->env->slot[c->dbi].db, &stat) == 0 && stat.entries == 0)
+		c->place = PLACE_UNSET;
+	return c->place == PLACE_UNSET ? EINVAL : MDB_NOTFOUND;
+}
+
+/* placed - whether the cursor is on a record. */
 static int placed(MDB_cursor *c)
 {
-	if (LIKELY(c->place == PLACE_SET))
-		return 0;
-	if (c->place == PLACE_END && cursor_store_get(c, NULL, NULL, DAXKV_LAST) != 0)
-		c->place = PLACE_UNSET;
-	return c->place == PLACE_END ? MDB_NOTFOUND : EINVAL;
+	return LIKELY(c->place == PLACE_SET) ? 0 : nothing(c);
 }
 
 static int current(MDB_cursor *c, MDB_val *key, MDB_val *data)
 {
 	int rc = placed(c);
 
-	return rc ? rc : err_of(cursor_store_get(c, key, data, DAXKV_GET_CURRENT));
+	if (!rc)
+		rc = err_of(cursor_store_get(c, key, data, DAXKV_GET_CURRENT));
+	return rc == MDB_NOTFOUND ? nothing(c) : rc;
 }
 
 static int search(MDB_cursor *c, const struct slot *slot, MDB_val *key, MDB_val *data, MDB_cursor_op op)
@@ -441,5 +449,7 @@ int mdb_cursor_del(MDB_cursor *c, unsigned int flags)
 	if (!rc)
 		rc = compare_adopt(c->txn, c->dbi);
 	c->chunk = 0;
-	return rc ? rc : txn_result(c->txn, daxkv_cursor_del(c->kv, flags & MDB_NODUPDATA));
+	if (!rc)
+		rc = txn_result(c->txn, daxkv_cursor_del(c->kv, flags & MDB_NODUPDATA));
+	return rc == MDB_NOTFOUND ? nothing(c) : rc;
 }

@@ -26,7 +26,7 @@ struct cursor {
 	MDB_cursor *c;
 	unsigned int db;
 	bool placed; /* where it is can be relied on */
-	bool at_end; /* its last move found nothing further */
+	bool at_end; /* its last move found nothing further, or was to the end */
 	unsigned long deletions; /* of its database when it moved last */
 };
 
@@ -332,7 +332,7 @@ static void cursor_move(struct cursor *c, bool dups)
 	printf("\n");
 	/* A move that found nothing leaves the cursor where it was; a search, somewhere. */
 	c->placed = rc == 0 || (!abs && c->placed && op != MDB_GET_CURRENT && c->deletions == deletions[c->db]);
-	c->at_end = rc != 0;
+	c->at_end = rc != 0 || op == MDB_LAST || (c->at_end && op == MDB_GET_CURRENT);
 	if (op == MDB_FIRST_DUP || (rc && dups)) /* in LMDB one that was at the end among duplicates may believe to be there still */
 		c->placed = false;
 	if (rc == 0)
