@@ -118,7 +118,8 @@ int daxkv_close(struct daxkv *kv);
  * recovery. Not inside a write transaction of this thread (BUSY). */
 int daxkv_sync(struct daxkv *kv);
 
-/* daxkv_set_max_size - growing stops here from now on: bytes, 0 for as far as address space was reserved, at least what the file has. Errors:
+/* daxkv_set_max_size - growing stops here from now on: bytes, 0 for as far as address space was reserved, at least what the file has.
+ * Errors:
  * FULL when less address space was reserved at open (see DAXKV_ROOM). */
 int daxkv_set_max_size(struct daxkv *kv, uint64_t size);
 
@@ -166,7 +167,8 @@ enum daxkv_db_flags {             /* kept in the store with the database */
 
 /* daxkv_db_open - a handle for the database name (NULL: the main one), with DAXKV_CREATE in flags made when missing (in a write
  * transaction). Names are 1..max key size bytes. Flags, other than CREATE, must be those it was made with, or none for an existing
- * one. The main database takes flags, with CREATE, while it is empty. The handle is valid for the store from the commit of txn on, and in txn itself; an aborted
+ * one. The main database takes flags, with CREATE, while it is empty. The handle is valid for the store from the commit of txn on, and in
+ * txn itself; an aborted
  * transaction takes a handle that it opened first with it. Named databases show as records of the main database.
  * Errors: NOTFOUND, INCOMPATIBLE, DBS_FULL, KEY_SIZE, EACCES (CREATE in a read transaction), and those of daxkv_put. */
 int daxkv_db_open(struct daxkv_txn *txn, const struct daxkv_val *name, unsigned int flags, daxkv_db *db);
@@ -181,7 +183,8 @@ int daxkv_db_drop(struct daxkv_txn *txn, daxkv_db db, int del);
 /* daxkv_db_rename - give a named database another name; EXIST when that is taken. Handles stay valid. */
 int daxkv_db_rename(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *name);
 
-/* daxkv_db_next - the first named database whose name lies after *name in the main database's order (size 0: the first of all), its name in *name. */
+/* daxkv_db_next - the first named database whose name lies after *name in the main database's order (size 0: the first of all), its name
+ * in *name. */
 int daxkv_db_next(struct daxkv_txn *txn, struct daxkv_val *name);
 
 /* daxkv_db_flags - the flags the database was made with. */
@@ -198,7 +201,8 @@ int daxkv_db_stat(struct daxkv_txn *txn, daxkv_db db, struct daxkv_stat *stat);
 typedef int daxkv_compare_fn(const struct daxkv_val *a, const struct daxkv_val *b, void *arg);
 
 /* daxkv_set_compare, daxkv_set_dup_compare - the order of keys, of duplicates, for a database with OWN_COMPARE, OWN_DUP_COMPARE.
- * Kept with the handle, not in the file; set before its first use. An empty database without that flag gets it in a write transaction, as if
+ * Kept with the handle, not in the file; set before its first use. An empty database without that flag gets it in a write transaction, as
+ * if
  * it had been made so. Errors: INCOMPATIBLE, BAD_DB, and with an empty database those of daxkv_put. */
 int daxkv_set_compare(struct daxkv_txn *txn, daxkv_db db, daxkv_compare_fn *fn, void *arg);
 int daxkv_set_dup_compare(struct daxkv_txn *txn, daxkv_db db, daxkv_compare_fn *fn, void *arg);
@@ -226,7 +230,8 @@ size_t daxkv_max_key_size(const struct daxkv *kv);
 /* daxkv_get - the value of key, the first one when there are duplicates. Errors: NOTFOUND, KEY_SIZE, BAD_DB, BAD_TXN, CORRUPT. */
 int daxkv_get(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value);
 
-/* daxkv_get_many - n gets at once: result[i] is what daxkv_get would return for key[i], and value[i] its output. The searches are interleaved, so that their
+/* daxkv_get_many - n gets at once: result[i] is what daxkv_get would return for key[i], and value[i] its output. The searches are
+ * interleaved, so that their
  * cache misses overlap: worth it from some 8 keys on. Returns 0, or the error that ended the whole: BAD_DB, BAD_TXN, CORRUPT. */
 int daxkv_get_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct daxkv_val *key, struct daxkv_val *value, int *result);
 

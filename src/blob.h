@@ -2,7 +2,8 @@
 /*
  * blob.h - values outside their leaf: one run of pages each, so that a reader gets one contiguous pointer.
  *
- * Written once by streaming stores, freed by the transaction that supersedes them. The leaf's entry keeps where, how long, and the checksum.
+ * Written once by streaming stores, freed by the transaction that supersedes them. The leaf's entry keeps where, how long, and the
+ * checksum.
  */
 #ifndef DAXKV_BLOB_H
 #define DAXKV_BLOB_H
@@ -15,7 +16,8 @@ static inline uint64_t blob_pages(uint64_t len, uint32_t psize)
 	return (len + psize - 1) / psize;
 }
 
-/* blob_write - take space and store the value; val NULL: zeros nothing, the caller fills it (blob_seal). *blob is what the entry keeps. Errors of space_take. */
+/* blob_write - take space and store the value; val NULL: zeros nothing, the caller fills it (blob_seal). *blob is what the entry keeps.
+ * Errors of space_take. */
 int blob_write(struct wset *w, const uint8_t *val, uint64_t len, struct fmt_blob *blob);
 
 /* blob_seal - flush what the caller filled; returns its checksum. */

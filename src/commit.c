@@ -144,7 +144,8 @@ static int commit_pages(struct wset *w, struct words *words, struct ranges *rang
 
 /* ---- steps 2 to 4 --------------------------------------------------------------------------------------------------------- */
 
-/* flush_private - write the private pages back; what was appended to committed pages is on its way already. ranges (NULL: not needed) get the checksums. */
+/* flush_private - write the private pages back; what was appended to committed pages is on its way already. ranges (NULL: not needed) get
+ * the checksums. */
 static void flush_private(struct wset *w, struct ranges *ranges)
 {
 	size_t r = 0;
@@ -176,7 +177,8 @@ static int fence(struct daxkv *kv, const char *what)
 	return err_set(DAXKV_POISONED, "%s: %s; the store refuses changes until it is opened again", what, strerror(rc));
 }
 
-/* stage_limbo - what the transaction frees is told to other processes before its record can take effect: if this one dies, the next writer knows. */
+/* stage_limbo - what the transaction frees is told to other processes before its record can take effect: if this one dies, the next writer
+ * knows. */
 static int stage_limbo(struct daxkv *kv)
 {
 	int rc = 0;

@@ -200,7 +200,8 @@ static void arrive(struct daxkv_cursor *c)
 	c->ordered = false;
 }
 
-/* forward_to_entry - path.rank may lie behind the leaf's last entry: go on to the next leaf that has one. NOTFOUND at the end: the path is there. */
+/* forward_to_entry - path.rank may lie behind the leaf's last entry: go on to the next leaf that has one. NOTFOUND at the end: the path is
+ * there. */
 static int forward_to_entry(struct daxkv_cursor *c, const struct tree *t)
 {
 	bool moved = true;

@@ -162,7 +162,8 @@ struct fmt_desc {
  *      3  ranges: offset << 16 | length / 4, each
  *         then words: offset, new value, each
  * fresh crc: crc32c over the crc32c of each range, as 4 little-endian bytes, in order.
- * Spilled: words 3 and on are {spill page offset, number of words, crc32c of all (offset, value) pairs}; fresh bytes and spill pages were fenced
+ * Spilled: words 3 and on are {spill page offset, number of words, crc32c of all (offset, value) pairs}; fresh bytes and spill pages were
+ * fenced
  * before the record. The spill pages form a chain. */
 #define FMT_REC_HEAD 3u
 #define FMT_REC_SPILLED 0xffu

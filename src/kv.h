@@ -6,7 +6,8 @@
  *   struct dbi        a database handle: name, order
  *   struct dbstate    a database as one transaction sees it, resolved at its first use there
  *
- * Fields are grouped by what protects them. A write transaction and its nested ones work on one struct wset; each has dbstates of its own, which a
+ * Fields are grouped by what protects them. A write transaction and its nested ones work on one struct wset; each has dbstates of its own,
+ * which a
  * child copies from its parent at begin and gives back at commit.
  */
 #ifndef DAXKV_KV_H
@@ -168,7 +169,8 @@ uint64_t desc_count(const struct view *view, const struct fmt_desc *desc);
 /* desc_new - a private descriptor page for a database with these flags; prev as for tree pages. */
 int desc_new(struct wset *w, uint32_t flags, uint64_t count, uint64_t prev, uint64_t *off);
 
-/* desc_commit - write what changed in the database to its descriptor: words, or in place when it is private. When the page has no room for another
+/* desc_commit - write what changed in the database to its descriptor: words, or in place when it is private. When the page has no room for
+ * another
  * count, *full and nothing else. */
 int desc_commit(struct daxkv *kv, struct dbi *dbi, struct dbstate *state, struct words *words, bool *full);
 
@@ -180,11 +182,13 @@ int commit_run(struct daxkv_txn *txn);
 /* commit_flush_words - start writing the last commit's words back [R9], whichever process made it. */
 void commit_flush_words(struct daxkv *kv);
 
-/* commit_take_over - the writer's lock is held, and another process may have written since this one did, or died writing (died): know what is there. Errors: CORRUPT, ENOMEM,
+/* commit_take_over - the writer's lock is held, and another process may have written since this one did, or died writing (died): know what
+ * is there. Errors: CORRUPT, ENOMEM,
  * errno; POISONED when recovery failed. */
 int commit_take_over(struct daxkv *kv, bool died);
 
-/* commit_settle - everything committed becomes durable in place, and is marked so: nothing is left to recover. The writer's lock is held. */
+/* commit_settle - everything committed becomes durable in place, and is marked so: nothing is left to recover. The writer's lock is held.
+ * */
 int commit_settle(struct daxkv *kv);
 
 /* commit_trim - commit a smaller size when there is free space at the end. *size: what the file may be cut to. */
@@ -195,7 +199,8 @@ int commit_trim(struct daxkv *kv, bool *cut);
 /* record_put - daxkv_put without its checks of the transaction; flags of the entry for database records. */
 int record_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags, uint32_t entry_flags);
 
-/* record_remove - take out the entry that path has. record_remove_all - all pairs of a key; NOTFOUND. INCOMPATIBLE for a database's record. */
+/* record_remove - take out the entry that path has. record_remove_all - all pairs of a key; NOTFOUND. INCOMPATIBLE for a database's
+ * record. */
 int record_remove(struct daxkv_txn *txn, struct dbstate *state, struct path *path);
 int record_remove_all(struct daxkv_txn *txn, struct dbstate *state, const uint8_t *key, uint32_t klen);
 

@@ -4,11 +4,14 @@
  *
  *   | header | slots[16] | heads[n] | offs[n] | base entries ... | tail entries in append order ... |
  *
- * A put appends an entry (fresh bytes) and fills the next slot (one word): nothing is shifted, nothing copied. A slot's rank is the entry's place
+ * A put appends an entry (fresh bytes) and fills the next slot (one word): nothing is shifted, nothing copied. A slot's rank is the
+ * entry's place
  * in the leaf's order at that moment; applying the ranks in turn to 0..n-1 gives the order without comparing a key, and a snapshot
- * applies only the slots it may see, which are always the first ones. Slots are never dropped or reordered: a removal appends a tombstone [R6].
+ * applies only the slots it may see, which are always the first ones. Slots are never dropped or reordered: a removal appends a tombstone
+ * [R6].
  *
- * Lookup: where equal keys have equal bytes, the newest slot with the key's fingerprint that the snapshot sees, else the base. Otherwise the base's lower
+ * Lookup: where equal keys have equal bytes, the newest slot with the key's fingerprint that the snapshot sees, else the base. Otherwise
+ * the base's lower
  * bound, then the gap that the slots open there is followed through the ranks: only the tail entries in the gap are compared.
  * Rejected: sorted slots (a rewrite per put), unsorted leaves (scans pay), shifting (many lines per put).
  */
@@ -65,7 +68,8 @@ static inline const uint8_t *leaf_value(const struct fmt_page *page, uint32_t i)
 int leaf_offsets(const struct leaf *leaf, uint16_t *out, uint32_t *n);
 #define LEAF_MAX(psize) ((psize) / 16 + FMT_TAIL_SLOTS)
 
-/* leaf_usable - bytes for entries in a page, the alignment of the first one taken off. leaf_cost - what an entry takes of them in a base, at most. */
+/* leaf_usable - bytes for entries in a page, the alignment of the first one taken off. leaf_cost - what an entry takes of them in a base,
+ * at most. */
 static inline uint32_t leaf_usable(uint32_t psize)
 {
 	return psize - FMT_LEAF_BASE - 4;
@@ -78,19 +82,23 @@ static inline uint32_t leaf_cost(const struct order *order, uint32_t klen, uint3
 	return 8 + 2 + (uint32_t)round_up(FMT_ENTRY_SIZE + klen + vlen, 4) + pad;
 }
 
-/* leaf_build - write a leaf of n items, in order, with an empty tail, to image (a page); the items must not lie in image. Returns the bytes used. */
+/* leaf_build - write a leaf of n items, in order, with an empty tail, to image (a page); the items must not lie in image. Returns the
+ * bytes used. */
 uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *order, const struct item *items, uint32_t n, uint64_t birth, uint64_t prev);
 
-/* leaf_build_spare - the same with room for more entries behind the last one: spare of them, by leaf_push. plen: a prefix that they are expected to share, 0 = the items'. */
+/* leaf_build_spare - the same with room for more entries behind the last one: spare of them, by leaf_push. plen: a prefix that they are
+ * expected to share, 0 = the items'. */
 uint32_t leaf_build_spare(uint8_t *image, uint32_t psize, const struct order *order, const struct item *items, uint32_t n, uint64_t birth, uint64_t prev,
                           uint32_t spare, uint32_t plen);
 
-/* leaf_push - add an entry behind the last one of a private leaf without a tail: straight to the base. *done false when it has no room, or the key does not share the
+/* leaf_push - add an entry behind the last one of a private leaf without a tail: straight to the base. *done false when it has no room, or
+ * the key does not share the
  * prefix. The page's checksum is made at commit: leaf_finish. ENOMEM. */
 int leaf_push(struct wset *w, const struct order *order, const struct leaf *leaf, const struct item *item, bool *done, const uint8_t **value);
 void leaf_finish(struct wset *w, struct wpage *wp);
 
-/* leaf_append - add an entry to the tail's end [R6] [I9]: *done false when it has no room. leaf is what leaf_open gave for the writer's view. *value: where the value's
+/* leaf_append - add an entry to the tail's end [R6] [I9]: *done false when it has no room. leaf is what leaf_open gave for the writer's
+ * view. *value: where the value's
  * bytes lie. An item without val gets zeros, to be filled, and sealed by leaf_seal. ENOMEM. */
 struct leaf_change {
 	struct item item;

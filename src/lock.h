@@ -9,7 +9,8 @@
  *
  * Open file description locks (OFD, fcntl(2)): the kernel drops them when the last copy of the descriptor goes, at death too and across PID
  * namespaces; threads and other descriptors of the process do not disturb them. flock(2) and POSIX locks are not used. Every user also
- * holds a byte far behind the data file's end, shared: one for users, the next one for silent readers. Who believes to be alone looks at them: they show a
+ * holds a byte far behind the data file's end, shared: one for users, the next one for silent readers. Who believes to be alone looks at
+ * them: they show a
  * user that came by another name of the file, and has another lock file.
  * Rejected: a pid in the file (namespaces, reuse), POSIX locks (any close in the process drops them).
  */
@@ -28,16 +29,20 @@ struct lock {
 	char *name;    /* of the lock file */
 };
 
-/* lock_open - make the lock file when it is missing (permissions mode before the umask) and enter the gate, waiting for others in it. On return the
+/* lock_open - make the lock file when it is missing (permissions mode before the umask) and enter the gate, waiting for others in it. On
+ * return the
  * gate is held, and lock->alone tells whether this is the only user: then it holds the users byte exclusively.
- * A read-only opener that may not write the lock file becomes a silent one: BUSY while somebody who can uses the store, and writers get BUSY beside it. When it may not even
- * read or make one (EROFS, EACCES, EPERM): fd = -1 and 0. Errors: BUSY, FOREIGN when the lock file is not a regular file, errno with a text. O_CLOEXEC, O_NOFOLLOW. */
+ * A read-only opener that may not write the lock file becomes a silent one: BUSY while somebody who can uses the store, and writers get
+ * BUSY beside it. When it may not even
+ * read or make one (EROFS, EACCES, EPERM): fd = -1 and 0. Errors: BUSY, FOREIGN when the lock file is not a regular file, errno with a
+ * text. O_CLOEXEC, O_NOFOLLOW. */
 int lock_open(struct lock *lock, const char *store_path, bool rdonly, unsigned int mode);
 
 /* lock_open_named - the same with the lock file's own path. */
 int lock_open_named(struct lock *lock, const char *name, bool rdonly, unsigned int mode);
 
-/* lock_data - the store's descriptor, open now: BUSY when the same file is used by way of another name, or a silent reader of it keeps this writer out. */
+/* lock_data - the store's descriptor, open now: BUSY when the same file is used by way of another name, or a silent reader of it keeps
+ * this writer out. */
 int lock_data(struct lock *lock, int data_fd);
 
 /* lock_be_silent - while alone: become a silent reader, who keeps writers out. BUSY cannot be: the gate is held. */

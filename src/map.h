@@ -60,7 +60,8 @@ int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pme
  * Errors: FULL (above reserve), ENOSPC, EFBIG, ENOMEM, EIO ...; file and mapping are then as before. */
 int map_grow(struct map *map, uint64_t size);
 
-/* map_extend - map more of the file, up to size or all that commits use, which another process made longer. Any thread may. CORRUPT when the file has not got it; FULL above
+/* map_extend - map more of the file, up to size or all that commits use, which another process made longer. Any thread may. CORRUPT when
+ * the file has not got it; FULL above
  * reserve; errno of mmap. */
 int map_extend(struct map *map, uint64_t size);
 

@@ -3,7 +3,8 @@
  * order.h - how one database orders its entries: key first, then, with sorted duplicates, value.
  *
  * Each order but a program's own gives every key a head: 8 bytes as an integer such that a smaller head means a smaller key. Pages keep the
- * heads in one array, searched without touching entries; the tie is settled by the full comparison. For a program's own order all heads are 0.
+ * heads in one array, searched without touching entries; the tie is settled by the full comparison. For a program's own order all heads
+ * are 0.
  *
  *   bytes     big-endian first 8 bytes behind the page's common prefix        reverse   the last 8 bytes, last first
  *   integer   the integer                                                       own       0
@@ -70,7 +71,8 @@ static inline uint32_t heads_upto(const uint64_t *heads, uint32_t n, uint64_t h)
 /* order_fp - the key's fingerprint. */
 uint32_t order_fp(const uint8_t *key, uint32_t klen);
 
-/* order_separate - how many bytes of (key b, value b) are enough to tell it from the smaller (key a, value a): lengths of a separator s with
+/* order_separate - how many bytes of (key b, value b) are enough to tell it from the smaller (key a, value a): lengths of a separator s
+ * with
  * a < s <= b. *dlen is FMT_SEP_NODUP when the key alone does. *koff: where the key part begins in key b (a suffix in reverse order). */
 struct separation {
 	uint32_t koff, klen, doff, dlen;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * readers.h - the volatile state that all users of an open store share: the published snapshot, the writer's mutex, the reader slots, poison.
+ * readers.h - the volatile state that all users of an open store share: the published snapshot, the writer's mutex, the reader slots,
+ * poison.
  *
  *   published       the newest commit; a reader takes it, nobody waits
  *   slot[i]         snapshot + 1 of a running read transaction, 0 = idle; a line each
@@ -52,7 +53,8 @@ struct share {
 	struct reader_slot slot[] __attribute__((aligned(64)));
 };
 
-/* share_bytes - of a share with so many slots. share_init - make zeroed memory one: nslots idle slots, the snapshot published. Between processes its lock tells when
+/* share_bytes - of a share with so many slots. share_init - make zeroed memory one: nslots idle slots, the snapshot published. Between
+ * processes its lock tells when
  * its owner died. */
 size_t share_bytes(uint32_t nslots);
 int share_init(struct share *share, uint32_t nslots, uint64_t published, bool processes);
@@ -61,12 +63,14 @@ int share_init(struct share *share, uint32_t nslots, uint64_t published, bool pr
 int share_create(struct share **share, uint32_t nslots, uint64_t published);
 void share_destroy(struct share *share);
 
-/* share_take - own a free slot, and hold its byte in the lock file (NULL: there is none), so that its owner's death shows; READERS_FULL. share_release gives
+/* share_take - own a free slot, and hold its byte in the lock file (NULL: there is none), so that its owner's death shows; READERS_FULL.
+ * share_release gives
  * it back, idle. These two and share_reap: one thread of an open store at a time, because all its threads hold the same byte. */
 int share_take(struct share *share, const struct lock *lock, uint32_t owner, uint32_t *slot);
 void share_release(struct share *share, const struct lock *lock, uint32_t slot);
 
-/* share_enter - announce a read of the newest snapshot in the slot; returns the snapshot. share_leave ends it. No system call, no lock, no wait. */
+/* share_enter - announce a read of the newest snapshot in the slot; returns the snapshot. share_leave ends it. No system call, no lock, no
+ * wait. */
 static inline uint64_t share_enter(struct share *share, uint32_t slot)
 {
 	uint64_t *word = &share->slot[slot].snapshot_plus_1;

@@ -192,7 +192,8 @@ static int recover_run(struct ring *ring, const struct plan *p, const struct wor
 	const struct fmt_super *super = super_of(ring);
 	int rc;
 
-	/* Also when nothing is to be replayed: the process that stored the mark, or erased the follower, may have died before its fence [R4]. */
+	/* Also when nothing is to be replayed: the process that stored the mark, or erased the follower, may have died before its fence
+	 * [R4]. */
 	redirty(pm, (const uint8_t *)&super->clean, sizeof super->clean);
 	if (!p->whole_follower || ring_slot(ring, p->newest + 1)[0] == 0) {
 		pm_zero(pm, ring_slot(ring, p->newest + 1), FMT_RING_SLOT);

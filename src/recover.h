@@ -9,7 +9,8 @@
  *   4 clean := N, flush, FENCE [I4]
  *
  * Every step may be cut short and done again. Stores go over bytes that are equal already too, so that after a failed fdatasync they
- * are dirty again [R5]. The cost is that of a few records, whatever the store's size. A hole between du and N is corruption: nothing is touched.
+ * are dirty again [R5]. The cost is that of a few records, whatever the store's size. A hole between du and N is corruption: nothing is
+ * touched.
  */
 #ifndef DAXKV_RECOVER_H
 #define DAXKV_RECOVER_H
@@ -21,7 +22,8 @@ struct recover_result {
 	uint64_t replayed; /* records whose words were stored; 0: the store was clean */
 };
 
-/* recover - bring the mapped store to its newest transaction. On a private mapping the stores stay private. Errors: CORRUPT, ENOMEM, errno of a fence. */
+/* recover - bring the mapped store to its newest transaction. On a private mapping the stores stay private. Errors: CORRUPT, ENOMEM, errno
+ * of a fence. */
 int recover(struct ring *ring, struct recover_result *result);
 
 /* recover_needed - whether recover() would store anything; *txn as there. Errors: CORRUPT. */

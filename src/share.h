@@ -4,11 +4,14 @@
  *
  *   | struct share, reader slots | limbo items ... |
  *
- * Valid while somebody uses the store: who opens it alone makes it anew, so nothing in it outlives a boot, a crash of all users or another version.
+ * Valid while somebody uses the store: who opens it alone makes it anew, so nothing in it outlives a boot, a crash of all users or another
+ * version.
  * The limbo is kept here too, because a writer must know what earlier writers freed. Each writing process has a copy in memory; this one is
- * written before the record that frees, so that a successor of a writer that died finds either too much, marked with a transaction that never came to be, or all.
+ * written before the record that frees, so that a successor of a writer that died finds either too much, marked with a transaction that
+ * never came to be, or all.
  *
- * Item number i, counted from the share's beginning, lies at i modulo the room. limbo_first and limbo_next are the numbers of the oldest and of the one to
+ * Item number i, counted from the share's beginning, lies at i modulo the room. limbo_first and limbo_next are the numbers of the oldest
+ * and of the one to
  * come; limbo_place is offset | log2(room). Each change is one store of one of them, so a writer may die between any two.
  *
  * The file is never sparse: its space is allocated before it is mapped. Outgrown, the limbo moves to a new place behind the old one.
@@ -29,14 +32,16 @@ struct share_file {
 	uint32_t owner;       /* this open store's number */
 };
 
-/* share_file_open - the share of the store: made anew when lock->alone, else joined. When there is no lock file to write, one in memory. Errors: VERSION when others
+/* share_file_open - the share of the store: made anew when lock->alone, else joined. When there is no lock file to write, one in memory.
+ * Errors: VERSION when others
  * use it with another layout, ENOSPC, ENOMEM, errno. */
 int share_file_open(struct share_file *file, const struct lock *lock, uint32_t nslots, uint64_t published, uint64_t file_id);
 
 /* share_file_close - unmap or free it. */
 void share_file_close(struct share_file *file);
 
-/* share_limbo_add - append an item; it counts at once. ENOSPC, ENOMEM. share_limbo_cut - forget the items of transactions after txn. share_limbo_drop - the
+/* share_limbo_add - append an item; it counts at once. ENOSPC, ENOMEM. share_limbo_cut - forget the items of transactions after txn.
+ * share_limbo_drop - the
  * oldest n are released. share_limbo_load - make limbo what the file says. The writer's lock is held. */
 int share_limbo_add(struct share_file *file, const struct limbo_item *item);
 int share_limbo_cut(struct share_file *file, uint64_t txn);

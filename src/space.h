@@ -9,7 +9,8 @@
  * Every step is logged, so that a transaction, or a nested one, is undone in reverse. Growth is not undone: the file may be longer than
  * the superblock's size word says, and the next commit carries the words that the growth needs.
  *
- * The rule that makes it correct: a page is taken only when no committed structure, no reader and no record that may be replayed refers to it [R3].
+ * The rule that makes it correct: a page is taken only when no committed structure, no reader and no record that may be replayed refers to
+ * it [R3].
  * Zones are loaded when first looked at: opening a store costs nothing for its size.
  */
 #ifndef DAXKV_SPACE_H
@@ -81,13 +82,15 @@ void space_close(struct space *space);
 /* space_reset - forget what is known of the bitmaps: another process has changed them. size as in space_open. */
 int space_reset(struct space *space, uint64_t size);
 
-/* space_take - n contiguous pages for the running transaction. Grows the file when there are none. Errors: FULL, ENOSPC, EFBIG, ENOMEM, CORRUPT, errno of growth. */
+/* space_take - n contiguous pages for the running transaction. Grows the file when there are none. Errors: FULL, ENOSPC, EFBIG, ENOMEM,
+ * CORRUPT, errno of growth. */
 int space_take(struct space *space, uint64_t pages, uint64_t *off);
 
 /* space_take_spill - the same for pages that only the transaction's record refers to: never marked in the file, held after the commit. */
 int space_take_spill(struct space *space, uint64_t pages, uint64_t *off);
 
-/* space_give - free pages that a commit refers to: held until nobody needs them. space_give_own - free pages that the running transaction took
+/* space_give - free pages that a commit refers to: held until nobody needs them. space_give_own - free pages that the running transaction
+ * took
  * and that nothing refers to: reusable at once. */
 int space_give(struct space *space, uint64_t off, uint64_t pages);
 int space_give_own(struct space *space, uint64_t off, uint64_t pages);
@@ -102,7 +105,8 @@ static inline size_t space_mark(const struct space *space)
 }
 void space_undo(struct space *space, size_t mark);
 
-/* space_words - append the words that make the file's bitmaps, directory and size what they are here. Reserves what space_committed needs. */
+/* space_words - append the words that make the file's bitmaps, directory and size what they are here. Reserves what space_committed needs.
+ * */
 int space_words(struct space *space, struct words *words);
 
 /* space_committed - the words are durable: what was given at txn goes to the limbo. */
@@ -117,7 +121,8 @@ int space_load_zone(struct space *space, size_t z);
 /* space_used - allocated bytes. Loads every zone. CORRUPT, ENOMEM. */
 int space_used(struct space *space, uint64_t *bytes);
 
-/* space_trim - plan to cut free space off the end: lowers end and drops the bitmap pages of zones behind it, to be carried by the next commit. 0 with
+/* space_trim - plan to cut free space off the end: lowers end and drops the bitmap pages of zones behind it, to be carried by the next
+ * commit. 0 with
  * *end unchanged when there is nothing worth cutting. The limbo must be empty. */
 int space_trim(struct space *space, bool *cut);
 

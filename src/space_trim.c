@@ -18,7 +18,8 @@ static bool is_meta_from(const struct space *s, uint64_t off, size_t z)
 	return false;
 }
 
-/* last_needed - the last page that holds anything but the bitmaps of zones behind it. Loads the zones from there on: a store that is full to its end costs one. */
+/* last_needed - the last page that holds anything but the bitmaps of zones behind it. Loads the zones from there on: a store that is full
+ * to its end costs one. */
 static int last_needed(struct space *s, uint64_t *page)
 {
 	*page = 0;

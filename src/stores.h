@@ -3,10 +3,12 @@
  * stores.h - the open stores of this process: the only list that no handle owns.
  *
  * Two things need it. A forked child inherits descriptors, and with them the locks of its parent (lock.h): while it lived, a parent that
- * died would seem to go on using the store, its reader slots too. So a fork handler closes them in the child. And a thread that asks for the writer's
+ * died would seem to go on using the store, its reader slots too. So a fork handler closes them in the child. And a thread that asks for
+ * the writer's
  * lock while it holds it by way of another handle of the same store must be told, and not wait for itself.
  *
- * A child made while another thread of the parent is inside daxkv_open may keep descriptors that were not listed yet; they go when it ends or executes a program.
+ * A child made while another thread of the parent is inside daxkv_open may keep descriptors that were not listed yet; they go when it ends
+ * or executes a program.
  */
 #ifndef DAXKV_STORES_H
 #define DAXKV_STORES_H

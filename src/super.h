@@ -27,7 +27,8 @@ struct super_new {
 	uint64_t file_id, created;
 };
 
-/* super_fill - write a new store's superblock, ring, space pages and main descriptor into fd, whose bytes may be anything. new is a struct super_new.
+/* super_fill - write a new store's superblock, ring, space pages and main descriptor into fd, whose bytes may be anything. new is a struct
+ * super_new.
  * The superblock is written last. 0 or errno. */
 int super_fill(int fd, void *new_store);
 

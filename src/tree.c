@@ -216,7 +216,8 @@ uint64_t tree_prev_for(const struct tree *t, uint64_t off)
 	return wp && wp->owner ? view_raw(t->view, off)->prev : off;
 }
 
-/* tree_page_out - the page built in image takes the place of old (0: of none): where old is when it may be rewritten there, else on a new page. */
+/* tree_page_out - the page built in image takes the place of old (0: of none): where old is when it may be rewritten there, else on a new
+ * page. */
 int tree_page_out(struct tree *t, uint64_t old, const uint8_t *image, uint32_t used, uint64_t *off)
 {
 	struct wset *w = t->view->w;
@@ -256,9 +257,11 @@ static uint32_t items_cost(const struct tree *t, const struct item *items, uint3
 }
 
 /*
- * split_point - how many items go to the left leaf: the cut that leaves the smaller of the two biggest; when keys rise, as many as LEAF_RUN lets.
+ * split_point - how many items go to the left leaf: the cut that leaves the smaller of the two biggest; when keys rise, as many as
+ * LEAF_RUN lets.
  *
- * The first fits always: the items of a page and one more, none above half a page. The second need not be there: where large items lie about
+ * The first fits always: the items of a page and one more, none above half a page. The second need not be there: where large items lie
+ * about
  * LEAF_RUN, each cut may leave too much on one side.
  */
 static uint32_t split_point(const struct tree *t, const struct item *items, uint32_t n, uint32_t total, bool rising)

@@ -6,8 +6,10 @@
  *   level 1   [ inner ] [ inner ]            a split or merge makes the parent anew, and so on up while pages split
  *   level 0  [leaf][leaf] [leaf][leaf]       no sibling links: a scan climbs
  *
- * The rule that makes it correct [I7] [I8]: a word that a commit refers to is changed to a page born in the running transaction whose prev is the page the
- * word held at the last commit; at the root too, when the tree grows, shrinks or becomes empty. A page made in the transaction at the running nesting
+ * The rule that makes it correct [I7] [I8]: a word that a commit refers to is changed to a page born in the running transaction whose prev
+ * is the page the
+ * word held at the last commit; at the root too, when the tree grows, shrinks or becomes empty. A page made in the transaction at the
+ * running nesting
  * level is rewritten where it is. Whatever fails half-way leaves the transaction to be aborted.
  */
 #ifndef DAXKV_TREE_H
@@ -82,7 +84,8 @@ int tree_seek_put(struct tree *tree, const struct probe *probe);
 /* tree_at_end - whether the path's place lies behind all entries of the tree. */
 bool tree_at_end(const struct path *path);
 
-/* tree_store - put item at the place that tree_seek found, in place of the entry there if any. An item without val: *value is to be filled by the caller,
+/* tree_store - put item at the place that tree_seek found, in place of the entry there if any. An item without val: *value is to be filled
+ * by the caller,
  * and sealed. *leaf_off: the leaf it went to. Errors of space_take, ENOMEM, CORRUPT. */
 int tree_store(struct tree *tree, struct path *path, const struct item *item, const uint8_t **value, uint64_t *leaf_off);
 

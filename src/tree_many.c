@@ -2,8 +2,10 @@
 /*
  * tree_many.c - several lookups at once.
  *
- * A lookup is paid in cache misses that wait for each other: page after page, then the entry. Here a group of lookups goes down the tree level by level: each
- * step of all of them is taken before the next, and what the next step will touch is prefetched meanwhile, so the misses of a group overlap. All leaves of
+ * A lookup is paid in cache misses that wait for each other: page after page, then the entry. Here a group of lookups goes down the tree
+ * level by level: each
+ * step of all of them is taken before the next, and what the next step will touch is prefetched meanwhile, so the misses of a group
+ * overlap. All leaves of
  * a snapshot are at one depth, so the group stays together.
  */
 #include "tree.h"

@@ -2,7 +2,8 @@
 /*
  * tree_replace.c - carrying a change up: kids of an inner page give way to others, and so on to the root.
  *
- * One for one is a changed word. Anything else makes the inner page anew from its kids and separators: as one page, as several when they do not
+ * One for one is a changed word. Anything else makes the inner page anew from its kids and separators: as one page, as several when they
+ * do not
  * fit, together with its neighbour when few are left, or as none. See tree.h
  */
 #include "tree.h"
@@ -125,7 +126,8 @@ static int join_sibling(struct tree *t, const struct path *path, struct build *b
 	return rc;
 }
 
-/* cut - how many of the kids from first on go to one page, when they do not all fit: half of the cost, or with rising keys all that fits well. */
+/* cut - how many of the kids from first on go to one page, when they do not all fit: half of the cost, or with rising keys all that fits
+ * well. */
 static uint32_t cut(const struct tree *t, const struct build *b, uint32_t first)
 {
 	const struct sep *seps = t->scratch->seps;
@@ -220,7 +222,8 @@ static int copy_page(struct tree *t, const struct fmt_page *page, uint64_t off, 
 	return tree_page_out(t, off, w->image, used, copy);
 }
 
-/* collapse - the root has one kid: that one becomes the root, born now, with the old root as prev [I8]; and again while it has one kid itself. */
+/* collapse - the root has one kid: that one becomes the root, born now, with the old root as prev [I8]; and again while it has one kid
+ * itself. */
 static int collapse(struct tree *t, uint64_t root, unsigned int level, uint64_t kid)
 {
 	uint64_t prev = tree_prev_for(t, root), at = root;

@@ -2,8 +2,10 @@
 /*
  * tree_rise.c - keys that arrive in rising order: logs, time series, sorted loads.
  *
- * The place of the last put is remembered: while nothing but such puts happens, the next key is compared with the last one only, instead of a way
- * down the tree. A private last leaf takes entries straight into its base, which was built with room for them, and when it is full the next leaf begins behind
+ * The place of the last put is remembered: while nothing but such puts happens, the next key is compared with the last one only, instead
+ * of a way
+ * down the tree. A private last leaf takes entries straight into its base, which was built with room for them, and when it is full the
+ * next leaf begins behind
  * it: nothing is written twice. A single put per transaction has no private leaf and goes the ordinary way.
  */
 #include "tree.h"

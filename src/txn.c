@@ -37,7 +37,8 @@ static int txn_new(struct daxkv *kv, bool write, struct daxkv_txn **out)
 	return 0;
 }
 
-/* write_txn_take - a write transaction's handle: one that ended, or a new one. The writer's lock is held. What its dbstates hold is good when
+/* write_txn_take - a write transaction's handle: one that ended, or a new one. The writer's lock is held. What its dbstates hold is good
+ * when
  * it was the last to commit, else of another generation. */
 static int write_txn_take(struct daxkv *kv, struct daxkv_txn *parent, struct daxkv_txn **out)
 {
@@ -302,7 +303,8 @@ static int begin_nested(struct daxkv_txn *parent, struct daxkv_txn **out)
 	return 0;
 }
 
-/* writer_bury - the lock is held anew: a transaction that is still there, nested ones included, was left by a thread that ended. It is forgotten here; the
+/* writer_bury - the lock is held anew: a transaction that is still there, nested ones included, was left by a thread that ended. It is
+ * forgotten here; the
  * file's side is recovery's. */
 static void writer_bury(struct daxkv *kv)
 {
@@ -322,7 +324,8 @@ static void writer_bury(struct daxkv *kv)
 	__atomic_store_n(&kv->writer_thread, 0, __ATOMIC_RELAXED);
 }
 
-/* lock_wait - the mutex knows its owner by a thread's number, which is unique in one PID namespace only: a thread of another one may have the
+/* lock_wait - the mutex knows its owner by a thread's number, which is unique in one PID namespace only: a thread of another one may have
+ * the
  * same, and looks like this one. */
 static int lock_wait(struct daxkv *kv, bool try)
 {

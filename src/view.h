@@ -6,7 +6,8 @@
  *
  *   word -> page (birth 9) -> prev: page (birth 5) -> prev: page (birth 2)          a view at 6 reads the second
  *
- * The rule that makes it correct [I7]: a node that replaced another at T names it as prev, so a snapshot before T finds what stood there; births
+ * The rule that makes it correct [I7]: a node that replaced another at T names it as prev, so a snapshot before T finds what stood there;
+ * births
  * strictly fall along prev, anything else is corruption. The running writer's view is its own number: it never goes back.
  */
 #ifndef DAXKV_VIEW_H
@@ -54,7 +55,8 @@ int view_extend(const struct view *v, uint64_t size);
 /* view_fault - raise the fault of the page at off, which is not a sound page of that level, or whose versions do not fall. */
 int view_fault(const struct view *v, uint64_t off, unsigned int level);
 
-/* view_version - the page that off means in this view, whatever its kind; its offset in *at. *page NULL: nothing was there then (possible for a
+/* view_version - the page that off means in this view, whatever its kind; its offset in *at. *page NULL: nothing was there then (possible
+ * for a
  * root only). CORRUPT. */
 static inline int view_version(const struct view *v, uint64_t off, unsigned int level, const struct fmt_page **page, uint64_t *at)
 {

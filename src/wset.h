@@ -96,7 +96,8 @@ int wset_retire(struct wset *w, uint64_t off);
 /* wset_apply - store the pending words of a private page in place. Only for a page that the running level may edit, or at commit. */
 void wset_apply(struct wset *w, struct wpage *wp);
 
-/* wset_mark, wset_enter, wset_merge, wset_undo - nesting: remember the state; a level deeper; the level's changes become its parent's; they are forgotten. */
+/* wset_mark, wset_enter, wset_merge, wset_undo - nesting: remember the state; a level deeper; the level's changes become its parent's;
+ * they are forgotten. */
 void wset_enter(struct wset *w, struct wset_mark *mark);
 void wset_merge(struct wset *w, const struct wset_mark *mark);
 void wset_undo(struct wset *w, const struct wset_mark *mark);
