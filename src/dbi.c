@@ -121,12 +121,11 @@ void dbi_end(struct daxkv_txn *txn, bool keep)
 
 /* ---- resolving ------------------------------------------------------------------------------------------------------------ */
 
-/* state_fill - read the descriptor at off into a state. */
-static int state_fill(struct daxkv_txn *txn, daxkv_db db, uint64_t off, struct dbstate *s)
+/* state_read - what the descriptor at off says. order: the handle's, for its comparators, or NULL. */
+static int state_read(struct daxkv_txn *txn, uint64_t off, const struct order *order, struct dbstate *s)
 {
 	struct view *v = txn_view(txn);
 	const struct fmt_desc *desc;
-	struct dbi *d = &txn->kv->dbi[db];
 	uint64_t at;
 	int rc = desc_read(v, off, &desc, &at);
 
@@ -135,8 +134,8 @@ static int state_fill(struct daxkv_txn *txn, daxkv_db db, uint64_t off, struct d
 	s->desc = at;
 	s->flags = desc->flags;
 	s->changed = false;
-	if (desc->flags == d->order.flags)
-		s->order = d->order; /* with the program's comparators */
+	if (order && desc->flags == order->flags)
+		s->order = *order;
 	else
 		order_init(&s->order, desc->flags);
 	s->tree = (struct tree){.view = v, .order = &s->order, .root = load_word(&desc->root)};
@@ -147,6 +146,17 @@ static int state_fill(struct daxkv_txn *txn, daxkv_db db, uint64_t off, struct d
 		s->tree.inner_pages = load_word(&desc->inner_pages);
 		s->tree.blob_pages = load_word(&desc->blob_pages);
 	}
+	return 0;
+}
+
+/* state_fill - read the descriptor at off into a state. */
+static int state_fill(struct daxkv_txn *txn, daxkv_db db, uint64_t off, struct dbstate *s)
+{
+	const struct dbi *d = &txn->kv->dbi[db];
+	int rc = state_read(txn, off, &d->order, s);
+
+	if (rc)
+		return rc;
 	s->generation = txn->generation;
 	s->serial = d->serial;
 	if (db >= txn->ndb)
@@ -421,21 +431,59 @@ void daxkv_db_close(struct daxkv *kv, daxkv_db db)
 
 /* ---- dropping and renaming ------------------------------------------------------------------------------------------------ */
 
-/* drop_all_named - empty every named database whose record goes with the main one's. */
+/* handle_of - the open handle of that name in the running transaction; 0: there is none. */
+static daxkv_db handle_of(const struct daxkv *kv, const struct daxkv_val *name)
+{
+	for (daxkv_db i = DAXKV_MAIN + 1; i < kv->max_dbs; i++) {
+		const struct dbi_name *n = dbi_name(kv, i, kv->wset.txn);
+
+		if (n && n->len == name->size && memcmp(n->bytes, name->data, n->len) == 0)
+			return i;
+	}
+	return 0;
+}
+
+/* drop_with_main - free a named database's pages; its record goes with all others of the main one. */
+static int drop_with_main(struct daxkv_txn *txn, const struct daxkv_val *name)
+{
+	struct daxkv *kv = txn->kv;
+	daxkv_db db = handle_of(kv, name);
+	struct dbi_name *gone = db ? name_new(NULL, 0) : NULL;
+	struct dbstate unopened, *s = &unopened;
+	struct fmt_db record;
+	int rc = db && !gone ? err_set(ENOMEM, "no memory to drop a database") : 0;
+
+	if (!rc && db)
+		rc = state_any(txn, db, &s);
+	else if (!rc)
+		rc = record_find(txn, name->data, (uint32_t)name->size, &record);
+	if (!rc && !db)
+		rc = state_read(txn, record.desc, NULL, s);
+	if (!rc && db)
+		rc = txn_changing(txn, db);
+	if (!rc)
+		rc = tree_clear(&s->tree, true);
+	if (!rc)
+		rc = wset_retire(&kv->wset, s->desc);
+	if (rc || !db) {
+		free(gone);
+		return rc;
+	}
+	s->generation = 0;
+	gone->gone = true;
+	name_push(txn, db, gone);
+	return 0;
+}
+
 static int drop_all_named(struct daxkv_txn *txn)
 {
-	struct daxkv_val name = {0, NULL};
-	int rc = daxkv_db_next(txn, &name);
+	struct daxkv_val name = {0, NULL}; /* in the main database, which does not change meanwhile */
+	int rc;
 
-	while (!rc) {
-		daxkv_db db;
-
-		rc = daxkv_db_open(txn, &name, 0, &db);
-		if (!rc)
-			rc = daxkv_db_drop(txn, db, 1);
-		name.size = 0;
-		if (!rc)
-			rc = daxkv_db_next(txn, &name);
+	while ((rc = daxkv_db_next(txn, &name)) == 0) {
+		rc = drop_with_main(txn, &name);
+		if (rc)
+			return txn_break(txn, rc);
 	}
 	return rc == DAXKV_NOTFOUND ? 0 : rc;
 }

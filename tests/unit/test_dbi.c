@@ -361,6 +361,36 @@ static void comparators_are_asked_for(void **state)
 	store_done(kv);
 }
 
+static void emptying_main_needs_no_handles(void **state)
+{
+	struct daxkv *kv = store_open("many", (struct daxkv_options){.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .page_size = 512, .max_dbs = 3});
+	daxkv_db kept = 0, db = 0;
+	(void)state;
+	for (uint64_t i = 0; i < 12; i++) {
+		struct daxkv_txn *txn = begin(kv);
+		char buf[17];
+		struct daxkv_val name = key_n(buf, i);
+		OK(daxkv_db_open(txn, &name, DAXKV_CREATE, &db));
+		for (uint64_t n = 0; n < 100; n++)
+			OK(put_n(txn, db, n, n == 50 ? 2000 : 10, 1));
+		OK(daxkv_commit(txn));
+		if (i == 5)
+			kept = db;
+		else
+			daxkv_db_close(kv, db);
+	}
+	struct daxkv_txn *old = begin_reading(kv), *txn = begin(kv);
+	struct daxkv_val none = {0, NULL};
+	assert_true(has_n(old, kept, 7, 10, 1));
+	OK(daxkv_db_drop(txn, DAXKV_MAIN, 0));
+	assert_int_equal(daxkv_db_next(txn, &none), DAXKV_NOTFOUND);
+	assert_int_equal(put_n(txn, kept, 1, 10, 2), DAXKV_BAD_DB);
+	OK(daxkv_commit(txn));
+	assert_true(has_n(old, kept, 7, 10, 1)); /* the snapshot has it still */
+	daxkv_abort(old);
+	store_done(kv);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -375,6 +405,7 @@ int main(void)
 	    TEST(next_lists_names_among_records),
 	    TEST(flags_of_the_main_database),
 	    TEST(comparators_are_asked_for),
+	    TEST(emptying_main_needs_no_handles),
 	};
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }
