@@ -96,11 +96,11 @@ t "--out to a directory that is missing" exits 3 kv get a.kv big --out no/such/f
 t "no --out file for a missing key" exits 1 kv get a.kv absent --out absent.out
 t "none was made" test ! -e absent.out
 
-if command -v script >"$log/which"; then
+if command -v script >"$log/which" && script -qec true none >"$log/script" 2>&1; then
 	# shellcheck disable=SC2016 # for the shell in the terminal
 	t "a newline behind the value on a terminal" sh -c 'kv=$1 script -qec "\"\$kv\" get a.kv -- -k" none | tr -d "\r" >tty.out; printf "%s\n" -v | cmp - tty.out' sh "$KV"
 else
-	skip "the output on a terminal" "script(1) is not installed"
+	skip "the output on a terminal" "script(1) is not installed, or there are no pseudo-terminals"
 fi
 
 # ---- named databases

@@ -44,12 +44,12 @@ t "--batch" prints "900
 t "a batch of all" prints "2500" kv load h.kv many.tsv --ack --batch 2500
 t "all the same" same f.kv g.kv
 t "without --ack nothing is printed" sh -c 'test -z "$("$1" load i.kv many.tsv 2>&1)"' sh "$KV"
-if command -v script >"$log/which"; then
+if command -v script >"$log/which" && script -qec true none >"$log/script" 2>&1; then
 	# shellcheck disable=SC2016 # for the shell in the terminal
 	t "progress on a terminal" sh -c 'kv=$1 script -qec "\"\$kv\" load tty.kv many.tsv" none | grep -q "2500 records, .* records/s"' sh "$KV"
 	t "and the store" same f.kv tty.kv
 else
-	skip "progress on a terminal" "script(1) is not installed"
+	skip "progress on a terminal" "script(1) is not installed, or there are no pseudo-terminals"
 fi
 head -c 6000000 /dev/zero | tr '\0' x >six.mb
 { for k in 1 2 3 4 5; do
