@@ -36,6 +36,7 @@ MODEL_SRC := $(wildcard tests/model/*.c)
 CRASH_SRC := $(wildcard tests/crash/*.c)
 FAULT_SRC := $(wildcard tests/fault/*.c)
 STORM_SRC := $(wildcard tests/storm/*.c)
+SHARE_SRC := $(wildcard tests/share/*.c)
 BENCH_SRC := $(wildcard bench/*.c)
 EXAMPLE_SRC := $(wildcard examples/*.c)
 LMDB_SRC := $(wildcard src/lmdb/*.c)
@@ -51,14 +52,15 @@ KV := $(if $(CLI_SRC),$(BUILD)/kv)
 FAULT := $(if $(FAULT_SRC),$(BUILD)/tests/fault)
 STORM := $(if $(STORM_SRC),$(BUILD)/tests/storm)
 LMDB_TOOLS := $(patsubst src/lmdb/tools/%.c,$(BUILD)/lmdb/%,$(wildcard src/lmdb/tools/mdb_*.c))
+SHARE := $(SHARE_SRC:tests/share/%.c=$(BUILD)/tests/%)
 LMDB := $(if $(LMDB_SRC),$(BUILD)/lmdb/liblmdb.so.0 $(LMDB_TOOLS))
 ABI_SRC := $(wildcard tests/abi/area*.c) tests/abi/differ.c
 ABI := $(if $(LMDB_SRC),$(addprefix $(BUILD)/tests/abi/,areas differ layout layout-stock))
 MODEL := $(if $(MODEL_SRC),$(BUILD)/tests/model)
 CRASH := $(if $(CRASH_SRC),$(BUILD)/tests/crash)
 BENCH := $(if $(BENCH_SRC),$(BUILD)/bench)
-PROGRAMS := $(LIBS) $(LMDB) $(KV) $(EXAMPLES) $(UNIT) $(MODEL) $(FAULT) $(STORM) $(CRASH) $(ABI)
-ALL_OBJ := $(call objects,$(ENGINE_SRC) $(CLI_SRC) $(LMDB_SRC) $(ABI_SRC) $(wildcard src/lmdb/tools/*.c) $(TESTLIB_SRC) $(UNIT_SRC) $(MODEL_SRC) $(FAULT_SRC) $(STORM_SRC) $(CRASH_SRC) $(BENCH_SRC) $(EXAMPLE_SRC))
+PROGRAMS := $(LIBS) $(LMDB) $(KV) $(EXAMPLES) $(UNIT) $(MODEL) $(FAULT) $(STORM) $(SHARE) $(CRASH) $(ABI)
+ALL_OBJ := $(call objects,$(ENGINE_SRC) $(CLI_SRC) $(LMDB_SRC) $(ABI_SRC) $(wildcard src/lmdb/tools/*.c) $(TESTLIB_SRC) $(UNIT_SRC) $(MODEL_SRC) $(FAULT_SRC) $(STORM_SRC) $(SHARE_SRC) $(CRASH_SRC) $(BENCH_SRC) $(EXAMPLE_SRC))
 
 # quiet - name what is made instead of showing the command
 quiet = $(if $(V),,@printf '  %-5s %s\n' $(1) $@;)
@@ -189,6 +191,16 @@ FAULT_CALLS := malloc calloc realloc aligned_alloc strdup strndup asprintf free 
 $(BUILD)/tests/fault: $(call objects,$(FAULT_SRC)) $(BUILD)/tests/engine.a
 	$(call quiet,LINK)$(LINK) $(FAULT_CALLS:%=-Wl,--wrap=%) -o $@ $^ -lpmem
 
+$(BUILD)/tests/stress: $(BUILD)/obj/tests/share/stress.o $(BUILD)/libdaxkv.a
+	@mkdir -p $(@D)
+	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem
+
+# Each call of these is a step at which a writer can be killed.
+TAKEOVER_WRAP := pm_init share_limbo_add share_limbo_cut share_limbo_load share_limbo_drop lock_share lock_enter lock_slot ftruncate fallocate \
+	posix_fallocate pthread_mutex_unlock pthread_mutex_consistent
+$(BUILD)/tests/takeover: $(BUILD)/obj/tests/share/takeover.o $(BUILD)/tests/engine.a
+	$(call quiet,LINK)$(LINK) $(TAKEOVER_WRAP:%=-Wl,--wrap=%) -o $@ $^ -lpmem
+
 $(BUILD)/tests/storm: $(call objects,$(STORM_SRC)) $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem
@@ -210,7 +222,7 @@ deps: ## install the packages that building and testing need, or name them
 
 test: deps ## the test run of the README: install what is missing, build, run all quick tests
 	@$(MAKE) --no-print-directory programs
-	@$(RUN) lint unit cli examples abi model:200000:512:1 model:200000:4096:1 crash:3000:64:1 crash:2000:64:4 crash:2000:512:2 crash:2000:4096:4 fault storm:20
+	@$(RUN) lint unit cli examples abi model:200000:512:1 model:200000:4096:1 crash:3000:64:1 crash:2000:64:4 crash:2000:512:2 crash:2000:4096:4 fault storm:20 share
 
 check: programs ## unit tests, CLI tests and a short model test, in under a minute
 	@$(RUN) unit cli examples model:50000:512:1 model:50000:4096:1
@@ -230,6 +242,10 @@ check-fault: $(FAULT) ## every call of the engine that can fail fails; a minute
 
 check-storm: $(STORM) ## kill a writing process 300 times on emulated persistent memory and 300 times on a regular file
 	@BUILD=$(BUILD) scripts/crash-storm --rounds 300
+
+check-share: $(SHARE) $(BUILD)/tests/unit/test_share $(BUILD)/tests/unit/test_fork ## processes on one store: five minutes of readers and a writer, kills at random and at every step
+	@TEST_TIMEOUT=600 $(RUN) share-all
+.PHONY: check-share
 
 check-vm: $(KV) $(STORM) ## power cuts, DAX and its absence, in virtual machines (QEMU, installed when missing); a few minutes
 	@BUILD=$(BUILD) tests/vm/run
