@@ -489,6 +489,15 @@ static uint32_t tail_end(const struct leaf *l)
 	return end;
 }
 
+void leaf_own(const struct leaf *l)
+{
+	const uint8_t *from = bytes_of(l) + tail_end(l);
+
+	pm_own(bytes_of(l) + FMT_LEAF_SLOTS + l->nslots * FMT_WORD);
+	for (unsigned int i = 0; i < 3; i++)
+		pm_own(from + i * FMT_LINE);
+}
+
 /* shadow_open - the wpage of a leaf that gets pending slots: at its first one it takes the page's slots over. */
 static int shadow_open(struct wset *w, const struct leaf *l, struct wpage **out)
 {

@@ -109,6 +109,9 @@ struct leaf_change {
 int leaf_append(struct wset *w, const struct order *order, const struct leaf *leaf, const struct leaf_change *change, bool *done,
                 const uint8_t **value);
 
+/* leaf_own - an entry will be appended: have the lines that change come into this core's cache meanwhile. */
+void leaf_own(const struct leaf *leaf);
+
 /* leaf_seal - the value at value was filled after leaf_append or leaf_build: recompute the checksum that covers it. */
 void leaf_seal(struct wset *w, uint64_t off, const uint8_t *value, uint32_t vlen);
 

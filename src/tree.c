@@ -128,6 +128,11 @@ static int descend(const struct tree *t, struct path *path, const struct probe *
 	return 0;
 }
 
+int tree_down(const struct tree *t, const struct probe *probe, struct path *path)
+{
+	return descend(t, path, probe, false);
+}
+
 int tree_seek(const struct tree *t, const struct probe *probe, struct path *path)
 {
 	int rc = descend(t, path, probe, false);

@@ -96,6 +96,7 @@ int tree_remove(struct tree *tree, struct path *path);
 int tree_clear(struct tree *tree, bool forget);
 
 /* Within the floor: */
+int tree_down(const struct tree *tree, const struct probe *probe, struct path *path); /* tree_seek without the leaf's inside */
 int tree_root(const struct tree *tree, const struct fmt_page **page, uint64_t *at); /* in this view; NULL: an empty tree */
 struct change { /* kids [from, from + count) of a page give way to m others, with the separators between them */
 	uint32_t from, count, m;

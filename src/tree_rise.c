@@ -54,7 +54,12 @@ int tree_seek_put(struct tree *t, const struct probe *probe)
 		}
 	}
 	t->scratch->finger_of = NULL;
-	return tree_seek(t, probe, path);
+	int rc = tree_down(t, probe, path);
+
+	if (rc || !path->height)
+		return rc;
+	leaf_own(&path->leaf);
+	return leaf_place(&path->leaf, t->order, probe, &path->rank, &path->eoff);
 }
 
 /* tree_spare - how many more entries like these a leaf of n should have room for. */
