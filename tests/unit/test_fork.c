@@ -113,11 +113,13 @@ static int parent_that_dies(int tell)
 		dup2(null, 1); /* nobody waits for its output */
 		dup2(null, 2);
 		alarm(30); /* when the test fails and does not kill it */
-		pause();
+		child = getpid();
+		if (write(tell, &child, sizeof child) == sizeof child) /* fork's handlers have run */
+			pause();
 		_exit(0);
 	}
-	CHECK(child > 0 && write(tell, &child, sizeof child) == sizeof child);
-	kill(getpid(), SIGKILL);
+	CHECK(child > 0);
+	pause();
 	return 1;
 }
 
@@ -134,6 +136,7 @@ static pid_t orphan_make(void)
 	if (pid == 0)
 		_exit(parent_that_dies(tell[1]));
 	assert_int_equal(read(tell[0], &orphan, sizeof orphan), sizeof orphan);
+	assert_int_equal(kill(pid, SIGKILL), 0);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFSIGNALED(status));
 	close(tell[0]);
