@@ -17,7 +17,7 @@
 	(DAXKV_REVERSE_KEY | DAXKV_DUP_SORT | DAXKV_INTEGER_KEY | DAXKV_DUP_FIXED | DAXKV_INTEGER_DUP | DAXKV_REVERSE_DUP | DAXKV_OWN_COMPARE |            \
 	 DAXKV_OWN_DUP_COMPARE)
 
-static struct dbi_name *name_new(const void *bytes, size_t len)
+struct dbi_name *dbi_name_new(const void *bytes, size_t len)
 {
 	struct dbi_name *n = calloc(1, sizeof *n + len);
 
@@ -51,7 +51,7 @@ int dbi_open_tables(struct daxkv *kv, uint32_t max_dbs)
 {
 	kv->max_dbs = max_dbs + DAXKV_MAIN + 1;
 	kv->dbi = calloc(kv->max_dbs, sizeof *kv->dbi);
-	if (!kv->dbi || !(kv->dbi[DAXKV_MAIN].name = name_new(NULL, 0)))
+	if (!kv->dbi || !(kv->dbi[DAXKV_MAIN].name = dbi_name_new(NULL, 0)))
 		return err_set(ENOMEM, "no memory for %u database handles", max_dbs);
 	order_init(&kv->dbi[DAXKV_MAIN].order, 0);
 	return 0;
@@ -74,8 +74,7 @@ static void dbi_forget(struct dbi *d)
 	names_free(names);
 }
 
-/* name_push - from the running transaction on the handle has this name. */
-static void name_push(struct daxkv_txn *txn, daxkv_db db, struct dbi_name *n)
+void dbi_name_push(struct daxkv_txn *txn, daxkv_db db, struct dbi_name *n)
 {
 	struct daxkv *kv = txn->kv;
 
@@ -121,8 +120,7 @@ void dbi_end(struct daxkv_txn *txn, bool keep)
 
 /* ---- resolving ------------------------------------------------------------------------------------------------------------ */
 
-/* state_read - what the descriptor at off says. order: the handle's, for its comparators, or NULL. */
-static int state_read(struct daxkv_txn *txn, uint64_t off, const struct order *order, struct dbstate *s)
+int dbi_state_read(struct daxkv_txn *txn, uint64_t off, const struct order *order, struct dbstate *s)
 {
 	struct view *v = txn_view(txn);
 	const struct fmt_desc *desc;
@@ -153,7 +151,7 @@ static int state_read(struct daxkv_txn *txn, uint64_t off, const struct order *o
 static int state_fill(struct daxkv_txn *txn, daxkv_db db, uint64_t off, struct dbstate *s)
 {
 	const struct dbi *d = &txn->kv->dbi[db];
-	int rc = state_read(txn, off, &d->order, s);
+	int rc = dbi_state_read(txn, off, &d->order, s);
 
 	if (rc)
 		return rc;
@@ -164,8 +162,7 @@ static int state_fill(struct daxkv_txn *txn, daxkv_db db, uint64_t off, struct d
 	return 0;
 }
 
-/* record_find - the record of a named database in the main one. NOTFOUND, INCOMPATIBLE (a plain record has that name). */
-static int record_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len, struct fmt_db *record)
+int dbi_record_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len, struct fmt_db *record)
 {
 	struct dbstate *main_state;
 	struct item it;
@@ -199,7 +196,7 @@ static int state_resolve(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s)
 		return state_fill(txn, db, load_word(&super->main_desc), s);
 	if (!n)
 		return err_set(DAXKV_BAD_DB, "the database of handle %u was dropped", db);
-	int rc = record_find(txn, n->bytes, n->len, &record);
+	int rc = dbi_record_find(txn, n->bytes, n->len, &record);
 
 	if (rc == DAXKV_NOTFOUND)
 		return err_set(DAXKV_BAD_DB, "database \"%.*s\" is not there in this transaction", (int)n->len, (const char *)n->bytes);
@@ -226,8 +223,7 @@ int dbi_state(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state)
 	return 0;
 }
 
-/* state_any - the same without asking for comparators. */
-static int state_any(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state)
+int dbi_state_any(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state)
 {
 	int rc = dbi_state(txn, db, state);
 
@@ -285,7 +281,7 @@ static int flags_change(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s, u
 static int main_flags(struct daxkv_txn *txn, unsigned int flags)
 {
 	struct dbstate *s;
-	int rc = state_any(txn, DAXKV_MAIN, &s);
+	int rc = dbi_state_any(txn, DAXKV_MAIN, &s);
 
 	if (rc || !flags || flags == s->flags)
 		return rc;
@@ -341,7 +337,7 @@ static int db_find_or_create(struct daxkv_txn *txn, const struct daxkv_val *name
 
 	*created = false;
 	if (!rc)
-		rc = record_find(txn, name->data, (uint32_t)name->size, record);
+		rc = dbi_record_find(txn, name->data, (uint32_t)name->size, record);
 	if (!rc && kept && kept != record->flags)
 		return err_set(DAXKV_INCOMPATIBLE, "the database was made with flags 0x%x, not 0x%x", record->flags, kept);
 	if (rc != DAXKV_NOTFOUND || !(flags & DAXKV_CREATE))
@@ -392,7 +388,7 @@ int daxkv_db_open(struct daxkv_txn *txn, const struct daxkv_val *name, unsigned 
 	rc = handle_for(kv, txn_view(txn)->snapshot, name, &handle, &is_new);
 	if (!rc && is_new) {
 		struct dbi *d = &kv->dbi[handle];
-		struct dbi_name *copy = name_new(name->data, name->size);
+		struct dbi_name *copy = dbi_name_new(name->data, name->size);
 
 		if (copy) {
 			*d = (struct dbi){.serial = d->serial, .opened_by = txn->write ? txn : NULL};
@@ -427,173 +423,6 @@ void daxkv_db_close(struct daxkv *kv, daxkv_db db)
 	pthread_mutex_lock(&kv->dbi_mutex);
 	dbi_forget(&kv->dbi[db]);
 	pthread_mutex_unlock(&kv->dbi_mutex);
-}
-
-/* ---- dropping and renaming ------------------------------------------------------------------------------------------------ */
-
-/* handle_of - the open handle of that name in the running transaction; 0: there is none. */
-static daxkv_db handle_of(const struct daxkv *kv, const struct daxkv_val *name)
-{
-	for (daxkv_db i = DAXKV_MAIN + 1; i < kv->max_dbs; i++) {
-		const struct dbi_name *n = dbi_name(kv, i, kv->wset.txn);
-
-		if (n && n->len == name->size && memcmp(n->bytes, name->data, n->len) == 0)
-			return i;
-	}
-	return 0;
-}
-
-/* drop_with_main - free a named database's pages; its record goes with all others of the main one. */
-static int drop_with_main(struct daxkv_txn *txn, const struct daxkv_val *name)
-{
-	struct daxkv *kv = txn->kv;
-	daxkv_db db = handle_of(kv, name);
-	struct dbi_name *gone = db ? name_new(NULL, 0) : NULL;
-	struct dbstate unopened, *s = &unopened;
-	struct fmt_db record;
-	int rc = db && !gone ? err_set(ENOMEM, "no memory to drop a database") : 0;
-
-	if (!rc && db)
-		rc = state_any(txn, db, &s);
-	else if (!rc)
-		rc = record_find(txn, name->data, (uint32_t)name->size, &record);
-	if (!rc && !db)
-		rc = state_read(txn, record.desc, NULL, s);
-	if (!rc && db)
-		rc = txn_changing(txn, db);
-	if (!rc)
-		rc = tree_clear(&s->tree, true);
-	if (!rc)
-		rc = wset_retire(&kv->wset, s->desc);
-	if (rc || !db) {
-		free(gone);
-		return rc;
-	}
-	s->generation = 0;
-	gone->gone = true;
-	name_push(txn, db, gone);
-	return 0;
-}
-
-static int drop_all_named(struct daxkv_txn *txn)
-{
-	struct daxkv_val name = {0, NULL}; /* in the main database, which does not change meanwhile */
-	int rc;
-
-	while ((rc = daxkv_db_next(txn, &name)) == 0) {
-		rc = drop_with_main(txn, &name);
-		if (rc)
-			return txn_break(txn, rc);
-	}
-	return rc == DAXKV_NOTFOUND ? 0 : rc;
-}
-
-static int drop_record(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s)
-{
-	struct daxkv *kv = txn->kv;
-	const struct dbi_name *n = dbi_name(kv, db, kv->wset.txn);
-	struct probe p = {.key = n->bytes, .klen = n->len};
-	struct dbstate *main_state;
-	struct path path;
-	int rc = dbi_state(txn, DAXKV_MAIN, &main_state);
-
-	if (!rc)
-		rc = tree_seek(&main_state->tree, &p, &path);
-	if (!rc && !path.eoff)
-		rc = err_corrupt(s->desc, "the database's record is gone");
-	if (!rc)
-		rc = tree_remove(&main_state->tree, &path);
-	if (!rc)
-		rc = wset_retire(&kv->wset, s->desc);
-	main_state->changed = true;
-	s->generation = 0;
-	return rc;
-}
-
-int daxkv_db_drop(struct daxkv_txn *txn, daxkv_db db, int del)
-{
-	struct dbstate *s;
-	int rc = txn_check(txn, true);
-
-	if (!rc)
-		rc = state_any(txn, db, &s);
-	if (!rc)
-		rc = txn_changing(txn, db);
-	if (!rc && del && db != DAXKV_MAIN)
-		rc = txn_changing(txn, DAXKV_MAIN);
-	if (!rc && db == DAXKV_MAIN)
-		rc = drop_all_named(txn);
-	if (rc)
-		return rc;
-	bool forget = del && db != DAXKV_MAIN;
-	struct dbi_name *gone = forget ? name_new(NULL, 0) : NULL;
-
-	if (forget && !gone)
-		return err_set(ENOMEM, "no memory to drop a database");
-	rc = tree_clear(&s->tree, forget);
-	s->changed = true;
-	if (!rc && forget)
-		rc = drop_record(txn, db, s);
-	if (rc) {
-		free(gone);
-		return txn_break(txn, rc);
-	}
-	if (forget) { /* snapshots before this go on using the handle */
-		gone->gone = true;
-		name_push(txn, db, gone);
-	}
-	return 0;
-}
-
-int daxkv_db_rename(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *name)
-{
-	struct daxkv *kv;
-	struct dbstate *s, *main_state;
-	struct item it;
-	bool taken = false;
-	int rc = txn_check(txn, true);
-
-	if (!rc)
-		rc = state_any(txn, db, &s);
-	if (!rc)
-		rc = dbi_state(txn, DAXKV_MAIN, &main_state);
-	if (rc)
-		return rc;
-	kv = txn->kv;
-	if (db == DAXKV_MAIN)
-		return err_set(EINVAL, "the main database has no name");
-	rc = record_key_check(kv, &main_state->order, name);
-	if (!rc)
-		rc = tree_get(&main_state->tree, name->data, (uint32_t)name->size, &it, &taken);
-	if (rc || taken)
-		return rc ? rc : DAXKV_EXIST;
-	struct dbi_name *copy = name_new(name->data, name->size);
-
-	if (!copy)
-		return err_set(ENOMEM, "no memory for a name");
-	rc = txn_changing(txn, DAXKV_MAIN);
-	if (rc) {
-		free(copy);
-		return rc;
-	}
-	const struct dbi_name *old = dbi_name(kv, db, kv->wset.txn);
-	struct fmt_db record = {.desc = s->desc, .flags = s->flags};
-	struct daxkv_val value = {sizeof record, &record};
-	struct probe p = {.key = old->bytes, .klen = old->len};
-	struct path path;
-
-	rc = tree_seek(&main_state->tree, &p, &path);
-	if (!rc)
-		rc = tree_remove(&main_state->tree, &path);
-	main_state->changed = true;
-	if (!rc)
-		rc = record_put(txn, DAXKV_MAIN, &(struct daxkv_val){copy->len, copy->bytes}, &value, 0, FMT_ENTRY_DB); /* *name may lie in a page that changed */
-	if (rc) {
-		free(copy);
-		return txn_break(txn, rc);
-	}
-	name_push(txn, db, copy);
-	return 0;
 }
 
 /* ---- asking --------------------------------------------------------------------------------------------------------------- */
@@ -640,7 +469,7 @@ int daxkv_db_flags(struct daxkv_txn *txn, daxkv_db db, unsigned int *flags)
 	int rc = txn_check(txn, false);
 
 	if (!rc)
-		rc = state_any(txn, db, &s);
+		rc = dbi_state_any(txn, db, &s);
 	if (!rc)
 		*flags = s->flags;
 	return rc;
@@ -656,7 +485,7 @@ int daxkv_db_stat(struct daxkv_txn *txn, daxkv_db db, struct daxkv_stat *stat)
 	int rc = txn_check(txn, false);
 
 	if (!rc)
-		rc = state_any(txn, db, &s);
+		rc = dbi_state_any(txn, db, &s);
 	if (rc)
 		return rc;
 	v = txn_view(txn);
@@ -686,7 +515,7 @@ static int set_compare(struct daxkv_txn *txn, daxkv_db db, uint32_t flag, daxkv_
 	int rc = txn_check(txn, false);
 
 	if (!rc)
-		rc = state_any(txn, db, &s);
+		rc = dbi_state_any(txn, db, &s);
 	if (rc)
 		return rc;
 	if (fn && !(s->flags & flag) && txn->write && !s->tree.count && (flag == DAXKV_OWN_COMPARE || s->flags & DAXKV_DUP_SORT)) {

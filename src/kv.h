@@ -151,6 +151,17 @@ int dbi_state(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state);
 /* dbi_name - what handle db is called in that snapshot; NULL: it is free, or its database was dropped. */
 const struct dbi_name *dbi_name(const struct daxkv *kv, daxkv_db db, uint64_t snapshot);
 
+/* dbi_state_any - dbi_state without asking for comparators. dbi_state_read - what the descriptor at off says; order: the handle's, for its
+ * comparators, or NULL. dbi_record_find - the record of a named database in the main one: NOTFOUND, INCOMPATIBLE when a plain record has
+ * that name. */
+int dbi_state_any(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state);
+int dbi_state_read(struct daxkv_txn *txn, uint64_t off, const struct order *order, struct dbstate *state);
+int dbi_record_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len, struct fmt_db *record);
+
+/* dbi_name_new - a name, not yet anybody's; NULL: no memory. dbi_name_push - from the running transaction on the handle has it. */
+struct dbi_name *dbi_name_new(const void *bytes, size_t len);
+void dbi_name_push(struct daxkv_txn *txn, daxkv_db db, struct dbi_name *name);
+
 /* dbi_open_tables, dbi_close_tables - of a store. */
 int dbi_open_tables(struct daxkv *kv, uint32_t max_dbs);
 void dbi_close_tables(struct daxkv *kv);
