@@ -12,8 +12,11 @@
  * Pointers returned in a struct daxkv_val point into the mapping and must not be written through (but see DAXKV_RESERVE). They stay
  * valid until the transaction ends, and in a write transaction until its next change of any database.
  *
+ * Processes share a store: each opens it, and the same process may do so more than once. Readers wait for nobody, writers take turns; who dies in a
+ * transaction takes nothing but that along. All must be of one machine and use one lock file: other names of the file, and network filesystems, do not do.
+ *
  * Threads: a struct daxkv may be used by all threads of the process. A transaction and its cursors are used by one thread at a
- * time; a write transaction is ended by the thread that began it. A handle must not be used in a forked child.
+ * time; a write transaction is ended by the thread that began it. In a forked child a handle is of no use (BAD_TXN); it does no harm, and may be closed.
  *
  * Method: docs/DESIGN.md. File format: docs/FORMAT.md.
  */
@@ -44,7 +47,7 @@ enum daxkv_error {
 	DAXKV_FOREIGN = -4,       /* the file is not a daxkv store; it was not touched */
 	DAXKV_VERSION = -5,       /* the file needs a newer daxkv, or its page size or features are unknown here */
 	DAXKV_FULL = -6,          /* the store has reached its maximum size */
-	DAXKV_BUSY = -7,          /* somebody else has the store open, or this thread's write transaction is still running */
+	DAXKV_BUSY = -7,          /* somebody else writes, or has the store open in a way that keeps this user out; or this thread's write transaction is still running */
 	DAXKV_BAD_TXN = -8,       /* the transaction failed, ended, is read-only, has a child running, or is of the wrong kind */
 	DAXKV_BAD_DB = -9,        /* no such database handle, or it was dropped or closed */
 	DAXKV_INCOMPATIBLE = -10, /* the operation or the flags do not suit the database */
@@ -88,7 +91,7 @@ enum daxkv_open_flags {
 	DAXKV_CREATE = 0x40000,   /* make the store when the file is missing or empty (also: make the database, daxkv_db_open) */
 	DAXKV_EXCLUSIVE = 0x1,    /* with CREATE: fail with EEXIST when the file is there */
 	DAXKV_RDONLY = 0x20000,   /* never write to the file; an unclean file is recovered in private memory */
-	DAXKV_NOLOCK = 0x400000,  /* no lock file: the caller keeps other openers away */
+	DAXKV_NOLOCK = 0x400000,  /* no lock file: the caller keeps all other openers, readers too, away */
 	DAXKV_ROOM = 0x2          /* reserve as much address space as can be had whatever max_size says, for daxkv_set_max_size */
 };
 
@@ -134,6 +137,9 @@ enum daxkv_txn_flags { DAXKV_TXN_RDONLY = 0x20000, DAXKV_TXN_TRY = 0x1 /* do not
  * nested one: the parent rests until the child ends, the child's changes become the parent's on commit and vanish on abort.
  * Errors: BUSY (own write transaction running, or TRY), READERS_FULL, POISONED, BAD_TXN, EACCES (store opened read-only), ENOMEM. */
 int daxkv_begin(struct daxkv *kv, struct daxkv_txn *parent, unsigned int flags, struct daxkv_txn **txn);
+
+/* daxkv_begin_timed - a write transaction, waiting no longer than that for others to end: then BUSY. Errors as of daxkv_begin. */
+int daxkv_begin_timed(struct daxkv *kv, unsigned int milliseconds, struct daxkv_txn **txn);
 
 /* daxkv_commit - end the transaction and keep its changes: all are durable on return of the outermost commit, or none is kept. The
  * handle is gone whatever the result. Errors: BAD_TXN (an earlier call failed half-way; nothing was kept), ENOSPC, EFBIG, FULL,
@@ -308,7 +314,8 @@ int daxkv_info(struct daxkv *kv, struct daxkv_info *info);
 struct daxkv_reader { /* a place for a read transaction, of any process that has the store open */
 	int pid, own;      /* own: this process's store handle has it */
 	int running;       /* else it is kept for the next one */
-	uint64_t snapshot; /* when running */
+	uint64_t snapshot; /* when running: pages freed since that commit wait for it */
+	uint64_t age_ms;   /* when running: since it began */
 };
 
 /* daxkv_readers - show each reader. Others come and go meanwhile. */

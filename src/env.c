@@ -228,11 +228,7 @@ static uint64_t oldest_reader(void *arg)
 
 static void reap(void *arg)
 {
-	struct daxkv *kv = arg;
-
-	pthread_mutex_lock(&kv->slot_mutex);
-	(void)share_reap(kv->share, &kv->lock, kv->share_file.owner);
-	pthread_mutex_unlock(&kv->slot_mutex);
+	(void)daxkv_reap(arg);
 }
 
 static void released(void *arg, uint64_t items)
@@ -476,16 +472,21 @@ int daxkv_info(struct daxkv *kv, struct daxkv_info *info)
 
 void daxkv_readers(struct daxkv *kv, void (*show)(const struct daxkv_reader *reader, void *arg), void *arg)
 {
-	uint32_t high = __atomic_load_n(&kv->share->high, __ATOMIC_RELAXED);
+	struct timespec now;
 
-	for (uint32_t i = 0; i < high; i++) {
+	if (txn_forked(kv))
+		return;
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	for (uint32_t i = 0, high = __atomic_load_n(&kv->share->high, __ATOMIC_RELAXED); i < high; i++) {
 		const struct reader_slot *s = &kv->share->slot[i];
-		uint64_t snapshot = __atomic_load_n(&s->snapshot_plus_1, __ATOMIC_RELAXED);
+		uint64_t snapshot = __atomic_load_n(&s->snapshot_plus_1, __ATOMIC_ACQUIRE), since = __atomic_load_n(&s->since_ms, __ATOMIC_RELAXED);
+		uint64_t ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 
 		if (__atomic_load_n(&s->taken, __ATOMIC_ACQUIRE) != SLOT_OWNED)
 			continue;
 		show(&(struct daxkv_reader){.pid = __atomic_load_n(&s->pid, __ATOMIC_RELAXED), .running = snapshot != 0,
-		                            .own = __atomic_load_n(&s->owner, __ATOMIC_RELAXED) == kv->share_file.owner, .snapshot = snapshot ? snapshot - 1 : 0},
+		                            .own = __atomic_load_n(&s->owner, __ATOMIC_RELAXED) == kv->share_file.owner, .snapshot = snapshot ? snapshot - 1 : 0,
+		                            .age_ms = snapshot && ms > since ? ms - since : 0},
 		     arg);
 	}
 }
@@ -494,6 +495,8 @@ unsigned int daxkv_reap(struct daxkv *kv)
 {
 	unsigned int n;
 
+	if (txn_forked(kv))
+		return 0;
 	pthread_mutex_lock(&kv->slot_mutex);
 	n = share_reap(kv->share, &kv->lock, kv->share_file.owner);
 	pthread_mutex_unlock(&kv->slot_mutex);

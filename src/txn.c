@@ -11,6 +11,11 @@
 
 #define SAME_NUMBER_WAIT_NS 1000000 /* between two tries for a lock that looks like this thread's own */
 
+static uint64_t ms_of(const struct timespec *t)
+{
+	return (uint64_t)t->tv_sec * 1000 + (uint64_t)t->tv_nsec / 1000000;
+}
+
 /* ---- handles -------------------------------------------------------------------------------------------------------------- */
 
 static void txn_free(struct daxkv_txn *txn)
@@ -207,7 +212,10 @@ int txn_changing(struct daxkv_txn *txn, daxkv_db db)
 static void read_start(struct daxkv_txn *txn)
 {
 	struct daxkv *kv = txn->kv;
+	struct timespec now;
 
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now); /* no system call */
+	__atomic_store_n(&kv->share->slot[txn->slot].since_ms, ms_of(&now), __ATOMIC_RELAXED);
 	txn->view.snapshot = share_enter(kv->share, txn->slot);
 	txn->generation++;
 	txn->idle = false;
@@ -327,27 +335,37 @@ static void writer_bury(struct daxkv *kv)
 /* lock_wait - the mutex knows its owner by a thread's number, which is unique in one PID namespace only: a thread of another one may have
  * the
  * same, and looks like this one. */
-static int lock_wait(struct daxkv *kv, bool try)
+static int lock_wait(struct daxkv *kv, int64_t wait_ms)
 {
 	const struct timespec pause = {.tv_nsec = SAME_NUMBER_WAIT_NS};
+	struct timespec now, end = {0};
 
+	if (wait_ms > 0) {
+		clock_gettime(CLOCK_MONOTONIC, &end);
+		end.tv_nsec += wait_ms % 1000 * 1000000;
+		end.tv_sec += wait_ms / 1000 + end.tv_nsec / 1000000000;
+		end.tv_nsec %= 1000000000;
+	}
 	for (;;) {
-		int rc = try ? pthread_mutex_trylock(&kv->share->writer) : pthread_mutex_lock(&kv->share->writer);
+		pthread_mutex_t *m = &kv->share->writer;
+		int rc = wait_ms < 0 ? pthread_mutex_lock(m) : wait_ms ? pthread_mutex_clocklock(m, CLOCK_MONOTONIC, &end) : pthread_mutex_trylock(m);
 
 		if (rc != EDEADLK || stores_writing(kv))
 			return rc;
-		if (try)
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		if (wait_ms == 0 || (wait_ms > 0 && ms_of(&now) > ms_of(&end)))
 			return EBUSY;
 		nanosleep(&pause, NULL);
 	}
 }
 
-static int lock_writer(struct daxkv *kv, bool try)
+/* lock_writer - have the lock, and know what is there. wait_ms: 0 not to wait, negative to wait as long as it takes. */
+static int lock_writer(struct daxkv *kv, int64_t wait_ms)
 {
-	int rc = lock_wait(kv, try);
+	int rc = lock_wait(kv, wait_ms);
 
-	if (rc == EDEADLK || rc == EBUSY)
-		return err_set(DAXKV_BUSY, rc == EBUSY ? "another write transaction is running" : "this thread's write transaction is still running");
+	if (rc == EDEADLK || rc == EBUSY || rc == ETIMEDOUT)
+		return err_set(DAXKV_BUSY, rc != EDEADLK ? "another write transaction is running" : "this thread's write transaction is still running");
 	if (rc && rc != EOWNERDEAD)
 		return err_sys(rc, "the writer's lock");
 	writer_bury(kv);
@@ -367,10 +385,10 @@ static int lock_writer(struct daxkv *kv, bool try)
 	return err_set(DAXKV_POISONED, "an earlier flush failed (%s): the store refuses changes until it is opened again", strerror((int)poison));
 }
 
-static int begin_write(struct daxkv *kv, bool try, struct daxkv_txn **out)
+static int begin_write(struct daxkv *kv, int64_t wait_ms, struct daxkv_txn **out)
 {
 	struct daxkv_txn *txn;
-	int rc = kv->read_only ? err_set(EACCES, "the store was opened read-only") : lock_writer(kv, try);
+	int rc = kv->read_only ? err_set(EACCES, "the store was opened read-only") : lock_writer(kv, wait_ms);
 
 	if (rc)
 		return rc;
@@ -416,7 +434,14 @@ int daxkv_begin(struct daxkv *kv, struct daxkv_txn *parent, unsigned int flags, 
 		return err_set(EINVAL, "a transaction needs a store, and a parent that writes to it");
 	if (parent)
 		return begin_nested(parent, txn);
-	return flags & DAXKV_TXN_RDONLY ? begin_read(kv, txn) : begin_write(kv, flags & DAXKV_TXN_TRY, txn);
+	return flags & DAXKV_TXN_RDONLY ? begin_read(kv, txn) : begin_write(kv, flags & DAXKV_TXN_TRY ? 0 : -1, txn);
+}
+
+int daxkv_begin_timed(struct daxkv *kv, unsigned int milliseconds, struct daxkv_txn **txn)
+{
+	if (kv && txn_forked(kv))
+		return err_set(DAXKV_BAD_TXN, "the store was opened by the parent process: open it again in the child");
+	return kv && txn ? begin_write(kv, milliseconds, txn) : err_set(EINVAL, "a transaction needs a store");
 }
 
 static void undo_nested(struct daxkv_txn *txn)

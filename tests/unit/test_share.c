@@ -195,6 +195,38 @@ static void thread_that_ends_in_a_transaction(void **state)
 	store_done(b);
 }
 
+static void *thread_holds_the_lock(void *arg)
+{
+	struct daxkv_txn *txn = NULL;
+
+	if (daxkv_begin_timed(arg, 10000, &txn))
+		return (void *)1;
+	usleep(300000);
+	daxkv_abort(txn);
+	return NULL;
+}
+
+static void waiting_for_a_while(void **state)
+{
+	struct daxkv *a = store_new("e", 4096), *b = store_again("e");
+	struct daxkv_txn *txn = NULL;
+	pthread_t thread;
+	void *result;
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, thread_holds_the_lock, a), 0);
+	usleep(50000);
+	assert_int_equal(daxkv_begin_timed(b, 20, &txn), DAXKV_BUSY);
+	assert_int_equal(daxkv_begin_timed(a, 0, &txn), DAXKV_BUSY);
+	OK(daxkv_begin_timed(b, 10000, &txn));
+	assert_int_equal(daxkv_begin_timed(b, 10, &txn), DAXKV_BUSY); /* its own */
+	OK(put(txn, DAXKV_MAIN, "k", "v", 0));
+	OK(daxkv_commit(txn));
+	assert_int_equal(pthread_join(thread, &result), 0);
+	assert_null(result);
+	store_done(a);
+	store_done(b);
+}
+
 /* ---- reader slots --------------------------------------------------------------------------------------------------------- */
 
 static struct {
@@ -263,6 +295,43 @@ static int child_reads_and_dies(void)
 	CHECK(daxkv_open(scratch_path("e"), &o, &kv) == 0);
 	CHECK(daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn) == 0);
 	return 0; /* with its snapshot */
+}
+
+static void reader_seen(const struct daxkv_reader *reader, void *arg)
+{
+	struct daxkv_reader *last = arg;
+
+	if (!reader->running)
+		return;
+	assert_int_equal(reader->pid, getpid());
+	assert_true(reader->snapshot >= last->snapshot);
+	*last = *reader;
+}
+
+static void readers_are_listed(void **state)
+{
+	struct daxkv *a = store_new("e", 4096), *b = store_again("e");
+	struct daxkv_reader last = {0};
+	(void)state;
+	put_one(a, "k", "v");
+	struct daxkv_txn *r = begin_reading(a);
+
+	put_one(a, "k", "w");
+	struct daxkv_txn *s = begin_reading(b);
+
+	usleep(100000);
+	child_run(child_reads_and_dies);
+	assert_int_equal(daxkv_reap(b), 1);
+	daxkv_readers(b, reader_seen, &last);
+	assert_int_equal(last.snapshot, 2);
+	assert_true(last.age_ms >= 50 && last.age_ms < 60000);
+	daxkv_abort(r);
+	daxkv_abort(s);
+	last.pid = 0;
+	daxkv_readers(a, reader_seen, &last);
+	assert_true(last.pid == 0 && daxkv_reap(a) == 0);
+	store_done(a);
+	store_done(b);
 }
 
 /* A reader that died holding a snapshot holds nothing back: the file stops growing. */
@@ -434,6 +503,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(released_by_one_is_released_for_all), TEST(growth_undone_and_done_by_others), TEST(growth_is_seen_by_others),
 	    TEST(the_last_one_trims),                  TEST(two_handles_of_one_thread),        TEST(thread_that_ends_in_a_transaction),
+	    TEST(waiting_for_a_while),                 TEST(readers_are_listed),
 	    TEST(slots_of_threads_that_come_and_go),   TEST(a_dead_readers_pages_return),      TEST(lock_file_of_nobody),
 	    TEST(lock_file_of_another_kind_in_use),    TEST(other_names_and_a_lost_lock_file), TEST(descriptors_do_not_survive_exec),
 	    TEST(readers_of_an_unclean_file),          TEST(a_writer_joins_a_reader),
