@@ -66,6 +66,13 @@ static inline uint64_t get64(const void *p)
 	return x;
 }
 
+static inline void put16(void *p, uint32_t x)
+{
+	uint16_t y = (uint16_t)x;
+
+	memcpy(p, &y, sizeof y);
+}
+
 /* load_word - a word of the file; pairs with pm_store8's release, so what it refers to is seen whole. */
 static inline uint64_t load_word(const uint64_t *word)
 {

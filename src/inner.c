@@ -4,8 +4,6 @@
 
 #include "crc.h"
 
-#define PREFIX_MIN 8u
-
 static const uint64_t *heads_of(const struct fmt_page *p)
 {
 	return (const uint64_t *)(const void *)((const uint8_t *)p + FMT_INNER_HEADS);
@@ -109,31 +107,15 @@ uint64_t inner_kid(const struct view *v, const struct fmt_page *page, uint64_t o
 	return load_word(kids_of(page) + index);
 }
 
-static void put16(uint8_t *p, uint32_t x)
-{
-	uint16_t y = (uint16_t)x;
-
-	memcpy(p, &y, sizeof y);
-}
-
-static uint32_t common_prefix(const struct order *o, const struct sep *s, uint32_t n)
-{
-	if (o->key != ORDER_BYTES || n < 2)
-		return 0;
-	uint32_t max = s[0].klen < s[n - 1].klen ? s[0].klen : s[n - 1].klen, i = 0;
-
-	while (i < max && s[0].key[i] == s[n - 1].key[i])
-		i++;
-	return i < PREFIX_MIN ? 0 : i;
-}
-
 uint32_t inner_build(uint8_t *image, uint32_t psize, const struct order *o, const struct sep *seps, const uint64_t *kids, uint32_t n,
                      unsigned int level, uint64_t birth, uint64_t prev)
 {
 	struct fmt_page *page = (void *)image;
 	uint64_t *heads = (void *)(image + FMT_INNER_HEADS);
-	uint32_t offs = FMT_INNER_HEADS + 16 * n + 8, at = offs + 2 * n, plen = common_prefix(o, seps, n);
+	uint32_t offs = FMT_INNER_HEADS + 16 * n + 8, at = offs + 2 * n, plen = 0;
 
+	if (n > 1)
+		plen = order_prefix(o, seps[0].key, seps[0].klen, seps[n - 1].key, seps[n - 1].klen);
 	*page = (struct fmt_page){.birth = birth, .prev = prev, .type = FMT_INNER, .level = (uint8_t)level, .n = (uint16_t)n,
 	                          .plen = (uint16_t)plen, .heads = FMT_INNER_HEADS, .offs = (uint16_t)offs};
 	memcpy(heads + n, kids, 8 * ((size_t)n + 1));

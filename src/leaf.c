@@ -4,8 +4,6 @@
 
 #include "crc.h"
 
-#define PREFIX_MIN 8u /* shorter ones do not pay for the test */
-
 static const uint8_t *bytes_of(const struct leaf *l)
 {
 	return (const uint8_t *)l->page;
@@ -344,28 +342,9 @@ static uint32_t entry_align(const struct order *o, uint32_t off, uint32_t klen)
 	return at % 8 == want ? at : at + 4;
 }
 
-static uint32_t common_prefix(const struct order *o, const struct item *items, uint32_t n)
-{
-	if (o->key != ORDER_BYTES || n < 2)
-		return 0;
-	const struct item *a = &items[0], *b = &items[n - 1];
-	uint32_t max = a->klen < b->klen ? a->klen : b->klen, i = 0;
-
-	while (i < max && a->key[i] == b->key[i])
-		i++;
-	return i < PREFIX_MIN ? 0 : i;
-}
-
 static uint32_t page_crc(const uint8_t *p, uint32_t end)
 {
 	return crc32c(crc32c(crc32c(0, p, 8), p + 20, 12), p + FMT_LEAF_BASE, end - FMT_LEAF_BASE);
-}
-
-static void put16(uint8_t *p, uint32_t x)
-{
-	uint16_t y = (uint16_t)x;
-
-	memcpy(p, &y, sizeof y);
 }
 
 static void entry_store(uint8_t *p, const struct item *it)
@@ -388,7 +367,7 @@ uint32_t leaf_build_spare(uint8_t *image, uint32_t psize, const struct order *o,
 	uint16_t *offs = (void *)(image + offs_at);
 
 	if (!plen)
-		plen = common_prefix(o, items, n);
+		plen = n < 2 ? 0 : order_prefix(o, items[0].key, items[0].klen, items[n - 1].key, items[n - 1].klen);
 	memset(image, 0, FMT_LEAF_BASE);
 	*page = (struct fmt_page){.birth = birth, .prev = prev, .type = FMT_LEAF, .n = (uint16_t)n, .plen = (uint16_t)plen,
 	                          .heads = FMT_LEAF_BASE, .offs = (uint16_t)offs_at};

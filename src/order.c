@@ -6,6 +6,7 @@
 
 #define FP_SEED 0x1234u
 #define HEAD 8u
+#define PREFIX_MIN 8u /* shorter ones do not pay for the test */
 
 void order_init(struct order *o, uint32_t flags)
 {
@@ -133,6 +134,17 @@ uint64_t order_head(const struct order *o, const uint8_t *key, uint32_t klen, ui
 	for (uint32_t i = plen; i < klen; i++)
 		head |= (uint64_t)key[i] << (56 - 8 * (i - plen));
 	return head;
+}
+
+uint32_t order_prefix(const struct order *o, const uint8_t *first, uint32_t flen, const uint8_t *last, uint32_t llen)
+{
+	uint32_t n = flen < llen ? flen : llen, i = 0;
+
+	if (o->key != ORDER_BYTES)
+		return 0;
+	while (i < n && first[i] == last[i])
+		i++;
+	return i < PREFIX_MIN ? 0 : i;
 }
 
 uint32_t order_fp(const uint8_t *key, uint32_t klen)

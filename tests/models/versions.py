@@ -66,9 +66,9 @@ class Store:
 
     def read(self, snapshot):
         content = {}
-        todo = [(self.words[ROOT], -1, KEYS, 0)]
-        while todo:
-            page, low, high, depth = todo.pop()
+        pending = [(self.words[ROOT], -1, KEYS, 0)]
+        while pending:
+            page, low, high, depth = pending.pop()
             if depth > MAX_DEPTH:
                 raise Broken("the tree has a loop")
             page = self.node_at(page, snapshot)
@@ -78,7 +78,7 @@ class Store:
             if "separators" in node:
                 bounds = [low, *node["separators"], high]
                 for i in range(len(bounds) - 1):
-                    todo.append((self.words.get((page, i)), bounds[i], bounds[i + 1], depth + 1))
+                    pending.append((self.words.get((page, i)), bounds[i], bounds[i + 1], depth + 1))
                 continue
             leaf = dict(node["base"])
             for i in range(TAIL):
@@ -99,16 +99,16 @@ class Store:
                 raise Broken("snapshot %d reads %s, committed was %s" % (snapshot, content, self.history[snapshot]))
 
     def check_pages(self):
-        used, todo = set(), [self.words[ROOT]]
-        while todo:
-            page = todo.pop()
+        used, pending = set(), [self.words[ROOT]]
+        while pending:
+            page = pending.pop()
             if page is None:
                 continue
             if page in used:
                 raise Broken("page %d twice in the tree" % page)
             used.add(page)
             if "separators" in self.nodes[page]:
-                todo += [self.words.get((page, i)) for i in range(len(self.nodes[page]["separators"]) + 1)]
+                pending += [self.words.get((page, i)) for i in range(len(self.nodes[page]["separators"]) + 1)]
         idle = self.free + [page for _, page in self.limbo]
         if len(idle) != len(set(idle)) or used & set(idle):
             raise Broken("a page is free twice, or free and in the tree")
@@ -311,13 +311,13 @@ class Txn:
         self.discard(child)
 
     def content(self):
-        content, todo = {}, [self.word(ROOT)]
-        while todo:
-            page = todo.pop()
+        content, pending = {}, [self.word(ROOT)]
+        while pending:
+            page = pending.pop()
             if page is None:
                 continue
             if "separators" in self.store.nodes[page]:
-                todo += self.children(page)
+                pending += self.children(page)
             else:
                 content.update(self.content_of(page))
         return content
