@@ -88,6 +88,7 @@ int run_export(struct call *call);
 int run_list(struct call *call);
 int run_stat(struct call *call);
 int run_info(struct call *call);
+int run_readers(struct call *call);
 int run_check(struct call *call);
 
 #endif

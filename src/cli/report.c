@@ -204,6 +204,43 @@ int run_info(struct call *call)
 	return EXIT_OK;
 }
 
+/* ---- readers -------------------------------------------------------------------------------------------------------------- */
+
+struct readers {
+	const struct call *call;
+	bool any;
+};
+
+static void print_reader(const struct daxkv_reader *reader, void *arg)
+{
+	struct readers *readers = arg;
+	unsigned long seconds = (unsigned long)(reader->age_ms / 1000), ms = (unsigned long)(reader->age_ms % 1000);
+
+	if (!reader->running)
+		return;
+	if (readers->call->opt.json)
+		printf("%s{\"pid\": %d, \"snapshot\": %" PRIu64 ", \"seconds\": %lu.%03lu}", readers->any ? ", " : "", reader->pid, reader->snapshot, seconds, ms);
+	else
+		printf("%d\t%" PRIu64 "\t%lu.%03lu\n", reader->pid, reader->snapshot, seconds, ms);
+	readers->any = true;
+}
+
+int run_readers(struct call *call)
+{
+	struct readers readers = {.call = call};
+	int status = store_open(call, DAXKV_RDONLY, NULL);
+
+	if (status != EXIT_OK)
+		return status;
+	(void)daxkv_reap(call->kv);
+	if (call->opt.json)
+		fputs("[", stdout);
+	daxkv_readers(call->kv, print_reader, &readers);
+	if (call->opt.json)
+		fputs("]\n", stdout);
+	return EXIT_OK;
+}
+
 /* ---- check ---------------------------------------------------------------------------------------------------------------- */
 
 struct faults {
