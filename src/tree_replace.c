@@ -243,6 +243,35 @@ static int collapse(struct tree *t, uint64_t root, unsigned int level, uint64_t 
 	}
 }
 
+/* collapse_fits - whether the page that would become the root fits when it is written anew: a leaf whose tail is aligned better than the base would be may not. */
+static int collapse_fits(struct tree *t, unsigned int level, uint64_t kid, bool *fits)
+{
+	const struct fmt_page *page = NULL;
+	struct leaf leaf;
+	uint32_t n, cost = 0;
+	uint64_t at = 0;
+
+	for (;;) {
+		int rc = view_page(t->view, kid, --level, &page, &at);
+
+		if (rc)
+			return rc;
+		if (level == 0 || page->n)
+			break;
+		kid = inner_kid(t->view, page, at, 0);
+	}
+	*fits = true;
+	if (level)
+		return 0;
+	leaf_open(t->view, page, at, &leaf);
+	int rc = tree_leaf_items(t, &leaf, t->scratch->items, &n);
+
+	for (uint32_t i = 0; i < n && !rc; i++)
+		cost += leaf_cost(t->order, t->scratch->items[i].klen, t->scratch->items[i].vlen);
+	*fits = cost <= leaf_usable(t->view->psize);
+	return rc;
+}
+
 /* empty_root - nothing is left: an empty leaf takes the root's place, so that older snapshots find what was there [I8]. */
 static int empty_root(struct tree *t, uint64_t old)
 {
@@ -283,11 +312,17 @@ static int replace_at(struct tree *t, const struct path *path, unsigned int leve
 	rc = gather_changed(t, page, off, c, &b);
 	if (rc)
 		return rc;
-	*done = is_root && b.n < 2;
-	if (b.n == 0 && is_root)
+	if (b.n == 0 && is_root) {
+		*done = true;
 		return empty_root(t, off);
-	if (b.n == 1 && is_root)
-		return collapse(t, off, level, t->scratch->kids[0]);
+	}
+	if (b.n == 1 && is_root) {
+		uint64_t kid = t->scratch->kids[0];
+
+		rc = collapse_fits(t, level, kid, done);
+		if (rc || *done)
+			return rc ? rc : collapse(t, off, level, kid);
+	}
 	uint32_t index = is_root ? 0 : path->at[level + 1].index;
 
 	*c = (struct change){.from = index, .count = 1};
