@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -303,6 +304,20 @@ static int store_start(struct daxkv *kv, const struct daxkv_options *o)
 	return rc;
 }
 
+/* local_check - a network filesystem's mappings and locks do not reach other machines in the way that a store needs. */
+static int local_check(const struct daxkv *kv)
+{
+	static const uint32_t remote[] = {0x6969 /* NFS */, 0x517b /* SMB */, 0xff534d42 /* CIFS */, 0xfe534d42 /* SMB 2 */};
+	struct statfs fs;
+
+	if (kv->lock.fd < 0 || fstatfs(kv->map.fd, &fs) != 0)
+		return 0;
+	for (size_t i = 0; i < sizeof remote / sizeof *remote; i++)
+		if ((uint32_t)fs.f_type == remote[i])
+			return err_set(EOPNOTSUPP, "%s: on a network filesystem (type 0x%x)", kv->path, remote[i]);
+	return 0;
+}
+
 static int store_open(struct daxkv *kv, const char *path, const struct daxkv_options *o)
 {
 	bool made = false;
@@ -314,6 +329,8 @@ static int store_open(struct daxkv *kv, const char *path, const struct daxkv_opt
 		                  : lock_open(&kv->lock, path, kv->read_only, o->mode ? o->mode : MODE_DEFAULT);
 	if (!rc)
 		rc = open_file(kv, path, o, &made);
+	if (!rc)
+		rc = local_check(kv);
 	if (!rc)
 		rc = lock_data(&kv->lock, kv->map.fd);
 	kv->joined = kv->lock.fd >= 0 && !kv->lock.alone;
