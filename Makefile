@@ -51,6 +51,8 @@ LIBS := $(BUILD)/libdaxkv.a $(BUILD)/$(SONAME) $(BUILD)/libdaxkv.so
 KV := $(if $(CLI_SRC),$(BUILD)/kv)
 FAULT := $(if $(FAULT_SRC),$(BUILD)/tests/fault)
 STORM := $(if $(STORM_SRC),$(BUILD)/tests/storm)
+FLIP_SRC := tests/flip/flip.c
+FLIP := $(BUILD)/tests/flip
 LMDB_TOOLS := $(patsubst src/lmdb/tools/%.c,$(BUILD)/lmdb/%,$(wildcard src/lmdb/tools/mdb_*.c))
 SHARE := $(SHARE_SRC:tests/share/%.c=$(BUILD)/tests/%)
 LMDB := $(if $(LMDB_SRC),$(BUILD)/lmdb/liblmdb.so.0 $(LMDB_TOOLS))
@@ -59,8 +61,8 @@ ABI := $(if $(LMDB_SRC),$(addprefix $(BUILD)/tests/abi/,areas differ layout layo
 MODEL := $(if $(MODEL_SRC),$(BUILD)/tests/model)
 CRASH := $(if $(CRASH_SRC),$(BUILD)/tests/crash)
 BENCH := $(if $(BENCH_SRC),$(BUILD)/bench)
-PROGRAMS := $(LIBS) $(LMDB) $(KV) $(EXAMPLES) $(UNIT) $(MODEL) $(FAULT) $(STORM) $(SHARE) $(CRASH) $(ABI)
-ALL_OBJ := $(call objects,$(ENGINE_SRC) $(CLI_SRC) $(LMDB_SRC) $(ABI_SRC) $(wildcard src/lmdb/tools/*.c) $(TESTLIB_SRC) $(UNIT_SRC) $(MODEL_SRC) $(FAULT_SRC) $(STORM_SRC) $(SHARE_SRC) $(CRASH_SRC) $(BENCH_SRC) $(EXAMPLE_SRC))
+PROGRAMS := $(LIBS) $(LMDB) $(KV) $(EXAMPLES) $(UNIT) $(MODEL) $(FAULT) $(STORM) $(FLIP) $(SHARE) $(CRASH) $(ABI)
+ALL_OBJ := $(call objects,$(ENGINE_SRC) $(CLI_SRC) $(LMDB_SRC) $(ABI_SRC) $(wildcard src/lmdb/tools/*.c) $(TESTLIB_SRC) $(UNIT_SRC) $(MODEL_SRC) $(FAULT_SRC) $(STORM_SRC) $(FLIP_SRC) $(SHARE_SRC) $(CRASH_SRC) $(BENCH_SRC) $(EXAMPLE_SRC))
 
 # quiet - name what is made instead of showing the command
 quiet = $(if $(V),,@printf '  %-5s %s\n' $(1) $@;)
@@ -201,6 +203,10 @@ TAKEOVER_WRAP := pm_init share_limbo_add share_limbo_cut share_limbo_load share_
 $(BUILD)/tests/takeover: $(BUILD)/obj/tests/share/takeover.o $(BUILD)/tests/engine.a
 	$(call quiet,LINK)$(LINK) $(TAKEOVER_WRAP:%=-Wl,--wrap=%) -o $@ $^ -lpmem
 
+$(FLIP): $(call objects,$(FLIP_SRC)) $(BUILD)/libdaxkv.a
+	@mkdir -p $(@D)
+	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem
+
 $(BUILD)/tests/storm: $(call objects,$(STORM_SRC)) $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem
@@ -222,7 +228,7 @@ deps: ## install the packages that building and testing need, or name them
 
 test: deps ## the test run of the README: install what is missing, build, run all quick tests
 	@$(MAKE) --no-print-directory programs
-	@$(RUN) lint unit cli examples abi model:200000:512:1 model:200000:4096:1 crash:3000:64:1 crash:2000:64:4 crash:2000:512:2 crash:2000:4096:4 fault storm:20 share
+	@$(RUN) lint unit cli examples abi model:200000:512:1 model:200000:4096:1 crash:3000:64:1 crash:2000:64:4 crash:2000:512:2 crash:2000:4096:4 fault storm:20 share flip:97
 
 check: programs ## unit tests, CLI tests and a short model test, in under a minute
 	@$(RUN) unit cli examples model:50000:512:1 model:50000:4096:1
@@ -239,6 +245,10 @@ check-big: $(KV) ## large inputs of the kv command; a minute or two, 2 GiB of /t
 
 check-fault: $(FAULT) ## every call of the engine that can fail fails; a minute
 	@$(RUN) fault-all
+
+check-flip: $(FLIP) ## every bit of a small store, flipped; some minutes
+	@TEST_TIMEOUT=3600 $(RUN) flip:1
+.PHONY: check-flip
 
 check-storm: $(STORM) ## kill a writing process 300 times on emulated persistent memory and 300 times on a regular file
 	@BUILD=$(BUILD) scripts/crash-storm --rounds 300
@@ -259,7 +269,7 @@ check-model: $(MODEL) ## the model test with 20 seeds of 1,000,000 operations; l
 
 check-asan asan: ## build with AddressSanitizer and UBSan in build-asan; unit, CLI, model and crash tests
 	@$(MAKE) --no-print-directory BUILD=build-asan SANITIZE=address,undefined programs
-	@BUILD=build-asan TEST_TIMEOUT=1200 scripts/run-tests unit cli examples model:100000:512:1 model:100000:4096:1 crash:1000:64:1 crash:500:4096:2 fault-all storm:20
+	@BUILD=build-asan TEST_TIMEOUT=1200 scripts/run-tests unit cli examples model:100000:512:1 model:100000:4096:1 crash:1000:64:1 crash:500:4096:2 fault-all storm:20 flip:29
 
 check-tsan tsan: ## build with ThreadSanitizer in build-tsan; threaded unit tests and a short model test
 	@$(MAKE) --no-print-directory BUILD=build-tsan SANITIZE=thread programs
