@@ -199,7 +199,7 @@ static uint64_t spill_room(uint32_t psize)
 	return (psize - FMT_SPILL_PAIRS) / (2 * FMT_WORD);
 }
 
-/* spill_take - pages for so many words, chained through their prev; the newest first in the chain. */
+/* spill_take - have want pages in the list; spill_write chains them through their prev. */
 static int spill_take(struct daxkv *kv, uint64_t *pages, uint64_t want, uint64_t **list)
 {
 	uint64_t *more = realloc(*list, want * sizeof **list);
@@ -397,8 +397,10 @@ int commit_run(struct daxkv_txn *txn)
 	rc = space_words(&kv->space, words);
 	if (rc)
 		return rc;
-	if (words->n == 0 && ranges.n == 0)
-		return 0; /* nothing changed */
+	if (words->n == 0 && ranges.n == 0) { /* nothing changed: what was taken was given back */
+		space_undo(&kv->space, 0);
+		return 0;
+	}
 	if (ring_fits(0, words->n) && !ranges.too_many && ring_fits(ranges.n, words->n) && ranges.bytes <= FRESH_MAX && !w->blobs_durable_later) {
 		rc = record_small(kv, words, &ranges);
 	} else if (ring_fits(0, words->n)) {
