@@ -37,7 +37,12 @@ CRASH_SRC := $(wildcard tests/crash/*.c)
 FAULT_SRC := $(wildcard tests/fault/*.c)
 STORM_SRC := $(wildcard tests/storm/*.c)
 SHARE_SRC := $(wildcard tests/share/*.c)
-BENCH_SRC := $(wildcard bench/*.c)
+# Other engines are in the benchmark when their packages are found; nothing else looks for them.
+BENCH_OPTIONAL := sqlite rocksdb leveldb wiredtiger
+BENCH_FIND = $(if $(filter bench bench-instructions %/bench %/bench-count,$(MAKECMDGOALS)),$(shell CC='$(CC)' bench/find-engines $(1)))
+BENCH_FOUND := $(call BENCH_FIND,names)
+BENCH_SRC := $(filter-out $(patsubst %,bench/engine_%.c,$(filter-out $(BENCH_FOUND),$(BENCH_OPTIONAL))),$(wildcard bench/*.c))
+BENCH_COUNT_SRC := $(wildcard bench/instructions/*.c)
 EXAMPLE_SRC := $(wildcard examples/*.c)
 LMDB_SRC := $(wildcard src/lmdb/*.c)
 MAN_SRC := $(wildcard docs/*.[1-8])
@@ -62,7 +67,7 @@ MODEL := $(if $(MODEL_SRC),$(BUILD)/tests/model)
 CRASH := $(if $(CRASH_SRC),$(BUILD)/tests/crash)
 BENCH := $(if $(BENCH_SRC),$(BUILD)/bench)
 PROGRAMS := $(LIBS) $(LMDB) $(KV) $(EXAMPLES) $(UNIT) $(MODEL) $(FAULT) $(STORM) $(FLIP) $(SHARE) $(CRASH) $(ABI)
-ALL_OBJ := $(call objects,$(ENGINE_SRC) $(CLI_SRC) $(LMDB_SRC) $(ABI_SRC) $(wildcard src/lmdb/tools/*.c) $(TESTLIB_SRC) $(UNIT_SRC) $(MODEL_SRC) $(FAULT_SRC) $(STORM_SRC) $(FLIP_SRC) $(SHARE_SRC) $(CRASH_SRC) $(BENCH_SRC) $(EXAMPLE_SRC))
+ALL_OBJ := $(call objects,$(ENGINE_SRC) $(CLI_SRC) $(LMDB_SRC) $(ABI_SRC) $(wildcard src/lmdb/tools/*.c) $(TESTLIB_SRC) $(UNIT_SRC) $(MODEL_SRC) $(FAULT_SRC) $(STORM_SRC) $(FLIP_SRC) $(SHARE_SRC) $(CRASH_SRC) $(BENCH_SRC) $(BENCH_COUNT_SRC) $(EXAMPLE_SRC))
 
 # quiet - name what is made instead of showing the command
 quiet = $(if $(V),,@printf '  %-5s %s\n' $(1) $@;)
@@ -211,8 +216,19 @@ $(BUILD)/tests/storm: $(call objects,$(STORM_SRC)) $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem
 
-$(BUILD)/bench: $(call objects,$(BENCH_SRC)) $(BUILD)/libdaxkv.a
-	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem -llmdb
+$(BUILD)/bench: $(call objects,$(BENCH_SRC)) $(BUILD)/libdaxkv.a $(BUILD)/bench-engines
+	$(call quiet,LINK)$(LINK) -o $@ $(filter %.o %.a,$^) -lpmem -llmdb $(call BENCH_FIND,libs) -lm
+
+$(BUILD)/bench-engines: FORCE
+	@mkdir -p $(@D)
+	@echo '$(BENCH_FOUND)' | cmp -s - $@ || echo '$(BENCH_FOUND)' > $@
+
+$(BUILD)/obj/bench/engine_%.o: bench/engine_%.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call quiet,CC)$(CC) $(FLAGS) $(call BENCH_FIND,cflags) -MMD -MP -c -o $@ $<
+
+$(BUILD)/bench-count: $(call objects,$(BENCH_COUNT_SRC)) $(BUILD)/libdaxkv.a
+	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem
 
 $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
@@ -303,8 +319,15 @@ format: ## clang-format over the C files that differ from the last commit
 	@{ git ls-files -mo --exclude-standard '*.c' '*.h'; git diff --cached --name-only --diff-filter=ACM -- '*.c' '*.h'; } | \
 		sort -u | while read -r file; do [ ! -f "$$file" ] || clang-format -i "$$file"; done
 
-bench: $(BENCH) ## build and run the benchmark; BENCH_ARGS are its arguments
+bench: $(BENCH) ## build and run the benchmark, a few minutes; BENCH_ARGS are its arguments
 	$(BENCH) $(BENCH_ARGS)
+
+bench-deps: ## install the other engines that the benchmark compares with, gnuplot for its pictures, and valgrind
+	@scripts/install-deps --bench
+
+bench-instructions: ## instructions of a get and of one-put commits, under valgrind; REVISIONS="A B" compares two commits
+	@BUILD=$(BUILD) CC='$(CC)' scripts/bench-instructions $(REVISIONS)
+.PHONY: bench-deps bench-instructions
 
 demo: ## a tour on real files: load, compare, change, kill in the middle, check
 	@scripts/demo

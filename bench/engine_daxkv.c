@@ -5,6 +5,9 @@
 
 #include "bench.h"
 #include "daxkv.h"
+#include "files.h"
+
+extern const struct bench_engine engine_daxkv;
 
 struct store {
 	struct daxkv *kv;
@@ -19,14 +22,16 @@ static const char *store_errmsg(int err)
 	return msg && msg[0] ? msg : daxkv_strerror(err);
 }
 
-static int store_open(const struct bench_config *config, const char *path, void **out)
+static int store_open(const struct bench_config *config, const char *dir, int create, void **out)
 {
-	struct daxkv_options options = {.flags = DAXKV_CREATE | DAXKV_EXCLUSIVE, .initial_size = config->file_size};
+	struct daxkv_options options = {.flags = create ? DAXKV_CREATE | DAXKV_EXCLUSIVE : 0, .initial_size = config->file_size};
 	struct store *s = calloc(1, sizeof *s);
+	char path[BENCH_PATH];
 	int err;
 
 	if (!s)
 		return ENOMEM;
+	files_name(dir, "store", path);
 	options.pmem = DAXKV_PMEM_AUTO;
 	if (strcmp(config->pmem, "force") == 0)
 		options.pmem = DAXKV_PMEM_FORCE;
@@ -48,6 +53,22 @@ static int store_close(void *store)
 
 	free(s);
 	return err;
+}
+
+static int store_session_open(void *session, void **another)
+{
+	struct store *s = calloc(1, sizeof *s);
+
+	if (!s)
+		return ENOMEM;
+	s->kv = ((struct store *)session)->kv;
+	*another = s;
+	return 0;
+}
+
+static void store_session_close(void *another)
+{
+	free(another);
 }
 
 static int store_begin(void *store, int write)
@@ -184,10 +205,13 @@ static void store_counts(void *store, struct bench_counts *counts)
 
 const struct bench_engine engine_daxkv = {
     .name = "daxkv",
+    .counts_writes = 1,
     .version = daxkv_version,
     .errmsg = store_errmsg,
     .open = store_open,
     .close = store_close,
+    .session_open = store_session_open,
+    .session_close = store_session_close,
     .begin = store_begin,
     .commit = store_commit,
     .abort = store_abort,

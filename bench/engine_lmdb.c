@@ -10,8 +10,12 @@
 #include <sys/mman.h>
 
 #include "bench.h"
+#include "files.h"
+
+extern const struct bench_engine engine_lmdb, engine_lmdb_pwrite, engine_lmdb_nosync;
 
 #ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_READ  22
 #define MADV_POPULATE_WRITE 23
 #endif
 
@@ -33,7 +37,7 @@ static const char *store_errmsg(int err)
 }
 
 /* store_prepare - give the file its blocks and the mapping its page table entries, as daxkv does when it makes a file. */
-static int store_prepare(struct store *s, uint64_t size)
+static int store_prepare(struct store *s, uint64_t size, int advice)
 {
 	MDB_envinfo info;
 	mdb_filehandle_t fd;
@@ -45,11 +49,35 @@ static int store_prepare(struct store *s, uint64_t size)
 		err = mdb_env_info(s->env, &info);
 	/* A kernel before 5.14 refuses: LMDB then meets its page faults while it runs. */
 	if (!err && info.me_mapaddr)
-		(void)madvise(info.me_mapaddr, info.me_mapsize, MADV_POPULATE_WRITE);
+		(void)madvise(info.me_mapaddr, info.me_mapsize, advice);
 	return err;
 }
 
-static int store_open(const struct bench_config *config, const char *path, void **out)
+static int store_start(const struct bench_config *config, const char *dir, int create, unsigned int flags, struct store *s)
+{
+	char path[BENCH_PATH];
+	int err = mdb_env_set_mapsize(s->env, config->file_size);
+
+	files_name(dir, "store", path);
+	if (!err)
+		err = mdb_env_open(s->env, path, MDB_NOSUBDIR | flags, 0664);
+	if (!err && create)
+		err = store_prepare(s, config->file_size, flags & MDB_WRITEMAP ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
+	if (!err)
+		err = mdb_txn_begin(s->env, NULL, 0, &s->txn);
+	if (err)
+		return err;
+	err = mdb_dbi_open(s->txn, NULL, 0, &s->dbi);
+	if (err) {
+		mdb_txn_abort(s->txn);
+		return err;
+	}
+	err = mdb_txn_commit(s->txn);
+	s->txn = NULL;
+	return err;
+}
+
+static int store_open_with(const struct bench_config *config, const char *dir, int create, unsigned int flags, void **out)
 {
 	struct store *s = calloc(1, sizeof *s);
 	int err;
@@ -61,30 +89,29 @@ static int store_open(const struct bench_config *config, const char *path, void 
 		free(s);
 		return err;
 	}
-	err = mdb_env_set_mapsize(s->env, config->file_size);
-	if (!err)
-		err = mdb_env_open(s->env, path, MDB_NOSUBDIR | MDB_WRITEMAP, 0664);
-	if (!err)
-		err = store_prepare(s, config->file_size);
-	if (!err)
-		err = mdb_txn_begin(s->env, NULL, 0, &s->txn);
-	if (err)
-		goto close;
-	err = mdb_dbi_open(s->txn, NULL, 0, &s->dbi);
+	err = store_start(config, dir, create, flags, s);
 	if (err) {
-		mdb_txn_abort(s->txn);
-		goto close;
+		mdb_env_close(s->env);
+		free(s);
+		return err;
 	}
-	err = mdb_txn_commit(s->txn);
-	s->txn = NULL;
-	if (err)
-		goto close;
 	*out = s;
 	return 0;
-close:
-	mdb_env_close(s->env);
-	free(s);
-	return err;
+}
+
+static int store_open(const struct bench_config *config, const char *dir, int create, void **out)
+{
+	return store_open_with(config, dir, create, MDB_WRITEMAP, out);
+}
+
+static int store_open_pwrite(const struct bench_config *config, const char *dir, int create, void **out)
+{
+	return store_open_with(config, dir, create, 0, out);
+}
+
+static int store_open_nosync(const struct bench_config *config, const char *dir, int create, void **out)
+{
+	return store_open_with(config, dir, create, MDB_WRITEMAP | MDB_NOSYNC, out);
 }
 
 static int store_close(void *store)
@@ -94,6 +121,24 @@ static int store_close(void *store)
 	mdb_env_close(s->env);
 	free(s);
 	return 0;
+}
+
+static int store_session_open(void *session, void **another)
+{
+	const struct store *from = session;
+	struct store *s = calloc(1, sizeof *s);
+
+	if (!s)
+		return ENOMEM;
+	s->env = from->env;
+	s->dbi = from->dbi;
+	*another = s;
+	return 0;
+}
+
+static void store_session_close(void *another)
+{
+	free(another);
 }
 
 static int store_begin(void *store, int write)
@@ -235,32 +280,24 @@ static int store_space(void *store, uint64_t *bytes)
 
 static const char *store_durability(void *store)
 {
-	(void)store;
-	return "MDB_WRITEMAP: msync at every commit";
+	struct store *s = store;
+	unsigned int flags = 0;
+
+	(void)mdb_env_get_flags(s->env, &flags);
+	if (flags & MDB_NOSYNC)
+		return "MDB_WRITEMAP, MDB_NOSYNC: a commit survives the process, not a power cut";
+	return flags & MDB_WRITEMAP ? "MDB_WRITEMAP: msync at every commit" : "no flags: pwrite and fdatasync at every commit";
 }
 
-static int store_emulated(void *store)
-{
-	(void)store;
-	return 0;
-}
+/* All that the three variants share; what differs comes first. */
+#define VARIANT(n, w, o)                                                                                                                     \
+	{                                                                                                                                    \
+	    .name = n, .counts_writes = w, .open = o, .version = store_version, .errmsg = store_errmsg, .close = store_close,                \
+	    .session_open = store_session_open, .session_close = store_session_close, .begin = store_begin, .commit = store_commit,          \
+	    .abort = store_abort, .put = store_put, .del = store_del, .get = store_get, .cursor_open = store_cursor_open,                    \
+	    .cursor_close = store_cursor_close, .move = store_move, .space = store_space, .durability = store_durability,                    \
+	}
 
-const struct bench_engine engine_lmdb = {
-    .name = "LMDB",
-    .version = store_version,
-    .errmsg = store_errmsg,
-    .open = store_open,
-    .close = store_close,
-    .begin = store_begin,
-    .commit = store_commit,
-    .abort = store_abort,
-    .put = store_put,
-    .del = store_del,
-    .get = store_get,
-    .cursor_open = store_cursor_open,
-    .cursor_close = store_cursor_close,
-    .move = store_move,
-    .space = store_space,
-    .durability = store_durability,
-    .emulated = store_emulated,
-};
+const struct bench_engine engine_lmdb = VARIANT("lmdb", 0, store_open);
+const struct bench_engine engine_lmdb_pwrite = VARIANT("lmdb-pwrite", 1, store_open_pwrite);
+const struct bench_engine engine_lmdb_nosync = VARIANT("lmdb-nosync", 0, store_open_nosync);

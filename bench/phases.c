@@ -2,13 +2,12 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "bench.h"
-
-#define RANGE_ENTRIES 50u
-#define SIZE_LIMIT    4096u
 
 uint64_t phase_mix(uint64_t x)
 {
@@ -26,7 +25,7 @@ static void bytes_store_big_endian(unsigned char *buf, uint64_t x)
 
 void phase_key(const struct bench_config *config, enum bench_store store, uint64_t id, unsigned char *buf)
 {
-	uint64_t x = store == BENCH_STORE_RANDOM ? phase_mix(id) : id;
+	uint64_t x = store == BENCH_STORE_RANDOM || store == BENCH_STORE_LARGE || store == BENCH_STORE_KILLED ? phase_mix(id) : id;
 
 	bytes_store_big_endian(buf, x);
 	memset(buf + 8, 'k', config->key_size - 8);
@@ -34,13 +33,25 @@ void phase_key(const struct bench_config *config, enum bench_store store, uint64
 		bytes_store_big_endian(buf + config->key_size - 8, phase_mix(x));
 }
 
-void phase_value(const struct bench_config *config, uint64_t id, uint32_t version, unsigned char *buf)
+size_t phase_value_size(const struct bench_config *config, enum bench_store store)
+{
+	return store == BENCH_STORE_LARGE ? BENCH_LARGE : config->value_size;
+}
+
+/* The first and the last 8 bytes are equal: a reader beside a writer sees a torn value by that. */
+void phase_value_stamp(size_t size, uint64_t id, uint32_t version, unsigned char *buf)
 {
 	uint64_t x = phase_mix(id ^ (uint64_t)version << 40);
 
-	memset(buf, (int)('a' + (x & 15)), config->value_size);
-	memcpy(buf, &x, sizeof x);
-	memcpy(buf + config->value_size - sizeof x, &x, sizeof x);
+	for (size_t at = 0; at + sizeof x <= size; at += 4096)
+		memcpy(buf + at, &x, sizeof x);
+	memcpy(buf + size - sizeof x, &x, sizeof x);
+}
+
+void phase_value(size_t size, uint64_t id, uint32_t version, unsigned char *buf)
+{
+	memset(buf, 'v', size);
+	phase_value_stamp(size, id, version, buf);
 }
 
 uint64_t phase_hash(struct bench_bytes key, struct bench_bytes value)
@@ -62,134 +73,7 @@ uint64_t phase_hash(struct bench_bytes key, struct bench_bytes value)
 	return h;
 }
 
-/* bytes_touch - read the first and the last 8 bytes, as a program that uses the value does. */
-static uint64_t bytes_touch(struct bench_bytes b)
-{
-	uint64_t first = 0, last = 0;
-
-	if (b.size >= sizeof first) {
-		memcpy(&first, b.data, sizeof first);
-		memcpy(&last, (const char *)b.data + b.size - sizeof last, sizeof last);
-	}
-	return first + 3 * last + b.size;
-}
-
-static int phase_write(const struct bench_config *config, const struct bench_engine *e, void *store, const struct bench_plan *plan,
-                       const char **what)
-{
-	const struct bench_phase *phase = plan->phase;
-	unsigned char key[SIZE_LIMIT], value[SIZE_LIMIT];
-	struct bench_bytes k = {key, config->key_size}, v = {value, config->value_size};
-	uint64_t i = 0;
-	int err;
-
-	while (i < plan->n) {
-		uint64_t end = plan->n - i < phase->batch ? plan->n : i + phase->batch;
-
-		*what = "begin";
-		err = e->begin(store, 1);
-		if (err)
-			return err;
-		for (; i < end; i++) {
-			phase_key(config, phase->store, plan->ops[i].id, key);
-			if (phase->kind == BENCH_DEL) {
-				*what = "delete";
-				err = e->del(store, k);
-			} else {
-				*what = "put";
-				phase_value(config, plan->ops[i].id, plan->ops[i].version, value);
-				err = e->put(store, k, v, phase->append);
-			}
-			if (err) {
-				e->abort(store);
-				return err;
-			}
-		}
-		*what = "commit";
-		err = e->commit(store);
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-static int phase_get(const struct bench_config *config, const struct bench_engine *e, void *store, const struct bench_plan *plan,
-                     struct bench_result *result, const char **what)
-{
-	unsigned char key[SIZE_LIMIT];
-	struct bench_bytes k = {key, config->key_size}, v;
-
-	*what = "get";
-	for (uint64_t i = 0; i < plan->n; i++) {
-		phase_key(config, plan->phase->store, plan->ops[i].id, key);
-		int err = e->get(store, k, &v);
-
-		if (err)
-			return err;
-		result->checksum += bytes_touch(v);
-		result->touched++;
-	}
-	return 0;
-}
-
-static int phase_scan(const struct bench_engine *e, void *store, enum bench_move first, enum bench_move next, uint64_t limit,
-                      struct bench_bytes start, struct bench_result *result)
-{
-	struct bench_bytes k = start, v;
-	int err = e->move(store, first, &k, &v);
-
-	while (err == 0) {
-		result->checksum += bytes_touch(k) + bytes_touch(v);
-		result->touched++;
-		if (--limit == 0)
-			return 0;
-		err = e->move(store, next, &k, &v);
-	}
-	return err == BENCH_END ? 0 : err;
-}
-
-static int phase_cursor(const struct bench_config *config, const struct bench_engine *e, void *store, const struct bench_plan *plan,
-                        struct bench_result *result, const char **what)
-{
-	enum bench_kind kind = plan->phase->kind;
-	unsigned char key[SIZE_LIMIT];
-	struct bench_bytes k = {key, config->key_size};
-	int err = e->cursor_open(store);
-
-	*what = "cursor";
-	if (err)
-		return err;
-	if (kind == BENCH_SCAN)
-		err = phase_scan(e, store, BENCH_FIRST, BENCH_NEXT, UINT64_MAX, k, result);
-	else if (kind == BENCH_SCAN_BACK)
-		err = phase_scan(e, store, BENCH_LAST, BENCH_PREV, UINT64_MAX, k, result);
-	else
-		for (uint64_t i = 0; i < plan->n && !err; i++) {
-			phase_key(config, plan->phase->store, plan->ops[i].id, key);
-			err = phase_scan(e, store, BENCH_SEEK, BENCH_NEXT, RANGE_ENTRIES + 1, k, result);
-		}
-	e->cursor_close(store);
-	return err;
-}
-
-static int phase_read(const struct bench_config *config, const struct bench_engine *e, void *store, const struct bench_plan *plan,
-                      struct bench_result *result, const char **what)
-{
-	int err;
-
-	*what = "begin";
-	err = e->begin(store, 0);
-	if (err)
-		return err;
-	if (plan->phase->kind == BENCH_GET)
-		err = phase_get(config, e, store, plan, result, what);
-	else
-		err = phase_cursor(config, e, store, plan, result, what);
-	e->abort(store);
-	return err;
-}
-
-static double clock_ns(void)
+double clock_ns(void)
 {
 	struct timespec t;
 
@@ -197,24 +81,272 @@ static double clock_ns(void)
 	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
-int phase_run(const struct bench_config *config, const struct bench_engine *engine, void *store, const struct bench_plan *plan,
+/* bytes_touch - read the first and the last 8 bytes, as a program that uses the value does; of a large one 8 of each cache line. */
+static uint64_t bytes_touch(struct bench_bytes b)
+{
+	uint64_t first = 0, last = 0, sum = 0;
+
+	if (b.size >= sizeof first) {
+		memcpy(&first, b.data, sizeof first);
+		memcpy(&last, (const char *)b.data + b.size - sizeof last, sizeof last);
+	}
+	for (size_t at = 0; b.size >= BENCH_LARGE && at + 8 <= b.size; at += 64) {
+		uint64_t word;
+
+		memcpy(&word, (const char *)b.data + at, sizeof word);
+		sum += word;
+	}
+	return first + 3 * last + b.size + sum;
+}
+
+struct run { /* a phase on one engine */
+	const struct bench_config *config;
+	const struct bench_engine *e;
+	void *session;
+	const struct bench_plan *plan;
+	struct bench_result *result;
+	const char **what;
+	size_t value_size;
+	unsigned char key[BENCH_KEY_MAX + 1], value[BENCH_VALUE_MAX];
+};
+
+static struct bench_bytes run_key(struct run *r, uint64_t id)
+{
+	phase_key(r->config, r->plan->phase->store, id, r->key);
+	return (struct bench_bytes){r->key, r->config->key_size};
+}
+
+static int run_put(struct run *r, const struct bench_op *op)
+{
+	phase_value_stamp(r->value_size, op->id, op->version, r->value);
+	*r->what = "put";
+	return r->e->put(r->session, run_key(r, op->id), (struct bench_bytes){r->value, r->value_size}, r->plan->phase->append);
+}
+
+static int run_get(struct run *r, uint64_t id)
+{
+	struct bench_bytes v;
+	int err;
+
+	*r->what = "get";
+	err = r->e->get(r->session, run_key(r, id), &v);
+	if (err)
+		return err;
+	r->result->checksum += bytes_touch(v);
+	r->result->touched++;
+	return 0;
+}
+
+/* run_scan - read up to limit entries, from where first leads on. */
+static int run_scan(struct run *r, enum bench_move first, enum bench_move next, uint64_t limit, struct bench_bytes start)
+{
+	struct bench_bytes k = start, v;
+	int err;
+
+	*r->what = "cursor";
+	err = r->e->move(r->session, first, &k, &v);
+	while (err == 0) {
+		r->result->checksum += bytes_touch(k) + bytes_touch(v);
+		r->result->touched++;
+		if (--limit == 0)
+			return 0;
+		err = r->e->move(r->session, next, &k, &v);
+	}
+	return err == BENCH_END ? 0 : err;
+}
+
+static int run_writes(struct run *r)
+{
+	uint64_t i = 0, n = r->plan->n;
+
+	while (i < n) {
+		uint64_t batch = r->plan->phase->batch, end = n - i < batch ? n : i + batch;
+		int err;
+
+		*r->what = "begin";
+		err = r->e->begin(r->session, 1);
+		if (err)
+			return err;
+		for (; i < end; i++) {
+			const struct bench_op *op = &r->plan->ops[i];
+
+			if (r->plan->phase->kind == BENCH_DEL) {
+				*r->what = "delete";
+				err = r->e->del(r->session, run_key(r, op->id));
+			} else {
+				err = run_put(r, op);
+			}
+			if (err) {
+				r->e->abort(r->session);
+				return err;
+			}
+		}
+		*r->what = "commit";
+		err = r->e->commit(r->session);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int run_cursor(struct run *r)
+{
+	struct bench_bytes none = {NULL, 0};
+	int err;
+
+	*r->what = "cursor";
+	err = r->e->cursor_open(r->session);
+	if (err)
+		return err;
+	if (r->plan->phase->kind == BENCH_SCAN)
+		err = run_scan(r, BENCH_FIRST, BENCH_NEXT, UINT64_MAX, none);
+	else if (r->plan->phase->kind == BENCH_SCAN_BACK)
+		err = run_scan(r, BENCH_LAST, BENCH_PREV, UINT64_MAX, none);
+	else
+		for (uint64_t i = 0; i < r->plan->n && !err; i++)
+			err = run_scan(r, BENCH_SEEK, BENCH_NEXT, BENCH_RANGE_READ + 1, run_key(r, r->plan->ops[i].id));
+	r->e->cursor_close(r->session);
+	return err;
+}
+
+static int run_reads(struct run *r)
+{
+	int err;
+
+	*r->what = "begin";
+	err = r->e->begin(r->session, 0);
+	if (err)
+		return err;
+	if (r->plan->phase->kind == BENCH_GET)
+		for (uint64_t i = 0; i < r->plan->n && !err; i++)
+			err = run_get(r, r->plan->ops[i].id);
+	else
+		err = run_cursor(r);
+	r->e->abort(r->session);
+	return err;
+}
+
+/* run_op - one operation of a mix, in a transaction of its own. */
+static int run_op(struct run *r, const struct bench_op *op)
+{
+	int writes = op->kind == BENCH_PUT || op->kind == BENCH_MODIFY, err;
+
+	*r->what = "begin";
+	err = r->e->begin(r->session, writes);
+	if (err)
+		return err;
+	if (op->kind == BENCH_RANGE) {
+		*r->what = "cursor";
+		err = r->e->cursor_open(r->session);
+		if (!err) {
+			err = run_scan(r, BENCH_SEEK, BENCH_NEXT, op->length, run_key(r, op->id));
+			r->e->cursor_close(r->session);
+		}
+	}
+	if (op->kind == BENCH_GET || op->kind == BENCH_MODIFY)
+		err = run_get(r, op->id);
+	if (!err && writes)
+		err = run_put(r, op);
+	if (err || !writes) {
+		r->e->abort(r->session);
+		return err;
+	}
+	*r->what = "commit";
+	return r->e->commit(r->session);
+}
+
+static int run_mixed(struct run *r)
+{
+	int err = 0;
+
+	for (uint64_t i = 0; i < r->plan->n && !err; i++)
+		err = run_op(r, &r->plan->ops[i]);
+	return err;
+}
+
+static int run_any(struct run *r)
+{
+	double start = clock_ns();
+	int err;
+
+	switch (r->plan->phase->kind) {
+	case BENCH_PUT:
+	case BENCH_DEL:
+		err = run_writes(r);
+		break;
+	case BENCH_MIXED:
+		err = run_mixed(r);
+		break;
+	default:
+		err = run_reads(r);
+	}
+	r->result->ns = (clock_ns() - start) / (double)r->plan->reported;
+	return err;
+}
+
+/* written_read - the bytes that this process gave to write(2) and its kin so far; 0 where the kernel does not tell. */
+static uint64_t written_read(void)
+{
+	unsigned long long n = 0;
+	char line[128];
+	FILE *f = fopen("/proc/self/io", "r");
+
+	if (!f)
+		return 0;
+	while (fgets(line, sizeof line, f))
+		if (sscanf(line, "wchar: %llu", &n) == 1)
+			break;
+	(void)fclose(f);
+	return n;
+}
+
+static double cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+/* threads_settle - wait, a minute at most, until no background thread of an engine computes or writes: its work is then its own and
+ * does not slow the next engine down. */
+static void threads_settle(void)
+{
+	const struct timespec pause = {0, 10000000};
+	double limit = clock_ns() + 60e9;
+	int quiet = 0;
+
+	while (quiet < 3 && clock_ns() < limit) {
+		double before = cpu_ns();
+		uint64_t written = written_read();
+
+		(void)nanosleep(&pause, NULL);
+		quiet = cpu_ns() - before < 1e6 && written_read() == written ? quiet + 1 : 0;
+	}
+}
+
+int phase_run(const struct bench_config *config, const struct bench_engine *engine, void *session, const struct bench_plan *plan,
               struct bench_result *result, const char **what)
 {
 	struct bench_counts before = {0}, after = {0};
-	int writes = plan->phase->kind == BENCH_PUT || plan->phase->kind == BENCH_DEL;
-	double start;
+	enum bench_kind kind = plan->phase->kind;
+	int writes = kind == BENCH_PUT || kind == BENCH_DEL || kind == BENCH_MIXED || kind == BENCH_READERS;
+	struct run r = {config, engine, session, plan, result, what, phase_value_size(config, plan->phase->store), {0}, {0}};
+	uint64_t written = written_read();
 	int err;
 
+	phase_value(r.value_size, 0, 0, r.value);
 	memset(result, 0, sizeof *result);
 	if (engine->counts)
-		engine->counts(store, &before);
-	start = clock_ns();
-	err = writes ? phase_write(config, engine, store, plan, what) : phase_read(config, engine, store, plan, result, what);
-	result->ns = (clock_ns() - start) / (double)plan->reported;
+		engine->counts(session, &before);
+	err = kind == BENCH_READERS ? readers_run(config, engine, session, plan, result, what) : run_any(&r);
 	if (err)
 		return err;
+	if (writes && engine->background)
+		threads_settle();
 	if (engine->counts)
-		engine->counts(store, &after);
+		engine->counts(session, &after);
+	result->written = written_read() - written;
 	result->counts.fences = after.fences - before.fences;
 	result->counts.lines_flushed = after.lines_flushed - before.lines_flushed;
 	result->counts.lines_streamed = after.lines_streamed - before.lines_streamed;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* report.c - the table for people: on a terminal, and as Markdown for a file. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -6,227 +7,287 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
-#include <sys/vfs.h>
-#include <time.h>
-#include <unistd.h>
 
-struct machine {
-	char cpu[128], date[64], filesystem[32], kernel[200], compiler[96];
-	long cpus;
+struct page { /* where a table goes, and how its cells are set */
+	FILE *f;
+	int markdown;
+	const struct report *report;
 };
 
-static void cpu_describe(char *buf, size_t size)
+static const char *number_text(double x, int decimals, char *buf, size_t size)
 {
-	char line[512];
-	FILE *f = fopen("/proc/cpuinfo", "r");
-
-	(void)snprintf(buf, size, "unknown");
-	if (!f)
-		return;
-	while (fgets(line, sizeof line, f)) {
-		char *colon = strchr(line, ':');
-
-		if (strncmp(line, "model name", 10) == 0 && colon) {
-			line[strcspn(line, "\n")] = 0;
-			(void)snprintf(buf, size, "%.*s", (int)size - 1, colon + 2);
-			break;
-		}
-	}
-	(void)fclose(f);
+	if (x < 0)
+		return "-";
+	(void)snprintf(buf, size, "%.*f", decimals, x);
+	return buf;
 }
 
-static void filesystem_describe(const char *dir, char *buf, size_t size)
+static void cell_print(const struct page *p, int width, const char *text)
 {
-	static const struct {
-		unsigned long type;
-		const char *name;
-	} known[] = {
-	    {0x01021994, "tmpfs"}, {0xef53, "ext4"}, {0x58465342, "xfs"}, {0x9123683e, "btrfs"}, {0x794c7630, "overlayfs"},
-	};
-	struct statfs fs;
-
-	if (statfs(dir, &fs)) {
-		(void)snprintf(buf, size, "unknown");
-		return;
-	}
-	(void)snprintf(buf, size, "type 0x%lx", (unsigned long)fs.f_type);
-	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-		if (known[i].type == (unsigned long)fs.f_type)
-			(void)snprintf(buf, size, "%s", known[i].name);
-}
-
-static void machine_describe(const char *dir, struct machine *m)
-{
-	time_t now = time(NULL);
-	struct utsname u;
-	struct tm tm;
-
-	cpu_describe(m->cpu, sizeof m->cpu);
-	filesystem_describe(dir, m->filesystem, sizeof m->filesystem);
-	m->cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	if (!gmtime_r(&now, &tm) || !strftime(m->date, sizeof m->date, "%Y-%m-%d %H:%M UTC", &tm))
-		(void)snprintf(m->date, sizeof m->date, "unknown");
-	if (uname(&u) == 0)
-		(void)snprintf(m->kernel, sizeof m->kernel, "%s %s %s", u.sysname, u.release, u.machine);
+	if (p->markdown)
+		fprintf(p->f, " %s |", text);
 	else
-		(void)snprintf(m->kernel, sizeof m->kernel, "unknown");
-	(void)snprintf(m->compiler, sizeof m->compiler, "%s", __VERSION__);
+		fprintf(p->f, "%*s", width, text);
 }
 
-struct figure { /* of a row */
-	double ns[2], ratio, low, high;
-};
-
-static int double_compare(const void *a, const void *b)
+static void number_print(const struct page *p, int width, double x, int decimals)
 {
-	double x, y;
+	char buf[40];
 
-	memcpy(&x, a, sizeof x);
-	memcpy(&y, b, sizeof y);
-	return (x > y) - (x < y);
+	cell_print(p, width, number_text(x, decimals, buf, sizeof buf));
 }
 
-static double list_median(const double *list, uint64_t n)
+static void row_begin(const struct page *p, const char *name)
 {
-	double sorted[REPORT_ROUNDS];
-
-	memcpy(sorted, list, n * sizeof *list);
-	qsort(sorted, n, sizeof *sorted, double_compare);
-	return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
+	fprintf(p->f, p->markdown ? "| %s |" : "%-9s", name);
 }
 
-static struct figure row_figure(const struct report_row *row, uint64_t rounds)
+/* title_print - what stands above a table; its columns are set with cell_print after it and end with rule_print. */
+static void title_print(const struct page *p, const char *title, const char *first)
 {
-	double ratios[REPORT_ROUNDS];
-	struct figure f;
+	fprintf(p->f, p->markdown ? "\n### %s\n\n" : "\n%s\n\n", title);
+	row_begin(p, first);
+}
 
-	for (uint64_t r = 0; r < rounds; r++) {
-		ratios[r] = row->ns[1][r] / row->ns[0][r];
-		f.low = r == 0 || ratios[r] < f.low ? ratios[r] : f.low;
-		f.high = r == 0 || ratios[r] > f.high ? ratios[r] : f.high;
+static void rule_print(const struct page *p, unsigned int columns)
+{
+	fputc('\n', p->f);
+	if (!p->markdown)
+		return;
+	fprintf(p->f, "|---|");
+	for (unsigned int i = 0; i < columns; i++)
+		fprintf(p->f, "---:|");
+	fputc('\n', p->f);
+}
+
+static void line_print(const struct page *p, const char *label, const char *text)
+{
+	fprintf(p->f, p->markdown ? "- **%s**: %s\n" : "%-12s %s\n", label, text);
+}
+
+static void header_print(const struct page *p)
+{
+	const struct report *r = p->report;
+	const struct bench_config *c = r->config;
+	const struct machine *m = &r->machine;
+	char text[512];
+
+	(void)snprintf(text, sizeof text, "%s, %ld CPUs, load %s before the run", m->cpu, m->cpus, m->load);
+	line_print(p, "machine", text);
+	(void)snprintf(text, sizeof text, "%s, compiler %s", m->kernel, m->compiler);
+	line_print(p, "system", text);
+	(void)snprintf(text, sizeof text, "%s on %s%s", c->dir, m->filesystem,
+	               r->emulated ? "; DRAM stands in for persistent memory: daxkv flushes and fences as it would there" : "");
+	line_print(p, "files", text);
+	line_print(p, "date", m->date);
+	line_print(p, "command", c->command);
+	(void)snprintf(text, sizeof text,
+	               "%" PRIu64 " entries of %zu + %zu bytes, %" PRIu64 " operations in the small phases, %" PRIu64 " in the mixes, %" PRIu64
+	               " with large values, %" PRIu64 " rounds",
+	               c->entries, c->key_size, c->value_size, c->ops, c->mixed_ops, c->large_ops, c->rounds);
+	line_print(p, "size", text);
+	for (unsigned int e = 0; e < r->nengines; e++) {
+		(void)snprintf(text, sizeof text, "%s%s%s", r->engines[e]->version(), r->durability[e][0] ? "; " : "", r->durability[e]);
+		line_print(p, r->engines[e]->name, text);
 	}
-	f.ns[0] = list_median(row->ns[0], rounds);
-	f.ns[1] = list_median(row->ns[1], rounds);
-	f.ratio = list_median(ratios, rounds);
-	return f;
+	if (r->absent[0])
+		line_print(p, "absent", r->absent);
 }
 
-static const char *store_name(int store)
+static void times_print(const struct page *p)
 {
-	static const char *const names[] = {"random keys, after all phases", "ascending plain puts", "append"};
+	const struct report *r = p->report;
 
-	return names[store];
+	title_print(p, "Nanoseconds an operation, median of the rounds", "phase");
+	for (unsigned int e = 0; e < r->nengines; e++)
+		cell_print(p, 13, r->engines[e]->name);
+	cell_print(p, 11, "floor");
+	fprintf(p->f, p->markdown ? " what |\n" : "  what");
+	if (p->markdown) {
+		fprintf(p->f, "|---|");
+		for (unsigned int e = 0; e <= r->nengines; e++)
+			fprintf(p->f, "---:|");
+		fprintf(p->f, "---|");
+	}
+	fputc('\n', p->f);
+	for (unsigned int i = 0; i < r->nrows; i++) {
+		struct figure f = {0};
+
+		row_begin(p, r->rows[i].phase->name);
+		for (unsigned int e = 0; e < r->nengines; e++) {
+			figure_make(r, &r->rows[i], e, &f);
+			number_print(p, 13, f.ns, 1);
+		}
+		number_print(p, 11, f.floor_ns, 1);
+		fprintf(p->f, p->markdown ? " %s |\n" : "  %s\n", r->rows[i].phase->what);
+	}
 }
 
-static void header_print(const struct report *report, const struct machine *m)
+static void ratios_print(const struct page *p)
 {
-	const struct bench_config *c = report->config;
+	const struct report *r = p->report;
 
-	printf("%s, %ld CPUs\n%s, compiler %s\n%s, %s on %s\n", m->cpu, m->cpus, m->kernel, m->compiler, m->date, c->dir, m->filesystem);
-	printf("daxkv %s: %s\n%s\n", engine_daxkv.version(), report->durability[0], engine_lmdb.version());
-	printf("  %s\n", report->durability[1]);
-	if (report->emulated)
-		printf("DRAM stands in for persistent memory: daxkv flushes and fences as it would there.\n");
-	printf("%" PRIu64 " entries of %zu + %zu bytes, %" PRIu64 " operations in the small phases, %" PRIu64 " rounds; both files have\n",
-	       c->entries, c->key_size, c->value_size, c->ops, c->rounds);
-	printf("%" PRIu64 " MiB from the start, so that growing is not part of any phase. Times are medians; the ratio is LMDB's time\n",
-	       c->file_size >> 20);
-	printf("divided by daxkv's, its median over the rounds and in brackets its least and greatest.\n\n");
+	if (r->nengines < 2)
+		return;
+	title_print(p, "Time divided by daxkv's: above 1 daxkv is faster; median [least..greatest] of the rounds", "phase");
+	for (unsigned int e = 1; e < r->nengines; e++)
+		cell_print(p, 23, r->engines[e]->name);
+	rule_print(p, r->nengines - 1);
+	for (unsigned int i = 0; i < r->nrows; i++) {
+		row_begin(p, r->rows[i].phase->name);
+		for (unsigned int e = 1; e < r->nengines; e++) {
+			struct figure f;
+			char text[64];
+
+			figure_make(r, &r->rows[i], e, &f);
+			(void)snprintf(text, sizeof text, "%.2f [%.2f..%.2f]", f.ratio, f.ratio_min, f.ratio_max);
+			cell_print(p, 23, text);
+		}
+		fputc('\n', p->f);
+	}
+}
+
+static void floors_print(const struct page *p)
+{
+	const struct report *r = p->report;
+	char text[256];
+
+	title_print(p, "Time divided by the floor, measured on the same file in the same run", "phase");
+	for (unsigned int e = 0; e < r->nengines; e++)
+		cell_print(p, 13, r->engines[e]->name);
+	rule_print(p, r->nengines);
+	for (unsigned int i = 0; i < r->nrows; i++) {
+		struct figure f;
+
+		figure_make(r, &r->rows[i], 0, &f);
+		if (f.floor_ns < 0)
+			continue;
+		row_begin(p, r->rows[i].phase->name);
+		for (unsigned int e = 0; e < r->nengines; e++) {
+			figure_make(r, &r->rows[i], e, &f);
+			number_print(p, 13, f.to_floor, 2);
+		}
+		fputc('\n', p->f);
+	}
+	fputc('\n', p->f);
+	for (int s = 0; s < BENCH_STORES; s++) {
+		struct floor floor = floor_median(r, (enum bench_store)s);
+
+		if (floor.stream_ns <= 0)
+			continue;
+		(void)snprintf(text, sizeof text, "three dependent random line reads %.1f ns; three random lines %s %.1f ns; streaming %.0f MB/s",
+		               floor.read_ns, floor.lines ? "written, flushed, one fence" : "written, fdatasync", floor.commit_ns,
+		               1000 / floor.stream_ns);
+		fprintf(p->f, p->markdown ? "- %s: %s\n" : "%s: %s\n", store_name((enum bench_store)s), text);
+	}
+}
+
+static void counts_print(const struct page *p)
+{
+	static const char *const names[] = {"fences", "flushed", "streamed"};
+	const struct report *r = p->report;
+
+	title_print(p, "Exact counts of the last round: daxkv's fences, lines flushed and streamed an operation; bytes written for a user byte",
+	            "phase");
+	for (unsigned int i = 0; i < 3; i++)
+		cell_print(p, 10, names[i]);
+	for (unsigned int e = 0; e < r->nengines; e++)
+		if (r->engines[e]->counts_writes)
+			cell_print(p, 13, r->engines[e]->name);
+	rule_print(p, 3 + r->nengines);
+	for (unsigned int i = 0; i < r->nrows; i++) {
+		struct figure f;
+
+		figure_make(r, &r->rows[i], 0, &f);
+		if (f.fences <= 0 && r->rows[i].user_bytes == 0)
+			continue;
+		row_begin(p, r->rows[i].phase->name);
+		number_print(p, 10, f.fences, 3);
+		number_print(p, 10, f.lines_flushed, 2);
+		number_print(p, 10, f.lines_streamed, 2);
+		for (unsigned int e = 0; e < r->nengines; e++) {
+			figure_make(r, &r->rows[i], e, &f);
+			if (r->engines[e]->counts_writes)
+				number_print(p, 13, f.written, 2);
+		}
+		fputc('\n', p->f);
+		if (r->rows[i].counts.grows && !p->markdown)
+			fprintf(p->f, "          daxkv's file grew %" PRIu64 " times in this phase\n", r->rows[i].counts.grows);
+	}
+}
+
+static void writers_print(const struct page *p)
+{
+	const struct report *r = p->report;
+	int titled = 0;
+
+	for (unsigned int i = 0; i < r->nrows; i++) {
+		if (!r->rows[i].phase->writer)
+			continue;
+		if (!titled) {
+			title_print(p, "Nanoseconds a one-put commit takes beside the readers", "phase");
+			for (unsigned int e = 0; e < r->nengines; e++)
+				cell_print(p, 13, r->engines[e]->name);
+			rule_print(p, r->nengines);
+			titled = 1;
+		}
+		row_begin(p, r->rows[i].phase->name);
+		for (unsigned int e = 0; e < r->nengines; e++) {
+			struct figure f;
+
+			figure_make(r, &r->rows[i], e, &f);
+			number_print(p, 13, f.writer_ns, 1);
+		}
+		fputc('\n', p->f);
+	}
+}
+
+static void space_print(const struct page *p)
+{
+	const struct report *r = p->report;
+
+	title_print(p, "Bytes of the files in use for a user byte", "store");
+	for (unsigned int e = 0; e < r->nengines; e++)
+		cell_print(p, e == 0 && !p->markdown ? 34 : 13, r->engines[e]->name);
+	rule_print(p, r->nengines);
+	for (int s = 0; s < BENCH_STORES; s++) {
+		const char *name = store_name((enum bench_store)s);
+
+		if (r->space[s][0] <= 0)
+			continue;
+		row_begin(p, name);
+		for (unsigned int e = 0; e < r->nengines; e++)
+			number_print(p, e == 0 ? 43 - (int)(strlen(name) < 9 ? 9 : strlen(name)) : 13, r->space[s][e], 3);
+		fputc('\n', p->f);
+	}
+}
+
+static void all_print(const struct page *p)
+{
+	header_print(p);
+	times_print(p);
+	ratios_print(p);
+	floors_print(p);
+	counts_print(p);
+	writers_print(p);
+	space_print(p);
+	fprintf(p->f, "\nAfter every round each store held exactly the expected entries.\n");
 }
 
 void report_table(const struct report *report)
 {
-	struct machine m;
-
-	machine_describe(report->config->dir, &m);
-	header_print(report, &m);
-	printf("%-9s %10s %10s  %-20s %8s %8s %9s  %s\n", "phase", "daxkv ns", "LMDB ns", "ratio", "fences", "flushed", "streamed", "what");
-	for (unsigned int i = 0; i < report->nrows; i++) {
-		const struct report_row *row = &report->rows[i];
-		struct figure f = row_figure(row, report->config->rounds);
-		double n = (double)row->reported;
-		char ratio[64];
-
-		(void)snprintf(ratio, sizeof ratio, "%.2f [%.2f..%.2f]", f.ratio, f.low, f.high);
-		printf("%-9s %10.1f %10.1f  %-20s %8.3f %8.2f %9.2f  %s\n", row->phase->name, f.ns[0], f.ns[1], ratio,
-		       (double)row->counts.fences / n, (double)row->counts.lines_flushed / n, (double)row->counts.lines_streamed / n,
-		       row->phase->what);
-		if (row->counts.grows)
-			printf("          daxkv's file grew %" PRIu64 " times in this phase\n", row->counts.grows);
-	}
-	printf("\nfences, flushed, streamed: daxkv's fences and cache lines for an operation, counted in the last round.\n");
-	printf("\nbytes of the file in use for a user byte:\n");
-	for (int s = 0; s < BENCH_STORES; s++)
-		if (report->space[s][0] > 0)
-			printf("  %-30s daxkv %.3f  LMDB %.3f\n", store_name(s), report->space[s][0], report->space[s][1]);
-	printf("\nAfter every round both stores held exactly the expected entries.\n");
+	all_print(&(struct page){stdout, 0, report});
 }
 
-static void string_print(FILE *f, const char *name, const char *text)
+int report_markdown(const struct report *report, const char *path)
 {
-	fprintf(f, "  \"%s\": \"", name);
-	for (; *text; text++)
-		if (*text == '"' || *text == '\\')
-			fprintf(f, "\\%c", *text);
-		else if ((unsigned char)*text >= ' ')
-			fputc(*text, f);
-	fprintf(f, "\",\n");
-}
-
-static void rows_print(FILE *f, const struct report *report)
-{
-	fprintf(f, "  \"phases\": [\n");
-	for (unsigned int i = 0; i < report->nrows; i++) {
-		const struct report_row *row = &report->rows[i];
-		struct figure x = row_figure(row, report->config->rounds);
-		double n = (double)row->reported;
-
-		fprintf(f, "    {\"name\": \"%s\", \"operations\": %" PRIu64 ", \"daxkv_ns\": %.2f, \"lmdb_ns\": %.2f, ", row->phase->name,
-		        row->reported, x.ns[0], x.ns[1]);
-		fprintf(f, "\"ratio\": %.4f, \"ratio_min\": %.4f, \"ratio_max\": %.4f, ", x.ratio, x.low, x.high);
-		fprintf(f, "\"fences\": %.6f, \"lines_flushed\": %.6f, \"lines_streamed\": %.6f, \"grows\": %" PRIu64 "}%s\n",
-		        (double)row->counts.fences / n, (double)row->counts.lines_flushed / n, (double)row->counts.lines_streamed / n,
-		        row->counts.grows, i + 1 < report->nrows ? "," : "");
-	}
-	fprintf(f, "  ],\n");
-}
-
-int report_json(const struct report *report, const char *path)
-{
-	const struct bench_config *c = report->config;
-	struct machine m;
 	FILE *f = fopen(path, "w");
-	const char *separator = "";
 	int failed;
 
 	if (!f)
 		return errno;
-	machine_describe(c->dir, &m);
-	fprintf(f, "{\n");
-	string_print(f, "cpu", m.cpu);
-	string_print(f, "kernel", m.kernel);
-	string_print(f, "date", m.date);
-	string_print(f, "filesystem", m.filesystem);
-	string_print(f, "compiler", m.compiler);
-	string_print(f, "daxkv", engine_daxkv.version());
-	string_print(f, "daxkv_durability", report->durability[0]);
-	string_print(f, "lmdb", engine_lmdb.version());
-	string_print(f, "lmdb_durability", report->durability[1]);
-	fprintf(f, "  \"dram_stands_in_for_persistent_memory\": %s,\n", report->emulated ? "true" : "false");
-	fprintf(f, "  \"entries\": %" PRIu64 ", \"ops\": %" PRIu64 ", \"rounds\": %" PRIu64 ", ", c->entries, c->ops, c->rounds);
-	fprintf(f, "\"key_size\": %zu, \"value_size\": %zu, \"file_size\": %" PRIu64 ",\n", c->key_size, c->value_size, c->file_size);
-	rows_print(f, report);
-	fprintf(f, "  \"space\": [");
-	for (int s = 0; s < BENCH_STORES; s++)
-		if (report->space[s][0] > 0) {
-			fprintf(f, "%s\n    {\"store\": \"%s\", \"daxkv\": %.4f, \"lmdb\": %.4f}", separator, store_name(s),
-			        report->space[s][0], report->space[s][1]);
-			separator = ",";
-		}
-	fprintf(f, "\n  ]\n}\n");
+	all_print(&(struct page){f, 1, report});
 	failed = ferror(f);
 	return fclose(f) || failed ? EIO : 0;
 }

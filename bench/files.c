@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "files.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void files_name(const char *dir, const char *file, char *buf)
+{
+	(void)snprintf(buf, BENCH_PATH, "%.3500s/%.500s", dir, file);
+}
+
+int files_make(const struct bench_config *config, const char *name, char *buf)
+{
+	(void)snprintf(buf, BENCH_PATH, "%.3000s/daxkv-bench-%ld-%.64s", config->dir, (long)getpid(), name);
+	files_remove(buf);
+	return mkdir(buf, 0700) ? errno : 0;
+}
+
+void files_remove(const char *dir)
+{
+	DIR *d = opendir(dir);
+	struct dirent *entry;
+	char path[BENCH_PATH];
+
+	if (!d)
+		return;
+	while ((entry = readdir(d)) != NULL) { /* none of the engines makes directories in its own */
+		files_name(dir, entry->d_name, path);
+		(void)unlink(path);
+	}
+	(void)closedir(d);
+	(void)rmdir(dir);
+}
+
+int files_size(const char *dir, uint64_t *bytes)
+{
+	DIR *d = opendir(dir);
+	struct dirent *entry;
+	char path[BENCH_PATH];
+	struct stat st;
+
+	if (!d)
+		return errno;
+	*bytes = 0;
+	while ((entry = readdir(d)) != NULL) {
+		files_name(dir, entry->d_name, path);
+		if (stat(path, &st) || !S_ISREG(st.st_mode))
+			continue;
+		*bytes += (uint64_t)(st.st_blocks * 512 < st.st_size ? st.st_blocks * 512 : st.st_size);
+	}
+	(void)closedir(d);
+	return 0;
+}
