@@ -355,7 +355,7 @@ static int reserve_space(struct map *map, uint64_t size, uint64_t max)
 		len = min_u64(RESERVE_MAX, round_down(limit / 2, MAP_STEP));
 	len = max_u64(len, least);
 	int rc = reserve_exactly(len, &map->base);
-	while (rc == ENOMEM && max == 0 && len > least) {
+	while ((rc == ENOMEM || rc == EINVAL) && max == 0 && len > least) { /* EINVAL: from valgrind */
 		len = max_u64(round_down(len / 2, MAP_STEP), least);
 		rc = reserve_exactly(len, &map->base);
 	}
