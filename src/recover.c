@@ -57,33 +57,17 @@ static int plan_make(const struct ring *ring, struct plan *p)
 	uint64_t follower = newest + 1;
 	const uint64_t *slot = ring_slot(ring, follower);
 
+	p->whole_follower = slot[0] == 0 && slot[1] == 0 && slot[2] == 0;
 	if (follower > FMT_RING_SLOTS)
-		p->whole_follower = plan_record(p, follower - FMT_RING_SLOTS) != NULL;
-	else
-		p->whole_follower = slot[0] == 0 && slot[1] == 0 && slot[2] == 0;
+		p->whole_follower |= plan_record(p, follower - FMT_RING_SLOTS) != NULL;
 	return 0;
 }
 
-struct words {
-	struct ring_word *w;
-	size_t n, room;
-};
-
-static int words_add(const struct ring *ring, struct words *ws, uint64_t txn, uint64_t off, uint64_t value)
+static int word_add(const struct ring *ring, struct words *ws, uint64_t txn, uint64_t off, uint64_t value)
 {
 	if (off % FMT_WORD || off >= ring->map->size || off < offsetof(struct fmt_super, main_desc))
 		return err_corrupt(off, "record %lu: a word outside the file's %lu bytes", (unsigned long)txn, (unsigned long)ring->map->size);
-	if (ws->n == ws->room) {
-		size_t room = ws->room ? 2 * ws->room : 256;
-		struct ring_word *w = realloc(ws->w, room * sizeof *w);
-
-		if (!w)
-			return err_set(ENOMEM, "no memory for recovery");
-		ws->w = w;
-		ws->room = room;
-	}
-	ws->w[ws->n++] = (struct ring_word){off, value};
-	return 0;
+	return words_add(ws, off, value);
 }
 
 static int words_add_spilled(const struct ring *ring, struct words *ws, const struct ring_record *rec)
@@ -98,7 +82,7 @@ static int words_add_spilled(const struct ring *ring, struct words *ws, const st
 			return err_corrupt(off, "record %lu: its spilled words are not there", (unsigned long)rec->txn);
 		crc = crc32c(crc, s->pair, s->pairs * 2 * FMT_WORD);
 		for (uint64_t i = 0; i < s->pairs; i++) {
-			int rc = words_add(ring, ws, rec->txn, s->pair[2 * i], s->pair[2 * i + 1]);
+			int rc = word_add(ring, ws, rec->txn, s->pair[2 * i], s->pair[2 * i + 1]);
 
 			if (rc)
 				return rc;
@@ -120,7 +104,7 @@ static int words_gather(const struct ring *ring, const struct plan *p, struct wo
 		if (rec->spilled)
 			rc = words_add_spilled(ring, ws, rec);
 		for (unsigned int i = 0; i < rec->nwords && !rc; i++)
-			rc = words_add(ring, ws, n, rec->words[2 * i], rec->words[2 * i + 1]);
+			rc = word_add(ring, ws, n, rec->words[2 * i], rec->words[2 * i + 1]);
 		if (rc)
 			return rc;
 	}

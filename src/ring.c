@@ -3,9 +3,28 @@
 #include "ring.h"
 
 #include "crc.h"
+#include "err.h"
+
+#include <errno.h>
+#include <stdlib.h>
 
 #define SLOT_WORDS (FMT_RING_SLOT / FMT_WORD)
 #define SPILL_RECORD_WORDS 3
+
+int words_add(struct words *words, uint64_t off, uint64_t value)
+{
+	if (words->n == words->room) {
+		size_t room = words->room ? 2 * words->room : 64;
+		struct ring_word *w = realloc(words->w, room * sizeof *w);
+
+		if (!w)
+			return err_set(ENOMEM, "no memory for %zu words", room);
+		words->w = w;
+		words->room = room;
+	}
+	words->w[words->n++] = (struct ring_word){off, value};
+	return 0;
+}
 
 const uint64_t *ring_slot(const struct ring *ring, uint64_t txn)
 {

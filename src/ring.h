@@ -33,6 +33,14 @@ struct ring_word {
 	uint64_t off, value;
 };
 
+struct words { /* a list of words, growing */
+	struct ring_word *w;
+	size_t n, room;
+};
+
+/* words_add - append; ENOMEM. */
+int words_add(struct words *words, uint64_t off, uint64_t value);
+
 struct ring_record { /* what ring_read understood of a slot */
 	uint64_t txn, durable_upto;
 	uint32_t fresh_crc;

@@ -39,15 +39,6 @@ static int grow_array(void *array, size_t n, size_t *room, size_t size)
 	return 0;
 }
 
-int words_add(struct words *words, uint64_t off, uint64_t value)
-{
-	int rc = grow_array(&words->w, words->n, &words->room, sizeof *words->w);
-
-	if (!rc)
-		words->w[words->n++] = (struct ring_word){off, value};
-	return rc;
-}
-
 /* ---- zones ---------------------------------------------------------------------------------------------------------------- */
 
 /* zone_usable - the pages of zone z that lie before end. */

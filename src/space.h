@@ -32,13 +32,6 @@ struct space_op {
 	enum space_op_kind kind;
 };
 
-struct words { /* the word list of a commit, growing */
-	struct ring_word *w;
-	size_t n, room;
-};
-/* words_add - append; ENOMEM. */
-int words_add(struct words *words, uint64_t off, uint64_t value);
-
 struct space {
 	struct map *map;
 	uint32_t psize;
