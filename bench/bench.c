@@ -26,8 +26,8 @@ static void usage_print(FILE *f)
 	char absent[256];
 
 	fprintf(f, "usage: bench [--entries N] [--ops N] [--mixed-ops N] [--large-ops N] [--key BYTES] [--value BYTES] [--dir DIR]\n"
-	           "             [--pmem force|file|auto] [--rounds N] [--engines NAME,NAME...] [--only PHASE|ycsb|readers]\n"
-	           "             [--json FILE] [--csv FILE] [--markdown FILE]\nphases:\n");
+	           "             [--pmem force|file|auto] [--rounds N] [--engines NAME,NAME...] [--only NAME,NAME...]\n"
+	           "             [--json FILE] [--csv FILE] [--markdown FILE]\nphases, also ycsb and readers for those that begin so:\n");
 	for (size_t p = 0; (phase = plan_phase(p)) != NULL; p++)
 		fprintf(f, "  %-8s %s\n", phase->name, phase->what);
 	fprintf(f, "engines:");
@@ -55,14 +55,9 @@ static int number_parse(const char *text, uint64_t min, uint64_t max, uint64_t *
 
 static int only_check(const char *only)
 {
-	const struct bench_phase *phase;
-
-	if (!only || strcmp(only, "ycsb") == 0 || strcmp(only, "readers") == 0)
+	if (plan_names(only))
 		return 0;
-	for (size_t p = 0; (phase = plan_phase(p)) != NULL; p++)
-		if (strcmp(phase->name, only) == 0)
-			return 0;
-	fprintf(stderr, "bench: no phase %s\n", only);
+	fprintf(stderr, "bench: no such phase: %s\n", only);
 	return 1;
 }
 

@@ -54,15 +54,32 @@ const struct bench_phase *plan_phase(size_t i)
 	return i < PHASES ? &phases[i] : NULL;
 }
 
-static int name_matches(const char *name, const char *wanted)
+/* name_matches - whether wanted, len bytes, names the phase or a group that it belongs to. */
+static int name_matches(const char *name, const char *wanted, size_t len)
 {
-	return strcmp(name, wanted) == 0 || (strcmp(wanted, "ycsb") == 0 && strncmp(name, "ycsb-", 5) == 0) ||
-	       (strcmp(wanted, "readers") == 0 && strncmp(name, "read", 4) == 0);
+	return (strlen(name) == len && memcmp(name, wanted, len) == 0) || (len == 4 && memcmp(wanted, "ycsb", 4) == 0 && strncmp(name, "ycsb-", 5) == 0) ||
+	       (len == 7 && memcmp(wanted, "readers", 7) == 0 && strncmp(name, "read", 4) == 0);
 }
 
 int plan_chosen(const struct bench_config *config, size_t phase)
 {
-	return !config->only || name_matches(phases[phase].name, config->only);
+	for (const char *at = config->only; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
+		if (name_matches(phases[phase].name, at, strcspn(at, ",")))
+			return 1;
+	return !config->only;
+}
+
+int plan_names(const char *list)
+{
+	for (const char *at = list; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+		int known = 0;
+
+		for (size_t p = 0; p < PHASES; p++)
+			known |= name_matches(phases[p].name, at, strcspn(at, ","));
+		if (!known)
+			return 0;
+	}
+	return 1;
 }
 
 int plan_wanted(const struct bench_config *config, size_t phase)

@@ -20,6 +20,9 @@ int plan_make(const struct bench_config *config, size_t phase, struct contents *
 
 /* plan_wanted - is it to be run: chosen, or needed by what was chosen. plan_chosen - is it to be reported. */
 int plan_wanted(const struct bench_config *config, size_t phase);
+/* plan_names - whether all names of the list, with commas between, are phases or groups of them. */
+int plan_names(const char *list);
+
 int plan_chosen(const struct bench_config *config, size_t phase);
 
 /* contents_make - for the ids that all phases together may use. Returns 0 or ENOMEM. Free versions. */

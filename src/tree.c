@@ -147,17 +147,15 @@ int tree_edge(const struct tree *t, bool last, struct path *path)
 	return descend(t, path, NULL, last);
 }
 
-/* prefetch_next - a scan will want the whole next leaf: let it come while this one is read. */
-static void prefetch_next(const struct tree *t, const struct path *path, bool forward)
+uint64_t tree_beside(const struct tree *t, const struct path *path, bool forward)
 {
-	uint32_t index = path->at[1].index;
+	uint32_t index = path->height > 1 ? path->at[1].index : 0;
 
-	if (index == (forward ? path->at[1].page->n : 0))
-		return;
+	if (path->height < 2 || index == (forward ? path->at[1].page->n : 0))
+		return 0;
 	uint64_t ref = inner_kid(t->view, path->at[1].page, path->at[1].off, forward ? index + 1 : index - 1);
 
-	if (ref < view_size(t->view))
-		prefetch(t->view, ref, t->view->psize / FMT_LINE);
+	return ref + t->view->psize <= view_size(t->view) ? ref : 0;
 }
 
 int tree_step(const struct tree *t, struct path *path, bool forward, bool *moved)
@@ -182,7 +180,6 @@ int tree_step(const struct tree *t, struct path *path, bool forward, bool *moved
 	leaf_open(t->view, path->at[0].page, path->at[0].off, &path->leaf);
 	path->rank = path->eoff = 0;
 	*moved = true;
-	prefetch_next(t, path, forward);
 	return 0;
 }
 

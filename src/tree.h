@@ -78,6 +78,9 @@ int tree_edge(const struct tree *tree, bool last, struct path *path);
 /* tree_step - on to the next (forward) or previous leaf; rank is 0. *moved false: there is none, and the path is as before. */
 int tree_step(const struct tree *tree, struct path *path, bool forward, bool *moved);
 
+/* tree_beside - where the next (forward) or previous leaf under the same parent lies, for prefetching only; 0: none. */
+uint64_t tree_beside(const struct tree *tree, const struct path *path, bool forward);
+
 /* tree_seek_put - tree_seek for a put, to scratch->finger: when keys rise, without going down the tree again. */
 int tree_seek_put(struct tree *tree, const struct probe *probe);
 

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * cursor.h - a position in one database, for cursor.c (life, changes) and cursor_move.c (moves).
+ *
+ *   UNSET    nowhere
+ *   AT       on the entry of rank path.rank in path.leaf; with gap: before it, because the entry it stood on is gone
+ *   KEPT     known by key (and duplicate) only: its own transaction was about to change something, or gave its snapshot up
+ *
+ * KEPT becomes AT at the next use by searching the key: found, or the gap where it was.
+ */
+#ifndef DAXKV_CURSOR_H
+#define DAXKV_CURSOR_H
+
+#include "kv.h"
+
+enum cursor_state { CURSOR_UNSET, CURSOR_AT, CURSOR_KEPT };
+
+struct daxkv_cursor {
+	struct daxkv_txn *txn;
+	struct daxkv_cursor *next, **link; /* the transaction's list */
+	daxkv_db db;
+	enum cursor_state state;
+	bool gap;
+	bool ordered;      /* order[] is that of path.leaf */
+	uint32_t n;        /* live entries of path.leaf, when ordered */
+	struct path path;
+	uint8_t *kept;     /* key and duplicate */
+	uint32_t klen, dlen, kept_room;
+	const uint8_t *beside; /* the leaf that a scan comes to next: to be prefetched from here on */
+	uint32_t lines, pace;  /* cache lines left of it, and how many at each step */
+	uint16_t order[];  /* entries of the leaf: LEAF_MAX */
+};
+
+/* cursor_entry - the entry under the cursor. CORRUPT. */
+static inline int cursor_entry(struct daxkv_cursor *c, struct item *it)
+{
+	uint32_t eoff;
+	int rc = 0;
+
+	if (c->ordered)
+		eoff = c->order[c->path.rank];
+	else
+		rc = leaf_at(&c->path.leaf, c->path.rank, &eoff);
+	return rc ? rc : leaf_item(&c->path.leaf, eoff, it);
+}
+
+/* cursor_live - entries in its leaf. */
+static inline uint32_t cursor_live(struct daxkv_cursor *c)
+{
+	return c->ordered ? c->n : c->path.height ? leaf_count(&c->path.leaf) : 0;
+}
+
+/* cursor_ready - the transaction can be used (with write: changed), and the cursor's place is known again. Errors as of txn_check, dbi_state. */
+int cursor_ready(struct daxkv_cursor *c, bool write, struct dbstate **s);
+
+/* cursor_output - key and value under the cursor; either may be NULL. CORRUPT. */
+int cursor_output(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value);
+
+/* cursor_same_key - whether the cursor's entry has that key. CORRUPT. */
+int cursor_same_key(struct daxkv_cursor *c, const struct tree *t, const uint8_t *key, uint32_t klen, bool *same);
+
+#endif
