@@ -204,7 +204,7 @@ $(BUILD)/tests/stress: $(BUILD)/obj/tests/share/stress.o $(BUILD)/libdaxkv.a
 
 # Each call of these is a step at which a writer can be killed.
 TAKEOVER_WRAP := pm_init share_limbo_add share_limbo_cut share_limbo_load share_limbo_drop lock_share lock_enter lock_slot ftruncate fallocate \
-	posix_fallocate pthread_mutex_unlock pthread_mutex_consistent
+	posix_fallocate wlock_wait wlock_give
 $(BUILD)/tests/takeover: $(BUILD)/obj/tests/share/takeover.o $(BUILD)/tests/engine.a
 	$(call quiet,LINK)$(LINK) $(TAKEOVER_WRAP:%=-Wl,--wrap=%) -o $@ $^ -lpmem
 

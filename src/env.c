@@ -404,6 +404,8 @@ int daxkv_close(struct daxkv *kv)
 		return 0;
 	if (txn_forked(kv)) /* stores.c has closed what this child inherited; the mapping, and the share, are not there for it */
 		return 0;
+	if (kv->writer && !__atomic_load_n(&kv->writer_thread, __ATOMIC_RELAXED))
+		(void)daxkv_sync(kv); /* a thread ended in its transaction: to have the lock anew is to forget it */
 	for (const struct daxkv_txn *t = kv->read_txns; t; t = t->next)
 		readers += !t->idle;
 	if (kv->writer || readers)

@@ -71,7 +71,7 @@ struct daxkv {
 	struct daxkv_txn *writer; /* the outermost write transaction running */
 	struct daxkv_txn *idle_txns; /* ended ones, for the next */
 	uint64_t generation;
-	pthread_t writer_thread; /* atomic: whose transaction that is, 0: nobody's */
+	pthread_t writer_thread; /* atomic: who has the lock, 0: nobody here */
 };
 
 struct dbstate {
@@ -125,7 +125,7 @@ static inline bool txn_forked(const struct daxkv *kv)
 /* txn_writing - whether the calling thread has a write transaction by way of this handle. */
 static inline bool txn_writing(const struct daxkv *kv)
 {
-	return __atomic_load_n(&kv->writer_thread, __ATOMIC_RELAXED) == pthread_self(); /* a number, where there are robust locks; only its own thread stores it */
+	return __atomic_load_n(&kv->writer_thread, __ATOMIC_RELAXED) == pthread_self(); /* a number; only its own thread stores it */
 }
 
 /* txn_view - what it sees. */

@@ -27,6 +27,7 @@ static int file_open(const char *name, bool rdonly, unsigned int mode)
 }
 
 enum lock_byte { GATE = 0, USERS = 1, SILENT = 2, SLOTS = 16 };
+#define OWNERS ((off_t)1 << 40)
 #define DATA_USERS ((off_t)INT64_MAX - 16) /* bytes of the data file */
 #define DATA_SILENT (DATA_USERS + 1)
 
@@ -41,11 +42,14 @@ static int byte_set(int fd, off_t byte, short type, bool wait)
 	return rc == EACCES ? EAGAIN : rc;
 }
 
-/* byte_free - whether a lock of that type could be had. */
-static bool byte_free(int fd, off_t byte, short type)
+/* byte_held - whether another open file description keeps one from having a lock. 0 or errno. */
+static int byte_held(int fd, off_t byte, bool *held)
 {
-	struct flock fl = {.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
-	return fcntl(fd, F_OFD_GETLK, &fl) == 0 && fl.l_type == F_UNLCK;
+	struct flock fl = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+	if (fcntl(fd, F_OFD_GETLK, &fl) != 0)
+		return errno;
+	*held = fl.l_type != F_UNLCK;
+	return 0;
 }
 
 static int byte_failed(const struct lock *lock, int err)
@@ -103,7 +107,11 @@ static int open_silent(struct lock *lock)
 		return 0; /* no lock file can be had: nobody can be kept away */
 	if (rc)
 		return rc > 0 ? err_sys(rc, "lock file %s", lock->name) : rc;
-	if (!byte_free(lock->fd, USERS, F_WRLCK))
+	bool used = false;
+	rc = byte_held(lock->fd, USERS, &used);
+	if (rc)
+		return byte_failed(lock, rc);
+	if (used)
 		return err_set(DAXKV_BUSY, "the store is in use, and a reader needs permission to write %s beside a writer", lock->name);
 	rc = byte_set(lock->fd, SILENT, F_RDLCK, false);
 	if (rc)
@@ -124,7 +132,12 @@ int lock_open_named(struct lock *lock, const char *name, bool rdonly, unsigned i
 		return err_set(DAXKV_FOREIGN, "lock file %s: not a regular file", lock->name);
 	if (rc)
 		return rc > 0 ? err_sys(rc, "lock file %s", lock->name) : rc;
-	if (!rdonly && !byte_free(lock->fd, SILENT, F_WRLCK))
+	bool silent = false;
+	if (!rdonly)
+		rc = byte_held(lock->fd, SILENT, &silent);
+	if (rc)
+		return byte_failed(lock, rc);
+	if (silent)
 		return err_set(DAXKV_BUSY, "the store is in use by a reader that could not write %s, or shows an unclean file", lock->name);
 	rc = byte_set(lock->fd, USERS, F_WRLCK, false);
 	lock->alone = rc == 0;
@@ -152,7 +165,13 @@ int lock_data(struct lock *lock, int data_fd)
 	int rc = byte_set(data_fd, lock->silent ? DATA_SILENT : DATA_USERS, F_RDLCK, false);
 	if (rc && rc != EAGAIN)
 		return err_sys(rc, "locking the store");
-	if (rc || (lock->alone && !byte_free(data_fd, DATA_USERS, F_WRLCK)) || (!lock->rdonly && !byte_free(data_fd, DATA_SILENT, F_WRLCK)))
+	bool users = rc == EAGAIN, silent = false;
+	rc = lock->alone && !users ? byte_held(data_fd, DATA_USERS, &users) : 0;
+	if (!rc && !lock->rdonly)
+		rc = byte_held(data_fd, DATA_SILENT, &silent);
+	if (rc)
+		return err_sys(rc, "the locks of the store");
+	if (users || silent)
 		return err_set(DAXKV_BUSY, "the store is in use by way of another name: its lock file is not %s", lock->name);
 	lock->data_fd = data_fd;
 	return 0;
@@ -207,7 +226,19 @@ int lock_slot(const struct lock *lock, uint32_t slot, bool hold)
 
 bool lock_slot_held(const struct lock *lock, uint32_t slot)
 {
-	return lock->fd < 0 || !byte_free(lock->fd, (off_t)SLOTS + slot, F_WRLCK);
+	bool held = true;
+	return lock->fd < 0 || byte_held(lock->fd, (off_t)SLOTS + slot, &held) != 0 || held;
+}
+
+int lock_owner(const struct lock *lock, uint32_t owner)
+{
+	return lock->fd < 0 ? 0 : byte_set(lock->fd, OWNERS + owner, F_WRLCK, false);
+}
+
+int lock_owner_held(const struct lock *lock, uint32_t owner, bool *held)
+{
+	*held = true;
+	return lock->fd < 0 ? 0 : byte_held(lock->fd, OWNERS + owner, held);
 }
 
 void lock_close(struct lock *lock)

@@ -6,6 +6,7 @@
  *   byte 1    users     shared by every user; who gets it exclusively is alone
  *   byte 2    silent    shared by readers that leave no trace: they cannot write the lock file, or show an unclean file from private memory
  *   byte 16 + i         reader slot i: held by its owner, so that its death frees it
+ *   byte 2^40 + n       open store number n: held from open to close, so that its death shows (wlock.h)
  *
  * Open file description locks (OFD, fcntl(2)): the kernel drops them when the last copy of the descriptor goes, at death too and across PID
  * namespaces; threads and other descriptors of the process do not disturb them. flock(2) and POSIX locks are not used. Every user also
@@ -57,8 +58,14 @@ int lock_enter(struct lock *lock, bool *alone);
 /* lock_slot - hold reader slot i's byte, or let go. 0 or errno. */
 int lock_slot(const struct lock *lock, uint32_t slot, bool hold);
 
-/* lock_slot_held - whether another open file description holds the slot's byte. One's own slots show as not held. */
+/* lock_slot_held - whether another open file description holds the slot's byte. One's own slots show as not held; one that cannot be asked for shows as held. */
 bool lock_slot_held(const struct lock *lock, uint32_t slot);
+
+/* lock_owner - hold the byte of open store number owner until lock_close. 0 or errno; EAGAIN: somebody has it. */
+int lock_owner(const struct lock *lock, uint32_t owner);
+
+/* lock_owner_held - whether another open file description holds that byte: its store is there. 0 or errno. */
+int lock_owner_held(const struct lock *lock, uint32_t owner, bool *held);
 
 /* lock_close - let go of everything. The file stays. */
 void lock_close(struct lock *lock);

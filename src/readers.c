@@ -16,47 +16,27 @@ size_t share_bytes(uint32_t nslots)
 	return round_up(sizeof(struct share) + nslots * sizeof(struct reader_slot), 64);
 }
 
-int share_init(struct share *share, uint32_t nslots, uint64_t published, bool processes)
+void share_init(struct share *share, uint32_t nslots, uint64_t published)
 {
-	pthread_mutexattr_t attr;
-	int rc;
-
 	share->published = published;
 	share->nslots = nslots;
-	pthread_mutexattr_init(&attr);
-	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ERRORCHECK);
-	if (processes) {
-		pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
-		pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
-	}
-	rc = pthread_mutex_init(&share->writer, &attr);
-	pthread_mutexattr_destroy(&attr);
-	return rc ? err_sys(rc, "the writer's lock") : 0;
 }
 
 int share_create(struct share **out, uint32_t nslots, uint64_t published)
 {
 	size_t size = share_bytes(nslots);
 	struct share *share = aligned_alloc(64, size);
-	int rc;
 
 	if (!share)
 		return err_set(ENOMEM, "no memory for %u reader slots", nslots);
 	memset(share, 0, size);
-	rc = share_init(share, nslots, published, false);
-	if (rc) {
-		free(share);
-		return rc;
-	}
+	share_init(share, nslots, published);
 	*out = share;
 	return 0;
 }
 
 void share_destroy(struct share *share)
 {
-	if (!share)
-		return;
-	pthread_mutex_destroy(&share->writer);
 	free(share);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * readers.h - the volatile state that all users of an open store share: the published snapshot, the writer's mutex, the reader slots,
+ * readers.h - the volatile state that all users of an open store share: the published snapshot, the writer's lock, the reader slots,
  * poison.
  *
  *   published       the newest commit; a reader takes it, nobody waits
@@ -15,8 +15,10 @@
 #ifndef DAXKV_READERS_H
 #define DAXKV_READERS_H
 
-#include <pthread.h>
+#include "wlock.h"
+
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct lock;
@@ -43,7 +45,7 @@ struct share {
 	uint32_t poison; /* atomic: errno of a failed fence; writing is refused */
 	uint32_t high;   /* atomic: slots ever taken */
 	/* the writer's lock, and what the next writer must know */
-	pthread_mutex_t writer __attribute__((aligned(64)));
+	struct wlock writer __attribute__((aligned(64)));
 	uint32_t recovered;  /* somebody who can write has recovered the store since this began */
 	uint32_t last_writer; /* the open store, by its number, that held the lock last: only that one's picture of the free space is up to date */
 	uint64_t size;       /* bytes of the file in use, at least */
@@ -53,11 +55,9 @@ struct share {
 	struct reader_slot slot[] __attribute__((aligned(64)));
 };
 
-/* share_bytes - of a share with so many slots. share_init - make zeroed memory one: nslots idle slots, the snapshot published. Between
- * processes its lock tells when
- * its owner died. */
+/* share_bytes - of a share with so many slots. share_init - make zeroed memory one: nslots idle slots, the snapshot published. */
 size_t share_bytes(uint32_t nslots);
-int share_init(struct share *share, uint32_t nslots, uint64_t published, bool processes);
+void share_init(struct share *share, uint32_t nslots, uint64_t published);
 
 /* share_create - one in this process's memory; ENOMEM. share_destroy frees it. */
 int share_create(struct share **share, uint32_t nslots, uint64_t published);

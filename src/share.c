@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #define MAGIC "daxkvlk"
-#define LAYOUT 1u /* of struct share */
+#define LAYOUT 2u /* of struct share */
 #define PAGE 4096u
 #define LIMBO_FIRST_LOG 12u /* 4096 items */
 
@@ -52,7 +52,8 @@ static int share_make(struct share_file *f, uint32_t nslots, uint64_t published,
 	f->share->version = LAYOUT;
 	f->share->file_id = file_id;
 	f->share->limbo_place = f->bytes | LIMBO_FIRST_LOG;
-	return share_init(f->share, nslots, published, true);
+	share_init(f->share, nslots, published);
+	return 0;
 }
 
 static int share_join(struct share_file *f, uint64_t file_id)
@@ -82,6 +83,18 @@ static int share_join(struct share_file *f, uint64_t file_id)
 	return rc;
 }
 
+/* owner_take - a number for this open store, and the byte that shows that it is there [I19]. */
+static int owner_take(struct share_file *f, const struct lock *lock)
+{
+	int rc;
+
+	do {
+		f->owner = __atomic_add_fetch(&f->share->next_owner, 1, __ATOMIC_RELAXED);
+		rc = f->owner == 0 || f->fd < 0 ? 0 : lock_owner(lock, f->owner);
+	} while (f->owner == 0 || rc == EAGAIN); /* all numbers were given, and it begins again */
+	return rc ? err_sys(rc, "locking the number of an open store") : 0;
+}
+
 int share_file_open(struct share_file *f, const struct lock *lock, uint32_t nslots, uint64_t published, uint64_t file_id)
 {
 	int rc;
@@ -91,9 +104,7 @@ int share_file_open(struct share_file *f, const struct lock *lock, uint32_t nslo
 		rc = share_create(&f->share, nslots, published);
 	else
 		rc = lock->alone ? share_make(f, nslots, published, file_id) : share_join(f, file_id);
-	if (!rc)
-		f->owner = __atomic_add_fetch(&f->share->next_owner, 1, __ATOMIC_RELAXED);
-	return rc;
+	return rc ? rc : owner_take(f, lock);
 }
 
 void share_file_close(struct share_file *f)

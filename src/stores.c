@@ -4,12 +4,16 @@
 
 #include "err.h"
 
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static struct {
 	pthread_mutex_t mutex;
 	struct daxkv *first;
 	int failed; /* errno of pthread_atfork */
+	pthread_key_t writers; /* while a store is listed: not NULL for a thread that has written. Its destructor is what matters */
 } stores = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 static void before_fork(void)
@@ -39,8 +43,36 @@ static void after_fork_in_child(void)
 		fd_drop(&kv->lock.fd);
 		fd_drop(&kv->map.fd);
 	}
+	if (stores.first)
+		pthread_key_delete(stores.writers);
 	stores.first = NULL;
 	pthread_mutex_unlock(&stores.mutex);
+}
+
+/* thread_ended - destructor: leave the locks that the thread still has. In a late round of destructors, so that those of the program's own may end the transactions first: arg counts
+ * them. The last round is left to sanitizers, which end their threads there. */
+static void thread_ended(void *arg)
+{
+	uintptr_t round = (uintptr_t)arg;
+
+	if (round < PTHREAD_DESTRUCTOR_ITERATIONS - 1 && pthread_setspecific(stores.writers, (void *)(round + 1)) == 0)
+		return;
+	pthread_mutex_lock(&stores.mutex);
+	for (struct daxkv *kv = stores.first; kv; kv = kv->next_store)
+		if (txn_writing(kv)) {
+			__atomic_store_n(&kv->writer_thread, 0, __ATOMIC_RELAXED);
+			wlock_leave(&kv->share->writer);
+		}
+	pthread_mutex_unlock(&stores.mutex);
+}
+
+int stores_watch_thread(void)
+{
+	if (LIKELY(pthread_getspecific(stores.writers) != NULL))
+		return 0;
+	int rc = pthread_setspecific(stores.writers, (void *)1);
+
+	return rc ? err_sys(rc, "watching a writing thread") : 0;
 }
 
 static void handlers_set(void)
@@ -56,6 +88,12 @@ int stores_add(struct daxkv *kv)
 	if (stores.failed)
 		return err_sys(stores.failed, "a handler for fork");
 	pthread_mutex_lock(&stores.mutex);
+	int rc = stores.first ? 0 : pthread_key_create(&stores.writers, thread_ended);
+
+	if (rc) {
+		pthread_mutex_unlock(&stores.mutex);
+		return err_sys(rc, "a key for the threads that write");
+	}
 	kv->next_store = stores.first;
 	kv->store_link = &stores.first;
 	if (kv->next_store)
@@ -73,8 +111,19 @@ void stores_remove(struct daxkv *kv)
 		if (kv->next_store)
 			kv->next_store->store_link = kv->store_link;
 		kv->store_link = NULL;
+		if (!stores.first)
+			pthread_key_delete(stores.writers);
 	}
 	pthread_mutex_unlock(&stores.mutex);
+}
+
+/* same_file - whether two handles are of one file: copies of a store have the same id. */
+static bool same_file(const struct daxkv *a, const struct daxkv *b)
+{
+	struct stat x, y;
+
+	return a == b || (a->geometry.file_id == b->geometry.file_id && fstat(a->map.fd, &x) == 0 && fstat(b->map.fd, &y) == 0 && x.st_dev == y.st_dev &&
+	                  x.st_ino == y.st_ino);
 }
 
 bool stores_writing(const struct daxkv *kv)
@@ -83,7 +132,7 @@ bool stores_writing(const struct daxkv *kv)
 
 	pthread_mutex_lock(&stores.mutex);
 	for (const struct daxkv *other = stores.first; other && !found; other = other->next_store)
-		found = other->geometry.file_id == kv->geometry.file_id && txn_writing(other);
+		found = txn_writing(other) && same_file(kv, other);
 	pthread_mutex_unlock(&stores.mutex);
 	return found;
 }

@@ -2,10 +2,11 @@
 /*
  * stores.h - the open stores of this process: the only list that no handle owns.
  *
- * Two things need it. A forked child inherits descriptors, and with them the locks of its parent (lock.h): while it lived, a parent that
+ * Three things need it. A forked child inherits descriptors, and with them the locks of its parent (lock.h): while it lived, a parent that
  * died would seem to go on using the store, its reader slots too. So a fork handler closes them in the child. And a thread that asks for
  * the writer's
- * lock while it holds it by way of another handle of the same store must be told, and not wait for itself.
+ * lock while it holds it by way of another handle of the same store must be told, and not wait for itself. And when a thread ends in a write transaction, while
+ * its process lives on, nobody else would notice: a destructor leaves the lock to the next one, who recovers as from a death.
  *
  * A child made while another thread of the parent is inside daxkv_open may keep descriptors that were not listed yet; they go when it ends
  * or executes a program.
@@ -18,6 +19,9 @@
 /* stores_add - before the store's first descriptor is opened. errno. stores_remove - after its last one is closed. */
 int stores_add(struct daxkv *kv);
 void stores_remove(struct daxkv *kv);
+
+/* stores_watch_thread - the calling thread is about to write: when it ends, its locks are left. ENOMEM. */
+int stores_watch_thread(void);
 
 /* stores_writing - whether the calling thread has a write transaction of the same store, through this handle or another. */
 bool stores_writing(const struct daxkv *kv);

@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define SAME_NUMBER_WAIT_NS 1000000 /* between two tries for a lock that looks like this thread's own */
-
 static uint64_t ms_of(const struct timespec *t)
 {
 	return (uint64_t)t->tv_sec * 1000 + (uint64_t)t->tv_nsec / 1000000;
@@ -329,51 +327,45 @@ static void writer_bury(struct daxkv *kv)
 		txn = parent;
 	}
 	kv->writer = NULL;
-	__atomic_store_n(&kv->writer_thread, 0, __ATOMIC_RELAXED);
 }
 
-/* lock_wait - the mutex knows its owner by a thread's number, which is unique in one PID namespace only: a thread of another one may have
- * the
- * same, and looks like this one. */
-static int lock_wait(struct daxkv *kv, int64_t wait_ms)
+/* lock_take - the lock; EDEADLK: this thread has it already, by way of this handle or another of the same store. *died: its last owner did, half-way. */
+static int lock_take(struct daxkv *kv, int64_t wait_ms, bool *died)
 {
-	const struct timespec pause = {.tv_nsec = SAME_NUMBER_WAIT_NS};
-	struct timespec now, end = {0};
+	struct wlock *w = &kv->share->writer;
+	int rc = 0;
 
-	if (wait_ms > 0) {
-		clock_gettime(CLOCK_MONOTONIC, &end);
-		end.tv_nsec += wait_ms % 1000 * 1000000;
-		end.tv_sec += wait_ms / 1000 + end.tv_nsec / 1000000000;
-		end.tv_nsec %= 1000000000;
-	}
-	for (;;) {
-		pthread_mutex_t *m = &kv->share->writer;
-		int rc = wait_ms < 0 ? pthread_mutex_lock(m) : wait_ms ? pthread_mutex_clocklock(m, CLOCK_MONOTONIC, &end) : pthread_mutex_trylock(m);
+	*died = false;
+	if (UNLIKELY(!wlock_try(w, kv->share_file.owner)))
+		rc = stores_writing(kv) ? EDEADLK : wlock_wait(w, slot_lock(kv), kv->share_file.owner, wait_ms, died);
+	if (!rc)
+		__atomic_store_n(&kv->writer_thread, pthread_self(), __ATOMIC_RELAXED);
+	return rc;
+}
 
-		if (rc != EDEADLK || stores_writing(kv))
-			return rc;
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		if (wait_ms == 0 || (wait_ms > 0 && ms_of(&now) > ms_of(&end)))
-			return EBUSY;
-		nanosleep(&pause, NULL);
-	}
+static void lock_give(struct daxkv *kv)
+{
+	__atomic_store_n(&kv->writer_thread, 0, __ATOMIC_RELAXED);
+	wlock_give(&kv->share->writer);
 }
 
 /* lock_writer - have the lock, and know what is there. wait_ms: 0 not to wait, negative to wait as long as it takes. */
 static int lock_writer(struct daxkv *kv, int64_t wait_ms)
 {
-	int rc = lock_wait(kv, wait_ms);
+	bool died;
+	int rc = stores_watch_thread();
 
-	if (rc == EDEADLK || rc == EBUSY || rc == ETIMEDOUT)
-		return err_set(DAXKV_BUSY, rc != EDEADLK ? "another write transaction is running" : "this thread's write transaction is still running");
-	if (rc && rc != EOWNERDEAD)
+	if (!rc)
+		rc = lock_take(kv, wait_ms, &died);
+	if (rc == EDEADLK || rc == EBUSY)
+		return err_set(DAXKV_BUSY, rc == EBUSY ? "another write transaction is running" : "this thread's write transaction is still running");
+	if (rc)
 		return err_sys(rc, "the writer's lock");
 	writer_bury(kv);
-	if (rc == EOWNERDEAD) {
+	if (died) {
 		rc = kv->share->poison ? 0 : commit_take_over(kv, true);
-		pthread_mutex_consistent(&kv->share->writer);
 		if (rc) {
-			pthread_mutex_unlock(&kv->share->writer);
+			lock_give(kv);
 			return rc;
 		}
 	}
@@ -381,7 +373,7 @@ static int lock_writer(struct daxkv *kv, int64_t wait_ms)
 
 	if (!poison)
 		return 0;
-	pthread_mutex_unlock(&kv->share->writer);
+	lock_give(kv);
 	return err_set(DAXKV_POISONED, "an earlier flush failed (%s): the store refuses changes until it is opened again", strerror((int)poison));
 }
 
@@ -394,17 +386,16 @@ static int begin_write(struct daxkv *kv, int64_t wait_ms, struct daxkv_txn **out
 		return rc;
 	rc = write_txn_take(kv, NULL, &txn);
 	if (rc) {
-		pthread_mutex_unlock(&kv->share->writer);
+		lock_give(kv);
 		return rc;
 	}
 	rc = commit_take_over(kv, false);
 	if (rc) {
 		write_txn_give(txn);
-		pthread_mutex_unlock(&kv->share->writer);
+		lock_give(kv);
 		return rc;
 	}
 	kv->writer = txn;
-	__atomic_store_n(&kv->writer_thread, pthread_self(), __ATOMIC_RELAXED);
 	wset_begin(&kv->wset, __atomic_load_n(&kv->share->published, __ATOMIC_RELAXED) + 1);
 	kv->writer_view.snapshot = kv->wset.txn;
 	kv->scratch.finger_of = NULL;
@@ -421,9 +412,8 @@ static void end_write(struct daxkv_txn *txn)
 	if (kv->map.pm.failed) /* growth may have met it, not a fence */
 		__atomic_store_n(&kv->share->poison, (uint32_t)kv->map.pm.failed, __ATOMIC_SEQ_CST);
 	kv->writer = NULL;
-	__atomic_store_n(&kv->writer_thread, 0, __ATOMIC_RELAXED);
 	write_txn_give(txn);
-	pthread_mutex_unlock(&kv->share->writer);
+	lock_give(kv);
 }
 
 int daxkv_begin(struct daxkv *kv, struct daxkv_txn *parent, unsigned int flags, struct daxkv_txn **txn)

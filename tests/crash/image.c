@@ -14,6 +14,7 @@
 #include "content.h"
 #include "kv.h"
 #include "pm_crash.h"
+#include "stores.h"
 
 #define LINE 64u
 
@@ -287,8 +288,7 @@ void image_abandon(struct map *opening, struct daxkv *kv)
 		kv = (struct daxkv *)(void *)((char *)opening - offsetof(struct daxkv, map));
 	if (!kv)
 		return;
-	if (kv->share) /* this thread's list of locks that it holds must not keep it; EPERM: it is not held */
-		(void)pthread_mutex_unlock(&kv->share->writer);
+	stores_remove(kv);
 	share_file_close(&kv->share_file);
 	map_close(&kv->map);
 	lock_close(&kv->lock);

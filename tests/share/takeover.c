@@ -6,7 +6,7 @@
  *
  * A step is a call of the persistence layer (store, flush, fence), a change of the shared limbo, or a system call on the files. For n = 1, 2, 3 ... a
  * fresh copy of a store is opened by this process, which writes to it and holds an old snapshot; a child opens it too, runs the scenario and is killed at step n, until
- * a child comes to its end. Then, without reopening anything, this process looks at the newest snapshot, writes (and so takes over), lets another child write, and
+ * a child comes to its end. A second child, the first to take over, is killed at one of its steps as well. Then, without reopening anything, this process looks at the newest snapshot, writes (and so takes over), lets another child write, and
  * looks again: the transactions that the child acknowledged are there, at most one more, whole; the old snapshot has not moved; the checker is silent. At the end
  * the store closes clean.
  *
@@ -31,6 +31,7 @@
 #define BEFORE 6u  /* transactions before the child comes */
 #define VICTIM 10u /* transactions of the child */
 #define VALUE_MAX 40000u
+#define HEIR_STEPS 60u
 
 struct board { /* shared with the child */
 	volatile uint64_t acknowledged; /* transactions */
@@ -40,7 +41,7 @@ struct board { /* shared with the child */
 static struct {
 	char path[256], image[256];
 	unsigned int page_size, every, scenario;
-	uint64_t first, instructions, seed;
+	uint64_t first, instructions, seed, heirs_killed;
 	struct board *board;
 	bool counting;
 	uint64_t seen; /* the snapshot looked at last */
@@ -125,8 +126,16 @@ WRAP(int, lock_slot, (const struct lock *lock, uint32_t slot, bool hold), (lock,
 WRAP(int, ftruncate, (int fd, off_t size), (fd, size))
 WRAP(int, fallocate, (int fd, int mode, off_t off, off_t size), (fd, mode, off, size))
 WRAP(int, posix_fallocate, (int fd, off_t off, off_t size), (fd, off, size))
-WRAP(int, pthread_mutex_unlock, (pthread_mutex_t * mutex), (mutex))
-WRAP(int, pthread_mutex_consistent, (pthread_mutex_t * mutex), (mutex))
+WRAP(int, wlock_wait, (struct wlock * w, const struct lock *lock, uint32_t owner, int64_t wait_ms, bool *died), (w, lock, owner, wait_ms, died))
+
+void __wrap_wlock_give(struct wlock *w);
+void __real_wlock_give(struct wlock *w);
+void __wrap_wlock_give(struct wlock *w)
+{
+	step();
+	__real_wlock_give(w);
+	step();
+}
 
 void __wrap_share_limbo_drop(struct share_file *file, uint64_t n);
 void __real_share_limbo_drop(struct share_file *file, uint64_t n);
@@ -414,6 +423,42 @@ static int die(uint64_t n, bool *ended)
 	return 0;
 }
 
+static int heir(void)
+{
+	struct daxkv *kv;
+	int rc = open_store(&kv);
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	run.counting = true;
+	if (!rc)
+		rc = daxkv_sync(kv);
+	if (!rc)
+		rc = daxkv_close(kv);
+	return rc ? failed("the child that takes over", rc) : 0;
+}
+
+/* heir_dies - the first to take over from the dead is killed in turn, at one of its steps; each round at another. */
+static int heir_dies(uint64_t n)
+{
+	uint64_t steps = run.board->steps;
+	int status;
+
+	run.board->steps = run.board->stop_at = 0;
+	run.board->kill_at = 1 + mix(n) % HEIR_STEPS;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(heir());
+	if (waitpid(pid, &status, 0) != pid || (WIFEXITED(status) ? WEXITSTATUS(status) != 0 : WTERMSIG(status) != SIGKILL)) {
+		fprintf(stderr, "takeover: the child that takes over ended with status 0x%x\n", (unsigned int)status);
+		return 1;
+	}
+	run.heirs_killed += WIFSIGNALED(status);
+	run.board->steps = steps;
+	run.board->kill_at = 0;
+	return 0;
+}
+
 /* go_on - by who was there all the time, and by one who comes. */
 static int go_on(struct daxkv *kv, struct daxkv_txn *old)
 {
@@ -465,7 +510,7 @@ static int round_run(uint64_t n, bool *ended)
 	if (rc)
 		return failed("the store at first", rc);
 	run.seen = UINT64_MAX;
-	if (die(n, ended) || go_on(kv, old))
+	if (die(n, ended) || heir_dies(n) || go_on(kv, old))
 		return 1;
 	daxkv_abort(old);
 	rc = daxkv_info(kv, &info);
@@ -524,8 +569,8 @@ static int runs(void)
 		}
 		n += run.every;
 	}
-	printf("takeover: scenario %u, pages of %u bytes: a writer killed at %lu steps of %lu, the others went on\n", run.scenario, run.page_size,
-	       (unsigned long)rounds - !run.instructions, (unsigned long)run.board->steps);
+	printf("takeover: scenario %u, pages of %u bytes: a writer killed at %lu steps of %lu, and %lu times the next one, too: the others went on\n", run.scenario,
+	       run.page_size, (unsigned long)rounds - !run.instructions, (unsigned long)run.board->steps, (unsigned long)run.heirs_killed);
 	return 0;
 }
 

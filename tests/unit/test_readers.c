@@ -6,6 +6,8 @@
 #include "daxkv.h"
 #include "scratch.h"
 
+#include <pthread.h>
+
 static struct share *share_new(uint32_t nslots, uint64_t published)
 {
 	struct share *share = NULL;
@@ -83,13 +85,15 @@ static void oldest_with_only_the_last_slot_taken(void **state)
 	share_destroy(share);
 }
 
-static void writer_locks_once_per_thread(void **state)
+static void writer_locks_once(void **state)
 {
 	struct share *share = share_new(1, 0);
 	(void)state;
-	assert_int_equal(pthread_mutex_lock(&share->writer), 0);
-	assert_int_equal(pthread_mutex_lock(&share->writer), EDEADLK);
-	assert_int_equal(pthread_mutex_unlock(&share->writer), 0);
+	assert_true(wlock_try(&share->writer, 1));
+	assert_int_equal(wlock_owner(&share->writer), 1);
+	assert_false(wlock_try(&share->writer, 1));
+	wlock_give(&share->writer);
+	assert_int_equal(wlock_owner(&share->writer), 0);
 	share_destroy(share);
 }
 
@@ -150,7 +154,7 @@ int main(void)
 	    cmocka_unit_test(take_until_full),
 	    cmocka_unit_test(enter_holds_the_snapshot),
 	    cmocka_unit_test(oldest_with_only_the_last_slot_taken),
-	    cmocka_unit_test(writer_locks_once_per_thread),
+	    cmocka_unit_test(writer_locks_once),
 	    cmocka_unit_test(oldest_never_overtakes_a_reader),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
