@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # run.sh - the LMDB-compatible library against the stock one: the same programs run with each, and what they print is compared.
 #
-# usage: BUILD=build tests/abi/run.sh quick|full|clients|tools|walk SEED OPS
+# usage: BUILD=build tests/abi/run.sh quick|full|clients [CLIENT...]|tools|walk SEED OPS
 #   quick     exported names, the areas, the tools, a short random walk: under 30 seconds
-#   clients   programs of the system's packages, installed with apt-get when run by root, else skipped
+#   clients   programs of the system's packages, installed with apt-get when run by root, else skipped; see clients/run
 #   walk      one random walk, as a failed one is replayed
 #   full      all of these, with 20 walks of 100,000 operations
 set -eu
@@ -143,23 +143,6 @@ tools() {
 	cmp "$work/stock.db/data.mdb" "$work/lmdb-file" || fault "a file of LMDB's own was changed"
 }
 
-have() { # PACKAGE...: whether they are installed, or can be
-	dpkg-query -W -f '${Status}\n' "$@" 2>/dev/null | grep -vq 'install ok installed' || [ "$(dpkg-query -W "$@" 2>/dev/null | wc -l)" -ne $# ] || return 0
-	[ "$(id -u)" -eq 0 ] || { skip "$* not installed" && return 1; }
-	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" >"$work/apt" 2>&1 && return 0
-	skip "$* cannot be installed"
-	return 1
-}
-
-clients() {
-	here=$PWD/tests/abi
-	command -v dpkg-query >/dev/null || { skip "clients: not a Debian system" && return; }
-	if have python3-lmdb; then both python /usr/bin/python3 "$here/client.py" dir; fi
-	if have liblmdb-file-perl; then both perl /usr/bin/perl "$here/client.pl" dir; fi
-	if have postfix-lmdb; then both postfix sh "$here/client-postfix.sh" dir; fi
-	if have ldb-tools; then both ldb sh "$here/client-ldb.sh" dir; fi
-}
-
 case ${1:-quick} in
 quick)
 	exports
@@ -171,16 +154,19 @@ full)
 	exports
 	areas
 	tools
-	clients
+	tests/abi/clients/run || failed=1
 	for seed in $(seq 1 20); do
 		walk "$seed" 100000
 	done
 	;;
-clients) clients ;;
+clients)
+	shift
+	tests/abi/clients/run "$@" || failed=1
+	;;
 tools) tools ;;
 walk) walk "$2" "$3" ;;
 *)
-	echo "usage: $0 quick|full|clients|tools|walk SEED OPS" >&2
+	echo "usage: $0 quick|full|clients [CLIENT...]|tools|walk SEED OPS" >&2
 	exit 2
 	;;
 esac

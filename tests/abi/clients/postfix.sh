@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# shellcheck shell=sh disable=SC2034,SC2154
+# postfix.sh - Postfix's postmap and postalias with lmdb tables; see run.
+packages=postfix-lmdb
+stores='*.lmdb'
+batch=1
+setup() {
+	mkdir conf
+	printf '%s\n' 'compatibility_level = 3.6' 'queue_directory = /var/spool/postfix' 'mail_owner = postfix' 'setgid_group = postdrop' \
+		'alias_maps =' >conf/main.cf
+	: >conf/master.cf
+	for i in $(seq 1 200); do echo "user$i@example.org value$i"; done >table
+	printf 'postmaster: root\nall: one, two,\n three\n' >aliases
+}
+fill() {
+	postmap -c conf lmdb:table 2>&1 | grep -v warning
+	postmap -c conf -q user7@example.org lmdb:table
+	postmap -c conf -q nobody@example.org lmdb:table || echo "not found $?"
+	postmap -c conf -d user8@example.org lmdb:table
+	postmap -c conf -d user8@example.org lmdb:table || echo "not deleted $?"
+	echo 'new@example.org x' | postmap -c conf -i lmdb:table
+	echo 'user9@example.org y' | postmap -c conf -i lmdb:table 2>&1 | sed 's/^.*warning/warning/'
+	echo 'user9@example.org y' | postmap -c conf -r -i lmdb:table
+	postalias -c conf lmdb:aliases
+}
+show() {
+	postmap -c conf -q new@example.org lmdb:table
+	postmap -c conf -s lmdb:table | sort
+	seq 1 40 | sed 's/.*/user&@example.org/' | postmap -c conf -q - lmdb:table
+	postalias -c conf -s lmdb:aliases | grep -v YP_LAST_MODIFIED | sort # which is when it was made
+	postalias -c conf -q all lmdb:aliases
+}
+stream() {
+	n=$1
+	while :; do
+		echo "$n value$n" | postmap -c conf -i lmdb:stream || exit 1
+		echo "$n"
+		n=$((n + 1))
+	done
+}
+present() { postmap -c conf -s lmdb:stream | sed -n 's/^\([0-9]*\)[[:blank:]]value\1$/\1/p'; }
