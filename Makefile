@@ -227,8 +227,11 @@ $(BUILD)/obj/bench/engine_%.o: bench/engine_%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call quiet,CC)$(CC) $(FLAGS) $(call BENCH_FIND,cflags) -MMD -MP -c -o $@ $<
 
-$(BUILD)/bench-count: $(call objects,$(BENCH_COUNT_SRC)) $(BUILD)/libdaxkv.a
+$(BUILD)/bench-count: $(call objects,bench/instructions/count.c) $(BUILD)/libdaxkv.a
 	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem
+
+$(BUILD)/bench-count-lmdb: $(call objects,bench/instructions/count_lmdb.c) $(BUILD)/lmdb/liblmdb.so.0
+	$(call quiet,LINK)$(LINK) -o $@ $^ -Wl,-rpath,'$$ORIGIN/lmdb'
 
 $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)

@@ -1,78 +1,45 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * count.c - operations for callgrind to count: each kind lies in a function of its own, at whose entry counting is switched on and at whose end off
- * (valgrind --tool=callgrind --toggle-collect=count_get). scripts/bench-instructions runs it.
- *
- * usage: bench-count FILE COUNT get|update|insert|delete|begin    does COUNT operations of that kind on a new store of 100,000 entries
- */
-#include <errno.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+/* count.c - the counted operations by daxkv's interface. See count.h */
+#include "count.h"
 
 #include "daxkv.h"
 
-#define ENTRIES    100000u
-#define BATCH      1000u
-#define KEY_SIZE   16u
-#define VALUE_SIZE 100u
-
 /* Visible, so that callgrind knows them by name. */
-int count_get(struct daxkv *kv, uint64_t n);
-int count_begin(struct daxkv *kv, uint64_t n);
-int count_update(struct daxkv *kv, uint64_t n);
-int count_insert(struct daxkv *kv, uint64_t n);
-int count_delete(struct daxkv *kv, uint64_t n);
+int count_begin(void *kv, uint64_t n);
+int count_write(void *kv, uint64_t n);
+int count_get(void *kv, uint64_t n);
+int count_next(void *kv, uint64_t n);
+int count_put(void *kv, uint64_t n);
+int count_update(void *kv, uint64_t n);
+int count_insert(void *kv, uint64_t n);
+int count_delete(void *kv, uint64_t n);
 
-static uint64_t mix(uint64_t x)
-{
-	x += 0x9e3779b97f4a7c15u;
-	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-	x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-	return x ^ (x >> 31);
-}
-
-struct record {
-	unsigned char key[KEY_SIZE], value[VALUE_SIZE];
-	struct daxkv_val k, v;
-};
-
-static void record_make(struct record *r, uint64_t id, uint64_t version)
-{
-	uint64_t x = mix(id);
-
-	memset(r->value, 'v', sizeof r->value);
-	for (unsigned int i = 0; i < 8; i++) {
-		r->key[i] = (unsigned char)(x >> (56 - 8 * i));
-		r->key[i + 8] = (unsigned char)(id >> (56 - 8 * i));
-		r->value[i] = (unsigned char)(version >> (56 - 8 * i));
-	}
-	r->k = (struct daxkv_val){sizeof r->key, r->key};
-	r->v = (struct daxkv_val){sizeof r->value, r->value};
-}
-
-static uint64_t id_existing(uint64_t i)
-{
-	return mix(i + 77) % ENTRIES;
-}
-
-int count_begin(struct daxkv *kv, uint64_t n)
+static int begin_and_abort(struct daxkv *kv, unsigned int flags, uint64_t n)
 {
 	int err = 0;
 
 	for (uint64_t i = 0; i < n && !err; i++) {
 		struct daxkv_txn *txn;
 
-		err = daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn);
+		err = daxkv_begin(kv, NULL, flags, &txn);
 		if (!err)
 			daxkv_abort(txn);
 	}
 	return err;
 }
 
+int count_begin(void *kv, uint64_t n)
+{
+	return begin_and_abort(kv, DAXKV_TXN_RDONLY, n);
+}
+
+int count_write(void *kv, uint64_t n)
+{
+	return begin_and_abort(kv, 0, n);
+}
+
 /* All gets lie in one transaction. */
-int count_get(struct daxkv *kv, uint64_t n)
+int count_get(void *kv, uint64_t n)
 {
 	struct daxkv_txn *txn;
 	struct record r;
@@ -82,30 +49,83 @@ int count_get(struct daxkv *kv, uint64_t n)
 		return err;
 	for (uint64_t i = 0; i < n && !err; i++) {
 		record_make(&r, id_existing(i), 0);
-		err = daxkv_get(txn, DAXKV_MAIN, &r.k, &r.v);
+		struct daxkv_val k = {sizeof r.key, r.key}, v;
+
+		err = daxkv_get(txn, DAXKV_MAIN, &k, &v);
 	}
 	daxkv_abort(txn);
+	return err;
+}
+
+int count_next(void *kv, uint64_t n)
+{
+	struct daxkv_cursor *cursor;
+	struct daxkv_txn *txn;
+	int err = daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn);
+
+	if (err)
+		return err;
+	err = daxkv_cursor_open(txn, DAXKV_MAIN, &cursor);
+	for (uint64_t i = 0; i < n && !err; i++) {
+		struct daxkv_val k, v;
+
+		err = daxkv_cursor_get(cursor, &k, &v, DAXKV_NEXT);
+	}
+	daxkv_cursor_close(cursor);
+	daxkv_abort(txn);
+	return err;
+}
+
+static int put(struct daxkv_txn *txn, uint64_t id, uint64_t version)
+{
+	struct record r;
+
+	record_make(&r, id, version);
+	struct daxkv_val k = {sizeof r.key, r.key}, v = {sizeof r.value, r.value};
+
+	return daxkv_put(txn, DAXKV_MAIN, &k, &v, 0);
+}
+
+static int end(struct daxkv_txn *txn, int err)
+{
+	if (!err)
+		return daxkv_commit(txn);
+	daxkv_abort(txn);
+	return err;
+}
+
+/* put_range - new entries, many in a transaction. */
+static int put_range(struct daxkv *kv, uint64_t from, uint64_t to)
+{
+	int err = 0;
+
+	for (uint64_t i = from; i < to && !err;) {
+		struct daxkv_txn *txn;
+
+		err = daxkv_begin(kv, NULL, 0, &txn);
+		if (err)
+			break;
+		for (unsigned int k = 0; k < BATCH && i < to && !err; k++, i++)
+			err = put(txn, i, 1);
+		err = end(txn, err);
+	}
 	return err;
 }
 
 static int put_one(struct daxkv *kv, uint64_t id, uint64_t version)
 {
 	struct daxkv_txn *txn;
-	struct record r;
 	int err = daxkv_begin(kv, NULL, 0, &txn);
 
-	if (err)
-		return err;
-	record_make(&r, id, version);
-	err = daxkv_put(txn, DAXKV_MAIN, &r.k, &r.v, 0);
-	if (err) {
-		daxkv_abort(txn);
-		return err;
-	}
-	return daxkv_commit(txn);
+	return err ? err : end(txn, put(txn, id, version));
 }
 
-int count_update(struct daxkv *kv, uint64_t n)
+int count_put(void *kv, uint64_t n)
+{
+	return put_range(kv, ENTRIES, ENTRIES + n);
+}
+
+int count_update(void *kv, uint64_t n)
 {
 	int err = 0;
 
@@ -114,7 +134,7 @@ int count_update(struct daxkv *kv, uint64_t n)
 	return err;
 }
 
-int count_insert(struct daxkv *kv, uint64_t n)
+int count_insert(void *kv, uint64_t n)
 {
 	int err = 0;
 
@@ -123,7 +143,7 @@ int count_insert(struct daxkv *kv, uint64_t n)
 	return err;
 }
 
-int count_delete(struct daxkv *kv, uint64_t n)
+int count_delete(void *kv, uint64_t n)
 {
 	int err = 0;
 
@@ -135,69 +155,64 @@ int count_delete(struct daxkv *kv, uint64_t n)
 		if (err)
 			break;
 		record_make(&r, i, 0);
-		err = daxkv_del(txn, DAXKV_MAIN, &r.k, NULL);
-		if (err)
-			daxkv_abort(txn);
-		else
-			err = daxkv_commit(txn);
+		struct daxkv_val k = {sizeof r.key, r.key};
+
+		err = end(txn, daxkv_del(txn, DAXKV_MAIN, &k, NULL));
 	}
 	return err;
 }
 
-static int store_load(struct daxkv *kv)
+static int store_open(const char *file, void **store)
 {
-	int err = 0;
-
-	for (uint64_t i = 0; i < ENTRIES && !err;) {
-		struct daxkv_txn *txn;
-		struct record r;
-
-		err = daxkv_begin(kv, NULL, 0, &txn);
-		if (err)
-			break;
-		for (unsigned int k = 0; k < BATCH && !err; k++, i++) {
-			record_make(&r, i, 1);
-			err = daxkv_put(txn, DAXKV_MAIN, &r.k, &r.v, 0);
-		}
-		if (err)
-			daxkv_abort(txn);
-		else
-			err = daxkv_commit(txn);
-	}
-	return err;
-}
-
-int main(int argc, char **argv)
-{
-	static const struct {
-		const char *name;
-		int (*run)(struct daxkv *kv, uint64_t n);
-	} kinds[] = {{"get", count_get}, {"begin", count_begin}, {"update", count_update}, {"insert", count_insert}, {"delete", count_delete}};
 	/* valgrind has little address space to give: max_size keeps the reservation small. */
 	struct daxkv_options options = {
 	    .flags = DAXKV_CREATE | DAXKV_EXCLUSIVE, .pmem = DAXKV_PMEM_FORCE, .initial_size = 64u << 20, .max_size = 1u << 30};
 	struct daxkv *kv;
-	uint64_t n = argc == 4 ? strtoull(argv[2], NULL, 10) : 0;
-	size_t kind = 0;
-	int err;
+	int err = daxkv_open(file, &options, &kv);
 
-	while (argc == 4 && kind < 5 && strcmp(argv[3], kinds[kind].name) != 0)
-		kind++;
-	if (argc != 4 || kind == 5 || n == 0 || n > ENTRIES) {
-		fprintf(stderr, "usage: bench-count FILE COUNT get|begin|update|insert|delete\n");
-		return 2;
-	}
-	err = daxkv_open(argv[1], &options, &kv);
-	if (err) {
-		fprintf(stderr, "bench-count: %s: %s\n", argv[1], daxkv_errmsg());
-		return 1;
-	}
-	err = store_load(kv);
 	if (!err)
-		err = kinds[kind].run(kv, n);
-	if (err)
-		fprintf(stderr, "bench-count: %s: %s\n", argv[3], daxkv_strerror(err));
-	if (daxkv_close(kv))
-		err = EIO;
-	return err != 0;
+		*store = kv;
+	return err;
+}
+
+/* store_fill - the last commit is a small one: whoever begins to write flushes its words. */
+static int store_fill(void *kv)
+{
+	int err = put_range(kv, 0, ENTRIES);
+
+	return err ? err : put_one(kv, 0, 1);
+}
+
+static int store_close(void *kv)
+{
+	return daxkv_close(kv);
+}
+
+static const char *store_text(int err)
+{
+	const char *text = daxkv_errmsg();
+
+	return text[0] ? text : daxkv_strerror(err);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct count_program program = {
+	    .name = "bench-count",
+	    .open = store_open,
+	    .fill = store_fill,
+	    .close = store_close,
+	    .text = store_text,
+	    .kinds = {{"begin", count_begin},
+	              {"write", count_write},
+	              {"get", count_get},
+	              {"next", count_next},
+	              {"put", count_put},
+	              {"update", count_update},
+	              {"insert", count_insert},
+	              {"delete", count_delete},
+	              {NULL, NULL}},
+	};
+
+	return count_main(&program, argc, argv);
 }

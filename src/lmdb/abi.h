@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * abi.h - the binary interface of LMDB 0.9 (liblmdb.so.0): its types, numbers and functions. lmdb.h, the header of the package liblmdb-dev that
- * programs are compiled with, says what each means; tests/abi/layout.c compares the two.
+ * abi.h - the binary interface of LMDB 0.9 (liblmdb.so.0): its types, numbers and functions. lmdb.h, the header of the package liblmdb-dev
+ * that programs are compiled with, says what each means; tests/abi/layout.c compares the two.
  */
 #ifndef DAXKV_LMDB_ABI_H
 #define DAXKV_LMDB_ABI_H
@@ -14,7 +14,8 @@ typedef struct MDB_txn MDB_txn;
 typedef struct MDB_cursor MDB_cursor;
 typedef unsigned int MDB_dbi;
 
-typedef struct MDB_val {
+/* may_alias: the layer hands a program's values to daxkv as they are, see val_of in layer.h. */
+typedef struct __attribute__((may_alias)) MDB_val {
 	size_t mv_size;
 	void *mv_data;
 } MDB_val;
@@ -36,37 +37,37 @@ typedef void(MDB_assert_func)(MDB_env *env, const char *msg);
 typedef int(MDB_msg_func)(const char *msg, void *ctx);
 
 enum { /* of an environment */
-	MDB_FIXEDMAP = 0x01,
-	MDB_NOSUBDIR = 0x4000,
-	MDB_NOSYNC = 0x10000,
-	MDB_RDONLY = 0x20000,
-	MDB_NOMETASYNC = 0x40000,
-	MDB_WRITEMAP = 0x80000,
-	MDB_MAPASYNC = 0x100000,
-	MDB_NOTLS = 0x200000,
-	MDB_NOLOCK = 0x400000,
-	MDB_NORDAHEAD = 0x800000,
-	MDB_NOMEMINIT = 0x1000000
+       MDB_FIXEDMAP = 0x01,
+       MDB_NOSUBDIR = 0x4000,
+       MDB_NOSYNC = 0x10000,
+       MDB_RDONLY = 0x20000,
+       MDB_NOMETASYNC = 0x40000,
+       MDB_WRITEMAP = 0x80000,
+       MDB_MAPASYNC = 0x100000,
+       MDB_NOTLS = 0x200000,
+       MDB_NOLOCK = 0x400000,
+       MDB_NORDAHEAD = 0x800000,
+       MDB_NOMEMINIT = 0x1000000
 };
 
 enum { /* of a database */
-	MDB_REVERSEKEY = 0x02,
-	MDB_DUPSORT = 0x04,
-	MDB_INTEGERKEY = 0x08,
-	MDB_DUPFIXED = 0x10,
-	MDB_INTEGERDUP = 0x20,
-	MDB_REVERSEDUP = 0x40,
-	MDB_CREATE = 0x40000
+       MDB_REVERSEKEY = 0x02,
+       MDB_DUPSORT = 0x04,
+       MDB_INTEGERKEY = 0x08,
+       MDB_DUPFIXED = 0x10,
+       MDB_INTEGERDUP = 0x20,
+       MDB_REVERSEDUP = 0x40,
+       MDB_CREATE = 0x40000
 };
 
 enum { /* of put and del */
-	MDB_NOOVERWRITE = 0x10,
-	MDB_NODUPDATA = 0x20,
-	MDB_CURRENT = 0x40,
-	MDB_RESERVE = 0x10000,
-	MDB_APPEND = 0x20000,
-	MDB_APPENDDUP = 0x40000,
-	MDB_MULTIPLE = 0x80000
+       MDB_NOOVERWRITE = 0x10,
+       MDB_NODUPDATA = 0x20,
+       MDB_CURRENT = 0x40,
+       MDB_RESERVE = 0x10000,
+       MDB_APPEND = 0x20000,
+       MDB_APPENDDUP = 0x40000,
+       MDB_MULTIPLE = 0x80000
 };
 
 enum { MDB_CP_COMPACT = 0x01 };
@@ -94,27 +95,27 @@ typedef enum MDB_cursor_op {
 } MDB_cursor_op;
 
 enum { /* results; positive ones are errno values */
-	MDB_SUCCESS = 0,
-	MDB_KEYEXIST = -30799,
-	MDB_NOTFOUND = -30798,
-	MDB_PAGE_NOTFOUND = -30797,
-	MDB_CORRUPTED = -30796,
-	MDB_PANIC = -30795,
-	MDB_VERSION_MISMATCH = -30794,
-	MDB_INVALID = -30793,
-	MDB_MAP_FULL = -30792,
-	MDB_DBS_FULL = -30791,
-	MDB_READERS_FULL = -30790,
-	MDB_TLS_FULL = -30789,
-	MDB_TXN_FULL = -30788,
-	MDB_CURSOR_FULL = -30787,
-	MDB_PAGE_FULL = -30786,
-	MDB_MAP_RESIZED = -30785,
-	MDB_INCOMPATIBLE = -30784,
-	MDB_BAD_RSLOT = -30783,
-	MDB_BAD_TXN = -30782,
-	MDB_BAD_VALSIZE = -30781,
-	MDB_BAD_DBI = -30780
+       MDB_SUCCESS = 0,
+       MDB_KEYEXIST = -30799,
+       MDB_NOTFOUND = -30798,
+       MDB_PAGE_NOTFOUND = -30797,
+       MDB_CORRUPTED = -30796,
+       MDB_PANIC = -30795,
+       MDB_VERSION_MISMATCH = -30794,
+       MDB_INVALID = -30793,
+       MDB_MAP_FULL = -30792,
+       MDB_DBS_FULL = -30791,
+       MDB_READERS_FULL = -30790,
+       MDB_TLS_FULL = -30789,
+       MDB_TXN_FULL = -30788,
+       MDB_CURSOR_FULL = -30787,
+       MDB_PAGE_FULL = -30786,
+       MDB_MAP_RESIZED = -30785,
+       MDB_INCOMPATIBLE = -30784,
+       MDB_BAD_RSLOT = -30783,
+       MDB_BAD_TXN = -30782,
+       MDB_BAD_VALSIZE = -30781,
+       MDB_BAD_DBI = -30780
 };
 
 #pragma GCC visibility push(default)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * compare.c - the orders of keys and duplicates, LMDB's way: a program sets its comparator after it opened a database, every time, and nothing in
- * the file tells that it did. A store keeps a flag for that. So before the first change to a database whose handle has a comparator, the
- * database gets the flag: at once when it is empty, and otherwise by being rewritten, when the program's order agrees with the one
- * it was written in. The other way around, a database with the flag whose handle has no comparator is searched in the default order.
+ * compare.c - the orders of keys and duplicates, LMDB's way: a program sets its comparator after it opened a database, every time, and
+ * nothing in the file tells that it did. A store keeps a flag for that. So before the first change to a database whose handle has a
+ * comparator, the database gets the flag: at once when it is empty, and otherwise by being rewritten, when the program's order agrees with
+ * the one it was written in. The other way around, a database with the flag whose handle has no comparator is searched in the default
+ * order.
  */
 #include "layer.h"
 
@@ -85,8 +86,8 @@ int mdb_dcmp(MDB_txn *txn, MDB_dbi dbi, const MDB_val *a, const MDB_val *b)
 
 /* ---- the store's comparators ---------------------------------------------------------------------------------------------- */
 
-/* The store asks with what it has first and what is looked for second, LMDB the other way around, and there are comparators that count on it: bulk
- * loaders call whatever comes first the greater one. */
+/* The store asks with what it has first and what is looked for second, LMDB the other way around, and there are comparators that count on
+ * it: bulk loaders call whatever comes first the greater one. */
 static int reversed(int c)
 {
 	return c < 0 ? 1 : c > 0 ? -1 : 0;
@@ -94,12 +95,12 @@ static int reversed(int c)
 
 static int store_keys(const struct daxkv_val *a, const struct daxkv_val *b, void *arg)
 {
-	return reversed(compare_keys(arg, &(MDB_val){b->size, b->data}, &(MDB_val){a->size, a->data}));
+	return reversed(compare_keys(arg, (const MDB_val *)b, (const MDB_val *)a));
 }
 
 static int store_dups(const struct daxkv_val *a, const struct daxkv_val *b, void *arg)
 {
-	return reversed(compare_dups(arg, &(MDB_val){b->size, b->data}, &(MDB_val){a->size, a->data}));
+	return reversed(compare_dups(arg, (const MDB_val *)b, (const MDB_val *)a));
 }
 
 int compare_provide(struct daxkv_txn *txn, struct slot *slot)
@@ -124,8 +125,7 @@ static int set(MDB_txn *txn, MDB_dbi dbi, MDB_cmp_func *fn, bool dups)
 		slot->dcmp = fn;
 	else
 		slot->cmp = fn;
-	if (txn->adopted)
-		txn->adopted[dbi] = 0;
+	slot->adopted = 0;
 	return 0;
 }
 
@@ -153,7 +153,7 @@ int mdb_set_relctx(MDB_txn *txn, MDB_dbi dbi, void *ctx)
 
 /* ---- adopting an order ---------------------------------------------------------------------------------------------------- */
 
-struct pairs { /* of a whole database, in memory */
+struct pairs {          /* of a whole database, in memory */
 	uint8_t *bytes; /* size, size, key, value of each */
 	size_t used, room;
 };
@@ -252,21 +252,14 @@ static int rewrite(MDB_txn *txn, struct slot *slot)
 	return rc;
 }
 
-int compare_adopt(MDB_txn *txn, MDB_dbi dbi)
+int compare_adopt_set(MDB_txn *txn, struct slot *slot)
 {
-	struct slot *slot = &txn->env->slot[dbi];
 	struct daxkv_val name = {0, NULL};
 	unsigned int flags = 0, wanted = 0;
 	struct daxkv_stat stat;
 	int rc;
 
-	if (LIKELY(!slot->cmp && !slot->dcmp))
-		return 0;
-	if (!txn->adopted)
-		txn->adopted = calloc(txn->env->max_dbs + FIRST_NAMED, 1);
-	if (!txn->adopted)
-		return ENOMEM;
-	if (txn->adopted[dbi])
+	if (slot->adopted == txn_serial(txn))
 		return 0;
 	rc = daxkv_db_flags(txn->kv, slot->db, &flags);
 	if (!rc)
@@ -278,7 +271,7 @@ int compare_adopt(MDB_txn *txn, MDB_dbi dbi)
 	if (slot->dcmp && flags & DAXKV_DUP_SORT)
 		wanted |= DAXKV_OWN_DUP_COMPARE;
 	if (wanted & ~flags) {
-		bool named = dbi == MAIN_DBI && daxkv_db_next(txn->kv, &name) == 0;
+		bool named = slot->db == DAXKV_MAIN && daxkv_db_next(txn->kv, &name) == 0;
 
 		if (named) /* names are kept in byte order */
 			return MDB_INCOMPATIBLE;
@@ -286,6 +279,7 @@ int compare_adopt(MDB_txn *txn, MDB_dbi dbi)
 	}
 	if (!rc)
 		rc = err_of(compare_provide(txn->kv, slot));
-	txn->adopted[dbi] = !rc;
+	if (!rc)
+		slot->adopted = txn_serial(txn);
 	return rc;
 }

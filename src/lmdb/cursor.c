@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * cursor.c - cursors. The store's cursor keeps the position; the layer knows what LMDB's one does beside it: a failed search leaves it near the
- * key, or behind the last record; it is lost when its database is emptied.
+ * cursor.c - cursors. The store's cursor keeps the position; the layer knows what LMDB's one does beside it: a failed search leaves it near
+ * the key, or behind the last record; it is lost when its database is emptied.
  */
 #include "layer.h"
 
@@ -52,7 +52,7 @@ int mdb_cursor_open(MDB_txn *txn, MDB_dbi dbi, MDB_cursor **ret)
 
 	if (!ret || !slot)
 		return EINVAL;
-	if (txn_blocked(txn))
+	if (txn->state)
 		return MDB_BAD_TXN;
 	if (dbi == FREE_DBI && !txn->rdonly)
 		return EINVAL;
@@ -60,6 +60,7 @@ int mdb_cursor_open(MDB_txn *txn, MDB_dbi dbi, MDB_cursor **ret)
 	if (!c)
 		return ENOMEM;
 	c->dbi = dbi;
+	c->slot = slot;
 	if (dbi != FREE_DBI)
 		rc = store_cursor_open(txn, slot, &c->kv);
 	if (rc) {
@@ -92,7 +93,7 @@ int mdb_cursor_renew(MDB_txn *txn, MDB_cursor *c)
 
 	if (!c || !(slot = slot_of(txn, c->dbi)) || !txn->rdonly || !c->rdonly)
 		return EINVAL;
-	if (txn_blocked(txn))
+	if (txn->state)
 		return MDB_BAD_TXN;
 	if (c->kv)
 		rc = daxkv_cursor_renew(txn->kv, c->kv);
@@ -138,23 +139,11 @@ void cursors_lose(MDB_txn *txn, MDB_dbi dbi)
 
 int cursor_store_get(MDB_cursor *c, MDB_val *key, MDB_val *data, enum daxkv_cursor_op op)
 {
-	struct daxkv_val k = {0, NULL}, v = {0, NULL};
+	int rc = daxkv_cursor_get(c->kv, val_of(key), val_of(data), op);
 
-	if (key)
-		k = (struct daxkv_val){key->mv_size, key->mv_data};
-	if (data)
-		v = (struct daxkv_val){data->mv_size, data->mv_data};
-	int rc = daxkv_cursor_get(c->kv, &k, data ? &v : NULL, op);
-
-	if (UNLIKELY(rc == DAXKV_NEED_COMPARE) && !compare_provide(c->txn->kv, &c->txn->env->slot[c->dbi]))
-		rc = daxkv_cursor_get(c->kv, &k, data ? &v : NULL, op);
-	if (rc)
-		return rc;
-	if (key)
-		*key = (MDB_val){k.size, k.data};
-	if (data)
-		*data = (MDB_val){v.size, v.data};
-	return 0;
+	if (UNLIKELY(rc == DAXKV_NEED_COMPARE) && !compare_provide(c->txn->kv, c->slot))
+		rc = daxkv_cursor_get(c->kv, val_of(key), val_of(data), op);
+	return rc;
 }
 
 /* step - the moves from where the cursor is. first: what an unpositioned cursor does. */
@@ -162,15 +151,20 @@ static int step(MDB_cursor *c, MDB_val *key, MDB_val *data, enum daxkv_cursor_op
 {
 	int rc;
 
-	if (c->place == PLACE_END && first == DAXKV_FIRST)
-		return MDB_NOTFOUND;
-	rc = cursor_store_get(c, key, data, c->place == PLACE_SET ? op : first);
-	if (!rc)
-		c->place = PLACE_SET;
-	return err_of(rc);
+	if (UNLIKELY(c->place != PLACE_SET)) {
+		if (c->place == PLACE_END && first == DAXKV_FIRST)
+			return MDB_NOTFOUND;
+		op = first;
+	}
+	rc = cursor_store_get(c, key, data, op);
+	if (UNLIKELY(rc))
+		return err_of(rc);
+	c->place = PLACE_SET;
+	return 0;
 }
 
-/* seek_long - to the place of a key that is longer than any in the database can be: what compares above the part of it that could be one. */
+/* seek_long - to the place of a key that is longer than any in the database can be: what compares above the part of it that could be one.
+ */
 static int seek_long(MDB_cursor *c, const struct slot *slot, const MDB_val *key, MDB_val *found, MDB_val *data)
 {
 	size_t max = daxkv_max_key_size(c->txn->env->kv), cut = key->mv_size - max;
@@ -262,7 +256,7 @@ static int nothing(MDB_cursor *c)
 {
 	struct daxkv_stat stat;
 
-	if (c->place != PLACE_UNSET && daxkv_db_stat(c->txn->kv, c->txn->env->slot[c->dbi].db, &stat) == 0 && stat.entries == 0)
+	if (c->place != PLACE_UNSET && daxkv_db_stat(c->txn->kv, c->slot->db, &stat) == 0 && stat.entries == 0)
 		c->place = PLACE_UNSET;
 	return c->place == PLACE_UNSET ? EINVAL : MDB_NOTFOUND;
 }
@@ -314,7 +308,7 @@ static int free_list_get(MDB_cursor_op op)
 
 static int get(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op)
 {
-	const struct slot *slot = &c->txn->env->slot[c->dbi];
+	const struct slot *slot = c->slot;
 	bool dups = slot->flags & MDB_DUPSORT;
 
 	switch (op) {
@@ -355,11 +349,11 @@ int mdb_cursor_get(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op)
 {
 	if (UNLIKELY(!c))
 		return EINVAL;
-	if (UNLIKELY(!c->txn || txn_blocked(c->txn)))
+	if (UNLIKELY(!c->txn || c->txn->state))
 		return MDB_BAD_TXN;
 	if (UNLIKELY(!c->kv))
 		return free_list_get(op);
-	if (UNLIKELY(!c->txn->env->slot[c->dbi].used))
+	if (UNLIKELY(!c->slot->used))
 		return EINVAL;
 	if (op == MDB_GET_MULTIPLE || op == MDB_NEXT_MULTIPLE || op == MDB_PREV_MULTIPLE)
 		return multiple_get(c, key, data, op);
@@ -374,9 +368,9 @@ int mdb_cursor_count(MDB_cursor *c, size_t *count)
 
 	if (!c || !count)
 		return EINVAL;
-	if (!c->txn || txn_blocked(c->txn))
+	if (!c->txn || c->txn->state)
 		return MDB_BAD_TXN;
-	if (!c->kv || !(c->txn->env->slot[c->dbi].flags & MDB_DUPSORT))
+	if (!c->kv || !(c->slot->flags & MDB_DUPSORT))
 		return MDB_INCOMPATIBLE;
 	rc = placed(c);
 	if (rc)
@@ -393,22 +387,19 @@ static int changeable(const MDB_cursor *c)
 {
 	if (!c->txn || c->rdonly)
 		return EACCES;
-	if (txn_blocked(c->txn))
+	if (c->txn->state)
 		return MDB_BAD_TXN;
-	return c->txn->env->slot[c->dbi].used ? 0 : EINVAL;
+	return c->slot->used ? 0 : EINVAL;
 }
 
-static int put(MDB_cursor *c, const MDB_val *key, MDB_val *data, unsigned int flags)
+static int put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flags)
 {
-	struct daxkv_val k = {key->mv_size, key->mv_data}, v = {data->mv_size, data->mv_data};
-	int rc = daxkv_cursor_put(c->kv, &k, &v, flags);
+	int rc = daxkv_cursor_put(c->kv, val_of(key), val_of(data), flags);
 
-	if (UNLIKELY(rc == DAXKV_NEED_COMPARE) && !compare_provide(c->txn->kv, &c->txn->env->slot[c->dbi]))
-		rc = daxkv_cursor_put(c->kv, &k, &v, flags);
+	if (UNLIKELY(rc == DAXKV_NEED_COMPARE) && !compare_provide(c->txn->kv, c->slot))
+		rc = daxkv_cursor_put(c->kv, val_of(key), val_of(data), flags);
 	if (!rc || (rc == DAXKV_EXIST && !(flags & (MDB_APPEND | MDB_APPENDDUP))))
 		c->place = PLACE_SET;
-	if ((!rc && flags & MDB_RESERVE) || (rc == DAXKV_EXIST && flags & MDB_NOOVERWRITE && !(flags & MDB_APPEND)))
-		*data = (MDB_val){v.size, v.data};
 	return txn_result(c->txn, rc);
 }
 
@@ -419,7 +410,7 @@ int mdb_cursor_put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flag
 	if (!c || !key || !data || !c->kv)
 		return EINVAL;
 	if (flags & MDB_MULTIPLE) {
-		if (c->txn && !(c->txn->env->slot[c->dbi].flags & MDB_DUPFIXED))
+		if (c->txn && !(c->slot->flags & MDB_DUPFIXED))
 			return MDB_INCOMPATIBLE;
 	}
 	rc = changeable(c);
@@ -431,7 +422,7 @@ int mdb_cursor_put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flag
 	if (flags & MDB_CURRENT)
 		rc = placed(c);
 	if (!rc)
-		rc = compare_adopt(c->txn, c->dbi);
+		rc = compare_adopt(c->txn, c->slot);
 	if (rc)
 		return rc;
 	return flags & MDB_MULTIPLE ? multiple_put(c, key, data, flags) : put(c, key, data, flags);
@@ -447,7 +438,7 @@ int mdb_cursor_del(MDB_cursor *c, unsigned int flags)
 	if (!rc)
 		rc = placed(c);
 	if (!rc)
-		rc = compare_adopt(c->txn, c->dbi);
+		rc = compare_adopt(c->txn, c->slot);
 	c->chunk = 0;
 	if (!rc)
 		rc = txn_result(c->txn, daxkv_cursor_del(c->kv, flags & MDB_NODUPDATA));

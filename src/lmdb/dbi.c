@@ -13,6 +13,7 @@ int slots_open(MDB_env *env)
 	env->slot = calloc(env->max_dbs + FIRST_NAMED, sizeof *env->slot);
 	if (!env->slot)
 		return ENOMEM;
+	env->n_slots = env->max_dbs + FIRST_NAMED;
 	env->slot[FREE_DBI] = (struct slot){.used = true, .flags = MDB_INTEGERKEY};
 	env->slot[MAIN_DBI] = (struct slot){.used = true, .db = DAXKV_MAIN};
 	return 0;
@@ -20,10 +21,11 @@ int slots_open(MDB_env *env)
 
 void slots_close(MDB_env *env)
 {
-	for (MDB_dbi i = 0; env->slot && i < env->max_dbs + FIRST_NAMED; i++)
+	for (MDB_dbi i = 0; i < env->n_slots; i++)
 		free(env->slot[i].name);
 	free(env->slot);
 	env->slot = NULL;
+	env->n_slots = 0;
 	free(env->closed);
 	env->closed = NULL;
 	env->n_closed = 0;
@@ -42,19 +44,15 @@ static void slot_close(MDB_env *env, struct slot *slot)
 	*slot = (struct slot){.used = false};
 }
 
-void slots_end(MDB_txn *txn, bool keep)
+void slots_end(MDB_env *env, uint64_t serial, uint64_t parent, bool keep)
 {
-	MDB_env *env = txn->env;
-
-	if (!env->max_dbs)
-		return;
 	pthread_mutex_lock(&env->mutex);
-	for (MDB_dbi i = FIRST_NAMED; i < env->max_dbs + FIRST_NAMED; i++) {
+	for (MDB_dbi i = FIRST_NAMED; i < env->n_slots; i++) {
 		struct slot *slot = &env->slot[i];
 
-		if (!slot->used || slot->opened_by != txn)
+		if (!slot->used || slot->opened_by != serial)
 			continue;
-		slot->opened_by = txn->parent;
+		slot->opened_by = parent;
 		if (!keep)
 			slot_close(env, slot);
 	}
@@ -63,7 +61,7 @@ void slots_end(MDB_txn *txn, bool keep)
 
 struct slot *slot_of_store(MDB_env *env, daxkv_db db)
 {
-	for (MDB_dbi i = MAIN_DBI; i < env->max_dbs + FIRST_NAMED; i++)
+	for (MDB_dbi i = MAIN_DBI; i < env->n_slots; i++)
 		if (env->slot[i].used && env->slot[i].db == db)
 			return &env->slot[i];
 	return NULL;
@@ -119,7 +117,8 @@ static int open_main(MDB_txn *txn, unsigned int wanted, MDB_dbi *dbi)
 		if (!rc && stat.entries)
 			return MDB_INCOMPATIBLE;
 		if (!rc && !txn->rdonly)
-			rc = daxkv_db_open(txn->kv, NULL, DAXKV_CREATE | store_flags(flags | wanted) | (flags & ~(unsigned int)DB_FLAGS), &db);
+			rc = daxkv_db_open(txn->kv, NULL, DAXKV_CREATE | store_flags(flags | wanted) | (flags & ~(unsigned int)DB_FLAGS),
+			                   &db);
 	}
 	if (!rc)
 		rc = slot_learn(txn, slot);
@@ -146,7 +145,7 @@ static int slot_find(MDB_env *env, const char *name, struct slot **slot, bool *f
 {
 	*slot = NULL;
 	*found = false;
-	for (MDB_dbi i = FIRST_NAMED; i < env->max_dbs + FIRST_NAMED; i++) {
+	for (MDB_dbi i = FIRST_NAMED; i < env->n_slots; i++) {
 		struct slot *s = &env->slot[i];
 
 		if (!s->used && !*slot)
@@ -169,13 +168,13 @@ static int open_named(MDB_txn *txn, const char *name, unsigned int flags, MDB_db
 	} bytes = {name}; /* the store does not write to it */
 	struct daxkv_val key = {strlen(name), bytes.out};
 	MDB_env *env = txn->env;
-	struct slot *slot, fresh = {.used = true, .opened_by = txn};
+	struct slot *slot, fresh = {.used = true, .opened_by = txn_serial(txn)};
 	bool found;
 	int rc;
 
 	rc = slot_find(env, name, &slot, &found);
-	if (found && slot->opened_by && slot->opened_by != txn)
-		slot->opened_by = NULL; /* two transactions rely on it */
+	if (found && slot->opened_by != fresh.opened_by)
+		slot->opened_by = 0; /* two transactions rely on it */
 	if (rc)
 		return rc;
 	rc = store_db_open(txn, &key, flags, &fresh.db);
@@ -190,8 +189,6 @@ static int open_named(MDB_txn *txn, const char *name, unsigned int flags, MDB_db
 	if (!fresh.name)
 		return ENOMEM;
 	*slot = fresh;
-	if (txn->adopted)
-		txn->adopted[slot - env->slot] = 0;
 	*dbi = (MDB_dbi)(slot - env->slot);
 	return txn_result(txn, slot_learn(txn, slot));
 }
@@ -200,7 +197,7 @@ int mdb_dbi_open(MDB_txn *txn, const char *name, unsigned int flags, MDB_dbi *db
 {
 	if (!txn || !dbi || flags & ~(unsigned int)(DB_FLAGS | MDB_CREATE))
 		return EINVAL;
-	if (txn_blocked(txn))
+	if (txn->state)
 		return MDB_BAD_TXN;
 	if (!name)
 		return open_main(txn, flags & DB_FLAGS, dbi);
@@ -219,7 +216,7 @@ int mdb_dbi_flags(MDB_txn *txn, MDB_dbi dbi, unsigned int *flags)
 		return EINVAL;
 	unsigned int now;
 
-	if (!txn_blocked(txn) && daxkv_db_flags(txn->kv, slot->db, &now) == 0)
+	if (!txn->state && daxkv_db_flags(txn->kv, slot->db, &now) == 0)
 		slot->flags = now & DB_FLAGS;
 	*flags = slot->flags;
 	return 0;
@@ -227,7 +224,7 @@ int mdb_dbi_flags(MDB_txn *txn, MDB_dbi dbi, unsigned int *flags)
 
 void mdb_dbi_close(MDB_env *env, MDB_dbi dbi)
 {
-	if (!env || !env->slot || dbi < FIRST_NAMED || dbi >= env->max_dbs + FIRST_NAMED)
+	if (!env || dbi < FIRST_NAMED || dbi >= env->n_slots)
 		return;
 	pthread_mutex_lock(&env->mutex);
 	if (env->slot[dbi].used)
@@ -244,14 +241,13 @@ int mdb_drop(MDB_txn *txn, MDB_dbi dbi, int del)
 		return EINVAL;
 	if (txn->rdonly)
 		return EACCES;
-	if (txn_blocked(txn))
+	if (txn->state)
 		return MDB_BAD_TXN;
 	rc = daxkv_db_drop(txn->kv, slot->db, del);
 	if (rc)
 		return txn_result(txn, rc);
 	cursors_lose(txn, dbi);
-	if (txn->adopted)
-		txn->adopted[dbi] = 0;
+	slot->adopted = 0;
 	if (del)
 		mdb_dbi_close(txn->env, dbi);
 	return 0;

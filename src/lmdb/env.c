@@ -11,16 +11,16 @@
 #include <unistd.h>
 
 #define MAPSIZE_DEFAULT 1048576u
-#define MAPSIZE_LEAST (128u * 1024) /* a store's headers and its first pages */
+#define MAPSIZE_LEAST   (128u * 1024) /* a store's headers and its first pages */
 #define READERS_DEFAULT 126u
-#define SPARE_HANDLES 32u    /* of the store: those of databases dropped or closed a moment ago */
-#define SPARE_READERS 4096u  /* read transactions that the store keeps for threads */
-#define LMDB_MAGIC 0xBEEFC0DEu
-#define LMDB_MAGIC_AT 16
+#define SPARE_HANDLES   32u   /* of the store: those of databases dropped or closed a moment ago */
+#define SPARE_READERS   4096u /* read transactions that the store keeps for threads */
+#define LMDB_MAGIC      0xBEEFC0DEu
+#define LMDB_MAGIC_AT   16
 
 /* ---- forked children ------------------------------------------------------------------------------------------------------ */
 
-static unsigned int fork_count; /* of this process's ancestors since the library was loaded */
+unsigned int fork_count;
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 
 static void fork_seen(void)
@@ -31,11 +31,6 @@ static void fork_seen(void)
 static void fork_watch(void)
 {
 	pthread_atfork(NULL, NULL, fork_seen);
-}
-
-bool env_is_copy(const MDB_env *env)
-{
-	return UNLIKELY(env->forks != fork_count);
 }
 
 /* ---- opening -------------------------------------------------------------------------------------------------------------- */
@@ -122,7 +117,9 @@ static bool grow_option(void)
 
 static int store_open(MDB_env *env, const char *data, const char *lock, uint64_t size, mode_t mode)
 {
-	struct daxkv_options o = {.mode = mode & 07777, .lock_path = lock, .max_dbs = env->max_dbs + SPARE_HANDLES,
+	struct daxkv_options o = {.mode = mode & 07777,
+	                          .lock_path = lock,
+	                          .max_dbs = env->max_dbs + SPARE_HANDLES,
 	                          .max_readers = env->max_readers + SPARE_READERS};
 	int rc = pmem_option(&o.pmem);
 
@@ -189,11 +186,9 @@ int mdb_env_open(MDB_env *env, const char *path, unsigned int flags, mode_t mode
 
 static void end_transactions(MDB_env *env)
 {
-	for (unsigned int i = 0; i < env->readers_high; i++)
-		if (env->reader[i].txn)
-			mdb_txn_abort(env->reader[i].txn);
-	while (env->unlisted)
-		mdb_txn_abort(env->unlisted);
+	for (struct reader *r = env->readers; r; r = r->next)
+		if (r->running)
+			mdb_txn_abort(r->running);
 	if (env->writer)
 		mdb_txn_abort(env->writer);
 }

@@ -2,13 +2,16 @@
 /*
  * layer.h - what stands behind LMDB's handles when a daxkv store does the work.
  *
- *   MDB_env     a store, a table of database handles, a table of readers
- *   MDB_txn     a transaction of the store; as a reader it owns an entry of the reader table
+ *   MDB_env     a store, a table of database handles, a list of readers
+ *   MDB_txn     a transaction of the store; as a reader it owns an entry of the reader list
  *   MDB_cursor  a cursor of the store and the flags that LMDB's cursors have beyond its position
  *
- * The layer knows daxkv.h and nothing else of the engine. It adds what LMDB has and daxkv has not: handle numbers (0 the free list, 1 the main
- * database, named ones from 2, the lowest free one first), one read transaction a thread, comparators that a program sets without telling
- * when it makes a database, and LMDB's results.
+ * A call of a program is a look at its arguments and a call of the store: values are passed on as they are, and the handles of transactions
+ * lie in the environment (a writer's) and in the entries of the reader list (readers'), so that beginning one allocates nothing.
+ *
+ * The layer knows daxkv.h and nothing else of the engine. It adds what LMDB has and daxkv has not: handle numbers (0 the free list, 1 the
+ * main database, named ones from 2, the lowest free one first), one read transaction a thread, comparators that a program sets without
+ * telling when it makes a database, and LMDB's results.
  */
 #ifndef DAXKV_LMDB_LAYER_H
 #define DAXKV_LMDB_LAYER_H
@@ -16,35 +19,70 @@
 #include "abi.h"
 #include "daxkv.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LIKELY(x) __builtin_expect(!!(x), 1)
+#define LIKELY(x)   __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 enum { FREE_DBI = 0, MAIN_DBI = 1, FIRST_NAMED = 2 };
-#define PAGE_SIZE 4096u
-#define DB_FLAGS (MDB_REVERSEKEY | MDB_DUPSORT | MDB_INTEGERKEY | MDB_DUPFIXED | MDB_INTEGERDUP | MDB_REVERSEDUP)
+#define PAGE_SIZE      4096u
+#define DB_FLAGS       (MDB_REVERSEKEY | MDB_DUPSORT | MDB_INTEGERKEY | MDB_DUPFIXED | MDB_INTEGERDUP | MDB_REVERSEDUP)
 #define ENV_CHANGEABLE (MDB_NOSYNC | MDB_NOMETASYNC | MDB_MAPASYNC | MDB_NOMEMINIT)
-#define ENV_FIXED (MDB_FIXEDMAP | MDB_NOSUBDIR | MDB_RDONLY | MDB_WRITEMAP | MDB_NOTLS | MDB_NOLOCK | MDB_NORDAHEAD)
-#define NO_TXN SIZE_MAX /* a reader that reads nothing */
+#define ENV_FIXED      (MDB_FIXEDMAP | MDB_NOSUBDIR | MDB_RDONLY | MDB_WRITEMAP | MDB_NOTLS | MDB_NOLOCK | MDB_NORDAHEAD)
+#define NO_TXN         SIZE_MAX /* a reader that reads nothing */
+
+static_assert(sizeof(MDB_val) == sizeof(struct daxkv_val) && offsetof(MDB_val, mv_size) == offsetof(struct daxkv_val, size) &&
+                  offsetof(MDB_val, mv_data) == offsetof(struct daxkv_val, data),
+              "MDB_val");
+
+/* val_of - the value as the store takes and gives it: the same bytes. Outputs are written on success only, by the store as by LMDB. */
+static inline struct daxkv_val *val_of(MDB_val *v)
+{
+	return (struct daxkv_val *)v;
+}
 
 struct slot { /* a database handle; its address is fixed while the environment is open */
 	bool used;
 	char *name; /* NULL: the main database */
 	daxkv_db db;
-	unsigned int flags;      /* the database's, LMDB's part of them */
-	struct MDB_txn *opened_by; /* the running transaction that opened it: an abort closes it */
+	unsigned int flags;       /* the database's, LMDB's part of them */
+	uint64_t opened_by;       /* serial of the running transaction that opened it, whose abort closes it; 0: none */
 	MDB_cmp_func *cmp, *dcmp; /* the program's; NULL: the default order */
+	uint64_t adopted;         /* serial of the write transaction in which the database has the program's order for sure */
+};
+
+enum {               /* why a transaction can only be ended, or renewed */
+       TXN_IDLE = 1, /* reset */
+       TXN_FAILED = 2,
+       TXN_PARENT = 4 /* a nested one is running */
+};
+
+struct MDB_txn {
+	MDB_env *env;
+	struct daxkv_txn *kv; /* of an unused handle in a reader's entry: an idle one, or NULL */
+	unsigned int state;
+	bool rdonly;
+	uint64_t serial; /* see txn_serial; 0: has none yet */
+	MDB_txn *parent, *child;
+	struct reader *reader; /* the entry that shows what it reads */
+	struct reader *home;   /* the entry that the handle lies in; NULL: none */
+	MDB_cursor *cursors;
 };
 
 struct reader {
 	MDB_env *env;
+	struct reader *next; /* atomic: the one made after it */
+	struct reader *next_free;
 	pid_t pid; /* 0: free */
 	pthread_t thread;
 	size_t txnid; /* atomic; NO_TXN between transactions */
-	MDB_txn *txn;
+	MDB_txn *running;
+	bool used;   /* atomic: a program has the handle */
+	bool ended;  /* its thread ended while a program had the handle */
+	MDB_txn txn; /* the handle */
 };
 
 struct MDB_env {
@@ -59,44 +97,37 @@ struct MDB_env {
 	pthread_key_t reader_key;
 	bool has_key, grow;
 	size_t mapsize;
-	/* the thread of the write transaction */
-	MDB_txn *writer; /* atomic: the outermost one running */
+	MDB_dbi n_slots;   /* max_dbs + FIRST_NAMED, while open */
+	struct slot *slot; /* that many; what is in them belongs to the mutex */
+	uint64_t serials;  /* atomic: given out */
+	/* the store's lock for writing */
+	MDB_txn write_txn; /* the handle of the outermost write transaction */
+	MDB_txn *writer;   /* atomic: that handle while it runs, else NULL */
 	/* mutex */
 	pthread_mutex_t mutex;
-	struct slot *slot; /* max_dbs + FIRST_NAMED */
-	struct reader *reader; /* max_readers */
-	unsigned int readers_high;
-	MDB_txn *unlisted; /* read transactions that have no entry of the reader table: MDB_NOLOCK */
-	daxkv_db *closed;  /* handles of the store that no slot uses any more */
+	struct reader *readers, *last_reader; /* all there are, in the order in which they were made */
+	struct reader *free_readers;
+	unsigned int n_readers;
+	daxkv_db *closed; /* handles of the store that no slot uses any more */
 	size_t n_closed;
 };
 
-struct MDB_txn {
-	MDB_env *env;
-	struct daxkv_txn *kv;
-	MDB_txn *parent, *child;
-	bool rdonly, idle, failed; /* idle: reset; failed: only abort is left */
-	struct reader *reader;
-	MDB_txn *next, **link; /* in env->unlisted */
-	MDB_cursor *cursors;
-	uint8_t *adopted; /* by handle: its database has the program's order; NULL until one is asked for */
-};
-
 enum place { /* of a cursor, where the store's own position does not tell */
-	PLACE_UNSET,
-	PLACE_SET,
-	PLACE_END /* a search found nothing at or after its key */
+	     PLACE_UNSET,
+	     PLACE_SET,
+	     PLACE_END /* a search found nothing at or after its key */
 };
 
 struct MDB_cursor {
 	struct daxkv_cursor *kv; /* NULL: on the free list, which shows nothing */
 	MDB_txn *txn;            /* NULL: a read transaction that ended */
 	MDB_cursor *next, **link;
+	struct slot *slot;
 	MDB_dbi dbi;
 	enum place place;
 	bool rdonly;
-	size_t chunk;   /* values that the last MULTIPLE gave: the cursor is on the last of them. 0: none */
-	uint8_t *page;  /* where they were gathered */
+	size_t chunk;  /* values that the last MULTIPLE gave: the cursor is on the last of them. 0: none */
+	uint8_t *page; /* where they were gathered */
 };
 
 /* ---- err.c ---------------------------------------------------------------------------------------------------------------- */
@@ -106,19 +137,29 @@ int err_of(int rc);
 
 /* ---- env.c ---------------------------------------------------------------------------------------------------------------- */
 
+extern unsigned int fork_count; /* forks among this process's ancestors since the library was loaded */
+
 /* env_is_copy - whether this process is a forked child of the one that opened the environment. */
-bool env_is_copy(const MDB_env *env);
+static inline bool env_is_copy(const MDB_env *env)
+{
+	return UNLIKELY(env->forks != fork_count);
+}
 
 /* env_file - the path of a file of the environment at path: the data or the lock file; NULL when there is no memory. */
 char *env_file(const char *path, bool nosubdir, bool lock);
 
 /* ---- reader.c ------------------------------------------------------------------------------------------------------------- */
 
-/* reader_enter - txn is about to read: an entry of the reader table for it. MDB_BAD_RSLOT, MDB_READERS_FULL, ENOMEM. */
+/* reader_txn_new - a handle for a read transaction that is about to begin, and an entry of the reader list to show it. MDB_BAD_RSLOT,
+ * MDB_READERS_FULL, ENOMEM. */
+int reader_txn_new(MDB_env *env, MDB_txn **txn);
+
+/* reader_enter - txn, which was reset, is about to read again: an entry to show it. MDB_BAD_RSLOT, MDB_READERS_FULL, ENOMEM. */
 int reader_enter(MDB_txn *txn);
 
-/* reader_leave - txn does not read any more; with end its handle goes too. */
-void reader_leave(MDB_txn *txn, bool end);
+/* reader_leave - txn does not read any more. reader_txn_free - and its handle is gone. */
+void reader_leave(MDB_txn *txn);
+void reader_txn_free(MDB_txn *txn);
 
 /* reader_tables_open, reader_tables_close - of an environment. */
 int reader_tables_open(MDB_env *env);
@@ -126,11 +167,8 @@ void reader_tables_close(MDB_env *env);
 
 /* ---- txn.c ---------------------------------------------------------------------------------------------------------------- */
 
-/* txn_blocked - whether nothing but its end may be asked of txn. */
-static inline bool txn_blocked(const MDB_txn *txn)
-{
-	return txn->child || txn->idle || txn->failed;
-}
+/* txn_serial - the transaction's own number among all of the environment. */
+uint64_t txn_serial(MDB_txn *txn);
 
 /* txn_result - the result of a change in txn, which a failure half-way leaves fit for abort alone. */
 int txn_result(MDB_txn *txn, int rc);
@@ -140,7 +178,11 @@ int txn_result(MDB_txn *txn, int rc);
 /* slot_of - the handle, or NULL when there is none with that number, or the transaction is reset. */
 static inline struct slot *slot_of(const MDB_txn *txn, MDB_dbi dbi)
 {
-	return LIKELY(txn && !txn->idle && dbi < txn->env->max_dbs + FIRST_NAMED && txn->env->slot[dbi].used) ? &txn->env->slot[dbi] : NULL;
+	if (UNLIKELY(!txn || txn->state & TXN_IDLE || dbi >= txn->env->n_slots))
+		return NULL;
+	struct slot *slot = &txn->env->slot[dbi];
+
+	return LIKELY(slot->used) ? slot : NULL;
 }
 
 /* slot_of_store - the handle that stands for the store's handle db, or NULL. The mutex is held. */
@@ -149,8 +191,9 @@ struct slot *slot_of_store(MDB_env *env, daxkv_db db);
 int slots_open(MDB_env *env);
 void slots_close(MDB_env *env);
 
-/* slots_end - txn ends: the handles that it opened stay, or its parent's, or go. */
-void slots_end(MDB_txn *txn, bool keep);
+/* slots_end - the transaction with that serial ends: the handles that it opened become its parent's (0: it has none, and they stay), or go.
+ */
+void slots_end(MDB_env *env, uint64_t serial, uint64_t parent, bool keep);
 
 /* ---- compare.c ------------------------------------------------------------------------------------------------------------ */
 
@@ -162,7 +205,12 @@ int compare_dups(const struct slot *slot, const MDB_val *a, const MDB_val *b);
 int compare_provide(struct daxkv_txn *txn, struct slot *slot);
 
 /* compare_adopt - before a change: the handle's database gets the order that the program set, when it was made without one. */
-int compare_adopt(MDB_txn *txn, MDB_dbi dbi);
+int compare_adopt_set(MDB_txn *txn, struct slot *slot);
+
+static inline int compare_adopt(MDB_txn *txn, struct slot *slot)
+{
+	return LIKELY(!slot->cmp && !slot->dcmp) ? 0 : compare_adopt_set(txn, slot);
+}
 
 /* ---- cursor.c ------------------------------------------------------------------------------------------------------------- */
 
@@ -178,6 +226,6 @@ int cursor_store_get(MDB_cursor *c, MDB_val *key, MDB_val *data, enum daxkv_curs
 /* ---- multiple.c ----------------------------------------------------------------------------------------------------------- */
 
 int multiple_get(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op);
-int multiple_put(MDB_cursor *c, const MDB_val *key, MDB_val *data, unsigned int flags);
+int multiple_put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flags);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * multiple.c - values of one size in one array. LMDB has such arrays in its pages; a store has not, so they are gathered in a page of the cursor's
- * own, which is good until the cursor's next such call. After one the cursor stands on the array's last value.
+ * multiple.c - values of one size in one array. LMDB has such arrays in its pages; a store has not, so they are gathered in a page of the
+ * cursor's own, which is good until the cursor's next such call. After one the cursor stands on the array's last value.
  */
 #include "layer.h"
 
@@ -87,7 +87,7 @@ int multiple_get(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op)
 
 	if (!data || (op == MDB_GET_MULTIPLE && c->place == PLACE_UNSET))
 		return EINVAL;
-	if (!(c->txn->env->slot[c->dbi].flags & MDB_DUPFIXED))
+	if (!(c->slot->flags & MDB_DUPFIXED))
 		return MDB_INCOMPATIBLE;
 	if (c->place == PLACE_END)
 		return MDB_NOTFOUND;
@@ -101,17 +101,16 @@ int multiple_get(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op)
 	return op == MDB_PREV_MULTIPLE ? previous(c, data) : gather(c, data);
 }
 
-int multiple_put(MDB_cursor *c, const MDB_val *key, MDB_val *data, unsigned int flags)
+int multiple_put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flags)
 {
 	size_t wanted = data[1].mv_size, done = 0;
-	struct daxkv_val k = {key->mv_size, key->mv_data};
 	int rc = 0;
 
 	data[1].mv_size = 0;
 	for (; done < wanted && !rc; done += !rc) {
 		struct daxkv_val v = {data[0].mv_size, (char *)data[0].mv_data + done * data[0].mv_size};
 
-		rc = daxkv_cursor_put(c->kv, &k, &v, flags & ~(unsigned int)MDB_MULTIPLE);
+		rc = daxkv_cursor_put(c->kv, val_of(key), &v, flags & ~(unsigned int)MDB_MULTIPLE);
 		if (!rc || rc == DAXKV_EXIST)
 			c->place = PLACE_SET;
 	}

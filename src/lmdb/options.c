@@ -138,8 +138,10 @@ int mdb_env_info(MDB_env *env, MDB_envinfo *arg)
 	rc = daxkv_info(env->kv, &info);
 	if (rc)
 		return err_of(rc);
-	*arg = (MDB_envinfo){.me_mapsize = env->mapsize, .me_last_txnid = (size_t)info.last_txn, .me_maxreaders = env->max_readers,
-	                     .me_numreaders = env->readers_high};
+	*arg = (MDB_envinfo){.me_mapsize = env->mapsize,
+	                     .me_last_txnid = (size_t)info.last_txn,
+	                     .me_maxreaders = env->max_readers,
+	                     .me_numreaders = __atomic_load_n(&env->n_readers, __ATOMIC_RELAXED)};
 	arg->me_last_pgno = info.used_bytes > info.page_size ? (size_t)(info.used_bytes / info.page_size - 1) : 1;
 	if (arg->me_mapsize < info.used_bytes) /* it grew past what was asked for */
 		arg->me_mapsize = (size_t)info.file_size;
@@ -184,7 +186,7 @@ int mdb_stat(MDB_txn *txn, MDB_dbi dbi, MDB_stat *arg)
 
 	if (!arg || !slot)
 		return EINVAL;
-	if (txn_blocked(txn))
+	if (txn->state)
 		return MDB_BAD_TXN;
 	if (dbi != FREE_DBI)
 		rc = daxkv_db_stat(txn->kv, slot->db, &s);

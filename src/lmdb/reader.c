@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * reader.c - who reads: LMDB ties an entry of its reader table to a thread from its first read transaction to its end, or with MDB_NOTLS to the
- * transaction's handle. The rule that a thread has one read transaction at a time, and the limit of mdb_env_set_maxreaders, come from it.
+ * reader.c - who reads: LMDB ties an entry of its reader table to a thread from its first read transaction to its end, or with MDB_NOTLS to
+ * the transaction's handle. The rule that a thread has one read transaction at a time, and the limit of mdb_env_set_maxreaders, come from
+ * it. With MDB_NOLOCK LMDB has no such table: then an entry goes with the handle, and there is no limit.
+ *
+ * An entry has room for one handle, whose store transaction stays with it, reset, when the program ends it: beginning the next one is
+ * renewing that. A thread that begins a second one while its first is reset gets a handle of the heap.
  */
 #include "layer.h"
 
@@ -10,28 +14,42 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* entry_free - nobody's any more. */
 static void entry_free(struct reader *r)
 {
-	pthread_mutex_lock(&r->env->mutex);
+	MDB_env *env = r->env;
+
+	pthread_mutex_lock(&env->mutex);
 	r->pid = 0;
-	r->txn = NULL;
-	__atomic_store_n(&r->txnid, NO_TXN, __ATOMIC_RELAXED);
-	pthread_mutex_unlock(&r->env->mutex);
+	r->ended = false;
+	r->next_free = env->free_readers;
+	env->free_readers = r;
+	pthread_mutex_unlock(&env->mutex);
 }
 
-/* thread_ended - destructor of a thread's entry. */
+/* thread_ended - destructor of a thread's entry. The program may still have the handle that lies in it, for another thread to end. */
 static void thread_ended(void *arg)
 {
-	entry_free(arg);
+	struct reader *r = arg;
+
+	if (env_is_copy(r->env))
+		return;
+	r->running = NULL;
+	__atomic_store_n(&r->txnid, NO_TXN, __ATOMIC_RELAXED);
+	if (__atomic_load_n(&r->used, __ATOMIC_ACQUIRE)) {
+		r->pid = 0;
+		r->ended = true;
+		return;
+	}
+	daxkv_abort(r->txn.kv);
+	r->txn.kv = NULL;
+	entry_free(r);
 }
 
 int reader_tables_open(MDB_env *env)
 {
 	int rc;
 
-	env->reader = calloc(env->max_readers ? env->max_readers : 1, sizeof *env->reader);
-	if (!env->reader)
-		return ENOMEM;
 	if (env->flags & (MDB_NOTLS | MDB_NOLOCK))
 		return 0;
 	rc = pthread_key_create(&env->reader_key, thread_ended);
@@ -44,92 +62,135 @@ void reader_tables_close(MDB_env *env)
 	if (env->has_key)
 		pthread_key_delete(env->reader_key);
 	env->has_key = false;
-	free(env->reader);
-	env->reader = NULL;
-	env->readers_high = 0;
+	while (env->readers) {
+		struct reader *r = env->readers;
+
+		env->readers = r->next;
+		free(r);
+	}
+	env->last_reader = env->free_readers = NULL;
+	env->n_readers = 0;
+}
+
+/* entry_new - one more, at the end of the list. The mutex is held. */
+static struct reader *entry_new(MDB_env *env)
+{
+	struct reader *r = calloc(1, sizeof *r);
+
+	if (!r)
+		return NULL;
+	r->env = env;
+	r->txnid = NO_TXN;
+	__atomic_store_n(env->last_reader ? &env->last_reader->next : &env->readers, r, __ATOMIC_RELEASE);
+	env->last_reader = r;
+	__atomic_store_n(&env->n_readers, env->n_readers + 1, __ATOMIC_RELAXED);
+	return r;
 }
 
 static int entry_take(MDB_env *env, struct reader **out)
 {
-	struct reader *r = NULL;
+	struct reader *r;
+	int rc = 0;
 
 	pthread_mutex_lock(&env->mutex);
-	for (unsigned int i = 0; i < env->max_readers && !r; i++) {
-		if (env->reader[i].pid)
-			continue;
-		r = &env->reader[i];
-		*r = (struct reader){.env = env, .pid = getpid(), .thread = pthread_self(), .txnid = NO_TXN};
-		if (env->readers_high < i + 1)
-			env->readers_high = i + 1;
+	r = env->free_readers;
+	if (r)
+		env->free_readers = r->next_free;
+	else if (env->n_readers >= env->max_readers && !(env->flags & MDB_NOLOCK))
+		rc = MDB_READERS_FULL;
+	else if (!(r = entry_new(env)))
+		rc = ENOMEM;
+	if (r) {
+		r->pid = getpid();
+		r->thread = pthread_self();
 	}
 	pthread_mutex_unlock(&env->mutex);
 	*out = r;
-	return r ? 0 : MDB_READERS_FULL;
+	return rc;
 }
 
-/* enter_unlisted - without a lock file LMDB counts no readers; the list serves mdb_env_close. */
-static int enter_unlisted(MDB_txn *txn)
+/* entry_of_thread - the calling thread's, which must not be showing another transaction. */
+static int entry_of_thread(MDB_env *env, struct reader **out)
 {
-	MDB_env *env = txn->env;
+	struct reader *r = pthread_getspecific(env->reader_key);
+	int rc;
 
-	if (txn->link)
-		return 0;
-	pthread_mutex_lock(&env->mutex);
-	txn->next = env->unlisted;
-	txn->link = &env->unlisted;
-	if (txn->next)
-		txn->next->link = &txn->next;
-	env->unlisted = txn;
-	pthread_mutex_unlock(&env->mutex);
+	*out = r;
+	if (LIKELY(r))
+		return UNLIKELY(r->running) ? MDB_BAD_RSLOT : 0;
+	rc = entry_take(env, &r);
+	if (rc)
+		return rc;
+	rc = pthread_setspecific(env->reader_key, r);
+	if (rc)
+		entry_free(r);
+	*out = r;
+	return rc;
+}
+
+int reader_txn_new(MDB_env *env, MDB_txn **out)
+{
+	struct reader *r;
+	MDB_txn *txn;
+	int rc = env->has_key ? entry_of_thread(env, &r) : entry_take(env, &r);
+
+	if (rc)
+		return rc;
+	if (LIKELY(!__atomic_load_n(&r->used, __ATOMIC_ACQUIRE))) {
+		txn = &r->txn;
+		r->used = true;
+		txn->state = 0;
+		txn->serial = 0;
+	} else {
+		txn = calloc(1, sizeof *txn);
+		if (!txn)
+			return ENOMEM;
+	}
+	txn->env = env;
+	txn->rdonly = true;
+	txn->home = txn == &r->txn ? r : NULL;
+	txn->reader = r;
+	r->running = txn;
+	*out = txn;
 	return 0;
 }
 
 int reader_enter(MDB_txn *txn)
 {
 	MDB_env *env = txn->env;
-	struct reader *r = env->has_key ? pthread_getspecific(env->reader_key) : txn->reader;
-	int rc;
+	struct reader *r = txn->reader;
+	int rc = env->has_key ? entry_of_thread(env, &r) : 0;
 
-	if (env->flags & MDB_NOLOCK)
-		return enter_unlisted(txn);
-	if (r && r->txn && r->txn != txn && env->has_key)
-		return MDB_BAD_RSLOT;
-	if (!r) {
-		rc = entry_take(env, &r);
-		if (rc)
-			return rc;
-		rc = env->has_key ? pthread_setspecific(env->reader_key, r) : 0;
-		if (rc) {
-			entry_free(r);
-			return rc;
-		}
-	}
-	r->txn = txn;
+	if (rc)
+		return rc;
 	txn->reader = r;
+	r->running = txn;
 	return 0;
 }
 
-void reader_leave(MDB_txn *txn, bool end)
+void reader_leave(MDB_txn *txn)
 {
 	struct reader *r = txn->reader;
 
-	if (r) {
-		__atomic_store_n(&r->txnid, NO_TXN, __ATOMIC_RELAXED);
-		if (txn->env->has_key)
-			r->txn = NULL;
-		else if (end)
-			entry_free(r);
-		if (txn->env->has_key || end)
-			txn->reader = NULL;
+	if (!r || r->running != txn)
+		return;
+	__atomic_store_n(&r->txnid, NO_TXN, __ATOMIC_RELAXED);
+	r->running = NULL;
+}
+
+void reader_txn_free(MDB_txn *txn)
+{
+	struct reader *home = txn->home;
+	bool tied = txn->env->has_key && !(home && home->ended); /* to its thread */
+
+	reader_leave(txn);
+	if (!home) {
+		free(txn);
+		return;
 	}
-	if (end && txn->link) {
-		pthread_mutex_lock(&txn->env->mutex);
-		*txn->link = txn->next;
-		if (txn->next)
-			txn->next->link = txn->link;
-		pthread_mutex_unlock(&txn->env->mutex);
-		txn->link = NULL;
-	}
+	__atomic_store_n(&home->used, false, __ATOMIC_RELEASE);
+	if (!tied)
+		entry_free(home);
 }
 
 /* ---- reports -------------------------------------------------------------------------------------------------------------- */
@@ -171,14 +232,11 @@ int mdb_reader_list(MDB_env *env, MDB_msg_func *func, void *ctx)
 
 	if (!env || !func)
 		return -1;
-	if (!env->reader || env->flags & MDB_NOLOCK)
+	if (!env->kv || env->flags & MDB_NOLOCK)
 		return func("(no reader locks)\n", ctx);
-	for (unsigned int i = 0; i < env->readers_high; i++) {
-		struct reader *r = &env->reader[i];
-
+	for (const struct reader *r = __atomic_load_n(&env->readers, __ATOMIC_ACQUIRE); r; r = __atomic_load_n(&r->next, __ATOMIC_ACQUIRE))
 		if (r->pid)
 			list_line(&list, (int)r->pid, (size_t)r->thread, __atomic_load_n(&r->txnid, __ATOMIC_RELAXED));
-	}
 	daxkv_readers(env->kv, list_other, &list);
 	return list.any ? list.rc : func("(no active readers)\n", ctx);
 }

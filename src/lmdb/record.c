@@ -14,24 +14,35 @@ static int key_result(const MDB_txn *txn, const MDB_val *key, int rc)
 	return err_of(rc);
 }
 
+/* get_again - after a search without the program's order, or one that failed. */
+static int get_again(MDB_txn *txn, struct slot *slot, MDB_val *key, MDB_val *data, int rc)
+{
+	if (rc == DAXKV_NEED_COMPARE && !compare_provide(txn->kv, slot))
+		rc = daxkv_get(txn->kv, slot->db, val_of(key), val_of(data));
+	return rc ? key_result(txn, key, rc) : 0;
+}
+
 int mdb_get(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data)
 {
 	struct slot *slot = slot_of(txn, dbi);
 
 	if (UNLIKELY(!key || !data || !slot || dbi == FREE_DBI))
 		return EINVAL;
-	if (UNLIKELY(txn_blocked(txn)))
+	if (UNLIKELY(txn->state))
 		return MDB_BAD_TXN;
-	struct daxkv_val k = {key->mv_size, key->mv_data}, v;
-	int rc = daxkv_get(txn->kv, slot->db, &k, &v);
+	int rc = daxkv_get(txn->kv, slot->db, val_of(key), val_of(data));
 
-	if (UNLIKELY(rc == DAXKV_NEED_COMPARE) && !compare_provide(txn->kv, slot))
-		rc = daxkv_get(txn->kv, slot->db, &k, &v);
-	if (rc)
-		return key_result(txn, key, rc);
-	data->mv_size = v.size;
-	data->mv_data = v.data;
-	return 0;
+	return LIKELY(!rc) ? 0 : get_again(txn, slot, key, data, rc);
+}
+
+/* changing - whether the database can be changed. */
+static int changing(MDB_txn *txn, MDB_dbi dbi, struct slot *slot)
+{
+	if (UNLIKELY(!slot || dbi == FREE_DBI))
+		return EINVAL;
+	if (UNLIKELY(txn->rdonly))
+		return EACCES;
+	return UNLIKELY(txn->state) ? MDB_BAD_TXN : compare_adopt(txn, slot);
 }
 
 int mdb_put(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data, unsigned int flags)
@@ -39,24 +50,14 @@ int mdb_put(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data, unsigned int
 	struct slot *slot = slot_of(txn, dbi);
 	int rc;
 
-	if (!key || !data || !slot || dbi == FREE_DBI || flags & ~(unsigned int)PUT_FLAGS)
+	if (UNLIKELY(!key || !data || flags & ~(unsigned int)PUT_FLAGS))
 		return EINVAL;
-	if (txn->rdonly)
-		return EACCES;
-	if (txn_blocked(txn))
-		return MDB_BAD_TXN;
-	rc = compare_adopt(txn, dbi);
-	if (rc)
+	rc = changing(txn, dbi, slot);
+	if (UNLIKELY(rc))
 		return rc;
-	struct daxkv_val k = {key->mv_size, key->mv_data}, v = {data->mv_size, data->mv_data};
-
-	rc = daxkv_put(txn->kv, slot->db, &k, &v, flags);
+	rc = daxkv_put(txn->kv, slot->db, val_of(key), val_of(data), flags);
 	if (UNLIKELY(rc == DAXKV_NEED_COMPARE) && !compare_provide(txn->kv, slot))
-		rc = daxkv_put(txn->kv, slot->db, &k, &v, flags);
-	if ((!rc && flags & MDB_RESERVE) || (rc == DAXKV_EXIST && flags & MDB_NOOVERWRITE && !(flags & MDB_APPEND))) {
-		data->mv_size = v.size;
-		data->mv_data = v.data;
-	}
+		rc = daxkv_put(txn->kv, slot->db, val_of(key), val_of(data), flags);
 	return txn_result(txn, rc);
 }
 
@@ -65,21 +66,13 @@ int mdb_del(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data)
 	struct slot *slot = slot_of(txn, dbi);
 	int rc;
 
-	if (!key || !slot || dbi == FREE_DBI)
+	if (UNLIKELY(!key))
 		return EINVAL;
-	if (txn->rdonly)
-		return EACCES;
-	if (txn_blocked(txn))
-		return MDB_BAD_TXN;
-	rc = compare_adopt(txn, dbi);
-	if (rc)
+	rc = changing(txn, dbi, slot);
+	if (UNLIKELY(rc))
 		return rc;
-	struct daxkv_val k = {key->mv_size, key->mv_data}, v = {0, NULL};
-
-	if (data)
-		v = (struct daxkv_val){data->mv_size, data->mv_data};
-	rc = daxkv_del(txn->kv, slot->db, &k, data ? &v : NULL);
+	rc = daxkv_del(txn->kv, slot->db, val_of(key), val_of(data));
 	if (UNLIKELY(rc == DAXKV_NEED_COMPARE) && !compare_provide(txn->kv, slot))
-		rc = daxkv_del(txn->kv, slot->db, &k, data ? &v : NULL);
+		rc = daxkv_del(txn->kv, slot->db, val_of(key), val_of(data));
 	return rc == DAXKV_KEY_SIZE ? key_result(txn, key, rc) : txn_result(txn, rc);
 }

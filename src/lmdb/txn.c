@@ -5,6 +5,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
+uint64_t txn_serial(MDB_txn *txn)
+{
+	if (!txn->serial)
+		txn->serial = __atomic_add_fetch(&txn->env->serials, 1, __ATOMIC_RELAXED);
+	return txn->serial;
+}
+
 int txn_result(MDB_txn *txn, int rc)
 {
 	if (LIKELY(!rc))
@@ -17,7 +24,7 @@ int txn_result(MDB_txn *txn, int rc)
 	case EDQUOT:
 	case EFBIG:
 	case EIO:
-		txn->failed = true;
+		txn->state |= TXN_FAILED;
 		break;
 	default:
 		break;
@@ -25,71 +32,87 @@ int txn_result(MDB_txn *txn, int rc)
 	return err_of(rc);
 }
 
-static void txn_free(MDB_txn *txn)
-{
-	free(txn->adopted);
-	free(txn);
-}
+/* ---- beginning ------------------------------------------------------------------------------------------------------------ */
 
-static int begin_read(MDB_txn *txn)
+/* read_start - a handle, new or reset, begins to read. */
+static int read_start(MDB_txn *txn)
 {
-	int rc = reader_enter(txn);
+	int rc = LIKELY(txn->kv) ? daxkv_renew(txn->kv) : daxkv_begin(txn->env->kv, NULL, DAXKV_TXN_RDONLY, &txn->kv);
 
-	if (rc)
-		return rc;
-	rc = txn->kv ? daxkv_renew(txn->kv) : daxkv_begin(txn->env->kv, NULL, DAXKV_TXN_RDONLY, &txn->kv);
-	if (rc) {
-		reader_leave(txn, true);
+	if (UNLIKELY(rc)) {
+		reader_leave(txn);
 		return err_of(rc);
 	}
-	txn->idle = false;
-	if (txn->reader)
-		__atomic_store_n(&txn->reader->txnid, (size_t)daxkv_txn_id(txn->kv), __ATOMIC_RELAXED);
+	txn->state = 0;
+	__atomic_store_n(&txn->reader->txnid, (size_t)daxkv_txn_id(txn->kv), __ATOMIC_RELAXED);
 	return 0;
 }
 
-static int begin_write(MDB_txn *txn)
+static int begin_read(MDB_env *env, MDB_txn **ret)
 {
-	int rc = daxkv_begin(txn->env->kv, txn->parent ? txn->parent->kv : NULL, 0, &txn->kv);
+	MDB_txn *txn;
+	int rc = reader_txn_new(env, &txn);
+
+	if (UNLIKELY(rc))
+		return rc;
+	rc = read_start(txn);
+	if (UNLIKELY(rc))
+		reader_txn_free(txn);
+	else
+		*ret = txn;
+	return rc;
+}
+
+static int begin_write(MDB_env *env, MDB_txn **ret)
+{
+	MDB_txn *txn = &env->write_txn;
+	struct daxkv_txn *kv;
+	int rc = daxkv_begin(env->kv, NULL, 0, &kv);
 
 	if (rc == DAXKV_BUSY)
 		return EDEADLK; /* this thread's own write transaction is running, and would be waited for */
 	if (rc)
 		return err_of(rc);
-	if (txn->parent)
-		txn->parent->child = txn;
-	else
-		__atomic_store_n(&txn->env->writer, txn, __ATOMIC_RELAXED);
+	*txn = (MDB_txn){.env = env, .kv = kv};
+	__atomic_store_n(&env->writer, txn, __ATOMIC_RELAXED);
+	*ret = txn;
+	return 0;
+}
+
+static int begin_nested(MDB_env *env, MDB_txn *parent, MDB_txn **ret)
+{
+	MDB_txn *txn = calloc(1, sizeof *txn);
+	int rc;
+
+	if (!txn)
+		return ENOMEM;
+	txn->env = env;
+	txn->parent = parent;
+	rc = daxkv_begin(env->kv, parent->kv, 0, &txn->kv);
+	if (rc) {
+		free(txn);
+		return err_of(rc);
+	}
+	parent->child = txn;
+	parent->state |= TXN_PARENT;
+	*ret = txn;
 	return 0;
 }
 
 int mdb_txn_begin(MDB_env *env, MDB_txn *parent, unsigned int flags, MDB_txn **ret)
 {
-	MDB_txn *txn;
-	int rc;
-
-	if (!env || !ret || !env->kv)
+	if (UNLIKELY(!env || !ret || !env->kv))
 		return EINVAL;
 	if (env_is_copy(env))
 		return MDB_PANIC;
-	if (env->flags & MDB_RDONLY && !(flags & MDB_RDONLY))
-		return EACCES;
-	if (parent && parent->rdonly)
-		return EINVAL;
-	if (parent && (flags & MDB_RDONLY || txn_blocked(parent)))
-		return MDB_BAD_TXN;
-	txn = calloc(1, sizeof *txn);
-	if (!txn)
-		return ENOMEM;
-	txn->env = env;
-	txn->parent = parent;
-	txn->rdonly = flags & MDB_RDONLY;
-	rc = txn->rdonly ? begin_read(txn) : begin_write(txn);
-	if (rc)
-		free(txn);
-	else
-		*ret = txn;
-	return rc;
+	if (UNLIKELY(parent)) {
+		if (parent->rdonly)
+			return env->flags & MDB_RDONLY && !(flags & MDB_RDONLY) ? EACCES : EINVAL;
+		return flags & MDB_RDONLY || parent->state ? MDB_BAD_TXN : begin_nested(env, parent, ret);
+	}
+	if (flags & MDB_RDONLY)
+		return begin_read(env, ret);
+	return env->flags & MDB_RDONLY ? EACCES : begin_write(env, ret);
 }
 
 MDB_env *mdb_txn_env(MDB_txn *txn)
@@ -99,20 +122,51 @@ MDB_env *mdb_txn_env(MDB_txn *txn)
 
 size_t mdb_txn_id(MDB_txn *txn)
 {
-	return txn && !txn->idle ? (size_t)daxkv_txn_id(txn->kv) : 0;
+	return txn && !(txn->state & TXN_IDLE) ? (size_t)daxkv_txn_id(txn->kv) : 0;
 }
 
-/* txn_gone - the store's transaction has ended: so does the handle. */
-static void txn_gone(MDB_txn *txn, bool kept)
+/* ---- ending --------------------------------------------------------------------------------------------------------------- */
+
+/* read_end - the store's transaction stays with a handle that stays, unless cursors hang on it. */
+static void read_end(MDB_txn *txn, bool keep)
 {
-	slots_end(txn, kept);
-	if (txn->rdonly)
-		reader_leave(txn, true);
-	else if (txn->parent)
-		txn->parent->child = NULL;
+	if (UNLIKELY(txn->serial))
+		slots_end(txn->env, txn->serial, 0, keep);
+	if (UNLIKELY(txn->cursors) || !txn->home) {
+		cursors_end(txn);
+		daxkv_abort(txn->kv);
+		txn->kv = NULL;
+	} else {
+		daxkv_reset(txn->kv);
+	}
+	reader_txn_free(txn);
+}
+
+/* write_end - commit or abort. Where the outermost transaction ends another thread's may begin, in the same handle. */
+static int write_end(MDB_txn *txn, bool keep)
+{
+	MDB_env *env = txn->env;
+	MDB_txn *parent = txn->parent;
+	struct daxkv_txn *kv = txn->kv;
+	uint64_t serial = txn->serial;
+	int rc = 0;
+
+	if (txn->cursors)
+		cursors_end(txn);
+	if (parent) {
+		parent->child = NULL;
+		parent->state &= ~(unsigned int)TXN_PARENT;
+		free(txn);
+	} else {
+		__atomic_store_n(&env->writer, NULL, __ATOMIC_RELAXED);
+	}
+	if (keep)
+		rc = daxkv_commit(kv);
 	else
-		__atomic_store_n(&txn->env->writer, NULL, __ATOMIC_RELAXED);
-	txn_free(txn);
+		daxkv_abort(kv);
+	if (UNLIKELY(serial))
+		slots_end(env, serial, parent ? txn_serial(parent) : 0, keep && !rc);
+	return rc ? err_of(rc) : 0;
 }
 
 /* txn_drop_copy - in a forked child: the store and its locks are the parent's, only the memory is ours. */
@@ -133,7 +187,8 @@ static void txn_drop_copy(MDB_txn *txn)
 		txn_drop_copy(txn->child);
 	if (txn->parent)
 		txn->parent->child = NULL;
-	txn_free(txn);
+	if (txn->parent || (txn->rdonly && !txn->home))
+		free(txn);
 }
 
 void mdb_txn_abort(MDB_txn *txn)
@@ -144,11 +199,12 @@ void mdb_txn_abort(MDB_txn *txn)
 		txn_drop_copy(txn);
 		return;
 	}
-	if (txn->child)
+	if (UNLIKELY(txn->child))
 		mdb_txn_abort(txn->child);
-	cursors_end(txn);
-	daxkv_abort(txn->kv);
-	txn_gone(txn, false);
+	if (txn->rdonly)
+		read_end(txn, false);
+	else
+		(void)write_end(txn, false);
 }
 
 int mdb_txn_commit(MDB_txn *txn)
@@ -161,36 +217,43 @@ int mdb_txn_commit(MDB_txn *txn)
 		txn_drop_copy(txn);
 		return MDB_PANIC;
 	}
-	if (txn->child)
+	if (txn->rdonly) {
+		read_end(txn, true);
+		return 0;
+	}
+	if (UNLIKELY(txn->child))
 		rc = mdb_txn_commit(txn->child);
-	if (!rc && txn->failed) {
+	if (UNLIKELY(!rc && txn->state & TXN_FAILED)) {
 		if (txn->parent)
-			txn->parent->failed = true;
+			txn->parent->state |= TXN_FAILED;
 		rc = MDB_BAD_TXN;
 	}
-	if (rc) {
-		mdb_txn_abort(txn);
-		return rc;
-	}
-	cursors_end(txn);
-	rc = err_of(daxkv_commit(txn->kv));
-	txn_gone(txn, !rc);
+	if (LIKELY(!rc))
+		return write_end(txn, true);
+	mdb_txn_abort(txn);
 	return rc;
 }
 
 void mdb_txn_reset(MDB_txn *txn)
 {
-	if (!txn || !txn->rdonly || txn->idle || env_is_copy(txn->env))
+	if (!txn || !txn->rdonly || txn->state & TXN_IDLE || env_is_copy(txn->env))
 		return;
-	slots_end(txn, false);
+	if (txn->serial)
+		slots_end(txn->env, txn->serial, 0, false);
+	txn->serial = 0;
 	daxkv_reset(txn->kv);
-	reader_leave(txn, false);
-	txn->idle = true;
+	reader_leave(txn);
+	txn->state = TXN_IDLE;
 }
 
 int mdb_txn_renew(MDB_txn *txn)
 {
-	if (!txn || !txn->rdonly || !txn->idle)
+	int rc;
+
+	if (!txn || !txn->rdonly || !(txn->state & TXN_IDLE))
 		return EINVAL;
-	return env_is_copy(txn->env) ? MDB_PANIC : begin_read(txn);
+	if (env_is_copy(txn->env))
+		return MDB_PANIC;
+	rc = reader_enter(txn);
+	return rc ? rc : read_start(txn);
 }
