@@ -12,11 +12,13 @@
  * Pointers returned in a struct daxkv_val point into the mapping and must not be written through (but see DAXKV_RESERVE). They stay
  * valid until the transaction ends, and in a write transaction until its next change of any database.
  *
- * Processes share a store: each opens it, and the same process may do so more than once. Readers wait for nobody, writers take turns; who dies in a
- * transaction takes nothing but that along. All must be of one machine and use one lock file: other names of the file, and network filesystems, do not do.
+ * Processes share a store: each opens it, and the same process may do so more than once. Readers wait for nobody, writers take turns; who
+ * dies in a transaction takes nothing but that along. All must be of one machine and use one lock file: other names of the file, and
+ * network filesystems, do not do.
  *
  * Threads: a struct daxkv may be used by all threads of the process. A transaction and its cursors are used by one thread at a
- * time; a write transaction is ended by the thread that began it. In a forked child a handle is of no use (BAD_TXN); it does no harm, and may be closed.
+ * time; a write transaction is ended by the thread that began it (but see DAXKV_NOLOCK). In a forked child a handle is of no use (BAD_TXN);
+ * it does no harm, and may be closed.
  *
  * Method: docs/DESIGN.md. File format: docs/FORMAT.md.
  */
@@ -47,7 +49,8 @@ enum daxkv_error {
 	DAXKV_FOREIGN = -4,       /* the file is not a daxkv store; it was not touched */
 	DAXKV_VERSION = -5,       /* the file needs a newer daxkv, or its page size or features are unknown here */
 	DAXKV_FULL = -6,          /* the store has reached its maximum size */
-	DAXKV_BUSY = -7,          /* somebody else writes, or has the store open in a way that keeps this user out; or this thread's write transaction is still running */
+	DAXKV_BUSY = -7,          /* somebody else writes, or has the store open in a way that keeps this user out; or this thread's write
+	                             transaction is still running */
 	DAXKV_BAD_TXN = -8,       /* the transaction failed, ended, is read-only, has a child running, or is of the wrong kind */
 	DAXKV_BAD_DB = -9,        /* no such database handle, or it was dropped or closed */
 	DAXKV_INCOMPATIBLE = -10, /* the operation or the flags do not suit the database */
@@ -69,9 +72,9 @@ const char *daxkv_errmsg(void);
 
 /* ---- a store -------------------------------------------------------------------------------------------------------------- */
 
-struct daxkv;        /* an open store */
-struct daxkv_txn;    /* a transaction */
-struct daxkv_cursor; /* a position in one database, seen by one transaction */
+struct daxkv;                  /* an open store */
+struct daxkv_txn;              /* a transaction */
+struct daxkv_cursor;           /* a position in one database, seen by one transaction */
 typedef unsigned int daxkv_db; /* a database handle; DAXKV_MAIN is always there */
 #define DAXKV_MAIN 1u
 
@@ -80,28 +83,31 @@ struct daxkv_val { /* bytes in memory: a key or a value */
 	void *data;
 };
 
-enum daxkv_pmem {      /* what makes a commit durable */
-	DAXKV_PMEM_AUTO, /* dax where MAP_SYNC holds, else file */
-	DAXKV_PMEM_DAX,  /* cache-line flushes on a MAP_SYNC mapping, else fail with DAXKV_NOT_DAX */
-	DAXKV_PMEM_FILE, /* fdatasync */
-	DAXKV_PMEM_FORCE /* cache-line flushes without MAP_SYNC: emulation; survives a process crash, not a power cut */
+enum daxkv_pmem {                  /* what makes a commit durable */
+	          DAXKV_PMEM_AUTO, /* dax where MAP_SYNC holds, else file */
+	          DAXKV_PMEM_DAX,  /* cache-line flushes on a MAP_SYNC mapping, else fail with DAXKV_NOT_DAX */
+	          DAXKV_PMEM_FILE, /* fdatasync */
+	          DAXKV_PMEM_FORCE /* cache-line flushes without MAP_SYNC: emulation; survives a process crash, not a power cut */
 };
 
 enum daxkv_open_flags {
-	DAXKV_CREATE = 0x40000,   /* make the store when the file is missing or empty (also: make the database, daxkv_db_open) */
-	DAXKV_EXCLUSIVE = 0x1,    /* with CREATE: fail with EEXIST when the file is there */
-	DAXKV_RDONLY = 0x20000,   /* never write to the file; an unclean file is recovered in private memory */
-	DAXKV_NOLOCK = 0x400000,  /* no lock file: the caller keeps all other openers, readers too, away */
-	DAXKV_ROOM = 0x2          /* reserve as much address space as can be had whatever max_size says, for daxkv_set_max_size */
+	DAXKV_CREATE = 0x40000,    /* make the store when the file is missing or empty (also: make the database, daxkv_db_open) */
+	DAXKV_EXCLUSIVE = 0x1,     /* with CREATE: fail with EEXIST when the file is there */
+	DAXKV_RDONLY = 0x20000,    /* never write to the file; an unclean file is recovered in private memory */
+	DAXKV_NOLOCK = 0x400000,   /* no lock file: the caller keeps all other openers, readers too, away. A write transaction may be handed
+	                              to   another thread, by way of a lock or a system call */
+	DAXKV_FILE_UNLOCKED = 0x4, /* hold no lock on the store's own file, for programs that lock it from end to end: who opens it by
+	                              another name, with a lock file of its own, then does not notice this user */
+	DAXKV_ROOM = 0x2           /* reserve as much address space as can be had whatever max_size says, for daxkv_set_max_size */
 };
 
-struct daxkv_options { /* zero means the default, everywhere */
-	unsigned int flags;    /* enum daxkv_open_flags */
+struct daxkv_options {      /* zero means the default, everywhere */
+	unsigned int flags; /* enum daxkv_open_flags */
 	enum daxkv_pmem pmem;
-	unsigned int mode;     /* permission bits of a new file; 0664 before the umask */
-	unsigned int page_size; /* bytes, of a new store: 4096 (default), 8192, 16384 or 32768; else must match or be 0 */
-	uint64_t initial_size; /* bytes, of a new store: 2 MiB by default */
-	uint64_t max_size;     /* bytes; growing stops here with DAXKV_FULL. Default: as much address space as can be had, up to 1 TiB */
+	unsigned int mode;        /* permission bits of a new file; 0664 before the umask */
+	unsigned int page_size;   /* bytes, of a new store: 4096 (default), 8192, 16384 or 32768; else must match or be 0 */
+	uint64_t initial_size;    /* bytes, of a new store: 2 MiB by default */
+	uint64_t max_size;        /* bytes; growing stops here with DAXKV_FULL. Default: as much address space as can be had, up to 1 TiB */
 	unsigned int max_readers; /* read transactions at once; 4096 by default */
 	unsigned int max_dbs;     /* database handles at once; 1024 by default */
 	const char *lock_path;    /* the lock file; path + "-lock" by default */
@@ -160,15 +166,15 @@ struct daxkv *daxkv_txn_kv(const struct daxkv_txn *txn);
 
 /* ---- databases ------------------------------------------------------------------------------------------------------------ */
 
-enum daxkv_db_flags {             /* kept in the store with the database */
-	DAXKV_REVERSE_KEY = 0x02,      /* keys compare from their last byte to their first */
-	DAXKV_DUP_SORT = 0x04,         /* a key may have many values, kept sorted */
-	DAXKV_INTEGER_KEY = 0x08,      /* keys are native unsigned integers of 4 or 8 bytes */
-	DAXKV_DUP_FIXED = 0x10,        /* with DUP_SORT: all values have one size */
-	DAXKV_INTEGER_DUP = 0x20,      /* with DUP_SORT: values are native unsigned integers of 4 or 8 bytes */
-	DAXKV_REVERSE_DUP = 0x40,      /* with DUP_SORT: values compare from their last byte */
-	DAXKV_OWN_COMPARE = 0x100,     /* keys are ordered by the program's comparator */
-	DAXKV_OWN_DUP_COMPARE = 0x200, /* with DUP_SORT: so are values */
+enum daxkv_db_flags {                                /* kept in the store with the database */
+	              DAXKV_REVERSE_KEY = 0x02,      /* keys compare from their last byte to their first */
+	              DAXKV_DUP_SORT = 0x04,         /* a key may have many values, kept sorted */
+	              DAXKV_INTEGER_KEY = 0x08,      /* keys are native unsigned integers of 4 or 8 bytes */
+	              DAXKV_DUP_FIXED = 0x10,        /* with DUP_SORT: all values have one size */
+	              DAXKV_INTEGER_DUP = 0x20,      /* with DUP_SORT: values are native unsigned integers of 4 or 8 bytes */
+	              DAXKV_REVERSE_DUP = 0x40,      /* with DUP_SORT: values compare from their last byte */
+	              DAXKV_OWN_COMPARE = 0x100,     /* keys are ordered by the program's comparator */
+	              DAXKV_OWN_DUP_COMPARE = 0x200, /* with DUP_SORT: so are values */
 };
 
 /* daxkv_db_open - a handle for the database name (NULL: the main one), with DAXKV_CREATE in flags made when missing (in a write
@@ -252,16 +258,22 @@ int daxkv_del(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, c
 /* ---- cursors -------------------------------------------------------------------------------------------------------------- */
 
 enum daxkv_cursor_op {
-	DAXKV_FIRST, DAXKV_LAST,
-	DAXKV_NEXT, DAXKV_PREV,         /* unpositioned: FIRST, LAST */
-	DAXKV_NEXT_KEY, DAXKV_PREV_KEY, /* skip the other duplicates (PREV_KEY: to the last duplicate of the key before) */
-	DAXKV_NEXT_DUP, DAXKV_PREV_DUP, /* within the key: NOTFOUND at its end */
-	DAXKV_FIRST_DUP, DAXKV_LAST_DUP,
-	DAXKV_GET_CURRENT,              /* EINVAL when unpositioned */
-	DAXKV_SEEK,                     /* exactly *key */
-	DAXKV_SEEK_GE, DAXKV_SEEK_LE,   /* at or after, at or before *key (GE: its first duplicate, LE: its last) */
-	DAXKV_SEEK_PAIR,                /* exactly *key and *value */
-	DAXKV_SEEK_PAIR_GE,             /* exactly *key, its first duplicate at or after *value */
+	DAXKV_FIRST,
+	DAXKV_LAST,
+	DAXKV_NEXT,
+	DAXKV_PREV, /* unpositioned: FIRST, LAST */
+	DAXKV_NEXT_KEY,
+	DAXKV_PREV_KEY, /* skip the other duplicates (PREV_KEY: to the last duplicate of the key before) */
+	DAXKV_NEXT_DUP,
+	DAXKV_PREV_DUP, /* within the key: NOTFOUND at its end */
+	DAXKV_FIRST_DUP,
+	DAXKV_LAST_DUP,
+	DAXKV_GET_CURRENT, /* EINVAL when unpositioned */
+	DAXKV_SEEK,        /* exactly *key */
+	DAXKV_SEEK_GE,
+	DAXKV_SEEK_LE,      /* at or after, at or before *key (GE: its first duplicate, LE: its last) */
+	DAXKV_SEEK_PAIR,    /* exactly *key and *value */
+	DAXKV_SEEK_PAIR_GE, /* exactly *key, its first duplicate at or after *value */
 };
 
 /* daxkv_cursor_open - a cursor on db. A write transaction's cursors end with it; a read transaction's live on after it until
@@ -303,15 +315,15 @@ struct daxkv_info {
 	uint32_t format_version, page_size;
 	uint64_t file_id, file_size, used_bytes, max_size; /* bytes; used: allocated to pages, headers included; while another
 	                                                      thread writes, as when last asked for, 0 before */
-	uint64_t last_txn;      /* the newest commit */
-	uint64_t recovered;     /* records replayed at open */
-	uint64_t held_pages;    /* free pages not yet reusable: readers or recovery may need them */
+	uint64_t last_txn;                                 /* the newest commit */
+	uint64_t recovered;                                /* records replayed at open */
+	uint64_t held_pages;                               /* free pages not yet reusable: readers or recovery may need them */
 	uint32_t readers, max_readers;
 	int read_only, private_recovery; /* private_recovery: an unclean file is shown from private memory */
 };
 int daxkv_info(struct daxkv *kv, struct daxkv_info *info);
 
-struct daxkv_reader { /* a place for a read transaction, of any process that has the store open */
+struct daxkv_reader {      /* a place for a read transaction, of any process that has the store open */
 	int pid, own;      /* own: this process's store handle has it */
 	int running;       /* else it is kept for the next one */
 	uint64_t snapshot; /* when running: pages freed since that commit wait for it */
@@ -324,12 +336,12 @@ void daxkv_readers(struct daxkv *kv, void (*show)(const struct daxkv_reader *rea
 /* daxkv_reap - take the places of processes that died back, which also happens when their space or places are needed; how many. */
 unsigned int daxkv_reap(struct daxkv *kv);
 
-struct daxkv_counters { /* since open, over all threads of the process */
-	uint64_t commits;         /* write transactions made durable */
-	uint64_t fences;          /* flushes waited for; on a regular file each is one fdatasync */
-	uint64_t lines_flushed;   /* cache lines of 64 bytes written back */
-	uint64_t lines_streamed;  /* cache lines written by streaming stores */
-	uint64_t grows;           /* times the file grew; growth has fences and syncs of its own, counted there */
+struct daxkv_counters {                       /* since open, over all threads of the process */
+	uint64_t commits;                     /* write transactions made durable */
+	uint64_t fences;                      /* flushes waited for; on a regular file each is one fdatasync */
+	uint64_t lines_flushed;               /* cache lines of 64 bytes written back */
+	uint64_t lines_streamed;              /* cache lines written by streaming stores */
+	uint64_t grows;                       /* times the file grew; growth has fences and syncs of its own, counted there */
 	uint64_t splits, compactions, merges; /* of leaves */
 };
 void daxkv_counters(struct daxkv *kv, struct daxkv_counters *counters);

@@ -15,13 +15,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PAGE_DEFAULT 4096u
-#define SIZE_DEFAULT MAP_STEP
+#define PAGE_DEFAULT    4096u
+#define SIZE_DEFAULT    MAP_STEP
 #define READERS_DEFAULT 4096u
-#define DBS_DEFAULT 1024u
-#define MODE_DEFAULT 0664u
-#define KEY_MAX 8191u
-#define OPEN_FLAGS (DAXKV_CREATE | DAXKV_EXCLUSIVE | DAXKV_RDONLY | DAXKV_NOLOCK | DAXKV_ROOM)
+#define DBS_DEFAULT     1024u
+#define MODE_DEFAULT    0664u
+#define KEY_MAX         8191u
+#define OPEN_FLAGS      (DAXKV_CREATE | DAXKV_EXCLUSIVE | DAXKV_RDONLY | DAXKV_NOLOCK | DAXKV_FILE_UNLOCKED | DAXKV_ROOM)
 
 const char *daxkv_version(void)
 {
@@ -60,8 +60,8 @@ static int create_file(struct daxkv *kv, const char *path, const struct daxkv_op
 	if (o->max_size && new.size > o->max_size)
 		new.size = round_down(o->max_size, new.page_size);
 	if (new.size < 2 * least)
-		return err_set(EINVAL, "a maximum size of %lu bytes: a store with pages of %u needs %lu", (unsigned long)o->max_size, new.page_size,
-		               (unsigned long)(2 * least));
+		return err_set(EINVAL, "a maximum size of %lu bytes: a store with pages of %u needs %lu", (unsigned long)o->max_size,
+		               new.page_size, (unsigned long)(2 * least));
 	new.created = (uint64_t)time(NULL);
 	if (getrandom(&new.file_id, sizeof new.file_id, 0) != sizeof new.file_id)
 		return err_sys(errno, "random bytes for the new store's id");
@@ -134,7 +134,8 @@ static int attach(struct daxkv *kv, const struct daxkv_options *o, uint64_t *txn
 	if (rc || kv->joined)
 		return rc;
 	rc = recover_needed(&kv->ring, &needed, txn);
-	if (!rc && needed && kv->read_only) { /* not to be written: recover a private copy, and keep writers away from what it was taken from */
+	if (!rc && needed &&
+	    kv->read_only) { /* not to be written: recover a private copy, and keep writers away from what it was taken from */
 		rc = lock_be_silent(&kv->lock);
 		map_detach(&kv->map);
 		if (!rc)
@@ -215,8 +216,8 @@ static int size_check(struct daxkv *kv)
 	}
 
 	if (size > kv->map.size)
-		return err_corrupt(offsetof(struct fmt_super, size), "truncated: the store uses %lu bytes, the file has %lu", (unsigned long)size,
-		                   (unsigned long)kv->map.size);
+		return err_corrupt(offsetof(struct fmt_super, size), "truncated: the store uses %lu bytes, the file has %lu",
+		                   (unsigned long)size, (unsigned long)kv->map.size);
 	if (size % kv->page_size || size < super_min_size(kv->page_size))
 		return err_corrupt(offsetof(struct fmt_super, size), "superblock: a size of %lu bytes", (unsigned long)size);
 	return 0;
@@ -324,6 +325,7 @@ static int store_open(struct daxkv *kv, const char *path, const struct daxkv_opt
 	int rc = 0;
 
 	kv->read_only = o->flags & DAXKV_RDONLY;
+	kv->nolock = o->flags & DAXKV_NOLOCK;
 	if (!(o->flags & DAXKV_NOLOCK))
 		rc = o->lock_path ? lock_open_named(&kv->lock, o->lock_path, kv->read_only, o->mode ? o->mode : MODE_DEFAULT)
 		                  : lock_open(&kv->lock, path, kv->read_only, o->mode ? o->mode : MODE_DEFAULT);
@@ -332,7 +334,7 @@ static int store_open(struct daxkv *kv, const char *path, const struct daxkv_opt
 	if (!rc)
 		rc = local_check(kv);
 	if (!rc)
-		rc = lock_data(&kv->lock, kv->map.fd);
+		rc = lock_data(&kv->lock, kv->map.fd, !(o->flags & DAXKV_FILE_UNLOCKED));
 	kv->joined = kv->lock.fd >= 0 && !kv->lock.alone;
 	if (!rc)
 		rc = alive_open(kv);
@@ -436,7 +438,8 @@ int daxkv_set_max_size(struct daxkv *kv, uint64_t size)
 	uint64_t least = load_word(&kv->map.size);
 
 	if (size > kv->map.reserve)
-		return err_set(DAXKV_FULL, "a maximum size of %lu bytes: address space was reserved for %lu", (unsigned long)size, (unsigned long)kv->map.reserve);
+		return err_set(DAXKV_FULL, "a maximum size of %lu bytes: address space was reserved for %lu", (unsigned long)size,
+		               (unsigned long)kv->map.reserve);
 	__atomic_store_n(&kv->map.cap, size ? max_u64(size, least) : kv->map.reserve, __ATOMIC_RELEASE);
 	return 0;
 }
@@ -481,11 +484,21 @@ int daxkv_info(struct daxkv *kv, struct daxkv_info *info)
 	}
 	if (rc)
 		return rc;
-	*info = (struct daxkv_info){.medium = kv->map.medium, .durability = map_durability(&kv->map), .format_version = FMT_VERSION,
-	                            .page_size = kv->page_size, .file_id = kv->geometry.file_id, .file_size = file_size, .used_bytes = used,
-	                            .max_size = load_word(&kv->map.cap), .last_txn = __atomic_load_n(&kv->share->published, __ATOMIC_ACQUIRE),
-	                            .recovered = kv->recovered, .held_pages = kv->space.limbo.pages, .readers = share_active(kv->share),
-	                            .max_readers = kv->share->nslots, .read_only = kv->read_only, .private_recovery = kv->map.private_copy};
+	*info = (struct daxkv_info){.medium = kv->map.medium,
+	                            .durability = map_durability(&kv->map),
+	                            .format_version = FMT_VERSION,
+	                            .page_size = kv->page_size,
+	                            .file_id = kv->geometry.file_id,
+	                            .file_size = file_size,
+	                            .used_bytes = used,
+	                            .max_size = load_word(&kv->map.cap),
+	                            .last_txn = __atomic_load_n(&kv->share->published, __ATOMIC_ACQUIRE),
+	                            .recovered = kv->recovered,
+	                            .held_pages = kv->space.limbo.pages,
+	                            .readers = share_active(kv->share),
+	                            .max_readers = kv->share->nslots,
+	                            .read_only = kv->read_only,
+	                            .private_recovery = kv->map.private_copy};
 	return 0;
 }
 
@@ -498,13 +511,16 @@ void daxkv_readers(struct daxkv *kv, void (*show)(const struct daxkv_reader *rea
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
 	for (uint32_t i = 0, high = __atomic_load_n(&kv->share->high, __ATOMIC_RELAXED); i < high; i++) {
 		const struct reader_slot *s = &kv->share->slot[i];
-		uint64_t snapshot = __atomic_load_n(&s->snapshot_plus_1, __ATOMIC_ACQUIRE), since = __atomic_load_n(&s->since_ms, __ATOMIC_RELAXED);
+		uint64_t snapshot = __atomic_load_n(&s->snapshot_plus_1, __ATOMIC_ACQUIRE),
+		         since = __atomic_load_n(&s->since_ms, __ATOMIC_RELAXED);
 		uint64_t ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 
 		if (__atomic_load_n(&s->taken, __ATOMIC_ACQUIRE) != SLOT_OWNED)
 			continue;
-		show(&(struct daxkv_reader){.pid = __atomic_load_n(&s->pid, __ATOMIC_RELAXED), .running = snapshot != 0,
-		                            .own = __atomic_load_n(&s->owner, __ATOMIC_RELAXED) == kv->share_file.owner, .snapshot = snapshot ? snapshot - 1 : 0,
+		show(&(struct daxkv_reader){.pid = __atomic_load_n(&s->pid, __ATOMIC_RELAXED),
+		                            .running = snapshot != 0,
+		                            .own = __atomic_load_n(&s->owner, __ATOMIC_RELAXED) == kv->share_file.owner,
+		                            .snapshot = snapshot ? snapshot - 1 : 0,
 		                            .age_ms = snapshot && ms > since ? ms - since : 0},
 		     arg);
 	}
@@ -524,10 +540,14 @@ unsigned int daxkv_reap(struct daxkv *kv)
 
 void daxkv_counters(struct daxkv *kv, struct daxkv_counters *c)
 {
-	*c = (struct daxkv_counters){.commits = __atomic_load_n(&kv->commits, __ATOMIC_RELAXED), .fences = __atomic_load_n(&kv->map.pm.fences, __ATOMIC_RELAXED),
+	*c = (struct daxkv_counters){.commits = __atomic_load_n(&kv->commits, __ATOMIC_RELAXED),
+	                             .fences = __atomic_load_n(&kv->map.pm.fences, __ATOMIC_RELAXED),
 	                             .lines_flushed = __atomic_load_n(&kv->map.pm.lines_flushed, __ATOMIC_RELAXED),
-	                             .lines_streamed = __atomic_load_n(&kv->map.pm.lines_streamed, __ATOMIC_RELAXED), .grows = kv->space.grows,
-	                             .splits = kv->wset.splits, .compactions = kv->wset.compactions, .merges = kv->wset.merges};
+	                             .lines_streamed = __atomic_load_n(&kv->map.pm.lines_streamed, __ATOMIC_RELAXED),
+	                             .grows = kv->space.grows,
+	                             .splits = kv->wset.splits,
+	                             .compactions = kv->wset.compactions,
+	                             .merges = kv->wset.merges};
 }
 
 int daxkv_check(struct daxkv *kv, void (*report)(const char *fault, void *arg), void *arg, uint64_t *faults)

@@ -23,7 +23,7 @@ struct dbi_name { /* what the handle's database is called for snapshots since th
 	struct dbi_name *older;
 	uint64_t since;
 	struct daxkv_txn *by; /* the write transaction that renames or drops it, while it runs */
-	bool gone; /* dropped */
+	bool gone;            /* dropped */
 	uint32_t len;
 	uint8_t bytes[];
 };
@@ -42,33 +42,35 @@ struct daxkv {
 	struct lock lock;
 	struct geometry geometry;
 	struct share_file share_file;
-	struct share *share; /* share_file.share */
-	uint64_t *alive; /* a page that a forked child sees as zeros */
+	struct share *share;                    /* share_file.share */
+	uint64_t *alive;                        /* a page that a forked child sees as zeros */
 	struct daxkv *next_store, **store_link; /* in stores.c, under its lock */
-	bool joined; /* others used the store when it was opened */
+	bool joined;                            /* others used the store when it was opened */
 	uint32_t page_size, max_key, max_dbs;
 	bool read_only;
+	bool nolock; /* opened without a lock file: write transactions may go from thread to thread */
 	uint64_t recovered;
 	char *path;
 	pthread_key_t thread_txn; /* a thread's idle read transaction, kept for its next begin */
 	/* dbi_mutex */
 	pthread_mutex_t dbi_mutex;
-	struct dbi *dbi; /* max_dbs; an entry is stable while used */
-	struct dbi_name *old_names; /* of renames undone: a reader may still look at them */
+	struct dbi *dbi;             /* max_dbs; an entry is stable while used */
+	struct dbi_name *old_names;  /* of renames undone: a reader may still look at them */
 	struct daxkv_txn *read_txns; /* all there are, idle ones included */
-	pthread_mutex_t slot_mutex; /* taking, releasing and reaping reader slots */
+	pthread_mutex_t slot_mutex;  /* taking, releasing and reaping reader slots */
 	/* share->writer */
 	struct ring ring;
 	struct space space;
 	struct wset wset;
 	struct view writer_view;
 	struct tree_scratch scratch;
-	struct words words;     /* of the last commit: stored, to be flushed when the next transaction begins [R9] */
-	uint64_t words_txn;     /* which commit that is; 0: none, see its record */
-	uint64_t known;         /* the commit at which space holds: another process may have committed since, or released pages (share->last_writer) */
+	struct words words; /* of the last commit: stored, to be flushed when the next transaction begins [R9] */
+	uint64_t words_txn; /* which commit that is; 0: none, see its record */
+	uint64_t
+	    known; /* the commit at which space holds: another process may have committed since, or released pages (share->last_writer) */
 	uint64_t commits;
-	uint64_t used; /* atomic: bytes in use when daxkv_info looked last */
-	struct daxkv_txn *writer; /* the outermost write transaction running */
+	uint64_t used;               /* atomic: bytes in use when daxkv_info looked last */
+	struct daxkv_txn *writer;    /* the outermost write transaction running */
 	struct daxkv_txn *idle_txns; /* ended ones, for the next */
 	uint64_t generation;
 	pthread_t writer_thread; /* atomic: who has the lock, 0: nobody here */
@@ -84,7 +86,7 @@ struct dbstate {
 	bool changed;
 };
 
-struct reserved { /* a value that the caller of put is filling */
+struct reserved {             /* a value that the caller of put is filling */
 	const uint8_t *value; /* in the leaf: the value, or its struct fmt_blob */
 	uint64_t leaf;
 	uint32_t vlen;
@@ -97,13 +99,13 @@ struct daxkv_txn {
 	bool write, broken, idle; /* broken: to be aborted; idle: a read transaction after reset */
 	uint32_t slot;            /* of the reader table */
 	uint64_t generation;
-	uint64_t valid_at; /* of a write transaction that ended: the commit at which its dbstates hold */
-	struct view view; /* of a read transaction */
+	uint64_t valid_at;  /* of a write transaction that ended: the commit at which its dbstates hold */
+	struct view view;   /* of a read transaction */
 	struct dbstate *db; /* max_dbs, by handle */
 	uint32_t ndb;       /* handles looked at: the copy for a child stops there */
 	struct daxkv_cursor *cursors;
 	struct daxkv_txn *next, **link; /* in kv->read_txns */
-	struct wset_mark mark; /* of a nested transaction */
+	struct wset_mark mark;          /* of a nested transaction */
 	struct reserved reserved;
 };
 
@@ -208,7 +210,8 @@ int commit_trim(struct daxkv *kv, bool *cut);
 /* ---- record.c ------------------------------------------------------------------------------------------------------------- */
 
 /* record_put - daxkv_put without its checks of the transaction; flags of the entry for database records. */
-int record_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags, uint32_t entry_flags);
+int record_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags,
+               uint32_t entry_flags);
 
 /* record_remove - take out the entry that path has. record_remove_all - all pairs of a key; NOTFOUND. INCOMPATIBLE for a database's
  * record. */

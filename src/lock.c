@@ -27,8 +27,8 @@ static int file_open(const char *name, bool rdonly, unsigned int mode)
 }
 
 enum lock_byte { GATE = 0, USERS = 1, SILENT = 2, SLOTS = 16 };
-#define OWNERS ((off_t)1 << 40)
-#define DATA_USERS ((off_t)INT64_MAX - 16) /* bytes of the data file */
+#define OWNERS      ((off_t)1 << 40)
+#define DATA_USERS  ((off_t)INT64_MAX - 16) /* bytes of the data file */
 #define DATA_SILENT (DATA_USERS + 1)
 
 /* byte_set - type F_RDLCK, F_WRLCK or F_UNLCK on a byte. 0 or errno; EAGAIN when it is taken and wait is not set. */
@@ -54,7 +54,8 @@ static int byte_held(int fd, off_t byte, bool *held)
 
 static int byte_failed(const struct lock *lock, int err)
 {
-	return err == EAGAIN ? err_set(DAXKV_BUSY, "the store is in use: %s is locked", lock->name) : err_sys(err, "locking %s", lock->name);
+	return err == EAGAIN ? err_set(DAXKV_BUSY, "the store is in use: %s is locked", lock->name)
+	                     : err_sys(err, "locking %s", lock->name);
 }
 
 /* file_same - whether the name still leads to the open file. */
@@ -157,23 +158,35 @@ int lock_open(struct lock *lock, const char *store_path, bool rdonly, unsigned i
 	return rc;
 }
 
+/* data_held - whether somebody holds that byte of the data file, and it alone: a lock of the whole file is a program's own matter. 0 or
+ * errno. */
+static int data_held(int data_fd, off_t byte, bool *held)
+{
+	struct flock fl = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+
+	if (fcntl(data_fd, F_OFD_GETLK, &fl) != 0)
+		return errno;
+	*held = fl.l_type != F_UNLCK && fl.l_start == byte && fl.l_len == 1;
+	return 0;
+}
+
 /* lock_data - first one's own byte, then a look at others': of two who come by different names at once, one sees the other at least. */
-int lock_data(struct lock *lock, int data_fd)
+int lock_data(struct lock *lock, int data_fd, bool hold)
 {
 	if (lock->fd < 0)
 		return 0;
-	int rc = byte_set(data_fd, lock->silent ? DATA_SILENT : DATA_USERS, F_RDLCK, false);
+	int rc = hold ? byte_set(data_fd, lock->silent ? DATA_SILENT : DATA_USERS, F_RDLCK, false) : 0;
 	if (rc && rc != EAGAIN)
 		return err_sys(rc, "locking the store");
 	bool users = rc == EAGAIN, silent = false;
-	rc = lock->alone && !users ? byte_held(data_fd, DATA_USERS, &users) : 0;
+	rc = lock->alone && !users ? data_held(data_fd, DATA_USERS, &users) : 0;
 	if (!rc && !lock->rdonly)
-		rc = byte_held(data_fd, DATA_SILENT, &silent);
+		rc = data_held(data_fd, DATA_SILENT, &silent);
 	if (rc)
 		return err_sys(rc, "the locks of the store");
 	if (users || silent)
 		return err_set(DAXKV_BUSY, "the store is in use by way of another name: its lock file is not %s", lock->name);
-	lock->data_fd = data_fd;
+	lock->data_fd = hold ? data_fd : -1;
 	return 0;
 }
 

@@ -10,10 +10,9 @@
  *
  * Open file description locks (OFD, fcntl(2)): the kernel drops them when the last copy of the descriptor goes, at death too and across PID
  * namespaces; threads and other descriptors of the process do not disturb them. flock(2) and POSIX locks are not used. Every user also
- * holds a byte far behind the data file's end, shared: one for users, the next one for silent readers. Who believes to be alone looks at
- * them: they show a
- * user that came by another name of the file, and has another lock file.
- * Rejected: a pid in the file (namespaces, reuse), POSIX locks (any close in the process drops them).
+ * holds a byte far behind the data file's end, shared: one for users, the next one for silent readers (FILE_UNLOCKED: looks at them only).
+ * Who believes to be alone looks at them: they show a user that came by another name of the file, and has another lock file. Rejected: a
+ * pid in the file (namespaces, reuse), POSIX locks (any close in the process drops them).
  */
 #ifndef DAXKV_LOCK_H
 #define DAXKV_LOCK_H
@@ -22,12 +21,12 @@
 #include <stdint.h>
 
 struct lock {
-	int fd;        /* of the lock file; -1: none is used */
-	int data_fd;   /* of the store, once lock_data was called; not owned */
-	bool alone;    /* nobody else uses the store; until lock_share */
-	bool silent;   /* holds byte 2 and must not write the lock file */
+	int fd;      /* of the lock file; -1: none is used */
+	int data_fd; /* of the store, once lock_data was called; not owned */
+	bool alone;  /* nobody else uses the store; until lock_share */
+	bool silent; /* holds byte 2 and must not write the lock file */
 	bool rdonly;
-	char *name;    /* of the lock file */
+	char *name; /* of the lock file */
 };
 
 /* lock_open - make the lock file when it is missing (permissions mode before the umask) and enter the gate, waiting for others in it. On
@@ -43,8 +42,8 @@ int lock_open(struct lock *lock, const char *store_path, bool rdonly, unsigned i
 int lock_open_named(struct lock *lock, const char *name, bool rdonly, unsigned int mode);
 
 /* lock_data - the store's descriptor, open now: BUSY when the same file is used by way of another name, or a silent reader of it keeps
- * this writer out. */
-int lock_data(struct lock *lock, int data_fd);
+ * this writer out. Without hold this user leaves no lock there itself. */
+int lock_data(struct lock *lock, int data_fd, bool hold);
 
 /* lock_be_silent - while alone: become a silent reader, who keeps writers out. BUSY cannot be: the gate is held. */
 int lock_be_silent(struct lock *lock);
@@ -58,7 +57,8 @@ int lock_enter(struct lock *lock, bool *alone);
 /* lock_slot - hold reader slot i's byte, or let go. 0 or errno. */
 int lock_slot(const struct lock *lock, uint32_t slot, bool hold);
 
-/* lock_slot_held - whether another open file description holds the slot's byte. One's own slots show as not held; one that cannot be asked for shows as held. */
+/* lock_slot_held - whether another open file description holds the slot's byte. One's own slots show as not held; one that cannot be asked
+ * for shows as held. */
 bool lock_slot_held(const struct lock *lock, uint32_t slot);
 
 /* lock_owner - hold the byte of open store number owner until lock_close. 0 or errno; EAGAIN: somebody has it. */

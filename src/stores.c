@@ -12,7 +12,7 @@
 static struct {
 	pthread_mutex_t mutex;
 	struct daxkv *first;
-	int failed; /* errno of pthread_atfork */
+	int failed;            /* errno of pthread_atfork */
 	pthread_key_t writers; /* while a store is listed: not NULL for a thread that has written. Its destructor is what matters */
 } stores = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
@@ -49,8 +49,8 @@ static void after_fork_in_child(void)
 	pthread_mutex_unlock(&stores.mutex);
 }
 
-/* thread_ended - destructor: leave the locks that the thread still has. In a late round of destructors, so that those of the program's own may end the transactions first: arg counts
- * them. The last round is left to sanitizers, which end their threads there. */
+/* thread_ended - destructor: leave the locks that the thread still has. In a late round of destructors, so that those of the program's own
+ * may end the transactions first: arg counts them. The last round is left to sanitizers, which end their threads there. */
 static void thread_ended(void *arg)
 {
 	uintptr_t round = (uintptr_t)arg;
@@ -59,7 +59,7 @@ static void thread_ended(void *arg)
 		return;
 	pthread_mutex_lock(&stores.mutex);
 	for (struct daxkv *kv = stores.first; kv; kv = kv->next_store)
-		if (txn_writing(kv)) {
+		if (txn_writing(kv) && !kv->nolock) { /* else another thread may have the transaction */
 			__atomic_store_n(&kv->writer_thread, 0, __ATOMIC_RELAXED);
 			wlock_leave(&kv->share->writer);
 		}
@@ -122,8 +122,8 @@ static bool same_file(const struct daxkv *a, const struct daxkv *b)
 {
 	struct stat x, y;
 
-	return a == b || (a->geometry.file_id == b->geometry.file_id && fstat(a->map.fd, &x) == 0 && fstat(b->map.fd, &y) == 0 && x.st_dev == y.st_dev &&
-	                  x.st_ino == y.st_ino);
+	return a == b || (a->geometry.file_id == b->geometry.file_id && fstat(a->map.fd, &x) == 0 && fstat(b->map.fd, &y) == 0 &&
+	                  x.st_dev == y.st_dev && x.st_ino == y.st_ino);
 }
 
 bool stores_writing(const struct daxkv *kv)

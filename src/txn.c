@@ -329,7 +329,8 @@ static void writer_bury(struct daxkv *kv)
 	kv->writer = NULL;
 }
 
-/* lock_take - the lock; EDEADLK: this thread has it already, by way of this handle or another of the same store. *died: its last owner did, half-way. */
+/* lock_take - the lock; EDEADLK: this thread has it already, by way of this handle or another of the same store. *died: its last owner did,
+ * half-way. */
 static int lock_take(struct daxkv *kv, int64_t wait_ms, bool *died)
 {
 	struct wlock *w = &kv->share->writer;
@@ -358,7 +359,8 @@ static int lock_writer(struct daxkv *kv, int64_t wait_ms)
 	if (!rc)
 		rc = lock_take(kv, wait_ms, &died);
 	if (rc == EDEADLK || rc == EBUSY)
-		return err_set(DAXKV_BUSY, rc == EBUSY ? "another write transaction is running" : "this thread's write transaction is still running");
+		return err_set(DAXKV_BUSY,
+		               rc == EBUSY ? "another write transaction is running" : "this thread's write transaction is still running");
 	if (rc)
 		return err_sys(rc, "the writer's lock");
 	writer_bury(kv);
@@ -374,7 +376,8 @@ static int lock_writer(struct daxkv *kv, int64_t wait_ms)
 	if (!poison)
 		return 0;
 	lock_give(kv);
-	return err_set(DAXKV_POISONED, "an earlier flush failed (%s): the store refuses changes until it is opened again", strerror((int)poison));
+	return err_set(DAXKV_POISONED, "an earlier flush failed (%s): the store refuses changes until it is opened again",
+	               strerror((int)poison));
 }
 
 static int begin_write(struct daxkv *kv, int64_t wait_ms, struct daxkv_txn **out)
@@ -496,6 +499,8 @@ static int commit_outermost(struct daxkv_txn *txn)
 	int rc;
 
 	txn_seal(txn);
+	if (UNLIKELY(txn->kv->nolock && !txn_writing(txn->kv)))
+		commit_flush_words(txn->kv); /* [R9] the thread that did so first is another, and this one's fence does not wait for it */
 	rc = commit_run(txn);
 	if (rc) {
 		undo_outermost(txn);

@@ -123,7 +123,8 @@ static int store_open(MDB_env *env, const char *data, const char *lock, uint64_t
 	                          .max_readers = env->max_readers + SPARE_READERS};
 	int rc = pmem_option(&o.pmem);
 
-	o.flags = env->flags & MDB_RDONLY ? DAXKV_RDONLY : DAXKV_CREATE;
+	o.flags =
+	    (env->flags & MDB_RDONLY ? DAXKV_RDONLY : DAXKV_CREATE) | DAXKV_FILE_UNLOCKED; /* programs lock what mdb_env_get_fd gives */
 	if (env->flags & MDB_NOLOCK)
 		o.flags |= DAXKV_NOLOCK;
 	env->grow = grow_option();

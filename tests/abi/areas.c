@@ -89,8 +89,9 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		void (*run)(void);
-	} areas[] = {{"env", area_env},     {"open", area_open},     {"txn", area_txn},       {"threads", area_threads}, {"dbi", area_dbi},   {"order", area_order},
-	             {"record", area_record}, {"cursor", area_cursor}, {"dups", area_dups},     {"full", area_full},       {"copy", area_copy}};
+	} areas[] = {{"env", area_env},       {"open", area_open}, {"txn", area_txn},     {"threads", area_threads},
+	             {"hands", area_hands},   {"dbi", area_dbi},   {"order", area_order}, {"record", area_record},
+	             {"cursor", area_cursor}, {"dups", area_dups}, {"full", area_full},   {"copy", area_copy}};
 
 	if (argc < 2)
 		return 2;

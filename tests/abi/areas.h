@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * areas.h - the programs of one area of LMDB's interface each: every call's result is printed, to be run with two libraries and compared. What the
- * libraries may do differently (docs/daxkv-lmdb.7) is not printed.
+ * areas.h - the programs of one area of LMDB's interface each: every call's result is printed, to be run with two libraries and compared.
+ * What the libraries may do differently (docs/daxkv-lmdb.7) is not printed.
  */
 #ifndef DAXKV_TESTS_ABI_AREAS_H
 #define DAXKV_TESTS_ABI_AREAS_H
@@ -34,6 +34,7 @@ void area_env(void);
 void area_open(void);
 void area_txn(void);
 void area_threads(void);
+void area_hands(void);
 void area_dbi(void);
 void area_order(void);
 void area_record(void);

@@ -62,7 +62,7 @@ exports() {
 }
 
 areas() {
-	for area in env open txn threads dbi order record cursor dups full copy; do
+	for area in env open txn threads hands dbi order record cursor dups full copy; do
 		both "area-$area" "$BUILD/tests/abi/areas" dir "$area"
 	done
 }

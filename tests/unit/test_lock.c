@@ -212,25 +212,25 @@ static void another_name_of_the_file(void **state)
 	for (int kinds = 0; kinds < 4; kinds++) {
 		int fd = data_open("name", kinds & 1), other = data_open("name", kinds & 2);
 		struct lock a = entered(scratch_path("name"), kinds & 1);
-		assert_int_equal(lock_data(&a, fd), 0);
+		assert_int_equal(lock_data(&a, fd, true), 0);
 		assert_int_equal(lock_share(&a), 0);
 		struct lock b = entered(scratch_path("alias"), kinds & 2);
 		assert_true(b.alone);
-		assert_int_equal(lock_data(&b, other), DAXKV_BUSY);
+		assert_int_equal(lock_data(&b, other, true), DAXKV_BUSY);
 		assert_non_null(strstr(daxkv_errmsg(), "another name"));
 		lock_close(&b);
 		close(other);
 		other = data_open("name", kinds & 2);
 		b = entered(scratch_path("name"), kinds & 2);
 		assert_false(b.alone);
-		assert_int_equal(lock_data(&b, other), 0); /* by the same name it is welcome */
+		assert_int_equal(lock_data(&b, other, true), 0); /* by the same name it is welcome */
 		lock_close(&b);
 		lock_close(&a);
 		close(other);
 		close(fd);
 		fd = data_open("name", false);
 		b = entered(scratch_path("alias"), false);
-		assert_int_equal(lock_data(&b, fd), 0);
+		assert_int_equal(lock_data(&b, fd, true), 0);
 		lock_close(&b);
 		close(fd);
 	}
@@ -244,19 +244,19 @@ static void silent_readers_and_names(void **state)
 	(void)state;
 	for (int i = 0; i < 2; i++) {
 		lock[i] = entered(scratch_path("quiet"), true);
-		assert_int_equal(lock_data(&lock[i], fd[i]), 0);
+		assert_int_equal(lock_data(&lock[i], fd[i], true), 0);
 		assert_int_equal(lock_be_silent(&lock[i]), 0);
 		assert_int_equal(lock_share(&lock[i]), 0);
 	}
 	for (int i = 1; i >= 0; i--) {
 		struct lock writer = entered(scratch_path("loud"), false);
-		assert_int_equal(lock_data(&writer, fd[2]), DAXKV_BUSY);
+		assert_int_equal(lock_data(&writer, fd[2], true), DAXKV_BUSY);
 		lock_close(&writer);
 		lock_close(&lock[i]);
 		close(fd[i]);
 	}
 	struct lock writer = entered(scratch_path("loud"), false);
-	assert_int_equal(lock_data(&writer, fd[2]), 0);
+	assert_int_equal(lock_data(&writer, fd[2], true), 0);
 	lock_close(&writer);
 	close(fd[2]);
 }
@@ -280,7 +280,7 @@ static void unlinked_file_is_not_the_lock(void **state)
 	(void)state;
 	struct lock old = taken(store, false);
 	int fd = data_open("unlinked", false), again = data_open("unlinked", false);
-	assert_int_equal(lock_data(&old, fd), 0);
+	assert_int_equal(lock_data(&old, fd, true), 0);
 	assert_int_equal(unlink(scratch_path("unlinked-lock")), 0);
 	struct lock fresh = entered(store, false);
 	struct stat a, b;
@@ -288,12 +288,12 @@ static void unlinked_file_is_not_the_lock(void **state)
 	assert_int_equal(stat(scratch_path("unlinked-lock"), &b), 0);
 	assert_true(a.st_ino == b.st_ino);
 	assert_true(fresh.alone);
-	assert_int_equal(lock_data(&fresh, again), DAXKV_BUSY); /* whose lock file was removed still uses the store */
+	assert_int_equal(lock_data(&fresh, again, true), DAXKV_BUSY); /* whose lock file was removed still uses the store */
 	lock_close(&fresh);
 	lock_close(&old);
 	close(fd);
 	fresh = entered(store, false);
-	assert_int_equal(lock_data(&fresh, again), 0);
+	assert_int_equal(lock_data(&fresh, again, true), 0);
 	lock_close(&fresh);
 	close(again);
 }
@@ -327,7 +327,8 @@ static void unlinking_races_with_opening(void **state)
 		struct stat mine, now;
 		int rc = lock_open(&lock, scratch_path("race"), false, 0600);
 		if (rc == 0) {
-			wrong += !lock.alone || fstat(lock.fd, &mine) != 0 || stat(scratch_path("race-lock"), &now) != 0 || mine.st_ino != now.st_ino;
+			wrong += !lock.alone || fstat(lock.fd, &mine) != 0 || stat(scratch_path("race-lock"), &now) != 0 ||
+			         mine.st_ino != now.st_ino;
 			taken_times++;
 		}
 		errors += rc != 0 && rc != DAXKV_BUSY;

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* area_hands.c - transactions that go from hand to hand between threads, handles that outlive their threads, the program's own locks on the
+ * file. */
+#include "areas.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static MDB_env *env;
+static MDB_txn *txn;
+static MDB_cursor *cursor;
+
+static void in_thread(void *(*run)(void *))
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, run, NULL) || pthread_join(thread, NULL))
+		exit(2);
+}
+
+static void *begins(void *arg)
+{
+	MDB_val k = value_of("k"), v = value_of("from the thread");
+
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	SHOW(mdb_put(txn, 1, &k, &v, 0));
+	return arg;
+}
+
+static void *commits(void *arg)
+{
+	SHOW(mdb_txn_commit(txn));
+	return arg;
+}
+
+/* nolock - without locks LMDB does not know threads. */
+static void nolock(void)
+{
+	MDB_val k = value_of("k"), v = value_of("v");
+
+	env = started("hands-nolock", MDB_NOLOCK);
+	in_thread(begins);
+	SHOW(mdb_get(txn, 1, &k, &v));
+	SHOW(mdb_txn_commit(txn));
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	v = value_of("from main");
+	SHOW(mdb_put(txn, 1, &k, &v, 0));
+	in_thread(commits);
+	in_thread(begins);
+	mdb_txn_abort(txn);
+	SHOW(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn));
+	SHOW(mdb_get(txn, 1, &k, &v));
+	shown_val("k", &v);
+	mdb_txn_abort(txn);
+	mdb_env_close(env);
+}
+
+/* ---- readers -------------------------------------------------------------------------------------------------------------- */
+
+static void *reads_and_resets(void *arg)
+{
+	MDB_val k = value_of("k"), v;
+
+	SHOW(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn));
+	SHOW(mdb_get(txn, 1, &k, &v));
+	SHOW(mdb_cursor_open(txn, 1, &cursor));
+	SHOW(mdb_cursor_get(cursor, &k, &v, MDB_FIRST));
+	mdb_txn_reset(txn);
+	return arg;
+}
+
+static void *begins_reading(void *arg)
+{
+	if (mdb_txn_begin(env, NULL, MDB_RDONLY, &txn))
+		exit(2);
+	mdb_txn_reset(txn);
+	return arg;
+}
+
+/* several - a thread's second handle while its first is reset; one that is reset is renewed by another thread. */
+static void several(void)
+{
+	MDB_txn *other;
+	MDB_val k = value_of("k"), v = value_of("v");
+
+	env = started("hands-several", 0);
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	SHOW(mdb_put(txn, 1, &k, &v, 0));
+	SHOW(mdb_txn_commit(txn));
+	SHOW(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn));
+	mdb_txn_reset(txn);
+	for (int i = 0; i < 3; i++) {
+		SHOW(mdb_txn_begin(env, NULL, MDB_RDONLY, &other));
+		SHOW(mdb_get(other, 1, &k, &v));
+		SHOW(mdb_txn_renew(txn));
+		mdb_txn_abort(other);
+	}
+	SHOW(mdb_txn_renew(txn));
+	SHOW(mdb_get(txn, 1, &k, &v));
+	mdb_txn_abort(txn);
+	in_thread(reads_and_resets); /* the thread is gone */
+	SHOW(mdb_txn_renew(txn));
+	SHOW(mdb_cursor_renew(txn, cursor));
+	SHOW(mdb_cursor_get(cursor, &k, &v, MDB_NEXT));
+	shown_val("v", &v);
+	mdb_txn_abort(txn);
+	mdb_cursor_close(cursor);
+	for (int i = 0; i < 300; i++) { /* an entry each, if it were not given back */
+		in_thread(begins_reading);
+		mdb_txn_abort(txn);
+	}
+	SHOW(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn));
+	SHOW(mdb_cursor_open(txn, 1, &cursor));
+	SHOW(mdb_txn_commit(txn)); /* a cursor outlives its transaction */
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	v = value_of("w");
+	SHOW(mdb_put(txn, 1, &k, &v, 0));
+	SHOW(mdb_txn_commit(txn));
+	SHOW(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn));
+	SHOW(mdb_cursor_renew(txn, cursor));
+	SHOW(mdb_cursor_get(cursor, &k, &v, MDB_GET_CURRENT));
+	SHOW(mdb_cursor_get(cursor, &k, &v, MDB_NEXT));
+	shown_val("v", &v);
+	mdb_cursor_close(cursor);
+	mdb_txn_abort(txn);
+	mdb_env_close(env);
+}
+
+/* ---- the program's locks -------------------------------------------------------------------------------------------------- */
+
+static int lock_all(int fd, int command, short type)
+{
+	struct flock fl = {.l_type = type, .l_whence = SEEK_SET};
+
+	return fcntl(fd, command, &fl) == 0 ? 0 : errno;
+}
+
+static void locks(void)
+{
+	MDB_val k = value_of("k"), v = value_of("v");
+	const char *dir = place("hands-locks");
+	int fd = -1, status;
+
+	env = started("hands-locks", 0);
+	SHOW(mdb_env_get_fd(env, &fd));
+	SHOW(lock_all(fd, F_SETLK, F_WRLCK));
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	SHOW(mdb_put(txn, 1, &k, &v, 0));
+	SHOW(mdb_txn_commit(txn));
+	fflush(stdout);
+	pid_t pid = fork();
+
+	if (pid == 0) { /* another process uses the environment while this one has its file locked */
+		MDB_env *mine;
+
+		if (mdb_env_create(&mine) || mdb_env_open(mine, dir, 0, 0644))
+			_exit(1);
+		main_open(mine);
+		if (mdb_txn_begin(mine, NULL, MDB_RDONLY, &txn) || mdb_get(txn, 1, &k, &v))
+			_exit(1);
+		mdb_txn_abort(txn);
+		mdb_env_close(mine);
+		_exit(0);
+	}
+	waitpid(pid, &status, 0);
+	printf("beside it: %d\n", status);
+	SHOW(lock_all(fd, F_SETLK, F_UNLCK));
+	SHOW(lock_all(fd, F_OFD_SETLK, F_WRLCK));
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	SHOW(mdb_txn_commit(txn));
+	SHOW(lock_all(fd, F_OFD_SETLK, F_UNLCK));
+	SHOW(posix_fallocate(fd, 0, 1 << 20)); /* to the map size, as programs do to have the space */
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	SHOW(mdb_put(txn, 1, &k, &v, 0));
+	SHOW(mdb_txn_commit(txn));
+	mdb_env_close(env);
+}
+
+void area_hands(void)
+{
+	nolock();
+	several();
+	locks();
+}

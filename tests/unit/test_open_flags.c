@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* test_open_flags.c - FILE_UNLOCKED leaves the store's file to its program's locks; with NOLOCK a write transaction goes from thread to
+ * thread. */
+#include "store.h"
+
+#include <pthread.h>
+
+#define EMULATED .pmem = DAXKV_PMEM_FORCE
+
+/* lock_all - a program's lock of the whole file: of a descriptor's own (OFD) or of the process. 0 or errno. */
+static int lock_all(int fd, int command, short type)
+{
+	struct flock fl = {.l_type = type, .l_whence = SEEK_SET};
+
+	return fcntl(fd, command, &fl) == 0 ? 0 : errno;
+}
+
+static void a_program_locks_its_file(void **state)
+{
+	struct daxkv *kv = store_new("plain", 4096);
+	int fd = open(scratch_path("plain"), O_RDWR | O_CLOEXEC);
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(lock_all(fd, F_OFD_SETLK, F_WRLCK), EAGAIN); /* the store's own lock is in the way */
+	OK(daxkv_close(kv));
+	kv = store_open("plain", (struct daxkv_options){EMULATED, .flags = DAXKV_FILE_UNLOCKED});
+	assert_int_equal(lock_all(fd, F_OFD_SETLK, F_WRLCK), 0);
+	assert_int_equal(lock_all(fd, F_OFD_SETLK, F_UNLCK), 0);
+	assert_int_equal(lock_all(fd, F_SETLK, F_WRLCK), 0);
+	struct daxkv *second =
+	    store_open("plain", (struct daxkv_options){EMULATED, .flags = DAXKV_FILE_UNLOCKED}); /* nor is the program's */
+
+	put_one(second, "a", "1");
+	store_done(second);
+	store_done(kv);
+	assert_int_equal(lock_all(fd, F_SETLK, F_UNLCK), 0);
+	close(fd);
+}
+
+/* Who leaves no lock in the file still sees those of others. */
+static void another_lock_file_is_noticed(void **state)
+{
+	char alias[PATH_MAX];
+	struct daxkv *kv = store_new("seen", 4096), *other = NULL;
+	struct daxkv_options o = {EMULATED, .flags = DAXKV_FILE_UNLOCKED, .lock_path = alias};
+
+	(void)state;
+	snprintf(alias, sizeof alias, "%s", scratch_path("seen-alias"));
+	assert_int_equal(daxkv_open(scratch_path("seen"), &o, &other), DAXKV_BUSY);
+	OK(daxkv_close(kv));
+	OK(daxkv_open(scratch_path("seen"), &o, &other));
+	store_done(other);
+}
+
+struct hand { /* what one thread gives to another */
+	struct daxkv *kv;
+	struct daxkv_txn *txn;
+	int rc;
+};
+
+static void *begin_and_put(void *arg)
+{
+	struct hand *h = arg;
+
+	h->rc = daxkv_begin(h->kv, NULL, 0, &h->txn);
+	if (!h->rc)
+		h->rc = put(h->txn, DAXKV_MAIN, "by", "the thread", 0);
+	return NULL;
+}
+
+static void *commit(void *arg)
+{
+	struct hand *h = arg;
+
+	h->rc = daxkv_commit(h->txn);
+	return NULL;
+}
+
+static void in_thread(void *(*run)(void *), struct hand *h)
+{
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, run, h), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	OK(h->rc);
+}
+
+static uint64_t lines(struct daxkv *kv)
+{
+	struct daxkv_counters c;
+
+	daxkv_counters(kv, &c);
+	return c.lines_flushed;
+}
+
+static void nolock_transactions_change_threads(void **state)
+{
+	struct daxkv *kv = store_open("hopping", (struct daxkv_options){EMULATED, .flags = DAXKV_CREATE | DAXKV_NOLOCK});
+	struct hand h = {.kv = kv};
+	struct daxkv_txn *other = NULL;
+	uint64_t stayed, hopped;
+
+	(void)state;
+	put_one(kv, "a", "first");
+	h.txn = begin(kv);
+	stayed = lines(kv);
+	OK(put(h.txn, DAXKV_MAIN, "a", "other", 0));
+	OK(daxkv_commit(h.txn));
+	stayed = lines(kv) - stayed;
+	in_thread(begin_and_put, &h); /* that thread is gone, its transaction is not */
+	assert_int_equal(daxkv_begin(kv, NULL, DAXKV_TXN_TRY, &other), DAXKV_BUSY);
+	assert_true(has(h.txn, DAXKV_MAIN, "by", "the thread"));
+	OK(put(h.txn, DAXKV_MAIN, "and", "by this one", 0));
+	OK(daxkv_commit(h.txn));
+	h.txn = begin(kv);
+	hopped = lines(kv);
+	OK(put(h.txn, DAXKV_MAIN, "a", "third", 0));
+	in_thread(commit, &h);
+	hopped = lines(kv) - hopped;
+	assert_true(hopped > stayed); /* [R9] the committing thread flushed the words again */
+	h.txn = begin_reading(kv);
+	assert_true(has(h.txn, DAXKV_MAIN, "by", "the thread") && has(h.txn, DAXKV_MAIN, "and", "by this one") &&
+	            has(h.txn, DAXKV_MAIN, "a", "third"));
+	daxkv_abort(h.txn);
+	store_done(kv);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(a_program_locks_its_file),
+	    TEST(another_lock_file_is_noticed),
+	    TEST(nolock_transactions_change_threads),
+	};
+	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
+}
