@@ -323,7 +323,7 @@ static void flush_record(struct daxkv *kv, uint64_t txn)
 		flush_pairs(kv, rec.words, rec.nwords);
 		return;
 	}
-	for (uint64_t left = rec.spill_words, off = rec.spill_off; left && off && off + kv->page_size <= kv->map.size;) {
+	for (uint64_t left = rec.spill_words, off = rec.spill_off; left && off && off <= kv->map.size - kv->page_size;) {
 		const struct fmt_spill *s = (const void *)(kv->map.base + off);
 		uint64_t n = min_u64(min_u64(s->pairs, left), spill_room(kv->page_size));
 

@@ -78,7 +78,7 @@ static int words_add_spilled(const struct ring *ring, struct words *ws, const st
 	while (left) {
 		const struct fmt_spill *s = (const void *)(ring->map->base + off);
 
-		if (off % psize || off + psize > ring->map->size || s->page.type != FMT_SPILL || s->pairs == 0 || s->pairs > room || s->pairs > left)
+		if (off % psize || off > ring->map->size - psize || s->page.type != FMT_SPILL || s->pairs == 0 || s->pairs > room || s->pairs > left)
 			return err_corrupt(off, "record %lu: its spilled words are not there", (unsigned long)rec->txn);
 		crc = crc32c(crc, s->pair, s->pairs * 2 * FMT_WORD);
 		for (uint64_t i = 0; i < s->pairs; i++) {
@@ -92,6 +92,18 @@ static int words_add_spilled(const struct ring *ring, struct words *ws, const st
 	}
 	if (crc != rec->spill_crc)
 		return err_corrupt(rec->spill_off, "record %lu: the checksum of its spilled words does not match", (unsigned long)rec->txn);
+	return 0;
+}
+
+/* ranges_check - the fresh ranges that recover_run stores again lie in the file: the test of the newest record has seen those of that one only [I12]. */
+static int ranges_check(const struct ring *ring, const struct ring_record *rec)
+{
+	for (unsigned int i = 0; rec && i < rec->nranges; i++) {
+		uint64_t off = rec->ranges[i] >> 16, len = (rec->ranges[i] & 0xffff) * 4;
+
+		if (off > ring->map->size || len > ring->map->size - off)
+			return err_corrupt(off, "record %lu: a range outside the file's %lu bytes", (unsigned long)rec->txn, (unsigned long)ring->map->size);
+	}
 	return 0;
 }
 
@@ -235,6 +247,8 @@ int recover(struct ring *ring, struct recover_result *result)
 		return rc;
 	*result = (struct recover_result){.txn = p.newest, .replayed = p.newest - p.durable_upto};
 	if (!plan_idle(&p))
+		rc = ranges_check(ring, plan_record(&p, p.newest));
+	if (!rc && !plan_idle(&p))
 		rc = words_gather(ring, &p, &ws);
 	if (!rc)
 		rc = words_final(&ws);

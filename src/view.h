@@ -63,7 +63,7 @@ static inline int view_version(const struct view *v, uint64_t off, unsigned int 
 	for (uint64_t last = UINT64_MAX;;) {
 		if (UNLIKELY(off % v->psize || off == 0))
 			return view_fault(v, off, level);
-		if (UNLIKELY(off + v->psize > view_size(v))) {
+		if (UNLIKELY(off > view_size(v) - v->psize)) { /* no sum: it may be beyond 2^64 */
 			int rc = view_extend(v, off + v->psize);
 
 			if (rc)

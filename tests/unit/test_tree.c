@@ -307,7 +307,7 @@ static void damage_is_found_on_the_way(void **state)
 	uint64_t kid = root + page->heads + page->n * (uint64_t)8;
 	const struct {
 		uint64_t off, value;
-	} bad[] = {{kid, 0},           {kid, 12345},         {kid, (uint64_t)1 << 44}, {kid, root},
+	} bad[] = {{kid, 0},           {kid, 12345},         {kid, (uint64_t)1 << 44}, {kid, root},        {kid, UINT64_MAX - 511},
 	           {root + 16, 0},     {root + 24, 0xffffffffffffffff}, {root, UINT64_MAX}};
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		char buf[17];
