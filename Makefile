@@ -58,6 +58,8 @@ FAULT := $(if $(FAULT_SRC),$(BUILD)/tests/fault)
 STORM := $(if $(STORM_SRC),$(BUILD)/tests/storm)
 FLIP_SRC := tests/flip/flip.c
 FLIP := $(BUILD)/tests/flip
+FUZZ_SRC := $(wildcard tests/fuzz/*.c)
+FUZZ := $(addprefix $(BUILD)/tests/,damage fuzz-image fuzz-load)
 LMDB_TOOLS := $(patsubst src/lmdb/tools/%.c,$(BUILD)/lmdb/%,$(wildcard src/lmdb/tools/mdb_*.c))
 SHARE := $(SHARE_SRC:tests/share/%.c=$(BUILD)/tests/%)
 LMDB := $(if $(LMDB_SRC),$(BUILD)/lmdb/liblmdb.so.0 $(LMDB_TOOLS))
@@ -66,8 +68,8 @@ ABI := $(if $(LMDB_SRC),$(addprefix $(BUILD)/tests/abi/,areas differ layout layo
 MODEL := $(if $(MODEL_SRC),$(BUILD)/tests/model)
 CRASH := $(if $(CRASH_SRC),$(BUILD)/tests/crash)
 BENCH := $(if $(BENCH_SRC),$(BUILD)/bench)
-PROGRAMS := $(LIBS) $(LMDB) $(KV) $(EXAMPLES) $(UNIT) $(MODEL) $(FAULT) $(STORM) $(FLIP) $(SHARE) $(CRASH) $(ABI)
-ALL_OBJ := $(call objects,$(ENGINE_SRC) $(CLI_SRC) $(LMDB_SRC) $(ABI_SRC) $(wildcard src/lmdb/tools/*.c) $(TESTLIB_SRC) $(UNIT_SRC) $(MODEL_SRC) $(FAULT_SRC) $(STORM_SRC) $(FLIP_SRC) $(SHARE_SRC) $(CRASH_SRC) $(BENCH_SRC) $(BENCH_COUNT_SRC) $(EXAMPLE_SRC))
+PROGRAMS := $(LIBS) $(LMDB) $(KV) $(EXAMPLES) $(UNIT) $(MODEL) $(FAULT) $(STORM) $(FLIP) $(FUZZ) $(SHARE) $(CRASH) $(ABI)
+ALL_OBJ := $(call objects,$(ENGINE_SRC) $(CLI_SRC) $(LMDB_SRC) $(ABI_SRC) $(wildcard src/lmdb/tools/*.c) $(TESTLIB_SRC) $(UNIT_SRC) $(MODEL_SRC) $(FAULT_SRC) $(STORM_SRC) $(FLIP_SRC) $(FUZZ_SRC) $(SHARE_SRC) $(CRASH_SRC) $(BENCH_SRC) $(BENCH_COUNT_SRC) $(EXAMPLE_SRC))
 
 # quiet - name what is made instead of showing the command
 quiet = $(if $(V),,@printf '  %-5s %s\n' $(1) $@;)
@@ -115,7 +117,7 @@ $(BUILD)/obj/bench/%.o: bench/%.c $(BUILD)/flags
 
 $(BUILD)/obj/tests/%.o: tests/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(call quiet,CC)$(CC) $(FLAGS) -Isrc -Itests/lib -MMD -MP -c -o $@ $<
+	$(call quiet,CC)$(CC) $(FLAGS) -Isrc -Itests/lib -Itests/fuzz -MMD -MP -c -o $@ $<
 
 $(BUILD)/obj/examples/%.o: examples/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
@@ -208,9 +210,38 @@ TAKEOVER_WRAP := pm_init share_limbo_add share_limbo_cut share_limbo_load share_
 $(BUILD)/tests/takeover: $(BUILD)/obj/tests/share/takeover.o $(BUILD)/tests/engine.a
 	$(call quiet,LINK)$(LINK) $(TAKEOVER_WRAP:%=-Wl,--wrap=%) -o $@ $^ -lpmem
 
-$(FLIP): $(call objects,$(FLIP_SRC)) $(BUILD)/libdaxkv.a
+# What the tests of damaged files share.
+DAMAGE_LIB := $(call objects,$(addprefix tests/fuzz/,sample.c probe.c jobs.c areas.c))
+
+$(FLIP): $(call objects,$(FLIP_SRC)) $(DAMAGE_LIB) $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem
+
+# The kv command as a function: tests/fuzz/command.c has its main file.
+COMMAND_LIB := $(call objects,tests/fuzz/command.c $(filter-out src/cli/main.c,$(CLI_SRC)))
+
+$(BUILD)/tests/damage: $(call objects,tests/fuzz/damage.c) $(DAMAGE_LIB) $(COMMAND_LIB) $(BUILD)/libdaxkv.a
+	@mkdir -p $(@D)
+	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem
+
+FUZZ_IMAGE := $(call objects,$(addprefix tests/fuzz/,fuzz_image.c reseal.c)) $(DAMAGE_LIB) $(BUILD)/obj/src/crc.o
+$(BUILD)/tests/fuzz-image: $(call objects,tests/fuzz/driver.c) $(FUZZ_IMAGE) $(BUILD)/libdaxkv.a
+	@mkdir -p $(@D)
+	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem
+
+FUZZ_LOAD := $(call objects,$(addprefix tests/fuzz/,fuzz_load.c sample.c jobs.c)) $(COMMAND_LIB)
+$(BUILD)/tests/fuzz-load: $(call objects,tests/fuzz/driver.c) $(FUZZ_LOAD) $(BUILD)/libdaxkv.a
+	@mkdir -p $(@D)
+	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem
+
+# The same with libFuzzer: for `make fuzz`, which builds everything for it.
+$(BUILD)/libfuzzer/image: $(call objects,tests/fuzz/libfuzzer.c) $(FUZZ_IMAGE) $(BUILD)/libdaxkv.a
+	@mkdir -p $(@D)
+	$(call quiet,LINK)$(LINK) -fsanitize=fuzzer -o $@ $^ -lpmem
+
+$(BUILD)/libfuzzer/load: $(call objects,tests/fuzz/libfuzzer.c) $(FUZZ_LOAD) $(BUILD)/libdaxkv.a
+	@mkdir -p $(@D)
+	$(call quiet,LINK)$(LINK) -fsanitize=fuzzer -o $@ $^ -lpmem
 
 $(BUILD)/tests/storm: $(call objects,$(STORM_SRC)) $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
@@ -247,7 +278,7 @@ deps: ## install the packages that building and testing need, or name them
 
 test: deps ## the test run of the README: install what is missing, build, run all quick tests
 	@$(MAKE) --no-print-directory programs
-	@$(RUN) lint unit cli examples abi model:200000:512:1 model:200000:4096:1 crash:3000:64:1 crash:2000:64:4 crash:2000:512:2 crash:2000:4096:4 fault storm:20 share flip:97
+	@$(RUN) lint unit cli examples abi model:200000:512:1 model:200000:4096:1 crash:3000:64:1 crash:2000:64:4 crash:2000:512:2 crash:2000:4096:4 fault storm:20 share flip:97 damage:600 fuzz:600
 
 check: programs ## unit tests, CLI tests and a short model test, in under a minute
 	@$(RUN) unit cli examples model:50000:512:1 model:50000:4096:1
@@ -265,9 +296,21 @@ check-big: $(KV) ## large inputs of the kv command; a minute or two, 2 GiB of /t
 check-fault: $(FAULT) ## every call of the engine that can fail fails; a minute
 	@$(RUN) fault-all
 
-check-flip: $(FLIP) ## every bit of a small store, flipped; some minutes
-	@TEST_TIMEOUT=3600 $(RUN) flip:1
+# Slow under sanitizers: there, bits in bytes that nobody reads are shown to be so by filling them (tests/flip).
+check-flip: ## every bit of small stores, flipped, and 20,000 larger stores damaged at random; then the same under AddressSanitizer and UBSan; an hour
+	@$(MAKE) --no-print-directory $(FLIP) $(FUZZ)
+	@TEST_TIMEOUT=7200 $(RUN) flip:1 damage:20000
+	@$(MAKE) --no-print-directory BUILD=build-asan SANITIZE=address,undefined build-asan/tests/flip build-asan/tests/damage
+	@BUILD=build-asan TEST_TIMEOUT=14400 scripts/run-tests flip-fill damage:5000
 .PHONY: check-flip
+
+TIME ?= 60
+fuzz: ## libFuzzer on whole store files and on the input of kv load, TIME=60 seconds each; needs clang, installed when missing
+	@scripts/install-deps --fuzz
+	@$(MAKE) --no-print-directory BUILD=build-fuzz CC=clang SANITIZE=fuzzer-no-link$(comma)address$(comma)undefined $(addprefix build-fuzz/,libfuzzer/image libfuzzer/load \
+		tests/fuzz-image tests/fuzz-load)
+	@TIME=$(TIME) tests/fuzz/run build-fuzz
+.PHONY: fuzz
 
 check-storm: $(STORM) ## kill a writing process 300 times on emulated persistent memory and 300 times on a regular file
 	@BUILD=$(BUILD) scripts/crash-storm --rounds 300
@@ -288,7 +331,7 @@ check-model: $(MODEL) ## the model test with 20 seeds of 1,000,000 operations; l
 
 check-asan asan: ## build with AddressSanitizer and UBSan in build-asan; unit, CLI, model and crash tests
 	@$(MAKE) --no-print-directory BUILD=build-asan SANITIZE=address,undefined programs
-	@BUILD=build-asan TEST_TIMEOUT=1200 scripts/run-tests unit cli examples model:100000:512:1 model:100000:4096:1 crash:1000:64:1 crash:500:4096:2 fault-all storm:20 flip:29
+	@BUILD=build-asan TEST_TIMEOUT=1200 scripts/run-tests unit cli examples model:100000:512:1 model:100000:4096:1 crash:1000:64:1 crash:500:4096:2 fault-all storm:20 flip:29 damage:600 fuzz:600
 
 check-tsan tsan: ## build with ThreadSanitizer in build-tsan; threaded unit tests and a short model test
 	@$(MAKE) --no-print-directory BUILD=build-tsan SANITIZE=thread programs
@@ -369,7 +412,7 @@ dist: ## a source archive of the last commit
 	git archive --format=tar.gz --prefix=daxkv-$(VERSION)/ -o $(BUILD)/daxkv-$(VERSION).tar.gz HEAD
 
 clean: ## remove everything that was built
-	rm -rf $(BUILD) build-asan build-tsan build-cov
+	rm -rf $(BUILD) build-asan build-tsan build-cov build-fuzz
 
 .PHONY: all help deps test check check-unit check-cli check-abi check-model check-asan asan check-tsan tsan cov lint format bench demo man install \
 	uninstall dist clean
