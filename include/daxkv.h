@@ -252,6 +252,11 @@ int daxkv_get_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct da
  * BAD_DB. After FULL, ENOSPC, EFBIG, ENOMEM or CORRUPT the transaction can only be aborted; a child's failure leaves its parent whole. */
 int daxkv_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags);
 
+/* daxkv_put_many - n puts at once, in order: result[i] is what daxkv_put would return for key[i] and value[i] (outputs as there); flags are those of put but
+ * RESERVE. The searches are interleaved as in daxkv_get_many. Keys and values must not lie in the store. Returns 0, or the error that ended the whole: EINVAL,
+ * EACCES, BAD_DB, BAD_TXN, and those after which only abort is left. */
+int daxkv_put_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags, int *result);
+
 /* daxkv_del - remove key and, with DUP_SORT, all its values, or only the one given by value (NULL: all). Errors: NOTFOUND and as put. */
 int daxkv_del(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, const struct daxkv_val *value);
 
@@ -294,6 +299,13 @@ daxkv_db daxkv_cursor_db(const struct daxkv_cursor *cursor);
  * output. A cursor keeps its place by key while its own transaction changes the tree; after the record under it was deleted,
  * GET_CURRENT and NEXT give the one that followed it. NOTFOUND leaves the cursor where it was, a failed SEEK unpositioned. */
 int daxkv_cursor_get(struct daxkv_cursor *cursor, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op);
+
+/* daxkv_cursor_get_many - up to n entries in one call, the cheapest way to read many: the first is what daxkv_cursor_get gives for op, the others follow it,
+ * backward after PREV, LAST and SEEK_LE, forward after NEXT, FIRST and SEEK_GE (EINVAL: another op); for the SEEKs key[0] is the input. The cursor then stands on
+ * the last one, *got says how many there are: fewer than n when the scan is at its end. end, when not NULL, ends it: forward only keys before *end are
+ * given, backward only those at or after it. NOTFOUND when there is none, as daxkv_cursor_get. */
+int daxkv_cursor_get_many(struct daxkv_cursor *cursor, enum daxkv_cursor_op op, const struct daxkv_val *end, size_t n, struct daxkv_val *key,
+                          struct daxkv_val *value, size_t *got);
 
 /* daxkv_cursor_put - daxkv_put, and the cursor stands on the record. With DAXKV_CURRENT replaces the value under the cursor. */
 int daxkv_cursor_put(struct daxkv_cursor *cursor, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags);

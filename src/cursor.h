@@ -56,6 +56,9 @@ int cursor_ready(struct daxkv_cursor *c, bool write, struct dbstate **s);
 /* cursor_output - key and value under the cursor; either may be NULL. CORRUPT. */
 int cursor_output(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value);
 
+/* cursor_order - have the leaf's entries in order at hand, for stepping, and let the first ones of that way come. */
+int cursor_order(struct daxkv_cursor *c, bool forward);
+
 /* cursor_same_key - whether the cursor's entry has that key. CORRUPT. */
 int cursor_same_key(struct daxkv_cursor *c, const struct tree *t, const uint8_t *key, uint32_t klen, bool *same);
 

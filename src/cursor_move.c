@@ -117,8 +117,7 @@ static void expect_entry(const struct daxkv_cursor *c, uint32_t rank)
 	__builtin_prefetch(p + FMT_LINE);
 }
 
-/* order_leaf - have the leaf's entries in order at hand, for stepping, and let the first ones of that way come. */
-static int order_leaf(struct daxkv_cursor *c, bool forward)
+int cursor_order(struct daxkv_cursor *c, bool forward)
 {
 	const struct tree *t = &c->txn->db[c->db].tree;
 
@@ -167,7 +166,7 @@ static int move_next(struct daxkv_cursor *c, const struct tree *t)
 
 	if (!p->height)
 		return DAXKV_NOTFOUND;
-	rc = order_leaf(c, true);
+	rc = cursor_order(c, true);
 	if (rc)
 		return rc;
 	p->rank += !c->gap;
@@ -182,7 +181,7 @@ static int move_next(struct daxkv_cursor *c, const struct tree *t)
 
 static int move_prev(struct daxkv_cursor *c, const struct tree *t)
 {
-	int rc = c->path.height ? order_leaf(c, false) : DAXKV_NOTFOUND;
+	int rc = c->path.height ? cursor_order(c, false) : DAXKV_NOTFOUND;
 
 	if (!rc)
 		rc = back_to_entry(c, t);

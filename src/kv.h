@@ -213,6 +213,32 @@ int commit_trim(struct daxkv *kv, bool *cut);
 int record_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags,
                uint32_t entry_flags);
 
+/* record_put_check - KEY_SIZE, VALUE_SIZE, INCOMPATIBLE, EINVAL unless key and value suit the database. record_put_at - the rest of a put, whose place path
+ * has. Errors of daxkv_put. */
+struct put {
+	struct daxkv_txn *txn;
+	struct dbstate *s;
+	const struct daxkv_val *key;
+	struct daxkv_val *value;
+	unsigned int flags;
+	uint32_t entry_flags;
+	struct path *path;
+};
+int record_put_check(const struct daxkv *kv, const struct order *order, const struct daxkv_val *key, const struct daxkv_val *value, unsigned int flags);
+int record_put_at(struct put *put);
+
+/* record_probe - what is searched for a key, or for a pair. */
+static inline struct probe record_probe(const struct daxkv_val *key, const struct daxkv_val *dup, enum probe_edge edge)
+{
+	struct probe p = {.key = key->data, .klen = (uint32_t)key->size, .edge = edge};
+
+	if (dup) {
+		p.dup = dup->data;
+		p.dlen = (uint32_t)dup->size;
+	}
+	return p;
+}
+
 /* record_remove - take out the entry that path has. record_remove_all - all pairs of a key; NOTFOUND. INCOMPATIBLE for a database's
  * record. */
 int record_remove(struct daxkv_txn *txn, struct dbstate *state, struct path *path);

@@ -19,9 +19,9 @@ static const uint16_t *offs_of(const struct fmt_page *p)
 	return (const uint16_t *)(const void *)((const uint8_t *)p + p->offs);
 }
 
-static int leaf_fault(const struct leaf *l, uint32_t eoff)
+void leaf_fault(const struct leaf *l, uint32_t eoff)
 {
-	return err_corrupt(l->off, "leaf: the entry at byte %u does not lie inside the page", eoff);
+	(void)err_corrupt(l->off, "leaf: the entry at byte %u does not lie inside the page", eoff);
 }
 
 /* slot_txn - the transaction of a tail entry; UINT64_MAX when the slot points outside. */
@@ -48,24 +48,6 @@ void leaf_open(const struct view *v, const struct fmt_page *page, uint64_t off, 
 	if (!v->w) /* entries of younger transactions are the last ones */
 		while (l->nslots && slot_txn(page, v->psize, l->slots[l->nslots - 1]) > v->snapshot)
 			l->nslots--;
-}
-
-int leaf_item(const struct leaf *l, uint32_t eoff, struct item *it)
-{
-	const uint8_t *p = bytes_of(l) + eoff;
-
-	if (UNLIKELY(eoff < FMT_LEAF_BASE || eoff + FMT_ENTRY_SIZE > l->psize))
-		return leaf_fault(l, eoff);
-	uint32_t kf = get16(p);
-
-	it->klen = kf & FMT_KLEN_MASK;
-	it->flags = kf & ~FMT_KLEN_MASK;
-	it->vlen = get16(p + 2);
-	if (UNLIKELY(eoff + FMT_ENTRY_SIZE + it->klen + it->vlen > l->psize))
-		return leaf_fault(l, eoff);
-	it->key = p + FMT_ENTRY_SIZE;
-	it->val = it->key + it->klen;
-	return 0;
 }
 
 /* ---- searching ------------------------------------------------------------------------------------------------------------ */
@@ -198,13 +180,7 @@ void leaf_expect(const struct view *v, const struct fmt_page *page, uint64_t off
 	}
 }
 
-/* The gap between base entries at - 1 and at: where the probe belongs. gap[] are the tail entries alive in it, lo the rank of the first. */
-struct gap {
-	uint32_t lo, n, base; /* base: the entry that equals the probe and stands behind the gap, 0 = none (any more) */
-	uint16_t entry[FMT_TAIL_SLOTS];
-};
-
-static void gap_follow(struct gap *g, uint64_t slot)
+static void gap_follow(struct leaf_gap *g, uint64_t slot)
 {
 	uint32_t rank = FMT_SLOT_RANK(slot), kind = FMT_SLOT_KIND(slot);
 
@@ -231,37 +207,50 @@ static void gap_follow(struct gap *g, uint64_t slot)
 	}
 }
 
-int leaf_place(const struct leaf *l, const struct order *o, const struct probe *p, uint32_t *rank, uint32_t *eoff)
+int leaf_gap_find(const struct leaf *l, const struct order *o, const struct probe *p, struct leaf_gap *g)
 {
-	struct gap g = {0};
 	uint32_t at;
 	bool exact;
 	int rc = base_find(l, o, p, &at, &exact);
 
 	if (rc)
 		return rc;
-	g.lo = at;
-	g.base = exact ? offs_of(l->page)[at] : 0;
+	g->n = 0;
+	g->lo = at;
+	g->base = exact ? offs_of(l->page)[at] : 0;
 	for (unsigned int i = 0; i < l->nslots; i++)
-		gap_follow(&g, load_word(&l->slots[i]));
-	*eoff = 0;
-	for (uint32_t j = 0; j < g.n; j++) {
-		struct item it;
+		gap_follow(g, load_word(&l->slots[i]));
+	return 0;
+}
 
-		rc = leaf_item(l, g.entry[j], &it);
+int leaf_gap_place(const struct leaf *l, const struct order *o, const struct probe *p, const struct leaf_gap *g, uint32_t *rank, uint32_t *eoff)
+{
+	*eoff = 0;
+	for (uint32_t j = 0; j < g->n; j++) {
+		struct item it;
+		int rc = leaf_item(l, g->entry[j], &it);
+
 		if (rc)
 			return rc;
 		int c = order_cmp(o, it.key, it.klen, it.val, it.vlen, p);
 
 		if (c >= 0) {
-			*rank = g.lo + j;
-			*eoff = c == 0 ? g.entry[j] : 0;
+			*rank = g->lo + j;
+			*eoff = c == 0 ? g->entry[j] : 0;
 			return 0;
 		}
 	}
-	*rank = g.lo + g.n;
-	*eoff = g.base;
+	*rank = g->lo + g->n;
+	*eoff = g->base;
 	return 0;
+}
+
+int leaf_place(const struct leaf *l, const struct order *o, const struct probe *p, uint32_t *rank, uint32_t *eoff)
+{
+	struct leaf_gap g;
+	int rc = leaf_gap_find(l, o, p, &g);
+
+	return rc ? rc : leaf_gap_place(l, o, p, &g, rank, eoff);
 }
 
 uint32_t leaf_count(const struct leaf *l)
@@ -475,6 +464,23 @@ void leaf_own(const struct leaf *l)
 	pm_own(bytes_of(l) + FMT_LEAF_SLOTS + l->nslots * FMT_WORD);
 	for (unsigned int i = 0; i < 3; i++)
 		pm_own(from + i * FMT_LINE);
+}
+
+void leaf_expect_put(const struct leaf *l, const struct leaf_gap *g, uint32_t bytes, bool *full)
+{
+	uint32_t end = tail_end(l), need = FMT_TAIL_BEFORE + FMT_ENTRY_SIZE + bytes + FMT_TAIL_AFTER;
+
+	*full = l->nslots == FMT_TAIL_SLOTS || end + need > l->psize;
+	if (*full) {
+		for (uint32_t i = 0; i < l->psize; i += FMT_LINE)
+			__builtin_prefetch(bytes_of(l) + i);
+		return;
+	}
+	for (uint32_t j = 0; j < g->n; j++)
+		__builtin_prefetch(bytes_of(l) + g->entry[j]);
+	pm_own(bytes_of(l) + FMT_LEAF_SLOTS + l->nslots * FMT_WORD);
+	for (uint32_t i = 0; i < need + FMT_LINE - 1; i += FMT_LINE)
+		pm_own(bytes_of(l) + end + i);
 }
 
 /* shadow_open - the wpage of a leaf that gets pending slots: at its first one it takes the page's slots over. */

@@ -38,8 +38,30 @@ struct leaf { /* a leaf as one view sees it */
 /* leaf_open - the page, resolved by the view, with the slots that the view sees. */
 void leaf_open(const struct view *view, const struct fmt_page *page, uint64_t off, struct leaf *leaf);
 
+/* leaf_fault - raise the fault of an entry that does not lie in the page. */
+void leaf_fault(const struct leaf *leaf, uint32_t eoff);
+
 /* leaf_item - the entry at byte offset eoff of the leaf. CORRUPT when it does not lie in the page. */
-int leaf_item(const struct leaf *leaf, uint32_t eoff, struct item *item);
+static inline int leaf_item(const struct leaf *leaf, uint32_t eoff, struct item *item)
+{
+	const uint8_t *p = (const uint8_t *)leaf->page + eoff;
+
+	if (UNLIKELY(eoff < FMT_LEAF_BASE || eoff + FMT_ENTRY_SIZE > leaf->psize))
+		goto fault;
+	uint32_t kf = get16(p);
+
+	item->klen = kf & FMT_KLEN_MASK;
+	item->flags = kf & ~FMT_KLEN_MASK;
+	item->vlen = get16(p + 2);
+	if (UNLIKELY(eoff + FMT_ENTRY_SIZE + item->klen + item->vlen > leaf->psize))
+		goto fault;
+	item->key = p + FMT_ENTRY_SIZE;
+	item->val = item->key + item->klen;
+	return 0;
+fault:
+	leaf_fault(leaf, eoff);
+	return DAXKV_CORRUPT;
+}
 
 /* leaf_get - the entry of the key in the leaf page at off, in an order with fingerprints. CORRUPT. */
 int leaf_get(const struct view *view, const struct fmt_page *page, uint64_t off, const struct order *order, const uint8_t *key, uint32_t klen,
@@ -51,6 +73,15 @@ void leaf_expect(const struct view *view, const struct fmt_page *page, uint64_t 
 
 /* leaf_place - where the probe is or would be: its rank, and the entry found there or 0. */
 int leaf_place(const struct leaf *leaf, const struct order *order, const struct probe *probe, uint32_t *rank, uint32_t *eoff);
+
+/* leaf_gap_find, leaf_gap_place - the same in two halves: the first touches no entry of the tail, and finds the gap between two base entries where the probe
+ * belongs, with the tail entries alive in it. The gap holds as long as the leaf has as many slots and base entries. CORRUPT. */
+struct leaf_gap {
+	uint32_t lo, n, base; /* the rank of the first; how many; the base entry that equals the probe and stands behind the gap, 0 = none (any more) */
+	uint16_t entry[FMT_TAIL_SLOTS];
+};
+int leaf_gap_find(const struct leaf *leaf, const struct order *order, const struct probe *probe, struct leaf_gap *gap);
+int leaf_gap_place(const struct leaf *leaf, const struct order *order, const struct probe *probe, const struct leaf_gap *gap, uint32_t *rank, uint32_t *eoff);
 
 /* leaf_count - live entries. leaf_at - the entry of that rank (below leaf_count). */
 uint32_t leaf_count(const struct leaf *leaf);
@@ -111,6 +142,10 @@ int leaf_append(struct wset *w, const struct order *order, const struct leaf *le
 
 /* leaf_own - an entry will be appended: have the lines that change come into this core's cache meanwhile. */
 void leaf_own(const struct leaf *leaf);
+
+/* leaf_expect_put - the same ahead of time, for an entry of about that many bytes which belongs into the gap: what placing it compares comes, too, and the
+ * whole leaf when it will have to be written anew. *full: that is so. */
+void leaf_expect_put(const struct leaf *leaf, const struct leaf_gap *gap, uint32_t bytes, bool *full);
 
 /* leaf_seal - the value at value was filled after leaf_append or leaf_build: recompute the checksum that covers it. */
 void leaf_seal(struct wset *w, uint64_t off, const uint8_t *value, uint32_t vlen);

@@ -35,16 +35,6 @@ int record_dup_check(const struct daxkv *kv, const struct order *o, const struct
 	return 0;
 }
 
-static struct probe probe_of(const struct daxkv_val *key, const struct daxkv_val *dup, enum probe_edge edge)
-{
-	struct probe p = {.key = key->data, .klen = (uint32_t)key->size, .edge = edge};
-
-	if (dup) {
-		p.dup = dup->data;
-		p.dlen = (uint32_t)dup->size;
-	}
-	return p;
-}
 
 int record_value(const struct view *v, const struct item *it, struct daxkv_val *value)
 {
@@ -86,7 +76,7 @@ int daxkv_get(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, s
 	if (LIKELY(s->order.fingerprints)) {
 		rc = tree_get(&s->tree, key->data, (uint32_t)key->size, &it, &found);
 	} else {
-		struct probe p = probe_of(key, NULL, s->order.dups ? PROBE_BEFORE : PROBE_AT);
+		struct probe p = record_probe(key, NULL, s->order.dups ? PROBE_BEFORE : PROBE_AT);
 		struct path path;
 
 		rc = tree_first(&s->tree, &p, &path, &it, &found);
@@ -98,63 +88,7 @@ int daxkv_get(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, s
 	return found ? record_value(txn_view(txn), &it, value) : DAXKV_NOTFOUND;
 }
 
-/* get_group - up to TREE_MANY keys that may go by fingerprint. */
-static int get_group(struct daxkv_txn *txn, struct dbstate *s, size_t n, const struct daxkv_val *key, struct daxkv_val *value, int *result)
-{
-	struct lookup l[TREE_MANY];
-	unsigned int at[TREE_MANY], m = 0;
-	int rc;
-
-	for (unsigned int i = 0; i < n; i++) {
-		result[i] = record_key_check(txn->kv, &s->order, &key[i]);
-		if (result[i])
-			continue;
-		at[m] = i;
-		l[m].key = key[i].data;
-		l[m++].klen = (uint32_t)key[i].size;
-	}
-	rc = tree_get_many(&s->tree, l, m);
-	for (unsigned int i = 0; i < m && !rc; i++) {
-		result[at[i]] = l[i].found ? 0 : DAXKV_NOTFOUND;
-		if (l[i].found)
-			rc = record_value(txn_view(txn), &l[i].item, &value[at[i]]);
-	}
-	return rc;
-}
-
-int daxkv_get_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct daxkv_val *key, struct daxkv_val *value, int *result)
-{
-	struct dbstate *s;
-	int rc = txn_check(txn, false);
-
-	if (!rc)
-		rc = dbi_state(txn, db, &s);
-	for (size_t i = 0; i < n && !rc;) {
-		size_t group = n - i < TREE_MANY ? n - i : TREE_MANY;
-
-		if (s->order.fingerprints) {
-			rc = get_group(txn, s, group, key + i, value + i, result + i);
-			i += group;
-		} else {
-			result[i] = daxkv_get(txn, db, &key[i], &value[i]);
-			rc = result[i] == DAXKV_CORRUPT ? DAXKV_CORRUPT : 0;
-			i++;
-		}
-	}
-	return rc;
-}
-
 /* ---- put ------------------------------------------------------------------------------------------------------------------ */
-
-struct put {
-	struct daxkv_txn *txn;
-	struct dbstate *s;
-	const struct daxkv_val *key;
-	struct daxkv_val *value;
-	unsigned int flags;
-	uint32_t entry_flags;
-	struct path *path;
-};
 
 /* put_append_ok - with APPEND: EXIST unless the key lies behind the last one. */
 static int put_append_ok(const struct put *p)
@@ -180,7 +114,7 @@ static int put_append_ok(const struct put *p)
 /* put_key_taken - with duplicates: whether the key has any; *it is the first. */
 static int put_key_taken(struct put *p, enum probe_edge edge, struct item *it, bool *taken)
 {
-	struct probe probe = probe_of(p->key, p->value, edge);
+	struct probe probe = record_probe(p->key, p->value, edge);
 	struct path path;
 	int rc = tree_first(&p->s->tree, &probe, &path, it, taken);
 
@@ -282,47 +216,49 @@ static int put_store(struct put *p)
 	return record_value(txn_view(p->txn), &item, p->value);
 }
 
-static int put_check(const struct put *p)
+int record_put_check(const struct daxkv *kv, const struct order *o, const struct daxkv_val *key, const struct daxkv_val *value, unsigned int flags)
 {
-	const struct daxkv *kv = p->txn->kv;
-	const struct order *o = &p->s->order;
-	int rc = record_key_check(kv, o, p->key);
+	int rc = record_key_check(kv, o, key);
 
 	if (rc)
 		return rc;
-	if (!p->value || (!p->value->data && p->value->size && !(p->flags & DAXKV_RESERVE)))
+	if (!value || (!value->data && value->size && !(flags & DAXKV_RESERVE)))
 		return err_set(EINVAL, "no value was given");
-	if (o->dups && p->flags & DAXKV_RESERVE)
+	if (o->dups && flags & DAXKV_RESERVE)
 		return err_set(DAXKV_INCOMPATIBLE, "RESERVE is not possible with sorted duplicates");
 	if (o->dups)
-		return record_dup_check(kv, o, p->key, p->value);
-	if (p->value->size > kv->map.reserve)
-		return err_set(DAXKV_VALUE_SIZE, "a value of %zu bytes; the store can have at most %lu", p->value->size, (unsigned long)kv->map.reserve);
+		return record_dup_check(kv, o, key, value);
+	if (value->size > kv->map.reserve)
+		return err_set(DAXKV_VALUE_SIZE, "a value of %zu bytes; the store can have at most %lu", value->size, (unsigned long)kv->map.reserve);
 	return 0;
+}
+
+int record_put_at(struct put *p)
+{
+	bool present = false;
+	int rc = p->flags & DAXKV_APPEND ? put_append_ok(p) : 0;
+
+	if (!rc)
+		rc = p->s->order.dups ? put_dup_allowed(p, &present) : put_unique_allowed(p);
+	if (rc || present)
+		return rc;
+	rc = put_store(p);
+	return rc ? txn_break(p->txn, rc) : 0;
 }
 
 int record_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags, uint32_t entry_flags)
 {
-	struct put p = {.txn = txn, .key = key, .value = value, .flags = flags, .entry_flags = entry_flags};
-	bool present = false;
+	struct put p = {.txn = txn, .key = key, .value = value, .flags = flags, .entry_flags = entry_flags, .path = txn->kv->scratch.finger};
 	int rc = dbi_state(txn, db, &p.s);
 
 	if (!rc)
-		rc = put_check(&p);
+		rc = record_put_check(txn->kv, &p.s->order, key, value, flags);
 	if (rc)
 		return rc;
-	struct probe probe = probe_of(key, p.s->order.dups ? value : NULL, PROBE_AT);
+	struct probe probe = record_probe(key, p.s->order.dups ? value : NULL, PROBE_AT);
 
-	p.path = txn->kv->scratch.finger;
 	rc = tree_seek_put(&p.s->tree, &probe);
-	if (!rc && flags & DAXKV_APPEND)
-		rc = put_append_ok(&p);
-	if (!rc)
-		rc = p.s->order.dups ? put_dup_allowed(&p, &present) : put_unique_allowed(&p);
-	if (rc || present)
-		return rc;
-	rc = put_store(&p);
-	return rc ? txn_break(txn, rc) : 0;
+	return rc ? rc : record_put_at(&p);
 }
 
 int daxkv_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags)
@@ -397,7 +333,7 @@ int daxkv_del(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, c
 		return rc;
 	if (s->order.dups && !value)
 		return record_remove_all(txn, s, key->data, (uint32_t)key->size);
-	struct probe probe = probe_of(key, pair ? value : NULL, PROBE_AT);
+	struct probe probe = record_probe(key, pair ? value : NULL, PROBE_AT);
 
 	rc = tree_seek(&s->tree, &probe, &path);
 	if (!rc && (!path.height || !path.eoff))

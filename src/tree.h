@@ -27,6 +27,7 @@ struct tree_scratch { /* the writer's, for rebuilding pages */
 	uint64_t *kids;
 	uint16_t *offsets;
 	uint8_t *sepbuf; /* two halves, each two pages: separators on their way up */
+	uint64_t shape;                 /* counts pages written: a path holds while it is the same */
 	struct path *finger;            /* the last place of a put */
 	const struct tree *finger_of;   /* the tree whose last leaf that is, while nothing else has changed; NULL: none */
 };
@@ -83,6 +84,19 @@ uint64_t tree_beside(const struct tree *tree, const struct path *path, bool forw
 
 /* tree_seek_put - tree_seek for a put, to scratch->finger: when keys rise, without going down the tree again. */
 int tree_seek_put(struct tree *tree, const struct probe *probe);
+
+/* tree_places - the ways down for n puts, at most TREE_MANY; their misses overlap, and what the puts will touch is on its way to this core's cache. tree_place
+ * - what tree_seek finds for one of them, after those before it were done: by what was found ahead where that still holds. CORRUPT. */
+struct place {
+	struct probe probe;
+	uint32_t bytes; /* of the entry, about */
+	uint64_t shape;
+	uint32_t nslots, nbase; /* of the leaf then */
+	struct path path;
+	struct leaf_gap gap;
+};
+int tree_places(const struct tree *tree, struct place *places, unsigned int n);
+int tree_place(const struct tree *tree, struct place *place);
 
 /* tree_at_end - whether the path's place lies behind all entries of the tree. */
 bool tree_at_end(const struct path *path);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * tree_many.c - several lookups at once.
+ * tree_many.c - several lookups, or the places of several puts, at once.
  *
- * A lookup is paid in cache misses that wait for each other: page after page, then the entry. Here a group of lookups goes down the tree
- * level by level: each
- * step of all of them is taken before the next, and what the next step will touch is prefetched meanwhile, so the misses of a group
- * overlap. All leaves of
+ * A lookup is paid in cache misses that wait for each other: page after page, then the entry. Here a group of lookups goes down the tree level by level: each
+ * step of all of them is taken before the next, and what the next step will touch is prefetched meanwhile, so the misses of a group overlap. All leaves of
  * a snapshot are at one depth, so the group stays together.
+ *
+ * Puts change the tree under the places that were found ahead. A path holds as long as no page is written anew (scratch->shape), and a place in a leaf as long as
+ * nothing was appended to that leaf; else the search is made again, on lines that the first one has brought.
  */
 #include "tree.h"
 
@@ -72,4 +73,77 @@ int tree_get_many(const struct tree *t, struct lookup *l, unsigned int n)
 	for (unsigned int i = 0; i < n && !rc; i++)
 		rc = leaf_get(t->view, m[i].page, m[i].at, t->order, l[i].key, l[i].klen, m[i].fp, &l[i].item, &l[i].found);
 	return rc;
+}
+
+/* ---- puts ----------------------------------------------------------------------------------------------------------------- */
+
+/* places_down - one level for all. */
+static int places_down(const struct tree *t, struct place *p, unsigned int n, unsigned int level)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		struct path *path = &p[i].path;
+		int rc = inner_find(t->view, path->at[level].page, path->at[level].off, t->order, &p[i].probe, &path->at[level].index);
+
+		if (rc)
+			return rc;
+		path->at[level - 1].off = inner_kid(t->view, path->at[level].page, path->at[level].off, path->at[level].index);
+		prefetch_page(t, path->at[level - 1].off, level == 1 ? LEAF_LINES : INNER_LINES);
+	}
+	for (unsigned int i = 0; i < n; i++) {
+		struct path *path = &p[i].path;
+		int rc = view_page(t->view, path->at[level - 1].off, level - 1, &path->at[level - 1].page, &path->at[level - 1].off);
+
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+int tree_places(const struct tree *t, struct place *p, unsigned int n)
+{
+	const struct fmt_page *root;
+	uint64_t at = 0;
+	int rc = tree_root(t, &root, &at);
+
+	assert(n <= TREE_MANY);
+	for (unsigned int i = 0; i < n; i++) {
+		p[i].shape = t->scratch->shape;
+		p[i].path.height = root ? root->level + 1u : 0;
+		p[i].path.rank = p[i].path.eoff = 0;
+		if (root) {
+			p[i].path.at[root->level].page = root;
+			p[i].path.at[root->level].off = at;
+		}
+	}
+	if (rc || !root)
+		return rc;
+	for (unsigned int level = root->level; level && !rc; level--)
+		rc = places_down(t, p, n, level);
+	for (unsigned int i = 0; i < n && !rc; i++) {
+		struct path *path = &p[i].path;
+		bool full;
+
+		leaf_open(t->view, path->at[0].page, path->at[0].off, &path->leaf);
+		p[i].nslots = path->leaf.nslots;
+		p[i].nbase = path->leaf.page->n;
+		rc = leaf_gap_find(&path->leaf, t->order, &p[i].probe, &p[i].gap);
+		if (rc)
+			return rc;
+		leaf_expect_put(&path->leaf, &p[i].gap, p[i].bytes, &full);
+		if (full && path->height > 1) /* a split writes the parent, too */
+			prefetch_page(t, path->at[1].off, t->view->psize / FMT_LINE);
+	}
+	return rc;
+}
+
+int tree_place(const struct tree *t, struct place *p)
+{
+	struct path *path = &p->path;
+
+	if (p->shape != t->scratch->shape || !path->height)
+		return tree_seek(t, &p->probe, path);
+	leaf_open(t->view, path->at[0].page, path->at[0].off, &path->leaf);
+	if (path->leaf.nslots != p->nslots || path->leaf.page->n != p->nbase)
+		return leaf_place(&path->leaf, t->order, &p->probe, &path->rank, &path->eoff);
+	return leaf_gap_place(&path->leaf, t->order, &p->probe, &p->gap, &path->rank, &path->eoff);
 }

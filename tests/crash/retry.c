@@ -27,6 +27,32 @@ static void copy(struct daxkv_val *to, const struct daxkv_val *from)
 	memcpy(to->data, from->data, from->size);
 }
 
+static void pairs_free(const struct op_pairs *pairs)
+{
+	union {
+		const struct op_pairs *in;
+		struct op_pairs *out;
+	} p = {pairs}; /* made by pairs_copy */
+
+	for (unsigned int i = 0; p.out && i < p.out->n; i++) {
+		free(p.out->key[i].data);
+		free(p.out->value[i].data);
+	}
+	free(p.out);
+}
+
+static struct op_pairs *pairs_copy(const struct op_pairs *from)
+{
+	struct op_pairs *to = xmalloc(sizeof *to);
+
+	to->n = from->n;
+	for (unsigned int i = 0; i < from->n; i++) {
+		copy(&to->key[i], &from->key[i]);
+		copy(&to->value[i], &from->value[i]);
+	}
+	return to;
+}
+
 static void list_clear(struct list *list)
 {
 	while (list->n) {
@@ -34,6 +60,7 @@ static void list_clear(struct list *list)
 
 		free(op->key.data);
 		free(op->value.data);
+		pairs_free(op->pairs);
 	}
 	list->whole = false;
 }
@@ -56,6 +83,8 @@ void retry_note(const struct op *op, bool outermost_begin)
 	*kept = *op;
 	copy(&kept->key, &op->key);
 	copy(&kept->value, &op->value);
+	if (op->pairs)
+		kept->pairs = pairs_copy(op->pairs);
 }
 
 void retry_plan(bool yes)

@@ -25,6 +25,11 @@ static void steer(struct steer *st, struct op *op)
 	}
 }
 
+static bool is_filler(const struct daxkv_val *key)
+{
+	return key->size == sizeof steer_filler && memcmp(key->data, steer_filler, key->size) == 0;
+}
+
 /* wipe - everything but the filler goes in one transaction, and the store is closed: the file is cut. */
 static void wipe(struct steer *st, struct op *op)
 {
@@ -44,7 +49,7 @@ static void wipe(struct steer *st, struct op *op)
 	for (size_t i = 0; i < treap_count(state->db[0].root); i++) {
 		struct daxkv_val k = rec_key(treap_at(state->db[0].root, i));
 
-		if (k.size == sizeof steer_filler && memcmp(k.data, steer_filler, k.size) == 0)
+		if (is_filler(&k))
 			continue;
 		memcpy(key, k.data, k.size);
 		*op = (struct op){.kind = OP_DEL, .key = {k.size, key}};
@@ -53,13 +58,24 @@ static void wipe(struct steer *st, struct op *op)
 	*op = (struct op){.kind = OP_COMMIT};
 }
 
+/* changes_filler - whether op would put or delete what stays. */
+static bool changes_filler(const struct op *op)
+{
+	if (op->db || (op->kind != OP_PUT && op->kind != OP_DEL && op->kind != OP_PUT_MANY))
+		return false;
+	for (unsigned int i = 0; op->pairs && i < op->pairs->n; i++)
+		if (is_filler(&op->pairs->key[i]))
+			return true;
+	return is_filler(&op->key);
+}
+
 /* wanted - the stream is made for long runs of the model test: transactions are cut shorter, snapshots held for less. */
 static bool wanted(struct steer *st, const struct op *op)
 {
 	static const unsigned int longest[] = {1, 2, 4, 12, 40, 90};
 
-	if ((op->kind == OP_PUT || op->kind == OP_DEL) && op->db == 0 && op->key.size == sizeof steer_filler && memcmp(op->key.data, steer_filler, sizeof steer_filler) == 0)
-		return false; /* it stays */
+	if (changes_filler(op))
+		return false;
 	if (st->shared && (op->kind == OP_READER_BEGIN || op->kind == OP_DB_RENAME))
 		return false; /* what the two users' handles would be called then is not the question here */
 	if (op->kind == OP_READER_BEGIN && !rng_percent(&st->rng, st->readers_percent))

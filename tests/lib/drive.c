@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "drive.h"
+#include "drive_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -400,6 +400,8 @@ static int record_apply(struct drive *drive, const struct op *op, const struct o
 		return daxkv_cursor_del(cursor, op->flags);
 	case OP_CURSOR_COUNT:
 		return daxkv_cursor_count(cursor, &out->count);
+	case OP_CURSOR_MANY:
+		return drive_cursor_many(cursor, op, out);
 	default:
 		break;
 	}
@@ -409,6 +411,9 @@ static int record_apply(struct drive *drive, const struct op *op, const struct o
 	switch (op->kind) {
 	case OP_GET:
 		return daxkv_get(txn_of(drive, op->txn), db, &op->key, &out->value);
+	case OP_PUT_MANY:
+	case OP_GET_MANY:
+		return drive_many(txn_of(drive, op->txn), db, op, out);
 	case OP_PUT:
 		return put(drive, op, db, out);
 	case OP_DEL:

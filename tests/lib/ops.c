@@ -5,15 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "oracle.h"
+#include "ops_internal.h"
 
 /* What a transaction mostly does; weights of the kinds of operation. */
-enum style { STYLE_MIXED, STYLE_LOAD, STYLE_DELETE, STYLE_CURSORS, STYLE_RISING, STYLES };
-enum { W_PUT, W_GET, W_DEL, W_OPEN, W_CLOSE, W_STEP, W_CPUT, W_CDEL, W_COUNT, W_REST, WEIGHTS };
+enum { W_PUT, W_GET, W_DEL, W_OPEN, W_CLOSE, W_STEP, W_CPUT, W_CDEL, W_COUNT, W_REST, W_MANY, WEIGHTS };
 static const unsigned int weights[STYLES][WEIGHTS] = {
-    [STYLE_MIXED] = {30, 15, 14, 3, 2, 20, 6, 5, 2, 3}, [STYLE_LOAD] = {80, 4, 2, 2, 1, 4, 4, 1, 1, 1},
-    [STYLE_DELETE] = {5, 5, 50, 3, 2, 12, 1, 20, 1, 1}, [STYLE_CURSORS] = {8, 2, 4, 8, 5, 45, 14, 10, 4, 0},
-    [STYLE_RISING] = {86, 4, 1, 1, 1, 4, 2, 1, 0, 0},
+    [STYLE_MIXED] = {30, 15, 14, 3, 2, 20, 6, 5, 2, 3, 3}, [STYLE_LOAD] = {80, 4, 2, 2, 1, 4, 4, 1, 1, 1, 3},
+    [STYLE_DELETE] = {5, 5, 50, 3, 2, 12, 1, 20, 1, 1, 1}, [STYLE_CURSORS] = {8, 2, 4, 8, 5, 45, 14, 10, 4, 0, 4},
+    [STYLE_RISING] = {86, 4, 1, 1, 1, 4, 2, 1, 0, 0, 2},
 };
 
 void ops_start(struct ops *ops, uint64_t seed, const struct ops_config *config, const struct oracle *oracle)
@@ -22,12 +21,14 @@ void ops_start(struct ops *ops, uint64_t seed, const struct ops_config *config, 
 	rng_seed(&ops->rng, seed);
 	ops->key = xmalloc(oracle->max_key + 256);
 	ops->value = xmalloc(config->max_value + oracle->max_dup + 256);
+	ops->many = xmalloc(OP_MANY * (oracle->max_key + 1 + OPS_MANY_VALUE));
 }
 
 void ops_end(struct ops *ops)
 {
 	free(ops->key);
 	free(ops->value);
+	free(ops->many);
 }
 
 uint64_t outcome_digest(uint64_t digest, const void *name, size_t size)
@@ -42,7 +43,7 @@ uint64_t outcome_digest(uint64_t digest, const void *name, size_t size)
 
 static size_t below(struct ops *ops, size_t n)
 {
-	return (size_t)rng_below(&ops->rng, n ? n : 1);
+	return ops_below(ops, n);
 }
 
 /* ---- keys and values ------------------------------------------------------------------------------------------------------ */
@@ -124,7 +125,7 @@ static void fresh_key(struct ops *ops, const struct oracle_db *db, struct daxkv_
 		key->size = most;
 }
 
-static void copy_val(struct daxkv_val *to, const struct daxkv_val *from)
+void ops_copy_val(struct daxkv_val *to, const struct daxkv_val *from)
 {
 	to->size = from->size;
 	if (from->size)
@@ -132,7 +133,7 @@ static void copy_val(struct daxkv_val *to, const struct daxkv_val *from)
 }
 
 /* known_rec - any pair of db; NULL when it is empty or a name of a database was hit. */
-static const struct rec *known_rec(struct ops *ops, const struct oracle_db *db)
+const struct rec *ops_known_rec(struct ops *ops, const struct oracle_db *db)
 {
 	const struct rec *rec;
 
@@ -142,15 +143,15 @@ static const struct rec *known_rec(struct ops *ops, const struct oracle_db *db)
 	return rec->is_db && below(ops, 20) ? NULL : rec;
 }
 
-static void make_key(struct ops *ops, const struct oracle_db *db, unsigned int known_percent, struct op *op)
+void ops_make_key(struct ops *ops, const struct oracle_db *db, unsigned int known_percent, struct op *op)
 {
-	const struct rec *rec = rng_percent(&ops->rng, known_percent) ? known_rec(ops, db) : NULL;
+	const struct rec *rec = rng_percent(&ops->rng, known_percent) ? ops_known_rec(ops, db) : NULL;
 	struct daxkv_val key;
 
 	op->key.data = ops->key;
 	if (rec) {
 		key = rec_key(rec);
-		copy_val(&op->key, &key);
+		ops_copy_val(&op->key, &key);
 	} else {
 		fresh_key(ops, db, &op->key);
 	}
@@ -186,7 +187,7 @@ static void make_dup(struct ops *ops, const struct oracle_db *db, struct op *op)
 		op->value.size = most;
 }
 
-static void make_value(struct ops *ops, const struct oracle_db *db, struct op *op)
+void ops_make_value(struct ops *ops, const struct oracle_db *db, struct op *op)
 {
 	size_t kind = below(ops, 2000);
 
@@ -281,8 +282,8 @@ static void make_put(struct ops *ops, const struct oracle_db *db, struct op *op)
 	size_t kind = below(ops, 100);
 
 	op->kind = OP_PUT;
-	make_key(ops, db, ops->style == STYLE_RISING ? 3 : 30, op);
-	make_value(ops, db, op);
+	ops_make_key(ops, db, ops->style == STYLE_RISING ? 3 : 30, op);
+	ops_make_value(ops, db, op);
 	if (kind < 5)
 		op->flags = DAXKV_NOOVERWRITE;
 	else if (kind < 10 && dup)
@@ -299,7 +300,7 @@ static void make_put(struct ops *ops, const struct oracle_db *db, struct op *op)
 
 static void make_del(struct ops *ops, const struct oracle_db *db, struct op *op)
 {
-	const struct rec *rec = known_rec(ops, db);
+	const struct rec *rec = ops_known_rec(ops, db);
 	struct daxkv_val part;
 
 	op->kind = OP_DEL;
@@ -308,14 +309,14 @@ static void make_del(struct ops *ops, const struct oracle_db *db, struct op *op)
 		op->key.data = ops->key;
 		op->value.data = ops->value;
 		part = rec_key(rec);
-		copy_val(&op->key, &part);
+		ops_copy_val(&op->key, &part);
 		part = rec_value(rec);
-		copy_val(&op->value, &part);
+		ops_copy_val(&op->value, &part);
 		if (below(ops, 10) == 0)
-			make_value(ops, db, op);
+			ops_make_value(ops, db, op);
 		return;
 	}
-	make_key(ops, db, 75, op);
+	ops_make_key(ops, db, 75, op);
 	if (ops->config.bad_sizes && below(ops, 300) == 0)
 		spoil_size(ops, db, op);
 }
@@ -323,13 +324,13 @@ static void make_del(struct ops *ops, const struct oracle_db *db, struct op *op)
 static void make_get(struct ops *ops, const struct oracle_db *db, struct op *op)
 {
 	op->kind = OP_GET;
-	make_key(ops, db, 60, op);
+	ops_make_key(ops, db, 60, op);
 	if (ops->config.bad_sizes && below(ops, 300) == 0)
 		spoil_size(ops, db, op);
 }
 
 /* pick_cursor - an open cursor of transaction op->txn that can be used now; false when there is none. */
-static bool pick_cursor(struct ops *ops, struct op *op)
+bool ops_pick_cursor(struct ops *ops, struct op *op)
 {
 	size_t start = below(ops, 2) ? ops->last_cursor : below(ops, OP_CURSORS); /* what follows a deletion matters most */
 
@@ -378,14 +379,14 @@ static void make_step(struct ops *ops, const struct oracle_db *db, struct op *op
 		op->step = below(ops, 6) ? DAXKV_SEEK_GE : (enum daxkv_cursor_op)below(ops, 2);
 	if (op->step < DAXKV_SEEK)
 		return;
-	make_key(ops, db, op->step >= DAXKV_SEEK_PAIR ? 80 : 55, op);
-	make_value(ops, db, op);
-	rec = known_rec(ops, db);
+	ops_make_key(ops, db, op->step >= DAXKV_SEEK_PAIR ? 80 : 55, op);
+	ops_make_value(ops, db, op);
+	rec = ops_known_rec(ops, db);
 	if (rec && op->step >= DAXKV_SEEK_PAIR && below(ops, 10) < 6) {
 		part = rec_key(rec);
-		copy_val(&op->key, &part);
+		ops_copy_val(&op->key, &part);
 		part = rec_value(rec);
-		copy_val(&op->value, &part);
+		ops_copy_val(&op->value, &part);
 	}
 }
 
@@ -398,8 +399,8 @@ static void make_cursor_put(struct ops *ops, const struct oracle_db *db, struct 
 		op->flags = DAXKV_CURRENT;
 		op->key.data = ops->key;
 		key = rec_key(cursor->rec);
-		copy_val(&op->key, &key);
-		make_value(ops, db, op);
+		ops_copy_val(&op->key, &key);
+		ops_make_value(ops, db, op);
 	} else {
 		make_put(ops, db, op);
 	}
@@ -452,7 +453,7 @@ static void make_write(struct ops *ops, struct op *op)
 	pick = (unsigned int)below(ops, sum);
 	while (pick >= w[kind])
 		pick -= w[kind++];
-	if (kind >= W_CLOSE && kind <= W_COUNT && !pick_cursor(ops, op))
+	if (kind >= W_CLOSE && kind <= W_COUNT && !ops_pick_cursor(ops, op))
 		kind = W_OPEN;
 	db = &oracle_view(ops->oracle, 0)->db[op->db];
 	if ((kind == W_CDEL || kind == W_COUNT) && ops->oracle->cursor[op->cursor].state != CURSOR_AT && below(ops, 6))
@@ -471,6 +472,8 @@ static void make_write(struct ops *ops, struct op *op)
 		make_cursor_put(ops, db, op);
 	else if (kind == W_REST)
 		make_rest(ops, db, op);
+	else if (kind == W_MANY)
+		ops_make_many(ops, db, op);
 	else
 		op->kind = kind == W_CLOSE ? OP_CURSOR_CLOSE : kind == W_CDEL ? OP_CURSOR_DEL : OP_CURSOR_COUNT;
 	if (kind == W_CDEL && below(ops, 8) == 0)
@@ -505,11 +508,13 @@ static void make_reader(struct ops *ops, struct op *op)
 		op->kind = OP_CURSOR_RENEW;
 	} else if (kind < 84) { /* refused: a read transaction */
 		op->kind = kind < 82 ? OP_PUT : OP_DEL;
-		make_key(ops, &reader->snapshot.db[op->db], 50, op);
-		make_value(ops, &reader->snapshot.db[op->db], op);
-	} else if (kind < 300 && pick_cursor(ops, op)) {
+		ops_make_key(ops, &reader->snapshot.db[op->db], 50, op);
+		ops_make_value(ops, &reader->snapshot.db[op->db], op);
+	} else if (kind < 300 && ops_pick_cursor(ops, op)) {
 		if (kind < 88)
 			op->kind = OP_CURSOR_CLOSE;
+		else if (kind > 280)
+			ops_make_cursor_many(ops, &reader->snapshot.db[op->db], op);
 		else if (kind < 96)
 			op->kind = OP_CURSOR_COUNT;
 		else

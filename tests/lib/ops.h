@@ -26,6 +26,7 @@
 #define OP_CURSORS  12u
 #define OP_DEPTH    4u /* nested write transactions */
 #define OP_NAME_MAX 32u
+#define OP_MANY     48u /* pairs of an operation on many */
 
 enum op_kind {
 	OP_BEGIN,
@@ -48,6 +49,9 @@ enum op_kind {
 	OP_DB_RENAME,
 	OP_DB_LIST,
 	OP_DB_STAT,
+	OP_PUT_MANY,
+	OP_GET_MANY,
+	OP_CURSOR_MANY, /* up to n entries, from step on; with end: keys before, or backward not before, value */
 	OP_READER_BEGIN,
 	OP_READER_END,
 	OP_READER_RESET,
@@ -63,12 +67,20 @@ extern const char *const op_names[OP_KINDS];
 
 #define OP_SKIP INT_MAX /* outcome.rc: not possible now, or not defined by daxkv.h: do not execute */
 
+struct op_pairs {
+	unsigned int n;
+	struct daxkv_val key[OP_MANY], value[OP_MANY];
+};
+
 struct op {
 	enum op_kind kind;
 	unsigned int txn, db, cursor;
 	unsigned int flags;                /* of put, cursor_put, cursor_del, db_open */
 	enum daxkv_cursor_op step;         /* OP_CURSOR_GET */
 	bool pair;                         /* OP_DEL: only the pair */
+	bool end;                          /* OP_CURSOR_MANY */
+	unsigned int n;                    /* OP_CURSOR_MANY */
+	const struct op_pairs *pairs;      /* OP_PUT_MANY, OP_GET_MANY; the generator's, until its next call */
 	struct daxkv_val key, value;       /* data is the generator's, until its next call */
 	unsigned int key_width, dup_width; /* OP_DB_CREATE: of integers, of DUP_FIXED; else 0 */
 	char name[OP_NAME_MAX];            /* OP_DB_CREATE, OP_DB_OPEN, OP_DB_RENAME */
@@ -78,10 +90,11 @@ struct outcome {
 	int rc;
 	bool has_key, has_value; /* compare these outputs too */
 	struct daxkv_val key, value;
-	uint64_t count; /* OP_CURSOR_COUNT, OP_DB_STAT; OP_DB_LIST: a digest of the names */
+	uint64_t count; /* OP_CURSOR_COUNT, OP_DB_STAT; OP_DB_LIST: a digest of the names; OP_CURSOR_MANY, OP_GET_MANY: of what was read */
+	int result[OP_MANY]; /* OP_PUT_MANY, OP_GET_MANY */
 };
 
-/* outcome_digest - the digest of a list of names with one more name. */
+/* outcome_digest - the digest of a list of names with one more name, or of keys and values. */
 uint64_t outcome_digest(uint64_t digest, const void *name, size_t size);
 
 struct ops_config {
@@ -103,7 +116,8 @@ struct ops {
 	uint64_t made; /* operations so far */
 	unsigned int txn_left, style, focus, generation, last_cursor;
 	uint64_t rising;
-	unsigned char *key, *value;
+	unsigned char *key, *value, *many;
+	struct op_pairs pairs;
 };
 
 /* ops_start - prepare a stream; ops_end frees its buffers. */

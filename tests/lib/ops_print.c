@@ -24,6 +24,9 @@ const char *const op_names[OP_KINDS] = {
     [OP_DB_RENAME] = "db_rename",
     [OP_DB_LIST] = "db_list",
     [OP_DB_STAT] = "db_stat",
+    [OP_PUT_MANY] = "put_many",
+    [OP_GET_MANY] = "get_many",
+    [OP_CURSOR_MANY] = "cursor_many",
     [OP_READER_BEGIN] = "reader_begin",
     [OP_READER_END] = "reader_end",
     [OP_READER_RESET] = "reader_reset",
@@ -71,8 +74,15 @@ void ops_print(const struct op *op, const struct oracle_before *before)
 {
 	printf("%s txn %u depth %u db %u (flags 0x%x) cursor %u flags 0x%x", op_names[op->kind], op->txn, before->depth, op->db,
 	       before->db.flags, op->cursor, op->flags);
-	if (op->kind == OP_CURSOR_GET)
+	if (op->kind == OP_CURSOR_GET || op->kind == OP_CURSOR_MANY)
 		printf(" %s", step_names[op->step]);
+	if (op->n)
+		printf(" n %u%s", op->n, op->end ? " end" : "");
+	for (unsigned int i = 0; op->pairs && i < op->pairs->n; i++) {
+		printf("\n    %u:", i);
+		print_val("key", &op->pairs->key[i]);
+		print_val("value", &op->pairs->value[i]);
+	}
 	if (op->pair)
 		printf(" pair");
 	print_val("key", &op->key);

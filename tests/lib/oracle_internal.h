@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * oracle_internal.h - what the oracle's two halves share: oracle.c (transactions, databases) and oracle_record.c (pairs, cursors).
+ * oracle_internal.h - what the oracle's parts share: oracle.c (transactions, databases), oracle_record.c (pairs, cursors) and oracle_many.c
+ * (many pairs at once).
  */
 #ifndef DAXKV_TEST_ORACLE_INTERNAL_H
 #define DAXKV_TEST_ORACLE_INTERNAL_H
@@ -19,5 +20,21 @@ void oracle_remove_key(struct oracle *oracle, unsigned int slot, const struct da
 
 /* oracle_record - execute an operation on pairs or on an open cursor. */
 int oracle_record(struct oracle *oracle, const struct op *op, struct outcome *out);
+
+/* oracle_key_first - the first pair of key. oracle_key_check - KEY_SIZE unless the key suits db. */
+struct rec *oracle_key_first(const struct oracle_db *db, const struct daxkv_val *key);
+int oracle_key_check(const struct oracle *oracle, const struct oracle_db *db, const struct daxkv_val *key);
+
+/* oracle_put - OP_PUT, and OP_CURSOR_PUT without CURRENT. *stands: the pair that was put or found. */
+int oracle_put(struct oracle *oracle, const struct op *op, struct outcome *out, struct rec **stands);
+
+/* oracle_cursor_get - OP_CURSOR_GET. */
+int oracle_cursor_get(struct oracle *oracle, const struct oracle_db *db, const struct op *op, struct oracle_cursor *cursor,
+                      struct outcome *out);
+
+/* oracle_many, oracle_cursor_many - the operations on many pairs. */
+int oracle_many(struct oracle *oracle, const struct op *op, struct outcome *out);
+int oracle_cursor_many(struct oracle *oracle, const struct oracle_db *db, const struct op *op, struct oracle_cursor *cursor,
+                       struct outcome *out);
 
 #endif

@@ -83,7 +83,7 @@ void oracle_remove_key(struct oracle *oracle, unsigned int slot, const struct da
 }
 
 /* key_first - the first pair of key. */
-static struct rec *key_first(const struct oracle_db *db, const struct daxkv_val *key)
+struct rec *oracle_key_first(const struct oracle_db *db, const struct daxkv_val *key)
 {
 	struct probe before = probe_key(key, PROBE_BEFORE);
 	struct rec *rec = treap_ge(db->flags, db->root, &before);
@@ -116,7 +116,7 @@ static void outcome_show(struct oracle *oracle, struct outcome *out, struct rec 
 	out->has_value = !rec->is_db;
 }
 
-static int key_check(const struct oracle *oracle, const struct oracle_db *db, const struct daxkv_val *key)
+int oracle_key_check(const struct oracle *oracle, const struct oracle_db *db, const struct daxkv_val *key)
 {
 	if (key->size == 0 || key->size > oracle->max_key)
 		return DAXKV_KEY_SIZE;
@@ -142,19 +142,19 @@ static int value_check(const struct oracle *oracle, const struct oracle_db *db, 
 }
 
 /* put - OP_PUT and OP_CURSOR_PUT without CURRENT. *stands: the pair that was put or found. */
-static int put(struct oracle *oracle, const struct op *op, struct outcome *out, struct rec **stands)
+int oracle_put(struct oracle *oracle, const struct op *op, struct outcome *out, struct rec **stands)
 {
 	struct oracle_db *db = oracle_writer_db(oracle, op->db);
 	bool dup = db->flags & DAXKV_DUP_SORT;
 	struct rec *first, *last, *same;
 	struct probe end;
-	int rc = key_check(oracle, db, &op->key);
+	int rc = oracle_key_check(oracle, db, &op->key);
 
 	if (rc == 0)
 		rc = value_check(oracle, db, op);
 	if (rc)
 		return rc;
-	first = key_first(db, &op->key);
+	first = oracle_key_first(db, &op->key);
 	if (first && first->is_db)
 		return op->flags ? OP_SKIP : DAXKV_INCOMPATIBLE;
 	if (first && op->flags & DAXKV_NOOVERWRITE) {
@@ -222,11 +222,11 @@ static int del(struct oracle *oracle, const struct op *op)
 {
 	struct oracle_db *db = oracle_writer_db(oracle, op->db);
 	struct rec *rec;
-	int rc = key_check(oracle, db, &op->key);
+	int rc = oracle_key_check(oracle, db, &op->key);
 
 	if (rc)
 		return rc;
-	rec = op->pair ? pair_find(db, &op->key, &op->value) : key_first(db, &op->key);
+	rec = op->pair ? pair_find(db, &op->key, &op->value) : oracle_key_first(db, &op->key);
 	if (!rec)
 		return DAXKV_NOTFOUND;
 	if (rec->is_db)
@@ -286,7 +286,7 @@ static struct rec *step_seek(const struct oracle_db *db, const struct op *op)
 
 	switch (op->step) {
 	case DAXKV_SEEK:
-		return key_first(db, &op->key);
+		return oracle_key_first(db, &op->key);
 	case DAXKV_SEEK_GE:
 		return treap_ge(db->flags, db->root, &before);
 	case DAXKV_SEEK_LE:
@@ -306,7 +306,7 @@ static bool step_of_dups(enum daxkv_cursor_op step)
 
 /* cursor_get - OP_CURSOR_GET. Skipped, for daxkv.h leaves them open: steps among duplicates without DUP_SORT or from no position,
  * and from a gap everything but GET_CURRENT, NEXT and PREV. */
-static int cursor_get(struct oracle *oracle, const struct oracle_db *db, const struct op *op, struct oracle_cursor *cursor,
+int oracle_cursor_get(struct oracle *oracle, const struct oracle_db *db, const struct op *op, struct oracle_cursor *cursor,
                       struct outcome *out)
 {
 	enum oracle_cursor_state next = CURSOR_AT;
@@ -372,7 +372,7 @@ static int cursor_put(struct oracle *oracle, const struct op *op, struct oracle_
 
 	if (op->flags & DAXKV_CURRENT)
 		return put_current(oracle, op, cursor);
-	rc = put(oracle, op, out, &stands);
+	rc = oracle_put(oracle, op, out, &stands);
 	if (rc == 0)
 		oracle_cursor_place(cursor, CURSOR_AT, stands);
 	else if (rc != OP_SKIP)
@@ -414,7 +414,9 @@ static int cursor_apply(struct oracle *oracle, const struct op *op, struct outco
 		return OP_SKIP;
 	switch (op->kind) {
 	case OP_CURSOR_GET:
-		return cursor_get(oracle, db, op, cursor, out);
+		return oracle_cursor_get(oracle, db, op, cursor, out);
+	case OP_CURSOR_MANY:
+		return oracle_cursor_many(oracle, db, op, cursor, out);
 	case OP_CURSOR_COUNT:
 		return cursor_count(db, cursor, out);
 	case OP_CURSOR_PUT:
@@ -429,6 +431,8 @@ int oracle_record(struct oracle *oracle, const struct op *op, struct outcome *ou
 	const struct oracle_state *state;
 	struct rec *rec = NULL;
 
+	if (op->kind == OP_PUT_MANY || op->kind == OP_GET_MANY)
+		return oracle_many(oracle, op, out);
 	if (op->kind != OP_GET && op->kind != OP_PUT && op->kind != OP_DEL)
 		return cursor_apply(oracle, op, out);
 	state = oracle_view(oracle, op->txn);
@@ -437,12 +441,12 @@ int oracle_record(struct oracle *oracle, const struct op *op, struct outcome *ou
 	if (op->txn && op->kind != OP_GET)
 		return EACCES;
 	if (op->kind == OP_PUT)
-		return put(oracle, op, out, &rec);
+		return oracle_put(oracle, op, out, &rec);
 	if (op->kind == OP_DEL)
 		return del(oracle, op);
-	if (key_check(oracle, &state->db[op->db], &op->key))
+	if (oracle_key_check(oracle, &state->db[op->db], &op->key))
 		return DAXKV_KEY_SIZE;
-	rec = key_first(&state->db[op->db], &op->key);
+	rec = oracle_key_first(&state->db[op->db], &op->key);
 	if (!rec)
 		return DAXKV_NOTFOUND;
 	outcome_show(oracle, out, rec);

@@ -329,6 +329,19 @@ static int cursor_apply(struct lmdb_ref *ref, const struct op *op, MDB_dbi dbi, 
 	return rc;
 }
 
+/* put_many - the puts that do something. */
+static int put_many(struct lmdb_ref *ref, const struct op *op, MDB_dbi dbi, const struct outcome *want, struct outcome *out)
+{
+	for (unsigned int i = 0; i < op->pairs->n; i++) {
+		MDB_val key = val_of(&op->pairs->key[i]), value = val_of(&op->pairs->value[i]);
+
+		out->result[i] = want->result[i];
+		if (want->result[i] == 0)
+			out->result[i] = result(mdb_put(txn_of(ref), dbi, &key, &value, put_flags(op->flags)));
+	}
+	return 0;
+}
+
 static int record_apply(struct lmdb_ref *ref, const struct op *op, const struct oracle_before *before, const struct outcome *want,
                         struct outcome *out)
 {
@@ -353,6 +366,8 @@ static int record_apply(struct lmdb_ref *ref, const struct op *op, const struct 
 		return put(ref, op, dbi, want, out);
 	case OP_PUT:
 		return put(ref, op, dbi, want, out);
+	case OP_PUT_MANY:
+		return put_many(ref, op, dbi, want, out);
 	default:
 		return cursor_apply(ref, op, dbi, before, want, out);
 	}
@@ -368,7 +383,7 @@ void lmdb_ref_apply(struct lmdb_ref *ref, const struct op *op, const struct orac
 		out->rc = txn_apply(ref, op);
 	else if (op->kind >= OP_DB_CREATE && op->kind <= OP_DB_STAT)
 		out->rc = db_apply(ref, op, before, want, out);
-	else if (op->kind <= OP_DEL || (op->kind >= OP_CURSOR_GET && op->kind <= OP_CURSOR_COUNT))
+	else if (op->kind <= OP_DEL || op->kind == OP_PUT_MANY || (op->kind >= OP_CURSOR_GET && op->kind <= OP_CURSOR_COUNT))
 		out->rc = record_apply(ref, op, before, want, out);
 	else
 		out->rc = OP_SKIP;

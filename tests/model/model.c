@@ -58,6 +58,11 @@ static bool outcomes_equal(const char *who, const struct outcome *want, const st
 		       what[0] == 'k' ? want->key.size : want->value.size);
 		return false;
 	}
+	for (unsigned int i = 0; i < OP_MANY; i++)
+		if (want->result[i] != got->result[i]) {
+			printf("%s returns %d for pair %u, must return %d\n", who, got->result[i], i, want->result[i]);
+			return false;
+		}
 	if (want->count != got->count) {
 		printf("%s counts %llu, must be %llu\n", who, (unsigned long long)got->count, (unsigned long long)want->count);
 		return false;

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "drive_internal.h"
+
+#include <string.h>
+
+int drive_cursor_many(struct daxkv_cursor *cursor, const struct op *op, struct outcome *out)
+{
+	struct daxkv_val key[256], value[256];
+	size_t got = 0;
+	int rc;
+
+	key[0] = op->key;
+	rc = daxkv_cursor_get_many(cursor, op->step, op->end ? &op->value : NULL, op->n, key, value, &got);
+	for (size_t i = 0; rc == 0 && i < got; i++) {
+		out->count = outcome_digest(out->count, key[i].data, key[i].size);
+		if (op->db) /* in the main database a value may be the engine's business */
+			out->count = outcome_digest(out->count, value[i].data, value[i].size);
+	}
+	return rc;
+}
+
+static int get_many(struct daxkv_txn *txn, daxkv_db db, const struct op *op, struct outcome *out)
+{
+	struct daxkv_val value[OP_MANY];
+	int rc = daxkv_get_many(txn, db, op->pairs->n, op->pairs->key, value, out->result);
+
+	for (unsigned int i = 0; rc == 0 && op->db && i < op->pairs->n; i++)
+		if (out->result[i] == 0)
+			out->count = outcome_digest(out->count, value[i].data, value[i].size);
+	return rc;
+}
+
+int drive_many(struct daxkv_txn *txn, daxkv_db db, const struct op *op, struct outcome *out)
+{
+	struct daxkv_val value[OP_MANY];
+
+	if (op->kind == OP_GET_MANY)
+		return get_many(txn, db, op, out);
+	memcpy(value, op->pairs->value, sizeof value); /* outputs of NOOVERWRITE */
+	return daxkv_put_many(txn, db, op->pairs->n, op->pairs->key, value, op->flags, out->result);
+}
