@@ -64,7 +64,7 @@ LMDB_TOOLS := $(patsubst src/lmdb/tools/%.c,$(BUILD)/lmdb/%,$(wildcard src/lmdb/
 SHARE := $(SHARE_SRC:tests/share/%.c=$(BUILD)/tests/%)
 LMDB := $(if $(LMDB_SRC),$(BUILD)/lmdb/liblmdb.so.0 $(LMDB_TOOLS))
 ABI_SRC := $(wildcard tests/abi/area*.c) tests/abi/differ.c
-ABI := $(if $(LMDB_SRC),$(addprefix $(BUILD)/tests/abi/,areas differ layout layout-stock))
+ABI := $(if $(LMDB_SRC),$(addprefix $(BUILD)/tests/abi/,areas differ addressbook layout layout-stock))
 MODEL := $(if $(MODEL_SRC),$(BUILD)/tests/model)
 CRASH := $(if $(CRASH_SRC),$(BUILD)/tests/crash)
 BENCH := $(if $(BENCH_SRC),$(BUILD)/bench)
@@ -164,6 +164,10 @@ $(BUILD)/tests/abi/layout: tests/abi/layout.c src/lmdb/abi.h $(BUILD)/flags
 $(BUILD)/tests/abi/layout-stock: tests/abi/layout.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call quiet,CC)$(CC) $(FLAGS) -DSTOCK -o $@ $<
+
+$(BUILD)/tests/abi/addressbook: tests/abi/addressbook.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call quiet,CC)$(CC) $(filter-out -I%,$(FLAGS)) -o $@ $< $(LDFLAGS) -llmdb
 
 $(BUILD)/tests/abi/differ: $(call objects,tests/abi/differ.c)
 	@mkdir -p $(@D)

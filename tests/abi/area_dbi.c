@@ -55,6 +55,15 @@ static void show_names(MDB_env *env, MDB_dbi a)
 	mdb_cursor_close(c);
 	SHOW(mdb_drop(txn, a, 0));
 	mdb_txn_abort(txn);
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	k = value_of("a");
+	SHOW(mdb_del(txn, 1, &k, NULL));
+	mdb_txn_abort(txn);
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	SHOW(mdb_cursor_open(txn, 1, &c));
+	SHOW(mdb_cursor_get(c, &k, &v, MDB_SET));
+	SHOW(mdb_cursor_del(c, 0));
+	mdb_txn_abort(txn);
 }
 
 static void names(MDB_env *env)

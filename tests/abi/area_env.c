@@ -79,6 +79,10 @@ void area_env(void)
 	printf("descriptor %d\n", fstat(fd, &st));
 	SHOW(mdb_env_sync(env, 1));
 	SHOW(mdb_env_sync(env, 0));
+	const char *path = NULL;
+
+	SHOW(mdb_env_get_path(env, &path));
+	printf("path %s\n", path && strlen(path) > 3 ? path + strlen(path) - 3 : "none");
 	MDB_envinfo info;
 	MDB_stat s;
 

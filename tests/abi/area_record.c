@@ -36,6 +36,86 @@ static void integers(MDB_env *env)
 	SHOW(mdb_txn_commit(txn));
 }
 
+/* aligned - programs look at integers where they lie. The stock library promises less, and is not asked. */
+static void aligned(MDB_env *env)
+{
+	MDB_txn *txn;
+	MDB_cursor *c;
+	MDB_dbi dbi;
+	MDB_val k, v;
+	bool all = true;
+
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	SHOW(mdb_dbi_open(txn, "aligned", MDB_CREATE | MDB_INTEGERKEY | MDB_DUPSORT | MDB_DUPFIXED | MDB_INTEGERDUP, &dbi));
+	for (uint64_t i = 0; i < 3000; i++) {
+		uint64_t key = i * 7919 % 500;
+
+		k = (MDB_val){sizeof key, &key};
+		v = (MDB_val){sizeof i, &i};
+		if (mdb_put(txn, dbi, &k, &v, 0))
+			exit(2);
+	}
+	SHOW(mdb_cursor_open(txn, dbi, &c));
+	while (mdb_cursor_get(c, &k, &v, MDB_NEXT) == 0)
+		all &= (uintptr_t)k.mv_data % 8 == 0 && (uintptr_t)v.mv_data % 8 == 0;
+	for (int rc = mdb_cursor_get(c, &k, &v, MDB_FIRST); rc == 0; rc = mdb_cursor_get(c, &k, &v, MDB_NEXT_NODUP)) {
+		if (mdb_cursor_get(c, &k, &v, MDB_GET_MULTIPLE))
+			exit(2);
+		all &= (uintptr_t)v.mv_data % 8 == 0;
+	}
+	printf("aligned %d\n", all || !is_daxkv());
+	mdb_txn_abort(txn);
+}
+
+/* pages - sizes that programs work out from numbers of pages are near the truth. */
+static void pages(MDB_env *env)
+{
+	MDB_txn *txn;
+	MDB_stat st;
+	MDB_envinfo info;
+	char bytes[500];
+	size_t data = 0;
+
+	memset(bytes, 'p', sizeof bytes);
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	for (unsigned int i = 0; i < 600; i++) {
+		MDB_val k = {sizeof i, &i}, v = {i % 50 == 0 ? 9000 : sizeof bytes, NULL};
+
+		if (mdb_put(txn, 1, &k, &v, MDB_RESERVE))
+			exit(2);
+		memset(v.mv_data, 'p', v.mv_size);
+		data += k.mv_size + v.mv_size;
+	}
+	SHOW(mdb_txn_commit(txn));
+	SHOW(mdb_env_stat(env, &st));
+	SHOW(mdb_env_info(env, &info));
+	size_t used = st.ms_psize * (st.ms_branch_pages + st.ms_leaf_pages + st.ms_overflow_pages), map = (info.me_last_pgno + 1) * st.ms_psize;
+
+	printf("page size %u, depth %d, branch %d, leaf %d, overflow %d\n", st.ms_psize, st.ms_depth > 1, st.ms_branch_pages > 0, st.ms_leaf_pages > 0,
+	       st.ms_overflow_pages > 0);
+	printf("data %d, map %d\n", used > data && used < 3 * data, map >= used && map <= info.me_mapsize);
+}
+
+/* afterwards - a value is read just after its transaction ended, and even when one commit has replaced it since. */
+static void afterwards(MDB_env *env)
+{
+	MDB_txn *txn;
+	MDB_val k = value_of("soon gone"), v = value_of("what it was"), w;
+
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	SHOW(mdb_put(txn, 1, &k, &v, 0));
+	SHOW(mdb_txn_commit(txn));
+	SHOW(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn));
+	SHOW(mdb_get(txn, 1, &k, &w));
+	mdb_txn_abort(txn);
+	shown_val("after its transaction", &w);
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	v = value_of("another one");
+	SHOW(mdb_put(txn, 1, &k, &v, 0));
+	SHOW(mdb_txn_commit(txn));
+	shown_val("after a commit", &w);
+}
+
 static void reserve(MDB_txn *txn)
 {
 	MDB_val k = value_of("reserved"), v = {10, NULL}, big = {100000, NULL};
@@ -101,7 +181,10 @@ void area_record(void)
 	mdb_cursor_close(c);
 	mdb_txn_abort(txn);
 	shown_val("after its transaction", &v); /* programs do so, and it works */
-	printf("key limit %d\n", mdb_env_get_maxkeysize(env) >= 511);
+	printf("key limit %d\n", mdb_env_get_maxkeysize(env) >= 511 && mdb_env_get_maxkeysize(NULL) >= 511);
+	aligned(env);
+	afterwards(env);
+	pages(env);
 	mdb_env_close(env);
 }
 

@@ -48,6 +48,65 @@ static void nested(MDB_env *env)
 	SHOW(mdb_txn_commit(top));
 }
 
+/* deep - forty transactions inside each other, which end in turn by commit and abort. */
+static void deep(MDB_env *env)
+{
+	MDB_txn *txn[40];
+	unsigned int kept = 0;
+
+	for (unsigned int i = 0; i < 40; i++) {
+		MDB_val k = {sizeof i, &i}, v = value_of("deep");
+
+		if (mdb_txn_begin(env, i ? txn[i - 1] : NULL, 0, &txn[i]) || mdb_put(txn[i], 1, &k, &v, 0))
+			exit(2);
+	}
+	for (unsigned int i = 40; i-- > 0;) {
+		if (i && i % 7 == 0)
+			mdb_txn_abort(txn[i]); /* and with it what its children had committed */
+		else if (mdb_txn_commit(txn[i]))
+			exit(2);
+	}
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn[0]));
+	for (unsigned int i = 0; i < 40; i++) {
+		MDB_val k = {sizeof i, &i}, v;
+
+		kept += mdb_get(txn[0], 1, &k, &v) == 0;
+		(void)mdb_del(txn[0], 1, &k, NULL);
+	}
+	printf("kept %u\n", kept);
+	SHOW(mdb_txn_commit(txn[0]));
+}
+
+/* goes_on - a cursor whose transaction was reset and renewed, without mdb_cursor_renew, finds its place again. */
+static void goes_on(MDB_env *env)
+{
+	MDB_txn *txn;
+	MDB_cursor *c;
+	MDB_val k, v;
+	char name[2] = "a";
+
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	for (; name[0] <= 'h'; name[0]++) {
+		k = value_of(name);
+		SHOW(mdb_put(txn, 1, &k, &k, 0));
+	}
+	printf("id %zu\n", mdb_txn_id(txn));
+	SHOW(mdb_txn_commit(txn));
+	SHOW(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn));
+	printf("id %zu\n", mdb_txn_id(txn));
+	SHOW(mdb_cursor_open(txn, 1, &c));
+	while (mdb_cursor_get(c, &k, &v, MDB_NEXT) == 0) {
+		shown_val("key", &k);
+		mdb_txn_reset(txn);
+		SHOW(mdb_txn_renew(txn));
+	}
+	mdb_cursor_close(c);
+	mdb_txn_abort(txn);
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	SHOW(mdb_drop(txn, 1, 0));
+	SHOW(mdb_txn_commit(txn));
+}
+
 void area_txn(void)
 {
 	MDB_env *env = started("txn", 0);
@@ -55,6 +114,8 @@ void area_txn(void)
 	MDB_dbi dbi;
 	MDB_val k = value_of("k"), v = value_of("v");
 
+	goes_on(env);
+	deep(env);
 	nested(env);
 	SHOW(mdb_txn_commit(NULL));
 	SHOW(mdb_txn_renew(NULL));

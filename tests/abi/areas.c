@@ -69,6 +69,11 @@ void main_open(MDB_env *env)
 		exit(2);
 }
 
+bool is_daxkv(void)
+{
+	return strstr(mdb_version(NULL, NULL, NULL), "daxkv") != NULL;
+}
+
 MDB_env *started(const char *name, unsigned int flags)
 {
 	MDB_env *env;
@@ -91,7 +96,8 @@ int main(int argc, char **argv)
 		void (*run)(void);
 	} areas[] = {{"env", area_env},       {"open", area_open}, {"txn", area_txn},     {"threads", area_threads},
 	             {"hands", area_hands},   {"dbi", area_dbi},   {"order", area_order}, {"record", area_record},
-	             {"cursor", area_cursor}, {"dups", area_dups}, {"full", area_full},   {"copy", area_copy}};
+	             {"cursor", area_cursor}, {"dups", area_dups}, {"full", area_full},   {"copy", area_copy},
+	             {"file", area_file},     {"process", area_process}};
 
 	if (argc < 2)
 		return 2;

@@ -7,6 +7,7 @@
 #define DAXKV_TESTS_ABI_AREAS_H
 
 #include <lmdb.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,9 @@ const char *place(const char *name);
 /* main_open - open the main database once, which LMDB needs before its handle, 1, can be used. */
 void main_open(MDB_env *env);
 
+/* is_daxkv - whether this is not the stock library: for what ours promises beyond it, and the other is not asked. */
+bool is_daxkv(void);
+
 /* started - an environment in a new directory, opened with flags and named databases allowed. */
 MDB_env *started(const char *name, unsigned int flags);
 
@@ -42,5 +46,7 @@ void area_cursor(void);
 void area_dups(void);
 void area_full(void);
 void area_copy(void);
+void area_file(void);
+void area_process(void);
 
 #endif

@@ -61,10 +61,27 @@ exports() {
 	readelf -d "$ours/liblmdb.so.0" | grep -q 'soname: \[liblmdb.so.0\]' || fault "the library's soname"
 }
 
+# Some programs compare the version with the one that they were compiled for.
+version() {
+	case $("$ours/mdb_stat" -V) in
+	*"LMDB 0.9.24:"*) ;;
+	*) fault "the version that is reported" ;;
+	esac
+	case $(DAXKV_LMDB_VERSION=0.9.29 "$ours/mdb_stat" -V) in
+	*"LMDB 0.9.29:"*) echo "ok: version" ;;
+	*) fault "the version that DAXKV_LMDB_VERSION sets" ;;
+	esac
+}
+
 areas() {
-	for area in env open txn threads hands dbi order record cursor dups full copy; do
+	for area in env open txn threads hands dbi order record cursor dups full copy file process; do
 		both "area-$area" "$BUILD/tests/abi/areas" dir "$area"
 	done
+}
+
+# A whole program, which knows lmdb.h alone.
+program() {
+	both addressbook "$BUILD/tests/abi/addressbook" dir
 }
 
 walk() { # SEED OPS
@@ -146,13 +163,17 @@ tools() {
 case ${1:-quick} in
 quick)
 	exports
+	version
 	areas
+	program
 	tools
 	walk 1 15000
 	;;
 full)
 	exports
+	version
 	areas
+	program
 	tools
 	tests/abi/clients/run || failed=1
 	for seed in $(seq 1 20); do

@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* area_process.c - processes that share an environment: who waits, who died, what each sees. */
+#include "areas.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct child {
+	pid_t pid;
+	int to, from; /* one byte each way: go on; done */
+};
+
+/* child_start - run body in a new process, with an environment of its own. It says and awaits by its descriptors. */
+static struct child child_start(void (*body)(int to, int from))
+{
+	struct child c;
+	int there[2], back[2];
+
+	if (pipe(there) || pipe(back))
+		exit(2);
+	fflush(stdout);
+	c.pid = fork();
+	if (c.pid == 0) {
+		close(there[1]);
+		close(back[0]);
+		body(back[1], there[0]);
+		fflush(stdout);
+		_exit(0);
+	}
+	close(there[0]);
+	close(back[1]);
+	c.to = there[1];
+	c.from = back[0];
+	return c;
+}
+
+static void say(int fd)
+{
+	if (write(fd, "x", 1) != 1)
+		exit(2);
+}
+
+static void await(int fd)
+{
+	char c;
+
+	if (read(fd, &c, 1) != 1)
+		exit(2);
+}
+
+/* said - whether a byte came within so many milliseconds. */
+static int said(int fd, int milliseconds)
+{
+	struct pollfd p = {fd, POLLIN, 0};
+
+	return poll(&p, 1, milliseconds) == 1 && p.revents & POLLIN;
+}
+
+static void child_end(struct child *c)
+{
+	int status;
+
+	waitpid(c->pid, &status, 0);
+	printf("child %s\n", WIFSIGNALED(status) ? "killed" : WEXITSTATUS(status) ? "failed" : "done");
+	close(c->to);
+	close(c->from);
+}
+
+static void child_kill(struct child *c)
+{
+	kill(c->pid, SIGKILL);
+	child_end(c);
+}
+
+static MDB_env *joined(const char *name)
+{
+	MDB_env *env;
+
+	if (mdb_env_create(&env) || mdb_env_set_maxdbs(env, 4) || mdb_env_open(env, place(name), 0, 0644))
+		_exit(2);
+	main_open(env);
+	return env;
+}
+
+static int put(MDB_txn *txn, const char *key, const char *value)
+{
+	MDB_val k = value_of(key), v = value_of(value);
+
+	return mdb_put(txn, 1, &k, &v, 0);
+}
+
+static void show(MDB_env *env, const char *key)
+{
+	MDB_txn *txn;
+	MDB_val k = value_of(key), v;
+
+	if (SHOW(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn)))
+		return;
+	printf("%s: ", key);
+	if (SHOW(mdb_get(txn, 1, &k, &v)) == 0)
+		shown_val(key, &v);
+	mdb_txn_abort(txn);
+}
+
+/* ---- writers -------------------------------------------------------------------------------------------------------------- */
+
+static void writes_when_it_may(int to, int from)
+{
+	MDB_env *env = joined("shared");
+	MDB_txn *txn;
+
+	say(to);
+	await(from);
+	if (mdb_txn_begin(env, NULL, 0, &txn) || put(txn, "second", "2") || mdb_txn_commit(txn))
+		_exit(1);
+	say(to);
+	mdb_env_close(env);
+}
+
+static void writes_and_waits(int to, int from)
+{
+	MDB_env *env = joined("shared");
+	MDB_txn *txn;
+
+	if (mdb_txn_begin(env, NULL, 0, &txn) || put(txn, "kept", "1") || mdb_txn_commit(txn))
+		_exit(1);
+	if (mdb_txn_begin(env, NULL, 0, &txn) || put(txn, "lost", "1"))
+		_exit(1);
+	say(to);
+	await(from);
+}
+
+static void writers(MDB_env *env)
+{
+	struct child c = child_start(writes_when_it_may);
+	MDB_txn *txn;
+
+	await(c.from);
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	SHOW(put(txn, "first", "1"));
+	say(c.to);
+	printf("waits %d\n", !said(c.from, 200));
+	SHOW(mdb_txn_commit(txn));
+	printf("goes on %d\n", said(c.from, 20000));
+	child_end(&c);
+	show(env, "second");
+
+	c = child_start(writes_and_waits);
+	await(c.from);
+	show(env, "kept");
+	show(env, "lost");
+	child_kill(&c); /* with the lock */
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	SHOW(put(txn, "after", "it"));
+	SHOW(mdb_txn_commit(txn));
+	show(env, "lost");
+	show(env, "after");
+}
+
+/* ---- readers -------------------------------------------------------------------------------------------------------------- */
+
+static void reads_and_waits(int to, int from)
+{
+	MDB_env *env = joined("shared");
+	MDB_txn *txn;
+
+	if (mdb_txn_begin(env, NULL, MDB_RDONLY, &txn))
+		_exit(1);
+	say(to);
+	await(from);
+}
+
+static struct {
+	int calls, lines;
+	pid_t pid;
+	size_t txnid;
+} list;
+
+static int list_line(const char *msg, void *ctx)
+{
+	int pid;
+	size_t thread, txnid;
+
+	(void)ctx;
+	list.calls++;
+	if (sscanf(msg, "%10d %zx %zu\n", &pid, &thread, &txnid) == 3) {
+		list.lines++;
+		if (pid == list.pid)
+			list.txnid = txnid;
+	} else {
+		printf("  says %s", msg);
+	}
+	return 0;
+}
+
+static void show_list(MDB_env *env, pid_t pid)
+{
+	memset(&list, 0, sizeof list);
+	list.pid = pid;
+	SHOW(mdb_reader_list(env, list_line, NULL) < 0);
+	printf("  lines %d, that process's snapshot %zu\n", list.lines, list.txnid);
+}
+
+static int two_lines(const char *msg, void *ctx)
+{
+	(void)msg;
+	(void)ctx;
+	return ++list.calls == 2 ? -7 : 0;
+}
+
+static void readers(MDB_env *env)
+{
+	struct child c[3];
+	int dead = 7;
+
+	for (int i = 0; i < 3; i++) {
+		c[i] = child_start(reads_and_waits);
+		await(c[i].from);
+	}
+	show_list(env, c[1].pid);
+	memset(&list, 0, sizeof list);
+	printf("stopped %d", mdb_reader_list(env, two_lines, NULL));
+	printf(" after %d calls\n", list.calls);
+	SHOW(mdb_reader_check(env, &dead));
+	printf("dead %d\n", dead);
+	child_kill(&c[0]);
+	child_kill(&c[1]);
+	SHOW(mdb_reader_check(env, &dead));
+	printf("dead %d\n", dead);
+	show_list(env, c[2].pid);
+	SHOW(mdb_reader_check(env, &dead));
+	printf("dead %d\n", dead);
+	say(c[2].to);
+	child_end(&c[2]);
+	SHOW(mdb_reader_check(env, NULL));
+}
+
+/* ---- what is seen --------------------------------------------------------------------------------------------------------- */
+
+static void changes_all(int to, int from)
+{
+	MDB_env *env = joined("shared");
+	MDB_txn *txn;
+	char value[40];
+
+	for (int round = 0; round < 50; round++) {
+		if (mdb_txn_begin(env, NULL, 0, &txn))
+			_exit(1);
+		for (int i = 0; i < 100; i++) {
+			char key[20];
+
+			snprintf(key, sizeof key, "key %d", i);
+			snprintf(value, sizeof value, "round %d", round);
+			if (put(txn, key, value))
+				_exit(1);
+		}
+		if (mdb_txn_commit(txn))
+			_exit(1);
+		if (round == 0) {
+			say(to);
+			await(from);
+		}
+	}
+	say(to);
+	await(from);
+	mdb_env_close(env);
+}
+
+/* same_round - whether all keys of changes_all have one value, and which. */
+static void same_round(MDB_env *env, MDB_txn *txn, const char *when)
+{
+	MDB_txn *own = NULL;
+	MDB_dbi dbi;
+	MDB_val first = {0, NULL}, v;
+	int same = 0;
+
+	if ((!txn && mdb_txn_begin(env, NULL, MDB_RDONLY, &own)) || mdb_dbi_open(txn ? txn : own, NULL, 0, &dbi))
+		exit(2);
+	for (int i = 0; i < 100; i++) {
+		char key[20];
+		MDB_val k;
+
+		snprintf(key, sizeof key, "key %d", i);
+		k = value_of(key);
+		if (mdb_get(txn ? txn : own, dbi, &k, i ? &v : &first))
+			break;
+		same += !i || (v.mv_size == first.mv_size && memcmp(v.mv_data, first.mv_data, v.mv_size) == 0);
+	}
+	printf("%s: %d alike\n", when, same);
+	if (strcmp(when, "copied beside a writer") != 0)
+		shown_val("value", &first);
+	mdb_txn_abort(own);
+}
+
+static void snapshots(MDB_env *env)
+{
+	struct child c = child_start(changes_all);
+	MDB_env *copy;
+	MDB_txn *txn;
+
+	await(c.from);
+	SHOW(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn));
+	mkdir(place("snapshot"), 0755);
+	say(c.to);
+	SHOW(mdb_env_copy2(env, place("snapshot"), MDB_CP_COMPACT));
+	await(c.from);
+	same_round(env, txn, "a reader's snapshot");
+	mdb_txn_abort(txn);
+	same_round(env, NULL, "the newest");
+	say(c.to);
+	child_end(&c);
+	if (mdb_env_create(&copy))
+		exit(2);
+	SHOW(mdb_env_open(copy, place("snapshot"), MDB_RDONLY, 0));
+	same_round(copy, NULL, "copied beside a writer");
+	mdb_env_close(copy);
+}
+
+/* grows - with a larger map than the process that started it. */
+static void grows(int to, int from)
+{
+	static char bytes[100000];
+	MDB_env *env;
+	MDB_txn *txn;
+
+	(void)from;
+	if (mdb_env_create(&env) || mdb_env_set_mapsize(env, 8 << 20) || mdb_env_open(env, place("shared"), 0, 0644))
+		_exit(2);
+	main_open(env);
+	if (mdb_txn_begin(env, NULL, 0, &txn))
+		_exit(1);
+	for (int i = 0; i < 40; i++) {
+		MDB_val k = {sizeof i, &i}, v = {sizeof bytes, bytes};
+
+		if (mdb_put(txn, 1, &k, &v, 0))
+			_exit(1);
+	}
+	if (mdb_txn_commit(txn))
+		_exit(1);
+	say(to);
+	mdb_env_close(env);
+}
+
+static void resized(MDB_env *env)
+{
+	struct child c = child_start(grows);
+	MDB_txn *txn;
+	MDB_envinfo info;
+
+	await(c.from);
+	child_end(&c);
+	int rc = mdb_txn_begin(env, NULL, MDB_RDONLY, &txn);
+
+	if (rc == 0) /* where the map can follow, nothing needs to be said */
+		mdb_txn_abort(txn);
+	printf("begin beside a larger map %d\n", rc == 0 || rc == MDB_MAP_RESIZED);
+	SHOW(mdb_env_set_mapsize(env, 0));
+	SHOW(mdb_env_info(env, &info));
+	printf("map size %d\n", info.me_mapsize >= 3 << 20);
+	show(env, "first");
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	SHOW(put(txn, "first", "again"));
+	SHOW(mdb_txn_commit(txn));
+}
+
+void area_process(void)
+{
+	MDB_env *env = started("shared", MDB_NOTLS);
+
+	writers(env);
+	readers(env);
+	snapshots(env);
+	resized(env);
+	mdb_env_close(env);
+}
