@@ -59,6 +59,7 @@ static inline int leaf_item(const struct leaf *leaf, uint32_t eoff, struct item 
 	item->val = item->key + item->klen;
 	return 0;
 fault:
+	*item = (struct item){0};
 	leaf_fault(leaf, eoff);
 	return DAXKV_CORRUPT;
 }

@@ -197,7 +197,7 @@ static void integers_are_aligned(void **state)
 			mem_open(&m);
 			for (uint32_t i = 0; i < 10; i++) {
 				uint32_t eoff;
-				struct item it = {0};
+				struct item it;
 				OK(leaf_at(&m.leaf, i, &eoff));
 				OK(leaf_item(&m.leaf, eoff, &it));
 				assert_int_equal(eoff % 4, 0);
