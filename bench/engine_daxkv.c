@@ -24,7 +24,7 @@ static const char *store_errmsg(int err)
 
 static int store_open(const struct bench_config *config, const char *dir, int create, void **out)
 {
-	struct daxkv_options options = {.flags = create ? DAXKV_CREATE | DAXKV_EXCLUSIVE : 0, .initial_size = config->file_size};
+	struct daxkv_options options = {.flags = create ? DAXKV_CREATE | DAXKV_EXCLUSIVE | DAXKV_POPULATE : 0, .initial_size = config->file_size};
 	struct store *s = calloc(1, sizeof *s);
 	char path[BENCH_PATH];
 	int err;

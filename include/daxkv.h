@@ -98,7 +98,8 @@ enum daxkv_open_flags {
 	                              to   another thread, by way of a lock or a system call */
 	DAXKV_FILE_UNLOCKED = 0x4, /* hold no lock on the store's own file, for programs that lock it from end to end: who opens it by
 	                              another name, with a lock file of its own, then does not notice this user */
-	DAXKV_ROOM = 0x2           /* reserve as much address space as can be had whatever max_size says, for daxkv_set_max_size */
+	DAXKV_ROOM = 0x2,          /* reserve as much address space as can be had whatever max_size says, for daxkv_set_max_size */
+	DAXKV_POPULATE = 0x8       /* have the whole file in this process's page tables when open returns: no page faults later */
 };
 
 struct daxkv_options {      /* zero means the default, everywhere */

@@ -73,6 +73,11 @@ static inline void put16(void *p, uint32_t x)
 	memcpy(p, &y, sizeof y);
 }
 
+static inline void put32(void *p, uint32_t x)
+{
+	memcpy(p, &x, sizeof x);
+}
+
 /* load_word - a word of the file; pairs with pm_store8's release, so what it refers to is seen whole. */
 static inline uint64_t load_word(const uint64_t *word)
 {

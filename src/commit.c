@@ -126,8 +126,6 @@ static int commit_pages(struct wset *w, struct words *words, struct ranges *rang
 			continue;
 		if (wp->owner) {
 			wset_apply(w, wp);
-			if (wp->unfinished)
-				leaf_finish(w, wp);
 			ranges_add(ranges, wp->off, wp->used, 0);
 			continue;
 		}
@@ -158,7 +156,7 @@ static void flush_private(struct wset *w, struct ranges *ranges)
 			continue;
 		if (wp->owner) {
 			if (ranges)
-				ranges->r[r].crc = wp->streamed ? wp->fresh_crc : crc32c(0, page, wp->used);
+				ranges->r[r].crc = wp->streamed && wp->crc_valid ? wp->fresh_crc : crc32c(0, page, wp->used);
 			if (!wp->streamed)
 				pm_flush(&w->map->pm, page, wp->used);
 		}
@@ -388,7 +386,9 @@ int commit_run(struct daxkv_txn *txn)
 	ranges.too_many = false;
 	words->n = 0;
 	kv->words_txn = 0;
-	rc = commit_descs(txn, words);
+	rc = tree_settle_all(&kv->scratch);
+	if (!rc)
+		rc = commit_descs(txn, words);
 	if (!rc)
 		rc = commit_pages(w, words, &ranges);
 	if (rc)

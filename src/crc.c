@@ -77,31 +77,41 @@ static uint32_t crc_by_sse42(uint32_t crc, const void *p, size_t n)
 	return ~crc_run(~crc, p, n);
 }
 
-#define STREAM 256u /* bytes of each of the three streams */
-/* A crc followed by z zero bytes is its product with x^(8z). The product without carry of two reflected words comes out times x, and
- * the crc instruction multiplies by x^32: the factors are x^(8z - 33), for two streams of zeros and for one. */
-#define SKIP_2 0xdd7e3b0cu
-#define SKIP_1 0xb9e02b86u
+/* Three streams at once, each of LONG or of SHORT bytes: the crc instruction takes three cycles, and one can begin in each. A crc followed by z zero
+ * bytes
+ * is its product with x^(8z). The product without carry of two reflected words comes out times x, and the crc instruction multiplies by x^32: the
+ * factors are x^(8z - 33), for two streams of zeros and for one. */
+#define LONG         256u
+#define LONG_SKIP_2  0xdd7e3b0cu
+#define LONG_SKIP_1  0xb9e02b86u
+#define SHORT        64u
+#define SHORT_SKIP_2 0x0d3b6092u
+#define SHORT_SKIP_1 0x9e4addf8u
+
+__attribute__((target("sse4.2,pclmul"), always_inline)) static inline uint64_t crc_three(uint64_t c0, const uint8_t *b, size_t stream, __m128i skip)
+{
+	uint64_t c1 = 0, c2 = 0;
+	for (size_t i = 0; i < stream; i += 8) {
+		c0 = _mm_crc32_u64(c0, get64(b + i));
+		c1 = _mm_crc32_u64(c1, get64(b + stream + i));
+		c2 = _mm_crc32_u64(c2, get64(b + 2 * stream + i));
+	}
+	__m128i a0 = _mm_clmulepi64_si128(_mm_cvtsi64_si128((long long)c0), skip, 0x00);
+	__m128i a1 = _mm_clmulepi64_si128(_mm_cvtsi64_si128((long long)c1), skip, 0x10);
+	return c2 ^ _mm_crc32_u64(0, (uint64_t)_mm_cvtsi128_si64(_mm_xor_si128(a0, a1)));
+}
 
 __attribute__((target("sse4.2,pclmul"))) static uint32_t crc_by_streams(uint32_t crc, const void *p, size_t n)
 {
 	const uint8_t *b = p;
-	uint64_t c0 = ~crc;
-	if (n >= 1024) {
-		const __m128i skip = _mm_set_epi64x(SKIP_1, SKIP_2);
-		for (; n >= 3 * STREAM; n -= 3 * STREAM, b += 3 * STREAM) {
-			uint64_t c1 = 0, c2 = 0;
-			for (size_t i = 0; i < STREAM; i += 8) {
-				c0 = _mm_crc32_u64(c0, get64(b + i));
-				c1 = _mm_crc32_u64(c1, get64(b + STREAM + i));
-				c2 = _mm_crc32_u64(c2, get64(b + 2 * STREAM + i));
-			}
-			__m128i a0 = _mm_clmulepi64_si128(_mm_cvtsi64_si128((long long)c0), skip, 0x00);
-			__m128i a1 = _mm_clmulepi64_si128(_mm_cvtsi64_si128((long long)c1), skip, 0x10);
-			c0 = c2 ^ _mm_crc32_u64(0, (uint64_t)_mm_cvtsi128_si64(_mm_xor_si128(a0, a1)));
-		}
+	uint64_t c = ~crc;
+	if (n >= 3 * SHORT) {
+		for (; n >= 3 * LONG; n -= 3 * LONG, b += 3 * LONG)
+			c = crc_three(c, b, LONG, _mm_set_epi64x(LONG_SKIP_1, LONG_SKIP_2));
+		for (; n >= 3 * SHORT; n -= 3 * SHORT, b += 3 * SHORT)
+			c = crc_three(c, b, SHORT, _mm_set_epi64x(SHORT_SKIP_1, SHORT_SKIP_2));
 	}
-	return ~crc_run((uint32_t)c0, b, n);
+	return ~crc_run((uint32_t)c, b, n);
 }
 
 #elif defined(__aarch64__)

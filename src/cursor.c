@@ -202,7 +202,7 @@ static int replace_current(struct daxkv_cursor *c, struct dbstate *s, struct dax
 int daxkv_cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags)
 {
 	struct dbstate *s;
-	int rc = cursor_ready(c, true, &s);
+	int rc = flags & DAXKV_CURRENT ? cursor_ready(c, true, &s) : cursor_usable(c, true, &s);
 
 	if (rc)
 		return rc;

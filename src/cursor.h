@@ -50,7 +50,9 @@ static inline uint32_t cursor_live(struct daxkv_cursor *c)
 	return c->ordered ? c->n : c->path.height ? leaf_count(&c->path.leaf) : 0;
 }
 
-/* cursor_ready - the transaction can be used (with write: changed), and the cursor's place is known again. Errors as of txn_check, dbi_state. */
+/* cursor_usable - the transaction can be used (with write: changed). cursor_ready - and the cursor's place is known again. Errors as of txn_check,
+ * dbi_state. */
+int cursor_usable(struct daxkv_cursor *c, bool write, struct dbstate **s);
 int cursor_ready(struct daxkv_cursor *c, bool write, struct dbstate **s);
 
 /* cursor_output - key and value under the cursor; either may be NULL. CORRUPT. */

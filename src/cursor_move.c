@@ -311,7 +311,7 @@ static int move_seek(struct daxkv_cursor *c, const struct tree *t, const struct 
 	return rc ? rc : same ? 0 : DAXKV_NOTFOUND;
 }
 
-int cursor_ready(struct daxkv_cursor *c, bool write, struct dbstate **s)
+int cursor_usable(struct daxkv_cursor *c, bool write, struct dbstate **s)
 {
 	int rc;
 
@@ -320,11 +320,14 @@ int cursor_ready(struct daxkv_cursor *c, bool write, struct dbstate **s)
 	if (UNLIKELY(!c->txn))
 		return err_set(DAXKV_BAD_TXN, "the cursor's transaction has ended");
 	rc = txn_check(c->txn, write);
-	if (!rc)
-		rc = dbi_state(c->txn, c->db, s);
-	if (!rc && UNLIKELY(c->state == CURSOR_KEPT))
-		rc = restore(c, &(*s)->tree);
-	return rc;
+	return rc ? rc : dbi_state(c->txn, c->db, s);
+}
+
+int cursor_ready(struct daxkv_cursor *c, bool write, struct dbstate **s)
+{
+	int rc = cursor_usable(c, write, s);
+
+	return !rc && UNLIKELY(c->state == CURSOR_KEPT) ? restore(c, &(*s)->tree) : rc;
 }
 
 int daxkv_cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op)

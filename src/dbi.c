@@ -203,7 +203,7 @@ static int state_resolve(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s)
 	return rc ? rc : state_fill(txn, db, record.desc, s);
 }
 
-int dbi_state(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state)
+int dbi_state_find(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state)
 {
 	struct daxkv *kv = txn->kv;
 
@@ -490,8 +490,8 @@ int daxkv_db_stat(struct daxkv_txn *txn, daxkv_db db, struct daxkv_stat *stat)
 		return rc;
 	v = txn_view(txn);
 	rc = desc_read(v, s->desc, &desc, &at);
-	if (!rc && s->tree.root)
-		rc = view_version(v, s->tree.root, 0, &root, &at);
+	if (!rc)
+		rc = tree_root(&s->tree, &root, &at);
 	if (rc)
 		return rc;
 	*stat = (struct daxkv_stat){.page_size = v->psize, .depth = root ? root->level + 1u : 0};

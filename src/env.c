@@ -21,7 +21,7 @@
 #define DBS_DEFAULT     1024u
 #define MODE_DEFAULT    0664u
 #define KEY_MAX         8191u
-#define OPEN_FLAGS      (DAXKV_CREATE | DAXKV_EXCLUSIVE | DAXKV_RDONLY | DAXKV_NOLOCK | DAXKV_FILE_UNLOCKED | DAXKV_ROOM)
+#define OPEN_FLAGS      (DAXKV_CREATE | DAXKV_EXCLUSIVE | DAXKV_RDONLY | DAXKV_NOLOCK | DAXKV_FILE_UNLOCKED | DAXKV_ROOM | DAXKV_POPULATE)
 
 const char *daxkv_version(void)
 {
@@ -97,17 +97,17 @@ static int open_file(struct daxkv *kv, const char *path, const struct daxkv_opti
 static int attach_map(struct daxkv *kv, const struct daxkv_options *o, uint64_t size, enum daxkv_pmem pmem)
 {
 	uint64_t max = o->max_size ? max_u64(o->max_size, size) : 0;
-	int rc;
+	bool room = o->flags & DAXKV_ROOM && max;
+	int rc = map_attach(&kv->map, size, room ? 0 : max, pmem, false);
 
-	if (!(o->flags & DAXKV_ROOM) || !max)
-		return map_attach(&kv->map, size, max, pmem, false);
-	rc = map_attach(&kv->map, size, 0, pmem, false);
-	if (!rc && kv->map.reserve < max) {
+	if (!rc && room && kv->map.reserve < max) {
 		map_detach(&kv->map);
 		rc = map_attach(&kv->map, size, max, pmem, false);
 	}
-	if (!rc)
+	if (!rc && room)
 		kv->map.cap = max;
+	if (!rc && o->flags & DAXKV_POPULATE)
+		map_populate(&kv->map);
 	return rc;
 }
 

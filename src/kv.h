@@ -115,13 +115,19 @@ struct daxkv_txn {
 int txn_open_tables(struct daxkv *kv);
 void txn_close_tables(struct daxkv *kv);
 
-/* txn_check - whether the transaction can be used, and with write, changed. BAD_TXN, EACCES. */
-int txn_check(struct daxkv_txn *txn, bool write);
-
 /* txn_forked - whether this is a forked child, which must not use its parent's store. */
 static inline bool txn_forked(const struct daxkv *kv)
 {
 	return UNLIKELY(*kv->alive == 0);
+}
+
+/* txn_check - whether the transaction can be used, and with write, changed. BAD_TXN, EACCES. txn_refuse - the reason why not. */
+int txn_refuse(const struct daxkv_txn *txn, bool write);
+static inline int txn_check(const struct daxkv_txn *txn, bool write)
+{
+	if (LIKELY(txn && !txn_forked(txn->kv) && !txn->child && !txn->broken && !txn->idle && (txn->write || !write)))
+		return 0;
+	return txn_refuse(txn, write);
 }
 
 /* txn_writing - whether the calling thread has a write transaction by way of this handle. */
@@ -147,8 +153,23 @@ void txn_seal(struct daxkv_txn *txn);
 
 /* ---- dbi.c ---------------------------------------------------------------------------------------------------------------- */
 
-/* dbi_state - database db as txn sees it. BAD_DB, CORRUPT, NEED_COMPARE. */
-int dbi_state(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state);
+/* dbi_state - database db as txn sees it. BAD_DB, CORRUPT, NEED_COMPARE. dbi_state_find - when it was not looked at yet, or may lack comparators. */
+int dbi_state_find(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state);
+static inline int dbi_state(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state)
+{
+	const struct daxkv *kv = txn->kv;
+
+	if (LIKELY(db < kv->max_dbs)) {
+		struct dbstate *s = &txn->db[db];
+
+		if (LIKELY(kv->dbi[db].name && s->generation == txn->generation && s->serial == kv->dbi[db].serial &&
+		           !(s->flags & (DAXKV_OWN_COMPARE | DAXKV_OWN_DUP_COMPARE)))) {
+			*state = s;
+			return 0;
+		}
+	}
+	return dbi_state_find(txn, db, state);
+}
 
 /* dbi_name - what handle db is called in that snapshot; NULL: it is free, or its database was dropped. */
 const struct dbi_name *dbi_name(const struct daxkv *kv, daxkv_db db, uint64_t snapshot);
@@ -248,7 +269,13 @@ int record_remove_all(struct daxkv_txn *txn, struct dbstate *state, const uint8_
 int record_value(const struct view *view, const struct item *item, struct daxkv_val *value);
 
 /* record_key_check - KEY_SIZE unless the key suits the database. record_dup_check - VALUE_SIZE likewise. */
-int record_key_check(const struct daxkv *kv, const struct order *order, const struct daxkv_val *key);
+int record_key_refuse(const struct daxkv *kv, const struct daxkv_val *key);
+static inline int record_key_check(const struct daxkv *kv, const struct order *order, const struct daxkv_val *key)
+{
+	if (LIKELY(key && key->size - 1 < kv->max_key && (order->key != ORDER_INTEGER || key->size == 4 || key->size == 8)))
+		return 0;
+	return record_key_refuse(kv, key);
+}
 int record_dup_check(const struct daxkv *kv, const struct order *order, const struct daxkv_val *key, const struct daxkv_val *dup);
 
 /* ---- cursor.c ------------------------------------------------------------------------------------------------------------- */

@@ -388,60 +388,39 @@ uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *o, const
 	return leaf_build_spare(image, psize, o, items, n, birth, prev, 0, 0);
 }
 
-/* prefix_shared - whether the key begins with the base's common prefix. */
-static bool prefix_shared(const struct leaf *l, const struct item *it)
+enum leaf_pushed leaf_push(uint8_t *image, const struct order *o, const struct item *it, uint32_t max, bool rises)
 {
-	uint32_t plen = l->page->plen;
+	struct fmt_page *page = (void *)image;
+	uint64_t *heads = (void *)(image + FMT_LEAF_BASE);
+	uint16_t *offs = (void *)(image + page->offs);
+	uint32_t n = page->n, from = page->end, plen = page->plen;
+	uint32_t e = entry_align(o, from, it->klen), at = e + FMT_ENTRY_SIZE + it->klen + it->vlen, end = (uint32_t)round_up(at, 4);
 
-	return !plen || (it->klen >= plen && memcmp(it->key, bytes_of(l) + offs_of(l->page)[0] + FMT_ENTRY_SIZE, plen) == 0);
+	if (plen && (it->klen < plen || memcmp(it->key, image + offs[0] + FMT_ENTRY_SIZE, plen) != 0))
+		return rises ? LEAF_FULL : LEAF_UNKNOWN;
+	uint64_t head = order_head(o, it->key, it->klen, plen);
+
+	if (!rises && head <= heads[n - 1])
+		return LEAF_UNKNOWN;
+	if (n == (page->offs - FMT_LEAF_BASE) / 8u || end > max)
+		return LEAF_FULL;
+	put32(image + from, 0); /* alignment before the entry, and behind it */
+	put32(image + end - 4, 0);
+	entry_store(image + e, it);
+	heads[n] = head;
+	offs[n] = (uint16_t)e;
+	page->n = (uint16_t)(n + 1);
+	page->end = (uint16_t)end;
+	return LEAF_PUSHED;
 }
 
-int leaf_push(struct wset *w, const struct order *o, const struct leaf *l, const struct item *it, bool *done, const uint8_t **value)
+uint32_t leaf_finish(uint8_t *image)
 {
-	uint8_t buf[FMT_PAGE_MAX / 2 + 64];
-	const struct fmt_page *page = l->page;
-	struct fmt_page head = *page;
-	uint32_t n = page->n, from = page->end, e = entry_align(o, from, it->klen), at = e + FMT_ENTRY_SIZE + it->klen + it->vlen;
-	uint32_t end = (uint32_t)round_up(at, 4), room = (page->offs - FMT_LEAF_BASE) / 8u;
-	struct pm *pm = &w->map->pm;
-	struct wpage *wp;
+	struct fmt_page *page = (void *)image;
 
-	*done = false;
-	if (l->nslots || n == room || end > l->psize || end - from > sizeof buf || !prefix_shared(l, it))
-		return 0;
-	int rc = wset_touch(w, l->off, &wp);
-
-	if (rc)
-		return rc;
-	assert(wset_editable(w, wp) && !wp->npending);
-	memset(buf, 0, e - from);
-	entry_store(buf + (e - from), it);
-	memset(buf + (at - from), 0, end - at);
-	pm_write(pm, bytes_of(l) + from, buf, end - from);
-	uint64_t key_head = order_head(o, it->key, it->klen, page->plen);
-	uint16_t off = (uint16_t)e;
-
-	pm_write(pm, heads_of(page) + n, &key_head, sizeof key_head);
-	pm_write(pm, offs_of(page) + n, &off, sizeof off);
-	head.n = (uint16_t)(n + 1);
-	head.end = (uint16_t)end;
-	pm_write(pm, page, &head, sizeof head);
-	wp->used = end;
-	wp->streamed = false;
-	wp->unfinished = true;
-	*value = bytes_of(l) + e + FMT_ENTRY_SIZE + it->klen;
-	*done = true;
-	return 0;
-}
-
-void leaf_finish(struct wset *w, struct wpage *wp)
-{
-	const uint8_t *p = w->map->base + wp->off;
-	const struct fmt_page *page = (const void *)p;
-	uint32_t crc = page_crc(p, page->end);
-
-	pm_write(&w->map->pm, &page->crc, &crc, sizeof crc);
-	wp->unfinished = false;
+	memset(image + page->end, 0, round_up(page->end, FMT_LINE) - page->end);
+	page->crc = page_crc(image, page->end);
+	return page->end;
 }
 
 /* tail_end - where the next tail entry may begin. */

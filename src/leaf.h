@@ -123,11 +123,13 @@ uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *order, c
 uint32_t leaf_build_spare(uint8_t *image, uint32_t psize, const struct order *order, const struct item *items, uint32_t n, uint64_t birth, uint64_t prev,
                           uint32_t spare, uint32_t plen);
 
-/* leaf_push - add an entry behind the last one of a private leaf without a tail: straight to the base. *done false when it has no room, or
- * the key does not share the
- * prefix. The page's checksum is made at commit: leaf_finish. ENOMEM. */
-int leaf_push(struct wset *w, const struct order *order, const struct leaf *leaf, const struct item *item, bool *done, const uint8_t **value);
-void leaf_finish(struct wset *w, struct wpage *wp);
+/* leaf_push - in a leaf that is being built in memory and has no tail, add an entry behind the last one, up to byte max. FULL: it has no room for
+ * it, or the key does not share the prefix. UNKNOWN: the heads do not tell that the entry belongs there; only unless rises says so. The checksum is to
+ * be made when all
+ * entries are there: leaf_finish, which returns the bytes used. */
+enum leaf_pushed { LEAF_PUSHED, LEAF_FULL, LEAF_UNKNOWN };
+enum leaf_pushed leaf_push(uint8_t *image, const struct order *order, const struct item *item, uint32_t max, bool rises);
+uint32_t leaf_finish(uint8_t *image);
 
 /* leaf_append - add an entry to the tail's end [R6] [I9]: *done false when it has no room. leaf is what leaf_open gave for the writer's
  * view. *value: where the value's

@@ -15,6 +15,7 @@
 #include <time.h>
 
 #ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_READ  22
 #define MADV_POPULATE_WRITE 23
 #endif
 
@@ -499,6 +500,8 @@ int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pme
 		munmap(address(&fresh, 0), round_up(fresh.reserve, MAP_STEP));
 		return err_sys(rc, "%s: mmap of %lu bytes", map->path, (ulong)size);
 	}
+	if (!private_copy && !map->rdonly && fresh.medium != DAXKV_MEDIUM_FILE)
+		fresh.warm = calloc(1, fresh.reserve / MAP_STEP / 8 + 1);
 	fresh.size = size;
 	pthread_mutex_init(&fresh.mutex, NULL);
 	pm_init(&fresh.pm, private_copy ? &pm_private_ops : ops[fresh.medium], fresh.fd);
@@ -555,6 +558,24 @@ static int grow(struct map *map, uint64_t size)
 		return err_sys(rc, "%s: cannot grow from %lu to %lu bytes", map->path, (ulong)map->size, (ulong)size);
 	size_set(map, size);
 	return 0;
+}
+
+void map_warm_up(struct map *map, uint64_t off, uint64_t len)
+{
+	for (uint64_t step = off / MAP_STEP; step <= (off + len - 1) / MAP_STEP; step++) {
+		if (map->warm[step / 8] >> step % 8 & 1)
+			continue;
+		map->warm[step / 8] |= (uint8_t)(1u << step % 8);
+		(void)range_populate(map, step * MAP_STEP, min_u64((step + 1) * MAP_STEP, round_down(map->size, page_up(1)))); /* else page by page */
+	}
+}
+
+void map_populate(struct map *map)
+{
+	if (map->warm && map->size)
+		map_warm_up(map, 0, map->size);
+	else
+		(void)madvise(address(map, 0), page_up(map->size), MADV_POPULATE_READ);
 }
 
 int map_grow(struct map *map, uint64_t size)
@@ -623,6 +644,8 @@ void map_detach(struct map *map)
 {
 	if (map->base)
 		munmap(address(map, 0), round_up(map->reserve, MAP_STEP));
+	free(map->warm);
+	map->warm = NULL;
 	map->base = NULL;
 	map->reserve = map->cap = map->size = 0;
 }

@@ -34,6 +34,7 @@ struct map {
 	pthread_mutex_t mutex; /* of growing and extending */
 	const uint64_t *committed; /* bytes that commits use, by all processes; NULL: this one's alone */
 	const char *path; /* the caller's; for messages */
+	uint8_t *warm;    /* the writer's: a bit for each MAP_STEP that is faulted in; NULL: no need to, or no memory */
 };
 
 /* map_open_file - open path for a store, never creating it. Fills fd, rdonly, path. Errors: errno with a text; ENOENT; EISDIR for a
@@ -59,6 +60,21 @@ int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pme
  * A file that is long enough already is not cut; one that is not can only grow when the mapping is shared and written to (else EACCES).
  * Errors: FULL (above reserve), ENOSPC, EFBIG, ENOMEM, EIO ...; file and mapping are then as before. */
 int map_grow(struct map *map, uint64_t size);
+
+/* map_warm - the writer is about to use [off, off + len): fault its surroundings in, MAP_STEP by MAP_STEP, which costs a fraction of faulting page by
+ * page.
+ * On persistent memory only: on a file it would make pages dirty that nobody changed. */
+void map_warm_up(struct map *map, uint64_t off, uint64_t len);
+static inline void map_warm(struct map *map, uint64_t off, uint64_t len)
+{
+	uint64_t first = off / MAP_STEP, last = (off + len - 1) / MAP_STEP;
+
+	if (map->warm && (first != last || !(map->warm[first / 8] >> first % 8 & 1)))
+		map_warm_up(map, off, len);
+}
+
+/* map_populate - fault all of the file in. What cannot be is faulted in when it is used. */
+void map_populate(struct map *map);
 
 /* map_extend - map more of the file, up to size or all that commits use, which another process made longer. Any thread may. CORRUPT when
  * the file has not got it; FULL above

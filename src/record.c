@@ -14,13 +14,11 @@ size_t daxkv_max_key_size(const struct daxkv *kv)
 	return kv->max_key;
 }
 
-int record_key_check(const struct daxkv *kv, const struct order *o, const struct daxkv_val *key)
+int record_key_refuse(const struct daxkv *kv, const struct daxkv_val *key)
 {
-	if (UNLIKELY(!key || key->size == 0 || key->size > kv->max_key))
+	if (!key || key->size == 0 || key->size > kv->max_key)
 		return err_set(DAXKV_KEY_SIZE, "a key of %zu bytes; 1 to %u are possible", key ? key->size : 0, kv->max_key);
-	if (UNLIKELY(o->key == ORDER_INTEGER && key->size != 4 && key->size != 8))
-		return err_set(DAXKV_KEY_SIZE, "a key of %zu bytes in a database of integer keys: 4 or 8 are possible", key->size);
-	return 0;
+	return err_set(DAXKV_KEY_SIZE, "a key of %zu bytes in a database of integer keys: 4 or 8 are possible", key->size);
 }
 
 int record_dup_check(const struct daxkv *kv, const struct order *o, const struct daxkv_val *key, const struct daxkv_val *dup)
@@ -246,18 +244,41 @@ int record_put_at(struct put *p)
 	return rc ? txn_break(p->txn, rc) : 0;
 }
 
+/* put_in_run - a key behind all others, while more such come: see tree_rise.c. */
+static int put_in_run(struct daxkv_txn *txn, struct dbstate *s, const struct daxkv_val *key, const struct daxkv_val *value, unsigned int flags, bool *done)
+{
+	const struct order *o = &s->order;
+	uint32_t half = leaf_usable(txn->kv->page_size) / 2;
+
+	*done = false;
+	if (flags & DAXKV_RESERVE || record_key_check(txn->kv, o, key) || !value || !value->data || value->size > half ||
+	    leaf_cost(o, (uint32_t)key->size, (uint32_t)value->size) > half || (o->dups && record_dup_check(txn->kv, o, key, value)))
+		return 0;
+	struct probe probe = record_probe(key, o->dups ? value : NULL, PROBE_AT);
+	struct item item = {.key = probe.key, .klen = probe.klen, .val = value->data, .vlen = (uint32_t)value->size};
+	int rc = tree_run_put(&s->tree, &probe, &item, !o->dups || flags & (DAXKV_APPEND | DAXKV_NOOVERWRITE), done);
+
+	return rc ? txn_break(txn, rc) : 0;
+}
+
 int record_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags, uint32_t entry_flags)
 {
-	struct put p = {.txn = txn, .key = key, .value = value, .flags = flags, .entry_flags = entry_flags, .path = txn->kv->scratch.finger};
-	int rc = dbi_state(txn, db, &p.s);
+	struct dbstate *s;
+	bool done = false;
+	int rc = dbi_state(txn, db, &s);
 
-	if (!rc)
-		rc = record_put_check(txn->kv, &p.s->order, key, value, flags);
+	if (!rc && s->tree.run && !entry_flags)
+		rc = put_in_run(txn, s, key, value, flags, &done);
+	if (rc || done)
+		return rc;
+	struct put p = {.txn = txn, .s = s, .key = key, .value = value, .flags = flags, .entry_flags = entry_flags, .path = txn->kv->scratch.finger};
+
+	rc = record_put_check(txn->kv, &s->order, key, value, flags);
 	if (rc)
 		return rc;
-	struct probe probe = record_probe(key, p.s->order.dups ? value : NULL, PROBE_AT);
+	struct probe probe = record_probe(key, s->order.dups ? value : NULL, PROBE_AT);
 
-	rc = tree_seek_put(&p.s->tree, &probe);
+	rc = tree_seek_put(&s->tree, &probe);
 	return rc ? rc : record_put_at(&p);
 }
 

@@ -513,6 +513,7 @@ static int take(struct space *s, uint64_t pages, enum space_op_kind kind, unsign
 	}
 	set_bits(s, page * s->psize, pages, which, true);
 	op_log(s, kind, page * s->psize, pages);
+	map_warm(s->map, page * s->psize, pages * s->psize);
 	*off = page * s->psize;
 	return 0;
 }

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define LEAF_FULL 80u   /* percent of a base after which a leaf splits */
+#define LEAF_SPLIT 80u   /* percent of a base after which a leaf splits */
 #define LEAF_RUN 90u    /* percent that the left leaf keeps when keys arrive in rising order */
 #define LEAF_SPARSE 25u /* percent under which a leaf joins its neighbour */
 #define LEAF_JOINED 75u /* when both fit this */
@@ -21,8 +21,9 @@ int tree_scratch_open(struct tree_scratch *s, uint32_t psize)
 		.offsets = malloc(LEAF_MAX(psize) * sizeof *s->offsets),
 		.sepbuf = malloc(6 * (size_t)psize),
 		.finger = malloc(sizeof *s->finger),
+		.run = calloc(TREE_RUNS, sizeof *s->run),
 	};
-	if (s->items && s->seps && s->kids && s->offsets && s->sepbuf && s->finger)
+	if (s->items && s->seps && s->kids && s->offsets && s->sepbuf && s->finger && s->run)
 		return 0;
 	tree_scratch_close(s);
 	return err_set(ENOMEM, "no memory for the writer's scratch pages");
@@ -36,6 +37,9 @@ void tree_scratch_close(struct tree_scratch *s)
 	free(s->offsets);
 	free(s->sepbuf);
 	free(s->finger);
+	for (unsigned int i = 0; s->run && i < TREE_RUNS; i++)
+		free(s->run[i].image);
+	free(s->run);
 	*s = (struct tree_scratch){0};
 }
 
@@ -46,6 +50,11 @@ int tree_root(const struct tree *t, const struct fmt_page **page, uint64_t *at)
 	int rc;
 
 	*page = NULL;
+	if (UNLIKELY(t->run || t->failed)) {
+		rc = t->run ? tree_settle(t->run->tree) : t->failed;
+		if (rc)
+			return rc;
+	}
 	if (!t->root)
 		return 0;
 	rc = view_version(t->view, t->root, 0, page, at);
@@ -378,7 +387,7 @@ static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, struct pl
 		placed->index += n - own;
 	uint32_t left = n;
 
-	if (!sibling && n > 1 && total > usable * LEAF_FULL / 100)
+	if (!sibling && n > 1 && total > usable * LEAF_SPLIT / 100)
 		left = split_point(t, items, n, total, placed->rising);
 	if (left < n)
 		tree_separator(t, &items[left - 1], &items[left], t->scratch->sepbuf, &change.sep[0]);
@@ -425,48 +434,56 @@ static int first_leaf(struct tree *t, const struct item *item, struct placed *pl
 	return 0;
 }
 
+/* store_in_leaf - into the leaf of path: behind its last entry, or by writing it anew. */
+static int store_in_leaf(struct tree *t, struct path *path, const struct item *item, bool replace, bool last, struct placed *placed)
+{
+	struct leaf_change c = {.item = *item, .rank = path->rank, .fp = order_fp(item->key, item->klen),
+	                        .kind = replace ? FMT_SLOT_REPLACE : FMT_SLOT_INSERT, .to_fill = !item->val || item->flags & FMT_ENTRY_BLOB};
+	struct item old, *items = t->scratch->items;
+	bool done = false;
+	uint32_t n;
+	int rc = replace ? leaf_item(&path->leaf, path->eoff, &old) : 0;
+
+	if (!rc && replace)
+		rc = blob_drop(t, &old);
+	if (!rc)
+		rc = leaf_append(t->view->w, t->order, &path->leaf, &c, &done, &placed->value);
+	placed->leaf = path->leaf.off;
+	if (!rc && !done)
+		rc = tree_leaf_items(t, &path->leaf, items, &n);
+	if (rc || done)
+		return rc;
+	if (!replace)
+		memmove(items + path->rank + 1, items + path->rank, (n++ - path->rank) * sizeof *items);
+	items[path->rank] = *item;
+	placed->index = path->rank;
+	placed->rising = last;
+	return leaf_rewrite(t, path, n, placed);
+}
+
 int tree_store(struct tree *t, struct path *path, const struct item *item, const uint8_t **value, uint64_t *leaf_off)
 {
 	struct placed placed = {0};
-	struct item old, *items = t->scratch->items;
-	bool replace = path->height && path->eoff, done = false;
-	uint32_t n;
+	bool replace = path->height && path->eoff, last = !replace && tree_at_end(path), begun = false;
 	int rc = 0;
 
+	t->rising = last ? t->rising + 1 : 0;
+	t->scratch->finger_of = last && path == t->scratch->finger ? t : NULL; /* until a page is replaced */
+	if (last && item->val && !item->flags && path == t->scratch->finger)
+		rc = tree_run_begin(t, path, &begun);
+	if (begun) {
+		struct probe p = {.key = item->key, .klen = item->klen, .dup = item->val, .dlen = item->vlen};
+
+		rc = tree_run_put(t, &p, item, false, &begun);
+		if (rc || begun)
+			return rc;
+	}
+	if (rc)
+		return rc;
 	t->count += !replace;
 	if (item->flags & FMT_ENTRY_BLOB)
 		t->blob_pages += blob_pages(((const struct fmt_blob *)(const void *)item->val)->len, t->view->psize);
-	bool last = !replace && tree_at_end(path);
-
-	t->scratch->finger_of = last && path == t->scratch->finger ? t : NULL; /* until a page is replaced */
-
-	if (!path->height)
-		rc = first_leaf(t, item, &placed);
-	else if (last)
-		rc = tree_rise(t, path, item, &done, &placed.value, &placed.leaf);
-	if (!rc && path->height && !done) {
-		struct leaf_change c = {.item = *item, .rank = path->rank, .fp = order_fp(item->key, item->klen),
-		                        .kind = replace ? FMT_SLOT_REPLACE : FMT_SLOT_INSERT, .to_fill = !item->val || item->flags & FMT_ENTRY_BLOB};
-
-		if (replace)
-			rc = leaf_item(&path->leaf, path->eoff, &old);
-		if (!rc && replace)
-			rc = blob_drop(t, &old);
-		if (!rc)
-			rc = leaf_append(t->view->w, t->order, &path->leaf, &c, &done, &placed.value);
-		placed.leaf = path->leaf.off;
-		if (!rc && !done) {
-			rc = tree_leaf_items(t, &path->leaf, items, &n);
-			if (rc)
-				return rc;
-			if (!replace)
-				memmove(items + path->rank + 1, items + path->rank, (n++ - path->rank) * sizeof *items);
-			items[path->rank] = *item;
-			placed.index = path->rank;
-			placed.rising = last;
-			rc = leaf_rewrite(t, path, n, &placed);
-		}
-	}
+	rc = path->height ? store_in_leaf(t, path, item, replace, last, &placed) : first_leaf(t, item, &placed);
 	*value = placed.value;
 	*leaf_off = placed.leaf;
 	return rc;
@@ -481,8 +498,9 @@ int tree_remove(struct tree *t, struct path *path)
 	uint32_t n;
 	int rc = leaf_item(&path->leaf, path->eoff, &gone);
 
-	assert(path->height && path->eoff);
+	assert(path->height && path->eoff && !t->run);
 	t->scratch->finger_of = NULL;
+	t->rising = 0;
 	if (!rc)
 		rc = blob_drop(t, &gone);
 	if (rc)

@@ -21,25 +21,6 @@
 
 #define TREE_DEPTH 32u
 
-struct tree_scratch { /* the writer's, for rebuilding pages */
-	struct item *items;
-	struct sep *seps;
-	uint64_t *kids;
-	uint16_t *offsets;
-	uint8_t *sepbuf; /* two halves, each two pages: separators on their way up */
-	uint64_t shape;                 /* counts pages written: a path holds while it is the same */
-	struct path *finger;            /* the last place of a put */
-	const struct tree *finger_of;   /* the tree whose last leaf that is, while nothing else has changed; NULL: none */
-};
-
-struct tree {
-	struct view *view;
-	const struct order *order;
-	struct tree_scratch *scratch; /* NULL in a read transaction */
-	uint64_t root; /* as the newest state has it; 0: nothing was ever stored */
-	uint64_t count, leaf_pages, inner_pages, blob_pages; /* of a write transaction's tree */
-};
-
 struct path { /* from the root to a place in a leaf */
 	unsigned int height; /* levels, 0 = empty tree; the root is at[height - 1] */
 	uint32_t rank, eoff; /* the place, and the entry found there or 0 */
@@ -49,6 +30,50 @@ struct path { /* from the root to a place in a leaf */
 		uint64_t off;
 		uint32_t index; /* the kid taken */
 	} at[TREE_DEPTH];   /* by level; at[0] is the leaf */
+};
+
+#define TREE_RUN_KIDS 32u
+
+struct change { /* kids [from, from + count) of a page give way to m others, with the separators between them */
+	uint32_t from, count, m;
+	uint64_t kid[TREE_RUN_KIDS + 1];
+	struct sep sep[TREE_RUN_KIDS];
+};
+
+struct tree_run { /* entries that rise behind all others, not yet in the tree: see tree_rise.c */
+	struct tree *tree;    /* whose; NULL: nobody's */
+	uint8_t *image;       /* its last leaf, in memory */
+	struct wpage *wp;     /* the page that the image is for */
+	uint8_t *seps;        /* keys of the separators in change */
+	uint32_t cost, bytes; /* of these: in an inner page, and in seps */
+	uint64_t used;        /* wset.changes at the last put */
+	struct change change; /* the tree's last leaf, and the pages that will follow it */
+	struct path path;     /* to the tree's last leaf */
+};
+
+#define TREE_RUNS 4u /* at once */
+
+struct tree_scratch { /* the writer's, for rebuilding pages */
+	struct item *items;
+	struct sep *seps;
+	uint64_t *kids;
+	uint16_t *offsets;
+	uint8_t *sepbuf; /* two halves, each two pages: separators on their way up */
+	uint64_t shape;                 /* counts pages written: a path holds while it is the same */
+	struct path *finger;            /* the last place of a put */
+	const struct tree *finger_of;   /* the tree whose last leaf that is, while nothing else has changed; NULL: none */
+	struct tree_run *run;           /* TREE_RUNS */
+};
+
+struct tree {
+	struct view *view;
+	const struct order *order;
+	struct tree_scratch *scratch; /* NULL in a read transaction */
+	uint64_t root; /* as the newest state has it; 0: nothing was ever stored */
+	uint64_t count, leaf_pages, inner_pages, blob_pages; /* of a write transaction's tree */
+	struct tree_run *run; /* NULL: all of the tree is in its pages */
+	uint32_t rising;      /* puts behind all other entries, one after the other */
+	int failed;           /* a run could not be put into the tree: the error that all later uses get */
 };
 
 int tree_scratch_open(struct tree_scratch *scratch, uint32_t psize);
@@ -106,6 +131,16 @@ bool tree_at_end(const struct path *path);
  * and sealed. *leaf_off: the leaf it went to. Errors of space_take, ENOMEM, CORRUPT. */
 int tree_store(struct tree *tree, struct path *path, const struct item *item, const uint8_t **value, uint64_t *leaf_off);
 
+/* tree_run_put - put an item that belongs behind all others straight into the tree's run, which there is. *done false: it does not. key_rises: its key
+ * must be greater than the last one, not only the pair. Errors as of tree_store. */
+int tree_run_put(struct tree *tree, const struct probe *probe, const struct item *item, bool key_rises, bool *done);
+
+/* tree_settle - put the tree's run into its pages; looking anything up does it. tree_settle_all - of all trees. tree_forget - what is not in pages
+ * is dropped: the transaction that made it is being undone. */
+int tree_settle(struct tree *tree);
+int tree_settle_all(struct tree_scratch *scratch);
+void tree_forget(struct tree_scratch *scratch);
+
 /* tree_remove - take the entry at the place that tree_seek found (there is one) out. */
 int tree_remove(struct tree *tree, struct path *path);
 
@@ -115,17 +150,12 @@ int tree_clear(struct tree *tree, bool forget);
 /* Within the floor: */
 int tree_down(const struct tree *tree, const struct probe *probe, struct path *path); /* tree_seek without the leaf's inside */
 int tree_root(const struct tree *tree, const struct fmt_page **page, uint64_t *at); /* in this view; NULL: an empty tree */
-struct change { /* kids [from, from + count) of a page give way to m others, with the separators between them */
-	uint32_t from, count, m;
-	uint64_t kid[4];
-	struct sep sep[3];
-};
 int tree_replace(struct tree *tree, struct path *path, struct change *change);
 uint64_t tree_prev_for(const struct tree *tree, uint64_t off);
 int tree_page_out(struct tree *tree, uint64_t old, const uint8_t *image, uint32_t used, uint64_t *off);
 void tree_separator(const struct tree *tree, const struct item *a, const struct item *b, uint8_t *buf, struct sep *sep); /* of two items; copied to buf */
 uint32_t tree_spare(const struct tree *tree, const struct item *items, uint32_t n);
-int tree_rise(struct tree *tree, struct path *path, const struct item *item, bool *done, const uint8_t **value, uint64_t *off);
+int tree_run_begin(struct tree *tree, const struct path *path, bool *begun);
 int tree_leaf_items(struct tree *tree, const struct leaf *leaf, struct item *items, uint32_t *n);
 
 #endif

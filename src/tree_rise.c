@@ -2,15 +2,27 @@
 /*
  * tree_rise.c - keys that arrive in rising order: logs, time series, sorted loads.
  *
- * The place of the last put is remembered: while nothing but such puts happens, the next key is compared with the last one only, instead
- * of a way
- * down the tree. A private last leaf takes entries straight into its base, which was built with room for them, and when it is full the
- * next leaf begins behind
- * it: nothing is written twice. A single put per transaction has no private leaf and goes the ordinary way.
+ * The place of the last put is remembered: while nothing but such puts happens, the next key is compared with the last one only, instead of a way
+ * down the tree. When the last leaf is private, a run begins:
+ *
+ *   tree ... -> [ last leaf ]      [leaf] [leaf] [leaf]   streamed to their pages, which nothing refers to yet
+ *                    \________________________________/
+ *                       image: the one being filled, in memory
+ *
+ * A put then stores its entry in the image, and that is all: no way down, no slot, no checksum of its own, no cache line that was not there. A full
+ * image goes to its page in one stream. The pages' parents hear of them when the run is settled, TREE_RUN_KIDS at a time at most.
+ *
+ * The rule that makes it correct: nobody looks at a tree that has a run. tree_root, where every way down begins, settles it; so do commit and the
+ * beginning and end of a nested transaction. Until then the transaction's pages are private, and to undo it is to forget the run. When a run cannot be
+ * settled (no space for an inner page), the tree is unusable (failed), and the transaction can only be aborted.
  */
 #include "tree.h"
 
+#include <errno.h>
+#include <stdlib.h>
+
 #define RUN_FULL 90u /* percent of a leaf filled this way: a later update needs room */
+#define RUN_AFTER 2u /* rising puts that a run may expect more of */
 
 bool tree_at_end(const struct path *path)
 {
@@ -38,7 +50,7 @@ int tree_seek_put(struct tree *t, const struct probe *probe)
 {
 	struct path *path = t->scratch->finger;
 
-	if (t->scratch->finger_of == t) {
+	if (t->scratch->finger_of == t && !t->run) {
 		struct item last;
 		bool some;
 
@@ -72,52 +84,181 @@ uint32_t tree_spare(const struct tree *t, const struct item *items, uint32_t n)
 	return cost < full ? (full - cost) / (cost / n) : 0;
 }
 
-/* next_leaf - begin a new last leaf with the item. */
-static int next_leaf(struct tree *t, struct path *path, const struct item *last, const struct item *item, const uint8_t **value, uint64_t *off)
+/* ---- runs ----------------------------------------------------------------------------------------------------------------- */
+
+/* run_last - the last entry of the image. */
+static struct item run_last(const struct tree_run *run)
 {
-	struct wset *w = t->view->w;
-	struct change change = {.from = path->height > 1 ? path->at[1].index : 0, .count = 1, .m = 2};
-	uint32_t plen = 0, max = last->klen < item->klen ? last->klen : item->klen;
+	const struct fmt_page *page = (const void *)run->image;
+	const uint8_t *e = run->image + get16(run->image + page->offs + 2 * (page->n - 1u));
+	uint32_t klen = get16(e) & FMT_KLEN_MASK;
 
-	/* The keys to come will share with this one what it shares with the one before. */
-	if (t->order->key == ORDER_BYTES)
-		while (plen + 1 < max && last->key[plen] == item->key[plen])
-			plen++;
-	plen = plen > 8 ? plen - 2 : 0; /* the digits at the end of it count on */
-	if (plen < 8)
-		plen = 0;
-	tree_separator(t, last, item, t->scratch->sepbuf, &change.sep[0]);
-	uint32_t used = leaf_build_spare(w->image, w->psize, t->order, item, 1, w->txn, 0, tree_spare(t, item, 1), plen);
-	int rc = tree_page_out(t, 0, w->image, used, off);
-
-	if (rc)
-		return rc;
-	*value = leaf_value(view_raw(t->view, *off), 0);
-	change.kid[0] = path->leaf.off;
-	change.kid[1] = *off;
-	t->leaf_pages++;
-	w->splits++;
-	return tree_replace(t, path, &change);
+	return (struct item){.key = e + FMT_ENTRY_SIZE, .klen = klen, .val = e + FMT_ENTRY_SIZE + klen, .vlen = get16(e + 2)};
 }
 
-int tree_rise(struct tree *t, struct path *path, const struct item *item, bool *done, const uint8_t **value, uint64_t *off)
+static uint32_t run_max(const struct tree *t)
+{
+	return FMT_LEAF_BASE + leaf_usable(t->view->psize) * RUN_FULL / 100;
+}
+
+/* run_link - the pages that follow the tree's last leaf become its neighbours in the tree. The path is of no use then. */
+static int run_link(struct tree *t, struct tree_run *run)
+{
+	return run->change.m > 1 ? tree_replace(t, &run->path, &run->change) : 0;
+}
+
+int tree_settle(struct tree *t)
+{
+	struct tree_run *run = t->run;
+
+	if (!run)
+		return t->failed;
+	t->run = NULL;
+	run->tree = NULL;
+	t->rising = 0;
+	t->scratch->finger_of = NULL;
+	wset_install_whole(t->view->w, run->wp, run->image, leaf_finish(run->image));
+	t->failed = run_link(t, run);
+	return t->failed;
+}
+
+int tree_settle_all(struct tree_scratch *s)
+{
+	int rc = 0;
+
+	for (unsigned int i = 0; i < TREE_RUNS && !rc; i++)
+		if (s->run[i].tree)
+			rc = tree_settle(s->run[i].tree);
+	return rc;
+}
+
+void tree_forget(struct tree_scratch *s)
+{
+	for (unsigned int i = 0; i < TREE_RUNS; i++) {
+		if (s->run[i].tree)
+			s->run[i].tree->run = NULL;
+		s->run[i].tree = NULL;
+	}
+	s->finger_of = NULL;
+}
+
+/* run_take - a run that nobody uses, or the one that was used least recently. ENOMEM, and errors of settling that one. */
+static int run_take(struct tree *t, struct tree_run **out)
+{
+	struct tree_run *run = t->scratch->run;
+	uint32_t psize = t->view->psize;
+
+	for (unsigned int i = 1; i < TREE_RUNS && run->tree; i++)
+		if (!t->scratch->run[i].tree || t->scratch->run[i].used < run->used)
+			run = &t->scratch->run[i];
+	if (run->tree) {
+		int rc = tree_settle(run->tree);
+
+		if (rc)
+			return rc;
+	}
+	if (!run->image) {
+		run->image = aligned_alloc(FMT_LINE, 2 * (size_t)psize);
+		if (!run->image)
+			return err_set(ENOMEM, "no memory for rising keys");
+		run->seps = run->image + psize;
+	}
+	*out = run;
+	return 0;
+}
+
+int tree_run_begin(struct tree *t, const struct path *path, bool *begun)
 {
 	struct wset *w = t->view->w;
 	struct wpage *wp = wset_find(w, path->leaf.off);
-	uint32_t cost = leaf_cost(t->order, item->klen, item->vlen), used = path->leaf.page->end - FMT_LEAF_BASE;
-	struct item last;
-	bool some;
+	struct tree_run *run = NULL;
+
+	*begun = false;
+	if (t->rising < RUN_AFTER || !wset_editable(w, wp) || wp->npending || path->leaf.nslots || path->leaf.page->n == 0)
+		return 0;
+	int rc = run_take(t, &run);
+
+	if (!rc)
+		rc = wset_touch(w, path->leaf.off, &wp);
+	if (rc)
+		return rc;
+	memcpy(run->image, path->leaf.page, path->leaf.page->end);
+	run->wp = wp;
+	run->cost = run->bytes = 0;
+	run->change.from = path->height > 1 ? path->at[1].index : 0;
+	run->change.count = run->change.m = 1;
+	run->change.kid[0] = path->leaf.off;
+	run->path.height = path->height;
+	memcpy(run->path.at, path->at, path->height * sizeof path->at[0]);
+	run->tree = t;
+	t->run = run;
+	*begun = true;
+	return 0;
+}
+
+/* run_next - the image is full: it goes to its page, and the next leaf begins with the item. *done false: the parents have to hear of the pages first. */
+static int run_next(struct tree *t, struct tree_run *run, const struct item *item, bool *done)
+{
+	struct wset *w = t->view->w;
+	struct change *c = &run->change;
+	struct item last = run_last(run);
+	struct sep *sep = &c->sep[c->m - 1];
+	uint32_t plen = 0, max = last.klen < item->klen ? last.klen : item->klen;
+	struct wpage *wp;
 
 	*done = false;
-	if (!wset_editable(w, wp) || wp->npending || path->leaf.nslots)
+	if (c->m > TREE_RUN_KIDS || run->bytes + item->klen + (t->order->dups ? item->vlen : 0) > w->psize || run->cost > inner_usable(w->psize) / 2)
 		return 0;
-	*off = path->leaf.off;
-	if (used + cost <= leaf_usable(w->psize) * RUN_FULL / 100)
-		return leaf_push(w, t->order, &path->leaf, item, done, value);
-	int rc = last_item(&path->leaf, &last, &some);
+	/* The keys to come will share with this one what it shares with the one before. */
+	if (t->order->key == ORDER_BYTES)
+		while (plen + 1 < max && last.key[plen] == item->key[plen])
+			plen++;
+	plen = plen > 9 ? plen - 2 : 0; /* the digits at the end of it count on */
+	tree_separator(t, &last, item, run->seps + run->bytes, sep);
+	int rc = wset_new_page(w, &wp);
 
-	if (rc || !some)
+	if (rc)
 		return rc;
+	run->bytes += sep->klen + (sep->dlen == FMT_SEP_NODUP ? 0 : sep->dlen);
+	run->cost += inner_cost(sep);
+	wset_install_whole(w, run->wp, run->image, leaf_finish(run->image));
+	leaf_build_spare(run->image, w->psize, t->order, item, 1, w->txn, 0, tree_spare(t, item, 1), plen);
+	run->wp = wp;
+	c->kid[c->m++] = wp->off;
+	t->leaf_pages++;
+	w->splits++;
 	*done = true;
-	return next_leaf(t, path, &last, item, value, off);
+	return 0;
+}
+
+int tree_run_put(struct tree *t, const struct probe *probe, const struct item *item, bool key_rises, bool *done)
+{
+	struct tree_run *run = t->run;
+	const struct order *o = t->order;
+	enum leaf_pushed pushed = LEAF_UNKNOWN;
+	uint32_t max = run_max(t);
+
+	*done = true;
+	if (!(o->flags & DAXKV_DUP_FIXED))
+		pushed = leaf_push(run->image, o, item, max, false);
+	if (UNLIKELY(pushed == LEAF_UNKNOWN)) {
+		struct item last = run_last(run);
+		int c = key_rises ? order_key_cmp(o, last.key, last.klen, probe->key, probe->klen)
+		                  : order_cmp(o, last.key, last.klen, last.val, last.vlen, probe);
+
+		*done = c < 0 && (!(o->flags & DAXKV_DUP_FIXED) || item->vlen == last.vlen);
+		if (*done)
+			pushed = leaf_push(run->image, o, item, max, true);
+	}
+	if (*done && UNLIKELY(pushed == LEAF_FULL)) {
+		int rc = run_next(t, run, item, done);
+
+		if (rc)
+			return rc;
+	}
+	if (*done) {
+		run->used = t->view->w->changes;
+		t->count++;
+	}
+	return 0;
 }

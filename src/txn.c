@@ -157,21 +157,20 @@ void txn_close_tables(struct daxkv *kv)
 	}
 }
 
-int txn_check(struct daxkv_txn *txn, bool write)
+int txn_refuse(const struct daxkv_txn *txn, bool write)
 {
-	if (UNLIKELY(!txn))
+	if (!txn)
 		return err_set(EINVAL, "no transaction was given");
 	if (txn_forked(txn->kv))
 		return err_set(DAXKV_BAD_TXN, "the transaction belongs to the parent process");
-	if (UNLIKELY(txn->child))
+	if (txn->child)
 		return err_set(DAXKV_BAD_TXN, "a nested transaction is running: its parent rests");
-	if (UNLIKELY(txn->broken))
+	if (txn->broken)
 		return err_set(DAXKV_BAD_TXN, "an earlier change failed: the transaction can only be aborted");
-	if (UNLIKELY(txn->idle))
+	if (txn->idle)
 		return err_set(DAXKV_BAD_TXN, "the read transaction was reset");
-	if (UNLIKELY(write && !txn->write))
-		return err_set(EACCES, "a read transaction cannot change anything");
-	return 0;
+	assert(write && !txn->write);
+	return err_set(EACCES, "a read transaction cannot change anything");
 }
 
 int txn_break(struct daxkv_txn *txn, int rc)
@@ -200,7 +199,8 @@ void txn_seal(struct daxkv_txn *txn)
 
 int txn_changing(struct daxkv_txn *txn, daxkv_db db)
 {
-	txn_seal(txn);
+	if (UNLIKELY(txn->reserved.pending))
+		txn_seal(txn);
 	txn->kv->wset.changes++;
 	return txn->cursors ? cursor_save_all(txn, db) : 0;
 }
@@ -293,6 +293,9 @@ static int begin_nested(struct daxkv_txn *parent, struct daxkv_txn **out)
 	if (kv->wset.level == UINT8_MAX)
 		return err_set(DAXKV_BAD_TXN, "transactions are nested %u deep, and no deeper", kv->wset.level);
 	txn_seal(parent);
+	rc = tree_settle_all(&kv->scratch);
+	if (rc)
+		return txn_break(parent, rc);
 	if (parent->cursors) {
 		rc = cursor_save_all(parent, 0);
 		if (rc)
@@ -318,6 +321,7 @@ static void writer_bury(struct daxkv *kv)
 
 	while (txn && txn->child)
 		txn = txn->child;
+	tree_forget(&kv->scratch);
 	while (txn) {
 		struct daxkv_txn *parent = txn->parent;
 
@@ -443,7 +447,7 @@ static void undo_nested(struct daxkv_txn *txn)
 
 	dbi_end(txn, false);
 	cursor_end_all(txn);
-	txn->kv->scratch.finger_of = NULL;
+	tree_forget(&txn->kv->scratch);
 	wset_undo(&txn->kv->wset, &txn->mark);
 	parent->child = NULL;
 	write_txn_give(txn);
@@ -453,6 +457,7 @@ static void undo_outermost(struct daxkv_txn *txn)
 {
 	dbi_end(txn, false);
 	cursor_end_all(txn);
+	tree_forget(&txn->kv->scratch);
 	space_undo(&txn->kv->space, 0);
 	end_write(txn);
 }
@@ -474,8 +479,14 @@ void daxkv_abort(struct daxkv_txn *txn)
 static int commit_nested(struct daxkv_txn *txn)
 {
 	struct daxkv_txn *parent = txn->parent;
+	int rc;
 
 	txn_seal(txn);
+	rc = tree_settle_all(&txn->kv->scratch);
+	if (rc) {
+		undo_nested(txn);
+		return rc;
+	}
 	dbi_end(txn, true);
 	cursor_end_all(txn);
 	txn->kv->scratch.finger_of = NULL;

@@ -10,6 +10,7 @@
 
 #define BLOCK 256u
 #define TABLE_FIRST 1024u
+#define NAMED_EAGER 8u    /* pages of a transaction whose record will hardly name ranges: their checksums are made at commit if it does */
 #define STREAM_CHANGES 1u /* a page made by a transaction's first changes will hardly be edited again */
 
 struct wset_undo {
@@ -180,7 +181,7 @@ int wset_new_page(struct wset *w, struct wpage **out)
 	return 0;
 }
 
-void wset_install(struct wset *w, struct wpage *wp, const uint8_t *image, uint32_t used)
+static void install(struct wset *w, struct wpage *wp, const uint8_t *image, uint32_t used, bool stream)
 {
 	struct pm *pm = &w->map->pm;
 	const uint8_t *page = w->map->base + wp->off;
@@ -188,15 +189,25 @@ void wset_install(struct wset *w, struct wpage *wp, const uint8_t *image, uint32
 	assert(wset_editable(w, wp) && used <= w->psize && used % 4 == 0);
 	wp->npending = 0;
 	wp->napplied = 0;
-	wp->unfinished = false;
 	wp->used = used; /* [R1] exactly: the next transaction appends behind it */
-	wp->streamed = w->changes <= STREAM_CHANGES;
-	if (wp->streamed) {
+	wp->streamed = stream;
+	wp->crc_valid = stream && w->n <= NAMED_EAGER;
+	if (wp->crc_valid)
 		wp->fresh_crc = crc32c(0, image, used);
+	if (stream)
 		pm_stream(pm, page, image, round_up(used, FMT_LINE));
-	} else {
+	else
 		pm_write(pm, page, image, used);
-	}
+}
+
+void wset_install(struct wset *w, struct wpage *wp, const uint8_t *image, uint32_t used)
+{
+	install(w, wp, image, used, w->changes <= STREAM_CHANGES);
+}
+
+void wset_install_whole(struct wset *w, struct wpage *wp, const uint8_t *image, uint32_t used)
+{
+	install(w, wp, image, used, true);
 }
 
 int wset_retire(struct wset *w, uint64_t off)

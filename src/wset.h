@@ -25,12 +25,11 @@ struct wpage {
 	uint8_t owner;       /* nesting level that made the page, 1 = outermost; 0 = a commit made it */
 	uint8_t saved_level; /* the level whose undo log has (or needs no) copy of this */
 	bool dead;           /* superseded: not part of the tree any more */
-	bool unfinished;     /* a private leaf whose checksum is to be made */
-	bool streamed;       /* private, and on its way to the medium: crc_page holds */
+	bool streamed;       /* private, and on its way to the medium */
 	uint8_t npending;    /* leaf: slots in val, applied ones included, 0 = no shadow; inner: pending kids */
 	uint8_t napplied;    /* leaf: slots that are in the page already */
 	uint16_t fresh_off, fresh_end; /* committed or foreign leaf: the entries appended by this transaction */
-	uint32_t fresh_crc;  /* of them, when crc_valid */
+	uint32_t fresh_crc;  /* of them, or of a streamed page, when crc_valid */
 	bool crc_valid;
 	uint32_t used;       /* private: bytes to make durable */
 	uint64_t val[FMT_TAIL_SLOTS]; /* leaf: the slots; inner: the kids */
@@ -87,8 +86,10 @@ static inline bool wset_editable(const struct wset *w, const struct wpage *wp)
 /* wset_new_page - take a page and make it private. */
 int wset_new_page(struct wset *w, struct wpage **wp);
 
-/* wset_install - the page built in image becomes the private page's content: streamed when the transaction is small so far, else stored. */
+/* wset_install - the page built in image becomes the private page's content: streamed when the transaction is small so far, else stored.
+ * wset_install_whole - the same for one that will hardly change again: streamed in any case. */
 void wset_install(struct wset *w, struct wpage *wp, const uint8_t *image, uint32_t used);
+void wset_install_whole(struct wset *w, struct wpage *wp, const uint8_t *image, uint32_t used);
 
 /* wset_retire - the page is no longer part of the tree: free it and forget its pending words. */
 int wset_retire(struct wset *w, uint64_t off);
