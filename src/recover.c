@@ -76,9 +76,10 @@ static int words_add_spilled(const struct ring *ring, struct words *ws, const st
 	uint64_t left = rec->spill_words, off = rec->spill_off, room = (psize - FMT_SPILL_PAIRS) / (2 * FMT_WORD);
 
 	while (left) {
-		const struct fmt_spill *s = (const void *)(ring->map->base + off);
+		bool inside = off % psize == 0 && off <= ring->map->size - psize;
+		const struct fmt_spill *s = (const void *)(ring->map->base + (inside ? off : 0));
 
-		if (off % psize || off > ring->map->size - psize || s->page.type != FMT_SPILL || s->pairs == 0 || s->pairs > room || s->pairs > left)
+		if (!inside || s->page.type != FMT_SPILL || s->pairs == 0 || s->pairs > room || s->pairs > left)
 			return err_corrupt(off, "record %lu: its spilled words are not there", (unsigned long)rec->txn);
 		crc = crc32c(crc, s->pair, s->pairs * 2 * FMT_WORD);
 		for (uint64_t i = 0; i < s->pairs; i++) {

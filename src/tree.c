@@ -164,7 +164,7 @@ uint64_t tree_beside(const struct tree *t, const struct path *path, bool forward
 		return 0;
 	uint64_t ref = inner_kid(t->view, path->at[1].page, path->at[1].off, forward ? index + 1 : index - 1);
 
-	return ref + t->view->psize <= view_size(t->view) ? ref : 0;
+	return ref <= view_size(t->view) - t->view->psize ? ref : 0;
 }
 
 int tree_step(const struct tree *t, struct path *path, bool forward, bool *moved)

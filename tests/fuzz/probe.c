@@ -250,24 +250,31 @@ static int change_by_cursor(struct writer *w, struct daxkv_txn *txn, daxkv_db db
 	return rc;
 }
 
-/* in_order - whether a database that the program orders is in that order: the checker cannot know. */
+/* in_order - whether a database that the program orders is in that order, and searches find what there is: the checker cannot know. */
 static bool in_order(struct daxkv_txn *txn, daxkv_db db, unsigned int flags)
 {
 	struct daxkv_val key, value, last_key, last_value;
-	struct daxkv_cursor *c;
+	struct daxkv_cursor *c, *search;
 	bool any = false, fine = true;
 
 	if (!(flags & (DAXKV_OWN_COMPARE | DAXKV_OWN_DUP_COMPARE)))
 		return true;
 	if (daxkv_cursor_open(txn, db, &c))
 		return false;
+	if (daxkv_cursor_open(txn, db, &search)) {
+		daxkv_cursor_close(c);
+		return false;
+	}
 	for (; fine && daxkv_cursor_get(c, &key, &value, DAXKV_NEXT) == 0; any = true) {
+		struct daxkv_val same_key = key, same_value = value;
 		int order = any ? daxkv_cmp(txn, db, &last_key, &key) : -1;
 
 		fine = order < 0 || (order == 0 && flags & DAXKV_DUP_SORT && daxkv_dup_cmp(txn, db, &last_value, &value) < 0);
+		fine = fine && daxkv_cursor_get(search, &same_key, &same_value, flags & DAXKV_DUP_SORT ? DAXKV_SEEK_PAIR : DAXKV_SEEK) == 0;
 		last_key = key;
 		last_value = value;
 	}
+	daxkv_cursor_close(search);
 	daxkv_cursor_close(c);
 	return fine;
 }
