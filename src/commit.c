@@ -416,15 +416,28 @@ int commit_run(struct daxkv_txn *txn)
 
 /* ---- taking over ---------------------------------------------------------------------------------------------------------- */
 
+/* lengths_agree - the mapping has what the file has: with turns others may have made it longer, or shorter. */
+static int lengths_agree(struct daxkv *kv)
+{
+	uint64_t length;
+	int rc = map_file_size(&kv->map, &length);
+
+	if (rc)
+		return rc;
+	length = round_down(length, kv->page_size);
+	if (kv->turns && length < kv->map.size) {
+		map_cut(&kv->map, length);
+		return 0;
+	}
+	return map_extend(&kv->map, min_u64(length, kv->map.reserve));
+}
+
 /* recover_for - the writer died: its last record counts or does not, as after a crash, but readers go on meanwhile. */
 static int recover_for(struct daxkv *kv)
 {
 	struct recover_result r;
-	uint64_t length;
-	int rc = map_file_size(&kv->map, &length);
+	int rc = lengths_agree(kv);
 
-	if (!rc)
-		rc = map_extend(&kv->map, round_down(length, kv->page_size));
 	if (!rc)
 		rc = recover(&kv->ring, &r);
 	if (!rc && r.txn < kv->share->published)
@@ -445,6 +458,7 @@ int commit_take_over(struct daxkv *kv, bool died)
 {
 	const struct fmt_super *super = (const void *)kv->map.base;
 	uint64_t last;
+	bool behind = commit_behind(kv);
 	int rc = died ? recover_for(kv) : 0;
 
 	if (died && rc) {
@@ -456,6 +470,8 @@ int commit_take_over(struct daxkv *kv, bool died)
 		return 0;
 	if (kv->share->size > kv->map.size)
 		rc = map_extend(&kv->map, kv->share->size);
+	if (!rc && behind) /* all words are durable in place, as in a store that was just opened: nothing waits [R3] */
+		limbo_free(&kv->space.limbo);
 	if (!rc)
 		rc = space_reset(&kv->space, load_word(&super->size));
 	if (!rc)
@@ -465,7 +481,61 @@ int commit_take_over(struct daxkv *kv, bool died)
 	kv->space.releasable = kv->share->releasable;
 	kv->known = last;
 	kv->share->last_writer = kv->share_file.owner;
+	kv->followed = false;
 	return 0;
+}
+
+/* newer - whether the file has a commit, or an attempt at one, that this store does not know. Its record, or one that came after it, is in the slot where the
+ * next is to be; or it was made clean. */
+static bool newer(const struct daxkv *kv)
+{
+	const struct fmt_super *super = (const void *)kv->map.base;
+	uint64_t last = __atomic_load_n(&kv->share->published, __ATOMIC_RELAXED);
+
+	return load_word(ring_slot(&kv->ring, last + 1)) > last || load_word(&super->clean) > last;
+}
+
+bool commit_behind(const struct daxkv *kv)
+{
+	return kv->turns && (kv->followed || newer(kv));
+}
+
+/* follow - the writer's lock is held. */
+static int follow(struct daxkv *kv)
+{
+	const struct fmt_super *super = (const void *)kv->map.base;
+	uint64_t txn = 0, size;
+	bool needed, in_place = true;
+	int rc = lengths_agree(kv);
+
+	if (!rc)
+		rc = recover_needed(&kv->ring, &needed, &txn);
+	if (!rc)
+		rc = recover_in_place(&kv->ring, &in_place);
+	if (rc)
+		return rc;
+	if (!in_place)
+		return kv->read_only ? err_set(DAXKV_BUSY, "another process died in its commit: a writer has to put it right") : commit_take_over(kv, true);
+	size = load_word(&super->size);
+	if (size > kv->map.size)
+		return err_corrupt(offsetof(struct fmt_super, size), "truncated: the store uses %lu bytes, the file has %lu", (unsigned long)size,
+		                   (unsigned long)kv->map.size);
+	kv->followed = true;
+	__atomic_store_n(&kv->share->size, size, __ATOMIC_RELEASE);
+	__atomic_store_n(&kv->share->published, txn, __ATOMIC_SEQ_CST);
+	return 0;
+}
+
+int commit_follow(struct daxkv *kv)
+{
+	int rc = 0;
+
+	if (!kv->turns || !newer(kv) || !wlock_try(&kv->share->writer, kv->share_file.owner)) /* who writes here is at the front */
+		return 0;
+	if (newer(kv))
+		rc = follow(kv);
+	wlock_give(&kv->share->writer);
+	return rc;
 }
 
 /* ---- settling and trimming ------------------------------------------------------------------------------------------------ */

@@ -21,7 +21,8 @@
 #define DBS_DEFAULT     1024u
 #define MODE_DEFAULT    0664u
 #define KEY_MAX         8191u
-#define OPEN_FLAGS      (DAXKV_CREATE | DAXKV_EXCLUSIVE | DAXKV_RDONLY | DAXKV_NOLOCK | DAXKV_FILE_UNLOCKED | DAXKV_ROOM | DAXKV_POPULATE)
+#define OPEN_FLAGS                                                                                                                          \
+	(DAXKV_CREATE | DAXKV_EXCLUSIVE | DAXKV_RDONLY | DAXKV_NOLOCK | DAXKV_TURNS | DAXKV_FILE_UNLOCKED | DAXKV_ROOM | DAXKV_POPULATE)
 
 const char *daxkv_version(void)
 {
@@ -36,6 +37,8 @@ static int options_check(const char *path, const struct daxkv_options *o)
 		return err_set(EINVAL, "no path was given");
 	if (o->flags & ~(unsigned int)OPEN_FLAGS)
 		return err_set(EINVAL, "unknown flags 0x%x for open", o->flags & ~(unsigned int)OPEN_FLAGS);
+	if (o->flags & DAXKV_TURNS && !(o->flags & DAXKV_NOLOCK))
+		return err_set(EINVAL, "who has a lock file need not take turns");
 	if (o->flags & DAXKV_RDONLY && o->flags & (DAXKV_CREATE | DAXKV_EXCLUSIVE))
 		return err_set(EINVAL, "a store cannot be created read-only");
 	if (o->page_size && (o->page_size < FMT_PAGE_MIN || o->page_size > FMT_PAGE_MAX || o->page_size & (o->page_size - 1)))
@@ -116,7 +119,7 @@ static int attach(struct daxkv *kv, const struct daxkv_options *o, uint64_t *txn
 {
 	uint64_t file_size, size;
 	struct recover_result r = {0};
-	bool needed = false;
+	bool needed = false, in_place = false;
 	int rc = map_file_size(&kv->map, &file_size);
 
 	if (!rc)
@@ -134,6 +137,12 @@ static int attach(struct daxkv *kv, const struct daxkv_options *o, uint64_t *txn
 	if (rc || kv->joined)
 		return rc;
 	rc = recover_needed(&kv->ring, &needed, txn);
+	if (!rc && kv->turns) {
+		rc = recover_in_place(&kv->ring, &in_place);
+		if (rc || in_place) /* nothing that a reader would miss; a writer makes sure of the rest when it is its turn */
+			return rc;
+		kv->turns = !kv->read_only; /* a private copy follows nobody */
+	}
 	if (!rc && needed &&
 	    kv->read_only) { /* not to be written: recover a private copy, and keep writers away from what it was taken from */
 		rc = lock_be_silent(&kv->lock);
@@ -326,6 +335,7 @@ static int store_open(struct daxkv *kv, const char *path, const struct daxkv_opt
 
 	kv->read_only = o->flags & DAXKV_RDONLY;
 	kv->nolock = o->flags & DAXKV_NOLOCK;
+	kv->turns = kv->followed = o->flags & DAXKV_TURNS;
 	if (!(o->flags & DAXKV_NOLOCK))
 		rc = o->lock_path ? lock_open_named(&kv->lock, o->lock_path, kv->read_only, o->mode ? o->mode : MODE_DEFAULT)
 		                  : lock_open(&kv->lock, path, kv->read_only, o->mode ? o->mode : MODE_DEFAULT);
@@ -414,7 +424,7 @@ int daxkv_close(struct daxkv *kv)
 		return err_set(DAXKV_BUSY, "%u read transactions and %u write transactions are running", readers, kv->writer != NULL);
 	if (!kv->read_only)
 		rc = lock_enter(&kv->lock, &alone);
-	if (!rc && alone && !kv->share->poison)
+	if (!rc && alone && !kv->share->poison && !kv->turns)
 		rc = close_clean(kv);
 	txn_close_tables(kv);
 	store_free(kv);
@@ -457,6 +467,8 @@ int daxkv_info(struct daxkv *kv, struct daxkv_info *info)
 	uint64_t file_size, used = 0;
 	int rc = map_file_size(&kv->map, &file_size);
 
+	if (!rc && kv->turns)
+		rc = commit_follow(kv);
 	if (rc)
 		return rc;
 	if (kv->read_only) {

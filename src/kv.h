@@ -48,6 +48,7 @@ struct daxkv {
 	bool joined;                            /* others used the store when it was opened */
 	uint32_t page_size, max_key, max_dbs;
 	bool read_only;
+	bool turns;  /* others use the file between this one's transactions: DAXKV_TURNS */
 	bool nolock; /* opened without a lock file: write transactions may go from thread to thread */
 	uint64_t recovered;
 	char *path;
@@ -68,6 +69,7 @@ struct daxkv {
 	uint64_t words_txn; /* which commit that is; 0: none, see its record */
 	uint64_t
 	    known; /* the commit at which space holds: another process may have committed since, or released pages (share->last_writer) */
+	bool followed; /* others have committed since this one last wrote; with turns only */
 	uint64_t commits;
 	uint64_t used;               /* atomic: bytes in use when daxkv_info looked last */
 	struct daxkv_txn *writer;    /* the outermost write transaction running */
@@ -220,6 +222,11 @@ void commit_flush_words(struct daxkv *kv);
  * is there. Errors: CORRUPT, ENOMEM,
  * errno; POISONED when recovery failed. */
 int commit_take_over(struct daxkv *kv, bool died);
+
+/* commit_behind - with turns: whether others have written since, or may have; the writer's lock is held. commit_follow - before a read: know what they
+ * committed. Errors: BUSY when one of them died in its commit and this one may not write; CORRUPT, ENOMEM, errno. */
+bool commit_behind(const struct daxkv *kv);
+int commit_follow(struct daxkv *kv);
 
 /* commit_settle - everything committed becomes durable in place, and is marked so: nothing is left to recover. The writer's lock is held.
  * */

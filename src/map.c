@@ -616,6 +616,16 @@ int map_extend(struct map *map, uint64_t size)
 	return rc;
 }
 
+void map_cut(struct map *map, uint64_t size)
+{
+	pthread_mutex_lock(&map->mutex);
+	const uint64_t old = map->size;
+
+	size_set(map, size);
+	range_empty(map, page_up(size), page_up(old));
+	pthread_mutex_unlock(&map->mutex);
+}
+
 int map_shrink(struct map *map, uint64_t size)
 {
 	uint64_t length = 0;

@@ -81,6 +81,9 @@ void map_populate(struct map *map);
  * reserve; errno of mmap. */
 int map_extend(struct map *map, uint64_t size);
 
+/* map_cut - the file was made shorter by somebody else: no byte from size on is mapped any more. */
+void map_cut(struct map *map, uint64_t size);
+
 /* map_shrink - cut the file to size bytes, at most those mapped, and unmap the rest, keeping the address space reserved. The caller makes
  * sure that nobody looks there. Not durable by itself. */
 int map_shrink(struct map *map, uint64_t size);

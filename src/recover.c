@@ -258,3 +258,20 @@ int recover(struct ring *ring, struct recover_result *result)
 	free(ws.w);
 	return rc;
 }
+
+int recover_in_place(const struct ring *ring, bool *in_place)
+{
+	struct words ws = {0};
+	struct plan p;
+	int rc = plan_make(ring, &p);
+
+	if (!rc)
+		rc = words_gather(ring, &p, &ws);
+	if (!rc)
+		rc = words_final(&ws);
+	*in_place = true;
+	for (size_t i = 0; i < ws.n && !rc; i++)
+		*in_place &= load_word((const uint64_t *)(const void *)(ring->map->base + ws.w[i].off)) == ws.w[i].value;
+	free(ws.w);
+	return rc;
+}

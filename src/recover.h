@@ -29,4 +29,7 @@ int recover(struct ring *ring, struct recover_result *result);
 /* recover_needed - whether recover() would store anything; *txn as there. Errors: CORRUPT. */
 int recover_needed(const struct ring *ring, bool *needed, uint64_t *txn);
 
+/* recover_in_place - whether all words that recover() would store are there already, if only in the page cache. Errors: CORRUPT, ENOMEM. */
+int recover_in_place(const struct ring *ring, bool *in_place);
+
 #endif

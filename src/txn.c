@@ -222,7 +222,10 @@ static void read_start(struct daxkv_txn *txn)
 static int begin_read(struct daxkv *kv, struct daxkv_txn **out)
 {
 	struct daxkv_txn *txn = pthread_getspecific(kv->thread_txn);
+	int followed = UNLIKELY(kv->turns) ? commit_follow(kv) : 0;
 
+	if (followed)
+		return followed;
 	if (txn) {
 		pthread_setspecific(kv->thread_txn, NULL);
 	} else {
@@ -275,6 +278,10 @@ int daxkv_renew(struct daxkv_txn *txn)
 {
 	if (!txn || txn->write || !txn->idle)
 		return err_set(EINVAL, "only a read transaction that was reset can be renewed");
+	int rc = UNLIKELY(txn->kv->turns) ? commit_follow(txn->kv) : 0;
+
+	if (rc)
+		return rc;
 	txn->broken = false;
 	read_start(txn);
 	return 0;
@@ -368,6 +375,7 @@ static int lock_writer(struct daxkv *kv, int64_t wait_ms)
 	if (rc)
 		return err_sys(rc, "the writer's lock");
 	writer_bury(kv);
+	died |= commit_behind(kv); /* with turns, the same has to be done after others have written */
 	if (died) {
 		rc = kv->share->poison ? 0 : commit_take_over(kv, true);
 		if (rc) {

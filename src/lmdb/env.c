@@ -126,7 +126,7 @@ static int store_open(MDB_env *env, const char *data, const char *lock, uint64_t
 	o.flags =
 	    (env->flags & MDB_RDONLY ? DAXKV_RDONLY : DAXKV_CREATE) | DAXKV_FILE_UNLOCKED; /* programs lock what mdb_env_get_fd gives */
 	if (env->flags & MDB_NOLOCK)
-		o.flags |= DAXKV_NOLOCK;
+		o.flags |= DAXKV_NOLOCK | DAXKV_TURNS; /* programs take turns by locks of their own */
 	env->grow = grow_option();
 	if (!env->mapsize)
 		env->mapsize = size > MAPSIZE_DEFAULT ? (size_t)size : MAPSIZE_DEFAULT;

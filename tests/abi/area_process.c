@@ -322,6 +322,115 @@ static void snapshots(MDB_env *env)
 	mdb_env_close(copy);
 }
 
+/* ---- without locks -------------------------------------------------------------------------------------------------------- */
+
+static MDB_env *unlocked(unsigned int flags)
+{
+	MDB_env *env;
+
+	if (mdb_env_create(&env) || mdb_env_set_mapsize(env, 8 << 20) || mdb_env_open(env, place("turns"), MDB_NOLOCK | flags, 0644))
+		_exit(2);
+	main_open(env);
+	return env;
+}
+
+/* adds - one transaction of so many records, and two more that replace each other. */
+static int adds(MDB_env *env, int round, int count)
+{
+	MDB_txn *txn;
+	char key[40], value[300];
+
+	memset(value, 'a' + round % 26, sizeof value);
+	value[sizeof value - 1] = 0;
+	if (mdb_txn_begin(env, NULL, 0, &txn))
+		return 1;
+	for (int i = 0; i < count; i++) {
+		snprintf(key, sizeof key, "%d-%d", round % 3, i);
+		if (put(txn, key, value))
+			return 1;
+	}
+	snprintf(value, sizeof value, "round %d", round);
+	return put(txn, "newest", value) || mdb_txn_commit(txn);
+}
+
+static void takes_turns(int to, int from)
+{
+	MDB_env *env = unlocked(0);
+
+	for (int round = 1; round < 40; round += 2) {
+		await(from);
+		if (adds(env, round, 20 * round))
+			_exit(1);
+		say(to);
+	}
+	mdb_env_close(env);
+}
+
+static void dies(int to, int from)
+{
+	MDB_env *env = unlocked(0);
+
+	(void)from;
+	for (int round = 100; adds(env, round, 50) == 0; round++)
+		say(to);
+}
+
+/* seen - the newest record and the number of all. */
+static void seen(MDB_env *env)
+{
+	MDB_txn *txn;
+	MDB_cursor *c;
+	MDB_val k, v;
+	int n = 0;
+
+	if (mdb_txn_begin(env, NULL, MDB_RDONLY, &txn) || mdb_cursor_open(txn, 1, &c))
+		exit(2);
+	while (mdb_cursor_get(c, &k, &v, MDB_NEXT) == 0)
+		n++;
+	mdb_cursor_close(c);
+	mdb_txn_abort(txn);
+	printf("%d records, ", n);
+	show(env, "newest");
+}
+
+/* turns - processes with MDB_NOLOCK that see to it themselves that they do not meet: each knows what the others did before. */
+static void turns(void)
+{
+	MDB_env *env = started("turns", MDB_NOLOCK), *reader;
+
+	mdb_env_close(env);
+	env = unlocked(0);
+	struct child c = child_start(takes_turns);
+
+	SHOW(adds(env, 0, 10));
+	if (mdb_env_create(&reader))
+		exit(2);
+	SHOW(mdb_env_open(reader, place("turns"), MDB_NOLOCK | MDB_RDONLY, 0));
+	MDB_txn *txn;
+	MDB_dbi dbi;
+
+	SHOW(mdb_txn_begin(reader, NULL, MDB_RDONLY, &txn));
+	SHOW(mdb_dbi_open(txn, NULL, 0, &dbi));
+	mdb_txn_abort(txn);
+	for (int round = 1; round < 40; round += 2) {
+		say(c.to);
+		await(c.from);
+		seen(reader);
+		SHOW(adds(env, round + 1, 5 * round));
+		seen(reader);
+	}
+	child_end(&c);
+	c = child_start(dies);
+	for (int i = 0; i < 5; i++)
+		await(c.from);
+	kill(c.pid, SIGKILL);
+	child_end(&c);
+	SHOW(adds(env, 200, 10));
+	seen(reader);
+	mdb_env_close(reader);
+	mdb_env_close(env);
+}
+
 /* grows - with a larger map than the process that started it. */
 static void grows(int to, int from)
 {
@@ -378,4 +487,5 @@ void area_process(void)
 	snapshots(env);
 	resized(env);
 	mdb_env_close(env);
+	turns();
 }
