@@ -114,6 +114,7 @@ struct daxkv_options {      /* zero means the default, everywhere */
 	unsigned int max_readers; /* read transactions at once; 4096 by default */
 	unsigned int max_dbs;     /* database handles at once; 1024 by default */
 	const char *lock_path;    /* the lock file; path + "-lock" by default */
+	uint64_t user_word;       /* of a new store, see daxkv_user_word */
 };
 
 /* daxkv_open - open or create the store in the file path, recovering it when its last user did not close it.
@@ -134,6 +135,12 @@ int daxkv_sync(struct daxkv *kv);
  * Errors:
  * FULL when less address space was reserved at open (see DAXKV_ROOM). */
 int daxkv_set_max_size(struct daxkv *kv, uint64_t size);
+
+/* daxkv_size - bytes of the file that the newest commit uses, free ones between them included. */
+uint64_t daxkv_size(const struct daxkv *kv);
+
+/* daxkv_user_word - a number of the program's own that is kept with the store: the newest committed one, 0 at first. Not part of snapshots. */
+uint64_t daxkv_user_word(const struct daxkv *kv);
 
 /* daxkv_fd - the store's file descriptor, for fstat(2) and the like. Owned by the store. */
 int daxkv_fd(const struct daxkv *kv);
@@ -162,6 +169,9 @@ void daxkv_abort(struct daxkv_txn *txn);
 /* daxkv_reset, daxkv_renew - give a read transaction's snapshot up, keeping the handle; take the newest snapshot again. */
 void daxkv_reset(struct daxkv_txn *txn);
 int daxkv_renew(struct daxkv_txn *txn);
+
+/* daxkv_set_user_word - give the store's user word another value: kept with the transaction's commit, gone with its abort. Errors: BAD_TXN, EACCES. */
+int daxkv_set_user_word(struct daxkv_txn *txn, uint64_t value);
 
 /* daxkv_txn_id - the number of the snapshot read, or of the commit to be made. daxkv_txn_kv - the transaction's store. */
 uint64_t daxkv_txn_id(const struct daxkv_txn *txn);

@@ -379,6 +379,7 @@ int commit_run(struct daxkv_txn *txn)
 	struct wset *w = &kv->wset;
 	struct ranges ranges;
 	struct words *words = &kv->words;
+	const struct fmt_super *super = (const void *)kv->map.base;
 	size_t own;
 	int rc;
 
@@ -389,6 +390,8 @@ int commit_run(struct daxkv_txn *txn)
 	rc = tree_settle_all(&kv->scratch);
 	if (!rc)
 		rc = commit_descs(txn, words);
+	if (!rc && txn->user_word_set && load_word(&super->user_word) != txn->user_word)
+		rc = words_add(words, offsetof(struct fmt_super, user_word), txn->user_word);
 	if (!rc)
 		rc = commit_pages(w, words, &ranges);
 	if (rc)

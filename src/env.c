@@ -65,6 +65,7 @@ static int create_file(struct daxkv *kv, const char *path, const struct daxkv_op
 	if (new.size < 2 * least)
 		return err_set(EINVAL, "a maximum size of %lu bytes: a store with pages of %u needs %lu", (unsigned long)o->max_size,
 		               new.page_size, (unsigned long)(2 * least));
+	new.user_word = o->user_word;
 	new.created = (uint64_t)time(NULL);
 	if (getrandom(&new.file_id, sizeof new.file_id, 0) != sizeof new.file_id)
 		return err_sys(errno, "random bytes for the new store's id");
@@ -452,6 +453,20 @@ int daxkv_set_max_size(struct daxkv *kv, uint64_t size)
 		               (unsigned long)kv->map.reserve);
 	__atomic_store_n(&kv->map.cap, size ? max_u64(size, least) : kv->map.reserve, __ATOMIC_RELEASE);
 	return 0;
+}
+
+uint64_t daxkv_user_word(const struct daxkv *kv)
+{
+	const struct fmt_super *super = (const void *)kv->map.base;
+
+	return load_word(&super->user_word);
+}
+
+uint64_t daxkv_size(const struct daxkv *kv)
+{
+	const struct fmt_super *super = (const void *)kv->map.base;
+
+	return load_word(&super->size);
 }
 
 int daxkv_fd(const struct daxkv *kv)

@@ -109,6 +109,8 @@ struct daxkv_txn {
 	struct daxkv_txn *next, **link; /* in kv->read_txns */
 	struct wset_mark mark;          /* of a nested transaction */
 	struct reserved reserved;
+	uint64_t user_word; /* to be kept with the store, */
+	bool user_word_set; /* when this is set */
 };
 
 /* ---- txn.c ---------------------------------------------------------------------------------------------------------------- */

@@ -187,6 +187,7 @@ int super_fill(int fd, void *arg)
 	s.hash = hash64(SUPER_HASH_SEED, &s, offsetof(struct fmt_super, hash));
 	s.main_desc = desc_off;
 	s.size = new->size;
+	s.user_word = new->user_word;
 	for (uint64_t d = 0; d < dirs; d++)
 		s.dir[d] = first + d * psize;
 	return write_at(fd, &s, sizeof s, 0);

@@ -59,6 +59,7 @@ static int write_txn_take(struct daxkv *kv, struct daxkv_txn *parent, struct dax
 	txn->child = NULL;
 	txn->broken = false;
 	txn->reserved.pending = false;
+	txn->user_word_set = false;
 	if (parent || txn->valid_at != __atomic_load_n(&kv->share->published, __ATOMIC_RELAXED)) {
 		txn->ndb = 0;
 		txn->generation = ++kv->generation;
@@ -500,6 +501,10 @@ static int commit_nested(struct daxkv_txn *txn)
 	txn->kv->scratch.finger_of = NULL;
 	wset_merge(&txn->kv->wset, &txn->mark);
 	states_copy(parent, txn);
+	if (txn->user_word_set) {
+		parent->user_word = txn->user_word;
+		parent->user_word_set = true;
+	}
 	parent->child = NULL;
 	write_txn_give(txn);
 	return 0;
@@ -557,6 +562,17 @@ int daxkv_commit(struct daxkv_txn *txn)
 		return rc;
 	}
 	return txn->parent ? commit_nested(txn) : commit_outermost(txn);
+}
+
+int daxkv_set_user_word(struct daxkv_txn *txn, uint64_t value)
+{
+	int rc = txn_check(txn, true);
+
+	if (rc)
+		return rc;
+	txn->user_word = value;
+	txn->user_word_set = true;
+	return 0;
 }
 
 uint64_t daxkv_txn_id(const struct daxkv_txn *txn)

@@ -56,6 +56,7 @@ struct call {
 	char **operands; /* those after FILE */
 	int n_operands;
 	struct options opt;
+	uint64_t user_word; /* of a store that is made */
 	struct daxkv *kv; /* NULL: not open */
 	struct daxkv_txn *txn;
 	daxkv_db db;

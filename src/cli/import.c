@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * import.c - kv import: an LMDB environment becomes a new store: all databases, their flags and duplicates. LMDB does not tell when a program's
- * comparator ordered a database; a pass ahead finds out, and such a database gets OWN_COMPARE and is filled in the order that it has.
+ * import.c - kv import: an LMDB environment becomes a new store: all databases, their flags and duplicates. LMDB does not tell when a
+ * program's comparator ordered a database; a pass ahead finds out, and such a database gets OWN_COMPARE and is filled in the order that it
+ * has.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,7 +15,7 @@
 #include "store.h"
 
 #define BATCH_RECORDS 10000u
-#define BATCH_BYTES (16u << 20)
+#define BATCH_BYTES   (16u << 20)
 
 struct import {
 	struct call *call;
@@ -235,6 +236,10 @@ int run_import(struct call *call)
 	if (status == EXIT_OK)
 		status = lmdb_open(call, &im.lmdb, from, MDB_RDONLY, 0);
 	if (status == EXIT_OK) {
+		MDB_envinfo info;
+
+		if (im.lmdb.mdb_env_info(im.lmdb.env, &info) == 0)
+			call->user_word = info.me_mapsize; /* there the LMDB-compatible library keeps it */
 		call->file = call->operands[0];
 		status = store_open(call, DAXKV_CREATE | DAXKV_EXCLUSIVE, NULL);
 		made = status == EXIT_OK;

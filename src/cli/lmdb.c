@@ -28,6 +28,8 @@ int lmdb_load(const struct call *call, struct lmdb *lmdb)
 	} while (0);
 	LMDB_FUNCTIONS(LMDB_FIND)
 #undef LMDB_FIND
+	if (strstr(lmdb->mdb_version(NULL, NULL, NULL), "(daxkv") != NULL)
+		return call_fail_as(call, EXIT_SYSTEM, LIBRARY " is daxkv's here, which has no files of LMDB's: call kv without LD_LIBRARY_PATH or LD_PRELOAD");
 	return EXIT_OK;
 }
 

@@ -8,10 +8,12 @@
 #include "../lmdb/abi.h"
 #include "cli.h"
 
-#define LMDB_FUNCTIONS(F)                                                                                                                              \
-	F(mdb_strerror) F(mdb_env_create) F(mdb_env_open) F(mdb_env_close) F(mdb_env_set_mapsize) F(mdb_env_set_maxdbs) F(mdb_env_sync)                    \
-	F(mdb_txn_begin) F(mdb_txn_commit) F(mdb_txn_abort) F(mdb_dbi_open) F(mdb_dbi_close) F(mdb_dbi_flags) F(mdb_stat) F(mdb_set_compare)               \
-	F(mdb_set_dupsort) F(mdb_cmp) F(mdb_dcmp) F(mdb_put) F(mdb_cursor_open) F(mdb_cursor_get) F(mdb_cursor_close)
+#define LMDB_FUNCTIONS(F)                                                                                                                  \
+	F(mdb_version)                                                                                                                     \
+	F(mdb_strerror) F(mdb_env_info) F(mdb_env_create) F(mdb_env_open) F(mdb_env_close) F(mdb_env_set_mapsize) F(mdb_env_set_maxdbs)    \
+	    F(mdb_env_sync) F(mdb_txn_begin) F(mdb_txn_commit) F(mdb_txn_abort) F(mdb_dbi_open) F(mdb_dbi_close) F(mdb_dbi_flags)          \
+	        F(mdb_stat) F(mdb_set_compare) F(mdb_set_dupsort) F(mdb_cmp) F(mdb_dcmp) F(mdb_put) F(mdb_cursor_open) F(mdb_cursor_get)   \
+	            F(mdb_cursor_close)
 
 struct lmdb {
 	void *library;

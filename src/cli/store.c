@@ -10,7 +10,8 @@
 #include "bytes.h"
 #include "store.h"
 
-/* lock_of_lmdb - the lock file of a store that the LMDB-compatible library made in a directory: lock.mdb beside data.mdb. NULL: it is none. */
+/* lock_of_lmdb - the lock file of a store that the LMDB-compatible library made in a directory: lock.mdb beside data.mdb. NULL: it is none.
+ */
 static char *lock_of_lmdb(const char *path)
 {
 	const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
@@ -31,6 +32,7 @@ int store_open(struct call *call, unsigned int flags, bool *found)
 	    .initial_size = call->opt.initial_size,
 	    .max_size = call->opt.max_size,
 	    .lock_path = lock,
+	    .user_word = call->user_word,
 	};
 	int err = daxkv_open(call->file, &options, &call->kv);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * copy.c - copies of an environment. A snapshot is read database by database and written to a new store, whose pages are then full and in order:
- * MDB_CP_COMPACT makes no difference. A copy for a descriptor is made in a file without a name and streamed from there.
+ * copy.c - copies of an environment. A snapshot is read database by database and written to a new store, whose pages are then full and in
+ * order: MDB_CP_COMPACT makes no difference. A copy for a descriptor is made in a file without a name and streamed from there.
  */
 #include "layer.h"
 
@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BATCH_BYTES (16u << 20) /* of a transaction of the copy */
+#define BATCH_BYTES  (16u << 20) /* of a transaction of the copy */
 #define BUFFER_BYTES (1u << 20)
 
 struct copy {
@@ -24,14 +24,14 @@ struct copy {
 	struct daxkv_txn *from; /* the snapshot */
 	struct daxkv *to;
 	struct daxkv_txn *txn;
-	size_t pending; /* bytes since the last commit */
+	size_t pending;        /* bytes since the last commit */
 	const void *key, *dup; /* of the pair that is being put */
 };
 
 /* ---- the order of arrival ------------------------------------------------------------------------------------------------- */
 
-/* A database with its program's order is copied in that order without knowing it: what is being put comes after all that is there. Keys of one
- * run of duplicates have the same bytes. */
+/* A database with its program's order is copied in that order without knowing it: what is being put comes after all that is there. Keys of
+ * one run of duplicates have the same bytes. */
 static int arrival(const struct daxkv_val *a, const struct daxkv_val *b, const void *newest)
 {
 	if (a->data == newest)
@@ -202,7 +202,11 @@ static int copy_all(struct copy *copy)
 /* copy_store - the newest snapshot of env becomes the store in the file name, which is empty or not there. */
 static int copy_store(MDB_env *env, const char *name, unsigned int flags, unsigned int mode)
 {
-	struct daxkv_options o = {.flags = DAXKV_CREATE | DAXKV_NOLOCK | flags, .pmem = DAXKV_PMEM_FORCE, .mode = mode, .max_dbs = UINT16_MAX};
+	struct daxkv_options o = {.flags = DAXKV_CREATE | DAXKV_NOLOCK | flags,
+	                          .pmem = DAXKV_PMEM_FORCE,
+	                          .mode = mode,
+	                          .max_dbs = UINT16_MAX,
+	                          .user_word = env->mapsize};
 	struct copy copy = {.env = env};
 	struct daxkv_txn *from;
 	int rc = daxkv_open(name, &o, &copy.to), end;
@@ -267,11 +271,14 @@ int mdb_env_copy(MDB_env *env, const char *path)
 
 /* ---- to a descriptor ------------------------------------------------------------------------------------------------------ */
 
-/* nameless_file - in the environment's directory, where there is room for such a file if anywhere; else where temporary files go; else in memory. */
+/* nameless_file - in the environment's directory, where there is room for such a file if anywhere; else where temporary files go; else in
+ * memory. */
 static int nameless_file(const MDB_env *env)
 {
 	const char *temp = getenv("TMPDIR"), *slash = strrchr(env->path, '/');
-	char *dir = !(env->flags & MDB_NOSUBDIR) ? strdup(env->path) : slash ? strndup(env->path, (size_t)(slash - env->path) + 1) : strdup(".");
+	char *dir = !(env->flags & MDB_NOSUBDIR) ? strdup(env->path)
+	            : slash                      ? strndup(env->path, (size_t)(slash - env->path) + 1)
+	                                         : strdup(".");
 	int fd = dir ? open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) : -1;
 
 	free(dir);

@@ -383,12 +383,13 @@ int mdb_cursor_count(MDB_cursor *c, size_t *count)
 
 /* ---- changing ------------------------------------------------------------------------------------------------------------- */
 
-static int changeable(const MDB_cursor *c)
+static int changeable(MDB_cursor *c)
 {
 	if (!c->txn || c->rdonly)
 		return EACCES;
 	if (c->txn->state)
 		return MDB_BAD_TXN;
+	c->txn->changed = true;
 	return c->slot->used ? 0 : EINVAL;
 }
 

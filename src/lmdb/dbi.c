@@ -116,6 +116,7 @@ static int open_main(MDB_txn *txn, unsigned int wanted, MDB_dbi *dbi)
 		rc = daxkv_db_stat(txn->kv, DAXKV_MAIN, &stat);
 		if (!rc && stat.entries)
 			return MDB_INCOMPATIBLE;
+		txn->changed = true;
 		if (!rc && !txn->rdonly)
 			rc = daxkv_db_open(txn->kv, NULL, DAXKV_CREATE | store_flags(flags | wanted) | (flags & ~(unsigned int)DB_FLAGS),
 			                   &db);
@@ -127,17 +128,26 @@ static int open_main(MDB_txn *txn, unsigned int wanted, MDB_dbi *dbi)
 	return txn_result(txn, rc);
 }
 
-static int store_db_open(MDB_txn *txn, const struct daxkv_val *name, unsigned int flags, daxkv_db *db)
+static int store_db_try(MDB_txn *txn, const struct daxkv_val *name, unsigned int flags, daxkv_db *db)
 {
 	int rc = daxkv_db_open(txn->kv, name, 0, db);
 
-	if (rc == DAXKV_NOTFOUND && flags & MDB_CREATE)
-		rc = txn->rdonly ? EACCES : daxkv_db_open(txn->kv, name, DAXKV_CREATE | store_flags(flags), db);
-	if (rc == DAXKV_DBS_FULL) {
-		store_handles_free(txn->env);
-		rc = daxkv_db_open(txn->kv, name, flags & MDB_CREATE && !txn->rdonly ? DAXKV_CREATE : 0, db);
-	}
-	return rc;
+	if (rc != DAXKV_NOTFOUND || !(flags & MDB_CREATE))
+		return rc;
+	if (txn->rdonly)
+		return EACCES;
+	txn->changed = true;
+	return daxkv_db_open(txn->kv, name, DAXKV_CREATE | store_flags(flags), db);
+}
+
+static int store_db_open(MDB_txn *txn, const struct daxkv_val *name, unsigned int flags, daxkv_db *db)
+{
+	int rc = store_db_try(txn, name, flags, db);
+
+	if (rc != DAXKV_DBS_FULL)
+		return rc;
+	store_handles_free(txn->env);
+	return store_db_try(txn, name, flags, db);
 }
 
 /* slot_find - the handle of that name, or a free one; *found tells which. MDB_DBS_FULL. */
@@ -243,6 +253,7 @@ int mdb_drop(MDB_txn *txn, MDB_dbi dbi, int del)
 		return EACCES;
 	if (txn->state)
 		return MDB_BAD_TXN;
+	txn->changed = true;
 	rc = daxkv_db_drop(txn->kv, slot->db, del);
 	if (rc)
 		return txn_result(txn, rc);

@@ -10,8 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAPSIZE_DEFAULT 1048576u
-#define MAPSIZE_LEAST   (128u * 1024) /* a store's headers and its first pages */
 #define READERS_DEFAULT 126u
 #define SPARE_HANDLES   32u   /* of the store: those of databases dropped or closed a moment ago */
 #define SPARE_READERS   4096u /* read transactions that the store keeps for threads */
@@ -128,17 +126,22 @@ static int store_open(MDB_env *env, const char *data, const char *lock, uint64_t
 	if (env->flags & MDB_NOLOCK)
 		o.flags |= DAXKV_NOLOCK | DAXKV_TURNS; /* programs take turns by locks of their own */
 	env->grow = grow_option();
-	if (!env->mapsize)
-		env->mapsize = size > MAPSIZE_DEFAULT ? (size_t)size : MAPSIZE_DEFAULT;
+	o.user_word = env->mapsize ? env->mapsize : MAPSIZE_DEFAULT; /* a new store keeps it, as LMDB's file does */
 	if (!env->grow && !(env->flags & MDB_RDONLY)) {
 		o.flags |= DAXKV_ROOM;
-		o.max_size = env->mapsize < MAPSIZE_LEAST ? MAPSIZE_LEAST : env->mapsize / PAGE_SIZE * PAGE_SIZE;
+		if (env->mapsize || !size)
+			o.max_size = mapsize_limit(o.user_word);
 	}
-	return rc ? rc : err_of(daxkv_open(data, &o, &env->kv));
+	if (rc)
+		return rc;
+	rc = daxkv_open(data, &o, &env->kv);
+	return rc ? err_of(rc) : mapsize_settle(env, env->mapsize);
 }
 
 static void env_clear(MDB_env *env)
 {
+	(void)daxkv_close(env->kv);
+	env->kv = NULL;
 	slots_close(env);
 	reader_tables_close(env);
 	free(env->path);
@@ -177,9 +180,6 @@ int mdb_env_open(MDB_env *env, const char *path, unsigned int flags, mode_t mode
 		env->flags = before;
 		return rc;
 	}
-	struct daxkv_info info;
-
-	(void)daxkv_info(env->kv, &info); /* what it tells later while somebody writes is what it found last */
 	return 0;
 }
 
@@ -198,13 +198,9 @@ void mdb_env_close(MDB_env *env)
 {
 	if (!env)
 		return;
-	if (env->kv && env_is_copy(env)) {
-		close(daxkv_fd(env->kv)); /* the rest is the parent's */
-	} else if (env->kv) {
+	if (env->kv && !env_is_copy(env)) /* in a forked child the store knows that it is the parent's */
 		end_transactions(env);
-		(void)daxkv_close(env->kv); /* what was committed is durable, and LMDB has nobody to tell */
-	}
-	env_clear(env);
+	env_clear(env); /* what was committed is durable, and LMDB has nobody to tell when closing fails */
 	pthread_mutex_destroy(&env->mutex);
 	free(env);
 }

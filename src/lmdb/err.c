@@ -101,7 +101,8 @@ static void version_find(void)
 		version.minor = 9;
 		version.patch = 24;
 	}
-	snprintf(version.text, sizeof version.text, "LMDB %d.%d.%d: (daxkv %s)", version.major, version.minor, version.patch, daxkv_version());
+	snprintf(version.text, sizeof version.text, "LMDB %d.%d.%d: (daxkv %s)", version.major, version.minor, version.patch,
+	         daxkv_version());
 }
 
 char *mdb_version(int *major, int *minor, int *patch)

@@ -28,11 +28,12 @@
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 enum { FREE_DBI = 0, MAIN_DBI = 1, FIRST_NAMED = 2 };
-#define PAGE_SIZE      4096u
-#define DB_FLAGS       (MDB_REVERSEKEY | MDB_DUPSORT | MDB_INTEGERKEY | MDB_DUPFIXED | MDB_INTEGERDUP | MDB_REVERSEDUP)
-#define ENV_CHANGEABLE (MDB_NOSYNC | MDB_NOMETASYNC | MDB_MAPASYNC | MDB_NOMEMINIT)
-#define ENV_FIXED      (MDB_FIXEDMAP | MDB_NOSUBDIR | MDB_RDONLY | MDB_WRITEMAP | MDB_NOTLS | MDB_NOLOCK | MDB_NORDAHEAD)
-#define NO_TXN         SIZE_MAX /* a reader that reads nothing */
+#define PAGE_SIZE       4096u
+#define MAPSIZE_DEFAULT 1048576u
+#define DB_FLAGS        (MDB_REVERSEKEY | MDB_DUPSORT | MDB_INTEGERKEY | MDB_DUPFIXED | MDB_INTEGERDUP | MDB_REVERSEDUP)
+#define ENV_CHANGEABLE  (MDB_NOSYNC | MDB_NOMETASYNC | MDB_MAPASYNC | MDB_NOMEMINIT)
+#define ENV_FIXED       (MDB_FIXEDMAP | MDB_NOSUBDIR | MDB_RDONLY | MDB_WRITEMAP | MDB_NOTLS | MDB_NOLOCK | MDB_NORDAHEAD)
+#define NO_TXN          SIZE_MAX /* a reader that reads nothing */
 
 static_assert(sizeof(MDB_val) == sizeof(struct daxkv_val) && offsetof(MDB_val, mv_size) == offsetof(struct daxkv_val, size) &&
                   offsetof(MDB_val, mv_data) == offsetof(struct daxkv_val, data),
@@ -64,8 +65,8 @@ struct MDB_txn {
 	MDB_env *env;
 	struct daxkv_txn *kv; /* of an unused handle in a reader's entry: an idle one, or NULL */
 	unsigned int state;
-	bool rdonly;
-	uint64_t serial; /* see txn_serial; 0: has none yet */
+	bool rdonly, changed; /* changed: or tried to */
+	uint64_t serial;      /* see txn_serial; 0: has none yet */
 	MDB_txn *parent, *child;
 	struct reader *reader; /* the entry that shows what it reads */
 	struct reader *home;   /* the entry that the handle lies in; NULL: none */
@@ -97,6 +98,7 @@ struct MDB_env {
 	pthread_key_t reader_key;
 	bool has_key, grow;
 	size_t mapsize;
+	uint64_t seen;     /* bytes that the file may have without having been resized by others */
 	MDB_dbi n_slots;   /* max_dbs + FIRST_NAMED, while open */
 	struct slot *slot; /* that many; what is in them belongs to the mutex */
 	uint64_t serials;  /* atomic: given out */
@@ -147,6 +149,18 @@ static inline bool env_is_copy(const MDB_env *env)
 
 /* env_file - the path of a file of the environment at path: the data or the lock file; NULL when there is no memory. */
 char *env_file(const char *path, bool nosubdir, bool lock);
+
+/* ---- options.c ------------------------------------------------------------------------------------------------------------ */
+
+/* mapsize_limit - a map size as the store's limit. */
+uint64_t mapsize_limit(uint64_t size);
+
+/* mapsize_settle - the open environment gets that map size, 0: the one kept with the store, at least what is in use. ENOMEM: no address
+ * space. */
+int mapsize_settle(MDB_env *env, size_t size);
+
+/* mapsize_keep - the map size is kept with the store when it is larger than the one that is. */
+void mapsize_keep(const MDB_env *env, struct daxkv_txn *txn);
 
 /* ---- reader.c ------------------------------------------------------------------------------------------------------------- */
 

@@ -6,7 +6,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define KEY_MAX 1024 /* of a store with pages of 4096 bytes */
+#define KEY_MAX       1024          /* of a store with pages of 4096 bytes */
+#define MAPSIZE_LEAST (128u * 1024) /* a store's headers and its first pages */
 
 int mdb_env_set_flags(MDB_env *env, unsigned int flags, int onoff)
 {
@@ -40,11 +41,51 @@ int mdb_env_get_fd(MDB_env *env, int *fd)
 	return 0;
 }
 
+/* ---- the map size --------------------------------------------------------------------------------------------------------- */
+
+/* LMDB keeps the map size in its file: the store's user word has it. */
+
+uint64_t mapsize_limit(uint64_t size)
+{
+	return size < MAPSIZE_LEAST ? MAPSIZE_LEAST : size / PAGE_SIZE * PAGE_SIZE;
+}
+
+int mapsize_settle(MDB_env *env, size_t size)
+{
+	uint64_t kept = daxkv_user_word(env->kv);
+	struct daxkv_info info;
+	bool given = size != 0;
+	int rc = daxkv_info(env->kv, &info); /* what it tells later while somebody writes is what it found last */
+
+	if (rc)
+		return err_of(rc);
+	if (!size) /* a store that was not made by way of this library keeps none */
+		size = kept ? kept : info.file_size > MAPSIZE_DEFAULT ? info.file_size : MAPSIZE_DEFAULT;
+	if (size < info.used_bytes)
+		size = info.used_bytes;
+	env->seen = UINT64_MAX;
+	if (!env->grow && !info.read_only) {
+		rc = daxkv_set_max_size(env->kv, mapsize_limit(size));
+		if (rc == DAXKV_FULL && !given)
+			rc = daxkv_set_max_size(env->kv, 0); /* what the file says is no reason not to open it */
+		if (!rc)
+			rc = daxkv_info(env->kv, &info);
+		if (rc)
+			return rc == DAXKV_FULL ? ENOMEM : err_of(rc);
+		env->seen = info.max_size;
+	}
+	env->mapsize = size;
+	return 0;
+}
+
+void mapsize_keep(const MDB_env *env, struct daxkv_txn *txn)
+{
+	if (UNLIKELY(env->mapsize > daxkv_user_word(env->kv)))
+		(void)daxkv_set_user_word(txn, env->mapsize); /* a transaction that failed says so at its commit */
+}
+
 int mdb_env_set_mapsize(MDB_env *env, size_t size)
 {
-	struct daxkv_info info;
-	int rc;
-
 	if (!env)
 		return EINVAL;
 	if (!env->kv) {
@@ -53,21 +94,10 @@ int mdb_env_set_mapsize(MDB_env *env, size_t size)
 	}
 	if (__atomic_load_n(&env->writer, __ATOMIC_RELAXED))
 		return EINVAL;
-	rc = daxkv_info(env->kv, &info);
-	if (rc)
-		return err_of(rc);
-	if (!size)
-		size = env->mapsize;
-	if (size < info.used_bytes)
-		size = info.used_bytes;
-	if (!env->grow && !info.read_only) {
-		rc = daxkv_set_max_size(env->kv, size / PAGE_SIZE * PAGE_SIZE);
-		if (rc)
-			return rc == DAXKV_FULL ? ENOMEM : err_of(rc);
-	}
-	env->mapsize = size;
-	return 0;
+	return mapsize_settle(env, size);
 }
+
+/* ---- other options -------------------------------------------------------------------------------------------------------- */
 
 int mdb_env_set_maxreaders(MDB_env *env, unsigned int readers)
 {

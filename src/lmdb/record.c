@@ -42,7 +42,10 @@ static int changing(MDB_txn *txn, MDB_dbi dbi, struct slot *slot)
 		return EINVAL;
 	if (UNLIKELY(txn->rdonly))
 		return EACCES;
-	return UNLIKELY(txn->state) ? MDB_BAD_TXN : compare_adopt(txn, slot);
+	if (UNLIKELY(txn->state))
+		return MDB_BAD_TXN;
+	txn->changed = true;
+	return compare_adopt(txn, slot);
 }
 
 int mdb_put(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data, unsigned int flags)

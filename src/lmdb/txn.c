@@ -73,6 +73,10 @@ static int begin_write(MDB_env *env, MDB_txn **ret)
 		return EDEADLK; /* this thread's own write transaction is running, and would be waited for */
 	if (rc)
 		return err_of(rc);
+	if (UNLIKELY(daxkv_size(env->kv) > env->seen)) { /* by a process with a larger map */
+		daxkv_abort(kv);
+		return MDB_MAP_RESIZED;
+	}
 	*txn = (MDB_txn){.env = env, .kv = kv};
 	__atomic_store_n(&env->writer, txn, __ATOMIC_RELAXED);
 	*ret = txn;
@@ -153,6 +157,12 @@ static int write_end(MDB_txn *txn, bool keep)
 
 	if (txn->cursors)
 		cursors_end(txn);
+	if (keep && txn->changed) {
+		if (parent)
+			parent->changed = true;
+		else
+			mapsize_keep(env, kv);
+	}
 	if (parent) {
 		parent->child = NULL;
 		parent->state &= ~(unsigned int)TXN_PARENT;

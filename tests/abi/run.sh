@@ -74,7 +74,7 @@ version() {
 }
 
 areas() {
-	for area in env open txn threads hands dbi order record cursor dups full copy file process; do
+	for area in env open txn threads hands map dbi order record cursor dups full copy file process; do
 		both "area-$area" "$BUILD/tests/abi/areas" dir "$area"
 	done
 }
@@ -167,6 +167,7 @@ quick)
 	areas
 	program
 	tools
+	BUILD=$BUILD tests/abi/tools.sh || failed=1
 	walk 1 15000
 	;;
 full)
@@ -175,6 +176,7 @@ full)
 	areas
 	program
 	tools
+	BUILD=$BUILD tests/abi/tools.sh || failed=1
 	tests/abi/clients/run || failed=1
 	for seed in $(seq 1 20); do
 		walk "$seed" 100000

@@ -14,6 +14,7 @@ int main(int argc, char **argv)
 	int option, rc;
 
 	tool_name = argv[0];
+	opterr = 0; /* the usage says it */
 	while ((option = getopt(argc, argv, "Vcn")) != -1) {
 		switch (option) {
 		case 'V':

@@ -48,8 +48,9 @@ static unsigned int flag_of(const char *word)
 	static const struct {
 		const char *word;
 		unsigned int flag;
-	} words[] = {{"reversekey", MDB_REVERSEKEY}, {"dupsort", MDB_DUPSORT},       {"duplicates", MDB_DUPSORT}, {"integerkey", MDB_INTEGERKEY},
-	             {"dupfixed", MDB_DUPFIXED},     {"integerdup", MDB_INTEGERDUP}, {"reversedup", MDB_REVERSEDUP}};
+	} words[] = {{"reversekey", MDB_REVERSEKEY}, {"dupsort", MDB_DUPSORT},   {"duplicates", MDB_DUPSORT},
+	             {"integerkey", MDB_INTEGERKEY}, {"dupfixed", MDB_DUPFIXED}, {"integerdup", MDB_INTEGERDUP},
+	             {"reversedup", MDB_REVERSEDUP}};
 
 	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
 		if (strcmp(word, words[i].word) == 0)
@@ -79,10 +80,10 @@ static int head_line(struct load *load)
 		return load->name ? 0 : ENOMEM;
 	}
 	if (strcmp(load->line, "mapsize") == 0)
-		load->mapsize = strtoull(value, NULL, 0);
-	else if (strcmp(load->line, "maxreaders") == 0)
-		load->maxreaders = (unsigned int)strtoul(value, NULL, 0);
-	else if ((flag = flag_of(load->line)) != 0)
+		return sscanf(value, "%zu", &load->mapsize) == 1 ? 0 : bad(load, "invalid mapsize");
+	if (strcmp(load->line, "maxreaders") == 0)
+		return sscanf(value, "%u", &load->maxreaders) == 1 ? 0 : bad(load, "invalid maxreaders");
+	if ((flag = flag_of(load->line)) != 0)
 		load->flags = atoi(value) ? load->flags | flag : load->flags & ~flag;
 	else if (strcmp(load->line, "db_pagesize") != 0 && strcmp(load->line, "mapaddr") != 0)
 		fprintf(stderr, "%s: line %zu: unrecognized keyword ignored: %s\n", tool_name, load->number, load->line);
@@ -279,7 +280,7 @@ static int run(struct load *load)
 	bool more = true;
 	int rc = load->text ? 0 : head_read(load, &more);
 
-	if (!rc && more)
+	if (!rc) /* also when there is no input */
 		rc = env_open(load);
 	while (!rc && more) {
 		rc = records_load(load);
@@ -294,7 +295,7 @@ static int run(struct load *load)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: %s [-V] [-a] [-f input] [-n] [-s name] [-N] [-T] dbpath\n", tool_name);
+	fprintf(stderr, "usage: %s [-V] [-f input] [-n] [-s name] [-N] [-T] dbpath\n", tool_name);
 	return 1;
 }
 

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* area_map.c - the map size: what is kept in the file, what a smaller one does, what other processes' growth does. */
+#include "areas.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MIB ((size_t)1 << 20)
+
+static MDB_env *opened(const char *dir, size_t size)
+{
+	MDB_env *env;
+
+	if (mdb_env_create(&env) || (size && mdb_env_set_mapsize(env, size)) || mdb_env_open(env, dir, 0, 0644))
+		exit(2);
+	return env;
+}
+
+static void show_size(const char *what, MDB_env *env)
+{
+	MDB_envinfo info;
+
+	SHOW(mdb_env_info(env, &info));
+	printf("%s: %zu\n", what, info.me_mapsize);
+}
+
+static int put_some(MDB_env *env, unsigned int n)
+{
+	static char bytes[4000];
+	MDB_txn *txn;
+	MDB_dbi dbi;
+	int rc = mdb_txn_begin(env, NULL, 0, &txn);
+
+	if (rc)
+		return rc;
+	rc = mdb_dbi_open(txn, NULL, 0, &dbi);
+	for (unsigned int i = 0; i < n && !rc; i++) {
+		MDB_val k = {sizeof i, &i}, v = {sizeof bytes, bytes};
+
+		rc = mdb_put(txn, dbi, &k, &v, 0);
+	}
+	if (!rc)
+		return mdb_txn_commit(txn);
+	mdb_txn_abort(txn);
+	return rc;
+}
+
+/* opened_with - open with a map size, commit or not, close; then what an environment without one finds. */
+static void opened_with(const char *dir, size_t size, unsigned int puts)
+{
+	MDB_env *env = opened(dir, size);
+
+	show_size("open", env);
+	if (puts)
+		SHOW(put_some(env, puts));
+	mdb_env_close(env);
+	env = opened(dir, 0);
+	show_size("kept", env);
+	mdb_env_close(env);
+}
+
+static void kept(void)
+{
+	const char *dir = place("map");
+	MDB_env *env;
+	MDB_txn *txn;
+
+	mkdir(dir, 0755);
+	opened_with(dir, 4 * MIB, 0); /* a new file has it at once */
+	opened_with(dir, 8 * MIB, 0); /* nothing was committed */
+	opened_with(dir, 8 * MIB, 1);
+	opened_with(dir, 2 * MIB, 1); /* never less */
+	env = opened(dir, 0);
+	SHOW(mdb_env_set_mapsize(env, 16 * MIB));
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	SHOW(mdb_txn_commit(txn));
+	SHOW(mdb_env_set_mapsize(env, 0));
+	show_size("nothing changed", env);
+	SHOW(mdb_env_set_mapsize(env, 16 * MIB));
+	SHOW(put_some(env, 1));
+	SHOW(mdb_env_set_mapsize(env, 6 * MIB));
+	show_size("smaller", env);
+	SHOW(put_some(env, 3000));
+	SHOW(mdb_env_set_mapsize(env, 0));
+	show_size("adopted", env);
+	SHOW(put_some(env, 3000));
+	mkdir(place("map-copy"), 0755);
+	SHOW(mdb_env_copy2(env, place("map-copy"), MDB_CP_COMPACT));
+	mdb_env_close(env);
+	env = opened(place("map-copy"), 0);
+	show_size("copy", env);
+	mdb_env_close(env);
+}
+
+/* resized - another process has a larger map and uses it. */
+static void resized(void)
+{
+	char dir[4096];
+	int go[2], status;
+	char c = 0;
+
+	snprintf(dir, sizeof dir, "%s", place("map-resized"));
+	mkdir(dir, 0755);
+	if (pipe(go))
+		exit(2);
+	fflush(stdout);
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		close(go[1]);
+		if (read(go[0], &c, 1) != 1)
+			_exit(1);
+		_exit(put_some(opened(dir, 32 * MIB), 3000) != 0);
+	}
+	MDB_env *env = opened(dir, 2 * MIB);
+	MDB_txn *txn;
+
+	SHOW(put_some(env, 10));
+	if (write(go[1], &c, 1) != 1)
+		exit(2);
+	waitpid(pid, &status, 0);
+	printf("the other one: %d\n", status);
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	SHOW(mdb_env_set_mapsize(env, 0));
+	show_size("adopted", env);
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	SHOW(mdb_txn_commit(txn));
+	SHOW(put_some(env, 4000));
+	mdb_env_close(env);
+}
+
+void area_map(void)
+{
+	kept();
+	resized();
+}
