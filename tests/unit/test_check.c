@@ -104,7 +104,7 @@ static const struct mutation {
     {SUPER, 56, 8, '=', 0, 1 << 20, SEALED, "size"},
     {SUPER, 100, 1, '=', 1, 0, SEALED, "must be zero"},
     {SUPER, 264, 1, '=', 1, 0, RAW, "must be zero"},
-    {SUPER, 336, 1, '=', 1, 0, RAW, "must be zero"},
+    {SUPER, 344, 1, '=', 1, 0, RAW, "must be zero"},
     {SUPER, 256, 8, '=', 6, 0, RAW, "clean is 6"},
     {SUPER, 320, 8, '=', 0, 0, RAW, "descriptor 0x0"},
     {SUPER, 328, 8, '+', 8, 0, RAW, "not a multiple"},
