@@ -56,7 +56,7 @@ struct slot { /* a database handle; its address is fixed while the environment i
 };
 
 enum {               /* why a transaction can only be ended, or renewed */
-       TXN_IDLE = 1, /* reset */
+       TXN_IDLE = 1, /* reset; or ended, where the handle stays */
        TXN_FAILED = 2,
        TXN_PARENT = 4 /* a nested one is running */
 };

@@ -168,6 +168,7 @@ static int write_end(MDB_txn *txn, bool keep)
 		parent->state &= ~(unsigned int)TXN_PARENT;
 		free(txn);
 	} else {
+		txn->state = TXN_IDLE; /* who uses the handle once more is told so */
 		__atomic_store_n(&env->writer, NULL, __ATOMIC_RELAXED);
 	}
 	if (keep)
@@ -213,7 +214,7 @@ void mdb_txn_abort(MDB_txn *txn)
 		mdb_txn_abort(txn->child);
 	if (txn->rdonly)
 		read_end(txn, false);
-	else
+	else if (!(txn->state & TXN_IDLE))
 		(void)write_end(txn, false);
 }
 
@@ -231,6 +232,8 @@ int mdb_txn_commit(MDB_txn *txn)
 		read_end(txn, true);
 		return 0;
 	}
+	if (UNLIKELY(txn->state & TXN_IDLE))
+		return MDB_BAD_TXN;
 	if (UNLIKELY(txn->child))
 		rc = mdb_txn_commit(txn->child);
 	if (UNLIKELY(!rc && txn->state & TXN_FAILED)) {

@@ -94,9 +94,10 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		void (*run)(void);
-	} areas[] = {{"env", area_env},   {"open", area_open}, {"txn", area_txn},     {"threads", area_threads}, {"hands", area_hands},
-	             {"map", area_map},   {"dbi", area_dbi},   {"order", area_order}, {"record", area_record},   {"cursor", area_cursor},
-	             {"dups", area_dups}, {"full", area_full}, {"copy", area_copy},   {"file", area_file},       {"process", area_process}};
+	} areas[] = {{"env", area_env},     {"open", area_open},     {"txn", area_txn},       {"threads", area_threads},
+	             {"hands", area_hands}, {"map", area_map},       {"flags", area_flags},   {"dbi", area_dbi},
+	             {"order", area_order}, {"record", area_record}, {"cursor", area_cursor}, {"dups", area_dups},
+	             {"full", area_full},   {"copy", area_copy},     {"file", area_file},     {"process", area_process}};
 
 	if (argc < 2)
 		return 2;

@@ -40,6 +40,7 @@ void area_txn(void);
 void area_threads(void);
 void area_hands(void);
 void area_map(void);
+void area_flags(void);
 void area_dbi(void);
 void area_order(void);
 void area_record(void);

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* area_flags.c - every flag of an environment, alone and with others; integers where programs read them in place; what statistics add up
+ * to. */
+#include "areas.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static const struct {
+	const char *name;
+	unsigned int flag;
+} env_flags[] = {{"fixedmap", MDB_FIXEDMAP},     {"nosubdir", MDB_NOSUBDIR},   {"nosync", MDB_NOSYNC},      {"rdonly", MDB_RDONLY},
+                 {"nometasync", MDB_NOMETASYNC}, {"writemap", MDB_WRITEMAP},   {"mapasync", MDB_MAPASYNC},  {"notls", MDB_NOTLS},
+                 {"nolock", MDB_NOLOCK},         {"nordahead", MDB_NORDAHEAD}, {"nomeminit", MDB_NOMEMINIT}};
+#define FLAGS (sizeof env_flags / sizeof env_flags[0])
+
+/* written - a record put, read back, and read back once more by a read-only environment; what the flags are then. */
+static void written(const char *name, unsigned int flags)
+{
+	MDB_env *env;
+	MDB_txn *txn;
+	MDB_dbi dbi;
+	MDB_val k = value_of("k"), v = value_of("v");
+	unsigned int now = 0;
+	int rc;
+
+	if (!(flags & MDB_NOSUBDIR))
+		mkdir(name, 0755);
+	if (mdb_env_create(&env))
+		exit(2);
+	rc = mdb_env_open(env, name, flags, 0644);
+	printf("%x: open %d", flags, rc);
+	if (!rc) {
+		mdb_env_get_flags(env, &now);
+		rc = mdb_txn_begin(env, NULL, 0, &txn);
+		printf(", flags %x, begin %d", now, rc);
+		if (!rc) {
+			printf(", open %d", mdb_dbi_open(txn, NULL, 0, &dbi));
+			printf(", put %d", mdb_put(txn, dbi, &k, &v, 0));
+			printf(", commit %d", mdb_txn_commit(txn));
+			printf(", put %d", mdb_put(txn, dbi, &k, &v, 0)); /* LMDB knows that it has ended */
+			printf(", sync %d", mdb_env_sync(env, 1));
+		}
+	}
+	mdb_env_close(env);
+	if (mdb_env_create(&env))
+		exit(2);
+	rc = mdb_env_open(env, name, (flags & ~(unsigned int)MDB_WRITEMAP) | MDB_RDONLY, 0644);
+	printf("; again %d", rc);
+	if (!rc && !(rc = mdb_txn_begin(env, NULL, MDB_RDONLY, &txn))) {
+		rc = mdb_dbi_open(txn, NULL, 0, &dbi);
+		if (!rc)
+			rc = mdb_get(txn, dbi, &k, &v);
+		mdb_txn_abort(txn);
+	}
+	printf(", read %d\n", rc);
+	mdb_env_close(env);
+}
+
+static void all_flags(void)
+{
+	char name[64];
+
+	for (size_t i = 0; i < FLAGS; i++) {
+		for (size_t j = i; j < FLAGS; j++) {
+			snprintf(name, sizeof name, "flags-%s-%s", env_flags[i].name, env_flags[j].name);
+			written(place(name), env_flags[i].flag | env_flags[j].flag);
+		}
+	}
+}
+
+static void setting(void)
+{
+	MDB_env *env = started("flags-set", 0);
+	unsigned int now;
+
+	for (size_t i = 0; i < FLAGS; i++) {
+		for (int on = 1; on >= 0; on--) {
+			printf("%s %d: %d", env_flags[i].name, on, mdb_env_set_flags(env, env_flags[i].flag, on));
+			mdb_env_get_flags(env, &now);
+			printf(" %x\n", now);
+		}
+	}
+	SHOW(mdb_env_set_assert(env, NULL));
+	SHOW(mdb_env_set_assert(NULL, NULL));
+	SHOW(mdb_env_set_userctx(NULL, NULL));
+	printf("context %d %d\n", mdb_env_get_userctx(env) == NULL, mdb_env_get_userctx(NULL) == NULL);
+	SHOW(mdb_env_set_userctx(env, env));
+	printf("context %d\n", mdb_env_get_userctx(env) == env);
+	SHOW(mdb_env_copy2(env, place("flags-set-copy"), 0x10) != 0);
+	mdb_env_close(env);
+}
+
+/* ---- integers ------------------------------------------------------------------------------------------------------------- */
+
+/* badly_placed - how many pointers a walk gives that are no multiple of what they point to. */
+static unsigned int badly_placed(MDB_txn *txn, MDB_dbi dbi, size_t key_size, size_t data_size)
+{
+	MDB_cursor *c;
+	MDB_val k, v;
+	unsigned int n = 0;
+
+	if (mdb_cursor_open(txn, dbi, &c))
+		exit(2);
+	while (mdb_cursor_get(c, &k, &v, MDB_NEXT) == 0) {
+		if (key_size && (uintptr_t)k.mv_data % key_size)
+			n++;
+		if (data_size && (uintptr_t)v.mv_data % data_size)
+			n++;
+	}
+	mdb_cursor_close(c);
+	return n;
+}
+
+static void put_integers(MDB_txn *txn, MDB_dbi dbi, size_t key_size, size_t data_size)
+{
+	for (uint64_t i = 0; i < 500; i++) {
+		uint64_t key = i * 2654435761u % (data_size ? 7 : UINT32_MAX), data = i * 40503u % 65536;
+		MDB_val k = {key_size, &key}, v = {data_size ? data_size : i % 30, &data};
+		char text[64] = "text behind which an odd number of bytes lies";
+
+		if (!data_size)
+			v.mv_data = text;
+		if (mdb_put(txn, dbi, &k, &v, 0))
+			exit(2);
+	}
+}
+
+/* integers - LMDB itself places them by 2 bytes where a page has more than integers; what is read here is by 4 and 8. */
+static void integers(void)
+{
+	static const size_t sizes[][2] = {{4, 0}, {8, 0}, {4, 4}, {4, 8}, {8, 4}, {8, 8}};
+	MDB_env *env = started("flags-integers", MDB_NOSYNC);
+	int daxkv = strstr(mdb_version(NULL, NULL, NULL), "daxkv") != NULL;
+	MDB_txn *txn;
+	char name[16];
+
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+		MDB_dbi dbi;
+
+		snprintf(name, sizeof name, "%zu-%zu", sizes[i][0], sizes[i][1]);
+		SHOW(mdb_dbi_open(txn, name, MDB_CREATE | MDB_INTEGERKEY | (sizes[i][1] ? MDB_DUPSORT | MDB_DUPFIXED | MDB_INTEGERDUP : 0),
+		                  &dbi));
+		put_integers(txn, dbi, sizes[i][0], sizes[i][1]);
+		printf("badly placed %u\n", daxkv ? badly_placed(txn, dbi, sizes[i][0], sizes[i][1]) : 0);
+	}
+	SHOW(mdb_txn_commit(txn));
+	mdb_env_close(env);
+}
+
+/* ---- statistics ----------------------------------------------------------------------------------------------------------- */
+
+static void statistics(void)
+{
+	MDB_env *env = started("flags-stat", MDB_NOSYNC);
+	MDB_txn *txn;
+	MDB_envinfo info;
+	MDB_stat st;
+	struct stat file;
+	static char bytes[9000];
+
+	if (mdb_env_set_mapsize(env, 4 << 20) || mdb_txn_begin(env, NULL, 0, &txn))
+		exit(2);
+	for (unsigned int i = 0; i < 2000; i++) {
+		MDB_val k = {sizeof i, &i}, v = {i % 100 ? 300 : sizeof bytes, bytes};
+
+		if (mdb_put(txn, 1, &k, &v, 0))
+			exit(2);
+	}
+	SHOW(mdb_txn_commit(txn));
+	SHOW(mdb_env_info(env, &info));
+	SHOW(mdb_env_stat(env, &st));
+	size_t pages = st.ms_branch_pages + st.ms_leaf_pages + st.ms_overflow_pages;
+	int fd = -1;
+
+	printf("entries %zu, depth %d, page size %u\n", st.ms_entries, st.ms_depth >= 2 && st.ms_depth <= 4, st.ms_psize);
+	printf("branch %d, leaf %d, overflow %d\n", st.ms_branch_pages > 0, st.ms_leaf_pages > 100 && st.ms_leaf_pages < 400,
+	       st.ms_overflow_pages >= 60);
+	printf("in the map %d, all pages known %d\n", (info.me_last_pgno + 1) * st.ms_psize <= info.me_mapsize, info.me_last_pgno >= pages);
+	printf("most pages in use %d\n", pages * 10 > info.me_last_pgno * 8);
+	SHOW(mdb_env_get_fd(env, &fd));
+	SHOW(fstat(fd, &file));
+	printf("in the file %d\n", (size_t)file.st_size >= pages * st.ms_psize);
+	mdb_env_close(env);
+}
+
+void area_flags(void)
+{
+	all_flags();
+	setting();
+	integers();
+	statistics();
+}
