@@ -251,7 +251,7 @@ $(BUILD)/tests/storm: $(call objects,$(STORM_SRC)) $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem
 
-$(BUILD)/bench: $(call objects,$(BENCH_SRC)) $(BUILD)/libdaxkv.a $(BUILD)/bench-engines
+$(BUILD)/bench: $(call objects,$(BENCH_SRC)) $(BUILD)/libdaxkv.a $(BUILD)/bench-engines | $(BUILD)/lmdb/liblmdb.so.0
 	$(call quiet,LINK)$(LINK) -o $@ $(filter %.o %.a,$^) -lpmem -llmdb $(call BENCH_FIND,libs) -lm
 
 $(BUILD)/bench-engines: FORCE

@@ -7,7 +7,7 @@
 
 #define OPTIONAL extern const struct bench_engine __attribute__((weak))
 
-extern const struct bench_engine engine_daxkv, engine_lmdb, engine_lmdb_pwrite, engine_lmdb_nosync;
+extern const struct bench_engine engine_daxkv, engine_daxkv_lmdb, engine_lmdb, engine_lmdb_pwrite, engine_lmdb_nosync;
 OPTIONAL engine_sqlite, engine_rocksdb, engine_leveldb, engine_wiredtiger;
 
 static const struct {
@@ -15,6 +15,7 @@ static const struct {
 	const struct bench_engine *engine;
 } known[] = {
     {"daxkv", "", &engine_daxkv},
+    {"daxkv-lmdb", "", &engine_daxkv_lmdb},
     {"lmdb", "", &engine_lmdb},
     {"lmdb-pwrite", "", &engine_lmdb_pwrite},
     {"lmdb-nosync", "", &engine_lmdb_nosync},
@@ -73,7 +74,8 @@ unsigned int engines_select(const char *list, const struct bench_engine *selecte
 	if (list && !list_check(list))
 		return 0;
 	for (size_t i = 0; i < KNOWN; i++) /* the first is what the others are compared with: always there */
-		if (known[i].engine && (i == 0 || !list || list_has(list, known[i].name)))
+		if (known[i].engine &&
+		    (i == 0 || (list ? list_has(list, known[i].name) : known[i].engine != &engine_daxkv_lmdb /* only when it is named */)))
 			selected[n++] = known[i].engine;
 	return n;
 }
