@@ -63,7 +63,7 @@ FUZZ := $(addprefix $(BUILD)/tests/,damage fuzz-image fuzz-load)
 LMDB_TOOLS := $(patsubst src/lmdb/tools/%.c,$(BUILD)/lmdb/%,$(wildcard src/lmdb/tools/mdb_*.c))
 SHARE := $(SHARE_SRC:tests/share/%.c=$(BUILD)/tests/%)
 LMDB := $(if $(LMDB_SRC),$(BUILD)/lmdb/liblmdb.so.0 $(LMDB_TOOLS))
-ABI_SRC := $(wildcard tests/abi/area*.c) tests/abi/differ.c
+ABI_SRC := $(wildcard tests/abi/area*.c tests/abi/differ*.c)
 ABI := $(if $(LMDB_SRC),$(addprefix $(BUILD)/tests/abi/,areas differ addressbook layout layout-stock))
 MODEL := $(if $(MODEL_SRC),$(BUILD)/tests/model)
 CRASH := $(if $(CRASH_SRC),$(BUILD)/tests/crash)
@@ -169,7 +169,7 @@ $(BUILD)/tests/abi/addressbook: tests/abi/addressbook.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call quiet,CC)$(CC) $(filter-out -I%,$(FLAGS)) -o $@ $< $(LDFLAGS) -llmdb
 
-$(BUILD)/tests/abi/differ: $(call objects,tests/abi/differ.c)
+$(BUILD)/tests/abi/differ: $(call objects,$(wildcard tests/abi/differ*.c))
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -llmdb
 

@@ -242,6 +242,49 @@ void area_full(void)
 	mdb_env_close(env);
 }
 
+/* large_fill - one more page for each record, in txn; more of them than LMDB lists. */
+static int large_fill(MDB_txn *txn)
+{
+	static char bytes[4000];
+	int rc = 0;
+
+	for (unsigned int i = 0; !rc && i < 140000; i++) {
+		MDB_val k = {sizeof i, &i}, v = {sizeof bytes, bytes};
+
+		memcpy(bytes, &i, sizeof i);
+		rc = mdb_put(txn, 1, &k, &v, 0);
+	}
+	return rc;
+}
+
+/* area_large - a transaction of half a gigabyte; and the same in a nested one, which LMDB may refuse with MDB_TXN_FULL: its parent is unharmed. */
+void area_large(void)
+{
+	MDB_env *env = started("large", MDB_NOSYNC);
+	MDB_txn *txn, *child;
+	MDB_stat st;
+	MDB_val k = value_of("parent's"), v = value_of("record");
+
+	SHOW(mdb_env_set_mapsize(env, (size_t)2 << 30));
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	SHOW(mdb_put(txn, 1, &k, &v, 0));
+	SHOW(mdb_txn_begin(env, txn, 0, &child));
+	int rc = large_fill(child);
+
+	printf("child %d\n", rc == 0 || rc == MDB_TXN_FULL);
+	mdb_txn_abort(child);
+	SHOW(mdb_txn_commit(txn));
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	SHOW(large_fill(txn));
+	SHOW(mdb_txn_commit(txn));
+	SHOW(mdb_env_stat(env, &st));
+	printf("entries %zu\n", st.ms_entries);
+	SHOW(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn));
+	SHOW(mdb_get(txn, 1, &k, &v));
+	mdb_txn_abort(txn);
+	mdb_env_close(env);
+}
+
 /* ---- copies --------------------------------------------------------------------------------------------------------------- */
 
 static void show_copy(const char *path, unsigned int flags)

@@ -97,7 +97,8 @@ int main(int argc, char **argv)
 	} areas[] = {{"env", area_env},     {"open", area_open},     {"txn", area_txn},       {"threads", area_threads},
 	             {"hands", area_hands}, {"map", area_map},       {"flags", area_flags},   {"dbi", area_dbi},
 	             {"order", area_order}, {"record", area_record}, {"cursor", area_cursor}, {"dups", area_dups},
-	             {"full", area_full},   {"copy", area_copy},     {"file", area_file},     {"process", area_process}};
+	             {"full", area_full},   {"copy", area_copy},     {"file", area_file},     {"process", area_process},
+	             {"large", area_large}};
 
 	if (argc < 2)
 		return 2;

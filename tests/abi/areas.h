@@ -48,6 +48,7 @@ void area_cursor(void);
 void area_dups(void);
 void area_full(void);
 void area_copy(void);
+void area_large(void);
 void area_file(void);
 void area_process(void);
 

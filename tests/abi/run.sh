@@ -177,6 +177,7 @@ full)
 	program
 	tools
 	BUILD=$BUILD tests/abi/tools.sh || failed=1
+	both area-large "$BUILD/tests/abi/areas" dir large
 	tests/abi/clients/run || failed=1
 	for seed in $(seq 1 20); do
 		walk "$seed" 100000

@@ -22,6 +22,28 @@ fill() {
 	echo 'user9@example.org y' | postmap -c conf -i lmdb:table 2>&1 | sed 's/^.*warning/warning/'
 	echo 'user9@example.org y' | postmap -c conf -r -i lmdb:table
 	postalias -c conf lmdb:aliases
+	beside
+}
+# beside - a daemon has the table open while it is changed: what asks for names by and by stands for it.
+beside() {
+	mkfifo names
+	postmap -c conf -q - lmdb:table <names >answers &
+	asks=$!
+	exec 3>names
+	echo user7@example.org >&3
+	sleep 0.3
+	for i in 1 2 3; do
+		echo "later$i@example.org added $i" | postmap -c conf -i lmdb:table
+		postmap -c conf -d "user1$i@example.org" lmdb:table
+		printf 'later%d@example.org\nuser1%d@example.org\n' "$i" "$i" >&3
+		sleep 0.2
+	done
+	seq 1000 1060 | sed 's/.*/many&@example.org &/' | postmap -c conf -i lmdb:table
+	echo many1044@example.org >&3
+	exec 3>&-
+	wait "$asks"
+	cat answers
+	for i in $(seq 1000 1060); do echo "many$i@example.org"; done | postmap -c conf -d - lmdb:table
 }
 show() {
 	postmap -c conf -q new@example.org lmdb:table
