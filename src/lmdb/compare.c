@@ -262,8 +262,6 @@ int compare_adopt_set(MDB_txn *txn, struct slot *slot)
 	if (slot->adopted == txn_serial(txn))
 		return 0;
 	rc = daxkv_db_flags(txn->kv, slot->db, &flags);
-	if (!rc)
-		rc = daxkv_db_stat(txn->kv, slot->db, &stat);
 	if (rc)
 		return err_of(rc);
 	if (slot->cmp)
@@ -275,6 +273,9 @@ int compare_adopt_set(MDB_txn *txn, struct slot *slot)
 
 		if (named) /* names are kept in byte order */
 			return MDB_INCOMPATIBLE;
+		rc = daxkv_db_stat(txn->kv, slot->db, &stat);
+		if (rc)
+			return err_of(rc);
 		rc = stat.entries ? rewrite(txn, slot) : txn_result(txn, flags_turn(txn, slot));
 	}
 	if (!rc)

@@ -199,6 +199,7 @@ static int open_named(MDB_txn *txn, const char *name, unsigned int flags, MDB_db
 	if (!fresh.name)
 		return ENOMEM;
 	*slot = fresh;
+	txn->opened = true;
 	*dbi = (MDB_dbi)(slot - env->slot);
 	return txn_result(txn, slot_learn(txn, slot));
 }

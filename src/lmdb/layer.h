@@ -65,8 +65,8 @@ struct MDB_txn {
 	MDB_env *env;
 	struct daxkv_txn *kv; /* of an unused handle in a reader's entry: an idle one, or NULL */
 	unsigned int state;
-	bool rdonly, changed; /* changed: or tried to */
-	uint64_t serial;      /* see txn_serial; 0: has none yet */
+	bool rdonly, changed, opened; /* changed: or tried to; opened: a handle */
+	uint64_t serial;              /* see txn_serial; 0: has none yet */
 	MDB_txn *parent, *child;
 	struct reader *reader; /* the entry that shows what it reads */
 	struct reader *home;   /* the entry that the handle lies in; NULL: none */

@@ -141,6 +141,7 @@ int reader_txn_new(MDB_env *env, MDB_txn **out)
 		r->used = true;
 		txn->state = 0;
 		txn->serial = 0;
+		txn->opened = false;
 	} else {
 		txn = calloc(1, sizeof *txn);
 		if (!txn)

@@ -134,7 +134,7 @@ size_t mdb_txn_id(MDB_txn *txn)
 /* read_end - the store's transaction stays with a handle that stays, unless cursors hang on it. */
 static void read_end(MDB_txn *txn, bool keep)
 {
-	if (UNLIKELY(txn->serial))
+	if (UNLIKELY(txn->opened))
 		slots_end(txn->env, txn->serial, 0, keep);
 	if (UNLIKELY(txn->cursors) || !txn->home) {
 		cursors_end(txn);
@@ -153,15 +153,16 @@ static int write_end(MDB_txn *txn, bool keep)
 	MDB_txn *parent = txn->parent;
 	struct daxkv_txn *kv = txn->kv;
 	uint64_t serial = txn->serial;
+	bool opened = txn->opened;
 	int rc = 0;
 
 	if (txn->cursors)
 		cursors_end(txn);
-	if (keep && txn->changed) {
-		if (parent)
-			parent->changed = true;
-		else
-			mapsize_keep(env, kv);
+	if (keep && parent) {
+		parent->changed |= txn->changed;
+		parent->opened |= opened;
+	} else if (keep && txn->changed) {
+		mapsize_keep(env, kv);
 	}
 	if (parent) {
 		parent->child = NULL;
@@ -175,7 +176,7 @@ static int write_end(MDB_txn *txn, bool keep)
 		rc = daxkv_commit(kv);
 	else
 		daxkv_abort(kv);
-	if (UNLIKELY(serial))
+	if (UNLIKELY(opened))
 		slots_end(env, serial, parent ? txn_serial(parent) : 0, keep && !rc);
 	return rc ? err_of(rc) : 0;
 }
@@ -251,9 +252,9 @@ void mdb_txn_reset(MDB_txn *txn)
 {
 	if (!txn || !txn->rdonly || txn->state & TXN_IDLE || env_is_copy(txn->env))
 		return;
-	if (txn->serial)
+	if (txn->opened)
 		slots_end(txn->env, txn->serial, 0, false);
-	txn->serial = 0;
+	txn->opened = false;
 	daxkv_reset(txn->kv);
 	reader_leave(txn);
 	txn->state = TXN_IDLE;

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -132,6 +133,96 @@ static void several(void)
 	mdb_env_close(env);
 }
 
+/* stepping - reset and renewed between steps, the cursor itself is not renewed: PHP does so. */
+static void stepping(void)
+{
+	MDB_val k, v = value_of("v");
+	char name[2] = "a";
+
+	env = started("hands-stepping", 0);
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	for (; name[0] < 'k'; name[0]++) {
+		k = value_of(name);
+		if (mdb_put(txn, 1, &k, &v, 0))
+			exit(2);
+	}
+	SHOW(mdb_txn_commit(txn));
+	SHOW(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn));
+	SHOW(mdb_cursor_open(txn, 1, &cursor));
+	for (int rc = mdb_cursor_get(cursor, &k, &v, MDB_FIRST); !rc; rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) {
+		shown_val("k", &k);
+		mdb_txn_reset(txn);
+		SHOW(mdb_cursor_get(cursor, &k, &v, MDB_NEXT));
+		SHOW(mdb_txn_renew(txn));
+	}
+	mdb_cursor_close(cursor);
+	mdb_txn_abort(txn);
+	mdb_env_close(env);
+}
+
+/* ---- copies beside a writer ----------------------------------------------------------------------------------------------- */
+
+static int stop; /* atomic */
+
+static void *writes(void *arg)
+{
+	for (uint64_t n = 0; !__atomic_load_n(&stop, __ATOMIC_ACQUIRE); n++) {
+		MDB_txn *mine;
+		MDB_val k = value_of("left"), v = {sizeof n, &n};
+
+		if (mdb_txn_begin(env, NULL, 0, &mine) || mdb_put(mine, 1, &k, &v, 0) ||
+		    (k = value_of("right"), mdb_put(mine, 1, &k, &v, 0)) || mdb_txn_commit(mine))
+			exit(2);
+	}
+	return arg;
+}
+
+static void show_copied(const char *path)
+{
+	MDB_env *copy;
+	MDB_dbi dbi;
+	MDB_val k = value_of("left"), l, r;
+
+	if (mdb_env_create(&copy))
+		exit(2);
+	SHOW(mdb_env_open(copy, path, MDB_NOSUBDIR | MDB_NOLOCK | MDB_RDONLY, 0));
+	SHOW(mdb_txn_begin(copy, NULL, MDB_RDONLY, &txn));
+	SHOW(mdb_dbi_open(txn, NULL, 0, &dbi));
+	SHOW(mdb_get(txn, dbi, &k, &l));
+	k = value_of("right");
+	SHOW(mdb_get(txn, dbi, &k, &r));
+	printf("the same %d\n", l.mv_size == r.mv_size && memcmp(l.mv_data, r.mv_data, l.mv_size) == 0);
+	mdb_txn_abort(txn);
+	mdb_env_close(copy);
+}
+
+static void copies(void)
+{
+	MDB_val k = value_of("left"), v = {8, (char[8]){0}};
+	pthread_t thread;
+
+	env = started("hands-copies", MDB_NOSYNC);
+	SHOW(mdb_env_set_mapsize(env, 256 << 20));
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	SHOW(mdb_put(txn, 1, &k, &v, 0));
+	k = value_of("right");
+	SHOW(mdb_put(txn, 1, &k, &v, 0));
+	SHOW(mdb_txn_commit(txn));
+	if (pthread_create(&thread, NULL, writes, NULL))
+		exit(2);
+	for (int i = 0; i < 6; i++) {
+		const char *name = place("hands-copied");
+		int fd = open(name, O_RDWR | O_CREAT | O_TRUNC, 0644);
+
+		SHOW(mdb_env_copyfd2(env, fd, i % 2 ? MDB_CP_COMPACT : 0));
+		close(fd);
+		show_copied(name);
+	}
+	__atomic_store_n(&stop, 1, __ATOMIC_RELEASE);
+	pthread_join(thread, NULL);
+	mdb_env_close(env);
+}
+
 /* ---- the program's locks -------------------------------------------------------------------------------------------------- */
 
 static int lock_all(int fd, int command, short type)
@@ -186,5 +277,7 @@ void area_hands(void)
 {
 	nolock();
 	several();
+	stepping();
+	copies();
 	locks();
 }
