@@ -486,7 +486,7 @@ int daxkv_info(struct daxkv *kv, struct daxkv_info *info)
 		rc = commit_follow(kv);
 	if (rc)
 		return rc;
-	if (kv->read_only) {
+	if (kv->read_only || kv->turns) { /* with turns it may not be this one's to write */
 		struct space space;
 
 		rc = space_open(&space, &kv->map, kv->page_size, load_word(&super->size));

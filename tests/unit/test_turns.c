@@ -186,7 +186,19 @@ static void one_died_in_its_commit(void **state)
 	free(before);
 }
 
-/* Programs open and close outside their turn. */
+/* asked - what daxkv_info tells is of the newest commit. */
+static void asked(struct daxkv *kv)
+{
+	struct daxkv_info info;
+	struct daxkv_txn *txn = begin_reading(kv);
+
+	OK(daxkv_info(kv, &info));
+	assert_int_equal(info.last_txn, daxkv_txn_id(txn));
+	assert_in_range(info.used_bytes, 8 * kv->page_size, kv->map.size);
+	daxkv_abort(txn);
+}
+
+/* Programs open and close outside their turn, and ask. */
 static void coming_and_going_writes_nothing(void **state)
 {
 	OK(daxkv_close(store_new("going", 4096)));
@@ -199,9 +211,11 @@ static void coming_and_going_writes_nothing(void **state)
 	uint8_t *before = malloc(size);
 
 	assert_non_null(before);
+	pm_store8(&kv->map.pm, ring_slot(&kv->ring, kv->share->published + 1), kv->share->published + 1); /* one that is writing its record */
 	memcpy(before, kv->map.base, size);
 	other = turns_open("going", 0);
 	shows(other, 2);
+	asked(other);
 	OK(daxkv_close(other));
 	assert_memory_equal(before, kv->map.base, size);
 	other = turns_open("going", 0);
