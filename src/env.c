@@ -235,7 +235,11 @@ static int size_check(struct daxkv *kv)
 
 static uint64_t oldest_reader(void *arg)
 {
-	return share_oldest(((struct daxkv *)arg)->share);
+	struct daxkv *kv = arg;
+	uint64_t looked = kv->oldest.looked, oldest = share_oldest(kv->share, &kv->oldest);
+
+	kv->space.scanned += kv->oldest.looked - looked;
+	return oldest;
 }
 
 static void reap(void *arg)

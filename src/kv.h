@@ -72,6 +72,7 @@ struct daxkv {
 	bool followed; /* others have committed since this one last wrote; with turns only */
 	uint64_t commits;
 	uint64_t used;               /* atomic: bytes in use when daxkv_info looked last */
+	struct oldest oldest;        /* the reader that holds space back */
 	struct daxkv_txn *writer;    /* the outermost write transaction running */
 	struct daxkv_txn *idle_txns; /* ended ones, for the next */
 	uint64_t generation;

@@ -69,7 +69,7 @@ static int slot_own(struct share *share, const struct lock *lock, uint32_t owner
 int share_take(struct share *share, const struct lock *lock, uint32_t owner, uint32_t *slot)
 {
 	for (uint32_t i = 0; i < share->nslots; i++) {
-		int rc = slot_own(share, lock, owner, i);
+		int rc = __atomic_load_n(&share->slot[i].taken, __ATOMIC_RELAXED) == SLOT_FREE ? slot_own(share, lock, owner, i) : EAGAIN;
 
 		if (rc == EAGAIN)
 			continue;
@@ -94,16 +94,31 @@ void share_release(struct share *share, const struct lock *lock, uint32_t slot)
 		(void)lock_slot(lock, slot, false);
 }
 
-uint64_t share_oldest(const struct share *share)
+static uint64_t slot_word(const struct share *share, uint32_t i)
 {
+	return __atomic_load_n(&share->slot[i].snapshot_plus_1, __ATOMIC_SEQ_CST);
+}
+
+uint64_t share_oldest(const struct share *share, struct oldest *memo)
+{
+	struct oldest none = {0};
 	uint64_t oldest = __atomic_load_n(&share->published, __ATOMIC_SEQ_CST);
 	uint32_t high = __atomic_load_n(&share->high, __ATOMIC_SEQ_CST);
 
+	memo = memo ? memo : &none;
+	memo->looked++;
+	if (memo->word && slot_word(share, memo->slot) == memo->word)
+		return memo->word - 1;
+	memo->word = 0;
+	memo->looked += high;
 	for (uint32_t i = 0; i < high; i++) {
-		uint64_t s = __atomic_load_n(&share->slot[i].snapshot_plus_1, __ATOMIC_SEQ_CST);
+		uint64_t s = slot_word(share, i);
 
-		if (s && s - 1 < oldest)
+		if (s && s - 1 < oldest) {
 			oldest = s - 1;
+			memo->slot = i;
+			memo->word = s;
+		}
 	}
 	return oldest;
 }

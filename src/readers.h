@@ -87,8 +87,15 @@ static inline void share_leave(struct share *share, uint32_t slot)
 /* share_reap - free the slots of owners that died; how many. Not those of owner, whose own locks do not show. */
 uint32_t share_reap(struct share *share, const struct lock *lock, uint32_t owner);
 
-/* share_oldest - no reader reads a snapshot older than this. */
-uint64_t share_oldest(const struct share *share);
+/* share_oldest - no reader reads a snapshot older than this.
+ * memo, when not NULL, is a writer's own memory of the last scan: as long as the reader that was the oldest then is still there it still is, for others began at
+ * that scan's published or later, and its slot is all that is looked at. */
+struct oldest {
+	uint32_t slot;
+	uint64_t word;   /* snapshot + 1 of that slot; 0: nothing is known */
+	uint64_t looked; /* slots looked at, in all */
+};
+uint64_t share_oldest(const struct share *share, struct oldest *memo);
 
 /* share_active - the number of running read transactions. */
 uint32_t share_active(const struct share *share);

@@ -11,6 +11,7 @@
 
 #define GROW_MAX ((uint64_t)1 << 30)
 #define RELEASE_BATCH 32u   /* limbo items that make a scan of the readers worth it */
+#define SCAN_PER_TAKE 8u    /* reader slots that taking a page may cost, in the mean */
 
 static const struct fmt_super *super_of(const struct space *s)
 {
@@ -501,8 +502,10 @@ static int take(struct space *s, uint64_t pages, enum space_op_kind kind, unsign
 	int rc;
 
 	assert(pages > 0);
-	if (s->limbo.n >= RELEASE_BATCH)
+	if (s->limbo.n >= RELEASE_BATCH && ++s->takes * SCAN_PER_TAKE > s->scanned) {
+		s->scanned = s->takes = 0;
 		space_release(s);
+	}
 	rc = find_or_grow(s, pages, &page);
 	if (rc)
 		return rc;

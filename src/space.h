@@ -47,8 +47,9 @@ struct space {
 	struct words grown; /* directory words of growth, for the next commit */
 	uint64_t grows;
 	struct limbo limbo;
+	uint64_t scanned, takes;          /* reader slots looked at in the last try to release, and pages taken since */
 	uint64_t releasable;              /* limbo items up to this transaction are durable in place under a fenced record */
-	uint64_t (*oldest_reader)(void *arg); /* for the limbo */
+	uint64_t (*oldest_reader)(void *arg); /* for the limbo; adds to scanned */
 	void (*reap)(void *arg);              /* forget readers that died; called before the file grows */
 	void (*released)(void *arg, uint64_t items); /* that many limbo items, the oldest, are gone */
 	int (*settle)(void *arg);         /* make all committed words durable in place and mark it; raises releasable */

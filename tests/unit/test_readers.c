@@ -21,7 +21,7 @@ static void create_without_readers(void **state)
 	(void)state;
 	assert_int_equal(share->published, 17);
 	assert_int_equal(share->poison, 0);
-	assert_int_equal(share_oldest(share), 17);
+	assert_int_equal(share_oldest(share, NULL), 17);
 	assert_int_equal(share_active(share), 0);
 	assert_int_equal((uintptr_t)share->slot % 64, 0);
 	share_destroy(share);
@@ -56,16 +56,16 @@ static void enter_holds_the_snapshot(void **state)
 	assert_int_equal(share_take(share, NULL, 0, &b), 0);
 	assert_int_equal(share_enter(share, a), 0);
 	share->published = 5;
-	assert_int_equal(share_oldest(share), 0);
+	assert_int_equal(share_oldest(share, NULL), 0);
 	assert_int_equal(share_enter(share, b), 5);
 	share->published = 9;
 	assert_int_equal(share_active(share), 2);
-	assert_int_equal(share_oldest(share), 0);
+	assert_int_equal(share_oldest(share, NULL), 0);
 	share_leave(share, a);
-	assert_int_equal(share_oldest(share), 5);
+	assert_int_equal(share_oldest(share, NULL), 5);
 	share_release(share, NULL, b); /* ends the read too */
 	assert_int_equal(share_active(share), 0);
-	assert_int_equal(share_oldest(share), 9);
+	assert_int_equal(share_oldest(share, NULL), 9);
 	share_destroy(share);
 }
 
@@ -80,8 +80,40 @@ static void oldest_with_only_the_last_slot_taken(void **state)
 	for (uint32_t i = 0; i < 3; i++)
 		share_release(share, NULL, slot[i]);
 	share->published = 8;
-	assert_int_equal(share_oldest(share), 3);
+	assert_int_equal(share_oldest(share, NULL), 3);
 	assert_int_equal(share_active(share), 1);
+	share_destroy(share);
+}
+
+/* The reader that was the oldest is looked at again; the others only when it has gone. */
+static void oldest_remembered(void **state)
+{
+	const uint32_t n = 4096;
+	struct share *share = share_new(n, 3);
+	struct oldest memo = {0};
+	uint32_t slot;
+	(void)state;
+	for (uint32_t i = 0; i < n; i++)
+		assert_int_equal(share_take(share, NULL, 0, &slot), 0);
+	assert_int_equal(share_enter(share, 4000), 3);
+	share->published = 5;
+	for (uint32_t i = 0; i < 100; i++)
+		assert_int_equal(share_enter(share, i * 7), 5);
+	share->published = 9;
+	for (uint64_t i = 0; i < 1000; i++) {
+		assert_int_equal(share_oldest(share, &memo), 3);
+		assert_int_equal(memo.looked, n + 1 + i);
+	}
+	share_leave(share, 4000);
+	assert_int_equal(share_enter(share, 4000), 9); /* the same slot, another reader */
+	assert_int_equal(share_oldest(share, &memo), 5);
+	for (uint32_t i = 0; i < 100; i++)
+		share_leave(share, i * 7);
+	share->published = 12;
+	assert_int_equal(share_oldest(share, &memo), 9);
+	share_leave(share, 4000);
+	assert_int_equal(share_oldest(share, &memo), 12);
+	assert_int_equal(share_oldest(share, NULL), 12);
 	share_destroy(share);
 }
 
@@ -132,13 +164,14 @@ static void oldest_never_overtakes_a_reader(void **state)
 {
 	struct race r = {.share = share_new(READERS, 0), .running = READERS};
 	pthread_t thread[READERS];
+	struct oldest memo = {0};
 	uint64_t published = 0;
 	(void)state;
 	for (int i = 0; i < READERS; i++)
 		assert_int_equal(pthread_create(&thread[i], NULL, race_read, &r), 0);
 	while (__atomic_load_n(&r.running, __ATOMIC_SEQ_CST) || published == 0) {
 		__atomic_store_n(&r.share->published, ++published, __ATOMIC_SEQ_CST);
-		__atomic_store_n(&r.reusable, share_oldest(r.share), __ATOMIC_SEQ_CST);
+		__atomic_store_n(&r.reusable, share_oldest(r.share, &memo), __ATOMIC_SEQ_CST);
 	}
 	for (int i = 0; i < READERS; i++)
 		pthread_join(thread[i], NULL);
@@ -154,6 +187,7 @@ int main(void)
 	    cmocka_unit_test(take_until_full),
 	    cmocka_unit_test(enter_holds_the_snapshot),
 	    cmocka_unit_test(oldest_with_only_the_last_slot_taken),
+	    cmocka_unit_test(oldest_remembered),
 	    cmocka_unit_test(writer_locks_once),
 	    cmocka_unit_test(oldest_never_overtakes_a_reader),
 	};

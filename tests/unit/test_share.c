@@ -131,6 +131,43 @@ static void the_last_one_trims(void **state)
 	store_done(a);
 }
 
+#define SLOTS 4096u
+
+/* churn_looks - how many reader slots n commits look at for each extent that they free, times 100. */
+static uint64_t churn_looks(struct daxkv *kv, unsigned int n, uint64_t version)
+{
+	uint64_t looked = kv->oldest.looked, freed = kv->share->limbo_next;
+
+	churn(kv, n, version);
+	assert_true(kv->share->limbo_next > freed);
+	return (kv->oldest.looked - looked) * 100 / (kv->share->limbo_next - freed);
+}
+
+/* However many slots there are, and however much an old reader holds back: a commit does not look at all of them. */
+static void many_readers_cost_commits_little(void **state)
+{
+	static struct daxkv_txn *reader[SLOTS];
+	struct daxkv *kv = store_open("many", (struct daxkv_options){.flags = DAXKV_CREATE, .page_size = 512, .pmem = DAXKV_PMEM_FORCE, .max_readers = SLOTS, .max_dbs = 2});
+	(void)state;
+	put_some(kv, 0, 400, SHARED_SIZE, 0);
+	for (unsigned int i = 0; i < SLOTS; i++)
+		reader[i] = begin_reading(kv);
+	for (unsigned int i = 1; i < SLOTS; i++)
+		if (i <= 100)
+			daxkv_reset(reader[i]);
+		else
+			daxkv_abort(reader[i]);
+	churn(kv, 300, 1);
+	assert_true(churn_looks(kv, 1000, 1) < 200); /* one each: the old reader's */
+	assert_true(kv->space.limbo.n > 5000);
+	daxkv_abort(reader[0]);
+	assert_true(churn_looks(kv, 3000, 1) < 2000); /* now and then all of them */
+	assert_true(kv->space.limbo.n < 2000);
+	for (unsigned int i = 1; i <= 100; i++)
+		daxkv_abort(reader[i]);
+	store_done(kv);
+}
+
 /* ---- who holds the writer's lock ------------------------------------------------------------------------------------------ */
 
 /* One thread, two handles of one store: waiting for itself would last forever. */
@@ -578,7 +615,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(released_by_one_is_released_for_all), TEST(growth_undone_and_done_by_others), TEST(growth_is_seen_by_others),
-	    TEST(the_last_one_trims),                  TEST(two_handles_of_one_thread),        TEST(thread_that_ends_in_a_transaction),
+	    TEST(the_last_one_trims),                  TEST(many_readers_cost_commits_little), TEST(two_handles_of_one_thread),        TEST(thread_that_ends_in_a_transaction),
 	    TEST(waiting_for_a_while),                 TEST(closed_after_a_thread_left),       TEST(a_copy_is_another_store),
 	    TEST(readers_are_listed),                  TEST(reading_asks_nothing_of_the_kernel),
 	    TEST(slots_of_threads_that_come_and_go),   TEST(a_dead_readers_pages_return),      TEST(lock_file_of_nobody),
