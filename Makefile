@@ -208,6 +208,10 @@ $(BUILD)/tests/stress: $(BUILD)/obj/tests/share/stress.o $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem
 
+$(BUILD)/tests/evict: $(BUILD)/obj/tests/share/evict.o $(BUILD)/libdaxkv.a
+	@mkdir -p $(@D)
+	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem
+
 # Each call of these is a step at which a writer can be killed.
 TAKEOVER_WRAP := pm_init share_limbo_add share_limbo_cut share_limbo_load share_limbo_drop lock_share lock_enter lock_slot ftruncate fallocate \
 	posix_fallocate wlock_wait wlock_give

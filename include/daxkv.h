@@ -60,7 +60,7 @@ enum daxkv_error {
 	DAXKV_DBS_FULL = -14,     /* too many database handles */
 	DAXKV_READERS_FULL = -15, /* too many read transactions at once */
 	DAXKV_NEED_COMPARE = -16, /* the database has its own order: set its comparator first */
-	DAXKV_TOO_OLD = -17,      /* the snapshot was given up because it held back too much space */
+	DAXKV_TOO_OLD = -17,      /* the snapshot had reached its bound and was given up, because the space that it held back was needed */
 	DAXKV_NOT_DAX = -18,      /* pmem = dax was asked for and the mapping cannot have MAP_SYNC */
 };
 
@@ -104,6 +104,36 @@ enum daxkv_open_flags {
 	DAXKV_POPULATE = 0x8       /* have the whole file in this process's page tables when open returns: no page faults later */
 };
 
+/*
+ * Old readers. What a commit frees is used again when no read transaction older than that commit runs, in any process; until then the file grows. Two things can be
+ * done about it, neither by default.
+ *
+ * A bound, for the read transactions of the store handle whose options set it. When a writer, in whatever process, would have to make the file grow, and a read
+ * transaction beyond its bound holds free space back, that snapshot is given up: the transaction's calls return DAXKV_TOO_OLD from then on, and it can only be ended,
+ * or reset and renewed. A call that returned success saw a whole snapshot. But pointers that earlier calls returned may show other bytes at any moment from then on:
+ * copy what you need, then call once more (daxkv_db_flags will do) to learn whether the copy is good. A comparator of the program's own may be given
+ * any bytes while the snapshot is being given up. Below its bound, and without one, a read transaction is never given up.
+ *
+ * A function, for the write transactions of the store handle whose options set it. It is called in the same case, after readers beyond their bounds were given up,
+ * about the oldest reader that holds space back, and says what to do. It runs inside the call that wants space, with the writer's lock held: it may sleep, and must not
+ * use the store.
+ */
+enum daxkv_slow {
+	DAXKV_SLOW_GROW,  /* let the file grow; FULL or ENOSPC when it cannot */
+	DAXKV_SLOW_RETRY, /* look again: the reader may have ended, or the function has waited for it */
+	DAXKV_SLOW_EVICT  /* give its snapshot up, when it has a bound, even if it is not beyond it; else GROW */
+};
+
+struct daxkv_slow_reader {
+	struct daxkv *kv;
+	int pid, thread, own, bounded; /* as in struct daxkv_reader */
+	uint64_t snapshot, age_ms;
+	uint64_t lag;        /* commits since */
+	uint64_t held_pages; /* free pages that wait: for this reader, but for those of the last commits */
+	unsigned int retry;  /* how often RETRY was answered for this reader, one call after another */
+};
+typedef enum daxkv_slow daxkv_slow_fn(const struct daxkv_slow_reader *reader, void *arg);
+
 struct daxkv_options {      /* zero means the default, everywhere */
 	unsigned int flags; /* enum daxkv_open_flags */
 	enum daxkv_pmem pmem;
@@ -115,6 +145,10 @@ struct daxkv_options {      /* zero means the default, everywhere */
 	unsigned int max_dbs;     /* database handles at once; 1024 by default */
 	const char *lock_path;    /* the lock file; path + "-lock" by default */
 	uint64_t user_word;       /* of a new store, see daxkv_user_word */
+	uint64_t max_age_ms;      /* bounds of this handle's read transactions: milliseconds since begin, */
+	uint64_t max_lag;         /* commits since the snapshot. 0: no bound; with neither, none is ever given up */
+	daxkv_slow_fn *slow_reader; /* asked about readers that hold back space; NULL: the file grows */
+	void *slow_reader_arg;
 };
 
 /* daxkv_open - open or create the store in the file path, recovering it when its last user did not close it.
@@ -252,7 +286,8 @@ enum daxkv_put_flags {
  * must also fit half a page: VALUE_SIZE when they do not. */
 size_t daxkv_max_key_size(const struct daxkv *kv);
 
-/* daxkv_get - the value of key, the first one when there are duplicates. Errors: NOTFOUND, KEY_SIZE, BAD_DB, BAD_TXN, CORRUPT. */
+/* daxkv_get - the value of key, the first one when there are duplicates. Errors: NOTFOUND, KEY_SIZE, BAD_DB, BAD_TXN, CORRUPT; as of all calls in a read
+ * transaction with a bound, TOO_OLD. */
 int daxkv_get(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value);
 
 /* daxkv_get_many - n gets at once: result[i] is what daxkv_get would return for key[i], and value[i] its output. The searches are
@@ -350,7 +385,10 @@ int daxkv_info(struct daxkv *kv, struct daxkv_info *info);
 
 struct daxkv_reader {      /* a place for a read transaction, of any process that has the store open */
 	int pid, own;      /* own: this process's store handle has it */
+	int thread;        /* the thread that got the place first, by its number there */
 	int running;       /* else it is kept for the next one */
+	int bounded;       /* its store handle's options set a bound */
+	int evicted;       /* when running: its snapshot was given up, and holds nothing back */
 	uint64_t snapshot; /* when running: pages freed since that commit wait for it */
 	uint64_t age_ms;   /* when running: since it began */
 };

@@ -78,6 +78,13 @@ static inline void put32(void *p, uint32_t x)
 	memcpy(p, &x, sizeof x);
 }
 
+/* once - x as it was read: the compiler does not read it again, from memory that another process may be changing. */
+static inline uint32_t once(uint32_t x)
+{
+	__asm__("" : "+r"(x));
+	return x;
+}
+
 /* load_word - a word of the file; pairs with pm_store8's release, so what it refers to is seen whole. */
 static inline uint64_t load_word(const uint64_t *word)
 {

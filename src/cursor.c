@@ -36,7 +36,7 @@ int daxkv_cursor_open(struct daxkv_txn *txn, daxkv_db db, struct daxkv_cursor **
 	int rc = txn_check(txn, false);
 
 	if (!rc)
-		rc = dbi_state(txn, db, &s);
+		rc = txn_done(txn, dbi_state(txn, db, &s));
 	if (rc)
 		return rc;
 	c = calloc(1, sizeof *c + LEAF_MAX(txn->kv->page_size) * sizeof c->order[0]);
@@ -56,7 +56,7 @@ int daxkv_cursor_renew(struct daxkv_txn *txn, struct daxkv_cursor *c)
 	if (!rc && (!c || txn->write || (c->txn && c->txn->write)))
 		rc = err_set(EINVAL, "only a read transaction's cursor can be renewed");
 	if (!rc)
-		rc = dbi_state(txn, c->db, &s);
+		rc = txn_done(txn, dbi_state(txn, c->db, &s));
 	if (rc)
 		return rc;
 	cursor_unlink(c);
@@ -148,6 +148,12 @@ int cursor_save_all(struct daxkv_txn *txn, daxkv_db db)
 		if (!db || c->db == db)
 			rc = cursor_save(c);
 	return rc;
+}
+
+void cursor_lose_all(struct daxkv_txn *txn)
+{
+	for (struct daxkv_cursor *c = txn->cursors; c; c = c->next)
+		c->state = CURSOR_UNSET;
 }
 
 /* ---- changing ------------------------------------------------------------------------------------------------------------- */

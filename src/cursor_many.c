@@ -77,7 +77,10 @@ static int leaf_limit(const struct daxkv_cursor *c, const struct order *o, const
 		return 0;
 	struct probe p = record_probe(b->end, NULL, o->dups ? PROBE_BEFORE : PROBE_AT);
 
-	return leaf_place(&c->path.leaf, o, &p, limit, &eoff);
+	int rc = leaf_place(&c->path.leaf, o, &p, limit, &eoff);
+
+	*limit = *limit < c->n ? *limit : c->n; /* the page may be changing (view_evicted) */
+	return rc;
 }
 
 /* hand_out - the entries of the cursor's leaf behind the one under it. *ends: the scan ends in this leaf. */
@@ -149,10 +152,12 @@ int daxkv_cursor_get_many(struct daxkv_cursor *c, enum daxkv_cursor_op op, const
 		if (!rc && !ends && b.got < n)
 			rc = first(c, o, &b, b.forward ? DAXKV_NEXT : DAXKV_PREV);
 	}
-	if (rc && (rc != DAXKV_NOTFOUND || !b.got))
-		return rc;
-	if (!b.got) /* what is left lies beyond the end */
-		return DAXKV_NOTFOUND;
-	*got = b.got;
-	return 0;
+	if (b.got && rc == DAXKV_NOTFOUND)
+		rc = 0;
+	else if (!b.got && !rc) /* what is left lies beyond the end */
+		rc = DAXKV_NOTFOUND;
+	rc = txn_done(c->txn, rc);
+	if (!rc)
+		*got = b.got;
+	return rc;
 }

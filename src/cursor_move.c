@@ -125,6 +125,8 @@ int cursor_order(struct daxkv_cursor *c, bool forward)
 		return 0;
 	int rc = leaf_offsets(&c->path.leaf, c->order, &c->n);
 
+	if (!rc && UNLIKELY(c->path.rank > c->n)) /* ranks and entries do not agree, or the page is changing (view_evicted) */
+		rc = err_corrupt(c->path.leaf.off, "leaf: rank %u among %u entries", c->path.rank, c->n);
 	if (rc)
 		return rc;
 	c->ordered = true;
@@ -330,7 +332,7 @@ int cursor_ready(struct daxkv_cursor *c, bool write, struct dbstate **s)
 	return !rc && UNLIKELY(c->state == CURSOR_KEPT) ? restore(c, &(*s)->tree) : rc;
 }
 
-int daxkv_cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op)
+static int cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op)
 {
 	struct dbstate *s;
 	int rc;
@@ -384,7 +386,25 @@ int daxkv_cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv
 	return rc ? rc : cursor_output(c, key, value);
 }
 
-int daxkv_cursor_count(struct daxkv_cursor *c, uint64_t *count)
+/* get_bounded - for a snapshot that may be given up at any moment: what was found counts only when it was not. */
+static int get_bounded(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op)
+{
+	struct daxkv_val k = key ? *key : (struct daxkv_val){0}, v = value ? *value : (struct daxkv_val){0};
+	int rc = txn_done(c->txn, cursor_get(c, key ? &k : NULL, value ? &v : NULL, op));
+
+	if (!rc && key)
+		*key = k;
+	if (!rc && value)
+		*value = v;
+	return rc;
+}
+
+int daxkv_cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op)
+{
+	return UNLIKELY(c && c->txn && c->txn->view.bound) ? get_bounded(c, key, value, op) : cursor_get(c, key, value, op);
+}
+
+static int cursor_count(struct daxkv_cursor *c, uint64_t *count)
 {
 	struct dbstate *s;
 	int rc = cursor_ready(c, false, &s);
@@ -408,4 +428,16 @@ int daxkv_cursor_count(struct daxkv_cursor *c, uint64_t *count)
 	c->gap = gap;
 	c->ordered = false;
 	return rc == DAXKV_NOTFOUND ? 0 : rc;
+}
+
+int daxkv_cursor_count(struct daxkv_cursor *c, uint64_t *count)
+{
+	uint64_t n = 0;
+	int rc = cursor_count(c, &n);
+
+	if (c && c->txn)
+		rc = txn_done(c->txn, rc);
+	if (!rc)
+		*count = n;
+	return rc;
 }

@@ -369,7 +369,7 @@ int daxkv_db_open(struct daxkv_txn *txn, const struct daxkv_val *name, unsigned 
 		return rc;
 	kv = txn->kv;
 	if (!name) {
-		rc = main_flags(txn, flags & DB_FLAGS);
+		rc = txn_done(txn, main_flags(txn, flags & DB_FLAGS));
 		if (!rc)
 			*db = DAXKV_MAIN;
 		return rc;
@@ -381,7 +381,7 @@ int daxkv_db_open(struct daxkv_txn *txn, const struct daxkv_val *name, unsigned 
 
 	memcpy(bytes, name->data, name->size);
 	name = &own;
-	rc = db_find_or_create(txn, name, flags, &record, &created);
+	rc = txn_done(txn, db_find_or_create(txn, name, flags, &record, &created));
 	if (rc)
 		return rc;
 	pthread_mutex_lock(&kv->dbi_mutex);
@@ -407,7 +407,7 @@ int daxkv_db_open(struct daxkv_txn *txn, const struct daxkv_val *name, unsigned 
 
 	/* A state that is known already may have changes in it. */
 	if (created || s->generation != txn->generation || s->serial != kv->dbi[handle].serial) {
-		rc = state_fill(txn, handle, record.desc, s);
+		rc = txn_done(txn, state_fill(txn, handle, record.desc, s));
 		if (rc)
 			return rc;
 		s->changed = created;
@@ -427,7 +427,7 @@ void daxkv_db_close(struct daxkv *kv, daxkv_db db)
 
 /* ---- asking --------------------------------------------------------------------------------------------------------------- */
 
-int daxkv_db_next(struct daxkv_txn *txn, struct daxkv_val *name)
+static int db_next(struct daxkv_txn *txn, struct daxkv_val *name)
 {
 	struct probe p = {.key = name->data, .klen = (uint32_t)name->size};
 	struct dbstate *s;
@@ -463,13 +463,25 @@ int daxkv_db_next(struct daxkv_txn *txn, struct daxkv_val *name)
 	}
 }
 
+int daxkv_db_next(struct daxkv_txn *txn, struct daxkv_val *name)
+{
+	struct daxkv_val next = *name;
+	int rc = db_next(txn, &next);
+
+	if (txn)
+		rc = txn_done(txn, rc);
+	if (!rc)
+		*name = next;
+	return rc;
+}
+
 int daxkv_db_flags(struct daxkv_txn *txn, daxkv_db db, unsigned int *flags)
 {
 	struct dbstate *s;
 	int rc = txn_check(txn, false);
 
 	if (!rc)
-		rc = dbi_state_any(txn, db, &s);
+		rc = txn_done(txn, dbi_state_any(txn, db, &s));
 	if (!rc)
 		*flags = s->flags;
 	return rc;
@@ -484,29 +496,33 @@ int daxkv_db_stat(struct daxkv_txn *txn, daxkv_db db, struct daxkv_stat *stat)
 	uint64_t at;
 	int rc = txn_check(txn, false);
 
-	if (!rc)
-		rc = dbi_state_any(txn, db, &s);
 	if (rc)
 		return rc;
 	v = txn_view(txn);
-	rc = desc_read(v, s->desc, &desc, &at);
+	rc = dbi_state_any(txn, db, &s);
+	if (!rc)
+		rc = desc_read(v, s->desc, &desc, &at);
 	if (!rc)
 		rc = tree_root(&s->tree, &root, &at);
 	if (rc)
-		return rc;
-	*stat = (struct daxkv_stat){.page_size = v->psize, .depth = root ? root->level + 1u : 0};
+		return txn_done(txn, rc);
+	struct daxkv_stat now = {.page_size = v->psize, .depth = root ? root->level + 1u : 0};
+
 	if (txn->write) {
-		stat->entries = s->tree.count;
-		stat->leaf_pages = s->tree.leaf_pages;
-		stat->inner_pages = s->tree.inner_pages;
-		stat->blob_pages = s->tree.blob_pages;
+		now.entries = s->tree.count;
+		now.leaf_pages = s->tree.leaf_pages;
+		now.inner_pages = s->tree.inner_pages;
+		now.blob_pages = s->tree.blob_pages;
 	} else {
-		stat->entries = desc_count(v, desc);
-		stat->leaf_pages = load_word(&desc->leaf_pages);
-		stat->inner_pages = load_word(&desc->inner_pages);
-		stat->blob_pages = load_word(&desc->blob_pages);
+		now.entries = desc_count(v, desc);
+		now.leaf_pages = load_word(&desc->leaf_pages);
+		now.inner_pages = load_word(&desc->inner_pages);
+		now.blob_pages = load_word(&desc->blob_pages);
 	}
-	return 0;
+	rc = txn_done(txn, 0);
+	if (!rc)
+		*stat = now;
+	return rc;
 }
 
 static int set_compare(struct daxkv_txn *txn, daxkv_db db, uint32_t flag, daxkv_compare_fn *fn, void *arg)
@@ -515,7 +531,7 @@ static int set_compare(struct daxkv_txn *txn, daxkv_db db, uint32_t flag, daxkv_
 	int rc = txn_check(txn, false);
 
 	if (!rc)
-		rc = dbi_state_any(txn, db, &s);
+		rc = txn_done(txn, dbi_state_any(txn, db, &s));
 	if (rc)
 		return rc;
 	if (fn && !(s->flags & flag) && txn->write && !s->tree.count && (flag == DAXKV_OWN_COMPARE || s->flags & DAXKV_DUP_SORT)) {
@@ -558,7 +574,7 @@ int daxkv_cmp(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *a, con
 {
 	struct dbstate *s;
 
-	if (txn_check(txn, false) || dbi_state(txn, db, &s))
+	if (txn_check(txn, false) || txn_done(txn, dbi_state(txn, db, &s)))
 		return 0;
 	return order_key_cmp(&s->order, a->data, (uint32_t)a->size, b->data, (uint32_t)b->size);
 }
@@ -567,7 +583,7 @@ int daxkv_dup_cmp(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *a,
 {
 	struct dbstate *s;
 
-	if (txn_check(txn, false) || dbi_state(txn, db, &s))
+	if (txn_check(txn, false) || txn_done(txn, dbi_state(txn, db, &s)))
 		return 0;
 	return order_dup_cmp(&s->order, a->data, (uint32_t)a->size, b->data, (uint32_t)b->size);
 }

@@ -5,6 +5,7 @@
 #include "check.h"
 #include "err.h"
 #include "recover.h"
+#include "slow.h"
 #include "stores.h"
 
 #include <errno.h>
@@ -133,6 +134,7 @@ static int attach(struct daxkv *kv, const struct daxkv_options *o, uint64_t *txn
 	if (kv->geometry.rocompat && !kv->read_only)
 		return err_set(DAXKV_VERSION, "the store uses features that this library can only read: open it read-only");
 	size = round_down(file_size, kv->page_size);
+	kv->map.lenient = o->max_age_ms || o->max_lag;
 	rc = attach_map(kv, o, size, o->pmem);
 	kv->ring = (struct ring){.map = &kv->map, .file_id = kv->geometry.file_id, .off = kv->geometry.ring_off};
 	if (rc || kv->joined)
@@ -266,6 +268,7 @@ static int open_writer(struct daxkv *kv, uint64_t txn)
 	kv->space.settle = settle;
 	kv->space.arg = kv;
 	kv->space.reap = reap;
+	kv->space.slow = slow_readers;
 	kv->space.released = released;
 	kv->space.releasable = txn;
 	kv->known = kv->joined ? UINT64_MAX : txn;
@@ -341,6 +344,9 @@ static int store_open(struct daxkv *kv, const char *path, const struct daxkv_opt
 	kv->read_only = o->flags & DAXKV_RDONLY;
 	kv->nolock = o->flags & DAXKV_NOLOCK;
 	kv->turns = kv->followed = o->flags & DAXKV_TURNS;
+	kv->max_age_ms = o->max_age_ms;
+	kv->max_lag = o->max_lag;
+	kv->slow = (struct slow){.fn = o->slow_reader, .arg = o->slow_reader_arg};
 	if (!(o->flags & DAXKV_NOLOCK))
 		rc = o->lock_path ? lock_open_named(&kv->lock, o->lock_path, kv->read_only, o->mode ? o->mode : MODE_DEFAULT)
 		                  : lock_open(&kv->lock, path, kv->read_only, o->mode ? o->mode : MODE_DEFAULT);
@@ -548,10 +554,9 @@ void daxkv_readers(struct daxkv *kv, void (*show)(const struct daxkv_reader *rea
 
 		if (__atomic_load_n(&s->taken, __ATOMIC_ACQUIRE) != SLOT_OWNED)
 			continue;
-		show(&(struct daxkv_reader){.pid = __atomic_load_n(&s->pid, __ATOMIC_RELAXED),
-		                            .running = snapshot != 0,
-		                            .own = __atomic_load_n(&s->owner, __ATOMIC_RELAXED) == kv->share_file.owner,
-		                            .snapshot = snapshot ? snapshot - 1 : 0,
+		show(&(struct daxkv_reader){.pid = __atomic_load_n(&s->pid, __ATOMIC_RELAXED), .thread = __atomic_load_n(&s->tid, __ATOMIC_RELAXED),
+		                            .running = snapshot != 0, .bounded = share_bounded(kv->share, i), .evicted = (snapshot & SLOT_EVICTED) != 0,
+		                            .own = __atomic_load_n(&s->owner, __ATOMIC_RELAXED) == kv->share_file.owner, .snapshot = snapshot ? (snapshot & ~SLOT_EVICTED) - 1 : 0,
 		                            .age_ms = snapshot && ms > since ? ms - since : 0},
 		     arg);
 	}

@@ -29,7 +29,7 @@ static const char *const error_texts[] = {
     [-DAXKV_DBS_FULL] = "too many database handles",
     [-DAXKV_READERS_FULL] = "too many read transactions at once",
     [-DAXKV_NEED_COMPARE] = "the database has its own order: its comparator must be set first",
-    [-DAXKV_TOO_OLD] = "the snapshot was given up because it held back too much space",
+    [-DAXKV_TOO_OLD] = "the snapshot had reached its bound and was given up: the space that it held back was needed",
     [-DAXKV_NOT_DAX] = "the mapping cannot have MAP_SYNC",
 };
 

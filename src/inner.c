@@ -17,12 +17,12 @@ static const uint64_t *kids_of(const struct fmt_page *p)
 int inner_sep(const struct view *v, const struct fmt_page *page, uint64_t off, uint32_t i, struct sep *s)
 {
 	const uint8_t *bytes = (const uint8_t *)page;
-	uint32_t at = get16(bytes + page->offs + 2 * i);
+	uint32_t at = once(get16(bytes + page->offs + 2 * i));
 
 	if (UNLIKELY(at + FMT_SEP_SIZE > v->psize))
 		return err_corrupt(off, "inner page: separator %u lies at byte %u", i, at);
-	s->klen = get16(bytes + at);
-	s->dlen = get16(bytes + at + 2);
+	s->klen = once(get16(bytes + at));
+	s->dlen = once(get16(bytes + at + 2));
 	s->key = bytes + at + FMT_SEP_SIZE;
 	s->dup = s->key + s->klen;
 	if (UNLIKELY(at + FMT_SEP_SIZE + s->klen + (s->dlen == FMT_SEP_NODUP ? 0 : s->dlen) > v->psize))
@@ -44,9 +44,8 @@ static int sep_cmp(const struct order *o, const struct sep *s, const struct prob
 	return p->edge == PROBE_BEFORE ? 1 : order_dup_cmp(o, s->dup, s->dlen, p->dup, p->dlen);
 }
 
-static int prefix_side(const struct view *v, const struct fmt_page *page, uint64_t off, const uint8_t *key, uint32_t klen, int *side)
+static int prefix_side(const struct view *v, const struct fmt_page *page, uint64_t off, uint32_t plen, const uint8_t *key, uint32_t klen, int *side)
 {
-	uint32_t plen = page->plen;
 	struct sep first;
 	int rc;
 
@@ -67,7 +66,8 @@ static int prefix_side(const struct view *v, const struct fmt_page *page, uint64
 int inner_find(const struct view *v, const struct fmt_page *page, uint64_t off, const struct order *o, const struct probe *p, uint32_t *index)
 {
 	const uint64_t *heads = heads_of(page);
-	int side, rc = prefix_side(v, page, off, p->key, p->klen, &side);
+	uint32_t plen = once(page->plen);
+	int side, rc = prefix_side(v, page, off, plen, p->key, p->klen, &side);
 
 	if (rc)
 		return rc;
@@ -75,7 +75,7 @@ int inner_find(const struct view *v, const struct fmt_page *page, uint64_t off, 
 		*index = side < 0 ? 0 : page->n;
 		return 0;
 	}
-	uint64_t head = order_head(o, p->key, p->klen, page->plen);
+	uint64_t head = order_head(o, p->key, p->klen, plen);
 	uint32_t hi = heads_upto(heads, page->n, head), lo = hi;
 
 	if (hi && heads[hi - 1] == head)

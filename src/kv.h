@@ -36,6 +36,14 @@ struct dbi {
 	uint64_t desc, npairs;       /* the writer's hint: count words in use in that descriptor */
 };
 
+struct slow { /* the caller's answer to readers that hold space back (slow.h) */
+	daxkv_slow_fn *fn; /* NULL: none */
+	void *arg;
+	uint64_t word; /* of the reader asked about last, and its slot */
+	uint32_t slot;
+	unsigned int retry;
+};
+
 struct daxkv {
 	/* fixed after open */
 	struct map map;
@@ -51,6 +59,7 @@ struct daxkv {
 	bool turns;  /* others use the file between this one's transactions: DAXKV_TURNS */
 	bool nolock; /* opened without a lock file: write transactions may go from thread to thread */
 	uint64_t recovered;
+	uint64_t max_age_ms, max_lag; /* bounds of this store's own readers */
 	char *path;
 	pthread_key_t thread_txn; /* a thread's idle read transaction, kept for its next begin */
 	/* dbi_mutex */
@@ -73,6 +82,7 @@ struct daxkv {
 	uint64_t commits;
 	uint64_t used;               /* atomic: bytes in use when daxkv_info looked last */
 	struct oldest oldest;        /* the reader that holds space back */
+	struct slow slow;
 	struct daxkv_txn *writer;    /* the outermost write transaction running */
 	struct daxkv_txn *idle_txns; /* ended ones, for the next */
 	uint64_t generation;
@@ -100,6 +110,7 @@ struct daxkv_txn {
 	struct daxkv *kv;
 	struct daxkv_txn *parent, *child;
 	bool write, broken, idle; /* broken: to be aborted; idle: a read transaction after reset */
+	bool too_old;             /* broken, because its snapshot was given up */
 	uint32_t slot;            /* of the reader table */
 	uint64_t generation;
 	uint64_t valid_at;  /* of a write transaction that ended: the commit at which its dbstates hold */
@@ -145,6 +156,13 @@ static inline bool txn_writing(const struct daxkv *kv)
 static inline struct view *txn_view(struct daxkv_txn *txn)
 {
 	return txn->write ? &txn->kv->writer_view : &txn->view;
+}
+
+/* txn_done - what a call that read comes to: rc, or TOO_OLD when the snapshot was given up meanwhile, whatever the call met then [I20]. */
+int txn_too_old(struct daxkv_txn *txn);
+static inline int txn_done(struct daxkv_txn *txn, int rc)
+{
+	return UNLIKELY(view_evicted(&txn->view)) ? txn_too_old(txn) : rc;
 }
 
 /* txn_break - a change failed half-way with rc: only abort is left. Returns rc. */
@@ -292,6 +310,9 @@ int record_dup_check(const struct daxkv *kv, const struct order *order, const st
 
 /* cursor_save_all - the transaction's cursors on db (0: on all) keep their place by key from here on. ENOMEM. */
 int cursor_save_all(struct daxkv_txn *txn, daxkv_db db);
+
+/* cursor_lose_all - the transaction's cursors are nowhere. */
+void cursor_lose_all(struct daxkv_txn *txn);
 
 /* cursor_end_all - the transaction is gone: its cursors are freed (a write transaction's) or detached. */
 void cursor_end_all(struct daxkv_txn *txn);

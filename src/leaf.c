@@ -53,9 +53,8 @@ void leaf_open(const struct view *v, const struct fmt_page *page, uint64_t off, 
 /* ---- searching ------------------------------------------------------------------------------------------------------------ */
 
 /* prefix_side - 0: the key begins with the base's common prefix; <0, >0: it lies before, behind the whole base. */
-static int prefix_side(const struct leaf *l, const uint8_t *key, uint32_t klen, int *side)
+static int prefix_side(const struct leaf *l, uint32_t plen, const uint8_t *key, uint32_t klen, int *side)
 {
-	uint32_t plen = l->page->plen;
 	struct item first;
 	int rc;
 
@@ -78,7 +77,8 @@ static int base_find(const struct leaf *l, const struct order *o, const struct p
 {
 	const struct fmt_page *page = l->page;
 	const uint64_t *heads = heads_of(page);
-	int side, rc = prefix_side(l, p->key, p->klen, &side);
+	uint32_t plen = once(page->plen);
+	int side, rc = prefix_side(l, plen, p->key, p->klen, &side);
 
 	*exact = false;
 	if (rc)
@@ -87,7 +87,7 @@ static int base_find(const struct leaf *l, const struct order *o, const struct p
 		*at = side < 0 ? 0 : page->n;
 		return 0;
 	}
-	uint64_t head = order_head(o, p->key, p->klen, page->plen);
+	uint64_t head = order_head(o, p->key, p->klen, plen);
 	uint32_t lo = heads_below(heads, page->n, head), hi = lo;
 
 	if (lo < page->n && heads[lo] == head)
@@ -288,7 +288,7 @@ int leaf_at(const struct leaf *l, uint32_t rank, uint32_t *eoff)
 
 int leaf_offsets(const struct leaf *l, uint16_t *out, uint32_t *count)
 {
-	uint32_t n = l->page->n;
+	uint32_t n = once(l->page->n);
 
 	if (n > LEAF_MAX(l->psize) - FMT_TAIL_SLOTS)
 		return err_corrupt(l->off, "leaf: %u entries", n);

@@ -48,11 +48,11 @@ static inline int leaf_item(const struct leaf *leaf, uint32_t eoff, struct item 
 
 	if (UNLIKELY(eoff < FMT_LEAF_BASE || eoff + FMT_ENTRY_SIZE > leaf->psize))
 		goto fault;
-	uint32_t kf = get16(p);
+	uint32_t kf = once(get16(p));
 
 	item->klen = kf & FMT_KLEN_MASK;
 	item->flags = kf & ~FMT_KLEN_MASK;
-	item->vlen = get16(p + 2);
+	item->vlen = once(get16(p + 2));
 	if (UNLIKELY(eoff + FMT_ENTRY_SIZE + item->klen + item->vlen > leaf->psize))
 		goto fault;
 	item->key = p + FMT_ENTRY_SIZE;

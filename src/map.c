@@ -350,15 +350,16 @@ static uint64_t address_limit(void)
 /* reserve_space - fill base and reserve. With max 0 it begins at 1 TiB, or at half of RLIMIT_AS so that the program keeps some. */
 static int reserve_space(struct map *map, uint64_t size, uint64_t max)
 {
+	const uint64_t behind = map->lenient ? MAP_STEP : 0;
 	const uint64_t least = max_u64(round_up(size, MAP_STEP), MAP_STEP), limit = address_limit();
 	uint64_t len = round_up(max_u64(max, 1), MAP_STEP);
 	if (max == 0)
 		len = min_u64(RESERVE_MAX, round_down(limit / 2, MAP_STEP));
 	len = max_u64(len, least);
-	int rc = reserve_exactly(len, &map->base);
+	int rc = reserve_exactly(len + behind, &map->base);
 	while ((rc == ENOMEM || rc == EINVAL) && max == 0 && len > least) { /* EINVAL: from valgrind */
 		len = max_u64(round_down(len / 2, MAP_STEP), least);
-		rc = reserve_exactly(len, &map->base);
+		rc = reserve_exactly(len + behind, &map->base);
 	}
 	if (rc && limit != UINT64_MAX)
 		return err_sys(rc, "%s: no %lu bytes of address space: RLIMIT_AS allows %lu", map->path, (ulong)len, (ulong)limit);
@@ -368,12 +369,20 @@ static int reserve_space(struct map *map, uint64_t size, uint64_t max)
 	return 0;
 }
 
+/* space_give_back - unmap all of it. */
+static void space_give_back(const struct map *map)
+{
+	munmap(address(map, 0), round_up(map->reserve, MAP_STEP) + (map->lenient ? MAP_STEP : 0));
+}
+
 /* range_fill - map [from, to) of the file at its place in the reserved space; both are multiples of the system page. */
 static int range_fill(const struct map *map, uint64_t from, uint64_t to)
 {
 	int prot = PROT_READ, flags = MAP_FIXED;
 	if (from >= to)
 		return 0;
+	if (map->lenient && mprotect(address(map, to), MAP_STEP, PROT_READ) != 0)
+		return errno;
 	if (map->private_copy || !map->rdonly)
 		prot |= PROT_WRITE;
 	if (map->private_copy)
@@ -396,7 +405,7 @@ static void range_empty(const struct map *map, uint64_t from, uint64_t to)
 {
 	if (from >= to)
 		return;
-	void *p = mmap(address(map, from), to - from, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+	void *p = mmap(address(map, from), to - from, map->lenient ? PROT_READ : PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 	if (p != MAP_FAILED)
 		madvise(p, to - from, MADV_DONTFORK);
 }
@@ -481,7 +490,7 @@ int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pme
 {
 	static const struct pm_ops *const ops[] = {
 	    [DAXKV_MEDIUM_DAX] = &pm_dax_ops, [DAXKV_MEDIUM_FILE] = &pm_file_ops, [DAXKV_MEDIUM_EMULATED] = &pm_dax_ops};
-	struct map fresh = {.fd = map->fd, .rdonly = map->rdonly, .private_copy = private_copy, .path = map->path};
+	struct map fresh = {.fd = map->fd, .rdonly = map->rdonly, .private_copy = private_copy, .lenient = map->lenient, .path = map->path};
 	assert(map->fd >= 0 && !map->base);
 	if (size == 0 || max_u64(size, max) > INT64_MAX / 2)
 		return err_set(EINVAL, "%s: a mapping of %lu, at most %lu bytes", map->path, (ulong)size, (ulong)max);
@@ -497,7 +506,7 @@ int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pme
 		return rc;
 	rc = range_fill(&fresh, 0, page_up(size));
 	if (rc) {
-		munmap(address(&fresh, 0), round_up(fresh.reserve, MAP_STEP));
+		space_give_back(&fresh);
 		return err_sys(rc, "%s: mmap of %lu bytes", map->path, (ulong)size);
 	}
 	if (!private_copy && !map->rdonly && fresh.medium != DAXKV_MEDIUM_FILE)
@@ -653,7 +662,7 @@ int map_file_size(const struct map *map, uint64_t *size)
 void map_detach(struct map *map)
 {
 	if (map->base)
-		munmap(address(map, 0), round_up(map->reserve, MAP_STEP));
+		space_give_back(map);
 	free(map->warm);
 	map->warm = NULL;
 	map->base = NULL;

@@ -24,6 +24,7 @@ struct map {
 	int fd;
 	bool rdonly;       /* the descriptor cannot write */
 	bool private_copy; /* MAP_PRIVATE: stores stay in this process */
+	bool lenient;      /* set before map_attach: MAP_STEP bytes behind the mapping can be read, too, as zeros (see view.h on eviction) */
 	const uint8_t *base;
 	uint64_t reserve; /* bytes of address space: no size is above it */
 	uint64_t cap;     /* bytes: the writer's growing stops here; at most reserve. Atomic */

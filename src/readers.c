@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 size_t share_bytes(uint32_t nslots)
@@ -58,6 +59,9 @@ static int slot_own(struct share *share, const struct lock *lock, uint32_t owner
 	}
 	__atomic_store_n(&s->owner, owner, __ATOMIC_RELAXED);
 	__atomic_store_n(&s->pid, getpid(), __ATOMIC_RELAXED);
+	__atomic_store_n(&s->tid, (int32_t)syscall(SYS_gettid), __ATOMIC_RELAXED);
+	__atomic_store_n(&s->max_age_ms, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->max_lag, 0, __ATOMIC_RELAXED);
 	if (!__atomic_compare_exchange_n(&s->taken, &taking, SLOT_OWNED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
 		if (lock)
 			(void)lock_slot(lock, i, false);
@@ -114,13 +118,35 @@ uint64_t share_oldest(const struct share *share, struct oldest *memo)
 	for (uint32_t i = 0; i < high; i++) {
 		uint64_t s = slot_word(share, i);
 
-		if (s && s - 1 < oldest) {
+		if (s && !(s & SLOT_EVICTED) && s - 1 < oldest) {
 			oldest = s - 1;
 			memo->slot = i;
 			memo->word = s;
 		}
 	}
 	return oldest;
+}
+
+void share_bound(struct share *share, uint32_t i, uint64_t max_age_ms, uint64_t max_lag)
+{
+	__atomic_store_n(&share->slot[i].max_age_ms, max_age_ms, __ATOMIC_RELAXED);
+	__atomic_store_n(&share->slot[i].max_lag, max_lag, __ATOMIC_RELAXED);
+	if (max_age_ms || max_lag)
+		__atomic_store_n(&share->bounded, 1, __ATOMIC_RELAXED);
+}
+
+bool share_bounded(const struct share *share, uint32_t i)
+{
+	return __atomic_load_n(&share->slot[i].max_age_ms, __ATOMIC_RELAXED) || __atomic_load_n(&share->slot[i].max_lag, __ATOMIC_RELAXED);
+}
+
+bool share_evict(struct share *share, uint32_t i, uint64_t word)
+{
+	if (!__atomic_compare_exchange_n(&share->slot[i].snapshot_plus_1, &word, word | SLOT_EVICTED, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		return false;
+	/* Before any store to a page that the reader may read; pairs with view_evicted [I20]. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return true;
 }
 
 uint32_t share_active(const struct share *share)

@@ -4,19 +4,23 @@
  * poison.
  *
  *   published       the newest commit; a reader takes it, nobody waits
- *   slot[i]         snapshot + 1 of a running read transaction, 0 = idle; a line each
+ *   slot[i]         snapshot + 1 of a running read transaction, 0 = idle; a line each. With SLOT_EVICTED: the writer has given the snapshot up
  *
  * It is one flat struct without pointers, so that it can lie in memory shared between processes.
  *
  * The rule that makes it correct: a reader stores its slot, then (both seq_cst) loads published again and reads that; the writer publishes,
  * then (both seq_cst) scans the slots [I13]. So either the scan sees the slot, or the reader sees the newer snapshot, and what the slot
- * announces is never newer than what is read. A page freed at T is reused only when every slot shows T or later [R3].
+ * announces is never newer than what is read. A page freed at T is reused only when every slot that is not evicted shows T or later [R3].
+ *
+ * Eviction: a store may declare a bound for its own readers, kept in their slots. The writer marks such a slot, fences, and then counts it no more; the reader looks
+ * at its slot after reading and before it believes what it read [I20].
  */
 #ifndef DAXKV_READERS_H
 #define DAXKV_READERS_H
 
 #include "wlock.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,14 +29,18 @@ struct lock;
 
 enum slot_state { SLOT_FREE, SLOT_OWNED, SLOT_TAKING /* its byte is not held yet */ };
 
+#define SLOT_EVICTED ((uint64_t)1 << 63)
+
 struct reader_slot {
-	uint64_t snapshot_plus_1; /* atomic */
+	uint64_t snapshot_plus_1; /* atomic; SLOT_EVICTED */
 	uint64_t since_ms;        /* atomic: when the transaction began, CLOCK_MONOTONIC */
 	uint32_t taken;           /* atomic, enum slot_state */
 	uint32_t owner;           /* atomic: the open store that it belongs to, by its number in this share */
-	int32_t pid;              /* atomic */
-	uint8_t pad[36];
+	int32_t pid, tid;         /* atomic: who took it */
+	uint64_t max_age_ms, max_lag; /* atomic, set while idle: the bounds of its store; 0: none. Without any it is never evicted */
+	uint8_t pad[16];
 };
+static_assert(sizeof(struct reader_slot) == 64, "a slot is a cache line");
 
 struct share {
 	char magic[8];
@@ -44,6 +52,7 @@ struct share {
 	uint64_t published __attribute__((aligned(64))); /* atomic, seq_cst: the newest commit */
 	uint32_t poison; /* atomic: errno of a failed fence; writing is refused */
 	uint32_t high;   /* atomic: slots ever taken */
+	uint32_t bounded; /* atomic: some slot has had a bound */
 	/* the writer's lock, and what the next writer must know */
 	struct wlock writer __attribute__((aligned(64)));
 	uint32_t recovered;  /* somebody who can write has recovered the store since this began */
@@ -83,6 +92,13 @@ static inline void share_leave(struct share *share, uint32_t slot)
 {
 	__atomic_store_n(&share->slot[slot].snapshot_plus_1, 0, __ATOMIC_RELEASE);
 }
+
+/* share_bound - readers in the slot, which is idle and this store's, may be evicted from these bounds on. share_bounded - whether it has any. */
+void share_bound(struct share *share, uint32_t slot, uint64_t max_age_ms, uint64_t max_lag);
+bool share_bounded(const struct share *share, uint32_t slot);
+
+/* share_evict - the reader whose slot has that word is counted no more: false when it has ended. Afterwards pages may change that it reads. The writer's lock is held. */
+bool share_evict(struct share *share, uint32_t slot, uint64_t word);
 
 /* share_reap - free the slots of owners that died; how many. Not those of owner, whose own locks do not show. */
 uint32_t share_reap(struct share *share, const struct lock *lock, uint32_t owner);

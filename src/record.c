@@ -58,6 +58,20 @@ int record_value(const struct view *v, const struct item *it, struct daxkv_val *
 	return 0;
 }
 
+/* get_end - the end of a get that failed, or of one from a snapshot that may be given up at any moment: what was found counts only when it was not. */
+static __attribute__((noinline)) int get_end(struct daxkv_txn *txn, int rc, bool found, const struct item *it, struct daxkv_val *value)
+{
+	struct daxkv_val out;
+
+	if (!rc)
+		rc = found ? record_value(txn_view(txn), it, &out) : DAXKV_NOTFOUND;
+	if (txn)
+		rc = txn_done(txn, rc);
+	if (!rc)
+		*value = out;
+	return rc;
+}
+
 int daxkv_get(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value)
 {
 	struct dbstate *s;
@@ -69,8 +83,8 @@ int daxkv_get(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, s
 		rc = dbi_state(txn, db, &s);
 	if (!rc)
 		rc = record_key_check(txn->kv, &s->order, key);
-	if (rc)
-		return rc;
+	if (UNLIKELY(rc))
+		return get_end(txn, rc, false, NULL, NULL);
 	if (LIKELY(s->order.fingerprints)) {
 		rc = tree_get(&s->tree, key->data, (uint32_t)key->size, &it, &found);
 	} else {
@@ -81,8 +95,8 @@ int daxkv_get(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, s
 		if (!rc && found && order_key_cmp(&s->order, it.key, it.klen, p.key, p.klen) != 0)
 			found = false;
 	}
-	if (rc)
-		return rc;
+	if (UNLIKELY(rc || txn->view.bound))
+		return get_end(txn, rc, found, &it, value);
 	return found ? record_value(txn_view(txn), &it, value) : DAXKV_NOTFOUND;
 }
 

@@ -35,8 +35,9 @@ int daxkv_get_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct da
 	struct dbstate *s;
 	int rc = txn_check(txn, false);
 
-	if (!rc)
-		rc = dbi_state(txn, db, &s);
+	if (rc)
+		return rc;
+	rc = dbi_state(txn, db, &s);
 	for (size_t i = 0; i < n && !rc;) {
 		size_t group = n - i < TREE_MANY ? n - i : TREE_MANY;
 
@@ -45,11 +46,11 @@ int daxkv_get_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct da
 			i += group;
 		} else {
 			result[i] = daxkv_get(txn, db, &key[i], &value[i]);
-			rc = result[i] == DAXKV_CORRUPT ? DAXKV_CORRUPT : 0;
+			rc = result[i] == DAXKV_CORRUPT || result[i] == DAXKV_TOO_OLD ? result[i] : 0;
 			i++;
 		}
 	}
-	return rc;
+	return txn_done(txn, rc);
 }
 
 /* puts_expected - the ways down for a group of puts. *m of them, those whose key and value are in order. */

@@ -473,6 +473,18 @@ void space_release(struct space *s)
 		s->released(s->arg, items);
 }
 
+/* find_released - let go of what can be, and look again; as long as slow readers make way. */
+static int find_released(struct space *s, uint64_t pages, uint64_t *page, bool *found)
+{
+	int rc;
+
+	do {
+		space_release(s);
+		rc = find_pages(s, pages, page, found);
+	} while (!rc && !*found && s->slow && s->slow(s->arg));
+	return rc;
+}
+
 static int find_or_grow(struct space *s, uint64_t pages, uint64_t *page)
 {
 	bool found;
@@ -483,16 +495,16 @@ static int find_or_grow(struct space *s, uint64_t pages, uint64_t *page)
 	if (s->limbo.n) {
 		if (s->reap)
 			s->reap(s->arg);
-		space_release(s);
-		rc = find_pages(s, pages, page, &found);
+		rc = find_released(s, pages, page, &found);
 		if (rc || found)
 			return rc;
 	}
 	int why = space_grow(s, pages);
 
-	if (why && s->limbo.n && s->settle(s->arg) == 0)
-		space_release(s); /* what the last commits freed may be enough */
-	rc = find_pages(s, pages, page, &found);
+	if (why && s->limbo.n && s->settle(s->arg) == 0) /* what the last commits freed may be enough */
+		rc = find_released(s, pages, page, &found);
+	else
+		rc = find_pages(s, pages, page, &found);
 	return rc ? rc : found ? 0 : why ? why : err_set(ENOSPC, "no room for %lu contiguous pages", (unsigned long)pages);
 }
 

@@ -51,6 +51,7 @@ struct space {
 	uint64_t releasable;              /* limbo items up to this transaction are durable in place under a fenced record */
 	uint64_t (*oldest_reader)(void *arg); /* for the limbo; adds to scanned */
 	void (*reap)(void *arg);              /* forget readers that died; called before the file grows */
+	bool (*slow)(void *arg);              /* likewise, readers that are slow: whether to look for released pages again */
 	void (*released)(void *arg, uint64_t items); /* that many limbo items, the oldest, are gone */
 	int (*settle)(void *arg);         /* make all committed words durable in place and mark it; raises releasable */
 	void *arg;

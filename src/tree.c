@@ -73,14 +73,20 @@ static void prefetch(const struct view *v, uint64_t off, unsigned int lines)
 		__builtin_prefetch(p + i * FMT_LINE);
 }
 
-/* kid_of - the kid at index as this view sees it. */
-static int kid_of(const struct tree *t, const struct fmt_page *page, uint64_t off, uint32_t index, const struct fmt_page **kid, uint64_t *at)
+/* level_of - of a page that tree_root found. Levels are counted down from there, not read again: the page may be changing (view_evicted). */
+static inline unsigned int level_of(const struct fmt_page *root)
+{
+	return once(root->level) % TREE_DEPTH;
+}
+
+/* kid_of - the kid at index, of that level, as this view sees it. */
+static int kid_of(const struct tree *t, const struct fmt_page *page, uint64_t off, uint32_t index, unsigned int level, const struct fmt_page **kid, uint64_t *at)
 {
 	uint64_t ref = inner_kid(t->view, page, off, index);
 
 	if (LIKELY(ref < view_size(t->view)))
-		prefetch(t->view, ref, page->level == 1 ? LEAF_LINES : INNER_LINES);
-	return view_page(t->view, ref, page->level - 1u, kid, at);
+		prefetch(t->view, ref, level == 0 ? LEAF_LINES : INNER_LINES);
+	return view_page(t->view, ref, level, kid, at);
 }
 
 int tree_get(const struct tree *t, const uint8_t *key, uint32_t klen, struct item *item, bool *found)
@@ -94,10 +100,10 @@ int tree_get(const struct tree *t, const uint8_t *key, uint32_t klen, struct ite
 	*found = false;
 	if (rc || !page)
 		return rc;
-	while (page->level) {
+	for (unsigned int level = level_of(page); level; level--) {
 		rc = inner_find(t->view, page, at, t->order, &p, &index);
 		if (!rc)
-			rc = kid_of(t, page, at, index, &page, &at);
+			rc = kid_of(t, page, at, index, level - 1, &page, &at);
 		if (rc)
 			return rc;
 	}
@@ -114,10 +120,9 @@ static int descend(const struct tree *t, struct path *path, const struct probe *
 	path->rank = path->eoff = 0;
 	if (rc || !page)
 		return rc;
-	unsigned int height = page->level + 1u;
+	unsigned int level = level_of(page), height = level + 1;
 
-	for (;;) {
-		unsigned int level = page->level;
+	for (;; level--) {
 		uint32_t index = last ? page->n : 0;
 
 		path->at[level].page = page;
@@ -128,7 +133,7 @@ static int descend(const struct tree *t, struct path *path, const struct probe *
 			rc = inner_find(t->view, page, at, t->order, probe, &index);
 		path->at[level].index = index;
 		if (!rc)
-			rc = kid_of(t, page, at, index, &page, &at);
+			rc = kid_of(t, page, at, index, level - 1, &page, &at);
 		if (rc)
 			return rc;
 	}
@@ -172,14 +177,16 @@ int tree_step(const struct tree *t, struct path *path, bool forward, bool *moved
 	unsigned int level = 1;
 
 	*moved = false;
-	while (level < path->height && path->at[level].index == (forward ? path->at[level].page->n : 0))
+	if (UNLIKELY(view_evicted(t->view)))
+		return view_too_old(t->view);
+	while (level < path->height && (forward ? path->at[level].index >= path->at[level].page->n : path->at[level].index == 0))
 		level++;
 	if (level >= path->height)
 		return 0;
 	path->at[level].index += forward ? 1 : UINT32_MAX;
 	for (; level > 0; level--) {
 		const struct fmt_page *page = path->at[level].page, *kid;
-		int rc = kid_of(t, page, path->at[level].off, path->at[level].index, &kid, &path->at[level - 1].off);
+		int rc = kid_of(t, page, path->at[level].off, path->at[level].index, level - 1, &kid, &path->at[level - 1].off);
 
 		if (rc)
 			return rc;
@@ -317,7 +324,7 @@ static int join_sibling(struct tree *t, const struct path *path, struct item *it
 	*sibling = 0;
 	if (path->height < 2 || total >= usable * LEAF_SPARSE / 100 || path->at[1].page->n == 0)
 		return 0;
-	int rc = kid_of(t, path->at[1].page, path->at[1].off, left ? index - 1 : index + 1, &page, &at);
+	int rc = kid_of(t, path->at[1].page, path->at[1].off, left ? index - 1 : index + 1, 0, &page, &at);
 
 	if (rc)
 		return rc;

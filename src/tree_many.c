@@ -66,7 +66,7 @@ int tree_get_many(const struct tree *t, struct lookup *l, unsigned int n)
 		m[i].at = at;
 		m[i].fp = order_fp(l[i].key, l[i].klen);
 	}
-	for (unsigned int level = root->level; level && !rc; level--)
+	for (unsigned int level = once(root->level) % TREE_DEPTH; level && !rc; level--)
 		rc = step_down(t, l, m, n, level);
 	for (unsigned int i = 0; i < n && !rc; i++)
 		leaf_expect(t->view, m[i].page, m[i].at, t->order, l[i].key, l[i].klen, m[i].fp);

@@ -167,11 +167,18 @@ int txn_refuse(const struct daxkv_txn *txn, bool write)
 	if (txn->child)
 		return err_set(DAXKV_BAD_TXN, "a nested transaction is running: its parent rests");
 	if (txn->broken)
-		return err_set(DAXKV_BAD_TXN, "an earlier change failed: the transaction can only be aborted");
+		return txn->too_old ? view_too_old(&txn->view) : err_set(DAXKV_BAD_TXN, "an earlier change failed: the transaction can only be aborted");
 	if (txn->idle)
 		return err_set(DAXKV_BAD_TXN, "the read transaction was reset");
 	assert(write && !txn->write);
 	return err_set(EACCES, "a read transaction cannot change anything");
+}
+
+int txn_too_old(struct daxkv_txn *txn)
+{
+	txn->broken = txn->too_old = true;
+	cursor_lose_all(txn);
+	return view_too_old(&txn->view);
 }
 
 int txn_break(struct daxkv_txn *txn, int rc)
@@ -217,7 +224,7 @@ static void read_start(struct daxkv_txn *txn)
 	__atomic_store_n(&kv->share->slot[txn->slot].since_ms, ms_of(&now), __ATOMIC_RELAXED);
 	txn->view.snapshot = share_enter(kv->share, txn->slot);
 	txn->generation++;
-	txn->idle = false;
+	txn->broken = txn->idle = txn->too_old = false;
 }
 
 static int begin_read(struct daxkv *kv, struct daxkv_txn **out)
@@ -240,6 +247,10 @@ static int begin_read(struct daxkv *kv, struct daxkv_txn **out)
 			return rc;
 		}
 		txn->view = (struct view){.map = &kv->map, .base = kv->map.base, .psize = kv->page_size};
+		if (kv->max_age_ms || kv->max_lag) {
+			share_bound(kv->share, txn->slot, kv->max_age_ms, kv->max_lag);
+			txn->view.bound = &kv->share->slot[txn->slot].snapshot_plus_1;
+		}
 		read_txn_list(kv, txn);
 	}
 	read_start(txn);
@@ -270,8 +281,8 @@ void daxkv_reset(struct daxkv_txn *txn)
 {
 	if (!txn || txn_forked(txn->kv) || txn->write || txn->idle)
 		return;
-	if (txn->cursors && cursor_save_all(txn, 0))
-		txn->broken = true; /* no memory to keep their places */
+	if (txn->cursors && txn_done(txn, cursor_save_all(txn, 0)))
+		cursor_lose_all(txn); /* no memory to keep their places, or these cannot be believed */
 	read_stop(txn);
 }
 
@@ -283,7 +294,6 @@ int daxkv_renew(struct daxkv_txn *txn)
 
 	if (rc)
 		return rc;
-	txn->broken = false;
 	read_start(txn);
 	return 0;
 }

@@ -10,6 +10,12 @@ int view_extend(const struct view *v, uint64_t size)
 	return rc == DAXKV_CORRUPT ? err_corrupt(size - v->psize, "a reference behind the file's end (0x%lx)", (unsigned long)view_size(v)) : rc;
 }
 
+int view_too_old(const struct view *v)
+{
+	return err_set(DAXKV_TOO_OLD, "the snapshot of commit %lu was given up: it had reached its bound, and the space that it held back was needed",
+	               (unsigned long)v->snapshot);
+}
+
 int view_fault(const struct view *v, uint64_t off, unsigned int level)
 {
 	const struct fmt_page *p;

@@ -14,6 +14,7 @@
 #define DAXKV_VIEW_H
 
 #include "err.h"
+#include "readers.h"
 #include "wset.h"
 
 struct view {
@@ -22,6 +23,7 @@ struct view {
 	uint32_t psize;
 	uint64_t snapshot; /* of a write transaction: its own number */
 	struct wset *w;    /* what the transaction changed; NULL for a read transaction */
+	const uint64_t *bound; /* of a read transaction that may be evicted: its slot's word (readers.h). NULL: it may not */
 };
 
 /* view_size - bytes of the mapping that may be read; grows while a transaction runs. */
@@ -52,6 +54,19 @@ static inline bool page_sound(const struct fmt_page *p, unsigned int level, uint
 /* view_extend - see to it that size bytes of the file are mapped: another process may have made it longer. CORRUPT; errno of mmap. */
 int view_extend(const struct view *v, uint64_t size);
 
+/* view_evicted - whether the snapshot was given up: what was read before this call may be anything, and is not to be acted on. */
+static inline bool view_evicted(const struct view *v)
+{
+	if (LIKELY(!v->bound))
+		return false;
+	/* Pairs with the writer's fence in share_evict: whoever read a byte stored behind that fence sees the mark here [I20]. */
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return __atomic_load_n(v->bound, __ATOMIC_RELAXED) & SLOT_EVICTED;
+}
+
+/* view_too_old - raise TOO_OLD. */
+int view_too_old(const struct view *v);
+
 /* view_fault - raise the fault of the page at off, which is not a sound page of that level, or whose versions do not fall. */
 int view_fault(const struct view *v, uint64_t off, unsigned int level);
 
@@ -70,15 +85,18 @@ static inline int view_version(const struct view *v, uint64_t off, unsigned int 
 				return rc;
 		}
 		const struct fmt_page *p = view_raw(v, off);
+		uint64_t birth = __atomic_load_n(&p->birth, __ATOMIC_RELAXED);
 
-		if (LIKELY(p->birth <= v->snapshot)) {
+		if (LIKELY(birth <= v->snapshot)) {
 			*page = p;
 			*at = off;
 			return 0;
 		}
-		if (UNLIKELY(p->birth >= last))
+		if (UNLIKELY(birth >= last))
 			return view_fault(v, off, level);
-		last = p->birth;
+		if (UNLIKELY(view_evicted(v)))
+			return view_too_old(v);
+		last = birth;
 		off = __atomic_load_n(&p->prev, __ATOMIC_RELAXED);
 		if (off == 0) {
 			*page = NULL;

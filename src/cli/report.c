@@ -219,9 +219,10 @@ static void print_reader(const struct daxkv_reader *reader, void *arg)
 	if (!reader->running)
 		return;
 	if (readers->call->opt.json)
-		printf("%s{\"pid\": %d, \"snapshot\": %" PRIu64 ", \"seconds\": %lu.%03lu}", readers->any ? ", " : "", reader->pid, reader->snapshot, seconds, ms);
+		printf("%s{\"pid\": %d, \"thread\": %d, \"snapshot\": %" PRIu64 ", \"seconds\": %lu.%03lu, \"evicted\": %s}", readers->any ? ", " : "", reader->pid,
+		       reader->thread, reader->snapshot, seconds, ms, reader->evicted ? "true" : "false");
 	else
-		printf("%d\t%" PRIu64 "\t%lu.%03lu\n", reader->pid, reader->snapshot, seconds, ms);
+		printf("%d\t%" PRIu64 "\t%lu.%03lu%s\n", reader->pid, reader->snapshot, seconds, ms, reader->evicted ? "\tevicted" : "");
 	readers->any = true;
 }
 
