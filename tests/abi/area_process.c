@@ -241,6 +241,54 @@ static void readers(MDB_env *env)
 	SHOW(mdb_reader_check(env, NULL));
 }
 
+static void writes_once(int to, int from)
+{
+	MDB_env *env = joined("shared");
+	MDB_txn *txn;
+
+	(void)to;
+	(void)from;
+	if (mdb_txn_begin(env, NULL, 0, &txn) || put(txn, "by another", "one") || mdb_txn_commit(txn))
+		_exit(1);
+	mdb_env_close(env);
+}
+
+/* closed_in_child - what a daemon does after fork: every descriptor is closed. The parent notices nothing of it. */
+static void closed_in_child(MDB_env *env)
+{
+	MDB_txn *reader, *txn;
+	MDB_val k = value_of("first"), v;
+	int status;
+
+	SHOW(mdb_txn_begin(env, NULL, MDB_RDONLY, &reader));
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	SHOW(put(txn, "first", "beside a child"));
+	fflush(stdout);
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		for (int fd = 3; fd < 256; fd++)
+			close(fd);
+		_exit(0);
+	}
+	waitpid(pid, &status, 0);
+	struct child c = child_start(writes_when_it_may);
+
+	printf("waits %d\n", !said(c.from, 200)); /* already with its first transaction: the lock is still the parent's */
+	SHOW(mdb_txn_commit(txn));
+	await(c.from);
+	say(c.to);
+	printf("goes on %d\n", said(c.from, 20000));
+	child_end(&c);
+	SHOW(mdb_get(reader, 1, &k, &v));
+	shown_val("first", &v);
+	mdb_txn_abort(reader);
+	show(env, "first");
+	c = child_start(writes_once);
+	child_end(&c);
+	show(env, "by another");
+}
+
 /* ---- what is seen --------------------------------------------------------------------------------------------------------- */
 
 static void changes_all(int to, int from)
@@ -485,6 +533,7 @@ void area_process(void)
 
 	writers(env);
 	readers(env);
+	closed_in_child(env);
 	snapshots(env);
 	resized(env);
 	mdb_env_close(env);

@@ -61,6 +61,22 @@ exports() {
 	readelf -d "$ours/liblmdb.so.0" | grep -q 'soname: \[liblmdb.so.0\]' || fault "the library's soname"
 }
 
+# The layer is written with daxkv.h alone: it includes nothing else of the engine's, and links with the library that exports nothing else.
+layer() {
+	for file in src/lmdb/*.[ch] src/lmdb/tools/*.[ch]; do
+		sed -n 's|^ *# *include "\(.*\)".*|\1|p' "$file" | while read -r header; do
+			[ "$header" = daxkv.h ] || [ -e "$(dirname "$file")/$header" ] || echo "$file includes $header"
+		done
+	done >"$work/includes"
+	[ ! -s "$work/includes" ] || { fault "the layer's includes:" && cat "$work/includes"; }
+	if "${CC:-cc}" -shared -Wl,-z,defs -o "$work/layer.so" "$BUILD"/obj/src/lmdb/*.o -L"$BUILD" -ldaxkv -pthread 2>"$work/link"; then
+		echo "ok: layer"
+	else
+		fault "the layer uses what daxkv.h does not have:"
+		cat "$work/link"
+	fi
+}
+
 # Some programs compare the version with the one that they were compiled for.
 version() {
 	case $("$ours/mdb_stat" -V) in
@@ -163,6 +179,7 @@ tools() {
 case ${1:-quick} in
 quick)
 	exports
+	layer
 	version
 	areas
 	program
@@ -172,6 +189,7 @@ quick)
 	;;
 full)
 	exports
+	layer
 	version
 	areas
 	program
