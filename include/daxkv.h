@@ -95,7 +95,7 @@ enum daxkv_open_flags {
 	DAXKV_EXCLUSIVE = 0x1,     /* with CREATE: fail with EEXIST when the file is there */
 	DAXKV_RDONLY = 0x20000,    /* never write to the file; an unclean file is recovered in private memory */
 	DAXKV_NOLOCK = 0x400000,   /* no lock file: the caller keeps all other openers, readers too, away. A write transaction may be handed
-	                              to   another thread, by way of a lock or a system call */
+	                              to another thread, by way of a lock or a system call */
 	DAXKV_TURNS = 0x10,        /* with NOLOCK: others may use the file between this one's transactions, if they open it so as well and the
 	                              caller sees to it that no write transaction runs beside another's. Opening and closing do not write */
 	DAXKV_FILE_UNLOCKED = 0x4, /* hold no lock on the store's own file, for programs that lock it from end to end: who opens it by

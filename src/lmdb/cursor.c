@@ -345,12 +345,23 @@ static int get(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op)
 	}
 }
 
+/* stepped - the step of a scan, by the shortest way. When it fails the cursor has not moved, and the long way says why. */
+static inline bool stepped(MDB_cursor *c, MDB_val *key, MDB_val *data)
+{
+	if (UNLIKELY(c->place != PLACE_SET || !c->slot->used))
+		return false;
+	c->chunk = 0;
+	return LIKELY(daxkv_cursor_get(c->kv, val_of(key), val_of(data), DAXKV_NEXT) == 0);
+}
+
 int mdb_cursor_get(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op)
 {
 	if (UNLIKELY(!c))
 		return EINVAL;
 	if (UNLIKELY(!c->txn || c->txn->state))
 		return MDB_BAD_TXN;
+	if (op == MDB_NEXT && stepped(c, key, data))
+		return 0;
 	if (UNLIKELY(!c->kv))
 		return free_list_get(op);
 	if (UNLIKELY(!c->slot->used))
