@@ -91,6 +91,17 @@ static void zone_hold(struct space *s, size_t z)
 	}
 }
 
+uint64_t space_dir_page(const struct space *s, size_t z)
+{
+	size_t i = z / (s->psize / FMT_WORD);
+	uint64_t dir = load_word(&super_of(s)->dir[i]);
+
+	for (size_t g = 0; g < s->grown.n; g++)
+		if (s->grown.w[g].off == offsetof(struct fmt_super, dir) + i * FMT_WORD)
+			dir = s->grown.w[g].value;
+	return dir;
+}
+
 int space_load_zone(struct space *s, size_t z)
 {
 	struct zone *zone = &s->zone[z];
@@ -99,7 +110,7 @@ int space_load_zone(struct space *s, size_t z)
 
 	if (zone->disk)
 		return 0;
-	uint64_t dir = load_word(&super_of(s)->dir[z / per_dir]);
+	uint64_t dir = space_dir_page(s, z);
 
 	if (dir % s->psize || dir == 0 || dir >= s->end)
 		return err_corrupt(offsetof(struct fmt_super, dir) + z / per_dir * FMT_WORD, "superblock: directory page at 0x%lx", (unsigned long)dir);
@@ -352,11 +363,8 @@ static int grow_zones(struct space *s, uint64_t new_end)
 
 	for (size_t z = old; z < zones && !rc; z++) {
 		uint64_t bitmap = bitmaps + (z - old) * s->psize, dir_index = z / per_dir;
-		uint64_t dir = dir_index < old_dirs ? load_word(&super_of(s)->dir[dir_index]) : head + (dir_index - old_dirs) * s->psize;
+		uint64_t dir = dir_index < old_dirs ? space_dir_page(s, z) : head + (dir_index - old_dirs) * s->psize;
 
-		for (size_t i = 0; i < s->grown.n; i++) /* a directory page of growth that no commit carried yet */
-			if (s->grown.w[i].off == offsetof(struct fmt_super, dir) + dir_index * FMT_WORD)
-				dir = s->grown.w[i].value;
 		if (dir_index >= old_dirs && z % per_dir == 0)
 			rc = words_add(&s->grown, offsetof(struct fmt_super, dir) + dir_index * FMT_WORD, dir);
 		if (!rc)
@@ -628,7 +636,7 @@ int space_words(struct space *s, struct words *words)
 			rc = words_add(words, off, zone->disk[w]);
 	}
 	for (size_t i = 0; i < s->grown.n && !rc; i++)
-		if (s->grown.w[i].off < s->end)
+		if (s->grown.w[i].off < s->end && load_word(word_at(s, s->grown.w[i].off)) != s->grown.w[i].value)
 			rc = words_add(words, s->grown.w[i].off, s->grown.w[i].value);
 	if (!rc && load_word(&super_of(s)->size) != s->end)
 		rc = words_add(words, offsetof(struct fmt_super, size), s->end);

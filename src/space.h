@@ -110,6 +110,9 @@ void space_committed(struct space *space, uint64_t txn);
 /* space_release - let limbo items go that nobody needs. */
 void space_release(struct space *space);
 
+/* space_dir_page - where zone z's directory page lies, growth included that no commit carried yet. */
+uint64_t space_dir_page(const struct space *space, size_t z);
+
 /* space_load_zone - have the bitmap of zone z in memory. CORRUPT, ENOMEM. */
 int space_load_zone(struct space *space, size_t z);
 

@@ -13,7 +13,7 @@ static bool is_meta_from(const struct space *s, uint64_t off, size_t z)
 		if (s->zone[i].bitmap_off == off)
 			return true;
 	for (size_t d = (size_t)((z + per_dir - 1) / per_dir); d * per_dir < s->nzones; d++)
-		if (load_word(&((const struct fmt_super *)(const void *)s->map->base)->dir[d]) == off)
+		if (space_dir_page(s, d * per_dir) == off)
 			return true;
 	return false;
 }
@@ -41,6 +41,18 @@ static int last_needed(struct space *s, uint64_t *page)
 	return 0;
 }
 
+/* dir_word - the next commit makes the directory word at off 0. Growth that no commit has carried yet may have set it: a record has no word
+ * twice. */
+static int dir_word(struct space *s, uint64_t off)
+{
+	for (size_t i = 0; i < s->grown.n; i++)
+		if (s->grown.w[i].off == off) {
+			s->grown.w[i].value = 0;
+			return 0;
+		}
+	return words_add(&s->grown, off, 0);
+}
+
 int space_trim(struct space *s, bool *cut)
 {
 	uint64_t last, per_dir = s->psize / FMT_WORD, unit = space_step(s);
@@ -56,17 +68,17 @@ int space_trim(struct space *s, bool *cut)
 	if (new_end + unit > s->end)
 		return 0;
 	for (size_t z = zones; z < s->nzones && !rc; z++) {
-		uint64_t dir = load_word(&((const struct fmt_super *)(const void *)s->map->base)->dir[z / per_dir]);
+		uint64_t dir = space_dir_page(s, z);
 
 		rc = space_give_own(s, s->zone[z].bitmap_off, 1);
 		if (!rc && z / per_dir >= (zones + per_dir - 1) / per_dir) {
 			if (z % per_dir == 0) {
 				rc = space_give_own(s, dir, 1);
 				if (!rc)
-					rc = words_add(&s->grown, offsetof(struct fmt_super, dir) + z / per_dir * FMT_WORD, 0);
+					rc = dir_word(s, offsetof(struct fmt_super, dir) + z / per_dir * FMT_WORD);
 			}
 		} else if (!rc) {
-			rc = words_add(&s->grown, dir + z % per_dir * FMT_WORD, 0);
+			rc = dir_word(s, dir + z % per_dir * FMT_WORD);
 		}
 	}
 	if (rc) {

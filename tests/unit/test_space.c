@@ -333,6 +333,37 @@ static void trim_at_close_gives_space_back(void **state)
 	}
 }
 
+/* Growth that an aborted transaction left, and that closing takes back: its record names each word once, and directory pages that no
+ * commit has made known are found. */
+static void trim_of_growth_that_was_undone(void **state)
+{
+	const uint64_t dir_bytes = (uint64_t)PAGE / 8 * PAGE * 8 * PAGE; /* what one directory page covers */
+	const uint64_t sizes[] = {3000000, dir_bytes + 3000000};
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct daxkv *kv = store_new("s", PAGE);
+		struct daxkv_val key = text("key"), value = {.size = sizes[i]};
+		struct ring_record rec;
+		struct stat st;
+		put_some(kv, 0, 10, 30, 5);
+		struct daxkv_txn *txn = begin(kv);
+		OK(daxkv_put(txn, DAXKV_MAIN, &key, &value, DAXKV_RESERVE));
+		daxkv_abort(txn);
+		assert_true(kv->space.nzones > (i ? PAGE / 8 : 1));
+		OK(daxkv_close(kv));
+		assert_int_equal(stat(scratch_path("s"), &st), 0);
+		assert_true(st.st_size <= 2 << 20);
+		kv = store_again("s");
+		uint64_t last = info(kv).last_txn;
+		assert_true(ring_read(&kv->ring, (unsigned int)(last % FMT_RING_SLOTS), &rec) && rec.txn == last);
+		for (unsigned int a = 0; a < rec.nwords; a++)
+			for (unsigned int b = 0; b < a; b++)
+				assert_true(rec.words[2 * a] != rec.words[2 * b]);
+		put_some(kv, 0, 10, 2000, 6);
+		store_done(kv);
+	}
+}
+
 static void trim_keeps_what_is_needed(void **state)
 {
 	struct daxkv *kv = store_new("s", 4096);
@@ -432,6 +463,7 @@ int main(void)
 	    TEST(full_at_max_size),
 	    TEST(one_extent_larger_than_the_store),
 	    TEST(trim_at_close_gives_space_back),
+	    TEST(trim_of_growth_that_was_undone),
 	    TEST(trim_keeps_what_is_needed),
 	    TEST(bitmap_out_of_the_file),
 	    TEST(random_steps_and_undo),
