@@ -118,6 +118,52 @@ static void newest_record_torn(void **state)
 	raw_close(&r);
 }
 
+/* What was erased must not come back with the next power cut: it is zeroed as a whole, and written back before the first fence [I5].
+ * Caught: recover.c, recover_run: the follower's pm_flush removed, or covering FMT_LINE only; its pm_zero covering FMT_WORD only. */
+static void erased_follower_is_written_back_before_the_first_fence(void **state)
+{
+	struct raw r;
+	struct pm_log log;
+	(void)state;
+	raw_open(&r, 4096);
+	for (uint64_t t = 1; t <= 70; t++)
+		raw_commit(&r, t, t > 2 ? t - 2 : 0, WORD, t);
+	raw_flip(&r, raw_slot(&r, 70) + 30);
+	pm_log_attach(&log, &r.map.pm, r.map.base);
+	recover_gives(&r, 69, 2);
+	size_t fence = pm_log_next(&log, 0, PM_LOG_FENCE);
+	for (uint64_t off = raw_slot(&r, 70); off < raw_slot(&r, 70) + FMT_RING_SLOT; off += FMT_WORD) {
+		assert_int_equal(raw_word(&r, off), 0);
+		assert_true(pm_log_touch(&log, 0, fence, PM_LOG_STORES, off, FMT_WORD) != PM_LOG_NONE);
+	}
+	assert_true(pm_log_written_back(&log, 0, fence, raw_slot(&r, 70), FMT_RING_SLOT));
+	pm_log_detach(&log);
+	raw_close(&r);
+}
+
+/* The process that stored the mark may have died before its fence: it is stored and written back again, although nothing is replayed [R4] [R5].
+ * Caught: recover.c, recover_run: its first redirty removed. */
+static void mark_that_says_clean_is_made_durable(void **state)
+{
+	struct raw r;
+	struct pm_log log;
+	struct recover_result result;
+	const uint64_t five = 5, mark = offsetof(struct fmt_super, clean);
+	(void)state;
+	raw_open(&r, 4096);
+	for (uint64_t t = 1; t <= 5; t++)
+		raw_commit(&r, t, t > 2 ? t - 2 : 0, WORD, t);
+	pm_write(&r.map.pm, r.map.base + mark, &five, sizeof five);
+	pm_log_attach(&log, &r.map.pm, r.map.base);
+	assert_int_equal(recover(&r.ring, &result), 0);
+	assert_int_equal(result.replayed, 0);
+	size_t fence = pm_log_next(&log, 0, PM_LOG_FENCE), stored = pm_log_touch(&log, 0, log.n, PM_LOG_STORES, mark, sizeof five);
+	assert_true(fence != PM_LOG_NONE && stored < fence && pm_log_written_back(&log, stored, fence, mark, sizeof five));
+	assert_int_equal(clean_of(&r), 5);
+	pm_log_detach(&log);
+	raw_close(&r);
+}
+
 static void newest_fresh_bytes_torn(void **state)
 {
 	struct raw r;
@@ -353,6 +399,8 @@ int main(void)
 	    cmocka_unit_test(replay_begins_behind_durable_upto),
 	    cmocka_unit_test(ring_that_wrapped),
 	    cmocka_unit_test(newest_record_torn),
+	    cmocka_unit_test(erased_follower_is_written_back_before_the_first_fence),
+	    cmocka_unit_test(mark_that_says_clean_is_made_durable),
 	    cmocka_unit_test(newest_fresh_bytes_torn),
 	    cmocka_unit_test(older_fresh_bytes_are_not_looked_at),
 	    cmocka_unit_test(range_of_an_older_record_outside_the_file),

@@ -293,6 +293,80 @@ static void clear_frees_all_pages(void **state)
 }
 
 /* Each reference and header on the way down, damaged: CORRUPT from a search, a walk and a change, and never a crash. */
+/* put_number - a transaction of one put; an 8-byte integer key, len bytes of value. */
+static void put_number(struct daxkv *kv, uint64_t n, size_t len)
+{
+	uint8_t value[256] = {(uint8_t)n};
+	struct daxkv_val k = {sizeof n, &n}, v = {len, value};
+	struct daxkv_txn *txn = begin(kv);
+	OK(daxkv_put(txn, MAIN, &k, &v, 0));
+	OK(daxkv_commit(txn));
+}
+
+static void del_number(struct daxkv *kv, uint64_t n)
+{
+	struct daxkv_val k = {sizeof n, &n};
+	struct daxkv_txn *txn = begin(kv);
+	OK(daxkv_del(txn, MAIN, &k, NULL));
+	OK(daxkv_commit(txn));
+}
+
+static uint32_t depth_now(struct daxkv *kv)
+{
+	struct daxkv_txn *txn = begin_reading(kv);
+	uint32_t depth = stat_of(txn).depth;
+	daxkv_abort(txn);
+	return depth;
+}
+
+/* A leaf of one base entry and ten in its tail, which lie closer there than a base would have them: as the last kid it cannot be copied to be the
+ * root.
+ * Caught: tree_replace.c, collapse_fits: "*fits = cost <= leaf_usable(t->view->psize);" made "*fits = true;". */
+static void last_kid_that_does_not_fit_stays_below_the_root(void **state)
+{
+	struct daxkv *kv = store_new("t", 512);
+	struct daxkv_txn *txn = begin(kv);
+	daxkv_db db;
+	(void)state;
+	OK(daxkv_db_open(txn, NULL, DAXKV_INTEGER_KEY | DAXKV_CREATE, &db));
+	OK(daxkv_commit(txn));
+	put_number(kv, 1, 0);
+	put_number(kv, 2, 100);
+	put_number(kv, 3, 90);
+	for (int i = 0; i < 3; i++) /* until there is no room for one more */
+		put_number(kv, 1, 0);
+	put_number(kv, 4, 1); /* keys rise: all others stay where they are */
+	for (uint64_t n = 5; n < 15; n++)
+		put_number(kv, n, 5);
+	txn = begin_reading(kv);
+	struct path path;
+	OK(tree_edge(tree_of(txn), true, &path));
+	assert_int_equal(path.height, 2);
+	assert_int_equal(path.leaf.page->n, 1); /* as it was meant */
+	assert_int_equal(path.leaf.nslots, 10);
+	daxkv_abort(txn);
+	for (uint64_t n = 1; n < 4; n++)
+		del_number(kv, n); /* the other kid is empty, and goes */
+	assert_int_equal(depth_now(kv), 2);
+	txn = begin_reading(kv);
+	assert_int_equal(stat_of(txn).leaf_pages, 1);
+	assert_int_equal(stat_of(txn).inner_pages, 1);
+	for (uint64_t n = 4; n < 15; n++) {
+		struct daxkv_val k = {sizeof n, &n}, v;
+		OK(daxkv_get(txn, MAIN, &k, &v));
+		assert_true(v.size == (n == 4 ? 1u : 5u) && ((const uint8_t *)v.data)[0] == n);
+	}
+	daxkv_abort(txn);
+	store_check(kv);
+	for (uint64_t n = 5; n < 40; n++) /* and it goes on: more kids, fewer, none */
+		put_number(kv, n, 5);
+	store_check(kv);
+	for (uint64_t n = 4; n < 40; n++)
+		del_number(kv, n);
+	assert_int_equal(depth_now(kv), 1);
+	store_done(kv);
+}
+
 static void damage_is_found_on_the_way(void **state)
 {
 	struct daxkv *kv = store_new("t", 512);
@@ -345,6 +419,7 @@ int main(void)
 	    TEST(entries_of_very_different_sizes),
 	    TEST(longest_keys),
 	    TEST(clear_frees_all_pages),
+	    TEST(last_kid_that_does_not_fit_stays_below_the_root),
 	    TEST(damage_is_found_on_the_way),
 	};
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
