@@ -192,7 +192,7 @@ $(BUILD)/tests/model: $(call objects,$(MODEL_SRC)) $(BUILD)/tests/lib.a $(BUILD)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem -llmdb
 
 # The explorer slides its persistence layer and its images under the engine's objects, and counts what they do.
-CRASH_WRAP := pm_init fsync map_grow map_shrink map_open_file map_attach map_detach map_close ring_write ring_write_spilled limbo_take wset_retire
+CRASH_WRAP := pm_init fsync map_grow map_shrink map_open_file map_attach map_detach map_close ring_write ring_write_spilled limbo_take wset_retire commit_settle
 CRASH_LINK := $(addprefix -Wl$(comma)--wrap=,$(CRASH_WRAP))
 $(BUILD)/tests/crash: $(call objects,$(CRASH_SRC)) $(BUILD)/tests/lib.a $(BUILD)/tests/engine.a
 	$(call quiet,LINK)$(LINK) $(CRASH_LINK) -o $@ $^ -lpmem
@@ -351,9 +351,10 @@ cov: ## line coverage of the engine and the kv command, file by file
 	@BUILD=build-cov scripts/run-tests unit cli model:100000:512:1 model:100000:4096:1
 	@scripts/cov build-cov
 
-CRASH_SEEDS := 1 2 3 4 5 6 7 8 9 10
+CRASH_SEEDS := 1-16
+CRASH_OPS := 3000
 check-crash: $(CRASH) ## every state that a power cut, a killed process or a failed sync could leave: lines, sectors and pages; a few minutes
-	@$(RUN) $(foreach seed,$(CRASH_SEEDS),crash:10000:64:$(seed) crash:6000:512:$(seed) crash:6000:4096:$(seed))
+	@python3 tests/crash/sweep.py --build $(BUILD) --seeds $(CRASH_SEEDS) --ops $(CRASH_OPS) --images 1000000
 
 # mutate.py builds each mutant from one changed file and these.
 mutate: export MUTATE_CC := $(CC)
@@ -361,8 +362,7 @@ mutate: export MUTATE_CFLAGS := $(filter-out $(WARN),$(FLAGS))
 mutate: export MUTATE_CRASH := $(call objects,$(CRASH_SRC))
 mutate: export MUTATE_MODEL := $(call objects,$(MODEL_SRC))
 mutate: export MUTATE_LDFLAGS_CRASH := $(CRASH_LINK)
-mutate: export MUTATE_LDFLAGS_MODEL :=
-mutate: $(CRASH) $(MODEL) ## break the engine in some eighty places, one at a time: does the explorer notice? MUTATE_ARGS="--only NAME"; half an hour
+mutate: $(CRASH) $(MODEL) $(UNIT) ## break the engine in some ninety places, one at a time: do the tests notice? MUTATE_ARGS="--only NAME"; half an hour
 	@python3 tests/crash/mutate.py --build $(BUILD) $(MUTATE_ARGS)
 .PHONY: check-crash mutate
 

@@ -8,8 +8,22 @@ static struct cover {
 	uint64_t records, ranges_named, fenced_records, spilled, most_spilled_words, limbo_pages, retired, newest;
 	uint64_t commits, aborts, nested_commits, nested_aborts, puts, large, reserved, dup_puts, dels, cursor_changes, creates, drops, empties, renames;
 	uint64_t reopens, syncs, readers, most_mapped;
-	uint64_t splits, merges, compactions, grows;
+	uint64_t splits, merges, compactions, grows, settled;
+	enum op_kind now;
 } cover;
+
+int __wrap_commit_settle(struct daxkv *kv)
+{
+	struct daxkv_counters before, behind;
+
+	daxkv_counters(kv, &before);
+	int rc = __real_commit_settle(kv);
+
+	daxkv_counters(kv, &behind);
+	if (cover.now != OP_SYNC && cover.now != OP_REOPEN)
+		cover.settled += behind.fences > before.fences;
+	return rc;
+}
 
 void __wrap_ring_write(struct ring *ring, uint64_t txn, uint64_t durable_upto, const struct ring_range *ranges, size_t nranges,
                        const struct ring_word *words, size_t nwords)
@@ -43,6 +57,16 @@ int __wrap_wset_retire(struct wset *w, uint64_t off)
 	cover.retired++;
 	cover.most_mapped = w->map->size > cover.most_mapped ? w->map->size : cover.most_mapped;
 	return __real_wset_retire(w, off);
+}
+
+uint64_t cover_spilled(void)
+{
+	return cover.spilled;
+}
+
+void cover_next(const struct op *op)
+{
+	cover.now = op->kind;
 }
 
 static void cover_put(const struct op *op, const struct oracle_before *before)
@@ -81,7 +105,7 @@ void cover_drive(const struct drive *drive)
 	cover.grows += sum.grows;
 }
 
-static void show(const char *name, uint64_t n)
+void cover_show(const char *name, uint64_t n)
 {
 	printf(" %s %lu", name, (unsigned long)n);
 }
@@ -89,36 +113,37 @@ static void show(const char *name, uint64_t n)
 void cover_print(void)
 {
 	printf("covered:");
-	show("records", cover.records);
-	show("fresh ranges named", cover.ranges_named);
-	show("records without", cover.fenced_records);
-	show("spilled", cover.spilled);
-	show("words of the longest spill", cover.most_spilled_words);
-	show("ring rounds", cover.newest / FMT_RING_SLOTS);
-	show("splits", cover.splits);
-	show("merges", cover.merges);
-	show("compactions", cover.compactions);
-	show("pages retired", cover.retired);
-	show("taken from limbo", cover.limbo_pages);
-	show("grows", cover.grows);
-	show("longest file", cover.most_mapped);
-	printf("\n        ");
-	show("commits", cover.commits);
-	show("aborts", cover.aborts);
-	show("nested commits", cover.nested_commits);
-	show("nested aborts", cover.nested_aborts);
-	show("puts", cover.puts);
-	show("large values", cover.large);
-	show("reserved", cover.reserved);
-	show("duplicates", cover.dup_puts);
-	show("deletions", cover.dels);
-	show("cursor changes", cover.cursor_changes);
-	show("databases made", cover.creates);
-	show("dropped", cover.drops);
-	show("emptied", cover.empties);
-	show("renamed", cover.renames);
-	show("reopened", cover.reopens);
-	show("synced", cover.syncs);
-	show("snapshots", cover.readers);
+	cover_show("records", cover.records);
+	cover_show("fresh ranges named", cover.ranges_named);
+	cover_show("records without", cover.fenced_records);
+	cover_show("spilled", cover.spilled);
+	cover_show("words of the longest spill", cover.most_spilled_words);
+	cover_show("ring rounds", cover.newest / FMT_RING_SLOTS);
+	cover_show("splits", cover.splits);
+	cover_show("merges", cover.merges);
+	cover_show("compactions", cover.compactions);
+	cover_show("pages retired", cover.retired);
+	cover_show("taken from limbo", cover.limbo_pages);
+	cover_show("settled for space", cover.settled);
+	cover_show("grows", cover.grows);
+	cover_show("longest file", cover.most_mapped);
+	printf("\ncovered:");
+	cover_show("commits", cover.commits);
+	cover_show("aborts", cover.aborts);
+	cover_show("nested commits", cover.nested_commits);
+	cover_show("nested aborts", cover.nested_aborts);
+	cover_show("puts", cover.puts);
+	cover_show("large values", cover.large);
+	cover_show("reserved", cover.reserved);
+	cover_show("duplicates", cover.dup_puts);
+	cover_show("deletions", cover.dels);
+	cover_show("cursor changes", cover.cursor_changes);
+	cover_show("databases made", cover.creates);
+	cover_show("dropped", cover.drops);
+	cover_show("emptied", cover.empties);
+	cover_show("renamed", cover.renames);
+	cover_show("reopened", cover.reopens);
+	cover_show("synced", cover.syncs);
+	cover_show("snapshots", cover.readers);
 	printf("\n");
 }

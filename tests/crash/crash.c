@@ -11,6 +11,7 @@
  *   ops -> oracle: what was acknowledged, what is in flight ---------------.
  *      `-> drive -> daxkv -> pm_crash -> explore: image -> daxkv_open -> content: one of the two?
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
@@ -34,12 +35,16 @@
 #define PAGE 512u
 #define FIRST_SIZE      ((uint64_t)48 << 10)
 #define FIRST_SIZE_FULL (((uint64_t)2 << 20) - (8 << 10)) /* of a zone's 2 MiB */
+#define PRESSED_SIZE ((uint64_t)256 << 10) /* a store that is kept small grows to it at most, if that is enough, in such steps */
+#define PRESSED_STEP ((uint64_t)32 << 10)
+#define HOT_CRASH 200u
+#define HOT_FAIL 30u
 #define STEP_SECONDS 60u /* no operation takes so long, all its images included */
 
 static struct run {
 	uint64_t seed, ops;
 	size_t granule;
-	unsigned int fail_one_in;
+	unsigned int fail_one_in, crash_one_in;
 	bool verbose;
 	struct explore_config explore;
 	char path[512], plain_path[520], replay[256];
@@ -55,7 +60,9 @@ static struct run {
 	jmp_buf crashed;
 	uint8_t *cut;
 	struct timespec from;
-	uint64_t swaps, cuts, deaths, in_recovery, failed_fences;
+	uint64_t swaps, cuts, deaths, in_recovery, failed_fences, full, retries;
+	uint64_t spilled;           /* before the operation that runs: of cover_spilled */
+	unsigned int full_in_row;
 	struct steer steer;
 } run;
 
@@ -153,7 +160,7 @@ static void crash(void)
 {
 	struct image_found found;
 
-	if (rng_percent(&run.rng, 65)) {
+	if (crash_pm.size_before || rng_percent(&run.rng, 65)) {
 		uint64_t size = explore_cut(run.cut, &found);
 
 		crash_pm_cut(run.cut, size);
@@ -205,13 +212,16 @@ static void oracle_follow(uint64_t content)
 	if (content != content_of_oracle(&run.oracle.committed))
 		fail("the store came back with something else than what its image was found to hold");
 	run.acked = content;
-	retry_plan(lost && rng_percent(&run.rng, 60));
+	bool again = lost && rng_percent(&run.rng, 60);
+
+	run.retries += again;
+	retry_plan(again);
 }
 
 /* other_open - a second user comes. */
 static int other_open(void)
 {
-	run.other = (struct drive){.oracle = &run.oracle, .path = run.path, .options = run.drive.options};
+	run.other = (struct drive){.oracle = &run.oracle, .path = run.path, .options = run.drive.options, .stored = crash_pm_stored};
 	return daxkv_open(run.path, &run.other.options, &run.other.kv);
 }
 
@@ -221,19 +231,22 @@ static void reopen(void)
 	uint64_t content = 0, pairs;
 
 	oracle_do(OP_REOPEN);
-	steer_crashed(&run.steer);
+	steer_lost(&run.steer, cover_spilled() != run.spilled);
 	while (setjmp(run.crashed))
 		run.in_recovery++;
+	run.failures = crash_pm.failures; /* the crash took who was to report it */
 	alarm(STEP_SECONDS);
 	cover_drive(&run.drive);
-	run.drive = (struct drive){.oracle = &run.oracle, .path = run.path, .options = run.drive.options};
+	run.drive = (struct drive){.oracle = &run.oracle, .path = run.path, .options = run.drive.options, .stored = crash_pm_stored};
 	int rc = daxkv_open(run.path, &run.drive.options, &run.drive.kv);
 
-	if (rc && crash_pm.failures != run.failures) { /* a fence of recovery failed: the next attempt finds what it left */
+	while (rc && crash_pm.failures != run.failures) { /* a fence of recovery failed: the next attempt finds what it left */
 		run.failures = crash_pm.failures;
 		crash_pm_died();
 		rc = daxkv_open(run.path, &run.drive.options, &run.drive.kv);
 	}
+	if (crash_pm.failures != run.failures)
+		fail("a failed fence of recovery was not reported");
 	if (!rc && run.shared)
 		rc = other_open();
 	if (!rc)
@@ -248,6 +261,52 @@ static void reopen(void)
 		printf("back, %s\n", content == run.acked ? "as acknowledged" : "with what was in flight");
 	oracle_follow(content);
 	explore_allow(run.acked, false, 0);
+	crash_pm_look();
+	explore_point(POINT_CALL);
+}
+
+/* ---- a full store --------------------------------------------------------------------------------------------------------- */
+
+/* press - before a transaction: the file may not grow, or hardly. So it finds its pages among those that the last commits freed, and settles
+ * the store for that. */
+static void press(void)
+{
+	bool hopeless = run.full_in_row > 4;
+	uint64_t room = hopeless || (crash_pm.size < PRESSED_SIZE && rng_percent(&run.rng, 30)) ? PRESSED_STEP : 0;
+
+	if (daxkv_set_max_size(run.drive.kv, crash_pm.size + room))
+		fail("the maximum size cannot be set");
+}
+
+static void abort_all(void)
+{
+	struct op op = {.kind = OP_ABORT};
+	struct oracle_before before;
+	struct outcome out;
+
+	while (run.oracle.depth) {
+		oracle_before_get(&run.oracle, &op, &before);
+		oracle_apply(&run.oracle, &op, &out);
+		drive_apply(&run.drive, &op, &before, &out);
+		oracle_before_end(&before);
+	}
+}
+
+/* store_full - an operation found no room: the transaction is given up, or the machine crashes there. */
+static void store_full(void)
+{
+	run.full++;
+	run.full_in_row++;
+	if (rng_percent(&run.rng, 20))
+		crash();
+	if (run.in_flight) {
+		state_release(&run.oracle.committed);
+		run.oracle.committed = run.before;
+		run.in_flight = false;
+		explore_allow(run.acked, false, 0);
+	}
+	abort_all();
+	steer_lost(&run.steer, false);
 	crash_pm_look();
 	explore_point(POINT_CALL);
 }
@@ -278,9 +337,14 @@ static void step_run(const struct op *op, const struct oracle_before *before, co
 {
 	struct outcome got;
 
+	cover_next(op);
 	drive_apply(&run.drive, op, before, &got);
 	if (crash_pm.failures != run.failures)
 		fence_failed(op, got.rc);
+	if (run.steer.pressed && (got.rc == DAXKV_FULL || got.rc == ENOSPC)) {
+		store_full();
+		return;
+	}
 	if (got.rc != want->rc) {
 		printf("daxkv returns %d (%s), must return %d (%s)\nerrmsg: %s\n", got.rc, daxkv_strerror(got.rc), want->rc,
 		       daxkv_strerror(want->rc), daxkv_errmsg());
@@ -288,6 +352,8 @@ static void step_run(const struct op *op, const struct oracle_before *before, co
 	}
 	cover_op(op, before, want);
 	if (run.in_flight) {
+		steer_committed(&run.steer, cover_spilled() != run.spilled);
+		run.full_in_row = 0;
 		state_release(&run.before);
 		run.in_flight = false;
 		run.acked = explore.allowed[1];
@@ -298,8 +364,21 @@ static void step_run(const struct op *op, const struct oracle_before *before, co
 		if (crash_pm.point)
 			explore_point(POINT_CALL);
 	}
-	if (op->kind == OP_REOPEN && crash_pm.size_before && rng_percent(&run.rng, 30))
+	if (op->kind == OP_REOPEN && crash_pm.size_before && rng_percent(&run.rng, run.steer.zone_full ? 70 : 30))
 		crash(); /* the file may have its old length again, and old bytes in it */
+}
+
+/* heat - behind a spilled commit crashes and failed fences come more often. */
+static void heat(void)
+{
+	unsigned int crash_one_in = run.crash_one_in, fail_one_in = run.fail_one_in;
+
+	if (run.steer.hot && crash_one_in > HOT_CRASH)
+		crash_one_in = HOT_CRASH;
+	if (run.steer.hot && fail_one_in > HOT_FAIL)
+		fail_one_in = HOT_FAIL;
+	explore.config.crash_one_in = crash_one_in;
+	crash_pm.fail_one_in = crash_pm.cached && crash_pm.point ? fail_one_in : 0;
 }
 
 static void step(const struct op *op, const struct oracle_before *before)
@@ -316,6 +395,10 @@ static void step(const struct op *op, const struct oracle_before *before)
 	}
 	if (want.rc == OP_SKIP)
 		return;
+	run.spilled = cover_spilled();
+	heat();
+	if (run.steer.pressed && op->kind == OP_BEGIN && before->depth == 0)
+		press();
 	retry_note(op, op->kind == OP_BEGIN && before->depth == 0);
 	alarm(STEP_SECONDS);
 	if (setjmp(run.crashed))
@@ -432,7 +515,7 @@ static void arguments(int argc, char **argv)
 	int c;
 
 	dir = dir ? dir : access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-	run = (struct run){.seed = 1, .ops = 3000, .granule = 64, .fail_one_in = 400};
+	run = (struct run){.seed = 1, .ops = 3000, .granule = 64, .fail_one_in = 150};
 	run.explore = (struct explore_config){.effort = 1, .crash_one_in = UINT_MAX};
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1)
 		argument(c, &dir);
@@ -440,6 +523,7 @@ static void arguments(int argc, char **argv)
 		usage();
 	if (run.explore.crash_one_in == UINT_MAX)
 		run.explore.crash_one_in = crashes[run.seed % 4];
+	run.crash_one_in = run.explore.crash_one_in;
 	snprintf(run.path, sizeof run.path, "%s/crash-%ld.daxkv", dir, (long)getpid());
 	snprintf(run.plain_path, sizeof run.plain_path, "%s.image", run.path);
 	snprintf(run.replay, sizeof run.replay, "replay: build/tests/crash --seed %lu --ops %lu --granule %zu --effort %u --crash-one-in %u --fail-one-in %u",
@@ -513,16 +597,16 @@ static void start(void)
 		printf("%s: %s: %s\n", run.path, daxkv_strerror(rc), daxkv_errmsg());
 		exit(2);
 	}
+	run.drive.stored = crash_pm_stored;
 	run.acked = content_of_oracle(&run.oracle.committed);
 	explore_allow(run.acked, false, 0);
-	if (run.steer.zone_full)
-		fill_zone();
 	if (run.shared && other_open()) {
 		printf("a second user: %s\n", daxkv_errmsg());
 		exit(2);
 	}
 	crash_pm.point = explore_point;
-	crash_pm.fail_one_in = crash_pm.cached ? run.fail_one_in : 0;
+	crash_pm_look();
+	explore_point(POINT_CALL);
 }
 
 static void summary(void)
@@ -533,15 +617,33 @@ static void summary(void)
 	clock_gettime(CLOCK_MONOTONIC, &to);
 	double seconds = (double)(to.tv_sec - run.from.tv_sec) + (double)(to.tv_nsec - run.from.tv_nsec) / 1e9;
 
-	printf("crash --seed %lu --granule %zu: %lu operations, %lu points (%lu exhaustive), %lu images in %.1f s (%.0f a second): %lu torn, %lu replayed, "
-	       "%lu acknowledged, %lu in flight, %lu twice, %lu as files, %lu known; at most %lu units in doubt\n",
-	       (unsigned long)run.seed, run.granule, (unsigned long)run.stream.made, (unsigned long)c->points, (unsigned long)c->exhaustive,
-	       (unsigned long)c->images, seconds, (double)c->images / seconds, (unsigned long)c->torn, (unsigned long)c->replayed,
-	       (unsigned long)c->acked, (unsigned long)c->next, (unsigned long)c->second, (unsigned long)c->plain, (unsigned long)c->same,
-	       (unsigned long)c->most_units);
-	printf("real crashes: %lu power cuts, %lu deaths, %lu of both in recovery, %lu failed fences; flushes in vain %lu, file cut %lu times, %lu times the other user\n", (unsigned long)run.cuts,
-	       (unsigned long)run.deaths, (unsigned long)run.in_recovery, (unsigned long)run.failed_fences, (unsigned long)crash_pm.flushes_in_vain,
-	       (unsigned long)crash_pm.shrinks, (unsigned long)run.swaps);
+	printf("crash --seed %lu --granule %zu: %lu operations in %.1f s, %.0f images a second\nexplored:", (unsigned long)run.seed, run.granule,
+	       (unsigned long)run.stream.made, seconds, (double)c->images / seconds);
+	cover_show("images", c->images);
+	cover_show("points", c->points);
+	cover_show("points with every subset tried", c->exhaustive);
+	cover_show("torn", c->torn);
+	cover_show("older", c->older);
+	cover_show("replayed", c->replayed);
+	cover_show("acknowledged", c->acked);
+	cover_show("in flight", c->next);
+	cover_show("recovered twice", c->second);
+	cover_show("opened as files", c->plain);
+	cover_show("tried already", c->same);
+	cover_show("most units in doubt", c->most_units);
+	printf("\ncrashed:");
+	cover_show("power cuts", run.cuts);
+	cover_show("deaths", run.deaths);
+	cover_show("crashes in recovery", run.in_recovery);
+	cover_show("transactions run again", run.retries);
+	cover_show("failed fences", run.failed_fences);
+	cover_show("full stores", run.full);
+	cover_show("files cut", crash_pm.shrinks);
+	cover_show("bitmap pages made", crash_pm.zeroed);
+	cover_show("over old bytes", crash_pm.zeroed_old);
+	cover_show("turns of the other user", run.swaps);
+	cover_show("flushes in vain", crash_pm.flushes_in_vain);
+	printf("\n");
 	cover_drive(&run.drive);
 	cover_print();
 }
@@ -552,6 +654,8 @@ int main(int argc, char **argv)
 	signals_watch();
 	clock_gettime(CLOCK_MONOTONIC, &run.from);
 	start();
+	if (run.steer.zone_full)
+		fill_zone();
 	run_ops();
 	if (run.explore.only)
 		fail("the run has no image of that number");

@@ -84,18 +84,19 @@ static size_t below(size_t n)
 
 /* ---- making an image ------------------------------------------------------------------------------------------------------ */
 
-/* unit_tear - a mixture of two contents of the unit, word by word: random, a prefix of the later one, or sector by sector. */
+/* unit_tear - a mixture of two contents of the unit, word by word: of the later one random words, random sectors, the first, the last, or all but one. */
 static void unit_tear(const struct crash_unit *u, uint64_t off, uint8_t *out)
 {
-	size_t words = crash_pm.granule / CRASH_WORD, older = below(u->n + 1), newer = below(u->n), kind = below(3), cut = below(words);
+	size_t words = crash_pm.granule / CRASH_WORD, older = below(u->n + 1), newer = below(u->n), cut = below(words);
+	enum { AT_RANDOM, SECTORS, FIRST, LAST, ALL_BUT_ONE, KINDS } kind = below(KINDS);
 	const uint8_t *a = older == u->n ? crash_pm.durable + off : u->version[older], *b = u->version[newer];
 	uint64_t bits = 0;
 
 	for (size_t i = 0; i < words; i++) {
-		bool later = i < cut;
+		bool later = kind == LAST ? i >= cut : kind == ALL_BUT_ONE ? i != cut : i < cut;
 
-		if (kind == 0 || (kind == 1 && crash_pm.granule > 512)) {
-			if (i % (kind ? 64 : 1) == 0)
+		if (kind == AT_RANDOM || (kind == SECTORS && crash_pm.granule > 512)) {
+			if (i % (kind == SECTORS ? 512 / CRASH_WORD : 1) == 0)
 				bits = rng_next(&explore.rng);
 			later = bits & 1;
 		}
@@ -109,7 +110,7 @@ static bool image_make(bool always)
 	uint8_t torn[WORDS_MAX * CRASH_WORD];
 	uint64_t hash = explore.allowed[0] ^ explore.nallowed;
 	uint64_t size = crash_pm.size_before && below(2) ? crash_pm.size_before : crash_pm.size;
-	bool any_torn = false;
+	bool any_torn = false, any_older = false;
 
 	image_length(size);
 	for (size_t i = 0; i < picks.n; i++) {
@@ -124,6 +125,7 @@ static bool image_make(bool always)
 		else
 			bytes = u->version[picks.pick[i]];
 		any_torn |= picks.pick[i] == PICK_TORN;
+		any_older |= picks.pick[i] >= 0 && picks.pick[i] + 1 < (int32_t)u->n;
 		if (memcmp(bytes, crash_pm.durable + off, crash_pm.granule) == 0)
 			continue;
 		hash ^= hash64(hash64(1, &salt, sizeof salt), bytes, crash_pm.granule);
@@ -135,6 +137,7 @@ static bool image_make(bool always)
 		return false;
 	}
 	explore.counts.torn += any_torn;
+	explore.counts.older += any_older;
 	return true;
 }
 
@@ -152,7 +155,7 @@ static void verdict(const struct image_found *found)
 static void image_try(struct image_found *found, bool always)
 {
 	uint64_t number = ++explore.counts.images;
-	bool second = below(4) == 0, plain = below(200) == 0;
+	bool read_again = below(8) == 0, plain = below(200) == 0;
 	struct image_found other;
 
 	if (explore.config.only && number > explore.config.only)
@@ -173,8 +176,8 @@ static void image_try(struct image_found *found, bool always)
 	if (plain && other.content != found->content)
 		explore.fail("opened for reading, the image holds something else");
 	explore.counts.plain += plain;
-	explore.counts.second += second;
-	if (second && !image_again(found))
+	explore.counts.second++;
+	if (!image_again(found, read_again))
 		explore.fail("recovery is not idempotent");
 }
 
@@ -209,11 +212,26 @@ static void pick_all(bool yes)
 		picks.pick[i] = yes ? newest(i) : PICK_NONE;
 }
 
-static void subset_exhaustive(unsigned int odd_percent)
+static void subset_exhaustive(void)
 {
 	for (unsigned int mask = 0; mask < 1u << picks.n; mask++) {
 		for (size_t i = 0; i < picks.n; i++)
-			picks.pick[i] = mask >> i & 1 ? some_version(i, odd_percent) : PICK_NONE;
+			picks.pick[i] = mask >> i & 1 ? newest(i) : PICK_NONE;
+		one();
+	}
+}
+
+/* subset_odd - each unit once torn, and once in an older version where it has one, with some of the others. */
+static void subset_odd(void)
+{
+	for (size_t odd = 0; odd < 2 * picks.n; odd++) {
+		size_t unit = odd / 2;
+
+		if (odd & 1 && newest(unit) == 0)
+			continue;
+		for (size_t i = 0; i < picks.n; i++)
+			picks.pick[i] = below(4) ? newest(i) : PICK_NONE;
+		picks.pick[unit] = odd & 1 ? (int32_t)below((size_t)newest(unit)) : PICK_TORN;
 		one();
 	}
 }
@@ -264,13 +282,15 @@ static void subsets(enum crash_point kind)
 
 	pick_all(false);
 	one();
+	explore.counts.exhaustive += picks.n <= EXHAUSTIVE;
 	if (picks.n == 0)
 		return;
 	pick_all(true);
 	one();
-	if (picks.n <= EXHAUSTIVE && kind != POINT_FLUSH) {
-		explore.counts.exhaustive++;
-		subset_exhaustive(0);
+	if (picks.n <= EXHAUSTIVE) {
+		subset_exhaustive();
+		if (kind != POINT_FLUSH)
+			subset_odd();
 		for (unsigned int i = 0; i < n / 2; i++)
 			subset_random(60);
 		return;

@@ -220,15 +220,14 @@ static bool read_all(struct daxkv *kv, struct image_found *found)
 		printf("the checker finds %lu faults (%s)\n", (unsigned long)faults, daxkv_strerror(rc));
 		return false;
 	}
-	found->txn = kv->share->published;
-	found->replayed = kv->recovered;
 	rc = content_of_store(kv, &found->content, &found->pairs);
 	if (rc)
 		printf("reading the store: %s: %s\n", daxkv_strerror(rc), daxkv_errmsg());
 	return rc == 0;
 }
 
-static bool open_and_read(struct image_found *found)
+/* open_image - recover the image; read: check it and read it all too. */
+static bool open_image(struct image_found *found, bool read)
 {
 	const struct pm_ops *before = crash_pm_override;
 	struct daxkv *kv;
@@ -241,7 +240,9 @@ static bool open_and_read(struct image_found *found)
 	if (rc) {
 		printf("recovery: %s: %s\n", daxkv_strerror(rc), daxkv_errmsg());
 	} else {
-		good = read_all(kv, found);
+		good = !read || read_all(kv, found);
+		found->txn = kv->share->published;
+		found->replayed = kv->recovered;
 		kv->share->poison = EIO; /* closing is to change nothing */
 		(void)daxkv_close(kv);
 	}
@@ -252,15 +253,25 @@ static bool open_and_read(struct image_found *found)
 
 bool image_open(struct image_found *found)
 {
-	return open_and_read(found);
+	return open_image(found, true);
 }
 
-bool image_again(const struct image_found *found)
+/* line_kept - whether a line is what it was after the first recovery; lines from kept on had not been stored to then. */
+static bool line_kept(size_t i, size_t kept)
 {
-	struct image_found second;
+	uint64_t off = (uint64_t)image.line[i] * LINE;
 
-	memcpy(image.kept, image.bytes, image.length);
-	if (!open_and_read(&second)) {
+	return off >= image.length || memcmp(image.bytes + off, (i < kept ? image.kept : image.base) + off, LINE) == 0;
+}
+
+bool image_again(const struct image_found *found, bool read)
+{
+	struct image_found second = *found;
+	size_t kept = image.lines;
+
+	for (size_t i = 0; i < kept; i++)
+		memcpy(image.kept + (size_t)image.line[i] * LINE, image.bytes + (size_t)image.line[i] * LINE, LINE);
+	if (!open_image(&second, read)) {
 		printf("that was the second recovery\n");
 		return false;
 	}
@@ -272,9 +283,9 @@ bool image_again(const struct image_found *found)
 		printf("a second recovery replays %lu transactions\n", (unsigned long)second.replayed);
 		return false;
 	}
-	for (uint64_t i = 0; memcmp(image.kept, image.bytes, image.length) != 0; i++)
-		if (image.kept[i] != image.bytes[i]) {
-			printf("a second recovery changes the byte at 0x%lx\n", (unsigned long)i);
+	for (size_t i = 0; i < image.lines; i++)
+		if (!line_kept(i, kept)) {
+			printf("a second recovery changes the line at 0x%lx\n", (unsigned long)image.line[i] * LINE);
 			return false;
 		}
 	return true;

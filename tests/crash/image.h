@@ -34,8 +34,8 @@ struct image_found {
 /* image_open - recover the image, run the checker over it and read it all. Prints what is wrong with it. */
 bool image_open(struct image_found *found);
 
-/* image_again - a second recovery of the image opened last finds the same and leaves it bit for bit as it is. */
-bool image_again(const struct image_found *found);
+/* image_again - a second recovery of the image opened last finds the same and leaves it bit for bit as it is; read: what is in it is read again too. */
+bool image_again(const struct image_found *found, bool read);
 
 /* image_abandon - the process that had the store open is taken for dead: its locks go and its mappings, its memory stays. kv is NULL when it did not
  * get as far as a handle: opening is then the map that it used, or NULL too. */

@@ -2,17 +2,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """mutate.py - break the engine in one place at a time and see whether the tests notice.
 
-usage: mutate.py [--build BUILD] [--jobs N] [--only PATTERN,...] [--list]
+usage: mutate.py [--build BUILD] [--jobs N] [--only PATTERN,...] [--list] [--no-baseline] [--kinds crash,unit,model]
 
 Two kinds of mutants:
   sites     made from the source: every call that flushes, fences, streams or re-dirties is switched off; every flush of more than a word
             covers its first byte's line only; every stream is a plain store. New calls are included by themselves.
   written   tests/crash/mutants/*.mut: a broken rule of the protocol, as old and new lines.
 
-Each is built from one changed file and the objects in BUILD, and run against the crash explorer (or the model test, where the file says so) until
-a run fails. The list ends with the score; the exit status is 0 when every survivor is named in tests/crash/mutants/survivors, with its reason.
+Each is built from one changed file and the objects in BUILD, and meets, until one fails: short and middling runs of the explorer, the unit tests, long
+runs of the explorer; or, where its file says "run: model", the model test. The list ends with the score; the exit status is 0 when every survivor is
+named in tests/crash/mutants/survivors, with its reason.
 """
 import argparse
+import collections
 import concurrent.futures
 import fnmatch
 import glob
@@ -29,15 +31,18 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 MUTANTS = os.path.join(ROOT, "tests/crash/mutants")
 CALL = re.compile(r"(?<![\w.>])(pm_flush|pm_fence|pm_stream|fence|recover_fence|redirty|commit_flush_words|flush_private)\(")
 OFF = "#define mutant_off(...) 0\n#define mutant_line(pm, p, n) pm_flush(pm, p, (n) > 0)\n"
-# What a mutant has to pass: the explorer, cheap runs first. Seeds stand for different stores, see crash.c.
-CRASH_RUNS = [
-    f"--seed {seed} --granule {granule} --ops {ops}"
-    for ops, seeds in ((800, (1, 4, 2)), (2500, (10, 5, 13)), (5000, (8, 9, 11, 20, 21, 22, 23)))
-    for granule in (64, 4096)
-    for seed in seeds
-]
+# What a mutant has to pass, in this order. Seeds stand for different stores, see crash.c.
+def crash_runs(ops, seeds, granules):
+    return [f"--seed {seed} --granule {granule} --ops {ops}" for granule in granules for seed in seeds]
+
+
+CRASH_SHORT = crash_runs(800, (1, 4, 2), (64,)) + crash_runs(800, (1, 2), (4096, 512))
+CRASH_MIDDLE = crash_runs(2500, (10, 5, 13), (64,)) + crash_runs(2500, (5, 13), (4096, 512))
+CRASH_LONG = crash_runs(5000, (8, 9, 11, 16, 20, 21), (64,)) + crash_runs(4000, (8, 9, 11), (4096, 512))
 MODEL_RUNS = [f"--no-lmdb --ops 60000 --page-size 512 --seed {seed}" for seed in (1, 2, 3, 4)]
-TIMEOUT = 300
+# The unit tests that look at what is stored and when; the likeliest first.
+UNIT_FIRST = ("rules", "recover", "ring", "commit", "space", "leaf", "wset", "env", "share")
+TIMEOUT = 240
 
 
 class Mutant:
@@ -108,58 +113,96 @@ def compile_one(cc, flags, source, obj):
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def build(mutant, args, work):
-    """The program with the mutant in it: its source directory is a copy, and a changed header rebuilds every file."""
-    src, program = os.path.join(work, "src"), os.path.join(work, "program")
-    shutil.copytree(os.path.join(ROOT, "src"), src, ignore=shutil.ignore_patterns("cli", "lmdb"))
-    changed = os.path.join(src, os.path.basename(mutant.path))
-    with open(changed, "w") as f:
-        f.write(mutant.text)
-    flags = shlex.split(os.environ["MUTATE_CFLAGS"]) + ["-w", "-I" + src, "-I" + os.path.join(ROOT, "include")]
-    cc = shlex.split(os.environ["MUTATE_CC"])
-    objects = []
-    for source in [changed] if changed.endswith(".c") else sorted(glob.glob(os.path.join(src, "*.c"))):
-        objects.append(source[:-2] + ".o")
-        result = compile_one(cc, flags, source, objects[-1])
-        if result.returncode:
-            return None, result.stderr
-    link = cc + shlex.split(os.environ["MUTATE_LDFLAGS_" + mutant.run.upper()]) + ["-o", program] + objects
-    link += [os.path.join(ROOT, name) for name in shlex.split(os.environ["MUTATE_" + mutant.run.upper()])]
-    link += [os.path.join(args.build, "tests/lib.a"), os.path.join(args.build, "tests/engine.a"), "-lpmem", "-llmdb", "-pthread"]
-    result = subprocess.run(link, capture_output=True, text=True)
-    return (program, "") if result.returncode == 0 else (None, result.stderr)
+class Build:
+    """The mutant's objects: its source directory is a copy, and a changed header rebuilds every file. Programs are linked when they are run."""
+
+    def __init__(self, mutant, args, work):
+        self.args, self.work, self.objects, self.why = args, work, [], ""
+        src = os.path.join(work, "src")
+        shutil.copytree(os.path.join(ROOT, "src"), src, ignore=shutil.ignore_patterns("cli", "lmdb"))
+        changed = os.path.join(src, os.path.basename(mutant.path))
+        with open(changed, "w") as f:
+            f.write(mutant.text)
+        flags = shlex.split(os.environ["MUTATE_CFLAGS"]) + ["-w", "-I" + src, "-I" + os.path.join(ROOT, "include")]
+        self.cc = shlex.split(os.environ["MUTATE_CC"])
+        for source in [changed] if changed.endswith(".c") else sorted(glob.glob(os.path.join(src, "*.c"))):
+            self.objects.append(source[:-2] + ".o")
+            result = compile_one(self.cc, flags, source, self.objects[-1])
+            if result.returncode:
+                self.why = result.stderr.strip() or "?"
+                return
+
+    def program(self, name, flags, objects):
+        """The path of a program, or None: it does not link, and why says what is wrong."""
+        path = os.path.join(self.work, name)
+        if os.path.exists(path):
+            return path
+        libraries = [os.path.join(self.args.build, "tests/lib.a"), os.path.join(self.args.build, "tests/engine.a")]
+        link = self.cc + flags + ["-o", path] + self.objects + objects + libraries + ["-lpmem", "-llmdb", "-lcmocka", "-pthread"]
+        result = subprocess.run(link, capture_output=True, text=True)
+        self.why = result.stderr.strip()
+        return path if result.returncode == 0 else None
+
+
+def unit_tests():
+    names = [os.path.basename(path)[5:-2] for path in glob.glob(os.path.join(ROOT, "tests/unit/test_*.c"))]
+    return [name for name in UNIT_FIRST if name in names] + sorted(name for name in names if name not in UNIT_FIRST)
+
+
+def steps_of(mutant, build):
+    """Pairs: the kind of run, and its command, made when its turn comes."""
+    root = lambda objects: [os.path.join(ROOT, name) for name in shlex.split(objects)]
+    crash = lambda: build.program("crash", shlex.split(os.environ["MUTATE_LDFLAGS_CRASH"]), root(os.environ["MUTATE_CRASH"]))
+    model = lambda: build.program("model", [], root(os.environ["MUTATE_MODEL"]))
+    unit = lambda name: build.program("test_" + name, [], [os.path.join(build.args.build, "obj/tests/unit", f"test_{name}.o")])
+    if mutant.run == "model":
+        return [("model", model, run) for run in MODEL_RUNS]
+    units = [("unit", lambda name=name: unit(name), "") for name in unit_tests()]
+    short, middle, long = ([("crash", crash, run) for run in runs] for runs in (CRASH_SHORT, CRASH_MIDDLE, CRASH_LONG))
+    return short + middle + units + long
+
+
+def last_words(result, run):
+    """What a failing test says, in one line."""
+    lines = (result.stdout + result.stderr).splitlines()
+    said = [line for line in lines if line.startswith(("FAILED", "a signal")) or "FAILED  ]" in line or "FAIL" in line] + lines[:1] + ["?"]
+    return f"{run}: {said[0]}"
 
 
 def judge(mutant, args):
-    """(state, by, seconds): killed, survived or broken."""
+    """(state, kind, by, seconds): killed, survived or broken."""
     start = time.time()
     with tempfile.TemporaryDirectory(prefix="mutant-") as work:
-        program, why = build(mutant, args, work)
-        if not program:
-            return "broken", why.strip().splitlines()[0] if why else "?", 0
-        os.environ.setdefault("TMPDIR", "/dev/shm" if os.access("/dev/shm", os.W_OK) else "/tmp")
-        for run in CRASH_RUNS if mutant.run == "crash" else MODEL_RUNS:
+        build = Build(mutant, args, work)
+        if build.why:
+            return "broken", "", build.why.splitlines()[0], 0
+        env = dict(os.environ, TMPDIR=work)
+        os.chmod(work, 0o755)
+        for kind, program, run in steps_of(mutant, build):
+            if kind not in args.kinds.split(","):
+                continue
+            path = program()
+            if not path:
+                return "broken", "", build.why.splitlines()[0], 0
+            command = [path] + run.split() + (["--dir", work] if kind != "unit" else [])
+            run = run or os.path.basename(path)
             try:
-                result = subprocess.run([program] + run.split() + ["--dir", work], capture_output=True, text=True, timeout=TIMEOUT, errors="replace")
+                result = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, errors="replace", env=env, cwd=ROOT)
             except subprocess.TimeoutExpired:
-                return "killed", f"{run}: no end", time.time() - start
+                return "killed", kind, f"{run}: no end", time.time() - start
             if result.returncode:
-                lines = result.stdout.splitlines()
-                said = [line for line in lines if line.startswith(("FAILED", "a signal"))] + lines[:1] + ["?"]
-                return "killed", f"{run}: {said[0]}", time.time() - start
-    return "survived", "", time.time() - start
+                return "killed", kind, last_words(result, run), time.time() - start
+    return "survived", "", "", time.time() - start
 
 
-def baseline_fails(args):
+def baseline_fails(args, pool):
     """The unchanged engine has to pass every run, or a mutant's failure means nothing."""
-    program = Mutant("baseline", "", os.path.join(ROOT, "src/ring.c"), open(os.path.join(ROOT, "src/ring.c")).read())
-    model = Mutant("baseline", "", program.path, program.text, "model")
+    path = os.path.join(ROOT, "src/ring.c")
+    baselines = [Mutant("baseline", "", path, open(path).read(), run) for run in ("crash", "model")]
     failed = False
-    for mutant in (program, model):
-        state, by, _ = judge(mutant, args)
-        if state != "survived":
-            print(f"the engine as it is: {state}: {by}")
-            failed = True
+    for state, _, by, seconds in pool.map(lambda m: judge(m, args), baselines):
+        print(f"the engine as it is: {'passes every run' if state == 'survived' else state + ': ' + by} ({seconds:.0f} s)", flush=True)
+        failed |= state != "survived"
     return failed
 
 
@@ -183,7 +226,9 @@ def main():
     parser.add_argument("--build", default="build")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", default="*")
+    parser.add_argument("--kinds", default="crash,unit,model", help="kinds of run to use")
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--no-baseline", dest="baseline", action="store_false", help="take for granted that the engine as it is passes")
     args = parser.parse_args()
     args.build = os.path.join(ROOT, args.build)
     mutants = [m for m in list(site_mutants()) + list(written_mutants()) if any(fnmatch.fnmatch(m.name, one) for one in args.only.split(","))]
@@ -191,18 +236,24 @@ def main():
         for m in mutants:
             print(f"{m.name}\t{m.what}")
         return 0
-    if baseline_fails(args):
-        return 1
-    known, counts, open_ends = survivors_known(), {"killed": 0, "survived": 0, "broken": 0}, 0
+    known, counts, kinds, open_ends = survivors_known(), collections.Counter(), collections.Counter(), 0
+    os.environ.setdefault("TMPDIR", "/dev/shm" if os.access("/dev/shm", os.W_OK) else "/tmp")
+    start = time.time()
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
-        for mutant, (state, by, seconds) in zip(mutants, pool.map(lambda m: judge(m, args), mutants)):
+        if args.baseline and baseline_fails(args, pool):
+            return 1
+        for mutant, (state, kind, by, seconds) in zip(mutants, pool.map(lambda m: judge(m, args), mutants)):
             counts[state] += 1
+            kinds[kind] += state == "killed"
             if state == "survived" and is_known(mutant, known):
                 by = "known: harmless, see tests/crash/mutants/survivors"
             elif state != "killed":
                 open_ends += 1
-            print(f"{state:9}{seconds:6.1f} s  {mutant.name:24} {mutant.what}\n                   {by}", flush=True)
-    print(f"{counts['killed']} of {len(mutants)} mutants killed, {counts['survived']} survived, {counts['broken']} do not build; {open_ends} not accounted for")
+            print(f"{state:9}{seconds:6.1f} s  {mutant.name:24} {mutant.what}\n                   {kind}{': ' if kind else ''}{by}", flush=True)
+    print(
+        f"{counts['killed']} of {len(mutants)} mutants killed ({kinds['crash']} by the explorer, {kinds['unit']} by unit tests, {kinds['model']} by the model test), "
+        f"{counts['survived']} survived, {counts['broken']} do not build; {open_ends} not accounted for; {time.time() - start:.0f} s"
+    )
     return open_ends > 0
 
 

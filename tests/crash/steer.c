@@ -4,47 +4,27 @@
 
 #include <string.h>
 
+#define HOT 3u /* what comes behind a spilled commit: a sync, a close or a small transaction; then two that take pages */
+
 char steer_filler[7] = "filler";
-
-/* steer - some operations are rarer in the stream than they should be here. */
-static void steer(struct steer *st, struct op *op)
-{
-	static const enum op_kind whole[] = {OP_DB_EMPTY, OP_DB_EMPTY, OP_DB_DROP};
-	unsigned int depth = st->oracle->depth;
-
-	if (depth == 0 && op->kind == OP_BEGIN && rng_below(&st->rng, st->zone_full ? 20 : 150) == 0) {
-		st->wiping = WIPE_BEGIN;
-	} else if (depth == 0 && op->kind == OP_BEGIN && rng_percent(&st->rng, 5)) {
-		*op = (struct op){.kind = rng_percent(&st->rng, 50) ? OP_SYNC : OP_REOPEN};
-	} else if (depth && depth < 3 && rng_percent(&st->rng, 2)) {
-		*op = (struct op){.kind = OP_BEGIN};
-	} else if (depth && rng_below(&st->rng, 250) == 0) {
-		*op = (struct op){.kind = whole[rng_below(&st->rng, 3)], .db = 1 + (unsigned int)rng_below(&st->rng, OP_DBS - 1)};
-		if (!oracle_view(st->oracle, 0)->db[op->db].incarnation)
-			op->kind = OP_DB_LIST;
-	}
-}
 
 static bool is_filler(const struct daxkv_val *key)
 {
 	return key->size == sizeof steer_filler && memcmp(key->data, steer_filler, key->size) == 0;
 }
 
-/* wipe - everything but the filler goes in one transaction, and the store is closed: the file is cut. */
-static void wipe(struct steer *st, struct op *op)
+/* ---- plans ---------------------------------------------------------------------------------------------------------------- */
+
+/* wipe_op - everything but the filler goes in one transaction; false: it is gone. */
+static bool wipe_op(struct steer *st, struct op *op)
 {
 	static unsigned char key[4096];
 	const struct oracle_state *state = oracle_view(st->oracle, 0);
 
-	if (!state) {
-		*op = (struct op){.kind = st->wiping == WIPE_BEGIN ? OP_BEGIN : OP_REOPEN};
-		st->wiping = st->wiping == WIPE_BEGIN ? WIPE_RUNS : WIPE_NO;
-		return;
-	}
 	for (unsigned int i = 1; i < OP_DBS; i++)
 		if (state->db[i].incarnation) {
 			*op = (struct op){.kind = OP_DB_DROP, .db = i};
-			return;
+			return true;
 		}
 	for (size_t i = 0; i < treap_count(state->db[0].root); i++) {
 		struct daxkv_val k = rec_key(treap_at(state->db[0].root, i));
@@ -53,9 +33,155 @@ static void wipe(struct steer *st, struct op *op)
 			continue;
 		memcpy(key, k.data, k.size);
 		*op = (struct op){.kind = OP_DEL, .key = {k.size, key}};
+		return true;
+	}
+	return false;
+}
+
+/* change_op - one of the records, of any database, gets a small value (broad) or one that makes its leaf be written anew; of duplicates one goes. */
+static bool change_op(struct steer *st, struct op *op, bool broad)
+{
+	static unsigned char key[4096], value[4096];
+	const struct oracle_state *state = oracle_view(st->oracle, 0);
+
+	for (unsigned int tries = 0; tries < 20; tries++) {
+		unsigned int i = (unsigned int)rng_below(&st->rng, OP_DBS);
+		size_t n = treap_count(state->db[i].root);
+		const struct rec *rec = n && (i == 0 || state->db[i].incarnation) ? treap_at(state->db[i].root, (size_t)rng_below(&st->rng, n)) : NULL;
+
+		if (!rec || rec->is_db)
+			continue;
+		struct daxkv_val k = rec_key(rec), v = rec_value(rec);
+
+		memcpy(key, k.data, k.size);
+		*op = (struct op){.kind = OP_PUT, .db = i, .key = {k.size, key}, .value = {0, value}};
+		if (is_filler(&k))
+			continue;
+		if (!(state->db[i].flags & DAXKV_DUP_SORT)) {
+			op->value.size = (size_t)(broad ? rng_below(&st->rng, 9) : 60 + rng_below(&st->rng, 140));
+			rng_fill(rng_next(&st->rng), value, op->value.size);
+			return true;
+		}
+		if (v.size > sizeof value || !broad)
+			continue;
+		memcpy(value, v.data, v.size);
+		op->value.size = v.size;
+		op->kind = OP_DEL;
+		op->pair = true;
+		return true;
+	}
+	return false;
+}
+
+/* fill_op - a large value: some of them make the file grow. */
+static void fill_op(struct steer *st, struct op *op)
+{
+	static unsigned char value[30000];
+	static char key[8] = "large 0";
+
+	key[6] = (char)('0' + st->left);
+	rng_fill(rng_next(&st->rng), value, sizeof value);
+	*op = (struct op){.kind = OP_PUT, .key = {sizeof key - 1, key}, .value = {sizeof value, value}};
+}
+
+/* take_op - a new record, so large that three fill a leaf. */
+static void take_op(struct steer *st, struct op *op)
+{
+	static unsigned char value[150];
+	static uint64_t key;
+
+	key = rng_next(&st->rng);
+	rng_fill(key, value, sizeof value);
+	*op = (struct op){.kind = OP_PUT, .key = {sizeof key, &key}, .value = {sizeof value - rng_below(&st->rng, 40), value}};
+}
+
+/* plan_op - the next operation of the plan. */
+static void plan_op(struct steer *st, struct op *op)
+{
+	bool more = st->left > 0;
+
+	if (st->oracle->depth == 0) {
+		*op = (struct op){.kind = st->plan == PLAN_CLOSE ? OP_REOPEN : OP_BEGIN};
+		if (st->plan == PLAN_CLOSE)
+			st->plan = PLAN_NONE;
 		return;
 	}
+	if (st->plan == PLAN_WIPE)
+		more = wipe_op(st, op);
+	else if (more && st->plan == PLAN_FILL)
+		fill_op(st, op);
+	else if (more && st->plan == PLAN_TAKE && rng_percent(&st->rng, 60))
+		take_op(st, op);
+	else if (more)
+		more = change_op(st, op, st->plan == PLAN_BROAD);
+	st->left -= st->left > 0;
+	if (more)
+		return;
 	*op = (struct op){.kind = OP_COMMIT};
+	st->plan = st->plan == PLAN_WIPE ? PLAN_CLOSE : PLAN_NONE;
+}
+
+static void plan_begin(struct steer *st, enum steer_plan plan, unsigned int ops)
+{
+	st->plan = plan;
+	st->left = ops;
+	st->plans[plan]++;
+}
+
+/* plan_hot - a spilled commit is the newest, or nearly. False: nothing is planned. */
+static bool plan_hot(struct steer *st, struct op *op)
+{
+	if (st->hot == 0)
+		return false;
+	if (st->hot-- == HOT) {
+		if (rng_percent(&st->rng, 60))
+			*op = (struct op){.kind = rng_percent(&st->rng, 60) ? OP_SYNC : OP_REOPEN};
+		return true;
+	}
+	plan_begin(st, PLAN_TAKE, 25 + (unsigned int)rng_below(&st->rng, 40));
+	return true;
+}
+
+/* ---- single operations ---------------------------------------------------------------------------------------------------- */
+
+/* reserve_op - the put's value becomes a large one that is filled in behind the call. */
+static void reserve_op(struct steer *st, struct op *op)
+{
+	static unsigned char value[2600];
+
+	if (oracle_view(st->oracle, 0)->db[op->db].flags & DAXKV_DUP_SORT)
+		return;
+	op->value = (struct daxkv_val){300 + (size_t)rng_below(&st->rng, sizeof value - 300), value};
+	rng_fill(rng_next(&st->rng), value, op->value.size);
+	op->flags = DAXKV_RESERVE;
+}
+
+/* steer - some operations are rarer in the stream than they should be here. */
+static void steer(struct steer *st, struct op *op)
+{
+	static const enum op_kind whole[] = {OP_DB_EMPTY, OP_DB_EMPTY, OP_DB_DROP};
+	unsigned int depth = st->oracle->depth;
+	bool begins = depth == 0 && op->kind == OP_BEGIN;
+
+	if (st->plan || (begins && plan_hot(st, op)))
+		return;
+	if (begins && rng_below(&st->rng, st->zone_full ? 20 : 150) == 0) {
+		plan_begin(st, PLAN_WIPE, 0);
+	} else if (begins && st->zone_full && rng_percent(&st->rng, 7)) {
+		plan_begin(st, PLAN_FILL, 3);
+	} else if (begins && rng_percent(&st->rng, 5)) {
+		*op = (struct op){.kind = rng_percent(&st->rng, 50) ? OP_SYNC : OP_REOPEN};
+	} else if (begins && rng_percent(&st->rng, 18)) {
+		plan_begin(st, PLAN_BROAD, 35 + (unsigned int)rng_below(&st->rng, 30));
+	} else if (depth && op->kind == OP_PUT && !op->flags && rng_percent(&st->rng, 2)) {
+		reserve_op(st, op);
+	} else if (depth && depth < 3 && rng_percent(&st->rng, 2)) {
+		*op = (struct op){.kind = OP_BEGIN};
+	} else if (depth && rng_below(&st->rng, 250) == 0) {
+		*op = (struct op){.kind = whole[rng_below(&st->rng, 3)], .db = 1 + (unsigned int)rng_below(&st->rng, OP_DBS - 1)};
+		if (!oracle_view(st->oracle, 0)->db[op->db].incarnation)
+			op->kind = OP_DB_LIST;
+	}
 }
 
 /* changes_filler - whether op would put or delete what stays. */
@@ -80,7 +206,7 @@ static bool wanted(struct steer *st, const struct op *op)
 		return false; /* what the two users' handles would be called then is not the question here */
 	if (op->kind == OP_READER_BEGIN && !rng_percent(&st->rng, st->readers_percent))
 		return false;
-	if (op->kind == OP_BEGIN && st->oracle->depth == 0 && !st->wiping)
+	if (op->kind == OP_BEGIN && st->oracle->depth == 0)
 		st->stream->txn_left = 1 + (unsigned int)rng_below(&st->rng, longest[rng_below(&st->rng, 6)]);
 	return op->kind != OP_COMPARE && op->kind != OP_COMPARE_ALL && op->kind != OP_CHECK;
 }
@@ -88,19 +214,28 @@ static bool wanted(struct steer *st, const struct op *op)
 void steer_start(struct steer *st, uint64_t seed, const struct oracle *oracle, struct ops *stream, bool shared)
 {
 	*st = (struct steer){.oracle = oracle, .stream = stream, .shared = shared, .zone_full = seed % 6 == 4};
+	st->pressed = seed % 4 == 1 && !shared;
 	st->readers_percent = seed % 4 == 2 ? 30 : 2;
 	rng_seed(&st->rng, seed ^ 0x7374656572u);
-}
-
-void steer_crashed(struct steer *st)
-{
-	st->wiping = WIPE_NO;
 }
 
 bool steer_op(struct steer *st, struct op *op)
 {
 	steer(st, op);
-	if (st->wiping)
-		wipe(st, op);
+	if (st->plan)
+		plan_op(st, op);
 	return wanted(st, op);
+}
+
+void steer_committed(struct steer *st, bool spilled)
+{
+	if (spilled)
+		st->hot = HOT;
+}
+
+void steer_lost(struct steer *st, bool spilled)
+{
+	st->plan = PLAN_NONE;
+	if (st->hot || spilled)
+		st->hot = HOT - 1;
 }

@@ -4,11 +4,20 @@
  *
  * Transactions are cut shorter and snapshots rarer; nested transactions, dropped databases, closing and syncing come more often; now and then
  * everything is deleted and the store closed, so that the file is cut.
+ *
+ * Where the first zone is nearly full, large values then make the file grow again, over the old bytes where a crash left them: the bitmap page of the
+ * next zone comes to lie there.
+ *
+ * What is rarest, and needs several steps in a row, is planned: a broad transaction changes so many pages that its word list is spilled; its
+ * pages are needed until the words are durable in place. So behind it comes a sync, a close or a small transaction, and then transactions that take many
+ * pages, all of it with more crashes and failed fences than usual (hot).
  */
 #ifndef DAXKV_TEST_STEER_H
 #define DAXKV_TEST_STEER_H
 
 #include "oracle.h"
+
+enum steer_plan { PLAN_NONE, PLAN_WIPE, PLAN_CLOSE, PLAN_FILL, PLAN_BROAD, PLAN_TAKE, PLANS };
 
 struct steer {
 	struct rng rng;
@@ -16,8 +25,12 @@ struct steer {
 	struct ops *stream;
 	bool shared;    /* two users: what their handles are called after a renaming, and snapshots, are left out */
 	bool zone_full; /* the store's first zone, all that one bitmap page covers, is nearly full */
+	bool pressed;   /* the store may hardly grow: see press in crash.c */
 	unsigned int readers_percent;
-	enum { WIPE_NO, WIPE_BEGIN, WIPE_RUNS } wiping;
+	enum steer_plan plan;
+	unsigned int left; /* operations of the plan's transaction */
+	unsigned int hot;  /* steps to come behind a spilled commit */
+	uint64_t plans[PLANS];
 };
 
 /* The key in the main database that fills the zone, and stays. */
@@ -25,10 +38,13 @@ extern char steer_filler[7];
 
 void steer_start(struct steer *steer, uint64_t seed, const struct oracle *oracle, struct ops *stream, bool shared);
 
-/* steer_crashed - plans are forgotten. */
-void steer_crashed(struct steer *steer);
-
 /* steer_op - change op, or (false) leave it out. */
 bool steer_op(struct steer *steer, struct op *op);
+
+/* steer_committed - an outermost commit returned; spilled: it was a large one. */
+void steer_committed(struct steer *steer, bool spilled);
+
+/* steer_lost - the transaction is gone, by a crash or a full store: plans are forgotten. spilled: its record was being written, a large one. */
+void steer_lost(struct steer *steer, bool spilled);
 
 #endif

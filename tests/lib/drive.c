@@ -363,6 +363,8 @@ static int put(struct drive *drive, const struct op *op, daxkv_db db, struct out
 		rc = daxkv_put(txn_of(drive, op->txn), db, &op->key, &value, op->flags);
 	if (rc == 0 && op->flags & DAXKV_RESERVE && op->value.size)
 		memcpy(value.data, op->value.data, op->value.size);
+	if (rc == 0 && op->flags & DAXKV_RESERVE && drive->stored)
+		drive->stored(value.data, value.size);
 	out->value = value;
 	return rc;
 }

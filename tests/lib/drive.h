@@ -41,6 +41,7 @@ struct drive {
 	struct daxkv_counters past; /* of the handles before the last reopen */
 	uint32_t deepest;           /* levels of a tree, seen by OP_DB_STAT */
 	uint64_t ends;
+	void (*stored)(const void *p, size_t n); /* the bytes of a reserved value were filled in; NULL: nobody is to know */
 };
 
 /* drive_start - open the store in path; a new one gets a main database with main_flags. drive_end ends all transactions and

@@ -11,6 +11,7 @@
 
 #include "base.h"
 #include "err.h"
+#include "format.h"
 #include "treap.h"
 
 #define VERSIONS_MAX 24u
@@ -170,12 +171,30 @@ static void flush_mark(uint64_t off, size_t n)
 	}
 }
 
+/* zeroed_count - bitmap and directory pages are about to be zeroed. */
+static void zeroed_count(const uint8_t *p, size_t n)
+{
+	size_t i = FMT_LINE;
+
+	while (i < n && p[i] == 0)
+		i++;
+	crash_pm.zeroed++;
+	crash_pm.zeroed_old += i < n;
+}
+
 static void crash_write(struct pm *pm, void *dst, const void *src, size_t n)
 {
 	uint64_t off = offset_of(pm, dst);
 
+	if (!src && off >= FMT_SUPER_SIZE + FMT_RING_SLOTS * FMT_RING_SLOT)
+		zeroed_count(dst, n);
 	pm_plain_write(pm, dst, src, n);
 	look_at(off, n, true);
+}
+
+void crash_pm_stored(const void *p, size_t n)
+{
+	look_at((uint64_t)((const uint8_t *)p - crash_pm.map->base), n, true);
 }
 
 static void crash_stream(struct pm *pm, void *dst, const void *src, size_t n)

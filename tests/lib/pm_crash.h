@@ -56,6 +56,7 @@ struct crash_pm {
 	struct map *map; /* the engine's, as it was used last */
 	uint64_t failures; /* fences made to fail */
 	uint64_t shrinks;
+	uint64_t zeroed, zeroed_old; /* pages behind the ring zeroed: all, and those that had something behind their first line */
 	uint64_t flushes_in_vain; /* of lines that were durable already */
 	struct rng rng;
 	unsigned int fail_one_in; /* fences that fail; 0: none */
@@ -81,6 +82,10 @@ static inline const uint8_t *crash_pm_version(const struct crash_unit *u, uint32
 {
 	return u->version[version];
 }
+
+/* crash_pm_stored - somebody else than the layer stored n bytes there, in the mapping used last, perhaps those that were there: for a page cache they are dirty
+ * all the same. */
+void crash_pm_stored(const void *p, size_t n);
 
 /* crash_pm_died - the process is gone, the machine is not: stores stay, flushes count for nothing any more. Pages that only the page
  * cache has right may be read from the medium again. */
