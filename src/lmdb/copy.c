@@ -275,7 +275,7 @@ int mdb_env_copy(MDB_env *env, const char *path)
  * memory. */
 static int nameless_file(const MDB_env *env)
 {
-	const char *temp = getenv("TMPDIR"), *slash = strrchr(env->path, '/');
+	const char *temp = secure_getenv("TMPDIR"), *slash = strrchr(env->path, '/');
 	char *dir = !(env->flags & MDB_NOSUBDIR) ? strdup(env->path)
 	            : slash                      ? strndup(env->path, (size_t)(slash - env->path) + 1)
 	                                         : strdup(".");

@@ -94,7 +94,7 @@ static int file_inspect(const char *name, bool rdonly, uint64_t *size)
 static int pmem_option(enum daxkv_pmem *pmem)
 {
 	static const char *const names[] = {"auto", "dax", "file", "force"};
-	const char *wanted = getenv("DAXKV_PMEM");
+	const char *wanted = secure_getenv("DAXKV_PMEM");
 
 	*pmem = DAXKV_PMEM_AUTO;
 	for (unsigned int i = 0; wanted && *wanted && i < sizeof names / sizeof names[0]; i++) {
@@ -108,7 +108,7 @@ static int pmem_option(enum daxkv_pmem *pmem)
 
 static bool grow_option(void)
 {
-	const char *wanted = getenv("DAXKV_GROW");
+	const char *wanted = secure_getenv("DAXKV_GROW");
 
 	return wanted && strcmp(wanted, "1") == 0;
 }

@@ -93,7 +93,7 @@ static pthread_once_t version_once = PTHREAD_ONCE_INIT;
 
 static void version_find(void)
 {
-	const char *wanted = getenv("DAXKV_LMDB_VERSION");
+	const char *wanted = secure_getenv("DAXKV_LMDB_VERSION");
 	char end;
 
 	if (!wanted || sscanf(wanted, "%d.%d.%d%c", &version.major, &version.minor, &version.patch, &end) != 3) {

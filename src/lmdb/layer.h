@@ -73,8 +73,8 @@ struct MDB_txn {
 	MDB_cursor *cursors;
 };
 
-struct reader {
-	MDB_env *env;
+struct reader { /* on cache lines of its own: its thread writes to it at every transaction */
+	_Alignas(64) MDB_env *env;
 	struct reader *next; /* atomic: the one made after it */
 	struct reader *next_free;
 	pid_t pid; /* 0: free */

@@ -75,12 +75,11 @@ void reader_tables_close(MDB_env *env)
 /* entry_new - one more, at the end of the list. The mutex is held. */
 static struct reader *entry_new(MDB_env *env)
 {
-	struct reader *r = calloc(1, sizeof *r);
+	struct reader *r = aligned_alloc(_Alignof(struct reader), sizeof *r);
 
 	if (!r)
 		return NULL;
-	r->env = env;
-	r->txnid = NO_TXN;
+	*r = (struct reader){.env = env, .txnid = NO_TXN};
 	__atomic_store_n(env->last_reader ? &env->last_reader->next : &env->readers, r, __ATOMIC_RELEASE);
 	env->last_reader = r;
 	__atomic_store_n(&env->n_readers, env->n_readers + 1, __ATOMIC_RELAXED);

@@ -41,6 +41,11 @@ static void kept_by_commit_only(void **state)
 	store_check(other);
 	OK(daxkv_close(other));
 	store_done(kv);
+	int fd = open(scratch_path("word-image"), O_RDWR | O_CLOEXEC);
+
+	assert_int_equal(pwrite(fd, &(uint64_t){0}, 8, offsetof(struct fmt_super, user_word)),
+	                 8); /* the power went before it was in place */
+	close(fd);
 	for (int i = 0; i < 2; i++) { /* closed in order, and left by a crash */
 		kv = store_again(i ? "word-image" : "word");
 		assert_int_equal(daxkv_user_word(kv), 9);
