@@ -20,16 +20,6 @@ struct batch {
 	bool forward;
 };
 
-static struct daxkv_val val_of(const uint8_t *bytes, uint32_t size)
-{
-	union {
-		const uint8_t *in;
-		void *out;
-	} p = {bytes}; /* the caller promises not to write */
-
-	return (struct daxkv_val){size, p.out};
-}
-
 /* beyond - whether the key lies where the scan ends: at or after end, or before it when it goes backward. */
 static bool beyond(const struct batch *b, const struct order *o, const struct daxkv_val *key)
 {
@@ -115,10 +105,10 @@ static int hand_out(struct daxkv_cursor *c, const struct order *o, struct batch 
 		if (LIKELY(!rc) && UNLIKELY(it.flags & FMT_ENTRY_BLOB))
 			rc = record_value(v, &it, &b->value[b->got]);
 		else
-			b->value[b->got] = val_of(it.val, it.vlen);
+			b->value[b->got] = record_bytes(it.val, it.vlen);
 		if (rc)
 			return rc;
-		b->key[b->got++] = val_of(it.key, it.klen);
+		b->key[b->got++] = record_bytes(it.key, it.klen);
 		c->path.rank = rank;
 	}
 	return 0;

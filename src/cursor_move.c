@@ -89,7 +89,9 @@ int cursor_output(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_va
 		if (rc)
 			return rc;
 	}
-	return key ? record_value(txn_view(c->txn), &(struct item){.val = it.key, .vlen = it.klen}, key) : 0;
+	if (key)
+		*key = record_bytes(it.key, it.klen);
+	return 0;
 }
 
 /* move_edge - to the first or the last entry. NOTFOUND in an empty tree: a cursor that had a place there is in the gap that is left. */
@@ -155,8 +157,13 @@ static bool step_near(struct daxkv_cursor *c, bool forward)
 	c->path.rank = to;
 	if (further < c->n)
 		expect_entry(c, further);
-	for (uint32_t i = 0; i < c->pace && c->lines; i++, c->beside += FMT_LINE, c->lines--)
-		__builtin_prefetch(c->beside);
+	if (c->lines) {
+		uint32_t n = c->pace < c->lines ? c->pace : c->lines;
+
+		c->lines -= n;
+		for (const uint8_t *end = c->beside + n * FMT_LINE; c->beside < end; c->beside += FMT_LINE)
+			__builtin_prefetch(c->beside);
+	}
 	return true;
 }
 
@@ -332,14 +339,12 @@ int cursor_ready(struct daxkv_cursor *c, bool write, struct dbstate **s)
 	return !rc && UNLIKELY(c->state == CURSOR_KEPT) ? restore(c, &(*s)->tree) : rc;
 }
 
-static int cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op)
+/* move_far - all moves but a step inside a leaf. */
+static int move_far(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op)
 {
 	struct dbstate *s;
-	int rc;
+	int rc = cursor_ready(c, false, &s);
 
-	if ((op == DAXKV_NEXT || op == DAXKV_PREV) && c && c->txn && !txn_check(c->txn, false) && step_near(c, op == DAXKV_NEXT))
-		return cursor_output(c, key, value);
-	rc = cursor_ready(c, false, &s);
 	if (rc)
 		return rc;
 	const struct tree *t = &s->tree;
@@ -384,6 +389,13 @@ static int cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, struct daxk
 		rc = err_set(EINVAL, "unknown cursor operation %d", (int)op);
 	}
 	return rc ? rc : cursor_output(c, key, value);
+}
+
+static int cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op)
+{
+	if ((op == DAXKV_NEXT || op == DAXKV_PREV) && c && c->txn && !txn_check(c->txn, false) && step_near(c, op == DAXKV_NEXT))
+		return cursor_output(c, key, value);
+	return move_far(c, key, value, op);
 }
 
 /* get_bounded - for a snapshot that may be given up at any moment: what was found counts only when it was not. */

@@ -454,8 +454,10 @@ static int db_next(struct daxkv_txn *txn, struct daxkv_val *name)
 				rc = leaf_item(&path.leaf, path.eoff, &it);
 			if (rc)
 				return rc;
-			if (it.flags & FMT_ENTRY_DB)
-				return record_value(txn_view(txn), &(struct item){.val = it.key, .vlen = it.klen}, name);
+			if (it.flags & FMT_ENTRY_DB) {
+				*name = record_bytes(it.key, it.klen);
+				return 0;
+			}
 		}
 		rc = tree_step(&s->tree, &path, true, &moved);
 		if (rc || !moved)

@@ -293,8 +293,26 @@ static inline struct probe record_probe(const struct daxkv_val *key, const struc
 int record_remove(struct daxkv_txn *txn, struct dbstate *state, struct path *path);
 int record_remove_all(struct daxkv_txn *txn, struct dbstate *state, const uint8_t *key, uint32_t klen);
 
-/* record_value - an item's value as the caller gets it. CORRUPT. */
-int record_value(const struct view *view, const struct item *item, struct daxkv_val *value);
+/* record_bytes - bytes of a page, which the caller promises not to write. */
+static inline struct daxkv_val record_bytes(const uint8_t *p, uint32_t size)
+{
+	union {
+		const uint8_t *in;
+		void *out;
+	} bytes = {p};
+
+	return (struct daxkv_val){size, bytes.out};
+}
+
+/* record_value - an item's value as the caller gets it. CORRUPT. record_large - of one that lies outside its page. */
+int record_large(const struct view *view, const struct item *item, struct daxkv_val *value);
+static inline int record_value(const struct view *view, const struct item *item, struct daxkv_val *value)
+{
+	if (UNLIKELY(item->flags & FMT_ENTRY_BLOB))
+		return record_large(view, item, value);
+	*value = record_bytes(item->val, item->vlen);
+	return 0;
+}
 
 /* record_key_check - KEY_SIZE unless the key suits the database. record_dup_check - VALUE_SIZE likewise. */
 int record_key_refuse(const struct daxkv *kv, const struct daxkv_val *key);

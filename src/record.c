@@ -34,27 +34,20 @@ int record_dup_check(const struct daxkv *kv, const struct order *o, const struct
 }
 
 
-int record_value(const struct view *v, const struct item *it, struct daxkv_val *value)
+int record_large(const struct view *v, const struct item *it, struct daxkv_val *value)
 {
-	union {
-		const uint8_t *in;
-		void *out;
-	} bytes = {it->val}; /* the caller promises not to write */
+	struct fmt_blob blob;
+	const uint8_t *bytes;
 
-	value->size = it->vlen;
-	if (UNLIKELY(it->flags & FMT_ENTRY_BLOB)) {
-		struct fmt_blob blob;
+	if (it->vlen != sizeof blob)
+		return err_corrupt((uint64_t)(it->key - v->base), "an entry of %u bytes stands for a large value", it->vlen);
+	memcpy(&blob, it->val, sizeof blob);
+	int rc = blob_bytes(v, &blob, &bytes);
 
-		if (it->vlen != sizeof blob)
-			return err_corrupt((uint64_t)(it->key - v->base), "an entry of %u bytes stands for a large value", it->vlen);
-		memcpy(&blob, it->val, sizeof blob);
-		int rc = blob_bytes(v, &blob, &bytes.in);
-
-		if (rc)
-			return rc;
-		value->size = blob.len;
-	}
-	value->data = bytes.out;
+	if (rc)
+		return rc;
+	*value = record_bytes(bytes, 0);
+	value->size = blob.len;
 	return 0;
 }
 
