@@ -107,6 +107,13 @@ uint64_t inner_kid(const struct view *v, const struct fmt_page *page, uint64_t o
 	return load_word(kids_of(page) + index);
 }
 
+static uint32_t page_crc(const uint8_t *image)
+{
+	const struct fmt_page *page = (const void *)image;
+
+	return crc32c(crc32c(crc32c(crc32c(0, image, 8), image + 20, 12), heads_of(page), 8 * (size_t)page->n), image + page->offs, page->end - page->offs);
+}
+
 uint32_t inner_build(uint8_t *image, uint32_t psize, const struct order *o, const struct sep *seps, const uint64_t *kids, uint32_t n,
                      unsigned int level, uint64_t birth, uint64_t prev)
 {
@@ -139,7 +146,66 @@ uint32_t inner_build(uint8_t *image, uint32_t psize, const struct order *o, cons
 
 	memset(image + at, 0, round_up(end, FMT_LINE) - at);
 	page->end = (uint16_t)end;
-	page->crc = crc32c(crc32c(crc32c(crc32c(0, image, 8), image + 20, 12), heads, 8 * (size_t)n), image + offs, end - offs);
+	page->crc = page_crc(image);
+	return end;
+}
+
+/* kids_change - the kids as the view sees them, but m of these in place of the one at index. */
+static void kids_change(uint64_t *to, const struct view *v, const struct fmt_page *page, uint64_t off, const uint64_t *kid, uint32_t m, uint32_t index)
+{
+	const struct wpage *wp = v->w ? wset_find(v->w, off) : NULL;
+	const uint64_t *from = kids_of(page);
+
+	memcpy(to, from, index * sizeof *to);
+	memcpy(to + index, kid, m * sizeof *to);
+	memcpy(to + index + m, from + index + 1, (page->n - index) * sizeof *to);
+	for (unsigned int i = 0; wp && i < wp->npending; i++)
+		if (wp->idx[i] != index)
+			to[wp->idx[i] < index ? wp->idx[i] : wp->idx[i] + m - 1] = wp->val[i];
+}
+
+uint32_t inner_copy(uint8_t *image, const struct view *v, const struct fmt_page *page, uint64_t off, uint64_t kid, uint32_t index, uint64_t birth,
+                    uint64_t prev)
+{
+	struct fmt_page *copy = (void *)image;
+
+	memcpy(image, page, page->end);
+	memset(image + page->end, 0, round_up(page->end, FMT_LINE) - page->end);
+	copy->birth = birth;
+	copy->prev = prev;
+	kids_change((uint64_t *)(void *)(image + FMT_INNER_HEADS) + page->n, v, page, off, &kid, 1, index);
+	copy->crc = page_crc(image);
+	return page->end;
+}
+
+uint32_t inner_insert(uint8_t *image, const struct view *v, const struct fmt_page *page, uint64_t off, const struct sep *sep, const uint64_t kid[2],
+                      uint32_t index, const struct order *o, uint64_t birth, uint64_t prev)
+{
+	uint32_t n = page->n, dlen = sep->dlen == FMT_SEP_NODUP ? 0 : sep->dlen, data = page->end - page->offs - 2 * n;
+	uint32_t offs = page->offs + 16, at = offs + 2 * (n + 1) + data, end = (uint32_t)round_up(at + FMT_SEP_SIZE + sep->klen + dlen, 4);
+	const uint64_t *heads = heads_of(page);
+	uint64_t *to = (void *)(image + FMT_INNER_HEADS);
+	int side = 0;
+
+	if (n == 0 || end > v->psize || prefix_side(v, page, off, sep->key, sep->klen, &side) || side)
+		return 0;
+	*(struct fmt_page *)(void *)image = (struct fmt_page){.birth = birth, .prev = prev, .type = FMT_INNER, .level = page->level, .n = (uint16_t)(n + 1),
+	                                                     .plen = page->plen, .heads = FMT_INNER_HEADS, .offs = (uint16_t)offs, .end = (uint16_t)end};
+	memcpy(to, heads, index * sizeof *to);
+	to[index] = order_head(o, sep->key, sep->klen, page->plen);
+	memcpy(to + index + 1, heads + index, (n - index) * sizeof *to);
+	kids_change(to + n + 1, v, page, off, kid, 2, index);
+	for (uint32_t i = 0; i < n; i++) /* what they point to lies 18 bytes further: a head, a kid and an offset more are before it */
+		put16(image + offs + 2 * (i + (i >= index)), get16((const uint8_t *)page + page->offs + 2 * i) + 18u);
+	put16(image + offs + 2 * index, at);
+	memcpy(image + offs + 2 * (n + 1), (const uint8_t *)page + page->offs + 2 * n, data);
+	put16(image + at, sep->klen);
+	put16(image + at + 2, sep->dlen);
+	memcpy(image + at + FMT_SEP_SIZE, sep->key, sep->klen);
+	if (dlen)
+		memcpy(image + at + FMT_SEP_SIZE + sep->klen, sep->dup, dlen);
+	memset(image + at + FMT_SEP_SIZE + sep->klen + dlen, 0, round_up(end, FMT_LINE) - at - FMT_SEP_SIZE - sep->klen - dlen);
+	((struct fmt_page *)(void *)image)->crc = page_crc(image);
 	return end;
 }
 

@@ -44,6 +44,15 @@ static inline uint32_t inner_usable(uint32_t psize)
 uint32_t inner_build(uint8_t *image, uint32_t psize, const struct order *order, const struct sep *seps, const uint64_t *kids, uint32_t n,
                      unsigned int level, uint64_t birth, uint64_t prev);
 
+/* inner_copy - write to image what the page becomes when kid index is another. Returns the bytes used. */
+uint32_t inner_copy(uint8_t *image, const struct view *view, const struct fmt_page *page, uint64_t off, uint64_t kid, uint32_t index, uint64_t birth,
+                    uint64_t prev);
+
+/* inner_insert - write to image what the page becomes when kid index gives way to two with a separator between: most splits below end in this, so
+ * that the rest is copied as it is. Returns the bytes used; 0: it does not fit, or the separator does not share the page's prefix. */
+uint32_t inner_insert(uint8_t *image, const struct view *view, const struct fmt_page *page, uint64_t off, const struct sep *sep, const uint64_t kid[2],
+                      uint32_t index, const struct order *order, uint64_t birth, uint64_t prev);
+
 /* inner_swap - kid index becomes page kid, in place or pending; *done false when the page has too many pending kids. */
 int inner_swap(struct wset *w, const struct fmt_page *page, uint64_t off, uint32_t index, uint64_t kid, bool *done);
 

@@ -69,6 +69,7 @@ static void prefetch(const struct view *v, uint64_t off, unsigned int lines)
 {
 	const uint8_t *p = v->base + off;
 
+#pragma GCC unroll 4
 	for (unsigned int i = 0; i < lines; i++)
 		__builtin_prefetch(p + i * FMT_LINE);
 }
@@ -375,10 +376,13 @@ static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, struct pl
 {
 	struct item *items = t->scratch->items;
 	uint32_t usable = leaf_usable(t->view->psize), total = items_cost(t, items, n);
-	struct change change = {.from = path->height > 1 ? path->at[1].index : 0, .count = 1};
+	struct change change;
 	uint64_t old = path->leaf.off, prev = tree_prev_for(t, old), sibling;
 	int rc;
 
+	change.from = path->height > 1 ? path->at[1].index : 0;
+	change.count = 1;
+	change.m = 0;
 	if (n == 0 && path->height > 1) {
 		t->leaf_pages--;
 		rc = wset_retire(t->view->w, old);

@@ -63,6 +63,7 @@ struct tree_scratch { /* the writer's, for rebuilding pages */
 	struct path *finger;            /* the last place of a put */
 	const struct tree *finger_of;   /* the tree whose last leaf that is, while nothing else has changed; NULL: none */
 	struct tree_run *run;           /* TREE_RUNS */
+	unsigned int runs;              /* in use */
 };
 
 struct tree {

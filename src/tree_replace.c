@@ -288,6 +288,18 @@ static int empty_root(struct tree *t, uint64_t old)
 	return tree_page_out(t, 0, w->image, used, &t->root);
 }
 
+/* changed_copy - the two commonest changes, one kid for one and two for one, as a copy of the page in w->image. 0: it is to be made from its parts. */
+static uint32_t changed_copy(const struct tree *t, const struct fmt_page *page, uint64_t off, const struct change *c, uint64_t prev)
+{
+	struct wset *w = t->view->w;
+
+	if (c->count != 1 || c->m == 0 || c->m > 2)
+		return 0;
+	if (c->m == 1)
+		return inner_copy(w->image, t->view, page, off, c->kid[0], c->from, w->txn, prev);
+	return inner_insert(w->image, t->view, page, off, &c->sep[0], c->kid, c->from, t->order, w->txn, prev);
+}
+
 /* replace_at - make the change in the inner page of that level; *c becomes the change one level up. *done: nothing is left to do. */
 static int replace_at(struct tree *t, const struct path *path, unsigned int level, struct change *c, bool *done)
 {
@@ -309,6 +321,13 @@ static int replace_at(struct tree *t, const struct path *path, unsigned int leve
 	}
 	b.prev = tree_prev_for(t, off);
 	b.rising = c->m > 1 && c->from == page->n;
+	uint32_t index = is_root ? 0 : path->at[level + 1].index, used = changed_copy(t, page, off, c, b.prev);
+
+	if (used) {
+		c->from = index;
+		c->count = c->m = 1;
+		return tree_page_out(t, off, t->view->w->image, used, &c->kid[0]);
+	}
 	rc = gather_changed(t, page, off, c, &b);
 	if (rc)
 		return rc;
@@ -323,9 +342,9 @@ static int replace_at(struct tree *t, const struct path *path, unsigned int leve
 		if (rc || *done)
 			return rc ? rc : collapse(t, off, level, kid);
 	}
-	uint32_t index = is_root ? 0 : path->at[level + 1].index;
-
-	*c = (struct change){.from = index, .count = 1};
+	c->from = index;
+	c->count = 1;
+	c->m = 0;
 	if (b.n == 0) {
 		t->inner_pages--;
 		return wset_retire(t->view->w, off);

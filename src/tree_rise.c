@@ -115,6 +115,7 @@ int tree_settle(struct tree *t)
 		return t->failed;
 	t->run = NULL;
 	run->tree = NULL;
+	t->scratch->runs--;
 	t->rising = 0;
 	t->scratch->finger_of = NULL;
 	wset_install_whole(t->view->w, run->wp, run->image, leaf_finish(run->image));
@@ -126,7 +127,7 @@ int tree_settle_all(struct tree_scratch *s)
 {
 	int rc = 0;
 
-	for (unsigned int i = 0; i < TREE_RUNS && !rc; i++)
+	for (unsigned int i = 0; s->runs && i < TREE_RUNS && !rc; i++)
 		if (s->run[i].tree)
 			rc = tree_settle(s->run[i].tree);
 	return rc;
@@ -134,11 +135,12 @@ int tree_settle_all(struct tree_scratch *s)
 
 void tree_forget(struct tree_scratch *s)
 {
-	for (unsigned int i = 0; i < TREE_RUNS; i++) {
+	for (unsigned int i = 0; s->runs && i < TREE_RUNS; i++) {
 		if (s->run[i].tree)
 			s->run[i].tree->run = NULL;
 		s->run[i].tree = NULL;
 	}
+	s->runs = 0;
 	s->finger_of = NULL;
 }
 
@@ -192,6 +194,7 @@ int tree_run_begin(struct tree *t, const struct path *path, bool *begun)
 	memcpy(run->path.at, path->at, path->height * sizeof path->at[0]);
 	run->tree = t;
 	t->run = run;
+	t->scratch->runs++;
 	*begun = true;
 	return 0;
 }
