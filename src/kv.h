@@ -304,6 +304,12 @@ static inline struct daxkv_val record_bytes(const uint8_t *p, uint32_t size)
 	return (struct daxkv_val){size, bytes.out};
 }
 
+/* record_size - bytes of key and value that a leaf gets. */
+static inline uint32_t record_size(const struct daxkv *kv, const struct daxkv_val *key, const struct daxkv_val *value)
+{
+	return (uint32_t)(key->size + (value->size < kv->page_size / 2 ? value->size : sizeof(struct fmt_blob)));
+}
+
 /* record_value - an item's value as the caller gets it. CORRUPT. record_large - of one that lies outside its page. */
 int record_large(const struct view *view, const struct item *item, struct daxkv_val *value);
 static inline int record_value(const struct view *view, const struct item *item, struct daxkv_val *value)

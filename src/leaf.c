@@ -423,23 +423,29 @@ uint32_t leaf_finish(uint8_t *image)
 	return page->end;
 }
 
-/* tail_end - where the next tail entry may begin. */
+/* tail_end - where the next tail entry may begin: the entries lie in the order of their slots. */
 static uint32_t tail_end(const struct leaf *l)
 {
-	uint32_t end = l->page->end;
+	uint32_t last = l->nslots ? FMT_SLOT_END(l->slots[l->nslots - 1]) : 0;
 
-	for (unsigned int i = 0; i < l->nslots; i++) {
-		uint32_t e = FMT_SLOT_END(l->slots[i]);
-
-		end = e > end ? e : end;
-	}
-	return end;
+	return last > l->page->end ? last : l->page->end;
 }
 
-void leaf_own(const struct leaf *l)
+static void expect_all(const struct leaf *l)
 {
-	const uint8_t *from = bytes_of(l) + tail_end(l);
+	for (uint32_t i = 0; i < l->psize; i += FMT_LINE)
+		__builtin_prefetch(bytes_of(l) + i);
+}
 
+void leaf_own(const struct leaf *l, uint32_t bytes)
+{
+	uint32_t end = tail_end(l);
+	const uint8_t *from = bytes_of(l) + end;
+
+	if (l->nslots == FMT_TAIL_SLOTS || end + FMT_TAIL_BEFORE + FMT_ENTRY_SIZE + bytes + FMT_TAIL_AFTER > l->psize) { /* it will be written anew */
+		expect_all(l);
+		return;
+	}
 	pm_own(bytes_of(l) + FMT_LEAF_SLOTS + l->nslots * FMT_WORD);
 	for (unsigned int i = 0; i < 3; i++)
 		pm_own(from + i * FMT_LINE);
@@ -451,8 +457,7 @@ void leaf_expect_put(const struct leaf *l, const struct leaf_gap *g, uint32_t by
 
 	*full = l->nslots == FMT_TAIL_SLOTS || end + need > l->psize;
 	if (*full) {
-		for (uint32_t i = 0; i < l->psize; i += FMT_LINE)
-			__builtin_prefetch(bytes_of(l) + i);
+		expect_all(l);
 		return;
 	}
 	for (uint32_t j = 0; j < g->n; j++)

@@ -143,8 +143,10 @@ struct leaf_change {
 int leaf_append(struct wset *w, const struct order *order, const struct leaf *leaf, const struct leaf_change *change, bool *done,
                 const uint8_t **value);
 
-/* leaf_own - an entry will be appended: have the lines that change come into this core's cache meanwhile. */
-void leaf_own(const struct leaf *leaf);
+/* leaf_own - an entry, key and value of so many bytes, will be appended: have the lines that change come into this core's cache meanwhile, or the
+ * whole leaf when it has no
+ * room. */
+void leaf_own(const struct leaf *leaf, uint32_t bytes);
 
 /* leaf_expect_put - the same ahead of time, for an entry of about that many bytes which belongs into the gap: what placing it compares comes, too, and the
  * whole leaf when it will have to be written anew. *full: that is so. */

@@ -285,7 +285,7 @@ int record_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, 
 		return rc;
 	struct probe probe = record_probe(key, s->order.dups ? value : NULL, PROBE_AT);
 
-	rc = tree_seek_put(&s->tree, &probe);
+	rc = tree_seek_put(&s->tree, &probe, record_size(txn->kv, key, value));
 	return rc ? rc : record_put_at(&p);
 }
 

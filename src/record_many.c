@@ -64,8 +64,7 @@ static int puts_expected(struct daxkv_txn *txn, struct dbstate *s, size_t n, con
 		if (result[i])
 			continue;
 		place[m].probe = record_probe(&key[i], s->order.dups ? &value[i] : NULL, PROBE_AT);
-		place[m++].bytes =
-		    (uint32_t)(key[i].size + (value[i].size < txn->kv->page_size / 2 ? value[i].size : sizeof(struct fmt_blob)));
+		place[m++].bytes = record_size(txn->kv, &key[i], &value[i]);
 	}
 	return tree_places(&s->tree, place, m);
 }

@@ -108,8 +108,8 @@ int tree_step(const struct tree *tree, struct path *path, bool forward, bool *mo
 /* tree_beside - where the next (forward) or previous leaf under the same parent lies, for prefetching only; 0: none. */
 uint64_t tree_beside(const struct tree *tree, const struct path *path, bool forward);
 
-/* tree_seek_put - tree_seek for a put, to scratch->finger: when keys rise, without going down the tree again. */
-int tree_seek_put(struct tree *tree, const struct probe *probe);
+/* tree_seek_put - tree_seek for a put of that many bytes of key and value, to scratch->finger: when keys rise, without going down the tree again. */
+int tree_seek_put(struct tree *tree, const struct probe *probe, uint32_t bytes);
 
 /* tree_places - the ways down for n puts, at most TREE_MANY; their misses overlap, and what the puts will touch is on its way to this core's cache. tree_place
  * - what tree_seek finds for one of them, after those before it were done: by what was found ahead where that still holds. CORRUPT. */

@@ -46,7 +46,7 @@ static int last_item(const struct leaf *leaf, struct item *it, bool *some)
 	return rc;
 }
 
-int tree_seek_put(struct tree *t, const struct probe *probe)
+int tree_seek_put(struct tree *t, const struct probe *probe, uint32_t bytes)
 {
 	struct path *path = t->scratch->finger;
 
@@ -70,7 +70,7 @@ int tree_seek_put(struct tree *t, const struct probe *probe)
 
 	if (rc || !path->height)
 		return rc;
-	leaf_own(&path->leaf);
+	leaf_own(&path->leaf, bytes);
 	return leaf_place(&path->leaf, t->order, probe, &path->rank, &path->eoff);
 }
 
