@@ -187,7 +187,7 @@ uint32_t inner_insert(uint8_t *image, const struct view *v, const struct fmt_pag
 	uint64_t *to = (void *)(image + FMT_INNER_HEADS);
 	int side = 0;
 
-	if (n == 0 || end > v->psize || prefix_side(v, page, off, sep->key, sep->klen, &side) || side)
+	if (n == 0 || end > v->psize || prefix_side(v, page, off, page->plen, sep->key, sep->klen, &side) || side)
 		return 0;
 	*(struct fmt_page *)(void *)image = (struct fmt_page){.birth = birth, .prev = prev, .type = FMT_INNER, .level = page->level, .n = (uint16_t)(n + 1),
 	                                                     .plen = page->plen, .heads = FMT_INNER_HEADS, .offs = (uint16_t)offs, .end = (uint16_t)end};
