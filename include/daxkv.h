@@ -305,8 +305,21 @@ int daxkv_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, s
  * EACCES, BAD_DB, BAD_TXN, and those after which only abort is left. */
 int daxkv_put_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags, int *result);
 
+/* daxkv_load - store entries in rising order (pairs, with DUP_SORT), behind all that the database has: pages are filled to fill percent (10 .. 100; 0: 90) and
+ * written once, and nothing is searched. next gives one entry at each call, 0, its bytes valid until the next one; NOTFOUND: there are no more; anything
+ * else ends the load and is returned. next must not use the transaction. An entry that does not lie behind the one before it ends the load with EXIST, one that
+ * cannot be stored with the errors of daxkv_put: in all these cases *loaded (may be NULL) says how many were stored, and they stay in the transaction, which goes on.
+ * After FULL, ENOSPC, EFBIG, ENOMEM or CORRUPT of the store's own it can only be aborted. */
+typedef int daxkv_next_fn(void *arg, struct daxkv_val *key, struct daxkv_val *value);
+int daxkv_load(struct daxkv_txn *txn, daxkv_db db, unsigned int fill, daxkv_next_fn *next, void *arg, uint64_t *loaded);
+
 /* daxkv_del - remove key and, with DUP_SORT, all its values, or only the one given by value (NULL: all). Errors: NOTFOUND and as put. */
 int daxkv_del(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, const struct daxkv_val *value);
+
+/* daxkv_del_range - remove all keys from *from on that lie before *to, with all their values (NULL: from the first, to the last): *deleted entries, perhaps none;
+ * it may be NULL. Leaves between the two ends are freed as a whole; in the main database the entries are looked at first, for a name in the range is
+ * INCOMPATIBLE, and nothing is removed then. Errors as of daxkv_put. */
+int daxkv_del_range(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *from, const struct daxkv_val *to, uint64_t *deleted);
 
 /* ---- cursors -------------------------------------------------------------------------------------------------------------- */
 

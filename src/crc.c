@@ -114,6 +114,59 @@ __attribute__((target("sse4.2,pclmul"))) static uint32_t crc_by_streams(uint32_t
 	return ~crc_run((uint32_t)c, b, n);
 }
 
+/*
+ * By folding: the first bytes are multiplied without carry by what moves them over the bytes between, and added to the bytes there. Over a distance of d
+ * bits, the first 8 of 16 bytes are multiplied by x^(d + 32) and the others by x^(d - 32), both reflected and shifted by one. Four registers of 64 bytes go on
+ * side by side, then into one, and this one's four parts into the last: 16 bytes that have the crc of all.
+ */
+#define FOLD_MIN 512u
+#define WIDE __attribute__((target("sse4.2,pclmul,avx512f,avx512dq,vpclmulqdq")))
+
+WIDE static inline __m512i fold_wide(__m512i a, long long first, long long second, __m512i onto)
+{
+	const __m512i by = _mm512_set_epi64(second, first, second, first, second, first, second, first);
+
+	return _mm512_ternarylogic_epi64(_mm512_clmulepi64_epi128(a, by, 0x00), _mm512_clmulepi64_epi128(a, by, 0x11), onto, 0x96);
+}
+
+WIDE static inline __m128i fold(__m128i a, long long first, long long second, __m128i onto)
+{
+	const __m128i by = _mm_set_epi64x(second, first);
+
+	return _mm_xor_si128(_mm_xor_si128(_mm_clmulepi64_si128(a, by, 0x00), _mm_clmulepi64_si128(a, by, 0x11)), onto);
+}
+
+WIDE static uint32_t crc_by_folding(uint32_t crc, const void *p, size_t n)
+{
+	const uint8_t *b = p;
+
+	if (n < FOLD_MIN)
+		return ~crc_run(~crc, b, n);
+	__m512i a0 = _mm512_loadu_si512(b), a1 = _mm512_loadu_si512(b + 64), a2 = _mm512_loadu_si512(b + 128), a3 = _mm512_loadu_si512(b + 192);
+
+	a0 = _mm512_xor_si512(a0, _mm512_zextsi128_si512(_mm_cvtsi32_si128((int)~crc)));
+	for (b += 256, n -= 256; n >= 256; b += 256, n -= 256) {
+		a0 = fold_wide(a0, 0xdcb17aa4, 0xb9e02b86, _mm512_loadu_si512(b));
+		a1 = fold_wide(a1, 0xdcb17aa4, 0xb9e02b86, _mm512_loadu_si512(b + 64));
+		a2 = fold_wide(a2, 0xdcb17aa4, 0xb9e02b86, _mm512_loadu_si512(b + 128));
+		a3 = fold_wide(a3, 0xdcb17aa4, 0xb9e02b86, _mm512_loadu_si512(b + 192));
+	}
+	a3 = fold_wide(a0, 0xa87ab8a8, 0xab7aff2a, a3);
+	a3 = fold_wide(a1, 0x6992cea2, 0x0d3b6092, a3);
+	a3 = fold_wide(a2, 0x740eef02, 0x9e4addf8, a3);
+	for (; n >= 64; b += 64, n -= 64)
+		a3 = fold_wide(a3, 0x740eef02, 0x9e4addf8, _mm512_loadu_si512(b));
+	__m128i r = _mm512_extracti64x2_epi64(a3, 3);
+
+	r = fold(_mm512_extracti64x2_epi64(a3, 0), 0x1c291d04, 0x1d82c63da, r);
+	r = fold(_mm512_extracti64x2_epi64(a3, 1), 0x1384aa63a, 0xba4fc28e, r);
+	r = fold(_mm512_extracti64x2_epi64(a3, 2), 0xf20c0dfe, 0x14cd00bd6, r);
+	uint64_t state = _mm_crc32_u64(0, (uint64_t)_mm_extract_epi64(r, 0));
+
+	state = _mm_crc32_u64(state, (uint64_t)_mm_extract_epi64(r, 1));
+	return ~crc_run((uint32_t)state, b, n);
+}
+
 #elif defined(__aarch64__)
 
 static uint32_t crc_by_arm(uint32_t crc, const void *p, size_t n)
@@ -129,23 +182,37 @@ static uint32_t crc_by_arm(uint32_t crc, const void *p, size_t n)
 
 #endif
 
-typedef uint32_t crc_fn(uint32_t crc, const void *p, size_t n);
-
 static crc_fn crc_choose;
 
 /* Threads that meet at the first call choose the same function: relaxed is enough, as the pointer refers to code alone. */
 static crc_fn *crc_chosen = crc_choose;
 
-static uint32_t crc_choose(uint32_t crc, const void *p, size_t n)
+crc_fn *crc32c_way(unsigned int i)
 {
-	crc_fn *fn = crc32c_by_table;
+	crc_fn *way[4];
+	unsigned int n = 0;
+
 #if defined(__x86_64__)
-	if (__builtin_cpu_supports("sse4.2"))
-		fn = __builtin_cpu_supports("pclmul") ? crc_by_streams : crc_by_sse42;
+	bool instruction = __builtin_cpu_supports("sse4.2"), product = instruction && __builtin_cpu_supports("pclmul");
+
+	if (product && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("vpclmulqdq"))
+		way[n++] = crc_by_folding;
+	if (product)
+		way[n++] = crc_by_streams;
+	if (instruction)
+		way[n++] = crc_by_sse42;
 #elif defined(__aarch64__)
 	if (getauxval(AT_HWCAP) & 1u << 7) /* HWCAP_CRC32 */
-		fn = crc_by_arm;
+		way[n++] = crc_by_arm;
 #endif
+	way[n++] = crc32c_by_table;
+	return i < n ? way[i] : NULL;
+}
+
+static uint32_t crc_choose(uint32_t crc, const void *p, size_t n)
+{
+	crc_fn *fn = crc32c_way(0);
+
 	__atomic_store_n(&crc_chosen, fn, __ATOMIC_RELAXED);
 	return fn(crc, p, n);
 }

@@ -315,36 +315,9 @@ int leaf_offsets(const struct leaf *l, uint16_t *out, uint32_t *count)
 
 /* ---- writing -------------------------------------------------------------------------------------------------------------- */
 
-/* entry_align - the first place at or after off for an entry: integers are aligned for programs that read them where they lie. */
-static uint32_t entry_align(const struct order *o, uint32_t off, uint32_t klen)
-{
-	uint32_t at = (uint32_t)round_up(off, 4), want;
-
-	if (o->flags & DAXKV_INTEGER_DUP)
-		want = (8 - (FMT_ENTRY_SIZE + klen) % 8) % 8;
-	else if (o->flags & DAXKV_INTEGER_KEY)
-		want = FMT_ENTRY_SIZE;
-	else
-		return at;
-	if (want % 4)
-		return at; /* a key of odd length before an integer: no place aligns both the entry and the integer */
-	return at % 8 == want ? at : at + 4;
-}
-
-static uint32_t page_crc(const uint8_t *p, uint32_t end)
+uint32_t leaf_crc(const uint8_t *p, uint32_t end)
 {
 	return crc32c(crc32c(crc32c(0, p, 8), p + 20, 12), p + FMT_LEAF_BASE, end - FMT_LEAF_BASE);
-}
-
-static void entry_store(uint8_t *p, const struct item *it)
-{
-	put16(p, it->klen | it->flags);
-	put16(p + 2, it->vlen);
-	memcpy(p + FMT_ENTRY_SIZE, it->key, it->klen);
-	if (it->vlen && it->val)
-		memcpy(p + FMT_ENTRY_SIZE + it->klen, it->val, it->vlen);
-	else
-		memset(p + FMT_ENTRY_SIZE + it->klen, 0, it->vlen); /* to be filled by the caller of put */
 }
 
 uint32_t leaf_build_spare(uint8_t *image, uint32_t psize, const struct order *o, const struct item *items, uint32_t n, uint64_t birth, uint64_t prev,
@@ -366,12 +339,12 @@ uint32_t leaf_build_spare(uint8_t *image, uint32_t psize, const struct order *o,
 	}
 	for (uint32_t i = 0; i < n; i++) {
 		const struct item *it = &items[i];
-		uint32_t e = entry_align(o, at, it->klen);
+		uint32_t e = leaf_entry_align(o, at, it->klen);
 
 		memset(image + at, 0, e - at);
 		heads[i] = order_head(o, it->key, it->klen, plen);
 		offs[i] = (uint16_t)e;
-		entry_store(image + e, it);
+		leaf_entry_store(image + e, it);
 		at = e + FMT_ENTRY_SIZE + it->klen + it->vlen;
 		assert(at <= psize);
 	}
@@ -379,7 +352,7 @@ uint32_t leaf_build_spare(uint8_t *image, uint32_t psize, const struct order *o,
 
 	memset(image + at, 0, round_up(end, FMT_LINE) - at);
 	page->end = (uint16_t)end;
-	page->crc = page_crc(image, end);
+	page->crc = leaf_crc(image, end);
 	return end;
 }
 
@@ -394,7 +367,7 @@ enum leaf_pushed leaf_push(uint8_t *image, const struct order *o, const struct i
 	uint64_t *heads = (void *)(image + FMT_LEAF_BASE);
 	uint16_t *offs = (void *)(image + page->offs);
 	uint32_t n = page->n, from = page->end, plen = page->plen;
-	uint32_t e = entry_align(o, from, it->klen), at = e + FMT_ENTRY_SIZE + it->klen + it->vlen, end = (uint32_t)round_up(at, 4);
+	uint32_t e = leaf_entry_align(o, from, it->klen), at = e + FMT_ENTRY_SIZE + it->klen + it->vlen, end = (uint32_t)round_up(at, 4);
 
 	if (plen && (it->klen < plen || memcmp(it->key, image + offs[0] + FMT_ENTRY_SIZE, plen) != 0))
 		return rises ? LEAF_FULL : LEAF_UNKNOWN;
@@ -406,7 +379,7 @@ enum leaf_pushed leaf_push(uint8_t *image, const struct order *o, const struct i
 		return LEAF_FULL;
 	put32(image + from, 0); /* alignment before the entry, and behind it */
 	put32(image + end - 4, 0);
-	entry_store(image + e, it);
+	leaf_entry_store(image + e, it);
 	heads[n] = head;
 	offs[n] = (uint16_t)e;
 	page->n = (uint16_t)(n + 1);
@@ -419,7 +392,7 @@ uint32_t leaf_finish(uint8_t *image)
 	struct fmt_page *page = (void *)image;
 
 	memset(image + page->end, 0, round_up(page->end, FMT_LINE) - page->end);
-	page->crc = page_crc(image, page->end);
+	page->crc = leaf_crc(image, page->end);
 	return page->end;
 }
 
@@ -504,7 +477,7 @@ static void shadow_add(struct wset *w, struct wpage *wp, const uint8_t *entry, u
 int leaf_append(struct wset *w, const struct order *o, const struct leaf *l, const struct leaf_change *c, bool *done, const uint8_t **value)
 {
 	uint8_t buf[FMT_PAGE_MAX / 2 + 64];
-	uint32_t from = tail_end(l), e = entry_align(o, from + FMT_TAIL_BEFORE, c->item.klen);
+	uint32_t from = tail_end(l), e = leaf_entry_align(o, from + FMT_TAIL_BEFORE, c->item.klen);
 	uint32_t body = FMT_TAIL_BEFORE + FMT_ENTRY_SIZE + c->item.klen + c->item.vlen;
 	uint32_t crc_at = e - FMT_TAIL_BEFORE + body, end = (uint32_t)round_up(crc_at + FMT_TAIL_AFTER, 4);
 	uint32_t lead = e - FMT_TAIL_BEFORE - from;
@@ -519,7 +492,7 @@ int leaf_append(struct wset *w, const struct order *o, const struct leaf *l, con
 
 	memset(buf, 0, lead);
 	memcpy(p, &w->txn, FMT_TAIL_BEFORE);
-	entry_store(p + FMT_TAIL_BEFORE, &c->item);
+	leaf_entry_store(p + FMT_TAIL_BEFORE, &c->item);
 	uint32_t crc = crc32c(crc32c(0, p, body), &slot, sizeof slot);
 
 	memcpy(p + body, &crc, sizeof crc);
@@ -579,7 +552,7 @@ void leaf_seal(struct wset *w, uint64_t off, const uint8_t *value, uint32_t vlen
 		pm_write(pm, value + vlen, &crc, sizeof crc);
 		pm_flush(pm, from, (size_t)(value + vlen - from) + sizeof crc);
 	} else {
-		crc = page_crc(bytes_of(&l), l.page->end);
+		crc = leaf_crc(bytes_of(&l), l.page->end);
 		pm_write(pm, &l.page->crc, &crc, sizeof crc);
 	}
 }

@@ -123,6 +123,44 @@ uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *order, c
 uint32_t leaf_build_spare(uint8_t *image, uint32_t psize, const struct order *order, const struct item *items, uint32_t n, uint64_t birth, uint64_t prev,
                           uint32_t spare, uint32_t plen);
 
+/* leaf_pack - a leaf in the making, entry by entry in order: n of them gathered in bytes (at multiples of 8, a page of room), each at off[i], the last one ending
+ * at at. limit: where they may end in the page. leaf_pack_add - *it is the next one; false: it has no room (the first always has, when it suits a leaf).
+ * leaf_pack_item - entry i. leaf_pack_build - the leaf of them all, at least one; as leaf_build. */
+struct leaf_pack {
+	uint8_t *bytes;
+	uint16_t *off; /* room for LEAF_MAX(psize) */
+	uint32_t n, at, limit, psize;
+};
+bool leaf_pack_add(struct leaf_pack *pack, const struct order *order, const struct item *item);
+void leaf_pack_item(const struct leaf_pack *pack, uint32_t i, struct item *item);
+uint32_t leaf_pack_build(const struct leaf_pack *pack, const struct order *order, uint8_t *image, uint64_t birth, uint64_t prev);
+
+/* Within the module: leaf_entry_align - the first place at or after off for an entry: integers are aligned for programs that read them where they lie.
+ * leaf_entry_store - an entry's bytes. leaf_crc - of a leaf whose base ends at end. */
+static inline uint32_t leaf_entry_align(const struct order *o, uint32_t off, uint32_t klen)
+{
+	uint32_t at = (uint32_t)round_up(off, 4), want;
+
+	if (LIKELY(!(o->flags & (DAXKV_INTEGER_DUP | DAXKV_INTEGER_KEY))))
+		return at;
+	want = o->flags & DAXKV_INTEGER_DUP ? (8 - (FMT_ENTRY_SIZE + klen) % 8) % 8 : FMT_ENTRY_SIZE;
+	if (want % 4)
+		return at; /* a key of odd length before an integer: no place aligns both the entry and the integer */
+	return at % 8 == want ? at : at + 4;
+}
+
+static inline void leaf_entry_store(uint8_t *p, const struct item *it)
+{
+	put16(p, it->klen | it->flags);
+	put16(p + 2, it->vlen);
+	memcpy(p + FMT_ENTRY_SIZE, it->key, it->klen);
+	if (it->vlen && it->val)
+		memcpy(p + FMT_ENTRY_SIZE + it->klen, it->val, it->vlen);
+	else
+		memset(p + FMT_ENTRY_SIZE + it->klen, 0, it->vlen); /* to be filled by the caller of put */
+}
+uint32_t leaf_crc(const uint8_t *page, uint32_t end);
+
 /* leaf_push - in a leaf that is being built in memory and has no tail, add an entry behind the last one, up to byte max. FULL: it has no room for
  * it, or the key does not share the prefix. UNKNOWN: the heads do not tell that the entry belongs there; only unless rises says so. The checksum is to
  * be made when all

@@ -70,7 +70,7 @@ static int puts_expected(struct daxkv_txn *txn, struct dbstate *s, size_t n, con
 }
 
 /* put_group - up to TREE_MANY puts. Those that broke the transaction end it. */
-static int put_group(struct daxkv_txn *txn, struct dbstate *s, size_t n, const struct daxkv_val *key, struct daxkv_val *value,
+static int put_group(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s, size_t n, const struct daxkv_val *key, struct daxkv_val *value,
                      unsigned int flags, int *result)
 {
 	struct place place[TREE_MANY];
@@ -82,11 +82,16 @@ static int put_group(struct daxkv_txn *txn, struct dbstate *s, size_t n, const s
 			continue;
 		struct put p = {.txn = txn, .s = s, .key = &key[i], .value = &value[i], .flags = flags, .path = &place[m].path};
 
-		rc = tree_place(&s->tree, &place[m++]);
-		if (rc)
-			return rc;
+		m++;
 		txn->kv->wset.changes++;
-		result[i] = record_put_at(&p);
+		if (s->tree.run) { /* keys began to rise at the tree's end */
+			result[i] = record_put(txn, db, &key[i], &value[i], flags, 0);
+		} else {
+			rc = tree_place(&s->tree, &place[m - 1]);
+			if (rc)
+				return rc;
+			result[i] = record_put_at(&p);
+		}
 		if (txn->broken)
 			rc = result[i];
 	}
@@ -112,8 +117,8 @@ int daxkv_put_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct da
 		return rc;
 	scratch = &txn->kv->scratch;
 	for (size_t i = 0; i < n && !rc;) {
-		if (i == 0 || scratch->finger_of ==
-		                  &s->tree) { /* while keys rise at the tree's end, the ordinary way finds each place without a search */
+		/* While keys rise at the tree's end, the ordinary way finds each place without a search. */
+		if (i == 0 || s->tree.run || scratch->finger_of == &s->tree) {
 			result[i] = record_put(txn, db, &key[i], &value[i], flags, 0);
 			rc = txn->broken || result[i] == DAXKV_CORRUPT ? result[i] : 0;
 			i++;
@@ -121,7 +126,7 @@ int daxkv_put_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct da
 		}
 		size_t group = n - i < TREE_MANY ? n - i : TREE_MANY;
 
-		rc = put_group(txn, s, group, key + i, value + i, flags, result + i);
+		rc = put_group(txn, db, s, group, key + i, value + i, flags, result + i);
 		i += group;
 	}
 	return rc;

@@ -418,8 +418,7 @@ static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, struct pl
 	return tree_replace(t, path, &change);
 }
 
-/* blob_drop - an entry goes: free the space of its large value, if it has one. */
-static int blob_drop(struct tree *t, const struct item *it)
+int tree_blob_drop(struct tree *t, const struct item *it)
 {
 	struct fmt_blob blob;
 
@@ -456,7 +455,7 @@ static int store_in_leaf(struct tree *t, struct path *path, const struct item *i
 	int rc = replace ? leaf_item(&path->leaf, path->eoff, &old) : 0;
 
 	if (!rc && replace)
-		rc = blob_drop(t, &old);
+		rc = tree_blob_drop(t, &old);
 	if (!rc)
 		rc = leaf_append(t->view->w, t->order, &path->leaf, &c, &done, &placed->value);
 	placed->leaf = path->leaf.off;
@@ -513,7 +512,7 @@ int tree_remove(struct tree *t, struct path *path)
 	t->scratch->finger_of = NULL;
 	t->rising = 0;
 	if (!rc)
-		rc = blob_drop(t, &gone);
+		rc = tree_blob_drop(t, &gone);
 	if (rc)
 		return rc;
 	t->count--;
@@ -532,6 +531,22 @@ int tree_remove(struct tree *t, struct path *path)
 		return rc;
 	memmove(items + path->rank, items + path->rank + 1, (--n - path->rank) * sizeof *items);
 	return leaf_rewrite(t, path, n, &placed);
+}
+
+int tree_leaf_without(struct tree *t, struct path *path, uint32_t from, uint32_t to)
+{
+	struct placed placed = {.index = UINT32_MAX};
+	struct item *items = t->scratch->items;
+	uint32_t n;
+	int rc = tree_leaf_items(t, &path->leaf, items, &n);
+
+	for (uint32_t i = from; i < to && !rc; i++)
+		rc = tree_blob_drop(t, &items[i]);
+	if (rc)
+		return rc;
+	t->count -= to - from;
+	memmove(items + from, items + to, (n - to) * sizeof *items);
+	return leaf_rewrite(t, path, n - (to - from), &placed);
 }
 
 /* clear_page - free a page and all below it; recursion is as deep as the tree. */
@@ -555,7 +570,7 @@ static int clear_page(struct tree *t, uint64_t off, unsigned int level)
 		leaf_open(t->view, page, at, &leaf);
 		rc = tree_leaf_items(t, &leaf, t->scratch->items, &n);
 		for (uint32_t i = 0; !rc && i < n; i++)
-			rc = blob_drop(t, &t->scratch->items[i]);
+			rc = tree_blob_drop(t, &t->scratch->items[i]);
 		if (rc)
 			return rc;
 	}

@@ -148,10 +148,29 @@ int tree_remove(struct tree *tree, struct path *path);
 /* tree_clear - free all pages; the tree is then an empty leaf, or with forget nothing at all. */
 int tree_clear(struct tree *tree, bool forget);
 
+/* tree_load_begin - prepare to add entries behind all others, to leaves that are filled to that many percent. tree_load_rises - whether the entry lies behind
+ * the last one, which tree_load_last shows (false: there is none). tree_load_add - one that does. tree_load_end - all that were added are the tree's.
+ * tree_load_free - in any case. Errors of space_take, ENOMEM, CORRUPT. */
+struct tree_load;
+int tree_load_begin(struct tree *tree, unsigned int fill, struct tree_load **load);
+bool tree_load_rises(const struct tree_load *load, const struct item *item);
+bool tree_load_last(const struct tree_load *load, struct item *item);
+int tree_load_add(struct tree_load *load, const struct item *item);
+int tree_load_end(struct tree_load *load);
+void tree_load_free(struct tree_load *load);
+
+/* tree_cut - remove the entries from the first probe on, up to the second (NULL: from the first entry, to the last): *removed of them. Errors as of tree_remove.
+ * tree_range_db - whether one of them is a named database's record. CORRUPT. */
+int tree_cut(struct tree *tree, const struct probe *from, const struct probe *to, uint64_t *removed);
+int tree_range_db(const struct tree *tree, const struct probe *from, const struct probe *to, bool *some);
+
 /* Within the floor: */
 int tree_down(const struct tree *tree, const struct probe *probe, struct path *path); /* tree_seek without the leaf's inside */
 int tree_root(const struct tree *tree, const struct fmt_page **page, uint64_t *at); /* in this view; NULL: an empty tree */
-int tree_replace(struct tree *tree, struct path *path, struct change *change);
+int tree_replace(struct tree *tree, struct path *path, struct change *change); /* in the leaf's parent */
+int tree_replace_at(struct tree *tree, struct path *path, unsigned int level, struct change *change);
+int tree_leaf_without(struct tree *tree, struct path *path, uint32_t from, uint32_t to); /* the path's leaf loses the entries of ranks [from, to) */
+int tree_blob_drop(struct tree *tree, const struct item *item); /* an entry goes: free the space of its large value, if it has one */
 uint64_t tree_prev_for(const struct tree *tree, uint64_t off);
 int tree_page_out(struct tree *tree, uint64_t old, const uint8_t *image, uint32_t used, uint64_t *off);
 void tree_separator(const struct tree *tree, const struct item *a, const struct item *b, uint8_t *buf, struct sep *sep); /* of two items; copied to buf */

@@ -355,14 +355,14 @@ static int replace_at(struct tree *t, const struct path *path, unsigned int leve
 	return rc ? rc : write_pages(t, &b, c);
 }
 
-int tree_replace(struct tree *t, struct path *path, struct change *c)
+int tree_replace_at(struct tree *t, struct path *path, unsigned int level, struct change *c)
 {
 	uint64_t root_prev = tree_prev_for(t, path->at[path->height - 1].off);
 	bool done = false;
 	int rc;
 
 	t->scratch->finger_of = NULL;
-	for (unsigned int level = 1; level < path->height; level++) {
+	for (; level < path->height; level++) {
 		rc = replace_at(t, path, level, c, &done);
 		if (rc || done)
 			return rc;
@@ -372,4 +372,9 @@ int tree_replace(struct tree *t, struct path *path, struct change *c)
 		return 0;
 	}
 	return new_root(t, c, path->height, root_prev);
+}
+
+int tree_replace(struct tree *t, struct path *path, struct change *c)
+{
+	return tree_replace_at(t, path, 1, c);
 }

@@ -118,6 +118,7 @@ int tree_settle(struct tree *t)
 	t->scratch->runs--;
 	t->rising = 0;
 	t->scratch->finger_of = NULL;
+	t->scratch->shape++;
 	wset_install_whole(t->view->w, run->wp, run->image, leaf_finish(run->image));
 	t->failed = run_link(t, run);
 	return t->failed;

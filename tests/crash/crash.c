@@ -359,7 +359,7 @@ static void step_run(const struct op *op, const struct oracle_before *before, co
 		run.acked = explore.allowed[1];
 		explore_allow(run.acked, false, 0);
 	}
-	if (op->kind <= OP_PUT || op->kind == OP_PUT_MANY || op->kind == OP_REOPEN || op->kind == OP_SYNC) {
+	if (op->kind <= OP_PUT || (op->kind >= OP_PUT_MANY && op->kind <= OP_DEL_RANGE) || op->kind == OP_REOPEN || op->kind == OP_SYNC) {
 		crash_pm_look();
 		if (crash_pm.point)
 			explore_point(POINT_CALL);

@@ -187,8 +187,10 @@ static void steer(struct steer *st, struct op *op)
 /* changes_filler - whether op would put or delete what stays. */
 static bool changes_filler(const struct op *op)
 {
-	if (op->db || (op->kind != OP_PUT && op->kind != OP_DEL && op->kind != OP_PUT_MANY))
+	if (op->db || (op->kind != OP_PUT && op->kind != OP_DEL && op->kind != OP_PUT_MANY && op->kind != OP_DEL_RANGE))
 		return false;
+	if (op->kind == OP_DEL_RANGE)
+		return true; /* it may be among them */
 	for (unsigned int i = 0; op->pairs && i < op->pairs->n; i++)
 		if (is_filler(&op->pairs->key[i]))
 			return true;

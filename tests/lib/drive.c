@@ -415,6 +415,8 @@ static int record_apply(struct drive *drive, const struct op *op, const struct o
 		return daxkv_get(txn_of(drive, op->txn), db, &op->key, &out->value);
 	case OP_PUT_MANY:
 	case OP_GET_MANY:
+	case OP_LOAD:
+	case OP_DEL_RANGE:
 		return drive_many(txn_of(drive, op->txn), db, op, out);
 	case OP_PUT:
 		return put(drive, op, db, out);

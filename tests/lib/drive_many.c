@@ -30,12 +30,35 @@ static int get_many(struct daxkv_txn *txn, daxkv_db db, const struct op *op, str
 	return rc;
 }
 
+struct source {
+	const struct op_pairs *pairs;
+	unsigned int at;
+};
+
+static int next_pair(void *arg, struct daxkv_val *key, struct daxkv_val *value)
+{
+	struct source *s = arg;
+
+	if (s->at == s->pairs->n)
+		return DAXKV_NOTFOUND;
+	*key = s->pairs->key[s->at];
+	*value = s->pairs->value[s->at++];
+	return 0;
+}
+
 int drive_many(struct daxkv_txn *txn, daxkv_db db, const struct op *op, struct outcome *out)
 {
 	struct daxkv_val value[OP_MANY];
 
 	if (op->kind == OP_GET_MANY)
 		return get_many(txn, db, op, out);
+	if (op->kind == OP_LOAD) {
+		struct source s = {.pairs = op->pairs};
+
+		return daxkv_load(txn, db, op->flags, next_pair, &s, &out->count);
+	}
+	if (op->kind == OP_DEL_RANGE)
+		return daxkv_del_range(txn, db, op->key.data ? &op->key : NULL, op->value.data ? &op->value : NULL, &out->count);
 	memcpy(value, op->pairs->value, sizeof value); /* outputs of NOOVERWRITE */
 	return daxkv_put_many(txn, db, op->pairs->n, op->pairs->key, value, op->flags, out->result);
 }

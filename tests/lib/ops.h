@@ -51,6 +51,8 @@ enum op_kind {
 	OP_DB_STAT,
 	OP_PUT_MANY,
 	OP_GET_MANY,
+	OP_LOAD,        /* pairs, as far as they rise from what is there; flags: the fill */
+	OP_DEL_RANGE,   /* from key, up to value (data NULL: from the first, to the last) */
 	OP_CURSOR_MANY, /* up to n entries, from step on; with end: keys before, or backward not before, value */
 	OP_READER_BEGIN,
 	OP_READER_END,
@@ -80,7 +82,7 @@ struct op {
 	bool pair;                         /* OP_DEL: only the pair */
 	bool end;                          /* OP_CURSOR_MANY */
 	unsigned int n;                    /* OP_CURSOR_MANY */
-	const struct op_pairs *pairs;      /* OP_PUT_MANY, OP_GET_MANY; the generator's, until its next call */
+	const struct op_pairs *pairs;      /* OP_PUT_MANY, OP_GET_MANY, OP_LOAD; the generator's, until its next call */
 	struct daxkv_val key, value;       /* data is the generator's, until its next call */
 	unsigned int key_width, dup_width; /* OP_DB_CREATE: of integers, of DUP_FIXED; else 0 */
 	char name[OP_NAME_MAX];            /* OP_DB_CREATE, OP_DB_OPEN, OP_DB_RENAME */
@@ -90,7 +92,8 @@ struct outcome {
 	int rc;
 	bool has_key, has_value; /* compare these outputs too */
 	struct daxkv_val key, value;
-	uint64_t count; /* OP_CURSOR_COUNT, OP_DB_STAT; OP_DB_LIST: a digest of the names; OP_CURSOR_MANY, OP_GET_MANY: of what was read */
+	uint64_t count; /* OP_CURSOR_COUNT, OP_DB_STAT; OP_DB_LIST: a digest of the names; OP_CURSOR_MANY, OP_GET_MANY: of what was read;
+	                * OP_LOAD, OP_DEL_RANGE: pairs */
 	int result[OP_MANY]; /* OP_PUT_MANY, OP_GET_MANY */
 };
 

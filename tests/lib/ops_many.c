@@ -53,6 +53,86 @@ static void make_get_many(struct ops *ops, const struct oracle_db *db, struct op
 	}
 }
 
+/* make_behind - a key behind the pair at the end of db, or one that may be: the last one's with more bytes, or a greater number. */
+static void make_behind(struct ops *ops, const struct oracle_db *db, const struct daxkv_val *last, struct op *op)
+{
+	size_t more = 1 + ops_below(ops, 3), size = last->size;
+
+	op->key.data = ops->key;
+	ops_copy_val(&op->key, last);
+	if (db->flags & DAXKV_INTEGER_KEY) {
+		uint64_t x = 0;
+
+		memcpy(&x, ops->key, size);
+		x += more;
+		memcpy(ops->key, &x, size);
+	} else if (size + more > ops->config.max_key || size + more > ops->config.max_pair / 2) {
+		ops->key[db->flags & DAXKV_REVERSE_KEY ? 0 : size - 1]++;
+	} else if (db->flags & DAXKV_REVERSE_KEY) {
+		memmove(ops->key + more, ops->key, size);
+		rng_fill(rng_next(&ops->rng), ops->key, more);
+		op->key.size = size + more;
+	} else {
+		rng_fill(rng_next(&ops->rng), ops->key + size - (size > 12 ? 4 : 0), more + (size > 12 ? 4 : 0));
+		op->key.size = size + more;
+	}
+}
+
+static void make_load(struct ops *ops, const struct oracle_db *db, struct op *op)
+{
+	static const unsigned int fills[] = {0, 0, 100, 100, 50, 10};
+	size_t n = ops_below(ops, 8) ? 1 + ops_below(ops, OP_MANY) : 0;
+	const struct rec *last = treap_at(db->root, treap_count(db->root) - 1);
+	struct daxkv_val key = {0, NULL};
+
+	op->kind = OP_LOAD;
+	op->flags = fills[ops_below(ops, 6)];
+	if (last)
+		key = rec_key(last);
+	while (ops->pairs.n < n) {
+		bool dup = db->flags & DAXKV_DUP_SORT && ops->pairs.n && ops_below(ops, 3) == 0;
+
+		if (dup) { /* another value for the same key: mostly a greater one */
+			op->key.data = ops->key;
+			ops_copy_val(&op->key, &key);
+		} else if (key.size && ops_below(ops, 60)) {
+			make_behind(ops, db, &key, op);
+		} else {
+			ops_make_key(ops, db, 5, op);
+		}
+		for (size_t tries = 0; tries < 4; tries++) {
+			ops_make_value(ops, db, op);
+			if (!dup || order_values(db->flags, &op->value, &ops->pairs.value[ops->pairs.n - 1]) > 0)
+				break;
+		}
+		if (op->value.size > OPS_MANY_VALUE)
+			op->value.size = OPS_MANY_VALUE;
+		pair_add(ops, &op->key, &op->value);
+		key = ops->pairs.key[ops->pairs.n - 1];
+	}
+}
+
+static void make_del_range(struct ops *ops, const struct oracle_db *db, struct op *op)
+{
+	size_t count = treap_count(db->root), at = ops_below(ops, count), n = ops_below(ops, ops_below(ops, 2) ? count + 1 : 30);
+
+	op->kind = OP_DEL_RANGE;
+	if (ops_below(ops, 4)) {
+		ops_make_key(ops, db, 70, op);
+		if (count && ops_below(ops, 2)) { /* from a pair that is there, about n of them */
+			struct daxkv_val key = rec_key(treap_at(db->root, at));
+
+			ops_copy_val(&op->key, &key);
+		}
+	}
+	if (count == 0 || (ops_below(ops, 4) == 0 && (!op->key.data || ops_below(ops, 2))))
+		return; /* all, or all that follow */
+	struct daxkv_val end = rec_key(treap_at(db->root, at + n < count ? at + n : count - 1));
+
+	op->value.data = ops->value;
+	ops_copy_val(&op->value, &end);
+}
+
 void ops_make_cursor_many(struct ops *ops, const struct oracle_db *db, struct op *op)
 {
 	static const enum daxkv_cursor_op steps[] = {DAXKV_NEXT,    DAXKV_PREV,    DAXKV_NEXT,  DAXKV_PREV,
@@ -84,10 +164,16 @@ void ops_make_many(struct ops *ops, const struct oracle_db *db, struct op *op)
 		ops_make_cursor_many(ops, &oracle_view(ops->oracle, 0)->db[op->db], op);
 		return;
 	}
-	if (kind < 85)
+	if (kind < 60) {
 		make_put_many(ops, db, op);
-	else
+	} else if (kind < 70) {
 		make_get_many(ops, db, op);
+	} else if (kind < 90) {
+		make_load(ops, db, op);
+	} else {
+		make_del_range(ops, db, op);
+		return;
+	}
 	op->pairs = &ops->pairs;
 	op->key = op->value = (struct daxkv_val){0, NULL};
 }

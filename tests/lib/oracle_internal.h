@@ -25,6 +25,12 @@ int oracle_record(struct oracle *oracle, const struct op *op, struct outcome *ou
 struct rec *oracle_key_first(const struct oracle_db *db, const struct daxkv_val *key);
 int oracle_key_check(const struct oracle *oracle, const struct oracle_db *db, const struct daxkv_val *key);
 
+/* oracle_pair_check - KEY_SIZE, VALUE_SIZE unless key and value suit db. */
+int oracle_pair_check(const struct oracle *oracle, const struct oracle_db *db, const struct op *op);
+
+/* oracle_pair_remove - take a pair out, and move the cursors with it. */
+void oracle_pair_remove(struct oracle *oracle, unsigned int slot, struct rec *rec);
+
 /* oracle_put - OP_PUT, and OP_CURSOR_PUT without CURRENT. *stands: the pair that was put or found. */
 int oracle_put(struct oracle *oracle, const struct op *op, struct outcome *out, struct rec **stands);
 

@@ -42,6 +42,50 @@ static int get_many(const struct oracle *oracle, const struct oracle_db *db, con
 	return 0;
 }
 
+/* load - puts as long as each pair lies behind the one before; one whose outcome daxkv.h leaves open makes the whole OP_SKIP. */
+static int load(struct oracle *oracle, const struct op *op, struct outcome *out)
+{
+	const struct op_pairs *pairs = op->pairs;
+	const struct oracle_db *db = oracle_writer_db(oracle, op->db);
+
+	if (db->dup_width && !db->root)
+		for (unsigned int i = 0; i < pairs->n; i++)
+			if (pairs->value[i].size != db->dup_width)
+				return OP_SKIP;
+	for (unsigned int i = 0; i < pairs->n; i++) {
+		struct op one = {.kind = OP_PUT, .db = op->db, .key = pairs->key[i], .value = pairs->value[i]};
+		struct probe at = {.key = one.key, .value = one.value, .side = db->flags & DAXKV_DUP_SORT ? PROBE_PAIR : PROBE_BEFORE};
+		struct outcome unused = {0};
+		struct rec *stands;
+		int rc = oracle_pair_check(oracle, db, &one);
+
+		if (rc)
+			return rc;
+		if (db->root && treap_ge(db->flags, db->root, &at))
+			return DAXKV_EXIST;
+		rc = oracle_put(oracle, &one, &unused, &stands);
+		if (rc)
+			return rc;
+		out->count++;
+	}
+	return 0;
+}
+
+static int del_range(struct oracle *oracle, const struct op *op, struct outcome *out)
+{
+	struct oracle_db *db = oracle_writer_db(oracle, op->db);
+	struct probe from = probe_key(&op->key, PROBE_BEFORE), to = probe_key(&op->value, PROBE_BEFORE);
+	size_t first = op->key.data ? treap_rank(db->flags, db->root, &from) : 0;
+	size_t end = op->value.data ? treap_rank(db->flags, db->root, &to) : treap_count(db->root);
+
+	for (size_t i = first; i < end; i++)
+		if (treap_at(db->root, i)->is_db)
+			return DAXKV_INCOMPATIBLE;
+	for (; end > first; end--, out->count++)
+		oracle_pair_remove(oracle, op->db, treap_at(db->root, end - 1));
+	return 0;
+}
+
 int oracle_many(struct oracle *oracle, const struct op *op, struct outcome *out)
 {
 	const struct oracle_state *state = oracle_view(oracle, op->txn);
@@ -50,7 +94,11 @@ int oracle_many(struct oracle *oracle, const struct op *op, struct outcome *out)
 		return OP_SKIP;
 	if (op->kind == OP_GET_MANY)
 		return get_many(oracle, &state->db[op->db], op, out);
-	return op->txn ? EACCES : put_many(oracle, op, out);
+	if (op->txn)
+		return EACCES;
+	return op->kind == OP_PUT_MANY ? put_many(oracle, op, out)
+	       : op->kind == OP_LOAD   ? load(oracle, op, out)
+	                               : del_range(oracle, op, out);
 }
 
 int oracle_cursor_many(struct oracle *oracle, const struct oracle_db *db, const struct op *op, struct oracle_cursor *cursor,

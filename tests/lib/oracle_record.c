@@ -33,7 +33,7 @@ static void pair_moved(struct oracle *oracle, unsigned int db, const struct rec 
 	}
 }
 
-static void pair_remove(struct oracle *oracle, unsigned int slot, struct rec *rec)
+void oracle_pair_remove(struct oracle *oracle, unsigned int slot, struct rec *rec)
 {
 	struct oracle_db *db = oracle_writer_db(oracle, slot);
 	struct probe probe;
@@ -78,7 +78,7 @@ void oracle_remove_key(struct oracle *oracle, unsigned int slot, const struct da
 		found = rec_key(rec);
 		if (order_keys(db->flags, &found, key))
 			return;
-		pair_remove(oracle, slot, rec);
+		oracle_pair_remove(oracle, slot, rec);
 	}
 }
 
@@ -141,6 +141,13 @@ static int value_check(const struct oracle *oracle, const struct oracle_db *db, 
 	return oracle->bad_pair && op->key.size + op->value.size >= oracle->bad_pair ? DAXKV_VALUE_SIZE : 0;
 }
 
+int oracle_pair_check(const struct oracle *oracle, const struct oracle_db *db, const struct op *op)
+{
+	int rc = oracle_key_check(oracle, db, &op->key);
+
+	return rc ? rc : value_check(oracle, db, op);
+}
+
 /* put - OP_PUT and OP_CURSOR_PUT without CURRENT. *stands: the pair that was put or found. */
 int oracle_put(struct oracle *oracle, const struct op *op, struct outcome *out, struct rec **stands)
 {
@@ -148,10 +155,8 @@ int oracle_put(struct oracle *oracle, const struct op *op, struct outcome *out, 
 	bool dup = db->flags & DAXKV_DUP_SORT;
 	struct rec *first, *last, *same;
 	struct probe end;
-	int rc = oracle_key_check(oracle, db, &op->key);
+	int rc = oracle_pair_check(oracle, db, op);
 
-	if (rc == 0)
-		rc = value_check(oracle, db, op);
 	if (rc)
 		return rc;
 	first = oracle_key_first(db, &op->key);
@@ -212,7 +217,7 @@ static int put_current(struct oracle *oracle, const struct op *op, struct oracle
 			return 0;
 		if (other)
 			return OP_SKIP;
-		pair_remove(oracle, op->db, rec);
+		oracle_pair_remove(oracle, op->db, rec);
 	}
 	oracle_cursor_place(cursor, CURSOR_AT, oracle_set(oracle, op->db, &op->key, &op->value, false));
 	return 0;
@@ -232,7 +237,7 @@ static int del(struct oracle *oracle, const struct op *op)
 	if (rec->is_db)
 		return DAXKV_INCOMPATIBLE;
 	if (op->pair)
-		pair_remove(oracle, op->db, rec);
+		oracle_pair_remove(oracle, op->db, rec);
 	else
 		oracle_remove_key(oracle, op->db, &op->key);
 	return 0;
@@ -361,7 +366,7 @@ static int cursor_del(struct oracle *oracle, const struct op *op, struct oracle_
 	if (op->flags & DAXKV_NODUPDATA)
 		oracle_remove_key(oracle, op->db, &key);
 	else
-		pair_remove(oracle, op->db, rec);
+		oracle_pair_remove(oracle, op->db, rec);
 	return 0;
 }
 
@@ -431,7 +436,7 @@ int oracle_record(struct oracle *oracle, const struct op *op, struct outcome *ou
 	const struct oracle_state *state;
 	struct rec *rec = NULL;
 
-	if (op->kind == OP_PUT_MANY || op->kind == OP_GET_MANY)
+	if (op->kind >= OP_PUT_MANY && op->kind <= OP_DEL_RANGE)
 		return oracle_many(oracle, op, out);
 	if (op->kind != OP_GET && op->kind != OP_PUT && op->kind != OP_DEL)
 		return cursor_apply(oracle, op, out);

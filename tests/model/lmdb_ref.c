@@ -342,6 +342,40 @@ static int put_many(struct lmdb_ref *ref, const struct op *op, MDB_dbi dbi, cons
 	return 0;
 }
 
+/* load - the pairs that were stored, one put after the other. */
+static int load(struct lmdb_ref *ref, const struct op *op, MDB_dbi dbi, const struct outcome *want, struct outcome *out)
+{
+	int rc = 0;
+
+	for (; out->count < want->count && rc == 0; out->count++) {
+		MDB_val key = val_of(&op->pairs->key[out->count]), value = val_of(&op->pairs->value[out->count]);
+
+		rc = mdb_put(txn_of(ref), dbi, &key, &value, 0);
+	}
+	return rc ? result(rc) : want->rc;
+}
+
+static int del_range(struct lmdb_ref *ref, const struct op *op, MDB_dbi dbi, const struct outcome *want, struct outcome *out)
+{
+	MDB_val key = val_of(&op->key), value, end = val_of(&op->value);
+	MDB_cursor *cursor;
+	int rc;
+
+	if (want->rc)
+		return OP_SKIP;
+	must(mdb_cursor_open(txn_of(ref), dbi, &cursor), "mdb_cursor_open");
+	rc = mdb_cursor_get(cursor, &key, &value, op->key.data ? MDB_SET_RANGE : MDB_FIRST);
+	while (rc == 0 && (!op->value.data || mdb_cmp(txn_of(ref), dbi, &key, &end) < 0)) {
+		rc = mdb_cursor_del(cursor, 0);
+		out->count++;
+		key = val_of(&op->key);
+		if (rc == 0)
+			rc = mdb_cursor_get(cursor, &key, &value, op->key.data ? MDB_SET_RANGE : MDB_FIRST);
+	}
+	mdb_cursor_close(cursor);
+	return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
 static int record_apply(struct lmdb_ref *ref, const struct op *op, const struct oracle_before *before, const struct outcome *want,
                         struct outcome *out)
 {
@@ -368,6 +402,10 @@ static int record_apply(struct lmdb_ref *ref, const struct op *op, const struct 
 		return put(ref, op, dbi, want, out);
 	case OP_PUT_MANY:
 		return put_many(ref, op, dbi, want, out);
+	case OP_LOAD:
+		return load(ref, op, dbi, want, out);
+	case OP_DEL_RANGE:
+		return del_range(ref, op, dbi, want, out);
 	default:
 		return cursor_apply(ref, op, dbi, before, want, out);
 	}
@@ -383,7 +421,7 @@ void lmdb_ref_apply(struct lmdb_ref *ref, const struct op *op, const struct orac
 		out->rc = txn_apply(ref, op);
 	else if (op->kind >= OP_DB_CREATE && op->kind <= OP_DB_STAT)
 		out->rc = db_apply(ref, op, before, want, out);
-	else if (op->kind <= OP_DEL || op->kind == OP_PUT_MANY || (op->kind >= OP_CURSOR_GET && op->kind <= OP_CURSOR_COUNT))
+	else if (op->kind <= OP_DEL || op->kind == OP_PUT_MANY || op->kind == OP_LOAD || op->kind == OP_DEL_RANGE || (op->kind >= OP_CURSOR_GET && op->kind <= OP_CURSOR_COUNT))
 		out->rc = record_apply(ref, op, before, want, out);
 	else
 		out->rc = OP_SKIP;

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* record_range.c - removing a range of keys. See daxkv.h and tree_range.c */
+#include "kv.h"
+
+#include "err.h"
+
+#include <errno.h>
+
+int daxkv_del_range(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *from, const struct daxkv_val *to, uint64_t *deleted)
+{
+	struct probe first, end;
+	struct dbstate *s;
+	uint64_t n = 0;
+	bool names = false;
+	int rc = txn_check(txn, true);
+
+	if (!rc)
+		rc = dbi_state(txn, db, &s);
+	if (!rc && from)
+		rc = record_key_check(txn->kv, &s->order, from);
+	if (!rc && to)
+		rc = record_key_check(txn->kv, &s->order, to);
+	if (!rc)
+		rc = txn_changing(txn, db);
+	if (rc)
+		return rc;
+	enum probe_edge edge = s->order.dups ? PROBE_BEFORE : PROBE_AT;
+
+	if (from)
+		first = record_probe(from, NULL, edge);
+	if (to)
+		end = record_probe(to, NULL, edge);
+	if (!from || !to || order_key_cmp(&s->order, first.key, first.klen, end.key, end.klen) < 0) {
+		if (db == DAXKV_MAIN)
+			rc = tree_range_db(&s->tree, from ? &first : NULL, to ? &end : NULL, &names);
+		if (!rc && names)
+			rc = err_set(DAXKV_INCOMPATIBLE, "a key of the range is the name of a database: drop it first");
+		if (rc)
+			return rc;
+		rc = tree_cut(&s->tree, from ? &first : NULL, to ? &end : NULL, &n);
+		s->changed = s->changed || n || rc;
+	}
+	if (rc)
+		return txn_break(txn, rc);
+	if (deleted)
+		*deleted = n;
+	return 0;
+}

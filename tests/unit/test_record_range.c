@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Tests of daxkv_del_range: what goes, what stays, for the transaction and for older snapshots. Random ranges are the model test's. */
+#include "store.h"
+
+#include <errno.h>
+
+#define ENTRIES 3000u
+#define LEN     30u
+
+static daxkv_db db_of(struct daxkv_txn *txn, const char *name, unsigned int flags)
+{
+	struct daxkv_val n = text(name);
+	daxkv_db db;
+
+	OK(daxkv_db_open(txn, &n, flags | DAXKV_CREATE, &db));
+	return db;
+}
+
+static int cut(struct daxkv_txn *txn, daxkv_db db, uint64_t from, uint64_t to, uint64_t *deleted)
+{
+	char a[17], b[17];
+	struct daxkv_val first = key_n(a, from), end = key_n(b, to);
+
+	return daxkv_del_range(txn, db, &first, &end, deleted);
+}
+
+static struct daxkv *filled(void)
+{
+	struct daxkv *kv = store_new("r", 512);
+
+	put_some(kv, 0, ENTRIES, LEN, 1);
+	for (uint64_t n = 0; n < ENTRIES; n += 100) /* some entries in the tails of their leaves */
+		put_some(kv, n, n + 1, LEN, 1);
+	return kv;
+}
+
+static void all(struct daxkv_txn *txn, uint64_t from, uint64_t to) /* of [0, ENTRIES) all but [from, to) are there */
+{
+	for (uint64_t n = 0; n < ENTRIES; n++)
+		assert_true(n >= from && n < to ? lacks_n(txn, DAXKV_MAIN, n) : has_n(txn, DAXKV_MAIN, n, LEN, 1));
+}
+
+static void ranges_of_every_size(void **state)
+{
+	struct daxkv *kv = filled();
+	struct daxkv_txn *reader = begin_reading(kv);
+	uint64_t x = 3;
+	(void)state;
+
+	for (int i = 0; i < 60; i++) {
+		uint64_t from = random_next(&x) % ENTRIES,
+		         len = random_next(&x) % (i % 3 == 0   ? 8
+		                                  : i % 3 == 1 ? 100
+		                                               : ENTRIES),
+		         deleted = 99;
+		uint64_t to = from + len < ENTRIES ? from + len : ENTRIES;
+		struct daxkv_txn *txn = begin(kv);
+		struct daxkv_stat stat;
+
+		OK(cut(txn, DAXKV_MAIN, from, to, &deleted));
+		assert_int_equal(deleted, to - from);
+		OK(daxkv_db_stat(txn, DAXKV_MAIN, &stat));
+		assert_int_equal(stat.entries, ENTRIES - deleted);
+		all(txn, from, to);
+		if (i % 2) {
+			daxkv_abort(txn);
+			continue;
+		}
+		OK(daxkv_commit(txn));
+		all(reader, 0, 0);
+		store_check(kv);
+		put_some(kv, from, to, LEN, 1);
+	}
+	daxkv_abort(reader);
+	store_done(kv);
+}
+
+static void middle_pages_are_not_written(void **state)
+{
+	struct daxkv *kv = filled();
+	struct daxkv_txn *txn = begin(kv);
+	struct daxkv_counters before = counters(kv), after;
+	uint64_t deleted;
+	(void)state;
+
+	OK(cut(txn, DAXKV_MAIN, 10, ENTRIES - 10, &deleted));
+	OK(daxkv_commit(txn));
+	after = counters(kv);
+	assert_int_equal(deleted, ENTRIES - 20);
+	assert_in_range(after.lines_flushed - before.lines_flushed, 1, 400); /* about 300 leaves of 8 lines went */
+	assert_in_range(after.lines_streamed - before.lines_streamed, 0, 400);
+	store_done(kv);
+}
+
+static void open_ends_and_empty_ranges(void **state)
+{
+	struct daxkv *kv = filled();
+	struct daxkv_txn *txn = begin(kv);
+	char buf[17];
+	struct daxkv_val at = key_n(buf, 1000), none = {0, NULL};
+	struct daxkv_stat stat;
+	uint64_t deleted;
+	(void)state;
+
+	OK(cut(txn, DAXKV_MAIN, 500, 500, &deleted));
+	assert_int_equal(deleted, 0);
+	OK(cut(txn, DAXKV_MAIN, 500, 400, &deleted));
+	assert_int_equal(deleted, 0);
+	all(txn, 0, 0);
+	OK(daxkv_del_range(txn, DAXKV_MAIN, NULL, &at, &deleted));
+	assert_int_equal(deleted, 1000);
+	all(txn, 0, 1000);
+	at = key_n(buf, 2000);
+	OK(daxkv_del_range(txn, DAXKV_MAIN, &at, NULL, NULL));
+	OK(daxkv_db_stat(txn, DAXKV_MAIN, &stat));
+	assert_int_equal(stat.entries, 1000);
+	OK(daxkv_del_range(txn, DAXKV_MAIN, &at, NULL, &deleted));
+	assert_int_equal(deleted, 0);
+	OK(daxkv_del_range(txn, DAXKV_MAIN, NULL, NULL, &deleted));
+	assert_int_equal(deleted, 1000);
+	OK(daxkv_del_range(txn, DAXKV_MAIN, NULL, NULL, &deleted));
+	assert_int_equal(deleted, 0);
+	OK(daxkv_db_stat(txn, DAXKV_MAIN, &stat));
+	assert_true(stat.entries == 0 && stat.leaf_pages == 1 && stat.inner_pages == 0);
+	assert_int_equal(daxkv_del_range(txn, DAXKV_MAIN, &none, NULL, &deleted), DAXKV_KEY_SIZE);
+	assert_int_equal(daxkv_del_range(txn, DAXKV_MAIN, NULL, &none, &deleted), DAXKV_KEY_SIZE);
+	assert_int_equal(daxkv_del_range(txn, 77, NULL, NULL, &deleted), DAXKV_BAD_DB);
+	OK(daxkv_commit(txn));
+	txn = begin_reading(kv);
+	assert_int_equal(daxkv_del_range(txn, DAXKV_MAIN, NULL, NULL, &deleted), EACCES);
+	daxkv_abort(txn);
+	store_done(kv);
+}
+
+static void names_of_databases_are_not_removed(void **state)
+{
+	struct daxkv *kv = filled();
+	struct daxkv_txn *txn = begin(kv);
+	uint64_t deleted;
+	(void)state;
+
+	(void)db_of(txn, "numbered00001500x", 0); /* between two keys */
+	assert_int_equal(cut(txn, DAXKV_MAIN, 10, 2000, &deleted), DAXKV_INCOMPATIBLE);
+	assert_int_equal(daxkv_del_range(txn, DAXKV_MAIN, NULL, NULL, &deleted), DAXKV_INCOMPATIBLE);
+	all(txn, 0, 0);
+	OK(cut(txn, DAXKV_MAIN, 10, 1500, &deleted)); /* up to 1500, which lies before it */
+	OK(cut(txn, DAXKV_MAIN, 1501, 2000, &deleted));
+	OK(daxkv_commit(txn));
+	store_done(kv);
+}
+
+static void large_values_and_duplicates(void **state)
+{
+	struct daxkv *kv = store_new("r", 512);
+	struct daxkv_txn *txn = begin(kv);
+	daxkv_db large = db_of(txn, "large", 0), dups = db_of(txn, "dups", DAXKV_DUP_SORT);
+	struct daxkv_stat stat;
+	uint64_t deleted, used;
+	(void)state;
+
+	OK(daxkv_commit(txn));
+	used = info(kv).used_bytes;
+	txn = begin(kv);
+	for (uint64_t n = 0; n < 200; n++) {
+		OK(put_n(txn, large, n, n % 2 ? 3000 : 20, 1));
+		for (uint64_t v = 0; v < 10; v++)
+			OK(put_n(txn, dups, n, 20, v));
+	}
+	OK(daxkv_commit(txn));
+	txn = begin(kv);
+	OK(cut(txn, large, 20, 180, &deleted));
+	assert_int_equal(deleted, 160);
+	OK(daxkv_db_stat(txn, large, &stat));
+	assert_int_equal(stat.blob_pages, 20 * 6);
+	OK(cut(txn, dups, 7, 193, &deleted));
+	assert_int_equal(deleted, 186 * 10);
+	OK(daxkv_db_stat(txn, dups, &stat));
+	assert_int_equal(stat.entries, 14 * 10);
+	OK(daxkv_commit(txn));
+	store_check(kv);
+	txn = begin(kv);
+	OK(daxkv_del_range(txn, large, NULL, NULL, &deleted));
+	assert_int_equal(deleted, 40);
+	OK(cut(txn, dups, 0, 200, &deleted));
+	assert_int_equal(deleted, 140);
+	OK(daxkv_commit(txn));
+	assert_in_range(info(kv).used_bytes, used, used + 3 * 512); /* an empty leaf each, and a bitmap page where the file grew */
+	store_done(kv);
+}
+
+static void cursors_stand_before_what_followed(void **state)
+{
+	struct daxkv *kv = filled();
+	struct daxkv_txn *txn = begin(kv);
+	struct daxkv_cursor *c;
+	char buf[17];
+	struct daxkv_val key = key_n(buf, 700), value;
+	(void)state;
+
+	OK(daxkv_cursor_open(txn, DAXKV_MAIN, &c));
+	OK(daxkv_cursor_get(c, &key, &value, DAXKV_SEEK));
+	OK(cut(txn, DAXKV_MAIN, 300, 1200, NULL));
+	OK(daxkv_cursor_get(c, &key, &value, DAXKV_NEXT));
+	assert_memory_equal(key.data, key_n(buf, 1200).data, 16);
+	OK(daxkv_cursor_get(c, &key, &value, DAXKV_PREV));
+	assert_memory_equal(key.data, key_n(buf, 299).data, 16);
+	OK(daxkv_commit(txn));
+	store_done(kv);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(ranges_of_every_size),        TEST(middle_pages_are_not_written),
+	    TEST(open_ends_and_empty_ranges),  TEST(names_of_databases_are_not_removed),
+	    TEST(large_values_and_duplicates), TEST(cursors_stand_before_what_followed),
+	};
+	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
+}
