@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "bench.h"
+#include "files.h"
 #include "reopen.h"
 #include "rounds.h"
 
@@ -69,7 +70,7 @@ static int config_check(struct bench_config *c)
 		fprintf(stderr, "bench: --pmem is force, file or auto\n");
 		return 1;
 	}
-	if (strlen(c->dir) > 2000) {
+	if (c->dir && strlen(c->dir) > 2000) {
 		fprintf(stderr, "bench: the directory's name is too long\n");
 		return 1;
 	}
@@ -198,7 +199,7 @@ static int report_run(const struct bench_config *config, struct report *report)
 int main(int argc, char **argv)
 {
 	struct bench_config config = {
-	    .entries = 500000, .rounds = 3, .key_size = 16, .value_size = 100, .dir = "/dev/shm", .pmem = "force"};
+	    .entries = 1000000, .rounds = 5, .key_size = 16, .value_size = 100, .pmem = "force"};
 	struct report *report = calloc(1, sizeof *report);
 	char command[1024];
 	int failed;
@@ -213,6 +214,10 @@ int main(int argc, char **argv)
 	if (config_parse(argc, argv, &config)) {
 		free(report);
 		return 2;
+	}
+	if (!config.dir) {
+		config.dir = "/dev/shm";
+		config.huge_pages = !config.fill && files_huge_pages(config.dir) == 0;
 	}
 	report->nengines = engines_select(config.fill ? config.fill : config.engines, report->engines);
 	engines_absent(report->absent, sizeof report->absent);

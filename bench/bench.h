@@ -26,6 +26,7 @@ struct bench_config {
 	size_t key_size, value_size;
 	const char *dir, *pmem, *only, *engines, *json, *csv, *markdown, *command;
 	const char *fill, *fill_path; /* the name of an engine: only fill a store and wait to be killed */
+	int huge_pages;               /* dir is a filesystem of this run's own, in memory, that maps huge pages */
 	uint64_t file_size;           /* bytes that the files of daxkv and LMDB have from the start */
 };
 
@@ -100,6 +101,7 @@ struct bench_phase {
 	enum bench_kind kind;
 	unsigned int batch;                /* operations of a transaction, for PUT and DEL */
 	int append;
+	int timed;                         /* each transaction by itself, for PUT */
 	unsigned int threads;              /* readers, for READERS */
 	int writer;                        /* beside them a thread that commits */
 	double floor_reads, floor_commits; /* how many of each floor an operation has; both 0: none */
@@ -121,8 +123,11 @@ struct bench_plan { /* a phase, prepared */
 	uint64_t user_bytes; /* that it puts; a deleted key counts with its own size */
 };
 
+enum bench_tail { BENCH_HALF, BENCH_99, BENCH_999, BENCH_MOST, BENCH_TAILS };
+
 struct bench_result {
 	double ns;                  /* an operation */
+	double tail[BENCH_TAILS];   /* of a timed phase, transactions one by one: as many of them take at most so long */
 	double writer_ns;           /* a commit of the thread beside the readers; 0 without it */
 	uint64_t checksum, touched; /* of what was read: the same for all engines */
 	uint64_t written;           /* bytes given to write(2) and its kin, by all threads of the process */

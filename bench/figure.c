@@ -69,6 +69,8 @@ void figure_make(const struct report *report, const struct report_row *row, unsi
 		ratios[r] = row->ns[engine][r] / row->ns[0][r];
 	list_range(row->ns[engine], rounds, &f->ns, &f->ns_min, &f->ns_max);
 	list_range(ratios, rounds, &f->ratio, &f->ratio_min, &f->ratio_max);
+	for (int t = 0; t < BENCH_TAILS; t++)
+		f->tail[t] = row->phase->timed ? list_median(row->tail[t][engine], rounds) : -1;
 	f->writer_ns = row->phase->writer ? list_median(row->writer_ns[engine], rounds) : -1;
 	f->floor_ns = floor_of(report->config, row->phase, &floor);
 	if (f->floor_ns <= 0)

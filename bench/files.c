@@ -7,6 +7,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -55,5 +57,12 @@ int files_size(const char *dir, uint64_t *bytes)
 		*bytes += (uint64_t)(st.st_blocks * 512 < st.st_size ? st.st_blocks * 512 : st.st_size);
 	}
 	(void)closedir(d);
+	return 0;
+}
+
+int files_huge_pages(const char *dir)
+{
+	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) || mount("tmpfs", dir, "tmpfs", 0, "huge=always,size=90%"))
+		return errno;
 	return 0;
 }

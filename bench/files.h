@@ -18,4 +18,8 @@ void files_remove(const char *dir);
 /* files_size - the sizes of the files in dir, without their holes. Returns 0 or an errno. */
 int files_size(const char *dir, uint64_t *bytes);
 
+/* files_huge_pages - put a filesystem in memory that uses huge pages where it can, as DAX filesystems do, in the place of dir; seen by this process and
+ * its children only, and gone with them. Returns 0 or an errno: it needs root. */
+int files_huge_pages(const char *dir);
+
 #endif

@@ -4,6 +4,7 @@
 #endif
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -155,38 +156,71 @@ static int run_scan(struct run *r, enum bench_move first, enum bench_move next, 
 	return err == BENCH_END ? 0 : err;
 }
 
+/* run_batch - operations [from, to) in a transaction. */
+static int run_batch(struct run *r, uint64_t from, uint64_t to)
+{
+	int err;
+
+	*r->what = "begin";
+	err = r->e->begin(r->session, 1);
+	if (err)
+		return err;
+	for (uint64_t i = from; i < to; i++) {
+		const struct bench_op *op = &r->plan->ops[i];
+
+		if (r->plan->phase->kind == BENCH_DEL) {
+			*r->what = "delete";
+			err = r->e->del(r->session, run_key(r, op->id));
+		} else {
+			err = run_put(r, op);
+		}
+		if (err) {
+			r->e->abort(r->session);
+			return err;
+		}
+	}
+	*r->what = "commit";
+	return r->e->commit(r->session);
+}
+
 static int run_writes(struct run *r)
 {
-	uint64_t i = 0, n = r->plan->n;
+	uint64_t n = r->plan->n, batch = r->plan->phase->batch;
+	int err = 0;
 
-	while (i < n) {
-		uint64_t batch = r->plan->phase->batch, end = n - i < batch ? n : i + batch;
-		int err;
+	for (uint64_t i = 0; i < n && !err; i += batch)
+		err = run_batch(r, i, n - i < batch ? n : i + batch);
+	return err;
+}
 
-		*r->what = "begin";
-		err = r->e->begin(r->session, 1);
-		if (err)
-			return err;
-		for (; i < end; i++) {
-			const struct bench_op *op = &r->plan->ops[i];
+static int times_compare(const void *a, const void *b)
+{
+	float x = *(const float *)a, y = *(const float *)b;
 
-			if (r->plan->phase->kind == BENCH_DEL) {
-				*r->what = "delete";
-				err = r->e->del(r->session, run_key(r, op->id));
-			} else {
-				err = run_put(r, op);
-			}
-			if (err) {
-				r->e->abort(r->session);
-				return err;
-			}
-		}
-		*r->what = "commit";
-		err = r->e->commit(r->session);
-		if (err)
-			return err;
+	return x < y ? -1 : x > y;
+}
+
+/* run_timed - run_writes with a look at the clock before and after each transaction. */
+static int run_timed(struct run *r)
+{
+	static const double parts[BENCH_TAILS] = {0.5, 0.99, 0.999, 1};
+	uint64_t n = r->plan->n, batch = r->plan->phase->batch, times = 0;
+	float *took = malloc((n / batch + 1) * sizeof *took);
+	int err = took ? 0 : ENOMEM;
+
+	for (uint64_t i = 0; i < n && !err; i += batch) {
+		double start = clock_ns();
+
+		err = run_batch(r, i, n - i < batch ? n : i + batch);
+		took[times++] = (float)(clock_ns() - start);
 	}
-	return 0;
+	if (!err && times) {
+		qsort(took, times, sizeof *took, times_compare);
+		for (int t = 0; t < BENCH_TAILS; t++)
+			r->result->tail[t] = (double)took[(uint64_t)(parts[t] * (double)(times - 1))];
+	}
+	free(took);
+	return err;
 }
 
 static int run_cursor(struct run *r)
@@ -272,7 +306,7 @@ static int run_any(struct run *r)
 	switch (r->plan->phase->kind) {
 	case BENCH_PUT:
 	case BENCH_DEL:
-		err = run_writes(r);
+		err = r->plan->phase->timed ? run_timed(r) : run_writes(r);
 		break;
 	case BENCH_MIXED:
 		err = run_mixed(r);

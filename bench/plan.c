@@ -18,8 +18,9 @@
 
 static const struct bench_phase phases[] = {
     RANDOM("load", "put of random keys, 1,000 a transaction", BENCH_PUT, .batch = BENCH_TXN, .floor_streams = 1),
-    RANDOM("insert", "put of a new random key, one a transaction", BENCH_PUT, .batch = 1, .floor_commits = 1),
-    RANDOM("update", "put of an existing random key, one a transaction", BENCH_PUT, .batch = 1, .floor_commits = 1),
+    RANDOM("insert", "put of a new random key, one a transaction", BENCH_PUT, .batch = 1, .floor_reads = 1, .floor_commits = 1),
+    RANDOM("update", "put of an existing random key, one a transaction", BENCH_PUT, .batch = 1, .floor_reads = 1, .floor_commits = 1),
+    RANDOM("tail", "the same, each transaction timed by itself", BENCH_PUT, .batch = 1, .timed = 1, .floor_reads = 1, .floor_commits = 1),
     RANDOM("get", "get of an existing random key", BENCH_GET, .floor_reads = 1),
     RANDOM("scan", "an entry of a full scan, forward", BENCH_SCAN, .batch = 0),
     RANDOM("back", "an entry of a full scan, backward", BENCH_SCAN_BACK, .batch = 0),
@@ -36,7 +37,7 @@ static const struct bench_phase phases[] = {
     RANDOM("read2", "get by 2 threads, nobody else", BENCH_READERS, .threads = 2, .floor_reads = 0.5),
     RANDOM("read2+w", "get by 2 threads while another commits one-put transactions", BENCH_READERS, .threads = 2, .writer = 1,
            .floor_reads = 0.5),
-    RANDOM("delete", "delete of an existing random key, one a transaction", BENCH_DEL, .batch = 1, .floor_commits = 1),
+    RANDOM("delete", "delete of an existing random key, one a transaction", BENCH_DEL, .batch = 1, .floor_reads = 1, .floor_commits = 1),
     OTHER("ascend", "plain put of ascending keys, 1,000 a transaction", BENCH_STORE_ASCEND, BENCH_PUT, .batch = BENCH_TXN,
           .floor_streams = 1),
     OTHER("append", "put of ascending keys with APPEND, 1,000 a transaction", BENCH_STORE_APPEND, BENCH_PUT, .batch = BENCH_TXN,
@@ -169,7 +170,7 @@ static void op_mixed(const struct bench_phase *phase, const struct zipf *z, stru
 static void op_draw(const struct bench_config *c, const struct bench_phase *phase, uint64_t i, struct contents *contents, uint64_t *rng,
                     struct bench_op *op)
 {
-	int existing = strcmp(phase->name, "update") == 0 || phase->kind == BENCH_GET || phase->kind == BENCH_RANGE;
+	int existing = strcmp(phase->name, "update") == 0 || phase->timed || phase->kind == BENCH_GET || phase->kind == BENCH_RANGE;
 	uint64_t known = phase->store == BENCH_STORE_LARGE ? c->large_ops : c->entries;
 
 	op->id = i;

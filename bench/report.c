@@ -77,7 +77,7 @@ static void header_print(const struct page *p)
 	line_print(p, "machine", text);
 	(void)snprintf(text, sizeof text, "%s, compiler %s", m->kernel, m->compiler);
 	line_print(p, "system", text);
-	(void)snprintf(text, sizeof text, "%s on %s%s", c->dir, m->filesystem,
+	(void)snprintf(text, sizeof text, "%s on %s%s%s", c->dir, m->filesystem, c->huge_pages ? " with huge pages, as DAX filesystems map them" : "",
 	               r->emulated ? "; DRAM stands in for persistent memory: daxkv flushes and fences as it would there" : "");
 	line_print(p, "files", text);
 	line_print(p, "date", m->date);
@@ -243,6 +243,31 @@ static void writers_print(const struct page *p)
 	}
 }
 
+static void tails_print(const struct page *p)
+{
+	static const char *const names[BENCH_TAILS] = {"half", "99 %", "99.9 %", "all"};
+	const struct report *r = p->report;
+
+	for (unsigned int i = 0; i < r->nrows; i++) {
+		if (!r->rows[i].phase->timed)
+			continue;
+		title_print(p, "Nanoseconds that as many of the one-put transactions take at most", "share");
+		for (unsigned int e = 0; e < r->nengines; e++)
+			cell_print(p, 13, r->engines[e]->name);
+		rule_print(p, r->nengines);
+		for (int t = 0; t < BENCH_TAILS; t++) {
+			row_begin(p, names[t]);
+			for (unsigned int e = 0; e < r->nengines; e++) {
+				struct figure f;
+
+				figure_make(r, &r->rows[i], e, &f);
+				number_print(p, 13, f.tail[t], 0);
+			}
+			fputc('\n', p->f);
+		}
+	}
+}
+
 static void space_print(const struct page *p)
 {
 	const struct report *r = p->report;
@@ -271,6 +296,7 @@ static void all_print(const struct page *p)
 	floors_print(p);
 	counts_print(p);
 	writers_print(p);
+	tails_print(p);
 	space_print(p);
 	fprintf(p->f, "\nAfter every round each store held exactly the expected entries.\n");
 }

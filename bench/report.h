@@ -12,6 +12,7 @@ struct report_row { /* a phase; engine 0 is daxkv */
 	const struct bench_phase *phase;
 	uint64_t reported, user_bytes;
 	double ns[BENCH_ENGINES][BENCH_ROUNDS], writer_ns[BENCH_ENGINES][BENCH_ROUNDS];
+	double tail[BENCH_TAILS][BENCH_ENGINES][BENCH_ROUNDS]; /* of a timed phase */
 	uint64_t written[BENCH_ENGINES]; /* in the last round */
 	struct bench_counts counts;      /* daxkv's in the last round */
 };
@@ -40,6 +41,7 @@ struct figure { /* of a row and an engine; what is not known is negative */
 	double ns, ns_min, ns_max;          /* an operation: median, least, greatest */
 	double ratio, ratio_min, ratio_max; /* to daxkv's, formed in each round */
 	double writer_ns;                   /* a commit beside the readers */
+	double tail[BENCH_TAILS];
 	double floor_ns, to_floor;
 	double written;                         /* for a user byte */
 	double fences, lines_flushed, lines_streamed; /* for an operation, daxkv only */

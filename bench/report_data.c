@@ -12,7 +12,7 @@ struct field {
 	const char *name;
 	double value;
 };
-#define FIELDS 14u
+#define FIELDS 18u
 
 static void fields_make(const struct report *report, const struct report_row *row, unsigned int engine, struct field out[FIELDS])
 {
@@ -27,6 +27,10 @@ static void fields_make(const struct report *report, const struct report_row *ro
 	    {"ratio_min", f.ratio_min},
 	    {"ratio_max", f.ratio_max},
 	    {"writer_ns", f.writer_ns},
+	    {"half_ns", f.tail[BENCH_HALF]},
+	    {"p99_ns", f.tail[BENCH_99]},
+	    {"p999_ns", f.tail[BENCH_999]},
+	    {"most_ns", f.tail[BENCH_MOST]},
 	    {"floor_ns", f.floor_ns},
 	    {"to_floor", f.to_floor},
 	    {"fences", f.fences},
@@ -122,6 +126,7 @@ int report_json(const struct report *report, const char *path)
 	pair_print(f, "date", m->date);
 	pair_print(f, "load", m->load);
 	pair_print(f, "filesystem", m->filesystem);
+	pair_print(f, "huge_pages", report->config->huge_pages ? "yes" : "no");
 	pair_print(f, "compiler", m->compiler);
 	pair_print(f, "command", c->command);
 	pair_print(f, "absent", report->absent);

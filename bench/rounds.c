@@ -53,6 +53,8 @@ static int results_note(struct report *report, const struct bench_plan *plan, ui
 	row->counts = results[0].counts;
 	for (unsigned int e = 0; e < report->nengines; e++) {
 		row->ns[e][round] = results[e].ns;
+		for (int t = 0; t < BENCH_TAILS; t++)
+			row->tail[t][e][round] = results[e].tail[t];
 		row->writer_ns[e][round] = results[e].writer_ns;
 		row->written[e] = results[e].written;
 	}
