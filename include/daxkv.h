@@ -140,7 +140,8 @@ struct daxkv_options {      /* zero means the default, everywhere */
 	unsigned int mode;        /* permission bits of a new file; 0664 before the umask */
 	unsigned int page_size;   /* bytes, of a new store: 4096 (default), 8192, 16384 or 32768; else must match or be 0 */
 	uint64_t initial_size;    /* bytes, of a new store: 2 MiB by default */
-	uint64_t max_size;        /* bytes; growing stops here with DAXKV_FULL. Default: as much address space as can be had, up to 1 TiB */
+	uint64_t max_size;        /* bytes; growing stops here with DAXKV_FULL. Default: as much address space as can be had, up to 1 TiB; less,
+	                             but 64 GiB, when the process has dozens of stores open */
 	unsigned int max_readers; /* read transactions at once; 4096 by default */
 	unsigned int max_dbs;     /* database handles at once; 1024 by default */
 	const char *lock_path;    /* the lock file; path + "-lock" by default */

@@ -135,7 +135,9 @@ static int attach(struct daxkv *kv, const struct daxkv_options *o, uint64_t *txn
 		return err_set(DAXKV_VERSION, "the store uses features that this library can only read: open it read-only");
 	size = round_down(file_size, kv->page_size);
 	kv->map.lenient = o->max_age_ms || o->max_lag;
+	kv->map.room = stores_room();
 	rc = attach_map(kv, o, size, o->pmem);
+	__atomic_store_n(&kv->reserved, kv->map.reserve, __ATOMIC_RELAXED);
 	kv->ring = (struct ring){.map = &kv->map, .file_id = kv->geometry.file_id, .off = kv->geometry.ring_off};
 	if (rc || kv->joined)
 		return rc;

@@ -52,6 +52,7 @@ struct daxkv {
 	struct share_file share_file;
 	struct share *share;                    /* share_file.share */
 	uint64_t *alive;                        /* a page that a forked child sees as zeros */
+	uint64_t reserved; /* atomic: bytes of address space */
 	struct daxkv *next_store, **store_link; /* in stores.c, under its lock */
 	bool joined;                            /* others used the store when it was opened */
 	uint32_t page_size, max_key, max_dbs;

@@ -354,7 +354,7 @@ static int reserve_space(struct map *map, uint64_t size, uint64_t max)
 	const uint64_t least = max_u64(round_up(size, MAP_STEP), MAP_STEP), limit = address_limit();
 	uint64_t len = round_up(max_u64(max, 1), MAP_STEP);
 	if (max == 0)
-		len = min_u64(RESERVE_MAX, round_down(limit / 2, MAP_STEP));
+		len = round_down(min_u64(map->room ? map->room : RESERVE_MAX, limit / 2), MAP_STEP);
 	len = max_u64(len, least);
 	int rc = reserve_exactly(len + behind, &map->base);
 	while ((rc == ENOMEM || rc == EINVAL) && max == 0 && len > least) { /* EINVAL: from valgrind */
@@ -490,7 +490,7 @@ int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pme
 {
 	static const struct pm_ops *const ops[] = {
 	    [DAXKV_MEDIUM_DAX] = &pm_dax_ops, [DAXKV_MEDIUM_FILE] = &pm_file_ops, [DAXKV_MEDIUM_EMULATED] = &pm_dax_ops};
-	struct map fresh = {.fd = map->fd, .rdonly = map->rdonly, .private_copy = private_copy, .lenient = map->lenient, .path = map->path};
+	struct map fresh = {.fd = map->fd, .rdonly = map->rdonly, .private_copy = private_copy, .lenient = map->lenient, .room = map->room, .path = map->path};
 	assert(map->fd >= 0 && !map->base);
 	if (size == 0 || max_u64(size, max) > INT64_MAX / 2)
 		return err_set(EINVAL, "%s: a mapping of %lu, at most %lu bytes", map->path, (ulong)size, (ulong)max);

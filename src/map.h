@@ -25,6 +25,7 @@ struct map {
 	bool rdonly;       /* the descriptor cannot write */
 	bool private_copy; /* MAP_PRIVATE: stores stay in this process */
 	bool lenient;      /* set before map_attach: MAP_STEP bytes behind the mapping can be read, too, as zeros (see view.h on eviction) */
+	uint64_t room;     /* set before map_attach: what is reserved when there is no maximum; 0: 1 TiB */
 	const uint8_t *base;
 	uint64_t reserve; /* bytes of address space: no size is above it */
 	uint64_t cap;     /* bytes: the writer's growing stops here; at most reserve. Atomic */
@@ -49,7 +50,7 @@ int map_open_file(struct map *map, const char *path, bool rdonly);
  * is copied. On failure there is no file, or the empty one. Fills fd, path. */
 int map_create_file(struct map *map, const char *path, unsigned int mode, uint64_t size, int (*fill)(int fd, void *arg), void *arg);
 
-/* map_attach - reserve address space (max bytes, or when max is 0 as much up to 1 TiB as can be had, half of RLIMIT_AS where that is set;
+/* map_attach - reserve address space (max bytes, or when max is 0 as much up to map->room as can be had, half of RLIMIT_AS where that is set;
  * never under size) and map the first size bytes of the file. Chooses the medium by pmem: AUTO tries MAP_SHARED_VALIDATE|MAP_SYNC and
  * falls back to fdatasync. private_copy: MAP_PRIVATE and pm_private_ops, whatever pmem says. A read-only shared mapping is PROT_READ. size
  * need not be a multiple of the system page. MADV_DONTFORK. Where the mapping can be written, holes in the file's first size bytes get

@@ -2,12 +2,17 @@
 /* stores.c - see stores.h */
 #include "stores.h"
 
+#include "base.h"
 #include "err.h"
 
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define ROOM_FOR_ALL ((uint64_t)48 << 40) /* of the 128 TiB that a process has */
+#define ROOM_MOST    ((uint64_t)1 << 40)
+#define ROOM_LEAST   ((uint64_t)64 << 30)
 
 static struct {
 	pthread_mutex_t mutex;
@@ -124,6 +129,17 @@ static bool same_file(const struct daxkv *a, const struct daxkv *b)
 
 	return a == b || (a->geometry.file_id == b->geometry.file_id && fstat(a->map.fd, &x) == 0 && fstat(b->map.fd, &y) == 0 &&
 	                  x.st_dev == y.st_dev && x.st_ino == y.st_ino);
+}
+
+uint64_t stores_room(void)
+{
+	uint64_t taken = 0;
+
+	pthread_mutex_lock(&stores.mutex);
+	for (const struct daxkv *kv = stores.first; kv; kv = kv->next_store)
+		taken += __atomic_load_n(&kv->reserved, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&stores.mutex);
+	return max_u64(ROOM_LEAST, min_u64(ROOM_MOST, (taken < ROOM_FOR_ALL ? ROOM_FOR_ALL - taken : 0) / 16));
 }
 
 bool stores_writing(const struct daxkv *kv)

@@ -2,7 +2,7 @@
 /*
  * stores.h - the open stores of this process: the only list that no handle owns.
  *
- * Three things need it. A forked child inherits descriptors, and with them the locks of its parent (lock.h): while it lived, a parent that
+ * Four things need it. Opening a store takes address space, of which a process has 128 TiB: those that are open are counted. A forked child inherits descriptors, and with them the locks of its parent (lock.h): while it lived, a parent that
  * died would seem to go on using the store, its reader slots too. So a fork handler closes them in the child. And a thread that asks for
  * the writer's
  * lock while it holds it by way of another handle of the same store must be told, and not wait for itself. And when a thread ends in a write transaction, while
@@ -22,6 +22,10 @@ void stores_remove(struct daxkv *kv);
 
 /* stores_watch_thread - the calling thread is about to write: when it ends, its locks are left. ENOMEM. */
 int stores_watch_thread(void);
+
+/* stores_room - how much address space a store that is opened now may reserve: 1 TiB for the first ones, and less the more there are, so that
+ * hundreds of them leave room for the program itself; at least 64 GiB. */
+uint64_t stores_room(void);
 
 /* stores_writing - whether the calling thread has a write transaction of the same store, through this handle or another. */
 bool stores_writing(const struct daxkv *kv);

@@ -4,6 +4,7 @@
 #include "store.h"
 
 #include <pthread.h>
+#include <sys/mman.h>
 
 #define EMULATED .pmem = DAXKV_PMEM_FORCE
 
@@ -126,12 +127,42 @@ static void nolock_transactions_change_threads(void **state)
 	store_done(kv);
 }
 
+static bool can_map(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p != MAP_FAILED && munmap(p, size) == 0;
+}
+
+/* A process with many stores open has address space left for itself. */
+static void many_stores_leave_room(void **state)
+{
+	struct daxkv *kv, *other[300];
+	struct daxkv_info info;
+
+	(void)state;
+	if (!can_map((size_t)64 << 40)) /* a sanitizer has taken it */
+		skip();
+	kv = store_new("many", 4096);
+	for (size_t i = 0; i < 300; i++)
+		other[i] = store_open("many", (struct daxkv_options){.flags = DAXKV_RDONLY});
+	assert_true(can_map((size_t)1 << 40));
+	OK(daxkv_info(kv, &info));
+	assert_true(info.max_size == (uint64_t)1 << 40);
+	OK(daxkv_info(other[299], &info));
+	assert_true(info.max_size >= (uint64_t)64 << 30);
+	for (size_t i = 0; i < 300; i++)
+		OK(daxkv_close(other[i]));
+	store_done(kv);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(a_program_locks_its_file),
 	    TEST(another_lock_file_is_noticed),
 	    TEST(nolock_transactions_change_threads),
+	    TEST(many_stores_leave_room),
 	};
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }
