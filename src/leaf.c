@@ -396,12 +396,13 @@ uint32_t leaf_finish(uint8_t *image)
 	return page->end;
 }
 
-/* tail_end - where the next tail entry may begin: the entries lie in the order of their slots. */
+/* tail_end - where the next tail entry may begin: the entries lie in the order of their slots. Records name fresh bytes in units of 4, and the format
+ * allows an end between two. */
 static uint32_t tail_end(const struct leaf *l)
 {
 	uint32_t last = l->nslots ? FMT_SLOT_END(l->slots[l->nslots - 1]) : 0;
 
-	return last > l->page->end ? last : l->page->end;
+	return (uint32_t)round_up(last > l->page->end ? last : l->page->end, 4);
 }
 
 static void expect_all(const struct leaf *l)

@@ -98,7 +98,8 @@ static uint64_t seek_some(struct daxkv_cursor *c, size_t step, uint64_t hash)
 
 			hash = rc ? mix_int(hash, rc) : mix_val(mix_val(hash, &key), &value);
 		}
-	return mix_int(mix_int(hash, daxkv_cursor_count(c, &count)), (int64_t)count);
+	hash = mix_int(hash, daxkv_cursor_count(c, &count));
+	return mix_int(hash, (int64_t)count);
 }
 
 static uint64_t read_db(struct daxkv_txn *txn, daxkv_db db, bool quick, uint64_t hash, uint64_t *pairs)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The B+tree: growth and collapse of the root, splits, merges, every snapshot kept whole, walks in both directions, and damage. Pages of 512
  * bytes make small trees deep. */
+#include "crc.h"
 #include "store.h"
 
 #define MAIN DAXKV_MAIN
@@ -408,6 +409,33 @@ static void damage_is_found_on_the_way(void **state)
 	store_done(kv);
 }
 
+/* The format lets an appended entry end without the padding that daxkv puts behind it: the next one is appended all the same. */
+static void appended_entry_without_padding(void **state)
+{
+	struct daxkv *kv = store_new("t", 512);
+	const struct fmt_super *super = (const void *)kv->map.base;
+	uint64_t root;
+	(void)state;
+	put_one(kv, "a", "1");
+	put_one(kv, "b", "12345");
+	OK(daxkv_sync(kv));
+	root = load_word(&((const struct fmt_desc *)(const void *)(kv->map.base + load_word(&super->main_desc)))->root);
+	const uint8_t *leaf = kv->map.base + root;
+	uint64_t slot = get64(leaf + FMT_LEAF_SLOTS);
+	uint32_t off = FMT_SLOT_OFF(slot), body = FMT_ENTRY_SIZE + 1 + 5, end = off + body + FMT_TAIL_AFTER;
+	assert_true(FMT_SLOT_END(slot) > end);
+	slot = FMT_SLOT(off, end, FMT_SLOT_FP(slot), FMT_SLOT_RANK(slot), FMT_SLOT_KIND(slot));
+	uint32_t crc = crc32c(crc32c(0, leaf + off - FMT_TAIL_BEFORE, FMT_TAIL_BEFORE + body), &slot, sizeof slot);
+	OK(daxkv_close(kv)); /* no record says what the slot is */
+	int fd = open(scratch_path("t"), O_RDWR | O_CLOEXEC);
+	assert_int_equal(pwrite(fd, &slot, 8, (off_t)(root + FMT_LEAF_SLOTS)), 8);
+	assert_int_equal(pwrite(fd, &crc, 4, (off_t)(root + off + body)), 4);
+	close(fd);
+	kv = store_again("t");
+	put_one(kv, "c", "2");
+	store_done(kv);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -421,6 +449,7 @@ int main(void)
 	    TEST(clear_frees_all_pages),
 	    TEST(last_kid_that_does_not_fit_stays_below_the_root),
 	    TEST(damage_is_found_on_the_way),
+	    TEST(appended_entry_without_padding),
 	};
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }
