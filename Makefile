@@ -312,6 +312,10 @@ check-flip: ## every bit of small stores, flipped, and 20,000 larger stores dama
 	@BUILD=build-asan TEST_TIMEOUT=14400 scripts/run-tests flip-fill damage:5000
 .PHONY: check-flip
 
+check-models: ## the protocol drawn small, in Python: all rules hold, and without any one of them something breaks; a minute or two
+	@tests/models/run-all
+.PHONY: check-models
+
 TIME ?= 60
 fuzz: ## libFuzzer on whole store files and on the input of kv load, TIME=60 seconds each; needs clang, installed when missing
 	@scripts/install-deps --fuzz

@@ -2,7 +2,8 @@
 /*
  * flip.c - every single bit of small stores, flipped: no crash, no hang, and nothing wrong that goes unnoticed.
  *
- *   flip [--step N] [--jobs N] [--fill] [--bit B]      every N-th bit (1), in N processes (one for each processor); or that one bit alone
+ *   flip [--step N] [--jobs N] [--fill] [--first B] [--bit B]      every N-th bit (1), in N processes (one for each processor), from bit B
+ * on; or that bit alone
  *
  * --fill, for slow builds: bits in free space and in unused parts of pages and of ring slots are not flipped one by one. All such bytes are
  * filled with random ones, again and again: as nobody sees that, no bit there can do harm by itself.
@@ -187,8 +188,8 @@ static void report(const uint64_t c[JOBS_COUNTERS], bool fill)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-	    {"step", 1, NULL, 's'}, {"jobs", 1, NULL, 'j'}, {"bit", 1, NULL, 'b'}, {"fill", 0, NULL, 'f'}, {0}};
+	static const struct option options[] = {{"step", 1, NULL, 's'},  {"jobs", 1, NULL, 'j'}, {"bit", 1, NULL, 'b'},
+	                                        {"first", 1, NULL, 'i'}, {"fill", 0, NULL, 'f'}, {0}};
 	uint64_t counters[JOBS_COUNTERS] = {0}, step = 1, from = 0, to = 0, bit = UINT64_MAX;
 	unsigned int jobs = jobs_processors();
 	bool fill = false, well = true;
@@ -205,11 +206,13 @@ int main(int argc, char **argv)
 			bit = number;
 		else if (c == 'f')
 			fill = true;
+		else if (c == 'i')
+			from = number;
 		else
 			optind = argc + 1;
 	}
 	if (optind != argc) {
-		fprintf(stderr, "usage: flip [--step N] [--jobs N] [--fill] [--bit B]\n");
+		fprintf(stderr, "usage: flip [--step N] [--jobs N] [--fill] [--first B] [--bit B]\n");
 		return 2;
 	}
 	for (unsigned int i = 0; i < SAMPLE_STATES; i++)

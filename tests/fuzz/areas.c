@@ -78,7 +78,8 @@ static void replayed_paint(struct areas *a, uint64_t record)
 		uint64_t n = take(a, page + 32, 8);
 
 		paint(a, page, a->psize, AREA_SPILL_REST);
-		paint(a, page + 8, 8, AREA_SPILL); /* the next page */
+		if (take(a, page + 8, 8)) /* the next page; of the last one nobody asks */
+			paint(a, page + 8, 8, AREA_SPILL);
 		paint(a, page + 20, 1, AREA_SPILL);
 		paint(a, page + 32, 8 + 16 * n, AREA_SPILL);
 		words_paint(a, page + 40, n);
@@ -213,6 +214,7 @@ uint8_t *areas_map(const struct sample *s, uint8_t **named)
 	a.psize = (uint32_t)take(&a, 16, 4);
 	paint(&a, 0, FMT_SUPER_SIZE, AREA_SUPER);
 	paint(&a, offsetof(struct fmt_super, clean), 8, AREA_CLEAN);
+	paint(&a, offsetof(struct fmt_super, user_word), 8, AREA_USER);
 	space_paint(&a);
 	desc_paint(&a, take(&a, offsetof(struct fmt_super, main_desc), 8));
 	ring_paint(&a);
@@ -234,6 +236,7 @@ const char *area_name(enum area area)
 	    [AREA_DESC] = "descriptors",
 	    [AREA_BLOB] = "large values",
 	    [AREA_SPILL] = "spilled words",
+	    [AREA_USER] = "the user word",
 	    [AREA_CLEAN] = "the mark of a clean close",
 	    [AREA_PREV] = "prev fields",
 	    [AREA_REPLAYED] = "words that recovery stores again",

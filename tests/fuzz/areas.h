@@ -23,7 +23,8 @@ enum area {
 	AREA_BLOB,
 	AREA_SPILL,
 	AREAS_READ,
-	AREA_CLEAN = AREAS_READ, /* an older mark than the right one has recovery store again what is there */
+	AREA_USER = AREAS_READ, /* the program's own number */
+	AREA_CLEAN,             /* an older mark than the right one has recovery store again what is there */
 	AREA_PREV,
 	AREA_REPLAYED, /* words that recovery stores again */
 	AREA_COUNT_OLD,

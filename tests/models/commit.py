@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""commit.py - every crash of a tiny store: commit, ring, recovery, clean close.
+"""commit.py - every crash of a tiny store: commit, ring, recovery, clean close, growth and cutting of the file.
 
 The store has one leaf (a base, one tail slot), a handful of pages, an allocation word for each, a ring of three records and the
 superblock's H. Transaction T puts the value T: into the leaf's free slot when there is one, else it writes a new leaf and frees the
 old one. It also sets the word AUX to the number of crashes so far, so that a transaction tried again after a crash differs from its
-first try although its fresh bytes are the same. A transaction may be small (record names its fresh bytes, one fence) or spilled
-(word list in a page from free space, two fences).
+first try although its fresh bytes are the same. A transaction may be small (record names its fresh bytes, one fence), fenced (record names none,
+two fences) or spilled (word list in a page from free space, two fences).
+
+In some searches the file has an end that moves: the last page lies behind it at first, with an allocation word of an older life. A transaction may grow the
+file; and one that comes when nobody reads, as at a close, may give the last page up, after which the file is cut.
 
 Media: memory is a few cells. A stored cell may become durable at any moment, each by itself, in any order; it must be durable once
 it was flushed after the store and a fence followed. A record is one cell that can also be torn. At every step the process may die
@@ -39,14 +42,23 @@ RULES = {
     "H-CLOSE": "a clean close stores H only after the words are durable",
     "SPILL-FENCE": "fresh bytes and spill page are fenced before a spilled record is written",
     "SPILL-REUSE": "a spill page waits until its transaction lies at or below durable_upto of a fenced record",
+    "FENCED-FENCE": "fresh bytes that a record does not name are fenced before it is written",
     "WORD-FLUSH": "a transaction flushes the words of the one before it",
+    "GROW-SYNC": "the file's new length is durable before a word says so",
+    "GROW-ZERO": "allocation words of new space are zeroed",
+    "GROW-FENCE": "they are zero durably before the record that brings them in is written",
+    "CUT-FENCE": "the file is cut only when the smaller size is durable",
+    "CUT-LIMBO": "before the file's end is given up the last commits are settled, so that nothing there is held back",
     "TAKEOVER-STORE": "a takeover beside live readers stores only words of the record after the published one",
     "TAKEOVER-LIMBO": "a takeover puts the pages freed by that record into the limbo",
 }
 
+TAIL_RULES = ("GROW-SYNC", "GROW-ZERO", "GROW-FENCE", "CUT-FENCE", "CUT-LIMBO")
 TORN = "torn"
-KINDS = ("small", "rewriting", "spilled")
-DEPTHS = ((1, 4), (2, 3), (3, 2), (5, 1))  # transactions and crashes of a run: what seconds suffice for
+KINDS = ("small", "rewriting", "fenced", "spilled")
+TAIL_KINDS = ("growing", "cutting")
+# Transactions and crashes of a run, and whether the file's end moves: what seconds suffice for.
+DEPTHS = ((1, 4, False), (2, 3, False), (3, 2, False), (5, 1, False), (2, 2, True), (3, 1, True))
 FOREVER = 1 << 30
 
 
@@ -59,8 +71,8 @@ class Layout:
 
     def __init__(self, pages, ring):
         self.pages, self.ring = pages, ring
-        self.H, self.ROOT, self.AUX = 0, 1, 2
-        self.BIT = 3
+        self.H, self.ROOT, self.AUX, self.SIZE, self.LENGTH = range(5)
+        self.BIT = 5
         self.HEAD = self.BIT + pages
         self.SLOT = self.HEAD + pages
         self.ENTRY = self.SLOT + pages
@@ -87,7 +99,11 @@ class Layout:
         for base, text in ((self.RING, "ring"), (self.ENTRY, "entry"), (self.SLOT, "slot"), (self.HEAD, "head"), (self.BIT, "bit")):
             if cell >= base:
                 return "%s[%d]" % (text, cell - base)
-        return ("H", "root", "aux")[cell]
+        return ("H", "root", "aux", "size", "file length")[cell]
+
+    def page_of(self, cell):
+        """The page that a cell lies in, or None: bitmap, ring and superblock lie elsewhere."""
+        return (cell - self.HEAD) % self.pages if self.HEAD <= cell < self.RING else None
 
 
 class Media:
@@ -128,10 +144,11 @@ class Media:
 class Store:
     """The protocol. Steps of a procedure are a generator that yields (what happened, is a fence next)."""
 
-    def __init__(self, without, pages, limit):
+    def __init__(self, without, pages, limit, tail=False):
         self.off = frozenset(without)
         self.at = Layout(pages, 2 if "R2" in self.off else 3)
-        self.limit = limit
+        self.limit, self.tail = limit, tail
+        self.kinds = KINDS + TAIL_KINDS if tail else KINDS
 
     def on(self, rule):
         return rule not in self.off
@@ -140,6 +157,9 @@ class Store:
         now = [0] * self.at.cells
         now[self.at.bit(0)] = 1
         now[self.at.head(0)] = (0, None, 0)
+        now[self.at.SIZE] = now[self.at.LENGTH] = self.at.pages - self.tail
+        if self.tail:
+            now[self.at.bit(self.at.pages - 1)] = 1
         return tuple(now)
 
     # ---- reading
@@ -168,7 +188,7 @@ class Store:
         txn, _, spill, words, _ = record
         if spill is None:
             return words
-        if now[self.at.head(spill)] != ("spill", txn):
+        if spill >= now[self.at.LENGTH] or now[self.at.head(spill)] != ("spill", txn):
             return None
         return now[self.at.slot(spill)] if isinstance(now[self.at.slot(spill)], tuple) else None
 
@@ -185,20 +205,41 @@ class Store:
                 ready = ready and (txn <= oldest or not self.on("R3-readers"))
             if not ready:
                 held.add(page)
-        for page in range(self.at.pages):
+        pages = range(now[self.at.SIZE])
+        for page in reversed(pages) if self.tail else pages:  # with a moving end, soon the last one
             if page not in held and page not in taken and not now[self.at.bit(page)]:
                 return page
         return None
+
+    def plan_end(self, kind, now, txn, aux, page):
+        """The file gets its last page, or gives it up: a new leaf, in page, and a new size."""
+        at, leaf, last = self.at, now[self.at.ROOT], self.at.pages - 1
+        if page in (None, last) or leaf == last or (now[at.SIZE] == at.pages) == (kind == "growing"):
+            return None
+        fresh = [(at.head(page), (txn, leaf, txn)), (at.slot(page), 0)]
+        words = [(at.ROOT, page), (at.bit(page), 1), (at.bit(leaf), 0), (at.SIZE, at.pages if kind == "growing" else last), aux]
+        return fresh, words, list(fresh), leaf, None
+
+    def plan_cutting(self, now, txn, aux, limbo, oldest):
+        """Nobody uses the last page, nobody reads. What the limbo holds is released by settling."""
+        at, leaf, last = self.at, now[self.at.ROOT], self.at.pages - 1
+        if now[at.bit(last)] or oldest != FOREVER:
+            return None
+        return self.plan_end("cutting", now, txn, aux, self.take_page(now, limbo, FOREVER, FOREVER, {leaf, last}))
 
     def plan(self, now, txn, epoch, limbo, fenced, oldest, kind):
         """What transaction txn writes: (fresh bytes, words, named bytes, freed page, spill page), or None when it cannot be."""
         at, leaf = self.at, now[self.at.ROOT]
         aux, freed, spill = (at.AUX, epoch), None, None
+        if kind == "growing":
+            return self.plan_end(kind, now, txn, aux, self.take_page(now, limbo, fenced, oldest, {leaf}))
+        if kind == "cutting":
+            return self.plan_cutting(now, txn, aux, limbo, oldest)
         taken = {leaf}
         full = bool(now[at.slot(leaf)])
         if kind == "rewriting" and full:
             return None  # the small transaction does the same
-        if not full and kind != "rewriting":
+        if not full and kind not in ("rewriting", "fenced"):
             fresh = [(at.entry(leaf), txn)]
             words = [(at.slot(leaf), txn), aux]
             named = list(fresh)
@@ -221,18 +262,39 @@ class Store:
             spill = self.take_page(now, limbo, fenced, oldest, taken)
             if spill is None:
                 return None
-        return fresh, words, named, freed, spill
+        return fresh, words, [] if kind == "fenced" else named, freed, spill
 
-    def commit(self, m, txn, durable, before, plan, backwards):
+    def grow(self, m):
+        """Steps ahead of the commit that brings the last page in."""
+        at = self.at
+        m.store(at.LENGTH, at.pages)
+        yield "grow: longer file", False
+        if self.on("GROW-SYNC"):
+            m.flush((at.LENGTH,))
+            yield "grow: fsync", True
+            m.fence()
+        if self.on("GROW-ZERO"):
+            m.store(at.bit(at.pages - 1), 0)
+            m.flush((at.bit(at.pages - 1),))
+            yield "grow: zeroed", self.on("GROW-FENCE")
+            if self.on("GROW-FENCE"):
+                m.fence()
+
+    def commit(self, m, txn, durable, before, plan, backwards, kind):
         """Steps of commit txn; before is the record whose words are not flushed yet. plan is what self.plan gave."""
         at = self.at
         fresh, words, named, _, spill = plan
+        if kind == "growing":
+            yield from self.grow(m)
         if before is not None and self.on("WORD-FLUSH"):
             m.flush(c for c, _ in self.words_of(m.now, before))
         for cell, value in fresh:
             m.store(cell, value)
             yield "fresh " + at.names[cell], False
         m.flush(c for c, _ in fresh)
+        if kind == "fenced" and self.on("FENCED-FENCE"):
+            yield "fresh bytes flushed", True
+            m.fence()
         record = (txn, durable, None, tuple(words), tuple(named))
         if spill is not None:
             m.store(at.head(spill), ("spill", txn))
@@ -247,12 +309,24 @@ class Store:
         yield "half the record", False
         m.store(at.record(txn), record)
         m.flush((at.record(txn),))
+        if kind == "cutting" and not self.on("CUT-FENCE"):
+            m.store(at.LENGTH, at.pages - 1)
         yield "record", True
         m.fence()
         yield "durable", False
         for cell, value in reversed(words) if backwards else words:
             m.store(cell, value)
             yield "word " + at.names[cell], False
+
+    def cut(self, m, txn, durable, before, plan, backwards):
+        """Steps of a close that gives the last page up: settle, commit, settle, cut."""
+        if self.on("CUT-LIMBO"):
+            yield from self.close(m, txn - 1, before)
+            durable, before = txn - 1, None
+        yield from self.commit(m, txn, durable, before, plan, backwards, "cutting")
+        yield from self.close(m, txn, (txn, txn - 1, None, tuple(plan[1]), ()))
+        m.store(self.at.LENGTH, self.at.pages - 1)
+        yield "cut", False
 
     def close(self, m, txn, before):
         cells = [c for c, _ in self.words_of(m.now, before)] if before is not None else []
@@ -289,8 +363,11 @@ class Store:
         for txn in range(durable + 1, newest + 1):
             if txn not in records:
                 raise Broken("record %d is missing between %d and %d" % (txn, durable, newest))
-            if self.words_of(now, records[txn]) is None:
-                raise Broken("the spill page of record %d was overwritten" % txn)
+            words = self.words_of(now, records[txn])
+            if words is None:
+                raise Broken("the spill page of record %d was overwritten, or is gone" % txn)
+            if any((at.page_of(cell) or 0) >= now[at.LENGTH] for cell, _ in words):
+                raise Broken("a word of record %d lies behind the file's end" % txn)
         return records, newest, durable
 
     def recover(self, m, published, found):
@@ -421,7 +498,9 @@ class Search:
         txn = acked[0]
         if (store.read(now, FOREVER), now[at.AUX]) != acked:
             raise Broken("the store shows %s, committed was %s" % ((store.read(now, FOREVER), now[at.AUX]), acked), trace)
-        used = [page for page in range(at.pages) if now[at.bit(page)]]
+        if now[at.SIZE] > now[at.LENGTH]:
+            raise Broken("the file has %d pages, its size word says %d" % (now[at.LENGTH], now[at.SIZE]), trace)
+        used = [page for page in range(now[at.SIZE]) if now[at.bit(page)]]
         if used != [now[at.ROOT]]:
             raise Broken("allocated pages %s, in use %d" % (used, now[at.ROOT]), trace)
         self.power_cut(Media(now, durable_sets, stale), (acked,), epoch, trace)
@@ -439,7 +518,7 @@ class Search:
             self.rest((*m.image(), acked, (), txn, txn, None, epoch), end)
         if txn == store.limit:
             return
-        for kind, backwards in itertools.product(KINDS, range(self.orders)):
+        for kind, backwards in itertools.product(store.kinds, range(self.orders)):
             self.explore_commit(state, before, kind, backwards, trace)
 
     def explore_commit(self, state, before, kind, backwards, trace):
@@ -454,7 +533,11 @@ class Search:
         new = (txn, epoch)
         trace = ("commit %d, %s%s" % (txn, kind, " to page %d" % spill if spill is not None else ""), trace)
         held = limbo + (((txn, spill, True),) if spill is not None else ())
-        steps = store.commit(m, txn, durable, before, plan, backwards)
+        if kind == "cutting":
+            end = self.run_steps(store.cut(m, txn, durable, before, plan, backwards), m, (acked, new), (new,), limbo, acked[0], None, epoch, trace)
+            self.rest((*m.image(), new, (), txn, txn, None, epoch), end)
+            return
+        steps = store.commit(m, txn, durable, before, plan, backwards, kind)
         end = self.run_steps(steps, m, (acked, new), (new,), held, acked[0], reader, epoch, trace)
         if freed is not None:
             held += ((txn, freed, False),)
@@ -517,8 +600,11 @@ def check(without, args, quiet=False):
     label = "without " + ", ".join(without) if without else "all rules"
     start = time.monotonic()
     total = {}
-    for txns, crashes in args.depths:
-        search = Search(Store(without, args.pages, txns), crashes, args.orders, start + args.seconds)
+    moving = any(rule in TAIL_RULES for rule in without)
+    for txns, crashes, tail in args.depths:
+        if moving and not tail:
+            continue  # nothing there that the rule is about
+        search = Search(Store(without, args.pages, txns, tail), crashes, args.orders, start + args.seconds)
         try:
             broken = search.run()
         except TimeoutError:
@@ -527,7 +613,7 @@ def check(without, args, quiet=False):
         for name, count in search.counts.items():
             total[name] = total.get(name, 0) + count
         if broken:
-            print("commit: %s: BROKEN: %s (%d transactions, %d crashes)" % (label, broken[0], txns, crashes))
+            print("commit: %s: BROKEN: %s (%d transactions, %d crashes%s)" % (label, broken[0], txns, crashes, ", moving end" if tail else ""))
             if not quiet:
                 print_trace(broken[1])
             return False
@@ -540,6 +626,7 @@ def main():
     parser = argparse.ArgumentParser(description="Explore commit and recovery of a tiny store.")
     parser.add_argument("--txns", type=int, help="transactions in a run")
     parser.add_argument("--crashes", type=int, help="crashes in a run")
+    parser.add_argument("--tail", action="store_true", help="with --txns or --crashes: the file's end moves")
     parser.add_argument("--pages", type=int, default=4, help="pages of the store (default 4)")
     parser.add_argument("--orders", type=int, default=1, choices=(1, 2), help="2: words are stored in both orders")
     parser.add_argument("--seconds", type=int, default=3600, help="give up, with exit status 2, after so long")
@@ -553,7 +640,7 @@ def main():
         return 0
     args.depths = DEPTHS
     if args.txns is not None or args.crashes is not None:
-        args.depths = ((args.txns or 4, 2 if args.crashes is None else args.crashes),)
+        args.depths = ((args.txns or 4, 2 if args.crashes is None else args.crashes, args.tail),)
     if not args.all_mutants:
         return {True: 0, False: 1, None: 2}[check(args.without, args)]
     good = check([], args) is True

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """versions.py - many snapshots in one tree: births and prev, splits, removal, nesting, reuse of pages.
 
-A small B+tree: leaves have a base of two keys and a tail of two slots, inner nodes two separators. A node's base, separators, birth
+A small B+tree: leaves have a base of two keys and a tail of two slots; two neighbours that fit one are merged; inner nodes two separators. A node's base, separators, birth
 and prev are written once; child pointers, slots and the root are words. A write transaction holds its word changes back (pending)
 except in pages of its own, and stores them in any order at commit. A reader at snapshot S goes through the same tree, and where a
 node's birth lies above S it follows prev. Freed pages come back through the limbo and are overwritten.
@@ -24,6 +24,7 @@ RULES = {
     "ROOT-COLLAPSE": "when the tree loses a level the new root is born in that transaction",
     "ROOT-EMPTY": "an emptied tree keeps a node, born in that transaction",
     "PARENT": "a split replaces the parent as well",
+    "MERGE-PARENT": "so does a merge of two leaves",
     "R3-READERS": "a freed page waits for readers older than its freeing",
     "R7": "a superseded or freed node's pending words leave the set",
     "R8": "a nested transaction does not edit its parent's pages in place",
@@ -250,13 +251,40 @@ class Txn:
         elif not keys and not self.store.on("ROOT-EMPTY"):
             self.set_word(word, None)
             self.discard(page)
-        elif len(keys) <= BASE_KEYS:
+        elif len(keys) <= BASE_KEYS and not self.merge(path, page, leaf):
             self.replace(word, page, {"base": leaf})
+        elif len(keys) <= BASE_KEYS:
+            pass
         else:
             half = len(keys) // 2
             parts = [self.make({"base": {k: leaf[k] for k in part}}, self.prev_for(page)) for part in (keys[:half], keys[half:])]
             self.split(path, page, parts, keys[half])
             self.discard(page)
+
+    def merge(self, path, page, leaf):
+        """One leaf in the place of this one and a neighbour, when both fit; false when they do not."""
+        if not path or len(leaf) * 2 > BASE_KEYS:
+            return False
+        word, parent, child = path[-1]
+        children, separators = self.children(parent), list(self.store.nodes[parent]["separators"])
+        left = child if child + 1 < len(children) else child - 1
+        beside = children[left + 1 if left == child else left] if left >= 0 else None
+        if beside is None or len(leaf) + len(self.content_of(beside)) > BASE_KEYS:
+            return False
+        both = self.make({"base": {**leaf, **self.content_of(beside)}}, self.prev_for(children[left]))
+        children[left:left + 2] = [both]
+        del separators[left]
+        if not self.store.on("MERGE-PARENT"):
+            for i in range(len(children) + 1):
+                self.set_word((parent, i), children[i] if i < len(children) else None)
+            self.store.nodes[parent]["separators"] = tuple(separators)
+        elif len(children) == 1 and word == ROOT:
+            self.collapse(parent, both)
+        else:
+            self.replace(word, parent, {"separators": tuple(separators)}, children)
+        self.discard(page)
+        self.discard(beside)
+        return True
 
     def split(self, path, page, parts, separator):
         """Put two nodes in page's place, in a new parent."""
