@@ -256,15 +256,6 @@ static void slot_apply(struct leaf *leaf, uint32_t slot, uint64_t word, uint16_t
 	}
 }
 
-/* slot_overlaps - whether the entry of a slot shares bytes with an earlier slot's. */
-static bool slot_overlaps(const struct check_entry *tail, uint32_t count, const struct check_entry *e)
-{
-	for (uint32_t i = 0; i < count; i++)
-		if (e->off - FMT_TAIL_BEFORE < tail[i].end + FMT_TAIL_AFTER && tail[i].off - FMT_TAIL_BEFORE < e->end + FMT_TAIL_AFTER)
-			return true;
-	return false;
-}
-
 static void tail_read(struct leaf *leaf)
 {
 	struct check *ck = leaf->ck;
@@ -285,8 +276,8 @@ static void tail_read(struct leaf *leaf)
 			slot_fault(leaf, slot, "follows an unused one");
 		if (!slot_read(leaf, slot, word, &tail[count]))
 			continue;
-		if (slot_overlaps(tail, count, &tail[count]))
-			slot_fault(leaf, slot, "its entry overlaps another slot's");
+		if (count > 0 && tail[count].off - FMT_TAIL_BEFORE < tail[count - 1].end + FMT_TAIL_AFTER)
+			slot_fault(leaf, slot, "its entry does not lie behind that of the slot before");
 		now = get64(page->p + tail[count].off - FMT_TAIL_BEFORE);
 		if (now < txn || now > ck->txn)
 			check_fault(ck, leaf->db,
