@@ -135,6 +135,8 @@ static int store_open(MDB_env *env, const char *data, const char *lock, uint64_t
 	if (rc)
 		return rc;
 	rc = daxkv_open(data, &o, &env->kv);
+	if (rc == EAGAIN) /* the store has a key, too */
+		return MDB_TLS_FULL;
 	return rc ? err_of(rc) : mapsize_settle(env, env->mapsize);
 }
 
