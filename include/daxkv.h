@@ -208,6 +208,10 @@ int daxkv_renew(struct daxkv_txn *txn);
 /* daxkv_set_user_word - give the store's user word another value: kept with the transaction's commit, gone with its abort. Errors: BAD_TXN, EACCES. */
 int daxkv_set_user_word(struct daxkv_txn *txn, uint64_t value);
 
+/* daxkv_txn_clone - another read transaction of the same snapshot, for a thread of its own: the two end in any order, and the snapshot with the last. It cannot be
+ * reset, and the one it was made of not be renewed (BUSY) while it runs. It takes no reader slot. Errors: EINVAL (a write transaction), BAD_TXN, ENOMEM. */
+int daxkv_txn_clone(struct daxkv_txn *txn, struct daxkv_txn **clone);
+
 /* daxkv_txn_id - the number of the snapshot read, or of the commit to be made. daxkv_txn_kv - the transaction's store. */
 uint64_t daxkv_txn_id(const struct daxkv_txn *txn);
 struct daxkv *daxkv_txn_kv(const struct daxkv_txn *txn);
@@ -368,6 +372,10 @@ int daxkv_cursor_get(struct daxkv_cursor *cursor, struct daxkv_val *key, struct 
  * given, backward only those at or after it. NOTFOUND when there is none, as daxkv_cursor_get. */
 int daxkv_cursor_get_many(struct daxkv_cursor *cursor, enum daxkv_cursor_op op, const struct daxkv_val *end, size_t n, struct daxkv_val *key,
                           struct daxkv_val *value, size_t *got);
+
+/* daxkv_split - at most parts - 1 keys, rising, that cut the database into parts of about one size, *n of them; fewer when it has few pages. For scans by
+ * several threads: each with a clone of one transaction, from key[i - 1] (SEEK_GE) up to key[i] (end). The keys need not be there. Errors: EINVAL, as get. */
+int daxkv_split(struct daxkv_txn *txn, daxkv_db db, size_t parts, struct daxkv_val *key, size_t *n);
 
 /* daxkv_cursor_put - daxkv_put, and the cursor stands on the record. With DAXKV_CURRENT replaces the value under the cursor. */
 int daxkv_cursor_put(struct daxkv_cursor *cursor, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags);

@@ -120,6 +120,10 @@ struct daxkv_txn {
 	uint32_t ndb;       /* handles looked at: the copy for a child stops there */
 	struct daxkv_cursor *cursors;
 	struct daxkv_txn *next, **link; /* in kv->read_txns */
+	struct daxkv_txn *origin;       /* of a clone: the read transaction whose slot it reads by */
+	bool cloned;                    /* there are clones, or were: the two below count then, under slot_mutex */
+	bool ended;                     /* it has, and its slot and memory are left to the last clone */
+	uint32_t users;                 /* of its slot */
 	struct wset_mark mark;          /* of a nested transaction */
 	struct reserved reserved;
 	uint64_t user_word; /* to be kept with the store, */

@@ -164,6 +164,9 @@ void tree_load_free(struct tree_load *load);
 int tree_cut(struct tree *tree, const struct probe *from, const struct probe *to, uint64_t *removed);
 int tree_range_db(const struct tree *tree, const struct probe *from, const struct probe *to, bool *some);
 
+/* tree_split - *n keys, rising, fewer than parts, that cut the tree into parts of about one size. seps has room for parts of them. CORRUPT. */
+int tree_split(const struct tree *tree, uint32_t parts, struct sep *seps, uint32_t *n);
+
 /* Within the floor: */
 int tree_down(const struct tree *tree, const struct probe *probe, struct path *path); /* tree_seek without the leaf's inside */
 int tree_root(const struct tree *tree, const struct fmt_page **page, uint64_t *at); /* in this view; NULL: an empty tree */

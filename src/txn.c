@@ -110,10 +110,8 @@ static int slot_take(struct daxkv *kv, uint32_t *slot)
 	return rc;
 }
 
-/* read_txn_free - destructor of a thread's kept transaction, and the end of one that is not kept. */
-static void read_txn_free(void *arg)
+static void read_txn_unlist(struct daxkv_txn *txn)
 {
-	struct daxkv_txn *txn = arg;
 	struct daxkv *kv = txn->kv;
 
 	pthread_mutex_lock(&kv->dbi_mutex);
@@ -121,6 +119,15 @@ static void read_txn_free(void *arg)
 	if (txn->next)
 		txn->next->link = txn->link;
 	pthread_mutex_unlock(&kv->dbi_mutex);
+}
+
+/* read_txn_free - destructor of a thread's kept transaction, and the end of one that is not kept. */
+static void read_txn_free(void *arg)
+{
+	struct daxkv_txn *txn = arg;
+	struct daxkv *kv = txn->kv;
+
+	read_txn_unlist(txn);
 	pthread_mutex_lock(&kv->slot_mutex);
 	share_release(kv->share, slot_lock(kv), txn->slot);
 	pthread_mutex_unlock(&kv->slot_mutex);
@@ -258,28 +265,112 @@ static int begin_read(struct daxkv *kv, struct daxkv_txn **out)
 	return 0;
 }
 
+/* slot_leave - one user less of the slot that a transaction shares with its clones. Returns whether that was the last. */
+static bool slot_leave(struct daxkv_txn *origin, bool ended)
+{
+	struct daxkv *kv = origin->kv;
+
+	pthread_mutex_lock(&kv->slot_mutex);
+	bool last = --origin->users == 0;
+
+	origin->ended = origin->ended || ended;
+	if (last)
+		share_leave(kv->share, origin->slot);
+	last = last && origin->ended;
+	pthread_mutex_unlock(&kv->slot_mutex);
+	return last;
+}
+
 static void read_stop(struct daxkv_txn *txn)
 {
 	if (txn->idle)
 		return;
-	share_leave(txn->kv->share, txn->slot);
+	if (txn->cloned)
+		(void)slot_leave(txn, false);
+	else
+		share_leave(txn->kv->share, txn->slot);
 	txn->idle = true;
+}
+
+static void end_clone(struct daxkv_txn *txn)
+{
+	struct daxkv_txn *origin = txn->origin;
+
+	read_txn_unlist(txn);
+	txn_free(txn);
+	if (slot_leave(origin, false))
+		read_txn_free(origin);
+}
+
+/* end_origin - the end of a read transaction that has been cloned. *gone: it is the last clone's to free. */
+static void end_origin(struct daxkv_txn *txn, bool *gone)
+{
+	struct daxkv *kv = txn->kv;
+
+	if (!txn->idle) {
+		*gone = !slot_leave(txn, true);
+	} else { /* it was reset, and is no user any more */
+		pthread_mutex_lock(&kv->slot_mutex);
+		txn->ended = true;
+		*gone = txn->users > 0;
+		pthread_mutex_unlock(&kv->slot_mutex);
+	}
+	if (*gone)
+		return;
+	txn->cloned = txn->ended = false;
+	txn->idle = true;
+}
+
+int daxkv_txn_clone(struct daxkv_txn *txn, struct daxkv_txn **clone)
+{
+	struct daxkv_txn *c, *origin;
+	int rc = txn_check(txn, false);
+
+	if (!rc && (txn->write || !clone))
+		rc = err_set(EINVAL, "only a read transaction can be cloned");
+	if (!rc)
+		rc = txn_new(txn->kv, false, &c);
+	if (rc)
+		return rc;
+	origin = txn->origin ? txn->origin : txn;
+	c->origin = origin;
+	c->slot = origin->slot;
+	c->view = txn->view;
+	pthread_mutex_lock(&txn->kv->slot_mutex);
+	if (!origin->cloned)
+		origin->users = 1;
+	origin->cloned = true;
+	origin->users++;
+	pthread_mutex_unlock(&txn->kv->slot_mutex);
+	read_txn_list(txn->kv, c);
+	*clone = c;
+	return 0;
 }
 
 static void end_read(struct daxkv_txn *txn)
 {
 	struct daxkv *kv = txn->kv;
+	bool gone = false;
 
 	if (txn->cursors)
 		cursor_end_all(txn);
-	read_stop(txn);
+	if (txn->origin) {
+		end_clone(txn);
+		return;
+	}
+	if (txn->cloned)
+		end_origin(txn, &gone);
+	else
+		read_stop(txn);
+	if (gone)
+		return;
 	if (pthread_getspecific(kv->thread_txn) || pthread_setspecific(kv->thread_txn, txn))
 		read_txn_free(txn);
 }
 
 void daxkv_reset(struct daxkv_txn *txn)
 {
-	if (!txn || txn_forked(txn->kv) || txn->write || txn->idle)
+	if (!txn || txn_forked(txn->kv) || txn->write || txn->idle || txn->origin)
 		return;
 	if (txn->cursors && txn_done(txn, cursor_save_all(txn, 0)))
 		cursor_lose_all(txn); /* no memory to keep their places, or these cannot be believed */
@@ -292,6 +383,13 @@ int daxkv_renew(struct daxkv_txn *txn)
 		return err_set(EINVAL, "only a read transaction that was reset can be renewed");
 	int rc = UNLIKELY(txn->kv->turns) ? commit_follow(txn->kv) : 0;
 
+	if (!rc && txn->cloned) {
+		pthread_mutex_lock(&txn->kv->slot_mutex);
+		txn->cloned = txn->users > 0;
+		pthread_mutex_unlock(&txn->kv->slot_mutex);
+		if (txn->cloned)
+			rc = err_set(DAXKV_BUSY, "clones of its last snapshot are still running");
+	}
 	if (rc)
 		return rc;
 	read_start(txn);

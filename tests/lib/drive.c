@@ -417,6 +417,7 @@ static int record_apply(struct drive *drive, const struct op *op, const struct o
 	case OP_GET_MANY:
 	case OP_LOAD:
 	case OP_DEL_RANGE:
+	case OP_SPLIT:
 		return drive_many(txn_of(drive, op->txn), db, op, out);
 	case OP_PUT:
 		return put(drive, op, db, out);

@@ -30,6 +30,30 @@ static int get_many(struct daxkv_txn *txn, daxkv_db db, const struct op *op, str
 	return rc;
 }
 
+/* split - cut into parts, and count what they have by reading them. */
+static int split(struct daxkv_txn *txn, daxkv_db db, const struct op *op, struct outcome *out)
+{
+	struct daxkv_val cut[32], key[64], value[64];
+	struct daxkv_cursor *c;
+	size_t n, got;
+	int rc = daxkv_split(txn, db, op->n, cut, &n);
+
+	if (!rc)
+		rc = daxkv_cursor_open(txn, db, &c);
+	if (rc)
+		return rc;
+	for (size_t i = 0; i <= n && !rc; i++) {
+		if (i)
+			key[0] = cut[i - 1];
+		rc = daxkv_cursor_get_many(c, i ? DAXKV_SEEK_GE : DAXKV_FIRST, i < n ? &cut[i] : NULL, 64, key, value, &got);
+		for (; rc == 0; rc = daxkv_cursor_get_many(c, DAXKV_NEXT, i < n ? &cut[i] : NULL, 64, key, value, &got))
+			out->count += got;
+		rc = rc == DAXKV_NOTFOUND ? 0 : rc;
+	}
+	daxkv_cursor_close(c);
+	return rc;
+}
+
 struct source {
 	const struct op_pairs *pairs;
 	unsigned int at;
@@ -52,6 +76,8 @@ int drive_many(struct daxkv_txn *txn, daxkv_db db, const struct op *op, struct o
 
 	if (op->kind == OP_GET_MANY)
 		return get_many(txn, db, op, out);
+	if (op->kind == OP_SPLIT)
+		return split(txn, db, op, out);
 	if (op->kind == OP_LOAD) {
 		struct source s = {.pairs = op->pairs};
 

@@ -414,7 +414,10 @@ static void make_rest(struct ops *ops, const struct oracle_db *db, struct op *op
 
 	op->db = (unsigned int)below(ops, OP_DBS);
 	db = &oracle_view(ops->oracle, 0)->db[op->db];
-	if (kind < 30) {
+	if (kind < 10 && db->incarnation) {
+		op->kind = OP_SPLIT;
+		op->n = 1 + (unsigned int)below(ops, 20);
+	} else if (kind < 30) {
 		op->kind = below(ops, 2) ? OP_DB_LIST : OP_DB_STAT;
 	} else if (kind < 45) {
 		op->kind = OP_BEGIN;

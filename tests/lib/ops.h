@@ -53,6 +53,7 @@ enum op_kind {
 	OP_GET_MANY,
 	OP_LOAD,        /* pairs, as far as they rise from what is there; flags: the fill */
 	OP_DEL_RANGE,   /* from key, up to value (data NULL: from the first, to the last) */
+	OP_SPLIT,       /* into n parts, which are read */
 	OP_CURSOR_MANY, /* up to n entries, from step on; with end: keys before, or backward not before, value */
 	OP_READER_BEGIN,
 	OP_READER_END,
@@ -81,7 +82,7 @@ struct op {
 	enum daxkv_cursor_op step;         /* OP_CURSOR_GET */
 	bool pair;                         /* OP_DEL: only the pair */
 	bool end;                          /* OP_CURSOR_MANY */
-	unsigned int n;                    /* OP_CURSOR_MANY */
+	unsigned int n;                    /* OP_CURSOR_MANY, OP_SPLIT */
 	const struct op_pairs *pairs;      /* OP_PUT_MANY, OP_GET_MANY, OP_LOAD; the generator's, until its next call */
 	struct daxkv_val key, value;       /* data is the generator's, until its next call */
 	unsigned int key_width, dup_width; /* OP_DB_CREATE: of integers, of DUP_FIXED; else 0 */
@@ -93,7 +94,7 @@ struct outcome {
 	bool has_key, has_value; /* compare these outputs too */
 	struct daxkv_val key, value;
 	uint64_t count; /* OP_CURSOR_COUNT, OP_DB_STAT; OP_DB_LIST: a digest of the names; OP_CURSOR_MANY, OP_GET_MANY: of what was read;
-	                * OP_LOAD, OP_DEL_RANGE: pairs */
+	                * OP_LOAD, OP_DEL_RANGE, OP_SPLIT: pairs */
 	int result[OP_MANY]; /* OP_PUT_MANY, OP_GET_MANY */
 };
 

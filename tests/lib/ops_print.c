@@ -28,6 +28,7 @@ const char *const op_names[OP_KINDS] = {
     [OP_GET_MANY] = "get_many",
     [OP_LOAD] = "load",
     [OP_DEL_RANGE] = "del_range",
+    [OP_SPLIT] = "split",
     [OP_CURSOR_MANY] = "cursor_many",
     [OP_READER_BEGIN] = "reader_begin",
     [OP_READER_END] = "reader_end",

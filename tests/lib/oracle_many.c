@@ -92,6 +92,10 @@ int oracle_many(struct oracle *oracle, const struct op *op, struct outcome *out)
 
 	if (!state || state->db[op->db].incarnation == 0)
 		return OP_SKIP;
+	if (op->kind == OP_SPLIT) {
+		out->count = treap_count(state->db[op->db].root);
+		return 0;
+	}
 	if (op->kind == OP_GET_MANY)
 		return get_many(oracle, &state->db[op->db], op, out);
 	if (op->txn)

@@ -436,7 +436,7 @@ int oracle_record(struct oracle *oracle, const struct op *op, struct outcome *ou
 	const struct oracle_state *state;
 	struct rec *rec = NULL;
 
-	if (op->kind >= OP_PUT_MANY && op->kind <= OP_DEL_RANGE)
+	if (op->kind >= OP_PUT_MANY && op->kind <= OP_SPLIT)
 		return oracle_many(oracle, op, out);
 	if (op->kind != OP_GET && op->kind != OP_PUT && op->kind != OP_DEL)
 		return cursor_apply(oracle, op, out);
