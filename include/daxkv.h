@@ -97,7 +97,7 @@ enum daxkv_open_flags {
 	DAXKV_NOLOCK = 0x400000,   /* no lock file: the caller keeps all other openers, readers too, away. A write transaction may be handed
 	                              to another thread, by way of a lock or a system call */
 	DAXKV_TURNS = 0x10,        /* with NOLOCK: others may use the file between this one's transactions, if they open it so as well and the
-	                              caller sees to it that no write transaction runs beside another's. Opening and closing do not write */
+	                              caller sees to it that no write transaction runs beside any of theirs. Opening and closing do not write */
 	DAXKV_FILE_UNLOCKED = 0x4, /* hold no lock on the store's own file, for programs that lock it from end to end: who opens it by
 	                              another name, with a lock file of its own, then does not notice this user */
 	DAXKV_ROOM = 0x2,          /* reserve as much address space as can be had whatever max_size says, for daxkv_set_max_size */

@@ -508,13 +508,11 @@ static int follow(struct daxkv *kv)
 {
 	const struct fmt_super *super = (const void *)kv->map.base;
 	uint64_t txn = 0, size;
-	bool needed, in_place = true;
+	bool in_place = true;
 	int rc = lengths_agree(kv);
 
 	if (!rc)
-		rc = recover_needed(&kv->ring, &needed, &txn);
-	if (!rc)
-		rc = recover_in_place(&kv->ring, &in_place);
+		rc = recover_in_place(&kv->ring, &in_place, &txn);
 	if (rc)
 		return rc;
 	if (!in_place)

@@ -143,7 +143,7 @@ static int attach(struct daxkv *kv, const struct daxkv_options *o, uint64_t *txn
 		return rc;
 	rc = recover_needed(&kv->ring, &needed, txn);
 	if (!rc && kv->turns) {
-		rc = recover_in_place(&kv->ring, &in_place);
+		rc = recover_in_place(&kv->ring, &in_place, txn);
 		if (rc || in_place) /* nothing that a reader would miss; a writer makes sure of the rest when it is its turn */
 			return rc;
 		kv->turns = !kv->read_only; /* a private copy follows nobody */

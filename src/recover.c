@@ -108,9 +108,10 @@ static int ranges_check(const struct ring *ring, const struct ring_record *rec)
 	return 0;
 }
 
-static int words_gather(const struct ring *ring, const struct plan *p, struct words *ws)
+/* words_gather - of the records first to last. */
+static int words_gather(const struct ring *ring, const struct plan *p, uint64_t first, uint64_t last, struct words *ws)
 {
-	for (uint64_t n = p->durable_upto + 1; n <= p->newest; n++) {
+	for (uint64_t n = first; n <= last; n++) {
 		const struct ring_record *rec = plan_record(p, n);
 		int rc = 0;
 
@@ -250,7 +251,7 @@ int recover(struct ring *ring, struct recover_result *result)
 	if (!plan_idle(&p))
 		rc = ranges_check(ring, plan_record(&p, p.newest));
 	if (!rc && !plan_idle(&p))
-		rc = words_gather(ring, &p, &ws);
+		rc = words_gather(ring, &p, p.durable_upto + 1, p.newest, &ws);
 	if (!rc)
 		rc = words_final(&ws);
 	if (!rc)
@@ -259,19 +260,40 @@ int recover(struct ring *ring, struct recover_result *result)
 	return rc;
 }
 
-int recover_in_place(const struct ring *ring, bool *in_place)
+/* words_stored - how many of the words that the records first to last leave are in place; *all: of how many. */
+static int words_stored(const struct ring *ring, const struct plan *p, uint64_t first, uint64_t last, size_t *stored, size_t *all)
 {
 	struct words ws = {0};
-	struct plan p;
-	int rc = plan_make(ring, &p);
+	int rc = words_gather(ring, p, first, last, &ws);
 
 	if (!rc)
-		rc = words_gather(ring, &p, &ws);
-	if (!rc)
 		rc = words_final(&ws);
-	*in_place = true;
+	*stored = 0;
+	*all = ws.n;
 	for (size_t i = 0; i < ws.n && !rc; i++)
-		*in_place &= load_word((const uint64_t *)(const void *)(ring->map->base + ws.w[i].off)) == ws.w[i].value;
+		*stored += load_word((const uint64_t *)(const void *)(ring->map->base + ws.w[i].off)) == ws.w[i].value;
 	free(ws.w);
+	return rc;
+}
+
+int recover_in_place(const struct ring *ring, bool *in_place, uint64_t *txn)
+{
+	struct plan p;
+	size_t stored, all;
+	int rc = plan_make(ring, &p);
+
+	if (rc)
+		return rc;
+	rc = words_stored(ring, &p, p.durable_upto + 1, p.newest, &stored, &all);
+	*in_place = stored == all;
+	*txn = p.newest;
+	if (rc || *in_place)
+		return rc;
+	rc = words_stored(ring, &p, p.newest, p.newest, &stored, &all);
+	if (rc || stored) /* some of the newest: it is half done */
+		return rc;
+	rc = words_stored(ring, &p, p.durable_upto + 1, p.newest - 1, &stored, &all);
+	*in_place = stored == all;
+	*txn = p.newest - 1;
 	return rc;
 }

@@ -29,7 +29,8 @@ int recover(struct ring *ring, struct recover_result *result);
 /* recover_needed - whether recover() would store anything; *txn as there. Errors: CORRUPT. */
 int recover_needed(const struct ring *ring, bool *needed, uint64_t *txn);
 
-/* recover_in_place - whether all words that recover() would store are there already, if only in the page cache. Errors: CORRUPT, ENOMEM. */
-int recover_in_place(const struct ring *ring, bool *in_place);
+/* recover_in_place - whether what the words in place show, if only in the page cache, is one transaction: *txn, the newest, or the one before when none of the newest's
+ * words is there, whose process then died before it was acknowledged. Errors: CORRUPT, ENOMEM. */
+int recover_in_place(const struct ring *ring, bool *in_place, uint64_t *txn);
 
 #endif
