@@ -602,7 +602,7 @@ static void step(void)
 	say("in %d: ", (int)(w - worlds));
 	if (what == 4)
 		do_full(worlds[0].dir);
-	if (what < 4)
+	if (what == 0)
 		reopen();
 	if (what >= 900) {
 		do_reader();

@@ -6,7 +6,7 @@
 #   quick     exported names, the areas, the tools, a short random walk: under 30 seconds
 #   clients   programs of the system's packages, installed with apt-get when run by root, else skipped; see clients/run
 #   walk      one random walk, as a failed one is replayed
-#   full      all of these, with 20 walks of 100,000 operations
+#   full      all of these, with 20 walks of 100,000 operations, by turns on emulated persistent memory and on files
 set -eu
 cd "$(dirname "$0")/../.."
 BUILD=${BUILD:-build}
@@ -104,7 +104,7 @@ walk() { # SEED OPS
 	before=$failed
 	failed=0
 	both "walk-$1-$2" "$BUILD/tests/abi/differ" dir "$1" "$2"
-	[ "$failed" -eq 0 ] || echo "again: BUILD=$BUILD tests/abi/run.sh walk $1 $2"
+	[ "$failed" -eq 0 ] || echo "again: DAXKV_PMEM=${DAXKV_PMEM:-} BUILD=$BUILD tests/abi/run.sh walk $1 $2"
 	[ "$before" -eq 0 ] || failed=1
 }
 
@@ -198,6 +198,7 @@ full)
 	both area-large "$BUILD/tests/abi/areas" dir large
 	tests/abi/clients/run || failed=1
 	for seed in $(seq 1 20); do
+		[ $((seed % 2)) -eq 0 ] && DAXKV_PMEM=file || DAXKV_PMEM=force
 		walk "$seed" 100000
 	done
 	;;
