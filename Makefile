@@ -208,7 +208,7 @@ $(BUILD)/tests/stress: $(BUILD)/obj/tests/share/stress.o $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem
 
-$(BUILD)/tests/evict: $(BUILD)/obj/tests/share/evict.o $(BUILD)/libdaxkv.a
+$(BUILD)/tests/evict $(BUILD)/tests/create: $(BUILD)/tests/%: $(BUILD)/obj/tests/share/%.o $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem
 
@@ -327,7 +327,7 @@ fuzz: ## libFuzzer on whole store files and on the input of kv load, TIME=60 sec
 check-storm: $(STORM) ## kill a writing process 300 times on emulated persistent memory and 300 times on a regular file
 	@BUILD=$(BUILD) scripts/crash-storm --rounds 300
 
-check-share: $(SHARE) $(BUILD)/tests/unit/test_share $(BUILD)/tests/unit/test_fork ## processes on one store: five minutes of readers and a writer, kills at random and at every step
+check-share: $(SHARE) $(BUILD)/tests/unit/test_share $(BUILD)/tests/unit/test_fork $(BUILD)/tests/unit/test_wlock ## processes on one store: five minutes of readers and a writer, kills at random and at every step
 	@TEST_TIMEOUT=600 $(RUN) share-all
 .PHONY: check-share
 

@@ -4,6 +4,7 @@
 
 #include "check.h"
 #include "err.h"
+#include "forks.h"
 #include "recover.h"
 #include "slow.h"
 #include "stores.h"
@@ -22,7 +23,7 @@
 #define DBS_DEFAULT     1024u
 #define MODE_DEFAULT    0664u
 #define KEY_MAX         8191u
-#define OPEN_FLAGS                                                                                                                          \
+#define OPEN_FLAGS                                                                                                                         \
 	(DAXKV_CREATE | DAXKV_EXCLUSIVE | DAXKV_RDONLY | DAXKV_NOLOCK | DAXKV_TURNS | DAXKV_FILE_UNLOCKED | DAXKV_ROOM | DAXKV_POPULATE)
 
 const char *daxkv_version(void)
@@ -93,8 +94,7 @@ static int open_file(struct daxkv *kv, const char *path, const struct daxkv_opti
 		return err_sys(EEXIST, "%s", path);
 	if (!create || size)
 		return 0;
-	close(kv->map.fd);
-	kv->map.fd = -1;
+	forks_close(&kv->map.fd);
 	return create_file(kv, path, o);
 }
 
@@ -327,7 +327,11 @@ static int store_start(struct daxkv *kv, const struct daxkv_options *o)
 /* local_check - a network filesystem's mappings and locks do not reach other machines in the way that a store needs. */
 static int local_check(const struct daxkv *kv)
 {
-	static const uint32_t remote[] = {0x6969 /* NFS */, 0x517b /* SMB */, 0xff534d42 /* CIFS */, 0xfe534d42 /* SMB 2 */};
+	static const uint32_t remote[] = {
+	    0x6969 /* NFS */,      0x517b /* SMB */,        0xff534d42 /* CIFS */, 0xfe534d42 /* SMB 2 */,
+	    0x00c36400 /* Ceph */, 0x5346414f /* AFS */,    0x73757245 /* Coda */, 0x7461636f /* OCFS2 */,
+	    0x01161970 /* GFS2 */, 0x0bd00bd0 /* Lustre */, 0x47504653 /* GPFS */, 0x19830326 /* BeeGFS */,
+	};
 	struct statfs fs;
 
 	if (kv->lock.fd < 0 || fstatfs(kv->map.fd, &fs) != 0)
@@ -556,9 +560,13 @@ void daxkv_readers(struct daxkv *kv, void (*show)(const struct daxkv_reader *rea
 
 		if (__atomic_load_n(&s->taken, __ATOMIC_ACQUIRE) != SLOT_OWNED)
 			continue;
-		show(&(struct daxkv_reader){.pid = __atomic_load_n(&s->pid, __ATOMIC_RELAXED), .thread = __atomic_load_n(&s->tid, __ATOMIC_RELAXED),
-		                            .running = snapshot != 0, .bounded = share_bounded(kv->share, i), .evicted = (snapshot & SLOT_EVICTED) != 0,
-		                            .own = __atomic_load_n(&s->owner, __ATOMIC_RELAXED) == kv->share_file.owner, .snapshot = snapshot ? (snapshot & ~SLOT_EVICTED) - 1 : 0,
+		show(&(struct daxkv_reader){.pid = __atomic_load_n(&s->pid, __ATOMIC_RELAXED),
+		                            .thread = __atomic_load_n(&s->tid, __ATOMIC_RELAXED),
+		                            .running = snapshot != 0,
+		                            .bounded = share_bounded(kv->share, i),
+		                            .evicted = (snapshot & SLOT_EVICTED) != 0,
+		                            .own = __atomic_load_n(&s->owner, __ATOMIC_RELAXED) == kv->share_file.owner,
+		                            .snapshot = snapshot ? (snapshot & ~SLOT_EVICTED) - 1 : 0,
 		                            .age_ms = snapshot && ms > since ? ms - since : 0},
 		     arg);
 	}

@@ -4,6 +4,7 @@
 #include "base.h"
 #include "daxkv.h"
 #include "err.h"
+#include "forks.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,8 +12,8 @@
 
 #define LOCK_TRIES 100 /* openings of a lock file that somebody keeps unlinking */
 
-/* file_open - open or make the lock file. First without O_CREAT: in a sticky directory that flag makes another user's file unopenable
- * (protected_regular in proc(5)). Returns -1 with errno set. */
+/* file_open - open or make the lock file; forks wait. First without O_CREAT: in a sticky directory that flag makes another user's file
+ * unopenable (protected_regular in proc(5)). Returns -1 with errno set. */
 static int file_open(const char *name, bool rdonly, unsigned int mode)
 {
 	const int flags = (rdonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
@@ -79,7 +80,9 @@ static int gate_enter(struct lock *lock, bool silent, unsigned int mode)
 {
 	for (int i = 0; i < LOCK_TRIES; i++) {
 		bool same;
-		int fd = file_open(lock->name, silent, mode);
+		forks_hold();
+		int fd = lock->fd = file_open(lock->name, silent, mode);
+		forks_release();
 		if (fd < 0)
 			return errno;
 		int rc = file_same(lock, fd, &same);
@@ -90,11 +93,9 @@ static int gate_enter(struct lock *lock, bool silent, unsigned int mode)
 			else
 				rc = file_same(lock, fd, &same);
 		}
-		if (!rc && same) {
-			lock->fd = fd;
+		if (!rc && same)
 			return 0;
-		}
-		close(fd);
+		forks_close(&lock->fd);
 		if (rc)
 			return rc;
 	}
@@ -256,8 +257,7 @@ int lock_owner_held(const struct lock *lock, uint32_t owner, bool *held)
 
 void lock_close(struct lock *lock)
 {
-	if (lock->fd >= 0)
-		close(lock->fd);
+	forks_close(&lock->fd);
 	free(lock->name);
 	*lock = (struct lock){.fd = -1, .data_fd = -1};
 }

@@ -3,6 +3,7 @@
 
 #include "base.h"
 #include "err.h"
+#include "forks.h"
 
 #include <linux/magic.h>
 #include <signal.h>
@@ -129,16 +130,16 @@ int map_open_file(struct map *map, const char *path, bool rdonly)
 	int rc = type_check(path, st.st_mode);
 	if (rc)
 		return rc;
-	int fd = fd_above_stdio(open(path, (rdonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-	if (fd < 0)
+	*map = (struct map){.fd = -1, .rdonly = rdonly, .path = path};
+	forks_hold();
+	map->fd = fd_above_stdio(open(path, (rdonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+	forks_release();
+	if (map->fd < 0)
 		return err_sys(errno, "%s", path);
-	rc = fstat(fd, &st) != 0 ? err_sys(errno, "%s", path) : type_check(path, st.st_mode);
-	if (rc) {
-		close(fd);
-		return rc;
-	}
-	*map = (struct map){.fd = fd, .rdonly = rdonly, .path = path};
-	return 0;
+	rc = fstat(map->fd, &st) != 0 ? err_sys(errno, "%s", path) : type_check(path, st.st_mode);
+	if (rc)
+		forks_close(&map->fd);
+	return rc;
 }
 
 /* dir_sync - make a change of path's directory entry durable. A directory that may not be read, or whose filesystem has no fsync for
@@ -174,51 +175,51 @@ static int name_move(const char *temp, const char *path)
 
 static int temp_open(const char *temp, unsigned int mode, int *fd)
 {
+	int err = 0;
 	const int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
+	forks_hold();
 	*fd = open(temp, flags, mode);
-	if (*fd < 0 && errno == EEXIST) {
-		if (unlink(temp) != 0)
-			return errno;
+	if (*fd < 0 && errno == EEXIST && unlink(temp) == 0)
 		*fd = open(temp, flags, mode);
-	}
 	*fd = fd_above_stdio(*fd);
-	return *fd < 0 ? errno : 0;
+	if (*fd < 0)
+		err = errno;
+	forks_release();
+	return err;
 }
 
-static int create_new(const char *path, unsigned int mode, uint64_t size, int (*fill)(int fd, void *arg), void *arg, int *out)
+static int create_new(const char *path, unsigned int mode, uint64_t size, int (*fill)(int fd, void *arg), void *arg, int *fd)
 {
 	char *temp;
-	int fd = -1;
 	if (asprintf(&temp, "%s.daxkv-new", path) < 0)
 		return err_set(ENOMEM, "no memory for a file name");
-	int rc = temp_open(temp, mode, &fd);
+	int rc = temp_open(temp, mode, fd);
 	if (rc) {
 		rc = err_sys(rc, "%s", temp);
 		goto free_temp;
 	}
-	rc = file_extend(fd, 0, size, 0);
+	rc = file_extend(*fd, 0, size, 0);
 	if (rc)
 		goto remove_temp;
-	rc = fill(fd, arg);
+	rc = fill(*fd, arg);
 	if (rc)
 		goto remove_temp;
-	rc = file_sync(fd);
+	rc = file_sync(*fd);
 	if (rc)
 		goto remove_temp;
 	rc = name_move(temp, path);
 	if (rc)
 		goto remove_temp;
-	rc = dir_sync(path, fd);
+	rc = dir_sync(path, *fd);
 	if (rc) {
 		(void)unlink(path);
 		goto remove_temp;
 	}
 	free(temp);
-	*out = fd;
 	return 0;
 remove_temp:
 	(void)unlink(temp);
-	close(fd);
+	forks_close(fd);
 	rc = rc > 0 ? err_sys(rc, "%s: cannot create a store of %lu bytes", path, (ulong)size) : rc;
 free_temp:
 	free(temp);
@@ -277,35 +278,30 @@ static int create_inside(const char *path, int fd, uint64_t size, int (*fill)(in
 
 int map_create_file(struct map *map, const char *path, unsigned int mode, uint64_t size, int (*fill)(int fd, void *arg), void *arg)
 {
-	struct map fresh = {.fd = -1};
 	struct stat st;
 	uint64_t length = 0;
 	int rc;
 	assert(size > 0);
+	*map = (struct map){.fd = -1, .path = path};
 	if (stat(path, &st) == 0) {
-		rc = map_open_file(&fresh, path, false);
+		rc = map_open_file(map, path, false);
 		if (rc)
 			return rc;
-		rc = file_length(fresh.fd, &length);
+		rc = file_length(map->fd, &length);
 		if (rc)
 			rc = err_sys(rc, "%s", path);
 		else if (length > 0)
 			rc = err_sys(EEXIST, "%s", path);
 		else
-			rc = create_inside(path, fresh.fd, size, fill, arg);
-		if (rc) {
-			close(fresh.fd);
-			return rc;
-		}
+			rc = create_inside(path, map->fd, size, fill, arg);
+		if (rc)
+			forks_close(&map->fd);
 	} else {
 		if (errno != ENOENT)
 			return err_sys(errno, "%s", path);
-		rc = create_new(path, mode, size, fill, arg, &fresh.fd);
-		if (rc)
-			return rc;
+		rc = create_new(path, mode, size, fill, arg, &map->fd);
 	}
-	*map = (struct map){.fd = fresh.fd, .path = path};
-	return 0;
+	return rc;
 }
 
 /* ---- address space -------------------------------------------------------------------------------------------------------- */
@@ -391,9 +387,8 @@ static int range_fill(const struct map *map, uint64_t from, uint64_t to)
 		flags |= MAP_SHARED_VALIDATE | MAP_SYNC;
 	else
 		flags |= MAP_SHARED;
-	if (mmap(address(map, from), to - from, prot, flags, map->fd, (off_t)from) == MAP_FAILED)
+	if (forks_map(address(map, from), to - from, prot, flags, map->fd, (off_t)from) == MAP_FAILED)
 		return errno;
-	madvise(address(map, from), to - from, MADV_DONTFORK);
 	if (!map->private_copy) /* where the filesystem can: a huge page halves the cost of a random read */
 		madvise(address(map, from), to - from, MADV_HUGEPAGE);
 	return 0;
@@ -405,7 +400,8 @@ static void range_empty(const struct map *map, uint64_t from, uint64_t to)
 {
 	if (from >= to)
 		return;
-	void *p = mmap(address(map, from), to - from, map->lenient ? PROT_READ : PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+	void *p = mmap(address(map, from), to - from, map->lenient ? PROT_READ : PROT_NONE,
+	               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 	if (p != MAP_FAILED)
 		madvise(p, to - from, MADV_DONTFORK);
 }
@@ -432,7 +428,7 @@ static int sync_probe(const struct map *map)
 {
 	size_t len = page_up(1);
 	int prot = map->rdonly ? PROT_READ : PROT_READ | PROT_WRITE;
-	void *p = mmap(NULL, len, prot, MAP_SHARED_VALIDATE | MAP_SYNC, map->fd, 0);
+	void *p = forks_map(NULL, len, prot, MAP_SHARED_VALIDATE | MAP_SYNC, map->fd, 0);
 	if (p == MAP_FAILED)
 		return errno;
 	munmap(p, len);
@@ -575,7 +571,8 @@ void map_warm_up(struct map *map, uint64_t off, uint64_t len)
 		if (map->warm[step / 8] >> step % 8 & 1)
 			continue;
 		map->warm[step / 8] |= (uint8_t)(1u << step % 8);
-		(void)range_populate(map, step * MAP_STEP, min_u64((step + 1) * MAP_STEP, round_down(map->size, page_up(1)))); /* else page by page */
+		(void)range_populate(map, step * MAP_STEP,
+		                     min_u64((step + 1) * MAP_STEP, round_down(map->size, page_up(1)))); /* else page by page */
 	}
 }
 
@@ -606,8 +603,8 @@ static int extend(struct map *map, uint64_t size)
 	if (size > length)
 		return err_corrupt(length, "%s ends here, but %lu bytes of it are in use", map->path, (ulong)size);
 	if (size > map->reserve)
-		return err_set(DAXKV_FULL, "%s has grown to %lu bytes; this process opened it with a maximum of %lu", map->path, (ulong)length,
-		               (ulong)map->reserve);
+		return err_set(DAXKV_FULL, "%s has grown to %lu bytes; this process opened it with a maximum of %lu", map->path,
+		               (ulong)length, (ulong)map->reserve);
 	if (map->committed && load_word(map->committed) > size)
 		size = min_u64(load_word(map->committed), min_u64(map->reserve, length));
 	rc = range_fill(map, page_up(map->size), page_up(size));
@@ -672,8 +669,7 @@ void map_detach(struct map *map)
 void map_close(struct map *map)
 {
 	map_detach(map);
-	if (map->fd >= 0)
-		close(map->fd);
+	forks_close(&map->fd);
 	*map = (struct map){.fd = -1};
 }
 

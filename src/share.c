@@ -5,6 +5,7 @@
 #include "base.h"
 #include "daxkv.h"
 #include "err.h"
+#include "forks.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -12,17 +13,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAGIC "daxkvlk"
-#define LAYOUT 2u /* of struct share */
-#define PAGE 4096u
+#define MAGIC           "daxkvlk"
+#define LAYOUT          2u /* of struct share */
+#define PAGE            4096u
 #define LIMBO_FIRST_LOG 12u /* 4096 items */
 
 static int file_map(int fd, uint64_t off, size_t bytes, void **p)
 {
-	*p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)off);
+	*p = forks_map(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)off);
 	if (*p == MAP_FAILED)
 		return err_sys(errno, "mapping the lock file");
-	(void)madvise(*p, bytes, MADV_DONTFORK);
 	return 0;
 }
 

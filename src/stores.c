@@ -4,6 +4,7 @@
 
 #include "base.h"
 #include "err.h"
+#include "forks.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -24,10 +25,12 @@ static struct {
 static void before_fork(void)
 {
 	pthread_mutex_lock(&stores.mutex);
+	forks_hold();
 }
 
 static void after_fork_in_parent(void)
 {
+	forks_release();
 	pthread_mutex_unlock(&stores.mutex);
 }
 
@@ -41,12 +44,14 @@ static void fd_drop(int *fd)
 
 static void after_fork_in_child(void)
 {
+	forks_release();
 	for (struct daxkv *kv = stores.first; kv; kv = kv->next_store) {
 		if (kv->alive)
 			*kv->alive = 0; /* where the kernel does not wipe the page */
 		kv->store_link = NULL;
-		fd_drop(&kv->lock.fd);
+		/* In this order, as in closing: who finds nobody at the lock file then finds nobody at the data file. */
 		fd_drop(&kv->map.fd);
+		fd_drop(&kv->lock.fd);
 	}
 	if (stores.first)
 		pthread_key_delete(stores.writers);

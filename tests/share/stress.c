@@ -1,19 +1,24 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * stress.c - many processes on one store: writers that move money between accounts, readers that count it, processes that come and go, kills.
+ * stress.c - many processes on one store: writers that move money between accounts, readers that count it, processes that come and go,
+ * kills.
  *
- *   stress [--dir D] [--seconds N] [--writers N] [--readers N] [--kills N] [--pmem force|file] [--seed N] [--namespaces] [--opens N]
+ *   stress [--dir D] [--seconds N] [--writers N] [--readers N] [--kills N] [--pmem force|file] [--seed N] [--namespaces] [--resident]
  *
- * The store has ACCOUNTS accounts in the main database whose sum every transaction keeps, a log with one record for each transfer of each writer (its
- * number and sequence), and values of changing size, so that leaves split, merge and are rewritten. A writer acknowledges a transfer outside the store, in memory shared with
- * the parent, after commit returned. Readers check in every snapshot that the sum is right, and, holding it a while, that nothing in it moves. With kills, the parent kills a
- * child at random every now and then, starts another in its place, and looks at the end that every acknowledged transfer is in the log, that the checker is silent,
- * and that no reader slot is left over. With --namespaces every child lives in a PID namespace of its own, where its number is 1 (root only). With --opens that many
- * processes create the same store at once, and nothing else is done. Ends with one line, and exit status 0 when nothing went wrong.
+ * The store has ACCOUNTS accounts in the main database whose sum every transaction keeps, a log with one record for each of the last
+ * transfers of each writer (its number and sequence), and values of changing size, so that leaves split, merge and are rewritten. A writer acknowledges a
+ * transfer outside the store, in memory shared with the parent, after commit returned. Readers check in every snapshot that the sum is
+ * right, and, holding it a while, that nothing in it moves. With kills, the parent kills a child at random every now and then, and each
+ * time, with the others there, lets the checker look and compares the logs with what was acknowledged; then it starts another in its place.
+ * No child may be kept waiting for longer than a second, or than a process that touches no store was. With --resident the parent has the
+ * store open all the time, and finds at the end that no reader's place is taken and that the file does not grow for want of pages. With
+ * --namespaces every child lives in a PID namespace of its own, where its number is 1 (root only). Ends with one
+ * line, and exit status 0 when nothing went wrong.
  */
 #include "daxkv.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <pthread.h>
 #include <sched.h>
@@ -28,19 +33,24 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ACCOUNTS 500u
-#define START 1000
+#define ACCOUNTS     500u
+#define START        1000
 #define MAX_CHILDREN 32
-#define THREADS 2
+#define THREADS      2
+#define LOG_KEPT     100u /* records of each writer's log */
+#define STALL_MAX    1.0  /* seconds, on a machine that lets everybody run */
+#define CONTROL      (MAX_CHILDREN - 1)
 
-struct board { /* shared by all processes, outside the store */
+struct board {                                        /* shared by all processes, outside the store */
 	volatile uint64_t acknowledged[MAX_CHILDREN]; /* transfers of writer i */
-	volatile uint64_t snapshots, opens, failures, stop;
+	volatile uint64_t snapshots, opens, failures, stop, pause;
+	volatile uint64_t steps[MAX_CHILDREN]; /* how often child i got something done */
+	volatile double stall[MAX_CHILDREN];   /* seconds: the longest that child i was kept waiting; CONTROL: one that touches no store */
 };
 
 static struct {
 	char path[512];
-	unsigned int seconds, writers, readers, kills, seed, namespaces, opens;
+	unsigned int seconds, writers, readers, kills, seed, namespaces, resident;
 	enum daxkv_pmem pmem;
 	struct board *board;
 } run = {.seconds = 5, .writers = 1, .readers = 4, .pmem = DAXKV_PMEM_FORCE, .seed = 1};
@@ -60,6 +70,17 @@ static double now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* went_on - child id has got something done since then, a while ago. */
+static void went_on(unsigned int id, double *since)
+{
+	double t = now();
+
+	if (t - *since > run.board->stall[id])
+		run.board->stall[id] = t - *since;
+	*since = t;
+	run.board->steps[id]++;
 }
 
 static int failed(const char *what, int rc)
@@ -114,7 +135,8 @@ static int transfer(struct daxkv_txn *txn, unsigned int id, uint64_t sequence, u
 	unsigned int from = (unsigned int)(rng_next(rng) % ACCOUNTS), to = (unsigned int)(rng_next(rng) % ACCOUNTS);
 	int64_t a, b, amount = (int64_t)(rng_next(rng) % 10);
 	char name[64];
-	struct daxkv_val key = {(size_t)snprintf(name, sizeof name, "log-%02u-%010lu", id, (unsigned long)sequence), name}, value = {sizeof amount, &amount};
+	struct daxkv_val key = {(size_t)snprintf(name, sizeof name, "log-%02u-%010lu", id, (unsigned long)sequence), name},
+	                 value = {sizeof amount, &amount};
 	int rc = account_get(txn, from, &a);
 
 	if (!rc)
@@ -123,7 +145,13 @@ static int transfer(struct daxkv_txn *txn, unsigned int id, uint64_t sequence, u
 		rc = account_get(txn, to, &b);
 	if (!rc)
 		rc = account_put(txn, to, b + amount, rng);
-	return rc ? rc : daxkv_put(txn, DAXKV_MAIN, &key, &value, 0);
+	if (!rc)
+		rc = daxkv_put(txn, DAXKV_MAIN, &key, &value, 0);
+	if (rc || sequence <= LOG_KEPT)
+		return rc;
+	key.size = (size_t)snprintf(name, sizeof name, "log-%02u-%010lu", id, (unsigned long)(sequence - LOG_KEPT));
+	rc = daxkv_del(txn, DAXKV_MAIN, &key, NULL);
+	return rc == DAXKV_NOTFOUND ? 0 : rc;
 }
 
 /* last_sequence - of a writer's log: one that takes over from a killed one goes on behind it. */
@@ -162,9 +190,15 @@ static int writer(unsigned int id)
 	if (rc)
 		return failed("open for writing", rc);
 	rc = last_sequence(kv, id, &sequence);
+	double since = now();
+
 	while (!rc && !run.board->stop) {
 		struct daxkv_txn *txn;
 
+		while (run.board->pause && !run.board->stop) {
+			usleep(200);
+			since = now();
+		}
 		rc = daxkv_begin(kv, NULL, 0, &txn);
 		if (rc)
 			break;
@@ -176,6 +210,7 @@ static int writer(unsigned int id)
 		rc = daxkv_commit(txn);
 		if (!rc)
 			run.board->acknowledged[id] = ++sequence;
+		went_on(id, &since);
 	}
 	if (rc)
 		return failed("writing", rc);
@@ -188,7 +223,7 @@ static int writer(unsigned int id)
 static int count_money(struct daxkv_txn *txn, int64_t *sum, uint64_t *hash)
 {
 	struct daxkv_cursor *c;
-	struct daxkv_val key = {8, (void *)(uintptr_t)"account-"}, value;
+	struct daxkv_val key = {8, (void *)(uintptr_t) "account-"}, value;
 	int rc = daxkv_cursor_open(txn, DAXKV_MAIN, &c);
 	unsigned int n = 0;
 
@@ -196,7 +231,8 @@ static int count_money(struct daxkv_txn *txn, int64_t *sum, uint64_t *hash)
 	*hash = 0;
 	if (rc)
 		return rc;
-	for (rc = daxkv_cursor_get(c, &key, &value, DAXKV_SEEK_GE); !rc && key.size == 14; rc = daxkv_cursor_get(c, &key, &value, DAXKV_NEXT)) {
+	for (rc = daxkv_cursor_get(c, &key, &value, DAXKV_SEEK_GE); !rc && key.size == 14;
+	     rc = daxkv_cursor_get(c, &key, &value, DAXKV_NEXT)) {
 		int64_t balance;
 
 		memcpy(&balance, value.data, sizeof balance);
@@ -229,7 +265,8 @@ static int look(struct daxkv *kv, uint64_t *rng)
 		}
 	}
 	if (!rc && sum != (int64_t)ACCOUNTS * START) {
-		fprintf(stderr, "stress: snapshot %lu has %ld instead of %ld\n", (unsigned long)daxkv_txn_id(txn), (long)sum, (long)ACCOUNTS * START);
+		fprintf(stderr, "stress: snapshot %lu has %ld instead of %ld\n", (unsigned long)daxkv_txn_id(txn), (long)sum,
+		        (long)ACCOUNTS * START);
 		rc = DAXKV_CORRUPT;
 	}
 	daxkv_abort(txn);
@@ -237,13 +274,21 @@ static int look(struct daxkv *kv, uint64_t *rng)
 	return rc;
 }
 
+static struct {
+	struct daxkv *kv;
+	unsigned int id;
+} reading; /* in a reader's process */
+
 static void *reader_thread(void *arg)
 {
 	uint64_t rng = run.seed + (uint64_t)getpid() * 7 + (uint64_t)(uintptr_t)&rng;
+	double since = now();
 
+	(void)arg;
 	while (!run.board->stop) {
-		int rc = look(arg, &rng);
+		int rc = look(reading.kv, &rng);
 
+		went_on(reading.id, &since);
 		if (rc) {
 			failed("reading", rc);
 			return (void *)1;
@@ -261,8 +306,10 @@ static int reader(unsigned int id)
 
 	if (rc)
 		return failed("open for reading", rc);
+	reading.kv = kv;
+	reading.id = id;
 	for (int i = 0; i < THREADS; i++)
-		pthread_create(&thread[i], NULL, reader_thread, kv);
+		pthread_create(&thread[i], NULL, reader_thread, NULL);
 	for (int i = 0; i < THREADS; i++) {
 		void *result;
 
@@ -270,7 +317,6 @@ static int reader(unsigned int id)
 		bad |= (uintptr_t)result;
 	}
 	rc = daxkv_close(kv);
-	(void)id;
 	return rc ? failed("close", rc) : (int)bad;
 }
 
@@ -278,6 +324,7 @@ static int reader(unsigned int id)
 static int visitor(unsigned int id)
 {
 	uint64_t rng = run.seed + id;
+	double since = now();
 
 	while (!run.board->stop) {
 		struct daxkv *kv;
@@ -291,8 +338,29 @@ static int visitor(unsigned int id)
 		}
 		if (rc)
 			return failed("coming and going", rc);
+		went_on(id, &since);
 		__atomic_fetch_add(&run.board->opens, 1, __ATOMIC_RELAXED);
 	}
+	return 0;
+}
+
+/* control - what the machine alone does to a process that sleeps for a millisecond, or, in file mode, syncs a file of its own. Nobody kills
+ * it. */
+static int control(void)
+{
+	char name[600];
+	double since = now();
+
+	snprintf(name, sizeof name, "%s-control", run.path);
+	int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	while (!run.board->stop) {
+		usleep(1000);
+		if (run.pmem == DAXKV_PMEM_FILE && (pwrite(fd, &since, sizeof since, 0) < 0 || fdatasync(fd) != 0))
+			return failed("the control's file", errno);
+		went_on(CONTROL, &since);
+	}
+	unlink(name);
 	return 0;
 }
 
@@ -300,7 +368,7 @@ static int visitor(unsigned int id)
 
 static int child_run(unsigned int id)
 {
-	return id < run.writers ? writer(id) : id < run.writers + run.readers ? reader(id) : visitor(id);
+	return id == CONTROL ? control() : id < run.writers ? writer(id) : id < run.writers + run.readers ? reader(id) : visitor(id);
 }
 
 /* namespace_run - in a child of this one, number 1 of a new PID namespace; it is killed when this one is. */
@@ -328,52 +396,6 @@ static pid_t start(unsigned int id)
 	return pid;
 }
 
-/* open_together - processes that create one store at the same moment all get it, and each leaves a record. */
-static int open_together(void)
-{
-	int bad = 0, status;
-
-	for (unsigned int i = 0; i < run.opens; i++)
-		if (fork() == 0) {
-			struct daxkv *kv;
-			struct daxkv_txn *txn;
-			uint64_t rng = i;
-
-			while (!run.board->stop)
-				sched_yield();
-			int rc = open_store(&kv);
-
-			if (!rc)
-				rc = daxkv_begin(kv, NULL, 0, &txn);
-			if (!rc)
-				rc = account_put(txn, i, START, &rng);
-			if (!rc)
-				rc = daxkv_commit(txn);
-			if (!rc)
-				rc = daxkv_close(kv);
-			_exit(rc ? failed("creating together", rc) : 0);
-		}
-	run.board->stop = 1;
-	for (unsigned int i = 0; i < run.opens; i++)
-		bad |= wait(&status) < 0 || status != 0;
-	struct daxkv *kv;
-	struct daxkv_txn *txn;
-	struct daxkv_stat stat;
-	int rc = bad ? 0 : open_store(&kv);
-
-	if (bad || rc)
-		return failed("creating together", rc);
-	rc = daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn);
-	if (!rc) {
-		rc = daxkv_db_stat(txn, DAXKV_MAIN, &stat);
-		daxkv_abort(txn);
-	}
-	if (rc || stat.entries != run.opens || daxkv_check(kv, NULL, NULL, NULL))
-		return failed("what was created together", rc);
-	printf("stress: %u processes created one store at once: no fault\n", run.opens);
-	return daxkv_close(kv) ? 1 : 0;
-}
-
 static int fill(void)
 {
 	struct daxkv *kv;
@@ -399,6 +421,79 @@ static void print_fault(const char *fault, void *arg)
 	fprintf(stderr, "stress: check: %s\n", fault);
 }
 
+/* acknowledged_there - what every writer had acknowledged before this call is there. */
+static int acknowledged_there(struct daxkv *kv)
+{
+	for (unsigned int id = 0; id < run.writers; id++) {
+		uint64_t sequence, acknowledged = run.board->acknowledged[id];
+		int rc = last_sequence(kv, id, &sequence);
+
+		/* The log may be ahead: committed, and not acknowledged yet. */
+		if (rc || sequence < acknowledged)
+			return failed("an acknowledged transfer is lost", rc);
+	}
+	return 0;
+}
+
+/* look_over - after a kill, with the others there: writers rest until the checker has looked. */
+static int look_over(struct daxkv *resident)
+{
+	struct daxkv *kv = resident;
+	int rc = resident ? 0 : open_store(&kv);
+	double give_up = now() + 20;
+
+	if (rc)
+		return failed("open after a kill", rc);
+	int bad = acknowledged_there(kv);
+
+	run.board->pause = 1;
+	while ((rc = daxkv_check(kv, print_fault, NULL, NULL)) == DAXKV_BUSY && now() < give_up)
+		usleep(100);
+	run.board->pause = 0;
+	if (rc)
+		bad = failed("check after a kill", rc);
+	rc = resident ? 0 : daxkv_close(kv);
+	return rc ? failed("close after a kill", rc) : bad;
+}
+
+static void count_place(const struct daxkv_reader *reader, void *arg)
+{
+	*(unsigned int *)arg += !reader->own;
+}
+
+/* nothing_lost - by one who was there all the time: no reader's place is taken, no pages are held back for good. */
+static int nothing_lost(struct daxkv *kv)
+{
+	struct daxkv_info info;
+	struct daxkv_txn *txn;
+	unsigned int places = 0;
+	uint64_t rng = 1, size;
+	int rc = daxkv_info(kv, &info);
+
+	(void)daxkv_reap(kv);
+	daxkv_readers(kv, count_place, &places);
+	if (rc || places)
+		return failed("reader places are lost", (int)places);
+	size = info.file_size;
+	for (unsigned int i = 0; i < 3000 && !rc; i++) {
+		rc = daxkv_begin(kv, NULL, 0, &txn);
+		for (unsigned int k = 0; k < 20 && !rc; k++) {
+			int64_t balance;
+
+			rc = account_get(txn, (i * 20 + k) % ACCOUNTS, &balance);
+			if (!rc)
+				rc = account_put(txn, (i * 20 + k) % ACCOUNTS, balance, &rng);
+		}
+		if (!rc)
+			rc = daxkv_commit(txn);
+	}
+	if (!rc)
+		rc = daxkv_info(kv, &info);
+	if (rc || info.file_size > size)
+		return failed("pages are lost: the store grows when it need not", rc);
+	return 0;
+}
+
 /* verify - the store is whole, everything acknowledged is there, no reader slot is left over. */
 static int verify(unsigned int rounds_total)
 {
@@ -406,6 +501,7 @@ static int verify(unsigned int rounds_total)
 	struct daxkv_txn *txn;
 	struct daxkv_info info;
 	uint64_t transfers = 0, hash, faults;
+	double longest = 0, limit = STALL_MAX + 2 * run.board->stall[CONTROL];
 	int64_t sum;
 	int rc = open_store(&kv);
 
@@ -422,21 +518,21 @@ static int verify(unsigned int rounds_total)
 	if (rc || sum != (int64_t)ACCOUNTS * START)
 		return failed("money at the end", rc);
 	daxkv_abort(txn);
-	for (unsigned int id = 0; id < run.writers; id++) {
-		uint64_t sequence;
-
-		rc = last_sequence(kv, id, &sequence);
-		/* The log may be one ahead: committed, and killed before the acknowledgement. */
-		if (rc || sequence < run.board->acknowledged[id])
-			return failed("an acknowledged transfer is lost", rc);
-		transfers += sequence;
-	}
+	if (acknowledged_there(kv))
+		return 1;
+	for (unsigned int id = 0; id < run.writers; id++)
+		transfers += run.board->acknowledged[id];
+	for (unsigned int id = 0; id < CONTROL; id++)
+		longest = run.board->stall[id] > longest ? run.board->stall[id] : longest;
 	rc = daxkv_close(kv);
 	if (rc)
 		return failed("close", rc);
-	printf("stress: %lu transfers by %u writers, %lu snapshots by %u readers, %lu visits, %u kills: no fault\n", (unsigned long)transfers, run.writers,
-	       (unsigned long)run.board->snapshots, run.readers, (unsigned long)run.board->opens, rounds_total);
-	return 0;
+	printf("stress: %lu transfers by %u writers, %lu snapshots by %u readers, %lu visits, %u kills, the longest wait %.0f ms (without "
+	       "a store %.0f ms): %s\n",
+	       (unsigned long)transfers, run.writers, (unsigned long)run.board->snapshots, run.readers, (unsigned long)run.board->opens,
+	       rounds_total, longest * 1000, run.board->stall[CONTROL] * 1000,
+	       longest > limit ? "somebody was kept waiting for too long" : "no fault");
+	return longest > limit;
 }
 
 /* reap - a child ended: 1 when it found something wrong. */
@@ -452,6 +548,25 @@ static int reap(pid_t *child, unsigned int n, bool restart)
 				child[i] = restart && !bad ? start(i) : 0;
 			}
 	return bad;
+}
+
+/* others_go_on - by themselves, each of the n but the one killed. */
+static int others_go_on(const pid_t *child, unsigned int n, unsigned int killed)
+{
+	double give_up = now() + 20;
+	uint64_t steps[MAX_CHILDREN];
+
+	for (unsigned int i = 0; i < n; i++)
+		steps[i] = run.board->steps[i];
+	for (unsigned int i = 0; i < n; i++)
+		while (i != killed && child[i] && run.board->steps[i] == steps[i] && !run.board->failures) {
+			if (now() > give_up) {
+				fprintf(stderr, "stress: process %d (child %u) does not go on after a kill\n", (int)child[i], i);
+				return 1;
+			}
+			usleep(500);
+		}
+	return 0;
 }
 
 /* stop_all - tell the children to end, and wait; one that hangs is a fault. */
@@ -478,15 +593,19 @@ static int storm(void)
 {
 	pid_t child[MAX_CHILDREN] = {0};
 	unsigned int n = run.writers + run.readers + 1, killed = 0;
+	struct daxkv *resident = NULL;
 	uint64_t rng = run.seed;
 	double end = now() + run.seconds, each = run.kills ? (double)run.seconds / run.kills : 0, next = now() + each;
 	int bad = 0;
 
+	if (run.resident && open_store(&resident))
+		return failed("open", 0);
 	for (unsigned int i = 0; i < n; i++)
 		child[i] = start(i);
+	child[CONTROL] = start(CONTROL);
 	while (now() < end && !bad && !run.board->failures) {
 		usleep(1000);
-		bad = reap(child, n, true);
+		bad = reap(child, MAX_CHILDREN, true);
 		if (run.kills && now() >= next && killed < run.kills) {
 			unsigned int who = (unsigned int)(rng_next(&rng) % n);
 
@@ -494,24 +613,37 @@ static int storm(void)
 			if (child[who]) {
 				kill(child[who], SIGKILL);
 				killed++;
+				bad = others_go_on(child, n, who) || look_over(resident);
 			}
 		}
 	}
-	bad |= stop_all(child, n);
+	bad |= stop_all(child, MAX_CHILDREN);
+	if (resident && !bad)
+		bad = nothing_lost(resident);
+	if (daxkv_close(resident))
+		bad = 1;
 	return bad || run.board->failures ? 1 : verify(killed);
 }
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: stress [--dir D] [--seconds N] [--writers N] [--readers N] [--kills N] [--pmem force|file] [--seed N] [--namespaces] [--opens N]\n");
+	fprintf(stderr, "usage: stress [--dir D] [--seconds N] [--writers N] [--readers N] [--kills N] [--pmem force|file] [--seed N] "
+	                "[--namespaces] [--resident]\n");
 	return 2;
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {{"dir", 1, NULL, 'd'},   {"seconds", 1, NULL, 's'}, {"writers", 1, NULL, 'w'}, {"readers", 1, NULL, 'r'},
-	                                        {"kills", 1, NULL, 'k'}, {"pmem", 1, NULL, 'p'},    {"seed", 1, NULL, 'S'},    {"namespaces", 0, NULL, 'n'},
-	                                        {"opens", 1, NULL, 'o'}, {0}};
+	static const struct option options[] = {{"dir", 1, NULL, 'd'},
+	                                        {"seconds", 1, NULL, 's'},
+	                                        {"writers", 1, NULL, 'w'},
+	                                        {"readers", 1, NULL, 'r'},
+	                                        {"kills", 1, NULL, 'k'},
+	                                        {"pmem", 1, NULL, 'p'},
+	                                        {"seed", 1, NULL, 'S'},
+	                                        {"namespaces", 0, NULL, 'n'},
+	                                        {"resident", 0, NULL, 'R'},
+	                                        {0}};
 	const char *dir = "/dev/shm";
 	char name[600];
 	int c;
@@ -533,22 +665,22 @@ int main(int argc, char **argv)
 			run.seed = value;
 		else if (c == 'n')
 			run.namespaces = 1;
-		else if (c == 'o')
-			run.opens = value;
+		else if (c == 'R')
+			run.resident = 1;
 		else if (c == 'p')
 			run.pmem = strcmp(optarg, "file") == 0 ? DAXKV_PMEM_FILE : DAXKV_PMEM_FORCE;
 		else
 			return usage();
 	}
-	if (run.writers + run.readers + 1 > MAX_CHILDREN || optind != argc)
+	if (run.writers + run.readers + 1 > CONTROL || optind != argc)
 		return usage();
 	snprintf(run.path, sizeof run.path, "%s/stress-%d.daxkv", dir, (int)getpid());
 	run.board = mmap(NULL, sizeof *run.board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (run.board == MAP_FAILED)
 		return 1;
-	int rc = run.opens ? 0 : fill();
+	int rc = fill();
 
-	rc = rc ? failed("filling the store", rc) : run.opens ? open_together() : storm();
+	rc = rc ? failed("filling the store", rc) : storm();
 	if (rc) {
 		printf("stress: FAILED; the store is kept: %s\n", run.path);
 		return 1;

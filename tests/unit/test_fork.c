@@ -2,6 +2,7 @@
 /* fork: what a child inherits is of no use to it, does no harm to its parent, and keeps nobody from the store. */
 #include "store.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <sys/prctl.h>
 
@@ -170,12 +171,86 @@ static void an_orphan_holds_nothing(void **state)
 	assert_int_equal(kill(second, SIGKILL), 0);
 }
 
+static struct {
+	int stop, opened, failed, done;
+} opener;
+
+/* alone_soon - a child may keep a descriptor for the moment until its handlers have run. */
+static bool alone_soon(void)
+{
+	for (int i = 0; i < 500; i++) {
+		struct daxkv *kv = store_again("e");
+		bool alone = kv->share->next_owner == 1;
+
+		OK(daxkv_close(kv));
+		if (alone)
+			return true;
+		usleep(10000);
+	}
+	return false;
+}
+
+static void *thread_opens_and_closes(void *arg)
+{
+	struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE};
+
+	while (!__atomic_load_n(&opener.stop, __ATOMIC_RELAXED)) {
+		struct daxkv *kv;
+
+		if (daxkv_open(scratch_path("e"), &o, &kv)) {
+			opener.failed = 1;
+			break;
+		}
+		opener.opened++;
+		daxkv_close(kv);
+	}
+	__atomic_store_n(&opener.done, 1, __ATOMIC_RELEASE);
+	return arg;
+}
+
+/* Children made while another thread is inside of open or close, wherever that is, keep nothing. */
+static void forks_while_a_store_is_opened(void **state)
+{
+	enum { CHILDREN = 400 };
+	pid_t pid[CHILDREN];
+	pthread_t thread;
+	struct daxkv *kv = store_new("e", 4096);
+	(void)state;
+	store_done(kv);
+	memset(&opener, 0, sizeof opener);
+	fflush(NULL);
+	assert_int_equal(pthread_create(&thread, NULL, thread_opens_and_closes, NULL), 0);
+	for (int i = 0; i < CHILDREN; i++) {
+		pid[i] = fork();
+		if (pid[i] == 0) {
+			alarm(30);
+			pause();
+			_exit(0);
+		}
+		usleep(50);
+	}
+	__atomic_store_n(&opener.stop, 1, __ATOMIC_RELAXED);
+	for (int ms = 0; !__atomic_load_n(&opener.done, __ATOMIC_ACQUIRE) && ms < 5000; ms++)
+		usleep(1000);
+	bool good = __atomic_load_n(&opener.done, __ATOMIC_ACQUIRE) && alone_soon();
+
+	for (int i = 0; i < CHILDREN; i++) { /* else an opener that waits for one of them would wait for ever */
+		kill(pid[i], SIGKILL);
+		waitpid(pid[i], NULL, 0);
+	}
+	pthread_join(thread, NULL);
+	assert_true(good);
+	assert_int_equal(opener.failed, 0);
+	assert_true(opener.opened > 10);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(a_child_is_refused_and_harmless),
 	    TEST(a_child_opens_the_store_again),
 	    TEST(an_orphan_holds_nothing),
+	    TEST(forks_while_a_store_is_opened),
 	};
 
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);

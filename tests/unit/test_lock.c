@@ -8,7 +8,25 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
+
+static int getlk_error; /* errno of asking for a lock; 0: it works */
+
+/* The engine's calls come here. */
+int fcntl(int fd, int cmd, ...)
+{
+	va_list args;
+
+	va_start(args, cmd);
+	void *arg = va_arg(args, void *);
+	va_end(args);
+	if (cmd == F_OFD_GETLK && getlk_error) {
+		errno = getlk_error;
+		return -1;
+	}
+	return (int)syscall(SYS_fcntl, fd, cmd, arg);
+}
 
 /* entered - lock_open succeeded, and its gate is still held. */
 static struct lock entered(const char *store, bool rdonly)
@@ -423,6 +441,29 @@ static int child_without_stdio(void)
 	return 0;
 }
 
+/* What cannot be asked for is an error of its own, not somebody else's use. */
+static void locks_that_cannot_be_asked_for(void **state)
+{
+	const char *store = scratch_path("asked");
+	struct lock lock = {.fd = -1};
+	bool held = false;
+	(void)state;
+	int fd = data_open("asked", false);
+
+	getlk_error = EIO;
+	assert_refused(store, false, EIO);
+	getlk_error = 0;
+	lock = entered(store, false);
+	getlk_error = ENOLCK;
+	assert_int_equal(lock_data(&lock, fd, true), ENOLCK);
+	assert_int_equal(lock_owner_held(&lock, 3, &held), ENOLCK);
+	assert_true(lock_slot_held(&lock, 3)); /* nothing is taken from who may be there */
+	getlk_error = 0;
+	assert_int_equal(lock_data(&lock, fd, true), 0);
+	lock_close(&lock);
+	close(fd);
+}
+
 static void stdio_closed(void **state)
 {
 	(void)state;
@@ -447,6 +488,7 @@ int main(void)
 	    cmocka_unit_test(lock_file_of_another_kind),
 	    cmocka_unit_test(directory_missing),
 	    cmocka_unit_test(directory_without_permission),
+	    cmocka_unit_test(locks_that_cannot_be_asked_for),
 	    cmocka_unit_test(stdio_closed),
 	};
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);

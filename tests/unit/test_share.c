@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A store used together: what one user frees, releases, grows or leaves half done, and what another may build on. Two handles of one process stand for two
- * processes where nothing has to die. */
+/* A store used together: what one user frees, releases, grows or leaves half done, and what another may build on. Two handles of one
+ * process stand for two processes where nothing has to die. */
 #include "store.h"
 
-#include <signal.h>
-#include <sched.h>
 #include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -31,7 +31,8 @@ static void touch_and_abort(struct daxkv *kv)
 	daxkv_abort(txn);
 }
 
-/* One releases freed pages and aborts; another, whose commit was the last, must not release the same ones again: later ones would go in their stead. */
+/* One releases freed pages and aborts; another, whose commit was the last, must not release the same ones again: later ones would go in
+ * their stead. */
 static void released_by_one_is_released_for_all(void **state)
 {
 	struct daxkv *a = store_new("e", 512), *b = store_again("e");
@@ -147,7 +148,9 @@ static uint64_t churn_looks(struct daxkv *kv, unsigned int n, uint64_t version)
 static void many_readers_cost_commits_little(void **state)
 {
 	static struct daxkv_txn *reader[SLOTS];
-	struct daxkv *kv = store_open("many", (struct daxkv_options){.flags = DAXKV_CREATE, .page_size = 512, .pmem = DAXKV_PMEM_FORCE, .max_readers = SLOTS, .max_dbs = 2});
+	struct daxkv *kv = store_open(
+	    "many",
+	    (struct daxkv_options){.flags = DAXKV_CREATE, .page_size = 512, .pmem = DAXKV_PMEM_FORCE, .max_readers = SLOTS, .max_dbs = 2});
 	(void)state;
 	put_some(kv, 0, 400, SHARED_SIZE, 0);
 	for (unsigned int i = 0; i < SLOTS; i++)
@@ -482,6 +485,34 @@ static void reading_asks_nothing_of_the_kernel(void **state)
 	child_run(child_reads_without_the_kernel);
 }
 
+/* With every lock of the store held, by this thread itself: one that was taken would be waited for until the alarm. */
+static void reading_takes_no_lock(void **state)
+{
+	struct daxkv *a = store_new("e", 4096);
+	struct daxkv_txn *txn;
+	(void)state;
+	put_one(a, "k", "v");
+	daxkv_abort(begin_reading(a)); /* the first one has its place to get */
+	pthread_mutex_lock(&a->dbi_mutex);
+	pthread_mutex_lock(&a->slot_mutex);
+	pthread_mutex_lock(&a->map.mutex);
+	assert_true(wlock_try(&a->share->writer, 12345));
+	alarm(20);
+	for (int i = 0; i < 1000; i++) {
+		txn = begin_reading(a);
+		assert_true(has(txn, DAXKV_MAIN, "k", "v"));
+		daxkv_reset(txn);
+		OK(daxkv_renew(txn));
+		daxkv_abort(txn);
+	}
+	alarm(0);
+	wlock_give(&a->share->writer);
+	pthread_mutex_unlock(&a->map.mutex);
+	pthread_mutex_unlock(&a->slot_mutex);
+	pthread_mutex_unlock(&a->dbi_mutex);
+	store_done(a);
+}
+
 /* ---- the lock file -------------------------------------------------------------------------------------------------------- */
 
 static void lock_file_fill(const void *p, size_t n)
@@ -631,14 +662,28 @@ static void a_writer_joins_a_reader(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(released_by_one_is_released_for_all), TEST(growth_undone_and_done_by_others), TEST(growth_is_seen_by_others),
-	    TEST(the_last_one_trims),                  TEST(many_readers_cost_commits_little), TEST(two_handles_of_one_thread),        TEST(thread_that_ends_in_a_transaction),
-	    TEST(waiting_for_a_while),                 TEST(closed_after_a_thread_left),       TEST(a_copy_is_another_store),
-	    TEST(readers_are_listed),                  TEST(reading_asks_nothing_of_the_kernel),
+	    TEST(released_by_one_is_released_for_all),
+	    TEST(growth_undone_and_done_by_others),
+	    TEST(growth_is_seen_by_others),
+	    TEST(the_last_one_trims),
+	    TEST(many_readers_cost_commits_little),
+	    TEST(two_handles_of_one_thread),
+	    TEST(thread_that_ends_in_a_transaction),
+	    TEST(waiting_for_a_while),
+	    TEST(closed_after_a_thread_left),
+	    TEST(a_copy_is_another_store),
+	    TEST(readers_are_listed),
+	    TEST(reading_asks_nothing_of_the_kernel),
+	    TEST(reading_takes_no_lock),
 	    TEST(closing_with_pages_of_a_dead_reader),
-	    TEST(slots_of_threads_that_come_and_go),   TEST(a_dead_readers_pages_return),      TEST(lock_file_of_nobody),
-	    TEST(lock_file_of_another_kind_in_use),    TEST(other_names_and_a_lost_lock_file), TEST(descriptors_do_not_survive_exec),
-	    TEST(readers_of_an_unclean_file),          TEST(a_writer_joins_a_reader),
+	    TEST(slots_of_threads_that_come_and_go),
+	    TEST(a_dead_readers_pages_return),
+	    TEST(lock_file_of_nobody),
+	    TEST(lock_file_of_another_kind_in_use),
+	    TEST(other_names_and_a_lost_lock_file),
+	    TEST(descriptors_do_not_survive_exec),
+	    TEST(readers_of_an_unclean_file),
+	    TEST(a_writer_joins_a_reader),
 	};
 
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);

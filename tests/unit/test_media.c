@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Where a store may lie: bind mounts, media that cannot be written, files of somebody else, network filesystems. Children in mount
+ * namespaces of their own; they need root, else they are skipped. */
+#include "store.h"
+
+#include <grp.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+
+#define NOBODY 65534
+
+static int open_code(const char *path, unsigned int flags, struct daxkv **out)
+{
+	struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE, .flags = flags};
+	struct daxkv *kv;
+	int rc = daxkv_open(path, &o, &kv);
+
+	if (!rc && out)
+		*out = kv;
+	else if (!rc)
+		rc = daxkv_close(kv);
+	return rc;
+}
+
+/* mounts_own - a mount namespace of this child's own. */
+static bool mounts_own(void)
+{
+	if (geteuid() == 0 && unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
+		return true;
+	fprintf(stderr, "skip: a mount namespace needs root (%s)\n", strerror(errno));
+	return false;
+}
+
+static bool mount_again(const char *what, const char *where, unsigned long flags)
+{
+	return mount(what, where, NULL, MS_BIND, NULL) == 0 &&
+	       (!flags || mount("none", where, NULL, MS_BIND | MS_REMOUNT | flags, NULL) == 0);
+}
+
+static void store_make(bool clean)
+{
+	struct daxkv *kv = store_new("e", 4096);
+
+	put_one(kv, "k", "v");
+	if (!clean)
+		store_image(kv, "image");
+	store_done(kv);
+	if (clean)
+		return;
+	OK(rename(scratch_path("image"), scratch_path("e"))); /* as a machine that stopped leaves it */
+	OK(unlink(scratch_path("e-lock")));
+}
+
+static bool shows(struct daxkv *kv, const char *key, const char *value)
+{
+	struct daxkv_txn *txn;
+
+	if (daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn))
+		return false;
+	bool good = has(txn, DAXKV_MAIN, key, value);
+
+	daxkv_abort(txn);
+	return good;
+}
+
+/* ---- bind mounts ----------------------------------------------------------------------------------------------------------- */
+
+static int child_binds(void)
+{
+	struct daxkv *a, *b;
+
+	if (!mounts_own())
+		return SKIPPED;
+	CHECK(mkdir(scratch_path("dir"), 0700) == 0 && mkdir(scratch_path("other"), 0700) == 0);
+	CHECK(open_code(scratch_path("dir/e"), DAXKV_CREATE, &a) == 0);
+	close(open(scratch_path("name"), O_CREAT | O_RDWR | O_CLOEXEC, 0600));
+	CHECK(mount_again(scratch_path("dir/e"), scratch_path("name"), 0));
+	CHECK(mount_again(scratch_path("dir"), scratch_path("other"), 0));
+	/* The file alone: another lock file, and so another name. */
+	CHECK(open_code(scratch_path("name"), 0, NULL) == DAXKV_BUSY && strstr(daxkv_errmsg(), "another name"));
+	CHECK(open_code(scratch_path("name"), DAXKV_RDONLY, NULL) == DAXKV_BUSY);
+	/* The directory: the same lock file, and the store is shared. */
+	CHECK(open_code(scratch_path("other/e"), 0, &b) == 0);
+	put_one(a, "a", "1");
+	put_one(b, "b", "2");
+	CHECK(shows(a, "b", "2") && shows(b, "a", "1"));
+	CHECK(daxkv_close(a) == 0 && daxkv_close(b) == 0);
+	CHECK(open_code(scratch_path("name"), 0, &a) == 0); /* nobody is there: any name will do */
+	CHECK(open_code(scratch_path("dir/e"), 0, NULL) == DAXKV_BUSY);
+	CHECK(shows(a, "b", "2") && daxkv_close(a) == 0);
+	return 0;
+}
+
+static void bind_mounts(void **state)
+{
+	(void)state;
+	child_run(child_binds);
+}
+
+/* ---- what cannot be written ------------------------------------------------------------------------------------------------ */
+
+static bool unclean;
+
+static int child_reads_readonly_media(void)
+{
+	struct daxkv *kv, *second;
+	struct daxkv_info i;
+
+	if (!mounts_own())
+		return SKIPPED;
+	CHECK(mkdir(scratch_path("ro"), 0700) == 0 || errno == EEXIST);
+	CHECK(mount_again(scratch_dir, scratch_path("ro"), MS_RDONLY));
+	for (int with_lock = 0; with_lock < 2; with_lock++) { /* a lock file that is there can only be read */
+		if (with_lock)
+			close(open(scratch_path("e-lock"), O_CREAT | O_RDWR | O_CLOEXEC, 0600));
+		CHECK(open_code(scratch_path("ro/e"), 0, NULL) == EROFS);
+		CHECK(open_code(scratch_path("ro/e"), DAXKV_RDONLY, &kv) == 0);
+		CHECK(open_code(scratch_path("ro/e"), DAXKV_RDONLY, &second) == 0);
+		CHECK(shows(kv, "k", "v") && shows(second, "k", "v"));
+		CHECK(daxkv_info(kv, &i) == 0 && i.private_recovery == unclean && i.read_only);
+		if (with_lock) /* it keeps writers away who come by the other mount */
+			CHECK(open_code(scratch_path("e"), 0, NULL) == DAXKV_BUSY);
+		CHECK(daxkv_close(kv) == 0 && daxkv_close(second) == 0);
+	}
+	return 0;
+}
+
+static void readonly_media(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		unclean = i;
+		store_make(!unclean);
+		child_run(child_reads_readonly_media);
+		OK(open_code(scratch_path("e"), 0, NULL));
+	}
+}
+
+static int child_is_nobody(void)
+{
+	struct daxkv *kv;
+	struct daxkv_info i;
+
+	if (geteuid() != 0) {
+		fprintf(stderr, "skip: to become somebody else needs root\n");
+		return SKIPPED;
+	}
+	CHECK(setgroups(0, NULL) == 0 && setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
+	CHECK(open_code(scratch_path("e"), 0, NULL) == EACCES);
+	CHECK(open_code(scratch_path("e"), DAXKV_RDONLY, &kv) == 0);
+	CHECK(shows(kv, "k", "v"));
+	CHECK(daxkv_info(kv, &i) == 0 && i.private_recovery == unclean);
+	CHECK(daxkv_close(kv) == 0);
+	return 0;
+}
+
+/* Somebody who may only read it, and may not make a lock file. */
+static void file_of_somebody_else(void **state)
+{
+	struct stat before, after;
+	(void)state;
+	OK(chmod(scratch_dir, 0755));
+	for (int i = 0; i < 2; i++) {
+		unclean = i;
+		store_make(!unclean);
+		OK(chmod(scratch_path("e"), 0644));
+		OK(stat(scratch_path("e"), &before));
+		child_run(child_is_nobody);
+		OK(stat(scratch_path("e"), &after));
+		assert_int_equal(before.st_mtim.tv_nsec, after.st_mtim.tv_nsec);
+		OK(open_code(scratch_path("e"), 0, NULL));
+	}
+}
+
+/* ---- network filesystems --------------------------------------------------------------------------------------------------- */
+
+static struct {
+	uint32_t type; /* 0: what it is */
+	int error;
+} fake;
+
+/* The engine's call comes here. */
+int fstatfs(int fd, struct statfs *fs)
+{
+	if (fake.error) {
+		errno = fake.error;
+		return -1;
+	}
+	int rc = (int)syscall(SYS_fstatfs, fd, fs);
+
+	if (rc == 0 && fake.type)
+		fs->f_type = (__typeof__(fs->f_type))fake.type;
+	return rc;
+}
+
+static void network_filesystems(void **state)
+{
+	static const uint32_t remote[] = {0x6969, 0x517b, 0xff534d42, 0xfe534d42, 0x00c36400, 0x5346414f, 0x0bd00bd0},
+	                      local[] = {0xef53, 0x58465342, 0x9123683e, 0x12345};
+	(void)state;
+	store_make(true);
+	for (size_t i = 0; i < sizeof remote / sizeof *remote; i++) {
+		fake.type = remote[i];
+		assert_int_equal(open_code(scratch_path("e"), 0, NULL), EOPNOTSUPP);
+		assert_non_null(strstr(daxkv_errmsg(), "network filesystem"));
+		assert_int_equal(open_code(scratch_path("e"), DAXKV_RDONLY, NULL), EOPNOTSUPP);
+		assert_int_equal(open_code(scratch_path("new"), DAXKV_CREATE, NULL), EOPNOTSUPP);
+		assert_int_equal(access(scratch_path("new"), F_OK), -1);
+		OK(open_code(scratch_path("e"), DAXKV_NOLOCK, NULL)); /* who keeps the others away himself may */
+	}
+	for (size_t i = 0; i < sizeof local / sizeof *local; i++) {
+		fake.type = local[i];
+		OK(open_code(scratch_path("e"), 0, NULL));
+	}
+	fake.type = 0;
+	fake.error = ENOSYS;
+	OK(open_code(scratch_path("e"), 0, NULL));
+	fake.error = 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {TEST(bind_mounts), TEST(readonly_media), TEST(file_of_somebody_else), TEST(network_filesystems)};
+
+	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
+}
