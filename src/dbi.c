@@ -293,7 +293,7 @@ static int main_flags(struct daxkv_txn *txn, unsigned int flags)
 /* handle_for - the handle of that name, or a free one; the mutex is held. */
 static int handle_for(struct daxkv *kv, uint64_t snapshot, const struct daxkv_val *name, daxkv_db *db, bool *is_new)
 {
-	uint64_t oldest = share_oldest(kv->share, NULL);
+	uint64_t oldest = share_oldest_running(kv->share);
 	daxkv_db unused = 0;
 
 	for (daxkv_db i = DAXKV_MAIN + 1; i < kv->max_dbs; i++) {

@@ -149,6 +149,20 @@ bool share_evict(struct share *share, uint32_t i, uint64_t word)
 	return true;
 }
 
+uint64_t share_oldest_running(const struct share *share)
+{
+	uint64_t oldest = __atomic_load_n(&share->published, __ATOMIC_SEQ_CST);
+	uint32_t high = __atomic_load_n(&share->high, __ATOMIC_SEQ_CST);
+
+	for (uint32_t i = 0; i < high; i++) {
+		uint64_t s = slot_word(share, i) & ~SLOT_EVICTED;
+
+		if (s && s - 1 < oldest)
+			oldest = s - 1;
+	}
+	return oldest;
+}
+
 uint32_t share_active(const struct share *share)
 {
 	uint32_t high = __atomic_load_n(&share->high, __ATOMIC_RELAXED), n = 0;

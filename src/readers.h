@@ -113,6 +113,9 @@ struct oldest {
 };
 uint64_t share_oldest(const struct share *share, struct oldest *memo);
 
+/* share_oldest_running - the same with evicted readers counted: their calls may still be running. */
+uint64_t share_oldest_running(const struct share *share);
+
 /* share_active - the number of running read transactions. */
 uint32_t share_active(const struct share *share);
 

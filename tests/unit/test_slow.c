@@ -275,6 +275,31 @@ static void every_call_says_so(void **state)
 	OK(daxkv_close(b));
 }
 
+/* A handle that an evicted reader may be using is not given to another database: its calls may be looking at the name. */
+static void handles_outlive_eviction(void **state)
+{
+	struct daxkv *a = store_new("e", 512), *b = BOUNDED(.max_lag = 1);
+	struct daxkv_val other = text("another");
+	struct daxkv_txn *txn;
+	daxkv_db db;
+	(void)state;
+	dups_make(a);
+	r_begin(b);
+	txn = begin(b);
+	OK(daxkv_db_drop(txn, r.db, 1));
+	OK(daxkv_commit(txn));
+	r_evict();
+	txn = begin(b);
+	OK(daxkv_db_open(txn, &other, DAXKV_CREATE, &db));
+	assert_true(db != r.db && b->dbi[r.db].name);
+	OK(daxkv_commit(txn));
+	assert_int_equal(daxkv_cursor_get(r.cursor, &(struct daxkv_val){0}, NULL, DAXKV_FIRST), DAXKV_TOO_OLD);
+	daxkv_abort(r.txn);
+	daxkv_cursor_close(r.cursor);
+	store_done(a);
+	OK(daxkv_close(b));
+}
+
 /* ---- pages that change in the middle of a call ----------------------------------------------------------------------------- */
 
 /* A comparator is called in the middle of each search: there the snapshot is given up, and all pages get other bytes. */
@@ -616,7 +641,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(bound_by_commits),   TEST(bound_by_age),           TEST(without_a_bound),           TEST(a_full_store_goes_on),
-	    TEST(every_call_says_so), TEST(pages_that_change_under_a_search), TEST(pages_that_changed_under_a_cursor), TEST(asked_and_told_to_grow), TEST(asked_and_the_reader_ends),
+	    TEST(every_call_says_so), TEST(handles_outlive_eviction), TEST(pages_that_change_under_a_search), TEST(pages_that_changed_under_a_cursor), TEST(asked_and_told_to_grow), TEST(asked_and_the_reader_ends),
 	    TEST(asked_and_told_to_evict),
 	};
 
