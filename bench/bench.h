@@ -20,6 +20,7 @@
 #define BENCH_LARGE      65536u /* bytes of a large value */
 #define BENCH_TXN        1000u  /* operations of a large transaction */
 #define BENCH_RANGE_READ 50u
+#define BENCH_READ_MANY  64u /* entries of one call */
 
 struct bench_config {
 	uint64_t entries, ops, mixed_ops, large_ops, rounds;
@@ -42,6 +43,8 @@ struct bench_counts { /* since the store was opened */
 enum bench_move { BENCH_FIRST, BENCH_LAST, BENCH_NEXT, BENCH_PREV, BENCH_SEEK };
 
 #define BENCH_END (-1000000) /* get, move: there is none */
+
+typedef int bench_next_fn(void *arg, struct bench_bytes *key, struct bench_bytes *value);
 
 /*
  * An engine. open gives a store with one session; session_open adds one for another thread. A session has at most one transaction
@@ -69,6 +72,12 @@ struct bench_engine {
 	void (*cursor_close)(void *session);
 	/* NEXT follows FIRST, SEEK and NEXT; PREV follows LAST and PREV. SEEK: at *key or the first after it. */
 	int (*move)(void *session, enum bench_move move, struct bench_bytes *key, struct bench_bytes *value);
+	/* Many in one call; NULL: the engine has no such call, and does one after the other. load: next gives the entries, rising, BENCH_END behind the last.
+	 * read_many: NEXT or PREV, from the first or the last entry on; BENCH_END. del_range: from *from on, up to *to. */
+	int (*put_many)(void *session, unsigned int n, const struct bench_bytes *keys, const struct bench_bytes *values);
+	int (*load)(void *session, bench_next_fn *next, void *arg);
+	int (*read_many)(void *session, enum bench_move move, unsigned int n, struct bench_bytes *keys, struct bench_bytes *values, unsigned int *got);
+	int (*del_range)(void *session, struct bench_bytes from, struct bench_bytes to);
 	int (*space)(void *session, uint64_t *bytes);               /* bytes of the files that hold something; NULL: their sizes */
 	const char *(*durability)(void *session);                   /* one line: how it was set up */
 	int (*emulated)(void *session);                             /* DRAM stands in for persistent memory; NULL: no */
@@ -88,12 +97,14 @@ enum bench_store { /* a set of phases on one fresh store of each engine */
 	BENCH_STORE_RANDOM,
 	BENCH_STORE_ASCEND,
 	BENCH_STORE_APPEND,
+	BENCH_STORE_MANY, /* keys as in RANDOM */
+	BENCH_STORE_BULK,
 	BENCH_STORE_LARGE,
 	BENCH_STORE_KILLED,
 	BENCH_STORES
 };
 
-enum bench_kind { BENCH_PUT, BENCH_GET, BENCH_SCAN, BENCH_SCAN_BACK, BENCH_RANGE, BENCH_DEL, BENCH_MODIFY, BENCH_MIXED, BENCH_READERS, BENCH_REOPEN };
+enum bench_kind { BENCH_PUT, BENCH_GET, BENCH_SCAN, BENCH_SCAN_BACK, BENCH_RANGE, BENCH_DEL, BENCH_CUT, BENCH_MODIFY, BENCH_MIXED, BENCH_READERS, BENCH_REOPEN };
 
 struct bench_phase {
 	const char *name, *what;
@@ -101,6 +112,7 @@ struct bench_phase {
 	enum bench_kind kind;
 	unsigned int batch;                /* operations of a transaction, for PUT and DEL */
 	int append;
+	int many;                          /* PUT, SCAN: many in one call; with append: a sorted load */
 	int timed;                         /* each transaction by itself, for PUT */
 	unsigned int threads;              /* readers, for READERS */
 	int writer;                        /* beside them a thread that commits */

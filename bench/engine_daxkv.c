@@ -167,6 +167,74 @@ static int store_move(void *store, enum bench_move move, struct bench_bytes *key
 	return 0;
 }
 
+static int store_put_many(void *store, unsigned int n, const struct bench_bytes *keys, const struct bench_bytes *values)
+{
+	struct store *s = store;
+	static struct daxkv_val k[BENCH_TXN], v[BENCH_TXN]; /* one thread writes */
+	static int result[BENCH_TXN];
+	int err;
+
+	for (unsigned int i = 0; i < n; i++) {
+		k[i] = val_of(keys[i]);
+		v[i] = val_of(values[i]);
+	}
+	err = daxkv_put_many(s->txn, DAXKV_MAIN, n, k, v, 0, result);
+	for (unsigned int i = 0; i < n && !err; i++)
+		err = result[i];
+	return err;
+}
+
+struct source {
+	bench_next_fn *next;
+	void *arg;
+};
+
+static int source_next(void *arg, struct daxkv_val *key, struct daxkv_val *value)
+{
+	struct source *from = arg;
+	struct bench_bytes k, v;
+	int err = from->next(from->arg, &k, &v);
+
+	if (err)
+		return err == BENCH_END ? DAXKV_NOTFOUND : err;
+	*key = val_of(k);
+	*value = val_of(v);
+	return 0;
+}
+
+static int store_load(void *store, bench_next_fn *next, void *arg)
+{
+	struct store *s = store;
+	struct source source = {next, arg};
+
+	return daxkv_load(s->txn, DAXKV_MAIN, 0, source_next, &source, NULL);
+}
+
+static int store_read_many(void *store, enum bench_move move, unsigned int n, struct bench_bytes *keys, struct bench_bytes *values, unsigned int *got)
+{
+	struct store *s = store;
+	struct daxkv_val k[BENCH_READ_MANY], v[BENCH_READ_MANY];
+	size_t count;
+	int err = daxkv_cursor_get_many(s->cursor, move == BENCH_NEXT ? DAXKV_NEXT : DAXKV_PREV, NULL, n, k, v, &count);
+
+	if (err)
+		return err == DAXKV_NOTFOUND ? BENCH_END : err;
+	for (size_t i = 0; i < count; i++) {
+		keys[i] = (struct bench_bytes){k[i].data, k[i].size};
+		values[i] = (struct bench_bytes){v[i].data, v[i].size};
+	}
+	*got = (unsigned int)count;
+	return 0;
+}
+
+static int store_del_range(void *store, struct bench_bytes from, struct bench_bytes to)
+{
+	struct store *s = store;
+	struct daxkv_val first = val_of(from), end = val_of(to);
+
+	return daxkv_del_range(s->txn, DAXKV_MAIN, &first, &end, NULL);
+}
+
 static int store_space(void *store, uint64_t *bytes)
 {
 	struct store *s = store;
@@ -221,6 +289,10 @@ const struct bench_engine engine_daxkv = {
     .cursor_open = store_cursor_open,
     .cursor_close = store_cursor_close,
     .move = store_move,
+    .put_many = store_put_many,
+    .load = store_load,
+    .read_many = store_read_many,
+    .del_range = store_del_range,
     .space = store_space,
     .durability = store_durability,
     .emulated = store_emulated,

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <lmdb.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -36,21 +37,37 @@ static const char *store_errmsg(int err)
 	return mdb_strerror(err);
 }
 
-/* store_prepare - give the file its blocks and the mapping its page table entries, as daxkv does when it makes a file. */
-static int store_prepare(struct store *s, uint64_t size, int advice)
+/* map_find - where the file is mapped; LMDB tells only of a map at a fixed address. */
+static void *map_find(const char *path)
 {
-	MDB_envinfo info;
+	FILE *maps = fopen("/proc/self/maps", "r");
+	char line[BENCH_PATH + 128];
+	void *at = NULL;
+
+	while (maps && !at && fgets(line, sizeof line, maps))
+		if (strstr(line, path) && !strstr(line, "-lock"))
+			at = (void *)(uintptr_t)strtoull(line, NULL, 16);
+	if (maps)
+		(void)fclose(maps);
+	return at;
+}
+
+/* store_prepare - give the file its blocks and the mapping its page table entries, as daxkv does when it makes a file. */
+static int store_prepare(struct store *s, const char *path, uint64_t size, int advice)
+{
 	mdb_filehandle_t fd;
 	int err = mdb_env_get_fd(s->env, &fd);
 
 	if (!err)
 		err = posix_fallocate(fd, 0, (off_t)size);
-	if (!err)
-		err = mdb_env_info(s->env, &info);
+	if (err)
+		return err;
+	void *map = map_find(path);
+
 	/* A kernel before 5.14 refuses: LMDB then meets its page faults while it runs. */
-	if (!err && info.me_mapaddr)
-		(void)madvise(info.me_mapaddr, info.me_mapsize, advice);
-	return err;
+	if (map)
+		(void)madvise(map, size, advice);
+	return 0;
 }
 
 static int store_start(const struct bench_config *config, const char *dir, int create, unsigned int flags, struct store *s)
@@ -62,7 +79,7 @@ static int store_start(const struct bench_config *config, const char *dir, int c
 	if (!err)
 		err = mdb_env_open(s->env, path, MDB_NOSUBDIR | flags, 0664);
 	if (!err && create)
-		err = store_prepare(s, config->file_size, flags & MDB_WRITEMAP ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
+		err = store_prepare(s, path, config->file_size, flags & MDB_WRITEMAP ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
 	if (!err)
 		err = mdb_txn_begin(s->env, NULL, 0, &s->txn);
 	if (err)
@@ -237,6 +254,26 @@ static int store_move(void *store, enum bench_move move, struct bench_bytes *key
 	return 0;
 }
 
+/* store_del_range - LMDB's nearest way: a cursor that deletes what is under it. */
+static int store_del_range(void *store, struct bench_bytes from, struct bench_bytes to)
+{
+	struct store *s = store;
+	MDB_val k = val_of(from), end = val_of(to), v;
+	MDB_cursor *cursor;
+	int err = mdb_cursor_open(s->txn, s->dbi, &cursor);
+
+	if (err)
+		return err;
+	err = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
+	while (!err && mdb_cmp(s->txn, s->dbi, &k, &end) < 0) {
+		err = mdb_cursor_del(cursor, 0);
+		if (!err) /* the cursor is at the entry that followed */
+			err = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
+	}
+	mdb_cursor_close(cursor);
+	return err == MDB_NOTFOUND ? 0 : err;
+}
+
 /* pages_free - the number of pages in the free list: database 0, whose values are page numbers behind their count. */
 static int pages_free(MDB_txn *txn, uint64_t *n)
 {
@@ -295,7 +332,7 @@ static const char *store_durability(void *store)
 	    .name = n, .counts_writes = w, .open = o, .version = store_version, .errmsg = store_errmsg, .close = store_close,                \
 	    .session_open = store_session_open, .session_close = store_session_close, .begin = store_begin, .commit = store_commit,          \
 	    .abort = store_abort, .put = store_put, .del = store_del, .get = store_get, .cursor_open = store_cursor_open,                    \
-	    .cursor_close = store_cursor_close, .move = store_move, .space = store_space, .durability = store_durability,                    \
+	    .cursor_close = store_cursor_close, .move = store_move, .del_range = store_del_range, .space = store_space, .durability = store_durability,                    \
 	}
 
 const struct bench_engine engine_lmdb = VARIANT("lmdb", 0, store_open);

@@ -89,6 +89,7 @@ const char *store_name(enum bench_store store)
 {
 	static const char *const names[BENCH_STORES] = {
 	    [BENCH_STORE_RANDOM] = "random keys, after all phases", [BENCH_STORE_ASCEND] = "ascending plain puts", [BENCH_STORE_APPEND] = "append",
+	    [BENCH_STORE_MANY] = "put-many",                        [BENCH_STORE_BULK] = "bulk, after the cut",
 	    [BENCH_STORE_LARGE] = "values of 64 KiB",               [BENCH_STORE_KILLED] = "killed",
 	};
 

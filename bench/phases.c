@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "bench.h"
+#include "run.h"
 
 uint64_t phase_mix(uint64_t x)
 {
@@ -26,7 +26,7 @@ static void bytes_store_big_endian(unsigned char *buf, uint64_t x)
 
 void phase_key(const struct bench_config *config, enum bench_store store, uint64_t id, unsigned char *buf)
 {
-	uint64_t x = store == BENCH_STORE_RANDOM || store == BENCH_STORE_LARGE || store == BENCH_STORE_KILLED ? phase_mix(id) : id;
+	uint64_t x = store == BENCH_STORE_RANDOM || store == BENCH_STORE_MANY || store == BENCH_STORE_LARGE || store == BENCH_STORE_KILLED ? phase_mix(id) : id;
 
 	bytes_store_big_endian(buf, x);
 	memset(buf + 8, 'k', config->key_size - 8);
@@ -83,7 +83,7 @@ double clock_ns(void)
 }
 
 /* bytes_touch - read the first and the last 8 bytes, as a program that uses the value does; of a large one 8 of each cache line. */
-static uint64_t bytes_touch(struct bench_bytes b)
+uint64_t bytes_touch(struct bench_bytes b)
 {
 	uint64_t first = 0, last = 0, sum = 0;
 
@@ -100,18 +100,7 @@ static uint64_t bytes_touch(struct bench_bytes b)
 	return first + 3 * last + b.size + sum;
 }
 
-struct run { /* a phase on one engine */
-	const struct bench_config *config;
-	const struct bench_engine *e;
-	void *session;
-	const struct bench_plan *plan;
-	struct bench_result *result;
-	const char **what;
-	size_t value_size;
-	unsigned char key[BENCH_KEY_MAX + 1], value[BENCH_VALUE_MAX];
-};
-
-static struct bench_bytes run_key(struct run *r, uint64_t id)
+struct bench_bytes run_key(struct run *r, uint64_t id)
 {
 	phase_key(r->config, r->plan->phase->store, id, r->key);
 	return (struct bench_bytes){r->key, r->config->key_size};
@@ -165,6 +154,14 @@ static int run_batch(struct run *r, uint64_t from, uint64_t to)
 	err = r->e->begin(r->session, 1);
 	if (err)
 		return err;
+	if (r->plan->phase->many) {
+		err = run_put_many(r, from, to);
+		if (err) {
+			r->e->abort(r->session);
+			return err;
+		}
+		from = to;
+	}
 	for (uint64_t i = from; i < to; i++) {
 		const struct bench_op *op = &r->plan->ops[i];
 
@@ -232,7 +229,9 @@ static int run_cursor(struct run *r)
 	err = r->e->cursor_open(r->session);
 	if (err)
 		return err;
-	if (r->plan->phase->kind == BENCH_SCAN)
+	if (r->plan->phase->many && r->e->read_many)
+		err = run_scan_many(r);
+	else if (r->plan->phase->kind == BENCH_SCAN)
 		err = run_scan(r, BENCH_FIRST, BENCH_NEXT, UINT64_MAX, none);
 	else if (r->plan->phase->kind == BENCH_SCAN_BACK)
 		err = run_scan(r, BENCH_LAST, BENCH_PREV, UINT64_MAX, none);
@@ -311,6 +310,9 @@ static int run_any(struct run *r)
 	case BENCH_MIXED:
 		err = run_mixed(r);
 		break;
+	case BENCH_CUT:
+		err = run_cut(r);
+		break;
 	default:
 		err = run_reads(r);
 	}
@@ -364,7 +366,7 @@ int phase_run(const struct bench_config *config, const struct bench_engine *engi
 {
 	struct bench_counts before = {0}, after = {0};
 	enum bench_kind kind = plan->phase->kind;
-	int writes = kind == BENCH_PUT || kind == BENCH_DEL || kind == BENCH_MIXED || kind == BENCH_READERS;
+	int writes = kind == BENCH_PUT || kind == BENCH_DEL || kind == BENCH_CUT || kind == BENCH_MIXED || kind == BENCH_READERS;
 	struct run r = {config, engine, session, plan, result, what, phase_value_size(config, plan->phase->store), {0}, {0}};
 	uint64_t written = written_read();
 	int err;

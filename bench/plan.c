@@ -42,6 +42,13 @@ static const struct bench_phase phases[] = {
           .floor_streams = 1),
     OTHER("append", "put of ascending keys with APPEND, 1,000 a transaction", BENCH_STORE_APPEND, BENCH_PUT, .batch = BENCH_TXN,
           .append = 1, .floor_streams = 1),
+    OTHER("put-many", "put of random keys, 1,000 a transaction and a call", BENCH_STORE_MANY, BENCH_PUT, .batch = BENCH_TXN, .many = 1,
+          .floor_streams = 1),
+    OTHER("scan-many", "an entry of a full scan, forward, 64 a call", BENCH_STORE_MANY, BENCH_SCAN, .batch = 0, .many = 1),
+    OTHER("back-many", "the same backward", BENCH_STORE_MANY, BENCH_SCAN_BACK, .batch = 0, .many = 1),
+    OTHER("bulk", "sorted load, 1,000 a transaction", BENCH_STORE_BULK, BENCH_PUT, .batch = BENCH_TXN, .append = 1, .many = 1,
+          .floor_streams = 1),
+    OTHER("cut", "an entry of the half of them that goes as one range", BENCH_STORE_BULK, BENCH_CUT, .batch = 0),
     OTHER("put64k", "put of a value of 64 KiB, one a transaction", BENCH_STORE_LARGE, BENCH_PUT, .batch = 1, .floor_streams = 1),
     OTHER("get64k", "get of a value of 64 KiB, 8 bytes of each cache line read", BENCH_STORE_LARGE, BENCH_GET, .batch = 0),
     OTHER("reopen", "open and one get after SIGKILL", BENCH_STORE_KILLED, BENCH_REOPEN, .batch = 0),
@@ -142,6 +149,8 @@ static uint64_t phase_reported(const struct bench_config *c, const struct bench_
 		return c->ops * phase->threads;
 	case BENCH_REOPEN:
 		return 1;
+	case BENCH_CUT:
+		return c->entries / 2;
 	default:
 		if (phase->store == BENCH_STORE_LARGE)
 			return c->large_ops;
@@ -203,13 +212,15 @@ int plan_make(const struct bench_config *c, size_t number, struct contents *cont
 {
 	const struct bench_phase *phase = &phases[number];
 	uint64_t rng = number * 1000003u;
-	struct zipf z;
+	struct zipf z = {0};
 
 	plan->phase = phase;
 	plan->reported = phase_reported(c, phase, contents);
 	plan->n = plan->reported;
-	if (phase->kind == BENCH_SCAN || phase->kind == BENCH_SCAN_BACK || phase->kind == BENCH_REOPEN)
+	if (phase->kind == BENCH_SCAN || phase->kind == BENCH_SCAN_BACK || phase->kind == BENCH_REOPEN || phase->kind == BENCH_CUT)
 		plan->n = 0;
+	for (uint64_t i = 0; phase->kind == BENCH_CUT && i < plan->reported; i++)
+		contents->versions[c->entries / 4 + i] = 0;
 	if (phase->kind == BENCH_READERS)
 		plan->n = !phase->writer ? 0 : c->entries < WRITER_IDS ? c->entries : WRITER_IDS;
 	plan->ops = calloc(plan->n + 1, sizeof *plan->ops);

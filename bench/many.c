@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* many.c - phases whose operations come many to a call, where an engine has such calls. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <stdlib.h>
+
+#include "run.h"
+
+static struct { /* the keys and values of a batch */
+	unsigned char *bytes;
+	struct bench_bytes key[BENCH_TXN], value[BENCH_TXN];
+} batch;
+
+/* batch_make - entries [from, to), made before they are given to the engine; every engine's time has it. */
+static int batch_make(struct run *r, uint64_t from, uint64_t to)
+{
+	size_t size = r->config->key_size + r->value_size;
+
+	if (!batch.bytes) { /* one size in a run of the program */
+		batch.bytes = malloc(BENCH_TXN * size);
+		if (!batch.bytes)
+			return ENOMEM;
+		for (size_t i = 0; i < BENCH_TXN; i++)
+			phase_value(r->value_size, 0, 0, batch.bytes + i * size + r->config->key_size);
+	}
+	for (uint64_t i = from; i < to; i++) {
+		unsigned char *at = batch.bytes + (i - from) * size;
+
+		phase_key(r->config, r->plan->phase->store, r->plan->ops[i].id, at);
+		phase_value_stamp(r->value_size, r->plan->ops[i].id, r->plan->ops[i].version, at + r->config->key_size);
+		batch.key[i - from] = (struct bench_bytes){at, r->config->key_size};
+		batch.value[i - from] = (struct bench_bytes){at + r->config->key_size, r->value_size};
+	}
+	return 0;
+}
+
+struct source {
+	unsigned int at, n;
+};
+
+static int source_next(void *arg, struct bench_bytes *key, struct bench_bytes *value)
+{
+	struct source *s = arg;
+
+	if (s->at == s->n)
+		return BENCH_END;
+	*key = batch.key[s->at];
+	*value = batch.value[s->at++];
+	return 0;
+}
+
+int run_put_many(struct run *r, uint64_t from, uint64_t to)
+{
+	int append = r->plan->phase->append, err = batch_make(r, from, to);
+	struct source source = {0, (unsigned int)(to - from)};
+
+	if (err)
+		return err;
+	*r->what = "put";
+	if (append && r->e->load)
+		return r->e->load(r->session, source_next, &source);
+	if (!append && r->e->put_many)
+		return r->e->put_many(r->session, source.n, batch.key, batch.value);
+	for (unsigned int i = 0; i < source.n && !err; i++)
+		err = r->e->put(r->session, batch.key[i], batch.value[i], append);
+	return err;
+}
+
+int run_scan_many(struct run *r)
+{
+	struct bench_bytes key[BENCH_READ_MANY], value[BENCH_READ_MANY];
+	unsigned int got;
+	int err;
+
+	while ((err = r->e->read_many(r->session, r->plan->phase->kind == BENCH_SCAN ? BENCH_NEXT : BENCH_PREV, BENCH_READ_MANY, key, value,
+	                              &got)) == 0) {
+		for (unsigned int i = 0; i < got; i++)
+			r->result->checksum += bytes_touch(key[i]) + bytes_touch(value[i]);
+		r->result->touched += got;
+	}
+	return err == BENCH_END ? 0 : err;
+}
+
+int run_cut(struct run *r)
+{
+	uint64_t from = r->config->entries / 4, to = from + r->plan->reported;
+	unsigned char first[BENCH_KEY_MAX + 1], end[BENCH_KEY_MAX + 1];
+	int err;
+
+	phase_key(r->config, r->plan->phase->store, from, first);
+	phase_key(r->config, r->plan->phase->store, to, end);
+	*r->what = "begin";
+	err = r->e->begin(r->session, 1);
+	if (err)
+		return err;
+	*r->what = "delete";
+	if (r->e->del_range)
+		err = r->e->del_range(r->session, (struct bench_bytes){first, r->config->key_size},
+		                      (struct bench_bytes){end, r->config->key_size});
+	for (uint64_t id = from; id < to && !r->e->del_range && !err; id++)
+		err = r->e->del(r->session, run_key(r, id));
+	if (err) {
+		r->e->abort(r->session);
+		return err;
+	}
+	*r->what = "commit";
+	return r->e->commit(r->session);
+}
