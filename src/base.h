@@ -85,6 +85,30 @@ static inline uint32_t once(uint32_t x)
 	return x;
 }
 
+/* fence_loads - loads before it are not moved behind it. fence_all - neither are stores. ThreadSanitizer knows no fences and gcc refuses them beside it: there they keep
+ * the compiler from moving anything, and the processor's own order has to do. */
+#ifdef __SANITIZE_THREAD__
+static inline void fence_loads(void)
+{
+	__asm__ volatile("" ::: "memory");
+}
+
+static inline void fence_all(void)
+{
+	__asm__ volatile("" ::: "memory");
+}
+#else
+static inline void fence_loads(void)
+{
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+}
+
+static inline void fence_all(void)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+#endif
+
 /* load_word - a word of the file; pairs with pm_store8's release, so what it refers to is seen whole. */
 static inline uint64_t load_word(const uint64_t *word)
 {

@@ -145,7 +145,7 @@ bool share_evict(struct share *share, uint32_t i, uint64_t word)
 	if (!__atomic_compare_exchange_n(&share->slot[i].snapshot_plus_1, &word, word | SLOT_EVICTED, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
 		return false;
 	/* Before any store to a page that the reader may read; pairs with view_evicted [I20]. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	fence_all();
 	return true;
 }
 

@@ -60,7 +60,7 @@ static inline bool view_evicted(const struct view *v)
 	if (LIKELY(!v->bound))
 		return false;
 	/* Pairs with the writer's fence in share_evict: whoever read a byte stored behind that fence sees the mark here [I20]. */
-	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	fence_loads();
 	return __atomic_load_n(v->bound, __ATOMIC_RELAXED) & SLOT_EVICTED;
 }
 
