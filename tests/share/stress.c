@@ -596,7 +596,7 @@ static int storm(void)
 	struct daxkv *resident = NULL;
 	uint64_t rng = run.seed;
 	double end = now() + run.seconds, each = run.kills ? (double)run.seconds / run.kills : 0, next = now() + each;
-	int bad = 0;
+	int bad = 0, status;
 
 	if (run.resident && open_store(&resident))
 		return failed("open", 0);
@@ -612,8 +612,10 @@ static int storm(void)
 			next += each;
 			if (child[who]) {
 				kill(child[who], SIGKILL);
+				bad = waitpid(child[who], &status, 0) != child[who] || (WIFEXITED(status) && WEXITSTATUS(status) != 0);
 				killed++;
-				bad = others_go_on(child, n, who) || look_over(resident);
+				bad = bad || others_go_on(child, n, who) || look_over(resident);
+				child[who] = bad ? 0 : start(who);
 			}
 		}
 	}
