@@ -37,8 +37,8 @@ int daxkv_del_range(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *
 			rc = err_set(DAXKV_INCOMPATIBLE, "a key of the range is the name of a database: drop it first");
 		if (rc)
 			return rc;
+		s->changed = true;
 		rc = tree_cut(&s->tree, from ? &first : NULL, to ? &end : NULL, &n);
-		s->changed = s->changed || n || rc;
 	}
 	if (rc)
 		return txn_break(txn, rc);

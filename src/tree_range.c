@@ -167,7 +167,7 @@ int tree_cut(struct tree *t, const struct probe *from, const struct probe *to, u
 	t->scratch->finger_of = NULL;
 	if (!from && !to) {
 		*removed = t->count;
-		return tree_clear(t, false);
+		return t->count ? tree_clear(t, false) : 0;
 	}
 	while (cut && !rc)
 		rc = cut_step(&c, &a, &b, &cut);

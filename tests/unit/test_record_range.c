@@ -132,6 +132,25 @@ static void open_ends_and_empty_ranges(void **state)
 	store_done(kv);
 }
 
+static void nothing_from_an_empty_database(void **state)
+{
+	struct daxkv *kv = store_new("r", 512);
+	struct daxkv_txn *txn;
+	uint64_t deleted;
+	(void)state;
+
+	put_one(kv, "a", "b");
+	for (int i = 0; i < 3; i++) { /* each a transaction of its own: the second one changes nothing */
+		txn = begin(kv);
+		OK(daxkv_del_range(txn, DAXKV_MAIN, NULL, NULL, &deleted));
+		assert_int_equal(deleted, i == 0);
+		OK(daxkv_commit(txn));
+		store_check(kv);
+	}
+	put_some(kv, 0, 100, LEN, 1);
+	store_done(kv);
+}
+
 static void names_of_databases_are_not_removed(void **state)
 {
 	struct daxkv *kv = filled();
@@ -211,9 +230,13 @@ static void cursors_stand_before_what_followed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(ranges_of_every_size),        TEST(middle_pages_are_not_written),
-	    TEST(open_ends_and_empty_ranges),  TEST(names_of_databases_are_not_removed),
-	    TEST(large_values_and_duplicates), TEST(cursors_stand_before_what_followed),
+	    TEST(ranges_of_every_size),
+	    TEST(middle_pages_are_not_written),
+	    TEST(open_ends_and_empty_ranges),
+	    TEST(nothing_from_an_empty_database),
+	    TEST(names_of_databases_are_not_removed),
+	    TEST(large_values_and_duplicates),
+	    TEST(cursors_stand_before_what_followed),
 	};
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }
