@@ -286,7 +286,7 @@ deps: ## install the packages that building and testing need, or name them
 
 test: deps ## the test run of the README: install what is missing, build, run all quick tests
 	@$(MAKE) --no-print-directory programs
-	@$(RUN) lint unit cli examples abi model:200000:512:1 model:200000:4096:1 crash:3000:64:1 crash:2000:64:4 crash:2000:512:2 crash:2000:4096:4 fault storm:20 share flip:97 damage:600 fuzz:600
+	@$(RUN) lint unit cli examples abi model:200000:512:1 model:200000:4096:1 crash:3000:64:1 crash:2000:64:4 crash:2000:512:2 crash:2000:4096:4 fault storm:20 share flip:97 damage:600 fuzz:2500
 
 check: programs ## unit tests, CLI tests and a short model test, in under a minute
 	@$(RUN) unit cli examples model:50000:512:1 model:50000:4096:1
@@ -343,7 +343,7 @@ check-model: $(MODEL) ## the model test with 20 seeds of 1,000,000 operations; l
 
 check-asan asan: ## build with AddressSanitizer and UBSan in build-asan; unit, CLI, model and crash tests
 	@$(MAKE) --no-print-directory BUILD=build-asan SANITIZE=address,undefined programs
-	@BUILD=build-asan TEST_TIMEOUT=1200 scripts/run-tests unit cli examples model:100000:512:1 model:100000:4096:1 crash:1000:64:1 crash:500:4096:2 fault-all storm:20 flip:29 damage:600 fuzz:600
+	@BUILD=build-asan TEST_TIMEOUT=1200 scripts/run-tests unit cli examples model:100000:512:1 model:100000:4096:1 crash:1000:64:1 crash:500:4096:2 fault-all storm:20 flip:29 damage:600 fuzz:2500
 
 check-tsan tsan: ## build with ThreadSanitizer in build-tsan; threaded unit tests and a short model test
 	@$(MAKE) --no-print-directory BUILD=build-tsan SANITIZE=thread programs
