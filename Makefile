@@ -286,7 +286,7 @@ deps: ## install the packages that building and testing need, or name them
 
 test: deps ## the test run of the README: install what is missing, build, run all quick tests
 	@$(MAKE) --no-print-directory programs
-	@$(RUN) lint unit cli examples abi model:200000:512:1 model:200000:4096:1 crash:3000:64:1 crash:2000:64:4 crash:2000:512:2 crash:2000:4096:4 fault storm:20 share flip:97 damage:600 fuzz:2500
+	@$(RUN) lint unit cli examples abi model:200000:512:1 model:200000:4096:1 crash:3000:64:1 crash:2000:64:4 crash:2000:512:2 crash:1000:4096:4 fault storm:20 share flip:97 damage:600 fuzz:2500
 
 check: programs ## unit tests, CLI tests and a short model test, in under a minute
 	@$(RUN) unit cli examples model:50000:512:1 model:50000:4096:1
@@ -356,7 +356,7 @@ cov: ## line coverage of the engine and the kv command, file by file
 	@scripts/cov build-cov
 
 CRASH_SEEDS := 1-16
-CRASH_OPS := 3000
+CRASH_OPS := 2500
 check-crash: $(CRASH) ## every state that a power cut, a killed process or a failed sync could leave: lines, sectors and pages; a few minutes
 	@python3 tests/crash/sweep.py --build $(BUILD) --seeds $(CRASH_SEEDS) --ops $(CRASH_OPS) --images 1000000
 

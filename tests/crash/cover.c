@@ -6,7 +6,8 @@
 
 static struct cover {
 	uint64_t records, ranges_named, fenced_records, spilled, most_spilled_words, limbo_pages, retired, newest;
-	uint64_t commits, aborts, nested_commits, nested_aborts, puts, large, reserved, dup_puts, dels, cursor_changes, creates, drops, empties, renames;
+	uint64_t commits, aborts, nested_commits, nested_aborts, puts, large, reserved, dup_puts, dels, cursor_changes, creates, drops,
+	    empties, renames;
 	uint64_t reopens, syncs, readers, most_mapped;
 	uint64_t splits, merges, compactions, grows, settled;
 	enum op_kind now;
@@ -80,9 +81,15 @@ static void cover_put(const struct op *op, const struct oracle_before *before)
 
 void cover_op(const struct op *op, const struct oracle_before *before, const struct outcome *want)
 {
-	uint64_t *counter[OP_KINDS] = {[OP_DEL] = &cover.dels,           [OP_CURSOR_DEL] = &cover.cursor_changes, [OP_DB_CREATE] = &cover.creates,
-	                               [OP_DB_DROP] = &cover.drops,      [OP_DB_EMPTY] = &cover.empties,          [OP_DB_RENAME] = &cover.renames,
-	                               [OP_REOPEN] = &cover.reopens,     [OP_SYNC] = &cover.syncs,                [OP_READER_BEGIN] = &cover.readers,
+	uint64_t *counter[OP_KINDS] = {[OP_DEL] = &cover.dels,
+	                               [OP_CURSOR_DEL] = &cover.cursor_changes,
+	                               [OP_DB_CREATE] = &cover.creates,
+	                               [OP_DB_DROP] = &cover.drops,
+	                               [OP_DB_EMPTY] = &cover.empties,
+	                               [OP_DB_RENAME] = &cover.renames,
+	                               [OP_REOPEN] = &cover.reopens,
+	                               [OP_SYNC] = &cover.syncs,
+	                               [OP_READER_BEGIN] = &cover.readers,
 	                               [OP_COMMIT] = before->depth > 1 ? &cover.nested_commits : &cover.commits,
 	                               [OP_ABORT] = before->depth > 1 ? &cover.nested_aborts : &cover.aborts};
 

@@ -5,8 +5,8 @@
  *   crash [--seed N] [--ops N] [--granule 64|512|4096] [--effort N] [--crash-one-in N] [--fail-one-in N] [--image N] [--save PATH]
  *         [--dir D] [--verbose]
  *
- * Granule 64 is persistent memory, in lines; 512 and 4096 are a file in the page cache, in sectors and pages. A failure prints the line that
- * repeats it: with --image, when an image failed, that image alone is opened, and --save writes it to a file.
+ * Granule 64 is persistent memory, in lines; 512 and 4096 are a file in the page cache, in sectors and pages. A failure prints the line
+ * that repeats it: with --image, when an image failed, that image alone is opened, and --save writes it to a file.
  *
  *   ops -> oracle: what was acknowledged, what is in flight ---------------.
  *      `-> drive -> daxkv -> pm_crash -> explore: image -> daxkv_open -> content: one of the two?
@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,14 +33,14 @@
 #include "steer.h"
 #include "super.h"
 
-#define PAGE 512u
+#define PAGE            512u
 #define FIRST_SIZE      ((uint64_t)48 << 10)
 #define FIRST_SIZE_FULL (((uint64_t)2 << 20) - (8 << 10)) /* of a zone's 2 MiB */
-#define PRESSED_SIZE ((uint64_t)256 << 10) /* a store that is kept small grows to it at most, if that is enough, in such steps */
-#define PRESSED_STEP ((uint64_t)32 << 10)
-#define HOT_CRASH 200u
-#define HOT_FAIL 30u
-#define STEP_SECONDS 60u /* no operation takes so long, all its images included */
+#define PRESSED_SIZE    ((uint64_t)256 << 10) /* a store that is kept small grows to it at most, if that is enough, in such steps */
+#define PRESSED_STEP    ((uint64_t)32 << 10)
+#define HOT_CRASH       200u
+#define HOT_FAIL        30u
+#define STEP_SECONDS    60 /* of processor time: no operation takes so long, all its images included */
 
 static struct run {
 	uint64_t seed, ops;
@@ -55,13 +56,13 @@ static struct run {
 	bool shared;
 	struct oracle_state before; /* what was acknowledged, while a commit is in flight */
 	bool in_flight;
-	uint64_t acked;             /* its content */
-	uint64_t failures;          /* fences that failed, as far as they were dealt with */
+	uint64_t acked;    /* its content */
+	uint64_t failures; /* fences that failed, as far as they were dealt with */
 	jmp_buf crashed;
 	uint8_t *cut;
 	struct timespec from;
 	uint64_t swaps, cuts, deaths, in_recovery, failed_fences, full, retries;
-	uint64_t spilled;           /* before the operation that runs: of cover_spilled */
+	uint64_t spilled; /* before the operation that runs: of cover_spilled */
 	unsigned int full_in_row;
 	struct steer steer;
 } run;
@@ -102,6 +103,14 @@ static void on_signal(int number)
 	_exit(1);
 }
 
+/* step_time - the clock of an operation that does not end starts anew. */
+static void step_time(void)
+{
+	const struct itimerval limit = {.it_value = {.tv_sec = STEP_SECONDS}};
+
+	(void)setitimer(ITIMER_PROF, &limit, NULL);
+}
+
 static void files_remove(void)
 {
 	char lock[540];
@@ -131,7 +140,7 @@ static void only_done(void)
 
 static void signals_watch(void)
 {
-	static const int signals[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE, SIGALRM};
+	static const int signals[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE, SIGPROF};
 	struct sigaction action = {.sa_handler = on_signal};
 
 	sigemptyset(&action.sa_mask);
@@ -235,7 +244,7 @@ static void reopen(void)
 	while (setjmp(run.crashed))
 		run.in_recovery++;
 	run.failures = crash_pm.failures; /* the crash took who was to report it */
-	alarm(STEP_SECONDS);
+	step_time();
 	cover_drive(&run.drive);
 	run.drive = (struct drive){.oracle = &run.oracle, .path = run.path, .options = run.drive.options, .stored = crash_pm_stored};
 	int rc = daxkv_open(run.path, &run.drive.options, &run.drive.kv);
@@ -267,8 +276,8 @@ static void reopen(void)
 
 /* ---- a full store --------------------------------------------------------------------------------------------------------- */
 
-/* press - before a transaction: the file may not grow, or hardly. So it finds its pages among those that the last commits freed, and settles
- * the store for that. */
+/* press - before a transaction: the file may not grow, or hardly. So it finds its pages among those that the last commits freed, and
+ * settles the store for that. */
 static void press(void)
 {
 	bool hopeless = run.full_in_row > 4;
@@ -400,7 +409,7 @@ static void step(const struct op *op, const struct oracle_before *before)
 	if (run.steer.pressed && op->kind == OP_BEGIN && before->depth == 0)
 		press();
 	retry_note(op, op->kind == OP_BEGIN && before->depth == 0);
-	alarm(STEP_SECONDS);
+	step_time();
 	if (setjmp(run.crashed))
 		reopen();
 	else
@@ -445,8 +454,9 @@ static void run_ops(void)
 
 static void usage(void)
 {
-	fprintf(stderr, "usage: crash [--seed N] [--ops N] [--granule 64|512|4096] [--effort N] [--crash-one-in N] [--fail-one-in N] [--image N]\n"
-	                "             [--save PATH] [--dir D] [--verbose]\n");
+	fprintf(stderr,
+	        "usage: crash [--seed N] [--ops N] [--granule 64|512|4096] [--effort N] [--crash-one-in N] [--fail-one-in N] [--image N]\n"
+	        "             [--save PATH] [--dir D] [--verbose]\n");
 	exit(2);
 }
 
@@ -526,8 +536,10 @@ static void arguments(int argc, char **argv)
 	run.crash_one_in = run.explore.crash_one_in;
 	snprintf(run.path, sizeof run.path, "%s/crash-%ld.daxkv", dir, (long)getpid());
 	snprintf(run.plain_path, sizeof run.plain_path, "%s.image", run.path);
-	snprintf(run.replay, sizeof run.replay, "replay: build/tests/crash --seed %lu --ops %lu --granule %zu --effort %u --crash-one-in %u --fail-one-in %u",
-	         (unsigned long)run.seed, (unsigned long)run.ops, run.granule, run.explore.effort, run.explore.crash_one_in, run.fail_one_in);
+	snprintf(run.replay, sizeof run.replay,
+	         "replay: build/tests/crash --seed %lu --ops %lu --granule %zu --effort %u --crash-one-in %u --fail-one-in %u",
+	         (unsigned long)run.seed, (unsigned long)run.ops, run.granule, run.explore.effort, run.explore.crash_one_in,
+	         run.fail_one_in);
 	run.explore.seed = run.seed;
 	run.explore.plain_path = run.plain_path;
 }
@@ -552,7 +564,8 @@ static void fill_zone(void)
 
 static int store_make(void)
 {
-	struct super_new new = {.page_size = PAGE, .size = run.steer.zone_full ? FIRST_SIZE_FULL : FIRST_SIZE, .file_id = rng_mix(run.seed), .created = 1};
+	struct super_new new = {
+	    .page_size = PAGE, .size = run.steer.zone_full ? FIRST_SIZE_FULL : FIRST_SIZE, .file_id = rng_mix(run.seed), .created = 1};
 	int fd = open(run.path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
 	if (fd < 0 || ftruncate(fd, (off_t)new.size) != 0 || super_fill(fd, &new) != 0) {
@@ -565,7 +578,8 @@ static int store_make(void)
 static void start(void)
 {
 	static const size_t pairs[] = {6, 20, 60};
-	struct daxkv_options options = {.flags = DAXKV_NOLOCK, .pmem = DAXKV_PMEM_FORCE, .max_size = CRASH_ROOM, .max_readers = 16, .max_dbs = 1000};
+	struct daxkv_options options = {
+	    .flags = DAXKV_NOLOCK, .pmem = DAXKV_PMEM_FORCE, .max_size = CRASH_ROOM, .max_readers = 16, .max_dbs = 1000};
 	struct ops_config config;
 	int fd, rc;
 
@@ -617,8 +631,8 @@ static void summary(void)
 	clock_gettime(CLOCK_MONOTONIC, &to);
 	double seconds = (double)(to.tv_sec - run.from.tv_sec) + (double)(to.tv_nsec - run.from.tv_nsec) / 1e9;
 
-	printf("crash --seed %lu --granule %zu: %lu operations in %.1f s, %.0f images a second\nexplored:", (unsigned long)run.seed, run.granule,
-	       (unsigned long)run.stream.made, seconds, (double)c->images / seconds);
+	printf("crash --seed %lu --granule %zu: %lu operations in %.1f s, %.0f images a second\nexplored:", (unsigned long)run.seed,
+	       run.granule, (unsigned long)run.stream.made, seconds, (double)c->images / seconds);
 	cover_show("images", c->images);
 	cover_show("points", c->points);
 	cover_show("points with every subset tried", c->exhaustive);

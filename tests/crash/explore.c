@@ -9,10 +9,10 @@
 #include "crc.h"
 
 #define EXHAUSTIVE 6u /* units of which every subset is tried */
-#define SEEN_SIZE 65536u
-#define PICK_NONE (-1)
-#define PICK_TORN (-2)
-#define WORDS_MAX (4096u / CRASH_WORD)
+#define SEEN_SIZE  65536u
+#define PICK_NONE  (-1)
+#define PICK_TORN  (-2)
+#define WORDS_MAX  (4096u / CRASH_WORD)
 
 struct explore explore;
 
@@ -84,11 +84,12 @@ static size_t below(size_t n)
 
 /* ---- making an image ------------------------------------------------------------------------------------------------------ */
 
-/* unit_tear - a mixture of two contents of the unit, word by word: of the later one random words, random sectors, the first, the last, or all but one. */
+/* unit_tear - a mixture of two contents of the unit, word by word: of the later one random words, random sectors, the first, the last, or
+ * all but one. */
 static void unit_tear(const struct crash_unit *u, uint64_t off, uint8_t *out)
 {
-	size_t words = crash_pm.granule / CRASH_WORD, older = below(u->n + 1), newer = below(u->n), cut = below(words);
-	enum { AT_RANDOM, SECTORS, FIRST, LAST, ALL_BUT_ONE, KINDS } kind = below(KINDS);
+	enum { AT_RANDOM, SECTORS, FIRST, LAST, ALL_BUT_ONE, KINDS };
+	size_t words = crash_pm.granule / CRASH_WORD, older = below(u->n + 1), newer = below(u->n), cut = below(words), kind = below(KINDS);
 	const uint8_t *a = older == u->n ? crash_pm.durable + off : u->version[older], *b = u->version[newer];
 	uint64_t bits = 0;
 

@@ -7,8 +7,8 @@
  *   more                none, all, singles, all but one, prefixes in the order of stores, random ones
  *   any                 the same with a unit torn at words, or in an older version of itself
  *
- * An image that was tried since the medium changed last is not tried again. All choices come from one seed, and images are counted: number N of a
- * run is the same in each run.
+ * An image that was tried since the medium changed last is not tried again. All choices come from one seed, and images are counted: number
+ * N of a run is the same in each run.
  */
 #ifndef DAXKV_TEST_EXPLORE_H
 #define DAXKV_TEST_EXPLORE_H
@@ -18,10 +18,10 @@
 
 struct explore_config {
 	uint64_t seed;
-	uint64_t only;         /* open this image alone; 0: all */
-	const char *save_path; /* write that image there; NULL: nowhere */
-	const char *plain_path; /* scratch file for images opened without help */
-	unsigned int effort;   /* images for a point, a factor */
+	uint64_t only;             /* open this image alone; 0: all */
+	const char *save_path;     /* write that image there; NULL: nowhere */
+	const char *plain_path;    /* scratch file for images opened without help */
+	unsigned int effort;       /* images for a point, a factor */
 	unsigned int crash_one_in; /* points that become a real crash; 0: none */
 };
 
@@ -53,8 +53,8 @@ void explore_allow(uint64_t a, bool two, uint64_t b);
 /* explore_point - for crash_pm.point. */
 void explore_point(enum crash_point kind);
 
-/* explore_cut - make the image of a power cut here, a random one, and verify it. bytes get it as it is before recovery, found what it holds. Returns
- * its size. */
+/* explore_cut - make the image of a power cut here, a random one, and verify it. bytes get it as it is before recovery, found what it
+ * holds. Returns its size. */
 uint64_t explore_cut(uint8_t *bytes, struct image_found *found);
 
 #endif

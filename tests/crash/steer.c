@@ -38,7 +38,8 @@ static bool wipe_op(struct steer *st, struct op *op)
 	return false;
 }
 
-/* change_op - one of the records, of any database, gets a small value (broad) or one that makes its leaf be written anew; of duplicates one goes. */
+/* change_op - one of the records, of any database, gets a small value (broad) or one that makes its leaf be written anew; of duplicates one
+ * goes. */
 static bool change_op(struct steer *st, struct op *op, bool broad)
 {
 	static unsigned char key[4096], value[4096];
@@ -47,7 +48,8 @@ static bool change_op(struct steer *st, struct op *op, bool broad)
 	for (unsigned int tries = 0; tries < 20; tries++) {
 		unsigned int i = (unsigned int)rng_below(&st->rng, OP_DBS);
 		size_t n = treap_count(state->db[i].root);
-		const struct rec *rec = n && (i == 0 || state->db[i].incarnation) ? treap_at(state->db[i].root, (size_t)rng_below(&st->rng, n)) : NULL;
+		const struct rec *rec =
+		    n && (i == 0 || state->db[i].incarnation) ? treap_at(state->db[i].root, (size_t)rng_below(&st->rng, n)) : NULL;
 
 		if (!rec || rec->is_db)
 			continue;

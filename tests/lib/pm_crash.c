@@ -226,7 +226,7 @@ static void crash_flush(struct pm *pm, const void *p, size_t n)
 /* fence_due - whether this fence is to fail; rare ones do so more often. */
 static bool fence_due(unsigned int rare)
 {
-	return crash_pm.fail_one_in && rng_below(&crash_pm.rng, crash_pm.fail_one_in / rare + 1) == 0;
+	return crash_pm.fail_one_in && rng_below(&crash_pm.rng, crash_pm.fail_one_in / rare + 3) == 0;
 }
 
 /* fence_fail - fdatasync said EIO: of every dirty page some version was written, or none; the page counts as clean, or not. */

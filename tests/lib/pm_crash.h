@@ -8,9 +8,10 @@
  *   unit[i]   of a line (64 bytes) or of a page of the file: its contents since the durable one, oldest first, and which of
  *             them was flushed
  *
- * Any unit that has versions may be on the medium in any of them, torn between any two at 8-byte words, or not at all. A fence makes the flushed
- * version the durable one; what was stored behind the flush stays in doubt. With cached set the layer behaves like a page cache: everything
- * may be written at any time, a fence covers all, and a fence that fails leaves pages that count as clean while the medium has old bytes.
+ * Any unit that has versions may be on the medium in any of them, torn between any two at 8-byte words, or not at all. A fence makes the
+ * flushed version the durable one; what was stored behind the flush stays in doubt. With cached set the layer behaves like a page cache:
+ * everything may be written at any time, a fence covers all, and a fence that fails leaves pages that count as clean while the medium has
+ * old bytes.
  *
  * The layer is slid under the engine by the linker: pm_init is wrapped (-Wl,--wrap=pm_init), so the engine needs no hook, and what opens
  * and recovers the store runs on it like everything else. map_grow and map_shrink are wrapped too: a file that grew is longer for good, one
@@ -46,21 +47,21 @@ struct crash_pm {
 	int fd;
 	size_t granule;
 	bool cached;
-	uint64_t size;             /* of the file */
-	uint64_t size_before;      /* the length that a cut file may still have after a crash; 0: none */
+	uint64_t size;        /* of the file */
+	uint64_t size_before; /* the length that a cut file may still have after a crash; 0: none */
 	uint8_t *now, *seen, *durable;
 	struct crash_unit *unit;
 	uint32_t *dirty; /* units that have versions */
 	size_t ndirty;
-	uint64_t epoch; /* counts changes of durable */
-	struct map *map; /* the engine's, as it was used last */
+	uint64_t epoch;    /* counts changes of durable */
+	struct map *map;   /* the engine's, as it was used last */
 	uint64_t failures; /* fences made to fail */
 	uint64_t shrinks;
 	uint64_t zeroed, zeroed_old; /* pages behind the ring zeroed: all, and those that had something behind their first line */
-	uint64_t flushes_in_vain; /* of lines that were durable already */
+	uint64_t flushes_in_vain;    /* of lines that were durable already */
 	struct rng rng;
-	unsigned int fail_one_in; /* fences that fail; 0: none */
-	void (*point)(enum crash_point kind); /* may not return; NULL: nobody looks */
+	unsigned int fail_one_in;                /* fences that fail; 0: none */
+	void (*point)(enum crash_point kind);    /* may not return; NULL: nobody looks */
 	void (*settled)(uint64_t off, size_t n); /* durable changed there */
 };
 
@@ -83,8 +84,8 @@ static inline const uint8_t *crash_pm_version(const struct crash_unit *u, uint32
 	return u->version[version];
 }
 
-/* crash_pm_stored - somebody else than the layer stored n bytes there, in the mapping used last, perhaps those that were there: for a page cache they are dirty
- * all the same. */
+/* crash_pm_stored - somebody else than the layer stored n bytes there, in the mapping used last, perhaps those that were there: for a page
+ * cache they are dirty all the same. */
 void crash_pm_stored(const void *p, size_t n);
 
 /* crash_pm_died - the process is gone, the machine is not: stores stay, flushes count for nothing any more. Pages that only the page

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Free space: what is taken, given, held and undone, growth over zones, and the end of the file given back. Pages are of 512 bytes, so a
  * zone is 2 MiB, unless a test says otherwise. */
+#include "pm_log.h"
 #include "store.h"
 
 #define PAGE 512u
@@ -230,6 +231,30 @@ static void growth_reaches_new_zones(void **state)
 	store_done(kv);
 }
 
+/* A new zone's bitmap page may lie on old bytes: it is zeroed, written back as a whole and fenced before the record that names it [I11].
+ * Caught: space.c, grow_zones: its pm_flush removed, or covering FMT_LINE only; its pm_fence removed. */
+static void bitmap_pages_are_durable_before_they_are_named(void **state)
+{
+	struct daxkv *kv = store_new("s", PAGE);
+	struct daxkv_txn *txn = begin(kv);
+	struct pm_log log;
+	(void)state;
+	pm_log_attach(&log, &kv->map.pm, kv->map.base);
+	OK(put_n(txn, DAXKV_MAIN, 1, 3000000, 0));
+	OK(daxkv_commit(txn));
+	assert_true(kv->space.nzones > 1);
+	uint64_t bitmap = kv->space.zone[1].bitmap_off;
+	size_t zeroed = pm_log_touch(&log, 0, log.n, PM_LOG_WRITE, bitmap, PAGE), fence = pm_log_next(&log, zeroed, PM_LOG_FENCE);
+	size_t record = pm_log_touch(&log, 0, log.n, PM_LOG_STORES, kv->ring.off, FMT_RING_SLOTS * FMT_RING_SLOT);
+	size_t first_value = pm_log_next(&log, zeroed + 1, PM_LOG_STORES);
+	assert_true(zeroed != PM_LOG_NONE && log.event[zeroed].off <= bitmap &&
+	            log.event[zeroed].off + log.event[zeroed].n >= bitmap + PAGE);
+	assert_true(pm_log_written_back(&log, zeroed, fence, bitmap, PAGE));
+	assert_true(fence < first_value && first_value < record); /* a fence of its own: nothing else is stored before it */
+	pm_log_detach(&log);
+	store_done(kv);
+}
+
 /* An aborted transaction made the store grow: the space is there for the next one, and its commit carries the words that say so. */
 static void growth_is_kept_when_undone(void **state)
 {
@@ -268,7 +293,8 @@ static void full_at_max_size(void **state)
 	int rc = 0;
 	(void)state;
 	unlink(scratch_path("full"));
-	kv = store_open("full", (struct daxkv_options){.flags = DAXKV_CREATE, .page_size = 4096, .pmem = DAXKV_PMEM_FORCE, .max_size = 4 << 20});
+	kv = store_open("full",
+	                (struct daxkv_options){.flags = DAXKV_CREATE, .page_size = 4096, .pmem = DAXKV_PMEM_FORCE, .max_size = 4 << 20});
 	txn = begin(kv);
 	while (!(rc = put_n(txn, DAXKV_MAIN, n, 20000, 0)))
 		n++;
@@ -459,6 +485,7 @@ int main(void)
 	    TEST(spill_pages_are_never_marked),
 	    TEST(give_what_is_not_taken),
 	    TEST(growth_reaches_new_zones),
+	    TEST(bitmap_pages_are_durable_before_they_are_named),
 	    TEST(growth_is_kept_when_undone),
 	    TEST(full_at_max_size),
 	    TEST(one_extent_larger_than_the_store),
