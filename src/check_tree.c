@@ -16,7 +16,7 @@ bool check_header(struct check *ck, const struct check_db *db, const struct chec
 	if (head->birth > ck->txn)
 		check_fault(ck, db, "%s 0x%" PRIx64 ": birth %" PRIu64 " is after transaction %" PRIu64, what, page->off, head->birth,
 		            ck->txn);
-	if (head->heads != first || head->offs < behind || head->offs % 2 != 0 || head->offs + 2u * head->n > head->end ||
+	if (head->heads != first || head->offs != behind || head->offs + 2u * head->n > head->end ||
 	    head->end > ck->page_size) {
 		check_fault(ck, db, "%s 0x%" PRIx64 ": header out of bounds: n %u, heads %u, offs %u, end %u", what, page->off, head->n,
 		            head->heads, head->offs, head->end);

@@ -77,8 +77,7 @@ struct fmt_page {
 };
 
 /*
- * Leaf:  0 header | 32 slots[16] W | 160 heads[m] u64 | offs[m] u16 | base entries | ... tail entries in append order ...
- *        m is at least n: the offs field is 160 + 8 m. A transaction that fills a leaf with rising keys leaves room for more.
+ * Leaf:  0 header | 32 slots[16] W | 160 heads[n] u64 | offs[n] u16 | base entries | ... tail entries in append order ...
  * Base:  offs[i] is the offset of entry i's struct fmt_entry; entries in key order; heads[i] is the order's 8-byte search key.
  * Tail:  slots[i] names one appended entry; 0 = slot unused; used slots come first.
  * crc covers bytes [0,8), [20,32) and [160, end).

@@ -320,23 +320,16 @@ uint32_t leaf_crc(const uint8_t *p, uint32_t end)
 	return crc32c(crc32c(crc32c(0, p, 8), p + 20, 12), p + FMT_LEAF_BASE, end - FMT_LEAF_BASE);
 }
 
-uint32_t leaf_build_spare(uint8_t *image, uint32_t psize, const struct order *o, const struct item *items, uint32_t n, uint64_t birth, uint64_t prev,
-                          uint32_t spare, uint32_t plen)
+uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *o, const struct item *items, uint32_t n, uint64_t birth, uint64_t prev)
 {
 	struct fmt_page *page = (void *)image;
-	uint32_t room = n + spare, offs_at = FMT_LEAF_BASE + 8 * room, at = offs_at + 2 * room;
+	uint32_t offs_at = FMT_LEAF_BASE + 8 * n, at = offs_at + 2 * n;
 	uint64_t *heads = (void *)(image + FMT_LEAF_BASE);
 	uint16_t *offs = (void *)(image + offs_at);
-
-	if (!plen)
-		plen = n < 2 ? 0 : order_prefix(o, items[0].key, items[0].klen, items[n - 1].key, items[n - 1].klen);
+	uint32_t plen = n < 2 ? 0 : order_prefix(o, items[0].key, items[0].klen, items[n - 1].key, items[n - 1].klen);
 	memset(image, 0, FMT_LEAF_BASE);
 	*page = (struct fmt_page){.birth = birth, .prev = prev, .type = FMT_LEAF, .n = (uint16_t)n, .plen = (uint16_t)plen,
 	                          .heads = FMT_LEAF_BASE, .offs = (uint16_t)offs_at};
-	if (spare) {
-		memset(heads + n, 0, 8 * (size_t)spare);
-		memset(offs + n, 0, 2 * (size_t)spare);
-	}
 	for (uint32_t i = 0; i < n; i++) {
 		const struct item *it = &items[i];
 		uint32_t e = leaf_entry_align(o, at, it->klen);
@@ -354,46 +347,6 @@ uint32_t leaf_build_spare(uint8_t *image, uint32_t psize, const struct order *o,
 	page->end = (uint16_t)end;
 	page->crc = leaf_crc(image, end);
 	return end;
-}
-
-uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *o, const struct item *items, uint32_t n, uint64_t birth, uint64_t prev)
-{
-	return leaf_build_spare(image, psize, o, items, n, birth, prev, 0, 0);
-}
-
-enum leaf_pushed leaf_push(uint8_t *image, const struct order *o, const struct item *it, uint32_t max, bool rises)
-{
-	struct fmt_page *page = (void *)image;
-	uint64_t *heads = (void *)(image + FMT_LEAF_BASE);
-	uint16_t *offs = (void *)(image + page->offs);
-	uint32_t n = page->n, from = page->end, plen = page->plen;
-	uint32_t e = leaf_entry_align(o, from, it->klen), at = e + FMT_ENTRY_SIZE + it->klen + it->vlen, end = (uint32_t)round_up(at, 4);
-
-	if (plen && (it->klen < plen || memcmp(it->key, image + offs[0] + FMT_ENTRY_SIZE, plen) != 0))
-		return rises ? LEAF_FULL : LEAF_UNKNOWN;
-	uint64_t head = order_head(o, it->key, it->klen, plen);
-
-	if (!rises && head <= heads[n - 1])
-		return LEAF_UNKNOWN;
-	if (n == (page->offs - FMT_LEAF_BASE) / 8u || end > max)
-		return LEAF_FULL;
-	put32(image + from, 0); /* alignment before the entry, and behind it */
-	put32(image + end - 4, 0);
-	leaf_entry_store(image + e, it);
-	heads[n] = head;
-	offs[n] = (uint16_t)e;
-	page->n = (uint16_t)(n + 1);
-	page->end = (uint16_t)end;
-	return LEAF_PUSHED;
-}
-
-uint32_t leaf_finish(uint8_t *image)
-{
-	struct fmt_page *page = (void *)image;
-
-	memset(image + page->end, 0, round_up(page->end, FMT_LINE) - page->end);
-	page->crc = leaf_crc(image, page->end);
-	return page->end;
 }
 
 /* tail_end - where the next tail entry may begin: the entries lie in the order of their slots. Records name fresh bytes in units of 4, and the format

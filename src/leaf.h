@@ -118,11 +118,6 @@ static inline uint32_t leaf_cost(const struct order *order, uint32_t klen, uint3
  * bytes used. */
 uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *order, const struct item *items, uint32_t n, uint64_t birth, uint64_t prev);
 
-/* leaf_build_spare - the same with room for more entries behind the last one: spare of them, by leaf_push. plen: a prefix that they are
- * expected to share, 0 = the items'. */
-uint32_t leaf_build_spare(uint8_t *image, uint32_t psize, const struct order *order, const struct item *items, uint32_t n, uint64_t birth, uint64_t prev,
-                          uint32_t spare, uint32_t plen);
-
 /* leaf_pack - a leaf in the making, entry by entry in order: n of them gathered in bytes (at multiples of 8, a page of room), each at off[i], the last one ending
  * at at. limit: where they may end in the page. leaf_pack_add - *it is the next one; false: it has no room (the first always has, when it suits a leaf).
  * leaf_pack_item - entry i. leaf_pack_build - the leaf of them all, at least one; as leaf_build. */
@@ -160,14 +155,6 @@ static inline void leaf_entry_store(uint8_t *p, const struct item *it)
 		memset(p + FMT_ENTRY_SIZE + it->klen, 0, it->vlen); /* to be filled by the caller of put */
 }
 uint32_t leaf_crc(const uint8_t *page, uint32_t end);
-
-/* leaf_push - in a leaf that is being built in memory and has no tail, add an entry behind the last one, up to byte max. FULL: it has no room for
- * it, or the key does not share the prefix. UNKNOWN: the heads do not tell that the entry belongs there; only unless rises says so. The checksum is to
- * be made when all
- * entries are there: leaf_finish, which returns the bytes used. */
-enum leaf_pushed { LEAF_PUSHED, LEAF_FULL, LEAF_UNKNOWN };
-enum leaf_pushed leaf_push(uint8_t *image, const struct order *order, const struct item *item, uint32_t max, bool rises);
-uint32_t leaf_finish(uint8_t *image);
 
 /* leaf_append - add an entry to the tail's end [R6] [I9]: *done false when it has no room. leaf is what leaf_open gave for the writer's
  * view. *value: where the value's

@@ -38,7 +38,7 @@ void tree_scratch_close(struct tree_scratch *s)
 	free(s->sepbuf);
 	free(s->finger);
 	for (unsigned int i = 0; s->run && i < TREE_RUNS; i++)
-		free(s->run[i].image);
+		free(s->run[i].pack.bytes);
 	free(s->run);
 	*s = (struct tree_scratch){0};
 }
@@ -360,8 +360,7 @@ struct placed { /* which of the items is the new one, and where it went */
 static int leaf_write(struct tree *t, uint64_t old, const struct item *items, uint32_t n, uint64_t prev, uint32_t first, struct placed *placed, uint64_t *off)
 {
 	struct wset *w = t->view->w;
-	bool room = placed->rising && placed->index + 1 == first + n && w->changes > 1;
-	uint32_t used = leaf_build_spare(w->image, w->psize, t->order, items, n, w->txn, prev, room ? tree_spare(t, items, n) : 0, 0);
+	uint32_t used = leaf_build(w->image, w->psize, t->order, items, n, w->txn, prev);
 	int rc = tree_page_out(t, old, w->image, used, off);
 
 	if (!rc && placed->index - first < n) {

@@ -41,14 +41,16 @@ struct change { /* kids [from, from + count) of a page give way to m others, wit
 };
 
 struct tree_run { /* entries that rise behind all others, not yet in the tree: see tree_rise.c */
-	struct tree *tree;    /* whose; NULL: nobody's */
-	uint8_t *image;       /* its last leaf, in memory */
-	struct wpage *wp;     /* the page that the image is for */
-	uint8_t *seps;        /* keys of the separators in change */
-	uint32_t cost, bytes; /* of these: in an inner page, and in seps */
-	uint64_t used;        /* wset.changes at the last put */
-	struct change change; /* the tree's last leaf, and the pages that will follow it */
-	struct path path;     /* to the tree's last leaf */
+	struct tree *tree;     /* whose; NULL: nobody's */
+	struct leaf_pack pack; /* its last leaf, in the making */
+	struct item last;      /* the last entry of that */
+	struct wpage *wp;      /* the page that it is for, and what that names as prev */
+	uint64_t prev;
+	uint8_t *seps;         /* keys of the separators in change */
+	uint32_t cost, bytes;  /* of these: in an inner page, and in seps */
+	uint64_t used;         /* wset.changes at the last put */
+	struct change change;  /* the tree's last leaf, and the pages that will follow it */
+	struct path path;      /* to the tree's last leaf */
 };
 
 #define TREE_RUNS 4u /* at once */
@@ -177,7 +179,6 @@ int tree_blob_drop(struct tree *tree, const struct item *item); /* an entry goes
 uint64_t tree_prev_for(const struct tree *tree, uint64_t off);
 int tree_page_out(struct tree *tree, uint64_t old, const uint8_t *image, uint32_t used, uint64_t *off);
 void tree_separator(const struct tree *tree, const struct item *a, const struct item *b, uint8_t *buf, struct sep *sep); /* of two items; copied to buf */
-uint32_t tree_spare(const struct tree *tree, const struct item *items, uint32_t n);
 int tree_run_begin(struct tree *tree, const struct path *path, bool *begun);
 int tree_leaf_items(struct tree *tree, const struct leaf *leaf, struct item *items, uint32_t *n);
 

@@ -5,12 +5,11 @@
  * The place of the last put is remembered: while nothing but such puts happens, the next key is compared with the last one only, instead of a way
  * down the tree. When the last leaf is private, a run begins:
  *
- *   tree ... -> [ last leaf ]      [leaf] [leaf] [leaf]   streamed to their pages, which nothing refers to yet
- *                    \________________________________/
- *                       image: the one being filled, in memory
+ *   tree ... -> [ last leaf ]    [leaf] [leaf] streamed to their pages, which nothing refers to yet    [leaf] in the making, in memory
  *
- * A put then stores its entry in the image, and that is all: no way down, no slot, no checksum of its own, no cache line that was not there. A full
- * image goes to its page in one stream. The pages' parents hear of them when the run is settled, TREE_RUN_KIDS at a time at most.
+ * A put then copies its entry to the leaf in the making, and that is all: no way down, no slot, no checksum of its own, no cache line that was not there.
+ * A full leaf goes to its page in one stream. The parents hear of these pages when the run is settled, TREE_RUN_KIDS at a time at most. A load
+ * (tree_load.c) is told how entries come and when they end; a run finds out.
  *
  * The rule that makes it correct: nobody looks at a tree that has a run. tree_root, where every way down begins, settles it; so do commit and the
  * beginning and end of a nested transaction. Until then the transaction's pages are private, and to undo it is to forget the run. When a run cannot be
@@ -74,31 +73,23 @@ int tree_seek_put(struct tree *t, const struct probe *probe, uint32_t bytes)
 	return leaf_place(&path->leaf, t->order, probe, &path->rank, &path->eoff);
 }
 
-/* tree_spare - how many more entries like these a leaf of n should have room for. */
-uint32_t tree_spare(const struct tree *t, const struct item *items, uint32_t n)
-{
-	uint32_t full = leaf_usable(t->view->psize) * RUN_FULL / 100, cost = 0;
-
-	for (uint32_t i = 0; i < n; i++)
-		cost += leaf_cost(t->order, items[i].klen, items[i].vlen);
-	return cost < full ? (full - cost) / (cost / n) : 0;
-}
-
 /* ---- runs ----------------------------------------------------------------------------------------------------------------- */
 
-/* run_last - the last entry of the image. */
-static struct item run_last(const struct tree_run *run)
+/* run_out - the leaf in the making goes to its page. */
+static void run_out(struct tree *t, struct tree_run *run)
 {
-	const struct fmt_page *page = (const void *)run->image;
-	const uint8_t *e = run->image + get16(run->image + page->offs + 2 * (page->n - 1u));
-	uint32_t klen = get16(e) & FMT_KLEN_MASK;
+	struct wset *w = t->view->w;
 
-	return (struct item){.key = e + FMT_ENTRY_SIZE, .klen = klen, .val = e + FMT_ENTRY_SIZE + klen, .vlen = get16(e + 2)};
+	wset_install_whole(w, run->wp, w->image, leaf_pack_build(&run->pack, t->order, w->image, w->txn, run->prev));
 }
 
-static uint32_t run_max(const struct tree *t)
+/* run_add - to the leaf in the making. */
+static bool run_add(struct tree *t, struct tree_run *run, const struct item *item)
 {
-	return FMT_LEAF_BASE + leaf_usable(t->view->psize) * RUN_FULL / 100;
+	if (!leaf_pack_add(&run->pack, t->order, item))
+		return false;
+	leaf_pack_item(&run->pack, run->pack.n - 1, &run->last);
+	return true;
 }
 
 /* run_link - the pages that follow the tree's last leaf become its neighbours in the tree. The path is of no use then. */
@@ -119,7 +110,7 @@ int tree_settle(struct tree *t)
 	t->rising = 0;
 	t->scratch->finger_of = NULL;
 	t->scratch->shape++;
-	wset_install_whole(t->view->w, run->wp, run->image, leaf_finish(run->image));
+	run_out(t, run);
 	t->failed = run_link(t, run);
 	return t->failed;
 }
@@ -160,11 +151,14 @@ static int run_take(struct tree *t, struct tree_run **out)
 		if (rc)
 			return rc;
 	}
-	if (!run->image) {
-		run->image = aligned_alloc(FMT_LINE, 2 * (size_t)psize);
-		if (!run->image)
+	if (!run->pack.bytes) {
+		run->pack.bytes = malloc(2 * (size_t)psize + LEAF_MAX(psize) * sizeof *run->pack.off);
+		if (!run->pack.bytes)
 			return err_set(ENOMEM, "no memory for rising keys");
-		run->seps = run->image + psize;
+		run->seps = run->pack.bytes + psize;
+		run->pack.off = (void *)(run->seps + psize);
+		run->pack.psize = psize;
+		run->pack.limit = FMT_LEAF_BASE + leaf_usable(psize) * RUN_FULL / 100;
 	}
 	*out = run;
 	return 0;
@@ -174,7 +168,9 @@ int tree_run_begin(struct tree *t, const struct path *path, bool *begun)
 {
 	struct wset *w = t->view->w;
 	struct wpage *wp = wset_find(w, path->leaf.off);
+	struct item *items = t->scratch->items;
 	struct tree_run *run = NULL;
+	uint32_t n = 0;
 
 	*begun = false;
 	if (t->rising < RUN_AFTER || !wset_editable(w, wp) || wp->npending || path->leaf.nslots || path->leaf.page->n == 0)
@@ -183,10 +179,16 @@ int tree_run_begin(struct tree *t, const struct path *path, bool *begun)
 
 	if (!rc)
 		rc = wset_touch(w, path->leaf.off, &wp);
+	if (!rc)
+		rc = tree_leaf_items(t, &path->leaf, items, &n);
 	if (rc)
 		return rc;
-	memcpy(run->image, path->leaf.page, path->leaf.page->end);
+	run->pack.n = run->pack.at = 0;
+	for (uint32_t i = 0; i < n; i++)
+		if (!run_add(t, run, &items[i])) /* too full: it will split first */
+			return 0;
 	run->wp = wp;
+	run->prev = path->leaf.page->prev;
 	run->cost = run->bytes = 0;
 	run->change.from = path->height > 1 ? path->at[1].index : 0;
 	run->change.count = run->change.m = 1;
@@ -200,38 +202,34 @@ int tree_run_begin(struct tree *t, const struct path *path, bool *begun)
 	return 0;
 }
 
-/* run_next - the image is full: it goes to its page, and the next leaf begins with the item. *done false: the parents have to hear of the pages first. */
+/* run_next - the leaf in the making is full: it goes to its page, and the next one begins with the item. *done false: the parents have to hear of the
+ * pages first. */
 static int run_next(struct tree *t, struct tree_run *run, const struct item *item, bool *done)
 {
 	struct wset *w = t->view->w;
 	struct change *c = &run->change;
-	struct item last = run_last(run);
 	struct sep *sep = &c->sep[c->m - 1];
-	uint32_t plen = 0, max = last.klen < item->klen ? last.klen : item->klen;
 	struct wpage *wp;
 
 	*done = false;
 	if (c->m > TREE_RUN_KIDS || run->bytes + item->klen + (t->order->dups ? item->vlen : 0) > w->psize || run->cost > inner_usable(w->psize) / 2)
 		return 0;
-	/* The keys to come will share with this one what it shares with the one before. */
-	if (t->order->key == ORDER_BYTES)
-		while (plen + 1 < max && last.key[plen] == item->key[plen])
-			plen++;
-	plen = plen > 9 ? plen - 2 : 0; /* the digits at the end of it count on */
-	tree_separator(t, &last, item, run->seps + run->bytes, sep);
+	tree_separator(t, &run->last, item, run->seps + run->bytes, sep);
 	int rc = wset_new_page(w, &wp);
 
 	if (rc)
 		return rc;
 	run->bytes += sep->klen + (sep->dlen == FMT_SEP_NODUP ? 0 : sep->dlen);
 	run->cost += inner_cost(sep);
-	wset_install_whole(w, run->wp, run->image, leaf_finish(run->image));
-	leaf_build_spare(run->image, w->psize, t->order, item, 1, w->txn, 0, tree_spare(t, item, 1), plen);
+	run_out(t, run);
+	run->pack.n = run->pack.at = 0;
 	run->wp = wp;
+	run->prev = 0;
+	*done = run_add(t, run, item);
+	assert(*done);
 	c->kid[c->m++] = wp->off;
 	t->leaf_pages++;
 	w->splits++;
-	*done = true;
 	return 0;
 }
 
@@ -239,30 +237,21 @@ int tree_run_put(struct tree *t, const struct probe *probe, const struct item *i
 {
 	struct tree_run *run = t->run;
 	const struct order *o = t->order;
-	enum leaf_pushed pushed = LEAF_UNKNOWN;
-	uint32_t max = run_max(t);
+	const struct item *last = &run->last;
+	int c = key_rises ? order_key_cmp(o, last->key, last->klen, probe->key, probe->klen)
+	                  : order_cmp(o, last->key, last->klen, last->val, last->vlen, probe);
 
-	*done = true;
-	if (!(o->flags & DAXKV_DUP_FIXED))
-		pushed = leaf_push(run->image, o, item, max, false);
-	if (UNLIKELY(pushed == LEAF_UNKNOWN)) {
-		struct item last = run_last(run);
-		int c = key_rises ? order_key_cmp(o, last.key, last.klen, probe->key, probe->klen)
-		                  : order_cmp(o, last.key, last.klen, last.val, last.vlen, probe);
-
-		*done = c < 0 && (!(o->flags & DAXKV_DUP_FIXED) || item->vlen == last.vlen);
-		if (*done)
-			pushed = leaf_push(run->image, o, item, max, true);
-	}
-	if (*done && UNLIKELY(pushed == LEAF_FULL)) {
+	*done = false;
+	if (c >= 0 || (o->flags & DAXKV_DUP_FIXED && item->vlen != last->vlen))
+		return 0;
+	*done = run_add(t, run, item);
+	if (UNLIKELY(!*done)) {
 		int rc = run_next(t, run, item, done);
 
-		if (rc)
+		if (rc || !*done)
 			return rc;
 	}
-	if (*done) {
-		run->used = t->view->w->changes;
-		t->count++;
-	}
+	run->used = t->view->w->changes;
+	t->count++;
 	return 0;
 }

@@ -45,7 +45,7 @@ static inline bool page_sound(const struct fmt_page *p, unsigned int level, uint
 	if (p->level != level || end > psize)
 		return false;
 	if (level == 0)
-		return p->type == FMT_LEAF && p->heads == FMT_LEAF_BASE && p->offs >= FMT_LEAF_BASE + 8 * n && p->offs % 8 == 0 && p->offs + 2 * n <= end &&
+		return p->type == FMT_LEAF && p->heads == FMT_LEAF_BASE && p->offs == FMT_LEAF_BASE + 8 * n && p->offs + 2 * n <= end &&
 		       (p->plen == 0 || n > 0);
 	return p->type == FMT_INNER && p->heads == FMT_INNER_HEADS && p->offs == FMT_INNER_HEADS + 16 * n + 8 && p->offs + 2 * n <= end &&
 	       (p->plen == 0 || n > 0);

@@ -166,7 +166,7 @@ static const struct mutation {
     {LEAF_A, 0, 8, '=', 4, 0, SEALED, "transaction 3 is not in 4..5"},
     {LEAF_A, 16, 1, '+', 1, 0, RAW, "crc does not match"},
     {LEAF_A, 21, 1, '=', 1, 0, SEALED, "on level 1"},
-    {LEAF_A, 22, 2, '=', 2, 0, SEALED, "says 6 entries, found are 5"},
+    {LEAF_A, 22, 2, '=', 2, 0, SEALED, "header out of bounds"},
     {LEAF_A, 24, 2, '=', 12, 0, SEALED, "prefix length 12"},
     {LEAF_A, 26, 2, '=', 168, 0, SEALED, "header out of bounds"},
     {LEAF_A, 30, 2, '=', 0xffff, 0, RAW, "header out of bounds"},

@@ -129,30 +129,31 @@ static void many_ranges(void **state)
 static void thousands_of_words_are_spilled(void **state)
 {
 	const uint64_t n = 24000;
+	const size_t length = 16; /* a packed leaf has room for one more such record */
 	struct daxkv *kv = store_new("c", 512);
 	struct daxkv_txn *old, *txn;
 	struct daxkv_stat stat;
 	(void)state;
-	put_some(kv, 0, n, 20, 0);
+	put_some(kv, 0, n, length, 0);
 	old = begin_reading(kv);
 	OK(daxkv_db_stat(old, DAXKV_MAIN, &stat));
 	assert_true(stat.leaf_pages > 2500);
 	uint64_t before = counters(kv).fences, grows = counters(kv).grows;
 	txn = begin(kv);
 	for (uint64_t i = 0; i < n; i += 7)
-		OK(put_n(txn, DAXKV_MAIN, i, 20, 1));
+		OK(put_n(txn, DAXKV_MAIN, i, length, 1));
 	OK(daxkv_commit(txn));
 	assert_true(kv->words.n > 2500);
 	assert_in_range(counters(kv).fences - before, 2, 2 + 2 * (counters(kv).grows - grows));
 	store_image(kv, "crashed");
 	for (uint64_t i = 0; i < n; i += 7)
-		assert_true(has_n(old, DAXKV_MAIN, i, 20, 0));
+		assert_true(has_n(old, DAXKV_MAIN, i, length, 0));
 	daxkv_abort(old);
 	struct daxkv *after = store_again("crashed");
 	assert_true(info(after).recovered > 0);
 	txn = begin_reading(after);
 	for (uint64_t i = 0; i < n; i++)
-		assert_true(has_n(txn, DAXKV_MAIN, i, 20, i % 7 == 0));
+		assert_true(has_n(txn, DAXKV_MAIN, i, length, i % 7 == 0));
 	daxkv_abort(txn);
 	store_done(after);
 	put_one(kv, "next", "1"); /* goes on with the words of the large one still to be flushed */

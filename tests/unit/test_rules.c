@@ -484,6 +484,7 @@ static void r8_private_page_is_edited_by_its_own_level_only(void **state)
 		struct daxkv_txn *txn = begin(kv), *child;
 		for (uint64_t i = 0; i < 200; i++)
 			OK(put_n(txn, MAIN, i, 20, 1));
+		child = begin_in(txn);
 		for (size_t i = 0; i < kv->wset.n && n < 64; i++) {
 			const struct wpage *wp = wset_at(&kv->wset, i);
 			if (!wp->owner || wp->dead)
@@ -493,7 +494,6 @@ static void r8_private_page_is_edited_by_its_own_level_only(void **state)
 			memcpy(before + n++ * 512, kv->map.base + wp->off, wp->used);
 		}
 		assert_true(n > 10);
-		child = begin_in(txn);
 		for (int i = 0; i < 150; i++) {
 			uint64_t k = random_next(&x) % 250;
 			if (random_next(&x) % 3)

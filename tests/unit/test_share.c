@@ -5,6 +5,7 @@
 
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -238,13 +239,22 @@ static void thread_that_ends_in_a_transaction(void **state)
 	store_done(b);
 }
 
+struct holder { /* of the lock, by another thread */
+	struct daxkv *kv;
+	sem_t held, let_go;
+};
+
 static void *thread_holds_the_lock(void *arg)
 {
+	struct holder *h = arg;
 	struct daxkv_txn *txn = NULL;
+	int rc = daxkv_begin_timed(h->kv, 10000, &txn);
 
-	if (daxkv_begin_timed(arg, 10000, &txn))
+	sem_post(&h->held);
+	if (rc)
 		return (void *)1;
-	usleep(300000);
+	sem_wait(&h->let_go);
+	usleep(50000); /* the other one waits already, or at once: right either way */
 	daxkv_abort(txn);
 	return NULL;
 }
@@ -252,15 +262,18 @@ static void *thread_holds_the_lock(void *arg)
 static void waiting_for_a_while(void **state)
 {
 	struct daxkv *a = store_new("e", 4096), *b = store_again("e");
+	struct holder holder = {.kv = a};
 	struct daxkv_txn *txn = NULL;
 	pthread_t thread;
 	void *result;
 	(void)state;
 
-	assert_int_equal(pthread_create(&thread, NULL, thread_holds_the_lock, a), 0);
-	usleep(50000);
+	assert_int_equal(sem_init(&holder.held, 0, 0) | sem_init(&holder.let_go, 0, 0), 0);
+	assert_int_equal(pthread_create(&thread, NULL, thread_holds_the_lock, &holder), 0);
+	assert_int_equal(sem_wait(&holder.held), 0);
 	assert_int_equal(daxkv_begin_timed(b, 20, &txn), DAXKV_BUSY);
 	assert_int_equal(daxkv_begin_timed(a, 0, &txn), DAXKV_BUSY);
+	sem_post(&holder.let_go);
 	OK(daxkv_begin_timed(b, 10000, &txn));
 	assert_int_equal(daxkv_begin_timed(b, 10, &txn), DAXKV_BUSY); /* its own */
 	OK(put(txn, DAXKV_MAIN, "k", "v", 0));
