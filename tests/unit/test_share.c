@@ -5,7 +5,6 @@
 
 #include <linux/seccomp.h>
 #include <sched.h>
-#include <semaphore.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -239,51 +238,6 @@ static void thread_that_ends_in_a_transaction(void **state)
 	store_done(b);
 }
 
-struct holder { /* of the lock, by another thread */
-	struct daxkv *kv;
-	sem_t held, let_go;
-};
-
-static void *thread_holds_the_lock(void *arg)
-{
-	struct holder *h = arg;
-	struct daxkv_txn *txn = NULL;
-	int rc = daxkv_begin_timed(h->kv, 10000, &txn);
-
-	sem_post(&h->held);
-	if (rc)
-		return (void *)1;
-	sem_wait(&h->let_go);
-	usleep(50000); /* the other one waits already, or at once: right either way */
-	daxkv_abort(txn);
-	return NULL;
-}
-
-static void waiting_for_a_while(void **state)
-{
-	struct daxkv *a = store_new("e", 4096), *b = store_again("e");
-	struct holder holder = {.kv = a};
-	struct daxkv_txn *txn = NULL;
-	pthread_t thread;
-	void *result;
-	(void)state;
-
-	assert_int_equal(sem_init(&holder.held, 0, 0) | sem_init(&holder.let_go, 0, 0), 0);
-	assert_int_equal(pthread_create(&thread, NULL, thread_holds_the_lock, &holder), 0);
-	assert_int_equal(sem_wait(&holder.held), 0);
-	assert_int_equal(daxkv_begin_timed(b, 20, &txn), DAXKV_BUSY);
-	assert_int_equal(daxkv_begin_timed(a, 0, &txn), DAXKV_BUSY);
-	sem_post(&holder.let_go);
-	OK(daxkv_begin_timed(b, 10000, &txn));
-	assert_int_equal(daxkv_begin_timed(b, 10, &txn), DAXKV_BUSY); /* its own */
-	OK(put(txn, DAXKV_MAIN, "k", "v", 0));
-	OK(daxkv_commit(txn));
-	assert_int_equal(pthread_join(thread, &result), 0);
-	assert_null(result);
-	store_done(a);
-	store_done(b);
-}
-
 /* A handle whose thread ended in a transaction can be closed, and leaves nothing behind. */
 static void closed_after_a_thread_left(void **state)
 {
@@ -298,29 +252,6 @@ static void closed_after_a_thread_left(void **state)
 	OK(daxkv_close(a));
 	a = store_again("e");
 	assert_int_equal(info(a).recovered, 0);
-	store_done(a);
-}
-
-/* A copy of a store has its id, and is another store: to wait for its writer while writing to the first is no deadlock. */
-static void a_copy_is_another_store(void **state)
-{
-	struct daxkv *a = store_new("e", 4096), *b;
-	struct daxkv_txn *txn, *other = NULL;
-	pthread_t thread;
-	void *result;
-	(void)state;
-	store_image(a, "copy");
-	b = store_open("copy", (struct daxkv_options){.pmem = DAXKV_PMEM_FORCE});
-	assert_int_equal(info(a).file_id, info(b).file_id);
-	txn = begin(a);
-	assert_int_equal(pthread_create(&thread, NULL, thread_holds_the_lock, b), 0);
-	usleep(50000);
-	OK(daxkv_begin_timed(b, 10000, &other));
-	daxkv_abort(other);
-	daxkv_abort(txn);
-	assert_int_equal(pthread_join(thread, &result), 0);
-	assert_null(result);
-	OK(daxkv_close(b));
 	store_done(a);
 }
 
@@ -682,9 +613,7 @@ int main(void)
 	    TEST(many_readers_cost_commits_little),
 	    TEST(two_handles_of_one_thread),
 	    TEST(thread_that_ends_in_a_transaction),
-	    TEST(waiting_for_a_while),
 	    TEST(closed_after_a_thread_left),
-	    TEST(a_copy_is_another_store),
 	    TEST(readers_are_listed),
 	    TEST(reading_asks_nothing_of_the_kernel),
 	    TEST(reading_takes_no_lock),
