@@ -74,6 +74,7 @@ struct bench_engine {
 	int (*move)(void *session, enum bench_move move, struct bench_bytes *key, struct bench_bytes *value);
 	/* Many in one call; NULL: the engine has no such call, and does one after the other. load: next gives the entries, rising, BENCH_END behind the last.
 	 * read_many: NEXT or PREV, from the first or the last entry on; BENCH_END. del_range: from *from on, up to *to. */
+	int (*get_many)(void *session, unsigned int n, const struct bench_bytes *keys, struct bench_bytes *values);
 	int (*put_many)(void *session, unsigned int n, const struct bench_bytes *keys, const struct bench_bytes *values);
 	int (*load)(void *session, bench_next_fn *next, void *arg);
 	int (*read_many)(void *session, enum bench_move move, unsigned int n, struct bench_bytes *keys, struct bench_bytes *values, unsigned int *got);
@@ -112,7 +113,7 @@ struct bench_phase {
 	enum bench_kind kind;
 	unsigned int batch;                /* operations of a transaction, for PUT and DEL */
 	int append;
-	int many;                          /* PUT, SCAN: many in one call; with append: a sorted load */
+	int many;                          /* GET, PUT, SCAN: many in one call; PUT with append: a sorted load */
 	int timed;                         /* each transaction by itself, for PUT */
 	unsigned int threads;              /* readers, for READERS */
 	int writer;                        /* beside them a thread that commits */

@@ -167,6 +167,22 @@ static int store_move(void *store, enum bench_move move, struct bench_bytes *key
 	return 0;
 }
 
+static int store_get_many(void *store, unsigned int n, const struct bench_bytes *keys, struct bench_bytes *values)
+{
+	struct daxkv_val k[BENCH_READ_MANY] = {{0}}, v[BENCH_READ_MANY];
+	int result[BENCH_READ_MANY], err;
+	struct store *s = store;
+
+	for (unsigned int i = 0; i < n; i++)
+		k[i] = val_of(keys[i]);
+	err = daxkv_get_many(s->txn, DAXKV_MAIN, n, k, v, result);
+	for (unsigned int i = 0; i < n && !err; i++) {
+		err = result[i];
+		values[i] = (struct bench_bytes){v[i].data, v[i].size};
+	}
+	return err;
+}
+
 static int store_put_many(void *store, unsigned int n, const struct bench_bytes *keys, const struct bench_bytes *values)
 {
 	struct store *s = store;
@@ -289,6 +305,7 @@ const struct bench_engine engine_daxkv = {
     .cursor_open = store_cursor_open,
     .cursor_close = store_cursor_close,
     .move = store_move,
+    .get_many = store_get_many,
     .put_many = store_put_many,
     .load = store_load,
     .read_many = store_read_many,

@@ -68,6 +68,30 @@ int run_put_many(struct run *r, uint64_t from, uint64_t to)
 	return err;
 }
 
+int run_get_many(struct run *r)
+{
+	unsigned char bytes[BENCH_READ_MANY][BENCH_KEY_MAX + 1];
+	struct bench_bytes key[BENCH_READ_MANY], value[BENCH_READ_MANY];
+
+	*r->what = "get";
+	for (uint64_t i = 0; i < r->plan->n;) {
+		unsigned int n = 0;
+
+		for (; n < BENCH_READ_MANY && i < r->plan->n; n++, i++) {
+			phase_key(r->config, r->plan->phase->store, r->plan->ops[i].id, bytes[n]);
+			key[n] = (struct bench_bytes){bytes[n], r->config->key_size};
+		}
+		int err = r->e->get_many(r->session, n, key, value);
+
+		if (err)
+			return err;
+		for (unsigned int v = 0; v < n; v++)
+			r->result->checksum += bytes_touch(value[v]);
+		r->result->touched += n;
+	}
+	return 0;
+}
+
 int run_scan_many(struct run *r)
 {
 	struct bench_bytes key[BENCH_READ_MANY], value[BENCH_READ_MANY];

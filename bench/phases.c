@@ -250,7 +250,9 @@ static int run_reads(struct run *r)
 	err = r->e->begin(r->session, 0);
 	if (err)
 		return err;
-	if (r->plan->phase->kind == BENCH_GET)
+	if (r->plan->phase->many && r->plan->phase->kind == BENCH_GET && r->e->get_many)
+		err = run_get_many(r);
+	else if (r->plan->phase->kind == BENCH_GET)
 		for (uint64_t i = 0; i < r->plan->n && !err; i++)
 			err = run_get(r, r->plan->ops[i].id);
 	else

@@ -22,6 +22,7 @@ static const struct bench_phase phases[] = {
     RANDOM("update", "put of an existing random key, one a transaction", BENCH_PUT, .batch = 1, .floor_reads = 1, .floor_commits = 1),
     RANDOM("tail", "the same, each transaction timed by itself", BENCH_PUT, .batch = 1, .timed = 1, .floor_reads = 1, .floor_commits = 1),
     RANDOM("get", "get of an existing random key", BENCH_GET, .floor_reads = 1),
+    RANDOM("get-many", "get of an existing random key, 64 a call", BENCH_GET, .many = 1, .floor_reads = 1),
     RANDOM("scan", "an entry of a full scan, forward", BENCH_SCAN, .batch = 0),
     RANDOM("back", "an entry of a full scan, backward", BENCH_SCAN_BACK, .batch = 0),
     RANDOM("seek50", "seek to a random key and read the 50 that follow it", BENCH_RANGE, .batch = 0),

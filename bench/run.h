@@ -21,8 +21,9 @@ struct run { /* a phase on one engine */
 struct bench_bytes run_key(struct run *r, uint64_t id);
 uint64_t bytes_touch(struct bench_bytes b);
 
-/* run_put_many - operations [from, to) of a PUT phase. run_scan_many - a whole scan. run_cut - remove the middle half of all keys. */
+/* run_get_many - all of a GET phase. run_put_many - operations [from, to) of a PUT phase. run_scan_many - a whole scan. run_cut - remove the middle half of all keys. */
 int run_put_many(struct run *r, uint64_t from, uint64_t to);
+int run_get_many(struct run *r);
 int run_scan_many(struct run *r);
 int run_cut(struct run *r);
 
