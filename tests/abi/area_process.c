@@ -147,7 +147,7 @@ static void writers(MDB_env *env)
 	say(c.to);
 	printf("waits %d\n", !said(c.from, 200));
 	SHOW(mdb_txn_commit(txn));
-	printf("goes on %d\n", said(c.from, 20000));
+	printf("goes on %d\n", said(c.from, 120000));
 	child_end(&c);
 	show(env, "second");
 
@@ -278,7 +278,7 @@ static void closed_in_child(MDB_env *env)
 	SHOW(mdb_txn_commit(txn));
 	await(c.from);
 	say(c.to);
-	printf("goes on %d\n", said(c.from, 20000));
+	printf("goes on %d\n", said(c.from, 120000));
 	child_end(&c);
 	SHOW(mdb_get(reader, 1, &k, &v));
 	shown_val("first", &v);

@@ -121,12 +121,11 @@ flip() {
 	printf "\\$(printf %03o $((flip_byte ^ $3)))" | dd of="$1" bs=1 seek="$2" conv=notrunc 2>/dev/null
 }
 
-# wait_for COMMAND... - until it succeeds, for at most 10 seconds.
+# wait_for COMMAND... - until it succeeds, for at most 120 seconds: what is waited for takes as long as the machine is busy.
 wait_for() {
-	wait_rounds=0
+	wait_end=$(($(date +%s) + 120))
 	until "$@"; do
-		wait_rounds=$((wait_rounds + 1))
-		[ "$wait_rounds" -lt 200 ] || return 1
+		[ "$(date +%s)" -lt "$wait_end" ] || return 1
 		sleep 0.05
 	done
 }

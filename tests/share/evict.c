@@ -28,7 +28,7 @@
 #define KEYS 16u /* of a group */
 #define MAX_READERS 16
 #define VALUE_MAX 6000u
-#define STILL_SECONDS 20 /* without a sign of life: it hangs */
+#define STILL_SECONDS 120 /* without a sign of life: it hangs */
 
 struct board {
 	volatile uint64_t calls[MAX_READERS], given_up[MAX_READERS];

@@ -38,6 +38,7 @@
 #define MAX_CHILDREN 32
 #define THREADS      2
 #define LOG_KEPT     100u /* records of each writer's log */
+#define GIVE_UP      120  /* seconds: what has not come by then does not come */
 #define STALL_MAX    1.0  /* seconds, on a machine that lets everybody run */
 #define STALL_LOAD 4 /* who waits may wait for several in turn, each kept from running as the control was */
 #define CONTROL      (MAX_CHILDREN - 1)
@@ -442,7 +443,7 @@ static int look_over(struct daxkv *resident)
 {
 	struct daxkv *kv = resident;
 	int rc = resident ? 0 : open_store(&kv);
-	double give_up = now() + 20;
+	double give_up = now() + GIVE_UP;
 
 	if (rc)
 		return failed("open after a kill", rc);
@@ -555,7 +556,7 @@ static int reap(pid_t *child, unsigned int n, bool restart)
 /* others_go_on - by themselves, each of the n but the one killed. */
 static int others_go_on(const pid_t *child, unsigned int n, unsigned int killed)
 {
-	double give_up = now() + 20;
+	double give_up = now() + GIVE_UP;
 	uint64_t steps[MAX_CHILDREN];
 
 	for (unsigned int i = 0; i < n; i++)
@@ -574,7 +575,7 @@ static int others_go_on(const pid_t *child, unsigned int n, unsigned int killed)
 /* stop_all - tell the children to end, and wait; one that hangs is a fault. */
 static int stop_all(pid_t *child, unsigned int n)
 {
-	double give_up = now() + 20;
+	double give_up = now() + GIVE_UP;
 	int bad = 0;
 
 	run.board->stop = 1;

@@ -84,9 +84,13 @@ static void bound_by_age(void **state)
 	struct daxkv_txn *old, *young;
 	(void)state;
 	put_some(a, 0, 400, SIZE, 1);
+	double from = seconds();
+
 	old = begin_reading(b);
 	churn(a, 500, 10);
-	assert_true(all_are(old, 1)); /* on a machine that needs 1.5 s for 500 small commits, this fails */
+	bool there = all_are(old, 1);
+
+	assert_true(there || seconds() - from >= 1.5);
 	off_t size = file_size(a);
 
 	usleep(1600000);

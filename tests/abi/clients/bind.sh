@@ -10,7 +10,7 @@ control() { rndc -c "$PWD/rndc.conf" "$@"; }
 start() { # named, until it answers
 	named -c "$PWD/named.conf" -g >>named.log 2>&1 &
 	server=$!
-	for i in $(seq 1 300); do
+	for i in $(seq 1 1200); do
 		control status >status.log 2>&1 && return
 		kill -0 "$server" 2>/dev/null || break
 		sleep 0.1

@@ -10,7 +10,7 @@ ask() { dig +short +tries=2 +time=5 -p "$port" @127.0.0.1 "$@"; }
 start() { # the server, until it answers
 	pdns_server --config-dir="$PWD" >>server.log 2>&1 &
 	server=$!
-	for i in $(seq 1 300); do
+	for i in $(seq 1 1200); do
 		[ "$(dig +short +tries=1 +time=1 -p "$port" @127.0.0.1 version.bind CH TXT 2>/dev/null)" = '"here"' ] && return
 		kill -0 "$server" 2>/dev/null || break
 		sleep 0.1
