@@ -288,7 +288,7 @@ test: deps ## the test run of the README: install what is missing, build, run al
 	@$(MAKE) --no-print-directory programs
 	@$(RUN) lint unit cli examples abi model:200000:512:1 model:200000:4096:1 crash:3000:64:1 crash:2000:64:4 crash:2000:512:2 crash:1000:4096:4 fault storm:20 share flip:97 damage:600 fuzz:2500
 
-check: programs ## unit tests, CLI tests and a short model test, in under a minute
+check: programs ## unit tests, CLI tests, the README's example and a short model test; about a minute
 	@$(RUN) unit cli examples model:50000:512:1 model:50000:4096:1
 
 check-unit: $(UNIT) ## unit tests
@@ -327,7 +327,7 @@ fuzz: ## libFuzzer on whole store files and on the input of kv load, TIME=60 sec
 check-storm: $(STORM) ## kill a writing process 300 times on emulated persistent memory and 300 times on a regular file
 	@BUILD=$(BUILD) scripts/crash-storm --rounds 300
 
-check-share: $(SHARE) $(BUILD)/tests/unit/test_share $(BUILD)/tests/unit/test_fork $(BUILD)/tests/unit/test_wlock ## processes on one store: five minutes of readers and a writer, kills at random and at every step
+check-share: $(SHARE) $(BUILD)/tests/unit/test_share $(BUILD)/tests/unit/test_fork $(BUILD)/tests/unit/test_wlock ## processes on one store: readers and writers, bounds, kills at random and at every step; a quarter of an hour
 	@TEST_TIMEOUT=600 $(RUN) share-all
 .PHONY: check-share
 
@@ -341,7 +341,7 @@ check-abi: $(LMDB) $(ABI) ## the LMDB-compatible library against the stock one, 
 check-model: $(MODEL) ## the model test with 20 seeds of 1,000,000 operations; long
 	@TEST_TIMEOUT=3600 $(RUN) $(addprefix model:1000000:512:,1 2 3 4 5 6 7 8 9 10) $(addprefix model:1000000:4096:,11 12 13 14 15 16 17 18 19 20)
 
-check-asan asan: ## build with AddressSanitizer and UBSan in build-asan; unit, CLI, model and crash tests
+check-asan asan: ## build with AddressSanitizer and UBSan in build-asan; unit, CLI, model, crash, fault, storm, flip, damage and fuzz tests
 	@$(MAKE) --no-print-directory BUILD=build-asan SANITIZE=address,undefined programs
 	@BUILD=build-asan TEST_TIMEOUT=1200 scripts/run-tests unit cli examples model:100000:512:1 model:100000:4096:1 crash:1000:64:1 crash:500:4096:2 fault-all storm:20 flip:29 damage:600 fuzz:2500
 
@@ -366,7 +366,7 @@ mutate: export MUTATE_CFLAGS := $(filter-out $(WARN),$(FLAGS))
 mutate: export MUTATE_CRASH := $(call objects,$(CRASH_SRC))
 mutate: export MUTATE_MODEL := $(call objects,$(MODEL_SRC))
 mutate: export MUTATE_LDFLAGS_CRASH := $(CRASH_LINK)
-mutate: $(CRASH) $(MODEL) $(UNIT) ## break the engine in some ninety places, one at a time: do the tests notice? MUTATE_ARGS="--only NAME"; half an hour
+mutate: $(CRASH) $(MODEL) $(UNIT) ## break the engine in some ninety places, one at a time: do the tests notice? MUTATE_ARGS="--only NAME"; some minutes on two idle processors
 	@python3 tests/crash/mutate.py --build $(BUILD) $(MUTATE_ARGS)
 .PHONY: check-crash mutate
 

@@ -97,11 +97,13 @@ enum daxkv_open_flags {
 	DAXKV_NOLOCK = 0x400000,   /* no lock file: the caller keeps all other openers, readers too, away. A write transaction may be handed
 	                              to another thread, by way of a lock or a system call */
 	DAXKV_TURNS = 0x10,        /* with NOLOCK: others may use the file between this one's transactions, if they open it so as well and the
-	                              caller sees to it that no write transaction runs beside any of theirs. Opening and closing do not write */
+	                              caller sees to it that no write transaction runs beside any of theirs. Opening and closing do not write.
+	                              Behind a writer that died in its commit a read transaction may be BUSY until somebody writes */
 	DAXKV_FILE_UNLOCKED = 0x4, /* hold no lock on the store's own file, for programs that lock it from end to end: who opens it by
 	                              another name, with a lock file of its own, then does not notice this user */
 	DAXKV_ROOM = 0x2,          /* reserve as much address space as can be had whatever max_size says, for daxkv_set_max_size */
-	DAXKV_POPULATE = 0x8       /* have the whole file in this process's page tables when open returns: no page faults later */
+	DAXKV_POPULATE = 0x8       /* have the whole file in this process's page tables when open returns, so that reading it meets no page
+	                              faults; what is added later may. Without effect on Linux before 5.14 */
 };
 
 /*
@@ -166,9 +168,8 @@ int daxkv_close(struct daxkv *kv);
  * recovery. Not inside a write transaction of this thread (BUSY). */
 int daxkv_sync(struct daxkv *kv);
 
-/* daxkv_set_max_size - growing stops here from now on: bytes, 0 for as far as address space was reserved, at least what the file has.
- * Errors:
- * FULL when less address space was reserved at open (see DAXKV_ROOM). */
+/* daxkv_set_max_size - growing stops here from this call on: bytes, 0 for as far as address space was reserved, at least what the file has.
+ * Errors: FULL when less address space was reserved at open (see DAXKV_ROOM). */
 int daxkv_set_max_size(struct daxkv *kv, uint64_t size);
 
 /* daxkv_size - bytes of the file that the newest commit uses, free ones between them included. */
@@ -232,8 +233,7 @@ enum daxkv_db_flags {                                /* kept in the store with t
 /* daxkv_db_open - a handle for the database name (NULL: the main one), with DAXKV_CREATE in flags made when missing (in a write
  * transaction). Names are 1..max key size bytes. Flags, other than CREATE, must be those it was made with, or none for an existing
  * one. The main database takes flags, with CREATE, while it is empty. The handle is valid for the store from the commit of txn on, and in
- * txn itself; an aborted
- * transaction takes a handle that it opened first with it. Named databases show as records of the main database.
+ * txn itself; an aborted transaction takes a handle that it opened first with it. Named databases show as records of the main database.
  * Errors: NOTFOUND, INCOMPATIBLE, DBS_FULL, KEY_SIZE, EACCES (CREATE in a read transaction), and those of daxkv_put. */
 int daxkv_db_open(struct daxkv_txn *txn, const struct daxkv_val *name, unsigned int flags, daxkv_db *db);
 
@@ -266,8 +266,7 @@ typedef int daxkv_compare_fn(const struct daxkv_val *a, const struct daxkv_val *
 
 /* daxkv_set_compare, daxkv_set_dup_compare - the order of keys, of duplicates, for a database with OWN_COMPARE, OWN_DUP_COMPARE.
  * Kept with the handle, not in the file; set before its first use. An empty database without that flag gets it in a write transaction, as
- * if
- * it had been made so. Errors: INCOMPATIBLE, BAD_DB, and with an empty database those of daxkv_put. */
+ * if it had been made so. Errors: INCOMPATIBLE, BAD_DB, and with an empty database those of daxkv_put. */
 int daxkv_set_compare(struct daxkv_txn *txn, daxkv_db db, daxkv_compare_fn *fn, void *arg);
 int daxkv_set_dup_compare(struct daxkv_txn *txn, daxkv_db db, daxkv_compare_fn *fn, void *arg);
 
@@ -296,8 +295,8 @@ size_t daxkv_max_key_size(const struct daxkv *kv);
 int daxkv_get(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value);
 
 /* daxkv_get_many - n gets at once: result[i] is what daxkv_get would return for key[i], and value[i] its output. The searches are
- * interleaved, so that their
- * cache misses overlap: worth it from some 8 keys on. Returns 0, or the error that ended the whole: BAD_DB, BAD_TXN, CORRUPT. */
+ * interleaved, so that their cache misses overlap: worth it from some 8 keys on. Returns 0, or the error that ended the whole: BAD_DB, BAD_TXN,
+ * CORRUPT. */
 int daxkv_get_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct daxkv_val *key, struct daxkv_val *value, int *result);
 
 /* daxkv_put - store value under key: replaces, or with DUP_SORT adds the pair (a pair that is there already stays, with success).

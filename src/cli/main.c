@@ -86,8 +86,8 @@ static const struct command commands[] = {
      "Prints the store's medium, what a commit survives on it, format, sizes, newest commit and readers.\n\n"
      "  --json               as JSON\n"},
     {"readers", run_readers, TAKES_JSON, 1, 1, "FILE [--json]", "list the running read transactions",
-     "Prints for each read transaction of any process: process TAB snapshot TAB seconds since it began. Places of processes that died are\n"
-     "given free first.\n\n"
+     "Prints for each read transaction of any process: process TAB snapshot TAB seconds since it began, and TAB evicted behind one whose\n"
+     "snapshot was given up. Places of processes that died are given free first.\n\n"
      "  --json               as JSON\n"},
     {"check", run_check, TAKES_JSON, 1, 1, "FILE [--json]", "verify the whole file",
      "Verifies every rule of the format. Prints each fault and their number; the exit status is 4 when there is one.\n\n"
