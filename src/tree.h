@@ -66,6 +66,7 @@ struct tree_scratch { /* the writer's, for rebuilding pages */
 	const struct tree *finger_of;   /* the tree whose last leaf that is, while nothing else has changed; NULL: none */
 	struct tree_run *run;           /* TREE_RUNS */
 	unsigned int runs;              /* in use */
+	int failed;                     /* one could not be put into its tree: the error that a commit gets */
 };
 
 struct tree {
@@ -138,8 +139,9 @@ int tree_store(struct tree *tree, struct path *path, const struct item *item, co
  * must be greater than the last one, not only the pair. Errors as of tree_store. */
 int tree_run_put(struct tree *tree, const struct probe *probe, const struct item *item, bool key_rises, bool *done);
 
-/* tree_settle - put the tree's run into its pages; looking anything up does it. tree_settle_all - of all trees. tree_forget - what is not in pages
- * is dropped: the transaction that made it is being undone. */
+/* tree_settle - put the tree's run into its pages; looking anything up does it. tree_settle_all - of all trees; an error also when an earlier
+ * tree_settle had one, which the caller may have missed. tree_forget - what is not in pages is dropped: the transaction that made it is being
+ * undone. */
 int tree_settle(struct tree *tree);
 int tree_settle_all(struct tree_scratch *scratch);
 void tree_forget(struct tree_scratch *scratch);

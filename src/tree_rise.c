@@ -13,7 +13,8 @@
  *
  * The rule that makes it correct: nobody looks at a tree that has a run. tree_root, where every way down begins, settles it; so do commit and the
  * beginning and end of a nested transaction. Until then the transaction's pages are private, and to undo it is to forget the run. When a run cannot be
- * settled (no space for an inner page), the tree is unusable (failed), and the transaction can only be aborted.
+ * settled (no space for an inner page), the tree is unusable (failed) and the transaction can only be aborted, even if it was a get that met the error:
+ * tree_settle_all, which every commit begins with, repeats it.
  */
 #include "tree.h"
 
@@ -112,12 +113,14 @@ int tree_settle(struct tree *t)
 	t->scratch->shape++;
 	run_out(t, run);
 	t->failed = run_link(t, run);
+	if (t->failed)
+		t->scratch->failed = t->failed;
 	return t->failed;
 }
 
 int tree_settle_all(struct tree_scratch *s)
 {
-	int rc = 0;
+	int rc = s->failed;
 
 	for (unsigned int i = 0; s->runs && i < TREE_RUNS && !rc; i++)
 		if (s->run[i].tree)
@@ -133,6 +136,7 @@ void tree_forget(struct tree_scratch *s)
 		s->run[i].tree = NULL;
 	}
 	s->runs = 0;
+	s->failed = 0;
 	s->finger_of = NULL;
 }
 
@@ -152,7 +156,7 @@ static int run_take(struct tree *t, struct tree_run **out)
 			return rc;
 	}
 	if (!run->pack.bytes) {
-		run->pack.bytes = malloc(2 * (size_t)psize + LEAF_MAX(psize) * sizeof *run->pack.off);
+		run->pack.bytes = malloc(2 * (size_t)psize + LEAF_PACK_MAX(psize) * sizeof *run->pack.off);
 		if (!run->pack.bytes)
 			return err_set(ENOMEM, "no memory for rising keys");
 		run->seps = run->pack.bytes + psize;

@@ -312,12 +312,64 @@ static void no_room_to_settle(void **state)
 	assert_true(failed > 0);
 }
 
+/* fill_beside - the same with entries in another database, which are removed after the failure: the commit has all the room that it wants. */
+static bool fill_beside(uint64_t committed)
+{
+	struct daxkv *kv = store_open("beside", (struct daxkv_options){.flags = DAXKV_CREATE, .page_size = 512, .pmem = DAXKV_PMEM_FORCE, .max_size = 2 << 20});
+	struct daxkv_val name = text("d"), k = text("key-00000000"), from = text("key"), v;
+	struct daxkv_txn *txn = begin(kv);
+	uint64_t n = UINT64_MAX;
+	daxkv_db db;
+	int rc = 0;
+
+	OK(daxkv_db_open(txn, &name, DAXKV_CREATE, &db));
+	rise(txn, db, 0, committed, 0);
+	OK(daxkv_commit(txn));
+	for (int round = 0; round < 2; round++) { /* first to see how many there is room for */
+		uint64_t i = committed;
+		char key[32];
+
+		txn = begin(kv);
+		rise(txn, MAIN, 0, committed, 0);
+		OK(daxkv_get(txn, MAIN, &k, &v));
+		for (rc = 0; i < n && rc == 0; i += !rc) {
+			snprintf(key, sizeof key, "key-%08lu", (unsigned long)i);
+			rc = put(txn, db, key, "value", 0);
+		}
+		assert_int_equal(rc, round ? 0 : DAXKV_FULL);
+		n = i;
+		if (!round)
+			daxkv_abort(txn);
+	}
+	rc = daxkv_get(txn, db, &k, &v);
+	if (rc) {
+		OK(daxkv_del_range(txn, MAIN, &from, NULL, NULL));
+		assert_int_not_equal(daxkv_commit(txn), 0);
+		txn = begin(kv);
+		all_there(txn, db, committed);
+	}
+	daxkv_abort(txn);
+	store_done(kv);
+	unlink(scratch_path("beside"));
+	return rc != 0;
+}
+
+static void not_committed_without_what_could_not_be_settled(void **state)
+{
+	unsigned int failed = 0;
+	(void)state;
+	for (uint64_t committed = 100; committed < 400; committed += 7)
+		failed += fill_beside(committed);
+	assert_true(failed > 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(seen_by_every_way_of_looking), cmocka_unit_test(committed_while_running), cmocka_unit_test(forgotten_by_an_abort),
 	    cmocka_unit_test(nested),                       cmocka_unit_test(in_many_databases),       cmocka_unit_test(duplicates),
 	    cmocka_unit_test(long_keys_and_large_values),   cmocka_unit_test(put_by_a_cursor),         cmocka_unit_test(no_room_to_settle),
+	    cmocka_unit_test(not_committed_without_what_could_not_be_settled),
 	};
 
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
