@@ -4,10 +4,16 @@
 
 #include "err.h"
 
-#include <errno.h>
+/* end_probe - an end of the range. The caller's bytes may lie in a page that changes: they are copied. */
+static struct probe end_probe(const struct daxkv_val *key, uint8_t *copy, const struct order *o)
+{
+	memcpy(copy, key->data, key->size);
+	return record_probe(&(struct daxkv_val){key->size, copy}, NULL, o->dups ? PROBE_BEFORE : PROBE_AT);
+}
 
 int daxkv_del_range(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *from, const struct daxkv_val *to, uint64_t *deleted)
 {
+	uint8_t copy[2][FMT_PAGE_MAX / 4];
 	struct probe first, end;
 	struct dbstate *s;
 	uint64_t n = 0;
@@ -24,12 +30,10 @@ int daxkv_del_range(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *
 		rc = txn_changing(txn, db);
 	if (rc)
 		return rc;
-	enum probe_edge edge = s->order.dups ? PROBE_BEFORE : PROBE_AT;
-
 	if (from)
-		first = record_probe(from, NULL, edge);
+		first = end_probe(from, copy[0], &s->order);
 	if (to)
-		end = record_probe(to, NULL, edge);
+		end = end_probe(to, copy[1], &s->order);
 	if (!from || !to || order_key_cmp(&s->order, first.key, first.klen, end.key, end.klen) < 0) {
 		if (db == DAXKV_MAIN)
 			rc = tree_range_db(&s->tree, from ? &first : NULL, to ? &end : NULL, &names);

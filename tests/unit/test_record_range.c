@@ -227,6 +227,39 @@ static void cursors_stand_before_what_followed(void **state)
 	store_done(kv);
 }
 
+/* The ends of the range are keys as a get showed them: they lie in leaves that the call rewrites. */
+static void ends_that_lie_in_the_store(void **state)
+{
+	struct daxkv *kv = filled();
+	struct daxkv_txn *txn = begin(kv);
+	(void)state;
+
+	for (uint64_t n = 0; n < ENTRIES; n++) /* all leaves become private: they are rewritten where they are, one entry often in the place of another */
+		OK(put_n(txn, DAXKV_MAIN, n, 0, 2));
+	for (uint64_t from = 10; from + 300 < ENTRIES; from += 301) {
+		struct daxkv_cursor *a = NULL, *b = NULL;
+		struct daxkv_val first, end, v;
+		uint64_t deleted = 0;
+		char k[17];
+
+		OK(daxkv_cursor_open(txn, DAXKV_MAIN, &a));
+		OK(daxkv_cursor_open(txn, DAXKV_MAIN, &b));
+		first = key_n(k, from);
+		OK(daxkv_cursor_get(a, &first, &v, DAXKV_SEEK_GE));
+		end = key_n(k, from + 291);
+		OK(daxkv_cursor_get(b, &end, &v, DAXKV_SEEK_GE));
+		assert_true(first.data != k && end.data != k);
+		daxkv_cursor_close(a);
+		daxkv_cursor_close(b);
+		OK(daxkv_del_range(txn, DAXKV_MAIN, &first, &end, &deleted));
+		assert_int_equal(deleted, 291);
+		assert_true(lacks_n(txn, DAXKV_MAIN, from));
+		assert_true(lacks_n(txn, DAXKV_MAIN, from + 290));
+	}
+	OK(daxkv_commit(txn));
+	store_done(kv);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -237,6 +270,7 @@ int main(void)
 	    TEST(names_of_databases_are_not_removed),
 	    TEST(large_values_and_duplicates),
 	    TEST(cursors_stand_before_what_followed),
+	    TEST(ends_that_lie_in_the_store),
 	};
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }
