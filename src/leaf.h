@@ -123,9 +123,10 @@ uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *order, c
  * leaf_pack_item - entry i. leaf_pack_build - the leaf of them all, at least one; as leaf_build. */
 struct leaf_pack {
 	uint8_t *bytes;
-	uint16_t *off; /* room for LEAF_MAX(psize) */
+	uint16_t *off; /* room for LEAF_PACK_MAX(psize) */
 	uint32_t n, at, limit, psize;
 };
+#define LEAF_PACK_MAX(psize) ((psize) / (8 + 2 + FMT_ENTRY_SIZE)) /* of entries as small as a damaged leaf may show them: a head, an offset, lengths */
 bool leaf_pack_add(struct leaf_pack *pack, const struct order *order, const struct item *item);
 void leaf_pack_item(const struct leaf_pack *pack, uint32_t i, struct item *item);
 uint32_t leaf_pack_build(const struct leaf_pack *pack, const struct order *order, uint8_t *image, uint64_t birth, uint64_t prev);

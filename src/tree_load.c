@@ -125,6 +125,8 @@ static int level_open(struct tree_load *l, unsigned int level, uint64_t kid)
 		v->old = l->path.at[level].off;
 		for (uint32_t i = 0; i <= page->n; i++) {
 			rc = i ? inner_sep(l->tree->view, page, v->old, i - 1, &sep) : 0;
+			if (!rc && v->bytes + sep.klen + (sep.dlen == FMT_SEP_NODUP ? 0 : sep.dlen) > l->tree->view->psize)
+				rc = err_corrupt(v->old, "inner page: its separators overlap");
 			if (rc)
 				return rc;
 			level_push(v, &sep, i < page->n ? inner_kid(l->tree->view, page, v->old, i) : kid);
@@ -220,7 +222,7 @@ int tree_load_begin(struct tree *t, unsigned int fill, struct tree_load **out)
 	int rc;
 
 	if (l)
-		l->pack = (struct leaf_pack){.bytes = malloc(psize), .off = malloc(LEAF_MAX(psize) * sizeof *l->pack.off), .psize = psize};
+		l->pack = (struct leaf_pack){.bytes = malloc(psize), .off = malloc(LEAF_PACK_MAX(psize) * sizeof *l->pack.off), .psize = psize};
 	if (!l || !l->pack.bytes || !l->pack.off) {
 		tree_load_free(l);
 		return err_set(ENOMEM, "no memory for a load");

@@ -237,6 +237,41 @@ static void a_full_store_breaks_the_transaction(void **state)
 	store_done(kv);
 }
 
+/* Each separator of a damaged page lies in it, but together they are longer: the load copies them. */
+static void separators_that_overlap(void **state)
+{
+	struct daxkv *kv = store_new("l", 512);
+	const struct fmt_page *page;
+	struct dbstate *s;
+	uint8_t was[512];
+	uint64_t at, n = 0;
+	struct daxkv_txn *txn;
+	(void)state;
+
+	do { /* a root with many kids, just above the leaves */
+		load_some(kv, n, n + 5, 30);
+		n += 5;
+		txn = begin_reading(kv);
+		OK(dbi_state(txn, DAXKV_MAIN, &s));
+		OK(tree_root(&s->tree, &page, &at));
+		daxkv_abort(txn);
+	} while (page->level == 0 || page->n < 8);
+	assert_int_equal(page->level, 1);
+	memcpy(was, page, sizeof was);
+	for (uint32_t i = 0; i < page->n; i++) {
+		uint32_t sep = get16(was + page->offs + 2 * i);
+		uint8_t klen[2];
+
+		put16(klen, 512 - sep - FMT_SEP_SIZE);
+		pm_write(&kv->map.pm, kv->map.base + at + sep, klen, sizeof klen);
+	}
+	txn = begin(kv);
+	assert_int_equal(load_n(txn, DAXKV_MAIN, 0, n, n + 100, 30, DAXKV_NOTFOUND, NULL), DAXKV_CORRUPT);
+	assert_int_equal(daxkv_commit(txn), DAXKV_BAD_TXN);
+	pm_write(&kv->map.pm, kv->map.base + at, was, sizeof was);
+	store_done(kv);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -247,6 +282,7 @@ int main(void)
 	    TEST(large_values_nesting_and_abort),
 	    TEST(pairs),
 	    TEST(a_full_store_breaks_the_transaction),
+	    TEST(separators_that_overlap),
 	};
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }
