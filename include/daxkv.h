@@ -290,13 +290,14 @@ enum daxkv_put_flags {
  * must also fit half a page: VALUE_SIZE when they do not. */
 size_t daxkv_max_key_size(const struct daxkv *kv);
 
-/* daxkv_get - the value of key, the first one when there are duplicates. Errors: NOTFOUND, KEY_SIZE, BAD_DB, BAD_TXN, CORRUPT; as of all calls in a read
- * transaction with a bound, TOO_OLD. */
+/* daxkv_get - the value of key, the first one when there are duplicates. Errors: NOTFOUND, KEY_SIZE, BAD_DB, BAD_TXN, CORRUPT; as of all calls in
+ * a read transaction with a bound, TOO_OLD; as of all calls in a write transaction, for puts before it that were not yet in the tree, FULL, ENOSPC,
+ * EFBIG and ENOMEM, after which it can only be aborted. */
 int daxkv_get(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value);
 
-/* daxkv_get_many - n gets at once: result[i] is what daxkv_get would return for key[i], and value[i] its output. The searches are
- * interleaved, so that their cache misses overlap: worth it from some 8 keys on. Returns 0, or the error that ended the whole: BAD_DB, BAD_TXN,
- * CORRUPT. */
+/* daxkv_get_many - n gets at once: result[i] is what daxkv_get would return for key[i], and value[i] its output. The searches are interleaved, so
+ * that their cache misses overlap: worth it from some 8 keys on. Returns 0, or the error that ended the whole, as of daxkv_get: value and result
+ * then mean nothing. */
 int daxkv_get_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct daxkv_val *key, struct daxkv_val *value, int *result);
 
 /* daxkv_put - store value under key: replaces, or with DUP_SORT adds the pair (a pair that is there already stays, with success).
@@ -306,7 +307,7 @@ int daxkv_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, s
 
 /* daxkv_put_many - n puts at once, in order: result[i] is what daxkv_put would return for key[i] and value[i] (outputs as there); flags are those of put but
  * RESERVE. The searches are interleaved as in daxkv_get_many. Keys and values must not lie in the store. Returns 0, or the error that ended the whole: EINVAL,
- * EACCES, BAD_DB, BAD_TXN, and those after which only abort is left. */
+ * EACCES, BAD_DB, BAD_TXN, and those after which only abort is left; result then means nothing. */
 int daxkv_put_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags, int *result);
 
 /* daxkv_load - store entries in rising order (pairs, with DUP_SORT), behind all that the database has: pages are filled to fill percent (10 .. 100; 0: 90) and

@@ -73,8 +73,9 @@ static int drop_record(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s)
 	struct path path;
 	int rc = dbi_state(txn, DAXKV_MAIN, &main_state);
 
-	if (!rc)
-		rc = tree_seek(&main_state->tree, &p, &path);
+	if (rc)
+		return rc;
+	rc = tree_seek(&main_state->tree, &p, &path);
 	if (!rc && !path.eoff)
 		rc = err_corrupt(s->desc, "the database's record is gone");
 	if (!rc)

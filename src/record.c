@@ -33,7 +33,6 @@ int record_dup_check(const struct daxkv *kv, const struct order *o, const struct
 	return 0;
 }
 
-
 int record_large(const struct view *v, const struct item *it, struct daxkv_val *value)
 {
 	struct fmt_blob blob;

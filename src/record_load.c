@@ -14,7 +14,7 @@
 static int load_entry(struct daxkv_txn *txn, struct dbstate *s, struct tree_load *load, const struct daxkv_val *key,
                       const struct daxkv_val *value, bool *fatal)
 {
-	struct item item = {.key = key->data, .klen = (uint32_t)key->size, .val = value->data, .vlen = (uint32_t)value->size}, last;
+	struct item item = {.key = key->data, .klen = (uint32_t)key->size, .val = value->size ? value->data : (const uint8_t *)"", .vlen = (uint32_t)value->size}, last;
 	uint32_t usable = leaf_usable(txn->kv->page_size);
 	struct fmt_blob blob;
 	bool plain = s->order.key == ORDER_BYTES && !s->order.dups && key->size - 1 < txn->kv->max_key &&

@@ -69,9 +69,9 @@ static int puts_expected(struct daxkv_txn *txn, struct dbstate *s, size_t n, con
 	return tree_places(&s->tree, place, m);
 }
 
-/* put_group - up to TREE_MANY puts. Those that broke the transaction end it. */
-static int put_group(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s, size_t n, const struct daxkv_val *key, struct daxkv_val *value,
-                     unsigned int flags, int *result)
+/* put_group - up to TREE_MANY puts. Those that broke the transaction end it. No run begins here: that takes a put by way of scratch->finger. */
+static int put_group(struct daxkv_txn *txn, struct dbstate *s, size_t n, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags,
+                     int *result)
 {
 	struct place place[TREE_MANY];
 	unsigned int m = 0;
@@ -84,14 +84,10 @@ static int put_group(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s, size
 
 		m++;
 		txn->kv->wset.changes++;
-		if (s->tree.run) { /* keys began to rise at the tree's end */
-			result[i] = record_put(txn, db, &key[i], &value[i], flags, 0);
-		} else {
-			rc = tree_place(&s->tree, &place[m - 1]);
-			if (rc)
-				return rc;
-			result[i] = record_put_at(&p);
-		}
+		rc = tree_place(&s->tree, &place[m - 1]);
+		if (rc)
+			return rc;
+		result[i] = record_put_at(&p);
 		if (txn->broken)
 			rc = result[i];
 	}
@@ -126,7 +122,7 @@ int daxkv_put_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct da
 		}
 		size_t group = n - i < TREE_MANY ? n - i : TREE_MANY;
 
-		rc = put_group(txn, db, s, group, key + i, value + i, flags, result + i);
+		rc = put_group(txn, s, group, key + i, value + i, flags, result + i);
 		i += group;
 	}
 	return rc;

@@ -484,8 +484,7 @@ int tree_store(struct tree *t, struct path *path, const struct item *item, const
 		struct probe p = {.key = item->key, .klen = item->klen, .dup = item->val, .dlen = item->vlen};
 
 		rc = tree_run_put(t, &p, item, false, &begun);
-		if (rc || begun)
-			return rc;
+		return rc || begun ? rc : err_corrupt(path->at[0].off, "leaf: its entries are not in order, or not of one size");
 	}
 	if (rc)
 		return rc;

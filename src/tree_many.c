@@ -140,7 +140,7 @@ int tree_place(const struct tree *t, struct place *p)
 {
 	struct path *path = &p->path;
 
-	if (p->shape != t->scratch->shape || !path->height || t->run)
+	if (p->shape != t->scratch->shape || !path->height)
 		return tree_seek(t, &p->probe, path);
 	leaf_open(t->view, path->at[0].page, path->at[0].off, &path->leaf);
 	if (path->leaf.nslots != p->nslots || path->leaf.page->n != p->nbase)

@@ -287,11 +287,8 @@ void wset_undo(struct wset *w, const struct wset_mark *mark)
 {
 	while (w->nundo > mark->nundo) {
 		const struct wset_undo *u = &w->undo[--w->nundo];
-		struct wpage *wp = wset_at(w, u->index);
 
-		*wp = u->copy;
-		if (!wp->owner && wp->fresh_end)
-			wp->crc_valid = false; /* what was appended behind stays as unused bytes, or is written again */
+		*wset_at(w, u->index) = u->copy; /* what was appended behind fresh_end stays as unused bytes, or is written again */
 	}
 	while (w->n > mark->n) {
 		size_t h = table_slot(w, wset_at(w, w->n - 1)->off);
