@@ -42,6 +42,12 @@ static inline uint64_t rng_mix(uint64_t x)
 	return x ^ x >> 31;
 }
 
+/* rng_of - the same for numbers that follow each other, the small ones too. */
+static inline uint64_t rng_of(uint64_t x)
+{
+	return rng_mix(x + 0x9e3779b97f4a7c15u);
+}
+
 static inline uint64_t rng_next(struct rng *rng)
 {
 	rng->state += 0x9e3779b97f4a7c15u;

@@ -11,6 +11,9 @@
  */
 #include "daxkv.h"
 
+#include "clock.h"
+#include "rng.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -21,7 +24,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define GROUPS 24u
@@ -41,22 +43,6 @@ static struct {
 	struct board *board;
 } run = {.seconds = 5, .readers = 3, .page_size = 512, .seed = 1};
 
-static uint64_t mix(uint64_t x)
-{
-	x += 0x9E3779B97F4A7C15u;
-	x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u;
-	x = (x ^ x >> 27) * 0x94D049BB133111EBu;
-	return x ^ x >> 31;
-}
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 static int failed(const char *what, int rc)
 {
 	fprintf(stderr, "evict: process %d: %s: %s (%s)\n", (int)getpid(), what, daxkv_strerror(rc), daxkv_errmsg());
@@ -74,7 +60,7 @@ static uint64_t version_at(uint64_t snapshot, unsigned int group)
 /* size_of - of a key's value; 0: it is not there. */
 static uint32_t size_of(unsigned int key, uint64_t version)
 {
-	uint64_t r = mix(version * 1000 + key);
+	uint64_t r = rng_of(version * 1000 + key);
 
 	if (r % 5 == 0)
 		return 0;
@@ -84,7 +70,7 @@ static uint32_t size_of(unsigned int key, uint64_t version)
 static void value_fill(uint8_t *value, uint32_t size, unsigned int key, uint64_t version)
 {
 	for (uint32_t i = 0; i < size; i += 8) {
-		uint64_t r = mix(version * 77 + key * 13 + i);
+		uint64_t r = rng_of(version * 77 + key * 13 + i);
 
 		memcpy(value + i, &r, size - i < 8 ? size - i : 8);
 	}
@@ -92,7 +78,7 @@ static void value_fill(uint8_t *value, uint32_t size, unsigned int key, uint64_t
 
 static unsigned int dups_of(uint64_t version)
 {
-	return 1 + (unsigned int)(mix(version) % 60);
+	return 1 + (unsigned int)(rng_of(version) % 60);
 }
 
 struct name {
@@ -126,7 +112,7 @@ static int group_write(struct daxkv_txn *txn, daxkv_db dups, unsigned int group,
 		rc = daxkv_del(txn, dups, key_name(group, &n), NULL);
 	rc = rc == DAXKV_NOTFOUND ? 0 : rc;
 	for (unsigned int i = 0; i < dups_of(version) && !rc; i++) {
-		uint64_t dup = mix(version * 100 + i);
+		uint64_t dup = rng_of(version * 100 + i);
 
 		v = (struct daxkv_val){sizeof dup, &dup};
 		rc = daxkv_put(txn, dups, key_name(group, &n), &v, 0);
@@ -180,7 +166,7 @@ struct look {
 
 static uint64_t draw(struct look *l)
 {
-	return mix(l->rng++);
+	return rng_of(l->rng++);
 }
 
 /* still - whether what was copied before this call is good: TOO_OLD when not. */

@@ -17,6 +17,9 @@
  */
 #include "daxkv.h"
 
+#include "clock.h"
+#include "rng.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -56,23 +59,6 @@ static struct {
 	enum daxkv_pmem pmem;
 	struct board *board;
 } run = {.seconds = 5, .writers = 1, .readers = 4, .pmem = DAXKV_PMEM_FORCE, .seed = 1};
-
-static uint64_t rng_next(uint64_t *state)
-{
-	uint64_t x = *state += 0x9E3779B97F4A7C15u;
-
-	x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u;
-	x = (x ^ x >> 27) * 0x94D049BB133111EBu;
-	return x ^ x >> 31;
-}
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 /* went_on - child id has got something done since then, a while ago. */
 static void went_on(unsigned int id, double *since)
@@ -120,7 +106,7 @@ static int account_get(struct daxkv_txn *txn, unsigned int i, int64_t *balance)
 	return rc;
 }
 
-static int account_put(struct daxkv_txn *txn, unsigned int i, int64_t balance, uint64_t *rng)
+static int account_put(struct daxkv_txn *txn, unsigned int i, int64_t balance, struct rng *rng)
 {
 	char buf[32];
 	struct account a = {.balance = balance};
@@ -132,7 +118,7 @@ static int account_put(struct daxkv_txn *txn, unsigned int i, int64_t balance, u
 
 /* ---- writers -------------------------------------------------------------------------------------------------------------- */
 
-static int transfer(struct daxkv_txn *txn, unsigned int id, uint64_t sequence, uint64_t *rng)
+static int transfer(struct daxkv_txn *txn, unsigned int id, uint64_t sequence, struct rng *rng)
 {
 	unsigned int from = (unsigned int)(rng_next(rng) % ACCOUNTS), to = (unsigned int)(rng_next(rng) % ACCOUNTS);
 	int64_t a, b, amount = (int64_t)(rng_next(rng) % 10);
@@ -185,7 +171,8 @@ static int last_sequence(struct daxkv *kv, unsigned int id, uint64_t *sequence)
 
 static int writer(unsigned int id)
 {
-	uint64_t rng = run.seed * 1000 + id + (uint64_t)getpid(), sequence;
+	struct rng rng = {.state = run.seed * 1000 + id + (uint64_t)getpid()};
+	uint64_t sequence;
 	struct daxkv *kv;
 	int rc = open_store(&kv);
 
@@ -248,7 +235,7 @@ static int count_money(struct daxkv_txn *txn, int64_t *sum, uint64_t *hash)
 	return n == ACCOUNTS ? 0 : DAXKV_CORRUPT;
 }
 
-static int look(struct daxkv *kv, uint64_t *rng)
+static int look(struct daxkv *kv, struct rng *rng)
 {
 	struct daxkv_txn *txn;
 	int64_t sum = 0, again;
@@ -283,7 +270,7 @@ static struct {
 
 static void *reader_thread(void *arg)
 {
-	uint64_t rng = run.seed + (uint64_t)getpid() * 7 + (uint64_t)(uintptr_t)&rng;
+	struct rng rng = {.state = run.seed + (uint64_t)getpid() * 7 + (uint64_t)(uintptr_t)&rng};
 	double since = now();
 
 	(void)arg;
@@ -325,7 +312,7 @@ static int reader(unsigned int id)
 /* visitor - opens, looks, closes, over and over. */
 static int visitor(unsigned int id)
 {
-	uint64_t rng = run.seed + id;
+	struct rng rng = {.state = run.seed + id};
 	double since = now();
 
 	while (!run.board->stop) {
@@ -403,7 +390,7 @@ static int fill(void)
 {
 	struct daxkv *kv;
 	struct daxkv_txn *txn;
-	uint64_t rng = run.seed;
+	struct rng rng = {.state = run.seed};
 	int rc = open_store(&kv);
 
 	if (rc)
@@ -470,7 +457,8 @@ static int nothing_lost(struct daxkv *kv)
 	struct daxkv_info info;
 	struct daxkv_txn *txn;
 	unsigned int places = 0;
-	uint64_t rng = 1, size;
+	struct rng rng = {.state = 1};
+	uint64_t size;
 	int rc = daxkv_info(kv, &info);
 
 	(void)daxkv_reap(kv);
@@ -597,7 +585,7 @@ static int storm(void)
 	pid_t child[MAX_CHILDREN] = {0};
 	unsigned int n = run.writers + run.readers + 1, killed = 0;
 	struct daxkv *resident = NULL;
-	uint64_t rng = run.seed;
+	struct rng rng = {.state = run.seed};
 	double end = now() + run.seconds, each = run.kills ? (double)run.seconds / run.kills : 0, next = now() + each;
 	int bad = 0, status;
 

@@ -5,14 +5,16 @@
  *   takeover [--page-size N] [--every N] [--first N] [--scenario N] [--instructions N --seed N]
  *
  * A step is a call of the persistence layer (store, flush, fence), a change of the shared limbo, or a system call on the files. For n = 1, 2, 3 ... a
- * fresh copy of a store is opened by this process, which writes to it and holds an old snapshot; a child opens it too, runs the scenario and is killed at step n, until
- * a child comes to its end. A second child, the first to take over, is killed at one of its steps as well. Then, without reopening anything, this process looks at the newest snapshot, writes (and so takes over), lets another child write, and
- * looks again: the transactions that the child acknowledged are there, at most one more, whole; the old snapshot has not moved; the checker is silent. At the end
- * the store closes clean.
+ * fresh copy of a store is opened by this process, which writes to it and holds an old snapshot; a child opens it too, runs the scenario and is killed at step n,
+ * until a child comes to its end. A second child, the first to take over, is killed at one of its steps as well. Then, without reopening anything, this process
+ * looks at the newest snapshot, writes (and so takes over), lets another child write, and looks again: the transactions that the child acknowledged are there, at
+ * most one more, whole; the old snapshot has not moved; the checker is silent. At the end the store closes clean.
  *
  * With --instructions the child is killed after a random number of instructions (ptrace(2), single steps) behind a random step.
  */
 #include "kv.h"
+
+#include "rng.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -148,14 +150,6 @@ void __wrap_share_limbo_drop(struct share_file *file, uint64_t n)
 
 /* ---- the content: a function of the number of transactions ---------------------------------------------------------------- */
 
-static uint64_t mix(uint64_t x)
-{
-	x += 0x9E3779B97F4A7C15u;
-	x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u;
-	x = (x ^ x >> 27) * 0x94D049BB133111EBu;
-	return x ^ x >> 31;
-}
-
 struct content {
 	uint32_t size[KEYS], seed[KEYS]; /* size 0: not there */
 };
@@ -167,7 +161,7 @@ static int changes_of(uint64_t t, int (*call)(uint64_t key, uint32_t size, uint3
 	int rc = 0;
 
 	for (unsigned int i = 0; i < n && !rc; i++) {
-		uint64_t r = mix(t * 1000 + i), key = n == KEYS ? i : r % KEYS;
+		uint64_t r = rng_of(t * 1000 + i), key = n == KEYS ? i : r % KEYS;
 		uint32_t size = (uint32_t)(8 + (r >> 20) % 60);
 
 		if (run.scenario == 2)
@@ -398,7 +392,7 @@ static void run_traced(pid_t pid, uint64_t instructions)
 static int die(uint64_t n, bool *ended)
 {
 	int status;
-	uint64_t after = mix(run.seed * 7919 + n) % 3000;
+	uint64_t after = rng_of(run.seed * 7919 + n) % 3000;
 
 	*run.board = (struct board){.acknowledged = BEFORE, .kill_at = run.instructions ? 0 : n, .stop_at = run.instructions ? n : 0};
 	*ended = false;
@@ -444,7 +438,7 @@ static int heir_dies(uint64_t n)
 	int status;
 
 	run.board->steps = run.board->stop_at = 0;
-	run.board->kill_at = 1 + mix(n) % HEIR_STEPS;
+	run.board->kill_at = 1 + rng_of(n) % HEIR_STEPS;
 	pid_t pid = fork();
 
 	if (pid == 0)
@@ -560,7 +554,7 @@ static int runs(void)
 		total = run.board->steps;
 	}
 	for (; run.instructions ? rounds < run.instructions : !ended; rounds++) {
-		uint64_t at = run.instructions ? 1 + mix(run.seed + rounds) % total : n;
+		uint64_t at = run.instructions ? 1 + rng_of(run.seed + rounds) % total : n;
 
 		if (round_run(at, &ended)) {
 			printf("takeover: FAILED: --page-size %u --scenario %u --first %lu; the store is kept: %s\n", run.page_size, run.scenario,

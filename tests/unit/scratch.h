@@ -21,7 +21,6 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -38,15 +37,6 @@
 const char *daxkv_errmsg(void);
 
 static char scratch_dir[PATH_MAX];
-
-/* seconds - since some moment in the past. */
-static inline double seconds(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 /* scratch_make - the group's setup. */
 static inline int scratch_make(void **state)

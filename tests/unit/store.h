@@ -123,6 +123,16 @@ static inline struct daxkv_val text(const char *s)
 	return bytes(s, strlen(s));
 }
 
+/* db_of - the named database, made when it is missing. */
+static inline daxkv_db db_of(struct daxkv_txn *txn, const char *name, unsigned int flags)
+{
+	struct daxkv_val n = text(name);
+	daxkv_db db = 0;
+
+	OK(daxkv_db_open(txn, &n, flags | DAXKV_CREATE, &db));
+	return db;
+}
+
 static inline int put(struct daxkv_txn *txn, daxkv_db db, const char *key, const char *value, unsigned int flags)
 {
 	struct daxkv_val k = text(key), v = text(value);

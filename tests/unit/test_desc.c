@@ -18,11 +18,11 @@ static uint64_t entries(struct daxkv_txn *txn, daxkv_db db)
 }
 
 /* Snapshots over more commits than the page has room for: it gives way to a new one, more than once, and all counts stay right. */
-static void count_of_every_snapshot(daxkv_db (*db_of)(struct daxkv *))
+static void count_of_every_snapshot(daxkv_db (*open_db)(struct daxkv *))
 {
 	struct daxkv *kv = store_new("d", 512);
 	struct daxkv_txn *reader[3 * PAIRS];
-	daxkv_db db = db_of(kv);
+	daxkv_db db = open_db(kv);
 	uint64_t expected[3 * PAIRS], count = 0, x = 3;
 	for (uint64_t i = 0; i < 3 * PAIRS; i++) {
 		struct daxkv_txn *txn = begin(kv);

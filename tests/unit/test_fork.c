@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* fork: what a child inherits is of no use to it, does no harm to its parent, and keeps nobody from the store. */
+#include "clock.h"
 #include "store.h"
 
 #include <pthread.h>
@@ -218,7 +219,7 @@ static void forks_while_a_store_is_opened(void **state)
 	store_done(kv);
 	memset(&opener, 0, sizeof opener);
 	fflush(NULL);
-	double end = seconds() + 120;
+	double end = now() + 120;
 
 	assert_int_equal(pthread_create(&thread, NULL, thread_opens_and_closes, NULL), 0);
 	for (int i = 0; i < CHILDREN; i++) {
@@ -229,11 +230,11 @@ static void forks_while_a_store_is_opened(void **state)
 			_exit(0);
 		}
 		usleep(50);
-		while (__atomic_load_n(&opener.opened, __ATOMIC_RELAXED) <= i / 20 && seconds() < end) /* the other thread has its turns, too */
+		while (__atomic_load_n(&opener.opened, __ATOMIC_RELAXED) <= i / 20 && now() < end) /* the other thread has its turns, too */
 			usleep(50);
 	}
 	__atomic_store_n(&opener.stop, 1, __ATOMIC_RELAXED);
-	while (!__atomic_load_n(&opener.done, __ATOMIC_ACQUIRE) && seconds() < end)
+	while (!__atomic_load_n(&opener.done, __ATOMIC_ACQUIRE) && now() < end)
 		usleep(1000);
 	bool good = __atomic_load_n(&opener.done, __ATOMIC_ACQUIRE) && alone_soon();
 

@@ -4,14 +4,6 @@
 
 #define MAIN DAXKV_MAIN
 
-static daxkv_db db_of(struct daxkv_txn *txn, const char *name, unsigned int flags)
-{
-	struct daxkv_val n = text(name);
-	daxkv_db db = 0;
-	OK(daxkv_db_open(txn, &n, flags | DAXKV_CREATE, &db));
-	return db;
-}
-
 static void key_sizes(void **state)
 {
 	static const struct {

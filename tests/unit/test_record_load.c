@@ -41,15 +41,6 @@ static void load_some(struct daxkv *kv, uint64_t from, uint64_t to, size_t len)
 	OK(daxkv_commit(txn));
 }
 
-static daxkv_db db_of(struct daxkv_txn *txn, const char *name, unsigned int flags)
-{
-	struct daxkv_val n = text(name);
-	daxkv_db db;
-
-	OK(daxkv_db_open(txn, &n, flags | DAXKV_CREATE, &db));
-	return db;
-}
-
 static void loads_of_every_size(void **state)
 {
 	(void)state;

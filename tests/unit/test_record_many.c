@@ -11,15 +11,6 @@ static uint8_t texts[MANY][64];
 static struct daxkv_val key[MANY], value[MANY];
 static int result[MANY];
 
-static daxkv_db db_of(struct daxkv_txn *txn, const char *name, unsigned int flags)
-{
-	struct daxkv_val n = text(name);
-	daxkv_db db;
-
-	OK(daxkv_db_open(txn, &n, flags | DAXKV_CREATE, &db));
-	return db;
-}
-
 /* pairs - key and value i for number n. */
 static void pair(size_t i, uint64_t n, uint64_t version)
 {

@@ -7,15 +7,6 @@
 #define ENTRIES 3000u
 #define LEN     30u
 
-static daxkv_db db_of(struct daxkv_txn *txn, const char *name, unsigned int flags)
-{
-	struct daxkv_val n = text(name);
-	daxkv_db db;
-
-	OK(daxkv_db_open(txn, &n, flags | DAXKV_CREATE, &db));
-	return db;
-}
-
 static int cut(struct daxkv_txn *txn, daxkv_db db, uint64_t from, uint64_t to, uint64_t *deleted)
 {
 	char a[17], b[17];

@@ -7,15 +7,6 @@
 
 #define PARTS 8u
 
-static daxkv_db db_of(struct daxkv_txn *txn, const char *name, unsigned int flags)
-{
-	struct daxkv_val n = text(name);
-	daxkv_db db;
-
-	OK(daxkv_db_open(txn, &n, flags | DAXKV_CREATE, &db));
-	return db;
-}
-
 /* part_count - entries from key *from on, up to *to (NULL: open). */
 static uint64_t part_count(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *from, const struct daxkv_val *to)
 {

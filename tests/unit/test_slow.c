@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Old readers that hold back space: who is given up, who never is, what a given-up one's calls come to, and what a caller is asked. */
+#include "clock.h"
 #include "store.h"
 
 #include <pthread.h>
@@ -84,13 +85,13 @@ static void bound_by_age(void **state)
 	struct daxkv_txn *old, *young;
 	(void)state;
 	put_some(a, 0, 400, SIZE, 1);
-	double from = seconds();
+	double from = now();
 
 	old = begin_reading(b);
 	churn(a, 500, 10);
 	bool there = all_are(old, 1);
 
-	assert_true(there || seconds() - from >= 1.5);
+	assert_true(there || now() - from >= 1.5);
 	off_t size = file_size(a);
 
 	usleep(1600000);
@@ -456,6 +457,16 @@ static int placed_call(unsigned int place, enum daxkv_cursor_op op)
 	return op > DAXKV_SEEK_PAIR_GE ? daxkv_cursor_count(r.cursor, &count) : daxkv_cursor_get(r.cursor, &k, &v, op);
 }
 
+/* trapped - a store without room to grow, whose pages are the trap's. */
+static struct daxkv *trapped(void)
+{
+	unlink(scratch_path("e"));
+	unlink(scratch_path("e-lock"));
+	trap.kv = BOUNDED(.flags = DAXKV_CREATE, .page_size = 512, .initial_size = 200 << 10, .max_size = 200 << 10);
+	own_fill(trap.kv);
+	return trap.kv;
+}
+
 static void pages_that_changed_under_a_cursor(void **state)
 {
 	struct daxkv *a, *b;
@@ -463,12 +474,8 @@ static void pages_that_changed_under_a_cursor(void **state)
 #ifdef __SANITIZE_ADDRESS__
 	skip(); /* loads of plain integers from a page that changes may be misaligned, which processors bear and the sanitizer reports */
 #endif
-	unlink(scratch_path("e"));
-	unlink(scratch_path("e-lock"));
-	a = BOUNDED(.flags = DAXKV_CREATE, .page_size = 512, .initial_size = 200 << 10, .max_size = 200 << 10);
+	a = trapped();
 	b = BOUNDED(.max_lag = 1);
-	own_fill(a);
-	trap.kv = a;
 	trap.left = 0;
 	for (unsigned int place = 0; place < 40; place++)
 		for (enum daxkv_cursor_op op = DAXKV_FIRST; op <= DAXKV_SEEK_PAIR_GE + 1; op++)
@@ -494,12 +501,8 @@ static void pages_that_change_under_a_search(void **state)
 #ifdef __SANITIZE_ADDRESS__
 	skip(); /* loads of plain integers from a page that changes may be misaligned, which processors bear and the sanitizer reports */
 #endif
-	unlink(scratch_path("e"));
-	unlink(scratch_path("e-lock"));
-	a = BOUNDED(.flags = DAXKV_CREATE, .page_size = 512, .initial_size = 200 << 10, .max_size = 200 << 10);
+	a = trapped();
 	b = BOUNDED(.max_lag = 1);
-	own_fill(a);
-	trap.kv = a;
 	for (unsigned int which = 0; which < 5; which++)
 		for (unsigned int at = 1; at < 60; at++)
 			for (trap.pattern = 0; trap.pattern < 6; trap.pattern++) {

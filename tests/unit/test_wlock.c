@@ -2,6 +2,7 @@
 /* The writer's lock: one at a time among threads and processes, whatever dies; nobody waits for the dead, and nobody for ever for the quick. */
 #include "wlock.h"
 
+#include "clock.h"
 #include "lock.h"
 #include "scratch.h"
 
@@ -17,11 +18,11 @@ static void taken_and_given(void **state)
 	assert_true(wlock_try(&w, 5));
 	assert_int_equal(wlock_owner(&w), 5);
 	assert_false(wlock_try(&w, 6));
-	double from = seconds();
+	double from = now();
 
 	assert_int_equal(wlock_wait(&w, NULL, 6, 0, &died), EBUSY);
 	assert_int_equal(wlock_wait(&w, NULL, 6, 50, &died), EBUSY);
-	assert_true(seconds() - from >= 0.05);
+	assert_true(now() - from >= 0.05);
 	assert_int_equal(wlock_owner(&w), 5);
 	wlock_give(&w);
 	assert_int_equal(wlock_wait(&w, NULL, UINT32_MAX, -1, &died), 0);
@@ -117,9 +118,9 @@ static void the_quick_keep_nobody_out(void **state)
 		bool died;
 
 		usleep(1000);
-		from = seconds();
+		from = now();
 		assert_int_equal(wlock_wait(&many.w, NULL, 2, -1, &died), 0);
-		longest = seconds() - from > longest ? seconds() - from : longest;
+		longest = now() - from > longest ? now() - from : longest;
 		wlock_give(&many.w);
 	}
 	__atomic_store_n(&many.stop, 1, __ATOMIC_RELAXED);
@@ -176,11 +177,11 @@ static void the_dead_are_taken_from(void **state)
 	assert_true(wlock_try(&shared->w, 1));
 	died = false;
 	assert_int_equal(wlock_wait(&shared->w, &other, 8, 40, &died), EBUSY); /* it lives */
-	double from = seconds();
+	double from = now();
 
 	lock_close(&lock);
 	assert_int_equal(wlock_wait(&shared->w, &other, 8, 60000, &died), 0);
-	assert_true(died && seconds() - from < 30);
+	assert_true(died && now() - from < 30);
 	/* Its own other threads do not show. */
 	assert_int_equal(wlock_wait(&shared->w, &other, 8, 40, &died), EBUSY);
 	lock_close(&other);
