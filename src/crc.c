@@ -77,10 +77,9 @@ static uint32_t crc_by_sse42(uint32_t crc, const void *p, size_t n)
 	return ~crc_run(~crc, p, n);
 }
 
-/* Three streams at once, each of LONG or of SHORT bytes: the crc instruction takes three cycles, and one can begin in each. A crc followed by z zero
- * bytes
- * is its product with x^(8z). The product without carry of two reflected words comes out times x, and the crc instruction multiplies by x^32: the
- * factors are x^(8z - 33), for two streams of zeros and for one. */
+/* Three streams at once, each of LONG or of SHORT bytes: the crc instruction takes three cycles, and one can begin in each. A crc followed
+ * by z zero bytes is its product with x^(8z). The product without carry of two reflected words comes out times x, and the crc instruction
+ * multiplies by x^32: the factors are x^(8z - 33), for two streams of zeros and for one. */
 #define LONG         256u
 #define LONG_SKIP_2  0xdd7e3b0cu
 #define LONG_SKIP_1  0xb9e02b86u

@@ -3,8 +3,7 @@
  * dbi.c - database handles, and the databases they mean in a transaction.
  *
  * A named database is a record of the main one that names its descriptor page, so create, drop and rename are ordinary changes that
- * snapshots
- * see or do not. A handle is a name and an order; each transaction resolves it through the records that it sees.
+ * snapshots see or do not. A handle is a name and an order; each transaction resolves it through the records that it sees.
  */
 #include "kv.h"
 

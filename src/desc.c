@@ -3,8 +3,7 @@
  * desc.c - descriptor pages: root, page counts and the number of entries of one database.
  *
  * The number of entries must be right for every snapshot, and a commit should not dirty more than a line for it: so it is a list of words,
- * one for each
- * transaction that changed it, and a snapshot reads the last that it may see. A full list gives way to a new page.
+ * one for each transaction that changed it, and a snapshot reads the last that it may see. A full list gives way to a new page.
  */
 #include "kv.h"
 

@@ -163,8 +163,7 @@ struct fmt_desc {
  *         then words: offset, new value, each
  * fresh crc: crc32c over the crc32c of each range, as 4 little-endian bytes, in order.
  * Spilled: words 3 and on are {spill page offset, number of words, crc32c of all (offset, value) pairs}; fresh bytes and spill pages were
- * fenced
- * before the record. The spill pages form a chain. */
+ * fenced before the record. The spill pages form a chain. */
 #define FMT_REC_HEAD 3u
 #define FMT_REC_SPILLED 0xffu
 #define FMT_REC_MAX_RANGES 60u

@@ -7,8 +7,7 @@
  *   struct dbstate    a database as one transaction sees it, resolved at its first use there
  *
  * Fields are grouped by what protects them. A write transaction and its nested ones work on one struct wset; each has dbstates of its own,
- * which a
- * child copies from its parent at begin and gives back at commit.
+ * which a child copies from its parent at begin and gives back at commit.
  */
 #ifndef DAXKV_KV_H
 #define DAXKV_KV_H
@@ -232,8 +231,7 @@ uint64_t desc_count(const struct view *view, const struct fmt_desc *desc);
 int desc_new(struct wset *w, uint32_t flags, uint64_t count, uint64_t prev, uint64_t *off);
 
 /* desc_commit - write what changed in the database to its descriptor: words, or in place when it is private. When the page has no room for
- * another
- * count, *full and nothing else. */
+ * another count, *full and nothing else. */
 int desc_commit(struct daxkv *kv, struct dbi *dbi, struct dbstate *state, struct words *words, bool *full);
 
 /* ---- commit.c ------------------------------------------------------------------------------------------------------------- */
@@ -245,8 +243,7 @@ int commit_run(struct daxkv_txn *txn);
 void commit_flush_words(struct daxkv *kv);
 
 /* commit_take_over - the writer's lock is held, and another process may have written since this one did, or died writing (died): know what
- * is there. Errors: CORRUPT, ENOMEM,
- * errno; POISONED when recovery failed. */
+ * is there. Errors: CORRUPT, ENOMEM, errno; POISONED when recovery failed. */
 int commit_take_over(struct daxkv *kv, bool died);
 
 /* commit_behind - with turns: whether others have written since, or may have; the writer's lock is held. commit_follow - before a read: know what they
@@ -254,8 +251,8 @@ int commit_take_over(struct daxkv *kv, bool died);
 bool commit_behind(const struct daxkv *kv);
 int commit_follow(struct daxkv *kv);
 
-/* commit_settle - everything committed becomes durable in place, and is marked so: nothing is left to recover. The writer's lock is held.
- * */
+/* commit_settle - everything committed becomes durable in place, and is marked so: nothing is left to recover. The writer's lock
+ * is held. */
 int commit_settle(struct daxkv *kv);
 
 /* commit_trim - commit a smaller size when there is free space at the end. *size: what the file may be cut to. */

@@ -4,9 +4,8 @@
  *
  *   | header | slots[16] | heads[n] | offs[n] | base entries ... | tail entries in append order ... |
  *
- * A put appends an entry (fresh bytes) and fills the next slot (one word): nothing is shifted, nothing copied. A slot's rank is the
- * entry's place
- * in the leaf's order at that moment; applying the ranks in turn to 0..n-1 gives the order without comparing a key, and a snapshot
+ * A put appends an entry (fresh bytes) and fills the next slot (one word): nothing is shifted, nothing copied. A slot's rank is the entry's
+ * place in the leaf's order at that moment; applying the ranks in turn to 0..n-1 gives the order without comparing a key, and a snapshot
  * applies only the slots it may see, which are always the first ones. Slots are never dropped or reordered: a removal appends a tombstone
  * [R6].
  *
@@ -158,8 +157,7 @@ static inline void leaf_entry_store(uint8_t *p, const struct item *it)
 uint32_t leaf_crc(const uint8_t *page, uint32_t end);
 
 /* leaf_append - add an entry to the tail's end [R6] [I9]: *done false when it has no room. leaf is what leaf_open gave for the writer's
- * view. *value: where the value's
- * bytes lie. An item without val gets zeros, to be filled, and sealed by leaf_seal. ENOMEM. */
+ * view. *value: where the value's bytes lie. An item without val gets zeros, to be filled, and sealed by leaf_seal. ENOMEM. */
 struct leaf_change {
 	struct item item;
 	uint32_t rank, fp;
@@ -169,9 +167,8 @@ struct leaf_change {
 int leaf_append(struct wset *w, const struct order *order, const struct leaf *leaf, const struct leaf_change *change, bool *done,
                 const uint8_t **value);
 
-/* leaf_own - an entry, key and value of so many bytes, will be appended: have the lines that change come into this core's cache meanwhile, or the
- * whole leaf when it has no
- * room. */
+/* leaf_own - an entry, key and value of so many bytes, will be appended: have the lines that change come into this core's cache meanwhile,
+ * or the whole leaf when it has no room. */
 void leaf_own(const struct leaf *leaf, uint32_t bytes);
 
 /* leaf_expect_put - the same ahead of time, for an entry of about that many bytes which belongs into the gap: what placing it compares comes, too, and the

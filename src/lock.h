@@ -30,12 +30,10 @@ struct lock {
 };
 
 /* lock_open - make the lock file when it is missing (permissions mode before the umask) and enter the gate, waiting for others in it. On
- * return the
- * gate is held, and lock->alone tells whether this is the only user: then it holds the users byte exclusively.
- * A read-only opener that may not write the lock file becomes a silent one: BUSY while somebody who can uses the store, and writers get
- * BUSY beside it. When it may not even
- * read or make one (EROFS, EACCES, EPERM): fd = -1 and 0. Errors: BUSY, FOREIGN when the lock file is not a regular file, errno with a
- * text. O_CLOEXEC, O_NOFOLLOW. */
+ * return the gate is held, and lock->alone tells whether this is the only user: then it holds the users byte exclusively. A read-only
+ * opener that may not write the lock file becomes a silent one: BUSY while somebody who can uses the store, and writers get BUSY beside it.
+ * When it may not even read or make one (EROFS, EACCES, EPERM): fd = -1 and 0. Errors: BUSY, FOREIGN when the lock file is not a regular
+ * file, errno with a text. O_CLOEXEC, O_NOFOLLOW. */
 int lock_open(struct lock *lock, const char *store_path, bool rdonly, unsigned int mode);
 
 /* lock_open_named - the same with the lock file's own path. */

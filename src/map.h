@@ -63,9 +63,8 @@ int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pme
  * Errors: FULL (above reserve), ENOSPC, EFBIG, ENOMEM, EIO ...; file and mapping are then as before. */
 int map_grow(struct map *map, uint64_t size);
 
-/* map_warm - the writer is about to use [off, off + len): fault its surroundings in, MAP_STEP by MAP_STEP, which costs a fraction of faulting page by
- * page.
- * On persistent memory only: on a file it would make pages dirty that nobody changed. */
+/* map_warm - the writer is about to use [off, off + len): fault its surroundings in, MAP_STEP by MAP_STEP, which costs a
+ * fraction of faulting page by page. On persistent memory only: on a file it would make pages dirty that nobody changed. */
 void map_warm_up(struct map *map, uint64_t off, uint64_t len);
 static inline void map_warm(struct map *map, uint64_t off, uint64_t len)
 {
@@ -79,8 +78,7 @@ static inline void map_warm(struct map *map, uint64_t off, uint64_t len)
 void map_populate(struct map *map);
 
 /* map_extend - map more of the file, up to size or all that commits use, which another process made longer. Any thread may. CORRUPT when
- * the file has not got it; FULL above
- * reserve; errno of mmap. */
+ * the file has not got it; FULL above reserve; errno of mmap. */
 int map_extend(struct map *map, uint64_t size);
 
 /* map_cut - the file was made shorter by somebody else: no byte from size on is mapped any more. */

@@ -75,8 +75,8 @@ static inline uint32_t heads_upto(const uint64_t *heads, uint32_t n, uint64_t h)
 uint32_t order_fp(const uint8_t *key, uint32_t klen);
 
 /* order_separate - how many bytes of (key b, value b) are enough to tell it from the smaller (key a, value a): lengths of a separator s
- * with
- * a < s <= b. *dlen is FMT_SEP_NODUP when the key alone does. *koff: where the key part begins in key b (a suffix in reverse order). */
+ * with a < s <= b. *dlen is FMT_SEP_NODUP when the key alone does. *koff: where the key part begins in key b (a suffix in reverse
+ * order). */
 struct separation {
 	uint32_t koff, klen, doff, dlen;
 };

@@ -42,8 +42,7 @@ void share_destroy(struct share *share)
 }
 
 /* slot_own - take slot i when it is free. Between the first store and the byte's lock a reaper may think its owner dead and free it, and
- * another
- * take it: who holds the byte has it. EAGAIN: it is somebody's; another errno: the byte cannot be locked. */
+ * another take it: who holds the byte has it. EAGAIN: it is somebody's; another errno: the byte cannot be locked. */
 static int slot_own(struct share *share, const struct lock *lock, uint32_t owner, uint32_t i)
 {
 	struct reader_slot *s = &share->slot[i];

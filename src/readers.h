@@ -73,8 +73,8 @@ int share_create(struct share **share, uint32_t nslots, uint64_t published);
 void share_destroy(struct share *share);
 
 /* share_take - own a free slot, and hold its byte in the lock file (NULL: there is none), so that its owner's death shows; READERS_FULL.
- * share_release gives
- * it back, idle. These two and share_reap: one thread of an open store at a time, because all its threads hold the same byte. */
+ * share_release gives it back, idle. These two and share_reap: one thread of an open store at a time, because all its threads hold the same
+ * byte. */
 int share_take(struct share *share, const struct lock *lock, uint32_t owner, uint32_t *slot);
 void share_release(struct share *share, const struct lock *lock, uint32_t slot);
 

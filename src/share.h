@@ -11,8 +11,7 @@
  * never came to be, or all.
  *
  * Item number i, counted from the share's beginning, lies at i modulo the room. limbo_first and limbo_next are the numbers of the oldest
- * and of the one to
- * come; limbo_place is offset | log2(room). Each change is one store of one of them, so a writer may die between any two.
+ * and of the one to come; limbo_place is offset | log2(room). Each change is one store of one of them, so a writer may die between any two.
  *
  * The file is never sparse: its space is allocated before it is mapped. Outgrown, the limbo moves to a new place behind the old one.
  */
@@ -33,16 +32,14 @@ struct share_file {
 };
 
 /* share_file_open - the share of the store: made anew when lock->alone, else joined. When there is no lock file to write, one in memory.
- * Errors: VERSION when others
- * use it with another layout, ENOSPC, ENOMEM, errno. */
+ * Errors: VERSION when others use it with another layout, ENOSPC, ENOMEM, errno. */
 int share_file_open(struct share_file *file, const struct lock *lock, uint32_t nslots, uint64_t published, uint64_t file_id);
 
 /* share_file_close - unmap or free it. */
 void share_file_close(struct share_file *file);
 
 /* share_limbo_add - append an item; it counts at once. ENOSPC, ENOMEM. share_limbo_cut - forget the items of transactions after txn.
- * share_limbo_drop - the
- * oldest n are released. share_limbo_load - make limbo what the file says. The writer's lock is held. */
+ * share_limbo_drop - the oldest n are released. share_limbo_load - make limbo what the file says. The writer's lock is held. */
 int share_limbo_add(struct share_file *file, const struct limbo_item *item);
 int share_limbo_cut(struct share_file *file, uint64_t txn);
 void share_limbo_drop(struct share_file *file, uint64_t n);

@@ -85,8 +85,7 @@ int space_take(struct space *space, uint64_t pages, uint64_t *off);
 int space_take_spill(struct space *space, uint64_t pages, uint64_t *off);
 
 /* space_give - free pages that a commit refers to: held until nobody needs them. space_give_own - free pages that the running transaction
- * took
- * and that nothing refers to: reusable at once. */
+ * took and that nothing refers to: reusable at once. */
 int space_give(struct space *space, uint64_t off, uint64_t pages);
 int space_give_own(struct space *space, uint64_t off, uint64_t pages);
 
@@ -100,8 +99,8 @@ static inline size_t space_mark(const struct space *space)
 }
 void space_undo(struct space *space, size_t mark);
 
-/* space_words - append the words that make the file's bitmaps, directory and size what they are here. Reserves what space_committed needs.
- * */
+/* space_words - append the words that make the file's bitmaps, directory and size what they are here. Reserves what
+ * space_committed needs. */
 int space_words(struct space *space, struct words *words);
 
 /* space_committed - the words are durable: what was given at txn goes to the limbo. */
@@ -120,8 +119,7 @@ int space_load_zone(struct space *space, size_t z);
 int space_used(struct space *space, uint64_t *bytes);
 
 /* space_trim - plan to cut free space off the end: lowers end and drops the bitmap pages of zones behind it, to be carried by the next
- * commit. 0 with
- * *end unchanged when there is nothing worth cutting. The limbo must be empty. */
+ * commit. 0 with *end unchanged when there is nothing worth cutting. The limbo must be empty. */
 int space_trim(struct space *space, bool *cut);
 
 #endif

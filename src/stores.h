@@ -2,12 +2,11 @@
 /*
  * stores.h - the open stores of this process: the only list that no handle owns.
  *
- * Four things need it. Opening a store takes address space, of which a process has 128 TiB: those that are open are counted. A forked child inherits descriptors, and with them the locks of its parent (lock.h): while it lived, a parent that
- * died would seem to go on using the store, its reader slots too. So a fork handler closes them in the child. And a thread that asks for
- * the writer's
- * lock while it holds it by way of another handle of the same store must be told, and not wait for itself. And when a thread ends in a
- * write transaction, while its process lives on, nobody else would notice: a destructor leaves the lock to the next one, who recovers as
- * from a death.
+ * Four things need it. Opening a store takes address space, of which a process has 128 TiB: those that are open are counted. A forked child
+ * inherits descriptors, and with them the locks of its parent (lock.h): while it lived, a parent that died would seem to go on using the
+ * store, its reader slots too. So a fork handler closes them in the child. And a thread that asks for the writer's lock while it holds it
+ * by way of another handle of the same store must be told, and not wait for itself. And when a thread ends in a write transaction, while
+ * its process lives on, nobody else would notice: a destructor leaves the lock to the next one, who recovers as from a death.
  *
  * Descriptors are noted in the store the moment they are opened (forks.h), so a child made while another thread opens a store keeps none
  * either.

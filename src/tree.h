@@ -7,10 +7,8 @@
  *   level 0  [leaf][leaf] [leaf][leaf]       no sibling links: a scan climbs
  *
  * The rule that makes it correct [I7] [I8]: a word that a commit refers to is changed to a page born in the running transaction whose prev
- * is the page the
- * word held at the last commit; at the root too, when the tree grows, shrinks or becomes empty. A page made in the transaction at the
- * running nesting
- * level is rewritten where it is. Whatever fails half-way leaves the transaction to be aborted.
+ * is the page the word held at the last commit; at the root too, when the tree grows, shrinks or becomes empty. A page made in the
+ * transaction at the running nesting level is rewritten where it is. Whatever fails half-way leaves the transaction to be aborted.
  */
 #ifndef DAXKV_TREE_H
 #define DAXKV_TREE_H
@@ -131,8 +129,7 @@ int tree_place(const struct tree *tree, struct place *place);
 bool tree_at_end(const struct path *path);
 
 /* tree_store - put item at the place that tree_seek found, in place of the entry there if any. An item without val: *value is to be filled
- * by the caller,
- * and sealed. *leaf_off: the leaf it went to. Errors of space_take, ENOMEM, CORRUPT. */
+ * by the caller, and sealed. *leaf_off: the leaf it went to. Errors of space_take, ENOMEM, CORRUPT. */
 int tree_store(struct tree *tree, struct path *path, const struct item *item, const uint8_t **value, uint64_t *leaf_off);
 
 /* tree_run_put - put an item that belongs behind all others straight into the tree's run, which there is. *done false: it does not. key_rises: its key

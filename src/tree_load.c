@@ -109,7 +109,7 @@ static void level_push(struct load_level *v, const struct sep *sep, uint64_t kid
 	v->kids[v->n++] = kid;
 }
 
-/* level_open - begin the level with what the page at the tree's right edge has; its last kid is now kid. */
+/* level_open - begin the level with what the page at the tree's right edge has; its last kid becomes kid. */
 static int level_open(struct tree_load *l, unsigned int level, uint64_t kid)
 {
 	struct load_level *v = &l->level[level];

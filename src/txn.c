@@ -41,8 +41,7 @@ static int txn_new(struct daxkv *kv, bool write, struct daxkv_txn **out)
 }
 
 /* write_txn_take - a write transaction's handle: one that ended, or a new one. The writer's lock is held. What its dbstates hold is good
- * when
- * it was the last to commit, else of another generation. */
+ * when it was the last to commit, else of another generation. */
 static int write_txn_take(struct daxkv *kv, struct daxkv_txn *parent, struct daxkv_txn **out)
 {
 	struct daxkv_txn *txn = kv->idle_txns;
@@ -429,8 +428,7 @@ static int begin_nested(struct daxkv_txn *parent, struct daxkv_txn **out)
 }
 
 /* writer_bury - the lock is held anew: a transaction that is still there, nested ones included, was left by a thread that ended. It is
- * forgotten here; the
- * file's side is recovery's. */
+ * forgotten here; the file's side is recovery's. */
 static void writer_bury(struct daxkv *kv)
 {
 	struct daxkv_txn *txn = kv->writer;

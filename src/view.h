@@ -7,8 +7,7 @@
  *   word -> page (birth 9) -> prev: page (birth 5) -> prev: page (birth 2)          a view at 6 reads the second
  *
  * The rule that makes it correct [I7]: a node that replaced another at T names it as prev, so a snapshot before T finds what stood there;
- * births
- * strictly fall along prev, anything else is corruption. The running writer's view is its own number: it never goes back.
+ * births strictly fall along prev, anything else is corruption. The running writer's view is its own number: it never goes back.
  */
 #ifndef DAXKV_VIEW_H
 #define DAXKV_VIEW_H
@@ -71,8 +70,7 @@ int view_too_old(const struct view *v);
 int view_fault(const struct view *v, uint64_t off, unsigned int level);
 
 /* view_version - the page that off means in this view, whatever its kind; its offset in *at. *page NULL: nothing was there then (possible
- * for a
- * root only). CORRUPT. */
+ * for a root only). CORRUPT. */
 static inline int view_version(const struct view *v, uint64_t off, unsigned int level, const struct fmt_page **page, uint64_t *at)
 {
 	for (uint64_t last = UINT64_MAX;;) {
