@@ -130,6 +130,44 @@ static void the_quick_keep_nobody_out(void **state)
 	assert_true(longest < 30);
 }
 
+#define HUNGRY 2u /* the flag of wlock.c */
+
+static void *thread_waits(void *arg)
+{
+	bool died;
+
+	(void)arg;
+	if (wlock_wait(&many.w, NULL, 2, -1, &died))
+		return (void *)1;
+	while (!__atomic_load_n(&many.stop, __ATOMIC_RELAXED))
+		usleep(100);
+	wlock_give(&many.w);
+	return NULL;
+}
+
+/* One that has waited for long is next: the owner that gives it back cannot be quicker. */
+static void who_has_waited_is_next(void **state)
+{
+	pthread_t thread;
+	void *result;
+	double end = now() + 60;
+	(void)state;
+	memset(&many, 0, sizeof many);
+	assert_true(wlock_try(&many.w, 1));
+	assert_int_equal(pthread_create(&thread, NULL, thread_waits, NULL), 0);
+	while (!(__atomic_load_n(&many.w.word, __ATOMIC_RELAXED) & HUNGRY) && now() < end)
+		usleep(1000);
+	wlock_give(&many.w);
+	bool back = wlock_try(&many.w, 1);
+
+	__atomic_store_n(&many.stop, 1, __ATOMIC_RELAXED);
+	if (back)
+		wlock_give(&many.w);
+	pthread_join(thread, &result);
+	assert_null(result);
+	assert_false(back);
+}
+
 /* ---- processes that die --------------------------------------------------------------------------------------------------- */
 
 static struct {
@@ -259,8 +297,10 @@ static int setup(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(taken_and_given),           cmocka_unit_test(left_half_done),          cmocka_unit_test(one_thread_at_a_time),
-	    cmocka_unit_test(the_quick_keep_nobody_out), cmocka_unit_test(the_dead_are_taken_from), cmocka_unit_test(killed_in_turn),
+	    cmocka_unit_test(taken_and_given),           cmocka_unit_test(left_half_done),
+	    cmocka_unit_test(one_thread_at_a_time),      cmocka_unit_test(the_quick_keep_nobody_out),
+	    cmocka_unit_test(who_has_waited_is_next),    cmocka_unit_test(the_dead_are_taken_from),
+	    cmocka_unit_test(killed_in_turn),
 	};
 
 	return cmocka_run_group_tests(tests, setup, scratch_remove);
