@@ -16,11 +16,13 @@
 #include "crc.h"
 #include "err.h"
 #include "recover.h"
+#include "stores.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 #define FRESH_MAX 65536u  /* more fresh bytes than this are fenced before the record: reading them back at recovery, and checksums, would cost more */
+#define FOLLOW_TRIES 10000u /* of a tenth of a millisecond */
 #define RECENT_LINES 8u   /* looked back for a line that was flushed already */
 
 struct ranges {
@@ -529,14 +531,24 @@ static int follow(struct daxkv *kv)
 
 int commit_follow(struct daxkv *kv)
 {
-	int rc = 0;
+	const struct timespec pause = {.tv_nsec = 100000};
 
-	if (!kv->turns || !newer(kv) || !wlock_try(&kv->share->writer, kv->share_file.owner)) /* who writes here is at the front */
+	if (!kv->turns)
 		return 0;
-	if (newer(kv))
-		rc = follow(kv);
-	wlock_give(&kv->share->writer);
-	return rc;
+	for (unsigned int tries = 0; newer(kv); tries++) {
+		if (stores_writing(kv) || __atomic_load_n(&kv->writer, __ATOMIC_ACQUIRE)) /* pairs with begin_write: who writes here is at the front */
+			return 0;
+		if (wlock_try(&kv->share->writer, kv->share_file.owner)) {
+			int rc = newer(kv) ? follow(kv) : 0;
+
+			wlock_give(&kv->share->writer);
+			return rc;
+		}
+		if (tries == FOLLOW_TRIES)
+			return err_set(DAXKV_BUSY, "another thread has been catching up with the file for a second");
+		nanosleep(&pause, NULL); /* another thread follows, or begins to write */
+	}
+	return 0;
 }
 
 /* ---- settling and trimming ------------------------------------------------------------------------------------------------ */

@@ -444,7 +444,7 @@ static void writer_bury(struct daxkv *kv)
 		write_txn_give(txn);
 		txn = parent;
 	}
-	kv->writer = NULL;
+	__atomic_store_n(&kv->writer, NULL, __ATOMIC_RELEASE);
 }
 
 /* lock_take - the lock; EDEADLK: this thread has it already, by way of this handle or another of the same store. *died: its last owner did,
@@ -517,7 +517,7 @@ static int begin_write(struct daxkv *kv, int64_t wait_ms, struct daxkv_txn **out
 		lock_give(kv);
 		return rc;
 	}
-	kv->writer = txn;
+	__atomic_store_n(&kv->writer, txn, __ATOMIC_RELEASE); /* pairs with commit_follow */
 	wset_begin(&kv->wset, __atomic_load_n(&kv->share->published, __ATOMIC_RELAXED) + 1);
 	kv->writer_view.snapshot = kv->wset.txn;
 	kv->scratch.finger_of = NULL;
@@ -533,7 +533,7 @@ static void end_write(struct daxkv_txn *txn)
 
 	if (kv->map.pm.failed) /* growth may have met it, not a fence */
 		__atomic_store_n(&kv->share->poison, (uint32_t)kv->map.pm.failed, __ATOMIC_SEQ_CST);
-	kv->writer = NULL;
+	__atomic_store_n(&kv->writer, NULL, __ATOMIC_RELEASE);
 	write_txn_give(txn);
 	lock_give(kv);
 }

@@ -104,6 +104,61 @@ static void each_sees_what_the_others_did(void **state)
 	store_done(kv);
 }
 
+enum { TOGETHER = 4, ROUNDS = 300 };
+
+struct crowd { /* threads that begin to read together, right after another store's commit */
+	struct daxkv *kv;
+	uint64_t first; /* the newest transaction before the first round */
+	pthread_barrier_t committed, read;
+};
+
+static void *reads_with_others(void *arg)
+{
+	struct crowd *c = arg;
+	uintptr_t behind = 0;
+
+	for (unsigned int round = 1; round <= ROUNDS; round++) {
+		struct daxkv_txn *txn = NULL;
+
+		pthread_barrier_wait(&c->committed);
+		behind += daxkv_begin(c->kv, NULL, DAXKV_TXN_RDONLY, &txn) != 0 || daxkv_txn_id(txn) != c->first + round;
+		daxkv_abort(txn);
+		pthread_barrier_wait(&c->read);
+	}
+	return (void *)behind;
+}
+
+/* One of the threads catches up with the file; the others wait for it, and do not read what was there before. */
+static void threads_see_what_the_others_did(void **state)
+{
+	struct daxkv *writer;
+	struct crowd crowd;
+	pthread_t thread[TOGETHER];
+	(void)state;
+
+	OK(daxkv_close(store_new("crowd", 512)));
+	writer = turns_open("crowd", 0);
+	crowd.kv = turns_open("crowd", 0);
+	crowd.first = info(crowd.kv).last_txn;
+	pthread_barrier_init(&crowd.committed, NULL, TOGETHER + 1);
+	pthread_barrier_init(&crowd.read, NULL, TOGETHER + 1);
+	for (int i = 0; i < TOGETHER; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, reads_with_others, &crowd), 0);
+	for (unsigned int round = 1; round <= ROUNDS; round++) {
+		fill(writer, round, true);
+		pthread_barrier_wait(&crowd.committed);
+		pthread_barrier_wait(&crowd.read);
+	}
+	for (int i = 0; i < TOGETHER; i++) {
+		void *behind;
+
+		assert_int_equal(pthread_join(thread[i], &behind), 0);
+		assert_null(behind);
+	}
+	store_done(writer);
+	OK(daxkv_close(crowd.kv));
+}
+
 /* The mapping follows a file that somebody made shorter. */
 static void a_file_that_was_cut(void **state)
 {
@@ -257,6 +312,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(each_sees_what_the_others_did),
+	    TEST(threads_see_what_the_others_did),
 	    TEST(a_file_that_was_cut),
 	    TEST(one_died_in_its_commit),
 	    TEST(coming_and_going_writes_nothing),
