@@ -301,6 +301,7 @@ int map_create_file(struct map *map, const char *path, unsigned int mode, uint64
 			return err_sys(errno, "%s", path);
 		rc = create_new(path, mode, size, fill, arg, &map->fd);
 	}
+	map->made = !rc;
 	return rc;
 }
 
@@ -389,7 +390,8 @@ static int range_fill(const struct map *map, uint64_t from, uint64_t to)
 		flags |= MAP_SHARED;
 	if (forks_map(address(map, from), to - from, prot, flags, map->fd, (off_t)from) == MAP_FAILED)
 		return errno;
-	if (!map->private_copy) /* where the filesystem can: a huge page halves the cost of a random read */
+	/* Where the filesystem can: a huge page halves the cost of a random read. Not in the page cache of a disk: one changed byte has all of it written. */
+	if (!map->private_copy && map->medium != DAXKV_MEDIUM_FILE)
 		madvise(address(map, from), to - from, MADV_HUGEPAGE);
 	return 0;
 }
@@ -409,15 +411,21 @@ static void range_empty(const struct map *map, uint64_t from, uint64_t to)
 /* range_populate - fault [from, to) in for writing, so that no commit pays for it. Kernels before 5.14 do not know how: EINVAL. */
 static int range_populate(const struct map *map, uint64_t from, uint64_t to)
 {
-	while (from < to && madvise(address(map, from), to - from, MADV_POPULATE_WRITE) != 0) {
-		if (errno == EINVAL)
-			return 0;
-		if (errno == EFAULT || errno == EHWPOISON) /* a store there would have been SIGBUS */
-			return EIO;
-		if (errno != EINTR && errno != EAGAIN)
-			return errno;
+	int rc = 0;
+	if (from >= to)
+		return 0;
+	if (map->medium == DAXKV_MEDIUM_FILE)
+		madvise(address(map, from), to - from, MADV_RANDOM); /* reading ahead gathers pages in larger ones, each of which is written whole */
+	while (madvise(address(map, from), to - from, MADV_POPULATE_WRITE) != 0) {
+		if (errno == EINTR || errno == EAGAIN)
+			continue;
+		if (errno != EINVAL)
+			rc = errno == EFAULT || errno == EHWPOISON ? EIO : errno; /* a store there would have been SIGBUS */
+		break;
 	}
-	return 0;
+	if (map->medium == DAXKV_MEDIUM_FILE)
+		madvise(address(map, from), to - from, MADV_NORMAL);
+	return rc;
 }
 
 /* ---- attaching ------------------------------------------------------------------------------------------------------------ */
@@ -486,7 +494,7 @@ int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pme
 {
 	static const struct pm_ops *const ops[] = {
 	    [DAXKV_MEDIUM_DAX] = &pm_dax_ops, [DAXKV_MEDIUM_FILE] = &pm_file_ops, [DAXKV_MEDIUM_EMULATED] = &pm_dax_ops};
-	struct map fresh = {.fd = map->fd, .rdonly = map->rdonly, .private_copy = private_copy, .lenient = map->lenient, .room = map->room, .path = map->path};
+	struct map fresh = {.fd = map->fd, .rdonly = map->rdonly, .made = map->made, .private_copy = private_copy, .lenient = map->lenient, .room = map->room, .path = map->path};
 	assert(map->fd >= 0 && !map->base);
 	if (size == 0 || max_u64(size, max) > INT64_MAX / 2)
 		return err_set(EINVAL, "%s: a mapping of %lu, at most %lu bytes", map->path, (ulong)size, (ulong)max);
@@ -580,6 +588,8 @@ void map_populate(struct map *map)
 {
 	if (map->warm && map->size)
 		map_warm_up(map, 0, map->size);
+	else if (map->made && map->medium == DAXKV_MEDIUM_FILE)
+		(void)range_populate(map, 0, round_down(map->size, page_up(1))); /* zeros are written once, here: no commit is the first to */
 	else
 		(void)madvise(address(map, 0), page_up(map->size), MADV_POPULATE_READ);
 }

@@ -23,6 +23,7 @@
 struct map {
 	int fd;
 	bool rdonly;       /* the descriptor cannot write */
+	bool made;         /* the file is new: made by way of this struct */
 	bool private_copy; /* MAP_PRIVATE: stores stay in this process */
 	bool lenient;      /* set before map_attach: MAP_STEP bytes behind the mapping can be read, too, as zeros (see view.h on eviction) */
 	uint64_t room;     /* set before map_attach: what is reserved when there is no maximum; 0: 1 TiB */

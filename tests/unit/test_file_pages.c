@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* On a disk: how much of the page cache a small commit makes the kernel write. */
+#include "store.h"
+
+#include <inttypes.h>
+
+/* bytes_dirtied - what this process has given the kernel to write, in whole pages of the page cache. In memory nothing is counted. */
+static uint64_t bytes_dirtied(void)
+{
+	FILE *f = fopen("/proc/self/io", "re");
+	uint64_t bytes = 0;
+	char line[128];
+
+	while (f && fgets(line, sizeof line, f))
+		(void)sscanf(line, "write_bytes: %" SCNu64, &bytes);
+	if (f)
+		fclose(f);
+	return bytes;
+}
+
+/* A page cache may hold a file in pages of up to 2 MiB, and writes each that has a changed byte whole: a store's are small. */
+static void small_commits_write_small_pages(struct daxkv_options options)
+{
+	enum { COMMITS = 40, RECORDS = 100000, LEN = 100, PAGES = 8 };
+
+	options.pmem = DAXKV_PMEM_FILE;
+	unlink(scratch_path("small"));
+	struct daxkv *kv = store_open("small", options);
+	uint64_t before = bytes_dirtied();
+
+	put_some(kv, 0, RECORDS, LEN, 1);
+	if (bytes_dirtied() == before) {
+		OK(daxkv_close(kv));
+		skip(); /* tmpfs, or not counted here */
+	}
+	before = bytes_dirtied();
+	for (uint64_t i = 0; i < COMMITS; i++)
+		put_some(kv, i * 7919 % RECORDS, i * 7919 % RECORDS + 1, LEN, 2);
+	assert_in_range(bytes_dirtied() - before, 1, COMMITS * PAGES * 4096);
+	store_done(kv);
+}
+
+static void of_a_new_file(void **state)
+{
+	(void)state;
+	small_commits_write_small_pages((struct daxkv_options){.flags = DAXKV_CREATE, .initial_size = 64 << 20});
+}
+
+static void of_a_new_file_faulted_in(void **state)
+{
+	(void)state;
+	small_commits_write_small_pages((struct daxkv_options){.flags = DAXKV_CREATE | DAXKV_POPULATE, .initial_size = 64 << 20});
+}
+
+static void of_a_file_that_grew(void **state)
+{
+	(void)state;
+	small_commits_write_small_pages((struct daxkv_options){.flags = DAXKV_CREATE});
+}
+
+/* disk_make - scratch files where files outlive a boot, if there is such a place. */
+static int disk_make(void **state)
+{
+	if (!getenv("TMPDIR"))
+		setenv("TMPDIR", access("/var/tmp", W_OK) == 0 ? "/var/tmp" : "/tmp", 1);
+	return scratch_make(state);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(of_a_new_file),
+	    cmocka_unit_test(of_a_new_file_faulted_in),
+	    cmocka_unit_test(of_a_file_that_grew),
+	};
+
+	return cmocka_run_group_tests(tests, disk_make, scratch_remove);
+}
