@@ -186,6 +186,12 @@ static void report(const uint64_t c[JOBS_COUNTERS], bool fill)
 			printf("  %8lu %s\n", (unsigned long)c[UNSEEN + a], area_name((enum area)a));
 }
 
+static int usage(void)
+{
+	fprintf(stderr, "usage: flip [--step N] [--jobs N] [--fill] [--first B] [--bit B]\n");
+	return 2;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {{"step", 1, NULL, 's'},  {"jobs", 1, NULL, 'j'}, {"bit", 1, NULL, 'b'},
@@ -209,12 +215,10 @@ int main(int argc, char **argv)
 		else if (c == 'i')
 			from = number;
 		else
-			optind = argc + 1;
+			return usage();
 	}
-	if (optind != argc) {
-		fprintf(stderr, "usage: flip [--step N] [--jobs N] [--fill] [--first B] [--bit B]\n");
-		return 2;
-	}
+	if (optind != argc)
+		return usage();
 	for (unsigned int i = 0; i < SAMPLE_STATES; i++)
 		to = store_make(&stores[i], (enum sample_state)i, to);
 	if (bit < to) {

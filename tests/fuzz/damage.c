@@ -242,6 +242,12 @@ static void stores_make(void)
 	}
 }
 
+static int usage(void)
+{
+	fprintf(stderr, "usage: damage [--cases N] [--seed S] [--jobs N]\n");
+	return 2;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {{"cases", 1, NULL, 'c'}, {"jobs", 1, NULL, 'j'}, {"seed", 1, NULL, 's'}, {0}};
@@ -259,12 +265,10 @@ int main(int argc, char **argv)
 		else if (c == 's')
 			seed = number;
 		else
-			optind = argc + 1;
+			return usage();
 	}
-	if (optind != argc) {
-		fprintf(stderr, "usage: damage [--cases N] [--seed S] [--jobs N]\n");
-		return 2;
-	}
+	if (optind != argc)
+		return usage();
 	stores_make();
 	bool well = jobs_run(jobs, seed, seed + cases, 1, damage_one, NULL, "build/tests/damage --cases 1 --seed %lu", counters);
 
