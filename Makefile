@@ -327,7 +327,7 @@ fuzz: ## libFuzzer on whole store files and on the input of kv load, TIME=60 sec
 check-storm: $(STORM) ## kill a writing process 300 times on emulated persistent memory and 300 times on a regular file
 	@BUILD=$(BUILD) scripts/crash-storm --rounds 300
 
-check-share: $(SHARE) $(BUILD)/tests/unit/test_share $(BUILD)/tests/unit/test_fork $(BUILD)/tests/unit/test_wlock ## processes on one store: readers and writers, bounds, kills at random and at every step; a quarter of an hour
+check-share: $(SHARE) $(BUILD)/tests/unit/test_share $(BUILD)/tests/unit/test_fork $(BUILD)/tests/unit/test_wlock ## processes on one store: readers and writers, bounds, kills at random and at every step; ten minutes
 	@TEST_TIMEOUT=600 $(RUN) share-all
 .PHONY: check-share
 
