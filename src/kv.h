@@ -330,6 +330,13 @@ static inline int record_key_check(const struct daxkv *kv, const struct order *o
 		return 0;
 	return record_key_refuse(kv, key);
 }
+/* record_plain - whether key and value are such as most are: bytes, without duplicates, together in a leaf. No check refuses those. */
+#define RECORD_SLACK 32u /* more than what an entry takes beside key and value */
+static inline bool record_plain(const struct daxkv *kv, const struct order *order, const struct daxkv_val *key, const struct daxkv_val *value)
+{
+	return order->key == ORDER_BYTES && !order->dups && key && value && value->data && key->size - 1 < kv->max_key &&
+	       value->size <= leaf_usable(kv->page_size) / 2 - RECORD_SLACK - key->size;
+}
 int record_dup_check(const struct daxkv *kv, const struct order *order, const struct daxkv_val *key, const struct daxkv_val *dup);
 
 /* ---- cursor.c ------------------------------------------------------------------------------------------------------------- */

@@ -117,9 +117,9 @@ static inline uint32_t leaf_cost(const struct order *order, uint32_t klen, uint3
  * bytes used. */
 uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *order, const struct item *items, uint32_t n, uint64_t birth, uint64_t prev);
 
-/* leaf_pack - a leaf in the making, entry by entry in order: n of them gathered in bytes (at multiples of 8, a page of room), each at off[i], the last one ending
- * at at. limit: where they may end in the page. leaf_pack_add - *it is the next one; false: it has no room (the first always has, when it suits a leaf).
- * leaf_pack_item - entry i. leaf_pack_build - the leaf of them all, at least one; as leaf_build. */
+/* leaf_pack - a leaf in the making, entry by entry in order: n of them gathered in bytes (at multiples of 8, a page of room), each at off[i], the last one padded
+ * to at. limit: where they may end in the page. leaf_pack_add - *it is the next one; false: it has no room (the first always has, when it suits a leaf).
+ * leaf_pack_item - entry i. leaf_item_rises - whether an item lies behind last; keys: its key alone does. leaf_pack_build - the leaf of them all, at least one; as leaf_build. */
 struct leaf_pack {
 	uint8_t *bytes;
 	uint16_t *off; /* room for LEAF_PACK_MAX(psize) */
@@ -127,7 +127,20 @@ struct leaf_pack {
 };
 #define LEAF_PACK_MAX(psize) ((psize) / (8 + 2 + FMT_ENTRY_SIZE)) /* of entries as small as a damaged leaf may show them: a head, an offset, lengths */
 bool leaf_pack_add(struct leaf_pack *pack, const struct order *order, const struct item *item);
-void leaf_pack_item(const struct leaf_pack *pack, uint32_t i, struct item *item);
+static inline struct item leaf_pack_item(const struct leaf_pack *p, uint32_t i)
+{
+	const uint8_t *e = p->bytes + p->off[i];
+	uint32_t kf = get16(e), klen = kf & FMT_KLEN_MASK;
+
+	return (struct item){.key = e + FMT_ENTRY_SIZE, .val = e + FMT_ENTRY_SIZE + klen, .klen = klen, .vlen = get16(e + 2), .flags = kf & ~FMT_KLEN_MASK};
+}
+
+static inline bool leaf_item_rises(const struct order *o, const struct item *last, const struct item *it, bool keys)
+{
+	return LIKELY(order_rises(o, last->key, last->klen, it->key, it->klen)) ||
+	       (o->dups && !keys && order_key_cmp(o, last->key, last->klen, it->key, it->klen) == 0 &&
+	        order_dup_cmp(o, last->val, last->vlen, it->val, it->vlen) < 0);
+}
 uint32_t leaf_pack_build(const struct leaf_pack *pack, const struct order *order, uint8_t *image, uint64_t birth, uint64_t prev);
 
 /* Within the module: leaf_entry_align - the first place at or after off for an entry: integers are aligned for programs that read them where they lie.

@@ -15,42 +15,30 @@ static uint32_t pack_start(uint32_t n)
 
 bool leaf_pack_add(struct leaf_pack *p, const struct order *o, const struct item *it)
 {
-	uint32_t e = leaf_entry_align(o, p->at, it->klen), end = e + FMT_ENTRY_SIZE + it->klen + it->vlen;
+	uint32_t at = p->at, n = p->n, e = leaf_entry_align(o, at, it->klen), end = (uint32_t)round_up(e + FMT_ENTRY_SIZE + it->klen + it->vlen, 4);
 
-	if (p->n && (pack_start(p->n + 1) + end > p->limit))
+	if (pack_start(n + 1) + end > (n ? p->limit : p->psize))
 		return false;
-	assert(pack_start(p->n + 1) + round_up(end, 4) <= p->psize);
-	for (uint32_t i = p->at; i < e; i++)
-		p->bytes[i] = 0;
+	if (UNLIKELY(e > at))
+		put32(p->bytes + at, 0);
+	put32(p->bytes + end - 4, 0); /* what the entry leaves of it is padding */
 	leaf_entry_store(p->bytes + e, it);
-	p->off[p->n++] = (uint16_t)e;
+	p->off[n] = (uint16_t)e;
+	p->n = n + 1;
 	p->at = end;
 	return true;
-}
-
-void leaf_pack_item(const struct leaf_pack *p, uint32_t i, struct item *it)
-{
-	const uint8_t *e = p->bytes + p->off[i];
-	uint32_t kf = get16(e);
-
-	it->klen = kf & FMT_KLEN_MASK;
-	it->flags = kf & ~FMT_KLEN_MASK;
-	it->vlen = get16(e + 2);
-	it->key = e + FMT_ENTRY_SIZE;
-	it->val = it->key + it->klen;
 }
 
 uint32_t leaf_pack_build(const struct leaf_pack *p, const struct order *o, uint8_t *image, uint64_t birth, uint64_t prev)
 {
 	struct fmt_page *page = (void *)image;
-	uint32_t n = p->n, offs_at = FMT_LEAF_BASE + 8 * n, start = pack_start(n), at = start + p->at, plen = 0;
+	uint32_t n = p->n, offs_at = FMT_LEAF_BASE + 8 * n, start = pack_start(n), end = start + p->at, plen = 0;
 	uint64_t *heads = (void *)(image + FMT_LEAF_BASE);
 	uint16_t *offs = (void *)(image + offs_at);
-	struct item first, last;
 
 	assert(n);
-	leaf_pack_item(p, 0, &first);
-	leaf_pack_item(p, n - 1, &last);
+	struct item first = leaf_pack_item(p, 0), last = leaf_pack_item(p, n - 1);
+
 	if (n > 1)
 		plen = order_prefix(o, first.key, first.klen, last.key, last.klen);
 	memset(image, 0, FMT_LEAF_BASE);
@@ -72,9 +60,7 @@ uint32_t leaf_pack_build(const struct leaf_pack *p, const struct order *o, uint8
 	}
 	memset(offs + n, 0, start - offs_at - 2 * n);
 	memcpy(image + start, p->bytes, p->at);
-	uint32_t end = (uint32_t)round_up(at, 4);
-
-	memset(image + at, 0, round_up(end, FMT_LINE) - at);
+	memset(image + end, 0, round_up(end, FMT_LINE) - end);
 	page->end = (uint16_t)end;
 	page->crc = leaf_crc(image, end);
 	return end;

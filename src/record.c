@@ -257,12 +257,13 @@ static int put_in_run(struct daxkv_txn *txn, struct dbstate *s, const struct dax
 	uint32_t half = leaf_usable(txn->kv->page_size) / 2;
 
 	*done = false;
-	if (flags & DAXKV_RESERVE || record_key_check(txn->kv, o, key) || !value || !value->data || value->size > half ||
-	    leaf_cost(o, (uint32_t)key->size, (uint32_t)value->size) > half || (o->dups && record_dup_check(txn->kv, o, key, value)))
+	if (flags & DAXKV_RESERVE ||
+	    (!record_plain(txn->kv, o, key, value) &&
+	     (record_key_check(txn->kv, o, key) || !value || !value->data || value->size > half ||
+	      leaf_cost(o, (uint32_t)key->size, (uint32_t)value->size) > half || (o->dups && record_dup_check(txn->kv, o, key, value)))))
 		return 0;
-	struct probe probe = record_probe(key, o->dups ? value : NULL, PROBE_AT);
-	struct item item = {.key = probe.key, .klen = probe.klen, .val = value->data, .vlen = (uint32_t)value->size};
-	int rc = tree_run_put(&s->tree, &probe, &item, !o->dups || flags & (DAXKV_APPEND | DAXKV_NOOVERWRITE), done);
+	struct item item = {.key = key->data, .klen = (uint32_t)key->size, .val = value->data, .vlen = (uint32_t)value->size};
+	int rc = tree_run_put(&s->tree, &item, flags & (DAXKV_APPEND | DAXKV_NOOVERWRITE), done);
 
 	return rc ? txn_break(txn, rc) : 0;
 }

@@ -8,31 +8,35 @@
 
 #define FILL_DEFAULT 90u /* percent of a leaf: a later update needs room */
 #define FILL_MIN     10u
-#define ENTRY_SLACK  32u /* more than what an entry takes beside key and value */
 
 /* load_entry - one entry. EXIST when it does not lie behind the last one; *fatal: the transaction can only be aborted. */
 static int load_entry(struct daxkv_txn *txn, struct dbstate *s, struct tree_load *load, const struct daxkv_val *key,
                       const struct daxkv_val *value, bool *fatal)
 {
-	struct item item = {.key = key->data, .klen = (uint32_t)key->size, .val = value->size ? value->data : (const uint8_t *)"", .vlen = (uint32_t)value->size}, last;
+	struct item item = {.key = key->data, .klen = (uint32_t)key->size, .val = value->data, .vlen = (uint32_t)value->size}, last;
 	uint32_t usable = leaf_usable(txn->kv->page_size);
+	bool plain = record_plain(txn->kv, &s->order, key, value);
 	struct fmt_blob blob;
-	bool plain = s->order.key == ORDER_BYTES && !s->order.dups && key->size - 1 < txn->kv->max_key &&
-	             value->size <= usable / 2 - ENTRY_SLACK - key->size && value->data;
-	int rc = plain ? 0 : record_put_check(txn->kv, &s->order, key, value, 0); /* most need no closer look */
+	int rc = plain ? 0 : record_put_check(txn->kv, &s->order, key, value, 0);
 
-	if (rc)
+	if (UNLIKELY(rc))
 		return rc;
-	if (!tree_load_rises(load, &item))
-		return DAXKV_EXIST;
-	if (UNLIKELY(s->flags & DAXKV_DUP_FIXED) && tree_load_last(load, &last) && last.vlen != item.vlen)
-		return err_set(DAXKV_VALUE_SIZE, "a duplicate of %u bytes in a database whose duplicates have %u", item.vlen, last.vlen);
-	if (!plain && (value->size > usable || leaf_cost(&s->order, item.klen, item.vlen) > usable / 2)) {
-		rc = blob_write(&txn->kv->wset, value->data, value->size, &blob);
-		item.flags = FMT_ENTRY_BLOB;
-		item.val = (const uint8_t *)&blob;
-		item.vlen = sizeof blob;
-		s->tree.blob_pages += rc ? 0 : blob_pages(value->size, txn->kv->page_size);
+	if (LIKELY(tree_load_last(load, &last))) {
+		if (UNLIKELY(!leaf_item_rises(&s->order, &last, &item, false)))
+			return DAXKV_EXIST;
+		if (UNLIKELY(s->flags & DAXKV_DUP_FIXED && last.vlen != item.vlen))
+			return err_set(DAXKV_VALUE_SIZE, "a duplicate of %u bytes in a database whose duplicates have %u", item.vlen, last.vlen);
+	}
+	if (UNLIKELY(!plain)) {
+		if (!value->size)
+			item.val = (const uint8_t *)"";
+		if (value->size > usable || leaf_cost(&s->order, item.klen, item.vlen) > usable / 2) {
+			rc = blob_write(&txn->kv->wset, value->data, value->size, &blob);
+			item.flags = FMT_ENTRY_BLOB;
+			item.val = (const uint8_t *)&blob;
+			item.vlen = sizeof blob;
+			s->tree.blob_pages += rc ? 0 : blob_pages(value->size, txn->kv->page_size);
+		}
 	}
 	if (!rc)
 		rc = tree_load_add(load, &item);

@@ -481,9 +481,7 @@ int tree_store(struct tree *t, struct path *path, const struct item *item, const
 	if (last && item->val && !item->flags && path == t->scratch->finger)
 		rc = tree_run_begin(t, path, &begun);
 	if (begun) {
-		struct probe p = {.key = item->key, .klen = item->klen, .dup = item->val, .dlen = item->vlen};
-
-		rc = tree_run_put(t, &p, item, false, &begun);
+		rc = tree_run_put(t, item, false, &begun);
 		return rc || begun ? rc : err_corrupt(path->at[0].off, "leaf: its entries are not in order, or not of one size");
 	}
 	if (rc)

@@ -41,7 +41,6 @@ struct change { /* kids [from, from + count) of a page give way to m others, wit
 struct tree_run { /* entries that rise behind all others, not yet in the tree: see tree_rise.c */
 	struct tree *tree;     /* whose; NULL: nobody's */
 	struct leaf_pack pack; /* its last leaf, in the making */
-	struct item last;      /* the last entry of that */
 	struct wpage *wp;      /* the page that it is for, and what that names as prev */
 	uint64_t prev;
 	uint8_t *seps;         /* keys of the separators in change */
@@ -134,7 +133,7 @@ int tree_store(struct tree *tree, struct path *path, const struct item *item, co
 
 /* tree_run_put - put an item that belongs behind all others straight into the tree's run, which there is. *done false: it does not. key_rises: its key
  * must be greater than the last one, not only the pair. Errors as of tree_store. */
-int tree_run_put(struct tree *tree, const struct probe *probe, const struct item *item, bool key_rises, bool *done);
+int tree_run_put(struct tree *tree, const struct item *item, bool key_rises, bool *done);
 
 /* tree_settle - put the tree's run into its pages; looking anything up does it. tree_settle_all - of all trees; an error also when an earlier
  * tree_settle had one, which the caller may have missed. tree_forget - what is not in pages is dropped: the transaction that made it is being
@@ -149,12 +148,11 @@ int tree_remove(struct tree *tree, struct path *path);
 /* tree_clear - free all pages; the tree is then an empty leaf, or with forget nothing at all. */
 int tree_clear(struct tree *tree, bool forget);
 
-/* tree_load_begin - prepare to add entries behind all others, to leaves that are filled to that many percent. tree_load_rises - whether the entry lies behind
- * the last one, which tree_load_last shows (false: there is none). tree_load_add - one that does. tree_load_end - all that were added are the tree's.
+/* tree_load_begin - prepare to add entries behind all others, to leaves that are filled to that many percent. tree_load_last - the last entry; false: there is
+ * none. tree_load_add - one that lies behind it. tree_load_end - all that were added are the tree's.
  * tree_load_free - in any case. Errors of space_take, ENOMEM, CORRUPT. */
 struct tree_load;
 int tree_load_begin(struct tree *tree, unsigned int fill, struct tree_load **load);
-bool tree_load_rises(const struct tree_load *load, const struct item *item);
 bool tree_load_last(const struct tree_load *load, struct item *item);
 int tree_load_add(struct tree_load *load, const struct item *item);
 int tree_load_end(struct tree_load *load);

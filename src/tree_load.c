@@ -35,10 +35,10 @@ struct load_level { /* level 0 is of leaves: kids, seps and open are not used th
 struct tree_load {
 	struct tree *tree;
 	unsigned int fill;
-	bool begun, some; /* an entry was added; there is a last one */
+	bool begun, some; /* an entry was added; or there was one before */
 	uint64_t entries, root_prev;
-	struct item last; /* in the leaf in the making, or at first in the tree */
-	struct leaf_pack pack;
+	struct item last; /* of the tree, before the first was added; then of pack */
+	struct leaf_pack pack; /* the leaf in the making */
 	struct path path; /* the tree's right edge */
 	struct load_level level[TREE_DEPTH];
 };
@@ -252,47 +252,37 @@ int tree_load_begin(struct tree *t, unsigned int fill, struct tree_load **out)
 	return 0;
 }
 
-bool tree_load_rises(const struct tree_load *l, const struct item *it)
-{
-	const struct order *o = l->tree->order;
-
-	if (!l->some)
-		return true;
-	int c = order_key_cmp(o, l->last.key, l->last.klen, it->key, it->klen);
-
-	return c < 0 || (c == 0 && o->dups && order_dup_cmp(o, l->last.val, l->last.vlen, it->val, it->vlen) < 0);
-}
-
 bool tree_load_last(const struct tree_load *l, struct item *it)
 {
-	*it = l->last;
+	*it = LIKELY(l->begun) ? leaf_pack_item(&l->pack, l->pack.n - 1) : l->last;
 	return l->some;
 }
 
 int tree_load_add(struct tree_load *l, const struct item *it)
 {
-	int rc = 0;
+	const struct order *o = l->tree->order;
 
 	if (UNLIKELY(!l->begun)) {
-		l->begun = true;
-		rc = absorb(l, it);
-	} else if (!leaf_pack_add(&l->pack, l->tree->order, it)) {
-		rc = leaf_write(l);
+		int rc = absorb(l, it);
+
 		if (rc)
 			return rc;
-		tree_separator(l->tree, &l->last, it, l->level[0].left_buf, &l->level[0].left);
+		l->begun = l->some = true;
+	} else if (UNLIKELY(!leaf_pack_add(&l->pack, o, it))) {
+		struct item last = leaf_pack_item(&l->pack, l->pack.n - 1);
+		int rc = leaf_write(l);
+
+		if (rc)
+			return rc;
+		tree_separator(l->tree, &last, it, l->level[0].left_buf, &l->level[0].left);
 		l->pack.n = l->pack.at = 0;
-		bool fits = leaf_pack_add(&l->pack, l->tree->order, it);
+		bool fits = leaf_pack_add(&l->pack, o, it);
 
 		assert(fits);
 		(void)fits;
 	}
-	const uint8_t *key = l->pack.bytes + l->pack.off[l->pack.n - 1] + FMT_ENTRY_SIZE;
-
-	l->last = (struct item){.key = key, .val = key + it->klen, .klen = it->klen, .vlen = it->vlen, .flags = it->flags};
-	l->some = true;
 	l->entries++;
-	return rc;
+	return 0;
 }
 
 int tree_load_end(struct tree_load *l)

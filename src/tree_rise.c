@@ -84,15 +84,6 @@ static void run_out(struct tree *t, struct tree_run *run)
 	wset_install_whole(w, run->wp, w->image, leaf_pack_build(&run->pack, t->order, w->image, w->txn, run->prev));
 }
 
-/* run_add - to the leaf in the making. */
-static bool run_add(struct tree *t, struct tree_run *run, const struct item *item)
-{
-	if (!leaf_pack_add(&run->pack, t->order, item))
-		return false;
-	leaf_pack_item(&run->pack, run->pack.n - 1, &run->last);
-	return true;
-}
-
 /* run_link - the pages that follow the tree's last leaf become its neighbours in the tree. The path is of no use then. */
 static int run_link(struct tree *t, struct tree_run *run)
 {
@@ -189,7 +180,7 @@ int tree_run_begin(struct tree *t, const struct path *path, bool *begun)
 		return rc;
 	run->pack.n = run->pack.at = 0;
 	for (uint32_t i = 0; i < n; i++)
-		if (!run_add(t, run, &items[i])) /* too full: it will split first */
+		if (!leaf_pack_add(&run->pack, t->order, &items[i])) /* too full: it will split first */
 			return 0;
 	run->wp = wp;
 	run->prev = path->leaf.page->prev;
@@ -218,7 +209,9 @@ static int run_next(struct tree *t, struct tree_run *run, const struct item *ite
 	*done = false;
 	if (c->m > TREE_RUN_KIDS || run->bytes + item->klen + (t->order->dups ? item->vlen : 0) > w->psize || run->cost > inner_usable(w->psize) / 2)
 		return 0;
-	tree_separator(t, &run->last, item, run->seps + run->bytes, sep);
+	struct item last = leaf_pack_item(&run->pack, run->pack.n - 1);
+
+	tree_separator(t, &last, item, run->seps + run->bytes, sep);
 	int rc = wset_new_page(w, &wp);
 
 	if (rc)
@@ -229,7 +222,7 @@ static int run_next(struct tree *t, struct tree_run *run, const struct item *ite
 	run->pack.n = run->pack.at = 0;
 	run->wp = wp;
 	run->prev = 0;
-	*done = run_add(t, run, item);
+	*done = leaf_pack_add(&run->pack, t->order, item);
 	assert(*done);
 	c->kid[c->m++] = wp->off;
 	t->leaf_pages++;
@@ -237,18 +230,15 @@ static int run_next(struct tree *t, struct tree_run *run, const struct item *ite
 	return 0;
 }
 
-int tree_run_put(struct tree *t, const struct probe *probe, const struct item *item, bool key_rises, bool *done)
+int tree_run_put(struct tree *t, const struct item *item, bool key_rises, bool *done)
 {
 	struct tree_run *run = t->run;
-	const struct order *o = t->order;
-	const struct item *last = &run->last;
-	int c = key_rises ? order_key_cmp(o, last->key, last->klen, probe->key, probe->klen)
-	                  : order_cmp(o, last->key, last->klen, last->val, last->vlen, probe);
+	struct item last = leaf_pack_item(&run->pack, run->pack.n - 1);
 
 	*done = false;
-	if (c >= 0 || (o->flags & DAXKV_DUP_FIXED && item->vlen != last->vlen))
+	if (UNLIKELY(!leaf_item_rises(t->order, &last, item, key_rises) || (t->order->flags & DAXKV_DUP_FIXED && item->vlen != last.vlen)))
 		return 0;
-	*done = run_add(t, run, item);
+	*done = leaf_pack_add(&run->pack, t->order, item);
 	if (UNLIKELY(!*done)) {
 		int rc = run_next(t, run, item, done);
 
