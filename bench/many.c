@@ -8,15 +8,16 @@
 
 #include "run.h"
 
-static struct { /* the keys and values of a batch */
+static struct { /* the entries of a transaction */
 	unsigned char *bytes;
+	unsigned int n;
 	struct bench_bytes key[BENCH_TXN], value[BENCH_TXN];
 } batch;
 
-/* batch_make - entries [from, to), made before they are given to the engine; every engine's time has it. */
-static int batch_make(struct run *r, uint64_t from, uint64_t to)
+int run_make(struct run *r, uint64_t from, uint64_t to)
 {
 	size_t size = r->config->key_size + r->value_size;
+	double start = clock_ns();
 
 	if (!batch.bytes) { /* one size in a run of the program */
 		batch.bytes = malloc(BENCH_TXN * size);
@@ -25,6 +26,7 @@ static int batch_make(struct run *r, uint64_t from, uint64_t to)
 		for (size_t i = 0; i < BENCH_TXN; i++)
 			phase_value(r->value_size, 0, 0, batch.bytes + i * size + r->config->key_size);
 	}
+	batch.n = (unsigned int)(to - from);
 	for (uint64_t i = from; i < to; i++) {
 		unsigned char *at = batch.bytes + (i - from) * size;
 
@@ -33,38 +35,33 @@ static int batch_make(struct run *r, uint64_t from, uint64_t to)
 		batch.key[i - from] = (struct bench_bytes){at, r->config->key_size};
 		batch.value[i - from] = (struct bench_bytes){at + r->config->key_size, r->value_size};
 	}
+	r->made_ns += clock_ns() - start;
 	return 0;
 }
-
-struct source {
-	unsigned int at, n;
-};
 
 static int source_next(void *arg, struct bench_bytes *key, struct bench_bytes *value)
 {
-	struct source *s = arg;
+	unsigned int *at = arg;
 
-	if (s->at == s->n)
+	if (*at == batch.n)
 		return BENCH_END;
-	*key = batch.key[s->at];
-	*value = batch.value[s->at++];
+	*key = batch.key[*at];
+	*value = batch.value[(*at)++];
 	return 0;
 }
 
-int run_put_many(struct run *r, uint64_t from, uint64_t to)
+int run_put_made(struct run *r)
 {
-	int append = r->plan->phase->append, err = batch_make(r, from, to);
-	struct source source = {0, (unsigned int)(to - from)};
+	int many = r->plan->phase->many, append = r->plan->phase->append, err = 0;
+	unsigned int at = 0;
 
-	if (err)
-		return err;
 	*r->what = "put";
-	if (append && r->e->load)
-		return r->e->load(r->session, source_next, &source);
-	if (!append && r->e->put_many)
-		return r->e->put_many(r->session, source.n, batch.key, batch.value);
-	for (unsigned int i = 0; i < source.n && !err; i++)
-		err = r->e->put(r->session, batch.key[i], batch.value[i], append);
+	if (many && append && r->e->load)
+		return r->e->load(r->session, source_next, &at);
+	if (many && !append && r->e->put_many)
+		return r->e->put_many(r->session, batch.n, batch.key, batch.value);
+	for (; at < batch.n && !err; at++)
+		err = r->e->put(r->session, batch.key[at], batch.value[at], append);
 	return err;
 }
 

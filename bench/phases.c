@@ -148,33 +148,28 @@ static int run_scan(struct run *r, enum bench_move first, enum bench_move next, 
 /* run_batch - operations [from, to) in a transaction. */
 static int run_batch(struct run *r, uint64_t from, uint64_t to)
 {
-	int err;
+	int deletes = r->plan->phase->kind == BENCH_DEL, made = !deletes && r->plan->phase->batch == BENCH_TXN, err = 0;
 
+	*r->what = "make";
+	if (made)
+		err = run_make(r, from, to);
+	if (err)
+		return err;
 	*r->what = "begin";
 	err = r->e->begin(r->session, 1);
 	if (err)
 		return err;
-	if (r->plan->phase->many) {
-		err = run_put_many(r, from, to);
-		if (err) {
-			r->e->abort(r->session);
-			return err;
-		}
-		from = to;
-	}
-	for (uint64_t i = from; i < to; i++) {
+	if (made)
+		err = run_put_made(r);
+	for (uint64_t i = from; i < to && !made && !err; i++) {
 		const struct bench_op *op = &r->plan->ops[i];
 
-		if (r->plan->phase->kind == BENCH_DEL) {
-			*r->what = "delete";
-			err = r->e->del(r->session, run_key(r, op->id));
-		} else {
-			err = run_put(r, op);
-		}
-		if (err) {
-			r->e->abort(r->session);
-			return err;
-		}
+		*r->what = "delete";
+		err = deletes ? r->e->del(r->session, run_key(r, op->id)) : run_put(r, op);
+	}
+	if (err) {
+		r->e->abort(r->session);
+		return err;
 	}
 	*r->what = "commit";
 	return r->e->commit(r->session);
@@ -318,7 +313,7 @@ static int run_any(struct run *r)
 	default:
 		err = run_reads(r);
 	}
-	r->result->ns = (clock_ns() - start) / (double)r->plan->reported;
+	r->result->ns = (clock_ns() - start - r->made_ns) / (double)r->plan->reported;
 	return err;
 }
 
@@ -369,7 +364,7 @@ int phase_run(const struct bench_config *config, const struct bench_engine *engi
 	struct bench_counts before = {0}, after = {0};
 	enum bench_kind kind = plan->phase->kind;
 	int writes = kind == BENCH_PUT || kind == BENCH_DEL || kind == BENCH_CUT || kind == BENCH_MIXED || kind == BENCH_READERS;
-	struct run r = {config, engine, session, plan, result, what, phase_value_size(config, plan->phase->store), {0}, {0}};
+	struct run r = {config, engine, session, plan, result, what, phase_value_size(config, plan->phase->store), 0, {0}, {0}};
 	uint64_t written = written_read();
 	int err;
 
