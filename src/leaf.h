@@ -117,9 +117,10 @@ static inline uint32_t leaf_cost(const struct order *order, uint32_t klen, uint3
  * bytes used. */
 uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *order, const struct item *items, uint32_t n, uint64_t birth, uint64_t prev);
 
-/* leaf_pack - a leaf in the making, entry by entry in order: n of them gathered in bytes (at multiples of 8, a page of room), each at off[i], the last one padded
- * to at. limit: where they may end in the page. leaf_pack_add - *it is the next one; false: it has no room (the first always has, when it suits a leaf).
- * leaf_pack_item - entry i. leaf_item_rises - whether an item lies behind last; keys: its key alone does. leaf_pack_build - the leaf of them all, at least one; as leaf_build. */
+/* leaf_pack - a leaf in the making, entry by entry in order: n of them gathered in bytes (at multiples of 8, a page of room), each at off[i],
+ * the last one padded to at. limit: where they may end in the page. leaf_pack_add - *it is the next one; false: it has no room (the first always
+ * has, when it suits a leaf). leaf_pack_item - entry i. leaf_item_rises - whether an item lies behind last; keys: its key alone does.
+ * leaf_pack_build - the leaf of them all, at least one; as leaf_build. */
 struct leaf_pack {
 	uint8_t *bytes;
 	uint16_t *off; /* room for LEAF_PACK_MAX(psize) */

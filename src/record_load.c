@@ -13,7 +13,7 @@
 static int load_entry(struct daxkv_txn *txn, struct dbstate *s, struct tree_load *load, const struct daxkv_val *key,
                       const struct daxkv_val *value, bool *fatal)
 {
-	struct item item = {.key = key->data, .klen = (uint32_t)key->size, .val = value->data, .vlen = (uint32_t)value->size}, last;
+	struct item item = {.key = key->data, .klen = (uint32_t)key->size, .val = value->size ? value->data : (const uint8_t *)"", .vlen = (uint32_t)value->size}, last;
 	uint32_t usable = leaf_usable(txn->kv->page_size);
 	bool plain = record_plain(txn->kv, &s->order, key, value);
 	struct fmt_blob blob;
@@ -27,16 +27,12 @@ static int load_entry(struct daxkv_txn *txn, struct dbstate *s, struct tree_load
 		if (UNLIKELY(s->flags & DAXKV_DUP_FIXED && last.vlen != item.vlen))
 			return err_set(DAXKV_VALUE_SIZE, "a duplicate of %u bytes in a database whose duplicates have %u", item.vlen, last.vlen);
 	}
-	if (UNLIKELY(!plain)) {
-		if (!value->size)
-			item.val = (const uint8_t *)"";
-		if (value->size > usable || leaf_cost(&s->order, item.klen, item.vlen) > usable / 2) {
-			rc = blob_write(&txn->kv->wset, value->data, value->size, &blob);
-			item.flags = FMT_ENTRY_BLOB;
-			item.val = (const uint8_t *)&blob;
-			item.vlen = sizeof blob;
-			s->tree.blob_pages += rc ? 0 : blob_pages(value->size, txn->kv->page_size);
-		}
+	if (UNLIKELY(!plain) && (value->size > usable || leaf_cost(&s->order, item.klen, item.vlen) > usable / 2)) {
+		rc = blob_write(&txn->kv->wset, value->data, value->size, &blob);
+		item.flags = FMT_ENTRY_BLOB;
+		item.val = (const uint8_t *)&blob;
+		item.vlen = sizeof blob;
+		s->tree.blob_pages += rc ? 0 : blob_pages(value->size, txn->kv->page_size);
 	}
 	if (!rc)
 		rc = tree_load_add(load, &item);

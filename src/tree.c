@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define LEAF_SPLIT 80u   /* percent of a base after which a leaf splits */
+#define LEAF_TAIL 20u   /* percent of a leaf that a base leaves to the tail, unless a full tail takes less: beyond that it splits */
 #define LEAF_RUN 90u    /* percent that the left leaf keeps when keys arrive in rising order */
 #define LEAF_SPARSE 25u /* percent under which a leaf joins its neighbour */
 #define LEAF_JOINED 75u /* when both fit this */
@@ -397,7 +397,7 @@ static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, struct pl
 		placed->index += n - own;
 	uint32_t left = n;
 
-	if (!sibling && n > 1 && total > usable * LEAF_SPLIT / 100)
+	if (!sibling && n > 1 && total > usable - min_u64(usable * LEAF_TAIL / 100, (uint64_t)total * FMT_TAIL_SLOTS / n))
 		left = split_point(t, items, n, total, placed->rising);
 	if (left < n)
 		tree_separator(t, &items[left - 1], &items[left], t->scratch->sepbuf, &change.sep[0]);
