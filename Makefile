@@ -335,7 +335,7 @@ check-vm: $(KV) $(STORM) ## power cuts, DAX and its absence, in virtual machines
 	@BUILD=$(BUILD) tests/vm/run
 .PHONY: check-fault check-storm check-vm
 
-check-abi: $(LMDB) $(ABI) ## the LMDB-compatible library against the stock one, with programs of Debian's packages; takes some minutes
+check-abi: all $(ABI) ## the LMDB-compatible library against the stock one, with programs of Debian's packages; takes some minutes
 	@TEST_TIMEOUT=3600 $(RUN) abi-full
 
 check-model: $(MODEL) ## the model test with 20 seeds of 1,000,000 operations; long
