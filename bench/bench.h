@@ -111,12 +111,13 @@ struct bench_phase {
 	const char *name, *what;
 	enum bench_store store;
 	enum bench_kind kind;
-	unsigned int batch;                /* operations of a transaction, for PUT and DEL */
+	unsigned int batch;                /* operations of a transaction, for PUT and DEL; for GET 1, or 0: all */
 	int append;
 	int many;                          /* GET, PUT, SCAN: many in one call; PUT with append: a sorted load */
 	int timed;                         /* each transaction by itself, for PUT */
 	unsigned int threads;              /* readers, for READERS */
 	int writer;                        /* beside them a thread that commits */
+	unsigned int idle;                 /* threads that hold a read transaction, for PUT */
 	double floor_reads, floor_commits; /* how many of each floor an operation has; both 0: none */
 	int floor_streams;                 /* the floor is the time to stream an operation's bytes */
 };
@@ -150,6 +151,11 @@ struct bench_result {
 /* phase_run - let one engine do a prepared phase. Returns 0 or the engine's error; what then names the call that failed. */
 int phase_run(const struct bench_config *config, const struct bench_engine *engine, void *session, const struct bench_plan *plan,
               struct bench_result *result, const char **what);
+
+/* idle_start - so many threads with a read transaction each, which wait for idle_stop (of NULL: nothing). */
+struct idle;
+int idle_start(const struct bench_engine *engine, void *session, unsigned int n, struct idle **idle);
+void idle_stop(struct idle *idle);
 
 /* readers_run - the same for a phase of kind READERS, in threads. */
 int readers_run(const struct bench_config *config, const struct bench_engine *engine, void *session, const struct bench_plan *plan,

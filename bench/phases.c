@@ -237,9 +237,28 @@ static int run_cursor(struct run *r)
 	return err;
 }
 
+/* run_gets_apart - gets, each in a transaction of its own. */
+static int run_gets_apart(struct run *r)
+{
+	int err = 0;
+
+	for (uint64_t i = 0; i < r->plan->n && !err; i++) {
+		*r->what = "begin";
+		err = r->e->begin(r->session, 0);
+		if (err)
+			return err;
+		err = run_get(r, r->plan->ops[i].id);
+		r->e->abort(r->session);
+	}
+	return err;
+}
+
 static int run_reads(struct run *r)
 {
 	int err;
+
+	if (r->plan->phase->batch)
+		return run_gets_apart(r);
 
 	*r->what = "begin";
 	err = r->e->begin(r->session, 0);
@@ -366,13 +385,19 @@ int phase_run(const struct bench_config *config, const struct bench_engine *engi
 	int writes = kind == BENCH_PUT || kind == BENCH_DEL || kind == BENCH_CUT || kind == BENCH_MIXED || kind == BENCH_READERS;
 	struct run r = {config, engine, session, plan, result, what, phase_value_size(config, plan->phase->store), 0, {0}, {0}};
 	uint64_t written = written_read();
-	int err;
+	struct idle *idle = NULL;
+	int err = 0;
 
 	phase_value(r.value_size, 0, 0, r.value);
 	memset(result, 0, sizeof *result);
 	if (engine->counts)
 		engine->counts(session, &before);
-	err = kind == BENCH_READERS ? readers_run(config, engine, session, plan, result, what) : run_any(&r);
+	*what = "begin of idle readers";
+	if (plan->phase->idle)
+		err = idle_start(engine, session, plan->phase->idle, &idle);
+	if (!err)
+		err = kind == BENCH_READERS ? readers_run(config, engine, session, plan, result, what) : run_any(&r);
+	idle_stop(idle);
 	if (err)
 		return err;
 	if (writes && engine->background)

@@ -22,6 +22,7 @@ static const struct bench_phase phases[] = {
     RANDOM("update", "put of an existing random key, one a transaction", BENCH_PUT, .batch = 1, .floor_reads = 1, .floor_commits = 1),
     RANDOM("tail", "the same, each transaction timed by itself", BENCH_PUT, .batch = 1, .timed = 1, .floor_reads = 1, .floor_commits = 1),
     RANDOM("get", "get of an existing random key", BENCH_GET, .floor_reads = 1),
+    RANDOM("get-txn", "get of an existing random key, each in a transaction of its own", BENCH_GET, .batch = 1, .floor_reads = 1),
     RANDOM("get-many", "get of an existing random key, 64 a call", BENCH_GET, .many = 1, .floor_reads = 1),
     RANDOM("scan", "an entry of a full scan, forward", BENCH_SCAN, .batch = 0),
     RANDOM("back", "an entry of a full scan, backward", BENCH_SCAN_BACK, .batch = 0),
@@ -38,6 +39,8 @@ static const struct bench_phase phases[] = {
     RANDOM("read2", "get by 2 threads, nobody else", BENCH_READERS, .threads = 2, .floor_reads = 0.5),
     RANDOM("read2+w", "get by 2 threads while another commits one-put transactions", BENCH_READERS, .threads = 2, .writer = 1,
            .floor_reads = 0.5),
+    RANDOM("update+100", "put of an existing random key, one a transaction, beside 100 open readers that do nothing", BENCH_PUT, .batch = 1, .idle = 100,
+           .floor_reads = 1, .floor_commits = 1),
     RANDOM("delete", "delete of an existing random key, one a transaction", BENCH_DEL, .batch = 1, .floor_reads = 1, .floor_commits = 1),
     OTHER("ascend", "plain put of ascending keys, 1,000 a transaction", BENCH_STORE_ASCEND, BENCH_PUT, .batch = BENCH_TXN,
           .floor_streams = 1),
@@ -155,6 +158,8 @@ static uint64_t phase_reported(const struct bench_config *c, const struct bench_
 	default:
 		if (phase->store == BENCH_STORE_LARGE)
 			return c->large_ops;
+		if (phase->idle)
+			return c->ops < 10 ? 1 : c->ops / 10; /* no page that the idle readers may see is used again meanwhile */
 		return phase->batch == BENCH_TXN ? c->entries : c->ops;
 	}
 }

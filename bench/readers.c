@@ -192,3 +192,77 @@ int readers_run(const struct bench_config *config, const struct bench_engine *en
 		engine->session_close(members[opened].session);
 	return err;
 }
+
+/* ---- readers that do nothing ---------------------------------------------------------------------------------------------- */
+
+struct idle {
+	const struct bench_engine *e;
+	unsigned int n;
+	pthread_barrier_t begun, stop;
+	struct idler {
+		struct idle *idle;
+		void *session;
+		pthread_t thread;
+		int err;
+	} idler[];
+};
+
+static void *idler_main(void *arg)
+{
+	struct idler *i = arg;
+	const struct bench_engine *e = i->idle->e;
+
+	i->err = e->begin(i->session, 0);
+	(void)pthread_barrier_wait(&i->idle->begun);
+	(void)pthread_barrier_wait(&i->idle->stop);
+	if (!i->err)
+		e->abort(i->session);
+	return NULL;
+}
+
+int idle_start(const struct bench_engine *engine, void *session, unsigned int n, struct idle **out)
+{
+	struct idle *idle = calloc(1, sizeof *idle + n * sizeof idle->idler[0]);
+	int err = idle ? 0 : ENOMEM;
+
+	if (err)
+		return err;
+	idle->e = engine;
+	for (; idle->n < n && !err; idle->n += !err) {
+		idle->idler[idle->n].idle = idle;
+		err = engine->session_open(session, &idle->idler[idle->n].session);
+	}
+	if (!err)
+		err = pthread_barrier_init(&idle->begun, NULL, n + 1);
+	if (!err)
+		err = pthread_barrier_init(&idle->stop, NULL, n + 1);
+	if (err) {
+		while (idle->n--)
+			engine->session_close(idle->idler[idle->n].session);
+		free(idle);
+		return err;
+	}
+	for (unsigned int i = 0; i < n; i++)
+		if (pthread_create(&idle->idler[i].thread, NULL, idler_main, &idle->idler[i]))
+			threads_refused();
+	(void)pthread_barrier_wait(&idle->begun);
+	for (unsigned int i = 0; i < n && !err; i++)
+		err = idle->idler[i].err;
+	*out = idle;
+	return err;
+}
+
+void idle_stop(struct idle *idle)
+{
+	if (!idle)
+		return;
+	(void)pthread_barrier_wait(&idle->stop);
+	for (unsigned int i = 0; i < idle->n; i++) {
+		if (pthread_join(idle->idler[i].thread, NULL))
+			threads_refused();
+		idle->e->session_close(idle->idler[i].session);
+	}
+	(void)pthread_barrier_destroy(&idle->begun);
+	(void)pthread_barrier_destroy(&idle->stop);
+	free(idle);
+}
