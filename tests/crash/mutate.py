@@ -94,6 +94,9 @@ def site_mutants():
                 yield Mutant(f"line-{where}", f"first line only: {call}({args})", path, replaced("mutant_line"))
 
 
+OUTDATED = "#error its old lines"
+
+
 def written_mutants():
     for name in sorted(glob.glob(os.path.join(MUTANTS, "*.mut"))):
         head, *blocks = open(name).read().split("\n<<<<\n")
@@ -104,7 +107,7 @@ def written_mutants():
             old, new = block.split("\n====\n")
             new = new[: new.rindex("\n>>>>")] if "\n>>>>" in new else new[: new.index(">>>>")]
             if text.count(old) != 1:  # a broken one: to be written anew
-                text = f"#error its old lines are {text.count(old)} times in {fields['file']}, not once"
+                text = f"{OUTDATED} are {text.count(old)} times in {fields['file']}, not once"
                 break
             text = text.replace(old, new)
         yield Mutant(os.path.basename(name)[:-4], fields["what"], path, text, fields.get("run", "crash"))
@@ -239,9 +242,12 @@ def main():
     args.build = os.path.join(ROOT, args.build)
     mutants = [m for m in list(site_mutants()) + list(written_mutants()) if any(fnmatch.fnmatch(m.name, one) for one in args.only.split(","))]
     if args.list:
+        outdated = [m for m in mutants if m.text.startswith(OUTDATED)]
         for m in mutants:
             print(f"{m.name}\t{m.what}")
-        return 0
+        for m in outdated:
+            print(f"tests/crash/mutants/{m.name}.mut: {m.text[len('#error '):]}", file=sys.stderr)
+        return len(outdated) > 0
     known, counts, kinds, open_ends = survivors_known(), collections.Counter(), collections.Counter(), 0
     os.environ.setdefault("TMPDIR", "/dev/shm" if os.access("/dev/shm", os.W_OK) else "/tmp")
     start = time.time()
