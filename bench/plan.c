@@ -39,7 +39,7 @@ static const struct bench_phase phases[] = {
     RANDOM("read2", "get by 2 threads, nobody else", BENCH_READERS, .threads = 2, .floor_reads = 0.5),
     RANDOM("read2+w", "get by 2 threads while another commits one-put transactions", BENCH_READERS, .threads = 2, .writer = 1,
            .floor_reads = 0.5),
-    RANDOM("update+100", "put of an existing random key, one a transaction, beside 100 open readers that do nothing", BENCH_PUT, .batch = 1, .idle = 100,
+    RANDOM("idle100", "put of an existing random key, one a transaction, beside 100 open readers that do nothing", BENCH_PUT, .batch = 1, .idle = 100,
            .floor_reads = 1, .floor_commits = 1),
     RANDOM("delete", "delete of an existing random key, one a transaction", BENCH_DEL, .batch = 1, .floor_reads = 1, .floor_commits = 1),
     OTHER("ascend", "plain put of ascending keys, 1,000 a transaction", BENCH_STORE_ASCEND, BENCH_PUT, .batch = BENCH_TXN,
