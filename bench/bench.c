@@ -86,8 +86,8 @@ static int config_check(struct bench_config *c)
 		fprintf(stderr, "bench: more operations than entries\n");
 		return 1;
 	}
-	/* Half-full pages and pages that wait for their reuse: enough for daxkv and for LMDB. */
-	data = (c->entries + c->ops + c->mixed_ops) * (c->key_size + c->value_size + 32) * 5 / 2;
+	/* Half-full pages, pages that wait for their reuse, and those that idle readers hold: enough for daxkv and for LMDB. */
+	data = (c->entries + c->ops + c->mixed_ops) * (c->key_size + c->value_size + 32) * 5 / 2 + c->ops / BENCH_IDLE * 6 * 4096;
 	if (data < c->large_ops * BENCH_LARGE * 5 / 4)
 		data = c->large_ops * BENCH_LARGE * 5 / 4;
 	c->file_size = (data + (64u << 20) + (2u << 20) - 1) & ~(uint64_t)((2u << 20) - 1);

@@ -20,6 +20,7 @@
 #define BENCH_LARGE      65536u /* bytes of a large value */
 #define BENCH_TXN        1000u  /* operations of a large transaction */
 #define BENCH_RANGE_READ 50u
+#define BENCH_IDLE       10u /* of so many operations, one beside idle readers */
 #define BENCH_READ_MANY  64u /* entries of one call */
 
 struct bench_config {

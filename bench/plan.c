@@ -159,7 +159,7 @@ static uint64_t phase_reported(const struct bench_config *c, const struct bench_
 		if (phase->store == BENCH_STORE_LARGE)
 			return c->large_ops;
 		if (phase->idle)
-			return c->ops < 10 ? 1 : c->ops / 10; /* no page that the idle readers may see is used again meanwhile */
+			return c->ops < BENCH_IDLE ? 1 : c->ops / BENCH_IDLE; /* no page that the idle readers may see is used again meanwhile */
 		return phase->batch == BENCH_TXN ? c->entries : c->ops;
 	}
 }
