@@ -30,6 +30,7 @@
 #define KEYS 16u /* of a group */
 #define MAX_READERS 16
 #define VALUE_MAX 6000u
+#define FULL_TRIES 1000u  /* a millisecond apart */
 #define STILL_SECONDS 120 /* without a sign of life: it hangs */
 
 struct board {
@@ -120,7 +121,7 @@ static int group_write(struct daxkv_txn *txn, daxkv_db dups, unsigned int group,
 	return rc;
 }
 
-static int commit_next(struct daxkv *kv, daxkv_db dups)
+static int commit_try(struct daxkv *kv, daxkv_db dups)
 {
 	struct daxkv_txn *txn;
 	int rc = daxkv_begin(kv, NULL, 0, &txn);
@@ -131,6 +132,18 @@ static int commit_next(struct daxkv *kv, daxkv_db dups)
 	if (!rc)
 		return daxkv_commit(txn);
 	daxkv_abort(txn);
+	return rc;
+}
+
+/* commit_next - a large value needs contiguous pages; readers on their way out may hold the last such run for a moment. */
+static int commit_next(struct daxkv *kv, daxkv_db dups)
+{
+	int rc = commit_try(kv, dups);
+
+	for (unsigned int i = 0; rc == DAXKV_FULL && i < FULL_TRIES; i++) {
+		usleep(1000);
+		rc = commit_try(kv, dups);
+	}
 	return rc;
 }
 
