@@ -4,16 +4,6 @@
 
 #include "crc.h"
 
-static const uint64_t *heads_of(const struct fmt_page *p)
-{
-	return (const uint64_t *)(const void *)((const uint8_t *)p + FMT_INNER_HEADS);
-}
-
-static const uint64_t *kids_of(const struct fmt_page *p)
-{
-	return heads_of(p) + p->n;
-}
-
 int inner_sep(const struct view *v, const struct fmt_page *page, uint64_t off, uint32_t i, struct sep *s)
 {
 	const uint8_t *bytes = (const uint8_t *)page;
@@ -44,14 +34,12 @@ static int sep_cmp(const struct order *o, const struct sep *s, const struct prob
 	return p->edge == PROBE_BEFORE ? 1 : order_dup_cmp(o, s->dup, s->dlen, p->dup, p->dlen);
 }
 
+/* prefix_side - for a page with a prefix. 0: the key begins with it; <0, >0: it lies before, behind all separators. */
 static int prefix_side(const struct view *v, const struct fmt_page *page, uint64_t off, uint32_t plen, const uint8_t *key, uint32_t klen, int *side)
 {
 	struct sep first;
 	int rc;
 
-	*side = 0;
-	if (LIKELY(!plen))
-		return 0;
 	rc = inner_sep(v, page, off, 0, &first);
 	if (rc)
 		return rc;
@@ -65,11 +53,11 @@ static int prefix_side(const struct view *v, const struct fmt_page *page, uint64
 
 int inner_find(const struct view *v, const struct fmt_page *page, uint64_t off, const struct order *o, const struct probe *p, uint32_t *index)
 {
-	const uint64_t *heads = heads_of(page);
+	const uint64_t *heads = inner_heads(page);
 	uint32_t plen = once(page->plen);
-	int side, rc = prefix_side(v, page, off, plen, p->key, p->klen, &side);
+	int side = 0, rc = UNLIKELY(plen) ? prefix_side(v, page, off, plen, p->key, p->klen, &side) : 0;
 
-	if (rc)
+	if (UNLIKELY(rc))
 		return rc;
 	if (UNLIKELY(side)) {
 		*index = side < 0 ? 0 : page->n;
@@ -96,22 +84,22 @@ int inner_find(const struct view *v, const struct fmt_page *page, uint64_t off, 
 	return 0;
 }
 
-uint64_t inner_kid(const struct view *v, const struct fmt_page *page, uint64_t off, uint32_t index)
+uint64_t inner_kid_pending(const struct wset *w, uint64_t off, uint32_t index, uint64_t kid)
 {
-	const struct wpage *wp = v->w ? wset_find(v->w, off) : NULL;
+	const struct wpage *wp = wset_find(w, off);
 
 	if (wp)
 		for (unsigned int i = 0; i < wp->npending; i++)
 			if (wp->idx[i] == index)
 				return wp->val[i];
-	return load_word(kids_of(page) + index);
+	return kid;
 }
 
 static uint32_t page_crc(const uint8_t *image)
 {
 	const struct fmt_page *page = (const void *)image;
 
-	return crc32c(crc32c(crc32c(crc32c(0, image, 8), image + 20, 12), heads_of(page), 8 * (size_t)page->n), image + page->offs, page->end - page->offs);
+	return crc32c(crc32c(crc32c(crc32c(0, image, 8), image + 20, 12), inner_heads(page), 8 * (size_t)page->n), image + page->offs, page->end - page->offs);
 }
 
 uint32_t inner_build(uint8_t *image, uint32_t psize, const struct order *o, const struct sep *seps, const uint64_t *kids, uint32_t n,
@@ -154,7 +142,7 @@ uint32_t inner_build(uint8_t *image, uint32_t psize, const struct order *o, cons
 static void kids_change(uint64_t *to, const struct view *v, const struct fmt_page *page, uint64_t off, const uint64_t *kid, uint32_t m, uint32_t index)
 {
 	const struct wpage *wp = v->w ? wset_find(v->w, off) : NULL;
-	const uint64_t *from = kids_of(page);
+	const uint64_t *from = inner_kids(page);
 
 	memcpy(to, from, index * sizeof *to);
 	memcpy(to + index, kid, m * sizeof *to);
@@ -183,11 +171,11 @@ uint32_t inner_insert(uint8_t *image, const struct view *v, const struct fmt_pag
 {
 	uint32_t n = page->n, dlen = sep->dlen == FMT_SEP_NODUP ? 0 : sep->dlen, data = page->end - page->offs - 2 * n;
 	uint32_t offs = page->offs + 16, at = offs + 2 * (n + 1) + data, end = (uint32_t)round_up(at + FMT_SEP_SIZE + sep->klen + dlen, 4);
-	const uint64_t *heads = heads_of(page);
+	const uint64_t *heads = inner_heads(page);
 	uint64_t *to = (void *)(image + FMT_INNER_HEADS);
 	int side = 0;
 
-	if (n == 0 || end > v->psize || prefix_side(v, page, off, page->plen, sep->key, sep->klen, &side) || side)
+	if (n == 0 || end > v->psize || (page->plen && prefix_side(v, page, off, page->plen, sep->key, sep->klen, &side)) || side)
 		return 0;
 	*(struct fmt_page *)(void *)image = (struct fmt_page){.birth = birth, .prev = prev, .type = FMT_INNER, .level = page->level, .n = (uint16_t)(n + 1),
 	                                                     .plen = page->plen, .heads = FMT_INNER_HEADS, .offs = (uint16_t)offs, .end = (uint16_t)end};
@@ -220,7 +208,7 @@ int inner_swap(struct wset *w, const struct fmt_page *page, uint64_t off, uint32
 	if (wset_editable(w, wp)) {
 		wset_apply(w, wp);
 		wp->streamed = false;
-		pm_store8(&w->map->pm, kids_of(page) + index, kid);
+		pm_store8(&w->map->pm, inner_kids(page) + index, kid);
 		return 0;
 	}
 	for (unsigned int i = 0; i < wp->npending; i++)

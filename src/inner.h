@@ -21,8 +21,24 @@ struct sep { /* a separator, in a page or in memory */
 /* inner_find - the kid that holds the probe. CORRUPT. */
 int inner_find(const struct view *view, const struct fmt_page *page, uint64_t off, const struct order *order, const struct probe *probe, uint32_t *index);
 
-/* inner_kid - the page that kid index (0 .. n) is in this view. */
-uint64_t inner_kid(const struct view *view, const struct fmt_page *page, uint64_t off, uint32_t index);
+static inline const uint64_t *inner_heads(const struct fmt_page *p)
+{
+	return (const uint64_t *)(const void *)((const uint8_t *)p + FMT_INNER_HEADS);
+}
+
+static inline const uint64_t *inner_kids(const struct fmt_page *p)
+{
+	return inner_heads(p) + p->n;
+}
+
+/* inner_kid - the page that kid index (0 .. n) is in this view. inner_kid_pending - the same for a writer, when kid is what the page says. */
+uint64_t inner_kid_pending(const struct wset *w, uint64_t off, uint32_t index, uint64_t kid);
+static inline uint64_t inner_kid(const struct view *v, const struct fmt_page *page, uint64_t off, uint32_t index)
+{
+	uint64_t kid = load_word(inner_kids(page) + index);
+
+	return v->w ? inner_kid_pending(v->w, off, index, kid) : kid;
+}
 
 /* inner_sep - separator index. CORRUPT when it does not lie in the page. */
 int inner_sep(const struct view *view, const struct fmt_page *page, uint64_t off, uint32_t index, struct sep *sep);

@@ -53,9 +53,7 @@ uint32_t leaf_pack_build(const struct leaf_pack *p, const struct order *o, uint8
 		const uint8_t *e = p->bytes + p->off[i], *key = e + FMT_ENTRY_SIZE;
 		uint32_t klen = get16(e) & FMT_KLEN_MASK;
 
-		/* Most heads are 8 bytes of a longer key. */
-		heads[i] =
-		    o->key == ORDER_BYTES && klen >= plen + 8 ? __builtin_bswap64(get64(key + plen)) : order_head(o, key, klen, plen);
+		heads[i] = order_head(o, key, klen, plen);
 		offs[i] = (uint16_t)(start + p->off[i]);
 	}
 	memset(offs + n, 0, start - offs_at - 2 * n);

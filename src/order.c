@@ -111,7 +111,7 @@ int order_cmp(const struct order *o, const uint8_t *key, uint32_t klen, const ui
 	return order_dup_cmp(o, dup, dlen, p->dup, p->dlen);
 }
 
-uint64_t order_head(const struct order *o, const uint8_t *key, uint32_t klen, uint32_t plen)
+uint64_t order_head_rare(const struct order *o, const uint8_t *key, uint32_t klen, uint32_t plen)
 {
 	uint64_t head = 0;
 	uint32_t n;
@@ -129,9 +129,7 @@ uint64_t order_head(const struct order *o, const uint8_t *key, uint32_t klen, ui
 	case ORDER_BYTES:
 		break;
 	}
-	if (klen >= plen + HEAD)
-		return __builtin_bswap64(get64(key + plen));
-	for (uint32_t i = plen; i < klen; i++)
+	for (uint32_t i = plen; i < klen && i < plen + HEAD; i++)
 		head |= (uint64_t)key[i] << (56 - 8 * (i - plen));
 	return head;
 }

@@ -55,8 +55,12 @@ static inline bool order_rises(const struct order *o, const uint8_t *a, uint32_t
 /* order_cmp - compare an entry (key and value bytes) with the probe. */
 int order_cmp(const struct order *order, const uint8_t *key, uint32_t klen, const uint8_t *dup, uint32_t dlen, const struct probe *probe);
 
-/* order_head - the key's head in a page whose prefix is plen bytes long (0 but for ORDER_BYTES). */
-uint64_t order_head(const struct order *order, const uint8_t *key, uint32_t klen, uint32_t plen);
+/* order_head - the key's head in a page whose prefix is plen bytes long (0 but for ORDER_BYTES). Most are 8 bytes of a longer key. */
+uint64_t order_head_rare(const struct order *order, const uint8_t *key, uint32_t klen, uint32_t plen);
+static inline uint64_t order_head(const struct order *o, const uint8_t *key, uint32_t klen, uint32_t plen)
+{
+	return LIKELY(o->key == ORDER_BYTES && klen >= plen + 8) ? __builtin_bswap64(get64(key + plen)) : order_head_rare(o, key, klen, plen);
+}
 
 /* order_prefix - how many bytes the first and the last key of a page share, when that is worth stripping: 0 or at least 8. */
 uint32_t order_prefix(const struct order *order, const uint8_t *first, uint32_t flen, const uint8_t *last, uint32_t llen);

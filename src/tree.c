@@ -9,7 +9,7 @@
 #define LEAF_RUN 90u    /* percent that the left leaf keeps when keys arrive in rising order */
 #define LEAF_SPARSE 25u /* percent under which a leaf joins its neighbour */
 #define LEAF_JOINED 75u /* when both fit this */
-#define LEAF_LINES 8u   /* prefetched on the way to a leaf */
+#define LEAF_LINES 32u  /* prefetched on the way to a leaf: what the search touches, and with some luck the entry */
 #define INNER_LINES 28u /* of a page above leaves: heads and kids. The few pages above these are in the cache */
 
 int tree_scratch_open(struct tree_scratch *s, uint32_t psize)

@@ -27,6 +27,15 @@ static void prefetch_page(const struct tree *t, uint64_t ref, unsigned int lines
 			__builtin_prefetch(t->view->base + ref + i * FMT_LINE);
 }
 
+/* prefetch_search - what a leaf's search will touch behind these lines, now that its header is here: much, when entries are small. */
+static void prefetch_search(const struct fmt_page *page)
+{
+	uint32_t end = page->offs + 2u * page->n;
+
+	for (uint32_t i = LEAF_LINES * FMT_LINE; UNLIKELY(i < end); i += FMT_LINE)
+		__builtin_prefetch((const uint8_t *)page + i);
+}
+
 /* step_down - one level for all. */
 static int step_down(const struct tree *t, const struct lookup *l, struct many *m, unsigned int n, unsigned int level)
 {
@@ -45,6 +54,8 @@ static int step_down(const struct tree *t, const struct lookup *l, struct many *
 
 		if (rc)
 			return rc;
+		if (level == 1)
+			prefetch_search(m[i].page);
 	}
 	return 0;
 }
@@ -95,6 +106,8 @@ static int places_down(const struct tree *t, struct place *p, unsigned int n, un
 
 		if (rc)
 			return rc;
+		if (level == 1)
+			prefetch_search(path->at[0].page);
 	}
 	return 0;
 }

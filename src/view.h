@@ -74,7 +74,7 @@ int view_fault(const struct view *v, uint64_t off, unsigned int level);
 static inline int view_version(const struct view *v, uint64_t off, unsigned int level, const struct fmt_page **page, uint64_t *at)
 {
 	for (uint64_t last = UINT64_MAX;;) {
-		if (UNLIKELY(off % v->psize || off == 0))
+		if (UNLIKELY(off & (v->psize - 1) || off == 0))
 			return view_fault(v, off, level);
 		if (UNLIKELY(off > view_size(v) - v->psize)) { /* no sum: it may be beyond 2^64 */
 			int rc = view_extend(v, off + v->psize);

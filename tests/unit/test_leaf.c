@@ -307,6 +307,47 @@ static bool model_step(struct daxkv *kv, const struct leaf *l, const struct orde
 	return true;
 }
 
+/* The tail is searched by fingerprints: keys of one fingerprint are told apart, in any slot, and 0 is a fingerprint like others though unused slots have it. */
+static void fingerprints_that_are_equal(void **state)
+{
+	static const uint32_t fps[] = {0, 1, 0x7fff, 0x8000, 0xffff};
+	struct daxkv *kv = store_new("l", 4096);
+	(void)state;
+	for (uint32_t f = 0; f < 5; f++) {
+		struct daxkv_txn *txn = begin(kv);
+		struct wset *w = &kv->wset;
+		uint32_t key[FMT_TAIL_SLOTS + 1], n = 0;
+		struct order o;
+		struct wpage *wp;
+		struct leaf l;
+		struct item it;
+		bool found, done;
+		order_init(&o, 0);
+		for (uint32_t i = 0; n <= FMT_TAIL_SLOTS; i++)
+			if (order_fp((const uint8_t *)&i, 4) == fps[f])
+				key[n++] = i;
+		OK(wset_new_page(w, &wp));
+		wset_install(w, wp, w->image, leaf_build(w->image, 4096, &o, NULL, 0, w->txn, 0));
+		for (n = 0; n <= FMT_TAIL_SLOTS; n++) {
+			leaf_open(&kv->writer_view, (const void *)(kv->map.base + wp->off), wp->off, &l);
+			for (uint32_t i = 0; i <= FMT_TAIL_SLOTS; i++) {
+				OK(leaf_get(&kv->writer_view, l.page, l.off, &o, (const uint8_t *)&key[i], 4, fps[f], &it, &found));
+				assert_int_equal(found, i < n);
+				assert_true(!found || (it.vlen == 4 && get32(it.val) == i));
+			}
+			struct probe p = {.key = (const uint8_t *)&key[n], .klen = 4};
+			struct leaf_change c = {.item = {.key = p.key, .klen = 4, .val = (const uint8_t *)&n, .vlen = 4}, .fp = fps[f], .kind = FMT_SLOT_INSERT};
+			const uint8_t *value;
+			uint32_t eoff;
+			OK(leaf_place(&l, &o, &p, &c.rank, &eoff));
+			OK(leaf_append(w, &o, &l, &c, &done, &value));
+			assert_int_equal(done, n < FMT_TAIL_SLOTS);
+		}
+		daxkv_abort(txn);
+	}
+	store_done(kv);
+}
+
 /* A leaf with some base, then random changes until the tail is full: after each the order, by rank and by search, is the model's. On a private
  * page, and on one that is treated like a committed page (at a deeper level). */
 static void ranks_follow_random_changes(void **state)
@@ -451,7 +492,7 @@ int main(void)
 	    TEST(heads_of_all_ones),
 	    TEST(integers_are_aligned),
 	    TEST(cost_is_an_upper_bound),
-	    TEST(ranks_follow_random_changes),
+	    TEST(fingerprints_that_are_equal), TEST(ranks_follow_random_changes),
 	    TEST(snapshot_sees_the_first_slots),
 	    TEST(entry_outside_the_page),
 	    TEST(ranks_that_make_no_sense),
