@@ -117,33 +117,6 @@ static inline uint32_t leaf_cost(const struct order *order, uint32_t klen, uint3
  * bytes used. */
 uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *order, const struct item *items, uint32_t n, uint64_t birth, uint64_t prev);
 
-/* leaf_pack - a leaf in the making, entry by entry in order: n of them gathered in bytes (at multiples of 8, a page of room), each at off[i],
- * the last one padded to at. limit: where they may end in the page. leaf_pack_add - *it is the next one; false: it has no room (the first always
- * has, when it suits a leaf). leaf_pack_item - entry i. leaf_item_rises - whether an item lies behind last; keys: its key alone does.
- * leaf_pack_build - the leaf of them all, at least one; as leaf_build. */
-struct leaf_pack {
-	uint8_t *bytes;
-	uint16_t *off; /* room for LEAF_PACK_MAX(psize) */
-	uint32_t n, at, limit, psize;
-};
-#define LEAF_PACK_MAX(psize) ((psize) / (8 + 2 + FMT_ENTRY_SIZE)) /* of entries as small as a damaged leaf may show them: a head, an offset, lengths */
-bool leaf_pack_add(struct leaf_pack *pack, const struct order *order, const struct item *item);
-static inline struct item leaf_pack_item(const struct leaf_pack *p, uint32_t i)
-{
-	const uint8_t *e = p->bytes + p->off[i];
-	uint32_t kf = get16(e), klen = kf & FMT_KLEN_MASK;
-
-	return (struct item){.key = e + FMT_ENTRY_SIZE, .val = e + FMT_ENTRY_SIZE + klen, .klen = klen, .vlen = get16(e + 2), .flags = kf & ~FMT_KLEN_MASK};
-}
-
-static inline bool leaf_item_rises(const struct order *o, const struct item *last, const struct item *it, bool keys)
-{
-	return LIKELY(order_rises(o, last->key, last->klen, it->key, it->klen)) ||
-	       (o->dups && !keys && order_key_cmp(o, last->key, last->klen, it->key, it->klen) == 0 &&
-	        order_dup_cmp(o, last->val, last->vlen, it->val, it->vlen) < 0);
-}
-uint32_t leaf_pack_build(const struct leaf_pack *pack, const struct order *order, uint8_t *image, uint64_t birth, uint64_t prev);
-
 /* Within the module: leaf_entry_align - the first place at or after off for an entry: integers are aligned for programs that read them where they lie.
  * leaf_entry_store - an entry's bytes. leaf_crc - of a leaf whose base ends at end. */
 static inline uint32_t leaf_entry_align(const struct order *o, uint32_t off, uint32_t klen)
@@ -169,6 +142,70 @@ static inline void leaf_entry_store(uint8_t *p, const struct item *it)
 		memset(p + FMT_ENTRY_SIZE + it->klen, 0, it->vlen); /* to be filled by the caller of put */
 }
 uint32_t leaf_crc(const uint8_t *page, uint32_t end);
+
+/* leaf_pack - a leaf in the making, entry by entry in order, in a buffer of its maker's. They are gathered where they will lie if all that come are as large as
+ * the first: then nothing moves when the heads and offsets before them are written. leaf_pack_add - *it is the next one; false: it has no room
+ * (the first always has, when it suits a leaf). leaf_pack_item - entry i, until the pack begins anew (n = at = 0). leaf_item_rises - whether an item
+ * lies behind last; keys: its key alone does. leaf_pack_rises - the same behind the pack's last one. leaf_pack_build - the leaf of them all, at
+ * least one, in page; as leaf_build. */
+struct leaf_pack {
+	uint8_t *page;  /* two pages of room, at a multiple of 8 */
+	uint8_t *bytes; /* of the entries: in page, at a multiple of 8 */
+	uint16_t *off;  /* of each, from bytes; room for LEAF_PACK_MAX(psize) */
+	uint64_t head;  /* the last one's */
+	uint32_t n, at, limit, psize; /* how many; where the next begins in bytes, the last being padded; where they may end in a page */
+};
+#define LEAF_PACK_MAX(psize) ((psize) / (8 + 2 + FMT_ENTRY_SIZE)) /* of entries as small as a damaged leaf may show them: a head, an offset, lengths */
+
+/* leaf_pack_start - where the first of n entries lies in the page: a multiple of 8, so that places in bytes and in the page are aligned alike. */
+static inline uint32_t leaf_pack_start(uint32_t n)
+{
+	return (uint32_t)round_up(FMT_LEAF_BASE + (8 + 2) * n, 8);
+}
+
+static inline bool leaf_pack_add(struct leaf_pack *p, const struct order *o, const struct item *it)
+{
+	uint32_t at = p->at, n = p->n, e = leaf_entry_align(o, at, it->klen), end = (uint32_t)round_up(e + FMT_ENTRY_SIZE + it->klen + it->vlen, 4);
+
+	if (UNLIKELY(leaf_pack_start(n + 1) + end > (n ? p->limit : p->psize)))
+		return false;
+	if (UNLIKELY(!n))
+		p->bytes = p->page + leaf_pack_start((p->limit - FMT_LEAF_BASE) / (8 + 2 + end));
+	if (UNLIKELY(e > at))
+		put32(p->bytes + at, 0);
+	put32(p->bytes + end - 4, 0); /* what the entry leaves of it is padding */
+	leaf_entry_store(p->bytes + e, it);
+	p->head = order_head(o, it->key, it->klen, 0);
+	p->off[n] = (uint16_t)e;
+	p->n = n + 1;
+	p->at = end;
+	return true;
+}
+
+static inline struct item leaf_pack_item(const struct leaf_pack *p, uint32_t i)
+{
+	const uint8_t *e = p->bytes + p->off[i];
+	uint32_t kf = get16(e), klen = kf & FMT_KLEN_MASK;
+
+	return (struct item){.key = e + FMT_ENTRY_SIZE, .val = e + FMT_ENTRY_SIZE + klen, .klen = klen, .vlen = get16(e + 2), .flags = kf & ~FMT_KLEN_MASK};
+}
+
+static inline bool leaf_item_rises(const struct order *o, const struct item *last, const struct item *it, bool keys)
+{
+	int c = order_key_cmp(o, last->key, last->klen, it->key, it->klen);
+
+	return c < 0 || (c == 0 && o->dups && !keys && order_dup_cmp(o, last->val, last->vlen, it->val, it->vlen) < 0);
+}
+
+static inline bool leaf_pack_rises(const struct leaf_pack *p, const struct order *o, const struct item *it, bool keys)
+{
+	if (LIKELY(order_head(o, it->key, it->klen, 0) > p->head))
+		return true;
+	struct item last = leaf_pack_item(p, p->n - 1);
+
+	return leaf_item_rises(o, &last, it, keys);
+}
+uint32_t leaf_pack_build(struct leaf_pack *pack, const struct order *order, uint64_t birth, uint64_t prev);
 
 /* leaf_append - add an entry to the tail's end [R6] [I9]: *done false when it has no room. leaf is what leaf_open gave for the writer's
  * view. *value: where the value's bytes lie. An item without val gets zeros, to be filled, and sealed by leaf_seal. ENOMEM. */

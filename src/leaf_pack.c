@@ -4,39 +4,18 @@
 
 #include "crc.h"
 
-#define HEAD_ROOM 10u /* of an entry in heads and offs */
-
-/* pack_start - where the first of n entries lies in the page. The entries are gathered at multiples of 8: their places there and here are
- * aligned alike. */
-static uint32_t pack_start(uint32_t n)
+uint32_t leaf_pack_build(struct leaf_pack *p, const struct order *o, uint64_t birth, uint64_t prev)
 {
-	return (uint32_t)round_up(FMT_LEAF_BASE + HEAD_ROOM * n, 8);
-}
-
-bool leaf_pack_add(struct leaf_pack *p, const struct order *o, const struct item *it)
-{
-	uint32_t at = p->at, n = p->n, e = leaf_entry_align(o, at, it->klen), end = (uint32_t)round_up(e + FMT_ENTRY_SIZE + it->klen + it->vlen, 4);
-
-	if (pack_start(n + 1) + end > (n ? p->limit : p->psize))
-		return false;
-	if (UNLIKELY(e > at))
-		put32(p->bytes + at, 0);
-	put32(p->bytes + end - 4, 0); /* what the entry leaves of it is padding */
-	leaf_entry_store(p->bytes + e, it);
-	p->off[n] = (uint16_t)e;
-	p->n = n + 1;
-	p->at = end;
-	return true;
-}
-
-uint32_t leaf_pack_build(const struct leaf_pack *p, const struct order *o, uint8_t *image, uint64_t birth, uint64_t prev)
-{
+	uint8_t *image = p->page;
 	struct fmt_page *page = (void *)image;
-	uint32_t n = p->n, offs_at = FMT_LEAF_BASE + 8 * n, start = pack_start(n), end = start + p->at, plen = 0;
+	uint32_t n = p->n, offs_at = FMT_LEAF_BASE + 8 * n, start = leaf_pack_start(n), end = start + p->at, plen = 0;
 	uint64_t *heads = (void *)(image + FMT_LEAF_BASE);
 	uint16_t *offs = (void *)(image + offs_at);
 
 	assert(n);
+	if (p->bytes != image + start)
+		memmove(image + start, p->bytes, p->at);
+	p->bytes = image + start;
 	struct item first = leaf_pack_item(p, 0), last = leaf_pack_item(p, n - 1);
 
 	if (n > 1)
@@ -57,7 +36,6 @@ uint32_t leaf_pack_build(const struct leaf_pack *p, const struct order *o, uint8
 		offs[i] = (uint16_t)(start + p->off[i]);
 	}
 	memset(offs + n, 0, start - offs_at - 2 * n);
-	memcpy(image + start, p->bytes, p->at);
 	memset(image + end, 0, round_up(end, FMT_LINE) - end);
 	page->end = (uint16_t)end;
 	page->crc = leaf_crc(image, end);

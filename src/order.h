@@ -40,18 +40,6 @@ void order_init(struct order *order, uint32_t flags);
 int order_key_cmp(const struct order *order, const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen);
 int order_dup_cmp(const struct order *order, const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen);
 
-/* order_rises - whether key b is greater than key a. Most often their first 8 bytes tell. */
-static inline bool order_rises(const struct order *o, const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
-{
-	if (LIKELY(o->key == ORDER_BYTES && alen >= 8 && blen >= 8)) {
-		uint64_t x = get64(a), y = get64(b);
-
-		if (LIKELY(x != y))
-			return __builtin_bswap64(x) < __builtin_bswap64(y);
-	}
-	return order_key_cmp(o, a, alen, b, blen) < 0;
-}
-
 /* order_cmp - compare an entry (key and value bytes) with the probe. */
 int order_cmp(const struct order *order, const uint8_t *key, uint32_t klen, const uint8_t *dup, uint32_t dlen, const struct probe *probe);
 

@@ -21,12 +21,10 @@ static int load_entry(struct daxkv_txn *txn, struct dbstate *s, struct tree_load
 
 	if (UNLIKELY(rc))
 		return rc;
-	if (LIKELY(tree_load_last(load, &last))) {
-		if (UNLIKELY(!leaf_item_rises(&s->order, &last, &item, false)))
-			return DAXKV_EXIST;
-		if (UNLIKELY(s->flags & DAXKV_DUP_FIXED && last.vlen != item.vlen))
-			return err_set(DAXKV_VALUE_SIZE, "a duplicate of %u bytes in a database whose duplicates have %u", item.vlen, last.vlen);
-	}
+	if (UNLIKELY(!tree_load_rises(load, &item)))
+		return DAXKV_EXIST;
+	if (UNLIKELY(s->flags & DAXKV_DUP_FIXED) && tree_load_last(load, &last) && last.vlen != item.vlen)
+		return err_set(DAXKV_VALUE_SIZE, "a duplicate of %u bytes in a database whose duplicates have %u", item.vlen, last.vlen);
 	if (UNLIKELY(!plain) && (value->size > usable || leaf_cost(&s->order, item.klen, item.vlen) > usable / 2)) {
 		rc = blob_write(&txn->kv->wset, value->data, value->size, &blob);
 		item.flags = FMT_ENTRY_BLOB;

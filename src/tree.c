@@ -38,7 +38,7 @@ void tree_scratch_close(struct tree_scratch *s)
 	free(s->sepbuf);
 	free(s->finger);
 	for (unsigned int i = 0; s->run && i < TREE_RUNS; i++)
-		free(s->run[i].pack.bytes);
+		free(s->run[i].pack.page);
 	free(s->run);
 	*s = (struct tree_scratch){0};
 }

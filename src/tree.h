@@ -148,11 +148,13 @@ int tree_remove(struct tree *tree, struct path *path);
 /* tree_clear - free all pages; the tree is then an empty leaf, or with forget nothing at all. */
 int tree_clear(struct tree *tree, bool forget);
 
-/* tree_load_begin - prepare to add entries behind all others, to leaves that are filled to that many percent. tree_load_last - the last entry; false: there is
- * none. tree_load_add - one that lies behind it. tree_load_end - all that were added are the tree's.
+/* tree_load_begin - prepare to add entries behind all others, to leaves that are filled to that many percent. tree_load_rises - whether an
+ * item lies behind all others. tree_load_last - the last entry; false: there is none. tree_load_add - one that lies behind it. tree_load_end - all that
+ * were added are the tree's.
  * tree_load_free - in any case. Errors of space_take, ENOMEM, CORRUPT. */
 struct tree_load;
 int tree_load_begin(struct tree *tree, unsigned int fill, struct tree_load **load);
+bool tree_load_rises(const struct tree_load *load, const struct item *item);
 bool tree_load_last(const struct tree_load *load, struct item *item);
 int tree_load_add(struct tree_load *load, const struct item *item);
 int tree_load_end(struct tree_load *load);

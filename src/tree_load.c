@@ -72,8 +72,8 @@ static struct sep sep_copy(const struct sep *from, uint8_t *to)
 	return (struct sep){.key = to, .dup = to + from->klen, .klen = from->klen, .dlen = from->dlen};
 }
 
-/* page_write - the page in the image is the level's next. */
-static int page_write(struct tree_load *l, struct load_level *v, uint32_t used, uint64_t *off)
+/* page_write - the page in image is the level's next. */
+static int page_write(struct tree_load *l, struct load_level *v, const uint8_t *image, uint32_t used, uint64_t *off)
 {
 	struct wset *w = l->tree->view->w;
 	struct wpage *wp;
@@ -81,7 +81,7 @@ static int page_write(struct tree_load *l, struct load_level *v, uint32_t used, 
 
 	if (rc)
 		return rc;
-	wset_install_whole(w, wp, w->image, used);
+	wset_install_whole(w, wp, image, used);
 	*off = wp->off;
 	if (v->written++ == 0)
 		v->first = wp->off;
@@ -145,7 +145,7 @@ static int level_write(struct tree_load *l, unsigned int level, bool only, uint6
 	    inner_build(w->image, w->psize, l->tree->order, v->seps, v->kids, v->n - 1, level, w->txn, page_prev(l, level, only));
 
 	l->tree->inner_pages += !v->old;
-	return page_write(l, v, used, off);
+	return page_write(l, v, w->image, used, off);
 }
 
 /* level_add - a page of the level below, behind sep; first: the one before all that come this way. As deep as the tree. */
@@ -175,12 +175,11 @@ static int level_add(struct tree_load *l, unsigned int level, uint64_t first, co
 static int leaf_write(struct tree_load *l)
 {
 	struct load_level *v = &l->level[0];
-	struct wset *w = l->tree->view->w;
-	uint32_t used = leaf_pack_build(&l->pack, l->tree->order, w->image, w->txn, page_prev(l, 0, false));
+	uint32_t used = leaf_pack_build(&l->pack, l->tree->order, l->tree->view->w->txn, page_prev(l, 0, false));
 	uint64_t off;
 
 	l->tree->leaf_pages += !v->old;
-	int rc = page_write(l, v, used, &off);
+	int rc = page_write(l, v, l->pack.page, used, &off);
 
 	return rc || v->written == 1 ? rc : level_add(l, 1, v->first, &v->left, off);
 }
@@ -222,8 +221,8 @@ int tree_load_begin(struct tree *t, unsigned int fill, struct tree_load **out)
 	int rc;
 
 	if (l)
-		l->pack = (struct leaf_pack){.bytes = malloc(psize), .off = malloc(LEAF_PACK_MAX(psize) * sizeof *l->pack.off), .psize = psize};
-	if (!l || !l->pack.bytes || !l->pack.off) {
+		l->pack = (struct leaf_pack){.page = malloc(2 * (size_t)psize), .off = malloc(LEAF_PACK_MAX(psize) * sizeof *l->pack.off), .psize = psize};
+	if (!l || !l->pack.page || !l->pack.off) {
 		tree_load_free(l);
 		return err_set(ENOMEM, "no memory for a load");
 	}
@@ -252,9 +251,16 @@ int tree_load_begin(struct tree *t, unsigned int fill, struct tree_load **out)
 	return 0;
 }
 
+bool tree_load_rises(const struct tree_load *l, const struct item *it)
+{
+	const struct order *o = l->tree->order;
+
+	return LIKELY(l->begun) ? leaf_pack_rises(&l->pack, o, it, false) : !l->some || leaf_item_rises(o, &l->last, it, false);
+}
+
 bool tree_load_last(const struct tree_load *l, struct item *it)
 {
-	*it = LIKELY(l->begun) ? leaf_pack_item(&l->pack, l->pack.n - 1) : l->last;
+	*it = l->begun ? leaf_pack_item(&l->pack, l->pack.n - 1) : l->last;
 	return l->some;
 }
 
@@ -269,11 +275,12 @@ int tree_load_add(struct tree_load *l, const struct item *it)
 			return rc;
 		l->begun = l->some = true;
 	} else if (UNLIKELY(!leaf_pack_add(&l->pack, o, it))) {
-		struct item last = leaf_pack_item(&l->pack, l->pack.n - 1);
 		int rc = leaf_write(l);
 
 		if (rc)
 			return rc;
+		struct item last = leaf_pack_item(&l->pack, l->pack.n - 1);
+
 		tree_separator(l->tree, &last, it, l->level[0].left_buf, &l->level[0].left);
 		l->pack.n = l->pack.at = 0;
 		bool fits = leaf_pack_add(&l->pack, o, it);
@@ -328,7 +335,7 @@ void tree_load_free(struct tree_load *l)
 		return;
 	for (unsigned int i = 0; i < TREE_DEPTH; i++)
 		free(l->level[i].kids);
-	free(l->pack.bytes);
+	free(l->pack.page);
 	free(l->pack.off);
 	free(l);
 }

@@ -81,7 +81,9 @@ static void run_out(struct tree *t, struct tree_run *run)
 {
 	struct wset *w = t->view->w;
 
-	wset_install_whole(w, run->wp, w->image, leaf_pack_build(&run->pack, t->order, w->image, w->txn, run->prev));
+	uint32_t used = leaf_pack_build(&run->pack, t->order, w->txn, run->prev);
+
+	wset_install_whole(w, run->wp, run->pack.page, used);
 }
 
 /* run_link - the pages that follow the tree's last leaf become its neighbours in the tree. The path is of no use then. */
@@ -146,11 +148,11 @@ static int run_take(struct tree *t, struct tree_run **out)
 		if (rc)
 			return rc;
 	}
-	if (!run->pack.bytes) {
-		run->pack.bytes = malloc(2 * (size_t)psize + LEAF_PACK_MAX(psize) * sizeof *run->pack.off);
-		if (!run->pack.bytes)
+	if (!run->pack.page) {
+		run->pack.page = malloc(3 * (size_t)psize + LEAF_PACK_MAX(psize) * sizeof *run->pack.off);
+		if (!run->pack.page)
 			return err_set(ENOMEM, "no memory for rising keys");
-		run->seps = run->pack.bytes + psize;
+		run->seps = run->pack.page + 2 * (size_t)psize;
 		run->pack.off = (void *)(run->seps + psize);
 		run->pack.psize = psize;
 		run->pack.limit = FMT_LEAF_BASE + leaf_usable(psize) * RUN_FULL / 100;
@@ -233,10 +235,9 @@ static int run_next(struct tree *t, struct tree_run *run, const struct item *ite
 int tree_run_put(struct tree *t, const struct item *item, bool key_rises, bool *done)
 {
 	struct tree_run *run = t->run;
-	struct item last = leaf_pack_item(&run->pack, run->pack.n - 1);
-
 	*done = false;
-	if (UNLIKELY(!leaf_item_rises(t->order, &last, item, key_rises) || (t->order->flags & DAXKV_DUP_FIXED && item->vlen != last.vlen)))
+	if (UNLIKELY(!leaf_pack_rises(&run->pack, t->order, item, key_rises) ||
+	             (t->order->flags & DAXKV_DUP_FIXED && item->vlen != leaf_pack_item(&run->pack, run->pack.n - 1).vlen)))
 		return 0;
 	*done = leaf_pack_add(&run->pack, t->order, item);
 	if (UNLIKELY(!*done)) {
