@@ -78,6 +78,11 @@ static inline void put32(void *p, uint32_t x)
 	memcpy(p, &x, sizeof x);
 }
 
+static inline void put64(void *p, uint64_t x)
+{
+	memcpy(p, &x, sizeof x);
+}
+
 /* once - x as it was read: the compiler does not read it again, from memory that another process may be changing. */
 static inline uint32_t once(uint32_t x)
 {

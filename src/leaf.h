@@ -118,7 +118,7 @@ static inline uint32_t leaf_cost(const struct order *order, uint32_t klen, uint3
 uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *order, const struct item *items, uint32_t n, uint64_t birth, uint64_t prev);
 
 /* Within the module: leaf_entry_align - the first place at or after off for an entry: integers are aligned for programs that read them where they lie.
- * leaf_entry_store - an entry's bytes. leaf_crc - of a leaf whose base ends at end. */
+ * leaf_entry_store - an entry's bytes; leaf_entry_copy - some of them. leaf_crc - of a leaf whose base ends at end. */
 static inline uint32_t leaf_entry_align(const struct order *o, uint32_t off, uint32_t klen)
 {
 	uint32_t at = (uint32_t)round_up(off, 4), want;
@@ -131,13 +131,25 @@ static inline uint32_t leaf_entry_align(const struct order *o, uint32_t off, uin
 	return at % 8 == want ? at : at + 4;
 }
 
+static inline void leaf_entry_copy(uint8_t *to, const uint8_t *from, uint32_t n)
+{
+	if (LIKELY(n - 8 <= 8)) { /* 8 to 16 bytes, the most usual: two words, which may overlap. No call, and a key just made of words is read by words */
+		uint64_t first = get64(from), last = get64(from + n - 8);
+
+		put64(to, first);
+		put64(to + n - 8, last);
+	} else {
+		memcpy(to, from, n);
+	}
+}
+
 static inline void leaf_entry_store(uint8_t *p, const struct item *it)
 {
 	put16(p, it->klen | it->flags);
 	put16(p + 2, it->vlen);
-	memcpy(p + FMT_ENTRY_SIZE, it->key, it->klen);
+	leaf_entry_copy(p + FMT_ENTRY_SIZE, it->key, it->klen);
 	if (it->vlen && it->val)
-		memcpy(p + FMT_ENTRY_SIZE + it->klen, it->val, it->vlen);
+		leaf_entry_copy(p + FMT_ENTRY_SIZE + it->klen, it->val, it->vlen);
 	else
 		memset(p + FMT_ENTRY_SIZE + it->klen, 0, it->vlen); /* to be filled by the caller of put */
 }
@@ -163,7 +175,7 @@ static inline uint32_t leaf_pack_start(uint32_t n)
 	return (uint32_t)round_up(FMT_LEAF_BASE + (8 + 2) * n, 8);
 }
 
-static inline bool leaf_pack_add(struct leaf_pack *p, const struct order *o, const struct item *it)
+static inline __attribute__((always_inline)) bool leaf_pack_add(struct leaf_pack *p, const struct order *o, const struct item *it)
 {
 	uint32_t at = p->at, n = p->n, e = leaf_entry_align(o, at, it->klen), end = (uint32_t)round_up(e + FMT_ENTRY_SIZE + it->klen + it->vlen, 4);
 

@@ -10,6 +10,7 @@
 #define LEAF_SPARSE 25u /* percent under which a leaf joins its neighbour */
 #define LEAF_JOINED 75u /* when both fit this */
 #define LEAF_LINES 32u  /* prefetched on the way to a leaf: what the search touches, and with some luck the entry */
+#define WRITE_LINES 48u /* the same for a writer: with some luck the tail's end, too */
 #define INNER_LINES 28u /* of a page above leaves: heads and kids. The few pages above these are in the cache */
 
 int tree_scratch_open(struct tree_scratch *s, uint32_t psize)
@@ -86,7 +87,7 @@ static int kid_of(const struct tree *t, const struct fmt_page *page, uint64_t of
 	uint64_t ref = inner_kid(t->view, page, off, index);
 
 	if (LIKELY(ref < view_size(t->view)))
-		prefetch(t->view, ref, level == 0 ? LEAF_LINES : level == 1 ? INNER_LINES : 0);
+		prefetch(t->view, ref, level > 1 ? 0 : level == 1 ? INNER_LINES : t->view->w ? WRITE_LINES : LEAF_LINES);
 	return view_page(t->view, ref, level, kid, at);
 }
 
