@@ -31,16 +31,20 @@ struct daxkv_cursor {
 	uint16_t order[];  /* entries of the leaf: LEAF_MAX */
 };
 
-/* cursor_entry - the entry under the cursor. CORRUPT. */
-static inline int cursor_entry(struct daxkv_cursor *c, struct item *it)
+/* cursor_place - where in its leaf the cursor's entry lies. cursor_entry - that entry. CORRUPT. */
+static inline int cursor_place(const struct daxkv_cursor *c, uint32_t *eoff)
+{
+	if (!c->ordered)
+		return leaf_at(&c->path.leaf, c->path.rank, eoff);
+	*eoff = c->order[c->path.rank];
+	return 0;
+}
+
+static inline int cursor_entry(const struct daxkv_cursor *c, struct item *it)
 {
 	uint32_t eoff;
-	int rc = 0;
+	int rc = cursor_place(c, &eoff);
 
-	if (c->ordered)
-		eoff = c->order[c->path.rank];
-	else
-		rc = leaf_at(&c->path.leaf, c->path.rank, &eoff);
 	return rc ? rc : leaf_item(&c->path.leaf, eoff, it);
 }
 

@@ -77,21 +77,24 @@ static int restore(struct daxkv_cursor *c, const struct tree *t)
 	return rc == DAXKV_NOTFOUND ? 0 : rc;
 }
 
-int cursor_output(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value)
+static inline int output(const struct daxkv_cursor *c, uint32_t eoff, struct daxkv_val *key, struct daxkv_val *value)
 {
 	struct item it;
-	int rc = cursor_entry(c, &it);
+	int rc = leaf_item(&c->path.leaf, eoff, &it);
 
-	if (rc)
-		return rc;
-	if (value) {
+	if (LIKELY(!rc && value))
 		rc = record_value(txn_view(c->txn), &it, value);
-		if (rc)
-			return rc;
-	}
-	if (key)
+	if (LIKELY(!rc && key))
 		*key = record_bytes(it.key, it.klen);
-	return 0;
+	return rc;
+}
+
+int cursor_output(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value)
+{
+	uint32_t eoff;
+	int rc = cursor_place(c, &eoff);
+
+	return rc ? rc : output(c, eoff, key, value);
 }
 
 /* move_edge - to the first or the last entry. NOTFOUND in an empty tree: a cursor that had a place there is in the gap that is left. */
@@ -394,7 +397,7 @@ static int move_far(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_
 static int cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op)
 {
 	if ((op == DAXKV_NEXT || op == DAXKV_PREV) && c && c->txn && !txn_check(c->txn, false) && step_near(c, op == DAXKV_NEXT))
-		return cursor_output(c, key, value);
+		return output(c, c->order[c->path.rank], key, value);
 	return move_far(c, key, value, op);
 }
 
