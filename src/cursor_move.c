@@ -394,7 +394,7 @@ static int move_far(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_
 	return rc ? rc : cursor_output(c, key, value);
 }
 
-static int cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op)
+static inline __attribute__((always_inline)) int cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op)
 {
 	if ((op == DAXKV_NEXT || op == DAXKV_PREV) && c && c->txn && !txn_check(c->txn, false) && step_near(c, op == DAXKV_NEXT))
 		return output(c, c->order[c->path.rank], key, value);
@@ -402,7 +402,7 @@ static int cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, struct daxk
 }
 
 /* get_bounded - for a snapshot that may be given up at any moment: what was found counts only when it was not. */
-static int get_bounded(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op)
+static __attribute__((noinline)) int get_bounded(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op)
 {
 	struct daxkv_val k = key ? *key : (struct daxkv_val){0}, v = value ? *value : (struct daxkv_val){0};
 	int rc = txn_done(c->txn, cursor_get(c, key ? &k : NULL, value ? &v : NULL, op));
