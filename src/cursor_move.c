@@ -77,6 +77,7 @@ static int restore(struct daxkv_cursor *c, const struct tree *t)
 	return rc == DAXKV_NOTFOUND ? 0 : rc;
 }
 
+/* output - key and value of the entry at eoff of the cursor's leaf. */
 static inline int output(const struct daxkv_cursor *c, uint32_t eoff, struct daxkv_val *key, struct daxkv_val *value)
 {
 	struct item it;
@@ -394,6 +395,7 @@ static int move_far(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_
 	return rc ? rc : cursor_output(c, key, value);
 }
 
+/* cursor_get - inlined, as what a step takes is not much more than a call. */
 static inline __attribute__((always_inline)) int cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op)
 {
 	if ((op == DAXKV_NEXT || op == DAXKV_PREV) && c && c->txn && !txn_check(c->txn, false) && step_near(c, op == DAXKV_NEXT))

@@ -159,7 +159,7 @@ uint32_t leaf_crc(const uint8_t *page, uint32_t end);
  * the first: then nothing moves when the heads and offsets before them are written. leaf_pack_add - *it is the next one; false: it has no room
  * (the first always has, when it suits a leaf). leaf_pack_item - entry i, until the pack begins anew (n = at = 0). leaf_item_rises - whether an item
  * lies behind last; keys: its key alone does. leaf_pack_rises - the same behind the pack's last one. leaf_pack_build - the leaf of them all, at
- * least one, in page; as leaf_build. */
+ * least one, in page; as leaf_build. Adding is inlined: it is most of what a load does. */
 struct leaf_pack {
 	uint8_t *page;  /* two pages of room, at a multiple of 8 */
 	uint8_t *bytes; /* of the entries: in page, at a multiple of 8 */

@@ -19,7 +19,7 @@
 struct view {
 	struct map *map;
 	const uint8_t *base;
-	uint32_t psize;
+	uint32_t psize;    /* a power of two */
 	uint64_t snapshot; /* of a write transaction: its own number */
 	struct wset *w;    /* what the transaction changed; NULL for a read transaction */
 	const uint64_t *bound; /* of a read transaction that may be evicted: its slot's word (readers.h). NULL: it may not */
