@@ -163,6 +163,16 @@ static bool in_order(const struct leaf *leaf, const struct check_entry *a, const
 	return order == CHECK_BEFORE || order == CHECK_UNKNOWN;
 }
 
+/* uniform_read - entry i of a uniform base, which lies in the page. */
+static void uniform_read(const struct check_page *page, uint32_t i, struct check_entry *e)
+{
+	uint32_t klen = page->head.heads & FMT_KLEN_MASK, vlen = page->head.offs, stride = (uint32_t)round_up(klen + vlen, 4);
+	uint32_t off = FMT_LEAF_BASE + 8u * page->head.n + i * stride;
+
+	*e = (struct check_entry){.off = off, .end = off + klen + vlen};
+	e->item = (struct check_item){.key = page->p + off, .klen = klen, .dup = page->p + off + klen, .dlen = vlen};
+}
+
 static bool base_read(struct leaf *leaf)
 {
 	struct check *ck = leaf->ck;
@@ -170,9 +180,10 @@ static bool base_read(struct leaf *leaf)
 
 	for (uint32_t i = 0; i < page->head.n; i++) {
 		struct check_entry *e = &ck->entries[i];
-		uint32_t off = get16(page->p + page->head.offs + 2 * i);
 
-		if (!entry_read(page, off, page->head.offs + 2u * page->head.n, page->head.end, e)) {
+		if (page->head.heads & FMT_UNIFORM) {
+			uniform_read(page, i, e);
+		} else if (!entry_read(page, get16(page->p + page->head.offs + 2 * i), page->head.offs + 2u * page->head.n, page->head.end, e)) {
 			check_fault(ck, leaf->db, "leaf 0x%" PRIx64 " entry %" PRIu32 ": does not lie in the base", page->off, i);
 			return false;
 		}
@@ -183,7 +194,7 @@ static bool base_read(struct leaf *leaf)
 		ck->order[i] = (uint16_t)i;
 	}
 	leaf->live = page->head.n;
-	check_heads(ck, leaf->db, page, "leaf", "entry", base_item, leaf);
+	check_heads(ck, leaf->db, page, FMT_LEAF_BASE, "leaf", "entry", base_item, leaf);
 	return true;
 }
 

@@ -7,6 +7,15 @@
 
 /* ---- what inner pages and leaves share ------------------------------------------------------------------------------------ */
 
+/* uniform_sound - whether the entries of a uniform leaf end where the base does, inside the page. */
+static bool uniform_sound(const struct fmt_page *head, uint32_t page_size)
+{
+	uint64_t stride = round_up((head->heads & FMT_KLEN_MASK) + head->offs, 4);
+
+	return head->n > 0 && !(head->heads & ~(FMT_UNIFORM | FMT_KLEN_MASK)) && head->end <= page_size &&
+	       FMT_LEAF_BASE + head->n * (sizeof(uint64_t) + stride) == head->end;
+}
+
 bool check_header(struct check *ck, const struct check_db *db, const struct check_page *page, const char *what, uint32_t first,
                   uint64_t gap)
 {
@@ -16,8 +25,10 @@ bool check_header(struct check *ck, const struct check_db *db, const struct chec
 	if (head->birth > ck->txn)
 		check_fault(ck, db, "%s 0x%" PRIx64 ": birth %" PRIu64 " is after transaction %" PRIu64, what, page->off, head->birth,
 		            ck->txn);
-	if (head->heads != first || head->offs != behind || head->offs + 2u * head->n > head->end ||
-	    head->end > ck->page_size) {
+	bool uniform = head->type == FMT_LEAF && head->heads & FMT_UNIFORM;
+
+	if (uniform ? !uniform_sound(head, ck->page_size)
+	            : head->heads != first || head->offs != behind || head->offs + 2u * head->n > head->end || head->end > ck->page_size) {
 		check_fault(ck, db, "%s 0x%" PRIx64 ": header out of bounds: n %u, heads %u, offs %u, end %u", what, page->off, head->n,
 		            head->heads, head->offs, head->end);
 		return false;
@@ -25,7 +36,7 @@ bool check_header(struct check *ck, const struct check_db *db, const struct chec
 	return true;
 }
 
-void check_heads(struct check *ck, const struct check_db *db, const struct check_page *page, const char *what, const char *part,
+void check_heads(struct check *ck, const struct check_db *db, const struct check_page *page, uint32_t heads, const char *what, const char *part,
                  void (*item)(const void *arg, uint32_t i, struct check_item *out), const void *arg)
 {
 	const uint32_t no_prefix = DAXKV_OWN_COMPARE | DAXKV_INTEGER_KEY | DAXKV_REVERSE_KEY;
@@ -39,7 +50,7 @@ void check_heads(struct check *ck, const struct check_db *db, const struct check
 		return;
 	}
 	for (uint32_t i = 0; i < n; i++) {
-		uint64_t head = get64(page->p + page->head.heads + i * sizeof(uint64_t));
+		uint64_t head = get64(page->p + heads + i * sizeof(uint64_t));
 
 		item(arg, i, &it);
 		if (plen != 0 && (it.klen < plen || memcmp(it.key, first.key, plen) != 0))
@@ -111,7 +122,7 @@ static bool separators_check(struct check *ck, const struct check_db *db, const 
 	}
 	if (page->head.n > 0 && bounds->has_high && !after(check_compare(db->flags, &bounds->high, &before)))
 		check_fault(ck, db, "inner 0x%" PRIx64 " separator %u: out of the bounds of the page above", page->off, page->head.n - 1u);
-	check_heads(ck, db, page, "inner", "separator", separator_item, page);
+	check_heads(ck, db, page, page->head.heads, "inner", "separator", separator_item, page);
 	return true;
 }
 

@@ -93,12 +93,12 @@ void check_db_walk(struct check *ck, struct check_db *db, uint64_t at);
 void check_leaf(struct check *ck, struct check_db *db, const struct check_page *page, const struct check_bounds *bounds);
 
 /* check_header - the rules that an inner page's and a leaf's offsets share: arrays of head->n heads from first on and, behind gap
- * bytes, of offsets. False, reported, when the page's contents cannot be read. */
+ * bytes, of offsets; or the lengths of a uniform leaf. False, reported, when the page's contents cannot be read. */
 bool check_header(struct check *ck, const struct check_db *db, const struct check_page *page, const char *what, uint32_t first,
                   uint64_t gap);
 
-/* check_heads - search heads and the common prefix of n items. */
-void check_heads(struct check *ck, const struct check_db *db, const struct check_page *page, const char *what, const char *part,
+/* check_heads - search heads, which lie at heads, and the common prefix of n items. */
+void check_heads(struct check *ck, const struct check_db *db, const struct check_page *page, uint32_t heads, const char *what, const char *part,
                  void (*item)(const void *arg, uint32_t i, struct check_item *out), const void *arg);
 
 /* ---- orders --------------------------------------------------------------------------------------------------------------- */

@@ -71,20 +71,23 @@ struct fmt_page {
 	uint8_t level; /* 0 leaf */
 	uint16_t n;    /* base entries; separators of an inner page */
 	uint16_t plen; /* bytes that all keys of the base (separators) share, 0 or 8 and more: the first plen bytes of the first one's key */
-	uint16_t heads; /* offset of heads[n] */
-	uint16_t offs;  /* offset of offs[n], u16 */
+	uint16_t heads; /* offset of heads[n]; of a uniform leaf FMT_UNIFORM + the length of each key */
+	uint16_t offs;  /* offset of offs[n], u16; of a uniform leaf the length of each value */
 	uint16_t end;   /* end of the base: the tail's entries lie behind it */
 };
 
 /*
  * Leaf:  0 header | 32 slots[16] W | 160 heads[n] u64 | offs[n] u16 | base entries | ... tail entries in append order ...
  * Base:  offs[i] is the offset of entry i's struct fmt_entry; entries in key order; heads[i] is the order's 8-byte search key.
+ *        Uniform, when all keys have one length and all values another: | heads[n] | key, value | key, value | ... without offs and
+ *        fmt_entry, each padded to a multiple of 4.
  * Tail:  slots[i] names one appended entry; 0 = slot unused; used slots come first.
  * crc covers bytes [0,8), [20,32) and [160, end).
  */
 #define FMT_TAIL_SLOTS 16u
 #define FMT_LEAF_SLOTS 32u
 #define FMT_LEAF_BASE 160u
+#define FMT_UNIFORM 0x8000u
 
 struct fmt_entry {
 	uint16_t klen_flags; /* key length in the low 13 bits */

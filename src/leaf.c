@@ -15,12 +15,7 @@ static const uint8_t *bytes_of(const struct leaf *l)
 
 static const uint64_t *heads_of(const struct fmt_page *p)
 {
-	return (const uint64_t *)(const void *)((const uint8_t *)p + p->heads);
-}
-
-static const uint16_t *offs_of(const struct fmt_page *p)
-{
-	return (const uint16_t *)(const void *)((const uint8_t *)p + p->offs);
+	return (const uint64_t *)(const void *)((const uint8_t *)p + FMT_LEAF_BASE);
 }
 
 void leaf_fault(const struct leaf *l, uint32_t eoff)
@@ -62,7 +57,7 @@ static int prefix_side(const struct leaf *l, uint32_t plen, const uint8_t *key, 
 	struct item first;
 	int rc;
 
-	rc = leaf_item(l, offs_of(l->page)[0], &first);
+	rc = leaf_item(l, leaf_entry(l->page, 0), &first);
 	if (rc)
 		return rc;
 	if (plen > first.klen)
@@ -97,7 +92,7 @@ static int base_find(const struct leaf *l, const struct order *o, const struct p
 		uint32_t mid = (lo + hi) / 2;
 		struct item it;
 
-		rc = leaf_item(l, offs_of(page)[mid], &it);
+		rc = leaf_item(l, leaf_entry(page, mid), &it);
 		if (rc)
 			return rc;
 		int c = order_cmp(o, it.key, it.klen, it.val, it.vlen, p);
@@ -178,7 +173,7 @@ int leaf_get(const struct view *v, const struct fmt_page *page, uint64_t off, co
 		return 0;
 	}
 	rc = base_find(&l, o, &p, &at, found);
-	return rc || !*found ? rc : leaf_item(&l, offs_of(page)[at], item);
+	return rc || !*found ? rc : leaf_item(&l, leaf_entry(page, at), item);
 }
 
 void leaf_expect(const struct view *v, const struct fmt_page *page, uint64_t off, const struct order *o, const uint8_t *key, uint32_t klen, uint32_t fp)
@@ -197,7 +192,7 @@ void leaf_expect(const struct view *v, const struct fmt_page *page, uint64_t off
 
 		if (at >= page->n)
 			return;
-		eoff = offs_of(page)[at];
+		eoff = leaf_entry(page, at);
 	}
 	if (eoff < v->psize) {
 		__builtin_prefetch(bytes_of(&l) + eoff);
@@ -242,7 +237,7 @@ int leaf_gap_find(const struct leaf *l, const struct order *o, const struct prob
 		return rc;
 	g->n = 0;
 	g->lo = at;
-	g->base = exact ? offs_of(l->page)[at] : 0;
+	g->base = exact ? leaf_entry(l->page, at) : 0;
 	for (unsigned int i = 0; i < l->nslots; i++)
 		gap_follow(g, load_word(&l->slots[i]));
 	return 0;
@@ -307,8 +302,22 @@ int leaf_at(const struct leaf *l, uint32_t rank, uint32_t *eoff)
 	}
 	if (rank >= l->page->n)
 		return err_corrupt(l->off, "leaf: no entry has rank %u", rank);
-	*eoff = offs_of(l->page)[rank];
+	*eoff = leaf_entry(l->page, rank);
 	return 0;
+}
+
+static void base_offsets(const struct fmt_page *p, uint32_t n, uint16_t *out)
+{
+	uint32_t heads = p->heads;
+
+	if (heads & FMT_UNIFORM) {
+		uint32_t start = FMT_LEAF_BASE + 8 * n, stride = uniform_stride(heads & FMT_KLEN_MASK, p->offs);
+
+		for (uint32_t i = 0; i < n; i++)
+			out[i] = (uint16_t)(start + i * stride);
+	} else {
+		memcpy(out, (const uint8_t *)p + p->offs, n * sizeof *out);
+	}
 }
 
 int leaf_offsets(const struct leaf *l, uint16_t *out, uint32_t *count)
@@ -317,7 +326,7 @@ int leaf_offsets(const struct leaf *l, uint16_t *out, uint32_t *count)
 
 	if (n > LEAF_MAX(l->psize) - FMT_TAIL_SLOTS)
 		return err_corrupt(l->off, "leaf: %u entries", n);
-	memcpy(out, offs_of(l->page), n * sizeof *out);
+	base_offsets(l->page, n, out);
 	for (unsigned int i = 0; i < l->nslots; i++) {
 		uint64_t slot = load_word(&l->slots[i]);
 		uint32_t r = FMT_SLOT_RANK(slot), kind = FMT_SLOT_KIND(slot);
@@ -345,16 +354,39 @@ uint32_t leaf_crc(const uint8_t *p, uint32_t end)
 	return crc32c(crc32c(crc32c(0, p, 8), p + 20, 12), p + FMT_LEAF_BASE, end - FMT_LEAF_BASE);
 }
 
-uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *o, const struct item *items, uint32_t n, uint64_t birth, uint64_t prev)
+uint32_t leaf_costs(const struct order *o, const struct item *items, uint32_t n)
 {
-	struct fmt_page *page = (void *)image;
+	if (!n || !uniform_suits(o, &items[0]))
+		return 0;
+	for (uint32_t i = 1; i < n; i++)
+		if (items[i].klen != items[0].klen || items[i].vlen != items[0].vlen || items[i].flags)
+			return 0;
+	return 8 + uniform_stride(items[0].klen, items[0].vlen);
+}
+
+/* base_uniform, base_mixed - the heads and entries of a base; where they end. */
+static uint32_t base_uniform(uint8_t *image, uint32_t psize, const struct order *o, const struct item *items, uint32_t n, uint32_t plen)
+{
+	uint64_t *heads = (void *)(image + FMT_LEAF_BASE);
+	uint32_t klen = items[0].klen, vlen = items[0].vlen, stride = uniform_stride(klen, vlen);
+	uint8_t *e = image + FMT_LEAF_BASE + 8 * n;
+
+	assert(FMT_LEAF_BASE + n * (8 + stride) <= psize);
+	for (uint32_t i = 0; i < n; i++, e += stride) {
+		heads[i] = order_head(o, items[i].key, klen, plen);
+		leaf_entry_copy(e, items[i].key, klen);
+		leaf_value_copy(e + klen, items[i].val, vlen);
+		memset(e + klen + vlen, 0, stride - klen - vlen);
+	}
+	return (uint32_t)(e - image);
+}
+
+static uint32_t base_mixed(uint8_t *image, uint32_t psize, const struct order *o, const struct item *items, uint32_t n, uint32_t plen)
+{
 	uint32_t offs_at = FMT_LEAF_BASE + 8 * n, at = offs_at + 2 * n;
 	uint64_t *heads = (void *)(image + FMT_LEAF_BASE);
 	uint16_t *offs = (void *)(image + offs_at);
-	uint32_t plen = n < 2 ? 0 : order_prefix(o, items[0].key, items[0].klen, items[n - 1].key, items[n - 1].klen);
-	memset(image, 0, FMT_LEAF_BASE);
-	*page = (struct fmt_page){.birth = birth, .prev = prev, .type = FMT_LEAF, .n = (uint16_t)n, .plen = (uint16_t)plen,
-	                          .heads = FMT_LEAF_BASE, .offs = (uint16_t)offs_at};
+
 	for (uint32_t i = 0; i < n; i++) {
 		const struct item *it = &items[i];
 		uint32_t e = leaf_entry_align(o, at, it->klen);
@@ -366,7 +398,19 @@ uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *o, const
 		at = e + FMT_ENTRY_SIZE + it->klen + it->vlen;
 		assert(at <= psize);
 	}
-	uint32_t end = (uint32_t)round_up(at, 4);
+	return at;
+}
+
+uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *o, const struct item *items, uint32_t n, uint64_t birth, uint64_t prev)
+{
+	struct fmt_page *page = (void *)image;
+	bool uniform = leaf_costs(o, items, n) > 0;
+	uint32_t plen = n < 2 ? 0 : order_prefix(o, items[0].key, items[0].klen, items[n - 1].key, items[n - 1].klen);
+
+	memset(image, 0, FMT_LEAF_BASE);
+	*page = leaf_header(n, uniform ? items : NULL, birth, prev);
+	page->plen = (uint16_t)plen;
+	uint32_t at = (uniform ? base_uniform : base_mixed)(image, psize, o, items, n, plen), end = (uint32_t)round_up(at, 4);
 
 	memset(image + at, 0, round_up(end, FMT_LINE) - at);
 	page->end = (uint16_t)end;

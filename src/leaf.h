@@ -4,14 +4,17 @@
  *
  *   | header | slots[16] | heads[n] | offs[n] | base entries ... | tail entries in append order ... |
  *
+ * A base whose keys have one length and whose values have another, and no entry flags, is uniform: the header has the two lengths, and entry i lies at
+ * i times their sum, so that there are no offs[] to read, and six bytes less to an entry. An entry of another size goes to the tail as ever; the
+ * base that is made of them all then is not uniform, and larger: it may take three leaves (leaf_rewrite in tree.c).
+ *
  * A put appends an entry (fresh bytes) and fills the next slot (one word): nothing is shifted, nothing copied. A slot's rank is the entry's
  * place in the leaf's order at that moment; applying the ranks in turn to 0..n-1 gives the order without comparing a key, and a snapshot
  * applies only the slots it may see, which are always the first ones. Slots are never dropped or reordered: a removal appends a tombstone
  * [R6].
  *
  * Lookup: where equal keys have equal bytes, the newest slot with the key's fingerprint that the snapshot sees, else the base. Otherwise
- * the base's lower
- * bound, then the gap that the slots open there is followed through the ranks: only the tail entries in the gap are compared.
+ * the base's lower bound, then the gap that the slots open there is followed through the ranks: only the tail entries in the gap are compared.
  * Rejected: sorted slots (a rewrite per put), unsorted leaves (scans pay), shifting (many lines per put).
  */
 #ifndef DAXKV_LEAF_H
@@ -40,21 +43,49 @@ void leaf_open(const struct view *view, const struct fmt_page *page, uint64_t of
 /* leaf_fault - raise the fault of an entry that does not lie in the page. */
 void leaf_fault(const struct leaf *leaf, uint32_t eoff);
 
+/* uniform_stride - what an entry of a uniform base takes. uniform_suits - whether such entries may be one: the integers among them stay aligned. */
+static inline uint32_t uniform_stride(uint32_t klen, uint32_t vlen)
+{
+	return (uint32_t)round_up(klen + vlen, 4);
+}
+
+static inline bool uniform_suits(const struct order *o, const struct item *it)
+{
+	return !it->flags && (!(o->flags & (DAXKV_INTEGER_KEY | DAXKV_INTEGER_DUP)) || (it->klen | it->vlen) % 8 == 0);
+}
+
+/* leaf_entry - the byte offset of base entry i. */
+static inline uint32_t leaf_entry(const struct fmt_page *p, uint32_t i)
+{
+	uint32_t heads = once(p->heads), offs = once(p->offs);
+
+	if (LIKELY(heads & FMT_UNIFORM))
+		return FMT_LEAF_BASE + 8u * once(p->n) + i * uniform_stride(heads & FMT_KLEN_MASK, offs);
+	return get16((const uint8_t *)p + offs + 2 * i);
+}
+
 /* leaf_item - the entry at byte offset eoff of the leaf. CORRUPT when it does not lie in the page. */
 static inline int leaf_item(const struct leaf *leaf, uint32_t eoff, struct item *item)
 {
-	const uint8_t *p = (const uint8_t *)leaf->page + eoff;
+	uint32_t kf = once(leaf->page->heads), vlen = once(leaf->page->offs), at = eoff;
 
 	if (UNLIKELY(eoff < FMT_LEAF_BASE || eoff + FMT_ENTRY_SIZE > leaf->psize))
 		goto fault;
-	uint32_t kf = once(get16(p));
+	if (kf & FMT_UNIFORM && eoff < once(leaf->page->end)) {
+		kf &= FMT_KLEN_MASK;
+	} else {
+		const uint8_t *p = (const uint8_t *)leaf->page + eoff;
 
+		kf = once(get16(p));
+		vlen = once(get16(p + 2));
+		at += FMT_ENTRY_SIZE;
+	}
 	item->klen = kf & FMT_KLEN_MASK;
 	item->flags = kf & ~FMT_KLEN_MASK;
-	item->vlen = once(get16(p + 2));
-	if (UNLIKELY(eoff + FMT_ENTRY_SIZE + item->klen + item->vlen > leaf->psize))
+	item->vlen = vlen;
+	if (UNLIKELY(at + item->klen + vlen > leaf->psize))
 		goto fault;
-	item->key = p + FMT_ENTRY_SIZE;
+	item->key = (const uint8_t *)leaf->page + at;
 	item->val = item->key + item->klen;
 	return 0;
 fault:
@@ -90,17 +121,17 @@ int leaf_at(const struct leaf *leaf, uint32_t rank, uint32_t *eoff);
 /* leaf_value - where the value of base entry i lies. For the writer's own pages. */
 static inline const uint8_t *leaf_value(const struct fmt_page *page, uint32_t i)
 {
-	const uint8_t *e = (const uint8_t *)page + get16((const uint8_t *)page + page->offs + 2 * i);
+	const uint8_t *e = (const uint8_t *)page + leaf_entry(page, i);
 
-	return e + FMT_ENTRY_SIZE + (get16(e) & FMT_KLEN_MASK);
+	return page->heads & FMT_UNIFORM ? e + (page->heads & FMT_KLEN_MASK) : e + FMT_ENTRY_SIZE + (get16(e) & FMT_KLEN_MASK);
 }
 
 /* leaf_offsets - all entries in order; out has room for LEAF_MAX(psize). CORRUPT when the ranks make no sense. */
 int leaf_offsets(const struct leaf *leaf, uint16_t *out, uint32_t *n);
-#define LEAF_MAX(psize) ((psize) / 16 + FMT_TAIL_SLOTS)
+#define LEAF_MAX(psize) ((psize) / 12 + FMT_TAIL_SLOTS) /* a head, and a key and a value of 4 bytes together */
 
 /* leaf_usable - bytes for entries in a page, the alignment of the first one taken off. leaf_cost - what an entry takes of them in a base,
- * at most. */
+ * at most. leaf_costs - what these take in one base: each; 0: each its leaf_cost. */
 static inline uint32_t leaf_usable(uint32_t psize)
 {
 	return psize - FMT_LEAF_BASE - 4;
@@ -112,13 +143,15 @@ static inline uint32_t leaf_cost(const struct order *order, uint32_t klen, uint3
 
 	return 8 + 2 + (uint32_t)round_up(FMT_ENTRY_SIZE + klen + vlen, 4) + pad;
 }
+uint32_t leaf_costs(const struct order *order, const struct item *items, uint32_t n);
 
 /* leaf_build - write a leaf of n items, in order, with an empty tail, to image (a page); the items must not lie in image. Returns the
  * bytes used. */
 uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *order, const struct item *items, uint32_t n, uint64_t birth, uint64_t prev);
 
 /* Within the module: leaf_entry_align - the first place at or after off for an entry: integers are aligned for programs that read them where they lie.
- * leaf_entry_store - an entry's bytes; leaf_entry_copy - some of them. leaf_crc - of a leaf whose base ends at end. */
+ * leaf_entry_store - an entry's bytes; leaf_entry_copy, leaf_value_copy - some of them. leaf_crc - of a leaf whose base ends at end.
+ * leaf_header - of a base of n entries; uniform: one of them if they are, else NULL. */
 static inline uint32_t leaf_entry_align(const struct order *o, uint32_t off, uint32_t klen)
 {
 	uint32_t at = (uint32_t)round_up(off, 4), want;
@@ -143,60 +176,76 @@ static inline void leaf_entry_copy(uint8_t *to, const uint8_t *from, uint32_t n)
 	}
 }
 
+static inline void leaf_value_copy(uint8_t *to, const uint8_t *val, uint32_t vlen)
+{
+	if (LIKELY(vlen && val))
+		leaf_entry_copy(to, val, vlen);
+	else
+		memset(to, 0, vlen); /* to be filled by the caller of put */
+}
+
 static inline void leaf_entry_store(uint8_t *p, const struct item *it)
 {
 	put16(p, it->klen | it->flags);
 	put16(p + 2, it->vlen);
 	leaf_entry_copy(p + FMT_ENTRY_SIZE, it->key, it->klen);
-	if (it->vlen && it->val)
-		leaf_entry_copy(p + FMT_ENTRY_SIZE + it->klen, it->val, it->vlen);
-	else
-		memset(p + FMT_ENTRY_SIZE + it->klen, 0, it->vlen); /* to be filled by the caller of put */
+	leaf_value_copy(p + FMT_ENTRY_SIZE + it->klen, it->val, it->vlen);
 }
 uint32_t leaf_crc(const uint8_t *page, uint32_t end);
 
-/* leaf_pack - a leaf in the making, entry by entry in order, in a buffer of its maker's. They are gathered where they will lie if all that come are as large as
- * the first: then nothing moves when the heads and offsets before them are written. leaf_pack_add - *it is the next one; false: it has no room
- * (the first always has, when it suits a leaf). leaf_pack_item - entry i, until the pack begins anew (n = at = 0). leaf_item_rises - whether an item
+static inline struct fmt_page leaf_header(uint32_t n, const struct item *uniform, uint64_t birth, uint64_t prev)
+{
+	return (struct fmt_page){.birth = birth, .prev = prev, .type = FMT_LEAF, .n = (uint16_t)n,
+	                         .heads = (uint16_t)(uniform ? FMT_UNIFORM | uniform->klen : FMT_LEAF_BASE),
+	                         .offs = (uint16_t)(uniform ? uniform->vlen : FMT_LEAF_BASE + 8 * n)};
+}
+
+/* leaf_pack - a leaf in the making, entry by entry in order, in a buffer of its maker's. They are gathered where they will lie if the leaf gets full:
+ * in a uniform one, until an entry of another size comes; in others, if all that come are as large as the first. leaf_pack_add - *it is the next one; false: it
+ * has no room (the first always has, when it suits a leaf). leaf_pack_item - entry i, until the pack begins anew (n = 0). leaf_item_rises - whether an item
  * lies behind last; keys: its key alone does. leaf_pack_rises - the same behind the pack's last one. leaf_pack_build - the leaf of them all, at
- * least one, in page; as leaf_build. Adding is inlined: it is most of what a load does. */
+ * least one, in page; as leaf_build. Adding is inlined: it is most of what a load does. leaf_pack_begin, leaf_pack_mixed - parts of it. */
 struct leaf_pack {
 	uint8_t *page;  /* two pages of room, at a multiple of 8 */
 	uint8_t *bytes; /* of the entries: in page, at a multiple of 8 */
-	uint16_t *off;  /* of each, from bytes; room for LEAF_PACK_MAX(psize) */
+	uint16_t *off;  /* of each, from bytes, when they are not uniform; room for LEAF_PACK_MAX(psize) */
 	uint64_t head;  /* the last one's */
-	uint32_t n, at, limit, psize; /* how many; where the next begins in bytes, the last being padded; where they may end in a page */
+	uint32_t n, at, limit, psize;    /* how many; where the next begins in bytes, the last being padded; where they may end in a page */
+	uint32_t stride, klen, vlen, max; /* of each, and how many have room: while they are uniform. stride 0: they are not */
 };
 #define LEAF_PACK_MAX(psize) ((psize) / (8 + 2 + FMT_ENTRY_SIZE)) /* of entries as small as a damaged leaf may show them: a head, an offset, lengths */
 
-/* leaf_pack_start - where the first of n entries lies in the page: a multiple of 8, so that places in bytes and in the page are aligned alike. */
-static inline uint32_t leaf_pack_start(uint32_t n)
-{
-	return (uint32_t)round_up(FMT_LEAF_BASE + (8 + 2) * n, 8);
-}
+void leaf_pack_begin(struct leaf_pack *p, const struct order *o, const struct item *it);
+bool leaf_pack_mixed(struct leaf_pack *p, const struct order *o, const struct item *it);
 
 static inline __attribute__((always_inline)) bool leaf_pack_add(struct leaf_pack *p, const struct order *o, const struct item *it)
 {
-	uint32_t at = p->at, n = p->n, e = leaf_entry_align(o, at, it->klen), end = (uint32_t)round_up(e + FMT_ENTRY_SIZE + it->klen + it->vlen, 4);
+	uint32_t n = p->n, at = p->at;
 
-	if (UNLIKELY(leaf_pack_start(n + 1) + end > (n ? p->limit : p->psize)))
+	if (UNLIKELY(!n)) {
+		leaf_pack_begin(p, o, it);
+		at = 0;
+	}
+	if (UNLIKELY(!p->stride || it->klen != p->klen || it->vlen != p->vlen || it->flags))
+		return leaf_pack_mixed(p, o, it);
+	if (UNLIKELY(n == p->max))
 		return false;
-	if (UNLIKELY(!n))
-		p->bytes = p->page + leaf_pack_start((p->limit - FMT_LEAF_BASE) / (8 + 2 + end));
-	if (UNLIKELY(e > at))
-		put32(p->bytes + at, 0);
-	put32(p->bytes + end - 4, 0); /* what the entry leaves of it is padding */
-	leaf_entry_store(p->bytes + e, it);
+	put32(p->bytes + at + p->stride - 4, 0); /* what the entry leaves of it is padding */
+	leaf_entry_copy(p->bytes + at, it->key, it->klen);
+	leaf_value_copy(p->bytes + at + it->klen, it->val, it->vlen);
 	p->head = order_head(o, it->key, it->klen, 0);
-	p->off[n] = (uint16_t)e;
+	put64(p->page + FMT_LEAF_BASE + 8 * n, p->head);
 	p->n = n + 1;
-	p->at = end;
+	p->at = at + p->stride;
 	return true;
 }
 
 static inline struct item leaf_pack_item(const struct leaf_pack *p, uint32_t i)
 {
-	const uint8_t *e = p->bytes + p->off[i];
+	const uint8_t *e = p->bytes + (p->stride ? i * p->stride : p->off[i]);
+
+	if (p->stride)
+		return (struct item){.key = e, .val = e + p->klen, .klen = p->klen, .vlen = p->vlen};
 	uint32_t kf = get16(e), klen = kf & FMT_KLEN_MASK;
 
 	return (struct item){.key = e + FMT_ENTRY_SIZE, .val = e + FMT_ENTRY_SIZE + klen, .klen = klen, .vlen = get16(e + 2), .flags = kf & ~FMT_KLEN_MASK};

@@ -94,6 +94,20 @@ static int put_group(struct daxkv_txn *txn, struct dbstate *s, size_t n, const s
 	return rc;
 }
 
+/* puts_shown - what NOOVERWRITE found, where it lies now: puts behind it may have moved it. */
+static int puts_shown(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct daxkv_val *key, struct daxkv_val *value, const int *result)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < n && !rc; i++) {
+		if (result[i] == DAXKV_EXIST)
+			rc = daxkv_get(txn, db, &key[i], &value[i]);
+		if (rc == DAXKV_NOTFOUND) /* with APPEND, a key that is not there but before others */
+			rc = 0;
+	}
+	return rc;
+}
+
 int daxkv_put_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags,
                    int *result)
 {
@@ -125,5 +139,5 @@ int daxkv_put_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct da
 		rc = put_group(txn, s, group, key + i, value + i, flags, result + i);
 		i += group;
 	}
-	return rc;
+	return rc || !(flags & DAXKV_NOOVERWRITE) ? rc : puts_shown(txn, db, n, key, value, result);
 }

@@ -268,39 +268,57 @@ int tree_leaf_items(struct tree *t, const struct leaf *leaf, struct item *items,
 	return rc;
 }
 
-static uint32_t items_cost(const struct tree *t, const struct item *items, uint32_t n)
+uint32_t tree_items_cost(const struct tree *t, const struct item *items, uint32_t n)
 {
-	uint32_t cost = 0;
+	uint32_t each = leaf_costs(t->order, items, n), cost = each * n;
 
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = 0; !each && i < n; i++)
 		cost += leaf_cost(t->order, items[i].klen, items[i].vlen);
 	return cost;
 }
 
-/*
- * split_point - how many items go to the left leaf: the cut that leaves the smaller of the two biggest; when keys rise, as many as
- * LEAF_RUN lets.
- *
- * The first fits always: the items of a page and one more, none above half a page. The second need not be there: where large items lie
- * about
- * LEAF_RUN, each cut may leave too much on one side.
- */
-static uint32_t split_point(const struct tree *t, const struct item *items, uint32_t n, uint32_t total, bool rising)
-{
-	uint32_t usable = leaf_usable(t->view->psize), left = 0, even = 1, run = 0, best_max = UINT32_MAX;
+#define LEAF_PARTS 3u
 
+/*
+ * split - items that are too many for a leaf are cut into parts, each of which has room in one: part i ends before cut[i]. Into two: by the cut that leaves
+ * the smaller of the two biggest; when keys rise, with as many on the left as LEAF_RUN lets, if large items about it do not leave too much on the right.
+ *
+ * Two do for the items of a leaf and one more, none above half a leaf. But entries of a uniform base take more beside one of another size, up to twice a
+ * leaf altogether: then one part after the other is filled. Three do, since two neighbours take more than a leaf.
+ */
+static uint32_t split(const struct tree *t, const struct item *items, uint32_t n, uint32_t total, bool rising, uint32_t cut[LEAF_PARTS])
+{
+	uint32_t usable = leaf_usable(t->view->psize), each = leaf_costs(t->order, items, n), left = 0, parts = 0, run = 0, best_max = UINT32_MAX;
+
+	cut[1] = n;
 	for (uint32_t i = 0; i + 1 < n; i++) {
-		left += leaf_cost(t->order, items[i].klen, items[i].vlen);
+		left += each ? each : leaf_cost(t->order, items[i].klen, items[i].vlen);
 		uint32_t max = left > total - left ? left : total - left;
 
 		if (left <= usable * LEAF_RUN / 100 && total - left <= usable)
 			run = i + 1;
 		if (max < best_max) {
 			best_max = max;
-			even = i + 1;
+			cut[0] = i + 1;
 		}
 	}
-	return rising && run ? run : even;
+	if (rising && run)
+		cut[0] = run;
+	if (best_max <= usable)
+		return 2;
+	left = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t cost = leaf_cost(t->order, items[i].klen, items[i].vlen);
+
+		if (left + cost > usable) {
+			cut[parts++] = i;
+			left = 0;
+		}
+		left += cost;
+	}
+	cut[parts] = n;
+	assert(parts == LEAF_PARTS - 1);
+	return LEAF_PARTS;
 }
 
 void tree_separator(const struct tree *t, const struct item *a, const struct item *b, uint8_t *buf, struct sep *sep)
@@ -334,7 +352,7 @@ static int join_sibling(struct tree *t, const struct path *path, struct item *it
 	struct item *behind = items + *n;
 
 	rc = tree_leaf_items(t, &leaf, behind, &more);
-	if (rc || total + items_cost(t, behind, more) > usable * LEAF_JOINED / 100)
+	if (rc || total + tree_items_cost(t, behind, more) > usable * LEAF_JOINED / 100)
 		return rc;
 	if (left) { /* the neighbour's come first */
 		struct item *tmp = behind + more;
@@ -371,11 +389,11 @@ static int leaf_write(struct tree *t, uint64_t old, const struct item *items, ui
 	return rc;
 }
 
-/* leaf_rewrite - the leaf of path becomes one, two or no leaves with these n items (in scratch->items). */
+/* leaf_rewrite - the leaf of path becomes one to three leaves, or none, with these n items (in scratch->items). */
 static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, struct placed *placed)
 {
 	struct item *items = t->scratch->items;
-	uint32_t usable = leaf_usable(t->view->psize), total = items_cost(t, items, n);
+	uint32_t usable = leaf_usable(t->view->psize), total = tree_items_cost(t, items, n);
 	struct change change;
 	uint64_t old = path->leaf.off, prev = tree_prev_for(t, old), sibling;
 	int rc;
@@ -396,25 +414,31 @@ static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, struct pl
 		return rc;
 	if (sibling && change.from != path->at[1].index && placed->index != UINT32_MAX)
 		placed->index += n - own;
-	uint32_t left = n;
+	uint32_t cut[LEAF_PARTS] = {n}, parts = 1;
+	uint8_t *buf = t->scratch->sepbuf;
 
 	if (!sibling && n > 1 && total > usable - min_u64(usable * LEAF_TAIL / 100, (uint64_t)total * FMT_TAIL_SLOTS / n))
-		left = split_point(t, items, n, total, placed->rising);
-	if (left < n)
-		tree_separator(t, &items[left - 1], &items[left], t->scratch->sepbuf, &change.sep[0]);
-	change.m = left < n ? 2 : 1;
-	/* The right leaf first: its items may lie in the page that the left one rewrites. */
-	if (left < n)
-		rc = leaf_write(t, 0, items + left, n - left, 0, left, placed, &change.kid[1]);
-	if (!rc)
-		rc = leaf_write(t, old, items, left, prev, 0, placed, &change.kid[0]);
+		parts = split(t, items, n, total, placed->rising, cut);
+	for (uint32_t i = 0; i + 1 < parts; i++) {
+		struct sep *sep = &change.sep[i];
+
+		tree_separator(t, &items[cut[i] - 1], &items[cut[i]], buf, sep);
+		buf += sep->klen + (sep->dlen == FMT_SEP_NODUP ? 0 : sep->dlen);
+	}
+	change.m = parts;
+	/* The leftmost leaf last: the others' items may lie in the page that it rewrites. */
+	for (uint32_t i = parts; i-- > 0 && !rc;) {
+		uint32_t first = i ? cut[i - 1] : 0;
+
+		rc = leaf_write(t, i ? 0 : old, items + first, cut[i] - first, i ? 0 : prev, first, placed, &change.kid[i]);
+	}
 	if (!rc && sibling)
 		rc = wset_retire(t->view->w, sibling);
 	if (rc)
 		return rc;
 	t->view->w->compactions++;
-	t->view->w->splits += left < n;
-	t->leaf_pages += (uint64_t)(left < n) - (sibling != 0);
+	t->view->w->splits += parts - 1;
+	t->leaf_pages += (uint64_t)parts - 1 - (sibling != 0);
 	return tree_replace(t, path, &change);
 }
 

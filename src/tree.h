@@ -180,5 +180,6 @@ int tree_page_out(struct tree *tree, uint64_t old, const uint8_t *image, uint32_
 void tree_separator(const struct tree *tree, const struct item *a, const struct item *b, uint8_t *buf, struct sep *sep); /* of two items; copied to buf */
 int tree_run_begin(struct tree *tree, const struct path *path, bool *begun);
 int tree_leaf_items(struct tree *tree, const struct leaf *leaf, struct item *items, uint32_t *n);
+uint32_t tree_items_cost(const struct tree *tree, const struct item *items, uint32_t n); /* in the base of one leaf, at most */
 
 #endif

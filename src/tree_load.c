@@ -205,7 +205,7 @@ static int absorb(struct tree_load *l, const struct item *it)
 		return 0;
 	}
 	/* It stays: what comes is behind it. */
-	l->pack.n = l->pack.at = 0;
+	l->pack.n = 0;
 	l->level[0].first = l->path.leaf.off;
 	l->level[0].written = 1;
 	tree_separator(t, &l->last, it, l->level[0].left_buf, &l->level[0].left);
@@ -282,7 +282,7 @@ int tree_load_add(struct tree_load *l, const struct item *it)
 		struct item last = leaf_pack_item(&l->pack, l->pack.n - 1);
 
 		tree_separator(l->tree, &last, it, l->level[0].left_buf, &l->level[0].left);
-		l->pack.n = l->pack.at = 0;
+		l->pack.n = 0;
 		bool fits = leaf_pack_add(&l->pack, o, it);
 
 		assert(fits);

@@ -30,7 +30,7 @@ static void prefetch_page(const struct tree *t, uint64_t ref, unsigned int lines
 /* prefetch_search - what a leaf's search will touch behind these lines, now that its header is here: much, when entries are small. */
 static void prefetch_search(const struct fmt_page *page)
 {
-	uint32_t end = page->offs + 2u * page->n;
+	uint32_t end = FMT_LEAF_BASE + (page->heads & FMT_UNIFORM ? 8u : 8u + 2) * page->n;
 
 	for (uint32_t i = LEAF_LINES * FMT_LINE; UNLIKELY(i < end); i += FMT_LINE)
 		__builtin_prefetch((const uint8_t *)page + i);

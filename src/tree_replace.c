@@ -248,7 +248,7 @@ static int collapse_fits(struct tree *t, unsigned int level, uint64_t kid, bool 
 {
 	const struct fmt_page *page = NULL;
 	struct leaf leaf;
-	uint32_t n, cost = 0;
+	uint32_t n;
 	uint64_t at = 0;
 
 	for (;;) {
@@ -266,10 +266,10 @@ static int collapse_fits(struct tree *t, unsigned int level, uint64_t kid, bool 
 	leaf_open(t->view, page, at, &leaf);
 	int rc = tree_leaf_items(t, &leaf, t->scratch->items, &n);
 
-	for (uint32_t i = 0; i < n && !rc; i++)
-		cost += leaf_cost(t->order, t->scratch->items[i].klen, t->scratch->items[i].vlen);
-	*fits = cost <= leaf_usable(t->view->psize);
-	return rc;
+	if (rc)
+		return rc;
+	*fits = tree_items_cost(t, t->scratch->items, n) <= leaf_usable(t->view->psize);
+	return 0;
 }
 
 /* empty_root - nothing is left: an empty leaf takes the root's place, so that older snapshots find what was there [I8]. */

@@ -80,7 +80,6 @@ int tree_seek_put(struct tree *t, const struct probe *probe, uint32_t bytes)
 static void run_out(struct tree *t, struct tree_run *run)
 {
 	struct wset *w = t->view->w;
-
 	uint32_t used = leaf_pack_build(&run->pack, t->order, w->txn, run->prev);
 
 	wset_install_whole(w, run->wp, run->pack.page, used);
@@ -180,7 +179,7 @@ int tree_run_begin(struct tree *t, const struct path *path, bool *begun)
 		rc = tree_leaf_items(t, &path->leaf, items, &n);
 	if (rc)
 		return rc;
-	run->pack.n = run->pack.at = 0;
+	run->pack.n = 0;
 	for (uint32_t i = 0; i < n; i++)
 		if (!leaf_pack_add(&run->pack, t->order, &items[i])) /* too full: it will split first */
 			return 0;
@@ -221,7 +220,7 @@ static int run_next(struct tree *t, struct tree_run *run, const struct item *ite
 	run->bytes += sep->klen + (sep->dlen == FMT_SEP_NODUP ? 0 : sep->dlen);
 	run->cost += inner_cost(sep);
 	run_out(t, run);
-	run->pack.n = run->pack.at = 0;
+	run->pack.n = 0;
 	run->wp = wp;
 	run->prev = 0;
 	*done = leaf_pack_add(&run->pack, t->order, item);
@@ -235,6 +234,7 @@ static int run_next(struct tree *t, struct tree_run *run, const struct item *ite
 int tree_run_put(struct tree *t, const struct item *item, bool key_rises, bool *done)
 {
 	struct tree_run *run = t->run;
+
 	*done = false;
 	if (UNLIKELY(!leaf_pack_rises(&run->pack, t->order, item, key_rises) ||
 	             (t->order->flags & DAXKV_DUP_FIXED && item->vlen != leaf_pack_item(&run->pack, run->pack.n - 1).vlen)))

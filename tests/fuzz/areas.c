@@ -127,9 +127,11 @@ static void header_paint(struct areas *a, uint64_t page, enum area rest)
 	paint(a, page + 8, 8, AREA_PREV);
 }
 
-/* entry_paint - what a live entry refers to. */
+/* entry_paint - what a live entry refers to; 0: one of a uniform base, which refers to nothing. */
 static void entry_paint(struct areas *a, uint64_t off)
 {
+	if (!off)
+		return;
 	uint64_t kf = take(a, off, 2), value = off + FMT_ENTRY_SIZE + (kf & FMT_KLEN_MASK);
 
 	if (kf & FMT_ENTRY_DB)
@@ -144,14 +146,14 @@ static void entry_paint(struct areas *a, uint64_t off)
 
 static void leaf_paint(struct areas *a, uint64_t page)
 {
-	uint64_t n = take(a, page + 22, 2), offs = take(a, page + 28, 2), end = take(a, page + 30, 2), count = n;
+	uint64_t n = take(a, page + 22, 2), heads = take(a, page + 26, 2), offs = take(a, page + 28, 2), end = take(a, page + 30, 2), count = n;
 	uint64_t order[FMT_PAGE_MAX / 8]; /* of live entries */
 
 	header_paint(a, page, AREA_LEAF_REST);
 	paint(a, page + FMT_LEAF_SLOTS, FMT_TAIL_SLOTS * 8, AREA_SLOT);
 	paint(a, page + FMT_LEAF_BASE, end - FMT_LEAF_BASE, AREA_BASE);
 	for (uint64_t i = 0; i < n; i++)
-		order[i] = page + take(a, page + offs + 2 * i, 2);
+		order[i] = heads & FMT_UNIFORM ? 0 : page + take(a, page + offs + 2 * i, 2);
 	for (uint64_t i = 0; i < FMT_TAIL_SLOTS; i++) {
 		uint64_t slot = take(a, page + FMT_LEAF_SLOTS + 8 * i, 8), off = FMT_SLOT_OFF(slot), rank = FMT_SLOT_RANK(slot);
 

@@ -131,10 +131,12 @@ static void page_seal(const struct seal *s, uint64_t page)
 	uint64_t n = take(s, page + 22, 2), heads = take(s, page + 26, 2), offs = take(s, page + 28, 2), end = take(s, page + 30, 2);
 	uint32_t crc;
 
-	if (end > s->psize || offs > end || heads + 8 * n > s->psize)
+	bool uniform = p[20] == FMT_LEAF && heads & FMT_UNIFORM;
+
+	if (end > s->psize || (!uniform && (offs > end || heads + 8 * n > s->psize)))
 		return;
-	if (p[20] == FMT_LEAF && heads == FMT_LEAF_BASE && end >= FMT_LEAF_BASE) {
-		for (uint64_t i = 0; i < n && offs + 2 * i < end; i++)
+	if (p[20] == FMT_LEAF && (uniform || heads == FMT_LEAF_BASE) && end >= FMT_LEAF_BASE) {
+		for (uint64_t i = 0; !uniform && i < n && offs + 2 * i < end; i++)
 			entry_seal(s, page + take(s, page + offs + 2 * i, 2));
 		tail_seal(s, page);
 		crc = crc32c(crc32c(crc32c(0, p, 8), p + 20, 12), p + FMT_LEAF_BASE, end - FMT_LEAF_BASE);

@@ -77,7 +77,7 @@ static void seal_page(uint8_t *p, uint32_t page_size)
 	uint32_t n = (uint32_t)take(p + 22, 2), heads = (uint32_t)take(p + 26, 2), offs = (uint32_t)take(p + 28, 2), crc;
 	uint32_t end = (uint32_t)take(p + 30, 2);
 
-	if (offs > page_size || end > page_size || end < offs || heads > page_size || heads + 8 * n > page_size)
+	if (end > page_size || (p[20] != FMT_LEAF && (offs > page_size || end < offs || heads > page_size || heads + 8 * n > page_size)))
 		return; /* damaged on purpose */
 	crc = crc32c(crc32c(0, p, 8), p + 20, 12);
 	if (p[20] == FMT_DESC) {

