@@ -172,9 +172,6 @@ static inline int txn_done(struct daxkv_txn *txn, int rc)
 /* txn_break - a change failed half-way with rc: only abort is left. Returns rc. */
 int txn_break(struct daxkv_txn *txn, int rc);
 
-/* txn_changing - a change of database db is about to begin: the value reserved before is sealed, cursors there keep their place by key. */
-int txn_changing(struct daxkv_txn *txn, daxkv_db db);
-
 /* txn_seal - compute the checksum of a reserved value, which the caller has filled by now. */
 void txn_seal(struct daxkv_txn *txn);
 
@@ -343,6 +340,15 @@ int record_dup_check(const struct daxkv *kv, const struct order *order, const st
 
 /* cursor_save_all - the transaction's cursors on db (0: on all) keep their place by key from here on. ENOMEM. */
 int cursor_save_all(struct daxkv_txn *txn, daxkv_db db);
+
+/* txn_changing - a change of database db is about to begin: the value reserved before is sealed, cursors there keep their place by key. ENOMEM. */
+static inline int txn_changing(struct daxkv_txn *txn, daxkv_db db)
+{
+	if (UNLIKELY(txn->reserved.pending))
+		txn_seal(txn);
+	txn->kv->wset.changes++;
+	return UNLIKELY(txn->cursors) ? cursor_save_all(txn, db) : 0;
+}
 
 /* cursor_lose_all - the transaction's cursors are nowhere. */
 void cursor_lose_all(struct daxkv_txn *txn);

@@ -220,6 +220,7 @@ bool leaf_pack_mixed(struct leaf_pack *p, const struct order *o, const struct it
 
 static inline __attribute__((always_inline)) bool leaf_pack_add(struct leaf_pack *p, const struct order *o, const struct item *it)
 {
+	uint64_t head = order_head(o, it->key, it->klen, 0);
 	uint32_t n = p->n, at = p->at;
 
 	if (UNLIKELY(!n)) {
@@ -233,8 +234,8 @@ static inline __attribute__((always_inline)) bool leaf_pack_add(struct leaf_pack
 	put32(p->bytes + at + p->stride - 4, 0); /* what the entry leaves of it is padding */
 	leaf_entry_copy(p->bytes + at, it->key, it->klen);
 	leaf_value_copy(p->bytes + at + it->klen, it->val, it->vlen);
-	p->head = order_head(o, it->key, it->klen, 0);
-	put64(p->page + FMT_LEAF_BASE + 8 * n, p->head);
+	put64(p->page + FMT_LEAF_BASE + 8 * n, head);
+	p->head = head;
 	p->n = n + 1;
 	p->at = at + p->stride;
 	return true;

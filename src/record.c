@@ -268,18 +268,16 @@ static int put_in_run(struct daxkv_txn *txn, struct dbstate *s, const struct dax
 	return rc ? txn_break(txn, rc) : 0;
 }
 
-int record_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags, uint32_t entry_flags)
+/* put_any - any put. */
+static __attribute__((noinline)) int put_any(struct daxkv_txn *txn, struct dbstate *s, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags,
+                                             uint32_t entry_flags)
 {
-	struct dbstate *s;
+	struct put p = {.txn = txn, .s = s, .key = key, .value = value, .flags = flags, .entry_flags = entry_flags, .path = txn->kv->scratch.finger};
 	bool done = false;
-	int rc = dbi_state(txn, db, &s);
+	int rc = s->tree.run && !entry_flags ? put_in_run(txn, s, key, value, flags, &done) : 0;
 
-	if (!rc && s->tree.run && !entry_flags)
-		rc = put_in_run(txn, s, key, value, flags, &done);
 	if (rc || done)
 		return rc;
-	struct put p = {.txn = txn, .s = s, .key = key, .value = value, .flags = flags, .entry_flags = entry_flags, .path = txn->kv->scratch.finger};
-
 	rc = record_put_check(txn->kv, &s->order, key, value, flags);
 	if (rc)
 		return rc;
@@ -287,6 +285,29 @@ int record_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, 
 
 	rc = tree_seek_put(&s->tree, &probe, record_size(txn->kv, key, value));
 	return rc ? rc : record_put_at(&p);
+}
+
+/* put - the commonest of a run are done here: a load by put is as fast as this. */
+static inline __attribute__((always_inline)) int put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags,
+                                                     uint32_t entry_flags)
+{
+	struct dbstate *s;
+	int rc = dbi_state(txn, db, &s);
+
+	if (UNLIKELY(rc))
+		return rc;
+	if (s->tree.run && !entry_flags && !(flags & DAXKV_RESERVE) && record_plain(txn->kv, &s->order, key, value)) {
+		struct item item = {.key = key->data, .klen = (uint32_t)key->size, .val = value->data, .vlen = (uint32_t)value->size};
+
+		if (LIKELY(tree_run_add(&s->tree, &item)))
+			return 0;
+	}
+	return put_any(txn, s, key, value, flags, entry_flags);
+}
+
+int record_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags, uint32_t entry_flags)
+{
+	return put(txn, db, key, value, flags, entry_flags);
 }
 
 int daxkv_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags)
@@ -297,7 +318,7 @@ int daxkv_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, s
 		rc = err_set(EINVAL, "flags 0x%x for put", flags);
 	if (!rc)
 		rc = txn_changing(txn, db);
-	return rc ? rc : record_put(txn, db, key, value, flags, 0);
+	return UNLIKELY(rc) ? rc : put(txn, db, key, value, flags, 0);
 }
 
 /* ---- del ------------------------------------------------------------------------------------------------------------------ */

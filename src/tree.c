@@ -501,7 +501,8 @@ int tree_store(struct tree *t, struct path *path, const struct item *item, const
 	bool replace = path->height && path->eoff, last = !replace && tree_at_end(path), begun = false;
 	int rc = 0;
 
-	t->rising = last ? t->rising + 1 : 0;
+	t->rising = !last ? 0 : t->rising_in == t->view->w->txn ? t->rising + 1 : 1;
+	t->rising_in = t->view->w->txn;
 	t->scratch->finger_of = last && path == t->scratch->finger ? t : NULL; /* until a page is replaced */
 	if (last && item->val && !item->flags && path == t->scratch->finger)
 		rc = tree_run_begin(t, path, &begun);

@@ -30,7 +30,7 @@ struct path { /* from the root to a place in a leaf */
 	} at[TREE_DEPTH];   /* by level; at[0] is the leaf */
 };
 
-#define TREE_RUN_KIDS 32u
+#define TREE_RUN_KIDS 64u
 
 struct change { /* kids [from, from + count) of a page give way to m others, with the separators between them */
 	uint32_t from, count, m;
@@ -74,6 +74,7 @@ struct tree {
 	uint64_t count, leaf_pages, inner_pages, blob_pages; /* of a write transaction's tree */
 	struct tree_run *run; /* NULL: all of the tree is in its pages */
 	uint32_t rising;      /* puts behind all other entries, one after the other */
+	uint64_t rising_in;   /* the transaction of these: a state may outlast one */
 	int failed;           /* a run could not be put into the tree: the error that all later uses get */
 };
 
@@ -134,6 +135,19 @@ int tree_store(struct tree *tree, struct path *path, const struct item *item, co
 /* tree_run_put - put an item that belongs behind all others straight into the tree's run, which there is. *done false: it does not. key_rises: its key
  * must be greater than the last one, not only the pair. Errors as of tree_store. */
 int tree_run_put(struct tree *tree, const struct item *item, bool key_rises, bool *done);
+
+/* tree_run_add - the commonest case of tree_run_put, inlined: of a database without duplicates, a key whose head is greater than the last one's, and the leaf
+ * in the making has room. False: it is not that, and nothing was done. */
+static inline __attribute__((always_inline)) bool tree_run_add(struct tree *t, const struct item *item)
+{
+	struct tree_run *run = t->run;
+
+	if (UNLIKELY(order_head(t->order, item->key, item->klen, 0) <= run->pack.head || !leaf_pack_add(&run->pack, t->order, item)))
+		return false;
+	run->used = t->view->w->changes;
+	t->count++;
+	return true;
+}
 
 /* tree_settle - put the tree's run into its pages; looking anything up does it. tree_settle_all - of all trees; an error also when an earlier
  * tree_settle had one, which the caller may have missed. tree_forget - what is not in pages is dropped: the transaction that made it is being

@@ -3,7 +3,7 @@
  * tree_rise.c - keys that arrive in rising order: logs, time series, sorted loads.
  *
  * The place of the last put is remembered: while nothing but such puts happens, the next key is compared with the last one only, instead of a way
- * down the tree. When the last leaf is private, a run begins:
+ * down the tree. When the last leaf is private, or after some such puts, a run begins:
  *
  *   tree ... -> [ last leaf ]    [leaf] [leaf] streamed to their pages, which nothing refers to yet    [leaf] in the making, in memory
  *
@@ -22,7 +22,8 @@
 #include <stdlib.h>
 
 #define RUN_FULL 90u /* percent of a leaf filled this way: a later update needs room */
-#define RUN_AFTER 2u /* rising puts that a run may expect more of */
+#define RUN_AFTER 2u /* rising puts that a run may expect more of, when the last leaf is private and has no tail */
+#define RUN_COPY 8u  /* rising puts after which any last leaf is written anew for a run: a page for what would be a few lines each */
 
 bool tree_at_end(const struct path *path)
 {
@@ -85,10 +86,10 @@ static void run_out(struct tree *t, struct tree_run *run)
 	wset_install_whole(w, run->wp, run->pack.page, used);
 }
 
-/* run_link - the pages that follow the tree's last leaf become its neighbours in the tree. The path is of no use then. */
+/* run_link - the run's first page takes the place of the tree's last leaf, and those behind it become its neighbours. The path is of no use then. */
 static int run_link(struct tree *t, struct tree_run *run)
 {
-	return run->change.m > 1 ? tree_replace(t, &run->path, &run->change) : 0;
+	return run->change.m > 1 || run->change.kid[0] != run->path.at[0].off ? tree_replace(t, &run->path, &run->change) : 0;
 }
 
 int tree_settle(struct tree *t)
@@ -160,35 +161,49 @@ static int run_take(struct tree *t, struct tree_run **out)
 	return 0;
 }
 
+/* run_page - the page for the run's first leaf, in the place of the tree's last one: that one if it may be written anew where it is. */
+static int run_page(struct tree *t, struct tree_run *run, uint64_t old)
+{
+	struct wset *w = t->view->w;
+	int rc;
+
+	run->prev = tree_prev_for(t, old);
+	if (wset_editable(w, wset_find(w, old)))
+		return wset_touch(w, old, &run->wp);
+	rc = wset_new_page(w, &run->wp);
+	return rc ? rc : wset_retire(w, old);
+}
+
 int tree_run_begin(struct tree *t, const struct path *path, bool *begun)
 {
 	struct wset *w = t->view->w;
 	struct wpage *wp = wset_find(w, path->leaf.off);
+	bool ready = wset_editable(w, wp) && !wp->npending && !path->leaf.nslots;
 	struct item *items = t->scratch->items;
 	struct tree_run *run = NULL;
 	uint32_t n = 0;
 
 	*begun = false;
-	if (t->rising < RUN_AFTER || !wset_editable(w, wp) || wp->npending || path->leaf.nslots || path->leaf.page->n == 0)
+	if (t->rising < (ready ? RUN_AFTER : RUN_COPY))
 		return 0;
 	int rc = run_take(t, &run);
 
 	if (!rc)
-		rc = wset_touch(w, path->leaf.off, &wp);
-	if (!rc)
 		rc = tree_leaf_items(t, &path->leaf, items, &n);
-	if (rc)
+	if (rc || n == 0)
 		return rc;
 	run->pack.n = 0;
 	for (uint32_t i = 0; i < n; i++)
 		if (!leaf_pack_add(&run->pack, t->order, &items[i])) /* too full: it will split first */
 			return 0;
-	run->wp = wp;
-	run->prev = path->leaf.page->prev;
+	rc = run_page(t, run, path->leaf.off);
+	if (rc)
+		return rc;
+	w->compactions += !ready;
 	run->cost = run->bytes = 0;
 	run->change.from = path->height > 1 ? path->at[1].index : 0;
 	run->change.count = run->change.m = 1;
-	run->change.kid[0] = path->leaf.off;
+	run->change.kid[0] = run->wp->off;
 	run->path.height = path->height;
 	memcpy(run->path.at, path->at, path->height * sizeof path->at[0]);
 	run->tree = t;

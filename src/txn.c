@@ -211,14 +211,6 @@ void txn_seal(struct daxkv_txn *txn)
 	leaf_seal(w, r->leaf, r->value, r->vlen);
 }
 
-int txn_changing(struct daxkv_txn *txn, daxkv_db db)
-{
-	if (UNLIKELY(txn->reserved.pending))
-		txn_seal(txn);
-	txn->kv->wset.changes++;
-	return txn->cursors ? cursor_save_all(txn, db) : 0;
-}
-
 /* ---- reading -------------------------------------------------------------------------------------------------------------- */
 
 static void read_start(struct daxkv_txn *txn)

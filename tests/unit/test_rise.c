@@ -98,6 +98,58 @@ static void committed_while_running(void **state)
 	store_done(kv);
 }
 
+/* A last leaf that is committed, with a tail or without, is left to those who see it: after some puts the run goes on in a page of its own. */
+static void behind_a_committed_leaf(void **state)
+{
+	(void)state;
+	for (uint64_t n = 1; n < 60; n++)
+		for (int fate = 0; fate < 3; fate++) { /* aborted; committed; as a child whose parent is aborted */
+			struct daxkv *kv = store_new("rise", 512);
+			struct daxkv_txn *txn = begin(kv), *child = NULL, *old;
+			uint64_t after;
+			bool began = false;
+
+			rise(txn, MAIN, 0, n, 0);
+			OK(daxkv_commit(txn));
+			txn = begin(kv);
+			rise(txn, MAIN, n, n + 3, 0);
+			OK(daxkv_commit(txn));
+			old = begin_reading(kv);
+			txn = begin(kv);
+			if (fate == 2) {
+				rise(txn, MAIN, n + 3, n + 5, 0);
+				OK(daxkv_begin(kv, txn, 0, &child));
+			}
+			after = n + (fate == 2 ? 5 : 3);
+			for (uint64_t i = 0; i < 24; i++) {
+				rise(child ? child : txn, MAIN, after + i, after + i + 1, 0);
+				began |= running(child ? child : txn, MAIN);
+			}
+			assert_true(began);
+			all_there(old, MAIN, n + 3);
+			if (fate == 1) {
+				OK(daxkv_commit(txn));
+				txn = begin(kv);
+			} else if (fate == 0) {
+				daxkv_abort(txn);
+				txn = begin(kv);
+			} else {
+				daxkv_abort(child);
+			}
+			all_there(txn, MAIN, fate == 1 ? after + 24 : after);
+			rise(txn, MAIN, fate == 1 ? after + 24 : after, after + 40, 0);
+			all_there(old, MAIN, n + 3);
+			OK(daxkv_commit(txn));
+			all_there(old, MAIN, n + 3);
+			daxkv_abort(old);
+			store_check(kv);
+			txn = begin_reading(kv);
+			all_there(txn, MAIN, after + 40);
+			daxkv_abort(txn);
+			store_done(kv);
+		}
+}
+
 static void forgotten_by_an_abort(void **state)
 {
 	struct daxkv *kv = store_new("rise", 512);
@@ -366,7 +418,7 @@ static void not_committed_without_what_could_not_be_settled(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(seen_by_every_way_of_looking), cmocka_unit_test(committed_while_running), cmocka_unit_test(forgotten_by_an_abort),
+	    cmocka_unit_test(seen_by_every_way_of_looking), cmocka_unit_test(committed_while_running), cmocka_unit_test(behind_a_committed_leaf), cmocka_unit_test(forgotten_by_an_abort),
 	    cmocka_unit_test(nested),                       cmocka_unit_test(in_many_databases),       cmocka_unit_test(duplicates),
 	    cmocka_unit_test(long_keys_and_large_values),   cmocka_unit_test(put_by_a_cursor),         cmocka_unit_test(no_room_to_settle),
 	    cmocka_unit_test(not_committed_without_what_could_not_be_settled),
