@@ -284,7 +284,8 @@ uint32_t tree_items_cost(const struct tree *t, const struct item *items, uint32_
  * the smaller of the two biggest; when keys rise, with as many on the left as LEAF_RUN lets, if large items about it do not leave too much on the right.
  *
  * Two do for the items of a leaf and one more, none above half a leaf. But entries of a uniform base take more beside one of another size, up to twice a
- * leaf altogether: then one part after the other is filled. Three do, since two neighbours take more than a leaf.
+ * leaf altogether: then one part after the other is filled. Three do, since two neighbours take more than a leaf. Returns how many; 0: the entries of a
+ * damaged leaf, which overlap, are too many for that.
  */
 static uint32_t split(const struct tree *t, const struct item *items, uint32_t n, uint32_t total, bool rising, uint32_t cut[LEAF_PARTS])
 {
@@ -311,14 +312,15 @@ static uint32_t split(const struct tree *t, const struct item *items, uint32_t n
 		uint32_t cost = leaf_cost(t->order, items[i].klen, items[i].vlen);
 
 		if (left + cost > usable) {
+			if (cost > usable || parts == LEAF_PARTS - 1)
+				return 0;
 			cut[parts++] = i;
 			left = 0;
 		}
 		left += cost;
 	}
-	cut[parts] = n;
-	assert(parts == LEAF_PARTS - 1);
-	return LEAF_PARTS;
+	cut[parts++] = n;
+	return parts;
 }
 
 void tree_separator(const struct tree *t, const struct item *a, const struct item *b, uint8_t *buf, struct sep *sep)
@@ -352,7 +354,7 @@ static int join_sibling(struct tree *t, const struct path *path, struct item *it
 	struct item *behind = items + *n;
 
 	rc = tree_leaf_items(t, &leaf, behind, &more);
-	if (rc || total + tree_items_cost(t, behind, more) > usable * LEAF_JOINED / 100)
+	if (rc || tree_items_cost(t, items, *n + more) > usable * LEAF_JOINED / 100)
 		return rc;
 	if (left) { /* the neighbour's come first */
 		struct item *tmp = behind + more;
@@ -417,8 +419,10 @@ static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, struct pl
 	uint32_t cut[LEAF_PARTS] = {n}, parts = 1;
 	uint8_t *buf = t->scratch->sepbuf;
 
-	if (!sibling && n > 1 && total > usable - min_u64(usable * LEAF_TAIL / 100, (uint64_t)total * FMT_TAIL_SLOTS / n))
+	if (!sibling && n > 0 && total > usable - min_u64(usable * LEAF_TAIL / 100, (uint64_t)total * FMT_TAIL_SLOTS / n))
 		parts = split(t, items, n, total, placed->rising, cut);
+	if (!parts)
+		return err_corrupt(old, "leaf: %u entries of %u bytes together", n, total);
 	for (uint32_t i = 0; i + 1 < parts; i++) {
 		struct sep *sep = &change.sep[i];
 

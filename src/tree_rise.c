@@ -8,8 +8,9 @@
  *   tree ... -> [ last leaf ]    [leaf] [leaf] streamed to their pages, which nothing refers to yet    [leaf] in the making, in memory
  *
  * A put then copies its entry to the leaf in the making, and that is all: no way down, no slot, no checksum of its own, no cache line that was not there.
- * A full leaf goes to its page in one stream. The parents hear of these pages when the run is settled, TREE_RUN_KIDS at a time at most. A load
- * (tree_load.c) is told how entries come and when they end; a run finds out.
+ * A full leaf goes to its page in one stream. The first one takes the place of the tree's last leaf, as any page that is written anew does [I7]. The parents
+ * hear of these pages when the run is settled, TREE_RUN_KIDS at a time at most. A load (tree_load.c) is told how entries come and when they end; a run
+ * finds out.
  *
  * The rule that makes it correct: nobody looks at a tree that has a run. tree_root, where every way down begins, settles it; so do commit and the
  * beginning and end of a nested transaction. Until then the transaction's pages are private, and to undo it is to forget the run. When a run cannot be

@@ -166,6 +166,40 @@ static void one_of_another_size(void **state)
 	assert_int_equal(most, 3);
 }
 
+static int next_of_two_sizes(void *arg, struct daxkv_val *key, struct daxkv_val *value)
+{
+	static uint8_t two[2] = {'k'};
+	uint32_t *n = arg;
+	if (*n == 24)
+		return DAXKV_NOTFOUND;
+	two[1] = (uint8_t)*n;
+	*key = bytes(two, 2);
+	*value = bytes("val", *n < 14 ? 0 : 3);
+	(*n)++;
+	return 0;
+}
+
+/* Two leaves, each of entries of one size, but not of the same: together they take more than both did, and do not join by what each took. */
+static void neighbours_of_two_sizes(void **state)
+{
+	struct daxkv *kv = store_new("t", 512);
+	struct daxkv_txn *txn = begin(kv);
+	struct daxkv_val from = bytes((uint8_t[]){'k', 19}, 2);
+	uint64_t loaded, removed;
+	uint32_t n = 0;
+	(void)state;
+	OK(daxkv_load(txn, DAXKV_MAIN, 50, next_of_two_sizes, &n, &loaded));
+	assert_int_equal(stat_of(txn).leaf_pages, 2);
+	OK(daxkv_commit(txn));
+	txn = begin(kv);
+	OK(daxkv_del_range(txn, DAXKV_MAIN, &from, NULL, &removed));
+	assert_int_equal(removed, 5);
+	assert_int_equal(stat_of(txn).leaf_pages, 2);
+	OK(daxkv_commit(txn));
+	store_check(kv);
+	store_done(kv);
+}
+
 /* An empty root, and a tree that grew again above it, with snapshots of each state: all see theirs. */
 static void empty_root_with_old_snapshots(void **state)
 {
@@ -459,6 +493,41 @@ static void damage_is_found_on_the_way(void **state)
 	store_done(kv);
 }
 
+/* All entries of a leaf are one, the longest: more than any number of leaves that a put may make of it. */
+static void entries_that_overlap(void **state)
+{
+	struct daxkv *kv = store_new("t", 512);
+	const struct fmt_super *super = (const void *)kv->map.base;
+	struct daxkv_txn *txn = begin(kv);
+	(void)state;
+	for (uint64_t i = 0; i < 6; i++)
+		OK(put_n(txn, MAIN, i, 10, 0));
+	OK(daxkv_commit(txn));
+	OK(daxkv_sync(kv));
+	uint64_t root = load_word(&((const struct fmt_desc *)(const void *)(kv->map.base + load_word(&super->main_desc)))->root);
+	uint8_t page[512];
+	memcpy(page, kv->map.base + root, sizeof page);
+	struct fmt_page *head = (void *)page;
+	uint32_t offs = FMT_LEAF_BASE + 8 * 12, at = offs + 2 * 12;
+	*head = (struct fmt_page){.birth = head->birth, .type = FMT_LEAF, .n = 12, .heads = FMT_LEAF_BASE, .offs = (uint16_t)offs, .end = 480};
+	memset(page + FMT_LEAF_BASE, 0, 512 - FMT_LEAF_BASE);
+	for (uint32_t i = 0; i < 12; i++)
+		put16(page + offs + 2 * i, at);
+	put16(page + at, 16);
+	put16(page + at + 2, 140);
+	store_image(kv, "damaged");
+	store_done(kv);
+	int fd = open(scratch_path("damaged"), O_RDWR | O_CLOEXEC);
+	assert_int_equal(pwrite(fd, page, sizeof page, (off_t)root), sizeof page);
+	close(fd);
+	kv = store_again("damaged");
+	txn = begin(kv);
+	assert_int_equal(put_n(txn, MAIN, 100, 40, 0), DAXKV_CORRUPT);
+	assert_non_null(strstr(daxkv_errmsg(), "together"));
+	daxkv_abort(txn);
+	OK(daxkv_close(kv));
+}
+
 /* The format lets an appended entry end without the padding that daxkv puts behind it: the next one is appended all the same. */
 static void appended_entry_without_padding(void **state)
 {
@@ -492,6 +561,7 @@ int main(void)
 	    TEST(empty_tree),
 	    TEST(root_grows_and_collapses),
 	    TEST(one_of_another_size),
+	    TEST(neighbours_of_two_sizes),
 	    TEST(empty_root_with_old_snapshots),
 	    TEST(leaves_are_filled),
 	    TEST(random_changes_under_snapshots),
@@ -500,6 +570,7 @@ int main(void)
 	    TEST(clear_frees_all_pages),
 	    TEST(last_kid_that_does_not_fit_stays_below_the_root),
 	    TEST(damage_is_found_on_the_way),
+	    TEST(entries_that_overlap),
 	    TEST(appended_entry_without_padding),
 	};
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
