@@ -152,7 +152,7 @@ int cursor_order(struct daxkv_cursor *c, bool forward)
 
 /* step_near - a step inside a leaf whose order is at hand. What the next steps read comes meanwhile: the entry some places on, and piece by piece the
  * next leaf. */
-static bool step_near(struct daxkv_cursor *c, bool forward)
+static inline __attribute__((always_inline)) bool step_near(struct daxkv_cursor *c, bool forward)
 {
 	uint32_t to = forward ? c->path.rank + 1 : c->path.rank - 1, further = forward ? to + AHEAD : to - AHEAD;
 
