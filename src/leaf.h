@@ -6,7 +6,7 @@
  *
  * A base whose keys have one length and whose values have another, and no entry flags, is uniform: the header has the two lengths, and entry i lies at
  * i times their sum, so that there are no offs[] to read, and six bytes less to an entry. An entry of another size goes to the tail as ever; the
- * base that is made of them all then is not uniform, and larger: it may take three leaves (leaf_rewrite in tree.c).
+ * base that is made of them all then is not uniform, and larger: it may take three leaves (split in tree.c).
  *
  * A put appends an entry (fresh bytes) and fills the next slot (one word): nothing is shifted, nothing copied. A slot's rank is the entry's
  * place in the leaf's order at that moment; applying the ranks in turn to 0..n-1 gives the order without comparing a key, and a snapshot

@@ -2,8 +2,6 @@
 /* leaf_pack.c - a leaf that is filled entry by entry, in order, and written once. See leaf.h */
 #include "leaf.h"
 
-#include "crc.h"
-
 /* mixed_start - where the first of n entries that are not uniform lies in the page: a multiple of 8, so that places in bytes and in the page are aligned
  * alike. */
 static uint32_t mixed_start(uint32_t n)

@@ -24,7 +24,8 @@
 
 #define RUN_FULL 90u /* percent of a leaf filled this way: a later update needs room */
 #define RUN_AFTER 2u /* rising puts that a run may expect more of, when the last leaf is private and has no tail */
-#define RUN_COPY 8u  /* rising puts after which any last leaf is written anew for a run: a page for what would be a few lines each */
+#define RUN_COPY 8u  /* rising puts after which any last leaf is written anew for a run, or after twice as many and so on if it is too full: a page for
+                      * what would be a few lines each */
 
 bool tree_at_end(const struct path *path)
 {
@@ -185,7 +186,7 @@ int tree_run_begin(struct tree *t, const struct path *path, bool *begun)
 	uint32_t n = 0;
 
 	*begun = false;
-	if (t->rising < (ready ? RUN_AFTER : RUN_COPY))
+	if (ready ? t->rising < RUN_AFTER : t->rising % RUN_COPY != 0)
 		return 0;
 	int rc = run_take(t, &run);
 
