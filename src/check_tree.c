@@ -12,7 +12,7 @@ static bool uniform_sound(const struct fmt_page *head, uint32_t page_size)
 {
 	uint64_t stride = round_up((head->heads & FMT_KLEN_MASK) + head->offs, 4);
 
-	return head->n > 0 && !(head->heads & ~(FMT_UNIFORM | FMT_KLEN_MASK)) && head->end <= page_size &&
+	return head->n > 0 && head->heads & FMT_KLEN_MASK && !(head->heads & ~(FMT_UNIFORM | FMT_KLEN_MASK)) && head->end <= page_size &&
 	       FMT_LEAF_BASE + head->n * (sizeof(uint64_t) + stride) == head->end;
 }
 

@@ -11,7 +11,7 @@
 #include "check.h"
 #include "format.h"
 
-/* Bytes that an entry needs at least, a head and an offset: the entries of a damaged page may share all others. */
+/* Bytes that an entry needs at least, a head and an offset: the entries of a damaged page may share all others. (Uniform ones: a head and four bytes.) */
 #define CHECK_MIN_ENTRY (sizeof(uint64_t) + sizeof(uint16_t))
 #define CHECK_MAX_LEVEL 40u /* deeper trees cannot be: it bounds the recursion */
 

@@ -51,7 +51,7 @@ static inline uint32_t uniform_stride(uint32_t klen, uint32_t vlen)
 
 static inline bool uniform_suits(const struct order *o, const struct item *it)
 {
-	return !it->flags && (!(o->flags & (DAXKV_INTEGER_KEY | DAXKV_INTEGER_DUP)) || (it->klen | it->vlen) % 8 == 0);
+	return it->klen && !it->flags && (!(o->flags & (DAXKV_INTEGER_KEY | DAXKV_INTEGER_DUP)) || (it->klen | it->vlen) % 8 == 0);
 }
 
 /* leaf_entry - the byte offset of base entry i. */
@@ -69,7 +69,7 @@ static inline int leaf_item(const struct leaf *leaf, uint32_t eoff, struct item 
 {
 	uint32_t kf = once(leaf->page->heads), vlen = once(leaf->page->offs), at = eoff;
 
-	if (UNLIKELY(eoff < FMT_LEAF_BASE || eoff + FMT_ENTRY_SIZE > leaf->psize))
+	if (UNLIKELY(eoff < FMT_LEAF_BASE || eoff > leaf->psize - FMT_ENTRY_SIZE)) /* no sum: it may be anything where the page is changing */
 		goto fault;
 	if (kf & FMT_UNIFORM && eoff < once(leaf->page->end)) {
 		kf &= FMT_KLEN_MASK;

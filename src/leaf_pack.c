@@ -15,9 +15,13 @@ void leaf_pack_begin(struct leaf_pack *p, const struct order *o, const struct it
 	p->stride = 0;
 	if (!uniform_suits(o, it))
 		return;
+	uint32_t stride = uniform_stride(it->klen, it->vlen);
+
+	if (FMT_LEAF_BASE + 8 + stride > p->psize) /* only in a damaged leaf: refused when it is added */
+		return;
 	p->klen = it->klen;
 	p->vlen = it->vlen;
-	p->stride = uniform_stride(it->klen, it->vlen);
+	p->stride = stride;
 	p->max = (p->limit - FMT_LEAF_BASE) / (8 + p->stride);
 	if (!p->max) /* beyond the limit, but not beyond the page */
 		p->max = 1;

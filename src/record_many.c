@@ -99,12 +99,9 @@ static int puts_shown(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct
 {
 	int rc = 0;
 
-	for (size_t i = 0; i < n && !rc; i++) {
+	for (size_t i = 0; i < n && !rc; i++)
 		if (result[i] == DAXKV_EXIST)
 			rc = daxkv_get(txn, db, &key[i], &value[i]);
-		if (rc == DAXKV_NOTFOUND) /* with APPEND, a key that is not there but before others */
-			rc = 0;
-	}
 	return rc;
 }
 
@@ -139,5 +136,7 @@ int daxkv_put_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct da
 		rc = put_group(txn, s, group, key + i, value + i, flags, result + i);
 		i += group;
 	}
-	return rc || !(flags & DAXKV_NOOVERWRITE) ? rc : puts_shown(txn, db, n, key, value, result);
+	bool shown = flags & DAXKV_NOOVERWRITE && !(flags & DAXKV_APPEND); /* APPEND refuses without looking */
+
+	return rc || !shown ? rc : puts_shown(txn, db, n, key, value, result);
 }

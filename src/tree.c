@@ -283,9 +283,9 @@ uint32_t tree_items_cost(const struct tree *t, const struct item *items, uint32_
  * split - items that are too many for a leaf are cut into parts, each of which has room in one: part i ends before cut[i]. Into two: by the cut that leaves
  * the smaller of the two biggest; when keys rise, with as many on the left as LEAF_RUN lets, if large items about it do not leave too much on the right.
  *
- * Two do for the items of a leaf and one more, none above half a leaf. But entries of a uniform base take more beside one of another size, up to twice a
- * leaf altogether: then one part after the other is filled. Three do, since two neighbours take more than a leaf. Returns how many; 0: the entries of a
- * damaged leaf, which overlap, are too many for that.
+ * Two do for the items of a leaf and one more, none above half a leaf. But entries of a uniform base take more beside one of another size, small ones two
+ * thirds, some two leaves altogether: then one part after the other is filled. Three do: two neighbours take more than a leaf, and much more than that where
+ * so many are small. Returns how many; 0: the entries of a damaged leaf, which overlap, are too many for that.
  */
 static uint32_t split(const struct tree *t, const struct item *items, uint32_t n, uint32_t total, bool rising, uint32_t cut[LEAF_PARTS])
 {
@@ -509,12 +509,8 @@ int tree_store(struct tree *t, struct path *path, const struct item *item, const
 	t->rising_in = t->view->w->txn;
 	t->scratch->finger_of = last && path == t->scratch->finger ? t : NULL; /* until a page is replaced */
 	if (last && item->val && !item->flags && path == t->scratch->finger)
-		rc = tree_run_begin(t, path, &begun);
-	if (begun) {
-		rc = tree_run_put(t, item, false, &begun);
-		return rc || begun ? rc : err_corrupt(path->at[0].off, "leaf: its entries are not in order, or not of one size");
-	}
-	if (rc)
+		rc = tree_run_begin(t, path, item, &begun);
+	if (rc || begun)
 		return rc;
 	t->count += !replace;
 	if (item->flags & FMT_ENTRY_BLOB)

@@ -57,7 +57,7 @@ struct tree_scratch { /* the writer's, for rebuilding pages */
 	struct sep *seps;
 	uint64_t *kids;
 	uint16_t *offsets;
-	uint8_t *sepbuf; /* two halves, each two pages: separators on their way up */
+	uint8_t *sepbuf; /* two halves, each three pages: separators on their way up */
 	uint64_t shape;                 /* counts pages written: a path holds while it is the same */
 	struct path *finger;            /* the last place of a put */
 	const struct tree *finger_of;   /* the tree whose last leaf that is, while nothing else has changed; NULL: none */
@@ -192,7 +192,7 @@ int tree_blob_drop(struct tree *tree, const struct item *item); /* an entry goes
 uint64_t tree_prev_for(const struct tree *tree, uint64_t off);
 int tree_page_out(struct tree *tree, uint64_t old, const uint8_t *image, uint32_t used, uint64_t *off);
 void tree_separator(const struct tree *tree, const struct item *a, const struct item *b, uint8_t *buf, struct sep *sep); /* of two items; copied to buf */
-int tree_run_begin(struct tree *tree, const struct path *path, bool *begun);
+int tree_run_begin(struct tree *tree, const struct path *path, const struct item *item, bool *begun); /* with the item */
 int tree_leaf_items(struct tree *tree, const struct leaf *leaf, struct item *items, uint32_t *n);
 uint32_t tree_items_cost(const struct tree *tree, const struct item *items, uint32_t n); /* in the base of one leaf, at most */
 

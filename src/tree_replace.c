@@ -156,7 +156,8 @@ static int write_pages(struct tree *t, const struct build *b, struct change *c)
 	int rc = 0;
 
 	for (uint32_t at = 0; at < b->n; at = first[++parts]) {
-		assert(parts < 4);
+		if (parts == 4)
+			return err_corrupt(b->old, "inner page: its separators overlap");
 		first[parts + 1] = at + cut(t, b, at);
 	}
 	c->m = parts;

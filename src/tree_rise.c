@@ -176,7 +176,14 @@ static int run_page(struct tree *t, struct tree_run *run, uint64_t old)
 	return rc ? rc : wset_retire(w, old);
 }
 
-int tree_run_begin(struct tree *t, const struct path *path, bool *begun)
+/* run_takes - whether the item may follow the last one of the leaf in the making. key_rises: its key must be greater. */
+static inline bool run_takes(const struct tree *t, const struct tree_run *run, const struct item *item, bool key_rises)
+{
+	return leaf_pack_rises(&run->pack, t->order, item, key_rises) &&
+	       (!(t->order->flags & DAXKV_DUP_FIXED) || item->vlen == leaf_pack_item(&run->pack, run->pack.n - 1).vlen);
+}
+
+int tree_run_begin(struct tree *t, const struct path *path, const struct item *item, bool *begun)
 {
 	struct wset *w = t->view->w;
 	struct wpage *wp = wset_find(w, path->leaf.off);
@@ -198,6 +205,10 @@ int tree_run_begin(struct tree *t, const struct path *path, bool *begun)
 	for (uint32_t i = 0; i < n; i++)
 		if (!leaf_pack_add(&run->pack, t->order, &items[i])) /* too full: it will split first */
 			return 0;
+	if (!run_takes(t, run, item, false))
+		return err_corrupt(path->leaf.off, "leaf: its entries are not in order, or not of one size");
+	if (!leaf_pack_add(&run->pack, t->order, item)) /* now: its bytes may lie in the page that will be written anew */
+		return 0;
 	rc = run_page(t, run, path->leaf.off);
 	if (rc)
 		return rc;
@@ -209,7 +220,9 @@ int tree_run_begin(struct tree *t, const struct path *path, bool *begun)
 	run->path.height = path->height;
 	memcpy(run->path.at, path->at, path->height * sizeof path->at[0]);
 	run->tree = t;
+	run->used = w->changes;
 	t->run = run;
+	t->count++;
 	t->scratch->runs++;
 	*begun = true;
 	return 0;
@@ -253,8 +266,7 @@ int tree_run_put(struct tree *t, const struct item *item, bool key_rises, bool *
 	struct tree_run *run = t->run;
 
 	*done = false;
-	if (UNLIKELY(!leaf_pack_rises(&run->pack, t->order, item, key_rises) ||
-	             (t->order->flags & DAXKV_DUP_FIXED && item->vlen != leaf_pack_item(&run->pack, run->pack.n - 1).vlen)))
+	if (UNLIKELY(!run_takes(t, run, item, key_rises)))
 		return 0;
 	*done = leaf_pack_add(&run->pack, t->order, item);
 	if (UNLIKELY(!*done)) {

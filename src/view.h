@@ -44,7 +44,8 @@ static inline bool page_sound(const struct fmt_page *p, unsigned int level, uint
 	if (p->level != level || end > psize)
 		return false;
 	if (level == 0 && p->heads & FMT_UNIFORM)
-		return p->type == FMT_LEAF && n > 0 && FMT_LEAF_BASE + n * (8 + round_up((p->heads & FMT_KLEN_MASK) + p->offs, 4)) == end;
+		return p->type == FMT_LEAF && n > 0 && p->heads & FMT_KLEN_MASK &&
+		       FMT_LEAF_BASE + n * (8 + round_up((p->heads & FMT_KLEN_MASK) + p->offs, 4)) == end;
 	if (level == 0)
 		return p->type == FMT_LEAF && p->heads == FMT_LEAF_BASE && p->offs == FMT_LEAF_BASE + 8 * n && p->offs + 2 * n <= end &&
 		       (p->plen == 0 || n > 0);

@@ -436,7 +436,7 @@ static void check_reads_uniform_leaves(void **state)
 	           {26, 2, FMT_UNIFORM | 4, "header out of bounds"},
 	           {28, 2, 0xffff, "header out of bounds"},
 	           {30, 2, 184, "header out of bounds"},
-	           {26, 4, FMT_UNIFORM | 2u << 16, "entry 0: key length is out of range"},
+	           {26, 4, FMT_UNIFORM | 2u << 16, "header out of bounds"},
 	           {26, 4, FMT_UNIFORM | 2, "search head"},
 	           {160, 1, 1, "entry 0: search head"},
 	           {184, 1, 'b', "entry 0: search head"},

@@ -280,6 +280,10 @@ static void uniform_header_damaged(void **state)
 	p->n = 2;
 	p->offs = 0xffff;
 	assert_false(page_sound(p, 0, PSIZE));
+	p->offs = 2;
+	p->heads = FMT_UNIFORM; /* no key, which would let entries take no room at all */
+	assert_false(page_sound(p, 0, PSIZE));
+	p->heads = FMT_UNIFORM | 1;
 	p->offs = 1;
 	p->end += 4;
 	assert_false(page_sound(p, 0, PSIZE));

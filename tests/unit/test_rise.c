@@ -150,6 +150,39 @@ static void behind_a_committed_leaf(void **state)
 		}
 }
 
+/* Each put's value is where a get just found another one, in the leaf that is about to be written anew. */
+static void values_from_the_leaf_itself(void **state)
+{
+	static uint8_t texts[200][100];
+	(void)state;
+	for (uint32_t kind = 0; kind < 2; kind++) /* entries of one size, and not */
+		for (uint64_t n = 1; n < 100; n++) {
+			struct daxkv *kv = store_new("rise", 4096);
+			struct daxkv_txn *txn = begin(kv);
+			char buf[17];
+			for (uint64_t i = n; i-- > 0;) { /* falling: no run */
+				fill_n(texts[i], sizeof texts[i], i, 7);
+				struct daxkv_val k = key_n(buf, i), v = bytes(texts[i], sizeof texts[i] - kind * (i % 3));
+				OK(daxkv_put(txn, MAIN, &k, &v, 0));
+			}
+			for (uint64_t i = n; i < n + 30; i++) {
+				struct daxkv_val k = key_n(buf, i - 1 - i % 2 * (i > 1)), v;
+				OK(daxkv_get(txn, MAIN, &k, &v));
+				memcpy(texts[i], v.data, v.size);
+				k = key_n(buf, i);
+				OK(daxkv_put(txn, MAIN, &k, &v, 0));
+			}
+			for (uint64_t i = 0; i < n + 30; i++) {
+				struct daxkv_val k = key_n(buf, i), v;
+				OK(daxkv_get(txn, MAIN, &k, &v));
+				assert_memory_equal(v.data, texts[i], v.size);
+			}
+			OK(daxkv_commit(txn));
+			store_check(kv);
+			store_done(kv);
+		}
+}
+
 static void forgotten_by_an_abort(void **state)
 {
 	struct daxkv *kv = store_new("rise", 512);
@@ -418,7 +451,7 @@ static void not_committed_without_what_could_not_be_settled(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(seen_by_every_way_of_looking), cmocka_unit_test(committed_while_running), cmocka_unit_test(behind_a_committed_leaf), cmocka_unit_test(forgotten_by_an_abort),
+	    cmocka_unit_test(seen_by_every_way_of_looking), cmocka_unit_test(committed_while_running), cmocka_unit_test(behind_a_committed_leaf), cmocka_unit_test(values_from_the_leaf_itself), cmocka_unit_test(forgotten_by_an_abort),
 	    cmocka_unit_test(nested),                       cmocka_unit_test(in_many_databases),       cmocka_unit_test(duplicates),
 	    cmocka_unit_test(long_keys_and_large_values),   cmocka_unit_test(put_by_a_cursor),         cmocka_unit_test(no_room_to_settle),
 	    cmocka_unit_test(not_committed_without_what_could_not_be_settled),
