@@ -306,7 +306,7 @@ int daxkv_get_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct da
 int daxkv_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags);
 
 /* daxkv_put_many - n puts at once, in order: result[i] is what daxkv_put would return for key[i] and value[i] (outputs as there: what
- * NOOVERWRITE shows lies where it is when the call returns); flags are those of put but RESERVE. The searches are interleaved as in daxkv_get_many. Keys and values must not lie in the store. Returns 0, or the error that ended the whole: EINVAL,
+ * NOOVERWRITE shows, which it does not with APPEND, lies where it is when the call returns); flags are those of put but RESERVE. The searches are interleaved as in daxkv_get_many. Keys and values must not lie in the store. Returns 0, or the error that ended the whole: EINVAL,
  * EACCES, BAD_DB, BAD_TXN, and those after which only abort is left; result then means nothing. */
 int daxkv_put_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags, int *result);
 
