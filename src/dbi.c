@@ -453,10 +453,12 @@ static int db_next(struct daxkv_txn *txn, struct daxkv_val *name)
 				rc = leaf_item(&path.leaf, path.eoff, &it);
 			if (rc)
 				return rc;
-			if (it.flags & FMT_ENTRY_DB) {
-				*name = record_bytes(it.key, it.klen);
-				return 0;
-			}
+			if (!(it.flags & FMT_ENTRY_DB))
+				continue;
+			if (name->size && order_key_cmp(&s->order, it.key, it.klen, p.key, p.klen) <= 0) /* a list would never end */
+				return err_corrupt(path.leaf.off, "leaf: its keys are not in order");
+			*name = record_bytes(it.key, it.klen);
+			return 0;
 		}
 		rc = tree_step(&s->tree, &path, true, &moved);
 		if (rc || !moved)
