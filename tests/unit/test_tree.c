@@ -406,7 +406,7 @@ static uint32_t depth_now(struct daxkv *kv)
 
 /* A leaf of one base entry and ten in its tail, which lie closer there than a base would have them: as the last kid it cannot be copied to be the
  * root.
- * Caught: tree_replace.c, collapse_fits: "*fits = cost <= leaf_usable(t->view->psize);" made "*fits = true;". */
+ * Caught: tree_replace.c, collapse_fits: the comparison with leaf_usable made "true". */
 static void last_kid_that_does_not_fit_stays_below_the_root(void **state)
 {
 	struct daxkv *kv = store_new("t", 512);
