@@ -57,7 +57,7 @@ static int prefix_side(const struct leaf *l, uint32_t plen, const uint8_t *key, 
 	struct item first;
 	int rc;
 
-	rc = leaf_item(l, leaf_entry(l->page, 0), &first);
+	rc = base_item(l, 0, &first);
 	if (rc)
 		return rc;
 	if (plen > first.klen)
@@ -68,31 +68,21 @@ static int prefix_side(const struct leaf *l, uint32_t plen, const uint8_t *key, 
 	return 0;
 }
 
-/* base_find - the probe's lower bound in the base, and whether that entry is it. */
-static int base_find(const struct leaf *l, const struct order *o, const struct probe *p, uint32_t *at, bool *exact)
+/* base_match - the probe's lower bound in the base, of whose heads the first lo are smaller than the probe's, and whether that entry is it. */
+static int base_match(const struct leaf *l, const struct order *o, const struct probe *p, uint64_t head, uint32_t lo, uint32_t *at, bool *exact)
 {
 	const struct fmt_page *page = l->page;
 	const uint64_t *heads = heads_of(page);
-	uint32_t plen = once(page->plen);
-	int side = 0, rc = UNLIKELY(plen) ? prefix_side(l, plen, p->key, p->klen, &side) : 0;
+	uint32_t hi = lo;
 
 	*exact = false;
-	if (UNLIKELY(rc))
-		return rc;
-	if (UNLIKELY(side)) {
-		*at = side < 0 ? 0 : page->n;
-		return 0;
-	}
-	uint64_t head = order_head(o, p->key, p->klen, plen);
-	uint32_t lo = heads_below(heads, page->n, head), hi = lo;
-
 	if (lo < page->n && heads[lo] == head)
 		hi = lo + 1 < page->n && heads[lo + 1] == head ? heads_upto(heads, page->n, head) : lo + 1;
 	while (lo < hi) {
 		uint32_t mid = (lo + hi) / 2;
 		struct item it;
+		int rc = base_item(l, mid, &it);
 
-		rc = leaf_item(l, leaf_entry(page, mid), &it);
 		if (rc)
 			return rc;
 		int c = order_cmp(o, it.key, it.klen, it.val, it.vlen, p);
@@ -109,6 +99,25 @@ static int base_find(const struct leaf *l, const struct order *o, const struct p
 	}
 	*at = lo;
 	return 0;
+}
+
+/* base_find - the same without knowing how many heads are smaller. */
+static int base_find(const struct leaf *l, const struct order *o, const struct probe *p, uint32_t *at, bool *exact)
+{
+	const struct fmt_page *page = l->page;
+	uint32_t plen = once(page->plen);
+	int side = 0, rc = UNLIKELY(plen) ? prefix_side(l, plen, p->key, p->klen, &side) : 0;
+
+	*exact = false;
+	if (UNLIKELY(rc))
+		return rc;
+	if (UNLIKELY(side)) {
+		*at = side < 0 ? 0 : page->n;
+		return 0;
+	}
+	uint64_t head = order_head(o, p->key, p->klen, plen);
+
+	return base_match(l, o, p, head, heads_below(heads_of(page), page->n, head), at, exact);
 }
 
 /* fp_matches - a bit for each slot with that fingerprint; unused slots have fingerprint 0. Without branches: how many slots are in use is not
@@ -146,58 +155,93 @@ static uint32_t fp_matches(const uint64_t *slots, uint32_t fp)
 }
 #endif
 
-int leaf_get(const struct view *v, const struct fmt_page *page, uint64_t off, const struct order *o, const uint8_t *key, uint32_t klen, uint32_t fp,
-             struct item *item, bool *found)
+/* prefetch_entry - the entry at eoff to its end, if the header tells where that is, else as much as many have; of a large one the beginning.
+ * Inlined by order: gcc leaves out calls that do no more than this. */
+static inline __attribute__((always_inline)) void prefetch_entry(const struct fmt_page *page, uint32_t eoff)
 {
-	const struct wpage *wp = v->w ? wset_find(v->w, off) : NULL;
-	struct leaf l = {.page = page, .off = off, .psize = v->psize};
+	const uint8_t *p = (const uint8_t *)page + eoff;
+	uint32_t heads = page->heads, most = 4 * FMT_LINE;
+	uint32_t size = heads & FMT_UNIFORM ? FMT_ENTRY_SIZE + uniform_stride(heads & FMT_KLEN_MASK, page->offs) : 2 * FMT_LINE;
+
+	size = size < most ? size : most;
+	for (uint32_t i = 0; i < size; i += FMT_LINE)
+		__builtin_prefetch(p + i);
+	__builtin_prefetch(p + size - 1);
+}
+
+static inline void look_begin(const struct view *v, uint32_t fp, struct leaf_look *look)
+{
+	const struct wpage *wp = v->w ? wset_find(v->w, look->off) : NULL;
+
+	look->slots = wp && wp->npending ? wp->val : (const uint64_t *)(const void *)((const uint8_t *)look->page + FMT_LEAF_SLOTS);
+	look->match = fp_matches(look->slots, fp);
+	look->below = UINT32_MAX;
+}
+
+void leaf_look(const struct view *v, const struct order *o, const uint8_t *key, uint32_t klen, uint32_t fp, struct leaf_look *look)
+{
+	const struct fmt_page *page = look->page;
+	uint32_t eoff;
+
+	look_begin(v, fp, look);
+	if (look->match) {
+		eoff = FMT_SLOT_OFF(load_word(&look->slots[31 - __builtin_clz(look->match)]));
+	} else {
+		if (page->plen)
+			return;
+		look->below = heads_below(heads_of(page), page->n, order_head(o, key, klen, 0));
+		if (look->below >= page->n)
+			return;
+		eoff = leaf_entry(page, look->below);
+	}
+	if (eoff < v->psize)
+		prefetch_entry(page, eoff);
+}
+
+static inline __attribute__((always_inline)) int look_end(const struct view *v, const struct order *o, const uint8_t *key, uint32_t klen,
+                                                          const struct leaf_look *look, struct item *item, bool *found)
+{
+	struct leaf l = {.page = look->page, .off = look->off, .psize = v->psize, .slots = look->slots};
 	struct probe p = {.key = key, .klen = klen};
 	uint32_t at;
 	int rc;
 
-	l.slots = wp && wp->npending ? wp->val : (const uint64_t *)(const void *)(bytes_of(&l) + FMT_LEAF_SLOTS);
 	*found = false;
-	for (uint32_t mask = fp_matches(l.slots, fp); mask;) {
-		uint32_t i = 31 - (uint32_t)__builtin_clz(mask);
+	for (uint32_t match = look->match; match;) {
+		uint32_t i = 31 - (uint32_t)__builtin_clz(match);
 		uint64_t slot = load_word(&l.slots[i]);
 
-		mask &= ~((uint32_t)1 << i);
+		match &= ~((uint32_t)1 << i);
 		if (!slot) /* unused, and the key's fingerprint is 0 */
 			continue;
-		rc = leaf_item(&l, FMT_SLOT_OFF(slot), item);
+		rc = tail_item(&l, FMT_SLOT_OFF(slot), item);
 		if (rc)
 			return rc;
-		if (item->klen != klen || memcmp(item->key, key, klen) != 0 || (!v->w && slot_txn(page, v->psize, slot) > v->snapshot))
+		if (item->klen != klen || memcmp(item->key, key, klen) != 0 || (!v->w && slot_txn(l.page, v->psize, slot) > v->snapshot))
 			continue;
 		*found = FMT_SLOT_KIND(slot) != FMT_SLOT_REMOVE;
 		return 0;
 	}
-	rc = base_find(&l, o, &p, &at, found);
-	return rc || !*found ? rc : leaf_item(&l, leaf_entry(page, at), item);
+	if (look->below == UINT32_MAX)
+		rc = base_find(&l, o, &p, &at, found);
+	else
+		rc = base_match(&l, o, &p, order_head(o, key, klen, 0), look->below, &at, found);
+	return rc || !*found ? rc : base_item(&l, at, item);
 }
 
-void leaf_expect(const struct view *v, const struct fmt_page *page, uint64_t off, const struct order *o, const uint8_t *key, uint32_t klen, uint32_t fp)
+int leaf_found(const struct view *v, const struct order *o, const uint8_t *key, uint32_t klen, const struct leaf_look *look, struct item *item,
+               bool *found)
 {
-	const struct wpage *wp = v->w ? wset_find(v->w, off) : NULL;
-	struct leaf l = {.page = page, .off = off, .psize = v->psize};
-	uint32_t eoff;
+	return look_end(v, o, key, klen, look, item, found);
+}
 
-	l.slots = wp && wp->npending ? wp->val : (const uint64_t *)(const void *)(bytes_of(&l) + FMT_LEAF_SLOTS);
-	uint32_t mask = fp_matches(l.slots, fp);
+int leaf_get(const struct view *v, const struct fmt_page *page, uint64_t off, const struct order *o, const uint8_t *key, uint32_t klen, uint32_t fp,
+             struct item *item, bool *found)
+{
+	struct leaf_look look = {.page = page, .off = off};
 
-	if (mask) {
-		eoff = FMT_SLOT_OFF(load_word(&l.slots[31 - __builtin_clz(mask)]));
-	} else {
-		uint32_t at = heads_below(heads_of(page), page->n, order_head(o, key, klen, page->plen));
-
-		if (at >= page->n)
-			return;
-		eoff = leaf_entry(page, at);
-	}
-	if (eoff < v->psize) {
-		__builtin_prefetch(bytes_of(&l) + eoff);
-		__builtin_prefetch(bytes_of(&l) + eoff + FMT_LINE);
-	}
+	look_begin(v, fp, &look);
+	return look_end(v, o, key, klen, &look, item, found);
 }
 
 static void gap_follow(struct leaf_gap *g, uint64_t slot)
@@ -248,7 +292,7 @@ int leaf_gap_place(const struct leaf *l, const struct order *o, const struct pro
 	*eoff = 0;
 	for (uint32_t j = 0; j < g->n; j++) {
 		struct item it;
-		int rc = leaf_item(l, g->entry[j], &it);
+		int rc = tail_item(l, g->entry[j], &it);
 
 		if (rc)
 			return rc;
@@ -550,7 +594,7 @@ static const uint64_t *seal_slot(const struct leaf *l, const uint8_t *value)
 	for (unsigned int i = l->nslots; i-- > 0;) {
 		struct item it;
 
-		if (FMT_SLOT_KIND(l->slots[i]) != FMT_SLOT_REMOVE && leaf_item(l, FMT_SLOT_OFF(l->slots[i]), &it) == 0 && it.val == value)
+		if (FMT_SLOT_KIND(l->slots[i]) != FMT_SLOT_REMOVE && tail_item(l, FMT_SLOT_OFF(l->slots[i]), &it) == 0 && it.val == value)
 			return &l->slots[i];
 	}
 	return NULL;

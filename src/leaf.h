@@ -64,28 +64,23 @@ static inline uint32_t leaf_entry(const struct fmt_page *p, uint32_t i)
 	return get16((const uint8_t *)p + offs + 2 * i);
 }
 
-/* leaf_item - the entry at byte offset eoff of the leaf. CORRUPT when it does not lie in the page. */
-static inline int leaf_item(const struct leaf *leaf, uint32_t eoff, struct item *item)
+/* leaf_item - the entry at byte offset eoff of the leaf; base_item, tail_item - where it is known which it is: base entry i, one of the tail.
+ * CORRUPT when it does not lie in the page. item_at - the same, its lengths standing before it, or in the header: that is 0 or UINT32_MAX. */
+static inline int item_at(const struct leaf *leaf, uint32_t eoff, uint32_t header, struct item *item)
 {
-	uint32_t kf = once(leaf->page->heads), vlen = once(leaf->page->offs), at = eoff;
+	const uint8_t *page = (const uint8_t *)leaf->page;
 
 	if (UNLIKELY(eoff < FMT_LEAF_BASE || eoff > leaf->psize - FMT_ENTRY_SIZE)) /* no sum: it may be anything where the page is changing */
 		goto fault;
-	if (kf & FMT_UNIFORM && eoff < once(leaf->page->end)) {
-		kf &= FMT_KLEN_MASK;
-	} else {
-		const uint8_t *p = (const uint8_t *)leaf->page + eoff;
+	const uint8_t *lengths = page + ((eoff & ~header) | (offsetof(struct fmt_page, heads) & header));
+	uint32_t kf = once(get16(lengths)) & (FMT_KLEN_MASK | ~header), vlen = once(get16(lengths + 2)), at = eoff + (FMT_ENTRY_SIZE & ~header);
 
-		kf = once(get16(p));
-		vlen = once(get16(p + 2));
-		at += FMT_ENTRY_SIZE;
-	}
 	item->klen = kf & FMT_KLEN_MASK;
 	item->flags = kf & ~FMT_KLEN_MASK;
 	item->vlen = vlen;
 	if (UNLIKELY(at + item->klen + vlen > leaf->psize))
 		goto fault;
-	item->key = (const uint8_t *)leaf->page + at;
+	item->key = page + at;
 	item->val = item->key + item->klen;
 	return 0;
 fault:
@@ -94,13 +89,41 @@ fault:
 	return DAXKV_CORRUPT;
 }
 
+static inline int leaf_item(const struct leaf *leaf, uint32_t eoff, struct item *item)
+{
+	/* By masks: of which kind the next entry of a scan is can not be predicted, and a wrong guess costs as much as the rest. */
+	uint32_t uniform = -(once(leaf->page->heads) / FMT_UNIFORM), base = -(uint32_t)(eoff < once(leaf->page->end));
+
+	return item_at(leaf, eoff, uniform & base, item);
+}
+
+static inline int base_item(const struct leaf *leaf, uint32_t i, struct item *item)
+{
+	if (LIKELY(once(leaf->page->heads) & FMT_UNIFORM))
+		return item_at(leaf, leaf_entry(leaf->page, i), UINT32_MAX, item);
+	return item_at(leaf, leaf_entry(leaf->page, i), 0, item);
+}
+
+static inline int tail_item(const struct leaf *leaf, uint32_t eoff, struct item *item)
+{
+	return item_at(leaf, eoff, 0, item);
+}
+
 /* leaf_get - the entry of the key in the leaf page at off, in an order with fingerprints. CORRUPT. */
 int leaf_get(const struct view *view, const struct fmt_page *page, uint64_t off, const struct order *order, const uint8_t *key, uint32_t klen,
              uint32_t fp, struct item *item, bool *found);
 
-/* leaf_expect - prefetch the entry that leaf_get will look at. */
-void leaf_expect(const struct view *view, const struct fmt_page *page, uint64_t off, const struct order *order, const uint8_t *key, uint32_t klen,
-                 uint32_t fp);
+/* leaf_look, leaf_found - the same in two halves: the first prefetches the entry that the second compares. page and off of look are the caller's. */
+struct leaf_look {
+	const struct fmt_page *page;
+	uint64_t off;
+	const uint64_t *slots;
+	uint32_t match; /* a bit for each slot with the fingerprint */
+	uint32_t below; /* so many heads of the base are smaller than the key's; UINT32_MAX: not known */
+};
+void leaf_look(const struct view *view, const struct order *order, const uint8_t *key, uint32_t klen, uint32_t fp, struct leaf_look *look);
+int leaf_found(const struct view *view, const struct order *order, const uint8_t *key, uint32_t klen, const struct leaf_look *look, struct item *item,
+               bool *found);
 
 /* leaf_place - where the probe is or would be: its rank, and the entry found there or 0. */
 int leaf_place(const struct leaf *leaf, const struct order *order, const struct probe *probe, uint32_t *rank, uint32_t *eoff);

@@ -11,13 +11,14 @@
  */
 #include "tree.h"
 
-#define LEAF_LINES 8u
-#define INNER_LINES 8u
+#define LEAF_LINES 5u   /* to the heads of a leaf that is as full as most are */
+#define INNER_LINES 14u /* the same for inner pages */
+#define BEHIND 3u       /* a kid's word is read so many searches after its place was found: it comes meanwhile */
 
 struct many { /* one lookup of a group */
-	const struct fmt_page *page;
-	uint64_t at, ref; /* the page's offset; the kid to go to */
-	uint32_t fp;
+	struct leaf_look look; /* of an inner page, only where it lies */
+	uint32_t index;        /* the kid to go to; where it lies */
+	uint64_t ref;
 };
 
 static void prefetch_page(const struct tree *t, uint64_t ref, unsigned int lines)
@@ -39,23 +40,29 @@ static void prefetch_search(const struct fmt_page *page)
 /* step_down - one level for all. */
 static int step_down(const struct tree *t, const struct lookup *l, struct many *m, unsigned int n, unsigned int level)
 {
-	for (unsigned int i = 0; i < n; i++) {
-		struct probe p = {.key = l[i].key, .klen = l[i].klen};
-		uint32_t index;
-		int rc = inner_find(t->view, m[i].page, m[i].at, t->order, &p, &index);
+	for (unsigned int i = 0; i < n + BEHIND; i++) {
+		if (i < n) {
+			struct probe p = {.key = l[i].key, .klen = l[i].klen};
+			int rc = inner_find(t->view, m[i].look.page, m[i].look.off, t->order, &p, &m[i].index);
 
-		if (rc)
-			return rc;
-		m[i].ref = inner_kid(t->view, m[i].page, m[i].at, index);
-		prefetch_page(t, m[i].ref, level == 1 ? LEAF_LINES : INNER_LINES);
+			if (rc)
+				return rc;
+			__builtin_prefetch(inner_kids(m[i].look.page) + m[i].index);
+		}
+		if (i >= BEHIND) {
+			struct many *k = &m[i - BEHIND];
+
+			k->ref = inner_kid(t->view, k->look.page, k->look.off, k->index);
+			prefetch_page(t, k->ref, level == 1 ? LEAF_LINES : INNER_LINES);
+		}
 	}
 	for (unsigned int i = 0; i < n; i++) {
-		int rc = view_page(t->view, m[i].ref, level - 1, &m[i].page, &m[i].at);
+		int rc = view_page(t->view, m[i].ref, level - 1, &m[i].look.page, &m[i].look.off);
 
 		if (rc)
 			return rc;
 		if (level == 1)
-			prefetch_search(m[i].page);
+			prefetch_search(m[i].look.page);
 	}
 	return 0;
 }
@@ -73,16 +80,15 @@ int tree_get_many(const struct tree *t, struct lookup *l, unsigned int n)
 	if (rc || !root)
 		return rc;
 	for (unsigned int i = 0; i < n; i++) {
-		m[i].page = root;
-		m[i].at = at;
-		m[i].fp = order_fp(l[i].key, l[i].klen);
+		m[i].look.page = root;
+		m[i].look.off = at;
 	}
 	for (unsigned int level = once(root->level) % TREE_DEPTH; level && !rc; level--)
 		rc = step_down(t, l, m, n, level);
 	for (unsigned int i = 0; i < n && !rc; i++)
-		leaf_expect(t->view, m[i].page, m[i].at, t->order, l[i].key, l[i].klen, m[i].fp);
+		leaf_look(t->view, t->order, l[i].key, l[i].klen, order_fp(l[i].key, l[i].klen), &m[i].look);
 	for (unsigned int i = 0; i < n && !rc; i++)
-		rc = leaf_get(t->view, m[i].page, m[i].at, t->order, l[i].key, l[i].klen, m[i].fp, &l[i].item, &l[i].found);
+		rc = leaf_found(t->view, t->order, l[i].key, l[i].klen, &m[i].look, &l[i].item, &l[i].found);
 	return rc;
 }
 
