@@ -136,7 +136,8 @@ int cursor_order(struct daxkv_cursor *c, bool forward)
 	if (rc)
 		return rc;
 	c->ordered = true;
-	for (uint32_t i = 1; i < AHEAD; i++) {
+	c->came = c->beside == (const uint8_t *)c->path.leaf.page + t->view->psize;
+	for (uint32_t i = 1; i < AHEAD && !c->came; i++) {
 		uint32_t rank = forward ? c->path.rank + i : c->path.rank - i;
 
 		if (rank < c->n)
@@ -150,8 +151,8 @@ int cursor_order(struct daxkv_cursor *c, bool forward)
 	return 0;
 }
 
-/* step_near - a step inside a leaf whose order is at hand. What the next steps read comes meanwhile: the entry some places on, and piece by piece the
- * next leaf. */
+/* step_near - a step inside a leaf whose order is at hand. What the next steps read comes meanwhile: piece by piece the next leaf, and in a leaf that did not
+ * come so, the entry some places on. */
 static inline __attribute__((always_inline)) bool step_near(struct daxkv_cursor *c, bool forward)
 {
 	uint32_t to = forward ? c->path.rank + 1 : c->path.rank - 1, further = forward ? to + AHEAD : to - AHEAD;
@@ -159,7 +160,7 @@ static inline __attribute__((always_inline)) bool step_near(struct daxkv_cursor 
 	if (c->state != CURSOR_AT || c->gap || !c->ordered || to >= c->n)
 		return false;
 	c->path.rank = to;
-	if (further < c->n)
+	if (!c->came && further < c->n)
 		expect_entry(c, further);
 	if (c->lines) {
 		uint32_t n = c->pace < c->lines ? c->pace : c->lines;
