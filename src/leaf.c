@@ -364,10 +364,69 @@ static void base_offsets(const struct fmt_page *p, uint32_t n, uint16_t *out)
 	}
 }
 
+typedef int16_t lanes __attribute__((vector_size(16)));
+typedef uint16_t byte_offsets __attribute__((vector_size(16)));
+#define LANES 8
+
+static inline lanes all_lanes(int32_t x)
+{
+	return (int16_t)x - (lanes){0};
+}
+
+/* offsets_uniform - leaf_offsets without shifting anything, for a uniform base and a tail without removals: false when it is another leaf, or damaged.
+ * A slot's rank is moved by each later insertion at or before it, all ranks at once; then an entry of the base has as many before it as its place
+ * says, less the insertions before that. Of two slots that replace one entry the later one is stored last. */
+static bool offsets_uniform(const struct leaf *l, uint32_t n, uint16_t *out, uint32_t *count)
+{
+	static const lanes index[2] = {{0, 1, 2, 3, 4, 5, 6, 7}, {8, 9, 10, 11, 12, 13, 14, 15}};
+	uint32_t heads = once(l->page->heads), total = n;
+	lanes at[2] = {all_lanes(-1), all_lanes(-1)}, inserted[FMT_TAIL_SLOTS]; /* -1: not yet there */
+	uint16_t off[FMT_TAIL_SLOTS];
+	int16_t place[FMT_TAIL_SLOTS];
+	bool insert[FMT_TAIL_SLOTS];
+
+	if (!(heads & FMT_UNIFORM) || !n || n + 2 * FMT_TAIL_SLOTS > LEAF_MAX(l->psize))
+		return false;
+	for (unsigned int i = 0; i < l->nslots; i++) {
+		uint64_t slot = load_word(&l->slots[i]);
+		uint32_t rank = FMT_SLOT_RANK(slot), kind = FMT_SLOT_KIND(slot);
+
+		insert[i] = kind == FMT_SLOT_INSERT;
+		if (kind == FMT_SLOT_REMOVE || rank >= total + insert[i])
+			return false;
+		for (unsigned int h = 0; h < 2; h++) {
+			at[h] -= (at[h] >= all_lanes((int32_t)rank)) & all_lanes(-insert[i]);
+			at[h] += (index[h] == all_lanes((int32_t)i)) & all_lanes((int32_t)rank + 1);
+		}
+		total += insert[i];
+		off[i] = (uint16_t)FMT_SLOT_OFF(slot);
+	}
+	memcpy(place, at, sizeof place);
+	for (unsigned int i = 0; i < l->nslots; i++)
+		inserted[i] = all_lanes(insert[i] ? place[i] : INT16_MAX);
+	uint16_t start = (uint16_t)(FMT_LEAF_BASE + 8 * n), stride = (uint16_t)uniform_stride(heads & FMT_KLEN_MASK, once(l->page->offs));
+
+	for (uint32_t j = 0; j < total; j += LANES) {
+		lanes rank = all_lanes((int32_t)j) + index[0], base = rank;
+
+		for (unsigned int i = 0; i < l->nslots; i++)
+			base += rank >= inserted[i];
+		byte_offsets entry = (byte_offsets)base * stride + start;
+
+		memcpy(out + j, &entry, sizeof entry);
+	}
+	for (unsigned int i = 0; i < l->nslots; i++)
+		out[place[i]] = off[i];
+	*count = total;
+	return true;
+}
+
 int leaf_offsets(const struct leaf *l, uint16_t *out, uint32_t *count)
 {
 	uint32_t n = once(l->page->n);
 
+	if (LIKELY(offsets_uniform(l, n, out, count)))
+		return 0;
 	if (n > LEAF_MAX(l->psize) - FMT_TAIL_SLOTS)
 		return err_corrupt(l->off, "leaf: %u entries", n);
 	base_offsets(l->page, n, out);
