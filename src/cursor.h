@@ -28,7 +28,6 @@ struct daxkv_cursor {
 	uint32_t klen, dlen, kept_room;
 	const uint8_t *beside; /* the leaf that a scan comes to next: to be prefetched from here on */
 	uint32_t lines, pace;  /* cache lines left of it, and how many at each step */
-	bool came;             /* the leaf was such a one: its entries need not be prefetched */
 	uint16_t order[];  /* entries of the leaf: LEAF_MAX */
 };
 

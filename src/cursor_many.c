@@ -97,7 +97,7 @@ static int hand_out(struct daxkv_cursor *c, const struct order *o, struct batch 
 		rank += b->forward ? 1 : UINT32_MAX;
 		uint32_t further = b->forward ? rank + AHEAD : rank - AHEAD;
 
-		if (!c->came && further < c->n)
+		if (further < c->n)
 			__builtin_prefetch((const uint8_t *)leaf->page + c->order[further]);
 		for (uint32_t i = 0; i < c->pace && c->lines; i++, c->beside += FMT_LINE, c->lines--)
 			__builtin_prefetch(c->beside);

@@ -136,8 +136,7 @@ int cursor_order(struct daxkv_cursor *c, bool forward)
 	if (rc)
 		return rc;
 	c->ordered = true;
-	c->came = c->beside == (const uint8_t *)c->path.leaf.page + t->view->psize;
-	for (uint32_t i = 1; i < AHEAD && !c->came; i++) {
+	for (uint32_t i = 1; i < AHEAD; i++) {
 		uint32_t rank = forward ? c->path.rank + i : c->path.rank - i;
 
 		if (rank < c->n)
@@ -151,8 +150,8 @@ int cursor_order(struct daxkv_cursor *c, bool forward)
 	return 0;
 }
 
-/* step_near - a step inside a leaf whose order is at hand. What the next steps read comes meanwhile: piece by piece the next leaf, and in a leaf that did not
- * come so, the entry some places on. */
+/* step_near - a step inside a leaf whose order is at hand. What the next steps read comes meanwhile: the entry some places on, and piece by piece the
+ * next leaf. */
 static inline __attribute__((always_inline)) bool step_near(struct daxkv_cursor *c, bool forward)
 {
 	uint32_t to = forward ? c->path.rank + 1 : c->path.rank - 1, further = forward ? to + AHEAD : to - AHEAD;
@@ -160,7 +159,7 @@ static inline __attribute__((always_inline)) bool step_near(struct daxkv_cursor 
 	if (c->state != CURSOR_AT || c->gap || !c->ordered || to >= c->n)
 		return false;
 	c->path.rank = to;
-	if (!c->came && further < c->n)
+	if (further < c->n)
 		expect_entry(c, further);
 	if (c->lines) {
 		uint32_t n = c->pace < c->lines ? c->pace : c->lines;
