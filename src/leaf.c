@@ -374,8 +374,8 @@ static inline lanes all_lanes(int32_t x)
 }
 
 /* offsets_uniform - leaf_offsets without shifting anything, for a uniform base and a tail without removals: false when it is another leaf, or damaged.
- * A slot's rank is moved by each later insertion at or before it, all ranks at once; then an entry of the base has as many before it as its place
- * says, less the insertions before that. Of two slots that replace one entry the later one is stored last. */
+ * A slot's rank is moved by each later insertion at or before it, all ranks at once. At a place that no slot has stands the base's entry of that number,
+ * less the insertions before it. Of two slots that replace one entry the later one is stored last. */
 static bool offsets_uniform(const struct leaf *l, uint32_t n, uint16_t *out, uint32_t *count)
 {
 	static const lanes index[2] = {{0, 1, 2, 3, 4, 5, 6, 7}, {8, 9, 10, 11, 12, 13, 14, 15}};

@@ -65,7 +65,7 @@ static inline uint32_t leaf_entry(const struct fmt_page *p, uint32_t i)
 }
 
 /* leaf_item - the entry at byte offset eoff of the leaf; base_item, tail_item - where it is known which it is: base entry i, one of the tail.
- * CORRUPT when it does not lie in the page. item_at - the same, its lengths standing before it, or in the header: that is 0 or UINT32_MAX. */
+ * CORRUPT when it does not lie in the page. item_at - the same for an entry whose lengths stand before it (header 0) or in the header (UINT32_MAX). */
 static inline int item_at(const struct leaf *leaf, uint32_t eoff, uint32_t header, struct item *item)
 {
 	const uint8_t *page = (const uint8_t *)leaf->page;
@@ -91,7 +91,7 @@ fault:
 
 static inline int leaf_item(const struct leaf *leaf, uint32_t eoff, struct item *item)
 {
-	/* By masks: of which kind the next entry of a scan is can not be predicted, and a wrong guess costs as much as the rest. */
+	/* By masks: of which kind the next entry of a scan is can not be predicted, and to guess wrong is dear. */
 	uint32_t uniform = -(once(leaf->page->heads) / FMT_UNIFORM), base = -(uint32_t)(eoff < once(leaf->page->end));
 
 	return item_at(leaf, eoff, uniform & base, item);

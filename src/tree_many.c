@@ -16,8 +16,8 @@
 #define BEHIND 3u       /* a kid's word is read so many searches after its place was found: it comes meanwhile */
 
 struct many { /* one lookup of a group */
-	struct leaf_look look; /* of an inner page, only where it lies */
-	uint32_t index;        /* the kid to go to; where it lies */
+	struct leaf_look look; /* until the leaf is reached, only where the page lies */
+	uint32_t index;        /* the kid to go to, and where it lies */
 	uint64_t ref;
 };
 
