@@ -575,29 +575,36 @@ static int shadow_open(struct wset *w, const struct leaf *l, struct wpage **out)
 	if (rc)
 		return rc;
 	if (!wp->npending) {
-		for (unsigned int i = 0; i < FMT_TAIL_SLOTS; i++)
-			wp->val[i] = i < l->nslots ? l->slots[i] : 0;
+		memcpy(wp->val, l->slots, sizeof wp->val); /* those that are not in use are 0 */
 		wp->npending = wp->napplied = (uint8_t)l->nslots;
 	}
 	*out = wp;
 	return 0;
 }
 
-static void shadow_add(struct wset *w, struct wpage *wp, const uint8_t *entry, uint32_t from, uint32_t end, uint64_t slot, bool known)
+struct fresh { /* what is appended to the page, from..end */
+	const uint8_t *bytes;
+	uint32_t from, end;
+	uint32_t known, crc; /* the first so many bytes have that checksum */
+	bool to_fill;        /* some of them are going to change */
+};
+
+static void shadow_add(struct wset *w, struct wpage *wp, const struct fresh *f, uint64_t slot)
 {
-	if (!wp->fresh_end) {
-		wp->fresh_off = (uint16_t)from;
-		wp->fresh_crc = 0;
-		wp->crc_valid = true;
-	}
+	uint32_t n = f->end - f->from;
+
 	/* Bytes between the last entry and this one are alignment, stored with it: the range stays one piece [R1]. */
-	if (wp->crc_valid && known)
-		wp->fresh_crc = crc32c(wp->fresh_crc, entry, end - from);
-	else
-		wp->crc_valid = false;
-	wp->fresh_end = (uint16_t)end;
+	if (!wp->fresh_end) {
+		wp->fresh_off = (uint16_t)f->from;
+		wp->crc_valid = !f->to_fill;
+		wp->fresh_crc = f->to_fill ? 0 : crc32c(f->crc, f->bytes + f->known, n - f->known);
+	} else if (wp->crc_valid) {
+		wp->crc_valid = !f->to_fill;
+		wp->fresh_crc = f->to_fill ? 0 : crc32c(wp->fresh_crc, f->bytes, n);
+	}
+	wp->fresh_end = (uint16_t)f->end;
 	wp->val[wp->npending++] = slot;
-	pm_flush(&w->map->pm, w->map->base + wp->off + from, end - from);
+	pm_flush(&w->map->pm, w->map->base + wp->off + f->from, n);
 }
 
 int leaf_append(struct wset *w, const struct order *o, const struct leaf *l, const struct leaf_change *c, bool *done, const uint8_t **value)
@@ -616,13 +623,13 @@ int leaf_append(struct wset *w, const struct order *o, const struct leaf *l, con
 	uint64_t slot = FMT_SLOT(e, end, c->fp, c->rank, c->kind);
 	uint8_t *p = buf + lead;
 
-	memset(buf, 0, lead);
-	memcpy(p, &w->txn, FMT_TAIL_BEFORE);
+	put64(buf, 0); /* alignment: up to 4 bytes here, up to 3 behind the entry */
+	put64(p, w->txn);
 	leaf_entry_store(p + FMT_TAIL_BEFORE, &c->item);
-	uint32_t crc = crc32c(crc32c(0, p, body), &slot, sizeof slot);
+	uint32_t body_crc = crc32c(0, p, body), crc = crc32c(body_crc, &slot, sizeof slot);
 
-	memcpy(p + body, &crc, sizeof crc);
-	memset(p + body + sizeof crc, 0, end - crc_at - sizeof crc);
+	put32(p + body, crc);
+	put32(p + body + sizeof crc, 0);
 	wp = wset_find(w, l->off);
 	if (wset_editable(w, wp)) {
 		const uint64_t *slots = (const uint64_t *)(const void *)(bytes_of(l) + FMT_LEAF_SLOTS);
@@ -640,7 +647,9 @@ int leaf_append(struct wset *w, const struct order *o, const struct leaf *l, con
 		if (rc)
 			return rc;
 		pm_write(&w->map->pm, bytes_of(l) + from, buf, end - from);
-		shadow_add(w, wp, buf, from, end, slot, !c->to_fill);
+		struct fresh f = {.bytes = buf, .from = from, .end = end, .known = lead ? 0 : body, .crc = lead ? 0 : body_crc, .to_fill = c->to_fill};
+
+		shadow_add(w, wp, &f, slot);
 	}
 	*value = bytes_of(l) + e + FMT_ENTRY_SIZE + c->item.klen;
 	*done = true;

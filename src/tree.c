@@ -244,7 +244,6 @@ int tree_page_out(struct tree *t, uint64_t old, const uint8_t *image, uint32_t u
 	struct wpage *wp;
 	int rc;
 
-	t->scratch->shape++;
 	if (old && editable(t, old)) {
 		rc = wset_touch(w, old, &wp);
 	} else {

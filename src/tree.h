@@ -58,7 +58,6 @@ struct tree_scratch { /* the writer's, for rebuilding pages */
 	uint64_t *kids;
 	uint16_t *offsets;
 	uint8_t *sepbuf; /* two halves, each three pages: separators on their way up */
-	uint64_t shape;                 /* counts pages written: a path holds while it is the same */
 	struct path *finger;            /* the last place of a put */
 	const struct tree *finger_of;   /* the tree whose last leaf that is, while nothing else has changed; NULL: none */
 	struct tree_run *run;           /* TREE_RUNS */
@@ -117,7 +116,7 @@ int tree_seek_put(struct tree *tree, const struct probe *probe, uint32_t bytes);
 struct place {
 	struct probe probe;
 	uint32_t bytes; /* of the entry, about */
-	uint64_t shape;
+	uint64_t installs;      /* of the set, when the way was found */
 	uint32_t nslots, nbase; /* of the leaf then */
 	struct path path;
 	struct leaf_gap gap;

@@ -302,7 +302,6 @@ int tree_load_end(struct tree_load *l)
 		return 0;
 	rc = leaf_write(l);
 	t->count += l->entries;
-	t->scratch->shape++;
 	/* A level with one page in the place of one is a kid swapped; more than that went to the level above, and opened it. */
 	for (; !rc; level++) {
 		struct load_level *up = &l->level[level + 1];

@@ -6,8 +6,8 @@
  * step of all of them is taken before the next, and what the next step will touch is prefetched meanwhile, so the misses of a group overlap. All leaves of
  * a snapshot are at one depth, so the group stays together.
  *
- * Puts change the tree under the places that were found ahead. A path holds as long as no page is written anew (scratch->shape), and a place in a leaf as long as
- * nothing was appended to that leaf; else the search is made again, on lines that the first one has brought.
+ * Puts change the tree under the places that were found ahead. A path holds as long as its pages are linked as they were and none of them was written anew, and a
+ * place in a leaf as long as nothing was appended to that leaf; else the search is made again, on lines that the first one has brought.
  */
 #include "tree.h"
 
@@ -126,7 +126,7 @@ int tree_places(const struct tree *t, struct place *p, unsigned int n)
 
 	assert(n <= TREE_MANY);
 	for (unsigned int i = 0; i < n; i++) {
-		p[i].shape = t->scratch->shape;
+		p[i].installs = t->view->w->installs;
 		p[i].path.height = root ? root->level + 1u : 0;
 		p[i].path.rank = p[i].path.eoff = 0;
 		if (root) {
@@ -155,11 +155,31 @@ int tree_places(const struct tree *t, struct place *p, unsigned int n)
 	return rc;
 }
 
+/* path_holds - whether the way that was found still leads to that leaf: each page of it is linked from the one above, and none was written anew. */
+static bool path_holds(const struct tree *t, const struct place *p)
+{
+	const struct path *path = &p->path;
+	const struct wset *w = t->view->w;
+	uint64_t off = t->root;
+
+	if (p->installs == w->installs)
+		return path->height > 0;
+	for (unsigned int level = path->height; level-- > 0;) {
+		const struct wpage *wp = wset_find(w, off);
+
+		if (off != path->at[level].off || (wp && wp->installed > p->installs))
+			return false;
+		if (level)
+			off = inner_kid(t->view, path->at[level].page, off, path->at[level].index);
+	}
+	return path->height > 0;
+}
+
 int tree_place(const struct tree *t, struct place *p)
 {
 	struct path *path = &p->path;
 
-	if (p->shape != t->scratch->shape || !path->height)
+	if (!path_holds(t, p))
 		return tree_seek(t, &p->probe, path);
 	leaf_open(t->view, path->at[0].page, path->at[0].off, &path->leaf);
 	if (path->leaf.nslots != p->nslots || path->leaf.page->n != p->nbase)

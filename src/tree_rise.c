@@ -105,7 +105,6 @@ int tree_settle(struct tree *t)
 	t->scratch->runs--;
 	t->rising = 0;
 	t->scratch->finger_of = NULL;
-	t->scratch->shape++;
 	run_out(t, run);
 	t->failed = run_link(t, run);
 	if (t->failed)

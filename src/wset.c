@@ -189,6 +189,7 @@ static void install(struct wset *w, struct wpage *wp, const uint8_t *image, uint
 	assert(wset_editable(w, wp) && used <= w->psize && used % 4 == 0);
 	wp->npending = 0;
 	wp->napplied = 0;
+	wp->installed = ++w->installs;
 	wp->used = used; /* [R1] exactly: the next transaction appends behind it */
 	wp->streamed = stream;
 	wp->crc_valid = stream && w->n <= NAMED_EAGER;

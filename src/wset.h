@@ -32,6 +32,7 @@ struct wpage {
 	uint32_t fresh_crc;  /* of them, or of a streamed page, when crc_valid */
 	bool crc_valid;
 	uint32_t used;       /* private: bytes to make durable */
+	uint64_t installed;  /* its last installation's number; 0: none */
 	uint64_t val[FMT_TAIL_SLOTS]; /* leaf: the slots; inner: the kids */
 	uint16_t idx[WSET_PENDING];   /* inner: which kid */
 };
@@ -44,6 +45,7 @@ struct wset {
 	uint64_t txn;        /* the transaction's number */
 	unsigned int level;  /* nesting, 1 = outermost */
 	uint64_t changes;    /* put and delete calls so far */
+	uint64_t installs;   /* pages written whole, so far and before: never set back */
 	/* one struct wpage each, at stable addresses */
 	struct wpage **block;
 	size_t nblocks, n;
