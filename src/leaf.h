@@ -241,17 +241,17 @@ struct leaf_pack {
 void leaf_pack_begin(struct leaf_pack *p, const struct order *o, const struct item *it);
 bool leaf_pack_mixed(struct leaf_pack *p, const struct order *o, const struct item *it);
 
-static inline __attribute__((always_inline)) bool leaf_pack_add(struct leaf_pack *p, const struct order *o, const struct item *it)
+/* leaf_pack_like - whether an entry of these sizes is as those that are there: what was checked of them need not be checked again. */
+static inline bool leaf_pack_like(const struct leaf_pack *p, size_t klen, size_t vlen)
 {
-	uint64_t head = order_head(o, it->key, it->klen, 0);
+	return LIKELY(p->n && p->stride && klen == p->klen && vlen == p->vlen);
+}
+
+/* leaf_pack_more - leaf_pack_add for such an entry. */
+static inline __attribute__((always_inline)) bool leaf_pack_more(struct leaf_pack *p, const struct item *it, uint64_t head)
+{
 	uint32_t n = p->n, at = p->at;
 
-	if (UNLIKELY(!n)) {
-		leaf_pack_begin(p, o, it);
-		at = 0;
-	}
-	if (UNLIKELY(!p->stride || it->klen != p->klen || it->vlen != p->vlen || it->flags))
-		return leaf_pack_mixed(p, o, it);
 	if (UNLIKELY(n == p->max))
 		return false;
 	put32(p->bytes + at + p->stride - 4, 0); /* what the entry leaves of it is padding */
@@ -262,6 +262,15 @@ static inline __attribute__((always_inline)) bool leaf_pack_add(struct leaf_pack
 	p->n = n + 1;
 	p->at = at + p->stride;
 	return true;
+}
+
+static inline __attribute__((always_inline)) bool leaf_pack_add(struct leaf_pack *p, const struct order *o, const struct item *it)
+{
+	if (UNLIKELY(!p->n))
+		leaf_pack_begin(p, o, it);
+	if (UNLIKELY(!p->stride || it->klen != p->klen || it->vlen != p->vlen || it->flags))
+		return leaf_pack_mixed(p, o, it);
+	return leaf_pack_more(p, it, order_head(o, it->key, it->klen, 0));
 }
 
 static inline struct item leaf_pack_item(const struct leaf_pack *p, uint32_t i)

@@ -296,7 +296,8 @@ static inline __attribute__((always_inline)) int put(struct daxkv_txn *txn, daxk
 
 	if (UNLIKELY(rc))
 		return rc;
-	if (s->tree.run && !entry_flags && !(flags & DAXKV_RESERVE) && record_plain(txn->kv, &s->order, key, value)) {
+	if (s->tree.run && !entry_flags && !(flags & DAXKV_RESERVE) && key && value && value->data &&
+	    leaf_pack_like(&s->tree.run->pack, key->size, value->size)) {
 		struct item item = {.key = key->data, .klen = (uint32_t)key->size, .val = value->data, .vlen = (uint32_t)value->size};
 
 		if (LIKELY(tree_run_add(&s->tree, &item)))

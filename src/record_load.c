@@ -58,7 +58,8 @@ int daxkv_load(struct daxkv_txn *txn, daxkv_db db, unsigned int fill, daxkv_next
 	if (rc)
 		return rc;
 	while (!stop && (stop = next(arg, &key, &value)) == 0) {
-		stop = load_entry(txn, s, load, &key, &value, &fatal);
+		if (UNLIKELY(!value.data || !tree_load_more(load, &key, &value)))
+			stop = load_entry(txn, s, load, &key, &value, &fatal);
 		n += !stop;
 	}
 	if (!fatal) {

@@ -135,13 +135,14 @@ int tree_store(struct tree *tree, struct path *path, const struct item *item, co
  * must be greater than the last one, not only the pair. Errors as of tree_store. */
 int tree_run_put(struct tree *tree, const struct item *item, bool key_rises, bool *done);
 
-/* tree_run_add - the commonest case of tree_run_put, inlined: of a database without duplicates, a key whose head is greater than the last one's, and the leaf
- * in the making has room. False: it is not that, and nothing was done. */
+/* tree_run_add - the commonest case of tree_run_put, inlined: an item as leaf_pack_like says of the run's pack, a key whose head is greater
+ * than the last one's, and the leaf in the making has room. False: it is not that, and nothing was done. */
 static inline __attribute__((always_inline)) bool tree_run_add(struct tree *t, const struct item *item)
 {
 	struct tree_run *run = t->run;
+	uint64_t head = order_head(t->order, item->key, item->klen, 0);
 
-	if (UNLIKELY(order_head(t->order, item->key, item->klen, 0) <= run->pack.head || !leaf_pack_add(&run->pack, t->order, item)))
+	if (UNLIKELY(head <= run->pack.head || !leaf_pack_more(&run->pack, item, head)))
 		return false;
 	run->used = t->view->w->changes;
 	t->count++;
@@ -162,14 +163,16 @@ int tree_remove(struct tree *tree, struct path *path);
 int tree_clear(struct tree *tree, bool forget);
 
 /* tree_load_begin - prepare to add entries behind all others, to leaves that are filled to that many percent. tree_load_rises - whether an
- * item lies behind all others. tree_load_last - the last entry; false: there is none. tree_load_add - one that lies behind it. tree_load_end - all that
- * were added are the tree's.
- * tree_load_free - in any case. Errors of space_take, ENOMEM, CORRUPT. */
+ * item lies behind all others. tree_load_last - the last entry; false: there is none. tree_load_add - one that lies behind it.
+ * tree_load_more - the commonest of them in one call: of the sizes of the last one, with a greater head, into the leaf in the making;
+ * false: it is not that, and nothing was done. tree_load_end - all that were added are the tree's. tree_load_free - in any case. Errors of
+ * space_take, ENOMEM, CORRUPT. */
 struct tree_load;
 int tree_load_begin(struct tree *tree, unsigned int fill, struct tree_load **load);
 bool tree_load_rises(const struct tree_load *load, const struct item *item);
 bool tree_load_last(const struct tree_load *load, struct item *item);
 int tree_load_add(struct tree_load *load, const struct item *item);
+bool tree_load_more(struct tree_load *load, const struct daxkv_val *key, const struct daxkv_val *value);
 int tree_load_end(struct tree_load *load);
 void tree_load_free(struct tree_load *load);
 

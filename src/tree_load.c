@@ -264,6 +264,20 @@ bool tree_load_last(const struct tree_load *l, struct item *it)
 	return l->some;
 }
 
+bool tree_load_more(struct tree_load *l, const struct daxkv_val *key, const struct daxkv_val *value)
+{
+	struct item it = {.key = key->data, .klen = (uint32_t)key->size, .val = value->data, .vlen = (uint32_t)value->size};
+
+	if (!l->begun || !leaf_pack_like(&l->pack, key->size, value->size))
+		return false;
+	uint64_t head = order_head(l->tree->order, it.key, it.klen, 0);
+
+	if (head <= l->pack.head || !leaf_pack_more(&l->pack, &it, head))
+		return false;
+	l->entries++;
+	return true;
+}
+
 int tree_load_add(struct tree_load *l, const struct item *it)
 {
 	const struct order *o = l->tree->order;
