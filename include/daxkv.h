@@ -405,6 +405,12 @@ struct daxkv_info {
 };
 int daxkv_info(struct daxkv *kv, struct daxkv_info *info);
 
+/* daxkv_writer_pid - the process whose write transaction is running now, by its number in its own
+ * PID namespace: for a message about who is waited for, after a BUSY of TRY or daxkv_begin_timed. 0:
+ * there is none, it has only just begun, or it is not known (a reader that may not write the lock
+ * file, a forked child). Makes no system call, waits for nobody. Any thread may call it. */
+int daxkv_writer_pid(const struct daxkv *kv);
+
 struct daxkv_reader {      /* a place for a read transaction, of any process that has the store open */
 	int pid, own;      /* own: this process's store handle has it */
 	int thread;        /* the thread that got the place first, by its number there */

@@ -20,6 +20,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define FRESH_MAX 65536u  /* more fresh bytes than this are fenced before the record: reading them back at recovery, and checksums, would cost more */
 #define FOLLOW_TRIES 10000u /* of a tenth of a millisecond */
@@ -485,7 +486,8 @@ int commit_take_over(struct daxkv *kv, bool died)
 		return rc;
 	kv->space.releasable = kv->share->releasable;
 	kv->known = last;
-	kv->share->last_writer = kv->share_file.owner;
+	__atomic_store_n(&kv->share->writer_pid, getpid(), __ATOMIC_RELAXED);
+	__atomic_store_n(&kv->share->last_writer, kv->share_file.owner, __ATOMIC_RELEASE); /* pairs with daxkv_writer_pid */
 	kv->followed = false;
 	return 0;
 }

@@ -545,6 +545,20 @@ int daxkv_info(struct daxkv *kv, struct daxkv_info *info)
 	return 0;
 }
 
+int daxkv_writer_pid(const struct daxkv *kv)
+{
+	const struct share *share;
+
+	if (!kv || txn_forked(kv))
+		return 0;
+	share = kv->share;
+	/* Pairs with commit_take_over. An owner that has just taken the lock is not known there yet. */
+	uint32_t last = __atomic_load_n(&share->last_writer, __ATOMIC_ACQUIRE);
+	int pid = __atomic_load_n(&share->writer_pid, __ATOMIC_RELAXED);
+
+	return last && wlock_owner(&share->writer) == last ? pid : 0;
+}
+
 void daxkv_readers(struct daxkv *kv, void (*show)(const struct daxkv_reader *reader, void *arg), void *arg)
 {
 	struct timespec now;

@@ -56,7 +56,8 @@ struct share {
 	/* the writer's lock, and what the next writer must know */
 	struct wlock writer __attribute__((aligned(64)));
 	uint32_t recovered;  /* somebody who can write has recovered the store since this began */
-	uint32_t last_writer; /* the open store, by its number, that held the lock last: only that one's picture of the free space is up to date */
+	uint32_t last_writer; /* atomic: the open store, by its number, that held the lock last: only that one's picture of the free space is up to date */
+	int32_t writer_pid;  /* atomic: the process of last_writer, as that one's PID namespace has it */
 	uint64_t size;       /* bytes of the file in use, at least */
 	uint64_t durable;    /* words up to this commit are durable in place, under a fence that returned */
 	uint64_t releasable; /* space freed up to this commit is safe from replays */

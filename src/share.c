@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define MAGIC           "daxkvlk"
-#define LAYOUT          2u /* of struct share */
+#define LAYOUT          3u /* of struct share */
 #define PAGE            4096u
 #define LIMBO_FIRST_LOG 12u /* 4096 items */
 

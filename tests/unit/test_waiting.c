@@ -3,6 +3,8 @@
 #include "store.h"
 
 #include <semaphore.h>
+#include <signal.h>
+#include <sys/wait.h>
 
 struct holder { /* of the lock, by another thread */
 	struct daxkv *kv;
@@ -82,11 +84,53 @@ static void a_copy_is_another_store(void **state)
 	store_done(a);
 }
 
+/* child_writes_and_stops - begins a write transaction, and stops in it. */
+static void child_writes_and_stops(void)
+{
+	const struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE};
+	struct daxkv_txn *txn;
+	struct daxkv *kv;
+
+	if (daxkv_open(scratch_path("e"), &o, &kv) || daxkv_begin(kv, NULL, 0, &txn))
+		_exit(1);
+	raise(SIGSTOP);
+	_exit(2);
+}
+
+/* Who waits for a process that stands still can say which one that is. */
+static void a_stopped_writer_is_named(void **state)
+{
+	struct daxkv_txn *txn;
+	int status;
+	(void)state;
+	OK(daxkv_close(store_new("e", 4096)));
+	pid_t child = fork();
+
+	assert_true(child >= 0);
+	if (child == 0)
+		child_writes_and_stops();
+	assert_int_equal(waitpid(child, &status, WUNTRACED), child);
+	assert_true(WIFSTOPPED(status));
+	struct daxkv *kv = store_again("e");
+
+	assert_int_equal(daxkv_begin_timed(kv, 30, &txn), DAXKV_BUSY);
+	assert_int_equal(daxkv_writer_pid(kv), child);
+	(void)info(kv); /* it does not wait */
+	assert_int_equal(kill(child, SIGKILL), 0);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	OK(daxkv_begin_timed(kv, 10000, &txn));
+	assert_int_equal(daxkv_writer_pid(kv), getpid());
+	daxkv_abort(txn);
+	assert_int_equal(daxkv_writer_pid(kv), 0);
+	store_done(kv);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(waiting_for_a_while),
 	    cmocka_unit_test(a_copy_is_another_store),
+	    cmocka_unit_test(a_stopped_writer_is_named),
 	};
 
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
