@@ -344,6 +344,8 @@ static int local_check(const struct daxkv *kv)
 
 static int store_open(struct daxkv *kv, const char *path, const struct daxkv_options *o)
 {
+	struct env_look look = {.path = path, .flags = o->flags};
+	const struct lock_for file = {.mode = o->mode ? o->mode : MODE_DEFAULT, .look = env_look, .arg = &look};
 	bool made = false;
 	int rc = 0;
 
@@ -354,8 +356,8 @@ static int store_open(struct daxkv *kv, const char *path, const struct daxkv_opt
 	kv->max_lag = o->max_lag;
 	kv->slow = (struct slow){.fn = o->slow_reader, .arg = o->slow_reader_arg};
 	if (!(o->flags & DAXKV_NOLOCK))
-		rc = o->lock_path ? lock_open_named(&kv->lock, o->lock_path, kv->read_only, o->mode ? o->mode : MODE_DEFAULT)
-		                  : lock_open(&kv->lock, path, kv->read_only, o->mode ? o->mode : MODE_DEFAULT);
+		rc = o->lock_path ? lock_open_named(&kv->lock, o->lock_path, kv->read_only, &file)
+		                  : lock_open(&kv->lock, path, kv->read_only, &file);
 	if (!rc)
 		rc = open_file(kv, path, o, &made);
 	if (!rc)
@@ -369,6 +371,8 @@ static int store_open(struct daxkv *kv, const char *path, const struct daxkv_opt
 		rc = store_start(kv, o);
 	if (rc && made)
 		(void)unlink(path); /* nobody else has it: the lock is held. What stays when this fails is an empty store */
+	if (rc)
+		lock_unmake(&kv->lock);
 	return rc;
 }
 

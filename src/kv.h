@@ -129,6 +129,18 @@ struct daxkv_txn {
 	bool user_word_set; /* when this is set */
 };
 
+/* ---- env_look.c ------------------------------------------------------------------------------ */
+
+/* env_look - what a path has, before a lock file is made for it (struct lock_for): 0 when it is a
+ * store, or is missing or empty and DAXKV_CREATE says to make one. Errors of daxkv_open, with a text:
+ * ENOENT, EEXIST, EISDIR, EACCES, FOREIGN, VERSION, CORRUPT. arg is a struct env_look. */
+struct env_look {
+	const char *path;
+	unsigned int flags; /* of daxkv_open */
+};
+struct stat;
+int env_look(void *arg, struct stat *st);
+
 /* ---- txn.c ---------------------------------------------------------------------------------------------------------------- */
 
 /* txn_open_tables, txn_close_tables - of a store: what threads keep between read transactions. 0 or errno. */

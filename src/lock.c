@@ -12,19 +12,38 @@
 
 #define LOCK_TRIES 100 /* openings of a lock file that somebody keeps unlinking */
 
-/* file_open - open or make the lock file; forks wait. First without O_CREAT: in a sticky directory that flag makes another user's file
- * unopenable (protected_regular in proc(5)). Returns -1 with errno set. */
-static int file_open(const char *name, bool rdonly, unsigned int mode)
+/* file_open - open the lock file, or make it (file NULL: do not); forks wait. First without O_CREAT:
+ * in a sticky directory that flag makes another user's file unopenable (protected_regular in
+ * proc(5)). 0 or errno; the store is looked at, without holding forks up, before a file is made. */
+static int file_open(struct lock *lock, bool rdonly, const struct lock_for *file)
 {
-	const int flags = (rdonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+	struct stat store = {.st_mode = 0};
+	bool make = false;
+	int rc = 0;
+
 	for (int i = 0; i < LOCK_TRIES; i++) {
-		int fd = open(name, flags);
-		if (fd < 0 && errno == ENOENT)
-			fd = open(name, flags | O_CREAT | O_EXCL, mode);
-		if (fd >= 0 || (errno != EEXIST && errno != EINTR))
-			return fd_above_stdio(fd);
+		forks_hold();
+		lock->fd = open(lock->name, LOCK_OPEN_FLAGS | (rdonly ? O_RDONLY : O_RDWR));
+		rc = lock->fd < 0 ? errno : 0;
+		lock->made = false;
+		if (rc == ENOENT && make) {
+			rc = lock_make(lock, &store, file->mode);
+			lock->made = !rc;
+		}
+		lock->fd = fd_above_stdio(lock->fd);
+		if (!rc && lock->fd < 0)
+			rc = errno;
+		forks_release();
+		if (rc == ENOENT && file && !make) { /* look first, and then once more */
+			lock->refused = file->look ? file->look(file->arg, &store) : 0;
+			make = true;
+			if (!lock->refused)
+				continue;
+		}
+		if (rc != EEXIST && rc != EINTR)
+			return rc;
 	}
-	return -1;
+	return rc;
 }
 
 enum lock_byte { GATE = 0, USERS = 1, SILENT = 2, SLOTS = 16 };
@@ -76,16 +95,15 @@ static int file_same(const struct lock *lock, int fd, bool *same)
 }
 
 /* gate_enter - open the file and pass its gate, again when the file was removed meanwhile. */
-static int gate_enter(struct lock *lock, bool silent, unsigned int mode)
+static int gate_enter(struct lock *lock, bool silent, const struct lock_for *file)
 {
 	for (int i = 0; i < LOCK_TRIES; i++) {
 		bool same;
-		forks_hold();
-		int fd = lock->fd = file_open(lock->name, silent, mode);
-		forks_release();
-		if (fd < 0)
-			return errno;
-		int rc = file_same(lock, fd, &same);
+		int rc = file_open(lock, silent, file);
+		if (rc)
+			return rc;
+		int fd = lock->fd;
+		rc = file_same(lock, fd, &same);
 		if (!rc && same) {
 			rc = byte_set(fd, GATE, silent ? F_RDLCK : F_WRLCK, true);
 			if (rc)
@@ -104,7 +122,7 @@ static int gate_enter(struct lock *lock, bool silent, unsigned int mode)
 
 static int open_silent(struct lock *lock)
 {
-	int rc = gate_enter(lock, true, 0);
+	int rc = gate_enter(lock, true, NULL);
 	if (rc == EROFS || rc == EACCES || rc == EPERM || rc == ENOENT)
 		return 0; /* no lock file can be had: nobody can be kept away */
 	if (rc)
@@ -122,12 +140,14 @@ static int open_silent(struct lock *lock)
 	return 0;
 }
 
-int lock_open_named(struct lock *lock, const char *name, bool rdonly, unsigned int mode)
+int lock_open_named(struct lock *lock, const char *name, bool rdonly, const struct lock_for *file)
 {
 	*lock = (struct lock){.fd = -1, .data_fd = -1, .rdonly = rdonly, .name = strdup(name)};
 	if (!lock->name)
 		return err_set(ENOMEM, "no memory for a file name");
-	int rc = gate_enter(lock, false, mode);
+	int rc = gate_enter(lock, false, file);
+	if (lock->refused)
+		return lock->refused;
 	if (rdonly && (rc == EROFS || rc == EACCES || rc == EPERM))
 		return open_silent(lock);
 	if (rc == ELOOP || rc == EISDIR || rc == ENXIO)
@@ -148,13 +168,13 @@ int lock_open_named(struct lock *lock, const char *name, bool rdonly, unsigned i
 	return rc ? byte_failed(lock, rc) : 0;
 }
 
-int lock_open(struct lock *lock, const char *store_path, bool rdonly, unsigned int mode)
+int lock_open(struct lock *lock, const char *store_path, bool rdonly, const struct lock_for *file)
 {
 	char *name;
 	*lock = (struct lock){.fd = -1, .data_fd = -1};
 	if (asprintf(&name, "%s-lock", store_path) < 0)
 		return err_set(ENOMEM, "no memory for a file name");
-	int rc = lock_open_named(lock, name, rdonly, mode);
+	int rc = lock_open_named(lock, name, rdonly, file);
 	free(name);
 	return rc;
 }
@@ -253,6 +273,15 @@ int lock_owner_held(const struct lock *lock, uint32_t owner, bool *held)
 {
 	*held = true;
 	return lock->fd < 0 ? 0 : byte_held(lock->fd, OWNERS + owner, held);
+}
+
+void lock_unmake(struct lock *lock)
+{
+	bool same = false;
+
+	if (lock->fd >= 0 && lock->made && lock->alone && file_same(lock, lock->fd, &same) == 0 && same)
+		(void)unlink(lock->name); /* who waits for the gate looks whether the file still has its name */
+	lock->made = false;
 }
 
 void lock_close(struct lock *lock)

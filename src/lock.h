@@ -20,8 +20,23 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct stat;
+
+/* What a lock file is made for, when it is missing. look is asked before one is made (NULL: nobody
+ * is): 0, and what stat(2) says of the store, st_mode 0 when the store is to be made, too; or an
+ * error with a text, and no lock file is made. A store that is there gives its lock file owner,
+ * group and permissions (and its owner may always read and write it): whoever comes first, root
+ * perhaps, keeps nobody out that the store lets in. */
+struct lock_for {
+	unsigned int mode; /* permissions when the store is to be made; before the umask */
+	int (*look)(void *arg, struct stat *store);
+	void *arg;
+};
+
 struct lock {
 	int fd;      /* of the lock file; -1: none is used */
+	bool made;   /* the file was made by this opening */
+	int refused; /* the error of lock_for's look, which has a text */
 	int data_fd; /* of the store, once lock_data was called; not owned */
 	bool alone;  /* nobody else uses the store; until lock_share */
 	bool silent; /* holds byte 2 and must not write the lock file */
@@ -29,15 +44,26 @@ struct lock {
 	char *name; /* of the lock file */
 };
 
-/* lock_open - make the lock file when it is missing (permissions mode before the umask) and enter the gate, waiting for others in it. On
+#define LOCK_OPEN_FLAGS (O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)
+
+/* lock_make - in lock.c's service: make the missing lock file lock->name, like the store, or when
+ * store->st_mode is 0 with these permissions. EEXIST: it is there now; EACCES also when a reader
+ * would make one that the store's owner could not use. Fills fd. 0 or errno. */
+int lock_make(struct lock *lock, const struct stat *store, unsigned int mode);
+
+/* lock_open - make the lock file when it is missing and enter the gate, waiting for others in it. On
  * return the gate is held, and lock->alone tells whether this is the only user: then it holds the users byte exclusively. A read-only
  * opener that may not write the lock file becomes a silent one: BUSY while somebody who can uses the store, and writers get BUSY beside it.
  * When it may not even read or make one (EROFS, EACCES, EPERM): fd = -1 and 0. Errors: BUSY, FOREIGN when the lock file is not a regular
  * file, errno with a text. O_CLOEXEC, O_NOFOLLOW. */
-int lock_open(struct lock *lock, const char *store_path, bool rdonly, unsigned int mode);
+int lock_open(struct lock *lock, const char *store_path, bool rdonly, const struct lock_for *file);
 
 /* lock_open_named - the same with the lock file's own path. */
-int lock_open_named(struct lock *lock, const char *name, bool rdonly, unsigned int mode);
+int lock_open_named(struct lock *lock, const char *name, bool rdonly, const struct lock_for *file);
+
+/* lock_unmake - the opening failed, or there is no room in the lock file: remove the file that it made, unless others use it. The gate is
+ * held. */
+void lock_unmake(struct lock *lock);
 
 /* lock_data - the store's descriptor, open now: BUSY when the same file is used by way of another name, or a silent reader of it keeps
  * this writer out. Without hold this user leaves no lock there itself. */

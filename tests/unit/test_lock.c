@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 
+static const struct lock_for lock_for = {.mode = 0664};
 static int getlk_error; /* errno of asking for a lock; 0: it works */
 
 /* The engine's calls come here. */
@@ -32,7 +33,7 @@ int fcntl(int fd, int cmd, ...)
 static struct lock entered(const char *store, bool rdonly)
 {
 	struct lock lock = {.fd = -1};
-	assert_int_equal(lock_open(&lock, store, rdonly, 0664), 0);
+	assert_int_equal(lock_open(&lock, store, rdonly, &lock_for), 0);
 	assert_true(lock.fd > 2);
 	return lock;
 }
@@ -49,7 +50,7 @@ static struct lock taken(const char *store, bool rdonly)
 static void assert_refused(const char *store, bool rdonly, int error)
 {
 	struct lock lock = {.fd = -7};
-	assert_int_equal(lock_open(&lock, store, rdonly, 0664), error);
+	assert_int_equal(lock_open(&lock, store, rdonly, &lock_for), error);
 	assert_non_null(strstr(daxkv_errmsg(), "-lock"));
 	lock_close(&lock);
 }
@@ -114,7 +115,7 @@ static void closing_tells_who_is_last(void **state)
 static int child_opens(const char *store)
 {
 	struct lock lock;
-	CHECK(lock_open(&lock, store, false, 0600) == 0);
+	CHECK(lock_open(&lock, store, false, &lock_for) == 0);
 	lock_close(&lock);
 	return 0;
 }
@@ -157,7 +158,7 @@ static void openings_and_closings_wait(void **state)
 static int child_holds_and_dies(void)
 {
 	struct lock lock;
-	CHECK(lock_open(&lock, scratch_path("death"), false, 0600) == 0);
+	CHECK(lock_open(&lock, scratch_path("death"), false, &lock_for) == 0);
 	CHECK(lock_slot(&lock, 5, true) == 0);
 	return 0; /* without lock_share or lock_close */
 }
@@ -321,7 +322,7 @@ static int child_keeps_unlinking(void)
 {
 	for (;;) {
 		struct lock lock;
-		int rc = lock_open(&lock, scratch_path("race"), false, 0600);
+		int rc = lock_open(&lock, scratch_path("race"), false, &lock_for);
 		CHECK(rc == 0 || rc == DAXKV_BUSY);
 		if (rc == 0)
 			CHECK(unlink(scratch_path("race-lock")) == 0);
@@ -343,7 +344,7 @@ static void unlinking_races_with_opening(void **state)
 	for (int taken_times = 0; taken_times < 3000 && !errors;) {
 		struct lock lock;
 		struct stat mine, now;
-		int rc = lock_open(&lock, scratch_path("race"), false, 0600);
+		int rc = lock_open(&lock, scratch_path("race"), false, &lock_for);
 		if (rc == 0) {
 			wrong += !lock.alone || fstat(lock.fd, &mine) != 0 || stat(scratch_path("race-lock"), &now) != 0 ||
 			         mine.st_ino != now.st_ino;
@@ -393,19 +394,19 @@ static int child_without_permission(void)
 	struct lock lock;
 	if (geteuid() == 0)
 		CHECK(setgid(65534) == 0 && setuid(65534) == 0);
-	CHECK(lock_open(&lock, scratch_path("closed/store"), false, 0600) == EACCES && lock.fd == -1);
+	CHECK(lock_open(&lock, scratch_path("closed/store"), false, &lock_for) == EACCES && lock.fd == -1);
 	lock_close(&lock);
-	CHECK(lock_open(&lock, scratch_path("closed/store"), true, 0600) == 0 && lock.fd == -1); /* goes without */
+	CHECK(lock_open(&lock, scratch_path("closed/store"), true, &lock_for) == 0 && lock.fd == -1); /* goes without */
 	lock_close(&lock);
-	CHECK(lock_open(&lock, scratch_path("closed/secret"), true, 0600) == 0 && lock.fd == -1);
+	CHECK(lock_open(&lock, scratch_path("closed/secret"), true, &lock_for) == 0 && lock.fd == -1);
 	lock_close(&lock);
-	CHECK(lock_open(&lock, scratch_path("closed/used"), true, 0600) == DAXKV_BUSY);
+	CHECK(lock_open(&lock, scratch_path("closed/used"), true, &lock_for) == DAXKV_BUSY);
 	CHECK(strstr(daxkv_errmsg(), "permission"));
 	lock_close(&lock);
-	CHECK(lock_open(&lock, scratch_path("closed/shown"), true, 0600) == 0 && lock.fd > 2);
+	CHECK(lock_open(&lock, scratch_path("closed/shown"), true, &lock_for) == 0 && lock.fd > 2);
 	CHECK(lock.silent && lock.alone && lock_share(&lock) == 0);
 	struct lock second;
-	CHECK(lock_open(&second, scratch_path("closed/shown"), true, 0600) == 0 && second.silent);
+	CHECK(lock_open(&second, scratch_path("closed/shown"), true, &lock_for) == 0 && second.silent);
 	return 0;
 }
 
@@ -433,7 +434,7 @@ static int child_without_stdio(void)
 	close(0);
 	close(1);
 	close(2);
-	int rc = lock_open(&lock, scratch_path("stdio"), false, 0600);
+	int rc = lock_open(&lock, scratch_path("stdio"), false, &lock_for);
 	dup2(err, 2);
 	CHECK(rc == 0 && lock.fd > 2);
 	CHECK(fcntl(0, F_GETFD) == -1 && fcntl(1, F_GETFD) == -1);

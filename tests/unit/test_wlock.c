@@ -181,7 +181,7 @@ static struct lock lock_taken(void)
 {
 	struct lock lock = {.fd = -1};
 
-	if (lock_open(&lock, scratch_path("w"), false, 0600) == 0)
+	if (lock_open(&lock, scratch_path("w"), false, &(struct lock_for){.mode = 0600}) == 0)
 		(void)lock_share(&lock);
 	return lock;
 }
