@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * cursor.c - cursors. The store's cursor keeps the position; the layer knows what LMDB's one does beside it: a failed search leaves it near
- * the key, or behind the last record; it is lost when its database is emptied.
+ * cursor.c - the life of a cursor, and changes through it. Where it goes is in cursor_move.c.
+ *
+ * A deletion moves every cursor of the transaction that stands on what is gone: on to the next
+ * value of the key, behind its last value, or on to the next key. The store's cursors would stay in
+ * the gap. So a deletion is done in three steps: cursors_aim, the deletion, cursors_settle.
+ *
+ * A child transaction moves its parent's cursors, too, and its abort moves them back. It has
+ * shadows of them, hidden cursors of its own. Where one has strayed when the child commits, the
+ * parent's cursor follows.
  */
 #include "layer.h"
 
@@ -9,14 +16,63 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- life ----------------------------------------------------------------------------------------------------------------- */
+struct pair { /* where a cursor stands, copied */
+	unsigned int state;
+	size_t klen, dlen;
+	uint8_t bytes[];
+};
+
+/* ---- handles
+ * --------------------------------------------------------------------------------------------------------------
+ */
+
+#define RESTING 1024u /* handles of ended write transactions that are not used again yet */
+
+/* A write transaction's cursors end with it, and there are programs that close one afterwards. So
+ * its memory stays a cursor's, without a transaction: closing that does nothing. Such handles are
+ * used again, those that ended first before others. */
+static struct {
+	pthread_mutex_t mutex;
+	MDB_cursor *first, **end;
+	size_t n;
+} resting = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+static MDB_cursor *handle_new(bool rdonly)
+{
+	MDB_cursor *c = NULL;
+
+	if (rdonly)
+		return calloc(1, sizeof *c);
+	pthread_mutex_lock(&resting.mutex);
+	if (resting.n > RESTING) {
+		c = resting.first;
+		resting.first = c->next;
+		resting.n--;
+	}
+	pthread_mutex_unlock(&resting.mutex);
+	if (!c)
+		return calloc(1, sizeof *c);
+	memset(c, 0, sizeof *c);
+	return c;
+}
+
+/* handle_rest - c, of a write transaction, is an ended cursor from here on. */
+static void handle_rest(MDB_cursor *c)
+{
+	memset(c, 0, sizeof *c);
+	pthread_mutex_lock(&resting.mutex);
+	if (!resting.n++)
+		resting.end = &resting.first;
+	*resting.end = c;
+	resting.end = &c->next;
+	pthread_mutex_unlock(&resting.mutex);
+}
 
 static void cursor_link(MDB_cursor *c, MDB_txn *txn)
 {
 	c->txn = txn;
 	c->rdonly = txn->rdonly;
-	c->place = PLACE_UNSET;
-	c->chunk = 0;
+	c->state = 0;
 	c->next = txn->cursors;
 	c->link = &txn->cursors;
 	if (c->next)
@@ -41,14 +97,35 @@ static int store_cursor_open(MDB_txn *txn, struct slot *slot, struct daxkv_curso
 
 	if (rc == DAXKV_NEED_COMPARE && !compare_provide(txn->kv, slot))
 		rc = daxkv_cursor_open(txn->kv, slot->db, kv);
-	return rc;
+	return err_of(rc);
+}
+
+static int cursor_new(MDB_txn *txn, MDB_dbi dbi, struct slot *slot, MDB_cursor **ret)
+{
+	MDB_cursor *c = handle_new(txn->rdonly);
+	int rc = 0;
+
+	if (!c)
+		return ENOMEM;
+	if (dbi != FREE_DBI)
+		rc = store_cursor_open(txn, slot, &c->kv);
+	if (rc) {
+		if (txn->rdonly)
+			free(c);
+		else
+			handle_rest(c);
+		return rc;
+	}
+	c->dbi = dbi;
+	c->slot = slot;
+	cursor_link(c, txn);
+	*ret = c;
+	return 0;
 }
 
 int mdb_cursor_open(MDB_txn *txn, MDB_dbi dbi, MDB_cursor **ret)
 {
 	struct slot *slot = slot_of(txn, dbi);
-	MDB_cursor *c;
-	int rc = 0;
 
 	if (!ret || !slot)
 		return EINVAL;
@@ -56,20 +133,7 @@ int mdb_cursor_open(MDB_txn *txn, MDB_dbi dbi, MDB_cursor **ret)
 		return MDB_BAD_TXN;
 	if (dbi == FREE_DBI && !txn->rdonly)
 		return EINVAL;
-	c = calloc(1, sizeof *c);
-	if (!c)
-		return ENOMEM;
-	c->dbi = dbi;
-	c->slot = slot;
-	if (dbi != FREE_DBI)
-		rc = store_cursor_open(txn, slot, &c->kv);
-	if (rc) {
-		free(c);
-		return err_of(rc);
-	}
-	cursor_link(c, txn);
-	*ret = c;
-	return 0;
+	return cursor_new(txn, dbi, slot, ret);
 }
 
 static void cursor_free(MDB_cursor *c)
@@ -77,12 +141,20 @@ static void cursor_free(MDB_cursor *c)
 	cursor_unlink(c);
 	daxkv_cursor_close(c->kv);
 	free(c->page);
-	free(c);
+	free(c->pending);
+	if (c->of)
+		c->of->shadow = NULL;
+	if (c->shadow)
+		c->shadow->of = NULL;
+	if (c->rdonly)
+		free(c);
+	else
+		handle_rest(c);
 }
 
 void mdb_cursor_close(MDB_cursor *c)
 {
-	if (c)
+	if (c && c->slot)
 		cursor_free(c);
 }
 
@@ -116,283 +188,231 @@ MDB_dbi mdb_cursor_dbi(MDB_cursor *c)
 	return c ? c->dbi : 0;
 }
 
-void cursors_end(MDB_txn *txn)
+/* ---- parents and children
+ * -------------------------------------------------------------------------------------------------
+ */
+
+/* stands - whether the store's cursor tells where c is. */
+static bool stands(const MDB_cursor *c)
 {
+	return (c->state & (CURSOR_SET | CURSOR_END)) == CURSOR_SET;
+}
+
+/* pair_under - a copy of what c stands on: the key, and with duplicates the value. Empty when it
+ * stands on nothing. */
+static int pair_under(MDB_cursor *c, struct pair **ret)
+{
+	bool dups = c->slot->flags & MDB_DUPSORT;
+	MDB_val key = {0, NULL}, data = {0, NULL};
+	struct pair *p;
+	int rc = stands(c) ? cursor_store_get(c, &key, dups ? &data : NULL, DAXKV_GET_CURRENT) : 0;
+
+	if (rc)
+		return rc;
+	p = malloc(sizeof *p + key.mv_size + data.mv_size);
+	if (!p)
+		return ENOMEM;
+	*p = (struct pair){.state = c->state, .klen = key.mv_size, .dlen = data.mv_size};
+	if (key.mv_size)
+		memcpy(p->bytes, key.mv_data, key.mv_size);
+	if (data.mv_size)
+		memcpy(p->bytes + key.mv_size, data.mv_data, data.mv_size);
+	*ret = p;
+	return 0;
+}
+
+/* pair_seek - c goes where the pair was copied. */
+static int pair_seek(MDB_cursor *c, struct pair *p)
+{
+	MDB_val key = {p->klen, p->bytes}, data = {p->dlen, p->bytes + p->klen};
+	bool dups = c->slot->flags & MDB_DUPSORT;
+	int rc = 0;
+
+	if (p->klen)
+		rc = cursor_store_get(c, &key, dups ? &data : NULL,
+		                      dups ? DAXKV_SEEK_PAIR : DAXKV_SEEK);
+	c->state = rc ? 0 : p->state & ~(unsigned int)CURSOR_ARRAY;
+	return rc;
+}
+
+static void pairs_forget(MDB_txn *txn)
+{
+	for (MDB_cursor *c = txn->cursors; c; c = c->next) {
+		free(c->pending);
+		c->pending = NULL;
+	}
+}
+
+int cursors_note(MDB_txn *parent)
+{
+	int rc = 0;
+
+	for (MDB_cursor *c = parent->cursors; c && !rc; c = c->next)
+		rc = pair_under(c, &c->pending);
+	if (rc)
+		pairs_forget(parent);
+	return rc;
+}
+
+int cursors_shadow(MDB_txn *parent, MDB_txn *child)
+{
+	int rc = 0;
+
+	for (MDB_cursor *c = parent->cursors; c && !rc; c = c->next) {
+		MDB_cursor *shadow;
+
+		rc = cursor_new(child, c->dbi, c->slot, &shadow);
+		if (rc)
+			break;
+		shadow->of = c;
+		c->shadow = shadow;
+		rc = pair_seek(shadow, c->pending);
+	}
+	pairs_forget(parent);
+	return rc;
+}
+
+int cursors_end(MDB_txn *txn, bool keep)
+{
+	int rc = 0;
+
 	while (txn->cursors) {
 		MDB_cursor *c = txn->cursors;
 
+		if (keep && !rc && c->of && c->strayed)
+			rc = pair_under(c, &c->of->pending);
 		if (txn->rdonly)
 			cursor_unlink(c);
 		else
 			cursor_free(c);
 	}
+	return rc;
+}
+
+int cursors_resume(MDB_txn *parent, bool done)
+{
+	int rc = 0;
+
+	for (MDB_cursor *c = parent->cursors; c && done; c = c->next) {
+		if (!c->pending)
+			continue;
+		int moved = pair_seek(c, c->pending);
+
+		c->strayed = true;
+		rc = rc ? rc : moved;
+	}
+	pairs_forget(parent);
+	return rc;
 }
 
 void cursors_lose(MDB_txn *txn, MDB_dbi dbi)
 {
-	for (MDB_cursor *c = txn->cursors; c; c = c->next)
-		if (c->dbi == dbi || dbi == MAIN_DBI)
-			c->place = PLACE_UNSET;
-}
-
-/* ---- reading -------------------------------------------------------------------------------------------------------------- */
-
-int cursor_store_get(MDB_cursor *c, MDB_val *key, MDB_val *data, enum daxkv_cursor_op op)
-{
-	int rc = daxkv_cursor_get(c->kv, val_of(key), val_of(data), op);
-
-	if (UNLIKELY(rc == DAXKV_NEED_COMPARE) && !compare_provide(c->txn->kv, c->slot))
-		rc = daxkv_cursor_get(c->kv, val_of(key), val_of(data), op);
-	return rc;
-}
-
-/* step - the moves from where the cursor is. first: what an unpositioned cursor does. */
-static int step(MDB_cursor *c, MDB_val *key, MDB_val *data, enum daxkv_cursor_op op, enum daxkv_cursor_op first)
-{
-	int rc;
-
-	if (UNLIKELY(c->place != PLACE_SET)) {
-		if (c->place == PLACE_END && first == DAXKV_FIRST)
-			return MDB_NOTFOUND;
-		op = first;
+	for (MDB_cursor *c = txn->cursors; c; c = c->next) {
+		if (c->dbi != dbi && dbi != MAIN_DBI)
+			continue;
+		c->state = 0;
+		c->strayed = true;
 	}
-	rc = cursor_store_get(c, key, data, op);
-	if (UNLIKELY(rc))
-		return err_of(rc);
-	c->place = PLACE_SET;
+}
+
+/* ---- deletions
+ * ------------------------------------------------------------------------------------------------------------
+ */
+
+int cursors_aim(MDB_txn *txn, const struct slot *slot, const MDB_cursor *but, const MDB_val *key,
+                const MDB_val *data)
+{
+	bool pair = data && slot->flags & MDB_DUPSORT;
+
+	for (MDB_cursor *c = txn->cursors; c; c = c->next) {
+		MDB_val k, v;
+		int rc;
+
+		c->hit = c == but;
+		if (c->slot != slot || c->hit || !stands(c))
+			continue;
+		rc = cursor_store_get(c, &k, pair ? &v : NULL, DAXKV_GET_CURRENT);
+		if (rc)
+			return rc;
+		c->hit = compare_keys(slot, key, &k) == 0 &&
+		         (!pair || compare_dups(slot, data, &v) == 0);
+	}
 	return 0;
 }
 
-/* seek_long - to the place of a key that is longer than any in the database can be: what compares above the part of it that could be one.
- */
-static int seek_long(MDB_cursor *c, const struct slot *slot, const MDB_val *key, MDB_val *found, MDB_val *data)
+/* settle_dup - the key has other values: on to the next one, or behind the last. MDB_NOTFOUND: it
+ * has none. */
+static int settle_dup(MDB_cursor *c)
 {
-	size_t max = daxkv_max_key_size(c->txn->env->kv), cut = key->mv_size - max;
-	MDB_val part = {max, key->mv_data};
-	int rc;
+	unsigned int state = c->state;
+	int rc = MDB_NOTFOUND;
 
-	if (slot->cmp || slot->flags & MDB_INTEGERKEY)
-		return DAXKV_KEY_SIZE;
-	if (slot->flags & MDB_REVERSEKEY)
-		part.mv_data = (char *)key->mv_data + cut;
-	*found = part;
-	rc = cursor_store_get(c, found, data, DAXKV_SEEK_GE);
-	if (!rc && found->mv_size == max && memcmp(found->mv_data, part.mv_data, max) == 0)
-		rc = cursor_store_get(c, found, data, DAXKV_NEXT_KEY);
+	if (!(state & CURSOR_DUP_END)) {
+		rc = cursor_store_get(c, NULL, NULL, DAXKV_NEXT_DUP);
+		if (!rc)
+			c->state |= state & CURSOR_DUP_NONE ? 0 : CURSOR_DUP_MOVED;
+	}
+	if (rc == MDB_NOTFOUND) {
+		rc = cursor_store_get(c, NULL, NULL, DAXKV_PREV_DUP);
+		if (!rc && !(state & (CURSOR_DUP_NONE | CURSOR_DUP_END)))
+			c->state |= CURSOR_DUP_END | CURSOR_DUP_MOVED | CURSOR_DUP_EOF;
+	}
 	return rc;
 }
 
-/* seek_range - to the first record at or after key, which is left alone: *found has it. */
-static int seek_range(MDB_cursor *c, const struct slot *slot, const MDB_val *key, MDB_val *found, MDB_val *data)
+/* settle_key - on to the next key, before its first value, or behind all keys. */
+static int settle_key(MDB_cursor *c)
 {
-	int rc;
+	unsigned int eof = c->state & CURSOR_EOF;
+	bool several;
+	int rc = cursor_store_get(c, NULL, NULL, DAXKV_GET_CURRENT);
 
-	*found = *key;
-	if (key->mv_size > daxkv_max_key_size(c->txn->env->kv))
-		rc = seek_long(c, slot, key, found, data);
-	else
-		rc = cursor_store_get(c, found, data, DAXKV_SEEK_GE);
-	if (!rc)
-		c->place = PLACE_SET;
-	else if (rc == DAXKV_NOTFOUND)
-		c->place = PLACE_END;
-	return err_of(rc);
-}
-
-/* seek_key - exactly to key: where there is none the cursor is on what follows. */
-static int seek_key(MDB_cursor *c, const struct slot *slot, MDB_val *key, MDB_val *data, bool show)
-{
-	MDB_val found, value;
-	int rc = seek_range(c, slot, key, &found, data ? &value : NULL);
-
+	c->state = CURSOR_SET | CURSOR_MOVED | (rc ? CURSOR_END | CURSOR_EOF : eof);
 	if (rc)
-		return rc;
-	bool same = slot->cmp ? compare_keys(slot, key, &found) == 0
-	                      : key->mv_size == found.mv_size && memcmp(key->mv_data, found.mv_data, key->mv_size) == 0;
-
-	if (!same)
-		return MDB_NOTFOUND;
-	if (data)
-		*data = value;
-	if (show)
-		*key = found;
-	return 0;
+		return rc == MDB_NOTFOUND ? 0 : rc;
+	rc = cursor_several(c, &several);
+	if (!rc && several)
+		c->state |= CURSOR_DUP_MOVED;
+	return rc;
 }
 
-static int seek_pair(MDB_cursor *c, const struct slot *slot, const MDB_val *key, MDB_val *data, enum daxkv_cursor_op op)
-{
-	MDB_val k = *key;
-	int rc;
-
-	if (!(slot->flags & MDB_DUPSORT))
-		return MDB_INCOMPATIBLE;
-	if (key->mv_size > daxkv_max_key_size(c->txn->env->kv))
-		return MDB_NOTFOUND;
-	rc = cursor_store_get(c, &k, data, op);
-	c->place = rc ? PLACE_UNSET : PLACE_SET;
-	return err_of(rc);
-}
-
-/* among_dups - FIRST_DUP and LAST_DUP. */
-static int among_dups(MDB_cursor *c, const struct slot *slot, MDB_val *key, MDB_val *data, enum daxkv_cursor_op op)
-{
-	if (!data || c->place == PLACE_UNSET)
-		return EINVAL;
-	if (!(slot->flags & MDB_DUPSORT))
-		return MDB_INCOMPATIBLE;
-	return c->place == PLACE_END ? MDB_NOTFOUND : err_of(cursor_store_get(c, key, data, op));
-}
-
-static int edge(MDB_cursor *c, MDB_val *key, MDB_val *data, enum daxkv_cursor_op op)
-{
-	int rc = cursor_store_get(c, key, data, op);
-
-	c->place = rc ? PLACE_UNSET : PLACE_SET;
-	return err_of(rc);
-}
-
-/* nothing - there is no record where the cursor is: in an empty database it is nowhere, EINVAL; else behind the last one. */
-static int nothing(MDB_cursor *c)
+/* unset_if_empty - in an empty database no cursor has a place. */
+static int unset_if_empty(MDB_txn *txn, const struct slot *slot)
 {
 	struct daxkv_stat stat;
+	int rc = daxkv_db_stat(txn->kv, slot->db, &stat);
 
-	if (c->place != PLACE_UNSET && daxkv_db_stat(c->txn->kv, c->slot->db, &stat) == 0 && stat.entries == 0)
-		c->place = PLACE_UNSET;
-	return c->place == PLACE_UNSET ? EINVAL : MDB_NOTFOUND;
-}
-
-/* placed - whether the cursor is on a record. */
-static int placed(MDB_cursor *c)
-{
-	return LIKELY(c->place == PLACE_SET) ? 0 : nothing(c);
-}
-
-static int current(MDB_cursor *c, MDB_val *key, MDB_val *data)
-{
-	int rc = placed(c);
-
-	if (!rc)
-		rc = err_of(cursor_store_get(c, key, data, DAXKV_GET_CURRENT));
-	return rc == MDB_NOTFOUND ? nothing(c) : rc;
-}
-
-static int search(MDB_cursor *c, const struct slot *slot, MDB_val *key, MDB_val *data, MDB_cursor_op op)
-{
-	MDB_val found;
-	int rc;
-
-	if (!key || (!data && (op == MDB_GET_BOTH || op == MDB_GET_BOTH_RANGE)))
-		return EINVAL;
-	if (key->mv_size == 0)
-		return MDB_BAD_VALSIZE;
-	switch (op) {
-	case MDB_GET_BOTH:
-		return seek_pair(c, slot, key, data, DAXKV_SEEK_PAIR);
-	case MDB_GET_BOTH_RANGE:
-		return seek_pair(c, slot, key, data, DAXKV_SEEK_PAIR_GE);
-	case MDB_SET_RANGE:
-		rc = seek_range(c, slot, key, &found, data);
-		if (!rc)
-			*key = found;
-		return rc;
-	default:
-		return seek_key(c, slot, key, data, op == MDB_SET_KEY);
+	if (rc || stat.entries)
+		return err_of(rc);
+	for (MDB_cursor *c = txn->cursors; c; c = c->next) {
+		if (c->slot != slot)
+			continue;
+		c->state = 0;
+		c->strayed = true;
 	}
+	return 0;
 }
 
-/* free_list_get - the free list shows no records. */
-static int free_list_get(MDB_cursor_op op)
+int cursors_settle(MDB_txn *txn, const struct slot *slot)
 {
-	return op == MDB_GET_CURRENT ? EINVAL : (unsigned int)op <= MDB_PREV_MULTIPLE ? MDB_NOTFOUND : EINVAL;
-}
+	bool ends = false;
+	int rc = 0;
 
-static int get(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op)
-{
-	const struct slot *slot = c->slot;
-	bool dups = slot->flags & MDB_DUPSORT;
-
-	switch (op) {
-	case MDB_FIRST:
-		return edge(c, key, data, DAXKV_FIRST);
-	case MDB_LAST:
-		return edge(c, key, data, DAXKV_LAST);
-	case MDB_NEXT:
-		return step(c, key, data, DAXKV_NEXT, DAXKV_FIRST);
-	case MDB_NEXT_DUP:
-		return step(c, key, data, dups ? DAXKV_NEXT_DUP : DAXKV_NEXT, DAXKV_FIRST);
-	case MDB_NEXT_NODUP:
-		return step(c, key, data, DAXKV_NEXT_KEY, DAXKV_FIRST);
-	case MDB_PREV:
-		return step(c, key, data, DAXKV_PREV, DAXKV_LAST);
-	case MDB_PREV_DUP:
-		return step(c, key, data, dups ? DAXKV_PREV_DUP : DAXKV_PREV, DAXKV_LAST);
-	case MDB_PREV_NODUP:
-		return step(c, key, data, DAXKV_PREV_KEY, DAXKV_LAST);
-	case MDB_FIRST_DUP:
-		return among_dups(c, slot, key, data, DAXKV_FIRST_DUP);
-	case MDB_LAST_DUP:
-		return among_dups(c, slot, key, data, DAXKV_LAST_DUP);
-	case MDB_GET_CURRENT:
-		return current(c, key, data);
-	case MDB_SET:
-	case MDB_SET_KEY:
-	case MDB_SET_RANGE:
-	case MDB_GET_BOTH:
-	case MDB_GET_BOTH_RANGE:
-		return search(c, slot, key, data, op);
-	default:
-		return EINVAL;
+	for (MDB_cursor *c = txn->cursors; c && !rc; c = c->next) {
+		if (c->slot == slot && c->hit) {
+			c->strayed = true;
+			c->state &= ~(unsigned int)CURSOR_ARRAY;
+			rc = slot->flags & MDB_DUPSORT ? settle_dup(c) : MDB_NOTFOUND;
+			if (rc == MDB_NOTFOUND)
+				rc = settle_key(c);
+		}
+		ends |= c->slot == slot && c->state & CURSOR_END;
 	}
+	return rc || !ends ? rc : unset_if_empty(txn, slot);
 }
 
-/* stepped - the step of a scan, by the shortest way. When it fails the cursor has not moved, and the long way says why. */
-static inline bool stepped(MDB_cursor *c, MDB_val *key, MDB_val *data)
-{
-	if (UNLIKELY(c->place != PLACE_SET || !c->slot->used))
-		return false;
-	c->chunk = 0;
-	return LIKELY(daxkv_cursor_get(c->kv, val_of(key), val_of(data), DAXKV_NEXT) == 0);
-}
-
-int mdb_cursor_get(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op)
-{
-	if (UNLIKELY(!c))
-		return EINVAL;
-	if (UNLIKELY(!c->txn || c->txn->state))
-		return MDB_BAD_TXN;
-	if (op == MDB_NEXT && stepped(c, key, data))
-		return 0;
-	if (UNLIKELY(!c->kv))
-		return free_list_get(op);
-	if (UNLIKELY(!c->slot->used))
-		return EINVAL;
-	if (op == MDB_GET_MULTIPLE || op == MDB_NEXT_MULTIPLE || op == MDB_PREV_MULTIPLE)
-		return multiple_get(c, key, data, op);
-	c->chunk = 0;
-	return get(c, key, data, op);
-}
-
-int mdb_cursor_count(MDB_cursor *c, size_t *count)
-{
-	uint64_t n = 0;
-	int rc;
-
-	if (!c || !count)
-		return EINVAL;
-	if (!c->txn || c->txn->state)
-		return MDB_BAD_TXN;
-	if (!c->kv || !(c->slot->flags & MDB_DUPSORT))
-		return MDB_INCOMPATIBLE;
-	rc = placed(c);
-	if (rc)
-		return rc;
-	rc = daxkv_cursor_count(c->kv, &n);
-	if (!rc)
-		*count = (size_t)n;
-	return err_of(rc);
-}
-
-/* ---- changing ------------------------------------------------------------------------------------------------------------- */
+/* ---- changes through a cursor
+ * --------------------------------------------------------------------------------------------- */
 
 static int changeable(MDB_cursor *c)
 {
@@ -404,55 +424,169 @@ static int changeable(MDB_cursor *c)
 	return c->slot->used ? 0 : EINVAL;
 }
 
+/* at_item - whether the cursor is on a record that can be replaced or deleted. */
+static int at_item(const MDB_cursor *c)
+{
+	if (!(c->state & CURSOR_SET) || c->state & CURSOR_DUP_NONE)
+		return EINVAL;
+	return c->state & (CURSOR_END | CURSOR_DUP_END) ? MDB_NOTFOUND : 0;
+}
+
+/* put - daxkv_cursor_put, with the program's order at hand. */
 static int put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flags)
 {
 	int rc = daxkv_cursor_put(c->kv, val_of(key), val_of(data), flags);
 
 	if (UNLIKELY(rc == DAXKV_NEED_COMPARE) && !compare_provide(c->txn->kv, c->slot))
 		rc = daxkv_cursor_put(c->kv, val_of(key), val_of(data), flags);
-	if (!rc || (rc == DAXKV_EXIST && !(flags & (MDB_APPEND | MDB_APPENDDUP))))
-		c->place = PLACE_SET;
-	return txn_result(c->txn, rc);
+	return rc;
+}
+
+/* follow - the cursors that cursors_aim has found go where c is. */
+static int follow(MDB_cursor *c)
+{
+	bool dups = c->slot->flags & MDB_DUPSORT;
+	MDB_val key, data;
+	int rc = cursor_store_get(c, &key, dups ? &data : NULL, DAXKV_GET_CURRENT);
+
+	for (MDB_cursor *m = c->txn->cursors; m && !rc; m = m->next) {
+		MDB_val k = key, v = data;
+
+		if (!m->hit || m->slot != c->slot || m == c)
+			continue;
+		m->strayed = true;
+		rc = cursor_store_get(m, &k, dups ? &v : NULL, dups ? DAXKV_SEEK_PAIR : DAXKV_SEEK);
+	}
+	return rc;
+}
+
+/* put_current - MDB_CURRENT: another value in the place of the one under the cursor. As in LMDB the
+ * key is looked at only where the value has another size and is the key's only one: then the new
+ * key takes the place, too. */
+static int put_current(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flags)
+{
+	bool dups = c->slot->flags & MDB_DUPSORT, several, renamed;
+	MDB_val k, old;
+	int rc = at_item(c);
+
+	if (!rc)
+		rc = cursor_several(c, &several);
+	if (!rc)
+		rc = cursor_store_get(c, &k, &old, DAXKV_GET_CURRENT);
+	if (!rc)
+		rc = cursors_aim(c->txn, c->slot, c, &k, dups ? &old : NULL);
+	if (rc)
+		return rc;
+	renamed = !several && old.mv_size != data->mv_size && compare_keys(c->slot, key, &k) != 0;
+	if (renamed) {
+		rc = daxkv_cursor_del(c->kv, 0);
+		if (!rc)
+			rc = put(c, key, data, flags & ~(unsigned int)MDB_CURRENT);
+	} else {
+		rc = put(c, NULL, data, flags);
+	}
+	if (rc)
+		return txn_result(c->txn, rc);
+	c->strayed = true;
+	c->state &= ~(unsigned int)(CURSOR_MOVED | CURSOR_DUP_MOVED);
+	return c->txn->cursors->next ? follow(c) : 0;
+}
+
+/* put_refused - MDB_KEYEXIST: the cursor is on what exists. */
+static int put_refused(MDB_cursor *c, const MDB_val *key, unsigned int flags)
+{
+	unsigned int moved = c->state & CURSOR_MOVED;
+	MDB_val k = *key;
+	int rc;
+
+	c->strayed = true;
+	if (flags & MDB_APPEND) {
+		rc = cursor_last(c, NULL, NULL);
+		c->state |= rc ? 0 : moved;
+	} else if (flags & MDB_APPENDDUP) {
+		rc = cursor_store_get(c, &k, NULL, DAXKV_SEEK_GE);
+		if (!rc)
+			rc = cursor_store_get(c, NULL, NULL, DAXKV_LAST_DUP);
+		c->state = rc ? 0 : CURSOR_SET | CURSOR_DUP_EOF;
+	} else {
+		rc = 0;
+		c->state = CURSOR_SET | (flags & MDB_NOOVERWRITE ? moved : 0);
+	}
+	return rc ? rc : MDB_KEYEXIST;
+}
+
+int cursor_put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flags)
+{
+	int rc;
+
+	if (flags & MDB_CURRENT)
+		return put_current(c, key, data, flags);
+	rc = put(c, key, data, flags);
+	if (rc == DAXKV_EXIST)
+		return put_refused(c, key, flags);
+	if (rc)
+		return txn_result(c->txn, rc);
+	c->strayed = true;
+	c->state = CURSOR_SET;
+	if (flags & MDB_APPEND)
+		c->state |= CURSOR_EOF;
+	if (flags & (MDB_APPEND | MDB_APPENDDUP))
+		c->state |= CURSOR_DUP_EOF;
+	return 0;
 }
 
 int mdb_cursor_put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flags)
 {
 	int rc;
 
-	if (!c || !key || !data || !c->kv)
+	if (!c || !key || !data || !c->slot)
 		return EINVAL;
-	if (flags & MDB_MULTIPLE) {
-		if (c->txn && !(c->slot->flags & MDB_DUPFIXED))
-			return MDB_INCOMPATIBLE;
+	if (flags & MDB_MULTIPLE && !(c->slot->flags & MDB_DUPFIXED)) {
+		data[1].mv_size = 0;
+		return MDB_INCOMPATIBLE;
 	}
 	rc = changeable(c);
-	if (rc)
-		return rc;
-	c->chunk = 0;
-	if (flags & MDB_APPENDDUP) /* mdb_load says CURRENT | APPENDDUP for one more value of the current key */
-		flags &= ~(unsigned int)MDB_CURRENT;
-	if (flags & MDB_CURRENT)
-		rc = placed(c);
 	if (!rc)
 		rc = compare_adopt(c->txn, c->slot);
 	if (rc)
 		return rc;
-	return flags & MDB_MULTIPLE ? multiple_put(c, key, data, flags) : put(c, key, data, flags);
+	c->state &= ~(unsigned int)CURSOR_ARRAY;
+	if (flags & MDB_APPENDDUP) /* mdb_load says CURRENT | APPENDDUP for one more value of the
+	                              current key */
+		flags &= ~(unsigned int)MDB_CURRENT;
+	return flags & MDB_MULTIPLE ? multiple_put(c, key, data, flags)
+	                            : cursor_put(c, key, data, flags);
 }
 
 int mdb_cursor_del(MDB_cursor *c, unsigned int flags)
 {
+	MDB_val key, data;
+	bool all, alone;
 	int rc;
 
 	if (!c)
 		return EINVAL;
 	rc = changeable(c);
-	if (!rc)
-		rc = placed(c);
+	if (rc)
+		return rc;
+	all = flags & MDB_NODUPDATA || !(c->slot->flags & MDB_DUPSORT);
+	if (all && c->state & CURSOR_SET)
+		rc = c->state & CURSOR_END ? MDB_NOTFOUND : 0;
+	else
+		rc = at_item(c);
 	if (!rc)
 		rc = compare_adopt(c->txn, c->slot);
-	c->chunk = 0;
-	if (!rc)
-		rc = txn_result(c->txn, daxkv_cursor_del(c->kv, flags & MDB_NODUPDATA));
-	return rc == MDB_NOTFOUND ? nothing(c) : rc;
+	if (rc)
+		return rc;
+	c->hit = true;
+	alone = !c->txn->cursors->next;
+	if (!alone) {
+		rc = cursor_store_get(c, &key, all ? NULL : &data, DAXKV_GET_CURRENT);
+		if (!rc)
+			rc = cursors_aim(c->txn, c->slot, c, &key, all ? NULL : &data);
+		if (rc)
+			return rc;
+	}
+	rc = txn_result(c->txn, daxkv_cursor_del(c->kv, flags & MDB_NODUPDATA));
+	return rc ? rc : cursors_settle(c->txn, c->slot);
 }

@@ -4,7 +4,7 @@
  *
  *   MDB_env     a store, a table of database handles, a list of readers
  *   MDB_txn     a transaction of the store; as a reader it owns an entry of the reader list
- *   MDB_cursor  a cursor of the store and the flags that LMDB's cursors have beyond its position
+ *   MDB_cursor  a cursor of the store and what LMDB's cursors know beyond its position
  *
  * A call of a program is a look at its arguments and a call of the store: values are passed on as they are, and the handles of transactions
  * lie in the environment (a writer's) and in the entries of the reader list (readers'), so that beginning one allocates nothing.
@@ -114,10 +114,18 @@ struct MDB_env {
 	size_t n_closed;
 };
 
-enum place { /* of a cursor, where the store's own position does not tell */
-	     PLACE_UNSET,
-	     PLACE_SET,
-	     PLACE_END /* a search found nothing at or after its key */
+/* What a cursor of LMDB's remembers beside its place. CURSOR_SET alone, as in a scan, leaves all to
+ * the store. */
+enum cursor_state {
+	CURSOR_SET = 1,        /* has a place; without it nothing else means anything */
+	CURSOR_EOF = 2,        /* has met the end: at the last key a step forward finds nothing */
+	CURSOR_MOVED = 4,      /* a deletion moved it on to this key: one step forward stays there */
+	CURSOR_END = 8,        /* behind the last record; the store's cursor tells nothing then */
+	CURSOR_DUP_NONE = 16,  /* at a key with several values, and at none of them */
+	CURSOR_DUP_EOF = 32,   /* came from behind: if this is the key's last value, it knows that */
+	CURSOR_DUP_MOVED = 64, /* like CURSOR_MOVED, among the key's values */
+	CURSOR_DUP_END = 128,  /* behind the key's last value, which the store's cursor is on */
+	CURSOR_ARRAY = 256,    /* on the last value of the array that was given last */
 };
 
 struct MDB_cursor {
@@ -126,10 +134,15 @@ struct MDB_cursor {
 	MDB_cursor *next, **link;
 	struct slot *slot;
 	MDB_dbi dbi;
-	enum place place;
+	unsigned int state;   /* enum cursor_state */
 	bool rdonly;
-	size_t chunk;  /* values that the last MULTIPLE gave: the cursor is on the last of them. 0: none */
-	uint8_t *page; /* where they were gathered */
+	bool hit;             /* what it stands on is about to be deleted or replaced */
+	bool strayed;         /* a shadow that is not where it began */
+	MDB_cursor *of;       /* a shadow: the parent transaction's cursor that it stands for */
+	MDB_cursor *shadow;   /* the one in the running child */
+	struct pair *pending; /* where the child's commit puts it */
+	size_t array;         /* CURSOR_ARRAY: the number of values in it */
+	uint8_t *page;        /* where they were gathered */
 };
 
 /* ---- err.c ---------------------------------------------------------------------------------------------------------------- */
@@ -226,18 +239,51 @@ static inline int compare_adopt(MDB_txn *txn, struct slot *slot)
 	return LIKELY(!slot->cmp && !slot->dcmp) ? 0 : compare_adopt_set(txn, slot);
 }
 
-/* ---- cursor.c ------------------------------------------------------------------------------------------------------------- */
+/* ---- cursor.c -------------------------------------------------------------------------------- */
 
-/* cursors_end - txn ends: its cursors are freed, or a read transaction's are detached. */
-void cursors_end(MDB_txn *txn);
+/* cursors_note - a child of parent is about to begin: where the parent's cursors are.
+ * cursors_shadow - it has begun: for each of them it gets a cursor of its own, which its changes
+ * move. ENOMEM, and errors of the store. */
+int cursors_note(MDB_txn *parent);
+int cursors_shadow(MDB_txn *parent, MDB_txn *child);
+
+/* cursors_end - txn ends: its cursors are freed, or a read transaction's are detached. With keep
+ * the parent's cursors are told where the changes moved them, for cursors_resume. ENOMEM, and
+ * errors of the store. */
+int cursors_end(MDB_txn *txn, bool keep);
+
+/* cursors_resume - the child has ended: the parent's cursors go where it moved them (done), or
+ * stay. Errors of the store. */
+int cursors_resume(MDB_txn *parent, bool done);
 
 /* cursors_lose - txn's cursors on dbi have no position any more. */
 void cursors_lose(MDB_txn *txn, MDB_dbi dbi);
 
-/* cursor_store_get - move the store's cursor; outputs only on success. */
+/* cursors_aim - before the deletion of a key (data NULL) or a pair: which of txn's cursors stand
+ * there; but is one of them. cursors_settle - after it: they go on, as LMDB's do. Errors of the
+ * store. */
+int cursors_aim(MDB_txn *txn, const struct slot *slot, const MDB_cursor *but, const MDB_val *key,
+                const MDB_val *data);
+int cursors_settle(MDB_txn *txn, const struct slot *slot);
+
+/* cursor_put - one item through the cursor. */
+int cursor_put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flags);
+
+/* ---- cursor_move.c --------------------------------------------------------------------------- */
+
+/* cursor_store_get - move the store's cursor; outputs only on success. LMDB's results. */
 int cursor_store_get(MDB_cursor *c, MDB_val *key, MDB_val *data, enum daxkv_cursor_op op);
 
-/* ---- multiple.c ----------------------------------------------------------------------------------------------------------- */
+/* cursor_several - whether the key under the cursor has more values than one. */
+int cursor_several(MDB_cursor *c, bool *several);
+
+/* cursor_first, cursor_last, cursor_next - the moves of that name; op is NEXT, NEXT_DUP or
+ * NEXT_NODUP. */
+int cursor_first(MDB_cursor *c, MDB_val *key, MDB_val *data);
+int cursor_last(MDB_cursor *c, MDB_val *key, MDB_val *data);
+int cursor_next(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op);
+
+/* ---- multiple.c ------------------------------------------------------------------------------ */
 
 int multiple_get(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op);
 int multiple_put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flags);

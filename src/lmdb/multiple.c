@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * multiple.c - values of one size in one array. LMDB has such arrays in its pages; a store has not, so they are gathered in a page of the
- * cursor's own, which is good until the cursor's next such call. After one the cursor stands on the array's last value.
+ * multiple.c - values of one size in one array. LMDB gives the page of its own that the value lies
+ * on, all of it, and a store has no such pages. So the values of a key are thought to lie on pages:
+ * the first page begins with the first value, a later one where the cursor comes to it. They are
+ * gathered in memory of the cursor's, which is good until its next such call. After that it stands
+ * on the last of them.
  */
 #include "layer.h"
 
@@ -9,111 +12,228 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE_HEAD 16u /* of a page of LMDB: as many values as it has room for are given at once */
+#define PAGE_HEAD 16u /* of a page of LMDB */
 
-/* gather - the value under the cursor and those of its key that follow, as many as a page holds. */
-static int gather(MDB_cursor *c, MDB_val *data)
+/* per_page - values of that size on a page. */
+static size_t per_page(size_t size)
 {
-	MDB_val value = {0, NULL};
-	size_t room, n = 0;
-	int rc = cursor_store_get(c, NULL, &value, DAXKV_GET_CURRENT);
-
-	if (rc)
-		return err_of(rc);
-	if (!c->page && !(c->page = aligned_alloc(64, PAGE_SIZE)))
-		return ENOMEM;
-	size_t size = value.mv_size;
-
-	room = size && size < PAGE_SIZE - PAGE_HEAD ? (PAGE_SIZE - PAGE_HEAD) / size : 1;
-	do {
-		if (size)
-			memcpy(c->page + n * size, value.mv_data, size);
-		n++;
-	} while (n < room && (rc = cursor_store_get(c, NULL, &value, DAXKV_NEXT_DUP)) == 0);
-	if (rc && rc != DAXKV_NOTFOUND)
-		return err_of(rc);
-	c->chunk = n;
-	*data = (MDB_val){n * size, c->page};
-	return 0;
+	return size && size < PAGE_SIZE - PAGE_HEAD ? (PAGE_SIZE - PAGE_HEAD) / size : 1;
 }
 
-/* back - n values back among those of the key; *went has how many there were. */
-static int back(MDB_cursor *c, size_t n, size_t *went)
+/* walk - up to n values that way, among those of the key; *went has how many there were. */
+static int walk(MDB_cursor *c, enum daxkv_cursor_op op, size_t n, size_t *went)
 {
 	int rc = 0;
 
-	for (*went = 0; *went < n && (rc = cursor_store_get(c, NULL, NULL, DAXKV_PREV_DUP)) == 0; ++*went)
+	for (*went = 0; *went < n && (rc = cursor_store_get(c, NULL, NULL, op)) == 0; ++*went)
 		;
-	return rc == DAXKV_NOTFOUND ? 0 : rc;
+	return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-/* previous - the array that ends before the one given last, or before the cursor. */
-static int previous(MDB_cursor *c, MDB_val *data)
+/* to_page - back to the first value of the page that the cursor is on; *first: it is the key's
+ * first page. *went: how far that was. */
+static int to_page(MDB_cursor *c, size_t per, size_t *went, bool *first)
 {
-	MDB_val value;
-	size_t went, n = c->chunk ? c->chunk - 1 : 0;
-	int rc = back(c, n, &went);
+	size_t n = c->state & CURSOR_ARRAY ? c->array - 1 : per - 1, back;
+	int rc = walk(c, DAXKV_PREV_DUP, n, went);
+
+	*first = false;
+	if (!rc)
+		rc = walk(c, DAXKV_PREV_DUP, 1, &back);
+	if (rc)
+		return rc;
+	*first = !back;
+	if (back)
+		rc = walk(c, DAXKV_NEXT_DUP, 1, &back);
+	if (!rc && !*first && !(c->state & CURSOR_ARRAY)) {
+		rc = walk(c, DAXKV_NEXT_DUP, *went, &back);
+		*went = 0;
+	}
+	return rc;
+}
+
+/* gather - the value under the cursor and up to n - 1 that follow it. */
+static int gather(MDB_cursor *c, size_t n, MDB_val *data)
+{
+	MDB_val value = {0, NULL};
+	size_t size, got = 0;
+	int rc = cursor_store_get(c, NULL, &value, DAXKV_GET_CURRENT);
+
+	if (rc)
+		return rc;
+	if (!c->page && !(c->page = aligned_alloc(64, PAGE_SIZE)))
+		return ENOMEM;
+	size = value.mv_size;
+	do {
+		if (size)
+			memcpy(c->page + got * size, value.mv_data, size);
+		got++;
+	} while (got < n && (rc = cursor_store_get(c, NULL, &value, DAXKV_NEXT_DUP)) == 0);
+	if (rc && rc != MDB_NOTFOUND)
+		return rc;
+	c->array = got;
+	c->state = CURSOR_SET | CURSOR_ARRAY | (c->state & (CURSOR_EOF | CURSOR_MOVED));
+	*data = (MDB_val){got * size, c->page};
+	return 0;
+}
+
+/* value_size - of the value under the cursor. */
+static int value_size(MDB_cursor *c, size_t *size)
+{
+	MDB_val value = {0, NULL};
+	int rc = cursor_store_get(c, NULL, &value, DAXKV_GET_CURRENT);
+
+	*size = value.mv_size;
+	return rc;
+}
+
+/* page_here - the page that the cursor is on. */
+static int page_here(MDB_cursor *c, MDB_val *data)
+{
+	size_t size, went;
+	bool first;
+	int rc = value_size(c, &size);
 
 	if (!rc)
-		rc = cursor_store_get(c, NULL, &value, DAXKV_GET_CURRENT);
+		rc = to_page(c, per_page(size), &went, &first);
+	return rc ? rc : gather(c, per_page(size), data);
+}
+
+/* page_before - the page before the one that the cursor is on. MDB_NOTFOUND: it is on the first,
+ * and stays where it is. */
+static int page_before(MDB_cursor *c, MDB_val *data)
+{
+	size_t size, went, back;
+	bool first;
+	int rc = value_size(c, &size);
+
+	if (!rc)
+		rc = to_page(c, per_page(size), &went, &first);
 	if (rc)
-		return err_of(rc);
-	n = value.mv_size && value.mv_size < PAGE_SIZE - PAGE_HEAD ? (PAGE_SIZE - PAGE_HEAD) / value.mv_size : 1;
-	rc = back(c, n, &went);
-	if (rc || !went)
-		return rc ? err_of(rc) : MDB_NOTFOUND;
-	uint8_t *page = c->page ? c->page : (c->page = aligned_alloc(64, PAGE_SIZE));
-
-	if (!page)
-		return ENOMEM;
-	size_t size = value.mv_size;
-
-	for (n = 0; n < went; n++) {
-		rc = cursor_store_get(c, NULL, &value, n ? DAXKV_NEXT_DUP : DAXKV_GET_CURRENT);
-		if (rc)
-			return err_of(rc);
-		if (size)
-			memcpy(page + n * size, value.mv_data, size);
+		return rc;
+	if (first) {
+		rc = walk(c, DAXKV_NEXT_DUP, went, &back);
+		return rc ? rc : MDB_NOTFOUND;
 	}
-	c->chunk = went;
-	*data = (MDB_val){went * size, page};
-	return 0;
+	rc = walk(c, DAXKV_PREV_DUP, per_page(size), &back);
+	return rc ? rc : gather(c, back, data);
+}
+
+/* at_last - whether the cursor knows that it is at the key's last value: LMDB gives no array then.
+ */
+static int at_last(MDB_cursor *c, bool *last)
+{
+	size_t went;
+	int rc;
+
+	*last = false;
+	if (!(c->state & CURSOR_DUP_EOF))
+		return 0;
+	rc = walk(c, DAXKV_NEXT_DUP, 1, &went);
+	*last = !went;
+	return rc || !went ? rc : walk(c, DAXKV_PREV_DUP, 1, &went);
+}
+
+/* get_here - GET_MULTIPLE. Where there is no array it is a success, and data stays as it is. */
+static int get_here(MDB_cursor *c, MDB_val *data)
+{
+	bool several = false, last = false;
+	int rc = 0;
+
+	if (!(c->state & (CURSOR_END | CURSOR_DUP_NONE)))
+		rc = cursor_several(c, &several);
+	if (!rc && several)
+		rc = at_last(c, &last);
+	return rc || !several || last ? rc : page_here(c, data);
+}
+
+/* get_next - NEXT_MULTIPLE: the page that the next value lies on. A page behind one that was given
+ * begins with that value. */
+static int get_next(MDB_cursor *c, MDB_val *key, MDB_val *data)
+{
+	bool several, given = c->state & CURSOR_ARRAY;
+	size_t size;
+	int rc;
+
+	c->state &= ~(unsigned int)CURSOR_ARRAY;
+	rc = cursor_next(c, key, data, MDB_NEXT_DUP);
+	if (!rc)
+		rc = cursor_several(c, &several);
+	if (rc)
+		return rc;
+	if (!several)
+		return MDB_NOTFOUND;
+	if (!given)
+		return page_here(c, data);
+	rc = value_size(c, &size);
+	return rc ? rc : gather(c, per_page(size), data);
+}
+
+/* get_before - PREV_MULTIPLE: the page before the one that the cursor is on. */
+static int get_before(MDB_cursor *c, MDB_val *key, MDB_val *data)
+{
+	bool several = false;
+	int rc = c->state & CURSOR_SET ? 0 : cursor_last(c, key, data);
+
+	if (!rc && !(c->state & (CURSOR_END | CURSOR_DUP_NONE)))
+		rc = cursor_several(c, &several);
+	if (rc)
+		return rc;
+	return several ? page_before(c, data) : MDB_NOTFOUND;
 }
 
 int multiple_get(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op)
 {
-	enum daxkv_cursor_op first = op == MDB_PREV_MULTIPLE ? DAXKV_LAST : DAXKV_FIRST;
-	int rc = 0;
-
-	if (!data || (op == MDB_GET_MULTIPLE && c->place == PLACE_UNSET))
+	if (!data || (op == MDB_GET_MULTIPLE && !(c->state & CURSOR_SET)))
 		return EINVAL;
 	if (!(c->slot->flags & MDB_DUPFIXED))
 		return MDB_INCOMPATIBLE;
-	if (c->place == PLACE_END)
-		return MDB_NOTFOUND;
-	if (c->place == PLACE_UNSET)
-		rc = cursor_store_get(c, key, NULL, first);
-	else if (op == MDB_NEXT_MULTIPLE)
-		rc = cursor_store_get(c, key, NULL, DAXKV_NEXT_DUP);
-	if (rc)
-		return err_of(rc);
-	c->place = PLACE_SET;
-	return op == MDB_PREV_MULTIPLE ? previous(c, data) : gather(c, data);
+	if (op == MDB_GET_MULTIPLE)
+		return get_here(c, data);
+	return op == MDB_NEXT_MULTIPLE ? get_next(c, key, data) : get_before(c, key, data);
+}
+
+/* put_only - whether the key has one value, and that is *data: LMDB then writes it once more,
+ * counts nothing and stops. */
+static int put_only(MDB_cursor *c, const MDB_val *key, const MDB_val *data, bool *only)
+{
+	MDB_val k = *key, v;
+	uint64_t n = 0;
+	int rc = cursor_store_get(c, &k, &v, DAXKV_SEEK_GE);
+
+	*only = false;
+	if (rc == MDB_NOTFOUND)
+		return 0;
+	if (rc || compare_keys(c->slot, key, &k) != 0 || compare_dups(c->slot, data, &v) != 0)
+		return rc;
+	rc = err_of(daxkv_cursor_count(c->kv, &n));
+	*only = n == 1;
+	return rc;
 }
 
 int multiple_put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flags)
 {
+	const unsigned int refusing =
+	    MDB_NOOVERWRITE | MDB_NODUPDATA | MDB_APPEND | MDB_APPENDDUP | MDB_CURRENT;
 	size_t wanted = data[1].mv_size, done = 0;
+	bool only = false;
 	int rc = 0;
 
 	data[1].mv_size = 0;
-	for (; done < wanted && !rc; done += !rc) {
-		struct daxkv_val v = {data[0].mv_size, (char *)data[0].mv_data + done * data[0].mv_size};
+	flags &= ~(unsigned int)MDB_MULTIPLE;
+	if (!(flags & refusing) && wanted && key->mv_size)
+		rc = put_only(c, key, data, &only);
+	while (!rc && done < wanted) {
+		MDB_val v = data[0];
 
-		rc = daxkv_cursor_put(c->kv, val_of(key), &v, flags & ~(unsigned int)MDB_MULTIPLE);
-		if (!rc || rc == DAXKV_EXIST)
-			c->place = PLACE_SET;
+		rc = cursor_put(c, key, &v, flags);
+		if (rc || only)
+			break;
+		flags &= ~(unsigned int)(MDB_NOOVERWRITE |
+		                         MDB_APPEND); /* the key's own, which it has from here on */
+		data[1].mv_size = ++done;
+		if (done < wanted)
+			data[0].mv_data = (char *)data[0].mv_data + data[0].mv_size;
 	}
-	data[1].mv_size = done;
-	return txn_result(c->txn, rc);
+	return rc;
 }

@@ -74,8 +74,13 @@ int mdb_del(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data)
 	rc = changing(txn, dbi, slot);
 	if (UNLIKELY(rc))
 		return rc;
+	rc = UNLIKELY(txn->cursors) ? cursors_aim(txn, slot, NULL, key, data) : 0;
+	if (UNLIKELY(rc))
+		return rc;
 	rc = daxkv_del(txn->kv, slot->db, val_of(key), val_of(data));
 	if (UNLIKELY(rc == DAXKV_NEED_COMPARE) && !compare_provide(txn->kv, slot))
 		rc = daxkv_del(txn->kv, slot->db, val_of(key), val_of(data));
+	if (LIKELY(!rc))
+		return UNLIKELY(txn->cursors) ? cursors_settle(txn, slot) : 0;
 	return rc == DAXKV_KEY_SIZE ? key_result(txn, key, rc) : txn_result(txn, rc);
 }

@@ -92,10 +92,16 @@ static int begin_nested(MDB_env *env, MDB_txn *parent, MDB_txn **ret)
 		return ENOMEM;
 	txn->env = env;
 	txn->parent = parent;
-	rc = daxkv_begin(env->kv, parent->kv, 0, &txn->kv);
+	rc = cursors_note(parent);
+	if (!rc)
+		rc = err_of(daxkv_begin(env->kv, parent->kv, 0, &txn->kv));
+	if (!rc && parent->cursors)
+		rc = cursors_shadow(parent, txn);
 	if (rc) {
+		(void)cursors_end(txn, false);
+		daxkv_abort(txn->kv);
 		free(txn);
-		return err_of(rc);
+		return rc;
 	}
 	parent->child = txn;
 	parent->state |= TXN_PARENT;
@@ -137,7 +143,7 @@ static void read_end(MDB_txn *txn, bool keep)
 	if (UNLIKELY(txn->opened))
 		slots_end(txn->env, txn->serial, 0, keep);
 	if (UNLIKELY(txn->cursors) || !txn->home) {
-		cursors_end(txn);
+		(void)cursors_end(txn, false);
 		daxkv_abort(txn->kv);
 		txn->kv = NULL;
 	} else {
@@ -154,10 +160,9 @@ static int write_end(MDB_txn *txn, bool keep)
 	struct daxkv_txn *kv = txn->kv;
 	uint64_t serial = txn->serial;
 	bool opened = txn->opened;
-	int rc = 0;
+	int rc = txn->cursors ? cursors_end(txn, keep) : 0;
 
-	if (txn->cursors)
-		cursors_end(txn);
+	keep &= !rc;
 	if (keep && parent) {
 		parent->changed |= txn->changed;
 		parent->opened |= opened;
@@ -173,12 +178,17 @@ static int write_end(MDB_txn *txn, bool keep)
 		__atomic_store_n(&env->writer, NULL, __ATOMIC_RELAXED);
 	}
 	if (keep)
-		rc = daxkv_commit(kv);
+		rc = err_of(daxkv_commit(kv));
 	else
 		daxkv_abort(kv);
 	if (UNLIKELY(opened))
 		slots_end(env, serial, parent ? txn_serial(parent) : 0, keep && !rc);
-	return rc ? err_of(rc) : 0;
+	if (UNLIKELY(parent && parent->cursors)) {
+		int moved = cursors_resume(parent, keep && !rc);
+
+		rc = rc ? rc : moved;
+	}
+	return rc;
 }
 
 /* txn_drop_copy - in a forked child: the store and its locks are the parent's, only the memory is ours. */

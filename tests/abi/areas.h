@@ -46,6 +46,7 @@ void area_order(void);
 void area_record(void);
 void area_cursor(void);
 void area_dups(void);
+void area_deleted(void);
 void area_full(void);
 void area_copy(void);
 void area_large(void);
