@@ -69,7 +69,8 @@ ABI := $(if $(LMDB_SRC),$(addprefix $(BUILD)/tests/abi/,areas differ addressbook
 MODEL := $(if $(MODEL_SRC),$(BUILD)/tests/model)
 CRASH := $(if $(CRASH_SRC),$(BUILD)/tests/crash)
 BENCH := $(if $(BENCH_SRC),$(BUILD)/bench)
-PROGRAMS := $(LIBS) $(LMDB) $(KV) $(EXAMPLES) $(UNIT) $(MODEL) $(FAULT) $(STORM) $(FLIP) $(FUZZ) $(SHARE) $(CRASH) $(ABI)
+FORGET := $(if $(LMDB_SRC),$(BUILD)/tests/cluster/forget.so)
+PROGRAMS := $(LIBS) $(LMDB) $(KV) $(EXAMPLES) $(UNIT) $(MODEL) $(FAULT) $(STORM) $(FLIP) $(FUZZ) $(SHARE) $(CRASH) $(ABI) $(FORGET)
 ALL_OBJ := $(call objects,$(ENGINE_SRC) $(CLI_SRC) $(LMDB_SRC) $(ABI_SRC) $(wildcard src/lmdb/tools/*.c) $(TESTLIB_SRC) $(UNIT_SRC) $(MODEL_SRC) $(FAULT_SRC) $(STORM_SRC) $(FLIP_SRC) $(FUZZ_SRC) $(SHARE_SRC) $(CRASH_SRC) $(BENCH_SRC) $(BENCH_COUNT_SRC) $(EXAMPLE_SRC))
 
 # quiet - name what is made instead of showing the command
@@ -173,6 +174,10 @@ $(BUILD)/tests/abi/addressbook: tests/abi/addressbook.c $(BUILD)/flags
 $(BUILD)/tests/abi/differ: $(call objects,$(wildcard tests/abi/differ*.c))
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -llmdb
+
+$(BUILD)/tests/cluster/forget.so: tests/cluster/forget.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call quiet,CC)$(CC) $(filter-out -I% -fvisibility=%,$(FLAGS)) -fPIC -shared -o $@ $< $(LDFLAGS)
 
 # Unit tests reach the engine's internals: they link its plain objects, from an archive, so that each test takes what it needs.
 $(BUILD)/tests/engine.a: $(ENGINE_OBJ) $(BUILD)/engine-files
@@ -287,7 +292,7 @@ deps: ## install the packages that building and testing need, or name them
 
 test: deps ## the test run of the README: install what is missing, build, run all quick tests
 	@$(MAKE) --no-print-directory programs
-	@$(RUN) lint unit cli examples abi model:200000:512:1 model:200000:4096:1 crash:3000:64:1 crash:2000:64:4 crash:2000:512:2 crash:1000:4096:4 fault storm:20 share flip:97 damage:600 fuzz:2500
+	@$(RUN) lint unit cli examples abi cluster model:200000:512:1 model:200000:4096:1 crash:3000:64:1 crash:2000:64:4 crash:2000:512:2 crash:1000:4096:4 fault storm:20 share flip:97 damage:600 fuzz:2500
 
 check: programs ## unit tests, CLI tests, the README's example and a short model test; about a minute
 	@$(RUN) unit cli examples model:50000:512:1 model:50000:4096:1
@@ -338,6 +343,10 @@ check-vm: $(KV) $(STORM) ## power cuts, DAX and its absence, in virtual machines
 
 check-abi: all $(ABI) ## the LMDB-compatible library against the stock one, with programs of Debian's packages; takes some minutes
 	@TEST_TIMEOUT=3600 $(RUN) abi-full
+
+check-cluster: all $(FORGET) ## servers that replicate to each other (OpenLDAP, Knot DNS), killed while they are written to; ten minutes
+	@TEST_TIMEOUT=3600 $(RUN) cluster-full
+.PHONY: check-cluster
 
 check-model: $(MODEL) ## the model test with 20 seeds of 1,000,000 operations; long
 	@TEST_TIMEOUT=3600 $(RUN) $(addprefix model:1000000:512:,1 2 3 4 5 6 7 8 9 10) $(addprefix model:1000000:4096:,11 12 13 14 15 16 17 18 19 20)
