@@ -18,7 +18,10 @@
  *
  * Threads: a struct daxkv may be used by all threads of the process. A transaction and its cursors are used by one thread at a
  * time; a write transaction is ended by the thread that began it (but see DAXKV_NOLOCK). In a forked child a handle is of no use (BAD_TXN);
- * it does no harm, and may be closed.
+ * it does no harm, and may be closed. A thread that is cancelled (pthread_cancel) does not end half-way in a call: cancellation
+ * points are only the calls that want the writer's lock (daxkv_begin for writing, daxkv_begin_timed, daxkv_sync, daxkv_info,
+ * daxkv_check), before they have taken anything. One that ends in a transaction takes it along. Functions of the program's
+ * own that are called back must not end their thread.
  *
  * Method: docs/DESIGN.md. File format: docs/FORMAT.md.
  */
@@ -402,6 +405,8 @@ struct daxkv_info {
 	uint64_t held_pages;                               /* free pages not yet reusable: readers or recovery may need them */
 	uint32_t readers, max_readers;
 	int read_only, private_recovery; /* private_recovery: an unclean file is shown from private memory */
+	int copy_on_write; /* the filesystem needs space for what is changed in place (btrfs without NOCOW, ZFS, bcachefs, blocks
+	                      shared with another file): on a full disk a program that writes may be ended by SIGBUS */
 };
 int daxkv_info(struct daxkv *kv, struct daxkv_info *info);
 

@@ -13,6 +13,7 @@
  */
 #include "kv.h"
 
+#include "cancel.h"
 #include "crc.h"
 #include "err.h"
 #include "recover.h"
@@ -548,7 +549,10 @@ int commit_follow(struct daxkv *kv)
 		}
 		if (tries == FOLLOW_TRIES)
 			return err_set(DAXKV_BUSY, "another thread has been catching up with the file for a second");
+		const int cancel = cancel_off();
+
 		nanosleep(&pause, NULL); /* another thread follows, or begins to write */
+		cancel_restore(cancel);
 	}
 	return 0;
 }

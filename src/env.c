@@ -2,6 +2,7 @@
 /* env.c - opening and closing a store; what it tells of itself. See daxkv.h and kv.h */
 #include "kv.h"
 
+#include "cancel.h"
 #include "check.h"
 #include "err.h"
 #include "forks.h"
@@ -185,8 +186,15 @@ static int join(struct daxkv *kv, const struct daxkv_options *o)
 static int share_open(struct daxkv *kv, const struct daxkv_options *o, uint64_t txn)
 {
 	const struct fmt_super *super = (const void *)kv->map.base;
-	int rc = share_file_open(&kv->share_file, &kv->lock, o->max_readers ? o->max_readers : READERS_DEFAULT, txn, kv->geometry.file_id);
+	const uint32_t nslots = o->max_readers ? o->max_readers : READERS_DEFAULT;
+	int rc = share_file_open(&kv->share_file, &kv->lock, nslots, txn, kv->geometry.file_id);
 
+	if ((rc == ENOSPC || rc == EDQUOT) && kv->read_only && !kv->joined) { /* a full disk can be read from */
+		share_file_close(&kv->share_file);
+		rc = lock_be_silent(&kv->lock);
+		if (!rc)
+			rc = share_file_open(&kv->share_file, &kv->lock, nslots, txn, kv->geometry.file_id);
+	}
 	kv->share = kv->share_file.share;
 	if (!rc && kv->joined)
 		rc = join(kv, o);
@@ -376,7 +384,7 @@ static int store_open(struct daxkv *kv, const char *path, const struct daxkv_opt
 	return rc;
 }
 
-int daxkv_open(const char *path, const struct daxkv_options *options, struct daxkv **out)
+static int open_it(const char *path, const struct daxkv_options *options, struct daxkv **out)
 {
 	static const struct daxkv_options none;
 	const struct daxkv_options *o = options ? options : &none;
@@ -404,6 +412,15 @@ int daxkv_open(const char *path, const struct daxkv_options *options, struct dax
 	return 0;
 }
 
+int daxkv_open(const char *path, const struct daxkv_options *options, struct daxkv **out)
+{
+	const int cancel = cancel_off();
+	int rc = open_it(path, options, out);
+
+	cancel_restore(cancel);
+	return rc;
+}
+
 /* ---- closing -------------------------------------------------------------------------------------------------------------- */
 
 /* close_clean - leave nothing to recover, and no free space at the end. Nobody else uses the store. */
@@ -427,14 +444,12 @@ static int close_clean(struct daxkv *kv)
 	return rc;
 }
 
-int daxkv_close(struct daxkv *kv)
+static int close_it(struct daxkv *kv)
 {
 	uint32_t readers = 0;
 	bool alone = false;
 	int rc = 0;
 
-	if (!kv)
-		return 0;
 	if (txn_forked(kv)) /* stores.c has closed what this child inherited; the mapping, and the share, are not there for it */
 		return 0;
 	if (kv->writer && !__atomic_load_n(&kv->writer_thread, __ATOMIC_RELAXED))
@@ -449,6 +464,15 @@ int daxkv_close(struct daxkv *kv)
 		rc = close_clean(kv);
 	txn_close_tables(kv);
 	store_free(kv);
+	return rc;
+}
+
+int daxkv_close(struct daxkv *kv)
+{
+	const int cancel = cancel_off();
+	int rc = kv ? close_it(kv) : 0;
+
+	cancel_restore(cancel);
 	return rc;
 }
 
@@ -545,7 +569,8 @@ int daxkv_info(struct daxkv *kv, struct daxkv_info *info)
 	                            .readers = share_active(kv->share),
 	                            .max_readers = kv->share->nslots,
 	                            .read_only = kv->read_only,
-	                            .private_recovery = kv->map.private_copy};
+	                            .private_recovery = kv->map.private_copy,
+	                            .copy_on_write = map_copies(&kv->map)};
 	return 0;
 }
 

@@ -120,10 +120,16 @@ static int gate_enter(struct lock *lock, bool silent, const struct lock_for *fil
 	return err_set(DAXKV_BUSY, "lock file %s: somebody keeps removing it", lock->name);
 }
 
+/* cannot_be - whether a lock file cannot be made, or written, here: by permission, or for want of space. */
+static bool cannot_be(int err)
+{
+	return err == EROFS || err == EACCES || err == EPERM || err == ENOSPC || err == EDQUOT;
+}
+
 static int open_silent(struct lock *lock)
 {
 	int rc = gate_enter(lock, true, NULL);
-	if (rc == EROFS || rc == EACCES || rc == EPERM || rc == ENOENT)
+	if (cannot_be(rc) || rc == ENOENT)
 		return 0; /* no lock file can be had: nobody can be kept away */
 	if (rc)
 		return rc > 0 ? err_sys(rc, "lock file %s", lock->name) : rc;
@@ -148,7 +154,7 @@ int lock_open_named(struct lock *lock, const char *name, bool rdonly, const stru
 	int rc = gate_enter(lock, false, file);
 	if (lock->refused)
 		return lock->refused;
-	if (rdonly && (rc == EROFS || rc == EACCES || rc == EPERM))
+	if (rdonly && cannot_be(rc))
 		return open_silent(lock);
 	if (rc == ELOOP || rc == EISDIR || rc == ENXIO)
 		return err_set(DAXKV_FOREIGN, "lock file %s: not a regular file", lock->name);

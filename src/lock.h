@@ -54,7 +54,7 @@ int lock_make(struct lock *lock, const struct stat *store, unsigned int mode);
 /* lock_open - make the lock file when it is missing and enter the gate, waiting for others in it. On
  * return the gate is held, and lock->alone tells whether this is the only user: then it holds the users byte exclusively. A read-only
  * opener that may not write the lock file becomes a silent one: BUSY while somebody who can uses the store, and writers get BUSY beside it.
- * When it may not even read or make one (EROFS, EACCES, EPERM): fd = -1 and 0. Errors: BUSY, FOREIGN when the lock file is not a regular
+ * When it cannot even read or make one (EROFS, EACCES, EPERM, ENOSPC, EDQUOT): fd = -1 and 0. Errors: BUSY, FOREIGN when the lock file is not a regular
  * file, errno with a text. O_CLOEXEC, O_NOFOLLOW. */
 int lock_open(struct lock *lock, const char *store_path, bool rdonly, const struct lock_for *file);
 

@@ -2,18 +2,14 @@
 #include "map.h"
 
 #include "base.h"
+#include "cancel.h"
 #include "err.h"
 #include "forks.h"
+#include "map_file.h"
 
-#include <linux/magic.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
-#include <time.h>
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_READ  22
@@ -21,289 +17,8 @@
 #endif
 
 #define RESERVE_MAX ((uint64_t)1 << 40)
-#define HEAD_SIZE   4096u /* what makes a file a store: written last where the file is visible already */
 
 typedef unsigned long ulong;
-
-/* ---- bytes of a file ------------------------------------------------------------------------------------------------------ */
-
-static int write_all(int fd, const uint8_t *p, uint64_t n, uint64_t off)
-{
-	while (n > 0) {
-		ssize_t done = pwrite(fd, p, n, (off_t)off);
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done <= 0)
-			return done < 0 ? errno : EIO;
-		p += done;
-		n -= (uint64_t)done;
-		off += (uint64_t)done;
-	}
-	return 0;
-}
-
-static int write_zeros(int fd, uint64_t from, uint64_t to)
-{
-	const uint8_t zeros[16384] = {0};
-	int rc = 0;
-	for (; from < to && rc == 0; from += min_u64(sizeof zeros, to - from))
-		rc = write_all(fd, zeros, min_u64(sizeof zeros, to - from), from);
-	return rc;
-}
-
-static int file_sync(int fd)
-{
-	while (fsync(fd) != 0)
-		if (errno != EINTR)
-			return errno;
-	return 0;
-}
-
-static int file_length(int fd, uint64_t *size)
-{
-	struct stat st;
-	if (fstat(fd, &st) != 0)
-		return errno;
-	*size = (uint64_t)st.st_size;
-	return 0;
-}
-
-static int file_cut(int fd, uint64_t size)
-{
-	while (ftruncate(fd, (off_t)size) != 0)
-		if (errno != EINTR)
-			return errno;
-	return 0;
-}
-
-/* file_allocate - fallocate [from, to); a file whose filesystem cannot gets zeros written from its end at length on. */
-static int file_allocate(int fd, uint64_t from, uint64_t to, uint64_t length)
-{
-	while (fallocate(fd, 0, (off_t)from, (off_t)(to - from)) != 0) {
-		if (errno == EOPNOTSUPP || errno == ENOSYS)
-			return write_zeros(fd, length, to);
-		if (errno != EINTR)
-			return errno;
-	}
-	return 0;
-}
-
-/* file_extend - give [from, to) of the file space on its medium. Bytes that the file has stay; on failure it has its old length again.
- * Beyond RLIMIT_FSIZE the kernel sends the calling thread SIGXFSZ: it is held back and taken, so that EFBIG is all that happens. */
-static int file_extend(int fd, uint64_t from, uint64_t to, uint64_t length)
-{
-	sigset_t xfsz, old, pending;
-	const struct timespec now = {0, 0};
-	sigemptyset(&xfsz);
-	sigaddset(&xfsz, SIGXFSZ);
-	int rc = pthread_sigmask(SIG_BLOCK, &xfsz, &old);
-	if (rc)
-		return rc;
-	bool was_pending = sigpending(&pending) == 0 && sigismember(&pending, SIGXFSZ) == 1;
-	rc = file_allocate(fd, from, to, length);
-	if (rc && to > length)
-		(void)file_cut(fd, length); /* when this fails too the file is longer than it need be, which the format allows */
-	if (rc == EFBIG && !was_pending)
-		while (sigtimedwait(&xfsz, NULL, &now) < 0 && errno == EINTR)
-			;
-	(void)pthread_sigmask(SIG_SETMASK, &old, NULL); /* fails on bad arguments only */
-	return rc;
-}
-
-/* ---- opening and creating ------------------------------------------------------------------------------------------------- */
-
-static int type_check(const char *path, mode_t mode)
-{
-	if (S_ISDIR(mode))
-		return err_sys(EISDIR, "%s", path);
-	if (!S_ISREG(mode))
-		return err_set(DAXKV_FOREIGN, "%s: not a regular file", path);
-	return 0;
-}
-
-int map_open_file(struct map *map, const char *path, bool rdonly)
-{
-	struct stat st;
-	/* Asked before opening, because to open a device can be an act, and afterwards, because names change. */
-	if (stat(path, &st) != 0)
-		return err_sys(errno, "%s", path);
-	int rc = type_check(path, st.st_mode);
-	if (rc)
-		return rc;
-	*map = (struct map){.fd = -1, .rdonly = rdonly, .path = path};
-	forks_hold();
-	map->fd = fd_above_stdio(open(path, (rdonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-	forks_release();
-	if (map->fd < 0)
-		return err_sys(errno, "%s", path);
-	rc = fstat(map->fd, &st) != 0 ? err_sys(errno, "%s", path) : type_check(path, st.st_mode);
-	if (rc)
-		forks_close(&map->fd);
-	return rc;
-}
-
-/* dir_sync - make a change of path's directory entry durable. A directory that may not be read, or whose filesystem has no fsync for
- * directories, is reached by way of the whole filesystem, of which fd is a file. */
-static int dir_sync(const char *path, int fd)
-{
-	const char *slash = strrchr(path, '/');
-	char *dir = !slash ? strdup(".") : slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
-	if (!dir)
-		return ENOMEM;
-	int dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int rc = dirfd < 0 ? errno : file_sync(dirfd);
-	free(dir);
-	if (dirfd >= 0)
-		close(dirfd);
-	if (rc == EACCES || rc == EINVAL)
-		rc = syncfs(fd) == 0 ? 0 : errno;
-	return rc;
-}
-
-/* name_move - give temp the name path, unless something has it: EEXIST. */
-static int name_move(const char *temp, const char *path)
-{
-	if (renameat2(AT_FDCWD, temp, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
-		return 0;
-	if (errno != EINVAL && errno != ENOSYS)
-		return errno;
-	if (link(temp, path) != 0)
-		return errno;
-	(void)unlink(temp); /* a name that stays is replaced when the next store is made here */
-	return 0;
-}
-
-static int temp_open(const char *temp, unsigned int mode, int *fd)
-{
-	int err = 0;
-	const int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
-	forks_hold();
-	*fd = open(temp, flags, mode);
-	if (*fd < 0 && errno == EEXIST && unlink(temp) == 0)
-		*fd = open(temp, flags, mode);
-	*fd = fd_above_stdio(*fd);
-	if (*fd < 0)
-		err = errno;
-	forks_release();
-	return err;
-}
-
-static int create_new(const char *path, unsigned int mode, uint64_t size, int (*fill)(int fd, void *arg), void *arg, int *fd)
-{
-	char *temp;
-	if (asprintf(&temp, "%s.daxkv-new", path) < 0)
-		return err_set(ENOMEM, "no memory for a file name");
-	int rc = temp_open(temp, mode, fd);
-	if (rc) {
-		rc = err_sys(rc, "%s", temp);
-		goto free_temp;
-	}
-	rc = file_extend(*fd, 0, size, 0);
-	if (rc)
-		goto remove_temp;
-	rc = fill(*fd, arg);
-	if (rc)
-		goto remove_temp;
-	rc = file_sync(*fd);
-	if (rc)
-		goto remove_temp;
-	rc = name_move(temp, path);
-	if (rc)
-		goto remove_temp;
-	rc = dir_sync(path, *fd);
-	if (rc) {
-		(void)unlink(path);
-		goto remove_temp;
-	}
-	free(temp);
-	return 0;
-remove_temp:
-	(void)unlink(temp);
-	forks_close(fd);
-	rc = rc > 0 ? err_sys(rc, "%s: cannot create a store of %lu bytes", path, (ulong)size) : rc;
-free_temp:
-	free(temp);
-	return rc;
-}
-
-/* data_copy - copy what is data of [from, to): the rest is zero in both files. */
-static int data_copy(int in, int out, uint64_t from, uint64_t to)
-{
-	uint8_t buffer[16384];
-	while (from < to) {
-		off_t data = lseek(in, (off_t)from, SEEK_DATA);
-		if (data < 0)
-			return errno == ENXIO ? 0 : errno;
-		from = (uint64_t)data;
-		if (from >= to)
-			break;
-		ssize_t n = pread(in, buffer, min_u64(sizeof buffer, to - from), data);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? errno : EIO;
-		int rc = write_all(out, buffer, (uint64_t)n, from);
-		if (rc)
-			return rc;
-		from += (uint64_t)n;
-	}
-	return 0;
-}
-
-/* create_inside - fill the empty file fd: the content is made in memory first, so that its head can come last, behind a sync, in whatever
- * order fill writes. A crash on the way leaves a file that begins with zeros, and no half store. */
-static int create_inside(const char *path, int fd, uint64_t size, int (*fill)(int fd, void *arg), void *arg)
-{
-	int image = memfd_create("daxkv-new", MFD_CLOEXEC);
-	if (image < 0)
-		return err_sys(errno, "%s: memory for a new store", path);
-	int rc = file_extend(fd, 0, size, 0);
-	if (rc == 0)
-		rc = file_cut(image, size);
-	if (rc == 0)
-		rc = fill(image, arg);
-	if (rc == 0)
-		rc = data_copy(image, fd, HEAD_SIZE, size);
-	if (rc == 0)
-		rc = file_sync(fd);
-	if (rc == 0)
-		rc = data_copy(image, fd, 0, min_u64(HEAD_SIZE, size));
-	if (rc == 0)
-		rc = file_sync(fd);
-	if (rc)
-		(void)file_cut(fd, 0);
-	close(image);
-	return rc > 0 ? err_sys(rc, "%s: cannot make a store of %lu bytes in the empty file", path, (ulong)size) : rc;
-}
-
-int map_create_file(struct map *map, const char *path, unsigned int mode, uint64_t size, int (*fill)(int fd, void *arg), void *arg)
-{
-	struct stat st;
-	uint64_t length = 0;
-	int rc;
-	assert(size > 0);
-	*map = (struct map){.fd = -1, .path = path};
-	if (stat(path, &st) == 0) {
-		rc = map_open_file(map, path, false);
-		if (rc)
-			return rc;
-		rc = file_length(map->fd, &length);
-		if (rc)
-			rc = err_sys(rc, "%s", path);
-		else if (length > 0)
-			rc = err_sys(EEXIST, "%s", path);
-		else
-			rc = create_inside(path, map->fd, size, fill, arg);
-		if (rc)
-			forks_close(&map->fd);
-	} else {
-		if (errno != ENOENT)
-			return err_sys(errno, "%s", path);
-		rc = create_new(path, mode, size, fill, arg, &map->fd);
-	}
-	map->made = !rc;
-	return rc;
-}
 
 /* ---- address space -------------------------------------------------------------------------------------------------------- */
 
@@ -463,31 +178,20 @@ static int medium_choose(struct map *map, enum daxkv_pmem pmem)
 	return 0;
 }
 
-/* space_ensure - a file that was copied sparsely gets its space now: a full disk is an error here and not SIGBUS from a store. A
- * filesystem that cannot fallocate is taken at its word. */
+/* space_ensure - a file that was copied sparsely gets its space now: a full disk is an error here and not SIGBUS from a
+ * store. */
 static int space_ensure(const struct map *map, uint64_t size)
 {
-	struct stat st;
-	if (fstat(map->fd, &st) != 0)
-		return err_sys(errno, "%s", map->path);
-	if ((uint64_t)st.st_size < size)
-		return err_corrupt((uint64_t)st.st_size, "%s ends here, but %lu bytes of it are in use", map->path, (ulong)size);
+	uint64_t length;
+	int rc = file_length(map->fd, &length);
+	if (rc)
+		return err_sys(rc, "%s", map->path);
+	if (length < size)
+		return err_corrupt(length, "%s ends here, but %lu bytes of it are in use", map->path, (ulong)size);
 	if (map->rdonly || map->private_copy)
 		return 0;
-	/* In memory, fallocate would visit every page, and the count of blocks is exact. */
-	if (map->volatile_fs && (uint64_t)st.st_blocks * 512 >= (uint64_t)st.st_size)
-		return 0;
-	int rc = file_extend(map->fd, 0, size, (uint64_t)st.st_size);
-	return rc ? err_sys(rc, "%s: cannot allocate its %lu bytes", map->path, (ulong)size) : 0;
-}
-
-static bool fs_is_volatile(int fd)
-{
-	struct statfs fs;
-	if (fstatfs(fd, &fs) != 0)
-		return false;
-	uint32_t magic = (uint32_t)fs.f_type;
-	return magic == TMPFS_MAGIC || magic == RAMFS_MAGIC;
+	rc = file_own(map->fd, length);
+	return rc ? err_sys(rc, "%s: cannot allocate its %lu bytes", map->path, (ulong)length) : 0;
 }
 
 int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pmem, bool private_copy)
@@ -498,7 +202,7 @@ int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pme
 	assert(map->fd >= 0 && !map->base);
 	if (size == 0 || max_u64(size, max) > INT64_MAX / 2)
 		return err_set(EINVAL, "%s: a mapping of %lu, at most %lu bytes", map->path, (ulong)size, (ulong)max);
-	fresh.volatile_fs = fs_is_volatile(fresh.fd);
+	fresh.volatile_fs = file_in_memory(fresh.fd);
 	int rc = space_ensure(&fresh, size);
 	if (rc)
 		return rc;
@@ -596,9 +300,11 @@ void map_populate(struct map *map)
 
 int map_grow(struct map *map, uint64_t size)
 {
+	const int cancel = cancel_off();
 	pthread_mutex_lock(&map->mutex);
 	int rc = grow(map, size);
 	pthread_mutex_unlock(&map->mutex);
+	cancel_restore(cancel);
 	return rc;
 }
 
@@ -681,6 +387,11 @@ void map_close(struct map *map)
 	map_detach(map);
 	forks_close(&map->fd);
 	*map = (struct map){.fd = -1};
+}
+
+bool map_copies(const struct map *map)
+{
+	return !map->private_copy && file_copies(map->fd);
 }
 
 const char *map_durability(const struct map *map)

@@ -98,6 +98,9 @@ void map_detach(struct map *map);
 /* map_close - unmap and close. Safe on a struct map that is all zeros but fd = -1. */
 void map_close(struct map *map);
 
+/* map_copies - whether a store to the mapping may need space on the medium, and so be SIGBUS when that is full. */
+bool map_copies(const struct map *map);
+
 /* map_durability - the line for info's durability. Static storage. */
 const char *map_durability(const struct map *map);
 

@@ -6,6 +6,7 @@
 #include "pm.h"
 
 #include "base.h"
+#include "cancel.h"
 #include "err.h"
 
 static void file_flush(struct pm *pm, const void *p, size_t n)
@@ -17,11 +18,13 @@ static void file_flush(struct pm *pm, const void *p, size_t n)
 
 static int file_fence(struct pm *pm)
 {
+	const int cancel = cancel_off();
 	int rc;
 	do
-		rc = fdatasync(pm->fd);
-	while (rc != 0 && errno == EINTR);
-	return rc == 0 ? 0 : err_sys(errno, "fdatasync");
+		rc = fdatasync(pm->fd) == 0 ? 0 : errno;
+	while (rc == EINTR);
+	cancel_restore(cancel);
+	return rc ? err_sys(rc, "fdatasync") : 0;
 }
 
 static int private_fence(struct pm *pm)

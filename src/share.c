@@ -3,9 +3,11 @@
 #include "share.h"
 
 #include "base.h"
+#include "cancel.h"
 #include "daxkv.h"
 #include "err.h"
 #include "forks.h"
+#include "map_file.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -29,8 +31,10 @@ static int file_map(int fd, uint64_t off, size_t bytes, void **p)
 /* file_allocate - make [off, off + bytes) of the lock file exist, so that a store there cannot fail. */
 static int file_allocate(int fd, uint64_t off, uint64_t bytes)
 {
+	const int cancel = cancel_off();
 	int rc = posix_fallocate(fd, (off_t)off, (off_t)bytes);
 
+	cancel_restore(cancel);
 	return rc ? err_sys(rc, "the lock file's %lu bytes", (unsigned long)(off + bytes)) : 0;
 }
 
@@ -42,6 +46,7 @@ static int share_make(struct share_file *f, uint32_t nslots, uint64_t published,
 	f->bytes = round_up(share_bytes(nslots), PAGE);
 	if (ftruncate(f->fd, 0) != 0)
 		return err_sys(errno, "emptying the lock file");
+	file_exempt(f->fd);
 	rc = file_allocate(f->fd, 0, f->bytes + (sizeof(struct limbo_item) << LIMBO_FIRST_LOG));
 	if (!rc)
 		rc = file_map(f->fd, 0, f->bytes, &p);

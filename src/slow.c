@@ -2,6 +2,8 @@
 /* slow.c - see slow.h */
 #include "slow.h"
 
+#include "cancel.h"
+
 #include <time.h>
 
 struct moment {
@@ -63,7 +65,11 @@ static bool ask(struct daxkv *kv, uint32_t slot, uint64_t word, const struct mom
 	                              .snapshot = word - 1, .age_ms = age_of(s, now), .lag = now->published - (word - 1),
 	                              .held_pages = kv->space.limbo.pages, .retry = slow->retry};
 
-	switch (slow->fn(&r, slow->arg)) {
+	const int cancel = cancel_off(); /* the function may sleep */
+	const enum daxkv_slow answer = slow->fn(&r, slow->arg);
+
+	cancel_restore(cancel);
+	switch (answer) {
 	case DAXKV_SLOW_RETRY:
 		return true;
 	case DAXKV_SLOW_EVICT:

@@ -494,6 +494,8 @@ static int lock_writer(struct daxkv *kv, int64_t wait_ms)
 static int begin_write(struct daxkv *kv, int64_t wait_ms, struct daxkv_txn **out)
 {
 	struct daxkv_txn *txn;
+
+	pthread_testcancel(); /* a thread that only writes can be cancelled as well: here, where it has nothing */
 	int rc = kv->read_only ? err_set(EACCES, "the store was opened read-only") : lock_writer(kv, wait_ms);
 
 	if (rc)

@@ -159,6 +159,8 @@ static void print_info(const struct daxkv_info *info)
 {
 	printf("medium: %s\n", medium_word(info->medium));
 	printf("durability: %s\n", info->durability);
+	printf("full disk: %s\n", info->copy_on_write ? "may end a program that writes (SIGBUS): the filesystem copies what is changed"
+	                                              : "an error (ENOSPC), and nothing is lost");
 	printf("format version: %" PRIu32 "\n", info->format_version);
 	printf("page size: %" PRIu32 " bytes\n", info->page_size);
 	printf("file id: %016" PRIx64 "\n", info->file_id);
@@ -182,9 +184,9 @@ static void print_info_json(const struct daxkv_info *info)
 	       info->format_version, info->page_size, info->file_id, info->file_size, info->used_bytes, info->max_size, info->last_txn,
 	       info->recovered);
 	printf(",\n \"held_pages\": %" PRIu64 ", \"readers\": %" PRIu32 ", \"max_readers\": %" PRIu32
-	       ", \"read_only\": %s, \"private_recovery\": %s}\n",
+	       ", \"read_only\": %s, \"private_recovery\": %s, \"copy_on_write\": %s}\n",
 	       info->held_pages, info->readers, info->max_readers, info->read_only ? "true" : "false",
-	       info->private_recovery ? "true" : "false");
+	       info->private_recovery ? "true" : "false", info->copy_on_write ? "true" : "false");
 }
 
 int run_info(struct call *call)
