@@ -8,39 +8,24 @@
 #include <stdlib.h>
 
 #define CHUNK ((uint64_t)1 << 18) /* checksummed while it is in the cache for the store */
-#define RANGE_MAX 65536u         /* a record names blobs up to this size; larger ones are fenced before it */
-
-static int range_add(struct wset *w, const struct ring_range *range)
-{
-	if (w->nblobs == w->blob_room) {
-		size_t room = w->blob_room ? 2 * w->blob_room : 16;
-		struct ring_range *more = realloc(w->blob, room * sizeof *more);
-
-		if (!more)
-			return err_set(ENOMEM, "no memory for %zu large values", room);
-		w->blob = more;
-		w->blob_room = room;
-	}
-	w->blob[w->nblobs++] = *range;
-	return 0;
-}
 
 int blob_write(struct wset *w, const uint8_t *val, uint64_t len, struct fmt_blob *blob)
 {
 	struct pm *pm = &w->map->pm;
 	uint8_t line[FMT_LINE] = {0};
-	uint64_t off, whole = round_down(len, FMT_LINE), rest = len - whole;
+	uint64_t whole = round_down(len, FMT_LINE), rest = len - whole, padded = round_up(len, 4);
+	struct wpage *wp;
 	uint32_t crc = 0;
-	int rc = space_take(w->space, blob_pages(len, w->psize), &off);
+	int rc = wset_new_extent(w, blob_pages(len, w->psize), &wp);
 
 	if (rc)
 		return rc;
-	*blob = (struct fmt_blob){.off = off, .len = len};
-	if (!val) {
-		w->blobs_durable_later = true;
+	*blob = (struct fmt_blob){.off = wp->off, .len = len};
+	wp->streamed = true; /* or flushed by blob_seal */
+	wp->used = WSET_UNNAMED;
+	if (!val)
 		return 0;
-	}
-	const uint8_t *to = w->map->base + off;
+	const uint8_t *to = w->map->base + wp->off;
 
 	for (uint64_t i = 0; i < whole; i += CHUNK) {
 		uint64_t n = min_u64(CHUNK, whole - i);
@@ -54,15 +39,13 @@ int blob_write(struct wset *w, const uint8_t *val, uint64_t len, struct fmt_blob
 		pm_stream(pm, to + whole, line, FMT_LINE);
 	}
 	blob->crc = crc;
-	w->fresh_bytes += len;
-	if (len > RANGE_MAX) {
-		w->blobs_durable_later = true;
-		return 0;
+	if (padded < WSET_UNNAMED) {
+		memset(line, 0, sizeof line);
+		wp->used = (uint32_t)padded;
+		wp->fresh_crc = crc32c(crc, line, padded - len);
+		wp->crc_valid = true;
 	}
-	uint32_t padded = (uint32_t)round_up(len, 4);
-
-	memset(line, 0, sizeof line);
-	return range_add(w, &(struct ring_range){off, padded, crc32c(crc, line, padded - len)});
+	return 0;
 }
 
 uint32_t blob_seal(struct wset *w, const struct fmt_blob *blob)
@@ -75,7 +58,7 @@ uint32_t blob_seal(struct wset *w, const struct fmt_blob *blob)
 
 int blob_free(struct wset *w, const struct fmt_blob *blob)
 {
-	return space_give(w->space, blob->off, blob_pages(blob->len, w->psize));
+	return wset_retire_extent(w, blob->off, blob_pages(blob->len, w->psize));
 }
 
 int blob_bytes(const struct view *v, const struct fmt_blob *blob, const uint8_t **bytes)

@@ -23,7 +23,8 @@ int blob_write(struct wset *w, const uint8_t *val, uint64_t len, struct fmt_blob
 /* blob_seal - flush what the caller filled; returns its checksum. */
 uint32_t blob_seal(struct wset *w, const struct fmt_blob *blob);
 
-/* blob_free - give the space of a superseded value back. CORRUPT. */
+/* blob_free - give the space of a superseded value back: of one that this nesting level made, to be used again at once. CORRUPT,
+ * ENOMEM. */
 int blob_free(struct wset *w, const struct fmt_blob *blob);
 
 /* blob_bytes - the value in the mapping. CORRUPT when it does not lie in the file. */

@@ -138,9 +138,6 @@ static int commit_pages(struct wset *w, struct words *words, struct ranges *rang
 			ranges_add(ranges, wp->off + wp->fresh_off, (uint32_t)wp->fresh_end - wp->fresh_off,
 			           wp->crc_valid ? wp->fresh_crc : crc32c(0, page + wp->fresh_off, (size_t)wp->fresh_end - wp->fresh_off));
 	}
-	for (size_t i = 0; i < w->nblobs; i++)
-		if (space_is_taken(w->space, w->blob[i].off)) /* else the transaction superseded it itself: not reachable [R1] */
-			ranges_add(ranges, w->blob[i].off, w->blob[i].len, w->blob[i].crc);
 	return rc;
 }
 
@@ -408,7 +405,7 @@ int commit_run(struct daxkv_txn *txn)
 		space_undo(&kv->space, 0);
 		return 0;
 	}
-	if (ring_fits(0, words->n) && !ranges.too_many && ring_fits(ranges.n, words->n) && ranges.bytes <= FRESH_MAX && !w->blobs_durable_later) {
+	if (ring_fits(0, words->n) && !ranges.too_many && ring_fits(ranges.n, words->n) && ranges.bytes <= FRESH_MAX) {
 		rc = record_small(kv, words, &ranges);
 	} else if (ring_fits(0, words->n)) {
 		rc = record_fenced(kv, words);

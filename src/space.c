@@ -591,11 +591,13 @@ int space_give_own(struct space *s, uint64_t off, uint64_t pages)
 	return 0;
 }
 
-bool space_is_taken(const struct space *s, uint64_t off)
+void space_unhold(struct space *s, size_t i)
 {
-	uint64_t page = off / s->psize, i = page % s->zone_pages;
+	struct space_op *op = &s->op[i];
 
-	return s->zone[page / s->zone_pages].disk[i / SPACE_WORD_BITS] >> i % SPACE_WORD_BITS & 1;
+	assert(op->kind == SPACE_HELD);
+	set_bits(s, op->off, op->pages, BITS_BUSY, false);
+	op->kind = SPACE_FREED;
 }
 
 void space_undo(struct space *s, size_t mark)

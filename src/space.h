@@ -89,15 +89,19 @@ int space_take_spill(struct space *space, uint64_t pages, uint64_t *off);
 int space_give(struct space *space, uint64_t off, uint64_t pages);
 int space_give_own(struct space *space, uint64_t off, uint64_t pages);
 
-/* space_is_taken - whether the page at off, in a zone that the transaction has used, is to be allocated once it commits. */
-bool space_is_taken(const struct space *space, uint64_t off);
-
 /* space_mark, space_undo - a position in the log; forget everything since. */
 static inline size_t space_mark(const struct space *space)
 {
 	return space->nops;
 }
 void space_undo(struct space *space, size_t mark);
+
+/* space_is_held - whether step i of the log gave pages by space_give. space_unhold - it shall count as space_give_own. */
+static inline bool space_is_held(const struct space *space, size_t i)
+{
+	return space->op[i].kind == SPACE_HELD;
+}
+void space_unhold(struct space *space, size_t i);
 
 /* space_words - append the words that make the file's bitmaps, directory and size what they are here. Reserves what
  * space_committed needs. */

@@ -445,17 +445,29 @@ static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, struct pl
 	return tree_replace(t, path, &change);
 }
 
+static int blob_of(const struct item *it, struct fmt_blob *blob)
+{
+	if (it->vlen != sizeof *blob)
+		return err_corrupt(0, "an entry of %u bytes stands for a large value", it->vlen);
+	memcpy(blob, it->val, sizeof *blob);
+	return 0;
+}
+
+static int drop_blob(struct tree *t, const struct fmt_blob *blob)
+{
+	t->blob_pages -= blob_pages(blob->len, t->view->psize);
+	return blob_free(t->view->w, blob);
+}
+
 int tree_blob_drop(struct tree *t, const struct item *it)
 {
 	struct fmt_blob blob;
 
 	if (!(it->flags & FMT_ENTRY_BLOB))
 		return 0;
-	if (it->vlen != sizeof blob)
-		return err_corrupt(0, "an entry of %u bytes stands for a large value", it->vlen);
-	memcpy(&blob, it->val, sizeof blob);
-	t->blob_pages -= blob_pages(blob.len, t->view->psize);
-	return blob_free(t->view->w, &blob);
+	int rc = blob_of(it, &blob);
+
+	return rc ? rc : drop_blob(t, &blob);
 }
 
 /* first_leaf - the tree's very first page. */
@@ -476,15 +488,10 @@ static int store_in_leaf(struct tree *t, struct path *path, const struct item *i
 {
 	struct leaf_change c = {.item = *item, .rank = path->rank, .fp = order_fp(item->key, item->klen),
 	                        .kind = replace ? FMT_SLOT_REPLACE : FMT_SLOT_INSERT, .to_fill = !item->val || item->flags & FMT_ENTRY_BLOB};
-	struct item old, *items = t->scratch->items;
+	struct item *items = t->scratch->items;
 	bool done = false;
 	uint32_t n;
-	int rc = replace ? leaf_item(&path->leaf, path->eoff, &old) : 0;
-
-	if (!rc && replace)
-		rc = tree_blob_drop(t, &old);
-	if (!rc)
-		rc = leaf_append(t->view->w, t->order, &path->leaf, &c, &done, &placed->value);
+	int rc = leaf_append(t->view->w, t->order, &path->leaf, &c, &done, &placed->value);
 	placed->leaf = path->leaf.off;
 	if (!rc && !done)
 		rc = tree_leaf_items(t, &path->leaf, items, &n);
@@ -514,7 +521,18 @@ int tree_store(struct tree *t, struct path *path, const struct item *item, const
 	t->count += !replace;
 	if (item->flags & FMT_ENTRY_BLOB)
 		t->blob_pages += blob_pages(((const struct fmt_blob *)(const void *)item->val)->len, t->view->psize);
+	struct item old = {0};
+	struct fmt_blob blob; /* the key and value that are put may lie in it: it is given up last, for it may be used again at once */
+
+	if (replace)
+		rc = leaf_item(&path->leaf, path->eoff, &old);
+	if (!rc && old.flags & FMT_ENTRY_BLOB)
+		rc = blob_of(&old, &blob);
+	if (rc)
+		return rc;
 	rc = path->height ? store_in_leaf(t, path, item, replace, last, &placed) : first_leaf(t, item, &placed);
+	if (!rc && old.flags & FMT_ENTRY_BLOB)
+		rc = drop_blob(t, &blob);
 	*value = placed.value;
 	*leaf_off = placed.leaf;
 	return rc;

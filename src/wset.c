@@ -36,7 +36,6 @@ void wset_close(struct wset *w)
 	free(w->block);
 	free(w->table);
 	free(w->undo);
-	free(w->blob);
 	free(w->image);
 	*w = (struct wset){0};
 }
@@ -65,9 +64,6 @@ void wset_begin(struct wset *w, uint64_t txn)
 	w->level = 1;
 	w->changes = 0;
 	w->nundo = 0;
-	w->fresh_bytes = 0;
-	w->nblobs = 0;
-	w->blobs_durable_later = false;
 }
 
 struct wpage *wset_find(const struct wset *w, uint64_t off)
@@ -163,11 +159,11 @@ int wset_touch(struct wset *w, uint64_t off, struct wpage **wp)
 	return wset_save(w, found);
 }
 
-int wset_new_page(struct wset *w, struct wpage **out)
+int wset_new_extent(struct wset *w, uint64_t pages, struct wpage **out)
 {
 	struct wpage *wp;
 	uint64_t off;
-	int rc = space_take(w->space, 1, &off);
+	int rc = space_take(w->space, pages, &off);
 
 	if (rc)
 		return rc;
@@ -179,6 +175,11 @@ int wset_new_page(struct wset *w, struct wpage **out)
 	*wp = (struct wpage){.off = off, .saved_level = saved, .owner = (uint8_t)w->level};
 	*out = wp;
 	return 0;
+}
+
+int wset_new_page(struct wset *w, struct wpage **wp)
+{
+	return wset_new_extent(w, 1, wp);
 }
 
 static void install(struct wset *w, struct wpage *wp, const uint8_t *image, uint32_t used, bool stream)
@@ -211,17 +212,27 @@ void wset_install_whole(struct wset *w, struct wpage *wp, const uint8_t *image, 
 	install(w, wp, image, used, true);
 }
 
-int wset_retire(struct wset *w, uint64_t off)
+static int retire(struct wset *w, uint64_t off, uint64_t pages)
 {
 	struct wpage *wp;
 	int rc = wset_touch(w, off, &wp);
 
 	if (rc)
 		return rc;
-	rc = wset_editable(w, wp) ? space_give_own(w->space, off, 1) : space_give(w->space, off, 1);
+	rc = wset_editable(w, wp) ? space_give_own(w->space, off, pages) : space_give(w->space, off, pages); /* [R8] */
 	if (!rc)
 		wp->dead = true; /* [R7] */
 	return rc;
+}
+
+int wset_retire(struct wset *w, uint64_t off)
+{
+	return retire(w, off, 1);
+}
+
+int wset_retire_extent(struct wset *w, uint64_t off, uint64_t pages)
+{
+	return wset_find(w, off) ? retire(w, off, pages) : space_give(w->space, off, pages);
 }
 
 void wset_apply(struct wset *w, struct wpage *wp)
@@ -253,9 +264,19 @@ void wset_apply(struct wset *w, struct wpage *wp)
 
 void wset_enter(struct wset *w, struct wset_mark *mark)
 {
-	*mark = (struct wset_mark){.n = w->n, .nundo = w->nundo, .nblobs = w->nblobs, .space = space_mark(w->space),
-	                           .fresh_bytes = w->fresh_bytes, .blobs_durable_later = w->blobs_durable_later};
+	*mark = (struct wset_mark){.n = w->n, .nundo = w->nundo, .space = space_mark(w->space)};
 	w->level++;
+}
+
+/* free_of_parent - what the child gave up of its parent's pages was held for the child's abort, which cannot come any more [R8]. */
+static void free_of_parent(struct wset *w, size_t mark, uint8_t parent)
+{
+	for (size_t i = mark; i < space_mark(w->space); i++) {
+		const struct wpage *wp = space_is_held(w->space, i) ? wset_find(w, w->space->op[i].off) : NULL;
+
+		if (wp && wp->owner == parent)
+			space_unhold(w->space, i);
+	}
 }
 
 /* A copy that the child's undo log holds is also what the parent's would, unless the parent has one already. */
@@ -282,6 +303,7 @@ void wset_merge(struct wset *w, const struct wset_mark *mark)
 	}
 	w->nundo = keep;
 	w->level = parent;
+	free_of_parent(w, mark->space, parent);
 }
 
 void wset_undo(struct wset *w, const struct wset_mark *mark)
@@ -299,9 +321,6 @@ void wset_undo(struct wset *w, const struct wset_mark *mark)
 		w->table[h] = 0;
 		w->n--;
 	}
-	w->nblobs = mark->nblobs;
-	w->fresh_bytes = mark->fresh_bytes;
-	w->blobs_durable_later = mark->blobs_durable_later;
 	w->level--;
 	space_undo(w->space, mark->space);
 }

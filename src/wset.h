@@ -19,6 +19,7 @@
 #include "space.h"
 
 #define WSET_PENDING 16u /* of an inner page; one more makes it private */
+#define WSET_UNNAMED UINT32_MAX
 
 struct wpage {
 	uint64_t off;
@@ -31,7 +32,7 @@ struct wpage {
 	uint16_t fresh_off, fresh_end; /* committed or foreign leaf: the entries appended by this transaction */
 	uint32_t fresh_crc;  /* of them, or of a streamed page, when crc_valid */
 	bool crc_valid;
-	uint32_t used;       /* private: bytes to make durable */
+	uint32_t used;       /* private: bytes to make durable, of a large value too; WSET_UNNAMED: no record can name them */
 	uint64_t installed;  /* its last installation's number; 0: none */
 	uint64_t val[FMT_TAIL_SLOTS]; /* leaf: the slots; inner: the kids */
 	uint16_t idx[WSET_PENDING];   /* inner: which kid */
@@ -53,18 +54,12 @@ struct wset {
 	size_t mask;
 	struct wset_undo *undo;
 	size_t nundo, undo_room;
-	uint64_t fresh_bytes; /* of blobs: ranges of their own */
-	struct ring_range *blob;
-	size_t nblobs, blob_room;
-	bool blobs_durable_later; /* some blob's checksum is not known or its ranges are too many: two fences */
 	uint8_t *image;  /* two pages of scratch: where pages are built */
 	uint64_t splits, compactions, merges;
 };
 
 struct wset_mark { /* where a nested transaction began */
-	size_t n, nundo, nblobs, space;
-	uint64_t fresh_bytes;
-	bool blobs_durable_later;
+	size_t n, nundo, space;
 };
 
 int wset_open(struct wset *w, struct map *map, struct space *space, uint32_t psize);
@@ -85,7 +80,8 @@ static inline bool wset_editable(const struct wset *w, const struct wpage *wp)
 	return wp && wp->owner == w->level;
 }
 
-/* wset_new_page - take a page and make it private. */
+/* wset_new_extent - take contiguous pages and make them private, by one entry. wset_new_page - one page. */
+int wset_new_extent(struct wset *w, uint64_t pages, struct wpage **wp);
 int wset_new_page(struct wset *w, struct wpage **wp);
 
 /* wset_install - the page built in image becomes the private page's content: streamed when the transaction is small so far, else stored.
@@ -93,8 +89,10 @@ int wset_new_page(struct wset *w, struct wpage **wp);
 void wset_install(struct wset *w, struct wpage *wp, const uint8_t *image, uint32_t used);
 void wset_install_whole(struct wset *w, struct wpage *wp, const uint8_t *image, uint32_t used);
 
-/* wset_retire - the page is no longer part of the tree: free it and forget its pending words. */
+/* wset_retire - the page is no longer part of the tree: free it and forget its pending words. wset_retire_extent - the same for
+ * a large value's pages, of which the set has an entry only when this transaction made them. */
 int wset_retire(struct wset *w, uint64_t off);
+int wset_retire_extent(struct wset *w, uint64_t off, uint64_t pages);
 
 /* wset_apply - store the pending words of a private page in place. Only for a page that the running level may edit, or at commit. */
 void wset_apply(struct wset *w, struct wpage *wp);

@@ -29,6 +29,7 @@ RULES = {
     "R7": "a superseded or freed node's pending words leave the set",
     "R8": "a nested transaction does not edit its parent's pages in place",
     "R8-FREE": "a nested transaction does not hand its parent's pages to be used again at once",
+    "R8-MERGE": "when it commits, only what its parent made is free, not what the levels around that one made",
     "SKIP-READERS": "a node's prev skips its successor only when no reader needs that one",
 }
 
@@ -148,6 +149,11 @@ class Txn:
         self.level -= 1
         for page, level in self.own.items():
             self.own[page] = min(level, self.level)
+        own = [p for p in self.freed if p in self.own and (self.own[p] == self.level or not self.store.on("R8-MERGE"))]
+        for page in own:
+            self.freed.remove(page)
+            del self.own[page]
+            self.free.append(page)
 
     # ---- words and pages
 
@@ -364,11 +370,8 @@ class Txn:
         store.history[self.number] = content
         store.free, store.limbo, store.next_page = self.free, self.limbo, self.next_page
         for page in self.freed:
-            if page in self.own:
-                store.free.append(page)  # no snapshot ever held it
-            else:
-                self.skip_prev(page)
-                store.limbo.append((self.number, page))
+            self.skip_prev(page)
+            store.limbo.append((self.number, page))
 
     def skip_prev(self, page):
         """Shorten the chain behind a replaced node: a prev that no reader needs is passed over."""
@@ -406,7 +409,10 @@ class History:
         saved, inner = txn.begin_nested(), dict(content)
         self.log.append("  begin nested")
         for _ in range(self.rng.randint(1, 3)):
-            self.change(txn, inner, put_share)
+            if txn.level < 2 and self.rng.random() < 0.3:
+                inner = self.nested(txn, inner, put_share)
+            else:
+                self.change(txn, inner, put_share)
         if self.rng.random() < 0.5:
             self.log.append("  abort nested")
             txn.abort_nested(saved)
