@@ -521,15 +521,6 @@ uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *o, const
 	return end;
 }
 
-/* tail_end - where the next tail entry may begin: the entries lie in the order of their slots. Records name fresh bytes in units of 4, and the format
- * allows an end between two. */
-static uint32_t tail_end(const struct leaf *l)
-{
-	uint32_t last = l->nslots ? FMT_SLOT_END(l->slots[l->nslots - 1]) : 0;
-
-	return (uint32_t)round_up(last > l->page->end ? last : l->page->end, 4);
-}
-
 static void expect_all(const struct leaf *l)
 {
 	for (uint32_t i = 0; i < l->psize; i += FMT_LINE)
@@ -538,7 +529,7 @@ static void expect_all(const struct leaf *l)
 
 void leaf_own(const struct leaf *l, uint32_t bytes)
 {
-	uint32_t end = tail_end(l);
+	uint32_t end = leaf_tail_end(l);
 	const uint8_t *from = bytes_of(l) + end;
 
 	if (l->nslots == FMT_TAIL_SLOTS || end + FMT_TAIL_BEFORE + FMT_ENTRY_SIZE + bytes + FMT_TAIL_AFTER > l->psize) { /* it will be written anew */
@@ -552,7 +543,7 @@ void leaf_own(const struct leaf *l, uint32_t bytes)
 
 void leaf_expect_put(const struct leaf *l, const struct leaf_gap *g, uint32_t bytes, bool *full)
 {
-	uint32_t end = tail_end(l), need = FMT_TAIL_BEFORE + FMT_ENTRY_SIZE + bytes + FMT_TAIL_AFTER;
+	uint32_t end = leaf_tail_end(l), need = FMT_TAIL_BEFORE + FMT_ENTRY_SIZE + bytes + FMT_TAIL_AFTER;
 
 	*full = l->nslots == FMT_TAIL_SLOTS || end + need > l->psize;
 	if (*full) {
@@ -610,7 +601,7 @@ static void shadow_add(struct wset *w, struct wpage *wp, const struct fresh *f, 
 int leaf_append(struct wset *w, const struct order *o, const struct leaf *l, const struct leaf_change *c, bool *done, const uint8_t **value)
 {
 	uint8_t buf[FMT_PAGE_MAX / 2 + 64];
-	uint32_t from = tail_end(l), e = leaf_entry_align(o, from + FMT_TAIL_BEFORE, c->item.klen);
+	uint32_t from = leaf_tail_end(l), e = leaf_entry_align(o, from + FMT_TAIL_BEFORE, c->item.klen);
 	uint32_t body = FMT_TAIL_BEFORE + FMT_ENTRY_SIZE + c->item.klen + c->item.vlen;
 	uint32_t crc_at = e - FMT_TAIL_BEFORE + body, end = (uint32_t)round_up(crc_at + FMT_TAIL_AFTER, 4);
 	uint32_t lead = e - FMT_TAIL_BEFORE - from;

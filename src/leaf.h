@@ -141,6 +141,15 @@ int leaf_gap_place(const struct leaf *leaf, const struct order *order, const str
 uint32_t leaf_count(const struct leaf *leaf);
 int leaf_at(const struct leaf *leaf, uint32_t rank, uint32_t *eoff);
 
+/* leaf_tail_end - where the next tail entry may begin: the entries lie in the order of their slots. Records name fresh bytes in units of 4, and the format
+ * allows an end between two. */
+static inline uint32_t leaf_tail_end(const struct leaf *l)
+{
+	uint32_t last = l->nslots ? FMT_SLOT_END(l->slots[l->nslots - 1]) : 0;
+
+	return (uint32_t)round_up(last > l->page->end ? last : l->page->end, 4);
+}
+
 /* leaf_value - where the value of base entry i lies. For the writer's own pages. */
 static inline const uint8_t *leaf_value(const struct fmt_page *page, uint32_t i)
 {

@@ -7,8 +7,6 @@
 
 #define LEAF_TAIL 20u   /* percent of a leaf that a base leaves to the tail, unless a full tail takes less: beyond that it splits */
 #define LEAF_RUN 90u    /* percent that the left leaf keeps when keys arrive in rising order */
-#define LEAF_SPARSE 25u /* percent under which a leaf joins its neighbour */
-#define LEAF_JOINED 75u /* when both fit this */
 #define LEAF_LINES 32u  /* prefetched on the way to a leaf: what the search touches, and with some luck the entry */
 #define WRITE_LINES 48u /* the same for a writer: with some luck the tail's end, too */
 #define INNER_LINES 28u /* of a page above leaves: heads and kids. The few pages above these are in the cache */
@@ -333,43 +331,6 @@ void tree_separator(const struct tree *t, const struct item *a, const struct ite
 	*sep = (struct sep){.key = buf, .dup = buf + s.klen, .klen = s.klen, .dlen = s.dlen};
 }
 
-/* join_sibling - when the leaf's items are few, take the neighbour's along: *change then covers both leaves. */
-static int join_sibling(struct tree *t, const struct path *path, struct item *items, uint32_t *n, uint32_t total, struct change *change, uint64_t *sibling)
-{
-	uint32_t usable = leaf_usable(t->view->psize), index = path->height > 1 ? path->at[1].index : 0, more;
-	const struct fmt_page *page;
-	struct leaf leaf;
-	bool left = index > 0;
-	uint64_t at;
-
-	*sibling = 0;
-	if (path->height < 2 || total >= usable * LEAF_SPARSE / 100 || path->at[1].page->n == 0)
-		return 0;
-	int rc = kid_of(t, path->at[1].page, path->at[1].off, left ? index - 1 : index + 1, 0, &page, &at);
-
-	if (rc)
-		return rc;
-	leaf_open(t->view, page, at, &leaf);
-	struct item *behind = items + *n;
-
-	rc = tree_leaf_items(t, &leaf, behind, &more);
-	if (rc || tree_items_cost(t, items, *n + more) > usable * LEAF_JOINED / 100)
-		return rc;
-	if (left) { /* the neighbour's come first */
-		struct item *tmp = behind + more;
-
-		memcpy(tmp, items, *n * sizeof *items);
-		memmove(items, behind, more * sizeof *items);
-		memcpy(items + more, tmp, *n * sizeof *items);
-	}
-	*n += more;
-	*sibling = at;
-	change->from = left ? index - 1 : index;
-	change->count = 2;
-	t->view->w->merges++;
-	return 0;
-}
-
 struct placed { /* which of the items is the new one, and where it went */
 	uint32_t index; /* UINT32_MAX: none */
 	bool rising;    /* and it lies behind all others: more like it may come */
@@ -410,7 +371,7 @@ static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, struct pl
 	uint32_t own = n;
 
 	t->scratch->finger_of = NULL;
-	rc = join_sibling(t, path, items, &n, total, &change, &sibling);
+	rc = tree_join(t, path, items, &n, total, &change, &sibling);
 	if (rc)
 		return rc;
 	if (sibling && change.from != path->at[1].index && placed->index != UINT32_MAX)
@@ -483,21 +444,38 @@ static int first_leaf(struct tree *t, const struct item *item, struct placed *pl
 	return 0;
 }
 
+/* shrinks_by - bytes that the entry gives up when the other takes its place, when that is half of it or more; else 0. */
+static uint32_t shrinks_by(const struct tree *t, const struct item *old, const struct item *item)
+{
+	uint32_t was = leaf_cost(t->order, old->klen, old->vlen), is = leaf_cost(t->order, item->klen, item->vlen);
+
+	return was >= 2 * is ? was - is : 0;
+}
+
 /* store_in_leaf - into the leaf of path: behind its last entry, or by writing it anew. */
-static int store_in_leaf(struct tree *t, struct path *path, const struct item *item, bool replace, bool last, struct placed *placed)
+static int store_in_leaf(struct tree *t, struct path *path, const struct item *item, const struct item *old, bool last, struct placed *placed)
 {
 	struct leaf_change c = {.item = *item, .rank = path->rank, .fp = order_fp(item->key, item->klen),
-	                        .kind = replace ? FMT_SLOT_REPLACE : FMT_SLOT_INSERT, .to_fill = !item->val || item->flags & FMT_ENTRY_BLOB};
+	                        .kind = old ? FMT_SLOT_REPLACE : FMT_SLOT_INSERT, .to_fill = !item->val || item->flags & FMT_ENTRY_BLOB};
 	struct item *items = t->scratch->items;
-	bool done = false;
-	uint32_t n;
-	int rc = leaf_append(t->view->w, t->order, &path->leaf, &c, &done, &placed->value);
+	bool done = false, join = false;
+	uint32_t n, less = old && path->height > 1 ? shrinks_by(t, old, item) : 0;
+	int rc = 0;
+
+	if (UNLIKELY(less)) {
+		rc = tree_leaf_items(t, &path->leaf, items, &n);
+		items[path->rank] = *item;
+		if (!rc)
+			rc = tree_would_join(t, path, items, n, less, &join);
+	}
+	if (!rc && !join)
+		rc = leaf_append(t->view->w, t->order, &path->leaf, &c, &done, &placed->value);
 	placed->leaf = path->leaf.off;
 	if (!rc && !done)
 		rc = tree_leaf_items(t, &path->leaf, items, &n);
 	if (rc || done)
 		return rc;
-	if (!replace)
+	if (!old)
 		memmove(items + path->rank + 1, items + path->rank, (n++ - path->rank) * sizeof *items);
 	items[path->rank] = *item;
 	placed->index = path->rank;
@@ -530,7 +508,7 @@ int tree_store(struct tree *t, struct path *path, const struct item *item, const
 		rc = blob_of(&old, &blob);
 	if (rc)
 		return rc;
-	rc = path->height ? store_in_leaf(t, path, item, replace, last, &placed) : first_leaf(t, item, &placed);
+	rc = path->height ? store_in_leaf(t, path, item, replace ? &old : NULL, last, &placed) : first_leaf(t, item, &placed);
 	if (!rc && old.flags & FMT_ENTRY_BLOB)
 		rc = drop_blob(t, &blob);
 	*value = placed.value;
@@ -538,13 +516,22 @@ int tree_store(struct tree *t, struct path *path, const struct item *item, const
 	return rc;
 }
 
+int tree_items_without(struct tree *t, const struct path *path, struct item *items, uint32_t *n)
+{
+	int rc = tree_leaf_items(t, &path->leaf, items, n);
+
+	if (!rc)
+		memmove(items + path->rank, items + path->rank + 1, (--*n - path->rank) * sizeof *items);
+	return rc;
+}
+
 int tree_remove(struct tree *t, struct path *path)
 {
 	struct placed placed = {.index = UINT32_MAX};
-	struct item gone, *items = t->scratch->items;
+	struct item gone;
 	const uint8_t *unused;
-	bool done = false;
-	uint32_t n;
+	bool done = false, join = false;
+	uint32_t n, left = path->height > 1 ? leaf_count(&path->leaf) - 1 : 1;
 	int rc = leaf_item(&path->leaf, path->eoff, &gone);
 
 	assert(path->height && path->eoff && !t->run);
@@ -555,7 +542,11 @@ int tree_remove(struct tree *t, struct path *path)
 	if (rc)
 		return rc;
 	t->count--;
-	if (path->height == 1 || leaf_count(&path->leaf) > 1) {
+	if (path->height > 1 && left)
+		rc = tree_would_join_without(t, path, left, &gone, &join);
+	if (rc)
+		return rc;
+	if (left && !join) {
 		struct leaf_change c = {.item = gone, .rank = path->rank, .fp = order_fp(gone.key, gone.klen), .kind = FMT_SLOT_REMOVE};
 
 		c.item.flags = 0;
@@ -565,11 +556,8 @@ int tree_remove(struct tree *t, struct path *path)
 		if (rc || done)
 			return rc;
 	}
-	rc = tree_leaf_items(t, &path->leaf, items, &n);
-	if (rc)
-		return rc;
-	memmove(items + path->rank, items + path->rank + 1, (--n - path->rank) * sizeof *items);
-	return leaf_rewrite(t, path, n, &placed);
+	rc = tree_items_without(t, path, t->scratch->items, &n);
+	return rc ? rc : leaf_rewrite(t, path, n, &placed);
 }
 
 int tree_leaf_without(struct tree *t, struct path *path, uint32_t from, uint32_t to)

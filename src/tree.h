@@ -191,6 +191,13 @@ int tree_replace(struct tree *tree, struct path *path, struct change *change); /
 int tree_replace_at(struct tree *tree, struct path *path, unsigned int level, struct change *change);
 int tree_leaf_without(struct tree *tree, struct path *path, uint32_t from, uint32_t to); /* the path's leaf loses the entries of ranks [from, to) */
 int tree_blob_drop(struct tree *tree, const struct item *item); /* an entry goes: free the space of its large value, if it has one */
+/* tree_join - when the leaf's n items, which take total bytes, are few, take a neighbour's along: *change then covers both leaves, and *sibling is the other
+ * one (0: none). tree_would_join - whether the leaf would be joined if it was written anew with these items, of which one took so many bytes more before: only
+ * when that took it across one of the limits at which it is looked at. CORRUPT. */
+int tree_join(struct tree *tree, const struct path *path, struct item *items, uint32_t *n, uint32_t total, struct change *change, uint64_t *sibling);
+int tree_would_join(struct tree *tree, const struct path *path, struct item *items, uint32_t n, uint32_t less, bool *join);
+int tree_would_join_without(struct tree *tree, const struct path *path, uint32_t left, const struct item *gone, bool *join); /* the entry at its place goes */
+int tree_items_without(struct tree *tree, const struct path *path, struct item *items, uint32_t *n); /* the others of its leaf */
 uint64_t tree_prev_for(const struct tree *tree, uint64_t off);
 int tree_page_out(struct tree *tree, uint64_t old, const uint8_t *image, uint32_t used, uint64_t *off);
 void tree_separator(const struct tree *tree, const struct item *a, const struct item *b, uint8_t *buf, struct sep *sep); /* of two items; copied to buf */

@@ -77,33 +77,53 @@ static uint32_t seps_cost(const struct sep *seps, uint32_t n)
 	return cost;
 }
 
-/* join_sibling - when few kids are left, take the neighbour's along; *c is then the change to the parent. */
-static int join_sibling(struct tree *t, const struct path *path, struct build *b, struct change *c)
+/* beside - the neighbour, the separator before or behind it, and what both add to the page's cost. *page NULL: there is none that has room for
+ * the kids. */
+static int beside(struct tree *t, const struct path *path, const struct build *b, bool left, const struct fmt_page **page, uint64_t *at, struct sep *between,
+                  uint32_t *cost)
 {
-	uint32_t usable = inner_usable(t->view->psize), index = path->at[b->level + 1].index, ns = 0;
-	const struct fmt_page *parent = path->at[b->level + 1].page, *page = NULL;
-	uint64_t parent_off = path->at[b->level + 1].off, at = 0;
-	struct sep *seps = t->scratch->seps, between;
-	bool left = index > 0;
-	struct build other = {0};
-	int rc;
+	const struct fmt_page *parent = path->at[b->level + 1].page;
+	uint32_t index = path->at[b->level + 1].index;
+	uint64_t parent_off = path->at[b->level + 1].off;
 
-	if (b->cost >= usable * INNER_SPARSE / 100 || parent->n == 0)
+	*page = NULL;
+	if (left ? index == 0 : index == parent->n)
 		return 0;
-	rc = view_page(t->view, inner_kid(t->view, parent, parent_off, left ? index - 1 : index + 1), b->level, &page, &at);
-	if (!rc)
-		rc = inner_sep(t->view, parent, parent_off, left ? index - 1 : index, &between);
-	if (rc)
-		return rc;
-	uint32_t cost = inner_cost(&between);
+	int rc = view_page(t->view, inner_kid(t->view, parent, parent_off, left ? index - 1 : index + 1), b->level, page, at);
 
-	for (uint32_t i = 0; i < page->n && !rc; i++) {
+	if (!rc)
+		rc = inner_sep(t->view, parent, parent_off, left ? index - 1 : index, between);
+	*cost = rc ? 0 : inner_cost(between);
+	for (uint32_t i = 0; !rc && i < (*page)->n; i++) {
 		struct sep s;
 
-		rc = inner_sep(t->view, page, at, i, &s);
-		cost += rc ? 0 : inner_cost(&s);
+		rc = inner_sep(t->view, *page, *at, i, &s);
+		*cost += rc ? 0 : inner_cost(&s);
 	}
-	if (rc || b->cost + cost > usable * INNER_JOINED / 100)
+	if (!rc && b->cost + *cost > inner_usable(t->view->psize) * INNER_JOINED / 100)
+		*page = NULL;
+	return rc;
+}
+
+/* join_sibling - when few kids are left, take a neighbour's along; *c is then the change to the parent. */
+static int join_sibling(struct tree *t, const struct path *path, struct build *b, struct change *c)
+{
+	uint32_t index = path->at[b->level + 1].index, ns = 0, cost;
+	struct sep *seps = t->scratch->seps, between;
+	const struct fmt_page *page;
+	struct build other = {0};
+	uint64_t at = 0;
+	bool left = true;
+
+	if (b->cost >= inner_usable(t->view->psize) * INNER_SPARSE / 100)
+		return 0;
+	int rc = beside(t, path, b, left, &page, &at, &between, &cost);
+
+	if (!rc && !page) {
+		left = false;
+		rc = beside(t, path, b, left, &page, &at, &between, &cost);
+	}
+	if (rc || !page)
 		return rc;
 	uint32_t own = b->n, more = page->n + 1u;
 
@@ -111,13 +131,11 @@ static int join_sibling(struct tree *t, const struct path *path, struct build *b
 		memmove(seps + more, seps, (own - 1) * sizeof *seps);
 		memmove(t->scratch->kids + more, t->scratch->kids, own * sizeof *t->scratch->kids);
 		seps[more - 1] = between;
-		rc = gather(t, page, at, 0, page->n, &other, &ns);
 	} else {
 		seps[own - 1] = between;
-		other.n = own;
-		ns = own;
-		rc = gather(t, page, at, 0, page->n, &other, &ns);
+		other.n = ns = own;
 	}
+	rc = gather(t, page, at, 0, page->n, &other, &ns);
 	b->n = own + more;
 	b->cost += cost;
 	b->sibling = at;

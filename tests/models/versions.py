@@ -380,6 +380,8 @@ class Txn:
         node = store.nodes[page]
         while node["prev"] is not None and any(s < node["birth"] for s in readers):
             passed = store.nodes[node["prev"]]
+            if passed["birth"] >= node["birth"]:
+                raise Broken("births do not fall along prev")
             if store.on("SKIP-READERS") and any(passed["birth"] <= s < node["birth"] for s in readers):
                 return
             node["prev"] = passed["prev"]
