@@ -148,7 +148,7 @@ struct daxkv_options {      /* zero means the default, everywhere */
 	uint64_t max_size;        /* bytes; growing stops here with DAXKV_FULL. Default: as much address space as can be had, up to 1 TiB; less,
 	                             but 64 GiB, when the process has dozens of stores open */
 	unsigned int max_readers; /* read transactions at once; 4096 by default */
-	unsigned int max_dbs;     /* database handles at once; 1024 by default */
+	unsigned int max_dbs;     /* database handles at once; 1024 by default, 1048576 at most: more means that many */
 	const char *lock_path;    /* the lock file; path + "-lock" by default */
 	uint64_t user_word;       /* of a new store, see daxkv_user_word */
 	uint64_t max_age_ms;      /* bounds of this handle's read transactions: milliseconds since begin, */
@@ -235,19 +235,25 @@ enum daxkv_db_flags {                                /* kept in the store with t
 
 /* daxkv_db_open - a handle for the database name (NULL: the main one), with DAXKV_CREATE in flags made when missing (in a write
  * transaction). Names are 1..max key size bytes. Flags, other than CREATE, must be those it was made with, or none for an existing
- * one. The main database takes flags, with CREATE, while it is empty. The handle is valid for the store from the commit of txn on, and in
- * txn itself; an aborted transaction takes a handle that it opened first with it. Named databases show as records of the main database.
- * Errors: NOTFOUND, INCOMPATIBLE, DBS_FULL, KEY_SIZE, EACCES (CREATE in a read transaction), and those of daxkv_put. */
+ * one. The main database takes flags, with CREATE, while it is empty. Named databases show as records of the main database.
+ * The handle is good for all threads of this struct daxkv. One that a write transaction opened first goes with its abort, unless a
+ * read transaction has opened the same name meanwhile. It means the name: a database that another process drops is BAD_DB, and
+ * one that it makes anew by that name is found by the same handle. A number that is closed never means another database.
+ * Errors: NOTFOUND, INCOMPATIBLE, DBS_FULL (nothing was made, the transaction goes on), KEY_SIZE, EINVAL, EACCES (CREATE in a read
+ * transaction), and those of daxkv_put. */
 int daxkv_db_open(struct daxkv_txn *txn, const struct daxkv_val *name, unsigned int flags, daxkv_db *db);
 
-/* daxkv_db_close - forget a handle; no transaction may be using it. Its database stays. */
+/* daxkv_db_close - forget a handle. Its database stays, with what a running transaction has changed in it; calls with the handle are
+ * BAD_DB from then on. Nothing happens with the main one, or with what is no open handle. */
 void daxkv_db_close(struct daxkv *kv, daxkv_db db);
 
 /* daxkv_db_drop - empty the database, or with del remove it: the handle is then good for older snapshots only, and closes by itself when
- * the last of them has ended (the main one is only emptied, and takes all named ones along). */
+ * the last of them in this process has ended, or a thousand more were dropped (the main one is only emptied, and takes all named
+ * ones along). */
 int daxkv_db_drop(struct daxkv_txn *txn, daxkv_db db, int del);
 
-/* daxkv_db_rename - give a named database another name; EXIST when that is taken. Handles stay valid. */
+/* daxkv_db_rename - give a named database another name; EXIST when that is taken. Its handle goes on meaning it, in this struct
+ * daxkv; others have handles for names. */
 int daxkv_db_rename(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *name);
 
 /* daxkv_db_next - the first named database whose name lies after *name in the main database's order (size 0: the first of all), its name

@@ -49,7 +49,7 @@ static void ranges_add(struct ranges *rs, uint64_t off, uint32_t len, uint32_t c
 static int move_desc(struct daxkv_txn *txn, daxkv_db db)
 {
 	struct daxkv *kv = txn->kv;
-	struct dbstate *s = &txn->db[db];
+	struct dbstate *s = dbi_state_known(txn, db);
 	uint64_t old = s->desc, off;
 	int rc = desc_new(&kv->wset, s->flags, s->tree.count, db == DAXKV_MAIN ? old : 0, &off);
 
@@ -59,12 +59,7 @@ static int move_desc(struct daxkv_txn *txn, daxkv_db db)
 	if (rc || db == DAXKV_MAIN)
 		return rc;
 	struct fmt_db record = {.desc = off, .flags = s->flags};
-	const struct dbi_name *n = dbi_name(kv, db, kv->wset.txn);
-	union {
-		const uint8_t *in;
-		void *out;
-	} bytes = {n->bytes}; /* put reads it only */
-	struct daxkv_val name = {n->len, bytes.out}, value = {sizeof record, &record};
+	struct daxkv_val name = dbi_name_val(s), value = {sizeof record, &record};
 
 	return record_put(txn, DAXKV_MAIN, &name, &value, 0, FMT_ENTRY_DB);
 }
@@ -72,19 +67,21 @@ static int move_desc(struct daxkv_txn *txn, daxkv_db db)
 static int commit_desc(struct daxkv_txn *txn, daxkv_db db, struct words *words)
 {
 	struct daxkv *kv = txn->kv;
-	struct dbstate *s = &txn->db[db];
+	struct dbstate *s = dbi_state_known(txn, db);
 	bool full;
-	int rc = desc_commit(kv, &kv->dbi[db], s, words, &full);
+	int rc = desc_commit(kv, s, words, &full);
 
 	if (rc || !full)
 		return rc;
 	rc = move_desc(txn, db);
-	return rc ? rc : desc_commit(kv, &kv->dbi[db], s, words, &full);
+	return rc ? rc : desc_commit(kv, s, words, &full);
 }
 
-static bool db_changed(const struct daxkv_txn *txn, daxkv_db db)
+static bool db_changed(const struct daxkv_txn *txn, uint32_t db)
 {
-	return txn->db[db].generation == txn->generation && txn->db[db].changed;
+	const struct dbstate *s = txn->db[db];
+
+	return s && s->generation == txn->generation && s->changed;
 }
 
 /* commit_descs - named databases first: a moved descriptor changes its record in the main one. */
@@ -93,14 +90,14 @@ static int commit_descs(struct daxkv_txn *txn, struct words *words)
 	const struct fmt_super *super = (const void *)txn->kv->map.base;
 	int rc = 0;
 
-	for (daxkv_db db = DAXKV_MAIN + 1; db < txn->ndb && !rc; db++)
+	for (uint32_t db = DAXKV_MAIN + 1; db < txn->ndb && !rc; db++)
 		if (db_changed(txn, db))
 			rc = commit_desc(txn, db, words);
-	if (rc || !db_changed(txn, DAXKV_MAIN))
+	if (rc || txn->ndb <= DAXKV_MAIN || !db_changed(txn, DAXKV_MAIN))
 		return rc;
 	rc = commit_desc(txn, DAXKV_MAIN, words);
-	if (!rc && load_word(&super->main_desc) != txn->db[DAXKV_MAIN].desc)
-		rc = words_add(words, offsetof(struct fmt_super, main_desc), txn->db[DAXKV_MAIN].desc);
+	if (!rc && load_word(&super->main_desc) != txn->db[DAXKV_MAIN]->desc)
+		rc = words_add(words, offsetof(struct fmt_super, main_desc), txn->db[DAXKV_MAIN]->desc);
 	return rc;
 }
 

@@ -137,7 +137,7 @@ static int cursor_save(struct daxkv_cursor *c)
 	rc = cursor_entry(c, &it);
 	if (rc)
 		return rc;
-	return keep_bytes(c, it.key, it.klen, it.val, c->txn->db[c->db].order.dups ? it.vlen : 0);
+	return keep_bytes(c, it.key, it.klen, it.val, dbi_state_known(c->txn, c->db)->order.dups ? it.vlen : 0);
 }
 
 int cursor_save_all(struct daxkv_txn *txn, daxkv_db db)
@@ -154,6 +154,13 @@ void cursor_lose_all(struct daxkv_txn *txn)
 {
 	for (struct daxkv_cursor *c = txn->cursors; c; c = c->next)
 		c->state = CURSOR_UNSET;
+}
+
+void cursor_lose(struct daxkv_txn *txn, daxkv_db db)
+{
+	for (struct daxkv_cursor *c = txn->cursors; c; c = c->next)
+		if (c->db == db)
+			c->state = CURSOR_UNSET;
 }
 
 /* ---- changing ------------------------------------------------------------------------------------------------------------- */

@@ -125,7 +125,7 @@ static void expect_entry(const struct daxkv_cursor *c, uint32_t rank)
 
 int cursor_order(struct daxkv_cursor *c, bool forward)
 {
-	const struct tree *t = &c->txn->db[c->db].tree;
+	const struct tree *t = &dbi_state_known(c->txn, c->db)->tree;
 
 	if (c->ordered)
 		return 0;

@@ -7,53 +7,63 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* handle_of - the open handle of that name in the running transaction; 0: there is none. */
-static daxkv_db handle_of(const struct daxkv *kv, const struct daxkv_val *name)
+/* end_new - what a handle's name becomes when its database is dropped. */
+static int end_new(struct dbi_name **end)
 {
-	for (daxkv_db i = DAXKV_MAIN + 1; i < kv->max_dbs; i++) {
-		const struct dbi_name *n = dbi_name(kv, i, kv->wset.txn);
-
-		if (n && n->len == name->size && memcmp(n->bytes, name->data, n->len) == 0)
-			return i;
-	}
-	return 0;
+	return dbi_name_new(&(struct daxkv_val){0, NULL}, true, end);
 }
 
-/* drop_with_main - free a named database's pages; its record goes with all others of the main one. */
+/* state_named - the state of a named database in the running transaction, which may have changed it
+ * by a handle that was closed. Without one, unopened gets it. */
+static int state_named(struct daxkv_txn *txn, const struct daxkv_val *name, daxkv_db db,
+                       struct dbstate *unopened, struct dbstate **s)
+{
+	struct fmt_db record;
+	int rc;
+
+	if (db)
+		return dbi_state_any(txn, db, s);
+	rc = dbi_record_find(txn, name->data, (uint32_t)name->size, &record);
+	if (rc)
+		return rc;
+	*s = dbi_twin(txn, record.desc);
+	if (*s)
+		return 0;
+	*s = unopened;
+	return dbi_state_read(txn, record.desc, unopened);
+}
+
+/* drop_with_main - free a named database's pages; its record goes with all others of the main one.
+ */
 static int drop_with_main(struct daxkv_txn *txn, const struct daxkv_val *name)
 {
-	struct daxkv *kv = txn->kv;
-	daxkv_db db = handle_of(kv, name);
-	struct dbi_name *gone = db ? dbi_name_new(NULL, 0) : NULL;
-	struct dbstate unopened, *s = &unopened;
-	struct fmt_db record;
-	int rc = db && !gone ? err_set(ENOMEM, "no memory to drop a database") : 0;
+	daxkv_db db = dbi_find(txn, name);
+	struct dbi_name *end = NULL;
+	struct dbstate unopened = {0}, *s;
+	int rc = db ? end_new(&end) : 0;
 
-	if (!rc && db)
-		rc = dbi_state_any(txn, db, &s);
-	else if (!rc)
-		rc = dbi_record_find(txn, name->data, (uint32_t)name->size, &record);
-	if (!rc && !db)
-		rc = dbi_state_read(txn, record.desc, NULL, s);
+	if (!rc)
+		rc = state_named(txn, name, db, &unopened, &s);
 	if (!rc && db)
 		rc = txn_changing(txn, db);
 	if (!rc)
 		rc = tree_clear(&s->tree, true);
 	if (!rc)
-		rc = wset_retire(&kv->wset, s->desc);
-	if (rc || !db) {
-		free(gone);
+		rc = wset_retire(&txn->kv->wset, s->desc);
+	if (rc) {
+		free(end);
 		return rc;
 	}
 	s->generation = 0;
-	gone->gone = true;
-	dbi_name_push(txn, db, gone);
+	if (db)
+		dbi_push(txn, db, end);
 	return 0;
 }
 
 static int drop_all_named(struct daxkv_txn *txn)
 {
-	struct daxkv_val name = {0, NULL}; /* in the main database, which does not change meanwhile */
+	struct daxkv_val name = {0,
+	                         NULL}; /* in the main database, which does not change meanwhile */
 	int rc;
 
 	while ((rc = daxkv_db_next(txn, &name)) == 0) {
@@ -64,11 +74,10 @@ static int drop_all_named(struct daxkv_txn *txn)
 	return rc == DAXKV_NOTFOUND ? 0 : rc;
 }
 
-static int drop_record(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s)
+static int drop_record(struct daxkv_txn *txn, struct dbstate *s)
 {
 	struct daxkv *kv = txn->kv;
-	const struct dbi_name *n = dbi_name(kv, db, kv->wset.txn);
-	struct probe p = {.key = n->bytes, .klen = n->len};
+	struct probe p = {.key = s->name, .klen = s->name_len};
 	struct dbstate *main_state;
 	struct path path;
 	int rc = dbi_state(txn, DAXKV_MAIN, &main_state);
@@ -103,73 +112,105 @@ int daxkv_db_drop(struct daxkv_txn *txn, daxkv_db db, int del)
 	if (rc)
 		return rc;
 	bool forget = del && db != DAXKV_MAIN;
-	struct dbi_name *gone = forget ? dbi_name_new(NULL, 0) : NULL;
+	struct dbi_name *end = NULL;
 
-	if (forget && !gone)
-		return err_set(ENOMEM, "no memory to drop a database");
+	if (forget)
+		rc = end_new(&end);
+	if (rc)
+		return rc;
 	rc = tree_clear(&s->tree, forget);
 	s->changed = true;
 	if (!rc && forget)
-		rc = drop_record(txn, db, s);
+		rc = drop_record(txn, s);
 	if (rc) {
-		free(gone);
+		free(end);
 		return txn_break(txn, rc);
 	}
-	if (forget) { /* snapshots before this go on using the handle */
-		gone->gone = true;
-		dbi_name_push(txn, db, gone);
+	if (forget)
+		dbi_push(txn, db, end);
+	return 0;
+}
+
+/* record_move - the database's record gets another name. Only abort is left when it fails. */
+static int record_move(struct daxkv_txn *txn, struct dbstate *s, struct dbstate *main_state,
+                       struct dbi_name *name)
+{
+	struct fmt_db record = {.desc = s->desc, .flags = s->flags};
+	struct daxkv_val value = {sizeof record, &record};
+	struct probe p = {.key = s->name, .klen = s->name_len};
+	struct path path;
+	int rc = tree_seek(&main_state->tree, &p, &path);
+
+	if (!rc && !path.eoff)
+		rc = err_corrupt(s->desc, "the database's record is gone");
+	if (!rc)
+		rc = tree_remove(&main_state->tree, &path);
+	main_state->changed = true;
+	if (!rc)
+		rc = record_put(txn, DAXKV_MAIN, &(struct daxkv_val){name->len, name->bytes},
+		                &value, 0, FMT_ENTRY_DB);
+	return rc ? txn_break(txn, rc) : 0;
+}
+
+/* rename_check - whether the database may get that name. EXIST. */
+static int rename_check(struct daxkv_txn *txn, const struct dbstate *main_state,
+                        const struct daxkv_val *name)
+{
+	struct item it;
+	bool taken = false;
+	int rc = record_key_check(txn->kv, &main_state->order, name);
+
+	if (!rc && !name->data)
+		rc = err_set(EINVAL, "a database's name without bytes");
+	if (!rc)
+		rc = tree_get(&main_state->tree, name->data, (uint32_t)name->size, &it, &taken);
+	return !rc && taken ? DAXKV_EXIST : rc;
+}
+
+/* rename_to - the handle, and no other, has the name from this transaction on: one that had it
+ * means a database that another process dropped [I21]. The name's bytes may lie in a page that
+ * changes. */
+static int rename_to(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s,
+                     struct dbstate *main_state, const struct daxkv_val *name)
+{
+	daxkv_db stale = dbi_find(txn, name);
+	struct dbi_name *end = NULL, *copy;
+	int rc = dbi_name_new(name, false, &copy);
+
+	if (!rc && stale)
+		rc = end_new(&end);
+	if (!rc)
+		rc = dbi_name_room(s, copy->len);
+	if (!rc)
+		rc = txn_changing(txn, DAXKV_MAIN);
+	if (!rc)
+		rc = record_move(txn, s, main_state, copy);
+	if (rc) {
+		free(end);
+		free(copy);
+		return rc;
 	}
+	dbi_name_keep(s, copy);
+	if (stale)
+		dbi_push(txn, stale, end);
+	dbi_push(txn, db, copy);
 	return 0;
 }
 
 int daxkv_db_rename(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *name)
 {
-	struct daxkv *kv;
 	struct dbstate *s, *main_state;
-	struct item it;
-	bool taken = false;
 	int rc = txn_check(txn, true);
 
 	if (!rc)
 		rc = dbi_state_any(txn, db, &s);
 	if (!rc)
 		rc = dbi_state(txn, DAXKV_MAIN, &main_state);
-	if (rc)
-		return rc;
-	kv = txn->kv;
-	if (db == DAXKV_MAIN)
-		return err_set(EINVAL, "the main database has no name");
-	rc = record_key_check(kv, &main_state->order, name);
+	if (!rc && db == DAXKV_MAIN)
+		rc = err_set(EINVAL, "the main database has no name");
 	if (!rc)
-		rc = tree_get(&main_state->tree, name->data, (uint32_t)name->size, &it, &taken);
-	if (rc || taken)
-		return rc ? rc : DAXKV_EXIST;
-	struct dbi_name *copy = dbi_name_new(name->data, name->size);
-
-	if (!copy)
-		return err_set(ENOMEM, "no memory for a name");
-	rc = txn_changing(txn, DAXKV_MAIN);
-	if (rc) {
-		free(copy);
-		return rc;
-	}
-	const struct dbi_name *old = dbi_name(kv, db, kv->wset.txn);
-	struct fmt_db record = {.desc = s->desc, .flags = s->flags};
-	struct daxkv_val value = {sizeof record, &record};
-	struct probe p = {.key = old->bytes, .klen = old->len};
-	struct path path;
-
-	rc = tree_seek(&main_state->tree, &p, &path);
+		rc = rename_check(txn, main_state, name);
 	if (!rc)
-		rc = tree_remove(&main_state->tree, &path);
-	main_state->changed = true;
-	if (!rc)
-		rc = record_put(txn, DAXKV_MAIN, &(struct daxkv_val){copy->len, copy->bytes}, &value, 0, FMT_ENTRY_DB); /* *name may lie in a page that changed */
-	if (rc) {
-		free(copy);
-		return txn_break(txn, rc);
-	}
-	dbi_name_push(txn, db, copy);
-	return 0;
+		rc = rename_to(txn, db, s, main_state, name);
+	return err_answer(rc);
 }
-

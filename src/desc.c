@@ -65,13 +65,13 @@ int desc_new(struct wset *w, uint32_t flags, uint64_t count, uint64_t prev, uint
 }
 
 /* free_pair - the first unused count word; a binary search, but where the last commit left off is tried first. */
-static uint64_t free_pair(struct dbi *dbi, uint64_t off, const struct fmt_desc *desc, uint32_t psize)
+static uint64_t free_pair(const struct dbstate *s, const struct fmt_desc *desc, uint32_t psize)
 {
 	uint64_t lo = 0, hi = desc_pairs(psize);
 
-	if (dbi->desc == off && dbi->npairs <= hi && (dbi->npairs == 0 || load_word(&desc->counts[dbi->npairs - 1])) &&
-	    (dbi->npairs == hi || !load_word(&desc->counts[dbi->npairs])))
-		return dbi->npairs;
+	if (s->counted == s->desc && s->npairs <= hi && (s->npairs == 0 || load_word(&desc->counts[s->npairs - 1])) &&
+	    (s->npairs == hi || !load_word(&desc->counts[s->npairs])))
+		return s->npairs;
 	while (lo < hi) {
 		uint64_t mid = (lo + hi) / 2;
 
@@ -111,7 +111,7 @@ static void desc_write_private(struct daxkv *kv, struct wpage *wp, const struct 
 	pm_write(pm, &desc->page.crc, &crc, sizeof crc);
 }
 
-int desc_commit(struct daxkv *kv, struct dbi *dbi, struct dbstate *state, struct words *words, bool *full)
+int desc_commit(struct daxkv *kv, struct dbstate *state, struct words *words, bool *full)
 {
 	const struct fmt_desc *desc = (const void *)view_raw(&kv->writer_view, state->desc);
 	struct wpage *wp = wset_find(&kv->wset, state->desc);
@@ -120,11 +120,11 @@ int desc_commit(struct daxkv *kv, struct dbi *dbi, struct dbstate *state, struct
 	*full = false;
 	if (wp && wp->owner) {
 		desc_write_private(kv, wp, desc, t);
-		dbi->desc = state->desc;
-		dbi->npairs = 0;
+		state->counted = state->desc;
+		state->npairs = 0;
 		return 0;
 	}
-	uint64_t n = free_pair(dbi, state->desc, desc, kv->page_size), age = kv->wset.txn - desc->page.birth;
+	uint64_t n = free_pair(state, desc, kv->page_size), age = kv->wset.txn - desc->page.birth;
 	int rc = 0;
 
 	if (last_count(desc, n) != t->count) {
@@ -143,7 +143,7 @@ int desc_commit(struct daxkv *kv, struct dbi *dbi, struct dbstate *state, struct
 		rc = word_if_changed(kv, words, &desc->inner_pages, t->inner_pages);
 	if (!rc)
 		rc = word_if_changed(kv, words, &desc->blob_pages, t->blob_pages);
-	dbi->desc = state->desc;
-	dbi->npairs = n;
+	state->counted = state->desc;
+	state->npairs = n;
 	return rc;
 }

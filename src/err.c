@@ -7,9 +7,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define TEXT_SIZE 512
-
-static _Thread_local char text[TEXT_SIZE];
+_Thread_local int err_answered;
+static _Thread_local char text[ERR_TEXT];
 
 static const char *const error_texts[] = {
     [-DAXKV_OK] = "success",
@@ -55,21 +54,36 @@ DAXKV_API const char *daxkv_strerror(int err)
 
 DAXKV_API const char *daxkv_errmsg(void)
 {
+	if (err_answered)
+		return daxkv_strerror(err_answered);
 	return text[0] ? text : "no call of this thread has failed";
 }
 
 /* text_set - "<prefix><formatted><suffix>". By way of a second buffer: an argument may be the text that is there. */
 __attribute__((format(printf, 3, 0))) static void text_set(const char *prefix, const char *suffix, const char *format, va_list args)
 {
-	char fresh[TEXT_SIZE];
+	char fresh[ERR_TEXT];
 	int at = snprintf(fresh, sizeof fresh, "%s", prefix);
 	if (at >= 0) {
 		int n = vsnprintf(fresh + at, sizeof fresh - (size_t)at, format, args);
 		at = n < 0 ? at : at + n;
-		if (at < TEXT_SIZE)
+		if (at < ERR_TEXT)
 			snprintf(fresh + at, sizeof fresh - (size_t)at, "%s", suffix);
 	}
 	memcpy(text, fresh, sizeof text);
+	err_answered = 0;
+}
+
+void err_save(struct err_saved *saved)
+{
+	saved->answered = err_answered;
+	memcpy(saved->text, text, sizeof text);
+}
+
+void err_restore(const struct err_saved *saved)
+{
+	err_answered = saved->answered;
+	memcpy(text, saved->text, sizeof text);
 }
 
 int err_set(int code, const char *format, ...)

@@ -3,8 +3,7 @@
  * kv.h - an open store, its transactions, database handles and cursors: who sees which tree.
  *
  *   struct daxkv      the file, what its users share, and the one writer's state
- *   struct dbi        a database handle: name, order
- *   struct dbstate    a database as one transaction sees it, resolved at its first use there
+ *   struct dbi        a database handle, struct dbstate a database as one transaction sees it: dbi.h
  *
  * Fields are grouped by what protects them. A write transaction and its nested ones work on one struct wset; each has dbstates of its own,
  * which a child copies from its parent at begin and gives back at commit.
@@ -12,28 +11,12 @@
 #ifndef DAXKV_KV_H
 #define DAXKV_KV_H
 
+#include "dbi.h"
 #include "share.h"
 #include "super.h"
 #include "tree.h"
 
 #include <pthread.h>
-
-struct dbi_name { /* what the handle's database is called for snapshots since that one; before: older */
-	struct dbi_name *older;
-	uint64_t since;
-	struct daxkv_txn *by; /* the write transaction that renames or drops it, while it runs */
-	bool gone;            /* dropped */
-	uint32_t len;
-	uint8_t bytes[];
-};
-
-struct dbi {
-	struct dbi_name *name; /* atomic; NULL: the handle is free */
-	struct order order;
-	struct daxkv_txn *opened_by; /* a write transaction that is running: its abort closes the handle */
-	uint32_t serial;             /* counts the handle's lives */
-	uint64_t desc, npairs;       /* the writer's hint: count words in use in that descriptor */
-};
 
 struct slow { /* the caller's answer to readers that hold space back (slow.h) */
 	daxkv_slow_fn *fn; /* NULL: none */
@@ -54,7 +37,7 @@ struct daxkv {
 	uint64_t reserved; /* atomic: bytes of address space */
 	struct daxkv *next_store, **store_link; /* in stores.c, under its lock */
 	bool joined;                            /* others used the store when it was opened */
-	uint32_t page_size, max_key, max_dbs;
+	uint32_t page_size, max_key;
 	bool read_only;
 	bool turns;  /* others use the file between this one's transactions: DAXKV_TURNS */
 	bool nolock; /* opened without a lock file: write transactions may go from thread to thread */
@@ -64,8 +47,7 @@ struct daxkv {
 	pthread_key_t thread_txn; /* a thread's idle read transaction, kept for its next begin */
 	/* dbi_mutex */
 	pthread_mutex_t dbi_mutex;
-	struct dbi *dbi;             /* max_dbs; an entry is stable while used */
-	struct dbi_name *old_names;  /* of renames undone: a reader may still look at them */
+	struct dbi_table dbis;
 	struct daxkv_txn *read_txns; /* all there are, idle ones included */
 	pthread_mutex_t slot_mutex;  /* taking, releasing and reaping reader slots */
 	/* share->writer */
@@ -89,16 +71,6 @@ struct daxkv {
 	pthread_t writer_thread; /* atomic: who has the lock, 0: nobody here */
 };
 
-struct dbstate {
-	uint64_t generation; /* of the transaction that resolved it; else it is stale */
-	uint32_t serial;     /* of the handle, likewise */
-	struct tree tree;
-	struct order order;
-	uint64_t desc; /* descriptor page */
-	uint32_t flags;
-	bool changed;
-};
-
 struct reserved {             /* a value that the caller of put is filling */
 	const uint8_t *value; /* in the leaf: the value, or its struct fmt_blob */
 	uint64_t leaf;
@@ -115,8 +87,10 @@ struct daxkv_txn {
 	uint64_t generation;
 	uint64_t valid_at;  /* of a write transaction that ended: the commit at which its dbstates hold */
 	struct view view;   /* of a read transaction */
-	struct dbstate *db; /* max_dbs, by handle */
-	uint32_t ndb;       /* handles looked at: the copy for a child stops there */
+	struct dbstate **db; /* by the entry of the handle: room pointers, NULL where none was looked at. A state does not move */
+	uint32_t room, ndb;  /* ndb: entries looked at in this generation end here */
+	uint64_t regrouped;  /* the table's count when this generation began */
+	bool handles;        /* it opened handles, or gave them names */
 	struct daxkv_cursor *cursors;
 	struct daxkv_txn *next, **link; /* in kv->read_txns */
 	struct daxkv_txn *origin;       /* of a clone: the read transaction whose slot it reads by */
@@ -187,19 +161,19 @@ int txn_break(struct daxkv_txn *txn, int rc);
 /* txn_seal - compute the checksum of a reserved value, which the caller has filled by now. */
 void txn_seal(struct daxkv_txn *txn);
 
-/* ---- dbi.c ---------------------------------------------------------------------------------------------------------------- */
+/* ---- dbi.h ---------------------------------------------------------------------------------------------------------------- */
 
-/* dbi_state - database db as txn sees it. BAD_DB, CORRUPT, NEED_COMPARE. dbi_state_find - when it was not looked at yet, or may lack comparators. */
-int dbi_state_find(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state);
+/* dbi_state - database db as txn sees it. BAD_DB, CORRUPT, NEED_COMPARE, ENOMEM. */
 static inline int dbi_state(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state)
 {
-	const struct daxkv *kv = txn->kv;
+	uint32_t i = db & txn->kv->dbis.mask;
 
-	if (LIKELY(db < kv->max_dbs)) {
-		struct dbstate *s = &txn->db[db];
+	if (LIKELY(i < txn->ndb)) {
+		struct dbstate *s = txn->db[i];
 
-		if (LIKELY(kv->dbi[db].name && s->generation == txn->generation && s->serial == kv->dbi[db].serial &&
-		           !(s->flags & (DAXKV_OWN_COMPARE | DAXKV_OWN_DUP_COMPARE)))) {
+		if (LIKELY(s && s->generation == txn->generation && s->handle == db &&
+			   __atomic_load_n(&s->entry->number, __ATOMIC_RELAXED) == db &&
+			   !(s->flags & (DAXKV_OWN_COMPARE | DAXKV_OWN_DUP_COMPARE)))) {
 			*state = s;
 			return 0;
 		}
@@ -207,26 +181,11 @@ static inline int dbi_state(struct daxkv_txn *txn, daxkv_db db, struct dbstate *
 	return dbi_state_find(txn, db, state);
 }
 
-/* dbi_name - what handle db is called in that snapshot; NULL: it is free, or its database was dropped. */
-const struct dbi_name *dbi_name(const struct daxkv *kv, daxkv_db db, uint64_t snapshot);
-
-/* dbi_state_any - dbi_state without asking for comparators. dbi_state_read - what the descriptor at off says; order: the handle's, for its
- * comparators, or NULL. dbi_record_find - the record of a named database in the main one: NOTFOUND, INCOMPATIBLE when a plain record has
- * that name. */
-int dbi_state_any(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state);
-int dbi_state_read(struct daxkv_txn *txn, uint64_t off, const struct order *order, struct dbstate *state);
-int dbi_record_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len, struct fmt_db *record);
-
-/* dbi_name_new - a name, not yet anybody's; NULL: no memory. dbi_name_push - from the running transaction on the handle has it. */
-struct dbi_name *dbi_name_new(const void *bytes, size_t len);
-void dbi_name_push(struct daxkv_txn *txn, daxkv_db db, struct dbi_name *name);
-
-/* dbi_open_tables, dbi_close_tables - of a store. */
-int dbi_open_tables(struct daxkv *kv, uint32_t max_dbs);
-void dbi_close_tables(struct daxkv *kv);
-
-/* dbi_end - the transaction ends: handles that it opened stay (keep; they become parent's in a nested one) or go. */
-void dbi_end(struct daxkv_txn *txn, bool keep);
+/* dbi_state_known - the same for a database that the transaction has looked at. */
+static inline struct dbstate *dbi_state_known(const struct daxkv_txn *txn, daxkv_db db)
+{
+	return txn->db[db & txn->kv->dbis.mask];
+}
 
 /* ---- desc.c --------------------------------------------------------------------------------------------------------------- */
 
@@ -241,7 +200,7 @@ int desc_new(struct wset *w, uint32_t flags, uint64_t count, uint64_t prev, uint
 
 /* desc_commit - write what changed in the database to its descriptor: words, or in place when it is private. When the page has no room for
  * another count, *full and nothing else. */
-int desc_commit(struct daxkv *kv, struct dbi *dbi, struct dbstate *state, struct words *words, bool *full);
+int desc_commit(struct daxkv *kv, struct dbstate *state, struct words *words, bool *full);
 
 /* ---- commit.c ------------------------------------------------------------------------------------------------------------- */
 
@@ -362,8 +321,9 @@ static inline int txn_changing(struct daxkv_txn *txn, daxkv_db db)
 	return UNLIKELY(txn->cursors) ? cursor_save_all(txn, db) : 0;
 }
 
-/* cursor_lose_all - the transaction's cursors are nowhere. */
+/* cursor_lose_all - the transaction's cursors are nowhere. cursor_lose - those on db are. */
 void cursor_lose_all(struct daxkv_txn *txn);
+void cursor_lose(struct daxkv_txn *txn, daxkv_db db);
 
 /* cursor_end_all - the transaction is gone: its cursors are freed (a write transaction's) or detached. */
 void cursor_end_all(struct daxkv_txn *txn);

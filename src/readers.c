@@ -148,7 +148,8 @@ bool share_evict(struct share *share, uint32_t i, uint64_t word)
 	return true;
 }
 
-uint64_t share_oldest_running(const struct share *share)
+/* oldest_running - among the readers of owner; 0: among all. */
+static uint64_t oldest_running(const struct share *share, uint32_t owner)
 {
 	uint64_t oldest = __atomic_load_n(&share->published, __ATOMIC_SEQ_CST);
 	uint32_t high = __atomic_load_n(&share->high, __ATOMIC_SEQ_CST);
@@ -156,10 +157,20 @@ uint64_t share_oldest_running(const struct share *share)
 	for (uint32_t i = 0; i < high; i++) {
 		uint64_t s = slot_word(share, i) & ~SLOT_EVICTED;
 
-		if (s && s - 1 < oldest)
+		if (s && s - 1 < oldest && (!owner || __atomic_load_n(&share->slot[i].owner, __ATOMIC_RELAXED) == owner))
 			oldest = s - 1;
 	}
 	return oldest;
+}
+
+uint64_t share_oldest_running(const struct share *share)
+{
+	return oldest_running(share, 0);
+}
+
+uint64_t share_oldest_own(const struct share *share, uint32_t owner)
+{
+	return oldest_running(share, owner);
 }
 
 uint32_t share_active(const struct share *share)

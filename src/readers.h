@@ -117,6 +117,9 @@ uint64_t share_oldest(const struct share *share, struct oldest *memo);
 /* share_oldest_running - the same with evicted readers counted: their calls may still be running. */
 uint64_t share_oldest_running(const struct share *share);
 
+/* share_oldest_own - the same among the readers of one open store. */
+uint64_t share_oldest_own(const struct share *share, uint32_t owner);
+
 /* share_active - the number of running read transactions. */
 uint32_t share_active(const struct share *share);
 

@@ -18,7 +18,7 @@ static uint64_t ms_of(const struct timespec *t)
 
 static void txn_free(struct daxkv_txn *txn)
 {
-	free(txn->db);
+	dbi_states_free(txn);
 	free(txn);
 }
 
@@ -26,12 +26,8 @@ static int txn_new(struct daxkv *kv, bool write, struct daxkv_txn **out)
 {
 	struct daxkv_txn *txn = calloc(1, sizeof *txn);
 
-	if (txn)
-		txn->db = calloc(kv->max_dbs, sizeof *txn->db);
-	if (!txn || !txn->db) {
-		free(txn);
+	if (!txn)
 		return err_set(ENOMEM, "no memory for a transaction");
-	}
 	txn->kv = kv;
 	txn->write = write;
 	txn->generation = 1;
@@ -62,6 +58,7 @@ static int write_txn_take(struct daxkv *kv, struct daxkv_txn *parent, struct dax
 	if (parent || txn->valid_at != __atomic_load_n(&kv->share->published, __ATOMIC_RELAXED)) {
 		txn->ndb = 0;
 		txn->generation = ++kv->generation;
+		txn->regrouped = __atomic_load_n(&kv->dbis.regrouped, __ATOMIC_ACQUIRE);
 	}
 	txn->valid_at = UINT64_MAX;
 	*out = txn;
@@ -72,23 +69,6 @@ static void write_txn_give(struct daxkv_txn *txn)
 {
 	txn->next = txn->kv->idle_txns;
 	txn->kv->idle_txns = txn;
-}
-
-/* states_copy - the databases as one nesting level sees them become another's. */
-static void states_copy(struct daxkv_txn *to, const struct daxkv_txn *from)
-{
-	for (uint32_t i = 0; i < from->ndb; i++) {
-		struct dbstate *s = &to->db[i];
-
-		*s = from->db[i];
-		if (s->generation != from->generation) {
-			s->generation = 0;
-			continue;
-		}
-		s->generation = to->generation;
-		s->tree.order = &s->order;
-	}
-	to->ndb = from->ndb;
 }
 
 /* slot_lock - what holds slots' bytes; NULL when the slots are this process's own. */
@@ -314,7 +294,7 @@ static void end_origin(struct daxkv_txn *txn, bool *gone)
 
 int daxkv_txn_clone(struct daxkv_txn *txn, struct daxkv_txn **clone)
 {
-	struct daxkv_txn *c, *origin;
+	struct daxkv_txn *c = NULL, *origin;
 	int rc = txn_check(txn, false);
 
 	if (!rc && (txn->write || !clone))
@@ -411,7 +391,11 @@ static int begin_nested(struct daxkv_txn *parent, struct daxkv_txn **out)
 	rc = write_txn_take(kv, parent, &txn);
 	if (rc)
 		return rc;
-	states_copy(txn, parent);
+	rc = dbi_states_copy(txn, parent);
+	if (rc) {
+		write_txn_give(txn);
+		return rc;
+	}
 	kv->scratch.finger_of = NULL;
 	wset_enter(&kv->wset, &txn->mark);
 	parent->child = txn;
@@ -600,7 +584,7 @@ static int commit_nested(struct daxkv_txn *txn)
 	cursor_end_all(txn);
 	txn->kv->scratch.finger_of = NULL;
 	wset_merge(&txn->kv->wset, &txn->mark);
-	states_copy(parent, txn);
+	dbi_states_swap(parent, txn);
 	if (txn->user_word_set) {
 		parent->user_word = txn->user_word;
 		parent->user_word_set = true;
@@ -614,7 +598,8 @@ static int commit_nested(struct daxkv_txn *txn)
 static void states_keep(struct daxkv_txn *txn)
 {
 	for (uint32_t i = 0; i < txn->ndb; i++)
-		txn->db[i].changed = false;
+		if (txn->db[i])
+			txn->db[i]->changed = false;
 	txn->valid_at = __atomic_load_n(&txn->kv->share->published, __ATOMIC_RELAXED);
 }
 
@@ -677,10 +662,12 @@ int daxkv_set_user_word(struct daxkv_txn *txn, uint64_t value)
 
 uint64_t daxkv_txn_id(const struct daxkv_txn *txn)
 {
+	if (!txn)
+		return 0;
 	return txn->write ? txn->kv->wset.txn : txn->view.snapshot;
 }
 
 struct daxkv *daxkv_txn_kv(const struct daxkv_txn *txn)
 {
-	return txn->kv;
+	return txn ? txn->kv : NULL;
 }

@@ -97,8 +97,8 @@ static void handles_up_to_the_maximum(void **state)
 	txn = begin(kv);
 	assert_int_equal(put(txn, db[1], "k", "v", 0), DAXKV_BAD_DB);
 	OK(open_db(txn, "3", DAXKV_CREATE, &more));
-	assert_int_equal(more, db[1]);
-	assert_true(has(txn, more, "in", NULL)); /* and is not taken for the one before */
+	assert_true(more != db[1] && has(txn, more, "in", NULL));
+	assert_int_equal(put(txn, db[1], "k", "v", 0), DAXKV_BAD_DB); /* an old number stays one */
 	OK(daxkv_commit(txn));
 	daxkv_db_close(kv, MAIN); /* means nothing */
 	daxkv_db_close(kv, 1000);

@@ -434,9 +434,16 @@ static void reading_takes_no_lock(void **state)
 {
 	struct daxkv *a = store_new("e", 4096);
 	struct daxkv_txn *txn;
+	daxkv_db named;
 	(void)state;
 	put_one(a, "k", "v");
-	daxkv_abort(begin_reading(a)); /* the first one has its place to get */
+	txn = begin(a);
+	named = db_of(txn, "named", 0);
+	OK(put(txn, named, "n", "v", 0));
+	OK(daxkv_commit(txn));
+	txn = begin_reading(a); /* a thread's first one has its place to get, and what the handles mean */
+	assert_true(has(txn, DAXKV_MAIN, "k", "v") && has(txn, named, "n", "v"));
+	daxkv_abort(txn);
 	pthread_mutex_lock(&a->dbi_mutex);
 	pthread_mutex_lock(&a->slot_mutex);
 	pthread_mutex_lock(&a->map.mutex);
@@ -444,7 +451,7 @@ static void reading_takes_no_lock(void **state)
 	alarm(20);
 	for (int i = 0; i < 1000; i++) {
 		txn = begin_reading(a);
-		assert_true(has(txn, DAXKV_MAIN, "k", "v"));
+		assert_true(has(txn, DAXKV_MAIN, "k", "v") && has(txn, named, "n", "v"));
 		daxkv_reset(txn);
 		OK(daxkv_renew(txn));
 		daxkv_abort(txn);

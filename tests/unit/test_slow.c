@@ -296,7 +296,7 @@ static void handles_outlive_eviction(void **state)
 	r_evict();
 	txn = begin(b);
 	OK(daxkv_db_open(txn, &other, DAXKV_CREATE, &db));
-	assert_true(db != r.db && b->dbi[r.db].name);
+	assert_true(db != r.db && b->dbis.dbi[r.db].name);
 	OK(daxkv_commit(txn));
 	assert_int_equal(daxkv_cursor_get(r.cursor, &(struct daxkv_val){0}, NULL, DAXKV_FIRST), DAXKV_TOO_OLD);
 	daxkv_abort(r.txn);

@@ -370,7 +370,7 @@ static void clear_frees_all_pages(void **state)
 	OK(daxkv_commit(txn));
 	txn = begin(kv);
 	OK(tree_clear(tree_of(txn), false));
-	txn->db[MAIN].changed = true;
+	txn->db[MAIN]->changed = true;
 	whole(txn, 0);
 	OK(daxkv_commit(txn));
 	assert_int_equal(info(kv).used_bytes, used);

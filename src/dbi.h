@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * dbi.h - database handles: the numbers that a program holds, the names that they mean, and the
+ * databases that a transaction finds by them.
+ *
+ *   struct dbi       an entry of the store's table: a number, its names, its comparators. It
+ *                    belongs to dbi_mutex
+ *   struct dbstate   a database as one transaction sees it, with copies of what the entry says
+ *
+ * The life of an entry:
+ *
+ *            opened by a write transaction       commit, or another one opens it
+ *     FREE --------------------------> OPENED --------------------------> OPEN <-------.
+ *      ^ ^                                |                               | |          | the drop
+ *      | |    abort, failure, drop        |                     close     | | drop     | is undone
+ *      | '--------------------------------'     .-------------------------' v          |
+ *      |<---------------------------------------'                         GONE --------'
+ *      |    close, or no reader of this process is left that began         |
+ *      '---------- before the drop, or its place is needed ----------------'
+ *
+ *   FREE     It has no number. The next one differs from all that the entry had: an old number is
+ *            BAD_DB and never another database, until 2^32 handles were opened.
+ *   OPENED   It goes with the abort of the write transaction that opened it; a nested one's commit
+ *            hands it to the parent. When a read transaction opens the same name, the handle is no
+ *            longer the writer's. A read transaction's first open leads to OPEN at once.
+ *   OPEN     Until it is closed.
+ *   GONE     Its database was dropped. For snapshots from before that the handle is still good.
+ *
+ * A handle means a name, which each transaction looks up in the main database as it sees it. So a
+ * database that another process drops is BAD_DB, and one that it makes again by that name is found
+ * by the same handle, comparators included. A rename by this process gives the handle another name
+ * from that transaction on: `since` says from which.
+ *
+ * What makes it right: at any snapshot a name belongs to one handle at most [I21]. open takes the
+ * handle that has the name at its snapshot; a new one begins to have it where another's claim ends;
+ * rename takes the name from a handle whose database another process dropped. Two handles for one
+ * database would be two trees with one root, and a commit would keep half of each.
+ *
+ * The number may be closed at any time, also by a thread that does not know what others do: their
+ * next call is BAD_DB. What a write transaction changed by it before is committed all the same,
+ * because the state has its own copy of the name; opening the name again in that transaction finds
+ * that state (dbi_twin), and its place in the table is not used meanwhile.
+ *
+ * Rejected: a lock-free list of names, freed behind the readers. A state keeps its copy as long as
+ * the entry's version stands, so the mutex is taken once for each thread and handle, and nothing is
+ * freed under anybody.
+ */
+#ifndef DAXKV_DBI_H
+#define DAXKV_DBI_H
+
+#include "tree.h"
+
+#define DBI_MAX (1u << 20) /* handles at once */
+
+struct dbi_name { /* what the database is called for snapshots since that one; before: older, and
+	             without one nothing */
+	struct dbi_name *older;
+	uint64_t since;
+	struct daxkv_txn *by; /* the write transaction that renames or drops it, while it runs */
+	bool gone;            /* dropped */
+	uint32_t len;
+	uint8_t bytes[];
+};
+
+struct dbi_compare { /* the program's comparators; NULL: not set */
+	daxkv_compare_fn *key_fn, *dup_fn;
+	void *key_arg, *dup_arg;
+};
+
+struct dbi {
+	daxkv_db number;       /* atomic; 0: FREE */
+	uint32_t life;         /* how often the entry was given a number */
+	uint64_t version;      /* atomic: counts changes of what follows */
+	struct dbi_name *name; /* the newest first */
+	struct dbi_compare compare;
+	struct daxkv_txn *opened_by; /* OPENED: by that one */
+};
+
+struct dbi_table {
+	struct dbi *dbi; /* room entries; that of a number: its low bits (mask). They do not move */
+	uint32_t room, mask;
+	uint32_t high;      /* entries before this one were used */
+	uint32_t max;       /* handles that may be OPENED or OPEN */
+	uint64_t regrouped; /* atomic: counts what can leave a transaction with a state under a
+	                       number that is gone */
+};
+
+struct dbstate {
+	uint64_t generation; /* of the transaction that resolved it; else it is stale */
+	daxkv_db handle;     /* the number it was resolved for */
+	uint32_t flags;
+	const struct dbi *entry; /* of handle */
+	struct tree tree;
+	struct order order;
+	uint64_t desc; /* descriptor page */
+	bool changed;
+	uint64_t counted, npairs; /* the writer's hint: count words in use in that descriptor */
+	uint64_t version; /* of the entry, when the two below were copied; 0: to be copied at the
+	                     next snapshot */
+	struct dbi_compare compare;
+	uint8_t *name;
+	uint32_t name_len, name_room;
+};
+
+/* dbi_open_tables, dbi_close_tables - of a store. ENOMEM. */
+int dbi_open_tables(struct daxkv *kv, uint32_t max_dbs);
+void dbi_close_tables(struct daxkv *kv);
+
+/* dbi_take - the handle that has the name at the transaction's snapshot, or a new one (*is_new).
+ * DBS_FULL, ENOMEM. */
+int dbi_take(struct daxkv_txn *txn, const struct daxkv_val *name, daxkv_db *db, bool *is_new);
+
+/* dbi_untake - forget a new handle that did not come to be of use, unless another transaction has
+ * opened it meanwhile. */
+void dbi_untake(struct daxkv_txn *txn, daxkv_db db);
+
+/* dbi_find - the handle that has the name in the running write transaction; 0: there is none. */
+daxkv_db dbi_find(const struct daxkv_txn *txn, const struct daxkv_val *name);
+
+/* dbi_name_new - a name, or the end of one (gone), not yet any handle's; ENOMEM. */
+int dbi_name_new(const struct daxkv_val *bytes, bool gone, struct dbi_name **name);
+
+/* dbi_push - from the running write transaction on the handle has that name, and nobody else does.
+ * name's memory is given away. */
+void dbi_push(struct daxkv_txn *txn, daxkv_db db, struct dbi_name *name);
+
+/* dbi_end - the transaction ends: handles that it opened and names that it gave stay (keep; they
+ * become the parent's in a nested one) or go. */
+void dbi_end(struct daxkv_txn *txn, bool keep);
+
+/* dbi_copy - make the state's copies those of handle db at that snapshot. BAD_DB: it is closed, or
+ * has no name there. ENOMEM. */
+int dbi_copy(struct daxkv_txn *txn, daxkv_db db, uint64_t snapshot, struct dbstate *state);
+
+/* dbi_name_room - room for a name of that length in the state. ENOMEM. dbi_name_keep - put one
+ * there, which fits. */
+int dbi_name_room(struct dbstate *state, uint32_t len);
+void dbi_name_keep(struct dbstate *state, const struct dbi_name *name);
+
+/* dbi_compare_set - the comparator (flag: OWN_COMPARE or OWN_DUP_COMPARE) of the handle, for all
+ * transactions to come. */
+void dbi_compare_set(struct daxkv *kv, daxkv_db db, uint32_t flag, daxkv_compare_fn *fn, void *arg,
+                     struct dbstate *state);
+
+/* ---- dbi_state.c ----------------------------------------------------------------------------- */
+
+/* dbi_state_find - database db as txn sees it. See dbi_state in kv.h. dbi_state_any - the same
+ * without asking for comparators. */
+int dbi_state_find(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state);
+int dbi_state_any(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state);
+
+/* dbi_state_read - what the descriptor at off says, in the state's own order. CORRUPT. */
+int dbi_state_read(struct daxkv_txn *txn, uint64_t off, struct dbstate *state);
+
+/* dbi_state_order - the order for these flags, with the state's comparators. */
+void dbi_state_order(struct dbstate *state, uint32_t flags);
+
+/* dbi_twin - the state that the write transaction has for the database with the descriptor off,
+ * whatever its number; or NULL. */
+struct dbstate *dbi_twin(const struct daxkv_txn *txn, uint64_t off);
+
+/* dbi_states_copy - a nested transaction begins: it sees what its parent does. ENOMEM.
+ * dbi_states_swap - it commits: the parent has its states, and it those of the parent, which are of
+ * no use any more. dbi_states_free - the end of a transaction's memory. */
+int dbi_states_copy(struct daxkv_txn *to, const struct daxkv_txn *from);
+void dbi_states_swap(struct daxkv_txn *parent, struct daxkv_txn *child);
+void dbi_states_free(struct daxkv_txn *txn);
+
+/* dbi_record_find - the record of a named database in the main one: NOTFOUND, INCOMPATIBLE when a
+ * plain record has that name. */
+int dbi_record_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len,
+                    struct fmt_db *record);
+
+/* dbi_flags_change - give an empty database other flags: it gets a new descriptor, which a named
+ * one's record has to name. Errors of daxkv_put, after which the transaction can only be aborted.
+ */
+int dbi_flags_change(struct daxkv_txn *txn, daxkv_db db, struct dbstate *state, unsigned int flags);
+
+/* dbi_name_val - the state's name as a key. */
+static inline struct daxkv_val dbi_name_val(const struct dbstate *state)
+{
+	return (struct daxkv_val){state->name_len, state->name};
+}
+
+#endif
