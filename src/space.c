@@ -74,6 +74,7 @@ static int zone_alloc(struct space *s, size_t z)
 	s->zone[z].disk = p;
 	s->zone[z].busy = p + n;
 	s->zone[z].dirty = p + 2 * n;
+	s->zone[z].longest = (uint32_t)s->zone_pages;
 	return 0;
 }
 
@@ -180,7 +181,7 @@ int space_reset(struct space *s, uint64_t size)
 	zones_forget(s);
 	s->end = size;
 	s->nzones = zones;
-	s->hint = s->run_hint = 0;
+	s->hint = s->run_hint = s->run_pages = 0;
 	s->nops = s->ndirty = 0;
 	s->grown.n = 0;
 	return 0;
@@ -233,12 +234,13 @@ static void set_bits(struct space *s, uint64_t off, uint64_t pages, unsigned int
 			assert(((zone->busy[w] & mask) == 0) == set);
 			zone->busy[w] = set ? zone->busy[w] | mask : zone->busy[w] & ~mask;
 			zone->nfree = set ? zone->nfree - (uint32_t)n : zone->nfree + (uint32_t)n;
+			zone->longest = set ? zone->longest : (uint32_t)s->zone_pages;
 		}
 		page += n;
 		left -= n;
 	}
-	if ((which & BITS_BUSY) && !set && off / s->psize < s->hint)
-		s->hint = off / s->psize;
+	if ((which & BITS_BUSY) && !set)
+		space_found_free(s, off / s->psize);
 }
 
 /* op_room - make room for a log entry and its bitmap words, and load the zones, so that nothing fails half-way. */
@@ -259,105 +261,23 @@ static void op_log(struct space *s, enum space_op_kind kind, uint64_t off, uint6
 	s->op[s->nops++] = (struct space_op){off, pages, kind};
 }
 
-/* ---- searching ------------------------------------------------------------------------------------------------------------ */
-
-/* find_page - the first free page at or after from; *found false when there is none. */
-static int find_page(struct space *s, uint64_t from, uint64_t *page, bool *found)
-{
-	uint64_t pages = s->end / s->psize;
-
-	*found = false;
-	for (size_t z = (size_t)(from / s->zone_pages); z < s->nzones; z++) {
-		int rc = space_load_zone(s, z);
-
-		if (rc)
-			return rc;
-		uint64_t start = max_u64(from, z * s->zone_pages) - z * s->zone_pages;
-
-		if (!s->zone[z].nfree)
-			continue;
-		for (uint64_t w = start / SPACE_WORD_BITS; w < space_zone_words(s); w++) {
-			uint64_t free_bits = ~s->zone[z].busy[w];
-
-			if (w == start / SPACE_WORD_BITS)
-				free_bits &= ~(uint64_t)0 << start % SPACE_WORD_BITS;
-			if (!free_bits)
-				continue;
-			*page = z * s->zone_pages + w * SPACE_WORD_BITS + (uint64_t)__builtin_ctzll(free_bits);
-			*found = *page < pages;
-			return 0;
-		}
-	}
-	return 0;
-}
-
-/* find_run - the first run of n free pages within [from, to). */
-static int find_run(struct space *s, uint64_t from, uint64_t to, uint64_t n, uint64_t *page, bool *found)
-{
-	uint64_t run = 0;
-
-	*found = false;
-	for (uint64_t p = from; p < to;) {
-		size_t z = (size_t)(p / s->zone_pages);
-		uint64_t i = p % s->zone_pages;
-		int rc = space_load_zone(s, z);
-
-		if (rc)
-			return rc;
-		uint64_t word = s->zone[z].busy[i / SPACE_WORD_BITS] >> i % SPACE_WORD_BITS;
-		uint64_t span = min_u64(SPACE_WORD_BITS - i % SPACE_WORD_BITS, to - p);
-
-		if (i == 0 && s->zone[z].nfree == 0) {
-			run = 0;
-			p += s->zone_pages;
-			continue;
-		}
-		if (word & 1) {
-			run = 0;
-			p += ~word ? min_u64(span, (uint64_t)__builtin_ctzll(~word)) : span;
-			continue;
-		}
-		uint64_t clear = word ? min_u64(span, (uint64_t)__builtin_ctzll(word)) : span;
-
-		run += clear;
-		p += clear;
-		if (run >= n) {
-			*page = p - run;
-			*found = true;
-			return 0;
-		}
-	}
-	return 0;
-}
-
-static int find_pages(struct space *s, uint64_t n, uint64_t *page, bool *found)
-{
-	uint64_t pages = s->end / s->psize, start = s->run_hint < pages ? s->run_hint : 0;
-	int rc;
-
-	if (n == 1) {
-		rc = find_page(s, s->hint, page, found);
-		if (!rc)
-			s->hint = *found ? *page + 1 : pages;
-		return rc;
-	}
-	rc = find_run(s, start, pages, n, page, found);
-	if (!rc && !*found && start)
-		rc = find_run(s, 0, min_u64(pages, start + n), n, page, found);
-	if (!rc && *found)
-		s->run_hint = *page + n;
-	return rc;
-}
-
 /* ---- growth --------------------------------------------------------------------------------------------------------------- */
 
-/* grow_zones - give the zones that [end, new_end) reaches first their bitmap pages, and those their directory pages, at the region's head:
- * zeroed and durable before any word names them. */
-static int grow_zones(struct space *s, uint64_t new_end)
+/* grow_meta - pages that the zones take which [end, new_end) reaches first: their bitmaps, and the directory pages of these. */
+static uint64_t grow_meta(const struct space *s, uint64_t new_end)
+{
+	size_t zones = zones_for(s, new_end);
+	uint64_t per_dir = s->psize / FMT_WORD;
+
+	return (zones - s->nzones) + ((zones + per_dir - 1) / per_dir - (s->nzones + per_dir - 1) / per_dir);
+}
+
+/* grow_zones - give those zones their bitmap and directory pages, from head on: zeroed and durable before any word names them. */
+static int grow_zones(struct space *s, uint64_t new_end, uint64_t head)
 {
 	size_t zones = zones_for(s, new_end), old = s->nzones;
 	uint64_t per_dir = s->psize / FMT_WORD, dirs = (zones + per_dir - 1) / per_dir, old_dirs = (old + per_dir - 1) / per_dir;
-	uint64_t head = s->end, meta = (zones - old) + (dirs - old_dirs), bitmaps = head + (dirs - old_dirs) * s->psize;
+	uint64_t meta = grow_meta(s, new_end), bitmaps = head + (dirs - old_dirs) * s->psize;
 	struct pm *pm = &s->map->pm;
 	int rc = zones_room(s, zones);
 
@@ -382,39 +302,40 @@ static int grow_zones(struct space *s, uint64_t new_end)
 	return rc ? err_sys(rc, "growing the store to %lu bytes", (unsigned long)new_end) : 0;
 }
 
-static void grow_finish(struct space *s, uint64_t new_end, uint64_t meta)
+static void grow_finish(struct space *s, uint64_t new_end, uint64_t head, uint64_t meta)
 {
-	uint64_t head = s->end;
+	uint64_t end = s->end;
 	size_t last = s->nzones ? s->nzones - 1 : 0;
 
 	s->nzones = zones_for(s, new_end);
 	s->end = new_end;
 	for (size_t z = last; z < s->nzones; z++)
-		if (s->zone[z].disk)
+		if (s->zone[z].disk) {
 			s->zone[z].nfree = zone_count_free(s, z);
+			s->zone[z].longest = (uint32_t)s->zone_pages;
+		}
 	if (meta)
 		set_bits(s, head, meta, BITS_DISK | BITS_BUSY, true);
 	s->grows++;
-	if (s->hint > head / s->psize)
-		s->hint = head / s->psize;
+	space_found_free(s, end / s->psize);
 }
 
-/* grow_to - the file and the bitmaps reach new_end; on failure nothing has changed but, perhaps, the file's length. */
-static int grow_to(struct space *s, uint64_t new_end)
+/* grow_to - the file and the bitmaps reach new_end, which has tail free pages before it already: those that are new are to follow them without a gap, so
+ * bitmaps of new zones come at their begin. On failure nothing has changed but, perhaps, the file's length. */
+static int grow_to(struct space *s, uint64_t new_end, uint64_t tail)
 {
 	size_t zones = zones_for(s, new_end), grown = s->grown.n;
-	uint64_t per_dir = s->psize / FMT_WORD;
-	uint64_t meta = (zones - s->nzones) + ((zones + per_dir - 1) / per_dir - (s->nzones + per_dir - 1) / per_dir);
+	uint64_t meta = grow_meta(s, new_end), head = tail >= meta ? s->end - tail * s->psize : s->end;
 	int rc = map_grow(s->map, new_end);
 
 	if (!rc && meta)
-		rc = op_room(s, s->end - s->psize, 1);
+		rc = head < s->end ? op_room(s, head, meta) : op_room(s, s->end - s->psize, 1);
 	while (!rc && s->ndirty + meta / SPACE_WORD_BITS + 4 > s->dirty_room)
 		rc = grow_array(&s->dirty_word, s->dirty_room, &s->dirty_room, sizeof *s->dirty_word);
 	if (!rc && s->end % (s->zone_pages * s->psize))
 		rc = space_load_zone(s, s->nzones - 1); /* it holds the first new pages */
 	if (!rc)
-		rc = grow_zones(s, new_end);
+		rc = grow_zones(s, new_end, head);
 	if (rc) {
 		s->grown.n = grown;
 		for (size_t z = s->nzones; z < zones && z < s->zone_room; z++) {
@@ -423,27 +344,47 @@ static int grow_to(struct space *s, uint64_t new_end)
 		}
 		return rc;
 	}
-	grow_finish(s, new_end, meta);
+	grow_finish(s, new_end, head, meta);
 	return 0;
+}
+
+/* end_for - where the file must end for pages more in one piece, of which it has tail at its end already. */
+static uint64_t end_for(const struct space *s, uint64_t pages, uint64_t tail)
+{
+	uint64_t meta = 0, end, more;
+
+	for (;; meta = more) {
+		end = s->end + (pages + meta - tail) * s->psize;
+		more = grow_meta(s, end);
+		if (more <= meta)
+			return end;
+	}
 }
 
 /* space_grow - by an eighth of the file, at least need pages; less when there is no room for that much. */
 static int space_grow(struct space *s, uint64_t pages)
 {
-	uint64_t unit = space_step(s);
+	uint64_t unit = space_step(s), tail = 0;
 	uint64_t limit = min_u64(round_down(load_word(&s->map->cap), s->psize), super_max_bytes(s->psize));
-	uint64_t zone_bytes = s->zone_pages * s->psize;
-	uint64_t need = (pages + pages / s->zone_pages + 2 + 1) * s->psize; /* with the bitmap and directory pages of new zones */
-	uint64_t want = max_u64(need + (s->end % zone_bytes == 0 ? s->psize : 0), min_u64(max_u64(s->end / 8, unit), GROW_MAX));
-	uint64_t big = min_u64(round_up(s->end + want, unit), limit), small = min_u64(round_up(s->end + need, unit), limit);
+	int rc = pages > limit / s->psize ? 0 : space_tail(s, pages - 1, &tail);
 
-	if (pages > limit / s->psize || s->end + need > limit)
+	if (rc)
+		return rc;
+	if (tail && pages <= limit / s->psize && tail < grow_meta(s, end_for(s, pages, tail)))
+		tail = 0; /* bitmaps come between */
+	if (pages > limit / s->psize || end_for(s, pages, tail) > limit)
 		return err_set(DAXKV_FULL, "the store is full: %lu bytes in use of at most %lu, and %lu more are needed", (unsigned long)s->end,
 		               (unsigned long)limit, (unsigned long)(pages * s->psize));
-	int rc = grow_to(s, big);
+	uint64_t small = min_u64(round_up(end_for(s, pages, tail), unit), limit);
+	uint64_t big = min_u64(round_up(s->end + min_u64(max_u64(s->end / 8, unit), GROW_MAX), unit), limit);
 
+	uint64_t meta = grow_meta(s, big);
+
+	if (big < small || (tail && tail < meta) || (big - s->end) / s->psize + tail < pages + meta)
+		big = small;
+	rc = grow_to(s, big, tail);
 	if ((rc == ENOSPC || rc == EFBIG || rc == EDQUOT || rc == ENOMEM) && small < big)
-		rc = grow_to(s, small);
+		rc = grow_to(s, small, tail);
 	return rc;
 }
 
@@ -461,7 +402,7 @@ static void item_free(struct space *s, const struct limbo_item *item)
 		if (s->zone[z].disk)
 			set_bits(s, page * s->psize, n, BITS_BUSY, false);
 		else
-			s->hint = min_u64(s->hint, page);
+			space_found_free(s, page);
 		page += n;
 		left -= n;
 	}
@@ -488,7 +429,7 @@ static int find_released(struct space *s, uint64_t pages, uint64_t *page, bool *
 
 	do {
 		space_release(s);
-		rc = find_pages(s, pages, page, found);
+		rc = space_find(s, pages, page, found);
 	} while (!rc && !*found && s->slow && s->slow(s->arg));
 	return rc;
 }
@@ -496,7 +437,7 @@ static int find_released(struct space *s, uint64_t pages, uint64_t *page, bool *
 static int find_or_grow(struct space *s, uint64_t pages, uint64_t *page)
 {
 	bool found;
-	int rc = find_pages(s, pages, page, &found);
+	int rc = space_find(s, pages, page, &found);
 
 	if (rc || found)
 		return rc;
@@ -509,10 +450,15 @@ static int find_or_grow(struct space *s, uint64_t pages, uint64_t *page)
 	}
 	int why = space_grow(s, pages);
 
-	if (why && s->limbo.n && s->settle(s->arg) == 0) /* what the last commits freed may be enough */
+	if (!why || !s->limbo.n || s->settle(s->arg)) {
+		rc = space_find(s, pages, page, &found);
+	} else { /* what the last commits freed may be enough, perhaps with what is left to grow by */
 		rc = find_released(s, pages, page, &found);
-	else
-		rc = find_pages(s, pages, page, &found);
+		if (!rc && !found && pages > 1) {
+			why = space_grow(s, pages);
+			rc = space_find(s, pages, page, &found);
+		}
+	}
 	return rc ? rc : found ? 0 : why ? why : err_set(ENOSPC, "no room for %lu contiguous pages", (unsigned long)pages);
 }
 
@@ -531,7 +477,7 @@ static int take(struct space *s, uint64_t pages, enum space_op_kind kind, unsign
 		return rc;
 	rc = op_room(s, page * s->psize, pages);
 	if (rc) {
-		s->hint = min_u64(s->hint, page);
+		space_found_free(s, page);
 		return rc;
 	}
 	set_bits(s, page * s->psize, pages, which, true);

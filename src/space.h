@@ -23,7 +23,8 @@
 struct zone {
 	uint64_t *disk, *busy, *dirty; /* dirty: a bit per word of disk that may differ from the file. NULL: not loaded */
 	uint64_t bitmap_off;
-	uint32_t nfree; /* clear bits of busy among the zone's usable pages */
+	uint32_t nfree;   /* clear bits of busy among the zone's usable pages */
+	uint32_t longest; /* no more of them follow each other, within the zone */
 };
 
 enum space_op_kind { SPACE_TAKEN, SPACE_FREED, SPACE_HELD, SPACE_SPILL };
@@ -39,7 +40,7 @@ struct space {
 	struct zone *zone;
 	size_t nzones, zone_room;
 	uint64_t hint;      /* no page before it is known to be free: a page number */
-	uint64_t run_hint;  /* where the search for extents goes on */
+	uint64_t run_hint, run_pages; /* before that page no run of so many free pages or more begins */
 	struct space_op *op;
 	size_t nops, op_room;
 	uint64_t *dirty_word; /* zone * words per zone + word */
@@ -112,6 +113,12 @@ void space_committed(struct space *space, uint64_t txn);
 
 /* space_release - let limbo items go that nobody needs. */
 void space_release(struct space *space);
+
+/* space_find - the first n free pages that follow each other. CORRUPT, ENOMEM. space_found_free - there may be a run that ends at that page or reaches it:
+ * later searches begin there. space_tail - the free pages at the end, at most so many. CORRUPT, ENOMEM. */
+int space_find(struct space *space, uint64_t n, uint64_t *page, bool *found);
+void space_found_free(struct space *space, uint64_t page);
+int space_tail(struct space *space, uint64_t most, uint64_t *pages);
 
 /* space_dir_page - where zone z's directory page lies, growth included that no commit carried yet. */
 uint64_t space_dir_page(const struct space *space, size_t z);

@@ -542,7 +542,7 @@ int tree_remove(struct tree *t, struct path *path)
 	if (rc)
 		return rc;
 	t->count--;
-	if (path->height > 1 && left)
+	if (path->height > 1 && left && !tree_well_filled(&path->leaf, left, &gone))
 		rc = tree_would_join_without(t, path, left, &gone, &join);
 	if (rc)
 		return rc;

@@ -197,6 +197,13 @@ int tree_blob_drop(struct tree *tree, const struct item *item); /* an entry goes
 int tree_join(struct tree *tree, const struct path *path, struct item *items, uint32_t *n, uint32_t total, struct change *change, uint64_t *sibling);
 int tree_would_join(struct tree *tree, const struct path *path, struct item *items, uint32_t n, uint32_t less, bool *join);
 int tree_would_join_without(struct tree *tree, const struct path *path, uint32_t left, const struct item *gone, bool *join); /* the entry at its place goes */
+#define THIN_PER_8 3u /* eighths of a page under which a leaf is looked at closely: a quarter, and what the average may err */
+/* tree_well_filled - the commonest answer, inlined: left others like the one that goes, of a uniform base, are more than that. */
+static inline bool tree_well_filled(const struct leaf *l, uint32_t left, const struct item *gone)
+{
+	return l->page->heads == (FMT_UNIFORM | gone->klen) && l->page->offs == gone->vlen &&
+	       8 * left * (8 + gone->klen + gone->vlen) >= THIN_PER_8 * leaf_usable(l->psize);
+}
 int tree_items_without(struct tree *tree, const struct path *path, struct item *items, uint32_t *n); /* the others of its leaf */
 uint64_t tree_prev_for(const struct tree *tree, uint64_t off);
 int tree_page_out(struct tree *tree, uint64_t old, const uint8_t *image, uint32_t used, uint64_t *off);

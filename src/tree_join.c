@@ -10,7 +10,6 @@
 
 #define LEAF_SPARSE 4u  /* a leaf joins its neighbour when it holds less than this part of a page */
 #define LEAF_JOINED 75u /* percent that both may take together */
-#define THIN_PER_8  3u  /* eighths of a page under which a leaf is looked at closely: a quarter, and what the average may err */
 #define LARGE_PART  16u /* an entry of this part of a page or more, half as large again as the average, misleads it */
 
 /* beside - append the neighbour's items to n of the leaf's, when both fit one leaf; *more of them, 0: they do not, or there is no such
@@ -82,8 +81,6 @@ static bool thin(const struct leaf *l, uint32_t left, const struct item *gone)
 {
 	uint32_t usable = leaf_usable(l->psize), all = l->page->n + l->nslots, size = gone->klen + gone->vlen + 8 + 2 + FMT_ENTRY_SIZE;
 
-	if (LIKELY(l->page->heads == (FMT_UNIFORM | gone->klen) && l->page->offs == gone->vlen))
-		return 8 * (uint64_t)left * size < THIN_PER_8 * usable;
 	if (UNLIKELY(left >= all)) /* a damaged leaf */
 		return true;
 	/* Tombstones are no entries: as many as the slots do not explain otherwise. */
@@ -125,7 +122,7 @@ int tree_would_join_without(struct tree *t, const struct path *path, uint32_t le
 	uint32_t n;
 
 	*join = false;
-	if (LIKELY(!thin(&path->leaf, left, gone)))
+	if (!thin(&path->leaf, left, gone))
 		return 0;
 	int rc = tree_items_without(t, path, items, &n);
 

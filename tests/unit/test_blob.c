@@ -161,5 +161,5 @@ int main(void)
 	    TEST(committed_values_wait),
 	    TEST(replaced_by_a_part_of_itself),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }

@@ -178,5 +178,5 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(one_of_sixteen_stays), TEST(values_shrink), TEST(ranges_go), TEST(front_of_a_queue), TEST(duplicates_go),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }
