@@ -165,7 +165,7 @@ char *env_file(const char *path, bool nosubdir, bool lock);
 
 /* ---- options.c ------------------------------------------------------------------------------------------------------------ */
 
-/* mapsize_limit - a map size as the store's limit. */
+/* mapsize_limit - a map size as the store's limit: so much that what fits LMDB's map fits the store. */
 uint64_t mapsize_limit(uint64_t size);
 
 /* mapsize_settle - the open environment gets that map size, 0: the one kept with the store, at least what is in use. ENOMEM: no address

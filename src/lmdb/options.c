@@ -7,7 +7,9 @@
 #include <sys/stat.h>
 
 #define KEY_MAX       1024          /* of a store with pages of 4096 bytes */
-#define MAPSIZE_LEAST (128u * 1024) /* a store's headers and its first pages */
+#define LIMIT_FIXED   (64u * 1024) /* more than LMDB's: a store's headers, ring and first pages */
+#define LIMIT_PART    4u           /* of the map size: leaves of large entries hold up to a quarter less than LMDB's */
+#define LIMIT_MOST    ((uint64_t)1 << 30)
 
 int mdb_env_set_flags(MDB_env *env, unsigned int flags, int onoff)
 {
@@ -47,7 +49,18 @@ int mdb_env_get_fd(MDB_env *env, int *fd)
 
 uint64_t mapsize_limit(uint64_t size)
 {
-	return size < MAPSIZE_LEAST ? MAPSIZE_LEAST : size / PAGE_SIZE * PAGE_SIZE;
+	uint64_t more = size / LIMIT_PART < LIMIT_MOST ? size / LIMIT_PART : LIMIT_MOST;
+
+	return (size < UINT64_MAX / 2 ? size + more + LIMIT_FIXED : size) / PAGE_SIZE * PAGE_SIZE;
+}
+
+/* mapsize_for - the least map size whose limit is so much. */
+static uint64_t mapsize_for(uint64_t used)
+{
+	uint64_t size = used > LIMIT_FIXED ? used - LIMIT_FIXED : 0;
+	uint64_t more = size / (LIMIT_PART + 1) < LIMIT_MOST ? size / (LIMIT_PART + 1) : LIMIT_MOST;
+
+	return (size - more + PAGE_SIZE - 1) / PAGE_SIZE * PAGE_SIZE;
 }
 
 int mapsize_settle(MDB_env *env, size_t size)
@@ -61,11 +74,13 @@ int mapsize_settle(MDB_env *env, size_t size)
 		return err_of(rc);
 	if (!size) /* a store that was not made by way of this library keeps none */
 		size = kept ? kept : info.file_size > MAPSIZE_DEFAULT ? info.file_size : MAPSIZE_DEFAULT;
-	if (size < info.used_bytes)
-		size = info.used_bytes;
+	if (mapsize_limit(size) < info.used_bytes)
+		size = mapsize_for(info.used_bytes);
 	env->seen = UINT64_MAX;
 	if (!env->grow && !info.read_only) {
 		rc = daxkv_set_max_size(env->kv, mapsize_limit(size));
+		if (rc == DAXKV_FULL)
+			rc = daxkv_set_max_size(env->kv, size / PAGE_SIZE * PAGE_SIZE); /* as much as there are addresses for */
 		if (rc == DAXKV_FULL && !given)
 			rc = daxkv_set_max_size(env->kv, 0); /* what the file says is no reason not to open it */
 		if (!rc)
@@ -173,8 +188,12 @@ int mdb_env_info(MDB_env *env, MDB_envinfo *arg)
 	                     .me_maxreaders = env->max_readers,
 	                     .me_numreaders = __atomic_load_n(&env->n_readers, __ATOMIC_RELAXED)};
 	arg->me_last_pgno = info.used_bytes > info.page_size ? (size_t)(info.used_bytes / info.page_size - 1) : 1;
-	if (arg->me_mapsize < info.used_bytes) /* it grew past what was asked for */
+	if (mapsize_limit(arg->me_mapsize) < info.used_bytes) /* it grew past what was asked for */
 		arg->me_mapsize = (size_t)info.file_size;
+	size_t last = arg->me_mapsize / info.page_size;
+
+	if (last && arg->me_last_pgno >= last) /* programs subtract the one from the other */
+		arg->me_last_pgno = last - 1;
 	return 0;
 }
 
