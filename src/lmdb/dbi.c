@@ -10,70 +10,84 @@
 
 int slots_open(MDB_env *env)
 {
-	env->slot = calloc(env->max_dbs + FIRST_NAMED, sizeof *env->slot);
-	if (!env->slot)
+	env->n_slots = (env->max_dbs < SLOTS_MAX ? env->max_dbs : SLOTS_MAX) + FIRST_NAMED;
+	env->slot = calloc(env->n_slots, sizeof *env->slot);
+	if (!env->slot) {
+		env->n_slots = 0;
 		return ENOMEM;
-	env->n_slots = env->max_dbs + FIRST_NAMED;
-	env->slot[FREE_DBI] = (struct slot){.used = true, .flags = MDB_INTEGERKEY};
-	env->slot[MAIN_DBI] = (struct slot){.used = true, .db = DAXKV_MAIN};
+	}
+	env->high_slot = FIRST_NAMED;
+	env->slot[FREE_DBI] = (struct slot){.used = true, .from = 1, .flags = MDB_INTEGERKEY};
+	env->slot[MAIN_DBI] = (struct slot){.used = true, .from = 1, .db = DAXKV_MAIN};
 	return 0;
 }
 
 void slots_close(MDB_env *env)
 {
-	for (MDB_dbi i = 0; i < env->n_slots; i++)
+	for (MDB_dbi i = 0; i < env->high_slot; i++)
 		free(env->slot[i].name);
 	free(env->slot);
 	env->slot = NULL;
-	env->n_slots = 0;
-	free(env->closed);
-	env->closed = NULL;
+	env->n_slots = env->high_slot = 0;
 	env->n_closed = 0;
-}
-
-/* slot_close - the number is free. A transaction may still look at the store's handle, so that is kept until its table is full. */
-static void slot_close(MDB_env *env, struct slot *slot)
-{
-	daxkv_db *more = realloc(env->closed, (env->n_closed + 1) * sizeof *more);
-
-	if (more) {
-		env->closed = more;
-		more[env->n_closed++] = slot->db;
-	}
-	free(slot->name);
-	*slot = (struct slot){.used = false};
-}
-
-void slots_end(MDB_env *env, uint64_t serial, uint64_t parent, bool keep)
-{
-	pthread_mutex_lock(&env->mutex);
-	for (MDB_dbi i = FIRST_NAMED; i < env->n_slots; i++) {
-		struct slot *slot = &env->slot[i];
-
-		if (!slot->used || slot->opened_by != serial)
-			continue;
-		slot->opened_by = parent;
-		if (!keep)
-			slot_close(env, slot);
-	}
-	pthread_mutex_unlock(&env->mutex);
 }
 
 struct slot *slot_of_store(MDB_env *env, daxkv_db db)
 {
-	for (MDB_dbi i = MAIN_DBI; i < env->n_slots; i++)
+	for (MDB_dbi i = MAIN_DBI; i < env->high_slot; i++)
 		if (env->slot[i].used && env->slot[i].db == db)
 			return &env->slot[i];
 	return NULL;
 }
 
-/* store_handles_free - give the store's handles back that no slot uses. The mutex is held. */
-static void store_handles_free(MDB_env *env)
+/* slot_close - the number is free. The store's handle is kept for a while: a transaction may be looking at it, and the store
+ * would refuse it. The mutex is held. */
+static void slot_close(MDB_env *env, struct slot *slot)
 {
-	for (size_t i = 0; i < env->n_closed; i++)
-		if (!slot_of_store(env, env->closed[i]))
-			daxkv_db_close(env->kv, env->closed[i]);
-	env->n_closed = 0;
+	daxkv_db *last = &env->closed[env->n_closed++ % SLOTS_CLOSED], leaves = env->n_closed > SLOTS_CLOSED ? *last : 0;
+
+	*last = slot->db;
+	__atomic_store_n(&slot->from, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&slot->opened_by, 0, __ATOMIC_RELAXED);
+	free(slot->name);
+	slot->name = NULL;
+	slot->used = false;
+	if (leaves && !slot_of_store(env, leaves))
+		daxkv_db_close(env->kv, leaves);
+}
+
+/* slot_publish - transactions that begin from now on have the handle. The mutex is held. */
+static void slot_publish(MDB_env *env, struct slot *slot)
+{
+	__atomic_store_n(&slot->from, env->events + 2, __ATOMIC_RELEASE);
+	__atomic_store_n(&env->events, env->events + 1, __ATOMIC_RELEASE); /* pairs with the load when one begins */
+}
+
+void slots_end(MDB_env *env, uint64_t serial, uint64_t parent, bool keep)
+{
+	pthread_mutex_lock(&env->mutex);
+	for (MDB_dbi i = FIRST_NAMED; i < env->high_slot; i++) {
+		struct slot *slot = &env->slot[i];
+
+		if (!slot->used || slot->opened_by != serial)
+			continue;
+		__atomic_store_n(&slot->opened_by, parent, __ATOMIC_RELAXED);
+		if (!keep)
+			slot_close(env, slot);
+		else if (!parent)
+			slot_publish(env, slot);
+	}
+	pthread_mutex_unlock(&env->mutex);
+}
+
+struct slot *slot_opened(const MDB_txn *txn, struct slot *slot)
+{
+	uint64_t by = __atomic_load_n(&slot->opened_by, __ATOMIC_RELAXED);
+
+	for (; txn && by; txn = txn->parent)
+		if (txn->serial == by)
+			return slot;
+	return NULL;
 }
 
 /* ---- opening -------------------------------------------------------------------------------------------------------------- */
@@ -100,7 +114,8 @@ static int slot_learn(MDB_txn *txn, struct slot *slot)
 
 	if (rc)
 		return rc;
-	slot->flags = flags & DB_FLAGS;
+	if (slot->flags != (flags & DB_FLAGS))
+		slot->flags = flags & DB_FLAGS;
 	return flags & (DAXKV_OWN_COMPARE | DAXKV_OWN_DUP_COMPARE) ? compare_provide(txn->kv, slot) : 0;
 }
 
@@ -128,7 +143,7 @@ static int open_main(MDB_txn *txn, unsigned int wanted, MDB_dbi *dbi)
 	return txn_result(txn, rc);
 }
 
-static int store_db_try(MDB_txn *txn, const struct daxkv_val *name, unsigned int flags, daxkv_db *db)
+static int store_db_open(MDB_txn *txn, const struct daxkv_val *name, unsigned int flags, daxkv_db *db)
 {
 	int rc = daxkv_db_open(txn->kv, name, 0, db);
 
@@ -140,33 +155,58 @@ static int store_db_try(MDB_txn *txn, const struct daxkv_val *name, unsigned int
 	return daxkv_db_open(txn->kv, name, DAXKV_CREATE | store_flags(flags), db);
 }
 
-static int store_db_open(MDB_txn *txn, const struct daxkv_val *name, unsigned int flags, daxkv_db *db)
-{
-	int rc = store_db_try(txn, name, flags, db);
-
-	if (rc != DAXKV_DBS_FULL)
-		return rc;
-	store_handles_free(txn->env);
-	return store_db_try(txn, name, flags, db);
-}
-
 /* slot_find - the handle of that name, or a free one; *found tells which. MDB_DBS_FULL. */
 static int slot_find(MDB_env *env, const char *name, struct slot **slot, bool *found)
 {
 	*slot = NULL;
 	*found = false;
-	for (MDB_dbi i = FIRST_NAMED; i < env->n_slots; i++) {
+	for (MDB_dbi i = FIRST_NAMED; i < env->high_slot && !*found; i++) {
 		struct slot *s = &env->slot[i];
 
-		if (!s->used && !*slot)
+		if (s->used ? strcmp(s->name, name) == 0 : !*slot) {
 			*slot = s;
-		if (s->used && strcmp(s->name, name) == 0) {
-			*slot = s;
-			*found = true;
-			return 0;
+			*found = s->used;
 		}
 	}
+	if (!*slot && env->high_slot < env->n_slots)
+		*slot = &env->slot[env->high_slot++];
 	return *slot ? 0 : MDB_DBS_FULL;
+}
+
+/* slot_again - a handle that is there: its name means what it means in this transaction. */
+static int slot_again(MDB_txn *txn, struct slot *slot, int opened, daxkv_db db)
+{
+	MDB_dbi dbi = (MDB_dbi)(slot - txn->env->slot);
+
+	if (opened && opened != DAXKV_NOTFOUND)
+		return txn_result(txn, opened);
+	if (!slot_of(txn, dbi)) { /* two transactions rely on it */
+		__atomic_store_n(&slot->from, 1, __ATOMIC_RELEASE);
+		__atomic_store_n(&slot->opened_by, 0, __ATOMIC_RELAXED);
+	}
+	if (opened) /* its database is gone, and LMDB does not look */
+		return 0;
+	if (slot->db != db)
+		slot->db = db;
+	return txn_result(txn, slot_learn(txn, slot));
+}
+
+/* slot_start - a free slot becomes the handle of that name, the transaction's own. */
+static int slot_start(MDB_txn *txn, struct slot *slot, const char *name, daxkv_db db)
+{
+	char *copy = strdup(name);
+
+	if (!copy)
+		return ENOMEM;
+	slot->name = copy;
+	slot->db = db;
+	slot->flags = 0;
+	slot->cmp = slot->dcmp = NULL;
+	slot->adopted = 0;
+	slot->used = true;
+	__atomic_store_n(&slot->opened_by, txn_serial(txn), __ATOMIC_RELAXED);
+	txn->opened = true;
+	return txn_result(txn, slot_learn(txn, slot));
 }
 
 /* open_named - the mutex is held. */
@@ -177,31 +217,21 @@ static int open_named(MDB_txn *txn, const char *name, unsigned int flags, MDB_db
 		void *out;
 	} bytes = {name}; /* the store does not write to it */
 	struct daxkv_val key = {strlen(name), bytes.out};
-	MDB_env *env = txn->env;
-	struct slot *slot, fresh = {.used = true, .opened_by = txn_serial(txn)};
+	struct slot *slot;
+	daxkv_db db = 0;
 	bool found;
-	int rc;
+	int rc = slot_find(txn->env, name, &slot, &found);
 
-	rc = slot_find(env, name, &slot, &found);
-	if (found && slot->opened_by != fresh.opened_by)
-		slot->opened_by = 0; /* two transactions rely on it */
 	if (rc)
 		return rc;
-	rc = store_db_open(txn, &key, flags, &fresh.db);
-	if (rc)
-		return found && rc == DAXKV_NOTFOUND ? (*dbi = (MDB_dbi)(slot - env->slot), 0) : txn_result(txn, rc);
-	if (found) {
-		slot->db = fresh.db;
-		*dbi = (MDB_dbi)(slot - env->slot);
-		return txn_result(txn, slot_learn(txn, slot));
-	}
-	fresh.name = strdup(name);
-	if (!fresh.name)
-		return ENOMEM;
-	*slot = fresh;
-	txn->opened = true;
-	*dbi = (MDB_dbi)(slot - env->slot);
-	return txn_result(txn, slot_learn(txn, slot));
+	rc = store_db_open(txn, &key, flags, &db);
+	if (found)
+		rc = slot_again(txn, slot, rc, db);
+	else
+		rc = rc ? txn_result(txn, rc) : slot_start(txn, slot, name, db);
+	if (!rc)
+		*dbi = (MDB_dbi)(slot - txn->env->slot);
+	return rc;
 }
 
 int mdb_dbi_open(MDB_txn *txn, const char *name, unsigned int flags, MDB_dbi *dbi)
@@ -228,14 +258,15 @@ int mdb_dbi_flags(MDB_txn *txn, MDB_dbi dbi, unsigned int *flags)
 	unsigned int now;
 
 	if (!txn->state && daxkv_db_flags(txn->kv, slot->db, &now) == 0)
-		slot->flags = now & DB_FLAGS;
-	*flags = slot->flags;
+		*flags = now & DB_FLAGS;
+	else
+		*flags = slot->flags;
 	return 0;
 }
 
 void mdb_dbi_close(MDB_env *env, MDB_dbi dbi)
 {
-	if (!env || dbi < FIRST_NAMED || dbi >= env->n_slots)
+	if (!env || dbi < FIRST_NAMED || dbi >= env->n_slots || env_is_copy(env))
 		return;
 	pthread_mutex_lock(&env->mutex);
 	if (env->slot[dbi].used)

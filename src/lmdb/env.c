@@ -11,8 +11,9 @@
 #include <unistd.h>
 
 #define READERS_DEFAULT 126u
-#define SPARE_HANDLES   32u   /* of the store: those of databases dropped or closed a moment ago */
+#define SPARE_HANDLES   (2 * SLOTS_CLOSED) /* of the store: those of databases dropped or closed a moment ago */
 #define SPARE_READERS   4096u /* read transactions that the store keeps for threads */
+#define READERS_MAX     65536u
 #define LMDB_MAGIC      0xBEEFC0DEu
 #define LMDB_MAGIC_AT   16
 
@@ -117,8 +118,8 @@ static int store_open(MDB_env *env, const char *data, const char *lock, uint64_t
 {
 	struct daxkv_options o = {.mode = mode & 07777,
 	                          .lock_path = lock,
-	                          .max_dbs = env->max_dbs + SPARE_HANDLES,
-	                          .max_readers = env->max_readers + SPARE_READERS};
+	                          .max_dbs = env->n_slots + SPARE_HANDLES,
+	                          .max_readers = (env->max_readers < READERS_MAX ? env->max_readers : READERS_MAX) + SPARE_READERS};
 	int rc = pmem_option(&o.pmem);
 
 	o.flags =

@@ -29,6 +29,8 @@
 
 enum { FREE_DBI = 0, MAIN_DBI = 1, FIRST_NAMED = 2 };
 #define PAGE_SIZE       4096u
+#define SLOTS_MAX       1048576u /* databases open at once */
+#define SLOTS_CLOSED    16u
 #define MAPSIZE_DEFAULT 1048576u
 #define DB_FLAGS        (MDB_REVERSEKEY | MDB_DUPSORT | MDB_INTEGERKEY | MDB_DUPFIXED | MDB_INTEGERDUP | MDB_REVERSEDUP)
 #define ENV_CHANGEABLE  (MDB_NOSYNC | MDB_NOMETASYNC | MDB_MAPASYNC | MDB_NOMEMINIT)
@@ -45,12 +47,23 @@ static inline struct daxkv_val *val_of(MDB_val *v)
 	return (struct daxkv_val *)v;
 }
 
-struct slot { /* a database handle; its address is fixed while the environment is open */
+/*
+ * A database handle; its address is fixed while the environment is open. As in LMDB it is good in the transaction that opened it
+ * and those nested in that, and in transactions that begin after the outermost one has committed.
+ *
+ *   free     used is false, from is 0
+ *   opened   opened_by is the transaction that an abort closes it with, from is 0
+ *   open     from says for whom. Closing frees it at once, and so does a drop, whatever becomes of the transaction
+ *
+ * Two transactions that open one name at the same time, which LMDB does not allow, both have the handle, and it stays.
+ */
+struct slot {
 	bool used;
+	uint64_t from; /* atomic: 1 + the event from which on transactions have the handle; 0: none but its opener */
 	char *name; /* NULL: the main database */
 	daxkv_db db;
 	unsigned int flags;       /* the database's, LMDB's part of them */
-	uint64_t opened_by;       /* serial of the running transaction that opened it, whose abort closes it; 0: none */
+	uint64_t opened_by;       /* atomic: serial of the transaction that opened it; 0: none */
 	MDB_cmp_func *cmp, *dcmp; /* the program's; NULL: the default order */
 	uint64_t adopted;         /* serial of the write transaction in which the database has the program's order for sure */
 };
@@ -66,6 +79,7 @@ struct MDB_txn {
 	struct daxkv_txn *kv; /* of an unused handle in a reader's entry: an idle one, or NULL */
 	unsigned int state;
 	bool rdonly, changed, opened; /* changed: or tried to; opened: a handle */
+	uint64_t began;               /* the newest event then */
 	uint64_t serial;              /* see txn_serial; 0: has none yet */
 	MDB_txn *parent, *child;
 	struct reader *reader; /* the entry that shows what it reads */
@@ -100,8 +114,10 @@ struct MDB_env {
 	size_t mapsize;
 	uint64_t seen;     /* bytes that the file may have without having been resized by others */
 	MDB_dbi n_slots;   /* max_dbs + FIRST_NAMED, while open */
-	struct slot *slot; /* that many; what is in them belongs to the mutex */
+	MDB_dbi high_slot; /* used ones end here */
+	struct slot *slot; /* n_slots; what is in them belongs to the mutex */
 	uint64_t serials;  /* atomic: given out */
+	uint64_t events;   /* atomic: handles that became everybody's */
 	/* the store's lock for writing */
 	MDB_txn write_txn; /* the handle of the outermost write transaction */
 	MDB_txn *writer;   /* atomic: that handle while it runs, else NULL */
@@ -110,8 +126,8 @@ struct MDB_env {
 	struct reader *readers, *last_reader; /* all there are, in the order in which they were made */
 	struct reader *free_readers;
 	unsigned int n_readers;
-	daxkv_db *closed; /* handles of the store that no slot uses any more */
-	size_t n_closed;
+	daxkv_db closed[SLOTS_CLOSED]; /* handles of the store whose slots were closed last: who looked at them may still do so */
+	unsigned int n_closed;         /* in all, so far */
 };
 
 /* What a cursor of LMDB's remembers beside its place. CURSOR_SET alone, as in a scan, leaves all to
@@ -202,14 +218,18 @@ int txn_result(MDB_txn *txn, int rc);
 
 /* ---- dbi.c ---------------------------------------------------------------------------------------------------------------- */
 
-/* slot_of - the handle, or NULL when there is none with that number, or the transaction is reset. */
+/* slot_opened - the handle when the transaction, or one that it is nested in, opened it; else NULL. */
+struct slot *slot_opened(const MDB_txn *txn, struct slot *slot);
+
+/* slot_of - the handle, or NULL when there is none with that number, or the transaction is reset, or it is not
+ * this transaction's. */
 static inline struct slot *slot_of(const MDB_txn *txn, MDB_dbi dbi)
 {
 	if (UNLIKELY(!txn || txn->state & TXN_IDLE || dbi >= txn->env->n_slots))
 		return NULL;
 	struct slot *slot = &txn->env->slot[dbi];
 
-	return LIKELY(slot->used) ? slot : NULL;
+	return LIKELY(__atomic_load_n(&slot->from, __ATOMIC_ACQUIRE) - 1 < txn->began + 1) ? slot : slot_opened(txn, slot);
 }
 
 /* slot_of_store - the handle that stands for the store's handle db, or NULL. The mutex is held. */

@@ -44,6 +44,7 @@ static int read_start(MDB_txn *txn)
 		return err_of(rc);
 	}
 	txn->state = 0;
+	txn->began = __atomic_load_n(&txn->env->events, __ATOMIC_ACQUIRE);
 	__atomic_store_n(&txn->reader->txnid, (size_t)daxkv_txn_id(txn->kv), __ATOMIC_RELAXED);
 	return 0;
 }
@@ -77,7 +78,7 @@ static int begin_write(MDB_env *env, MDB_txn **ret)
 		daxkv_abort(kv);
 		return MDB_MAP_RESIZED;
 	}
-	*txn = (MDB_txn){.env = env, .kv = kv};
+	*txn = (MDB_txn){.env = env, .kv = kv, .began = __atomic_load_n(&env->events, __ATOMIC_ACQUIRE)};
 	__atomic_store_n(&env->writer, txn, __ATOMIC_RELAXED);
 	*ret = txn;
 	return 0;
@@ -92,6 +93,7 @@ static int begin_nested(MDB_env *env, MDB_txn *parent, MDB_txn **ret)
 		return ENOMEM;
 	txn->env = env;
 	txn->parent = parent;
+	txn->began = parent->began;
 	rc = cursors_note(parent);
 	if (!rc)
 		rc = err_of(daxkv_begin(env->kv, parent->kv, 0, &txn->kv));
@@ -116,6 +118,8 @@ int mdb_txn_begin(MDB_env *env, MDB_txn *parent, unsigned int flags, MDB_txn **r
 	if (env_is_copy(env))
 		return MDB_PANIC;
 	if (UNLIKELY(parent)) {
+		if (parent->env != env)
+			return EINVAL;
 		if (parent->rdonly)
 			return env->flags & MDB_RDONLY && !(flags & MDB_RDONLY) ? EACCES : EINVAL;
 		return flags & MDB_RDONLY || parent->state ? MDB_BAD_TXN : begin_nested(env, parent, ret);

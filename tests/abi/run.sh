@@ -90,7 +90,7 @@ version() {
 }
 
 areas() {
-	for area in env open txn threads hands map flags dbi order record cursor dups deleted full copy file process; do
+	for area in env open txn threads hands map flags dbi handles order record cursor dups deleted full copy file process; do
 		both "area-$area" "$BUILD/tests/abi/areas" dir "$area"
 	done
 }
