@@ -448,11 +448,20 @@ struct daxkv_counters {                       /* since open, over all threads of
 };
 void daxkv_counters(struct daxkv *kv, struct daxkv_counters *counters);
 
-/* daxkv_check - walk the newest committed state and verify every rule of the format; needs the whole tree read. report, when not
- * NULL, is called for each fault with one line of text saying what and where. Runs as a read transaction while other threads write
- * nothing (BUSY when a write transaction runs). Databases with their own order are checked for everything but that order.
- * Returns CORRUPT when there was a fault; faults, when not NULL, gets their number. */
+/* daxkv_check - walk the newest commit and verify every rule of the format; needs the whole tree
+ * read. report, when not NULL, is called for each fault with one line of text saying what and
+ * where. It may be used beside writers of any process: a running write transaction does not disturb
+ * it, nor does one whose process stands still. When commits come in between, it begins again
+ * holding the writer's lock, and writers wait for it then; behind a writer that died it checks what
+ * recovery will make of the file, which it leaves as it is. Databases with their own order are
+ * checked for everything but that order. Returns CORRUPT when there was a fault; faults, when not
+ * NULL, gets their number. Other errors, after which nothing is known: BUSY when the store changed
+ * under a reader that cannot use its lock file; ENOMEM, errno. daxkv_check waits as long as it
+ * takes, daxkv_check_timed so many milliseconds for a commit that is half done, or for the lock:
+ * then BUSY. */
 int daxkv_check(struct daxkv *kv, void (*report)(const char *fault, void *arg), void *arg, uint64_t *faults);
+int daxkv_check_timed(struct daxkv *kv, unsigned int milliseconds,
+                      void (*report)(const char *fault, void *arg), void *arg, uint64_t *faults);
 
 #ifdef __cplusplus
 }

@@ -32,12 +32,19 @@ static void name_print(char *out, size_t size, const struct check_db *db)
 	snprintf(out + used, size - used, "%s\")", db->name_len > NAME_SHOWN ? "..." : "");
 }
 
+bool check_moved(struct check *ck)
+{
+	if (ck->err == 0 && ck->in->moved && ck->in->moved(ck->in->moved_arg))
+		ck->err = EAGAIN;
+	return ck->err == EAGAIN;
+}
+
 void check_fault(struct check *ck, const struct check_db *db, const char *format, ...)
 {
 	char text[FAULT_SIZE], name[NAME_SHOWN * 4 + 32];
 	va_list args;
 
-	if (++ck->faults > CHECK_MAX_REPORTS || !ck->in->report)
+	if (check_moved(ck) || ++ck->faults > CHECK_MAX_REPORTS || !ck->in->report)
 		return;
 	va_start(args, format);
 	vsnprintf(text, sizeof text - sizeof name, format, args);
@@ -122,9 +129,10 @@ static bool memory_take(struct check *ck)
 	ck->words = (ck->pages + 63) / 64;
 	ck->used = calloc(ck->words, sizeof *ck->used);
 	ck->seen = calloc(ck->words, sizeof *ck->seen);
+	ck->copies = calloc(CHECK_COPIES, ck->page_size);
 	ck->entries = calloc(entries, sizeof *ck->entries);
 	ck->order = calloc(entries, sizeof *ck->order);
-	return ck->used && ck->seen && ck->entries && ck->order;
+	return ck->used && ck->seen && ck->copies && ck->entries && ck->order;
 }
 
 /* databases_walk - the main database, which finds the named ones, then those. */
@@ -160,10 +168,11 @@ int check_run(const struct check_input *in, uint64_t *faults)
 	}
 	free(ck.used);
 	free(ck.seen);
+	free(ck.copies);
 	free(ck.entries);
 	free(ck.order);
 	free(ck.dbs);
-	if (ck.err != 0)
+	if (ck.err != 0 || check_moved(&ck))
 		return ck.err;
 	*faults = ck.faults;
 	return ck.faults == 0 ? 0 : DAXKV_CORRUPT;

@@ -116,8 +116,12 @@ static void db_note(const struct leaf *leaf, const struct check_entry *e)
 		ck->dbs = dbs;
 		ck->dbs_size = size;
 	}
+	/* The page's copy does not last as long as the name. */
 	ck->dbs[ck->dbs_count++] =
-	    (struct check_db){.desc = record.desc, .flags = record.flags, .name = e->item.key, .name_len = e->item.klen};
+	    (struct check_db){.desc = record.desc,
+	                      .flags = record.flags,
+	                      .name = ck->base + leaf->page->off + (e->item.key - leaf->page->p),
+	                      .name_len = e->item.klen};
 }
 
 /* entry_live - rules for what a reader finds. */

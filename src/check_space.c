@@ -125,7 +125,7 @@ void check_space_load(struct check *ck)
 
 void check_space_leaks(struct check *ck)
 {
-	for (uint64_t w = 0; w < ck->words; w++) {
+	for (uint64_t w = 0; w < ck->words && ck->err == 0; w++) {
 		uint64_t leaked = ck->used[w] & ~ck->seen[w];
 
 		for (; leaked != 0; leaked &= leaked - 1)

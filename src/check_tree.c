@@ -126,9 +126,17 @@ static bool separators_check(struct check *ck, const struct check_db *db, const 
 	return true;
 }
 
-static void tree_walk(struct check *ck, struct check_db *db, uint64_t off, uint64_t at, int level, const struct check_bounds *bounds);
+struct tree_place {       /* a page that is to be walked */
+	uint64_t off, at; /* at: file offset of the word that names it */
+	int level; /* what the page above asks for, -1 at the root: it bounds the recursion */
+	unsigned int depth;
+};
 
-static void inner_walk(struct check *ck, struct check_db *db, const struct check_page *page, const struct check_bounds *bounds)
+static void tree_walk(struct check *ck, struct check_db *db, const struct tree_place *place,
+                      const struct check_bounds *bounds);
+
+static void inner_walk(struct check *ck, struct check_db *db, const struct check_page *page,
+                       unsigned int depth, const struct check_bounds *bounds)
 {
 	bool sound = check_header(ck, db, page, "inner", FMT_INNER_HEADS, (page->head.n + UINT64_C(1)) * FMT_WORD);
 
@@ -145,31 +153,42 @@ static void inner_walk(struct check *ck, struct check_db *db, const struct check
 			kid.has_low = separator_read(page, i - 1, &kid.low);
 		if (sound && i < page->head.n)
 			kid.has_high = separator_read(page, i, &kid.high);
-		tree_walk(ck, db, get64(page->p + at), page->off + at, page->head.level - 1, &kid);
+		const struct tree_place place = {get64(page->p + at), page->off + at,
+		                                 page->head.level - 1, depth + 1};
+
+		tree_walk(ck, db, &place, &kid);
 	}
 }
 
-/* tree_walk - the page at off and all below it. level is what the page above asks for, -1 at the root; it bounds the recursion. */
-static void tree_walk(struct check *ck, struct check_db *db, uint64_t off, uint64_t at, int level, const struct check_bounds *bounds)
+/* tree_walk - the page of place and all below it. */
+static void tree_walk(struct check *ck, struct check_db *db, const struct tree_place *place,
+                      const struct check_bounds *bounds)
 {
-	struct check_page page = {.off = off};
+	struct check_page page = {.off = place->off};
+	uint8_t *copy = ck->copies + (size_t)place->depth * ck->page_size;
 
-	if (!check_space_claim(ck, db, "tree page", off, ck->page_size, at))
+	if (check_moved(ck) ||
+	    !check_space_claim(ck, db, "tree page", page.off, ck->page_size, place->at))
 		return;
-	page.p = ck->base + off;
+	memcpy(copy, ck->base + page.off, ck->page_size);
+	page.p = copy;
 	memcpy(&page.head, page.p, sizeof page.head);
-	if ((page.head.type != FMT_LEAF && page.head.type != FMT_INNER) || (page.head.type == FMT_LEAF) != (page.head.level == 0) ||
-	    page.head.level > CHECK_MAX_LEVEL || (level >= 0 && page.head.level != level)) {
-		check_fault(ck, db, "tree page 0x%" PRIx64 ": type %u on level %u, where level %d is expected", off, page.head.type,
-		            page.head.level, level);
+	if ((page.head.type != FMT_LEAF && page.head.type != FMT_INNER) ||
+	    (page.head.type == FMT_LEAF) != (page.head.level == 0) ||
+	    page.head.level > CHECK_MAX_LEVEL ||
+	    (place->level >= 0 && page.head.level != place->level)) {
+		check_fault(ck, db,
+		            "tree page 0x%" PRIx64
+		            ": type %u on level %u, where level %d is expected",
+		            page.off, page.head.type, page.head.level, place->level);
 		return;
 	}
 	if (page.head.type == FMT_LEAF) {
 		db->leaf_pages++;
-		check_leaf(ck, db, &page, level < 0 ? NULL : bounds);
+		check_leaf(ck, db, &page, place->level < 0 ? NULL : bounds);
 	} else {
 		db->inner_pages++;
-		inner_walk(ck, db, &page, bounds);
+		inner_walk(ck, db, &page, place->depth, bounds);
 	}
 }
 
@@ -251,8 +270,12 @@ void check_db_walk(struct check *ck, struct check_db *db, uint64_t at)
 		db->flags = desc.flags;
 	desc_header(ck, db, &desc);
 	db->flags = desc.flags;
-	if (desc.root != 0)
-		tree_walk(ck, db, desc.root, db->desc + offsetof(struct fmt_desc, root), -1, &everything);
+	if (desc.root != 0) {
+		const struct tree_place root = {desc.root,
+		                                db->desc + offsetof(struct fmt_desc, root), -1, 0};
+
+		tree_walk(ck, db, &root, &everything);
+	}
 	count_check(ck, db, "entries", counts_last(ck, db, &desc), db->entries);
 	count_check(ck, db, "leaf pages", desc.leaf_pages, db->leaf_pages);
 	count_check(ck, db, "inner pages", desc.inner_pages, db->inner_pages);

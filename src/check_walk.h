@@ -14,6 +14,7 @@
 /* Bytes that an entry needs at least, a head and an offset: the entries of a damaged page may share all others. (Uniform ones: a head and four bytes.) */
 #define CHECK_MIN_ENTRY (sizeof(uint64_t) + sizeof(uint16_t))
 #define CHECK_MAX_LEVEL 40u /* deeper trees cannot be: it bounds the recursion */
+#define CHECK_COPIES    (CHECK_MAX_LEVEL + 1) /* of pages: one a level */
 
 struct check_item { /* a key and, in a DUP_SORT database, the duplicate; also a separator */
 	const uint8_t *key, *dup;
@@ -46,7 +47,7 @@ struct check_db {
 };
 
 struct check_page { /* a tree page whose header's offsets were found inside the page */
-	const uint8_t *p;
+	const uint8_t *p; /* a copy of it */
 	uint64_t off;
 	struct fmt_page head;
 };
@@ -62,15 +63,20 @@ struct check {
 	uint64_t words;              /* in each of the next two */
 	uint64_t *used;              /* a bit a page: allocated, by the bitmaps */
 	uint64_t *seen;              /* a bit a page: something refers to it */
+	uint8_t *copies;             /* of the pages from the root to the one being checked */
 	struct check_entry *entries; /* of the leaf being checked: base, then tail */
 	uint16_t *order;             /* of the leaf being checked: indexes into entries */
 	struct check_db *dbs;        /* named databases found in the main one */
 	size_t dbs_count, dbs_size;
 	uint64_t faults;
-	int err; /* ENOMEM once memory ran out: the run ends */
+	int err; /* ENOMEM once memory ran out, EAGAIN once the state has moved: the run ends */
 };
 
-/* check_fault - count and report one fault; db, when not NULL, is named at its end. */
+/* check_moved - whether the state is no longer there to be checked; ck->err is EAGAIN then. */
+bool check_moved(struct check *ck);
+
+/* check_fault - count and report one fault; db, when not NULL, is named at its end. Nothing when
+ * the state has moved. */
 void check_fault(struct check *ck, const struct check_db *db, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* check_space_load - read directory and bitmaps into used and claim their pages. */

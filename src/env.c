@@ -142,6 +142,10 @@ static int attach(struct daxkv *kv, const struct daxkv_options *o, uint64_t *txn
 	kv->ring = (struct ring){.map = &kv->map, .file_id = kv->geometry.file_id, .off = kv->geometry.ring_off};
 	if (rc || kv->joined)
 		return rc;
+	if (kv->read_only && !kv->turns)
+		rc = env_stamp(kv, &kv->stamp);
+	if (rc)
+		return rc;
 	rc = recover_needed(&kv->ring, &needed, txn);
 	if (!rc && kv->turns) {
 		rc = recover_in_place(&kv->ring, &in_place, txn);
@@ -637,26 +641,4 @@ void daxkv_counters(struct daxkv *kv, struct daxkv_counters *c)
 	                             .splits = kv->wset.splits,
 	                             .compactions = kv->wset.compactions,
 	                             .merges = kv->wset.merges};
-}
-
-int daxkv_check(struct daxkv *kv, void (*report)(const char *fault, void *arg), void *arg, uint64_t *faults)
-{
-	struct check_input in = {.base = kv->map.base, .report = report, .arg = arg};
-	struct daxkv_txn *txn = NULL;
-	uint64_t n = 0;
-	int rc = 0;
-
-	if (!kv->read_only && !kv->share->poison)
-		rc = daxkv_begin(kv, NULL, DAXKV_TXN_TRY, &txn);
-	if (rc)
-		return rc;
-	in.mapped = kv->map.size;
-	in.txn = __atomic_load_n(&kv->share->published, __ATOMIC_ACQUIRE);
-	rc = check_run(&in, &n);
-	daxkv_abort(txn);
-	if (faults)
-		*faults = n;
-	if (rc > 0)
-		return err_sys(rc, "checking the store");
-	return rc == DAXKV_CORRUPT ? err_set(rc, "the check found %lu faults", (unsigned long)n) : rc;
 }

@@ -40,6 +40,7 @@ struct daxkv {
 	uint32_t page_size, max_key;
 	bool read_only;
 	bool turns;  /* others use the file between this one's transactions: DAXKV_TURNS */
+	uint64_t stamp; /* env_stamp as a reader without company found it when it opened */
 	bool nolock; /* opened without a lock file: write transactions may go from thread to thread */
 	uint64_t recovered;
 	uint64_t max_age_ms, max_lag; /* bounds of this store's own readers */
@@ -201,6 +202,20 @@ int desc_new(struct wset *w, uint32_t flags, uint64_t count, uint64_t prev, uint
 /* desc_commit - write what changed in the database to its descriptor: words, or in place when it is private. When the page has no room for
  * another count, *full and nothing else. */
 int desc_commit(struct daxkv *kv, struct dbstate *state, struct words *words, bool *full);
+
+/* ---- txn_hold.c ------------------------------------------------------------------------------ */
+
+/* txn_hold - have the writer's lock without a transaction, waiting wait_ms (0: not at all,
+ * negative: as long as it takes). *died: its last owner did, half-way; recovery is left to the next
+ * write transaction, which txn_let_go with left tells. BUSY, ENOMEM, errno. txn_let_go - the same
+ * thread gives it back. */
+int txn_hold(struct daxkv *kv, int64_t wait_ms, bool *died);
+void txn_let_go(struct daxkv *kv, bool left);
+
+/* ---- env_check.c ----------------------------------------------------------------------------- */
+
+/* env_stamp - a checksum of the file's superblock and ring, which every commit changes. errno. */
+int env_stamp(const struct daxkv *kv, uint64_t *stamp);
 
 /* ---- commit.c ------------------------------------------------------------------------------------------------------------- */
 

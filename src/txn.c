@@ -423,21 +423,6 @@ static void writer_bury(struct daxkv *kv)
 	__atomic_store_n(&kv->writer, NULL, __ATOMIC_RELEASE);
 }
 
-/* lock_take - the lock; EDEADLK: this thread has it already, by way of this handle or another of the same store. *died: its last owner did,
- * half-way. */
-static int lock_take(struct daxkv *kv, int64_t wait_ms, bool *died)
-{
-	struct wlock *w = &kv->share->writer;
-	int rc = 0;
-
-	*died = false;
-	if (UNLIKELY(!wlock_try(w, kv->share_file.owner)))
-		rc = stores_writing(kv) ? EDEADLK : wlock_wait(w, slot_lock(kv), kv->share_file.owner, wait_ms, died);
-	if (!rc)
-		__atomic_store_n(&kv->writer_thread, pthread_self(), __ATOMIC_RELAXED);
-	return rc;
-}
-
 static void lock_give(struct daxkv *kv)
 {
 	__atomic_store_n(&kv->writer_thread, 0, __ATOMIC_RELAXED);
@@ -448,15 +433,10 @@ static void lock_give(struct daxkv *kv)
 static int lock_writer(struct daxkv *kv, int64_t wait_ms)
 {
 	bool died;
-	int rc = stores_watch_thread();
+	int rc = txn_hold(kv, wait_ms, &died);
 
-	if (!rc)
-		rc = lock_take(kv, wait_ms, &died);
-	if (rc == EDEADLK || rc == EBUSY)
-		return err_set(DAXKV_BUSY,
-		               rc == EBUSY ? "another write transaction is running" : "this thread's write transaction is still running");
 	if (rc)
-		return err_sys(rc, "the writer's lock");
+		return rc;
 	writer_bury(kv);
 	died |= commit_behind(kv); /* with turns, the same has to be done after others have written */
 	if (died) {

@@ -11,6 +11,8 @@
 #include "args.h"
 #include "bytes.h"
 
+#define SECONDS_MAX 4000000
+
 enum option_id {
 	OPT_DB = 256,
 	OPT_JSON,
@@ -34,6 +36,7 @@ enum option_id {
 	OPT_FORMAT,
 	OPT_BATCH,
 	OPT_ACK,
+	OPT_WAIT,
 	OPT_PMEM
 };
 
@@ -64,6 +67,7 @@ static const struct {
     {"format", required_argument, OPT_FORMAT, TAKES_LOAD},
     {"batch", required_argument, OPT_BATCH, TAKES_LOAD},
     {"ack", no_argument, OPT_ACK, TAKES_LOAD},
+    {"wait", required_argument, OPT_WAIT, TAKES_WAIT},
     {"print", no_argument, 'p', TAKES_PRINT},
     {"pmem", required_argument, OPT_PMEM, 0},
     {"help", no_argument, 'h', 0},
@@ -108,6 +112,29 @@ bool args_size(const char *text, uint64_t *size)
 		return false;
 	*size = (uint64_t)number << shift;
 	return true;
+}
+
+/* seconds_read - "3" or "0.25" as milliseconds. False when text is anything else, or more than some
+ * weeks. */
+static bool seconds_read(const char *text, int64_t *ms)
+{
+	const char *p = text;
+	int64_t n = 0, unit = 1000;
+
+	for (; isdigit((unsigned char)*p); p++) {
+		n = 10 * n + (*p - '0');
+		if (n > SECONDS_MAX)
+			return false;
+	}
+	if (p == text)
+		return false;
+	n *= unit;
+	if (*p == '.') {
+		for (p++; isdigit((unsigned char)*p); p++)
+			n += (*p - '0') * (unit /= 10);
+	}
+	*ms = n;
+	return *p == '\0' && p[-1] != '.';
 }
 
 int args_bytes(const struct call *call, const char *what, char *text, struct daxkv_val *bytes)
@@ -184,6 +211,9 @@ static int set_text(struct call *call, int id)
 	} else if (id == OPT_PMEM) {
 		if (!args_pmem(optarg, &opt->pmem))
 			status = bad_value(call, "pmem", "auto, dax, file or force");
+	} else if (id == OPT_WAIT) {
+		if (!seconds_read(optarg, &opt->wait_ms))
+			status = bad_value(call, "wait", "a number of seconds, as 0, 0.5 or 10");
 	} else if (id == OPT_FORMAT) {
 		if (strcmp(optarg, "tsv") != 0 && strcmp(optarg, "mdb") != 0 && strcmp(optarg, "dir") != 0)
 			status = bad_value(call, "format", "tsv, mdb or dir");
@@ -207,6 +237,7 @@ static int set_option(struct call *call, int id)
 	switch (id) {
 	case OPT_DB:
 	case OPT_PMEM:
+	case OPT_WAIT:
 	case OPT_FORMAT:
 	case OPT_FROM:
 	case OPT_TO:

@@ -7,7 +7,7 @@
 
 #include "cli.h"
 
-enum option_set {                        /* which options a command takes; --pmem and --help belong to all */
+enum option_set { /* which options a command takes; --pmem and --help belong to all */
 	          TAKES_DB = 0x1,        /* --db */
 	          TAKES_JSON = 0x2,      /* --json */
 	          TAKES_NEW = 0x4,       /* --page-size, --initial-size */
@@ -18,7 +18,8 @@ enum option_set {                        /* which options a command takes; --pme
 	          TAKES_KEEP = 0x80,     /* --no-overwrite */
 	          TAKES_OUT = 0x100,     /* --out */
 	          TAKES_LOAD = 0x200,    /* --format, --batch, --ack */
-	          TAKES_PRINT = 0x400    /* -p */
+	          TAKES_PRINT = 0x400,   /* -p */
+	          TAKES_WAIT = 0x800     /* --wait */
 };
 
 /* args_parse - read the options of call->command into call->opt and set file and operands. argv[0] is the command's name. Returns an

@@ -36,6 +36,7 @@ struct options {
 	enum daxkv_pmem pmem;
 	unsigned int page_size, db_flags;
 	uint64_t initial_size, max_size, limit, batch; /* limit, batch: 0 when not given */
+	int64_t wait_ms;                               /* for writers; -1: as long as it takes */
 	char *from, *to, *prefix;
 	const char *out, *format;
 };
@@ -60,6 +61,10 @@ struct call {
 	struct daxkv *kv; /* NULL: not open */
 	struct daxkv_txn *txn;
 	daxkv_db db;
+	int waited_for;   /* the process that a line on the standard error has named, or -1 for an
+	                     unknown one; 0: none */
+	bool reader_gone; /* nobody reads the standard output any more: the call ends as SIGPIPE
+	                     ends others */
 };
 
 /* call_fail - print "kv COMMAND: FILE: what (detail)" for a failed daxkv function; returns the exit status for err. what may be NULL. */
@@ -74,8 +79,11 @@ int call_fail_as(const struct call *call, enum exit_status status, const char *f
 /* call_note - say something on the standard error that is no failure. */
 void call_note(const struct call *call, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* call_output - whether what was printed reached the standard output: EXIT_OK or EXIT_SYSTEM. flush: all of it so far. */
-int call_output(const struct call *call, bool flush);
+/* call_output - whether what was printed reached the standard output: EXIT_OK or EXIT_SYSTEM.
+ * flush: all of it so far. call_output_failed - it did not, for err. Nothing is printed when its
+ * reader has gone. */
+int call_output(struct call *call, bool flush);
+int call_output_failed(struct call *call, int err);
 
 int run_create(struct call *call);
 int run_put(struct call *call);

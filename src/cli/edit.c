@@ -3,6 +3,7 @@
  * edit.c - kv create, put and del.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "args.h"
@@ -50,13 +51,30 @@ static int source_open(const struct call *call, struct value_source *source)
 	return EXIT_OK;
 }
 
-int run_put(struct call *call)
+/* put_value - value, or when sized the source's, in a transaction of its own. */
+static int put_value(struct call *call, const struct daxkv_val *key, struct daxkv_val *value,
+                     struct value_source *sized)
 {
 	unsigned int flags = call->opt.no_overwrite ? DAXKV_NOOVERWRITE : 0;
-	struct value_source source;
-	struct daxkv_val key, value;
 	uint64_t size;
-	int err, status;
+	int err, status = store_write(call);
+
+	if (status == EXIT_OK && sized != NULL) {
+		status = value_put(call, key, sized, flags, &size);
+	} else if (status == EXIT_OK) {
+		err = daxkv_put(call->txn, call->db, key, value, flags);
+		if (err != 0)
+			status = call_fail(call, err, "cannot put the value");
+	}
+	return status == EXIT_OK ? store_commit(call) : status;
+}
+
+int run_put(struct call *call)
+{
+	struct value_source source;
+	struct daxkv_val key, value = {0, NULL};
+	void *gathered = NULL;
+	int status;
 
 	if ((call->n_operands == 2) == (call->opt.from != NULL))
 		return call_fail_as(call, EXIT_USAGE, "give the value either as an operand or with --from");
@@ -65,19 +83,20 @@ int run_put(struct call *call)
 		status = source_open(call, &source);
 	if (status != EXIT_OK)
 		return status;
-	if (source.fd < 0)
+	if (source.fd < 0) {
 		status = args_bytes(call, "the value", call->operands[1], &value);
-	if (status == EXIT_OK)
-		status = store_write(call);
-	if (status == EXIT_OK && source.fd >= 0) {
-		status = value_put(call, &key, &source, flags, &size);
-	} else if (status == EXIT_OK) {
-		err = daxkv_put(call->txn, call->db, &key, &value, flags);
-		if (err != 0)
-			status = call_fail(call, err, "cannot put the value");
+	} else if (!source.sized) { /* it may have to be waited for: before the transaction */
+		status = store_open(call, 0, NULL);
+		if (status == EXIT_OK)
+			status = value_gather(call, &source, &value);
+		gathered = value.data; /* after EXIST value shows the store's own */
 	}
+	if (status == EXIT_OK)
+		status =
+		    put_value(call, &key, &value, source.fd >= 0 && source.sized ? &source : NULL);
+	free(gathered);
 	value_close(&source);
-	return status == EXIT_OK ? store_commit(call) : status;
+	return status;
 }
 
 /* has_value - whether key has the value given, in a database without duplicates: daxkv_del takes a value as a condition only where there

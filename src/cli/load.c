@@ -19,6 +19,48 @@
 
 /* ---- lines ---------------------------------------------------------------------------------------------------------------- */
 
+/* line_first - what the first line tells of the text: a byte order mark is no part of it. False,
+ * printed: it is not in UTF-8 or bytes. */
+static bool line_first(const struct load *load, struct load_input *input)
+{
+	const unsigned char *p = (const unsigned char *)input->line;
+
+	if (input->size >= 2 &&
+	    ((p[0] == 0xff && p[1] == 0xfe) || (p[0] == 0xfe && p[1] == 0xff))) {
+		load_bad_line(load, input,
+		              "the text begins as one in UTF-16: convert it to UTF-8, or write "
+		              "these bytes as \\xHH");
+		return false;
+	}
+	if (input->size >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0) {
+		input->size -= 3;
+		memmove(input->line, input->line + 3, input->size + 1);
+	}
+	return true;
+}
+
+/* line_end - take the line's end off: LF, or CR LF where the first line ends so. A CR that may be
+ * data is never dropped, and one that may be a line's end is never data. False, printed. */
+static bool line_end(const struct load *load, struct load_input *input)
+{
+	bool lf = input->size > 0 && input->line[input->size - 1] == '\n', cr;
+
+	input->size -= lf;
+	cr = input->size > 0 && input->line[input->size - 1] == '\r';
+	if (input->number == 1)
+		input->crlf = lf && cr;
+	if (cr != input->crlf && (lf || cr)) {
+		load_bad_line(load, input,
+		              input->crlf ? "it does not end in CR LF, as the first line does"
+		                          : "it ends in a carriage return: as data that is \\x0d, "
+		                            "as a line's end the first line must have it too");
+		return false;
+	}
+	input->size -= cr;
+	input->line[input->size] = '\0';
+	return true;
+}
+
 int load_line(const struct load *load, struct load_input *input)
 {
 	ssize_t n;
@@ -31,15 +73,17 @@ int load_line(const struct load *load, struct load_input *input)
 	n = getline(&input->line, &input->room, input->file);
 	if (n < 0 && (ferror(input->file) || errno == ENOMEM)) {
 		call_fail_sys(load->call, errno, "cannot read '%s'", input->path);
-		return -1;
+		return LOAD_FAILED;
 	}
 	if (n < 0)
 		return 0;
 	input->number++;
 	input->size = (size_t)n;
-	if (input->line[input->size - 1] == '\n')
-		input->line[--input->size] = '\0';
-	return 1;
+	if (input->number == 1 && !line_first(load, input))
+		return LOAD_REFUSED;
+	if (input->size == 0) /* a byte order mark, and nothing else */
+		return 0;
+	return line_end(load, input) ? 1 : LOAD_REFUSED;
 }
 
 int load_bad_line(const struct load *load, const struct load_input *input, const char *what)
@@ -70,12 +114,57 @@ static void show_progress(struct load *load, bool last)
 	        seconds > 0 ? (double)load->durable / seconds : 0.0, last ? "\n" : "");
 }
 
-/* commit - make the batch durable and say so. */
-static int commit(struct load *load)
+/* database_select - open the database that the records are for, in the running transaction. */
+static int database_select(struct load *load)
+{
+	const struct daxkv_val name = {load->name_size, load->name};
+
+	if (load->name == NULL)
+		return store_select(load->call, NULL,
+		                    load->db_flags != 0 ? load->db_flags | DAXKV_CREATE : 0);
+	return store_select(load->call, &name, load->db_flags | DAXKV_CREATE);
+}
+
+/* begin - a transaction with the database. */
+static int begin(struct load *load)
+{
+	int status = store_begin(load->call, 0);
+
+	return status == EXIT_OK ? database_select(load) : status;
+}
+
+/* put_gathered - store what was gathered. */
+static int put_gathered(struct load *load)
+{
+	struct call *call = load->call;
+	char text[80], what[128], *p = load->data;
+
+	for (size_t i = 0; i < load->n_gathered; i++) {
+		const struct load_record *r = &load->gathered[i];
+		struct daxkv_val key = {r->key_size, p}, value = {r->value_size, p + r->key_size};
+		int err = daxkv_put(call->txn, call->db, &key, &value, 0);
+
+		if (err != 0) {
+			snprintf(what, sizeof what,
+			         "cannot put '%s'; %" PRIu64 " records are durable",
+			         bytes_text(&key, text, sizeof text), load->durable);
+			return call_fail(call, err, what);
+		}
+		p += r->key_size + r->value_size;
+	}
+	load->n_gathered = load->data_size = 0;
+	return EXIT_OK;
+}
+
+int load_commit(struct load *load)
 {
 	bool any = load->records > 0;
-	int status = store_commit(load->call);
+	int status = load->call->txn == NULL ? begin(load) : EXIT_OK;
 
+	if (status == EXIT_OK)
+		status = put_gathered(load);
+	if (status == EXIT_OK)
+		status = store_commit(load->call);
 	if (status != EXIT_OK)
 		return status;
 	load->durable += load->records;
@@ -88,61 +177,107 @@ static int commit(struct load *load)
 	return call_output(load->call, true);
 }
 
+static bool overfull(const struct load *load, uint64_t size)
+{
+	return load->records > 0 &&
+	       (load->records >= load->batch_records || load->bytes > load->batch_bytes ||
+	        size > load->batch_bytes - load->bytes);
+}
+
 int load_room(struct load *load, uint64_t size)
 {
-	int status;
+	int status = overfull(load, size) ? load_commit(load) : EXIT_OK;
 
-	if (load->records == 0 ||
-	    (load->records < load->batch_records && load->bytes <= load->batch_bytes && size <= load->batch_bytes - load->bytes))
-		return EXIT_OK;
-	status = commit(load);
-	return status != EXIT_OK ? status : store_begin(load->call, 0);
+	return status == EXIT_OK && load->call->txn == NULL ? begin(load) : status;
 }
 
 int load_added(struct load *load, uint64_t size)
 {
-	int status;
-
 	load->records++;
 	load->bytes += size;
-	if (load->records < load->batch_records && load->bytes < load->batch_bytes)
-		return EXIT_OK;
-	status = commit(load);
-	return status != EXIT_OK ? status : store_begin(load->call, 0);
+	return load->records < load->batch_records && load->bytes < load->batch_bytes
+	           ? EXIT_OK
+	           : load_commit(load);
 }
 
-int load_put(struct load *load, const struct daxkv_val *key, struct daxkv_val *value)
+/* room_for - have *list hold want more elements of size bytes behind the n that are there. */
+static bool room_for(void **list, size_t *room, size_t n, size_t want, size_t size)
+{
+	size_t more = *room != 0 ? *room : 1024;
+	void *larger;
+
+	if (want > SIZE_MAX / size - n)
+		return false;
+	if (*list != NULL && n + want <= *room)
+		return true;
+	while (more < n + want)
+		more = more > SIZE_MAX / size / 2 ? n + want : 2 * more;
+	larger = realloc(*list, more * size);
+	if (larger == NULL)
+		return false;
+	*list = larger;
+	*room = more;
+	return true;
+}
+
+static bool gather(struct load *load, const struct daxkv_val *key, const struct daxkv_val *value)
+{
+	void *data = load->data, *gathered = load->gathered;
+	bool room = room_for(&data, &load->data_room, load->data_size, key->size + value->size, 1);
+
+	load->data = data;
+	room = room && room_for(&gathered, &load->gathered_room, load->n_gathered, 1,
+	                        sizeof *load->gathered);
+	load->gathered = gathered;
+	if (!room)
+		return false;
+	load->gathered[load->n_gathered++] = (struct load_record){key->size, value->size};
+	memcpy(load->data + load->data_size, key->data, key->size);
+	if (value->size > 0)
+		memcpy(load->data + load->data_size + key->size, value->data, value->size);
+	load->data_size += key->size + value->size;
+	return true;
+}
+
+int load_put(struct load *load, const struct daxkv_val *key, const struct daxkv_val *value)
 {
 	uint64_t size = key->size + value->size;
-	char text[80], what[128];
-	int err, status = load_room(load, size);
+	int status = overfull(load, size) ? load_commit(load) : EXIT_OK;
 
 	if (status != EXIT_OK)
 		return status;
-	err = daxkv_put(load->call->txn, load->call->db, key, value, 0);
-	if (err == 0)
-		return load_added(load, size);
-	snprintf(what, sizeof what, "cannot put '%s'; %" PRIu64 " records are durable", bytes_text(key, text, sizeof text), load->durable);
-	return call_fail(load->call, err, what);
+	if (!gather(load, key, value))
+		return call_fail_sys(load->call, ENOMEM,
+		                     "cannot gather %" PRIu64 " records for a transaction",
+		                     load->records + 1);
+	return load_added(load, size);
 }
 
 int load_database(struct load *load, const struct daxkv_val *name, unsigned int flags)
 {
 	struct call *call = load->call;
-	int status;
+	int status = load->started ? load_commit(load) : EXIT_OK;
 
+	if (status != EXIT_OK)
+		return status;
+	if (call->db != DAXKV_MAIN) /* a handle is closed while no transaction uses it */
+		daxkv_db_close(call->kv, call->db);
+	call->db = DAXKV_MAIN;
+	load->started = true;
 	if (name == NULL && call->opt.has_db)
 		name = &call->opt.db;
-	if (call->db != DAXKV_MAIN) { /* a handle is closed while no transaction uses it */
-		status = commit(load);
-		if (status != EXIT_OK)
-			return status;
-		daxkv_db_close(call->kv, call->db);
-		status = store_begin(call, 0);
-		if (status != EXIT_OK)
-			return status;
-	}
-	return store_select(call, name, name != NULL || flags != 0 ? flags | DAXKV_CREATE : 0);
+	free(load->name);
+	load->name = NULL;
+	load->db_flags = flags;
+	if (name == NULL)
+		return EXIT_OK;
+	load->name_size = name->size;
+	load->name = malloc(name->size + 1);
+	if (load->name == NULL)
+		return call_fail_sys(call, ENOMEM, "cannot load");
+	if (name->size > 0)
+		memcpy(load->name, name->data, name->size);
+	return EXIT_OK;
 }
 
 /* ---- the command ---------------------------------------------------------------------------------------------------------- */
@@ -184,7 +319,7 @@ static int input_guess(const struct load *load, struct load_input *input, enum l
 		return EXIT_OK;
 	got = load_line(load, input);
 	if (got < 0)
-		return EXIT_SYSTEM;
+		return load_status(got);
 	*format =
 	    got > 0 && strncmp(input->line, "VERSION=", 8) == 0 && memchr(input->line, '\t', input->size) == NULL ? FORMAT_MDB : FORMAT_TSV;
 	input->again = got > 0;
@@ -197,10 +332,12 @@ static int load_all(struct load *load, struct load_input *input, enum load_forma
 	struct call *call = load->call;
 	int status = store_open(call, DAXKV_CREATE, NULL);
 
-	if (status == EXIT_OK)
-		status = store_begin(call, 0);
-	if (status == EXIT_OK && format != FORMAT_MDB) /* a dump names its databases */
+	if (status == EXIT_OK && format != FORMAT_MDB) { /* a dump names its databases */
 		status = load_database(load, NULL, call->opt.db_flags);
+		if (status ==
+		    EXIT_OK) /* before input is waited for: what cannot be is told at once */
+			status = load_commit(load);
+	}
 	if (status != EXIT_OK)
 		return status;
 	clock_gettime(CLOCK_MONOTONIC, &load->start);
@@ -211,7 +348,7 @@ static int load_all(struct load *load, struct load_input *input, enum load_forma
 	else
 		status = load_tsv(load, input);
 	if (status == EXIT_OK)
-		status = commit(load);
+		status = load_commit(load);
 	show_progress(load, true);
 	return status;
 }
@@ -233,6 +370,9 @@ int run_load(struct call *call)
 	if (status == EXIT_OK)
 		status = load_all(&load, &input, format);
 	free(input.line);
+	free(load.data);
+	free(load.gathered);
+	free(load.name);
 	if (input.file != NULL && input.file != stdin)
 		fclose(input.file);
 	return status;

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * load.h - what the three input formats of kv load share: batches of records in transactions, and lines of text.
+ * load.h - what the three input formats of kv load share: batches of records in transactions, and
+ * lines of text.
  *
- * Records go into the running transaction; it is committed when the batch is full, and a new one begins. What was committed stays,
- * whatever comes later: the failure's message says how many records that is.
+ * Records of a text are gathered in memory, and stored in one transaction when the batch is full:
+ * none is running while more input is waited for, so that other writers go on. Files are stored as
+ * they are read. What was committed stays, whatever comes later: the failure's message says how
+ * many records that is.
  */
 #ifndef DAXKV_CLI_LOAD_H
 #define DAXKV_CLI_LOAD_H
@@ -13,12 +16,23 @@
 
 #include "cli.h"
 
+struct load_record { /* gathered: key and value lie in struct load's data, one behind the other */
+	size_t key_size, value_size;
+};
+
 struct load {
 	struct call *call;
+	char *data; /* of the records gathered */
+	size_t data_size, data_room;
+	struct load_record *gathered;
+	size_t n_gathered, gathered_room;
+	char *name; /* of the database that follows, owned; NULL: the main one */
+	size_t name_size;
+	unsigned int db_flags;               /* it is made with */
 	uint64_t batch_records, batch_bytes; /* limits of a transaction */
-	uint64_t records, bytes;             /* in the running transaction */
+	uint64_t records, bytes;             /* in the running transaction, or gathered for it */
 	uint64_t durable, durable_bytes;     /* committed by this call */
-	bool progress;
+	bool progress, started;              /* started: a database was chosen */
 	struct timespec start, shown;
 };
 
@@ -29,22 +43,33 @@ struct load_input { /* lines of text */
 	size_t room, size;
 	uint64_t number; /* of line, from 1 */
 	bool again;      /* the next load_line gives the same line again */
+	bool crlf;       /* its lines end in CR LF, as the first one tells */
 };
 
-/* load_line - the next line: 1, at the end 0, after a failure to read -1 (printed). */
+/* load_line - the next line: 1, at the end 0, LOAD_FAILED when it cannot be read, LOAD_REFUSED when
+ * it is not text that can be taken; both were printed. load_status - their exit status. */
+enum { LOAD_FAILED = -1, LOAD_REFUSED = -2 };
 int load_line(const struct load *load, struct load_input *input);
+static inline int load_status(int got)
+{
+	return got == LOAD_REFUSED ? EXIT_USAGE : EXIT_SYSTEM;
+}
 
 /* load_bad_line - print that the line cannot be used; returns EXIT_USAGE. */
 int load_bad_line(const struct load *load, const struct load_input *input, const char *what);
 
-/* load_database - what follows goes to the database name (NULL: that of --db, or the main one), made with flags when missing. */
+/* load_database - what follows goes to the database name (NULL: that of --db, or the main one),
+ * made with flags when missing: at the next load_commit at the latest. */
 int load_database(struct load *load, const struct daxkv_val *name, unsigned int flags);
 
-/* load_put - store one record. An exit status. */
-int load_put(struct load *load, const struct daxkv_val *key, struct daxkv_val *value);
+/* load_commit - what was loaded so far becomes durable. An exit status. */
+int load_commit(struct load *load);
 
-/* load_room - commit first when size more bytes would overfill the batch. load_added - a record of size bytes was stored. For a caller
- * that stores records itself; load_put does both. */
+/* load_put - add one record, of which a copy is made, to the batch. An exit status. */
+int load_put(struct load *load, const struct daxkv_val *key, const struct daxkv_val *value);
+
+/* load_room - have a transaction running, a new one when size more bytes would overfill the batch.
+ * load_added - a record of size bytes was stored in it. For a caller that stores records itself. */
 int load_room(struct load *load, uint64_t size);
 int load_added(struct load *load, uint64_t size);
 

@@ -113,7 +113,8 @@ static int header_read(const struct load *load, struct load_input *input, struct
 		if (status != EXIT_OK)
 			return status;
 	}
-	return got < 0 ? EXIT_SYSTEM : load_bad_line(load, input, "the dump ends before HEADER=END");
+	return got < 0 ? load_status(got)
+	               : load_bad_line(load, input, "the dump ends before HEADER=END");
 }
 
 /* decode - the bytes of a data line. */
@@ -136,8 +137,10 @@ static int data_key(const struct load *load, struct load_input *input, bool prin
 	int got = load_line(load, input);
 
 	*status = EXIT_SYSTEM;
-	if (got < 0)
+	if (got < 0) {
+		*status = load_status(got);
 		return -1;
+	}
 	if (got == 0)
 		*status = load_bad_line(load, input, "the dump ends before DATA=END");
 	else if (strcmp(input->line, "DATA=END") == 0)
@@ -172,7 +175,9 @@ static int data_read(struct load *load, struct load_input *input, bool print)
 	while ((more = data_key(load, input, print, &room, &room_size, &key, &status)) > 0) {
 		int got = load_line(load, input);
 		if (got <= 0)
-			status = got < 0 ? EXIT_SYSTEM : load_bad_line(load, input, "the dump ends before a value");
+			status = got < 0
+			             ? load_status(got)
+			             : load_bad_line(load, input, "the dump ends before a value");
 		else
 			status = decode(load, input, print, &value);
 		if (status == EXIT_OK)
@@ -218,6 +223,6 @@ int load_mdb(struct load *load, struct load_input *input)
 		any = true;
 	}
 	if (got < 0)
-		return EXIT_SYSTEM;
+		return load_status(got);
 	return any ? EXIT_OK : load_bad_line(load, input, "the dump is empty");
 }

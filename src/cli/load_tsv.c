@@ -26,5 +26,5 @@ int load_tsv(struct load *load, struct load_input *input)
 		if (status != EXIT_OK)
 			return status;
 	}
-	return got < 0 ? EXIT_SYSTEM : EXIT_OK;
+	return got < 0 ? load_status(got) : EXIT_OK;
 }

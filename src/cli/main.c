@@ -16,9 +16,12 @@
 #include "medium.h"
 #include "store.h"
 
+#define WAIT_HELP                                                                                  \
+	"  --wait SECONDS       wait no longer than that for another process that writes\n"
+
 static const struct command commands[] = {
-    {"create", run_create, TAKES_DB | TAKES_NEW | TAKES_MAX_SIZE | TAKES_DB_FLAGS, 1, 1, "FILE [OPTION...]",
-     "make a store, or a database in it",
+    {"create", run_create, TAKES_DB | TAKES_NEW | TAKES_MAX_SIZE | TAKES_DB_FLAGS | TAKES_WAIT, 1, 1,
+     "FILE [OPTION...]", "make a store, or a database in it",
      "Makes the store FILE, which must not be there. With --db the store may be there and the database is made in it.\n\n"
      "  --db NAME            make the named database NAME; the other flags are its own\n"
      "  --dup-sort           a key may have many values, kept sorted\n"
@@ -29,40 +32,43 @@ static const struct command commands[] = {
      "  --reverse-dup        as --dup-sort, with values that compare from their last byte\n"
      "  --page-size N        4K (default), 8K, 16K or 32K\n"
      "  --initial-size N     size of the new file; 2M by default\n"
-     "  --max-size N         limit of this call: the file does not grow beyond it\n"},
-    {"put", run_put, TAKES_DB | TAKES_FROM | TAKES_KEEP | TAKES_MAX_SIZE, 2, 3, "FILE KEY VALUE|-|--from PATH", "store a value under a key",
+     "  --max-size N         limit of this call: the file does not grow beyond it\n" WAIT_HELP},
+    {"put", run_put, TAKES_DB | TAKES_FROM | TAKES_KEEP | TAKES_MAX_SIZE | TAKES_WAIT, 2, 3,
+     "FILE KEY VALUE|-|--from PATH", "store a value under a key",
      "Replaces the key's value; in a database with duplicates adds the pair. VALUE - is the standard input.\n\n"
      "  --from PATH          the value is the content of the file PATH\n"
      "  --no-overwrite       fail when the key is there\n"
-     "  --max-size N         do not let the file grow beyond N\n"},
+     "  --max-size N         do not let the file grow beyond N\n" WAIT_HELP},
     {"get", run_get, TAKES_DB | TAKES_OUT, 2, 2, "FILE KEY [--out PATH]", "print a key's value",
      "Prints the value's bytes as they are, and a newline behind them only when the standard output is a terminal. Of duplicates the\n"
      "first is printed.\n\n"
      "  --out PATH           write the value to the file PATH instead\n"},
-    {"del", run_del, TAKES_DB | TAKES_MAX_SIZE, 2, 3, "FILE KEY [VALUE]", "remove a key, or one pair",
+    {"del", run_del, TAKES_DB | TAKES_MAX_SIZE | TAKES_WAIT, 2, 3, "FILE KEY [VALUE]",
+     "remove a key, or one pair",
      "Removes the key with all its values; with VALUE only that pair, and nothing when the key has other values only.\n\n"
-     "  --max-size N         do not let the file grow beyond N\n"},
+     "  --max-size N         do not let the file grow beyond N\n" WAIT_HELP},
     {"scan", run_scan, TAKES_DB | TAKES_FROM | TAKES_RANGE, 1, 1, "FILE [OPTION...]", "print records in order",
      "Prints one line for each record, key TAB value, in the escaped form, which kv load reads back. The main database's records\n"
      "that are named databases are left out.\n\n"
      "  --from KEY           from KEY on, it included\n"
-     "  --to KEY             up to KEY, it included\n"
+     "  --to KEY             up to KEY, which is not printed itself\n"
      "  --prefix BYTES       only keys that begin with BYTES\n"
      "  --reverse            from the last to the first\n"
      "  --limit N            stop after N records\n"
      "  --keys               print keys only, each once\n"},
-    {"load", run_load, TAKES_DB | TAKES_LOAD | TAKES_NEW | TAKES_MAX_SIZE | TAKES_DB_FLAGS, 1, 2, "FILE [INPUT] [OPTION...]",
-     "store many records",
+    {"load", run_load, TAKES_DB | TAKES_LOAD | TAKES_NEW | TAKES_MAX_SIZE | TAKES_DB_FLAGS | TAKES_WAIT,
+     1, 2, "FILE [INPUT] [OPTION...]", "store many records",
      "Reads INPUT (the standard input when missing or -) and stores what it holds; makes FILE and databases that are not there. A dump\n"
      "of kv dump or mdb_dump is recognised by its first line, a directory by being one; else each line is key TAB value in the escaped\n"
-     "form. Of a directory each regular file is a record: its path from there and its content.\n\n"
+     "form; lines may end in CR LF, and the text begin with a byte order mark. Of a directory each\n"
+     "regular file is a record: its path from there and its content.\n\n"
      "  --db NAME            the database for records that name none\n"
      "  --format F           tsv, mdb or dir: do not guess\n"
      "  --batch N            N records in a transaction; else 1000, or fewer when they reach 16 MiB\n"
      "  --ack                after each commit print the number of records that are durable\n"
      "  --dup-sort, --dup-fixed, --integer-key, --integer-dup, --reverse-key, --reverse-dup, --page-size N, --initial-size N\n"
      "                       as for kv create, when it is made\n"
-     "  --max-size N         do not let the file grow beyond N\n"},
+     "  --max-size N         do not let the file grow beyond N\n" WAIT_HELP},
     {"dump", run_dump, TAKES_DB | TAKES_PRINT, 1, 1, "FILE [-p] [--db NAME]", "print everything as text",
      "Prints all databases in the text format of mdb_dump, for kv load and mdb_load.\n\n"
      "  --db NAME            only that database\n"
@@ -89,9 +95,11 @@ static const struct command commands[] = {
      "Prints for each read transaction of any process: process TAB snapshot TAB seconds since it began, and TAB evicted behind one whose\n"
      "snapshot was given up. Places of processes that died are given free first.\n\n"
      "  --json               as JSON\n"},
-    {"check", run_check, TAKES_JSON, 1, 1, "FILE [--json]", "verify the whole file",
-     "Verifies every rule of the format. Prints each fault and their number; the exit status is 4 when there is one.\n\n"
-     "  --json               as JSON\n"},
+    {"check", run_check, TAKES_JSON | TAKES_WAIT, 1, 1, "FILE [--json]", "verify the whole file",
+     "Verifies every rule of the format. Prints each fault and their number; the exit status is 4\n"
+     "when there is one. Other processes may write meanwhile; when they do so all the time, they wait\n"
+     "for it.\n\n"
+     "  --json               as JSON\n" WAIT_HELP},
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])
 
@@ -187,10 +195,23 @@ void call_note(const struct call *call, const char *format, ...)
 	print_line(call, text, NULL);
 }
 
-int call_output(const struct call *call, bool flush)
+int call_output_failed(struct call *call, int err)
+{
+	struct sigaction inherited;
+
+	/* A program that had SIGPIPE ignored when it started this one wants to be told. */
+	if (err == EPIPE && sigaction(SIGPIPE, NULL, &inherited) == 0 &&
+	    inherited.sa_handler != SIG_IGN) {
+		call->reader_gone = true;
+		return EXIT_SYSTEM;
+	}
+	return call_fail_sys(call, err, "cannot write to the standard output");
+}
+
+int call_output(struct call *call, bool flush)
 {
 	if (ferror(stdout) || (flush && fflush(stdout) != 0))
-		return call_fail_sys(call, errno != 0 ? errno : EIO, "cannot write to the standard output");
+		return call_output_failed(call, errno != 0 ? errno : EIO);
 	return EXIT_OK;
 }
 
@@ -276,6 +297,28 @@ static int global_options(struct call *call, int argc, char **argv, bool *done)
 	return EXIT_OK;
 }
 
+static void pipe_broken(int number)
+{
+	(void)number;
+}
+
+/* pipe_watch - a reader that went away is a failed write, so that the store is closed in order
+ * first. */
+static void pipe_watch(void)
+{
+	struct sigaction inherited, watch = {.sa_handler = pipe_broken};
+
+	if (sigaction(SIGPIPE, NULL, &inherited) == 0 && inherited.sa_handler == SIG_DFL)
+		sigaction(SIGPIPE, &watch, NULL);
+}
+
+/* pipe_die - end as a program does that does not look after SIGPIPE. */
+static void pipe_die(void)
+{
+	signal(SIGPIPE, SIG_DFL);
+	raise(SIGPIPE);
+}
+
 /* call_end - what is printed and what is stored must both have arrived. */
 static int call_end(struct call *call, int status)
 {
@@ -288,14 +331,16 @@ static int call_end(struct call *call, int status)
 
 int main(int argc, char **argv)
 {
-	struct call call = {.db = DAXKV_MAIN};
+	struct call call = {.db = DAXKV_MAIN, .opt.wait_ms = -1};
 	bool done;
 	int status;
 
 	if (!occupy_standard_streams())
 		return EXIT_SYSTEM;
-	signal(SIGPIPE, SIG_IGN); /* a reader that went away is a failed write, told like any other */
+	pipe_watch();
 	status = global_options(&call, argc, argv, &done);
+	if (call.reader_gone)
+		pipe_die();
 	if (status != EXIT_OK || done)
 		return status;
 	if (optind == argc) {
@@ -313,5 +358,8 @@ int main(int argc, char **argv)
 		print_help(call.command);
 	else
 		status = call.command->run(&call);
-	return call_end(&call, status);
+	status = call_end(&call, status);
+	if (call.reader_gone)
+		pipe_die();
+	return status;
 }

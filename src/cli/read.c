@@ -47,6 +47,8 @@ static int write_out(const struct call *call, const struct daxkv_val *value)
 int run_get(struct call *call)
 {
 	struct daxkv_val key, value, newline = {1, "\n"};
+	char text[80];
+	daxkv_db named;
 	int err, status = args_bytes(call, "the key", call->operands[0], &key);
 
 	if (status == EXIT_OK)
@@ -56,12 +58,17 @@ int run_get(struct call *call)
 	err = daxkv_get(call->txn, call->db, &key, &value);
 	if (err != 0)
 		return call_fail(call, err, "cannot get the value");
+	if (call->db == DAXKV_MAIN && daxkv_db_open(call->txn, &key, 0, &named) == 0)
+		return call_fail_as(
+		    call, EXIT_USAGE,
+		    "'%s' is a named database, which has no value: --db works in it",
+		    bytes_text(&key, text, sizeof text));
 	if (call->opt.out != NULL)
 		return write_out(call, &value);
 	err = write_full(STDOUT_FILENO, &value);
 	if (err == 0 && isatty(STDOUT_FILENO))
 		err = write_full(STDOUT_FILENO, &newline);
-	return err == 0 ? EXIT_OK : call_fail_sys(call, err, "cannot write to the standard output");
+	return err == 0 ? EXIT_OK : call_output_failed(call, err);
 }
 
 /* ---- scan ----------------------------------------------------------------------------------------------------------------- */
@@ -117,7 +124,7 @@ static enum place scan_place(const struct call *call, const struct scan *scan, c
 {
 	if (scan->has_from && daxkv_cmp(call->txn, call->db, key, &scan->from) < 0)
 		return BEFORE;
-	if (scan->has_to && daxkv_cmp(call->txn, call->db, key, &scan->to) > 0)
+	if (scan->has_to && daxkv_cmp(call->txn, call->db, key, &scan->to) >= 0)
 		return BEHIND;
 	if (scan->has_prefix && (key->size < scan->prefix.size || memcmp(key->data, scan->prefix.data, scan->prefix.size) != 0)) {
 		if (!scan->bytewise)
@@ -149,7 +156,8 @@ static int scan_start(const struct call *call, const struct scan *scan, struct d
 }
 
 /* scan_records - print what lies in the range; daxkv's result or, printed already, *status. */
-static int scan_records(const struct call *call, const struct scan *scan, struct daxkv_cursor *cursor, int *status)
+static int scan_records(struct call *call, const struct scan *scan, struct daxkv_cursor *cursor,
+                        int *status)
 {
 	bool reverse = call->opt.reverse;
 	enum daxkv_cursor_op next =

@@ -256,7 +256,7 @@ static void print_fault(const char *fault, void *arg)
 	struct faults *faults = arg;
 
 	if (faults->call->opt.json) {
-		fputs(faults->any ? ",\n  " : "\n  ", stdout);
+		fputs(faults->any ? ",\n  " : "{\"faults\": [\n  ", stdout);
 		bytes_print_json(stdout, fault, strlen(fault));
 	} else {
 		puts(fault);
@@ -264,19 +264,45 @@ static void print_fault(const char *fault, void *arg)
 	faults->any = true;
 }
 
+/* check - the store, whoever writes to it. 0, or daxkv's result; *said: it was printed. */
+static int check(struct call *call, struct faults *faults, uint64_t *count, bool *said)
+{
+	const int64_t from = store_now_ms();
+	unsigned int wait = store_waiting(call, 0);
+	int err;
+
+	*said = false;
+	while ((err = daxkv_check_timed(call->kv, wait, print_fault, faults, count)) ==
+	       DAXKV_BUSY) {
+		int64_t waited = store_now_ms() - from;
+
+		if (waited < wait) /* it is not a matter of waiting */
+			return err;
+		wait = store_waiting(call, waited > 0 ? waited : 1);
+		*said = wait == 0;
+		if (*said)
+			break;
+	}
+	return err;
+}
+
 int run_check(struct call *call)
 {
 	struct faults faults = {.call = call};
 	uint64_t count = 0;
+	bool said;
 	int err, status = store_open(call, DAXKV_RDONLY, NULL);
 
 	if (status != EXIT_OK)
 		return status;
+	err = check(call, &faults, &count, &said);
+	if (err != 0 && err != DAXKV_CORRUPT)
+		return said ? EXIT_SYSTEM : call_fail(call, err, "cannot check the store");
 	if (call->opt.json)
-		fputs("{\"faults\": [", stdout);
-	err = daxkv_check(call->kv, print_fault, &faults, &count);
-	printf(call->opt.json ? "], \"count\": %" PRIu64 "}\n" : "%" PRIu64 " faults\n", count);
-	if (err == DAXKV_CORRUPT && count > 0)
-		return call_fail_as(call, EXIT_CORRUPT, "the store is corrupted (%" PRIu64 " faults)", count);
-	return err == 0 ? EXIT_OK : call_fail(call, err, "cannot check the store");
+		printf("%s], \"count\": %" PRIu64 "}\n", faults.any ? "" : "{\"faults\": [", count);
+	else
+		printf("%" PRIu64 " faults\n", count);
+	return err == 0 ? EXIT_OK
+	                : call_fail_as(call, EXIT_CORRUPT,
+	                               "the store is corrupted (%" PRIu64 " faults)", count);
 }

@@ -6,9 +6,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "bytes.h"
 #include "store.h"
+
+#define WAIT_QUIET_MS 1000
+
+int64_t store_now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
 
 /* lock_of_lmdb - the lock file of a store that the LMDB-compatible library made in a directory: lock.mdb beside data.mdb. NULL: it is none.
  */
@@ -45,14 +56,71 @@ int store_open(struct call *call, unsigned int flags, bool *found)
 	return call_fail(call, err, flags & DAXKV_CREATE ? "cannot open or make the store" : "cannot open the store");
 }
 
+/* waiting_note - say who is waited for, once for each. */
+static void waiting_note(struct call *call)
+{
+	int pid = daxkv_writer_pid(call->kv);
+
+	if (call->waited_for == (pid > 0 ? pid : -1))
+		return;
+	call->waited_for = pid > 0 ? pid : -1;
+	if (pid > 0)
+		call_note(call, "waiting for process %d, which has the writer's lock", pid);
+	else
+		call_note(call, "waiting for another process, which has the writer's lock");
+}
+
+unsigned int store_waiting(struct call *call, int64_t waited_ms)
+{
+	int64_t left = call->opt.wait_ms < 0 ? INT64_MAX : call->opt.wait_ms - waited_ms;
+	int pid = daxkv_writer_pid(call->kv);
+
+	if (waited_ms >= WAIT_QUIET_MS && left > 0)
+		waiting_note(call);
+	if (waited_ms > 0 && left <= 0) {
+		if (pid > 0)
+			call_fail_as(call, EXIT_SYSTEM,
+			             "process %d has the writer's lock: waited for %.1f s", pid,
+			             (double)call->opt.wait_ms / 1000);
+		else
+			call_fail_as(call, EXIT_SYSTEM,
+			             "another process has the writer's lock: waited for %.1f s",
+			             (double)call->opt.wait_ms / 1000);
+		return 0;
+	}
+	return left < WAIT_QUIET_MS ? (unsigned int)left : WAIT_QUIET_MS;
+}
+
+/* begin_write - by and by, so that what is waited for can be told. 0, or daxkv's result; *said: it
+ * was printed. */
+static int begin_write(struct call *call, bool *said)
+{
+	const int64_t from = store_now_ms();
+	unsigned int wait = store_waiting(call, 0);
+	int err;
+
+	*said = false;
+	while ((err = daxkv_begin_timed(call->kv, wait, &call->txn)) == DAXKV_BUSY) {
+		int64_t waited = store_now_ms() - from;
+
+		wait = store_waiting(call, waited > 0 ? waited : 1);
+		*said = wait == 0;
+		if (*said)
+			break;
+	}
+	return err;
+}
+
 int store_begin(struct call *call, unsigned int flags)
 {
-	int err = daxkv_begin(call->kv, NULL, flags, &call->txn);
+	bool said = false;
+	int err = flags & DAXKV_TXN_RDONLY ? daxkv_begin(call->kv, NULL, flags, &call->txn)
+	                                   : begin_write(call, &said);
 
 	if (err == 0)
 		return EXIT_OK;
 	call->txn = NULL;
-	return call_fail(call, err, "cannot begin a transaction");
+	return said ? EXIT_SYSTEM : call_fail(call, err, "cannot begin a transaction");
 }
 
 int store_select(struct call *call, const struct daxkv_val *name, unsigned int flags)
@@ -92,7 +160,7 @@ int store_read(struct call *call)
 
 int store_write(struct call *call)
 {
-	int status = store_open(call, 0, NULL);
+	int status = call->kv != NULL ? EXIT_OK : store_open(call, 0, NULL);
 
 	return status != EXIT_OK ? status : begin_selected(call, 0);
 }

@@ -11,6 +11,14 @@
 /* store_open - open call->file with enum daxkv_open_flags; EEXIST is not printed when found is given: *found tells of it instead. */
 int store_open(struct call *call, unsigned int flags, bool *found);
 
+/* store_now_ms - a clock that only goes forward. */
+int64_t store_now_ms(void);
+
+/* store_waiting - how a call waits for another process's write transaction: first a second without
+ * a word, then a line on the standard error says which process that is. waited_ms is how long it
+ * has waited: the milliseconds to wait next, at most; 0: no longer, which was printed. */
+unsigned int store_waiting(struct call *call, int64_t waited_ms);
+
 /* store_begin - start call->txn: a write transaction, or with DAXKV_TXN_RDONLY a read transaction. */
 int store_begin(struct call *call, unsigned int flags);
 
@@ -20,7 +28,8 @@ int store_select(struct call *call, const struct daxkv_val *name, unsigned int f
 /* store_read - open for reading, begin a read transaction, select the database of --db. */
 int store_read(struct call *call);
 
-/* store_write - open for writing, begin a write transaction, select the database of --db. */
+/* store_write - open for writing unless that was done, begin a write transaction, select the
+ * database of --db. */
 int store_write(struct call *call);
 
 /* store_commit - make the running write transaction durable. */

@@ -107,8 +107,8 @@ static int put_sized(const struct call *call, const struct daxkv_val *key, const
 	return EXIT_OK;
 }
 
-/* gather - all of the source in memory; the caller frees value->data. */
-static int gather(const struct call *call, const struct value_source *source, struct daxkv_val *value)
+int value_gather(const struct call *call, const struct value_source *source,
+                 struct daxkv_val *value)
 {
 	size_t room = source->sized ? source->size + 1 : 65536, size = 0;
 	char *data = malloc(room);
@@ -148,7 +148,7 @@ int value_put(const struct call *call, const struct daxkv_val *key, struct value
 	*size = source->size;
 	if (source->sized && (db_flags & DAXKV_DUP_SORT) == 0)
 		return put_sized(call, key, source, put_flags);
-	status = gather(call, source, &value);
+	status = value_gather(call, source, &value);
 	if (status != EXIT_OK)
 		return status;
 	*size = value.size;

@@ -20,6 +20,11 @@ int value_open(const struct call *call, const char *path, bool follow, struct va
 int value_stdin(const struct call *call, struct value_source *source);
 void value_close(struct value_source *source);
 
+/* value_gather - all of the source in memory; the caller frees value->data. For what may have to be
+ * waited for: no transaction need run. */
+int value_gather(const struct call *call, const struct value_source *source,
+                 struct daxkv_val *value);
+
 /* value_put - store what source holds under key in call->db, in call->txn. After a failure the transaction must be aborted: the room
  * may be made and not filled. *size: the value's bytes. */
 int value_put(const struct call *call, const struct daxkv_val *key, struct value_source *source, unsigned int put_flags, uint64_t *size);

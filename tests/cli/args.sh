@@ -143,5 +143,40 @@ t "the store is sound" exits 0 kv check a.kv
 all_closed() { kv put a.kv k v <&- >&- 2>&-; }
 t "all closed" all_closed
 t "the store is sound still" exits 0 kv check a.kv
-t "a pipe that nobody reads" sh -c '{ "$1" dump a.kv 2>pipe.err; echo $? >pipe.status; } | : ; test "$(cat pipe.status)" -eq 3 && grep -q "^kv dump" pipe.err' sh "$KV"
+
+# ---- an output that nobody reads any more, and one that takes nothing
+
+if env --default-signal=PIPE true 2>"$log/env"; then
+	gone() { # COMMAND...: ends by SIGPIPE, without a word
+		{
+			sleep 0.2
+			env --default-signal=PIPE "$@" 2>pipe.err
+			echo $? >pipe.status
+		} | :
+		test "$(cat pipe.status)" -eq 141 && test ! -s pipe.err
+	}
+	for command in 'dump a.kv' 'scan a.kv' 'get a.kv k' 'list a.kv' 'stat a.kv' 'info a.kv' 'check a.kv' 'scan --help' --help --version; do
+		# shellcheck disable=SC2086 # the words of a command
+		t "kv $command, and nobody reads" gone "$KV" $command
+	done
+	printf 'k2\tv\n' >two.tsv
+	t "kv load --ack, and nobody reads" gone "$KV" load a.kv two.tsv --ack
+	t "what it acknowledged to nobody is there" sh -c 'test "$("$1" get a.kv k2)" = v' sh "$KV"
+	ignored() {
+		{
+			sleep 0.2
+			(trap '' PIPE && exec "$KV" dump a.kv) 2>pipe.err
+			echo $? >pipe.status
+		} | :
+		test "$(cat pipe.status)" -eq 3 && grep -q "^kv dump.*Broken pipe" pipe.err
+	}
+	t "whose parent ignores SIGPIPE is told" ignored
+else
+	skip "an output that nobody reads" "env has no --default-signal"
+fi
+full() { "$KV" "$@" >/dev/full; }
+for command in 'dump a.kv' 'scan a.kv' 'get a.kv k' 'list a.kv' 'stat a.kv' 'info a.kv' 'readers a.kv --json' 'check a.kv' 'scan --help' --help --version; do
+	# shellcheck disable=SC2086
+	t "kv $command to a full device" exits 3 full $command
+done
 finish

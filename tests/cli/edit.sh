@@ -174,4 +174,18 @@ t "no store was made" test ! -e none.kv
 t "create --initial-size" exits 0 kv create i.kv --initial-size 8M
 t "the store is sound" exits 0 kv check a.kv
 t "and the one with flags" exits 0 kv check d.kv
+
+# ---- a named database is no value
+
+t "a database" exits 0 kv create named.kv
+t "in it" exits 0 kv create named.kv --db name
+t "get of its name" exits 2 kv get named.kv name
+t "says what it is" says "'name' is a named database"
+t "nothing was printed" test ! -s "$log/out"
+t "--out is not made for it" exits 2 kv get named.kv name --out name.out
+t "indeed" test ! -e name.out
+t "put does not replace it" exits 2 kv put named.kv name v
+t "del does not remove it" exits 2 kv del named.kv name
+t "a key of that name in a database" exits 0 kv put named.kv name v --db name
+t "has its value" exits 0 kv get named.kv name --db name
 finish

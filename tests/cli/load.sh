@@ -99,6 +99,38 @@ t "--format dir of a file" exits 3 kv load none.kv in.tsv --format dir
 t "--format dir of the standard input" exits 2 kv load none.kv --format dir
 t "none of them made the store" test ! -e none.kv
 
+# ---- texts from other systems
+
+text() { # NAME FORMAT: printf format
+	rm -f text.kv text.kv-lock
+	# shellcheck disable=SC2059
+	printf "$2" >text.tsv
+	t "$1" exits 0 kv load text.kv text.tsv
+}
+text "a byte order mark" '\357\273\277alpha\t1\nbeta\t2\n'
+t "is no part of the key" prints "alpha	1
+beta	2" kv scan text.kv
+text "one that is escaped" '\\xef\\xbb\\xbfalpha\t1\n'
+t "is" prints '\xef\xbb\xbfalpha	1' kv scan text.kv
+text "a byte order mark alone" '\357\273\277'
+t "is no record" prints "" sh -c '"$1" scan text.kv; echo' sh "$KV"
+text "lines that end in CR LF" 'alpha\t1\r\nbeta\t2\\x0d\r\ngamma\t3'
+t "end there" prints 'alpha	1
+beta	2\x0d
+gamma	3' kv scan text.kv
+text "a carriage return inside" 'alpha\t1\r2\nbeta\t2\n'
+t "is data" prints 'alpha	1\x0d2
+beta	2' kv scan text.kv
+refuse "a line that ends in CR LF, after one in LF" 'good\t1\nb\t2\r\n'
+refuse "a last line that ends in CR" 'good\t1\nb\t2\r'
+refuse "a line that ends in LF, after one in CR LF" 'good\t1\r\nb\t2\n'
+printf '\377\376a\0\t\0001\0' >bad.tsv
+t "a text in UTF-16" exits 2 kv load utf16.kv bad.tsv
+t "is named so" says "UTF-16"
+t "the store was not made" test ! -e utf16.kv
+t "a dump" sh -c '"$1" dump f.kv | sed "s/\$/\r/" >crlf.dump && "$1" load crlf.kv crlf.dump' sh "$KV"
+t "with lines in CR LF" same f.kv crlf.kv
+
 # ---- a directory
 
 mkdir -p tree/sub/deep

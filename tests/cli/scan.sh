@@ -21,18 +21,20 @@ t reverse keys "d c bb ba b a " s.kv --reverse
 t "from, included" keys "bb c d " s.kv --from bb
 t "from between two" keys "bb c d " s.kv --from bab
 t "from behind all" keys "" s.kv --from e
-t "to, included" keys "a b ba " s.kv --to ba
+t "to, not included" keys "a b " s.kv --to ba
+t "to, not included, reverse" keys "b a " s.kv --to ba --reverse
 t "to between two" keys "a b ba " s.kv --to baa
 t "to before all" keys "" s.kv --to A
-t "from and to" keys "b ba bb " s.kv --from b --to bb
-t "from and to, reverse" keys "bb ba b " s.kv --from b --to bb --reverse
+t "from and to" keys "b ba " s.kv --from b --to bb
+t "from and to, reverse" keys "ba b " s.kv --from b --to bb --reverse
+t "from and to the same" keys "" s.kv --from b --to b
 t "from behind to" keys "" s.kv --from c --to b
 t prefix keys "b ba bb " s.kv --prefix b
 t "prefix, reverse" keys "bb ba b " s.kv --prefix b --reverse
 t "prefix without a match" keys "" s.kv --prefix bc
 t "an empty prefix" keys "a b ba bb c d " s.kv --prefix ''
 t "prefix and from" keys "ba bb " s.kv --prefix b --from ba
-t "prefix and to" keys "b ba " s.kv --prefix b --to ba
+t "prefix and to" keys "b " s.kv --prefix b --to ba
 t "prefix and a to behind it, reverse" keys "bb ba b " s.kv --prefix b --to c --reverse
 t "prefix and a from before it" keys "b ba bb " s.kv --prefix b --from a
 t "prefix, from, limit" keys "ba " s.kv --prefix b --from ba --limit 1
@@ -65,18 +67,18 @@ t "pairs in reverse" prints "y	3
 y	2
 y	1" kv scan s.kv --db dup --reverse --limit 3
 t "pairs of a key in reverse" prints "x	2
-x	1" kv scan s.kv --db dup --reverse --to x
+x	1" kv scan s.kv --db dup --reverse --to y
 t "a database of reverse keys" exits 0 kv create s.kv --db rev --reverse-key
 for key in za ab ba zc; do
 	t "put $key" exits 0 kv put s.kv $key v --db rev
 done
 t "in its order" keys "ba za ab zc " s.kv --db rev
 t "prefixes are found wherever they are" keys "za zc " s.kv --db rev --prefix z
-t "bounds are in its order" keys "za ab " s.kv --db rev --from za --to ab
+t "bounds are in its order" keys "za " s.kv --db rev --from za --to ab
 t "a prefix and bounds" keys "za " s.kv --db rev --from za --to ab --prefix z
 t "a database that is missing" exits 1 kv scan s.kv --db none
 t "a large store" sh -c 'awk "BEGIN { for (i = 0; i < 20000; i++) printf \"%08d\tvalue %d\n\", i, i }" >many.tsv && "$1" load many.kv many.tsv' sh "$KV"
 t "comes out as it went in" sh -c '"$1" scan many.kv | cmp - many.tsv' sh "$KV"
 t "and in reverse" sh -c '"$1" scan many.kv --reverse >r; sort -r many.tsv | cmp - r' sh "$KV"
-t "the middle" sh -c 'test "$("$1" scan many.kv --from 00005000 --to 00014999 | wc -l)" -eq 10000' sh "$KV"
+t "the middle" sh -c 'test "$("$1" scan many.kv --from 00005000 --to 00015000 | wc -l)" -eq 10000' sh "$KV"
 finish

@@ -36,7 +36,8 @@ static void report(const char *fault, void *arg)
 
 static void run(const struct image *im, struct result *res)
 {
-	struct check_input in = {im->base, im->mapped, im->txn, report, res};
+	struct check_input in = {
+	    .base = im->base, .mapped = im->mapped, .txn = im->txn, .report = report, .arg = res};
 	int rc;
 
 	res->faults = res->reports = 0;

@@ -267,7 +267,7 @@ static void info_and_counters(void **state)
 	OK(put_n(txn, DAXKV_MAIN, 1, 100000, 0));
 	assert_true(info(kv).used_bytes >= i.used_bytes + 100000); /* of the own transaction, too */
 	uint64_t faults = 0;
-	assert_int_equal(daxkv_check(kv, NULL, NULL, &faults), DAXKV_BUSY);
+	OK(daxkv_check(kv, NULL, NULL, &faults)); /* the newest commit, beside a transaction */
 	daxkv_abort(txn);
 	assert_string_equal(daxkv_version(), "0.1.0");
 	store_done(kv);

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* txn_hold.c - the writer's lock, taken for a transaction or by itself. See kv.h */
+#include "kv.h"
+
+#include "err.h"
+#include "stores.h"
+
+#include <errno.h>
+
+/* lock_take - the lock; EDEADLK: this thread has it already, by way of this handle or another of
+ * the same store. *died: its last owner did, half-way. */
+static int lock_take(struct daxkv *kv, int64_t wait_ms, bool *died)
+{
+	const struct lock *lock = kv->share_file.fd < 0 ? NULL : &kv->lock;
+	struct wlock *w = &kv->share->writer;
+	int rc = 0;
+
+	*died = false;
+	if (UNLIKELY(!wlock_try(w, kv->share_file.owner)))
+		rc = stores_writing(kv) ? EDEADLK
+		                        : wlock_wait(w, lock, kv->share_file.owner, wait_ms, died);
+	if (!rc)
+		__atomic_store_n(&kv->writer_thread, pthread_self(), __ATOMIC_RELAXED);
+	return rc;
+}
+
+int txn_hold(struct daxkv *kv, int64_t wait_ms, bool *died)
+{
+	int rc = stores_watch_thread();
+
+	if (!rc)
+		rc = lock_take(kv, wait_ms, died);
+	if (rc == EDEADLK || rc == EBUSY)
+		return err_set(DAXKV_BUSY,
+		               rc == EBUSY ? "another write transaction is running"
+		                           : "this thread's write transaction is still running");
+	return rc ? err_sys(rc, "the writer's lock") : 0;
+}
+
+void txn_let_go(struct daxkv *kv, bool left)
+{
+	__atomic_store_n(&kv->writer_thread, 0, __ATOMIC_RELAXED);
+	if (left)
+		wlock_leave(&kv->share->writer);
+	else
+		wlock_give(&kv->share->writer);
+}

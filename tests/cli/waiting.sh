@@ -1,0 +1,125 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# waiting.sh - commands beside other processes that write: what waits, for whom, how long, and what need not wait.
+. "$(dirname "$0")/lib.sh"
+
+t "a store" exits 0 kv create s.kv
+t "with a record" exits 0 kv put s.kv k v
+
+# ---- input that does not come holds nobody up
+
+mkfifo slow
+"$KV" load s.kv slow &
+loader=$!
+exec 8>slow
+printf 'slow1\t1\nslow2\t2\n' >&8
+t "a put beside a load that waits for input" exits 0 kv put s.kv beside 1 --wait 0
+t "so does a check" prints "0 faults" kv check s.kv
+exec 8>&-
+wait "$loader"
+t "what was loaded slowly is there" prints "slow1	1
+slow2	2" kv scan s.kv --prefix slow
+"$KV" put s.kv piped --from slow &
+putter=$!
+exec 8>slow
+t "a put beside one that waits for its value" exits 0 kv put s.kv beside 2 --wait 0
+printf value >&8
+exec 8>&-
+wait "$putter"
+t "whose value came later" sh -c 'test "$("$1" get s.kv piped)" = value' sh "$KV"
+
+# ---- a writer that stands still in its transaction
+
+awk 'BEGIN { for (i = 0; i < 700000; i++) printf "%07d\tvalue of %d\n", i * 7919 % 700000, i }' >many.tsv
+busy() {
+	! kv put s.kv probe 1 --wait 0 2>"$log/busy" && grep -q "has the writer's lock" "$log/busy"
+}
+# stop_in_transaction - $writer is a load that is stopped in its transaction; again when the moment was missed.
+stop_in_transaction() {
+	for _ in 1 2 3 4 5; do
+		"$KV" load s.kv many.tsv --batch 1000000 &
+		writer=$!
+		until busy; do
+			kill -0 $writer 2>"$log/gone" || break
+		done
+		kill -STOP $writer 2>"$log/gone"
+		busy && return 0
+		kill -CONT $writer 2>"$log/gone"
+		wait $writer
+	done
+	return 1
+}
+if stop_in_transaction; then
+	t "--wait 0 does not wait" exits 3 kv put s.kv x 1 --wait 0
+	t "and says for whom" says "process $writer has the writer's lock"
+	t "a decimal number" exits 3 kv del s.kv k --wait 0.05
+	t "that is told" says "waited for 0.1 s"
+	for command in "put s.kv x 1" "del s.kv k" "create s.kv --db new" "load s.kv one.tsv"; do
+		printf 'one\t1\n' >one.tsv
+		# shellcheck disable=SC2086
+		t "kv $command --wait" exits 3 kv $command --wait 0
+	done
+	t "--wait needs a number" exits 2 kv put s.kv x 1 --wait soon
+	t "not a negative one" exits 2 kv put s.kv x 1 --wait -1
+	t "reading does not wait" exits 0 kv get s.kv k
+	t "nor does checking" prints "0 faults" kv check s.kv --wait 0
+	"$KV" put s.kv waited 1 2>waited.err &
+	putter=$!
+	named() { grep -q "^kv put: s.kv: waiting for process $writer, which has the writer's lock\$" waited.err; }
+	t "a put without --wait says whom it waits for" wait_for named
+	kill -CONT "$writer"
+	wait "$putter"
+	t "and has its turn" exits 0 kv get s.kv waited
+	t "having said so once" test "$(wc -l <waited.err)" -eq 1
+	wait "$writer"
+	t "the writer was not harmed" sh -c 'test "$("$1" scan s.kv --prefix 0 | wc -l)" -eq 700000' sh "$KV"
+else
+	t "a load that could be stopped in its transaction" false
+fi
+
+# ---- the checker beside a writer that commits all the time, and behind one that died
+
+"$KV" load s.kv many.tsv --batch 20 --pmem force &
+writer=$!
+checks=0
+wrong=0
+while kill -0 $writer 2>"$log/gone"; do
+	kv check s.kv >check.out 2>&1 && test "$(cat check.out)" = "0 faults" || {
+		wrong=$((wrong + 1))
+		cat check.out
+	}
+	checks=$((checks + 1))
+done
+wait "$writer"
+t "checks beside a writer find nothing" test "$wrong" -eq 0
+t "and there were some" test "$checks" -gt 1
+if stop_in_transaction; then
+	exec 9<s.kv
+	mkfifo held
+	"$KV" get s.kv k --out held & # a user of the store who goes on: its value is not read yet
+	holder=$!
+	wait_for sh -c '"$1" readers s.kv | grep -q "^$2"' sh "$KV" "$holder"
+	kill -KILL "$writer"
+	wait "$writer" 2>"$log/killed"
+	t "behind a writer that died, a user is left" kill -0 "$holder"
+	t "the checker is silent, and changes nothing" unchanged s.kv prints "0 faults" kv check s.kv
+	t "a writer goes on" exits 0 kv put s.kv after 1 --wait 20
+	t "and the checker is silent still" prints "0 faults" kv check s.kv
+	cat held >held.out
+	exec 9<&-
+	wait "$holder" 2>"$log/killed"
+else
+	t "a load that could be stopped in its transaction" false
+fi
+
+# ---- damage is found beside a writer, too
+
+flip s.kv 8200 1 # a record of the ring that nothing needs
+t "beside nobody" exits 4 kv check s.kv
+"$KV" load s.kv slow &
+loader=$!
+exec 8>slow
+t "beside a writer that waits" exits 4 kv check s.kv
+exec 8>&-
+wait "$loader"
+finish
