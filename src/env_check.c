@@ -14,6 +14,7 @@
  */
 #include "kv.h"
 
+#include "cancel.h"
 #include "check.h"
 #include "crc.h"
 #include "err.h"
@@ -261,10 +262,14 @@ static int check(struct daxkv *kv, int64_t wait_ms, void (*report)(const char *f
 		return err_set(kv ? DAXKV_BAD_TXN : EINVAL,
 		               kv ? "the store was opened by the parent process"
 		                  : "no store was given");
+	pthread_testcancel(); /* a thread that only checks can be cancelled: here, where it has nothing */
 	f = calloc(1, sizeof *f);
 	if (!f)
 		return err_set(ENOMEM, "no memory for a check");
+	const int cancel = cancel_off();
+
 	rc = alone(kv) ? look_alone(kv, f) : look_shared(kv, wait_ms, f);
+	cancel_restore(cancel);
 	if (rc == DAXKV_CORRUPT && f->found == 0) { /* met before anything was looked at */
 		fault_keep(daxkv_errmsg(), f);
 		f->found = 1;
