@@ -546,6 +546,8 @@ int mdb_cursor_put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flag
 		return MDB_INCOMPATIBLE;
 	}
 	rc = changeable(c);
+	if (!rc && put_too_long(c->txn->env, c->slot, key, data))
+		rc = MDB_BAD_VALSIZE;
 	if (!rc)
 		rc = compare_adopt(c->txn, c->slot);
 	if (rc)

@@ -46,6 +46,7 @@ int mdb_env_create(MDB_env **ret)
 	pthread_once(&fork_once, fork_watch);
 	pthread_mutex_init(&env->mutex, NULL);
 	env->max_readers = READERS_DEFAULT;
+	(void)max_key_option(&env->max_key); /* opening says what is wrong with it */
 	env->forks = fork_count;
 	*ret = env;
 	return 0;
@@ -135,7 +136,12 @@ static int store_open(MDB_env *env, const char *data, const char *lock, uint64_t
 	}
 	if (rc)
 		return rc;
+	rc = max_key_option(&env->max_key);
+	if (rc)
+		return rc;
 	rc = daxkv_open(data, &o, &env->kv);
+	if (!rc && env->max_key > daxkv_max_key_size(env->kv))
+		env->max_key = daxkv_max_key_size(env->kv);
 	if (rc == EAGAIN) /* the store has a key, too */
 		return MDB_TLS_FULL;
 	return rc ? err_of(rc) : mapsize_settle(env, env->mapsize);

@@ -105,6 +105,7 @@ struct MDB_env {
 	struct daxkv *kv; /* NULL: not open */
 	char *path;
 	unsigned int flags, max_readers;
+	size_t max_key; /* of a key that is put, and of a duplicate: bytes */
 	MDB_dbi max_dbs;
 	void *userctx;
 	MDB_assert_func *assert_func;
@@ -180,6 +181,18 @@ static inline bool env_is_copy(const MDB_env *env)
 char *env_file(const char *path, bool nosubdir, bool lock);
 
 /* ---- options.c ------------------------------------------------------------------------------------------------------------ */
+
+/* max_key_option - the longest key that a put takes, as DAXKV_MAXKEYSIZE says; LMDB's limit without
+ * it. EINVAL: it is no such number, and *size is LMDB's limit. */
+int max_key_option(size_t *size);
+
+/* put_too_long - whether a key or a duplicate is longer than a put takes. */
+static inline bool put_too_long(const MDB_env *env, const struct slot *slot, const MDB_val *key,
+                                const MDB_val *data)
+{
+	return UNLIKELY(key->mv_size > env->max_key ||
+	                (slot->flags & MDB_DUPSORT && data->mv_size > env->max_key));
+}
 
 /* mapsize_limit - a map size as the store's limit: so much that what fits LMDB's map fits the store. */
 uint64_t mapsize_limit(uint64_t size);

@@ -3,10 +3,11 @@
 #include "layer.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#define KEY_MAX       1024          /* of a store with pages of 4096 bytes */
+#define KEY_MAX       511u /* LMDB's, as its packages are built */
 #define LIMIT_FIXED   (64u * 1024) /* more than LMDB's: a store's headers, ring and first pages */
 #define LIMIT_PART    4u           /* of the map size: leaves of large entries hold up to a quarter less than LMDB's */
 #define LIMIT_MOST    ((uint64_t)1 << 30)
@@ -138,9 +139,26 @@ int mdb_env_set_maxdbs(MDB_env *env, MDB_dbi dbs)
 	return 0;
 }
 
+int max_key_option(size_t *size)
+{
+	const char *wanted = secure_getenv("DAXKV_MAXKEYSIZE");
+	char *end;
+
+	*size = KEY_MAX;
+	if (!wanted || !*wanted)
+		return 0;
+	errno = 0;
+	unsigned long number = strtoul(wanted, &end, 10);
+
+	if (*wanted < '0' || *wanted > '9' || *end || errno || !number)
+		return EINVAL;
+	*size = number;
+	return 0;
+}
+
 int mdb_env_get_maxkeysize(MDB_env *env)
 {
-	return env && env->kv ? (int)daxkv_max_key_size(env->kv) : KEY_MAX;
+	return env ? (int)env->max_key : (int)KEY_MAX;
 }
 
 int mdb_env_set_userctx(MDB_env *env, void *ctx)

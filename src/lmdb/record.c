@@ -58,6 +58,8 @@ int mdb_put(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data, unsigned int
 	rc = changing(txn, dbi, slot);
 	if (UNLIKELY(rc))
 		return rc;
+	if (put_too_long(txn->env, slot, key, data))
+		return MDB_BAD_VALSIZE;
 	rc = daxkv_put(txn->kv, slot->db, val_of(key), val_of(data), flags);
 	if (UNLIKELY(rc == DAXKV_NEED_COMPARE) && !compare_provide(txn->kv, slot))
 		rc = daxkv_put(txn->kv, slot->db, val_of(key), val_of(data), flags);

@@ -131,6 +131,47 @@ static void reserve(MDB_txn *txn)
 	shown_val("reserved", &v);
 }
 
+/* sizes - keys, duplicates, values and names around the longest that the library takes. */
+static void sizes(MDB_env *env)
+{
+	static char bytes[2000];
+	MDB_txn *txn;
+	MDB_cursor *c;
+	MDB_dbi plain, dups, named;
+
+	memset(bytes, 's', sizeof bytes - 1);
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	SHOW(mdb_dbi_open(txn, "plain", MDB_CREATE, &plain));
+	SHOW(mdb_dbi_open(txn, "dups", MDB_CREATE | MDB_DUPSORT, &dups));
+	for (size_t size = 510; size <= 513; size++) {
+		MDB_val k = {size, bytes}, v = {size, bytes}, one = {1, bytes}, many[2] = {v, {1, NULL}};
+
+		printf("%zu bytes\n", size);
+		SHOW(mdb_put(txn, plain, &k, &one, 0));
+		SHOW(mdb_put(txn, plain, &one, &v, 0));
+		SHOW(mdb_put(txn, plain, &k, &one, MDB_NOOVERWRITE));
+		SHOW(mdb_put(txn, dups, &k, &one, 0));
+		SHOW(mdb_put(txn, dups, &one, &v, MDB_NODUPDATA));
+		SHOW(mdb_cursor_open(txn, dups, &c));
+		SHOW(mdb_cursor_put(c, &one, &v, 0));
+		SHOW(mdb_cursor_put(c, &one, &v, MDB_CURRENT));
+		SHOW(mdb_cursor_put(c, &k, &one, 0));
+		SHOW(mdb_cursor_put(c, &one, many, MDB_MULTIPLE));
+		SHOW(mdb_cursor_get(c, &k, &v, MDB_GET_BOTH));
+		SHOW(mdb_cursor_get(c, &k, &v, MDB_SET));
+		mdb_cursor_close(c);
+		SHOW(mdb_get(txn, plain, &k, &v));
+		SHOW(mdb_del(txn, plain, &k, NULL));
+		k = (MDB_val){size, bytes};
+		SHOW(mdb_del(txn, dups, &one, &k));
+		SHOW(mdb_dbi_open(txn, bytes + sizeof bytes - 1 - size, 0, &named));
+		SHOW(mdb_dbi_open(txn, bytes + sizeof bytes - 1 - size, MDB_CREATE, &named));
+		SHOW(mdb_dbi_open(txn, bytes + sizeof bytes - 1 - size, 0, &named));
+	}
+	shown_all(txn, dups);
+	SHOW(mdb_txn_commit(txn));
+}
+
 void area_record(void)
 {
 	MDB_env *env = started("record", 0);
@@ -181,7 +222,8 @@ void area_record(void)
 	mdb_cursor_close(c);
 	mdb_txn_abort(txn);
 	shown_val("after its transaction", &v); /* programs do so, and it works */
-	printf("key limit %d\n", mdb_env_get_maxkeysize(env) >= 511 && mdb_env_get_maxkeysize(NULL) >= 511);
+	printf("key limit %d %d\n", mdb_env_get_maxkeysize(env), mdb_env_get_maxkeysize(NULL));
+	sizes(env);
 	aligned(env);
 	afterwards(env);
 	pages(env);

@@ -89,6 +89,30 @@ version() {
 	esac
 }
 
+# Longer keys than LMDB's are for programs that ask how long they may be.
+key_size() {
+	awk 'BEGIN {
+		printf "VERSION=3\nformat=print\ntype=btree\nHEADER=END\n "
+		for (i = 0; i < 1000; i++) printf "k"
+		print "\n v\nDATA=END"
+	}' >"$work/long"
+	mkdir "$work/keys"
+	said=$("$ours/mdb_load" -f "$work/long" "$work/keys" 2>&1) && fault "a key of 1000 bytes is taken"
+	case $said in *MDB_BAD_VALSIZE*) ;; *) fault "a key of 1000 bytes: $said" ;; esac
+	DAXKV_MAXKEYSIZE=999 "$ours/mdb_load" -f "$work/long" "$work/keys" 2>/dev/null &&
+		fault "a key of 1000 bytes is taken with DAXKV_MAXKEYSIZE=999"
+	for size in 1000 4000000000; do
+		DAXKV_MAXKEYSIZE=$size "$ours/mdb_load" -f "$work/long" "$work/keys" ||
+			fault "a key of 1000 bytes is refused with DAXKV_MAXKEYSIZE=$size"
+	done
+	"$ours/mdb_dump" "$work/keys" | grep -q '^ 6b6b' || fault "a key of 1000 bytes is not read"
+	for size in 0 -5 9x 99999999999999999999; do
+		DAXKV_MAXKEYSIZE=$size "$ours/mdb_stat" "$work/keys" >/dev/null 2>&1 &&
+			fault "DAXKV_MAXKEYSIZE=$size is taken"
+	done
+	echo "ok: key size"
+}
+
 areas() {
 	for area in env open txn threads hands map flags dbi handles order record cursor dups deleted full copy file process; do
 		both "area-$area" "$BUILD/tests/abi/areas" dir "$area"
@@ -181,6 +205,7 @@ quick)
 	exports
 	layer
 	version
+	key_size
 	areas
 	program
 	tools
@@ -191,6 +216,7 @@ full)
 	exports
 	layer
 	version
+	key_size
 	areas
 	program
 	tools

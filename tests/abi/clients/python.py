@@ -51,7 +51,7 @@ def fill():
                 failing(txn)
         except lmdb.Error as error:
             print(type(error).__name__, error)
-    print(env.info()["map_size"], env.max_key_size() >= 511, env.max_readers(), env.reader_check())
+    print(env.info()["map_size"], env.max_key_size(), env.max_readers(), env.reader_check())
     os.mkdir("copy")
     env.copy("copy", compact=True)
     with lmdb.open("copy", readonly=True, max_dbs=3) as copy:
