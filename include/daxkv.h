@@ -144,7 +144,8 @@ struct daxkv_options {      /* zero means the default, everywhere */
 	enum daxkv_pmem pmem;
 	unsigned int mode;        /* permission bits of a new file; 0664 before the umask */
 	unsigned int page_size;   /* bytes, of a new store: 4096 (default), 8192, 16384 or 32768; else must match or be 0 */
-	uint64_t initial_size;    /* bytes, of a new store: 2 MiB by default */
+	uint64_t initial_size;    /* bytes, of a new store: closing never cuts its file to less. By default it begins small, with 64 KiB
+	                             (2 MiB on a DAX filesystem), and grows with what it holds */
 	uint64_t max_size;        /* bytes; growing stops here with DAXKV_FULL. Default: as much address space as can be had, up to 1 TiB; less,
 	                             but 64 GiB, when the process has dozens of stores open */
 	unsigned int max_readers; /* read transactions at once; 4096 by default */
@@ -162,7 +163,7 @@ struct daxkv_options {      /* zero means the default, everywhere */
  * Errors: errno of open, fallocate, mmap, fdatasync; EINVAL for options; FOREIGN, VERSION, CORRUPT; BUSY; NOT_DAX. */
 int daxkv_open(const char *path, const struct daxkv_options *options, struct daxkv **kv);
 
-/* daxkv_close - end a store's use: marks it clean, gives free space at its end back, frees the handle. All transactions must have
+/* daxkv_close - end a store's use: marks it clean, gives free space at its end back when it was written to, frees the handle. All transactions must have
  * ended (a running one makes it return BUSY and do nothing); cursors and database handles die. Errors of the last flush are
  * returned, and the handle is gone all the same: what was committed is durable. */
 int daxkv_close(struct daxkv *kv);

@@ -433,14 +433,47 @@ static int lengths_agree(struct daxkv *kv)
 	return map_extend(&kv->map, min_u64(length, kv->map.reserve));
 }
 
+/* whole_open - the ring of the whole file, as far as others made it grow: recovery looks at all that records name. By a
+ * mapping of its own where this process reserved too little address space. whole_close ends it. */
+static int whole_open(struct daxkv *kv, struct map *whole, struct ring *ring)
+{
+	static const enum daxkv_pmem pmem[] = {[DAXKV_MEDIUM_DAX] = DAXKV_PMEM_DAX, [DAXKV_MEDIUM_FILE] = DAXKV_PMEM_FILE,
+	                                       [DAXKV_MEDIUM_EMULATED] = DAXKV_PMEM_FORCE};
+	uint64_t length;
+	int rc = lengths_agree(kv);
+
+	*ring = kv->ring;
+	*whole = (struct map){.fd = -1};
+	if (!rc)
+		rc = map_file_size(&kv->map, &length);
+	if (rc || round_down(length, kv->page_size) <= kv->map.reserve)
+		return rc;
+	*whole = (struct map){.fd = kv->map.fd, .rdonly = kv->map.rdonly, .path = kv->map.path};
+	rc = map_attach(whole, round_down(length, kv->page_size), 0, pmem[kv->map.medium], false);
+	ring->map = whole;
+	return rc;
+}
+
+static void whole_close(struct daxkv *kv, struct map *whole)
+{
+	if (!whole->base)
+		return;
+	if (whole->pm.failed)
+		kv->map.pm.failed = whole->pm.failed;
+	map_detach(whole);
+}
+
 /* recover_for - the writer died: its last record counts or does not, as after a crash, but readers go on meanwhile. */
 static int recover_for(struct daxkv *kv)
 {
 	struct recover_result r;
-	int rc = lengths_agree(kv);
+	struct map whole;
+	struct ring ring;
+	int rc = whole_open(kv, &whole, &ring);
 
 	if (!rc)
-		rc = recover(&kv->ring, &r);
+		rc = recover(&ring, &r);
+	whole_close(kv, &whole);
 	if (!rc && r.txn < kv->share->published)
 		rc = err_corrupt(kv->ring.off, "ring: the newest valid record is %lu, but %lu was published", (unsigned long)r.txn,
 		                 (unsigned long)kv->share->published);
@@ -448,6 +481,8 @@ static int recover_for(struct daxkv *kv)
 		rc = share_limbo_cut(&kv->share_file, r.txn);
 	if (rc)
 		return rc;
+	if (r.replayed)
+		map_touch(&kv->map);
 	kv->known = UINT64_MAX;
 	kv->share->durable = kv->share->releasable = r.txn;
 	kv->share->size = load_word(&((const struct fmt_super *)(const void *)kv->map.base)->size);
@@ -458,17 +493,21 @@ static int recover_for(struct daxkv *kv)
 int commit_take_over(struct daxkv *kv, bool died)
 {
 	const struct fmt_super *super = (const void *)kv->map.base;
-	uint64_t last;
-	bool behind = commit_behind(kv);
-	int rc = died ? recover_for(kv) : 0;
+	uint64_t last = __atomic_load_n(&kv->share->published, __ATOMIC_RELAXED);
+	int rc = 0;
 
-	if (died && rc) {
-		__atomic_store_n(&kv->share->poison, rc > 0 ? (uint32_t)rc : EIO, __ATOMIC_SEQ_CST);
-		return rc;
-	}
-	last = __atomic_load_n(&kv->share->published, __ATOMIC_RELAXED);
-	if (kv->known == last && kv->share->last_writer == kv->share_file.owner)
+	if (!died && kv->known == last && kv->share->last_writer == kv->share_file.owner)
 		return 0;
+	bool behind = commit_behind(kv);
+
+	if (died || !kv->share->recovered) /* what was found clean when it was opened may be so in a cache only [R4] */
+		rc = recover_for(kv);
+	if (rc && kv->map.pm.failed)
+		__atomic_store_n(&kv->share->poison, (uint32_t)kv->map.pm.failed, __ATOMIC_SEQ_CST);
+	if (rc) /* it stays to be done: another process may have the memory, or the descriptors, that were missing here */
+		return rc;
+	kv->share->recovered = 1;
+	last = __atomic_load_n(&kv->share->published, __ATOMIC_RELAXED);
 	if (kv->share->size > kv->map.size)
 		rc = map_extend(&kv->map, kv->share->size);
 	if (!rc && behind) /* all words are durable in place, as in a store that was just opened: nothing waits [R3] */
@@ -507,16 +546,22 @@ static int follow(struct daxkv *kv)
 {
 	const struct fmt_super *super = (const void *)kv->map.base;
 	uint64_t txn = 0, size;
+	struct map whole;
+	struct ring ring;
 	bool in_place = true;
-	int rc = lengths_agree(kv);
+	int rc = whole_open(kv, &whole, &ring);
 
 	if (!rc)
-		rc = recover_in_place(&kv->ring, &in_place, &txn);
+		rc = recover_in_place(&ring, &in_place, &txn);
+	whole_close(kv, &whole);
 	if (rc)
 		return rc;
 	if (!in_place)
 		return kv->read_only ? err_set(DAXKV_BUSY, "another process died in its commit: a writer has to put it right") : commit_take_over(kv, true);
 	size = load_word(&super->size);
+	if (size > kv->map.reserve)
+		return err_set(DAXKV_FULL, "the store has grown to %lu bytes; this process opened it with a maximum of %lu", (unsigned long)size,
+		               (unsigned long)kv->map.reserve);
 	if (size > kv->map.size)
 		return err_corrupt(offsetof(struct fmt_super, size), "truncated: the store uses %lu bytes, the file has %lu", (unsigned long)size,
 		                   (unsigned long)kv->map.size);
@@ -571,9 +616,11 @@ int commit_settle(struct daxkv *kv)
 	pm_flush(&kv->map.pm, &super->clean, FMT_WORD);
 	/* Orders: the mark, before any page that it releases is written [I4] [R3]. */
 	rc = fence(kv, "making the store clean");
-	if (!rc)
-		kv->space.releasable = kv->share->releasable = txn;
-	return rc;
+	if (rc)
+		return rc;
+	kv->space.releasable = kv->share->releasable = txn;
+	map_touch(&kv->map);
+	return 0;
 }
 
 int commit_trim(struct daxkv *kv, bool *cut)
@@ -588,7 +635,7 @@ int commit_trim(struct daxkv *kv, bool *cut)
 		return 0;
 	uint64_t end = kv->space.end;
 
-	rc = space_trim(&kv->space, cut);
+	rc = space_trim(&kv->space, ((const struct fmt_super *)(const void *)kv->map.base)->initial, cut);
 	if (rc || !*cut)
 		return rc;
 	kv->words.n = 0;

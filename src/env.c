@@ -19,7 +19,8 @@
 #include <unistd.h>
 
 #define PAGE_DEFAULT    4096u
-#define SIZE_DEFAULT    MAP_STEP
+#define SIZE_UNIT       ((uint64_t)64 << 10) /* of a new store */
+#define ROOM_LEAST      2u /* free pages that a new store has at least: one put must be possible, and one more */
 #define READERS_DEFAULT 4096u
 #define DBS_DEFAULT     1024u
 #define MODE_DEFAULT    0664u
@@ -54,25 +55,31 @@ static int options_check(const char *path, const struct daxkv_options *o)
 	return 0;
 }
 
+/* size_of_new - a multiple of unit when it may be, else of the page size: what was asked for, or little. 0: the maximum is too small. */
+static uint64_t size_of_new(const struct daxkv_options *o, uint32_t page_size, uint64_t unit)
+{
+	const uint64_t least = super_min_size(page_size) + ROOM_LEAST * page_size;
+	uint64_t size = round_up(max_u64(o->initial_size, least), unit);
+
+	if (o->max_size && size > o->max_size)
+		size = round_down(o->max_size, page_size);
+	return size < least ? 0 : size;
+}
+
 static int create_file(struct daxkv *kv, const char *path, const struct daxkv_options *o)
 {
-	struct super_new new = {.page_size = o->page_size ? o->page_size : PAGE_DEFAULT};
-	uint64_t least = super_min_size(new.page_size);
+	struct super_new new = {.page_size = o->page_size ? o->page_size : PAGE_DEFAULT, .initial = o->initial_size};
 
-	new.size = o->initial_size ? o->initial_size : SIZE_DEFAULT;
-	if (o->max_size && new.size > o->max_size)
-		new.size = o->max_size;
-	new.size = round_up(new.size < 2 * least ? 2 * least : new.size, MAP_STEP);
-	if (o->max_size && new.size > o->max_size)
-		new.size = round_down(o->max_size, new.page_size);
-	if (new.size < 2 * least)
-		return err_set(EINVAL, "a maximum size of %lu bytes: a store with pages of %u needs %lu", (unsigned long)o->max_size,
-		               new.page_size, (unsigned long)(2 * least));
+	/* Pages of less than 4096 bytes are for tests, which want room. */
+	new.size = size_of_new(o, new.page_size, new.page_size < FMT_SUPER_SIZE ? MAP_STEP : max_u64(SIZE_UNIT, new.page_size));
+	if (!new.size)
+		return err_set(EINVAL, "a maximum size of %lu bytes: a store with pages of %u needs %lu", (unsigned long)o->max_size, new.page_size,
+		               (unsigned long)(super_min_size(new.page_size) + ROOM_LEAST * new.page_size));
 	new.user_word = o->user_word;
 	new.created = (uint64_t)time(NULL);
 	if (getrandom(&new.file_id, sizeof new.file_id, 0) != sizeof new.file_id)
 		return err_sys(errno, "random bytes for the new store's id");
-	return map_create_file(&kv->map, path, o->mode ? o->mode : MODE_DEFAULT, new.size, super_fill, &new);
+	return map_create_file(&kv->map, path, o->mode ? o->mode : MODE_DEFAULT, &new.size, size_of_new(o, new.page_size, MAP_STEP), super_fill, &new);
 }
 
 /* open_file - open the file, or create it when it is missing (*made) or empty and that was asked for. */
@@ -160,8 +167,11 @@ static int attach(struct daxkv *kv, const struct daxkv_options *o, uint64_t *txn
 		if (!rc)
 			rc = map_attach(&kv->map, size, 0, o->pmem, true);
 	}
-	if (!rc && (needed || !kv->read_only))
+	if (!rc && needed)
 		rc = recover(&kv->ring, &r);
+	if (!rc && needed && !kv->map.private_copy)
+		map_touch(&kv->map);
+	kv->made_sure = needed && !kv->read_only;
 	kv->recovered = r.replayed;
 	return rc;
 }
@@ -169,15 +179,10 @@ static int attach(struct daxkv *kv, const struct daxkv_options *o, uint64_t *txn
 /* join - agree with the store's other users. The gate is held. */
 static int join(struct daxkv *kv, const struct daxkv_options *o)
 {
-	struct recover_result r;
-	int rc = 0;
-
-	if (!kv->read_only && !kv->share->recovered) /* the others cannot write: what they found clean, this one makes sure of */
-		rc = recover(&kv->ring, &r);
-	if (!kv->read_only && !kv->share->recovered)
-		kv->share->medium = (uint32_t)kv->map.medium; /* nobody has written yet */
-	if (rc || kv->read_only || kv->share->medium == (uint32_t)kv->map.medium)
-		return rc;
+	if (!kv->read_only && !kv->share->writable)
+		kv->share->medium = (uint32_t)kv->map.medium; /* nobody can have written yet */
+	if (kv->read_only || kv->share->medium == (uint32_t)kv->map.medium)
+		return 0;
 	if (o->pmem != DAXKV_PMEM_AUTO)
 		return err_set(DAXKV_INCOMPATIBLE, "other processes use the store with another pmem mode");
 	uint64_t size = kv->map.size;
@@ -209,7 +214,8 @@ static int share_open(struct daxkv *kv, const struct daxkv_options *o, uint64_t 
 		kv->share->durable = kv->share->releasable = txn;
 		kv->share->size = load_word(&super->size);
 	}
-	kv->share->recovered |= !kv->read_only;
+	kv->share->writable |= !kv->read_only;
+	kv->share->recovered |= kv->made_sure; /* else the first who writes does it: reading needs no flush */
 	kv->map.committed = &kv->share->size;
 	return 0;
 }
@@ -427,24 +433,36 @@ int daxkv_open(const char *path, const struct daxkv_options *options, struct dax
 
 /* ---- closing -------------------------------------------------------------------------------------------------------------- */
 
-/* close_clean - leave nothing to recover, and no free space at the end. Nobody else uses the store. */
-static int close_clean(struct daxkv *kv)
+/* cut_end - commit a smaller size when there is free space at the end, and cut it off. Inside a write transaction. *cut: it was so. */
+static int cut_end(struct daxkv *kv, bool *cut)
 {
-	struct daxkv_txn *txn;
-	bool cut = false;
-	int rc = daxkv_begin(kv, NULL, 0, &txn); /* knows what other processes did */
+	int rc = commit_trim(kv, cut);
 
-	if (rc)
+	if (rc || !*cut)
 		return rc;
 	rc = commit_settle(kv);
 	if (!rc)
-		rc = commit_trim(kv, &cut);
-	if (!rc && cut) {
+		rc = map_shrink(&kv->map, kv->space.end);
+	return rc ? rc : space_reset(&kv->space, kv->space.end);
+}
+
+/* close_clean - leave nothing to recover, and no free space at the end. Nobody else uses the store. */
+static int close_clean(struct daxkv *kv)
+{
+	bool cut = true;
+	int rc = 0;
+
+	while (!rc && cut) { /* a very long end goes in parts */
+		struct daxkv_txn *txn;
+
+		rc = daxkv_begin(kv, NULL, 0, &txn); /* knows what other processes did */
+		if (rc)
+			return rc;
 		rc = commit_settle(kv);
 		if (!rc)
-			rc = map_shrink(&kv->map, kv->space.end);
+			rc = cut_end(kv, &cut);
+		daxkv_abort(txn);
 	}
-	daxkv_abort(txn);
 	return rc;
 }
 
@@ -464,7 +482,7 @@ static int close_it(struct daxkv *kv)
 		return err_set(DAXKV_BUSY, "%u read transactions and %u write transactions are running", readers, kv->writer != NULL);
 	if (!kv->read_only)
 		rc = lock_enter(&kv->lock, &alone);
-	if (!rc && alone && !kv->share->poison && !kv->turns)
+	if (!rc && alone && kv->share->recovered && !kv->share->poison && !kv->turns) /* not recovered: nobody has written */
 		rc = close_clean(kv);
 	txn_close_tables(kv);
 	store_free(kv);
@@ -534,7 +552,7 @@ int daxkv_info(struct daxkv *kv, struct daxkv_info *info)
 		rc = commit_follow(kv);
 	if (rc)
 		return rc;
-	if (kv->read_only || kv->turns) { /* with turns it may not be this one's to write */
+	if (kv->read_only || kv->turns || !kv->share->recovered) { /* with turns it may not be this one's to write; else nobody has written */
 		struct space space;
 
 		rc = space_open(&space, &kv->map, kv->page_size, load_word(&super->size));

@@ -42,7 +42,8 @@ struct fmt_super {
 	uint64_t file_id;                    /* random; seeds the records' checksums */
 	uint64_t ring_off, first_page;
 	uint64_t created; /* seconds since 1970 */
-	uint8_t zero1[248 - 72];
+	uint64_t initial; /* bytes that were asked for when the store was made: the file is not cut to less. 0: nothing was asked for */
+	uint8_t zero1[248 - 80];
 	uint64_t hash;      /* hash64 of the bytes before it */
 	uint64_t clean;     /* every word of records up to this transaction is durable in place: no recovery when it is the newest */
 	uint8_t zero2[56];
@@ -187,6 +188,7 @@ FMT_AT(fmt_super, file_id, 40);
 FMT_AT(fmt_super, ring_off, 48);
 FMT_AT(fmt_super, first_page, 56);
 FMT_AT(fmt_super, created, 64);
+FMT_AT(fmt_super, initial, 72);
 FMT_AT(fmt_super, hash, 248);
 FMT_AT(fmt_super, clean, 256);
 FMT_AT(fmt_super, main_desc, 320);

@@ -43,6 +43,7 @@ struct daxkv {
 	uint64_t stamp; /* env_stamp as a reader without company found it when it opened */
 	bool nolock; /* opened without a lock file: write transactions may go from thread to thread */
 	uint64_t recovered;
+	bool made_sure; /* recovery ran, with its fences, when the store was opened */
 	uint64_t max_age_ms, max_lag; /* bounds of this store's own readers */
 	char *path;
 	pthread_key_t thread_txn; /* a thread's idle read transaction, kept for its next begin */
@@ -226,7 +227,8 @@ int commit_run(struct daxkv_txn *txn);
 void commit_flush_words(struct daxkv *kv);
 
 /* commit_take_over - the writer's lock is held, and another process may have written since this one did, or died writing (died): know what
- * is there. Errors: CORRUPT, ENOMEM, errno; POISONED when recovery failed. */
+ * is there. When a dead writer's work cannot be taken over here the lock is to be left as it was. Errors: CORRUPT, ENOMEM, FULL, errno;
+ * the share is poisoned when a flush failed. */
 int commit_take_over(struct daxkv *kv, bool died);
 
 /* commit_behind - with turns: whether others have written since, or may have; the writer's lock is held. commit_follow - before a read: know what they

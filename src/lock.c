@@ -2,6 +2,7 @@
 #include "lock.h"
 
 #include "base.h"
+#include "cancel.h"
 #include "daxkv.h"
 #include "err.h"
 #include "forks.h"
@@ -257,6 +258,16 @@ int lock_enter(struct lock *lock, bool *alone)
 		return byte_failed(lock, rc);
 	*alone = byte_set(lock->fd, USERS, F_WRLCK, false) == 0;
 	return 0;
+}
+
+int lock_allocate(const struct lock *lock, uint64_t off, uint64_t len)
+{
+	if (lock->fd < 0)
+		return 0;
+	const int cancel = cancel_off();
+	int rc = posix_fallocate(lock->fd, (off_t)off, (off_t)len);
+	cancel_restore(cancel);
+	return rc ? err_sys(rc, "the lock file's %lu bytes", (unsigned long)(off + len)) : 0;
 }
 
 int lock_slot(const struct lock *lock, uint32_t slot, bool hold)

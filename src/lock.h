@@ -78,6 +78,9 @@ int lock_share(struct lock *lock);
 /* lock_enter - enter the gate again, for closing. *alone: nobody else uses the store, and nobody can come before lock_close. */
 int lock_enter(struct lock *lock, bool *alone);
 
+/* lock_allocate - give [off, off + len) of the lock file its space, so that a store there cannot fail. Errors: ENOSPC, errno, with a text. */
+int lock_allocate(const struct lock *lock, uint64_t off, uint64_t len);
+
 /* lock_slot - hold reader slot i's byte, or let go. 0 or errno. */
 int lock_slot(const struct lock *lock, uint32_t slot, bool hold);
 

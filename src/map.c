@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_READ  22
@@ -387,6 +388,12 @@ void map_close(struct map *map)
 	map_detach(map);
 	forks_close(&map->fd);
 	*map = (struct map){.fd = -1};
+}
+
+void map_touch(const struct map *map)
+{
+	if (!map->rdonly && !map->private_copy)
+		(void)futimens(map->fd, NULL); /* a file of somebody else's, on a medium without times: it stays as it is */
 }
 
 bool map_copies(const struct map *map)

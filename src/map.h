@@ -48,8 +48,13 @@ int map_open_file(struct map *map, const char *path, bool rdonly);
  * leftover of a crash is replaced; the name is one that nobody gives a store), fallocated to size, written by fill (pwrite in any order;
  * 0, errno or a daxkv code with a text), fsynced, moved to path without replacing anything there (EEXIST), directory fsynced. When path
  * exists and is an empty file, and only then, it is filled in place, the first 4096 bytes last: fill then writes to a file in memory, which
- * is copied. On failure there is no file, or the empty one. Fills fd, path. */
-int map_create_file(struct map *map, const char *path, unsigned int mode, uint64_t size, int (*fill)(int fd, void *arg), void *arg);
+ * is copied. On failure there is no file, or the empty one. Fills fd, path. Where the filesystem maps persistent memory *size becomes on_dax
+ * (0: it stays) before fill is called. */
+int map_create_file(struct map *map, const char *path, unsigned int mode, uint64_t *size, uint64_t on_dax, int (*fill)(int fd, void *arg), void *arg);
+
+/* map_touch - the file was modified now: stores to a mapping do not tell, on tmpfs and DAX for one, and a program that copies what is
+ * newer would miss them. */
+void map_touch(const struct map *map);
 
 /* map_attach - reserve address space (max bytes, or when max is 0 as much up to map->room as can be had, half of RLIMIT_AS where that is set;
  * never under size) and map the first size bytes of the file. Chooses the medium by pmem: AUTO tries MAP_SHARED_VALIDATE|MAP_SYNC and

@@ -315,7 +315,16 @@ static int temp_open(const char *temp, unsigned int mode, int *fd)
 	return err;
 }
 
-static int create_new(const char *path, unsigned int mode, uint64_t size, int (*fill)(int fd, void *arg), void *arg, int *fd)
+/* file_prepare - an empty new file, before it gets its space. */
+static void file_prepare(int fd, uint64_t *size, uint64_t on_dax)
+{
+	struct statx st;
+	file_exempt(fd);
+	if (on_dax && statx(fd, "", AT_EMPTY_PATH, 0, &st) == 0 && st.stx_attributes & STATX_ATTR_DAX)
+		*size = on_dax;
+}
+
+static int create_new(const char *path, unsigned int mode, uint64_t *size, uint64_t on_dax, int (*fill)(int fd, void *arg), void *arg, int *fd)
 {
 	char *temp;
 	if (asprintf(&temp, "%s.daxkv-new", path) < 0)
@@ -325,8 +334,8 @@ static int create_new(const char *path, unsigned int mode, uint64_t size, int (*
 		rc = err_sys(rc, "%s", temp);
 		goto free_temp;
 	}
-	file_exempt(*fd);
-	rc = file_extend(*fd, 0, size, 0);
+	file_prepare(*fd, size, on_dax);
+	rc = file_extend(*fd, 0, *size, 0);
 	if (rc)
 		goto remove_temp;
 	rc = fill(*fd, arg);
@@ -348,7 +357,7 @@ static int create_new(const char *path, unsigned int mode, uint64_t size, int (*
 remove_temp:
 	(void)unlink(temp);
 	forks_close(fd);
-	rc = rc > 0 ? err_sys(rc, "%s: cannot create a store of %lu bytes", path, (ulong)size) : rc;
+	rc = rc > 0 ? err_sys(rc, "%s: cannot create a store of %lu bytes", path, (ulong)*size) : rc;
 free_temp:
 	free(temp);
 	return rc;
@@ -380,12 +389,13 @@ static int data_copy(int in, int out, uint64_t from, uint64_t to)
 
 /* create_inside - fill the empty file fd: the content is made in memory first, so that its head can come last, behind a sync, in whatever
  * order fill writes. A crash on the way leaves a file that begins with zeros, and no half store. */
-static int create_inside(const char *path, int fd, uint64_t size, int (*fill)(int fd, void *arg), void *arg)
+static int create_inside(const char *path, int fd, uint64_t *length, uint64_t on_dax, int (*fill)(int fd, void *arg), void *arg)
 {
 	int image = memfd_create("daxkv-new", MFD_CLOEXEC);
 	if (image < 0)
 		return err_sys(errno, "%s: memory for a new store", path);
-	file_exempt(fd);
+	file_prepare(fd, length, on_dax);
+	const uint64_t size = *length;
 	int rc = file_extend(fd, 0, size, 0);
 	if (rc == 0)
 		rc = file_cut(image, size);
@@ -405,12 +415,13 @@ static int create_inside(const char *path, int fd, uint64_t size, int (*fill)(in
 	return rc > 0 ? err_sys(rc, "%s: cannot make a store of %lu bytes in the empty file", path, (ulong)size) : rc;
 }
 
-int map_create_file(struct map *map, const char *path, unsigned int mode, uint64_t size, int (*fill)(int fd, void *arg), void *arg)
+int map_create_file(struct map *map, const char *path, unsigned int mode, uint64_t *size, uint64_t on_dax, int (*fill)(int fd, void *arg),
+                    void *arg)
 {
 	struct stat st;
 	uint64_t length = 0;
 	int rc;
-	assert(size > 0);
+	assert(*size > 0);
 	*map = (struct map){.fd = -1, .path = path};
 	if (stat(path, &st) == 0) {
 		rc = map_open_file(map, path, false);
@@ -422,13 +433,13 @@ int map_create_file(struct map *map, const char *path, unsigned int mode, uint64
 		else if (length > 0)
 			rc = err_sys(EEXIST, "%s", path);
 		else
-			rc = create_inside(path, map->fd, size, fill, arg);
+			rc = create_inside(path, map->fd, size, on_dax, fill, arg);
 		if (rc)
 			forks_close(&map->fd);
 	} else {
 		if (errno != ENOENT)
 			return err_sys(errno, "%s", path);
-		rc = create_new(path, mode, size, fill, arg, &map->fd);
+		rc = create_new(path, mode, size, on_dax, fill, arg, &map->fd);
 	}
 	map->made = !rc;
 	return rc;

@@ -17,10 +17,11 @@ size_t share_bytes(uint32_t nslots)
 	return round_up(sizeof(struct share) + nslots * sizeof(struct reader_slot), 64);
 }
 
-void share_init(struct share *share, uint32_t nslots, uint64_t published)
+void share_init(struct share *share, uint32_t nslots, uint32_t room, uint64_t published)
 {
 	share->published = published;
 	share->nslots = nslots;
+	share->room = (uint32_t)min_u64(room, nslots);
 }
 
 int share_create(struct share **out, uint32_t nslots, uint64_t published)
@@ -31,7 +32,7 @@ int share_create(struct share **out, uint32_t nslots, uint64_t published)
 	if (!share)
 		return err_set(ENOMEM, "no memory for %u reader slots", nslots);
 	memset(share, 0, size);
-	share_init(share, nslots, published);
+	share_init(share, nslots, nslots, published);
 	*out = share;
 	return 0;
 }
@@ -69,10 +70,33 @@ static int slot_own(struct share *share, const struct lock *lock, uint32_t owner
 	return 0;
 }
 
+/* room_make - slot i has its space in the lock file, zeroed: a store there cannot fail. Several may do so at once. */
+static int room_make(struct share *share, const struct lock *lock, uint32_t i)
+{
+	uint32_t room = __atomic_load_n(&share->room, __ATOMIC_RELAXED);
+
+	if (LIKELY(i < room))
+		return 0;
+	const uint64_t from = share_bytes(room), to = round_up(share_bytes(i + 1), SHARE_PAGE);
+	int rc = lock ? lock_allocate(lock, from, to - from) : 0;
+
+	if (rc)
+		return rc;
+	const uint32_t more = (uint32_t)min_u64((to - sizeof *share) / sizeof share->slot[0], share->nslots);
+
+	while (room < more && !__atomic_compare_exchange_n(&share->room, &room, more, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+	return 0;
+}
+
 int share_take(struct share *share, const struct lock *lock, uint32_t owner, uint32_t *slot)
 {
 	for (uint32_t i = 0; i < share->nslots; i++) {
-		int rc = __atomic_load_n(&share->slot[i].taken, __ATOMIC_RELAXED) == SLOT_FREE ? slot_own(share, lock, owner, i) : EAGAIN;
+		int rc = room_make(share, lock, i);
+
+		if (rc)
+			return rc;
+		rc = __atomic_load_n(&share->slot[i].taken, __ATOMIC_RELAXED) == SLOT_FREE ? slot_own(share, lock, owner, i) : EAGAIN;
 
 		if (rc == EAGAIN)
 			continue;

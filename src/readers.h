@@ -29,6 +29,7 @@ struct lock;
 
 enum slot_state { SLOT_FREE, SLOT_OWNED, SLOT_TAKING /* its byte is not held yet */ };
 
+#define SHARE_PAGE 4096u /* the lock file's space is taken by so many bytes */
 #define SLOT_EVICTED ((uint64_t)1 << 63)
 
 struct reader_slot {
@@ -45,6 +46,7 @@ static_assert(sizeof(struct reader_slot) == 64, "a slot is a cache line");
 struct share {
 	char magic[8];
 	uint32_t version, nslots; /* fixed */
+	uint32_t room;            /* atomic: slots that have their space in the lock file; the others are not looked at */
 	uint64_t file_id;         /* of the store */
 	uint32_t medium;          /* enum daxkv_medium: one for all users */
 	uint32_t next_owner;      /* atomic */
@@ -55,7 +57,8 @@ struct share {
 	uint32_t bounded; /* atomic: some slot has had a bound */
 	/* the writer's lock, and what the next writer must know */
 	struct wlock writer __attribute__((aligned(64)));
-	uint32_t recovered;  /* somebody who can write has recovered the store since this began */
+	uint32_t writable;   /* somebody who can write has opened the store since this began: medium is fixed */
+	uint32_t recovered;  /* and has made sure that what was found clean is durable: nobody writes before */
 	uint32_t last_writer; /* atomic: the open store, by its number, that held the lock last: only that one's picture of the free space is up to date */
 	int32_t writer_pid;  /* atomic: the process of last_writer, as that one's PID namespace has it */
 	uint64_t size;       /* bytes of the file in use, at least */
@@ -65,9 +68,10 @@ struct share {
 	struct reader_slot slot[] __attribute__((aligned(64)));
 };
 
-/* share_bytes - of a share with so many slots. share_init - make zeroed memory one: nslots idle slots, the snapshot published. */
+/* share_bytes - of a share with so many slots. share_init - make zeroed memory one: nslots idle slots, of which room have their space, the
+ * snapshot published. */
 size_t share_bytes(uint32_t nslots);
-void share_init(struct share *share, uint32_t nslots, uint64_t published);
+void share_init(struct share *share, uint32_t nslots, uint32_t room, uint64_t published);
 
 /* share_create - one in this process's memory; ENOMEM. share_destroy frees it. */
 int share_create(struct share **share, uint32_t nslots, uint64_t published);

@@ -3,7 +3,6 @@
 #include "share.h"
 
 #include "base.h"
-#include "cancel.h"
 #include "daxkv.h"
 #include "err.h"
 #include "forks.h"
@@ -16,9 +15,9 @@
 #include <unistd.h>
 
 #define MAGIC           "daxkvlk"
-#define LAYOUT          3u /* of struct share */
-#define PAGE            4096u
-#define LIMBO_FIRST_LOG 12u /* 4096 items */
+#define LAYOUT          4u /* of struct share */
+#define PAGE            SHARE_PAGE
+#define LIMBO_FIRST_LOG 7u /* 128 items: a page */
 
 static int file_map(int fd, uint64_t off, size_t bytes, void **p)
 {
@@ -28,36 +27,46 @@ static int file_map(int fd, uint64_t off, size_t bytes, void **p)
 	return 0;
 }
 
-/* file_allocate - make [off, off + bytes) of the lock file exist, so that a store there cannot fail. */
-static int file_allocate(int fd, uint64_t off, uint64_t bytes)
+/* file_empty - the lock file has its length, and what lies behind its first page reads as zeros up to the limbo. As it is when few slots
+ * were used: to cut a file that was written to a moment ago waits for the medium. */
+static int file_empty(const struct share_file *f)
 {
-	const int cancel = cancel_off();
-	int rc = posix_fallocate(fd, (off_t)off, (off_t)bytes);
+	struct stat st;
 
-	cancel_restore(cancel);
-	return rc ? err_sys(rc, "the lock file's %lu bytes", (unsigned long)(off + bytes)) : 0;
-}
+	if (fstat(f->fd, &st) != 0)
+		return err_sys(errno, "the lock file");
+	if ((uint64_t)st.st_size >= f->bytes) {
+		off_t data = lseek(f->fd, (off_t)PAGE, SEEK_DATA);
 
-static int share_make(struct share_file *f, uint32_t nslots, uint64_t published, uint64_t file_id)
-{
-	void *p;
-	int rc;
-
-	f->bytes = round_up(share_bytes(nslots), PAGE);
-	if (ftruncate(f->fd, 0) != 0)
+		if (data < 0 ? errno == ENXIO : (uint64_t)data >= f->bytes)
+			return 0;
+	}
+	if (st.st_size && ftruncate(f->fd, 0) != 0)
 		return err_sys(errno, "emptying the lock file");
 	file_exempt(f->fd);
-	rc = file_allocate(f->fd, 0, f->bytes + (sizeof(struct limbo_item) << LIMBO_FIRST_LOG));
+	return ftruncate(f->fd, (off_t)f->bytes) != 0 ? err_sys(errno, "the lock file's length") : 0;
+}
+
+static int share_make(struct share_file *f, const struct lock *lock, uint32_t nslots, uint64_t published, uint64_t file_id)
+{
+	void *p;
+
+	f->bytes = round_up(share_bytes(nslots), PAGE);
+	int rc = file_empty(f);
+
+	if (!rc) /* more slots, and the limbo, get their space when they are wanted */
+		rc = lock_allocate(lock, 0, PAGE);
 	if (!rc)
 		rc = file_map(f->fd, 0, f->bytes, &p);
 	if (rc)
 		return rc;
 	f->share = p;
+	memset(p, 0, PAGE);
 	memcpy(f->share->magic, MAGIC, sizeof f->share->magic);
 	f->share->version = LAYOUT;
 	f->share->file_id = file_id;
 	f->share->limbo_place = f->bytes | LIMBO_FIRST_LOG;
-	share_init(f->share, nslots, published);
+	share_init(f->share, nslots, (PAGE - sizeof(struct share)) / sizeof(struct reader_slot), published);
 	return 0;
 }
 
@@ -104,11 +113,11 @@ int share_file_open(struct share_file *f, const struct lock *lock, uint32_t nslo
 {
 	int rc;
 
-	*f = (struct share_file){.fd = lock->silent ? -1 : lock->fd};
+	*f = (struct share_file){.fd = lock->silent ? -1 : lock->fd, .lock = lock};
 	if (f->fd < 0)
 		rc = share_create(&f->share, nslots, published);
 	else
-		rc = lock->alone ? share_make(f, nslots, published, file_id) : share_join(f, file_id);
+		rc = lock->alone ? share_make(f, lock, nslots, published, file_id) : share_join(f, file_id);
 	return rc ? rc : owner_take(f, lock);
 }
 
@@ -144,7 +153,9 @@ static int limbo_map(struct share_file *f)
 
 	if (f->limbo && f->limbo_off == place_off(place))
 		return 0;
-	rc = file_map(f->fd, place_off(place), place_room(place) * sizeof *f->limbo, &p);
+	rc = lock_allocate(f->lock, place_off(place), place_room(place) * sizeof *f->limbo);
+	if (!rc)
+		rc = file_map(f->fd, place_off(place), place_room(place) * sizeof *f->limbo, &p);
 	if (rc)
 		return rc;
 	if (f->limbo)
@@ -162,7 +173,7 @@ static int limbo_grow(struct share_file *f)
 	uint64_t room = 2 * f->limbo_room, off = round_up(f->limbo_off + f->limbo_room * sizeof *f->limbo, PAGE);
 	struct limbo_item *to;
 	void *p;
-	int rc = file_allocate(f->fd, off, room * sizeof *to);
+	int rc = lock_allocate(f->lock, off, room * sizeof *to);
 
 	if (!rc)
 		rc = file_map(f->fd, off, room * sizeof *to, &p);

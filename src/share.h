@@ -13,7 +13,8 @@
  * Item number i, counted from the share's beginning, lies at i modulo the room. limbo_first and limbo_next are the numbers of the oldest
  * and of the one to come; limbo_place is offset | log2(room). Each change is one store of one of them, so a writer may die between any two.
  *
- * The file is never sparse: its space is allocated before it is mapped. Outgrown, the limbo moves to a new place behind the old one.
+ * What is looked at has its space before: slots by the page, when they are first wanted (readers.h), the limbo when it is first written.
+ * What lies between is a hole. Outgrown, the limbo moves to a new place behind the old one.
  */
 #ifndef DAXKV_SHARE_H
 #define DAXKV_SHARE_H
@@ -26,6 +27,7 @@ struct share_file {
 	struct share *share;
 	size_t bytes;
 	int fd;               /* of the lock file; -1: the share is in this process's memory */
+	const struct lock *lock; /* the lock file */
 	struct limbo_item *limbo; /* mapped; NULL: not yet */
 	uint64_t limbo_off, limbo_room; /* of that mapping */
 	uint32_t owner;       /* this open store's number */

@@ -361,10 +361,27 @@ static uint64_t end_for(const struct space *s, uint64_t pages, uint64_t tail)
 	}
 }
 
-/* space_grow - by an eighth of the file, at least need pages; less when there is no room for that much. */
+uint64_t space_step(const struct space *s, uint64_t size)
+{
+	uint64_t step = MAP_STEP;
+
+	if (s->psize < FMT_SUPER_SIZE)
+		return (uint64_t)s->psize * SPACE_TEST_STEP;
+	while (step > SPACE_STEP_LEAST && step > size / 2 && s->map->medium != DAXKV_MEDIUM_DAX)
+		step /= 2;
+	return step;
+}
+
+/* growth_wanted - a small file doubles, until that is a step; then it grows by steps, or by an eighth when that is more. */
+static uint64_t growth_wanted(const struct space *s)
+{
+	return min_u64(max_u64(s->end / 8, s->psize < FMT_SUPER_SIZE ? space_step(s, s->end) : min_u64(s->end, MAP_STEP)), GROW_MAX);
+}
+
+/* space_grow - as growth_wanted, at least need pages; less when there is no room for that much. */
 static int space_grow(struct space *s, uint64_t pages)
 {
-	uint64_t unit = space_step(s), tail = 0;
+	uint64_t unit = space_step(s, s->end), tail = 0;
 	uint64_t limit = min_u64(round_down(load_word(&s->map->cap), s->psize), super_max_bytes(s->psize));
 	int rc = pages > limit / s->psize ? 0 : space_tail(s, pages - 1, &tail);
 
@@ -376,7 +393,7 @@ static int space_grow(struct space *s, uint64_t pages)
 		return err_set(DAXKV_FULL, "the store is full: %lu bytes in use of at most %lu, and %lu more are needed", (unsigned long)s->end,
 		               (unsigned long)limit, (unsigned long)(pages * s->psize));
 	uint64_t small = min_u64(round_up(end_for(s, pages, tail), unit), limit);
-	uint64_t big = min_u64(round_up(s->end + min_u64(max_u64(s->end / 8, unit), GROW_MAX), unit), limit);
+	uint64_t big = min_u64(round_up(s->end + growth_wanted(s), unit), limit);
 
 	uint64_t meta = grow_meta(s, big);
 

@@ -60,17 +60,16 @@ struct space {
 
 #define SPACE_WORD_BITS 64u
 #define SPACE_TEST_STEP 64u /* pages under 4096 bytes, of tests, make the file grow by so many */
+#define SPACE_STEP_LEAST ((uint64_t)64 << 10)
 
 static inline uint64_t space_zone_words(const struct space *space)
 {
 	return space->zone_pages / SPACE_WORD_BITS;
 }
 
-/* space_step - what the file's size is a multiple of, when it can be. */
-static inline uint64_t space_step(const struct space *space)
-{
-	return space->psize < FMT_SUPER_SIZE ? (uint64_t)space->psize * SPACE_TEST_STEP : MAP_STEP;
-}
+/* space_step - what a file of about so many bytes has a multiple of, when it can be: a small file has small steps, but on a DAX
+ * filesystem, where huge pages are to map it. */
+uint64_t space_step(const struct space *space, uint64_t size);
 
 int space_open(struct space *space, struct map *map, uint32_t psize, uint64_t size);
 void space_close(struct space *space);
@@ -130,7 +129,8 @@ int space_load_zone(struct space *space, size_t z);
 int space_used(struct space *space, uint64_t *bytes);
 
 /* space_trim - plan to cut free space off the end: lowers end and drops the bitmap pages of zones behind it, to be carried by the next
- * commit. 0 with *end unchanged when there is nothing worth cutting. The limbo must be empty. */
-int space_trim(struct space *space, bool *cut);
+ * commit. 0 with *end unchanged when there is nothing worth cutting: less than is in use, up to 2 MiB. Never below floor bytes. A very long tail takes
+ * several commits. The limbo must be empty. */
+int space_trim(struct space *space, uint64_t floor, bool *cut);
 
 #endif

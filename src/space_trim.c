@@ -4,6 +4,8 @@
 
 #include "base.h"
 
+#define TRIM_ZONES 20u /* cut off by one commit: each takes a directory word, and their bitmaps a few */
+
 /* is_meta_from - whether the page is a bitmap page of a zone at or after z, or a directory page of such zones only. */
 static bool is_meta_from(const struct space *s, uint64_t off, size_t z)
 {
@@ -53,19 +55,39 @@ static int dir_word(struct space *s, uint64_t off)
 	return words_add(&s->grown, off, 0);
 }
 
-int space_trim(struct space *s, bool *cut)
+/* end_wanted - where the file may end: behind the last page needed, not below floor, and not so far down that the words of the zones cut
+ * off do not fit a record. */
+static uint64_t end_wanted(const struct space *s, uint64_t last, uint64_t floor)
 {
-	uint64_t last, per_dir = s->psize / FMT_WORD, unit = space_step(s);
+	const uint64_t zone_bytes = s->zone_pages * s->psize, used = (last + 1) * s->psize;
+	uint64_t end = max_u64(round_up(used, space_step(s, used)), round_up(floor, s->psize));
+
+	const uint64_t committed = (load_word(&((const struct fmt_super *)(const void *)s->map->base)->size) + zone_bytes - 1) / zone_bytes;
+
+	if (committed > TRIM_ZONES) /* zones that no commit has carried yet take no words */
+		end = max_u64(end, (committed - TRIM_ZONES) * zone_bytes);
+	return min_u64(end, s->end);
+}
+
+/* tail_kept - free space that is not worth a cut: else a small store that grows a little at each use is cut and grown each time. */
+static uint64_t tail_kept(const struct space *s, uint64_t end)
+{
+	return s->psize < FMT_SUPER_SIZE ? space_step(s, end) : min_u64(end, MAP_STEP);
+}
+
+int space_trim(struct space *s, uint64_t floor, bool *cut)
+{
+	uint64_t last, per_dir = s->psize / FMT_WORD;
 	int rc = last_needed(s, &last);
 
 	*cut = false;
 	if (rc)
 		return rc;
 	assert(s->limbo.n == 0 && s->nops == 0);
-	uint64_t new_end = max_u64(round_up((last + 1) * s->psize, unit), unit);
+	uint64_t new_end = end_wanted(s, last, floor);
 	size_t zones = (size_t)((new_end + s->zone_pages * s->psize - 1) / (s->zone_pages * s->psize));
 
-	if (new_end + unit > s->end)
+	if (new_end + tail_kept(s, new_end) > s->end)
 		return 0;
 	for (size_t z = zones; z < s->nzones && !rc; z++) {
 		uint64_t dir = space_dir_page(s, z);

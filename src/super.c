@@ -184,6 +184,7 @@ int super_fill(int fd, void *arg)
 	s.ring_off = ring_off_of(psize);
 	s.first_page = first;
 	s.created = new->created;
+	s.initial = new->initial;
 	s.hash = hash64(SUPER_HASH_SEED, &s, offsetof(struct fmt_super, hash));
 	s.main_desc = desc_off;
 	s.size = new->size;

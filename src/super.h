@@ -24,7 +24,7 @@ int super_read(int fd, uint64_t file_size, struct geometry *geometry);
 struct super_new {
 	uint32_t page_size;
 	uint64_t size; /* a multiple of the page size */
-	uint64_t file_id, created, user_word;
+	uint64_t file_id, created, user_word, initial;
 };
 
 /* super_fill - write a new store's superblock, ring, space pages and main descriptor into fd, whose bytes may be anything. new is a struct

@@ -441,8 +441,9 @@ static int lock_writer(struct daxkv *kv, int64_t wait_ms)
 	died |= commit_behind(kv); /* with turns, the same has to be done after others have written */
 	if (died) {
 		rc = kv->share->poison ? 0 : commit_take_over(kv, true);
-		if (rc) {
-			lock_give(kv);
+		if (rc) { /* left half done as before: the next one tries */
+			__atomic_store_n(&kv->writer_thread, 0, __ATOMIC_RELAXED);
+			wlock_leave(&kv->share->writer);
 			return rc;
 		}
 	}

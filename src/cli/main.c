@@ -31,7 +31,7 @@ static const struct command commands[] = {
      "  --reverse-key        keys compare from their last byte\n"
      "  --reverse-dup        as --dup-sort, with values that compare from their last byte\n"
      "  --page-size N        4K (default), 8K, 16K or 32K\n"
-     "  --initial-size N     size of the new file; 2M by default\n"
+     "  --initial-size N     size of the new file, kept when others would cut it\n"
      "  --max-size N         limit of this call: the file does not grow beyond it\n" WAIT_HELP},
     {"put", run_put, TAKES_DB | TAKES_FROM | TAKES_KEEP | TAKES_MAX_SIZE | TAKES_WAIT, 2, 3,
      "FILE KEY VALUE|-|--from PATH", "store a value under a key",

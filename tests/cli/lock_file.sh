@@ -32,7 +32,7 @@ t "an empty file becomes a store" exits 0 kv load empty /dev/null
 t "which has one" test -e empty-lock
 : >broken
 t "a store" exits 0 kv create good
-head -c 100000 good >broken
+head -c 60000 good >broken
 t "a store that was cut off" exits 4 kv get broken k
 t "has none" test ! -e broken-lock
 

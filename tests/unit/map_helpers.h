@@ -48,7 +48,7 @@ static inline bool readable(const uint8_t *p)
 /* made - a store's file of size bytes, mapped; 0 or what failed. */
 static inline int made(struct map *map, const char *path, uint64_t size, uint64_t max)
 {
-	int rc = map_create_file(map, path, 0644, size, fill_marks, NULL);
+	int rc = map_create_file(map, path, 0644, &(uint64_t){size}, 0, fill_marks, NULL);
 	return rc ? rc : map_attach(map, size, max, DAXKV_PMEM_AUTO, false);
 }
 

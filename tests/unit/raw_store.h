@@ -26,7 +26,7 @@ static inline void raw_open(struct raw *r, uint32_t page_size)
 
 	unlink(scratch_path("raw"));
 	memset(r, 0, sizeof *r);
-	assert_int_equal(map_create_file(&r->map, scratch_path("raw"), 0600, RAW_SIZE, super_fill, &new), 0);
+	assert_int_equal(map_create_file(&r->map, scratch_path("raw"), 0600, &(uint64_t){RAW_SIZE}, 0, super_fill, &new), 0);
 	assert_int_equal(map_attach(&r->map, RAW_SIZE, RAW_SIZE, DAXKV_PMEM_FORCE, false), 0);
 	r->ring = (struct ring){.map = &r->map, .file_id = RAW_ID, .off = round_up(FMT_SUPER_SIZE, page_size)};
 }

@@ -24,6 +24,15 @@ static inline struct daxkv *store_open(const char *name, struct daxkv_options o)
 	return kv;
 }
 
+/* store_made_sure - the fence that the first write transaction makes behind an opening is over. */
+static inline void store_made_sure(struct daxkv *kv)
+{
+	struct daxkv_txn *txn;
+
+	OK(daxkv_begin(kv, NULL, 0, &txn));
+	daxkv_abort(txn);
+}
+
 /* store_new - a fresh store, flushed by cache lines whatever the filesystem, so that nothing waits for a disk. */
 static inline struct daxkv *store_new(const char *name, unsigned int page_size)
 {
@@ -32,7 +41,10 @@ static inline struct daxkv *store_new(const char *name, unsigned int page_size)
 	snprintf(lock, sizeof lock, "%s-lock", name);
 	unlink(scratch_path(name));
 	unlink(scratch_path(lock)); /* a test that failed may have left its store open */
-	return store_open(name, (struct daxkv_options){.flags = DAXKV_CREATE, .page_size = page_size, .pmem = DAXKV_PMEM_FORCE});
+	struct daxkv *kv = store_open(name, (struct daxkv_options){.flags = DAXKV_CREATE, .page_size = page_size, .pmem = DAXKV_PMEM_FORCE});
+
+	store_made_sure(kv);
+	return kv;
 }
 
 static inline struct daxkv *store_again(const char *name)

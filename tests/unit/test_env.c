@@ -251,14 +251,14 @@ static void info_and_counters(void **state)
 	(void)state;
 	assert_int_equal(i.medium, DAXKV_MEDIUM_EMULATED);
 	assert_non_null(strstr(i.durability, "power"));
-	assert_true(i.format_version == FMT_VERSION && i.last_txn == 0 && i.file_size == 2 << 20 && i.max_size >= i.file_size);
+	assert_true(i.format_version == FMT_VERSION && i.last_txn == 0 && i.file_size == 64 << 10 && i.max_size >= i.file_size);
 	assert_true(i.readers == 0 && i.max_readers == 4096 && !i.read_only);
 	assert_int_equal(fstat(daxkv_fd(kv), &st), 0);
-	assert_int_equal(st.st_size, 2 << 20);
+	assert_int_equal(st.st_size, 64 << 10);
 	uint64_t fences = counters(kv).fences; /* of opening */
 	put_some(kv, 0, 1000, 100, 0);
 	struct daxkv_counters c = counters(kv);
-	assert_true(c.commits == 1 && c.fences == fences + 2 && c.splits > 20 && c.compactions > 0 && c.lines_flushed + c.lines_streamed > 1000 && c.grows == 0);
+	assert_true(c.commits == 1 && c.fences == fences + 2 && c.splits > 20 && c.compactions > 0 && c.lines_flushed + c.lines_streamed > 1000 && c.grows == 2);
 	del_some(kv, 0, 990);
 	assert_true(counters(kv).merges > 0 || counters(kv).compactions > c.compactions);
 	i = info(kv);

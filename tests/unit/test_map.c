@@ -65,7 +65,7 @@ static void create_makes_a_whole_file(void **state)
 	assert_int_equal(pwrite(fd, "leftover", 8, 5000), 8);
 	close(fd);
 	mode_t mask = umask(022);
-	assert_int_equal(map_create_file(&map, path, 0664, STEP, fill_marks, NULL), 0);
+	assert_int_equal(map_create_file(&map, path, 0664, &(uint64_t){STEP}, 0, fill_marks, NULL), 0);
 	umask(mask);
 	assert_true(map.fd > 2 && !map.rdonly && map.path == path);
 	assert_int_equal(fcntl(map.fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
@@ -89,14 +89,14 @@ static void create_over_something(void **state)
 	(void)state;
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	assert_int_equal(write(fd, "mine", 4), 4);
-	assert_int_equal(map_create_file(&map, path, 0600, STEP, fill_marks, NULL), EEXIST);
+	assert_int_equal(map_create_file(&map, path, 0600, &(uint64_t){STEP}, 0, fill_marks, NULL), EEXIST);
 	assert_int_equal(length_of(path), 4);
 	close(fd);
 	assert_int_equal(symlink("no such thing", link_path), 0);
-	assert_int_equal(map_create_file(&map, link_path, 0600, STEP, fill_marks, NULL), EEXIST);
+	assert_int_equal(map_create_file(&map, link_path, 0600, &(uint64_t){STEP}, 0, fill_marks, NULL), EEXIST);
 	assert_int_equal(access(scratch_path("dangling.daxkv-new"), F_OK), -1);
-	assert_int_equal(map_create_file(&map, scratch_dir, 0600, STEP, fill_marks, NULL), EISDIR);
-	assert_int_equal(map_create_file(&map, scratch_path("no/dir"), 0600, STEP, fill_marks, NULL), ENOENT);
+	assert_int_equal(map_create_file(&map, scratch_dir, 0600, &(uint64_t){STEP}, 0, fill_marks, NULL), EISDIR);
+	assert_int_equal(map_create_file(&map, scratch_path("no/dir"), 0600, &(uint64_t){STEP}, 0, fill_marks, NULL), ENOENT);
 	assert_int_equal(map.fd, -1);
 }
 
@@ -110,10 +110,10 @@ static void create_in_an_empty_file(void **state)
 	(void)state;
 	close(open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
 	assert_int_equal(stat(path, &before), 0);
-	assert_int_equal(map_create_file(&map, path, 0644, STEP, fill_fails, &error), EDOM);
+	assert_int_equal(map_create_file(&map, path, 0644, &(uint64_t){STEP}, 0, fill_fails, &error), EDOM);
 	assert_int_equal(length_of(path), 0);
 	assert_int_equal(map.fd, -1);
-	assert_int_equal(map_create_file(&map, path, 0644, STEP, fill_marks, NULL), 0);
+	assert_int_equal(map_create_file(&map, path, 0644, &(uint64_t){STEP}, 0, fill_marks, NULL), 0);
 	assert_int_equal(fstat(map.fd, &after), 0);
 	assert_true(before.st_ino == after.st_ino && before.st_mode == after.st_mode);
 	assert_int_equal(after.st_size, STEP);
@@ -133,7 +133,7 @@ static void create_with_failing_fill(void **state)
 	for (size_t i = 0; i < 2; i++) {
 		struct map map = {.fd = -1};
 		int error = errors[i];
-		assert_int_equal(map_create_file(&map, path, 0644, STEP, fill_fails, &error), error);
+		assert_int_equal(map_create_file(&map, path, 0644, &(uint64_t){STEP}, 0, fill_fails, &error), error);
 		assert_int_equal(map.fd, -1);
 		assert_int_equal(access(path, F_OK), -1);
 		assert_int_equal(access(scratch_path("unfilled.daxkv-new"), F_OK), -1);

@@ -57,10 +57,10 @@ static int child_meets_file_limit(void)
 	signal(SIGXFSZ, SIG_IGN);
 	CHECK(map_grow(&map, 4 * STEP) == EFBIG);
 	signal(SIGXFSZ, SIG_DFL);
-	CHECK(map_create_file(&map2, other, 0644, 4 * STEP, fill_marks, NULL) == EFBIG);
+	CHECK(map_create_file(&map2, other, 0644, &(uint64_t){4 * STEP}, 0, fill_marks, NULL) == EFBIG);
 	CHECK(length_of(other) == UINT64_MAX);
 	close(open(other, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-	CHECK(map_create_file(&map2, other, 0644, 4 * STEP, fill_marks, NULL) == EFBIG);
+	CHECK(map_create_file(&map2, other, 0644, &(uint64_t){4 * STEP}, 0, fill_marks, NULL) == EFBIG);
 	CHECK(length_of(other) == 0);
 	CHECK(map_grow(&map, 3 * STEP) == 0);
 	CHECK(map.size == 3 * STEP);
@@ -115,7 +115,7 @@ static int child_meets_address_limit(void)
 {
 	const char *path = scratch_path("as");
 	struct map map;
-	CHECK(map_create_file(&map, path, 0644, STEP, fill_marks, NULL) == 0);
+	CHECK(map_create_file(&map, path, 0644, &(uint64_t){STEP}, 0, fill_marks, NULL) == 0);
 	const uint64_t use = address_use();
 	struct rlimit limit = {use + 64 * STEP, RLIM_INFINITY};
 	CHECK(use > 0);
@@ -181,10 +181,10 @@ static int child_on_a_small_disk(void)
 	CHECK(map_grow(&map, 2 * STEP) == 0);
 	CHECK(map_grow(&map, 4 * STEP) == ENOSPC);
 	CHECK(as_before(&map, path, 2 * STEP));
-	CHECK(map_create_file(&other, scratch_path("small/b"), 0644, 2 * STEP, fill_marks, NULL) == ENOSPC);
+	CHECK(map_create_file(&other, scratch_path("small/b"), 0644, &(uint64_t){2 * STEP}, 0, fill_marks, NULL) == ENOSPC);
 	CHECK(length_of(scratch_path("small/b")) == UINT64_MAX && length_of(scratch_path("small/b.daxkv-new")) == UINT64_MAX);
 	int fd = open(sparse, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	CHECK(map_create_file(&other, sparse, 0644, 2 * STEP, fill_marks, NULL) == ENOSPC);
+	CHECK(map_create_file(&other, sparse, 0644, &(uint64_t){2 * STEP}, 0, fill_marks, NULL) == ENOSPC);
 	CHECK(length_of(sparse) == 0);
 	CHECK(ftruncate(fd, 4 * (off_t)STEP) == 0);
 	close(fd);
@@ -210,7 +210,7 @@ static int child_cannot_fallocate(void)
 	const char *path = scratch_path("nofalloc");
 	const struct rlimit limit = {5 * STEP, 5 * STEP};
 	struct map map;
-	CHECK(map_create_file(&map, path, 0644, STEP, fill_marks, NULL) == 0);
+	CHECK(map_create_file(&map, path, 0644, &(uint64_t){STEP}, 0, fill_marks, NULL) == 0);
 	CHECK(ftruncate(map.fd, (off_t)(STEP + STEP / 2)) == 0);
 	CHECK(pwrite(map.fd, "tail", 4, (off_t)(STEP + 100)) == 4);
 	if (!deny(SYS_fallocate, -1, 0, EOPNOTSUPP))
@@ -237,7 +237,7 @@ static int child_denied(const char *name, long nr, int arg, uint32_t value, int 
 {
 	const char *path = scratch_path(name);
 	struct map map;
-	CHECK(map_create_file(&map, path, 0644, STEP, fill_marks, NULL) == 0);
+	CHECK(map_create_file(&map, path, 0644, &(uint64_t){STEP}, 0, fill_marks, NULL) == 0);
 	CHECK(map_attach(&map, STEP, 8 * STEP, DAXKV_PMEM_FILE, false) == 0); /* one way to mmap, on any filesystem */
 	if (!deny(nr, arg, value, err))
 		return SKIPPED;
@@ -307,11 +307,11 @@ static int child_without_renameat2(void)
 	struct map map;
 	if (!deny(SYS_renameat2, -1, 0, EINVAL))
 		return SKIPPED;
-	CHECK(map_create_file(&map, path, 0644, STEP, fill_marks, NULL) == 0);
+	CHECK(map_create_file(&map, path, 0644, &(uint64_t){STEP}, 0, fill_marks, NULL) == 0);
 	CHECK(length_of(path) == STEP && length_of(scratch_path("linked.daxkv-new")) == UINT64_MAX);
 	map_close(&map);
 	CHECK(symlink("no such thing", scratch_path("linked2")) == 0);
-	CHECK(map_create_file(&map, scratch_path("linked2"), 0644, STEP, fill_marks, NULL) == EEXIST);
+	CHECK(map_create_file(&map, scratch_path("linked2"), 0644, &(uint64_t){STEP}, 0, fill_marks, NULL) == EEXIST);
 	CHECK(length_of(scratch_path("linked2.daxkv-new")) == UINT64_MAX);
 	return 0;
 }
@@ -328,7 +328,7 @@ static int child_create_unsynced(void)
 	struct map map = {.fd = -1};
 	if (!deny(SYS_fsync, -1, 0, EIO))
 		return SKIPPED;
-	CHECK(map_create_file(&map, path, 0644, STEP, fill_marks, NULL) == EIO);
+	CHECK(map_create_file(&map, path, 0644, &(uint64_t){STEP}, 0, fill_marks, NULL) == EIO);
 	CHECK(map.fd == -1 && length_of(path) == UINT64_MAX && length_of(scratch_path("unsynced.daxkv-new")) == UINT64_MAX);
 	return 0;
 }
@@ -339,7 +339,7 @@ static int child_create_in_unsynced_directory(void)
 	struct map map = {.fd = -1};
 	if (!deny(SYS_openat, 2, O_RDONLY | O_DIRECTORY | O_CLOEXEC, EMFILE))
 		return SKIPPED;
-	CHECK(map_create_file(&map, path, 0644, STEP, fill_marks, NULL) == EMFILE);
+	CHECK(map_create_file(&map, path, 0644, &(uint64_t){STEP}, 0, fill_marks, NULL) == EMFILE);
 	CHECK(map.fd == -1 && length_of(path) == UINT64_MAX && length_of(scratch_path("undirected.daxkv-new")) == UINT64_MAX);
 	return 0;
 }

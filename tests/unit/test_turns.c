@@ -225,7 +225,7 @@ static void dies(const char *name, unsigned int round, bool all)
 
 static void one_died_in_its_commit(void **state)
 {
-	OK(daxkv_close(store_new("died", 4096)));
+	OK(daxkv_close(store_open("died", (struct daxkv_options){EMULATED, .flags = DAXKV_CREATE, .initial_size = 2 << 20})));
 	struct daxkv *kv = turns_open("died", 0), *reader = turns_open("died", DAXKV_RDONLY), *late;
 	struct daxkv_txn *txn;
 

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The file of a store from outside: how small it begins, how it grows and is cut, its times, and what opening and closing cost. */
+#include "store.h"
+
+#include <sys/stat.h>
+
+#define MIB ((uint64_t)1 << 20)
+
+static struct stat stat_of(const char *name)
+{
+	struct stat st;
+
+	OK(stat(scratch_path(name), &st));
+	return st;
+}
+
+static struct daxkv *fresh(const char *name, struct daxkv_options o)
+{
+	o.flags |= DAXKV_CREATE;
+	o.pmem = DAXKV_PMEM_FORCE;
+	return store_open(name, o);
+}
+
+static void put_large(struct daxkv *kv, const char *key, uint64_t size)
+{
+	struct daxkv_val k = text(key), v = {.size = size};
+	struct daxkv_txn *txn = begin(kv);
+
+	OK(daxkv_put(txn, DAXKV_MAIN, &k, &v, DAXKV_RESERVE));
+	memset(v.data, 'v', size);
+	OK(daxkv_commit(txn));
+}
+
+static void del_one(struct daxkv *kv, const char *key)
+{
+	struct daxkv_val k = text(key);
+	struct daxkv_txn *txn = begin(kv);
+
+	OK(daxkv_del(txn, DAXKV_MAIN, &k, NULL));
+	OK(daxkv_commit(txn));
+}
+
+static void a_few_records_take_little(void **state)
+{
+	struct daxkv *kv = fresh("few", (struct daxkv_options){0});
+
+	(void)state;
+	for (uint64_t i = 0; i < 20; i++)
+		put_some(kv, i, i + 1, 20, i);
+	struct daxkv_txn *txn = begin_reading(kv);
+	daxkv_abort(txn);
+	assert_true(stat_of("few").st_size <= 64 << 10);
+	assert_true(stat_of("few").st_blocks * 512 <= 64 << 10);
+	assert_true(stat_of("few-lock").st_blocks * 512 <= 8 << 10);
+	store_done(kv);
+	assert_true(stat_of("few").st_blocks * 512 <= 64 << 10);
+}
+
+/* At each length the file is at most twice what is in use, up to 2 MiB more. */
+static void growth_is_in_proportion(void **state)
+{
+	struct daxkv *kv = fresh("steps", (struct daxkv_options){0});
+	uint64_t grows = 0;
+
+	(void)state;
+	for (uint64_t n = 0; n < 30000; n += 50) {
+		put_some(kv, n, n + 50, 100, 0);
+		uint64_t used = info(kv).used_bytes + info(kv).held_pages * 4096, size = (uint64_t)stat_of("steps").st_size;
+
+		if (counters(kv).grows > grows)
+			assert_true(size <= 2 * used + (64 << 10) && size <= used + used / 8 + 3 * MIB);
+		grows = counters(kv).grows;
+	}
+	assert_true(grows > 5);
+	store_done(kv);
+}
+
+/* More than the bounds of one commit's record: the bitmaps of fifty zones. */
+static void a_long_end_is_cut_at_once(void **state)
+{
+	struct daxkv *kv = fresh("long", (struct daxkv_options){.page_size = 512});
+
+	(void)state;
+	put_one(kv, "k", "v");
+	put_large(kv, "large", 100 * MIB);
+	assert_true(stat_of("long").st_size > (off_t)(100 * MIB));
+	del_one(kv, "large");
+	store_done(kv);
+	assert_true(stat_of("long").st_size <= (off_t)(2 * MIB));
+	kv = store_again("long");
+	put_large(kv, "large", 10 * MIB); /* over what was cut */
+	store_done(kv);
+}
+
+static void the_initial_size_holds(void **state)
+{
+	const uint64_t sizes[] = {100000, 3 * MIB, 9 * MIB + 12345};
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		struct daxkv *kv = fresh("initial", (struct daxkv_options){.initial_size = sizes[i]});
+
+		assert_true((uint64_t)stat_of("initial").st_size >= sizes[i]);
+		put_one(kv, "k", "v");
+		store_done(kv);
+		assert_true((uint64_t)stat_of("initial").st_size >= sizes[i]);
+		kv = store_again("initial");
+		put_large(kv, "large", 20 * MIB);
+		del_one(kv, "large");
+		store_done(kv);
+		assert_true((uint64_t)stat_of("initial").st_size >= sizes[i]);
+		assert_true((uint64_t)stat_of("initial").st_size <= sizes[i] + 2 * MIB);
+		OK(unlink(scratch_path("initial")));
+	}
+}
+
+static void old_times(const char *name)
+{
+	const struct timespec old[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+
+	OK(utimensat(AT_FDCWD, scratch_path(name), old, 0));
+}
+
+/* A program that copies files which are newer than its copies finds those that were changed. */
+static void changes_show_in_the_times(void **state)
+{
+	struct daxkv *kv = fresh("times", (struct daxkv_options){0});
+
+	(void)state;
+	put_one(kv, "k", "v");
+	OK(daxkv_close(kv));
+	old_times("times");
+	kv = store_again("times");
+	put_one(kv, "k", "w");
+	OK(daxkv_close(kv));
+	assert_true(stat_of("times").st_mtim.tv_sec > 1000);
+	kv = store_again("times");
+	put_one(kv, "k", "x");
+	old_times("times");
+	OK(daxkv_sync(kv));
+	assert_true(stat_of("times").st_mtim.tv_sec > 1000);
+	put_one(kv, "k", "y");
+	store_image(kv, "crashed");
+	store_done(kv);
+	old_times("crashed");
+	OK(daxkv_close(store_again("crashed"))); /* what was replayed is a change */
+	assert_true(stat_of("crashed").st_mtim.tv_sec > 1000);
+	old_times("times");
+	kv = store_again("times");
+	daxkv_abort(begin_reading(kv));
+	OK(daxkv_close(kv));
+	OK(daxkv_close(store_open("times", (struct daxkv_options){.flags = DAXKV_RDONLY})));
+	assert_int_equal(stat_of("times").st_mtim.tv_sec, 1000);
+}
+
+static uint64_t waits;
+
+static int waiting_fence(struct pm *pm)
+{
+	(void)pm;
+	waits++;
+	return 0;
+}
+
+/* watch - the store's fences are counted from here on, its closing's too. */
+static void watch(struct daxkv *kv)
+{
+	static struct pm_ops ops;
+
+	ops = *kv->map.pm.ops;
+	ops.fence = waiting_fence;
+	kv->map.pm.ops = &ops;
+	waits = 0;
+}
+
+static void reading_waits_for_no_medium(void **state)
+{
+	struct daxkv *kv = fresh("idle", (struct daxkv_options){0});
+
+	(void)state;
+	put_one(kv, "k", "v");
+	OK(daxkv_close(kv));
+	kv = store_again("idle");
+	assert_int_equal(counters(kv).fences, 0);
+	watch(kv);
+	struct daxkv_txn *txn = begin_reading(kv);
+	assert_true(has(txn, DAXKV_MAIN, "k", "v"));
+	daxkv_abort(txn);
+	assert_true(info(kv).used_bytes > 0);
+	OK(daxkv_close(kv));
+	assert_int_equal(waits, 0);
+	kv = store_again("idle");
+	watch(kv);
+	put_one(kv, "k", "w"); /* what was found, the commit */
+	OK(daxkv_close(kv));   /* its words, the mark */
+	assert_int_equal(waits, 4);
+}
+
+/* dies_large - of a process that opened the store without a limit: a large value that is committed, or only begun. */
+static int dies_large(bool committed)
+{
+	struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE};
+	struct daxkv_val k = text("large"), v = {.size = 20 * MIB};
+	struct daxkv_txn *txn;
+	struct daxkv *kv;
+
+	CHECK(daxkv_open(scratch_path("limits"), &o, &kv) == 0);
+	CHECK(daxkv_begin(kv, NULL, 0, &txn) == 0);
+	CHECK(daxkv_put(txn, DAXKV_MAIN, &k, &v, DAXKV_RESERVE) == 0);
+	if (committed)
+		CHECK(daxkv_commit(txn) == 0 && daxkv_begin(kv, NULL, 0, &txn) == 0);
+	return 0;
+}
+
+static int dies_begun(void)
+{
+	return dies_large(false);
+}
+
+static int dies_committed(void)
+{
+	return dies_large(true);
+}
+
+static int writes(void)
+{
+	struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE};
+	struct daxkv_val k = text("k"), v = text("again");
+	struct daxkv_txn *txn;
+	struct daxkv *kv;
+
+	CHECK(daxkv_open(scratch_path("limits"), &o, &kv) == 0);
+	CHECK(daxkv_begin(kv, NULL, 0, &txn) == 0);
+	CHECK(daxkv_put(txn, DAXKV_MAIN, &k, &v, 0) == 0 && daxkv_commit(txn) == 0);
+	CHECK(daxkv_close(kv) == 0);
+	return 0;
+}
+
+/* One whose limit is too small for the store cannot write, and keeps nobody from it. */
+static void a_small_limit_takes_over(void **state)
+{
+	struct daxkv *kv = fresh("limits", (struct daxkv_options){0}), *small;
+	struct daxkv_txn *txn;
+
+	(void)state;
+	put_one(kv, "k", "v");
+	small = store_open("limits", (struct daxkv_options){.pmem = DAXKV_PMEM_FORCE, .max_size = 4 * MIB});
+	child_run(dies_begun); /* the file is longer than the limit, the store is not */
+	put_one(small, "k", "w");
+	child_run(dies_committed);
+	assert_int_equal(daxkv_begin(small, NULL, 0, &txn), DAXKV_FULL);
+	assert_int_equal(daxkv_begin(small, NULL, 0, &txn), DAXKV_FULL);
+	child_run(writes);
+	put_one(kv, "k", "x");
+	child_run(dies_committed);
+	put_one(kv, "k", "y");
+	txn = begin_reading(small);
+	assert_true(has(txn, DAXKV_MAIN, "k", "y"));
+	daxkv_abort(txn);
+	(void)daxkv_close(small);
+	store_done(kv);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {TEST(a_few_records_take_little),  TEST(growth_is_in_proportion),     TEST(a_long_end_is_cut_at_once),
+	                                   TEST(the_initial_size_holds),     TEST(changes_show_in_the_times),   TEST(reading_waits_for_no_medium),
+	                                   TEST(a_small_limit_takes_over)};
+
+	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
+}
