@@ -137,22 +137,22 @@ $(BUILD)/libdaxkv.a: $(ENGINE_OBJ) $(BUILD)/engine-files
 	$(call quiet,AR)$(AR) rcs $@ $(BUILD)/daxkv.o
 
 $(BUILD)/$(SONAME): $(ENGINE_OBJ) $(BUILD)/engine-files src/daxkv.map
-	$(call quiet,LINK)$(LINK) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=src/daxkv.map -Wl,-Bsymbolic-functions -o $@ $(ENGINE_OBJ) -lpmem
+	$(call quiet,LINK)$(LINK) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=src/daxkv.map -Wl,-Bsymbolic-functions -o $@ $(ENGINE_OBJ) -ldl
 
 $(BUILD)/libdaxkv.so: $(BUILD)/$(SONAME)
 	@ln -sf $(SONAME) $@
 
 $(BUILD)/kv: $(call objects,$(CLI_SRC)) $(BUILD)/libdaxkv.a
-	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem
+	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl
 
 # LMDB's interface over daxkv's: its symbols have no version, as liblmdb's have none.
 $(BUILD)/lmdb/liblmdb.so.0: $(call objects,$(LMDB_SRC)) $(BUILD)/libdaxkv.a src/lmdb/lmdb.map
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -shared -Wl,-soname,liblmdb.so.0 -Wl,--version-script=src/lmdb/lmdb.map -o $@ $(call objects,$(LMDB_SRC)) \
-		$(BUILD)/libdaxkv.a -lpmem
+		$(BUILD)/libdaxkv.a -ldl
 
 $(BUILD)/lmdb/mdb_%: $(BUILD)/obj/src/lmdb/tools/mdb_%.o $(BUILD)/obj/src/lmdb/tools/tool.o $(call objects,$(LMDB_SRC)) $(BUILD)/libdaxkv.a
-	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem
+	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl
 
 # Programs of LMDB's users, linked with the stock library: which one they run with is LD_LIBRARY_PATH's matter.
 $(BUILD)/tests/abi/areas: $(call objects,$(wildcard tests/abi/area*.c))
@@ -192,77 +192,77 @@ $(BUILD)/tests/lib.a: $(call objects,$(TESTLIB_SRC)) $(BUILD)/flags
 
 $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/tests/lib.a $(BUILD)/tests/engine.a
 	@mkdir -p $(@D)
-	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem -lcmocka
+	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl -lcmocka
 
 $(BUILD)/tests/model: $(call objects,$(MODEL_SRC)) $(BUILD)/tests/lib.a $(BUILD)/libdaxkv.a
-	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem -llmdb
+	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl -llmdb
 
 # The explorer slides its persistence layer and its images under the engine's objects, and counts what they do.
 CRASH_WRAP := pm_init fsync map_grow map_shrink map_open_file map_attach map_detach map_close ring_write ring_write_spilled limbo_take wset_retire commit_settle
 CRASH_LINK := $(addprefix -Wl$(comma)--wrap=,$(CRASH_WRAP))
 $(BUILD)/tests/crash: $(call objects,$(CRASH_SRC)) $(BUILD)/tests/lib.a $(BUILD)/tests/engine.a
-	$(call quiet,LINK)$(LINK) $(CRASH_LINK) -o $@ $^ -lpmem
+	$(call quiet,LINK)$(LINK) $(CRASH_LINK) -o $@ $^ -ldl
 
 # The engine's calls to these go by way of tests/fault/inject.c, which lets them fail.
 FAULT_CALLS := malloc calloc realloc aligned_alloc strdup strndup asprintf free mmap madvise pthread_key_create pthread_setspecific getrandom \
 	open fcntl fallocate ftruncate fdatasync fsync pwrite pread renameat2 link unlink memfd_create stat fstat lstat lseek
 
 $(BUILD)/tests/fault: $(call objects,$(FAULT_SRC)) $(BUILD)/tests/engine.a
-	$(call quiet,LINK)$(LINK) $(FAULT_CALLS:%=-Wl,--wrap=%) -o $@ $^ -lpmem
+	$(call quiet,LINK)$(LINK) $(FAULT_CALLS:%=-Wl,--wrap=%) -o $@ $^ -ldl
 
 $(BUILD)/tests/stress: $(BUILD)/obj/tests/share/stress.o $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
-	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem
+	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl
 
 $(BUILD)/tests/evict $(BUILD)/tests/create: $(BUILD)/tests/%: $(BUILD)/obj/tests/share/%.o $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
-	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem
+	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl
 
 # Each call of these is a step at which a writer can be killed.
 TAKEOVER_WRAP := pm_init share_limbo_add share_limbo_cut share_limbo_load share_limbo_drop lock_share lock_enter lock_slot ftruncate fallocate \
 	posix_fallocate wlock_wait wlock_give
 $(BUILD)/tests/takeover: $(BUILD)/obj/tests/share/takeover.o $(BUILD)/tests/engine.a
-	$(call quiet,LINK)$(LINK) $(TAKEOVER_WRAP:%=-Wl,--wrap=%) -o $@ $^ -lpmem
+	$(call quiet,LINK)$(LINK) $(TAKEOVER_WRAP:%=-Wl,--wrap=%) -o $@ $^ -ldl
 
 # What the tests of damaged files share.
 DAMAGE_LIB := $(call objects,$(addprefix tests/fuzz/,sample.c probe.c jobs.c areas.c))
 
 $(FLIP): $(call objects,$(FLIP_SRC)) $(DAMAGE_LIB) $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
-	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem
+	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl
 
 # The kv command as a function: tests/fuzz/command.c has its main file.
 COMMAND_LIB := $(call objects,tests/fuzz/command.c $(filter-out src/cli/main.c,$(CLI_SRC)))
 
 $(BUILD)/tests/damage: $(call objects,tests/fuzz/damage.c) $(DAMAGE_LIB) $(COMMAND_LIB) $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
-	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem
+	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl
 
 FUZZ_IMAGE := $(call objects,$(addprefix tests/fuzz/,fuzz_image.c reseal.c)) $(DAMAGE_LIB) $(BUILD)/obj/src/crc.o
 $(BUILD)/tests/fuzz-image: $(call objects,tests/fuzz/driver.c) $(FUZZ_IMAGE) $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
-	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem
+	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl
 
 FUZZ_LOAD := $(call objects,$(addprefix tests/fuzz/,fuzz_load.c sample.c jobs.c)) $(COMMAND_LIB)
 $(BUILD)/tests/fuzz-load: $(call objects,tests/fuzz/driver.c) $(FUZZ_LOAD) $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
-	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem
+	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl
 
 # The same with libFuzzer: for `make fuzz`, which builds everything for it.
 $(BUILD)/libfuzzer/image: $(call objects,tests/fuzz/libfuzzer.c) $(FUZZ_IMAGE) $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
-	$(call quiet,LINK)$(LINK) -fsanitize=fuzzer -o $@ $^ -lpmem
+	$(call quiet,LINK)$(LINK) -fsanitize=fuzzer -o $@ $^ -ldl
 
 $(BUILD)/libfuzzer/load: $(call objects,tests/fuzz/libfuzzer.c) $(FUZZ_LOAD) $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
-	$(call quiet,LINK)$(LINK) -fsanitize=fuzzer -o $@ $^ -lpmem
+	$(call quiet,LINK)$(LINK) -fsanitize=fuzzer -o $@ $^ -ldl
 
 $(BUILD)/tests/storm: $(call objects,$(STORM_SRC)) $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
-	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem
+	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl
 
 $(BUILD)/bench: $(call objects,$(BENCH_SRC)) $(BUILD)/libdaxkv.a $(BUILD)/bench-engines | $(BUILD)/lmdb/liblmdb.so.0
-	$(call quiet,LINK)$(LINK) -o $@ $(filter %.o %.a,$^) -lpmem -llmdb $(call BENCH_FIND,libs) -lm
+	$(call quiet,LINK)$(LINK) -o $@ $(filter %.o %.a,$^) -lpmem -ldl -llmdb $(call BENCH_FIND,libs) -lm
 
 $(BUILD)/bench-engines: FORCE
 	@mkdir -p $(@D)
@@ -273,14 +273,14 @@ $(BUILD)/obj/bench/engine_%.o: bench/engine_%.c $(BUILD)/flags
 	$(call quiet,CC)$(CC) $(FLAGS) $(call BENCH_FIND,cflags) -MMD -MP -c -o $@ $<
 
 $(BUILD)/bench-count: $(call objects,bench/instructions/count.c) $(BUILD)/libdaxkv.a
-	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem
+	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl
 
 $(BUILD)/bench-count-lmdb: $(call objects,bench/instructions/count_lmdb.c) $(BUILD)/lmdb/liblmdb.so.0
 	$(call quiet,LINK)$(LINK) -o $@ $^ -Wl,-rpath,'$$ORIGIN/lmdb'
 
 $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
-	$(call quiet,LINK)$(LINK) -o $@ $^ -lpmem
+	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl
 
 programs: $(PROGRAMS)
 .PHONY: programs

@@ -64,7 +64,7 @@ enum daxkv_error {
 	DAXKV_READERS_FULL = -15, /* too many read transactions at once */
 	DAXKV_NEED_COMPARE = -16, /* the database has its own order: set its comparator first */
 	DAXKV_TOO_OLD = -17,      /* the snapshot had reached its bound and was given up, because the space that it held back was needed */
-	DAXKV_NOT_DAX = -18,      /* pmem = dax was asked for and the mapping cannot have MAP_SYNC */
+	DAXKV_NOT_DAX = -18,      /* pmem = dax was asked for and the mapping cannot have MAP_SYNC, or dax or force and libpmem is missing */
 };
 
 /* daxkv_strerror - the text for a result of any function here, errno values included. Static storage. */

@@ -437,8 +437,6 @@ static int lengths_agree(struct daxkv *kv)
  * mapping of its own where this process reserved too little address space. whole_close ends it. */
 static int whole_open(struct daxkv *kv, struct map *whole, struct ring *ring)
 {
-	static const enum daxkv_pmem pmem[] = {[DAXKV_MEDIUM_DAX] = DAXKV_PMEM_DAX, [DAXKV_MEDIUM_FILE] = DAXKV_PMEM_FILE,
-	                                       [DAXKV_MEDIUM_EMULATED] = DAXKV_PMEM_FORCE};
 	uint64_t length;
 	int rc = lengths_agree(kv);
 
@@ -449,7 +447,7 @@ static int whole_open(struct daxkv *kv, struct map *whole, struct ring *ring)
 	if (rc || round_down(length, kv->page_size) <= kv->map.reserve)
 		return rc;
 	*whole = (struct map){.fd = kv->map.fd, .rdonly = kv->map.rdonly, .path = kv->map.path};
-	rc = map_attach(whole, round_down(length, kv->page_size), 0, pmem[kv->map.medium], false);
+	rc = map_attach(whole, round_down(length, kv->page_size), 0, map_pmem(kv->map.medium), false);
 	ring->map = whole;
 	return rc;
 }
@@ -571,10 +569,32 @@ static int follow(struct daxkv *kv)
 	return 0;
 }
 
+/* follow_copy - somebody has opened the store for writing, so that the filesystem has made a copy of the file: that is the store now. */
+static int follow_copy(struct daxkv *kv)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&kv->slot_mutex);
+	if (kv->copied)
+		rc = map_follow_copy(&kv->map);
+	if (!rc && kv->lock.data_fd >= 0) /* the descriptor is another one by that number */
+		rc = lock_data(&kv->lock, kv->map.fd, true);
+	if (!rc && !kv->turns) /* with turns nothing tells of writers: each read looks anew */
+		__atomic_store_n(&kv->copied, false, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&kv->slot_mutex);
+	return rc;
+}
+
 int commit_follow(struct daxkv *kv)
 {
 	const struct timespec pause = {.tv_nsec = 100000};
 
+	if (__atomic_load_n(&kv->copied, __ATOMIC_RELAXED) && (kv->turns || __atomic_load_n(&kv->share->writable, __ATOMIC_ACQUIRE))) {
+		int rc = follow_copy(kv);
+
+		if (rc)
+			return rc;
+	}
 	if (!kv->turns)
 		return 0;
 	for (unsigned int tries = 0; newer(kv); tries++) {

@@ -188,7 +188,7 @@ static int join(struct daxkv *kv, const struct daxkv_options *o)
 	uint64_t size = kv->map.size;
 
 	map_detach(&kv->map);
-	return attach_map(kv, o, size, kv->share->medium == DAXKV_MEDIUM_EMULATED ? DAXKV_PMEM_FORCE : DAXKV_PMEM_FILE);
+	return attach_map(kv, o, size, map_pmem((enum daxkv_medium)kv->share->medium));
 }
 
 /* share_open - the state shared with other users, for who is alone too. */
@@ -214,6 +214,8 @@ static int share_open(struct daxkv *kv, const struct daxkv_options *o, uint64_t 
 		kv->share->durable = kv->share->releasable = txn;
 		kv->share->size = load_word(&super->size);
 	}
+	kv->copied = !kv->share->writable && map_on_layers(&kv->map);
+	kv->follows = kv->turns || kv->copied;
 	kv->share->writable |= !kv->read_only;
 	kv->share->recovered |= kv->made_sure; /* else the first who writes does it: reading needs no flush */
 	kv->map.committed = &kv->share->size;

@@ -41,6 +41,8 @@ struct daxkv {
 	bool read_only;
 	bool turns;  /* others use the file between this one's transactions: DAXKV_TURNS */
 	uint64_t stamp; /* env_stamp as a reader without company found it when it opened */
+	bool follows; /* a read begins with commit_follow: turns, or copied */
+	bool copied;  /* atomic: the first writer makes the filesystem copy the file, and this one has the old one mapped: see map_follow_copy */
 	bool nolock; /* opened without a lock file: write transactions may go from thread to thread */
 	uint64_t recovered;
 	bool made_sure; /* recovery ran, with its fences, when the store was opened */
@@ -231,7 +233,7 @@ void commit_flush_words(struct daxkv *kv);
  * the share is poisoned when a flush failed. */
 int commit_take_over(struct daxkv *kv, bool died);
 
-/* commit_behind - with turns: whether others have written since, or may have; the writer's lock is held. commit_follow - before a read: know what they
+/* commit_behind - with turns: whether others have written since, or may have; the writer's lock is held. commit_follow - before a read, where follows is set: know what they
  * committed. Errors: BUSY when one of them died in its commit and this one may not write; CORRUPT, ENOMEM, errno. */
 bool commit_behind(const struct daxkv *kv);
 int commit_follow(struct daxkv *kv);

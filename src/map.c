@@ -7,6 +7,7 @@
 #include "forks.h"
 #include "map_file.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -165,12 +166,16 @@ static int medium_choose(struct map *map, enum daxkv_pmem pmem)
 	if (map->private_copy || pmem == DAXKV_PMEM_FILE)
 		return 0;
 	if (pmem == DAXKV_PMEM_FORCE) {
+		if (pm_dax_missing())
+			return err_set(DAXKV_NOT_DAX, "%s: no cache-line flushes without libpmem: %s is missing", map->path, pm_dax_missing());
 		map->medium = DAXKV_MEDIUM_EMULATED;
 		return 0;
 	}
 	int rc = sync_probe(map);
-	if (rc == 0)
-		map->medium = DAXKV_MEDIUM_DAX;
+	if (rc == 0 && pmem == DAXKV_PMEM_DAX && pm_dax_missing())
+		return err_set(DAXKV_NOT_DAX, "%s: no cache-line flushes without libpmem: %s is missing", map->path, pm_dax_missing());
+	if (rc == 0) /* fdatasync serves as well there */
+		map->medium = pm_dax_missing() ? DAXKV_MEDIUM_FILE : DAXKV_MEDIUM_DAX;
 	else if (rc != EOPNOTSUPP && rc != EINVAL)
 		return err_sys(rc, "%s: mmap with MAP_SYNC", map->path);
 	else if (pmem == DAXKV_PMEM_DAX)
@@ -339,6 +344,31 @@ int map_extend(struct map *map, uint64_t size)
 	return rc;
 }
 
+bool map_on_layers(const struct map *map)
+{
+	return map->rdonly && !map->private_copy && file_on_layers(map->fd);
+}
+
+int map_follow_copy(struct map *map)
+{
+	char self[32];
+	snprintf(self, sizeof self, "/proc/self/fd/%d", map->fd); /* the same file, whatever its name is by now */
+	const int cancel = cancel_off();
+	forks_hold();
+	int fd = open(self, O_RDONLY | O_CLOEXEC | O_NOCTTY), rc = fd < 0 ? errno : 0;
+	if (rc == 0 && dup3(fd, map->fd, O_CLOEXEC) < 0)
+		rc = errno;
+	if (fd >= 0)
+		close(fd);
+	forks_release();
+	pthread_mutex_lock(&map->mutex);
+	if (rc == 0)
+		rc = range_fill(map, 0, page_up(map->size));
+	pthread_mutex_unlock(&map->mutex);
+	cancel_restore(cancel);
+	return rc ? err_sys(rc, "%s: the filesystem has copied it for a writer, and the copy cannot be opened; open the store again", map->path) : 0;
+}
+
 void map_cut(struct map *map, uint64_t size)
 {
 	pthread_mutex_lock(&map->mutex);
@@ -381,6 +411,11 @@ void map_detach(struct map *map)
 	map->warm = NULL;
 	map->base = NULL;
 	map->reserve = map->cap = map->size = 0;
+}
+
+enum daxkv_pmem map_pmem(enum daxkv_medium medium)
+{
+	return medium == DAXKV_MEDIUM_DAX ? DAXKV_PMEM_DAX : medium == DAXKV_MEDIUM_FILE ? DAXKV_PMEM_FILE : DAXKV_PMEM_FORCE;
 }
 
 void map_close(struct map *map)

@@ -87,6 +87,12 @@ void map_populate(struct map *map);
  * the file has not got it; FULL above reserve; errno of mmap. */
 int map_extend(struct map *map, uint64_t size);
 
+/* map_follow_copy - overlayfs: a file of a lower layer is copied to the upper one when it is first opened for writing, and what was opened
+ * or mapped before is the lower one's for ever. Have the descriptor (its locks are lost) and the mapping, at its place, be those of the copy.
+ * Both have the same bytes but for commits since, so readers go on meanwhile. map_on_layers - whether that can be. */
+int map_follow_copy(struct map *map);
+bool map_on_layers(const struct map *map);
+
 /* map_cut - the file was made shorter by somebody else: no byte from size on is mapped any more. */
 void map_cut(struct map *map, uint64_t size);
 
@@ -99,6 +105,9 @@ int map_file_size(const struct map *map, uint64_t *size);
 
 /* map_detach - undo map_attach: the file stays open. */
 void map_detach(struct map *map);
+
+/* map_pmem - what to ask for to have a mapping of that medium. */
+enum daxkv_pmem map_pmem(enum daxkv_medium medium);
 
 /* map_close - unmap and close. Safe on a struct map that is all zeros but fd = -1. */
 void map_close(struct map *map);

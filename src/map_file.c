@@ -315,6 +315,11 @@ static int temp_open(const char *temp, unsigned int mode, int *fd)
 	return err;
 }
 
+bool file_on_layers(int fd)
+{
+	return fs_magic(fd) == OVERLAYFS_SUPER_MAGIC;
+}
+
 /* file_prepare - an empty new file, before it gets its space. */
 static void file_prepare(int fd, uint64_t *size, uint64_t on_dax)
 {

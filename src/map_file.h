@@ -34,4 +34,7 @@ void file_exempt(int fd);
 bool file_copies(int fd);
 bool file_in_memory(int fd);
 
+/* file_on_layers - overlayfs: the file may be another one once it was opened for writing. */
+bool file_on_layers(int fd);
+
 #endif

@@ -41,9 +41,12 @@ struct pm {
 	uint64_t lines_flushed, lines_streamed, fences;
 };
 
-extern const struct pm_ops pm_dax_ops;     /* cache-line flushes by libpmem */
+extern const struct pm_ops pm_dax_ops;     /* cache-line flushes by libpmem: after pm_dax_missing has said NULL */
 extern const struct pm_ops pm_file_ops;    /* fdatasync */
 extern const struct pm_ops pm_private_ops; /* a private mapping: stores only, nothing is ever durable */
+
+/* pm_dax_missing - load libpmem, once for the process: NULL, or what cannot be found. Any thread. */
+const char *pm_dax_missing(void);
 
 void pm_init(struct pm *pm, const struct pm_ops *ops, int fd);
 

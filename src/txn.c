@@ -208,7 +208,7 @@ static void read_start(struct daxkv_txn *txn)
 static int begin_read(struct daxkv *kv, struct daxkv_txn **out)
 {
 	struct daxkv_txn *txn = pthread_getspecific(kv->thread_txn);
-	int followed = UNLIKELY(kv->turns) ? commit_follow(kv) : 0;
+	int followed = UNLIKELY(kv->follows) ? commit_follow(kv) : 0;
 
 	if (followed)
 		return followed;
@@ -352,7 +352,7 @@ int daxkv_renew(struct daxkv_txn *txn)
 {
 	if (!txn || txn->write || !txn->idle)
 		return err_set(EINVAL, "only a read transaction that was reset can be renewed");
-	int rc = UNLIKELY(txn->kv->turns) ? commit_follow(txn->kv) : 0;
+	int rc = UNLIKELY(txn->kv->follows) ? commit_follow(txn->kv) : 0;
 
 	if (!rc && txn->cloned) {
 		pthread_mutex_lock(&txn->kv->slot_mutex);

@@ -143,7 +143,7 @@ class Build:
         if os.path.exists(path):
             return path
         libraries = [os.path.join(self.args.build, "tests/lib.a"), os.path.join(self.args.build, "tests/engine.a")]
-        link = self.cc + flags + ["-o", path] + self.objects + objects + libraries + ["-lpmem", "-llmdb", "-lcmocka", "-pthread"]
+        link = self.cc + flags + ["-o", path] + self.objects + objects + libraries + ["-ldl", "-llmdb", "-lcmocka", "-pthread"]
         result = subprocess.run(link, capture_output=True, text=True)
         self.why = result.stderr.strip()
         return path if result.returncode == 0 else None

@@ -53,6 +53,17 @@ static void store_make(bool clean)
 	OK(unlink(scratch_path("e-lock")));
 }
 
+static void put_and_close(const char *name)
+{
+	struct daxkv *kv = store_open(name, (struct daxkv_options){.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE});
+	char lock[64];
+
+	put_one(kv, "k", "v");
+	OK(daxkv_close(kv));
+	snprintf(lock, sizeof lock, "%s-lock", name);
+	OK(unlink(scratch_path(lock)));
+}
+
 static bool shows(struct daxkv *kv, const char *key, const char *value)
 {
 	struct daxkv_txn *txn;
@@ -220,9 +231,66 @@ static void network_filesystems(void **state)
 	fake.error = 0;
 }
 
+/* layers_mount - an overlay of the scratch directory's low, up and work at ov. */
+static bool layers_mount(void)
+{
+	char options[3 * PATH_MAX];
+
+	for (const char *const *name = (const char *const[]){"low", "up", "work", "ov", NULL}; *name; name++)
+		(void)mkdir(scratch_path(*name), 0755);
+	int n = snprintf(options, sizeof options, "lowerdir=%s", scratch_path("low"));
+	n += snprintf(options + n, sizeof options - (size_t)n, ",upperdir=%s", scratch_path("up"));
+	snprintf(options + n, sizeof options - (size_t)n, ",workdir=%s", scratch_path("work"));
+	if (mount("overlay", scratch_path("ov"), "overlay", 0, options) == 0)
+		return true;
+	fprintf(stderr, "skip: no overlay filesystem (%s)\n", strerror(errno));
+	return false;
+}
+
+/* A file of a lower layer becomes another one with its first writer: readers from before see what is committed there, and their running
+ * snapshots stay. */
+static int child_reads_layers(void)
+{
+	const unsigned int modes[] = {0, DAXKV_NOLOCK | DAXKV_TURNS};
+	struct daxkv *reader, *writer;
+	struct daxkv_txn *old;
+
+	if (!mounts_own())
+		return SKIPPED;
+	(void)mkdir(scratch_path("low"), 0755);
+	for (size_t i = 0; i < 2; i++) {
+		const char *name = i ? "ov/turns" : "ov/shared";
+
+		put_and_close(i ? "low/turns" : "low/shared");
+		if (i == 0 && !layers_mount())
+			return SKIPPED;
+		if (i)
+			CHECK(umount(scratch_path("ov")) == 0 && layers_mount());
+		CHECK(open_code(scratch_path(name), DAXKV_RDONLY | modes[i], &reader) == 0 && shows(reader, "k", "v"));
+		CHECK(daxkv_begin(reader, NULL, DAXKV_TXN_RDONLY, &old) == 0);
+		CHECK(open_code(scratch_path(name), modes[i], &writer) == 0);
+		for (unsigned int n = 0; n < 200; n++)
+			put_one(writer, "k", n % 2 ? "w" : "x");
+		put_some(writer, 0, 2000, 100, 1); /* the file grows */
+		CHECK(has(old, DAXKV_MAIN, "k", "v"));
+		daxkv_abort(old);
+		CHECK(shows(reader, "k", "w"));
+		put_one(writer, "k", "y");
+		CHECK(shows(reader, "k", "y"));
+		CHECK(daxkv_close(writer) == 0 && shows(reader, "k", "y") && daxkv_close(reader) == 0);
+	}
+	return umount(scratch_path("ov"));
+}
+
+static void layers(void **state)
+{
+	(void)state;
+	child_run(child_reads_layers);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {TEST(bind_mounts), TEST(readonly_media), TEST(file_of_somebody_else), TEST(network_filesystems)};
+	const struct CMUnitTest tests[] = {TEST(layers), TEST(bind_mounts), TEST(readonly_media), TEST(file_of_somebody_else), TEST(network_filesystems)};
 
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }

@@ -128,6 +128,8 @@ static void own_changes_nothing(void **state)
 
 int main(void)
 {
+	if (pm_dax_missing())
+		return 1;
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(write_stores_exactly_the_range),
 	    cmocka_unit_test(stream_stores_and_counts_lines),
