@@ -70,7 +70,8 @@ enum daxkv_error {
 /* daxkv_strerror - the text for a result of any function here, errno values included. Static storage. */
 const char *daxkv_strerror(int err);
 
-/* daxkv_errmsg - what the calling thread's last failed call met, with names and numbers. Valid until its next failed call. */
+/* daxkv_errmsg - what the calling thread's last failed call met, with names and numbers; after NOTFOUND and EXIST their texts. Valid
+ * until its next failed call. */
 const char *daxkv_errmsg(void);
 
 /* ---- a store -------------------------------------------------------------------------------------------------------------- */
@@ -148,7 +149,7 @@ struct daxkv_options {      /* zero means the default, everywhere */
 	                             (2 MiB on a DAX filesystem), and grows with what it holds */
 	uint64_t max_size;        /* bytes; growing stops here with DAXKV_FULL. Default: as much address space as can be had, up to 1 TiB; less,
 	                             but 64 GiB, when the process has dozens of stores open */
-	unsigned int max_readers; /* read transactions at once; 4096 by default */
+	unsigned int max_readers; /* read transactions at once; 4096 by default, 1048576 at most (EINVAL) */
 	unsigned int max_dbs;     /* database handles at once; 1024 by default, 1048576 at most: more means that many */
 	const char *lock_path;    /* the lock file; path + "-lock" by default */
 	uint64_t user_word;       /* of a new store, see daxkv_user_word */

@@ -120,6 +120,12 @@ static inline uint64_t load_word(const uint64_t *word)
 	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
 }
 
+/* counter_add - add to a counter that one thread at a time changes and any may read. */
+static inline void counter_add(uint64_t *counter, uint64_t n)
+{
+	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
+}
+
 /* fd_above_stdio - the same open file at a descriptor above 2: programs write to 0, 1 and 2, and close them, without asking. Takes fd
  * over, -1 included; returns -1 with errno set. */
 static inline int fd_above_stdio(int fd)

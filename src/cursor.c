@@ -35,6 +35,8 @@ int daxkv_cursor_open(struct daxkv_txn *txn, daxkv_db db, struct daxkv_cursor **
 	struct daxkv_cursor *c;
 	int rc = txn_check(txn, false);
 
+	if (!rc && !cursor)
+		rc = err_set(EINVAL, "no place for the cursor");
 	if (!rc)
 		rc = txn_done(txn, dbi_state(txn, db, &s));
 	if (rc)
@@ -42,6 +44,7 @@ int daxkv_cursor_open(struct daxkv_txn *txn, daxkv_db db, struct daxkv_cursor **
 	c = calloc(1, sizeof *c + LEAF_MAX(txn->kv->page_size) * sizeof c->order[0]);
 	if (!c)
 		return err_set(ENOMEM, "no memory for a cursor");
+	c->kv = txn->kv;
 	c->db = db;
 	cursor_link(c, txn);
 	*cursor = c;
@@ -55,6 +58,8 @@ int daxkv_cursor_renew(struct daxkv_txn *txn, struct daxkv_cursor *c)
 
 	if (!rc && (!c || txn->write || (c->txn && c->txn->write)))
 		rc = err_set(EINVAL, "only a read transaction's cursor can be renewed");
+	if (!rc && c->kv != txn->kv)
+		rc = err_set(EINVAL, "the cursor is another store's");
 	if (!rc)
 		rc = txn_done(txn, dbi_state(txn, c->db, &s));
 	if (rc)
@@ -76,12 +81,12 @@ void daxkv_cursor_close(struct daxkv_cursor *c)
 
 struct daxkv_txn *daxkv_cursor_txn(const struct daxkv_cursor *c)
 {
-	return c->txn;
+	return c ? c->txn : NULL;
 }
 
 daxkv_db daxkv_cursor_db(const struct daxkv_cursor *c)
 {
-	return c->db;
+	return c ? c->db : 0;
 }
 
 void cursor_end_all(struct daxkv_txn *txn)
@@ -180,7 +185,7 @@ static int replace_current(struct daxkv_cursor *c, struct dbstate *s, struct dax
 		if (!rc && s->flags & DAXKV_DUP_FIXED && value->size != old.size)
 			rc = err_set(DAXKV_VALUE_SIZE, "a duplicate of %zu bytes in a database whose duplicates have %zu", value->size, old.size);
 	}
-	if (!rc && !(copy = malloc(key.size + value->size + 1)))
+	if (!rc && !(copy = malloc(key.size + (s->order.dups ? value->size : 0) + 1)))
 		rc = err_set(ENOMEM, "no memory for a pair");
 	if (rc)
 		return rc;
@@ -212,17 +217,19 @@ static int replace_current(struct daxkv_cursor *c, struct dbstate *s, struct dax
 	return rc;
 }
 
-int daxkv_cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags)
+static int cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags)
 {
 	struct dbstate *s;
 	int rc = flags & DAXKV_CURRENT ? cursor_ready(c, true, &s) : cursor_usable(c, true, &s);
 
+	if (!rc && (!value || (!value->data && value->size && !(flags & DAXKV_RESERVE)) || (key && key->size && !key->data)))
+		rc = err_set(EINVAL, "a value is needed, and the bytes of key and value");
 	if (rc)
 		return rc;
 	if (flags & DAXKV_CURRENT) {
 		bool same = true;
 
-		if (c->state == CURSOR_UNSET || !value)
+		if (c->state == CURSOR_UNSET)
 			return err_set(EINVAL, "the cursor is not positioned");
 		if (key && c->path.rank < cursor_live(c))
 			rc = cursor_same_key(c, &s->tree, key->data, (uint32_t)key->size, &same);
@@ -252,7 +259,12 @@ int daxkv_cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struct
 	return kept ? kept : rc;
 }
 
-int daxkv_cursor_del(struct daxkv_cursor *c, unsigned int flags)
+int daxkv_cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags)
+{
+	return err_answer(cursor_put(c, key, value, flags));
+}
+
+static int cursor_del(struct daxkv_cursor *c, unsigned int flags)
 {
 	struct dbstate *s;
 	struct path path;
@@ -274,4 +286,9 @@ int daxkv_cursor_del(struct daxkv_cursor *c, unsigned int flags)
 
 	rc = tree_seek(&s->tree, &p, &path);
 	return rc ? rc : record_remove(c->txn, s, &path);
+}
+
+int daxkv_cursor_del(struct daxkv_cursor *c, unsigned int flags)
+{
+	return err_answer(cursor_del(c, flags));
 }

@@ -149,5 +149,5 @@ int daxkv_cursor_get_many(struct daxkv_cursor *c, enum daxkv_cursor_op op, const
 	rc = txn_done(c->txn, rc);
 	if (!rc)
 		*got = b.got;
-	return rc;
+	return err_answer(rc);
 }

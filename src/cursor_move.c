@@ -400,7 +400,7 @@ static inline __attribute__((always_inline)) int cursor_get(struct daxkv_cursor 
 {
 	if ((op == DAXKV_NEXT || op == DAXKV_PREV) && c && c->txn && !txn_check(c->txn, false) && step_near(c, op == DAXKV_NEXT))
 		return output(c, c->order[c->path.rank], key, value);
-	return move_far(c, key, value, op);
+	return err_answer(move_far(c, key, value, op));
 }
 
 /* get_bounded - for a snapshot that may be given up at any moment: what was found counts only when it was not. */
@@ -450,11 +450,11 @@ static int cursor_count(struct daxkv_cursor *c, uint64_t *count)
 int daxkv_cursor_count(struct daxkv_cursor *c, uint64_t *count)
 {
 	uint64_t n = 0;
-	int rc = cursor_count(c, &n);
+	int rc = count ? cursor_count(c, &n) : err_set(EINVAL, "no place for the count");
 
 	if (c && c->txn)
 		rc = txn_done(c->txn, rc);
 	if (!rc)
 		*count = n;
-	return rc;
+	return err_answer(rc);
 }

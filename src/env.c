@@ -22,6 +22,7 @@
 #define SIZE_UNIT       ((uint64_t)64 << 10) /* of a new store */
 #define ROOM_LEAST      2u /* free pages that a new store has at least: one put must be possible, and one more */
 #define READERS_DEFAULT 4096u
+#define READERS_MAX     (1u << 20)
 #define DBS_DEFAULT     1024u
 #define MODE_DEFAULT    0664u
 #define KEY_MAX         8191u
@@ -47,6 +48,10 @@ static int options_check(const char *path, const struct daxkv_options *o)
 		return err_set(EINVAL, "a store cannot be created read-only");
 	if (o->page_size && (o->page_size < FMT_PAGE_MIN || o->page_size > FMT_PAGE_MAX || o->page_size & (o->page_size - 1)))
 		return err_set(EINVAL, "page size %u: 4096, 8192, 16384 and 32768 are possible", o->page_size);
+	if (o->max_readers > READERS_MAX)
+		return err_set(EINVAL, "%u read transactions at once: at most %u are possible", o->max_readers, READERS_MAX);
+	if (o->initial_size > INT64_MAX / 2)
+		return err_set(EFBIG, "an initial size of %lu bytes", (unsigned long)o->initial_size);
 	if ((unsigned int)o->pmem > DAXKV_PMEM_FORCE)
 		return err_set(EINVAL, "unknown pmem mode %d", (int)o->pmem);
 	if (o->max_size && o->initial_size > o->max_size)
@@ -427,8 +432,13 @@ static int open_it(const char *path, const struct daxkv_options *options, struct
 int daxkv_open(const char *path, const struct daxkv_options *options, struct daxkv **out)
 {
 	const int cancel = cancel_off();
+	struct err_saved before;
+
+	err_save(&before);
 	int rc = open_it(path, options, out);
 
+	if (!rc)
+		err_restore(&before); /* that a file to be made was missing is no failure */
 	cancel_restore(cancel);
 	return rc;
 }
@@ -514,6 +524,8 @@ int daxkv_sync(struct daxkv *kv)
 
 int daxkv_set_max_size(struct daxkv *kv, uint64_t size)
 {
+	if (!kv)
+		return err_set(EINVAL, "no store was given");
 	uint64_t least = load_word(&kv->map.size);
 
 	if (size > kv->map.reserve)
@@ -525,6 +537,8 @@ int daxkv_set_max_size(struct daxkv *kv, uint64_t size)
 
 uint64_t daxkv_user_word(const struct daxkv *kv)
 {
+	if (!kv)
+		return 0;
 	const struct fmt_super *super = (const void *)kv->map.base;
 
 	return load_word(&super->user_word);
@@ -532,6 +546,8 @@ uint64_t daxkv_user_word(const struct daxkv *kv)
 
 uint64_t daxkv_size(const struct daxkv *kv)
 {
+	if (!kv)
+		return 0;
 	const struct fmt_super *super = (const void *)kv->map.base;
 
 	return load_word(&super->size);
@@ -539,13 +555,15 @@ uint64_t daxkv_size(const struct daxkv *kv)
 
 int daxkv_fd(const struct daxkv *kv)
 {
-	return kv->map.fd;
+	return kv ? kv->map.fd : -1;
 }
 
 /* ---- reports -------------------------------------------------------------------------------------------------------------- */
 
 int daxkv_info(struct daxkv *kv, struct daxkv_info *info)
 {
+	if (!kv || !info)
+		return err_set(EINVAL, "a store is needed, and a place for what there is to know");
 	const struct fmt_super *super = (const void *)kv->map.base;
 	uint64_t file_size, used = 0;
 	int rc = map_file_size(&kv->map, &file_size);
@@ -563,8 +581,10 @@ int daxkv_info(struct daxkv *kv, struct daxkv_info *info)
 		space_close(&space);
 	} else {
 		struct daxkv_txn *txn = NULL;
+		struct err_saved before;
 		bool own = txn_writing(kv);
 
+		err_save(&before);
 		if (!own && !kv->share->poison)
 			rc = daxkv_begin(kv, NULL, DAXKV_TXN_TRY, &txn);
 		if (!rc)
@@ -572,6 +592,7 @@ int daxkv_info(struct daxkv *kv, struct daxkv_info *info)
 		if (!rc)
 			__atomic_store_n(&kv->used, used, __ATOMIC_RELAXED);
 		if (rc == DAXKV_BUSY) { /* not worth waiting for */
+			err_restore(&before);
 			used = __atomic_load_n(&kv->used, __ATOMIC_RELAXED);
 			rc = 0;
 		}
@@ -589,7 +610,7 @@ int daxkv_info(struct daxkv *kv, struct daxkv_info *info)
 	                            .max_size = load_word(&kv->map.cap),
 	                            .last_txn = __atomic_load_n(&kv->share->published, __ATOMIC_ACQUIRE),
 	                            .recovered = kv->recovered,
-	                            .held_pages = kv->space.limbo.pages,
+	                            .held_pages = __atomic_load_n(&kv->space.limbo.pages, __ATOMIC_RELAXED),
 	                            .readers = share_active(kv->share),
 	                            .max_readers = kv->share->nslots,
 	                            .read_only = kv->read_only,
@@ -616,7 +637,7 @@ void daxkv_readers(struct daxkv *kv, void (*show)(const struct daxkv_reader *rea
 {
 	struct timespec now;
 
-	if (txn_forked(kv))
+	if (!kv || !show || txn_forked(kv))
 		return;
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
 	for (uint32_t i = 0, high = __atomic_load_n(&kv->share->high, __ATOMIC_RELAXED); i < high; i++) {
@@ -643,7 +664,7 @@ unsigned int daxkv_reap(struct daxkv *kv)
 {
 	unsigned int n;
 
-	if (txn_forked(kv))
+	if (!kv || txn_forked(kv))
 		return 0;
 	pthread_mutex_lock(&kv->slot_mutex);
 	n = share_reap(kv->share, &kv->lock, kv->share_file.owner);
@@ -653,12 +674,14 @@ unsigned int daxkv_reap(struct daxkv *kv)
 
 void daxkv_counters(struct daxkv *kv, struct daxkv_counters *c)
 {
+	if (!kv || !c)
+		return;
 	*c = (struct daxkv_counters){.commits = __atomic_load_n(&kv->commits, __ATOMIC_RELAXED),
 	                             .fences = __atomic_load_n(&kv->map.pm.fences, __ATOMIC_RELAXED),
 	                             .lines_flushed = __atomic_load_n(&kv->map.pm.lines_flushed, __ATOMIC_RELAXED),
 	                             .lines_streamed = __atomic_load_n(&kv->map.pm.lines_streamed, __ATOMIC_RELAXED),
-	                             .grows = kv->space.grows,
-	                             .splits = kv->wset.splits,
-	                             .compactions = kv->wset.compactions,
-	                             .merges = kv->wset.merges};
+	                             .grows = __atomic_load_n(&kv->space.grows, __ATOMIC_RELAXED),
+	                             .splits = __atomic_load_n(&kv->wset.splits, __ATOMIC_RELAXED),
+	                             .compactions = __atomic_load_n(&kv->wset.compactions, __ATOMIC_RELAXED),
+	                             .merges = __atomic_load_n(&kv->wset.merges, __ATOMIC_RELAXED)};
 }

@@ -313,7 +313,7 @@ static inline int record_value(const struct view *view, const struct item *item,
 int record_key_refuse(const struct daxkv *kv, const struct daxkv_val *key);
 static inline int record_key_check(const struct daxkv *kv, const struct order *order, const struct daxkv_val *key)
 {
-	if (LIKELY(key && key->size - 1 < kv->max_key && (order->key != ORDER_INTEGER || key->size == 4 || key->size == 8)))
+	if (LIKELY(key && key->data && key->size - 1 < kv->max_key && (order->key != ORDER_INTEGER || key->size == 4 || key->size == 8)))
 		return 0;
 	return record_key_refuse(kv, key);
 }
@@ -321,7 +321,7 @@ static inline int record_key_check(const struct daxkv *kv, const struct order *o
 #define RECORD_SLACK 32u /* more than what an entry takes beside key and value */
 static inline bool record_plain(const struct daxkv *kv, const struct order *order, const struct daxkv_val *key, const struct daxkv_val *value)
 {
-	return order->key == ORDER_BYTES && !order->dups && key && value && value->data && key->size - 1 < kv->max_key &&
+	return order->key == ORDER_BYTES && !order->dups && key && value && value->data && key->data && key->size - 1 < kv->max_key &&
 	       value->size <= leaf_usable(kv->page_size) / 2 - RECORD_SLACK - key->size;
 }
 int record_dup_check(const struct daxkv *kv, const struct order *order, const struct daxkv_val *key, const struct daxkv_val *dup);

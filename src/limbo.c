@@ -33,7 +33,7 @@ void limbo_add(struct limbo *l, uint64_t txn, uint64_t off, uint64_t pages)
 {
 	assert(l->n < l->room);
 	l->item[(l->head + l->n++) & (l->room - 1)] = (struct limbo_item){txn, off, pages};
-	l->pages += pages;
+	counter_add(&l->pages, pages);
 }
 
 bool limbo_take(struct limbo *l, uint64_t upto, struct limbo_item *item)
@@ -43,7 +43,7 @@ bool limbo_take(struct limbo *l, uint64_t upto, struct limbo_item *item)
 	*item = l->item[l->head];
 	l->head = (l->head + 1) & (l->room - 1);
 	l->n--;
-	l->pages -= item->pages;
+	counter_add(&l->pages, 0 - (uint64_t)item->pages);
 	return true;
 }
 

@@ -11,13 +11,15 @@
 
 size_t daxkv_max_key_size(const struct daxkv *kv)
 {
-	return kv->max_key;
+	return kv ? kv->max_key : 0;
 }
 
 int record_key_refuse(const struct daxkv *kv, const struct daxkv_val *key)
 {
 	if (!key || key->size == 0 || key->size > kv->max_key)
 		return err_set(DAXKV_KEY_SIZE, "a key of %zu bytes; 1 to %u are possible", key ? key->size : 0, kv->max_key);
+	if (!key->data)
+		return err_set(EINVAL, "a key of %zu bytes, but no bytes", key->size);
 	return err_set(DAXKV_KEY_SIZE, "a key of %zu bytes in a database of integer keys: 4 or 8 are possible", key->size);
 }
 
@@ -25,6 +27,8 @@ int record_dup_check(const struct daxkv *kv, const struct order *o, const struct
 {
 	size_t pair = leaf_usable(kv->page_size) / 2 - PAIR_SLACK;
 
+	if (!dup->data && dup->size)
+		return err_set(EINVAL, "a duplicate of %zu bytes, but no bytes", dup->size);
 	if (dup->size > kv->max_key || key->size + dup->size > pair)
 		return err_set(DAXKV_VALUE_SIZE, "a duplicate of %zu bytes for a key of %zu; at most %u, and %zu together, are possible", dup->size, key->size,
 		               kv->max_key, pair);
@@ -61,7 +65,7 @@ static __attribute__((noinline)) int get_end(struct daxkv_txn *txn, int rc, bool
 		rc = txn_done(txn, rc);
 	if (!rc)
 		*value = out;
-	return rc;
+	return err_answer(rc);
 }
 
 int daxkv_get(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value)
@@ -74,7 +78,7 @@ int daxkv_get(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, s
 	if (!rc)
 		rc = dbi_state(txn, db, &s);
 	if (!rc)
-		rc = record_key_check(txn->kv, &s->order, key);
+		rc = value ? record_key_check(txn->kv, &s->order, key) : err_set(EINVAL, "no place for the value");
 	if (UNLIKELY(rc))
 		return get_end(txn, rc, false, NULL, NULL);
 	if (LIKELY(s->order.fingerprints)) {
@@ -89,7 +93,7 @@ int daxkv_get(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, s
 	}
 	if (UNLIKELY(rc || txn->view.bound))
 		return get_end(txn, rc, found, &it, value);
-	return found ? record_value(txn_view(txn), &it, value) : DAXKV_NOTFOUND;
+	return found ? record_value(txn_view(txn), &it, value) : err_answer(DAXKV_NOTFOUND);
 }
 
 /* ---- put ------------------------------------------------------------------------------------------------------------------ */
@@ -319,7 +323,9 @@ int daxkv_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, s
 		rc = err_set(EINVAL, "flags 0x%x for put", flags);
 	if (!rc)
 		rc = txn_changing(txn, db);
-	return UNLIKELY(rc) ? rc : put(txn, db, key, value, flags, 0);
+	if (LIKELY(!rc))
+		rc = put(txn, db, key, value, flags, 0);
+	return LIKELY(!rc) ? 0 : err_answer(rc);
 }
 
 /* ---- del ------------------------------------------------------------------------------------------------------------------ */
@@ -362,7 +368,7 @@ int record_remove_all(struct daxkv_txn *txn, struct dbstate *s, const uint8_t *k
 	}
 }
 
-int daxkv_del(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, const struct daxkv_val *value)
+static int record_del(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, const struct daxkv_val *value)
 {
 	struct dbstate *s;
 	struct path path;
@@ -389,4 +395,9 @@ int daxkv_del(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, c
 	if (!rc && (!path.height || !path.eoff))
 		return DAXKV_NOTFOUND;
 	return rc ? rc : record_remove(txn, s, &path);
+}
+
+int daxkv_del(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, const struct daxkv_val *value)
+{
+	return err_answer(record_del(txn, db, key, value));
 }

@@ -72,5 +72,5 @@ int daxkv_load(struct daxkv_txn *txn, daxkv_db db, unsigned int fill, daxkv_next
 		*loaded = n;
 	if (fatal)
 		return txn_break(txn, rc ? rc : stop);
-	return stop == DAXKV_NOTFOUND ? 0 : stop;
+	return stop == DAXKV_NOTFOUND ? 0 : err_answer(stop);
 }

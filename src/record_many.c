@@ -35,6 +35,8 @@ int daxkv_get_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct da
 	struct dbstate *s;
 	int rc = txn_check(txn, false);
 
+	if (!rc && n && (!key || !value || !result))
+		rc = err_set(EINVAL, "get_many needs keys, and places for values and results");
 	if (rc)
 		return rc;
 	rc = dbi_state(txn, db, &s);

@@ -316,7 +316,7 @@ static void grow_finish(struct space *s, uint64_t new_end, uint64_t head, uint64
 		}
 	if (meta)
 		set_bits(s, head, meta, BITS_DISK | BITS_BUSY, true);
-	s->grows++;
+	counter_add(&s->grows, 1);
 	space_found_free(s, end / s->psize);
 }
 

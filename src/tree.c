@@ -400,8 +400,8 @@ static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, struct pl
 		rc = wset_retire(t->view->w, sibling);
 	if (rc)
 		return rc;
-	t->view->w->compactions++;
-	t->view->w->splits += parts - 1;
+	counter_add(&t->view->w->compactions, 1);
+	counter_add(&t->view->w->splits, parts - 1);
 	t->leaf_pages += (uint64_t)parts - 1 - (sibling != 0);
 	return tree_replace(t, path, &change);
 }

@@ -72,7 +72,7 @@ int tree_join(struct tree *t, const struct path *path, struct item *items, uint3
 	*sibling = at;
 	change->from = left ? path->at[1].index - 1 : path->at[1].index;
 	change->count = 2;
-	t->view->w->merges++;
+	counter_add(&t->view->w->merges, 1);
 	return 0;
 }
 

@@ -211,7 +211,7 @@ int tree_run_begin(struct tree *t, const struct path *path, const struct item *i
 	rc = run_page(t, run, path->leaf.off);
 	if (rc)
 		return rc;
-	w->compactions += !ready;
+	counter_add(&w->compactions, !ready);
 	run->cost = run->bytes = 0;
 	run->change.from = path->height > 1 ? path->at[1].index : 0;
 	run->change.count = run->change.m = 1;
@@ -256,7 +256,7 @@ static int run_next(struct tree *t, struct tree_run *run, const struct item *ite
 	assert(*done);
 	c->kid[c->m++] = wp->off;
 	t->leaf_pages++;
-	w->splits++;
+	counter_add(&w->splits, 1);
 	return 0;
 }
 

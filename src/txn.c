@@ -503,6 +503,8 @@ int daxkv_begin(struct daxkv *kv, struct daxkv_txn *parent, unsigned int flags, 
 		return err_set(DAXKV_BAD_TXN, "the store was opened by the parent process: open it again in the child");
 	if (!kv || !txn || (parent && (flags & DAXKV_TXN_RDONLY || parent->kv != kv)))
 		return err_set(EINVAL, "a transaction needs a store, and a parent that writes to it");
+	if (flags & ~(unsigned int)(DAXKV_TXN_RDONLY | DAXKV_TXN_TRY))
+		return err_set(EINVAL, "unknown flags 0x%x for begin", flags);
 	if (parent)
 		return begin_nested(parent, txn);
 	return flags & DAXKV_TXN_RDONLY ? begin_read(kv, txn) : begin_write(kv, flags & DAXKV_TXN_TRY ? 0 : -1, txn);

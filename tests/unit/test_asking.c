@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What a store tells of itself, asked by threads while another writes, splits, grows and frees. */
+#include "store.h"
+
+#define MAIN DAXKV_MAIN
+
+static struct daxkv *kv;
+static int stop; /* atomic */
+
+static void show(const struct daxkv_reader *reader, void *arg)
+{
+	*(uint64_t *)arg += (uint64_t)reader->running;
+}
+
+static void *asks(void *arg)
+{
+	struct daxkv_counters before = {0}, now;
+	uint64_t size = 0, last = 0, n = 0;
+	(void)arg;
+
+	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+		struct daxkv_info i;
+		struct daxkv_txn *txn;
+		struct daxkv_stat stat;
+
+		if (daxkv_info(kv, &i) || i.last_txn < last || daxkv_size(kv) < size)
+			abort();
+		last = i.last_txn;
+		size = daxkv_size(kv);
+		daxkv_counters(kv, &now);
+		if (now.commits < before.commits || now.splits < before.splits ||
+		    now.grows < before.grows || now.merges < before.merges ||
+		    now.compactions < before.compactions)
+			abort();
+		before = now;
+		(void)daxkv_user_word(kv);
+		(void)daxkv_max_key_size(kv);
+		(void)daxkv_reap(kv);
+		daxkv_readers(kv, show, &n);
+		if (daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn) ||
+		    daxkv_db_stat(txn, MAIN, &stat))
+			abort();
+		daxkv_abort(txn);
+	}
+	return NULL;
+}
+
+static void numbers_asked_for_beside_a_writer(void **state)
+{
+	pthread_t thread[2];
+	struct daxkv_counters c;
+	(void)state;
+
+	kv = store_new("asked", 512);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, asks, NULL), 0);
+	for (uint64_t round = 0; round < 60; round++) {
+		struct daxkv_txn *txn = begin(kv);
+
+		for (uint64_t i = 0; i < 400; i++)
+			OK(put_n(txn, MAIN, round * 400 + i * 7 % 400, i % 50 ? 60 : 3000, round));
+		OK(daxkv_set_user_word(txn, round));
+		OK(daxkv_commit(txn));
+		txn = begin(kv);
+		OK(daxkv_del_range(txn, MAIN, NULL, NULL, NULL));
+		if (round % 2)
+			OK(daxkv_commit(txn));
+		else
+			daxkv_abort(txn);
+	}
+	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+	for (int i = 0; i < 2; i++)
+		pthread_join(thread[i], NULL);
+	daxkv_counters(kv, &c);
+	assert_true(c.commits >= 90 && c.splits);
+	store_done(kv);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {TEST(numbers_asked_for_beside_a_writer)};
+
+	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
+}
