@@ -311,7 +311,8 @@ int daxkv_get(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, s
  * then mean nothing. */
 int daxkv_get_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct daxkv_val *key, struct daxkv_val *value, int *result);
 
-/* daxkv_put - store value under key: replaces, or with DUP_SORT adds the pair (a pair that is there already stays, with success).
+/* daxkv_put - store value under key: replaces, or with DUP_SORT adds the pair (a pair that is there already stays, with success; one
+ * that the program's comparator calls equal to it takes its place).
  * Errors: EXIST, KEY_SIZE, VALUE_SIZE, INCOMPATIBLE, EACCES (read transaction), FULL, ENOSPC, EFBIG, ENOMEM, CORRUPT, BAD_TXN,
  * BAD_DB. After FULL, ENOSPC, EFBIG, ENOMEM or CORRUPT the transaction can only be aborted; a child's failure leaves its parent whole. */
 int daxkv_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags);

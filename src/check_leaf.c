@@ -53,9 +53,9 @@ static void entry_form(const struct leaf *leaf, const struct check_entry *e, boo
 		known |= FMT_ENTRY_DB;
 	if (klen == 0 || klen > min_u64(ck->page_size / 4, FMT_KLEN_MASK))
 		fault = "key length is out of range";
-	else if ((flags & DAXKV_INTEGER_KEY) && klen != 4 && klen != 8)
+	else if ((flags & (DAXKV_INTEGER_KEY | DAXKV_OWN_COMPARE)) == DAXKV_INTEGER_KEY && klen != 4 && klen != 8)
 		fault = "key is not an integer of 4 or 8 bytes";
-	else if ((flags & DAXKV_INTEGER_DUP) && vlen != 4 && vlen != 8)
+	else if ((flags & (DAXKV_INTEGER_DUP | DAXKV_OWN_DUP_COMPARE)) == DAXKV_INTEGER_DUP && vlen != 4 && vlen != 8)
 		fault = "duplicate is not an integer of 4 or 8 bytes";
 	else if ((e->flags & ~known) || e->flags == (FMT_ENTRY_BLOB | FMT_ENTRY_DB))
 		fault = "entry flags are not valid here";

@@ -148,6 +148,19 @@ static int put_fixed_ok(const struct put *p)
 	return rc;
 }
 
+/* put_same - whether the entry at the path has the bytes of key and value: a comparator may call others
+ * equal, which are then replaced. */
+static int put_same(const struct put *p, bool *same)
+{
+	struct item it;
+	int rc = leaf_item(&p->path->leaf, p->path->eoff, &it);
+
+	*same = !rc && it.klen == p->key->size && it.vlen == p->value->size &&
+	        memcmp(it.key, p->key->data, it.klen) == 0 &&
+	        (!it.vlen || memcmp(it.val, p->value->data, it.vlen) == 0);
+	return rc;
+}
+
 /* put_dup_allowed - the answers that need no change: EXIST; *present when the pair is there already. */
 static int put_dup_allowed(struct put *p, bool *present)
 {
@@ -165,7 +178,7 @@ static int put_dup_allowed(struct put *p, bool *present)
 		return rc ? rc : taken ? DAXKV_EXIST : 0;
 	}
 	if (*present)
-		return p->flags & (DAXKV_NODUPDATA | DAXKV_APPENDDUP) ? DAXKV_EXIST : 0;
+		return p->flags & (DAXKV_NODUPDATA | DAXKV_APPENDDUP) ? DAXKV_EXIST : put_same(p, present);
 	if (p->flags & DAXKV_APPENDDUP) {
 		rc = put_key_taken(p, PROBE_AT, &it, &taken); /* what lies behind the pair */
 		return rc ? rc : taken ? DAXKV_EXIST : 0;

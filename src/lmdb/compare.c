@@ -56,6 +56,32 @@ static int by_integer(const MDB_val *a, const MDB_val *b)
 	return x != y ? (x < y ? -1 : 1) : by_length(a, b);
 }
 
+/* by_first_word - LMDB's order of integer duplicates of one size that is none of an integer's: what
+ * follows the first one makes no difference. */
+static int by_first_word(const MDB_val *a, const MDB_val *b)
+{
+	uint32_t x, y;
+
+	if (a->mv_size < sizeof x || b->mv_size < sizeof y)
+		return by_end(a, b);
+	memcpy(&x, a->mv_data, sizeof x);
+	memcpy(&y, b->mv_data, sizeof y);
+	return x < y ? -1 : x > y;
+}
+
+static bool is_integer(const MDB_val *v)
+{
+	return v->mv_size == sizeof(uint32_t) || v->mv_size == sizeof(uint64_t);
+}
+
+/* by_odd_integer - integer duplicates of whatever size. */
+static int by_odd_integer(const struct slot *slot, const MDB_val *a, const MDB_val *b)
+{
+	if (is_integer(a) && is_integer(b))
+		return by_integer(a, b);
+	return slot->flags & MDB_DUPFIXED ? by_first_word(a, b) : by_end(a, b);
+}
+
 int compare_keys(const struct slot *slot, const MDB_val *a, const MDB_val *b)
 {
 	if (slot->cmp)
@@ -67,7 +93,7 @@ int compare_dups(const struct slot *slot, const MDB_val *a, const MDB_val *b)
 {
 	if (slot->dcmp)
 		return slot->dcmp(a, b);
-	return slot->flags & MDB_INTEGERDUP ? by_integer(a, b) : slot->flags & MDB_REVERSEDUP ? by_end(a, b) : by_bytes(a, b);
+	return slot->flags & MDB_INTEGERDUP ? by_odd_integer(slot, a, b) : slot->flags & MDB_REVERSEDUP ? by_end(a, b) : by_bytes(a, b);
 }
 
 int mdb_cmp(MDB_txn *txn, MDB_dbi dbi, const MDB_val *a, const MDB_val *b)
@@ -250,6 +276,18 @@ static int rewrite(MDB_txn *txn, struct slot *slot)
 	}
 	free(p.bytes);
 	return rc;
+}
+
+bool compare_widen(MDB_txn *txn, struct slot *slot, const MDB_val *data)
+{
+	struct daxkv_stat stat;
+
+	if (!(slot->flags & MDB_INTEGERDUP) || slot->dcmp || is_integer(data) ||
+	    daxkv_db_stat(txn->kv, slot->db, &stat) || (slot->flags & MDB_DUPFIXED && stat.entries))
+		return false;
+	slot->dcmp = slot->flags & MDB_DUPFIXED ? by_first_word : by_end;
+	slot->adopted = 0;
+	return compare_adopt_set(txn, slot) == 0;
 }
 
 int compare_adopt_set(MDB_txn *txn, struct slot *slot)

@@ -439,6 +439,8 @@ static int put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flags)
 
 	if (UNLIKELY(rc == DAXKV_NEED_COMPARE) && !compare_provide(c->txn->kv, c->slot))
 		rc = daxkv_cursor_put(c->kv, val_of(key), val_of(data), flags);
+	if (UNLIKELY(rc == DAXKV_VALUE_SIZE) && compare_widen(c->txn, c->slot, data))
+		rc = daxkv_cursor_put(c->kv, val_of(key), val_of(data), flags);
 	return rc;
 }
 

@@ -264,6 +264,10 @@ int compare_dups(const struct slot *slot, const MDB_val *a, const MDB_val *b);
 /* compare_provide - give the store the handle's comparators when its database has an order of its own. */
 int compare_provide(struct daxkv_txn *txn, struct slot *slot);
 
+/* compare_widen - a put was refused for its duplicate's size: whether it may be tried again, because the
+ * database of integer duplicates has no such ones yet, and got an order that has room for others. */
+bool compare_widen(MDB_txn *txn, struct slot *slot, const MDB_val *data);
+
 /* compare_adopt - before a change: the handle's database gets the order that the program set, when it was made without one. */
 int compare_adopt_set(MDB_txn *txn, struct slot *slot);
 

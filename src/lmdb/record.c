@@ -63,6 +63,8 @@ int mdb_put(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data, unsigned int
 	rc = daxkv_put(txn->kv, slot->db, val_of(key), val_of(data), flags);
 	if (UNLIKELY(rc == DAXKV_NEED_COMPARE) && !compare_provide(txn->kv, slot))
 		rc = daxkv_put(txn->kv, slot->db, val_of(key), val_of(data), flags);
+	if (UNLIKELY(rc == DAXKV_VALUE_SIZE) && compare_widen(txn, slot, data))
+		rc = daxkv_put(txn->kv, slot->db, val_of(key), val_of(data), flags);
 	return txn_result(txn, rc);
 }
 

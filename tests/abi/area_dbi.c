@@ -214,6 +214,38 @@ static void show_order(MDB_txn *txn, MDB_dbi dbi)
 		printf("order of duplicates %d %d\n", mdb_dcmp(txn, dbi, &a, &b) < 0, mdb_dcmp(txn, dbi, &ab, &a) < 0);
 }
 
+/* equals - duplicates that the program's order calls equal: the newest takes the place of the others. */
+static void equals(MDB_env *env, unsigned int fixed)
+{
+	static const char *const words[] = {"pear", "Pear", "apple", "PEAR", "APPLE", "fig", "Fig"};
+	MDB_txn *txn;
+	MDB_dbi dbi;
+	MDB_cursor *c;
+	MDB_val k = value_of("k"), v;
+	size_t n;
+
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	SHOW(mdb_dbi_open(txn, fixed ? "equal-fixed" : "equal", MDB_CREATE | MDB_DUPSORT | fixed, &dbi));
+	SHOW(mdb_set_dupsort(txn, dbi, without_case));
+	SHOW(mdb_cursor_open(txn, dbi, &c));
+	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+		v = value_of(words[i]);
+		if (fixed)
+			v.mv_size = 3;
+		printf("%s\n", words[i]);
+		SHOW(mdb_put(txn, dbi, &k, &v, i == 3 ? MDB_NODUPDATA : 0));
+		SHOW(mdb_cursor_put(c, &k, &v, i == 5 ? MDB_NODUPDATA : 0));
+		SHOW(mdb_cursor_count(c, &n));
+		printf("count %zu\n", n);
+		shown_all(txn, dbi);
+	}
+	v = (MDB_val){fixed ? 3 : 4, (void *)(uintptr_t)"pEAR"};
+	SHOW(mdb_cursor_get(c, &k, &v, MDB_GET_BOTH));
+	shown_val("both", &v);
+	mdb_cursor_close(c);
+	SHOW(mdb_txn_commit(txn));
+}
+
 void area_order(void)
 {
 	MDB_env *env = started("order", 0);
@@ -241,6 +273,8 @@ void area_order(void)
 	shown_all(txn, named);
 	shown_all(txn, dups);
 	mdb_txn_abort(txn);
+	equals(env, 0);
+	equals(env, MDB_DUPFIXED);
 	mdb_env_close(env);
 
 	const char *dir = place("order");

@@ -151,6 +151,60 @@ static void integers(void)
 	mdb_env_close(env);
 }
 
+/* odd_duplicate - with each way to put a duplicate of a size that no integer has; only the first word
+ * and, without DUPFIXED, the rest differ. */
+static void odd_duplicate(MDB_txn *txn, MDB_dbi dbi, size_t size, const char *bytes)
+{
+	MDB_val k = value_of("key"), v = {size, (void *)(uintptr_t)bytes};
+	MDB_cursor *c;
+
+	printf("%.*s\n", (int)size, bytes);
+	SHOW(mdb_put(txn, dbi, &k, &v, 0));
+	SHOW(mdb_put(txn, dbi, &k, &v, MDB_NODUPDATA));
+	SHOW(mdb_cursor_open(txn, dbi, &c));
+	k = value_of("other");
+	SHOW(mdb_cursor_put(c, &k, &v, 0));
+	k = value_of("key");
+	SHOW(mdb_cursor_get(c, &k, &v, MDB_GET_BOTH));
+	shown_val("both", &v);
+	mdb_cursor_close(c);
+}
+
+/* odd_duplicates - a directory server keeps 12 bytes as an integer. */
+static void odd_duplicates(size_t size, unsigned int fixed)
+{
+	static const char *const bytes[] = {"aaaa1zzzzzzz", "aaaa2zzzzzzz", "baaa1zzzzzzz", "abaa0zzzzzzz",
+	                                    "aaaa3yyyyyyy", "aaaa3zzzzzzz", "zaaa0aaaaaaa"};
+	char name[24];
+	MDB_env *env;
+	MDB_txn *txn;
+	MDB_dbi dbi;
+	MDB_val k = value_of("key"), v = {size, (void *)(uintptr_t)"aaaa9zzzzzzz"};
+
+	snprintf(name, sizeof name, "odd-%zu-%u", size, fixed);
+	env = started(name, MDB_NOSYNC);
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	SHOW(mdb_dbi_open(txn, "odd", MDB_CREATE | MDB_DUPSORT | MDB_INTEGERDUP | fixed, &dbi));
+	for (size_t i = 0; i < 4; i++)
+		odd_duplicate(txn, dbi, size, bytes[i]);
+	SHOW(mdb_txn_commit(txn));
+	mdb_env_close(env);
+
+	if (mdb_env_create(&env) || mdb_env_set_maxdbs(env, 8))
+		exit(2);
+	SHOW(mdb_env_open(env, place(name), 0, 0644));
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	SHOW(mdb_dbi_open(txn, "odd", 0, &dbi));
+	shown_all(txn, dbi);
+	for (size_t i = 4; i < sizeof bytes / sizeof bytes[0]; i++)
+		odd_duplicate(txn, dbi, size, bytes[i]);
+	SHOW(mdb_dcmp(txn, dbi, &v, &(MDB_val){size, (void *)(uintptr_t)bytes[1]}) == 0);
+	SHOW(mdb_del(txn, dbi, &k, &v));
+	shown_all(txn, dbi);
+	SHOW(mdb_txn_commit(txn));
+	mdb_env_close(env);
+}
+
 /* ---- statistics ----------------------------------------------------------------------------------------------------------- */
 
 static void statistics(void)
@@ -192,5 +246,9 @@ void area_flags(void)
 	all_flags();
 	setting();
 	integers();
+	odd_duplicates(12, MDB_DUPFIXED);
+	odd_duplicates(6, MDB_DUPFIXED);
+	odd_duplicates(12, 0);
+	odd_duplicates(6, 0);
 	statistics();
 }

@@ -393,6 +393,45 @@ static void comparators_are_asked_for(void **state)
 	store_done(kv);
 }
 
+static int by_first_byte(const struct daxkv_val *a, const struct daxkv_val *b, void *arg)
+{
+	(void)arg;
+	return *(const char *)a->data - *(const char *)b->data;
+}
+
+/* An order of the program's own allows duplicates of any size where integers are declared. */
+static void an_equal_duplicate_is_replaced(void **state)
+{
+	const unsigned int flags =
+	    DAXKV_CREATE | DAXKV_DUP_SORT | DAXKV_INTEGER_DUP | DAXKV_OWN_DUP_COMPARE;
+	struct daxkv *kv = store_new("d", 512);
+	struct daxkv_txn *txn = begin(kv);
+	struct daxkv_val k = text("k"), v;
+	struct daxkv_stat stat;
+	daxkv_db db;
+	(void)state;
+	OK(open_db(txn, "own", flags, &db));
+	OK(daxkv_set_dup_compare(txn, db, by_first_byte, NULL));
+	for (char first = 'a'; first <= 'z'; first++) {
+		char duplicate[] = {first, '1', 0}, longer[] = {first, '2', '2', 0};
+		OK(put(txn, db, "k", duplicate, 0));
+		assert_int_equal(put(txn, db, "k", longer, DAXKV_NODUPDATA), DAXKV_EXIST);
+		OK(put(txn, db, "k", longer, 0));
+		OK(put(txn, db, "k", longer, 0));
+	}
+	OK(daxkv_commit(txn));
+	txn = begin(kv);
+	OK(put(txn, db, "k", "a4", 0));
+	OK(daxkv_commit(txn));
+	txn = begin_reading(kv);
+	OK(daxkv_db_stat(txn, db, &stat));
+	assert_int_equal(stat.entries, 26);
+	OK(daxkv_get(txn, db, &k, &v));
+	assert_true(v.size == 2 && memcmp(v.data, "a4", 2) == 0);
+	daxkv_abort(txn);
+	store_done(kv);
+}
+
 static void emptying_main_needs_no_handles(void **state)
 {
 	struct daxkv *kv = store_open("many", (struct daxkv_options){.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .page_size = 512, .max_dbs = 3});
@@ -438,6 +477,7 @@ int main(void)
 	    TEST(names_out_of_order),
 	    TEST(flags_of_the_main_database),
 	    TEST(comparators_are_asked_for),
+	    TEST(an_equal_duplicate_is_replaced),
 	    TEST(emptying_main_needs_no_handles),
 	};
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
