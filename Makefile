@@ -2,7 +2,7 @@
 #
 # daxkv: `make help` lists the targets. There is no configure step; variables that matter:
 #   CC=clang            another compiler; with BUILD=build-clang its build stands beside the default one
-#   CFLAGS="-O2 -g"     optimisation and debugging
+#   CFLAGS="-O2 -g"     optimisation and debugging; CPPFLAGS and LDFLAGS as usual, such as those of dpkg-buildflags
 #   SANITIZE=address    any of -fsanitize's values
 #   WERROR=             let warnings pass
 #   V=1                 show whole commands
@@ -17,7 +17,12 @@ WERROR ?= -Werror
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 MANDIR ?= $(PREFIX)/share/man
-OBJCOPY ?= objcopy
+# The binary tools belong to the compiler: a cross compiler has its own.
+tool_of_cc = $(or $(shell $(CC) -print-prog-name=$(1) 2>/dev/null),$(1))
+OBJCOPY ?= $(call tool_of_cc,objcopy)
+ifeq ($(origin AR),default)
+AR := $(call tool_of_cc,ar)
+endif
 
 version_part = $(shell sed -n 's/^.define DAXKV_VERSION_$(1) //p' include/daxkv.h)
 VERSION := $(call version_part,MAJOR).$(call version_part,MINOR).$(call version_part,PATCH)
@@ -26,8 +31,12 @@ SONAME := libdaxkv.so.0
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wmissing-prototypes $(WERROR)
 SAN := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 # Functions begin at cache lines: else what a short one costs depends on what stands before it (docs/DESIGN.md, Scans).
-FLAGS := -std=c11 -D_GNU_SOURCE -falign-functions=64 $(CFLAGS) $(WARN) -fvisibility=hidden -pthread $(SAN) $(COVERAGE) -Iinclude
-LINK = $(CC) -pthread $(CFLAGS) $(SAN) $(COVERAGE) $(LDFLAGS)
+# The static library's names are made local, and tests wrap calls: both need objects of machine code, so link-time
+# optimisation is taken back where a distribution's flags ask for it.
+LTO := $(if $(filter -flto%,$(CFLAGS) $(LDFLAGS)),-fno-lto)
+FLAGS := -std=c11 -D_GNU_SOURCE -falign-functions=64 $(CPPFLAGS) $(CFLAGS) $(LTO) $(WARN) -fvisibility=hidden \
+	-pthread $(SAN) $(COVERAGE) -Iinclude
+LINK = $(CC) -pthread $(CFLAGS) $(SAN) $(COVERAGE) $(LDFLAGS) $(LTO)
 
 ENGINE_SRC := $(wildcard src/*.c)
 CLI_SRC := $(wildcard src/cli/*.c)
@@ -65,7 +74,7 @@ LMDB_TOOLS := $(patsubst src/lmdb/tools/%.c,$(BUILD)/lmdb/%,$(wildcard src/lmdb/
 SHARE := $(SHARE_SRC:tests/share/%.c=$(BUILD)/tests/%)
 LMDB := $(if $(LMDB_SRC),$(BUILD)/lmdb/liblmdb.so.0 $(LMDB_TOOLS))
 ABI_SRC := $(wildcard tests/abi/area*.c tests/abi/differ*.c)
-ABI := $(if $(LMDB_SRC),$(addprefix $(BUILD)/tests/abi/,areas differ addressbook layout layout-stock))
+ABI := $(if $(LMDB_SRC),$(addprefix $(BUILD)/tests/abi/,areas differ addressbook layout layout-stock load-stock))
 MODEL := $(if $(MODEL_SRC),$(BUILD)/tests/model)
 CRASH := $(if $(CRASH_SRC),$(BUILD)/tests/crash)
 BENCH := $(if $(BENCH_SRC),$(BUILD)/bench)
@@ -94,7 +103,13 @@ help: ## print this list
 SIGNATURE := $(CC) $(FLAGS) $(LDFLAGS)
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
-	@echo '$(SIGNATURE)' | cmp -s - $@ || echo '$(SIGNATURE)' > $@
+	@echo '$(SIGNATURE)' | cmp -s - $@ || { CC='$(CC)' FLAGS='$(filter-out $(WARN),$(FLAGS))' scripts/install-deps --check --build && \
+		echo '$(SIGNATURE)' > $@; }
+
+# What the tests need beyond that is named here, not by a compiler's message. FLAGS: a cross build has its own headers.
+$(BUILD)/test-packages: $(BUILD)/flags
+	@CC='$(CC)' FLAGS='$(filter-out $(WARN),$(FLAGS))' scripts/install-deps --check
+	@touch $@
 
 $(BUILD)/engine-files: FORCE
 	@mkdir -p $(@D)
@@ -117,7 +132,7 @@ $(BUILD)/obj/bench/%.o: bench/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call quiet,CC)$(CC) $(FLAGS) -MMD -MP -c -o $@ $<
 
-$(BUILD)/obj/tests/%.o: tests/%.c $(BUILD)/flags
+$(BUILD)/obj/tests/%.o: tests/%.c $(BUILD)/flags | $(BUILD)/test-packages
 	@mkdir -p $(@D)
 	$(call quiet,CC)$(CC) $(FLAGS) -Isrc -Itests/lib -Itests/fuzz -MMD -MP -c -o $@ $<
 
@@ -159,6 +174,11 @@ $(BUILD)/tests/abi/areas: $(call objects,$(wildcard tests/abi/area*.c))
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -llmdb
 
+# This project's mdb_load with the installed library: for versions whose own tool has faults.
+$(BUILD)/tests/abi/load-stock: $(call objects,src/lmdb/tools/mdb_load.c src/lmdb/tools/tool.c)
+	@mkdir -p $(@D)
+	$(call quiet,LINK)$(LINK) -o $@ $^ -llmdb
+
 $(BUILD)/tests/abi/layout: tests/abi/layout.c src/lmdb/abi.h $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call quiet,CC)$(CC) $(FLAGS) -o $@ $<
@@ -197,18 +217,27 @@ $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/tests/lib.a $(BUILD)
 $(BUILD)/tests/model: $(call objects,$(MODEL_SRC)) $(BUILD)/tests/lib.a $(BUILD)/libdaxkv.a
 	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl -llmdb
 
+# wrap - a program's calls to these go to __wrap_NAME. Flags of a build rename calls on the way: _FILE_OFFSET_BITS=64 asks
+# for open64, which takes the same arguments here, and _FORTIFY_SOURCE for __open_2.
+wrap = $(foreach name,$(1),-Wl$(comma)--wrap=$(name) $(if $(filter $(name),$(WRAP_64)),$(call wrap_64,$(name))))
+wrap_64 = -Wl$(comma)--wrap=$(1)64$(comma)--defsym=__wrap_$(1)64=__wrap_$(1)
+WRAP_64 := mmap open fcntl fallocate posix_fallocate ftruncate pwrite pread stat fstat lstat lseek
+
 # The explorer slides its persistence layer and its images under the engine's objects, and counts what they do.
 CRASH_WRAP := pm_init fsync map_grow map_shrink map_open_file map_attach map_detach map_close ring_write ring_write_spilled limbo_take wset_retire commit_settle
-CRASH_LINK := $(addprefix -Wl$(comma)--wrap=,$(CRASH_WRAP))
+CRASH_LINK := $(call wrap,$(CRASH_WRAP))
 $(BUILD)/tests/crash: $(call objects,$(CRASH_SRC)) $(BUILD)/tests/lib.a $(BUILD)/tests/engine.a
 	$(call quiet,LINK)$(LINK) $(CRASH_LINK) -o $@ $^ -ldl
 
 # The engine's calls to these go by way of tests/fault/inject.c, which lets them fail.
 FAULT_CALLS := malloc calloc realloc aligned_alloc strdup strndup asprintf free mmap madvise pthread_key_create pthread_setspecific getrandom \
 	open fcntl fallocate ftruncate fdatasync fsync pwrite pread renameat2 link unlink memfd_create stat fstat lstat lseek
+# What _FORTIFY_SOURCE makes of them, where it makes something of them.
+FAULT_FORTIFIED := __asprintf_chk __open_2 __open64_2 __pread_chk __pread64_chk
 
 $(BUILD)/tests/fault: $(call objects,$(FAULT_SRC)) $(BUILD)/tests/engine.a
-	$(call quiet,LINK)$(LINK) $(FAULT_CALLS:%=-Wl,--wrap=%) -o $@ $^ -ldl
+	@tests/fault/calls $(BUILD)/tests/engine.a $(FAULT_CALLS) -- $(FAULT_FORTIFIED) $(WRAP_64:%=%64)
+	$(call quiet,LINK)$(LINK) $(call wrap,$(FAULT_CALLS)) $(FAULT_FORTIFIED:%=-Wl,--wrap=%) -o $@ $^ -ldl
 
 $(BUILD)/tests/stress: $(BUILD)/obj/tests/share/stress.o $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
@@ -222,7 +251,7 @@ $(BUILD)/tests/evict $(BUILD)/tests/create: $(BUILD)/tests/%: $(BUILD)/obj/tests
 TAKEOVER_WRAP := pm_init share_limbo_add share_limbo_cut share_limbo_load share_limbo_drop lock_share lock_enter lock_slot ftruncate fallocate \
 	posix_fallocate wlock_wait wlock_give
 $(BUILD)/tests/takeover: $(BUILD)/obj/tests/share/takeover.o $(BUILD)/tests/engine.a
-	$(call quiet,LINK)$(LINK) $(TAKEOVER_WRAP:%=-Wl,--wrap=%) -o $@ $^ -ldl
+	$(call quiet,LINK)$(LINK) $(call wrap,$(TAKEOVER_WRAP)) -o $@ $^ -ldl
 
 # What the tests of damaged files share.
 DAMAGE_LIB := $(call objects,$(addprefix tests/fuzz/,sample.c probe.c jobs.c areas.c))
@@ -300,10 +329,10 @@ check: programs ## unit tests, CLI tests, the README's example and a short model
 check-unit: $(UNIT) ## unit tests
 	@$(RUN) unit
 
-check-cli: $(KV) ## tests of the kv command
+check-cli: $(KV) $(BUILD)/tests/abi/load-stock ## tests of the kv command
 	@$(RUN) cli
 
-check-big: $(KV) ## large inputs of the kv command; a minute or two, 2 GiB of /tmp and 6 GiB of /dev/shm
+check-big: $(KV) $(BUILD)/tests/abi/load-stock ## large inputs of the kv command; a minute or two, 2 GiB of /tmp and 6 GiB of /dev/shm
 	@KV=$(KV) KV_BIG=1 sh tests/cli/big.sh
 .PHONY: check-big
 
@@ -422,6 +451,7 @@ install: all $(BUILD)/daxkv.pc ## install below DESTDIR and PREFIX (/usr/local)
 	install -m 755 $(LMDB) $(DESTDIR)$(LIBDIR)/daxkv
 	install -m 644 $(BUILD)/daxkv.pc $(DESTDIR)$(LIBDIR)/pkgconfig/daxkv.pc
 	for page in $(MAN_SRC); do install -D -m 644 "$$page" "$(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}" || exit 1; done
+	@DESTDIR='$(DESTDIR)' LIBDIR='$(LIBDIR)' SONAME='$(SONAME)' scripts/linker-hint
 
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/kv $(DESTDIR)$(PREFIX)/include/daxkv.h $(DESTDIR)$(LIBDIR)/libdaxkv.a

@@ -1,9 +1,33 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * base.h - integers and bytes: what every floor uses.
+ *
+ * It begins with the machines that daxkv does not run on: the Makefile compiles it alone before it
+ * builds anything (scripts/install-deps), so a refusal is the first message of a build.
  */
 #ifndef DAXKV_BASE_H
 #define DAXKV_BASE_H
+
+#ifndef __linux__
+#error "daxkv runs on Linux only"
+#endif
+
+#if __SIZEOF_POINTER__ != 8
+#error "daxkv needs a 64-bit machine: a store is mapped whole, and commits publish 8 bytes at once"
+#endif
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "daxkv needs a little-endian machine: the file format is little-endian"
+#endif
+
+#if defined __has_include
+#if __has_include(<features.h>)
+#include <features.h>
+#ifndef __GLIBC__
+#error "daxkv needs the GNU C library: libpmem is not known to run on another one, such as musl"
+#endif
+#endif
+#endif
 
 #include <assert.h>
 #include <errno.h>
@@ -13,10 +37,6 @@
 #include <stdint.h>
 #include <string.h>
 #include <unistd.h>
-
-#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "daxkv's file format is little-endian and it runs on little-endian machines only"
-#endif
 
 /* DAXKV_API - on the definition of a function that daxkv.h declares: everything else is hidden. */
 #define DAXKV_API __attribute__((visibility("default")))

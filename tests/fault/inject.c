@@ -138,17 +138,36 @@ WRAP(char *, strndup, const char *s, size_t n)
 	return may("strndup", ENOMEM) ? NULL : hold(__real_strndup(s, n));
 }
 
+/* print - what asprintf does, and its form under _FORTIFY_SOURCE. */
+static int print(char **out, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
+static int print(char **out, const char *format, va_list args)
+{
+	if (may("asprintf", ENOMEM))
+		return -1;
+	int n = vasprintf(out, format, args);
+	if (n >= 0)
+		hold(*out);
+	return n;
+}
+
 int __wrap_asprintf(char **out, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int __wrap_asprintf(char **out, const char *format, ...)
 {
 	va_list args;
-	if (may("asprintf", ENOMEM))
-		return -1;
 	va_start(args, format);
-	int n = vasprintf(out, format, args);
+	int n = print(out, format, args);
 	va_end(args);
-	if (n >= 0)
-		hold(*out);
+	return n;
+}
+
+int __wrap___asprintf_chk(char **out, int flag, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int __wrap___asprintf_chk(char **out, int flag, const char *format, ...)
+{
+	(void)flag; /* asks for a check of the format, which is a literal everywhere */
+	va_list args;
+	va_start(args, format);
+	int n = print(out, format, args);
+	va_end(args);
 	return n;
 }
 
@@ -197,6 +216,27 @@ int __wrap_open(const char *path, int flags, ...)
 		va_end(args);
 	}
 	return must("open", EMFILE) ? -1 : __real_open(path, flags, mode);
+}
+
+/* The forms of _FORTIFY_SOURCE: __open_2 sees to it that no mode is needed, __pread_chk knows the size of the buffer. */
+WRAP(int, __open_2, const char *path, int flags)
+{
+	return must("open", EMFILE) ? -1 : __real___open_2(path, flags);
+}
+
+WRAP(int, __open64_2, const char *path, int flags)
+{
+	return must("open", EMFILE) ? -1 : __real___open64_2(path, flags);
+}
+
+WRAP(ssize_t, __pread_chk, int fd, void *p, size_t n, off_t off, size_t room)
+{
+	return must("pread", EIO) ? -1 : __real___pread_chk(fd, p, n, off, room);
+}
+
+WRAP(ssize_t, __pread64_chk, int fd, void *p, size_t n, off_t off, size_t room)
+{
+	return must("pread", EIO) ? -1 : __real___pread64_chk(fd, p, n, off, room);
 }
 
 int __real_fcntl(int fd, int op, void *arg);
