@@ -14,6 +14,7 @@ case $BUILD in
 /*) ;;
 *) BUILD=$PWD/$BUILD ;;
 esac
+. tests/abi/stock.sh
 ours=$BUILD/lmdb
 stock=$(ldconfig -p | awk '$1 == "liblmdb.so.0" { print $NF; exit }')
 work=$(mktemp -d)
@@ -135,6 +136,7 @@ walk() { # SEED OPS
 # The tools of lmdb-utils have LMDB inside: they are the stock side, and ours stand beside them.
 tools() {
 	command -v mdb_load >/dev/null || { skip "tools: lmdb-utils is not installed" && return; }
+	stock_probe "$work" "$BUILD/tests/abi/load-stock"
 	cat >"$work/input" <<-'END'
 		VERSION=3
 		format=print
@@ -164,11 +166,11 @@ tools() {
 		DATA=END
 	END
 	for side in stock ours; do
-		[ "$side" = ours ] && bin=$ours/ || bin=
+		[ "$side" = ours ] && bin=$ours/ load=$ours/mdb_load || bin='' load=$stock_load
 		mkdir "$work/$side.db" "$work/$side.copy"
 		{
-			"${bin}mdb_load" -f "$work/input" "$work/$side.db" 2>/dev/null # it says that it does not know a word that mdb_dump writes
-			"${bin}mdb_load" -N -f "$work/input" "$work/$side.db" 2>/dev/null
+			"$load" -f "$work/input" "$work/$side.db" 2>/dev/null # it says that it does not know a word that mdb_dump writes
+			"$load" -N -f "$work/input" "$work/$side.db" 2>/dev/null
 			"${bin}mdb_dump" -l "$work/$side.db"
 			"${bin}mdb_dump" -a "$work/$side.db"
 			"${bin}mdb_dump" -p -s first "$work/$side.db"

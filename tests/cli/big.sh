@@ -7,7 +7,9 @@ if [ "${KV_BIG:-}" != 1 ]; then
 	echo "skip large inputs: make check-big runs them"
 	exit 0
 fi
+stock=$(cd "$(dirname "$0")/../abi" && pwd)/stock.sh
 . "$(dirname "$0")/lib.sh"
+. "$stock"
 same_dump() { # A.kv B.kv
 	kv dump "$1" >1.dump && kv dump "$2" >2.dump && cmp 1.dump 2.dump
 }
@@ -88,7 +90,9 @@ if command -v mdb_load >"$log/which" && command -v mdb_dump >"$log/which"; then
 	}' >lmdb.in
 	mkdir lmdb1 lmdb2
 	contents_of() { mdb_dump -a "$1" >"$2.all" && grep -v -e '^mapsize=' -e '^maxreaders=' "$2.all" >"$2"; }
-	t "an LMDB database" mdb_load -f lmdb.in lmdb1
+	mkdir probe
+	stock_probe probe "$(dirname "$KV")/tests/abi/load-stock"
+	t "an LMDB database" "$stock_load" -f lmdb.in lmdb1
 	t "mdb_dump" contents_of lmdb1 from-lmdb1
 	t "it has 100,000 entries" test "$(grep -c '^ ' from-lmdb1)" -eq 200000
 	t "kv load" exits 0 kv load lmdb.kv from-lmdb1.all
@@ -97,7 +101,7 @@ dups	50000	dup-sort
 plain	50000	-' kv list lmdb.kv
 	t "the store is sound" exits 0 kv check lmdb.kv
 	t "kv dump" sh -c '"$1" dump lmdb.kv >from-kv' sh "$KV"
-	t "mdb_load takes it" mdb_load -f from-kv lmdb2
+	t "mdb_load takes it" "$stock_load" -f from-kv lmdb2
 	t "mdb_dump again" contents_of lmdb2 from-lmdb2
 	t "is the first one" cmp from-lmdb1 from-lmdb2
 	rm -rf lmdb1 lmdb2 lmdb.kv from-*

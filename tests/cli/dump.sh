@@ -1,7 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
 # dump.sh - kv dump, its way back through kv load, and LMDB's tools at both ends.
+stock=$(cd "$(dirname "$0")/../abi" && pwd)/stock.sh
 . "$(dirname "$0")/lib.sh"
+. "$stock"
 
 printf 'k\\x00\tv\\\\\na\t\n' >in.tsv
 t load exits 0 kv load a.kv in.tsv
@@ -121,7 +123,8 @@ if ! command -v mdb_load >"$log/which" || ! command -v mdb_dump >"$log/which"; t
 	finish
 fi
 sizes() { grep -v -e '^mapsize=' -e '^maxreaders=' "$1"; }
-mkdir lmdb1 lmdb2 lmdb3
+mkdir lmdb1 lmdb2 lmdb3 probe
+stock_probe probe "$(dirname "$KV")/tests/abi/load-stock"
 cat >lmdb.in <<'END'
 VERSION=3
 format=bytevalue
@@ -149,11 +152,11 @@ HEADER=END
  00ff5c0a
 DATA=END
 END
-t "mdb_load" mdb_load -f lmdb.in lmdb1
+t "mdb_load" "$stock_load" -f lmdb.in lmdb1
 t "mdb_dump" sh -c 'mdb_dump -a lmdb1 >from-lmdb1'
 t "kv load" exits 0 kv load lmdb.kv from-lmdb1
 t "kv dump" sh -c '"$1" dump lmdb.kv >from-kv' sh "$KV"
-t "mdb_load again" mdb_load -f from-kv lmdb2
+t "mdb_load again" "$stock_load" -f from-kv lmdb2
 t "mdb_dump again" sh -c 'mdb_dump -a lmdb2 >from-lmdb2'
 same_dump() { sizes "$1" >1 && sizes "$2" >2 && cmp 1 2; }
 t "kv's dump is LMDB's" same_dump from-lmdb1 from-kv

@@ -1,7 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
 # import.sh - kv import and kv export: LMDB files become stores and stores LMDB files. Needs liblmdb.so.0, and the tools of lmdb-utils beside it.
+stock=$(cd "$(dirname "$0")/../abi" && pwd)/stock.sh
 . "$(dirname "$0")/lib.sh"
+. "$stock"
 
 if ! command -v mdb_load >"$log/which" || ! command -v mdb_dump >>"$log/which"; then
 	skip "import and export" "lmdb-utils is not installed"
@@ -33,7 +35,9 @@ HEADER=END
 DATA=END
 END
 mkdir lmdb out
-mdb_load -f in.mdb lmdb 2>"$log/load" || exit 2
+mkdir probe
+stock_probe probe "$(dirname "$KV")/tests/abi/load-stock"
+"$stock_load" -f in.mdb lmdb 2>"$log/load" || exit 2
 printf 'plain\nrecord\n' | mdb_load -T lmdb || exit 2
 t "import a directory" exits 0 kv import lmdb a.kv
 t "what it has" prints "(main)	1	-

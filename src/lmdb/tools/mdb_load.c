@@ -295,7 +295,7 @@ static int run(struct load *load)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: %s [-V] [-f input] [-n] [-s name] [-N] [-T] dbpath\n", tool_name);
+	fprintf(stderr, "usage: %s [-V] [-a] [-f input] [-n] [-s name] [-N] [-T] dbpath\n", tool_name);
 	return 1;
 }
 
