@@ -332,6 +332,10 @@ check-unit: $(UNIT) ## unit tests
 check-cli: $(KV) $(BUILD)/tests/abi/load-stock ## tests of the kv command
 	@$(RUN) cli
 
+check-distros: ## the README's two commands in bare systems of Debian and Ubuntu, as root and as a user (root, mmdebstrap); an hour
+	@BUILD=$(BUILD) scripts/check-distros $(DISTROS_ARGS)
+.PHONY: check-distros
+
 check-big: $(KV) $(BUILD)/tests/abi/load-stock ## large inputs of the kv command; a minute or two, 2 GiB of /tmp and 6 GiB of /dev/shm
 	@KV=$(KV) KV_BIG=1 sh tests/cli/big.sh
 .PHONY: check-big
