@@ -8,6 +8,8 @@
 #   walk      one random walk, as a failed one is replayed
 #   full      all of these, with 20 walks of 100,000 operations, by turns on emulated persistent memory and on files
 set -eu
+. "$(dirname "$0")/../../scripts/usage.sh"
+usage_asked "$@"
 cd "$(dirname "$0")/../.."
 BUILD=${BUILD:-build}
 case $BUILD in
@@ -237,8 +239,7 @@ clients)
 tools) tools ;;
 walk) walk "$2" "$3" ;;
 *)
-	echo "usage: $0 quick|full|clients [CLIENT...]|tools|walk SEED OPS" >&2
-	exit 2
+	usage_wrong "'$1' is not known"
 	;;
 esac
 exit "$failed"

@@ -5,6 +5,8 @@
 #
 # usage: BUILD=build tests/abi/tools.sh
 set -eu
+. "$(dirname "$0")/../../scripts/usage.sh"
+usage_none "$@"
 cd "$(dirname "$0")/../.."
 BUILD=${BUILD:-build}
 case $BUILD in

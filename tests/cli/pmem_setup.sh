@@ -119,6 +119,26 @@ t dry-run does '' create "$scratch/mnt" --region region1 --dry-run
 t dry-run-shows shows '^+ ndctl create-namespace --region=region1'
 t dry-run-shows-mkfs shows '^+ mkfs.ext4 .* /dev/pmemN$'
 t dry-run-makes-nothing test ! -e mnt
+# A machine without the memory and without the tools: the commands are shown, and what is missing is noted.
+mkdir bare bare/bin
+bare() { (PMEM_SETUP_ROOT=$scratch/bare PATH=$scratch/bare/bin KV=kv && does '' "$@"); }
+for tool in sh sed awk grep id cat ls diff dirname basename head; do
+	ln -s "$(command -v $tool)" bare/bin/$tool
+done
+t bare-region bare create "$scratch/mnt" --region region0 --filesystem xfs --dry-run
+for text in '^note: ndctl is not installed' '^note: there is no region region0' \
+	'^+ ndctl create-namespace --region=region0' '^note: mkfs.xfs is not installed' '^+ mkfs.xfs .* /dev/pmemN$' \
+	"^+ mount -t xfs -o dax /dev/pmemN $scratch/mnt" '^+ xfs_io -c extsize 2m' '^+ kv --pmem dax create'; do
+	t "bare-region-shows $text" shows "$text"
+done
+t bare-namespace bare create "$scratch/mnt" --namespace namespace0.0 --erase --dry-run
+t bare-namespace-shows shows '^+ ndctl create-namespace --force --reconfig=namespace0.0'
+t bare-device bare create "$scratch/mnt" --device /dev/pmem0 --dry-run
+t bare-device-notes shows '^note: the kernel does not know /dev/pmem0'
+t bare-device-shows shows '^+ mkfs.ext4 .* /dev/pmem0$'
+t bare-mount bare mount "$scratch/mnt" --device /dev/pmem0 --dry-run
+t bare-mount-shows shows '^+ mount -t ext4 -o dax /dev/pmem0'
+
 FAKE_ID=1000
 export FAKE_ID
 t dry-run-needs-no-root does '' create "$scratch/mnt" --device /dev/pmem0 --dry-run

@@ -12,6 +12,8 @@
 # only.
 set -eu
 here=$(cd "$(dirname "$0")/../.." && pwd)
+. "$here/scripts/usage.sh"
+usage_asked "$@"
 BUILD=${BUILD:-build}
 case $BUILD in
 /*) ;;
@@ -20,10 +22,12 @@ esac
 PATH=$PATH:/usr/sbin:/sbin
 rounds=10
 if [ "${1:-}" = --rounds ]; then
-	rounds=$2
+	rounds=${2:-}
 	shift 2
 fi
-dir=${1:?usage: knot.sh [--rounds N] DIR}
+case ${1:-} in '' | -*) usage_wrong "a directory is expected" ;; esac
+case $rounds in '' | *[!0-9]*) usage_wrong "--rounds has a number" ;; esac
+dir=$1
 zones="one.test two.test three.test four.test signed.test"
 records=2000
 updates=60 # of a zone, in a round

@@ -12,6 +12,8 @@
 # What needs programs that are not there is skipped by its name. Memory is /dev/shm, the disk is
 # TMPDIR or /tmp.
 set -eu
+. "$(dirname "$0")/../../scripts/usage.sh"
+usage_asked "$@"
 cd "$(dirname "$0")/../.."
 BUILD=${BUILD:-build}
 case $BUILD in
