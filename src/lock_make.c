@@ -73,13 +73,14 @@ static int make_like(const char *name, const struct stat *store, bool rdonly, in
 	*fd = nameless_open(name);
 	if (*fd >= 0) {
 		rc = give(*fd, store, rdonly);
+		bool given = !rc;
 		if (!rc)
 			rc = name_give(*fd, name);
 		if (!rc)
 			return 0;
 		close(*fd);
 		*fd = -1;
-		if (rc == EEXIST || rc == EACCES || rc == ENOSPC || rc == EDQUOT || rc == EROFS)
+		if (!given || rc == EEXIST || rc == EACCES || rc == ENOSPC || rc == EDQUOT || rc == EROFS)
 			return rc;
 	}
 	*fd = open(name, LOCK_OPEN_FLAGS | O_RDWR | O_CREAT | O_EXCL, S_IRUSR | S_IWUSR);

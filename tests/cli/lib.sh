@@ -132,6 +132,6 @@ wait_for() {
 
 finish() {
 	echo "$passed passed, $failed failed, $skipped skipped"
-	[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+	[ "$failed" -eq 0 ] && [ $((passed + skipped)) -gt 0 ]
 	exit
 }

@@ -209,13 +209,16 @@ int __wrap_open(const char *path, int flags, ...);
 int __wrap_open(const char *path, int flags, ...)
 {
 	mode_t mode = 0;
-	if (flags & O_CREAT) {
+	if ((flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE) {
 		va_list args;
 		va_start(args, flags);
 		mode = va_arg(args, mode_t);
 		va_end(args);
 	}
-	return must("open", EMFILE) ? -1 : __real_open(path, flags, mode);
+	/* Not every filesystem has files without a name: there is another way without them. */
+	if ((flags & O_TMPFILE) == O_TMPFILE ? may("open of a nameless file", EOPNOTSUPP) : must("open", EMFILE))
+		return -1;
+	return __real_open(path, flags, mode);
 }
 
 /* The forms of _FORTIFY_SOURCE: __open_2 sees to it that no mode is needed, __pread_chk knows the size of the buffer. */
