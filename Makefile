@@ -2,7 +2,8 @@
 #
 # daxkv: `make help` lists the targets. There is no configure step; variables that matter:
 #   CC=clang            another compiler; with BUILD=build-clang its build stands beside the default one
-#   CFLAGS="-O2 -g"     optimisation and debugging; CPPFLAGS and LDFLAGS as usual, such as those of dpkg-buildflags
+#   CFLAGS="-O2 -g"     optimisation and debugging; CPPFLAGS and LDFLAGS as usual, such as those of
+#                       dpkg-buildflags
 #   SANITIZE=address    any of -fsanitize's values
 #   WERROR=             let warnings pass
 #   V=1                 show whole commands
@@ -31,11 +32,11 @@ SONAME := libdaxkv.so.0
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wmissing-prototypes $(WERROR)
 SAN := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 # Functions begin at cache lines: else what a short one costs depends on what stands before it (docs/DESIGN.md, Scans).
-# The static library's names are made local, and tests wrap calls: both need objects of machine code, so link-time
-# optimisation is taken back where a distribution's flags ask for it.
+# The static library's names are made local, and tests wrap calls: both need objects of machine
+# code, so link-time optimisation is taken back where a distribution's flags ask for it.
 LTO := $(if $(filter -flto%,$(CFLAGS) $(LDFLAGS)),-fno-lto)
-FLAGS := -std=c11 -D_GNU_SOURCE -falign-functions=64 $(CPPFLAGS) $(CFLAGS) $(LTO) $(WARN) -fvisibility=hidden \
-	-pthread $(SAN) $(COVERAGE) -Iinclude
+FLAGS := -std=c11 -D_GNU_SOURCE -falign-functions=64 $(CPPFLAGS) $(CFLAGS) $(LTO) $(WARN) \
+	-fvisibility=hidden -pthread $(SAN) $(COVERAGE) -Iinclude
 LINK = $(CC) -pthread $(CFLAGS) $(SAN) $(COVERAGE) $(LDFLAGS) $(LTO)
 
 ENGINE_SRC := $(wildcard src/*.c)
@@ -74,7 +75,8 @@ LMDB_TOOLS := $(patsubst src/lmdb/tools/%.c,$(BUILD)/lmdb/%,$(wildcard src/lmdb/
 SHARE := $(SHARE_SRC:tests/share/%.c=$(BUILD)/tests/%)
 LMDB := $(if $(LMDB_SRC),$(BUILD)/lmdb/liblmdb.so.0 $(LMDB_TOOLS))
 ABI_SRC := $(wildcard tests/abi/area*.c tests/abi/differ*.c)
-ABI := $(if $(LMDB_SRC),$(addprefix $(BUILD)/tests/abi/,areas differ addressbook layout layout-stock load-stock))
+ABI := $(if $(LMDB_SRC),$(addprefix $(BUILD)/tests/abi/,areas differ addressbook layout layout-stock \
+	load-stock))
 MODEL := $(if $(MODEL_SRC),$(BUILD)/tests/model)
 CRASH := $(if $(CRASH_SRC),$(BUILD)/tests/crash)
 BENCH := $(if $(BENCH_SRC),$(BUILD)/bench)
@@ -103,10 +105,12 @@ help: ## print this list
 SIGNATURE := $(CC) $(FLAGS) $(LDFLAGS)
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
-	@echo '$(SIGNATURE)' | cmp -s - $@ || { CC='$(CC)' FLAGS='$(filter-out $(WARN),$(FLAGS))' scripts/install-deps --check --build && \
+	@echo '$(SIGNATURE)' | cmp -s - $@ || \
+		{ CC='$(CC)' FLAGS='$(filter-out $(WARN),$(FLAGS))' scripts/install-deps --check --build && \
 		echo '$(SIGNATURE)' > $@; }
 
-# What the tests need beyond that is named here, not by a compiler's message. FLAGS: a cross build has its own headers.
+# What the tests need beyond that is named here, not by a compiler's message. FLAGS: a cross build
+# has its own headers.
 $(BUILD)/test-packages: $(BUILD)/flags
 	@CC='$(CC)' FLAGS='$(filter-out $(WARN),$(FLAGS))' scripts/install-deps --check
 	@touch $@
@@ -217,9 +221,11 @@ $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/tests/lib.a $(BUILD)
 $(BUILD)/tests/model: $(call objects,$(MODEL_SRC)) $(BUILD)/tests/lib.a $(BUILD)/libdaxkv.a
 	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl -llmdb
 
-# wrap - a program's calls to these go to __wrap_NAME. Flags of a build rename calls on the way: _FILE_OFFSET_BITS=64 asks
-# for open64, which takes the same arguments here, and _FORTIFY_SOURCE for __open_2.
-wrap = $(foreach name,$(1),-Wl$(comma)--wrap=$(name) $(if $(filter $(name),$(WRAP_64)),$(call wrap_64,$(name))))
+# wrap - a program's calls to these go to __wrap_NAME. Flags of a build rename calls on the way:
+# _FILE_OFFSET_BITS=64 asks for open64, which takes the same arguments here, and _FORTIFY_SOURCE
+# for __open_2.
+wrap = $(foreach name,$(1),-Wl$(comma)--wrap=$(name) \
+	$(if $(filter $(name),$(WRAP_64)),$(call wrap_64,$(name))))
 wrap_64 = -Wl$(comma)--wrap=$(1)64$(comma)--defsym=__wrap_$(1)64=__wrap_$(1)
 WRAP_64 := mmap open fcntl fallocate posix_fallocate ftruncate pwrite pread stat fstat lstat lseek
 
@@ -236,8 +242,10 @@ FAULT_CALLS := malloc calloc realloc aligned_alloc strdup strndup asprintf free 
 FAULT_FORTIFIED := __asprintf_chk __open_2 __open64_2 __pread_chk __pread64_chk
 
 $(BUILD)/tests/fault: $(call objects,$(FAULT_SRC)) $(BUILD)/tests/engine.a
-	@tests/fault/calls $(BUILD)/tests/engine.a $(FAULT_CALLS) -- $(FAULT_FORTIFIED) $(WRAP_64:%=%64)
-	$(call quiet,LINK)$(LINK) $(call wrap,$(FAULT_CALLS)) $(FAULT_FORTIFIED:%=-Wl,--wrap=%) -o $@ $^ -ldl
+	@tests/fault/calls $(BUILD)/tests/engine.a $(FAULT_CALLS) -- $(FAULT_FORTIFIED) \
+		$(WRAP_64:%=%64)
+	$(call quiet,LINK)$(LINK) $(call wrap,$(FAULT_CALLS)) $(FAULT_FORTIFIED:%=-Wl,--wrap=%) \
+		-o $@ $^ -ldl
 
 $(BUILD)/tests/stress: $(BUILD)/obj/tests/share/stress.o $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
@@ -332,7 +340,7 @@ check-unit: $(UNIT) ## unit tests
 check-cli: $(KV) $(BUILD)/tests/abi/load-stock ## tests of the kv command
 	@$(RUN) cli
 
-check-distros: ## the README's two commands in bare systems of Debian and Ubuntu, as root and as a user (root, mmdebstrap); an hour
+check-distros: ## README's two commands in bare systems of Debian and Ubuntu, as root and as a user; an hour
 	@BUILD=$(BUILD) scripts/check-distros $(DISTROS_ARGS)
 .PHONY: check-distros
 
