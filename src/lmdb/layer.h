@@ -125,8 +125,8 @@ struct MDB_env {
 	/* mutex */
 	pthread_mutex_t mutex;
 	struct reader *readers, *last_reader; /* all there are, in the order in which they were made */
-	struct reader *free_readers;
-	unsigned int n_readers;
+	struct reader *free_readers, *spare_readers; /* entries whose places are free; without places */
+	unsigned int n_readers; /* places taken, free_readers' included */
 	daxkv_db closed[SLOTS_CLOSED]; /* handles of the store whose slots were closed last: who looked at them may still do so */
 	unsigned int n_closed;         /* in all, so far */
 };
@@ -225,6 +225,9 @@ void reader_tables_close(MDB_env *env);
 
 /* txn_serial - the transaction's own number among all of the environment. */
 uint64_t txn_serial(MDB_txn *txn);
+
+/* txn_read_stop - the store's read transaction behind a handle ends; its cursors are nowhere. */
+void txn_read_stop(MDB_txn *txn);
 
 /* txn_result - the result of a change in txn, which a failure half-way leaves fit for abort alone. */
 int txn_result(MDB_txn *txn, int rc);

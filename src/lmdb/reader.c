@@ -14,36 +14,55 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* entry_free - nobody's any more. */
+/* entry_free - nobody's any more. One whose thread ended before its handle has no place to be taken
+ * again: it is memory for a new one. */
 static void entry_free(struct reader *r)
+{
+	MDB_env *env = r->env;
+	struct reader **list = r->ended ? &env->spare_readers : &env->free_readers;
+
+	pthread_mutex_lock(&env->mutex);
+	r->pid = 0;
+	r->ended = false;
+	r->next_free = *list;
+	*list = r;
+	pthread_mutex_unlock(&env->mutex);
+}
+
+/* entry_leave - the entry's thread has ended, but the program has the handle that lies in it: a place
+ * is free. The handle can be ended, or renewed by another thread, as one that was reset. */
+static void entry_leave(struct reader *r)
 {
 	MDB_env *env = r->env;
 
 	pthread_mutex_lock(&env->mutex);
 	r->pid = 0;
-	r->ended = false;
-	r->next_free = env->free_readers;
-	env->free_readers = r;
+	r->ended = true;
+	__atomic_store_n(&env->n_readers, env->n_readers - 1, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&env->mutex);
 }
 
-/* thread_ended - destructor of a thread's entry. The program may still have the handle that lies in it, for another thread to end. */
+/* thread_ended - destructor of a thread's entry. What its handles read, snapshot and place in the
+ * store, is given back, whether the program has ended them or not: LMDB does so, and nobody else would. */
 static void thread_ended(void *arg)
 {
 	struct reader *r = arg;
+	MDB_txn *running = r->running;
 
 	if (env_is_copy(r->env))
 		return;
+	if (running) {
+		txn_read_stop(running);
+		running->state = TXN_IDLE;
+	}
+	if (running != &r->txn && r->txn.kv)
+		txn_read_stop(&r->txn);
 	r->running = NULL;
 	__atomic_store_n(&r->txnid, NO_TXN, __ATOMIC_RELAXED);
-	if (__atomic_load_n(&r->used, __ATOMIC_ACQUIRE)) {
-		r->pid = 0;
-		r->ended = true;
-		return;
-	}
-	daxkv_abort(r->txn.kv);
-	r->txn.kv = NULL;
-	entry_free(r);
+	if (__atomic_load_n(&r->used, __ATOMIC_ACQUIRE))
+		entry_leave(r);
+	else
+		entry_free(r);
 }
 
 int reader_tables_open(MDB_env *env)
@@ -68,20 +87,25 @@ void reader_tables_close(MDB_env *env)
 		env->readers = r->next;
 		free(r);
 	}
-	env->last_reader = env->free_readers = NULL;
+	env->last_reader = env->free_readers = env->spare_readers = NULL;
 	env->n_readers = 0;
 }
 
-/* entry_new - one more, at the end of the list. The mutex is held. */
+/* entry_new - one more; a new one comes at the end of the list. The mutex is held. */
 static struct reader *entry_new(MDB_env *env)
 {
-	struct reader *r = aligned_alloc(_Alignof(struct reader), sizeof *r);
+	struct reader *r = env->spare_readers;
 
-	if (!r)
-		return NULL;
-	*r = (struct reader){.env = env, .txnid = NO_TXN};
-	__atomic_store_n(env->last_reader ? &env->last_reader->next : &env->readers, r, __ATOMIC_RELEASE);
-	env->last_reader = r;
+	if (r) {
+		env->spare_readers = r->next_free;
+	} else {
+		r = aligned_alloc(_Alignof(struct reader), sizeof *r);
+		if (!r)
+			return NULL;
+		*r = (struct reader){.env = env, .txnid = NO_TXN};
+		__atomic_store_n(env->last_reader ? &env->last_reader->next : &env->readers, r, __ATOMIC_RELEASE);
+		env->last_reader = r;
+	}
 	__atomic_store_n(&env->n_readers, env->n_readers + 1, __ATOMIC_RELAXED);
 	return r;
 }

@@ -141,15 +141,20 @@ size_t mdb_txn_id(MDB_txn *txn)
 
 /* ---- ending --------------------------------------------------------------------------------------------------------------- */
 
+void txn_read_stop(MDB_txn *txn)
+{
+	(void)cursors_end(txn, false);
+	daxkv_abort(txn->kv);
+	txn->kv = NULL;
+}
+
 /* read_end - the store's transaction stays with a handle that stays, unless cursors hang on it. */
 static void read_end(MDB_txn *txn, bool keep)
 {
 	if (UNLIKELY(txn->opened))
 		slots_end(txn->env, txn->serial, 0, keep);
 	if (UNLIKELY(txn->cursors) || !txn->home) {
-		(void)cursors_end(txn, false);
-		daxkv_abort(txn->kv);
-		txn->kv = NULL;
+		txn_read_stop(txn);
 	} else {
 		daxkv_reset(txn->kv);
 	}

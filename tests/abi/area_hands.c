@@ -133,6 +133,77 @@ static void several(void)
 	mdb_env_close(env);
 }
 
+static void *reads_and_leaves(void *arg)
+{
+	MDB_val k = value_of("k"), v;
+
+	if (mdb_txn_begin(env, NULL, MDB_RDONLY, &txn) || mdb_get(txn, 1, &k, &v))
+		return NULL;
+	if (mdb_cursor_open(txn, 1, &cursor) || mdb_cursor_get(cursor, &k, &v, MDB_FIRST))
+		return NULL;
+	return arg;
+}
+
+static void *reads_resets_and_leaves(void *arg)
+{
+	if (!reads_and_leaves(arg))
+		return NULL;
+	mdb_txn_reset(txn);
+	return arg;
+}
+
+static void *begins_twice_and_leaves(void *arg)
+{
+	if (!reads_resets_and_leaves(arg))
+		return NULL;
+	return reads_and_leaves(arg); /* by a second handle */
+}
+
+/* leaving - threads that end with a transaction which is open, or reset, leave no place taken, and no
+ * snapshot that keeps space from being used again. */
+static void leaving(void)
+{
+	void *(*const run[])(void *) = {reads_and_leaves, reads_resets_and_leaves, begins_twice_and_leaves};
+	char value[900] = {0};
+
+	env = started("hands-leaving", 0);
+	for (int i = 0; i < 3; i++) {
+		MDB_val k = value_of("k"), v = {sizeof value, value};
+		MDB_txn *left = NULL;
+		int threads = 0, commits = 0;
+
+		SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+		SHOW(mdb_put(txn, 1, &k, &v, 0));
+		SHOW(mdb_txn_commit(txn));
+		for (; threads < 400; threads++) {
+			pthread_t thread;
+			void *done;
+
+			if (pthread_create(&thread, NULL, run[i], env) || pthread_join(thread, &done))
+				exit(2);
+			if (!done)
+				break;
+			if (threads == 7)
+				left = txn;
+			mdb_cursor_close(cursor);
+		}
+		for (; commits < 2000; commits++) {
+			if (mdb_txn_begin(env, NULL, 0, &txn))
+				break;
+			memset(value, commits, sizeof value);
+			if (mdb_put(txn, 1, &k, &v, 0) || mdb_txn_commit(txn))
+				break;
+		}
+		printf("%d: threads %d, commits %d\n", i, threads, commits);
+		mdb_txn_reset(left);
+		SHOW(mdb_txn_renew(left)); /* here it is another thread's */
+		SHOW(mdb_get(left, 1, &k, &v));
+		printf("%d\n", ((char *)v.mv_data)[0]);
+		mdb_txn_abort(left);
+	}
+	mdb_env_close(env);
+}
+
 /* stepping - reset and renewed between steps, the cursor itself is not renewed: PHP does so. */
 static void stepping(void)
 {
@@ -277,6 +348,7 @@ void area_hands(void)
 {
 	nolock();
 	several();
+	leaving();
 	stepping();
 	copies();
 	locks();
