@@ -18,7 +18,7 @@
  *
  * Threads: a struct daxkv may be used by all threads of the process. A transaction and its cursors are used by one thread at a
  * time; a write transaction is ended by the thread that began it (but see DAXKV_NOLOCK). In a forked child a handle is of no use (BAD_TXN);
- * it does no harm, and may be closed. A thread that is cancelled (pthread_cancel) does not end half-way in a call: cancellation
+ * it does no harm, and may be closed (what has no result tells 0). A thread that is cancelled (pthread_cancel) does not end half-way in a call: cancellation
  * points are only the calls that want the writer's lock (daxkv_begin for writing, daxkv_begin_timed, daxkv_sync, daxkv_info,
  * daxkv_check), before they have taken anything. One that ends in a transaction takes it along. Functions of the program's
  * own that are called back must not end their thread.

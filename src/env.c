@@ -527,7 +527,10 @@ int daxkv_set_max_size(struct daxkv *kv, uint64_t size)
 	if (!kv)
 		return err_set(EINVAL, "no store was given");
 	uint64_t least = load_word(&kv->map.size);
+	int rc = txn_own(kv);
 
+	if (rc)
+		return rc;
 	if (size > kv->map.reserve)
 		return err_set(DAXKV_FULL, "a maximum size of %lu bytes: address space was reserved for %lu", (unsigned long)size,
 		               (unsigned long)kv->map.reserve);
@@ -541,7 +544,7 @@ uint64_t daxkv_user_word(const struct daxkv *kv)
 		return 0;
 	const struct fmt_super *super = (const void *)kv->map.base;
 
-	return load_word(&super->user_word);
+	return txn_forked(kv) ? 0 : load_word(&super->user_word);
 }
 
 uint64_t daxkv_size(const struct daxkv *kv)
@@ -550,7 +553,7 @@ uint64_t daxkv_size(const struct daxkv *kv)
 		return 0;
 	const struct fmt_super *super = (const void *)kv->map.base;
 
-	return load_word(&super->size);
+	return txn_forked(kv) ? 0 : load_word(&super->size);
 }
 
 int daxkv_fd(const struct daxkv *kv)
@@ -566,8 +569,10 @@ int daxkv_info(struct daxkv *kv, struct daxkv_info *info)
 		return err_set(EINVAL, "a store is needed, and a place for what there is to know");
 	const struct fmt_super *super = (const void *)kv->map.base;
 	uint64_t file_size, used = 0;
-	int rc = map_file_size(&kv->map, &file_size);
+	int rc = txn_own(kv);
 
+	if (!rc)
+		rc = map_file_size(&kv->map, &file_size);
 	if (!rc && kv->turns)
 		rc = commit_follow(kv);
 	if (rc)

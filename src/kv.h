@@ -131,6 +131,9 @@ static inline bool txn_forked(const struct daxkv *kv)
 	return UNLIKELY(*kv->alive == 0);
 }
 
+/* txn_own - BAD_TXN with a text in a forked child. */
+int txn_own(const struct daxkv *kv);
+
 /* txn_check - whether the transaction can be used, and with write, changed. BAD_TXN, EACCES. txn_refuse - the reason why not. */
 int txn_refuse(const struct daxkv_txn *txn, bool write);
 static inline int txn_check(const struct daxkv_txn *txn, bool write)

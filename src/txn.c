@@ -106,6 +106,8 @@ static void read_txn_free(void *arg)
 	struct daxkv_txn *txn = arg;
 	struct daxkv *kv = txn->kv;
 
+	if (txn_forked(kv)) /* a child's thread ends: what it kept is the parent's, and the share is not there */
+		return;
 	read_txn_unlist(txn);
 	pthread_mutex_lock(&kv->slot_mutex);
 	share_release(kv->share, slot_lock(kv), txn->slot);
@@ -142,6 +144,11 @@ void txn_close_tables(struct daxkv *kv)
 		kv->idle_txns = txn->next;
 		txn_free(txn);
 	}
+}
+
+int txn_own(const struct daxkv *kv)
+{
+	return txn_forked(kv) ? err_set(DAXKV_BAD_TXN, "the store was opened by the parent process: open it again in the child") : 0;
 }
 
 int txn_refuse(const struct daxkv_txn *txn, bool write)
@@ -500,7 +507,7 @@ static void end_write(struct daxkv_txn *txn)
 int daxkv_begin(struct daxkv *kv, struct daxkv_txn *parent, unsigned int flags, struct daxkv_txn **txn)
 {
 	if (kv && txn_forked(kv))
-		return err_set(DAXKV_BAD_TXN, "the store was opened by the parent process: open it again in the child");
+		return txn_own(kv);
 	if (!kv || !txn || (parent && (flags & DAXKV_TXN_RDONLY || parent->kv != kv)))
 		return err_set(EINVAL, "a transaction needs a store, and a parent that writes to it");
 	if (flags & ~(unsigned int)(DAXKV_TXN_RDONLY | DAXKV_TXN_TRY))
@@ -513,7 +520,7 @@ int daxkv_begin(struct daxkv *kv, struct daxkv_txn *parent, unsigned int flags, 
 int daxkv_begin_timed(struct daxkv *kv, unsigned int milliseconds, struct daxkv_txn **txn)
 {
 	if (kv && txn_forked(kv))
-		return err_set(DAXKV_BAD_TXN, "the store was opened by the parent process: open it again in the child");
+		return txn_own(kv);
 	return kv && txn ? begin_write(kv, milliseconds, txn) : err_set(EINVAL, "a transaction needs a store");
 }
 

@@ -213,7 +213,8 @@ static int copy_store(MDB_env *env, const char *name, unsigned int flags, unsign
 
 	if (rc)
 		return err_of(rc);
-	rc = daxkv_begin(env->kv, NULL, DAXKV_TXN_RDONLY, &from);
+	end = env_enter(env);
+	rc = end ? end : daxkv_begin(env->kv, NULL, DAXKV_TXN_RDONLY, &from);
 	if (!rc) {
 		copy.from = from;
 		rc = copy_all(&copy);

@@ -133,7 +133,9 @@ int mdb_cursor_open(MDB_txn *txn, MDB_dbi dbi, MDB_cursor **ret)
 		return MDB_BAD_TXN;
 	if (dbi == FREE_DBI && !txn->rdonly)
 		return EINVAL;
-	return cursor_new(txn, dbi, slot, ret);
+	int rc = txn_is_copy(txn) ? txn_adopt(txn) : 0;
+
+	return rc ? rc : cursor_new(txn, dbi, slot, ret);
 }
 
 static void cursor_free(MDB_cursor *c)

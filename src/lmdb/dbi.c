@@ -240,13 +240,16 @@ int mdb_dbi_open(MDB_txn *txn, const char *name, unsigned int flags, MDB_dbi *db
 		return EINVAL;
 	if (txn->state)
 		return MDB_BAD_TXN;
+	int rc = txn_is_copy(txn) ? txn_adopt(txn) : 0;
+
+	if (rc)
+		return rc;
 	if (!name)
 		return open_main(txn, flags & DB_FLAGS, dbi);
 	bool too_long = strlen(name) > txn->env->max_key; /* to be made, not to be found */
 
 	pthread_mutex_lock(&txn->env->mutex);
-	int rc = open_named(txn, name, too_long ? flags & ~(unsigned int)MDB_CREATE : flags, dbi);
-
+	rc = open_named(txn, name, too_long ? flags & ~(unsigned int)MDB_CREATE : flags, dbi);
 	pthread_mutex_unlock(&txn->env->mutex);
 	return rc == MDB_NOTFOUND && too_long && flags & MDB_CREATE ? MDB_BAD_VALSIZE : rc;
 }

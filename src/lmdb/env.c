@@ -17,21 +17,6 @@
 #define LMDB_MAGIC      0xBEEFC0DEu
 #define LMDB_MAGIC_AT   16
 
-/* ---- forked children ------------------------------------------------------------------------------------------------------ */
-
-unsigned int fork_count;
-static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
-
-static void fork_seen(void)
-{
-	fork_count++;
-}
-
-static void fork_watch(void)
-{
-	pthread_atfork(NULL, NULL, fork_seen);
-}
-
 /* ---- opening -------------------------------------------------------------------------------------------------------------- */
 
 int mdb_env_create(MDB_env **ret)
@@ -43,11 +28,9 @@ int mdb_env_create(MDB_env **ret)
 	env = calloc(1, sizeof *env);
 	if (!env)
 		return ENOMEM;
-	pthread_once(&fork_once, fork_watch);
 	pthread_mutex_init(&env->mutex, NULL);
 	env->max_readers = READERS_DEFAULT;
 	(void)max_key_option(&env->max_key); /* opening says what is wrong with it */
-	env->forks = fork_count;
 	*ret = env;
 	return 0;
 }
@@ -115,16 +98,16 @@ static bool grow_option(void)
 	return wanted && strcmp(wanted, "1") == 0;
 }
 
-static int store_open(MDB_env *env, const char *data, const char *lock, uint64_t size, mode_t mode)
+int env_store_open(MDB_env *env, bool create, uint64_t size, mode_t mode)
 {
 	struct daxkv_options o = {.mode = mode & 07777,
-	                          .lock_path = lock,
+	                          .lock_path = env->lock,
 	                          .max_dbs = env->n_slots + SPARE_HANDLES,
 	                          .max_readers = (env->max_readers < READERS_MAX ? env->max_readers : READERS_MAX) + SPARE_READERS};
 	int rc = pmem_option(&o.pmem);
 
 	o.flags =
-	    (env->flags & MDB_RDONLY ? DAXKV_RDONLY : DAXKV_CREATE) | DAXKV_FILE_UNLOCKED; /* programs lock what mdb_env_get_fd gives */
+	    (env->flags & MDB_RDONLY ? DAXKV_RDONLY : create ? DAXKV_CREATE : 0) | DAXKV_FILE_UNLOCKED; /* programs lock what mdb_env_get_fd gives */
 	if (env->flags & MDB_NOLOCK)
 		o.flags |= DAXKV_NOLOCK | DAXKV_TURNS; /* programs take turns by locks of their own */
 	env->grow = grow_option();
@@ -139,27 +122,36 @@ static int store_open(MDB_env *env, const char *data, const char *lock, uint64_t
 	rc = max_key_option(&env->max_key);
 	if (rc)
 		return rc;
-	rc = daxkv_open(data, &o, &env->kv);
+	rc = daxkv_open(env->data, &o, &env->kv);
 	if (!rc && env->max_key > daxkv_max_key_size(env->kv))
 		env->max_key = daxkv_max_key_size(env->kv);
 	if (rc == EAGAIN) /* the store has a key, too */
 		return MDB_TLS_FULL;
-	return rc ? err_of(rc) : mapsize_settle(env, env->mapsize);
+	if (rc)
+		return err_of(rc);
+	rc = mapsize_settle(env, env->mapsize);
+	if (rc) {
+		(void)daxkv_close(env->kv);
+		env->kv = NULL;
+	}
+	return rc;
 }
 
 static void env_clear(MDB_env *env)
 {
+	fork_forget(env);
 	(void)daxkv_close(env->kv);
 	env->kv = NULL;
 	slots_close(env);
 	reader_tables_close(env);
 	free(env->path);
-	env->path = NULL;
+	free(env->data);
+	free(env->lock);
+	env->path = env->data = env->lock = NULL;
 }
 
 int mdb_env_open(MDB_env *env, const char *path, unsigned int flags, mode_t mode)
 {
-	char *data = NULL, *lock = NULL;
 	uint64_t size = 0;
 	int rc;
 
@@ -173,17 +165,17 @@ int mdb_env_open(MDB_env *env, const char *path, unsigned int flags, mode_t mode
 	env->flags = flags;
 	env->forks = fork_count;
 	env->path = strdup(path);
-	data = env_file(path, flags & MDB_NOSUBDIR, false);
-	lock = env_file(path, flags & MDB_NOSUBDIR, true);
-	rc = env->path && data && lock ? file_inspect(data, flags & MDB_RDONLY, &size) : ENOMEM;
+	env->data = fork_path(env_file(path, flags & MDB_NOSUBDIR, false));
+	env->lock = fork_path(env_file(path, flags & MDB_NOSUBDIR, true));
+	rc = env->path && env->data && env->lock ? file_inspect(env->data, flags & MDB_RDONLY, &size) : ENOMEM;
 	if (!rc)
 		rc = reader_tables_open(env);
 	if (!rc)
 		rc = slots_open(env);
 	if (!rc)
-		rc = store_open(env, data, lock, size, mode);
-	free(data);
-	free(lock);
+		rc = env_store_open(env, true, size, mode);
+	if (!rc)
+		rc = fork_watch(env);
 	if (rc) {
 		env_clear(env);
 		env->flags = before;
@@ -207,7 +199,7 @@ void mdb_env_close(MDB_env *env)
 {
 	if (!env)
 		return;
-	if (env->kv && !env_is_copy(env)) /* in a forked child the store knows that it is the parent's */
+	if (env->kv && !env_is_copy(env)) /* a copy's store knows that it is the parent's */
 		end_transactions(env);
 	env_clear(env); /* what was committed is durable, and LMDB has nobody to tell when closing fails */
 	pthread_mutex_destroy(&env->mutex);

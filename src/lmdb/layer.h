@@ -78,6 +78,7 @@ struct MDB_txn {
 	MDB_env *env;
 	struct daxkv_txn *kv; /* of an unused handle in a reader's entry: an idle one, or NULL */
 	unsigned int state;
+	unsigned int forks; /* fork_count at its beginning: else it is the parent process's */
 	bool rdonly, changed, opened; /* changed: or tried to; opened: a handle */
 	uint64_t began;               /* the newest event then */
 	uint64_t serial;              /* see txn_serial; 0: has none yet */
@@ -104,12 +105,16 @@ struct MDB_env {
 	/* set before or at open */
 	struct daxkv *kv; /* NULL: not open */
 	char *path;
+	char *data, *lock; /* the files, by names that chdir(2) does not change */
+	dev_t dev;         /* and which file data is */
+	ino_t ino;
 	unsigned int flags, max_readers;
 	size_t max_key; /* of a key that is put, and of a duplicate: bytes */
 	MDB_dbi max_dbs;
 	void *userctx;
 	MDB_assert_func *assert_func;
-	unsigned int forks; /* fork_count at open: else this is a child's copy */
+	unsigned int forks; /* atomic: fork_count at open, or when adopted: else this is a child's copy */
+	MDB_env *next_env;  /* in fork.c, under its mutex */
 	pthread_key_t reader_key;
 	bool has_key, grow;
 	size_t mapsize;
@@ -167,15 +172,49 @@ struct MDB_cursor {
 /* err_of - the result of a daxkv function as LMDB has it. */
 int err_of(int rc);
 
-/* ---- env.c ---------------------------------------------------------------------------------------------------------------- */
+/* ---- fork.c ------------------------------------------------------------------------------------ */
 
-extern unsigned int fork_count; /* forks among this process's ancestors since the library was loaded */
+extern unsigned int fork_count; /* forks among this process's ancestors since an environment was open */
 
-/* env_is_copy - whether this process is a forked child of the one that opened the environment. */
+/* env_is_copy - whether this process is a forked child of the one that opened the environment, and has
+ * not used it yet. txn_is_copy - whether the transaction was begun by a parent process. */
 static inline bool env_is_copy(const MDB_env *env)
 {
-	return UNLIKELY(env->forks != fork_count);
+	return UNLIKELY(__atomic_load_n(&env->forks, __ATOMIC_ACQUIRE) != fork_count);
 }
+
+static inline bool txn_is_copy(const MDB_txn *txn)
+{
+	return UNLIKELY(txn->forks != fork_count);
+}
+
+/* fork_adopt - make a copy this process's own: the store is opened once more. Errors of mdb_env_open;
+ * MDB_PANIC when its name does not lead to the same file any more. Nothing has changed then. */
+int fork_adopt(MDB_env *env);
+
+/* env_enter - before anything that needs the store. */
+static inline int env_enter(MDB_env *env)
+{
+	return env_is_copy(env) ? fork_adopt(env) : 0;
+}
+
+/* txn_adopt - a parent's read transaction goes on in this process, on the same snapshot: without
+ * cursors. MDB_BAD_TXN when that is not the newest any more, or for a write transaction; errors of
+ * fork_adopt. */
+int txn_adopt(MDB_txn *txn);
+
+/* fork_watch - the environment is open: forks shall leave children a whole copy. errno. fork_forget -
+ * it is about to be closed. fork_path - the name, which is freed, as one that does not depend on the
+ * working directory; NULL when there is no memory. */
+int fork_watch(MDB_env *env);
+void fork_forget(MDB_env *env);
+char *fork_path(char *name);
+
+/* ---- env.c ---------------------------------------------------------------------------------------------------------------- */
+
+/* env_store_open - open the environment's store: create it when it is missing and create is set. size
+ * is what the file has, as far as is known. Errors of mdb_env_open. */
+int env_store_open(MDB_env *env, bool create, uint64_t size, mode_t mode);
 
 /* env_file - the path of a file of the environment at path: the data or the lock file; NULL when there is no memory. */
 char *env_file(const char *path, bool nosubdir, bool lock);
@@ -213,12 +252,17 @@ int reader_txn_new(MDB_env *env, MDB_txn **txn);
 /* reader_enter - txn, which was reset, is about to read again: an entry to show it. MDB_BAD_RSLOT, MDB_READERS_FULL, ENOMEM. */
 int reader_enter(MDB_txn *txn);
 
+/* reader_adopt - the parent's handle txn, which is reset, is to read in this forked child: where places
+ * go with handles it has one here. MDB_READERS_FULL. */
+int reader_adopt(MDB_txn *txn);
+
 /* reader_leave - txn does not read any more. reader_txn_free - and its handle is gone. */
 void reader_leave(MDB_txn *txn);
 void reader_txn_free(MDB_txn *txn);
 
 /* reader_tables_open, reader_tables_close - of an environment. */
 int reader_tables_open(MDB_env *env);
+int reader_tables_adopt(MDB_env *env); /* in a forked child: nobody reads here yet */
 void reader_tables_close(MDB_env *env);
 
 /* ---- txn.c ---------------------------------------------------------------------------------------------------------------- */

@@ -40,8 +40,11 @@ int mdb_env_get_fd(MDB_env *env, int *fd)
 {
 	if (!env || !fd)
 		return EINVAL;
-	*fd = env->kv ? daxkv_fd(env->kv) : -1;
-	return 0;
+	int rc = env_enter(env);
+
+	if (!rc)
+		*fd = env->kv ? daxkv_fd(env->kv) : -1;
+	return rc;
 }
 
 /* ---- the map size --------------------------------------------------------------------------------------------------------- */
@@ -108,6 +111,10 @@ int mdb_env_set_mapsize(MDB_env *env, size_t size)
 		env->mapsize = size;
 		return 0;
 	}
+	int rc = env_enter(env);
+
+	if (rc)
+		return rc;
 	if (__atomic_load_n(&env->writer, __ATOMIC_RELAXED))
 		return EINVAL;
 	return mapsize_settle(env, size);
@@ -198,6 +205,9 @@ int mdb_env_info(MDB_env *env, MDB_envinfo *arg)
 
 	if (!env || !arg || !env->kv)
 		return EINVAL;
+	rc = env_enter(env);
+	if (rc)
+		return rc;
 	rc = daxkv_info(env->kv, &info);
 	if (rc)
 		return err_of(rc);
@@ -235,6 +245,9 @@ int mdb_env_stat(MDB_env *env, MDB_stat *arg)
 
 	if (!env || !arg || !env->kv)
 		return EINVAL;
+	rc = env_enter(env);
+	if (rc)
+		return rc;
 	rc = daxkv_begin(env->kv, NULL, DAXKV_TXN_RDONLY, &txn);
 	if (rc)
 		return err_of(rc);
@@ -255,6 +268,8 @@ int mdb_stat(MDB_txn *txn, MDB_dbi dbi, MDB_stat *arg)
 		return EINVAL;
 	if (txn->state)
 		return MDB_BAD_TXN;
+	if (txn_is_copy(txn) && (rc = txn_adopt(txn)))
+		return rc;
 	if (dbi != FREE_DBI)
 		rc = daxkv_db_stat(txn->kv, slot->db, &s);
 	if (!rc)

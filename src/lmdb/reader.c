@@ -76,6 +76,31 @@ int reader_tables_open(MDB_env *env)
 	return rc == EAGAIN ? MDB_TLS_FULL : rc;
 }
 
+int reader_tables_adopt(MDB_env *env)
+{
+	if (env->has_key)
+		pthread_key_delete(env->reader_key);
+	env->has_key = false;
+	int rc = reader_tables_open(env);
+
+	if (rc)
+		return rc;
+	env->n_readers = 0;
+	env->free_readers = env->spare_readers = NULL;
+	for (struct reader *r = env->readers; r; r = r->next) {
+		r->running = NULL;
+		r->txnid = NO_TXN;
+		r->ended = true;
+		r->pid = 0;
+		if (r->used)
+			continue; /* until the program ends the handle in it */
+		r->txn.kv = NULL;
+		r->next_free = env->spare_readers;
+		env->spare_readers = r;
+	}
+	return 0;
+}
+
 void reader_tables_close(MDB_env *env)
 {
 	if (env->has_key)
@@ -171,6 +196,7 @@ int reader_txn_new(MDB_env *env, MDB_txn **out)
 			return ENOMEM;
 	}
 	txn->env = env;
+	txn->forks = fork_count;
 	txn->rdonly = true;
 	txn->home = txn == &r->txn ? r : NULL;
 	txn->reader = r;
@@ -190,6 +216,29 @@ int reader_enter(MDB_txn *txn)
 	txn->reader = r;
 	r->running = txn;
 	return 0;
+}
+
+int reader_adopt(MDB_txn *txn)
+{
+	struct reader *home = txn->home;
+	MDB_env *env = txn->env;
+	int rc = 0;
+
+	txn->reader = NULL;
+	if (env->has_key || !home)
+		return 0;
+	pthread_mutex_lock(&env->mutex);
+	if (env->n_readers >= env->max_readers && !(env->flags & MDB_NOLOCK)) {
+		rc = MDB_READERS_FULL;
+	} else {
+		__atomic_store_n(&env->n_readers, env->n_readers + 1, __ATOMIC_RELAXED);
+		home->ended = false;
+		home->pid = getpid();
+		home->thread = pthread_self();
+		txn->reader = home;
+	}
+	pthread_mutex_unlock(&env->mutex);
+	return rc;
 }
 
 void reader_leave(MDB_txn *txn)
@@ -256,7 +305,7 @@ int mdb_reader_list(MDB_env *env, MDB_msg_func *func, void *ctx)
 
 	if (!env || !func)
 		return -1;
-	if (!env->kv || env->flags & MDB_NOLOCK)
+	if (!env->kv || env->flags & MDB_NOLOCK || env_enter(env))
 		return func("(no reader locks)\n", ctx);
 	for (const struct reader *r = __atomic_load_n(&env->readers, __ATOMIC_ACQUIRE); r; r = __atomic_load_n(&r->next, __ATOMIC_ACQUIRE))
 		if (r->pid)
@@ -271,7 +320,7 @@ int mdb_reader_check(MDB_env *env, int *dead)
 
 	if (!env)
 		return EINVAL;
-	if (env->kv && !(env->flags & MDB_NOLOCK))
+	if (env->kv && !(env->flags & MDB_NOLOCK) && env_enter(env) == 0)
 		n = (int)daxkv_reap(env->kv);
 	if (dead)
 		*dead = n;

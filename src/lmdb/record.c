@@ -14,9 +14,16 @@ static int key_result(const MDB_txn *txn, const MDB_val *key, int rc)
 	return err_of(rc);
 }
 
-/* get_again - after a search without the program's order, or one that failed. */
+/* get_again - after a search without the program's order, or in a parent's transaction, or one that
+ * failed. */
 static int get_again(MDB_txn *txn, struct slot *slot, MDB_val *key, MDB_val *data, int rc)
 {
+	if (txn_is_copy(txn)) {
+		rc = txn_adopt(txn);
+		if (rc)
+			return rc;
+		rc = daxkv_get(txn->kv, slot->db, val_of(key), val_of(data));
+	}
 	if (rc == DAXKV_NEED_COMPARE && !compare_provide(txn->kv, slot))
 		rc = daxkv_get(txn->kv, slot->db, val_of(key), val_of(data));
 	return rc ? key_result(txn, key, rc) : 0;

@@ -78,7 +78,8 @@ static int begin_write(MDB_env *env, MDB_txn **ret)
 		daxkv_abort(kv);
 		return MDB_MAP_RESIZED;
 	}
-	*txn = (MDB_txn){.env = env, .kv = kv, .began = __atomic_load_n(&env->events, __ATOMIC_ACQUIRE)};
+	*txn = (MDB_txn){
+	    .env = env, .kv = kv, .forks = fork_count, .began = __atomic_load_n(&env->events, __ATOMIC_ACQUIRE)};
 	__atomic_store_n(&env->writer, txn, __ATOMIC_RELAXED);
 	*ret = txn;
 	return 0;
@@ -92,6 +93,7 @@ static int begin_nested(MDB_env *env, MDB_txn *parent, MDB_txn **ret)
 	if (!txn)
 		return ENOMEM;
 	txn->env = env;
+	txn->forks = fork_count;
 	txn->parent = parent;
 	txn->began = parent->began;
 	rc = cursors_note(parent);
@@ -115,11 +117,15 @@ int mdb_txn_begin(MDB_env *env, MDB_txn *parent, unsigned int flags, MDB_txn **r
 {
 	if (UNLIKELY(!env || !ret || !env->kv))
 		return EINVAL;
-	if (env_is_copy(env))
-		return MDB_PANIC;
+	int rc = env_enter(env);
+
+	if (UNLIKELY(rc))
+		return rc;
 	if (UNLIKELY(parent)) {
 		if (parent->env != env)
 			return EINVAL;
+		if (txn_is_copy(parent))
+			return MDB_BAD_TXN;
 		if (parent->rdonly)
 			return env->flags & MDB_RDONLY && !(flags & MDB_RDONLY) ? EACCES : EINVAL;
 		return flags & MDB_RDONLY || parent->state ? MDB_BAD_TXN : begin_nested(env, parent, ret);
@@ -220,13 +226,15 @@ static void txn_drop_copy(MDB_txn *txn)
 		txn->parent->child = NULL;
 	if (txn->parent || (txn->rdonly && !txn->home))
 		free(txn);
+	else if (txn->rdonly && !env_is_copy(txn->env))
+		reader_txn_free(txn);
 }
 
 void mdb_txn_abort(MDB_txn *txn)
 {
 	if (!txn)
 		return;
-	if (env_is_copy(txn->env)) {
+	if (txn_is_copy(txn)) {
 		txn_drop_copy(txn);
 		return;
 	}
@@ -244,9 +252,11 @@ int mdb_txn_commit(MDB_txn *txn)
 
 	if (!txn)
 		return EINVAL;
-	if (env_is_copy(txn->env)) {
+	if (txn_is_copy(txn)) {
+		bool rdonly = txn->rdonly;
+
 		txn_drop_copy(txn);
-		return MDB_PANIC;
+		return rdonly ? 0 : MDB_PANIC;
 	}
 	if (txn->rdonly) {
 		read_end(txn, true);
@@ -269,8 +279,12 @@ int mdb_txn_commit(MDB_txn *txn)
 
 void mdb_txn_reset(MDB_txn *txn)
 {
-	if (!txn || !txn->rdonly || txn->state & TXN_IDLE || env_is_copy(txn->env))
+	if (!txn || !txn->rdonly || txn->state & TXN_IDLE)
 		return;
+	if (txn_is_copy(txn)) {
+		txn->state = TXN_IDLE; /* to be renewed here */
+		return;
+	}
 	if (txn->opened)
 		slots_end(txn->env, txn->serial, 0, false);
 	txn->opened = false;
@@ -285,8 +299,8 @@ int mdb_txn_renew(MDB_txn *txn)
 
 	if (!txn || !txn->rdonly || !(txn->state & TXN_IDLE))
 		return EINVAL;
-	if (env_is_copy(txn->env))
-		return MDB_PANIC;
-	rc = reader_enter(txn);
+	rc = txn_is_copy(txn) ? txn_adopt(txn) : 0;
+	if (!rc)
+		rc = reader_enter(txn);
 	return rc ? rc : read_start(txn);
 }

@@ -98,7 +98,7 @@ int main(int argc, char **argv)
 	             {"hands", area_hands}, {"map", area_map},       {"flags", area_flags},   {"dbi", area_dbi}, {"handles", area_handles},
 	             {"order", area_order}, {"record", area_record}, {"cursor", area_cursor}, {"dups", area_dups}, {"deleted", area_deleted},
 	             {"full", area_full},   {"copy", area_copy},     {"file", area_file},     {"process", area_process},
-	             {"large", area_large}};
+	             {"fork", area_fork},   {"large", area_large}};
 
 	if (argc < 2)
 		return 2;

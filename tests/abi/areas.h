@@ -53,5 +53,6 @@ void area_copy(void);
 void area_large(void);
 void area_file(void);
 void area_process(void);
+void area_fork(void);
 
 #endif

@@ -31,6 +31,14 @@ static int child_uses_everything(void)
 	CHECK(daxkv_cursor_open(parents.read, DAXKV_MAIN, &cursor) == DAXKV_BAD_TXN);
 	CHECK(daxkv_cursor_get(parents.cursor, &k, &v, DAXKV_NEXT) == DAXKV_BAD_TXN);
 	CHECK(daxkv_sync(parents.kv) == DAXKV_BAD_TXN);
+	struct daxkv_info i;
+	uint64_t faults;
+
+	CHECK(daxkv_info(parents.kv, &i) == DAXKV_BAD_TXN && strstr(daxkv_errmsg(), "parent"));
+	CHECK(daxkv_check(parents.kv, NULL, NULL, &faults) == DAXKV_BAD_TXN);
+	CHECK(daxkv_set_max_size(parents.kv, 0) == DAXKV_BAD_TXN);
+	CHECK(daxkv_size(parents.kv) == 0 && daxkv_user_word(parents.kv) == 0 && daxkv_fd(parents.kv) == -1);
+	CHECK(daxkv_reap(parents.kv) == 0 && daxkv_writer_pid(parents.kv) == 0);
 	CHECK(daxkv_commit(parents.write) == DAXKV_BAD_TXN);
 	daxkv_reset(parents.read);
 	CHECK(daxkv_renew(parents.read) != 0);
@@ -63,6 +71,36 @@ static void a_child_is_refused_and_harmless(void **state)
 	parents.read = begin_reading(kv);
 	assert_true(has(parents.read, DAXKV_MAIN, "new2", "2"));
 	daxkv_abort(parents.read);
+	store_done(kv);
+}
+
+/* thread_forks - a thread that has read and written forks; in the child it is the thread that is left, and returns. */
+static void *thread_forks(void *arg)
+{
+	struct daxkv_txn *txn;
+	pid_t *pid = arg;
+
+	put_one(parents.kv, "t", "1");
+	txn = begin_reading(parents.kv);
+	daxkv_abort(txn); /* kept for the thread */
+	*pid = fork();
+	return NULL;
+}
+
+static void the_thread_that_forked_ends(void **state)
+{
+	struct daxkv *kv = parents.kv = store_new("e", 4096);
+	pthread_t thread;
+	pid_t pid = -1;
+	int status;
+	(void)state;
+	fflush(NULL);
+	assert_int_equal(pthread_create(&thread, NULL, thread_forks, &pid), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_true(pid > 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	assert_int_equal(info(kv).readers, 0);
 	store_done(kv);
 }
 
@@ -252,6 +290,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(a_child_is_refused_and_harmless),
+	    TEST(the_thread_that_forked_ends),
 	    TEST(a_child_opens_the_store_again),
 	    TEST(an_orphan_holds_nothing),
 	    TEST(forks_while_a_store_is_opened),
