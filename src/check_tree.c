@@ -254,11 +254,30 @@ static void count_check(struct check *ck, const struct check_db *db, const char 
 		check_fault(ck, db, "descriptor 0x%" PRIx64 ": says %" PRIu64 " %s, found are %" PRIu64, db->desc, said, what, found);
 }
 
+static bool is_leaf(const struct check *ck, uint64_t off)
+{
+	struct fmt_page head;
+
+	if (off % ck->page_size || off >= ck->limit || ck->page_size > ck->limit - off)
+		return false;
+	memcpy(&head, ck->base + off, sizeof head);
+	return head.type == FMT_LEAF;
+}
+
 void check_db_walk(struct check *ck, struct check_db *db, uint64_t at)
 {
 	const struct check_bounds everything = {.has_low = false, .has_high = false};
 	struct fmt_desc desc;
 
+	if (!db->main && (!db->desc || is_leaf(ck, db->desc))) {
+		const struct tree_place all = {db->desc, at, -1, 0};
+
+		if (!check_flags_valid(db->flags))
+			check_fault(ck, db, "database record: flags 0x%" PRIx32 " are not valid", db->flags);
+		else if (db->desc) /* 0: nothing was ever stored */
+			tree_walk(ck, db, &all, &everything);
+		return;
+	}
 	if (!check_space_claim(ck, db, "descriptor", db->desc, ck->page_size, at))
 		return;
 	memcpy(&desc, ck->base + db->desc, sizeof desc);

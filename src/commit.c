@@ -45,7 +45,21 @@ static void ranges_add(struct ranges *rs, uint64_t off, uint32_t len, uint32_t c
 
 /* ---- step 1 --------------------------------------------------------------------------------------------------------------- */
 
-/* move_desc - the database's descriptor is full of counts: a new one takes its place. */
+/* name_page - the record of a named database is to name that page: its descriptor, or the leaf that
+ * it is. */
+static int name_page(struct daxkv_txn *txn, struct dbstate *s, uint64_t off)
+{
+	struct fmt_db record = {.desc = off, .flags = s->flags};
+	struct daxkv_val name = dbi_name_val(s), value = {sizeof record, &record};
+
+	if (s->named == off)
+		return 0;
+	s->named = off;
+	return record_put(txn, DAXKV_MAIN, &name, &value, 0, FMT_ENTRY_DB);
+}
+
+/* move_desc - the database's descriptor is full of counts: a new one takes its place; or it has none
+ * so far. */
 static int move_desc(struct daxkv_txn *txn, daxkv_db db)
 {
 	struct daxkv *kv = txn->kv;
@@ -53,23 +67,21 @@ static int move_desc(struct daxkv_txn *txn, daxkv_db db)
 	uint64_t old = s->desc, off;
 	int rc = desc_new(&kv->wset, s->flags, s->tree.count, db == DAXKV_MAIN ? old : 0, &off);
 
-	if (!rc)
+	if (!rc && old)
 		rc = wset_retire(&kv->wset, old);
 	s->desc = off;
-	if (rc || db == DAXKV_MAIN)
-		return rc;
-	struct fmt_db record = {.desc = off, .flags = s->flags};
-	struct daxkv_val name = dbi_name_val(s), value = {sizeof record, &record};
-
-	return record_put(txn, DAXKV_MAIN, &name, &value, 0, FMT_ENTRY_DB);
+	return rc || db == DAXKV_MAIN ? rc : name_page(txn, s, off);
 }
 
 static int commit_desc(struct daxkv_txn *txn, daxkv_db db, struct words *words)
 {
 	struct daxkv *kv = txn->kv;
 	struct dbstate *s = dbi_state_known(txn, db);
-	bool full;
-	int rc = desc_commit(kv, s, words, &full);
+	bool full = !s->desc;
+
+	if (!s->desc && s->tree.leaf_pages < 2 && !s->tree.inner_pages)
+		return name_page(txn, s, s->tree.root);
+	int rc = full ? 0 : desc_commit(kv, s, words, &full);
 
 	if (rc || !full)
 		return rc;

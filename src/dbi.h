@@ -92,7 +92,8 @@ struct dbstate {
 	const struct dbi *entry; /* of handle */
 	struct tree tree;
 	struct order order;
-	uint64_t desc; /* descriptor page */
+	uint64_t desc; /* descriptor page; 0: none, it is one leaf or nothing was ever stored */
+	uint64_t named; /* the page that the record names: desc, or the leaf, or 0 */
 	bool changed;
 	uint64_t counted, npairs; /* the writer's hint: count words in use in that descriptor */
 	uint64_t version; /* of the entry, when the two below were copied; 0: to be copied at the
@@ -149,15 +150,16 @@ void dbi_compare_set(struct daxkv *kv, daxkv_db db, uint32_t flag, daxkv_compare
 int dbi_state_find(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state);
 int dbi_state_any(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state);
 
-/* dbi_state_read - what the descriptor at off says, in the state's own order. CORRUPT. */
-int dbi_state_read(struct daxkv_txn *txn, uint64_t off, struct dbstate *state);
+/* dbi_state_read - what a database's record says, and its descriptor, in the state's own order.
+ * CORRUPT. */
+int dbi_state_read(struct daxkv_txn *txn, const struct fmt_db *record, struct dbstate *state);
 
 /* dbi_state_order - the order for these flags, with the state's comparators. */
 void dbi_state_order(struct dbstate *state, uint32_t flags);
 
-/* dbi_twin - the state that the write transaction has for the database with the descriptor off,
- * whatever its number; or NULL. */
-struct dbstate *dbi_twin(const struct daxkv_txn *txn, uint64_t off);
+/* dbi_twin - the state that the write transaction has for the named database whose record has that
+ * name, under whatever handle; NULL: none. */
+struct dbstate *dbi_twin(const struct daxkv_txn *txn, const uint8_t *name, uint32_t len);
 
 /* dbi_states_copy - a nested transaction begins: it sees what its parent does. ENOMEM.
  * dbi_states_swap - it commits: the parent has its states, and it those of the parent, which are of

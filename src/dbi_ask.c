@@ -79,8 +79,8 @@ int daxkv_db_flags(struct daxkv_txn *txn, daxkv_db db, unsigned int *flags)
 
 int daxkv_db_stat(struct daxkv_txn *txn, daxkv_db db, struct daxkv_stat *stat)
 {
-	const struct fmt_desc *desc;
 	const struct fmt_page *root = NULL;
+	struct desc_says says = {0};
 	struct dbstate *s;
 	struct view *v;
 	uint64_t at;
@@ -92,8 +92,9 @@ int daxkv_db_stat(struct daxkv_txn *txn, daxkv_db db, struct daxkv_stat *stat)
 		return rc;
 	v = txn_view(txn);
 	rc = dbi_state_any(txn, db, &s);
-	if (!rc)
-		rc = desc_read(v, s->desc, &desc, &at);
+	if (!rc && !txn->write)
+		rc = desc_says(v, &(struct fmt_db){.desc = s->named, .flags = s->flags}, true,
+		               &says);
 	if (!rc)
 		rc = tree_root(&s->tree, &root, &at);
 	if (rc)
@@ -106,10 +107,10 @@ int daxkv_db_stat(struct daxkv_txn *txn, daxkv_db db, struct daxkv_stat *stat)
 		now.inner_pages = s->tree.inner_pages;
 		now.blob_pages = s->tree.blob_pages;
 	} else {
-		now.entries = desc_count(v, desc);
-		now.leaf_pages = load_word(&desc->leaf_pages);
-		now.inner_pages = load_word(&desc->inner_pages);
-		now.blob_pages = load_word(&desc->blob_pages);
+		now.entries = says.entries;
+		now.leaf_pages = says.leaf_pages;
+		now.inner_pages = says.inner_pages;
+		now.blob_pages = says.blob_pages;
 	}
 	rc = txn_done(txn, 0);
 	if (!rc)

@@ -26,11 +26,11 @@ static int state_named(struct daxkv_txn *txn, const struct daxkv_val *name, daxk
 	rc = dbi_record_find(txn, name->data, (uint32_t)name->size, &record);
 	if (rc)
 		return rc;
-	*s = dbi_twin(txn, record.desc);
+	*s = dbi_twin(txn, name->data, (uint32_t)name->size);
 	if (*s)
 		return 0;
 	*s = unopened;
-	return dbi_state_read(txn, record.desc, unopened);
+	return dbi_state_read(txn, &record, unopened);
 }
 
 /* drop_with_main - free a named database's pages; its record goes with all others of the main one.
@@ -48,7 +48,7 @@ static int drop_with_main(struct daxkv_txn *txn, const struct daxkv_val *name)
 		rc = txn_changing(txn, db);
 	if (!rc)
 		rc = tree_clear(&s->tree, true);
-	if (!rc)
+	if (!rc && s->desc)
 		rc = wset_retire(&txn->kv->wset, s->desc);
 	if (rc) {
 		free(end);
@@ -89,7 +89,7 @@ static int drop_record(struct daxkv_txn *txn, struct dbstate *s)
 		rc = err_corrupt(s->desc, "the database's record is gone");
 	if (!rc)
 		rc = tree_remove(&main_state->tree, &path);
-	if (!rc)
+	if (!rc && s->desc)
 		rc = wset_retire(&kv->wset, s->desc);
 	main_state->changed = true;
 	s->generation = 0;
@@ -135,7 +135,7 @@ int daxkv_db_drop(struct daxkv_txn *txn, daxkv_db db, int del)
 static int record_move(struct daxkv_txn *txn, struct dbstate *s, struct dbstate *main_state,
                        struct dbi_name *name)
 {
-	struct fmt_db record = {.desc = s->desc, .flags = s->flags};
+	struct fmt_db record = {.desc = s->named, .flags = s->flags};
 	struct daxkv_val value = {sizeof record, &record};
 	struct probe p = {.key = s->name, .klen = s->name_len};
 	struct path path;

@@ -37,16 +37,16 @@ static int record_store(struct daxkv_txn *txn, struct daxkv_val name, uint64_t d
 int dbi_flags_change(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s, unsigned int flags)
 {
 	struct daxkv *kv = txn->kv;
-	uint64_t off;
-	int rc = tree_clear(&s->tree, false);
+	uint64_t off = 0;
+	int rc = tree_clear(&s->tree, !s->desc);
 
-	if (!rc)
+	if (!rc && s->desc)
 		rc = desc_new(&kv->wset, flags, 0, tree_prev_for(&s->tree, s->desc), &off);
-	if (!rc)
+	if (!rc && s->desc)
 		rc = wset_retire(&kv->wset, s->desc);
 	if (rc)
 		return txn_break(txn, rc);
-	s->desc = off;
+	s->desc = s->named = off;
 	s->flags = flags;
 	s->changed = true;
 	dbi_state_order(s, flags);
@@ -91,16 +91,12 @@ static int create_check(struct daxkv_txn *txn, const struct daxkv_val *name)
 	return rc ? rc : record_key_check(txn->kv, &main_state->order, name);
 }
 
-/* db_create - a record and a descriptor for a new database. */
+/* db_create - a record for a new database: pages come with entries. */
 static int db_create(struct daxkv_txn *txn, const struct daxkv_val *name, unsigned int flags)
 {
-	uint64_t desc;
 	int rc = txn_changing(txn, DAXKV_MAIN);
 
-	if (rc)
-		return rc;
-	rc = desc_new(&txn->kv->wset, flags, 0, 0, &desc);
-	return rc ? txn_break(txn, rc) : record_store(txn, *name, desc, flags);
+	return rc ? rc : record_store(txn, *name, 0, flags);
 }
 
 /* handle_open - a handle for the database, which is made when that is wanted. The handle is taken

@@ -113,26 +113,28 @@ void dbi_state_order(struct dbstate *s, uint32_t flags)
 	s->order.dup_arg = s->compare.dup_arg;
 }
 
-int dbi_state_read(struct daxkv_txn *txn, uint64_t off, struct dbstate *s)
+int dbi_state_read(struct daxkv_txn *txn, const struct fmt_db *record, struct dbstate *s)
 {
 	struct view *v = txn_view(txn);
-	const struct fmt_desc *desc;
-	uint64_t at;
-	int rc = desc_read(v, off, &desc, &at);
+	struct desc_says says;
+	int rc = desc_says(v, record, txn->write, &says);
 
 	if (rc)
 		return rc;
-	s->desc = at;
-	s->flags = desc->flags;
+	s->desc = says.desc;
+	s->named = record->desc;
+	s->flags = says.flags;
 	s->changed = false;
-	dbi_state_order(s, desc->flags);
-	s->tree = (struct tree){.view = v, .order = &s->order, .root = load_word(&desc->root)};
+	dbi_state_order(s, says.flags);
+	s->tree = (struct tree){.view = v,
+	                        .order = &s->order,
+	                        .root = says.root,
+	                        .count = says.entries,
+	                        .leaf_pages = says.leaf_pages,
+	                        .inner_pages = says.inner_pages,
+	                        .blob_pages = says.blob_pages};
 	if (txn->write) {
 		s->tree.scratch = &txn->kv->scratch;
-		s->tree.count = desc_count(v, desc);
-		s->tree.leaf_pages = load_word(&desc->leaf_pages);
-		s->tree.inner_pages = load_word(&desc->inner_pages);
-		s->tree.blob_pages = load_word(&desc->blob_pages);
 		if (txn->kv->scratch.finger_of == &s->tree) /* it was another database's */
 			txn->kv->scratch.finger_of = NULL;
 	}
@@ -166,14 +168,15 @@ int dbi_record_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len, st
 	return 0;
 }
 
-struct dbstate *dbi_twin(const struct daxkv_txn *txn, uint64_t off)
+struct dbstate *dbi_twin(const struct daxkv_txn *txn, const uint8_t *name, uint32_t len)
 {
 	if (txn->regrouped == __atomic_load_n(&txn->kv->dbis.regrouped, __ATOMIC_ACQUIRE))
 		return NULL; /* every state is there under its handle */
-	for (uint32_t i = 0; i < txn->ndb; i++) {
+	for (uint32_t i = DAXKV_MAIN + 1; i < txn->ndb; i++) {
 		struct dbstate *s = txn->db[i];
 
-		if (s && s->generation == txn->generation && s->desc == off)
+		if (s && s->generation == txn->generation && s->name_len == len &&
+		    memcmp(s->name, name, len) == 0)
 			return s;
 	}
 	return NULL;
@@ -216,10 +219,12 @@ static int state_resolve(struct daxkv_txn *txn, daxkv_db db, uint32_t i)
 		               (int)s->name_len, (const char *)s->name);
 	if (rc)
 		return rc;
-	twin = txn->write ? dbi_twin(txn, record.desc) : NULL;
+	twin = txn->write && db != DAXKV_MAIN ? dbi_twin(txn, s->name, s->name_len) : NULL;
 	if (twin)
 		return twin_take(txn, db, twin, s);
-	rc = dbi_state_read(txn, record.desc, s);
+	rc = dbi_state_read(txn, &record, s);
+	if (!rc && db == DAXKV_MAIN && !s->desc)
+		rc = err_corrupt(record.desc, "not the descriptor page of the main database");
 	if (!rc)
 		s->generation = txn->generation;
 	return rc;

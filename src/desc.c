@@ -46,6 +46,62 @@ uint64_t desc_count(const struct view *v, const struct fmt_desc *desc)
 	return lo ? load_word(&desc->counts[lo - 1]) & COUNT_MASK : desc->base_count;
 }
 
+/* leaf_says - of a database that is one leaf, which is sound. */
+static int leaf_says(const struct view *v, const struct fmt_page *page, uint64_t off, struct desc_says *says)
+{
+	struct leaf leaf;
+	uint32_t eoff;
+	int rc = 0;
+
+	leaf_open(v, page, off, &leaf);
+	says->entries = leaf_count(&leaf);
+	says->leaf_pages = 1;
+	for (uint32_t i = 0; i < says->entries && !rc; i++) {
+		struct item it = {0};
+		struct fmt_blob blob;
+
+		rc = leaf_at(&leaf, i, &eoff);
+		if (!rc)
+			rc = leaf_item(&leaf, eoff, &it);
+		if (rc || !(it.flags & FMT_ENTRY_BLOB) || it.vlen != sizeof blob)
+			continue;
+		memcpy(&blob, it.val, sizeof blob);
+		says->blob_pages += blob_pages(blob.len, v->psize);
+	}
+	return rc;
+}
+
+int desc_says(const struct view *v, const struct fmt_db *record, bool counts, struct desc_says *says)
+{
+	const struct fmt_page *page = NULL;
+	const struct fmt_desc *desc;
+	uint64_t at = 0;
+	int rc = record->desc ? view_version(v, record->desc, 0, &page, &at) : 0;
+
+	*says = (struct desc_says){.flags = record->flags};
+	if (rc || !record->desc)
+		return rc;
+	if (page && page->type == FMT_LEAF) {
+		says->root = record->desc;
+		if (!page_sound(page, 0, v->psize))
+			return view_fault(v, at, 0);
+		return counts ? leaf_says(v, page, at, says) : 0;
+	}
+	rc = desc_read(v, record->desc, &desc, &at);
+	if (rc)
+		return rc;
+	says->desc = at;
+	says->flags = desc->flags;
+	says->root = load_word(&desc->root);
+	if (!counts)
+		return 0;
+	says->entries = desc_count(v, desc);
+	says->leaf_pages = load_word(&desc->leaf_pages);
+	says->inner_pages = load_word(&desc->inner_pages);
+	says->blob_pages = load_word(&desc->blob_pages);
+	return 0;
+}
+
 int desc_new(struct wset *w, uint32_t flags, uint64_t count, uint64_t prev, uint64_t *off)
 {
 	struct fmt_desc *desc = (void *)w->image;

@@ -20,7 +20,7 @@
 
 #define FMT_MAGIC "daxkv\r\n\x1a"
 #define FMT_MAGIC_SIZE 8u
-#define FMT_VERSION 1u
+#define FMT_VERSION 2u
 #define FMT_ENDIAN 0x01020304u
 #define FMT_PAGE_MIN 512u /* below 4096 only in tests: small pages make small stores do everything */
 #define FMT_PAGE_MAX 32768u
@@ -122,7 +122,7 @@ struct fmt_blob { /* a value outside its leaf: pages of its own, contiguous, not
 };
 
 struct fmt_db { /* a named database's record in the main one */
-	uint64_t desc; /* its descriptor page */
+	uint64_t desc; /* its descriptor page; or the leaf that is all of it; 0: nothing was ever stored */
 	uint32_t flags; /* enum daxkv_db_flags */
 	uint32_t zero;
 };

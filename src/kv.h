@@ -202,6 +202,16 @@ int desc_read(const struct view *view, uint64_t off, const struct fmt_desc **des
 /* desc_count - the number of entries at the view's snapshot. */
 uint64_t desc_count(const struct view *view, const struct fmt_desc *desc);
 
+/* desc_says - what a database's record, and the page that it names, say: with counts all, else desc,
+ * root and flags. CORRUPT. */
+struct desc_says {
+	uint64_t desc; /* the descriptor page; 0: there is none */
+	uint64_t root, entries, leaf_pages, inner_pages, blob_pages;
+	uint32_t flags;
+};
+int desc_says(const struct view *view, const struct fmt_db *record, bool counts,
+              struct desc_says *says);
+
 /* desc_new - a private descriptor page for a database with these flags; prev as for tree pages. */
 int desc_new(struct wset *w, uint32_t flags, uint64_t count, uint64_t prev, uint64_t *off);
 

@@ -134,7 +134,7 @@ static void entry_paint(struct areas *a, uint64_t off)
 		return;
 	uint64_t kf = take(a, off, 2), value = off + FMT_ENTRY_SIZE + (kf & FMT_KLEN_MASK);
 
-	if (kf & FMT_ENTRY_DB)
+	if (kf & FMT_ENTRY_DB && take(a, value, 8))
 		desc_paint(a, take(a, value, 8));
 	if (!(kf & FMT_ENTRY_BLOB))
 		return;
@@ -191,6 +191,10 @@ static void tree_paint(struct areas *a, uint64_t page)
 
 static void desc_paint(struct areas *a, uint64_t page)
 {
+	if (take(a, page + offsetof(struct fmt_page, type), 1) == FMT_LEAF) { /* all of a database */
+		tree_paint(a, page);
+		return;
+	}
 	header_paint(a, page, AREA_DESC);
 	/* Of a count's transaction only the order is looked at; an unused count may turn into one of no entries. */
 	for (uint64_t at = page + FMT_DESC_COUNTS; at < page + a->psize; at += 8) {

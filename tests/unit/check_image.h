@@ -228,7 +228,7 @@ static void space_put(struct image *im)
 	uint64_t used = im->at[SPILL] / im->page_size;
 
 	memcpy(im->base, FMT_MAGIC, 8);
-	put(im->base + 8, 1, 4);
+	put(im->base + 8, FMT_VERSION, 4);
 	put(im->base + 12, 0x01020304, 4);
 	put(im->base + 16, im->page_size, 4);
 	put(im->base + 20, 512, 4);

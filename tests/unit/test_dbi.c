@@ -462,6 +462,186 @@ static void emptying_main_needs_no_handles(void **state)
 	store_done(kv);
 }
 
+/* An empty database has no page: thousands of empty ones take what their records take. */
+static void empty_databases_take_no_pages(void **state)
+{
+	struct daxkv *kv = store_new("d", 4096);
+	struct daxkv_txn *txn = begin(kv), *reader;
+	struct daxkv_stat stat;
+	daxkv_db db = 0;
+	char name[16];
+	(void)state;
+	for (int i = 0; i < 2000; i++) {
+		snprintf(name, sizeof name, "db%04d", i);
+		OK(open_db(txn, name, DAXKV_CREATE | (i % 2 ? DAXKV_DUP_SORT : 0), &db));
+		if (i % 16 == 15) {
+			OK(daxkv_commit(txn));
+			for (daxkv_db h = MAIN + 1; h <= db; h++)
+				daxkv_db_close(kv, h);
+			txn = begin(kv);
+		}
+	}
+	OK(daxkv_commit(txn));
+	assert_in_range(info(kv).used_bytes, 0, 400000);
+	OK(daxkv_close(kv));
+	kv = store_again("d");
+	assert_in_range(info(kv).used_bytes, 0, 400000);
+	txn = begin_reading(kv);
+	OK(open_db(txn, "db0007", 0, &db));
+	OK(daxkv_db_stat(txn, db, &stat));
+	assert_true(stat.entries == 0 && stat.leaf_pages == 0 && stat.depth == 0);
+	assert_true(has(txn, db, "k", NULL));
+	daxkv_abort(txn);
+	/* Its first entry, in a nested transaction; snapshots before go on seeing it empty. */
+	reader = begin_reading(kv);
+	OK(open_db(reader, "db0007", 0, &db));
+	txn = begin(kv);
+	struct daxkv_txn *child = begin_in(txn);
+	OK(put(child, db, "k", "aborted", 0));
+	daxkv_abort(child);
+	child = begin_in(txn);
+	OK(put(child, db, "k", "v", 0));
+	OK(put(child, db, "k", "w", 0));
+	OK(daxkv_commit(child));
+	OK(daxkv_commit(txn));
+	assert_true(has(reader, db, "k", NULL));
+	OK(daxkv_db_stat(reader, db, &stat));
+	assert_int_equal(stat.entries, 0);
+	daxkv_abort(reader);
+	store_image(kv, "crashed");
+	store_done(kv);
+	kv = store_again("crashed");
+	reader = begin_reading(kv);
+	OK(open_db(reader, "db0007", 0, &db));
+	OK(daxkv_db_stat(reader, db, &stat));
+	assert_true(stat.entries == 2 && has(reader, db, "k", "v"));
+	daxkv_abort(reader);
+	store_done(kv);
+}
+
+/* What else happens to one without entries: deleted from, cut, emptied, renamed, dropped, dropped with all others. */
+static void changes_of_an_empty_database(void **state)
+{
+	struct daxkv *kv = store_new("d", 512);
+	struct daxkv_txn *txn = begin(kv);
+	struct daxkv_val b = text("b");
+	struct daxkv_stat stat;
+	daxkv_db a, other, again;
+	uint64_t gone = 7;
+	(void)state;
+	OK(open_db(txn, "a", DAXKV_CREATE, &a));
+	OK(open_db(txn, "other", DAXKV_CREATE, &other));
+	OK(daxkv_commit(txn));
+	uint64_t used = info(kv).used_bytes;
+	txn = begin(kv);
+	assert_int_equal(del(txn, a, "k", NULL), DAXKV_NOTFOUND);
+	OK(daxkv_del_range(txn, a, NULL, NULL, &gone));
+	assert_int_equal(gone, 0);
+	OK(daxkv_db_drop(txn, a, 0));
+	OK(daxkv_commit(txn));
+	assert_int_equal(info(kv).used_bytes, used);
+	txn = begin(kv);
+	OK(put(txn, a, "k", "v", 0));
+	OK(del(txn, a, "k", NULL));
+	OK(daxkv_db_rename(txn, a, &b));
+	OK(daxkv_commit(txn));
+	store_check(kv);
+	txn = begin(kv);
+	OK(open_db(txn, "b", 0, &again));
+	assert_int_equal(again, a);
+	OK(daxkv_db_stat(txn, a, &stat));
+	assert_int_equal(stat.entries, 0);
+	OK(daxkv_db_rename(txn, other, &(struct daxkv_val){1, "c"}));
+	OK(put(txn, other, "k", "v", 0));
+	OK(daxkv_db_drop(txn, a, 1));
+	OK(daxkv_commit(txn));
+	store_check(kv);
+	txn = begin(kv);
+	OK(open_db(txn, "d", DAXKV_CREATE, &a));
+	OK(daxkv_commit(txn));
+	txn = begin(kv);
+	assert_true(has(txn, other, "k", "v"));
+	OK(daxkv_db_drop(txn, a, 1));
+	OK(open_db(txn, "e", DAXKV_CREATE, &a));
+	OK(daxkv_db_drop(txn, MAIN, 0));
+	assert_int_equal(open_db(txn, "e", 0, &again), DAXKV_NOTFOUND);
+	OK(daxkv_commit(txn));
+	store_done(kv);
+}
+
+static void stat_is(struct daxkv_txn *txn, daxkv_db db, uint64_t entries, uint64_t leaves, uint64_t blobs)
+{
+	struct daxkv_stat stat;
+	OK(daxkv_db_stat(txn, db, &stat));
+	assert_int_equal(stat.entries, entries);
+	assert_int_equal(stat.leaf_pages, leaves);
+	assert_int_equal(stat.blob_pages, blobs);
+}
+
+/* A database that is one leaf takes that page; it grows and shrinks under snapshots, which count what they see. */
+static void small_database_is_one_page(void **state)
+{
+	struct daxkv *kv = store_new("d", 512);
+	uint64_t used = info(kv).used_bytes, x = 3;
+	struct daxkv_txn *txn = begin(kv), *reader, *older;
+	daxkv_db db;
+	(void)state;
+	OK(open_db(txn, "small", DAXKV_CREATE, &db));
+	OK(put_n(txn, db, 0, 20, 0));
+	OK(daxkv_commit(txn));
+	assert_int_equal(info(kv).used_bytes, used + 2 * 512); /* the main database's leaf, too */
+	for (uint64_t n = 1; n < 40; n++) { /* its leaf is written anew now and then */
+		txn = begin(kv);
+		OK(put_n(txn, db, random_next(&x) % 4, 20, n));
+		OK(daxkv_commit(txn));
+	}
+	reader = begin_reading(kv);
+	txn = begin(kv);
+	for (uint64_t n = 0; n < 4; n++)
+		OK(put_n(txn, db, n, 20, 40));
+	OK(put_n(txn, db, 5, 2000, 0));
+	stat_is(txn, db, 5, 1, 4);
+	OK(daxkv_commit(txn));
+	stat_is(reader, db, 4, 1, 0);
+	older = reader;
+	reader = begin_reading(kv);
+	stat_is(reader, db, 5, 1, 4);
+	daxkv_abort(reader);
+	store_image(kv, "crashed");
+	txn = begin(kv);
+	for (uint64_t n = 6; n < 60; n++)
+		OK(put_n(txn, db, n, 20, 0));
+	OK(daxkv_commit(txn));
+	reader = begin_reading(kv);
+	txn = begin(kv);
+	for (uint64_t n = 0; n < 60; n++)
+		if (n != 4)
+			OK(del_n(txn, db, n));
+	stat_is(txn, db, 0, 1, 0);
+	OK(daxkv_commit(txn));
+	struct daxkv_stat stat;
+	OK(daxkv_db_stat(reader, db, &stat));
+	assert_int_equal(stat.entries, 59);
+	stat_is(older, db, 4, 1, 0);
+	daxkv_abort(reader);
+	daxkv_abort(older);
+	store_check(kv);
+	txn = begin(kv);
+	OK(daxkv_db_drop(txn, db, 1));
+	OK(daxkv_commit(txn));
+	store_done(kv);
+	kv = store_again("crashed");
+	txn = begin(kv);
+	OK(open_db(txn, "small", 0, &db));
+	stat_is(txn, db, 5, 1, 4);
+	for (uint64_t n = 0; n < 4; n++)
+		assert_true(has_n(txn, db, n, 20, 40));
+	OK(del_n(txn, db, 5));
+	OK(daxkv_db_drop(txn, db, 1));
+	OK(daxkv_commit(txn));
+	store_done(kv);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -479,6 +659,9 @@ int main(void)
 	    TEST(comparators_are_asked_for),
 	    TEST(an_equal_duplicate_is_replaced),
 	    TEST(emptying_main_needs_no_handles),
+	    TEST(empty_databases_take_no_pages),
+	    TEST(changes_of_an_empty_database),
+	    TEST(small_database_is_one_page),
 	};
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }

@@ -148,7 +148,7 @@ static void version_and_features(void **state)
 	struct geometry g;
 	int fd = store_fd(4096, SIZE);
 	(void)state;
-	header_set(fd, version, 2);
+	header_set(fd, version, FMT_VERSION + 1);
 	assert_int_equal(read_of(fd, SIZE), DAXKV_VERSION);
 	header_set(fd, version, 0);
 	assert_int_equal(read_of(fd, SIZE), DAXKV_VERSION);
