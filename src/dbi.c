@@ -211,7 +211,7 @@ static int entry_open(struct daxkv_txn *txn, const struct daxkv_val *name, const
                       daxkv_db *db)
 {
 	struct dbi_table *t = &txn->kv->dbis;
-	struct dbi_name *n;
+	struct dbi_name *n = NULL;
 	struct dbi *d = s->live < t->max ? entry_next(t, s) : NULL;
 
 	if (!d)
