@@ -255,8 +255,6 @@ static int look_alone(struct daxkv *kv, struct faults *f)
 static int check(struct daxkv *kv, int64_t wait_ms, void (*report)(const char *fault, void *arg),
                  void *arg, uint64_t *faults)
 {
-	if (!kv)
-		return err_set(EINVAL, "no store was given");
 	struct faults *f;
 	int rc;
 
