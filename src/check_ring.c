@@ -150,10 +150,23 @@ static void newest_find(struct check *ck, struct record *newest)
 	}
 }
 
+/* clean_read - the transaction marked clean. 0, reported, when the mark's checksum is wrong. */
+static uint64_t clean_read(struct check *ck)
+{
+	const uint64_t txn = ck->super.clean & ((UINT64_C(1) << FMT_CLEAN_BITS) - 1), none = 0;
+	const uint32_t c = crc32c(0, &txn, sizeof txn) ^ crc32c(0, &none, sizeof none);
+
+	if (ck->super.clean == FMT_CLEAN(txn, c))
+		return txn;
+	check_fault(ck, NULL, "superblock: clean is 0x%" PRIx64 ", whose checksum does not match",
+	            ck->super.clean);
+	return 0;
+}
+
 void check_ring(struct check *ck)
 {
 	struct record newest = {.txn = 0}, rec;
-	uint64_t first_used, clean = ck->super.clean;
+	uint64_t first_used, clean = clean_read(ck);
 
 	newest_find(ck, &newest);
 	if (newest.txn == 0) {
@@ -164,8 +177,10 @@ void check_ring(struct check *ck)
 	}
 	if (newest.txn != ck->txn)
 		check_fault(ck, NULL, "ring: newest record is %" PRIu64 ", at transaction %" PRIu64, newest.txn, ck->txn);
-	if (clean > newest.txn)
-		check_fault(ck, NULL, "superblock: clean is %" PRIu64 ", behind the newest record %" PRIu64, clean, newest.txn);
+	if (clean > max_u64(newest.txn, ck->txn))
+		check_fault(ck, NULL,
+		            "superblock: clean is %" PRIu64 ", behind transaction %" PRIu64, clean,
+		            ck->txn);
 	first_used = max_u64(newest.durable_upto, clean) + 1;
 	if (newest.txn - newest.durable_upto > ck->super.ring_slots) {
 		check_fault(ck, NULL, "record %" PRIu64 ": durable up to %" PRIu64 " only, more than the ring holds", newest.txn,

@@ -541,9 +541,12 @@ int commit_take_over(struct daxkv *kv, bool died)
 static bool newer(const struct daxkv *kv)
 {
 	const struct fmt_super *super = (const void *)kv->map.base;
-	uint64_t last = __atomic_load_n(&kv->share->published, __ATOMIC_RELAXED);
+	uint64_t last = __atomic_load_n(&kv->share->published, __ATOMIC_RELAXED), clean;
 
-	return load_word(ring_slot(&kv->ring, last + 1)) > last || load_word(&super->clean) > last;
+	if (load_word(ring_slot(&kv->ring, last + 1)) > last)
+		return true;
+	(void)super_clean(super, &clean);
+	return clean > last;
 }
 
 bool commit_behind(const struct daxkv *kv)
@@ -634,9 +637,10 @@ int commit_settle(struct daxkv *kv)
 {
 	const struct fmt_super *super = (const void *)kv->map.base;
 	uint64_t txn = __atomic_load_n(&kv->share->published, __ATOMIC_SEQ_CST);
+	const uint64_t mark = super_clean_word(txn);
 	int rc;
 
-	if (load_word(&super->clean) == txn)
+	if (load_word(&super->clean) == mark)
 		return 0;
 	commit_flush_words(kv);
 	/* Orders: all words in place, before the mark that says so [I4]. */
@@ -644,7 +648,7 @@ int commit_settle(struct daxkv *kv)
 	if (rc)
 		return rc;
 	kv->share->durable = txn;
-	pm_store8(&kv->map.pm, &super->clean, txn);
+	pm_store8(&kv->map.pm, &super->clean, mark);
 	pm_flush(&kv->map.pm, &super->clean, FMT_WORD);
 	/* Orders: the mark, before any page that it releases is written [I4] [R3]. */
 	rc = fence(kv, "making the store clean");

@@ -45,7 +45,8 @@ struct fmt_super {
 	uint64_t initial; /* bytes that were asked for when the store was made: the file is not cut to less. 0: nothing was asked for */
 	uint8_t zero1[248 - 80];
 	uint64_t hash;      /* hash64 of the bytes before it */
-	uint64_t clean;     /* every word of records up to this transaction is durable in place: no recovery when it is the newest */
+	uint64_t clean;     /* FMT_CLEAN: every word of records up to this transaction is durable in
+	                       place. When it is the newest, the ring is not needed */
 	uint8_t zero2[56];
 	uint64_t main_desc; /* W: descriptor page of the main database */
 	uint64_t size;      /* W: bytes of the file in use; the file may be longer */
@@ -53,6 +54,13 @@ struct fmt_super {
 	uint8_t zero3[40];
 	uint64_t dir[FMT_DIR_WORDS]; /* W: directory pages, each a page of bitmap page offsets; 0 = none */
 };
+
+/* The clean mark: the transaction in the low 52 bits, above them a checksum of it, so that a
+ * damaged mark is never believed. c is crc32c of the transaction's 8 bytes, exclusive-or crc32c of
+ * 8 zero bytes. */
+#define FMT_CLEAN_BITS    52u
+#define FMT_CLEAN_SUM(c)  (((c) ^ (c) >> 12 ^ (c) >> 24) & 0xfffu)
+#define FMT_CLEAN(txn, c) ((uint64_t)(txn) | (uint64_t)FMT_CLEAN_SUM(c) << FMT_CLEAN_BITS)
 
 /* ---- space: one bitmap page per zone of page_size * 8 pages --------------------------------------------------------------- */
 

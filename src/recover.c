@@ -5,6 +5,7 @@
 #include "crc.h"
 #include "daxkv.h"
 #include "err.h"
+#include "super.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -32,18 +33,25 @@ static const struct ring_record *plan_record(const struct plan *p, uint64_t txn)
 static int plan_make(const struct ring *ring, struct plan *p)
 {
 	uint64_t newest = 0;
+	bool sound = super_clean(super_of(ring), &p->clean);
 
-	p->clean = load_word(&super_of(ring)->clean);
 	for (unsigned int i = 0; i < FMT_RING_SLOTS; i++) {
 		p->valid[i] = ring_read(ring, i, &p->rec[i]);
 		if (p->valid[i] && p->rec[i].txn > newest)
 			newest = p->rec[i].txn;
 	}
-	if (newest > p->clean && !ring_fresh_ok(ring, plan_record(p, newest)))
+	bool fresh_ok = newest <= p->clean || ring_fresh_ok(ring, plan_record(p, newest));
+
+	if (!sound &&
+	    (newest == 0 || !fresh_ok)) /* [I4] else the ring knows all that the mark would say */
+		return err_corrupt(offsetof(struct fmt_super, clean),
+		                   "superblock: the clean mark 0x%lx has a wrong checksum",
+		                   (unsigned long)load_word(&super_of(ring)->clean));
+	if (!fresh_ok)
 		newest--; /* [R1] cut short before its fence: the one before is whole, because its fence returned before this one began */
-	if (newest < p->clean)
-		return err_corrupt(ring->off, "ring: transaction %lu is marked clean, but the newest valid record is %lu", (unsigned long)p->clean,
-		                   (unsigned long)newest);
+	if (newest <
+	    p->clean) /* [I4] its words are in place: nothing of the ring is needed, nor missed */
+		newest = p->clean;
 	const struct ring_record *top = plan_record(p, newest);
 
 	if (newest > p->clean && !top)
@@ -216,7 +224,7 @@ static int recover_run(struct ring *ring, const struct plan *p, const struct wor
 	rc = recover_fence(ring);
 	if (rc)
 		return rc;
-	pm_store8(pm, &super->clean, p->newest);
+	pm_store8(pm, &super->clean, super_clean_word(p->newest));
 	pm_flush(pm, &super->clean, FMT_WORD);
 	/* Orders: the clean mark, before the first record that builds on it. */
 	return recover_fence(ring);

@@ -92,6 +92,24 @@ int super_read(int fd, uint64_t file_size, struct geometry *g)
 	return 0;
 }
 
+uint64_t super_clean_word(uint64_t txn)
+{
+	static const uint64_t none;
+	uint32_t c = crc32c(0, &txn, sizeof txn) ^ crc32c(0, &none, sizeof none);
+
+	return FMT_CLEAN(txn, c);
+}
+
+bool super_clean(const struct fmt_super *super, uint64_t *txn)
+{
+	uint64_t word = load_word(&super->clean),
+	         named = word & (((uint64_t)1 << FMT_CLEAN_BITS) - 1);
+	bool sound = super_clean_word(named) == word;
+
+	*txn = sound ? named : 0;
+	return sound;
+}
+
 static uint64_t ring_off_of(uint32_t page_size)
 {
 	return round_up(FMT_SUPER_SIZE, page_size);

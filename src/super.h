@@ -32,6 +32,11 @@ struct super_new {
  * The superblock is written last. 0 or errno. */
 int super_fill(int fd, void *new_store);
 
+/* super_clean - the transaction that the clean mark names. False, and 0, when the mark is damaged.
+ * super_clean_word - the mark for it. */
+bool super_clean(const struct fmt_super *super, uint64_t *txn);
+uint64_t super_clean_word(uint64_t txn);
+
 /* super_min_size - the least size of a new store with this page size. */
 uint64_t super_min_size(uint32_t page_size);
 

@@ -20,8 +20,8 @@
 	"  --wait SECONDS       wait no longer than that for another process that writes\n"
 
 static const struct command commands[] = {
-    {"create", run_create, TAKES_DB | TAKES_NEW | TAKES_MAX_SIZE | TAKES_DB_FLAGS | TAKES_WAIT, 1, 1,
-     "FILE [OPTION...]", "make a store, or a database in it",
+    {"create", run_create, TAKES_DB | TAKES_NEW | TAKES_MAX_SIZE | TAKES_DB_FLAGS | TAKES_WAIT, 1,
+     1, "FILE [OPTION...]", "make a store, or a database in it",
      "Makes the store FILE, which must not be there. With --db the store may be there and the database is made in it.\n\n"
      "  --db NAME            make the named database NAME; the other flags are its own\n"
      "  --dup-sort           a key may have many values, kept sorted\n"
@@ -47,7 +47,8 @@ static const struct command commands[] = {
      "remove a key, or one pair",
      "Removes the key with all its values; with VALUE only that pair, and nothing when the key has other values only.\n\n"
      "  --max-size N         do not let the file grow beyond N\n" WAIT_HELP},
-    {"scan", run_scan, TAKES_DB | TAKES_FROM | TAKES_RANGE, 1, 1, "FILE [OPTION...]", "print records in order",
+    {"scan", run_scan, TAKES_DB | TAKES_FROM | TAKES_RANGE, 1, 1, "FILE [OPTION...]",
+     "print records in order",
      "Prints one line for each record, key TAB value, in the escaped form, which kv load reads back. The main database's records\n"
      "that are named databases are left out.\n\n"
      "  --from KEY           from KEY on, it included\n"
@@ -56,8 +57,9 @@ static const struct command commands[] = {
      "  --reverse            from the last to the first\n"
      "  --limit N            stop after N records\n"
      "  --keys               print keys only, each once\n"},
-    {"load", run_load, TAKES_DB | TAKES_LOAD | TAKES_NEW | TAKES_MAX_SIZE | TAKES_DB_FLAGS | TAKES_WAIT,
-     1, 2, "FILE [INPUT] [OPTION...]", "store many records",
+    {"load", run_load,
+     TAKES_DB | TAKES_LOAD | TAKES_NEW | TAKES_MAX_SIZE | TAKES_DB_FLAGS | TAKES_WAIT, 1, 2,
+     "FILE [INPUT] [OPTION...]", "store many records",
      "Reads INPUT (the standard input when missing or -) and stores what it holds; makes FILE and databases that are not there. A dump\n"
      "of kv dump or mdb_dump is recognised by its first line, a directory by being one; else each line is key TAB value in the escaped\n"
      "form; lines may end in CR LF, and the text begin with a byte order mark. Of a directory each\n"
@@ -69,11 +71,13 @@ static const struct command commands[] = {
      "  --dup-sort, --dup-fixed, --integer-key, --integer-dup, --reverse-key, --reverse-dup, --page-size N, --initial-size N\n"
      "                       as for kv create, when it is made\n"
      "  --max-size N         do not let the file grow beyond N\n" WAIT_HELP},
-    {"dump", run_dump, TAKES_DB | TAKES_PRINT, 1, 1, "FILE [-p] [--db NAME]", "print everything as text",
+    {"dump", run_dump, TAKES_DB | TAKES_PRINT, 1, 1, "FILE [-p] [--db NAME]",
+     "print everything as text",
      "Prints all databases in the text format of mdb_dump, for kv load and mdb_load.\n\n"
      "  --db NAME            only that database\n"
      "  -p, --print          printable characters as they are instead of hexadecimal\n"},
-    {"import", run_import, TAKES_NEW | TAKES_MAX_SIZE, 2, 2, "LMDB STORE [OPTION...]", "make a store of an LMDB file",
+    {"import", run_import, TAKES_NEW | TAKES_MAX_SIZE, 2, 2, "LMDB STORE [OPTION...]",
+     "make a store of an LMDB file",
      "Makes the store STORE, which must not be there, of all databases of the LMDB environment LMDB, a directory or a data file. LMDB's library,\n"
      "liblmdb.so.0, must be installed.\n\n"
      "  --page-size N, --initial-size N, --max-size N\n"
@@ -84,14 +88,16 @@ static const struct command commands[] = {
     {"list", run_list, TAKES_JSON, 1, 1, "FILE [--json]", "list the databases",
      "Prints for each database: name TAB entries TAB flags, the main one, (main), first and without its records that are databases.\n\n"
      "  --json               as JSON\n"},
-    {"stat", run_stat, TAKES_DB | TAKES_JSON, 1, 1, "FILE [--db NAME] [--json]", "tell what databases consist of",
+    {"stat", run_stat, TAKES_DB | TAKES_JSON, 1, 1, "FILE [--db NAME] [--json]",
+     "tell what databases consist of",
      "Prints a line for each database: its page size, depth, pages by kind and entries, under a line of headings.\n\n"
      "  --db NAME            only that database\n"
      "  --json               as JSON\n"},
     {"info", run_info, TAKES_JSON, 1, 1, "FILE [--json]", "tell what the store is",
      "Prints the store's medium, what a commit survives on it, format, sizes, newest commit and readers.\n\n"
      "  --json               as JSON\n"},
-    {"readers", run_readers, TAKES_JSON, 1, 1, "FILE [--json]", "list the running read transactions",
+    {"readers", run_readers, TAKES_JSON, 1, 1, "FILE [--json]",
+     "list the running read transactions",
      "Prints for each read transaction of any process: process TAB snapshot TAB seconds since it began, and TAB evicted behind one whose\n"
      "snapshot was given up. Places of processes that died are given free first.\n\n"
      "  --json               as JSON\n"},

@@ -642,6 +642,7 @@ static void summary(void)
 	cover_show("acknowledged", c->acked);
 	cover_show("in flight", c->next);
 	cover_show("recovered twice", c->second);
+	cover_show("clean without their ring", c->bare);
 	cover_show("opened as files", c->plain);
 	cover_show("tried already", c->same);
 	cover_show("most units in doubt", c->most_units);

@@ -156,7 +156,8 @@ static void verdict(const struct image_found *found)
 static void image_try(struct image_found *found, bool always)
 {
 	uint64_t number = ++explore.counts.images;
-	bool read_again = below(8) == 0, plain = below(200) == 0;
+	bool read_again = below(8) == 0, plain = below(200) == 0, bare = below(16) == 0;
+	unsigned int damage = (unsigned int)below(512);
 	struct image_found other;
 
 	if (explore.config.only && number > explore.config.only)
@@ -180,6 +181,11 @@ static void image_try(struct image_found *found, bool always)
 	explore.counts.second++;
 	if (!image_again(found, read_again))
 		explore.fail("recovery is not idempotent");
+	if (always || !bare) /* always: a run may go on from this image */
+		return;
+	explore.counts.bare++;
+	if (!image_bare(found, damage % 2, damage))
+		explore.fail("a clean store needs its ring");
 }
 
 static void one(void)

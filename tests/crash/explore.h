@@ -26,7 +26,7 @@ struct explore_config {
 };
 
 struct explore_counts {
-	uint64_t points, exhaustive, images, opened, same, second, plain, torn, older;
+	uint64_t points, exhaustive, images, opened, same, second, bare, plain, torn, older;
 	uint64_t replayed, acked, next; /* images that recovery had work with; that showed the last acknowledged state, the one in flight */
 	uint64_t most_units;
 };

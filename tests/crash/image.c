@@ -291,6 +291,28 @@ bool image_again(const struct image_found *found, bool read)
 	return true;
 }
 
+bool image_bare(const struct image_found *found, bool whole, unsigned int damage)
+{
+	const struct fmt_super *super = (const void *)image.bytes;
+	const uint64_t first = whole ? 0 : found->txn % FMT_RING_SLOTS,
+	               n = whole ? FMT_RING_SLOTS : 1;
+	struct image_found other = {0};
+
+	for (uint64_t i = first; i < first + n; i++) {
+		uint64_t at = super->ring_off + i * FMT_RING_SLOT + damage % FMT_LINE;
+		uint8_t byte = image.bytes[at] ^ (uint8_t)(1u << damage / FMT_LINE % 8);
+
+		image_patch(at, &byte, 1);
+	}
+	if (!open_image(&other, false))
+		return false;
+	if (other.txn == found->txn && !other.replayed)
+		return true;
+	printf("without %s record transaction %lu is found for %lu\n", whole ? "any" : "its newest",
+	       (unsigned long)other.txn, (unsigned long)found->txn);
+	return false;
+}
+
 void image_abandon(struct map *opening, struct daxkv *kv)
 {
 	if (kv)

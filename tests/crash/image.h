@@ -38,6 +38,11 @@ bool image_open(struct image_found *found);
  * again too. */
 bool image_again(const struct image_found *found, bool read);
 
+/* image_bare - the image opened last is clean now, and does not need its ring: with its newest
+ * record damaged (whole: with none left), at the byte damage, the same transaction is found, and
+ * nothing is replayed. */
+bool image_bare(const struct image_found *found, bool whole, unsigned int damage);
+
 /* image_abandon - the process that had the store open is taken for dead: its locks go and its mappings, its memory stays. kv is NULL when
  * it did not get as far as a handle: opening is then the map that it used, or NULL too. */
 void image_abandon(struct map *opening, struct daxkv *kv);

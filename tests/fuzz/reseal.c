@@ -73,6 +73,15 @@ static void spill_seal(const struct seal *s, uint64_t record)
 	put(s, record + 40, crc, 4);
 }
 
+static void clean_seal(const struct seal *s)
+{
+	const uint64_t none = 0;
+	uint64_t at = offsetof(struct fmt_super, clean),
+	         txn = take(s, at, 8) & ((UINT64_C(1) << FMT_CLEAN_BITS) - 1);
+
+	put(s, at, FMT_CLEAN(txn, crc32c(0, &txn, 8) ^ crc32c(0, &none, 8)), 8);
+}
+
 static void ring_seal(const struct seal *s)
 {
 	uint64_t ring = take(s, offsetof(struct fmt_super, ring_off), 8), id = take(s, offsetof(struct fmt_super, file_id), 8), newest = 0;
@@ -163,5 +172,6 @@ void reseal(uint8_t *image, size_t size)
 	     page += s.psize)
 		page_seal(&s, page);
 	put(&s, offsetof(struct fmt_super, hash), hash64(SUPER_HASH_SEED, image, offsetof(struct fmt_super, hash)), 8);
+	clean_seal(&s);
 	ring_seal(&s);
 }

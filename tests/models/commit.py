@@ -40,6 +40,8 @@ RULES = {
     "ERASE-AGAIN": "it clears an empty slot again, since a failed fdatasync may have left an old record beneath",
     "H-LATE": "recovery stores H only after the words are durable",
     "H-CLOSE": "a clean close stores H only after the words are durable",
+    "MARK-RING": "a clean store does not need its ring: H counts also when it is above all records",
+    "MARK-SUM": "a damaged H is not believed",
     "SPILL-FENCE": "fresh bytes and spill page are fenced before a spilled record is written",
     "SPILL-REUSE": "a spill page waits until its transaction lies at or below durable_upto of a fenced record",
     "FENCED-FENCE": "fresh bytes that a record does not name are fenced before it is written",
@@ -343,23 +345,28 @@ class Store:
     # ---- recovering
 
     def find_newest(self, now, published):
-        """The records by number, the newest trustworthy one's number, and what is durable in place."""
+        """The records by number, the newest transaction, and what is durable in place."""
         at = self.at
         records = {}
         for cell in now[at.RING:]:
             if isinstance(cell, tuple):
                 records[cell[0]] = cell
         newest = max(records, default=0)
+        damaged = isinstance(now[at.H], tuple)
+        clean = now[at.H] if not damaged else 0 if self.on("MARK-SUM") else now[at.H][1]
         if newest and self.on("CHECKFRESH") and any(now[c] != v for c, v in records[newest][4]):
+            if damaged:
+                raise Broken("H is damaged, and record %d is cut short" % newest)
             newest -= 1
-        if newest and newest not in records:
+        if newest > clean and newest not in records:
             raise Broken("record %d is missing below an invalid newest one" % newest)
         if published is not None and newest < published:
             raise Broken("recovered %d, but %d was published" % (newest, published))
-        clean = now[at.H]
         if clean > newest:
-            raise Broken("H is %d, the newest record %d" % (clean, newest))
-        durable = max(clean, records[newest][1] if newest else 0)
+            if not self.on("MARK-RING"):
+                raise Broken("H is %d, the newest record %d" % (clean, newest))
+            newest = clean
+        durable = max(clean, records[newest][1] if newest in records else 0)
         for txn in range(durable + 1, newest + 1):
             if txn not in records:
                 raise Broken("record %d is missing between %d and %d" % (txn, durable, newest))
@@ -375,7 +382,7 @@ class Store:
         at = self.at
         records, newest, durable = found
         rests_on = [at.H] if self.on("R4-H") else []
-        if newest and self.on("R4"):
+        if newest in records and self.on("R4"):
             rests_on += [at.record(newest)] + [c for c, _ in records[newest][4]]
         if self.on("R5"):
             for cell in rests_on:
@@ -545,6 +552,23 @@ class Search:
         held = tuple(x for x in held if x[0] > durable or (not x[2] and x[0] > oldest))
         self.rest((*m.image(), new, held, txn - 1, durable, reader, epoch), end)
 
+    def media_fault(self, now, found, trace):
+        """One cell of the ring, or H, goes bad: what is not needed is not missed, and what is needed is."""
+        store, at = self.store, self.store.at
+        records, newest, durable = found
+        for cell in [at.record(txn) for txn in records] + [at.H]:
+            lost = now[cell][0] if cell != at.H else None
+            image = list(now)
+            image[cell] = TORN if lost else ("damaged", newest + 1)
+            try:
+                got = store.find_newest(tuple(image), None)[1]
+            except Broken as broken:
+                if (now[at.H] == newest and lost) or (lost and lost <= durable):
+                    raise Broken("%s, which was not needed, went bad: %s" % (at.names[cell], broken.args[0]), trace)
+                continue
+            if durable < (lost or 0) < newest or (got != newest and (lost is None or now[at.H] == newest)):
+                raise Broken("%s went bad, and transaction %d is found for %d" % (at.names[cell], got, newest), trace)
+
     def explore_recovery(self, state, trace):
         now, durable_sets, stale, allowed, limbo, published, reader, epoch = state
         store = self.store
@@ -557,6 +581,8 @@ class Search:
         except Broken as broken:
             raise Broken(broken.args[0], trace)
         newest = found[1]
+        if published is None and epoch == 1:
+            self.media_fault(now, found, trace)
         if published is not None and newest > published and store.on("TAKEOVER-LIMBO"):
             for cell, value in store.words_of(now, found[0][newest]):
                 if store.at.BIT <= cell < store.at.HEAD and value == 0:

@@ -223,6 +223,14 @@ static void record_put(struct image *im, enum place ring, uint64_t txn, uint64_t
 		put(p + 24 + (size_t)(ranges + 2 * i) * 8, words[i], 8);
 }
 
+/* clean_word - the mark that transaction txn is clean. */
+static uint64_t clean_word(uint64_t txn)
+{
+	const uint64_t none = 0;
+
+	return FMT_CLEAN(txn, crc32c(0, &txn, 8) ^ crc32c(0, &none, 8));
+}
+
 static void space_put(struct image *im)
 {
 	uint64_t used = im->at[SPILL] / im->page_size;
@@ -236,7 +244,7 @@ static void space_put(struct image *im)
 	put(im->base + 40, FILE_ID, 8);
 	put(im->base + 48, 4096, 8);
 	put(im->base + 56, im->at[DIR], 8);
-	put(im->base + 256, 3, 8); /* clean */
+	put(im->base + 256, clean_word(3), 8);
 	put(im->base + 320, im->at[DESC], 8);
 	put(im->base + 328, im->at[SIZE], 8);
 	put(im->base + 384, im->at[DIR], 8);

@@ -106,7 +106,7 @@ static const struct mutation {
     {SUPER, 100, 1, '=', 1, 0, SEALED, "must be zero"},
     {SUPER, 264, 1, '=', 1, 0, RAW, "must be zero"},
     {SUPER, 344, 1, '=', 1, 0, RAW, "must be zero"},
-    {SUPER, 256, 8, '=', 6, 0, RAW, "clean is 6"},
+    {SUPER, 256, 8, '=', 6, 0, RAW, "clean is 0x6, whose checksum does not match"},
     {SUPER, 320, 8, '=', 0, 0, RAW, "descriptor 0x0"},
     {SUPER, 328, 8, '+', 8, 0, RAW, "not a multiple"},
     {SUPER, 328, 8, '+', 0, 2, RAW, "more than the file has"},
@@ -250,10 +250,47 @@ static void check_accepts_an_empty_ring_when_clean(void **state)
 	(void)state;
 	image_make(&im, 4096);
 	memset(im.base + 4096, 0, 64 * 512);
-	put(im.base + 256, TXN, 8);
+	put(im.base + 256, clean_word(TXN), 8);
 	expect_clean(&im);
-	put(im.base + 256, TXN - 1, 8);
+	put(im.base + 256, clean_word(TXN - 1), 8);
 	expect_fault(&im, "clean is 4 with an empty ring");
+	free(im.base);
+}
+
+/* A clean store does not need its ring: damage there is told, but the mark is not taken for wrong.
+ */
+static void check_tells_of_a_damaged_record_that_is_not_needed(void **state)
+{
+	struct image im;
+	struct result res;
+
+	(void)state;
+	image_make(&im, 4096);
+	put(im.base + 256, clean_word(TXN), 8);
+	expect_clean(&im);
+	im.base[im.at[RING5] + 30] ^= 1;
+	expect_fault(&im, "ring slot 5: its record is not valid");
+	run(&im, &res);
+	assert_null(strstr(res.text, "superblock"));
+	put(im.base + 256, clean_word(TXN + 1), 8);
+	expect_fault(&im, "clean is 6, behind transaction 5");
+	free(im.base);
+}
+
+/* Up to three bits of the mark that flipped are seen for certain. */
+static void check_never_believes_a_damaged_mark(void **state)
+{
+	struct image im;
+	const uint64_t mark = clean_word(TXN);
+
+	(void)state;
+	image_make(&im, 4096);
+	for (unsigned int a = 0; a < 64; a++)
+		for (unsigned int b = a; b < 64; b++) {
+			put(im.base + 256,
+			    mark ^ UINT64_C(1) << a ^ (a == b ? 0 : UINT64_C(1) << b), 8);
+			expect_fault(&im, "whose checksum does not match");
+		}
 	free(im.base);
 }
 
@@ -611,6 +648,8 @@ int main(void)
 	    cmocka_unit_test(check_names_the_broken_rule),
 	    cmocka_unit_test(check_bounds_what_it_reads_by_the_mapping),
 	    cmocka_unit_test(check_accepts_an_empty_ring_when_clean),
+	    cmocka_unit_test(check_tells_of_a_damaged_record_that_is_not_needed),
+	    cmocka_unit_test(check_never_believes_a_damaged_mark),
 	    cmocka_unit_test(check_accepts_the_torn_record_of_the_next_commit_only),
 	    cmocka_unit_test(check_wants_no_more_records_than_the_ring_holds),
 	    cmocka_unit_test(check_reads_spilled_records),
