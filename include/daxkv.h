@@ -188,7 +188,14 @@ int daxkv_fd(const struct daxkv *kv);
 
 /* ---- transactions --------------------------------------------------------------------------------------------------------- */
 
-enum daxkv_txn_flags { DAXKV_TXN_RDONLY = 0x20000, DAXKV_TXN_TRY = 0x1 /* do not wait for another writer: BUSY */ };
+enum daxkv_txn_flags {
+	DAXKV_TXN_RDONLY = 0x20000,
+	DAXKV_TXN_TRY = 0x1, /* do not wait for another writer: BUSY */
+	DAXKV_TXN_VERIFY =
+	    0x2 /* with RDONLY: what its cursors give was compared with its checksum, the pages on
+	           the way there too: CORRUPT says where one does not match. For dumps and copies.
+	           Not of gets, nor of the counts of daxkv_db_stat */
+};
 
 /* daxkv_begin - start a transaction. A write transaction waits until the running one ends. parent, a write transaction, makes a
  * nested one: the parent rests until the child ends, the child's changes become the parent's on commit and vanish on abort.
@@ -398,6 +405,19 @@ int daxkv_cursor_del(struct daxkv_cursor *cursor, unsigned int flags);
 
 /* daxkv_cursor_count - the number of duplicates of the key under the cursor. */
 int daxkv_cursor_count(struct daxkv_cursor *cursor, uint64_t *count);
+
+/* ---- copies
+ * ---------------------------------------------------------------------------------------- */
+
+/* daxkv_copy - all that the read transaction sees, as a store of its own: write is given its bytes
+ * from front to back, size of them at each call, so that they may go to a pipe. Needs no room but
+ * for a few pages; reads the snapshot twice. Pages of the copy are packed; it has this store's page
+ * size and user word, an id of its own, and the snapshot's number as its newest commit. What write
+ * returns other than 0 ends the copy and is returned. Everything is compared with its checksum
+ * before the first byte is given out. Others may write meanwhile. write must not use the
+ * transaction, nor end its thread. Errors: EINVAL, BAD_TXN, CORRUPT, TOO_OLD, ENOMEM, errno. */
+typedef int daxkv_write_fn(const void *bytes, size_t size, void *arg);
+int daxkv_copy(struct daxkv_txn *txn, daxkv_write_fn *write, void *arg);
 
 /* ---- reports -------------------------------------------------------------------------------------------------------------- */
 

@@ -103,6 +103,8 @@ static int hand_out(struct daxkv_cursor *c, const struct order *o, struct batch 
 			__builtin_prefetch(c->beside);
 		rc = leaf_item(leaf, c->order[rank], &it);
 		if (LIKELY(!rc) && UNLIKELY(it.flags & FMT_ENTRY_BLOB))
+			rc = c->txn->verify ? cursor_verify_value(c, &it) : 0;
+		if (LIKELY(!rc) && UNLIKELY(it.flags & FMT_ENTRY_BLOB))
 			rc = record_value(v, &it, &b->value[b->got]);
 		else
 			b->value[b->got] = record_bytes(it.val, it.vlen);

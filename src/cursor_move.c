@@ -403,12 +403,16 @@ static inline __attribute__((always_inline)) int cursor_get(struct daxkv_cursor 
 	return err_answer(move_far(c, key, value, op));
 }
 
-/* get_bounded - for a snapshot that may be given up at any moment: what was found counts only when it was not. */
+/* get_bounded - for a snapshot that may be given up at any moment: what was found counts only when
+ * it was not. And for one that verifies. */
 static __attribute__((noinline)) int get_bounded(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op)
 {
 	struct daxkv_val k = key ? *key : (struct daxkv_val){0}, v = value ? *value : (struct daxkv_val){0};
-	int rc = txn_done(c->txn, cursor_get(c, key ? &k : NULL, value ? &v : NULL, op));
+	int rc = cursor_get(c, key ? &k : NULL, value ? &v : NULL, op);
 
+	if (!rc && c->txn->verify)
+		rc = cursor_verify(c);
+	rc = txn_done(c->txn, rc);
 	if (!rc && key)
 		*key = k;
 	if (!rc && value)

@@ -262,7 +262,8 @@ static int check(struct daxkv *kv, int64_t wait_ms, void (*report)(const char *f
 		return err_set(kv ? DAXKV_BAD_TXN : EINVAL,
 		               kv ? "the store was opened by the parent process"
 		                  : "no store was given");
-	pthread_testcancel(); /* a thread that only checks can be cancelled: here, where it has nothing */
+	pthread_testcancel(); /* a thread that only checks can be cancelled: here, where it has
+	                         nothing */
 	f = calloc(1, sizeof *f);
 	if (!f)
 		return err_set(ENOMEM, "no memory for a check");

@@ -224,3 +224,10 @@ int inner_swap(struct wset *w, const struct fmt_page *page, uint64_t off, uint32
 	wp->val[wp->npending++] = kid;
 	return 0;
 }
+
+int inner_verify(const struct fmt_page *page, uint64_t off)
+{
+	return page_crc((const uint8_t *)page) == page->crc
+	           ? 0
+	           : err_corrupt(off, "inner page: its checksum does not match");
+}

@@ -72,4 +72,7 @@ uint32_t inner_insert(uint8_t *image, const struct view *view, const struct fmt_
 /* inner_swap - kid index becomes page kid, in place or pending; *done false when the page has too many pending kids. */
 int inner_swap(struct wset *w, const struct fmt_page *page, uint64_t off, uint32_t index, uint64_t kid, bool *done);
 
+/* inner_verify - compare the checksum of a sound page. CORRUPT. */
+int inner_verify(const struct fmt_page *page, uint64_t off);
+
 #endif

@@ -225,6 +225,9 @@ static inline void leaf_entry_store(uint8_t *p, const struct item *it)
 }
 uint32_t leaf_crc(const uint8_t *page, uint32_t end);
 
+/* leaf_verify - compare the checksums of the base and of all entries of the tail. CORRUPT. */
+int leaf_verify(const struct leaf *leaf);
+
 static inline struct fmt_page leaf_header(uint32_t n, const struct item *uniform, uint64_t birth, uint64_t prev)
 {
 	return (struct fmt_page){.birth = birth, .prev = prev, .type = FMT_LEAF, .n = (uint16_t)n,

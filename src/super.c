@@ -151,6 +151,47 @@ static void set_bits(uint64_t *bitmap, uint64_t from, uint64_t n)
 		bitmap[i / 64] |= (uint64_t)1 << i % 64;
 }
 
+void super_image(struct fmt_super *s, const struct super_new *new, uint64_t dirs,
+                 uint64_t main_desc, uint64_t txn)
+{
+	uint64_t first = first_page_of(new->page_size);
+
+	memset(s, 0, sizeof *s);
+	memcpy(s->magic, FMT_MAGIC, FMT_MAGIC_SIZE);
+	s->version = FMT_VERSION;
+	s->endian = FMT_ENDIAN;
+	s->page_size = new->page_size;
+	s->ring_slot_size = FMT_RING_SLOT;
+	s->ring_slots = FMT_RING_SLOTS;
+	s->file_id = new->file_id;
+	s->ring_off = ring_off_of(new->page_size);
+	s->first_page = first;
+	s->created = new->created;
+	s->initial = new->initial;
+	s->hash = hash64(SUPER_HASH_SEED, s, offsetof(struct fmt_super, hash));
+	s->clean = super_clean_word(txn);
+	s->main_desc = main_desc;
+	s->size = new->size;
+	s->user_word = new->user_word;
+	for (uint64_t d = 0; d < dirs; d++)
+		s->dir[d] = first + d * new->page_size;
+}
+
+void super_layout(struct super_layout *l, uint32_t page_size, uint64_t data)
+{
+	const uint64_t per_dir = page_size / FMT_WORD, zone = super_zone_bytes(page_size);
+	uint64_t need = 1;
+
+	l->first_page = first_page_of(page_size);
+	do {
+		l->zones = need;
+		l->dirs = (l->zones + per_dir - 1) / per_dir;
+		l->bitmaps_off = l->first_page + l->dirs * page_size;
+		l->data_off = l->bitmaps_off + l->zones * page_size;
+		need = (l->data_off + data + zone - 1) / zone;
+	} while (need > l->zones);
+}
+
 /* A new store: every zone that its size touches has its bitmap page, behind the directory pages, behind the ring. */
 int super_fill(int fd, void *arg)
 {
@@ -191,23 +232,6 @@ int super_fill(int fd, void *arg)
 	free(page);
 	if (rc)
 		return rc;
-	memset(&s, 0, sizeof s);
-	memcpy(s.magic, FMT_MAGIC, FMT_MAGIC_SIZE);
-	s.version = FMT_VERSION;
-	s.endian = FMT_ENDIAN;
-	s.page_size = psize;
-	s.ring_slot_size = FMT_RING_SLOT;
-	s.ring_slots = FMT_RING_SLOTS;
-	s.file_id = new->file_id;
-	s.ring_off = ring_off_of(psize);
-	s.first_page = first;
-	s.created = new->created;
-	s.initial = new->initial;
-	s.hash = hash64(SUPER_HASH_SEED, &s, offsetof(struct fmt_super, hash));
-	s.main_desc = desc_off;
-	s.size = new->size;
-	s.user_word = new->user_word;
-	for (uint64_t d = 0; d < dirs; d++)
-		s.dir[d] = first + d * psize;
+	super_image(&s, new, dirs, desc_off, 0);
 	return write_at(fd, &s, sizeof s, 0);
 }

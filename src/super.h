@@ -37,6 +37,16 @@ int super_fill(int fd, void *new_store);
 bool super_clean(const struct fmt_super *super, uint64_t *txn);
 uint64_t super_clean_word(uint64_t txn);
 
+/* super_image - the superblock of a store at transaction txn, with so many directory pages behind
+ * the ring, all else clean. super_layout - where in a store the pages behind the ring lie:
+ * directory pages, a bitmap page for each zone, and data bytes behind them, all in use. */
+struct super_layout {
+	uint64_t first_page, dirs, zones, bitmaps_off, data_off;
+};
+void super_image(struct fmt_super *s, const struct super_new *new_store, uint64_t dirs,
+                 uint64_t main_desc, uint64_t txn);
+void super_layout(struct super_layout *layout, uint32_t page_size, uint64_t data);
+
 /* super_min_size - the least size of a new store with this page size. */
 uint64_t super_min_size(uint32_t page_size);
 

@@ -212,7 +212,7 @@ static void read_start(struct daxkv_txn *txn)
 	txn->broken = txn->idle = txn->too_old = false;
 }
 
-static int begin_read(struct daxkv *kv, struct daxkv_txn **out)
+static int begin_read(struct daxkv *kv, bool verify, struct daxkv_txn **out)
 {
 	struct daxkv_txn *txn = pthread_getspecific(kv->thread_txn);
 	int followed = UNLIKELY(kv->follows) ? commit_follow(kv) : 0;
@@ -232,12 +232,16 @@ static int begin_read(struct daxkv *kv, struct daxkv_txn **out)
 			return rc;
 		}
 		txn->view = (struct view){.map = &kv->map, .base = kv->map.base, .psize = kv->page_size};
-		if (kv->max_age_ms || kv->max_lag) {
+		if (kv->max_age_ms || kv->max_lag)
 			share_bound(kv->share, txn->slot, kv->max_age_ms, kv->max_lag);
-			txn->view.bound = &kv->share->slot[txn->slot].snapshot_plus_1;
-		}
 		read_txn_list(kv, txn);
 	}
+	/* Cursors look at the bound first: that is where they learn of verify, too, and a step
+	 * without either pays nothing. */
+	txn->view.bound = verify || kv->max_age_ms || kv->max_lag
+	                      ? &kv->share->slot[txn->slot].snapshot_plus_1
+	                      : NULL;
+	txn->verify = verify;
 	read_start(txn);
 	*out = txn;
 	return 0;
@@ -314,6 +318,7 @@ int daxkv_txn_clone(struct daxkv_txn *txn, struct daxkv_txn **clone)
 	c->origin = origin;
 	c->slot = origin->slot;
 	c->view = txn->view;
+	c->verify = txn->verify;
 	pthread_mutex_lock(&txn->kv->slot_mutex);
 	if (!origin->cloned)
 		origin->users = 1;
@@ -514,7 +519,10 @@ int daxkv_begin(struct daxkv *kv, struct daxkv_txn *parent, unsigned int flags, 
 		return err_set(EINVAL, "unknown flags 0x%x for begin", flags);
 	if (parent)
 		return begin_nested(parent, txn);
-	return flags & DAXKV_TXN_RDONLY ? begin_read(kv, txn) : begin_write(kv, flags & DAXKV_TXN_TRY ? 0 : -1, txn);
+	if (flags & DAXKV_TXN_VERIFY && !(flags & DAXKV_TXN_RDONLY))
+		return err_set(EINVAL, "only a read transaction verifies what it reads");
+	return flags & DAXKV_TXN_RDONLY ? begin_read(kv, flags & DAXKV_TXN_VERIFY, txn)
+	                                : begin_write(kv, flags & DAXKV_TXN_TRY ? 0 : -1, txn);
 }
 
 int daxkv_begin_timed(struct daxkv *kv, unsigned int milliseconds, struct daxkv_txn **txn)

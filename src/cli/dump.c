@@ -55,18 +55,20 @@ static int each_record(struct dump *dump, dump_record *record)
 	struct call *call = dump->call;
 	struct daxkv_cursor *cursor;
 	struct daxkv_val key, value;
+	uint64_t found = 0;
 	int err = 0, status = store_cursor(call, &cursor);
 
 	if (status != EXIT_OK)
 		return status;
 	while (status == EXIT_OK && (err = daxkv_cursor_get(cursor, &key, &value, DAXKV_NEXT)) == 0) {
+		found++;
 		if (call->db != DAXKV_MAIN || !names_has(&dump->names, &key))
 			status = record(dump, &key, &value);
 	}
 	daxkv_cursor_close(cursor);
 	if (status == EXIT_OK && err != DAXKV_NOTFOUND)
 		return call_fail(call, err, "cannot read the database");
-	return status;
+	return status == EXIT_OK ? store_count(call, found) : status;
 }
 
 /* print_name - most names stand as they are, as mdb_dump writes them; one that would break its line, or that mdb_dump's readers would
@@ -166,7 +168,7 @@ static int each_database(struct dump *dump, bool print)
 int run_dump(struct call *call)
 {
 	struct dump dump = {.call = call, .mapsize = MAPSIZE_MIN};
-	int status = store_read(call);
+	int status = store_read_verified(call);
 
 	if (status == EXIT_OK)
 		status = names_read(call, &dump.names);

@@ -96,6 +96,7 @@ static int copy_records(struct export *ex, const char *name, unsigned int flags)
 {
 	struct daxkv_val key, value, skip = {0, NULL};
 	struct daxkv_cursor *c = NULL;
+	uint64_t found = 0;
 	int err = 0, status = target(ex, name, flags);
 
 	if (status == EXIT_OK)
@@ -103,6 +104,7 @@ static int copy_records(struct export *ex, const char *name, unsigned int flags)
 	if (status == EXIT_OK && name == NULL)
 		status = next_name(ex->call, &skip);
 	while (status == EXIT_OK && (err = daxkv_cursor_get(c, &key, &value, DAXKV_NEXT)) == 0) {
+		found++;
 		if (skip.size == key.size && skip.size != 0 && memcmp(skip.data, key.data, key.size) == 0)
 			status = next_name(ex->call, &skip);
 		else
@@ -111,6 +113,8 @@ static int copy_records(struct export *ex, const char *name, unsigned int flags)
 	daxkv_cursor_close(c);
 	if (status == EXIT_OK && err != DAXKV_NOTFOUND)
 		status = call_fail(ex->call, err, "cannot read the store");
+	if (status == EXIT_OK)
+		status = store_count(ex->call, found);
 	return status == EXIT_OK ? target_commit(ex) : status;
 }
 
@@ -203,7 +207,7 @@ int run_export(struct call *call)
 	int err, status = lmdb_load(call, &ex.lmdb);
 
 	if (status == EXIT_OK)
-		status = store_read(call);
+		status = store_read_verified(call);
 	if (status == EXIT_OK && (err = daxkv_info(call->kv, &info)) != 0)
 		status = call_fail(call, err, NULL);
 	if (status == EXIT_OK)

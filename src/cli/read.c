@@ -197,7 +197,7 @@ int run_scan(struct call *call)
 	int err = 0, status = scan_arguments(call, &scan);
 
 	if (status == EXIT_OK)
-		status = store_read(call);
+		status = store_read_verified(call);
 	if (status == EXIT_OK && scan.has_prefix)
 		status = scan_after(call, &scan);
 	if (status == EXIT_OK && call->db == DAXKV_MAIN)

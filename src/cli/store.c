@@ -3,6 +3,7 @@
  * store.c - see store.h.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,6 +157,28 @@ int store_read(struct call *call)
 	int status = store_open(call, DAXKV_RDONLY, NULL);
 
 	return status != EXIT_OK ? status : begin_selected(call, DAXKV_TXN_RDONLY);
+}
+
+int store_read_verified(struct call *call)
+{
+	int status = store_open(call, DAXKV_RDONLY, NULL);
+
+	return status != EXIT_OK ? status
+	                         : begin_selected(call, DAXKV_TXN_RDONLY | DAXKV_TXN_VERIFY);
+}
+
+int store_count(struct call *call, uint64_t found)
+{
+	struct daxkv_stat stat;
+	int err = daxkv_db_stat(call->txn, call->db, &stat);
+
+	if (err != 0)
+		return call_fail(call, err, "cannot read the database");
+	if (stat.entries == found)
+		return EXIT_OK;
+	return call_fail_as(call, EXIT_CORRUPT,
+	                    "the database has %" PRIu64 " records, and %" PRIu64 " were found",
+	                    stat.entries, found);
 }
 
 int store_write(struct call *call)

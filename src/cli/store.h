@@ -28,6 +28,12 @@ int store_select(struct call *call, const struct daxkv_val *name, unsigned int f
 /* store_read - open for reading, begin a read transaction, select the database of --db. */
 int store_read(struct call *call);
 
+/* store_read_verified - the same, and cursors compare checksums. store_count - behind a walk
+ * through the selected database: whether it met as many records as there are, the main one's
+ * databases included. */
+int store_read_verified(struct call *call);
+int store_count(struct call *call, uint64_t found);
+
 /* store_write - open for writing unless that was done, begin a write transaction, select the
  * database of --db. */
 int store_write(struct call *call);

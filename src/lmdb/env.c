@@ -91,9 +91,9 @@ static int pmem_option(enum daxkv_pmem *pmem)
 	return wanted && *wanted ? EINVAL : 0;
 }
 
-static bool grow_option(void)
+static bool yes_option(const char *name)
 {
-	const char *wanted = secure_getenv("DAXKV_GROW");
+	const char *wanted = secure_getenv(name);
 
 	return wanted && strcmp(wanted, "1") == 0;
 }
@@ -110,7 +110,8 @@ int env_store_open(MDB_env *env, bool create, uint64_t size, mode_t mode)
 	    (env->flags & MDB_RDONLY ? DAXKV_RDONLY : create ? DAXKV_CREATE : 0) | DAXKV_FILE_UNLOCKED; /* programs lock what mdb_env_get_fd gives */
 	if (env->flags & MDB_NOLOCK)
 		o.flags |= DAXKV_NOLOCK | DAXKV_TURNS; /* programs take turns by locks of their own */
-	env->grow = grow_option();
+	env->grow = yes_option("DAXKV_GROW");
+	env->verify = yes_option("DAXKV_VERIFY");
 	o.user_word = env->mapsize ? env->mapsize : MAPSIZE_DEFAULT; /* a new store keeps it, as LMDB's file does */
 	if (!env->grow && !(env->flags & MDB_RDONLY)) {
 		o.flags |= DAXKV_ROOM;

@@ -117,6 +117,7 @@ struct MDB_env {
 	MDB_env *next_env;  /* in fork.c, under its mutex */
 	pthread_key_t reader_key;
 	bool has_key, grow;
+	bool verify; /* read transactions compare checksums: DAXKV_VERIFY */
 	size_t mapsize;
 	uint64_t seen;     /* bytes that the file may have without having been resized by others */
 	MDB_dbi n_slots;   /* max_dbs + FIRST_NAMED, while open */

@@ -37,7 +37,11 @@ int txn_result(MDB_txn *txn, int rc)
 /* read_start - a handle, new or reset, begins to read. */
 static int read_start(MDB_txn *txn)
 {
-	int rc = LIKELY(txn->kv) ? daxkv_renew(txn->kv) : daxkv_begin(txn->env->kv, NULL, DAXKV_TXN_RDONLY, &txn->kv);
+	int rc = LIKELY(txn->kv)
+	             ? daxkv_renew(txn->kv)
+	             : daxkv_begin(txn->env->kv, NULL,
+	                           DAXKV_TXN_RDONLY | (txn->env->verify ? DAXKV_TXN_VERIFY : 0u),
+	                           &txn->kv);
 
 	if (UNLIKELY(rc)) {
 		reader_leave(txn);

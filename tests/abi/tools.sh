@@ -212,4 +212,51 @@ fi
 grep -q MDB_INVALID refused || { echo "FAIL: LMDB does not say MDB_INVALID:" && cat refused && failed=1; }
 LD_LIBRARY_PATH=$ours "$kv" import S none.kv 2>refused && failed=1
 grep -q "daxkv's" refused || { echo "FAIL: kv import with daxkv's own library says:" && cat refused && failed=1; }
+
+# ---- copies are streams, and damage ends a dump or a copy ----------------------------------------------------------------------
+
+check() { # NAME COMMAND...
+	name=$1
+	shift
+	if "$@" >out 2>&1; then
+		echo "ok: $name"
+	else
+		echo "FAIL: $name" && cat out && failed=1
+	fi
+}
+status() { # N COMMAND...: its status, its standard error in err
+	wanted=$1
+	shift
+	got=0
+	"$@" 2>err || got=$?
+	[ "$got" -eq "$wanted" ] || { echo "status $got instead of $wanted" && cat err && return 1; }
+}
+"$ours/mdb_copy" O | cat >piped.mdb
+"$ours/mdb_copy" -c O | cat >packed.mdb
+for copy in piped packed; do
+	check "the copy through a pipe is sound: $copy" "$kv" check $copy.mdb
+	"$kv" dump $copy.mdb >$copy.dump
+	"$kv" dump O/data.mdb >O.dump
+	same "its content: $copy" $copy.dump O.dump
+done
+into_nobody() { # COMMAND...: ends by SIGPIPE, without a word
+	{ sleep 0.2 && env --default-signal=PIPE "$@" 2>err; echo $? >code; } | :
+	[ "$(cat code)" -eq 141 ] && [ ! -s err ]
+}
+for tool in mdb_copy 'mdb_dump -a' 'mdb_stat -a'; do
+	# shellcheck disable=SC2086 # the words of a command
+	check "$tool into a pipe that nobody reads" into_nobody "$ours"/$tool O
+	# shellcheck disable=SC2086
+	check "$tool to a full device" status 1 sh -c '"$@" >/dev/full' sh "$ours"/$tool O
+	check "$tool says so" grep -q 'No space left' err
+done
+mkdir bad
+cp O/data.mdb bad/
+at=$(LC_ALL=C grep -abo -e "$(printf 'k\001')" bad/data.mdb | tail -n 1 | cut -d: -f1)
+printf 'K' | dd of=bad/data.mdb bs=1 seek="$at" conv=notrunc 2>dd.err
+check "the store is damaged" status 4 "$kv" check bad/data.mdb
+check "mdb_dump of it fails" status 1 "$ours/mdb_dump" -a bad
+check "and says why" grep -q MDB_CORRUPTED err
+check "mdb_copy of it fails" status 1 sh -c '"$1" bad >bad.copy' sh "$ours/mdb_copy"
+check "and has written nothing" test ! -s bad.copy
 exit $failed

@@ -2,6 +2,8 @@
 /* mdb_copy.c - usage: mdb_copy [-V] [-c] [-n] SRCPATH [DSTPATH] */
 #include "tool.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -42,6 +44,10 @@ int main(int argc, char **argv)
 			rc = argc - optind == 1 ? mdb_env_copyfd2(env, STDOUT_FILENO, copy) : mdb_env_copy2(env, argv[optind + 1], copy);
 		}
 		mdb_env_close(env);
+	}
+	if (rc == EPIPE && argc - optind == 1) { /* who reads has seen enough: ends as by default */
+		signal(SIGPIPE, SIG_DFL);
+		raise(SIGPIPE);
 	}
 	if (rc)
 		fprintf(stderr, "%s: %s failed, error %d (%s)\n", tool_name, action, rc, mdb_strerror(rc));

@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static const struct {
@@ -65,6 +66,8 @@ static int dump_database(MDB_txn *txn, const char *name, MDB_dbi dbi, void *arg)
 	struct dump *dump = arg;
 	MDB_cursor *c;
 	MDB_val key, data;
+	MDB_stat st;
+	size_t found = 0;
 	int rc;
 
 	dump->seen++;
@@ -74,16 +77,21 @@ static int dump_database(MDB_txn *txn, const char *name, MDB_dbi dbi, void *arg)
 	}
 	rc = print_head(txn, dbi, name, dump->print);
 	if (!rc)
+		rc = mdb_stat(txn, dbi, &st);
+	if (!rc)
 		rc = mdb_cursor_open(txn, dbi, &c);
 	if (rc)
 		return rc;
-	while ((rc = mdb_cursor_get(c, &key, &data, MDB_NEXT)) == 0 && !ferror(stdout)) {
+	for (; (rc = mdb_cursor_get(c, &key, &data, MDB_NEXT)) == 0 && !ferror(stdout); found++) {
 		print_bytes(&key, dump->print);
 		print_bytes(&data, dump->print);
 	}
 	mdb_cursor_close(c);
-	printf("DATA=END\n");
-	return rc == MDB_NOTFOUND ? 0 : rc;
+	if (rc == MDB_NOTFOUND)
+		rc = found == st.ms_entries ? 0 : MDB_CORRUPTED; /* else the end came too early */
+	if (!rc) /* mdb_load refuses a dump without it */
+		printf("DATA=END\n");
+	return rc;
 }
 
 static int usage(void)
@@ -160,6 +168,7 @@ int main(int argc, char **argv)
 	}
 	if (optind != argc - 1 || (all && db))
 		return usage();
+	setenv("DAXKV_VERIFY", "1", 0); /* a dump is what is left when the store is not */
 	MDB_env *env = tool_open(argv[optind], flags, 0664);
 
 	if (!env)
@@ -167,5 +176,5 @@ int main(int argc, char **argv)
 	int rc = run(env, argv[optind], &dump, all, db);
 
 	mdb_env_close(env);
-	return fflush(stdout) != 0 || ferror(stdout) || rc ? 1 : 0;
+	return tool_output() || rc;
 }

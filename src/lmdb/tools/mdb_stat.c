@@ -161,5 +161,5 @@ int main(int argc, char **argv)
 		return 1;
 	rc = run(env, &wish);
 	mdb_env_close(env);
-	return fflush(stdout) != 0 || rc ? 1 : 0;
+	return tool_output() || rc;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tool.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,15 @@ int tool_fail(const char *call, int rc)
 {
 	fprintf(stderr, "%s failed, error %d %s\n", call, rc, mdb_strerror(rc));
 	return 1;
+}
+
+bool tool_output(void)
+{
+	errno = 0;
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return false;
+	fprintf(stderr, "%s: standard output: %s\n", tool_name, strerror(errno ? errno : EIO));
+	return true;
 }
 
 MDB_env *tool_open(const char *path, unsigned int flags, mode_t mode)
@@ -51,9 +61,13 @@ int tool_named(MDB_txn *txn, int (*use)(MDB_txn *txn, const char *name, MDB_dbi 
 			rc = MDB_PANIC;
 			break;
 		}
-		if (mdb_dbi_open(txn, name, 0, &dbi) == 0) {
+		rc = mdb_dbi_open(txn, name, 0, &dbi);
+		if (!rc) {
 			rc = use(txn, name, dbi, arg);
 			mdb_dbi_close(mdb_txn_env(txn), dbi);
+		} else if (rc == MDB_INCOMPATIBLE ||
+		           rc == MDB_NOTFOUND) { /* a record, and no database */
+			rc = 0;
 		}
 		free(name);
 		if (rc)

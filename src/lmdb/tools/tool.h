@@ -15,6 +15,10 @@ extern const char *tool_name; /* argv[0] */
 /* tool_fail - print "CALL failed, error N TEXT"; returns 1. */
 int tool_fail(const char *call, int rc);
 
+/* tool_output - whether what was printed did not reach the standard output; that is printed, too.
+ */
+bool tool_output(void);
+
 /* tool_open - create and open an environment; NULL after a failure that was printed. */
 MDB_env *tool_open(const char *path, unsigned int flags, mode_t mode);
 

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* cursor_verify.c - checksums of what a cursor stands on. See cursor.h */
+#include "cursor.h"
+
+#include "blob.h"
+#include "crc.h"
+#include "err.h"
+
+/* pages_verify - the leaf, and the pages on the way to it. */
+static int pages_verify(const struct daxkv_cursor *c)
+{
+	const struct path *p = &c->path;
+	int rc = 0;
+
+	for (unsigned int i = 1; i < p->height && !rc; i++)
+		rc = inner_verify(p->at[i].page, p->at[i].off);
+	return rc ? rc : leaf_verify(&p->leaf);
+}
+
+int cursor_verify_value(const struct daxkv_cursor *c, const struct item *it)
+{
+	const uint8_t *bytes;
+	struct fmt_blob blob;
+
+	if (!(it->flags & FMT_ENTRY_BLOB))
+		return 0;
+	if (it->vlen != sizeof blob)
+		return err_corrupt(c->path.leaf.off, "leaf: a large value's place of %u bytes",
+		                   it->vlen);
+	memcpy(&blob, it->val, sizeof blob);
+	int rc = blob_bytes(txn_view(c->txn), &blob, &bytes);
+
+	if (!rc && crc32c(0, bytes, blob.len) != blob.crc)
+		rc = err_corrupt(blob.off, "a value of %lu bytes: its checksum does not match",
+		                 (unsigned long)blob.len);
+	return rc;
+}
+
+int cursor_verify(struct daxkv_cursor *c)
+{
+	struct item it;
+	int rc = c->verified == c->path.leaf.off ? 0 : pages_verify(c);
+
+	if (rc)
+		return rc;
+	c->verified = c->path.leaf.off;
+	rc = cursor_entry(c, &it);
+	return rc ? rc : cursor_verify_value(c, &it);
+}
