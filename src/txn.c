@@ -515,7 +515,7 @@ int daxkv_begin(struct daxkv *kv, struct daxkv_txn *parent, unsigned int flags, 
 		return txn_own(kv);
 	if (!kv || !txn || (parent && (flags & DAXKV_TXN_RDONLY || parent->kv != kv)))
 		return err_set(EINVAL, "a transaction needs a store, and a parent that writes to it");
-	if (flags & ~(unsigned int)(DAXKV_TXN_RDONLY | DAXKV_TXN_TRY))
+	if (flags & ~(unsigned int)(DAXKV_TXN_RDONLY | DAXKV_TXN_TRY | DAXKV_TXN_VERIFY))
 		return err_set(EINVAL, "unknown flags 0x%x for begin", flags);
 	if (parent)
 		return begin_nested(parent, txn);
