@@ -77,10 +77,9 @@ int copy_each(struct copy *copy, const struct fmt_db *from, struct dbstate *stat
 		if (!rc)
 			rc = tree_step(&state->tree, &path, true, &moved);
 	}
-	count = rc ? 0 : desc_count(&copy->txn->view, desc);
-	if (!rc && found != count)
-		rc = err_corrupt(at, "descriptor: %lu entries, of which %lu were found",
-		                 (unsigned long)count, (unsigned long)found);
+	if (!rc && found != says.entries)
+		rc = err_corrupt(from->desc, "descriptor: %lu entries, of which %lu were found",
+		                 (unsigned long)says.entries, (unsigned long)found);
 	free(order);
 	return txn_done(copy->txn, rc);
 }
