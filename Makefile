@@ -385,6 +385,10 @@ check-vm: $(KV) $(STORM) ## power cuts, DAX and its absence, in virtual machines
 check-abi: all $(ABI) ## the LMDB-compatible library against the stock one, with programs of Debian's packages; takes some minutes
 	@TEST_TIMEOUT=3600 $(RUN) abi-full
 
+check-clients: all ## the test suites of LMDB's clients (OpenLDAP, ldb, py-lmdb, LMDB_File, lmdb-go) with LMDB and with ours; hours. CLIENTS="ldb go"
+	@BUILD=$(BUILD) tests/abi/suites/run $(CLIENTS)
+.PHONY: check-clients
+
 check-cluster: all $(FORGET) ## servers that replicate to each other (OpenLDAP, Knot DNS), killed while they are written to; ten minutes
 	@TEST_TIMEOUT=3600 $(RUN) cluster-full
 .PHONY: check-cluster
