@@ -238,7 +238,10 @@ int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pme
 static int grow_shared(struct map *map, uint64_t size, uint64_t length)
 {
 	const uint64_t from = page_up(map->size), to = page_up(size);
-	int rc = file_extend(map->fd, map->size, size, length);
+	/* Growth that was undone may have left a longer file: it has its space already, but for what a copy made sparse. */
+	int rc = length > map->size ? file_own(map->fd, min_u64(length, size)) : 0;
+	if (rc == 0 && size > length)
+		rc = file_extend(map->fd, length, size, length);
 	if (rc)
 		return rc;
 	rc = range_fill(map, from, to);

@@ -22,7 +22,7 @@ int file_sync(int fd);
  * length again. SIGXFSZ never reaches the process: EFBIG is all that happens. 0 or errno. */
 int file_extend(int fd, uint64_t from, uint64_t to, uint64_t length);
 
-/* file_own - give the bytes [0, length) of the file, that are its length, space of their own: only what has none is
+/* file_own - give the bytes [0, length) of the file, which is at least as long, space of their own: only what has none is
  * allocated, so that it needs no free space when there are no holes. 0 or errno. */
 int file_own(int fd, uint64_t length);
 
