@@ -45,6 +45,7 @@ for program in knotd knotc kdig knsupdate; do
 done
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
+[ -z "$(ls -A "$dir")" ] || fail "$dir is not empty"
 
 # ---- servers -------------------------------------------------------------------------------------
 

@@ -184,6 +184,7 @@ finish() {
 	exit "$status"
 }
 
+[ ! -e "$dir" ] || [ -z "$(ls -A "$dir")" ] || fail "$dir is not empty"
 acknowledged=0
 trap finish EXIT
 trap 'exit 130' INT
