@@ -51,7 +51,7 @@ run() { # SIDE
 		case " ${OPENLDAP_TESTS:-${test%%-*}} " in *" ${test%%-*} "*) ;; *) continue ;; esac
 		status=0
 		log=$place/$1/$test.log
-		with_side "$1" timeout -k 5 400 ./run -b mdb "$test" </dev/null \
+		with_side "$1" timeout -k 5 1200 ./run -b mdb "$test" </dev/null \
 			>"$log" 2>&1 || status=$?
 		if grep -qi 'test skipped\|skipping test\|disabled, test' "$log"; then
 			: # it says what it lacks
