@@ -74,8 +74,8 @@ FUZZ := $(addprefix $(BUILD)/tests/,damage fuzz-image fuzz-load)
 LMDB_TOOLS := $(patsubst src/lmdb/tools/%.c,$(BUILD)/lmdb/%,$(wildcard src/lmdb/tools/mdb_*.c))
 SHARE := $(SHARE_SRC:tests/share/%.c=$(BUILD)/tests/%)
 LMDB := $(if $(LMDB_SRC),$(BUILD)/lmdb/liblmdb.so.0 $(LMDB_TOOLS))
-ABI_SRC := $(wildcard tests/abi/area*.c tests/abi/differ*.c)
-ABI := $(if $(LMDB_SRC),$(addprefix $(BUILD)/tests/abi/,areas differ addressbook layout layout-stock \
+ABI_SRC := $(wildcard tests/abi/area*.c tests/abi/differ*.c tests/abi/steps*.c)
+ABI := $(if $(LMDB_SRC),$(addprefix $(BUILD)/tests/abi/,areas differ steps addressbook layout layout-stock \
 	load-stock))
 MODEL := $(if $(MODEL_SRC),$(BUILD)/tests/model)
 CRASH := $(if $(CRASH_SRC),$(BUILD)/tests/crash)
@@ -202,6 +202,11 @@ $(BUILD)/tests/abi/differ: $(call objects,$(wildcard tests/abi/differ*.c))
 $(BUILD)/tests/cluster/forget.so: tests/cluster/forget.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call quiet,CC)$(CC) $(filter-out -I% -fvisibility=%,$(FLAGS)) -fPIC -shared -o $@ $< $(LDFLAGS)
+
+# This one opens the libraries that it is told.
+$(BUILD)/tests/abi/steps: $(call objects,$(wildcard tests/abi/steps*.c))
+	@mkdir -p $(@D)
+	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl
 
 # Unit tests reach the engine's internals: they link its plain objects, from an archive, so that each test takes what it needs.
 $(BUILD)/tests/engine.a: $(ENGINE_OBJ) $(BUILD)/engine-files

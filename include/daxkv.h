@@ -299,7 +299,8 @@ enum daxkv_put_flags {
 	DAXKV_NODUPDATA = 0x20,   /* with DUP_SORT: EXIST when the pair is there */
 	DAXKV_CURRENT = 0x40,     /* cursor_put: replace the value at the cursor; the key must be the same */
 	DAXKV_RESERVE = 0x10000,  /* make room for value->size bytes and point value->data at them: the caller fills them before
-	                             the transaction's next change, and before commit. Not with DUP_SORT */
+	                             the transaction's next change, and before commit. With DUP_SORT only for
+	                             a key that has no value, and not by a cursor: INCOMPATIBLE */
 	DAXKV_APPEND = 0x20000,   /* the key comes after all others, else EXIST */
 	DAXKV_APPENDDUP = 0x40000 /* with DUP_SORT: the value comes after all others of its key, else EXIST */
 };

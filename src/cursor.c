@@ -226,6 +226,8 @@ static int cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struc
 		rc = err_set(EINVAL, "a value is needed, and the bytes of key and value");
 	if (rc)
 		return rc;
+	if (flags & DAXKV_RESERVE && s->order.dups)
+		return err_set(DAXKV_INCOMPATIBLE, "RESERVE by a cursor on sorted duplicates");
 	if (flags & DAXKV_CURRENT) {
 		bool same = true;
 

@@ -245,8 +245,6 @@ int record_put_check(const struct daxkv *kv, const struct order *o, const struct
 		return rc;
 	if (!value || (!value->data && value->size && !(flags & DAXKV_RESERVE)))
 		return err_set(EINVAL, "no value was given");
-	if (o->dups && flags & DAXKV_RESERVE)
-		return err_set(DAXKV_INCOMPATIBLE, "RESERVE is not possible with sorted duplicates");
 	if (o->dups)
 		return record_dup_check(kv, o, key, value);
 	if (value->size > kv->map.reserve)
@@ -285,6 +283,25 @@ static int put_in_run(struct daxkv_txn *txn, struct dbstate *s, const struct dax
 	return rc ? txn_break(txn, rc) : 0;
 }
 
+/* put_reserve_dup - with sorted duplicates the place of a value depends on its bytes, which are still
+ * to come: it must be its key's first. Until then it is taken as zeros. INCOMPATIBLE, EXIST. */
+static int put_reserve_dup(struct put *p, struct daxkv_val *as)
+{
+	static const uint8_t zeros[FMT_PAGE_MAX / 2];
+	struct item it;
+	bool taken;
+	int rc;
+
+	*as = record_bytes(zeros, (uint32_t)p->value->size);
+	rc = put_key_taken(p, PROBE_BEFORE, &it, &taken);
+	if (rc || !taken)
+		return rc;
+	if (!(p->flags & DAXKV_NOOVERWRITE))
+		return err_set(DAXKV_INCOMPATIBLE, "RESERVE for a key that has sorted duplicates already");
+	rc = record_value(txn_view(p->txn), &it, p->value);
+	return rc ? rc : DAXKV_EXIST;
+}
+
 /* put_any - any put. */
 static __attribute__((noinline)) int put_any(struct daxkv_txn *txn, struct dbstate *s, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags,
                                              uint32_t entry_flags)
@@ -298,7 +315,13 @@ static __attribute__((noinline)) int put_any(struct daxkv_txn *txn, struct dbsta
 	rc = record_put_check(txn->kv, &s->order, key, value, flags);
 	if (rc)
 		return rc;
-	struct probe probe = record_probe(key, s->order.dups ? value : NULL, PROBE_AT);
+	struct daxkv_val zeros = *value;
+
+	if (UNLIKELY(flags & DAXKV_RESERVE) && s->order.dups)
+		rc = put_reserve_dup(&p, &zeros);
+	if (rc)
+		return rc;
+	struct probe probe = record_probe(key, s->order.dups ? &zeros : NULL, PROBE_AT);
 
 	rc = tree_seek_put(&s->tree, &probe, record_size(txn->kv, key, value));
 	return rc ? rc : record_put_at(&p);

@@ -312,7 +312,7 @@ void cursors_lose(MDB_txn *txn, MDB_dbi dbi)
 	for (MDB_cursor *c = txn->cursors; c; c = c->next) {
 		if (c->dbi != dbi && dbi != MAIN_DBI)
 			continue;
-		c->state = 0;
+		c->state &= CURSOR_MOVED;
 		c->strayed = true;
 	}
 }
@@ -321,7 +321,7 @@ void cursors_lose(MDB_txn *txn, MDB_dbi dbi)
  * ------------------------------------------------------------------------------------------------------------
  */
 
-int cursors_aim(MDB_txn *txn, const struct slot *slot, const MDB_cursor *but, const MDB_val *key,
+int cursors_aim(MDB_txn *txn, const struct slot *slot, const MDB_cursor *own, const MDB_val *key,
                 const MDB_val *data)
 {
 	bool pair = data && slot->flags & MDB_DUPSORT;
@@ -330,7 +330,7 @@ int cursors_aim(MDB_txn *txn, const struct slot *slot, const MDB_cursor *but, co
 		MDB_val k, v;
 		int rc;
 
-		c->hit = c == but;
+		c->hit = c == own;
 		if (c->slot != slot || c->hit || !stands(c))
 			continue;
 		rc = cursor_store_get(c, &k, pair ? &v : NULL, DAXKV_GET_CURRENT);
@@ -378,8 +378,9 @@ static int settle_key(MDB_cursor *c)
 	return rc;
 }
 
-/* unset_if_empty - in an empty database no cursor has a place. */
-static int unset_if_empty(MDB_txn *txn, const struct slot *slot)
+/* unset_if_empty - in an empty database no cursor has a place. But those that another one's
+ * deletion has moved there remember that, as LMDB's do. */
+static int unset_if_empty(MDB_txn *txn, const struct slot *slot, const MDB_cursor *own)
 {
 	struct daxkv_stat stat;
 	int rc = daxkv_db_stat(txn->kv, slot->db, &stat);
@@ -389,13 +390,13 @@ static int unset_if_empty(MDB_txn *txn, const struct slot *slot)
 	for (MDB_cursor *c = txn->cursors; c; c = c->next) {
 		if (c->slot != slot)
 			continue;
-		c->state = 0;
+		c->state = c->hit && c != own ? CURSOR_MOVED : 0;
 		c->strayed = true;
 	}
 	return 0;
 }
 
-int cursors_settle(MDB_txn *txn, const struct slot *slot)
+int cursors_settle(MDB_txn *txn, const struct slot *slot, const MDB_cursor *own)
 {
 	bool ends = false;
 	int rc = 0;
@@ -410,7 +411,7 @@ int cursors_settle(MDB_txn *txn, const struct slot *slot)
 		}
 		ends |= c->slot == slot && c->state & CURSOR_END;
 	}
-	return rc || !ends ? rc : unset_if_empty(txn, slot);
+	return rc || !ends ? rc : unset_if_empty(txn, slot, own);
 }
 
 /* ---- changes through a cursor
@@ -434,11 +435,33 @@ static int at_item(const MDB_cursor *c)
 	return c->state & (CURSOR_END | CURSOR_DUP_END) ? MDB_NOTFOUND : 0;
 }
 
+/* put_reserve - with duplicates: where the value will be is known, but not by its bytes. */
+static int put_reserve(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flags)
+{
+	MDB_val k = *key;
+	int rc = record_put(c->txn, c->slot, key, data, flags);
+
+	if (rc)
+		return rc;
+	rc = daxkv_cursor_get(c->kv, val_of(&k), NULL, DAXKV_SEEK_GE);
+	return rc;
+}
+
 /* put - daxkv_cursor_put, with the program's order at hand. */
 static int put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flags)
 {
-	int rc = daxkv_cursor_put(c->kv, val_of(key), val_of(data), flags);
+	bool first = flags & MDB_RESERVE && c->slot->flags & MDB_DUPSORT;
+	int rc;
 
+	if (UNLIKELY(first)) {
+		MDB_val k = *key, found;
+
+		flags &= ~(unsigned int)MDB_RESERVE;
+		rc = daxkv_get(c->txn->kv, c->slot->db, val_of(&k), val_of(&found));
+		if (rc == DAXKV_NOTFOUND && !(flags & MDB_CURRENT))
+			return put_reserve(c, key, data, flags | MDB_RESERVE);
+	}
+	rc = daxkv_cursor_put(c->kv, val_of(key), val_of(data), flags);
 	if (UNLIKELY(rc == DAXKV_NEED_COMPARE) && !compare_provide(c->txn->kv, c->slot))
 		rc = daxkv_cursor_put(c->kv, val_of(key), val_of(data), flags);
 	if (UNLIKELY(rc == DAXKV_VALUE_SIZE) && compare_widen(c->txn, c->slot, data))
@@ -594,5 +617,5 @@ int mdb_cursor_del(MDB_cursor *c, unsigned int flags)
 			return rc;
 	}
 	rc = txn_result(c->txn, daxkv_cursor_del(c->kv, flags & MDB_NODUPDATA));
-	return rc ? rc : cursors_settle(c->txn, c->slot);
+	return rc ? rc : cursors_settle(c->txn, c->slot, c);
 }

@@ -165,10 +165,8 @@ static int prev_dup(MDB_cursor *c, MDB_val *key, MDB_val *data)
 	enum daxkv_cursor_op op = DAXKV_PREV_DUP;
 	int rc;
 
-	if (c->state & CURSOR_DUP_NONE)
+	if (c->state & (CURSOR_DUP_NONE | CURSOR_DUP_END))
 		op = DAXKV_LAST_DUP;
-	else if (c->state & CURSOR_DUP_END)
-		op = DAXKV_GET_CURRENT;
 	rc = cursor_store_get(c, key, data, op);
 	if (!rc)
 		c->state &= ~(unsigned int)(DUP_STATES | CURSOR_EOF);

@@ -345,14 +345,20 @@ int cursors_resume(MDB_txn *parent, bool done);
 void cursors_lose(MDB_txn *txn, MDB_dbi dbi);
 
 /* cursors_aim - before the deletion of a key (data NULL) or a pair: which of txn's cursors stand
- * there; but is one of them. cursors_settle - after it: they go on, as LMDB's do. Errors of the
- * store. */
-int cursors_aim(MDB_txn *txn, const struct slot *slot, const MDB_cursor *but, const MDB_val *key,
+ * there; own (or NULL), through which it is done, is one. cursors_settle - after it: they go on, as
+ * LMDB's do. Errors of the store. */
+int cursors_aim(MDB_txn *txn, const struct slot *slot, const MDB_cursor *own, const MDB_val *key,
                 const MDB_val *data);
-int cursors_settle(MDB_txn *txn, const struct slot *slot);
+int cursors_settle(MDB_txn *txn, const struct slot *slot, const MDB_cursor *own);
 
 /* cursor_put - one item through the cursor. */
 int cursor_put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flags);
+
+/* ---- record.c -------------------------------------------------------------------------------- */
+
+/* record_put - daxkv_put, with the program's order at hand. With duplicates MDB_RESERVE is for a key's
+ * first value; for others, as in LMDB, the value's bytes are there already. The store's results. */
+int record_put(MDB_txn *txn, struct slot *slot, MDB_val *key, MDB_val *data, unsigned int flags);
 
 /* ---- cursor_move.c --------------------------------------------------------------------------- */
 

@@ -72,7 +72,8 @@ static int gather(MDB_cursor *c, size_t n, MDB_val *data)
 	if (rc && rc != MDB_NOTFOUND)
 		return rc;
 	c->array = got;
-	c->state = CURSOR_SET | CURSOR_ARRAY | (c->state & (CURSOR_EOF | CURSOR_MOVED));
+	c->state &= CURSOR_SET | CURSOR_EOF | CURSOR_MOVED | CURSOR_DUP_MOVED;
+	c->state |= CURSOR_ARRAY;
 	*data = (MDB_val){got * size, c->page};
 	return 0;
 }
@@ -151,13 +152,13 @@ static int get_here(MDB_cursor *c, MDB_val *data)
  * begins with that value. */
 static int get_next(MDB_cursor *c, MDB_val *key, MDB_val *data)
 {
-	bool several, given = c->state & CURSOR_ARRAY;
+	bool given = c->state & CURSOR_ARRAY, several = c->state & CURSOR_SET;
 	size_t size;
 	int rc;
 
 	c->state &= ~(unsigned int)CURSOR_ARRAY;
 	rc = cursor_next(c, key, data, MDB_NEXT_DUP);
-	if (!rc)
+	if (!rc && !several)
 		rc = cursor_several(c, &several);
 	if (rc)
 		return rc;

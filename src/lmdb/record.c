@@ -55,6 +55,20 @@ static int changing(MDB_txn *txn, MDB_dbi dbi, struct slot *slot)
 	return compare_adopt(txn, slot);
 }
 
+int record_put(MDB_txn *txn, struct slot *slot, MDB_val *key, MDB_val *data, unsigned int flags)
+{
+	int rc = daxkv_put(txn->kv, slot->db, val_of(key), val_of(data), flags);
+
+	if (UNLIKELY(rc == DAXKV_NEED_COMPARE) && !compare_provide(txn->kv, slot))
+		rc = daxkv_put(txn->kv, slot->db, val_of(key), val_of(data), flags);
+	if (UNLIKELY(rc == DAXKV_VALUE_SIZE) && compare_widen(txn, slot, data))
+		rc = daxkv_put(txn->kv, slot->db, val_of(key), val_of(data), flags);
+	if (UNLIKELY(rc == DAXKV_INCOMPATIBLE && flags & MDB_RESERVE) && slot->flags & MDB_DUPSORT)
+		rc = daxkv_put(txn->kv, slot->db, val_of(key), val_of(data),
+		               flags & ~(unsigned int)MDB_RESERVE);
+	return rc;
+}
+
 int mdb_put(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data, unsigned int flags)
 {
 	struct slot *slot = slot_of(txn, dbi);
@@ -67,12 +81,7 @@ int mdb_put(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data, unsigned int
 		return rc;
 	if (put_too_long(txn->env, slot, key, data))
 		return MDB_BAD_VALSIZE;
-	rc = daxkv_put(txn->kv, slot->db, val_of(key), val_of(data), flags);
-	if (UNLIKELY(rc == DAXKV_NEED_COMPARE) && !compare_provide(txn->kv, slot))
-		rc = daxkv_put(txn->kv, slot->db, val_of(key), val_of(data), flags);
-	if (UNLIKELY(rc == DAXKV_VALUE_SIZE) && compare_widen(txn, slot, data))
-		rc = daxkv_put(txn->kv, slot->db, val_of(key), val_of(data), flags);
-	return txn_result(txn, rc);
+	return txn_result(txn, record_put(txn, slot, key, data, flags));
 }
 
 int mdb_del(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data)
@@ -92,6 +101,6 @@ int mdb_del(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data)
 	if (UNLIKELY(rc == DAXKV_NEED_COMPARE) && !compare_provide(txn->kv, slot))
 		rc = daxkv_del(txn->kv, slot->db, val_of(key), val_of(data));
 	if (LIKELY(!rc))
-		return UNLIKELY(txn->cursors) ? cursors_settle(txn, slot) : 0;
+		return UNLIKELY(txn->cursors) ? cursors_settle(txn, slot, NULL) : 0;
 	return rc == DAXKV_KEY_SIZE ? key_result(txn, key, rc) : txn_result(txn, rc);
 }

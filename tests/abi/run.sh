@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # run.sh - the LMDB-compatible library against the stock one: the same programs run with each, and what they print is compared.
 #
-# usage: BUILD=build tests/abi/run.sh quick|full|clients [CLIENT...]|tools|walk SEED OPS
+# usage: BUILD=build tests/abi/run.sh quick|full|clients [CLIENT...]|tools|steps CASES SEED|walk SEED OPS
 #   quick     exported names, the areas, the tools, a short random walk: under 30 seconds
 #   clients   programs of the system's packages, installed with apt-get when run by root, else skipped; see clients/run
+#   steps     cursors, a few calls at a time
 #   walk      one random walk, as a failed one is replayed
 #   full      all of these, with 20 walks of 100,000 operations, by turns on emulated persistent memory and on files
 set -eu
@@ -127,6 +128,22 @@ program() {
 	both addressbook "$BUILD/tests/abi/addressbook" dir
 }
 
+# Every operation on a cursor behind every way of deleting, a few calls at a time. LMDB_SECOND names one more
+# library to agree with: where LMDBs differ, none of them is followed.
+steps() { # CASES SEED
+	mkdir -p "$work/steps"
+	if (ulimit -c 0 && DAXKV_PMEM=force timeout 1500 "$BUILD/tests/abi/steps" "$ours/liblmdb.so.0" \
+		"$work/steps" "$1" "$2" "$stock" ${LMDB_SECOND:+"$LMDB_SECOND"}) >"$work/steps.out" 2>&1; then
+		echo "ok: steps, $(tail -n 1 "$work/steps.out")"
+	else
+		fault "steps $1 $2:"
+		head -n 60 "$work/steps.out"
+		tail -n 1 "$work/steps.out"
+		echo "again: BUILD=$BUILD tests/abi/run.sh steps $1 $2"
+	fi
+	rm -rf "$work/steps"
+}
+
 walk() { # SEED OPS
 	before=$failed
 	failed=0
@@ -214,6 +231,7 @@ quick)
 	program
 	tools
 	BUILD=$BUILD tests/abi/tools.sh || failed=1
+	steps 20000 1
 	walk 1 15000
 	;;
 full)
@@ -227,6 +245,9 @@ full)
 	BUILD=$BUILD tests/abi/tools.sh || failed=1
 	both area-large "$BUILD/tests/abi/areas" dir large
 	tests/abi/clients/run || failed=1
+	for seed in 2 3 4; do
+		steps 200000 "$seed"
+	done
 	for seed in $(seq 1 20); do
 		[ $((seed % 2)) -eq 0 ] && DAXKV_PMEM=file || DAXKV_PMEM=force
 		walk "$seed" 100000
@@ -238,6 +259,7 @@ clients)
 	;;
 tools) tools ;;
 walk) walk "$2" "$3" ;;
+steps) steps "$2" "$3" ;;
 *)
 	usage_wrong "'$1' is not known"
 	;;

@@ -129,7 +129,7 @@ static int value_check(const struct oracle *oracle, const struct oracle_db *db, 
 {
 	if (!(db->flags & DAXKV_DUP_SORT))
 		return 0;
-	if (op->flags & DAXKV_RESERVE)
+	if (op->flags & DAXKV_RESERVE && op->kind == OP_CURSOR_PUT)
 		return DAXKV_INCOMPATIBLE;
 	if (db->dup_width && op->value.size != db->dup_width) {
 		if (db->flags & DAXKV_INTEGER_DUP && op->value.size != 4 && op->value.size != 8)
@@ -167,6 +167,8 @@ int oracle_put(struct oracle *oracle, const struct op *op, struct outcome *out, 
 		out->has_key = false;
 		return DAXKV_EXIST;
 	}
+	if (dup && first && op->flags & DAXKV_RESERVE)
+		return DAXKV_INCOMPATIBLE;
 	same = dup ? pair_find(db, &op->key, &op->value) : NULL;
 	if (same && op->flags & DAXKV_NODUPDATA)
 		return DAXKV_EXIST;

@@ -221,7 +221,7 @@ static void duplicates(void **state)
 	struct daxkv_txn *txn = begin(kv);
 	daxkv_db db = db_of(txn, "d", DAXKV_DUP_SORT), fixed = db_of(txn, "f", DAXKV_DUP_SORT | DAXKV_DUP_FIXED);
 	static char big[2000];
-	struct daxkv_val k = text("k"), v = bytes(big, 1024);
+	struct daxkv_val k = text("k"), v = bytes(big, 1024), r, reserved = {4, NULL};
 	(void)state;
 	memset(big, 'b', sizeof big);
 	OK(put(txn, db, "k", "2", 0));
@@ -236,6 +236,13 @@ static void duplicates(void **state)
 	OK(put(txn, db, "k", "", 0)); /* an empty duplicate is the first */
 	assert_true(has(txn, db, "k", ""));
 	assert_int_equal(daxkv_put(txn, db, &k, &(struct daxkv_val){5, NULL}, DAXKV_RESERVE), DAXKV_INCOMPATIBLE);
+	r = bytes("new", 3);
+	OK(daxkv_put(txn, db, &r, &reserved, DAXKV_RESERVE)); /* a key's first value has its place */
+	memcpy(reserved.data, "late", 4);
+	OK(put(txn, db, "new", "later", 0));
+	assert_true(has(txn, db, "new", "late"));
+	assert_int_equal(daxkv_put(txn, db, &r, &reserved, DAXKV_RESERVE), DAXKV_INCOMPATIBLE);
+	assert_int_equal(daxkv_put(txn, db, &r, &reserved, DAXKV_RESERVE | DAXKV_NOOVERWRITE), DAXKV_EXIST);
 	OK(daxkv_put(txn, db, &k, &v, 0));
 	v.size = 1025;
 	assert_int_equal(daxkv_put(txn, db, &k, &v, 0), DAXKV_VALUE_SIZE);
