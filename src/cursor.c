@@ -198,6 +198,7 @@ static int replace_current(struct daxkv_cursor *c, struct dbstate *s, struct dax
 		memcpy(copy + key.size, value->data, value->size);
 		put.data = copy + key.size;
 	}
+	c->gap = false;                /* behind a gap stands the entry that is meant */
 	rc = txn_changing(txn, c->db); /* keeps this cursor's old pair */
 	if (!rc && s->order.dups) {
 		struct probe p = {.key = c->kept, .klen = c->klen, .dup = c->kept + c->klen, .dlen = c->dlen};
@@ -278,7 +279,7 @@ static int cursor_del(struct daxkv_cursor *c, unsigned int flags)
 		return err_set(EINVAL, "the cursor is not positioned");
 	if (c->path.rank >= cursor_live(c))
 		return DAXKV_NOTFOUND;
-	c->gap = false; /* before a gap stands the entry that is meant */
+	c->gap = false; /* behind a gap stands the entry that is meant */
 	rc = txn_changing(c->txn, c->db);
 	if (rc)
 		return rc;

@@ -234,6 +234,8 @@ static int move_by_key(struct daxkv_cursor *c, const struct tree *t, enum daxkv_
 	struct item it;
 	int rc;
 
+	if (gap && !dups && within)
+		return DAXKV_NOTFOUND;
 	if (gap) { /* the key of the entry that is gone, which other duplicates may still have */
 		it = (struct item){.key = c->kept, .klen = c->klen};
 	} else {
@@ -343,16 +345,12 @@ int cursor_ready(struct daxkv_cursor *c, bool write, struct dbstate **s)
 	return !rc && UNLIKELY(c->state == CURSOR_KEPT) ? restore(c, &(*s)->tree) : rc;
 }
 
-/* move_far - all moves but a step inside a leaf. */
-static int move_far(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op)
+/* move - all moves but a step inside a leaf. */
+static int move(struct daxkv_cursor *c, const struct tree *t, const struct daxkv_val *key, const struct daxkv_val *value,
+                enum daxkv_cursor_op op)
 {
-	struct dbstate *s;
-	int rc = cursor_ready(c, false, &s);
-
-	if (rc)
-		return rc;
-	const struct tree *t = &s->tree;
 	bool unset = c->state == CURSOR_UNSET;
+	int rc;
 
 	switch (op) {
 	case DAXKV_FIRST:
@@ -392,14 +390,52 @@ static int move_far(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_
 	default:
 		rc = err_set(EINVAL, "unknown cursor operation %d", (int)op);
 	}
+	return rc;
+}
+
+static int move_and_read(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op)
+{
+	struct dbstate *s;
+	int rc = cursor_ready(c, false, &s);
+
+	if (rc)
+		return rc;
+	rc = move(c, &s->tree, key, value, op);
 	return rc ? rc : cursor_output(c, key, value);
+}
+
+/* move_far - all moves but a step inside a leaf. One that meets damage leaves the cursor where it
+ * was: trying again does not pass what is damaged. */
+static int move_far(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op)
+{
+	enum cursor_state state = c ? c->state : CURSOR_UNSET;
+	bool relative = op >= DAXKV_NEXT && op <= DAXKV_GET_CURRENT, gap = c && c->gap;
+	struct path was;
+	int rc;
+
+	if (relative && state == CURSOR_AT)
+		was = c->path;
+	rc = move_and_read(c, key, value, op);
+	if (UNLIKELY(rc && rc != DAXKV_NOTFOUND && c && relative)) {
+		if (state == CURSOR_AT)
+			c->path = was;
+		c->state = state;
+		c->gap = gap;
+		c->ordered = false;
+	}
+	return rc;
 }
 
 /* cursor_get - inlined, as what a step takes is not much more than a call. */
 static inline __attribute__((always_inline)) int cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op)
 {
-	if ((op == DAXKV_NEXT || op == DAXKV_PREV) && c && c->txn && !txn_check(c->txn, false) && step_near(c, op == DAXKV_NEXT))
-		return output(c, c->order[c->path.rank], key, value);
+	if ((op == DAXKV_NEXT || op == DAXKV_PREV) && c && c->txn && !txn_check(c->txn, false) && step_near(c, op == DAXKV_NEXT)) {
+		int rc = output(c, c->order[c->path.rank], key, value);
+
+		if (UNLIKELY(rc))
+			c->path.rank -= op == DAXKV_NEXT ? 1 : UINT32_MAX;
+		return rc;
+	}
 	return err_answer(move_far(c, key, value, op));
 }
 
@@ -436,6 +472,7 @@ static int cursor_count(struct daxkv_cursor *c, uint64_t *count)
 		return err_set(EINVAL, "the cursor is not positioned");
 	if (c->path.rank >= cursor_live(c))
 		return DAXKV_NOTFOUND;
+	c->gap = false; /* as for GET_CURRENT: the entry behind the gap is meant */
 	*count = 1;
 	if (!s->order.dups)
 		return 0;

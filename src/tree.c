@@ -183,15 +183,29 @@ int tree_step(const struct tree *t, struct path *path, bool forward, bool *moved
 		level++;
 	if (level >= path->height)
 		return 0;
-	path->at[level].index += forward ? 1 : UINT32_MAX;
-	for (; level > 0; level--) {
-		const struct fmt_page *page = path->at[level].page, *kid;
-		int rc = kid_of(t, page, path->at[level].off, path->at[level].index, level - 1, &kid, &path->at[level - 1].off);
+	/* A page that is damaged is not passed by trying again: till all are read the path stays. */
+	struct {
+		const struct fmt_page *page;
+		uint64_t off;
+	} kid[TREE_DEPTH];
+	const struct fmt_page *page = path->at[level].page;
+	uint64_t off = path->at[level].off;
+	uint32_t index = path->at[level].index + (forward ? 1 : UINT32_MAX);
+
+	for (unsigned int l = level; l > 0; l--) {
+		int rc = kid_of(t, page, off, index, l - 1, &kid[l - 1].page, &kid[l - 1].off);
 
 		if (rc)
 			return rc;
-		path->at[level - 1].page = kid;
-		path->at[level - 1].index = forward ? 0 : kid->n;
+		page = kid[l - 1].page;
+		off = kid[l - 1].off;
+		index = forward ? 0 : page->n;
+	}
+	path->at[level].index += forward ? 1 : UINT32_MAX;
+	for (; level > 0; level--) {
+		path->at[level - 1].page = kid[level - 1].page;
+		path->at[level - 1].off = kid[level - 1].off;
+		path->at[level - 1].index = forward ? 0 : kid[level - 1].page->n;
 	}
 	leaf_open(t->view, path->at[0].page, path->at[0].off, &path->leaf);
 	path->rank = path->eoff = 0;
