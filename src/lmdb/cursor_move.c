@@ -99,8 +99,10 @@ static int next_dup(MDB_cursor *c, MDB_val *key, MDB_val *data)
 	bool more = true;
 	int rc = 0;
 
-	if (c->state & CURSOR_DUP_END)
+	if (c->state & CURSOR_DUP_END) {
+		c->state |= CURSOR_DUP_EOF;
 		return MDB_NOTFOUND;
+	}
 	if (c->state & CURSOR_DUP_NONE)
 		op = DAXKV_FIRST_DUP;
 	else if (c->state & CURSOR_DUP_MOVED)
