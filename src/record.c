@@ -245,8 +245,11 @@ int record_put_check(const struct daxkv *kv, const struct order *o, const struct
 		return rc;
 	if (!value || (!value->data && value->size && !(flags & DAXKV_RESERVE)))
 		return err_set(EINVAL, "no value was given");
-	if (o->dups)
-		return record_dup_check(kv, o, key, value);
+	if (o->dups) { /* the bytes of a reserved one are still to come: the key's stand for them */
+		struct daxkv_val sized = {value->size, value->data ? value->data : key->data};
+
+		return record_dup_check(kv, o, key, &sized);
+	}
 	if (value->size > kv->map.reserve)
 		return err_set(DAXKV_VALUE_SIZE, "a value of %zu bytes; the store can have at most %lu", value->size, (unsigned long)kv->map.reserve);
 	return 0;
