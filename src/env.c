@@ -7,6 +7,7 @@
 #include "err.h"
 #include "forks.h"
 #include "recover.h"
+#include "silent.h"
 #include "slow.h"
 #include "stores.h"
 
@@ -26,6 +27,7 @@
 #define DBS_DEFAULT     1024u
 #define MODE_DEFAULT    0664u
 #define KEY_MAX         8191u
+#define SILENT_COST     16u /* of asking for silent readers, in slots looked at */
 #define OPEN_FLAGS                                                                                                                         \
 	(DAXKV_CREATE | DAXKV_EXCLUSIVE | DAXKV_RDONLY | DAXKV_NOLOCK | DAXKV_TURNS | DAXKV_FILE_UNLOCKED | DAXKV_ROOM | DAXKV_POPULATE)
 
@@ -165,9 +167,13 @@ static int attach(struct daxkv *kv, const struct daxkv_options *o, uint64_t *txn
 			return rc;
 		kv->turns = !kv->read_only; /* a private copy follows nobody */
 	}
+	if (!rc && needed && kv->lock.silent) {
+		rc = recover_in_place(&kv->ring, &in_place, txn);
+		needed = !in_place;
+	}
 	if (!rc && needed &&
 	    kv->read_only) { /* not to be written: recover a private copy, and keep writers away from what it was taken from */
-		rc = lock_be_silent(&kv->lock);
+		rc = lock_show_unclean(&kv->lock);
 		map_detach(&kv->map);
 		if (!rc)
 			rc = map_attach(&kv->map, size, 0, o->pmem, true);
@@ -201,20 +207,31 @@ static int share_open(struct daxkv *kv, const struct daxkv_options *o, uint64_t 
 {
 	const struct fmt_super *super = (const void *)kv->map.base;
 	const uint32_t nslots = o->max_readers ? o->max_readers : READERS_DEFAULT;
-	int rc = share_file_open(&kv->share_file, &kv->lock, nslots, txn, kv->geometry.file_id);
+	struct limbo left = {0};
+	bool unknown;
+	int rc = silent_open(kv, &txn);
 
-	if ((rc == ENOSPC || rc == EDQUOT) && kv->read_only && !kv->joined) { /* a full disk can be read from */
-		share_file_close(&kv->share_file);
+	if (!rc)
+		rc = silent_inherit(kv, txn, &left, &unknown);
+	if (!rc)
+		rc = share_file_open(&kv->share_file, &kv->lock, nslots, txn, kv->geometry.file_id);
+	if ((rc == ENOSPC || rc == EDQUOT) && kv->read_only && !kv->joined) { /* no room for a lock file */
 		rc = lock_be_silent(&kv->lock);
+		lock_unmake(&kv->lock);
+		if (!rc)
+			rc = silent_open(kv, &txn);
 		if (!rc)
 			rc = share_file_open(&kv->share_file, &kv->lock, nslots, txn, kv->geometry.file_id);
 	}
 	kv->share = kv->share_file.share;
+	if (!rc)
+		rc = silent_bequeath(kv, &left, unknown);
+	limbo_free(&left);
 	if (!rc && kv->joined)
 		rc = join(kv, o);
 	if (rc)
 		return rc;
-	if (!kv->joined) {
+	if (!kv->joined || kv->lock.silent) {
 		kv->share->medium = (uint32_t)kv->map.medium;
 		kv->share->durable = kv->share->releasable = txn;
 		kv->share->size = load_word(&super->size);
@@ -268,7 +285,10 @@ static uint64_t oldest_reader(void *arg)
 	uint64_t looked = kv->oldest.looked, oldest = share_oldest(kv->share, &kv->oldest);
 
 	kv->space.scanned += kv->oldest.looked - looked;
-	return oldest;
+	if (kv->share_file.fd < 0 || limbo_oldest(&kv->space.limbo) > oldest)
+		return oldest;
+	kv->space.scanned += SILENT_COST;
+	return silent_oldest(kv, oldest);
 }
 
 static void reap(void *arg)
@@ -300,6 +320,8 @@ static int open_writer(struct daxkv *kv, uint64_t txn)
 	kv->space.releasable = txn;
 	kv->known = kv->joined ? UINT64_MAX : txn;
 	if (!rc)
+		rc = silent_hold(kv);
+	if (!rc)
 		rc = wset_open(&kv->wset, &kv->map, &kv->space, kv->page_size);
 	if (!rc)
 		rc = tree_scratch_open(&kv->scratch, kv->page_size);
@@ -321,6 +343,7 @@ static void store_free(struct daxkv *kv)
 	stores_remove(kv);
 	pthread_mutex_destroy(&kv->dbi_mutex);
 	pthread_mutex_destroy(&kv->slot_mutex);
+	pthread_mutex_destroy(&kv->silent.mutex);
 	if (kv->alive)
 		munmap(kv->alive, (size_t)sysconf(_SC_PAGESIZE));
 	free(kv->path);
@@ -417,6 +440,7 @@ static int open_it(const char *path, const struct daxkv_options *options, struct
 	kv->generation = 1;
 	pthread_mutex_init(&kv->dbi_mutex, NULL);
 	pthread_mutex_init(&kv->slot_mutex, NULL);
+	pthread_mutex_init(&kv->silent.mutex, NULL);
 	kv->path = strdup(path);
 	rc = kv->path ? stores_add(kv) : err_set(ENOMEM, "no memory for a store");
 	if (!rc)

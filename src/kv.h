@@ -26,6 +26,13 @@ struct slow { /* the caller's answer to readers that hold space back (slow.h) */
 	unsigned int retry;
 };
 
+struct silent { /* a reader that may not write the lock file (silent.h) */
+	bool on, in_store;  /* in_store: its bytes are the store's, not the lock file's */
+	uint64_t life;      /* of a share that says nothing; 0: there is none */
+	uint64_t announced; /* the snapshot whose byte is locked, + 1; 0: none */
+	pthread_mutex_t mutex;
+};
+
 struct daxkv {
 	/* fixed after open */
 	struct map map;
@@ -46,6 +53,7 @@ struct daxkv {
 	bool nolock; /* opened without a lock file: write transactions may go from thread to thread */
 	uint64_t recovered;
 	bool made_sure; /* recovery ran, with its fences, when the store was opened */
+	struct silent silent;
 	uint64_t max_age_ms, max_lag; /* bounds of this store's own readers */
 	char *path;
 	pthread_key_t thread_txn; /* a thread's idle read transaction, kept for its next begin */
@@ -120,7 +128,7 @@ struct env_look {
 struct stat;
 int env_look(void *arg, struct stat *st);
 
-/* ---- txn.c ---------------------------------------------------------------------------------------------------------------- */
+/* ---- txn.c, txn_state.c ---------------------------------------------------------------------------------------------------------------- */
 
 /* txn_open_tables, txn_close_tables - of a store: what threads keep between read transactions. 0 or errno. */
 int txn_open_tables(struct daxkv *kv);

@@ -49,7 +49,9 @@ static int file_open(struct lock *lock, bool rdonly, const struct lock_for *file
 
 enum lock_byte { GATE = 0, USERS = 1, SILENT = 2, SLOTS = 16 };
 #define OWNERS      ((off_t)1 << 40)
+#define SNAPSHOTS   ((off_t)1 << 62) /* bytes of either file */
 #define DATA_USERS  ((off_t)INT64_MAX - 16) /* bytes of the data file */
+#define SNAPSHOT_MAX ((uint64_t)DATA_USERS - (uint64_t)SNAPSHOTS - 1)
 #define DATA_SILENT (DATA_USERS + 1)
 
 /* byte_set - type F_RDLCK, F_WRLCK or F_UNLCK on a byte. 0 or errno; EAGAIN when it is taken and wait is not set. */
@@ -121,30 +123,27 @@ static int gate_enter(struct lock *lock, bool silent, const struct lock_for *fil
 	return err_set(DAXKV_BUSY, "lock file %s: somebody keeps removing it", lock->name);
 }
 
-/* cannot_be - whether a lock file cannot be made, or written, here: by permission, or for want of space. */
-static bool cannot_be(int err)
-{
-	return err == EROFS || err == EACCES || err == EPERM || err == ENOSPC || err == EDQUOT;
-}
-
+/* open_silent - by reading alone. Without a lock file there is no user, or none that this one can know of. */
 static int open_silent(struct lock *lock)
 {
 	int rc = gate_enter(lock, true, NULL);
-	if (cannot_be(rc) || rc == ENOENT)
-		return 0; /* no lock file can be had: nobody can be kept away */
+
+	lock->silent = lock->alone = true;
+	if (rc == ENOENT)
+		return 0;
 	if (rc)
 		return rc > 0 ? err_sys(rc, "lock file %s", lock->name) : rc;
-	bool used = false;
-	rc = byte_held(lock->fd, USERS, &used);
+	rc = byte_held(lock->fd, USERS, &lock->used);
 	if (rc)
 		return byte_failed(lock, rc);
-	if (used)
-		return err_set(DAXKV_BUSY, "the store is in use, and a reader needs permission to write %s beside a writer", lock->name);
-	rc = byte_set(lock->fd, SILENT, F_RDLCK, false);
-	if (rc)
-		return byte_failed(lock, rc);
-	lock->silent = lock->alone = true;
+	lock->alone = !lock->used;
 	return 0;
+}
+
+/* reads_on - whether a reader that cannot have the lock file as others have it goes on silently. */
+static bool reads_on(int rc)
+{
+	return rc == EROFS || rc == EACCES || rc == EPERM || rc == ENOSPC || rc == EDQUOT;
 }
 
 int lock_open_named(struct lock *lock, const char *name, bool rdonly, const struct lock_for *file)
@@ -155,7 +154,7 @@ int lock_open_named(struct lock *lock, const char *name, bool rdonly, const stru
 	int rc = gate_enter(lock, false, file);
 	if (lock->refused)
 		return lock->refused;
-	if (rdonly && cannot_be(rc))
+	if (rdonly && reads_on(rc))
 		return open_silent(lock);
 	if (rc == ELOOP || rc == EISDIR || rc == ENXIO)
 		return err_set(DAXKV_FOREIGN, "lock file %s: not a regular file", lock->name);
@@ -167,7 +166,7 @@ int lock_open_named(struct lock *lock, const char *name, bool rdonly, const stru
 	if (rc)
 		return byte_failed(lock, rc);
 	if (silent)
-		return err_set(DAXKV_BUSY, "the store is in use by a reader that could not write %s, or shows an unclean file", lock->name);
+		return err_set(DAXKV_BUSY, "the store is in use by a reader that shows an unclean file (%s)", lock->name);
 	rc = byte_set(lock->fd, USERS, F_WRLCK, false);
 	lock->alone = rc == 0;
 	if (rc == EAGAIN)
@@ -201,9 +200,11 @@ static int data_held(int data_fd, off_t byte, bool *held)
 /* lock_data - first one's own byte, then a look at others': of two who come by different names at once, one sees the other at least. */
 int lock_data(struct lock *lock, int data_fd, bool hold)
 {
-	if (lock->fd < 0)
+	if (lock->fd < 0 && !lock->silent)
 		return 0;
-	int rc = hold ? byte_set(data_fd, lock->silent ? DATA_SILENT : DATA_USERS, F_RDLCK, false) : 0;
+	if (lock->silent)
+		lock->data_fd = data_fd;
+	int rc = hold && !lock->silent ? byte_set(data_fd, DATA_USERS, F_RDLCK, false) : 0;
 	if (rc && rc != EAGAIN)
 		return err_sys(rc, "locking the store");
 	bool users = rc == EAGAIN, silent = false;
@@ -214,24 +215,82 @@ int lock_data(struct lock *lock, int data_fd, bool hold)
 		return err_sys(rc, "the locks of the store");
 	if (users || silent)
 		return err_set(DAXKV_BUSY, "the store is in use by way of another name: its lock file is not %s", lock->name);
-	lock->data_fd = hold ? data_fd : -1;
+	lock->data_fd = hold || lock->silent ? data_fd : -1;
 	return 0;
 }
 
 int lock_be_silent(struct lock *lock)
 {
-	if (lock->fd < 0 || lock->silent)
+	int rc = 0;
+
+	if (lock->silent)
 		return 0;
-	int rc = byte_set(lock->fd, SILENT, F_RDLCK, false);
-	if (!rc && lock->data_fd >= 0)
-		rc = byte_set(lock->data_fd, DATA_SILENT, F_RDLCK, false);
-	if (!rc && lock->data_fd >= 0)
+	lock->silent = true;
+	if (lock->data_fd >= 0)
 		rc = byte_set(lock->data_fd, DATA_USERS, F_UNLCK, false);
 	if (!rc)
 		rc = byte_set(lock->fd, USERS, F_UNLCK, false);
+	return rc ? byte_failed(lock, rc) : 0;
+}
+
+int lock_show_unclean(struct lock *lock)
+{
+	bool users = false;
+	int rc = 0;
+
+	if (!lock->name) /* NOLOCK */
+		return 0;
+	if (lock->fd >= 0)
+		rc = byte_set(lock->fd, SILENT, F_RDLCK, false);
+	if (!rc && lock->data_fd >= 0)
+		rc = byte_set(lock->data_fd, DATA_SILENT, F_RDLCK, false);
+	if (!rc && lock->fd < 0 && lock->data_fd >= 0) /* no gate keeps a writer away who is opening now */
+		rc = data_held(lock->data_fd, DATA_USERS, &users);
+	if (!rc && users)
+		rc = EAGAIN;
 	if (rc)
 		return byte_failed(lock, rc);
-	lock->silent = true;
+	return lock->silent ? 0 : lock_be_silent(lock);
+}
+
+int lock_again(struct lock *lock)
+{
+	if (lock->fd >= 0)
+		return 0;
+	int rc = gate_enter(lock, true, NULL);
+
+	if (!rc)
+		rc = byte_set(lock->fd, GATE, F_UNLCK, false);
+	return rc > 0 && rc != ENOENT ? err_sys(rc, "lock file %s", lock->name) : rc < 0 ? rc : 0;
+}
+
+int lock_pass(const struct lock *lock)
+{
+	int rc = byte_set(lock->fd, GATE, F_RDLCK, true);
+
+	return rc ? rc : byte_set(lock->fd, GATE, F_UNLCK, false);
+}
+
+int lock_snapshot(int fd, uint64_t snapshot, bool hold)
+{
+	return byte_set(fd, SNAPSHOTS + (off_t)min_u64(snapshot, SNAPSHOT_MAX), hold ? F_RDLCK : F_UNLCK, false);
+}
+
+/* lock_snapshot_oldest - the kernel shows some lock of a range: look again before it, until there is none.
+ * A lock that begins before the range is a program's own matter. */
+int lock_snapshot_oldest(int fd, uint64_t *oldest)
+{
+	uint64_t len = min_u64(*oldest, SNAPSHOT_MAX);
+
+	while (len) {
+		struct flock fl = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = SNAPSHOTS, .l_len = (off_t)len};
+
+		if (fcntl(fd, F_OFD_GETLK, &fl) != 0)
+			return errno;
+		if (fl.l_type == F_UNLCK || fl.l_start < SNAPSHOTS)
+			return 0;
+		len = *oldest = (uint64_t)(fl.l_start - SNAPSHOTS);
+	}
 	return 0;
 }
 
@@ -296,8 +355,11 @@ void lock_unmake(struct lock *lock)
 {
 	bool same = false;
 
-	if (lock->fd >= 0 && lock->made && lock->alone && file_same(lock, lock->fd, &same) == 0 && same)
+	if (lock->fd < 0 || !lock->made || !lock->alone)
+		return;
+	if (file_same(lock, lock->fd, &same) == 0 && same)
 		(void)unlink(lock->name); /* who waits for the gate looks whether the file still has its name */
+	forks_close(&lock->fd);
 	lock->made = false;
 }
 

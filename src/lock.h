@@ -4,14 +4,15 @@
  *
  *   byte 0    gate      held for an opening or closing, one at a time
  *   byte 1    users     shared by every user; who gets it exclusively is alone
- *   byte 2    silent    shared by readers that leave no trace: they cannot write the lock file, or show an unclean file from private memory
+ *   byte 2    silent    shared by readers that show an unclean file from private memory: no writer may come
  *   byte 16 + i         reader slot i: held by its owner, so that its death frees it
  *   byte 2^40 + n       open store number n: held from open to close, so that its death shows (wlock.h)
+ *   byte 2^62 + t       shared by silent readers, which may not write the lock file: the oldest snapshot that one reads (silent.c)
  *
  * Open file description locks (OFD, fcntl(2)): the kernel drops them when the last copy of the descriptor goes, at death too and across PID
  * namespaces; threads and other descriptors of the process do not disturb them. flock(2) and POSIX locks are not used. Every user also
- * holds a byte far behind the data file's end, shared: one for users, the next one for silent readers (FILE_UNLOCKED: looks at them only).
- * Who believes to be alone looks at them: they show a user that came by another name of the file, and has another lock file. Rejected: a
+ * holds a byte far behind the data file's end, shared: one for users, the next one for readers of an unclean file (FILE_UNLOCKED: looks at
+ * them only). A silent reader that finds no lock file has its snapshot's byte in the data file, too. Who believes to be alone looks at them: they show a user that came by another name of the file, and has another lock file. Rejected: a
  * pid in the file (namespaces, reuse), POSIX locks (any close in the process drops them).
  */
 #ifndef DAXKV_LOCK_H
@@ -39,7 +40,8 @@ struct lock {
 	int refused; /* the error of lock_for's look, which has a text */
 	int data_fd; /* of the store, once lock_data was called; not owned */
 	bool alone;  /* nobody else uses the store; until lock_share */
-	bool silent; /* holds byte 2 and must not write the lock file */
+	bool silent; /* a reader that must not write the lock file */
+	bool used;   /* a silent one: others use the store; when it was opened */
 	bool rdonly;
 	char *name; /* of the lock file */
 };
@@ -52,25 +54,41 @@ struct lock {
 int lock_make(struct lock *lock, const struct stat *store, unsigned int mode);
 
 /* lock_open - make the lock file when it is missing and enter the gate, waiting for others in it. On
- * return the gate is held, and lock->alone tells whether this is the only user: then it holds the users byte exclusively. A read-only
- * opener that may not write the lock file becomes a silent one: BUSY while somebody who can uses the store, and writers get BUSY beside it.
- * When it cannot even read or make one (EROFS, EACCES, EPERM, ENOSPC, EDQUOT): fd = -1 and 0. Errors: BUSY, FOREIGN when the lock file is not a regular
- * file, errno with a text. O_CLOEXEC, O_NOFOLLOW. */
+ * return the gate is held, and lock->alone tells whether this is the only user: then it holds the users byte exclusively. A reader that may not write the lock
+ * file, or make one (EROFS, EACCES, EPERM), or for which there is no room (ENOSPC, EDQUOT), becomes a silent one, which others do not see
+ * by their locks; fd = -1 when there is no lock file. Errors: BUSY when an unclean file is shown; EACCES when the lock file may not
+ * be read; FOREIGN when it is not a regular file; errno with a text. O_CLOEXEC, O_NOFOLLOW. */
 int lock_open(struct lock *lock, const char *store_path, bool rdonly, const struct lock_for *file);
 
 /* lock_open_named - the same with the lock file's own path. */
 int lock_open_named(struct lock *lock, const char *name, bool rdonly, const struct lock_for *file);
 
-/* lock_unmake - the opening failed, or there is no room in the lock file: remove the file that it made, unless others use it. The gate is
- * held. */
+/* lock_unmake - the opening failed, or there is no room in the lock file: remove the file that it made and let go of it, unless others use
+ * it. The gate is held. */
 void lock_unmake(struct lock *lock);
 
-/* lock_data - the store's descriptor, open now: BUSY when the same file is used by way of another name, or a silent reader of it keeps
- * this writer out. Without hold this user leaves no lock there itself. */
+/* lock_data - the store's descriptor, open now: BUSY when the same file is used by way of another name, or a reader of the unclean file
+ * keeps this writer out. Without hold this user leaves no lock there itself. */
 int lock_data(struct lock *lock, int data_fd, bool hold);
 
-/* lock_be_silent - while alone: become a silent reader, who keeps writers out. BUSY cannot be: the gate is held. */
+/* lock_be_silent - a reader, before lock_share: it writes nothing to the lock file from here on.
+ * lock_show_unclean - the same for one that is about to show an unclean file: writers are kept out. BUSY
+ * when one is there already, who cannot be seen without a lock file. */
 int lock_be_silent(struct lock *lock);
+int lock_show_unclean(struct lock *lock);
+
+/* lock_again - a silent reader without a lock file looks whether there is one now. 0 also when there is none; EACCES, errno. */
+int lock_again(struct lock *lock);
+
+/* lock_pass - wait until nobody is in the gate: an opening in its middle is over. 0 or errno. */
+int lock_pass(const struct lock *lock);
+
+/* lock_snapshot - announce to writers that a silent reader may read this snapshot, or take that back. Each process's own announcements
+ * count once. fd: of the lock file, or of the store; not the one by which others hold locks. 0 or errno. */
+int lock_snapshot(int fd, uint64_t snapshot, bool hold);
+
+/* lock_snapshot_oldest - make *oldest the oldest one that others have announced, if that is older. 0 or errno. */
+int lock_snapshot_oldest(int fd, uint64_t *oldest);
 
 /* lock_share - the opening is done: others may come in. */
 int lock_share(struct lock *lock);

@@ -48,6 +48,7 @@ struct share {
 	uint32_t version, nslots; /* fixed */
 	uint32_t room;            /* atomic: slots that have their space in the lock file; the others are not looked at */
 	uint64_t file_id;         /* of the store */
+	uint64_t life;            /* another number whenever it is made */
 	uint32_t medium;          /* enum daxkv_medium: one for all users */
 	uint32_t next_owner;      /* atomic */
 	/* read by everybody */
@@ -59,6 +60,7 @@ struct share {
 	struct wlock writer __attribute__((aligned(64)));
 	uint32_t writable;   /* somebody who can write has opened the store since this began: medium is fixed */
 	uint32_t recovered;  /* and has made sure that what was found clean is durable: nobody writes before */
+	uint32_t hold_free;  /* what is free may still be read by silent readers: the next writer to open it holds it back */
 	uint32_t last_writer; /* atomic: the open store, by its number, that held the lock last: only that one's picture of the free space is up to date */
 	int32_t writer_pid;  /* atomic: the process of last_writer, as that one's PID namespace has it */
 	uint64_t size;       /* bytes of the file in use, at least */

@@ -11,13 +11,40 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define MAGIC           "daxkvlk"
-#define LAYOUT          4u /* of struct share */
+#define LAYOUT          5u /* of struct share */
 #define PAGE            SHARE_PAGE
 #define LIMBO_FIRST_LOG 7u /* 128 items: a page */
+#define PEEK_TRIES      1000u
+
+static uint64_t place_off(uint64_t place)
+{
+	return round_down(place, PAGE);
+}
+
+static uint64_t place_room(uint64_t place)
+{
+	return (uint64_t)1 << place % PAGE;
+}
+
+/* limbo_sound - whether the limbo's place and numbers are such as a lock file of so many bytes can have. */
+static bool limbo_sound(const struct share *s, uint64_t file_bytes)
+{
+	const uint64_t place = s->limbo_place, shift = place % PAGE, off = place_off(place);
+
+	return shift < 40 && off < file_bytes && place_room(place) <= (file_bytes - off) / sizeof(struct limbo_item) &&
+	       s->limbo_next - s->limbo_first <= place_room(place);
+}
+
+/* share_mine - whether it is this version's, and the store's. */
+static bool share_mine(const struct share *s, uint64_t file_id)
+{
+	return memcmp(s->magic, MAGIC, sizeof s->magic) == 0 && s->version == LAYOUT && s->file_id == file_id;
+}
 
 static int file_map(int fd, uint64_t off, size_t bytes, void **p)
 {
@@ -62,11 +89,14 @@ static int share_make(struct share_file *f, const struct lock *lock, uint32_t ns
 		return rc;
 	f->share = p;
 	memset(p, 0, PAGE);
-	memcpy(f->share->magic, MAGIC, sizeof f->share->magic);
 	f->share->version = LAYOUT;
 	f->share->file_id = file_id;
+	if (getrandom(&f->share->life, sizeof f->share->life, 0) != sizeof f->share->life)
+		return err_sys(errno, "random bytes for the lock file");
 	f->share->limbo_place = f->bytes | LIMBO_FIRST_LOG;
 	share_init(f->share, nslots, (PAGE - sizeof(struct share)) / sizeof(struct reader_slot), published);
+	__atomic_thread_fence(__ATOMIC_RELEASE); /* pairs with share_peek: it is whole when it has its magic number */
+	memcpy(f->share->magic, MAGIC, sizeof f->share->magic);
 	return 0;
 }
 
@@ -84,7 +114,7 @@ static int share_join(struct share_file *f, uint64_t file_id)
 	if (rc)
 		return rc;
 	const struct share *s = p;
-	bool mine = memcmp(s->magic, MAGIC, sizeof s->magic) == 0 && s->version == LAYOUT && s->file_id == file_id;
+	bool mine = share_mine(s, file_id);
 	uint32_t nslots = s->nslots;
 
 	munmap(p, sizeof(struct share));
@@ -121,6 +151,81 @@ int share_file_open(struct share_file *f, const struct lock *lock, uint32_t nslo
 	return rc ? rc : owner_take(f, lock);
 }
 
+int share_peek(int fd, uint64_t file_id, uint64_t *life, uint64_t *published)
+{
+	struct share s, again;
+	unsigned int tries = 0;
+
+	do { /* nobody promises that a number is copied in one piece */
+		ssize_t n = pread(fd, &s, sizeof s, 0), m = pread(fd, &again, sizeof again, 0);
+
+		if (n < 0 || m < 0)
+			return errno;
+		if (n < (ssize_t)sizeof s || m < (ssize_t)sizeof again || !share_mine(&s, file_id)) /* the first: whole in the second then */
+			return ENODATA;
+		*life = again.life;
+		*published = again.published;
+	} while ((s.published != again.published || s.life != again.life) && ++tries < PEEK_TRIES);
+	return 0;
+}
+
+/* limbo_pread - items first to next of the limbo at place, which are n. */
+static int limbo_pread(int fd, const struct share *s, uint64_t n, struct limbo_item *item)
+{
+	const uint64_t room = place_room(s->limbo_place);
+
+	for (uint64_t i = 0; i < n;) {
+		uint64_t at = (s->limbo_first + i) % room, some = min_u64(n - i, room - at);
+		ssize_t got = pread(fd, item + i, some * sizeof *item, (off_t)(place_off(s->limbo_place) + at * sizeof *item));
+
+		if (got != (ssize_t)(some * sizeof *item))
+			return got < 0 ? errno : ENODATA;
+		i += some;
+	}
+	return 0;
+}
+
+/* limbo_fill - the items in order, up to the newest transaction. */
+static int limbo_fill(struct limbo *limbo, const struct limbo_item *item, uint64_t n, uint64_t newest)
+{
+	int rc = limbo_reserve(limbo, n);
+
+	for (uint64_t i = 0; i < n && !rc && item[i].txn <= newest; i++) {
+		if (i && item[i].txn < item[i - 1].txn)
+			rc = ENODATA;
+		else
+			limbo_add(limbo, item[i].txn, item[i].off, item[i].pages);
+	}
+	return rc;
+}
+
+int share_inherit(int fd, uint64_t file_id, uint64_t newest, struct limbo *limbo)
+{
+	struct limbo_item *item;
+	struct share s;
+	struct stat st;
+	int rc = 0;
+
+	if (fstat(fd, &st) != 0)
+		return errno;
+	if (pread(fd, &s, sizeof s, 0) != (ssize_t)sizeof s || !share_mine(&s, file_id) || s.published > newest)
+		return ENODATA;
+	uint64_t n = s.limbo_next - s.limbo_first;
+
+	if (!limbo_sound(&s, (uint64_t)st.st_size))
+		return ENODATA;
+	item = malloc(n * sizeof *item + 1);
+	if (!item)
+		return err_set(ENOMEM, "no memory for %lu items of free space", (unsigned long)n);
+	rc = limbo_pread(fd, &s, n, item);
+	if (!rc)
+		rc = limbo_fill(limbo, item, n, newest);
+	if (rc)
+		limbo_free(limbo);
+	free(item);
+	return rc;
+}
+
 void share_file_close(struct share_file *f)
 {
 	if (f->limbo)
@@ -133,16 +238,6 @@ void share_file_close(struct share_file *f)
 }
 
 /* ---- the limbo ------------------------------------------------------------------------------------------------------------ */
-
-static uint64_t place_off(uint64_t place)
-{
-	return round_down(place, PAGE);
-}
-
-static uint64_t place_room(uint64_t place)
-{
-	return (uint64_t)1 << place % PAGE;
-}
 
 /* limbo_map - have the limbo mapped where it is now. */
 static int limbo_map(struct share_file *f)

@@ -37,6 +37,15 @@ struct share_file {
  * Errors: VERSION when others use it with another layout, ENOSPC, ENOMEM, errno. */
 int share_file_open(struct share_file *file, const struct lock *lock, uint32_t nslots, uint64_t published, uint64_t file_id);
 
+/* share_peek - what the lock file's share says, for who may not write it: ENODATA when there is none, or
+ * one of another version or store; errno. */
+int share_peek(int fd, uint64_t file_id, uint64_t *life, uint64_t *published);
+
+/* share_inherit - before the share is made anew: the limbo that its last users left in the lock file, in
+ * which items of transactions after newest are not counted. ENODATA: that cannot be known, or is not the
+ * store's; ENOMEM; errno. */
+int share_inherit(int fd, uint64_t file_id, uint64_t newest, struct limbo *limbo);
+
 /* share_file_close - unmap or free it. */
 void share_file_close(struct share_file *file);
 

@@ -407,6 +407,22 @@ static int space_grow(struct space *s, uint64_t pages)
 
 /* ---- taking and giving ---------------------------------------------------------------------------------------------------- */
 
+/* pages_let_go - n pages of a loaded zone, from the i-th on, are not busy any more, but for those that are
+ * allocated: the limbo lies where other processes can write. */
+static void pages_let_go(struct zone *zone, uint64_t i, uint64_t n)
+{
+	while (n) {
+		uint64_t w = i / SPACE_WORD_BITS, bit = i % SPACE_WORD_BITS, some = min_u64(n, SPACE_WORD_BITS - bit);
+		uint64_t mask = (some == SPACE_WORD_BITS ? ~(uint64_t)0 : ((uint64_t)1 << some) - 1) << bit;
+
+		mask &= zone->busy[w] & ~zone->disk[w];
+		zone->busy[w] &= ~mask;
+		zone->nfree += (uint32_t)__builtin_popcountll(mask);
+		i += some;
+		n -= some;
+	}
+}
+
 /* item_free - the item's pages can be taken. Zones not in memory will not show them busy any more. */
 static void item_free(struct space *s, const struct limbo_item *item)
 {
@@ -417,9 +433,8 @@ static void item_free(struct space *s, const struct limbo_item *item)
 		uint64_t n = min_u64(left, (z + 1) * s->zone_pages - page);
 
 		if (s->zone[z].disk)
-			set_bits(s, page * s->psize, n, BITS_BUSY, false);
-		else
-			space_found_free(s, page);
+			pages_let_go(&s->zone[z], page % s->zone_pages, n);
+		space_found_free(s, page);
 		page += n;
 		left -= n;
 	}

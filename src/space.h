@@ -125,6 +125,10 @@ uint64_t space_dir_page(const struct space *space, size_t z);
 /* space_load_zone - have the bitmap of zone z in memory. CORRUPT, ENOMEM. */
 int space_load_zone(struct space *space, size_t z);
 
+/* space_each_free - show every run of pages that could be taken. Loads every zone. Errors: CORRUPT, ENOMEM,
+ * what show returns. */
+int space_each_free(struct space *space, int (*show)(void *arg, uint64_t off, uint64_t pages), void *arg);
+
 /* space_used - allocated bytes. Loads every zone. CORRUPT, ENOMEM. */
 int space_used(struct space *space, uint64_t *bytes);
 

@@ -3,6 +3,7 @@
 #include "kv.h"
 
 #include "err.h"
+#include "silent.h"
 #include "stores.h"
 
 #include <errno.h>
@@ -146,70 +147,32 @@ void txn_close_tables(struct daxkv *kv)
 	}
 }
 
-int txn_own(const struct daxkv *kv)
-{
-	return txn_forked(kv) ? err_set(DAXKV_BAD_TXN, "the store was opened by the parent process: open it again in the child") : 0;
-}
-
-int txn_refuse(const struct daxkv_txn *txn, bool write)
-{
-	if (!txn)
-		return err_set(EINVAL, "no transaction was given");
-	if (txn_forked(txn->kv))
-		return err_set(DAXKV_BAD_TXN, "the transaction belongs to the parent process");
-	if (txn->child)
-		return err_set(DAXKV_BAD_TXN, "a nested transaction is running: its parent rests");
-	if (txn->broken)
-		return txn->too_old ? view_too_old(&txn->view) : err_set(DAXKV_BAD_TXN, "an earlier change failed: the transaction can only be aborted");
-	if (txn->idle)
-		return err_set(DAXKV_BAD_TXN, "the read transaction was reset");
-	assert(write && !txn->write);
-	return err_set(EACCES, "a read transaction cannot change anything");
-}
-
-int txn_too_old(struct daxkv_txn *txn)
-{
-	txn->broken = txn->too_old = true;
-	cursor_lose_all(txn);
-	return view_too_old(&txn->view);
-}
-
-int txn_break(struct daxkv_txn *txn, int rc)
-{
-	txn->broken = true;
-	return rc;
-}
-
-void txn_seal(struct daxkv_txn *txn)
-{
-	struct reserved *r = &txn->reserved;
-	struct wset *w = &txn->kv->wset;
-
-	if (!r->pending)
-		return;
-	r->pending = false;
-	if (r->blob) {
-		struct fmt_blob blob;
-
-		memcpy(&blob, r->value, sizeof blob);
-		blob.crc = blob_seal(w, &blob);
-		pm_write(&w->map->pm, r->value, &blob, sizeof blob);
-	}
-	leaf_seal(w, r->leaf, r->value, r->vlen);
-}
-
 /* ---- reading -------------------------------------------------------------------------------------------------------------- */
 
-static void read_start(struct daxkv_txn *txn)
+static int read_start(struct daxkv_txn *txn)
 {
 	struct daxkv *kv = txn->kv;
 	struct timespec now;
+	int rc = UNLIKELY(kv->silent.on) ? silent_enter(kv, txn->slot) : 0;
+
+	if (rc)
+		return rc;
 
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now); /* no system call */
 	__atomic_store_n(&kv->share->slot[txn->slot].since_ms, ms_of(&now), __ATOMIC_RELAXED);
 	txn->view.snapshot = share_enter(kv->share, txn->slot);
 	txn->generation++;
 	txn->broken = txn->idle = txn->too_old = false;
+	return 0;
+}
+
+/* slot_idle - nothing is read by the slot any more. */
+static void slot_idle(struct daxkv *kv, uint32_t slot)
+{
+	if (UNLIKELY(kv->silent.on))
+		silent_leave(kv, slot);
+	else
+		share_leave(kv->share, slot);
 }
 
 static int begin_read(struct daxkv *kv, bool verify, struct daxkv_txn **out)
@@ -242,9 +205,13 @@ static int begin_read(struct daxkv *kv, bool verify, struct daxkv_txn **out)
 	                      ? &kv->share->slot[txn->slot].snapshot_plus_1
 	                      : NULL;
 	txn->verify = verify;
-	read_start(txn);
-	*out = txn;
-	return 0;
+	int rc = read_start(txn);
+
+	if (rc)
+		read_txn_free(txn);
+	else
+		*out = txn;
+	return rc;
 }
 
 /* slot_leave - one user less of the slot that a transaction shares with its clones. Returns whether that was the last. */
@@ -257,7 +224,7 @@ static bool slot_leave(struct daxkv_txn *origin, bool ended)
 
 	origin->ended = origin->ended || ended;
 	if (last)
-		share_leave(kv->share, origin->slot);
+		slot_idle(kv, origin->slot);
 	last = last && origin->ended;
 	pthread_mutex_unlock(&kv->slot_mutex);
 	return last;
@@ -270,7 +237,7 @@ static void read_stop(struct daxkv_txn *txn)
 	if (txn->cloned)
 		(void)slot_leave(txn, false);
 	else
-		share_leave(txn->kv->share, txn->slot);
+		slot_idle(txn->kv, txn->slot);
 	txn->idle = true;
 }
 
@@ -373,10 +340,7 @@ int daxkv_renew(struct daxkv_txn *txn)
 		if (txn->cloned)
 			rc = err_set(DAXKV_BUSY, "clones of its last snapshot are still running");
 	}
-	if (rc)
-		return rc;
-	read_start(txn);
-	return 0;
+	return rc ? rc : read_start(txn);
 }
 
 /* ---- writing -------------------------------------------------------------------------------------------------------------- */

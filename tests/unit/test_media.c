@@ -39,17 +39,42 @@ static bool mount_again(const char *what, const char *where, unsigned long flags
 	       (!flags || mount("none", where, NULL, MS_BIND | MS_REMOUNT | flags, NULL) == 0);
 }
 
-static void store_make(bool clean)
+enum left {
+	CLEAN,
+	IN_PLACE, /* as a killed process leaves it between commits */
+	TORN      /* with words of its newest commit that are not in place: by a power cut, or in the middle of storing them */
+};
+static enum left left;
+
+/* word_restore - in the image, the word at off is what it is in old. */
+static void word_restore(const char *image, const char *old, uint64_t off)
+{
+	int from = open(scratch_path(old), O_RDONLY | O_CLOEXEC), to = open(scratch_path(image), O_RDWR | O_CLOEXEC);
+	uint64_t word;
+
+	assert_true(from >= 0 && to >= 0);
+	assert_int_equal(pread(from, &word, sizeof word, (off_t)off), sizeof word);
+	assert_int_equal(pwrite(to, &word, sizeof word, (off_t)off), sizeof word);
+	close(from);
+	close(to);
+}
+
+static void store_make(enum left how)
 {
 	struct daxkv *kv = store_new("e", 4096);
 
+	left = how;
+	store_image(kv, "old");
 	put_one(kv, "k", "v");
-	if (!clean)
+	if (how != CLEAN)
 		store_image(kv, "image");
+	assert_true(kv->words.n > 1);
+	if (how == TORN)
+		word_restore("image", "old", kv->words.w[0].off);
 	store_done(kv);
-	if (clean)
+	if (how == CLEAN)
 		return;
-	OK(rename(scratch_path("image"), scratch_path("e"))); /* as a machine that stopped leaves it */
+	OK(rename(scratch_path("image"), scratch_path("e")));
 	OK(unlink(scratch_path("e-lock")));
 }
 
@@ -112,7 +137,26 @@ static void bind_mounts(void **state)
 
 /* ---- what cannot be written ------------------------------------------------------------------------------------------------ */
 
-static bool unclean;
+/* beside_a_writer - the reader goes on while somebody writes by way of the other mount: its snapshot stays, and the next one is new. */
+static int beside_a_writer(struct daxkv *reader)
+{
+	struct daxkv_txn *old, *txn;
+	struct daxkv *writer;
+
+	CHECK(daxkv_begin(reader, NULL, DAXKV_TXN_RDONLY, &old) == 0 && has(old, DAXKV_MAIN, "k", "v"));
+	CHECK(open_code(scratch_path("e"), 0, &writer) == 0);
+	for (int i = 0; i < 3000; i++) {
+		CHECK(daxkv_begin(writer, NULL, 0, &txn) == 0 && put(txn, DAXKV_MAIN, "k", i % 2 ? "odd" : "even", 0) == 0);
+		CHECK(daxkv_commit(txn) == 0);
+	}
+	CHECK(has(old, DAXKV_MAIN, "k", "v"));
+	daxkv_abort(old);
+	CHECK(shows(reader, "k", "odd"));
+	CHECK(daxkv_begin(writer, NULL, 0, &txn) == 0 && put(txn, DAXKV_MAIN, "k", "v", 0) == 0 && daxkv_commit(txn) == 0);
+	CHECK(daxkv_close(writer) == 0);
+	CHECK(shows(reader, "k", "v"));
+	return 0;
+}
 
 static int child_reads_readonly_media(void)
 {
@@ -130,9 +174,11 @@ static int child_reads_readonly_media(void)
 		CHECK(open_code(scratch_path("ro/e"), DAXKV_RDONLY, &kv) == 0);
 		CHECK(open_code(scratch_path("ro/e"), DAXKV_RDONLY, &second) == 0);
 		CHECK(shows(kv, "k", "v") && shows(second, "k", "v"));
-		CHECK(daxkv_info(kv, &i) == 0 && i.private_recovery == unclean && i.read_only);
-		if (with_lock) /* it keeps writers away who come by the other mount */
+		CHECK(daxkv_info(kv, &i) == 0 && i.private_recovery == (left == TORN) && i.read_only);
+		if (left == TORN) /* it keeps writers away who come by the other mount */
 			CHECK(open_code(scratch_path("e"), 0, NULL) == DAXKV_BUSY);
+		else
+			CHECK(beside_a_writer(kv) == 0);
 		CHECK(daxkv_close(kv) == 0 && daxkv_close(second) == 0);
 	}
 	return 0;
@@ -141,9 +187,8 @@ static int child_reads_readonly_media(void)
 static void readonly_media(void **state)
 {
 	(void)state;
-	for (int i = 0; i < 2; i++) {
-		unclean = i;
-		store_make(!unclean);
+	for (enum left how = CLEAN; how <= TORN; how++) {
+		store_make(how);
 		child_run(child_reads_readonly_media);
 		OK(open_code(scratch_path("e"), 0, NULL));
 	}
@@ -162,7 +207,7 @@ static int child_is_nobody(void)
 	CHECK(open_code(scratch_path("e"), 0, NULL) == EACCES);
 	CHECK(open_code(scratch_path("e"), DAXKV_RDONLY, &kv) == 0);
 	CHECK(shows(kv, "k", "v"));
-	CHECK(daxkv_info(kv, &i) == 0 && i.private_recovery == unclean);
+	CHECK(daxkv_info(kv, &i) == 0 && i.private_recovery == (left == TORN));
 	CHECK(daxkv_close(kv) == 0);
 	return 0;
 }
@@ -173,9 +218,8 @@ static void file_of_somebody_else(void **state)
 	struct stat before, after;
 	(void)state;
 	OK(chmod(scratch_dir, 0755));
-	for (int i = 0; i < 2; i++) {
-		unclean = i;
-		store_make(!unclean);
+	for (enum left how = CLEAN; how <= TORN; how++) {
+		store_make(how);
 		OK(chmod(scratch_path("e"), 0644));
 		OK(stat(scratch_path("e"), &before));
 		child_run(child_is_nobody);
@@ -211,7 +255,7 @@ static void network_filesystems(void **state)
 	static const uint32_t remote[] = {0x6969, 0x517b, 0xff534d42, 0xfe534d42, 0x00c36400, 0x5346414f, 0x0bd00bd0},
 	                      local[] = {0xef53, 0x58465342, 0x9123683e, 0x12345};
 	(void)state;
-	store_make(true);
+	store_make(CLEAN);
 	for (size_t i = 0; i < sizeof remote / sizeof *remote; i++) {
 		fake.type = remote[i];
 		assert_int_equal(open_code(scratch_path("e"), 0, NULL), EOPNOTSUPP);
