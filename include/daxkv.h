@@ -434,6 +434,7 @@ struct daxkv_info {
 	uint64_t recovered;                                /* records replayed at open */
 	uint64_t held_pages;                               /* free pages not yet reusable: readers or recovery may need them */
 	uint32_t readers, max_readers;
+	uint32_t reader_places; /* for read transactions that were in use at once, at most, since the store's first user came */
 	int read_only, private_recovery; /* private_recovery: an unclean file is shown from private memory */
 	int copy_on_write; /* the filesystem needs space for what is changed in place (btrfs without NOCOW, ZFS, bcachefs, blocks
 	                      shared with another file): on a full disk a program that writes may be ended by SIGBUS */
@@ -452,6 +453,7 @@ struct daxkv_reader {      /* a place for a read transaction, of any process tha
 	int running;       /* else it is kept for the next one */
 	int bounded;       /* its store handle's options set a bound */
 	int evicted;       /* when running: its snapshot was given up, and holds nothing back */
+	uint64_t handle;   /* what pthread_self gave that thread; of use in its process only */
 	uint64_t snapshot; /* when running: pages freed since that commit wait for it */
 	uint64_t age_ms;   /* when running: since it began */
 };

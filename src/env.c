@@ -642,6 +642,7 @@ int daxkv_info(struct daxkv *kv, struct daxkv_info *info)
 	                            .held_pages = __atomic_load_n(&kv->space.limbo.pages, __ATOMIC_RELAXED),
 	                            .readers = share_active(kv->share),
 	                            .max_readers = kv->share->nslots,
+	                            .reader_places = __atomic_load_n(&kv->share->high, __ATOMIC_RELAXED),
 	                            .read_only = kv->read_only,
 	                            .private_recovery = kv->map.private_copy,
 	                            .copy_on_write = map_copies(&kv->map)};
@@ -679,6 +680,7 @@ void daxkv_readers(struct daxkv *kv, void (*show)(const struct daxkv_reader *rea
 			continue;
 		show(&(struct daxkv_reader){.pid = __atomic_load_n(&s->pid, __ATOMIC_RELAXED),
 		                            .thread = __atomic_load_n(&s->tid, __ATOMIC_RELAXED),
+		                            .handle = __atomic_load_n(&s->thread, __ATOMIC_RELAXED),
 		                            .running = snapshot != 0,
 		                            .bounded = share_bounded(kv->share, i),
 		                            .evicted = (snapshot & SLOT_EVICTED) != 0,

@@ -8,6 +8,7 @@
 #include "lock.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -60,6 +61,7 @@ static int slot_own(struct share *share, const struct lock *lock, uint32_t owner
 	__atomic_store_n(&s->owner, owner, __ATOMIC_RELAXED);
 	__atomic_store_n(&s->pid, getpid(), __ATOMIC_RELAXED);
 	__atomic_store_n(&s->tid, (int32_t)syscall(SYS_gettid), __ATOMIC_RELAXED);
+	__atomic_store_n(&s->thread, (uint64_t)pthread_self(), __ATOMIC_RELAXED);
 	__atomic_store_n(&s->max_age_ms, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&s->max_lag, 0, __ATOMIC_RELAXED);
 	if (!__atomic_compare_exchange_n(&s->taken, &taking, SLOT_OWNED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {

@@ -39,7 +39,8 @@ struct reader_slot {
 	uint32_t owner;           /* atomic: the open store that it belongs to, by its number in this share */
 	int32_t pid, tid;         /* atomic: who took it */
 	uint64_t max_age_ms, max_lag; /* atomic, set while idle: the bounds of its store; 0: none. Without any it is never evicted */
-	uint8_t pad[16];
+	uint64_t thread;      /* atomic: and by which pthread_self() */
+	uint8_t pad[8];
 };
 static_assert(sizeof(struct reader_slot) == 64, "a slot is a cache line");
 

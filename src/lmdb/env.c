@@ -12,7 +12,6 @@
 
 #define READERS_DEFAULT 126u
 #define SPARE_HANDLES   (2 * SLOTS_CLOSED) /* of the store: those of databases dropped or closed a moment ago */
-#define SPARE_READERS   4096u /* read transactions that the store keeps for threads */
 #define READERS_MAX     65536u
 #define LMDB_MAGIC      0xBEEFC0DEu
 #define LMDB_MAGIC_AT   16

@@ -35,6 +35,7 @@ enum { FREE_DBI = 0, MAIN_DBI = 1, FIRST_NAMED = 2 };
 #define DB_FLAGS        (MDB_REVERSEKEY | MDB_DUPSORT | MDB_INTEGERKEY | MDB_DUPFIXED | MDB_INTEGERDUP | MDB_REVERSEDUP)
 #define ENV_CHANGEABLE  (MDB_NOSYNC | MDB_NOMETASYNC | MDB_MAPASYNC | MDB_NOMEMINIT)
 #define ENV_FIXED       (MDB_FIXEDMAP | MDB_NOSUBDIR | MDB_RDONLY | MDB_WRITEMAP | MDB_NOTLS | MDB_NOLOCK | MDB_NORDAHEAD)
+#define SPARE_READERS   4096u /* read transactions that the store keeps for threads */
 #define NO_TXN          SIZE_MAX /* a reader that reads nothing */
 
 static_assert(sizeof(MDB_val) == sizeof(struct daxkv_val) && offsetof(MDB_val, mv_size) == offsetof(struct daxkv_val, size) &&

@@ -76,6 +76,8 @@ int mapsize_settle(MDB_env *env, size_t size)
 
 	if (rc)
 		return err_of(rc);
+	if (info.max_readers > SPARE_READERS) /* who came first has said how many */
+		env->max_readers = info.max_readers - SPARE_READERS;
 	if (!size) /* a store that was not made by way of this library keeps none */
 		size = kept ? kept : info.file_size > MAPSIZE_DEFAULT ? info.file_size : MAPSIZE_DEFAULT;
 	if (mapsize_limit(size) < info.used_bytes)
@@ -214,7 +216,7 @@ int mdb_env_info(MDB_env *env, MDB_envinfo *arg)
 	*arg = (MDB_envinfo){.me_mapsize = env->mapsize,
 	                     .me_last_txnid = (size_t)info.last_txn,
 	                     .me_maxreaders = env->max_readers,
-	                     .me_numreaders = __atomic_load_n(&env->n_readers, __ATOMIC_RELAXED)};
+	                     .me_numreaders = env->flags & MDB_NOLOCK ? 0 : info.reader_places};
 	arg->me_last_pgno = info.used_bytes > info.page_size ? (size_t)(info.used_bytes / info.page_size - 1) : 1;
 	if (mapsize_limit(arg->me_mapsize) < info.used_bytes) /* it grew past what was asked for */
 		arg->me_mapsize = (size_t)info.file_size;

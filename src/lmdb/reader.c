@@ -292,11 +292,11 @@ static void list_line(struct list *list, int pid, size_t thread, size_t txnid)
 		list->rc = list->func(line, list->ctx);
 }
 
-/* list_other - of another process the store does not know the thread. */
+/* list_other - a reader of another process, or of another environment here. */
 static void list_other(const struct daxkv_reader *reader, void *arg)
 {
 	if (!reader->own)
-		list_line(arg, reader->pid, 0, reader->running ? (size_t)reader->snapshot : NO_TXN);
+		list_line(arg, reader->pid, (size_t)reader->handle, reader->running ? (size_t)reader->snapshot : NO_TXN);
 }
 
 int mdb_reader_list(MDB_env *env, MDB_msg_func *func, void *ctx)

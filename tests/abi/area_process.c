@@ -191,6 +191,8 @@ static int list_line(const char *msg, void *ctx)
 	list.calls++;
 	if (sscanf(msg, "%10d %zx %zu\n", &pid, &thread, &txnid) == 3) {
 		list.lines++;
+		if (!thread)
+			printf("no thread\n");
 		if (pid == list.pid)
 			list.txnid = txnid;
 	} else {
@@ -205,6 +207,32 @@ static void show_list(MDB_env *env, pid_t pid)
 	list.pid = pid;
 	SHOW(mdb_reader_list(env, list_line, NULL) < 0);
 	printf("  lines %d, that process's snapshot %zu\n", list.lines, list.txnid);
+}
+
+/* show_counts - places over all processes, of which daxkv may keep one more for the next transaction, and
+ * the limit, which is of who came first. */
+static void show_counts(MDB_env *env)
+{
+	MDB_envinfo info;
+
+	SHOW(mdb_env_info(env, &info));
+	printf("places %d of %u\n", info.me_numreaders >= 3 && info.me_numreaders <= 4, info.me_maxreaders);
+}
+
+static void joins_with_a_limit(int to, int from)
+{
+	MDB_envinfo info;
+	MDB_env *env;
+	unsigned int n = 0;
+
+	(void)to;
+	(void)from;
+	if (mdb_env_create(&env) || mdb_env_set_maxreaders(env, 17) || mdb_env_open(env, place("shared"), 0, 0644))
+		_exit(1);
+	SHOW(mdb_env_get_maxreaders(env, &n));
+	SHOW(mdb_env_info(env, &info));
+	printf("max %u %u\n", n, info.me_maxreaders);
+	mdb_env_close(env);
 }
 
 static int two_lines(const char *msg, void *ctx)
@@ -224,6 +252,10 @@ static void readers(MDB_env *env)
 		await(c[i].from);
 	}
 	show_list(env, c[1].pid);
+	show_counts(env);
+	struct child limited = child_start(joins_with_a_limit);
+
+	child_end(&limited);
 	memset(&list, 0, sizeof list);
 	printf("stopped %d", mdb_reader_list(env, two_lines, NULL));
 	printf(" after %d calls\n", list.calls);
