@@ -212,6 +212,8 @@ int share_inherit(int fd, uint64_t file_id, uint64_t newest, struct limbo *limbo
 		return ENODATA;
 	uint64_t n = s.limbo_next - s.limbo_first;
 
+	if (n == 0) /* its place may not have its space yet */
+		return 0;
 	if (!limbo_sound(&s, (uint64_t)st.st_size))
 		return ENODATA;
 	item = malloc(n * sizeof *item + 1);
