@@ -174,7 +174,7 @@ static int rename_to(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s,
                      struct dbstate *main_state, const struct daxkv_val *name)
 {
 	daxkv_db stale = dbi_find(txn, name);
-	struct dbi_name *end = NULL, *copy;
+	struct dbi_name *end = NULL, *copy = NULL;
 	int rc = dbi_name_new(name, false, &copy);
 
 	if (!rc && stale)
