@@ -172,11 +172,15 @@ static int own_by_seek(int fd, uint64_t length)
 {
 	for (uint64_t at = 0; at < length;) {
 		off_t hole = lseek(fd, (off_t)at, SEEK_HOLE);
+		if (hole < 0 && (errno == EINVAL || errno == EOPNOTSUPP))
+			return file_extend(fd, at, length, length); /* it cannot tell */
 		if (hole < 0)
-			return errno == ENXIO ? 0 : file_extend(fd, at, length, length); /* it cannot tell */
+			return errno == ENXIO ? 0 : errno;
 		if ((uint64_t)hole >= length)
 			return 0;
 		off_t data = lseek(fd, hole, SEEK_DATA);
+		if (data < 0 && errno != ENXIO)
+			return errno;
 		uint64_t to = data < 0 ? length : min_u64((uint64_t)data, length);
 		int rc = file_extend(fd, (uint64_t)hole, to, length);
 		if (rc)

@@ -67,6 +67,8 @@ static int file_empty(const struct share_file *f)
 
 		if (data < 0 ? errno == ENXIO : (uint64_t)data >= f->bytes)
 			return 0;
+		if (data < 0 && errno != EINVAL && errno != EOPNOTSUPP) /* else it cannot tell */
+			return err_sys(errno, "the lock file");
 	}
 	if (st.st_size && ftruncate(f->fd, 0) != 0)
 		return err_sys(errno, "emptying the lock file");

@@ -378,6 +378,12 @@ static uint64_t growth_wanted(const struct space *s)
 	return min_u64(max_u64(s->end / 8, s->psize < FMT_SUPER_SIZE ? space_step(s, s->end) : min_u64(s->end, MAP_STEP)), GROW_MAX);
 }
 
+/* no_room - growth failed because there is no space for it, and not because something is broken. */
+static bool no_room(int rc)
+{
+	return rc == DAXKV_FULL || rc == ENOSPC || rc == EFBIG || rc == EDQUOT || rc == ENOMEM;
+}
+
 /* space_grow - as growth_wanted, at least need pages; less when there is no room for that much. */
 static int space_grow(struct space *s, uint64_t pages)
 {
@@ -400,7 +406,7 @@ static int space_grow(struct space *s, uint64_t pages)
 	if (big < small || (tail && tail < meta) || (big - s->end) / s->psize + tail < pages + meta)
 		big = small;
 	rc = grow_to(s, big, tail);
-	if ((rc == ENOSPC || rc == EFBIG || rc == EDQUOT || rc == ENOMEM) && small < big)
+	if (no_room(rc) && small < big)
 		rc = grow_to(s, small, tail);
 	return rc;
 }
@@ -482,6 +488,8 @@ static int find_or_grow(struct space *s, uint64_t pages, uint64_t *page)
 	}
 	int why = space_grow(s, pages);
 
+	if (why && !no_room(why)) /* other pages would do, and nobody learned of the failure */
+		return why;
 	if (!why || !s->limbo.n || s->settle(s->arg)) {
 		rc = space_find(s, pages, page, &found);
 	} else { /* what the last commits freed may be enough, perhaps with what is left to grow by */

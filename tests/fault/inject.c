@@ -181,7 +181,12 @@ WRAP(void *, mmap, void *at, size_t n, int prot, int flags, int fd, off_t off)
 {
 	/* Address space is asked for in ever smaller pieces, and a range given up stays what it was: the other mappings must be had. */
 	bool space = prot == PROT_NONE;
-	if (space ? may("mmap of address space", ENOMEM) : must("mmap", ENOMEM))
+	if (space && may("mmap of address space", ENOMEM))
+		return MAP_FAILED;
+	/* Growth for which there is no memory is like one without space: see fallocate. */
+	bool growth = !space && fd >= 0 && off > 0;
+	if (!space && (must("mmap", growth ? EAGAIN : ENOMEM) ||
+	               (growth && may("mmap in growth", ENOMEM))))
 		return MAP_FAILED;
 	return __real_mmap(at, n, prot, flags, fd, off);
 }
@@ -256,7 +261,12 @@ int __wrap_fcntl(int fd, int op, ...)
 
 WRAP(int, fallocate, int fd, int mode, off_t off, off_t n)
 {
-	return must("fallocate", ENOSPC) ? -1 : __real_fallocate(fd, mode, off, n);
+	/* A new store has to have its space. Growth that finds none makes do with less, or with pages
+	 * that the last commits freed; but what is broken is reported by it, too. */
+	if (must("fallocate", EIO) ||
+	    (off ? may("fallocate in growth", ENOSPC) : must("fallocate of a file", ENOSPC)))
+		return -1;
+	return __real_fallocate(fd, mode, off, n);
 }
 
 WRAP(int, ftruncate, int fd, off_t n)
