@@ -13,7 +13,8 @@ mkfifo slow
 loader=$!
 exec 8>slow
 printf 'slow1\t1\nslow2\t2\n' >&8
-t "a put beside a load that waits for input" exits 0 kv put s.kv beside 1 --wait 0
+# The load may be inside the short transaction of its first lines, which ends by itself.
+t "a put beside a load that waits for input" exits 0 kv put s.kv beside 1 --wait 20
 t "so does a check" prints "0 faults" kv check s.kv
 exec 8>&-
 wait "$loader"
@@ -22,7 +23,7 @@ slow2	2" kv scan s.kv --prefix slow
 "$KV" put s.kv piped --from slow &
 putter=$!
 exec 8>slow
-t "a put beside one that waits for its value" exits 0 kv put s.kv beside 2 --wait 0
+t "a put beside one that waits for its value" exits 0 kv put s.kv beside 2 --wait 20
 printf value >&8
 exec 8>&-
 wait "$putter"
@@ -31,8 +32,10 @@ t "whose value came later" sh -c 'test "$("$1" get s.kv piped)" = value' sh "$KV
 # ---- a writer that stands still in its transaction
 
 awk 'BEGIN { for (i = 0; i < 700000; i++) printf "%07d\tvalue of %d\n", i * 7919 % 700000, i }' >many.tsv
+# busy - $writer has the lock, and has said so: a writer notes its number just after it took the lock.
 busy() {
-	! kv put s.kv probe 1 --wait 0 2>"$log/busy" && grep -q "has the writer's lock" "$log/busy"
+	! kv put s.kv probe 1 --wait 0 2>"$log/busy" &&
+		grep -q "process $writer has the writer's lock" "$log/busy"
 }
 # stop_in_transaction - $writer is a load that is stopped in its transaction; again when the moment was missed.
 stop_in_transaction() {

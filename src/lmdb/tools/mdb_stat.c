@@ -16,10 +16,10 @@ static int print_env(MDB_env *env)
 {
 	MDB_stat st;
 	MDB_envinfo info;
-	int rc = mdb_env_stat(env, &st);
+	int rc = mdb_env_info(env, &info); /* first: mdb_env_stat takes a reader's place */
 
 	if (!rc)
-		rc = mdb_env_info(env, &info);
+		rc = mdb_env_stat(env, &st);
 	if (rc)
 		return tool_fail("mdb_env_info", rc);
 	printf("Environment Info\n  Map address: %p\n  Map size: %zu\n  Page size: %u\n  Max pages: %zu\n  Number of pages used: %zu\n",
