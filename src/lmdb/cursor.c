@@ -453,6 +453,8 @@ static int put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flags)
 	bool first = flags & MDB_RESERVE && c->slot->flags & MDB_DUPSORT;
 	int rc;
 
+	if (UNLIKELY(c->txn->env->no_room))
+		return DAXKV_FULL;
 	if (UNLIKELY(first)) {
 		MDB_val k = *key, found;
 

@@ -152,6 +152,8 @@ static int store_db_open(MDB_txn *txn, const struct daxkv_val *name, unsigned in
 	if (txn->rdonly)
 		return EACCES;
 	txn->changed = true;
+	if (txn->env->no_room)
+		return DAXKV_FULL;
 	return daxkv_db_open(txn->kv, name, DAXKV_CREATE | store_flags(flags), db);
 }
 

@@ -112,6 +112,8 @@ int env_store_open(MDB_env *env, bool create, uint64_t size, mode_t mode)
 	env->grow = yes_option("DAXKV_GROW");
 	env->verify = yes_option("DAXKV_VERIFY");
 	o.user_word = env->mapsize ? env->mapsize : MAPSIZE_DEFAULT; /* a new store keeps it, as LMDB's file does */
+	if (o.user_word < MAPSIZE_LEAST)
+		o.user_word = MAPSIZE_LEAST;
 	if (!env->grow && !(env->flags & MDB_RDONLY)) {
 		o.flags |= DAXKV_ROOM;
 		if (env->mapsize || !size)

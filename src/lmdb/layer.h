@@ -32,6 +32,7 @@ enum { FREE_DBI = 0, MAIN_DBI = 1, FIRST_NAMED = 2 };
 #define SLOTS_MAX       1048576u /* databases open at once */
 #define SLOTS_CLOSED    16u
 #define MAPSIZE_DEFAULT 1048576u
+#define MAPSIZE_LEAST   8192u /* LMDB's: its two meta pages */
 #define DB_FLAGS        (MDB_REVERSEKEY | MDB_DUPSORT | MDB_INTEGERKEY | MDB_DUPFIXED | MDB_INTEGERDUP | MDB_REVERSEDUP)
 #define ENV_CHANGEABLE  (MDB_NOSYNC | MDB_NOMETASYNC | MDB_MAPASYNC | MDB_NOMEMINIT)
 #define ENV_FIXED       (MDB_FIXEDMAP | MDB_NOSUBDIR | MDB_RDONLY | MDB_WRITEMAP | MDB_NOTLS | MDB_NOLOCK | MDB_NORDAHEAD)
@@ -118,9 +119,11 @@ struct MDB_env {
 	MDB_env *next_env;  /* in fork.c, under its mutex */
 	pthread_key_t reader_key;
 	bool has_key, grow;
+	bool no_room; /* the store is empty and stays so: the map has no page for data */
 	bool verify; /* read transactions compare checksums: DAXKV_VERIFY */
 	size_t mapsize;
 	uint64_t seen;     /* bytes that the file may have without having been resized by others */
+	size_t fits;       /* atomic: the commit that was last seen to have no more */
 	MDB_dbi n_slots;   /* max_dbs + FIRST_NAMED, while open */
 	MDB_dbi high_slot; /* used ones end here */
 	struct slot *slot; /* n_slots; what is in them belongs to the mutex */

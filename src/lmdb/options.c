@@ -8,9 +8,17 @@
 #include <sys/stat.h>
 
 #define KEY_MAX       511u /* LMDB's, as its packages are built */
-#define LIMIT_FIXED   (64u * 1024) /* more than LMDB's: a store's headers, ring and first pages */
-#define LIMIT_PART    4u           /* of the map size: leaves of large entries hold up to a quarter less than LMDB's */
-#define LIMIT_MOST    ((uint64_t)1 << 30)
+
+/* In pages. What LMDB takes of a map for itself: two meta pages, and one at the end that it never
+ * gives out, so that a map of no more than these takes no record. The store's headers, ring and
+ * bitmap take LIMIT_BASE more. */
+#define MAP_OWN     3u
+#define LIMIT_BASE  10u
+#define LIMIT_PART  4u /* leaves of large entries hold up to a quarter less than LMDB's */
+#define LIMIT_FEW   6u /* what a few small databases need beyond that */
+#define LIMIT_MOST  (((uint64_t)1 << 30) / PAGE_SIZE)
+#define STORE_EMPTY ((uint64_t)12 * PAGE_SIZE) /* what the smallest store uses */
+#define STORE_LEAST ((uint64_t)14 * PAGE_SIZE) /* the smallest store's: with room for a leaf */
 
 int mdb_env_set_flags(MDB_env *env, unsigned int flags, int onoff)
 {
@@ -51,20 +59,41 @@ int mdb_env_get_fd(MDB_env *env, int *fd)
 
 /* LMDB keeps the map size in its file: the store's user word has it. */
 
-uint64_t mapsize_limit(uint64_t size)
+static uint64_t least_of(uint64_t a, uint64_t b)
 {
-	uint64_t more = size / LIMIT_PART < LIMIT_MOST ? size / LIMIT_PART : LIMIT_MOST;
-
-	return (size < UINT64_MAX / 2 ? size + more + LIMIT_FIXED : size) / PAGE_SIZE * PAGE_SIZE;
+	return a < b ? a : b;
 }
 
-/* mapsize_for - the least map size whose limit is so much. */
+/* limit_pages - of a store for a map of so many pages. */
+static uint64_t limit_pages(uint64_t pages)
+{
+	uint64_t part = pages > MAP_OWN ? (pages - MAP_OWN) / LIMIT_PART : 0;
+
+	return pages + LIMIT_BASE + least_of(part, LIMIT_MOST) + least_of(part, LIMIT_FEW);
+}
+
+uint64_t mapsize_limit(uint64_t size)
+{
+	uint64_t limit = size < UINT64_MAX / 2 ? limit_pages(size / PAGE_SIZE) * PAGE_SIZE
+	                                       : size / PAGE_SIZE * PAGE_SIZE;
+
+	return limit > STORE_LEAST ? limit : STORE_LEAST;
+}
+
+/* mapsize_for - the least map size, as LMDB has it, of a store that uses so much. */
 static uint64_t mapsize_for(uint64_t used)
 {
-	uint64_t size = used > LIMIT_FIXED ? used - LIMIT_FIXED : 0;
-	uint64_t more = size / (LIMIT_PART + 1) < LIMIT_MOST ? size / (LIMIT_PART + 1) : LIMIT_MOST;
+	uint64_t low = MAPSIZE_LEAST / PAGE_SIZE, high = used / PAGE_SIZE + low;
 
-	return (size - more + PAGE_SIZE - 1) / PAGE_SIZE * PAGE_SIZE;
+	while (low < high) {
+		uint64_t middle = low + (high - low) / 2;
+
+		if (limit_pages(middle) * PAGE_SIZE < used)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low * PAGE_SIZE;
 }
 
 int mapsize_settle(MDB_env *env, size_t size)
@@ -80,9 +109,12 @@ int mapsize_settle(MDB_env *env, size_t size)
 		env->max_readers = info.max_readers - SPARE_READERS;
 	if (!size) /* a store that was not made by way of this library keeps none */
 		size = kept ? kept : info.file_size > MAPSIZE_DEFAULT ? info.file_size : MAPSIZE_DEFAULT;
-	if (mapsize_limit(size) < info.used_bytes)
+	if (size < mapsize_for(info.used_bytes))
 		size = mapsize_for(info.used_bytes);
-	env->seen = UINT64_MAX;
+	env->no_room = !env->grow && size / PAGE_SIZE <= MAP_OWN && info.used_bytes <= STORE_EMPTY;
+	env->seen = env->grow ? UINT64_MAX : mapsize_limit(size);
+	if (env->seen < daxkv_size(env->kv))
+		env->seen = daxkv_size(env->kv);
 	if (!env->grow && !info.read_only) {
 		rc = daxkv_set_max_size(env->kv, mapsize_limit(size));
 		if (rc == DAXKV_FULL)

@@ -57,7 +57,9 @@ static int changing(MDB_txn *txn, MDB_dbi dbi, struct slot *slot)
 
 int record_put(MDB_txn *txn, struct slot *slot, MDB_val *key, MDB_val *data, unsigned int flags)
 {
-	int rc = daxkv_put(txn->kv, slot->db, val_of(key), val_of(data), flags);
+	int rc = LIKELY(!txn->env->no_room)
+	             ? daxkv_put(txn->kv, slot->db, val_of(key), val_of(data), flags)
+	             : DAXKV_FULL;
 
 	if (UNLIKELY(rc == DAXKV_NEED_COMPARE) && !compare_provide(txn->kv, slot))
 		rc = daxkv_put(txn->kv, slot->db, val_of(key), val_of(data), flags);

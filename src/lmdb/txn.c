@@ -34,6 +34,25 @@ int txn_result(MDB_txn *txn, int rc)
 
 /* ---- beginning ------------------------------------------------------------------------------------------------------------ */
 
+/* resized - by a process with a larger map. */
+static bool resized(const MDB_env *env)
+{
+	return daxkv_size(env->kv) > env->seen;
+}
+
+/* read_fits - a snapshot that was not looked at yet fits the map; else MDB_MAP_RESIZED, and it is
+ * given back. The size changes by commits only. */
+static int read_fits(MDB_txn *txn, size_t id)
+{
+	if (resized(txn->env)) {
+		daxkv_reset(txn->kv);
+		reader_leave(txn);
+		return MDB_MAP_RESIZED;
+	}
+	__atomic_store_n(&txn->env->fits, id, __ATOMIC_RELAXED);
+	return 0;
+}
+
 /* read_start - a handle, new or reset, begins to read. */
 static int read_start(MDB_txn *txn)
 {
@@ -47,9 +66,16 @@ static int read_start(MDB_txn *txn)
 		reader_leave(txn);
 		return err_of(rc);
 	}
+	size_t id = (size_t)daxkv_txn_id(txn->kv);
+
+	if (UNLIKELY(id != __atomic_load_n(&txn->env->fits, __ATOMIC_RELAXED))) {
+		rc = read_fits(txn, id);
+		if (rc)
+			return rc;
+	}
 	txn->state = 0;
 	txn->began = __atomic_load_n(&txn->env->events, __ATOMIC_ACQUIRE);
-	__atomic_store_n(&txn->reader->txnid, (size_t)daxkv_txn_id(txn->kv), __ATOMIC_RELAXED);
+	__atomic_store_n(&txn->reader->txnid, id, __ATOMIC_RELAXED);
 	return 0;
 }
 
@@ -78,7 +104,7 @@ static int begin_write(MDB_env *env, MDB_txn **ret)
 		return EDEADLK; /* this thread's own write transaction is running, and would be waited for */
 	if (rc)
 		return err_of(rc);
-	if (UNLIKELY(daxkv_size(env->kv) > env->seen)) { /* by a process with a larger map */
+	if (UNLIKELY(resized(env))) {
 		daxkv_abort(kv);
 		return MDB_MAP_RESIZED;
 	}

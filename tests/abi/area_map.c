@@ -135,6 +135,45 @@ static void resized(void)
 	mdb_env_close(env);
 }
 
+/* reader_told - a reader, too, whose map is smaller than what another process's commit uses. */
+static void reader_told(void)
+{
+	char dir[4096];
+	int status;
+	MDB_env *env;
+	MDB_txn *txn, *kept;
+
+	snprintf(dir, sizeof dir, "%s", place("map-told"));
+	mkdir(dir, 0755);
+	env = opened(dir, MIB / 16);
+	SHOW(put_some(env, 1));
+	mdb_env_close(env);
+	if (mdb_env_create(&env) || mdb_env_set_mapsize(env, MIB / 16) ||
+	    mdb_env_open(env, dir, MDB_RDONLY | MDB_NOTLS, 0644))
+		exit(2);
+	SHOW(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn));
+	SHOW(mdb_txn_begin(env, NULL, MDB_RDONLY, &kept));
+	mdb_txn_reset(kept);
+	fflush(stdout);
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(put_some(opened(dir, 8 * MIB), 200) != 0);
+	waitpid(pid, &status, 0);
+	printf("the other one: %d\n", status);
+	mdb_txn_abort(txn);
+	SHOW(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn));
+	SHOW(mdb_txn_renew(kept));
+	SHOW(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn));
+	SHOW(mdb_env_set_mapsize(env, 0));
+	show_size("told", env);
+	SHOW(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn));
+	SHOW(mdb_txn_renew(kept));
+	mdb_txn_abort(txn);
+	mdb_txn_abort(kept);
+	mdb_env_close(env);
+}
+
 /* ---- what fits ------------------------------------------------------------------------------------------------------------ */
 
 struct load { /* transactions of one put each, until the map is full; LMDB 0.9.24 does so many */
@@ -152,22 +191,30 @@ static const struct load loads[] = {
     {"empty databases", 64 << 10, SIZE_MAX, 150, false, true},
 };
 
-static int load_step(MDB_env *env, const struct load *l, unsigned int i, uint64_t *x)
+static int load_put(MDB_txn *txn, const struct load *l, unsigned int i, uint64_t *x)
 {
 	static char bytes[10000];
 	char key[16];
 	MDB_val k = {8, key}, v = {l->len, bytes};
-	MDB_txn *txn;
 	MDB_dbi dbi;
-	int rc = mdb_txn_begin(env, NULL, 0, &txn);
+	int rc;
 
-	if (rc)
-		return rc;
 	*x = *x * 6364136223846793005u + 1442695040888963407u;
 	snprintf(key, sizeof key, "%08u", l->random ? (unsigned int)(*x >> 40) % 100000000u : i);
 	rc = mdb_dbi_open(txn, l->named ? key : NULL, l->named ? MDB_CREATE : 0, &dbi);
 	if (!rc && l->len != SIZE_MAX)
 		rc = mdb_put(txn, dbi, &k, &v, 0);
+	return rc;
+}
+
+static int load_step(MDB_env *env, const struct load *l, unsigned int i, uint64_t *x)
+{
+	MDB_txn *txn;
+	int rc = mdb_txn_begin(env, NULL, 0, &txn);
+
+	if (rc)
+		return rc;
+	rc = load_put(txn, l, i, x);
 	if (!rc)
 		return mdb_txn_commit(txn);
 	mdb_txn_abort(txn);
@@ -197,9 +244,135 @@ static void fits(void)
 	}
 }
 
+/* ---- tiny maps ---------------------------------------------------------------------------- */
+
+static size_t tiny_map(size_t size)
+{
+	static char dir[4096];
+	char name[32];
+	MDB_env *env;
+
+	snprintf(name, sizeof name, "map-tiny%zu", size);
+	snprintf(dir, sizeof dir, "%s", place(name));
+	mkdir(dir, 0755);
+	if (mdb_env_create(&env) || mdb_env_set_mapsize(env, size) || mdb_env_set_maxdbs(env, 4) ||
+	    mdb_env_open(env, dir, MDB_NOSYNC, 0644))
+		exit(2);
+	show_size("tiny", env);
+
+	MDB_val k = value_of("key"), v = value_of("value");
+	MDB_txn *txn;
+	MDB_dbi dbi;
+
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	SHOW(mdb_dbi_open(txn, NULL, 0, &dbi));
+	SHOW(mdb_get(txn, dbi, &k, &v));
+	SHOW(mdb_del(txn, dbi, &k, NULL));
+	if (SHOW(mdb_put(txn, dbi, &k, &v, 0)))
+		SHOW(mdb_put(txn, dbi, &k, &v, 0));
+	SHOW(mdb_txn_commit(txn));
+	SHOW(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn));
+	SHOW(mdb_get(txn, dbi, &k, &v));
+	mdb_txn_abort(txn);
+	if (size < 12288) {
+		MDB_cursor *c;
+
+		SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+		SHOW(mdb_dbi_open(txn, "named", MDB_CREATE, &dbi));
+		mdb_txn_abort(txn);
+		SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+		SHOW(mdb_dbi_open(txn, NULL, 0, &dbi));
+		SHOW(mdb_cursor_open(txn, dbi, &c));
+		SHOW(mdb_cursor_put(c, &k, &v, 0));
+		mdb_cursor_close(c);
+		mdb_txn_abort(txn);
+		SHOW(mdb_env_set_mapsize(env, MIB));
+		SHOW(put_some(env, 2));
+		show_size("with room", env);
+	}
+	mdb_env_close(env);
+	return size;
+}
+
+/* tiny - of the smallest maps LMDB gives nothing out. */
+static void tiny(void)
+{
+	static const size_t sizes[] = {1,    10,    4095,  4096,  8191, 8192,
+	                               8193, 12287, 12288, 16383, 16384};
+
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+		printf("of %zu\n", tiny_map(sizes[i]));
+}
+
+/* ---- when it is full ---------------------------------------------------------------------- */
+
+struct amount {
+	size_t map, len;
+	unsigned int each, most; /* puts a transaction; puts that are too many for both libraries */
+};
+
+/* filled - how many puts fit, in transactions of so many. */
+static unsigned int filled(const char *dir, const struct amount *a)
+{
+	struct load l = {.len = a->len, .random = a->len == 1000};
+	unsigned int done = 0;
+	uint64_t x = 1;
+	MDB_env *env;
+	int rc = 0;
+
+	mkdir(dir, 0755);
+	if (mdb_env_create(&env) || mdb_env_set_mapsize(env, a->map) ||
+	    mdb_env_open(env, dir, MDB_NOSYNC, 0644))
+		exit(2);
+	while (!rc && done < a->most) {
+		MDB_txn *txn;
+		unsigned int i = 0;
+
+		rc = mdb_txn_begin(env, NULL, 0, &txn);
+		while (!rc && i < a->each) {
+			rc = load_put(txn, &l, done + i, &x);
+			i += !rc;
+		}
+		if (!rc)
+			rc = mdb_txn_commit(txn);
+		else
+			mdb_txn_abort(txn);
+		done += rc ? 0 : i;
+	}
+	printf("map %zu, values of %zu, %u at once: %d\n", a->map, a->len, a->each, rc);
+	show_size("map", env);
+	mdb_env_close(env);
+	return done;
+}
+
+/* full - a program that writes until the map is full, to give it a larger one then, is told so in
+ * time: most is a half more than the map's size of data, and room for a few pages. */
+static void full(void)
+{
+	static const size_t maps[] = {16384,  24576,  32768, 49152,  65536,
+	                              131072, 262144, MIB,   4 * MIB};
+	static const size_t lens[] = {100, 1000, 3000};
+	static const unsigned int each[] = {1, 20};
+
+	for (size_t i = 0; i < 9 * 3 * 2; i++) {
+		struct amount a = {maps[i / 6], lens[i / 2 % 3], each[i % 2], 0};
+		char name[32], dir[4096];
+
+		if (a.map >= MIB && a.each == 1)
+			continue;
+		a.most = (unsigned int)((a.map + a.map / 2 + 24576) / (a.len + 8));
+		snprintf(name, sizeof name, "map-full%zu", i);
+		snprintf(dir, sizeof dir, "%s", place(name));
+		(void)filled(dir, &a);
+	}
+}
+
 void area_map(void)
 {
 	kept();
 	resized();
+	reader_told();
 	fits();
+	tiny();
+	full();
 }
