@@ -256,7 +256,7 @@ $(BUILD)/tests/stress: $(BUILD)/obj/tests/share/stress.o $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl
 
-$(BUILD)/tests/evict $(BUILD)/tests/create $(BUILD)/tests/silent: $(BUILD)/tests/%: $(BUILD)/obj/tests/share/%.o $(BUILD)/libdaxkv.a
+$(BUILD)/tests/evict $(BUILD)/tests/create $(BUILD)/tests/silent $(BUILD)/tests/wild: $(BUILD)/tests/%: $(BUILD)/obj/tests/share/%.o $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl
 

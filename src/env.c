@@ -241,6 +241,7 @@ static int share_open(struct daxkv *kv, const struct daxkv_options *o, uint64_t 
 	kv->share->writable |= !kv->read_only;
 	kv->share->recovered |= kv->made_sure; /* else the first who writes does it: reading needs no flush */
 	kv->map.committed = &kv->share->size;
+	kv->lock.writer = &kv->writer_thread;
 	return 0;
 }
 
@@ -629,23 +630,24 @@ int daxkv_info(struct daxkv *kv, struct daxkv_info *info)
 	}
 	if (rc)
 		return rc;
-	*info = (struct daxkv_info){.medium = kv->map.medium,
-	                            .durability = map_durability(&kv->map),
-	                            .format_version = FMT_VERSION,
-	                            .page_size = kv->page_size,
-	                            .file_id = kv->geometry.file_id,
-	                            .file_size = file_size,
-	                            .used_bytes = used,
-	                            .max_size = load_word(&kv->map.cap),
-	                            .last_txn = __atomic_load_n(&kv->share->published, __ATOMIC_ACQUIRE),
-	                            .recovered = kv->recovered,
-	                            .held_pages = __atomic_load_n(&kv->space.limbo.pages, __ATOMIC_RELAXED),
-	                            .readers = share_active(kv->share),
-	                            .max_readers = kv->share->nslots,
-	                            .reader_places = __atomic_load_n(&kv->share->high, __ATOMIC_RELAXED),
-	                            .read_only = kv->read_only,
-	                            .private_recovery = kv->map.private_copy,
-	                            .copy_on_write = map_copies(&kv->map)};
+	*info = (struct daxkv_info){
+	    .medium = kv->map.medium,
+	    .durability = map_durability(&kv->map),
+	    .format_version = FMT_VERSION,
+	    .page_size = kv->page_size,
+	    .file_id = kv->geometry.file_id,
+	    .file_size = file_size,
+	    .used_bytes = used,
+	    .max_size = load_word(&kv->map.cap),
+	    .last_txn = __atomic_load_n(&kv->share->published, __ATOMIC_ACQUIRE),
+	    .recovered = kv->recovered,
+	    .held_pages = __atomic_load_n(&kv->space.limbo.pages, __ATOMIC_RELAXED),
+	    .readers = share_active(kv->share),
+	    .max_readers = share_slots(kv->share),
+	    .reader_places = share_high(kv->share),
+	    .read_only = kv->read_only,
+	    .private_recovery = kv->map.private_copy,
+	    .copy_on_write = map_copies(&kv->map)};
 	return 0;
 }
 

@@ -25,7 +25,7 @@ void daxkv_readers(struct daxkv *kv, void (*show)(const struct daxkv_reader *rea
 	if (!kv || !show || txn_forked(kv))
 		return;
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	for (uint32_t i = 0, high = __atomic_load_n(&kv->share->high, __ATOMIC_RELAXED); i < high; i++) {
+	for (uint32_t i = 0, high = share_high(kv->share); i < high; i++) {
 		const struct reader_slot *s = &kv->share->slot[i];
 		uint64_t snapshot = __atomic_load_n(&s->snapshot_plus_1, __ATOMIC_ACQUIRE),
 		         since = __atomic_load_n(&s->since_ms, __ATOMIC_RELAXED);

@@ -52,6 +52,18 @@ uint64_t limbo_oldest(const struct limbo *l)
 	return l->n ? l->item[l->head].txn : UINT64_MAX;
 }
 
+bool limbo_sound(const struct limbo *l, uint64_t newest, uint64_t page_size, uint64_t bytes)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		const struct limbo_item *it = &l->item[(l->head + i) & (l->room - 1)];
+
+		if (it->txn > newest || it->off % page_size || it->off == 0 || it->off >= bytes ||
+		    it->pages == 0 || it->pages > (bytes - it->off) / page_size)
+			return false;
+	}
+	return true;
+}
+
 void limbo_free(struct limbo *l)
 {
 	free(l->item);

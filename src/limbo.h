@@ -37,6 +37,10 @@ bool limbo_take(struct limbo *limbo, uint64_t upto, struct limbo_item *item);
 /* limbo_oldest - the transaction of the oldest item; UINT64_MAX when empty. */
 uint64_t limbo_oldest(const struct limbo *limbo);
 
+/* limbo_sound - whether all items, which others may have written, name pages of a file of so many
+ * bytes, freed by transactions up to the newest. */
+bool limbo_sound(const struct limbo *limbo, uint64_t newest, uint64_t page_size, uint64_t bytes);
+
 void limbo_free(struct limbo *limbo);
 
 #endif

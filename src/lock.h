@@ -18,6 +18,7 @@
 #ifndef DAXKV_LOCK_H
 #define DAXKV_LOCK_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -44,6 +45,8 @@ struct lock {
 	bool used;   /* a silent one: others use the store; when it was opened */
 	bool rdonly;
 	char *name; /* of the lock file */
+	const pthread_t *writer; /* atomic: this store's thread that has the writer's lock, 0: none;
+	                            see wlock.h */
 };
 
 #define LOCK_OPEN_FLAGS (O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)

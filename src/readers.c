@@ -27,20 +27,22 @@ void share_init(struct share *share, uint32_t nslots, uint32_t room, uint64_t pu
 
 int share_create(struct share **out, uint32_t nslots, uint64_t published)
 {
-	size_t size = share_bytes(nslots);
-	struct share *share = aligned_alloc(64, size);
+	size_t size = SHARE_FRONT + share_bytes(nslots);
+	uint8_t *front = aligned_alloc(64, size);
 
-	if (!share)
+	if (!front)
 		return err_set(ENOMEM, "no memory for %u reader slots", nslots);
-	memset(share, 0, size);
-	share_init(share, nslots, nslots, published);
-	*out = share;
+	memset(front, 0, size);
+	memcpy(front, &nslots, sizeof nslots);
+	*out = (void *)(front + SHARE_FRONT);
+	share_init(*out, nslots, nslots, published);
 	return 0;
 }
 
 void share_destroy(struct share *share)
 {
-	free(share);
+	if (share)
+		free((uint8_t *)share - SHARE_FRONT);
 }
 
 /* slot_own - take slot i when it is free. Between the first store and the byte's lock a reaper may think its owner dead and free it, and
@@ -84,7 +86,8 @@ static int room_make(struct share *share, const struct lock *lock, uint32_t i)
 
 	if (rc)
 		return rc;
-	const uint32_t more = (uint32_t)min_u64((to - sizeof *share) / sizeof share->slot[0], share->nslots);
+	const uint32_t more =
+	    (uint32_t)min_u64((to - sizeof *share) / sizeof share->slot[0], share_slots(share));
 
 	while (room < more && !__atomic_compare_exchange_n(&share->room, &room, more, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		;
@@ -93,7 +96,7 @@ static int room_make(struct share *share, const struct lock *lock, uint32_t i)
 
 int share_take(struct share *share, const struct lock *lock, uint32_t owner, uint32_t *slot)
 {
-	for (uint32_t i = 0; i < share->nslots; i++) {
+	for (uint32_t i = 0; i < share_slots(share); i++) {
 		int rc = room_make(share, lock, i);
 
 		if (rc)
@@ -112,7 +115,9 @@ int share_take(struct share *share, const struct lock *lock, uint32_t owner, uin
 		*slot = i;
 		return 0;
 	}
-	return err_set(DAXKV_READERS_FULL, "%u read transactions are running, and no more are allowed", share->nslots);
+	return err_set(DAXKV_READERS_FULL,
+	               "%u read transactions are running, and no more are allowed",
+	               share_slots(share));
 }
 
 void share_release(struct share *share, const struct lock *lock, uint32_t slot)
@@ -132,7 +137,7 @@ uint64_t share_oldest(const struct share *share, struct oldest *memo)
 {
 	struct oldest none = {0};
 	uint64_t oldest = __atomic_load_n(&share->published, __ATOMIC_SEQ_CST);
-	uint32_t high = __atomic_load_n(&share->high, __ATOMIC_SEQ_CST);
+	uint32_t high = share_high(share);
 
 	memo = memo ? memo : &none;
 	memo->looked++;
@@ -178,7 +183,7 @@ bool share_evict(struct share *share, uint32_t i, uint64_t word)
 static uint64_t oldest_running(const struct share *share, uint32_t owner)
 {
 	uint64_t oldest = __atomic_load_n(&share->published, __ATOMIC_SEQ_CST);
-	uint32_t high = __atomic_load_n(&share->high, __ATOMIC_SEQ_CST);
+	uint32_t high = share_high(share);
 
 	for (uint32_t i = 0; i < high; i++) {
 		uint64_t s = slot_word(share, i) & ~SLOT_EVICTED;
@@ -201,7 +206,7 @@ uint64_t share_oldest_own(const struct share *share, uint32_t owner)
 
 uint32_t share_active(const struct share *share)
 {
-	uint32_t high = __atomic_load_n(&share->high, __ATOMIC_RELAXED), n = 0;
+	uint32_t high = share_high(share), n = 0;
 
 	for (uint32_t i = 0; i < high; i++)
 		n += __atomic_load_n(&share->slot[i].snapshot_plus_1, __ATOMIC_RELAXED) != 0;
@@ -210,7 +215,7 @@ uint32_t share_active(const struct share *share)
 
 uint32_t share_reap(struct share *share, const struct lock *lock, uint32_t owner)
 {
-	uint32_t high = __atomic_load_n(&share->high, __ATOMIC_RELAXED), n = 0;
+	uint32_t high = share_high(share), n = 0;
 
 	for (uint32_t i = 0; lock->fd >= 0 && i < high; i++) {
 		if (!__atomic_load_n(&share->slot[i].taken, __ATOMIC_ACQUIRE) || __atomic_load_n(&share->slot[i].owner, __ATOMIC_RELAXED) == owner || lock_slot_held(lock, i))

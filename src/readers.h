@@ -71,6 +71,23 @@ struct share {
 	struct reader_slot slot[] __attribute__((aligned(64)));
 };
 
+/* What other processes can write is not trusted to be right: numbers from the share are bounded
+ * before they are used. How many slots it has is kept in front of it, in this process's own memory.
+ */
+#define SHARE_FRONT 64u
+static inline uint32_t share_slots(const struct share *share)
+{
+	return *(const uint32_t *)(const void *)((const uint8_t *)share - SHARE_FRONT);
+}
+
+/* share_high - the slots that a scan looks at. */
+static inline uint32_t share_high(const struct share *share)
+{
+	uint32_t high = __atomic_load_n(&share->high, __ATOMIC_SEQ_CST), most = share_slots(share);
+
+	return high < most ? high : most;
+}
+
 /* share_bytes - of a share with so many slots. share_init - make zeroed memory one: nslots idle slots, of which room have their space, the
  * snapshot published. */
 size_t share_bytes(uint32_t nslots);

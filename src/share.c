@@ -16,9 +16,10 @@
 #include <unistd.h>
 
 #define MAGIC           "daxkvlk"
-#define LAYOUT          5u /* of struct share */
+#define LAYOUT          6u /* of struct share */
 #define PAGE            SHARE_PAGE
 #define LIMBO_FIRST_LOG 7u /* 128 items: a page */
+#define PLACE_LOG_END   40u /* no room has so many bits */
 #define PEEK_TRIES      1000u
 
 static uint64_t place_off(uint64_t place)
@@ -31,13 +32,19 @@ static uint64_t place_room(uint64_t place)
 	return (uint64_t)1 << place % PAGE;
 }
 
-/* limbo_sound - whether the limbo's place and numbers are such as a lock file of so many bytes can have. */
-static bool limbo_sound(const struct share *s, uint64_t file_bytes)
+/* place_sound - whether a lock file of so many bytes can have that place. */
+static bool place_sound(uint64_t place, uint64_t file_bytes)
 {
-	const uint64_t place = s->limbo_place, shift = place % PAGE, off = place_off(place);
+	const uint64_t off = place_off(place);
 
-	return shift < 40 && off < file_bytes && place_room(place) <= (file_bytes - off) / sizeof(struct limbo_item) &&
-	       s->limbo_next - s->limbo_first <= place_room(place);
+	return place % PAGE < PLACE_LOG_END && off < file_bytes &&
+	       place_room(place) <= (file_bytes - off) / sizeof(struct limbo_item);
+}
+
+/* first_place - the one that has its space when it is first wanted. */
+static uint64_t first_place(const struct share_file *f)
+{
+	return f->bytes | LIMBO_FIRST_LOG;
 }
 
 /* share_mine - whether it is this version's, and the store's. */
@@ -51,6 +58,26 @@ static int file_map(int fd, uint64_t off, size_t bytes, void **p)
 	*p = forks_map(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)off);
 	if (*p == MAP_FAILED)
 		return err_sys(errno, "mapping the lock file");
+	return 0;
+}
+
+/* share_map - map the share, of so many slots, behind a page of this process's own. */
+static int share_map(struct share_file *f, uint32_t nslots)
+{
+	uint8_t *front =
+	    mmap(NULL, PAGE + f->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (front == MAP_FAILED)
+		return err_sys(errno, "memory for the lock file");
+	if (forks_map(front + PAGE, f->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, f->fd,
+	              0) == MAP_FAILED) {
+		int rc = err_sys(errno, "mapping the lock file");
+
+		munmap(front, PAGE + f->bytes);
+		return rc;
+	}
+	memcpy(front + PAGE - SHARE_FRONT, &nslots, sizeof nslots);
+	f->share = (void *)(front + PAGE);
 	return 0;
 }
 
@@ -78,7 +105,7 @@ static int file_empty(const struct share_file *f)
 
 static int share_make(struct share_file *f, const struct lock *lock, uint32_t nslots, uint64_t published, uint64_t file_id)
 {
-	void *p;
+	uint64_t magic;
 
 	f->bytes = round_up(share_bytes(nslots), PAGE);
 	int rc = file_empty(f);
@@ -86,19 +113,19 @@ static int share_make(struct share_file *f, const struct lock *lock, uint32_t ns
 	if (!rc) /* more slots, and the limbo, get their space when they are wanted */
 		rc = lock_allocate(lock, 0, PAGE);
 	if (!rc)
-		rc = file_map(f->fd, 0, f->bytes, &p);
+		rc = share_map(f, nslots);
 	if (rc)
 		return rc;
-	f->share = p;
-	memset(p, 0, PAGE);
+	memset(f->share, 0, PAGE);
 	f->share->version = LAYOUT;
 	f->share->file_id = file_id;
 	if (getrandom(&f->share->life, sizeof f->share->life, 0) != sizeof f->share->life)
 		return err_sys(errno, "random bytes for the lock file");
-	f->share->limbo_place = f->bytes | LIMBO_FIRST_LOG;
+	f->share->limbo_place = first_place(f);
 	share_init(f->share, nslots, (PAGE - sizeof(struct share)) / sizeof(struct reader_slot), published);
-	__atomic_thread_fence(__ATOMIC_RELEASE); /* pairs with share_peek: it is whole when it has its magic number */
-	memcpy(f->share->magic, MAGIC, sizeof f->share->magic);
+	memcpy(&magic, MAGIC, sizeof magic);
+	/* Pairs with share_peek: it is whole when it has its magic number. */
+	__atomic_store_n((uint64_t *)(void *)f->share->magic, magic, __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -123,10 +150,7 @@ static int share_join(struct share_file *f, uint64_t file_id)
 	f->bytes = round_up(share_bytes(nslots), PAGE);
 	if (!mine || (size_t)st.st_size < f->bytes)
 		return err_set(DAXKV_VERSION, "the lock file is in use by another version of daxkv, or for another store");
-	rc = file_map(f->fd, 0, f->bytes, &p);
-	if (!rc)
-		f->share = p;
-	return rc;
+	return share_map(f, nslots);
 }
 
 /* owner_take - a number for this open store, and the byte that shows that it is there [I19]. */
@@ -201,7 +225,7 @@ static int limbo_fill(struct limbo *limbo, const struct limbo_item *item, uint64
 	return rc;
 }
 
-int share_inherit(int fd, uint64_t file_id, uint64_t newest, struct limbo *limbo)
+int share_inherit(int fd, uint64_t file_id, uint64_t newest, uint64_t most, struct limbo *limbo)
 {
 	struct limbo_item *item;
 	struct share s;
@@ -216,7 +240,8 @@ int share_inherit(int fd, uint64_t file_id, uint64_t newest, struct limbo *limbo
 
 	if (n == 0) /* its place may not have its space yet */
 		return 0;
-	if (!limbo_sound(&s, (uint64_t)st.st_size))
+	if (!place_sound(s.limbo_place, (uint64_t)st.st_size) || n > place_room(s.limbo_place) ||
+	    n > most)
 		return ENODATA;
 	item = malloc(n * sizeof *item + 1);
 	if (!item)
@@ -235,7 +260,7 @@ void share_file_close(struct share_file *f)
 	if (f->limbo)
 		munmap(f->limbo, f->limbo_room * sizeof *f->limbo);
 	if (f->share && f->fd >= 0)
-		munmap(f->share, f->bytes);
+		munmap((uint8_t *)f->share - PAGE, PAGE + f->bytes);
 	else
 		share_destroy(f->share);
 	*f = (struct share_file){.fd = -1};
@@ -243,32 +268,59 @@ void share_file_close(struct share_file *f)
 
 /* ---- the limbo ------------------------------------------------------------------------------------------------------------ */
 
-/* limbo_map - have the limbo mapped where it is now. */
-static int limbo_map(struct share_file *f)
+int share_limbo_wild(const struct share_file *f)
 {
-	uint64_t place = f->share->limbo_place;
+	return err_set(DAXKV_CORRUPT,
+	               "%s is damaged, in what it says of free space: the store is whole, when all "
+	               "have closed it",
+	               f->lock->name);
+}
+
+/* place_have - the limbo's place can be mapped: the first gets its space now, another has had it
+ * before it became the place. */
+static int place_have(const struct share_file *f, uint64_t place)
+{
+	struct stat st;
+
+	if (place == first_place(f))
+		return lock_allocate(f->lock, place_off(place),
+		                     place_room(place) * sizeof *f->limbo);
+	if (fstat(f->fd, &st) != 0)
+		return err_sys(errno, "the lock file");
+	return place_off(place) >= f->bytes && place_sound(place, (uint64_t)st.st_size)
+	           ? 0
+	           : share_limbo_wild(f);
+}
+
+/* limbo_map - have the limbo mapped where it is now. *first, *n: the number of its oldest item, and
+ * how many there are. */
+static int limbo_map(struct share_file *f, uint64_t *first, uint64_t *n)
+{
+	uint64_t place = __atomic_load_n(&f->share->limbo_place, __ATOMIC_ACQUIRE);
 	void *p;
 	int rc;
 
-	if (f->limbo && f->limbo_off == place_off(place))
-		return 0;
-	rc = lock_allocate(f->lock, place_off(place), place_room(place) * sizeof *f->limbo);
-	if (!rc)
-		rc = file_map(f->fd, place_off(place), place_room(place) * sizeof *f->limbo, &p);
-	if (rc)
-		return rc;
-	if (f->limbo)
-		munmap(f->limbo, f->limbo_room * sizeof *f->limbo);
-	f->limbo = p;
-	f->limbo_off = place_off(place);
-	f->limbo_room = place_room(place);
-	return 0;
+	if (!f->limbo || f->limbo_off != place_off(place) || f->limbo_room != place_room(place)) {
+		rc = place_have(f, place);
+		if (!rc)
+			rc = file_map(f->fd, place_off(place), place_room(place) * sizeof *f->limbo,
+			              &p);
+		if (rc)
+			return rc;
+		if (f->limbo)
+			munmap(f->limbo, f->limbo_room * sizeof *f->limbo);
+		f->limbo = p;
+		f->limbo_off = place_off(place);
+		f->limbo_room = place_room(place);
+	}
+	*first = __atomic_load_n(&f->share->limbo_first, __ATOMIC_RELAXED);
+	*n = __atomic_load_n(&f->share->limbo_next, __ATOMIC_RELAXED) - *first;
+	return *n > f->limbo_room ? share_limbo_wild(f) : 0;
 }
 
-/* limbo_grow - twice the room, behind the old place. */
-static int limbo_grow(struct share_file *f)
+/* limbo_grow - twice the room, behind the old place; n items from first on are there. */
+static int limbo_grow(struct share_file *f, uint64_t first, uint64_t n)
 {
-	struct share *s = f->share;
 	uint64_t room = 2 * f->limbo_room, off = round_up(f->limbo_off + f->limbo_room * sizeof *f->limbo, PAGE);
 	struct limbo_item *to;
 	void *p;
@@ -279,66 +331,74 @@ static int limbo_grow(struct share_file *f)
 	if (rc)
 		return rc;
 	to = p;
-	for (uint64_t i = s->limbo_first; i < s->limbo_next; i++)
+	for (uint64_t i = first; i != first + n; i++)
 		to[i % room] = f->limbo[i % f->limbo_room];
 	munmap(f->limbo, f->limbo_room * sizeof *f->limbo);
 	f->limbo = to;
 	f->limbo_off = off;
 	f->limbo_room = room;
-	__atomic_store_n(&s->limbo_place, off | (uint64_t)__builtin_ctzll(room), __ATOMIC_RELEASE);
+	__atomic_store_n(&f->share->limbo_place, off | (uint64_t)__builtin_ctzll(room),
+	                 __ATOMIC_RELEASE);
 	return 0;
 }
 
 int share_limbo_add(struct share_file *f, const struct limbo_item *item)
 {
-	struct share *s = f->share;
+	uint64_t first, n;
 	int rc;
 
 	if (f->fd < 0)
 		return 0;
-	rc = limbo_map(f);
-	if (!rc && s->limbo_next - s->limbo_first == f->limbo_room)
-		rc = limbo_grow(f);
+	rc = limbo_map(f, &first, &n);
+	if (!rc && n == f->limbo_room)
+		rc = limbo_grow(f, first, n);
 	if (rc)
 		return rc;
-	f->limbo[s->limbo_next % f->limbo_room] = *item;
-	__atomic_store_n(&s->limbo_next, s->limbo_next + 1, __ATOMIC_RELEASE);
+	f->limbo[(first + n) % f->limbo_room] = *item;
+	__atomic_store_n(&f->share->limbo_next, first + n + 1, __ATOMIC_RELEASE);
 	return 0;
 }
 
 int share_limbo_cut(struct share_file *f, uint64_t txn)
 {
-	struct share *s = f->share;
-	int rc = f->fd < 0 ? 0 : limbo_map(f);
+	uint64_t first, n;
+	int rc;
 
-	while (f->fd >= 0 && !rc && s->limbo_next > s->limbo_first && f->limbo[(s->limbo_next - 1) % f->limbo_room].txn > txn)
-		__atomic_store_n(&s->limbo_next, s->limbo_next - 1, __ATOMIC_RELEASE);
+	if (f->fd < 0)
+		return 0;
+	rc = limbo_map(f, &first, &n);
+	while (!rc && n && f->limbo[(first + n - 1) % f->limbo_room].txn > txn)
+		__atomic_store_n(&f->share->limbo_next, first + --n, __ATOMIC_RELEASE);
 	return rc;
 }
 
-void share_limbo_drop(struct share_file *f, uint64_t n)
+void share_limbo_drop(struct share_file *f, uint64_t items)
 {
-	if (f->fd < 0)
-		return;
-	assert(n <= f->share->limbo_next - f->share->limbo_first);
-	__atomic_store_n(&f->share->limbo_first, f->share->limbo_first + n, __ATOMIC_RELEASE);
+	uint64_t first, n;
+
+	if (f->fd >= 0 && limbo_map(f, &first, &n) == 0)
+		__atomic_store_n(&f->share->limbo_first, first + min_u64(items, n),
+		                 __ATOMIC_RELEASE);
 }
 
 int share_limbo_load(struct share_file *f, struct limbo *limbo)
 {
-	const struct share *s = f->share;
-	int rc = 0;
+	uint64_t first = 0, n = 0, last = 0;
+	int rc;
 
 	if (f->fd < 0)
 		return 0;
 	limbo_free(limbo);
-	rc = limbo_map(f);
+	rc = limbo_map(f, &first, &n);
 	if (!rc)
-		rc = limbo_reserve(limbo, s->limbo_next - s->limbo_first);
-	for (uint64_t i = s->limbo_first; i < s->limbo_next && !rc; i++) {
-		const struct limbo_item *item = &f->limbo[i % f->limbo_room];
+		rc = limbo_reserve(limbo, n);
+	for (uint64_t i = 0; i < n && !rc; i++) {
+		const struct limbo_item item = f->limbo[(first + i) % f->limbo_room];
 
-		limbo_add(limbo, item->txn, item->off, item->pages);
+		if (item.txn < last)
+			return share_limbo_wild(f);
+		last = item.txn;
+		limbo_add(limbo, item.txn, item.off, item.pages);
 	}
 	return rc;
 }

@@ -41,10 +41,10 @@ int share_file_open(struct share_file *file, const struct lock *lock, uint32_t n
  * one of another version or store; errno. */
 int share_peek(int fd, uint64_t file_id, uint64_t *life, uint64_t *published);
 
-/* share_inherit - before the share is made anew: the limbo that its last users left in the lock file, in
- * which items of transactions after newest are not counted. ENODATA: that cannot be known, or is not the
- * store's; ENOMEM; errno. */
-int share_inherit(int fd, uint64_t file_id, uint64_t newest, struct limbo *limbo);
+/* share_inherit - before the share is made anew: the limbo that its last users left in the lock
+ * file, in which items of transactions after newest are not counted. ENODATA: that cannot be known,
+ * is not the store's, or is more than so many items; ENOMEM; errno. */
+int share_inherit(int fd, uint64_t file_id, uint64_t newest, uint64_t most, struct limbo *limbo);
 
 /* share_file_close - unmap or free it. */
 void share_file_close(struct share_file *file);
@@ -55,5 +55,8 @@ int share_limbo_add(struct share_file *file, const struct limbo_item *item);
 int share_limbo_cut(struct share_file *file, uint64_t txn);
 void share_limbo_drop(struct share_file *file, uint64_t n);
 int share_limbo_load(struct share_file *file, struct limbo *limbo);
+
+/* share_limbo_wild - CORRUPT: what the lock file says of the limbo cannot be. */
+int share_limbo_wild(const struct share_file *file);
 
 #endif

@@ -128,12 +128,18 @@ uint64_t silent_oldest(const struct daxkv *kv, uint64_t upto)
 
 int silent_inherit(struct daxkv *kv, uint64_t upto, struct limbo *limbo, bool *unknown)
 {
+	const uint64_t size =
+	    load_word(&((const struct fmt_super *)(const void *)kv->map.base)->size);
 	int rc;
 
 	*unknown = false;
 	if (kv->joined || kv->lock.silent || kv->lock.fd < 0 || silent_oldest(kv, upto) == upto)
 		return 0;
-	rc = share_inherit(kv->lock.fd, kv->geometry.file_id, upto, limbo);
+	rc = share_inherit(kv->lock.fd, kv->geometry.file_id, upto, size / kv->page_size, limbo);
+	if (!rc && !limbo_sound(limbo, upto, kv->page_size, size)) {
+		limbo_free(limbo);
+		rc = ENODATA;
+	}
 	*unknown = rc == ENODATA;
 	return *unknown ? 0 : rc;
 }

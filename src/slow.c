@@ -36,7 +36,7 @@ static bool late(const struct reader_slot *s, uint64_t word, const struct moment
 /* evict_late - mark the readers beyond their bounds that see what was freed at txn; how many. */
 static unsigned int evict_late(struct daxkv *kv, uint64_t txn, const struct moment *now)
 {
-	uint32_t high = __atomic_load_n(&kv->share->high, __ATOMIC_SEQ_CST);
+	uint32_t high = share_high(kv->share);
 	unsigned int n = 0;
 
 	if (!__atomic_load_n(&kv->share->bounded, __ATOMIC_RELAXED))

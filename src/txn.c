@@ -453,7 +453,7 @@ static int begin_write(struct daxkv *kv, int64_t wait_ms, struct daxkv_txn **out
 		return rc;
 	}
 	__atomic_store_n(&kv->writer, txn, __ATOMIC_RELEASE); /* pairs with commit_follow */
-	wset_begin(&kv->wset, __atomic_load_n(&kv->share->published, __ATOMIC_RELAXED) + 1);
+	wset_begin(&kv->wset, kv->known + 1);
 	kv->writer_view.snapshot = kv->wset.txn;
 	kv->scratch.finger_of = NULL;
 	pm_own(ring_slot(&kv->ring, kv->wset.txn));

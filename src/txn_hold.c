@@ -34,6 +34,11 @@ int txn_hold(struct daxkv *kv, int64_t wait_ms, bool *died)
 		return err_set(DAXKV_BUSY,
 		               rc == EBUSY ? "another write transaction is running"
 		                           : "this thread's write transaction is still running");
+	if (rc == EUCLEAN)
+		return err_set(DAXKV_CORRUPT,
+		               "%s is damaged: it says that this process is writing; "
+		               "the store is whole, when all have closed it",
+		               kv->lock.name);
 	return rc ? err_sys(rc, "the writer's lock") : 0;
 }
 

@@ -19,6 +19,7 @@ enum wlock_flag {
 #define SLEEP_FIRST_US 1000u
 #define SLEEP_MAX_US   16000u /* how late a death is noticed */
 #define HUNGRY_US      8000u
+#define NAMELESS_LOOKS 128u /* two seconds of sleep at least */
 
 static uint64_t now_us(void)
 {
@@ -54,20 +55,31 @@ static bool word_swap(struct wlock *w, uint64_t seen, uint64_t word)
 	return __atomic_compare_exchange_n(&w->word, &seen, word, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 }
 
-/* owner_gone - whether the owner in the word died [I19]. This store's other threads do not show in the lock file; they live, or have called wlock_leave. */
-static int owner_gone(const struct lock *lock, uint32_t owner, uint32_t self, bool *gone)
+/* owner_gone - whether the owner in the word died [I19]. This store's other threads do not show in
+ * the lock file; they live, or have called wlock_leave. A thread names itself just after it has the
+ * word, and not any more just before it gives it back: looks counts the looks in a row that found
+ * no name. EUCLEAN: too many. */
+static int owner_gone(const struct lock *lock, uint32_t owner, uint32_t self, unsigned int *looks,
+                      bool *gone)
 {
 	bool held = true;
-	int rc = lock && owner != self ? lock_owner_held(lock, owner, &held) : 0;
+	int rc = 0;
 
+	if (lock && owner != self)
+		rc = lock_owner_held(lock, owner, &held);
+	const bool nameless = lock && owner == self && lock->writer &&
+	                      __atomic_load_n(lock->writer, __ATOMIC_RELAXED) == 0;
+
+	*looks = nameless ? *looks + 1 : 0;
 	*gone = !rc && !held;
-	return rc;
+	return *looks > NAMELESS_LOOKS ? EUCLEAN : rc;
 }
 
 int wlock_wait(struct wlock *w, const struct lock *lock, uint32_t self, int64_t wait_ms, bool *died)
 {
 	const uint64_t mine = (uint64_t)self << WLOCK_OWNER_SHIFT, from = now_us();
 	uint64_t sleep_us = SLEEP_FIRST_US;
+	unsigned int nameless = 0;
 	bool slept = false;
 
 	for (;;) {
@@ -76,7 +88,7 @@ int wlock_wait(struct wlock *w, const struct lock *lock, uint32_t self, int64_t 
 		bool gone = false;
 
 		if (owner && (slept || wait_ms == 0)) {
-			int rc = owner_gone(lock, owner, self, &gone);
+			int rc = owner_gone(lock, owner, self, &nameless, &gone);
 
 			if (rc)
 				return rc;

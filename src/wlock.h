@@ -40,8 +40,11 @@ static inline bool wlock_try(struct wlock *w, uint32_t owner)
 	return __atomic_compare_exchange_n(&w->word, &free_word, (uint64_t)owner << WLOCK_OWNER_SHIFT, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 }
 
-/* wlock_wait - take it, waiting wait_ms (0: not at all, negative: as long as it takes). lock tells whether its owner lives; NULL: all users are threads of this
- * store. *died: the owner died, or left it: what it was doing is half done. EBUSY when the time is over; errno of fcntl or futex. */
+/* wlock_wait - take it, waiting wait_ms (0: not at all, negative: as long as it takes). lock tells
+ * whether its owner lives; NULL: all users are threads of this store. *died: the owner died, or
+ * left it: what it was doing is half done. EBUSY when the time is over; EUCLEAN: the word has this
+ * store's number, and for long no thread of it had the lock (lock->writer), so that somebody else
+ * wrote it; errno of fcntl or futex. */
 int wlock_wait(struct wlock *w, const struct lock *lock, uint32_t owner, int64_t wait_ms, bool *died);
 
 /* wlock_give - give it back. wlock_leave - the same, leaving something half done behind: the next one is told. */

@@ -225,6 +225,24 @@ static void the_dead_are_taken_from(void **state)
 	lock_close(&other);
 }
 
+/* A word with one's own number that no thread of one's own has taken: somebody wrote it there. */
+static void forged_words_are_noticed(void **state)
+{
+	struct lock lock = lock_taken();
+	pthread_t writer = pthread_self();
+	struct wlock w = {0};
+	bool died = false;
+	(void)state;
+	lock.writer = &writer;
+	assert_true(wlock_try(&w, 9));
+	assert_int_equal(wlock_wait(&w, &lock, 9, 3000, &died), EBUSY); /* a thread of one's own */
+	writer = 0;
+	assert_int_equal(wlock_wait(&w, &lock, 9, 0, &died), EBUSY);
+	assert_int_equal(wlock_wait(&w, &lock, 9, -1, &died), EUCLEAN);
+	assert_false(died);
+	lock_close(&lock);
+}
+
 static int child_takes_in_turn(void)
 {
 	struct lock lock = lock_taken();
@@ -297,10 +315,10 @@ static int setup(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(taken_and_given),           cmocka_unit_test(left_half_done),
-	    cmocka_unit_test(one_thread_at_a_time),      cmocka_unit_test(the_quick_keep_nobody_out),
-	    cmocka_unit_test(who_has_waited_is_next),    cmocka_unit_test(the_dead_are_taken_from),
-	    cmocka_unit_test(killed_in_turn),
+	    cmocka_unit_test(taken_and_given),        cmocka_unit_test(left_half_done),
+	    cmocka_unit_test(one_thread_at_a_time),   cmocka_unit_test(the_quick_keep_nobody_out),
+	    cmocka_unit_test(who_has_waited_is_next), cmocka_unit_test(the_dead_are_taken_from),
+	    cmocka_unit_test(killed_in_turn),         cmocka_unit_test(forged_words_are_noticed),
 	};
 
 	return cmocka_run_group_tests(tests, setup, scratch_remove);
