@@ -86,15 +86,16 @@ int dbi_states_copy(struct daxkv_txn *to, const struct daxkv_txn *from)
 void dbi_states_swap(struct daxkv_txn *parent, struct daxkv_txn *child)
 {
 	struct dbstate **db = parent->db;
-	uint32_t room = parent->room;
+	uint32_t room = child->room;
 
+	child->room = parent->room;
 	parent->db = child->db;
-	parent->room = child->room;
+	parent->room = room;
 	parent->ndb = child->ndb;
 	child->db = db;
-	child->room = room;
 	child->ndb = 0;
-	for (uint32_t i = 0; i < parent->ndb; i++) {
+	/* Behind ndb, too: states of the parent from before an earlier child may lie there. */
+	for (uint32_t i = 0; i < room; i++) {
 		struct dbstate *s = parent->db[i];
 
 		if (s)

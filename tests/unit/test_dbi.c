@@ -642,6 +642,27 @@ static void small_database_is_one_page(void **state)
 	store_done(kv);
 }
 
+/* One leaf without entries gives way when the database gets another order: its page is not named any more. */
+static void an_emptied_database_gets_another_order(void **state)
+{
+	struct daxkv *kv = store_new("d", 512);
+	daxkv_db db = made(kv, "own", 0);
+	struct daxkv_txn *txn = begin(kv);
+	int calls = 0;
+	(void)state;
+	OK(del(txn, db, "in", NULL));
+	OK(daxkv_commit(txn));
+	txn = begin(kv);
+	OK(daxkv_set_compare(txn, db, by_length, &calls));
+	OK(daxkv_commit(txn));
+	store_check(kv);
+	txn = begin(kv);
+	OK(put(txn, db, "long", "1", 0));
+	OK(put(txn, db, "x", "2", 0));
+	OK(daxkv_commit(txn));
+	store_done(kv);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -662,6 +683,7 @@ int main(void)
 	    TEST(empty_databases_take_no_pages),
 	    TEST(changes_of_an_empty_database),
 	    TEST(small_database_is_one_page),
+	    TEST(an_emptied_database_gets_another_order),
 	};
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }

@@ -243,6 +243,65 @@ static void threads_that_open_and_close_the_same(void **state)
 	store_done(shared);
 }
 
+/* ---- nested transactions ---------------------------------------------------------------------- */
+
+/* What the parent had of a database before a child dropped it does not come back with the next child:
+ * that one has the memory in which it stands. */
+static void a_child_drops_and_the_next_does_not_bring_back(void **state)
+{
+	struct daxkv *kv = small_store(0);
+	daxkv_db a = made(kv, "a"), b = made(kv, "b"), c, d;
+	struct daxkv_txn *txn = begin(kv), *child;
+	(void)state;
+
+	OK(put(txn, a, "k", "1", 0));
+	OK(put(txn, b, "k", "1", 0));
+	child = begin_in(txn);
+	OK(daxkv_db_drop(child, b, 1));
+	OK(daxkv_commit(child));
+	child = begin_in(txn);
+	OK(put(child, a, "k", "2", 0));
+	OK(daxkv_commit(child));
+	OK(open_db(txn, "c", DAXKV_CREATE, &c));
+	OK(open_db(txn, "b", DAXKV_CREATE, &d));
+	OK(put(txn, c, "k", "3", 0));
+	OK(put(txn, d, "k", "4", 0));
+	OK(daxkv_commit(txn));
+	txn = begin_reading(kv);
+	assert_true(has(txn, a, "k", "2") && has(txn, c, "k", "3") && has(txn, d, "k", "4"));
+	daxkv_abort(txn);
+	store_done(kv);
+}
+
+/* The same with a handle that was opened, closed and opened again within the transaction. */
+static void a_child_opens_again_and_the_next_does_not_bring_back(void **state)
+{
+	struct daxkv *kv = small_store(0);
+	daxkv_db a = made(kv, "a"), b = made(kv, "b"), again, c;
+	struct daxkv_txn *txn = begin(kv), *child;
+	(void)state;
+
+	OK(put(txn, b, "k", "1", 0));
+	daxkv_db_close(kv, a);
+	daxkv_db_close(kv, b);
+	child = begin_in(txn);
+	OK(open_db(child, "b", 0, &again));
+	OK(put(child, again, "k", "2", 0));
+	OK(daxkv_commit(child));
+	child = begin_in(txn);
+	OK(put(child, again, "l", "3", 0));
+	OK(daxkv_commit(child));
+	for (int i = 0; i < 4; i++) {
+		char name[] = {'n', (char)('0' + i), 0};
+
+		OK(open_db(txn, name, DAXKV_CREATE, &c));
+		OK(put(txn, c, "k", name, 0));
+	}
+	assert_true(has(txn, again, "k", "2") && has(txn, again, "l", "3"));
+	OK(daxkv_commit(txn));
+	store_done(kv);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -251,6 +310,8 @@ int main(void)
 	    TEST(transactions_are_as_large_as_what_they_use),
 	    TEST(handles_that_change_under_readers),
 	    TEST(threads_that_open_and_close_the_same),
+	    TEST(a_child_drops_and_the_next_does_not_bring_back),
+	    TEST(a_child_opens_again_and_the_next_does_not_bring_back),
 	};
 
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
