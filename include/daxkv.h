@@ -157,6 +157,8 @@ struct daxkv_options {      /* zero means the default, everywhere */
 	uint64_t max_lag;         /* commits since the snapshot. 0: no bound; with neither, none is ever given up */
 	daxkv_slow_fn *slow_reader; /* asked about readers that hold back space; NULL: the file grows */
 	void *slow_reader_arg;
+	unsigned int wait_ms; /* how long opening waits for another process that is opening or closing the
+	                         store; then BUSY, and errmsg names it. 0: as long as it takes */
 };
 
 /* daxkv_open - open or create the store in the file path, recovering it when its last user did not close it.
@@ -166,7 +168,9 @@ int daxkv_open(const char *path, const struct daxkv_options *options, struct dax
 
 /* daxkv_close - end a store's use: marks it clean, gives free space at its end back when it was written to, frees the handle. All transactions must have
  * ended (a running one makes it return BUSY and do nothing); cursors and database handles die. Errors of the last flush are
- * returned, and the handle is gone all the same: what was committed is durable. */
+ * returned, and the handle is gone all the same: what was committed is durable. It waits for another
+ * process that is opening or closing the store for 3 seconds at most, or wait_ms: when that one stands
+ * still, the file is left as by a user that is not the last, and the next opening recovers it. */
 int daxkv_close(struct daxkv *kv);
 
 /* daxkv_sync - flush and fence everything committed so far, in place. Commits are durable without it: it shortens the next

@@ -394,7 +394,10 @@ static int local_check(const struct daxkv *kv)
 static int store_open(struct daxkv *kv, const char *path, const struct daxkv_options *o)
 {
 	struct env_look look = {.path = path, .flags = o->flags};
-	const struct lock_for file = {.mode = o->mode ? o->mode : MODE_DEFAULT, .look = env_look, .arg = &look};
+	const struct lock_for file = {.mode = o->mode ? o->mode : MODE_DEFAULT,
+	                              .wait_ms = o->wait_ms,
+	                              .look = env_look,
+	                              .arg = &look};
 	bool made = false;
 	int rc = 0;
 

@@ -199,25 +199,17 @@ static int look_held(struct daxkv *kv, int64_t wait_ms, struct faults *f)
 	return rc;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* look_shared - the first look that no commit disturbed. wait_ms: negative to wait as long as it
  * takes. BUSY. */
 static int look_shared(struct daxkv *kv, int64_t wait_ms, struct faults *f)
 {
 	const struct timespec pause = {.tv_nsec = PAUSE_NS};
-	const int64_t from = now_ms();
+	const int64_t from = clock_ms();
 
 	for (;;) {
 		bool poison = __atomic_load_n(&kv->share->poison, __ATOMIC_SEQ_CST);
 		int rc = poison ? EAGAIN : look_free(kv, f);
-		int64_t left = wait_ms < 0 ? HOLD_MS : wait_ms - (now_ms() - from);
+		int64_t left = wait_ms < 0 ? HOLD_MS : wait_ms - (clock_ms() - from);
 
 		if (rc != EAGAIN)
 			return rc;

@@ -49,6 +49,8 @@ static int file_open(struct lock *lock, bool rdonly, const struct lock_for *file
 
 enum lock_byte { GATE = 0, USERS = 1, SILENT = 2, SLOTS = 16 };
 #define OWNERS      ((off_t)1 << 40)
+#define IN_GATE     ((off_t)1 << 42)
+#define PIDS        ((off_t)1 << 31)
 #define SNAPSHOTS   ((off_t)1 << 62) /* bytes of either file */
 #define DATA_USERS  ((off_t)INT64_MAX - 16) /* bytes of the data file */
 #define SNAPSHOT_MAX ((uint64_t)DATA_USERS - (uint64_t)SNAPSHOTS - 1)
@@ -65,6 +67,24 @@ static int byte_set(int fd, off_t byte, short type, bool wait)
 	return rc == EACCES ? EAGAIN : rc;
 }
 
+/* byte_wait - the same, waiting so many milliseconds (0: as long as it takes): then EAGAIN. The kernel
+ * has no wait for a lock that ends without a signal, so a bounded one looks again and again. */
+static int byte_wait(int fd, off_t byte, short type, unsigned int wait_ms)
+{
+	const int64_t end = clock_ms() + wait_ms;
+	int rc;
+
+	if (wait_ms == 0)
+		return byte_set(fd, byte, type, true);
+	for (unsigned int pause_ms = 1; (rc = byte_set(fd, byte, type, false)) == EAGAIN;
+	     pause_ms = pause_ms < 16 ? 2 * pause_ms : 16) {
+		if (clock_ms() >= end)
+			break;
+		usleep(1000 * pause_ms);
+	}
+	return rc;
+}
+
 /* byte_held - whether another open file description keeps one from having a lock. 0 or errno. */
 static int byte_held(int fd, off_t byte, bool *held)
 {
@@ -79,6 +99,40 @@ static int byte_failed(const struct lock *lock, int err)
 {
 	return err == EAGAIN ? err_set(DAXKV_BUSY, "the store is in use: %s is locked", lock->name)
 	                     : err_sys(err, "locking %s", lock->name);
+}
+
+/* gate_said - the one in the gate has stayed there. */
+static int gate_said(const struct lock *lock, int fd)
+{
+	struct flock fl = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = IN_GATE, .l_len = PIDS};
+
+	if (fcntl(fd, F_OFD_GETLK, &fl) == 0 && fl.l_type != F_UNLCK && fl.l_start > IN_GATE)
+		return err_set(DAXKV_BUSY, "process %d is opening or closing the store, and has %s locked",
+		               (int)(fl.l_start - IN_GATE), lock->name);
+	return err_set(DAXKV_BUSY, "another process is opening or closing the store, and has %s locked",
+	               lock->name);
+}
+
+/* gate_wait - be the one in the gate, or of several readers there. 0 or an error with a text. That the
+ * process shows there is a help for messages, and may fail. */
+static int gate_wait(const struct lock *lock, int fd, short type, unsigned int wait_ms)
+{
+	int rc = byte_wait(fd, GATE, type, wait_ms);
+
+	if (!rc)
+		(void)byte_set(fd, IN_GATE + getpid(), F_RDLCK, false);
+	if (rc == EAGAIN)
+		return gate_said(lock, fd);
+	return rc ? byte_failed(lock, rc) : 0;
+}
+
+static int gate_leave(const struct lock *lock)
+{
+	int rc = byte_set(lock->fd, IN_GATE + getpid(), F_UNLCK, false);
+
+	if (!rc)
+		rc = byte_set(lock->fd, GATE, F_UNLCK, false);
+	return rc ? byte_failed(lock, rc) : 0;
 }
 
 /* file_same - whether the name still leads to the open file. */
@@ -108,10 +162,8 @@ static int gate_enter(struct lock *lock, bool silent, const struct lock_for *fil
 		int fd = lock->fd;
 		rc = file_same(lock, fd, &same);
 		if (!rc && same) {
-			rc = byte_set(fd, GATE, silent ? F_RDLCK : F_WRLCK, true);
-			if (rc)
-				rc = byte_failed(lock, rc);
-			else
+			rc = gate_wait(lock, fd, silent ? F_RDLCK : F_WRLCK, lock->wait_ms);
+			if (!rc)
 				rc = file_same(lock, fd, &same);
 		}
 		if (!rc && same)
@@ -148,7 +200,11 @@ static bool reads_on(int rc)
 
 int lock_open_named(struct lock *lock, const char *name, bool rdonly, const struct lock_for *file)
 {
-	*lock = (struct lock){.fd = -1, .data_fd = -1, .rdonly = rdonly, .name = strdup(name)};
+	*lock = (struct lock){.fd = -1,
+	                      .data_fd = -1,
+	                      .rdonly = rdonly,
+	                      .wait_ms = file->wait_ms,
+	                      .name = strdup(name)};
 	if (!lock->name)
 		return err_set(ENOMEM, "no memory for a file name");
 	int rc = gate_enter(lock, false, file);
@@ -170,7 +226,7 @@ int lock_open_named(struct lock *lock, const char *name, bool rdonly, const stru
 	rc = byte_set(lock->fd, USERS, F_WRLCK, false);
 	lock->alone = rc == 0;
 	if (rc == EAGAIN)
-		rc = byte_set(lock->fd, USERS, F_RDLCK, true);
+		rc = byte_wait(lock->fd, USERS, F_RDLCK, lock->wait_ms);
 	return rc ? byte_failed(lock, rc) : 0;
 }
 
@@ -260,15 +316,15 @@ int lock_again(struct lock *lock)
 	int rc = gate_enter(lock, true, NULL);
 
 	if (!rc)
-		rc = byte_set(lock->fd, GATE, F_UNLCK, false);
+		return gate_leave(lock);
 	return rc > 0 && rc != ENOENT ? err_sys(rc, "lock file %s", lock->name) : rc < 0 ? rc : 0;
 }
 
 int lock_pass(const struct lock *lock)
 {
-	int rc = byte_set(lock->fd, GATE, F_RDLCK, true);
+	int rc = gate_wait(lock, lock->fd, F_RDLCK, lock->wait_ms);
 
-	return rc ? rc : byte_set(lock->fd, GATE, F_UNLCK, false);
+	return rc ? rc : gate_leave(lock);
 }
 
 int lock_snapshot(int fd, uint64_t snapshot, bool hold)
@@ -302,9 +358,7 @@ int lock_share(struct lock *lock)
 	if (!lock->silent && lock->alone)
 		rc = byte_set(lock->fd, USERS, F_RDLCK, false);
 	lock->alone = false;
-	if (!rc)
-		rc = byte_set(lock->fd, GATE, F_UNLCK, false);
-	return rc ? byte_failed(lock, rc) : 0;
+	return rc ? byte_failed(lock, rc) : gate_leave(lock);
 }
 
 int lock_enter(struct lock *lock, bool *alone)
@@ -312,9 +366,17 @@ int lock_enter(struct lock *lock, bool *alone)
 	*alone = lock->fd < 0;
 	if (lock->fd < 0 || lock->silent)
 		return 0;
-	int rc = byte_set(lock->fd, GATE, F_WRLCK, true);
+	const bool sooner = lock->wait_ms > 0 && lock->wait_ms < LOCK_LEAVE_MS;
+	struct err_saved before;
+
+	err_save(&before);
+	int rc = gate_wait(lock, lock->fd, F_WRLCK, sooner ? lock->wait_ms : LOCK_LEAVE_MS);
+	if (rc == DAXKV_BUSY) {
+		err_restore(&before);
+		return 0;
+	}
 	if (rc)
-		return byte_failed(lock, rc);
+		return rc;
 	*alone = byte_set(lock->fd, USERS, F_WRLCK, false) == 0;
 	return 0;
 }

@@ -7,6 +7,7 @@
  *   byte 2    silent    shared by readers that show an unclean file from private memory: no writer may come
  *   byte 16 + i         reader slot i: held by its owner, so that its death frees it
  *   byte 2^40 + n       open store number n: held from open to close, so that its death shows (wlock.h)
+ *   byte 2^42 + p       process p is in the gate, by its number in its own PID namespace: for messages
  *   byte 2^62 + t       shared by silent readers, which may not write the lock file: the oldest snapshot that one reads (silent.c)
  *
  * Open file description locks (OFD, fcntl(2)): the kernel drops them when the last copy of the descriptor goes, at death too and across PID
@@ -31,6 +32,7 @@ struct stat;
  * perhaps, keeps nobody out that the store lets in. */
 struct lock_for {
 	unsigned int mode; /* permissions when the store is to be made; before the umask */
+	unsigned int wait_ms; /* for another one in the gate; 0: as long as it takes */
 	int (*look)(void *arg, struct stat *store);
 	void *arg;
 };
@@ -44,7 +46,8 @@ struct lock {
 	bool silent; /* a reader that must not write the lock file */
 	bool used;   /* a silent one: others use the store; when it was opened */
 	bool rdonly;
-	char *name; /* of the lock file */
+	unsigned int wait_ms; /* as of lock_for */
+	char *name;           /* of the lock file */
 	const pthread_t *writer; /* atomic: this store's thread that has the writer's lock, 0: none;
 	                            see wlock.h */
 };
@@ -56,11 +59,14 @@ struct lock {
  * would make one that the store's owner could not use. Fills fd. 0 or errno. */
 int lock_make(struct lock *lock, const struct stat *store, unsigned int mode);
 
-/* lock_open - make the lock file when it is missing and enter the gate, waiting for others in it. On
- * return the gate is held, and lock->alone tells whether this is the only user: then it holds the users byte exclusively. A reader that may not write the lock
- * file, or make one (EROFS, EACCES, EPERM), or for which there is no room (ENOSPC, EDQUOT), becomes a silent one, which others do not see
- * by their locks; fd = -1 when there is no lock file. Errors: BUSY when an unclean file is shown; EACCES when the lock file may not
- * be read; FOREIGN when it is not a regular file; errno with a text. O_CLOEXEC, O_NOFOLLOW. */
+/* lock_open - make the lock file when it is missing and enter the gate, waiting for others in it, but
+ * no longer than file->wait_ms: then BUSY, with a text that names the process. On return the gate is
+ * held, and lock->alone tells whether this is the only user: then it holds the users byte
+ * exclusively. A reader that may not write the lock file, or make one (EROFS, EACCES, EPERM), or for
+ * which there is no room (ENOSPC, EDQUOT), becomes a silent one, which others do not see by their
+ * locks; fd = -1 when there is no lock file. Errors: BUSY also when an unclean file is shown; EACCES
+ * when the lock file may not be read; FOREIGN when it is not a regular file; errno with a text.
+ * O_CLOEXEC, O_NOFOLLOW. */
 int lock_open(struct lock *lock, const char *store_path, bool rdonly, const struct lock_for *file);
 
 /* lock_open_named - the same with the lock file's own path. */
@@ -83,7 +89,8 @@ int lock_show_unclean(struct lock *lock);
 /* lock_again - a silent reader without a lock file looks whether there is one now. 0 also when there is none; EACCES, errno. */
 int lock_again(struct lock *lock);
 
-/* lock_pass - wait until nobody is in the gate: an opening in its middle is over. 0 or errno. */
+/* lock_pass - wait, as lock_open does, until nobody is in the gate: an opening in its middle is over. 0,
+ * or an error with a text. */
 int lock_pass(const struct lock *lock);
 
 /* lock_snapshot - announce to writers that a silent reader may read this snapshot, or take that back. Each process's own announcements
@@ -96,7 +103,10 @@ int lock_snapshot_oldest(int fd, uint64_t *oldest);
 /* lock_share - the opening is done: others may come in. */
 int lock_share(struct lock *lock);
 
-/* lock_enter - enter the gate again, for closing. *alone: nobody else uses the store, and nobody can come before lock_close. */
+/* lock_enter - enter the gate again, for closing. *alone: nobody else uses the store, and nobody can
+ * come before lock_close. Where another one stays in the gate, for LOCK_LEAVE_MS or wait_ms, whatever
+ * is less, the gate is not entered, and *alone false: to leave without it is what one does that dies. */
+#define LOCK_LEAVE_MS 3000
 int lock_enter(struct lock *lock, bool *alone);
 
 /* lock_allocate - give [off, off + len) of the lock file its space, so that a store there cannot fail. Errors: ENOSPC, errno, with a text. */

@@ -20,8 +20,9 @@ static int newest(struct daxkv *kv, uint64_t *txn)
 	rc = share_peek(kv->lock.fd, kv->geometry.file_id, &life, &published);
 	if (rc == ENODATA) { /* somebody is making it now, perhaps */
 		rc = lock_pass(&kv->lock);
-		if (!rc)
-			rc = share_peek(kv->lock.fd, kv->geometry.file_id, &life, &published);
+		if (rc)
+			return rc;
+		rc = share_peek(kv->lock.fd, kv->geometry.file_id, &life, &published);
 	}
 	if (rc && rc != ENODATA)
 		return err_sys(rc, "the lock file");

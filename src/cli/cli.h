@@ -36,7 +36,7 @@ struct options {
 	enum daxkv_pmem pmem;
 	unsigned int page_size, db_flags;
 	uint64_t initial_size, max_size, limit, batch; /* limit, batch: 0 when not given */
-	int64_t wait_ms;                               /* for writers; -1: as long as it takes */
+	int64_t wait_ms; /* for other processes; -1: as long as it takes */
 	char *from, *to, *prefix;
 	const char *out, *format;
 };

@@ -17,7 +17,8 @@
 #include "store.h"
 
 #define WAIT_HELP                                                                                  \
-	"  --wait SECONDS       wait no longer than that for another process that writes\n"
+	"  --wait SECONDS       wait no longer than that for another process that writes, or opens or\n"    \
+	"                       closes the store (for this a second at least)\n"
 
 static const struct command commands[] = {
     {"create", run_create, TAKES_DB | TAKES_NEW | TAKES_MAX_SIZE | TAKES_DB_FLAGS | TAKES_WAIT, 1,

@@ -34,6 +34,38 @@ static char *lock_of_lmdb(const char *path)
 	return lock;
 }
 
+/* open_waiting - open it by and by, as another process may stand still in opening or closing it: that
+ * one is told once, and waited for as long as --wait says, but a second at least, as what goes on
+ * takes a moment. 0, or daxkv's result; *said: it was printed. */
+static int open_waiting(struct call *call, struct daxkv_options *options, bool *said)
+{
+	const int64_t first = store_now_ms(), most = call->opt.wait_ms;
+	int64_t from = first, now;
+	bool noted = false;
+	int err;
+
+	options->wait_ms = WAIT_QUIET_MS;
+	*said = false;
+	while ((err = daxkv_open(call->file, options, &call->kv)) == DAXKV_BUSY) {
+		now = store_now_ms();
+		if (now - from < options->wait_ms) /* it is not a matter of waiting */
+			break;
+		*said = most >= 0 && now - first >= most;
+		if (*said) {
+			call_fail_as(call, EXIT_SYSTEM, "%s: waited for %.1f s", daxkv_errmsg(),
+			             (double)(now - first) / 1000);
+			break;
+		}
+		if (!noted)
+			call_note(call, "waiting: %s", daxkv_errmsg());
+		noted = true;
+		if (most >= 0 && most - (now - first) < WAIT_QUIET_MS)
+			options->wait_ms = (unsigned int)(most - (now - first));
+		from = now;
+	}
+	return err;
+}
+
 int store_open(struct call *call, unsigned int flags, bool *found)
 {
 	char *lock = lock_of_lmdb(call->file);
@@ -46,7 +78,8 @@ int store_open(struct call *call, unsigned int flags, bool *found)
 	    .lock_path = lock,
 	    .user_word = call->user_word,
 	};
-	int err = daxkv_open(call->file, &options, &call->kv);
+	bool said;
+	int err = open_waiting(call, &options, &said);
 
 	free(lock);
 	if (found != NULL)
@@ -54,7 +87,8 @@ int store_open(struct call *call, unsigned int flags, bool *found)
 	if (err == 0 || (err == EEXIST && found != NULL))
 		return EXIT_OK;
 	call->kv = NULL;
-	return call_fail(call, err, flags & DAXKV_CREATE ? "cannot open or make the store" : "cannot open the store");
+	return said ? EXIT_SYSTEM
+	            : call_fail(call, err, flags & DAXKV_CREATE ? "cannot open or make the store" : "cannot open the store");
 }
 
 /* waiting_note - say who is waited for, once for each. */

@@ -80,6 +80,48 @@ else
 	t "a load that could be stopped in its transaction" false
 fi
 
+# ---- a process that stands still while it opens or closes the store
+
+in_gate() { # as lock.h has it: the gate, and its own number
+	python3 -c 'import fcntl, os, struct, sys, time
+for byte, kind in (0, fcntl.F_WRLCK), ((1 << 42) + os.getpid(), fcntl.F_RDLCK):
+	fcntl.fcntl(3, 37, struct.pack("hhqqi4x", kind, 0, byte, 1, 0)) # F_OFD_SETLK
+print(os.getpid(), flush=True)
+time.sleep(300)' 3<>s.kv-lock >in_gate.pid
+}
+if command -v python3 >"$log/which"; then
+	"$KV" put s.kv closing --from slow &
+	closer=$!
+	exec 8>slow
+	wait_for sh -c '"$1" info s.kv >"$2" && test -e s.kv-lock' sh "$KV" "$log/info"
+	(exec 8>&- && in_gate) &
+	shell=$!
+	wait_for test -s in_gate.pid
+	gate=$(cat in_gate.pid)
+	gate_says="process $gate is opening or closing the store"
+	t "--wait 0 waits a moment" exits 3 kv put s.kv x 1 --wait 0
+	t "and says for whom" says "$gate_says"
+	kv del s.kv k --wait 1.2 2>gate.err
+	t "a longer wait is told" grep -q "waiting: $gate_says" gate.err
+	t "and when it is over" grep -q "$gate_says.*waited for 1.2 s" gate.err
+	printf left >&8
+	exec 8>&-
+	wait "$closer" 2>"$log/closer"
+	"$KV" get s.kv k >gate.out 2>gate.err &
+	getter=$!
+	told() { grep -q "^kv get: s.kv: waiting: $gate_says" gate.err; }
+	t "a command that has no --wait says whom it waits for" wait_for told
+	kill "$gate"
+	wait "$shell" 2>"$log/gate"
+	wait "$getter"
+	t "and has its turn" grep -q v gate.out
+	t "a put that only had to close did not wait" sh -c '
+		test "$("$1" get s.kv closing)" = left' sh "$KV"
+	t "and the next writer recovers what it left" exits 0 kv put s.kv closing 2
+else
+	skip "a process that stands still in the gate" "python3 is not installed"
+fi
+
 # ---- the checker beside a writer that commits all the time, and behind one that died
 
 "$KV" load s.kv many.tsv --batch 20 --pmem force &

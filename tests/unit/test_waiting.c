@@ -1,10 +1,36 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Waiting for the writer's lock: as long as asked, behind another thread or handle, and never because of a store that only looks the same. */
+#include "lock.h"
 #include "store.h"
 
 #include <semaphore.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+
+static bool stops_in_opening, stops_in_closing; /* once */
+
+static void stop_if(bool *stops)
+{
+	const bool now = *stops;
+
+	*stops = false;
+	if (now)
+		raise(SIGSTOP);
+}
+
+/* The engine's calls come here. */
+int posix_fallocate(int fd, off_t off, off_t len)
+{
+	stop_if(&stops_in_opening);
+	return syscall(SYS_fallocate, fd, 0, off, len) == 0 ? 0 : errno;
+}
+
+int fdatasync(int fd)
+{
+	stop_if(&stops_in_closing);
+	return (int)syscall(SYS_fdatasync, fd);
+}
 
 struct holder { /* of the lock, by another thread */
 	struct daxkv *kv;
@@ -125,12 +151,140 @@ static void a_stopped_writer_is_named(void **state)
 	store_done(kv);
 }
 
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* child_stopped - runs run in a child, which has stopped on return. */
+static pid_t child_stopped(void (*run)(void))
+{
+	int status;
+	fflush(NULL);
+	pid_t child = fork();
+
+	assert_true(child >= 0);
+	if (child == 0) {
+		run();
+		_exit(1);
+	}
+	assert_int_equal(waitpid(child, &status, WUNTRACED), child);
+	assert_true(WIFSTOPPED(status));
+	return child;
+}
+
+/* child_ends - at once, or going on from where it has stopped. */
+static void child_ends(pid_t child, int how)
+{
+	int status;
+
+	assert_int_equal(kill(child, how), 0);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(how == SIGKILL ? WIFSIGNALED(status) : WIFEXITED(status));
+}
+
+static void opens_and_stops(void)
+{
+	const struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE};
+	struct daxkv *kv;
+
+	stops_in_opening = true;
+	(void)daxkv_open(scratch_path("e"), &o, &kv);
+}
+
+static void closes_and_stops(void)
+{
+	const struct daxkv_options o = {.pmem = DAXKV_PMEM_FILE};
+	struct daxkv *kv;
+	struct daxkv_txn *txn;
+
+	if (daxkv_open(scratch_path("e"), &o, &kv) || daxkv_begin(kv, NULL, 0, &txn) ||
+	    put(txn, DAXKV_MAIN, "closed", "v", 0) || daxkv_commit(txn))
+		_exit(1);
+	stops_in_closing = true;
+	(void)daxkv_close(kv);
+}
+
+/* assert_kept_out - opening waits so long for the process, and no longer, and names it. */
+static void assert_kept_out(pid_t child, unsigned int flags)
+{
+	const struct daxkv_options o = {.flags = flags, .pmem = DAXKV_PMEM_FORCE, .wait_ms = 60};
+	const int64_t from = now_ms();
+	struct daxkv *kv;
+	char named[64];
+
+	assert_int_equal(daxkv_open(scratch_path("e"), &o, &kv), DAXKV_BUSY);
+	assert_true(now_ms() - from >= 60);
+	snprintf(named, sizeof named, "process %d is opening or closing", (int)child);
+	assert_non_null(strstr(daxkv_errmsg(), named));
+}
+
+/* One that stands still in opening or closing keeps others out as long as they say, and is named;
+ * when it goes on, or dies, nothing was harmed. */
+static void a_process_stopped_in_the_gate_is_named(void **state)
+{
+	void (*const stops[])(void) = {opens_and_stops, closes_and_stops};
+	const struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE, .wait_ms = 10000};
+	struct daxkv *kv;
+	(void)state;
+	OK(daxkv_close(store_new("e", 4096)));
+	for (int i = 0; i < 4; i++) {
+		pid_t child = child_stopped(stops[i / 2]);
+
+		assert_kept_out(child, 0);
+		assert_kept_out(child, DAXKV_RDONLY);
+		child_ends(child, i % 2 ? SIGCONT : SIGKILL);
+		OK(daxkv_open(scratch_path("e"), &o, &kv));
+		store_done(kv);
+	}
+}
+
+static void stops_in_the_gate(void)
+{
+	const struct lock_for file = {.mode = 0600};
+	struct lock lock;
+
+	if (lock_open(&lock, scratch_path("e"), false, &file) == 0)
+		raise(SIGSTOP);
+}
+
+/* Behind one that is stopped in opening, a store is closed all the same: as by one that is not the
+ * last, so that what was committed is there, and the next opening recovers it. */
+static void closing_leaves_one_that_stopped_in_opening(void **state)
+{
+	const struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE, .wait_ms = 50};
+	struct daxkv *kv;
+	struct daxkv_txn *txn;
+	(void)state;
+	OK(daxkv_close(store_new("e", 4096)));
+	OK(daxkv_open(scratch_path("e"), &o, &kv));
+	txn = begin(kv);
+	OK(put(txn, DAXKV_MAIN, "left", "v", 0));
+	OK(daxkv_commit(txn));
+	pid_t child = child_stopped(stops_in_the_gate);
+	const int64_t from = now_ms();
+
+	OK(daxkv_close(kv));
+	assert_true(now_ms() - from >= 50);
+	child_ends(child, SIGKILL);
+	kv = store_again("e");
+	txn = begin(kv);
+	assert_true(has(txn, DAXKV_MAIN, "left", "v"));
+	daxkv_abort(txn);
+	store_done(kv);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(waiting_for_a_while),
 	    cmocka_unit_test(a_copy_is_another_store),
 	    cmocka_unit_test(a_stopped_writer_is_named),
+	    cmocka_unit_test(a_process_stopped_in_the_gate_is_named),
+	    cmocka_unit_test(closing_leaves_one_that_stopped_in_opening),
 	};
 
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
