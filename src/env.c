@@ -171,8 +171,8 @@ static int attach(struct daxkv *kv, const struct daxkv_options *o, uint64_t *txn
 		rc = recover_in_place(&kv->ring, &in_place, txn);
 		needed = !in_place;
 	}
-	if (!rc && needed &&
-	    kv->read_only) { /* not to be written: recover a private copy, and keep writers away from what it was taken from */
+	if (!rc && needed && kv->read_only) {
+		/* Not to be written: recover a private copy, and keep writers away from what it was taken from. */
 		rc = lock_show_unclean(&kv->lock);
 		map_detach(&kv->map);
 		if (!rc)

@@ -42,15 +42,16 @@ static int plan_make(const struct ring *ring, struct plan *p)
 	}
 	bool fresh_ok = newest <= p->clean || ring_fresh_ok(ring, plan_record(p, newest));
 
-	if (!sound &&
-	    (newest == 0 || !fresh_ok)) /* [I4] else the ring knows all that the mark would say */
+	/* [I4] Without a sound mark the ring must know all that the mark would say. */
+	if (!sound && (newest == 0 || !fresh_ok))
 		return err_corrupt(offsetof(struct fmt_super, clean),
 		                   "superblock: the clean mark 0x%lx has a wrong checksum",
 		                   (unsigned long)load_word(&super_of(ring)->clean));
+	/* [R1] Cut short before its fence: the one before is whole, because its fence had returned. */
 	if (!fresh_ok)
-		newest--; /* [R1] cut short before its fence: the one before is whole, because its fence returned before this one began */
-	if (newest <
-	    p->clean) /* [I4] its words are in place: nothing of the ring is needed, nor missed */
+		newest--;
+	/* [I4] The words of what is marked clean are in place: nothing of the ring is missed. */
+	if (newest < p->clean)
 		newest = p->clean;
 	const struct ring_record *top = plan_record(p, newest);
 
