@@ -123,6 +123,7 @@ struct MDB_env {
 	bool verify; /* read transactions compare checksums: DAXKV_VERIFY */
 	size_t mapsize;
 	uint64_t seen;     /* bytes that the file may have without having been resized by others */
+	uint64_t peeked;   /* atomic: readers' places before and after mdb_env_stat took one more */
 	size_t fits;       /* atomic: the commit that was last seen to have no more */
 	MDB_dbi n_slots;   /* max_dbs + FIRST_NAMED, while open */
 	MDB_dbi high_slot; /* used ones end here */

@@ -232,6 +232,28 @@ int mdb_env_sync(MDB_env *env, int force)
 	return env->flags & MDB_RDONLY ? EACCES : 0;
 }
 
+/* peek_note - mdb_env_stat has read: in LMDB it takes no reader's place. */
+static void peek_note(MDB_env *env, uint32_t before)
+{
+	struct daxkv_info info;
+
+	if (!daxkv_info(env->kv, &info) && info.reader_places > before)
+		__atomic_store_n(&env->peeked, (uint64_t)before << 32 | info.reader_places,
+		                 __ATOMIC_RELAXED);
+}
+
+/* places_taken - by readers: the newest place is none's when only mdb_env_stat has had it. */
+static unsigned int places_taken(const MDB_env *env, uint32_t places)
+{
+	uint64_t peeked = __atomic_load_n(&env->peeked, __ATOMIC_RELAXED);
+	unsigned int own = __atomic_load_n(&env->n_readers, __ATOMIC_RELAXED);
+	uint32_t before = (uint32_t)(peeked >> 32);
+
+	if (env->flags & MDB_NOLOCK)
+		return 0;
+	return places != (uint32_t)peeked ? places : before > own ? before : own;
+}
+
 int mdb_env_info(MDB_env *env, MDB_envinfo *arg)
 {
 	struct daxkv_info info;
@@ -248,7 +270,7 @@ int mdb_env_info(MDB_env *env, MDB_envinfo *arg)
 	*arg = (MDB_envinfo){.me_mapsize = env->mapsize,
 	                     .me_last_txnid = (size_t)info.last_txn,
 	                     .me_maxreaders = env->max_readers,
-	                     .me_numreaders = env->flags & MDB_NOLOCK ? 0 : info.reader_places};
+	                     .me_numreaders = places_taken(env, info.reader_places)};
 	arg->me_last_pgno = info.used_bytes > info.page_size ? (size_t)(info.used_bytes / info.page_size - 1) : 1;
 	if (mapsize_limit(arg->me_mapsize) < info.used_bytes) /* it grew past what was asked for */
 		arg->me_mapsize = (size_t)info.file_size;
@@ -273,6 +295,7 @@ static void stat_fill(const struct daxkv_stat *s, MDB_stat *arg)
 
 int mdb_env_stat(MDB_env *env, MDB_stat *arg)
 {
+	struct daxkv_info info;
 	struct daxkv_stat s;
 	struct daxkv_txn *txn;
 	int rc;
@@ -282,11 +305,15 @@ int mdb_env_stat(MDB_env *env, MDB_stat *arg)
 	rc = env_enter(env);
 	if (rc)
 		return rc;
+	rc = daxkv_info(env->kv, &info);
+	if (rc)
+		return err_of(rc);
 	rc = daxkv_begin(env->kv, NULL, DAXKV_TXN_RDONLY, &txn);
 	if (rc)
 		return err_of(rc);
 	rc = daxkv_db_stat(txn, DAXKV_MAIN, &s);
 	daxkv_abort(txn);
+	peek_note(env, info.reader_places);
 	if (!rc)
 		stat_fill(&s, arg);
 	return err_of(rc);

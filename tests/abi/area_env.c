@@ -94,6 +94,8 @@ void area_env(void)
 	SHOW(mdb_env_stat(env, &s));
 	printf("stat %u %u %zu %zu %zu %zu\n", s.ms_psize, s.ms_depth, s.ms_branch_pages, s.ms_leaf_pages, s.ms_overflow_pages, s.ms_entries);
 	SHOW(mdb_env_stat(NULL, &s));
+	SHOW(mdb_env_info(env, &info));
+	printf("readers, none of which is the call before: %u\n", info.me_numreaders);
 	SHOW(mdb_reader_list(env, print_line, NULL));
 	MDB_txn *a, *b;
 
