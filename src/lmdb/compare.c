@@ -74,12 +74,17 @@ static bool is_integer(const MDB_val *v)
 	return v->mv_size == sizeof(uint32_t) || v->mv_size == sizeof(uint64_t);
 }
 
-/* by_odd_integer - integer duplicates of whatever size. */
-static int by_odd_integer(const struct slot *slot, const MDB_val *a, const MDB_val *b)
+/* by_fixed - integer duplicates of one size, whatever that is. */
+static int by_fixed(const MDB_val *a, const MDB_val *b)
 {
-	if (is_integer(a) && is_integer(b))
-		return by_integer(a, b);
-	return slot->flags & MDB_DUPFIXED ? by_first_word(a, b) : by_end(a, b);
+	return is_integer(a) && is_integer(b) ? by_integer(a, b) : by_first_word(a, b);
+}
+
+/* wide_order - of integer duplicates of whatever size: the same in every process, whether it has
+ * widened the database or found it so. */
+static MDB_cmp_func *wide_order(const struct slot *slot)
+{
+	return slot->flags & MDB_DUPFIXED ? by_fixed : by_end;
 }
 
 int compare_keys(const struct slot *slot, const MDB_val *a, const MDB_val *b)
@@ -93,7 +98,9 @@ int compare_dups(const struct slot *slot, const MDB_val *a, const MDB_val *b)
 {
 	if (slot->dcmp)
 		return slot->dcmp(a, b);
-	return slot->flags & MDB_INTEGERDUP ? by_odd_integer(slot, a, b) : slot->flags & MDB_REVERSEDUP ? by_end(a, b) : by_bytes(a, b);
+	if (slot->flags & MDB_INTEGERDUP)
+		return wide_order(slot)(a, b);
+	return slot->flags & MDB_REVERSEDUP ? by_end(a, b) : by_bytes(a, b);
 }
 
 int mdb_cmp(MDB_txn *txn, MDB_dbi dbi, const MDB_val *a, const MDB_val *b)
@@ -259,6 +266,7 @@ static int flags_turn(MDB_txn *txn, struct slot *slot)
 	return rc;
 }
 
+/* rewrite - in the handle's order. The store's cursors on the database find their places again. */
 static int rewrite(MDB_txn *txn, struct slot *slot)
 {
 	struct pairs p = {0};
@@ -285,9 +293,12 @@ bool compare_widen(MDB_txn *txn, struct slot *slot, const MDB_val *data)
 	if (!(slot->flags & MDB_INTEGERDUP) || slot->dcmp || is_integer(data) ||
 	    daxkv_db_stat(txn->kv, slot->db, &stat) || (slot->flags & MDB_DUPFIXED && stat.entries))
 		return false;
-	slot->dcmp = slot->flags & MDB_DUPFIXED ? by_first_word : by_end;
+	slot->dcmp = wide_order(slot);
 	slot->adopted = 0;
-	return compare_adopt_set(txn, slot) == 0;
+	if (compare_adopt_set(txn, slot) == 0)
+		return true;
+	slot->dcmp = NULL; /* it stays as it is: what has an integer's size is taken, as before */
+	return false;
 }
 
 int compare_adopt_set(MDB_txn *txn, struct slot *slot)
