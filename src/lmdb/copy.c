@@ -99,14 +99,11 @@ static int copy_to(MDB_env *env, int fd)
 
 /* ---- to a file ------------------------------------------------------------------------------------------------------------ */
 
-int mdb_env_copy2(MDB_env *env, const char *path, unsigned int flags)
+static int copy_file(MDB_env *env, const char *path)
 {
-	char *name;
+	char *name = env_file(path, env->flags & MDB_NOSUBDIR, false);
 	int fd, rc;
 
-	if (!env || !path || !env->kv || flags & ~(unsigned int)MDB_CP_COMPACT)
-		return EINVAL;
-	name = env_file(path, env->flags & MDB_NOSUBDIR, false);
 	if (!name)
 		return ENOMEM;
 	fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
@@ -126,6 +123,17 @@ int mdb_env_copy2(MDB_env *env, const char *path, unsigned int flags)
 	return rc;
 }
 
+int mdb_env_copy2(MDB_env *env, const char *path, unsigned int flags)
+{
+	if (!env || !path || !env->kv || flags & ~(unsigned int)MDB_CP_COMPACT)
+		return EINVAL;
+	const int cancel = cancel_off();
+	int rc = copy_file(env, path);
+
+	cancel_restore(cancel);
+	return rc;
+}
+
 int mdb_env_copy(MDB_env *env, const char *path)
 {
 	return mdb_env_copy2(env, path, 0);
@@ -135,8 +143,13 @@ int mdb_env_copy(MDB_env *env, const char *path)
 
 int mdb_env_copyfd2(MDB_env *env, int fd, unsigned int flags)
 {
-	return !env || !env->kv || flags & ~(unsigned int)MDB_CP_COMPACT ? EINVAL
-	                                                                 : copy_to(env, fd);
+	if (!env || !env->kv || flags & ~(unsigned int)MDB_CP_COMPACT)
+		return EINVAL;
+	const int cancel = cancel_off();
+	int rc = copy_to(env, fd);
+
+	cancel_restore(cancel);
+	return rc;
 }
 
 int mdb_env_copyfd(MDB_env *env, int fd)

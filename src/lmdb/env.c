@@ -152,13 +152,10 @@ static void env_clear(MDB_env *env)
 	env->path = env->data = env->lock = NULL;
 }
 
-int mdb_env_open(MDB_env *env, const char *path, unsigned int flags, mode_t mode)
+static int env_open(MDB_env *env, const char *path, unsigned int flags, mode_t mode)
 {
 	uint64_t size = 0;
 	int rc;
-
-	if (!env || !path || env->kv || flags & ~(unsigned int)(ENV_CHANGEABLE | ENV_FIXED))
-		return EINVAL;
 	unsigned int before = env->flags;
 
 	flags |= before;
@@ -184,6 +181,17 @@ int mdb_env_open(MDB_env *env, const char *path, unsigned int flags, mode_t mode
 		return rc;
 	}
 	return 0;
+}
+
+int mdb_env_open(MDB_env *env, const char *path, unsigned int flags, mode_t mode)
+{
+	if (!env || !path || env->kv || flags & ~(unsigned int)(ENV_CHANGEABLE | ENV_FIXED))
+		return EINVAL;
+	const int cancel = cancel_off();
+	int rc = env_open(env, path, flags, mode);
+
+	cancel_restore(cancel);
+	return rc;
 }
 
 /* ---- closing -------------------------------------------------------------------------------------------------------------- */

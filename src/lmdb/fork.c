@@ -163,6 +163,7 @@ static int store_adopt(MDB_env *env)
 
 int fork_adopt(MDB_env *env)
 {
+	const int cancel = cancel_off();
 	int rc = 0;
 
 	pthread_mutex_lock(&envs.mutex);
@@ -176,6 +177,7 @@ int fork_adopt(MDB_env *env)
 		}
 	}
 	pthread_mutex_unlock(&envs.mutex);
+	cancel_restore(cancel);
 	return rc;
 }
 

@@ -43,6 +43,22 @@ static_assert(sizeof(MDB_val) == sizeof(struct daxkv_val) && offsetof(MDB_val, m
                   offsetof(MDB_val, mv_data) == offsetof(struct daxkv_val, data),
               "MDB_val");
 
+/* cancel_off - a thread that is cancelled does not end in what follows, which calls the system while
+ * it holds something; the store's own functions see to that by themselves. It returns what
+ * cancel_restore takes. */
+static inline int cancel_off(void)
+{
+	int state = PTHREAD_CANCEL_ENABLE;
+
+	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	return state;
+}
+
+static inline void cancel_restore(int state)
+{
+	(void)pthread_setcancelstate(state, &state);
+}
+
 /* val_of - the value as the store takes and gives it: the same bytes. Outputs are written on success only, by the store as by LMDB. */
 static inline struct daxkv_val *val_of(MDB_val *v)
 {

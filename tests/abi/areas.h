@@ -44,6 +44,7 @@ void area_flags(void);
 void area_dbi(void);
 void area_handles(void);
 void area_misuse(void);
+void area_cancel(void);
 void area_order(void);
 void area_record(void);
 void area_cursor(void);
