@@ -74,9 +74,9 @@ FUZZ := $(addprefix $(BUILD)/tests/,damage fuzz-image fuzz-load)
 LMDB_TOOLS := $(patsubst src/lmdb/tools/%.c,$(BUILD)/lmdb/%,$(wildcard src/lmdb/tools/mdb_*.c))
 SHARE := $(SHARE_SRC:tests/share/%.c=$(BUILD)/tests/%)
 LMDB := $(if $(LMDB_SRC),$(BUILD)/lmdb/liblmdb.so.0 $(LMDB_TOOLS))
-ABI_SRC := $(wildcard tests/abi/area*.c tests/abi/differ*.c tests/abi/steps*.c)
+ABI_SRC := $(wildcard tests/abi/area*.c tests/abi/differ*.c tests/abi/steps*.c) tests/abi/damaged.c
 ABI := $(if $(LMDB_SRC),$(addprefix $(BUILD)/tests/abi/,areas differ steps addressbook layout layout-stock \
-	load-stock))
+	load-stock damaged))
 MODEL := $(if $(MODEL_SRC),$(BUILD)/tests/model)
 CRASH := $(if $(CRASH_SRC),$(BUILD)/tests/crash)
 BENCH := $(if $(BENCH_SRC),$(BUILD)/bench)
@@ -196,6 +196,10 @@ $(BUILD)/tests/abi/addressbook: tests/abi/addressbook.c $(BUILD)/flags
 	$(call quiet,CC)$(CC) $(filter-out -I%,$(FLAGS)) -o $@ $< $(LDFLAGS) -llmdb
 
 $(BUILD)/tests/abi/differ: $(call objects,$(wildcard tests/abi/differ*.c))
+	@mkdir -p $(@D)
+	$(call quiet,LINK)$(LINK) -o $@ $^ -llmdb
+
+$(BUILD)/tests/abi/damaged: $(call objects,tests/abi/damaged.c)
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -llmdb
 

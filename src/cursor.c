@@ -29,6 +29,13 @@ static void cursor_unlink(struct daxkv_cursor *c)
 	c->txn = NULL;
 }
 
+/* forget_pages - what the cursor knows of pages is no longer so: they may become others'. */
+static void forget_pages(struct daxkv_cursor *c)
+{
+	c->path.height = 0;
+	c->verified = 0;
+}
+
 int daxkv_cursor_open(struct daxkv_txn *txn, daxkv_db db, struct daxkv_cursor **cursor)
 {
 	struct dbstate *s;
@@ -66,6 +73,7 @@ int daxkv_cursor_renew(struct daxkv_txn *txn, struct daxkv_cursor *c)
 		return rc;
 	cursor_unlink(c);
 	c->state = CURSOR_UNSET;
+	forget_pages(c);
 	cursor_link(c, txn);
 	return 0;
 }
@@ -135,14 +143,17 @@ static int cursor_save(struct daxkv_cursor *c)
 	struct item it;
 	int rc;
 
-	if (c->state != CURSOR_AT)
-		return 0;
-	if (c->gap) /* its key is kept already: it came from there */
-		return c->state = CURSOR_KEPT, 0;
-	rc = cursor_entry(c, &it);
-	if (rc)
-		return rc;
-	return keep_bytes(c, it.key, it.klen, it.val, dbi_state_known(c->txn, c->db)->order.dups ? it.vlen : 0);
+	if (c->state == CURSOR_AT && c->gap) /* its key is kept already: it came from there */
+		c->state = CURSOR_KEPT;
+	if (c->state == CURSOR_AT) {
+		rc = cursor_entry(c, &it);
+		if (!rc)
+			rc = keep_bytes(c, it.key, it.klen, it.val, dbi_state_known(c->txn, c->db)->order.dups ? it.vlen : 0);
+		if (rc)
+			return rc;
+	}
+	forget_pages(c);
+	return 0;
 }
 
 int cursor_save_all(struct daxkv_txn *txn, daxkv_db db)
@@ -157,8 +168,10 @@ int cursor_save_all(struct daxkv_txn *txn, daxkv_db db)
 
 void cursor_lose_all(struct daxkv_txn *txn)
 {
-	for (struct daxkv_cursor *c = txn->cursors; c; c = c->next)
+	for (struct daxkv_cursor *c = txn->cursors; c; c = c->next) {
 		c->state = CURSOR_UNSET;
+		forget_pages(c);
+	}
 }
 
 void cursor_lose(struct daxkv_txn *txn, daxkv_db db)

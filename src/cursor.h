@@ -29,7 +29,7 @@ struct daxkv_cursor {
 	uint32_t klen, dlen, kept_room;
 	const uint8_t *beside; /* the leaf that a scan comes to next: to be prefetched from here on */
 	uint32_t lines, pace;  /* cache lines left of it, and how many at each step */
-	uint64_t verified;     /* the leaf whose checksums were compared last; 0: none */
+	uint64_t verified;     /* the leaf of this snapshot whose checksums were compared last; 0: none */
 	uint16_t order[];  /* entries of the leaf: LEAF_MAX */
 };
 
@@ -68,9 +68,11 @@ int cursor_output(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_va
 int cursor_order(struct daxkv_cursor *c, bool forward);
 
 /* cursor_verify - compare the checksums of what the cursor stands on: its entry, a large value
- * included, the leaf and the pages above, these once for each leaf. cursor_verify_value - of
- * another entry of that leaf, the value alone. CORRUPT. */
+ * included, the leaf and the pages above, these once for each leaf. cursor_verify_pages - of the
+ * pages alone; the path leads to one. cursor_verify_value - of another entry of that leaf, the
+ * value alone. CORRUPT. */
 int cursor_verify(struct daxkv_cursor *c);
+int cursor_verify_pages(struct daxkv_cursor *c);
 int cursor_verify_value(const struct daxkv_cursor *c, const struct item *it);
 
 /* cursor_same_key - whether the cursor's entry has that key. CORRUPT. */

@@ -79,8 +79,10 @@ static int hand_out(struct daxkv_cursor *c, const struct order *o, struct batch 
 	const struct view *v = txn_view(c->txn);
 	const struct leaf *leaf = &c->path.leaf;
 	uint32_t rank = c->path.rank, limit, left;
-	int rc = cursor_order(c, b->forward);
+	int rc = c->txn->verify ? cursor_verify_pages(c) : 0;
 
+	if (!rc)
+		rc = cursor_order(c, b->forward);
 	if (!rc)
 		rc = leaf_limit(c, o, b, &limit);
 	if (rc)
@@ -102,14 +104,17 @@ static int hand_out(struct daxkv_cursor *c, const struct order *o, struct batch 
 		for (uint32_t i = 0; i < c->pace && c->lines; i++, c->beside += FMT_LINE, c->lines--)
 			__builtin_prefetch(c->beside);
 		rc = leaf_item(leaf, c->order[rank], &it);
-		if (LIKELY(!rc) && UNLIKELY(it.flags & FMT_ENTRY_BLOB))
-			rc = c->txn->verify ? cursor_verify_value(c, &it) : 0;
-		if (LIKELY(!rc) && UNLIKELY(it.flags & FMT_ENTRY_BLOB))
-			rc = record_value(v, &it, &b->value[b->got]);
-		else
-			b->value[b->got] = record_bytes(it.val, it.vlen);
-		if (rc)
+		if (UNLIKELY(rc))
 			return rc;
+		if (UNLIKELY(it.flags & FMT_ENTRY_BLOB)) {
+			rc = c->txn->verify ? cursor_verify_value(c, &it) : 0;
+			if (!rc)
+				rc = record_value(v, &it, &b->value[b->got]);
+			if (rc)
+				return rc;
+		} else {
+			b->value[b->got] = record_bytes(it.val, it.vlen);
+		}
 		b->key[b->got++] = record_bytes(it.key, it.klen);
 		c->path.rank = rank;
 	}

@@ -15,6 +15,13 @@ static void arrive(struct daxkv_cursor *c)
 	c->ordered = false;
 }
 
+/* leave_leaf - with checksums: what has nothing that way must be sound, or it would hide what it
+ * has. */
+static inline int leave_leaf(struct daxkv_cursor *c)
+{
+	return UNLIKELY(c->txn->verify) ? cursor_verify_pages(c) : 0;
+}
+
 /* forward_to_entry - path.rank may lie behind the leaf's last entry: go on to the next leaf that has one. NOTFOUND at the end: the path is
  * there. */
 static int forward_to_entry(struct daxkv_cursor *c, const struct tree *t)
@@ -22,8 +29,10 @@ static int forward_to_entry(struct daxkv_cursor *c, const struct tree *t)
 	bool moved = true;
 
 	while (c->path.rank >= cursor_live(c)) {
-		int rc = c->path.height ? tree_step(t, &c->path, true, &moved) : DAXKV_NOTFOUND;
+		int rc = c->path.height ? leave_leaf(c) : DAXKV_NOTFOUND;
 
+		if (!rc)
+			rc = tree_step(t, &c->path, true, &moved);
 		if (rc || !moved)
 			return rc ? rc : DAXKV_NOTFOUND;
 		c->ordered = false;
@@ -39,8 +48,10 @@ static int back_to_entry(struct daxkv_cursor *c, const struct tree *t)
 	if (!c->path.height)
 		return DAXKV_NOTFOUND;
 	while (c->path.rank == 0) {
-		int rc = tree_step(t, &c->path, false, &moved);
+		int rc = leave_leaf(c);
 
+		if (!rc)
+			rc = tree_step(t, &c->path, false, &moved);
 		if (rc || !moved)
 			return rc ? rc : DAXKV_NOTFOUND;
 		c->ordered = false;
@@ -69,12 +80,15 @@ static int restore(struct daxkv_cursor *c, const struct tree *t)
 	rc = seek(c, t, &p);
 	if (rc)
 		return rc;
+	bool gap = !c->path.height || !c->path.eoff;
+
+	if (gap) /* at the tree's end the path stays behind the last entry */
+		rc = forward_to_entry(c, t);
+	if (rc && rc != DAXKV_NOTFOUND)
+		return rc;
 	c->state = CURSOR_AT;
-	c->gap = !c->path.height || !c->path.eoff;
-	if (!c->gap)
-		return 0;
-	rc = forward_to_entry(c, t); /* at the tree's end the path stays behind the last entry */
-	return rc == DAXKV_NOTFOUND ? 0 : rc;
+	c->gap = gap;
+	return 0;
 }
 
 /* output - key and value of the entry at eoff of the cursor's leaf. */
@@ -219,8 +233,10 @@ static int seek_side(struct daxkv_cursor *c, const struct tree *t, const struct 
 int cursor_same_key(struct daxkv_cursor *c, const struct tree *t, const uint8_t *key, uint32_t klen, bool *same)
 {
 	struct item it;
-	int rc = cursor_entry(c, &it);
+	int rc = leave_leaf(c);
 
+	if (!rc)
+		rc = cursor_entry(c, &it);
 	if (!rc)
 		*same = order_key_cmp(t->order, it.key, it.klen, key, klen) == 0;
 	return rc;
@@ -404,25 +420,71 @@ static int move_and_read(struct daxkv_cursor *c, struct daxkv_val *key, struct d
 	return rc ? rc : cursor_output(c, key, value);
 }
 
+/* back_to - after a failure: the cursor is where it was, by a path only when it was AT. */
+static void back_to(struct daxkv_cursor *c, enum cursor_state state, bool gap, const struct path *was)
+{
+	if (state == CURSOR_AT)
+		path_copy(&c->path, was);
+	c->state = state;
+	c->gap = gap;
+	c->ordered = false;
+}
+
+/* step_undone - NEXT or PREV met an entry that is damaged: back to the one before that, which has
+ * been read. */
+static void step_undone(struct daxkv_cursor *c, bool forward, bool gap)
+{
+	const struct tree *t = &dbi_state_known(c->txn, c->db)->tree;
+	int rc = 0;
+
+	c->ordered = false;
+	if (!forward)
+		c->path.rank++;
+	if (!forward || !gap)
+		rc = forward ? back_to_entry(c, t) : forward_to_entry(c, t);
+	c->gap = gap;
+	if (rc)
+		c->state = CURSOR_UNSET;
+}
+
+/* step_far - NEXT or PREV to another leaf. */
+static int step_far(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, bool forward)
+{
+	struct dbstate *s;
+	int rc = cursor_usable(c, false, &s);
+	uint64_t off = c->path.leaf.off;
+	bool gap = c->gap;
+
+	if (!rc)
+		rc = forward ? move_next(c, &s->tree) : move_prev(c, &s->tree);
+	if (rc) {
+		if (rc != DAXKV_NOTFOUND && c->path.leaf.off != off)
+			c->state = CURSOR_UNSET; /* behind an empty leaf */
+		return rc;
+	}
+	rc = cursor_output(c, key, value);
+	if (UNLIKELY(rc))
+		step_undone(c, forward, gap);
+	return rc;
+}
+
 /* move_far - all moves but a step inside a leaf. One that meets damage leaves the cursor where it
- * was: trying again does not pass what is damaged. */
+ * was, a seek unpositioned: trying again does not pass what is damaged. */
 static int move_far(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op)
 {
 	enum cursor_state state = c ? c->state : CURSOR_UNSET;
-	bool relative = op >= DAXKV_NEXT && op <= DAXKV_GET_CURRENT, gap = c && c->gap;
+	bool gap = c && c->gap;
 	struct path was;
 	int rc;
 
-	if (relative && state == CURSOR_AT)
-		was = c->path;
+	if (state == CURSOR_AT && (op == DAXKV_NEXT || op == DAXKV_PREV))
+		return step_far(c, key, value, op == DAXKV_NEXT);
+	was.height = was.rank = was.eoff = 0;
+	if (state == CURSOR_AT && op <= DAXKV_GET_CURRENT)
+		path_copy(&was, &c->path);
 	rc = move_and_read(c, key, value, op);
-	if (UNLIKELY(rc && rc != DAXKV_NOTFOUND && c && relative)) {
-		if (state == CURSOR_AT)
-			c->path = was;
-		c->state = state;
-		c->gap = gap;
-		c->ordered = false;
-	}
+	if (UNLIKELY(rc && rc != DAXKV_NOTFOUND && c))
+		back_to(c, op <= DAXKV_GET_CURRENT ? state : CURSOR_UNSET, gap, &was);
 	return rc;
 }
 
@@ -439,15 +501,36 @@ static inline __attribute__((always_inline)) int cursor_get(struct daxkv_cursor 
 	return err_answer(move_far(c, key, value, op));
 }
 
+/* get_verified - cursor_get, and a comparison of checksums: of what it gives, or of the page where
+ * that should be. As in move_far, a failure leaves the cursor where it was. */
+static int get_verified(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op)
+{
+	enum cursor_state state = c->state;
+	bool gap = c->gap;
+	struct path was;
+
+	was.height = was.rank = was.eoff = 0;
+	if (state == CURSOR_AT)
+		path_copy(&was, &c->path);
+	int rc = cursor_get(c, key, value, op), unsound = 0;
+
+	if (!rc)
+		unsound = cursor_verify(c);
+	else if (rc == DAXKV_NOTFOUND && c->path.height)
+		unsound = cursor_verify_pages(c);
+	if (!unsound)
+		return rc;
+	back_to(c, op <= DAXKV_GET_CURRENT ? state : CURSOR_UNSET, gap, &was);
+	return unsound;
+}
+
 /* get_bounded - for a snapshot that may be given up at any moment: what was found counts only when
  * it was not. And for one that verifies. */
 static __attribute__((noinline)) int get_bounded(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op)
 {
 	struct daxkv_val k = key ? *key : (struct daxkv_val){0}, v = value ? *value : (struct daxkv_val){0};
-	int rc = cursor_get(c, key ? &k : NULL, value ? &v : NULL, op);
+	int rc = (c->txn->verify ? get_verified : cursor_get)(c, key ? &k : NULL, value ? &v : NULL, op);
 
-	if (!rc && c->txn->verify)
-		rc = cursor_verify(c);
 	rc = txn_done(c->txn, rc);
 	if (!rc && key)
 		*key = k;
@@ -472,13 +555,13 @@ static int cursor_count(struct daxkv_cursor *c, uint64_t *count)
 		return err_set(EINVAL, "the cursor is not positioned");
 	if (c->path.rank >= cursor_live(c))
 		return DAXKV_NOTFOUND;
-	c->gap = false; /* as for GET_CURRENT: the entry behind the gap is meant */
 	*count = 1;
 	if (!s->order.dups)
 		return 0;
 	struct path was = c->path;
 	bool gap = c->gap;
 
+	c->gap = false; /* as for GET_CURRENT: the entry behind the gap is meant */
 	rc = move_by_key(c, &s->tree, DAXKV_FIRST_DUP);
 	while (!rc && (rc = move_by_key(c, &s->tree, DAXKV_NEXT_DUP)) == 0)
 		++*count;

@@ -6,15 +6,20 @@
 #include "crc.h"
 #include "err.h"
 
-/* pages_verify - the leaf, and the pages on the way to it. */
-static int pages_verify(const struct daxkv_cursor *c)
+int cursor_verify_pages(struct daxkv_cursor *c)
 {
 	const struct path *p = &c->path;
 	int rc = 0;
 
+	if (c->verified == p->leaf.off)
+		return 0;
 	for (unsigned int i = 1; i < p->height && !rc; i++)
 		rc = inner_verify(p->at[i].page, p->at[i].off);
-	return rc ? rc : leaf_verify(&p->leaf);
+	if (!rc)
+		rc = leaf_verify(&p->leaf);
+	if (!rc)
+		c->verified = p->leaf.off;
+	return rc;
 }
 
 int cursor_verify_value(const struct daxkv_cursor *c, const struct item *it)
@@ -39,11 +44,9 @@ int cursor_verify_value(const struct daxkv_cursor *c, const struct item *it)
 int cursor_verify(struct daxkv_cursor *c)
 {
 	struct item it;
-	int rc = c->verified == c->path.leaf.off ? 0 : pages_verify(c);
+	int rc = cursor_verify_pages(c);
 
-	if (rc)
-		return rc;
-	c->verified = c->path.leaf.off;
-	rc = cursor_entry(c, &it);
+	if (!rc)
+		rc = cursor_entry(c, &it);
 	return rc ? rc : cursor_verify_value(c, &it);
 }

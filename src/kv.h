@@ -96,6 +96,7 @@ struct daxkv_txn {
 	bool write, broken, idle; /* broken: to be aborted; idle: a read transaction after reset */
 	bool too_old;             /* broken, because its snapshot was given up */
 	bool verify;              /* a read transaction: its cursors compare checksums */
+	bool bounded;             /* a read transaction of a store with bounds */
 	uint32_t slot;            /* of the reader table */
 	uint64_t generation;
 	uint64_t valid_at;  /* of a write transaction that ended: the commit at which its dbstates hold */

@@ -318,13 +318,16 @@ static __attribute__((noinline)) int put_any(struct daxkv_txn *txn, struct dbsta
 	rc = record_put_check(txn->kv, &s->order, key, value, flags);
 	if (rc)
 		return rc;
-	struct daxkv_val zeros = *value;
+	const struct daxkv_val *dup = s->order.dups ? value : NULL;
+	struct daxkv_val zeros;
 
-	if (UNLIKELY(flags & DAXKV_RESERVE) && s->order.dups)
+	if (UNLIKELY(dup && flags & DAXKV_RESERVE)) {
 		rc = put_reserve_dup(&p, &zeros);
-	if (rc)
-		return rc;
-	struct probe probe = record_probe(key, s->order.dups ? &zeros : NULL, PROBE_AT);
+		if (rc)
+			return rc;
+		dup = &zeros;
+	}
+	struct probe probe = record_probe(key, dup, PROBE_AT);
 
 	rc = tree_seek_put(&s->tree, &probe, record_size(txn->kv, key, value));
 	return rc ? rc : record_put_at(&p);

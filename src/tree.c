@@ -172,18 +172,10 @@ uint64_t tree_beside(const struct tree *t, const struct path *path, bool forward
 	return ref <= view_size(t->view) - t->view->psize ? ref : 0;
 }
 
-int tree_step(const struct tree *t, struct path *path, bool forward, bool *moved)
+/* step_over - to the kid beside the one taken on that level, and down to its nearest leaf. A page
+ * that is damaged is not passed by trying again: till all are read the path stays. */
+static __attribute__((noinline)) int step_over(const struct tree *t, struct path *path, bool forward, unsigned int level)
 {
-	unsigned int level = 1;
-
-	*moved = false;
-	if (UNLIKELY(view_evicted(t->view)))
-		return view_too_old(t->view);
-	while (level < path->height && (forward ? path->at[level].index >= path->at[level].page->n : path->at[level].index == 0))
-		level++;
-	if (level >= path->height)
-		return 0;
-	/* A page that is damaged is not passed by trying again: till all are read the path stays. */
 	struct {
 		const struct fmt_page *page;
 		uint64_t off;
@@ -207,6 +199,41 @@ int tree_step(const struct tree *t, struct path *path, bool forward, bool *moved
 		path->at[level - 1].off = kid[level - 1].off;
 		path->at[level - 1].index = forward ? 0 : kid[level - 1].page->n;
 	}
+	return 0;
+}
+
+/* step_beside - the same where the leaf beside has the same parent. */
+static inline int step_beside(const struct tree *t, struct path *path, bool forward)
+{
+	uint32_t index = path->at[1].index + (forward ? 1 : UINT32_MAX);
+	const struct fmt_page *page;
+	uint64_t off;
+	int rc = kid_of(t, path->at[1].page, path->at[1].off, index, 0, &page, &off);
+
+	if (rc)
+		return rc;
+	path->at[1].index = index;
+	path->at[0].page = page;
+	path->at[0].off = off;
+	path->at[0].index = forward ? 0 : page->n;
+	return 0;
+}
+
+int tree_step(const struct tree *t, struct path *path, bool forward, bool *moved)
+{
+	unsigned int level = 1;
+
+	*moved = false;
+	if (UNLIKELY(view_evicted(t->view)))
+		return view_too_old(t->view);
+	while (level < path->height && (forward ? path->at[level].index >= path->at[level].page->n : path->at[level].index == 0))
+		level++;
+	if (level >= path->height)
+		return 0;
+	int rc = LIKELY(level == 1) ? step_beside(t, path, forward) : step_over(t, path, forward, level);
+
+	if (rc)
+		return rc;
 	leaf_open(t->view, path->at[0].page, path->at[0].off, &path->leaf);
 	path->rank = path->eoff = 0;
 	*moved = true;

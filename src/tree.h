@@ -30,6 +30,17 @@ struct path { /* from the root to a place in a leaf */
 	} at[TREE_DEPTH];   /* by level; at[0] is the leaf */
 };
 
+/* path_copy - as much as there is of it: a path is long, and most trees are low. */
+static inline void path_copy(struct path *to, const struct path *from)
+{
+	to->height = from->height;
+	to->rank = from->rank;
+	to->eoff = from->eoff;
+	to->leaf = from->leaf;
+	for (unsigned int i = 0; i < from->height; i++)
+		to->at[i] = from->at[i];
+}
+
 #define TREE_RUN_KIDS 64u
 
 struct change { /* kids [from, from + count) of a page give way to m others, with the separators between them */

@@ -195,16 +195,20 @@ static int begin_read(struct daxkv *kv, bool verify, struct daxkv_txn **out)
 			return rc;
 		}
 		txn->view = (struct view){.map = &kv->map, .base = kv->map.base, .psize = kv->page_size};
-		if (kv->max_age_ms || kv->max_lag)
+		txn->bounded = kv->max_age_ms || kv->max_lag;
+		if (txn->bounded) {
 			share_bound(kv->share, txn->slot, kv->max_age_ms, kv->max_lag);
+			txn->view.bound = &kv->share->slot[txn->slot].snapshot_plus_1;
+		}
 		read_txn_list(kv, txn);
 	}
 	/* Cursors look at the bound first: that is where they learn of verify, too, and a step
 	 * without either pays nothing. */
-	txn->view.bound = verify || kv->max_age_ms || kv->max_lag
-	                      ? &kv->share->slot[txn->slot].snapshot_plus_1
-	                      : NULL;
-	txn->verify = verify;
+	if (UNLIKELY(txn->verify != verify)) {
+		txn->view.bound =
+		    verify || txn->bounded ? &kv->share->slot[txn->slot].snapshot_plus_1 : NULL;
+		txn->verify = verify;
+	}
 	int rc = read_start(txn);
 
 	if (rc)
@@ -473,11 +477,10 @@ static void end_write(struct daxkv_txn *txn)
 	lock_give(kv);
 }
 
-int daxkv_begin(struct daxkv *kv, struct daxkv_txn *parent, unsigned int flags, struct daxkv_txn **txn)
+/* begin_unusual - a nested transaction, or one with more flags than whether it reads. */
+static __attribute__((noinline)) int begin_unusual(struct daxkv *kv, struct daxkv_txn *parent, unsigned int flags, struct daxkv_txn **txn)
 {
-	if (kv && txn_forked(kv))
-		return txn_own(kv);
-	if (!kv || !txn || (parent && (flags & DAXKV_TXN_RDONLY || parent->kv != kv)))
+	if (parent && (flags & DAXKV_TXN_RDONLY || parent->kv != kv))
 		return err_set(EINVAL, "a transaction needs a store, and a parent that writes to it");
 	if (flags & ~(unsigned int)(DAXKV_TXN_RDONLY | DAXKV_TXN_TRY | DAXKV_TXN_VERIFY))
 		return err_set(EINVAL, "unknown flags 0x%x for begin", flags);
@@ -487,6 +490,17 @@ int daxkv_begin(struct daxkv *kv, struct daxkv_txn *parent, unsigned int flags, 
 		return err_set(EINVAL, "only a read transaction verifies what it reads");
 	return flags & DAXKV_TXN_RDONLY ? begin_read(kv, flags & DAXKV_TXN_VERIFY, txn)
 	                                : begin_write(kv, flags & DAXKV_TXN_TRY ? 0 : -1, txn);
+}
+
+int daxkv_begin(struct daxkv *kv, struct daxkv_txn *parent, unsigned int flags, struct daxkv_txn **txn)
+{
+	if (UNLIKELY(kv && txn_forked(kv)))
+		return txn_own(kv);
+	if (UNLIKELY(!kv || !txn))
+		return err_set(EINVAL, "a transaction needs a store, and a parent that writes to it");
+	if (UNLIKELY(parent || flags & ~(unsigned int)DAXKV_TXN_RDONLY))
+		return begin_unusual(kv, parent, flags, txn);
+	return flags ? begin_read(kv, false, txn) : begin_write(kv, -1, txn);
 }
 
 int daxkv_begin_timed(struct daxkv *kv, unsigned int milliseconds, struct daxkv_txn **txn)

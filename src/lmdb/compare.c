@@ -189,6 +189,7 @@ int mdb_set_relctx(MDB_txn *txn, MDB_dbi dbi, void *ctx)
 struct pairs {          /* of a whole database, in memory */
 	uint8_t *bytes; /* size, size, key, value of each */
 	size_t used, room;
+	uint64_t n;
 };
 
 static int pairs_add(struct pairs *p, const struct daxkv_val *key, const struct daxkv_val *value)
@@ -209,6 +210,7 @@ static int pairs_add(struct pairs *p, const struct daxkv_val *key, const struct 
 	if (value->size)
 		memcpy(p->bytes + p->used + sizeof head + key->size, value->data, value->size);
 	p->used += need;
+	p->n++;
 	return 0;
 }
 
@@ -266,12 +268,15 @@ static int flags_turn(MDB_txn *txn, struct slot *slot)
 	return rc;
 }
 
-/* rewrite - in the handle's order. The store's cursors on the database find their places again. */
-static int rewrite(MDB_txn *txn, struct slot *slot)
+/* rewrite - a database of so many entries, in the handle's order. The store's cursors on it find
+ * their places again. */
+static int rewrite(MDB_txn *txn, struct slot *slot, uint64_t entries)
 {
 	struct pairs p = {0};
 	int rc = pairs_read(txn, slot, &p);
 
+	if (!rc && p.n != entries) /* damage hides some: they must not be lost for good */
+		rc = txn_result(txn, DAXKV_CORRUPT);
 	if (!rc)
 		rc = err_of(daxkv_db_drop(txn->kv, slot->db, 0));
 	if (!rc)
@@ -286,19 +291,24 @@ static int rewrite(MDB_txn *txn, struct slot *slot)
 	return rc;
 }
 
-bool compare_widen(MDB_txn *txn, struct slot *slot, const MDB_val *data)
+int compare_widen(MDB_txn *txn, struct slot *slot, const MDB_val *data)
 {
 	struct daxkv_stat stat;
+	int rc;
 
-	if (!(slot->flags & MDB_INTEGERDUP) || slot->dcmp || is_integer(data) ||
-	    daxkv_db_stat(txn->kv, slot->db, &stat) || (slot->flags & MDB_DUPFIXED && stat.entries))
-		return false;
+	if (!(slot->flags & MDB_INTEGERDUP) || slot->dcmp || is_integer(data))
+		return DAXKV_VALUE_SIZE;
+	rc = daxkv_db_stat(txn->kv, slot->db, &stat);
+	if (!rc && slot->flags & MDB_DUPFIXED && stat.entries)
+		rc = DAXKV_VALUE_SIZE;
+	if (rc)
+		return rc;
 	slot->dcmp = wide_order(slot);
 	slot->adopted = 0;
-	if (compare_adopt_set(txn, slot) == 0)
-		return true;
-	slot->dcmp = NULL; /* it stays as it is: what has an integer's size is taken, as before */
-	return false;
+	rc = compare_adopt_set(txn, slot);
+	if (rc) /* it stays as it is: what has an integer's size is taken, as before */
+		slot->dcmp = NULL;
+	return rc == MDB_INCOMPATIBLE ? DAXKV_VALUE_SIZE : rc;
 }
 
 int compare_adopt_set(MDB_txn *txn, struct slot *slot)
@@ -318,14 +328,14 @@ int compare_adopt_set(MDB_txn *txn, struct slot *slot)
 	if (slot->dcmp && flags & DAXKV_DUP_SORT)
 		wanted |= DAXKV_OWN_DUP_COMPARE;
 	if (wanted & ~flags) {
-		bool named = slot->db == DAXKV_MAIN && daxkv_db_next(txn->kv, &name) == 0;
-
-		if (named) /* names are kept in byte order */
+		rc = slot->db == DAXKV_MAIN ? daxkv_db_next(txn->kv, &name) : DAXKV_NOTFOUND;
+		if (!rc) /* names are kept in byte order */
 			return MDB_INCOMPATIBLE;
-		rc = daxkv_db_stat(txn->kv, slot->db, &stat);
+		if (rc == DAXKV_NOTFOUND)
+			rc = daxkv_db_stat(txn->kv, slot->db, &stat);
 		if (rc)
 			return err_of(rc);
-		rc = stat.entries ? rewrite(txn, slot) : txn_result(txn, flags_turn(txn, slot));
+		rc = stat.entries ? rewrite(txn, slot, stat.entries) : txn_result(txn, flags_turn(txn, slot));
 	}
 	if (!rc)
 		rc = err_of(compare_provide(txn->kv, slot));

@@ -30,7 +30,8 @@ struct pair { /* where a cursor stands, copied */
 
 /* A write transaction's cursors end with it, and there are programs that close one afterwards. So
  * its memory stays a cursor's, without a transaction: closing that does nothing. Such handles are
- * used again, those that ended first before others. */
+ * used again, those that ended first before others, and none of the last RESTING. A fork waits for
+ * the mutex, as for those of environments. */
 static struct {
 	pthread_mutex_t mutex;
 	MDB_cursor *first, **end;
@@ -65,6 +66,16 @@ static void handle_rest(MDB_cursor *c)
 		resting.end = &resting.first;
 	*resting.end = c;
 	resting.end = &c->next;
+	pthread_mutex_unlock(&resting.mutex);
+}
+
+void cursors_before_fork(void)
+{
+	pthread_mutex_lock(&resting.mutex);
+}
+
+void cursors_after_fork(void)
+{
 	pthread_mutex_unlock(&resting.mutex);
 }
 
@@ -291,6 +302,21 @@ int cursors_end(MDB_txn *txn, bool keep)
 	return rc;
 }
 
+void cursors_forget(MDB_txn *txn)
+{
+	while (txn->cursors) {
+		MDB_cursor *c = txn->cursors;
+
+		txn->cursors = c->next;
+		c->link = NULL;
+		c->txn = NULL;
+		if (txn->rdonly)
+			continue;
+		free(c->page);
+		handle_rest(c);
+	}
+}
+
 int cursors_resume(MDB_txn *parent, bool done)
 {
 	int rc = 0;
@@ -386,7 +412,7 @@ static int unset_if_empty(MDB_txn *txn, const struct slot *slot, const MDB_curso
 	int rc = daxkv_db_stat(txn->kv, slot->db, &stat);
 
 	if (rc || stat.entries)
-		return err_of(rc);
+		return txn_result(txn, rc);
 	for (MDB_cursor *c = txn->cursors; c; c = c->next) {
 		if (c->slot != slot)
 			continue;
@@ -462,11 +488,13 @@ static int put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flags)
 		rc = daxkv_get(c->txn->kv, c->slot->db, val_of(&k), val_of(&found));
 		if (rc == DAXKV_NOTFOUND && !(flags & MDB_CURRENT))
 			return put_reserve(c, key, data, flags | MDB_RESERVE);
+		if (rc == DAXKV_CORRUPT)
+			return rc;
 	}
 	rc = daxkv_cursor_put(c->kv, val_of(key), val_of(data), flags);
 	if (UNLIKELY(rc == DAXKV_NEED_COMPARE) && !compare_provide(c->txn->kv, c->slot))
 		rc = daxkv_cursor_put(c->kv, val_of(key), val_of(data), flags);
-	if (UNLIKELY(rc == DAXKV_VALUE_SIZE) && compare_widen(c->txn, c->slot, data))
+	if (UNLIKELY(rc == DAXKV_VALUE_SIZE) && !(rc = compare_widen(c->txn, c->slot, data)))
 		rc = daxkv_cursor_put(c->kv, val_of(key), val_of(data), flags);
 	return rc;
 }

@@ -18,13 +18,20 @@ static bool has_dups(const MDB_cursor *c)
 	return c->slot->flags & MDB_DUPSORT;
 }
 
+/* store_result - a failure of the store leaves the transaction fit for its end alone, as in LMDB: an
+ * operation of several moves may have ended between two of them. */
+static int store_result(MDB_cursor *c, int rc)
+{
+	return LIKELY(!rc || rc == DAXKV_NOTFOUND) ? err_of(rc) : txn_result(c->txn, rc);
+}
+
 int cursor_store_get(MDB_cursor *c, MDB_val *key, MDB_val *data, enum daxkv_cursor_op op)
 {
 	int rc = daxkv_cursor_get(c->kv, val_of(key), val_of(data), op);
 
 	if (UNLIKELY(rc == DAXKV_NEED_COMPARE) && !compare_provide(c->txn->kv, c->slot))
 		rc = daxkv_cursor_get(c->kv, val_of(key), val_of(data), op);
-	return err_of(rc);
+	return store_result(c, rc);
 }
 
 /* peek - whether there is a value that way; the cursor stays. */
@@ -237,7 +244,7 @@ static int behind_all(MDB_cursor *c, MDB_cursor_op op)
 	rc = daxkv_db_stat(c->txn->kv, c->slot->db, &stat);
 	if (!rc && stat.entries)
 		c->state = CURSOR_SET | CURSOR_END | (op == MDB_SET_RANGE ? CURSOR_EOF : 0);
-	return rc ? err_of(rc) : MDB_NOTFOUND;
+	return rc ? store_result(c, rc) : MDB_NOTFOUND;
 }
 
 /* seek_range - to the first record at or after key, which is left alone: *found has it. */
@@ -453,7 +460,7 @@ int mdb_cursor_get(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op)
 		if (LIKELY(!rc))
 			return 0;
 		if (rc != DAXKV_NOTFOUND && rc != DAXKV_NEED_COMPARE)
-			return err_of(rc);
+			return store_result(c, rc);
 	}
 	return get_far(c, key, data, op);
 }
@@ -481,5 +488,5 @@ int mdb_cursor_count(MDB_cursor *c, size_t *count)
 		rc = daxkv_cursor_count(c->kv, &n);
 	if (!rc)
 		*count = (size_t)n;
-	return err_of(rc);
+	return store_result(c, rc);
 }

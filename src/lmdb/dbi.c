@@ -262,12 +262,12 @@ int mdb_dbi_flags(MDB_txn *txn, MDB_dbi dbi, unsigned int *flags)
 
 	if (!slot || !flags || dbi == FREE_DBI)
 		return EINVAL;
-	unsigned int now;
+	unsigned int now = slot->flags;
+	int rc = txn->state ? 0 : daxkv_db_flags(txn->kv, slot->db, &now);
 
-	if (!txn->state && daxkv_db_flags(txn->kv, slot->db, &now) == 0)
-		*flags = now & DB_FLAGS;
-	else
-		*flags = slot->flags;
+	if (rc == DAXKV_CORRUPT)
+		return err_of(rc);
+	*flags = (rc ? slot->flags : now) & DB_FLAGS;
 	return 0;
 }
 

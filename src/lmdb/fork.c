@@ -37,10 +37,12 @@ static void before_fork(void)
 	pthread_mutex_lock(&envs.mutex);
 	for (MDB_env *env = envs.first; env; env = env->next_env)
 		pthread_mutex_lock(&env->mutex);
+	cursors_before_fork();
 }
 
 static void after_fork(void)
 {
+	cursors_after_fork();
 	for (MDB_env *env = envs.first; env; env = env->next_env)
 		pthread_mutex_unlock(&env->mutex);
 	pthread_mutex_unlock(&envs.mutex);

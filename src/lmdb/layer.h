@@ -333,9 +333,10 @@ int compare_dups(const struct slot *slot, const MDB_val *a, const MDB_val *b);
 /* compare_provide - give the store the handle's comparators when its database has an order of its own. */
 int compare_provide(struct daxkv_txn *txn, struct slot *slot);
 
-/* compare_widen - a put was refused for its duplicate's size: whether it may be tried again, because the
- * database of integer duplicates has no such ones yet, and got an order that has room for others. */
-bool compare_widen(MDB_txn *txn, struct slot *slot, const MDB_val *data);
+/* compare_widen - a put was refused for its duplicate's size. 0: it may be tried again, because the
+ * database of integer duplicates has no such ones yet, and got an order that has room for others.
+ * DAXKV_VALUE_SIZE: not so; errors of compare_adopt_set. */
+int compare_widen(MDB_txn *txn, struct slot *slot, const MDB_val *data);
 
 /* compare_adopt - before a change: the handle's database gets the order that the program set, when it was made without one. */
 int compare_adopt_set(MDB_txn *txn, struct slot *slot);
@@ -357,6 +358,12 @@ int cursors_shadow(MDB_txn *parent, MDB_txn *child);
  * the parent's cursors are told where the changes moved them, for cursors_resume. ENOMEM, and
  * errors of the store. */
 int cursors_end(MDB_txn *txn, bool keep);
+
+/* cursors_forget - in a forked child: of a transaction that is the parent's, only the memory ends.
+ * cursors_before_fork, cursors_after_fork - for fork.c. */
+void cursors_forget(MDB_txn *txn);
+void cursors_before_fork(void);
+void cursors_after_fork(void);
 
 /* cursors_resume - the child has ended: the parent's cursors go where it moved them (done), or
  * stay. Errors of the store. */

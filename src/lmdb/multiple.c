@@ -207,7 +207,7 @@ static int put_only(MDB_cursor *c, const MDB_val *key, const MDB_val *data, bool
 		return 0;
 	if (rc || compare_keys(c->slot, key, &k) != 0 || compare_dups(c->slot, data, &v) != 0)
 		return rc;
-	rc = err_of(daxkv_cursor_count(c->kv, &n));
+	rc = txn_result(c->txn, daxkv_cursor_count(c->kv, &n));
 	*only = n == 1;
 	return rc;
 }

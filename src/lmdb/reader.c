@@ -305,8 +305,10 @@ int mdb_reader_list(MDB_env *env, MDB_msg_func *func, void *ctx)
 
 	if (!env || !func)
 		return -1;
-	if (!env->kv || env->flags & MDB_NOLOCK || env_enter(env))
+	if (!env->kv || env->flags & MDB_NOLOCK)
 		return func("(no reader locks)\n", ctx);
+	if (env_enter(env))
+		return -1;
 	for (const struct reader *r = __atomic_load_n(&env->readers, __ATOMIC_ACQUIRE); r; r = __atomic_load_n(&r->next, __ATOMIC_ACQUIRE))
 		if (r->pid)
 			list_line(&list, (int)r->pid, (size_t)r->thread, __atomic_load_n(&r->txnid, __ATOMIC_RELAXED));
@@ -320,8 +322,13 @@ int mdb_reader_check(MDB_env *env, int *dead)
 
 	if (!env)
 		return EINVAL;
-	if (env->kv && !(env->flags & MDB_NOLOCK) && env_enter(env) == 0)
+	if (env->kv && !(env->flags & MDB_NOLOCK)) {
+		int rc = env_enter(env);
+
+		if (rc)
+			return rc;
 		n = (int)daxkv_reap(env->kv);
+	}
 	if (dead)
 		*dead = n;
 	return 0;

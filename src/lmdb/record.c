@@ -63,7 +63,7 @@ int record_put(MDB_txn *txn, struct slot *slot, MDB_val *key, MDB_val *data, uns
 
 	if (UNLIKELY(rc == DAXKV_NEED_COMPARE) && !compare_provide(txn->kv, slot))
 		rc = daxkv_put(txn->kv, slot->db, val_of(key), val_of(data), flags);
-	if (UNLIKELY(rc == DAXKV_VALUE_SIZE) && compare_widen(txn, slot, data))
+	if (UNLIKELY(rc == DAXKV_VALUE_SIZE) && !(rc = compare_widen(txn, slot, data)))
 		rc = daxkv_put(txn->kv, slot->db, val_of(key), val_of(data), flags);
 	if (UNLIKELY(rc == DAXKV_INCOMPATIBLE && flags & MDB_RESERVE) && slot->flags & MDB_DUPSORT)
 		rc = daxkv_put(txn->kv, slot->db, val_of(key), val_of(data),

@@ -239,17 +239,7 @@ static int write_end(MDB_txn *txn, bool keep)
 /* txn_drop_copy - in a forked child: the store and its locks are the parent's, only the memory is ours. */
 static void txn_drop_copy(MDB_txn *txn)
 {
-	while (txn->cursors) {
-		MDB_cursor *c = txn->cursors;
-
-		txn->cursors = c->next;
-		c->link = NULL;
-		c->txn = NULL;
-		if (!txn->rdonly) {
-			free(c->page);
-			free(c);
-		}
-	}
+	cursors_forget(txn);
 	if (txn->child)
 		txn_drop_copy(txn->child);
 	if (txn->parent)

@@ -144,6 +144,20 @@ steps() { # CASES SEED
 	rm -rf "$work/steps"
 }
 
+# Damaged stores: nothing that was stored is missing without an error.
+damaged() { # CASES SEED
+	mkdir -p "$work/damaged"
+	if (ulimit -c 0 && DAXKV_PMEM=force LD_LIBRARY_PATH=$ours timeout 280 "$BUILD/tests/abi/damaged" \
+		"$work/damaged" "$ours" "$1" "$2") >"$work/damaged.out" 2>&1; then
+		echo "ok: damaged, $(tail -n 1 "$work/damaged.out")"
+	else
+		fault "damaged $1 $2:"
+		head -n 20 "$work/damaged.out"
+		tail -n 1 "$work/damaged.out"
+	fi
+	rm -rf "$work/damaged"
+}
+
 walk() { # SEED OPS
 	before=$failed
 	failed=0
@@ -231,6 +245,7 @@ quick)
 	program
 	tools
 	BUILD=$BUILD tests/abi/tools.sh || failed=1
+	damaged 300 1
 	steps 20000 1
 	walk 1 15000
 	;;
@@ -245,6 +260,7 @@ full)
 	BUILD=$BUILD tests/abi/tools.sh || failed=1
 	both area-large "$BUILD/tests/abi/areas" dir large
 	tests/abi/clients/run || failed=1
+	damaged 5000 2
 	for seed in 2 3 4; do
 		steps 200000 "$seed"
 	done

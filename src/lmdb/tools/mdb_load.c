@@ -34,7 +34,7 @@ static ssize_t line_read(struct load *load)
 	ssize_t n = getline(&load->line, &load->room, stdin);
 
 	if (n < 0)
-		return -1;
+		return -1; /* run looks for a failure when all is read */
 	load->number++;
 	if (n && load->line[n - 1] == '\n')
 		load->line[--n] = '\0';
@@ -197,9 +197,12 @@ static int put(struct load *load, MDB_cursor *c, MDB_val *key, MDB_val *data)
 	MDB_val last, value;
 
 	if (load->append) {
-		bool same = mdb_cursor_get(c, &last, &value, MDB_LAST) == 0 && last.mv_size == key->mv_size &&
+		int rc = mdb_cursor_get(c, &last, &value, MDB_LAST);
+		bool same = !rc && last.mv_size == key->mv_size &&
 		            memcmp(last.mv_data, key->mv_data, last.mv_size) == 0;
 
+		if (rc && rc != MDB_NOTFOUND)
+			return rc;
 		flags = same && load->flags & MDB_DUPSORT ? MDB_APPENDDUP : MDB_APPEND;
 	}
 	return mdb_cursor_put(c, key, data, flags);
@@ -264,12 +267,13 @@ static int env_open(struct load *load)
 
 	if (rc)
 		return rc;
-	mdb_env_set_maxdbs(load->env, 2);
-	if (load->maxreaders)
-		mdb_env_set_maxreaders(load->env, load->maxreaders);
-	if (load->mapsize)
-		mdb_env_set_mapsize(load->env, load->mapsize);
-	rc = mdb_env_open(load->env, load->path, load->env_flags, 0664);
+	rc = mdb_env_set_maxdbs(load->env, 2);
+	if (!rc && load->maxreaders)
+		rc = mdb_env_set_maxreaders(load->env, load->maxreaders);
+	if (!rc && load->mapsize)
+		rc = mdb_env_set_mapsize(load->env, load->mapsize);
+	if (!rc)
+		rc = mdb_env_open(load->env, load->path, load->env_flags, 0664);
 	if (rc)
 		tool_fail("mdb_env_open", rc);
 	return rc;
@@ -287,6 +291,10 @@ static int run(struct load *load)
 		more = !load->ended;
 		if (!rc && more)
 			rc = head_read(load, &more);
+	}
+	if (ferror(stdin)) {
+		fprintf(stderr, "%s: line %zu: the input cannot be read\n", tool_name, load->number + 1);
+		rc = EIO;
 	}
 	if (load->env)
 		mdb_env_close(load->env);

@@ -155,6 +155,7 @@ int main(int argc, char **argv)
 	}
 	if (optind != argc - 1 || (wish.all && wish.db))
 		return usage();
+	setenv("DAXKV_VERIFY", "1", 0); /* no database is left out without a word */
 	MDB_env *env = tool_open(argv[optind], wish.flags | MDB_RDONLY, 0664);
 
 	if (!env)
