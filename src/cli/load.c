@@ -156,13 +156,19 @@ static int put_gathered(struct load *load)
 	return EXIT_OK;
 }
 
+/* store_gathered - in the transaction that is running then. */
+static int store_gathered(struct load *load)
+{
+	int status = load->call->txn == NULL ? begin(load) : EXIT_OK;
+
+	return status == EXIT_OK ? put_gathered(load) : status;
+}
+
 int load_commit(struct load *load)
 {
 	bool any = load->records > 0;
-	int status = load->call->txn == NULL ? begin(load) : EXIT_OK;
+	int status = store_gathered(load);
 
-	if (status == EXIT_OK)
-		status = put_gathered(load);
 	if (status == EXIT_OK)
 		status = store_commit(load->call);
 	if (status != EXIT_OK)
@@ -188,7 +194,7 @@ int load_room(struct load *load, uint64_t size)
 {
 	int status = overfull(load, size) ? load_commit(load) : EXIT_OK;
 
-	return status == EXIT_OK && load->call->txn == NULL ? begin(load) : status;
+	return status == EXIT_OK ? store_gathered(load) : status;
 }
 
 int load_added(struct load *load, uint64_t size)
@@ -220,6 +226,11 @@ static bool room_for(void **list, size_t *room, size_t n, size_t want, size_t si
 	return true;
 }
 
+bool load_gathers(uint64_t size)
+{
+	return size <= BATCH_BYTES;
+}
+
 static bool gather(struct load *load, const struct daxkv_val *key, const struct daxkv_val *value)
 {
 	void *data = load->data, *gathered = load->gathered;
@@ -244,6 +255,9 @@ int load_put(struct load *load, const struct daxkv_val *key, const struct daxkv_
 	uint64_t size = key->size + value->size;
 	int status = overfull(load, size) ? load_commit(load) : EXIT_OK;
 
+	if (status == EXIT_OK && load->data_size > 0 && load->by_parts &&
+	    !load_gathers(load->data_size + size))
+		status = store_gathered(load);
 	if (status != EXIT_OK)
 		return status;
 	if (!gather(load, key, value))

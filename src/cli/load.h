@@ -3,10 +3,10 @@
  * load.h - what the three input formats of kv load share: batches of records in transactions, and
  * lines of text.
  *
- * Records of a text are gathered in memory, and stored in one transaction when the batch is full:
- * none is running while more input is waited for, so that other writers go on. Files are stored as
- * they are read. What was committed stays, whatever comes later: the failure's message says how
- * many records that is.
+ * Records are gathered in memory, and stored in one transaction when the batch is full: none is
+ * running while more input is waited for, so that other writers go on. A file of more than 16 MiB is
+ * stored as it is read, and a batch of more than that goes into its transaction by parts. What was
+ * committed stays, whatever comes later: the failure's message says how many records that is.
  */
 #ifndef DAXKV_CLI_LOAD_H
 #define DAXKV_CLI_LOAD_H
@@ -33,6 +33,7 @@ struct load {
 	uint64_t records, bytes;             /* in the running transaction, or gathered for it */
 	uint64_t durable, durable_bytes;     /* committed by this call */
 	bool progress, started;              /* started: a database was chosen */
+	bool by_parts; /* what was gathered is stored when it is much, in a transaction that goes on */
 	struct timespec start, shown;
 };
 
@@ -68,8 +69,10 @@ int load_commit(struct load *load);
 /* load_put - add one record, of which a copy is made, to the batch. An exit status. */
 int load_put(struct load *load, const struct daxkv_val *key, const struct daxkv_val *value);
 
-/* load_room - have a transaction running, a new one when size more bytes would overfill the batch.
- * load_added - a record of size bytes was stored in it. For a caller that stores records itself. */
+/* load_gathers - whether a value of that size is gathered. Else load_room has a transaction running
+ * that holds what was gathered, a new one when size more bytes would overfill the batch, and load_added
+ * tells that a record of size bytes was stored in it. */
+bool load_gathers(uint64_t size);
 int load_room(struct load *load, uint64_t size);
 int load_added(struct load *load, uint64_t size);
 

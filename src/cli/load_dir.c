@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fts.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -33,13 +34,36 @@ static bool is_store(const struct load *load, const struct dir *dir, const FTSEN
 	return stat(lock, &lock_st) == 0 && st->st_dev == lock_st.st_dev && st->st_ino == lock_st.st_ino;
 }
 
+/* gather_file - read the file before a transaction begins. */
+static int gather_file(struct load *load, const struct daxkv_val *key,
+                       const struct value_source *source)
+{
+	struct daxkv_val value;
+	int status = value_gather(load->call, source, &value);
+
+	if (status == EXIT_OK)
+		status = load_put(load, key, &value);
+	free(value.data);
+	return status;
+}
+
+/* put_file - one that is too large for that: straight into the store. */
+static int put_file(struct load *load, const struct daxkv_val *key, struct value_source *source)
+{
+	uint64_t size;
+	int status = load_room(load, key->size + source->size);
+
+	if (status == EXIT_OK)
+		status = value_put(load->call, key, source, 0, &size);
+	return status == EXIT_OK ? load_added(load, key->size + size) : status;
+}
+
 /* load_file - one regular file. */
 static int load_file(struct load *load, const struct dir *dir, FTSENT *entry)
 {
 	char *relative = entry->fts_path + dir->root_size;
 	struct daxkv_val key;
 	struct value_source source;
-	uint64_t size;
 	int status;
 
 	while (*relative == '/')
@@ -48,11 +72,12 @@ static int load_file(struct load *load, const struct dir *dir, FTSENT *entry)
 	status = value_open(load->call, entry->fts_accpath, false, &source);
 	if (status != EXIT_OK)
 		return status;
-	status = load_room(load, key.size + source.size);
-	if (status == EXIT_OK)
-		status = value_put(load->call, &key, &source, 0, &size);
+	if (load_gathers(source.size))
+		status = gather_file(load, &key, &source);
+	else
+		status = put_file(load, &key, &source);
 	value_close(&source);
-	return status == EXIT_OK ? load_added(load, key.size + size) : status;
+	return status;
 }
 
 /* load_entry - what fts met. */
@@ -88,6 +113,7 @@ int load_dir(struct load *load, const char *path)
 	memcpy(root + dir.root_size, "/", 2);
 	if (fstat(daxkv_fd(load->call->kv), &dir.store) != 0)
 		return call_fail_sys(load->call, errno, "cannot look at the store");
+	load->by_parts = true;
 	fts = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
 	if (fts == NULL)
 		return call_fail_sys(load->call, errno, "cannot read '%s'", path);

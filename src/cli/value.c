@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -83,28 +84,33 @@ static int put_failed(const struct call *call, int err, const struct daxkv_val *
 	return call_fail(call, err, what);
 }
 
+/* sized_right - got bytes of the file were read: whether these are as many as it had. */
+static int sized_right(const struct call *call, const struct value_source *source, size_t got)
+{
+	if (!source->sized || got == source->size)
+		return EXIT_OK;
+	if (got < source->size)
+		return call_fail_as(call, EXIT_SYSTEM,
+		                    "'%s' shrank while it was read (%zu of %" PRIu64 " bytes)",
+		                    source->path, got, source->size);
+	return call_fail_as(call, EXIT_SYSTEM, "'%s' grew while it was read (beyond %" PRIu64 " bytes)",
+	                    source->path, source->size);
+}
+
 /* put_sized - the way of a regular file: room first, bytes straight into it. */
 static int put_sized(const struct call *call, const struct daxkv_val *key, const struct value_source *source, unsigned int put_flags)
 {
 	struct daxkv_val value = {source->size, NULL};
 	char more;
-	ssize_t got;
+	ssize_t got, ended;
 	int err = daxkv_put(call->txn, call->db, key, &value, put_flags | DAXKV_RESERVE);
 
 	if (err != 0)
 		return put_failed(call, err, key);
 	got = read_full(source->fd, value.data, source->size);
-	if (got >= 0 && (uint64_t)got < source->size)
-		return call_fail_as(call, EXIT_SYSTEM, "'%s' shrank while it was read (%zd of %llu bytes)", source->path, got,
-		                    (unsigned long long)source->size);
-	if (got >= 0)
-		got = read_full(source->fd, &more, 1);
-	if (got < 0)
+	if (got < 0 || (ended = read_full(source->fd, &more, 1)) < 0)
 		return call_fail_sys(call, errno, "cannot read '%s'", source->path);
-	if (got > 0)
-		return call_fail_as(call, EXIT_SYSTEM, "'%s' grew while it was read (beyond %llu bytes)", source->path,
-		                    (unsigned long long)source->size);
-	return EXIT_OK;
+	return sized_right(call, source, (size_t)(got + ended));
 }
 
 int value_gather(const struct call *call, const struct value_source *source,
@@ -125,7 +131,7 @@ int value_gather(const struct call *call, const struct value_source *source,
 		size += (size_t)got;
 		if (size < room) {
 			*value = (struct daxkv_val){size, data};
-			return EXIT_OK;
+			return sized_right(call, source, size);
 		}
 		larger = room > SIZE_MAX / 2 ? NULL : realloc(data, room * 2);
 		if (larger == NULL)
@@ -149,12 +155,12 @@ int value_put(const struct call *call, const struct daxkv_val *key, struct value
 	if (source->sized && (db_flags & DAXKV_DUP_SORT) == 0)
 		return put_sized(call, key, source, put_flags);
 	status = value_gather(call, source, &value);
-	if (status != EXIT_OK)
-		return status;
-	*size = value.size;
 	gathered = value.data; /* after EXIST value shows the store's own */
-	err = daxkv_put(call->txn, call->db, key, &value, put_flags);
-	status = err == 0 ? EXIT_OK : put_failed(call, err, key);
+	if (status == EXIT_OK) {
+		err = daxkv_put(call->txn, call->db, key, &value, put_flags);
+		status = err == 0 ? EXIT_OK : put_failed(call, err, key);
+	}
+	*size = value.size;
 	free(gathered);
 	return status;
 }

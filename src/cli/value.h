@@ -20,8 +20,8 @@ int value_open(const struct call *call, const char *path, bool follow, struct va
 int value_stdin(const struct call *call, struct value_source *source);
 void value_close(struct value_source *source);
 
-/* value_gather - all of the source in memory; the caller frees value->data. For what may have to be
- * waited for: no transaction need run. */
+/* value_gather - all of the source in memory; the caller frees value->data, after a failure, too.
+ * For what may have to be waited for: no transaction need run. */
 int value_gather(const struct call *call, const struct value_source *source,
                  struct daxkv_val *value);
 

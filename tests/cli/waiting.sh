@@ -29,6 +29,31 @@ exec 8>&-
 wait "$putter"
 t "whose value came later" sh -c 'test "$("$1" get s.kv piped)" = value' sh "$KV"
 
+# ---- nor does a directory that is being read
+
+mkdir files
+(cd files && seq 3000 | split -l 1 -a 4 -)
+has_files() { kv list s.kv 2>"$log/list" | grep -q "^files${1-}"; }
+# put_beside_files - a put goes through while the directory is read, in one transaction; again when it
+# was read too soon.
+put_beside_files() {
+	for _ in 1 2 3 4 5; do
+		"$KV" load s.kv files --db files --batch 1000000 &
+		loader=$!
+		wait_for has_files
+		kill -STOP $loader
+		beside=3
+		kv put s.kv beside 3 --wait 0 && has_files '	0	' && beside=0
+		kill -CONT $loader
+		wait $loader || return 1
+		[ $beside -eq 0 ] && return 0
+		rm s.kv && kv create s.kv
+	done
+	return 1
+}
+t "a put beside a load that reads files" put_beside_files
+t "which has all of them" has_files '	3000	'
+
 # ---- a writer that stands still in its transaction
 
 awk 'BEGIN { for (i = 0; i < 700000; i++) printf "%07d\tvalue of %d\n", i * 7919 % 700000, i }' >many.tsv
