@@ -61,6 +61,9 @@ struct call {
 	struct daxkv *kv; /* NULL: not open */
 	struct daxkv_txn *txn;
 	daxkv_db db;
+	bool made;        /* by this call: its store does not stay when the call fails, */
+	uint64_t made_at; /* unless something was committed since this commit; */
+	bool half;        /* what this call commits is nothing without the rest */
 	int waited_for;   /* the process that a line on the standard error has named, or -1 for an
 	                     unknown one; 0: none */
 	bool reader_gone; /* nobody reads the standard output any more: the call ends as SIGPIPE

@@ -229,7 +229,6 @@ int run_import(struct call *call)
 {
 	struct import im = {.call = call};
 	const char *from = call->file;
-	bool made = false;
 	int status;
 
 	status = lmdb_load(call, &im.lmdb);
@@ -242,16 +241,12 @@ int run_import(struct call *call)
 			call->user_word = info.me_mapsize; /* there the LMDB-compatible library keeps it */
 		call->file = call->operands[0];
 		status = store_open(call, DAXKV_CREATE | DAXKV_EXCLUSIVE, NULL);
-		made = status == EXIT_OK;
+		call->half = true;
 	}
 	if (status == EXIT_OK)
 		status = import_all(&im);
 	if (im.txn != NULL)
 		im.lmdb.mdb_txn_abort(im.txn);
 	lmdb_end(&im.lmdb);
-	if (made && status != EXIT_OK) { /* no half store stays */
-		store_end(call, status);
-		unlink(call->file);
-	}
 	return status;
 }

@@ -344,13 +344,17 @@ static int input_guess(const struct load *load, struct load_input *input, enum l
 static int load_all(struct load *load, struct load_input *input, enum load_format format)
 {
 	struct call *call = load->call;
-	int status = store_open(call, DAXKV_CREATE, NULL);
+	int status = store_open_or_make(call);
 
 	if (status == EXIT_OK && format != FORMAT_MDB) { /* a dump names its databases */
 		status = load_database(load, NULL, call->opt.db_flags);
 		if (status ==
-		    EXIT_OK) /* before input is waited for: what cannot be is told at once */
-			status = load_commit(load);
+		    EXIT_OK) { /* before input is waited for: what cannot be is told at once */
+			status = begin(load);
+			daxkv_abort(call->txn);
+			call->txn = NULL;
+			call->db = DAXKV_MAIN;
+		}
 	}
 	if (status != EXIT_OK)
 		return status;

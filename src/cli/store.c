@@ -3,11 +3,14 @@
  * store.c - see store.h.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "bytes.h"
 #include "store.h"
@@ -66,6 +69,14 @@ static int open_waiting(struct call *call, struct daxkv_options *options, bool *
 	return err;
 }
 
+/* newest_commit - 0: that cannot be known. */
+static uint64_t newest_commit(const struct call *call)
+{
+	struct daxkv_info info;
+
+	return daxkv_info(call->kv, &info) == 0 ? info.last_txn : 0;
+}
+
 int store_open(struct call *call, unsigned int flags, bool *found)
 {
 	char *lock = lock_of_lmdb(call->file);
@@ -84,6 +95,10 @@ int store_open(struct call *call, unsigned int flags, bool *found)
 	free(lock);
 	if (found != NULL)
 		*found = err == EEXIST;
+	if (err == 0 && (flags & DAXKV_EXCLUSIVE)) {
+		call->made = true;
+		call->made_at = newest_commit(call);
+	}
 	if (err == 0 || (err == EEXIST && found != NULL))
 		return EXIT_OK;
 	call->kv = NULL;
@@ -264,8 +279,39 @@ int store_cursor(struct call *call, struct daxkv_cursor **cursor)
 	return err == 0 ? EXIT_OK : call_fail(call, err, "cannot read the database");
 }
 
+int store_open_or_make(struct call *call)
+{
+	bool found;
+	int status = store_open(call, DAXKV_CREATE | DAXKV_EXCLUSIVE, &found);
+
+	return status == EXIT_OK && found ? store_open(call, DAXKV_CREATE, NULL) : status;
+}
+
+/* store_remove - the store that was closed, which is the file st, and its lock file. Each user of a
+ * store has locks on its lock file: while all of that is locked here there is none, and none comes.
+ * Whoever waits to open it looks then whether the lock file still has its name. */
+static void store_remove(const struct call *call, const struct stat *st)
+{
+	struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	char *lock = lock_of_lmdb(call->file);
+	struct stat now;
+	int fd;
+
+	if (lock == NULL && asprintf(&lock, "%s-lock", call->file) < 0)
+		return;
+	fd = open(lock, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0 && fcntl(fd, F_OFD_SETLK, &all) == 0 && lstat(call->file, &now) == 0 &&
+	    now.st_dev == st->st_dev && now.st_ino == st->st_ino && unlink(call->file) == 0)
+		unlink(lock);
+	if (fd >= 0)
+		close(fd);
+	free(lock);
+}
+
 int store_end(struct call *call, int status)
 {
+	struct stat st;
+	bool gone;
 	int err;
 
 	if (call->txn != NULL)
@@ -273,8 +319,12 @@ int store_end(struct call *call, int status)
 	call->txn = NULL;
 	if (call->kv == NULL)
 		return status;
+	gone = status != EXIT_OK && call->made && fstat(daxkv_fd(call->kv), &st) == 0 &&
+	       (call->half || newest_commit(call) == call->made_at);
 	err = daxkv_close(call->kv);
 	call->kv = NULL;
+	if (gone)
+		store_remove(call, &st);
 	if (err != 0 && status == EXIT_OK)
 		return call_fail(call, err, "cannot close the store cleanly");
 	return status;

@@ -48,7 +48,12 @@ int store_next_db(struct call *call);
 /* store_cursor - a cursor on the selected database that may be moved from end to end, also where the order is the program's own. */
 int store_cursor(struct call *call, struct daxkv_cursor **cursor);
 
-/* store_end - abort what runs and close the store; returns status, or the failure to close when status is EXIT_OK. */
+/* store_open_or_make - the store that is there, or a new one. */
+int store_open_or_make(struct call *call);
+
+/* store_end - abort what runs and close the store; returns status, or the failure to close when
+ * status is EXIT_OK. Where it is not, a store that this call made is removed, with its lock file,
+ * unless somebody else uses it or something was committed to it. */
 int store_end(struct call *call, int status);
 
 #endif

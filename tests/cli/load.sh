@@ -90,7 +90,7 @@ refuse "an empty key" 'good\t1\n\tv\n'
 long=$(head -c 40000 /dev/zero | tr '\0' k)
 printf 'good\t1\n%s\tv\n' "$long" >bad.tsv
 t "a key too long" exits 2 kv load bad.kv bad.tsv
-t "nothing of its batch is kept" exits 1 kv get bad.kv good
+t "nothing of its batch is kept" test ! -e bad.kv
 t "input that is missing" exits 3 kv load none.kv no-such-file
 t "no store was made for it" test ! -e none.kv
 t "a format that is none" exits 2 kv load none.kv in.tsv --format xml
@@ -163,4 +163,38 @@ t "each pair there once" sh -c 'test "$("$1" scan dup.kv --db d | wc -l)" -eq 3'
 t "one file in a batch" prints "1
 2
 3" kv load dir4.kv tree --batch 1 --ack
+# ---- a store that was made for nothing
+
+printf 'no tab\n' >bad.tsv
+printf 'a\t1\nno tab\n' >later.tsv
+printf 'VERSION=3\nformat=bytevalue\nHEADER=END\n 61\n 6z\nDATA=END\n' >bad.mdb
+gone() { ! test -e "$1" && ! test -e "$1-lock"; }
+left() { test -e "$1"; }
+t "a bad first line" exits 2 kv load made.kv bad.tsv
+t "leaves no store" gone made.kv
+t "a bad line in the first transaction" exits 2 kv load made.kv later.tsv --db name
+t "leaves none" gone made.kv
+t "a bad dump" exits 2 kv load made.kv bad.mdb
+t "leaves none" gone made.kv
+t "an input that ends the wait for it" sh -c 'printf "no tab\n" | "$1" load made.kv; test $? = 2' sh "$KV"
+t "leaves none" gone made.kv
+t "a name that cannot be" exits 2 kv create made.kv --db ""
+t "leaves none" gone made.kv
+t "a bad line behind a transaction" exits 2 kv load made.kv later.tsv --batch 1
+t "leaves what is durable" exits 0 kv get made.kv a
+t "a store that was there" exits 2 kv load made.kv bad.tsv
+t "stays" exits 0 kv get made.kv a
+: >there.kv
+t "so does a file that was there" exits 2 kv load there.kv bad.tsv
+t "as a store" left there.kv
+mkfifo input
+"$KV" load used.kv input --format tsv 2>used.err &
+loads=$!
+exec 3>input
+for i in 1 2 3 4 5 6 7 8 9 10; do test -s used.kv || sleep 0.2; done
+t "another writes meanwhile" exits 0 kv put used.kv mine 1
+echo "no tab" >&3
+exec 3>&-
+wait $loads
+t "its record stays" exits 0 kv get used.kv mine
 finish
