@@ -34,10 +34,19 @@ int txn_result(MDB_txn *txn, int rc)
 
 /* ---- beginning ------------------------------------------------------------------------------------------------------------ */
 
-/* resized - by a process with a larger map. */
-static bool resized(const MDB_env *env)
+/* resized - by a process with a larger map, which uses more of the store than fits this one. A file
+ * that is longer because it grew by a large step is none. */
+static bool resized(MDB_env *env)
 {
-	return daxkv_size(env->kv) > env->seen;
+	struct daxkv_info info;
+
+	if (LIKELY(daxkv_size(env->kv) <= env->seen))
+		return false;
+	const int cancel = cancel_off(); /* the transaction that begins has been begun in the store */
+	int rc = daxkv_info(env->kv, &info);
+
+	cancel_restore(cancel);
+	return !rc && info.used_bytes > env->seen;
 }
 
 /* read_fits - a snapshot that was not looked at yet fits the map; else MDB_MAP_RESIZED, and it is

@@ -174,6 +174,31 @@ static void reader_told(void)
 	mdb_env_close(env);
 }
 
+/* long_file - another process's larger map may make the file longer than what is in use: that fits. */
+static void long_file(void)
+{
+	char dir[4096];
+	int status;
+	MDB_env *env;
+	MDB_txn *txn;
+
+	snprintf(dir, sizeof dir, "%s", place("map-long"));
+	mkdir(dir, 0755);
+	env = opened(dir, MIB);
+	SHOW(put_some(env, 1));
+	fflush(stdout);
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(put_some(opened(dir, 1024 * MIB), 230) != 0);
+	waitpid(pid, &status, 0);
+	printf("the other one: %d\n", status);
+	SHOW(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn));
+	mdb_txn_abort(txn);
+	SHOW(put_some(env, 1));
+	mdb_env_close(env);
+}
+
 /* ---- what fits ------------------------------------------------------------------------------------------------------------ */
 
 struct load { /* transactions of one put each, until the map is full; LMDB 0.9.24 does so many */
@@ -372,6 +397,7 @@ void area_map(void)
 	kept();
 	resized();
 	reader_told();
+	long_file();
 	fits();
 	tiny();
 	full();
