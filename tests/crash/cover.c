@@ -2,6 +2,8 @@
 /* cover.c - see cover.h. The linker leads the engine's calls through here. */
 #include "cover.h"
 
+#include "cover_tree.h"
+
 #include <stdio.h>
 
 static struct cover {
@@ -128,11 +130,14 @@ void cover_print(void)
 	cover_show("ring rounds", cover.newest / FMT_RING_SLOTS);
 	cover_show("splits", cover.splits);
 	cover_show("merges", cover.merges);
+	cover_show("joins", cover_tree.joins);
 	cover_show("compactions", cover.compactions);
 	cover_show("pages retired", cover.retired);
 	cover_show("taken from limbo", cover.limbo_pages);
 	cover_show("settled for space", cover.settled);
 	cover_show("grows", cover.grows);
+	cover_show("trims", cover_tree.trims);
+	cover_show("trims to the first size", cover_tree.trims_to_floor);
 	cover_show("longest file", cover.most_mapped);
 	printf("\ncovered:");
 	cover_show("commits", cover.commits);
@@ -145,7 +150,11 @@ void cover_print(void)
 	cover_show("duplicates", cover.dup_puts);
 	cover_show("deletions", cover.dels);
 	cover_show("cursor changes", cover.cursor_changes);
+	cover_show("own large values freed", cover_tree.own_large);
 	cover_show("databases made", cover.creates);
+	cover_show("found without a page", cover_tree.empty);
+	cover_show("found as a leaf", cover_tree.leaf);
+	cover_show("given a descriptor", cover_tree.described);
 	cover_show("dropped", cover.drops);
 	cover_show("emptied", cover.empties);
 	cover_show("renamed", cover.renames);

@@ -568,6 +568,8 @@ static int store_make(void)
 	    .page_size = PAGE, .size = run.steer.zone_full ? FIRST_SIZE_FULL : FIRST_SIZE, .file_id = rng_mix(run.seed), .created = 1};
 	int fd = open(run.path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
+	if (run.steer.first_holds)
+		new.initial = new.size = 2 * FIRST_SIZE;
 	if (fd < 0 || ftruncate(fd, (off_t)new.size) != 0 || super_fill(fd, &new) != 0) {
 		perror(run.path);
 		exit(2);

@@ -167,9 +167,9 @@ static void steer(struct steer *st, struct op *op)
 
 	if (st->plan || (begins && plan_hot(st, op)))
 		return;
-	if (begins && rng_below(&st->rng, st->zone_full ? 20 : 150) == 0) {
+	if (begins && rng_below(&st->rng, st->zone_full ? 20 : st->first_holds ? 40 : 150) == 0) {
 		plan_begin(st, PLAN_WIPE, 0);
-	} else if (begins && st->zone_full && rng_percent(&st->rng, 7)) {
+	} else if (begins && (st->zone_full || st->first_holds) && rng_percent(&st->rng, 7)) {
 		plan_begin(st, PLAN_FILL, 3);
 	} else if (begins && rng_percent(&st->rng, 5)) {
 		*op = (struct op){.kind = rng_percent(&st->rng, 50) ? OP_SYNC : OP_REOPEN};
@@ -218,6 +218,7 @@ static bool wanted(struct steer *st, const struct op *op)
 void steer_start(struct steer *st, uint64_t seed, const struct oracle *oracle, struct ops *stream, bool shared)
 {
 	*st = (struct steer){.oracle = oracle, .stream = stream, .shared = shared, .zone_full = seed % 6 == 4};
+	st->first_holds = seed % 5 == 0 && !st->zone_full;
 	st->pressed = seed % 4 == 1 && !shared;
 	st->readers_percent = seed % 4 == 2 ? 30 : 2;
 	rng_seed(&st->rng, seed ^ 0x7374656572u);

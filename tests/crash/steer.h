@@ -25,6 +25,7 @@ struct steer {
 	struct ops *stream;
 	bool shared;    /* two users: what their handles are called after a renaming, and snapshots, are left out */
 	bool zone_full; /* the store's first zone, all that one bitmap page covers, is nearly full */
+	bool first_holds; /* closing cuts the file to its first size, and no further */
 	bool pressed;   /* the store may hardly grow: see press in crash.c */
 	unsigned int readers_percent;
 	enum steer_plan plan;

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* cover_tree.c - see cover_tree.h. The linker leads the engine's calls through here. */
+#include "cover_tree.h"
+
+#include "kv.h"
+
+struct cover_tree cover_tree;
+
+/* WRAP - declares the engine's way to a call, and the call itself. */
+#define WRAP(name, ...)                                                                            \
+	int __real_##name(__VA_ARGS__);                                                            \
+	int __wrap_##name(__VA_ARGS__);                                                            \
+	int __wrap_##name(__VA_ARGS__)
+
+WRAP(wset_retire_extent, struct wset *w, uint64_t off, uint64_t pages)
+{
+	const struct wpage *wp = wset_find(w, off);
+
+	cover_tree.own_large += wp && wp->owner;
+	return __real_wset_retire_extent(w, off, pages);
+}
+
+WRAP(desc_says, const struct view *v, const struct fmt_db *record, bool counts,
+     struct desc_says *says)
+{
+	int rc = __real_desc_says(v, record, counts, says);
+
+	cover_tree.empty += !rc && counts && !says->root && !says->desc;
+	cover_tree.leaf += !rc && counts && says->root && !says->desc;
+	return rc;
+}
+
+WRAP(desc_new, struct wset *w, uint32_t flags, uint64_t count, uint64_t prev, uint64_t *off)
+{
+	cover_tree.described += count > 0 && !prev; /* the main database's has one before it */
+	return __real_desc_new(w, flags, count, prev, off);
+}
+
+WRAP(tree_join, struct tree *t, const struct path *path, struct item *items, uint32_t *n,
+     uint32_t total, struct change *change, uint64_t *sibling)
+{
+	int rc = __real_tree_join(t, path, items, n, total, change, sibling);
+
+	cover_tree.joins += !rc && *sibling;
+	return rc;
+}
+
+WRAP(space_trim, struct space *s, uint64_t floor, bool *cut)
+{
+	int rc = __real_space_trim(s, floor, cut);
+
+	cover_tree.trims += !rc && *cut;
+	cover_tree.trims_to_floor += !rc && *cut && s->end == floor;
+	return rc;
+}
