@@ -16,6 +16,7 @@
 #include "crc.h"
 #include "err.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #define FRESH_MAX 65536u  /* more fresh bytes than this are fenced before the record: reading them back at recovery, and checksums, would cost more */
@@ -179,9 +180,7 @@ static int fence(struct daxkv *kv, const char *what)
 	return err_set(DAXKV_POISONED, "%s: %s; the store refuses changes until it is opened again", what, strerror(rc));
 }
 
-/* stage_limbo - what the transaction frees is told to other processes before its record can take effect: if this one dies, the next writer
- * knows. */
-static int stage_limbo(struct daxkv *kv)
+static int stage_freed(struct daxkv *kv)
 {
 	int rc = 0;
 
@@ -194,6 +193,19 @@ static int stage_limbo(struct daxkv *kv)
 	if (rc)
 		(void)share_limbo_cut(&kv->share_file, kv->wset.txn - 1);
 	return rc;
+}
+
+/* stage_limbo - what the transaction frees is told to other processes before its record can take
+ * effect: if this one dies, the next writer knows. Where the lock file cannot grow, what nobody
+ * needs any more makes room. */
+static int stage_limbo(struct daxkv *kv)
+{
+	int rc = stage_freed(kv);
+
+	if ((rc != ENOSPC && rc != EDQUOT) || !kv->space.limbo.n)
+		return rc;
+	space_release(&kv->space);
+	return stage_freed(kv);
 }
 
 /* durable_upto - what the record of the running transaction, T, says: the words of T-2 are durable

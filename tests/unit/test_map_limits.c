@@ -2,6 +2,8 @@
 /* Every failure of the mapping that a limit, a full disk or a denied system call can bring about: file and mapping are then as before. */
 #include "map_helpers.h"
 
+#include "daxkv.h"
+
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -164,6 +166,69 @@ static void no_limit_reserves_a_tebibyte(void **state)
 	child_run(child_without_limit);
 }
 
+/* disk_filled - no byte is left on the small filesystem. */
+static bool disk_filled(void)
+{
+	static const char bytes[4096];
+	int fd = open(scratch_path("small/filler"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	while (write(fd, bytes, sizeof bytes) == sizeof bytes)
+		;
+	return errno == ENOSPC && close(fd) == 0;
+}
+
+/* written - a transaction that puts, or deletes, one of 500 keys. */
+static int written(struct daxkv *kv, uint32_t number, bool put)
+{
+	uint8_t bytes[300] = {0};
+	struct daxkv_val k = {sizeof number, &number}, v = {sizeof bytes, bytes};
+	struct daxkv_txn *txn;
+	int rc = daxkv_begin(kv, NULL, 0, &txn);
+
+	if (rc)
+		return rc;
+	number = number * 31 % 500;
+	rc = put ? daxkv_put(txn, DAXKV_MAIN, &k, &v, 0) : daxkv_del(txn, DAXKV_MAIN, &k, NULL);
+	if (!rc || rc == DAXKV_NOTFOUND)
+		return daxkv_commit(txn);
+	daxkv_abort(txn);
+	return rc;
+}
+
+/* The lock file cannot grow while a reader keeps what is freed; behind the reader it need not. */
+static int child_without_room_for_the_lock_file(void)
+{
+	const struct daxkv_options options = {
+	    .flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .page_size = 512};
+	struct daxkv_txn *reader[200];
+	uint64_t faults = 1;
+	struct daxkv *kv;
+	unsigned int n = 0;
+	int rc = 0;
+
+	if (geteuid() != 0 || unshare(CLONE_NEWNS) != 0 ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+	    mount("none", scratch_path("small"), "tmpfs", 0, "size=3m") != 0)
+		return SKIPPED;
+	CHECK(daxkv_open(scratch_path("small/store"), &options, &kv) == 0);
+	for (uint32_t i = 0; i < 1000; i++)
+		CHECK(written(kv, i, true) == 0);
+	CHECK(disk_filled());
+	while (n < 200 && (rc = daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &reader[n])) == 0)
+		n++;
+	CHECK(n && rc == ENOSPC); /* no crash at a slot without its space */
+	for (uint32_t i = 0; i < 10000 && (rc = written(kv, i, i % 2)) == 0; i++)
+		;
+	CHECK(rc == ENOSPC);
+	while (n)
+		daxkv_abort(reader[--n]);
+	for (uint32_t i = 0; i < 50; i++)
+		CHECK(written(kv, i, false) == 0);
+	CHECK(daxkv_check(kv, NULL, NULL, &faults) == 0 && faults == 0);
+	CHECK(daxkv_close(kv) == 0);
+	return 0;
+}
+
 static int child_on_a_small_disk(void)
 {
 	const char *dir = scratch_path("small"), *path = scratch_path("small/store"), *sparse = scratch_path("small/sparse");
@@ -203,6 +268,7 @@ static void full_disk_is_enospc(void **state)
 	(void)state;
 	assert_int_equal(mkdir(scratch_path("small"), 0700), 0);
 	child_run(child_on_a_small_disk);
+	child_run(child_without_room_for_the_lock_file);
 }
 
 static int child_cannot_fallocate(void)
