@@ -149,15 +149,14 @@ void txn_close_tables(struct daxkv *kv)
 
 /* ---- reading -------------------------------------------------------------------------------------------------------------- */
 
-static int read_start(struct daxkv_txn *txn)
+static inline __attribute__((always_inline)) int read_start(struct daxkv_txn *txn)
 {
 	struct daxkv *kv = txn->kv;
 	struct timespec now;
 	int rc = UNLIKELY(kv->silent.on) ? silent_enter(kv, txn->slot) : 0;
 
-	if (rc)
+	if (UNLIKELY(rc))
 		return rc;
-
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now); /* no system call */
 	__atomic_store_n(&kv->share->slot[txn->slot].since_ms, ms_of(&now), __ATOMIC_RELAXED);
 	txn->view.snapshot = share_enter(kv->share, txn->slot);
@@ -234,7 +233,7 @@ static bool slot_leave(struct daxkv_txn *origin, bool ended)
 	return last;
 }
 
-static void read_stop(struct daxkv_txn *txn)
+static inline __attribute__((always_inline)) void read_stop(struct daxkv_txn *txn)
 {
 	if (txn->idle)
 		return;
