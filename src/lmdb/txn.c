@@ -34,15 +34,18 @@ int txn_result(MDB_txn *txn, int rc)
 
 /* ---- beginning ------------------------------------------------------------------------------------------------------------ */
 
-/* resized - by a process with a larger map, which uses more of the store than fits this one. A file
- * that is longer because it grew by a large step is none. */
+/* longer - the file, than it may be here: by a process with a larger map. */
+static bool longer(const MDB_env *env)
+{
+	return daxkv_size(env->kv) > env->seen;
+}
+
+/* resized - more of a longer file is in use than fits this map. One that grew by a large step can
+ * be read, but not written to: it ends beyond what this process may use of it. */
 static bool resized(MDB_env *env)
 {
 	struct daxkv_info info;
-
-	if (LIKELY(daxkv_size(env->kv) <= env->seen))
-		return false;
-	const int cancel = cancel_off(); /* the transaction that begins has been begun in the store */
+	const int cancel = cancel_off(); /* the transaction has begun in the store */
 	int rc = daxkv_info(env->kv, &info);
 
 	cancel_restore(cancel);
@@ -53,7 +56,7 @@ static bool resized(MDB_env *env)
  * given back. The size changes by commits only. */
 static int read_fits(MDB_txn *txn, size_t id)
 {
-	if (resized(txn->env)) {
+	if (longer(txn->env) && resized(txn->env)) {
 		daxkv_reset(txn->kv);
 		reader_leave(txn);
 		return MDB_MAP_RESIZED;
@@ -113,7 +116,7 @@ static int begin_write(MDB_env *env, MDB_txn **ret)
 		return EDEADLK; /* this thread's own write transaction is running, and would be waited for */
 	if (rc)
 		return err_of(rc);
-	if (UNLIKELY(resized(env))) {
+	if (UNLIKELY(longer(env))) {
 		daxkv_abort(kv);
 		return MDB_MAP_RESIZED;
 	}
