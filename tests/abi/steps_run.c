@@ -323,9 +323,12 @@ static void look(struct run *r, enum which which)
  *   which then is written back as it was;
  * - a step from behind the last key, which reads beyond the page: it shows in the data, if asked
  * for;
+ * - FIRST_DUP and LAST_DUP among values that fill several pages, when others have changed them: the
+ *   cursor goes down from the root that it knows, which is an older page, and gives what is deleted;
  * - arrays of a key whose values fill several pages. */
 static bool is_blind(const struct run *r, const struct step *s)
 {
+	bool ends = s->what == GET && (s->op == MDB_FIRST_DUP || s->op == MDB_LAST_DUP);
 	bool replaces = s->what == DEL || (s->what == PUT && s->op & MDB_CURRENT);
 	bool steps = s->what == GET && !is_placing(s->op);
 	bool deep = r->content->values[1] > 100;
@@ -337,6 +340,8 @@ static bool is_blind(const struct run *r, const struct step *s)
 	if (r->stale[s->cursor] && replaces)
 		return true;
 	if (r->lost[s->cursor] && steps && s->no_data && s->op != MDB_GET_CURRENT)
+		return true;
+	if (deep && ends && r->stale[s->cursor])
 		return true;
 	return deep && s->what == GET && is_multiple(s->op);
 }

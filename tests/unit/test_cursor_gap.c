@@ -335,6 +335,54 @@ static void damage_is_not_passed(void **state)
 	store_done(kv);
 }
 
+/* place_flipped - the place of large value i leads nowhere. */
+static void place_flipped(struct daxkv *kv, uint64_t i)
+{
+	struct daxkv_txn *txn = begin_reading(kv);
+	struct dbstate *s;
+	struct path path;
+	struct item it;
+	char key[17];
+	struct daxkv_val k = key_n(key, i);
+	struct probe p = record_probe(&k, NULL, PROBE_AT);
+
+	OK(dbi_state(txn, DAXKV_MAIN, &s));
+	OK(tree_seek(&s->tree, &p, &path));
+	OK(leaf_item(&path.leaf, path.eoff, &it));
+	store_image(kv, "bad");
+	image_flip("bad", (uint64_t)(it.val - kv->map.base) + offsetof(struct fmt_blob, off) + 6);
+	daxkv_abort(txn);
+}
+
+/* An entry that cannot be read is not passed either, wherever in its leaf it is. */
+static void a_bad_entry_is_not_passed(void **state)
+{
+	struct daxkv *kv = store_new("c", 512), *bad;
+	struct daxkv_val k, v;
+
+	(void)state;
+	committed(kv, 200, true);
+	for (uint64_t i = 5; i < 190; i += 10) {
+		place_flipped(kv, i);
+		bad = store_open("bad", (struct daxkv_options){.flags = DAXKV_RDONLY});
+		for (enum daxkv_cursor_op op = DAXKV_NEXT; op <= DAXKV_PREV_KEY; op++) {
+			struct daxkv_txn *txn = begin_reading(bad);
+			struct daxkv_cursor *c = cursor(txn, DAXKV_MAIN);
+			uint64_t got = 0;
+
+			while (daxkv_cursor_get(c, &k, &v, op) == 0)
+				got++;
+			assert_int_equal(got, op == DAXKV_NEXT || op == DAXKV_NEXT_KEY ? i : 199 - i);
+			for (unsigned int n = 0; n < 40; n++)
+				assert_int_equal(daxkv_cursor_get(c, &k, &v, op), DAXKV_CORRUPT);
+			daxkv_abort(txn);
+			daxkv_cursor_close(c);
+		}
+		OK(daxkv_close(bad));
+	}
+	store_done(kv);
+}
+
 /* many - all entries by daxkv_cursor_get_many; the error that ended it. */
 static int many(struct daxkv *kv, unsigned int flags, uint64_t *got)
 {
@@ -439,6 +487,7 @@ int main(void)
 	    TEST(changes_behind_a_deletion),
 	    TEST(nothing_is_left),
 	    TEST(damage_is_not_passed),
+	    TEST(a_bad_entry_is_not_passed),
 	    TEST(checksums_are_not_passed),
 	    TEST(a_search_that_finds_nothing_compares),
 	};
