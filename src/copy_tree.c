@@ -150,12 +150,13 @@ static int value_of(struct build *b, struct item *it, struct fmt_blob *blob, str
 static int entry_out(void *arg, struct item *it)
 {
 	struct build *b = arg;
+	struct item out = *it; /* its value may be one of these two, which end with this function */
 	struct fmt_blob blob;
 	struct fmt_db record;
-	int rc = it->flags ? value_of(b, it, &blob, &record) : 0;
+	int rc = it->flags ? value_of(b, &out, &blob, &record) : 0;
 
 	b->entries++;
-	if (rc || leaf_pack_add(&b->pack, &b->state->order, it))
+	if (rc || leaf_pack_add(&b->pack, &b->state->order, &out))
 		return rc;
 	if (b->pack.n == 0)
 		return err_corrupt(0, "an entry that no leaf has room for");
@@ -163,11 +164,11 @@ static int entry_out(void *arg, struct item *it)
 	struct sep next;
 	uint8_t *buf = b->left_buf + (b->leaf_pages % 2 ? 0 : b->copy->psize);
 
-	tree_separator(&b->state->tree, &last, it, buf, &next); /* leaf_out moves what last is */
+	tree_separator(&b->state->tree, &last, &out, buf, &next); /* leaf_out moves what last is */
 	rc = leaf_out(b);
 	b->left = next;
 	b->pack.n = 0;
-	if (!rc && !leaf_pack_add(&b->pack, &b->state->order, it))
+	if (!rc && !leaf_pack_add(&b->pack, &b->state->order, &out))
 		rc = err_corrupt(0, "an entry that no leaf has room for");
 	return rc;
 }
