@@ -23,11 +23,13 @@ int dbi_name_new(const struct daxkv_val *bytes, bool gone, struct dbi_name **nam
 	return 0;
 }
 
-static void names_free(struct dbi_name *n)
+/* names_free - n and what is older. */
+static void names_free(struct dbi_table *t, struct dbi_name *n)
 {
 	while (n) {
 		struct dbi_name *older = n->older;
 
+		index_remove(t, n);
 		free(n);
 		n = older;
 	}
@@ -41,11 +43,6 @@ static struct dbi_name *name_at(const struct dbi *d, uint64_t snapshot)
 	while (n && n->since > snapshot)
 		n = n->older;
 	return n && !n->gone ? n : NULL;
-}
-
-static bool name_is(const struct dbi_name *n, const struct daxkv_val *name)
-{
-	return n && !n->gone && n->len == name->size && memcmp(n->bytes, name->data, n->len) == 0;
 }
 
 /* entry_changed - copies that states have of the entry are old. Pairs with copy_holds. */
@@ -78,15 +75,25 @@ int dbi_open_tables(struct daxkv *kv, uint32_t max_dbs)
 	if (!t->dbi)
 		return err_set(ENOMEM, "no memory for %u database handles", t->max);
 	t->dbi[DAXKV_MAIN] = (struct dbi){.number = DAXKV_MAIN, .life = 1, .version = 1};
-	return dbi_name_new(&none, false, &t->dbi[DAXKV_MAIN].name);
+	int rc = index_open(t);
+
+	return rc ? rc : dbi_name_new(&none, false, &t->dbi[DAXKV_MAIN].name);
 }
 
 void dbi_close_tables(struct daxkv *kv)
 {
-	for (uint32_t i = 0; kv->dbis.dbi && i < kv->dbis.high; i++)
-		names_free(kv->dbis.dbi[i].name);
-	free(kv->dbis.dbi);
-	kv->dbis = (struct dbi_table){0};
+	struct dbi_table *t = &kv->dbis;
+
+	for (uint32_t i = 0; t->dbi && i < t->high; i++)
+		while (t->dbi[i].name) {
+			struct dbi_name *older = t->dbi[i].name->older;
+
+			free(t->dbi[i].name);
+			t->dbi[i].name = older;
+		}
+	index_close(t);
+	free(t->dbi);
+	*t = (struct dbi_table){0};
 }
 
 /* entry_of - the entry of a handle that is not FREE; NULL: there is none. The mutex is held. */
@@ -97,31 +104,79 @@ static struct dbi *entry_of(const struct daxkv *kv, daxkv_db db)
 	return db && d->number == db ? d : NULL;
 }
 
+/* entry_sort - the entry counts, and waits for its older names to be forgotten, as its newest name
+ * says. */
+static void entry_sort(struct dbi_table *t, struct dbi *d)
+{
+	const struct dbi_name *n = d->name;
+	bool counts = n && !n->gone;
+
+	t->live = t->live - d->counted + counts;
+	d->counted = counts;
+	link_out(&d->past);
+	if (n && n->gone)
+		link_put(t->gone.prev, &d->past);
+	else if (n && n->older)
+		link_put(t->renamed.prev, &d->past);
+}
+
+/* entry_pending - the write transaction's end has to look at the entry. */
+static void entry_pending(struct daxkv_txn *txn, struct dbi *d)
+{
+	d->pending = txn;
+	link_out(&d->own);
+	link_put(&txn->kv->dbis.own, &d->own);
+	txn->handles = true;
+}
+
 static void entry_free(struct dbi_table *t, struct dbi *d)
 {
-	names_free(d->name);
+	names_free(t, d->name);
 	d->name = NULL;
+	entry_sort(t, d);
+	link_out(&d->own);
 	d->opened_by = NULL;
 	d->compare = (struct dbi_compare){0};
 	entry_changed(d);
 	__atomic_store_n(&d->number, 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&t->regrouped, t->regrouped + 1, __ATOMIC_RELEASE);
+	free_put(t, d);
 }
 
 /* entry_prune - forget what no snapshot of this process can ask for: names, and a handle that is
- * GONE. */
-static void entry_prune(struct dbi_table *t, struct dbi *d, uint64_t oldest)
+ * GONE. Returns whether nothing is left to be forgotten. */
+static bool entry_prune(struct dbi_table *t, struct dbi *d, uint64_t oldest)
 {
 	struct dbi_name *n = d->name;
 
 	while (n && (n->by || n->since > oldest))
 		n = n->older;
 	if (!n)
-		return;
-	names_free(n->older);
+		return false;
+	names_free(t, n->older);
 	n->older = NULL;
-	if (n->gone && n == d->name)
+	if (n != d->name)
+		return false;
+	if (n->gone)
 		entry_free(t, d);
+	else
+		entry_sort(t, d);
+	return true;
+}
+
+/* table_prune - all entries. One that is not done stops it: others have had their names less long. */
+static void table_prune(const struct daxkv *kv, struct dbi_table *t)
+{
+	struct dbi *gone = past_first(&t->gone), *renamed = past_first(&t->renamed);
+
+	if (!gone && !renamed)
+		return;
+	const uint64_t oldest = share_oldest_own(kv->share, kv->share_file.owner);
+
+	while (gone && entry_prune(t, gone, oldest))
+		gone = past_first(&t->gone);
+	while (renamed && entry_prune(t, renamed, oldest))
+		renamed = past_first(&t->renamed);
 }
 
 /* entry_kept - whether the transaction's state there has changes to commit, for a handle that was
@@ -135,97 +190,105 @@ static bool entry_kept(const struct daxkv_txn *txn, uint32_t i)
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-struct search {            /* what a walk through the table finds for a name */
-	struct dbi *at;    /* the handle that has it at the snapshot */
-	struct dbi *later; /* the one that has it since a later one only */
-	struct dbi *spare; /* the FREE entry that had the fewest numbers */
-	struct dbi *gone;  /* the one that is GONE for longest */
-	uint64_t since;    /* where the last other claim to it ends */
-	uint32_t live;     /* handles that count */
+struct search {                 /* what there is of a name */
+	struct dbi *at;         /* the handle that has it at the snapshot */
+	struct dbi_name *later; /* else the first claim to it from a later one on */
+	uint64_t since;         /* where the last other claim to it ends */
 };
 
-static void search_entry(struct search *s, struct dbi *d, uint64_t snapshot,
-                         const struct daxkv_val *name)
-{
-	uint64_t end = 0;
-
-	if (name_is(name_at(d, snapshot), name)) {
-		s->at = d;
-		return;
-	}
-	for (const struct dbi_name *n = d->name; n; n = n->older) {
-		if (name_is(n, name) && n->since > snapshot && !n->older)
-			s->later = d;
-		else if (name_is(n, name) && end <= snapshot)
-			s->since = max_u64(s->since, end);
-		end = n->since;
-	}
-}
-
-/* table_search - who has the name [I21]. The mutex is held. */
+/* table_search - who has the name [I21]. The claims to it lie one behind the other. The mutex is
+ * held. */
 static void table_search(struct daxkv_txn *txn, const struct daxkv_val *name, struct search *s)
 {
 	struct dbi_table *t = &txn->kv->dbis;
-	uint64_t snapshot = txn_view(txn)->snapshot, oldest = UINT64_MAX;
+	const uint64_t snapshot = txn_view(txn)->snapshot;
+	struct dbi_name *n;
 
 	*s = (struct search){0};
-	for (uint32_t i = DAXKV_MAIN + 1; i < t->high && !s->at; i++) {
-		struct dbi *d = &t->dbi[i];
+	table_prune(txn->kv, t);
+	n = index_first(t, name);
+	for (; n && n->since > snapshot; n = index_next(n, name))
+		s->later = n;
+	if (n && n->newer && n->newer->since <= snapshot)
+		s->since = n->newer->since;
+	else if (n)
+		s->at = n->entry;
+}
 
-		if (d->number && (d->name->older || d->name->gone)) {
-			if (oldest == UINT64_MAX)
-				oldest =
-				    share_oldest_own(txn->kv->share, txn->kv->share_file.owner);
-			entry_prune(t, d, oldest);
-		}
-		if (d->number) {
-			s->live += !d->name->gone;
-			if (d->name->gone && !d->name->by &&
-			    (!s->gone || d->name->since < s->gone->name->since))
-				s->gone = d;
-			search_entry(s, d, snapshot, name);
-		} else if ((!s->spare || d->life < s->spare->life) && !entry_kept(txn, i)) {
-			s->spare = d;
-		}
+/* free_find - the first FREE entry that the transaction may use; others are put by for its end. */
+static struct dbi *free_find(struct daxkv_txn *txn, struct dbi_table *t)
+{
+	struct dbi *d;
+
+	while ((d = free_first(t)) && entry_kept(txn, (uint32_t)(d - t->dbi))) {
+		d->parked = true;
+		entry_pending(txn, free_take(t));
 	}
+	return d;
 }
 
 /* entry_next - an entry for a new handle. When those that were used have had all their numbers, a new
  * one is better. When there is none, a snapshot from before many drops has to do without the first
  * of them. NULL: all belong to the running transaction. */
-static struct dbi *entry_next(struct dbi_table *t, const struct search *s)
+static struct dbi *entry_next(struct daxkv_txn *txn, struct dbi_table *t)
 {
-	uint64_t numbers = (UINT64_C(1) << 32) / t->room;
-	bool worn = s->spare && s->spare->life && s->spare->life % numbers == 0;
+	const uint64_t numbers = (UINT64_C(1) << 32) / t->room;
+	const struct dbi *spare = free_find(txn, t);
+	struct dbi *gone = past_first(&t->gone);
+	bool worn = spare && spare->life && spare->life % numbers == 0;
 
-	if (s->spare && (!worn || t->high == t->room))
-		return s->spare;
+	if (spare && (!worn || t->high == t->room))
+		return free_take(t);
 	if (t->high < t->room)
 		return &t->dbi[t->high++];
-	if (s->gone)
-		entry_free(t, s->gone);
-	return s->gone;
+	if (!gone || gone->name->by)
+		return NULL;
+	entry_free(t, gone);
+	return free_take(t);
 }
 
+static void name_push(struct dbi_table *t, struct dbi *d, struct dbi_name *n)
+{
+	n->older = d->name;
+	if (n->older)
+		n->older->newer = n;
+	d->name = n;
+	index_add(t, d, n);
+	entry_sort(t, d);
+	entry_changed(d);
+}
+
+/* entry_open - a new handle. Where another one has the name from a later snapshot on, it is good for
+ * those before only. */
 static int entry_open(struct daxkv_txn *txn, const struct daxkv_val *name, const struct search *s,
                       daxkv_db *db)
 {
+	const struct daxkv_val none = {0, NULL};
 	struct dbi_table *t = &txn->kv->dbis;
-	struct dbi_name *n = NULL;
-	struct dbi *d = s->live < t->max ? entry_next(t, s) : NULL;
-
-	if (!d)
-		return err_set(DAXKV_DBS_FULL,
-		               "%u database handles are open, and no more are allowed", s->live);
+	struct dbi_name *n = NULL, *end = NULL;
 	int rc = dbi_name_new(name, false, &n);
 
-	if (rc)
+	if (!rc && s->later)
+		rc = dbi_name_new(&none, true, &end);
+	struct dbi *d = !rc && t->live < t->max ? entry_next(txn, t) : NULL;
+
+	if (!rc && !d)
+		rc = err_set(DAXKV_DBS_FULL,
+		             "%u database handles are open, and no more are allowed", t->live);
+	if (rc) {
+		free(end);
+		free(n);
 		return rc;
+	}
 	n->since = s->since;
-	d->name = n;
+	name_push(t, d, n);
+	if (end) {
+		end->since = s->later->since;
+		name_push(t, d, end);
+	}
 	d->opened_by = txn->write ? txn : NULL;
-	txn->handles |= txn->write;
-	entry_changed(d);
+	if (txn->write)
+		entry_pending(txn, d);
 	*db = (daxkv_db)(d - t->dbi) |
 	      (d->life++ & (uint32_t)((UINT64_C(1) << 32) / t->room - 1)) * t->room;
 	__atomic_store_n(&d->number, *db, __ATOMIC_RELEASE);
@@ -240,14 +303,10 @@ int dbi_take(struct daxkv_txn *txn, const struct daxkv_val *name, daxkv_db *db, 
 
 	pthread_mutex_lock(&kv->dbi_mutex);
 	table_search(txn, name, &s);
-	if (!s.at && s.later) { /* that claim begins earlier now */
-		struct dbi_name *n = s.later->name;
-
-		while (n->older)
-			n = n->older;
-		n->since = s.since;
-		entry_changed(s.later);
-		s.at = s.later;
+	if (!s.at && s.later && !s.later->older) { /* that claim begins earlier now */
+		s.later->since = s.since;
+		s.at = s.later->entry;
+		entry_changed(s.at);
 	}
 	*is_new = !s.at;
 	if (s.at) {
@@ -279,9 +338,10 @@ daxkv_db dbi_find(const struct daxkv_txn *txn, const struct daxkv_val *name)
 	daxkv_db db = 0;
 
 	pthread_mutex_lock(&kv->dbi_mutex);
-	for (uint32_t i = DAXKV_MAIN + 1; i < kv->dbis.high && !db; i++)
-		if (kv->dbis.dbi[i].number && name_is(kv->dbis.dbi[i].name, name))
-			db = kv->dbis.dbi[i].number;
+	for (const struct dbi_name *n = index_first(&kv->dbis, name); n && !db;
+	     n = index_next(n, name))
+		if (!n->newer)
+			db = n->entry->number;
 	pthread_mutex_unlock(&kv->dbi_mutex);
 	return db;
 }
@@ -314,10 +374,11 @@ void dbi_push(struct daxkv_txn *txn, daxkv_db db, struct dbi_name *n)
 	if (d) {
 		n->since = kv->wset.txn;
 		n->by = txn;
-		n->older = d->name;
-		d->name = n;
-		entry_changed(d);
-		txn->handles = true;
+		name_push(&kv->dbis, d, n);
+		if (n->older->older)
+			(void)entry_prune(&kv->dbis, d,
+			                  share_oldest_own(kv->share, kv->share_file.owner));
+		entry_pending(txn, d);
 		__atomic_store_n(&kv->dbis.regrouped, kv->dbis.regrouped + 1, __ATOMIC_RELEASE);
 	} else {
 		free(n); /* it was closed meanwhile */
@@ -328,6 +389,7 @@ void dbi_push(struct daxkv_txn *txn, daxkv_db db, struct dbi_name *n)
 /* names_end - the names that the transaction gave: kept, or undone. */
 static void names_end(struct daxkv_txn *txn, struct dbi *d, bool keep)
 {
+	struct dbi_table *t = &txn->kv->dbis;
 	struct dbi_name *n = d->name;
 
 	if (!n || n->by != txn)
@@ -336,30 +398,56 @@ static void names_end(struct daxkv_txn *txn, struct dbi *d, bool keep)
 		n->by = txn->parent;
 	while (!keep && (n = d->name) && n->by == txn) {
 		d->name = n->older;
+		if (d->name)
+			d->name->newer = NULL;
+		index_remove(t, n);
 		free(n);
 	}
 	entry_changed(d);
+	if (!keep)
+		entry_sort(t, d);
+}
+
+/* entry_end - the transaction ends: what that means for an entry in own, which stays there for the
+ * parent. */
+static void entry_end(struct daxkv_txn *txn, struct dbi *d, bool keep)
+{
+	struct dbi_table *t = &txn->kv->dbis;
+	bool opened = d->opened_by == txn;
+
+	d->pending = txn->parent;
+	if (!txn->parent)
+		link_out(&d->own);
+	if (d->parked && txn->parent && keep)
+		return;
+	if (d->parked) {
+		d->parked = false;
+		link_out(&d->own);
+		free_put(t, d);
+		return;
+	}
+	names_end(txn, d, keep);
+	if (!opened)
+		return;
+	d->opened_by = txn->parent;
+	if (!keep)
+		entry_free(t, d);
 }
 
 void dbi_end(struct daxkv_txn *txn, bool keep)
 {
 	struct dbi_table *t = &txn->kv->dbis;
+	struct dbi *next;
 
 	if (!txn->handles)
 		return;
 	txn->handles = false;
-	if (txn->parent && keep)
+	if (txn->parent)
 		txn->parent->handles = true;
 	pthread_mutex_lock(&txn->kv->dbi_mutex);
-	for (uint32_t i = DAXKV_MAIN + 1; i < t->high; i++) {
-		struct dbi *d = &t->dbi[i];
-
-		names_end(txn, d, keep);
-		if (d->opened_by != txn)
-			continue;
-		d->opened_by = txn->parent;
-		if (!keep)
-			entry_free(t, d);
+	for (struct dbi *d = own_first(t); d && d->pending == txn; d = next) {
+		next = own_next(t, d);
+		entry_end(txn, d, keep);
 	}
 	pthread_mutex_unlock(&txn->kv->dbi_mutex);
 }

@@ -32,7 +32,8 @@
  * from that transaction on: `since` says from which.
  *
  * What makes it right: at any snapshot a name belongs to one handle at most [I21]. open takes the
- * handle that has the name at its snapshot; a new one begins to have it where another's claim ends;
+ * handle that has the name at its snapshot; a new one begins to have it where another's claim ends,
+ * and ends to where the next one begins;
  * rename takes the name from a handle whose database another process dropped. Two handles for one
  * database would be two trees with one root, and a commit would keep half of each.
  *
@@ -40,6 +41,11 @@
  * next call is BAD_DB. What a write transaction changed by it before is committed all the same,
  * because the state has its own copy of the name; opening the name again in that transaction finds
  * that state (dbi_twin), and its place in the table is not used meanwhile.
+ *
+ * No call walks through the table. Names are found by their hash, and the claims to one name lie
+ * there in their order, so the newest snapshot looks at one claim. A transaction's end looks at the
+ * entries that the transaction opened or named (own), opening at those that may be forgotten (gone,
+ * renamed), and the place for a new handle comes from a heap.
  *
  * Rejected: a lock-free list of names, freed behind the readers. A state keeps its copy as long as
  * the entry's version stands, so the mutex is taken once for each thread and handle, and nothing is
@@ -54,12 +60,18 @@
 
 struct dbi_name { /* what the database is called for snapshots since that one; before: older, and
 	             without one nothing */
-	struct dbi_name *older;
+	struct dbi_name *older, *newer;
 	uint64_t since;
 	struct daxkv_txn *by; /* the write transaction that renames or drops it, while it runs */
 	bool gone;            /* dropped */
-	uint32_t len;
+	uint32_t len, hash;    /* of the bytes */
+	struct dbi *entry;     /* whose name it is */
+	struct dbi_name *next; /* in its bucket */
 	uint8_t bytes[];
+};
+
+struct dbi_link { /* of an entry in a list whose head is one, too; NULL: in none */
+	struct dbi_link *prev, *next;
 };
 
 struct dbi_compare { /* the program's comparators; NULL: not set */
@@ -74,13 +86,28 @@ struct dbi {
 	struct dbi_name *name; /* the newest first */
 	struct dbi_compare compare;
 	struct daxkv_txn *opened_by; /* OPENED: by that one */
+	bool counted;                /* in live */
+	bool parked;                 /* FREE, and not in the heap */
+	struct daxkv_txn *pending;   /* in own: for that one */
+	struct dbi_link past, own;
 };
 
 struct dbi_table {
 	struct dbi *dbi; /* room entries; that of a number: its low bits (mask). They do not move */
 	uint32_t room, mask;
-	uint32_t high;      /* entries before this one were used */
-	uint32_t max;       /* handles that may be OPENED or OPEN */
+	uint32_t high; /* entries before this one were used */
+	uint32_t max;  /* handles that may be OPENED or OPEN */
+	uint32_t live; /* handles that are */
+	/* All that belongs to dbi_mutex, so that no call walks through the entries: */
+	struct dbi_name **bucket; /* the names of entries by hash; those with the same bytes: the latest
+	                             since first */
+	uint32_t buckets, names;  /* a power of two; names in them */
+	uint32_t *heap, n_free;   /* FREE entries: that with the fewest lives first */
+	struct dbi_link gone;     /* entries that are GONE, for longest first */
+	struct dbi_link renamed;  /* others with older names, the one that has had its name for longest
+	                             first */
+	struct dbi_link own;      /* what the running write transaction's end changes: an inner nested
+	                             one's entries before those of its parent */
 	uint64_t regrouped; /* atomic: counts what can leave a transaction with a state under a
 	                       number that is gone */
 };
@@ -142,6 +169,45 @@ void dbi_name_keep(struct dbstate *state, const struct dbi_name *name);
  * transactions to come. */
 void dbi_compare_set(struct daxkv *kv, daxkv_db db, uint32_t flag, daxkv_compare_fn *fn, void *arg,
                      struct dbstate *state);
+
+/* ---- dbi_index.c ----------------------------------------------------------------------------- */
+
+/* All of it belongs to dbi_mutex. */
+
+/* index_open, index_close - of a table. ENOMEM. */
+int index_open(struct dbi_table *table);
+void index_close(struct dbi_table *table);
+
+/* name_is - whether it is that name. name_hash - of its bytes. */
+bool name_is(const struct dbi_name *n, const struct daxkv_val *name);
+uint32_t name_hash(const struct daxkv_val *name);
+
+/* index_add - the entry's new name, whose since is set, can be found. index_remove - it cannot any
+ * more. An end is no name, and is not there. */
+void index_add(struct dbi_table *table, struct dbi *entry, struct dbi_name *n);
+void index_remove(struct dbi_table *table, struct dbi_name *n);
+
+/* index_first, index_next - the names with those bytes, the latest since first; NULL: there are no
+ * more. */
+struct dbi_name *index_first(const struct dbi_table *table, const struct daxkv_val *name);
+struct dbi_name *index_next(const struct dbi_name *n, const struct daxkv_val *name);
+
+/* free_put - a FREE entry, to be taken again. free_take - take the first one. */
+void free_put(struct dbi_table *table, struct dbi *entry);
+struct dbi *free_take(struct dbi_table *table);
+static inline struct dbi *free_first(const struct dbi_table *table)
+{
+	return table->n_free ? &table->dbi[table->heap[0]] : NULL;
+}
+
+/* link_put - behind that link. link_out - of its list, if it is in one. */
+void link_put(struct dbi_link *behind, struct dbi_link *link);
+void link_out(struct dbi_link *link);
+
+/* past_first, own_first, own_next - an entry of such a list; NULL: there is none. */
+struct dbi *past_first(const struct dbi_link *list);
+struct dbi *own_first(const struct dbi_table *table);
+struct dbi *own_next(const struct dbi_table *table, const struct dbi *entry);
 
 /* ---- dbi_state.c ----------------------------------------------------------------------------- */
 
