@@ -6,39 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- the table ------------------------------------------------------------------------------------------------------------ */
-
-int slots_open(MDB_env *env)
-{
-	env->n_slots = (env->max_dbs < SLOTS_MAX ? env->max_dbs : SLOTS_MAX) + FIRST_NAMED;
-	env->slot = calloc(env->n_slots, sizeof *env->slot);
-	if (!env->slot) {
-		env->n_slots = 0;
-		return ENOMEM;
-	}
-	env->high_slot = FIRST_NAMED;
-	env->slot[FREE_DBI] = (struct slot){.used = true, .from = 1, .flags = MDB_INTEGERKEY};
-	env->slot[MAIN_DBI] = (struct slot){.used = true, .from = 1, .db = DAXKV_MAIN};
-	return 0;
-}
-
-void slots_close(MDB_env *env)
-{
-	for (MDB_dbi i = 0; i < env->high_slot; i++)
-		free(env->slot[i].name);
-	free(env->slot);
-	env->slot = NULL;
-	env->n_slots = env->high_slot = 0;
-	env->n_closed = 0;
-}
-
-struct slot *slot_of_store(MDB_env *env, daxkv_db db)
-{
-	for (MDB_dbi i = MAIN_DBI; i < env->high_slot; i++)
-		if (env->slot[i].used && env->slot[i].db == db)
-			return &env->slot[i];
-	return NULL;
-}
+/* ---- closing ------------------------------------------------------------------------------- */
 
 /* slot_close - the number is free. The store's handle is kept for a while: a transaction may be looking at it, and the store
  * would refuse it. The mutex is held. */
@@ -49,9 +17,7 @@ static void slot_close(MDB_env *env, struct slot *slot)
 	*last = slot->db;
 	__atomic_store_n(&slot->from, 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&slot->opened_by, 0, __ATOMIC_RELAXED);
-	free(slot->name);
-	slot->name = NULL;
-	slot->used = false;
+	slot_unname(env, slot);
 	if (leaves && !slot_of_store(env, leaves))
 		daxkv_db_close(env->kv, leaves);
 }
@@ -66,12 +32,13 @@ static void slot_publish(MDB_env *env, struct slot *slot)
 void slots_end(MDB_env *env, uint64_t serial, uint64_t parent, bool keep)
 {
 	pthread_mutex_lock(&env->mutex);
-	for (MDB_dbi i = FIRST_NAMED; i < env->high_slot; i++) {
-		struct slot *slot = &env->slot[i];
-
-		if (!slot->used || slot->opened_by != serial)
+	for (struct slot *slot = env->own, *next; slot; slot = next) {
+		next = slot->next_own;
+		if (slot->opened_by != serial)
 			continue;
 		__atomic_store_n(&slot->opened_by, parent, __ATOMIC_RELAXED);
+		if (!parent)
+			slot_disown(slot);
 		if (!keep)
 			slot_close(env, slot);
 		else if (!parent)
@@ -157,24 +124,6 @@ static int store_db_open(MDB_txn *txn, const struct daxkv_val *name, unsigned in
 	return daxkv_db_open(txn->kv, name, DAXKV_CREATE | store_flags(flags), db);
 }
 
-/* slot_find - the handle of that name, or a free one; *found tells which. MDB_DBS_FULL. */
-static int slot_find(MDB_env *env, const char *name, struct slot **slot, bool *found)
-{
-	*slot = NULL;
-	*found = false;
-	for (MDB_dbi i = FIRST_NAMED; i < env->high_slot && !*found; i++) {
-		struct slot *s = &env->slot[i];
-
-		if (s->used ? strcmp(s->name, name) == 0 : !*slot) {
-			*slot = s;
-			*found = s->used;
-		}
-	}
-	if (!*slot && env->high_slot < env->n_slots)
-		*slot = &env->slot[env->high_slot++];
-	return *slot ? 0 : MDB_DBS_FULL;
-}
-
 /* slot_again - a handle that is there: its name means what it means in this transaction. */
 static int slot_again(MDB_txn *txn, struct slot *slot, int opened, daxkv_db db)
 {
@@ -185,27 +134,25 @@ static int slot_again(MDB_txn *txn, struct slot *slot, int opened, daxkv_db db)
 	if (!slot_of(txn, dbi)) { /* two transactions rely on it */
 		__atomic_store_n(&slot->from, 1, __ATOMIC_RELEASE);
 		__atomic_store_n(&slot->opened_by, 0, __ATOMIC_RELAXED);
+		slot_disown(slot);
 	}
 	if (opened) /* its database is gone, and LMDB does not look */
 		return 0;
-	if (slot->db != db)
-		slot->db = db;
+	slot_restore(txn->env, slot, db);
 	return txn_result(txn, slot_learn(txn, slot));
 }
 
 /* slot_start - a free slot becomes the handle of that name, the transaction's own. */
 static int slot_start(MDB_txn *txn, struct slot *slot, const char *name, daxkv_db db)
 {
-	char *copy = strdup(name);
+	int rc = slot_name(txn->env, slot, name, db);
 
-	if (!copy)
-		return ENOMEM;
-	slot->name = copy;
-	slot->db = db;
+	if (rc)
+		return rc;
 	slot->flags = 0;
 	slot->cmp = slot->dcmp = NULL;
 	slot->adopted = 0;
-	slot->used = true;
+	slot_own(txn->env, slot);
 	__atomic_store_n(&slot->opened_by, txn_serial(txn), __ATOMIC_RELAXED);
 	txn->opened = true;
 	return txn_result(txn, slot_learn(txn, slot));
@@ -219,13 +166,13 @@ static int open_named(MDB_txn *txn, const char *name, unsigned int flags, MDB_db
 		void *out;
 	} bytes = {name}; /* the store does not write to it */
 	struct daxkv_val key = {strlen(name), bytes.out};
-	struct slot *slot;
+	struct slot *slot = slot_of_name(txn->env, name);
+	bool found = slot;
 	daxkv_db db = 0;
-	bool found;
-	int rc = slot_find(txn->env, name, &slot, &found);
+	int rc;
 
-	if (rc)
-		return rc;
+	if (!found && !(slot = slot_free(txn->env)))
+		return MDB_DBS_FULL;
 	rc = store_db_open(txn, &key, flags, &db);
 	if (found)
 		rc = slot_again(txn, slot, rc, db);

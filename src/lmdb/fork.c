@@ -129,11 +129,15 @@ static int slots_adopt(MDB_env *env)
 			continue;
 		struct daxkv_val name = {strlen(slot->name), slot->name};
 
-		rc = slot->opened_by ? DAXKV_NOTFOUND : daxkv_db_open(txn, &name, 0, &slot->db);
+		daxkv_db db;
+
+		rc = slot->opened_by ? DAXKV_NOTFOUND : daxkv_db_open(txn, &name, 0, &db);
+		if (!rc)
+			slot_restore(env, slot, db);
 		if (rc != DAXKV_NOTFOUND)
 			continue;
-		free(slot->name);
-		*slot = (struct slot){.used = false, .from = 0};
+		slot_unname(env, slot);
+		slot->from = slot->opened_by = 0;
 		rc = 0;
 	}
 	env->slot[MAIN_DBI].adopted = 0;

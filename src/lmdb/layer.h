@@ -31,6 +31,7 @@ enum { FREE_DBI = 0, MAIN_DBI = 1, FIRST_NAMED = 2 };
 #define PAGE_SIZE       4096u
 #define SLOTS_MAX       1048576u /* databases open at once */
 #define SLOTS_CLOSED    16u
+#define SLOT_LEVELS     4u /* 64^4 slots and more */
 #define MAPSIZE_DEFAULT 1048576u
 #define MAPSIZE_LEAST   8192u /* LMDB's: its two meta pages */
 #define DB_FLAGS        (MDB_REVERSEKEY | MDB_DUPSORT | MDB_INTEGERKEY | MDB_DUPFIXED | MDB_INTEGERDUP | MDB_REVERSEDUP)
@@ -77,6 +78,9 @@ static inline struct daxkv_val *val_of(MDB_val *v)
  */
 struct slot {
 	bool used;
+	uint32_t hash; /* of the name */
+	struct slot *next_named, *next_store; /* in the buckets of its name and of its store's handle */
+	struct slot *next_own, **own; /* among those that running transactions opened; own NULL: not */
 	uint64_t from; /* atomic: 1 + the event from which on transactions have the handle; 0: none but its opener */
 	char *name; /* NULL: the main database */
 	daxkv_db db;
@@ -144,6 +148,10 @@ struct MDB_env {
 	MDB_dbi n_slots;   /* max_dbs + FIRST_NAMED, while open */
 	MDB_dbi high_slot; /* used ones end here */
 	struct slot *slot; /* n_slots; what is in them belongs to the mutex */
+	struct slot **by_name, **by_store; /* buckets: used named slots; a power of two */
+	uint32_t buckets, named;           /* named: slots in them */
+	uint64_t *free_slot[SLOT_LEVELS];  /* bits: free slots before high_slot; then words with any */
+	struct slot *own;                  /* opened by running transactions, the newest first */
 	uint64_t serials;  /* atomic: given out */
 	uint64_t events;   /* atomic: handles that became everybody's */
 	/* the store's lock for writing */
@@ -314,15 +322,31 @@ static inline struct slot *slot_of(const MDB_txn *txn, MDB_dbi dbi)
 	return LIKELY(__atomic_load_n(&slot->from, __ATOMIC_ACQUIRE) - 1 < txn->began + 1) ? slot : slot_opened(txn, slot);
 }
 
-/* slot_of_store - the handle that stands for the store's handle db, or NULL. The mutex is held. */
-struct slot *slot_of_store(MDB_env *env, daxkv_db db);
-
-int slots_open(MDB_env *env);
-void slots_close(MDB_env *env);
-
 /* slots_end - the transaction with that serial ends: the handles that it opened become its parent's (0: it has none, and they stay), or go.
  */
 void slots_end(MDB_env *env, uint64_t serial, uint64_t parent, bool keep);
+
+/* ---- slots.c --------------------------------------------------------------------------------- */
+
+/* slots_open, slots_close - of an environment. ENOMEM. The mutex is held for all that follow. */
+int slots_open(MDB_env *env);
+void slots_close(MDB_env *env);
+
+/* slot_of_store - the handle that stands for the store's handle db, or NULL. slot_of_name - the one
+ * of that name, or NULL. slot_free - the lowest free one; NULL: there is none. */
+struct slot *slot_of_store(MDB_env *env, daxkv_db db);
+struct slot *slot_of_name(MDB_env *env, const char *name);
+struct slot *slot_free(MDB_env *env);
+
+/* slot_name - a free slot gets a name and the store's handle; ENOMEM. slot_unname - it is free.
+ * slot_restore - a used one stands for another handle of the store. */
+int slot_name(MDB_env *env, struct slot *slot, const char *name, daxkv_db db);
+void slot_unname(MDB_env *env, struct slot *slot);
+void slot_restore(MDB_env *env, struct slot *slot, daxkv_db db);
+
+/* slot_own - a running transaction has opened it. slot_disown - none has, any more. */
+void slot_own(MDB_env *env, struct slot *slot);
+void slot_disown(struct slot *slot);
 
 /* ---- compare.c ------------------------------------------------------------------------------------------------------------ */
 

@@ -386,6 +386,66 @@ static void same_names(void)
 	mdb_env_close(env);
 }
 
+/* ---- a crowd --------------------------------------------------------------------------------- */
+
+#define CROWD 1500u       /* names */
+#define CROWD_MAX 1200u   /* handles */
+#define CROWD_STEPS 8000u /* a line of output for each 100 */
+
+static uint32_t drawn(uint32_t *seed, uint32_t below)
+{
+	*seed = *seed * 1664525u + 1013904223u;
+	return (*seed >> 8) % below;
+}
+
+/* crowd_step - one of the crowd is opened, in some kind of transaction, or closed. Returns what the
+ * handle is. */
+static MDB_dbi crowd_step(MDB_env *env, uint32_t *seed, MDB_dbi *handle)
+{
+	uint32_t way = drawn(seed, 8), i = drawn(seed, CROWD);
+	char name[16];
+	MDB_dbi dbi = 0;
+
+	snprintf(name, sizeof name, "crowd%u", (unsigned int)i);
+	if (way == 0) {
+		mdb_dbi_close(env, handle[i]);
+		handle[i] = 0;
+		return 0;
+	}
+	MDB_txn *txn = begun(env, way < 4 ? MDB_RDONLY : 0);
+	MDB_txn *inner = way == 7 ? nested(env, txn) : txn;
+	int rc = mdb_dbi_open(inner, name, way < 4 ? 0 : MDB_CREATE, &dbi);
+	bool keep = way % 4 != 3 || drawn(seed, 2);
+
+	if (inner != txn && !keep)
+		mdb_txn_abort(inner);
+	else if (inner != txn)
+		(void)mdb_txn_commit(inner);
+	if (keep || inner != txn)
+		(void)mdb_txn_commit(txn);
+	else
+		mdb_txn_abort(txn);
+	if (rc)
+		return (MDB_dbi)rc;
+	if (keep)
+		handle[i] = dbi;
+	return dbi;
+}
+
+static void crowd(void)
+{
+	MDB_env *env = few("crowd", CROWD_MAX, 0);
+	MDB_dbi handle[CROWD] = {0};
+	uint32_t seed = 1, sum = 0;
+
+	for (unsigned int i = 1; i <= CROWD_STEPS; i++) {
+		sum = sum * 31 + crowd_step(env, &seed, handle);
+		if (i % 100 == 0)
+			printf("crowd after %u steps: %08x\n", i, (unsigned int)sum);
+	}
+	mdb_env_close(env);
+}
+
 void area_handles(void)
 {
 	without_end();
@@ -395,4 +455,5 @@ void area_handles(void)
 	drops();
 	nesting();
 	same_names();
+	crowd();
 }
