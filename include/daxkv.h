@@ -197,8 +197,9 @@ enum daxkv_txn_flags {
 	DAXKV_TXN_TRY = 0x1, /* do not wait for another writer: BUSY */
 	DAXKV_TXN_VERIFY =
 	    0x2 /* with RDONLY: what its cursors give was compared with its checksum, the pages on
-	           the way there too: CORRUPT says where one does not match. For dumps and copies.
-	           Not of gets, nor of the counts of daxkv_db_stat */
+	           the way there too: CORRUPT says where one does not match, or lies where it does
+	           not belong. So was the record of a database that it opens. For dumps and
+	           copies. Not of gets, nor of the counts of daxkv_db_stat */
 };
 
 /* daxkv_begin - start a transaction. A write transaction waits until the running one ends. parent, a write transaction, makes a

@@ -337,7 +337,7 @@ void check_leaf(struct check *ck, struct check_db *db, const struct check_page *
 
 	if (!check_header(ck, db, page, "leaf", FMT_LEAF_BASE, 0))
 		return;
-	if (leaf_crc(page) != page->head.crc)
+	if ((leaf_crc(page) ^ crc32c_place(page->off)) != page->head.crc)
 		check_fault(ck, db, "leaf 0x%" PRIx64 ": crc does not match", page->off);
 	if (!base_read(&leaf))
 		return;

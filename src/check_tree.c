@@ -142,7 +142,7 @@ static void inner_walk(struct check *ck, struct check_db *db, const struct check
 
 	if (!sound)
 		return;
-	if (inner_crc(page) != page->head.crc)
+	if ((inner_crc(page) ^ crc32c_place(page->off)) != page->head.crc)
 		check_fault(ck, db, "inner 0x%" PRIx64 ": crc does not match", page->off);
 	sound = separators_check(ck, db, page, bounds);
 	for (uint32_t i = 0; i <= page->head.n && ck->err == 0; i++) {
@@ -228,7 +228,7 @@ static void desc_header(struct check *ck, const struct check_db *db, const struc
 	const uint8_t *p = ck->base + db->desc;
 	uint64_t zeros = 0;
 
-	if (head->crc != crc32c(crc32c(0, p, 8), p + 20, 64 - 20))
+	if (head->crc != (crc32c(crc32c(0, p, 8), p + 20, 64 - 20) ^ crc32c_place(db->desc)))
 		check_fault(ck, db, "descriptor 0x%" PRIx64 ": crc does not match", db->desc);
 	if (head->birth > ck->txn)
 		check_fault(ck, db, "descriptor 0x%" PRIx64 ": birth %" PRIu64 " is after transaction %" PRIu64, db->desc, head->birth,

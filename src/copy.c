@@ -23,19 +23,6 @@ int copy_put(struct copy *copy, const void *bytes, uint64_t n, uint64_t *off)
 	return rc;
 }
 
-/* path_verify - the leaf, and the pages above that were not verified with the leaf before. */
-static int path_verify(const struct path *p, uint64_t seen[TREE_DEPTH])
-{
-	int rc = leaf_verify(&p->leaf);
-
-	for (unsigned int i = 1; i < p->height && !rc; i++) {
-		if (seen[i] != p->at[i].off)
-			rc = inner_verify(p->at[i].page, p->at[i].off);
-		seen[i] = p->at[i].off;
-	}
-	return rc;
-}
-
 static int leaf_each(const struct copy *copy, const struct path *path, uint16_t *order,
                      uint64_t *found, copy_entry_fn *each, void *arg)
 {
@@ -68,10 +55,15 @@ int copy_each(struct copy *copy, const struct fmt_db *from, struct dbstate *stat
 
 	if (!rc)
 		rc = desc_says(&copy->txn->view, from, true, &says);
+	if (!rc && says.desc)
+		rc = desc_verify(&copy->txn->view, from->desc, says.desc);
 	if (!rc)
 		rc = tree_edge(&state->tree, false, &path);
+	if (!rc && !path.height)
+		rc = tree_verify(&state->tree, &path, NULL);
 	while (!rc && path.height && moved) {
-		rc = copy->write ? 0 : path_verify(&path, seen); /* before a byte is given out */
+		if (!copy->write) /* before a byte is given out */
+			rc = tree_verify(&state->tree, &path, seen);
 		if (!rc)
 			rc = leaf_each(copy, &path, order, &found, each, arg);
 		if (!rc)

@@ -41,6 +41,13 @@ static struct sep sep_keep(const struct sep *from, uint8_t *to)
 	    .key = to, .dup = to + from->klen, .klen = from->klen, .dlen = from->dlen};
 }
 
+/* copy_page - a page with a header, whose checksum leaves the place out. */
+static int copy_page(struct copy *copy, uint8_t *image, uint32_t used, uint64_t *off)
+{
+	((struct fmt_page *)(void *)image)->crc ^= crc32c_place(copy->at);
+	return copy_put(copy, image, used, off);
+}
+
 static int level_ready(struct level *v, uint32_t psize)
 {
 	size_t kids = (INNER_MAX(psize) + 2) * sizeof *v->kids,
@@ -68,7 +75,7 @@ static int level_write(struct build *b, unsigned int level, uint64_t *off)
 
 	b->inner_pages++;
 	v->written++;
-	return copy_put(copy, copy->image, used, off);
+	return copy_page(copy, copy->image, used, off);
 }
 
 /* level_add - a page of the level below, behind sep. As deep as the tree. */
@@ -104,7 +111,7 @@ static int leaf_out(struct build *b)
 {
 	uint32_t used = leaf_pack_build(&b->pack, &b->state->order, b->txn, 0);
 	uint64_t off;
-	int rc = copy_put(b->copy, b->pack.page, used, &off);
+	int rc = copy_page(b->copy, b->pack.page, used, &off);
 
 	return rc ? rc : level_add(b, 1, b->leaf_pages++ ? &b->left : NULL, off);
 }
@@ -205,9 +212,8 @@ static int desc_out(struct build *b, uint64_t root, uint64_t *off)
 	desc->leaf_pages = b->leaf_pages;
 	desc->inner_pages = b->inner_pages;
 	desc->blob_pages = b->blob_pages;
-	desc->page.crc = crc32c(crc32c(0, desc, 8), (const uint8_t *)desc + 20,
-	                        offsetof(struct fmt_desc, root) - 20);
-	return copy_put(b->copy, desc, b->copy->psize, off);
+	desc->page.crc = desc_crc(desc);
+	return copy_page(b->copy, b->copy->image, b->copy->psize, off);
 }
 
 static void build_free(struct build *b)

@@ -21,6 +21,13 @@
  * 0xe3069283. */
 uint32_t crc32c(uint32_t crc, const void *p, size_t n);
 
+/* crc32c_place - what the place of a page, its offset in the file, adds to its checksum by exclusive or.
+ * The pages of two places in files below 2^44 bytes never have the same. */
+static inline uint32_t crc32c_place(uint64_t off)
+{
+	return crc32c(0, &off, sizeof off);
+}
+
 /* crc32c_way - the ways to compute it that this processor has, the one that crc32c takes first; NULL after the last. */
 typedef uint32_t crc_fn(uint32_t crc, const void *p, size_t n);
 crc_fn *crc32c_way(unsigned int i);

@@ -29,7 +29,7 @@ struct daxkv_cursor {
 	uint32_t klen, dlen, kept_room;
 	const uint8_t *beside; /* the leaf that a scan comes to next: to be prefetched from here on */
 	uint32_t lines, pace;  /* cache lines left of it, and how many at each step */
-	uint64_t verified;     /* the leaf of this snapshot whose checksums were compared last; 0: none */
+	uint64_t verified;     /* the way to the leaf of this snapshot that was verified last; 0: none */
 	uint16_t order[];  /* entries of the leaf: LEAF_MAX */
 };
 

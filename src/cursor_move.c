@@ -516,7 +516,7 @@ static int get_verified(struct daxkv_cursor *c, struct daxkv_val *key, struct da
 
 	if (!rc)
 		unsound = cursor_verify(c);
-	else if (rc == DAXKV_NOTFOUND && c->path.height)
+	else if (rc == DAXKV_NOTFOUND)
 		unsound = cursor_verify_pages(c);
 	if (!unsound)
 		return rc;

@@ -120,6 +120,8 @@ int dbi_state_read(struct daxkv_txn *txn, const struct fmt_db *record, struct db
 	struct desc_says says;
 	int rc = desc_says(v, record, txn->write, &says);
 
+	if (!rc && txn->verify && says.desc)
+		rc = desc_verify(v, record->desc, says.desc);
 	if (rc)
 		return rc;
 	s->desc = says.desc;
@@ -142,6 +144,16 @@ int dbi_state_read(struct daxkv_txn *txn, const struct fmt_db *record, struct db
 	return 0;
 }
 
+/* name_verify - the pages that a name was looked for on. */
+static int name_verify(const struct tree *t, const uint8_t *name, uint32_t len)
+{
+	struct probe p = {.key = name, .klen = len};
+	struct path path;
+	int rc = tree_seek(t, &p, &path);
+
+	return rc ? rc : tree_verify(t, &path, NULL);
+}
+
 int dbi_record_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len, struct fmt_db *record)
 {
 	struct dbstate *main_state;
@@ -155,6 +167,8 @@ int dbi_record_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len, st
 	    main_state->order.key == ORDER_OWN)
 		return DAXKV_NOTFOUND;
 	rc = tree_get(&main_state->tree, name, len, &it, &found);
+	if (!rc && txn->verify)
+		rc = name_verify(&main_state->tree, name, len);
 	if (rc)
 		return rc;
 	if (!found)

@@ -102,6 +102,18 @@ int desc_says(const struct view *v, const struct fmt_db *record, bool counts, st
 	return 0;
 }
 
+int desc_verify(const struct view *v, uint64_t from, uint64_t at)
+{
+	const struct fmt_desc *desc = (const void *)view_raw(v, at);
+	int rc = tree_way_verify(v, from, at);
+
+	if (rc)
+		return rc;
+	return (desc_crc(desc) ^ crc32c_place(at)) == desc->page.crc
+	           ? 0
+	           : err_corrupt(at, "descriptor: its checksum does not match");
+}
+
 int desc_new(struct wset *w, uint32_t flags, uint64_t count, uint64_t prev, uint64_t *off)
 {
 	struct fmt_desc *desc = (void *)w->image;
@@ -114,7 +126,7 @@ int desc_new(struct wset *w, uint32_t flags, uint64_t count, uint64_t prev, uint
 	desc->page = (struct fmt_page){.birth = w->txn, .prev = prev, .type = FMT_DESC, .end = FMT_DESC_COUNTS};
 	desc->flags = flags;
 	desc->base_count = count;
-	desc->page.crc = crc32c(crc32c(0, w->image, 8), w->image + 20, offsetof(struct fmt_desc, root) - 20);
+	desc->page.crc = desc_crc(desc);
 	wset_install(w, wp, w->image, w->psize);
 	*off = wp->off;
 	return 0;
@@ -163,7 +175,7 @@ static void desc_write_private(struct daxkv *kv, struct wpage *wp, const struct 
 	pm_store8(pm, &desc->leaf_pages, t->leaf_pages);
 	pm_store8(pm, &desc->inner_pages, t->inner_pages);
 	pm_store8(pm, &desc->blob_pages, t->blob_pages);
-	crc = crc32c(crc32c(0, desc, 8), (const uint8_t *)desc + 20, offsetof(struct fmt_desc, root) - 20);
+	crc = desc_crc(desc) ^ crc32c_place(wp->off);
 	pm_write(pm, &desc->page.crc, &crc, sizeof crc);
 }
 

@@ -20,7 +20,7 @@
 
 #define FMT_MAGIC "daxkv\r\n\x1a"
 #define FMT_MAGIC_SIZE 8u
-#define FMT_VERSION 2u
+#define FMT_VERSION 3u
 #define FMT_ENDIAN 0x01020304u
 #define FMT_PAGE_MIN 512u /* below 4096 only in tests: small pages make small stores do everything */
 #define FMT_PAGE_MAX 32768u
@@ -75,7 +75,7 @@ enum fmt_page_type { FMT_LEAF = 1, FMT_INNER = 2, FMT_DESC = 3, FMT_SPILL = 4 };
 struct fmt_page {
 	uint64_t birth; /* the transaction that made the page */
 	uint64_t prev;  /* the page that its pointing word held before, for snapshots older than birth; 0 = none. Means nothing after a restart */
-	uint32_t crc;   /* crc32c of the page's immutable bytes, see FMT_*_CRC */
+	uint32_t crc;   /* crc32c of the page's immutable bytes, see below, exclusive-or that of the page's offset as 8 bytes */
 	uint8_t type;
 	uint8_t level; /* 0 leaf */
 	uint16_t n;    /* base entries; separators of an inner page */
@@ -91,7 +91,7 @@ struct fmt_page {
  *        Uniform, when all keys have one length and all values another: | heads[n] | key, value | key, value | ... without offs and
  *        fmt_entry, each padded to a multiple of 4.
  * Tail:  slots[i] names one appended entry; 0 = slot unused; used slots come first.
- * crc covers bytes [0,8), [20,32) and [160, end).
+ * crc covers the place and bytes [0,8), [20,32) and [160, end).
  */
 #define FMT_TAIL_SLOTS 16u
 #define FMT_LEAF_SLOTS 32u
@@ -138,7 +138,7 @@ struct fmt_db { /* a named database's record in the main one */
 /*
  * Inner: 0 header | 32 heads[n] | kids[n+1] W | offs[n] u16 | separators
  * kids lie directly behind heads. Kid i holds the entries x with separator i-1 <= x < separator i.
- * crc covers [0,8), [20,32), heads, and [offs, end): everything but prev and kids.
+ * crc covers the place, [0,8), [20,32), heads, and [offs, end): everything but prev and kids.
  */
 #define FMT_INNER_HEADS 32u
 struct fmt_sep {
@@ -150,7 +150,7 @@ struct fmt_sep {
 #define FMT_SEP_NODUP 0xffffu
 
 /*
- * Descriptor: what the store knows of one database. crc covers [0,8) and [20, 64).
+ * Descriptor: what the store knows of one database. crc covers the place, [0,8) and [20, 64).
  * A count word is (transaction - birth) << 40 | entries; they are in order of transactions, 0 = unused. None: base_count entries.
  */
 struct fmt_desc {

@@ -227,7 +227,7 @@ int inner_swap(struct wset *w, const struct fmt_page *page, uint64_t off, uint32
 
 int inner_verify(const struct fmt_page *page, uint64_t off)
 {
-	return page_crc((const uint8_t *)page) == page->crc
+	return (page_crc((const uint8_t *)page) ^ crc32c_place(off)) == page->crc
 	           ? 0
 	           : err_corrupt(off, "inner page: its checksum does not match");
 }

@@ -222,6 +222,10 @@ struct desc_says {
 int desc_says(const struct view *view, const struct fmt_db *record, bool counts,
               struct desc_says *says);
 
+/* desc_verify - compare the checksum of the descriptor page at at, to which a record that names from
+ * leads. CORRUPT. */
+int desc_verify(const struct view *view, uint64_t from, uint64_t at);
+
 /* desc_new - a private descriptor page for a database with these flags; prev as for tree pages. */
 int desc_new(struct wset *w, uint32_t flags, uint64_t count, uint64_t prev, uint64_t *off);
 

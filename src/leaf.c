@@ -678,7 +678,7 @@ void leaf_seal(struct wset *w, uint64_t off, const uint8_t *value, uint32_t vlen
 		pm_write(pm, value + vlen, &crc, sizeof crc);
 		pm_flush(pm, from, (size_t)(value + vlen - from) + sizeof crc);
 	} else {
-		crc = leaf_crc(bytes_of(&l), l.page->end);
+		crc = leaf_crc(bytes_of(&l), l.page->end) ^ crc32c_place(off);
 		pm_write(pm, &l.page->crc, &crc, sizeof crc);
 	}
 }

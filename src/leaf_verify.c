@@ -32,7 +32,7 @@ int leaf_verify(const struct leaf *leaf)
 	const uint64_t *slots = (const void *)(p + FMT_LEAF_SLOTS);
 	bool ended = false;
 
-	if (leaf_crc(p, leaf->page->end) != leaf->page->crc)
+	if ((leaf_crc(p, leaf->page->end) ^ crc32c_place(leaf->off)) != leaf->page->crc)
 		return err_corrupt(leaf->off, "leaf: its checksum does not match");
 	for (unsigned int i = 0; i < FMT_TAIL_SLOTS; i++) {
 		uint64_t slot = load_word(&slots[i]);

@@ -193,6 +193,13 @@ void super_layout(struct super_layout *l, uint32_t page_size, uint64_t data)
 }
 
 /* A new store: every zone that its size touches has its bitmap page, behind the directory pages, behind the ring. */
+uint32_t desc_crc(const struct fmt_desc *desc)
+{
+	const uint8_t *p = (const void *)desc;
+
+	return crc32c(crc32c(0, p, 8), p + 20, offsetof(struct fmt_desc, root) - 20);
+}
+
 int super_fill(int fd, void *arg)
 {
 	const struct super_new *new = arg;
@@ -226,7 +233,7 @@ int super_fill(int fd, void *arg)
 
 		memset(page, 0, psize);
 		desc->page = (struct fmt_page){.type = FMT_DESC, .end = FMT_DESC_COUNTS};
-		desc->page.crc = crc32c(crc32c(0, desc, 8), (const uint8_t *)desc + 20, offsetof(struct fmt_desc, root) - 20);
+		desc->page.crc = desc_crc(desc) ^ crc32c_place(desc_off);
 		rc = write_at(fd, page, psize, desc_off);
 	}
 	free(page);

@@ -32,6 +32,9 @@ struct super_new {
  * The superblock is written last. 0 or errno. */
 int super_fill(int fd, void *new_store);
 
+/* desc_crc - of a descriptor page, its place left out. */
+uint32_t desc_crc(const struct fmt_desc *desc);
+
 /* super_clean - the transaction that the clean mark names. False, and 0, when the mark is damaged.
  * super_clean_word - the mark for it. */
 bool super_clean(const struct fmt_super *super, uint64_t *txn);

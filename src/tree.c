@@ -277,7 +277,7 @@ uint64_t tree_prev_for(const struct tree *t, uint64_t off)
 
 /* tree_page_out - the page built in image takes the place of old (0: of none): where old is when it may be rewritten there, else on a new
  * page. */
-int tree_page_out(struct tree *t, uint64_t old, const uint8_t *image, uint32_t used, uint64_t *off)
+int tree_page_out(struct tree *t, uint64_t old, uint8_t *image, uint32_t used, uint64_t *off)
 {
 	struct wset *w = t->view->w;
 	struct wpage *wp;

@@ -192,6 +192,14 @@ void tree_load_free(struct tree_load *load);
 int tree_cut(struct tree *tree, const struct probe *from, const struct probe *to, uint64_t *removed);
 int tree_range_db(const struct tree *tree, const struct probe *from, const struct probe *to, bool *some);
 
+/* tree_verify - compare the checksums of the path's pages, which know their places, and see to it that
+ * the leaf's entries lie where the pages above say. seen (or NULL): the inner page of each level that
+ * was compared last, which is not compared again. tree_way_verify - the pages between the one at from,
+ * which a word names, and the one at to, which is the view's (0: it has none): they are younger than
+ * the snapshot. CORRUPT. */
+int tree_verify(const struct tree *tree, const struct path *path, uint64_t *seen);
+int tree_way_verify(const struct view *view, uint64_t from, uint64_t to);
+
 /* tree_split - *n keys, rising, fewer than parts, that cut the tree into parts of about one size. seps has room for parts of them. CORRUPT. */
 int tree_split(const struct tree *tree, uint32_t parts, struct sep *seps, uint32_t *n);
 
@@ -217,7 +225,7 @@ static inline bool tree_well_filled(const struct leaf *l, uint32_t left, const s
 }
 int tree_items_without(struct tree *tree, const struct path *path, struct item *items, uint32_t *n); /* the others of its leaf */
 uint64_t tree_prev_for(const struct tree *tree, uint64_t off);
-int tree_page_out(struct tree *tree, uint64_t old, const uint8_t *image, uint32_t used, uint64_t *off);
+int tree_page_out(struct tree *tree, uint64_t old, uint8_t *image, uint32_t used, uint64_t *off);
 void tree_separator(const struct tree *tree, const struct item *a, const struct item *b, uint8_t *buf, struct sep *sep); /* of two items; copied to buf */
 int tree_run_begin(struct tree *tree, const struct path *path, const struct item *item, bool *begun); /* with the item */
 int tree_leaf_items(struct tree *tree, const struct leaf *leaf, struct item *items, uint32_t *n);

@@ -73,7 +73,7 @@ static struct sep sep_copy(const struct sep *from, uint8_t *to)
 }
 
 /* page_write - the page in image is the level's next. */
-static int page_write(struct tree_load *l, struct load_level *v, const uint8_t *image, uint32_t used, uint64_t *off)
+static int page_write(struct tree_load *l, struct load_level *v, uint8_t *image, uint32_t used, uint64_t *off)
 {
 	struct wset *w = l->tree->view->w;
 	struct wpage *wp;

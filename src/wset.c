@@ -182,12 +182,14 @@ int wset_new_page(struct wset *w, struct wpage **wp)
 	return wset_new_extent(w, 1, wp);
 }
 
-static void install(struct wset *w, struct wpage *wp, const uint8_t *image, uint32_t used, bool stream)
+static void install(struct wset *w, struct wpage *wp, uint8_t *image, uint32_t used, bool stream)
 {
+	struct fmt_page *head = (void *)image;
 	struct pm *pm = &w->map->pm;
 	const uint8_t *page = w->map->base + wp->off;
 
 	assert(wset_editable(w, wp) && used <= w->psize && used % 4 == 0);
+	head->crc ^= crc32c_place(wp->off);
 	wp->npending = 0;
 	wp->napplied = 0;
 	wp->installed = ++w->installs;
@@ -202,12 +204,12 @@ static void install(struct wset *w, struct wpage *wp, const uint8_t *image, uint
 		pm_write(pm, page, image, used);
 }
 
-void wset_install(struct wset *w, struct wpage *wp, const uint8_t *image, uint32_t used)
+void wset_install(struct wset *w, struct wpage *wp, uint8_t *image, uint32_t used)
 {
 	install(w, wp, image, used, w->changes <= STREAM_CHANGES);
 }
 
-void wset_install_whole(struct wset *w, struct wpage *wp, const uint8_t *image, uint32_t used)
+void wset_install_whole(struct wset *w, struct wpage *wp, uint8_t *image, uint32_t used)
 {
 	install(w, wp, image, used, true);
 }

@@ -84,10 +84,10 @@ static inline bool wset_editable(const struct wset *w, const struct wpage *wp)
 int wset_new_extent(struct wset *w, uint64_t pages, struct wpage **wp);
 int wset_new_page(struct wset *w, struct wpage **wp);
 
-/* wset_install - the page built in image becomes the private page's content: streamed when the transaction is small so far, else stored.
+/* wset_install - the page built in image, whose checksum leaves the place out, gets that and becomes the private page's content: streamed when the transaction is small so far, else stored.
  * wset_install_whole - the same for one that will hardly change again: streamed in any case. */
-void wset_install(struct wset *w, struct wpage *wp, const uint8_t *image, uint32_t used);
-void wset_install_whole(struct wset *w, struct wpage *wp, const uint8_t *image, uint32_t used);
+void wset_install(struct wset *w, struct wpage *wp, uint8_t *image, uint32_t used);
+void wset_install_whole(struct wset *w, struct wpage *wp, uint8_t *image, uint32_t used);
 
 /* wset_retire - the page is no longer part of the tree: free it and forget its pending words. wset_retire_extent - the same for
  * a large value's pages, of which the set has an entry only when this transaction made them. */

@@ -156,7 +156,7 @@ static void page_seal(const struct seal *s, uint64_t page)
 	} else {
 		return;
 	}
-	put(s, page + 16, crc, 4);
+	put(s, page + 16, crc ^ crc32c_place(page), 4);
 }
 
 void reseal(uint8_t *image, size_t size)

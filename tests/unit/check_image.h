@@ -72,8 +72,10 @@ static uint64_t take(const uint8_t *p, size_t width)
 
 /* ---- checksums ------------------------------------------------------------------------------------------------------------ */
 
-static void seal_page(uint8_t *p, uint32_t page_size)
+static void seal_page(struct image *im, uint64_t off)
 {
+	const uint32_t page_size = im->page_size;
+	uint8_t *p = im->base + off;
 	uint32_t n = (uint32_t)take(p + 22, 2), heads = (uint32_t)take(p + 26, 2), offs = (uint32_t)take(p + 28, 2), crc;
 	uint32_t end = (uint32_t)take(p + 30, 2);
 
@@ -88,7 +90,7 @@ static void seal_page(uint8_t *p, uint32_t page_size)
 	} else if (end >= 160) {
 		crc = crc32c(crc, p + 160, end - 160);
 	}
-	put(p + 16, crc, 4);
+	put(p + 16, crc ^ crc32c(0, &off, sizeof off), 4);
 }
 
 static void seal_tail(uint8_t *leaf, uint32_t page_size)
@@ -136,9 +138,9 @@ static void seal(struct image *im, bool values)
 	seal_tail(im->base + im->at[LEAF_B], im->page_size);
 	seal_tail(im->base + im->at[DUPS], im->page_size);
 	for (size_t i = 0; i < COUNT(pages); i++)
-		seal_page(im->base + im->at[pages[i]], im->page_size);
+		seal_page(im, im->at[pages[i]]);
 	if (im->base[im->at[SPILL] + 20] == FMT_INNER)
-		seal_page(im->base + im->at[SPILL], im->page_size);
+		seal_page(im, im->at[SPILL]);
 	seal_record(im, RING4, values);
 	seal_record(im, RING5, values);
 }

@@ -92,7 +92,7 @@ static const struct mutation {
 	const char *expect;
 } mutations[] = {
     {SUPER, 0, 1, '+', 1, 0, RAW, "magic"},
-    {SUPER, 8, 4, '=', FMT_VERSION + 1, 0, SEALED, "format version 3"},
+    {SUPER, 8, 4, '=', FMT_VERSION + 1, 0, SEALED, "format version 4"},
     {SUPER, 12, 4, '=', 0x04030201, 0, SEALED, "byte order"},
     {SUPER, 16, 4, '+', 1, 0, SEALED, "page size"},
     {SUPER, 16, 4, '=', 256, 0, SEALED, "page size 256"},
