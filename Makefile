@@ -39,10 +39,11 @@ FLAGS := -std=c11 -D_GNU_SOURCE -falign-functions=64 $(CPPFLAGS) $(CFLAGS) $(LTO
 	-fvisibility=hidden -pthread $(SAN) $(COVERAGE) -Iinclude
 LINK = $(CC) -pthread $(CFLAGS) $(SAN) $(COVERAGE) $(LDFLAGS) $(LTO)
 
-ENGINE_SRC := $(wildcard src/*.c)
+# The engine's folders, bottom to top: src/LAYERS.
+ENGINE_SRC := $(filter-out src/cli/% src/lmdb/%,$(wildcard src/*/*.c))
 CLI_SRC := $(wildcard src/cli/*.c)
 TESTLIB_SRC := $(wildcard tests/lib/*.c)
-UNIT_SRC := $(wildcard tests/unit/test_*.c)
+UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
 MODEL_SRC := $(wildcard tests/model/*.c)
 CRASH_SRC := $(wildcard tests/crash/*.c)
 FAULT_SRC := $(wildcard tests/fault/*.c)
@@ -61,7 +62,7 @@ MAN_SRC := $(wildcard docs/*.[1-8])
 comma := ,
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 ENGINE_OBJ := $(call objects,$(ENGINE_SRC))
-UNIT := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/unit/%)
+UNIT := $(addprefix $(BUILD)/tests/unit/,$(basename $(notdir $(UNIT_SRC))))
 EXAMPLES := $(EXAMPLE_SRC:%.c=$(BUILD)/%)
 LIBS := $(BUILD)/libdaxkv.a $(BUILD)/$(SONAME) $(BUILD)/libdaxkv.so
 KV := $(if $(CLI_SRC),$(BUILD)/kv)
@@ -122,15 +123,16 @@ $(BUILD)/engine-files: FORCE
 # export.h makes what daxkv.h declares visible outside the library; all else is hidden.
 $(BUILD)/obj/src/%.o: src/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(call quiet,CC)$(CC) $(FLAGS) -fPIC -Isrc -include src/export.h -MMD -MP -c -o $@ $<
+	$(call quiet,CC)$(CC) $(FLAGS) -fPIC -Isrc -include src/base/export.h -MMD -MP -c -o $@ $<
 
+# The command and the layer over LMDB's interface use daxkv.h, and LMDB's types (src/abi).
 $(BUILD)/obj/src/cli/%.o: src/cli/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(call quiet,CC)$(CC) $(FLAGS) -MMD -MP -c -o $@ $<
+	$(call quiet,CC)$(CC) $(FLAGS) -Isrc/abi -MMD -MP -c -o $@ $<
 
 $(BUILD)/obj/src/lmdb/%.o: src/lmdb/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(call quiet,CC)$(CC) $(FLAGS) -fPIC -MMD -MP -c -o $@ $<
+	$(call quiet,CC)$(CC) $(FLAGS) -fPIC -Isrc/abi -MMD -MP -c -o $@ $<
 
 $(BUILD)/obj/bench/%.o: bench/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
@@ -138,7 +140,7 @@ $(BUILD)/obj/bench/%.o: bench/%.c $(BUILD)/flags
 
 $(BUILD)/obj/tests/%.o: tests/%.c $(BUILD)/flags | $(BUILD)/test-packages
 	@mkdir -p $(@D)
-	$(call quiet,CC)$(CC) $(FLAGS) -Isrc -Itests/lib -Itests/fuzz -MMD -MP -c -o $@ $<
+	$(call quiet,CC)$(CC) $(FLAGS) -Isrc -Isrc/abi -Itests/lib -Itests/fuzz -Itests/unit -MMD -MP -c -o $@ $<
 
 $(BUILD)/obj/examples/%.o: examples/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
@@ -183,9 +185,9 @@ $(BUILD)/tests/abi/load-stock: $(call objects,src/lmdb/tools/mdb_load.c src/lmdb
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -llmdb
 
-$(BUILD)/tests/abi/layout: tests/abi/layout.c src/lmdb/abi.h $(BUILD)/flags
+$(BUILD)/tests/abi/layout: tests/abi/layout.c src/abi/lmdb_abi.h $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(call quiet,CC)$(CC) $(FLAGS) -o $@ $<
+	$(call quiet,CC)$(CC) $(FLAGS) -Isrc/abi -o $@ $<
 
 $(BUILD)/tests/abi/layout-stock: tests/abi/layout.c $(BUILD)/flags
 	@mkdir -p $(@D)
@@ -223,7 +225,10 @@ $(BUILD)/tests/lib.a: $(call objects,$(TESTLIB_SRC)) $(BUILD)/flags
 	@rm -f $@
 	$(call quiet,AR)$(AR) rcs $@ $(call objects,$(TESTLIB_SRC))
 
-$(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/tests/lib.a $(BUILD)/tests/engine.a
+# A test lies in the folder of what it tests; its program does not.
+.SECONDEXPANSION:
+$(BUILD)/tests/unit/%: $$(call objects,$$(wildcard tests/unit/*/$$*.c)) $(BUILD)/tests/lib.a \
+		$(BUILD)/tests/engine.a
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl -lcmocka
 
@@ -285,7 +290,7 @@ $(BUILD)/tests/damage: $(call objects,tests/fuzz/damage.c) $(DAMAGE_LIB) $(COMMA
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl
 
-FUZZ_IMAGE := $(call objects,$(addprefix tests/fuzz/,fuzz_image.c reseal.c)) $(DAMAGE_LIB) $(BUILD)/obj/src/crc.o
+FUZZ_IMAGE := $(call objects,$(addprefix tests/fuzz/,fuzz_image.c reseal.c)) $(DAMAGE_LIB) $(BUILD)/obj/src/base/crc.o
 $(BUILD)/tests/fuzz-image: $(call objects,tests/fuzz/driver.c) $(FUZZ_IMAGE) $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl

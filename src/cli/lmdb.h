@@ -5,8 +5,8 @@
 #ifndef DAXKV_CLI_LMDB_H
 #define DAXKV_CLI_LMDB_H
 
-#include "../lmdb/abi.h"
 #include "cli.h"
+#include "lmdb_abi.h"
 
 #define LMDB_FUNCTIONS(F)                                                                                                                  \
 	F(mdb_version)                                                                                                                     \

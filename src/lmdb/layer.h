@@ -16,7 +16,7 @@
 #ifndef DAXKV_LMDB_LAYER_H
 #define DAXKV_LMDB_LAYER_H
 
-#include "abi.h"
+#include "lmdb_abi.h"
 #include "daxkv.h"
 
 #include <assert.h>

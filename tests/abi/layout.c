@@ -3,7 +3,7 @@
 #ifdef STOCK
 #include <lmdb.h>
 #else
-#include "../../src/lmdb/abi.h"
+#include "lmdb_abi.h"
 #endif
 #include <stddef.h>
 #include <stdio.h>

@@ -65,11 +65,11 @@ exports() {
 	readelf -d "$ours/liblmdb.so.0" | grep -q 'soname: \[liblmdb.so.0\]' || fault "the library's soname"
 }
 
-# The layer is written with daxkv.h alone: it includes nothing else of the engine's, and links with the library that exports nothing else.
+# The layer is written with daxkv.h and the types of LMDB alone: it includes nothing else of the engine's, and links with the library that exports nothing else.
 layer() {
 	for file in src/lmdb/*.[ch] src/lmdb/tools/*.[ch]; do
 		sed -n 's|^ *# *include "\(.*\)".*|\1|p' "$file" | while read -r header; do
-			[ "$header" = daxkv.h ] || [ -e "$(dirname "$file")/$header" ] || echo "$file includes $header"
+			[ "$header" = daxkv.h ] || [ "$header" = lmdb_abi.h ] || [ -e "$(dirname "$file")/$header" ] || echo "$file includes $header"
 		done
 	done >"$work/includes"
 	[ ! -s "$work/includes" ] || { fault "the layer's includes:" && cat "$work/includes"; }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "crc.h"
+#include "base/crc.h"
 #include "oracle.h"
 
 #define NAMES_MAX 64u

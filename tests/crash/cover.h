@@ -4,9 +4,9 @@
 #define DAXKV_TEST_COVER_H
 
 #include "drive.h"
-#include "limbo.h"
-#include "ring.h"
-#include "wset.h"
+#include "shm/limbo.h"
+#include "redo/ring.h"
+#include "space/wset.h"
 
 /* cover_op - an operation succeeded or failed as it must. */
 void cover_op(const struct op *op, const struct oracle_before *before, const struct outcome *want);

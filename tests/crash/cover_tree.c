@@ -2,7 +2,8 @@
 /* cover_tree.c - see cover_tree.h. The linker leads the engine's calls through here. */
 #include "cover_tree.h"
 
-#include "kv.h"
+#include "txn/desc.h"
+#include "txn/store.h"
 
 struct cover_tree cover_tree;
 

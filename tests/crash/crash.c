@@ -31,7 +31,7 @@
 #include "explore.h"
 #include "retry.h"
 #include "steer.h"
-#include "super.h"
+#include "media/super.h"
 
 #define PAGE            512u
 #define FIRST_SIZE      ((uint64_t)48 << 10)

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "crc.h"
+#include "base/crc.h"
 
 #define EXHAUSTIVE 6u /* units of which every subset is tried */
 #define SEEN_SIZE  65536u

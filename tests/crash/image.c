@@ -9,12 +9,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "base.h"
-#include "check.h"
+#include "base/base.h"
+#include "check/check.h"
 #include "content.h"
-#include "kv.h"
+#include "txn/store.h"
 #include "pm_crash.h"
-#include "stores.h"
+#include "txn/stores.h"
 
 #define LINE 64u
 

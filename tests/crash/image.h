@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "map.h"
+#include "media/map.h"
 
 /* image_start - a store of room bytes at most. image_base - durable bytes changed: the images follow. image_length - of the file. */
 void image_start(uint64_t room);

@@ -70,8 +70,15 @@ def argument_of(text, at):
             return text[at + 1 : end - 1]
 
 
+def engine_sources(src):
+    """The engine's files: those of the folders that src/LAYERS names."""
+    with open(os.path.join(src, "LAYERS")) as f:
+        folders = [line.split()[0].rstrip(":") for line in f if line.strip() and not line.startswith("#")]
+    return sorted(path for folder in folders for path in glob.glob(os.path.join(src, folder, "*.c")))
+
+
 def site_mutants():
-    for path in sorted(glob.glob(os.path.join(ROOT, "src/*.c"))):
+    for path in engine_sources(os.path.join(ROOT, "src")):
         text = open(path).read()
         base = os.path.basename(path)
         if base.startswith("pm"):
@@ -125,12 +132,12 @@ class Build:
         self.args, self.work, self.objects, self.why = args, work, [], ""
         src = os.path.join(work, "src")
         shutil.copytree(os.path.join(ROOT, "src"), src, ignore=shutil.ignore_patterns("cli", "lmdb"))
-        changed = os.path.join(src, os.path.basename(mutant.path))
+        changed = os.path.join(src, os.path.relpath(mutant.path, os.path.join(ROOT, "src")))
         with open(changed, "w") as f:
             f.write(mutant.text)
         flags = shlex.split(os.environ["MUTATE_CFLAGS"]) + ["-w", "-I" + src, "-I" + os.path.join(ROOT, "include")]
         self.cc = shlex.split(os.environ["MUTATE_CC"])
-        for source in [changed] if changed.endswith(".c") else sorted(glob.glob(os.path.join(src, "*.c"))):
+        for source in [changed] if changed.endswith(".c") else engine_sources(src):
             self.objects.append(source[:-2] + ".o")
             result = compile_one(self.cc, flags, source, self.objects[-1])
             if result.returncode:
@@ -150,7 +157,7 @@ class Build:
 
 
 def unit_tests():
-    names = [os.path.basename(path)[5:-2] for path in glob.glob(os.path.join(ROOT, "tests/unit/test_*.c"))]
+    names = [os.path.basename(path)[5:-2] for path in glob.glob(os.path.join(ROOT, "tests/unit/*/test_*.c"))]
     return [name for name in UNIT_FIRST if name in names] + sorted(name for name in names if name not in UNIT_FIRST)
 
 
@@ -159,7 +166,7 @@ def steps_of(mutant, build):
     root = lambda objects: [os.path.join(ROOT, name) for name in shlex.split(objects)]
     crash = lambda: build.program("crash", shlex.split(os.environ["MUTATE_LDFLAGS_CRASH"]), root(os.environ["MUTATE_CRASH"]))
     model = lambda: build.program("model", [], root(os.environ["MUTATE_MODEL"]))
-    unit = lambda name: build.program("test_" + name, [], [os.path.join(build.args.build, "obj/tests/unit", f"test_{name}.o")])
+    unit = lambda name: build.program("test_" + name, [], glob.glob(os.path.join(build.args.build, "obj/tests/unit/*", f"test_{name}.o")))
     if mutant.run == "model":
         return [("model", model, run) for run in MODEL_RUNS]
     units = [("unit", lambda name=name: unit(name), "") for name in unit_tests()]
@@ -206,7 +213,7 @@ def judge(mutant, args):
 
 def baseline_fails(args, pool):
     """The unchanged engine has to pass every run, or a mutant's failure means nothing."""
-    path = os.path.join(ROOT, "src/ring.c")
+    path = os.path.join(ROOT, "src/redo/ring.c")
     baselines = [Mutant("baseline", "", path, open(path).read(), run) for run in ("crash", "model")]
     failed = False
     for state, _, by, seconds in pool.map(lambda m: judge(m, args), baselines):

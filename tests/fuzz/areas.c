@@ -2,7 +2,7 @@
 /* areas.c - see areas.h */
 #include "areas.h"
 
-#include "format.h"
+#include "base/format.h"
 
 #include <stdbool.h>
 #include <stdio.h>

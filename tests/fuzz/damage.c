@@ -12,7 +12,7 @@
  *   - a store that the check passes can be changed, and is in order afterwards.
  */
 #include "command.h"
-#include "format.h"
+#include "base/format.h"
 #include "jobs.h"
 #include "probe.h"
 #include "rng.h"

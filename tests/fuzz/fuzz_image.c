@@ -5,7 +5,7 @@
  * The input is a file without the zeros at its end. Nothing may crash or hang; and a store that the check passes can be changed, and is in
  * order afterwards.
  */
-#include "format.h"
+#include "base/format.h"
 #include "fuzz.h"
 #include "probe.h"
 #include "reseal.h"

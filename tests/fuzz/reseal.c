@@ -2,8 +2,8 @@
 /* reseal.c - see reseal.h */
 #include "reseal.h"
 
-#include "crc.h"
-#include "format.h"
+#include "base/crc.h"
+#include "base/format.h"
 
 #include <stdbool.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 /* sample.c - see sample.h */
 #include "sample.h"
 
-#include "format.h"
+#include "base/format.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -9,9 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base.h"
-#include "err.h"
-#include "format.h"
+#include "base/base.h"
+#include "base/err.h"
+#include "base/format.h"
 #include "treap.h"
 
 #define VERSIONS_MAX 24u

@@ -20,7 +20,7 @@
 #ifndef DAXKV_TEST_PM_CRASH_H
 #define DAXKV_TEST_PM_CRASH_H
 
-#include "map.h"
+#include "media/map.h"
 #include "rng.h"
 
 #define CRASH_ROOM (8u << 20) /* no test store is larger */

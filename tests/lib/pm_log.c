@@ -2,7 +2,7 @@
 /* pm_log.c - see pm_log.h */
 #include "pm_log.h"
 
-#include "base.h"
+#include "base/base.h"
 
 #include <stdlib.h>
 

@@ -9,7 +9,7 @@
 #ifndef DAXKV_PM_LOG_H
 #define DAXKV_PM_LOG_H
 
-#include "pm.h"
+#include "media/pm.h"
 
 #include <stdbool.h>
 

@@ -233,7 +233,7 @@ static int put_current(struct lmdb_ref *ref, const struct op *op, MDB_dbi dbi, c
 	return rc ? rc : mdb_put(txn_of(ref), dbi, &key, &value, 0);
 }
 
-static int cursor_place(MDB_cursor *cursor, const struct oracle_before *before)
+static int place_offset(MDB_cursor *cursor, const struct oracle_before *before)
 {
 	struct daxkv_val key = rec_key(before->cursor.rec), value = rec_value(before->cursor.rec);
 	MDB_val k = val_of(&key), v = val_of(&value);
@@ -288,7 +288,7 @@ static int cursor_get(MDB_cursor *cursor, const struct op *op, const struct orac
 	else if (relative && before->cursor.state != CURSOR_AT)
 		return OP_SKIP;
 	else if (relative)
-		rc = cursor_place(cursor, before);
+		rc = place_offset(cursor, before);
 	if (rc)
 		return rc;
 	if (op->step == DAXKV_FIRST_DUP || op->step == DAXKV_LAST_DUP) {
@@ -317,7 +317,7 @@ static int cursor_apply(struct lmdb_ref *ref, const struct op *op, MDB_dbi dbi, 
 	if (op->kind == OP_CURSOR_GET) {
 		rc = cursor_get(cursor, op, before, out);
 	} else {
-		rc = cursor_place(cursor, before);
+		rc = place_offset(cursor, before);
 		if (rc == 0 && op->kind == OP_CURSOR_DEL) {
 			rc = mdb_cursor_del(cursor, op->flags & DAXKV_NODUPDATA ? MDB_NODUPDATA : 0);
 		} else if (rc == 0) {

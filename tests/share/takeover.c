@@ -12,7 +12,7 @@
  *
  * With --instructions the child is killed after a random number of instructions (ptrace(2), single steps) behind a random step.
  */
-#include "kv.h"
+#include "txn/store.h"
 
 #include "rng.h"
 

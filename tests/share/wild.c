@@ -13,7 +13,7 @@
 #include "daxkv.h"
 
 #include "clock.h"
-#include "readers.h"
+#include "shm/readers.h"
 #include "rng.h"
 
 #include <fcntl.h>

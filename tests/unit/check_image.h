@@ -11,9 +11,9 @@
 #ifndef DAXKV_TEST_CHECK_IMAGE_H
 #define DAXKV_TEST_CHECK_IMAGE_H
 
-#include "crc.h"
+#include "base/crc.h"
 #include "daxkv.h"
-#include "format.h"
+#include "base/format.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,8 +5,8 @@
 #ifndef DAXKV_TEST_MAP_HELPERS_H
 #define DAXKV_TEST_MAP_HELPERS_H
 
-#include "base.h"
-#include "map.h"
+#include "base/base.h"
+#include "media/map.h"
 #include "scratch.h"
 
 #include <sys/mman.h>

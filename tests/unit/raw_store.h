@@ -5,11 +5,11 @@
 #ifndef DAXKV_TEST_RAW_STORE_H
 #define DAXKV_TEST_RAW_STORE_H
 
-#include "crc.h"
+#include "base/crc.h"
 #include "daxkv.h"
-#include "ring.h"
+#include "redo/ring.h"
 #include "scratch.h"
-#include "super.h"
+#include "media/super.h"
 
 #define RAW_SIZE ((uint64_t)2 << 20)
 #define RAW_ID 0x1122334455667788u

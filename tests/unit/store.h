@@ -6,7 +6,7 @@
 #ifndef DAXKV_TEST_STORE_H
 #define DAXKV_TEST_STORE_H
 
-#include "kv.h"
+#include "txn/store.h"
 #include "scratch.h"
 
 #define OK(call)                                                                                                                           \

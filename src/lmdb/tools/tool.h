@@ -6,7 +6,7 @@
 #ifndef DAXKV_LMDB_TOOL_H
 #define DAXKV_LMDB_TOOL_H
 
-#include "../abi.h"
+#include "lmdb_abi.h"
 
 #include <stdbool.h>
 

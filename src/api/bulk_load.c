@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* bulk_load.c - entries in rising order, packed. See daxkv.h and tree_load.c */
+#include "base/err.h"
+#include "txn/dbi.h"
+#include "txn/entry.h"
+#include "txn/store.h"
+#include "txn/txn_check.h"
+
+#include <errno.h>
+
+#define FILL_DEFAULT 90u /* percent of a leaf: a later update needs room */
+#define FILL_MIN     10u
+
+/* load_entry - one entry. EXIST when it does not lie behind the last one; *fatal: the transaction can only be aborted. */
+static int load_entry(struct daxkv_txn *txn, struct dbstate *s, struct tree_load *load, const struct daxkv_val *key,
+                      const struct daxkv_val *value, bool *fatal)
+{
+	struct item item = {.key = key->data, .klen = (uint32_t)key->size, .val = value->size ? value->data : (const uint8_t *)"", .vlen = (uint32_t)value->size}, last;
+	uint32_t usable = leaf_usable(txn->kv->page_size);
+	bool plain = entry_plain(txn->kv, &s->order, key, value);
+	struct fmt_blob blob;
+	int rc = plain ? 0 : entry_put_check(txn->kv, &s->order, key, value, 0);
+
+	if (UNLIKELY(rc))
+		return rc;
+	if (UNLIKELY(!tree_load_rises(load, &item)))
+		return DAXKV_EXIST;
+	if (UNLIKELY(s->flags & DAXKV_DUP_FIXED) && tree_load_last(load, &last) && last.vlen != item.vlen)
+		return err_set(DAXKV_VALUE_SIZE, "a duplicate of %u bytes in a database whose duplicates have %u", item.vlen, last.vlen);
+	if (UNLIKELY(!plain) && (value->size > usable || leaf_cost(&s->order, item.klen, item.vlen) > usable / 2)) {
+		rc = blob_write(&txn->kv->wset, value->data, value->size, &blob);
+		item.flags = FMT_ENTRY_BLOB;
+		item.val = (const uint8_t *)&blob;
+		item.vlen = sizeof blob;
+		s->tree.blob_pages += rc ? 0 : blob_pages(value->size, txn->kv->page_size);
+	}
+	if (!rc)
+		rc = tree_load_add(load, &item);
+	*fatal = rc != 0;
+	return rc;
+}
+
+int daxkv_load(struct daxkv_txn *txn, daxkv_db db, unsigned int fill, daxkv_next_fn *next, void *arg, uint64_t *loaded)
+{
+	struct daxkv_val key = {0, NULL}, value = {0, NULL};
+	struct tree_load *load;
+	struct dbstate *s;
+	bool fatal = false;
+	uint64_t n = 0;
+	int rc = txn_check(txn, true), stop = 0;
+
+	if (!rc && (!next || (fill && (fill < FILL_MIN || fill > 100))))
+		rc = err_set(EINVAL, "a load needs a source, and fills pages to %u .. 100 percent", FILL_MIN);
+	if (!rc)
+		rc = dbi_state(txn, db, &s);
+	if (!rc)
+		rc = txn_changing(txn, db);
+	if (!rc)
+		rc = tree_load_begin(&s->tree, fill ? fill : FILL_DEFAULT, &load);
+	if (rc)
+		return rc;
+	while (!stop && (stop = next(arg, &key, &value)) == 0) {
+		if (UNLIKELY(!value.data || !tree_load_more(load, &key, &value)))
+			stop = load_entry(txn, s, load, &key, &value, &fatal);
+		n += !stop;
+	}
+	if (!fatal) {
+		s->changed = s->changed || n;
+		rc = tree_load_end(load);
+		fatal = rc != 0;
+	}
+	tree_load_free(load);
+	if (loaded)
+		*loaded = n;
+	if (fatal)
+		return txn_break(txn, rc ? rc : stop);
+	return stop == DAXKV_NOTFOUND ? 0 : err_answer(stop);
+}

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * check_store.c - which state daxkv_check looks at, and how it keeps out of writers' way.
+ *
+ *   1 without a lock: the newest commit is whole, and stays so until the next one is written. A
+ * commit stores its record before it changes a word [I1], so the slot of the next record shows
+ * whether what was read is still that state. A write transaction that is only running changes
+ * nothing there. 2 when commits come in between: holding the writer's lock, so that nobody commits.
+ *   3 behind a writer that died or failed in its commit: a copy in private memory, recovered there.
+ * The file is left for the next writer to recover.
+ *
+ * The rule that makes it correct: no fault is told before the state was seen to be the same as at
+ * the beginning. So a writer beside is never taken for damage.
+ */
+#include "api/check_store.h"
+
+#include "base/cancel.h"
+#include "base/crc.h"
+#include "base/err.h"
+#include "check/check.h"
+#include "redo/recover.h"
+#include "txn/commit.h"
+#include "txn/store.h"
+#include "txn/txn_check.h"
+#include "txn/writer.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#define HOLD_MS                                                                                    \
+	50 /* waited for the lock before the state is looked at again: its owner may be idle */
+#define PAUSE_NS 1000000
+
+struct faults { /* of one look at the store: nothing is told of one that has to be repeated */
+	char *text[CHECK_MAX_REPORTS];
+	size_t n;
+	uint64_t found;
+};
+
+struct state { /* what a look is at */
+	struct daxkv *kv;
+	uint64_t txn, clean, next; /* next: the number in the slot of record txn + 1 */
+};
+
+static void fault_keep(const char *text, void *arg)
+{
+	struct faults *f = arg;
+	char *copy = f->n < CHECK_MAX_REPORTS ? strdup(text) : NULL;
+
+	if (copy)
+		f->text[f->n++] = copy;
+}
+
+static void faults_forget(struct faults *f)
+{
+	while (f->n)
+		free(f->text[--f->n]);
+	f->found = 0;
+}
+
+int store_stamp(const struct daxkv *kv, uint64_t *stamp)
+{
+	const uint64_t end = kv->geometry.ring_off + FMT_RING_SLOT * FMT_RING_SLOTS;
+	uint64_t bytes[FMT_SUPER_SIZE / FMT_WORD], hash = kv->geometry.file_id;
+
+	for (uint64_t at = 0; at < end;) {
+		ssize_t n = pread(kv->map.fd, bytes, min_u64(sizeof bytes, end - at), (off_t)at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0 || n % FMT_WORD != 0)
+			return err_sys(n < 0 ? errno : EIO, "reading the ring");
+		hash = hash64(hash, bytes, (size_t)n);
+		at += (uint64_t)n;
+	}
+	*stamp = hash;
+	return 0;
+}
+
+/* alone - whether this reader shares nothing with writers: it may not use the lock file, or has a
+ * copy of its own. */
+static bool alone(const struct daxkv *kv)
+{
+	return kv->read_only && kv->share_file.fd < 0 && !kv->turns;
+}
+
+static uint64_t next_of(const struct daxkv *kv, uint64_t txn)
+{
+	return load_word(ring_slot(&kv->ring, txn + 1));
+}
+
+static struct state state_now(struct daxkv *kv)
+{
+	const struct fmt_super *super = (const void *)kv->map.base;
+	struct state s = {.kv = kv,
+	                  .txn = __atomic_load_n(&kv->share->published, __ATOMIC_SEQ_CST)};
+
+	s.next = next_of(kv, s.txn);
+	s.clean = load_word(&super->clean);
+	return s;
+}
+
+/* state_moved - what was read before this call may be of another state. */
+static bool state_moved(void *arg)
+{
+	const struct state *s = arg;
+	const struct fmt_super *super = (const void *)s->kv->map.base;
+
+	fence_loads(); /* pairs with the release stores of commit_store, which come behind the
+	                  record */
+	return __atomic_load_n(&s->kv->share->published, __ATOMIC_RELAXED) != s->txn ||
+	       next_of(s->kv, s->txn) != s->next || load_word(&super->clean) != s->clean;
+}
+
+/* look - at the state that base shows. EAGAIN when it has moved. */
+static int look(const struct map *map, struct state *s, bool may_move, struct faults *f)
+{
+	struct check_input in = {.base = map->base, .txn = s->txn, .report = fault_keep, .arg = f};
+
+	in.mapped = load_word(&map->size);
+	if (may_move) {
+		in.moved = state_moved;
+		in.moved_arg = s;
+	}
+	faults_forget(f);
+	return check_run(&in, &f->found);
+}
+
+/* see_all - have mapped what the newest commit uses. */
+static int see_all(struct daxkv *kv)
+{
+	const struct fmt_super *super = (const void *)kv->map.base;
+	uint64_t size = load_word(&super->size);
+
+	return size > load_word(&kv->map.size) ? map_extend(&kv->map, size) : 0;
+}
+
+/* look_free - without a lock. EAGAIN when a commit is half done, or came in between. */
+static int look_free(struct daxkv *kv, struct faults *f)
+{
+	int rc = kv->turns ? commit_follow(kv) : 0;
+
+	if (!rc)
+		rc = see_all(kv);
+	struct state s = state_now(kv);
+
+	if (rc)
+		return state_moved(&s) ? EAGAIN : rc;
+	return s.next == s.txn + 1 ? EAGAIN : look(&kv->map, &s, true, f);
+}
+
+/* look_recovered - at what the next writer will recover. The writer's lock is held. */
+static int look_recovered(struct daxkv *kv, struct faults *f)
+{
+	struct map copy = {.fd = kv->map.fd, .rdonly = true, .path = kv->map.path};
+	struct ring ring = kv->ring;
+	struct recover_result r;
+	uint64_t size;
+	int rc = map_file_size(&kv->map, &size);
+
+	if (!rc) {
+		size = round_down(size, kv->page_size);
+		rc = map_attach(&copy, size, size, DAXKV_PMEM_FORCE, true);
+	}
+	if (rc)
+		return rc;
+	ring.map = &copy;
+	rc = recover(&ring, &r);
+	if (rc == DAXKV_CORRUPT) {
+		faults_forget(f);
+	} else if (!rc) {
+		struct state s = {.kv = kv, .txn = r.txn};
+
+		rc = look(&copy, &s, false, f);
+	}
+	map_detach(&copy);
+	return rc;
+}
+
+/* look_held - holding the writer's lock. BUSY. */
+static int look_held(struct daxkv *kv, int64_t wait_ms, struct faults *f)
+{
+	bool died;
+	int rc = writer_hold(kv, wait_ms, &died);
+
+	if (rc)
+		return rc;
+	/* Whoever waits may know for whom. The next writer, this one too, looks at the free space
+	 * anew [I16]. */
+	kv->known = UINT64_MAX;
+	__atomic_store_n(&kv->share->writer_pid, getpid(), __ATOMIC_RELAXED);
+	__atomic_store_n(&kv->share->last_writer, kv->share_file.owner, __ATOMIC_RELEASE);
+	if (died || __atomic_load_n(&kv->share->poison, __ATOMIC_SEQ_CST)) {
+		rc = look_recovered(kv, f);
+	} else {
+		rc = see_all(kv);
+		struct state s = state_now(kv);
+
+		if (!rc)
+			rc = look(&kv->map, &s, false, f);
+	}
+	writer_let_go(kv, died);
+	return rc;
+}
+
+/* look_shared - the first look that no commit disturbed. wait_ms: negative to wait as long as it
+ * takes. BUSY. */
+static int look_shared(struct daxkv *kv, int64_t wait_ms, struct faults *f)
+{
+	const struct timespec pause = {.tv_nsec = PAUSE_NS};
+	const int64_t from = clock_ms();
+
+	for (;;) {
+		bool poison = __atomic_load_n(&kv->share->poison, __ATOMIC_SEQ_CST);
+		int rc = poison ? EAGAIN : look_free(kv, f);
+		int64_t left = wait_ms < 0 ? HOLD_MS : wait_ms - (clock_ms() - from);
+
+		if (rc != EAGAIN)
+			return rc;
+		if (kv->turns) { /* the lock is the caller's own, and not known here */
+			rc = left > 0 ? 0
+			              : err_set(DAXKV_BUSY, "the store is written to all the time");
+			nanosleep(&pause, NULL);
+		} else {
+			rc = look_held(kv, left < 0 ? 0 : left < HOLD_MS ? left : HOLD_MS, f);
+			if (rc != DAXKV_BUSY)
+				return rc;
+			rc = left > 0 ? 0 : rc;
+		}
+		if (rc)
+			return rc;
+	}
+}
+
+/* look_alone - by a reader that no writer notices: the file must be as it was when it was opened.
+ */
+static int look_alone(struct daxkv *kv, struct faults *f)
+{
+	struct state s = state_now(kv);
+	uint64_t stamp;
+	int rc = look(&kv->map, &s, false, f), end = store_stamp(kv, &stamp);
+
+	if (end)
+		return end;
+	return stamp == kv->stamp
+	           ? rc
+	           : err_set(DAXKV_BUSY, "a writer changed the store while it was checked, and "
+	                                 "this user cannot use its lock file");
+}
+
+static int check(struct daxkv *kv, int64_t wait_ms, void (*report)(const char *fault, void *arg),
+                 void *arg, uint64_t *faults)
+{
+	struct faults *f;
+	int rc;
+
+	if (!kv || txn_forked(kv))
+		return err_set(kv ? DAXKV_BAD_TXN : EINVAL,
+		               kv ? "the store was opened by the parent process"
+		                  : "no store was given");
+	pthread_testcancel(); /* a thread that only checks can be cancelled: here, where it has
+	                         nothing */
+	f = calloc(1, sizeof *f);
+	if (!f)
+		return err_set(ENOMEM, "no memory for a check");
+	const int cancel = cancel_off();
+
+	rc = alone(kv) ? look_alone(kv, f) : look_shared(kv, wait_ms, f);
+	cancel_restore(cancel);
+	if (rc == DAXKV_CORRUPT && f->found == 0) { /* met before anything was looked at */
+		fault_keep(daxkv_errmsg(), f);
+		f->found = 1;
+	}
+	if (rc == 0 || rc == DAXKV_CORRUPT) {
+		for (size_t i = 0; i < f->n && report; i++)
+			report(f->text[i], arg);
+		if (faults)
+			*faults = f->found;
+		if (rc)
+			rc = err_set(rc, "the check found %lu faults", (unsigned long)f->found);
+	} else if (rc == ENOMEM) {
+		rc = err_set(rc, "no memory for a check");
+	}
+	faults_forget(f);
+	free(f);
+	return rc;
+}
+
+int daxkv_check(struct daxkv *kv, void (*report)(const char *fault, void *arg), void *arg,
+                uint64_t *faults)
+{
+	return check(kv, -1, report, arg, faults);
+}
+
+int daxkv_check_timed(struct daxkv *kv, unsigned int milliseconds,
+                      void (*report)(const char *fault, void *arg), void *arg, uint64_t *faults)
+{
+	return check(kv, milliseconds, report, arg, faults);
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* copy.c - a snapshot as a stream of bytes. See copy.h and daxkv.h */
+#include "api/copy.h"
+
+#include "base/cancel.h"
+#include "base/err.h"
+
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+
+int copy_put(struct copy *copy, const void *bytes, uint64_t n, uint64_t *off)
+{
+	const uint64_t pad = round_up(n, copy->psize) - n;
+	int rc = 0;
+
+	*off = copy->at;
+	copy->at += n + pad;
+	if (copy->write && n)
+		rc = copy->write(bytes, n, copy->arg);
+	if (copy->write && pad && !rc)
+		rc = copy->write(copy->zeros, pad, copy->arg);
+	return rc;
+}
+
+static int leaf_each(const struct copy *copy, const struct path *path, uint16_t *order,
+                     uint64_t *found, copy_entry_fn *each, void *arg)
+{
+	uint32_t n = 0;
+	int rc = leaf_offsets(&path->leaf, order, &n);
+
+	for (uint32_t i = 0; i < n && !rc; i++) {
+		struct item it;
+
+		rc = leaf_item(&path->leaf, order[i], &it);
+		if (!rc)
+			rc = each(arg, &it);
+	}
+	*found += n;
+	return txn_done(copy->txn, rc);
+}
+
+int copy_each(struct copy *copy, const struct fmt_db *from, struct dbstate *state, copy_entry_fn *each,
+              void *arg)
+{
+	uint64_t seen[TREE_DEPTH] = {0}, found = 0;
+	struct desc_says says;
+	uint16_t *order = malloc(LEAF_MAX(copy->psize) * sizeof *order);
+	struct path path;
+	bool moved = true;
+
+	*state = (struct dbstate){0};
+	int rc = order ? dbi_state_read(copy->txn, from, state)
+	               : err_set(ENOMEM, "no memory for a copy");
+
+	if (!rc)
+		rc = desc_says(&copy->txn->view, from, true, &says);
+	if (!rc && says.desc)
+		rc = desc_verify(&copy->txn->view, from->desc, says.desc);
+	if (!rc)
+		rc = tree_edge(&state->tree, false, &path);
+	if (!rc && !path.height)
+		rc = tree_verify(&state->tree, &path, NULL);
+	while (!rc && path.height && moved) {
+		if (!copy->write) /* before a byte is given out */
+			rc = tree_verify(&state->tree, &path, seen);
+		if (!rc)
+			rc = leaf_each(copy, &path, order, &found, each, arg);
+		if (!rc)
+			rc = tree_step(&state->tree, &path, true, &moved);
+	}
+	if (!rc && found != says.entries)
+		rc = err_corrupt(from->desc, "descriptor: %lu entries, of which %lu were found",
+		                 (unsigned long)says.entries, (unsigned long)found);
+	free(order);
+	return txn_done(copy->txn, rc);
+}
+
+/* named_out - an entry of the main database, met before its own tree is made. */
+static int named_out(void *arg, struct item *it)
+{
+	struct copy *copy = arg;
+	struct fmt_db record;
+	int rc;
+
+	if (!(it->flags & FMT_ENTRY_DB))
+		return 0;
+	if (it->vlen != sizeof record)
+		return err_corrupt(0, "a database's record of %u bytes", it->vlen);
+	if (copy->ndesc == copy->desc_room) {
+		size_t room = copy->desc_room ? 2 * copy->desc_room : 64;
+		uint64_t *more = realloc(copy->desc, room * sizeof *more);
+
+		if (!more)
+			return err_set(ENOMEM, "no memory for %zu databases", room);
+		copy->desc = more;
+		copy->desc_room = room;
+	}
+	memcpy(&record, it->val, sizeof record);
+	rc = copy_tree(copy, &record, false, &copy->desc[copy->ndesc]);
+	copy->ndesc += !rc;
+	return rc;
+}
+
+/* pass - all pages of all databases, from copy->at on. */
+static int pass(struct copy *copy, const struct fmt_db *main_db, uint64_t *desc)
+{
+	struct dbstate state;
+
+	copy->ndesc = copy->desc_used = 0;
+	int rc = copy_each(copy, main_db, &state, named_out, copy);
+
+	return rc ? rc : copy_tree(copy, main_db, true, desc);
+}
+
+/* head_out - superblock, ring, directory and bitmaps of a store of so many pages, all in use. */
+static int head_out(struct copy *copy, const struct super_new *new,
+                    const struct super_layout *layout, uint64_t main_desc)
+{
+	const uint64_t per_page = copy->psize / FMT_WORD, pages = new->size / copy->psize,
+	               zone = (uint64_t)copy->psize * 8;
+	uint64_t *words = (void *)copy->image, off;
+	struct fmt_super super;
+	int rc;
+
+	super_image(&super, new, layout->dirs, main_desc, copy->txn->view.snapshot);
+	rc = copy_put(copy, &super, sizeof super, &off);
+	while (!rc && copy->at < layout->first_page)
+		rc = copy_put(copy, copy->zeros, copy->psize, &off);
+	for (uint64_t d = 0; d < layout->dirs && !rc; d++) {
+		for (uint64_t i = 0; i < per_page; i++)
+			words[i] = d * per_page + i < layout->zones
+			               ? layout->bitmaps_off + (d * per_page + i) * copy->psize
+			               : 0;
+		rc = copy_put(copy, words, copy->psize, &off);
+	}
+	for (uint64_t z = 0; z < layout->zones && !rc; z++) {
+		for (uint64_t i = 0; i < per_page; i++) {
+			uint64_t first = z * zone + i * 64;
+
+			words[i] = pages >= first + 64 ? UINT64_MAX
+			           : pages > first     ? ((uint64_t)1 << (pages - first)) - 1
+			                               : 0;
+		}
+		rc = copy_put(copy, words, copy->psize, &off);
+	}
+	return rc;
+}
+
+/* copy_run - count, then give out. */
+static int copy_run(struct copy *copy, daxkv_write_fn *write)
+{
+	const struct daxkv *kv = copy->txn->kv;
+	const struct fmt_super *super = (const void *)kv->map.base;
+	const struct fmt_db main_db = {.desc = load_word(&super->main_desc)};
+	struct super_new new = {.page_size = copy->psize,
+	                        .created = (uint64_t)time(NULL),
+	                        .user_word = load_word(&super->user_word)};
+	struct super_layout layout;
+	uint64_t desc, data;
+	int rc = pass(copy, &main_db, &desc);
+
+	if (rc)
+		return rc;
+	data = copy->at;
+	super_layout(&layout, copy->psize, data);
+	new.size = layout.data_off + data;
+	if (getrandom(&new.file_id, sizeof new.file_id, 0) != sizeof new.file_id)
+		return err_sys(errno, "random bytes for the copy's id");
+	copy->write = write;
+	copy->at = 0;
+	rc = head_out(copy, &new, &layout, layout.data_off + desc);
+	if (!rc)
+		rc = pass(copy, &main_db, &desc);
+	if (!rc && copy->at != new.size)
+		rc = err_corrupt(0, "the copy came to %lu bytes, and not to %lu",
+		                 (unsigned long)copy->at, (unsigned long)new.size);
+	return rc;
+}
+
+int daxkv_copy(struct daxkv_txn *txn, daxkv_write_fn *write, void *arg)
+{
+	struct copy copy = {.txn = txn, .arg = arg};
+	int rc = txn_check(txn, false);
+
+	if (!rc && (txn->write || !write))
+		rc = err_set(
+		    EINVAL, "a copy needs a read transaction, and a function that takes its bytes");
+	if (rc)
+		return rc;
+	copy.psize = txn->kv->page_size;
+	copy.zeros = calloc(2, copy.psize);
+	if (!copy.zeros)
+		return err_set(ENOMEM, "no memory for a copy");
+	copy.image = copy.zeros + copy.psize;
+	const int cancel = cancel_off();
+
+	rc = copy_run(&copy, write);
+	cancel_restore(cancel);
+	free(copy.zeros);
+	free(copy.desc);
+	return rc;
+}

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* copy_tree.c - one database of a copy: its tree, built from below. See copy.h */
+#include "api/copy.h"
+#include "base/crc.h"
+#include "base/err.h"
+#include "page/blob.h"
+
+#include <stdlib.h>
+
+#define FILL 90u /* percent of a page, as of a load */
+
+struct level {                   /* the page in the making, of one level above the leaves */
+	uint32_t n, cost, bytes; /* kids; what they take of the page; separators' bytes */
+	uint64_t *kids, written;
+	struct sep *seps;
+	uint8_t *buf;    /* the separators' bytes */
+	struct sep left; /* between the page before and this one */
+	uint8_t *left_buf;
+};
+
+struct build {
+	struct copy *copy;
+	struct dbstate *state;
+	uint64_t txn; /* of which all pages are */
+	uint64_t entries, leaf_pages, inner_pages, blob_pages;
+	struct leaf_pack pack;
+	struct sep left; /* between the leaf before and the one in the making */
+	uint8_t *left_buf;
+	struct level level[TREE_DEPTH];
+};
+
+static struct sep sep_keep(const struct sep *from, uint8_t *to)
+{
+	uint32_t dlen = from->dlen == FMT_SEP_NODUP ? 0 : from->dlen;
+
+	memcpy(to, from->key, from->klen);
+	if (dlen)
+		memcpy(to + from->klen, from->dup, dlen);
+	return (struct sep){
+	    .key = to, .dup = to + from->klen, .klen = from->klen, .dlen = from->dlen};
+}
+
+/* copy_page - a page with a header, whose checksum leaves the place out. */
+static int copy_page(struct copy *copy, uint8_t *image, uint32_t used, uint64_t *off)
+{
+	((struct fmt_page *)(void *)image)->crc ^= crc32c_place(copy->at);
+	return copy_put(copy, image, used, off);
+}
+
+static int level_ready(struct level *v, uint32_t psize)
+{
+	size_t kids = (INNER_MAX(psize) + 2) * sizeof *v->kids,
+	       seps = (INNER_MAX(psize) + 2) * sizeof *v->seps;
+	uint8_t *p;
+
+	if (v->kids)
+		return 0;
+	p = malloc(kids + seps + 3 * (size_t)psize);
+	if (!p)
+		return err_set(ENOMEM, "no memory for pages in the making");
+	v->kids = (void *)p;
+	v->seps = (void *)(p + kids);
+	v->buf = p + kids + seps;
+	v->left_buf = v->buf + 2 * (size_t)psize;
+	return 0;
+}
+
+static int level_write(struct build *b, unsigned int level, uint64_t *off)
+{
+	struct copy *copy = b->copy;
+	struct level *v = &b->level[level];
+	uint32_t used = inner_build(copy->image, copy->psize, &b->state->order, v->seps, v->kids,
+	                            v->n - 1, level, b->txn, 0);
+
+	b->inner_pages++;
+	v->written++;
+	return copy_page(copy, copy->image, used, off);
+}
+
+/* level_add - a page of the level below, behind sep. As deep as the tree. */
+static int level_add(struct build *b, unsigned int level, const struct sep *sep, uint64_t kid)
+{
+	struct level *v = &b->level[level];
+	int rc = level < TREE_DEPTH - 1 ? level_ready(v, b->copy->psize)
+	                                : err_corrupt(kid, "a tree of %u levels", level);
+	uint64_t off;
+
+	if (rc)
+		return rc;
+	if (v->n > 1 && v->cost + inner_cost(sep) > inner_usable(b->copy->psize) * FILL / 100) {
+		rc = level_write(b, level, &off);
+		if (!rc)
+			rc = level_add(b, level + 1, v->written > 1 ? &v->left : NULL, off);
+		if (rc)
+			return rc;
+		v->n = v->cost = v->bytes = 0;
+	}
+	if (v->n == 0) {
+		v->left = sep ? sep_keep(sep, v->left_buf) : (struct sep){0};
+	} else {
+		v->seps[v->n - 1] = sep_keep(sep, v->buf + v->bytes);
+		v->bytes += sep->klen + (sep->dlen == FMT_SEP_NODUP ? 0 : sep->dlen);
+		v->cost += inner_cost(sep);
+	}
+	v->kids[v->n++] = kid;
+	return 0;
+}
+
+static int leaf_out(struct build *b)
+{
+	uint32_t used = leaf_pack_build(&b->pack, &b->state->order, b->txn, 0);
+	uint64_t off;
+	int rc = copy_page(b->copy, b->pack.page, used, &off);
+
+	return rc ? rc : level_add(b, 1, b->leaf_pages++ ? &b->left : NULL, off);
+}
+
+/* value_out - a large value; blob is its place, old and then new. */
+static int value_out(struct build *b, struct fmt_blob *blob)
+{
+	const uint8_t *bytes;
+	int rc = blob_bytes(&b->copy->txn->view, blob, &bytes);
+
+	if (!rc && !b->copy->write && crc32c(0, bytes, blob->len) != blob->crc)
+		rc = err_corrupt(blob->off, "a value of %lu bytes: its checksum does not match",
+		                 (unsigned long)blob->len);
+	if (rc)
+		return rc;
+	b->blob_pages += blob_pages(blob->len, b->copy->psize);
+	return copy_put(b->copy, bytes, blob->len, &blob->off);
+}
+
+/* value_of - what the entry will have as its value, when that names other pages; room for it is the
+ * caller's. */
+static int value_of(struct build *b, struct item *it, struct fmt_blob *blob, struct fmt_db *record)
+{
+	struct copy *copy = b->copy;
+	int rc;
+
+	if (it->flags & FMT_ENTRY_BLOB) {
+		if (it->vlen != sizeof *blob)
+			return err_corrupt(0, "a large value's place of %u bytes", it->vlen);
+		memcpy(blob, it->val, sizeof *blob);
+		rc = value_out(b, blob);
+		it->val = (const uint8_t *)blob;
+		return rc;
+	}
+	if (it->vlen != sizeof *record || copy->desc_used == copy->ndesc)
+		return err_corrupt(0, "a database's record of %u bytes", it->vlen);
+	memcpy(record, it->val, sizeof *record);
+	record->desc = copy->desc[copy->desc_used++];
+	it->val = (const uint8_t *)record;
+	return 0;
+}
+
+static int entry_out(void *arg, struct item *it)
+{
+	struct build *b = arg;
+	struct item out = *it; /* its value may be one of these two, which end with this function */
+	struct fmt_blob blob;
+	struct fmt_db record;
+	int rc = it->flags ? value_of(b, &out, &blob, &record) : 0;
+
+	b->entries++;
+	if (rc || leaf_pack_add(&b->pack, &b->state->order, &out))
+		return rc;
+	if (b->pack.n == 0)
+		return err_corrupt(0, "an entry that no leaf has room for");
+	struct item last = leaf_pack_item(&b->pack, b->pack.n - 1);
+	struct sep next;
+	uint8_t *buf = b->left_buf + (b->leaf_pages % 2 ? 0 : b->copy->psize);
+
+	tree_separator(&b->state->tree, &last, &out, buf, &next); /* leaf_out moves what last is */
+	rc = leaf_out(b);
+	b->left = next;
+	b->pack.n = 0;
+	if (!rc && !leaf_pack_add(&b->pack, &b->state->order, &out))
+		rc = err_corrupt(0, "an entry that no leaf has room for");
+	return rc;
+}
+
+/* tree_out - what is still in the making; *root: 0 when there is nothing. */
+static int tree_out(struct build *b, uint64_t *root)
+{
+	int rc = b->pack.n ? leaf_out(b) : 0;
+
+	*root = 0;
+	for (unsigned int level = 1; !rc && b->level[level].n; level++) {
+		struct level *v = &b->level[level];
+
+		if (v->written == 0 && v->n == 1) { /* a page alone needs none above it */
+			*root = v->kids[0];
+			return 0;
+		}
+		rc = level_write(b, level, root);
+		if (!rc && v->written > 1)
+			rc = level_add(b, level + 1, &v->left, *root);
+	}
+	return rc;
+}
+
+static int desc_out(struct build *b, uint64_t root, uint64_t *off)
+{
+	struct fmt_desc *desc = (void *)b->copy->image;
+
+	memset(desc, 0, b->copy->psize);
+	desc->page = (struct fmt_page){.birth = b->txn, .type = FMT_DESC, .end = FMT_DESC_COUNTS};
+	desc->flags = b->state->flags;
+	desc->base_count = b->entries;
+	desc->root = root;
+	desc->leaf_pages = b->leaf_pages;
+	desc->inner_pages = b->inner_pages;
+	desc->blob_pages = b->blob_pages;
+	desc->page.crc = desc_crc(desc);
+	return copy_page(b->copy, b->copy->image, b->copy->psize, off);
+}
+
+static void build_free(struct build *b)
+{
+	for (unsigned int i = 0; i < TREE_DEPTH; i++)
+		free(b->level[i].kids);
+	free(b->pack.page);
+	free(b->pack.off);
+	free(b->left_buf);
+	free(b);
+}
+
+int copy_tree(struct copy *copy, const struct fmt_db *from, bool descriptor, uint64_t *desc)
+{
+	const uint32_t psize = copy->psize;
+	struct build *b = calloc(1, sizeof *b);
+	struct dbstate state;
+	uint64_t root;
+	int rc = 0;
+
+	if (b) {
+		b->copy = copy;
+		b->state = &state;
+		b->txn = copy->txn->view.snapshot;
+		b->pack =
+		    (struct leaf_pack){.page = malloc(2 * (size_t)psize),
+		                       .off = malloc(LEAF_PACK_MAX(psize) * sizeof *b->pack.off),
+		                       .psize = psize,
+		                       .limit = FMT_LEAF_BASE + leaf_usable(psize) * FILL / 100};
+		b->left_buf = malloc(2 * (size_t)psize);
+	}
+	if (!b || !b->pack.page || !b->pack.off || !b->left_buf)
+		rc = err_set(ENOMEM, "no memory for a copy");
+	if (!rc)
+		rc = copy_each(copy, from, &state, entry_out, b);
+	if (!rc)
+		rc = tree_out(b, &root);
+	if (!rc)
+		*desc = root; /* a database of one leaf, or of none, has no descriptor */
+	if (!rc && (descriptor || b->leaf_pages > 1))
+		rc = desc_out(b, root, desc);
+	if (b)
+		build_free(b);
+	return rc;
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* cursor.c - the life of a cursor, and changes through it. See cursor.h */
+#include "api/cursor.h"
+
+#include "base/err.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* ---- life ----------------------------------------------------------------------------------------------------------------- */
+
+int daxkv_cursor_open(struct daxkv_txn *txn, daxkv_db db, struct daxkv_cursor **cursor)
+{
+	struct dbstate *s;
+	struct daxkv_cursor *c;
+	int rc = txn_check(txn, false);
+
+	if (!rc && !cursor)
+		rc = err_set(EINVAL, "no place for the cursor");
+	if (!rc)
+		rc = txn_done(txn, dbi_state(txn, db, &s));
+	if (rc)
+		return rc;
+	c = calloc(1, sizeof *c + LEAF_MAX(txn->kv->page_size) * sizeof c->order[0]);
+	if (!c)
+		return err_set(ENOMEM, "no memory for a cursor");
+	c->kv = txn->kv;
+	c->db = db;
+	place_link(c, txn);
+	*cursor = c;
+	return 0;
+}
+
+int daxkv_cursor_renew(struct daxkv_txn *txn, struct daxkv_cursor *c)
+{
+	struct dbstate *s;
+	int rc = txn_check(txn, false);
+
+	if (!rc && (!c || txn->write || (c->txn && c->txn->write)))
+		rc = err_set(EINVAL, "only a read transaction's cursor can be renewed");
+	if (!rc && c->kv != txn->kv)
+		rc = err_set(EINVAL, "the cursor is another store's");
+	if (!rc)
+		rc = txn_done(txn, dbi_state(txn, c->db, &s));
+	if (rc)
+		return rc;
+	place_unlink(c);
+	c->state = CURSOR_UNSET;
+	place_forget_pages(c);
+	place_link(c, txn);
+	return 0;
+}
+
+struct daxkv_txn *daxkv_cursor_txn(const struct daxkv_cursor *c)
+{
+	return c ? c->txn : NULL;
+}
+
+daxkv_db daxkv_cursor_db(const struct daxkv_cursor *c)
+{
+	return c ? c->db : 0;
+}
+
+/* ---- changing ------------------------------------------------------------------------------------------------------------- */
+
+/* replace_current - DAXKV_CURRENT: another value for the key under the cursor. With duplicates the pair moves to its new place. */
+static int replace_current(struct daxkv_cursor *c, struct dbstate *s, struct daxkv_val *value, unsigned int flags)
+{
+	struct daxkv_txn *txn = c->txn;
+	struct daxkv_val key, old;
+	uint8_t *copy = NULL;
+	int rc = c->path.rank < place_live(c) ? cursor_output(c, &key, &old) : DAXKV_NOTFOUND;
+
+	if (rc)
+		return rc;
+	if (s->order.dups) {
+		rc = entry_dup_check(txn->kv, &s->order, &key, value);
+		if (!rc && s->flags & DAXKV_DUP_FIXED && value->size != old.size)
+			rc = err_set(DAXKV_VALUE_SIZE, "a duplicate of %zu bytes in a database whose duplicates have %zu", value->size, old.size);
+	}
+	if (!rc && !(copy = malloc(key.size + (s->order.dups ? value->size : 0) + 1)))
+		rc = err_set(ENOMEM, "no memory for a pair");
+	if (rc)
+		return rc;
+	/* Both may lie in a page that changes. */
+	memcpy(copy, key.data, key.size);
+	key.data = copy;
+	struct daxkv_val put = *value;
+
+	if (s->order.dups) {
+		memcpy(copy + key.size, value->data, value->size);
+		put.data = copy + key.size;
+	}
+	c->gap = false;                /* behind a gap stands the entry that is meant */
+	rc = txn_changing(txn, c->db); /* keeps this cursor's old pair */
+	if (!rc && s->order.dups) {
+		struct probe p = {.key = c->kept, .klen = c->klen, .dup = c->kept + c->klen, .dlen = c->dlen};
+		struct path path;
+
+		rc = tree_seek(&s->tree, &p, &path);
+		if (!rc)
+			rc = entry_remove(txn, s, &path);
+	}
+	if (!rc)
+		rc = entry_put(txn, c->db, &key, &put, flags & DAXKV_RESERVE, 0);
+	if (!rc)
+		rc = place_keep(c, copy, (uint32_t)key.size, put.data, s->order.dups ? (uint32_t)put.size : 0);
+	if (!rc && flags & DAXKV_RESERVE)
+		value->data = put.data;
+	free(copy);
+	return rc;
+}
+
+static int cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags)
+{
+	struct dbstate *s;
+	int rc = flags & DAXKV_CURRENT ? cursor_ready(c, true, &s) : cursor_usable(c, true, &s);
+
+	if (!rc && (!value || (!value->data && value->size && !(flags & DAXKV_RESERVE)) || (key && key->size && !key->data)))
+		rc = err_set(EINVAL, "a value is needed, and the bytes of key and value");
+	if (rc)
+		return rc;
+	if (flags & DAXKV_RESERVE && s->order.dups)
+		return err_set(DAXKV_INCOMPATIBLE, "RESERVE by a cursor on sorted duplicates");
+	if (flags & DAXKV_CURRENT) {
+		bool same = true;
+
+		if (c->state == CURSOR_UNSET)
+			return err_set(EINVAL, "the cursor is not positioned");
+		if (key && c->path.rank < place_live(c))
+			rc = cursor_same_key(c, &s->tree, key->data, (uint32_t)key->size, &same);
+		if (!rc && !same)
+			rc = err_set(EINVAL, "CURRENT with another key than the cursor's");
+		return rc ? rc : replace_current(c, s, value, flags);
+	}
+	/* Key and duplicate may lie in a page that the change rewrites: the cursor keeps what they were. */
+	uint8_t pair[FMT_PAGE_MAX / 2];
+	size_t max = c->txn->kv->max_key, klen = key && key->size <= max ? key->size : 0;
+	size_t dlen = s->order.dups && value && value->size <= max ? value->size : 0;
+
+	if (klen)
+		memcpy(pair, key->data, klen);
+	if (dlen && value->data)
+		memcpy(pair + klen, value->data, dlen);
+	rc = txn_changing(c->txn, c->db);
+	if (!rc)
+		rc = entry_put(c->txn, c->db, key, value, flags, 0);
+	if (rc && rc != DAXKV_EXIST)
+		return rc;
+	if (rc == DAXKV_EXIST && flags & (DAXKV_APPEND | DAXKV_APPENDDUP))
+		return rc;
+	int kept = rc ? place_keep(c, key->data, (uint32_t)key->size, value->data, s->order.dups ? (uint32_t)value->size : 0)
+	              : place_keep(c, pair, (uint32_t)klen, pair + klen, (uint32_t)dlen);
+
+	return kept ? kept : rc;
+}
+
+int daxkv_cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags)
+{
+	return err_answer(cursor_put(c, key, value, flags));
+}
+
+static int cursor_del(struct daxkv_cursor *c, unsigned int flags)
+{
+	struct dbstate *s;
+	struct path path;
+	int rc = cursor_ready(c, true, &s);
+
+	if (rc)
+		return rc;
+	if (c->state == CURSOR_UNSET)
+		return err_set(EINVAL, "the cursor is not positioned");
+	if (c->path.rank >= place_live(c))
+		return DAXKV_NOTFOUND;
+	c->gap = false; /* behind a gap stands the entry that is meant */
+	rc = txn_changing(c->txn, c->db);
+	if (rc)
+		return rc;
+	if (s->order.dups && flags & DAXKV_NODUPDATA)
+		return entry_remove_all(c->txn, s, c->kept, c->klen);
+	struct probe p = {.key = c->kept, .klen = c->klen, .dup = c->kept + c->klen, .dlen = c->dlen};
+
+	rc = tree_seek(&s->tree, &p, &path);
+	return rc ? rc : entry_remove(c->txn, s, &path);
+}
+
+int daxkv_cursor_del(struct daxkv_cursor *c, unsigned int flags)
+{
+	return err_answer(cursor_del(c, flags));
+}

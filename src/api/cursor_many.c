@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * cursor_many.c - many entries of a scan in one call. See daxkv.h
+ *
+ * Inside a leaf whose order is at hand an entry is a bounds check and four words of output. While a leaf is handed out the next one comes
+ * into the cache, piece by piece.
+ */
+#include "api/cursor.h"
+#include "base/err.h"
+
+#include <errno.h>
+
+#define AHEAD 4u /* entries that are prefetched while a leaf is handed out */
+
+struct batch {
+	struct daxkv_val *key, *value;
+	size_t n, got;
+	const struct daxkv_val *end; /* NULL: none */
+	bool forward;
+};
+
+/* beyond - whether the key lies where the scan ends: at or after end, or before it when it goes backward. */
+static bool beyond(const struct batch *b, const struct order *o, const struct daxkv_val *key)
+{
+	if (!b->end)
+		return false;
+	int c = order_key_cmp(o, key->data, (uint32_t)key->size, b->end->data, (uint32_t)b->end->size);
+
+	return b->forward ? c >= 0 : c < 0;
+}
+
+/* first - the batch's next entry, by a step of its own: into the scan, or on to another leaf. */
+static int first(struct daxkv_cursor *c, const struct order *o, struct batch *b, enum daxkv_cursor_op op)
+{
+	enum cursor_state state = c->state;
+	bool gap = c->gap;
+	struct daxkv_val key = b->key[b->got], value;
+	struct path was;
+
+	if (b->end && state == CURSOR_AT)
+		was = c->path;
+	int rc = daxkv_cursor_get(c, &key, &value, op);
+
+	if (rc)
+		return rc;
+	if (beyond(b, o, &key)) {
+		c->state = op == DAXKV_SEEK_GE || op == DAXKV_SEEK_LE ? CURSOR_UNSET : state;
+		c->gap = gap;
+		c->ordered = false;
+		if (c->state == CURSOR_AT)
+			c->path = was;
+		return DAXKV_NOTFOUND;
+	}
+	b->key[b->got] = key;
+	b->value[b->got++] = value;
+	return 0;
+}
+
+/* leaf_limit - the first rank (forward), or the last one (backward), that the scan leaves out; backward, counted from 1. */
+static int leaf_limit(const struct daxkv_cursor *c, const struct order *o, const struct batch *b, uint32_t *limit)
+{
+	uint32_t eoff;
+
+	*limit = b->forward ? c->n : 0;
+	if (!b->end)
+		return 0;
+	struct probe p = entry_probe(b->end, NULL, o->dups ? PROBE_BEFORE : PROBE_AT);
+
+	int rc = leaf_place(&c->path.leaf, o, &p, limit, &eoff);
+
+	*limit = *limit < c->n ? *limit : c->n; /* the page may be changing (view_evicted) */
+	return rc;
+}
+
+/* hand_out - the entries of the cursor's leaf behind the one under it. *ends: the scan ends in this leaf. */
+static int hand_out(struct daxkv_cursor *c, const struct order *o, struct batch *b, bool *ends)
+{
+	const struct view *v = txn_view(c->txn);
+	const struct leaf *leaf = &c->path.leaf;
+	uint32_t rank = c->path.rank, limit, left;
+	int rc = c->txn->verify ? cursor_verify_pages(c) : 0;
+
+	if (!rc)
+		rc = cursor_order(c, b->forward);
+	if (!rc)
+		rc = leaf_limit(c, o, b, &limit);
+	if (rc)
+		return rc;
+	left = b->forward ? (limit > rank + 1 ? limit - rank - 1 : 0) : rank > limit ? rank - limit : 0;
+	*ends = b->end && (b->forward ? limit < c->n : limit > 0);
+	if (left > b->n - b->got) {
+		left = (uint32_t)(b->n - b->got);
+		*ends = false;
+	}
+	for (; left; left--) {
+		struct item it;
+
+		rank += b->forward ? 1 : UINT32_MAX;
+		uint32_t further = b->forward ? rank + AHEAD : rank - AHEAD;
+
+		if (further < c->n)
+			__builtin_prefetch((const uint8_t *)leaf->page + c->order[further]);
+		for (uint32_t i = 0; i < c->pace && c->lines; i++, c->beside += FMT_LINE, c->lines--)
+			__builtin_prefetch(c->beside);
+		rc = leaf_item(leaf, c->order[rank], &it);
+		if (UNLIKELY(rc))
+			return rc;
+		if (UNLIKELY(it.flags & FMT_ENTRY_BLOB)) {
+			rc = c->txn->verify ? cursor_verify_value(c, &it) : 0;
+			if (!rc)
+				rc = entry_value(v, &it, &b->value[b->got]);
+			if (rc)
+				return rc;
+		} else {
+			b->value[b->got] = entry_bytes(it.val, it.vlen);
+		}
+		b->key[b->got++] = entry_bytes(it.key, it.klen);
+		c->path.rank = rank;
+	}
+	return 0;
+}
+
+int daxkv_cursor_get_many(struct daxkv_cursor *c, enum daxkv_cursor_op op, const struct daxkv_val *end, size_t n, struct daxkv_val *key,
+                          struct daxkv_val *value, size_t *got)
+{
+	struct batch b = {
+	    .key = key, .value = value, .n = n, .end = end, .forward = op == DAXKV_NEXT || op == DAXKV_FIRST || op == DAXKV_SEEK_GE};
+	struct dbstate *s;
+	bool ends = false;
+	int rc;
+
+	if (!n || !key || !value || !got)
+		return err_set(EINVAL, "get_many needs room for at least one entry");
+	if (!b.forward && op != DAXKV_PREV && op != DAXKV_LAST && op != DAXKV_SEEK_LE)
+		return err_set(EINVAL, "cursor operation %d for get_many", (int)op);
+	rc = cursor_ready(c, false, &s);
+	if (!rc && end)
+		rc = entry_key_check(c->txn->kv, &s->order, end);
+	if (rc)
+		return rc;
+	const struct order *o = &s->order;
+	bool near = (op == DAXKV_NEXT || op == DAXKV_PREV) && c->state == CURSOR_AT && !c->gap && c->path.rank < place_live(c);
+
+	if (!near)
+		rc = first(c, o, &b, op);
+	while (!rc && !ends && b.got < n) {
+		rc = hand_out(c, o, &b, &ends);
+		if (!rc && !ends && b.got < n)
+			rc = first(c, o, &b, b.forward ? DAXKV_NEXT : DAXKV_PREV);
+	}
+	if (b.got && rc == DAXKV_NOTFOUND)
+		rc = 0;
+	else if (!b.got && !rc) /* what is left lies beyond the end */
+		rc = DAXKV_NOTFOUND;
+	rc = txn_done(c->txn, rc);
+	if (!rc)
+		*got = b.got;
+	return err_answer(rc);
+}

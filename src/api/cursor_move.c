@@ -1,0 +1,583 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* cursor_move.c - where a cursor goes. See cursor.h */
+#include "api/cursor.h"
+#include "base/err.h"
+
+#include <errno.h>
+
+#define AHEAD 6u /* entries that are prefetched while a cursor steps */
+
+static void arrive(struct daxkv_cursor *c)
+{
+	c->state = CURSOR_AT;
+	c->gap = false;
+	c->ordered = false;
+}
+
+/* leave_leaf - with checksums: what has nothing that way must be sound, or it would hide what it
+ * has. */
+static inline int leave_leaf(struct daxkv_cursor *c)
+{
+	return UNLIKELY(c->txn->verify) ? cursor_verify_pages(c) : 0;
+}
+
+/* forward_to_entry - path.rank may lie behind the leaf's last entry: go on to the next leaf that has one. NOTFOUND at the end: the path is
+ * there. */
+static int forward_to_entry(struct daxkv_cursor *c, const struct tree *t)
+{
+	bool moved = true;
+
+	while (c->path.rank >= place_live(c)) {
+		int rc = c->path.height ? leave_leaf(c) : DAXKV_NOTFOUND;
+
+		if (!rc)
+			rc = tree_step(t, &c->path, true, &moved);
+		if (rc || !moved)
+			return rc ? rc : DAXKV_NOTFOUND;
+		c->ordered = false;
+	}
+	return 0;
+}
+
+/* back_to_entry - to the entry before path.rank. NOTFOUND when there is none. */
+static int back_to_entry(struct daxkv_cursor *c, const struct tree *t)
+{
+	bool moved = true;
+
+	if (!c->path.height)
+		return DAXKV_NOTFOUND;
+	while (c->path.rank == 0) {
+		int rc = leave_leaf(c);
+
+		if (!rc)
+			rc = tree_step(t, &c->path, false, &moved);
+		if (rc || !moved)
+			return rc ? rc : DAXKV_NOTFOUND;
+		c->ordered = false;
+		c->path.rank = place_live(c);
+	}
+	c->path.rank--;
+	return 0;
+}
+
+static int seek(struct daxkv_cursor *c, const struct tree *t, const struct probe *p)
+{
+	c->ordered = false;
+	return tree_seek(t, p, &c->path);
+}
+
+/* restore - KEPT becomes AT. */
+static int restore(struct daxkv_cursor *c, const struct tree *t)
+{
+	struct probe p = {.key = c->kept, .klen = c->klen};
+	int rc;
+
+	if (c->state != CURSOR_KEPT)
+		return 0;
+	p.dup = c->kept + c->klen;
+	p.dlen = c->dlen;
+	rc = seek(c, t, &p);
+	if (rc)
+		return rc;
+	bool gap = !c->path.height || !c->path.eoff;
+
+	if (gap) /* at the tree's end the path stays behind the last entry */
+		rc = forward_to_entry(c, t);
+	if (rc && rc != DAXKV_NOTFOUND)
+		return rc;
+	c->state = CURSOR_AT;
+	c->gap = gap;
+	return 0;
+}
+
+/* output - key and value of the entry at eoff of the cursor's leaf. */
+static inline int output(const struct daxkv_cursor *c, uint32_t eoff, struct daxkv_val *key, struct daxkv_val *value)
+{
+	struct item it;
+	int rc = leaf_item(&c->path.leaf, eoff, &it);
+
+	if (LIKELY(!rc && value))
+		rc = entry_value(txn_view(c->txn), &it, value);
+	if (LIKELY(!rc && key))
+		*key = entry_bytes(it.key, it.klen);
+	return rc;
+}
+
+int cursor_output(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value)
+{
+	uint32_t eoff;
+	int rc = place_offset(c, &eoff);
+
+	return rc ? rc : output(c, eoff, key, value);
+}
+
+/* move_edge - to the first or the last entry. NOTFOUND in an empty tree: a cursor that had a place there is in the gap that is left. */
+static int move_edge(struct daxkv_cursor *c, const struct tree *t, bool last)
+{
+	int rc = tree_edge(t, last, &c->path);
+
+	c->ordered = false;
+	if (rc)
+		return rc;
+	c->path.rank = last ? place_live(c) : 0;
+	rc = last ? back_to_entry(c, t) : forward_to_entry(c, t);
+	if (!rc)
+		arrive(c);
+	else
+		c->gap = true;
+	return rc;
+}
+
+static void expect_entry(const struct daxkv_cursor *c, uint32_t rank)
+{
+	const uint8_t *p = (const uint8_t *)c->path.leaf.page + c->order[rank];
+
+	__builtin_prefetch(p);
+	__builtin_prefetch(p + FMT_LINE);
+}
+
+int cursor_order(struct daxkv_cursor *c, bool forward)
+{
+	const struct tree *t = &dbi_state_known(c->txn, c->db)->tree;
+
+	if (c->ordered)
+		return 0;
+	int rc = leaf_offsets(&c->path.leaf, c->order, &c->n);
+
+	if (!rc && UNLIKELY(c->path.rank > c->n)) /* ranks and entries do not agree, or the page is changing (view_evicted) */
+		rc = err_corrupt(c->path.leaf.off, "leaf: rank %u among %u entries", c->path.rank, c->n);
+	if (rc)
+		return rc;
+	c->ordered = true;
+	for (uint32_t i = 1; i < AHEAD; i++) {
+		uint32_t rank = forward ? c->path.rank + i : c->path.rank - i;
+
+		if (rank < c->n)
+			expect_entry(c, rank);
+	}
+	uint64_t beside = tree_beside(t, &c->path, forward);
+
+	c->beside = beside ? t->view->base + beside : NULL;
+	c->lines = beside ? t->view->psize / FMT_LINE : 0;
+	c->pace = c->lines / (c->n + 1) + 1;
+	return 0;
+}
+
+/* step_near - a step inside a leaf whose order is at hand. What the next steps read comes meanwhile: the entry some places on, and piece by piece the
+ * next leaf. */
+static inline __attribute__((always_inline)) bool step_near(struct daxkv_cursor *c, bool forward)
+{
+	uint32_t to = forward ? c->path.rank + 1 : c->path.rank - 1, further = forward ? to + AHEAD : to - AHEAD;
+
+	if (c->state != CURSOR_AT || c->gap || !c->ordered || to >= c->n)
+		return false;
+	c->path.rank = to;
+	if (further < c->n)
+		expect_entry(c, further);
+	if (c->lines) {
+		uint32_t n = c->pace < c->lines ? c->pace : c->lines;
+
+		c->lines -= n;
+		for (const uint8_t *end = c->beside + n * FMT_LINE; c->beside < end; c->beside += FMT_LINE)
+			__builtin_prefetch(c->beside);
+	}
+	return true;
+}
+
+static int move_next(struct daxkv_cursor *c, const struct tree *t)
+{
+	struct path *p = &c->path;
+	uint32_t rank = p->rank;
+	int rc;
+
+	if (!p->height)
+		return DAXKV_NOTFOUND;
+	rc = cursor_order(c, true);
+	if (rc)
+		return rc;
+	p->rank += !c->gap;
+	rc = forward_to_entry(c, t);
+	if (rc) {
+		p->rank = rank;
+		return rc;
+	}
+	c->gap = false;
+	return 0;
+}
+
+static int move_prev(struct daxkv_cursor *c, const struct tree *t)
+{
+	int rc = c->path.height ? cursor_order(c, false) : DAXKV_NOTFOUND;
+
+	if (!rc)
+		rc = back_to_entry(c, t);
+	if (!rc)
+		c->gap = false;
+	return rc;
+}
+
+/* seek_side - to the first entry at or after the probe, or with before to the last one before it. */
+static int seek_side(struct daxkv_cursor *c, const struct tree *t, const struct probe *p, bool before)
+{
+	int rc = seek(c, t, p);
+
+	if (!rc)
+		rc = before ? back_to_entry(c, t) : forward_to_entry(c, t);
+	if (!rc)
+		arrive(c);
+	return rc;
+}
+
+/* same_key - whether the cursor's entry has that key. */
+int cursor_same_key(struct daxkv_cursor *c, const struct tree *t, const uint8_t *key, uint32_t klen, bool *same)
+{
+	struct item it;
+	int rc = leave_leaf(c);
+
+	if (!rc)
+		rc = place_entry(c, &it);
+	if (!rc)
+		*same = order_key_cmp(t->order, it.key, it.klen, key, klen) == 0;
+	return rc;
+}
+
+/* move_by_key - the moves that start from the key under the cursor. A failed one leaves the cursor where it was. */
+static int move_by_key(struct daxkv_cursor *c, const struct tree *t, enum daxkv_cursor_op op)
+{
+	struct path was = c->path;
+	bool gap = c->gap, same = true, dups = t->order->dups, within = op != DAXKV_NEXT_KEY && op != DAXKV_PREV_KEY;
+	struct item it;
+	int rc;
+
+	if (gap && !dups && within)
+		return DAXKV_NOTFOUND;
+	if (gap) { /* the key of the entry that is gone, which other duplicates may still have */
+		it = (struct item){.key = c->kept, .klen = c->klen};
+	} else {
+		if (c->path.rank >= place_live(c))
+			return DAXKV_NOTFOUND;
+		rc = place_entry(c, &it);
+		if (rc)
+			return rc;
+	}
+	struct probe p = {.key = it.key, .klen = it.klen};
+
+	switch (op) {
+	case DAXKV_NEXT_KEY:
+		p.edge = PROBE_AFTER;
+		rc = dups ? seek_side(c, t, &p, false) : move_next(c, t);
+		break;
+	case DAXKV_PREV_KEY:
+		p.edge = PROBE_BEFORE;
+		rc = dups ? seek_side(c, t, &p, true) : move_prev(c, t);
+		break;
+	case DAXKV_FIRST_DUP:
+		p.edge = PROBE_BEFORE;
+		rc = dups ? seek_side(c, t, &p, false) : 0;
+		break;
+	case DAXKV_LAST_DUP:
+		p.edge = PROBE_AFTER;
+		rc = dups ? seek_side(c, t, &p, true) : 0;
+		break;
+	case DAXKV_NEXT_DUP:
+		rc = dups ? move_next(c, t) : DAXKV_NOTFOUND;
+		break;
+	default:
+		rc = dups ? move_prev(c, t) : DAXKV_NOTFOUND;
+		break;
+	}
+	if (!rc && within)
+		rc = cursor_same_key(c, t, p.key, p.klen, &same);
+	if (rc || !same) {
+		c->path = was;
+		c->gap = gap;
+		c->ordered = false;
+		return rc ? rc : DAXKV_NOTFOUND;
+	}
+	return 0;
+}
+
+static int move_seek(struct daxkv_cursor *c, const struct tree *t, const struct daxkv_val *key, const struct daxkv_val *value, enum daxkv_cursor_op op)
+{
+	const struct order *o = t->order;
+	struct probe p = {.key = key->data, .klen = (uint32_t)key->size, .edge = o->dups ? PROBE_BEFORE : PROBE_AT};
+	bool pair = op == DAXKV_SEEK_PAIR || op == DAXKV_SEEK_PAIR_GE, same = true;
+	int rc = entry_key_check(c->txn->kv, o, key);
+
+	c->state = CURSOR_UNSET;
+	if (rc)
+		return rc;
+	if (pair) {
+		if (!o->dups || !value)
+			return err_set(DAXKV_INCOMPATIBLE, "a seek by pair needs sorted duplicates and a value");
+		rc = entry_dup_check(c->txn->kv, o, key, value);
+		if (rc)
+			return rc == DAXKV_VALUE_SIZE && value->size > c->txn->kv->max_key ? rc : DAXKV_NOTFOUND;
+		p.dup = value->data;
+		p.dlen = (uint32_t)value->size;
+		p.edge = PROBE_AT;
+	}
+	if (op == DAXKV_SEEK_LE) {
+		p.edge = o->dups ? PROBE_AFTER : PROBE_AT;
+		rc = seek(c, t, &p);
+		if (!rc && c->path.height && c->path.eoff) {
+			arrive(c);
+			return 0;
+		}
+		if (!rc)
+			rc = back_to_entry(c, t);
+		if (!rc)
+			arrive(c);
+		return rc;
+	}
+	rc = seek_side(c, t, &p, false);
+	if (rc || op == DAXKV_SEEK_GE)
+		return rc;
+	rc = cursor_same_key(c, t, p.key, p.klen, &same);
+	if (!rc && same && op == DAXKV_SEEK_PAIR)
+		same = c->path.eoff != 0;
+	if (rc || !same)
+		c->state = CURSOR_UNSET;
+	return rc ? rc : same ? 0 : DAXKV_NOTFOUND;
+}
+
+int cursor_usable(struct daxkv_cursor *c, bool write, struct dbstate **s)
+{
+	int rc;
+
+	if (UNLIKELY(!c))
+		return err_set(EINVAL, "no cursor was given");
+	if (UNLIKELY(!c->txn))
+		return err_set(DAXKV_BAD_TXN, "the cursor's transaction has ended");
+	rc = txn_check(c->txn, write);
+	return rc ? rc : dbi_state(c->txn, c->db, s);
+}
+
+int cursor_ready(struct daxkv_cursor *c, bool write, struct dbstate **s)
+{
+	int rc = cursor_usable(c, write, s);
+
+	return !rc && UNLIKELY(c->state == CURSOR_KEPT) ? restore(c, &(*s)->tree) : rc;
+}
+
+/* move - all moves but a step inside a leaf. */
+static int move(struct daxkv_cursor *c, const struct tree *t, const struct daxkv_val *key, const struct daxkv_val *value,
+                enum daxkv_cursor_op op)
+{
+	bool unset = c->state == CURSOR_UNSET;
+	int rc;
+
+	switch (op) {
+	case DAXKV_FIRST:
+	case DAXKV_LAST:
+		rc = move_edge(c, t, op == DAXKV_LAST);
+		break;
+	case DAXKV_NEXT:
+		rc = unset ? move_edge(c, t, false) : move_next(c, t);
+		break;
+	case DAXKV_PREV:
+		rc = unset ? move_edge(c, t, true) : move_prev(c, t);
+		break;
+	case DAXKV_NEXT_KEY:
+	case DAXKV_NEXT_DUP:
+		rc = unset ? move_edge(c, t, false) : move_by_key(c, t, op);
+		break;
+	case DAXKV_PREV_KEY:
+	case DAXKV_PREV_DUP:
+		rc = unset ? move_edge(c, t, true) : move_by_key(c, t, op);
+		break;
+	case DAXKV_FIRST_DUP:
+	case DAXKV_LAST_DUP:
+		rc = unset ? err_set(EINVAL, "the cursor is not positioned") : move_by_key(c, t, op);
+		break;
+	case DAXKV_GET_CURRENT:
+		rc = unset ? err_set(EINVAL, "the cursor is not positioned") : c->path.rank < place_live(c) ? 0 : DAXKV_NOTFOUND;
+		if (!rc)
+			c->gap = false; /* the entry behind the gap is the cursor's from here on */
+		break;
+	case DAXKV_SEEK:
+	case DAXKV_SEEK_GE:
+	case DAXKV_SEEK_LE:
+	case DAXKV_SEEK_PAIR:
+	case DAXKV_SEEK_PAIR_GE:
+		rc = key ? move_seek(c, t, key, value, op) : err_set(EINVAL, "a seek needs a key");
+		break;
+	default:
+		rc = err_set(EINVAL, "unknown cursor operation %d", (int)op);
+	}
+	return rc;
+}
+
+static int move_and_read(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op)
+{
+	struct dbstate *s;
+	int rc = cursor_ready(c, false, &s);
+
+	if (rc)
+		return rc;
+	rc = move(c, &s->tree, key, value, op);
+	return rc ? rc : cursor_output(c, key, value);
+}
+
+/* back_to - after a failure: the cursor is where it was, by a path only when it was AT. */
+static void back_to(struct daxkv_cursor *c, enum cursor_state state, bool gap, const struct path *was)
+{
+	if (state == CURSOR_AT)
+		path_copy(&c->path, was);
+	c->state = state;
+	c->gap = gap;
+	c->ordered = false;
+}
+
+/* step_undone - NEXT or PREV met an entry that is damaged: back to the one before that, which has
+ * been read. */
+static void step_undone(struct daxkv_cursor *c, bool forward, bool gap)
+{
+	const struct tree *t = &dbi_state_known(c->txn, c->db)->tree;
+	int rc = 0;
+
+	c->ordered = false;
+	if (!forward)
+		c->path.rank++;
+	if (!forward || !gap)
+		rc = forward ? back_to_entry(c, t) : forward_to_entry(c, t);
+	c->gap = gap;
+	if (rc)
+		c->state = CURSOR_UNSET;
+}
+
+/* step_far - NEXT or PREV to another leaf. */
+static int step_far(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, bool forward)
+{
+	struct dbstate *s;
+	int rc = cursor_usable(c, false, &s);
+	uint64_t off = c->path.leaf.off;
+	bool gap = c->gap;
+
+	if (!rc)
+		rc = forward ? move_next(c, &s->tree) : move_prev(c, &s->tree);
+	if (rc) {
+		if (rc != DAXKV_NOTFOUND && c->path.leaf.off != off)
+			c->state = CURSOR_UNSET; /* behind an empty leaf */
+		return rc;
+	}
+	rc = cursor_output(c, key, value);
+	if (UNLIKELY(rc))
+		step_undone(c, forward, gap);
+	return rc;
+}
+
+/* move_far - all moves but a step inside a leaf. One that meets damage leaves the cursor where it
+ * was, a seek unpositioned: trying again does not pass what is damaged. */
+static int move_far(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op)
+{
+	enum cursor_state state = c ? c->state : CURSOR_UNSET;
+	bool gap = c && c->gap;
+	struct path was;
+	int rc;
+
+	if (state == CURSOR_AT && (op == DAXKV_NEXT || op == DAXKV_PREV))
+		return step_far(c, key, value, op == DAXKV_NEXT);
+	was.height = was.rank = was.eoff = 0;
+	if (state == CURSOR_AT && op <= DAXKV_GET_CURRENT)
+		path_copy(&was, &c->path);
+	rc = move_and_read(c, key, value, op);
+	if (UNLIKELY(rc && rc != DAXKV_NOTFOUND && c))
+		back_to(c, op <= DAXKV_GET_CURRENT ? state : CURSOR_UNSET, gap, &was);
+	return rc;
+}
+
+/* cursor_get - inlined, as what a step takes is not much more than a call. */
+static inline __attribute__((always_inline)) int cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op)
+{
+	if ((op == DAXKV_NEXT || op == DAXKV_PREV) && c && c->txn && !txn_check(c->txn, false) && step_near(c, op == DAXKV_NEXT)) {
+		int rc = output(c, c->order[c->path.rank], key, value);
+
+		if (UNLIKELY(rc))
+			c->path.rank -= op == DAXKV_NEXT ? 1 : UINT32_MAX;
+		return rc;
+	}
+	return err_answer(move_far(c, key, value, op));
+}
+
+/* get_verified - cursor_get, and a comparison of checksums: of what it gives, or of the page where
+ * that should be. As in move_far, a failure leaves the cursor where it was. */
+static int get_verified(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op)
+{
+	enum cursor_state state = c->state;
+	bool gap = c->gap;
+	struct path was;
+
+	was.height = was.rank = was.eoff = 0;
+	if (state == CURSOR_AT)
+		path_copy(&was, &c->path);
+	int rc = cursor_get(c, key, value, op), unsound = 0;
+
+	if (!rc)
+		unsound = cursor_verify(c);
+	else if (rc == DAXKV_NOTFOUND)
+		unsound = cursor_verify_pages(c);
+	if (!unsound)
+		return rc;
+	back_to(c, op <= DAXKV_GET_CURRENT ? state : CURSOR_UNSET, gap, &was);
+	return unsound;
+}
+
+/* get_bounded - for a snapshot that may be given up at any moment: what was found counts only when
+ * it was not. And for one that verifies. */
+static __attribute__((noinline)) int get_bounded(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op)
+{
+	struct daxkv_val k = key ? *key : (struct daxkv_val){0}, v = value ? *value : (struct daxkv_val){0};
+	int rc = (c->txn->verify ? get_verified : cursor_get)(c, key ? &k : NULL, value ? &v : NULL, op);
+
+	rc = txn_done(c->txn, rc);
+	if (!rc && key)
+		*key = k;
+	if (!rc && value)
+		*value = v;
+	return rc;
+}
+
+int daxkv_cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op)
+{
+	return UNLIKELY(c && c->txn && c->txn->view.bound) ? get_bounded(c, key, value, op) : cursor_get(c, key, value, op);
+}
+
+static int cursor_count(struct daxkv_cursor *c, uint64_t *count)
+{
+	struct dbstate *s;
+	int rc = cursor_ready(c, false, &s);
+
+	if (rc)
+		return rc;
+	if (c->state == CURSOR_UNSET)
+		return err_set(EINVAL, "the cursor is not positioned");
+	if (c->path.rank >= place_live(c))
+		return DAXKV_NOTFOUND;
+	*count = 1;
+	if (!s->order.dups)
+		return 0;
+	struct path was = c->path;
+	bool gap = c->gap;
+
+	c->gap = false; /* as for GET_CURRENT: the entry behind the gap is meant */
+	rc = move_by_key(c, &s->tree, DAXKV_FIRST_DUP);
+	while (!rc && (rc = move_by_key(c, &s->tree, DAXKV_NEXT_DUP)) == 0)
+		++*count;
+	c->path = was;
+	c->gap = gap;
+	c->ordered = false;
+	return rc == DAXKV_NOTFOUND ? 0 : rc;
+}
+
+int daxkv_cursor_count(struct daxkv_cursor *c, uint64_t *count)
+{
+	uint64_t n = 0;
+	int rc = count ? cursor_count(c, &n) : err_set(EINVAL, "no place for the count");
+
+	if (c && c->txn)
+		rc = txn_done(c->txn, rc);
+	if (!rc)
+		*count = n;
+	return err_answer(rc);
+}

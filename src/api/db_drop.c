@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* db_drop.c - emptying, dropping and renaming databases. See dbi.c and daxkv.h */
+#include "base/err.h"
+#include "txn/dbi.h"
+#include "txn/entry.h"
+#include "txn/store.h"
+#include "txn/txn_check.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* end_new - what a handle's name becomes when its database is dropped. */
+static int end_new(struct dbi_name **end)
+{
+	return dbi_name_new(&(struct daxkv_val){0, NULL}, true, end);
+}
+
+/* state_named - the state of a named database in the running transaction, which may have changed it
+ * by a handle that was closed. Without one, unopened gets it. */
+static int state_named(struct daxkv_txn *txn, const struct daxkv_val *name, daxkv_db db,
+                       struct dbstate *unopened, struct dbstate **s)
+{
+	struct fmt_db record;
+	int rc;
+
+	if (db)
+		return dbi_state_any(txn, db, s);
+	rc = dbi_record_find(txn, name->data, (uint32_t)name->size, &record);
+	if (rc)
+		return rc;
+	*s = dbi_twin(txn, name->data, (uint32_t)name->size);
+	if (*s)
+		return 0;
+	*s = unopened;
+	return dbi_state_read(txn, &record, unopened);
+}
+
+/* drop_with_main - free a named database's pages; its record goes with all others of the main one.
+ */
+static int drop_with_main(struct daxkv_txn *txn, const struct daxkv_val *name)
+{
+	daxkv_db db = dbi_find(txn, name);
+	struct dbi_name *end = NULL;
+	struct dbstate unopened = {0}, *s;
+	int rc = db ? end_new(&end) : 0;
+
+	if (!rc)
+		rc = state_named(txn, name, db, &unopened, &s);
+	if (!rc && db)
+		rc = txn_changing(txn, db);
+	if (!rc)
+		rc = tree_clear(&s->tree, true);
+	if (!rc && s->desc)
+		rc = wset_retire(&txn->kv->wset, s->desc);
+	if (rc) {
+		free(end);
+		return rc;
+	}
+	s->generation = 0;
+	if (db)
+		dbi_push(txn, db, end);
+	return 0;
+}
+
+static int drop_all_named(struct daxkv_txn *txn)
+{
+	struct daxkv_val name = {0,
+	                         NULL}; /* in the main database, which does not change meanwhile */
+	int rc;
+
+	while ((rc = daxkv_db_next(txn, &name)) == 0) {
+		rc = drop_with_main(txn, &name);
+		if (rc)
+			return txn_break(txn, rc);
+	}
+	return rc == DAXKV_NOTFOUND ? 0 : rc;
+}
+
+static int drop_record(struct daxkv_txn *txn, struct dbstate *s)
+{
+	struct daxkv *kv = txn->kv;
+	struct probe p = {.key = s->name, .klen = s->name_len};
+	struct dbstate *main_state;
+	struct path path;
+	int rc = dbi_state(txn, DAXKV_MAIN, &main_state);
+
+	if (rc)
+		return rc;
+	rc = tree_seek(&main_state->tree, &p, &path);
+	if (!rc && !path.eoff)
+		rc = err_corrupt(s->desc, "the database's record is gone");
+	if (!rc)
+		rc = tree_remove(&main_state->tree, &path);
+	if (!rc && s->desc)
+		rc = wset_retire(&kv->wset, s->desc);
+	main_state->changed = true;
+	s->generation = 0;
+	return rc;
+}
+
+int daxkv_db_drop(struct daxkv_txn *txn, daxkv_db db, int del)
+{
+	struct dbstate *s;
+	int rc = txn_check(txn, true);
+
+	if (!rc)
+		rc = dbi_state_any(txn, db, &s);
+	if (!rc)
+		rc = txn_changing(txn, db);
+	if (!rc && del && db != DAXKV_MAIN)
+		rc = txn_changing(txn, DAXKV_MAIN);
+	if (!rc && db == DAXKV_MAIN)
+		rc = drop_all_named(txn);
+	if (rc)
+		return rc;
+	bool forget = del && db != DAXKV_MAIN;
+	struct dbi_name *end = NULL;
+
+	if (forget)
+		rc = end_new(&end);
+	if (rc)
+		return rc;
+	rc = tree_clear(&s->tree, forget);
+	s->changed = true;
+	if (!rc && forget)
+		rc = drop_record(txn, s);
+	if (rc) {
+		free(end);
+		return txn_break(txn, rc);
+	}
+	if (forget)
+		dbi_push(txn, db, end);
+	return 0;
+}
+
+/* record_move - the database's record gets another name. Only abort is left when it fails. */
+static int record_move(struct daxkv_txn *txn, struct dbstate *s, struct dbstate *main_state,
+                       struct dbi_name *name)
+{
+	struct fmt_db record = {.desc = s->named, .flags = s->flags};
+	struct daxkv_val value = {sizeof record, &record};
+	struct probe p = {.key = s->name, .klen = s->name_len};
+	struct path path;
+	int rc = tree_seek(&main_state->tree, &p, &path);
+
+	if (!rc && !path.eoff)
+		rc = err_corrupt(s->desc, "the database's record is gone");
+	if (!rc)
+		rc = tree_remove(&main_state->tree, &path);
+	main_state->changed = true;
+	if (!rc)
+		rc = entry_put(txn, DAXKV_MAIN, &(struct daxkv_val){name->len, name->bytes},
+		                &value, 0, FMT_ENTRY_DB);
+	return rc ? txn_break(txn, rc) : 0;
+}
+
+/* rename_check - whether the database may get that name. EXIST. */
+static int rename_check(struct daxkv_txn *txn, const struct dbstate *main_state,
+                        const struct daxkv_val *name)
+{
+	struct item it;
+	bool taken = false;
+	int rc = entry_key_check(txn->kv, &main_state->order, name);
+
+	if (!rc && !name->data)
+		rc = err_set(EINVAL, "a database's name without bytes");
+	if (!rc)
+		rc = tree_get(&main_state->tree, name->data, (uint32_t)name->size, &it, &taken);
+	return !rc && taken ? DAXKV_EXIST : rc;
+}
+
+/* rename_to - the handle, and no other, has the name from this transaction on: one that had it
+ * means a database that another process dropped [I21]. The name's bytes may lie in a page that
+ * changes. */
+static int rename_to(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s,
+                     struct dbstate *main_state, const struct daxkv_val *name)
+{
+	daxkv_db stale = dbi_find(txn, name);
+	struct dbi_name *end = NULL, *copy = NULL;
+	int rc = dbi_name_new(name, false, &copy);
+
+	if (!rc && stale)
+		rc = end_new(&end);
+	if (!rc)
+		rc = dbi_name_room(s, copy->len);
+	if (!rc)
+		rc = txn_changing(txn, DAXKV_MAIN);
+	if (!rc)
+		rc = record_move(txn, s, main_state, copy);
+	if (rc) {
+		free(end);
+		free(copy);
+		return rc;
+	}
+	dbi_name_keep(s, copy);
+	if (stale)
+		dbi_push(txn, stale, end);
+	dbi_push(txn, db, copy);
+	return 0;
+}
+
+int daxkv_db_rename(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *name)
+{
+	struct dbstate *s, *main_state;
+	int rc = txn_check(txn, true);
+
+	if (!rc)
+		rc = dbi_state_any(txn, db, &s);
+	if (!rc)
+		rc = dbi_state(txn, DAXKV_MAIN, &main_state);
+	if (!rc && db == DAXKV_MAIN)
+		rc = err_set(EINVAL, "the main database has no name");
+	if (!rc)
+		rc = rename_check(txn, main_state, name);
+	if (!rc)
+		rc = rename_to(txn, db, s, main_state, name);
+	return err_answer(rc);
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* db_info.c - what there is to know of databases: names, flags, sizes, orders. See dbi.h and
+ * daxkv.h */
+#include "api/db.h"
+#include "base/err.h"
+#include "txn/desc.h"
+#include "txn/entry.h"
+#include "txn/store.h"
+#include "txn/txn_check.h"
+
+#include <errno.h>
+
+static int db_next(struct daxkv_txn *txn, struct daxkv_val *name)
+{
+	struct probe p = {.key = name->data, .klen = (uint32_t)name->size};
+	struct dbstate *s;
+	struct path path;
+	int rc = dbi_state(txn, DAXKV_MAIN, &s);
+
+	if (rc)
+		return rc;
+	if (s->order.dups || s->order.key == ORDER_INTEGER || s->order.key == ORDER_OWN)
+		return DAXKV_NOTFOUND;
+	rc = name->size ? tree_seek(&s->tree, &p, &path) : tree_edge(&s->tree, false, &path);
+	if (rc || !path.height)
+		return rc ? rc : DAXKV_NOTFOUND;
+	if (name->size && path.eoff)
+		path.rank++;
+	for (bool moved = true;;) {
+		for (uint32_t n = leaf_count(&path.leaf); path.rank < n; path.rank++) {
+			struct item it;
+
+			rc = leaf_at(&path.leaf, path.rank, &path.eoff);
+			if (!rc)
+				rc = leaf_item(&path.leaf, path.eoff, &it);
+			if (rc)
+				return rc;
+			if (!(it.flags & FMT_ENTRY_DB))
+				continue;
+			if (name->size && order_key_cmp(&s->order, it.key, it.klen, p.key,
+			                                p.klen) <= 0) /* a list would never end */
+				return err_corrupt(path.leaf.off,
+				                   "leaf: its keys are not in order");
+			*name = entry_bytes(it.key, it.klen);
+			return 0;
+		}
+		rc = tree_step(&s->tree, &path, true, &moved);
+		if (rc || !moved)
+			return rc ? rc : DAXKV_NOTFOUND;
+	}
+}
+
+int daxkv_db_next(struct daxkv_txn *txn, struct daxkv_val *name)
+{
+	struct daxkv_val next;
+	int rc = txn_check(txn, false);
+
+	if (!rc && (!name || (name->size && !name->data)))
+		rc = err_set(EINVAL, "a name to begin behind, or one of size 0, is needed");
+	if (rc)
+		return rc;
+	next = *name;
+	rc = txn_done(txn, db_next(txn, &next));
+	if (!rc)
+		*name = next;
+	return err_answer(rc);
+}
+
+int daxkv_db_flags(struct daxkv_txn *txn, daxkv_db db, unsigned int *flags)
+{
+	struct dbstate *s;
+	int rc = txn_check(txn, false);
+
+	if (!rc && !flags)
+		rc = err_set(EINVAL, "no place for the flags");
+	if (!rc)
+		rc = txn_done(txn, dbi_state_any(txn, db, &s));
+	if (!rc)
+		*flags = s->flags;
+	return rc;
+}
+
+int daxkv_db_stat(struct daxkv_txn *txn, daxkv_db db, struct daxkv_stat *stat)
+{
+	const struct fmt_page *root = NULL;
+	struct desc_says says = {0};
+	struct dbstate *s;
+	struct view *v;
+	uint64_t at;
+	int rc = txn_check(txn, false);
+
+	if (!rc && !stat)
+		rc = err_set(EINVAL, "no place for the numbers");
+	if (rc)
+		return rc;
+	v = txn_view(txn);
+	rc = dbi_state_any(txn, db, &s);
+	if (!rc && !txn->write)
+		rc = desc_says(v, &(struct fmt_db){.desc = s->named, .flags = s->flags}, true,
+		               &says);
+	if (!rc)
+		rc = tree_root(&s->tree, &root, &at);
+	if (rc)
+		return txn_done(txn, rc);
+	struct daxkv_stat now = {.page_size = v->psize, .depth = root ? root->level + 1u : 0};
+
+	if (txn->write) {
+		now.entries = s->tree.count;
+		now.leaf_pages = s->tree.leaf_pages;
+		now.inner_pages = s->tree.inner_pages;
+		now.blob_pages = s->tree.blob_pages;
+	} else {
+		now.entries = says.entries;
+		now.leaf_pages = says.leaf_pages;
+		now.inner_pages = says.inner_pages;
+		now.blob_pages = says.blob_pages;
+	}
+	rc = txn_done(txn, 0);
+	if (!rc)
+		*stat = now;
+	return rc;
+}
+
+static int set_compare(struct daxkv_txn *txn, daxkv_db db, uint32_t flag, daxkv_compare_fn *fn,
+                       void *arg)
+{
+	struct dbstate *s;
+	int rc = txn_check(txn, false);
+
+	if (!rc)
+		rc = txn_done(txn, dbi_state_any(txn, db, &s));
+	if (rc)
+		return rc;
+	if (fn && !(s->flags & flag) && txn->write && !s->tree.count &&
+	    (flag == DAXKV_OWN_COMPARE || s->flags & DAXKV_DUP_SORT)) {
+		rc = txn_changing(txn, db);
+		if (!rc && db != DAXKV_MAIN)
+			rc = txn_changing(txn, DAXKV_MAIN);
+		if (!rc)
+			rc = db_flags_change(txn, db, s, s->flags | flag);
+		if (rc)
+			return rc;
+	}
+	if (!(s->flags & flag) || !fn)
+		return err_set(DAXKV_INCOMPATIBLE,
+		               "the database (flags 0x%x) was not made with an order of its own",
+		               s->flags);
+	dbi_compare_set(txn->kv, db, flag, fn, arg, s);
+	dbi_state_order(s, s->flags);
+	return 0;
+}
+
+int daxkv_set_compare(struct daxkv_txn *txn, daxkv_db db, daxkv_compare_fn *fn, void *arg)
+{
+	return set_compare(txn, db, DAXKV_OWN_COMPARE, fn, arg);
+}
+
+int daxkv_set_dup_compare(struct daxkv_txn *txn, daxkv_db db, daxkv_compare_fn *fn, void *arg)
+{
+	return set_compare(txn, db, DAXKV_OWN_DUP_COMPARE, fn, arg);
+}
+
+static bool values_given(const struct daxkv_val *a, const struct daxkv_val *b)
+{
+	return a && b && (a->data || !a->size) && (b->data || !b->size);
+}
+
+int daxkv_cmp(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *a,
+              const struct daxkv_val *b)
+{
+	struct dbstate *s;
+
+	if (!values_given(a, b) || txn_check(txn, false) || txn_done(txn, dbi_state(txn, db, &s)))
+		return 0;
+	return order_key_cmp(&s->order, a->data, (uint32_t)a->size, b->data, (uint32_t)b->size);
+}
+
+int daxkv_dup_cmp(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *a,
+                  const struct daxkv_val *b)
+{
+	struct dbstate *s;
+
+	if (!values_given(a, b) || txn_check(txn, false) || txn_done(txn, dbi_state(txn, db, &s)))
+		return 0;
+	return order_dup_cmp(&s->order, a->data, (uint32_t)a->size, b->data, (uint32_t)b->size);
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* db_open.c - opening and making databases. See dbi.h and daxkv.h */
+#include "api/db.h"
+#include "base/err.h"
+#include "txn/desc.h"
+#include "txn/entry.h"
+#include "txn/store.h"
+#include "txn/txn_check.h"
+
+#include <errno.h>
+
+#define DB_FLAGS                                                                                   \
+	(DAXKV_REVERSE_KEY | DAXKV_DUP_SORT | DAXKV_INTEGER_KEY | DAXKV_DUP_FIXED |                \
+	 DAXKV_INTEGER_DUP | DAXKV_REVERSE_DUP | DAXKV_OWN_COMPARE | DAXKV_OWN_DUP_COMPARE)
+
+#define OPEN_TRIES 1000u
+
+static int flags_check(unsigned int flags)
+{
+	bool dups = flags & DAXKV_DUP_SORT;
+
+	if (flags & ~(unsigned int)(DB_FLAGS | DAXKV_CREATE))
+		return err_set(EINVAL, "unknown database flags 0x%x",
+		               flags & ~(unsigned int)(DB_FLAGS | DAXKV_CREATE));
+	if (!dups && flags & (DAXKV_DUP_FIXED | DAXKV_INTEGER_DUP | DAXKV_REVERSE_DUP |
+	                      DAXKV_OWN_DUP_COMPARE))
+		return err_set(EINVAL, "flags for duplicates without DUP_SORT");
+	return 0;
+}
+
+/* record_store - the database's record in the main one. */
+static int record_store(struct daxkv_txn *txn, struct daxkv_val name, uint64_t desc, uint32_t flags)
+{
+	struct fmt_db record = {.desc = desc, .flags = flags};
+	struct daxkv_val value = {sizeof record, &record};
+
+	return entry_put(txn, DAXKV_MAIN, &name, &value, 0, FMT_ENTRY_DB);
+}
+
+int db_flags_change(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s, unsigned int flags)
+{
+	struct daxkv *kv = txn->kv;
+	uint64_t off = 0;
+	int rc = tree_clear(&s->tree, !s->desc);
+
+	if (!rc && s->desc)
+		rc = desc_new(&kv->wset, flags, 0, tree_prev_for(&s->tree, s->desc), &off);
+	if (!rc && s->desc)
+		rc = wset_retire(&kv->wset, s->desc);
+	if (rc)
+		return txn_break(txn, rc);
+	s->desc = s->named = off;
+	s->flags = flags;
+	s->changed = true;
+	dbi_state_order(s, flags);
+	return db == DAXKV_MAIN ? 0 : record_store(txn, dbi_name_val(s), off, flags);
+}
+
+/* main_flags - give the main database flags, while it is empty. */
+static int main_flags(struct daxkv_txn *txn, unsigned int flags)
+{
+	struct dbstate *s;
+	int rc = dbi_state_any(txn, DAXKV_MAIN, &s);
+
+	if (rc || !flags || flags == s->flags)
+		return rc;
+	if (!txn->write || s->tree.count)
+		return err_set(DAXKV_INCOMPATIBLE,
+		               "the main database was made with flags 0x%x, not 0x%x", s->flags,
+		               flags);
+	return db_flags_change(txn, DAXKV_MAIN, s, flags);
+}
+
+/* names_possible - whether the main database's order leaves room for names. */
+static bool names_possible(const struct dbstate *main_state)
+{
+	return !main_state->order.dups && main_state->order.key != ORDER_INTEGER &&
+	       main_state->order.key != ORDER_OWN;
+}
+
+/* create_check - whether a database of that name could be made. */
+static int create_check(struct daxkv_txn *txn, const struct daxkv_val *name)
+{
+	struct dbstate *main_state;
+	int rc = dbi_state(txn, DAXKV_MAIN, &main_state);
+
+	if (rc)
+		return rc;
+	if (!names_possible(main_state))
+		return err_set(DAXKV_INCOMPATIBLE,
+		               "the main database's flags 0x%x rule named databases out",
+		               main_state->flags);
+	rc = txn_check(txn, true);
+	return rc ? rc : entry_key_check(txn->kv, &main_state->order, name);
+}
+
+/* db_create - a record for a new database: pages come with entries. */
+static int db_create(struct daxkv_txn *txn, const struct daxkv_val *name, unsigned int flags)
+{
+	int rc = txn_changing(txn, DAXKV_MAIN);
+
+	return rc ? rc : record_store(txn, *name, 0, flags);
+}
+
+/* handle_open - a handle for the database, which is made when that is wanted. The handle is taken
+ * first: when there is none, nothing was made. */
+static int handle_open(struct daxkv_txn *txn, const struct daxkv_val *name, bool create,
+                       unsigned int flags, daxkv_db *db)
+{
+	struct dbstate *s;
+	bool is_new;
+	int rc = dbi_take(txn, name, db, &is_new);
+
+	if (rc)
+		return rc;
+	if (create)
+		rc = db_create(txn, name, flags);
+	if (!rc)
+		rc = dbi_state_any(txn, *db, &s);
+	if (!rc)
+		s->changed |= create;
+	if (rc && is_new)
+		dbi_untake(txn, *db);
+	return rc && create ? txn_break(txn, rc) : rc;
+}
+
+static int open_named(struct daxkv_txn *txn, const struct daxkv_val *name, unsigned int flags,
+                      daxkv_db *db)
+{
+	unsigned int kept = flags & DB_FLAGS, tries = 0;
+	bool create = false;
+	struct fmt_db record;
+	int rc = dbi_record_find(txn, name->data, (uint32_t)name->size, &record);
+
+	if (!rc && kept && kept != record.flags)
+		return err_set(DAXKV_INCOMPATIBLE,
+		               "the database was made with flags 0x%x, not 0x%x", record.flags,
+		               kept);
+	if (rc == DAXKV_NOTFOUND && flags & DAXKV_CREATE) {
+		create = true;
+		rc = create_check(txn, name);
+	}
+	if (rc)
+		return rc;
+	do { /* another thread may close the handle that was found; then there is another */
+		rc = handle_open(txn, name, create, kept, db);
+	} while (rc == DAXKV_BAD_DB && !txn->broken && ++tries < OPEN_TRIES);
+	return rc;
+}
+
+int daxkv_db_open(struct daxkv_txn *txn, const struct daxkv_val *name, unsigned int flags,
+                  daxkv_db *db)
+{
+	uint8_t bytes[FMT_PAGE_MAX / 4]; /* the caller's may lie in a page that changes */
+	daxkv_db handle = DAXKV_MAIN;
+	int rc = txn_check(txn, false);
+
+	if (!rc && (!db || (name && name->size && !name->data)))
+		rc = err_set(EINVAL, "a place for the handle is needed, and a name's bytes");
+	if (!rc)
+		rc = flags_check(flags);
+	if (rc)
+		return rc;
+	if (name && (name->size == 0 || name->size > txn->kv->max_key))
+		return err_set(DAXKV_KEY_SIZE, "a database name of %zu bytes; 1 to %u are possible",
+		               name->size, txn->kv->max_key);
+	if (name) {
+		memcpy(bytes, name->data, name->size);
+		rc = open_named(txn, &(struct daxkv_val){name->size, bytes}, flags, &handle);
+	} else {
+		rc = main_flags(txn, flags & DB_FLAGS);
+	}
+	rc = txn_done(txn, rc);
+	if (!rc)
+		*db = handle;
+	return err_answer(rc);
+}

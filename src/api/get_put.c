@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* get_put.c - get, put, del. See daxkv.h */
+#include "base/err.h"
+#include "txn/entry.h"
+
+#include <errno.h>
+
+size_t daxkv_max_key_size(const struct daxkv *kv)
+{
+	return kv ? kv->max_key : 0;
+}
+
+/* get_end - the end of a get that failed, or of one from a snapshot that may be given up at any moment: what was found counts only when it was not. */
+static __attribute__((noinline)) int get_end(struct daxkv_txn *txn, int rc, bool found, const struct item *it, struct daxkv_val *value)
+{
+	struct daxkv_val out;
+
+	if (!rc)
+		rc = found ? entry_value(txn_view(txn), it, &out) : DAXKV_NOTFOUND;
+	if (txn)
+		rc = txn_done(txn, rc);
+	if (!rc)
+		*value = out;
+	return err_answer(rc);
+}
+
+int daxkv_get(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value)
+{
+	struct dbstate *s;
+	struct item it;
+	bool found = false;
+	int rc = txn_check(txn, false);
+
+	if (!rc)
+		rc = dbi_state(txn, db, &s);
+	if (!rc)
+		rc = value ? entry_key_check(txn->kv, &s->order, key) : err_set(EINVAL, "no place for the value");
+	if (UNLIKELY(rc))
+		return get_end(txn, rc, false, NULL, NULL);
+	if (LIKELY(s->order.fingerprints)) {
+		rc = tree_get(&s->tree, key->data, (uint32_t)key->size, &it, &found);
+	} else {
+		struct probe p = entry_probe(key, NULL, s->order.dups ? PROBE_BEFORE : PROBE_AT);
+		struct path path;
+
+		rc = tree_first(&s->tree, &p, &path, &it, &found);
+		if (!rc && found && order_key_cmp(&s->order, it.key, it.klen, p.key, p.klen) != 0)
+			found = false;
+	}
+	if (UNLIKELY(rc || txn->view.bound))
+		return get_end(txn, rc, found, &it, value);
+	return found ? entry_value(txn_view(txn), &it, value) : err_answer(DAXKV_NOTFOUND);
+}
+
+int daxkv_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags)
+{
+	int rc = txn_check(txn, true);
+
+	if (!rc && flags & ~(unsigned int)(DAXKV_NOOVERWRITE | DAXKV_NODUPDATA | DAXKV_RESERVE | DAXKV_APPEND | DAXKV_APPENDDUP))
+		rc = err_set(EINVAL, "flags 0x%x for put", flags);
+	if (!rc)
+		rc = txn_changing(txn, db);
+	if (LIKELY(!rc))
+		rc = entry_put(txn, db, key, value, flags, 0);
+	return LIKELY(!rc) ? 0 : err_answer(rc);
+}
+
+static int del_entry(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, const struct daxkv_val *value)
+{
+	struct dbstate *s;
+	struct path path;
+	int rc = txn_check(txn, true);
+
+	if (!rc)
+		rc = dbi_state(txn, db, &s);
+	if (!rc)
+		rc = entry_key_check(txn->kv, &s->order, key);
+	if (rc)
+		return rc;
+	bool pair = s->order.dups && value;
+
+	if (pair && (value->size > txn->kv->max_key || entry_dup_check(txn->kv, &s->order, key, value)))
+		return DAXKV_NOTFOUND;
+	rc = txn_changing(txn, db);
+	if (rc)
+		return rc;
+	if (s->order.dups && !value)
+		return entry_remove_all(txn, s, key->data, (uint32_t)key->size);
+	struct probe probe = entry_probe(key, pair ? value : NULL, PROBE_AT);
+
+	rc = tree_seek(&s->tree, &probe, &path);
+	if (!rc && (!path.height || !path.eoff))
+		return DAXKV_NOTFOUND;
+	return rc ? rc : entry_remove(txn, s, &path);
+}
+
+int daxkv_del(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, const struct daxkv_val *value)
+{
+	return err_answer(del_entry(txn, db, key, value));
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* get_put_many.c - gets and puts of many keys in one call. See daxkv.h and tree_many.c */
+#include "base/err.h"
+#include "txn/dbi.h"
+#include "txn/entry.h"
+#include "txn/store.h"
+#include "txn/txn_check.h"
+
+#include <errno.h>
+
+/* get_group - up to TREE_MANY keys that may go by fingerprint. */
+static int get_group(struct daxkv_txn *txn, struct dbstate *s, size_t n, const struct daxkv_val *key, struct daxkv_val *value, int *result)
+{
+	struct lookup l[TREE_MANY];
+	unsigned int at[TREE_MANY], m = 0;
+	int rc;
+
+	for (unsigned int i = 0; i < n; i++) {
+		result[i] = entry_key_check(txn->kv, &s->order, &key[i]);
+		if (result[i])
+			continue;
+		at[m] = i;
+		l[m].key = key[i].data;
+		l[m++].klen = (uint32_t)key[i].size;
+	}
+	rc = tree_get_many(&s->tree, l, m);
+	for (unsigned int i = 0; i < m && !rc; i++) {
+		result[at[i]] = l[i].found ? 0 : DAXKV_NOTFOUND;
+		if (l[i].found)
+			rc = entry_value(txn_view(txn), &l[i].item, &value[at[i]]);
+	}
+	return rc;
+}
+
+int daxkv_get_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct daxkv_val *key, struct daxkv_val *value, int *result)
+{
+	struct dbstate *s;
+	int rc = txn_check(txn, false);
+
+	if (!rc && n && (!key || !value || !result))
+		rc = err_set(EINVAL, "get_many needs keys, and places for values and results");
+	if (rc)
+		return rc;
+	rc = dbi_state(txn, db, &s);
+	for (size_t i = 0; i < n && !rc;) {
+		size_t group = n - i < TREE_MANY ? n - i : TREE_MANY;
+
+		if (s->order.fingerprints) {
+			rc = get_group(txn, s, group, key + i, value + i, result + i);
+			i += group;
+		} else {
+			result[i] = daxkv_get(txn, db, &key[i], &value[i]);
+			rc = result[i] == DAXKV_CORRUPT || result[i] == DAXKV_TOO_OLD ? result[i] : 0;
+			i++;
+		}
+	}
+	return txn_done(txn, rc);
+}
+
+/* puts_expected - the ways down for a group of puts. *m of them, those whose key and value are in order. */
+static int puts_expected(struct daxkv_txn *txn, struct dbstate *s, size_t n, const struct daxkv_val *key, const struct daxkv_val *value,
+                         unsigned int flags, int *result, struct place *place)
+{
+	unsigned int m = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		result[i] = entry_put_check(txn->kv, &s->order, &key[i], &value[i], flags);
+		if (result[i])
+			continue;
+		place[m].probe = entry_probe(&key[i], s->order.dups ? &value[i] : NULL, PROBE_AT);
+		place[m++].bytes = entry_size(txn->kv, &key[i], &value[i]);
+	}
+	return tree_places(&s->tree, place, m);
+}
+
+/* put_group - up to TREE_MANY puts. Those that broke the transaction end it. No run begins here: that takes a put by way of scratch->finger. */
+static int put_group(struct daxkv_txn *txn, struct dbstate *s, size_t n, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags,
+                     int *result)
+{
+	struct place place[TREE_MANY];
+	unsigned int m = 0;
+	int rc = puts_expected(txn, s, n, key, value, flags, result, place);
+
+	for (size_t i = 0; i < n && !rc; i++) {
+		if (result[i])
+			continue;
+		struct put p = {.txn = txn, .s = s, .key = &key[i], .value = &value[i], .flags = flags, .path = &place[m].path};
+
+		m++;
+		txn->kv->wset.changes++;
+		rc = tree_place(&s->tree, &place[m - 1]);
+		if (rc)
+			return rc;
+		result[i] = entry_put_at(&p);
+		if (txn->broken)
+			rc = result[i];
+	}
+	return rc;
+}
+
+/* puts_shown - what NOOVERWRITE found, where it lies now: puts behind it may have moved it. */
+static int puts_shown(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct daxkv_val *key, struct daxkv_val *value, const int *result)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < n && !rc; i++)
+		if (result[i] == DAXKV_EXIST)
+			rc = daxkv_get(txn, db, &key[i], &value[i]);
+	return rc;
+}
+
+int daxkv_put_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags,
+                   int *result)
+{
+	const struct tree_scratch *scratch;
+	struct dbstate *s;
+	int rc = txn_check(txn, true);
+
+	if (!rc && flags & ~(unsigned int)(DAXKV_NOOVERWRITE | DAXKV_NODUPDATA | DAXKV_APPEND | DAXKV_APPENDDUP))
+		rc = err_set(EINVAL, "flags 0x%x for put_many", flags);
+	if (!rc && n && (!key || !value || !result))
+		rc = err_set(EINVAL, "put_many needs keys, values and a place for results");
+	if (!rc)
+		rc = dbi_state(txn, db, &s);
+	if (!rc)
+		rc = txn_changing(txn, db);
+	if (rc)
+		return rc;
+	scratch = &txn->kv->scratch;
+	for (size_t i = 0; i < n && !rc;) {
+		/* While keys rise at the tree's end, the ordinary way finds each place without a search. */
+		if (i == 0 || s->tree.run || scratch->finger_of == &s->tree) {
+			result[i] = entry_put(txn, db, &key[i], &value[i], flags, 0);
+			rc = txn->broken || result[i] == DAXKV_CORRUPT ? result[i] : 0;
+			i++;
+			continue;
+		}
+		size_t group = n - i < TREE_MANY ? n - i : TREE_MANY;
+
+		rc = put_group(txn, s, group, key + i, value + i, flags, result + i);
+		i += group;
+	}
+	bool shown = flags & DAXKV_NOOVERWRITE && !(flags & DAXKV_APPEND); /* APPEND refuses without looking */
+
+	return rc || !shown ? rc : puts_shown(txn, db, n, key, value, result);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* info_readers.c - who reads, and who writes. See daxkv.h */
+#include "txn/store.h"
+#include "txn/txn_check.h"
+
+#include <time.h>
+
+int daxkv_writer_pid(const struct daxkv *kv)
+{
+	const struct share *share;
+
+	if (!kv || txn_forked(kv))
+		return 0;
+	share = kv->share;
+	/* Pairs with commit_take_over. An owner that has just taken the lock is not known there yet. */
+	uint32_t last = __atomic_load_n(&share->last_writer, __ATOMIC_ACQUIRE);
+	int pid = __atomic_load_n(&share->writer_pid, __ATOMIC_RELAXED);
+
+	return last && wlock_owner(&share->writer) == last ? pid : 0;
+}
+
+void daxkv_readers(struct daxkv *kv, void (*show)(const struct daxkv_reader *reader, void *arg), void *arg)
+{
+	struct timespec now;
+
+	if (!kv || !show || txn_forked(kv))
+		return;
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	for (uint32_t i = 0, high = share_high(kv->share); i < high; i++) {
+		const struct reader_slot *s = &kv->share->slot[i];
+		uint64_t snapshot = __atomic_load_n(&s->snapshot_plus_1, __ATOMIC_ACQUIRE),
+		         since = __atomic_load_n(&s->since_ms, __ATOMIC_RELAXED);
+		uint64_t ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+
+		if (__atomic_load_n(&s->taken, __ATOMIC_ACQUIRE) != SLOT_OWNED)
+			continue;
+		show(&(struct daxkv_reader){.pid = __atomic_load_n(&s->pid, __ATOMIC_RELAXED),
+		                            .thread = __atomic_load_n(&s->tid, __ATOMIC_RELAXED),
+		                            .handle = __atomic_load_n(&s->thread, __ATOMIC_RELAXED),
+		                            .running = snapshot != 0,
+		                            .bounded = share_bounded(kv->share, i),
+		                            .evicted = (snapshot & SLOT_EVICTED) != 0,
+		                            .own = __atomic_load_n(&s->owner, __ATOMIC_RELAXED) == kv->share_file.owner,
+		                            .snapshot = snapshot ? (snapshot & ~SLOT_EVICTED) - 1 : 0,
+		                            .age_ms = snapshot && ms > since ? ms - since : 0},
+		     arg);
+	}
+}
+
+unsigned int daxkv_reap(struct daxkv *kv)
+{
+	unsigned int n;
+
+	if (!kv || txn_forked(kv))
+		return 0;
+	pthread_mutex_lock(&kv->slot_mutex);
+	n = share_reap(kv->share, &kv->lock, kv->share_file.owner);
+	pthread_mutex_unlock(&kv->slot_mutex);
+	return n;
+}

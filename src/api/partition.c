@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* partition.c - cutting a database into parts. See daxkv.h and tree_split.c */
+#include "base/err.h"
+#include "txn/dbi.h"
+#include "txn/entry.h"
+#include "txn/store.h"
+#include "txn/txn_check.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define PARTS_MAX 65536u
+
+int daxkv_split(struct daxkv_txn *txn, daxkv_db db, size_t parts, struct daxkv_val *key, size_t *n)
+{
+	struct dbstate *s;
+	struct sep *seps;
+	uint32_t got = 0;
+	int rc = txn_check(txn, false);
+
+	if (!rc && (!parts || parts > PARTS_MAX || !n || (parts > 1 && !key)))
+		rc = err_set(EINVAL, "a split needs 1 to %u parts, and room for the keys between them", PARTS_MAX);
+	if (rc)
+		return rc;
+	seps = malloc(parts * sizeof *seps);
+	if (!seps)
+		return err_set(ENOMEM, "no memory to cut a database into %zu parts", parts);
+	rc = dbi_state(txn, db, &s);
+	if (!rc)
+		rc = tree_split(&s->tree, (uint32_t)parts, seps, &got);
+	rc = txn_done(txn, rc);
+	for (uint32_t i = 0; i < got && !rc; i++)
+		rc = entry_value(txn_view(txn), &(struct item){.val = seps[i].key, .vlen = seps[i].klen}, &key[i]);
+	free(seps);
+	if (!rc)
+		*n = got;
+	return rc;
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "base/err.h"
+
+#include "base/base.h"
+#include "daxkv.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+_Thread_local int err_answered;
+static _Thread_local char text[ERR_TEXT];
+
+static const char *const error_texts[] = {
+    [-DAXKV_OK] = "success",
+    [-DAXKV_EXIST] = "the key is there already",
+    [-DAXKV_NOTFOUND] = "not found",
+    [-DAXKV_CORRUPT] = "the file is corrupted",
+    [-DAXKV_FOREIGN] = "not a daxkv store",
+    [-DAXKV_VERSION] = "the file needs a newer daxkv, or features that are unknown here",
+    [-DAXKV_FULL] = "the store has reached its maximum size",
+    [-DAXKV_BUSY] = "in use",
+    [-DAXKV_BAD_TXN] = "the transaction cannot be used for this",
+    [-DAXKV_BAD_DB] = "no such database handle",
+    [-DAXKV_INCOMPATIBLE] = "the operation or its flags do not suit the database",
+    [-DAXKV_KEY_SIZE] = "the key is empty, too long, or not an integer's size",
+    [-DAXKV_VALUE_SIZE] = "the value is too large, or not the size of the database's values",
+    [-DAXKV_POISONED] = "an earlier fence failed: writing is refused until the store is opened again",
+    [-DAXKV_DBS_FULL] = "too many database handles",
+    [-DAXKV_READERS_FULL] = "too many read transactions at once",
+    [-DAXKV_NEED_COMPARE] = "the database has its own order: its comparator must be set first",
+    [-DAXKV_TOO_OLD] = "the snapshot had reached its bound and was given up: the space that it held back was needed",
+    [-DAXKV_NOT_DAX] = "the mapping cannot have MAP_SYNC",
+};
+
+static const char *sys_text(int err)
+{
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 32)
+	const char *s = strerrordesc_np(err);
+	return s ? s : "unknown error number";
+#else
+	/* Known numbers have constant texts here; an unknown one would be printed into a buffer that threads share. */
+	return err < 134 ? strerror(err) : "unknown error number";
+#endif
+}
+
+DAXKV_API const char *daxkv_strerror(int err)
+{
+	const size_t known = sizeof error_texts / sizeof *error_texts;
+	if (err > 0)
+		return sys_text(err);
+	size_t i = -(size_t)err;
+	return i < known ? error_texts[i] : "unknown error code";
+}
+
+DAXKV_API const char *daxkv_errmsg(void)
+{
+	if (err_answered)
+		return daxkv_strerror(err_answered);
+	return text[0] ? text : "no call of this thread has failed";
+}
+
+/* text_set - "<prefix><formatted><suffix>". By way of a second buffer: an argument may be the text that is there. */
+__attribute__((format(printf, 3, 0))) static void text_set(const char *prefix, const char *suffix, const char *format, va_list args)
+{
+	char fresh[ERR_TEXT];
+	int at = snprintf(fresh, sizeof fresh, "%s", prefix);
+	if (at >= 0) {
+		int n = vsnprintf(fresh + at, sizeof fresh - (size_t)at, format, args);
+		at = n < 0 ? at : at + n;
+		if (at < ERR_TEXT)
+			snprintf(fresh + at, sizeof fresh - (size_t)at, "%s", suffix);
+	}
+	memcpy(text, fresh, sizeof text);
+	err_answered = 0;
+}
+
+void err_save(struct err_saved *saved)
+{
+	saved->answered = err_answered;
+	memcpy(saved->text, text, sizeof text);
+}
+
+void err_restore(const struct err_saved *saved)
+{
+	err_answered = saved->answered;
+	memcpy(text, saved->text, sizeof text);
+}
+
+int err_set(int code, const char *format, ...)
+{
+	int saved = errno;
+	va_list args;
+	va_start(args, format);
+	text_set("", "", format, args);
+	va_end(args);
+	errno = saved;
+	return code;
+}
+
+int err_sys(int code, const char *format, ...)
+{
+	int saved = errno;
+	char suffix[128];
+	snprintf(suffix, sizeof suffix, ": %s", daxkv_strerror(code));
+	va_list args;
+	va_start(args, format);
+	text_set("", suffix, format, args);
+	va_end(args);
+	errno = saved;
+	return code;
+}
+
+int err_corrupt(uint64_t off, const char *format, ...)
+{
+	int saved = errno;
+	char prefix[48];
+	snprintf(prefix, sizeof prefix, "corrupted at 0x%lx: ", (unsigned long)off);
+	va_list args;
+	va_start(args, format);
+	text_set(prefix, "", format, args);
+	va_end(args);
+	errno = saved;
+	return DAXKV_CORRUPT;
+}

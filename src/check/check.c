@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "check/check.h"
+
+#include "base/crc.h"
+#include "check/check_walk.h"
+#include "daxkv.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SUPER_HASH_SEED UINT64_C(0x6461786b76000001)
+#define FAULT_SIZE      512u
+#define NAME_SHOWN      40u
+
+/* name_print - a database's name with bytes that are not plain text as \xhh; cut when long. */
+static void name_print(char *out, size_t size, const struct check_db *db)
+{
+	size_t used = 0;
+
+	if (db->main) {
+		snprintf(out, size, " (main database)");
+		return;
+	}
+	used += (size_t)snprintf(out, size, " (database \"");
+	for (uint32_t i = 0; i < db->name_len && i < NAME_SHOWN; i++) {
+		uint8_t c = db->name[i];
+		bool plain = c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+		used += (size_t)snprintf(out + used, size - used, plain ? "%c" : "\\x%02x", c);
+	}
+	snprintf(out + used, size - used, "%s\")", db->name_len > NAME_SHOWN ? "..." : "");
+}
+
+bool check_moved(struct check *ck)
+{
+	if (ck->err == 0 && ck->in->moved && ck->in->moved(ck->in->moved_arg))
+		ck->err = EAGAIN;
+	return ck->err == EAGAIN;
+}
+
+void check_fault(struct check *ck, const struct check_db *db, const char *format, ...)
+{
+	char text[FAULT_SIZE], name[NAME_SHOWN * 4 + 32];
+	va_list args;
+
+	if (check_moved(ck) || ++ck->faults > CHECK_MAX_REPORTS || !ck->in->report)
+		return;
+	va_start(args, format);
+	vsnprintf(text, sizeof text - sizeof name, format, args);
+	va_end(args);
+	if (db) {
+		name_print(name, sizeof name, db);
+		snprintf(text + strlen(text), sizeof name, "%s", name);
+	}
+	ck->in->report(text, ck->in->arg);
+}
+
+static bool all_zero(const uint8_t *p, size_t n)
+{
+	while (n > 0 && *p == 0)
+		p++, n--;
+	return n == 0;
+}
+
+/* super_identity - whether this is a store whose layout is known here. Only then does anything else in it mean something. */
+static bool super_identity(struct check *ck)
+{
+	const struct fmt_super *super = &ck->super;
+	uint32_t size = super->page_size;
+
+	if (memcmp(super->magic, FMT_MAGIC, FMT_MAGIC_SIZE) != 0) {
+		check_fault(ck, NULL, "superblock: magic is not that of a daxkv store");
+		return false;
+	}
+	if (super->hash != hash64(SUPER_HASH_SEED, super, offsetof(struct fmt_super, hash)))
+		check_fault(ck, NULL, "superblock: hash does not match its first %zu bytes", offsetof(struct fmt_super, hash));
+	if (super->version != FMT_VERSION || super->endian != FMT_ENDIAN || super->incompat != 0) {
+		check_fault(ck, NULL,
+		            "superblock: format version %" PRIu32 ", byte order 0x%08" PRIx32 ", incompatible features 0x%" PRIx32
+		            ": not known here",
+		            super->version, super->endian, super->incompat);
+		return false;
+	}
+	if (size < FMT_PAGE_MIN || size > FMT_PAGE_MAX || (size & (size - 1)) != 0) {
+		check_fault(ck, NULL, "superblock: page size %" PRIu32 " is not a power of two from %u to %u", size, FMT_PAGE_MIN,
+		            FMT_PAGE_MAX);
+		return false;
+	}
+	return true;
+}
+
+/* super_layout - sizes and offsets. False when the pages cannot be walked. */
+static bool super_layout(struct check *ck)
+{
+	const struct fmt_super *super = &ck->super;
+	uint64_t ring = (uint64_t)super->ring_slots * super->ring_slot_size;
+
+	if (super->ring_slot_size < FMT_LINE || super->ring_slot_size % FMT_LINE != 0 || super->ring_slot_size > FMT_PAGE_MAX ||
+	    super->ring_slots < 4 || super->ring_off < FMT_SUPER_SIZE || super->ring_off % FMT_LINE != 0 ||
+	    super->ring_off > super->first_page || ring > super->first_page - super->ring_off ||
+	    super->first_page % super->page_size != 0) {
+		check_fault(ck, NULL,
+		            "superblock: ring of %" PRIu32 " slots of %" PRIu32 " bytes at 0x%" PRIx64 " and first page 0x%" PRIx64
+		            " do not fit together",
+		            super->ring_slots, super->ring_slot_size, super->ring_off, super->first_page);
+		return false;
+	}
+	if (!all_zero(super->zero1, sizeof super->zero1) || !all_zero(super->zero2, sizeof super->zero2) ||
+	    !all_zero(super->zero3, sizeof super->zero3))
+		check_fault(ck, NULL, "superblock: bytes that must be zero are not");
+	if (super->size % super->page_size != 0)
+		check_fault(ck, NULL, "superblock: size %" PRIu64 " is not a multiple of the page size", super->size);
+	if (super->size > ck->in->mapped)
+		check_fault(ck, NULL, "superblock: size %" PRIu64 " is more than the file has (%" PRIu64 ")", super->size, ck->in->mapped);
+	ck->limit = round_down(min_u64(super->size, ck->in->mapped), super->page_size);
+	if (super->first_page >= ck->limit) {
+		check_fault(ck, NULL, "superblock: size %" PRIu64 " leaves no page behind the ring", super->size);
+		return false;
+	}
+	return true;
+}
+
+static bool memory_take(struct check *ck)
+{
+	size_t entries = (ck->page_size - FMT_LEAF_BASE) / CHECK_MIN_ENTRY + FMT_TAIL_SLOTS;
+
+	ck->pages = ck->limit / ck->page_size;
+	ck->words = (ck->pages + 63) / 64;
+	ck->used = calloc(ck->words, sizeof *ck->used);
+	ck->seen = calloc(ck->words, sizeof *ck->seen);
+	ck->copies = calloc(CHECK_COPIES, ck->page_size);
+	ck->entries = calloc(entries, sizeof *ck->entries);
+	ck->order = calloc(entries, sizeof *ck->order);
+	return ck->used && ck->seen && ck->copies && ck->entries && ck->order;
+}
+
+/* databases_walk - the main database, which finds the named ones, then those. */
+static void databases_walk(struct check *ck)
+{
+	struct check_db main_db = {.main = true, .desc = ck->super.main_desc};
+
+	check_db_walk(ck, &main_db, offsetof(struct fmt_super, main_desc));
+	for (size_t i = 0; i < ck->dbs_count && ck->err == 0; i++)
+		check_db_walk(ck, &ck->dbs[i], (uint64_t)(ck->dbs[i].name - ck->base));
+}
+
+int check_run(const struct check_input *in, uint64_t *faults)
+{
+	struct check ck = {.in = in, .base = in->base, .txn = in->txn};
+
+	if (in->mapped < sizeof ck.super) {
+		check_fault(&ck, NULL, "superblock: the file has %" PRIu64 " bytes, less than a superblock", in->mapped);
+		*faults = ck.faults;
+		return DAXKV_CORRUPT;
+	}
+	memcpy(&ck.super, in->base, sizeof ck.super);
+	ck.page_size = ck.super.page_size;
+	if (super_identity(&ck) && super_layout(&ck)) {
+		if (!memory_take(&ck)) {
+			ck.err = ENOMEM;
+		} else {
+			check_space_load(&ck);
+			check_ring(&ck);
+			databases_walk(&ck);
+			check_space_leaks(&ck);
+		}
+	}
+	free(ck.used);
+	free(ck.seen);
+	free(ck.copies);
+	free(ck.entries);
+	free(ck.order);
+	free(ck.dbs);
+	if (ck.err != 0 || check_moved(&ck))
+		return ck.err;
+	*faults = ck.faults;
+	return ck.faults == 0 ? 0 : DAXKV_CORRUPT;
+}

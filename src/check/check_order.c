@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "check/check_walk.h"
+#include "daxkv.h"
+
+static enum check_order sign(int diff)
+{
+	return diff < 0 ? CHECK_BEFORE : diff > 0 ? CHECK_AFTER : CHECK_SAME;
+}
+
+static enum check_order by_number(uint64_t a, uint64_t b)
+{
+	return a < b ? CHECK_BEFORE : a > b ? CHECK_AFTER : CHECK_SAME;
+}
+
+static enum check_order by_bytes(const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
+{
+	int diff = memcmp(a, b, alen < blen ? alen : blen);
+	return diff != 0 ? sign(diff) : by_number(alen, blen);
+}
+
+static enum check_order by_last_byte(const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
+{
+	for (uint32_t i = 1; i <= alen && i <= blen; i++)
+		if (a[alen - i] != b[blen - i])
+			return by_number(a[alen - i], b[blen - i]);
+	return by_number(alen, blen);
+}
+
+static bool is_integer(uint32_t len)
+{
+	return len == sizeof(uint32_t) || len == sizeof(uint64_t);
+}
+
+static uint64_t integer(const uint8_t *p, uint32_t len)
+{
+	return len == sizeof(uint32_t) ? get32(p) : get64(p);
+}
+
+/* A wrong size is a fault of its own, reported where the entry is read: here it only must not be read as a number. */
+static enum check_order by_integer(const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
+{
+	enum check_order order;
+
+	if (!is_integer(alen) || !is_integer(blen))
+		return by_bytes(a, alen, b, blen);
+	order = by_number(integer(a, alen), integer(b, blen));
+	return order != CHECK_SAME ? order : by_number(alen, blen);
+}
+
+/* Equal bytes are equal under any comparator; of others only the program knows the order. */
+static enum check_order by_program(const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
+{
+	return alen == blen && memcmp(a, b, alen) == 0 ? CHECK_SAME : CHECK_UNKNOWN;
+}
+
+static enum check_order keys(uint32_t flags, const struct check_item *a, const struct check_item *b)
+{
+	if (flags & DAXKV_OWN_COMPARE)
+		return by_program(a->key, a->klen, b->key, b->klen);
+	if (flags & DAXKV_INTEGER_KEY)
+		return by_integer(a->key, a->klen, b->key, b->klen);
+	if (flags & DAXKV_REVERSE_KEY)
+		return by_last_byte(a->key, a->klen, b->key, b->klen);
+	return by_bytes(a->key, a->klen, b->key, b->klen);
+}
+
+static enum check_order dups(uint32_t flags, const struct check_item *a, const struct check_item *b)
+{
+	if (a->nodup || b->nodup)
+		return a->nodup == b->nodup ? CHECK_SAME : a->nodup ? CHECK_BEFORE : CHECK_AFTER;
+	if (flags & DAXKV_OWN_DUP_COMPARE)
+		return by_program(a->dup, a->dlen, b->dup, b->dlen);
+	if (flags & DAXKV_INTEGER_DUP)
+		return by_integer(a->dup, a->dlen, b->dup, b->dlen);
+	if (flags & DAXKV_REVERSE_DUP)
+		return by_last_byte(a->dup, a->dlen, b->dup, b->dlen);
+	return by_bytes(a->dup, a->dlen, b->dup, b->dlen);
+}
+
+enum check_order check_compare(uint32_t flags, const struct check_item *a, const struct check_item *b)
+{
+	enum check_order order = keys(flags, a, b);
+
+	if (order != CHECK_SAME || !(flags & DAXKV_DUP_SORT))
+		return order;
+	return dups(flags, a, b);
+}
+
+uint64_t check_head(uint32_t flags, const uint8_t *key, uint32_t klen, uint32_t plen)
+{
+	uint64_t head = 0;
+
+	if (flags & DAXKV_OWN_COMPARE)
+		return 0;
+	if (flags & DAXKV_INTEGER_KEY)
+		return is_integer(klen) ? integer(key, klen) : 0;
+	for (uint32_t i = 0; i < 8; i++) {
+		uint8_t byte = 0;
+		if (flags & DAXKV_REVERSE_KEY)
+			byte = i < klen ? key[klen - 1 - i] : 0;
+		else if (plen + i < klen)
+			byte = key[plen + i];
+		head = head << 8 | byte;
+	}
+	return head;
+}
+
+bool check_flags_valid(uint32_t flags)
+{
+	const uint32_t of_dups = DAXKV_DUP_FIXED | DAXKV_INTEGER_DUP | DAXKV_REVERSE_DUP | DAXKV_OWN_DUP_COMPARE;
+	const uint32_t known = of_dups | DAXKV_REVERSE_KEY | DAXKV_DUP_SORT | DAXKV_INTEGER_KEY | DAXKV_OWN_COMPARE;
+
+	if (flags & ~known)
+		return false;
+	return flags & DAXKV_DUP_SORT || !(flags & of_dups);
+}

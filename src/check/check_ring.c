@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "base/crc.h"
+#include "check/check_walk.h"
+
+#include <inttypes.h>
+
+struct record {       /* a slot whose hash is right */
+	uint64_t off; /* of the slot, in the file */
+	uint64_t txn, durable_upto;
+	uint32_t fresh_crc, ranges, words; /* spilled: ranges and words are 0 */
+	bool spilled;
+};
+
+enum slot_state { SLOT_EMPTY, SLOT_INVALID, SLOT_RECORD };
+
+static uint64_t slot_off(const struct check *ck, uint64_t txn)
+{
+	return ck->super.ring_off + txn % ck->super.ring_slots * ck->super.ring_slot_size;
+}
+
+static uint64_t slot_word(const struct check *ck, const struct record *rec, uint32_t i)
+{
+	return get64(ck->base + rec->off + i * FMT_WORD);
+}
+
+/* slot_read - take a slot apart. The lengths come before the hash that covers them, so they are bounded first. */
+static enum slot_state slot_read(const struct check *ck, uint64_t off, struct record *rec)
+{
+	const uint8_t *p = ck->base + off;
+	uint64_t txn = get64(p), hash = get64(p + 8), head = get64(p + 16), back = head >> 48, got;
+	uint32_t ranges = (uint32_t)(head >> 32 & 0xff), words = (uint32_t)(head >> 40 & 0xff), last;
+
+	if (txn == 0 && hash == 0 && head == 0)
+		return SLOT_EMPTY;
+	*rec = (struct record){.off = off, .txn = txn, .fresh_crc = (uint32_t)head, .spilled = ranges == FMT_REC_SPILLED};
+	rec->ranges = rec->spilled ? 0 : ranges;
+	rec->words = rec->spilled ? 0 : words;
+	rec->durable_upto = txn - back;
+	last = FMT_REC_HEAD + (rec->spilled ? 3 : rec->ranges + 2 * rec->words);
+	if (rec->ranges > FMT_REC_MAX_RANGES || last * FMT_WORD > ck->super.ring_slot_size || back == 0 || back > txn)
+		return SLOT_INVALID;
+	got = hash64(hash64(ck->super.file_id, p, FMT_WORD), p + 2 * FMT_WORD, (last - 2) * FMT_WORD);
+	return got == hash ? SLOT_RECORD : SLOT_INVALID;
+}
+
+/* word_check - one word of a record that recovery may store. in_place: it must have its value already. */
+static void word_check(struct check *ck, uint64_t txn, const uint8_t *pair, bool in_place)
+{
+	uint64_t off = get64(pair), value = get64(pair + FMT_WORD);
+
+	if (off % FMT_WORD != 0 || off > ck->limit - FMT_WORD)
+		check_fault(ck, NULL, "record %" PRIu64 ": word 0x%" PRIx64 " is outside the file or not aligned", txn, off);
+	else if (in_place && get64(ck->base + off) != value)
+		check_fault(ck, NULL, "record %" PRIu64 ": word 0x%" PRIx64 " is not in place: 0x%" PRIx64 " instead of 0x%" PRIx64, txn,
+		            off, get64(ck->base + off), value);
+}
+
+/* spill_check - the chain of pages that holds a large record's words; a chain longer than the file has pages is a loop. */
+static void spill_check(struct check *ck, const struct record *rec, bool in_place)
+{
+	uint64_t off = slot_word(ck, rec, FMT_REC_HEAD), left = slot_word(ck, rec, FMT_REC_HEAD + 1), steps = 0;
+	uint32_t want = (uint32_t)slot_word(ck, rec, FMT_REC_HEAD + 2), crc = 0;
+
+	while (left > 0) {
+		struct fmt_spill page;
+
+		if (off == 0 || off % ck->page_size != 0 || off >= ck->limit || steps++ > ck->pages) {
+			check_fault(ck, NULL, "record %" PRIu64 ": spill page 0x%" PRIx64 " is outside the file, or the chain has a loop",
+			            rec->txn, off);
+			return;
+		}
+		memcpy(&page, ck->base + off, sizeof page);
+		if (page.page.type != FMT_SPILL || page.pairs == 0 || page.pairs > left ||
+		    page.pairs > (ck->page_size - FMT_SPILL_PAIRS) / (2 * FMT_WORD)) {
+			check_fault(ck, NULL,
+			            "record %" PRIu64 ": spill page 0x%" PRIx64 " has type %u and %" PRIu64 " words of the %" PRIu64
+			            " that are missing",
+			            rec->txn, off, page.page.type, page.pairs, left);
+			return;
+		}
+		for (uint64_t i = 0; i < page.pairs; i++)
+			word_check(ck, rec->txn, ck->base + off + FMT_SPILL_PAIRS + i * 2 * FMT_WORD, in_place);
+		crc = crc32c(crc, ck->base + off + FMT_SPILL_PAIRS, page.pairs * 2 * FMT_WORD);
+		left -= page.pairs;
+		off = page.page.prev;
+	}
+	if (crc != want)
+		check_fault(ck, NULL, "record %" PRIu64 ": crc of its spilled words does not match", rec->txn);
+}
+
+/* fresh_check - what recovery asks of the newest record: without it the commit would be taken back. */
+static void fresh_check(struct check *ck, const struct record *rec)
+{
+	uint32_t crc = 0;
+
+	for (uint32_t i = 0; i < rec->ranges; i++) {
+		uint64_t range = slot_word(ck, rec, FMT_REC_HEAD + i), off = range >> 16, len = (range & 0xffff) * 4;
+		uint32_t one;
+
+		if (off >= ck->limit || len > ck->limit - off) {
+			check_fault(ck, NULL, "record %" PRIu64 ": fresh range 0x%" PRIx64 " is outside the file", rec->txn, off);
+			return;
+		}
+		one = crc32c(0, ck->base + off, len);
+		crc = crc32c(crc, &one, sizeof one);
+	}
+	if (crc != rec->fresh_crc)
+		check_fault(ck, NULL, "record %" PRIu64 ": crc of its fresh ranges does not match", rec->txn);
+}
+
+/*
+ * record_check - a record by its age. One that recovery would still use names live places of the file. Of an older one only the form
+ * is left: its pages may have got another life, and its part of the file may be gone.
+ */
+static void record_check(struct check *ck, const struct record *rec, uint64_t first_used)
+{
+	bool newest = rec->txn == ck->txn, used = rec->txn >= first_used;
+
+	if (newest && used)
+		fresh_check(ck, rec);
+	if (rec->spilled && used)
+		spill_check(ck, rec, newest);
+	for (uint32_t i = 0; i < rec->words && (used || newest); i++)
+		word_check(ck, rec->txn, ck->base + rec->off + (FMT_REC_HEAD + rec->ranges + 2 * i) * FMT_WORD, newest);
+}
+
+/* newest_find - the newest record, its transaction 0 when there is none. Slots that do not hold what they should are reported. */
+static void newest_find(struct check *ck, struct record *newest)
+{
+	for (uint64_t i = 0; i < ck->super.ring_slots; i++) {
+		struct record rec;
+		uint64_t off = ck->super.ring_off + i * ck->super.ring_slot_size;
+		enum slot_state state = slot_read(ck, off, &rec);
+
+		if (state == SLOT_EMPTY)
+			continue;
+		if (state == SLOT_INVALID) {
+			/* What a crash left of the commit that did not happen lies where the next one will be written. */
+			if (i != (ck->txn + 1) % ck->super.ring_slots)
+				check_fault(ck, NULL, "ring slot %" PRIu64 ": its record is not valid (hash or lengths)", i);
+			continue;
+		}
+		if (rec.txn % ck->super.ring_slots != i)
+			check_fault(ck, NULL, "ring slot %" PRIu64 ": record %" PRIu64 " is in the wrong slot", i, rec.txn);
+		else if (rec.txn > ck->txn)
+			check_fault(ck, NULL, "ring slot %" PRIu64 ": record %" PRIu64 " is newer than transaction %" PRIu64, i, rec.txn,
+			            ck->txn);
+		else if (rec.txn > newest->txn)
+			*newest = rec;
+	}
+}
+
+/* clean_read - the transaction marked clean. 0, reported, when the mark's checksum is wrong. */
+static uint64_t clean_read(struct check *ck)
+{
+	const uint64_t txn = ck->super.clean & ((UINT64_C(1) << FMT_CLEAN_BITS) - 1), none = 0;
+	const uint32_t c = crc32c(0, &txn, sizeof txn) ^ crc32c(0, &none, sizeof none);
+
+	if (ck->super.clean == FMT_CLEAN(txn, c))
+		return txn;
+	check_fault(ck, NULL, "superblock: clean is 0x%" PRIx64 ", whose checksum does not match",
+	            ck->super.clean);
+	return 0;
+}
+
+void check_ring(struct check *ck)
+{
+	struct record newest = {.txn = 0}, rec;
+	uint64_t first_used, clean = clean_read(ck);
+
+	newest_find(ck, &newest);
+	if (newest.txn == 0) {
+		if (clean != ck->txn)
+			check_fault(ck, NULL, "superblock: clean is %" PRIu64 " with an empty ring, at transaction %" PRIu64, clean,
+			            ck->txn);
+		return;
+	}
+	if (newest.txn != ck->txn)
+		check_fault(ck, NULL, "ring: newest record is %" PRIu64 ", at transaction %" PRIu64, newest.txn, ck->txn);
+	if (clean > max_u64(newest.txn, ck->txn))
+		check_fault(ck, NULL,
+		            "superblock: clean is %" PRIu64 ", behind transaction %" PRIu64, clean,
+		            ck->txn);
+	first_used = max_u64(newest.durable_upto, clean) + 1;
+	if (newest.txn - newest.durable_upto > ck->super.ring_slots) {
+		check_fault(ck, NULL, "record %" PRIu64 ": durable up to %" PRIu64 " only, more than the ring holds", newest.txn,
+		            newest.durable_upto);
+		first_used = max_u64(first_used, newest.txn - ck->super.ring_slots + 1);
+	}
+	for (uint64_t t = first_used; t <= newest.txn; t++)
+		if (slot_read(ck, slot_off(ck, t), &rec) != SLOT_RECORD || rec.txn != t)
+			check_fault(ck, NULL, "ring: a hole: record %" PRIu64 " is needed by recovery and is not there", t);
+	for (uint64_t i = 0; i < ck->super.ring_slots; i++)
+		if (slot_read(ck, ck->super.ring_off + i * ck->super.ring_slot_size, &rec) == SLOT_RECORD)
+			record_check(ck, &rec, first_used);
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "check/check_walk.h"
+
+#include <inttypes.h>
+
+static bool bit_get(const uint64_t *bits, uint64_t i)
+{
+	return bits[i / 64] >> (i % 64) & 1;
+}
+
+static void bit_set(uint64_t *bits, uint64_t i)
+{
+	bits[i / 64] |= UINT64_C(1) << (i % 64);
+}
+
+bool check_space_claim(struct check *ck, const struct check_db *db, const char *what, uint64_t off, uint64_t len, uint64_t at)
+{
+	uint64_t free_pages = 0, first_free = 0;
+
+	if (off % ck->page_size != 0) {
+		check_fault(ck, db, "%s 0x%" PRIx64 ", named at 0x%" PRIx64 ": not at a page boundary", what, off, at);
+		return false;
+	}
+	if (off >= ck->limit || len > ck->limit - off) {
+		check_fault(ck, db, "%s 0x%" PRIx64 ", named at 0x%" PRIx64 ": outside the file (%" PRIu64 " bytes)", what, off, at, len);
+		return false;
+	}
+	for (uint64_t i = off / ck->page_size; i < (off + len + ck->page_size - 1) / ck->page_size; i++) {
+		if (bit_get(ck->seen, i)) {
+			check_fault(ck, db, "%s 0x%" PRIx64 ", named at 0x%" PRIx64 ": page 0x%" PRIx64 " is used twice", what, off, at,
+			            i * ck->page_size);
+			return false;
+		}
+		bit_set(ck->seen, i);
+		if (!bit_get(ck->used, i) && free_pages++ == 0)
+			first_free = i * ck->page_size;
+	}
+	if (free_pages != 0)
+		check_fault(ck, db,
+		            "%s 0x%" PRIx64 ", named at 0x%" PRIx64 ": %" PRIu64 " pages from 0x%" PRIx64
+		            " on are not allocated in the bitmap",
+		            what, off, at, free_pages, first_free);
+	return true;
+}
+
+/* bitmap_load - take a zone's bits over. Bits behind the size are a fault, and stay out. */
+static void bitmap_load(struct check *ck, uint64_t zone, uint64_t off)
+{
+	const uint64_t zone_words = ck->page_size / FMT_WORD;
+
+	for (uint64_t w = 0; w < zone_words; w++) {
+		uint64_t bits = get64(ck->base + off + w * FMT_WORD);
+		uint64_t first = (zone * zone_words + w) * 64, keep = 0;
+
+		if (bits == 0)
+			continue;
+		if (first < ck->pages) {
+			keep = ck->pages - first >= 64 ? UINT64_MAX : (UINT64_C(1) << (ck->pages - first)) - 1;
+			ck->used[first / 64] = bits & keep;
+		}
+		if (bits & ~keep)
+			check_fault(ck, NULL, "bitmap 0x%" PRIx64 " word %" PRIu64 ": bits set behind the size", off, w);
+	}
+}
+
+static uint64_t zones_needed(const struct check *ck)
+{
+	const uint64_t zone_bytes = (uint64_t)ck->page_size * 8 * ck->page_size;
+
+	return (ck->limit + zone_bytes - 1) / zone_bytes;
+}
+
+static bool readable(const struct check *ck, uint64_t off)
+{
+	return off != 0 && off % ck->page_size == 0 && off < ck->limit;
+}
+
+/* bitmaps_load - read the bitmaps of the zones below the size: as many bytes as there are pages / 8, whatever the directory says. */
+static void bitmaps_load(struct check *ck)
+{
+	const uint64_t per_page = ck->page_size / FMT_WORD, needed = zones_needed(ck);
+
+	for (uint64_t zone = 0; zone < needed && zone / per_page < FMT_DIR_WORDS; zone++) {
+		uint64_t dir = ck->super.dir[zone / per_page], off;
+
+		if (!readable(ck, dir))
+			continue;
+		off = get64(ck->base + dir + zone % per_page * FMT_WORD);
+		if (readable(ck, off))
+			bitmap_load(ck, zone, off);
+	}
+}
+
+/* directory_page - claim the bitmap pages that a directory page names. */
+static void directory_page(struct check *ck, uint64_t dir, uint64_t first_zone)
+{
+	for (uint64_t i = 0; i < ck->page_size / FMT_WORD; i++) {
+		uint64_t at = dir + i * FMT_WORD, off = get64(ck->base + at);
+		bool needed = first_zone + i < zones_needed(ck);
+
+		if (off == 0 && needed)
+			check_fault(ck, NULL, "directory 0x%" PRIx64 " word %" PRIu64 ": zone %" PRIu64 " has no bitmap", dir, i,
+			            first_zone + i);
+		if (off != 0 && check_space_claim(ck, NULL, "bitmap", off, ck->page_size, at) && !needed)
+			bitmap_load(ck, first_zone + i, off);
+	}
+}
+
+/* The bitmaps are read before anything is claimed: a claim looks at its page's bit, and a zone's bitmap may lie in any zone. */
+void check_space_load(struct check *ck)
+{
+	const uint64_t per_page = ck->page_size / FMT_WORD;
+
+	bitmaps_load(ck);
+	check_space_claim(ck, NULL, "superblock and ring", 0, ck->super.first_page, offsetof(struct fmt_super, first_page));
+	for (uint64_t i = 0; i < FMT_DIR_WORDS; i++) {
+		uint64_t at = offsetof(struct fmt_super, dir) + i * FMT_WORD, off = ck->super.dir[i];
+
+		if (off == 0 && i * per_page < zones_needed(ck))
+			check_fault(ck, NULL, "superblock: directory word %" PRIu64 " is 0 but the size needs it", i);
+		if (off != 0 && check_space_claim(ck, NULL, "directory", off, ck->page_size, at))
+			directory_page(ck, off, i * per_page);
+	}
+}
+
+void check_space_leaks(struct check *ck)
+{
+	for (uint64_t w = 0; w < ck->words && ck->err == 0; w++) {
+		uint64_t leaked = ck->used[w] & ~ck->seen[w];
+
+		for (; leaked != 0; leaked &= leaked - 1)
+			check_fault(ck, NULL, "page 0x%" PRIx64 ": leaked page: allocated, and nothing refers to it",
+			            (w * 64 + (uint64_t)__builtin_ctzll(leaked)) * ck->page_size);
+	}
+}

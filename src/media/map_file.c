@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* map_file.c - see map_file.h, and map.h for opening and creating */
+#include "media/map_file.h"
+
+#include "base/base.h"
+#include "base/err.h"
+#include "base/forks.h"
+#include "media/map.h"
+
+#include <linux/fiemap.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <time.h>
+
+#define EXTENTS   32u   /* of a file, asked for in one call */
+#define HEAD_SIZE 4096u /* what makes a file a store: written last where the file is visible already */
+
+typedef unsigned long ulong;
+typedef int extent_fn(int fd, uint64_t from, const struct fiemap_extent *extent, uint64_t length);
+
+/* ---- bytes of a file ------------------------------------------------------------------------------------------------------ */
+
+static int write_all(int fd, const uint8_t *p, uint64_t n, uint64_t off)
+{
+	while (n > 0) {
+		ssize_t done = pwrite(fd, p, n, (off_t)off);
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done <= 0)
+			return done < 0 ? errno : EIO;
+		p += done;
+		n -= (uint64_t)done;
+		off += (uint64_t)done;
+	}
+	return 0;
+}
+
+static int write_zeros(int fd, uint64_t from, uint64_t to)
+{
+	const uint8_t zeros[16384] = {0};
+	int rc = 0;
+	for (; from < to && rc == 0; from += min_u64(sizeof zeros, to - from))
+		rc = write_all(fd, zeros, min_u64(sizeof zeros, to - from), from);
+	return rc;
+}
+
+int file_sync(int fd)
+{
+	while (fsync(fd) != 0)
+		if (errno != EINTR)
+			return errno;
+	return 0;
+}
+
+int file_length(int fd, uint64_t *size)
+{
+	struct stat st;
+	if (fstat(fd, &st) != 0)
+		return errno;
+	*size = (uint64_t)st.st_size;
+	return 0;
+}
+
+int file_cut(int fd, uint64_t size)
+{
+	while (ftruncate(fd, (off_t)size) != 0)
+		if (errno != EINTR)
+			return errno;
+	return 0;
+}
+
+/* file_allocate - fallocate [from, to); a file whose filesystem cannot gets zeros written from its end at length on. */
+static int file_allocate(int fd, uint64_t from, uint64_t to, uint64_t length)
+{
+	while (fallocate(fd, 0, (off_t)from, (off_t)(to - from)) != 0) {
+		if (errno == EOPNOTSUPP || errno == ENOSYS)
+			return write_zeros(fd, length, to);
+		if (errno != EINTR)
+			return errno;
+	}
+	return 0;
+}
+
+/* Beyond RLIMIT_FSIZE the kernel sends the calling thread SIGXFSZ: it is held back and taken. */
+int file_extend(int fd, uint64_t from, uint64_t to, uint64_t length)
+{
+	sigset_t xfsz, old, pending;
+	const struct timespec now = {0, 0};
+	sigemptyset(&xfsz);
+	sigaddset(&xfsz, SIGXFSZ);
+	int rc = pthread_sigmask(SIG_BLOCK, &xfsz, &old);
+	if (rc)
+		return rc;
+	bool was_pending = sigpending(&pending) == 0 && sigismember(&pending, SIGXFSZ) == 1;
+	rc = file_allocate(fd, from, to, length);
+	if (rc && to > length)
+		(void)file_cut(fd, length); /* when this fails too the file is longer than it need be, which the format allows */
+	if (rc == EFBIG && !was_pending)
+		while (sigtimedwait(&xfsz, NULL, &now) < 0 && errno == EINTR)
+			;
+	(void)pthread_sigmask(SIG_SETMASK, &old, NULL); /* fails on bad arguments only */
+	return rc;
+}
+
+/* ---- space of its own ----------------------------------------------------------------------------------------------------- */
+
+/* extents_walk - see is called for each extent of [0, length), and once with NULL when there are no more; from is the end of the one before.
+ * What it returns but 0 ends the walk. *known: the filesystem has a list of extents. */
+static int extents_walk(int fd, uint64_t length, extent_fn *see, bool *known)
+{
+	union {
+		struct fiemap map;
+		uint8_t room[sizeof(struct fiemap) + EXTENTS * sizeof(struct fiemap_extent)];
+	} list;
+	uint64_t at = 0;
+	bool last = false;
+	*known = true;
+	while (at < length && !last) {
+		memset(&list.map, 0, sizeof list.map);
+		list.map.fm_start = at;
+		list.map.fm_length = length - at;
+		list.map.fm_extent_count = EXTENTS;
+		if (ioctl(fd, FS_IOC_FIEMAP, &list.map) != 0) {
+			*known = at > 0;
+			return *known ? errno : 0;
+		}
+		last = list.map.fm_mapped_extents == 0;
+		for (uint32_t i = 0; i < list.map.fm_mapped_extents; i++) {
+			const struct fiemap_extent *e = &list.map.fm_extents[i];
+			int rc = see(fd, at, e, length);
+			if (rc)
+				return rc;
+			at = max_u64(at, e->fe_logical + e->fe_length);
+			last |= e->fe_flags & FIEMAP_EXTENT_LAST;
+		}
+	}
+	return see(fd, at, NULL, length);
+}
+
+/* extent_own - fill the hole before an extent; blocks that it shares with another file are copied, where the filesystem can. */
+static int extent_own(int fd, uint64_t from, const struct fiemap_extent *e, uint64_t length)
+{
+	const uint64_t to = e ? min_u64(e->fe_logical, length) : length;
+	int rc = from < to ? file_extend(fd, from, to, length) : 0;
+	if (rc || !e || !(e->fe_flags & FIEMAP_EXTENT_SHARED) || e->fe_logical >= length)
+		return rc;
+	const uint64_t shared = min_u64(e->fe_length, length - e->fe_logical);
+	while (fallocate(fd, FALLOC_FL_UNSHARE_RANGE, (off_t)e->fe_logical, (off_t)shared) != 0) {
+		if (errno == EOPNOTSUPP || errno == EINVAL)
+			return 0; /* file_copies tells of it */
+		if (errno != EINTR)
+			return errno;
+	}
+	return 0;
+}
+
+static int extent_shared(int fd, uint64_t from, const struct fiemap_extent *e, uint64_t length)
+{
+	(void)fd, (void)from, (void)length;
+	return e && e->fe_flags & FIEMAP_EXTENT_SHARED ? EEXIST : 0;
+}
+
+/* own_by_seek - the same by SEEK_HOLE, which takes allocated blocks that nobody has written for holes as well. */
+static int own_by_seek(int fd, uint64_t length)
+{
+	for (uint64_t at = 0; at < length;) {
+		off_t hole = lseek(fd, (off_t)at, SEEK_HOLE);
+		if (hole < 0 && (errno == EINVAL || errno == EOPNOTSUPP))
+			return file_extend(fd, at, length, length); /* it cannot tell */
+		if (hole < 0)
+			return errno == ENXIO ? 0 : errno;
+		if ((uint64_t)hole >= length)
+			return 0;
+		off_t data = lseek(fd, hole, SEEK_DATA);
+		if (data < 0 && errno != ENXIO)
+			return errno;
+		uint64_t to = data < 0 ? length : min_u64((uint64_t)data, length);
+		int rc = file_extend(fd, (uint64_t)hole, to, length);
+		if (rc)
+			return rc;
+		at = to;
+	}
+	return 0;
+}
+
+int file_own(int fd, uint64_t length)
+{
+	struct stat st;
+	bool known;
+	/* In memory, fallocate would visit every page, and the count of blocks is exact. */
+	if (file_in_memory(fd)) {
+		if (fstat(fd, &st) != 0)
+			return errno;
+		if ((uint64_t)st.st_blocks * 512 >= length)
+			return 0;
+	}
+	/* The filesystem's own list of extents knows allocated blocks that nobody has written yet from holes. */
+	int rc = extents_walk(fd, length, extent_own, &known);
+	return known ? rc : own_by_seek(fd, length);
+}
+
+static uint32_t fs_magic(int fd)
+{
+	struct statfs fs;
+	return fstatfs(fd, &fs) == 0 ? (uint32_t)fs.f_type : 0;
+}
+
+bool file_in_memory(int fd)
+{
+	uint32_t magic = fs_magic(fd);
+	return magic == TMPFS_MAGIC || magic == RAMFS_MAGIC;
+}
+
+bool file_copies(int fd)
+{
+	static const uint32_t copying[] = {0x2fc12fc1 /* ZFS */, 0xca451a4e /* bcachefs */, NILFS_SUPER_MAGIC};
+	const uint32_t magic = fs_magic(fd);
+	bool known;
+	int flags = 0;
+	for (size_t i = 0; i < sizeof copying / sizeof *copying; i++)
+		if (magic == copying[i])
+			return true;
+	if (magic == BTRFS_SUPER_MAGIC && (ioctl(fd, FS_IOC_GETFLAGS, &flags) != 0 || !(flags & FS_NOCOW_FL)))
+		return true;
+	return extents_walk(fd, FIEMAP_MAX_OFFSET, extent_shared, &known) == EEXIST;
+}
+
+void file_exempt(int fd)
+{
+	int flags = 0;
+	if (fs_magic(fd) == BTRFS_SUPER_MAGIC && ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0) {
+		flags |= FS_NOCOW_FL;
+		(void)ioctl(fd, FS_IOC_SETFLAGS, &flags);
+	}
+}
+
+/* ---- opening and creating ------------------------------------------------------------------------------------------------- */
+
+static int type_check(const char *path, mode_t mode)
+{
+	if (S_ISDIR(mode))
+		return err_sys(EISDIR, "%s", path);
+	if (!S_ISREG(mode))
+		return err_set(DAXKV_FOREIGN, "%s: not a regular file", path);
+	return 0;
+}
+
+int map_open_file(struct map *map, const char *path, bool rdonly)
+{
+	struct stat st;
+	/* Asked before opening, because to open a device can be an act, and afterwards, because names change. */
+	if (stat(path, &st) != 0)
+		return err_sys(errno, "%s", path);
+	int rc = type_check(path, st.st_mode);
+	if (rc)
+		return rc;
+	*map = (struct map){.fd = -1, .rdonly = rdonly, .path = path};
+	forks_hold();
+	map->fd = fd_above_stdio(open(path, (rdonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+	forks_release();
+	if (map->fd < 0)
+		return err_sys(errno, "%s", path);
+	rc = fstat(map->fd, &st) != 0 ? err_sys(errno, "%s", path) : type_check(path, st.st_mode);
+	if (rc)
+		forks_close(&map->fd);
+	return rc;
+}
+
+/* dir_sync - make a change of path's directory entry durable. A directory that may not be read, or whose filesystem has no fsync for
+ * directories, is reached by way of the whole filesystem, of which fd is a file. */
+static int dir_sync(const char *path, int fd)
+{
+	const char *slash = strrchr(path, '/');
+	char *dir = !slash ? strdup(".") : slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
+	if (!dir)
+		return ENOMEM;
+	int dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int rc = dirfd < 0 ? errno : file_sync(dirfd);
+	free(dir);
+	if (dirfd >= 0)
+		close(dirfd);
+	if (rc == EACCES || rc == EINVAL)
+		rc = syncfs(fd) == 0 ? 0 : errno;
+	return rc;
+}
+
+/* name_move - give temp the name path, unless something has it: EEXIST. */
+static int name_move(const char *temp, const char *path)
+{
+	if (renameat2(AT_FDCWD, temp, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return errno;
+	if (link(temp, path) != 0)
+		return errno;
+	(void)unlink(temp); /* a name that stays is replaced when the next store is made here */
+	return 0;
+}
+
+static int temp_open(const char *temp, unsigned int mode, int *fd)
+{
+	int err = 0;
+	const int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
+	forks_hold();
+	*fd = open(temp, flags, mode);
+	if (*fd < 0 && errno == EEXIST && unlink(temp) == 0)
+		*fd = open(temp, flags, mode);
+	*fd = fd_above_stdio(*fd);
+	if (*fd < 0)
+		err = errno;
+	forks_release();
+	return err;
+}
+
+bool file_on_layers(int fd)
+{
+	return fs_magic(fd) == OVERLAYFS_SUPER_MAGIC;
+}
+
+/* file_prepare - an empty new file, before it gets its space. */
+static void file_prepare(int fd, uint64_t *size, uint64_t on_dax)
+{
+	struct statx st;
+	file_exempt(fd);
+	if (on_dax && statx(fd, "", AT_EMPTY_PATH, 0, &st) == 0 && st.stx_attributes & STATX_ATTR_DAX)
+		*size = on_dax;
+}
+
+static int create_new(const char *path, unsigned int mode, uint64_t *size, uint64_t on_dax, int (*fill)(int fd, void *arg), void *arg, int *fd)
+{
+	char *temp;
+	if (asprintf(&temp, "%s.daxkv-new", path) < 0)
+		return err_set(ENOMEM, "no memory for a file name");
+	int rc = temp_open(temp, mode, fd);
+	if (rc) {
+		rc = err_sys(rc, "%s", temp);
+		goto free_temp;
+	}
+	file_prepare(*fd, size, on_dax);
+	rc = file_extend(*fd, 0, *size, 0);
+	if (rc)
+		goto remove_temp;
+	rc = fill(*fd, arg);
+	if (rc)
+		goto remove_temp;
+	rc = file_sync(*fd);
+	if (rc)
+		goto remove_temp;
+	rc = name_move(temp, path);
+	if (rc)
+		goto remove_temp;
+	rc = dir_sync(path, *fd);
+	if (rc) {
+		(void)unlink(path);
+		goto remove_temp;
+	}
+	free(temp);
+	return 0;
+remove_temp:
+	(void)unlink(temp);
+	forks_close(fd);
+	rc = rc > 0 ? err_sys(rc, "%s: cannot create a store of %lu bytes", path, (ulong)*size) : rc;
+free_temp:
+	free(temp);
+	return rc;
+}
+
+/* data_copy - copy what is data of [from, to): the rest is zero in both files. */
+static int data_copy(int in, int out, uint64_t from, uint64_t to)
+{
+	uint8_t buffer[16384];
+	while (from < to) {
+		off_t data = lseek(in, (off_t)from, SEEK_DATA);
+		if (data < 0)
+			return errno == ENXIO ? 0 : errno;
+		from = (uint64_t)data;
+		if (from >= to)
+			break;
+		ssize_t n = pread(in, buffer, min_u64(sizeof buffer, to - from), data);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? errno : EIO;
+		int rc = write_all(out, buffer, (uint64_t)n, from);
+		if (rc)
+			return rc;
+		from += (uint64_t)n;
+	}
+	return 0;
+}
+
+/* create_inside - fill the empty file fd: the content is made in memory first, so that its head can come last, behind a sync, in whatever
+ * order fill writes. A crash on the way leaves a file that begins with zeros, and no half store. */
+static int create_inside(const char *path, int fd, uint64_t *length, uint64_t on_dax, int (*fill)(int fd, void *arg), void *arg)
+{
+	int image = memfd_create("daxkv-new", MFD_CLOEXEC);
+	if (image < 0)
+		return err_sys(errno, "%s: memory for a new store", path);
+	file_prepare(fd, length, on_dax);
+	const uint64_t size = *length;
+	int rc = file_extend(fd, 0, size, 0);
+	if (rc == 0)
+		rc = file_cut(image, size);
+	if (rc == 0)
+		rc = fill(image, arg);
+	if (rc == 0)
+		rc = data_copy(image, fd, HEAD_SIZE, size);
+	if (rc == 0)
+		rc = file_sync(fd);
+	if (rc == 0)
+		rc = data_copy(image, fd, 0, min_u64(HEAD_SIZE, size));
+	if (rc == 0)
+		rc = file_sync(fd);
+	if (rc)
+		(void)file_cut(fd, 0);
+	close(image);
+	return rc > 0 ? err_sys(rc, "%s: cannot make a store of %lu bytes in the empty file", path, (ulong)size) : rc;
+}
+
+int map_create_file(struct map *map, const char *path, unsigned int mode, uint64_t *size, uint64_t on_dax, int (*fill)(int fd, void *arg),
+                    void *arg)
+{
+	struct stat st;
+	uint64_t length = 0;
+	int rc;
+	assert(*size > 0);
+	*map = (struct map){.fd = -1, .path = path};
+	if (stat(path, &st) == 0) {
+		rc = map_open_file(map, path, false);
+		if (rc)
+			return rc;
+		rc = file_length(map->fd, &length);
+		if (rc)
+			rc = err_sys(rc, "%s", path);
+		else if (length > 0)
+			rc = err_sys(EEXIST, "%s", path);
+		else
+			rc = create_inside(path, map->fd, size, on_dax, fill, arg);
+		if (rc)
+			forks_close(&map->fd);
+	} else {
+		if (errno != ENOENT)
+			return err_sys(errno, "%s", path);
+		rc = create_new(path, mode, size, on_dax, fill, arg, &map->fd);
+	}
+	map->made = !rc;
+	return rc;
+}

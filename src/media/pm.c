@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "media/pm.h"
+
+#include "base/base.h"
+
+#define LINE 64u
+
+/* count - one thread at a time may write, so no increment is lost; who reads the counters meanwhile sees whole numbers. */
+static void count(uint64_t *counter, uint64_t n)
+{
+	__atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+}
+
+/* writable - the one place where the const that guards the mapping is taken off. */
+static void *writable(const void *p)
+{
+	return (void *)(uintptr_t)p;
+}
+
+void pm_init(struct pm *pm, const struct pm_ops *ops, int fd)
+{
+	*pm = (struct pm){.ops = ops, .fd = fd};
+}
+
+void pm_write(struct pm *pm, const void *dst, const void *src, size_t n)
+{
+	assert(src || n == 0);
+	if (n > 0)
+		pm->ops->write(pm, writable(dst), src, n);
+}
+
+void pm_zero(struct pm *pm, const void *dst, size_t n)
+{
+	if (n > 0)
+		pm->ops->write(pm, writable(dst), NULL, n);
+}
+
+void pm_stream(struct pm *pm, const void *dst, const void *src, size_t n)
+{
+	assert((uintptr_t)dst % LINE == 0 && n % LINE == 0);
+	if (n == 0)
+		return;
+	pm->ops->stream(pm, writable(dst), src, n);
+	count(&pm->lines_streamed, n / LINE);
+}
+
+void pm_store8(struct pm *pm, const uint64_t *word, uint64_t value)
+{
+	assert((uintptr_t)word % sizeof *word == 0);
+	pm->ops->store8(pm, writable(word), value);
+}
+
+void pm_flush(struct pm *pm, const void *p, size_t n)
+{
+	if (n == 0)
+		return;
+	pm->ops->flush(pm, p, n);
+	count(&pm->lines_flushed, ((uintptr_t)p + n - 1) / LINE - (uintptr_t)p / LINE + 1);
+}
+
+int pm_fence(struct pm *pm)
+{
+	count(&pm->fences, 1);
+	if (!pm->failed)
+		pm->failed = pm->ops->fence(pm);
+	return pm->failed;
+}
+
+void pm_plain_write(struct pm *pm, void *dst, const void *src, size_t n)
+{
+	(void)pm;
+	if (src)
+		memcpy(dst, src, n);
+	else
+		memset(dst, 0, n);
+}
+
+void pm_plain_store8(struct pm *pm, uint64_t *word, uint64_t value)
+{
+	(void)pm;
+	__atomic_store_n(word, value, __ATOMIC_RELEASE); /* pairs with load_word */
+}

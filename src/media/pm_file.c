@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The backends without cache-line flushes: a file in the page cache, where the kernel knows which pages are dirty and fdatasync writes
+ * them, and a private mapping, where nothing ever becomes durable.
+ */
+#include "base/base.h"
+#include "base/cancel.h"
+#include "base/err.h"
+#include "media/pm.h"
+
+static void file_flush(struct pm *pm, const void *p, size_t n)
+{
+	(void)pm;
+	(void)p;
+	(void)n;
+}
+
+static int file_fence(struct pm *pm)
+{
+	const int cancel = cancel_off();
+	int rc;
+	do
+		rc = fdatasync(pm->fd) == 0 ? 0 : errno;
+	while (rc == EINTR);
+	cancel_restore(cancel);
+	return rc ? err_sys(rc, "fdatasync") : 0;
+}
+
+static int private_fence(struct pm *pm)
+{
+	(void)pm;
+	return 0;
+}
+
+const struct pm_ops pm_file_ops = {
+    .name = "file",
+    .write = pm_plain_write,
+    .stream = pm_plain_write,
+    .store8 = pm_plain_store8,
+    .flush = file_flush,
+    .fence = file_fence,
+};
+
+const struct pm_ops pm_private_ops = {
+    .name = "private",
+    .write = pm_plain_write,
+    .stream = pm_plain_write,
+    .store8 = pm_plain_store8,
+    .flush = file_flush,
+    .fence = private_fence,
+};

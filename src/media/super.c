@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* super.c - see super.h */
+#include "media/super.h"
+
+#include "base/base.h"
+#include "base/crc.h"
+#include "base/err.h"
+#include "daxkv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define SUPER_HASH_SEED 0x6461786b76000001u
+#define LMDB_MAGIC 0xBEEFC0DEu
+#define LMDB_MAGIC_OFF 16
+
+static const struct fmt_super *super_blank(void)
+{
+	static const struct fmt_super blank;
+
+	return &blank;
+}
+
+/* super_foreign - say what the file seems to be instead of a store. */
+static int super_foreign(const struct fmt_super *s)
+{
+	const char *bytes = (const char *)s;
+
+	if (get32(bytes + LMDB_MAGIC_OFF) == LMDB_MAGIC)
+		return err_set(DAXKV_FOREIGN, "not a daxkv store: an LMDB file");
+	if (memcmp(s, super_blank(), sizeof *s) == 0)
+		return err_set(DAXKV_FOREIGN, "not a daxkv store: its first %u bytes are zero (a store whose creation was cut short looks like this too)",
+		               FMT_SUPER_SIZE);
+	return err_set(DAXKV_FOREIGN, "not a daxkv store: no magic number at its start");
+}
+
+static bool page_size_valid(uint32_t n)
+{
+	return n >= FMT_PAGE_MIN && n <= FMT_PAGE_MAX && (n & (n - 1)) == 0;
+}
+
+static int super_validate(const struct fmt_super *s)
+{
+	if (memcmp(s->magic, FMT_MAGIC, FMT_MAGIC_SIZE) != 0)
+		return super_foreign(s);
+	if (s->endian != FMT_ENDIAN)
+		return err_corrupt(12, "superblock: byte order mark is 0x%08x, not 0x%08x", s->endian, FMT_ENDIAN);
+	if (s->version > FMT_VERSION)
+		return err_set(DAXKV_VERSION, "format version %u: this library reads up to %u", s->version, FMT_VERSION);
+	if (s->hash != hash64(SUPER_HASH_SEED, s, offsetof(struct fmt_super, hash)))
+		return err_corrupt(0, "superblock: its checksum does not match");
+	if (s->version != FMT_VERSION)
+		return err_set(DAXKV_VERSION, "format version %u: this library reads %u", s->version, FMT_VERSION);
+	if (!page_size_valid(s->page_size))
+		return err_corrupt(16, "superblock: page size %u", s->page_size);
+	if (s->incompat)
+		return err_set(DAXKV_VERSION, "the store uses features (bits 0x%x) that this library does not know", s->incompat);
+	if (s->ring_slot_size != FMT_RING_SLOT || s->ring_slots != FMT_RING_SLOTS ||
+	    s->ring_off != round_up(FMT_SUPER_SIZE, s->page_size) ||
+	    s->first_page != round_up(s->ring_off + FMT_RING_SLOT * FMT_RING_SLOTS, s->page_size))
+		return err_corrupt(20, "superblock: ring of %u slots of %u bytes at 0x%lx", s->ring_slots, s->ring_slot_size,
+		                   (unsigned long)s->ring_off);
+	return 0;
+}
+
+int super_read(int fd, uint64_t file_size, struct geometry *g)
+{
+	struct fmt_super s;
+	ssize_t n;
+
+	memset(&s, 0, sizeof s);
+	do
+		n = pread(fd, &s, sizeof s, 0);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return err_sys(errno, "reading the superblock");
+	if (file_size == 0 || n == 0)
+		return err_set(DAXKV_FOREIGN, "not a daxkv store: the file is empty");
+	if (n < (ssize_t)FMT_MAGIC_SIZE || memcmp(s.magic, FMT_MAGIC, FMT_MAGIC_SIZE) != 0)
+		return super_foreign(&s);
+	if (n < (ssize_t)sizeof s)
+		return err_corrupt(0, "truncated: the file has %lu bytes, the superblock alone %u", (unsigned long)file_size, FMT_SUPER_SIZE);
+	int rc = super_validate(&s);
+	if (rc)
+		return rc;
+	if (file_size < super_min_size(s.page_size))
+		return err_corrupt(0, "truncated: the file has %lu bytes, a store at least %lu", (unsigned long)file_size,
+		                   (unsigned long)super_min_size(s.page_size));
+	*g = (struct geometry){.page_size = s.page_size, .file_id = s.file_id, .ring_off = s.ring_off, .first_page = s.first_page,
+	                       .rocompat = s.rocompat != 0};
+	return 0;
+}
+
+uint64_t super_clean_word(uint64_t txn)
+{
+	static const uint64_t none;
+	uint32_t c = crc32c(0, &txn, sizeof txn) ^ crc32c(0, &none, sizeof none);
+
+	return FMT_CLEAN(txn, c);
+}
+
+bool super_clean(const struct fmt_super *super, uint64_t *txn)
+{
+	uint64_t word = load_word(&super->clean),
+	         named = word & (((uint64_t)1 << FMT_CLEAN_BITS) - 1);
+	bool sound = super_clean_word(named) == word;
+
+	*txn = sound ? named : 0;
+	return sound;
+}
+
+static uint64_t ring_off_of(uint32_t page_size)
+{
+	return round_up(FMT_SUPER_SIZE, page_size);
+}
+
+static uint64_t first_page_of(uint32_t page_size)
+{
+	return round_up(ring_off_of(page_size) + FMT_RING_SLOT * FMT_RING_SLOTS, page_size);
+}
+
+uint64_t super_min_size(uint32_t page_size)
+{
+	return first_page_of(page_size) + 3 * (uint64_t)page_size; /* directory, bitmap, descriptor */
+}
+
+static int write_at(int fd, const void *p, size_t n, uint64_t off)
+{
+	const uint8_t *bytes = p;
+
+	while (n) {
+		ssize_t done = pwrite(fd, bytes, n, (off_t)off);
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0)
+			return errno;
+		if (done == 0)
+			return EIO;
+		bytes += done;
+		off += (uint64_t)done;
+		n -= (size_t)done;
+	}
+	return 0;
+}
+
+static void set_bits(uint64_t *bitmap, uint64_t from, uint64_t n)
+{
+	for (uint64_t i = from; i < from + n; i++)
+		bitmap[i / 64] |= (uint64_t)1 << i % 64;
+}
+
+void super_image(struct fmt_super *s, const struct super_new *new, uint64_t dirs,
+                 uint64_t main_desc, uint64_t txn)
+{
+	uint64_t first = first_page_of(new->page_size);
+
+	memset(s, 0, sizeof *s);
+	memcpy(s->magic, FMT_MAGIC, FMT_MAGIC_SIZE);
+	s->version = FMT_VERSION;
+	s->endian = FMT_ENDIAN;
+	s->page_size = new->page_size;
+	s->ring_slot_size = FMT_RING_SLOT;
+	s->ring_slots = FMT_RING_SLOTS;
+	s->file_id = new->file_id;
+	s->ring_off = ring_off_of(new->page_size);
+	s->first_page = first;
+	s->created = new->created;
+	s->initial = new->initial;
+	s->hash = hash64(SUPER_HASH_SEED, s, offsetof(struct fmt_super, hash));
+	s->clean = super_clean_word(txn);
+	s->main_desc = main_desc;
+	s->size = new->size;
+	s->user_word = new->user_word;
+	for (uint64_t d = 0; d < dirs; d++)
+		s->dir[d] = first + d * new->page_size;
+}
+
+void super_layout(struct super_layout *l, uint32_t page_size, uint64_t data)
+{
+	const uint64_t per_dir = page_size / FMT_WORD, zone = super_zone_bytes(page_size);
+	uint64_t need = 1;
+
+	l->first_page = first_page_of(page_size);
+	do {
+		l->zones = need;
+		l->dirs = (l->zones + per_dir - 1) / per_dir;
+		l->bitmaps_off = l->first_page + l->dirs * page_size;
+		l->data_off = l->bitmaps_off + l->zones * page_size;
+		need = (l->data_off + data + zone - 1) / zone;
+	} while (need > l->zones);
+}
+
+/* A new store: every zone that its size touches has its bitmap page, behind the directory pages, behind the ring. */
+uint32_t desc_crc(const struct fmt_desc *desc)
+{
+	const uint8_t *p = (const void *)desc;
+
+	return crc32c(crc32c(0, p, 8), p + 20, offsetof(struct fmt_desc, root) - 20);
+}
+
+int super_fill(int fd, void *arg)
+{
+	const struct super_new *new = arg;
+	uint32_t psize = new->page_size;
+	uint64_t zones = (new->size + super_zone_bytes(psize) - 1) / super_zone_bytes(psize), per_dir = psize / FMT_WORD;
+	uint64_t dirs = (zones + per_dir - 1) / per_dir, first = first_page_of(psize);
+	uint64_t bitmaps_off = first + dirs * psize, desc_off = bitmaps_off + zones * psize;
+	struct fmt_super s;
+	uint64_t *page = calloc(1, max_u64(psize, FMT_RING_SLOT * FMT_RING_SLOTS));
+	int rc;
+
+	assert(page_size_valid(psize) && new->size % psize == 0 && desc_off + psize <= new->size);
+	if (!page)
+		return ENOMEM;
+	rc = write_at(fd, page, FMT_RING_SLOT * FMT_RING_SLOTS, ring_off_of(psize));
+	for (uint64_t d = 0; d < dirs && !rc; d++) {
+		for (uint64_t i = 0; i < per_dir; i++)
+			page[i] = d * per_dir + i < zones ? bitmaps_off + (d * per_dir + i) * psize : 0;
+		rc = write_at(fd, page, psize, first + d * psize);
+	}
+	for (uint64_t z = 0; z < zones && !rc; z++) {
+		uint64_t used = desc_off / psize + 1, per_zone = (uint64_t)psize * 8, from = z * per_zone;
+
+		memset(page, 0, psize);
+		if (used > from)
+			set_bits(page, 0, min_u64(used - from, per_zone));
+		rc = write_at(fd, page, psize, bitmaps_off + z * psize);
+	}
+	if (!rc) {
+		struct fmt_desc *desc = (void *)page;
+
+		memset(page, 0, psize);
+		desc->page = (struct fmt_page){.type = FMT_DESC, .end = FMT_DESC_COUNTS};
+		desc->page.crc = desc_crc(desc) ^ crc32c_place(desc_off);
+		rc = write_at(fd, page, psize, desc_off);
+	}
+	free(page);
+	if (rc)
+		return rc;
+	super_image(&s, new, dirs, desc_off, 0);
+	return write_at(fd, &s, sizeof s, 0);
+}

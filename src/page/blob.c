@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* blob.c - see blob.h */
+#include "page/blob.h"
+
+#include "base/crc.h"
+#include "space/wset.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define CHUNK ((uint64_t)1 << 18) /* checksummed while it is in the cache for the store */
+
+int blob_write(struct wset *w, const uint8_t *val, uint64_t len, struct fmt_blob *blob)
+{
+	struct pm *pm = &w->map->pm;
+	uint8_t line[FMT_LINE] = {0};
+	uint64_t whole = round_down(len, FMT_LINE), rest = len - whole, padded = round_up(len, 4);
+	struct wpage *wp;
+	uint32_t crc = 0;
+	int rc = wset_new_extent(w, blob_pages(len, w->psize), &wp);
+
+	if (rc)
+		return rc;
+	*blob = (struct fmt_blob){.off = wp->off, .len = len};
+	wp->streamed = true; /* or flushed by blob_seal */
+	wp->used = WSET_UNNAMED;
+	if (!val)
+		return 0;
+	const uint8_t *to = w->map->base + wp->off;
+
+	for (uint64_t i = 0; i < whole; i += CHUNK) {
+		uint64_t n = min_u64(CHUNK, whole - i);
+
+		crc = crc32c(crc, val + i, n);
+		pm_stream(pm, to + i, val + i, n);
+	}
+	if (rest) {
+		memcpy(line, val + whole, rest);
+		crc = crc32c(crc, line, rest);
+		pm_stream(pm, to + whole, line, FMT_LINE);
+	}
+	blob->crc = crc;
+	if (padded < WSET_UNNAMED) {
+		memset(line, 0, sizeof line);
+		wp->used = (uint32_t)padded;
+		wp->fresh_crc = crc32c(crc, line, padded - len);
+		wp->crc_valid = true;
+	}
+	return 0;
+}
+
+uint32_t blob_seal(struct wset *w, const struct fmt_blob *blob)
+{
+	const uint8_t *bytes = w->map->base + blob->off;
+
+	pm_flush(&w->map->pm, bytes, blob->len);
+	return crc32c(0, bytes, blob->len);
+}
+
+int blob_free(struct wset *w, const struct fmt_blob *blob)
+{
+	return wset_retire_extent(w, blob->off, blob_pages(blob->len, w->psize));
+}
+
+int blob_bytes(const struct view *v, const struct fmt_blob *blob, const uint8_t **bytes)
+{
+	uint64_t size = view_size(v);
+
+	if (blob->off % v->psize || blob->off == 0 || blob->len > INT64_MAX || blob->off > INT64_MAX)
+		return err_corrupt(blob->off, "a value of %lu bytes", (unsigned long)blob->len);
+	if (blob->off + blob->len > size) {
+		int rc = view_extend(v, blob->off + blob->len);
+
+		if (rc)
+			return rc;
+	}
+	*bytes = v->base + blob->off;
+	return 0;
+}

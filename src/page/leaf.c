@@ -1,0 +1,685 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* leaf.c - see leaf.h */
+#include "page/leaf.h"
+
+#include "base/crc.h"
+#include "space/wset.h"
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+static const uint8_t *bytes_of(const struct leaf *l)
+{
+	return (const uint8_t *)l->page;
+}
+
+static const uint64_t *heads_of(const struct fmt_page *p)
+{
+	return (const uint64_t *)(const void *)((const uint8_t *)p + FMT_LEAF_BASE);
+}
+
+void leaf_fault(const struct leaf *l, uint32_t eoff)
+{
+	(void)err_corrupt(l->off, "leaf: the entry at byte %u does not lie inside the page", eoff);
+}
+
+/* slot_txn - the transaction of a tail entry; UINT64_MAX when the slot points outside. */
+static uint64_t slot_txn(const struct fmt_page *p, uint32_t psize, uint64_t slot)
+{
+	uint32_t off = FMT_SLOT_OFF(slot);
+
+	return off >= FMT_LEAF_BASE + FMT_TAIL_BEFORE && off < psize ? get64((const uint8_t *)p + off - FMT_TAIL_BEFORE) : UINT64_MAX;
+}
+
+void leaf_open(const struct view *v, const struct fmt_page *page, uint64_t off, struct leaf *l)
+{
+	const struct wpage *wp = v->w ? wset_find(v->w, off) : NULL;
+
+	*l = (struct leaf){.page = page, .off = off, .psize = v->psize};
+	if (wp && wp->npending) {
+		l->slots = wp->val;
+		l->nslots = wp->npending;
+		return;
+	}
+	l->slots = (const uint64_t *)(const void *)((const uint8_t *)page + FMT_LEAF_SLOTS);
+	while (l->nslots < FMT_TAIL_SLOTS && load_word(&l->slots[l->nslots]))
+		l->nslots++;
+	if (!v->w) /* entries of younger transactions are the last ones */
+		while (l->nslots && slot_txn(page, v->psize, l->slots[l->nslots - 1]) > v->snapshot)
+			l->nslots--;
+}
+
+/* ---- searching ------------------------------------------------------------------------------------------------------------ */
+
+/* prefix_side - for a base with a prefix. 0: the key begins with it; <0, >0: it lies before, behind the whole base. */
+static int prefix_side(const struct leaf *l, uint32_t plen, const uint8_t *key, uint32_t klen, int *side)
+{
+	struct item first;
+	int rc;
+
+	rc = base_item(l, 0, &first);
+	if (rc)
+		return rc;
+	if (plen > first.klen)
+		return err_corrupt(l->off, "leaf: a prefix of %u bytes, the first key has %u", plen, first.klen);
+	*side = memcmp(key, first.key, plen < klen ? plen : klen);
+	if (*side == 0 && klen < plen)
+		*side = -1;
+	return 0;
+}
+
+/* base_match - the probe's lower bound in the base, of whose heads the first lo are smaller than the probe's, and whether that entry is it. */
+static int base_match(const struct leaf *l, const struct order *o, const struct probe *p, uint64_t head, uint32_t lo, uint32_t *at, bool *exact)
+{
+	const struct fmt_page *page = l->page;
+	const uint64_t *heads = heads_of(page);
+	uint32_t hi = lo;
+
+	*exact = false;
+	if (lo < page->n && heads[lo] == head)
+		hi = lo + 1 < page->n && heads[lo + 1] == head ? heads_upto(heads, page->n, head) : lo + 1;
+	while (lo < hi) {
+		uint32_t mid = (lo + hi) / 2;
+		struct item it;
+		int rc = base_item(l, mid, &it);
+
+		if (rc)
+			return rc;
+		int c = order_cmp(o, it.key, it.klen, it.val, it.vlen, p);
+
+		if (c == 0) {
+			*at = mid;
+			*exact = true;
+			return 0;
+		}
+		if (c < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	*at = lo;
+	return 0;
+}
+
+/* base_find - the same without knowing how many heads are smaller. */
+static int base_find(const struct leaf *l, const struct order *o, const struct probe *p, uint32_t *at, bool *exact)
+{
+	const struct fmt_page *page = l->page;
+	uint32_t plen = once(page->plen);
+	int side = 0, rc = UNLIKELY(plen) ? prefix_side(l, plen, p->key, p->klen, &side) : 0;
+
+	*exact = false;
+	if (UNLIKELY(rc))
+		return rc;
+	if (UNLIKELY(side)) {
+		*at = side < 0 ? 0 : page->n;
+		return 0;
+	}
+	uint64_t head = order_head(o, p->key, p->klen, plen);
+
+	return base_match(l, o, p, head, heads_below(heads_of(page), page->n, head), at, exact);
+}
+
+/* fp_matches - a bit for each slot with that fingerprint; unused slots have fingerprint 0. Without branches: how many slots are in use is not
+ * predictable. What it read of a slot that a writer fills meanwhile is not used: who acts on a bit loads the word. */
+#if defined(__SSE2__) && !defined(__SANITIZE_THREAD__) /* ThreadSanitizer knows words */
+/* fp_eight - the fingerprints of eight slots: the upper halves of two words at a time, then the lower 16 bits of each. */
+static inline __m128i fp_eight(const uint64_t *slots)
+{
+	const __m128i *two = (const void *)slots;
+	__m128i half[2];
+
+	for (unsigned int i = 0; i < 2; i++) {
+		__m128 a = _mm_castsi128_ps(_mm_loadu_si128(two + 2 * i)), b = _mm_castsi128_ps(_mm_loadu_si128(two + 2 * i + 1));
+
+		half[i] = _mm_srai_epi32(_mm_slli_epi32(_mm_castps_si128(_mm_shuffle_ps(a, b, _MM_SHUFFLE(3, 1, 3, 1))), 16), 16);
+	}
+	return _mm_packs_epi32(half[0], half[1]);
+}
+
+static uint32_t fp_matches(const uint64_t *slots, uint32_t fp)
+{
+	__m128i want = _mm_set1_epi16((short)fp);
+
+	static_assert(FMT_TAIL_SLOTS == 16, "two times eight");
+	return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(_mm_cmpeq_epi16(fp_eight(slots), want), _mm_cmpeq_epi16(fp_eight(slots + 8), want)));
+}
+#else
+static uint32_t fp_matches(const uint64_t *slots, uint32_t fp)
+{
+	uint32_t mask = 0;
+
+	for (unsigned int i = 0; i < FMT_TAIL_SLOTS; i++)
+		mask |= (uint32_t)(FMT_SLOT_FP(load_word(&slots[i])) == fp) << i;
+	return mask;
+}
+#endif
+
+/* prefetch_entry - the entry at eoff to its end, if the header tells where that is, else as much as many have; of a large one the beginning.
+ * Inlined by order: gcc leaves out calls that do no more than this. */
+static inline __attribute__((always_inline)) void prefetch_entry(const struct fmt_page *page, uint32_t eoff)
+{
+	const uint8_t *p = (const uint8_t *)page + eoff;
+	uint32_t heads = page->heads, most = 4 * FMT_LINE;
+	uint32_t size = heads & FMT_UNIFORM ? FMT_ENTRY_SIZE + uniform_stride(heads & FMT_KLEN_MASK, page->offs) : 2 * FMT_LINE;
+
+	size = size < most ? size : most;
+	for (uint32_t i = 0; i < size; i += FMT_LINE)
+		__builtin_prefetch(p + i);
+	__builtin_prefetch(p + size - 1);
+}
+
+static inline void look_begin(const struct view *v, uint32_t fp, struct leaf_look *look)
+{
+	const struct wpage *wp = v->w ? wset_find(v->w, look->off) : NULL;
+
+	look->slots = wp && wp->npending ? wp->val : (const uint64_t *)(const void *)((const uint8_t *)look->page + FMT_LEAF_SLOTS);
+	look->match = fp_matches(look->slots, fp);
+	look->below = UINT32_MAX;
+}
+
+void leaf_look(const struct view *v, const struct order *o, const uint8_t *key, uint32_t klen, uint32_t fp, struct leaf_look *look)
+{
+	const struct fmt_page *page = look->page;
+	uint32_t eoff;
+
+	look_begin(v, fp, look);
+	if (look->match) {
+		eoff = FMT_SLOT_OFF(load_word(&look->slots[31 - __builtin_clz(look->match)]));
+	} else {
+		if (page->plen)
+			return;
+		look->below = heads_below(heads_of(page), page->n, order_head(o, key, klen, 0));
+		if (look->below >= page->n)
+			return;
+		eoff = leaf_entry(page, look->below);
+	}
+	if (eoff < v->psize)
+		prefetch_entry(page, eoff);
+}
+
+static inline __attribute__((always_inline)) int look_end(const struct view *v, const struct order *o, const uint8_t *key, uint32_t klen,
+                                                          const struct leaf_look *look, struct item *item, bool *found)
+{
+	struct leaf l = {.page = look->page, .off = look->off, .psize = v->psize, .slots = look->slots};
+	struct probe p = {.key = key, .klen = klen};
+	uint32_t at;
+	int rc;
+
+	*found = false;
+	for (uint32_t match = look->match; match;) {
+		uint32_t i = 31 - (uint32_t)__builtin_clz(match);
+		uint64_t slot = load_word(&l.slots[i]);
+
+		match &= ~((uint32_t)1 << i);
+		if (!slot) /* unused, and the key's fingerprint is 0 */
+			continue;
+		rc = tail_item(&l, FMT_SLOT_OFF(slot), item);
+		if (rc)
+			return rc;
+		if (item->klen != klen || memcmp(item->key, key, klen) != 0 || (!v->w && slot_txn(l.page, v->psize, slot) > v->snapshot))
+			continue;
+		*found = FMT_SLOT_KIND(slot) != FMT_SLOT_REMOVE;
+		return 0;
+	}
+	if (look->below == UINT32_MAX)
+		rc = base_find(&l, o, &p, &at, found);
+	else
+		rc = base_match(&l, o, &p, order_head(o, key, klen, 0), look->below, &at, found);
+	return rc || !*found ? rc : base_item(&l, at, item);
+}
+
+int leaf_found(const struct view *v, const struct order *o, const uint8_t *key, uint32_t klen, const struct leaf_look *look, struct item *item,
+               bool *found)
+{
+	return look_end(v, o, key, klen, look, item, found);
+}
+
+int leaf_get(const struct view *v, const struct fmt_page *page, uint64_t off, const struct order *o, const uint8_t *key, uint32_t klen, uint32_t fp,
+             struct item *item, bool *found)
+{
+	struct leaf_look look = {.page = page, .off = off};
+
+	look_begin(v, fp, &look);
+	return look_end(v, o, key, klen, &look, item, found);
+}
+
+static void gap_follow(struct leaf_gap *g, uint64_t slot)
+{
+	uint32_t rank = FMT_SLOT_RANK(slot), kind = FMT_SLOT_KIND(slot);
+
+	if (rank - g->lo > g->n) { /* unsigned: before or behind the gap */
+		if (rank < g->lo)
+			g->lo += (kind == FMT_SLOT_INSERT) - (uint32_t)(kind == FMT_SLOT_REMOVE);
+		return;
+	}
+	uint32_t j = rank - g->lo;
+
+	if (kind == FMT_SLOT_INSERT) {
+		memmove(g->entry + j + 1, g->entry + j, (g->n - j) * sizeof *g->entry);
+		g->entry[j] = (uint16_t)FMT_SLOT_OFF(slot);
+		g->n++;
+	} else if (j < g->n) {
+		if (kind == FMT_SLOT_REPLACE) {
+			g->entry[j] = (uint16_t)FMT_SLOT_OFF(slot);
+			return;
+		}
+		g->n--;
+		memmove(g->entry + j, g->entry + j + 1, (g->n - j) * sizeof *g->entry);
+	} else if (g->base) {
+		g->base = kind == FMT_SLOT_REPLACE ? FMT_SLOT_OFF(slot) : 0;
+	}
+}
+
+int leaf_gap_find(const struct leaf *l, const struct order *o, const struct probe *p, struct leaf_gap *g)
+{
+	uint32_t at;
+	bool exact;
+	int rc = base_find(l, o, p, &at, &exact);
+
+	if (rc)
+		return rc;
+	g->n = 0;
+	g->lo = at;
+	g->base = exact ? leaf_entry(l->page, at) : 0;
+	for (unsigned int i = 0; i < l->nslots; i++)
+		gap_follow(g, load_word(&l->slots[i]));
+	return 0;
+}
+
+int leaf_gap_place(const struct leaf *l, const struct order *o, const struct probe *p, const struct leaf_gap *g, uint32_t *rank, uint32_t *eoff)
+{
+	*eoff = 0;
+	for (uint32_t j = 0; j < g->n; j++) {
+		struct item it;
+		int rc = tail_item(l, g->entry[j], &it);
+
+		if (rc)
+			return rc;
+		int c = order_cmp(o, it.key, it.klen, it.val, it.vlen, p);
+
+		if (c >= 0) {
+			*rank = g->lo + j;
+			*eoff = c == 0 ? g->entry[j] : 0;
+			return 0;
+		}
+	}
+	*rank = g->lo + g->n;
+	*eoff = g->base;
+	return 0;
+}
+
+int leaf_place(const struct leaf *l, const struct order *o, const struct probe *p, uint32_t *rank, uint32_t *eoff)
+{
+	struct leaf_gap g;
+	int rc = leaf_gap_find(l, o, p, &g);
+
+	return rc ? rc : leaf_gap_place(l, o, p, &g, rank, eoff);
+}
+
+uint32_t leaf_count(const struct leaf *l)
+{
+	uint32_t n = l->page->n;
+
+	for (unsigned int i = 0; i < l->nslots; i++) {
+		uint32_t kind = FMT_SLOT_KIND(load_word(&l->slots[i]));
+
+		n += (kind == FMT_SLOT_INSERT) - (uint32_t)(kind == FMT_SLOT_REMOVE);
+	}
+	return n;
+}
+
+int leaf_at(const struct leaf *l, uint32_t rank, uint32_t *eoff)
+{
+	for (unsigned int i = l->nslots; i-- > 0;) {
+		uint64_t slot = load_word(&l->slots[i]);
+		uint32_t r = FMT_SLOT_RANK(slot), kind = FMT_SLOT_KIND(slot);
+
+		if (kind == FMT_SLOT_REMOVE) {
+			rank += r <= rank;
+		} else if (r == rank) {
+			*eoff = FMT_SLOT_OFF(slot);
+			return 0;
+		} else if (kind == FMT_SLOT_INSERT) {
+			rank -= r < rank;
+		}
+	}
+	if (rank >= l->page->n)
+		return err_corrupt(l->off, "leaf: no entry has rank %u", rank);
+	*eoff = leaf_entry(l->page, rank);
+	return 0;
+}
+
+static void base_offsets(const struct fmt_page *p, uint32_t n, uint16_t *out)
+{
+	uint32_t heads = p->heads;
+
+	if (heads & FMT_UNIFORM) {
+		uint32_t start = FMT_LEAF_BASE + 8 * n, stride = uniform_stride(heads & FMT_KLEN_MASK, p->offs);
+
+		for (uint32_t i = 0; i < n; i++)
+			out[i] = (uint16_t)(start + i * stride);
+	} else {
+		memcpy(out, (const uint8_t *)p + p->offs, n * sizeof *out);
+	}
+}
+
+typedef int16_t lanes __attribute__((vector_size(16)));
+typedef uint16_t byte_offsets __attribute__((vector_size(16)));
+#define LANES 8
+
+static inline lanes all_lanes(int32_t x)
+{
+	return (int16_t)x - (lanes){0};
+}
+
+/* offsets_uniform - leaf_offsets without shifting anything, for a uniform base and a tail without removals: false when it is another leaf, or damaged.
+ * A slot's rank is moved by each later insertion at or before it, all ranks at once. At a place that no slot has stands the base's entry of that number,
+ * less the insertions before it. Of two slots that replace one entry the later one is stored last. */
+static bool offsets_uniform(const struct leaf *l, uint32_t n, uint16_t *out, uint32_t *count)
+{
+	static const lanes index[2] = {{0, 1, 2, 3, 4, 5, 6, 7}, {8, 9, 10, 11, 12, 13, 14, 15}};
+	uint32_t heads = once(l->page->heads), total = n;
+	lanes at[2] = {all_lanes(-1), all_lanes(-1)}, inserted[FMT_TAIL_SLOTS]; /* -1: not yet there */
+	uint16_t off[FMT_TAIL_SLOTS];
+	int16_t place[FMT_TAIL_SLOTS];
+	bool insert[FMT_TAIL_SLOTS];
+
+	if (!(heads & FMT_UNIFORM) || !n || n + 2 * FMT_TAIL_SLOTS > LEAF_MAX(l->psize))
+		return false;
+	for (unsigned int i = 0; i < l->nslots; i++) {
+		uint64_t slot = load_word(&l->slots[i]);
+		uint32_t rank = FMT_SLOT_RANK(slot), kind = FMT_SLOT_KIND(slot);
+
+		insert[i] = kind == FMT_SLOT_INSERT;
+		if (kind == FMT_SLOT_REMOVE || rank >= total + insert[i])
+			return false;
+		for (unsigned int h = 0; h < 2; h++) {
+			at[h] -= (at[h] >= all_lanes((int32_t)rank)) & all_lanes(-insert[i]);
+			at[h] += (index[h] == all_lanes((int32_t)i)) & all_lanes((int32_t)rank + 1);
+		}
+		total += insert[i];
+		off[i] = (uint16_t)FMT_SLOT_OFF(slot);
+	}
+	memcpy(place, at, sizeof place);
+	for (unsigned int i = 0; i < l->nslots; i++)
+		inserted[i] = all_lanes(insert[i] ? place[i] : INT16_MAX);
+	uint16_t start = (uint16_t)(FMT_LEAF_BASE + 8 * n), stride = (uint16_t)uniform_stride(heads & FMT_KLEN_MASK, once(l->page->offs));
+
+	for (uint32_t j = 0; j < total; j += LANES) {
+		lanes rank = all_lanes((int32_t)j) + index[0], base = rank;
+
+		for (unsigned int i = 0; i < l->nslots; i++)
+			base += rank >= inserted[i];
+		byte_offsets entry = (byte_offsets)base * stride + start;
+
+		memcpy(out + j, &entry, sizeof entry);
+	}
+	for (unsigned int i = 0; i < l->nslots; i++)
+		out[place[i]] = off[i];
+	*count = total;
+	return true;
+}
+
+int leaf_offsets(const struct leaf *l, uint16_t *out, uint32_t *count)
+{
+	uint32_t n = once(l->page->n);
+
+	if (LIKELY(offsets_uniform(l, n, out, count)))
+		return 0;
+	if (n > LEAF_MAX(l->psize) - FMT_TAIL_SLOTS)
+		return err_corrupt(l->off, "leaf: %u entries", n);
+	base_offsets(l->page, n, out);
+	for (unsigned int i = 0; i < l->nslots; i++) {
+		uint64_t slot = load_word(&l->slots[i]);
+		uint32_t r = FMT_SLOT_RANK(slot), kind = FMT_SLOT_KIND(slot);
+
+		if (r > n || (r == n && kind != FMT_SLOT_INSERT))
+			return err_corrupt(l->off, "leaf: slot %u has rank %u among %u entries", i, r, n);
+		if (kind == FMT_SLOT_INSERT) {
+			memmove(out + r + 1, out + r, (n - r) * sizeof *out);
+			n++;
+		} else if (kind == FMT_SLOT_REMOVE) {
+			n--;
+			memmove(out + r, out + r + 1, (n - r) * sizeof *out);
+			continue;
+		}
+		out[r] = (uint16_t)FMT_SLOT_OFF(slot);
+	}
+	*count = n;
+	return 0;
+}
+
+/* ---- writing -------------------------------------------------------------------------------------------------------------- */
+
+uint32_t leaf_crc(const uint8_t *p, uint32_t end)
+{
+	return crc32c(crc32c(crc32c(0, p, 8), p + 20, 12), p + FMT_LEAF_BASE, end - FMT_LEAF_BASE);
+}
+
+uint32_t leaf_costs(const struct order *o, const struct item *items, uint32_t n)
+{
+	if (!n || !uniform_suits(o, &items[0]))
+		return 0;
+	for (uint32_t i = 1; i < n; i++)
+		if (items[i].klen != items[0].klen || items[i].vlen != items[0].vlen || items[i].flags)
+			return 0;
+	return 8 + uniform_stride(items[0].klen, items[0].vlen);
+}
+
+/* base_uniform, base_mixed - the heads and entries of a base; where they end. */
+static uint32_t base_uniform(uint8_t *image, uint32_t psize, const struct order *o, const struct item *items, uint32_t n, uint32_t plen)
+{
+	uint64_t *heads = (void *)(image + FMT_LEAF_BASE);
+	uint32_t klen = items[0].klen, vlen = items[0].vlen, stride = uniform_stride(klen, vlen);
+	uint8_t *e = image + FMT_LEAF_BASE + 8 * n;
+
+	assert(FMT_LEAF_BASE + n * (8 + stride) <= psize);
+	for (uint32_t i = 0; i < n; i++, e += stride) {
+		heads[i] = order_head(o, items[i].key, klen, plen);
+		leaf_entry_copy(e, items[i].key, klen);
+		leaf_value_copy(e + klen, items[i].val, vlen);
+		memset(e + klen + vlen, 0, stride - klen - vlen);
+	}
+	return (uint32_t)(e - image);
+}
+
+static uint32_t base_mixed(uint8_t *image, uint32_t psize, const struct order *o, const struct item *items, uint32_t n, uint32_t plen)
+{
+	uint32_t offs_at = FMT_LEAF_BASE + 8 * n, at = offs_at + 2 * n;
+	uint64_t *heads = (void *)(image + FMT_LEAF_BASE);
+	uint16_t *offs = (void *)(image + offs_at);
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct item *it = &items[i];
+		uint32_t e = leaf_entry_align(o, at, it->klen);
+
+		memset(image + at, 0, e - at);
+		heads[i] = order_head(o, it->key, it->klen, plen);
+		offs[i] = (uint16_t)e;
+		leaf_entry_store(image + e, it);
+		at = e + FMT_ENTRY_SIZE + it->klen + it->vlen;
+		assert(at <= psize);
+	}
+	return at;
+}
+
+uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *o, const struct item *items, uint32_t n, uint64_t birth, uint64_t prev)
+{
+	struct fmt_page *page = (void *)image;
+	bool uniform = leaf_costs(o, items, n) > 0;
+	uint32_t plen = n < 2 ? 0 : order_prefix(o, items[0].key, items[0].klen, items[n - 1].key, items[n - 1].klen);
+
+	memset(image, 0, FMT_LEAF_BASE);
+	*page = leaf_header(n, uniform ? items : NULL, birth, prev);
+	page->plen = (uint16_t)plen;
+	uint32_t at = (uniform ? base_uniform : base_mixed)(image, psize, o, items, n, plen), end = (uint32_t)round_up(at, 4);
+
+	memset(image + at, 0, round_up(end, FMT_LINE) - at);
+	page->end = (uint16_t)end;
+	page->crc = leaf_crc(image, end);
+	return end;
+}
+
+static void expect_all(const struct leaf *l)
+{
+	for (uint32_t i = 0; i < l->psize; i += FMT_LINE)
+		__builtin_prefetch(bytes_of(l) + i);
+}
+
+void leaf_own(const struct leaf *l, uint32_t bytes)
+{
+	uint32_t end = leaf_tail_end(l);
+	const uint8_t *from = bytes_of(l) + end;
+
+	if (l->nslots == FMT_TAIL_SLOTS || end + FMT_TAIL_BEFORE + FMT_ENTRY_SIZE + bytes + FMT_TAIL_AFTER > l->psize) { /* it will be written anew */
+		expect_all(l);
+		return;
+	}
+	pm_own(bytes_of(l) + FMT_LEAF_SLOTS + l->nslots * FMT_WORD);
+	for (unsigned int i = 0; i < 3; i++)
+		pm_own(from + i * FMT_LINE);
+}
+
+void leaf_expect_put(const struct leaf *l, const struct leaf_gap *g, uint32_t bytes, bool *full)
+{
+	uint32_t end = leaf_tail_end(l), need = FMT_TAIL_BEFORE + FMT_ENTRY_SIZE + bytes + FMT_TAIL_AFTER;
+
+	*full = l->nslots == FMT_TAIL_SLOTS || end + need > l->psize;
+	if (*full) {
+		expect_all(l);
+		return;
+	}
+	for (uint32_t j = 0; j < g->n; j++)
+		__builtin_prefetch(bytes_of(l) + g->entry[j]);
+	pm_own(bytes_of(l) + FMT_LEAF_SLOTS + l->nslots * FMT_WORD);
+	for (uint32_t i = 0; i < need + FMT_LINE - 1; i += FMT_LINE)
+		pm_own(bytes_of(l) + end + i);
+}
+
+/* shadow_open - the wpage of a leaf that gets pending slots: at its first one it takes the page's slots over. */
+static int shadow_open(struct wset *w, const struct leaf *l, struct wpage **out)
+{
+	struct wpage *wp;
+	int rc = wset_touch(w, l->off, &wp);
+
+	if (rc)
+		return rc;
+	if (!wp->npending) {
+		memcpy(wp->val, l->slots, sizeof wp->val); /* those that are not in use are 0 */
+		wp->npending = wp->napplied = (uint8_t)l->nslots;
+	}
+	*out = wp;
+	return 0;
+}
+
+struct fresh { /* what is appended to the page, from..end */
+	const uint8_t *bytes;
+	uint32_t from, end;
+	uint32_t known, crc; /* the first so many bytes have that checksum */
+	bool to_fill;        /* some of them are going to change */
+};
+
+static void shadow_add(struct wset *w, struct wpage *wp, const struct fresh *f, uint64_t slot)
+{
+	uint32_t n = f->end - f->from;
+
+	/* Bytes between the last entry and this one are alignment, stored with it: the range stays one piece [R1]. */
+	if (!wp->fresh_end) {
+		wp->fresh_off = (uint16_t)f->from;
+		wp->crc_valid = !f->to_fill;
+		wp->fresh_crc = f->to_fill ? 0 : crc32c(f->crc, f->bytes + f->known, n - f->known);
+	} else if (wp->crc_valid) {
+		wp->crc_valid = !f->to_fill;
+		wp->fresh_crc = f->to_fill ? 0 : crc32c(wp->fresh_crc, f->bytes, n);
+	}
+	wp->fresh_end = (uint16_t)f->end;
+	wp->val[wp->npending++] = slot;
+	pm_flush(&w->map->pm, w->map->base + wp->off + f->from, n);
+}
+
+int leaf_append(struct wset *w, const struct order *o, const struct leaf *l, const struct leaf_change *c, bool *done, const uint8_t **value)
+{
+	uint8_t buf[FMT_PAGE_MAX / 2 + 64];
+	uint32_t from = leaf_tail_end(l), e = leaf_entry_align(o, from + FMT_TAIL_BEFORE, c->item.klen);
+	uint32_t body = FMT_TAIL_BEFORE + FMT_ENTRY_SIZE + c->item.klen + c->item.vlen;
+	uint32_t crc_at = e - FMT_TAIL_BEFORE + body, end = (uint32_t)round_up(crc_at + FMT_TAIL_AFTER, 4);
+	uint32_t lead = e - FMT_TAIL_BEFORE - from;
+	struct wpage *wp;
+	int rc;
+
+	*done = false;
+	if (l->nslots == FMT_TAIL_SLOTS || end > l->psize || body + 64 > sizeof buf)
+		return 0;
+	uint64_t slot = FMT_SLOT(e, end, c->fp, c->rank, c->kind);
+	uint8_t *p = buf + lead;
+
+	put64(buf, 0); /* alignment: up to 4 bytes here, up to 3 behind the entry */
+	put64(p, w->txn);
+	leaf_entry_store(p + FMT_TAIL_BEFORE, &c->item);
+	uint32_t body_crc = crc32c(0, p, body), crc = crc32c(body_crc, &slot, sizeof slot);
+
+	put32(p + body, crc);
+	put32(p + body + sizeof crc, 0);
+	wp = wset_find(w, l->off);
+	if (wset_editable(w, wp)) {
+		const uint64_t *slots = (const uint64_t *)(const void *)(bytes_of(l) + FMT_LEAF_SLOTS);
+
+		rc = wset_touch(w, l->off, &wp);
+		if (rc)
+			return rc;
+		wset_apply(w, wp);
+		pm_write(&w->map->pm, bytes_of(l) + from, buf, end - from);
+		pm_store8(&w->map->pm, slots + l->nslots, slot);
+		wp->used = end > wp->used ? end : wp->used;
+		wp->streamed = false;
+	} else {
+		rc = shadow_open(w, l, &wp);
+		if (rc)
+			return rc;
+		pm_write(&w->map->pm, bytes_of(l) + from, buf, end - from);
+		struct fresh f = {.bytes = buf, .from = from, .end = end, .known = lead ? 0 : body, .crc = lead ? 0 : body_crc, .to_fill = c->to_fill};
+
+		shadow_add(w, wp, &f, slot);
+	}
+	*value = bytes_of(l) + e + FMT_ENTRY_SIZE + c->item.klen;
+	*done = true;
+	return 0;
+}
+
+/* seal_slot - the tail slot whose value lies at value; NULL: it is in the base. */
+static const uint64_t *seal_slot(const struct leaf *l, const uint8_t *value)
+{
+	for (unsigned int i = l->nslots; i-- > 0;) {
+		struct item it;
+
+		if (FMT_SLOT_KIND(l->slots[i]) != FMT_SLOT_REMOVE && tail_item(l, FMT_SLOT_OFF(l->slots[i]), &it) == 0 && it.val == value)
+			return &l->slots[i];
+	}
+	return NULL;
+}
+
+void leaf_seal(struct wset *w, uint64_t off, const uint8_t *value, uint32_t vlen)
+{
+	struct view v = {.map = w->map, .base = w->map->base, .psize = w->psize, .snapshot = w->txn, .w = w};
+	struct pm *pm = &w->map->pm;
+	struct wpage *wp = wset_find(w, off);
+	struct leaf l;
+	uint32_t crc;
+
+	leaf_open(&v, view_raw(&v, off), off, &l);
+	wp->streamed = false;
+	const uint64_t *slot = seal_slot(&l, value);
+
+	if (slot) {
+		const uint8_t *from = bytes_of(&l) + FMT_SLOT_OFF(*slot) - FMT_TAIL_BEFORE;
+
+		crc = crc32c(crc32c(0, from, (size_t)(value + vlen - from)), slot, sizeof *slot);
+		pm_write(pm, value + vlen, &crc, sizeof crc);
+		pm_flush(pm, from, (size_t)(value + vlen - from) + sizeof crc);
+	} else {
+		crc = leaf_crc(bytes_of(&l), l.page->end) ^ crc32c_place(off);
+		pm_write(pm, &l.page->crc, &crc, sizeof crc);
+	}
+}

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * leaf.h - inside a leaf: a sorted base, written once, and a tail of up to 16 appended entries with ranks.
+ *
+ *   | header | slots[16] | heads[n] | offs[n] | base entries ... | tail entries in append order ... |
+ *
+ * A base whose keys have one length and whose values have another, and no entry flags, is uniform: the header has the two lengths, and entry i lies at
+ * i times their sum, so that there are no offs[] to read, and six bytes less to an entry. An entry of another size goes to the tail as ever; the
+ * base that is made of them all then is not uniform, and larger: it may take three leaves (split in tree.c).
+ *
+ * A put appends an entry (fresh bytes) and fills the next slot (one word): nothing is shifted, nothing copied. A slot's rank is the entry's
+ * place in the leaf's order at that moment; applying the ranks in turn to 0..n-1 gives the order without comparing a key, and a snapshot
+ * applies only the slots it may see, which are always the first ones. Slots are never dropped or reordered: a removal appends a tombstone
+ * [R6].
+ *
+ * Lookup: where equal keys have equal bytes, the newest slot with the key's fingerprint that the snapshot sees, else the base. Otherwise
+ * the base's lower bound, then the gap that the slots open there is followed through the ranks: only the tail entries in the gap are compared.
+ * Rejected: sorted slots (a rewrite per put), unsorted leaves (scans pay), shifting (many lines per put).
+ */
+#ifndef DAXKV_LEAF_H
+#define DAXKV_LEAF_H
+
+#include "page/order.h"
+#include "page/view.h"
+
+struct item { /* an entry, in a page or to be written to one */
+	const uint8_t *key, *val;
+	uint32_t klen, vlen;
+	uint32_t flags; /* FMT_ENTRY_BLOB, FMT_ENTRY_DB */
+};
+
+struct leaf { /* a leaf as one view sees it */
+	const struct fmt_page *page;
+	const uint64_t *slots;
+	uint64_t off;
+	unsigned int nslots; /* that the view sees */
+	uint32_t psize;
+};
+
+/* leaf_open - the page, resolved by the view, with the slots that the view sees. */
+void leaf_open(const struct view *view, const struct fmt_page *page, uint64_t off, struct leaf *leaf);
+
+/* leaf_fault - raise the fault of an entry that does not lie in the page. */
+void leaf_fault(const struct leaf *leaf, uint32_t eoff);
+
+/* uniform_stride - what an entry of a uniform base takes. uniform_suits - whether such entries may be one: the integers among them stay aligned. */
+static inline uint32_t uniform_stride(uint32_t klen, uint32_t vlen)
+{
+	return (uint32_t)round_up(klen + vlen, 4);
+}
+
+static inline bool uniform_suits(const struct order *o, const struct item *it)
+{
+	return it->klen && !it->flags && (!(o->flags & (DAXKV_INTEGER_KEY | DAXKV_INTEGER_DUP)) || (it->klen | it->vlen) % 8 == 0);
+}
+
+/* leaf_entry - the byte offset of base entry i. */
+static inline uint32_t leaf_entry(const struct fmt_page *p, uint32_t i)
+{
+	uint32_t heads = once(p->heads), offs = once(p->offs);
+
+	if (LIKELY(heads & FMT_UNIFORM))
+		return FMT_LEAF_BASE + 8u * once(p->n) + i * uniform_stride(heads & FMT_KLEN_MASK, offs);
+	return get16((const uint8_t *)p + offs + 2 * i);
+}
+
+/* leaf_item - the entry at byte offset eoff of the leaf; base_item, tail_item - where it is known which it is: base entry i, one of the tail.
+ * CORRUPT when it does not lie in the page. item_at - the same for an entry whose lengths stand before it (header 0) or in the header (UINT32_MAX). */
+static inline int item_at(const struct leaf *leaf, uint32_t eoff, uint32_t header, struct item *item)
+{
+	const uint8_t *page = (const uint8_t *)leaf->page;
+
+	if (UNLIKELY(eoff < FMT_LEAF_BASE || eoff > leaf->psize - FMT_ENTRY_SIZE)) /* no sum: it may be anything where the page is changing */
+		goto fault;
+	const uint8_t *lengths = page + ((eoff & ~header) | (offsetof(struct fmt_page, heads) & header));
+	uint32_t kf = once(get16(lengths)) & (FMT_KLEN_MASK | ~header), vlen = once(get16(lengths + 2)), at = eoff + (FMT_ENTRY_SIZE & ~header);
+
+	item->klen = kf & FMT_KLEN_MASK;
+	item->flags = kf & ~FMT_KLEN_MASK;
+	item->vlen = vlen;
+	if (UNLIKELY(at + item->klen + vlen > leaf->psize))
+		goto fault;
+	item->key = page + at;
+	item->val = item->key + item->klen;
+	return 0;
+fault:
+	*item = (struct item){0};
+	leaf_fault(leaf, eoff);
+	return DAXKV_CORRUPT;
+}
+
+static inline int leaf_item(const struct leaf *leaf, uint32_t eoff, struct item *item)
+{
+	/* By masks: of which kind the next entry of a scan is can not be predicted, and to guess wrong is dear. */
+	uint32_t uniform = -(once(leaf->page->heads) / FMT_UNIFORM), base = -(uint32_t)(eoff < once(leaf->page->end));
+
+	return item_at(leaf, eoff, uniform & base, item);
+}
+
+static inline int base_item(const struct leaf *leaf, uint32_t i, struct item *item)
+{
+	if (LIKELY(once(leaf->page->heads) & FMT_UNIFORM))
+		return item_at(leaf, leaf_entry(leaf->page, i), UINT32_MAX, item);
+	return item_at(leaf, leaf_entry(leaf->page, i), 0, item);
+}
+
+static inline int tail_item(const struct leaf *leaf, uint32_t eoff, struct item *item)
+{
+	return item_at(leaf, eoff, 0, item);
+}
+
+/* leaf_get - the entry of the key in the leaf page at off, in an order with fingerprints. CORRUPT. */
+int leaf_get(const struct view *view, const struct fmt_page *page, uint64_t off, const struct order *order, const uint8_t *key, uint32_t klen,
+             uint32_t fp, struct item *item, bool *found);
+
+/* leaf_look, leaf_found - the same in two halves: the first prefetches the entry that the second compares. page and off of look are the caller's. */
+struct leaf_look {
+	const struct fmt_page *page;
+	uint64_t off;
+	const uint64_t *slots;
+	uint32_t match; /* a bit for each slot with the fingerprint */
+	uint32_t below; /* so many heads of the base are smaller than the key's; UINT32_MAX: not known */
+};
+void leaf_look(const struct view *view, const struct order *order, const uint8_t *key, uint32_t klen, uint32_t fp, struct leaf_look *look);
+int leaf_found(const struct view *view, const struct order *order, const uint8_t *key, uint32_t klen, const struct leaf_look *look, struct item *item,
+               bool *found);
+
+/* leaf_place - where the probe is or would be: its rank, and the entry found there or 0. */
+int leaf_place(const struct leaf *leaf, const struct order *order, const struct probe *probe, uint32_t *rank, uint32_t *eoff);
+
+/* leaf_gap_find, leaf_gap_place - the same in two halves: the first touches no entry of the tail, and finds the gap between two base entries where the probe
+ * belongs, with the tail entries alive in it. The gap holds as long as the leaf has as many slots and base entries. CORRUPT. */
+struct leaf_gap {
+	uint32_t lo, n, base; /* the rank of the first; how many; the base entry that equals the probe and stands behind the gap, 0 = none (any more) */
+	uint16_t entry[FMT_TAIL_SLOTS];
+};
+int leaf_gap_find(const struct leaf *leaf, const struct order *order, const struct probe *probe, struct leaf_gap *gap);
+int leaf_gap_place(const struct leaf *leaf, const struct order *order, const struct probe *probe, const struct leaf_gap *gap, uint32_t *rank, uint32_t *eoff);
+
+/* leaf_count - live entries. leaf_at - the entry of that rank (below leaf_count). */
+uint32_t leaf_count(const struct leaf *leaf);
+int leaf_at(const struct leaf *leaf, uint32_t rank, uint32_t *eoff);
+
+/* leaf_tail_end - where the next tail entry may begin: the entries lie in the order of their slots. Records name fresh bytes in units of 4, and the format
+ * allows an end between two. */
+static inline uint32_t leaf_tail_end(const struct leaf *l)
+{
+	uint32_t last = l->nslots ? FMT_SLOT_END(l->slots[l->nslots - 1]) : 0;
+
+	return (uint32_t)round_up(last > l->page->end ? last : l->page->end, 4);
+}
+
+/* leaf_value - where the value of base entry i lies. For the writer's own pages. */
+static inline const uint8_t *leaf_value(const struct fmt_page *page, uint32_t i)
+{
+	const uint8_t *e = (const uint8_t *)page + leaf_entry(page, i);
+
+	return page->heads & FMT_UNIFORM ? e + (page->heads & FMT_KLEN_MASK) : e + FMT_ENTRY_SIZE + (get16(e) & FMT_KLEN_MASK);
+}
+
+/* leaf_offsets - all entries in order; out has room for LEAF_MAX(psize). CORRUPT when the ranks make no sense. */
+int leaf_offsets(const struct leaf *leaf, uint16_t *out, uint32_t *n);
+#define LEAF_MAX(psize) ((psize) / 12 + FMT_TAIL_SLOTS) /* a head, and a key and a value of 4 bytes together */
+
+/* leaf_usable - bytes for entries in a page, the alignment of the first one taken off. leaf_cost - what an entry takes of them in a base,
+ * at most. leaf_costs - what these take in one base: each; 0: each its leaf_cost. */
+static inline uint32_t leaf_usable(uint32_t psize)
+{
+	return psize - FMT_LEAF_BASE - 4;
+}
+
+static inline uint32_t leaf_cost(const struct order *order, uint32_t klen, uint32_t vlen)
+{
+	uint32_t pad = order->flags & (DAXKV_INTEGER_KEY | DAXKV_INTEGER_DUP) ? 4 : 0;
+
+	return 8 + 2 + (uint32_t)round_up(FMT_ENTRY_SIZE + klen + vlen, 4) + pad;
+}
+uint32_t leaf_costs(const struct order *order, const struct item *items, uint32_t n);
+
+/* leaf_build - write a leaf of n items, in order, with an empty tail, to image (a page); the items must not lie in image. Returns the
+ * bytes used. */
+uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *order, const struct item *items, uint32_t n, uint64_t birth, uint64_t prev);
+
+/* Within the module: leaf_entry_align - the first place at or after off for an entry: integers are aligned for programs that read them where they lie.
+ * leaf_entry_store - an entry's bytes; leaf_entry_copy, leaf_value_copy - some of them. leaf_crc - of a leaf whose base ends at end.
+ * leaf_header - of a base of n entries; uniform: one of them if they are, else NULL. */
+static inline uint32_t leaf_entry_align(const struct order *o, uint32_t off, uint32_t klen)
+{
+	uint32_t at = (uint32_t)round_up(off, 4), want;
+
+	if (LIKELY(!(o->flags & (DAXKV_INTEGER_DUP | DAXKV_INTEGER_KEY))))
+		return at;
+	want = o->flags & DAXKV_INTEGER_DUP ? (8 - (FMT_ENTRY_SIZE + klen) % 8) % 8 : FMT_ENTRY_SIZE;
+	if (want % 4)
+		return at; /* a key of odd length before an integer: no place aligns both the entry and the integer */
+	return at % 8 == want ? at : at + 4;
+}
+
+static inline void leaf_entry_copy(uint8_t *to, const uint8_t *from, uint32_t n)
+{
+	if (LIKELY(n - 8 <= 8)) { /* 8 to 16 bytes, the most usual: two words, which may overlap. No call, and a key just made of words is read by words */
+		uint64_t first = get64(from), last = get64(from + n - 8);
+
+		put64(to, first);
+		put64(to + n - 8, last);
+	} else {
+		memcpy(to, from, n);
+	}
+}
+
+static inline void leaf_value_copy(uint8_t *to, const uint8_t *val, uint32_t vlen)
+{
+	if (LIKELY(vlen && val))
+		leaf_entry_copy(to, val, vlen);
+	else
+		memset(to, 0, vlen); /* to be filled by the caller of put */
+}
+
+static inline void leaf_entry_store(uint8_t *p, const struct item *it)
+{
+	put16(p, it->klen | it->flags);
+	put16(p + 2, it->vlen);
+	leaf_entry_copy(p + FMT_ENTRY_SIZE, it->key, it->klen);
+	leaf_value_copy(p + FMT_ENTRY_SIZE + it->klen, it->val, it->vlen);
+}
+uint32_t leaf_crc(const uint8_t *page, uint32_t end);
+
+/* leaf_verify - compare the checksums of the base and of all entries of the tail. CORRUPT. */
+int leaf_verify(const struct leaf *leaf);
+
+static inline struct fmt_page leaf_header(uint32_t n, const struct item *uniform, uint64_t birth, uint64_t prev)
+{
+	return (struct fmt_page){.birth = birth, .prev = prev, .type = FMT_LEAF, .n = (uint16_t)n,
+	                         .heads = (uint16_t)(uniform ? FMT_UNIFORM | uniform->klen : FMT_LEAF_BASE),
+	                         .offs = (uint16_t)(uniform ? uniform->vlen : FMT_LEAF_BASE + 8 * n)};
+}
+
+/* leaf_pack - a leaf in the making, entry by entry in order, in a buffer of its maker's. They are gathered where they will lie if the leaf gets full:
+ * in a uniform one, until an entry of another size comes; in others, if all that come are as large as the first. leaf_pack_add - *it is the next one; false: it
+ * has no room (the first always has, when it suits a leaf). leaf_pack_item - entry i, until the pack begins anew (n = 0). leaf_item_rises - whether an item
+ * lies behind last; keys: its key alone does. leaf_pack_rises - the same behind the pack's last one. leaf_pack_build - the leaf of them all, at
+ * least one, in page; as leaf_build. Adding is inlined: it is most of what a load does. leaf_pack_begin, leaf_pack_mixed - parts of it. */
+struct leaf_pack {
+	uint8_t *page;  /* two pages of room, at a multiple of 8 */
+	uint8_t *bytes; /* of the entries: in page, at a multiple of 8 */
+	uint16_t *off;  /* of each, from bytes, when they are not uniform; room for LEAF_PACK_MAX(psize) */
+	uint64_t head;  /* the last one's */
+	uint32_t n, at, limit, psize;    /* how many; where the next begins in bytes, the last being padded; where they may end in a page */
+	uint32_t stride, klen, vlen, max; /* of each, and how many have room: while they are uniform. stride 0: they are not */
+};
+#define LEAF_PACK_MAX(psize) ((psize) / (8 + 2 + FMT_ENTRY_SIZE)) /* of entries as small as a damaged leaf may show them: a head, an offset, lengths */
+
+void leaf_pack_begin(struct leaf_pack *p, const struct order *o, const struct item *it);
+bool leaf_pack_mixed(struct leaf_pack *p, const struct order *o, const struct item *it);
+
+/* leaf_pack_like - whether an entry of these sizes is as those that are there: what was checked of them need not be checked again. */
+static inline bool leaf_pack_like(const struct leaf_pack *p, size_t klen, size_t vlen)
+{
+	return LIKELY(p->n && p->stride && klen == p->klen && vlen == p->vlen);
+}
+
+/* leaf_pack_more - leaf_pack_add for such an entry. */
+static inline __attribute__((always_inline)) bool leaf_pack_more(struct leaf_pack *p, const struct item *it, uint64_t head)
+{
+	uint32_t n = p->n, at = p->at;
+
+	if (UNLIKELY(n == p->max))
+		return false;
+	put32(p->bytes + at + p->stride - 4, 0); /* what the entry leaves of it is padding */
+	leaf_entry_copy(p->bytes + at, it->key, it->klen);
+	leaf_value_copy(p->bytes + at + it->klen, it->val, it->vlen);
+	put64(p->page + FMT_LEAF_BASE + 8 * n, head);
+	p->head = head;
+	p->n = n + 1;
+	p->at = at + p->stride;
+	return true;
+}
+
+static inline __attribute__((always_inline)) bool leaf_pack_add(struct leaf_pack *p, const struct order *o, const struct item *it)
+{
+	if (UNLIKELY(!p->n))
+		leaf_pack_begin(p, o, it);
+	if (UNLIKELY(!p->stride || it->klen != p->klen || it->vlen != p->vlen || it->flags))
+		return leaf_pack_mixed(p, o, it);
+	return leaf_pack_more(p, it, order_head(o, it->key, it->klen, 0));
+}
+
+static inline struct item leaf_pack_item(const struct leaf_pack *p, uint32_t i)
+{
+	const uint8_t *e = p->bytes + (p->stride ? i * p->stride : p->off[i]);
+
+	if (p->stride)
+		return (struct item){.key = e, .val = e + p->klen, .klen = p->klen, .vlen = p->vlen};
+	uint32_t kf = get16(e), klen = kf & FMT_KLEN_MASK;
+
+	return (struct item){.key = e + FMT_ENTRY_SIZE, .val = e + FMT_ENTRY_SIZE + klen, .klen = klen, .vlen = get16(e + 2), .flags = kf & ~FMT_KLEN_MASK};
+}
+
+static inline bool leaf_item_rises(const struct order *o, const struct item *last, const struct item *it, bool keys)
+{
+	int c = order_key_cmp(o, last->key, last->klen, it->key, it->klen);
+
+	return c < 0 || (c == 0 && o->dups && !keys && order_dup_cmp(o, last->val, last->vlen, it->val, it->vlen) < 0);
+}
+
+static inline bool leaf_pack_rises(const struct leaf_pack *p, const struct order *o, const struct item *it, bool keys)
+{
+	if (LIKELY(order_head(o, it->key, it->klen, 0) > p->head))
+		return true;
+	struct item last = leaf_pack_item(p, p->n - 1);
+
+	return leaf_item_rises(o, &last, it, keys);
+}
+uint32_t leaf_pack_build(struct leaf_pack *pack, const struct order *order, uint64_t birth, uint64_t prev);
+
+/* leaf_append - add an entry to the tail's end [R6] [I9]: *done false when it has no room. leaf is what leaf_open gave for the writer's
+ * view. *value: where the value's bytes lie. An item without val gets zeros, to be filled, and sealed by leaf_seal. ENOMEM. */
+struct leaf_change {
+	struct item item;
+	uint32_t rank, fp;
+	enum fmt_slot_kind kind;
+	bool to_fill; /* bytes of the value are going to change */
+};
+int leaf_append(struct wset *w, const struct order *order, const struct leaf *leaf, const struct leaf_change *change, bool *done,
+                const uint8_t **value);
+
+/* leaf_own - an entry, key and value of so many bytes, will be appended: have the lines that change come into this core's cache meanwhile,
+ * or the whole leaf when it has no room. */
+void leaf_own(const struct leaf *leaf, uint32_t bytes);
+
+/* leaf_expect_put - the same ahead of time, for an entry of about that many bytes which belongs into the gap: what placing it compares comes, too, and the
+ * whole leaf when it will have to be written anew. *full: that is so. */
+void leaf_expect_put(const struct leaf *leaf, const struct leaf_gap *gap, uint32_t bytes, bool *full);
+
+/* leaf_seal - the value at value was filled after leaf_append or leaf_build: recompute the checksum that covers it. */
+void leaf_seal(struct wset *w, uint64_t off, const uint8_t *value, uint32_t vlen);
+
+#endif

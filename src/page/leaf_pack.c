@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* leaf_pack.c - a leaf that is filled entry by entry, in order, and written once. See leaf.h */
+#include "page/leaf.h"
+
+/* mixed_start - where the first of n entries that are not uniform lies in the page: a multiple of 8, so that places in bytes and in the page are aligned
+ * alike. */
+static uint32_t mixed_start(uint32_t n)
+{
+	return (uint32_t)round_up(FMT_LEAF_BASE + (8 + 2) * n, 8);
+}
+
+void leaf_pack_begin(struct leaf_pack *p, const struct order *o, const struct item *it)
+{
+	p->at = 0;
+	p->stride = 0;
+	if (!uniform_suits(o, it))
+		return;
+	uint32_t stride = uniform_stride(it->klen, it->vlen);
+
+	if (FMT_LEAF_BASE + 8 + stride > p->psize) /* only in a damaged leaf: refused when it is added */
+		return;
+	p->klen = it->klen;
+	p->vlen = it->vlen;
+	p->stride = stride;
+	p->max = (p->limit - FMT_LEAF_BASE) / (8 + p->stride);
+	if (!p->max) /* beyond the limit, but not beyond the page */
+		p->max = 1;
+	p->bytes = p->page + FMT_LEAF_BASE + 8 * p->max;
+}
+
+static bool mixed_add(struct leaf_pack *p, const struct order *o, const struct item *it)
+{
+	uint32_t at = p->at, n = p->n, e = leaf_entry_align(o, at, it->klen), end = (uint32_t)round_up(e + FMT_ENTRY_SIZE + it->klen + it->vlen, 4);
+
+	if (mixed_start(n + 1) + end > (n ? p->limit : p->psize))
+		return false;
+	if (!n)
+		p->bytes = p->page + mixed_start((p->limit - FMT_LEAF_BASE) / (8 + 2 + end));
+	if (e > at)
+		put32(p->bytes + at, 0);
+	put32(p->bytes + end - 4, 0); /* what the entry leaves of it is padding */
+	leaf_entry_store(p->bytes + e, it);
+	p->head = order_head(o, it->key, it->klen, 0);
+	p->off[n] = (uint16_t)e;
+	p->n = n + 1;
+	p->at = end;
+	return true;
+}
+
+/* to_mixed - give the uniform entries another shape, if there is room for that and for one more. They wait at the end of the two pages meanwhile. */
+static bool to_mixed(struct leaf_pack *p, const struct order *o, const struct item *it)
+{
+	struct leaf_pack was = *p;
+
+	if (FMT_LEAF_BASE + 8 + p->n * leaf_cost(o, p->klen, p->vlen) + leaf_cost(o, it->klen, it->vlen) > p->limit)
+		return false;
+	was.bytes = memmove(p->page + 2 * p->psize - p->at, p->bytes, p->at);
+	p->stride = p->n = p->at = 0;
+	for (uint32_t i = 0; i < was.n; i++) {
+		struct item old = leaf_pack_item(&was, i);
+		bool fits = mixed_add(p, o, &old);
+
+		assert(fits);
+		(void)fits;
+	}
+	return true;
+}
+
+bool leaf_pack_mixed(struct leaf_pack *p, const struct order *o, const struct item *it)
+{
+	return (!p->stride || to_mixed(p, o, it)) && mixed_add(p, o, it);
+}
+
+/* build_uniform, build_mixed - what the page needs before its entries, which lie where they will: of a uniform one the heads are there, unless they shall skip
+ * a prefix. */
+static void build_uniform(struct leaf_pack *p, const struct order *o, uint32_t plen)
+{
+	uint64_t *heads = (void *)(p->page + FMT_LEAF_BASE);
+
+	for (uint32_t i = 0; plen && i < p->n; i++)
+		heads[i] = order_head(o, p->bytes + i * p->stride, p->klen, plen);
+}
+
+static void build_mixed(struct leaf_pack *p, const struct order *o, uint32_t plen)
+{
+	uint64_t *heads = (void *)(p->page + FMT_LEAF_BASE);
+	uint16_t *offs = (void *)(heads + p->n);
+
+	for (uint32_t i = 0; i < p->n; i++) {
+		const uint8_t *e = p->bytes + p->off[i];
+
+		heads[i] = order_head(o, e + FMT_ENTRY_SIZE, get16(e) & FMT_KLEN_MASK, plen);
+		offs[i] = (uint16_t)(e - p->page);
+	}
+	memset(offs + p->n, 0, (size_t)(p->bytes - (uint8_t *)(offs + p->n)));
+}
+
+uint32_t leaf_pack_build(struct leaf_pack *p, const struct order *o, uint64_t birth, uint64_t prev)
+{
+	struct fmt_page *page = (void *)p->page;
+	uint32_t n = p->n, start = p->stride ? FMT_LEAF_BASE + 8 * n : mixed_start(n), end = start + p->at;
+
+	assert(n);
+	if (p->bytes != p->page + start)
+		p->bytes = memmove(p->page + start, p->bytes, p->at);
+	struct item first = leaf_pack_item(p, 0), last = leaf_pack_item(p, n - 1);
+	uint32_t plen = n < 2 ? 0 : order_prefix(o, first.key, first.klen, last.key, last.klen);
+
+	memset(page, 0, FMT_LEAF_BASE);
+	*page = leaf_header(n, p->stride ? &first : NULL, birth, prev);
+	page->plen = (uint16_t)plen;
+	page->end = (uint16_t)end;
+	(p->stride ? build_uniform : build_mixed)(p, o, plen);
+	memset(p->page + end, 0, round_up(end, FMT_LINE) - end);
+	page->crc = leaf_crc(p->page, end);
+	return end;
+}

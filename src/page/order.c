@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* order.c - see order.h */
+#include "page/order.h"
+
+#include "base/crc.h"
+
+#define FP_SEED 0x1234u
+#define HEAD 8u
+#define PREFIX_MIN 8u /* shorter ones do not pay for the test */
+
+void order_init(struct order *o, uint32_t flags)
+{
+	*o = (struct order){.flags = flags, .dups = (flags & DAXKV_DUP_SORT) != 0};
+	o->key = flags & DAXKV_OWN_COMPARE ? ORDER_OWN : flags & DAXKV_INTEGER_KEY ? ORDER_INTEGER : flags & DAXKV_REVERSE_KEY ? ORDER_REVERSE : ORDER_BYTES;
+	o->dup = flags & DAXKV_OWN_DUP_COMPARE ? ORDER_OWN : flags & DAXKV_INTEGER_DUP ? ORDER_INTEGER : flags & DAXKV_REVERSE_DUP ? ORDER_REVERSE : ORDER_BYTES;
+	o->fingerprints = !o->dups && o->key != ORDER_OWN;
+}
+
+static int cmp_len(uint32_t a, uint32_t b)
+{
+	return a < b ? -1 : a > b;
+}
+
+static int cmp_bytes(const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
+{
+	uint32_t n = alen < blen ? alen : blen, i = 0;
+
+	for (; i + 8 <= n; i += 8) {
+		uint64_t x = get64(a + i), y = get64(b + i);
+
+		if (x != y)
+			return __builtin_bswap64(x) < __builtin_bswap64(y) ? -1 : 1;
+	}
+	for (; i < n; i++)
+		if (a[i] != b[i])
+			return a[i] < b[i] ? -1 : 1;
+	return cmp_len(alen, blen);
+}
+
+static int cmp_reverse(const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
+{
+	uint32_t n = alen < blen ? alen : blen;
+
+	for (uint32_t i = 1; i <= n; i++)
+		if (a[alen - i] != b[blen - i])
+			return a[alen - i] < b[blen - i] ? -1 : 1;
+	return cmp_len(alen, blen);
+}
+
+static uint64_t integer_of(const uint8_t *p, uint32_t n)
+{
+	return n == 8 ? get64(p) : n == 4 ? get32(p) : 0;
+}
+
+static int cmp_integer(const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
+{
+	uint64_t x = integer_of(a, alen), y = integer_of(b, blen);
+
+	return x != y ? (x < y ? -1 : 1) : cmp_len(alen, blen);
+}
+
+static int cmp_own(daxkv_compare_fn *fn, void *arg, const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
+{
+	union {
+		const uint8_t *in;
+		void *out;
+	} pa = {a}, pb = {b}; /* a comparator promises not to write */
+	struct daxkv_val x = {alen, pa.out}, y = {blen, pb.out};
+
+	return fn(&x, &y, arg);
+}
+
+int order_key_cmp(const struct order *o, const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
+{
+	switch (o->key) {
+	case ORDER_REVERSE:
+		return cmp_reverse(a, alen, b, blen);
+	case ORDER_INTEGER:
+		return cmp_integer(a, alen, b, blen);
+	case ORDER_OWN:
+		return cmp_own(o->key_fn, o->key_arg, a, alen, b, blen);
+	case ORDER_BYTES:
+		break;
+	}
+	return cmp_bytes(a, alen, b, blen);
+}
+
+int order_dup_cmp(const struct order *o, const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
+{
+	switch (o->dup) {
+	case ORDER_REVERSE:
+		return cmp_reverse(a, alen, b, blen);
+	case ORDER_INTEGER:
+		return cmp_integer(a, alen, b, blen);
+	case ORDER_OWN:
+		return cmp_own(o->dup_fn, o->dup_arg, a, alen, b, blen);
+	case ORDER_BYTES:
+		break;
+	}
+	return cmp_bytes(a, alen, b, blen);
+}
+
+int order_cmp(const struct order *o, const uint8_t *key, uint32_t klen, const uint8_t *dup, uint32_t dlen, const struct probe *p)
+{
+	int c = order_key_cmp(o, key, klen, p->key, p->klen);
+
+	if (c || !o->dups)
+		return c;
+	if (p->edge != PROBE_AT)
+		return p->edge == PROBE_BEFORE ? 1 : -1;
+	return order_dup_cmp(o, dup, dlen, p->dup, p->dlen);
+}
+
+uint64_t order_head_rare(const struct order *o, const uint8_t *key, uint32_t klen, uint32_t plen)
+{
+	uint64_t head = 0;
+	uint32_t n;
+
+	switch (o->key) {
+	case ORDER_OWN:
+		return 0;
+	case ORDER_INTEGER:
+		return integer_of(key, klen);
+	case ORDER_REVERSE:
+		n = klen < HEAD ? klen : HEAD;
+		for (uint32_t i = 0; i < n; i++)
+			head |= (uint64_t)key[klen - 1 - i] << (56 - 8 * i);
+		return head;
+	case ORDER_BYTES:
+		break;
+	}
+	for (uint32_t i = plen; i < klen && i < plen + HEAD; i++)
+		head |= (uint64_t)key[i] << (56 - 8 * (i - plen));
+	return head;
+}
+
+uint32_t order_prefix(const struct order *o, const uint8_t *first, uint32_t flen, const uint8_t *last, uint32_t llen)
+{
+	uint32_t n = flen < llen ? flen : llen, i = 0;
+
+	if (o->key != ORDER_BYTES)
+		return 0;
+	while (i < n && first[i] == last[i])
+		i++;
+	return i < PREFIX_MIN ? 0 : i;
+}
+
+uint32_t order_fp(const uint8_t *key, uint32_t klen)
+{
+	uint32_t c = crc32c(FP_SEED, key, klen);
+
+	return (c ^ c >> 16) & 0xffff;
+}
+
+/* shortest - the least part of b, a prefix or in reverse order a suffix, that is greater than a: its length. */
+static uint32_t shortest(enum order_kind kind, const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
+{
+	uint32_t n = alen < blen ? alen : blen, i = 0;
+
+	if (kind == ORDER_BYTES)
+		while (i < n && a[i] == b[i])
+			i++;
+	else if (kind == ORDER_REVERSE)
+		while (i < n && a[alen - 1 - i] == b[blen - 1 - i])
+			i++;
+	else
+		return blen;
+	return i + 1 < blen ? i + 1 : blen;
+}
+
+struct separation order_separate(const struct order *o, const uint8_t *ka, uint32_t kalen, const uint8_t *da, uint32_t dalen,
+                                 const uint8_t *kb, uint32_t kblen, const uint8_t *db, uint32_t dblen)
+{
+	struct separation s = {.klen = kblen, .dlen = FMT_SEP_NODUP};
+
+	if (!o->dups || order_key_cmp(o, ka, kalen, kb, kblen) != 0) {
+		s.klen = shortest(o->key, ka, kalen, kb, kblen);
+	} else {
+		s.dlen = shortest(o->dup, da, dalen, db, dblen);
+		if (o->dup == ORDER_REVERSE)
+			s.doff = dblen - s.dlen;
+	}
+	if (o->key == ORDER_REVERSE)
+		s.koff = kblen - s.klen;
+	return s;
+}

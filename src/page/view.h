@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * view.h - the file as one transaction sees it, and the step from a page's offset to the page.
+ *
+ * A page of a younger transaction sends the view on to the page that stood there before, until one is old enough:
+ *
+ *   word -> page (birth 9) -> prev: page (birth 5) -> prev: page (birth 2)          a view at 6 reads the second
+ *
+ * The rule that makes it correct [I7]: a node that replaced another at T names it as prev, so a snapshot before T finds what stood there;
+ * births strictly fall along prev, anything else is corruption. The running writer's view is its own number: it never goes back.
+ */
+#ifndef DAXKV_VIEW_H
+#define DAXKV_VIEW_H
+
+#include "base/base.h"
+#include "base/err.h"
+#include "base/format.h"
+#include "media/map.h"
+
+#define VIEW_EVICTED ((uint64_t)1 << 63) /* in a reader's word: its snapshot was given up */
+
+struct wset;
+
+struct view {
+	struct map *map;
+	const uint8_t *base;
+	uint32_t psize;    /* a power of two */
+	uint64_t snapshot; /* of a write transaction: its own number */
+	struct wset *w;    /* what the transaction changed; NULL for a read transaction */
+	const uint64_t *bound; /* of a read transaction that may be evicted: its slot's word (readers.h). NULL: it may not */
+};
+
+/* view_size - bytes of the mapping that may be read; grows while a transaction runs. */
+static inline uint64_t view_size(const struct view *v)
+{
+	return __atomic_load_n(&v->map->size, __ATOMIC_RELAXED);
+}
+
+static inline const struct fmt_page *view_raw(const struct view *v, uint64_t off)
+{
+	return (const void *)(v->base + off);
+}
+
+/* page_sound - whether the header is that of a leaf (level 0) or inner page whose parts lie inside the page. */
+static inline bool page_sound(const struct fmt_page *p, unsigned int level, uint32_t psize)
+{
+	uint32_t n = p->n, end = p->end;
+
+	if (p->level != level || end > psize)
+		return false;
+	if (level == 0 && p->heads & FMT_UNIFORM)
+		return p->type == FMT_LEAF && n > 0 && p->heads & FMT_KLEN_MASK &&
+		       FMT_LEAF_BASE + n * (8 + round_up((p->heads & FMT_KLEN_MASK) + p->offs, 4)) == end;
+	if (level == 0)
+		return p->type == FMT_LEAF && p->heads == FMT_LEAF_BASE && p->offs == FMT_LEAF_BASE + 8 * n && p->offs + 2 * n <= end &&
+		       (p->plen == 0 || n > 0);
+	return p->type == FMT_INNER && p->heads == FMT_INNER_HEADS && p->offs == FMT_INNER_HEADS + 16 * n + 8 && p->offs + 2 * n <= end &&
+	       (p->plen == 0 || n > 0);
+}
+
+/* view_extend - see to it that size bytes of the file are mapped: another process may have made it longer. CORRUPT; errno of mmap. */
+int view_extend(const struct view *v, uint64_t size);
+
+/* view_evicted - whether the snapshot was given up: what was read before this call may be anything, and is not to be acted on. */
+static inline bool view_evicted(const struct view *v)
+{
+	if (LIKELY(!v->bound))
+		return false;
+	/* Pairs with the writer's fence in share_evict: whoever read a byte stored behind that fence sees the mark here [I20]. */
+	fence_loads();
+	return __atomic_load_n(v->bound, __ATOMIC_RELAXED) & VIEW_EVICTED;
+}
+
+/* view_too_old - raise TOO_OLD. */
+int view_too_old(const struct view *v);
+
+/* view_fault - raise the fault of the page at off, which is not a sound page of that level, or whose versions do not fall. */
+int view_fault(const struct view *v, uint64_t off, unsigned int level);
+
+/* view_version - the page that off means in this view, whatever its kind; its offset in *at. *page NULL: nothing was there then (possible
+ * for a root only). CORRUPT. */
+static inline int view_version(const struct view *v, uint64_t off, unsigned int level, const struct fmt_page **page, uint64_t *at)
+{
+	for (uint64_t last = UINT64_MAX;;) {
+		if (UNLIKELY(off & (v->psize - 1) || off == 0))
+			return view_fault(v, off, level);
+		if (UNLIKELY(off > view_size(v) - v->psize)) { /* no sum: it may be beyond 2^64 */
+			int rc = view_extend(v, off + v->psize);
+
+			if (rc)
+				return rc;
+		}
+		const struct fmt_page *p = view_raw(v, off);
+		uint64_t birth = __atomic_load_n(&p->birth, __ATOMIC_RELAXED);
+
+		if (LIKELY(birth <= v->snapshot)) {
+			*page = p;
+			*at = off;
+			return 0;
+		}
+		if (UNLIKELY(birth >= last))
+			return view_fault(v, off, level);
+		if (UNLIKELY(view_evicted(v)))
+			return view_too_old(v);
+		last = birth;
+		off = __atomic_load_n(&p->prev, __ATOMIC_RELAXED);
+		if (off == 0) {
+			*page = NULL;
+			*at = 0;
+			return 0;
+		}
+	}
+}
+
+/* view_page - the same for a page below the root, which must be a sound one of that level. */
+static inline int view_page(const struct view *v, uint64_t off, unsigned int level, const struct fmt_page **page, uint64_t *at)
+{
+	int rc = view_version(v, off, level, page, at);
+
+	if (LIKELY(!rc) && UNLIKELY(!*page || !page_sound(*page, level, v->psize)))
+		return view_fault(v, off, level);
+	return rc;
+}
+
+#endif

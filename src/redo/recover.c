@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* recover.c - see recover.h */
+#include "redo/recover.h"
+
+#include "base/crc.h"
+#include "base/err.h"
+#include "daxkv.h"
+#include "media/super.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct plan {
+	uint64_t newest, durable_upto, clean;
+	bool whole_follower; /* the slot after the newest holds the ring's round before, or nothing: no record can come to life there [I5] */
+	struct ring_record rec[FMT_RING_SLOTS];
+	bool valid[FMT_RING_SLOTS];
+};
+
+static const struct fmt_super *super_of(const struct ring *ring)
+{
+	return (const void *)ring->map->base;
+}
+
+static const struct ring_record *plan_record(const struct plan *p, uint64_t txn)
+{
+	unsigned int i = (unsigned int)(txn % FMT_RING_SLOTS);
+
+	return p->valid[i] && p->rec[i].txn == txn ? &p->rec[i] : NULL;
+}
+
+/* Step 1. */
+static int plan_make(const struct ring *ring, struct plan *p)
+{
+	uint64_t newest = 0;
+	bool sound = super_clean(super_of(ring), &p->clean);
+
+	for (unsigned int i = 0; i < FMT_RING_SLOTS; i++) {
+		p->valid[i] = ring_read(ring, i, &p->rec[i]);
+		if (p->valid[i] && p->rec[i].txn > newest)
+			newest = p->rec[i].txn;
+	}
+	bool fresh_ok = newest <= p->clean || ring_fresh_ok(ring, plan_record(p, newest));
+
+	/* [I4] Without a sound mark the ring must know all that the mark would say. */
+	if (!sound && (newest == 0 || !fresh_ok))
+		return err_corrupt(offsetof(struct fmt_super, clean),
+		                   "superblock: the clean mark 0x%lx has a wrong checksum",
+		                   (unsigned long)load_word(&super_of(ring)->clean));
+	/* [R1] Cut short before its fence: the one before is whole, because its fence had returned. */
+	if (!fresh_ok)
+		newest--;
+	/* [I4] The words of what is marked clean are in place: nothing of the ring is missed. */
+	if (newest < p->clean)
+		newest = p->clean;
+	const struct ring_record *top = plan_record(p, newest);
+
+	if (newest > p->clean && !top)
+		return err_corrupt(ring->off, "ring: record %lu is missing", (unsigned long)newest);
+	p->newest = newest;
+	p->durable_upto = top ? max_u64(top->durable_upto, p->clean) : p->clean;
+	for (uint64_t n = p->durable_upto + 1; n <= newest; n++)
+		if (!plan_record(p, n))
+			return err_corrupt(ring->off, "ring: record %lu is missing, between %lu and %lu", (unsigned long)n,
+			                   (unsigned long)p->durable_upto, (unsigned long)newest);
+	uint64_t follower = newest + 1;
+	const uint64_t *slot = ring_slot(ring, follower);
+
+	p->whole_follower = slot[0] == 0 && slot[1] == 0 && slot[2] == 0;
+	if (follower > FMT_RING_SLOTS)
+		p->whole_follower |= plan_record(p, follower - FMT_RING_SLOTS) != NULL;
+	return 0;
+}
+
+static int word_add(const struct ring *ring, struct words *ws, uint64_t txn, uint64_t off, uint64_t value)
+{
+	if (off % FMT_WORD || off >= ring->map->size || off < offsetof(struct fmt_super, main_desc))
+		return err_corrupt(off, "record %lu: a word outside the file's %lu bytes", (unsigned long)txn, (unsigned long)ring->map->size);
+	return words_add(ws, off, value);
+}
+
+static int words_add_spilled(const struct ring *ring, struct words *ws, const struct ring_record *rec)
+{
+	uint32_t psize = super_of(ring)->page_size, crc = 0;
+	uint64_t left = rec->spill_words, off = rec->spill_off, room = (psize - FMT_SPILL_PAIRS) / (2 * FMT_WORD);
+
+	while (left) {
+		bool inside = off % psize == 0 && off <= ring->map->size - psize;
+		const struct fmt_spill *s = (const void *)(ring->map->base + (inside ? off : 0));
+
+		if (!inside || s->page.type != FMT_SPILL || s->pairs == 0 || s->pairs > room || s->pairs > left)
+			return err_corrupt(off, "record %lu: its spilled words are not there", (unsigned long)rec->txn);
+		crc = crc32c(crc, s->pair, s->pairs * 2 * FMT_WORD);
+		for (uint64_t i = 0; i < s->pairs; i++) {
+			int rc = word_add(ring, ws, rec->txn, s->pair[2 * i], s->pair[2 * i + 1]);
+
+			if (rc)
+				return rc;
+		}
+		left -= s->pairs;
+		off = s->page.prev;
+	}
+	if (crc != rec->spill_crc)
+		return err_corrupt(rec->spill_off, "record %lu: the checksum of its spilled words does not match", (unsigned long)rec->txn);
+	return 0;
+}
+
+/* ranges_check - the fresh ranges that recover_run stores again lie in the file: the test of the newest record has seen those of that one only [I12]. */
+static int ranges_check(const struct ring *ring, const struct ring_record *rec)
+{
+	for (unsigned int i = 0; rec && i < rec->nranges; i++) {
+		uint64_t off = rec->ranges[i] >> 16, len = (rec->ranges[i] & 0xffff) * 4;
+
+		if (off > ring->map->size || len > ring->map->size - off)
+			return err_corrupt(off, "record %lu: a range outside the file's %lu bytes", (unsigned long)rec->txn, (unsigned long)ring->map->size);
+	}
+	return 0;
+}
+
+/* words_gather - of the records first to last. */
+static int words_gather(const struct ring *ring, const struct plan *p, uint64_t first, uint64_t last, struct words *ws)
+{
+	for (uint64_t n = first; n <= last; n++) {
+		const struct ring_record *rec = plan_record(p, n);
+		int rc = 0;
+
+		if (rec->spilled)
+			rc = words_add_spilled(ring, ws, rec);
+		for (unsigned int i = 0; i < rec->nwords && !rc; i++)
+			rc = word_add(ring, ws, n, rec->words[2 * i], rec->words[2 * i + 1]);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+static int word_compare(const void *a, const void *b)
+{
+	const struct ring_word *x = a, *y = b;
+
+	return x->off < y->off ? -1 : x->off > y->off;
+}
+
+/* words_final - keep the newest value of each word only: a replay in order would go through old ones. */
+static int words_final(struct words *ws)
+{
+	/* qsort is not stable: carry the sequence in a second pass instead. Sorting by (offset, position) needs the positions. */
+	struct seq {
+		struct ring_word word;
+		size_t at;
+	} *s = malloc((ws->n ? ws->n : 1) * sizeof *s);
+	size_t out = 0;
+
+	if (!s)
+		return err_set(ENOMEM, "no memory for recovery");
+	for (size_t i = 0; i < ws->n; i++)
+		s[i] = (struct seq){ws->w[i], i};
+	qsort(s, ws->n, sizeof *s, word_compare);
+	for (size_t i = 0; i < ws->n;) {
+		size_t j = i, last = i;
+
+		for (; j < ws->n && s[j].word.off == s[i].word.off; j++)
+			if (s[j].at > s[last].at)
+				last = j;
+		ws->w[out++] = s[last].word;
+		i = j;
+	}
+	ws->n = out;
+	free(s);
+	return 0;
+}
+
+/* redirty - store the bytes that are there once more: after a failed fdatasync the page cache may think them clean [R5]. */
+static void redirty(struct pm *pm, const uint8_t *p, size_t n)
+{
+	uint8_t line[FMT_LINE];
+
+	for (size_t i = 0; i < n; i += FMT_LINE) {
+		size_t part = n - i < FMT_LINE ? n - i : FMT_LINE;
+
+		memcpy(line, p + i, part);
+		pm_write(pm, p + i, line, part);
+	}
+	pm_flush(pm, p, n);
+}
+
+static int recover_fence(struct ring *ring)
+{
+	int rc = pm_fence(&ring->map->pm); /* Orders: each step of recovery, before the next; the callers say which. */
+
+	return rc ? err_sys(rc, "recovery could not make the file durable") : 0;
+}
+
+static int recover_run(struct ring *ring, const struct plan *p, const struct words *ws)
+{
+	struct pm *pm = &ring->map->pm;
+	const uint8_t *base = ring->map->base;
+	const struct ring_record *top = plan_record(p, p->newest);
+	const struct fmt_super *super = super_of(ring);
+	int rc;
+
+	/* Also when nothing is to be replayed: the process that stored the mark, or erased the follower, may have died before its fence
+	 * [R4]. */
+	redirty(pm, (const uint8_t *)&super->clean, sizeof super->clean);
+	if (!p->whole_follower || ring_slot(ring, p->newest + 1)[0] == 0) {
+		pm_zero(pm, ring_slot(ring, p->newest + 1), FMT_RING_SLOT);
+		pm_flush(pm, ring_slot(ring, p->newest + 1), FMT_RING_SLOT);
+	}
+	if (top && p->newest > p->clean) {
+		redirty(pm, (const uint8_t *)ring_slot(ring, p->newest), top->bytes);
+		for (unsigned int i = 0; i < top->nranges; i++)
+			redirty(pm, base + (top->ranges[i] >> 16), (top->ranges[i] & 0xffff) * 4);
+	}
+	/* [R4] Orders: what the decision for N rests on, before any word that follows from it. */
+	rc = recover_fence(ring);
+	if (rc)
+		return rc;
+	if (p->newest == p->clean)
+		return 0;
+	for (size_t i = 0; i < ws->n; i++)
+		pm_store8(pm, (const uint64_t *)(const void *)(base + ws->w[i].off), ws->w[i].value);
+	for (size_t i = 0; i < ws->n; i++)
+		pm_flush(pm, base + ws->w[i].off, FMT_WORD);
+	/* Orders: the words in place, before the clean mark that says so [I4]. */
+	rc = recover_fence(ring);
+	if (rc)
+		return rc;
+	pm_store8(pm, &super->clean, super_clean_word(p->newest));
+	pm_flush(pm, &super->clean, FMT_WORD);
+	/* Orders: the clean mark, before the first record that builds on it. */
+	return recover_fence(ring);
+}
+
+static bool plan_idle(const struct plan *p)
+{
+	return p->newest == p->clean && p->whole_follower;
+}
+
+int recover_needed(const struct ring *ring, bool *needed, uint64_t *txn)
+{
+	struct plan p;
+	int rc = plan_make(ring, &p);
+
+	if (rc)
+		return rc;
+	*needed = !plan_idle(&p);
+	*txn = p.newest;
+	return 0;
+}
+
+int recover(struct ring *ring, struct recover_result *result)
+{
+	struct words ws = {0};
+	struct plan p;
+	int rc = plan_make(ring, &p);
+
+	if (rc)
+		return rc;
+	*result = (struct recover_result){.txn = p.newest, .replayed = p.newest - p.durable_upto};
+	if (!plan_idle(&p))
+		rc = ranges_check(ring, plan_record(&p, p.newest));
+	if (!rc && !plan_idle(&p))
+		rc = words_gather(ring, &p, p.durable_upto + 1, p.newest, &ws);
+	if (!rc)
+		rc = words_final(&ws);
+	if (!rc)
+		rc = recover_run(ring, &p, &ws);
+	free(ws.w);
+	return rc;
+}
+
+/* words_stored - how many of the words that the records first to last leave are in place; *all: of how many. */
+static int words_stored(const struct ring *ring, const struct plan *p, uint64_t first, uint64_t last, size_t *stored, size_t *all)
+{
+	struct words ws = {0};
+	int rc = words_gather(ring, p, first, last, &ws);
+
+	if (!rc)
+		rc = words_final(&ws);
+	*stored = 0;
+	*all = ws.n;
+	for (size_t i = 0; i < ws.n && !rc; i++)
+		*stored += load_word((const uint64_t *)(const void *)(ring->map->base + ws.w[i].off)) == ws.w[i].value;
+	free(ws.w);
+	return rc;
+}
+
+int recover_in_place(const struct ring *ring, bool *in_place, uint64_t *txn)
+{
+	struct plan p;
+	size_t stored, all;
+	int rc = plan_make(ring, &p);
+
+	if (rc)
+		return rc;
+	rc = words_stored(ring, &p, p.durable_upto + 1, p.newest, &stored, &all);
+	*in_place = stored == all;
+	*txn = p.newest;
+	if (rc || *in_place)
+		return rc;
+	rc = words_stored(ring, &p, p.newest, p.newest, &stored, &all);
+	if (rc || stored) /* some of the newest: it is half done */
+		return rc;
+	rc = words_stored(ring, &p, p.durable_upto + 1, p.newest - 1, &stored, &all);
+	*in_place = stored == all;
+	*txn = p.newest - 1;
+	return rc;
+}

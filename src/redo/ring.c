@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* ring.c - see ring.h */
+#include "redo/ring.h"
+
+#include "base/crc.h"
+#include "base/err.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define SLOT_WORDS (FMT_RING_SLOT / FMT_WORD)
+#define SPILL_RECORD_WORDS 3
+
+int words_add(struct words *words, uint64_t off, uint64_t value)
+{
+	if (words->n == words->room) {
+		size_t room = words->room ? 2 * words->room : 64;
+		struct ring_word *w = realloc(words->w, room * sizeof *w);
+
+		if (!w)
+			return err_set(ENOMEM, "no memory for %zu words", room);
+		words->w = w;
+		words->room = room;
+	}
+	words->w[words->n++] = (struct ring_word){off, value};
+	return 0;
+}
+
+const uint64_t *ring_slot(const struct ring *ring, uint64_t txn)
+{
+	return (const uint64_t *)(const void *)(ring->map->base + ring->off + txn % FMT_RING_SLOTS * FMT_RING_SLOT);
+}
+
+/* The hash leaves its own word out. */
+static uint64_t record_hash(const struct ring *ring, const uint64_t *r, size_t n)
+{
+	return hash64(hash64(ring->file_id, r, FMT_WORD), r + 2, (n - 2) * FMT_WORD);
+}
+
+static uint64_t head_word(uint32_t fresh_crc, size_t nranges, size_t nwords, uint64_t lag)
+{
+	return (uint64_t)fresh_crc | (uint64_t)nranges << 32 | (uint64_t)nwords << 40 | lag << 48;
+}
+
+static void record_store(struct ring *ring, uint64_t txn, uint64_t *r, size_t n)
+{
+	const uint64_t *slot = ring_slot(ring, txn);
+
+	r[1] = record_hash(ring, r, n);
+	pm_write(&ring->map->pm, slot, r, n * FMT_WORD);
+	pm_flush(&ring->map->pm, slot, n * FMT_WORD);
+}
+
+void ring_write(struct ring *ring, uint64_t txn, uint64_t durable_upto, const struct ring_range *ranges, size_t nranges,
+                const struct ring_word *words, size_t nwords)
+{
+	uint64_t r[SLOT_WORDS];
+	size_t n = FMT_REC_HEAD;
+	uint32_t crc = 0;
+
+	/* [R2] the slot's old record is durable in place long since. */
+	assert(ring_fits(nranges, nwords) && durable_upto < txn && txn - durable_upto < FMT_RING_SLOTS);
+	for (size_t i = 0; i < nranges; i++) {
+		assert(ranges[i].len % 4 == 0 && ranges[i].len / 4 <= 0xffff);
+		crc = crc32c(crc, &ranges[i].crc, 4);
+		r[n++] = ranges[i].off << 16 | ranges[i].len / 4;
+	}
+	for (size_t i = 0; i < nwords; i++) {
+		r[n++] = words[i].off;
+		r[n++] = words[i].value;
+	}
+	r[0] = txn;
+	r[2] = head_word(crc, nranges, nwords, txn - durable_upto);
+	record_store(ring, txn, r, n);
+}
+
+void ring_write_spilled(struct ring *ring, uint64_t txn, uint64_t durable_upto, uint64_t spill_off, uint64_t nwords, uint32_t crc)
+{
+	uint64_t r[FMT_REC_HEAD + SPILL_RECORD_WORDS];
+
+	assert(durable_upto < txn && txn - durable_upto < FMT_RING_SLOTS);
+	r[0] = txn;
+	r[2] = head_word(0, FMT_REC_SPILLED, 0, txn - durable_upto);
+	r[3] = spill_off;
+	r[4] = nwords;
+	r[5] = crc;
+	record_store(ring, txn, r, FMT_REC_HEAD + SPILL_RECORD_WORDS);
+}
+
+bool ring_read(const struct ring *ring, unsigned int index, struct ring_record *rec)
+{
+	const uint64_t *r = ring_slot(ring, index);
+	unsigned int nranges = (unsigned int)(r[2] >> 32 & 0xff), nwords = (unsigned int)(r[2] >> 40 & 0xff);
+	uint64_t lag = r[2] >> 48;
+	bool spilled = nranges == FMT_REC_SPILLED;
+	size_t n = spilled ? FMT_REC_HEAD + SPILL_RECORD_WORDS : FMT_REC_HEAD + nranges + 2 * nwords;
+
+	if (r[0] == 0 || r[0] % FMT_RING_SLOTS != index || n > SLOT_WORDS || lag == 0 || lag > r[0])
+		return false;
+	if (r[1] != record_hash(ring, r, n))
+		return false;
+	*rec = (struct ring_record){.txn = r[0], .durable_upto = r[0] - lag, .fresh_crc = (uint32_t)r[2], .bytes = (uint32_t)(n * FMT_WORD)};
+	rec->spilled = spilled;
+	if (spilled) {
+		rec->spill_off = r[3];
+		rec->spill_words = r[4];
+		rec->spill_crc = (uint32_t)r[5];
+	} else {
+		rec->nranges = nranges;
+		rec->nwords = nwords;
+		rec->ranges = r + FMT_REC_HEAD;
+		rec->words = rec->ranges + nranges;
+	}
+	return true;
+}
+
+bool ring_fresh_ok(const struct ring *ring, const struct ring_record *rec)
+{
+	uint32_t crc = 0;
+
+	if (rec->spilled)
+		return true;
+	for (unsigned int i = 0; i < rec->nranges; i++) {
+		uint64_t off = rec->ranges[i] >> 16, len = (rec->ranges[i] & 0xffff) * 4;
+
+		if (off > ring->map->size || len > ring->map->size - off)
+			return false;
+		uint32_t one = crc32c(0, ring->map->base + off, len);
+
+		crc = crc32c(crc, &one, 4);
+	}
+	return crc == rec->fresh_crc;
+}

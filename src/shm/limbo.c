@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* limbo.c - see limbo.h */
+#include "shm/limbo.h"
+
+#include "base/base.h"
+#include "base/err.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+int limbo_reserve(struct limbo *l, size_t n)
+{
+	size_t room = l->room ? l->room : 64;
+
+	while (room < l->n + n)
+		room *= 2;
+	if (room == l->room)
+		return 0;
+	struct limbo_item *item = malloc(room * sizeof *item);
+
+	if (!item)
+		return err_set(ENOMEM, "no memory for %zu freed extents", room);
+	for (size_t i = 0; i < l->n; i++)
+		item[i] = l->item[(l->head + i) & (l->room - 1)];
+	free(l->item);
+	l->item = item;
+	l->room = room;
+	l->head = 0;
+	return 0;
+}
+
+void limbo_add(struct limbo *l, uint64_t txn, uint64_t off, uint64_t pages)
+{
+	assert(l->n < l->room);
+	l->item[(l->head + l->n++) & (l->room - 1)] = (struct limbo_item){txn, off, pages};
+	counter_add(&l->pages, pages);
+}
+
+bool limbo_take(struct limbo *l, uint64_t upto, struct limbo_item *item)
+{
+	if (!l->n || l->item[l->head].txn > upto)
+		return false;
+	*item = l->item[l->head];
+	l->head = (l->head + 1) & (l->room - 1);
+	l->n--;
+	counter_add(&l->pages, 0 - (uint64_t)item->pages);
+	return true;
+}
+
+uint64_t limbo_oldest(const struct limbo *l)
+{
+	return l->n ? l->item[l->head].txn : UINT64_MAX;
+}
+
+bool limbo_sound(const struct limbo *l, uint64_t newest, uint64_t page_size, uint64_t bytes)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		const struct limbo_item *it = &l->item[(l->head + i) & (l->room - 1)];
+
+		if (it->txn > newest || it->off % page_size || it->off == 0 || it->off >= bytes ||
+		    it->pages == 0 || it->pages > (bytes - it->off) / page_size)
+			return false;
+	}
+	return true;
+}
+
+void limbo_free(struct limbo *l)
+{
+	free(l->item);
+	*l = (struct limbo){0};
+}

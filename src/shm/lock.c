@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "shm/lock.h"
+
+#include "base/base.h"
+#include "base/cancel.h"
+#include "base/err.h"
+#include "base/forks.h"
+#include "daxkv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#define LOCK_TRIES 100 /* openings of a lock file that somebody keeps unlinking */
+
+/* file_open - open the lock file, or make it (file NULL: do not); forks wait. First without O_CREAT:
+ * in a sticky directory that flag makes another user's file unopenable (protected_regular in
+ * proc(5)). 0 or errno; the store is looked at, without holding forks up, before a file is made. */
+static int file_open(struct lock *lock, bool rdonly, const struct lock_for *file)
+{
+	struct stat store = {.st_mode = 0};
+	bool make = false;
+	int rc = 0;
+
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		forks_hold();
+		lock->fd = open(lock->name, LOCK_OPEN_FLAGS | (rdonly ? O_RDONLY : O_RDWR));
+		rc = lock->fd < 0 ? errno : 0;
+		lock->made = false;
+		if (rc == ENOENT && make) {
+			rc = lock_make(lock, &store, file->mode);
+			lock->made = !rc;
+		}
+		lock->fd = fd_above_stdio(lock->fd);
+		if (!rc && lock->fd < 0)
+			rc = errno;
+		forks_release();
+		if (rc == ENOENT && file && !make) { /* look first, and then once more */
+			lock->refused = file->look ? file->look(file->arg, &store) : 0;
+			make = true;
+			if (!lock->refused)
+				continue;
+		}
+		if (rc != EEXIST && rc != EINTR)
+			return rc;
+	}
+	return rc;
+}
+
+enum lock_byte { GATE = 0, USERS = 1, SILENT = 2, SLOTS = 16 };
+#define OWNERS      ((off_t)1 << 40)
+#define IN_GATE     ((off_t)1 << 42)
+#define PIDS        ((off_t)1 << 31)
+#define SNAPSHOTS   ((off_t)1 << 62) /* bytes of either file */
+#define DATA_USERS  ((off_t)INT64_MAX - 16) /* bytes of the data file */
+#define SNAPSHOT_MAX ((uint64_t)DATA_USERS - (uint64_t)SNAPSHOTS - 1)
+#define DATA_SILENT (DATA_USERS + 1)
+
+/* byte_set - type F_RDLCK, F_WRLCK or F_UNLCK on a byte. 0 or errno; EAGAIN when it is taken and wait is not set. */
+static int byte_set(int fd, off_t byte, short type, bool wait)
+{
+	struct flock fl = {.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+	int rc;
+	do
+		rc = fcntl(fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &fl) == 0 ? 0 : errno;
+	while (rc == EINTR);
+	return rc == EACCES ? EAGAIN : rc;
+}
+
+/* byte_wait - the same, waiting so many milliseconds (0: as long as it takes): then EAGAIN. The kernel
+ * has no wait for a lock that ends without a signal, so a bounded one looks again and again. */
+static int byte_wait(int fd, off_t byte, short type, unsigned int wait_ms)
+{
+	const int64_t end = clock_ms() + wait_ms;
+	int rc;
+
+	if (wait_ms == 0)
+		return byte_set(fd, byte, type, true);
+	for (unsigned int pause_ms = 1; (rc = byte_set(fd, byte, type, false)) == EAGAIN;
+	     pause_ms = pause_ms < 16 ? 2 * pause_ms : 16) {
+		if (clock_ms() >= end)
+			break;
+		usleep(1000 * pause_ms);
+	}
+	return rc;
+}
+
+/* byte_held - whether another open file description keeps one from having a lock. 0 or errno. */
+static int byte_held(int fd, off_t byte, bool *held)
+{
+	struct flock fl = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+	if (fcntl(fd, F_OFD_GETLK, &fl) != 0)
+		return errno;
+	*held = fl.l_type != F_UNLCK;
+	return 0;
+}
+
+static int byte_failed(const struct lock *lock, int err)
+{
+	return err == EAGAIN ? err_set(DAXKV_BUSY, "the store is in use: %s is locked", lock->name)
+	                     : err_sys(err, "locking %s", lock->name);
+}
+
+/* gate_said - the one in the gate has stayed there. */
+static int gate_said(const struct lock *lock, int fd)
+{
+	struct flock fl = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = IN_GATE, .l_len = PIDS};
+
+	if (fcntl(fd, F_OFD_GETLK, &fl) == 0 && fl.l_type != F_UNLCK && fl.l_start > IN_GATE)
+		return err_set(DAXKV_BUSY, "process %d is opening or closing the store, and has %s locked",
+		               (int)(fl.l_start - IN_GATE), lock->name);
+	return err_set(DAXKV_BUSY, "another process is opening or closing the store, and has %s locked",
+	               lock->name);
+}
+
+/* gate_wait - be the one in the gate, or of several readers there. 0 or an error with a text. That the
+ * process shows there is a help for messages, and may fail. */
+static int gate_wait(const struct lock *lock, int fd, short type, unsigned int wait_ms)
+{
+	int rc = byte_wait(fd, GATE, type, wait_ms);
+
+	if (!rc)
+		(void)byte_set(fd, IN_GATE + getpid(), F_RDLCK, false);
+	if (rc == EAGAIN)
+		return gate_said(lock, fd);
+	return rc ? byte_failed(lock, rc) : 0;
+}
+
+static int gate_leave(const struct lock *lock)
+{
+	int rc = byte_set(lock->fd, IN_GATE + getpid(), F_UNLCK, false);
+
+	if (!rc)
+		rc = byte_set(lock->fd, GATE, F_UNLCK, false);
+	return rc ? byte_failed(lock, rc) : 0;
+}
+
+/* file_same - whether the name still leads to the open file. */
+static int file_same(const struct lock *lock, int fd, bool *same)
+{
+	struct stat mine, now;
+	*same = false;
+	if (fstat(fd, &mine) != 0)
+		return err_sys(errno, "lock file %s", lock->name);
+	if (!S_ISREG(mine.st_mode))
+		return err_set(DAXKV_FOREIGN, "lock file %s: not a regular file", lock->name);
+	if (lstat(lock->name, &now) == 0)
+		*same = now.st_dev == mine.st_dev && now.st_ino == mine.st_ino;
+	else if (errno != ENOENT)
+		return err_sys(errno, "lock file %s", lock->name);
+	return 0;
+}
+
+/* gate_enter - open the file and pass its gate, again when the file was removed meanwhile. */
+static int gate_enter(struct lock *lock, bool silent, const struct lock_for *file)
+{
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		bool same;
+		int rc = file_open(lock, silent, file);
+		if (rc)
+			return rc;
+		int fd = lock->fd;
+		rc = file_same(lock, fd, &same);
+		if (!rc && same) {
+			rc = gate_wait(lock, fd, silent ? F_RDLCK : F_WRLCK, lock->wait_ms);
+			if (!rc)
+				rc = file_same(lock, fd, &same);
+		}
+		if (!rc && same)
+			return 0;
+		forks_close(&lock->fd);
+		if (rc)
+			return rc;
+	}
+	return err_set(DAXKV_BUSY, "lock file %s: somebody keeps removing it", lock->name);
+}
+
+/* open_silent - by reading alone. Without a lock file there is no user, or none that this one can know of. */
+static int open_silent(struct lock *lock)
+{
+	int rc = gate_enter(lock, true, NULL);
+
+	lock->silent = lock->alone = true;
+	if (rc == ENOENT)
+		return 0;
+	if (rc)
+		return rc > 0 ? err_sys(rc, "lock file %s", lock->name) : rc;
+	rc = byte_held(lock->fd, USERS, &lock->used);
+	if (rc)
+		return byte_failed(lock, rc);
+	lock->alone = !lock->used;
+	return 0;
+}
+
+/* reads_on - whether a reader that cannot have the lock file as others have it goes on silently. */
+static bool reads_on(int rc)
+{
+	return rc == EROFS || rc == EACCES || rc == EPERM || rc == ENOSPC || rc == EDQUOT;
+}
+
+int lock_open_named(struct lock *lock, const char *name, bool rdonly, const struct lock_for *file)
+{
+	*lock = (struct lock){.fd = -1,
+	                      .data_fd = -1,
+	                      .rdonly = rdonly,
+	                      .wait_ms = file->wait_ms,
+	                      .name = strdup(name)};
+	if (!lock->name)
+		return err_set(ENOMEM, "no memory for a file name");
+	int rc = gate_enter(lock, false, file);
+	if (lock->refused)
+		return lock->refused;
+	if (rdonly && reads_on(rc))
+		return open_silent(lock);
+	if (rc == ELOOP || rc == EISDIR || rc == ENXIO)
+		return err_set(DAXKV_FOREIGN, "lock file %s: not a regular file", lock->name);
+	if (rc)
+		return rc > 0 ? err_sys(rc, "lock file %s", lock->name) : rc;
+	bool silent = false;
+	if (!rdonly)
+		rc = byte_held(lock->fd, SILENT, &silent);
+	if (rc)
+		return byte_failed(lock, rc);
+	if (silent)
+		return err_set(DAXKV_BUSY, "the store is in use by a reader that shows an unclean file (%s)", lock->name);
+	rc = byte_set(lock->fd, USERS, F_WRLCK, false);
+	lock->alone = rc == 0;
+	if (rc == EAGAIN)
+		rc = byte_wait(lock->fd, USERS, F_RDLCK, lock->wait_ms);
+	return rc ? byte_failed(lock, rc) : 0;
+}
+
+int lock_open(struct lock *lock, const char *store_path, bool rdonly, const struct lock_for *file)
+{
+	char *name;
+	*lock = (struct lock){.fd = -1, .data_fd = -1};
+	if (asprintf(&name, "%s-lock", store_path) < 0)
+		return err_set(ENOMEM, "no memory for a file name");
+	int rc = lock_open_named(lock, name, rdonly, file);
+	free(name);
+	return rc;
+}
+
+/* data_held - whether somebody holds that byte of the data file, and it alone: a lock of the whole file is a program's own matter. 0 or
+ * errno. */
+static int data_held(int data_fd, off_t byte, bool *held)
+{
+	struct flock fl = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+
+	if (fcntl(data_fd, F_OFD_GETLK, &fl) != 0)
+		return errno;
+	*held = fl.l_type != F_UNLCK && fl.l_start == byte && fl.l_len == 1;
+	return 0;
+}
+
+/* lock_data - first one's own byte, then a look at others': of two who come by different names at once, one sees the other at least. */
+int lock_data(struct lock *lock, int data_fd, bool hold)
+{
+	if (lock->fd < 0 && !lock->silent)
+		return 0;
+	if (lock->silent)
+		lock->data_fd = data_fd;
+	int rc = hold && !lock->silent ? byte_set(data_fd, DATA_USERS, F_RDLCK, false) : 0;
+	if (rc && rc != EAGAIN)
+		return err_sys(rc, "locking the store");
+	bool users = rc == EAGAIN, silent = false;
+	rc = lock->alone && !users ? data_held(data_fd, DATA_USERS, &users) : 0;
+	if (!rc && !lock->rdonly)
+		rc = data_held(data_fd, DATA_SILENT, &silent);
+	if (rc)
+		return err_sys(rc, "the locks of the store");
+	if (users || silent)
+		return err_set(DAXKV_BUSY, "the store is in use by way of another name: its lock file is not %s", lock->name);
+	lock->data_fd = hold || lock->silent ? data_fd : -1;
+	return 0;
+}
+
+int lock_be_silent(struct lock *lock)
+{
+	int rc = 0;
+
+	if (lock->silent)
+		return 0;
+	lock->silent = true;
+	if (lock->data_fd >= 0)
+		rc = byte_set(lock->data_fd, DATA_USERS, F_UNLCK, false);
+	if (!rc)
+		rc = byte_set(lock->fd, USERS, F_UNLCK, false);
+	return rc ? byte_failed(lock, rc) : 0;
+}
+
+int lock_show_unclean(struct lock *lock)
+{
+	bool users = false;
+	int rc = 0;
+
+	if (!lock->name) /* NOLOCK */
+		return 0;
+	if (lock->fd >= 0)
+		rc = byte_set(lock->fd, SILENT, F_RDLCK, false);
+	if (!rc && lock->data_fd >= 0)
+		rc = byte_set(lock->data_fd, DATA_SILENT, F_RDLCK, false);
+	if (!rc && lock->fd < 0 && lock->data_fd >= 0) /* no gate keeps a writer away who is opening now */
+		rc = data_held(lock->data_fd, DATA_USERS, &users);
+	if (!rc && users)
+		rc = EAGAIN;
+	if (rc)
+		return byte_failed(lock, rc);
+	return lock->silent ? 0 : lock_be_silent(lock);
+}
+
+int lock_again(struct lock *lock)
+{
+	if (lock->fd >= 0)
+		return 0;
+	int rc = gate_enter(lock, true, NULL);
+
+	if (!rc)
+		return gate_leave(lock);
+	return rc > 0 && rc != ENOENT ? err_sys(rc, "lock file %s", lock->name) : rc < 0 ? rc : 0;
+}
+
+int lock_pass(const struct lock *lock)
+{
+	int rc = gate_wait(lock, lock->fd, F_RDLCK, lock->wait_ms);
+
+	return rc ? rc : gate_leave(lock);
+}
+
+int lock_snapshot(int fd, uint64_t snapshot, bool hold)
+{
+	return byte_set(fd, SNAPSHOTS + (off_t)min_u64(snapshot, SNAPSHOT_MAX), hold ? F_RDLCK : F_UNLCK, false);
+}
+
+/* lock_snapshot_oldest - the kernel shows some lock of a range: look again before it, until there is none.
+ * A lock that begins before the range is a program's own matter. */
+int lock_snapshot_oldest(int fd, uint64_t *oldest)
+{
+	uint64_t len = min_u64(*oldest, SNAPSHOT_MAX);
+
+	while (len) {
+		struct flock fl = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = SNAPSHOTS, .l_len = (off_t)len};
+
+		if (fcntl(fd, F_OFD_GETLK, &fl) != 0)
+			return errno;
+		if (fl.l_type == F_UNLCK || fl.l_start < SNAPSHOTS)
+			return 0;
+		len = *oldest = (uint64_t)(fl.l_start - SNAPSHOTS);
+	}
+	return 0;
+}
+
+int lock_share(struct lock *lock)
+{
+	int rc = 0;
+	if (lock->fd < 0)
+		return 0;
+	if (!lock->silent && lock->alone)
+		rc = byte_set(lock->fd, USERS, F_RDLCK, false);
+	lock->alone = false;
+	return rc ? byte_failed(lock, rc) : gate_leave(lock);
+}
+
+int lock_enter(struct lock *lock, bool *alone)
+{
+	*alone = lock->fd < 0;
+	if (lock->fd < 0 || lock->silent)
+		return 0;
+	const bool sooner = lock->wait_ms > 0 && lock->wait_ms < LOCK_LEAVE_MS;
+	struct err_saved before;
+
+	err_save(&before);
+	int rc = gate_wait(lock, lock->fd, F_WRLCK, sooner ? lock->wait_ms : LOCK_LEAVE_MS);
+	if (rc == DAXKV_BUSY) {
+		err_restore(&before);
+		return 0;
+	}
+	if (rc)
+		return rc;
+	*alone = byte_set(lock->fd, USERS, F_WRLCK, false) == 0;
+	return 0;
+}
+
+int lock_allocate(const struct lock *lock, uint64_t off, uint64_t len)
+{
+	if (lock->fd < 0)
+		return 0;
+	const int cancel = cancel_off();
+	int rc = posix_fallocate(lock->fd, (off_t)off, (off_t)len);
+	cancel_restore(cancel);
+	return rc ? err_sys(rc, "the lock file's %lu bytes", (unsigned long)(off + len)) : 0;
+}
+
+int lock_slot(const struct lock *lock, uint32_t slot, bool hold)
+{
+	return lock->fd < 0 ? 0 : byte_set(lock->fd, (off_t)SLOTS + slot, hold ? F_WRLCK : F_UNLCK, false);
+}
+
+bool lock_slot_held(const struct lock *lock, uint32_t slot)
+{
+	bool held = true;
+	return lock->fd < 0 || byte_held(lock->fd, (off_t)SLOTS + slot, &held) != 0 || held;
+}
+
+int lock_owner(const struct lock *lock, uint32_t owner)
+{
+	return lock->fd < 0 ? 0 : byte_set(lock->fd, OWNERS + owner, F_WRLCK, false);
+}
+
+int lock_owner_held(const struct lock *lock, uint32_t owner, bool *held)
+{
+	*held = true;
+	return lock->fd < 0 ? 0 : byte_held(lock->fd, OWNERS + owner, held);
+}
+
+void lock_unmake(struct lock *lock)
+{
+	bool same = false;
+
+	if (lock->fd < 0 || !lock->made || !lock->alone)
+		return;
+	if (file_same(lock, lock->fd, &same) == 0 && same)
+		(void)unlink(lock->name); /* who waits for the gate looks whether the file still has its name */
+	forks_close(&lock->fd);
+	lock->made = false;
+}
+
+void lock_close(struct lock *lock)
+{
+	forks_close(&lock->fd);
+	free(lock->name);
+	*lock = (struct lock){.fd = -1, .data_fd = -1};
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* readers.c - see readers.h */
+#include "shm/readers.h"
+
+#include "base/base.h"
+#include "base/err.h"
+#include "daxkv.h"
+#include "shm/lock.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+size_t share_bytes(uint32_t nslots)
+{
+	return round_up(sizeof(struct share) + nslots * sizeof(struct reader_slot), 64);
+}
+
+void share_init(struct share *share, uint32_t nslots, uint32_t room, uint64_t published)
+{
+	share->published = published;
+	share->nslots = nslots;
+	share->room = (uint32_t)min_u64(room, nslots);
+}
+
+int share_create(struct share **out, uint32_t nslots, uint64_t published)
+{
+	size_t size = SHARE_FRONT + share_bytes(nslots);
+	uint8_t *front = aligned_alloc(64, size);
+
+	if (!front)
+		return err_set(ENOMEM, "no memory for %u reader slots", nslots);
+	memset(front, 0, size);
+	memcpy(front, &nslots, sizeof nslots);
+	*out = (void *)(front + SHARE_FRONT);
+	share_init(*out, nslots, nslots, published);
+	return 0;
+}
+
+void share_destroy(struct share *share)
+{
+	if (share)
+		free((uint8_t *)share - SHARE_FRONT);
+}
+
+/* slot_own - take slot i when it is free. Between the first store and the byte's lock a reaper may think its owner dead and free it, and
+ * another take it: who holds the byte has it. EAGAIN: it is somebody's; another errno: the byte cannot be locked. */
+static int slot_own(struct share *share, const struct lock *lock, uint32_t owner, uint32_t i)
+{
+	struct reader_slot *s = &share->slot[i];
+	uint32_t idle = SLOT_FREE, taking = SLOT_TAKING;
+
+	if (!__atomic_compare_exchange_n(&s->taken, &idle, SLOT_TAKING, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		return EAGAIN;
+	int rc = lock ? lock_slot(lock, i, true) : 0;
+
+	if (rc) { /* its last owner may not have let go of the byte yet: the slot is free again, whoever is taking it */
+		(void)__atomic_compare_exchange_n(&s->taken, &taking, SLOT_FREE, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+		return rc;
+	}
+	__atomic_store_n(&s->owner, owner, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->pid, getpid(), __ATOMIC_RELAXED);
+	__atomic_store_n(&s->tid, (int32_t)syscall(SYS_gettid), __ATOMIC_RELAXED);
+	__atomic_store_n(&s->thread, (uint64_t)pthread_self(), __ATOMIC_RELAXED);
+	__atomic_store_n(&s->max_age_ms, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->max_lag, 0, __ATOMIC_RELAXED);
+	if (!__atomic_compare_exchange_n(&s->taken, &taking, SLOT_OWNED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+		if (lock)
+			(void)lock_slot(lock, i, false);
+		return EAGAIN;
+	}
+	return 0;
+}
+
+/* room_make - slot i has its space in the lock file, zeroed: a store there cannot fail. Several may do so at once. */
+static int room_make(struct share *share, const struct lock *lock, uint32_t i)
+{
+	uint32_t room = __atomic_load_n(&share->room, __ATOMIC_RELAXED);
+
+	if (LIKELY(i < room))
+		return 0;
+	const uint64_t from = share_bytes(room), to = round_up(share_bytes(i + 1), SHARE_PAGE);
+	int rc = lock ? lock_allocate(lock, from, to - from) : 0;
+
+	if (rc)
+		return rc;
+	const uint32_t more =
+	    (uint32_t)min_u64((to - sizeof *share) / sizeof share->slot[0], share_slots(share));
+
+	while (room < more && !__atomic_compare_exchange_n(&share->room, &room, more, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+	return 0;
+}
+
+int share_take(struct share *share, const struct lock *lock, uint32_t owner, uint32_t *slot)
+{
+	for (uint32_t i = 0; i < share_slots(share); i++) {
+		int rc = room_make(share, lock, i);
+
+		if (rc)
+			return rc;
+		rc = __atomic_load_n(&share->slot[i].taken, __ATOMIC_RELAXED) == SLOT_FREE ? slot_own(share, lock, owner, i) : EAGAIN;
+
+		if (rc == EAGAIN)
+			continue;
+		if (rc)
+			return err_sys(rc, "locking reader slot %u", i);
+		uint32_t high = __atomic_load_n(&share->high, __ATOMIC_RELAXED);
+
+		/* Before the slot's first announcement, so that a scan that starts after it covers the slot. */
+		while (high < i + 1 && !__atomic_compare_exchange_n(&share->high, &high, i + 1, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+			;
+		*slot = i;
+		return 0;
+	}
+	return err_set(DAXKV_READERS_FULL,
+	               "%u read transactions are running, and no more are allowed",
+	               share_slots(share));
+}
+
+void share_release(struct share *share, const struct lock *lock, uint32_t slot)
+{
+	share_leave(share, slot);
+	__atomic_store_n(&share->slot[slot].taken, SLOT_FREE, __ATOMIC_RELEASE);
+	if (lock)
+		(void)lock_slot(lock, slot, false);
+}
+
+static uint64_t slot_word(const struct share *share, uint32_t i)
+{
+	return __atomic_load_n(&share->slot[i].snapshot_plus_1, __ATOMIC_SEQ_CST);
+}
+
+uint64_t share_oldest(const struct share *share, struct oldest *memo)
+{
+	struct oldest none = {0};
+	uint64_t oldest = __atomic_load_n(&share->published, __ATOMIC_SEQ_CST);
+	uint32_t high = share_high(share);
+
+	memo = memo ? memo : &none;
+	memo->looked++;
+	if (memo->word && slot_word(share, memo->slot) == memo->word)
+		return memo->word - 1;
+	memo->word = 0;
+	memo->looked += high;
+	for (uint32_t i = 0; i < high; i++) {
+		uint64_t s = slot_word(share, i);
+
+		if (s && !(s & SLOT_EVICTED) && s - 1 < oldest) {
+			oldest = s - 1;
+			memo->slot = i;
+			memo->word = s;
+		}
+	}
+	return oldest;
+}
+
+void share_bound(struct share *share, uint32_t i, uint64_t max_age_ms, uint64_t max_lag)
+{
+	__atomic_store_n(&share->slot[i].max_age_ms, max_age_ms, __ATOMIC_RELAXED);
+	__atomic_store_n(&share->slot[i].max_lag, max_lag, __ATOMIC_RELAXED);
+	if (max_age_ms || max_lag)
+		__atomic_store_n(&share->bounded, 1, __ATOMIC_RELAXED);
+}
+
+bool share_bounded(const struct share *share, uint32_t i)
+{
+	return __atomic_load_n(&share->slot[i].max_age_ms, __ATOMIC_RELAXED) || __atomic_load_n(&share->slot[i].max_lag, __ATOMIC_RELAXED);
+}
+
+bool share_evict(struct share *share, uint32_t i, uint64_t word)
+{
+	if (!__atomic_compare_exchange_n(&share->slot[i].snapshot_plus_1, &word, word | SLOT_EVICTED, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		return false;
+	/* Before any store to a page that the reader may read; pairs with view_evicted [I20]. */
+	fence_all();
+	return true;
+}
+
+/* oldest_running - among the readers of owner; 0: among all. */
+static uint64_t oldest_running(const struct share *share, uint32_t owner)
+{
+	uint64_t oldest = __atomic_load_n(&share->published, __ATOMIC_SEQ_CST);
+	uint32_t high = share_high(share);
+
+	for (uint32_t i = 0; i < high; i++) {
+		uint64_t s = slot_word(share, i) & ~SLOT_EVICTED;
+
+		if (s && s - 1 < oldest && (!owner || __atomic_load_n(&share->slot[i].owner, __ATOMIC_RELAXED) == owner))
+			oldest = s - 1;
+	}
+	return oldest;
+}
+
+uint64_t share_oldest_running(const struct share *share)
+{
+	return oldest_running(share, 0);
+}
+
+uint64_t share_oldest_own(const struct share *share, uint32_t owner)
+{
+	return oldest_running(share, owner);
+}
+
+uint32_t share_active(const struct share *share)
+{
+	uint32_t high = share_high(share), n = 0;
+
+	for (uint32_t i = 0; i < high; i++)
+		n += __atomic_load_n(&share->slot[i].snapshot_plus_1, __ATOMIC_RELAXED) != 0;
+	return n;
+}
+
+uint32_t share_reap(struct share *share, const struct lock *lock, uint32_t owner)
+{
+	uint32_t high = share_high(share), n = 0;
+
+	for (uint32_t i = 0; lock->fd >= 0 && i < high; i++) {
+		if (!__atomic_load_n(&share->slot[i].taken, __ATOMIC_ACQUIRE) || __atomic_load_n(&share->slot[i].owner, __ATOMIC_RELAXED) == owner || lock_slot_held(lock, i))
+			continue;
+		if (lock_slot(lock, i, true) == 0) { /* nobody can take it meanwhile */
+			share_release(share, lock, i);
+			n++;
+		}
+	}
+	return n;
+}

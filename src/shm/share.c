@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* share.c - see share.h */
+#include "shm/share.h"
+
+#include "base/base.h"
+#include "base/err.h"
+#include "base/forks.h"
+#include "daxkv.h"
+#include "media/map_file.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MAGIC           "daxkvlk"
+#define LAYOUT          6u /* of struct share */
+#define PAGE            SHARE_PAGE
+#define LIMBO_FIRST_LOG 7u /* 128 items: a page */
+#define PLACE_LOG_END   40u /* no room has so many bits */
+#define PEEK_TRIES      1000u
+
+static uint64_t place_off(uint64_t place)
+{
+	return round_down(place, PAGE);
+}
+
+static uint64_t place_room(uint64_t place)
+{
+	return (uint64_t)1 << place % PAGE;
+}
+
+/* place_sound - whether a lock file of so many bytes can have that place. */
+static bool place_sound(uint64_t place, uint64_t file_bytes)
+{
+	const uint64_t off = place_off(place);
+
+	return place % PAGE < PLACE_LOG_END && off < file_bytes &&
+	       place_room(place) <= (file_bytes - off) / sizeof(struct limbo_item);
+}
+
+/* first_place - the one that has its space when it is first wanted. */
+static uint64_t first_place(const struct share_file *f)
+{
+	return f->bytes | LIMBO_FIRST_LOG;
+}
+
+/* share_mine - whether it is this version's, and the store's. */
+static bool share_mine(const struct share *s, uint64_t file_id)
+{
+	return memcmp(s->magic, MAGIC, sizeof s->magic) == 0 && s->version == LAYOUT && s->file_id == file_id;
+}
+
+static int file_map(int fd, uint64_t off, size_t bytes, void **p)
+{
+	*p = forks_map(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)off);
+	if (*p == MAP_FAILED)
+		return err_sys(errno, "mapping the lock file");
+	return 0;
+}
+
+/* share_map - map the share, of so many slots, behind a page of this process's own. */
+static int share_map(struct share_file *f, uint32_t nslots)
+{
+	uint8_t *front =
+	    mmap(NULL, PAGE + f->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (front == MAP_FAILED)
+		return err_sys(errno, "memory for the lock file");
+	if (forks_map(front + PAGE, f->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, f->fd,
+	              0) == MAP_FAILED) {
+		int rc = err_sys(errno, "mapping the lock file");
+
+		munmap(front, PAGE + f->bytes);
+		return rc;
+	}
+	memcpy(front + PAGE - SHARE_FRONT, &nslots, sizeof nslots);
+	f->share = (void *)(front + PAGE);
+	return 0;
+}
+
+/* file_empty - the lock file has its length, and what lies behind its first page reads as zeros up to the limbo. As it is when few slots
+ * were used: to cut a file that was written to a moment ago waits for the medium. */
+static int file_empty(const struct share_file *f)
+{
+	struct stat st;
+
+	if (fstat(f->fd, &st) != 0)
+		return err_sys(errno, "the lock file");
+	if ((uint64_t)st.st_size >= f->bytes) {
+		off_t data = lseek(f->fd, (off_t)PAGE, SEEK_DATA);
+
+		if (data < 0 ? errno == ENXIO : (uint64_t)data >= f->bytes)
+			return 0;
+		if (data < 0 && errno != EINVAL && errno != EOPNOTSUPP) /* else it cannot tell */
+			return err_sys(errno, "the lock file");
+	}
+	if (st.st_size && ftruncate(f->fd, 0) != 0)
+		return err_sys(errno, "emptying the lock file");
+	file_exempt(f->fd);
+	return ftruncate(f->fd, (off_t)f->bytes) != 0 ? err_sys(errno, "the lock file's length") : 0;
+}
+
+static int share_make(struct share_file *f, const struct lock *lock, uint32_t nslots, uint64_t published, uint64_t file_id)
+{
+	uint64_t magic;
+
+	f->bytes = round_up(share_bytes(nslots), PAGE);
+	int rc = file_empty(f);
+
+	if (!rc) /* more slots, and the limbo, get their space when they are wanted */
+		rc = lock_allocate(lock, 0, PAGE);
+	if (!rc)
+		rc = share_map(f, nslots);
+	if (rc)
+		return rc;
+	memset(f->share, 0, PAGE);
+	f->share->version = LAYOUT;
+	f->share->file_id = file_id;
+	if (getrandom(&f->share->life, sizeof f->share->life, 0) != sizeof f->share->life)
+		return err_sys(errno, "random bytes for the lock file");
+	f->share->limbo_place = first_place(f);
+	share_init(f->share, nslots, (PAGE - sizeof(struct share)) / sizeof(struct reader_slot), published);
+	memcpy(&magic, MAGIC, sizeof magic);
+	/* Pairs with share_peek: it is whole when it has its magic number. */
+	__atomic_store_n((uint64_t *)(void *)f->share->magic, magic, __ATOMIC_RELEASE);
+	return 0;
+}
+
+static int share_join(struct share_file *f, uint64_t file_id)
+{
+	struct stat st;
+	void *p;
+	int rc;
+
+	if (fstat(f->fd, &st) != 0)
+		return err_sys(errno, "the lock file");
+	if ((size_t)st.st_size < sizeof(struct share))
+		return err_set(DAXKV_VERSION, "the lock file is in use, but its %ld bytes are not this version's", (long)st.st_size);
+	rc = file_map(f->fd, 0, sizeof(struct share), &p);
+	if (rc)
+		return rc;
+	const struct share *s = p;
+	bool mine = share_mine(s, file_id);
+	uint32_t nslots = s->nslots;
+
+	munmap(p, sizeof(struct share));
+	f->bytes = round_up(share_bytes(nslots), PAGE);
+	if (!mine || (size_t)st.st_size < f->bytes)
+		return err_set(DAXKV_VERSION, "the lock file is in use by another version of daxkv, or for another store");
+	return share_map(f, nslots);
+}
+
+/* owner_take - a number for this open store, and the byte that shows that it is there [I19]. */
+static int owner_take(struct share_file *f, const struct lock *lock)
+{
+	int rc;
+
+	do {
+		f->owner = __atomic_add_fetch(&f->share->next_owner, 1, __ATOMIC_RELAXED);
+		rc = f->owner == 0 || f->fd < 0 ? 0 : lock_owner(lock, f->owner);
+	} while (f->owner == 0 || rc == EAGAIN); /* all numbers were given, and it begins again */
+	return rc ? err_sys(rc, "locking the number of an open store") : 0;
+}
+
+int share_file_open(struct share_file *f, const struct lock *lock, uint32_t nslots, uint64_t published, uint64_t file_id)
+{
+	int rc;
+
+	*f = (struct share_file){.fd = lock->silent ? -1 : lock->fd, .lock = lock};
+	if (f->fd < 0)
+		rc = share_create(&f->share, nslots, published);
+	else
+		rc = lock->alone ? share_make(f, lock, nslots, published, file_id) : share_join(f, file_id);
+	return rc ? rc : owner_take(f, lock);
+}
+
+int share_peek(int fd, uint64_t file_id, uint64_t *life, uint64_t *published)
+{
+	struct share s, again;
+	unsigned int tries = 0;
+
+	do { /* nobody promises that a number is copied in one piece */
+		ssize_t n = pread(fd, &s, sizeof s, 0), m = pread(fd, &again, sizeof again, 0);
+
+		if (n < 0 || m < 0)
+			return errno;
+		if (n < (ssize_t)sizeof s || m < (ssize_t)sizeof again || !share_mine(&s, file_id)) /* the first: whole in the second then */
+			return ENODATA;
+		*life = again.life;
+		*published = again.published;
+	} while ((s.published != again.published || s.life != again.life) && ++tries < PEEK_TRIES);
+	return 0;
+}
+
+/* limbo_pread - items first to next of the limbo at place, which are n. */
+static int limbo_pread(int fd, const struct share *s, uint64_t n, struct limbo_item *item)
+{
+	const uint64_t room = place_room(s->limbo_place);
+
+	for (uint64_t i = 0; i < n;) {
+		uint64_t at = (s->limbo_first + i) % room, some = min_u64(n - i, room - at);
+		ssize_t got = pread(fd, item + i, some * sizeof *item, (off_t)(place_off(s->limbo_place) + at * sizeof *item));
+
+		if (got != (ssize_t)(some * sizeof *item))
+			return got < 0 ? errno : ENODATA;
+		i += some;
+	}
+	return 0;
+}
+
+/* limbo_fill - the items in order, up to the newest transaction. */
+static int limbo_fill(struct limbo *limbo, const struct limbo_item *item, uint64_t n, uint64_t newest)
+{
+	int rc = limbo_reserve(limbo, n);
+
+	for (uint64_t i = 0; i < n && !rc && item[i].txn <= newest; i++) {
+		if (i && item[i].txn < item[i - 1].txn)
+			rc = ENODATA;
+		else
+			limbo_add(limbo, item[i].txn, item[i].off, item[i].pages);
+	}
+	return rc;
+}
+
+int share_inherit(int fd, uint64_t file_id, uint64_t newest, uint64_t most, struct limbo *limbo)
+{
+	struct limbo_item *item;
+	struct share s;
+	struct stat st;
+	int rc = 0;
+
+	if (fstat(fd, &st) != 0)
+		return errno;
+	if (pread(fd, &s, sizeof s, 0) != (ssize_t)sizeof s || !share_mine(&s, file_id) || s.published > newest)
+		return ENODATA;
+	uint64_t n = s.limbo_next - s.limbo_first;
+
+	if (n == 0) /* its place may not have its space yet */
+		return 0;
+	if (!place_sound(s.limbo_place, (uint64_t)st.st_size) || n > place_room(s.limbo_place) ||
+	    n > most)
+		return ENODATA;
+	item = malloc(n * sizeof *item + 1);
+	if (!item)
+		return err_set(ENOMEM, "no memory for %lu items of free space", (unsigned long)n);
+	rc = limbo_pread(fd, &s, n, item);
+	if (!rc)
+		rc = limbo_fill(limbo, item, n, newest);
+	if (rc)
+		limbo_free(limbo);
+	free(item);
+	return rc;
+}
+
+void share_file_close(struct share_file *f)
+{
+	if (f->limbo)
+		munmap(f->limbo, f->limbo_room * sizeof *f->limbo);
+	if (f->share && f->fd >= 0)
+		munmap((uint8_t *)f->share - PAGE, PAGE + f->bytes);
+	else
+		share_destroy(f->share);
+	*f = (struct share_file){.fd = -1};
+}
+
+/* ---- the limbo ------------------------------------------------------------------------------------------------------------ */
+
+int share_limbo_wild(const struct share_file *f)
+{
+	return err_set(DAXKV_CORRUPT,
+	               "%s is damaged, in what it says of free space: the store is whole, when all "
+	               "have closed it",
+	               f->lock->name);
+}
+
+/* place_have - the limbo's place can be mapped: the first gets its space now, another has had it
+ * before it became the place. */
+static int place_have(const struct share_file *f, uint64_t place)
+{
+	struct stat st;
+
+	if (place == first_place(f))
+		return lock_allocate(f->lock, place_off(place),
+		                     place_room(place) * sizeof *f->limbo);
+	if (fstat(f->fd, &st) != 0)
+		return err_sys(errno, "the lock file");
+	return place_off(place) >= f->bytes && place_sound(place, (uint64_t)st.st_size)
+	           ? 0
+	           : share_limbo_wild(f);
+}
+
+/* limbo_map - have the limbo mapped where it is now. *first, *n: the number of its oldest item, and
+ * how many there are. */
+static int limbo_map(struct share_file *f, uint64_t *first, uint64_t *n)
+{
+	uint64_t place = __atomic_load_n(&f->share->limbo_place, __ATOMIC_ACQUIRE);
+	void *p;
+	int rc;
+
+	if (!f->limbo || f->limbo_off != place_off(place) || f->limbo_room != place_room(place)) {
+		rc = place_have(f, place);
+		if (!rc)
+			rc = file_map(f->fd, place_off(place), place_room(place) * sizeof *f->limbo,
+			              &p);
+		if (rc)
+			return rc;
+		if (f->limbo)
+			munmap(f->limbo, f->limbo_room * sizeof *f->limbo);
+		f->limbo = p;
+		f->limbo_off = place_off(place);
+		f->limbo_room = place_room(place);
+	}
+	*first = __atomic_load_n(&f->share->limbo_first, __ATOMIC_RELAXED);
+	*n = __atomic_load_n(&f->share->limbo_next, __ATOMIC_RELAXED) - *first;
+	return *n > f->limbo_room ? share_limbo_wild(f) : 0;
+}
+
+/* limbo_grow - twice the room, behind the old place; n items from first on are there. */
+static int limbo_grow(struct share_file *f, uint64_t first, uint64_t n)
+{
+	uint64_t room = 2 * f->limbo_room, off = round_up(f->limbo_off + f->limbo_room * sizeof *f->limbo, PAGE);
+	struct limbo_item *to;
+	void *p;
+	int rc = lock_allocate(f->lock, off, room * sizeof *to);
+
+	if (!rc)
+		rc = file_map(f->fd, off, room * sizeof *to, &p);
+	if (rc)
+		return rc;
+	to = p;
+	for (uint64_t i = first; i != first + n; i++)
+		to[i % room] = f->limbo[i % f->limbo_room];
+	munmap(f->limbo, f->limbo_room * sizeof *f->limbo);
+	f->limbo = to;
+	f->limbo_off = off;
+	f->limbo_room = room;
+	__atomic_store_n(&f->share->limbo_place, off | (uint64_t)__builtin_ctzll(room),
+	                 __ATOMIC_RELEASE);
+	return 0;
+}
+
+int share_limbo_add(struct share_file *f, const struct limbo_item *item)
+{
+	uint64_t first, n;
+	int rc;
+
+	if (f->fd < 0)
+		return 0;
+	rc = limbo_map(f, &first, &n);
+	if (!rc && n == f->limbo_room)
+		rc = limbo_grow(f, first, n);
+	if (rc)
+		return rc;
+	f->limbo[(first + n) % f->limbo_room] = *item;
+	__atomic_store_n(&f->share->limbo_next, first + n + 1, __ATOMIC_RELEASE);
+	return 0;
+}
+
+int share_limbo_cut(struct share_file *f, uint64_t txn)
+{
+	uint64_t first, n;
+	int rc;
+
+	if (f->fd < 0)
+		return 0;
+	rc = limbo_map(f, &first, &n);
+	while (!rc && n && f->limbo[(first + n - 1) % f->limbo_room].txn > txn)
+		__atomic_store_n(&f->share->limbo_next, first + --n, __ATOMIC_RELEASE);
+	return rc;
+}
+
+void share_limbo_drop(struct share_file *f, uint64_t items)
+{
+	uint64_t first, n;
+
+	if (f->fd >= 0 && limbo_map(f, &first, &n) == 0)
+		__atomic_store_n(&f->share->limbo_first, first + min_u64(items, n),
+		                 __ATOMIC_RELEASE);
+}
+
+int share_limbo_load(struct share_file *f, struct limbo *limbo)
+{
+	uint64_t first = 0, n = 0, last = 0;
+	int rc;
+
+	if (f->fd < 0)
+		return 0;
+	limbo_free(limbo);
+	rc = limbo_map(f, &first, &n);
+	if (!rc)
+		rc = limbo_reserve(limbo, n);
+	for (uint64_t i = 0; i < n && !rc; i++) {
+		const struct limbo_item item = f->limbo[(first + i) % f->limbo_room];
+
+		if (item.txn < last)
+			return share_limbo_wild(f);
+		last = item.txn;
+		limbo_add(limbo, item.txn, item.off, item.pages);
+	}
+	return rc;
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* wlock.c - see wlock.h */
+#include "shm/wlock.h"
+
+#include "base/base.h"
+#include "shm/lock.h"
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+enum wlock_flag {
+	WAITED = 1,   /* somebody sleeps: to be woken */
+	HUNGRY = 2,   /* somebody has waited for long: to be reserved when it is given back */
+	RESERVED = 4, /* free, for one who has slept */
+	LEFT = 8      /* free, and something is half done */
+};
+
+#define SLEEP_FIRST_US 1000u
+#define SLEEP_MAX_US   16000u /* how late a death is noticed */
+#define HUNGRY_US      8000u
+#define NAMELESS_LOOKS 128u /* two seconds of sleep at least */
+
+static uint64_t now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* low_half - the flags and some of the owner: what the kernel compares. */
+static uint32_t *low_half(struct wlock *w)
+{
+	return (uint32_t *)(void *)&w->word; /* little-endian */
+}
+
+/* word_sleep - until the word changes, somebody wakes this thread, or the time is over. 0 or errno. */
+static int word_sleep(struct wlock *w, uint64_t seen, uint64_t us)
+{
+	struct timespec t = {.tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000 * 1000)};
+
+	if (syscall(SYS_futex, low_half(w), FUTEX_WAIT, (uint32_t)seen, &t, NULL, 0) == 0 || errno == EAGAIN || errno == ETIMEDOUT || errno == EINTR)
+		return 0;
+	return errno;
+}
+
+static void word_wake(struct wlock *w)
+{
+	(void)syscall(SYS_futex, low_half(w), FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+static bool word_swap(struct wlock *w, uint64_t seen, uint64_t word)
+{
+	return __atomic_compare_exchange_n(&w->word, &seen, word, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
+/* owner_gone - whether the owner in the word died [I19]. This store's other threads do not show in
+ * the lock file; they live, or have called wlock_leave. A thread names itself just after it has the
+ * word, and not any more just before it gives it back: looks counts the looks in a row that found
+ * no name. EUCLEAN: too many. */
+static int owner_gone(const struct lock *lock, uint32_t owner, uint32_t self, unsigned int *looks,
+                      bool *gone)
+{
+	bool held = true;
+	int rc = 0;
+
+	if (lock && owner != self)
+		rc = lock_owner_held(lock, owner, &held);
+	const bool nameless = lock && owner == self && lock->writer &&
+	                      __atomic_load_n(lock->writer, __ATOMIC_RELAXED) == 0;
+
+	*looks = nameless ? *looks + 1 : 0;
+	*gone = !rc && !held;
+	return *looks > NAMELESS_LOOKS ? EUCLEAN : rc;
+}
+
+int wlock_wait(struct wlock *w, const struct lock *lock, uint32_t self, int64_t wait_ms, bool *died)
+{
+	const uint64_t mine = (uint64_t)self << WLOCK_OWNER_SHIFT, from = now_us();
+	uint64_t sleep_us = SLEEP_FIRST_US;
+	unsigned int nameless = 0;
+	bool slept = false;
+
+	for (;;) {
+		uint64_t seen = __atomic_load_n(&w->word, __ATOMIC_RELAXED), mark = seen | WAITED;
+		uint32_t owner = (uint32_t)(seen >> WLOCK_OWNER_SHIFT);
+		bool gone = false;
+
+		if (owner && (slept || wait_ms == 0)) {
+			int rc = owner_gone(lock, owner, self, &nameless, &gone);
+
+			if (rc)
+				return rc;
+		}
+		if (gone || (!owner && (!(seen & RESERVED) || slept || wait_ms == 0))) {
+			/* Who slept cannot know whether others still do. */
+			if (word_swap(w, seen, mine | (slept ? WAITED : seen & WAITED))) {
+				*died = gone || seen & LEFT;
+				return 0;
+			}
+			continue;
+		}
+		uint64_t waited = now_us() - from;
+
+		if (wait_ms >= 0 && waited >= (uint64_t)wait_ms * 1000)
+			return EBUSY;
+		if (owner && waited >= HUNGRY_US)
+			mark |= HUNGRY;
+		if (mark != seen && !word_swap(w, seen, mark))
+			continue;
+		int rc = word_sleep(w, mark, wait_ms < 0 ? sleep_us : min_u64(sleep_us, (uint64_t)wait_ms * 1000 - waited));
+
+		if (rc)
+			return rc;
+		slept = true;
+		sleep_us = min_u64(2 * sleep_us, SLEEP_MAX_US);
+	}
+}
+
+/* word_free - give the word up; with left, what it protects is half done. */
+static void word_free(struct wlock *w, uint64_t left)
+{
+	uint64_t seen = __atomic_load_n(&w->word, __ATOMIC_RELAXED), word;
+
+	do
+		word = left | (seen & HUNGRY ? RESERVED | (seen & WAITED) : 0);
+	while (!__atomic_compare_exchange_n(&w->word, &seen, word, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+	if (seen & WAITED)
+		word_wake(w);
+}
+
+void wlock_give(struct wlock *w)
+{
+	word_free(w, 0);
+}
+
+void wlock_leave(struct wlock *w)
+{
+	word_free(w, LEFT);
+}

@@ -1,0 +1,666 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* space.c - see space.h */
+#include "space/space.h"
+
+#include "base/base.h"
+#include "base/err.h"
+#include "media/super.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define GROW_MAX ((uint64_t)1 << 30)
+#define RELEASE_BATCH 32u   /* limbo items that make a scan of the readers worth it */
+#define SCAN_PER_TAKE 8u    /* reader slots that taking a page may cost, in the mean */
+
+static const struct fmt_super *super_of(const struct space *s)
+{
+	return (const void *)s->map->base;
+}
+
+static const uint64_t *word_at(const struct space *s, uint64_t off)
+{
+	return (const uint64_t *)(const void *)(s->map->base + off);
+}
+
+/* grow_array - make room for one more element. */
+static int grow_array(void *array, size_t n, size_t *room, size_t size)
+{
+	void **p = array;
+
+	if (n < *room)
+		return 0;
+	size_t more = *room ? 2 * *room : 64;
+	void *q = realloc(*p, more * size);
+
+	if (!q)
+		return err_set(ENOMEM, "no memory for %zu items", more);
+	*p = q;
+	*room = more;
+	return 0;
+}
+
+/* ---- zones ---------------------------------------------------------------------------------------------------------------- */
+
+/* zone_usable - the pages of zone z that lie before end. */
+static uint64_t zone_usable(const struct space *s, size_t z)
+{
+	uint64_t pages = s->end / s->psize, first = z * s->zone_pages;
+
+	return pages <= first ? 0 : min_u64(pages - first, s->zone_pages);
+}
+
+static uint32_t zone_count_free(const struct space *s, size_t z)
+{
+	uint64_t usable = zone_usable(s, z), used = 0;
+
+	for (uint64_t i = 0; i * SPACE_WORD_BITS < usable; i++) {
+		uint64_t w = s->zone[z].busy[i], left = usable - i * SPACE_WORD_BITS;
+
+		if (left < SPACE_WORD_BITS)
+			w &= ((uint64_t)1 << left) - 1;
+		used += (uint64_t)__builtin_popcountll(w);
+	}
+	return (uint32_t)(usable - used);
+}
+
+static int zone_alloc(struct space *s, size_t z)
+{
+	uint64_t n = space_zone_words(s), ndirty = (n + SPACE_WORD_BITS - 1) / SPACE_WORD_BITS;
+	uint64_t *p = calloc(2 * n + ndirty, sizeof *p);
+
+	if (!p)
+		return err_set(ENOMEM, "no memory for the bitmap of zone %zu", z);
+	s->zone[z].disk = p;
+	s->zone[z].busy = p + n;
+	s->zone[z].dirty = p + 2 * n;
+	s->zone[z].longest = (uint32_t)s->zone_pages;
+	return 0;
+}
+
+/* zone_hold - pages in the limbo are busy. */
+static void zone_hold(struct space *s, size_t z)
+{
+	uint64_t first = z * s->zone_pages, last = first + s->zone_pages;
+
+	for (size_t i = 0; i < s->limbo.n; i++) {
+		const struct limbo_item *it = &s->limbo.item[(s->limbo.head + i) & (s->limbo.room - 1)];
+		uint64_t from = max_u64(it->off / s->psize, first), to = min_u64(it->off / s->psize + it->pages, last);
+
+		for (uint64_t p = from; p < to; p++)
+			s->zone[z].busy[(p - first) / SPACE_WORD_BITS] |= (uint64_t)1 << p % SPACE_WORD_BITS;
+	}
+}
+
+uint64_t space_dir_page(const struct space *s, size_t z)
+{
+	size_t i = z / (s->psize / FMT_WORD);
+	uint64_t dir = load_word(&super_of(s)->dir[i]);
+
+	for (size_t g = 0; g < s->grown.n; g++)
+		if (s->grown.w[g].off == offsetof(struct fmt_super, dir) + i * FMT_WORD)
+			dir = s->grown.w[g].value;
+	return dir;
+}
+
+int space_load_zone(struct space *s, size_t z)
+{
+	struct zone *zone = &s->zone[z];
+	uint64_t per_dir = s->psize / FMT_WORD;
+	int rc;
+
+	if (zone->disk)
+		return 0;
+	uint64_t dir = space_dir_page(s, z);
+
+	if (dir % s->psize || dir == 0 || dir >= s->end)
+		return err_corrupt(offsetof(struct fmt_super, dir) + z / per_dir * FMT_WORD, "superblock: directory page at 0x%lx", (unsigned long)dir);
+	uint64_t bitmap = load_word(word_at(s, dir + z % per_dir * FMT_WORD));
+
+	if (bitmap % s->psize || bitmap == 0 || bitmap >= s->end)
+		return err_corrupt(dir, "directory: the bitmap page of zone %zu at 0x%lx", z, (unsigned long)bitmap);
+	rc = zone_alloc(s, z);
+	if (rc)
+		return rc;
+	zone->bitmap_off = bitmap;
+	memcpy(zone->disk, s->map->base + bitmap, s->psize);
+	memcpy(zone->busy, zone->disk, s->psize);
+	zone_hold(s, z);
+	zone->nfree = zone_count_free(s, z);
+	return 0;
+}
+
+static int zones_room(struct space *s, size_t n)
+{
+	if (n <= s->zone_room)
+		return 0;
+	size_t room = n + n / 2 + 8;
+	struct zone *zone = realloc(s->zone, room * sizeof *zone);
+
+	if (!zone)
+		return err_set(ENOMEM, "no memory for %zu zones", room);
+	memset(zone + s->zone_room, 0, (room - s->zone_room) * sizeof *zone);
+	s->zone = zone;
+	s->zone_room = room;
+	return 0;
+}
+
+static size_t zones_for(const struct space *s, uint64_t bytes)
+{
+	uint64_t zone_bytes = s->zone_pages * s->psize;
+
+	return (size_t)((bytes + zone_bytes - 1) / zone_bytes);
+}
+
+int space_open(struct space *s, struct map *map, uint32_t psize, uint64_t size)
+{
+	*s = (struct space){.map = map, .psize = psize, .zone_pages = (uint64_t)psize * 8, .end = size};
+	size_t zones = zones_for(s, size);
+	int rc = zones_room(s, zones);
+
+	if (!rc)
+		s->nzones = zones;
+	return rc;
+}
+
+static void zones_forget(struct space *s)
+{
+	for (size_t z = 0; z < s->nzones; z++) {
+		free(s->zone[z].disk);
+		s->zone[z] = (struct zone){0};
+	}
+}
+
+int space_reset(struct space *s, uint64_t size)
+{
+	size_t zones = zones_for(s, size);
+	int rc = zones_room(s, zones);
+
+	if (rc)
+		return rc;
+	zones_forget(s);
+	s->end = size;
+	s->nzones = zones;
+	s->hint = s->run_hint = s->run_pages = 0;
+	s->nops = s->ndirty = 0;
+	s->grown.n = 0;
+	return 0;
+}
+
+void space_close(struct space *s)
+{
+	zones_forget(s);
+	free(s->zone);
+	free(s->op);
+	free(s->dirty_word);
+	free(s->grown.w);
+	limbo_free(&s->limbo);
+	*s = (struct space){0};
+}
+
+/* ---- bits ----------------------------------------------------------------------------------------------------------------- */
+
+/* touch_word - a word of zone z's disk bitmap is about to change. Room was made by touch_room. */
+static void touch_word(struct space *s, size_t z, uint64_t w)
+{
+	uint64_t *d = &s->zone[z].dirty[w / SPACE_WORD_BITS], bit = (uint64_t)1 << w % SPACE_WORD_BITS;
+
+	if (*d & bit)
+		return;
+	*d |= bit;
+	s->dirty_word[s->ndirty++] = z * space_zone_words(s) + w;
+}
+
+enum bits_of { BITS_DISK = 1, BITS_BUSY = 2 };
+
+/* set_bits - set or clear pages in the bitmaps chosen. The zones are loaded. */
+static void set_bits(struct space *s, uint64_t off, uint64_t pages, unsigned int which, bool set)
+{
+	uint64_t page = off / s->psize;
+
+	for (uint64_t left = pages; left;) {
+		size_t z = (size_t)(page / s->zone_pages);
+		uint64_t i = page % s->zone_pages, w = i / SPACE_WORD_BITS, bit = i % SPACE_WORD_BITS;
+		uint64_t n = min_u64(left, SPACE_WORD_BITS - bit);
+		uint64_t mask = (n == SPACE_WORD_BITS ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1) << bit;
+		struct zone *zone = &s->zone[z];
+
+		if (which & BITS_DISK) {
+			assert(((zone->disk[w] & mask) == 0) == set);
+			touch_word(s, z, w);
+			zone->disk[w] = set ? zone->disk[w] | mask : zone->disk[w] & ~mask;
+		}
+		if (which & BITS_BUSY) {
+			assert(((zone->busy[w] & mask) == 0) == set);
+			zone->busy[w] = set ? zone->busy[w] | mask : zone->busy[w] & ~mask;
+			zone->nfree = set ? zone->nfree - (uint32_t)n : zone->nfree + (uint32_t)n;
+			zone->longest = set ? zone->longest : (uint32_t)s->zone_pages;
+		}
+		page += n;
+		left -= n;
+	}
+	if ((which & BITS_BUSY) && !set)
+		space_found_free(s, off / s->psize);
+}
+
+/* op_room - make room for a log entry and its bitmap words, and load the zones, so that nothing fails half-way. */
+static int op_room(struct space *s, uint64_t off, uint64_t pages)
+{
+	uint64_t first = off / s->psize, words = pages / SPACE_WORD_BITS + 2;
+	int rc = grow_array(&s->op, s->nops, &s->op_room, sizeof *s->op);
+
+	while (!rc && s->ndirty + words > s->dirty_room)
+		rc = grow_array(&s->dirty_word, s->dirty_room, &s->dirty_room, sizeof *s->dirty_word);
+	for (uint64_t z = first / s->zone_pages; !rc && z <= (first + pages - 1) / s->zone_pages; z++)
+		rc = space_load_zone(s, (size_t)z);
+	return rc;
+}
+
+static void op_log(struct space *s, enum space_op_kind kind, uint64_t off, uint64_t pages)
+{
+	s->op[s->nops++] = (struct space_op){off, pages, kind};
+}
+
+/* ---- growth --------------------------------------------------------------------------------------------------------------- */
+
+/* grow_meta - pages that the zones take which [end, new_end) reaches first: their bitmaps, and the directory pages of these. */
+static uint64_t grow_meta(const struct space *s, uint64_t new_end)
+{
+	size_t zones = zones_for(s, new_end);
+	uint64_t per_dir = s->psize / FMT_WORD;
+
+	return (zones - s->nzones) + ((zones + per_dir - 1) / per_dir - (s->nzones + per_dir - 1) / per_dir);
+}
+
+/* grow_zones - give those zones their bitmap and directory pages, from head on: zeroed and durable before any word names them. */
+static int grow_zones(struct space *s, uint64_t new_end, uint64_t head)
+{
+	size_t zones = zones_for(s, new_end), old = s->nzones;
+	uint64_t per_dir = s->psize / FMT_WORD, dirs = (zones + per_dir - 1) / per_dir, old_dirs = (old + per_dir - 1) / per_dir;
+	uint64_t meta = grow_meta(s, new_end), bitmaps = head + (dirs - old_dirs) * s->psize;
+	struct pm *pm = &s->map->pm;
+	int rc = zones_room(s, zones);
+
+	for (size_t z = old; z < zones && !rc; z++) {
+		uint64_t bitmap = bitmaps + (z - old) * s->psize, dir_index = z / per_dir;
+		uint64_t dir = dir_index < old_dirs ? space_dir_page(s, z) : head + (dir_index - old_dirs) * s->psize;
+
+		if (dir_index >= old_dirs && z % per_dir == 0)
+			rc = words_add(&s->grown, offsetof(struct fmt_super, dir) + dir_index * FMT_WORD, dir);
+		if (!rc)
+			rc = words_add(&s->grown, dir + z % per_dir * FMT_WORD, bitmap);
+		if (!rc)
+			rc = zone_alloc(s, z);
+		s->zone[z].bitmap_off = bitmap;
+	}
+	if (rc || !meta)
+		return rc;
+	pm_zero(pm, s->map->base + head, meta * s->psize);
+	pm_flush(pm, s->map->base + head, meta * s->psize);
+	/* Orders: empty bitmap and directory pages, before the record whose words name them and set bits in them [I11]. */
+	rc = pm_fence(pm);
+	return rc ? err_sys(rc, "growing the store to %lu bytes", (unsigned long)new_end) : 0;
+}
+
+static void grow_finish(struct space *s, uint64_t new_end, uint64_t head, uint64_t meta)
+{
+	uint64_t end = s->end;
+	size_t last = s->nzones ? s->nzones - 1 : 0;
+
+	s->nzones = zones_for(s, new_end);
+	s->end = new_end;
+	for (size_t z = last; z < s->nzones; z++)
+		if (s->zone[z].disk) {
+			s->zone[z].nfree = zone_count_free(s, z);
+			s->zone[z].longest = (uint32_t)s->zone_pages;
+		}
+	if (meta)
+		set_bits(s, head, meta, BITS_DISK | BITS_BUSY, true);
+	counter_add(&s->grows, 1);
+	space_found_free(s, end / s->psize);
+}
+
+/* grow_to - the file and the bitmaps reach new_end, which has tail free pages before it already: those that are new are to follow them without a gap, so
+ * bitmaps of new zones come at their begin. On failure nothing has changed but, perhaps, the file's length. */
+static int grow_to(struct space *s, uint64_t new_end, uint64_t tail)
+{
+	size_t zones = zones_for(s, new_end), grown = s->grown.n;
+	uint64_t meta = grow_meta(s, new_end), head = tail >= meta ? s->end - tail * s->psize : s->end;
+	int rc = map_grow(s->map, new_end);
+
+	if (!rc && meta)
+		rc = head < s->end ? op_room(s, head, meta) : op_room(s, s->end - s->psize, 1);
+	while (!rc && s->ndirty + meta / SPACE_WORD_BITS + 4 > s->dirty_room)
+		rc = grow_array(&s->dirty_word, s->dirty_room, &s->dirty_room, sizeof *s->dirty_word);
+	if (!rc && s->end % (s->zone_pages * s->psize))
+		rc = space_load_zone(s, s->nzones - 1); /* it holds the first new pages */
+	if (!rc)
+		rc = grow_zones(s, new_end, head);
+	if (rc) {
+		s->grown.n = grown;
+		for (size_t z = s->nzones; z < zones && z < s->zone_room; z++) {
+			free(s->zone[z].disk);
+			s->zone[z] = (struct zone){0};
+		}
+		return rc;
+	}
+	grow_finish(s, new_end, head, meta);
+	return 0;
+}
+
+/* end_for - where the file must end for pages more in one piece, of which it has tail at its end already. */
+static uint64_t end_for(const struct space *s, uint64_t pages, uint64_t tail)
+{
+	uint64_t meta = 0, end, more;
+
+	for (;; meta = more) {
+		end = s->end + (pages + meta - tail) * s->psize;
+		more = grow_meta(s, end);
+		if (more <= meta)
+			return end;
+	}
+}
+
+uint64_t space_step(const struct space *s, uint64_t size)
+{
+	uint64_t step = MAP_STEP;
+
+	if (s->psize < FMT_SUPER_SIZE)
+		return (uint64_t)s->psize * SPACE_TEST_STEP;
+	while (step > SPACE_STEP_LEAST && step > size / 2 && s->map->medium != DAXKV_MEDIUM_DAX)
+		step /= 2;
+	return step;
+}
+
+/* growth_wanted - a small file doubles, until that is a step; then it grows by steps, or by an eighth when that is more. */
+static uint64_t growth_wanted(const struct space *s)
+{
+	return min_u64(max_u64(s->end / 8, s->psize < FMT_SUPER_SIZE ? space_step(s, s->end) : min_u64(s->end, MAP_STEP)), GROW_MAX);
+}
+
+/* no_room - growth failed because there is no space for it, and not because something is broken. */
+static bool no_room(int rc)
+{
+	return rc == DAXKV_FULL || rc == ENOSPC || rc == EFBIG || rc == EDQUOT || rc == ENOMEM;
+}
+
+/* space_grow - as growth_wanted, at least need pages; less when there is no room for that much. */
+static int space_grow(struct space *s, uint64_t pages)
+{
+	uint64_t unit = space_step(s, s->end), tail = 0;
+	uint64_t limit = min_u64(round_down(load_word(&s->map->cap), s->psize), super_max_bytes(s->psize));
+	int rc = pages > limit / s->psize ? 0 : space_tail(s, pages - 1, &tail);
+
+	if (rc)
+		return rc;
+	if (tail && pages <= limit / s->psize && tail < grow_meta(s, end_for(s, pages, tail)))
+		tail = 0; /* bitmaps come between */
+	if (pages > limit / s->psize || end_for(s, pages, tail) > limit)
+		return err_set(DAXKV_FULL, "the store is full: %lu bytes in use of at most %lu, and %lu more are needed", (unsigned long)s->end,
+		               (unsigned long)limit, (unsigned long)(pages * s->psize));
+	uint64_t small = min_u64(round_up(end_for(s, pages, tail), unit), limit);
+	uint64_t big = min_u64(round_up(s->end + growth_wanted(s), unit), limit);
+
+	uint64_t meta = grow_meta(s, big);
+
+	if (big < small || (tail && tail < meta) || (big - s->end) / s->psize + tail < pages + meta)
+		big = small;
+	rc = grow_to(s, big, tail);
+	if (no_room(rc) && small < big)
+		rc = grow_to(s, small, tail);
+	return rc;
+}
+
+/* ---- taking and giving ---------------------------------------------------------------------------------------------------- */
+
+/* pages_let_go - n pages of a loaded zone, from the i-th on, are not busy any more, but for those that are
+ * allocated: the limbo lies where other processes can write. */
+static void pages_let_go(struct zone *zone, uint64_t i, uint64_t n)
+{
+	while (n) {
+		uint64_t w = i / SPACE_WORD_BITS, bit = i % SPACE_WORD_BITS, some = min_u64(n, SPACE_WORD_BITS - bit);
+		uint64_t mask = (some == SPACE_WORD_BITS ? ~(uint64_t)0 : ((uint64_t)1 << some) - 1) << bit;
+
+		mask &= zone->busy[w] & ~zone->disk[w];
+		zone->busy[w] &= ~mask;
+		zone->nfree += (uint32_t)__builtin_popcountll(mask);
+		i += some;
+		n -= some;
+	}
+}
+
+/* item_free - the item's pages can be taken. Zones not in memory will not show them busy any more. */
+static void item_free(struct space *s, const struct limbo_item *item)
+{
+	uint64_t page = item->off / s->psize, left = item->pages;
+
+	while (left) {
+		size_t z = (size_t)(page / s->zone_pages);
+		uint64_t n = min_u64(left, (z + 1) * s->zone_pages - page);
+
+		if (s->zone[z].disk)
+			pages_let_go(&s->zone[z], page % s->zone_pages, n);
+		space_found_free(s, page);
+		page += n;
+		left -= n;
+	}
+}
+
+void space_release(struct space *s)
+{
+	struct limbo_item item;
+
+	if (limbo_oldest(&s->limbo) > s->releasable)
+		return;
+	uint64_t upto = min_u64(s->releasable, s->oldest_reader(s->arg)), items = 0; /* [R3] */
+
+	for (; limbo_take(&s->limbo, upto, &item); items++)
+		item_free(s, &item);
+	if (items && s->released)
+		s->released(s->arg, items);
+}
+
+/* find_released - let go of what can be, and look again; as long as slow readers make way. */
+static int find_released(struct space *s, uint64_t pages, uint64_t *page, bool *found)
+{
+	int rc;
+
+	do {
+		space_release(s);
+		rc = space_find(s, pages, page, found);
+	} while (!rc && !*found && s->slow && s->slow(s->arg));
+	return rc;
+}
+
+static int find_or_grow(struct space *s, uint64_t pages, uint64_t *page)
+{
+	bool found;
+	int rc = space_find(s, pages, page, &found);
+
+	if (rc || found)
+		return rc;
+	if (s->limbo.n) {
+		if (s->reap)
+			s->reap(s->arg);
+		rc = find_released(s, pages, page, &found);
+		if (rc || found)
+			return rc;
+	}
+	int why = space_grow(s, pages);
+
+	if (why && !no_room(why)) /* other pages would do, and nobody learned of the failure */
+		return why;
+	if (!why || !s->limbo.n || s->settle(s->arg)) {
+		rc = space_find(s, pages, page, &found);
+	} else { /* what the last commits freed may be enough, perhaps with what is left to grow by */
+		rc = find_released(s, pages, page, &found);
+		if (!rc && !found && pages > 1) {
+			why = space_grow(s, pages);
+			rc = space_find(s, pages, page, &found);
+		}
+	}
+	return rc ? rc : found ? 0 : why ? why : err_set(ENOSPC, "no room for %lu contiguous pages", (unsigned long)pages);
+}
+
+static int take(struct space *s, uint64_t pages, enum space_op_kind kind, unsigned int which, uint64_t *off)
+{
+	uint64_t page;
+	int rc;
+
+	assert(pages > 0);
+	if (s->limbo.n >= RELEASE_BATCH && ++s->takes * SCAN_PER_TAKE > s->scanned) {
+		s->scanned = s->takes = 0;
+		space_release(s);
+	}
+	rc = find_or_grow(s, pages, &page);
+	if (rc)
+		return rc;
+	rc = op_room(s, page * s->psize, pages);
+	if (rc) {
+		space_found_free(s, page);
+		return rc;
+	}
+	set_bits(s, page * s->psize, pages, which, true);
+	op_log(s, kind, page * s->psize, pages);
+	map_warm(s->map, page * s->psize, pages * s->psize);
+	*off = page * s->psize;
+	return 0;
+}
+
+int space_take(struct space *s, uint64_t pages, uint64_t *off)
+{
+	return take(s, pages, SPACE_TAKEN, BITS_DISK | BITS_BUSY, off);
+}
+
+int space_take_spill(struct space *s, uint64_t pages, uint64_t *off)
+{
+	return take(s, pages, SPACE_SPILL, BITS_BUSY, off);
+}
+
+static bool given_in_range(const struct space *s, uint64_t off, uint64_t pages)
+{
+	return off % s->psize == 0 && off >= FMT_SUPER_SIZE && off < s->end && pages <= (s->end - off) / s->psize;
+}
+
+/* give_check - an extent named by the file is really allocated; a bitmap that disagrees is corruption and not an assertion [I10] [I12]. */
+static int give_check(struct space *s, uint64_t off, uint64_t pages)
+{
+	if (!given_in_range(s, off, pages))
+		return err_corrupt(off, "an extent of %lu pages outside the file is to be freed", (unsigned long)pages);
+	int rc = op_room(s, off, pages);
+
+	for (uint64_t p = off / s->psize; !rc && p < off / s->psize + pages; p++)
+		if (!(s->zone[p / s->zone_pages].disk[p % s->zone_pages / SPACE_WORD_BITS] >> p % SPACE_WORD_BITS & 1))
+			rc = err_corrupt(p * s->psize, "a page in use is free in its bitmap");
+	return rc;
+}
+
+int space_give(struct space *s, uint64_t off, uint64_t pages)
+{
+	int rc = give_check(s, off, pages);
+
+	if (rc)
+		return rc;
+	set_bits(s, off, pages, BITS_DISK, false);
+	op_log(s, SPACE_HELD, off, pages);
+	return 0;
+}
+
+int space_give_own(struct space *s, uint64_t off, uint64_t pages)
+{
+	int rc = give_check(s, off, pages);
+
+	if (rc)
+		return rc;
+	set_bits(s, off, pages, BITS_DISK | BITS_BUSY, false);
+	op_log(s, SPACE_FREED, off, pages);
+	return 0;
+}
+
+void space_unhold(struct space *s, size_t i)
+{
+	struct space_op *op = &s->op[i];
+
+	assert(op->kind == SPACE_HELD);
+	set_bits(s, op->off, op->pages, BITS_BUSY, false);
+	op->kind = SPACE_FREED;
+}
+
+void space_undo(struct space *s, size_t mark)
+{
+	while (s->nops > mark) {
+		const struct space_op *op = &s->op[--s->nops];
+
+		switch (op->kind) {
+		case SPACE_TAKEN:
+			set_bits(s, op->off, op->pages, BITS_DISK | BITS_BUSY, false);
+			break;
+		case SPACE_FREED:
+			set_bits(s, op->off, op->pages, BITS_DISK | BITS_BUSY, true);
+			break;
+		case SPACE_HELD:
+			set_bits(s, op->off, op->pages, BITS_DISK, true);
+			break;
+		case SPACE_SPILL:
+			set_bits(s, op->off, op->pages, BITS_BUSY, false);
+			break;
+		}
+	}
+}
+
+/* ---- commit --------------------------------------------------------------------------------------------------------------- */
+
+int space_words(struct space *s, struct words *words)
+{
+	uint64_t per_zone = space_zone_words(s);
+	int rc = limbo_reserve(&s->limbo, s->nops + 1);
+
+	for (size_t i = 0; i < s->ndirty && !rc; i++) {
+		uint64_t w = s->dirty_word[i] % per_zone;
+		const struct zone *zone = &s->zone[s->dirty_word[i] / per_zone];
+		uint64_t off = zone->bitmap_off + w * FMT_WORD;
+
+		if (off < s->end && load_word(word_at(s, off)) != zone->disk[w]) /* a page cut off has no words */
+			rc = words_add(words, off, zone->disk[w]);
+	}
+	for (size_t i = 0; i < s->grown.n && !rc; i++)
+		if (s->grown.w[i].off < s->end && load_word(word_at(s, s->grown.w[i].off)) != s->grown.w[i].value)
+			rc = words_add(words, s->grown.w[i].off, s->grown.w[i].value);
+	if (!rc && load_word(&super_of(s)->size) != s->end)
+		rc = words_add(words, offsetof(struct fmt_super, size), s->end);
+	return rc;
+}
+
+void space_committed(struct space *s, uint64_t txn)
+{
+	uint64_t per_zone = space_zone_words(s);
+
+	for (size_t i = 0; i < s->nops; i++)
+		if (s->op[i].kind == SPACE_HELD || s->op[i].kind == SPACE_SPILL)
+			limbo_add(&s->limbo, txn, s->op[i].off, s->op[i].pages);
+	s->nops = 0;
+	for (size_t i = 0; i < s->ndirty; i++) {
+		uint64_t z = s->dirty_word[i] / per_zone, w = s->dirty_word[i] % per_zone;
+
+		if (z < s->nzones) /* else the zone was trimmed off */
+			s->zone[z].dirty[w / SPACE_WORD_BITS] &= ~((uint64_t)1 << w % SPACE_WORD_BITS);
+	}
+	s->ndirty = 0;
+	s->grown.n = 0;
+}
+
+int space_used(struct space *s, uint64_t *bytes)
+{
+	uint64_t n = 0;
+
+	for (size_t z = 0; z < s->nzones; z++) {
+		int rc = space_load_zone(s, z);
+
+		if (rc)
+			return rc;
+		for (uint64_t w = 0; w < space_zone_words(s); w++)
+			n += (uint64_t)__builtin_popcountll(s->zone[z].disk[w]);
+	}
+	*bytes = n * s->psize;
+	return 0;
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * space_find.c - the first free pages of a store that are enough. See space.h
+ *
+ * Always the first ones: what is in use stays together at the file's head, and what is free at its end, where large values find a place
+ * and closing can cut it off. So that this does not mean to read all bitmaps each time, it is known before which page there is no
+ * free one, before which there is no run as long as the last that was searched for, and of each zone how long a run in it can be.
+ */
+#include "base/base.h"
+#include "space/space.h"
+
+#define GAP_MAX  64u /* pages left free before a large value */
+#define GAP_MIN  16u
+#define GAP_PART 4u /* at most this part of what the value leaves of the run */
+
+static int find_page(struct space *s, uint64_t from, uint64_t *page, bool *found)
+{
+	uint64_t pages = s->end / s->psize;
+
+	*found = false;
+	for (size_t z = (size_t)(from / s->zone_pages); z < s->nzones; z++) {
+		int rc = space_load_zone(s, z);
+
+		if (rc)
+			return rc;
+		uint64_t start = max_u64(from, z * s->zone_pages) - z * s->zone_pages;
+
+		if (!s->zone[z].nfree)
+			continue;
+		for (uint64_t w = start / SPACE_WORD_BITS; w < space_zone_words(s); w++) {
+			uint64_t free_bits = ~s->zone[z].busy[w];
+
+			if (w == start / SPACE_WORD_BITS)
+				free_bits &= ~(uint64_t)0 << start % SPACE_WORD_BITS;
+			if (!free_bits)
+				continue;
+			*page = z * s->zone_pages + w * SPACE_WORD_BITS + (uint64_t)__builtin_ctzll(free_bits);
+			*found = *page < pages;
+			return 0;
+		}
+	}
+	return 0;
+}
+
+/* span_at - so many pages from p on, within one word of the bitmap and before to, are all free, or all not. */
+static uint64_t span_at(const struct space *s, uint64_t p, uint64_t to, bool *is_free)
+{
+	uint64_t i = p % s->zone_pages, bit = i % SPACE_WORD_BITS, word = s->zone[p / s->zone_pages].busy[i / SPACE_WORD_BITS] >> bit;
+	uint64_t span = min_u64(SPACE_WORD_BITS - bit, to - p);
+
+	*is_free = !(word & 1);
+	if (*is_free)
+		return word ? min_u64(span, (uint64_t)__builtin_ctzll(word)) : span;
+	return ~word ? min_u64(span, (uint64_t)__builtin_ctzll(~word)) : span;
+}
+
+/* free_before - the free pages right before page p, of its zone only, which is loaded; at most. */
+static uint64_t free_before(const struct space *s, uint64_t p, uint64_t most)
+{
+	uint64_t n = 0, room = (p - 1) % s->zone_pages + 1;
+
+	while (n < room && n < most) {
+		uint64_t i = (p - n - 1) % s->zone_pages, bit = i % SPACE_WORD_BITS;
+		uint64_t word = s->zone[(p - 1) / s->zone_pages].busy[i / SPACE_WORD_BITS] << (SPACE_WORD_BITS - 1 - bit);
+		uint64_t clear = word ? (uint64_t)__builtin_clzll(word) : SPACE_WORD_BITS;
+
+		n += min_u64(clear, bit + 1);
+		if (clear <= bit)
+			break;
+	}
+	return min_u64(n, most);
+}
+
+/* find_run - the first run of n free pages at or after from. */
+static int find_run(struct space *s, uint64_t from, uint64_t n, uint64_t *page, bool *found)
+{
+	uint64_t to = s->end / s->psize, run = 0, longest = 0;
+	bool whole = false; /* the zone has been gone through from its begin */
+
+	*found = false;
+	for (uint64_t p = from; p < to;) {
+		size_t z = (size_t)(p / s->zone_pages);
+		uint64_t first = z * s->zone_pages, end = min_u64(first + s->zone_pages, to);
+		struct zone *zone = &s->zone[z];
+		int rc = space_load_zone(s, z);
+		bool is_free;
+
+		if (rc)
+			return rc;
+		if (p == first && !run && min_u64(zone->nfree, zone->longest) < n) {
+			run = zone->nfree ? free_before(s, end, n) : 0;
+			p = end;
+			continue;
+		}
+		if (p == first) {
+			whole = true;
+			longest = 0;
+		}
+		uint64_t span = span_at(s, p, end, &is_free);
+
+		p += span;
+		run = is_free ? run + span : 0;
+		if (run >= n) {
+			*page = p - run;
+			*found = true;
+			return 0;
+		}
+		longest = max_u64(longest, min_u64(run, p - first));
+		if (p == end && whole)
+			zone->longest = (uint32_t)longest;
+	}
+	return 0;
+}
+
+/* leave_gap - n pages at *page were found. If no page is free before them, a few of a long run are left free there: else the next single pages, such as
+ * leaves, came behind the large value, and would keep all that is free there apart from the file's end. */
+static int leave_gap(struct space *s, uint64_t n, uint64_t *page)
+{
+	uint64_t first, run;
+	bool found;
+	int rc = find_page(s, s->hint, &first, &found);
+
+	if (rc || !found || first < *page)
+		return rc;
+	s->hint = first;
+	for (uint64_t gap = GAP_MAX; gap >= GAP_MIN; gap /= GAP_MAX / GAP_MIN) {
+		rc = find_run(s, first, n + gap * GAP_PART, &run, &found);
+		if (rc)
+			return rc;
+		if (found && run == first) {
+			*page += gap;
+			return 0;
+		}
+	}
+	return 0;
+}
+
+int space_find(struct space *s, uint64_t n, uint64_t *page, bool *found)
+{
+	uint64_t pages = s->end / s->psize, hint;
+	int rc;
+
+	if (n == 1) {
+		rc = find_page(s, s->hint, page, found);
+		if (!rc)
+			s->hint = *found ? *page + 1 : pages;
+		return rc;
+	}
+	rc = find_run(s, n >= s->run_pages ? s->run_hint : 0, n, page, found);
+	if (rc)
+		return rc;
+	hint = *found ? *page : pages > n ? pages - n : 0; /* at the end more may come */
+	if (*found)
+		rc = leave_gap(s, n, page);
+	s->run_pages = n;
+	s->run_hint = *found && *page == hint ? hint + n : hint;
+	return rc;
+}
+
+void space_found_free(struct space *s, uint64_t page)
+{
+	if (page < s->hint)
+		s->hint = page;
+	if (page < s->run_hint) /* a run that reaches it may begin before it */
+		s->run_hint = page > s->run_pages ? page - s->run_pages : 0;
+}
+
+int space_tail(struct space *s, uint64_t most, uint64_t *pages)
+{
+	uint64_t end = s->end / s->psize, n = 0, more;
+
+	do {
+		if (n == end)
+			break;
+		int rc = space_load_zone(s, (size_t)((end - n - 1) / s->zone_pages));
+
+		if (rc)
+			return rc;
+		more = free_before(s, end - n, most - n);
+		n += more;
+	} while (more && n < most && (end - n) % s->zone_pages == 0);
+	*pages = n;
+	return 0;
+}

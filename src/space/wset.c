@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* wset.c - see wset.h */
+#include "space/wset.h"
+
+#include "base/crc.h"
+#include "base/err.h"
+#include "media/map.h"
+#include "media/pm.h"
+#include "space/space.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define BLOCK 256u
+#define TABLE_FIRST 1024u
+#define NAMED_EAGER 8u    /* pages of a transaction whose record will hardly name ranges: their checksums are made at commit if it does */
+#define STREAM_CHANGES 1u /* a page made by a transaction's first changes will hardly be edited again */
+
+struct wset_undo {
+	uint32_t index;
+	struct wpage copy;
+};
+
+int wset_open(struct wset *w, struct map *map, struct space *space, uint32_t psize)
+{
+	*w = (struct wset){.map = map, .space = space, .psize = psize, .mask = TABLE_FIRST - 1};
+	w->table = calloc(TABLE_FIRST, sizeof *w->table);
+	w->image = aligned_alloc(FMT_LINE, 4 * (size_t)psize);
+	if (w->table && w->image)
+		return 0;
+	wset_close(w);
+	return err_set(ENOMEM, "no memory for the writer's tables");
+}
+
+void wset_close(struct wset *w)
+{
+	for (size_t i = 0; i < w->nblocks; i++)
+		free(w->block[i]);
+	free(w->block);
+	free(w->table);
+	free(w->undo);
+	free(w->image);
+	*w = (struct wset){0};
+}
+
+static size_t table_slot(const struct wset *w, uint64_t off)
+{
+	return (size_t)((off / FMT_PAGE_MIN) * 0x9E3779B97F4A7C15u >> 20) & w->mask;
+}
+
+void wset_begin(struct wset *w, uint64_t txn)
+{
+	/* A small set is wiped entry by entry, so that a small transaction does not pay for a big one before it. */
+	if (w->n * 8 < w->mask) {
+		while (w->n) {
+			size_t h = table_slot(w, wset_at(w, --w->n)->off);
+
+			while (w->table[h] != w->n + 1)
+				h = (h + 1) & w->mask;
+			w->table[h] = 0;
+		}
+	} else {
+		memset(w->table, 0, (w->mask + 1) * sizeof *w->table);
+		w->n = 0;
+	}
+	w->txn = txn;
+	w->level = 1;
+	w->changes = 0;
+	w->nundo = 0;
+}
+
+struct wpage *wset_find(const struct wset *w, uint64_t off)
+{
+	if (!w->n)
+		return NULL;
+	for (size_t h = table_slot(w, off); w->table[h]; h = (h + 1) & w->mask) {
+		struct wpage *wp = wset_at(w, w->table[h] - 1);
+
+		if (wp->off == off)
+			return wp;
+	}
+	return NULL;
+}
+
+static int table_grow(struct wset *w)
+{
+	size_t mask = 2 * w->mask + 1;
+	uint32_t *table = calloc(mask + 1, sizeof *table);
+
+	if (!table)
+		return err_set(ENOMEM, "no memory for the pages of a large transaction");
+	free(w->table);
+	w->table = table;
+	w->mask = mask;
+	for (size_t i = 0; i < w->n; i++) { /* in order, so that the newest entries can be taken out again */
+		size_t h = table_slot(w, wset_at(w, i)->off);
+
+		while (w->table[h])
+			h = (h + 1) & w->mask;
+		w->table[h] = (uint32_t)i + 1;
+	}
+	return 0;
+}
+
+static int wset_add(struct wset *w, uint64_t off, struct wpage **wp)
+{
+	if (w->n / BLOCK == w->nblocks) {
+		struct wpage **block = realloc(w->block, (w->nblocks + 1) * sizeof(struct wpage *));
+
+		if (block)
+			w->block = block;
+		if (!block || !(block[w->nblocks] = malloc(BLOCK * sizeof **block)))
+			return err_set(ENOMEM, "no memory for the pages of a large transaction");
+		w->nblocks++;
+	}
+	if (w->n * 2 > w->mask) {
+		int rc = table_grow(w);
+
+		if (rc)
+			return rc;
+	}
+	size_t h = table_slot(w, off);
+
+	while (w->table[h])
+		h = (h + 1) & w->mask;
+	w->table[h] = (uint32_t)++w->n;
+	*wp = wset_at(w, w->n - 1);
+	**wp = (struct wpage){.off = off, .saved_level = (uint8_t)w->level};
+	return 0;
+}
+
+/* wset_save - keep a copy of the entry as the running level found it [R8]. */
+static int wset_save(struct wset *w, struct wpage *wp)
+{
+	if (wp->saved_level == w->level)
+		return 0;
+	if (w->nundo == w->undo_room) {
+		size_t room = w->undo_room ? 2 * w->undo_room : 64;
+		struct wset_undo *undo = realloc(w->undo, room * sizeof *undo);
+
+		if (!undo)
+			return err_set(ENOMEM, "no memory for a nested transaction");
+		w->undo = undo;
+		w->undo_room = room;
+	}
+	size_t h = table_slot(w, wp->off);
+
+	while (wset_at(w, w->table[h] - 1) != wp)
+		h = (h + 1) & w->mask;
+	w->undo[w->nundo++] = (struct wset_undo){w->table[h] - 1, *wp};
+	wp->saved_level = (uint8_t)w->level;
+	return 0;
+}
+
+int wset_touch(struct wset *w, uint64_t off, struct wpage **wp)
+{
+	struct wpage *found = wset_find(w, off);
+
+	if (!found)
+		return wset_add(w, off, wp);
+	*wp = found;
+	return wset_save(w, found);
+}
+
+int wset_new_extent(struct wset *w, uint64_t pages, struct wpage **out)
+{
+	struct wpage *wp;
+	uint64_t off;
+	int rc = space_take(w->space, pages, &off);
+
+	if (rc)
+		return rc;
+	rc = wset_touch(w, off, &wp); /* a page freed and taken again keeps its entry */
+	if (rc)
+		return rc;
+	uint8_t saved = wp->saved_level;
+
+	*wp = (struct wpage){.off = off, .saved_level = saved, .owner = (uint8_t)w->level};
+	*out = wp;
+	return 0;
+}
+
+int wset_new_page(struct wset *w, struct wpage **wp)
+{
+	return wset_new_extent(w, 1, wp);
+}
+
+static void install(struct wset *w, struct wpage *wp, uint8_t *image, uint32_t used, bool stream)
+{
+	struct fmt_page *head = (void *)image;
+	struct pm *pm = &w->map->pm;
+	const uint8_t *page = w->map->base + wp->off;
+
+	assert(wset_editable(w, wp) && used <= w->psize && used % 4 == 0);
+	head->crc ^= crc32c_place(wp->off);
+	wp->npending = 0;
+	wp->napplied = 0;
+	wp->installed = ++w->installs;
+	wp->used = used; /* [R1] exactly: the next transaction appends behind it */
+	wp->streamed = stream;
+	wp->crc_valid = stream && w->n <= NAMED_EAGER;
+	if (wp->crc_valid)
+		wp->fresh_crc = crc32c(0, image, used);
+	if (stream)
+		pm_stream(pm, page, image, round_up(used, FMT_LINE));
+	else
+		pm_write(pm, page, image, used);
+}
+
+void wset_install(struct wset *w, struct wpage *wp, uint8_t *image, uint32_t used)
+{
+	install(w, wp, image, used, w->changes <= STREAM_CHANGES);
+}
+
+void wset_install_whole(struct wset *w, struct wpage *wp, uint8_t *image, uint32_t used)
+{
+	install(w, wp, image, used, true);
+}
+
+static int retire(struct wset *w, uint64_t off, uint64_t pages)
+{
+	struct wpage *wp;
+	int rc = wset_touch(w, off, &wp);
+
+	if (rc)
+		return rc;
+	rc = wset_editable(w, wp) ? space_give_own(w->space, off, pages) : space_give(w->space, off, pages); /* [R8] */
+	if (!rc)
+		wp->dead = true; /* [R7] */
+	return rc;
+}
+
+int wset_retire(struct wset *w, uint64_t off)
+{
+	return retire(w, off, 1);
+}
+
+int wset_retire_extent(struct wset *w, uint64_t off, uint64_t pages)
+{
+	return wset_find(w, off) ? retire(w, off, pages) : space_give(w->space, off, pages);
+}
+
+void wset_apply(struct wset *w, struct wpage *wp)
+{
+	const uint8_t *page = w->map->base + wp->off;
+	const struct fmt_page *head = (const void *)page;
+
+	if (!wp->npending)
+		return;
+	assert(wp->owner && !wp->dead);
+	wp->streamed = false;
+	if (head->type == FMT_LEAF) {
+		for (unsigned int i = wp->napplied; i < wp->npending; i++)
+			pm_store8(&w->map->pm, (const uint64_t *)(const void *)(page + FMT_LEAF_SLOTS) + i, wp->val[i]);
+		if (wp->fresh_end > wp->used)
+			wp->used = wp->fresh_end;
+	} else {
+		const uint64_t *kids = (const uint64_t *)(const void *)(page + head->heads + (size_t)head->n * FMT_WORD);
+
+		for (unsigned int i = 0; i < wp->npending; i++)
+			pm_store8(&w->map->pm, kids + wp->idx[i], wp->val[i]);
+	}
+	wp->npending = 0;
+	wp->napplied = 0;
+	wp->fresh_off = wp->fresh_end = 0;
+}
+
+/* ---- nesting -------------------------------------------------------------------------------------------------------------- */
+
+void wset_enter(struct wset *w, struct wset_mark *mark)
+{
+	*mark = (struct wset_mark){.n = w->n, .nundo = w->nundo, .space = space_mark(w->space)};
+	w->level++;
+}
+
+/* free_of_parent - what the child gave up of its parent's pages was held for the child's abort, which cannot come any more [R8]. */
+static void free_of_parent(struct wset *w, size_t mark, uint8_t parent)
+{
+	for (size_t i = mark; i < space_mark(w->space); i++) {
+		const struct wpage *wp = space_is_held(w->space, i) ? wset_find(w, w->space->op[i].off) : NULL;
+
+		if (wp && wp->owner == parent)
+			space_unhold(w->space, i);
+	}
+}
+
+/* A copy that the child's undo log holds is also what the parent's would, unless the parent has one already. */
+void wset_merge(struct wset *w, const struct wset_mark *mark)
+{
+	uint8_t parent = (uint8_t)(w->level - 1);
+	size_t keep = mark->nundo;
+
+	for (size_t i = mark->n; i < w->n; i++) {
+		struct wpage *wp = wset_at(w, i);
+
+		wp->saved_level = parent;
+		if (wp->owner > parent)
+			wp->owner = parent;
+	}
+	for (size_t i = mark->nundo; i < w->nundo; i++) {
+		struct wpage *wp = wset_at(w, w->undo[i].index);
+
+		if (wp->owner > parent)
+			wp->owner = parent;
+		wp->saved_level = parent;
+		if (w->undo[i].copy.saved_level != parent && parent > 1)
+			w->undo[keep++] = w->undo[i];
+	}
+	w->nundo = keep;
+	w->level = parent;
+	free_of_parent(w, mark->space, parent);
+}
+
+void wset_undo(struct wset *w, const struct wset_mark *mark)
+{
+	while (w->nundo > mark->nundo) {
+		const struct wset_undo *u = &w->undo[--w->nundo];
+
+		*wset_at(w, u->index) = u->copy; /* what was appended behind fresh_end stays as unused bytes, or is written again */
+	}
+	while (w->n > mark->n) {
+		size_t h = table_slot(w, wset_at(w, w->n - 1)->off);
+
+		while (w->table[h] != w->n)
+			h = (h + 1) & w->mask;
+		w->table[h] = 0;
+		w->n--;
+	}
+	w->level--;
+	space_undo(w->space, mark->space);
+}

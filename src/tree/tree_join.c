@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * tree_join.c - a leaf with little left in it joins a neighbour under the same parent.
+ *
+ * Whenever a leaf is written anew it is looked at. One that only gets a tombstone, or a small value in place of a large one, is looked
+ * at when what it holds falls below a quarter of a page, an eighth, and so on: a leaf whose neighbours are full does not ask
+ * again at each deletion. Most deletions see by the leaf's header that this is far away (thin). See tree.h
+ */
+#include "tree/tree.h"
+
+#define LEAF_SPARSE 4u  /* a leaf joins its neighbour when it holds less than this part of a page */
+#define LEAF_JOINED 75u /* percent that both may take together */
+#define LARGE_PART  16u /* an entry of this part of a page or more, half as large again as the average, misleads it */
+
+/* beside - append the neighbour's items to n of the leaf's, when both fit one leaf; *more of them, 0: they do not, or there is no such
+ * neighbour. */
+static int beside(struct tree *t, const struct path *path, struct item *items, uint32_t n, bool left, uint32_t *more, uint64_t *at)
+{
+	uint32_t usable = leaf_usable(t->view->psize), index = path->at[1].index;
+	const struct fmt_page *page = NULL;
+	struct leaf leaf;
+
+	*more = 0;
+	if (left ? index == 0 : index == path->at[1].page->n)
+		return 0;
+	int rc = view_page(t->view, inner_kid(t->view, path->at[1].page, path->at[1].off, left ? index - 1 : index + 1), 0, &page, at);
+
+	if (rc)
+		return rc;
+	leaf_open(t->view, page, *at, &leaf);
+	rc = tree_leaf_items(t, &leaf, items + n, more);
+	if (rc || tree_items_cost(t, items, n + *more) > usable * LEAF_JOINED / 100)
+		*more = 0;
+	return rc;
+}
+
+/* either - beside, for the left neighbour, else for the right one. */
+static int either(struct tree *t, const struct path *path, struct item *items, uint32_t n, bool *left, uint32_t *more, uint64_t *at)
+{
+	int rc = beside(t, path, items, n, true, more, at);
+
+	*left = *more > 0;
+	return rc || *more ? rc : beside(t, path, items, n, false, more, at);
+}
+
+static bool sparse(const struct tree *t, const struct path *path, uint32_t total)
+{
+	return path->height > 1 && total < leaf_usable(t->view->psize) / LEAF_SPARSE;
+}
+
+int tree_join(struct tree *t, const struct path *path, struct item *items, uint32_t *n, uint32_t total, struct change *change, uint64_t *sibling)
+{
+	uint32_t more;
+	uint64_t at = 0;
+	bool left;
+
+	*sibling = 0;
+	if (!sparse(t, path, total))
+		return 0;
+	int rc = either(t, path, items, *n, &left, &more, &at);
+
+	if (rc || !more)
+		return rc;
+	if (left) { /* the neighbour's come first */
+		struct item *behind = items + *n, *tmp = behind + more;
+
+		memcpy(tmp, items, *n * sizeof *items);
+		memmove(items, behind, more * sizeof *items);
+		memcpy(items + more, tmp, *n * sizeof *items);
+	}
+	*n += more;
+	*sibling = at;
+	change->from = left ? path->at[1].index - 1 : path->at[1].index;
+	change->count = 2;
+	counter_add(&t->view->w->merges, 1);
+	return 0;
+}
+
+/* thin - whether the leaf may hold less than a quarter of a page once an entry has gone and left others stay, by what its entries take on average. */
+static bool thin(const struct leaf *l, uint32_t left, const struct item *gone)
+{
+	uint32_t usable = leaf_usable(l->psize), all = l->page->n + l->nslots, size = gone->klen + gone->vlen + 8 + 2 + FMT_ENTRY_SIZE;
+
+	if (UNLIKELY(left >= all)) /* a damaged leaf */
+		return true;
+	/* Tombstones are no entries: as many as the slots do not explain otherwise. */
+	uint32_t tombs = (all - left) / 2, dead = tombs * (gone->klen + FMT_TAIL_BEFORE + FMT_ENTRY_SIZE + FMT_TAIL_AFTER);
+	uint64_t entries = all - tombs, bytes = leaf_tail_end(l) - FMT_LEAF_BASE;
+
+	bytes -= min_u64(bytes, dead);
+	return 8 * left * bytes < THIN_PER_8 * entries * usable || (size >= usable / LARGE_PART && 2 * entries * size > 3 * bytes);
+}
+
+/* falls_below - whether so many bytes less take the total below a quarter of the page, an eighth, ... */
+static bool falls_below(uint32_t usable, uint32_t total, uint32_t less)
+{
+	uint32_t limit = usable / LEAF_SPARSE;
+
+	while (limit > total + less)
+		limit /= 2;
+	return total < limit;
+}
+
+int tree_would_join(struct tree *t, const struct path *path, struct item *items, uint32_t n, uint32_t less, bool *join)
+{
+	uint32_t total = tree_items_cost(t, items, n), more;
+	uint64_t at;
+	bool left;
+
+	*join = false;
+	if (!sparse(t, path, total) || !falls_below(leaf_usable(t->view->psize), total, less))
+		return 0;
+	int rc = either(t, path, items, n, &left, &more, &at);
+
+	*join = more > 0;
+	return rc;
+}
+
+int tree_would_join_without(struct tree *t, const struct path *path, uint32_t left, const struct item *gone, bool *join)
+{
+	struct item *items = t->scratch->items;
+	uint32_t n;
+
+	*join = false;
+	if (!thin(&path->leaf, left, gone))
+		return 0;
+	int rc = tree_items_without(t, path, items, &n);
+
+	return rc ? rc : tree_would_join(t, path, items, n, leaf_cost(t->order, gone->klen, gone->vlen), join);
+}

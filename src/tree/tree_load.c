@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * tree_load.c - many entries in rising order, behind all that are there: pages built in memory, filled, and written once.
+ *
+ *   level 2   ... [ in the making ]        when a page has no room for one more kid it is written, and becomes a kid one level up.
+ *   level 1   ... ][ in the making ]       The first page written at a level takes the place of the one at the tree's right edge, and
+ *   leaves    ... ][ in the making ]       begins with what that one has; a last leaf that is full stays where it is
+ *
+ * Nothing is searched, and no page is written twice. The tree changes in tree_load_end alone: what was written before are pages that nobody
+ * refers to.
+ *
+ * The rules are those of a split [I7] [I8]: a page that takes another's place has its prev, the parent of more pages than before is made
+ * anew, and so is the root.
+ */
+#include "tree/tree.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define INNER_FILL  90u /* percent of an inner page */
+
+struct load_level { /* level 0 is of leaves: kids, seps and open are not used there */
+	bool open;
+	uint32_t n, cost, bytes; /* of the page in the making: kids, what it takes of the page, separators' bytes */
+	uint64_t *kids;
+	struct sep *seps;
+	uint8_t *buf;    /* the separators' bytes */
+	struct sep left; /* between the page in the making and the one before it */
+	uint8_t *left_buf;
+	uint64_t old;   /* the page whose place the first one takes; 0: none, or done */
+	uint64_t first; /* the first one, and how many there are */
+	uint64_t written;
+};
+
+struct tree_load {
+	struct tree *tree;
+	unsigned int fill;
+	bool begun, some; /* an entry was added; or there was one before */
+	uint64_t entries, root_prev;
+	struct item last; /* of the tree, before the first was added; then of pack */
+	struct leaf_pack pack; /* the leaf in the making */
+	struct path path; /* the tree's right edge */
+	struct load_level level[TREE_DEPTH];
+};
+
+/* ---- pages ---------------------------------------------------------------------------------------------------------------- */
+
+static int level_alloc(struct load_level *v, uint32_t psize)
+{
+	size_t kids = (INNER_MAX(psize) + 2) * sizeof *v->kids, seps = (INNER_MAX(psize) + 2) * sizeof *v->seps;
+	uint8_t *p;
+
+	if (v->left_buf)
+		return 0;
+	p = malloc(kids + seps + 3 * (size_t)psize);
+	if (!p)
+		return err_set(ENOMEM, "no memory for pages in the making");
+	v->left_buf = p + kids + seps + 2 * (size_t)psize;
+	v->buf = p + kids + seps;
+	v->seps = (void *)(p + kids);
+	v->kids = (void *)p;
+	return 0;
+}
+
+static struct sep sep_copy(const struct sep *from, uint8_t *to)
+{
+	uint32_t dlen = from->dlen == FMT_SEP_NODUP ? 0 : from->dlen;
+
+	memcpy(to, from->key, from->klen);
+	if (dlen)
+		memcpy(to + from->klen, from->dup, dlen);
+	return (struct sep){.key = to, .dup = to + from->klen, .klen = from->klen, .dlen = from->dlen};
+}
+
+/* page_write - the page in image is the level's next. */
+static int page_write(struct tree_load *l, struct load_level *v, uint8_t *image, uint32_t used, uint64_t *off)
+{
+	struct wset *w = l->tree->view->w;
+	struct wpage *wp;
+	int rc = wset_new_page(w, &wp);
+
+	if (rc)
+		return rc;
+	wset_install_whole(w, wp, image, used);
+	*off = wp->off;
+	if (v->written++ == 0)
+		v->first = wp->off;
+	uint64_t old = v->old;
+
+	v->old = 0;
+	return old ? wset_retire(w, old) : 0;
+}
+
+/* page_prev - what the level's next page names as prev. only: there will be no other at that level. */
+static uint64_t page_prev(const struct tree_load *l, unsigned int level, bool only)
+{
+	uint64_t old = l->level[level].old;
+
+	return old ? tree_prev_for(l->tree, old) : only && level >= l->path.height ? l->root_prev : 0;
+}
+
+static void level_push(struct load_level *v, const struct sep *sep, uint64_t kid)
+{
+	if (v->n) {
+		v->seps[v->n - 1] = sep_copy(sep, v->buf + v->bytes);
+		v->bytes += sep->klen + (sep->dlen == FMT_SEP_NODUP ? 0 : sep->dlen);
+		v->cost += inner_cost(sep);
+	}
+	v->kids[v->n++] = kid;
+}
+
+/* level_open - begin the level with what the page at the tree's right edge has; its last kid becomes kid. */
+static int level_open(struct tree_load *l, unsigned int level, uint64_t kid)
+{
+	struct load_level *v = &l->level[level];
+	int rc = level >= TREE_DEPTH - 1 ? err_set(DAXKV_FULL, "the tree has %u levels", level) : level_alloc(v, l->tree->view->psize);
+
+	if (rc)
+		return rc;
+	v->open = true;
+	if (level < l->path.height) {
+		const struct fmt_page *page = l->path.at[level].page;
+		struct sep sep = {0};
+
+		v->old = l->path.at[level].off;
+		for (uint32_t i = 0; i <= page->n; i++) {
+			rc = i ? inner_sep(l->tree->view, page, v->old, i - 1, &sep) : 0;
+			if (!rc && v->bytes + sep.klen + (sep.dlen == FMT_SEP_NODUP ? 0 : sep.dlen) > l->tree->view->psize)
+				rc = err_corrupt(v->old, "inner page: its separators overlap");
+			if (rc)
+				return rc;
+			level_push(v, &sep, i < page->n ? inner_kid(l->tree->view, page, v->old, i) : kid);
+		}
+	} else {
+		level_push(v, NULL, kid);
+	}
+	return 0;
+}
+
+static int level_write(struct tree_load *l, unsigned int level, bool only, uint64_t *off)
+{
+	struct load_level *v = &l->level[level];
+	struct wset *w = l->tree->view->w;
+	uint32_t used =
+	    inner_build(w->image, w->psize, l->tree->order, v->seps, v->kids, v->n - 1, level, w->txn, page_prev(l, level, only));
+
+	l->tree->inner_pages += !v->old;
+	return page_write(l, v, w->image, used, off);
+}
+
+/* level_add - a page of the level below, behind sep; first: the one before all that come this way. As deep as the tree. */
+static int level_add(struct tree_load *l, unsigned int level, uint64_t first, const struct sep *sep, uint64_t kid)
+{
+	struct load_level *v = &l->level[level];
+	uint64_t off;
+	int rc = v->open ? 0 : level_open(l, level, first);
+
+	if (rc)
+		return rc;
+	if (v->n > 1 && v->cost + inner_cost(sep) > inner_usable(l->tree->view->psize) * INNER_FILL / 100) {
+		rc = level_write(l, level, false, &off);
+		if (!rc && v->written > 1)
+			rc = level_add(l, level + 1, v->first, &v->left, off);
+		if (rc)
+			return rc;
+		v->left = sep_copy(sep, v->left_buf);
+		v->n = v->cost = v->bytes = 0;
+	}
+	level_push(v, sep, kid);
+	return 0;
+}
+
+/* ---- leaves --------------------------------------------------------------------------------------------------------------- */
+
+static int leaf_write(struct tree_load *l)
+{
+	struct load_level *v = &l->level[0];
+	uint32_t used = leaf_pack_build(&l->pack, l->tree->order, l->tree->view->w->txn, page_prev(l, 0, false));
+	uint64_t off;
+
+	l->tree->leaf_pages += !v->old;
+	int rc = page_write(l, v, l->pack.page, used, &off);
+
+	return rc || v->written == 1 ? rc : level_add(l, 1, v->first, &v->left, off);
+}
+
+/* absorb - the new leaf begins with the entries of the tree's last one, when these and the first new one have room together. */
+static int absorb(struct tree_load *l, const struct item *it)
+{
+	struct tree *t = l->tree;
+	uint32_t n = 0, i = 0;
+	bool fits = true;
+	int rc = 0;
+
+	if (l->path.height)
+		rc = tree_leaf_items(t, &l->path.leaf, t->scratch->items, &n);
+	if (rc)
+		return rc;
+	while (i < n && fits)
+		fits = leaf_pack_add(&l->pack, t->order, &t->scratch->items[i++]);
+	if (fits)
+		fits = leaf_pack_add(&l->pack, t->order, it);
+	if (fits) {
+		l->level[0].old = l->path.height ? l->path.leaf.off : 0;
+		return 0;
+	}
+	/* It stays: what comes is behind it. */
+	l->pack.n = 0;
+	l->level[0].first = l->path.leaf.off;
+	l->level[0].written = 1;
+	tree_separator(t, &l->last, it, l->level[0].left_buf, &l->level[0].left);
+	fits = leaf_pack_add(&l->pack, t->order, it);
+	assert(fits);
+	return 0;
+}
+
+int tree_load_begin(struct tree *t, unsigned int fill, struct tree_load **out)
+{
+	uint32_t psize = t->view->psize, eoff, n = 0;
+	struct tree_load *l = calloc(1, sizeof *l);
+	int rc;
+
+	if (l)
+		l->pack = (struct leaf_pack){.page = malloc(2 * (size_t)psize), .off = malloc(LEAF_PACK_MAX(psize) * sizeof *l->pack.off), .psize = psize};
+	if (!l || !l->pack.page || !l->pack.off) {
+		tree_load_free(l);
+		return err_set(ENOMEM, "no memory for a load");
+	}
+	l->tree = t;
+	l->pack.limit = FMT_LEAF_BASE + leaf_usable(psize) * fill / 100;
+	t->scratch->finger_of = NULL;
+	rc = level_alloc(&l->level[0], psize);
+	if (!rc)
+		rc = tree_edge(t, true, &l->path);
+	if (!rc && l->path.height) {
+		n = leaf_count(&l->path.leaf);
+		l->root_prev = tree_prev_for(t, l->path.at[l->path.height - 1].off);
+	}
+	l->some = n > 0;
+	if (!rc && n)
+		rc = leaf_at(&l->path.leaf, n - 1, &eoff);
+	if (!rc && n)
+		rc = leaf_item(&l->path.leaf, eoff, &l->last);
+	if (!rc && !n && l->path.height > 1)
+		rc = err_corrupt(l->path.leaf.off, "leaf: it is empty, but not the only one");
+	if (rc) {
+		tree_load_free(l);
+		return rc;
+	}
+	*out = l;
+	return 0;
+}
+
+bool tree_load_rises(const struct tree_load *l, const struct item *it)
+{
+	const struct order *o = l->tree->order;
+
+	return LIKELY(l->begun) ? leaf_pack_rises(&l->pack, o, it, false) : !l->some || leaf_item_rises(o, &l->last, it, false);
+}
+
+bool tree_load_last(const struct tree_load *l, struct item *it)
+{
+	*it = l->begun ? leaf_pack_item(&l->pack, l->pack.n - 1) : l->last;
+	return l->some;
+}
+
+bool tree_load_more(struct tree_load *l, const struct daxkv_val *key, const struct daxkv_val *value)
+{
+	struct item it = {.key = key->data, .klen = (uint32_t)key->size, .val = value->data, .vlen = (uint32_t)value->size};
+
+	if (!l->begun || !leaf_pack_like(&l->pack, key->size, value->size))
+		return false;
+	uint64_t head = order_head(l->tree->order, it.key, it.klen, 0);
+
+	if (head <= l->pack.head || !leaf_pack_more(&l->pack, &it, head))
+		return false;
+	l->entries++;
+	return true;
+}
+
+int tree_load_add(struct tree_load *l, const struct item *it)
+{
+	const struct order *o = l->tree->order;
+
+	if (UNLIKELY(!l->begun)) {
+		int rc = absorb(l, it);
+
+		if (rc)
+			return rc;
+		l->begun = l->some = true;
+	} else if (UNLIKELY(!leaf_pack_add(&l->pack, o, it))) {
+		int rc = leaf_write(l);
+
+		if (rc)
+			return rc;
+		struct item last = leaf_pack_item(&l->pack, l->pack.n - 1);
+
+		tree_separator(l->tree, &last, it, l->level[0].left_buf, &l->level[0].left);
+		l->pack.n = 0;
+		bool fits = leaf_pack_add(&l->pack, o, it);
+
+		assert(fits);
+		(void)fits;
+	}
+	l->entries++;
+	return 0;
+}
+
+int tree_load_end(struct tree_load *l)
+{
+	struct tree *t = l->tree;
+	unsigned int level = 0;
+	int rc;
+
+	if (!l->begun)
+		return 0;
+	rc = leaf_write(l);
+	t->count += l->entries;
+	/* A level with one page in the place of one is a kid swapped; more than that went to the level above, and opened it. */
+	for (; !rc; level++) {
+		struct load_level *up = &l->level[level + 1];
+		uint64_t only = l->level[level].first, off;
+		bool done = false;
+
+		if (!up->open && level + 1 >= l->path.height) {
+			t->root = only;
+			return 0;
+		}
+		if (!up->open) {
+			const struct fmt_page *page = l->path.at[level + 1].page;
+
+			rc = inner_swap(t->view->w, page, l->path.at[level + 1].off, page->n, only, &done);
+			if (!rc && !done)
+				rc = level_open(l, level + 1, only);
+			if (rc || done)
+				return rc;
+		}
+		rc = level_write(l, level + 1, up->written == 0, &off);
+		if (!rc && up->written > 1)
+			rc = level_add(l, level + 2, up->first, &up->left, off);
+	}
+	return rc;
+}
+
+void tree_load_free(struct tree_load *l)
+{
+	if (!l)
+		return;
+	for (unsigned int i = 0; i < TREE_DEPTH; i++)
+		free(l->level[i].kids);
+	free(l->pack.page);
+	free(l->pack.off);
+	free(l);
+}

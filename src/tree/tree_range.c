@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * tree_range.c - removing all entries of a range.
+ *
+ *            [        .  a |xxxxxxx| b  .       ]      where the ways to the range's two ends part, the kids between go as a whole
+ *      [  . a |xxxxx ]             [ xxx| b .   ]      below, the kids right of the way to its begin and left of the way to its end
+ *   [ .... xxx ]                       [ x ..... ]     at last a part of two leaves
+ *
+ * Pages in the middle are freed unread, but for a leaf's header and slots, which tell how many entries it has; where large values are
+ * about, each entry is looked at. Each of these steps is a change like any other, complete in itself: parents are replaced, pages join
+ * their neighbours [I8]. After each the two ways are looked up anew, at most some three times for each level.
+ */
+#include "tree/tree.h"
+
+#define AHEAD      8u /* leaves whose headers are prefetched */
+#define TOMBSTONES 4u /* so many entries are removed by appending to their leaf; more by writing it anew */
+
+struct cut {
+	struct tree *tree;
+	const struct probe *from, *to; /* NULL: open */
+	uint64_t removed;
+};
+
+/* ---- pages in the middle -------------------------------------------------------------------------------------------------- */
+
+static void expect_leaf(const struct tree *t, const struct fmt_page *page, uint64_t at, uint32_t index)
+{
+	uint64_t ref = index <= page->n ? inner_kid(t->view, page, at, index) : 0;
+
+	if (ref && ref + t->view->psize <= view_size(t->view))
+		for (unsigned int i = 0; i < FMT_LEAF_BASE; i += FMT_LINE)
+			__builtin_prefetch(t->view->base + ref + i);
+}
+
+static int free_leaf(struct cut *c, const struct fmt_page *page, uint64_t at)
+{
+	struct tree *t = c->tree;
+	struct leaf leaf;
+	uint32_t n;
+	int rc = 0;
+
+	leaf_open(t->view, page, at, &leaf);
+	n = leaf_count(&leaf);
+	if (t->blob_pages) {
+		rc = tree_leaf_items(t, &leaf, t->scratch->items, &n);
+		for (uint32_t i = 0; i < n && !rc; i++)
+			rc = tree_blob_drop(t, &t->scratch->items[i]);
+		if (rc)
+			return rc;
+	}
+	c->removed += n;
+	t->count -= n;
+	t->leaf_pages--;
+	return wset_retire(t->view->w, at);
+}
+
+/* free_page - a page and all below it; recursion is as deep as the tree. */
+static int free_page(struct cut *c, uint64_t ref, unsigned int level)
+{
+	struct tree *t = c->tree;
+	const struct fmt_page *page = NULL;
+	uint64_t at = 0;
+	int rc = view_page(t->view, ref, level, &page, &at);
+
+	if (rc || !level)
+		return rc ? rc : free_leaf(c, page, at);
+	for (uint32_t i = 0; i <= page->n && !rc; i++) {
+		if (level == 1)
+			expect_leaf(t, page, at, i + AHEAD);
+		rc = free_page(c, inner_kid(t->view, page, at, i), level - 1);
+	}
+	t->inner_pages--;
+	return rc ? rc : wset_retire(t->view->w, at);
+}
+
+/* cut_kids - kids [first, end) of the path's page at that level go. */
+static int cut_kids(struct cut *c, struct path *path, unsigned int level, uint32_t first, uint32_t end)
+{
+	const struct fmt_page *page = path->at[level].page;
+	struct change change = {.from = first, .count = end - first};
+	int rc = 0;
+
+	for (uint32_t i = first; i < end && !rc; i++) {
+		if (level == 1)
+			expect_leaf(c->tree, page, path->at[level].off, i + AHEAD);
+		rc = free_page(c, inner_kid(c->tree->view, page, path->at[level].off, i), level - 1);
+	}
+	return rc ? rc : tree_replace_at(c->tree, path, level, &change);
+}
+
+/* ---- the edges ------------------------------------------------------------------------------------------------------------ */
+
+/* cut_leaf - the entries of the path's leaf between the range's ends. *cut: there were some. */
+static int cut_leaf(struct cut *c, struct path *path, bool left, bool right, bool *cut)
+{
+	struct tree *t = c->tree;
+	uint32_t first = 0, end = leaf_count(&path->leaf), unused;
+	int rc = left && c->from ? leaf_place(&path->leaf, t->order, c->from, &first, &unused) : 0;
+
+	if (!rc && right && c->to)
+		rc = leaf_place(&path->leaf, t->order, c->to, &end, &unused);
+	*cut = !rc && first < end;
+	if (rc || !*cut)
+		return rc;
+	if (end - first > TOMBSTONES) {
+		c->removed += end - first;
+		return tree_leaf_without(t, path, first, end);
+	}
+	path->rank = first;
+	rc = leaf_at(&path->leaf, first, &path->eoff);
+	c->removed++;
+	return rc ? rc : tree_remove(t, path);
+}
+
+/* cut_side - below where the ways part: what lies right of the way to the range's begin (left), or left of the way to its end. */
+static int cut_side(struct cut *c, struct path *path, unsigned int level, bool left, bool *cut)
+{
+	for (; level; level--) {
+		uint32_t index = path->at[level].index, n = path->at[level].page->n;
+
+		*cut = left ? index < n : index > 0;
+		if (*cut)
+			return left ? cut_kids(c, path, level, index + 1, n + 1) : cut_kids(c, path, level, 0, index);
+	}
+	return cut_leaf(c, path, left, !left, cut);
+}
+
+/* cut_step - one of the steps; *cut false: nothing is left of the range. */
+static int cut_step(struct cut *c, struct path *a, struct path *b, bool *cut)
+{
+	struct tree *t = c->tree;
+	int rc = c->from ? tree_down(t, c->from, a) : tree_edge(t, false, a);
+
+	*cut = false;
+	if (!rc)
+		rc = c->to ? tree_down(t, c->to, b) : tree_edge(t, true, b);
+	if (rc || !a->height)
+		return rc;
+	for (unsigned int level = a->height - 1; level; level--) {
+		/* Kids [first, end) lie in the range. */
+		uint32_t first = c->from ? a->at[level].index + 1 : 0, end = c->to ? b->at[level].index : a->at[level].page->n + 1u;
+		bool whole = level + 1 == a->height || a->at[level].off == b->at[level].off;
+
+		assert(whole);
+		(void)whole;
+		*cut = first < end;
+		if (*cut)
+			return cut_kids(c, a, level, first, end);
+		if (a->at[level].index == b->at[level].index)
+			continue;
+		if (c->from)
+			rc = cut_side(c, a, level - 1, true, cut);
+		if (!rc && !*cut && c->to)
+			rc = cut_side(c, b, level - 1, false, cut);
+		return rc;
+	}
+	return cut_leaf(c, a, true, true, cut);
+}
+
+int tree_cut(struct tree *t, const struct probe *from, const struct probe *to, uint64_t *removed)
+{
+	struct cut c = {.tree = t, .from = from, .to = to};
+	struct path a, b;
+	bool cut = true;
+	int rc = 0;
+
+	t->scratch->finger_of = NULL;
+	if (!from && !to) {
+		*removed = t->count;
+		return t->count ? tree_clear(t, false) : 0;
+	}
+	while (cut && !rc)
+		rc = cut_step(&c, &a, &b, &cut);
+	*removed = c.removed;
+	return rc;
+}
+
+int tree_range_db(const struct tree *t, const struct probe *from, const struct probe *to, bool *some)
+{
+	struct path path, end;
+	bool moved = true;
+	int rc = from ? tree_seek(t, from, &path) : tree_edge(t, false, &path);
+
+	*some = false;
+	if (!rc)
+		rc = to ? tree_seek(t, to, &end) : tree_edge(t, true, &end);
+	while (!rc && moved && path.height) {
+		uint32_t i = path.rank, n = 0;
+		bool last = path.leaf.off == end.leaf.off;
+
+		rc = leaf_offsets(&path.leaf, t->scratch->offsets, &n);
+		if (last && to)
+			n = end.rank;
+		for (; i < n && !rc; i++) {
+			struct item it;
+
+			rc = leaf_item(&path.leaf, t->scratch->offsets[i], &it);
+			if (!rc && it.flags & FMT_ENTRY_DB) {
+				*some = true;
+				return 0;
+			}
+		}
+		if (rc || last)
+			return rc;
+		rc = tree_step(t, &path, true, &moved);
+	}
+	return rc;
+}

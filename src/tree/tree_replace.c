@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * tree_replace.c - carrying a change up: kids of an inner page give way to others, and so on to the root.
+ *
+ * One for one is a changed word. Anything else makes the inner page anew from its kids and separators: as one page, as several when they
+ * do not
+ * fit, together with its neighbour when few are left, or as none. See tree.h
+ */
+#include "tree/tree.h"
+
+#include <errno.h>
+
+#define INNER_RUN 90u    /* percent that the left page keeps when keys arrive in rising order */
+#define INNER_SPARSE 25u /* percent under which an inner page joins its neighbour */
+#define INNER_JOINED 75u
+
+struct build { /* an inner page in the making: n kids in scratch->kids, n - 1 separators in scratch->seps */
+	uint32_t n, cost;
+	unsigned int level;
+	uint64_t old, prev;    /* the page it replaces */
+	uint64_t sibling;      /* joined, or 0 */
+	bool rising;
+};
+
+static uint8_t *sepbuf_half(const struct tree *t, unsigned int level)
+{
+	return t->scratch->sepbuf + (level % 2) * 3 * (size_t)t->view->psize;
+}
+
+/* gather - append the kids [from, to] of a page and the separators between them. */
+static int gather(struct tree *t, const struct fmt_page *page, uint64_t off, uint32_t from, uint32_t to, struct build *b, uint32_t *nseps)
+{
+	for (uint32_t i = from; i <= to; i++) {
+		t->scratch->kids[b->n++] = inner_kid(t->view, page, off, i);
+		if (i < to) {
+			int rc = inner_sep(t->view, page, off, i, &t->scratch->seps[(*nseps)++]);
+
+			if (rc)
+				return rc;
+		}
+	}
+	return 0;
+}
+
+/* gather_changed - the page's kids and separators with the change made. */
+static int gather_changed(struct tree *t, const struct fmt_page *page, uint64_t off, const struct change *c, struct build *b)
+{
+	struct sep *seps = t->scratch->seps;
+	uint32_t ns = 0, behind = c->from + c->count;
+	int rc = 0;
+
+	if (c->from > 0)
+		rc = gather(t, page, off, 0, c->from - 1, b, &ns);
+	if (!rc && c->from > 0 && (c->m || behind <= page->n))
+		rc = inner_sep(t->view, page, off, c->from - 1, &seps[ns++]);
+	for (uint32_t i = 0; i < c->m; i++) {
+		t->scratch->kids[b->n++] = c->kid[i];
+		if (i + 1 < c->m)
+			seps[ns++] = c->sep[i];
+	}
+	if (!rc && behind <= page->n) {
+		if (c->m)
+			rc = inner_sep(t->view, page, off, behind - 1, &seps[ns++]);
+		if (!rc)
+			rc = gather(t, page, off, behind, page->n, b, &ns);
+	}
+	assert(rc || b->n == 0 || ns == b->n - 1);
+	return rc;
+}
+
+static uint32_t seps_cost(const struct sep *seps, uint32_t n)
+{
+	uint32_t cost = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		cost += inner_cost(&seps[i]);
+	return cost;
+}
+
+/* beside - the neighbour, the separator before or behind it, and what both add to the page's cost. *page NULL: there is none that has room for
+ * the kids. */
+static int beside(struct tree *t, const struct path *path, const struct build *b, bool left, const struct fmt_page **page, uint64_t *at, struct sep *between,
+                  uint32_t *cost)
+{
+	const struct fmt_page *parent = path->at[b->level + 1].page;
+	uint32_t index = path->at[b->level + 1].index;
+	uint64_t parent_off = path->at[b->level + 1].off;
+
+	*page = NULL;
+	if (left ? index == 0 : index == parent->n)
+		return 0;
+	int rc = view_page(t->view, inner_kid(t->view, parent, parent_off, left ? index - 1 : index + 1), b->level, page, at);
+
+	if (!rc)
+		rc = inner_sep(t->view, parent, parent_off, left ? index - 1 : index, between);
+	*cost = rc ? 0 : inner_cost(between);
+	for (uint32_t i = 0; !rc && i < (*page)->n; i++) {
+		struct sep s;
+
+		rc = inner_sep(t->view, *page, *at, i, &s);
+		*cost += rc ? 0 : inner_cost(&s);
+	}
+	if (!rc && b->cost + *cost > inner_usable(t->view->psize) * INNER_JOINED / 100)
+		*page = NULL;
+	return rc;
+}
+
+/* join_sibling - when few kids are left, take a neighbour's along; *c is then the change to the parent. */
+static int join_sibling(struct tree *t, const struct path *path, struct build *b, struct change *c)
+{
+	uint32_t index = path->at[b->level + 1].index, ns = 0, cost;
+	struct sep *seps = t->scratch->seps, between;
+	const struct fmt_page *page;
+	struct build other = {0};
+	uint64_t at = 0;
+	bool left = true;
+
+	if (b->cost >= inner_usable(t->view->psize) * INNER_SPARSE / 100)
+		return 0;
+	int rc = beside(t, path, b, left, &page, &at, &between, &cost);
+
+	if (!rc && !page) {
+		left = false;
+		rc = beside(t, path, b, left, &page, &at, &between, &cost);
+	}
+	if (rc || !page)
+		return rc;
+	uint32_t own = b->n, more = page->n + 1u;
+
+	if (left) { /* the neighbour's come first */
+		memmove(seps + more, seps, (own - 1) * sizeof *seps);
+		memmove(t->scratch->kids + more, t->scratch->kids, own * sizeof *t->scratch->kids);
+		seps[more - 1] = between;
+	} else {
+		seps[own - 1] = between;
+		other.n = ns = own;
+	}
+	rc = gather(t, page, at, 0, page->n, &other, &ns);
+	b->n = own + more;
+	b->cost += cost;
+	b->sibling = at;
+	c->from = left ? index - 1 : index;
+	c->count = 2;
+	return rc;
+}
+
+/* cut - how many of the kids from first on go to one page, when they do not all fit: half of the cost, or with rising keys all that fits
+ * well. */
+static uint32_t cut(const struct tree *t, const struct build *b, uint32_t first)
+{
+	const struct sep *seps = t->scratch->seps;
+	uint32_t usable = inner_usable(t->view->psize), total = seps_cost(seps + first, b->n - 1 - first), left = 0, best = 1;
+
+	if (total <= usable)
+		return b->n - first;
+	uint32_t aim = b->rising ? usable * INNER_RUN / 100 : total / 2;
+
+	for (uint32_t i = first; i + 1 < b->n; i++) {
+		/* kids first .. i on the left: separators first .. i - 1; separator i moves up */
+		if (left > usable || (left > aim && i > first))
+			break;
+		best = i + 1 - first;
+		left += inner_cost(&seps[i]);
+	}
+	return best;
+}
+
+/* write_pages - build the inner pages; *c gets them, and the separators that move up. */
+static int write_pages(struct tree *t, const struct build *b, struct change *c)
+{
+	struct wset *w = t->view->w;
+	uint8_t *buf = sepbuf_half(t, b->level);
+	uint32_t first[5] = {0}, parts = 0;
+	int rc = 0;
+
+	for (uint32_t at = 0; at < b->n; at = first[++parts]) {
+		if (parts == 4)
+			return err_corrupt(b->old, "inner page: its separators overlap");
+		first[parts + 1] = at + cut(t, b, at);
+	}
+	c->m = parts;
+	for (uint32_t i = 0; i + 1 < parts; i++) { /* copied: the pages they lie in may be rewritten now */
+		const struct sep *s = &t->scratch->seps[first[i + 1] - 1];
+		uint32_t dlen = s->dlen == FMT_SEP_NODUP ? 0 : s->dlen;
+
+		memcpy(buf, s->key, s->klen);
+		if (dlen)
+			memcpy(buf + s->klen, s->dup, dlen);
+		c->sep[i] = (struct sep){.key = buf, .dup = buf + s->klen, .klen = s->klen, .dlen = s->dlen};
+		buf += s->klen + dlen;
+	}
+	for (uint32_t i = parts; i-- > 0 && !rc;) { /* the old page last: the others' separators lie in it */
+		uint32_t n = first[i + 1] - first[i], used;
+
+		used = inner_build(w->image, w->psize, t->order, t->scratch->seps + first[i], t->scratch->kids + first[i], n - 1, b->level, w->txn,
+		                   i ? 0 : b->prev);
+		rc = tree_page_out(t, i ? 0 : b->old, w->image, used, &c->kid[i]);
+	}
+	if (!rc && b->sibling)
+		rc = wset_retire(w, b->sibling);
+	t->inner_pages = t->inner_pages + parts - 1 - (b->sibling != 0);
+	return rc;
+}
+
+/* new_root - a root above several pages; prev: what was the root at the last commit. */
+static int new_root(struct tree *t, const struct change *c, unsigned int level, uint64_t prev)
+{
+	struct wset *w = t->view->w;
+	uint32_t used;
+
+	if (level >= TREE_DEPTH)
+		return err_set(DAXKV_FULL, "the tree has %u levels", level);
+	used = inner_build(w->image, w->psize, t->order, c->sep, c->kid, c->m - 1, level, w->txn, prev);
+	t->inner_pages++;
+	return tree_page_out(t, 0, w->image, used, &t->root);
+}
+
+/* copy_page - a private copy of a page that becomes the root, with that prev. */
+static int copy_page(struct tree *t, const struct fmt_page *page, uint64_t off, uint64_t prev, uint64_t *copy)
+{
+	struct wset *w = t->view->w;
+	struct build b = {0};
+	uint32_t used, n;
+	int rc;
+
+	if (page->level == 0) {
+		struct leaf leaf;
+
+		leaf_open(t->view, page, off, &leaf);
+		rc = tree_leaf_items(t, &leaf, t->scratch->items, &n);
+		if (rc)
+			return rc;
+		used = leaf_build(w->image, w->psize, t->order, t->scratch->items, n, w->txn, prev);
+	} else {
+		n = 0;
+		rc = gather(t, page, off, 0, page->n, &b, &n);
+		if (rc)
+			return rc;
+		used = inner_build(w->image, w->psize, t->order, t->scratch->seps, t->scratch->kids, n, page->level, w->txn, prev);
+	}
+	return tree_page_out(t, off, w->image, used, copy);
+}
+
+/* collapse - the root has one kid: that one becomes the root, born now, with the old root as prev [I8]; and again while it has one kid
+ * itself. */
+static int collapse(struct tree *t, uint64_t root, unsigned int level, uint64_t kid)
+{
+	uint64_t prev = tree_prev_for(t, root), at = root;
+
+	for (;;) {
+		const struct fmt_page *page = NULL;
+		int rc = wset_retire(t->view->w, at);
+
+		t->inner_pages--;
+		if (!rc)
+			rc = view_page(t->view, kid, --level, &page, &at);
+		if (rc)
+			return rc;
+		if (level == 0 || page->n)
+			return copy_page(t, page, at, prev, &t->root);
+		kid = inner_kid(t->view, page, at, 0);
+	}
+}
+
+/* collapse_fits - whether the page that would become the root fits when it is written anew: a leaf whose tail is aligned better than the base would be may not. */
+static int collapse_fits(struct tree *t, unsigned int level, uint64_t kid, bool *fits)
+{
+	const struct fmt_page *page = NULL;
+	struct leaf leaf;
+	uint32_t n;
+	uint64_t at = 0;
+
+	for (;;) {
+		int rc = view_page(t->view, kid, --level, &page, &at);
+
+		if (rc)
+			return rc;
+		if (level == 0 || page->n)
+			break;
+		kid = inner_kid(t->view, page, at, 0);
+	}
+	*fits = true;
+	if (level)
+		return 0;
+	leaf_open(t->view, page, at, &leaf);
+	int rc = tree_leaf_items(t, &leaf, t->scratch->items, &n);
+
+	if (rc)
+		return rc;
+	*fits = tree_items_cost(t, t->scratch->items, n) <= leaf_usable(t->view->psize);
+	return 0;
+}
+
+/* empty_root - nothing is left: an empty leaf takes the root's place, so that older snapshots find what was there [I8]. */
+static int empty_root(struct tree *t, uint64_t old)
+{
+	struct wset *w = t->view->w;
+	uint64_t prev = tree_prev_for(t, old);
+	int rc = wset_retire(w, old);
+	uint32_t used;
+
+	if (rc)
+		return rc;
+	t->inner_pages--;
+	t->leaf_pages++;
+	used = leaf_build(w->image, w->psize, t->order, NULL, 0, w->txn, prev);
+	return tree_page_out(t, 0, w->image, used, &t->root);
+}
+
+/* changed_copy - the two commonest changes, one kid for one and two for one, as a copy of the page in w->image. 0: it is to be made from its parts. */
+static uint32_t changed_copy(const struct tree *t, const struct fmt_page *page, uint64_t off, const struct change *c, uint64_t prev)
+{
+	struct wset *w = t->view->w;
+
+	if (c->count != 1 || c->m == 0 || c->m > 2)
+		return 0;
+	if (c->m == 1)
+		return inner_copy(w->image, t->view, page, off, c->kid[0], c->from, w->txn, prev);
+	return inner_insert(w->image, t->view, page, off, &c->sep[0], c->kid, c->from, t->order, w->txn, prev);
+}
+
+/* replace_at - make the change in the inner page of that level; *c becomes the change one level up. *done: nothing is left to do. */
+static int replace_at(struct tree *t, const struct path *path, unsigned int level, struct change *c, bool *done)
+{
+	const struct fmt_page *page = path->at[level].page;
+	uint64_t off = path->at[level].off;
+	struct build b = {.level = level, .old = off};
+	bool is_root = level + 1 == path->height;
+	int rc;
+
+	*done = false;
+	if (c->m == 1 && c->count == 1) {
+		if (inner_kid(t->view, page, off, c->from) == c->kid[0]) {
+			*done = true;
+			return 0;
+		}
+		rc = inner_swap(t->view->w, page, off, c->from, c->kid[0], done);
+		if (rc || *done)
+			return rc;
+	}
+	b.prev = tree_prev_for(t, off);
+	b.rising = c->m > 1 && c->from == page->n;
+	uint32_t index = is_root ? 0 : path->at[level + 1].index, used = changed_copy(t, page, off, c, b.prev);
+
+	if (used) {
+		c->from = index;
+		c->count = c->m = 1;
+		return tree_page_out(t, off, t->view->w->image, used, &c->kid[0]);
+	}
+	rc = gather_changed(t, page, off, c, &b);
+	if (rc)
+		return rc;
+	if (b.n == 0 && is_root) {
+		*done = true;
+		return empty_root(t, off);
+	}
+	if (b.n == 1 && is_root) {
+		uint64_t kid = t->scratch->kids[0];
+
+		rc = collapse_fits(t, level, kid, done);
+		if (rc || *done)
+			return rc ? rc : collapse(t, off, level, kid);
+	}
+	c->from = index;
+	c->count = 1;
+	c->m = 0;
+	if (b.n == 0) {
+		t->inner_pages--;
+		return wset_retire(t->view->w, off);
+	}
+	b.cost = seps_cost(t->scratch->seps, b.n - 1);
+	if (!is_root)
+		rc = join_sibling(t, path, &b, c);
+	return rc ? rc : write_pages(t, &b, c);
+}
+
+int tree_replace_at(struct tree *t, struct path *path, unsigned int level, struct change *c)
+{
+	uint64_t root_prev = tree_prev_for(t, path->at[path->height - 1].off);
+	bool done = false;
+	int rc;
+
+	t->scratch->finger_of = NULL;
+	for (; level < path->height; level++) {
+		rc = replace_at(t, path, level, c, &done);
+		if (rc || done)
+			return rc;
+	}
+	if (c->m == 1) {
+		t->root = c->kid[0];
+		return 0;
+	}
+	return new_root(t, c, path->height, root_prev);
+}
+
+int tree_replace(struct tree *t, struct path *path, struct change *c)
+{
+	return tree_replace_at(t, path, 1, c);
+}

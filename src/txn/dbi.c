@@ -1,0 +1,535 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* dbi.c - the table of database handles. See dbi.h */
+#include "txn/dbi.h"
+
+#include "base/err.h"
+#include "txn/store.h"
+#include "txn/txn_check.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* ---- names ----------------------------------------------------------------------------------- */
+
+int dbi_name_new(const struct daxkv_val *bytes, bool gone, struct dbi_name **name)
+{
+	struct dbi_name *n = calloc(1, sizeof *n + bytes->size);
+
+	if (!n)
+		return err_set(ENOMEM, "no memory for a database's name");
+	if (bytes->size)
+		memcpy(n->bytes, bytes->data, bytes->size);
+	n->len = (uint32_t)bytes->size;
+	n->gone = gone;
+	*name = n;
+	return 0;
+}
+
+/* names_free - n and what is older. */
+static void names_free(struct dbi_table *t, struct dbi_name *n)
+{
+	while (n) {
+		struct dbi_name *older = n->older;
+
+		index_remove(t, n);
+		free(n);
+		n = older;
+	}
+}
+
+/* name_at - what the handle is called in that snapshot; NULL: it means nothing there. */
+static struct dbi_name *name_at(const struct dbi *d, uint64_t snapshot)
+{
+	struct dbi_name *n = d->name;
+
+	while (n && n->since > snapshot)
+		n = n->older;
+	return n && !n->gone ? n : NULL;
+}
+
+/* entry_changed - copies that states have of the entry are old. Pairs with copy_holds. */
+static void entry_changed(struct dbi *d)
+{
+	__atomic_store_n(&d->version, d->version + 1, __ATOMIC_RELEASE);
+}
+
+/* ---- entries --------------------------------------------------------------------------------- */
+
+static uint32_t pow2_from(uint32_t n)
+{
+	uint32_t p = 1;
+
+	while (p < n)
+		p *= 2;
+	return p;
+}
+
+int dbi_open_tables(struct daxkv *kv, uint32_t max_dbs)
+{
+	struct dbi_table *t = &kv->dbis;
+	const struct daxkv_val none = {0, NULL};
+
+	t->max = max_dbs < DBI_MAX ? max_dbs : DBI_MAX;
+	t->mask = pow2_from(t->max + t->max / 2 + 1024) - 1; /* some more, for those that are GONE */
+	t->room = t->mask + 1;
+	t->high = DAXKV_MAIN + 1;
+	t->dbi = calloc(t->room, sizeof *t->dbi); /* memory that is not used is not there yet */
+	if (!t->dbi)
+		return err_set(ENOMEM, "no memory for %u database handles", t->max);
+	t->dbi[DAXKV_MAIN] = (struct dbi){.number = DAXKV_MAIN, .life = 1, .version = 1};
+	int rc = index_open(t);
+
+	return rc ? rc : dbi_name_new(&none, false, &t->dbi[DAXKV_MAIN].name);
+}
+
+void dbi_close_tables(struct daxkv *kv)
+{
+	struct dbi_table *t = &kv->dbis;
+
+	for (uint32_t i = 0; t->dbi && i < t->high; i++)
+		while (t->dbi[i].name) {
+			struct dbi_name *older = t->dbi[i].name->older;
+
+			free(t->dbi[i].name);
+			t->dbi[i].name = older;
+		}
+	index_close(t);
+	free(t->dbi);
+	*t = (struct dbi_table){0};
+}
+
+/* entry_of - the entry of a handle that is not FREE; NULL: there is none. The mutex is held. */
+static struct dbi *entry_of(const struct daxkv *kv, daxkv_db db)
+{
+	struct dbi *d = &kv->dbis.dbi[db & kv->dbis.mask];
+
+	return db && d->number == db ? d : NULL;
+}
+
+/* entry_sort - the entry counts, and waits for its older names to be forgotten, as its newest name
+ * says. */
+static void entry_sort(struct dbi_table *t, struct dbi *d)
+{
+	const struct dbi_name *n = d->name;
+	bool counts = n && !n->gone;
+
+	t->live = t->live - d->counted + counts;
+	d->counted = counts;
+	link_out(&d->past);
+	if (n && n->gone)
+		link_put(t->gone.prev, &d->past);
+	else if (n && n->older)
+		link_put(t->renamed.prev, &d->past);
+}
+
+/* entry_pending - the write transaction's end has to look at the entry. */
+static void entry_pending(struct daxkv_txn *txn, struct dbi *d)
+{
+	d->pending = txn;
+	link_out(&d->own);
+	link_put(&txn->kv->dbis.own, &d->own);
+	txn->handles = true;
+}
+
+static void entry_free(struct dbi_table *t, struct dbi *d)
+{
+	names_free(t, d->name);
+	d->name = NULL;
+	entry_sort(t, d);
+	link_out(&d->own);
+	d->opened_by = NULL;
+	d->compare = (struct dbi_compare){0};
+	entry_changed(d);
+	__atomic_store_n(&d->number, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&t->regrouped, t->regrouped + 1, __ATOMIC_RELEASE);
+	free_put(t, d);
+}
+
+/* entry_prune - forget what no snapshot of this process can ask for: names, and a handle that is
+ * GONE. Returns whether nothing is left to be forgotten. */
+static bool entry_prune(struct dbi_table *t, struct dbi *d, uint64_t oldest)
+{
+	struct dbi_name *n = d->name;
+
+	while (n && (n->by || n->since > oldest))
+		n = n->older;
+	if (!n)
+		return false;
+	names_free(t, n->older);
+	n->older = NULL;
+	if (n != d->name)
+		return false;
+	if (n->gone)
+		entry_free(t, d);
+	else
+		entry_sort(t, d);
+	return true;
+}
+
+/* table_prune - all entries. One that is not done stops it: others have had their names less long. */
+static void table_prune(const struct daxkv *kv, struct dbi_table *t)
+{
+	struct dbi *gone = past_first(&t->gone), *renamed = past_first(&t->renamed);
+
+	if (!gone && !renamed)
+		return;
+	const uint64_t oldest = share_oldest_own(kv->share, kv->share_file.owner);
+
+	while (gone && entry_prune(t, gone, oldest))
+		gone = past_first(&t->gone);
+	while (renamed && entry_prune(t, renamed, oldest))
+		renamed = past_first(&t->renamed);
+}
+
+/* entry_kept - whether the transaction's state there has changes to commit, for a handle that was
+ * closed since. */
+static bool entry_kept(const struct daxkv_txn *txn, uint32_t i)
+{
+	const struct dbstate *s = txn->write && i < txn->ndb ? txn->db[i] : NULL;
+
+	return s && s->generation == txn->generation && s->changed;
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+struct search {                 /* what there is of a name */
+	struct dbi *at;         /* the handle that has it at the snapshot */
+	struct dbi_name *later; /* else the first claim to it from a later one on */
+	uint64_t since;         /* where the last other claim to it ends */
+};
+
+/* table_search - who has the name [I21]. The claims to it lie one behind the other. The mutex is
+ * held. */
+static void table_search(struct daxkv_txn *txn, const struct daxkv_val *name, struct search *s)
+{
+	struct dbi_table *t = &txn->kv->dbis;
+	const uint64_t snapshot = txn_view(txn)->snapshot;
+	struct dbi_name *n;
+
+	*s = (struct search){0};
+	table_prune(txn->kv, t);
+	n = index_first(t, name);
+	for (; n && n->since > snapshot; n = index_next(n, name))
+		s->later = n;
+	if (n && n->newer && n->newer->since <= snapshot)
+		s->since = n->newer->since;
+	else if (n)
+		s->at = n->entry;
+}
+
+/* free_find - the first FREE entry that the transaction may use; others are put by for its end. */
+static struct dbi *free_find(struct daxkv_txn *txn, struct dbi_table *t)
+{
+	struct dbi *d;
+
+	while ((d = free_first(t)) && entry_kept(txn, (uint32_t)(d - t->dbi))) {
+		d->parked = true;
+		entry_pending(txn, free_take(t));
+	}
+	return d;
+}
+
+/* entry_next - an entry for a new handle. When those that were used have had all their numbers, a new
+ * one is better. When there is none, a snapshot from before many drops has to do without the first
+ * of them. NULL: all belong to the running transaction. */
+static struct dbi *entry_next(struct daxkv_txn *txn, struct dbi_table *t)
+{
+	const uint64_t numbers = (UINT64_C(1) << 32) / t->room;
+	const struct dbi *spare = free_find(txn, t);
+	struct dbi *gone = past_first(&t->gone);
+	bool worn = spare && spare->life && spare->life % numbers == 0;
+
+	if (spare && (!worn || t->high == t->room))
+		return free_take(t);
+	if (t->high < t->room)
+		return &t->dbi[t->high++];
+	if (!gone || gone->name->by)
+		return NULL;
+	entry_free(t, gone);
+	return free_take(t);
+}
+
+static void name_push(struct dbi_table *t, struct dbi *d, struct dbi_name *n)
+{
+	n->older = d->name;
+	if (n->older)
+		n->older->newer = n;
+	d->name = n;
+	index_add(t, d, n);
+	entry_sort(t, d);
+	entry_changed(d);
+}
+
+/* entry_open - a new handle. Where another one has the name from a later snapshot on, it is good for
+ * those before only. */
+static int entry_open(struct daxkv_txn *txn, const struct daxkv_val *name, const struct search *s,
+                      daxkv_db *db)
+{
+	const struct daxkv_val none = {0, NULL};
+	struct dbi_table *t = &txn->kv->dbis;
+	struct dbi_name *n = NULL, *end = NULL;
+	int rc = dbi_name_new(name, false, &n);
+
+	if (!rc && s->later)
+		rc = dbi_name_new(&none, true, &end);
+	struct dbi *d = !rc && t->live < t->max ? entry_next(txn, t) : NULL;
+
+	if (!rc && !d)
+		rc = err_set(DAXKV_DBS_FULL,
+		             "%u database handles are open, and no more are allowed", t->live);
+	if (rc) {
+		free(end);
+		free(n);
+		return rc;
+	}
+	n->since = s->since;
+	name_push(t, d, n);
+	if (end) {
+		end->since = s->later->since;
+		name_push(t, d, end);
+	}
+	d->opened_by = txn->write ? txn : NULL;
+	if (txn->write)
+		entry_pending(txn, d);
+	*db = (daxkv_db)(d - t->dbi) |
+	      (d->life++ & (uint32_t)((UINT64_C(1) << 32) / t->room - 1)) * t->room;
+	__atomic_store_n(&d->number, *db, __ATOMIC_RELEASE);
+	return 0;
+}
+
+int dbi_take(struct daxkv_txn *txn, const struct daxkv_val *name, daxkv_db *db, bool *is_new)
+{
+	struct daxkv *kv = txn->kv;
+	struct search s;
+	int rc = 0;
+
+	pthread_mutex_lock(&kv->dbi_mutex);
+	table_search(txn, name, &s);
+	if (!s.at && s.later && !s.later->older) { /* that claim begins earlier now */
+		s.later->since = s.since;
+		s.at = s.later->entry;
+		entry_changed(s.at);
+	}
+	*is_new = !s.at;
+	if (s.at) {
+		*db = s.at->number;
+		if (!txn->write)
+			s.at->opened_by = NULL; /* two transactions rely on it */
+	} else {
+		rc = entry_open(txn, name, &s, db);
+	}
+	pthread_mutex_unlock(&kv->dbi_mutex);
+	return rc;
+}
+
+void dbi_untake(struct daxkv_txn *txn, daxkv_db db)
+{
+	struct daxkv *kv = txn->kv;
+
+	pthread_mutex_lock(&kv->dbi_mutex);
+	struct dbi *d = entry_of(kv, db);
+
+	if (d && d->opened_by == txn)
+		entry_free(&kv->dbis, d);
+	pthread_mutex_unlock(&kv->dbi_mutex);
+}
+
+daxkv_db dbi_find(const struct daxkv_txn *txn, const struct daxkv_val *name)
+{
+	struct daxkv *kv = txn->kv;
+	daxkv_db db = 0;
+
+	pthread_mutex_lock(&kv->dbi_mutex);
+	for (const struct dbi_name *n = index_first(&kv->dbis, name); n && !db;
+	     n = index_next(n, name))
+		if (!n->newer)
+			db = n->entry->number;
+	pthread_mutex_unlock(&kv->dbi_mutex);
+	return db;
+}
+
+void daxkv_db_close(struct daxkv *kv, daxkv_db db)
+{
+	if (!kv || txn_forked(kv) || db == DAXKV_MAIN)
+		return;
+	pthread_mutex_lock(&kv->dbi_mutex);
+	struct dbi *d = entry_of(kv, db);
+
+	if (d)
+		entry_free(&kv->dbis, d);
+	pthread_mutex_unlock(&kv->dbi_mutex);
+}
+
+/* ---- changing -------------------------------------------------------------------------------- */
+
+void dbi_push(struct daxkv_txn *txn, daxkv_db db, struct dbi_name *n)
+{
+	struct daxkv *kv = txn->kv;
+
+	pthread_mutex_lock(&kv->dbi_mutex);
+	struct dbi *d = entry_of(kv, db);
+
+	if (d && n->gone && d->opened_by == txn) { /* no other transaction knows it */
+		entry_free(&kv->dbis, d);
+		d = NULL;
+	}
+	if (d) {
+		n->since = kv->wset.txn;
+		n->by = txn;
+		name_push(&kv->dbis, d, n);
+		if (n->older->older)
+			(void)entry_prune(&kv->dbis, d,
+			                  share_oldest_own(kv->share, kv->share_file.owner));
+		entry_pending(txn, d);
+		__atomic_store_n(&kv->dbis.regrouped, kv->dbis.regrouped + 1, __ATOMIC_RELEASE);
+	} else {
+		free(n); /* it was closed meanwhile */
+	}
+	pthread_mutex_unlock(&kv->dbi_mutex);
+}
+
+/* names_end - the names that the transaction gave: kept, or undone. */
+static void names_end(struct daxkv_txn *txn, struct dbi *d, bool keep)
+{
+	struct dbi_table *t = &txn->kv->dbis;
+	struct dbi_name *n = d->name;
+
+	if (!n || n->by != txn)
+		return;
+	for (; keep && n && n->by == txn; n = n->older)
+		n->by = txn->parent;
+	while (!keep && (n = d->name) && n->by == txn) {
+		d->name = n->older;
+		if (d->name)
+			d->name->newer = NULL;
+		index_remove(t, n);
+		free(n);
+	}
+	entry_changed(d);
+	if (!keep)
+		entry_sort(t, d);
+}
+
+/* entry_end - the transaction ends: what that means for an entry in own, which stays there for the
+ * parent. */
+static void entry_end(struct daxkv_txn *txn, struct dbi *d, bool keep)
+{
+	struct dbi_table *t = &txn->kv->dbis;
+	bool opened = d->opened_by == txn;
+
+	d->pending = txn->parent;
+	if (!txn->parent)
+		link_out(&d->own);
+	if (d->parked && txn->parent && keep)
+		return;
+	if (d->parked) {
+		d->parked = false;
+		link_out(&d->own);
+		free_put(t, d);
+		return;
+	}
+	names_end(txn, d, keep);
+	if (!opened)
+		return;
+	d->opened_by = txn->parent;
+	if (!keep)
+		entry_free(t, d);
+}
+
+void dbi_end(struct daxkv_txn *txn, bool keep)
+{
+	struct dbi_table *t = &txn->kv->dbis;
+	struct dbi *next;
+
+	if (!txn->handles)
+		return;
+	txn->handles = false;
+	if (txn->parent)
+		txn->parent->handles = true;
+	pthread_mutex_lock(&txn->kv->dbi_mutex);
+	for (struct dbi *d = own_first(t); d && d->pending == txn; d = next) {
+		next = own_next(t, d);
+		entry_end(txn, d, keep);
+	}
+	pthread_mutex_unlock(&txn->kv->dbi_mutex);
+}
+
+/* ---- copies ---------------------------------------------------------------------------------- */
+
+int dbi_name_room(struct dbstate *s, uint32_t len)
+{
+	if (len <= s->name_room)
+		return 0;
+	uint8_t *more = realloc(s->name, len);
+
+	if (!more)
+		return err_set(ENOMEM, "no memory for a database's name");
+	s->name = more;
+	s->name_room = len;
+	return 0;
+}
+
+void dbi_name_keep(struct dbstate *s, const struct dbi_name *n)
+{
+	assert(n->len <= s->name_room);
+	if (n->len)
+		memcpy(s->name, n->bytes, n->len);
+	s->name_len = n->len;
+	s->version = 0;
+}
+
+/* copy_holds - whether the state's copies are those of the handle still. Most times no lock is
+ * needed. */
+static bool copy_holds(const struct dbi *d, daxkv_db db, const struct dbstate *s)
+{
+	return s->handle == db && s->version &&
+	       s->version == __atomic_load_n(&d->version, __ATOMIC_ACQUIRE);
+}
+
+int dbi_copy(struct daxkv_txn *txn, daxkv_db db, uint64_t snapshot, struct dbstate *s)
+{
+	struct daxkv *kv = txn->kv;
+	struct dbi *d = &kv->dbis.dbi[db & kv->dbis.mask];
+	int rc;
+
+	if (copy_holds(d, db, s))
+		return 0;
+	pthread_mutex_lock(&kv->dbi_mutex);
+	const struct dbi_name *n = d->number == db ? name_at(d, snapshot) : NULL;
+
+	if (n)
+		rc = dbi_name_room(s, n->len);
+	else
+		rc = err_set(DAXKV_BAD_DB,
+		             "the database of handle %u was dropped, or the handle closed", db);
+	if (!rc) {
+		dbi_name_keep(s, n);
+		s->handle = db;
+		s->entry = d;
+		s->compare = d->compare;
+		s->version =
+		    n == d->name && !n->by ? d->version : 0; /* for every snapshot to come */
+	}
+	pthread_mutex_unlock(&kv->dbi_mutex);
+	return rc;
+}
+
+void dbi_compare_set(struct daxkv *kv, daxkv_db db, uint32_t flag, daxkv_compare_fn *fn, void *arg,
+                     struct dbstate *s)
+{
+	pthread_mutex_lock(&kv->dbi_mutex);
+	struct dbi *d = entry_of(kv, db);
+
+	if (d && flag == DAXKV_OWN_COMPARE) {
+		d->compare.key_fn = fn;
+		d->compare.key_arg = arg;
+	} else if (d) {
+		d->compare.dup_fn = fn;
+		d->compare.dup_arg = arg;
+	}
+	if (d) {
+		s->compare = d->compare;
+		entry_changed(d);
+	}
+	pthread_mutex_unlock(&kv->dbi_mutex);
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * dbi.h - the table of database handles, and the databases that a transaction finds by them.
+ *
+ * handle.h has the life of a handle, and the rules. dbi.c works on the table, under dbi_mutex,
+ * by the lists of dbi_index.c; dbi_state.c works on what one transaction sees, which is that transaction's own.
+ */
+#ifndef DAXKV_DBI_H
+#define DAXKV_DBI_H
+
+#include "txn/txn_check.h"
+
+/* dbi_open_tables, dbi_close_tables - of a store. ENOMEM. */
+int dbi_open_tables(struct daxkv *kv, uint32_t max_dbs);
+void dbi_close_tables(struct daxkv *kv);
+
+/* dbi_take - the handle that has the name at the transaction's snapshot, or a new one (*is_new).
+ * DBS_FULL, ENOMEM. */
+int dbi_take(struct daxkv_txn *txn, const struct daxkv_val *name, daxkv_db *db, bool *is_new);
+
+/* dbi_untake - forget a new handle that did not come to be of use, unless another transaction has
+ * opened it meanwhile. */
+void dbi_untake(struct daxkv_txn *txn, daxkv_db db);
+
+/* dbi_find - the handle that has the name in the running write transaction; 0: there is none. */
+daxkv_db dbi_find(const struct daxkv_txn *txn, const struct daxkv_val *name);
+
+/* dbi_name_new - a name, or the end of one (gone), not yet any handle's; ENOMEM. */
+int dbi_name_new(const struct daxkv_val *bytes, bool gone, struct dbi_name **name);
+
+/* dbi_push - from the running write transaction on the handle has that name, and nobody else does.
+ * name's memory is given away. */
+void dbi_push(struct daxkv_txn *txn, daxkv_db db, struct dbi_name *name);
+
+/* dbi_end - the transaction ends: handles that it opened and names that it gave stay (keep; they
+ * become the parent's in a nested one) or go. */
+void dbi_end(struct daxkv_txn *txn, bool keep);
+
+/* dbi_copy - make the state's copies those of handle db at that snapshot. BAD_DB: it is closed, or
+ * has no name there. ENOMEM. */
+int dbi_copy(struct daxkv_txn *txn, daxkv_db db, uint64_t snapshot, struct dbstate *state);
+
+/* dbi_name_room - room for a name of that length in the state. ENOMEM. dbi_name_keep - put one
+ * there, which fits. */
+int dbi_name_room(struct dbstate *state, uint32_t len);
+void dbi_name_keep(struct dbstate *state, const struct dbi_name *name);
+
+/* dbi_compare_set - the comparator (flag: OWN_COMPARE or OWN_DUP_COMPARE) of the handle, for all
+ * transactions to come. */
+void dbi_compare_set(struct daxkv *kv, daxkv_db db, uint32_t flag, daxkv_compare_fn *fn, void *arg,
+                     struct dbstate *state);
+
+/* ---- dbi_index.c ----------------------------------------------------------------------------- */
+
+/* All of it belongs to dbi_mutex. */
+
+/* index_open, index_close - of a table. ENOMEM. */
+int index_open(struct dbi_table *table);
+void index_close(struct dbi_table *table);
+
+/* name_is - whether it is that name. name_hash - of its bytes. */
+bool name_is(const struct dbi_name *n, const struct daxkv_val *name);
+uint32_t name_hash(const struct daxkv_val *name);
+
+/* index_add - the entry's new name, whose since is set, can be found. index_remove - it cannot any
+ * more. An end is no name, and is not there. */
+void index_add(struct dbi_table *table, struct dbi *entry, struct dbi_name *n);
+void index_remove(struct dbi_table *table, struct dbi_name *n);
+
+/* index_first, index_next - the names with those bytes, the latest since first; NULL: there are no
+ * more. */
+struct dbi_name *index_first(const struct dbi_table *table, const struct daxkv_val *name);
+struct dbi_name *index_next(const struct dbi_name *n, const struct daxkv_val *name);
+
+/* free_put - a FREE entry, to be taken again. free_take - take the first one. */
+void free_put(struct dbi_table *table, struct dbi *entry);
+struct dbi *free_take(struct dbi_table *table);
+static inline struct dbi *free_first(const struct dbi_table *table)
+{
+	return table->n_free ? &table->dbi[table->heap[0]] : NULL;
+}
+
+/* link_put - behind that link. link_out - of its list, if it is in one. */
+void link_put(struct dbi_link *behind, struct dbi_link *link);
+void link_out(struct dbi_link *link);
+
+/* past_first, own_first, own_next - an entry of such a list; NULL: there is none. */
+struct dbi *past_first(const struct dbi_link *list);
+struct dbi *own_first(const struct dbi_table *table);
+struct dbi *own_next(const struct dbi_table *table, const struct dbi *entry);
+
+/* ---- dbi_state.c ----------------------------------------------------------------------------- */
+
+/* dbi_state_find - database db as txn sees it. See dbi_state below. dbi_state_any - the same
+ * without asking for comparators. */
+int dbi_state_find(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state);
+int dbi_state_any(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state);
+
+/* dbi_state_read - what a database's record says, and its descriptor, in the state's own order.
+ * CORRUPT. */
+int dbi_state_read(struct daxkv_txn *txn, const struct fmt_db *record, struct dbstate *state);
+
+/* dbi_state_order - the order for these flags, with the state's comparators. */
+void dbi_state_order(struct dbstate *state, uint32_t flags);
+
+/* dbi_twin - the state that the write transaction has for the named database whose record has that
+ * name, under whatever handle; NULL: none. */
+struct dbstate *dbi_twin(const struct daxkv_txn *txn, const uint8_t *name, uint32_t len);
+
+/* dbi_states_copy - a nested transaction begins: it sees what its parent does. ENOMEM.
+ * dbi_states_swap - it commits: the parent has its states, and it those of the parent, which are of
+ * no use any more. dbi_states_free - the end of a transaction's memory. */
+int dbi_states_copy(struct daxkv_txn *to, const struct daxkv_txn *from);
+void dbi_states_swap(struct daxkv_txn *parent, struct daxkv_txn *child);
+void dbi_states_free(struct daxkv_txn *txn);
+
+/* dbi_record_find - the record of a named database in the main one: NOTFOUND, INCOMPATIBLE when a
+ * plain record has that name. */
+int dbi_record_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len,
+                    struct fmt_db *record);
+
+/* dbi_name_val - the state's name as a key. */
+static inline struct daxkv_val dbi_name_val(const struct dbstate *state)
+{
+	return (struct daxkv_val){state->name_len, state->name};
+}
+
+/* dbi_state - database db as txn sees it. BAD_DB, CORRUPT, NEED_COMPARE, ENOMEM. */
+static inline int dbi_state(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state)
+{
+	uint32_t i = db & txn->kv->dbis.mask;
+
+	if (LIKELY(i < txn->ndb)) {
+		struct dbstate *s = txn->db[i];
+
+		if (LIKELY(s && s->generation == txn->generation && s->handle == db &&
+			   __atomic_load_n(&s->entry->number, __ATOMIC_RELAXED) == db &&
+			   !(s->flags & (DAXKV_OWN_COMPARE | DAXKV_OWN_DUP_COMPARE)))) {
+			*state = s;
+			return 0;
+		}
+	}
+	return dbi_state_find(txn, db, state);
+}
+
+#endif

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* dbi_index.c - how entries of the table of database handles are found without a walk through it:
+ * by a name, as FREE ones, and by what is to become of them. See dbi.h */
+#include "base/crc.h"
+#include "base/err.h"
+#include "txn/dbi.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#define BUCKETS_FIRST 2u /* most stores have few databases */
+
+static void list_open(struct dbi_link *list)
+{
+	list->prev = list->next = list;
+}
+
+int index_open(struct dbi_table *t)
+{
+	t->buckets = BUCKETS_FIRST;
+	t->bucket = calloc(t->buckets, sizeof(struct dbi_name *));
+	t->heap = calloc(t->room, sizeof *t->heap); /* memory that is not used is not there yet */
+	list_open(&t->gone);
+	list_open(&t->renamed);
+	list_open(&t->own);
+	return t->bucket && t->heap
+	           ? 0
+	           : err_set(ENOMEM, "no memory for the names of %u databases", t->max);
+}
+
+void index_close(struct dbi_table *t)
+{
+	free(t->bucket);
+	free(t->heap);
+}
+
+/* ---- names ----------------------------------------------------------------------------------- */
+
+bool name_is(const struct dbi_name *n, const struct daxkv_val *name)
+{
+	return n && !n->gone && n->len == name->size && memcmp(n->bytes, name->data, n->len) == 0;
+}
+
+uint32_t name_hash(const struct daxkv_val *name)
+{
+	return crc32c(0, name->data, name->size);
+}
+
+/* buckets_double - each bucket becomes two, in which the names keep their order. Without memory for
+ * that the buckets are longer. */
+static void buckets_double(struct dbi_table *t)
+{
+	const uint32_t old = t->buckets;
+	struct dbi_name **more = realloc(t->bucket, 2ul * old * sizeof(struct dbi_name *));
+
+	if (!more)
+		return;
+	for (uint32_t i = 0; i < old; i++) {
+		struct dbi_name **end[] = {&more[i], &more[i + old]};
+
+		for (struct dbi_name *n = more[i]; n; n = n->next) {
+			struct dbi_name ***e = &end[(n->hash & old) != 0];
+
+			**e = n;
+			*e = &n->next;
+		}
+		*end[0] = *end[1] = NULL;
+	}
+	t->bucket = more;
+	t->buckets = 2 * old;
+}
+
+void index_add(struct dbi_table *t, struct dbi *d, struct dbi_name *n)
+{
+	struct dbi_name **at;
+
+	n->entry = d;
+	if (n->gone)
+		return;
+	if (t->names >= t->buckets && t->buckets < 1u << 31)
+		buckets_double(t);
+	const struct daxkv_val bytes = {n->len, n->bytes};
+
+	n->hash = name_hash(&bytes);
+	at = &t->bucket[n->hash & (t->buckets - 1)];
+	while (*at && !((*at)->since <= n->since && (*at)->hash == n->hash && name_is(*at, &bytes)))
+		at = &(*at)->next;
+	n->next = *at;
+	*at = n;
+	t->names++;
+}
+
+void index_remove(struct dbi_table *t, struct dbi_name *n)
+{
+	if (n->gone)
+		return;
+	struct dbi_name **at = &t->bucket[n->hash & (t->buckets - 1)];
+
+	while (*at != n)
+		at = &(*at)->next;
+	*at = n->next;
+	t->names--;
+}
+
+static struct dbi_name *same_from(struct dbi_name *n, uint32_t hash, const struct daxkv_val *name)
+{
+	while (n && !(n->hash == hash && name_is(n, name)))
+		n = n->next;
+	return n;
+}
+
+struct dbi_name *index_first(const struct dbi_table *t, const struct daxkv_val *name)
+{
+	uint32_t hash = name_hash(name);
+
+	return same_from(t->bucket[hash & (t->buckets - 1)], hash, name);
+}
+
+struct dbi_name *index_next(const struct dbi_name *n, const struct daxkv_val *name)
+{
+	return same_from(n->next, n->hash, name);
+}
+
+/* ---- FREE entries ---------------------------------------------------------------------------- */
+
+/* before - the entry that had fewer numbers is taken first, so that none is given twice for as long
+ * as possible; of two like that the lower one, so that transactions' arrays stay short. */
+static bool before(const struct dbi_table *t, uint32_t a, uint32_t b)
+{
+	return t->dbi[a].life != t->dbi[b].life ? t->dbi[a].life < t->dbi[b].life : a < b;
+}
+
+void free_put(struct dbi_table *t, struct dbi *d)
+{
+	uint32_t i = (uint32_t)(d - t->dbi), at = t->n_free++;
+
+	for (; at && before(t, i, t->heap[(at - 1) / 2]); at = (at - 1) / 2)
+		t->heap[at] = t->heap[(at - 1) / 2];
+	t->heap[at] = i;
+}
+
+struct dbi *free_take(struct dbi_table *t)
+{
+	uint32_t first = t->heap[0], last = t->heap[--t->n_free], at = 0;
+
+	for (uint32_t kid = 1; kid < t->n_free; kid = 2 * at + 1) {
+		if (kid + 1 < t->n_free && before(t, t->heap[kid + 1], t->heap[kid]))
+			kid++;
+		if (!before(t, t->heap[kid], last))
+			break;
+		t->heap[at] = t->heap[kid];
+		at = kid;
+	}
+	t->heap[at] = last;
+	return &t->dbi[first];
+}
+
+/* ---- lists ----------------------------------------------------------------------------------- */
+
+void link_put(struct dbi_link *behind, struct dbi_link *l)
+{
+	l->prev = behind;
+	l->next = behind->next;
+	l->next->prev = l;
+	behind->next = l;
+}
+
+void link_out(struct dbi_link *l)
+{
+	if (!l->next)
+		return;
+	l->prev->next = l->next;
+	l->next->prev = l->prev;
+	l->prev = l->next = NULL;
+}
+
+/* entry_at - the entry whose link, that many bytes from its beginning, it is. */
+static struct dbi *entry_at(const struct dbi_link *list, struct dbi_link *l, size_t offset)
+{
+	return l == list ? NULL : (struct dbi *)(void *)((char *)l - offset);
+}
+
+struct dbi *past_first(const struct dbi_link *list)
+{
+	return entry_at(list, list->next, offsetof(struct dbi, past));
+}
+
+struct dbi *own_first(const struct dbi_table *t)
+{
+	return entry_at(&t->own, t->own.next, offsetof(struct dbi, own));
+}
+
+struct dbi *own_next(const struct dbi_table *t, const struct dbi *d)
+{
+	return entry_at(&t->own, d->own.next, offsetof(struct dbi, own));
+}

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* dbi_state.c - the databases that a transaction finds by its handles. See dbi.h */
+#include "base/err.h"
+#include "txn/dbi.h"
+#include "txn/desc.h"
+#include "txn/place.h"
+#include "txn/store.h"
+#include "txn/txn_check.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define ROOM_FIRST 8u
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+/* state_at - the transaction's state for entry i, a stale one when it is new. ENOMEM. */
+static int state_at(struct daxkv_txn *txn, uint32_t i, struct dbstate **state)
+{
+	if (i >= txn->room) {
+		uint32_t room = i < ROOM_FIRST ? ROOM_FIRST : i + i / 2 + 1;
+		struct dbstate **more = realloc(txn->db, room * sizeof *more);
+
+		if (!more)
+			return err_set(ENOMEM, "no memory for %u databases of a transaction", room);
+		memset(more + txn->room, 0, (room - txn->room) * sizeof *more);
+		txn->db = more;
+		txn->room = room;
+	}
+	if (!txn->db[i]) {
+		txn->db[i] = calloc(1, sizeof *txn->db[i]);
+		if (!txn->db[i])
+			return err_set(ENOMEM, "no memory for a database of a transaction");
+	}
+	if (i >= txn->ndb)
+		txn->ndb = i + 1;
+	*state = txn->db[i];
+	return 0;
+}
+
+void dbi_states_free(struct daxkv_txn *txn)
+{
+	for (uint32_t i = 0; i < txn->room; i++) {
+		if (txn->db[i])
+			free(txn->db[i]->name);
+		free(txn->db[i]);
+	}
+	free(txn->db);
+}
+
+/* state_copy - what from says, in to's own memory. ENOMEM. */
+static int state_copy(struct dbstate *to, const struct dbstate *from)
+{
+	int rc = dbi_name_room(to, from->name_len);
+	uint8_t *name = to->name;
+	uint32_t room = to->name_room;
+
+	if (rc)
+		return rc;
+	*to = *from;
+	to->name = name;
+	to->name_room = room;
+	if (from->name_len)
+		memcpy(name, from->name, from->name_len);
+	to->tree.order = &to->order;
+	return 0;
+}
+
+int dbi_states_copy(struct daxkv_txn *to, const struct daxkv_txn *from)
+{
+	to->regrouped = from->regrouped;
+	for (uint32_t i = 0; i < from->ndb; i++) {
+		const struct dbstate *s = from->db[i];
+		struct dbstate *copy;
+
+		if (!s || s->generation != from->generation)
+			continue;
+		int rc = state_at(to, i, &copy);
+
+		if (!rc)
+			rc = state_copy(copy, s);
+		if (rc)
+			return rc;
+		copy->generation = to->generation;
+	}
+	return 0;
+}
+
+void dbi_states_swap(struct daxkv_txn *parent, struct daxkv_txn *child)
+{
+	struct dbstate **db = parent->db;
+	uint32_t room = child->room;
+
+	child->room = parent->room;
+	parent->db = child->db;
+	parent->room = room;
+	parent->ndb = child->ndb;
+	child->db = db;
+	child->ndb = 0;
+	/* Behind ndb, too: states of the parent from before an earlier child may lie there. */
+	for (uint32_t i = 0; i < room; i++) {
+		struct dbstate *s = parent->db[i];
+
+		if (s)
+			s->generation = s->generation == child->generation ? parent->generation : 0;
+	}
+}
+
+/* ---- resolving ------------------------------------------------------------------------------- */
+
+void dbi_state_order(struct dbstate *s, uint32_t flags)
+{
+	order_init(&s->order, flags);
+	s->order.key_fn = s->compare.key_fn;
+	s->order.key_arg = s->compare.key_arg;
+	s->order.dup_fn = s->compare.dup_fn;
+	s->order.dup_arg = s->compare.dup_arg;
+}
+
+int dbi_state_read(struct daxkv_txn *txn, const struct fmt_db *record, struct dbstate *s)
+{
+	struct view *v = txn_view(txn);
+	struct desc_says says;
+	int rc = desc_says(v, record, txn->write, &says);
+
+	if (!rc && txn->verify && says.desc)
+		rc = desc_verify(v, record->desc, says.desc);
+	if (rc)
+		return rc;
+	s->desc = says.desc;
+	s->named = record->desc;
+	s->flags = says.flags;
+	s->changed = false;
+	dbi_state_order(s, says.flags);
+	s->tree = (struct tree){.view = v,
+	                        .order = &s->order,
+	                        .root = says.root,
+	                        .count = says.entries,
+	                        .leaf_pages = says.leaf_pages,
+	                        .inner_pages = says.inner_pages,
+	                        .blob_pages = says.blob_pages};
+	if (txn->write) {
+		s->tree.scratch = &txn->kv->scratch;
+		if (txn->kv->scratch.finger_of == &s->tree) /* it was another database's */
+			txn->kv->scratch.finger_of = NULL;
+	}
+	return 0;
+}
+
+/* name_verify - the pages that a name was looked for on. */
+static int name_verify(const struct tree *t, const uint8_t *name, uint32_t len)
+{
+	struct probe p = {.key = name, .klen = len};
+	struct path path;
+	int rc = tree_seek(t, &p, &path);
+
+	return rc ? rc : tree_verify(t, &path, NULL);
+}
+
+int dbi_record_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len, struct fmt_db *record)
+{
+	struct dbstate *main_state;
+	struct item it;
+	bool found = false;
+	int rc = dbi_state(txn, DAXKV_MAIN, &main_state);
+
+	if (rc)
+		return rc;
+	if (main_state->order.dups || main_state->order.key == ORDER_INTEGER ||
+	    main_state->order.key == ORDER_OWN)
+		return DAXKV_NOTFOUND;
+	rc = tree_get(&main_state->tree, name, len, &it, &found);
+	if (!rc && txn->verify)
+		rc = name_verify(&main_state->tree, name, len);
+	if (rc)
+		return rc;
+	if (!found)
+		return DAXKV_NOTFOUND;
+	if (!(it.flags & FMT_ENTRY_DB))
+		return err_set(DAXKV_INCOMPATIBLE,
+		               "the main database has a plain record of that name");
+	if (it.vlen != sizeof *record)
+		return err_corrupt(0, "the record of database \"%.*s\" has %u bytes", (int)len,
+		                   (const char *)name, it.vlen);
+	memcpy(record, it.val, sizeof *record);
+	return 0;
+}
+
+struct dbstate *dbi_twin(const struct daxkv_txn *txn, const uint8_t *name, uint32_t len)
+{
+	if (txn->regrouped == __atomic_load_n(&txn->kv->dbis.regrouped, __ATOMIC_ACQUIRE))
+		return NULL; /* every state is there under its handle */
+	for (uint32_t i = DAXKV_MAIN + 1; i < txn->ndb; i++) {
+		struct dbstate *s = txn->db[i];
+
+		if (s && s->generation == txn->generation && s->name_len == len &&
+		    memcmp(s->name, name, len) == 0)
+			return s;
+	}
+	return NULL;
+}
+
+/* twin_take - s, for handle db, becomes what twin is, whose handle was closed. BAD_DB: that one is
+ * in use [I21]. */
+static int twin_take(struct daxkv_txn *txn, daxkv_db db, struct dbstate *twin, struct dbstate *s)
+{
+	uint32_t from = twin->handle & txn->kv->dbis.mask, to = db & txn->kv->dbis.mask;
+
+	if (__atomic_load_n(&twin->entry->number, __ATOMIC_ACQUIRE) == twin->handle)
+		return err_set(DAXKV_BAD_DB,
+		               "handle %u means a database that the transaction uses by handle %u",
+		               db, twin->handle);
+	place_lose(txn, twin->handle);
+	txn->db[from] = s;
+	txn->db[to] = twin;
+	s->generation = 0;
+	twin->handle = db;
+	twin->entry = s->entry;
+	twin->version = 0;
+	return 0;
+}
+
+/* state_resolve - the state for handle db, whose entry is i, is that of a database. */
+static int state_resolve(struct daxkv_txn *txn, daxkv_db db, uint32_t i)
+{
+	const struct fmt_super *super = (const void *)txn->kv->map.base;
+	struct dbstate *s = txn->db[i], *twin;
+	struct fmt_db record = {.desc = load_word(&super->main_desc)};
+
+	s->generation = 0;
+	int rc = dbi_copy(txn, db, txn_view(txn)->snapshot, s);
+
+	if (!rc && db != DAXKV_MAIN)
+		rc = dbi_record_find(txn, s->name, s->name_len, &record);
+	if (rc == DAXKV_NOTFOUND)
+		return err_set(DAXKV_BAD_DB, "database \"%.*s\" is not there in this transaction",
+		               (int)s->name_len, (const char *)s->name);
+	if (rc)
+		return rc;
+	twin = txn->write && db != DAXKV_MAIN ? dbi_twin(txn, s->name, s->name_len) : NULL;
+	if (twin)
+		return twin_take(txn, db, twin, s);
+	rc = dbi_state_read(txn, &record, s);
+	if (!rc && db == DAXKV_MAIN && !s->desc)
+		rc = err_corrupt(record.desc, "not the descriptor page of the main database");
+	if (!rc)
+		s->generation = txn->generation;
+	return rc;
+}
+
+/* state_renew - the state at entry i is that of handle db, and of this transaction. */
+static int state_renew(struct daxkv_txn *txn, daxkv_db db, uint32_t i)
+{
+	struct dbstate *s;
+	int rc = state_at(txn, i, &s);
+
+	if (rc || (s->generation == txn->generation && s->handle == db))
+		return rc;
+	if (s->generation == txn->generation && s->changed)
+		return err_set(DAXKV_BAD_DB,
+		               "handle %u cannot be used yet: it stands where the transaction "
+		               "changed by handle %u",
+		               db, s->handle);
+	if (s->generation == txn->generation)
+		place_lose(txn, s->handle);
+	return state_resolve(txn, db, i);
+}
+
+static bool compare_missing(const struct dbstate *s)
+{
+	return (s->order.key == ORDER_OWN && !s->order.key_fn) ||
+	       (s->order.dups && s->order.dup == ORDER_OWN && !s->order.dup_fn);
+}
+
+/* compare_renew - the comparators may have been set meanwhile, by another transaction. */
+static int compare_renew(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s)
+{
+	uint64_t had = s->version;
+	int rc = dbi_copy(txn, db, txn_view(txn)->snapshot, s);
+
+	if (!rc && (!had || s->version != had))
+		dbi_state_order(s, s->flags);
+	return rc;
+}
+
+int dbi_state_any(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state)
+{
+	const struct dbi_table *t = &txn->kv->dbis;
+	uint32_t i = db & t->mask;
+
+	if (UNLIKELY(i == 0 || __atomic_load_n(&t->dbi[i].number, __ATOMIC_ACQUIRE) != db))
+		return err_set(DAXKV_BAD_DB, "%u is not an open database handle", db);
+	int rc = state_renew(txn, db, i);
+
+	if (!rc && txn->db[i]->flags & (DAXKV_OWN_COMPARE | DAXKV_OWN_DUP_COMPARE))
+		rc = compare_renew(txn, db, txn->db[i]);
+	if (!rc)
+		*state = txn->db[i];
+	return rc;
+}
+
+int dbi_state_find(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state)
+{
+	struct dbstate *s;
+	int rc = dbi_state_any(txn, db, &s);
+
+	if (rc)
+		return rc;
+	if (UNLIKELY(compare_missing(s)))
+		return err_set(DAXKV_NEED_COMPARE,
+		               "the database has an order of its own: set its comparator first");
+	*state = s;
+	return 0;
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * desc.c - descriptor pages: root, page counts and the number of entries of one database.
+ *
+ * The number of entries must be right for every snapshot, and a commit should not dirty more than a line for it: so it is a list of words,
+ * one for each transaction that changed it, and a snapshot reads the last that it may see. A full list gives way to a new page.
+ */
+#include "txn/desc.h"
+
+#include "base/crc.h"
+#include "redo/ring.h"
+#include "txn/store.h"
+
+#define COUNT_MASK (((uint64_t)1 << FMT_COUNT_BITS) - 1)
+#define AGE_MAX ((uint64_t)1 << (64 - FMT_COUNT_BITS))
+
+static uint32_t desc_pairs(uint32_t psize)
+{
+	return (psize - FMT_DESC_COUNTS) / FMT_WORD;
+}
+
+int desc_read(const struct view *v, uint64_t off, const struct fmt_desc **desc, uint64_t *at)
+{
+	const struct fmt_page *page = NULL;
+	int rc = view_version(v, off, 0, &page, at);
+
+	if (rc)
+		return rc;
+	if (!page || page->type != FMT_DESC)
+		return err_corrupt(off, "not a descriptor page");
+	*desc = (const void *)page;
+	return 0;
+}
+
+uint64_t desc_count(const struct view *v, const struct fmt_desc *desc)
+{
+	uint32_t lo = 0, hi = desc_pairs(v->psize);
+
+	while (lo < hi) { /* the first word that the snapshot does not see */
+		uint32_t mid = (lo + hi) / 2;
+		uint64_t pair = load_word(&desc->counts[mid]);
+
+		if (pair && (pair >> FMT_COUNT_BITS) + desc->page.birth <= v->snapshot)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo ? load_word(&desc->counts[lo - 1]) & COUNT_MASK : desc->base_count;
+}
+
+/* leaf_says - of a database that is one leaf, which is sound. */
+static int leaf_says(const struct view *v, const struct fmt_page *page, uint64_t off, struct desc_says *says)
+{
+	struct leaf leaf;
+	uint32_t eoff;
+	int rc = 0;
+
+	leaf_open(v, page, off, &leaf);
+	says->entries = leaf_count(&leaf);
+	says->leaf_pages = 1;
+	for (uint32_t i = 0; i < says->entries && !rc; i++) {
+		struct item it = {0};
+		struct fmt_blob blob;
+
+		rc = leaf_at(&leaf, i, &eoff);
+		if (!rc)
+			rc = leaf_item(&leaf, eoff, &it);
+		if (rc || !(it.flags & FMT_ENTRY_BLOB) || it.vlen != sizeof blob)
+			continue;
+		memcpy(&blob, it.val, sizeof blob);
+		says->blob_pages += blob_pages(blob.len, v->psize);
+	}
+	return rc;
+}
+
+int desc_says(const struct view *v, const struct fmt_db *record, bool counts, struct desc_says *says)
+{
+	const struct fmt_page *page = NULL;
+	const struct fmt_desc *desc;
+	uint64_t at = 0;
+	int rc = record->desc ? view_version(v, record->desc, 0, &page, &at) : 0;
+
+	*says = (struct desc_says){.flags = record->flags};
+	if (rc || !record->desc)
+		return rc;
+	if (page && page->type == FMT_LEAF) {
+		says->root = record->desc;
+		if (!page_sound(page, 0, v->psize))
+			return view_fault(v, at, 0);
+		return counts ? leaf_says(v, page, at, says) : 0;
+	}
+	rc = desc_read(v, record->desc, &desc, &at);
+	if (rc)
+		return rc;
+	says->desc = at;
+	says->flags = desc->flags;
+	says->root = load_word(&desc->root);
+	if (!counts)
+		return 0;
+	says->entries = desc_count(v, desc);
+	says->leaf_pages = load_word(&desc->leaf_pages);
+	says->inner_pages = load_word(&desc->inner_pages);
+	says->blob_pages = load_word(&desc->blob_pages);
+	return 0;
+}
+
+int desc_verify(const struct view *v, uint64_t from, uint64_t at)
+{
+	const struct fmt_desc *desc = (const void *)view_raw(v, at);
+	int rc = tree_way_verify(v, from, at);
+
+	if (rc)
+		return rc;
+	return (desc_crc(desc) ^ crc32c_place(at)) == desc->page.crc
+	           ? 0
+	           : err_corrupt(at, "descriptor: its checksum does not match");
+}
+
+int desc_new(struct wset *w, uint32_t flags, uint64_t count, uint64_t prev, uint64_t *off)
+{
+	struct fmt_desc *desc = (void *)w->image;
+	struct wpage *wp;
+	int rc = wset_new_page(w, &wp);
+
+	if (rc)
+		return rc;
+	memset(w->image, 0, w->psize);
+	desc->page = (struct fmt_page){.birth = w->txn, .prev = prev, .type = FMT_DESC, .end = FMT_DESC_COUNTS};
+	desc->flags = flags;
+	desc->base_count = count;
+	desc->page.crc = desc_crc(desc);
+	wset_install(w, wp, w->image, w->psize);
+	*off = wp->off;
+	return 0;
+}
+
+/* free_pair - the first unused count word; a binary search, but where the last commit left off is tried first. */
+static uint64_t free_pair(const struct dbstate *s, const struct fmt_desc *desc, uint32_t psize)
+{
+	uint64_t lo = 0, hi = desc_pairs(psize);
+
+	if (s->counted == s->desc && s->npairs <= hi && (s->npairs == 0 || load_word(&desc->counts[s->npairs - 1])) &&
+	    (s->npairs == hi || !load_word(&desc->counts[s->npairs])))
+		return s->npairs;
+	while (lo < hi) {
+		uint64_t mid = (lo + hi) / 2;
+
+		if (load_word(&desc->counts[mid]))
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+/* last_count - what the newest commit said. */
+static uint64_t last_count(const struct fmt_desc *desc, uint64_t npairs)
+{
+	return npairs ? load_word(&desc->counts[npairs - 1]) & COUNT_MASK : desc->base_count;
+}
+
+static int word_if_changed(struct daxkv *kv, struct words *words, const uint64_t *word, uint64_t value)
+{
+	if (load_word(word) == value)
+		return 0;
+	return words_add(words, (uint64_t)((const uint8_t *)word - kv->map.base), value);
+}
+
+static void desc_write_private(struct daxkv *kv, struct wpage *wp, const struct fmt_desc *desc, const struct tree *t)
+{
+	struct pm *pm = &kv->map.pm;
+	uint32_t crc;
+
+	wp->streamed = false;
+	pm_write(pm, &desc->base_count, &t->count, FMT_WORD);
+	pm_store8(pm, &desc->root, t->root);
+	pm_store8(pm, &desc->leaf_pages, t->leaf_pages);
+	pm_store8(pm, &desc->inner_pages, t->inner_pages);
+	pm_store8(pm, &desc->blob_pages, t->blob_pages);
+	crc = desc_crc(desc) ^ crc32c_place(wp->off);
+	pm_write(pm, &desc->page.crc, &crc, sizeof crc);
+}
+
+int desc_commit(struct daxkv *kv, struct dbstate *state, struct words *words, bool *full)
+{
+	const struct fmt_desc *desc = (const void *)view_raw(&kv->writer_view, state->desc);
+	struct wpage *wp = wset_find(&kv->wset, state->desc);
+	const struct tree *t = &state->tree;
+
+	*full = false;
+	if (wp && wp->owner) {
+		desc_write_private(kv, wp, desc, t);
+		state->counted = state->desc;
+		state->npairs = 0;
+		return 0;
+	}
+	uint64_t n = free_pair(state, desc, kv->page_size), age = kv->wset.txn - desc->page.birth;
+	int rc = 0;
+
+	if (last_count(desc, n) != t->count) {
+		if (n == desc_pairs(kv->page_size) || age >= AGE_MAX) {
+			*full = true;
+			return 0;
+		}
+		rc = words_add(words, state->desc + FMT_DESC_COUNTS + n * FMT_WORD, age << FMT_COUNT_BITS | t->count);
+		n++;
+	}
+	if (!rc)
+		rc = word_if_changed(kv, words, &desc->root, t->root);
+	if (!rc)
+		rc = word_if_changed(kv, words, &desc->leaf_pages, t->leaf_pages);
+	if (!rc)
+		rc = word_if_changed(kv, words, &desc->inner_pages, t->inner_pages);
+	if (!rc)
+		rc = word_if_changed(kv, words, &desc->blob_pages, t->blob_pages);
+	state->counted = state->desc;
+	state->npairs = n;
+	return rc;
+}

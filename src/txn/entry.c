@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* entry.c - putting and removing an entry. See entry.h */
+#include "txn/entry.h"
+
+#include "base/err.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define PAIR_SLACK 32u /* of half a leaf, for the entry around a pair */
+
+int entry_key_refuse(const struct daxkv *kv, const struct daxkv_val *key)
+{
+	if (!key || key->size == 0 || key->size > kv->max_key)
+		return err_set(DAXKV_KEY_SIZE, "a key of %zu bytes; 1 to %u are possible", key ? key->size : 0, kv->max_key);
+	if (!key->data)
+		return err_set(EINVAL, "a key of %zu bytes, but no bytes", key->size);
+	return err_set(DAXKV_KEY_SIZE, "a key of %zu bytes in a database of integer keys: 4 or 8 are possible", key->size);
+}
+
+int entry_dup_check(const struct daxkv *kv, const struct order *o, const struct daxkv_val *key, const struct daxkv_val *dup)
+{
+	size_t pair = leaf_usable(kv->page_size) / 2 - PAIR_SLACK;
+
+	if (!dup->data && dup->size)
+		return err_set(EINVAL, "a duplicate of %zu bytes, but no bytes", dup->size);
+	if (dup->size > kv->max_key || key->size + dup->size > pair)
+		return err_set(DAXKV_VALUE_SIZE, "a duplicate of %zu bytes for a key of %zu; at most %u, and %zu together, are possible", dup->size, key->size,
+		               kv->max_key, pair);
+	if (o->dup == ORDER_INTEGER && dup->size != 4 && dup->size != 8)
+		return err_set(DAXKV_VALUE_SIZE, "a duplicate of %zu bytes in a database of integer values: 4 or 8 are possible", dup->size);
+	return 0;
+}
+
+int entry_large(const struct view *v, const struct item *it, struct daxkv_val *value)
+{
+	struct fmt_blob blob;
+	const uint8_t *bytes;
+
+	if (it->vlen != sizeof blob)
+		return err_corrupt((uint64_t)(it->key - v->base), "an entry of %u bytes stands for a large value", it->vlen);
+	memcpy(&blob, it->val, sizeof blob);
+	int rc = blob_bytes(v, &blob, &bytes);
+
+	if (rc)
+		return rc;
+	*value = entry_bytes(bytes, 0);
+	value->size = blob.len;
+	return 0;
+}
+
+/* ---- put ------------------------------------------------------------------------------------------------------------------ */
+
+/* put_append_ok - with APPEND: EXIST unless the key lies behind the last one. */
+static int put_append_ok(const struct put *p)
+{
+	struct item it;
+	uint32_t eoff;
+
+	if (!p->path->height)
+		return 0;
+	if (p->path->eoff || !tree_at_end(p->path))
+		return DAXKV_EXIST;
+	if (!p->s->order.dups || p->path->rank == 0)
+		return 0;
+	int rc = leaf_at(&p->path->leaf, p->path->rank - 1, &eoff);
+
+	if (!rc)
+		rc = leaf_item(&p->path->leaf, eoff, &it);
+	if (rc)
+		return rc;
+	return order_key_cmp(&p->s->order, it.key, it.klen, p->key->data, (uint32_t)p->key->size) < 0 ? 0 : DAXKV_EXIST;
+}
+
+/* put_key_taken - with duplicates: whether the key has any; *it is the first. */
+static int put_key_taken(struct put *p, enum probe_edge edge, struct item *it, bool *taken)
+{
+	struct probe probe = entry_probe(p->key, p->value, edge);
+	struct path path;
+	int rc = tree_first(&p->s->tree, &probe, &path, it, taken);
+
+	if (!rc && *taken)
+		*taken = order_key_cmp(&p->s->order, it->key, it->klen, probe.key, probe.klen) == 0;
+	return rc;
+}
+
+/* put_fixed_ok - with DUP_FIXED: the value is as long as those that are there. */
+static int put_fixed_ok(const struct put *p)
+{
+	struct item it;
+	uint32_t eoff;
+
+	if (!(p->s->flags & DAXKV_DUP_FIXED) || !p->path->height || leaf_count(&p->path->leaf) == 0)
+		return 0;
+	int rc = leaf_at(&p->path->leaf, 0, &eoff);
+
+	if (!rc)
+		rc = leaf_item(&p->path->leaf, eoff, &it);
+	if (!rc && it.vlen != p->value->size)
+		rc = err_set(DAXKV_VALUE_SIZE, "a duplicate of %zu bytes in a database whose duplicates have %u", p->value->size, it.vlen);
+	return rc;
+}
+
+/* put_same - whether the entry at the path has the bytes of key and value: a comparator may call others
+ * equal, which are then replaced. */
+static int put_same(const struct put *p, bool *same)
+{
+	struct item it;
+	int rc = leaf_item(&p->path->leaf, p->path->eoff, &it);
+
+	*same = !rc && it.klen == p->key->size && it.vlen == p->value->size &&
+	        memcmp(it.key, p->key->data, it.klen) == 0 &&
+	        (!it.vlen || memcmp(it.val, p->value->data, it.vlen) == 0);
+	return rc;
+}
+
+/* put_dup_allowed - the answers that need no change: EXIST; *present when the pair is there already. */
+static int put_dup_allowed(struct put *p, bool *present)
+{
+	struct item it;
+	bool taken = false;
+	int rc = put_fixed_ok(p);
+
+	*present = p->path->height && p->path->eoff;
+	if (rc)
+		return rc;
+	if (p->flags & DAXKV_NOOVERWRITE) {
+		rc = put_key_taken(p, PROBE_BEFORE, &it, &taken);
+		if (!rc && taken)
+			rc = entry_value(txn_view(p->txn), &it, p->value);
+		return rc ? rc : taken ? DAXKV_EXIST : 0;
+	}
+	if (*present)
+		return p->flags & (DAXKV_NODUPDATA | DAXKV_APPENDDUP) ? DAXKV_EXIST : put_same(p, present);
+	if (p->flags & DAXKV_APPENDDUP) {
+		rc = put_key_taken(p, PROBE_AT, &it, &taken); /* what lies behind the pair */
+		return rc ? rc : taken ? DAXKV_EXIST : 0;
+	}
+	return 0;
+}
+
+static int put_unique_allowed(struct put *p)
+{
+	struct item old;
+
+	if (!p->path->height || !p->path->eoff)
+		return 0;
+	int rc = leaf_item(&p->path->leaf, p->path->eoff, &old);
+
+	if (rc)
+		return rc;
+	if (p->flags & DAXKV_NOOVERWRITE) {
+		rc = entry_value(txn_view(p->txn), &old, p->value);
+		return rc ? rc : DAXKV_EXIST;
+	}
+	if (old.flags & FMT_ENTRY_DB && !(p->entry_flags & FMT_ENTRY_DB))
+		return err_set(DAXKV_INCOMPATIBLE, "the key is the name of a database");
+	return 0;
+}
+
+/* put_store - write the entry, in the leaf or as a blob. */
+static int put_store(struct put *p)
+{
+	struct daxkv *kv = p->txn->kv;
+	struct item item = {.key = p->key->data, .klen = (uint32_t)p->key->size, .flags = p->entry_flags};
+	bool reserve = p->flags & DAXKV_RESERVE;
+	const uint8_t *value;
+	struct fmt_blob blob;
+	uint64_t leaf;
+	int rc;
+
+	p->s->changed = true;
+	if (p->value->size > leaf_usable(kv->page_size) ||
+	    leaf_cost(&p->s->order, item.klen, (uint32_t)p->value->size) > leaf_usable(kv->page_size) / 2) {
+		rc = blob_write(&kv->wset, reserve ? NULL : p->value->data, p->value->size, &blob);
+		if (rc)
+			return rc;
+		item.flags |= FMT_ENTRY_BLOB;
+		item.val = (const uint8_t *)&blob;
+		item.vlen = sizeof blob;
+	} else {
+		item.val = reserve ? NULL : p->value->size ? p->value->data : (const uint8_t *)"";
+		item.vlen = (uint32_t)p->value->size;
+	}
+	rc = tree_store(&p->s->tree, p->path, &item, &value, &leaf);
+	if (rc || !reserve)
+		return rc;
+	p->txn->reserved = (struct reserved){.value = value, .leaf = leaf, .vlen = item.vlen, .pending = true, .blob = item.flags & FMT_ENTRY_BLOB};
+	item.val = value;
+	return entry_value(txn_view(p->txn), &item, p->value);
+}
+
+int entry_put_check(const struct daxkv *kv, const struct order *o, const struct daxkv_val *key, const struct daxkv_val *value, unsigned int flags)
+{
+	int rc = entry_key_check(kv, o, key);
+
+	if (rc)
+		return rc;
+	if (!value || (!value->data && value->size && !(flags & DAXKV_RESERVE)))
+		return err_set(EINVAL, "no value was given");
+	if (o->dups) { /* the bytes of a reserved one are still to come: the key's stand for them */
+		struct daxkv_val sized = {value->size, value->data ? value->data : key->data};
+
+		return entry_dup_check(kv, o, key, &sized);
+	}
+	if (value->size > kv->map.reserve)
+		return err_set(DAXKV_VALUE_SIZE, "a value of %zu bytes; the store can have at most %lu", value->size, (unsigned long)kv->map.reserve);
+	return 0;
+}
+
+int entry_put_at(struct put *p)
+{
+	bool present = false;
+	int rc = p->flags & DAXKV_APPEND ? put_append_ok(p) : 0;
+
+	if (!rc)
+		rc = p->s->order.dups ? put_dup_allowed(p, &present) : put_unique_allowed(p);
+	if (rc || present)
+		return rc;
+	rc = put_store(p);
+	return rc ? txn_break(p->txn, rc) : 0;
+}
+
+/* put_in_run - a key behind all others, while more such come: see tree_rise.c. */
+static int put_in_run(struct daxkv_txn *txn, struct dbstate *s, const struct daxkv_val *key, const struct daxkv_val *value, unsigned int flags, bool *done)
+{
+	const struct order *o = &s->order;
+	uint32_t half = leaf_usable(txn->kv->page_size) / 2;
+
+	*done = false;
+	if (flags & DAXKV_RESERVE ||
+	    (!entry_plain(txn->kv, o, key, value) &&
+	     (entry_key_check(txn->kv, o, key) || !value || !value->data || value->size > half ||
+	      leaf_cost(o, (uint32_t)key->size, (uint32_t)value->size) > half || (o->dups && entry_dup_check(txn->kv, o, key, value)))))
+		return 0;
+	struct item item = {.key = key->data, .klen = (uint32_t)key->size, .val = value->data, .vlen = (uint32_t)value->size};
+	int rc = tree_run_put(&s->tree, &item, flags & (DAXKV_APPEND | DAXKV_NOOVERWRITE), done);
+
+	return rc ? txn_break(txn, rc) : 0;
+}
+
+/* put_reserve_dup - with sorted duplicates the place of a value depends on its bytes, which are still
+ * to come: it must be its key's first. Until then it is taken as zeros. INCOMPATIBLE, EXIST. */
+static int put_reserve_dup(struct put *p, struct daxkv_val *as)
+{
+	static const uint8_t zeros[FMT_PAGE_MAX / 2];
+	struct item it;
+	bool taken;
+	int rc;
+
+	*as = entry_bytes(zeros, (uint32_t)p->value->size);
+	rc = put_key_taken(p, PROBE_BEFORE, &it, &taken);
+	if (rc || !taken)
+		return rc;
+	if (!(p->flags & DAXKV_NOOVERWRITE))
+		return err_set(DAXKV_INCOMPATIBLE, "RESERVE for a key that has sorted duplicates already");
+	rc = entry_value(txn_view(p->txn), &it, p->value);
+	return rc ? rc : DAXKV_EXIST;
+}
+
+int entry_put_any(struct daxkv_txn *txn, struct dbstate *s, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags, uint32_t entry_flags)
+{
+	struct put p = {.txn = txn, .s = s, .key = key, .value = value, .flags = flags, .entry_flags = entry_flags, .path = txn->kv->scratch.finger};
+	bool done = false;
+	int rc = s->tree.run && !entry_flags ? put_in_run(txn, s, key, value, flags, &done) : 0;
+
+	if (rc || done)
+		return rc;
+	rc = entry_put_check(txn->kv, &s->order, key, value, flags);
+	if (rc)
+		return rc;
+	const struct daxkv_val *dup = s->order.dups ? value : NULL;
+	struct daxkv_val zeros;
+
+	if (UNLIKELY(dup && flags & DAXKV_RESERVE)) {
+		rc = put_reserve_dup(&p, &zeros);
+		if (rc)
+			return rc;
+		dup = &zeros;
+	}
+	struct probe probe = entry_probe(key, dup, PROBE_AT);
+
+	rc = tree_seek_put(&s->tree, &probe, entry_size(txn->kv, key, value));
+	return rc ? rc : entry_put_at(&p);
+}
+
+/* ---- del ------------------------------------------------------------------------------------------------------------------ */
+
+int entry_remove(struct daxkv_txn *txn, struct dbstate *s, struct path *path)
+{
+	struct item it;
+	int rc = leaf_item(&path->leaf, path->eoff, &it);
+
+	if (rc)
+		return rc;
+	if (it.flags & FMT_ENTRY_DB)
+		return err_set(DAXKV_INCOMPATIBLE, "the key is the name of a database: drop it");
+	s->changed = true;
+	rc = tree_remove(&s->tree, path);
+	return rc ? txn_break(txn, rc) : 0;
+}
+
+int entry_remove_all(struct daxkv_txn *txn, struct dbstate *s, const uint8_t *key, uint32_t klen)
+{
+	uint8_t copy[FMT_PAGE_MAX / 4]; /* the caller's may lie in a page that changes */
+	struct probe first = {.key = copy, .klen = klen, .edge = PROBE_BEFORE};
+	uint64_t removed = 0;
+
+	memcpy(copy, key, klen);
+
+	for (;; removed++) {
+		struct path path;
+		struct item it;
+		bool found;
+		int rc = tree_first(&s->tree, &first, &path, &it, &found);
+
+		if (rc)
+			return rc;
+		if (!found || order_key_cmp(&s->order, it.key, it.klen, copy, klen) != 0)
+			return removed ? 0 : DAXKV_NOTFOUND;
+		rc = entry_remove(txn, s, &path);
+		if (rc)
+			return rc;
+	}
+}

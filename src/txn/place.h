@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * place.h - where a cursor stands, and how it keeps its place across a change.
+ *
+ *   UNSET    nowhere
+ *   AT       on the entry of rank path.rank in path.leaf; with gap: before it, because the entry it stood on is gone
+ *   KEPT     known by key (and duplicate) only: its own transaction was about to change something, or gave its snapshot up
+ *
+ * KEPT becomes AT at the next use by searching the key: found, or the gap where it was.
+ */
+#ifndef DAXKV_PLACE_H
+#define DAXKV_PLACE_H
+
+#include "txn/store.h"
+
+enum cursor_state { CURSOR_UNSET, CURSOR_AT, CURSOR_KEPT };
+
+struct daxkv_cursor {
+	struct daxkv *kv; /* whose transactions it may be renewed in */
+	struct daxkv_txn *txn;
+	struct daxkv_cursor *next, **link; /* the transaction's list */
+	daxkv_db db;
+	enum cursor_state state;
+	bool gap;
+	bool ordered;      /* order[] is that of path.leaf */
+	uint32_t n;        /* live entries of path.leaf, when ordered */
+	struct path path;
+	uint8_t *kept;     /* key and duplicate */
+	uint32_t klen, dlen, kept_room;
+	const uint8_t *beside; /* the leaf that a scan comes to next: to be prefetched from here on */
+	uint32_t lines, pace;  /* cache lines left of it, and how many at each step */
+	uint64_t verified;     /* the way to the leaf of this snapshot that was verified last; 0: none */
+	uint16_t order[];  /* entries of the leaf: LEAF_MAX */
+};
+
+/* place_offset - where in its leaf the cursor's entry lies. place_entry - that entry. CORRUPT. */
+static inline int place_offset(const struct daxkv_cursor *c, uint32_t *eoff)
+{
+	if (!c->ordered)
+		return leaf_at(&c->path.leaf, c->path.rank, eoff);
+	*eoff = c->order[c->path.rank];
+	return 0;
+}
+
+static inline int place_entry(const struct daxkv_cursor *c, struct item *it)
+{
+	uint32_t eoff;
+	int rc = place_offset(c, &eoff);
+
+	return rc ? rc : leaf_item(&c->path.leaf, eoff, it);
+}
+
+/* place_live - entries in its leaf. */
+static inline uint32_t place_live(struct daxkv_cursor *c)
+{
+	return c->ordered ? c->n : c->path.height ? leaf_count(&c->path.leaf) : 0;
+}
+
+/* place_link, place_unlink - into the transaction's list of cursors, and out of it.
+ * place_forget_pages - what the cursor knows of pages is no longer so: they may become others'. */
+void place_link(struct daxkv_cursor *c, struct daxkv_txn *txn);
+void place_unlink(struct daxkv_cursor *c);
+void place_forget_pages(struct daxkv_cursor *c);
+
+/* place_keep - the cursor is known by that key and duplicate from here on. ENOMEM. */
+int place_keep(struct daxkv_cursor *c, const uint8_t *key, uint32_t klen, const uint8_t *dup, uint32_t dlen);
+
+/* place_save_all - the transaction's cursors on db (0: on all) keep their place by key from here on. ENOMEM. */
+int place_save_all(struct daxkv_txn *txn, daxkv_db db);
+
+/* place_lose_all - the transaction's cursors are nowhere. place_lose - those on db are. */
+void place_lose_all(struct daxkv_txn *txn);
+void place_lose(struct daxkv_txn *txn, daxkv_db db);
+
+/* place_end_all - the transaction is gone: its cursors are freed (a write transaction's) or detached. */
+void place_end_all(struct daxkv_txn *txn);
+
+#endif

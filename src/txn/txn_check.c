@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* txn_check.c - whether a transaction can be used, and why not. See store.h */
+#include "txn/txn_check.h"
+
+#include "base/err.h"
+#include "txn/place.h"
+#include "txn/store.h"
+
+#include <errno.h>
+
+int txn_own(const struct daxkv *kv)
+{
+	return txn_forked(kv) ? err_set(DAXKV_BAD_TXN, "the store was opened by the parent process: open it again in the child") : 0;
+}
+
+int txn_refuse(const struct daxkv_txn *txn, bool write)
+{
+	if (!txn)
+		return err_set(EINVAL, "no transaction was given");
+	if (txn_forked(txn->kv))
+		return err_set(DAXKV_BAD_TXN, "the transaction belongs to the parent process");
+	if (txn->child)
+		return err_set(DAXKV_BAD_TXN, "a nested transaction is running: its parent rests");
+	if (txn->broken)
+		return txn->too_old ? view_too_old(&txn->view) : err_set(DAXKV_BAD_TXN, "an earlier change failed: the transaction can only be aborted");
+	if (txn->idle)
+		return err_set(DAXKV_BAD_TXN, "the read transaction was reset");
+	assert(write && !txn->write);
+	return err_set(EACCES, "a read transaction cannot change anything");
+}
+
+int txn_too_old(struct daxkv_txn *txn)
+{
+	txn->broken = txn->too_old = true;
+	place_lose_all(txn);
+	return view_too_old(&txn->view);
+}
+
+int txn_break(struct daxkv_txn *txn, int rc)
+{
+	txn->broken = true;
+	return rc;
+}
+
+void txn_seal(struct daxkv_txn *txn)
+{
+	struct reserved *r = &txn->reserved;
+	struct wset *w = &txn->kv->wset;
+
+	if (!r->pending)
+		return;
+	r->pending = false;
+	if (r->blob) {
+		struct fmt_blob blob;
+
+		memcpy(&blob, r->value, sizeof blob);
+		blob.crc = blob_seal(w, &blob);
+		pm_write(&w->map->pm, r->value, &blob, sizeof blob);
+	}
+	leaf_seal(w, r->leaf, r->value, r->vlen);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* writer.c - the writer's lock, taken for a transaction or by itself. See store.h */
+#include "txn/writer.h"
+
+#include "base/err.h"
+#include "txn/store.h"
+#include "txn/stores.h"
+
+#include <errno.h>
+
+/* lock_take - the lock; EDEADLK: this thread has it already, by way of this handle or another of
+ * the same store. *died: its last owner did, half-way. */
+static int lock_take(struct daxkv *kv, int64_t wait_ms, bool *died)
+{
+	const struct lock *lock = kv->share_file.fd < 0 ? NULL : &kv->lock;
+	struct wlock *w = &kv->share->writer;
+	int rc = 0;
+
+	*died = false;
+	if (UNLIKELY(!wlock_try(w, kv->share_file.owner)))
+		rc = stores_writing(kv) ? EDEADLK
+		                        : wlock_wait(w, lock, kv->share_file.owner, wait_ms, died);
+	if (!rc)
+		__atomic_store_n(&kv->writer_thread, pthread_self(), __ATOMIC_RELAXED);
+	return rc;
+}
+
+int writer_hold(struct daxkv *kv, int64_t wait_ms, bool *died)
+{
+	int rc = stores_watch_thread();
+
+	if (!rc)
+		rc = lock_take(kv, wait_ms, died);
+	if (rc == EDEADLK || rc == EBUSY)
+		return err_set(DAXKV_BUSY,
+		               rc == EBUSY ? "another write transaction is running"
+		                           : "this thread's write transaction is still running");
+	if (rc == EUCLEAN)
+		return err_set(DAXKV_CORRUPT,
+		               "%s is damaged: it says that this process is writing; "
+		               "the store is whole, when all have closed it",
+		               kv->lock.name);
+	return rc ? err_sys(rc, "the writer's lock") : 0;
+}
+
+void writer_let_go(struct daxkv *kv, bool left)
+{
+	__atomic_store_n(&kv->writer_thread, 0, __ATOMIC_RELAXED);
+	if (left)
+		wlock_leave(&kv->share->writer);
+	else
+		wlock_give(&kv->share->writer);
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * writer.h - the writer's lock of a store, taken for a transaction or by itself.
+ */
+#ifndef DAXKV_WRITER_H
+#define DAXKV_WRITER_H
+
+#include "txn/store.h"
+
+/* writer_hold - have the writer's lock without a transaction, waiting wait_ms (0: not at all,
+ * negative: as long as it takes). *died: its last owner did, half-way; recovery is left to the next
+ * write transaction, which writer_let_go with left tells. BUSY, ENOMEM, errno. writer_let_go - the same
+ * thread gives it back. */
+int writer_hold(struct daxkv *kv, int64_t wait_ms, bool *died);
+void writer_let_go(struct daxkv *kv, bool left);
+
+#endif

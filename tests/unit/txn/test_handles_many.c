@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Many database handles (src/dbi_index.c): what one call looks at does not grow with their number.
+ * Each bound here is a count of what is looked at, not a time.
+ */
+#include "handles.h"
+#include "txn/entry.h"
+
+#include <stdio.h>
+
+#define MANY 20000u
+
+static const char *name_of(unsigned int i)
+{
+	static char name[16];
+
+	snprintf(name, sizeof name, "db%06u", i);
+	return name;
+}
+
+static uint32_t longest_bucket(const struct dbi_table *t)
+{
+	uint32_t longest = 0;
+
+	for (uint32_t i = 0; i < t->buckets; i++) {
+		uint32_t n = 0;
+
+		for (const struct dbi_name *name = t->bucket[i]; name; name = name->next)
+			n++;
+		longest = n > longest ? n : longest;
+	}
+	return longest;
+}
+
+static uint32_t own_count(const struct dbi_table *t)
+{
+	uint32_t n = 0;
+
+	for (const struct dbi *d = own_first(t); d; d = own_next(t, d))
+		n++;
+	return n;
+}
+
+/* claims_agree - no snapshot has two claims to a name [I21], and the lists say what the entries do. */
+static void claims_agree(const struct dbi_table *t)
+{
+	uint32_t names = 0, live = 0, nfree = 0, found = 0;
+
+	for (uint32_t i = DAXKV_MAIN + 1; i < t->high; i++) {
+		const struct dbi *d = &t->dbi[i];
+
+		live += d->number && !d->name->gone;
+		nfree += !d->number && !d->parked;
+		for (const struct dbi_name *n = d->name; n; n = n->older) {
+			names += !n->gone;
+			assert_true(!n->older || n->older->newer == n);
+			assert_true(!n->older || n->older->since <= n->since);
+		}
+	}
+	for (uint32_t i = 0; i < t->buckets; i++)
+		for (const struct dbi_name *n = t->bucket[i]; n; n = n->next) {
+			const struct daxkv_val bytes = entry_bytes(n->bytes, n->len);
+			const struct dbi_name *before = index_next(n, &bytes);
+
+			found++;
+			assert_true(!before || (before->newer && before->newer->since <= n->since));
+		}
+	assert_int_equal(found, names);
+	assert_int_equal(t->names, names);
+	assert_int_equal(t->live, live);
+	assert_int_equal(t->n_free, nfree);
+	for (uint32_t i = 1; i < t->n_free; i++)
+		assert_true(t->dbi[t->heap[(i - 1) / 2]].life <= t->dbi[t->heap[i]].life);
+}
+
+static void twenty_thousand(void **state)
+{
+	struct daxkv *kv = small_store(MANY + 10);
+	struct dbi_table *t = &kv->dbis;
+	daxkv_db *db = calloc(MANY, sizeof *db), again;
+	struct daxkv_txn *txn = begin(kv);
+	(void)state;
+
+	for (unsigned int i = 0; i < MANY; i++)
+		OK(open_db(txn, name_of(i), DAXKV_CREATE, &db[i]));
+	assert_int_equal(own_count(t), MANY);
+	OK(daxkv_commit(txn));
+	assert_int_equal(own_count(t), 0);
+	assert_true(t->buckets >= MANY);
+	assert_in_range(longest_bucket(t), 1, 10);
+	txn = begin_reading(kv);
+	for (unsigned int i = 0; i < MANY; i++) {
+		OK(open_db(txn, name_of(i), 0, &again));
+		assert_int_equal(again, db[i]);
+	}
+	daxkv_abort(txn);
+	txn = begin(kv);
+	OK(open_db(txn, "one more", DAXKV_CREATE, &again));
+	assert_int_equal(own_count(t), 1);
+	daxkv_abort(txn);
+	for (unsigned int i = 0; i < MANY; i += 2)
+		daxkv_db_close(kv, db[i]);
+	claims_agree(t);
+	for (int i = 0; i < 10; i++) {
+		made(kv, "one more");
+		dropped(kv, "one more");
+	}
+	claims_agree(t);
+	free(db);
+	store_done(kv);
+}
+
+/* twin_of - one of 64 names with one checksum: the divisor of CRC-32C, wherever it begins, adds
+ * nothing to it. */
+#define TWINS 64u
+
+static const char *twin_of(unsigned int i)
+{
+	static char name[sizeof(uint64_t) + 1];
+	uint64_t bits = UINT64_C(0x91B7584A2265B1F5);
+
+	for (unsigned int bit = 0; bit < 6; bit++)
+		if (i & 1u << bit)
+			bits ^= UINT64_C(0x105EC76F1) << (bit + 8);
+	memcpy(name, &bits, sizeof bits);
+	for (unsigned int at = 0; at < sizeof bits; at++)
+		assert_true(name[at] != 0);
+	return name;
+}
+
+static void names_of_one_hash(void **state)
+{
+	struct daxkv *kv = small_store(2 * TWINS);
+	struct daxkv_val first = text(twin_of(0));
+	const uint32_t hash = name_hash(&first);
+	daxkv_db db[TWINS], again;
+	struct daxkv_txn *txn;
+	(void)state;
+
+	for (unsigned int i = 0; i < TWINS; i++) {
+		struct daxkv_val name = text(twin_of(i));
+
+		assert_int_equal(name_hash(&name), hash);
+		db[i] = made(kv, twin_of(i));
+	}
+	assert_true(longest_bucket(&kv->dbis) >= TWINS);
+	txn = begin(kv);
+	for (unsigned int i = 0; i < TWINS; i++) {
+		assert_true(has(txn, db[i], "i am", twin_of(i)));
+		if (i % 4 == 1)
+			daxkv_db_close(kv, db[i]);
+		if (i % 4 == 2)
+			OK(daxkv_db_drop(txn, db[i], 1));
+		if (i % 4 == 3)
+			OK(rename_db(txn, db[i], name_of(i)));
+	}
+	claims_agree(&kv->dbis);
+	OK(daxkv_commit(txn));
+	txn = begin_reading(kv);
+	for (unsigned int i = 0; i < TWINS; i++) {
+		assert_int_equal(open_db(txn, twin_of(i), 0, &again),
+		                 i % 4 < 2 ? 0 : DAXKV_NOTFOUND);
+		if (i % 4 < 2)
+			assert_true(has(txn, again, "i am", twin_of(i)));
+		if (i % 4 == 0)
+			assert_int_equal(again, db[i]);
+	}
+	claims_agree(&kv->dbis);
+	daxkv_abort(txn);
+	store_done(kv);
+}
+
+/* ---- snapshots ------------------------------------------------------------------------------- */
+
+#define ROUNDS 40
+
+/* A name that is made and dropped again and again has one claim for each snapshot that a reader has;
+ * handles that were closed meanwhile are opened anew at the old snapshots, in a mixed order. */
+static void one_name_at_many_snapshots(void **state)
+{
+	struct daxkv *kv = small_store(4 * ROUNDS);
+	struct daxkv_txn *reader[ROUNDS];
+	daxkv_db db[ROUNDS], seen;
+	(void)state;
+
+	for (unsigned int i = 0; i < ROUNDS; i++) {
+		struct daxkv_txn *txn = begin(kv);
+
+		db[i] = db_of(txn, i % 3 ? "x" : "y", 0);
+		OK(put(txn, db[i], "i am", name_of(i), 0));
+		OK(daxkv_commit(txn));
+		if (i % 3 == 0) { /* comes to the name by a rename */
+			txn = begin(kv);
+			OK(rename_db(txn, db[i], "x"));
+			OK(daxkv_commit(txn));
+		}
+		reader[i] = begin_reading(kv);
+		dropped(kv, "x");
+		claims_agree(&kv->dbis);
+	}
+	for (unsigned int i = 0; i < ROUNDS; i++)
+		if (i % 4)
+			daxkv_db_close(kv, db[i]);
+	for (unsigned int i = 0; i < ROUNDS; i++) {
+		unsigned int at = i * 7 % ROUNDS;
+
+		OK(open_db(reader[at], "x", 0, &seen));
+		assert_true(has(reader[at], seen, "i am", name_of(at)));
+		assert_true(at % 4 || seen == db[at]);
+		claims_agree(&kv->dbis);
+	}
+	for (unsigned int i = 0; i < ROUNDS; i++)
+		daxkv_abort(reader[i]);
+	db[0] = made(kv, "x");
+	struct daxkv_txn *txn = begin_reading(kv);
+
+	assert_true(has(txn, db[0], "i am", "x"));
+	OK(open_db(txn, "x", 0, &seen));
+	assert_int_equal(seen, db[0]);
+	daxkv_abort(txn);
+	claims_agree(&kv->dbis);
+	store_done(kv);
+}
+
+/* A snapshot from before a rename opens the name's earlier database anew: that handle
+ * must not have the name any more where the renamed one has it. */
+static void a_claim_ends_where_the_next_begins(void **state)
+{
+	struct daxkv *kv = small_store(0);
+	daxkv_db old = made(kv, "x"), other = made(kv, "y"), early = 0, late = 0;
+	struct daxkv_txn *reader = begin_reading(kv), *txn;
+	(void)state;
+
+	dropped(kv, "x");
+	daxkv_db_close(kv, old);
+	txn = begin(kv);
+	OK(rename_db(txn, other, "x"));
+	OK(daxkv_commit(txn));
+	OK(open_db(reader, "x", 0, &early));
+	assert_true(early != other && has(reader, early, "i am", "x"));
+	claims_agree(&kv->dbis);
+	txn = begin(kv);
+	OK(open_db(txn, "x", 0, &late));
+	assert_int_equal(late, other);
+	assert_int_equal(get_rc(txn, early, "i am"), BAD_DB);
+	OK(put(txn, late, "more", "of it", 0));
+	OK(daxkv_commit(txn));
+	assert_true(has(reader, early, "i am", "x"));
+	daxkv_abort(reader);
+	store_done(kv);
+}
+
+/* ---- places that are put by ------------------------------------------------------------------ */
+
+static void close_in_the_transaction(struct daxkv *kv, struct daxkv_txn *txn, unsigned int from)
+{
+	for (unsigned int i = from; i < from + 100; i++) {
+		daxkv_db db = db_of(txn, name_of(i), 0);
+
+		OK(put(txn, db, "i am", name_of(i), 0));
+		daxkv_db_close(kv, db);
+	}
+}
+
+static void places_of_changed_databases_come_back(void **state)
+{
+	for (int way = 0; way < 4; way++) {
+		struct daxkv *kv = small_store(1000);
+		struct daxkv_txn *txn = begin(kv), *nested = NULL;
+		daxkv_db db;
+
+		(void)state;
+		close_in_the_transaction(kv, txn, 0);
+		assert_in_range(kv->dbis.n_free, 0, 1);
+		OK(daxkv_begin(kv, txn, 0, &nested));
+		close_in_the_transaction(kv, nested, 100);
+		claims_agree(&kv->dbis);
+		assert_in_range(kv->dbis.n_free, 0, 1);
+		if (way % 2)
+			OK(daxkv_commit(nested));
+		else
+			daxkv_abort(nested);
+		claims_agree(&kv->dbis);
+		db = db_of(txn, "last", 0);
+		OK(put(txn, db, "i am", "last", 0));
+		if (way / 2)
+			OK(daxkv_commit(txn));
+		else
+			daxkv_abort(txn);
+		claims_agree(&kv->dbis);
+		assert_int_equal(own_count(&kv->dbis), 0);
+		assert_int_equal(kv->dbis.n_free + (way / 2 ? 1 : 0),
+		                 kv->dbis.high - DAXKV_MAIN - 1);
+		txn = begin_reading(kv);
+		for (unsigned int i = 0; i < 200; i++) {
+			bool there = way / 2 && (i < 100 || way % 2);
+
+			assert_int_equal(open_db(txn, name_of(i), 0, &db),
+			                 there ? 0 : DAXKV_NOTFOUND);
+			assert_true(!there || has(txn, db, "i am", name_of(i)));
+		}
+		daxkv_abort(txn);
+		store_done(kv);
+	}
+}
+
+/* A nested transaction's end looks at its own handles and not at those of its parent. */
+static void nested_ones_end_by_themselves(void **state)
+{
+	struct daxkv *kv = small_store(1000);
+	struct daxkv_txn *txn = begin(kv), *nested = NULL;
+	daxkv_db db, kept = 0, outer = 0;
+	(void)state;
+
+	for (unsigned int i = 0; i < 500; i++)
+		OK(open_db(txn, name_of(i), DAXKV_CREATE, &db));
+	outer = db;
+	OK(daxkv_begin(kv, txn, 0, &nested));
+	OK(open_db(nested, "gone", DAXKV_CREATE, &db));
+	OK(rename_db(nested, outer, "for a while"));
+	assert_true(own_first(&kv->dbis)->pending == nested);
+	assert_true(own_next(&kv->dbis, own_next(&kv->dbis, own_first(&kv->dbis)))->pending ==
+	            txn);
+	daxkv_abort(nested);
+	assert_int_equal(get_rc(txn, db, "k"), BAD_DB);
+	assert_int_equal(get_rc(txn, outer, "k"), DAXKV_NOTFOUND);
+	OK(daxkv_begin(kv, txn, 0, &nested));
+	OK(open_db(nested, "kept", DAXKV_CREATE, &kept));
+	OK(daxkv_commit(nested));
+	assert_int_equal(own_count(&kv->dbis), 501);
+	daxkv_abort(txn);
+	claims_agree(&kv->dbis);
+	assert_int_equal(kv->dbis.live, 0);
+	assert_int_equal(own_count(&kv->dbis), 0);
+	txn = begin(kv);
+	assert_int_equal(get_rc(txn, kept, "k"), BAD_DB);
+	daxkv_abort(txn);
+	store_done(kv);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(twenty_thousand),
+	    TEST(names_of_one_hash),
+	    TEST(one_name_at_many_snapshots),
+	    TEST(a_claim_ends_where_the_next_begins),
+	    TEST(places_of_changed_databases_come_back),
+	    TEST(nested_ones_end_by_themselves),
+	};
+
+	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
+}
