@@ -65,7 +65,8 @@ int daxkv_load(struct daxkv_txn *txn, daxkv_db db, unsigned int fill, daxkv_next
 		n += !stop;
 	}
 	if (!fatal) {
-		s->changed = s->changed || n;
+		if (n)
+			dbi_changed(txn, s);
 		rc = tree_load_end(load);
 		fatal = rc != 0;
 	}

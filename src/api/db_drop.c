@@ -28,9 +28,9 @@ static int state_named(struct daxkv_txn *txn, const struct daxkv_val *name, daxk
 	rc = dbi_record_find(txn, name->data, (uint32_t)name->size, &record);
 	if (rc)
 		return rc;
-	*s = dbi_twin(txn, name->data, (uint32_t)name->size);
-	if (*s)
-		return 0;
+	rc = dbi_twin(txn, name, s);
+	if (rc || *s)
+		return rc;
 	*s = unopened;
 	return dbi_state_read(txn, &record, unopened);
 }
@@ -93,7 +93,7 @@ static int drop_record(struct daxkv_txn *txn, struct dbstate *s)
 		rc = tree_remove(&main_state->tree, &path);
 	if (!rc && s->desc)
 		rc = wset_retire(&kv->wset, s->desc);
-	main_state->changed = true;
+	dbi_changed(txn, main_state);
 	s->generation = 0;
 	return rc;
 }
@@ -121,7 +121,7 @@ int daxkv_db_drop(struct daxkv_txn *txn, daxkv_db db, int del)
 	if (rc)
 		return rc;
 	rc = tree_clear(&s->tree, forget);
-	s->changed = true;
+	dbi_changed(txn, s);
 	if (!rc && forget)
 		rc = drop_record(txn, s);
 	if (rc) {
@@ -147,7 +147,7 @@ static int record_move(struct daxkv_txn *txn, struct dbstate *s, struct dbstate 
 		rc = err_corrupt(s->desc, "the database's record is gone");
 	if (!rc)
 		rc = tree_remove(&main_state->tree, &path);
-	main_state->changed = true;
+	dbi_changed(txn, main_state);
 	if (!rc)
 		rc = entry_put(txn, DAXKV_MAIN, &(struct daxkv_val){name->len, name->bytes},
 		                &value, 0, FMT_ENTRY_DB);
@@ -193,6 +193,7 @@ static int rename_to(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s,
 		return rc;
 	}
 	dbi_name_keep(s, copy);
+	dbi_state_named(txn, s);
 	if (stale)
 		dbi_push(txn, stale, end);
 	dbi_push(txn, db, copy);

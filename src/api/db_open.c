@@ -51,7 +51,7 @@ int db_flags_change(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s, unsig
 		return txn_break(txn, rc);
 	s->desc = s->named = off;
 	s->flags = flags;
-	s->changed = true;
+	dbi_changed(txn, s);
 	dbi_state_order(s, flags);
 	return db == DAXKV_MAIN ? 0 : record_store(txn, dbi_name_val(s), off, flags);
 }
@@ -117,8 +117,8 @@ static int handle_open(struct daxkv_txn *txn, const struct daxkv_val *name, bool
 		rc = db_create(txn, name, flags);
 	if (!rc)
 		rc = dbi_state_any(txn, *db, &s);
-	if (!rc)
-		s->changed |= create;
+	if (!rc && create)
+		dbi_changed(txn, s);
 	if (rc && is_new)
 		dbi_untake(txn, *db);
 	return rc && create ? txn_break(txn, rc) : rc;

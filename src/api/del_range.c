@@ -43,7 +43,7 @@ int daxkv_del_range(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *
 			rc = err_set(DAXKV_INCOMPATIBLE, "a key of the range is the name of a database: drop it first");
 		if (rc)
 			return rc;
-		s->changed = true;
+		dbi_changed(txn, s);
 		rc = tree_cut(&s->tree, from ? &first : NULL, to ? &end : NULL, &n);
 	}
 	if (rc)

@@ -88,11 +88,9 @@ static int commit_desc(struct daxkv_txn *txn, daxkv_db db, struct words *words)
 	return rc ? rc : desc_commit(kv, s, words, &full);
 }
 
-static bool db_changed(const struct daxkv_txn *txn, uint32_t db)
+static bool db_changed(const struct daxkv_txn *txn, const struct dbstate *s)
 {
-	const struct dbstate *s = txn->db[db];
-
-	return s && s->generation == txn->generation && s->changed;
+	return s->generation == txn->generation && s->changed;
 }
 
 /* commit_descs - named databases first: a moved descriptor changes its record in the main one. */
@@ -101,10 +99,11 @@ static int commit_descs(struct daxkv_txn *txn, struct words *words)
 	const struct fmt_super *super = (const void *)txn->kv->map.base;
 	int rc = 0;
 
-	for (uint32_t db = DAXKV_MAIN + 1; db < txn->ndb && !rc; db++)
-		if (db_changed(txn, db))
-			rc = commit_desc(txn, db, words);
-	if (rc || txn->ndb <= DAXKV_MAIN || !db_changed(txn, DAXKV_MAIN))
+	for (const struct dbstate *s = txn->changed; s && !rc; s = s->links.next_changed)
+		if (s->handle != DAXKV_MAIN && db_changed(txn, s))
+			rc = commit_desc(txn, s->handle, words);
+	if (rc || txn->ndb <= DAXKV_MAIN || !txn->db[DAXKV_MAIN] ||
+	    !db_changed(txn, txn->db[DAXKV_MAIN]))
 		return rc;
 	rc = commit_desc(txn, DAXKV_MAIN, words);
 	if (!rc && load_word(&super->main_desc) != txn->db[DAXKV_MAIN]->desc)

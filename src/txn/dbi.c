@@ -141,7 +141,6 @@ static void entry_free(struct dbi_table *t, struct dbi *d)
 	d->compare = (struct dbi_compare){0};
 	entry_changed(d);
 	__atomic_store_n(&d->number, 0, __ATOMIC_RELEASE);
-	__atomic_store_n(&t->regrouped, t->regrouped + 1, __ATOMIC_RELEASE);
 	free_put(t, d);
 }
 
@@ -185,9 +184,9 @@ static void table_prune(const struct daxkv *kv, struct dbi_table *t)
  * closed since. */
 static bool entry_kept(const struct daxkv_txn *txn, uint32_t i)
 {
-	const struct dbstate *s = txn->write && i < txn->ndb ? txn->db[i] : NULL;
+	const struct dbstate *s = txn->write ? dbi_state_seen(txn, i) : NULL;
 
-	return s && s->generation == txn->generation && s->changed;
+	return s && s->changed;
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -381,7 +380,6 @@ void dbi_push(struct daxkv_txn *txn, daxkv_db db, struct dbi_name *n)
 			(void)entry_prune(&kv->dbis, d,
 			                  share_oldest_own(kv->share, kv->share_file.owner));
 		entry_pending(txn, d);
-		__atomic_store_n(&kv->dbis.regrouped, kv->dbis.regrouped + 1, __ATOMIC_RELEASE);
 	} else {
 		free(n); /* it was closed meanwhile */
 	}

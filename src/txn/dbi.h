@@ -3,7 +3,8 @@
  * dbi.h - the table of database handles, and the databases that a transaction finds by them.
  *
  * handle.h has the life of a handle, and the rules. dbi.c works on the table, under dbi_mutex,
- * by the lists of dbi_index.c; dbi_state.c works on what one transaction sees, which is that transaction's own.
+ * by the lists of dbi_index.c; dbi_state.c works on what one transaction sees, in states that are
+ * that transaction's own (dbi_states.c).
  */
 #ifndef DAXKV_DBI_H
 #define DAXKV_DBI_H
@@ -103,21 +104,43 @@ int dbi_state_read(struct daxkv_txn *txn, const struct fmt_db *record, struct db
 /* dbi_state_order - the order for these flags, with the state's comparators. */
 void dbi_state_order(struct dbstate *state, uint32_t flags);
 
-/* dbi_twin - the state that the write transaction has for the named database whose record has that
- * name, under whatever handle; NULL: none. */
-struct dbstate *dbi_twin(const struct daxkv_txn *txn, const uint8_t *name, uint32_t len);
-
-/* dbi_states_copy - a nested transaction begins: it sees what its parent does. ENOMEM.
- * dbi_states_swap - it commits: the parent has its states, and it those of the parent, which are of
- * no use any more. dbi_states_free - the end of a transaction's memory. */
-int dbi_states_copy(struct daxkv_txn *to, const struct daxkv_txn *from);
-void dbi_states_swap(struct daxkv_txn *parent, struct daxkv_txn *child);
-void dbi_states_free(struct daxkv_txn *txn);
-
 /* dbi_record_find - the record of a named database in the main one: NOTFOUND, INCOMPATIBLE when a
  * plain record has that name. */
 int dbi_record_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len,
                     struct fmt_db *record);
+
+/* ---- dbi_states.c ---------------------------------------------------------------------------- */
+
+/* states_open, dbi_states_free - of a write transaction's memory; the latter of a read one's as
+ * well. ENOMEM. states_begin - it is used for another transaction. */
+int states_open(struct daxkv_txn *txn);
+void dbi_states_free(struct daxkv_txn *txn);
+void states_begin(struct daxkv_txn *txn);
+
+/* dbi_state_at - the transaction's own state for entry i, a stale one when it has none. ENOMEM.
+ * dbi_state_seen - the one that it sees there, which may be an outer one's; NULL: none.
+ * states_exchange - those of two entries change places. */
+int dbi_state_at(struct daxkv_txn *txn, uint32_t i, struct dbstate **state);
+struct dbstate *dbi_state_seen(const struct daxkv_txn *txn, uint32_t i);
+void states_exchange(struct daxkv_txn *txn, uint32_t i, uint32_t j);
+
+/* dbi_state_named - the write transaction's state has another name, and is found by it. */
+void dbi_state_named(struct daxkv_txn *txn, struct dbstate *state);
+
+/* dbi_twin - the state that the write transaction has for the named database whose record has that
+ * name, under whatever handle; NULL: none. ENOMEM. */
+int dbi_twin(struct daxkv_txn *txn, const struct daxkv_val *name, struct dbstate **twin);
+
+/* dbi_states_give - a nested transaction commits: its parent has its states. */
+void dbi_states_give(struct daxkv_txn *parent, struct daxkv_txn *child);
+
+/* dbi_changed - the database is changed: its descriptor is written at the commit. */
+void dbi_changed_list(struct daxkv_txn *txn, struct dbstate *state);
+static inline void dbi_changed(struct daxkv_txn *txn, struct dbstate *state)
+{
+	if (UNLIKELY(!state->changed))
+		dbi_changed_list(txn, state);
+}
 
 /* dbi_name_val - the state's name as a key. */
 static inline struct daxkv_val dbi_name_val(const struct dbstate *state)

@@ -8,103 +8,6 @@
 #include "txn/txn_check.h"
 
 #include <errno.h>
-#include <stdlib.h>
-
-#define ROOM_FIRST 8u
-
-/* ---- memory ---------------------------------------------------------------------------------- */
-
-/* state_at - the transaction's state for entry i, a stale one when it is new. ENOMEM. */
-static int state_at(struct daxkv_txn *txn, uint32_t i, struct dbstate **state)
-{
-	if (i >= txn->room) {
-		uint32_t room = i < ROOM_FIRST ? ROOM_FIRST : i + i / 2 + 1;
-		struct dbstate **more = realloc(txn->db, room * sizeof *more);
-
-		if (!more)
-			return err_set(ENOMEM, "no memory for %u databases of a transaction", room);
-		memset(more + txn->room, 0, (room - txn->room) * sizeof *more);
-		txn->db = more;
-		txn->room = room;
-	}
-	if (!txn->db[i]) {
-		txn->db[i] = calloc(1, sizeof *txn->db[i]);
-		if (!txn->db[i])
-			return err_set(ENOMEM, "no memory for a database of a transaction");
-	}
-	if (i >= txn->ndb)
-		txn->ndb = i + 1;
-	*state = txn->db[i];
-	return 0;
-}
-
-void dbi_states_free(struct daxkv_txn *txn)
-{
-	for (uint32_t i = 0; i < txn->room; i++) {
-		if (txn->db[i])
-			free(txn->db[i]->name);
-		free(txn->db[i]);
-	}
-	free(txn->db);
-}
-
-/* state_copy - what from says, in to's own memory. ENOMEM. */
-static int state_copy(struct dbstate *to, const struct dbstate *from)
-{
-	int rc = dbi_name_room(to, from->name_len);
-	uint8_t *name = to->name;
-	uint32_t room = to->name_room;
-
-	if (rc)
-		return rc;
-	*to = *from;
-	to->name = name;
-	to->name_room = room;
-	if (from->name_len)
-		memcpy(name, from->name, from->name_len);
-	to->tree.order = &to->order;
-	return 0;
-}
-
-int dbi_states_copy(struct daxkv_txn *to, const struct daxkv_txn *from)
-{
-	to->regrouped = from->regrouped;
-	for (uint32_t i = 0; i < from->ndb; i++) {
-		const struct dbstate *s = from->db[i];
-		struct dbstate *copy;
-
-		if (!s || s->generation != from->generation)
-			continue;
-		int rc = state_at(to, i, &copy);
-
-		if (!rc)
-			rc = state_copy(copy, s);
-		if (rc)
-			return rc;
-		copy->generation = to->generation;
-	}
-	return 0;
-}
-
-void dbi_states_swap(struct daxkv_txn *parent, struct daxkv_txn *child)
-{
-	struct dbstate **db = parent->db;
-	uint32_t room = child->room;
-
-	child->room = parent->room;
-	parent->db = child->db;
-	parent->room = room;
-	parent->ndb = child->ndb;
-	child->db = db;
-	child->ndb = 0;
-	/* Behind ndb, too: states of the parent from before an earlier child may lie there. */
-	for (uint32_t i = 0; i < room; i++) {
-		struct dbstate *s = parent->db[i];
-
-		if (s)
-			s->generation = s->generation == child->generation ? parent->generation : 0;
-	}
-}
 
 /* ---- resolving ------------------------------------------------------------------------------- */
 
@@ -186,20 +89,6 @@ int dbi_record_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len, st
 	return 0;
 }
 
-struct dbstate *dbi_twin(const struct daxkv_txn *txn, const uint8_t *name, uint32_t len)
-{
-	if (txn->regrouped == __atomic_load_n(&txn->kv->dbis.regrouped, __ATOMIC_ACQUIRE))
-		return NULL; /* every state is there under its handle */
-	for (uint32_t i = DAXKV_MAIN + 1; i < txn->ndb; i++) {
-		struct dbstate *s = txn->db[i];
-
-		if (s && s->generation == txn->generation && s->name_len == len &&
-		    memcmp(s->name, name, len) == 0)
-			return s;
-	}
-	return NULL;
-}
-
 /* twin_take - s, for handle db, becomes what twin is, whose handle was closed. BAD_DB: that one is
  * in use [I21]. */
 static int twin_take(struct daxkv_txn *txn, daxkv_db db, struct dbstate *twin, struct dbstate *s)
@@ -211,8 +100,7 @@ static int twin_take(struct daxkv_txn *txn, daxkv_db db, struct dbstate *twin, s
 		               "handle %u means a database that the transaction uses by handle %u",
 		               db, twin->handle);
 	place_lose(txn, twin->handle);
-	txn->db[from] = s;
-	txn->db[to] = twin;
+	states_exchange(txn, from, to);
 	s->generation = 0;
 	twin->handle = db;
 	twin->entry = s->entry;
@@ -237,22 +125,29 @@ static int state_resolve(struct daxkv_txn *txn, daxkv_db db, uint32_t i)
 		               (int)s->name_len, (const char *)s->name);
 	if (rc)
 		return rc;
-	twin = txn->write && db != DAXKV_MAIN ? dbi_twin(txn, s->name, s->name_len) : NULL;
-	if (twin)
-		return twin_take(txn, db, twin, s);
+	if (txn->write && db != DAXKV_MAIN) {
+		const struct daxkv_val name = dbi_name_val(s);
+
+		rc = dbi_twin(txn, &name, &twin);
+		if (rc || twin)
+			return rc ? rc : twin_take(txn, db, twin, s);
+	}
 	rc = dbi_state_read(txn, &record, s);
 	if (!rc && db == DAXKV_MAIN && !s->desc)
 		rc = err_corrupt(record.desc, "not the descriptor page of the main database");
-	if (!rc)
-		s->generation = txn->generation;
-	return rc;
+	if (rc)
+		return rc;
+	s->generation = txn->generation;
+	if (txn->write && db != DAXKV_MAIN)
+		dbi_state_named(txn, s);
+	return 0;
 }
 
 /* state_renew - the state at entry i is that of handle db, and of this transaction. */
 static int state_renew(struct daxkv_txn *txn, daxkv_db db, uint32_t i)
 {
 	struct dbstate *s;
-	int rc = state_at(txn, i, &s);
+	int rc = dbi_state_at(txn, i, &s);
 
 	if (rc || (s->generation == txn->generation && s->handle == db))
 		return rc;

@@ -169,7 +169,7 @@ static int put_store(struct put *p)
 	uint64_t leaf;
 	int rc;
 
-	p->s->changed = true;
+	dbi_changed(p->txn, p->s);
 	if (p->value->size > leaf_usable(kv->page_size) ||
 	    leaf_cost(&p->s->order, item.klen, (uint32_t)p->value->size) > leaf_usable(kv->page_size) / 2) {
 		rc = blob_write(&kv->wset, reserve ? NULL : p->value->data, p->value->size, &blob);
@@ -295,7 +295,7 @@ int entry_remove(struct daxkv_txn *txn, struct dbstate *s, struct path *path)
 		return rc;
 	if (it.flags & FMT_ENTRY_DB)
 		return err_set(DAXKV_INCOMPATIBLE, "the key is the name of a database: drop it");
-	s->changed = true;
+	dbi_changed(txn, s);
 	rc = tree_remove(&s->tree, path);
 	return rc ? txn_break(txn, rc) : 0;
 }

@@ -108,8 +108,15 @@ struct dbi_table {
 	                             first */
 	struct dbi_link own;      /* what the running write transaction's end changes: an inner nested
 	                             one's entries before those of its parent */
-	uint64_t regrouped; /* atomic: counts what can leave a transaction with a state under a
-	                       number that is gone */
+};
+
+struct state_links { /* of a state in its transaction */
+	uint32_t at;     /* the entry */
+	uint32_t hash;   /* of the name */
+	bool named;      /* in a bucket, by its name */
+	bool listed;     /* among the changed ones */
+	uint64_t looked; /* the generation in which its transaction looked there */
+	struct dbstate *next_named, *next_changed, *next_looked;
 };
 
 struct dbstate {
@@ -121,13 +128,14 @@ struct dbstate {
 	struct order order;
 	uint64_t desc; /* descriptor page; 0: none, it is one leaf or nothing was ever stored */
 	uint64_t named; /* the page that the record names: desc, or the leaf, or 0 */
-	bool changed;
+	bool changed; /* set by dbi_changed */
 	uint64_t counted, npairs; /* the writer's hint: count words in use in that descriptor */
 	uint64_t version; /* of the entry, when the two below were copied; 0: to be copied at the
 	                     next snapshot */
 	struct dbi_compare compare;
 	uint8_t *name;
 	uint32_t name_len, name_room;
+	struct state_links links;
 };
 
 #endif

@@ -104,7 +104,10 @@ struct daxkv_txn {
 	struct view view;   /* of a read transaction */
 	struct dbstate **db; /* by the entry of the handle: room pointers, NULL where none was looked at. A state does not move */
 	uint32_t room, ndb;  /* ndb: entries looked at in this generation end here */
-	uint64_t regrouped;  /* the table's count when this generation began */
+	struct dbstate **bucket; /* a write transaction's states of named databases by hash; stale ones, too */
+	uint32_t buckets, names; /* a power of two; states in them */
+	struct dbstate *changed; /* those that it changed */
+	struct dbstate *looked;  /* a nested one's: all that it has of its own */
 	bool handles;        /* it opened handles, or gave them names */
 	struct daxkv_cursor *cursors;
 	struct daxkv_txn *next, **link; /* in kv->read_txns */

@@ -35,6 +35,12 @@ static int txn_new(struct daxkv *kv, bool write, struct daxkv_txn **out)
 
 	if (!txn)
 		return err_set(ENOMEM, "no memory for a transaction");
+	int rc = write ? states_open(txn) : 0;
+
+	if (rc) {
+		free(txn);
+		return rc;
+	}
 	txn->kv = kv;
 	txn->write = write;
 	txn->generation = 1;
@@ -62,10 +68,10 @@ static int write_txn_take(struct daxkv *kv, struct daxkv_txn *parent, struct dax
 	txn->broken = false;
 	txn->reserved.pending = false;
 	txn->user_word_set = false;
+	states_begin(txn);
 	if (parent || txn->valid_at != __atomic_load_n(&kv->share->published, __ATOMIC_RELAXED)) {
 		txn->ndb = 0;
 		txn->generation = ++kv->generation;
-		txn->regrouped = __atomic_load_n(&kv->dbis.regrouped, __ATOMIC_ACQUIRE);
 	}
 	txn->valid_at = UINT64_MAX;
 	*out = txn;
@@ -376,11 +382,6 @@ static int begin_nested(struct daxkv_txn *parent, struct daxkv_txn **out)
 	rc = write_txn_take(kv, parent, &txn);
 	if (rc)
 		return rc;
-	rc = dbi_states_copy(txn, parent);
-	if (rc) {
-		write_txn_give(txn);
-		return rc;
-	}
 	kv->scratch.finger_of = NULL;
 	wset_enter(&kv->wset, &txn->mark);
 	parent->child = txn;
@@ -565,7 +566,7 @@ static int commit_nested(struct daxkv_txn *txn)
 	place_end_all(txn);
 	txn->kv->scratch.finger_of = NULL;
 	wset_merge(&txn->kv->wset, &txn->mark);
-	dbi_states_swap(parent, txn);
+	dbi_states_give(parent, txn);
 	if (txn->user_word_set) {
 		parent->user_word = txn->user_word;
 		parent->user_word_set = true;
@@ -578,9 +579,8 @@ static int commit_nested(struct daxkv_txn *txn)
 /* states_keep - what the committed transaction knows of its databases is what the next one will find. */
 static void states_keep(struct daxkv_txn *txn)
 {
-	for (uint32_t i = 0; i < txn->ndb; i++)
-		if (txn->db[i])
-			txn->db[i]->changed = false;
+	for (struct dbstate *s = txn->changed; s; s = s->links.next_changed)
+		s->changed = false;
 	txn->valid_at = __atomic_load_n(&txn->kv->share->published, __ATOMIC_RELAXED);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Many database handles (src/dbi_index.c): what one call looks at does not grow with their number.
+ * Many database handles (src/txn/dbi_index.c): what one call looks at does not grow with their number.
  * Each bound here is a count of what is looked at, not a time.
  */
 #include "handles.h"
@@ -338,6 +338,156 @@ static void nested_ones_end_by_themselves(void **state)
 	store_done(kv);
 }
 
+/* ---- what a transaction remembers ------------------------------------------------------------- */
+
+static unsigned int changed_count(const struct daxkv_txn *txn)
+{
+	unsigned int n = 0;
+
+	for (const struct dbstate *s = txn->changed; s; s = s->links.next_changed)
+		n++;
+	return n;
+}
+
+static unsigned int looked_count(const struct daxkv_txn *txn)
+{
+	unsigned int n = 0;
+
+	for (const struct dbstate *s = txn->looked; s; s = s->links.next_looked)
+		n++;
+	return n;
+}
+
+/* A commit, and the begin and end of a nested transaction, look at the databases that were used in
+ * it, though a thousand are known. */
+static void ends_look_at_what_was_used(void **state)
+{
+	struct daxkv *kv = small_store(1000);
+	struct daxkv_txn *txn = begin(kv), *nested = NULL, *inner = NULL;
+	daxkv_db db[1000];
+	(void)state;
+
+	for (unsigned int i = 0; i < 1000; i++) {
+		db[i] = db_of(txn, name_of(i), 0);
+		OK(put(txn, db[i], "i am", name_of(i), 0));
+	}
+	assert_int_equal(changed_count(txn), 1001);
+	OK(daxkv_commit(txn));
+	txn = begin(kv);
+	assert_int_equal(changed_count(txn), 0);
+	OK(put(txn, db[500], "more", "x", 0));
+	assert_int_equal(changed_count(txn), 1);
+	OK(daxkv_begin(kv, txn, 0, &nested));
+	assert_int_equal(looked_count(nested), 0);
+	assert_true(has(nested, db[500], "more", "x"));
+	OK(put(nested, db[600], "more", "y", 0));
+	assert_int_equal(looked_count(nested), 2);
+	OK(daxkv_begin(kv, nested, 0, &inner));
+	OK(put(inner, db[500], "more", "z", 0));
+	OK(put(inner, db[999], "more", "z", 0));
+	assert_int_equal(looked_count(inner), 2);
+	OK(daxkv_commit(inner));
+	assert_int_equal(looked_count(nested), 3);
+	assert_true(has(nested, db[999], "more", "z"));
+	OK(daxkv_commit(nested));
+	assert_int_equal(changed_count(txn), 3);
+	assert_true(has(txn, db[600], "more", "y"));
+	OK(daxkv_commit(txn));
+	txn = begin(kv);
+	assert_true(has(txn, db[500], "more", "z") && has(txn, db[999], "more", "z"));
+	assert_true(has(txn, db[600], "i am", name_of(600)));
+	OK(daxkv_commit(txn));
+	store_done(kv);
+}
+
+/* nest - n transactions, each nested in the one before. */
+static void nest(struct daxkv *kv, struct daxkv_txn **txn, int n)
+{
+	txn[0] = begin(kv);
+	for (int i = 1; i < n; i++)
+		OK(daxkv_begin(kv, txn[i - 1], 0, &txn[i]));
+}
+
+/* A database that an outer transaction changed by a handle that was closed since is the one that the
+ * inner transaction opens by its name: however deep, and whether that is kept. */
+static void an_outer_state_is_found_by_its_name(void **state)
+{
+	for (int way = 0; way < 8; way++) {
+		struct daxkv *kv = small_store(10);
+		struct daxkv_txn *txn[3];
+		daxkv_db db, again;
+		bool keep = way & 1, renamed = way & 2, dropped_there = way & 4;
+
+		(void)state;
+		made(kv, "other");
+		nest(kv, txn, 1);
+		db = db_of(txn[0], "x", 0);
+		OK(put(txn[0], db, "outer", "1", 0));
+		if (renamed)
+			OK(rename_db(txn[0], db, "y"));
+		daxkv_db_close(kv, db);
+		OK(daxkv_begin(kv, txn[0], 0, &txn[1]));
+		OK(daxkv_begin(kv, txn[1], 0, &txn[2]));
+		OK(open_db(txn[2], renamed ? "y" : "x", 0, &again));
+		assert_true(again != db && has(txn[2], again, "outer", "1"));
+		OK(put(txn[2], again, "inner", "2", 0));
+		if (dropped_there) {
+			OK(daxkv_db_drop(txn[2], again, 1));
+			assert_int_equal(open_db(txn[2], "x", 0, &again), DAXKV_NOTFOUND);
+			again = db_of(txn[2], "x", 0);
+			assert_int_equal(get_rc(txn[2], again, "outer"), DAXKV_NOTFOUND);
+			OK(put(txn[2], again, "anew", "3", 0));
+		}
+		OK(daxkv_commit(txn[2]));
+		if (keep)
+			OK(daxkv_commit(txn[1]));
+		else
+			daxkv_abort(txn[1]);
+		OK(open_db(txn[0], renamed && !(dropped_there && keep) ? "y" : "x", 0, &db));
+		assert_int_equal(get_rc(txn[0], db, "outer"),
+		                 dropped_there && keep ? DAXKV_NOTFOUND : 0);
+		assert_int_equal(get_rc(txn[0], db, "inner"),
+		                 keep && !dropped_there ? 0 : DAXKV_NOTFOUND);
+		assert_int_equal(get_rc(txn[0], db, "anew"),
+		                 keep && dropped_there ? 0 : DAXKV_NOTFOUND);
+		OK(put(txn[0], db, "last", "4", 0));
+		OK(daxkv_commit(txn[0]));
+		claims_agree(&kv->dbis);
+		nest(kv, txn, 1);
+		assert_true(has(txn[0], db, "last", "4"));
+		daxkv_abort(txn[0]);
+		store_done(kv);
+	}
+}
+
+/* The names of states that are stale are forgotten as they are met: one name may have been open at
+ * every place of the table. */
+static void stale_names_are_forgotten(void **state)
+{
+	struct daxkv *kv = small_store(500);
+	struct daxkv_txn *txn;
+	daxkv_db db;
+	(void)state;
+
+	for (unsigned int i = 0; i < 300; i++)
+		made(kv, name_of(i));
+	for (unsigned int i = 0; i < 300; i++) {
+		txn = begin(kv);
+		OK(open_db(txn, "db000007", 0, &db));
+		assert_true(has(txn, db, "i am", "db000007"));
+		daxkv_abort(txn);
+		daxkv_db_close(kv, db);
+		txn = begin(kv);
+		OK(open_db(txn, "db000008", 0, &db));
+		daxkv_abort(txn);
+	}
+	txn = begin(kv);
+	OK(open_db(txn, "db000007", 0, &db));
+	assert_in_range(txn->names, 1, 302);
+	daxkv_abort(txn);
+	store_done(kv);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -347,6 +497,9 @@ int main(void)
 	    TEST(a_claim_ends_where_the_next_begins),
 	    TEST(places_of_changed_databases_come_back),
 	    TEST(nested_ones_end_by_themselves),
+	    TEST(ends_look_at_what_was_used),
+	    TEST(an_outer_state_is_found_by_its_name),
+	    TEST(stale_names_are_forgotten),
 	};
 
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);

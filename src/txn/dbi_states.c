@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * dbi_states.c - what a transaction remembers of databases: a state for each entry of the handles'
+ * table that it looked at. A nested one begins without any, and gets a copy of the nearest outer
+ * one's state where it looks; at its commit those, and no others, go to its parent. See dbi.h
+ */
+#include "base/err.h"
+#include "txn/dbi.h"
+#include "txn/store.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define ROOM_FIRST    8u
+#define BUCKETS_FIRST 2u /* most transactions see few databases */
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+int states_open(struct daxkv_txn *txn)
+{
+	txn->bucket = calloc(BUCKETS_FIRST, sizeof(struct dbstate *));
+	txn->buckets = BUCKETS_FIRST;
+	return txn->bucket ? 0 : err_set(ENOMEM, "no memory for a transaction");
+}
+
+void dbi_states_free(struct daxkv_txn *txn)
+{
+	for (uint32_t i = 0; i < txn->room; i++) {
+		if (txn->db[i])
+			free(txn->db[i]->name);
+		free(txn->db[i]);
+	}
+	free(txn->db);
+	free(txn->bucket);
+}
+
+void states_begin(struct daxkv_txn *txn)
+{
+	for (struct dbstate *s = txn->changed; s; s = s->links.next_changed)
+		s->links.listed = false;
+	txn->changed = txn->looked = NULL;
+}
+
+/* state_room - a state at entry i, a stale one when it is new. ENOMEM. */
+static int state_room(struct daxkv_txn *txn, uint32_t i)
+{
+	if (i >= txn->room) {
+		uint32_t room = i < ROOM_FIRST ? ROOM_FIRST : i + i / 2 + 1;
+		/* What is not used of it is not there: this one may be the only one that it uses. */
+		struct dbstate **more = calloc(room, sizeof(struct dbstate *));
+
+		if (!more)
+			return err_set(ENOMEM, "no memory for %u databases of a transaction", room);
+		if (txn->room)
+			memcpy(more, txn->db, txn->room * sizeof(struct dbstate *));
+		free(txn->db);
+		txn->db = more;
+		txn->room = room;
+	}
+	if (!txn->db[i]) {
+		txn->db[i] = calloc(1, sizeof *txn->db[i]);
+		if (!txn->db[i])
+			return err_set(ENOMEM, "no memory for a database of a transaction");
+		txn->db[i]->links.at = i;
+	}
+	if (i >= txn->ndb)
+		txn->ndb = i + 1;
+	return 0;
+}
+
+/* ---- names ----------------------------------------------------------------------------------- */
+
+static void bucket_put(struct daxkv_txn *txn, struct dbstate *s)
+{
+	struct dbstate **bucket = &txn->bucket[s->links.hash & (txn->buckets - 1)];
+
+	s->links.next_named = *bucket;
+	*bucket = s;
+	s->links.named = true;
+	txn->names++;
+}
+
+/* bucket_take - *at is found no more. */
+static void bucket_take(struct daxkv_txn *txn, struct dbstate **at)
+{
+	(*at)->links.named = false;
+	*at = (*at)->links.next_named;
+	txn->names--;
+}
+
+/* buckets_double - without memory for more they are longer. Stale states are left out. */
+static void buckets_double(struct daxkv_txn *txn)
+{
+	struct dbstate **old = txn->bucket, **more;
+	uint32_t n = txn->buckets;
+
+	more = calloc(2ul * n, sizeof(struct dbstate *));
+	if (!more)
+		return;
+	txn->bucket = more;
+	txn->buckets = 2 * n;
+	txn->names = 0;
+	for (uint32_t i = 0; i < n; i++)
+		for (struct dbstate *s = old[i], *next; s; s = next) {
+			next = s->links.next_named;
+			s->links.named = false;
+			if (s->generation == txn->generation)
+				bucket_put(txn, s);
+		}
+	free(old);
+}
+
+static void state_unnamed(struct daxkv_txn *txn, struct dbstate *s)
+{
+	struct dbstate **at = &txn->bucket[s->links.hash & (txn->buckets - 1)];
+
+	if (!s->links.named)
+		return;
+	while (*at != s)
+		at = &(*at)->links.next_named;
+	bucket_take(txn, at);
+}
+
+void dbi_state_named(struct daxkv_txn *txn, struct dbstate *s)
+{
+	const struct daxkv_val name = dbi_name_val(s);
+
+	state_unnamed(txn, s);
+	if (txn->names >= txn->buckets && txn->buckets < 1u << 31)
+		buckets_double(txn);
+	s->links.hash = name_hash(&name);
+	bucket_put(txn, s);
+}
+
+/* named_own - the transaction's own state of that name. Stale ones that are met are forgotten. */
+static struct dbstate *named_own(struct daxkv_txn *txn, const struct daxkv_val *name)
+{
+	uint32_t hash = name_hash(name);
+	struct dbstate **at = &txn->bucket[hash & (txn->buckets - 1)];
+
+	while (*at) {
+		struct dbstate *s = *at;
+
+		if (s->generation != txn->generation)
+			bucket_take(txn, at);
+		else if (s->links.hash == hash && s->name_len == name->size &&
+		         memcmp(s->name, name->data, name->size) == 0)
+			return s;
+		else
+			at = &s->links.next_named;
+	}
+	return NULL;
+}
+
+/* ---- nested transactions --------------------------------------------------------------------- */
+
+/* looked_at - the transaction has a state of its own there, which may be stale. */
+static void looked_at(struct daxkv_txn *txn, struct dbstate *s)
+{
+	s->links.looked = txn->generation;
+	s->links.next_looked = txn->looked;
+	txn->looked = s;
+}
+
+struct dbstate *dbi_state_seen(const struct daxkv_txn *txn, uint32_t i)
+{
+	for (; txn; txn = txn->parent) {
+		struct dbstate *s = i < txn->ndb ? txn->db[i] : NULL;
+
+		if (s && s->generation == txn->generation)
+			return s;
+		if (s && s->links.looked == txn->generation)
+			return NULL;
+	}
+	return NULL;
+}
+
+/* state_copy - what from says, in to's own memory. ENOMEM. */
+static int state_copy(struct dbstate *to, const struct dbstate *from)
+{
+	int rc = dbi_name_room(to, from->name_len);
+	const struct state_links links = to->links;
+	uint8_t *name = to->name;
+	uint32_t room = to->name_room;
+
+	if (rc)
+		return rc;
+	*to = *from;
+	to->links = links;
+	to->name = name;
+	to->name_room = room;
+	if (from->name_len)
+		memcpy(name, from->name, from->name_len);
+	to->tree.order = &to->order;
+	return 0;
+}
+
+/* inherit - a nested transaction looks at entry i for the first time. What its commit needs in outer
+ * ones is made now. ENOMEM. */
+static int inherit(struct daxkv_txn *txn, uint32_t i)
+{
+	const struct dbstate *from;
+	struct dbstate *s = txn->db[i];
+	int rc = 0;
+
+	for (struct daxkv_txn *p = txn->parent; p && !rc; p = p->parent)
+		rc = state_room(p, i);
+	if (rc)
+		return rc;
+	from = dbi_state_seen(txn->parent, i);
+	if (from)
+		rc = state_copy(s, from);
+	if (rc)
+		return rc;
+	s->generation = from ? txn->generation : 0;
+	looked_at(txn, s);
+	if (from && from->handle != DAXKV_MAIN)
+		dbi_state_named(txn, s);
+	return 0;
+}
+
+int dbi_state_at(struct daxkv_txn *txn, uint32_t i, struct dbstate **state)
+{
+	int rc = state_room(txn, i);
+
+	if (!rc && txn->parent && txn->db[i]->links.looked != txn->generation)
+		rc = inherit(txn, i);
+	if (!rc)
+		*state = txn->db[i];
+	return rc;
+}
+
+int dbi_twin(struct daxkv_txn *txn, const struct daxkv_val *name, struct dbstate **twin)
+{
+	*twin = NULL;
+	for (struct daxkv_txn *p = txn; p; p = p->parent) {
+		struct dbstate *s = named_own(p, name);
+
+		if (s && dbi_state_seen(txn, s->links.at) == s)
+			return dbi_state_at(txn, s->links.at, twin);
+	}
+	return 0;
+}
+
+void states_exchange(struct daxkv_txn *txn, uint32_t i, uint32_t j)
+{
+	struct dbstate *s = txn->db[i];
+
+	txn->db[i] = txn->db[j];
+	txn->db[j] = s;
+	txn->db[i]->links.at = i;
+	s->links.at = j;
+}
+
+/* state_give - the parent has what the child's state says, in exchange for memory for a name. */
+static void state_give(struct daxkv_txn *parent, struct daxkv_txn *child, struct dbstate *s)
+{
+	struct dbstate *to = parent->db[s->links.at];
+
+	state_unnamed(parent, to);
+	const struct dbstate was = *to;
+
+	*to = *s;
+	to->links = was.links;
+	to->tree.order = &to->order;
+	to->generation = s->generation == child->generation ? parent->generation : 0;
+	s->name = was.name;
+	s->name_room = was.name_room;
+	s->name_len = 0;
+	s->handle = 0;
+	s->generation = s->version = 0;
+	if (to->generation && to->handle != DAXKV_MAIN)
+		dbi_state_named(parent, to);
+	if (parent->parent && to->links.looked != parent->generation)
+		looked_at(parent, to);
+	if (to->changed)
+		dbi_changed_list(parent, to);
+}
+
+void dbi_states_give(struct daxkv_txn *parent, struct daxkv_txn *child)
+{
+	for (struct dbstate *s = child->looked; s; s = s->links.next_looked)
+		state_give(parent, child, s);
+}
+
+/* ---- changes --------------------------------------------------------------------------------- */
+
+void dbi_changed_list(struct daxkv_txn *txn, struct dbstate *s)
+{
+	s->changed = true;
+	if (s->links.listed)
+		return;
+	s->links.listed = true;
+	s->links.next_changed = txn->changed;
+	txn->changed = s;
+}
