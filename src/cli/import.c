@@ -60,7 +60,20 @@ static bool is_database(struct import *im, const MDB_val *key, char **name, MDB_
 	return false;
 }
 
-/* own_flags - which of the orders is not the flags' own; and whether values of DUP_FIXED differ in size from key to key, as LMDB allows. */
+/* flags_fit - what of LMDB's flags the records do not keep to, as LMDB allows, is taken off: values of
+ * DUP_FIXED that differ in size, and keys that are no integers, or not of one size, with REVERSE_KEY, whose
+ * order wins in LMDB. With keys of one size both orders are the same, as integers are little-endian. */
+static void flags_fit(const MDB_val *key, const MDB_val *data, const MDB_val *last, const MDB_val *last_data, unsigned int *flags)
+{
+	const bool integer = key->mv_size == 4 || key->mv_size == 8;
+
+	if (last->mv_data != NULL && last_data->mv_size != data->mv_size)
+		*flags &= ~(unsigned int)DAXKV_DUP_FIXED;
+	if (*flags & DAXKV_REVERSE_KEY && (!integer || (last->mv_data != NULL && last->mv_size != key->mv_size)))
+		*flags &= ~(unsigned int)DAXKV_INTEGER_KEY;
+}
+
+/* own_flags - which of the orders is not the flags' own; and the flags fitted to the records. */
 static int own_flags(struct import *im, MDB_dbi dbi, unsigned int *flags)
 {
 	MDB_cursor *c;
@@ -76,8 +89,7 @@ static int own_flags(struct import *im, MDB_dbi dbi, unsigned int *flags)
 			*flags |= DAXKV_OWN_COMPARE;
 		else if (order == 0 && im->lmdb.mdb_dcmp(im->txn, dbi, &last_data, &data) >= 0)
 			*flags |= DAXKV_OWN_DUP_COMPARE;
-		if (last.mv_data != NULL && last_data.mv_size != data.mv_size)
-			*flags &= ~(unsigned int)DAXKV_DUP_FIXED;
+		flags_fit(&key, &data, &last, &last_data, flags);
 		last = key;
 		last_data = data;
 	}
@@ -176,8 +188,6 @@ static int copy_database(struct import *im, MDB_dbi dbi, const char *name)
 	flags &= LMDB_DB_FLAGS;
 	if (!(flags & MDB_DUPSORT)) /* LMDB keeps flags that say nothing */
 		flags &= ~(unsigned int)(MDB_DUPFIXED | MDB_INTEGERDUP | MDB_REVERSEDUP);
-	if (flags & MDB_REVERSEKEY)
-		flags &= ~(unsigned int)MDB_INTEGERKEY;
 	im->total += st.ms_entries;
 	status = own_flags(im, dbi, &flags);
 	return status == EXIT_OK ? copy_records(im, dbi, name, flags) : status;

@@ -65,6 +65,66 @@ t "export many" exits 0 kv export own.kv many.mdb
 t "import many" exits 0 kv import many.mdb many.kv
 t "all the same" sh -c '"$1" dump own.kv >1 && "$1" dump many.kv >2 && cmp 1 2' sh "$KV"
 
+# Every combination of flags keeps its flags and its records, named and in the main database.
+flagged() { # [DATABASE] FLAGS... - a dump of it
+	printf 'VERSION=3\nformat=bytevalue\n'
+	[ -z "$1" ] || echo "database=$1"
+	echo type=btree
+	shift
+	for flag in "$@"; do echo "$flag=1"; done
+	printf 'HEADER=END\n'
+	for key in 0100000000000002 0200000000000001 ff00000000000000; do
+		for value in 0700000000000001 0100000000000007; do
+			printf ' %s\n %s\n' $key $value
+			case " $* " in *" dupsort "*) ;; *) break ;; esac
+		done
+	done
+	echo DATA=END
+}
+n=0
+: >flags.mdb
+for keys in '' integerkey reversekey 'integerkey reversekey'; do
+	for dups in '' dupsort 'dupsort dupfixed' 'dupsort integerdup' 'dupsort reversedup' 'dupsort dupfixed integerdup' \
+		'dupsort dupfixed reversedup' 'dupsort integerdup reversedup' 'dupsort dupfixed integerdup reversedup'; do
+		n=$((n + 1))
+		# shellcheck disable=SC2086 # words
+		flagged "db$n" $keys $dups >>flags.mdb
+		# shellcheck disable=SC2086 # words
+		flagged '' $keys $dups >main.mdb
+		rm -f main.kv* main.lmdb* main-back.kv*
+		t "the main database, $keys $dups" exits 0 kv load main.kv main.mdb
+		t "export it" exits 0 kv export main.kv main.lmdb
+		t "import it" exits 0 kv import main.lmdb main-back.kv
+		t "the same" sh -c '"$1" dump main.kv >1 && "$1" dump main-back.kv >2 && cmp 1 2' sh "$KV"
+	done
+done
+t "$n databases" exits 0 kv load flags.kv flags.mdb
+t "export all" exits 0 kv export flags.kv flags.lmdb
+t "import all" exits 0 kv import flags.lmdb flags-back.kv
+t "flags and counts are the same" sh -c '"$1" list flags.kv >1 && "$1" list flags-back.kv >2 && cmp 1 2 && [ "$(wc -l <1)" -eq $(($2 + 1)) ]' sh "$KV" $n
+t "records, too" sh -c '"$1" dump flags.kv >1 && "$1" dump flags-back.kv >2 && cmp 1 2' sh "$KV"
+t "it is sound" exits 0 kv check flags-back.kv
+for print in '' -p; do
+	rm -f flags-load.kv*
+	# shellcheck disable=SC2086 # nothing or one word
+	kv dump $print flags.kv >flags.dump
+	t "dump $print and load" exits 0 kv load flags-load.kv flags.dump
+	t "the same" sh -c '"$1" dump flags.kv >1 && "$1" dump flags-load.kv >2 && cmp 1 2' sh "$KV"
+done
+mdb_dump -n -a flags.lmdb >flags.dump
+rm -f flags-load.kv*
+t "LMDB's dump of the export" exits 0 kv load flags-load.kv flags.dump
+t "has the same" sh -c '"$1" dump flags.kv >1 && "$1" dump flags-load.kv >2 && cmp 1 2' sh "$KV"
+
+# With both flags LMDB compares from the last byte: keys that are no integers of one size lose integer-key.
+flagged mixed reversekey >mixed.mdb
+sed -i 's/^reversekey=1/&\nintegerkey=1/; s/^ ff00000000000000/ ff00/' mixed.mdb
+mkdir mixed.lmdb
+"$stock_load" -f mixed.mdb mixed.lmdb 2>"$log/load"
+t "import keys that are no integers" exits 0 kv import mixed.lmdb mixed.kv
+t "by their last byte" prints "(main)	0	-
+mixed	3	reverse-key" kv list mixed.kv
+
 # what LMDB cannot take
 awk 'BEGIN { for (i = 0; i < 600; i++) printf "k" }' >long
 t "a long key" exits 0 kv put own.kv "$(cat long)" v
