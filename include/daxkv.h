@@ -13,15 +13,15 @@
  * valid until the transaction ends, and in a write transaction until its next change of any database.
  *
  * Processes share a store: each opens it, and the same process may do so more than once. Readers wait for nobody, writers take turns; who
- * dies in a transaction takes nothing but that along. All must be of one machine and use one lock file: other names of the file, and
- * network filesystems, do not do.
+ * dies in a transaction takes nothing but that along. All must be of one machine and use one lock file.
+ * Symbolic links to the store do no harm; hard links and network filesystems do not do.
  *
  * Threads: a struct daxkv may be used by all threads of the process. A transaction and its cursors are used by one thread at a
  * time; a write transaction is ended by the thread that began it (but see DAXKV_NOLOCK). In a forked child a handle is of no use (BAD_TXN);
- * it does no harm, and may be closed (what has no result tells 0). A thread that is cancelled (pthread_cancel) does not end half-way in a call: cancellation
- * points are only the calls that want the writer's lock (daxkv_begin for writing, daxkv_begin_timed, daxkv_sync, daxkv_info,
- * daxkv_check), before they have taken anything. One that ends in a transaction takes it along. Functions of the program's
- * own that are called back must not end their thread.
+ * it does no harm, and may be closed (what has no result tells 0). A thread that is cancelled (pthread_cancel) does not end half-way in a
+ * call: cancellation points are only the calls that want the writer's lock (daxkv_begin for writing, daxkv_begin_timed, daxkv_sync,
+ * daxkv_info, daxkv_check), before they have taken anything. One that ends in a transaction takes it along. Functions of the program's own
+ * that are called back must not end their thread.
  *
  * Method: docs/DESIGN.md. File format: docs/FORMAT.md.
  */
@@ -64,7 +64,7 @@ enum daxkv_error {
 	DAXKV_READERS_FULL = -15, /* too many read transactions at once */
 	DAXKV_NEED_COMPARE = -16, /* the database has its own order: set its comparator first */
 	DAXKV_TOO_OLD = -17,      /* the snapshot had reached its bound and was given up, because the space that it held back was needed */
-	DAXKV_NOT_DAX = -18,      /* pmem = dax was asked for and the mapping cannot have MAP_SYNC, or dax or force and libpmem is missing */
+	DAXKV_NOT_DAX = -18, /* pmem = dax was asked for and the mapping cannot have MAP_SYNC, or dax or force and libpmem is missing */
 };
 
 /* daxkv_strerror - the text for a result of any function here, errno values included. Static storage. */
@@ -95,14 +95,14 @@ enum daxkv_pmem {                  /* what makes a commit durable */
 };
 
 enum daxkv_open_flags {
-	DAXKV_CREATE = 0x40000,    /* make the store when the file is missing or empty (also: make the database, daxkv_db_open) */
-	DAXKV_EXCLUSIVE = 0x1,     /* with CREATE: fail with EEXIST when the file is there */
-	DAXKV_RDONLY = 0x20000,    /* never write to the file; an unclean file is recovered in private memory */
-	DAXKV_NOLOCK = 0x400000,   /* no lock file: the caller keeps all other openers, readers too, away. A write transaction may be handed
-	                              to another thread, by way of a lock or a system call */
-	DAXKV_TURNS = 0x10,        /* with NOLOCK: others may use the file between this one's transactions, if they open it so as well and the
-	                              caller sees to it that no write transaction runs beside any of theirs. Opening and closing do not write.
-	                              Behind a writer that died in its commit a read transaction may be BUSY until somebody writes */
+	DAXKV_CREATE = 0x40000,  /* make the store when the file is missing or empty (also: make the database, daxkv_db_open) */
+	DAXKV_EXCLUSIVE = 0x1,   /* with CREATE: fail with EEXIST when the file is there */
+	DAXKV_RDONLY = 0x20000,  /* never write to the file; an unclean file is recovered in private memory */
+	DAXKV_NOLOCK = 0x400000, /* no lock file: the caller keeps all other openers, readers too, away. A write transaction may be handed
+	                            to another thread, by way of a lock or a system call */
+	DAXKV_TURNS = 0x10,      /* with NOLOCK: others may use the file between this one's transactions, if they open it so as well and the
+	                            caller sees to it that no write transaction runs beside any of theirs. Opening and closing do not write.
+	                            Behind a writer that died in its commit a read transaction may be BUSY until somebody writes */
 	DAXKV_FILE_UNLOCKED = 0x4, /* hold no lock on the store's own file, for programs that lock it from end to end: who opens it by
 	                              another name, with a lock file of its own, then does not notice this user */
 	DAXKV_ROOM = 0x2,          /* reserve as much address space as can be had whatever max_size says, for daxkv_set_max_size */
@@ -111,18 +111,19 @@ enum daxkv_open_flags {
 };
 
 /*
- * Old readers. What a commit frees is used again when no read transaction older than that commit runs, in any process; until then the file grows. Two things can be
- * done about it, neither by default.
+ * Old readers. What a commit frees is used again when no read transaction older than that commit runs, in any process; until then the file
+ * grows. Two things can be done about it, neither by default.
  *
- * A bound, for the read transactions of the store handle whose options set it. When a writer, in whatever process, would have to make the file grow, and a read
- * transaction beyond its bound holds free space back, that snapshot is given up: the transaction's calls return DAXKV_TOO_OLD from then on, and it can only be ended,
- * or reset and renewed. A call that returned success saw a whole snapshot. But pointers that earlier calls returned may show other bytes at any moment from then on:
- * copy what you need, then call once more (daxkv_db_flags will do) to learn whether the copy is good. A comparator of the program's own may be given
- * any bytes while the snapshot is being given up. Below its bound, and without one, a read transaction is never given up.
+ * A bound, for the read transactions of the store handle whose options set it. When a writer, in whatever process, would have to make the
+ * file grow, and a read transaction beyond its bound holds free space back, that snapshot is given up: the transaction's calls return
+ * DAXKV_TOO_OLD from then on, and it can only be ended, or reset and renewed. A call that returned success saw a whole snapshot. But
+ * pointers that earlier calls returned may show other bytes at any moment from then on: copy what you need, then call once more
+ * (daxkv_db_flags will do) to learn whether the copy is good. A comparator of the program's own may be given any bytes while the snapshot
+ * is being given up. Below its bound, and without one, a read transaction is never given up.
  *
- * A function, for the write transactions of the store handle whose options set it. It is called in the same case, after readers beyond their bounds were given up,
- * about the oldest reader that holds space back, and says what to do. It runs inside the call that wants space, with the writer's lock held: it may sleep, and must not
- * use the store.
+ * A function, for the write transactions of the store handle whose options set it. It is called in the same case, after readers beyond
+ * their bounds were given up, about the oldest reader that holds space back, and says what to do. It runs inside the call that wants space,
+ * with the writer's lock held: it may sleep, and must not use the store.
  */
 enum daxkv_slow {
 	DAXKV_SLOW_GROW,  /* let the file grow; FULL or ENOSPC when it cannot */
@@ -143,18 +144,19 @@ typedef enum daxkv_slow daxkv_slow_fn(const struct daxkv_slow_reader *reader, vo
 struct daxkv_options {      /* zero means the default, everywhere */
 	unsigned int flags; /* enum daxkv_open_flags */
 	enum daxkv_pmem pmem;
-	unsigned int mode;        /* permission bits of a new file; 0664 before the umask */
-	unsigned int page_size;   /* bytes, of a new store: 4096 (default), 8192, 16384 or 32768; else must match or be 0 */
-	uint64_t initial_size;    /* bytes, of a new store: closing never cuts its file to less. By default it begins small, with 64 KiB
-	                             (2 MiB on a DAX filesystem), and grows with what it holds */
-	uint64_t max_size;        /* bytes; growing stops here with DAXKV_FULL. Default: as much address space as can be had, up to 1 TiB; less,
-	                             but 64 GiB, when the process has dozens of stores open */
-	unsigned int max_readers; /* read transactions at once; 4096 by default, 1048576 at most (EINVAL) */
-	unsigned int max_dbs;     /* database handles at once; 1024 by default, 1048576 at most: more means that many */
-	const char *lock_path;    /* the lock file; path + "-lock" by default */
-	uint64_t user_word;       /* of a new store, see daxkv_user_word */
-	uint64_t max_age_ms;      /* bounds of this handle's read transactions: milliseconds since begin, */
-	uint64_t max_lag;         /* commits since the snapshot. 0: no bound; with neither, none is ever given up */
+	unsigned int mode;      /* permission bits of a new file; 0664 before the umask */
+	unsigned int page_size; /* bytes, of a new store: 4096 (default), 8192, 16384 or 32768; else must match or be 0 */
+	uint64_t initial_size;  /* bytes, of a new store: closing never cuts its file to less. By default it begins small, with 64 KiB
+	                           (2 MiB on a DAX filesystem), and grows with what it holds */
+	uint64_t max_size; /* bytes; growing stops here with DAXKV_FULL. Default: as much address space as can be had, up to 1 TiB; less,
+	                      but 64 GiB, when the process has dozens of stores open */
+	unsigned int max_readers;   /* read transactions at once; 4096 by default, 1048576 at most (EINVAL) */
+	unsigned int max_dbs;       /* database handles at once; 1024 by default, 1048576 at most: more means that many */
+	const char *lock_path;      /* the lock file. By default path + "-lock", or lock.mdb beside data.mdb;
+	                               path is then where a symbolic link leads to */
+	uint64_t user_word;         /* of a new store, see daxkv_user_word */
+	uint64_t max_age_ms;        /* bounds of this handle's read transactions: milliseconds since begin, */
+	uint64_t max_lag;           /* commits since the snapshot. 0: no bound; with neither, none is ever given up */
 	daxkv_slow_fn *slow_reader; /* asked about readers that hold back space; NULL: the file grows */
 	void *slow_reader_arg;
 	unsigned int wait_ms; /* how long opening waits for another process that is opening or closing the
@@ -166,11 +168,11 @@ struct daxkv_options {      /* zero means the default, everywhere */
  * Errors: errno of open, fallocate, mmap, fdatasync; EINVAL for options; FOREIGN, VERSION, CORRUPT; BUSY; NOT_DAX. */
 int daxkv_open(const char *path, const struct daxkv_options *options, struct daxkv **kv);
 
-/* daxkv_close - end a store's use: marks it clean, gives free space at its end back when it was written to, frees the handle. All transactions must have
- * ended (a running one makes it return BUSY and do nothing); cursors and database handles die. Errors of the last flush are
- * returned, and the handle is gone all the same: what was committed is durable. It waits for another
- * process that is opening or closing the store for 3 seconds at most, or wait_ms: when that one stands
- * still, the file is left as by a user that is not the last, and the next opening recovers it. */
+/* daxkv_close - end a store's use: marks it clean, gives free space at its end back when it was written to, frees the handle. All
+ * transactions must have ended (a running one makes it return BUSY and do nothing); cursors and database handles die. Errors of the last
+ * flush are returned, and the handle is gone all the same: what was committed is durable. It waits for another process that is opening or
+ * closing the store for 3 seconds at most, or wait_ms: when that one stands still, the file is left as by a user that is not the last, and
+ * the next opening recovers it. */
 int daxkv_close(struct daxkv *kv);
 
 /* daxkv_sync - flush and fence everything committed so far, in place. Commits are durable without it: it shortens the next
@@ -184,11 +186,16 @@ int daxkv_set_max_size(struct daxkv *kv, uint64_t size);
 /* daxkv_size - bytes of the file that the newest commit uses, free ones between them included. */
 uint64_t daxkv_size(const struct daxkv *kv);
 
-/* daxkv_user_word - a number of the program's own that is kept with the store: the newest committed one, 0 at first. Not part of snapshots. */
+/* daxkv_user_word - a number of the program's own that is kept with the store: the newest committed one, 0 at first. Not part of snapshots.
+ */
 uint64_t daxkv_user_word(const struct daxkv *kv);
 
 /* daxkv_fd - the store's file descriptor, for fstat(2) and the like. Owned by the store. */
 int daxkv_fd(const struct daxkv *kv);
+
+/* daxkv_lock_path - the path of the lock file that is used; NULL when there is none (NOLOCK, or a reader
+ * that found none and could not make one). It lives until daxkv_close. Any thread may ask. */
+const char *daxkv_lock_path(const struct daxkv *kv);
 
 /* ---- transactions --------------------------------------------------------------------------------------------------------- */
 
@@ -223,11 +230,13 @@ void daxkv_abort(struct daxkv_txn *txn);
 void daxkv_reset(struct daxkv_txn *txn);
 int daxkv_renew(struct daxkv_txn *txn);
 
-/* daxkv_set_user_word - give the store's user word another value: kept with the transaction's commit, gone with its abort. Errors: BAD_TXN, EACCES. */
+/* daxkv_set_user_word - give the store's user word another value: kept with the transaction's commit, gone with its abort. Errors: BAD_TXN,
+ * EACCES. */
 int daxkv_set_user_word(struct daxkv_txn *txn, uint64_t value);
 
-/* daxkv_txn_clone - another read transaction of the same snapshot, for a thread of its own: the two end in any order, and the snapshot with the last. It cannot be
- * reset, and the one it was made of not be renewed (BUSY) while it runs. It takes no reader slot. Errors: EINVAL (a write transaction), BAD_TXN, ENOMEM. */
+/* daxkv_txn_clone - another read transaction of the same snapshot, for a thread of its own: the two end in any order, and the snapshot with
+ * the last. It cannot be reset, and the one it was made of not be renewed (BUSY) while it runs. It takes no reader slot. Errors: EINVAL (a
+ * write transaction), BAD_TXN, ENOMEM. */
 int daxkv_txn_clone(struct daxkv_txn *txn, struct daxkv_txn **clone);
 
 /* daxkv_txn_id - the number of the snapshot read, or of the commit to be made. daxkv_txn_kv - the transaction's store. */
@@ -314,14 +323,14 @@ enum daxkv_put_flags {
  * must also fit half a page: VALUE_SIZE when they do not. */
 size_t daxkv_max_key_size(const struct daxkv *kv);
 
-/* daxkv_get - the value of key, the first one when there are duplicates. Errors: NOTFOUND, KEY_SIZE, BAD_DB, BAD_TXN, CORRUPT; as of all calls in
- * a read transaction with a bound, TOO_OLD; as of all calls in a write transaction, for puts before it that were not yet in the tree, FULL, ENOSPC,
- * EFBIG and ENOMEM, after which it can only be aborted. */
+/* daxkv_get - the value of key, the first one when there are duplicates. Errors: NOTFOUND, KEY_SIZE, BAD_DB, BAD_TXN, CORRUPT; as of all
+ * calls in a read transaction with a bound, TOO_OLD; as of all calls in a write transaction, for puts before it that were not yet in the
+ * tree, FULL, ENOSPC, EFBIG and ENOMEM, after which it can only be aborted. */
 int daxkv_get(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value);
 
-/* daxkv_get_many - n gets at once: result[i] is what daxkv_get would return for key[i], and value[i] its output. The searches are interleaved, so
- * that their cache misses overlap: worth it from some 8 keys on. Returns 0, or the error that ended the whole, as of daxkv_get: value and result
- * then mean nothing. */
+/* daxkv_get_many - n gets at once: result[i] is what daxkv_get would return for key[i], and value[i] its output. The searches are
+ * interleaved, so that their cache misses overlap: worth it from some 8 keys on. Returns 0, or the error that ended the whole, as of
+ * daxkv_get: value and result then mean nothing. */
 int daxkv_get_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct daxkv_val *key, struct daxkv_val *value, int *result);
 
 /* daxkv_put - store value under key: replaces, or with DUP_SORT adds the pair (a pair that is there already stays, with success; one
@@ -331,24 +340,27 @@ int daxkv_get_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct da
 int daxkv_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags);
 
 /* daxkv_put_many - n puts at once, in order: result[i] is what daxkv_put would return for key[i] and value[i] (outputs as there: what
- * NOOVERWRITE shows, which it does not with APPEND, lies where it is when the call returns); flags are those of put but RESERVE. The searches are interleaved as in daxkv_get_many. Keys and values must not lie in the store. Returns 0, or the error that ended the whole: EINVAL,
- * EACCES, BAD_DB, BAD_TXN, and those after which only abort is left; result then means nothing. */
-int daxkv_put_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags, int *result);
+ * NOOVERWRITE shows, which it does not with APPEND, lies where it is when the call returns); flags are those of put but RESERVE. The
+ * searches are interleaved as in daxkv_get_many. Keys and values must not lie in the store. Returns 0, or the error that ended the whole:
+ * EINVAL, EACCES, BAD_DB, BAD_TXN, and those after which only abort is left; result then means nothing. */
+int daxkv_put_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags,
+                   int *result);
 
-/* daxkv_load - store entries in rising order (pairs, with DUP_SORT), behind all that the database has: pages are filled to fill percent (10 .. 100; 0: 90) and
- * written once, and nothing is searched. next gives one entry at each call, 0, its bytes valid until the next one; NOTFOUND: there are no more; anything
- * else ends the load and is returned. next must not use the transaction. An entry that does not lie behind the one before it ends the load with EXIST, one that
- * cannot be stored with the errors of daxkv_put: in all these cases *loaded (may be NULL) says how many were stored, and they stay in the transaction, which goes on.
- * After FULL, ENOSPC, EFBIG, ENOMEM or CORRUPT of the store's own it can only be aborted. */
+/* daxkv_load - store entries in rising order (pairs, with DUP_SORT), behind all that the database has: pages are filled to fill percent (10
+ * .. 100; 0: 90) and written once, and nothing is searched. next gives one entry at each call, 0, its bytes valid until the next one;
+ * NOTFOUND: there are no more; anything else ends the load and is returned. next must not use the transaction. An entry that does not lie
+ * behind the one before it ends the load with EXIST, one that cannot be stored with the errors of daxkv_put: in all these cases *loaded
+ * (may be NULL) says how many were stored, and they stay in the transaction, which goes on. After FULL, ENOSPC, EFBIG, ENOMEM or CORRUPT of
+ * the store's own it can only be aborted. */
 typedef int daxkv_next_fn(void *arg, struct daxkv_val *key, struct daxkv_val *value);
 int daxkv_load(struct daxkv_txn *txn, daxkv_db db, unsigned int fill, daxkv_next_fn *next, void *arg, uint64_t *loaded);
 
 /* daxkv_del - remove key and, with DUP_SORT, all its values, or only the one given by value (NULL: all). Errors: NOTFOUND and as put. */
 int daxkv_del(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, const struct daxkv_val *value);
 
-/* daxkv_del_range - remove all keys from *from on that lie before *to, with all their values (NULL: from the first, to the last): *deleted entries, perhaps none;
- * it may be NULL. Leaves between the two ends are freed as a whole; in the main database the entries are looked at first, for a name in the range is
- * INCOMPATIBLE, and nothing is removed then. Errors as of daxkv_put. */
+/* daxkv_del_range - remove all keys from *from on that lie before *to, with all their values (NULL: from the first, to the last): *deleted
+ * entries, perhaps none; it may be NULL. Leaves between the two ends are freed as a whole; in the main database the entries are looked at
+ * first, for a name in the range is INCOMPATIBLE, and nothing is removed then. Errors as of daxkv_put. */
 int daxkv_del_range(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *from, const struct daxkv_val *to, uint64_t *deleted);
 
 /* ---- cursors -------------------------------------------------------------------------------------------------------------- */
@@ -391,15 +403,17 @@ daxkv_db daxkv_cursor_db(const struct daxkv_cursor *cursor);
  * GET_CURRENT and NEXT give the one that followed it. NOTFOUND leaves the cursor where it was, a failed SEEK unpositioned. */
 int daxkv_cursor_get(struct daxkv_cursor *cursor, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op);
 
-/* daxkv_cursor_get_many - up to n entries in one call, the cheapest way to read many: the first is what daxkv_cursor_get gives for op, the others follow it,
- * backward after PREV, LAST and SEEK_LE, forward after NEXT, FIRST and SEEK_GE (EINVAL: another op); for the SEEKs key[0] is the input. The cursor then stands on
- * the last one, *got says how many there are: fewer than n when the scan is at its end. end, when not NULL, ends it: forward only keys before *end are
- * given, backward only those at or after it. NOTFOUND when there is none, as daxkv_cursor_get. */
-int daxkv_cursor_get_many(struct daxkv_cursor *cursor, enum daxkv_cursor_op op, const struct daxkv_val *end, size_t n, struct daxkv_val *key,
-                          struct daxkv_val *value, size_t *got);
+/* daxkv_cursor_get_many - up to n entries in one call, the cheapest way to read many: the first is what daxkv_cursor_get gives for op, the
+ * others follow it, backward after PREV, LAST and SEEK_LE, forward after NEXT, FIRST and SEEK_GE (EINVAL: another op); for the SEEKs key[0]
+ * is the input. The cursor then stands on the last one, *got says how many there are: fewer than n when the scan is at its end. end, when
+ * not NULL, ends it: forward only keys before *end are given, backward only those at or after it. NOTFOUND when there is none, as
+ * daxkv_cursor_get. */
+int daxkv_cursor_get_many(struct daxkv_cursor *cursor, enum daxkv_cursor_op op, const struct daxkv_val *end, size_t n,
+                          struct daxkv_val *key, struct daxkv_val *value, size_t *got);
 
-/* daxkv_split - at most parts - 1 keys, rising, that cut the database into parts of about one size, *n of them; fewer when it has few pages. For scans by
- * several threads: each with a clone of one transaction, from key[i - 1] (SEEK_GE) up to key[i] (end). The keys need not be there. Errors: EINVAL, as get. */
+/* daxkv_split - at most parts - 1 keys, rising, that cut the database into parts of about one size, *n of them; fewer when it has few
+ * pages. For scans by several threads: each with a clone of one transaction, from key[i - 1] (SEEK_GE) up to key[i] (end). The keys need
+ * not be there. Errors: EINVAL, as get. */
 int daxkv_split(struct daxkv_txn *txn, daxkv_db db, size_t parts, struct daxkv_val *key, size_t *n);
 
 /* daxkv_cursor_put - daxkv_put, and the cursor stands on the record. With DAXKV_CURRENT replaces the value under the cursor. */
@@ -439,7 +453,7 @@ struct daxkv_info {
 	uint64_t recovered;                                /* records replayed at open */
 	uint64_t held_pages;                               /* free pages not yet reusable: readers or recovery may need them */
 	uint32_t readers, max_readers;
-	uint32_t reader_places; /* for read transactions that were in use at once, at most, since the store's first user came */
+	uint32_t reader_places;          /* for read transactions that were in use at once, at most, since the store's first user came */
 	int read_only, private_recovery; /* private_recovery: an unclean file is shown from private memory */
 	int copy_on_write; /* the filesystem needs space for what is changed in place (btrfs without NOCOW, ZFS, bcachefs, blocks
 	                      shared with another file): on a full disk a program that writes may be ended by SIGBUS */
@@ -491,8 +505,8 @@ void daxkv_counters(struct daxkv *kv, struct daxkv_counters *counters);
  * takes, daxkv_check_timed so many milliseconds for a commit that is half done, or for the lock:
  * then BUSY. */
 int daxkv_check(struct daxkv *kv, void (*report)(const char *fault, void *arg), void *arg, uint64_t *faults);
-int daxkv_check_timed(struct daxkv *kv, unsigned int milliseconds,
-                      void (*report)(const char *fault, void *arg), void *arg, uint64_t *faults);
+int daxkv_check_timed(struct daxkv *kv, unsigned int milliseconds, void (*report)(const char *fault, void *arg), void *arg,
+                      uint64_t *faults);
 
 #ifdef __cplusplus
 }

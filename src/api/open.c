@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/forks.h"
 #include "check/check.h"
+#include "media/path.h"
 #include "redo/recover.h"
 #include "txn/commit.h"
 #include "txn/dbi.h"
@@ -27,7 +28,7 @@
 
 #define PAGE_DEFAULT    4096u
 #define SIZE_UNIT       ((uint64_t)64 << 10) /* of a new store */
-#define ROOM_LEAST      2u /* free pages that a new store has at least: one put must be possible, and one more */
+#define ROOM_LEAST      2u                   /* free pages that a new store has at least: one put must be possible, and one more */
 #define READERS_DEFAULT 4096u
 #define READERS_MAX     (1u << 20)
 #define DBS_DEFAULT     1024u
@@ -86,13 +87,14 @@ static int create_file(struct daxkv *kv, const char *path, const struct daxkv_op
 	/* Pages of less than 4096 bytes are for tests, which want room. */
 	new.size = size_of_new(o, new.page_size, new.page_size < FMT_SUPER_SIZE ? MAP_STEP : max_u64(SIZE_UNIT, new.page_size));
 	if (!new.size)
-		return err_set(EINVAL, "a maximum size of %lu bytes: a store with pages of %u needs %lu", (unsigned long)o->max_size, new.page_size,
-		               (unsigned long)(super_min_size(new.page_size) + ROOM_LEAST * new.page_size));
+		return err_set(EINVAL, "a maximum size of %lu bytes: a store with pages of %u needs %lu", (unsigned long)o->max_size,
+		               new.page_size, (unsigned long)(super_min_size(new.page_size) + ROOM_LEAST * new.page_size));
 	new.user_word = o->user_word;
 	new.created = (uint64_t)time(NULL);
 	if (getrandom(&new.file_id, sizeof new.file_id, 0) != sizeof new.file_id)
 		return err_sys(errno, "random bytes for the new store's id");
-	return map_create_file(&kv->map, path, o->mode ? o->mode : MODE_DEFAULT, &new.size, size_of_new(o, new.page_size, MAP_STEP), super_fill, &new);
+	return map_create_file(&kv->map, path, o->mode ? o->mode : MODE_DEFAULT, &new.size, size_of_new(o, new.page_size, MAP_STEP),
+	                       super_fill, &new);
 }
 
 /* open_file - open the file, or create it when it is missing (*made) or empty and that was asked for. */
@@ -451,8 +453,9 @@ static int open_it(const char *path, const struct daxkv_options *options, struct
 	pthread_mutex_init(&kv->dbi_mutex, NULL);
 	pthread_mutex_init(&kv->slot_mutex, NULL);
 	pthread_mutex_init(&kv->silent.mutex, NULL);
-	kv->path = strdup(path);
-	rc = kv->path ? stores_add(kv) : err_set(ENOMEM, "no memory for a store");
+	rc = path_follow(path, &kv->path);
+	if (!rc)
+		rc = stores_add(kv);
 	if (!rc)
 		rc = store_open(kv, kv->path, o);
 	if (rc) {
@@ -590,6 +593,11 @@ uint64_t daxkv_size(const struct daxkv *kv)
 	return txn_forked(kv) ? 0 : load_word(&super->size);
 }
 
+const char *daxkv_lock_path(const struct daxkv *kv)
+{
+	return kv && __atomic_load_n(&kv->lock.fd, __ATOMIC_RELAXED) >= 0 ? kv->lock.name : NULL;
+}
+
 int daxkv_fd(const struct daxkv *kv)
 {
 	return kv ? kv->map.fd : -1;
@@ -611,7 +619,8 @@ int daxkv_info(struct daxkv *kv, struct daxkv_info *info)
 		rc = commit_follow(kv);
 	if (rc)
 		return rc;
-	if (kv->read_only || kv->turns || !kv->share->recovered) { /* with turns it may not be this one's to write; else nobody has written */
+	if (kv->read_only || kv->turns ||
+	    !kv->share->recovered) { /* with turns it may not be this one's to write; else nobody has written */
 		struct space space;
 
 		rc = space_open(&space, &kv->map, kv->page_size, load_word(&super->size));
@@ -639,24 +648,23 @@ int daxkv_info(struct daxkv *kv, struct daxkv_info *info)
 	}
 	if (rc)
 		return rc;
-	*info = (struct daxkv_info){
-	    .medium = kv->map.medium,
-	    .durability = map_durability(&kv->map),
-	    .format_version = FMT_VERSION,
-	    .page_size = kv->page_size,
-	    .file_id = kv->geometry.file_id,
-	    .file_size = file_size,
-	    .used_bytes = used,
-	    .max_size = load_word(&kv->map.cap),
-	    .last_txn = __atomic_load_n(&kv->share->published, __ATOMIC_ACQUIRE),
-	    .recovered = kv->recovered,
-	    .held_pages = __atomic_load_n(&kv->space.limbo.pages, __ATOMIC_RELAXED),
-	    .readers = share_active(kv->share),
-	    .max_readers = share_slots(kv->share),
-	    .reader_places = share_high(kv->share),
-	    .read_only = kv->read_only,
-	    .private_recovery = kv->map.private_copy,
-	    .copy_on_write = map_copies(&kv->map)};
+	*info = (struct daxkv_info){.medium = kv->map.medium,
+	                            .durability = map_durability(&kv->map),
+	                            .format_version = FMT_VERSION,
+	                            .page_size = kv->page_size,
+	                            .file_id = kv->geometry.file_id,
+	                            .file_size = file_size,
+	                            .used_bytes = used,
+	                            .max_size = load_word(&kv->map.cap),
+	                            .last_txn = __atomic_load_n(&kv->share->published, __ATOMIC_ACQUIRE),
+	                            .recovered = kv->recovered,
+	                            .held_pages = __atomic_load_n(&kv->space.limbo.pages, __ATOMIC_RELAXED),
+	                            .readers = share_active(kv->share),
+	                            .max_readers = share_slots(kv->share),
+	                            .reader_places = share_high(kv->share),
+	                            .read_only = kv->read_only,
+	                            .private_recovery = kv->map.private_copy,
+	                            .copy_on_write = map_copies(&kv->map)};
 	return 0;
 }
 

@@ -3,6 +3,7 @@
 #include "api/open.h"
 #include "base/err.h"
 #include "base/forks.h"
+#include "media/path.h"
 #include "txn/store.h"
 
 #include <errno.h>
@@ -17,7 +18,7 @@ int open_look(void *arg, struct stat *st)
 
 	if (rc == ENOENT && look->flags & DAXKV_CREATE) {
 		*st = (struct stat){.st_mode = 0};
-		return 0;
+		return path_make_error(look->path);
 	}
 	if (rc)
 		return rc;

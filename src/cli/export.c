@@ -3,6 +3,7 @@
  * export.c - kv export: a store becomes a new LMDB environment: all databases, their flags and duplicates.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,11 +15,12 @@
 #include "store.h"
 
 #define BATCH_RECORDS 10000u
-#define MAP_SPARE ((uint64_t)64 << 20)
-#define MAP_TIMES 4u /* as large as the store's file: LMDB's pages are emptier where keys come out of order */
-#define MAP_PAGE 4096u
+#define MAP_SPARE     ((uint64_t)64 << 20)
+#define MAP_TIMES     4u /* as large as the store's file: LMDB's pages are emptier where keys come out of order */
+#define MAP_PAGE      4096u
 
-struct export {
+struct export
+{
 	struct call *call;
 	struct lmdb lmdb;
 	MDB_txn *txn;
@@ -184,17 +186,25 @@ static int export_all(struct export *ex)
 	return status;
 }
 
-/* data_file - the name of the environment's file at path, which must not be there yet. */
+/* data_file - make the environment's file at path, empty, where nothing is yet; LMDB fills it. *name: the
+ * file; NULL: it was not made. */
 static int data_file(struct call *call, const char *path, char **name)
 {
 	struct stat st;
 	bool dir = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+	char *file;
+	int fd, status;
 
-	*name = NULL;
-	if (asprintf(name, dir ? "%s/data.mdb" : "%s", path) < 0)
+	if (asprintf(&file, dir ? "%s/data.mdb" : "%s", path) < 0)
 		return call_fail_sys(call, ENOMEM, "cannot export");
-	if (lstat(*name, &st) == 0)
-		return call_fail_sys(call, EEXIST, "'%s'", *name);
+	fd = open(file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0664);
+	if (fd < 0) {
+		status = call_fail_sys(call, errno, "cannot make '%s'", file);
+		free(file);
+		return status;
+	}
+	close(fd);
+	*name = file;
 	return EXIT_OK;
 }
 
@@ -203,7 +213,6 @@ int run_export(struct call *call)
 	struct export ex = {.call = call};
 	struct daxkv_info info;
 	char *name = NULL;
-	bool made = false;
 	int err, status = lmdb_load(call, &ex.lmdb);
 
 	if (status == EXIT_OK)
@@ -215,8 +224,8 @@ int run_export(struct call *call)
 	if (status == EXIT_OK) {
 		uint64_t mapsize = (MAP_TIMES * info.file_size + MAP_SPARE) / MAP_PAGE * MAP_PAGE;
 
-		made = true;
-		status = lmdb_open(call, &ex.lmdb, call->operands[0], MDB_NOSYNC, mapsize);
+		/* Nobody else has the new file. LMDB would write over any file with its lock file's name. */
+		status = lmdb_open(call, &ex.lmdb, call->operands[0], MDB_NOSYNC | MDB_NOLOCK, mapsize);
 	}
 	if (status == EXIT_OK)
 		status = export_all(&ex);
@@ -225,7 +234,7 @@ int run_export(struct call *call)
 	if (ex.txn != NULL)
 		ex.lmdb.mdb_txn_abort(ex.txn);
 	lmdb_end(&ex.lmdb);
-	if (made && status != EXIT_OK)
+	if (name != NULL && status != EXIT_OK)
 		unlink(name); /* no half environment stays */
 	free(name);
 	return status;

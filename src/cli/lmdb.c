@@ -6,30 +6,35 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#define LIBRARY "liblmdb.so.0"
+#define LIBRARY    "liblmdb.so.0"
+#define LOCK_MAGIC 0xBEEFC0DEu /* the beginning of LMDB's lock file */
 
 int lmdb_load(const struct call *call, struct lmdb *lmdb)
 {
 	*lmdb = (struct lmdb){.library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL)};
 	if (lmdb->library == NULL)
 		return call_fail_as(call, EXIT_SYSTEM, "LMDB's library, " LIBRARY ", is not installed (Debian: liblmdb0): %s", dlerror());
-#define LMDB_FIND(name)                                                                                                                                \
-	do {                                                                                                                                           \
-		void *found = dlsym(lmdb->library, #name);                                                                                             \
-		if (found == NULL)                                                                                                                     \
-			return call_fail_as(call, EXIT_SYSTEM, LIBRARY " has no function " #name);                                                     \
-		memcpy(&lmdb->name, &found, sizeof found);                                                                                             \
+#define LMDB_FIND(name)                                                                                                                    \
+	do {                                                                                                                               \
+		void *found = dlsym(lmdb->library, #name);                                                                                 \
+		if (found == NULL)                                                                                                         \
+			return call_fail_as(call, EXIT_SYSTEM, LIBRARY " has no function " #name);                                         \
+		memcpy(&lmdb->name, &found, sizeof found);                                                                                 \
 	} while (0);
 	LMDB_FUNCTIONS(LMDB_FIND)
 #undef LMDB_FIND
 	if (strstr(lmdb->mdb_version(NULL, NULL, NULL), "(daxkv") != NULL)
-		return call_fail_as(call, EXIT_SYSTEM, LIBRARY " is daxkv's here, which has no files of LMDB's: call kv without LD_LIBRARY_PATH or LD_PRELOAD");
+		return call_fail_as(call, EXIT_SYSTEM,
+		                    LIBRARY
+		                    " is daxkv's here, which has no files of LMDB's: call kv without LD_LIBRARY_PATH or LD_PRELOAD");
 	return EXIT_OK;
 }
 
@@ -44,6 +49,27 @@ int lmdb_fail(const struct call *call, const struct lmdb *lmdb, int rc, const ch
 	return call_fail_as(call, status, "%s: %s", what, lmdb->mdb_strerror(rc));
 }
 
+/* lock_check - LMDB makes whatever has its lock file's name its lock file: what has it must be one, or
+ * empty, or daxkv's. A name too long to ask for LMDB cannot open either. */
+static int lock_check(const struct call *call, const char *path, bool dir)
+{
+	char name[PATH_MAX], head[8] = {0};
+	uint32_t magic = 0;
+	ssize_t n = 0;
+	int fd = -1;
+
+	if (snprintf(name, sizeof name, dir ? "%s/lock.mdb" : "%s-lock", path) < (int)sizeof name)
+		fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd >= 0) {
+		n = read(fd, head, sizeof head);
+		close(fd);
+	}
+	memcpy(&magic, head, sizeof magic);
+	if (n == 0 || magic == LOCK_MAGIC || memcmp(head, "daxkvlk", sizeof head) == 0)
+		return EXIT_OK;
+	return call_fail_as(call, EXIT_SYSTEM, "'%s' is in the way: LMDB needs a lock file of that name, and it is another file", name);
+}
+
 int lmdb_open(const struct call *call, struct lmdb *lmdb, const char *path, unsigned int flags, uint64_t mapsize)
 {
 	char what[300];
@@ -52,6 +78,12 @@ int lmdb_open(const struct call *call, struct lmdb *lmdb, const char *path, unsi
 
 	if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
 		flags |= MDB_NOSUBDIR;
+	if (!(flags & MDB_NOLOCK)) {
+		int status = lock_check(call, path, !(flags & MDB_NOSUBDIR));
+
+		if (status != EXIT_OK)
+			return status;
+	}
 	snprintf(what, sizeof what, "cannot open '%.200s' with LMDB", path);
 	for (unsigned int lock = 0;; lock = MDB_NOLOCK) {
 		rc = lmdb->mdb_env_create(&lmdb->env);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "args.h"
@@ -31,14 +32,34 @@ static int write_full(int fd, const struct daxkv_val *value)
 	return 0;
 }
 
+/* of_store - whether the open file is the store or its lock file. */
+static bool of_store(const struct call *call, int fd)
+{
+	const char *lock = daxkv_lock_path(call->kv);
+	struct stat out, st;
+
+	if (fstat(fd, &out) != 0)
+		return false;
+	if (fstat(daxkv_fd(call->kv), &st) == 0 && st.st_dev == out.st_dev && st.st_ino == out.st_ino)
+		return true;
+	return lock != NULL && stat(lock, &st) == 0 && st.st_dev == out.st_dev && st.st_ino == out.st_ino;
+}
+
 /* write_out - the value to the file of --out, which is made or emptied now that there is a value. */
 static int write_out(const struct call *call, const struct daxkv_val *value)
 {
-	int err, fd = open(call->opt.out, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	int err, fd = open(call->opt.out, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+	struct stat st;
 
 	if (fd < 0)
 		return call_fail_sys(call, errno, "cannot make '%s'", call->opt.out);
-	err = write_full(fd, value);
+	if (of_store(call, fd)) {
+		close(fd);
+		return call_fail_as(call, EXIT_USAGE, "'%s' is the store, or its lock file: --out needs another file", call->opt.out);
+	}
+	err = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && ftruncate(fd, 0) != 0 ? errno : 0;
+	if (err == 0)
+		err = write_full(fd, value);
 	if (close(fd) != 0 && err == 0)
 		err = errno;
 	return err == 0 ? EXIT_OK : call_fail_sys(call, err, "cannot write '%s'", call->opt.out);
@@ -59,10 +80,8 @@ int run_get(struct call *call)
 	if (err != 0)
 		return call_fail(call, err, "cannot get the value");
 	if (call->db == DAXKV_MAIN && daxkv_db_open(call->txn, &key, 0, &named) == 0)
-		return call_fail_as(
-		    call, EXIT_USAGE,
-		    "'%s' is a named database, which has no value: --db works in it",
-		    bytes_text(&key, text, sizeof text));
+		return call_fail_as(call, EXIT_USAGE, "'%s' is a named database, which has no value: --db works in it",
+		                    bytes_text(&key, text, sizeof text));
 	if (call->opt.out != NULL)
 		return write_out(call, &value);
 	err = write_full(STDOUT_FILENO, &value);
@@ -156,8 +175,7 @@ static int scan_start(const struct call *call, const struct scan *scan, struct d
 }
 
 /* scan_records - print what lies in the range; daxkv's result or, printed already, *status. */
-static int scan_records(struct call *call, const struct scan *scan, struct daxkv_cursor *cursor,
-                        int *status)
+static int scan_records(struct call *call, const struct scan *scan, struct daxkv_cursor *cursor, int *status)
 {
 	bool reverse = call->opt.reverse;
 	enum daxkv_cursor_op next =

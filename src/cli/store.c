@@ -25,18 +25,6 @@ int64_t store_now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* lock_of_lmdb - the lock file of a store that the LMDB-compatible library made in a directory: lock.mdb beside data.mdb. NULL: it is none.
- */
-static char *lock_of_lmdb(const char *path)
-{
-	const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
-	char *lock;
-
-	if (strcmp(name, "data.mdb") != 0 || asprintf(&lock, "%.*slock.mdb", (int)(name - path), path) < 0)
-		return NULL;
-	return lock;
-}
-
 /* open_waiting - open it by and by, as another process may stand still in opening or closing it: that
  * one is told once, and waited for as long as --wait says, but a second at least, as what goes on
  * takes a moment. 0, or daxkv's result; *said: it was printed. */
@@ -55,8 +43,7 @@ static int open_waiting(struct call *call, struct daxkv_options *options, bool *
 			break;
 		*said = most >= 0 && now - first >= most;
 		if (*said) {
-			call_fail_as(call, EXIT_SYSTEM, "%s: waited for %.1f s", daxkv_errmsg(),
-			             (double)(now - first) / 1000);
+			call_fail_as(call, EXIT_SYSTEM, "%s: waited for %.1f s", daxkv_errmsg(), (double)(now - first) / 1000);
 			break;
 		}
 		if (!noted)
@@ -79,20 +66,17 @@ static uint64_t newest_commit(const struct call *call)
 
 int store_open(struct call *call, unsigned int flags, bool *found)
 {
-	char *lock = lock_of_lmdb(call->file);
 	struct daxkv_options options = {
 	    .flags = flags,
 	    .pmem = call->opt.pmem,
 	    .page_size = call->opt.page_size,
 	    .initial_size = call->opt.initial_size,
 	    .max_size = call->opt.max_size,
-	    .lock_path = lock,
 	    .user_word = call->user_word,
 	};
 	bool said;
 	int err = open_waiting(call, &options, &said);
 
-	free(lock);
 	if (found != NULL)
 		*found = err == EEXIST;
 	if (err == 0 && (flags & DAXKV_EXCLUSIVE)) {
@@ -102,8 +86,7 @@ int store_open(struct call *call, unsigned int flags, bool *found)
 	if (err == 0 || (err == EEXIST && found != NULL))
 		return EXIT_OK;
 	call->kv = NULL;
-	return said ? EXIT_SYSTEM
-	            : call_fail(call, err, flags & DAXKV_CREATE ? "cannot open or make the store" : "cannot open the store");
+	return said ? EXIT_SYSTEM : call_fail(call, err, flags & DAXKV_CREATE ? "cannot open or make the store" : "cannot open the store");
 }
 
 /* waiting_note - say who is waited for, once for each. */
@@ -129,12 +112,10 @@ unsigned int store_waiting(struct call *call, int64_t waited_ms)
 		waiting_note(call);
 	if (waited_ms > 0 && left <= 0) {
 		if (pid > 0)
-			call_fail_as(call, EXIT_SYSTEM,
-			             "process %d has the writer's lock: waited for %.1f s", pid,
+			call_fail_as(call, EXIT_SYSTEM, "process %d has the writer's lock: waited for %.1f s", pid,
 			             (double)call->opt.wait_ms / 1000);
 		else
-			call_fail_as(call, EXIT_SYSTEM,
-			             "another process has the writer's lock: waited for %.1f s",
+			call_fail_as(call, EXIT_SYSTEM, "another process has the writer's lock: waited for %.1f s",
 			             (double)call->opt.wait_ms / 1000);
 		return 0;
 	}
@@ -164,8 +145,7 @@ static int begin_write(struct call *call, bool *said)
 int store_begin(struct call *call, unsigned int flags)
 {
 	bool said = false;
-	int err = flags & DAXKV_TXN_RDONLY ? daxkv_begin(call->kv, NULL, flags, &call->txn)
-	                                   : begin_write(call, &said);
+	int err = flags & DAXKV_TXN_RDONLY ? daxkv_begin(call->kv, NULL, flags, &call->txn) : begin_write(call, &said);
 
 	if (err == 0)
 		return EXIT_OK;
@@ -212,8 +192,7 @@ int store_read_verified(struct call *call)
 {
 	int status = store_open(call, DAXKV_RDONLY, NULL);
 
-	return status != EXIT_OK ? status
-	                         : begin_selected(call, DAXKV_TXN_RDONLY | DAXKV_TXN_VERIFY);
+	return status != EXIT_OK ? status : begin_selected(call, DAXKV_TXN_RDONLY | DAXKV_TXN_VERIFY);
 }
 
 int store_count(struct call *call, uint64_t found)
@@ -225,9 +204,7 @@ int store_count(struct call *call, uint64_t found)
 		return call_fail(call, err, "cannot read the database");
 	if (stat.entries == found)
 		return EXIT_OK;
-	return call_fail_as(call, EXIT_CORRUPT,
-	                    "the database has %" PRIu64 " records, and %" PRIu64 " were found",
-	                    stat.entries, found);
+	return call_fail_as(call, EXIT_CORRUPT, "the database has %" PRIu64 " records, and %" PRIu64 " were found", stat.entries, found);
 }
 
 int store_write(struct call *call)
@@ -287,30 +264,28 @@ int store_open_or_make(struct call *call)
 	return status == EXIT_OK && found ? store_open(call, DAXKV_CREATE, NULL) : status;
 }
 
-/* store_remove - the store that was closed, which is the file st, and its lock file. Each user of a
- * store has locks on its lock file: while all of that is locked here there is none, and none comes.
- * Whoever waits to open it looks then whether the lock file still has its name. */
-static void store_remove(const struct call *call, const struct stat *st)
+/* store_remove - the store that was closed, which is the file st, and its lock file; a link to it stays.
+ * Each user of a store has locks on its lock file: while all of that is locked here there is none, and
+ * none comes. Whoever waits to open it looks then whether the lock file still has its name. */
+static void store_remove(const struct call *call, const struct stat *st, const char *lock)
 {
 	struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-	char *lock = lock_of_lmdb(call->file);
+	char *path = realpath(call->file, NULL);
 	struct stat now;
-	int fd;
+	int fd = open(lock, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 
-	if (lock == NULL && asprintf(&lock, "%s-lock", call->file) < 0)
-		return;
-	fd = open(lock, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-	if (fd >= 0 && fcntl(fd, F_OFD_SETLK, &all) == 0 && lstat(call->file, &now) == 0 &&
-	    now.st_dev == st->st_dev && now.st_ino == st->st_ino && unlink(call->file) == 0)
+	if (path != NULL && fd >= 0 && fcntl(fd, F_OFD_SETLK, &all) == 0 && lstat(path, &now) == 0 && now.st_dev == st->st_dev &&
+	    now.st_ino == st->st_ino && unlink(path) == 0)
 		unlink(lock);
 	if (fd >= 0)
 		close(fd);
-	free(lock);
+	free(path);
 }
 
 int store_end(struct call *call, int status)
 {
 	struct stat st;
+	char *lock = NULL;
 	bool gone;
 	int err;
 
@@ -319,12 +294,15 @@ int store_end(struct call *call, int status)
 	call->txn = NULL;
 	if (call->kv == NULL)
 		return status;
-	gone = status != EXIT_OK && call->made && fstat(daxkv_fd(call->kv), &st) == 0 &&
-	       (call->half || newest_commit(call) == call->made_at);
+	gone =
+	    status != EXIT_OK && call->made && fstat(daxkv_fd(call->kv), &st) == 0 && (call->half || newest_commit(call) == call->made_at);
+	if (gone && daxkv_lock_path(call->kv) != NULL)
+		lock = strdup(daxkv_lock_path(call->kv));
 	err = daxkv_close(call->kv);
 	call->kv = NULL;
-	if (gone)
-		store_remove(call, &st);
+	if (lock != NULL)
+		store_remove(call, &st, lock);
+	free(lock);
 	if (err != 0 && status == EXIT_OK)
 		return call_fail(call, err, "cannot close the store cleanly");
 	return status;

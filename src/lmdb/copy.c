@@ -101,7 +101,7 @@ static int copy_to(MDB_env *env, int fd)
 
 static int copy_file(MDB_env *env, const char *path)
 {
-	char *name = env_file(path, env->flags & MDB_NOSUBDIR, false);
+	char *name = env_file(path, env->flags & MDB_NOSUBDIR);
 	int fd, rc;
 
 	if (!name)

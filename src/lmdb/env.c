@@ -34,13 +34,11 @@ int mdb_env_create(MDB_env **ret)
 	return 0;
 }
 
-char *env_file(const char *path, bool nosubdir, bool lock)
+char *env_file(const char *path, bool nosubdir)
 {
 	char *name;
 
-	if (asprintf(&name, nosubdir ? (lock ? "%s-lock" : "%s") : lock ? "%s/lock.mdb" : "%s/data.mdb", path) < 0)
-		return NULL;
-	return name;
+	return asprintf(&name, nosubdir ? "%s" : "%s/data.mdb", path) < 0 ? NULL : name;
 }
 
 /* file_inspect - before anything is touched, the lock file included: whether a file of LMDB's own is there. *size: 0 when there is none. */
@@ -100,13 +98,14 @@ static bool yes_option(const char *name)
 int env_store_open(MDB_env *env, bool create, uint64_t size, mode_t mode)
 {
 	struct daxkv_options o = {.mode = mode & 07777,
-	                          .lock_path = env->lock,
 	                          .max_dbs = env->n_slots + SPARE_HANDLES,
 	                          .max_readers = (env->max_readers < READERS_MAX ? env->max_readers : READERS_MAX) + SPARE_READERS};
 	int rc = pmem_option(&o.pmem);
 
-	o.flags =
-	    (env->flags & MDB_RDONLY ? DAXKV_RDONLY : create ? DAXKV_CREATE : 0) | DAXKV_FILE_UNLOCKED; /* programs lock what mdb_env_get_fd gives */
+	o.flags = (env->flags & MDB_RDONLY ? DAXKV_RDONLY
+	           : create                ? DAXKV_CREATE
+	                                   : 0) |
+	          DAXKV_FILE_UNLOCKED; /* programs lock what mdb_env_get_fd gives */
 	if (env->flags & MDB_NOLOCK)
 		o.flags |= DAXKV_NOLOCK | DAXKV_TURNS; /* programs take turns by locks of their own */
 	env->grow = yes_option("DAXKV_GROW");
@@ -148,8 +147,7 @@ static void env_clear(MDB_env *env)
 	reader_tables_close(env);
 	free(env->path);
 	free(env->data);
-	free(env->lock);
-	env->path = env->data = env->lock = NULL;
+	env->path = env->data = NULL;
 }
 
 static int env_open(MDB_env *env, const char *path, unsigned int flags, mode_t mode)
@@ -164,9 +162,8 @@ static int env_open(MDB_env *env, const char *path, unsigned int flags, mode_t m
 	env->flags = flags;
 	env->forks = fork_count;
 	env->path = strdup(path);
-	env->data = fork_path(env_file(path, flags & MDB_NOSUBDIR, false));
-	env->lock = fork_path(env_file(path, flags & MDB_NOSUBDIR, true));
-	rc = env->path && env->data && env->lock ? file_inspect(env->data, flags & MDB_RDONLY, &size) : ENOMEM;
+	env->data = fork_path(env_file(path, flags & MDB_NOSUBDIR));
+	rc = env->path && env->data ? file_inspect(env->data, flags & MDB_RDONLY, &size) : ENOMEM;
 	if (!rc)
 		rc = reader_tables_open(env);
 	if (!rc)

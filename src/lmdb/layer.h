@@ -37,7 +37,7 @@ enum { FREE_DBI = 0, MAIN_DBI = 1, FIRST_NAMED = 2 };
 #define DB_FLAGS        (MDB_REVERSEKEY | MDB_DUPSORT | MDB_INTEGERKEY | MDB_DUPFIXED | MDB_INTEGERDUP | MDB_REVERSEDUP)
 #define ENV_CHANGEABLE  (MDB_NOSYNC | MDB_NOMETASYNC | MDB_MAPASYNC | MDB_NOMEMINIT)
 #define ENV_FIXED       (MDB_FIXEDMAP | MDB_NOSUBDIR | MDB_RDONLY | MDB_WRITEMAP | MDB_NOTLS | MDB_NOLOCK | MDB_NORDAHEAD)
-#define SPARE_READERS   4096u /* read transactions that the store keeps for threads */
+#define SPARE_READERS   4096u    /* read transactions that the store keeps for threads */
 #define NO_TXN          SIZE_MAX /* a reader that reads nothing */
 
 static_assert(sizeof(MDB_val) == sizeof(struct daxkv_val) && offsetof(MDB_val, mv_size) == offsetof(struct daxkv_val, size) &&
@@ -82,7 +82,7 @@ struct slot {
 	struct slot *next_named, *next_store; /* in the buckets of its name and of its store's handle */
 	struct slot *next_own, **own; /* among those that running transactions opened; own NULL: not */
 	uint64_t from; /* atomic: 1 + the event from which on transactions have the handle; 0: none but its opener */
-	char *name; /* NULL: the main database */
+	char *name;    /* NULL: the main database */
 	daxkv_db db;
 	unsigned int flags;       /* the database's, LMDB's part of them */
 	uint64_t opened_by;       /* atomic: serial of the transaction that opened it; 0: none */
@@ -100,7 +100,7 @@ struct MDB_txn {
 	MDB_env *env;
 	struct daxkv_txn *kv; /* of an unused handle in a reader's entry: an idle one, or NULL */
 	unsigned int state;
-	unsigned int forks; /* fork_count at its beginning: else it is the parent process's */
+	unsigned int forks;           /* fork_count at its beginning: else it is the parent process's */
 	bool rdonly, changed, opened; /* changed: or tried to; opened: a handle */
 	uint64_t began;               /* the newest event then */
 	uint64_t serial;              /* see txn_serial; 0: has none yet */
@@ -127,8 +127,8 @@ struct MDB_env {
 	/* set before or at open */
 	struct daxkv *kv; /* NULL: not open */
 	char *path;
-	char *data, *lock; /* the files, by names that chdir(2) does not change */
-	dev_t dev;         /* and which file data is */
+	char *data; /* the file, by a name that chdir(2) does not change */
+	dev_t dev;  /* and which file data is */
 	ino_t ino;
 	unsigned int flags, max_readers;
 	size_t max_key; /* of a key that is put, and of a duplicate: bytes */
@@ -140,7 +140,7 @@ struct MDB_env {
 	pthread_key_t reader_key;
 	bool has_key, grow;
 	bool no_room; /* the store is empty and stays so: the map has no page for data */
-	bool verify; /* read transactions compare checksums: DAXKV_VERIFY */
+	bool verify;  /* read transactions compare checksums: DAXKV_VERIFY */
 	size_t mapsize;
 	uint64_t seen;     /* bytes that the file may have without having been resized by others */
 	uint64_t peeked;   /* atomic: readers' places before and after mdb_env_stat took one more */
@@ -159,9 +159,9 @@ struct MDB_env {
 	MDB_txn *writer;   /* atomic: that handle while it runs, else NULL */
 	/* mutex */
 	pthread_mutex_t mutex;
-	struct reader *readers, *last_reader; /* all there are, in the order in which they were made */
+	struct reader *readers, *last_reader;        /* all there are, in the order in which they were made */
 	struct reader *free_readers, *spare_readers; /* entries whose places are free; without places */
-	unsigned int n_readers; /* places taken, free_readers' included */
+	unsigned int n_readers;                      /* places taken, free_readers' included */
 	daxkv_db closed[SLOTS_CLOSED]; /* handles of the store whose slots were closed last: who looked at them may still do so */
 	unsigned int n_closed;         /* in all, so far */
 };
@@ -186,7 +186,7 @@ struct MDB_cursor {
 	MDB_cursor *next, **link;
 	struct slot *slot;
 	MDB_dbi dbi;
-	unsigned int state;   /* enum cursor_state */
+	unsigned int state; /* enum cursor_state */
 	bool rdonly;
 	bool hit;             /* what it stands on is about to be deleted or replaced */
 	bool strayed;         /* a shadow that is not where it began */
@@ -246,8 +246,8 @@ char *fork_path(char *name);
  * is what the file has, as far as is known. Errors of mdb_env_open. */
 int env_store_open(MDB_env *env, bool create, uint64_t size, mode_t mode);
 
-/* env_file - the path of a file of the environment at path: the data or the lock file; NULL when there is no memory. */
-char *env_file(const char *path, bool nosubdir, bool lock);
+/* env_file - the path of the data file of the environment at path; NULL when there is no memory. */
+char *env_file(const char *path, bool nosubdir);
 
 /* ---- options.c ------------------------------------------------------------------------------------------------------------ */
 
@@ -256,11 +256,9 @@ char *env_file(const char *path, bool nosubdir, bool lock);
 int max_key_option(size_t *size);
 
 /* put_too_long - whether a key or a duplicate is longer than a put takes. */
-static inline bool put_too_long(const MDB_env *env, const struct slot *slot, const MDB_val *key,
-                                const MDB_val *data)
+static inline bool put_too_long(const MDB_env *env, const struct slot *slot, const MDB_val *key, const MDB_val *data)
 {
-	return UNLIKELY(key->mv_size > env->max_key ||
-	                (slot->flags & MDB_DUPSORT && data->mv_size > env->max_key));
+	return UNLIKELY(key->mv_size > env->max_key || (slot->flags & MDB_DUPSORT && data->mv_size > env->max_key));
 }
 
 /* mapsize_limit - a map size as the store's limit: so much that what fits LMDB's map fits the store. */
@@ -399,8 +397,7 @@ void cursors_lose(MDB_txn *txn, MDB_dbi dbi);
 /* cursors_aim - before the deletion of a key (data NULL) or a pair: which of txn's cursors stand
  * there; own (or NULL), through which it is done, is one. cursors_settle - after it: they go on, as
  * LMDB's do. Errors of the store. */
-int cursors_aim(MDB_txn *txn, const struct slot *slot, const MDB_cursor *own, const MDB_val *key,
-                const MDB_val *data);
+int cursors_aim(MDB_txn *txn, const struct slot *slot, const MDB_cursor *own, const MDB_val *key, const MDB_val *data);
 int cursors_settle(MDB_txn *txn, const struct slot *slot, const MDB_cursor *own);
 
 /* cursor_put - one item through the cursor. */

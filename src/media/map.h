@@ -25,8 +25,8 @@ struct map {
 	bool rdonly;       /* the descriptor cannot write */
 	bool made;         /* the file is new: made by way of this struct */
 	bool private_copy; /* MAP_PRIVATE: stores stay in this process */
-	bool lenient;      /* set before map_attach: MAP_STEP bytes behind the mapping can be read, too, as zeros (see view.h on eviction) */
-	uint64_t room;     /* set before map_attach: what is reserved when there is no maximum; 0: 1 TiB */
+	bool lenient;  /* set before map_attach: MAP_STEP bytes behind the mapping can be read, too, as zeros (see view.h on eviction) */
+	uint64_t room; /* set before map_attach: what is reserved when there is no maximum; 0: 1 TiB */
 	const uint8_t *base;
 	uint64_t reserve; /* bytes of address space: no size is above it */
 	uint64_t cap;     /* bytes: the writer's growing stops here; at most reserve. Atomic */
@@ -34,30 +34,31 @@ struct map {
 	enum daxkv_medium medium;
 	bool volatile_fs; /* tmpfs or ramfs: nothing survives a power cut whatever is flushed */
 	struct pm pm;
-	pthread_mutex_t mutex; /* of growing and extending */
+	pthread_mutex_t mutex;     /* of growing and extending */
 	const uint64_t *committed; /* bytes that commits use, by all processes; NULL: this one's alone */
-	const char *path; /* the caller's; for messages */
-	uint8_t *warm;    /* the writer's: a bit for each MAP_STEP that is faulted in; NULL: no need to, or no memory */
+	const char *path;          /* the caller's; for messages */
+	uint8_t *warm;             /* the writer's: a bit for each MAP_STEP that is faulted in; NULL: no need to, or no memory */
 };
 
 /* map_open_file - open path for a store, never creating it. Fills fd, rdonly, path. Errors: errno with a text; ENOENT; EISDIR for a
  * directory; FOREIGN for what is neither a regular file nor empty ("not a regular file"). */
 int map_open_file(struct map *map, const char *path, bool rdonly);
 
-/* map_create_file - make the file of a new store so that it appears at path whole or not at all: a temporary file "<path>.daxkv-new" (a
- * leftover of a crash is replaced; the name is one that nobody gives a store), fallocated to size, written by fill (pwrite in any order;
- * 0, errno or a daxkv code with a text), fsynced, moved to path without replacing anything there (EEXIST), directory fsynced. When path
- * exists and is an empty file, and only then, it is filled in place, the first 4096 bytes last: fill then writes to a file in memory, which
- * is copied. On failure there is no file, or the empty one. Fills fd, path. Where the filesystem maps persistent memory *size becomes on_dax
- * (0: it stays) before fill is called. */
-int map_create_file(struct map *map, const char *path, unsigned int mode, uint64_t *size, uint64_t on_dax, int (*fill)(int fd, void *arg), void *arg);
+/* map_create_file - make the file of a new store so that it appears at path whole or not at all: a file without a
+ * name, or where the filesystem has none, "<path>.daxkv-new" or the like, a name that nothing has; fallocated to size, written by fill
+ * (pwrite in any order; 0, errno or a daxkv code with a text), fsynced, given the name path without replacing anything (EEXIST), directory
+ * fsynced. When path exists and is an empty file, and only then, it is filled in place, the first 4096 bytes last: fill then writes to a
+ * file in memory, which is copied. On failure there is no file, or the empty one. Fills fd, path. Where the filesystem maps persistent
+ * memory *size becomes on_dax (0: it stays) before fill is called. */
+int map_create_file(struct map *map, const char *path, unsigned int mode, uint64_t *size, uint64_t on_dax, int (*fill)(int fd, void *arg),
+                    void *arg);
 
 /* map_touch - the file was modified now: stores to a mapping do not tell, on tmpfs and DAX for one, and a program that copies what is
  * newer would miss them. */
 void map_touch(const struct map *map);
 
-/* map_attach - reserve address space (max bytes, or when max is 0 as much up to map->room as can be had, half of RLIMIT_AS where that is set;
- * never under size) and map the first size bytes of the file. Chooses the medium by pmem: AUTO tries MAP_SHARED_VALIDATE|MAP_SYNC and
+/* map_attach - reserve address space (max bytes, or when max is 0 as much up to map->room as can be had, half of RLIMIT_AS where that is
+ * set; never under size) and map the first size bytes of the file. Chooses the medium by pmem: AUTO tries MAP_SHARED_VALIDATE|MAP_SYNC and
  * falls back to fdatasync. private_copy: MAP_PRIVATE and pm_private_ops, whatever pmem says. A read-only shared mapping is PROT_READ. size
  * need not be a multiple of the system page. MADV_DONTFORK. Where the mapping can be written, holes in the file's first size bytes get
  * their space. Errors: NOT_DAX; CORRUPT when the file is shorter than size; ENOSPC; ENOMEM (text says RLIMIT_AS when there is one); errno
@@ -88,8 +89,8 @@ void map_populate(struct map *map);
 int map_extend(struct map *map, uint64_t size);
 
 /* map_follow_copy - overlayfs: a file of a lower layer is copied to the upper one when it is first opened for writing, and what was opened
- * or mapped before is the lower one's for ever. Have the descriptor (its locks are lost) and the mapping, at its place, be those of the copy.
- * Both have the same bytes but for commits since, so readers go on meanwhile. map_on_layers - whether that can be. */
+ * or mapped before is the lower one's for ever. Have the descriptor (its locks are lost) and the mapping, at its place, be those of the
+ * copy. Both have the same bytes but for commits since, so readers go on meanwhile. map_on_layers - whether that can be. */
 int map_follow_copy(struct map *map);
 bool map_on_layers(const struct map *map);
 

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/forks.h"
 #include "media/map.h"
+#include "media/path.h"
 
 #include <linux/fiemap.h>
 #include <linux/fs.h>
@@ -19,10 +20,12 @@
 #include <sys/vfs.h>
 #include <time.h>
 
-#define EXTENTS   32u   /* of a file, asked for in one call */
-#define HEAD_SIZE 4096u /* what makes a file a store: written last where the file is visible already */
+#define EXTENTS    32u /* of a file, asked for in one call */
+#define TEMP_NAMES 100u
+#define HEAD_SIZE  4096u /* what makes a file a store: written last where the file is visible already */
 
 typedef unsigned long ulong;
+typedef int fill_fn(int fd, void *arg); /* of map_create_file */
 typedef int extent_fn(int fd, uint64_t from, const struct fiemap_extent *extent, uint64_t length);
 
 /* ---- bytes of a file ------------------------------------------------------------------------------------------------------ */
@@ -111,8 +114,8 @@ int file_extend(int fd, uint64_t from, uint64_t to, uint64_t length)
 
 /* ---- space of its own ----------------------------------------------------------------------------------------------------- */
 
-/* extents_walk - see is called for each extent of [0, length), and once with NULL when there are no more; from is the end of the one before.
- * What it returns but 0 ends the walk. *known: the filesystem has a list of extents. */
+/* extents_walk - see is called for each extent of [0, length), and once with NULL when there are no more; from is the end of the one
+ * before. What it returns but 0 ends the walk. *known: the filesystem has a list of extents. */
 static int extents_walk(int fd, uint64_t length, extent_fn *see, bool *known)
 {
 	union {
@@ -257,7 +260,7 @@ int map_open_file(struct map *map, const char *path, bool rdonly)
 	struct stat st;
 	/* Asked before opening, because to open a device can be an act, and afterwards, because names change. */
 	if (stat(path, &st) != 0)
-		return err_sys(errno, "%s", path);
+		return path_error(errno, path);
 	int rc = type_check(path, st.st_mode);
 	if (rc)
 		return rc;
@@ -300,23 +303,51 @@ static int name_move(const char *temp, const char *path)
 		return errno;
 	if (link(temp, path) != 0)
 		return errno;
-	(void)unlink(temp); /* a name that stays is replaced when the next store is made here */
+	(void)unlink(temp); /* when this fails a second name stays */
 	return 0;
 }
 
-static int temp_open(const char *temp, unsigned int mode, int *fd)
+int file_nameless(const char *path, unsigned int mode)
 {
-	int err = 0;
-	const int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
-	forks_hold();
-	*fd = open(temp, flags, mode);
-	if (*fd < 0 && errno == EEXIST && unlink(temp) == 0)
-		*fd = open(temp, flags, mode);
-	*fd = fd_above_stdio(*fd);
-	if (*fd < 0)
-		err = errno;
-	forks_release();
-	return err;
+	const char *slash = strrchr(path, '/');
+	char *dir = !slash ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
+	int fd = dir ? open(dir, O_RDWR | O_TMPFILE | O_CLOEXEC, mode) : -1;
+
+	free(dir);
+	return fd;
+}
+
+int file_name(int fd, const char *path)
+{
+	char self[64];
+
+	snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+	return linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0 ? 0 : errno;
+}
+
+/* temp_open - a new file beside path, with a name that nothing has: what has one of these names may be
+ * somebody's. 0 with a name to free, or errno. */
+static int temp_open(const char *path, unsigned int mode, char **temp, int *fd)
+{
+	int rc = EEXIST;
+
+	*temp = NULL;
+	for (unsigned int i = 0; i < TEMP_NAMES && rc == EEXIST; i++) {
+		free(*temp);
+		if (asprintf(temp, i ? "%s.daxkv-new-%u" : "%s.daxkv-new", path, i) < 0) {
+			*temp = NULL;
+			return ENOMEM;
+		}
+		forks_hold();
+		*fd = fd_above_stdio(open(*temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
+		rc = *fd < 0 ? errno : 0;
+		forks_release();
+	}
+	if (rc) {
+		free(*temp);
+		*temp = NULL;
+	}
+	return rc;
 }
 
 bool file_on_layers(int fd)
@@ -333,43 +364,74 @@ static void file_prepare(int fd, uint64_t *size, uint64_t on_dax)
 		*size = on_dax;
 }
 
-static int create_new(const char *path, unsigned int mode, uint64_t *size, uint64_t on_dax, int (*fill)(int fd, void *arg), void *arg, int *fd)
+/* content_make - the whole durable content of the empty new file fd. */
+static int content_make(int fd, uint64_t *size, uint64_t on_dax, fill_fn *fill, void *arg)
+{
+	file_prepare(fd, size, on_dax);
+	int rc = file_extend(fd, 0, *size, 0);
+
+	if (!rc)
+		rc = fill(fd, arg);
+	return rc ? rc : file_sync(fd);
+}
+
+/* new_nameless - a file that has its name only when it is whole, so that a crash leaves nothing. *able:
+ * it could be tried. 0 or errno, or fill's error. */
+static int new_nameless(const char *path, unsigned int mode, uint64_t *size, uint64_t on_dax, fill_fn *fill, void *arg, int *fd, bool *able)
+{
+	forks_hold();
+	*fd = file_nameless(path, mode);
+	*able = *fd >= 0;
+	*fd = fd_above_stdio(*fd);
+	int rc = *fd < 0 ? errno : 0;
+	forks_release();
+
+	if (rc)
+		return rc;
+	rc = content_make(*fd, size, on_dax, fill, arg);
+	if (!rc) {
+		rc = file_name(*fd, path);
+		*able = rc == 0 || rc == EEXIST || rc == ENOSPC || rc == EDQUOT;
+	}
+	if (rc)
+		forks_close(fd);
+	return rc;
+}
+
+/* new_temporary - the same with a name for the time being. */
+static int new_temporary(const char *path, unsigned int mode, uint64_t *size, uint64_t on_dax, fill_fn *fill, void *arg, int *fd)
 {
 	char *temp;
-	if (asprintf(&temp, "%s.daxkv-new", path) < 0)
-		return err_set(ENOMEM, "no memory for a file name");
-	int rc = temp_open(temp, mode, fd);
+	int rc = temp_open(path, mode, &temp, fd);
+
+	if (rc)
+		return rc;
+	rc = content_make(*fd, size, on_dax, fill, arg);
+	if (!rc)
+		rc = name_move(temp, path);
 	if (rc) {
-		rc = err_sys(rc, "%s", temp);
-		goto free_temp;
+		(void)unlink(temp);
+		forks_close(fd);
 	}
-	file_prepare(*fd, size, on_dax);
-	rc = file_extend(*fd, 0, *size, 0);
-	if (rc)
-		goto remove_temp;
-	rc = fill(*fd, arg);
-	if (rc)
-		goto remove_temp;
-	rc = file_sync(*fd);
-	if (rc)
-		goto remove_temp;
-	rc = name_move(temp, path);
-	if (rc)
-		goto remove_temp;
-	rc = dir_sync(path, *fd);
-	if (rc) {
-		(void)unlink(path);
-		goto remove_temp;
-	}
-	free(temp);
-	return 0;
-remove_temp:
-	(void)unlink(temp);
-	forks_close(fd);
-	rc = rc > 0 ? err_sys(rc, "%s: cannot create a store of %lu bytes", path, (ulong)*size) : rc;
-free_temp:
 	free(temp);
 	return rc;
+}
+
+static int create_new(const char *path, unsigned int mode, uint64_t *size, uint64_t on_dax, fill_fn *fill, void *arg, int *fd)
+{
+	bool able;
+	int rc = new_nameless(path, mode, size, on_dax, fill, arg, fd, &able);
+
+	if (rc && !able)
+		rc = new_temporary(path, mode, size, on_dax, fill, arg, fd);
+	if (!rc) {
+		rc = dir_sync(path, *fd);
+		if (rc) {
+			(void)unlink(path);
+			forks_close(fd);
+		}
+	}
+	return rc > 0 ? err_sys(rc, "%s: cannot create a store of %lu bytes", path, (ulong)*size) : rc;
 }
 
 /* data_copy - copy what is data of [from, to): the rest is zero in both files. */
@@ -398,7 +460,7 @@ static int data_copy(int in, int out, uint64_t from, uint64_t to)
 
 /* create_inside - fill the empty file fd: the content is made in memory first, so that its head can come last, behind a sync, in whatever
  * order fill writes. A crash on the way leaves a file that begins with zeros, and no half store. */
-static int create_inside(const char *path, int fd, uint64_t *length, uint64_t on_dax, int (*fill)(int fd, void *arg), void *arg)
+static int create_inside(const char *path, int fd, uint64_t *length, uint64_t on_dax, fill_fn *fill, void *arg)
 {
 	int image = memfd_create("daxkv-new", MFD_CLOEXEC);
 	if (image < 0)
@@ -424,8 +486,7 @@ static int create_inside(const char *path, int fd, uint64_t *length, uint64_t on
 	return rc > 0 ? err_sys(rc, "%s: cannot make a store of %lu bytes in the empty file", path, (ulong)size) : rc;
 }
 
-int map_create_file(struct map *map, const char *path, unsigned int mode, uint64_t *size, uint64_t on_dax, int (*fill)(int fd, void *arg),
-                    void *arg)
+int map_create_file(struct map *map, const char *path, unsigned int mode, uint64_t *size, uint64_t on_dax, fill_fn *fill, void *arg)
 {
 	struct stat st;
 	uint64_t length = 0;

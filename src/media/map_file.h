@@ -34,6 +34,12 @@ void file_exempt(int fd);
 bool file_copies(int fd);
 bool file_in_memory(int fd);
 
+/* file_nameless - a new file without a name, in the directory of path; -1 with errno, also where the
+ * filesystem has no such files. file_name - give it the name path, unless something has that name:
+ * EEXIST. 0 or errno; without /proc it cannot be done. */
+int file_nameless(const char *path, unsigned int mode);
+int file_name(int fd, const char *path);
+
 /* file_on_layers - overlayfs: the file may be another one once it was opened for writing. */
 bool file_on_layers(int fd);
 

@@ -35,7 +35,9 @@ static int file_open(struct lock *lock, bool rdonly, const struct lock_for *file
 		if (!rc && lock->fd < 0)
 			rc = errno;
 		forks_release();
-		if (rc == ENOENT && file && !make) { /* look first, and then once more */
+		if ((rc == ENOTDIR || rc == EACCES) && file && file->look && !make)
+			lock->refused = file->look(file->arg, &store); /* is it the store's path? */
+		if (rc == ENOENT && file && !make) {                   /* look first, and then once more */
 			lock->refused = file->look ? file->look(file->arg, &store) : 0;
 			make = true;
 			if (!lock->refused)
@@ -48,13 +50,13 @@ static int file_open(struct lock *lock, bool rdonly, const struct lock_for *file
 }
 
 enum lock_byte { GATE = 0, USERS = 1, SILENT = 2, SLOTS = 16 };
-#define OWNERS      ((off_t)1 << 40)
-#define IN_GATE     ((off_t)1 << 42)
-#define PIDS        ((off_t)1 << 31)
-#define SNAPSHOTS   ((off_t)1 << 62) /* bytes of either file */
-#define DATA_USERS  ((off_t)INT64_MAX - 16) /* bytes of the data file */
+#define OWNERS       ((off_t)1 << 40)
+#define IN_GATE      ((off_t)1 << 42)
+#define PIDS         ((off_t)1 << 31)
+#define SNAPSHOTS    ((off_t)1 << 62)        /* bytes of either file */
+#define DATA_USERS   ((off_t)INT64_MAX - 16) /* bytes of the data file */
 #define SNAPSHOT_MAX ((uint64_t)DATA_USERS - (uint64_t)SNAPSHOTS - 1)
-#define DATA_SILENT (DATA_USERS + 1)
+#define DATA_SILENT  (DATA_USERS + 1)
 
 /* byte_set - type F_RDLCK, F_WRLCK or F_UNLCK on a byte. 0 or errno; EAGAIN when it is taken and wait is not set. */
 static int byte_set(int fd, off_t byte, short type, bool wait)
@@ -76,8 +78,7 @@ static int byte_wait(int fd, off_t byte, short type, unsigned int wait_ms)
 
 	if (wait_ms == 0)
 		return byte_set(fd, byte, type, true);
-	for (unsigned int pause_ms = 1; (rc = byte_set(fd, byte, type, false)) == EAGAIN;
-	     pause_ms = pause_ms < 16 ? 2 * pause_ms : 16) {
+	for (unsigned int pause_ms = 1; (rc = byte_set(fd, byte, type, false)) == EAGAIN; pause_ms = pause_ms < 16 ? 2 * pause_ms : 16) {
 		if (clock_ms() >= end)
 			break;
 		usleep(1000 * pause_ms);
@@ -107,10 +108,9 @@ static int gate_said(const struct lock *lock, int fd)
 	struct flock fl = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = IN_GATE, .l_len = PIDS};
 
 	if (fcntl(fd, F_OFD_GETLK, &fl) == 0 && fl.l_type != F_UNLCK && fl.l_start > IN_GATE)
-		return err_set(DAXKV_BUSY, "process %d is opening or closing the store, and has %s locked",
-		               (int)(fl.l_start - IN_GATE), lock->name);
-	return err_set(DAXKV_BUSY, "another process is opening or closing the store, and has %s locked",
-	               lock->name);
+		return err_set(DAXKV_BUSY, "process %d is opening or closing the store, and has %s locked", (int)(fl.l_start - IN_GATE),
+		               lock->name);
+	return err_set(DAXKV_BUSY, "another process is opening or closing the store, and has %s locked", lock->name);
 }
 
 /* gate_wait - be the one in the gate, or of several readers there. 0 or an error with a text. That the
@@ -161,6 +161,8 @@ static int gate_enter(struct lock *lock, bool silent, const struct lock_for *fil
 			return rc;
 		int fd = lock->fd;
 		rc = file_same(lock, fd, &same);
+		if (!rc && same)
+			rc = lock_known(lock, fd);
 		if (!rc && same) {
 			rc = gate_wait(lock, fd, silent ? F_RDLCK : F_WRLCK, lock->wait_ms);
 			if (!rc)
@@ -200,11 +202,7 @@ static bool reads_on(int rc)
 
 int lock_open_named(struct lock *lock, const char *name, bool rdonly, const struct lock_for *file)
 {
-	*lock = (struct lock){.fd = -1,
-	                      .data_fd = -1,
-	                      .rdonly = rdonly,
-	                      .wait_ms = file->wait_ms,
-	                      .name = strdup(name)};
+	*lock = (struct lock){.fd = -1, .data_fd = -1, .rdonly = rdonly, .wait_ms = file->wait_ms, .name = strdup(name)};
 	if (!lock->name)
 		return err_set(ENOMEM, "no memory for a file name");
 	int rc = gate_enter(lock, false, file);
@@ -232,9 +230,13 @@ int lock_open_named(struct lock *lock, const char *name, bool rdonly, const stru
 
 int lock_open(struct lock *lock, const char *store_path, bool rdonly, const struct lock_for *file)
 {
+	const char *slash = strrchr(store_path, '/'), *base = slash ? slash + 1 : store_path;
+	const bool lmdb = strcmp(base, "data.mdb") == 0;
 	char *name;
+
 	*lock = (struct lock){.fd = -1, .data_fd = -1};
-	if (asprintf(&name, "%s-lock", store_path) < 0)
+	if (asprintf(&name, lmdb ? "%.*slock.mdb" : "%.*s-lock", (int)(lmdb ? (size_t)(base - store_path) : strlen(store_path)),
+	             store_path) < 0)
 		return err_set(ENOMEM, "no memory for a file name");
 	int rc = lock_open_named(lock, name, rdonly, file);
 	free(name);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * lock.h - who uses the store: the file "<store>-lock" and the locks on single bytes of it.
+ * lock.h - who uses the store: the file "<store>-lock" and the locks on single bytes of it. A store that
+ * is called data.mdb has lock.mdb beside it, as the directories of LMDB's programs have.
  *
  *   byte 0    gate      held for an opening or closing, one at a time
  *   byte 1    users     shared by every user; who gets it exclusively is alone
@@ -13,8 +14,9 @@
  * Open file description locks (OFD, fcntl(2)): the kernel drops them when the last copy of the descriptor goes, at death too and across PID
  * namespaces; threads and other descriptors of the process do not disturb them. flock(2) and POSIX locks are not used. Every user also
  * holds a byte far behind the data file's end, shared: one for users, the next one for readers of an unclean file (FILE_UNLOCKED: looks at
- * them only). A silent reader that finds no lock file has its snapshot's byte in the data file, too. Who believes to be alone looks at them: they show a user that came by another name of the file, and has another lock file. Rejected: a
- * pid in the file (namespaces, reuse), POSIX locks (any close in the process drops them).
+ * them only). A silent reader that finds no lock file has its snapshot's byte in the data file, too. Who believes to be alone looks at
+ * them: they show a user that came by another name of the file, and has another lock file. Rejected: a pid in the file (namespaces, reuse),
+ * POSIX locks (any close in the process drops them).
  */
 #ifndef DAXKV_LOCK_H
 #define DAXKV_LOCK_H
@@ -31,7 +33,7 @@ struct stat;
  * group and permissions (and its owner may always read and write it): whoever comes first, root
  * perhaps, keeps nobody out that the store lets in. */
 struct lock_for {
-	unsigned int mode; /* permissions when the store is to be made; before the umask */
+	unsigned int mode;    /* permissions when the store is to be made; before the umask */
 	unsigned int wait_ms; /* for another one in the gate; 0: as long as it takes */
 	int (*look)(void *arg, struct stat *store);
 	void *arg;
@@ -46,13 +48,29 @@ struct lock {
 	bool silent; /* a reader that must not write the lock file */
 	bool used;   /* a silent one: others use the store; when it was opened */
 	bool rdonly;
-	unsigned int wait_ms; /* as of lock_for */
-	char *name;           /* of the lock file */
+	unsigned int wait_ms;    /* as of lock_for */
+	char *name;              /* of the lock file */
 	const pthread_t *writer; /* atomic: this store's thread that has the writer's lock, 0: none;
 	                            see wlock.h */
 };
 
 #define LOCK_OPEN_FLAGS (O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)
+
+/* The first bytes of a lock file, as soon as it has any: of one that is whole, and of one that is being
+ * made. What begins otherwise is somebody else's file, and is never changed; but for LMDB's lock file,
+ * which says nothing once its users are gone, and which LMDB itself writes over ours. */
+#define LOCK_MAGIC      "daxkvlk"
+#define LOCK_MAKING     "daxkvmk"
+#define LOCK_MAGIC_SIZE 8u /* with the NUL */
+
+/* lock_known - in lock.c's service: what is in the open file fd may be a lock file. 0; FOREIGN; BUSY when
+ * processes use LMDB's there; errno; with a text. */
+int lock_known(const struct lock *lock, int fd);
+
+/* lock_claim - the gate is held, and this is the only user: make the beginning of the lock file show
+ * that it is daxkv's, durably where it did not, and that it is being made. Errors: ENOSPC, errno, with a
+ * text. */
+int lock_claim(const struct lock *lock);
 
 /* lock_make - in lock.c's service: make the missing lock file lock->name, like the store, or when
  * store->st_mode is 0 with these permissions. EEXIST: it is there now; EACCES also when a reader
@@ -65,8 +83,8 @@ int lock_make(struct lock *lock, const struct stat *store, unsigned int mode);
  * exclusively. A reader that may not write the lock file, or make one (EROFS, EACCES, EPERM), or for
  * which there is no room (ENOSPC, EDQUOT), becomes a silent one, which others do not see by their
  * locks; fd = -1 when there is no lock file. Errors: BUSY also when an unclean file is shown; EACCES
- * when the lock file may not be read; FOREIGN when it is not a regular file; errno with a text.
- * O_CLOEXEC, O_NOFOLLOW. */
+ * when the lock file may not be read; FOREIGN when it is not a regular file, or somebody else's; errno
+ * with a text. O_CLOEXEC, O_NOFOLLOW. */
 int lock_open(struct lock *lock, const char *store_path, bool rdonly, const struct lock_for *file);
 
 /* lock_open_named - the same with the lock file's own path. */
@@ -109,7 +127,8 @@ int lock_share(struct lock *lock);
 #define LOCK_LEAVE_MS 3000
 int lock_enter(struct lock *lock, bool *alone);
 
-/* lock_allocate - give [off, off + len) of the lock file its space, so that a store there cannot fail. Errors: ENOSPC, errno, with a text. */
+/* lock_allocate - give [off, off + len) of the lock file its space, so that a store there cannot fail. Errors: ENOSPC, errno, with a text.
+ */
 int lock_allocate(const struct lock *lock, uint64_t off, uint64_t len);
 
 /* lock_slot - hold reader slot i's byte, or let go. 0 or errno. */

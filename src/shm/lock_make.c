@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* lock_make.c - making a lock file that is missing. See lock.h */
+/* lock_make.c - making a lock file that is missing, and telling one from other files. See lock.h */
 #include "base/base.h"
 #include "base/err.h"
+#include "media/map_file.h"
 #include "shm/lock.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 
-#define MODE_BITS (S_IRUSR | S_IWUSR | S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH)
+#define LMDB_MAGIC 0xBEEFC0DEu /* at the beginning of its lock file */
+#define FIRST_PAGE 4096u
+#define MODE_BITS  (S_IRUSR | S_IWUSR | S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH)
 
 /* owner_may - whether the store's owner may read and write a lock file with these bits, which is
  * somebody else's. Only who is in the store's group is not known; mostly its owner is. */
@@ -42,26 +43,6 @@ static int give(int fd, const struct stat *store, bool rdonly)
 	return rdonly && !owner_may(&now, store) ? EACCES : 0; /* a reader can do without a lock file */
 }
 
-/* nameless_open - a file without a name in the directory of name. -1 with errno. */
-static int nameless_open(const char *name)
-{
-	const char *slash = strrchr(name, '/');
-	char *dir = !slash ? strdup(".") : strndup(name, slash == name ? 1 : (size_t)(slash - name));
-	int fd = dir ? open(dir, O_RDWR | O_TMPFILE | O_CLOEXEC, S_IRUSR | S_IWUSR) : -1;
-
-	free(dir);
-	return fd;
-}
-
-/* name_give - the nameless file becomes name, unless something has that name. 0 or errno. */
-static int name_give(int fd, const char *name)
-{
-	char self[64];
-
-	snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
-	return linkat(AT_FDCWD, self, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0 ? 0 : errno;
-}
-
 /* make_like - a lock file like the store. It has its name only when it is complete, so that nobody
  * meets one that he may not open; where files without a name, or /proc, cannot be had, there is a
  * moment between the two. */
@@ -69,12 +50,12 @@ static int make_like(const char *name, const struct stat *store, bool rdonly, in
 {
 	int rc;
 
-	*fd = nameless_open(name);
+	*fd = file_nameless(name, S_IRUSR | S_IWUSR);
 	if (*fd >= 0) {
 		rc = give(*fd, store, rdonly);
 		bool given = !rc;
 		if (!rc)
-			rc = name_give(*fd, name);
+			rc = file_name(*fd, name);
 		if (!rc)
 			return 0;
 		close(*fd);
@@ -100,4 +81,77 @@ int lock_make(struct lock *lock, const struct stat *store, unsigned int mode)
 		return make_like(lock->name, store, lock->rdonly, &lock->fd);
 	lock->fd = open(lock->name, LOCK_OPEN_FLAGS | O_RDWR | O_CREAT | O_EXCL, mode);
 	return lock->fd < 0 ? errno : 0;
+}
+
+/* ---- whose it is ---------------------------------------------------------------------------------- */
+
+enum kind { KIND_EMPTY, KIND_OURS, KIND_LMDB, KIND_OTHER };
+
+static int kind_of(int fd, enum kind *kind)
+{
+	uint8_t head[LOCK_MAGIC_SIZE];
+	ssize_t n = pread(fd, head, sizeof head, 0);
+
+	if (n < 0)
+		return errno;
+	*kind = n == 0 ? KIND_EMPTY : KIND_OTHER;
+	if (n == (ssize_t)sizeof head && (memcmp(head, LOCK_MAGIC, sizeof head) == 0 || memcmp(head, LOCK_MAKING, sizeof head) == 0))
+		*kind = KIND_OURS;
+	else if (n == (ssize_t)sizeof head && get32(head) == LMDB_MAGIC)
+		*kind = KIND_LMDB;
+	return 0;
+}
+
+/* lmdb_used - whether a process has LMDB's lock on the file: of the kind that belongs to a process, where
+ * daxkv's belong to an open file. */
+static int lmdb_used(const struct lock *lock, int fd)
+{
+	struct flock fl = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
+
+	if (fcntl(fd, F_OFD_GETLK, &fl) != 0)
+		return err_sys(errno, "locking %s", lock->name);
+	if (fl.l_type == F_UNLCK || fl.l_pid == -1)
+		return 0;
+	return err_set(DAXKV_BUSY, "process %d uses the lock file %s with LMDB", (int)fl.l_pid, lock->name);
+}
+
+int lock_known(const struct lock *lock, int fd)
+{
+	enum kind kind;
+	int rc = kind_of(fd, &kind);
+
+	if (rc)
+		return err_sys(rc, "lock file %s", lock->name);
+	if (kind == KIND_LMDB)
+		return lmdb_used(lock, fd);
+	if (kind == KIND_OTHER)
+		return err_set(DAXKV_FOREIGN, "%s is in the way: the store needs a lock file of that name, and it is another file",
+		               lock->name);
+	return 0;
+}
+
+int lock_claim(const struct lock *lock)
+{
+	static const uint8_t first[FIRST_PAGE] = LOCK_MAKING;
+	enum kind kind;
+	int rc = kind_of(lock->fd, &kind);
+
+	if (!rc && kind == KIND_OTHER)
+		return lock_known(lock, lock->fd);
+	if (!rc && kind == KIND_LMDB)
+		rc = file_cut(lock->fd, 0);
+	if (rc)
+		return err_sys(rc, "lock file %s", lock->name);
+	const size_t n = kind == KIND_OURS ? LOCK_MAGIC_SIZE : sizeof first;
+
+	if (kind != KIND_OURS)
+		file_exempt(lock->fd);
+	ssize_t done = pwrite(lock->fd, first, n, 0);
+
+	rc = done == (ssize_t)n ? 0 : done < 0 ? errno : ENOSPC;
+	if (!rc && kind != KIND_OURS) /* else a power cut may leave its length and nothing that is ours */
+		rc = file_sync(lock->fd);
+	if (rc && kind != KIND_OURS)
+		(void)file_cut(lock->fd, 0);
+	return rc ? err_sys(rc, "the first %u bytes of the lock file %s", FIRST_PAGE, lock->name) : 0;
 }

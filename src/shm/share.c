@@ -15,10 +15,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAGIC           "daxkvlk"
 #define LAYOUT          6u /* of struct share */
 #define PAGE            SHARE_PAGE
-#define LIMBO_FIRST_LOG 7u /* 128 items: a page */
+#define LIMBO_FIRST_LOG 7u  /* 128 items: a page */
 #define PLACE_LOG_END   40u /* no room has so many bits */
 #define PEEK_TRIES      1000u
 
@@ -37,8 +36,7 @@ static bool place_sound(uint64_t place, uint64_t file_bytes)
 {
 	const uint64_t off = place_off(place);
 
-	return place % PAGE < PLACE_LOG_END && off < file_bytes &&
-	       place_room(place) <= (file_bytes - off) / sizeof(struct limbo_item);
+	return place % PAGE < PLACE_LOG_END && off < file_bytes && place_room(place) <= (file_bytes - off) / sizeof(struct limbo_item);
 }
 
 /* first_place - the one that has its space when it is first wanted. */
@@ -50,7 +48,7 @@ static uint64_t first_place(const struct share_file *f)
 /* share_mine - whether it is this version's, and the store's. */
 static bool share_mine(const struct share *s, uint64_t file_id)
 {
-	return memcmp(s->magic, MAGIC, sizeof s->magic) == 0 && s->version == LAYOUT && s->file_id == file_id;
+	return memcmp(s->magic, LOCK_MAGIC, sizeof s->magic) == 0 && s->version == LAYOUT && s->file_id == file_id;
 }
 
 static int file_map(int fd, uint64_t off, size_t bytes, void **p)
@@ -64,13 +62,11 @@ static int file_map(int fd, uint64_t off, size_t bytes, void **p)
 /* share_map - map the share, of so many slots, behind a page of this process's own. */
 static int share_map(struct share_file *f, uint32_t nslots)
 {
-	uint8_t *front =
-	    mmap(NULL, PAGE + f->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *front = mmap(NULL, PAGE + f->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (front == MAP_FAILED)
 		return err_sys(errno, "memory for the lock file");
-	if (forks_map(front + PAGE, f->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, f->fd,
-	              0) == MAP_FAILED) {
+	if (forks_map(front + PAGE, f->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, f->fd, 0) == MAP_FAILED) {
 		int rc = err_sys(errno, "mapping the lock file");
 
 		munmap(front, PAGE + f->bytes);
@@ -97,9 +93,8 @@ static int file_empty(const struct share_file *f)
 		if (data < 0 && errno != EINVAL && errno != EOPNOTSUPP) /* else it cannot tell */
 			return err_sys(errno, "the lock file");
 	}
-	if (st.st_size && ftruncate(f->fd, 0) != 0)
+	if ((uint64_t)st.st_size > PAGE && ftruncate(f->fd, PAGE) != 0) /* it stays known as ours */
 		return err_sys(errno, "emptying the lock file");
-	file_exempt(f->fd);
 	return ftruncate(f->fd, (off_t)f->bytes) != 0 ? err_sys(errno, "the lock file's length") : 0;
 }
 
@@ -108,22 +103,24 @@ static int share_make(struct share_file *f, const struct lock *lock, uint32_t ns
 	uint64_t magic;
 
 	f->bytes = round_up(share_bytes(nslots), PAGE);
-	int rc = file_empty(f);
+	int rc = lock_claim(lock);
 
+	if (!rc)
+		rc = file_empty(f);
 	if (!rc) /* more slots, and the limbo, get their space when they are wanted */
 		rc = lock_allocate(lock, 0, PAGE);
 	if (!rc)
 		rc = share_map(f, nslots);
 	if (rc)
 		return rc;
-	memset(f->share, 0, PAGE);
+	memset((uint8_t *)f->share + LOCK_MAGIC_SIZE, 0, PAGE - LOCK_MAGIC_SIZE);
 	f->share->version = LAYOUT;
 	f->share->file_id = file_id;
 	if (getrandom(&f->share->life, sizeof f->share->life, 0) != sizeof f->share->life)
 		return err_sys(errno, "random bytes for the lock file");
 	f->share->limbo_place = first_place(f);
 	share_init(f->share, nslots, (PAGE - sizeof(struct share)) / sizeof(struct reader_slot), published);
-	memcpy(&magic, MAGIC, sizeof magic);
+	memcpy(&magic, LOCK_MAGIC, sizeof magic);
 	/* Pairs with share_peek: it is whole when it has its magic number. */
 	__atomic_store_n((uint64_t *)(void *)f->share->magic, magic, __ATOMIC_RELEASE);
 	return 0;
@@ -187,7 +184,8 @@ int share_peek(int fd, uint64_t file_id, uint64_t *life, uint64_t *published)
 
 		if (n < 0 || m < 0)
 			return errno;
-		if (n < (ssize_t)sizeof s || m < (ssize_t)sizeof again || !share_mine(&s, file_id)) /* the first: whole in the second then */
+		if (n < (ssize_t)sizeof s || m < (ssize_t)sizeof again ||
+		    !share_mine(&s, file_id)) /* the first: whole in the second then */
 			return ENODATA;
 		*life = again.life;
 		*published = again.published;
@@ -240,8 +238,7 @@ int share_inherit(int fd, uint64_t file_id, uint64_t newest, uint64_t most, stru
 
 	if (n == 0) /* its place may not have its space yet */
 		return 0;
-	if (!place_sound(s.limbo_place, (uint64_t)st.st_size) || n > place_room(s.limbo_place) ||
-	    n > most)
+	if (!place_sound(s.limbo_place, (uint64_t)st.st_size) || n > place_room(s.limbo_place) || n > most)
 		return ENODATA;
 	item = malloc(n * sizeof *item + 1);
 	if (!item)
@@ -283,13 +280,10 @@ static int place_have(const struct share_file *f, uint64_t place)
 	struct stat st;
 
 	if (place == first_place(f))
-		return lock_allocate(f->lock, place_off(place),
-		                     place_room(place) * sizeof *f->limbo);
+		return lock_allocate(f->lock, place_off(place), place_room(place) * sizeof *f->limbo);
 	if (fstat(f->fd, &st) != 0)
 		return err_sys(errno, "the lock file");
-	return place_off(place) >= f->bytes && place_sound(place, (uint64_t)st.st_size)
-	           ? 0
-	           : share_limbo_wild(f);
+	return place_off(place) >= f->bytes && place_sound(place, (uint64_t)st.st_size) ? 0 : share_limbo_wild(f);
 }
 
 /* limbo_map - have the limbo mapped where it is now. *first, *n: the number of its oldest item, and
@@ -303,8 +297,7 @@ static int limbo_map(struct share_file *f, uint64_t *first, uint64_t *n)
 	if (!f->limbo || f->limbo_off != place_off(place) || f->limbo_room != place_room(place)) {
 		rc = place_have(f, place);
 		if (!rc)
-			rc = file_map(f->fd, place_off(place), place_room(place) * sizeof *f->limbo,
-			              &p);
+			rc = file_map(f->fd, place_off(place), place_room(place) * sizeof *f->limbo, &p);
 		if (rc)
 			return rc;
 		if (f->limbo)
@@ -337,8 +330,7 @@ static int limbo_grow(struct share_file *f, uint64_t first, uint64_t n)
 	f->limbo = to;
 	f->limbo_off = off;
 	f->limbo_room = room;
-	__atomic_store_n(&f->share->limbo_place, off | (uint64_t)__builtin_ctzll(room),
-	                 __ATOMIC_RELEASE);
+	__atomic_store_n(&f->share->limbo_place, off | (uint64_t)__builtin_ctzll(room), __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -377,8 +369,7 @@ void share_limbo_drop(struct share_file *f, uint64_t items)
 	uint64_t first, n;
 
 	if (f->fd >= 0 && limbo_map(f, &first, &n) == 0)
-		__atomic_store_n(&f->share->limbo_first, first + min_u64(items, n),
-		                 __ATOMIC_RELEASE);
+		__atomic_store_n(&f->share->limbo_first, first + min_u64(items, n), __ATOMIC_RELEASE);
 }
 
 int share_limbo_load(struct share_file *f, struct limbo *limbo)

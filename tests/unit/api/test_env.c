@@ -99,7 +99,8 @@ static void foreign_and_short_files(void **state)
 /* Two handles on one store stand for two processes: each sees the other's commits, and their writers take turns. */
 static void handles_share_a_store(void **state)
 {
-	struct daxkv *a = store_new("e", 512), *b = store_again("e"), *reader = store_open("e", (struct daxkv_options){.flags = DAXKV_RDONLY});
+	struct daxkv *a = store_new("e", 512), *b = store_again("e"),
+	             *reader = store_open("e", (struct daxkv_options){.flags = DAXKV_RDONLY});
 	struct daxkv_txn *txn, *other = NULL, *old;
 	(void)state;
 	put_some(a, 0, 200, 20, 0);
@@ -255,10 +256,12 @@ static void info_and_counters(void **state)
 	assert_true(i.readers == 0 && i.max_readers == 4096 && !i.read_only);
 	assert_int_equal(fstat(daxkv_fd(kv), &st), 0);
 	assert_int_equal(st.st_size, 64 << 10);
+	assert_true(strstr(daxkv_lock_path(kv), "-lock") && access(daxkv_lock_path(kv), F_OK) == 0);
 	uint64_t fences = counters(kv).fences; /* of opening */
 	put_some(kv, 0, 1000, 100, 0);
 	struct daxkv_counters c = counters(kv);
-	assert_true(c.commits == 1 && c.fences == fences + 2 && c.splits > 20 && c.compactions > 0 && c.lines_flushed + c.lines_streamed > 1000 && c.grows == 2);
+	assert_true(c.commits == 1 && c.fences == fences + 2 && c.splits > 20 && c.compactions > 0 &&
+	            c.lines_flushed + c.lines_streamed > 1000 && c.grows == 2);
 	del_some(kv, 0, 990);
 	assert_true(counters(kv).merges > 0 || counters(kv).compactions > c.compactions);
 	i = info(kv);
@@ -295,18 +298,12 @@ static void check_finds_damage(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(options_that_make_no_sense),
-	    TEST(create_or_not),
-	    TEST(page_size_must_match),
-	    TEST(foreign_and_short_files),
-	    TEST(handles_share_a_store),
-	    TEST(without_a_lock_file),
-	    TEST(read_only_refuses_changes),
-	    TEST(read_only_of_an_unclean_file),
-	    TEST(close_and_open_again),
-	    TEST(close_with_running_transactions),
-	    TEST(info_and_counters),
-	    TEST(check_finds_damage),
+	    TEST(options_that_make_no_sense), TEST(create_or_not),
+	    TEST(page_size_must_match),       TEST(foreign_and_short_files),
+	    TEST(handles_share_a_store),      TEST(without_a_lock_file),
+	    TEST(read_only_refuses_changes),  TEST(read_only_of_an_unclean_file),
+	    TEST(close_and_open_again),       TEST(close_with_running_transactions),
+	    TEST(info_and_counters),          TEST(check_finds_damage),
 	};
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* path.c - see path.h */
+#include "media/path.h"
+
+#include "base/base.h"
+#include "base/err.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#define LINKS_MAX 40 /* as many as the kernel follows */
+
+/* link_step - the path that the link *path leads to takes its place; *more: it was a link. */
+static int link_step(char **path, bool *more)
+{
+	char target[PATH_MAX], *next;
+	const char *slash = strrchr(*path, '/');
+	ssize_t n = readlink(*path, target, sizeof target - 1);
+
+	*more = n > 0;
+	if (n <= 0)
+		return 0; /* what is wrong with the path, opening it tells */
+	target[n] = 0;
+	const int dir = target[0] == '/' || !slash ? 0 : (int)(slash + 1 - *path);
+
+	if (asprintf(&next, "%.*s%s", dir, *path, target) < 0)
+		return err_set(ENOMEM, "no memory for a file name");
+	free(*path);
+	*path = next;
+	return 0;
+}
+
+/* leads_astray - whether path is another file than its links tell: links of /proc do not need the names
+ * that they show. */
+static bool leads_astray(const char *path, const char *told)
+{
+	struct stat x, y;
+
+	if (stat(path, &x) != 0)
+		return false;
+	if (stat(told, &y) != 0)
+		return errno == ENOENT || errno == ENOTDIR;
+	return x.st_dev != y.st_dev || x.st_ino != y.st_ino;
+}
+
+int path_follow(const char *path, char **out)
+{
+	char *at = strdup(path);
+	bool more = true;
+	int rc = at ? 0 : err_set(ENOMEM, "no memory for a file name");
+
+	for (unsigned int i = 0; !rc && more; i++)
+		rc = i <= LINKS_MAX ? link_step(&at, &more) : err_sys(ELOOP, "%s: symbolic links that lead to each other", path);
+	if (!rc && strcmp(at, path) != 0 && leads_astray(path, at)) {
+		free(at);
+		at = strdup(path);
+		rc = at ? 0 : err_set(ENOMEM, "no memory for a file name");
+	}
+	if (rc) {
+		free(at);
+		return rc;
+	}
+	*out = at;
+	return 0;
+}
+
+/* dir_error - what is wrong with a directory above the file, those above it being in order. 0: nothing. */
+static int dir_error(const char *path, const char *dir)
+{
+	struct stat st;
+
+	if (stat(dir, &st) != 0)
+		return errno == ENOENT ? err_sys(errno, "%s: the directory %s is missing", path, dir) : err_sys(errno, "%s: %s", path, dir);
+	if (!S_ISDIR(st.st_mode))
+		return err_sys(ENOTDIR, "%s: %s", path, dir);
+	if (faccessat(AT_FDCWD, dir, X_OK, AT_EACCESS) != 0 && errno == EACCES)
+		return err_sys(EACCES, "%s: the directory %s", path, dir);
+	return 0;
+}
+
+int path_error(int rc, const char *path)
+{
+	char *dir = strdup(path);
+	int found = 0;
+
+	if (dir && (rc == ENOENT || rc == ENOTDIR || rc == EACCES)) {
+		for (char *slash = strchr(dir + 1, '/'); slash && !found; slash = strchr(slash + 1, '/')) {
+			*slash = 0;
+			found = dir_error(path, dir);
+			*slash = '/';
+		}
+	}
+	free(dir);
+	return found ? found : err_sys(rc, "%s", path);
+}
+
+int path_make_error(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *dir = !slash ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
+	struct stat st;
+	int rc = 0;
+
+	if (!dir)
+		return err_set(ENOMEM, "no memory for a file name");
+	if (stat(dir, &st) != 0)
+		rc = path_error(errno, path);
+	else if (!S_ISDIR(st.st_mode))
+		rc = err_sys(ENOTDIR, "%s: %s", path, dir);
+	else if (faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) != 0)
+		rc = err_sys(errno, "%s: no file can be made in the directory %s", path, dir);
+	free(dir);
+	return rc;
+}
