@@ -213,7 +213,7 @@ int lock_open_named(struct lock *lock, const char *name, bool rdonly, const stru
 	if (rc == ELOOP || rc == EISDIR || rc == ENXIO)
 		return err_set(DAXKV_FOREIGN, "lock file %s: not a regular file", lock->name);
 	if (rc)
-		return rc > 0 ? err_sys(rc, "lock file %s", lock->name) : rc;
+		return lock_error(lock, rc);
 	bool silent = false;
 	if (!rdonly)
 		rc = byte_held(lock->fd, SILENT, &silent);

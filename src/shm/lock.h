@@ -72,6 +72,10 @@ int lock_known(const struct lock *lock, int fd);
  * text. */
 int lock_claim(const struct lock *lock);
 
+/* lock_error - the errno of a call for the lock file, or an error that has its text: returned, with a text
+ * that names the file, and says what to do when its filesystem is full. */
+int lock_error(const struct lock *lock, int rc);
+
 /* lock_make - in lock.c's service: make the missing lock file lock->name, like the store, or when
  * store->st_mode is 0 with these permissions. EEXIST: it is there now; EACCES also when a reader
  * would make one that the store's owner could not use. Fills fd. 0 or errno. */

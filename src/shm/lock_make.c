@@ -130,6 +130,16 @@ int lock_known(const struct lock *lock, int fd)
 	return 0;
 }
 
+int lock_error(const struct lock *lock, int rc)
+{
+	if (rc == ENOSPC || rc == EDQUOT)
+		return err_sys(rc,
+		               "no room for the lock file %s: a writer needs %u bytes on that filesystem, "
+		               "so remove another file there first; reading needs none",
+		               lock->name, FIRST_PAGE);
+	return rc > 0 ? err_sys(rc, "lock file %s", lock->name) : rc;
+}
+
 int lock_claim(const struct lock *lock)
 {
 	static const uint8_t first[FIRST_PAGE] = LOCK_MAKING;
@@ -141,7 +151,7 @@ int lock_claim(const struct lock *lock)
 	if (!rc && kind == KIND_LMDB)
 		rc = file_cut(lock->fd, 0);
 	if (rc)
-		return err_sys(rc, "lock file %s", lock->name);
+		return lock_error(lock, rc);
 	const size_t n = kind == KIND_OURS ? LOCK_MAGIC_SIZE : sizeof first;
 
 	if (kind != KIND_OURS)
@@ -153,5 +163,5 @@ int lock_claim(const struct lock *lock)
 		rc = file_sync(lock->fd);
 	if (rc && kind != KIND_OURS)
 		(void)file_cut(lock->fd, 0);
-	return rc ? err_sys(rc, "the first %u bytes of the lock file %s", FIRST_PAGE, lock->name) : 0;
+	return lock_error(lock, rc);
 }

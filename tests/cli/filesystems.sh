@@ -51,6 +51,26 @@ counted() { # STORE ENTRIES
 awk 'BEGIN { for (i = 0; i < 60000; i++) printf "key%06d\t%040d\n", i * 7919 % 60000, i }' >in.tsv
 awk 'BEGIN { for (i = 0; i < 60000; i += 600) printf "key%06d\t%040d\n", i, i + 1 }' >changes.tsv
 
+# A filesystem in memory is full to the last page: without a lock file a store is read from there, and a
+# change says what it needs.
+mkdir memory.m
+if mount -t tmpfs -o size=512k none memory.m 2>"$log/mount"; then
+	kv load memory.m/s - <<'END'
+key	value
+END
+	rm memory.m/s-lock
+	dd if=/dev/zero of=memory.m/fill bs=4k 2>"$log/fill" || :
+	t "memory: get without room for a lock file" gets value memory.m/s key
+	t "memory: del" exits 3 kv del memory.m/s key
+	t "memory: says what it needs" says 'no room for the lock file memory.m/s-lock: a writer needs 4096 bytes .* No space left'
+	t "memory: and leaves nothing" test ! -e memory.m/s-lock
+	truncate -s -8k memory.m/fill
+	t "memory: with so much it works" exits 0 kv del memory.m/s key
+	umount memory.m
+else
+	skip "memory" "this machine cannot mount it"
+fi
+
 for fs in ext4 xfs btrfs; do
 	if ! mounted $fs 320; then
 		skip "$fs" "this machine cannot have it"
@@ -65,7 +85,10 @@ for fs in ext4 xfs btrfs; do
 	rm -f $fs.m/s-lock
 	filled $fs.m 0
 	t "$fs: get on a full disk without a lock file" gets new $fs.m/s key000001
+	t "$fs: del there" enospc kv del $fs.m/s key000004
+	[ "$enospc_got" -eq 0 ] || t "$fs: or it says what a writer needs" says 'no room for the lock file .* remove another file there first'
 	rm $fs.m/fill
+	kv put $fs.m/s key000004 back
 	kv put $fs.m/s key000001 newer # the lock file is there
 	filled $fs.m 0
 	t "$fs: changes of records on a full disk" enospc kv load $fs.m/s changes.tsv
