@@ -648,19 +648,3 @@ void space_committed(struct space *s, uint64_t txn)
 	s->ndirty = 0;
 	s->grown.n = 0;
 }
-
-int space_used(struct space *s, uint64_t *bytes)
-{
-	uint64_t n = 0;
-
-	for (size_t z = 0; z < s->nzones; z++) {
-		int rc = space_load_zone(s, z);
-
-		if (rc)
-			return rc;
-		for (uint64_t w = 0; w < space_zone_words(s); w++)
-			n += (uint64_t)__builtin_popcountll(s->zone[z].disk[w]);
-	}
-	*bytes = n * s->psize;
-	return 0;
-}

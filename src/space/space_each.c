@@ -27,3 +27,19 @@ int space_each_free(struct space *s, int (*show)(void *arg, uint64_t off, uint64
 	}
 	return rc;
 }
+
+int space_used(struct space *s, uint64_t *bytes)
+{
+	uint64_t n = 0;
+
+	for (size_t z = 0; z < s->nzones; z++) {
+		int rc = space_load_zone(s, z);
+
+		if (rc)
+			return rc;
+		for (uint64_t w = 0; w < space_zone_words(s); w++)
+			n += (uint64_t)__builtin_popcountll(s->zone[z].disk[w]);
+	}
+	*bytes = n * s->psize;
+	return 0;
+}

@@ -297,24 +297,6 @@ int tree_page_out(struct tree *t, uint64_t old, uint8_t *image, uint32_t used, u
 	return 0;
 }
 
-int tree_leaf_items(struct tree *t, const struct leaf *leaf, struct item *items, uint32_t *n)
-{
-	int rc = leaf_offsets(leaf, t->scratch->offsets, n);
-
-	for (uint32_t i = 0; i < *n && !rc; i++)
-		rc = leaf_item(leaf, t->scratch->offsets[i], &items[i]);
-	return rc;
-}
-
-uint32_t tree_items_cost(const struct tree *t, const struct item *items, uint32_t n)
-{
-	uint32_t each = leaf_costs(t->order, items, n), cost = each * n;
-
-	for (uint32_t i = 0; !each && i < n; i++)
-		cost += leaf_cost(t->order, items[i].klen, items[i].vlen);
-	return cost;
-}
-
 #define LEAF_PARTS 3u
 
 /*
@@ -359,17 +341,6 @@ static uint32_t split(const struct tree *t, const struct item *items, uint32_t n
 	}
 	cut[parts++] = n;
 	return parts;
-}
-
-void tree_separator(const struct tree *t, const struct item *a, const struct item *b, uint8_t *buf, struct sep *sep)
-{
-	struct separation s = order_separate(t->order, a->key, a->klen, a->val, a->vlen, b->key, b->klen, b->val, b->vlen);
-	uint32_t dlen = s.dlen == FMT_SEP_NODUP ? 0 : s.dlen;
-
-	memcpy(buf, b->key + s.koff, s.klen);
-	if (dlen)
-		memcpy(buf + s.klen, b->val + s.doff, dlen);
-	*sep = (struct sep){.key = buf, .dup = buf + s.klen, .klen = s.klen, .dlen = s.dlen};
 }
 
 struct placed { /* which of the items is the new one, and where it went */
@@ -554,15 +525,6 @@ int tree_store(struct tree *t, struct path *path, const struct item *item, const
 		rc = drop_blob(t, &blob);
 	*value = placed.value;
 	*leaf_off = placed.leaf;
-	return rc;
-}
-
-int tree_items_without(struct tree *t, const struct path *path, struct item *items, uint32_t *n)
-{
-	int rc = tree_leaf_items(t, &path->leaf, items, n);
-
-	if (!rc)
-		memmove(items + path->rank, items + path->rank + 1, (--*n - path->rank) * sizeof *items);
 	return rc;
 }
 

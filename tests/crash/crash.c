@@ -26,12 +26,8 @@
 #include <unistd.h>
 
 #include "content.h"
-#include "cover.h"
-#include "drive.h"
-#include "explore.h"
-#include "retry.h"
-#include "steer.h"
 #include "media/super.h"
+#include "run.h"
 
 #define PAGE            512u
 #define FIRST_SIZE      ((uint64_t)48 << 10)
@@ -42,30 +38,7 @@
 #define HOT_FAIL        30u
 #define STEP_SECONDS    60 /* of processor time: no operation takes so long, all its images included */
 
-static struct run {
-	uint64_t seed, ops;
-	size_t granule;
-	unsigned int fail_one_in, crash_one_in;
-	bool verbose;
-	struct explore_config explore;
-	char path[512], plain_path[520], replay[256];
-	struct rng rng;
-	struct ops stream;
-	struct oracle oracle;
-	struct drive drive, other; /* other: of a second user of the store */
-	bool shared;
-	struct oracle_state before; /* what was acknowledged, while a commit is in flight */
-	bool in_flight;
-	uint64_t acked;    /* its content */
-	uint64_t failures; /* fences that failed, as far as they were dealt with */
-	jmp_buf crashed;
-	uint8_t *cut;
-	struct timespec from;
-	uint64_t swaps, cuts, deaths, in_recovery, failed_fences, full, retries;
-	uint64_t spilled; /* before the operation that runs: of cover_spilled */
-	unsigned int full_in_row;
-	struct steer steer;
-} run;
+struct run run;
 
 /* __asan_default_options - a crash abandons what the engine had allocated. */
 __attribute__((visibility("default"))) const char *__asan_default_options(void);
@@ -451,98 +424,6 @@ static void run_ops(void)
 }
 
 /* ---- start and end -------------------------------------------------------------------------------------------------------- */
-
-static void usage(void)
-{
-	fprintf(stderr,
-	        "usage: crash [--seed N] [--ops N] [--granule 64|512|4096] [--effort N] [--crash-one-in N] [--fail-one-in N] [--image N]\n"
-	        "             [--save PATH] [--dir D] [--verbose]\n");
-	exit(2);
-}
-
-static uint64_t number(const char *text)
-{
-	char *end;
-	unsigned long long n = strtoull(text, &end, 0);
-
-	if (*text == '\0' || *end)
-		usage();
-	return n;
-}
-
-static void argument(int c, const char **dir)
-{
-	switch (c) {
-	case 's':
-		run.seed = number(optarg);
-		break;
-	case 'n':
-		run.ops = number(optarg);
-		break;
-	case 'g':
-		run.granule = number(optarg);
-		if (run.granule != FMT_LINE && run.granule != 512 && run.granule != 4096)
-			usage();
-		break;
-	case 'e':
-		run.explore.effort = (unsigned int)number(optarg);
-		break;
-	case 'c':
-		run.explore.crash_one_in = (unsigned int)number(optarg);
-		break;
-	case 'f':
-		run.fail_one_in = (unsigned int)number(optarg);
-		break;
-	case 'i':
-		run.explore.only = number(optarg);
-		break;
-	case 'S':
-		run.explore.save_path = optarg;
-		break;
-	case 'd':
-		*dir = optarg;
-		break;
-	case 'v':
-		run.verbose = true;
-		break;
-	default:
-		usage();
-	}
-}
-
-static void arguments(int argc, char **argv)
-{
-	static const struct option options[] = {
-	    {"seed", required_argument, NULL, 's'},         {"ops", required_argument, NULL, 'n'},
-	    {"granule", required_argument, NULL, 'g'},      {"effort", required_argument, NULL, 'e'},
-	    {"crash-one-in", required_argument, NULL, 'c'}, {"fail-one-in", required_argument, NULL, 'f'},
-	    {"image", required_argument, NULL, 'i'},        {"save", required_argument, NULL, 'S'},
-	    {"dir", required_argument, NULL, 'd'},          {"verbose", no_argument, NULL, 'v'},
-	    {NULL, 0, NULL, 0},
-	};
-	static const unsigned int crashes[] = {250, 60, 250, 1000};
-	const char *dir = getenv("TMPDIR");
-	int c;
-
-	dir = dir ? dir : access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-	run = (struct run){.seed = 1, .ops = 3000, .granule = 64, .fail_one_in = 150};
-	run.explore = (struct explore_config){.effort = 1, .crash_one_in = UINT_MAX};
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1)
-		argument(c, &dir);
-	if (optind != argc)
-		usage();
-	if (run.explore.crash_one_in == UINT_MAX)
-		run.explore.crash_one_in = crashes[run.seed % 4];
-	run.crash_one_in = run.explore.crash_one_in;
-	snprintf(run.path, sizeof run.path, "%s/crash-%ld.daxkv", dir, (long)getpid());
-	snprintf(run.plain_path, sizeof run.plain_path, "%s.image", run.path);
-	snprintf(run.replay, sizeof run.replay,
-	         "replay: build/tests/crash --seed %lu --ops %lu --granule %zu --effort %u --crash-one-in %u --fail-one-in %u",
-	         (unsigned long)run.seed, (unsigned long)run.ops, run.granule, run.explore.effort, run.explore.crash_one_in,
-	         run.fail_one_in);
-	run.explore.seed = run.seed;
-	run.explore.plain_path = run.plain_path;
-}
 
 /* fill_zone - one value takes all but the last pages: the next growth begins a zone, with a bitmap page of its own. */
 static void fill_zone(void)

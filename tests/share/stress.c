@@ -17,6 +17,7 @@
  */
 #include "daxkv.h"
 
+#include "account.h"
 #include "clock.h"
 #include "rng.h"
 
@@ -83,37 +84,6 @@ static int open_store(struct daxkv **kv)
 	struct daxkv_options o = {.flags = DAXKV_CREATE, .pmem = run.pmem};
 
 	return daxkv_open(run.path, &o, kv);
-}
-
-struct account {
-	int64_t balance;
-	uint8_t filler[200]; /* part of it is stored */
-};
-
-static struct daxkv_val account_key(unsigned int i, char *buf, size_t size)
-{
-	return (struct daxkv_val){(size_t)snprintf(buf, size, "account-%06u", i), buf};
-}
-
-static int account_get(struct daxkv_txn *txn, unsigned int i, int64_t *balance)
-{
-	char buf[32];
-	struct daxkv_val key = account_key(i, buf, sizeof buf), value;
-	int rc = daxkv_get(txn, DAXKV_MAIN, &key, &value);
-
-	if (!rc)
-		memcpy(balance, value.data, sizeof *balance);
-	return rc;
-}
-
-static int account_put(struct daxkv_txn *txn, unsigned int i, int64_t balance, struct rng *rng)
-{
-	char buf[32];
-	struct account a = {.balance = balance};
-	struct daxkv_val key = account_key(i, buf, sizeof buf), value = {sizeof a.balance + rng_next(rng) % sizeof a.filler, &a};
-
-	memset(a.filler, (int)i, sizeof a.filler);
-	return daxkv_put(txn, DAXKV_MAIN, &key, &value, 0);
 }
 
 /* ---- writers -------------------------------------------------------------------------------------------------------------- */

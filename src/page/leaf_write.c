@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* leaf_write.c - building a leaf, and appending to one. See leaf.h */
+#include "base/crc.h"
+#include "page/leaf.h"
+#include "space/wset.h"
+static const uint8_t *bytes_of(const struct leaf *l)
+{
+	return (const uint8_t *)l->page;
+}
+
+uint32_t leaf_crc(const uint8_t *p, uint32_t end)
+{
+	return crc32c(crc32c(crc32c(0, p, 8), p + 20, 12), p + FMT_LEAF_BASE, end - FMT_LEAF_BASE);
+}
+
+uint32_t leaf_costs(const struct order *o, const struct item *items, uint32_t n)
+{
+	if (!n || !uniform_suits(o, &items[0]))
+		return 0;
+	for (uint32_t i = 1; i < n; i++)
+		if (items[i].klen != items[0].klen || items[i].vlen != items[0].vlen || items[i].flags)
+			return 0;
+	return 8 + uniform_stride(items[0].klen, items[0].vlen);
+}
+
+/* base_uniform, base_mixed - the heads and entries of a base; where they end. */
+static uint32_t base_uniform(uint8_t *image, uint32_t psize, const struct order *o, const struct item *items, uint32_t n, uint32_t plen)
+{
+	uint64_t *heads = (void *)(image + FMT_LEAF_BASE);
+	uint32_t klen = items[0].klen, vlen = items[0].vlen, stride = uniform_stride(klen, vlen);
+	uint8_t *e = image + FMT_LEAF_BASE + 8 * n;
+
+	assert(FMT_LEAF_BASE + n * (8 + stride) <= psize);
+	for (uint32_t i = 0; i < n; i++, e += stride) {
+		heads[i] = order_head(o, items[i].key, klen, plen);
+		leaf_entry_copy(e, items[i].key, klen);
+		leaf_value_copy(e + klen, items[i].val, vlen);
+		memset(e + klen + vlen, 0, stride - klen - vlen);
+	}
+	return (uint32_t)(e - image);
+}
+
+static uint32_t base_mixed(uint8_t *image, uint32_t psize, const struct order *o, const struct item *items, uint32_t n, uint32_t plen)
+{
+	uint32_t offs_at = FMT_LEAF_BASE + 8 * n, at = offs_at + 2 * n;
+	uint64_t *heads = (void *)(image + FMT_LEAF_BASE);
+	uint16_t *offs = (void *)(image + offs_at);
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct item *it = &items[i];
+		uint32_t e = leaf_entry_align(o, at, it->klen);
+
+		memset(image + at, 0, e - at);
+		heads[i] = order_head(o, it->key, it->klen, plen);
+		offs[i] = (uint16_t)e;
+		leaf_entry_store(image + e, it);
+		at = e + FMT_ENTRY_SIZE + it->klen + it->vlen;
+		assert(at <= psize);
+	}
+	return at;
+}
+
+uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *o, const struct item *items, uint32_t n, uint64_t birth, uint64_t prev)
+{
+	struct fmt_page *page = (void *)image;
+	bool uniform = leaf_costs(o, items, n) > 0;
+	uint32_t plen = n < 2 ? 0 : order_prefix(o, items[0].key, items[0].klen, items[n - 1].key, items[n - 1].klen);
+
+	memset(image, 0, FMT_LEAF_BASE);
+	*page = leaf_header(n, uniform ? items : NULL, birth, prev);
+	page->plen = (uint16_t)plen;
+	uint32_t at = (uniform ? base_uniform : base_mixed)(image, psize, o, items, n, plen), end = (uint32_t)round_up(at, 4);
+
+	memset(image + at, 0, round_up(end, FMT_LINE) - at);
+	page->end = (uint16_t)end;
+	page->crc = leaf_crc(image, end);
+	return end;
+}
+
+static void expect_all(const struct leaf *l)
+{
+	for (uint32_t i = 0; i < l->psize; i += FMT_LINE)
+		__builtin_prefetch(bytes_of(l) + i);
+}
+
+void leaf_own(const struct leaf *l, uint32_t bytes)
+{
+	uint32_t end = leaf_tail_end(l);
+	const uint8_t *from = bytes_of(l) + end;
+
+	if (l->nslots == FMT_TAIL_SLOTS || end + FMT_TAIL_BEFORE + FMT_ENTRY_SIZE + bytes + FMT_TAIL_AFTER > l->psize) { /* it will be written anew */
+		expect_all(l);
+		return;
+	}
+	pm_own(bytes_of(l) + FMT_LEAF_SLOTS + l->nslots * FMT_WORD);
+	for (unsigned int i = 0; i < 3; i++)
+		pm_own(from + i * FMT_LINE);
+}
+
+void leaf_expect_put(const struct leaf *l, const struct leaf_gap *g, uint32_t bytes, bool *full)
+{
+	uint32_t end = leaf_tail_end(l), need = FMT_TAIL_BEFORE + FMT_ENTRY_SIZE + bytes + FMT_TAIL_AFTER;
+
+	*full = l->nslots == FMT_TAIL_SLOTS || end + need > l->psize;
+	if (*full) {
+		expect_all(l);
+		return;
+	}
+	for (uint32_t j = 0; j < g->n; j++)
+		__builtin_prefetch(bytes_of(l) + g->entry[j]);
+	pm_own(bytes_of(l) + FMT_LEAF_SLOTS + l->nslots * FMT_WORD);
+	for (uint32_t i = 0; i < need + FMT_LINE - 1; i += FMT_LINE)
+		pm_own(bytes_of(l) + end + i);
+}
+
+/* shadow_open - the wpage of a leaf that gets pending slots: at its first one it takes the page's slots over. */
+static int shadow_open(struct wset *w, const struct leaf *l, struct wpage **out)
+{
+	struct wpage *wp;
+	int rc = wset_touch(w, l->off, &wp);
+
+	if (rc)
+		return rc;
+	if (!wp->npending) {
+		memcpy(wp->val, l->slots, sizeof wp->val); /* those that are not in use are 0 */
+		wp->npending = wp->napplied = (uint8_t)l->nslots;
+	}
+	*out = wp;
+	return 0;
+}
+
+struct fresh { /* what is appended to the page, from..end */
+	const uint8_t *bytes;
+	uint32_t from, end;
+	uint32_t known, crc; /* the first so many bytes have that checksum */
+	bool to_fill;        /* some of them are going to change */
+};
+
+static void shadow_add(struct wset *w, struct wpage *wp, const struct fresh *f, uint64_t slot)
+{
+	uint32_t n = f->end - f->from;
+
+	/* Bytes between the last entry and this one are alignment, stored with it: the range stays one piece [R1]. */
+	if (!wp->fresh_end) {
+		wp->fresh_off = (uint16_t)f->from;
+		wp->crc_valid = !f->to_fill;
+		wp->fresh_crc = f->to_fill ? 0 : crc32c(f->crc, f->bytes + f->known, n - f->known);
+	} else if (wp->crc_valid) {
+		wp->crc_valid = !f->to_fill;
+		wp->fresh_crc = f->to_fill ? 0 : crc32c(wp->fresh_crc, f->bytes, n);
+	}
+	wp->fresh_end = (uint16_t)f->end;
+	wp->val[wp->npending++] = slot;
+	pm_flush(&w->map->pm, w->map->base + wp->off + f->from, n);
+}
+
+int leaf_append(struct wset *w, const struct order *o, const struct leaf *l, const struct leaf_change *c, bool *done, const uint8_t **value)
+{
+	uint8_t buf[FMT_PAGE_MAX / 2 + 64];
+	uint32_t from = leaf_tail_end(l), e = leaf_entry_align(o, from + FMT_TAIL_BEFORE, c->item.klen);
+	uint32_t body = FMT_TAIL_BEFORE + FMT_ENTRY_SIZE + c->item.klen + c->item.vlen;
+	uint32_t crc_at = e - FMT_TAIL_BEFORE + body, end = (uint32_t)round_up(crc_at + FMT_TAIL_AFTER, 4);
+	uint32_t lead = e - FMT_TAIL_BEFORE - from;
+	struct wpage *wp;
+	int rc;
+
+	*done = false;
+	if (l->nslots == FMT_TAIL_SLOTS || end > l->psize || body + 64 > sizeof buf)
+		return 0;
+	uint64_t slot = FMT_SLOT(e, end, c->fp, c->rank, c->kind);
+	uint8_t *p = buf + lead;
+
+	put64(buf, 0); /* alignment: up to 4 bytes here, up to 3 behind the entry */
+	put64(p, w->txn);
+	leaf_entry_store(p + FMT_TAIL_BEFORE, &c->item);
+	uint32_t body_crc = crc32c(0, p, body), crc = crc32c(body_crc, &slot, sizeof slot);
+
+	put32(p + body, crc);
+	put32(p + body + sizeof crc, 0);
+	wp = wset_find(w, l->off);
+	if (wset_editable(w, wp)) {
+		const uint64_t *slots = (const uint64_t *)(const void *)(bytes_of(l) + FMT_LEAF_SLOTS);
+
+		rc = wset_touch(w, l->off, &wp);
+		if (rc)
+			return rc;
+		wset_apply(w, wp);
+		pm_write(&w->map->pm, bytes_of(l) + from, buf, end - from);
+		pm_store8(&w->map->pm, slots + l->nslots, slot);
+		wp->used = end > wp->used ? end : wp->used;
+		wp->streamed = false;
+	} else {
+		rc = shadow_open(w, l, &wp);
+		if (rc)
+			return rc;
+		pm_write(&w->map->pm, bytes_of(l) + from, buf, end - from);
+		struct fresh f = {.bytes = buf, .from = from, .end = end, .known = lead ? 0 : body, .crc = lead ? 0 : body_crc, .to_fill = c->to_fill};
+
+		shadow_add(w, wp, &f, slot);
+	}
+	*value = bytes_of(l) + e + FMT_ENTRY_SIZE + c->item.klen;
+	*done = true;
+	return 0;
+}
+
+/* seal_slot - the tail slot whose value lies at value; NULL: it is in the base. */
+static const uint64_t *seal_slot(const struct leaf *l, const uint8_t *value)
+{
+	for (unsigned int i = l->nslots; i-- > 0;) {
+		struct item it;
+
+		if (FMT_SLOT_KIND(l->slots[i]) != FMT_SLOT_REMOVE && tail_item(l, FMT_SLOT_OFF(l->slots[i]), &it) == 0 && it.val == value)
+			return &l->slots[i];
+	}
+	return NULL;
+}
+
+void leaf_seal(struct wset *w, uint64_t off, const uint8_t *value, uint32_t vlen)
+{
+	struct view v = {.map = w->map, .base = w->map->base, .psize = w->psize, .snapshot = w->txn, .w = w};
+	struct pm *pm = &w->map->pm;
+	struct wpage *wp = wset_find(w, off);
+	struct leaf l;
+	uint32_t crc;
+
+	leaf_open(&v, view_raw(&v, off), off, &l);
+	wp->streamed = false;
+	const uint64_t *slot = seal_slot(&l, value);
+
+	if (slot) {
+		const uint8_t *from = bytes_of(&l) + FMT_SLOT_OFF(*slot) - FMT_TAIL_BEFORE;
+
+		crc = crc32c(crc32c(0, from, (size_t)(value + vlen - from)), slot, sizeof *slot);
+		pm_write(pm, value + vlen, &crc, sizeof crc);
+		pm_flush(pm, from, (size_t)(value + vlen - from) + sizeof crc);
+	} else {
+		crc = leaf_crc(bytes_of(&l), l.page->end) ^ crc32c_place(off);
+		pm_write(pm, &l.page->crc, &crc, sizeof crc);
+	}
+}
