@@ -112,7 +112,8 @@ int dbi_record_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len,
 /* ---- dbi_states.c ---------------------------------------------------------------------------- */
 
 /* states_open, dbi_states_free - of a write transaction's memory; the latter of a read one's as
- * well. ENOMEM. states_begin - it is used for another transaction. */
+ * well. ENOMEM. states_begin - it is used for another transaction,
+ * which has changed nothing yet. */
 int states_open(struct daxkv_txn *txn);
 void dbi_states_free(struct daxkv_txn *txn);
 void states_begin(struct daxkv_txn *txn);

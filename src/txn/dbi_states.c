@@ -38,7 +38,7 @@ void states_begin(struct daxkv_txn *txn)
 {
 	for (struct dbstate *s = txn->changed; s; s = s->links.next_changed)
 		s->links.listed = false;
-	txn->changed = txn->looked = NULL;
+	txn->changed = NULL;
 }
 
 /* state_room - a state at entry i, a stale one when it is new. ENOMEM. */

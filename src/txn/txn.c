@@ -29,7 +29,7 @@ static void txn_free(struct daxkv_txn *txn)
 	free(txn);
 }
 
-static int txn_new(struct daxkv *kv, bool write, struct daxkv_txn **out)
+static __attribute__((noinline)) int txn_new(struct daxkv *kv, bool write, struct daxkv_txn **out)
 {
 	struct daxkv_txn *txn = calloc(1, sizeof *txn);
 
@@ -68,9 +68,11 @@ static int write_txn_take(struct daxkv *kv, struct daxkv_txn *parent, struct dax
 	txn->broken = false;
 	txn->reserved.pending = false;
 	txn->user_word_set = false;
-	states_begin(txn);
+	if (txn->changed)
+		states_begin(txn);
 	if (parent || txn->valid_at != __atomic_load_n(&kv->share->published, __ATOMIC_RELAXED)) {
 		txn->ndb = 0;
+		txn->looked = NULL;
 		txn->generation = ++kv->generation;
 	}
 	txn->valid_at = UINT64_MAX;

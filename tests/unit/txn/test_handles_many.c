@@ -6,6 +6,7 @@
 #include "handles.h"
 #include "txn/entry.h"
 
+#include <pthread.h>
 #include <stdio.h>
 
 #define MANY 20000u
@@ -488,6 +489,81 @@ static void stale_names_are_forgotten(void **state)
 	store_done(kv);
 }
 
+/* ---- threads --------------------------------------------------------------------------------- */
+
+#define CROWD   2000u
+#define THREADS 3u
+
+struct crowd {
+	struct daxkv *kv;
+	unsigned int number; /* of the thread */
+	unsigned int wrong;
+};
+
+/* crowd_look - one database by its name: what it says, or BAD_DB when another thread closes the
+ * handle at that moment. */
+static bool crowd_look(struct crowd *c, struct daxkv_txn *txn, unsigned int i)
+{
+	char name[16];
+	daxkv_db db = 0;
+	struct daxkv_val k = text("i am"), v;
+	int rc;
+
+	snprintf(name, sizeof name, "db%06u", i);
+	if (open_db(txn, name, 0, &db))
+		return false;
+	rc = daxkv_get(txn, db, &k, &v);
+	if (i % 7 == c->number)
+		daxkv_db_close(c->kv, db);
+	return rc == BAD_DB || (!rc && v.size == strlen(name) && !memcmp(v.data, name, v.size));
+}
+
+static void *crowd_thread(void *arg)
+{
+	struct crowd *c = arg;
+
+	for (unsigned int i = 0; i < CROWD; i++) {
+		struct daxkv_txn *txn;
+
+		if (daxkv_begin(c->kv, NULL, DAXKV_TXN_RDONLY, &txn)) {
+			c->wrong++;
+			break;
+		}
+		c->wrong += !crowd_look(c, txn, i);
+		c->wrong += !crowd_look(c, txn, (i * (c->number + 2)) % CROWD);
+		daxkv_abort(txn);
+	}
+	return NULL;
+}
+
+/* Threads open, use and close handles while the table of names grows from nothing. */
+static void the_table_grows_under_threads(void **state)
+{
+	struct daxkv *kv = small_store(CROWD);
+	struct daxkv_txn *txn = begin(kv);
+	struct crowd crowd[THREADS];
+	pthread_t thread[THREADS];
+	(void)state;
+
+	for (unsigned int i = 0; i < CROWD; i++)
+		OK(put(txn, db_of(txn, name_of(i), 0), "i am", name_of(i), 0));
+	OK(daxkv_commit(txn));
+	store_done(kv);
+	kv = store_open("h", (struct daxkv_options){.pmem = DAXKV_PMEM_FORCE, .max_dbs = CROWD});
+	assert_int_equal(kv->dbis.names, 0);
+	for (unsigned int i = 0; i < THREADS; i++) {
+		crowd[i] = (struct crowd){.kv = kv, .number = i};
+		assert_int_equal(pthread_create(&thread[i], NULL, crowd_thread, &crowd[i]), 0);
+	}
+	for (unsigned int i = 0; i < THREADS; i++) {
+		pthread_join(thread[i], NULL);
+		assert_int_equal(crowd[i].wrong, 0);
+	}
+	assert_true(kv->dbis.names > CROWD / 2);
+	claims_agree(&kv->dbis);
+	store_done(kv);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -500,6 +576,7 @@ int main(void)
 	    TEST(ends_look_at_what_was_used),
 	    TEST(an_outer_state_is_found_by_its_name),
 	    TEST(stale_names_are_forgotten),
+	    TEST(the_table_grows_under_threads),
 	};
 
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
