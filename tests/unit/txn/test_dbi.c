@@ -431,7 +431,6 @@ static void an_equal_duplicate_is_replaced(void **state)
 	daxkv_abort(txn);
 	store_done(kv);
 }
-
 static void emptying_main_needs_no_handles(void **state)
 {
 	struct daxkv *kv = store_open("many", (struct daxkv_options){.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .page_size = 512, .max_dbs = 3});
