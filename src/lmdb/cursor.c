@@ -395,6 +395,7 @@ static int settle_key(MDB_cursor *c)
 	bool several;
 	int rc = cursor_store_get(c, NULL, NULL, DAXKV_GET_CURRENT);
 
+	c->met_end = eof;
 	c->state = CURSOR_SET | CURSOR_MOVED | (rc ? CURSOR_END | CURSOR_EOF : eof);
 	if (rc)
 		return rc == MDB_NOTFOUND ? 0 : rc;
@@ -416,7 +417,10 @@ static int unset_if_empty(MDB_txn *txn, const struct slot *slot, const MDB_curso
 	for (MDB_cursor *c = txn->cursors; c; c = c->next) {
 		if (c->slot != slot)
 			continue;
-		c->state = c->hit && c != own ? CURSOR_MOVED : 0;
+		bool eof = c->hit ? c->met_end : c->state & CURSOR_EOF;
+
+		c->state = eof ? CURSOR_EOF : 0; /* which means something again behind a put */
+		c->state |= c->hit && c != own ? CURSOR_MOVED : 0;
 		c->strayed = true;
 	}
 	return 0;
@@ -574,18 +578,22 @@ static int put_refused(MDB_cursor *c, const MDB_val *key, unsigned int flags)
 
 int cursor_put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flags)
 {
-	int rc;
+	bool eof = false;
+	int rc = 0;
 
 	if (flags & MDB_CURRENT)
 		return put_current(c, key, data, flags);
-	rc = put(c, key, data, flags);
+	if (UNLIKELY(c->state & CURSOR_EOF) && !(flags & MDB_APPEND))
+		rc = cursor_keeps_eof(c, key, &eof);
+	if (!rc)
+		rc = put(c, key, data, flags);
 	if (rc == DAXKV_EXIST)
 		return put_refused(c, key, flags);
 	if (rc)
 		return txn_result(c->txn, rc);
 	c->strayed = true;
 	c->state = CURSOR_SET;
-	if (flags & MDB_APPEND)
+	if (eof || flags & MDB_APPEND)
 		c->state |= CURSOR_EOF;
 	if (flags & (MDB_APPEND | MDB_APPENDDUP))
 		c->state |= CURSOR_DUP_EOF;

@@ -263,13 +263,36 @@ static int seek_range(MDB_cursor *c, const MDB_val *key, MDB_val *found, MDB_val
 	return rc == MDB_NOTFOUND ? behind_all(c, op) : rc;
 }
 
+/* at_first_key - whether no key lies before; the cursor is on its key's first value, and stays. */
+static int at_first_key(MDB_cursor *c, bool *first)
+{
+	int rc = cursor_store_get(c, NULL, NULL, DAXKV_PREV_KEY);
+
+	*first = rc == MDB_NOTFOUND;
+	if (rc)
+		return *first ? 0 : rc;
+	return cursor_store_get(c, NULL, NULL, DAXKV_NEXT_KEY);
+}
+
+int cursor_keeps_eof(MDB_cursor *c, const MDB_val *key, bool *keeps)
+{
+	MDB_val k = *key;
+	int rc = cursor_store_get(c, &k, NULL, DAXKV_SEEK_GE);
+
+	*keeps = rc == MDB_NOTFOUND;
+	if (rc)
+		return *keeps || rc == MDB_BAD_VALSIZE ? 0 : rc;
+	return compare_keys(c->slot, key, &k) == 0 ? 0 : at_first_key(c, keeps);
+}
+
 /* seek_key - exactly to key. Where there is none the cursor is on what follows, and at none of its
  * values. */
 static int seek_key(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op)
 {
+	unsigned int eof = c->state & CURSOR_EOF;
 	MDB_val found, value;
 	int rc = seek_range(c, key, &found, data ? &value : NULL, op);
-	bool same, several;
+	bool same, several, first = false;
 
 	if (rc)
 		return rc;
@@ -277,9 +300,12 @@ static int seek_key(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op
 	                    : key->mv_size == found.mv_size &&
 	                          memcmp(key->mv_data, found.mv_data, key->mv_size) == 0;
 	if (!same) {
-		rc = cursor_several(c, &several);
-		if (!rc && several)
-			c->state |= CURSOR_DUP_NONE;
+		if (eof)
+			rc = at_first_key(c, &first);
+		if (!rc)
+			rc = cursor_several(c, &several);
+		if (!rc)
+			c->state |= (first ? eof : 0) | (several ? CURSOR_DUP_NONE : 0);
 		return rc ? rc : MDB_NOTFOUND;
 	}
 	if (data)

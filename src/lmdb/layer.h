@@ -189,6 +189,7 @@ struct MDB_cursor {
 	unsigned int state; /* enum cursor_state */
 	bool rdonly;
 	bool hit;             /* what it stands on is about to be deleted or replaced */
+	bool met_end;         /* it had CURSOR_EOF when what it stood on was deleted */
 	bool strayed;         /* a shadow that is not where it began */
 	MDB_cursor *of;       /* a shadow: the parent transaction's cursor that it stands for */
 	MDB_cursor *shadow;   /* the one in the running child */
@@ -416,6 +417,11 @@ int cursor_store_get(MDB_cursor *c, MDB_val *key, MDB_val *data, enum daxkv_curs
 
 /* cursor_several - whether the key under the cursor has more values than one. */
 int cursor_several(MDB_cursor *c, bool *several);
+
+/* cursor_keeps_eof - whether a cursor that has met the end goes on to know that when it puts key: one
+ * that is new, and before or behind all others. LMDB looks for such a key on the page where the cursor
+ * is. The store's cursor moves. */
+int cursor_keeps_eof(MDB_cursor *c, const MDB_val *key, bool *keeps);
 
 /* cursor_first, cursor_last, cursor_next - the moves of that name; op is NEXT, NEXT_DUP or
  * NEXT_NODUP. */

@@ -120,15 +120,15 @@ static int page_before(MDB_cursor *c, MDB_val *data)
 	return rc ? rc : gather(c, back, data);
 }
 
-/* at_last - whether the cursor knows that it is at the key's last value: LMDB gives no array then.
- */
+/* at_last - whether the cursor knows that it is at the key's last value, or behind what was that: LMDB
+ * gives no array then. */
 static int at_last(MDB_cursor *c, bool *last)
 {
 	size_t went;
 	int rc;
 
-	*last = false;
-	if (!(c->state & CURSOR_DUP_EOF))
+	*last = c->state & CURSOR_DUP_EOF && c->state & CURSOR_DUP_END;
+	if (*last || !(c->state & CURSOR_DUP_EOF))
 		return 0;
 	rc = walk(c, DAXKV_NEXT_DUP, 1, &went);
 	*last = !went;
@@ -217,6 +217,7 @@ int multiple_put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flags)
 	const unsigned int refusing =
 	    MDB_NOOVERWRITE | MDB_NODUPDATA | MDB_APPEND | MDB_APPENDDUP | MDB_CURRENT;
 	size_t wanted = data[1].mv_size, done = 0;
+	unsigned int eof = 0;
 	bool only = false;
 	int rc = 0;
 
@@ -228,6 +229,10 @@ int multiple_put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flags)
 		MDB_val v = data[0];
 
 		rc = cursor_put(c, key, &v, flags);
+		if (done)
+			c->state |= eof; /* the key was looked for once */
+		else
+			eof = c->state & CURSOR_EOF;
 		if (rc || only)
 			break;
 		flags &= ~(unsigned int)(MDB_NOOVERWRITE |

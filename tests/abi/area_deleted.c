@@ -98,6 +98,54 @@ static void replaced(void)
 	mdb_txn_abort(txn);
 }
 
+/* met_the_end - a cursor that has met the end goes on to know that, through the deletion of all that
+ * there is and the put of an array, until it finds a record somewhere else. */
+static void met_the_end(const char *first, const char *sought, MDB_cursor_op op)
+{
+	MDB_val k = value_of("m"), v = value_of("a"), array[2] = {{1, "abc"}, {3, NULL}};
+	MDB_cursor *c;
+	MDB_txn *txn;
+	MDB_dbi fixed;
+
+	printf("key m is deleted, an array put to m, %s sought, operation %d\n", sought, op);
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	SHOW(mdb_dbi_open(txn, "fixed", MDB_CREATE | MDB_DUPSORT | MDB_DUPFIXED, &fixed));
+	SHOW(mdb_put(txn, fixed, &k, &v, 0));
+	SHOW(mdb_cursor_open(txn, fixed, &c));
+	k = value_of(first);
+	SHOW(mdb_cursor_get(c, &k, &v, MDB_SET_RANGE));
+	k = value_of("m");
+	SHOW(mdb_del(txn, fixed, &k, NULL));
+	SHOW(mdb_cursor_put(c, &k, array, MDB_MULTIPLE));
+	k = value_of(sought);
+	v = value_of("b");
+	SHOW(mdb_cursor_get(c, &k, &v, MDB_GET_BOTH_RANGE));
+	look(c, "then", true, op);
+	look(c, "and", true, op);
+	mdb_txn_abort(txn);
+}
+
+/* from_behind - a cursor that came to a key's values from behind, and deleted the last one, gets no
+ * array, also when another one is put there. */
+static void from_behind(void)
+{
+	MDB_val k = value_of("m"), v, array[2] = {{1, "ace"}, {3, NULL}};
+	MDB_cursor *c;
+	MDB_txn *txn;
+	MDB_dbi fixed;
+
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	SHOW(mdb_dbi_open(txn, "fixed", MDB_CREATE | MDB_DUPSORT | MDB_DUPFIXED, &fixed));
+	SHOW(mdb_cursor_open(txn, fixed, &c));
+	SHOW(mdb_cursor_put(c, &k, array, MDB_MULTIPLE));
+	SHOW(mdb_cursor_get(c, &k, &v, MDB_LAST));
+	SHOW(mdb_cursor_del(c, 0));
+	v = value_of("d");
+	SHOW(mdb_put(txn, fixed, &k, &v, 0));
+	look(c, "array", true, MDB_GET_MULTIPLE);
+	mdb_txn_abort(txn);
+}
+
 /* closed_late - cursors are closed when their transaction has ended; for that is what programs do,
  * although it is LMDB's luck when it works, once. */
 static void closed_late(void)
@@ -144,6 +192,11 @@ void area_deleted(void)
 	nested(true);
 	nested(false);
 	replaced();
+	met_the_end("z", "k", MDB_NEXT_DUP);
+	met_the_end("z", "k", MDB_NEXT);
+	met_the_end("z", "z", MDB_NEXT);
+	met_the_end("a", "k", MDB_NEXT_DUP);
+	from_behind();
 	closed_late();
 	mdb_env_close(env);
 }

@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,10 +25,11 @@
 static const char *paths[LIBRARIES], *dir;
 static unsigned int n_libraries; /* the first is ours */
 static uint64_t n_cases, seed;
+static int wary; /* see library_open */
 
 static struct shared {
 	uint64_t next[LIBRARIES]; /* the case that one is at */
-	uint64_t result[];
+	struct result result[];
 } * shared;
 
 static struct test_case numbered(uint64_t i)
@@ -37,7 +37,7 @@ static struct test_case numbered(uint64_t i)
 	return case_of((i * STRIDE + seed) % case_count());
 }
 
-static uint64_t *result_of(unsigned int lib, uint64_t i)
+static struct result *result_of(unsigned int lib, uint64_t i)
 {
 	return &shared->result[lib * n_cases + i];
 }
@@ -46,10 +46,10 @@ static struct library *in_scratch(unsigned int lib)
 {
 	char place[4096];
 
-	snprintf(place, sizeof place, "%s/%ld", dir, (long)getpid());
-	if (mkdir(place, 0700) != 0)
+	snprintf(place, sizeof place, "%s/XXXXXX", dir);
+	if (!mkdtemp(place))
 		exit(2);
-	return library_open(paths[lib], place, lib && n_libraries == 2);
+	return library_open(paths[lib], place, wary);
 }
 
 /* work - a process: all cases from the next one on. */
@@ -63,9 +63,9 @@ static void work(unsigned int lib)
 		uint64_t i = shared->next[lib]++;
 		struct test_case t = numbered(i);
 
-		*result_of(lib, i) = RESULT_FAULT; /* it may crash, or not come back */
-		alarm(1);
-		*result_of(lib, i) = case_run(l, &t, NULL);
+		result_of(lib, i)->n = 0;
+		alarm(1); /* it may not come back */
+		case_run(l, &t, result_of(lib, i), NULL);
 	}
 	exit(0);
 }
@@ -100,17 +100,17 @@ static void work_all(void)
 }
 
 /* alone - one case with one library, in a process of its own. */
-static uint64_t alone(unsigned int lib, const struct test_case *t, FILE *out)
+static struct result alone(unsigned int lib, const struct test_case *t, FILE *out)
 {
 	pid_t pid;
 	int status;
 
 	fflush(stdout);
-	shared->result[0] = RESULT_FAULT;
+	shared->result[0].n = 0;
 	pid = fork();
 	if (pid == 0) {
 		alarm(1);
-		shared->result[0] = case_run(in_scratch(lib), t, out);
+		case_run(in_scratch(lib), t, &shared->result[0], out);
 		fflush(stdout);
 		_exit(0);
 	}
@@ -120,20 +120,44 @@ static uint64_t alone(unsigned int lib, const struct test_case *t, FILE *out)
 	return shared->result[0];
 }
 
-/* is_left_out - whether a difference from that result says nothing. */
-static bool is_left_out(uint64_t result)
+/* agreed - up to which step all other libraries went well and gave the same. */
+static uint32_t agreed(const struct result *others)
 {
-	return result == RESULT_FAULT || result & RESULT_SHRUNK;
+	uint32_t n = others[0].n;
+
+	for (unsigned int i = 1; i + 1 < n_libraries; i++) {
+		if (others[i].n < n)
+			n = others[i].n;
+		for (uint32_t step = 0; step < n; step++)
+			if (others[i].hash[step] != others[0].hash[step])
+				n = step;
+	}
+	return n;
+}
+
+/* differs_at - the first step below n where ours gives something else; n when there is none. From
+ * where a key has shrunk on a difference says nothing: *n is set back. */
+static uint32_t differs_at(const struct result *ours, const struct result *others, uint32_t *n)
+{
+	uint32_t step = 0;
+
+	while (step < *n && step < ours->n && ours->hash[step] == others->hash[step])
+		step++;
+	if (step < *n && others->shrunk[step])
+		*n = step;
+	return step;
 }
 
 static bool differs(const struct test_case *t)
 {
-	uint64_t want = alone(1, t, NULL);
+	struct result others[LIBRARIES] = {{0}}, ours;
+	uint32_t n;
 
-	for (unsigned int lib = 2; lib < n_libraries; lib++)
-		if (alone(lib, t, NULL) != want)
-			return false;
-	return !is_left_out(want) && alone(0, t, NULL) != want;
+	for (unsigned int lib = 1; lib < n_libraries; lib++)
+		others[lib - 1] = alone(lib, t, NULL);
+	n = agreed(others);
+	ours = alone(0, t, NULL);
+	return differs_at(&ours, others, &n) < n;
 }
 
 /* reduce - without all steps that the difference does not need. */
@@ -176,18 +200,19 @@ static bool seen(const struct test_case *t)
 	return false;
 }
 
-/* show - a case that differs, reduced. False: another library gives something else when it is done
- * alone, so that it says nothing. */
-static bool show(uint64_t i, uint64_t ours)
+/* show - a case that differs, reduced. False: it does not when it is done alone, because another
+ * library gives something else then: the faults of cases before show in it. */
+static bool show(uint64_t i, const struct result *ours)
 {
 	struct test_case t = numbered(i);
 
 	if (!differs(&t)) {
-		bool same = alone(0, &t, NULL) == ours;
+		struct result again = alone(0, &t, NULL);
 
-		if (!same)
-			printf("case %lu differs only after others\n", (unsigned long)i);
-		return !same;
+		if (again.n == ours->n && !memcmp(again.hash, ours->hash, again.n * sizeof again.hash[0]))
+			return false;
+		printf("case %lu differs only after others\n", (unsigned long)i);
+		return true;
 	}
 	reduce(&t);
 	if (seen(&t))
@@ -206,9 +231,57 @@ static bool show(uint64_t i, uint64_t ours)
 	return true;
 }
 
+struct sum { /* of all cases */
+	uint64_t in_part, steps, not_done[RULES], not_compared, differing, after_others;
+};
+
+static void compare(const struct shared *found, uint64_t i, struct sum *sum)
+{
+	const struct result *ours = &found->result[i];
+	struct result others[LIBRARIES] = {{0}};
+	uint32_t steps = numbered(i).n + 1, n, step, not_done = 0;
+
+	for (unsigned int lib = 1; lib < n_libraries; lib++)
+		others[lib - 1] = found->result[lib * n_cases + i];
+	n = agreed(others);
+	step = differs_at(ours, others, &n);
+	if (step < n) {
+		if (sum->differing >= TRIED || show(i, ours))
+			sum->differing++;
+		else
+			sum->after_others++;
+	}
+	for (step = 0; step < n; step++) {
+		sum->not_done[others[0].rule[step]]++;
+		not_done += others[0].rule[step] != RULE_NONE;
+	}
+	sum->steps += steps;
+	sum->not_compared += steps - n;
+	sum->in_part += not_done || n < steps;
+}
+
+static int report(const struct sum *sum)
+{
+	uint64_t not_done = 0;
+
+	for (unsigned int rule = RULE_NONE + 1; rule < RULES; rule++) {
+		not_done += sum->not_done[rule];
+		if (sum->not_done[rule])
+			printf("%lu steps not done: %s\n", (unsigned long)sum->not_done[rule],
+			       rules[rule]);
+	}
+	printf("%lu cases, %lu of them in part, %lu otherwise after others; "
+	       "%lu steps, %lu not done, %lu behind a fault; %lu differ\n",
+	       (unsigned long)n_cases, (unsigned long)sum->in_part,
+	       (unsigned long)sum->after_others, (unsigned long)sum->steps,
+	       (unsigned long)not_done, (unsigned long)sum->not_compared,
+	       (unsigned long)sum->differing);
+	return sum->differing != 0;
+}
+
 int main(int argc, char **argv)
 {
-	uint64_t differing = 0, left_out = 0;
+	struct sum sum = {0};
 	size_t size;
 
 	if (argc < 6 || argc > 5 + (int)LIBRARIES - 1)
@@ -219,6 +292,7 @@ int main(int argc, char **argv)
 	seed = strtoul(argv[4], NULL, 0);
 	for (int i = 5; i < argc; i++)
 		paths[n_libraries++] = argv[i];
+	wary = n_libraries == 2 ? library_release(paths[1]) : 0;
 	size = sizeof *shared + n_libraries * n_cases * sizeof shared->result[0];
 	shared = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (shared == MAP_FAILED)
@@ -229,23 +303,7 @@ int main(int argc, char **argv)
 	if (!found)
 		return 2;
 	memcpy(found, shared, size); /* a case done alone uses the first result */
-	for (uint64_t i = 0; i < n_cases; i++) {
-		uint64_t want = found->result[n_cases + i];
-		bool agree = !is_left_out(want);
-
-		for (unsigned int lib = 2; lib < n_libraries; lib++)
-			agree &= found->result[lib * n_cases + i] == want;
-		if (found->result[i] == want && want != RESULT_FAULT)
-			continue;
-		left_out += !agree;
-		if (!agree)
-			continue;
-		if (differing < TRIED && !show(i, found->result[i]))
-			left_out++;
-		else
-			differing++;
-	}
-	printf("%lu cases, %lu left out, %lu differ\n", (unsigned long)n_cases,
-	       (unsigned long)left_out, (unsigned long)differing);
-	return differing != 0;
+	for (uint64_t i = 0; i < n_cases; i++)
+		compare(found, i, &sum);
+	return report(&sum);
 }

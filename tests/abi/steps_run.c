@@ -14,7 +14,6 @@
 #define SHOWN     24u     /* values of the end that are printed */
 
 #define CALLS(X)                                                                                   \
-	X(version)                                                                                 \
 	X(env_create)                                                                              \
 	X(env_set_maxdbs)                                                                          \
 	X(env_set_mapsize)                                                                         \
@@ -33,8 +32,7 @@ struct library {
 #undef FIELD
 	MDB_env *env;
 	MDB_dbi dbi[DATABASES];
-	bool wary;   /* see library_open */
-	int release; /* 924 for 0.9.24 */
+	int wary; /* see library_open */
 };
 
 struct run { /* of a case */
@@ -45,11 +43,15 @@ struct run { /* of a case */
 	MDB_txn *outer, *txn;
 	MDB_dbi dbi;
 	MDB_cursor *cursor[2];
+	int last;       /* what the last step returned */
 	bool changed;   /* something was put or deleted */
 	bool stale[2];  /* others changed the database since the cursor was placed */
-	bool lost[2];   /* the cursor's last move found nothing */
-	bool behind[2]; /* and then others changed the database */
+	bool ends[2];   /* the cursor went to its key's first or last value */
+	bool lost[2];   /* its last move found nothing */
+	bool beyond[2]; /* and no key follows */
+	bool behind[2]; /* it found nothing, and then others changed the database */
 	bool shrunk;    /* a key had several values and has one */
+	enum rule rule; /* why the step was not done */
 	uint64_t hash;
 	bool fault; /* the library gave what nobody stored */
 	FILE *out;
@@ -213,6 +215,8 @@ static void add(struct run *r, const void *bytes, size_t n)
 static void add_number(struct run *r, const char *what, long long n)
 {
 	add(r, &n, sizeof n);
+	if (what[0] == '=')
+		r->last = (int)n;
 	if (r->out)
 		fprintf(r->out, " %s %lld", what, n);
 }
@@ -244,7 +248,8 @@ static void all(struct run *r, bool end)
 	MDB_cursor *c;
 	int rc = r->lib->cursor_open(r->txn, r->dbi, &c);
 
-	if (rc) { /* a step has broken the transaction */
+	if (rc) { /* a step has broken the transaction, and should have said so */
+		r->fault |= r->last == 0;
 		add_number(r, "end", rc);
 		return;
 	}
@@ -316,56 +321,90 @@ static void look(struct run *r, enum which which)
 	r->lib->cursor_close(c);
 }
 
+const char *const rules[] = {
+    [RULE_NONE] = NULL,
+    [RULE_BESIDE] = "beside a key that is not there, after changes by others",
+    [RULE_COUNT] = "a change of a key whose values others have changed",
+    [RULE_BEYOND] = "a step from where there is no key",
+    [RULE_ROOT] = "FIRST_DUP and LAST_DUP from an older root",
+    [RULE_ARRAY] = "arrays of values that fill pages",
+    [RULE_RESERVE] = "MDB_RESERVE for one more value of a key, which may be given another's place",
+    [RULE_SIBLING] = "0.9.27 and later: a step after a deletion by others",
+    [RULE_CURRENT] = "one version alone: MDB_CURRENT among duplicates of several sizes",
+    [RULE_SETUP] = "before 0.9.31: a cursor among duplicates that is not set up",
+};
+
 /* is_blind - whether LMDB's answer tells of its pages, or of what it has not noticed: with
  * duplicates,
  * - a cursor beside a key that is not there, when others have changed the page;
  * - a deletion or replacement by a cursor when others have changed the number of its key's values,
  *   which then is written back as it was;
- * - a step from behind the last key, which reads beyond the page: it shows in the data, if asked
- * for;
+ * - a step from where there is no key, with the cursor of another key's values, or beyond the page: it
+ *   shows in the data, if asked for, and if nothing was deleted that still lies beyond the page;
  * - FIRST_DUP and LAST_DUP among values that fill several pages, when others have changed them: the
  *   cursor goes down from the root that it knows, which is an older page, and gives what is deleted;
  * - arrays of a key whose values fill several pages. */
-static bool is_blind(const struct run *r, const struct step *s)
+static enum rule is_blind(const struct run *r, const struct step *s)
 {
 	bool ends = s->what == GET && (s->op == MDB_FIRST_DUP || s->op == MDB_LAST_DUP);
 	bool replaces = s->what == DEL || (s->what == PUT && s->op & MDB_CURRENT);
-	bool steps = s->what == GET && !is_placing(s->op);
-	bool deep = r->content->values[1] > 100;
+	bool steps = s->what == GET && !is_placing(s->op), deep = r->content->values[1] > 100;
 
 	if (!(r->kind->flags & MDB_DUPSORT))
-		return false;
+		return RULE_NONE;
 	if (r->behind[s->cursor] && (replaces || steps || s->what == COUNT))
-		return true;
+		return RULE_BESIDE;
 	if (r->stale[s->cursor] && replaces)
-		return true;
+		return RULE_COUNT;
 	if (r->lost[s->cursor] && steps && s->no_data && s->op != MDB_GET_CURRENT)
-		return true;
+		return RULE_BEYOND;
+	if (r->beyond[s->cursor] && steps && r->changed && s->op != MDB_GET_CURRENT)
+		return RULE_BEYOND;
 	if (deep && ends && r->stale[s->cursor])
-		return true;
-	return deep && s->what == GET && is_multiple(s->op);
+		return RULE_ROOT;
+	return deep && s->what == GET && is_multiple(s->op) ? RULE_ARRAY : RULE_NONE;
 }
 
-/* is_known_fault - whether this LMDB may go wrong here, as one of its versions does. Before 0.9.31
- * its cursor among duplicates is not set up by a step without data, behind the last key, or by a
- * deletion that moves it to a key whose values fill several pages. From 0.9.27 on the deletion of a
+/* is_known_fault - whether this LMDB may go wrong here, as one of its versions does. MDB_CURRENT among
+ * duplicates puts a value of another size over its neighbours, or breaks the transaction. Before 0.9.31
+ * FIRST_DUP and LAST_DUP leave a cursor that has met the end in doubt about where it is, and its
+ * cursor among duplicates is not set up by a step without data, behind the last key, or by a deletion that moves it to a key whose values fill several pages. From 0.9.27 on the deletion of a
  * key makes other cursors on the page stay for one step among their duplicates. */
-static bool is_known_fault(const struct run *r, const struct step *s)
+static enum rule is_known_fault(const struct run *r, const struct step *s)
 {
 	bool deep = r->content->values[1] > 100, back = s->op == MDB_PREV || s->op == MDB_PREV_DUP;
 
 	if (!r->lib->wary || !(r->kind->flags & MDB_DUPSORT))
-		return false;
-	if (r->lib->release >= 927 && s->what == GET && r->stale[s->cursor] && !is_placing(s->op))
-		return true;
-	if (r->lib->release >= 931)
-		return s->what == PUT && s->op & MDB_CURRENT && !(r->kind->flags & MDB_DUPFIXED);
+		return RULE_NONE;
+	if (r->lib->wary >= 927 && s->what == GET && r->stale[s->cursor] && !is_placing(s->op))
+		return RULE_SIBLING;
+	if (s->what == PUT && s->op & MDB_CURRENT && !(r->kind->flags & MDB_DUPFIXED))
+		return RULE_CURRENT;
+	if (r->lib->wary >= 931)
+		return RULE_NONE;
 	if (deep && r->changed && s->what != TXN_PUT && s->what != TXN_DEL)
-		return true;
+		return RULE_SETUP;
 	if (s->what != GET)
-		return false;
-	return (s->no_data && s->op != MDB_GET_CURRENT) ||
-	       (back && (r->changed || r->lost[s->cursor]));
+		return RULE_NONE;
+	if (r->ends[s->cursor] && !is_placing(s->op))
+		return RULE_SETUP;
+	if (s->no_data && s->op != MDB_GET_CURRENT)
+		return RULE_SETUP;
+	return back && (r->changed || r->lost[s->cursor]) ? RULE_SETUP : RULE_NONE;
+}
+
+/* seek - what a search gives by a cursor that nothing has moved. */
+static int seek(struct run *r, MDB_val k, MDB_cursor_op op)
+{
+	MDB_cursor *c;
+	MDB_val v;
+	int rc = r->lib->cursor_open(r->txn, r->dbi, &c);
+
+	if (rc)
+		return rc;
+	rc = r->lib->cursor_get(c, &k, &v, op);
+	r->lib->cursor_close(c);
+	return rc;
 }
 
 /* on_record - whether there is something under the cursor: for where there is none LMDB looks
@@ -380,12 +419,19 @@ static bool on_record(struct run *r, const struct step *s)
 static void step_get(struct run *r, const struct step *s, MDB_val k, MDB_val v)
 {
 	void *kroom = k.mv_data, *vroom = v.mv_data;
+	MDB_val sought = k;
 	int rc = r->lib->cursor_get(r->cursor[s->cursor], &k, s->no_data ? NULL : &v,
 	                            (MDB_cursor_op)s->op);
 
 	add_number(r, "=", rc);
 	r->stale[s->cursor] &= rc || !is_placing(s->op);
 	r->lost[s->cursor] = rc != 0;
+	r->ends[s->cursor] &= !is_placing(s->op);
+	r->ends[s->cursor] |= s->op == MDB_FIRST_DUP || s->op == MDB_LAST_DUP;
+	if (!rc)
+		r->beyond[s->cursor] = false;
+	else if (is_placing(s->op) && sought.mv_size)
+		r->beyond[s->cursor] = seek(r, sought, MDB_SET_RANGE) == MDB_NOTFOUND;
 	r->behind[s->cursor] &= rc != 0 && (rc != MDB_NOTFOUND || !is_placing(s->op));
 	if (is_multiple(s->op) && v.mv_data != vroom && !rc)
 		r->fault |= is_elsewhere(r, s, &v);
@@ -469,7 +515,14 @@ static void step_run(struct run *r, const struct step *s)
 	MDB_cursor *c = r->cursor[s->cursor];
 	size_t count = 0;
 
-	r->fault |= is_blind(r, s) || is_known_fault(r, s);
+	r->rule = is_blind(r, s);
+	if (s->what == PUT && s->op & MDB_RESERVE && r->kind->flags & MDB_DUPSORT &&
+	    seek(r, k, MDB_SET) == 0)
+		r->rule = RULE_RESERVE;
+	if (!r->rule)
+		r->rule = is_known_fault(r, s);
+	if (r->rule) /* of all libraries the same, and what follows is defined again */
+		return;
 	if (s->what != GET && s->what != COUNT)
 		change(r, s->what == PUT || s->what == DEL ? s->cursor : 2);
 	switch (s->what) {
@@ -506,7 +559,20 @@ static void step_run(struct run *r, const struct step *s)
 	}
 }
 
-uint64_t case_run(struct library *lib, const struct test_case *t, FILE *out)
+/* step_end - what came of it is part of the result, unless the library is at fault. */
+static void step_end(struct run *r, struct result *result)
+{
+	uint32_t i = result->n;
+
+	if (r->fault)
+		return;
+	result->hash[i] = (uint32_t)(r->hash ^ r->hash >> 32);
+	result->rule[i] = (uint8_t)r->rule;
+	result->shrunk[i] = r->shrunk;
+	__atomic_store_n(&result->n, i + 1, __ATOMIC_RELEASE);
+}
+
+void case_run(struct library *lib, const struct test_case *t, struct result *result, FILE *out)
 {
 	struct run r = {.lib = lib,
 	                .t = t,
@@ -528,16 +594,18 @@ uint64_t case_run(struct library *lib, const struct test_case *t, FILE *out)
 		for (enum which key = FIRST; key <= OTHER; key++)
 			if (key != ABSENT && key != BEYOND)
 				look(&r, key);
+		step_end(&r, result);
 		if (out)
-			fprintf(out, "\n");
+			fprintf(out, "%s\n", r.rule ? " left out" : "");
 	}
-	if (!r.fault)
+	r.rule = RULE_NONE;
+	if (!r.fault) {
 		all(&r, true);
+		step_end(&r, result);
+	}
 	for (unsigned int i = 0; i < 2; i++)
 		lib->cursor_close(r.cursor[i]);
 	lib->txn_abort(r.outer);
-	return r.fault ? RESULT_FAULT
-	               : (r.hash & ~(uint64_t)RESULT_SHRUNK) | 2 | (r.shrunk ? RESULT_SHRUNK : 0);
 }
 
 /* ---- libraries ------------------------------------------------------------------------------- */
@@ -563,16 +631,21 @@ static void fill(struct library *lib, MDB_txn *txn, unsigned int kind, unsigned 
 	}
 }
 
-/* library_version - as a number: 924 for 0.9.24. */
-static int library_version(const struct library *lib)
+int library_release(const char *path)
 {
+	void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	__typeof__(&mdb_version) version;
 	int major, minor, patch;
 
-	lib->version(&major, &minor, &patch);
+	must(!handle, path);
+	*(void **)&version = dlsym(handle, "mdb_version");
+	must(!version, "version");
+	version(&major, &minor, &patch);
+	dlclose(handle);
 	return major * 10000 + minor * 100 + patch;
 }
 
-struct library *library_open(const char *path, const char *dir, bool wary)
+struct library *library_open(const char *path, const char *dir, int wary)
 {
 	struct library *lib = calloc(1, sizeof *lib);
 	void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
@@ -588,7 +661,6 @@ struct library *library_open(const char *path, const char *dir, bool wary)
 	CALLS(LOAD)
 #undef LOAD
 	lib->wary = wary;
-	lib->release = library_version(lib);
 	must(lib->env_create(&lib->env), "create");
 	must(lib->env_set_maxdbs(lib->env, DATABASES), "maxdbs");
 	must(lib->env_set_mapsize(lib->env, (size_t)64 << 20), "mapsize");
