@@ -10,7 +10,7 @@
 extern const struct bench_engine engine_daxkv;
 
 struct store {
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	struct daxkv_txn *txn;
 	struct daxkv_cursor *cursor;
 };
@@ -75,7 +75,7 @@ static int store_begin(void *store, int write)
 {
 	struct store *s = store;
 
-	return daxkv_begin(s->kv, NULL, write ? 0 : DAXKV_TXN_RDONLY, &s->txn);
+	return daxkv_txn_begin(s->kv, NULL, write ? 0 : DAXKV_TXN_READ_ONLY, &s->txn);
 }
 
 static int store_commit(void *store)
@@ -84,7 +84,7 @@ static int store_commit(void *store)
 	struct daxkv_txn *txn = s->txn;
 
 	s->txn = NULL;
-	return daxkv_commit(txn);
+	return daxkv_txn_commit(txn);
 }
 
 static void store_abort(void *store)
@@ -92,7 +92,7 @@ static void store_abort(void *store)
 	struct store *s = store;
 
 	if (s->txn)
-		daxkv_abort(s->txn);
+		daxkv_txn_abort(s->txn);
 	s->txn = NULL;
 }
 
@@ -130,7 +130,7 @@ static int store_get(void *store, struct bench_bytes key, struct bench_bytes *va
 	int err = daxkv_get(s->txn, DAXKV_MAIN, &k, &v);
 
 	if (err)
-		return err == DAXKV_NOTFOUND ? BENCH_END : err;
+		return err == DAXKV_NOT_FOUND ? BENCH_END : err;
 	*value = (struct bench_bytes){v.data, v.size};
 	return 0;
 }
@@ -161,7 +161,7 @@ static int store_move(void *store, enum bench_move move, struct bench_bytes *key
 	int err = daxkv_cursor_get(s->cursor, &k, &v, ops[move]);
 
 	if (err)
-		return err == DAXKV_NOTFOUND ? BENCH_END : err;
+		return err == DAXKV_NOT_FOUND ? BENCH_END : err;
 	*key = (struct bench_bytes){k.data, k.size};
 	*value = (struct bench_bytes){v.data, v.size};
 	return 0;
@@ -212,7 +212,7 @@ static int source_next(void *arg, struct daxkv_val *key, struct daxkv_val *value
 	int err = from->next(from->arg, &k, &v);
 
 	if (err)
-		return err == BENCH_END ? DAXKV_NOTFOUND : err;
+		return err == BENCH_END ? DAXKV_NOT_FOUND : err;
 	*key = val_of(k);
 	*value = val_of(v);
 	return 0;
@@ -223,7 +223,7 @@ static int store_load(void *store, bench_next_fn *next, void *arg)
 	struct store *s = store;
 	struct source source = {next, arg};
 
-	return daxkv_load(s->txn, DAXKV_MAIN, 100, source_next, &source, NULL); /* as full as LMDB's APPEND leaves its pages */
+	return daxkv_bulk_load(s->txn, DAXKV_MAIN, 100, source_next, &source, NULL); /* as full as LMDB's APPEND leaves its pages */
 }
 
 static int store_read_many(void *store, enum bench_move move, unsigned int n, struct bench_bytes *keys, struct bench_bytes *values, unsigned int *got)
@@ -234,7 +234,7 @@ static int store_read_many(void *store, enum bench_move move, unsigned int n, st
 	int err = daxkv_cursor_get_many(s->cursor, move == BENCH_NEXT ? DAXKV_NEXT : DAXKV_PREV, NULL, n, k, v, &count);
 
 	if (err)
-		return err == DAXKV_NOTFOUND ? BENCH_END : err;
+		return err == DAXKV_NOT_FOUND ? BENCH_END : err;
 	for (size_t i = 0; i < count; i++) {
 		keys[i] = (struct bench_bytes){k[i].data, k[i].size};
 		values[i] = (struct bench_bytes){v[i].data, v[i].size};

@@ -16,20 +16,20 @@ static struct daxkv_val val_of(char *text)
 	return (struct daxkv_val){.size = strlen(text), .data = text};
 }
 
-static int record_replace(struct daxkv *kv, struct daxkv_val key, struct daxkv_val value, struct daxkv_val old_key)
+static int record_replace(struct daxkv_store *kv, struct daxkv_val key, struct daxkv_val value, struct daxkv_val old_key)
 {
 	struct daxkv_txn *txn;
-	int err = daxkv_begin(kv, NULL, 0, &txn);
+	int err = daxkv_txn_begin(kv, NULL, 0, &txn);
 	if (err)
 		return err;
 	err = daxkv_put(txn, DAXKV_MAIN, &key, &value, 0);
 	if (!err)
 		err = daxkv_del(txn, DAXKV_MAIN, &old_key, NULL);
 	if (err) {
-		daxkv_abort(txn); /* the put is forgotten as well */
+		daxkv_txn_abort(txn); /* the put is forgotten as well */
 		return err;
 	}
-	return daxkv_commit(txn); /* on success both changes are durable */
+	return daxkv_txn_commit(txn); /* on success both changes are durable */
 }
 
 int main(int argc, char **argv)
@@ -38,7 +38,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: transaction STORE KEY VALUE OLD-KEY\n");
 		return 2;
 	}
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	int err = daxkv_open(argv[1], NULL, &kv);
 	if (err) {
 		fprintf(stderr, "transaction: %s: %s\n", argv[1], daxkv_strerror(err));

@@ -14,23 +14,23 @@ int count_update(void *kv, uint64_t n);
 int count_insert(void *kv, uint64_t n);
 int count_delete(void *kv, uint64_t n);
 
-static int begin_and_abort(struct daxkv *kv, unsigned int flags, uint64_t n)
+static int begin_and_abort(struct daxkv_store *kv, unsigned int flags, uint64_t n)
 {
 	int err = 0;
 
 	for (uint64_t i = 0; i < n && !err; i++) {
 		struct daxkv_txn *txn;
 
-		err = daxkv_begin(kv, NULL, flags, &txn);
+		err = daxkv_txn_begin(kv, NULL, flags, &txn);
 		if (!err)
-			daxkv_abort(txn);
+			daxkv_txn_abort(txn);
 	}
 	return err;
 }
 
 int count_begin(void *kv, uint64_t n)
 {
-	return begin_and_abort(kv, DAXKV_TXN_RDONLY, n);
+	return begin_and_abort(kv, DAXKV_TXN_READ_ONLY, n);
 }
 
 int count_write(void *kv, uint64_t n)
@@ -43,7 +43,7 @@ int count_get(void *kv, uint64_t n)
 {
 	struct daxkv_txn *txn;
 	struct record r;
-	int err = daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn);
+	int err = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
 
 	if (err)
 		return err;
@@ -53,7 +53,7 @@ int count_get(void *kv, uint64_t n)
 
 		err = daxkv_get(txn, DAXKV_MAIN, &k, &v);
 	}
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	return err;
 }
 
@@ -61,7 +61,7 @@ int count_next(void *kv, uint64_t n)
 {
 	struct daxkv_cursor *cursor;
 	struct daxkv_txn *txn;
-	int err = daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn);
+	int err = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
 
 	if (err)
 		return err;
@@ -72,7 +72,7 @@ int count_next(void *kv, uint64_t n)
 		err = daxkv_cursor_get(cursor, &k, &v, DAXKV_NEXT);
 	}
 	daxkv_cursor_close(cursor);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	return err;
 }
 
@@ -89,20 +89,20 @@ static int put(struct daxkv_txn *txn, uint64_t id, uint64_t version)
 static int end(struct daxkv_txn *txn, int err)
 {
 	if (!err)
-		return daxkv_commit(txn);
-	daxkv_abort(txn);
+		return daxkv_txn_commit(txn);
+	daxkv_txn_abort(txn);
 	return err;
 }
 
 /* put_range - new entries, many in a transaction. */
-static int put_range(struct daxkv *kv, uint64_t from, uint64_t to)
+static int put_range(struct daxkv_store *kv, uint64_t from, uint64_t to)
 {
 	int err = 0;
 
 	for (uint64_t i = from; i < to && !err;) {
 		struct daxkv_txn *txn;
 
-		err = daxkv_begin(kv, NULL, 0, &txn);
+		err = daxkv_txn_begin(kv, NULL, 0, &txn);
 		if (err)
 			break;
 		for (unsigned int k = 0; k < BATCH && i < to && !err; k++, i++)
@@ -112,10 +112,10 @@ static int put_range(struct daxkv *kv, uint64_t from, uint64_t to)
 	return err;
 }
 
-static int put_one(struct daxkv *kv, uint64_t id, uint64_t version)
+static int put_one(struct daxkv_store *kv, uint64_t id, uint64_t version)
 {
 	struct daxkv_txn *txn;
-	int err = daxkv_begin(kv, NULL, 0, &txn);
+	int err = daxkv_txn_begin(kv, NULL, 0, &txn);
 
 	return err ? err : end(txn, put(txn, id, version));
 }
@@ -151,7 +151,7 @@ int count_delete(void *kv, uint64_t n)
 		struct daxkv_txn *txn;
 		struct record r;
 
-		err = daxkv_begin(kv, NULL, 0, &txn);
+		err = daxkv_txn_begin(kv, NULL, 0, &txn);
 		if (err)
 			break;
 		record_make(&r, i, 0);
@@ -167,7 +167,7 @@ static int store_open(const char *file, void **store)
 	/* valgrind has little address space to give: max_size keeps the reservation small. */
 	struct daxkv_options options = {
 	    .flags = DAXKV_CREATE | DAXKV_EXCLUSIVE, .pmem = DAXKV_PMEM_FORCE, .initial_size = 64u << 20, .max_size = 1u << 30};
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	int err = daxkv_open(file, &options, &kv);
 
 	if (!err)

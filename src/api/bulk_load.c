@@ -40,7 +40,7 @@ static int load_entry(struct daxkv_txn *txn, struct dbstate *s, struct tree_load
 	return rc;
 }
 
-int daxkv_load(struct daxkv_txn *txn, daxkv_db db, unsigned int fill, daxkv_next_fn *next, void *arg, uint64_t *loaded)
+int daxkv_bulk_load(struct daxkv_txn *txn, daxkv_db db, unsigned int fill, daxkv_bulk_load_fn *next, void *arg, uint64_t *loaded)
 {
 	struct daxkv_val key = {0, NULL}, value = {0, NULL};
 	struct tree_load *load;
@@ -75,5 +75,5 @@ int daxkv_load(struct daxkv_txn *txn, daxkv_db db, unsigned int fill, daxkv_next
 		*loaded = n;
 	if (fatal)
 		return txn_break(txn, rc ? rc : stop);
-	return stop == DAXKV_NOTFOUND ? 0 : err_answer(stop);
+	return stop == DAXKV_NOT_FOUND ? 0 : err_answer(stop);
 }

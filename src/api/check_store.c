@@ -38,7 +38,7 @@ struct faults { /* of one look at the store: nothing is told of one that has to 
 };
 
 struct state { /* what a look is at */
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	uint64_t txn, clean, next; /* next: the number in the slot of record txn + 1 */
 };
 
@@ -58,7 +58,7 @@ static void faults_forget(struct faults *f)
 	f->found = 0;
 }
 
-int store_stamp(const struct daxkv *kv, uint64_t *stamp)
+int store_stamp(const struct daxkv_store *kv, uint64_t *stamp)
 {
 	const uint64_t end = kv->geometry.ring_off + FMT_RING_SLOT * FMT_RING_SLOTS;
 	uint64_t bytes[FMT_SUPER_SIZE / FMT_WORD], hash = kv->geometry.file_id;
@@ -79,17 +79,17 @@ int store_stamp(const struct daxkv *kv, uint64_t *stamp)
 
 /* alone - whether this reader shares nothing with writers: it may not use the lock file, or has a
  * copy of its own. */
-static bool alone(const struct daxkv *kv)
+static bool alone(const struct daxkv_store *kv)
 {
 	return kv->read_only && kv->share_file.fd < 0 && !kv->turns;
 }
 
-static uint64_t next_of(const struct daxkv *kv, uint64_t txn)
+static uint64_t next_of(const struct daxkv_store *kv, uint64_t txn)
 {
 	return load_word(ring_slot(&kv->ring, txn + 1));
 }
 
-static struct state state_now(struct daxkv *kv)
+static struct state state_now(struct daxkv_store *kv)
 {
 	const struct fmt_super *super = (const void *)kv->map.base;
 	struct state s = {.kv = kv,
@@ -127,7 +127,7 @@ static int look(const struct map *map, struct state *s, bool may_move, struct fa
 }
 
 /* see_all - have mapped what the newest commit uses. */
-static int see_all(struct daxkv *kv)
+static int see_all(struct daxkv_store *kv)
 {
 	const struct fmt_super *super = (const void *)kv->map.base;
 	uint64_t size = load_word(&super->size);
@@ -136,7 +136,7 @@ static int see_all(struct daxkv *kv)
 }
 
 /* look_free - without a lock. EAGAIN when a commit is half done, or came in between. */
-static int look_free(struct daxkv *kv, struct faults *f)
+static int look_free(struct daxkv_store *kv, struct faults *f)
 {
 	int rc = kv->turns ? commit_follow(kv) : 0;
 
@@ -150,7 +150,7 @@ static int look_free(struct daxkv *kv, struct faults *f)
 }
 
 /* look_recovered - at what the next writer will recover. The writer's lock is held. */
-static int look_recovered(struct daxkv *kv, struct faults *f)
+static int look_recovered(struct daxkv_store *kv, struct faults *f)
 {
 	struct map copy = {.fd = kv->map.fd, .rdonly = true, .path = kv->map.path};
 	struct ring ring = kv->ring;
@@ -178,7 +178,7 @@ static int look_recovered(struct daxkv *kv, struct faults *f)
 }
 
 /* look_held - holding the writer's lock. BUSY. */
-static int look_held(struct daxkv *kv, int64_t wait_ms, struct faults *f)
+static int look_held(struct daxkv_store *kv, int64_t wait_ms, struct faults *f)
 {
 	bool died;
 	int rc = writer_hold(kv, wait_ms, &died);
@@ -205,7 +205,7 @@ static int look_held(struct daxkv *kv, int64_t wait_ms, struct faults *f)
 
 /* look_shared - the first look that no commit disturbed. wait_ms: negative to wait as long as it
  * takes. BUSY. */
-static int look_shared(struct daxkv *kv, int64_t wait_ms, struct faults *f)
+static int look_shared(struct daxkv_store *kv, int64_t wait_ms, struct faults *f)
 {
 	const struct timespec pause = {.tv_nsec = PAUSE_NS};
 	const int64_t from = clock_ms();
@@ -234,7 +234,7 @@ static int look_shared(struct daxkv *kv, int64_t wait_ms, struct faults *f)
 
 /* look_alone - by a reader that no writer notices: the file must be as it was when it was opened.
  */
-static int look_alone(struct daxkv *kv, struct faults *f)
+static int look_alone(struct daxkv_store *kv, struct faults *f)
 {
 	struct state s = state_now(kv);
 	uint64_t stamp;
@@ -248,7 +248,7 @@ static int look_alone(struct daxkv *kv, struct faults *f)
 	                                 "this user cannot use its lock file");
 }
 
-static int check(struct daxkv *kv, int64_t wait_ms, void (*report)(const char *fault, void *arg),
+static int check(struct daxkv_store *kv, int64_t wait_ms, void (*report)(const char *fault, void *arg),
                  void *arg, uint64_t *faults)
 {
 	struct faults *f;
@@ -286,13 +286,13 @@ static int check(struct daxkv *kv, int64_t wait_ms, void (*report)(const char *f
 	return rc;
 }
 
-int daxkv_check(struct daxkv *kv, void (*report)(const char *fault, void *arg), void *arg,
+int daxkv_check(struct daxkv_store *kv, void (*report)(const char *fault, void *arg), void *arg,
                 uint64_t *faults)
 {
 	return check(kv, -1, report, arg, faults);
 }
 
-int daxkv_check_timed(struct daxkv *kv, unsigned int milliseconds,
+int daxkv_check_timed(struct daxkv_store *kv, unsigned int milliseconds,
                       void (*report)(const char *fault, void *arg), void *arg, uint64_t *faults)
 {
 	return check(kv, milliseconds, report, arg, faults);

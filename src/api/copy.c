@@ -148,14 +148,14 @@ static int head_out(struct copy *copy, const struct super_new *new,
 }
 
 /* copy_run - count, then give out. */
-static int copy_run(struct copy *copy, daxkv_write_fn *write)
+static int copy_run(struct copy *copy, daxkv_copy_fn *write)
 {
-	const struct daxkv *kv = copy->txn->kv;
+	const struct daxkv_store *kv = copy->txn->kv;
 	const struct fmt_super *super = (const void *)kv->map.base;
 	const struct fmt_db main_db = {.desc = load_word(&super->main_desc)};
 	struct super_new new = {.page_size = copy->psize,
 	                        .created = (uint64_t)time(NULL),
-	                        .user_word = load_word(&super->user_word)};
+	                        .user_version = load_word(&super->user_version)};
 	struct super_layout layout;
 	uint64_t desc, data;
 	int rc = pass(copy, &main_db, &desc);
@@ -178,7 +178,7 @@ static int copy_run(struct copy *copy, daxkv_write_fn *write)
 	return rc;
 }
 
-int daxkv_copy(struct daxkv_txn *txn, daxkv_write_fn *write, void *arg)
+int daxkv_copy(struct daxkv_txn *txn, daxkv_copy_fn *write, void *arg)
 {
 	struct copy copy = {.txn = txn, .arg = arg};
 	int rc = txn_check(txn, false);

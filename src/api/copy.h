@@ -22,7 +22,7 @@
 
 struct copy {
 	struct daxkv_txn *txn;
-	daxkv_write_fn *write; /* NULL: the first pass */
+	daxkv_copy_fn *write; /* NULL: the first pass */
 	void *arg;
 	uint32_t psize;
 	uint64_t at;    /* where the next page will lie */

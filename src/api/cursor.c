@@ -69,7 +69,7 @@ static int replace_current(struct daxkv_cursor *c, struct dbstate *s, struct dax
 	struct daxkv_txn *txn = c->txn;
 	struct daxkv_val key, old;
 	uint8_t *copy = NULL;
-	int rc = c->path.rank < place_live(c) ? cursor_output(c, &key, &old) : DAXKV_NOTFOUND;
+	int rc = c->path.rank < place_live(c) ? cursor_output(c, &key, &old) : DAXKV_NOT_FOUND;
 
 	if (rc)
 		return rc;
@@ -147,7 +147,7 @@ static int cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struc
 		rc = entry_put(c->txn, c->db, key, value, flags, 0);
 	if (rc && rc != DAXKV_EXIST)
 		return rc;
-	if (rc == DAXKV_EXIST && flags & (DAXKV_APPEND | DAXKV_APPENDDUP))
+	if (rc == DAXKV_EXIST && flags & (DAXKV_APPEND | DAXKV_APPEND_DUP))
 		return rc;
 	int kept = rc ? place_keep(c, key->data, (uint32_t)key->size, value->data, s->order.dups ? (uint32_t)value->size : 0)
 	              : place_keep(c, pair, (uint32_t)klen, pair + klen, (uint32_t)dlen);
@@ -171,12 +171,12 @@ static int cursor_del(struct daxkv_cursor *c, unsigned int flags)
 	if (c->state == CURSOR_UNSET)
 		return err_set(EINVAL, "the cursor is not positioned");
 	if (c->path.rank >= place_live(c))
-		return DAXKV_NOTFOUND;
+		return DAXKV_NOT_FOUND;
 	c->gap = false; /* behind a gap stands the entry that is meant */
 	rc = txn_changing(c->txn, c->db);
 	if (rc)
 		return rc;
-	if (s->order.dups && flags & DAXKV_NODUPDATA)
+	if (s->order.dups && flags & DAXKV_NO_DUP_DATA)
 		return entry_remove_all(c->txn, s, c->kept, c->klen);
 	struct probe p = {.key = c->kept, .klen = c->klen, .dup = c->kept + c->klen, .dlen = c->dlen};
 

@@ -49,7 +49,7 @@ static int first(struct daxkv_cursor *c, const struct order *o, struct batch *b,
 		c->ordered = false;
 		if (c->state == CURSOR_AT)
 			c->path = was;
-		return DAXKV_NOTFOUND;
+		return DAXKV_NOT_FOUND;
 	}
 	b->key[b->got] = key;
 	b->value[b->got++] = value;
@@ -148,10 +148,10 @@ int daxkv_cursor_get_many(struct daxkv_cursor *c, enum daxkv_cursor_op op, const
 		if (!rc && !ends && b.got < n)
 			rc = first(c, o, &b, b.forward ? DAXKV_NEXT : DAXKV_PREV);
 	}
-	if (b.got && rc == DAXKV_NOTFOUND)
+	if (b.got && rc == DAXKV_NOT_FOUND)
 		rc = 0;
 	else if (!b.got && !rc) /* what is left lies beyond the end */
-		rc = DAXKV_NOTFOUND;
+		rc = DAXKV_NOT_FOUND;
 	rc = txn_done(c->txn, rc);
 	if (!rc)
 		*got = b.got;

@@ -21,38 +21,38 @@ static inline int leave_leaf(struct daxkv_cursor *c)
 	return UNLIKELY(c->txn->verify) ? cursor_verify_pages(c) : 0;
 }
 
-/* forward_to_entry - path.rank may lie behind the leaf's last entry: go on to the next leaf that has one. NOTFOUND at the end: the path is
+/* forward_to_entry - path.rank may lie behind the leaf's last entry: go on to the next leaf that has one. NOT_FOUND at the end: the path is
  * there. */
 static int forward_to_entry(struct daxkv_cursor *c, const struct tree *t)
 {
 	bool moved = true;
 
 	while (c->path.rank >= place_live(c)) {
-		int rc = c->path.height ? leave_leaf(c) : DAXKV_NOTFOUND;
+		int rc = c->path.height ? leave_leaf(c) : DAXKV_NOT_FOUND;
 
 		if (!rc)
 			rc = tree_step(t, &c->path, true, &moved);
 		if (rc || !moved)
-			return rc ? rc : DAXKV_NOTFOUND;
+			return rc ? rc : DAXKV_NOT_FOUND;
 		c->ordered = false;
 	}
 	return 0;
 }
 
-/* back_to_entry - to the entry before path.rank. NOTFOUND when there is none. */
+/* back_to_entry - to the entry before path.rank. NOT_FOUND when there is none. */
 static int back_to_entry(struct daxkv_cursor *c, const struct tree *t)
 {
 	bool moved = true;
 
 	if (!c->path.height)
-		return DAXKV_NOTFOUND;
+		return DAXKV_NOT_FOUND;
 	while (c->path.rank == 0) {
 		int rc = leave_leaf(c);
 
 		if (!rc)
 			rc = tree_step(t, &c->path, false, &moved);
 		if (rc || !moved)
-			return rc ? rc : DAXKV_NOTFOUND;
+			return rc ? rc : DAXKV_NOT_FOUND;
 		c->ordered = false;
 		c->path.rank = place_live(c);
 	}
@@ -83,7 +83,7 @@ static int restore(struct daxkv_cursor *c, const struct tree *t)
 
 	if (gap) /* at the tree's end the path stays behind the last entry */
 		rc = forward_to_entry(c, t);
-	if (rc && rc != DAXKV_NOTFOUND)
+	if (rc && rc != DAXKV_NOT_FOUND)
 		return rc;
 	c->state = CURSOR_AT;
 	c->gap = gap;
@@ -111,7 +111,7 @@ int cursor_output(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_va
 	return rc ? rc : output(c, eoff, key, value);
 }
 
-/* move_edge - to the first or the last entry. NOTFOUND in an empty tree: a cursor that had a place there is in the gap that is left. */
+/* move_edge - to the first or the last entry. NOT_FOUND in an empty tree: a cursor that had a place there is in the gap that is left. */
 static int move_edge(struct daxkv_cursor *c, const struct tree *t, bool last)
 {
 	int rc = tree_edge(t, last, &c->path);
@@ -191,7 +191,7 @@ static int move_next(struct daxkv_cursor *c, const struct tree *t)
 	int rc;
 
 	if (!p->height)
-		return DAXKV_NOTFOUND;
+		return DAXKV_NOT_FOUND;
 	rc = cursor_order(c, true);
 	if (rc)
 		return rc;
@@ -207,7 +207,7 @@ static int move_next(struct daxkv_cursor *c, const struct tree *t)
 
 static int move_prev(struct daxkv_cursor *c, const struct tree *t)
 {
-	int rc = c->path.height ? cursor_order(c, false) : DAXKV_NOTFOUND;
+	int rc = c->path.height ? cursor_order(c, false) : DAXKV_NOT_FOUND;
 
 	if (!rc)
 		rc = back_to_entry(c, t);
@@ -250,12 +250,12 @@ static int move_by_key(struct daxkv_cursor *c, const struct tree *t, enum daxkv_
 	int rc;
 
 	if (gap && !dups && within)
-		return DAXKV_NOTFOUND;
+		return DAXKV_NOT_FOUND;
 	if (gap) { /* the key of the entry that is gone, which other duplicates may still have */
 		it = (struct item){.key = c->kept, .klen = c->klen};
 	} else {
 		if (c->path.rank >= place_live(c))
-			return DAXKV_NOTFOUND;
+			return DAXKV_NOT_FOUND;
 		rc = place_entry(c, &it);
 		if (rc)
 			return rc;
@@ -280,10 +280,10 @@ static int move_by_key(struct daxkv_cursor *c, const struct tree *t, enum daxkv_
 		rc = dups ? seek_side(c, t, &p, true) : 0;
 		break;
 	case DAXKV_NEXT_DUP:
-		rc = dups ? move_next(c, t) : DAXKV_NOTFOUND;
+		rc = dups ? move_next(c, t) : DAXKV_NOT_FOUND;
 		break;
 	default:
-		rc = dups ? move_prev(c, t) : DAXKV_NOTFOUND;
+		rc = dups ? move_prev(c, t) : DAXKV_NOT_FOUND;
 		break;
 	}
 	if (!rc && within)
@@ -292,7 +292,7 @@ static int move_by_key(struct daxkv_cursor *c, const struct tree *t, enum daxkv_
 		c->path = was;
 		c->gap = gap;
 		c->ordered = false;
-		return rc ? rc : DAXKV_NOTFOUND;
+		return rc ? rc : DAXKV_NOT_FOUND;
 	}
 	return 0;
 }
@@ -312,7 +312,7 @@ static int move_seek(struct daxkv_cursor *c, const struct tree *t, const struct 
 			return err_set(DAXKV_INCOMPATIBLE, "a seek by pair needs sorted duplicates and a value");
 		rc = entry_dup_check(c->txn->kv, o, key, value);
 		if (rc)
-			return rc == DAXKV_VALUE_SIZE && value->size > c->txn->kv->max_key ? rc : DAXKV_NOTFOUND;
+			return rc == DAXKV_VALUE_SIZE && value->size > c->txn->kv->max_key ? rc : DAXKV_NOT_FOUND;
 		p.dup = value->data;
 		p.dlen = (uint32_t)value->size;
 		p.edge = PROBE_AT;
@@ -338,7 +338,8 @@ static int move_seek(struct daxkv_cursor *c, const struct tree *t, const struct 
 		same = c->path.eoff != 0;
 	if (rc || !same)
 		c->state = CURSOR_UNSET;
-	return rc ? rc : same ? 0 : DAXKV_NOTFOUND;
+	return rc ? rc : same ? 0
+	                      : DAXKV_NOT_FOUND;
 }
 
 int cursor_usable(struct daxkv_cursor *c, bool write, struct dbstate **s)
@@ -391,7 +392,8 @@ static int move(struct daxkv_cursor *c, const struct tree *t, const struct daxkv
 		rc = unset ? err_set(EINVAL, "the cursor is not positioned") : move_by_key(c, t, op);
 		break;
 	case DAXKV_GET_CURRENT:
-		rc = unset ? err_set(EINVAL, "the cursor is not positioned") : c->path.rank < place_live(c) ? 0 : DAXKV_NOTFOUND;
+		rc = unset ? err_set(EINVAL, "the cursor is not positioned") : c->path.rank < place_live(c) ? 0
+		                                                                                            : DAXKV_NOT_FOUND;
 		if (!rc)
 			c->gap = false; /* the entry behind the gap is the cursor's from here on */
 		break;
@@ -457,7 +459,7 @@ static int step_far(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_
 	if (!rc)
 		rc = forward ? move_next(c, &s->tree) : move_prev(c, &s->tree);
 	if (rc) {
-		if (rc != DAXKV_NOTFOUND && c->path.leaf.off != off)
+		if (rc != DAXKV_NOT_FOUND && c->path.leaf.off != off)
 			c->state = CURSOR_UNSET; /* behind an empty leaf */
 		return rc;
 	}
@@ -482,7 +484,7 @@ static int move_far(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_
 	if (state == CURSOR_AT && op <= DAXKV_GET_CURRENT)
 		path_copy(&was, &c->path);
 	rc = move_and_read(c, key, value, op);
-	if (UNLIKELY(rc && rc != DAXKV_NOTFOUND && c))
+	if (UNLIKELY(rc && rc != DAXKV_NOT_FOUND && c))
 		back_to(c, op <= DAXKV_GET_CURRENT ? state : CURSOR_UNSET, gap, &was);
 	return rc;
 }
@@ -515,7 +517,7 @@ static int get_verified(struct daxkv_cursor *c, struct daxkv_val *key, struct da
 
 	if (!rc)
 		unsound = cursor_verify(c);
-	else if (rc == DAXKV_NOTFOUND)
+	else if (rc == DAXKV_NOT_FOUND)
 		unsound = cursor_verify_pages(c);
 	if (!unsound)
 		return rc;
@@ -553,7 +555,7 @@ static int cursor_count(struct daxkv_cursor *c, uint64_t *count)
 	if (c->state == CURSOR_UNSET)
 		return err_set(EINVAL, "the cursor is not positioned");
 	if (c->path.rank >= place_live(c))
-		return DAXKV_NOTFOUND;
+		return DAXKV_NOT_FOUND;
 	*count = 1;
 	if (!s->order.dups)
 		return 0;
@@ -567,7 +569,7 @@ static int cursor_count(struct daxkv_cursor *c, uint64_t *count)
 	c->path = was;
 	c->gap = gap;
 	c->ordered = false;
-	return rc == DAXKV_NOTFOUND ? 0 : rc;
+	return rc == DAXKV_NOT_FOUND ? 0 : rc;
 }
 
 int daxkv_cursor_count(struct daxkv_cursor *c, uint64_t *count)

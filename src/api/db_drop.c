@@ -68,17 +68,17 @@ static int drop_all_named(struct daxkv_txn *txn)
 	                         NULL}; /* in the main database, which does not change meanwhile */
 	int rc;
 
-	while ((rc = daxkv_db_next(txn, &name)) == 0) {
+	while ((rc = daxkv_db_list_next(txn, &name)) == 0) {
 		rc = drop_with_main(txn, &name);
 		if (rc)
 			return txn_break(txn, rc);
 	}
-	return rc == DAXKV_NOTFOUND ? 0 : rc;
+	return rc == DAXKV_NOT_FOUND ? 0 : rc;
 }
 
 static int drop_record(struct daxkv_txn *txn, struct dbstate *s)
 {
-	struct daxkv *kv = txn->kv;
+	struct daxkv_store *kv = txn->kv;
 	struct probe p = {.key = s->name, .klen = s->name_len};
 	struct dbstate *main_state;
 	struct path path;

@@ -20,10 +20,10 @@ static int db_next(struct daxkv_txn *txn, struct daxkv_val *name)
 	if (rc)
 		return rc;
 	if (s->order.dups || s->order.key == ORDER_INTEGER || s->order.key == ORDER_OWN)
-		return DAXKV_NOTFOUND;
+		return DAXKV_NOT_FOUND;
 	rc = name->size ? tree_seek(&s->tree, &p, &path) : tree_edge(&s->tree, false, &path);
 	if (rc || !path.height)
-		return rc ? rc : DAXKV_NOTFOUND;
+		return rc ? rc : DAXKV_NOT_FOUND;
 	if (name->size && path.eoff)
 		path.rank++;
 	for (bool moved = true;;) {
@@ -46,11 +46,11 @@ static int db_next(struct daxkv_txn *txn, struct daxkv_val *name)
 		}
 		rc = tree_step(&s->tree, &path, true, &moved);
 		if (rc || !moved)
-			return rc ? rc : DAXKV_NOTFOUND;
+			return rc ? rc : DAXKV_NOT_FOUND;
 	}
 }
 
-int daxkv_db_next(struct daxkv_txn *txn, struct daxkv_val *name)
+int daxkv_db_list_next(struct daxkv_txn *txn, struct daxkv_val *name)
 {
 	struct daxkv_val next;
 	int rc = txn_check(txn, false);
@@ -80,7 +80,7 @@ int daxkv_db_flags(struct daxkv_txn *txn, daxkv_db db, unsigned int *flags)
 	return rc;
 }
 
-int daxkv_db_stat(struct daxkv_txn *txn, daxkv_db db, struct daxkv_stat *stat)
+int daxkv_db_stat(struct daxkv_txn *txn, daxkv_db db, struct daxkv_db_stat *stat)
 {
 	const struct fmt_page *root = NULL;
 	struct desc_says says = {0};
@@ -102,7 +102,7 @@ int daxkv_db_stat(struct daxkv_txn *txn, daxkv_db db, struct daxkv_stat *stat)
 		rc = tree_root(&s->tree, &root, &at);
 	if (rc)
 		return txn_done(txn, rc);
-	struct daxkv_stat now = {.page_size = v->psize, .depth = root ? root->level + 1u : 0};
+	struct daxkv_db_stat now = {.page_size = v->psize, .depth = root ? root->level + 1u : 0};
 
 	if (txn->write) {
 		now.entries = s->tree.count;
@@ -150,12 +150,12 @@ static int set_compare(struct daxkv_txn *txn, daxkv_db db, uint32_t flag, daxkv_
 	return 0;
 }
 
-int daxkv_set_compare(struct daxkv_txn *txn, daxkv_db db, daxkv_compare_fn *fn, void *arg)
+int daxkv_db_set_compare(struct daxkv_txn *txn, daxkv_db db, daxkv_compare_fn *fn, void *arg)
 {
 	return set_compare(txn, db, DAXKV_OWN_COMPARE, fn, arg);
 }
 
-int daxkv_set_dup_compare(struct daxkv_txn *txn, daxkv_db db, daxkv_compare_fn *fn, void *arg)
+int daxkv_db_set_dup_compare(struct daxkv_txn *txn, daxkv_db db, daxkv_compare_fn *fn, void *arg)
 {
 	return set_compare(txn, db, DAXKV_OWN_DUP_COMPARE, fn, arg);
 }
@@ -165,8 +165,8 @@ static bool values_given(const struct daxkv_val *a, const struct daxkv_val *b)
 	return a && b && (a->data || !a->size) && (b->data || !b->size);
 }
 
-int daxkv_cmp(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *a,
-              const struct daxkv_val *b)
+int daxkv_db_compare(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *a,
+                     const struct daxkv_val *b)
 {
 	struct dbstate *s;
 
@@ -175,8 +175,8 @@ int daxkv_cmp(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *a,
 	return order_key_cmp(&s->order, a->data, (uint32_t)a->size, b->data, (uint32_t)b->size);
 }
 
-int daxkv_dup_cmp(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *a,
-                  const struct daxkv_val *b)
+int daxkv_db_dup_compare(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *a,
+                         const struct daxkv_val *b)
 {
 	struct dbstate *s;
 

@@ -39,7 +39,7 @@ static int record_store(struct daxkv_txn *txn, struct daxkv_val name, uint64_t d
 
 int db_flags_change(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s, unsigned int flags)
 {
-	struct daxkv *kv = txn->kv;
+	struct daxkv_store *kv = txn->kv;
 	uint64_t off = 0;
 	int rc = tree_clear(&s->tree, !s->desc);
 
@@ -136,7 +136,7 @@ static int open_named(struct daxkv_txn *txn, const struct daxkv_val *name, unsig
 		return err_set(DAXKV_INCOMPATIBLE,
 		               "the database was made with flags 0x%x, not 0x%x", record.flags,
 		               kept);
-	if (rc == DAXKV_NOTFOUND && flags & DAXKV_CREATE) {
+	if (rc == DAXKV_NOT_FOUND && flags & DAXKV_CREATE) {
 		create = true;
 		rc = create_check(txn, name);
 	}

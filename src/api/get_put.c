@@ -5,7 +5,7 @@
 
 #include <errno.h>
 
-size_t daxkv_max_key_size(const struct daxkv *kv)
+size_t daxkv_max_key_size(const struct daxkv_store *kv)
 {
 	return kv ? kv->max_key : 0;
 }
@@ -16,7 +16,7 @@ static __attribute__((noinline)) int get_end(struct daxkv_txn *txn, int rc, bool
 	struct daxkv_val out;
 
 	if (!rc)
-		rc = found ? entry_value(txn_view(txn), it, &out) : DAXKV_NOTFOUND;
+		rc = found ? entry_value(txn_view(txn), it, &out) : DAXKV_NOT_FOUND;
 	if (txn)
 		rc = txn_done(txn, rc);
 	if (!rc)
@@ -49,14 +49,14 @@ int daxkv_get(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, s
 	}
 	if (UNLIKELY(rc || txn->view.bound))
 		return get_end(txn, rc, found, &it, value);
-	return found ? entry_value(txn_view(txn), &it, value) : err_answer(DAXKV_NOTFOUND);
+	return found ? entry_value(txn_view(txn), &it, value) : err_answer(DAXKV_NOT_FOUND);
 }
 
 int daxkv_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags)
 {
 	int rc = txn_check(txn, true);
 
-	if (!rc && flags & ~(unsigned int)(DAXKV_NOOVERWRITE | DAXKV_NODUPDATA | DAXKV_RESERVE | DAXKV_APPEND | DAXKV_APPENDDUP))
+	if (!rc && flags & ~(unsigned int)(DAXKV_NO_OVERWRITE | DAXKV_NO_DUP_DATA | DAXKV_RESERVE | DAXKV_APPEND | DAXKV_APPEND_DUP))
 		rc = err_set(EINVAL, "flags 0x%x for put", flags);
 	if (!rc)
 		rc = txn_changing(txn, db);
@@ -80,7 +80,7 @@ static int del_entry(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val 
 	bool pair = s->order.dups && value;
 
 	if (pair && (value->size > txn->kv->max_key || entry_dup_check(txn->kv, &s->order, key, value)))
-		return DAXKV_NOTFOUND;
+		return DAXKV_NOT_FOUND;
 	rc = txn_changing(txn, db);
 	if (rc)
 		return rc;
@@ -90,7 +90,7 @@ static int del_entry(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val 
 
 	rc = tree_seek(&s->tree, &probe, &path);
 	if (!rc && (!path.height || !path.eoff))
-		return DAXKV_NOTFOUND;
+		return DAXKV_NOT_FOUND;
 	return rc ? rc : entry_remove(txn, s, &path);
 }
 

@@ -25,7 +25,7 @@ static int get_group(struct daxkv_txn *txn, struct dbstate *s, size_t n, const s
 	}
 	rc = tree_get_many(&s->tree, l, m);
 	for (unsigned int i = 0; i < m && !rc; i++) {
-		result[at[i]] = l[i].found ? 0 : DAXKV_NOTFOUND;
+		result[at[i]] = l[i].found ? 0 : DAXKV_NOT_FOUND;
 		if (l[i].found)
 			rc = entry_value(txn_view(txn), &l[i].item, &value[at[i]]);
 	}
@@ -98,7 +98,7 @@ static int put_group(struct daxkv_txn *txn, struct dbstate *s, size_t n, const s
 	return rc;
 }
 
-/* puts_shown - what NOOVERWRITE found, where it lies now: puts behind it may have moved it. */
+/* puts_shown - what NO_OVERWRITE found, where it lies now: puts behind it may have moved it. */
 static int puts_shown(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct daxkv_val *key, struct daxkv_val *value, const int *result)
 {
 	int rc = 0;
@@ -116,7 +116,7 @@ int daxkv_put_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct da
 	struct dbstate *s;
 	int rc = txn_check(txn, true);
 
-	if (!rc && flags & ~(unsigned int)(DAXKV_NOOVERWRITE | DAXKV_NODUPDATA | DAXKV_APPEND | DAXKV_APPENDDUP))
+	if (!rc && flags & ~(unsigned int)(DAXKV_NO_OVERWRITE | DAXKV_NO_DUP_DATA | DAXKV_APPEND | DAXKV_APPEND_DUP))
 		rc = err_set(EINVAL, "flags 0x%x for put_many", flags);
 	if (!rc && n && (!key || !value || !result))
 		rc = err_set(EINVAL, "put_many needs keys, values and a place for results");
@@ -140,7 +140,7 @@ int daxkv_put_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct da
 		rc = put_group(txn, s, group, key + i, value + i, flags, result + i);
 		i += group;
 	}
-	bool shown = flags & DAXKV_NOOVERWRITE && !(flags & DAXKV_APPEND); /* APPEND refuses without looking */
+	bool shown = flags & DAXKV_NO_OVERWRITE && !(flags & DAXKV_APPEND); /* APPEND refuses without looking */
 
 	return rc || !shown ? rc : puts_shown(txn, db, n, key, value, result);
 }

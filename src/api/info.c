@@ -15,16 +15,16 @@ const char *daxkv_version(void)
 	return "0.1.0";
 }
 
-uint64_t daxkv_user_word(const struct daxkv *kv)
+uint64_t daxkv_user_version(const struct daxkv_store *kv)
 {
 	if (!kv)
 		return 0;
 	const struct fmt_super *super = (const void *)kv->map.base;
 
-	return txn_forked(kv) ? 0 : load_word(&super->user_word);
+	return txn_forked(kv) ? 0 : load_word(&super->user_version);
 }
 
-uint64_t daxkv_size(const struct daxkv *kv)
+uint64_t daxkv_size(const struct daxkv_store *kv)
 {
 	if (!kv)
 		return 0;
@@ -33,17 +33,17 @@ uint64_t daxkv_size(const struct daxkv *kv)
 	return txn_forked(kv) ? 0 : load_word(&super->size);
 }
 
-const char *daxkv_lock_path(const struct daxkv *kv)
+const char *daxkv_lock_path(const struct daxkv_store *kv)
 {
 	return kv && __atomic_load_n(&kv->lock.fd, __ATOMIC_RELAXED) >= 0 ? kv->lock.name : NULL;
 }
 
-int daxkv_fd(const struct daxkv *kv)
+int daxkv_fd(const struct daxkv_store *kv)
 {
 	return kv ? kv->map.fd : -1;
 }
 
-int daxkv_info(struct daxkv *kv, struct daxkv_info *info)
+int daxkv_info(struct daxkv_store *kv, struct daxkv_info *info)
 {
 	if (!kv || !info)
 		return err_set(EINVAL, "a store is needed, and a place for what there is to know");
@@ -71,7 +71,7 @@ int daxkv_info(struct daxkv *kv, struct daxkv_info *info)
 
 		err_save(&before);
 		if (!own && !kv->share->poison)
-			rc = daxkv_begin(kv, NULL, DAXKV_TXN_TRY, &txn);
+			rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_TRY, &txn);
 		if (!rc)
 			rc = space_used(&kv->space, &used);
 		if (!rc)
@@ -81,7 +81,7 @@ int daxkv_info(struct daxkv *kv, struct daxkv_info *info)
 			used = __atomic_load_n(&kv->used, __ATOMIC_RELAXED);
 			rc = 0;
 		}
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 	}
 	if (rc)
 		return rc;
@@ -99,14 +99,14 @@ int daxkv_info(struct daxkv *kv, struct daxkv_info *info)
 	    .held_pages = __atomic_load_n(&kv->space.limbo.pages, __ATOMIC_RELAXED),
 	    .readers = share_active(kv->share),
 	    .max_readers = share_slots(kv->share),
-	    .reader_places = share_high(kv->share),
+	    .readers_peak = share_high(kv->share),
 	    .read_only = kv->read_only,
 	    .private_recovery = kv->map.private_copy,
 	    .copy_on_write = map_copies(&kv->map)};
 	return 0;
 }
 
-void daxkv_counters(struct daxkv *kv, struct daxkv_counters *c)
+void daxkv_counters(struct daxkv_store *kv, struct daxkv_counters *c)
 {
 	if (!kv || !c)
 		return;

@@ -5,7 +5,7 @@
 
 #include <time.h>
 
-int daxkv_writer_pid(const struct daxkv *kv)
+int daxkv_writer_pid(const struct daxkv_store *kv)
 {
 	const struct share *share;
 
@@ -19,7 +19,7 @@ int daxkv_writer_pid(const struct daxkv *kv)
 	return last && wlock_owner(&share->writer) == last ? pid : 0;
 }
 
-void daxkv_readers(struct daxkv *kv, void (*show)(const struct daxkv_reader *reader, void *arg), void *arg)
+void daxkv_readers_list(struct daxkv_store *kv, void (*show)(const struct daxkv_reader *reader, void *arg), void *arg)
 {
 	struct timespec now;
 
@@ -47,7 +47,7 @@ void daxkv_readers(struct daxkv *kv, void (*show)(const struct daxkv_reader *rea
 	}
 }
 
-unsigned int daxkv_reap(struct daxkv *kv)
+unsigned int daxkv_readers_reap(struct daxkv_store *kv)
 {
 	unsigned int n;
 

@@ -35,8 +35,8 @@
 #define MODE_DEFAULT    0664u
 #define KEY_MAX         8191u
 #define SILENT_COST     16u /* of asking for silent readers, in slots looked at */
-#define OPEN_FLAGS                                                                                                                         \
-	(DAXKV_CREATE | DAXKV_EXCLUSIVE | DAXKV_RDONLY | DAXKV_NOLOCK | DAXKV_TURNS | DAXKV_FILE_UNLOCKED | DAXKV_ROOM | DAXKV_POPULATE)
+#define OPEN_FLAGS \
+	(DAXKV_CREATE | DAXKV_EXCLUSIVE | DAXKV_READ_ONLY | DAXKV_NO_LOCK | DAXKV_EXTERNAL_LOCK | DAXKV_NO_FILE_LOCK | DAXKV_RESERVE_MAX | DAXKV_POPULATE)
 
 /* ---- opening -------------------------------------------------------------------------------------------------------------- */
 
@@ -46,9 +46,9 @@ static int options_check(const char *path, const struct daxkv_options *o)
 		return err_set(EINVAL, "no path was given");
 	if (o->flags & ~(unsigned int)OPEN_FLAGS)
 		return err_set(EINVAL, "unknown flags 0x%x for open", o->flags & ~(unsigned int)OPEN_FLAGS);
-	if (o->flags & DAXKV_TURNS && !(o->flags & DAXKV_NOLOCK))
+	if (o->flags & DAXKV_EXTERNAL_LOCK && !(o->flags & DAXKV_NO_LOCK))
 		return err_set(EINVAL, "who has a lock file need not take turns");
-	if (o->flags & DAXKV_RDONLY && o->flags & (DAXKV_CREATE | DAXKV_EXCLUSIVE))
+	if (o->flags & DAXKV_READ_ONLY && o->flags & (DAXKV_CREATE | DAXKV_EXCLUSIVE))
 		return err_set(EINVAL, "a store cannot be created read-only");
 	if (o->page_size && (o->page_size < FMT_PAGE_MIN || o->page_size > FMT_PAGE_MAX || o->page_size & (o->page_size - 1)))
 		return err_set(EINVAL, "page size %u: 4096, 8192, 16384 and 32768 are possible", o->page_size);
@@ -75,7 +75,7 @@ static uint64_t size_of_new(const struct daxkv_options *o, uint32_t page_size, u
 	return size < least ? 0 : size;
 }
 
-static int create_file(struct daxkv *kv, const char *path, const struct daxkv_options *o)
+static int create_file(struct daxkv_store *kv, const char *path, const struct daxkv_options *o)
 {
 	struct super_new new = {.page_size = o->page_size ? o->page_size : PAGE_DEFAULT, .initial = o->initial_size};
 
@@ -84,7 +84,7 @@ static int create_file(struct daxkv *kv, const char *path, const struct daxkv_op
 	if (!new.size)
 		return err_set(EINVAL, "a maximum size of %lu bytes: a store with pages of %u needs %lu", (unsigned long)o->max_size,
 		               new.page_size, (unsigned long)(super_min_size(new.page_size) + ROOM_LEAST * new.page_size));
-	new.user_word = o->user_word;
+	new.user_version = o->user_version;
 	new.created = (uint64_t)time(NULL);
 	if (getrandom(&new.file_id, sizeof new.file_id, 0) != sizeof new.file_id)
 		return err_sys(errno, "random bytes for the new store's id");
@@ -93,11 +93,11 @@ static int create_file(struct daxkv *kv, const char *path, const struct daxkv_op
 }
 
 /* open_file - open the file, or create it when it is missing (*made) or empty and that was asked for. */
-static int open_file(struct daxkv *kv, const char *path, const struct daxkv_options *o, bool *made)
+static int open_file(struct daxkv_store *kv, const char *path, const struct daxkv_options *o, bool *made)
 {
 	bool create = o->flags & DAXKV_CREATE;
 	uint64_t size = 0;
-	int rc = map_open_file(&kv->map, path, o->flags & DAXKV_RDONLY);
+	int rc = map_open_file(&kv->map, path, o->flags & DAXKV_READ_ONLY);
 
 	if (rc == ENOENT && create) {
 		rc = create_file(kv, path, o);
@@ -117,10 +117,10 @@ static int open_file(struct daxkv *kv, const char *path, const struct daxkv_opti
 }
 
 /* attach_map - map the file. With ROOM as much address space as can be had is reserved, so that the maximum size can be raised. */
-static int attach_map(struct daxkv *kv, const struct daxkv_options *o, uint64_t size, enum daxkv_pmem pmem)
+static int attach_map(struct daxkv_store *kv, const struct daxkv_options *o, uint64_t size, enum daxkv_pmem pmem)
 {
 	uint64_t max = o->max_size ? max_u64(o->max_size, size) : 0;
-	bool room = o->flags & DAXKV_ROOM && max;
+	bool room = o->flags & DAXKV_RESERVE_MAX && max;
 	int rc = map_attach(&kv->map, size, room ? 0 : max, pmem, false);
 
 	if (!rc && room && kv->map.reserve < max) {
@@ -135,7 +135,7 @@ static int attach_map(struct daxkv *kv, const struct daxkv_options *o, uint64_t 
 }
 
 /* attach - map the file and bring it to its newest transaction. */
-static int attach(struct daxkv *kv, const struct daxkv_options *o, uint64_t *txn)
+static int attach(struct daxkv_store *kv, const struct daxkv_options *o, uint64_t *txn)
 {
 	uint64_t file_size, size;
 	struct recover_result r = {0};
@@ -191,7 +191,7 @@ static int attach(struct daxkv *kv, const struct daxkv_options *o, uint64_t *txn
 }
 
 /* join - agree with the store's other users. The gate is held. */
-static int join(struct daxkv *kv, const struct daxkv_options *o)
+static int join(struct daxkv_store *kv, const struct daxkv_options *o)
 {
 	if (!kv->read_only && !kv->share->writable)
 		kv->share->medium = (uint32_t)kv->map.medium; /* nobody can have written yet */
@@ -206,7 +206,7 @@ static int join(struct daxkv *kv, const struct daxkv_options *o)
 }
 
 /* share_open - the state shared with other users, for who is alone too. */
-static int share_open(struct daxkv *kv, const struct daxkv_options *o, uint64_t txn)
+static int share_open(struct daxkv_store *kv, const struct daxkv_options *o, uint64_t txn)
 {
 	const struct fmt_super *super = (const void *)kv->map.base;
 	const uint32_t nslots = o->max_readers ? o->max_readers : READERS_DEFAULT;
@@ -249,7 +249,7 @@ static int share_open(struct daxkv *kv, const struct daxkv_options *o, uint64_t 
 }
 
 /* alive_open - a page that reads as zeros in a forked child. */
-static int alive_open(struct daxkv *kv)
+static int alive_open(struct daxkv_store *kv)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	uint64_t *p = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -263,7 +263,7 @@ static int alive_open(struct daxkv *kv)
 }
 
 /* size_check - the file has what its size word says. */
-static int size_check(struct daxkv *kv)
+static int size_check(struct daxkv_store *kv)
 {
 	const struct fmt_super *super = (const void *)kv->map.base;
 	uint64_t size = load_word(&super->size);
@@ -285,7 +285,7 @@ static int size_check(struct daxkv *kv)
 
 static uint64_t oldest_reader(void *arg)
 {
-	struct daxkv *kv = arg;
+	struct daxkv_store *kv = arg;
 	uint64_t looked = kv->oldest.looked, oldest = share_oldest(kv->share, &kv->oldest);
 
 	kv->space.scanned += kv->oldest.looked - looked;
@@ -297,12 +297,12 @@ static uint64_t oldest_reader(void *arg)
 
 static void reap(void *arg)
 {
-	(void)daxkv_reap(arg);
+	(void)daxkv_readers_reap(arg);
 }
 
 static void released(void *arg, uint64_t items)
 {
-	share_limbo_drop(&((struct daxkv *)arg)->share_file, items);
+	share_limbo_drop(&((struct daxkv_store *)arg)->share_file, items);
 }
 
 static int settle(void *arg)
@@ -310,7 +310,7 @@ static int settle(void *arg)
 	return commit_settle(arg);
 }
 
-static int open_writer(struct daxkv *kv, uint64_t txn)
+static int open_writer(struct daxkv_store *kv, uint64_t txn)
 {
 	const struct fmt_super *super = (const void *)kv->map.base;
 	int rc = space_open(&kv->space, &kv->map, kv->page_size, load_word(&super->size));
@@ -334,7 +334,7 @@ static int open_writer(struct daxkv *kv, uint64_t txn)
 }
 
 /* store_free - undo all of daxkv_open; each part is safe when it was never made. */
-static void store_free(struct daxkv *kv)
+static void store_free(struct daxkv_store *kv)
 {
 	tree_scratch_close(&kv->scratch);
 	wset_close(&kv->wset);
@@ -355,7 +355,7 @@ static void store_free(struct daxkv *kv)
 }
 
 /* store_start - what an open file needs to be used. */
-static int store_start(struct daxkv *kv, const struct daxkv_options *o)
+static int store_start(struct daxkv_store *kv, const struct daxkv_options *o)
 {
 	uint64_t txn = 0;
 	int rc = attach(kv, o, &txn);
@@ -377,7 +377,7 @@ static int store_start(struct daxkv *kv, const struct daxkv_options *o)
 }
 
 /* local_check - a network filesystem's mappings and locks do not reach other machines in the way that a store needs. */
-static int local_check(const struct daxkv *kv)
+static int local_check(const struct daxkv_store *kv)
 {
 	static const uint32_t remote[] = {
 	    0x6969 /* NFS */,      0x517b /* SMB */,        0xff534d42 /* CIFS */, 0xfe534d42 /* SMB 2 */,
@@ -394,7 +394,7 @@ static int local_check(const struct daxkv *kv)
 	return 0;
 }
 
-static int store_open(struct daxkv *kv, const char *path, const struct daxkv_options *o)
+static int store_open(struct daxkv_store *kv, const char *path, const struct daxkv_options *o)
 {
 	struct open_look look = {.path = path, .flags = o->flags};
 	const struct lock_for file = {.mode = o->mode ? o->mode : MODE_DEFAULT,
@@ -404,13 +404,13 @@ static int store_open(struct daxkv *kv, const char *path, const struct daxkv_opt
 	bool made = false;
 	int rc = 0;
 
-	kv->read_only = o->flags & DAXKV_RDONLY;
-	kv->nolock = o->flags & DAXKV_NOLOCK;
-	kv->turns = kv->followed = o->flags & DAXKV_TURNS;
+	kv->read_only = o->flags & DAXKV_READ_ONLY;
+	kv->nolock = o->flags & DAXKV_NO_LOCK;
+	kv->turns = kv->followed = o->flags & DAXKV_EXTERNAL_LOCK;
 	kv->max_age_ms = o->max_age_ms;
 	kv->max_lag = o->max_lag;
-	kv->slow = (struct slow){.fn = o->slow_reader, .arg = o->slow_reader_arg};
-	if (!(o->flags & DAXKV_NOLOCK))
+	kv->slow = (struct slow){.fn = o->old_reader, .arg = o->old_reader_arg};
+	if (!(o->flags & DAXKV_NO_LOCK))
 		rc = o->lock_path ? lock_open_named(&kv->lock, o->lock_path, kv->read_only, &file)
 		                  : lock_open(&kv->lock, path, kv->read_only, &file);
 	if (!rc)
@@ -418,7 +418,7 @@ static int store_open(struct daxkv *kv, const char *path, const struct daxkv_opt
 	if (!rc)
 		rc = local_check(kv);
 	if (!rc)
-		rc = lock_data(&kv->lock, kv->map.fd, !(o->flags & DAXKV_FILE_UNLOCKED));
+		rc = lock_data(&kv->lock, kv->map.fd, !(o->flags & DAXKV_NO_FILE_LOCK));
 	kv->joined = kv->lock.fd >= 0 && !kv->lock.alone;
 	if (!rc)
 		rc = alive_open(kv);
@@ -431,11 +431,11 @@ static int store_open(struct daxkv *kv, const char *path, const struct daxkv_opt
 	return rc;
 }
 
-static int open_it(const char *path, const struct daxkv_options *options, struct daxkv **out)
+static int open_it(const char *path, const struct daxkv_options *options, struct daxkv_store **out)
 {
 	static const struct daxkv_options none;
 	const struct daxkv_options *o = options ? options : &none;
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	int rc = out ? options_check(path, o) : err_set(EINVAL, "no place for the handle");
 
 	if (rc)
@@ -461,7 +461,7 @@ static int open_it(const char *path, const struct daxkv_options *options, struct
 	return 0;
 }
 
-int daxkv_open(const char *path, const struct daxkv_options *options, struct daxkv **out)
+int daxkv_open(const char *path, const struct daxkv_options *options, struct daxkv_store **out)
 {
 	const int cancel = cancel_off();
 	struct err_saved before;
@@ -478,7 +478,7 @@ int daxkv_open(const char *path, const struct daxkv_options *options, struct dax
 /* ---- closing -------------------------------------------------------------------------------------------------------------- */
 
 /* cut_end - commit a smaller size when there is free space at the end, and cut it off. Inside a write transaction. *cut: it was so. */
-static int cut_end(struct daxkv *kv, bool *cut)
+static int cut_end(struct daxkv_store *kv, bool *cut)
 {
 	int rc = commit_trim(kv, cut);
 
@@ -491,7 +491,7 @@ static int cut_end(struct daxkv *kv, bool *cut)
 }
 
 /* close_clean - leave nothing to recover, and no free space at the end. Nobody else uses the store. */
-static int close_clean(struct daxkv *kv)
+static int close_clean(struct daxkv_store *kv)
 {
 	bool cut = true;
 	int rc = 0;
@@ -499,18 +499,18 @@ static int close_clean(struct daxkv *kv)
 	while (!rc && cut) { /* a very long end goes in parts */
 		struct daxkv_txn *txn;
 
-		rc = daxkv_begin(kv, NULL, 0, &txn); /* knows what other processes did */
+		rc = daxkv_txn_begin(kv, NULL, 0, &txn); /* knows what other processes did */
 		if (rc)
 			return rc;
 		rc = commit_settle(kv);
 		if (!rc)
 			rc = cut_end(kv, &cut);
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 	}
 	return rc;
 }
 
-static int close_it(struct daxkv *kv)
+static int close_it(struct daxkv_store *kv)
 {
 	uint32_t readers = 0;
 	bool alone = false;
@@ -533,7 +533,7 @@ static int close_it(struct daxkv *kv)
 	return rc;
 }
 
-int daxkv_close(struct daxkv *kv)
+int daxkv_close(struct daxkv_store *kv)
 {
 	const int cancel = cancel_off();
 	int rc = kv ? close_it(kv) : 0;
@@ -542,19 +542,19 @@ int daxkv_close(struct daxkv *kv)
 	return rc;
 }
 
-int daxkv_sync(struct daxkv *kv)
+int daxkv_sync(struct daxkv_store *kv)
 {
 	struct daxkv_txn *txn;
-	int rc = daxkv_begin(kv, NULL, 0, &txn);
+	int rc = daxkv_txn_begin(kv, NULL, 0, &txn);
 
 	if (rc)
 		return rc;
 	rc = commit_settle(kv);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	return rc;
 }
 
-int daxkv_set_max_size(struct daxkv *kv, uint64_t size)
+int daxkv_set_max_size(struct daxkv_store *kv, uint64_t size)
 {
 	if (!kv)
 		return err_set(EINVAL, "no store was given");

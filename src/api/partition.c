@@ -11,7 +11,7 @@
 
 #define PARTS_MAX 65536u
 
-int daxkv_split(struct daxkv_txn *txn, daxkv_db db, size_t parts, struct daxkv_val *key, size_t *n)
+int daxkv_db_partition(struct daxkv_txn *txn, daxkv_db db, size_t parts, struct daxkv_val *key, size_t *n)
 {
 	struct dbstate *s;
 	struct sep *seps;

@@ -13,7 +13,7 @@ static _Thread_local char text[ERR_TEXT];
 static const char *const error_texts[] = {
     [-DAXKV_OK] = "success",
     [-DAXKV_EXIST] = "the key is there already",
-    [-DAXKV_NOTFOUND] = "not found",
+    [-DAXKV_NOT_FOUND] = "not found",
     [-DAXKV_CORRUPT] = "the file is corrupted",
     [-DAXKV_FOREIGN] = "not a daxkv store",
     [-DAXKV_VERSION] = "the file needs a newer daxkv, or features that are unknown here",
@@ -24,7 +24,7 @@ static const char *const error_texts[] = {
     [-DAXKV_INCOMPATIBLE] = "the operation or its flags do not suit the database",
     [-DAXKV_KEY_SIZE] = "the key is empty, too long, or not an integer's size",
     [-DAXKV_VALUE_SIZE] = "the value is too large, or not the size of the database's values",
-    [-DAXKV_POISONED] = "an earlier fence failed: writing is refused until the store is opened again",
+    [-DAXKV_PANIC] = "an earlier fence failed: writing is refused until the store is opened again",
     [-DAXKV_DBS_FULL] = "too many database handles",
     [-DAXKV_READERS_FULL] = "too many read transactions at once",
     [-DAXKV_NEED_COMPARE] = "the database has its own order: its comparator must be set first",

@@ -2,7 +2,7 @@
 /*
  * err.h - error text: the calling thread's last failure in words, and the one place where corruption is raised.
  *
- * A failing function sets the text where it knows most and returns the code; callers pass the code on untouched. NOTFOUND and EXIST
+ * A failing function sets the text where it knows most and returns the code; callers pass the code on untouched. NOT_FOUND and EXIST
  * are answers, which most callers do not ask about: inside the library they have no text, and the public function that returns one
  * passes it through err_answer.
  */
@@ -18,7 +18,7 @@
 /* err_set - keep the text for daxkv_errmsg and return code. printf format; at most 511 bytes are kept. */
 int err_set(int code, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
 
-/* err_answer - rc of a public function, which it returns: where that is NOTFOUND or EXIST, the thread's text becomes that answer's, at
+/* err_answer - rc of a public function, which it returns: where that is NOT_FOUND or EXIST, the thread's text becomes that answer's, at
  * the cost of one store. */
 #if defined(__GLIBC__)
 #define ERR_TLS __attribute__((tls_model("initial-exec"))) /* 4 bytes: no call is needed to find them */
@@ -28,7 +28,7 @@ int err_set(int code, const char *format, ...) __attribute__((format(printf, 2, 
 extern _Thread_local int err_answered ERR_TLS; /* the answer returned since a text was kept; 0: none */
 static inline int err_answer(int rc)
 {
-	if (rc == DAXKV_NOTFOUND || rc == DAXKV_EXIST)
+	if (rc == DAXKV_NOT_FOUND || rc == DAXKV_EXIST)
 		err_answered = rc;
 	return rc;
 }

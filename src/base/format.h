@@ -50,7 +50,7 @@ struct fmt_super {
 	uint8_t zero2[56];
 	uint64_t main_desc; /* W: descriptor page of the main database */
 	uint64_t size;      /* W: bytes of the file in use; the file may be longer */
-	uint64_t user_word; /* W: a number of the program's own */
+	uint64_t user_version; /* W: a number of the program's own */
 	uint8_t zero3[40];
 	uint64_t dir[FMT_DIR_WORDS]; /* W: directory pages, each a page of bitmap page offsets; 0 = none */
 };
@@ -201,7 +201,7 @@ FMT_AT(fmt_super, hash, 248);
 FMT_AT(fmt_super, clean, 256);
 FMT_AT(fmt_super, main_desc, 320);
 FMT_AT(fmt_super, size, 328);
-FMT_AT(fmt_super, user_word, 336);
+FMT_AT(fmt_super, user_version, 336);
 FMT_AT(fmt_super, dir, 384);
 static_assert(sizeof(struct fmt_super) == FMT_SUPER_SIZE, "fmt_super");
 FMT_AT(fmt_page, crc, 16);

@@ -57,8 +57,8 @@ struct call {
 	char **operands; /* those after FILE */
 	int n_operands;
 	struct options opt;
-	uint64_t user_word; /* of a store that is made */
-	struct daxkv *kv; /* NULL: not open */
+	uint64_t user_version;  /* of a store that is made */
+	struct daxkv_store *kv; /* NULL: not open */
 	struct daxkv_txn *txn;
 	daxkv_db db;
 	bool made;        /* by this call: its store does not stay when the call fails, */

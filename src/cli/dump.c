@@ -66,7 +66,7 @@ static int each_record(struct dump *dump, dump_record *record)
 			status = record(dump, &key, &value);
 	}
 	daxkv_cursor_close(cursor);
-	if (status == EXIT_OK && err != DAXKV_NOTFOUND)
+	if (status == EXIT_OK && err != DAXKV_NOT_FOUND)
 		return call_fail(call, err, "cannot read the database");
 	return status == EXIT_OK ? store_count(call, found) : status;
 }
@@ -134,7 +134,7 @@ static int print_database(struct dump *dump, const struct daxkv_val *name)
 /* has_plain - whether the main database has records that are no databases. */
 static int has_plain(const struct dump *dump, bool *plain)
 {
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	int err = daxkv_db_stat(dump->call->txn, DAXKV_MAIN, &stat);
 
 	if (err != 0)

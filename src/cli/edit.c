@@ -55,7 +55,7 @@ static int source_open(const struct call *call, struct value_source *source)
 static int put_value(struct call *call, const struct daxkv_val *key, struct daxkv_val *value,
                      struct value_source *sized)
 {
-	unsigned int flags = call->opt.no_overwrite ? DAXKV_NOOVERWRITE : 0;
+	unsigned int flags = call->opt.no_overwrite ? DAXKV_NO_OVERWRITE : 0;
 	uint64_t size;
 	int err, status = store_write(call);
 
@@ -108,7 +108,7 @@ static int has_value(const struct call *call, const struct daxkv_val *key, const
 
 	if (err != 0)
 		return err;
-	return bytes_cmp(&there, value) == 0 ? 0 : DAXKV_NOTFOUND;
+	return bytes_cmp(&there, value) == 0 ? 0 : DAXKV_NOT_FOUND;
 }
 
 int run_del(struct call *call)

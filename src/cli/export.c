@@ -86,11 +86,11 @@ static int put(struct export *ex, const struct daxkv_val *key, const struct daxk
 /* next_name - the first named database after the one in *name; size 0: none. */
 static int next_name(const struct call *call, struct daxkv_val *name)
 {
-	int err = daxkv_db_next(call->txn, name);
+	int err = daxkv_db_list_next(call->txn, name);
 
-	if (err == DAXKV_NOTFOUND)
+	if (err == DAXKV_NOT_FOUND)
 		name->size = 0;
-	return err == 0 || err == DAXKV_NOTFOUND ? EXIT_OK : call_fail(call, err, "cannot list the databases");
+	return err == 0 || err == DAXKV_NOT_FOUND ? EXIT_OK : call_fail(call, err, "cannot list the databases");
 }
 
 /* copy_records - name NULL: the main database, without the records of named ones. */
@@ -113,7 +113,7 @@ static int copy_records(struct export *ex, const char *name, unsigned int flags)
 			status = put(ex, &key, &value, name, flags);
 	}
 	daxkv_cursor_close(c);
-	if (status == EXIT_OK && err != DAXKV_NOTFOUND)
+	if (status == EXIT_OK && err != DAXKV_NOT_FOUND)
 		status = call_fail(ex->call, err, "cannot read the store");
 	if (status == EXIT_OK)
 		status = store_count(ex->call, found);
@@ -123,7 +123,7 @@ static int copy_records(struct export *ex, const char *name, unsigned int flags)
 static int copy_database(struct export *ex, const struct daxkv_val *name)
 {
 	struct call *call = ex->call;
-	struct daxkv_stat st;
+	struct daxkv_db_stat st;
 	unsigned int flags = 0;
 	char *text = NULL;
 	int err, status;

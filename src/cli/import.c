@@ -108,9 +108,9 @@ static int target(struct import *im, const struct daxkv_val *name, unsigned int 
 	if (status != EXIT_OK)
 		return status;
 	if (flags & DAXKV_OWN_COMPARE)
-		err = daxkv_set_compare(call->txn, call->db, arrival_keys, im);
+		err = daxkv_db_set_compare(call->txn, call->db, arrival_keys, im);
 	if (err == 0 && flags & DAXKV_OWN_DUP_COMPARE)
-		err = daxkv_set_dup_compare(call->txn, call->db, arrival_dups, im);
+		err = daxkv_db_set_dup_compare(call->txn, call->db, arrival_dups, im);
 	return err == 0 ? EXIT_OK : call_fail(call, err, "cannot set an order");
 }
 
@@ -248,7 +248,7 @@ int run_import(struct call *call)
 		MDB_envinfo info;
 
 		if (im.lmdb.mdb_env_info(im.lmdb.env, &info) == 0)
-			call->user_word = info.me_mapsize; /* there the LMDB-compatible library keeps it */
+			call->user_version = info.me_mapsize; /* there the LMDB-compatible library keeps it */
 		call->file = call->operands[0];
 		status = store_open(call, DAXKV_CREATE | DAXKV_EXCLUSIVE, NULL);
 		call->half = true;

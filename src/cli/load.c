@@ -351,7 +351,7 @@ static int load_all(struct load *load, struct load_input *input, enum load_forma
 		if (status ==
 		    EXIT_OK) { /* before input is waited for: what cannot be is told at once */
 			status = begin(load);
-			daxkv_abort(call->txn);
+			daxkv_txn_abort(call->txn);
 			call->txn = NULL;
 			call->db = DAXKV_MAIN;
 		}

@@ -139,7 +139,7 @@ static enum exit_status status_of(int err)
 	switch (err) {
 	case DAXKV_OK:
 		return EXIT_OK;
-	case DAXKV_NOTFOUND:
+	case DAXKV_NOT_FOUND:
 		return EXIT_NOT_FOUND;
 	case EINVAL:
 	case DAXKV_KEY_SIZE:
@@ -159,7 +159,7 @@ int call_fail(const struct call *call, int err, const char *what)
 {
 	const char *detail = daxkv_errmsg();
 
-	if (err == DAXKV_NOTFOUND || err == DAXKV_EXIST || detail == NULL || *detail == '\0')
+	if (err == DAXKV_NOT_FOUND || err == DAXKV_EXIST || detail == NULL || *detail == '\0')
 		detail = daxkv_strerror(err); /* answers rather than failures: daxkv_errmsg knows nothing of them */
 	if (err == DAXKV_NEED_COMPARE)
 		detail = "the database has its program's own order, which this command does not know: it can only be read from end to end";

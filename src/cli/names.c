@@ -42,11 +42,11 @@ int names_read(const struct call *call, struct names *names)
 	int err;
 
 	*names = (struct names){NULL, 0};
-	while ((err = daxkv_db_next(call->txn, &name)) == 0) {
+	while ((err = daxkv_db_list_next(call->txn, &name)) == 0) {
 		if (!append(names, &room, &name))
 			return call_fail_sys(call, ENOMEM, "cannot list the databases");
 	}
-	if (err != DAXKV_NOTFOUND)
+	if (err != DAXKV_NOT_FOUND)
 		return call_fail(call, err, "cannot list the databases");
 	if (names->count > 0)
 		qsort(names->name, names->count, sizeof *names->name, compare);

@@ -141,9 +141,9 @@ static int scan_after(const struct call *call, struct scan *scan)
 /* scan_place - where key lies. */
 static enum place scan_place(const struct call *call, const struct scan *scan, const struct daxkv_val *key)
 {
-	if (scan->has_from && daxkv_cmp(call->txn, call->db, key, &scan->from) < 0)
+	if (scan->has_from && daxkv_db_compare(call->txn, call->db, key, &scan->from) < 0)
 		return BEFORE;
-	if (scan->has_to && daxkv_cmp(call->txn, call->db, key, &scan->to) >= 0)
+	if (scan->has_to && daxkv_db_compare(call->txn, call->db, key, &scan->to) >= 0)
 		return BEHIND;
 	if (scan->has_prefix && (key->size < scan->prefix.size || memcmp(key->data, scan->prefix.data, scan->prefix.size) != 0)) {
 		if (!scan->bytewise)
@@ -204,7 +204,7 @@ static int scan_records(struct call *call, const struct scan *scan, struct daxkv
 		}
 		err = daxkv_cursor_get(cursor, &key, &value, next);
 	}
-	return err == DAXKV_NOTFOUND ? 0 : err;
+	return err == DAXKV_NOT_FOUND ? 0 : err;
 }
 
 int run_scan(struct call *call)

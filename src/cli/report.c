@@ -81,7 +81,7 @@ static void print_flags(unsigned int flags, const char *quote, const char *none)
 
 static int list_database(struct call *call, const struct daxkv_val *name, const struct names *names, bool first)
 {
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	unsigned int flags;
 	uint64_t entries;
 	int err = daxkv_db_stat(call->txn, call->db, &stat);
@@ -117,7 +117,7 @@ int run_list(struct call *call)
 
 static int stat_database(struct call *call, const struct daxkv_val *name, const struct names *names, bool first)
 {
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	int err = daxkv_db_stat(call->txn, call->db, &stat);
 
 	(void)names;
@@ -192,7 +192,7 @@ static void print_info_json(const struct daxkv_info *info)
 int run_info(struct call *call)
 {
 	struct daxkv_info info;
-	int err, status = store_open(call, DAXKV_RDONLY, NULL);
+	int err, status = store_open(call, DAXKV_READ_ONLY, NULL);
 
 	if (status != EXIT_OK)
 		return status;
@@ -231,14 +231,14 @@ static void print_reader(const struct daxkv_reader *reader, void *arg)
 int run_readers(struct call *call)
 {
 	struct readers readers = {.call = call};
-	int status = store_open(call, DAXKV_RDONLY, NULL);
+	int status = store_open(call, DAXKV_READ_ONLY, NULL);
 
 	if (status != EXIT_OK)
 		return status;
-	(void)daxkv_reap(call->kv);
+	(void)daxkv_readers_reap(call->kv);
 	if (call->opt.json)
 		fputs("[", stdout);
-	daxkv_readers(call->kv, print_reader, &readers);
+	daxkv_readers_list(call->kv, print_reader, &readers);
 	if (call->opt.json)
 		fputs("]\n", stdout);
 	return EXIT_OK;
@@ -291,7 +291,7 @@ int run_check(struct call *call)
 	struct faults faults = {.call = call};
 	uint64_t count = 0;
 	bool said;
-	int err, status = store_open(call, DAXKV_RDONLY, NULL);
+	int err, status = store_open(call, DAXKV_READ_ONLY, NULL);
 
 	if (status != EXIT_OK)
 		return status;

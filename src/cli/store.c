@@ -72,7 +72,7 @@ int store_open(struct call *call, unsigned int flags, bool *found)
 	    .page_size = call->opt.page_size,
 	    .initial_size = call->opt.initial_size,
 	    .max_size = call->opt.max_size,
-	    .user_word = call->user_word,
+	    .user_version = call->user_version,
 	};
 	bool said;
 	int err = open_waiting(call, &options, &said);
@@ -131,7 +131,7 @@ static int begin_write(struct call *call, bool *said)
 	int err;
 
 	*said = false;
-	while ((err = daxkv_begin_timed(call->kv, wait, &call->txn)) == DAXKV_BUSY) {
+	while ((err = daxkv_txn_begin_timed(call->kv, wait, &call->txn)) == DAXKV_BUSY) {
 		int64_t waited = store_now_ms() - from;
 
 		wait = store_waiting(call, waited > 0 ? waited : 1);
@@ -145,7 +145,7 @@ static int begin_write(struct call *call, bool *said)
 int store_begin(struct call *call, unsigned int flags)
 {
 	bool said = false;
-	int err = flags & DAXKV_TXN_RDONLY ? daxkv_begin(call->kv, NULL, flags, &call->txn) : begin_write(call, &said);
+	int err = flags & DAXKV_TXN_READ_ONLY ? daxkv_txn_begin(call->kv, NULL, flags, &call->txn) : begin_write(call, &said);
 
 	if (err == 0)
 		return EXIT_OK;
@@ -183,21 +183,21 @@ static int begin_selected(struct call *call, unsigned int flags)
 
 int store_read(struct call *call)
 {
-	int status = store_open(call, DAXKV_RDONLY, NULL);
+	int status = store_open(call, DAXKV_READ_ONLY, NULL);
 
-	return status != EXIT_OK ? status : begin_selected(call, DAXKV_TXN_RDONLY);
+	return status != EXIT_OK ? status : begin_selected(call, DAXKV_TXN_READ_ONLY);
 }
 
 int store_read_verified(struct call *call)
 {
-	int status = store_open(call, DAXKV_RDONLY, NULL);
+	int status = store_open(call, DAXKV_READ_ONLY, NULL);
 
-	return status != EXIT_OK ? status : begin_selected(call, DAXKV_TXN_RDONLY | DAXKV_TXN_VERIFY);
+	return status != EXIT_OK ? status : begin_selected(call, DAXKV_TXN_READ_ONLY | DAXKV_TXN_VERIFY);
 }
 
 int store_count(struct call *call, uint64_t found)
 {
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	int err = daxkv_db_stat(call->txn, call->db, &stat);
 
 	if (err != 0)
@@ -216,7 +216,7 @@ int store_write(struct call *call)
 
 int store_commit(struct call *call)
 {
-	int err = daxkv_commit(call->txn);
+	int err = daxkv_txn_commit(call->txn);
 
 	call->txn = NULL; /* gone whatever the result */
 	return err == 0 ? EXIT_OK : call_fail(call, err, "cannot commit");
@@ -228,10 +228,10 @@ int store_next_db(struct call *call)
 
 	if (call->db == DAXKV_MAIN)
 		return EXIT_OK;
-	daxkv_reset(call->txn); /* a handle is closed while no transaction uses it */
+	daxkv_txn_reset(call->txn); /* a handle is closed while no transaction uses it */
 	daxkv_db_close(call->kv, call->db);
 	call->db = DAXKV_MAIN;
-	err = daxkv_renew(call->txn);
+	err = daxkv_txn_renew(call->txn);
 	return err == 0 ? EXIT_OK : call_fail(call, err, "cannot go on reading");
 }
 
@@ -248,9 +248,9 @@ int store_cursor(struct call *call, struct daxkv_cursor **cursor)
 
 	/* Any comparator does, because no step from a record to its neighbour compares; the commands refuse what would. */
 	if (err == 0 && flags & DAXKV_OWN_COMPARE)
-		err = daxkv_set_compare(call->txn, call->db, compare, NULL);
+		err = daxkv_db_set_compare(call->txn, call->db, compare, NULL);
 	if (err == 0 && flags & DAXKV_OWN_DUP_COMPARE)
-		err = daxkv_set_dup_compare(call->txn, call->db, compare, NULL);
+		err = daxkv_db_set_dup_compare(call->txn, call->db, compare, NULL);
 	if (err == 0)
 		err = daxkv_cursor_open(call->txn, call->db, cursor);
 	return err == 0 ? EXIT_OK : call_fail(call, err, "cannot read the database");
@@ -290,7 +290,7 @@ int store_end(struct call *call, int status)
 	int err;
 
 	if (call->txn != NULL)
-		daxkv_abort(call->txn);
+		daxkv_txn_abort(call->txn);
 	call->txn = NULL;
 	if (call->kv == NULL)
 		return status;

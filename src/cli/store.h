@@ -19,7 +19,7 @@ int64_t store_now_ms(void);
  * has waited: the milliseconds to wait next, at most; 0: no longer, which was printed. */
 unsigned int store_waiting(struct call *call, int64_t waited_ms);
 
-/* store_begin - start call->txn: a write transaction, or with DAXKV_TXN_RDONLY a read transaction. */
+/* store_begin - start call->txn: a write transaction, or with DAXKV_TXN_READ_ONLY a read transaction. */
 int store_begin(struct call *call, unsigned int flags);
 
 /* store_select - make call->db the database named by name (NULL: the main one), with enum daxkv_db_flags and CREATE. */

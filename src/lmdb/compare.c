@@ -142,9 +142,9 @@ int compare_provide(struct daxkv_txn *txn, struct slot *slot)
 	int rc = daxkv_db_flags(txn, slot->db, &flags);
 
 	if (!rc && flags & DAXKV_OWN_COMPARE)
-		rc = daxkv_set_compare(txn, slot->db, store_keys, slot);
+		rc = daxkv_db_set_compare(txn, slot->db, store_keys, slot);
 	if (!rc && flags & DAXKV_OWN_DUP_COMPARE)
-		rc = daxkv_set_dup_compare(txn, slot->db, store_dups, slot);
+		rc = daxkv_db_set_dup_compare(txn, slot->db, store_dups, slot);
 	return rc;
 }
 
@@ -255,16 +255,16 @@ static int pairs_read(MDB_txn *txn, const struct slot *slot, struct pairs *p)
 		last = here;
 	}
 	daxkv_cursor_close(c);
-	return rc == DAXKV_NOTFOUND ? 0 : err_of(rc);
+	return rc == DAXKV_NOT_FOUND ? 0 : err_of(rc);
 }
 
 /* flags_turn - an empty database gets the flags for the comparators that the handle has. */
 static int flags_turn(MDB_txn *txn, struct slot *slot)
 {
-	int rc = slot->cmp ? daxkv_set_compare(txn->kv, slot->db, store_keys, slot) : 0;
+	int rc = slot->cmp ? daxkv_db_set_compare(txn->kv, slot->db, store_keys, slot) : 0;
 
 	if (!rc && slot->dcmp && slot->flags & MDB_DUPSORT)
-		rc = daxkv_set_dup_compare(txn->kv, slot->db, store_dups, slot);
+		rc = daxkv_db_set_dup_compare(txn->kv, slot->db, store_dups, slot);
 	return rc;
 }
 
@@ -293,7 +293,7 @@ static int rewrite(MDB_txn *txn, struct slot *slot, uint64_t entries)
 
 int compare_widen(MDB_txn *txn, struct slot *slot, const MDB_val *data)
 {
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	int rc;
 
 	if (!(slot->flags & MDB_INTEGERDUP) || slot->dcmp || is_integer(data))
@@ -315,7 +315,7 @@ int compare_adopt_set(MDB_txn *txn, struct slot *slot)
 {
 	struct daxkv_val name = {0, NULL};
 	unsigned int flags = 0, wanted = 0;
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	int rc;
 
 	if (slot->adopted == txn_serial(txn))
@@ -328,10 +328,10 @@ int compare_adopt_set(MDB_txn *txn, struct slot *slot)
 	if (slot->dcmp && flags & DAXKV_DUP_SORT)
 		wanted |= DAXKV_OWN_DUP_COMPARE;
 	if (wanted & ~flags) {
-		rc = slot->db == DAXKV_MAIN ? daxkv_db_next(txn->kv, &name) : DAXKV_NOTFOUND;
+		rc = slot->db == DAXKV_MAIN ? daxkv_db_list_next(txn->kv, &name) : DAXKV_NOT_FOUND;
 		if (!rc) /* names are kept in byte order */
 			return MDB_INCOMPATIBLE;
-		if (rc == DAXKV_NOTFOUND)
+		if (rc == DAXKV_NOT_FOUND)
 			rc = daxkv_db_stat(txn->kv, slot->db, &stat);
 		if (rc)
 			return err_of(rc);

@@ -64,11 +64,11 @@ static int copy_stream(MDB_env *env, struct stream *s)
 	int rc = env_enter(env);
 
 	if (!rc)
-		rc = daxkv_begin(env->kv, NULL, DAXKV_TXN_RDONLY, &txn);
+		rc = daxkv_txn_begin(env->kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
 	if (rc)
 		return rc;
 	rc = daxkv_copy(txn, stream_write, s);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	return rc ? rc : stream_flush(s);
 }
 

@@ -409,7 +409,7 @@ static int settle_key(MDB_cursor *c)
  * deletion has moved there remember that, as LMDB's do. */
 static int unset_if_empty(MDB_txn *txn, const struct slot *slot, const MDB_cursor *own)
 {
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	int rc = daxkv_db_stat(txn->kv, slot->db, &stat);
 
 	if (rc || stat.entries)
@@ -490,7 +490,7 @@ static int put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flags)
 
 		flags &= ~(unsigned int)MDB_RESERVE;
 		rc = daxkv_get(c->txn->kv, c->slot->db, val_of(&k), val_of(&found));
-		if (rc == DAXKV_NOTFOUND && !(flags & MDB_CURRENT))
+		if (rc == DAXKV_NOT_FOUND && !(flags & MDB_CURRENT))
 			return put_reserve(c, key, data, flags | MDB_RESERVE);
 		if (rc == DAXKV_CORRUPT)
 			return rc;

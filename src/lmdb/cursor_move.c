@@ -22,7 +22,7 @@ static bool has_dups(const MDB_cursor *c)
  * operation of several moves may have ended between two of them. */
 static int store_result(MDB_cursor *c, int rc)
 {
-	return LIKELY(!rc || rc == DAXKV_NOTFOUND) ? err_of(rc) : txn_result(c->txn, rc);
+	return LIKELY(!rc || rc == DAXKV_NOT_FOUND) ? err_of(rc) : txn_result(c->txn, rc);
 }
 
 int cursor_store_get(MDB_cursor *c, MDB_val *key, MDB_val *data, enum daxkv_cursor_op op)
@@ -234,7 +234,7 @@ static int seek_long(MDB_cursor *c, const MDB_val *key, MDB_val *found, MDB_val 
 /* behind_all - a search found nothing at or after its key. */
 static int behind_all(MDB_cursor *c, MDB_cursor_op op)
 {
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	int rc = 0;
 
 	if (c->state & CURSOR_SET) {
@@ -485,7 +485,7 @@ int mdb_cursor_get(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op)
 
 		if (LIKELY(!rc))
 			return 0;
-		if (rc != DAXKV_NOTFOUND && rc != DAXKV_NEED_COMPARE)
+		if (rc != DAXKV_NOT_FOUND && rc != DAXKV_NEED_COMPARE)
 			return store_result(c, rc);
 	}
 	return get_far(c, key, data, op);

@@ -89,7 +89,7 @@ static int slot_learn(MDB_txn *txn, struct slot *slot)
 static int open_main(MDB_txn *txn, unsigned int wanted, MDB_dbi *dbi)
 {
 	struct slot *slot = &txn->env->slot[MAIN_DBI];
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	unsigned int flags = 0;
 	daxkv_db db;
 	int rc = daxkv_db_flags(txn->kv, DAXKV_MAIN, &flags);
@@ -114,7 +114,7 @@ static int store_db_open(MDB_txn *txn, const struct daxkv_val *name, unsigned in
 {
 	int rc = daxkv_db_open(txn->kv, name, 0, db);
 
-	if (rc != DAXKV_NOTFOUND || !(flags & MDB_CREATE))
+	if (rc != DAXKV_NOT_FOUND || !(flags & MDB_CREATE))
 		return rc;
 	if (txn->rdonly)
 		return EACCES;
@@ -129,7 +129,7 @@ static int slot_again(MDB_txn *txn, struct slot *slot, int opened, daxkv_db db)
 {
 	MDB_dbi dbi = (MDB_dbi)(slot - txn->env->slot);
 
-	if (opened && opened != DAXKV_NOTFOUND)
+	if (opened && opened != DAXKV_NOT_FOUND)
 		return txn_result(txn, opened);
 	if (!slot_of(txn, dbi)) { /* two transactions rely on it */
 		__atomic_store_n(&slot->from, 1, __ATOMIC_RELEASE);

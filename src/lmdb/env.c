@@ -102,21 +102,21 @@ int env_store_open(MDB_env *env, bool create, uint64_t size, mode_t mode)
 	                          .max_readers = (env->max_readers < READERS_MAX ? env->max_readers : READERS_MAX) + SPARE_READERS};
 	int rc = pmem_option(&o.pmem);
 
-	o.flags = (env->flags & MDB_RDONLY ? DAXKV_RDONLY
+	o.flags = (env->flags & MDB_RDONLY ? DAXKV_READ_ONLY
 	           : create                ? DAXKV_CREATE
 	                                   : 0) |
-	          DAXKV_FILE_UNLOCKED; /* programs lock what mdb_env_get_fd gives */
+	          DAXKV_NO_FILE_LOCK; /* programs lock what mdb_env_get_fd gives */
 	if (env->flags & MDB_NOLOCK)
-		o.flags |= DAXKV_NOLOCK | DAXKV_TURNS; /* programs take turns by locks of their own */
+		o.flags |= DAXKV_NO_LOCK | DAXKV_EXTERNAL_LOCK; /* programs take turns by locks of their own */
 	env->grow = yes_option("DAXKV_GROW");
 	env->verify = yes_option("DAXKV_VERIFY");
-	o.user_word = env->mapsize ? env->mapsize : MAPSIZE_DEFAULT; /* a new store keeps it, as LMDB's file does */
-	if (o.user_word < MAPSIZE_LEAST)
-		o.user_word = MAPSIZE_LEAST;
+	o.user_version = env->mapsize ? env->mapsize : MAPSIZE_DEFAULT; /* a new store keeps it, as LMDB's file does */
+	if (o.user_version < MAPSIZE_LEAST)
+		o.user_version = MAPSIZE_LEAST;
 	if (!env->grow && !(env->flags & MDB_RDONLY)) {
-		o.flags |= DAXKV_ROOM;
+		o.flags |= DAXKV_RESERVE_MAX;
 		if (env->mapsize || !size)
-			o.max_size = mapsize_limit(o.user_word);
+			o.max_size = mapsize_limit(o.user_version);
 	}
 	if (rc)
 		return rc;

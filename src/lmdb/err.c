@@ -12,7 +12,7 @@ int err_of(int rc)
 	switch (rc) {
 	case DAXKV_EXIST:
 		return MDB_KEYEXIST;
-	case DAXKV_NOTFOUND:
+	case DAXKV_NOT_FOUND:
 		return MDB_NOTFOUND;
 	case DAXKV_CORRUPT:
 		return MDB_CORRUPTED;
@@ -35,7 +35,7 @@ int err_of(int rc)
 	case DAXKV_KEY_SIZE:
 	case DAXKV_VALUE_SIZE:
 		return MDB_BAD_VALSIZE;
-	case DAXKV_POISONED:
+	case DAXKV_PANIC:
 		return MDB_PANIC;
 	case DAXKV_DBS_FULL:
 		return MDB_DBS_FULL;

@@ -116,7 +116,7 @@ char *fork_path(char *name)
 static int slots_adopt(MDB_env *env)
 {
 	struct daxkv_txn *txn;
-	int rc = daxkv_begin(env->kv, NULL, DAXKV_TXN_RDONLY, &txn);
+	int rc = daxkv_txn_begin(env->kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
 
 	if (rc)
 		return rc;
@@ -131,24 +131,24 @@ static int slots_adopt(MDB_env *env)
 
 		daxkv_db db;
 
-		rc = slot->opened_by ? DAXKV_NOTFOUND : daxkv_db_open(txn, &name, 0, &db);
+		rc = slot->opened_by ? DAXKV_NOT_FOUND : daxkv_db_open(txn, &name, 0, &db);
 		if (!rc)
 			slot_restore(env, slot, db);
-		if (rc != DAXKV_NOTFOUND)
+		if (rc != DAXKV_NOT_FOUND)
 			continue;
 		slot_unname(env, slot);
 		slot->from = slot->opened_by = 0;
 		rc = 0;
 	}
 	env->slot[MAIN_DBI].adopted = 0;
-	daxkv_commit(txn);
+	daxkv_txn_commit(txn);
 	return rc;
 }
 
 /* store_adopt - open the store again, which must be the parent's: its name may mean another by now. */
 static int store_adopt(MDB_env *env)
 {
-	struct daxkv *inherited = env->kv;
+	struct daxkv_store *inherited = env->kv;
 	struct stat st;
 	int rc = env_store_open(env, false, env->mapsize, 0);
 

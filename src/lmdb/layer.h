@@ -125,7 +125,7 @@ struct reader { /* on cache lines of its own: its thread writes to it at every t
 
 struct MDB_env {
 	/* set before or at open */
-	struct daxkv *kv; /* NULL: not open */
+	struct daxkv_store *kv; /* NULL: not open */
 	char *path;
 	char *data; /* the file, by a name that chdir(2) does not change */
 	dev_t dev;  /* and which file data is */

@@ -57,7 +57,7 @@ int mdb_env_get_fd(MDB_env *env, int *fd)
 
 /* ---- the map size --------------------------------------------------------------------------------------------------------- */
 
-/* LMDB keeps the map size in its file: the store's user word has it. */
+/* LMDB keeps the map size in its file: the store's user version has it. */
 
 static uint64_t least_of(uint64_t a, uint64_t b)
 {
@@ -98,7 +98,7 @@ static uint64_t mapsize_for(uint64_t used)
 
 int mapsize_settle(MDB_env *env, size_t size)
 {
-	uint64_t kept = daxkv_user_word(env->kv);
+	uint64_t kept = daxkv_user_version(env->kv);
 	struct daxkv_info info;
 	bool given = size != 0;
 	int rc = daxkv_info(env->kv, &info); /* what it tells later while somebody writes is what it found last */
@@ -133,8 +133,8 @@ int mapsize_settle(MDB_env *env, size_t size)
 
 void mapsize_keep(const MDB_env *env, struct daxkv_txn *txn)
 {
-	if (UNLIKELY(env->mapsize > daxkv_user_word(env->kv)))
-		(void)daxkv_set_user_word(txn, env->mapsize); /* a transaction that failed says so at its commit */
+	if (UNLIKELY(env->mapsize > daxkv_user_version(env->kv)))
+		(void)daxkv_txn_set_user_version(txn, env->mapsize); /* a transaction that failed says so at its commit */
 }
 
 int mdb_env_set_mapsize(MDB_env *env, size_t size)
@@ -237,8 +237,8 @@ static void peek_note(MDB_env *env, uint32_t before)
 {
 	struct daxkv_info info;
 
-	if (!daxkv_info(env->kv, &info) && info.reader_places > before)
-		__atomic_store_n(&env->peeked, (uint64_t)before << 32 | info.reader_places,
+	if (!daxkv_info(env->kv, &info) && info.readers_peak > before)
+		__atomic_store_n(&env->peeked, (uint64_t)before << 32 | info.readers_peak,
 		                 __ATOMIC_RELAXED);
 }
 
@@ -270,7 +270,7 @@ int mdb_env_info(MDB_env *env, MDB_envinfo *arg)
 	*arg = (MDB_envinfo){.me_mapsize = env->mapsize,
 	                     .me_last_txnid = (size_t)info.last_txn,
 	                     .me_maxreaders = env->max_readers,
-	                     .me_numreaders = places_taken(env, info.reader_places)};
+	                     .me_numreaders = places_taken(env, info.readers_peak)};
 	arg->me_last_pgno = info.used_bytes > info.page_size ? (size_t)(info.used_bytes / info.page_size - 1) : 1;
 	if (mapsize_limit(arg->me_mapsize) < info.used_bytes) /* it grew past what was asked for */
 		arg->me_mapsize = (size_t)info.file_size;
@@ -281,7 +281,7 @@ int mdb_env_info(MDB_env *env, MDB_envinfo *arg)
 	return 0;
 }
 
-static void stat_fill(const struct daxkv_stat *s, MDB_stat *arg)
+static void stat_fill(const struct daxkv_db_stat *s, MDB_stat *arg)
 {
 	*arg = (MDB_stat){.ms_psize = s->page_size};
 	if (!s->entries)
@@ -296,7 +296,7 @@ static void stat_fill(const struct daxkv_stat *s, MDB_stat *arg)
 int mdb_env_stat(MDB_env *env, MDB_stat *arg)
 {
 	struct daxkv_info info;
-	struct daxkv_stat s;
+	struct daxkv_db_stat s;
 	struct daxkv_txn *txn;
 	int rc;
 
@@ -308,12 +308,12 @@ int mdb_env_stat(MDB_env *env, MDB_stat *arg)
 	rc = daxkv_info(env->kv, &info);
 	if (rc)
 		return err_of(rc);
-	rc = daxkv_begin(env->kv, NULL, DAXKV_TXN_RDONLY, &txn);
+	rc = daxkv_txn_begin(env->kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
 	if (rc)
 		return err_of(rc);
 	rc = daxkv_db_stat(txn, DAXKV_MAIN, &s);
-	daxkv_abort(txn);
-	peek_note(env, info.reader_places);
+	daxkv_txn_abort(txn);
+	peek_note(env, info.readers_peak);
 	if (!rc)
 		stat_fill(&s, arg);
 	return err_of(rc);
@@ -322,7 +322,7 @@ int mdb_env_stat(MDB_env *env, MDB_stat *arg)
 int mdb_stat(MDB_txn *txn, MDB_dbi dbi, MDB_stat *arg)
 {
 	struct slot *slot = slot_of(txn, dbi);
-	struct daxkv_stat s = {.page_size = PAGE_SIZE};
+	struct daxkv_db_stat s = {.page_size = PAGE_SIZE};
 	int rc = 0;
 
 	if (!arg || !slot)

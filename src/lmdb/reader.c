@@ -312,7 +312,7 @@ int mdb_reader_list(MDB_env *env, MDB_msg_func *func, void *ctx)
 	for (const struct reader *r = __atomic_load_n(&env->readers, __ATOMIC_ACQUIRE); r; r = __atomic_load_n(&r->next, __ATOMIC_ACQUIRE))
 		if (r->pid)
 			list_line(&list, (int)r->pid, (size_t)r->thread, __atomic_load_n(&r->txnid, __ATOMIC_RELAXED));
-	daxkv_readers(env->kv, list_other, &list);
+	daxkv_readers_list(env->kv, list_other, &list);
 	return list.any ? list.rc : func("(no active readers)\n", ctx);
 }
 
@@ -327,7 +327,7 @@ int mdb_reader_check(MDB_env *env, int *dead)
 
 		if (rc)
 			return rc;
-		n = (int)daxkv_reap(env->kv);
+		n = (int)daxkv_readers_reap(env->kv);
 	}
 	if (dead)
 		*dead = n;

@@ -19,7 +19,7 @@ int txn_result(MDB_txn *txn, int rc)
 	switch (rc) {
 	case DAXKV_FULL:
 	case DAXKV_CORRUPT:
-	case DAXKV_POISONED:
+	case DAXKV_PANIC:
 	case ENOSPC:
 	case EDQUOT:
 	case EFBIG:
@@ -57,7 +57,7 @@ static bool resized(MDB_env *env)
 static int read_fits(MDB_txn *txn, size_t id)
 {
 	if (longer(txn->env) && resized(txn->env)) {
-		daxkv_reset(txn->kv);
+		daxkv_txn_reset(txn->kv);
 		reader_leave(txn);
 		return MDB_MAP_RESIZED;
 	}
@@ -69,10 +69,10 @@ static int read_fits(MDB_txn *txn, size_t id)
 static int read_start(MDB_txn *txn)
 {
 	int rc = LIKELY(txn->kv)
-	             ? daxkv_renew(txn->kv)
-	             : daxkv_begin(txn->env->kv, NULL,
-	                           DAXKV_TXN_RDONLY | (txn->env->verify ? DAXKV_TXN_VERIFY : 0u),
-	                           &txn->kv);
+	             ? daxkv_txn_renew(txn->kv)
+	             : daxkv_txn_begin(txn->env->kv, NULL,
+	                               DAXKV_TXN_READ_ONLY | (txn->env->verify ? DAXKV_TXN_VERIFY : 0u),
+	                               &txn->kv);
 
 	if (UNLIKELY(rc)) {
 		reader_leave(txn);
@@ -110,14 +110,14 @@ static int begin_write(MDB_env *env, MDB_txn **ret)
 {
 	MDB_txn *txn = &env->write_txn;
 	struct daxkv_txn *kv;
-	int rc = daxkv_begin(env->kv, NULL, 0, &kv);
+	int rc = daxkv_txn_begin(env->kv, NULL, 0, &kv);
 
 	if (rc == DAXKV_BUSY)
 		return EDEADLK; /* this thread's own write transaction is running, and would be waited for */
 	if (rc)
 		return err_of(rc);
 	if (UNLIKELY(longer(env))) {
-		daxkv_abort(kv);
+		daxkv_txn_abort(kv);
 		return MDB_MAP_RESIZED;
 	}
 	*txn = (MDB_txn){
@@ -140,12 +140,12 @@ static int begin_nested(MDB_env *env, MDB_txn *parent, MDB_txn **ret)
 	txn->began = parent->began;
 	rc = cursors_note(parent);
 	if (!rc)
-		rc = err_of(daxkv_begin(env->kv, parent->kv, 0, &txn->kv));
+		rc = err_of(daxkv_txn_begin(env->kv, parent->kv, 0, &txn->kv));
 	if (!rc && parent->cursors)
 		rc = cursors_shadow(parent, txn);
 	if (rc) {
 		(void)cursors_end(txn, false);
-		daxkv_abort(txn->kv);
+		daxkv_txn_abort(txn->kv);
 		free(txn);
 		return rc;
 	}
@@ -192,7 +192,7 @@ size_t mdb_txn_id(MDB_txn *txn)
 void txn_read_stop(MDB_txn *txn)
 {
 	(void)cursors_end(txn, false);
-	daxkv_abort(txn->kv);
+	daxkv_txn_abort(txn->kv);
 	txn->kv = NULL;
 }
 
@@ -204,7 +204,7 @@ static void read_end(MDB_txn *txn, bool keep)
 	if (UNLIKELY(txn->cursors) || !txn->home) {
 		txn_read_stop(txn);
 	} else {
-		daxkv_reset(txn->kv);
+		daxkv_txn_reset(txn->kv);
 	}
 	reader_txn_free(txn);
 }
@@ -235,9 +235,9 @@ static int write_end(MDB_txn *txn, bool keep)
 		__atomic_store_n(&env->writer, NULL, __ATOMIC_RELAXED);
 	}
 	if (keep)
-		rc = err_of(daxkv_commit(kv));
+		rc = err_of(daxkv_txn_commit(kv));
 	else
-		daxkv_abort(kv);
+		daxkv_txn_abort(kv);
 	if (UNLIKELY(opened))
 		slots_end(env, serial, parent ? txn_serial(parent) : 0, keep && !rc);
 	if (UNLIKELY(parent && parent->cursors)) {
@@ -320,7 +320,7 @@ void mdb_txn_reset(MDB_txn *txn)
 	if (txn->opened)
 		slots_end(txn->env, txn->serial, 0, false);
 	txn->opened = false;
-	daxkv_reset(txn->kv);
+	daxkv_txn_reset(txn->kv);
 	reader_leave(txn);
 	txn->state = TXN_IDLE;
 }

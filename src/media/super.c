@@ -172,7 +172,7 @@ void super_image(struct fmt_super *s, const struct super_new *new, uint64_t dirs
 	s->clean = super_clean_word(txn);
 	s->main_desc = main_desc;
 	s->size = new->size;
-	s->user_word = new->user_word;
+	s->user_version = new->user_version;
 	for (uint64_t d = 0; d < dirs; d++)
 		s->dir[d] = first + d * new->page_size;
 }

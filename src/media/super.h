@@ -2,7 +2,7 @@
 /*
  * super.h - the superblock: what a store file says of itself, and the bytes of a new one.
  *
- * The first 256 bytes never change and carry a hash; the words behind them change by commit records (main_desc, size, user_word, dir) or by
+ * The first 256 bytes never change and carry a hash; the words behind them change by commit records (main_desc, size, user_version, dir) or by
  * recovery and close (clean).
  */
 #ifndef DAXKV_SUPER_H
@@ -24,7 +24,7 @@ int super_read(int fd, uint64_t file_size, struct geometry *geometry);
 struct super_new {
 	uint32_t page_size;
 	uint64_t size; /* a multiple of the page size */
-	uint64_t file_id, created, user_word, initial;
+	uint64_t file_id, created, user_version, initial;
 };
 
 /* super_fill - write a new store's superblock, ring, space pages and main descriptor into fd, whose bytes may be anything. new is a struct

@@ -296,7 +296,7 @@ int lock_show_unclean(struct lock *lock)
 	bool users = false;
 	int rc = 0;
 
-	if (!lock->name) /* NOLOCK */
+	if (!lock->name) /* NO_LOCK */
 		return 0;
 	if (lock->fd >= 0)
 		rc = byte_set(lock->fd, SILENT, F_RDLCK, false);

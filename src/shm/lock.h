@@ -13,7 +13,7 @@
  *
  * Open file description locks (OFD, fcntl(2)): the kernel drops them when the last copy of the descriptor goes, at death too and across PID
  * namespaces; threads and other descriptors of the process do not disturb them. flock(2) and POSIX locks are not used. Every user also
- * holds a byte far behind the data file's end, shared: one for users, the next one for readers of an unclean file (FILE_UNLOCKED: looks at
+ * holds a byte far behind the data file's end, shared: one for users, the next one for readers of an unclean file (NO_FILE_LOCK: looks at
  * them only). A silent reader that finds no lock file has its snapshot's byte in the data file, too. Who believes to be alone looks at
  * them: they show a user that came by another name of the file, and has another lock file. Rejected: a pid in the file (namespaces, reuse),
  * POSIX locks (any close in the process drops them).

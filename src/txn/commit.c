@@ -61,7 +61,7 @@ static int name_page(struct daxkv_txn *txn, struct dbstate *s, uint64_t off)
  * so far. */
 static int move_desc(struct daxkv_txn *txn, daxkv_db db)
 {
-	struct daxkv *kv = txn->kv;
+	struct daxkv_store *kv = txn->kv;
 	struct dbstate *s = dbi_state_known(txn, db);
 	uint64_t old = s->desc, off;
 	int rc = desc_new(&kv->wset, s->flags, s->tree.count, db == DAXKV_MAIN ? old : 0, &off);
@@ -74,7 +74,7 @@ static int move_desc(struct daxkv_txn *txn, daxkv_db db)
 
 static int commit_desc(struct daxkv_txn *txn, daxkv_db db, struct words *words)
 {
-	struct daxkv *kv = txn->kv;
+	struct daxkv_store *kv = txn->kv;
 	struct dbstate *s = dbi_state_known(txn, db);
 	bool full = !s->desc;
 
@@ -173,17 +173,17 @@ static void flush_private(struct wset *w, struct ranges *ranges)
 }
 
 /* fence - wait; a failure poisons the store, because nobody knows what became durable [R5]. */
-static int fence(struct daxkv *kv, const char *what)
+static int fence(struct daxkv_store *kv, const char *what)
 {
 	int rc = pm_fence(&kv->map.pm); /* Orders: what the caller names, before what it does next. */
 
 	if (!rc)
 		return 0;
 	__atomic_store_n(&kv->share->poison, (uint32_t)rc, __ATOMIC_SEQ_CST);
-	return err_set(DAXKV_POISONED, "%s: %s; the store refuses changes until it is opened again", what, strerror(rc));
+	return err_set(DAXKV_PANIC, "%s: %s; the store refuses changes until it is opened again", what, strerror(rc));
 }
 
-static int stage_freed(struct daxkv *kv)
+static int stage_freed(struct daxkv_store *kv)
 {
 	int rc = 0;
 
@@ -201,7 +201,7 @@ static int stage_freed(struct daxkv *kv)
 /* stage_limbo - what the transaction frees is told to other processes before its record can take
  * effect: if this one dies, the next writer knows. Where the lock file cannot grow, what nobody
  * needs any more makes room. */
-static int stage_limbo(struct daxkv *kv)
+static int stage_limbo(struct daxkv_store *kv)
 {
 	int rc = stage_freed(kv);
 
@@ -213,7 +213,7 @@ static int stage_limbo(struct daxkv *kv)
 
 /* durable_upto - what the record of the running transaction, T, says: the words of T-2 are durable
  * for sure, those of T-1 when the store was settled since. */
-static uint64_t durable_upto(const struct daxkv *kv)
+static uint64_t durable_upto(const struct daxkv_store *kv)
 {
 	const uint64_t txn = kv->wset.txn;
 
@@ -226,7 +226,7 @@ static uint64_t spill_room(uint32_t psize)
 }
 
 /* spill_take - have want pages in the list; spill_write chains them through their prev. */
-static int spill_take(struct daxkv *kv, uint64_t *pages, uint64_t want, uint64_t **list)
+static int spill_take(struct daxkv_store *kv, uint64_t *pages, uint64_t want, uint64_t **list)
 {
 	uint64_t *more = realloc(*list, want * sizeof **list);
 	int rc = 0;
@@ -241,7 +241,7 @@ static int spill_take(struct daxkv *kv, uint64_t *pages, uint64_t want, uint64_t
 	return rc;
 }
 
-static uint32_t spill_write(struct daxkv *kv, const struct words *words, const uint64_t *page, uint64_t npages)
+static uint32_t spill_write(struct daxkv_store *kv, const struct words *words, const uint64_t *page, uint64_t npages)
 {
 	struct fmt_spill *s = (void *)kv->wset.image;
 	uint64_t room = spill_room(kv->page_size);
@@ -267,7 +267,7 @@ static uint32_t spill_write(struct daxkv *kv, const struct words *words, const u
 
 /* record_spilled - steps 2 to 4 of a large transaction. words has the words of the pages only; those of space are added here, after
  * the spill pages were taken, which may make the file grow. */
-static int record_spilled(struct daxkv *kv, struct words *words)
+static int record_spilled(struct daxkv_store *kv, struct words *words)
 {
 	uint64_t *page = NULL, npages = 0, txn = kv->wset.txn;
 	size_t own = words->n;
@@ -299,7 +299,7 @@ free_pages:
 	return rc;
 }
 
-static int record_small(struct daxkv *kv, const struct words *words, struct ranges *ranges)
+static int record_small(struct daxkv_store *kv, const struct words *words, struct ranges *ranges)
 {
 	int rc = stage_limbo(kv);
 
@@ -314,7 +314,7 @@ static int record_small(struct daxkv *kv, const struct words *words, struct rang
 }
 
 /* record_fenced - steps 2 to 4 of a transaction whose words fit a slot but whose fresh bytes are too many to be named. */
-static int record_fenced(struct daxkv *kv, const struct words *words)
+static int record_fenced(struct daxkv_store *kv, const struct words *words)
 {
 	int rc = stage_limbo(kv);
 
@@ -333,7 +333,7 @@ static int record_fenced(struct daxkv *kv, const struct words *words)
 /* ---- steps 5 and 6 -------------------------------------------------------------------------------------------------------- */
 
 /* flush_pairs - start writing back the words of (offset, value) pairs. */
-static void flush_pairs(struct daxkv *kv, const uint64_t *pair, uint64_t n)
+static void flush_pairs(struct daxkv_store *kv, const uint64_t *pair, uint64_t n)
 {
 	for (uint64_t i = 0; i < n; i++)
 		if (pair[2 * i] < kv->map.size)
@@ -341,7 +341,7 @@ static void flush_pairs(struct daxkv *kv, const uint64_t *pair, uint64_t n)
 }
 
 /* flush_record - the same for another process's commit, from its record. A spilled one's pages are still in the limbo. */
-static void flush_record(struct daxkv *kv, uint64_t txn)
+static void flush_record(struct daxkv_store *kv, uint64_t txn)
 {
 	struct ring_record rec;
 
@@ -361,7 +361,7 @@ static void flush_record(struct daxkv *kv, uint64_t txn)
 	}
 }
 
-void commit_flush_words(struct daxkv *kv)
+void commit_flush_words(struct daxkv_store *kv)
 {
 	uint64_t recent[RECENT_LINES];
 	const uint64_t last = kv->known;
@@ -386,7 +386,7 @@ void commit_flush_words(struct daxkv *kv)
 	}
 }
 
-static void commit_store(struct daxkv *kv)
+static void commit_store(struct daxkv_store *kv)
 {
 	uint64_t txn = kv->wset.txn;
 
@@ -405,7 +405,7 @@ static void commit_store(struct daxkv *kv)
 
 int commit_run(struct daxkv_txn *txn)
 {
-	struct daxkv *kv = txn->kv;
+	struct daxkv_store *kv = txn->kv;
 	struct wset *w = &kv->wset;
 	struct ranges ranges;
 	struct words *words = &kv->words;
@@ -420,8 +420,8 @@ int commit_run(struct daxkv_txn *txn)
 	rc = tree_settle_all(&kv->scratch);
 	if (!rc)
 		rc = commit_descs(txn, words);
-	if (!rc && txn->user_word_set && load_word(&super->user_word) != txn->user_word)
-		rc = words_add(words, offsetof(struct fmt_super, user_word), txn->user_word);
+	if (!rc && txn->user_version_set && load_word(&super->user_version) != txn->user_version)
+		rc = words_add(words, offsetof(struct fmt_super, user_version), txn->user_version);
 	if (!rc)
 		rc = commit_pages(w, words, &ranges);
 	if (rc)
@@ -449,7 +449,7 @@ int commit_run(struct daxkv_txn *txn)
 
 /* ---- settling and trimming ------------------------------------------------------------------------------------------------ */
 
-int commit_settle(struct daxkv *kv)
+int commit_settle(struct daxkv_store *kv)
 {
 	const struct fmt_super *super = (const void *)kv->map.base;
 	const uint64_t txn = kv->known, mark = super_clean_word(txn);
@@ -474,7 +474,7 @@ int commit_settle(struct daxkv *kv)
 	return 0;
 }
 
-int commit_trim(struct daxkv *kv, bool *cut)
+int commit_trim(struct daxkv_store *kv, bool *cut)
 {
 	struct ranges ranges;
 	int rc;

@@ -15,7 +15,7 @@
 #define FOLLOW_TRIES 10000u /* of a tenth of a millisecond */
 
 /* lengths_agree - the mapping has what the file has: with turns others may have made it longer, or shorter. */
-static int lengths_agree(struct daxkv *kv)
+static int lengths_agree(struct daxkv_store *kv)
 {
 	uint64_t length;
 	int rc = map_file_size(&kv->map, &length);
@@ -32,7 +32,7 @@ static int lengths_agree(struct daxkv *kv)
 
 /* whole_open - the ring of the whole file, as far as others made it grow: recovery looks at all that records name. By a
  * mapping of its own where this process reserved too little address space. whole_close ends it. */
-static int whole_open(struct daxkv *kv, struct map *whole, struct ring *ring)
+static int whole_open(struct daxkv_store *kv, struct map *whole, struct ring *ring)
 {
 	uint64_t length;
 	int rc = lengths_agree(kv);
@@ -49,7 +49,7 @@ static int whole_open(struct daxkv *kv, struct map *whole, struct ring *ring)
 	return rc;
 }
 
-static void whole_close(struct daxkv *kv, struct map *whole)
+static void whole_close(struct daxkv_store *kv, struct map *whole)
 {
 	if (!whole->base)
 		return;
@@ -59,7 +59,7 @@ static void whole_close(struct daxkv *kv, struct map *whole)
 }
 
 /* recover_for - the writer died: its last record counts or does not, as after a crash, but readers go on meanwhile. */
-static int recover_for(struct daxkv *kv)
+static int recover_for(struct daxkv_store *kv)
 {
 	struct recover_result r;
 	struct map whole;
@@ -86,7 +86,7 @@ static int recover_for(struct daxkv *kv)
 }
 
 /* share_agrees - what the lock file says of the newest commit is what the store says. */
-static int share_agrees(const struct daxkv *kv, uint64_t last)
+static int share_agrees(const struct daxkv_store *kv, uint64_t last)
 {
 	const uint64_t durable = kv->share->durable, releasable = kv->share->releasable;
 	uint64_t clean;
@@ -104,7 +104,7 @@ static int share_agrees(const struct daxkv *kv, uint64_t last)
 	               kv->lock.name, (unsigned long)last);
 }
 
-int commit_take_over(struct daxkv *kv, bool died)
+int commit_take_over(struct daxkv_store *kv, bool died)
 {
 	const struct fmt_super *super = (const void *)kv->map.base;
 	uint64_t last = __atomic_load_n(&kv->share->published, __ATOMIC_RELAXED);
@@ -147,7 +147,7 @@ int commit_take_over(struct daxkv *kv, bool died)
 
 /* newer - whether the file has a commit, or an attempt at one, that this store does not know. Its record, or one that came after it, is in the slot where the
  * next is to be; or it was made clean. */
-static bool newer(const struct daxkv *kv)
+static bool newer(const struct daxkv_store *kv)
 {
 	const struct fmt_super *super = (const void *)kv->map.base;
 	uint64_t last = __atomic_load_n(&kv->share->published, __ATOMIC_RELAXED), clean;
@@ -158,13 +158,13 @@ static bool newer(const struct daxkv *kv)
 	return clean > last;
 }
 
-bool commit_behind(const struct daxkv *kv)
+bool commit_behind(const struct daxkv_store *kv)
 {
 	return kv->turns && (kv->followed || newer(kv));
 }
 
 /* follow - the writer's lock is held. */
-static int follow(struct daxkv *kv)
+static int follow(struct daxkv_store *kv)
 {
 	const struct fmt_super *super = (const void *)kv->map.base;
 	uint64_t txn = 0, size;
@@ -194,7 +194,7 @@ static int follow(struct daxkv *kv)
 }
 
 /* follow_copy - somebody has opened the store for writing, so that the filesystem has made a copy of the file: that is the store now. */
-static int follow_copy(struct daxkv *kv)
+static int follow_copy(struct daxkv_store *kv)
 {
 	int rc = 0;
 
@@ -209,7 +209,7 @@ static int follow_copy(struct daxkv *kv)
 	return rc;
 }
 
-int commit_follow(struct daxkv *kv)
+int commit_follow(struct daxkv_store *kv)
 {
 	const struct timespec pause = {.tv_nsec = 100000};
 

@@ -64,7 +64,7 @@ static uint32_t pow2_from(uint32_t n)
 	return p;
 }
 
-int dbi_open_tables(struct daxkv *kv, uint32_t max_dbs)
+int dbi_open_tables(struct daxkv_store *kv, uint32_t max_dbs)
 {
 	struct dbi_table *t = &kv->dbis;
 	const struct daxkv_val none = {0, NULL};
@@ -82,7 +82,7 @@ int dbi_open_tables(struct daxkv *kv, uint32_t max_dbs)
 	return rc ? rc : dbi_name_new(&none, false, &t->dbi[DAXKV_MAIN].name);
 }
 
-void dbi_close_tables(struct daxkv *kv)
+void dbi_close_tables(struct daxkv_store *kv)
 {
 	struct dbi_table *t = &kv->dbis;
 
@@ -99,7 +99,7 @@ void dbi_close_tables(struct daxkv *kv)
 }
 
 /* entry_of - the entry of a handle that is not FREE; NULL: there is none. The mutex is held. */
-static struct dbi *entry_of(const struct daxkv *kv, daxkv_db db)
+static struct dbi *entry_of(const struct daxkv_store *kv, daxkv_db db)
 {
 	struct dbi *d = &kv->dbis.dbi[db & kv->dbis.mask];
 
@@ -166,7 +166,7 @@ static bool entry_prune(struct dbi_table *t, struct dbi *d, uint64_t oldest)
 }
 
 /* table_prune - all entries. One that is not done stops it: others have had their names less long. */
-static void table_prune(const struct daxkv *kv, struct dbi_table *t)
+static void table_prune(const struct daxkv_store *kv, struct dbi_table *t)
 {
 	struct dbi *gone = past_first(&t->gone), *renamed = past_first(&t->renamed);
 
@@ -298,7 +298,7 @@ static int entry_open(struct daxkv_txn *txn, const struct daxkv_val *name, const
 
 int dbi_take(struct daxkv_txn *txn, const struct daxkv_val *name, daxkv_db *db, bool *is_new)
 {
-	struct daxkv *kv = txn->kv;
+	struct daxkv_store *kv = txn->kv;
 	struct search s;
 	int rc = 0;
 
@@ -323,7 +323,7 @@ int dbi_take(struct daxkv_txn *txn, const struct daxkv_val *name, daxkv_db *db, 
 
 void dbi_untake(struct daxkv_txn *txn, daxkv_db db)
 {
-	struct daxkv *kv = txn->kv;
+	struct daxkv_store *kv = txn->kv;
 
 	pthread_mutex_lock(&kv->dbi_mutex);
 	struct dbi *d = entry_of(kv, db);
@@ -335,7 +335,7 @@ void dbi_untake(struct daxkv_txn *txn, daxkv_db db)
 
 daxkv_db dbi_find(const struct daxkv_txn *txn, const struct daxkv_val *name)
 {
-	struct daxkv *kv = txn->kv;
+	struct daxkv_store *kv = txn->kv;
 	daxkv_db db = 0;
 
 	pthread_mutex_lock(&kv->dbi_mutex);
@@ -347,7 +347,7 @@ daxkv_db dbi_find(const struct daxkv_txn *txn, const struct daxkv_val *name)
 	return db;
 }
 
-void daxkv_db_close(struct daxkv *kv, daxkv_db db)
+void daxkv_db_close(struct daxkv_store *kv, daxkv_db db)
 {
 	if (!kv || txn_forked(kv) || db == DAXKV_MAIN)
 		return;
@@ -363,7 +363,7 @@ void daxkv_db_close(struct daxkv *kv, daxkv_db db)
 
 void dbi_push(struct daxkv_txn *txn, daxkv_db db, struct dbi_name *n)
 {
-	struct daxkv *kv = txn->kv;
+	struct daxkv_store *kv = txn->kv;
 
 	pthread_mutex_lock(&kv->dbi_mutex);
 	struct dbi *d = entry_of(kv, db);
@@ -486,7 +486,7 @@ static bool copy_holds(const struct dbi *d, daxkv_db db, const struct dbstate *s
 
 int dbi_copy(struct daxkv_txn *txn, daxkv_db db, uint64_t snapshot, struct dbstate *s)
 {
-	struct daxkv *kv = txn->kv;
+	struct daxkv_store *kv = txn->kv;
 	struct dbi *d = &kv->dbis.dbi[db & kv->dbis.mask];
 	int rc;
 
@@ -512,7 +512,7 @@ int dbi_copy(struct daxkv_txn *txn, daxkv_db db, uint64_t snapshot, struct dbsta
 	return rc;
 }
 
-void dbi_compare_set(struct daxkv *kv, daxkv_db db, uint32_t flag, daxkv_compare_fn *fn, void *arg,
+void dbi_compare_set(struct daxkv_store *kv, daxkv_db db, uint32_t flag, daxkv_compare_fn *fn, void *arg,
                      struct dbstate *s)
 {
 	pthread_mutex_lock(&kv->dbi_mutex);

@@ -12,8 +12,8 @@
 #include "txn/txn_check.h"
 
 /* dbi_open_tables, dbi_close_tables - of a store. ENOMEM. */
-int dbi_open_tables(struct daxkv *kv, uint32_t max_dbs);
-void dbi_close_tables(struct daxkv *kv);
+int dbi_open_tables(struct daxkv_store *kv, uint32_t max_dbs);
+void dbi_close_tables(struct daxkv_store *kv);
 
 /* dbi_take - the handle that has the name at the transaction's snapshot, or a new one (*is_new).
  * DBS_FULL, ENOMEM. */
@@ -48,7 +48,7 @@ void dbi_name_keep(struct dbstate *state, const struct dbi_name *name);
 
 /* dbi_compare_set - the comparator (flag: OWN_COMPARE or OWN_DUP_COMPARE) of the handle, for all
  * transactions to come. */
-void dbi_compare_set(struct daxkv *kv, daxkv_db db, uint32_t flag, daxkv_compare_fn *fn, void *arg,
+void dbi_compare_set(struct daxkv_store *kv, daxkv_db db, uint32_t flag, daxkv_compare_fn *fn, void *arg,
                      struct dbstate *state);
 
 /* ---- dbi_index.c ----------------------------------------------------------------------------- */
@@ -104,7 +104,7 @@ int dbi_state_read(struct daxkv_txn *txn, const struct fmt_db *record, struct db
 /* dbi_state_order - the order for these flags, with the state's comparators. */
 void dbi_state_order(struct dbstate *state, uint32_t flags);
 
-/* dbi_record_find - the record of a named database in the main one: NOTFOUND, INCOMPATIBLE when a
+/* dbi_record_find - the record of a named database in the main one: NOT_FOUND, INCOMPATIBLE when a
  * plain record has that name. */
 int dbi_record_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len,
                     struct fmt_db *record);

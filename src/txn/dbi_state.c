@@ -71,14 +71,14 @@ int dbi_record_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len, st
 		return rc;
 	if (main_state->order.dups || main_state->order.key == ORDER_INTEGER ||
 	    main_state->order.key == ORDER_OWN)
-		return DAXKV_NOTFOUND;
+		return DAXKV_NOT_FOUND;
 	rc = tree_get(&main_state->tree, name, len, &it, &found);
 	if (!rc && txn->verify)
 		rc = name_verify(&main_state->tree, name, len);
 	if (rc)
 		return rc;
 	if (!found)
-		return DAXKV_NOTFOUND;
+		return DAXKV_NOT_FOUND;
 	if (!(it.flags & FMT_ENTRY_DB))
 		return err_set(DAXKV_INCOMPATIBLE,
 		               "the main database has a plain record of that name");
@@ -120,7 +120,7 @@ static int state_resolve(struct daxkv_txn *txn, daxkv_db db, uint32_t i)
 
 	if (!rc && db != DAXKV_MAIN)
 		rc = dbi_record_find(txn, s->name, s->name_len, &record);
-	if (rc == DAXKV_NOTFOUND)
+	if (rc == DAXKV_NOT_FOUND)
 		return err_set(DAXKV_BAD_DB, "database \"%.*s\" is not there in this transaction",
 		               (int)s->name_len, (const char *)s->name);
 	if (rc)

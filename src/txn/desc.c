@@ -159,14 +159,14 @@ static uint64_t last_count(const struct fmt_desc *desc, uint64_t npairs)
 	return npairs ? load_word(&desc->counts[npairs - 1]) & COUNT_MASK : desc->base_count;
 }
 
-static int word_if_changed(struct daxkv *kv, struct words *words, const uint64_t *word, uint64_t value)
+static int word_if_changed(struct daxkv_store *kv, struct words *words, const uint64_t *word, uint64_t value)
 {
 	if (load_word(word) == value)
 		return 0;
 	return words_add(words, (uint64_t)((const uint8_t *)word - kv->map.base), value);
 }
 
-static void desc_write_private(struct daxkv *kv, struct wpage *wp, const struct fmt_desc *desc, const struct tree *t)
+static void desc_write_private(struct daxkv_store *kv, struct wpage *wp, const struct fmt_desc *desc, const struct tree *t)
 {
 	struct pm *pm = &kv->map.pm;
 	uint32_t crc;
@@ -181,7 +181,7 @@ static void desc_write_private(struct daxkv *kv, struct wpage *wp, const struct 
 	pm_write(pm, &desc->page.crc, &crc, sizeof crc);
 }
 
-int desc_commit(struct daxkv *kv, struct dbstate *state, struct words *words, bool *full)
+int desc_commit(struct daxkv_store *kv, struct dbstate *state, struct words *words, bool *full)
 {
 	const struct fmt_desc *desc = (const void *)view_raw(&kv->writer_view, state->desc);
 	struct wpage *wp = wset_find(&kv->wset, state->desc);

@@ -40,6 +40,6 @@ int desc_new(struct wset *w, uint32_t flags, uint64_t count, uint64_t prev, uint
 
 /* desc_commit - write what changed in the database to its descriptor: words, or in place when it is private. When the page has no room for
  * another count, *full and nothing else. */
-int desc_commit(struct daxkv *kv, struct dbstate *state, struct words *words, bool *full);
+int desc_commit(struct daxkv_store *kv, struct dbstate *state, struct words *words, bool *full);
 
 #endif

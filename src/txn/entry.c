@@ -9,7 +9,7 @@
 
 #define PAIR_SLACK 32u /* of half a leaf, for the entry around a pair */
 
-int entry_key_refuse(const struct daxkv *kv, const struct daxkv_val *key)
+int entry_key_refuse(const struct daxkv_store *kv, const struct daxkv_val *key)
 {
 	if (!key || key->size == 0 || key->size > kv->max_key)
 		return err_set(DAXKV_KEY_SIZE, "a key of %zu bytes; 1 to %u are possible", key ? key->size : 0, kv->max_key);
@@ -18,7 +18,7 @@ int entry_key_refuse(const struct daxkv *kv, const struct daxkv_val *key)
 	return err_set(DAXKV_KEY_SIZE, "a key of %zu bytes in a database of integer keys: 4 or 8 are possible", key->size);
 }
 
-int entry_dup_check(const struct daxkv *kv, const struct order *o, const struct daxkv_val *key, const struct daxkv_val *dup)
+int entry_dup_check(const struct daxkv_store *kv, const struct order *o, const struct daxkv_val *key, const struct daxkv_val *dup)
 {
 	size_t pair = leaf_usable(kv->page_size) / 2 - PAIR_SLACK;
 
@@ -124,15 +124,15 @@ static int put_dup_allowed(struct put *p, bool *present)
 	*present = p->path->height && p->path->eoff;
 	if (rc)
 		return rc;
-	if (p->flags & DAXKV_NOOVERWRITE) {
+	if (p->flags & DAXKV_NO_OVERWRITE) {
 		rc = put_key_taken(p, PROBE_BEFORE, &it, &taken);
 		if (!rc && taken)
 			rc = entry_value(txn_view(p->txn), &it, p->value);
 		return rc ? rc : taken ? DAXKV_EXIST : 0;
 	}
 	if (*present)
-		return p->flags & (DAXKV_NODUPDATA | DAXKV_APPENDDUP) ? DAXKV_EXIST : put_same(p, present);
-	if (p->flags & DAXKV_APPENDDUP) {
+		return p->flags & (DAXKV_NO_DUP_DATA | DAXKV_APPEND_DUP) ? DAXKV_EXIST : put_same(p, present);
+	if (p->flags & DAXKV_APPEND_DUP) {
 		rc = put_key_taken(p, PROBE_AT, &it, &taken); /* what lies behind the pair */
 		return rc ? rc : taken ? DAXKV_EXIST : 0;
 	}
@@ -149,7 +149,7 @@ static int put_unique_allowed(struct put *p)
 
 	if (rc)
 		return rc;
-	if (p->flags & DAXKV_NOOVERWRITE) {
+	if (p->flags & DAXKV_NO_OVERWRITE) {
 		rc = entry_value(txn_view(p->txn), &old, p->value);
 		return rc ? rc : DAXKV_EXIST;
 	}
@@ -161,7 +161,7 @@ static int put_unique_allowed(struct put *p)
 /* put_store - write the entry, in the leaf or as a blob. */
 static int put_store(struct put *p)
 {
-	struct daxkv *kv = p->txn->kv;
+	struct daxkv_store *kv = p->txn->kv;
 	struct item item = {.key = p->key->data, .klen = (uint32_t)p->key->size, .flags = p->entry_flags};
 	bool reserve = p->flags & DAXKV_RESERVE;
 	const uint8_t *value;
@@ -190,7 +190,7 @@ static int put_store(struct put *p)
 	return entry_value(txn_view(p->txn), &item, p->value);
 }
 
-int entry_put_check(const struct daxkv *kv, const struct order *o, const struct daxkv_val *key, const struct daxkv_val *value, unsigned int flags)
+int entry_put_check(const struct daxkv_store *kv, const struct order *o, const struct daxkv_val *key, const struct daxkv_val *value, unsigned int flags)
 {
 	int rc = entry_key_check(kv, o, key);
 
@@ -234,7 +234,7 @@ static int put_in_run(struct daxkv_txn *txn, struct dbstate *s, const struct dax
 	      leaf_cost(o, (uint32_t)key->size, (uint32_t)value->size) > half || (o->dups && entry_dup_check(txn->kv, o, key, value)))))
 		return 0;
 	struct item item = {.key = key->data, .klen = (uint32_t)key->size, .val = value->data, .vlen = (uint32_t)value->size};
-	int rc = tree_run_put(&s->tree, &item, flags & (DAXKV_APPEND | DAXKV_NOOVERWRITE), done);
+	int rc = tree_run_put(&s->tree, &item, flags & (DAXKV_APPEND | DAXKV_NO_OVERWRITE), done);
 
 	return rc ? txn_break(txn, rc) : 0;
 }
@@ -252,7 +252,7 @@ static int put_reserve_dup(struct put *p, struct daxkv_val *as)
 	rc = put_key_taken(p, PROBE_BEFORE, &it, &taken);
 	if (rc || !taken)
 		return rc;
-	if (!(p->flags & DAXKV_NOOVERWRITE))
+	if (!(p->flags & DAXKV_NO_OVERWRITE))
 		return err_set(DAXKV_INCOMPATIBLE, "RESERVE for a key that has sorted duplicates already");
 	rc = entry_value(txn_view(p->txn), &it, p->value);
 	return rc ? rc : DAXKV_EXIST;
@@ -317,7 +317,7 @@ int entry_remove_all(struct daxkv_txn *txn, struct dbstate *s, const uint8_t *ke
 		if (rc)
 			return rc;
 		if (!found || order_key_cmp(&s->order, it.key, it.klen, copy, klen) != 0)
-			return removed ? 0 : DAXKV_NOTFOUND;
+			return removed ? 0 : DAXKV_NOT_FOUND;
 		rc = entry_remove(txn, s, &path);
 		if (rc)
 			return rc;

@@ -44,7 +44,7 @@ struct put {
 	uint32_t entry_flags;
 	struct path *path;
 };
-int entry_put_check(const struct daxkv *kv, const struct order *order, const struct daxkv_val *key, const struct daxkv_val *value, unsigned int flags);
+int entry_put_check(const struct daxkv_store *kv, const struct order *order, const struct daxkv_val *key, const struct daxkv_val *value, unsigned int flags);
 int entry_put_at(struct put *put);
 
 /* entry_probe - what is searched for a key, or for a pair. */
@@ -59,7 +59,7 @@ static inline struct probe entry_probe(const struct daxkv_val *key, const struct
 	return p;
 }
 
-/* entry_remove - take out the entry that path has. entry_remove_all - all pairs of a key; NOTFOUND. INCOMPATIBLE for a database's
+/* entry_remove - take out the entry that path has. entry_remove_all - all pairs of a key; NOT_FOUND. INCOMPATIBLE for a database's
  * record. */
 int entry_remove(struct daxkv_txn *txn, struct dbstate *state, struct path *path);
 int entry_remove_all(struct daxkv_txn *txn, struct dbstate *state, const uint8_t *key, uint32_t klen);
@@ -76,7 +76,7 @@ static inline struct daxkv_val entry_bytes(const uint8_t *p, uint32_t size)
 }
 
 /* entry_size - bytes of key and value that a leaf gets. */
-static inline uint32_t entry_size(const struct daxkv *kv, const struct daxkv_val *key, const struct daxkv_val *value)
+static inline uint32_t entry_size(const struct daxkv_store *kv, const struct daxkv_val *key, const struct daxkv_val *value)
 {
 	return (uint32_t)(key->size + (value->size < kv->page_size / 2 ? value->size : sizeof(struct fmt_blob)));
 }
@@ -92,8 +92,8 @@ static inline int entry_value(const struct view *view, const struct item *item, 
 }
 
 /* entry_key_check - KEY_SIZE unless the key suits the database. entry_dup_check - VALUE_SIZE likewise. */
-int entry_key_refuse(const struct daxkv *kv, const struct daxkv_val *key);
-static inline int entry_key_check(const struct daxkv *kv, const struct order *order, const struct daxkv_val *key)
+int entry_key_refuse(const struct daxkv_store *kv, const struct daxkv_val *key);
+static inline int entry_key_check(const struct daxkv_store *kv, const struct order *order, const struct daxkv_val *key)
 {
 	if (LIKELY(key && key->data && key->size - 1 < kv->max_key && (order->key != ORDER_INTEGER || key->size == 4 || key->size == 8)))
 		return 0;
@@ -101,11 +101,11 @@ static inline int entry_key_check(const struct daxkv *kv, const struct order *or
 }
 /* entry_plain - whether key and value are such as most are: bytes, without duplicates, together in a leaf. No check refuses those. */
 #define ENTRY_SLACK 32u /* more than what an entry takes beside key and value */
-static inline bool entry_plain(const struct daxkv *kv, const struct order *order, const struct daxkv_val *key, const struct daxkv_val *value)
+static inline bool entry_plain(const struct daxkv_store *kv, const struct order *order, const struct daxkv_val *key, const struct daxkv_val *value)
 {
 	return order->key == ORDER_BYTES && !order->dups && key && value && value->data && key->data && key->size - 1 < kv->max_key &&
 	       value->size <= leaf_usable(kv->page_size) / 2 - ENTRY_SLACK - key->size;
 }
-int entry_dup_check(const struct daxkv *kv, const struct order *order, const struct daxkv_val *key, const struct daxkv_val *dup);
+int entry_dup_check(const struct daxkv_store *kv, const struct order *order, const struct daxkv_val *key, const struct daxkv_val *dup);
 
 #endif

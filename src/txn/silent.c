@@ -9,7 +9,7 @@
 
 /* newest - the newest commit. A share that nobody used when this store was opened, and that has not
  * been made anew since, says nothing: the file is as it was. */
-static int newest(struct daxkv *kv, uint64_t *txn)
+static int newest(struct daxkv_store *kv, uint64_t *txn)
 {
 	uint64_t life = 0, published = 0;
 	int rc = lock_again(&kv->lock);
@@ -31,7 +31,7 @@ static int newest(struct daxkv *kv, uint64_t *txn)
 	return 0;
 }
 
-int silent_open(struct daxkv *kv, uint64_t *txn)
+int silent_open(struct daxkv_store *kv, uint64_t *txn)
 {
 	struct silent *s = &kv->silent;
 	uint64_t published;
@@ -53,13 +53,13 @@ int silent_open(struct daxkv *kv, uint64_t *txn)
 }
 
 /* byte_file - where this reader announces itself: in one file for as long as the store is open. */
-static int byte_file(const struct daxkv *kv)
+static int byte_file(const struct daxkv_store *kv)
 {
 	return kv->silent.in_store ? kv->map.fd : kv->lock.fd;
 }
 
 /* announce - have the newest commit announced; *txn is not older. The mutex is held, nothing is announced. */
-static int announce(struct daxkv *kv, uint64_t *txn)
+static int announce(struct daxkv_store *kv, uint64_t *txn)
 {
 	struct silent *s = &kv->silent;
 	int rc = lock_snapshot(byte_file(kv), *txn, true);
@@ -78,7 +78,7 @@ static int announce(struct daxkv *kv, uint64_t *txn)
 	return rc;
 }
 
-int silent_enter(struct daxkv *kv, uint32_t slot)
+int silent_enter(struct daxkv_store *kv, uint32_t slot)
 {
 	const int cancel = cancel_off();
 	struct silent *s = &kv->silent;
@@ -100,7 +100,7 @@ int silent_enter(struct daxkv *kv, uint32_t slot)
 	return rc;
 }
 
-void silent_leave(struct daxkv *kv, uint32_t slot)
+void silent_leave(struct daxkv_store *kv, uint32_t slot)
 {
 	const int cancel = cancel_off();
 	struct silent *s = &kv->silent;
@@ -119,7 +119,7 @@ void silent_leave(struct daxkv *kv, uint32_t slot)
 	cancel_restore(cancel);
 }
 
-uint64_t silent_oldest(const struct daxkv *kv, uint64_t upto)
+uint64_t silent_oldest(const struct daxkv_store *kv, uint64_t upto)
 {
 	fence_all(); /* pairs with announce [I13] */
 	if (lock_snapshot_oldest(kv->lock.fd, &upto) != 0 || lock_snapshot_oldest(kv->map.fd, &upto) != 0)
@@ -127,7 +127,7 @@ uint64_t silent_oldest(const struct daxkv *kv, uint64_t upto)
 	return upto;
 }
 
-int silent_inherit(struct daxkv *kv, uint64_t upto, struct limbo *limbo, bool *unknown)
+int silent_inherit(struct daxkv_store *kv, uint64_t upto, struct limbo *limbo, bool *unknown)
 {
 	const uint64_t size =
 	    load_word(&((const struct fmt_super *)(const void *)kv->map.base)->size);
@@ -145,7 +145,7 @@ int silent_inherit(struct daxkv *kv, uint64_t upto, struct limbo *limbo, bool *u
 	return *unknown ? 0 : rc;
 }
 
-int silent_bequeath(struct daxkv *kv, struct limbo *limbo, bool unknown)
+int silent_bequeath(struct daxkv_store *kv, struct limbo *limbo, bool unknown)
 {
 	struct limbo_item item;
 	int rc = 0;
@@ -159,12 +159,12 @@ int silent_bequeath(struct daxkv *kv, struct limbo *limbo, bool unknown)
 
 static int hold(void *arg, uint64_t off, uint64_t pages)
 {
-	struct daxkv *kv = arg;
+	struct daxkv_store *kv = arg;
 
 	return share_limbo_add(&kv->share_file, &(struct limbo_item){kv->share->published, off, pages});
 }
 
-int silent_hold(struct daxkv *kv)
+int silent_hold(struct daxkv_store *kv)
 {
 	int rc = kv->share->hold_free ? space_each_free(&kv->space, hold, kv) : 0;
 

@@ -30,23 +30,23 @@
 
 /* silent_open - the file is attached: whether this is such a reader. *txn becomes the newest commit, when
  * others use the store. Errors: VERSION, errno. */
-int silent_open(struct daxkv *kv, uint64_t *txn);
+int silent_open(struct daxkv_store *kv, uint64_t *txn);
 
 /* silent_enter - announce a read of the newest commit, which the slot (of this process's own share)
  * then shows. silent_leave ends it. Errors: EACCES, BUSY when a program has locked the whole file, errno. */
-int silent_enter(struct daxkv *kv, uint32_t slot);
-void silent_leave(struct daxkv *kv, uint32_t slot);
+int silent_enter(struct daxkv_store *kv, uint32_t slot);
+void silent_leave(struct daxkv_store *kv, uint32_t slot);
 
 /* silent_oldest - the writer's: no such reader reads anything older than this; at most newest. */
-uint64_t silent_oldest(const struct daxkv *kv, uint64_t newest);
+uint64_t silent_oldest(const struct daxkv_store *kv, uint64_t newest);
 
 /* silent_inherit - before the share is made: the limbo that is there, when silent readers are that need it;
  * *unknown: they may need any free page. silent_bequeath - and it becomes the new share's. Errors: ENOSPC,
  * ENOMEM, errno. */
-int silent_inherit(struct daxkv *kv, uint64_t newest, struct limbo *limbo, bool *unknown);
-int silent_bequeath(struct daxkv *kv, struct limbo *limbo, bool unknown);
+int silent_inherit(struct daxkv_store *kv, uint64_t newest, struct limbo *limbo, bool *unknown);
+int silent_bequeath(struct daxkv_store *kv, struct limbo *limbo, bool unknown);
 
 /* silent_hold - a writer's, at its opening: see above. Errors: ENOSPC, ENOMEM, CORRUPT, errno. */
-int silent_hold(struct daxkv *kv);
+int silent_hold(struct daxkv_store *kv);
 
 #endif

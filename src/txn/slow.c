@@ -10,7 +10,7 @@ struct moment {
 	uint64_t published, ms;
 };
 
-static struct moment moment_now(const struct daxkv *kv)
+static struct moment moment_now(const struct daxkv_store *kv)
 {
 	struct timespec t;
 
@@ -34,7 +34,7 @@ static bool late(const struct reader_slot *s, uint64_t word, const struct moment
 }
 
 /* evict_late - mark the readers beyond their bounds that see what was freed at txn; how many. */
-static unsigned int evict_late(struct daxkv *kv, uint64_t txn, const struct moment *now)
+static unsigned int evict_late(struct daxkv_store *kv, uint64_t txn, const struct moment *now)
 {
 	uint32_t high = share_high(kv->share);
 	unsigned int n = 0;
@@ -52,7 +52,7 @@ static unsigned int evict_late(struct daxkv *kv, uint64_t txn, const struct mome
 }
 
 /* ask - what the caller wants done about the reader in the slot. */
-static bool ask(struct daxkv *kv, uint32_t slot, uint64_t word, const struct moment *now)
+static bool ask(struct daxkv_store *kv, uint32_t slot, uint64_t word, const struct moment *now)
 {
 	struct slow *slow = &kv->slow;
 	const struct reader_slot *s = &kv->share->slot[slot];
@@ -60,24 +60,21 @@ static bool ask(struct daxkv *kv, uint32_t slot, uint64_t word, const struct mom
 	slow->retry = slow->slot == slot && slow->word == word ? slow->retry + 1 : 0;
 	slow->slot = slot;
 	slow->word = word;
-	struct daxkv_slow_reader r = {.kv = kv, .pid = __atomic_load_n(&s->pid, __ATOMIC_RELAXED), .thread = __atomic_load_n(&s->tid, __ATOMIC_RELAXED),
-	                              .own = __atomic_load_n(&s->owner, __ATOMIC_RELAXED) == kv->share_file.owner, .bounded = share_bounded(kv->share, slot),
-	                              .snapshot = word - 1, .age_ms = age_of(s, now), .lag = now->published - (word - 1),
-	                              .held_pages = kv->space.limbo.pages, .retry = slow->retry};
+	struct daxkv_old_reader r = {.kv = kv, .pid = __atomic_load_n(&s->pid, __ATOMIC_RELAXED), .thread = __atomic_load_n(&s->tid, __ATOMIC_RELAXED), .own = __atomic_load_n(&s->owner, __ATOMIC_RELAXED) == kv->share_file.owner, .bounded = share_bounded(kv->share, slot), .snapshot = word - 1, .age_ms = age_of(s, now), .lag = now->published - (word - 1), .held_pages = kv->space.limbo.pages, .retry = slow->retry};
 
 	const int cancel = cancel_off(); /* the function may sleep */
-	const enum daxkv_slow answer = slow->fn(&r, slow->arg);
+	const enum daxkv_old_reader_action answer = slow->fn(&r, slow->arg);
 
 	cancel_restore(cancel);
 	switch (answer) {
-	case DAXKV_SLOW_RETRY:
+	case DAXKV_OLD_READER_RETRY:
 		return true;
-	case DAXKV_SLOW_EVICT:
+	case DAXKV_OLD_READER_EVICT:
 		if (!r.bounded)
 			return false;
 		(void)share_evict(kv->share, slot, word); /* else it has ended, which is as good */
 		return true;
-	case DAXKV_SLOW_GROW:
+	case DAXKV_OLD_READER_GROW:
 		break;
 	}
 	slow->word = 0; /* the next question is a first one */
@@ -86,7 +83,7 @@ static bool ask(struct daxkv *kv, uint32_t slot, uint64_t word, const struct mom
 
 bool slow_readers(void *arg)
 {
-	struct daxkv *kv = arg;
+	struct daxkv_store *kv = arg;
 	uint64_t txn = limbo_oldest(&kv->space.limbo);
 
 	if (txn > kv->space.releasable) /* it is not readers that hold it back */

@@ -2,7 +2,7 @@
 /*
  * store.h - an open store, its transactions, database handles and cursors: who sees which tree.
  *
- *   struct daxkv      the file, what its users share, and the one writer's state
+ *   struct daxkv_store      the file, what its users share, and the one writer's state
  *   struct dbi        a database handle, struct dbstate a database as one transaction sees it: handle.h
  *
  * Fields are grouped by what protects them. A write transaction and its nested ones work on one struct wset; each has dbstates of its own,
@@ -20,7 +20,7 @@
 #include <pthread.h>
 
 struct slow { /* the caller's answer to readers that hold space back (slow.h) */
-	daxkv_slow_fn *fn; /* NULL: none */
+	daxkv_old_reader_fn *fn; /* NULL: none */
 	void *arg;
 	uint64_t word; /* of the reader asked about last, and its slot */
 	uint32_t slot;
@@ -34,7 +34,7 @@ struct silent { /* a reader that may not write the lock file (silent.h) */
 	pthread_mutex_t mutex;
 };
 
-struct daxkv {
+struct daxkv_store {
 	/* fixed after open */
 	struct map map;
 	struct lock lock;
@@ -43,11 +43,11 @@ struct daxkv {
 	struct share *share;                    /* share_file.share */
 	uint64_t *alive;                        /* a page that a forked child sees as zeros */
 	uint64_t reserved; /* atomic: bytes of address space */
-	struct daxkv *next_store, **store_link; /* in stores.c, under its lock */
+	struct daxkv_store *next_store, **store_link; /* in stores.c, under its lock */
 	bool joined;                            /* others used the store when it was opened */
 	uint32_t page_size, max_key;
 	bool read_only;
-	bool turns;  /* others use the file between this one's transactions: DAXKV_TURNS */
+	bool turns;     /* others use the file between this one's transactions: DAXKV_EXTERNAL_LOCK */
 	uint64_t stamp; /* store_stamp as a reader without company found it when it opened */
 	bool follows; /* a read begins with commit_follow: turns, or copied */
 	bool copied;  /* atomic: the first writer makes the filesystem copy the file, and this one has the old one mapped: see map_follow_copy */
@@ -92,7 +92,7 @@ struct reserved {             /* a value that the caller of put is filling */
 };
 
 struct daxkv_txn {
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	struct daxkv_txn *parent, *child;
 	bool write, broken, idle; /* broken: to be aborted; idle: a read transaction after reset */
 	bool too_old;             /* broken, because its snapshot was given up */
@@ -117,8 +117,8 @@ struct daxkv_txn {
 	uint32_t users;                 /* of its slot */
 	struct wset_mark mark;          /* of a nested transaction */
 	struct reserved reserved;
-	uint64_t user_word; /* to be kept with the store, */
-	bool user_word_set; /* when this is set */
+	uint64_t user_version; /* to be kept with the store, */
+	bool user_version_set; /* when this is set */
 };
 
 /* dbi_state_known - the state of a database that the transaction has looked at. */
@@ -128,7 +128,7 @@ static inline struct dbstate *dbi_state_known(const struct daxkv_txn *txn, daxkv
 }
 
 /* txn_writing - whether the calling thread has a write transaction by way of this handle. */
-static inline bool txn_writing(const struct daxkv *kv)
+static inline bool txn_writing(const struct daxkv_store *kv)
 {
 	return __atomic_load_n(&kv->writer_thread, __ATOMIC_RELAXED) == pthread_self(); /* a number; only its own thread stores it */
 }

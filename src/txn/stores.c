@@ -17,7 +17,7 @@
 
 static struct {
 	pthread_mutex_t mutex;
-	struct daxkv *first;
+	struct daxkv_store *first;
 	int failed;            /* errno of pthread_atfork */
 	pthread_key_t writers; /* while a store is listed: not NULL for a thread that has written. Its destructor is what matters */
 } stores = {.mutex = PTHREAD_MUTEX_INITIALIZER};
@@ -45,7 +45,7 @@ static void fd_drop(int *fd)
 static void after_fork_in_child(void)
 {
 	forks_release();
-	for (struct daxkv *kv = stores.first; kv; kv = kv->next_store) {
+	for (struct daxkv_store *kv = stores.first; kv; kv = kv->next_store) {
 		if (kv->alive)
 			*kv->alive = 0; /* where the kernel does not wipe the page */
 		kv->store_link = NULL;
@@ -68,7 +68,7 @@ static void thread_ended(void *arg)
 	if (round < PTHREAD_DESTRUCTOR_ITERATIONS - 1 && pthread_setspecific(stores.writers, (void *)(round + 1)) == 0)
 		return;
 	pthread_mutex_lock(&stores.mutex);
-	for (struct daxkv *kv = stores.first; kv; kv = kv->next_store)
+	for (struct daxkv_store *kv = stores.first; kv; kv = kv->next_store)
 		if (txn_writing(kv) && !kv->nolock) { /* else another thread may have the transaction */
 			__atomic_store_n(&kv->writer_thread, 0, __ATOMIC_RELAXED);
 			wlock_leave(&kv->share->writer);
@@ -90,7 +90,7 @@ static void handlers_set(void)
 	stores.failed = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
-int stores_add(struct daxkv *kv)
+int stores_add(struct daxkv_store *kv)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -113,7 +113,7 @@ int stores_add(struct daxkv *kv)
 	return 0;
 }
 
-void stores_remove(struct daxkv *kv)
+void stores_remove(struct daxkv_store *kv)
 {
 	pthread_mutex_lock(&stores.mutex);
 	if (kv->store_link) {
@@ -128,7 +128,7 @@ void stores_remove(struct daxkv *kv)
 }
 
 /* same_file - whether two handles are of one file: copies of a store have the same id. */
-static bool same_file(const struct daxkv *a, const struct daxkv *b)
+static bool same_file(const struct daxkv_store *a, const struct daxkv_store *b)
 {
 	struct stat x, y;
 
@@ -141,18 +141,18 @@ uint64_t stores_room(void)
 	uint64_t taken = 0;
 
 	pthread_mutex_lock(&stores.mutex);
-	for (const struct daxkv *kv = stores.first; kv; kv = kv->next_store)
+	for (const struct daxkv_store *kv = stores.first; kv; kv = kv->next_store)
 		taken += __atomic_load_n(&kv->reserved, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&stores.mutex);
 	return max_u64(ROOM_LEAST, min_u64(ROOM_MOST, (taken < ROOM_FOR_ALL ? ROOM_FOR_ALL - taken : 0) / 16));
 }
 
-bool stores_writing(const struct daxkv *kv)
+bool stores_writing(const struct daxkv_store *kv)
 {
 	bool found = false;
 
 	pthread_mutex_lock(&stores.mutex);
-	for (const struct daxkv *other = stores.first; other && !found; other = other->next_store)
+	for (const struct daxkv_store *other = stores.first; other && !found; other = other->next_store)
 		found = txn_writing(other) && same_file(kv, other);
 	pthread_mutex_unlock(&stores.mutex);
 	return found;

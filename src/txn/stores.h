@@ -17,8 +17,8 @@
 #include "txn/store.h"
 
 /* stores_add - before the store's first descriptor is opened. errno. stores_remove - after its last one is closed. */
-int stores_add(struct daxkv *kv);
-void stores_remove(struct daxkv *kv);
+int stores_add(struct daxkv_store *kv);
+void stores_remove(struct daxkv_store *kv);
 
 /* stores_watch_thread - the calling thread is about to write: when it ends, its locks are left. ENOMEM. */
 int stores_watch_thread(void);
@@ -28,6 +28,6 @@ int stores_watch_thread(void);
 uint64_t stores_room(void);
 
 /* stores_writing - whether the calling thread has a write transaction of the same store, through this handle or another. */
-bool stores_writing(const struct daxkv *kv);
+bool stores_writing(const struct daxkv_store *kv);
 
 #endif

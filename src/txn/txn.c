@@ -29,7 +29,7 @@ static void txn_free(struct daxkv_txn *txn)
 	free(txn);
 }
 
-static __attribute__((noinline)) int txn_new(struct daxkv *kv, bool write, struct daxkv_txn **out)
+static __attribute__((noinline)) int txn_new(struct daxkv_store *kv, bool write, struct daxkv_txn **out)
 {
 	struct daxkv_txn *txn = calloc(1, sizeof *txn);
 
@@ -51,7 +51,7 @@ static __attribute__((noinline)) int txn_new(struct daxkv *kv, bool write, struc
 
 /* write_txn_take - a write transaction's handle: one that ended, or a new one. The writer's lock is held. What its dbstates hold is good
  * when it was the last to commit, else of another generation. */
-static int write_txn_take(struct daxkv *kv, struct daxkv_txn *parent, struct daxkv_txn **out)
+static int write_txn_take(struct daxkv_store *kv, struct daxkv_txn *parent, struct daxkv_txn **out)
 {
 	struct daxkv_txn *txn = kv->idle_txns;
 
@@ -67,7 +67,7 @@ static int write_txn_take(struct daxkv *kv, struct daxkv_txn *parent, struct dax
 	txn->child = NULL;
 	txn->broken = false;
 	txn->reserved.pending = false;
-	txn->user_word_set = false;
+	txn->user_version_set = false;
 	if (txn->changed)
 		states_begin(txn);
 	if (parent || txn->valid_at != __atomic_load_n(&kv->share->published, __ATOMIC_RELAXED)) {
@@ -87,13 +87,13 @@ static void write_txn_give(struct daxkv_txn *txn)
 }
 
 /* slot_lock - what holds slots' bytes; NULL when the slots are this process's own. */
-static const struct lock *slot_lock(const struct daxkv *kv)
+static const struct lock *slot_lock(const struct daxkv_store *kv)
 {
 	return kv->share_file.fd < 0 ? NULL : &kv->lock;
 }
 
 /* slot_take - a reader slot; those of readers that died are freed when there is none. */
-static int slot_take(struct daxkv *kv, uint32_t *slot)
+static int slot_take(struct daxkv_store *kv, uint32_t *slot)
 {
 	pthread_mutex_lock(&kv->slot_mutex);
 	int rc = share_take(kv->share, slot_lock(kv), kv->share_file.owner, slot);
@@ -106,7 +106,7 @@ static int slot_take(struct daxkv *kv, uint32_t *slot)
 
 static void read_txn_unlist(struct daxkv_txn *txn)
 {
-	struct daxkv *kv = txn->kv;
+	struct daxkv_store *kv = txn->kv;
 
 	pthread_mutex_lock(&kv->dbi_mutex);
 	*txn->link = txn->next;
@@ -119,7 +119,7 @@ static void read_txn_unlist(struct daxkv_txn *txn)
 static void read_txn_free(void *arg)
 {
 	struct daxkv_txn *txn = arg;
-	struct daxkv *kv = txn->kv;
+	struct daxkv_store *kv = txn->kv;
 
 	if (txn_forked(kv)) /* a child's thread ends: what it kept is the parent's, and the share is not there */
 		return;
@@ -130,7 +130,7 @@ static void read_txn_free(void *arg)
 	txn_free(txn);
 }
 
-static void read_txn_list(struct daxkv *kv, struct daxkv_txn *txn)
+static void read_txn_list(struct daxkv_store *kv, struct daxkv_txn *txn)
 {
 	pthread_mutex_lock(&kv->dbi_mutex);
 	txn->next = kv->read_txns;
@@ -141,14 +141,14 @@ static void read_txn_list(struct daxkv *kv, struct daxkv_txn *txn)
 	pthread_mutex_unlock(&kv->dbi_mutex);
 }
 
-int txn_open_tables(struct daxkv *kv)
+int txn_open_tables(struct daxkv_store *kv)
 {
 	int rc = pthread_key_create(&kv->thread_txn, read_txn_free);
 
 	return rc ? err_sys(rc, "a key for the threads' read transactions") : 0;
 }
 
-void txn_close_tables(struct daxkv *kv)
+void txn_close_tables(struct daxkv_store *kv)
 {
 	pthread_key_delete(kv->thread_txn);
 	while (kv->read_txns) /* idle ones, kept for their threads */
@@ -165,7 +165,7 @@ void txn_close_tables(struct daxkv *kv)
 
 static inline __attribute__((always_inline)) int read_start(struct daxkv_txn *txn)
 {
-	struct daxkv *kv = txn->kv;
+	struct daxkv_store *kv = txn->kv;
 	struct timespec now;
 	int rc = UNLIKELY(kv->silent.on) ? silent_enter(kv, txn->slot) : 0;
 
@@ -180,7 +180,7 @@ static inline __attribute__((always_inline)) int read_start(struct daxkv_txn *tx
 }
 
 /* slot_idle - nothing is read by the slot any more. */
-static void slot_idle(struct daxkv *kv, uint32_t slot)
+static void slot_idle(struct daxkv_store *kv, uint32_t slot)
 {
 	if (UNLIKELY(kv->silent.on))
 		silent_leave(kv, slot);
@@ -188,7 +188,7 @@ static void slot_idle(struct daxkv *kv, uint32_t slot)
 		share_leave(kv->share, slot);
 }
 
-static int begin_read(struct daxkv *kv, bool verify, struct daxkv_txn **out)
+static int begin_read(struct daxkv_store *kv, bool verify, struct daxkv_txn **out)
 {
 	struct daxkv_txn *txn = pthread_getspecific(kv->thread_txn);
 	int followed = UNLIKELY(kv->follows) ? commit_follow(kv) : 0;
@@ -234,7 +234,7 @@ static int begin_read(struct daxkv *kv, bool verify, struct daxkv_txn **out)
 /* slot_leave - one user less of the slot that a transaction shares with its clones. Returns whether that was the last. */
 static bool slot_leave(struct daxkv_txn *origin, bool ended)
 {
-	struct daxkv *kv = origin->kv;
+	struct daxkv_store *kv = origin->kv;
 
 	pthread_mutex_lock(&kv->slot_mutex);
 	bool last = --origin->users == 0;
@@ -271,7 +271,7 @@ static void end_clone(struct daxkv_txn *txn)
 /* end_origin - the end of a read transaction that has been cloned. *gone: it is the last clone's to free. */
 static void end_origin(struct daxkv_txn *txn, bool *gone)
 {
-	struct daxkv *kv = txn->kv;
+	struct daxkv_store *kv = txn->kv;
 
 	if (!txn->idle) {
 		*gone = !slot_leave(txn, true);
@@ -316,7 +316,7 @@ int daxkv_txn_clone(struct daxkv_txn *txn, struct daxkv_txn **clone)
 
 static void end_read(struct daxkv_txn *txn)
 {
-	struct daxkv *kv = txn->kv;
+	struct daxkv_store *kv = txn->kv;
 	bool gone = false;
 
 	if (txn->cursors)
@@ -335,7 +335,7 @@ static void end_read(struct daxkv_txn *txn)
 		read_txn_free(txn);
 }
 
-void daxkv_reset(struct daxkv_txn *txn)
+void daxkv_txn_reset(struct daxkv_txn *txn)
 {
 	if (!txn || txn_forked(txn->kv) || txn->write || txn->idle || txn->origin)
 		return;
@@ -344,7 +344,7 @@ void daxkv_reset(struct daxkv_txn *txn)
 	read_stop(txn);
 }
 
-int daxkv_renew(struct daxkv_txn *txn)
+int daxkv_txn_renew(struct daxkv_txn *txn)
 {
 	if (!txn || txn->write || !txn->idle)
 		return err_set(EINVAL, "only a read transaction that was reset can be renewed");
@@ -364,7 +364,7 @@ int daxkv_renew(struct daxkv_txn *txn)
 
 static int begin_nested(struct daxkv_txn *parent, struct daxkv_txn **out)
 {
-	struct daxkv *kv = parent->kv;
+	struct daxkv_store *kv = parent->kv;
 	struct daxkv_txn *txn;
 	int rc = txn_check(parent, true);
 
@@ -393,7 +393,7 @@ static int begin_nested(struct daxkv_txn *parent, struct daxkv_txn **out)
 
 /* writer_bury - the lock is held anew: a transaction that is still there, nested ones included, was left by a thread that ended. It is
  * forgotten here; the file's side is recovery's. */
-static void writer_bury(struct daxkv *kv)
+static void writer_bury(struct daxkv_store *kv)
 {
 	struct daxkv_txn *txn = kv->writer;
 
@@ -411,14 +411,14 @@ static void writer_bury(struct daxkv *kv)
 	__atomic_store_n(&kv->writer, NULL, __ATOMIC_RELEASE);
 }
 
-static void lock_give(struct daxkv *kv)
+static void lock_give(struct daxkv_store *kv)
 {
 	__atomic_store_n(&kv->writer_thread, 0, __ATOMIC_RELAXED);
 	wlock_give(&kv->share->writer);
 }
 
 /* lock_writer - have the lock, and know what is there. wait_ms: 0 not to wait, negative to wait as long as it takes. */
-static int lock_writer(struct daxkv *kv, int64_t wait_ms)
+static int lock_writer(struct daxkv_store *kv, int64_t wait_ms)
 {
 	bool died;
 	int rc = writer_hold(kv, wait_ms, &died);
@@ -440,11 +440,11 @@ static int lock_writer(struct daxkv *kv, int64_t wait_ms)
 	if (!poison)
 		return 0;
 	lock_give(kv);
-	return err_set(DAXKV_POISONED, "an earlier flush failed (%s): the store refuses changes until it is opened again",
+	return err_set(DAXKV_PANIC, "an earlier flush failed (%s): the store refuses changes until it is opened again",
 	               strerror((int)poison));
 }
 
-static int begin_write(struct daxkv *kv, int64_t wait_ms, struct daxkv_txn **out)
+static int begin_write(struct daxkv_store *kv, int64_t wait_ms, struct daxkv_txn **out)
 {
 	struct daxkv_txn *txn;
 
@@ -476,7 +476,7 @@ static int begin_write(struct daxkv *kv, int64_t wait_ms, struct daxkv_txn **out
 
 static void end_write(struct daxkv_txn *txn)
 {
-	struct daxkv *kv = txn->kv;
+	struct daxkv_store *kv = txn->kv;
 
 	if (kv->map.pm.failed) /* growth may have met it, not a fence */
 		__atomic_store_n(&kv->share->poison, (uint32_t)kv->map.pm.failed, __ATOMIC_SEQ_CST);
@@ -486,32 +486,32 @@ static void end_write(struct daxkv_txn *txn)
 }
 
 /* begin_unusual - a nested transaction, or one with more flags than whether it reads. */
-static __attribute__((noinline)) int begin_unusual(struct daxkv *kv, struct daxkv_txn *parent, unsigned int flags, struct daxkv_txn **txn)
+static __attribute__((noinline)) int begin_unusual(struct daxkv_store *kv, struct daxkv_txn *parent, unsigned int flags, struct daxkv_txn **txn)
 {
-	if (parent && (flags & DAXKV_TXN_RDONLY || parent->kv != kv))
+	if (parent && (flags & DAXKV_TXN_READ_ONLY || parent->kv != kv))
 		return err_set(EINVAL, "a transaction needs a store, and a parent that writes to it");
-	if (flags & ~(unsigned int)(DAXKV_TXN_RDONLY | DAXKV_TXN_TRY | DAXKV_TXN_VERIFY))
+	if (flags & ~(unsigned int)(DAXKV_TXN_READ_ONLY | DAXKV_TXN_TRY | DAXKV_TXN_VERIFY))
 		return err_set(EINVAL, "unknown flags 0x%x for begin", flags);
 	if (parent)
 		return begin_nested(parent, txn);
-	if (flags & DAXKV_TXN_VERIFY && !(flags & DAXKV_TXN_RDONLY))
+	if (flags & DAXKV_TXN_VERIFY && !(flags & DAXKV_TXN_READ_ONLY))
 		return err_set(EINVAL, "only a read transaction verifies what it reads");
-	return flags & DAXKV_TXN_RDONLY ? begin_read(kv, flags & DAXKV_TXN_VERIFY, txn)
-	                                : begin_write(kv, flags & DAXKV_TXN_TRY ? 0 : -1, txn);
+	return flags & DAXKV_TXN_READ_ONLY ? begin_read(kv, flags & DAXKV_TXN_VERIFY, txn)
+	                                   : begin_write(kv, flags & DAXKV_TXN_TRY ? 0 : -1, txn);
 }
 
-int daxkv_begin(struct daxkv *kv, struct daxkv_txn *parent, unsigned int flags, struct daxkv_txn **txn)
+int daxkv_txn_begin(struct daxkv_store *kv, struct daxkv_txn *parent, unsigned int flags, struct daxkv_txn **txn)
 {
 	if (UNLIKELY(kv && txn_forked(kv)))
 		return txn_own(kv);
 	if (UNLIKELY(!kv || !txn))
 		return err_set(EINVAL, "a transaction needs a store, and a parent that writes to it");
-	if (UNLIKELY(parent || flags & ~(unsigned int)DAXKV_TXN_RDONLY))
+	if (UNLIKELY(parent || flags & ~(unsigned int)DAXKV_TXN_READ_ONLY))
 		return begin_unusual(kv, parent, flags, txn);
 	return flags ? begin_read(kv, false, txn) : begin_write(kv, -1, txn);
 }
 
-int daxkv_begin_timed(struct daxkv *kv, unsigned int milliseconds, struct daxkv_txn **txn)
+int daxkv_txn_begin_timed(struct daxkv_store *kv, unsigned int milliseconds, struct daxkv_txn **txn)
 {
 	if (kv && txn_forked(kv))
 		return txn_own(kv);
@@ -539,12 +539,12 @@ static void undo_outermost(struct daxkv_txn *txn)
 	end_write(txn);
 }
 
-void daxkv_abort(struct daxkv_txn *txn)
+void daxkv_txn_abort(struct daxkv_txn *txn)
 {
 	if (!txn || txn_forked(txn->kv)) /* in a forked child there is nothing to end */
 		return;
 	if (txn->child)
-		daxkv_abort(txn->child); /* as deep as they are nested */
+		daxkv_txn_abort(txn->child); /* as deep as they are nested */
 	if (!txn->write)
 		end_read(txn);
 	else if (txn->parent)
@@ -569,9 +569,9 @@ static int commit_nested(struct daxkv_txn *txn)
 	txn->kv->scratch.finger_of = NULL;
 	wset_merge(&txn->kv->wset, &txn->mark);
 	dbi_states_give(parent, txn);
-	if (txn->user_word_set) {
-		parent->user_word = txn->user_word;
-		parent->user_word_set = true;
+	if (txn->user_version_set) {
+		parent->user_version = txn->user_version;
+		parent->user_version_set = true;
 	}
 	parent->child = NULL;
 	write_txn_give(txn);
@@ -605,7 +605,7 @@ static int commit_outermost(struct daxkv_txn *txn)
 	return 0;
 }
 
-int daxkv_commit(struct daxkv_txn *txn)
+int daxkv_txn_commit(struct daxkv_txn *txn)
 {
 	int rc;
 
@@ -614,9 +614,9 @@ int daxkv_commit(struct daxkv_txn *txn)
 	if (txn_forked(txn->kv))
 		return err_set(DAXKV_BAD_TXN, "the transaction belongs to the parent process");
 	if (txn->child) {
-		rc = daxkv_commit(txn->child);
+		rc = daxkv_txn_commit(txn->child);
 		if (rc) {
-			daxkv_abort(txn);
+			daxkv_txn_abort(txn);
 			return rc;
 		}
 	}
@@ -626,20 +626,20 @@ int daxkv_commit(struct daxkv_txn *txn)
 	}
 	rc = txn_check(txn, true);
 	if (rc) {
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		return rc;
 	}
 	return txn->parent ? commit_nested(txn) : commit_outermost(txn);
 }
 
-int daxkv_set_user_word(struct daxkv_txn *txn, uint64_t value)
+int daxkv_txn_set_user_version(struct daxkv_txn *txn, uint64_t value)
 {
 	int rc = txn_check(txn, true);
 
 	if (rc)
 		return rc;
-	txn->user_word = value;
-	txn->user_word_set = true;
+	txn->user_version = value;
+	txn->user_version_set = true;
 	return 0;
 }
 
@@ -650,7 +650,7 @@ uint64_t daxkv_txn_id(const struct daxkv_txn *txn)
 	return txn->write ? txn->kv->wset.txn : txn->view.snapshot;
 }
 
-struct daxkv *daxkv_txn_kv(const struct daxkv_txn *txn)
+struct daxkv_store *daxkv_txn_store(const struct daxkv_txn *txn)
 {
 	return txn ? txn->kv : NULL;
 }

@@ -8,7 +8,7 @@
 
 #include <errno.h>
 
-int txn_own(const struct daxkv *kv)
+int txn_own(const struct daxkv_store *kv)
 {
 	return txn_forked(kv) ? err_set(DAXKV_BAD_TXN, "the store was opened by the parent process: open it again in the child") : 0;
 }

@@ -16,13 +16,13 @@
 #include "txn/store.h"
 
 /* txn_forked - whether this is a forked child, which must not use its parent's store. */
-static inline bool txn_forked(const struct daxkv *kv)
+static inline bool txn_forked(const struct daxkv_store *kv)
 {
 	return UNLIKELY(*kv->alive == 0);
 }
 
 /* txn_own - BAD_TXN with a text in a forked child. */
-int txn_own(const struct daxkv *kv);
+int txn_own(const struct daxkv_store *kv);
 
 /* txn_check - whether the transaction can be used, and with write, changed. BAD_TXN, EACCES. txn_refuse - the reason why not. */
 int txn_refuse(const struct daxkv_txn *txn, bool write);

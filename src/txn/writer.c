@@ -10,7 +10,7 @@
 
 /* lock_take - the lock; EDEADLK: this thread has it already, by way of this handle or another of
  * the same store. *died: its last owner did, half-way. */
-static int lock_take(struct daxkv *kv, int64_t wait_ms, bool *died)
+static int lock_take(struct daxkv_store *kv, int64_t wait_ms, bool *died)
 {
 	const struct lock *lock = kv->share_file.fd < 0 ? NULL : &kv->lock;
 	struct wlock *w = &kv->share->writer;
@@ -25,7 +25,7 @@ static int lock_take(struct daxkv *kv, int64_t wait_ms, bool *died)
 	return rc;
 }
 
-int writer_hold(struct daxkv *kv, int64_t wait_ms, bool *died)
+int writer_hold(struct daxkv_store *kv, int64_t wait_ms, bool *died)
 {
 	int rc = stores_watch_thread();
 
@@ -43,7 +43,7 @@ int writer_hold(struct daxkv *kv, int64_t wait_ms, bool *died)
 	return rc ? err_sys(rc, "the writer's lock") : 0;
 }
 
-void writer_let_go(struct daxkv *kv, bool left)
+void writer_let_go(struct daxkv_store *kv, bool left)
 {
 	__atomic_store_n(&kv->writer_thread, 0, __ATOMIC_RELAXED);
 	if (left)

@@ -159,15 +159,15 @@ cat >open.c <<'END'
 #include <time.h>
 int main(int argc, char **argv)
 {
-	struct daxkv_options options = {.flags = argc > 2 && strcmp(argv[2], "read-only") == 0 ? DAXKV_RDONLY : 0};
+	struct daxkv_options options = {.flags = argc > 2 && strcmp(argv[2], "read-only") == 0 ? DAXKV_READ_ONLY : 0};
 	struct daxkv_val key = {12, "key000000001"}, value;
 	struct timespec a, b;
 	struct daxkv_info info;
 	struct daxkv_txn *txn;
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	double ms;
 	clock_gettime(CLOCK_MONOTONIC, &a);
-	if (daxkv_open(argv[1], &options, &kv) != 0 || daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn) != 0 ||
+	if (daxkv_open(argv[1], &options, &kv) != 0 || daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn) != 0 ||
 	    daxkv_get(txn, DAXKV_MAIN, &key, &value) != 0) {
 		puts(daxkv_errmsg());
 		return 1;

@@ -19,19 +19,19 @@ int main(void)
 	static const char *const keys[] = {"b", "a", "c"};
 	struct daxkv_options options = {.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FILE};
 	struct daxkv_val name = {3, "own"};
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	struct daxkv_txn *txn;
 	daxkv_db db;
-	if (daxkv_open("own.kv", &options, &kv) != 0 || daxkv_begin(kv, NULL, 0, &txn) != 0)
+	if (daxkv_open("own.kv", &options, &kv) != 0 || daxkv_txn_begin(kv, NULL, 0, &txn) != 0)
 		return 1;
-	if (daxkv_db_open(txn, &name, DAXKV_CREATE | DAXKV_OWN_COMPARE, &db) != 0 || daxkv_set_compare(txn, db, backwards, NULL) != 0)
+	if (daxkv_db_open(txn, &name, DAXKV_CREATE | DAXKV_OWN_COMPARE, &db) != 0 || daxkv_db_set_compare(txn, db, backwards, NULL) != 0)
 		return 2;
 	for (int i = 0; i < 3; i++) {
 		struct daxkv_val key = {1, (void *)keys[i]}, value = {1, "v"};
 		if (daxkv_put(txn, db, &key, &value, 0) != 0)
 			return 3;
 	}
-	return daxkv_commit(txn) != 0 || daxkv_close(kv) != 0;
+	return daxkv_txn_commit(txn) != 0 || daxkv_close(kv) != 0;
 }
 END
 lib=$(dirname "$KV")/libdaxkv.a

@@ -88,9 +88,9 @@ static int names_get(struct daxkv_txn *txn, struct names *names)
 	struct daxkv_val name = {0, NULL};
 	int rc = 0;
 
-	while (names->n < NAMES_MAX && (rc = daxkv_db_next(txn, &name)) == 0)
+	while (names->n < NAMES_MAX && (rc = daxkv_db_list_next(txn, &name)) == 0)
 		names->name[names->n++] = name;
-	return rc == DAXKV_NOTFOUND ? 0 : rc;
+	return rc == DAXKV_NOT_FOUND ? 0 : rc;
 }
 
 static int db_sum(struct daxkv_txn *txn, daxkv_db db, const struct names *names, uint64_t *sum, uint64_t *pairs)
@@ -106,7 +106,7 @@ static int db_sum(struct daxkv_txn *txn, daxkv_db db, const struct names *names,
 		(*pairs)++;
 	}
 	daxkv_cursor_close(cursor);
-	return rc == DAXKV_NOTFOUND ? 0 : rc;
+	return rc == DAXKV_NOT_FOUND ? 0 : rc;
 }
 
 static int named_sum(struct daxkv_txn *txn, const struct daxkv_val *name, uint64_t *total, uint64_t *pairs)
@@ -118,9 +118,9 @@ static int named_sum(struct daxkv_txn *txn, const struct daxkv_val *name, uint64
 	if (!rc)
 		rc = daxkv_db_flags(txn, db, &flags);
 	if (!rc && flags & DAXKV_OWN_COMPARE)
-		rc = daxkv_set_compare(txn, db, order_own_keys, NULL);
+		rc = daxkv_db_set_compare(txn, db, order_own_keys, NULL);
 	if (!rc && flags & DAXKV_OWN_DUP_COMPARE)
-		rc = daxkv_set_dup_compare(txn, db, order_own_values, NULL);
+		rc = daxkv_db_set_dup_compare(txn, db, order_own_values, NULL);
 	if (rc)
 		return rc;
 	uint64_t sum = db_begin(name->data, name->size, flags);
@@ -130,13 +130,13 @@ static int named_sum(struct daxkv_txn *txn, const struct daxkv_val *name, uint64
 	return rc;
 }
 
-int content_of_store(struct daxkv *kv, uint64_t *content, uint64_t *pairs)
+int content_of_store(struct daxkv_store *kv, uint64_t *content, uint64_t *pairs)
 {
 	struct names names = {.n = 0};
 	struct daxkv_txn *txn;
 	unsigned int flags;
 	uint64_t sum;
-	int rc = daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn);
+	int rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
 
 	if (rc)
 		return rc;
@@ -152,6 +152,6 @@ int content_of_store(struct daxkv *kv, uint64_t *content, uint64_t *pairs)
 	}
 	for (size_t i = 0; i < names.n && !rc; i++)
 		rc = named_sum(txn, &names.name[i], content, pairs);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	return rc;
 }

@@ -15,7 +15,7 @@ static struct cover {
 	enum op_kind now;
 } cover;
 
-int __wrap_commit_settle(struct daxkv *kv)
+int __wrap_commit_settle(struct daxkv_store *kv)
 {
 	struct daxkv_counters before, behind;
 

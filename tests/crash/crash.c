@@ -306,9 +306,9 @@ static void fence_failed(const struct op *op, int rc)
 		fail("a failed fence was not reported");
 	if (op->kind != OP_REOPEN) {
 		while (run.drive.depth)
-			daxkv_abort(run.drive.txn[--run.drive.depth]);
-		rc = daxkv_begin(run.drive.kv, NULL, DAXKV_TXN_TRY, &txn);
-		if (rc != DAXKV_POISONED)
+			daxkv_txn_abort(run.drive.txn[--run.drive.depth]);
+		rc = daxkv_txn_begin(run.drive.kv, NULL, DAXKV_TXN_TRY, &txn);
+		if (rc != DAXKV_PANIC)
 			fail("after a failed fence the store lets itself be changed");
 	}
 	crash_pm_died();
@@ -462,7 +462,7 @@ static void start(void)
 {
 	static const size_t pairs[] = {6, 20, 60};
 	struct daxkv_options options = {
-	    .flags = DAXKV_NOLOCK, .pmem = DAXKV_PMEM_FORCE, .max_size = CRASH_ROOM, .max_readers = 16, .max_dbs = 1000};
+	    .flags = DAXKV_NO_LOCK, .pmem = DAXKV_PMEM_FORCE, .max_size = CRASH_ROOM, .max_readers = 16, .max_dbs = 1000};
 	struct ops_config config;
 	int fd, rc;
 

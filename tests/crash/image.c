@@ -198,7 +198,7 @@ void __wrap_map_close(struct map *map)
 
 /* ---- opening -------------------------------------------------------------------------------------------------------------- */
 
-static const struct daxkv_options options = {.flags = DAXKV_NOLOCK, .pmem = DAXKV_PMEM_FORCE, .max_readers = 2, .max_dbs = 40};
+static const struct daxkv_options options = {.flags = DAXKV_NO_LOCK, .pmem = DAXKV_PMEM_FORCE, .max_readers = 2, .max_dbs = 40};
 
 static void say_fault(const char *fault, void *arg)
 {
@@ -209,7 +209,7 @@ static void say_fault(const char *fault, void *arg)
 }
 
 /* read_all - the checker's verdict and the content. */
-static bool read_all(struct daxkv *kv, struct image_found *found)
+static bool read_all(struct daxkv_store *kv, struct image_found *found)
 {
 	unsigned int said = 0;
 	uint64_t faults = 0;
@@ -230,7 +230,7 @@ static bool read_all(struct daxkv *kv, struct image_found *found)
 static bool open_image(struct image_found *found, bool read)
 {
 	const struct pm_ops *before = crash_pm_override;
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	bool good = false;
 
 	crash_pm_override = NULL;
@@ -313,12 +313,12 @@ bool image_bare(const struct image_found *found, bool whole, unsigned int damage
 	return false;
 }
 
-void image_abandon(struct map *opening, struct daxkv *kv)
+void image_abandon(struct map *opening, struct daxkv_store *kv)
 {
 	if (kv)
 		(void)pthread_key_delete(kv->thread_txn);
 	else if (opening)
-		kv = (struct daxkv *)(void *)((char *)opening - offsetof(struct daxkv, map));
+		kv = (struct daxkv_store *)(void *)((char *)opening - offsetof(struct daxkv_store, map));
 	if (!kv)
 		return;
 	stores_remove(kv);
@@ -344,11 +344,11 @@ bool image_plain(const char *path, struct image_found *found)
 {
 	struct daxkv_options o = options;
 	const struct pm_ops *before = crash_pm_override;
-	struct daxkv *kv = NULL;
+	struct daxkv_store *kv = NULL;
 	bool good = false;
 	int rc = image_copy(path);
 
-	o.flags |= DAXKV_RDONLY;
+	o.flags |= DAXKV_READ_ONLY;
 	crash_pm_override = NULL;
 	if (!rc)
 		rc = daxkv_open(path, &o, &kv);

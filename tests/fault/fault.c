@@ -49,7 +49,7 @@ static void print_fault(const char *fault, void *arg)
 	printf("daxkv_check: %s\n", fault);
 }
 
-bool life_reports_faults(struct daxkv *kv)
+bool life_reports_faults(struct daxkv_store *kv)
 {
 	uint64_t faults = 0;
 	int rc = daxkv_check(kv, print_fault, NULL, &faults);
@@ -66,22 +66,22 @@ static bool expected_error(int rc)
 
 	if (shot && strcmp(shot->call, "fcntl") == 0 && rc == DAXKV_BUSY)
 		return true; /* a lock that cannot be asked for counts as taken */
-	return shot && (rc == shot->error || (rc == DAXKV_POISONED && (strcmp(shot->call, "fdatasync") == 0 || strcmp(shot->call, "fsync") == 0)));
+	return shot && (rc == shot->error || (rc == DAXKV_PANIC && (strcmp(shot->call, "fdatasync") == 0 || strcmp(shot->call, "fsync") == 0)));
 }
 
 static bool write_refused(const char *step)
 {
 	struct daxkv_txn *txn;
-	int rc = daxkv_begin(life.kv, NULL, 0, &txn);
+	int rc = daxkv_txn_begin(life.kv, NULL, 0, &txn);
 
 	if (rc == 0) {
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		return complain(step, "the poisoned handle begins a write transaction", NULL);
 	}
-	if (rc != DAXKV_POISONED || !strstr(daxkv_errmsg(), strerror(inject_fired()->error)))
+	if (rc != DAXKV_PANIC || !strstr(daxkv_errmsg(), strerror(inject_fired()->error)))
 		return complain(step, "the poisoned handle does not say why it refuses", daxkv_errmsg());
 	rc = daxkv_sync(life.kv);
-	if (rc != DAXKV_POISONED)
+	if (rc != DAXKV_PANIC)
 		return complain(step, "the poisoned handle syncs", daxkv_strerror(rc));
 	return true;
 }
@@ -127,7 +127,7 @@ static bool after_failure(const struct step *step, int rc, struct tally *tally)
 	/* A sync or fence that fails at growth may have lost the pages of earlier commits. */
 	bool lost = strstr(inject_fired()->call, "sync") && life.kv;
 
-	if ((rc == DAXKV_POISONED || lost) && !life.elsewhere) {
+	if ((rc == DAXKV_PANIC || lost) && !life.elsewhere) {
 		tally->poisoned++;
 		if (!after_poison(step->name, &kept))
 			return false;
@@ -157,7 +157,7 @@ static bool step_run(const struct step *step, struct tally *tally)
 	const bool fired_before = inject_fired() != NULL;
 	char text[512];
 
-	(void)daxkv_commit(NULL); /* a text that no other call leaves */
+	(void)daxkv_txn_commit(NULL); /* a text that no other call leaves */
 	snprintf(text, sizeof text, "%s", daxkv_errmsg());
 	life.next = life.acked;
 	life.reported = 0;

@@ -30,7 +30,7 @@ static int del(struct life *life, struct daxkv_txn *txn, daxkv_db db, struct sta
 	struct daxkv_val key = state_key(i);
 	int rc = daxkv_del(txn, db, &key, NULL);
 
-	if (!values[i].there && rc == DAXKV_NOTFOUND)
+	if (!values[i].there && rc == DAXKV_NOT_FOUND)
 		return 0;
 	if (!rc && !values[i].there)
 		life->wrong = "deleting what is not there succeeded";
@@ -60,16 +60,16 @@ static int open_db(struct daxkv_txn *txn, const char *name, unsigned int flags, 
 static int in_txn(struct life *life, int (*body)(struct life *life, struct daxkv_txn *txn))
 {
 	struct daxkv_txn *txn;
-	int rc = daxkv_begin(life->kv, NULL, 0, &txn);
+	int rc = daxkv_txn_begin(life->kv, NULL, 0, &txn);
 
 	if (rc)
 		return rc;
 	rc = body(life, txn);
 	if (rc) {
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		return rc;
 	}
-	return daxkv_commit(txn);
+	return daxkv_txn_commit(txn);
 }
 
 /* ---- records and databases ------------------------------------------------------------------------------------------------ */
@@ -158,7 +158,7 @@ static int child(struct life *life, struct daxkv_txn *parent, unsigned int first
 {
 	const struct state before = life->next;
 	struct daxkv_txn *txn;
-	int rc = daxkv_begin(life->kv, parent, 0, &txn);
+	int rc = daxkv_txn_begin(life->kv, parent, 0, &txn);
 
 	if (rc) {
 		life->reported = rc;
@@ -171,10 +171,10 @@ static int child(struct life *life, struct daxkv_txn *parent, unsigned int first
 	if (!rc && deep)
 		rc = child(life, txn, first + 1, true, false);
 	if (!rc && keep)
-		return daxkv_commit(txn);
+		return daxkv_txn_commit(txn);
 	if (rc)
 		life->reported = rc;
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	life->next = before;
 	return 0;
 }
@@ -256,8 +256,8 @@ static int read_pair(struct life *life, struct daxkv_txn *txn, struct daxkv_curs
 
 	if (rc)
 		return rc;
-	daxkv_reset(txn);
-	rc = daxkv_renew(txn);
+	daxkv_txn_reset(txn);
+	rc = daxkv_txn_renew(txn);
 	if (!rc)
 		rc = daxkv_cursor_renew(txn, cursor);
 	if (!rc)
@@ -271,7 +271,7 @@ static int step_read(struct life *life)
 {
 	struct daxkv_txn *txn;
 	struct daxkv_cursor *cursor;
-	int rc = daxkv_begin(life->kv, NULL, DAXKV_TXN_RDONLY, &txn);
+	int rc = daxkv_txn_begin(life->kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
 
 	if (rc)
 		return rc;
@@ -280,7 +280,7 @@ static int step_read(struct life *life)
 		rc = read_pair(life, txn, cursor);
 		daxkv_cursor_close(cursor);
 	}
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	return rc;
 }
 
@@ -337,7 +337,7 @@ static int thin_body(struct life *life, struct daxkv_txn *txn)
 static int step_thin(struct life *life)
 {
 	struct daxkv_txn *reader;
-	int rc = daxkv_begin(life->kv, NULL, DAXKV_TXN_RDONLY, &reader);
+	int rc = daxkv_txn_begin(life->kv, NULL, DAXKV_TXN_READ_ONLY, &reader);
 
 	if (rc)
 		return rc;
@@ -349,7 +349,7 @@ static int step_thin(struct life *life)
 		if (rc == 0 && (value.size != life->acked.main[9].len))
 			life->wrong = "an older snapshot shows another value";
 	}
-	daxkv_abort(reader);
+	daxkv_txn_abort(reader);
 	return rc;
 }
 
@@ -385,7 +385,7 @@ int life_open(struct life *life)
 
 static int step_close(struct life *life)
 {
-	struct daxkv *kv = life->kv;
+	struct daxkv_store *kv = life->kv;
 
 	life->kv = NULL;
 	return daxkv_close(kv);
@@ -411,7 +411,7 @@ static bool copy_store(struct life *life)
 static int recover_copy(struct life *life, unsigned int flags, bool fresh)
 {
 	struct daxkv_options options = life->options;
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 
 	life->elsewhere = true;
 	inject_pause();
@@ -439,7 +439,7 @@ static int step_recover(struct life *life)
 
 static int step_recover_private(struct life *life)
 {
-	return recover_copy(life, DAXKV_RDONLY, true);
+	return recover_copy(life, DAXKV_READ_ONLY, true);
 }
 
 static int step_recover_same(struct life *life)

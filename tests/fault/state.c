@@ -56,7 +56,7 @@ static const char *values_differ(struct daxkv_txn *txn, daxkv_db db, const char 
 		int rc = daxkv_get(txn, db, &key, &got);
 
 		if (!values[i].there) {
-			if (rc != DAXKV_NOTFOUND)
+			if (rc != DAXKV_NOT_FOUND)
 				return differ(what, i, rc);
 			continue;
 		}
@@ -73,7 +73,7 @@ static const char *values_differ(struct daxkv_txn *txn, daxkv_db db, const char 
 /* entries_differ - a database has as many records as it should, by its count and by walking it. */
 static const char *entries_differ(struct daxkv_txn *txn, daxkv_db db, const char *what, uint64_t want)
 {
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	struct daxkv_cursor *cursor;
 	uint64_t walked = 0;
 	int rc = daxkv_db_stat(txn, db, &stat);
@@ -85,7 +85,7 @@ static const char *entries_differ(struct daxkv_txn *txn, daxkv_db db, const char
 	while ((rc = daxkv_cursor_get(cursor, NULL, NULL, DAXKV_NEXT)) == 0)
 		walked++;
 	daxkv_cursor_close(cursor);
-	if (rc != DAXKV_NOTFOUND)
+	if (rc != DAXKV_NOT_FOUND)
 		return differ(what, (unsigned int)walked, rc);
 	if (stat.entries == want && walked == want)
 		return NULL;
@@ -109,7 +109,7 @@ static const char *db_differs(struct daxkv_txn *txn, const char *name, bool ther
 	struct daxkv_val n = state_name(name);
 	int rc = daxkv_db_open(txn, &n, 0, db);
 
-	return rc == (there ? 0 : DAXKV_NOTFOUND) ? NULL : differ(name, 0, rc);
+	return rc == (there ? 0 : DAXKV_NOT_FOUND) ? NULL : differ(name, 0, rc);
 }
 
 static const char *dups_differ(struct daxkv_txn *txn, const struct state *s)
@@ -134,7 +134,7 @@ static const char *dups_differ(struct daxkv_txn *txn, const struct state *s)
 			rc = daxkv_cursor_get(cursor, &key, &value, DAXKV_SEEK_PAIR);
 			if (rc == 0 && !there)
 				rc = DAXKV_EXIST;
-			if (rc == DAXKV_NOTFOUND && !there)
+			if (rc == DAXKV_NOT_FOUND && !there)
 				rc = 0;
 			if (rc)
 				break;
@@ -168,15 +168,15 @@ static const char *txn_differs(struct daxkv_txn *txn, const struct state *s)
 	return d;
 }
 
-const char *state_differs(struct daxkv *kv, const struct state *s)
+const char *state_differs(struct daxkv_store *kv, const struct state *s)
 {
 	struct daxkv_txn *txn;
-	int rc = daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn);
+	int rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
 
 	if (rc)
 		return differ("beginning to read", 0, rc);
 	const char *d = txn_differs(txn, s);
 
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	return d;
 }

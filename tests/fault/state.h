@@ -43,6 +43,6 @@ struct daxkv_val state_dup(unsigned int v);
 struct daxkv_val state_name(const char *name);
 
 /* state_differs - NULL when the newest snapshot of kv is s; else one line that says where they differ. */
-const char *state_differs(struct daxkv *kv, const struct state *s);
+const char *state_differs(struct daxkv_store *kv, const struct state *s);
 
 #endif

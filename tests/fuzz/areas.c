@@ -220,7 +220,7 @@ uint8_t *areas_map(const struct sample *s, uint8_t **named)
 	a.psize = (uint32_t)take(&a, 16, 4);
 	paint(&a, 0, FMT_SUPER_SIZE, AREA_SUPER);
 	paint(&a, offsetof(struct fmt_super, clean), 8, AREA_CLEAN);
-	paint(&a, offsetof(struct fmt_super, user_word), 8, AREA_USER);
+	paint(&a, offsetof(struct fmt_super, user_version), 8, AREA_USER);
 	space_paint(&a);
 	desc_paint(&a, take(&a, offsetof(struct fmt_super, main_desc), 8));
 	ring_paint(&a);
@@ -242,7 +242,7 @@ const char *area_name(enum area area)
 	    [AREA_DESC] = "descriptors",
 	    [AREA_BLOB] = "large values",
 	    [AREA_SPILL] = "spilled words",
-	    [AREA_USER] = "the user word",
+	    [AREA_USER] = "the user version",
 	    [AREA_CLEAN] = "the mark of a clean close",
 	    [AREA_PREV] = "prev fields",
 	    [AREA_REPLAYED] = "words that recovery stores again",

@@ -105,7 +105,7 @@ static uint64_t seek_some(struct daxkv_cursor *c, size_t step, uint64_t hash)
 static uint64_t read_db(struct daxkv_txn *txn, daxkv_db db, bool quick, uint64_t hash, uint64_t *pairs)
 {
 	struct daxkv_cursor *c;
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	int rc = sample_orders(txn, db);
 
 	if (!rc)
@@ -121,17 +121,17 @@ static uint64_t read_db(struct daxkv_txn *txn, daxkv_db db, bool quick, uint64_t
 	return rc ? mix_int(hash, rc) : mix_int(hash, (int64_t)stat.entries);
 }
 
-static void read_all(struct daxkv *kv, bool quick, struct probe_result *r)
+static void read_all(struct daxkv_store *kv, bool quick, struct probe_result *r)
 {
 	struct daxkv_val name = {0, NULL};
 	struct daxkv_txn *txn;
-	int rc = daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn);
+	int rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
 
 	r->hash = mix_int(0, rc);
 	if (rc)
 		return;
 	r->hash = read_db(txn, DAXKV_MAIN, quick, r->hash, &r->pairs);
-	for (unsigned int n = 0; n < NAMES_MAX && (rc = daxkv_db_next(txn, &name)) == 0; n++) {
+	for (unsigned int n = 0; n < NAMES_MAX && (rc = daxkv_db_list_next(txn, &name)) == 0; n++) {
 		daxkv_db db;
 
 		r->hash = mix_val(r->hash, &name);
@@ -144,7 +144,7 @@ static void read_all(struct daxkv *kv, bool quick, struct probe_result *r)
 		daxkv_db_close(kv, db);
 	}
 	r->hash = mix_int(r->hash, rc);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 }
 
 static void first_fault(const char *fault, void *arg)
@@ -157,9 +157,9 @@ static void first_fault(const char *fault, void *arg)
 
 struct probe_result probe_read(const char *path, bool quick)
 {
-	struct daxkv_options o = {.flags = DAXKV_RDONLY | DAXKV_NOLOCK, .max_size = 16 << 20, .max_readers = 2, .max_dbs = NAMES_MAX};
+	struct daxkv_options o = {.flags = DAXKV_READ_ONLY | DAXKV_NO_LOCK, .max_size = 16 << 20, .max_readers = 2, .max_dbs = NAMES_MAX};
 	struct probe_result r = {0};
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 
 	r.open = daxkv_open(path, &o, &kv);
 	if (r.open)
@@ -176,7 +176,7 @@ struct probe_result probe_read(const char *path, bool quick)
 /* ---- changing ------------------------------------------------------------------------------------------------------------- */
 
 struct writer {
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	struct rng rng;
 	char failed[256]; /* the call that should not have failed, and why it did */
 };
@@ -184,7 +184,7 @@ struct writer {
 /* expect - whether rc is what the call of a sound store may return. */
 static int expect(struct writer *w, int rc, const char *what)
 {
-	bool fine = rc == 0 || rc == DAXKV_NOTFOUND || rc == DAXKV_EXIST || rc == DAXKV_FULL;
+	bool fine = rc == 0 || rc == DAXKV_NOT_FOUND || rc == DAXKV_EXIST || rc == DAXKV_FULL;
 
 	if (!fine && !w->failed[0])
 		snprintf(w->failed, sizeof w->failed, "%s: %s: %.180s", what, daxkv_strerror(rc), daxkv_errmsg());
@@ -235,7 +235,7 @@ static int change_by_cursor(struct writer *w, struct daxkv_txn *txn, daxkv_db db
 	rc = expect(w, daxkv_cursor_get(c, &key, &value, DAXKV_SEEK_GE), "seek");
 	for (unsigned int n = (unsigned int)rng_below(&w->rng, 5); n > 0 && !rc; n--) {
 		if (rng_percent(&w->rng, 50)) {
-			rc = daxkv_cursor_del(c, rng_percent(&w->rng, 20) ? DAXKV_NODUPDATA : 0);
+			rc = daxkv_cursor_del(c, rng_percent(&w->rng, 20) ? DAXKV_NO_DUP_DATA : 0);
 			rc = expect(w, rc == DAXKV_INCOMPATIBLE ? 0 : rc, "cursor_del"); /* the record is a database */
 		} else if (!(flags & DAXKV_DUP_SORT) && key.size <= sizeof copy) {
 			memcpy(copy, key.data, key.size);
@@ -268,9 +268,9 @@ static bool in_order(struct daxkv_txn *txn, daxkv_db db, unsigned int flags)
 	}
 	for (; fine && daxkv_cursor_get(c, &key, &value, DAXKV_NEXT) == 0; any = true) {
 		struct daxkv_val same_key = key, same_value = value;
-		int order = any ? daxkv_cmp(txn, db, &last_key, &key) : -1;
+		int order = any ? daxkv_db_compare(txn, db, &last_key, &key) : -1;
 
-		fine = order < 0 || (order == 0 && flags & DAXKV_DUP_SORT && daxkv_dup_cmp(txn, db, &last_value, &value) < 0);
+		fine = order < 0 || (order == 0 && flags & DAXKV_DUP_SORT && daxkv_db_dup_compare(txn, db, &last_value, &value) < 0);
 		fine = fine && daxkv_cursor_get(search, &same_key, &same_value, flags & DAXKV_DUP_SORT ? DAXKV_SEEK_PAIR : DAXKV_SEEK) == 0;
 		last_key = key;
 		last_value = value;
@@ -289,7 +289,7 @@ static void change_db(struct writer *w, struct daxkv_txn *txn, daxkv_db db)
 		rc = expect(w, sample_orders(txn, db), "comparators");
 	if (!rc && !in_order(txn, db, flags))
 		return;
-	for (unsigned int n = (unsigned int)rng_below(&w->rng, 30); n > 0 && (!rc || rc == DAXKV_NOTFOUND); n--)
+	for (unsigned int n = (unsigned int)rng_below(&w->rng, 30); n > 0 && (!rc || rc == DAXKV_NOT_FOUND); n--)
 		rc = rng_percent(&w->rng, 80) ? change_by_key(w, txn, db, flags) : change_by_cursor(w, txn, db, flags);
 	if (rng_percent(&w->rng, 4) && db != DAXKV_MAIN)
 		expect(w, daxkv_db_drop(txn, db, (int)rng_below(&w->rng, 2)), "db_drop");
@@ -301,7 +301,7 @@ static void change_all(struct writer *w, struct daxkv_txn *txn)
 	struct daxkv_val name = {0, NULL};
 	char copy[256];
 
-	for (unsigned int n = 0; n < NAMES_MAX && expect(w, daxkv_db_next(txn, &name), "db_next") == 0; n++) {
+	for (unsigned int n = 0; n < NAMES_MAX && expect(w, daxkv_db_list_next(txn, &name), "db_next") == 0; n++) {
 		daxkv_db db;
 
 		if (name.size > sizeof copy)
@@ -319,21 +319,21 @@ static void one_transaction(struct writer *w)
 {
 	struct daxkv_txn *txn, *child;
 
-	if (expect(w, daxkv_begin(w->kv, NULL, 0, &txn), "begin"))
+	if (expect(w, daxkv_txn_begin(w->kv, NULL, 0, &txn), "begin"))
 		return;
 	change_all(w, txn);
-	if (rng_percent(&w->rng, 30) && daxkv_begin(w->kv, txn, 0, &child) == 0) {
+	if (rng_percent(&w->rng, 30) && daxkv_txn_begin(w->kv, txn, 0, &child) == 0) {
 		change_all(w, child);
 		if (rng_percent(&w->rng, 50))
-			daxkv_abort(child);
+			daxkv_txn_abort(child);
 		else
-			(void)daxkv_commit(child); /* fails when a call within failed for want of space */
+			(void)daxkv_txn_commit(child); /* fails when a call within failed for want of space */
 	}
 	if (rng_percent(&w->rng, 15)) {
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		return;
 	}
-	int rc = daxkv_commit(txn);
+	int rc = daxkv_txn_commit(txn);
 
 	expect(w, rc == DAXKV_BAD_TXN ? 0 : rc, "commit"); /* the same */
 }
@@ -352,7 +352,7 @@ static bool write_result(const struct writer *w, const struct probe_result *r, i
 bool probe_write(const char *path, uint64_t seed, char text[256])
 {
 	struct daxkv_options o = {
-	    .flags = DAXKV_NOLOCK, .pmem = DAXKV_PMEM_FORCE, .max_size = 16 << 20, .max_readers = 2, .max_dbs = NAMES_MAX * 4};
+	    .flags = DAXKV_NO_LOCK, .pmem = DAXKV_PMEM_FORCE, .max_size = 16 << 20, .max_readers = 2, .max_dbs = NAMES_MAX * 4};
 	struct writer w = {0};
 	struct probe_result r = {0};
 

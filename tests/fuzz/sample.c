@@ -145,9 +145,9 @@ int sample_orders(struct daxkv_txn *txn, daxkv_db db)
 	int rc = daxkv_db_flags(txn, db, &flags);
 
 	if (!rc && flags & DAXKV_OWN_COMPARE)
-		rc = daxkv_set_compare(txn, db, falling, NULL);
+		rc = daxkv_db_set_compare(txn, db, falling, NULL);
 	if (!rc && flags & DAXKV_OWN_DUP_COMPARE)
-		rc = daxkv_set_dup_compare(txn, db, falling, NULL);
+		rc = daxkv_db_set_dup_compare(txn, db, falling, NULL);
 	return rc;
 }
 
@@ -213,26 +213,26 @@ static void put_one(struct daxkv_txn *txn, const struct table *t, daxkv_db db, u
 }
 
 /* fill - half of a table in one transaction, and the rest in one each. */
-static void fill(struct daxkv *kv, const struct table *t, uint32_t page_size, unsigned int scale)
+static void fill(struct daxkv_store *kv, const struct table *t, uint32_t page_size, unsigned int scale)
 {
 	unsigned int n = t->records * scale;
 	struct daxkv_txn *txn;
 
-	must(daxkv_begin(kv, NULL, 0, &txn), "begin");
+	must(daxkv_txn_begin(kv, NULL, 0, &txn), "begin");
 	daxkv_db db = table_open(txn, t);
 
 	for (unsigned int i = 0; i < n; i++) {
 		if (i > n / 2 && (scale == 1 || i % 16 == 0)) {
-			must(daxkv_commit(txn), "commit");
-			must(daxkv_begin(kv, NULL, 0, &txn), "begin");
+			must(daxkv_txn_commit(txn), "commit");
+			must(daxkv_txn_begin(kv, NULL, 0, &txn), "begin");
 		}
 		put_one(txn, t, db, i, page_size);
 	}
-	must(daxkv_commit(txn), "commit");
+	must(daxkv_txn_commit(txn), "commit");
 }
 
 /* rename_and_drop - old pages of databases that are gone. */
-static void rename_and_drop(struct daxkv *kv)
+static void rename_and_drop(struct daxkv_store *kv)
 {
 	const struct table a = {"dropped", DAXKV_DUP_SORT, 0}, b = {"old name", 0, 0};
 	char bytes[] = "new name";
@@ -241,18 +241,18 @@ static void rename_and_drop(struct daxkv *kv)
 
 	fill(kv, &(struct table){a.name, a.flags, 20}, 512, 1);
 	fill(kv, &(struct table){b.name, b.flags, 5}, 512, 1);
-	must(daxkv_begin(kv, NULL, 0, &txn), "begin");
+	must(daxkv_txn_begin(kv, NULL, 0, &txn), "begin");
 	must(daxkv_db_drop(txn, table_open(txn, &a), 1), "drop");
 	must(daxkv_db_rename(txn, table_open(txn, &b), &name), "rename");
-	must(daxkv_commit(txn), "commit");
+	must(daxkv_txn_commit(txn), "commit");
 }
 
 /* last_commit - the transaction that a cut comes behind: a few words, or as many as do not fit a record. */
-static void last_commit(struct daxkv *kv, uint32_t page_size, bool spilled)
+static void last_commit(struct daxkv_store *kv, uint32_t page_size, bool spilled)
 {
 	struct daxkv_txn *txn;
 
-	must(daxkv_begin(kv, NULL, 0, &txn), "begin");
+	must(daxkv_txn_begin(kv, NULL, 0, &txn), "begin");
 	for (size_t t = 0; t < TABLES; t++) {
 		unsigned int step = spilled ? 2 : 40;
 		daxkv_db db = table_open(txn, &tables[t]);
@@ -260,7 +260,7 @@ static void last_commit(struct daxkv *kv, uint32_t page_size, bool spilled)
 		for (unsigned int i = 1; i < tables[t].records; i += step)
 			put_one(txn, &tables[t], db, 9000 + 9 * i, page_size);
 	}
-	must(daxkv_commit(txn), "commit");
+	must(daxkv_txn_commit(txn), "commit");
 }
 
 /* ---- a power cut ---------------------------------------------------------------------------------------------------------- */
@@ -308,13 +308,13 @@ static void words_undo(uint8_t *image, const uint8_t *before, bool spilled)
 
 void sample_make(struct sample *s, enum sample_state state, uint32_t page_size, unsigned int scale)
 {
-	struct daxkv_options o = {.flags = DAXKV_CREATE | DAXKV_NOLOCK,
+	struct daxkv_options o = {.flags = DAXKV_CREATE | DAXKV_NO_LOCK,
 	                          .pmem = DAXKV_PMEM_FORCE,
 	                          .page_size = page_size,
 	                          .max_size = scale == 1 ? (uint64_t)page_size * SMALL_PAGES : 0};
 	uint8_t *before = NULL;
 	struct memfile f;
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 
 	memfile_open(&f);
 	must(daxkv_open(f.path, &o, &kv), "create");

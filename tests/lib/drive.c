@@ -18,9 +18,9 @@ static int db_open(struct daxkv_txn *txn, const char *name, unsigned int flags, 
 	int rc = daxkv_db_open(txn, &val, flags | create, db);
 
 	if (rc == 0 && flags & DAXKV_OWN_COMPARE)
-		rc = daxkv_set_compare(txn, *db, order_own_keys, NULL);
+		rc = daxkv_db_set_compare(txn, *db, order_own_keys, NULL);
 	if (rc == 0 && flags & DAXKV_OWN_DUP_COMPARE)
-		rc = daxkv_set_dup_compare(txn, *db, order_own_values, NULL);
+		rc = daxkv_db_set_dup_compare(txn, *db, order_own_values, NULL);
 	return rc;
 }
 
@@ -91,16 +91,16 @@ static int handles_complete(struct drive *drive)
 		if (db[i].incarnation == 0 || (handle->id && handle->incarnation == db[i].incarnation))
 			continue;
 		if (!txn)
-			rc = daxkv_begin(drive->kv, NULL, DAXKV_TXN_RDONLY, &txn);
+			rc = daxkv_txn_begin(drive->kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
 		if (rc == 0)
 			rc = db_open(txn, db[i].name, db[i].flags, 0, &handle->id);
 		handle->incarnation = db[i].incarnation;
 		handle->level = 0;
 	}
 	if (txn && rc == 0)
-		return daxkv_commit(txn);
+		return daxkv_txn_commit(txn);
 	if (txn)
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 	return rc;
 }
 
@@ -126,13 +126,13 @@ int drive_start(struct drive *drive, const char *path, const struct daxkv_option
 	rc = store_open(drive);
 	if (rc || !main_flags)
 		return rc;
-	rc = daxkv_begin(drive->kv, NULL, 0, &txn);
+	rc = daxkv_txn_begin(drive->kv, NULL, 0, &txn);
 	if (rc)
 		return rc;
 	rc = daxkv_db_open(txn, NULL, main_flags | DAXKV_CREATE, &db);
 	if (rc == 0)
-		return daxkv_commit(txn);
-	daxkv_abort(txn);
+		return daxkv_txn_commit(txn);
+	daxkv_txn_abort(txn);
 	return rc;
 }
 
@@ -141,11 +141,11 @@ static int reader_end(struct drive *drive, struct drive_reader *reader)
 	int rc = 0;
 
 	if (reader->opened && reader->reset)
-		rc = daxkv_renew(reader->txn);
+		rc = daxkv_txn_renew(reader->txn);
 	if (rc == 0 && (reader->opened || (drive->ends++ & 1 && !reader->reset)))
-		rc = daxkv_commit(reader->txn);
+		rc = daxkv_txn_commit(reader->txn);
 	else
-		daxkv_abort(reader->txn);
+		daxkv_txn_abort(reader->txn);
 	*reader = (struct drive_reader){0};
 	return rc;
 }
@@ -161,7 +161,7 @@ int drive_end(struct drive *drive)
 		drive->cursor[i] = (struct drive_cursor){0};
 	}
 	while (drive->depth)
-		daxkv_abort(drive->txn[--drive->depth]);
+		daxkv_txn_abort(drive->txn[--drive->depth]);
 	for (size_t i = 1; i <= OP_READERS; i++) {
 		if (drive->reader[i].txn) {
 			err = reader_end(drive, &drive->reader[i]);
@@ -219,9 +219,9 @@ static int writer_end(struct drive *drive, bool keep)
 			drive->cursor[i].cursor = NULL;
 	}
 	if (keep)
-		rc = daxkv_commit(txn);
+		rc = daxkv_txn_commit(txn);
 	else
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 	if (keep && rc == 0)
 		handles_commit(drive);
 	else
@@ -238,21 +238,21 @@ static int txn_apply(struct drive *drive, const struct op *op)
 
 	switch (op->kind) {
 	case OP_BEGIN:
-		rc = daxkv_begin(drive->kv, txn_of(drive, 0), 0, &drive->txn[drive->depth]);
+		rc = daxkv_txn_begin(drive->kv, txn_of(drive, 0), 0, &drive->txn[drive->depth]);
 		drive->depth += rc == 0;
 		return rc;
 	case OP_COMMIT:
 	case OP_ABORT:
 		return writer_end(drive, op->kind == OP_COMMIT);
 	case OP_READER_BEGIN:
-		return daxkv_begin(drive->kv, NULL, DAXKV_TXN_RDONLY, &reader->txn);
+		return daxkv_txn_begin(drive->kv, NULL, DAXKV_TXN_READ_ONLY, &reader->txn);
 	case OP_READER_RESET:
-		daxkv_reset(reader->txn);
+		daxkv_txn_reset(reader->txn);
 		reader->reset = true;
 		return 0;
 	case OP_READER_RENEW:
 		reader->reset = false;
-		return daxkv_renew(reader->txn);
+		return daxkv_txn_renew(reader->txn);
 	case OP_READER_END:
 		return reader_end(drive, reader);
 	case OP_SYNC:
@@ -272,14 +272,14 @@ static int names_digest(struct daxkv_txn *txn, uint64_t *digest)
 	struct daxkv_val name = {0, NULL};
 	int rc;
 
-	while ((rc = daxkv_db_next(txn, &name)) == 0)
+	while ((rc = daxkv_db_list_next(txn, &name)) == 0)
 		*digest = outcome_digest(*digest, name.data, name.size);
-	return rc == DAXKV_NOTFOUND ? 0 : rc;
+	return rc == DAXKV_NOT_FOUND ? 0 : rc;
 }
 
 static int db_stat(struct drive *drive, struct daxkv_txn *txn, daxkv_db db, struct outcome *out)
 {
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	int rc = daxkv_db_stat(txn, db, &stat);
 
 	if (rc)
@@ -453,7 +453,7 @@ static bool walk(struct daxkv_cursor *cursor, struct rec **list, size_t n, bool 
 		struct daxkv_val key = {0, NULL}, value = {0, NULL}, want;
 		int rc = daxkv_cursor_get(cursor, &key, &value, forward ? DAXKV_NEXT : DAXKV_PREV);
 
-		if (rc != (rec ? 0 : DAXKV_NOTFOUND)) {
+		if (rc != (rec ? 0 : DAXKV_NOT_FOUND)) {
 			printf("compare: %s, pair %zu of %zu: %s\n", forward ? "forward" : "backward", i, n,
 			       rc ? daxkv_errmsg() : "one more");
 			return false;
@@ -477,7 +477,7 @@ static bool walk(struct daxkv_cursor *cursor, struct rec **list, size_t n, bool 
 bool drive_compare(struct drive *drive, unsigned int txn, unsigned int slot, const struct oracle_db *db, struct rec **list, size_t n)
 {
 	struct daxkv_cursor *cursor;
-	struct daxkv_stat stat = {0};
+	struct daxkv_db_stat stat = {0};
 	daxkv_db id;
 	bool same;
 	int rc = handle_get(drive, txn, slot, db, &id);

@@ -32,7 +32,7 @@ struct drive {
 	const struct oracle *oracle;
 	const char *path;
 	struct daxkv_options options;
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	unsigned int depth;
 	struct daxkv_txn *txn[OP_DEPTH];
 	struct drive_handle handle[OP_DBS];

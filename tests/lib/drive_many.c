@@ -36,7 +36,7 @@ static int split(struct daxkv_txn *txn, daxkv_db db, const struct op *op, struct
 	struct daxkv_val cut[32], key[64], value[64];
 	struct daxkv_cursor *c;
 	size_t n, got;
-	int rc = daxkv_split(txn, db, op->n, cut, &n);
+	int rc = daxkv_db_partition(txn, db, op->n, cut, &n);
 
 	if (!rc)
 		rc = daxkv_cursor_open(txn, db, &c);
@@ -48,7 +48,7 @@ static int split(struct daxkv_txn *txn, daxkv_db db, const struct op *op, struct
 		rc = daxkv_cursor_get_many(c, i ? DAXKV_SEEK_GE : DAXKV_FIRST, i < n ? &cut[i] : NULL, 64, key, value, &got);
 		for (; rc == 0; rc = daxkv_cursor_get_many(c, DAXKV_NEXT, i < n ? &cut[i] : NULL, 64, key, value, &got))
 			out->count += got;
-		rc = rc == DAXKV_NOTFOUND ? 0 : rc;
+		rc = rc == DAXKV_NOT_FOUND ? 0 : rc;
 	}
 	daxkv_cursor_close(c);
 	return rc;
@@ -64,7 +64,7 @@ static int next_pair(void *arg, struct daxkv_val *key, struct daxkv_val *value)
 	struct source *s = arg;
 
 	if (s->at == s->pairs->n)
-		return DAXKV_NOTFOUND;
+		return DAXKV_NOT_FOUND;
 	*key = s->pairs->key[s->at];
 	*value = s->pairs->value[s->at++];
 	return 0;
@@ -81,10 +81,10 @@ int drive_many(struct daxkv_txn *txn, daxkv_db db, const struct op *op, struct o
 	if (op->kind == OP_LOAD) {
 		struct source s = {.pairs = op->pairs};
 
-		return daxkv_load(txn, db, op->flags, next_pair, &s, &out->count);
+		return daxkv_bulk_load(txn, db, op->flags, next_pair, &s, &out->count);
 	}
 	if (op->kind == OP_DEL_RANGE)
 		return daxkv_del_range(txn, db, op->key.data ? &op->key : NULL, op->value.data ? &op->value : NULL, &out->count);
-	memcpy(value, op->pairs->value, sizeof value); /* outputs of NOOVERWRITE */
+	memcpy(value, op->pairs->value, sizeof value); /* outputs of NO_OVERWRITE */
 	return daxkv_put_many(txn, db, op->pairs->n, op->pairs->key, value, op->flags, out->result);
 }

@@ -285,11 +285,11 @@ static void make_put(struct ops *ops, const struct oracle_db *db, struct op *op)
 	ops_make_key(ops, db, ops->style == STYLE_RISING ? 3 : 30, op);
 	ops_make_value(ops, db, op);
 	if (kind < 5)
-		op->flags = DAXKV_NOOVERWRITE;
+		op->flags = DAXKV_NO_OVERWRITE;
 	else if (kind < 10 && dup)
-		op->flags = DAXKV_NODUPDATA;
+		op->flags = DAXKV_NO_DUP_DATA;
 	else if (kind < 13 || (ops->style == STYLE_RISING && kind < 40))
-		op->flags = dup && kind & 1 ? DAXKV_APPENDDUP : DAXKV_APPEND;
+		op->flags = dup && kind & 1 ? DAXKV_APPEND_DUP : DAXKV_APPEND;
 	else if (kind > 94 && (!dup || kind == 99))
 		op->flags = DAXKV_RESERVE;
 	if (ops->config.bad_sizes && below(ops, 200) == 0) {
@@ -480,7 +480,7 @@ static void make_write(struct ops *ops, struct op *op)
 	else
 		op->kind = kind == W_CLOSE ? OP_CURSOR_CLOSE : kind == W_CDEL ? OP_CURSOR_DEL : OP_CURSOR_COUNT;
 	if (kind == W_CDEL && below(ops, 8) == 0)
-		op->flags = DAXKV_NODUPDATA;
+		op->flags = DAXKV_NO_DUP_DATA;
 }
 
 /* ---- the stream ----------------------------------------------------------------------------------------------------------- */

@@ -29,7 +29,7 @@ static void make_pair(struct ops *ops, const struct oracle_db *db, unsigned int 
 
 static void make_put_many(struct ops *ops, const struct oracle_db *db, struct op *op)
 {
-	static const unsigned int flags[] = {0, 0, 0, 0, DAXKV_NOOVERWRITE, DAXKV_NODUPDATA, DAXKV_APPEND, DAXKV_APPENDDUP};
+	static const unsigned int flags[] = {0, 0, 0, 0, DAXKV_NO_OVERWRITE, DAXKV_NO_DUP_DATA, DAXKV_APPEND, DAXKV_APPEND_DUP};
 	size_t n = 1 + ops_below(ops, ops_below(ops, 2) ? OP_MANY : 4);
 
 	op->kind = OP_PUT_MANY;

@@ -260,7 +260,7 @@ static int db_open(struct oracle *oracle, const struct op *op)
 	if (op->db == 0)
 		return OP_SKIP;
 	if (db->incarnation == 0 || strcmp(db->name, op->name))
-		return op->flags & DAXKV_CREATE || name_taken(oracle, op->name) ? OP_SKIP : DAXKV_NOTFOUND;
+		return op->flags & DAXKV_CREATE || name_taken(oracle, op->name) ? OP_SKIP : DAXKV_NOT_FOUND;
 	return flags == 0 || flags == db->flags ? 0 : DAXKV_INCOMPATIBLE;
 }
 

@@ -35,7 +35,7 @@ static int get_many(const struct oracle *oracle, const struct oracle_db *db, con
 		if (out->result[i])
 			continue;
 		rec = oracle_key_first(db, key);
-		out->result[i] = rec ? 0 : DAXKV_NOTFOUND;
+		out->result[i] = rec ? 0 : DAXKV_NOT_FOUND;
 		if (rec && op->db) /* in the main database a value may be the engine's business */
 			out->count = outcome_digest(out->count, rec_value(rec).data, rec->vlen);
 	}
@@ -126,7 +126,7 @@ int oracle_cursor_many(struct oracle *oracle, const struct oracle_db *db, const 
 			bool seek = one.step >= DAXKV_SEEK;
 
 			oracle_cursor_place(cursor, seek ? CURSOR_UNPOSITIONED : state, seek ? NULL : was);
-			rc = DAXKV_NOTFOUND;
+			rc = DAXKV_NOT_FOUND;
 		}
 		rec_release(was);
 		if (rc)

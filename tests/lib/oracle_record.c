@@ -162,7 +162,7 @@ int oracle_put(struct oracle *oracle, const struct op *op, struct outcome *out, 
 	first = oracle_key_first(db, &op->key);
 	if (first && first->is_db)
 		return op->flags ? OP_SKIP : DAXKV_INCOMPATIBLE;
-	if (first && op->flags & DAXKV_NOOVERWRITE) {
+	if (first && op->flags & DAXKV_NO_OVERWRITE) {
 		outcome_show(oracle, out, first);
 		out->has_key = false;
 		return DAXKV_EXIST;
@@ -170,7 +170,7 @@ int oracle_put(struct oracle *oracle, const struct op *op, struct outcome *out, 
 	if (dup && first && op->flags & DAXKV_RESERVE)
 		return DAXKV_INCOMPATIBLE;
 	same = dup ? pair_find(db, &op->key, &op->value) : NULL;
-	if (same && op->flags & DAXKV_NODUPDATA)
+	if (same && op->flags & DAXKV_NO_DUP_DATA)
 		return DAXKV_EXIST;
 	last = treap_at(db->root, treap_count(db->root) - 1);
 	if (last && op->flags & DAXKV_APPEND) {
@@ -178,7 +178,7 @@ int oracle_put(struct oracle *oracle, const struct op *op, struct outcome *out, 
 		if (treap_ge(db->flags, db->root, &end))
 			return DAXKV_EXIST;
 	}
-	if (last && op->flags & DAXKV_APPENDDUP) {
+	if (last && op->flags & DAXKV_APPEND_DUP) {
 		struct rec *next;
 		struct daxkv_val next_key;
 
@@ -235,7 +235,7 @@ static int del(struct oracle *oracle, const struct op *op)
 		return rc;
 	rec = op->pair ? pair_find(db, &op->key, &op->value) : oracle_key_first(db, &op->key);
 	if (!rec)
-		return DAXKV_NOTFOUND;
+		return DAXKV_NOT_FOUND;
 	if (rec->is_db)
 		return DAXKV_INCOMPATIBLE;
 	if (op->pair)
@@ -327,7 +327,7 @@ int oracle_cursor_get(struct oracle *oracle, const struct oracle_db *db, const s
 		rec = step_seek(db, op);
 		if (!rec) {
 			oracle_cursor_place(cursor, CURSOR_UNPOSITIONED, NULL);
-			return DAXKV_NOTFOUND;
+			return DAXKV_NOT_FOUND;
 		}
 	} else if (cursor->state == CURSOR_UNPOSITIONED) {
 		if (op->step == DAXKV_GET_CURRENT)
@@ -345,7 +345,7 @@ int oracle_cursor_get(struct oracle *oracle, const struct oracle_db *db, const s
 		rec = step_relative(db, cursor->rec, op->step);
 	}
 	if (!rec)
-		return DAXKV_NOTFOUND;
+		return DAXKV_NOT_FOUND;
 	oracle_cursor_place(cursor, next, rec);
 	outcome_show(oracle, out, rec);
 	return 0;
@@ -365,7 +365,7 @@ static int cursor_del(struct oracle *oracle, const struct op *op, struct oracle_
 	rec = pair_find(db, &key, &(struct daxkv_val){cursor->rec->vlen, rec_value(cursor->rec).data});
 	if (rec->is_db)
 		return DAXKV_INCOMPATIBLE;
-	if (op->flags & DAXKV_NODUPDATA)
+	if (op->flags & DAXKV_NO_DUP_DATA)
 		oracle_remove_key(oracle, op->db, &key);
 	else
 		oracle_pair_remove(oracle, op->db, rec);
@@ -455,7 +455,7 @@ int oracle_record(struct oracle *oracle, const struct op *op, struct outcome *ou
 		return DAXKV_KEY_SIZE;
 	rec = oracle_key_first(&state->db[op->db], &op->key);
 	if (!rec)
-		return DAXKV_NOTFOUND;
+		return DAXKV_NOT_FOUND;
 	outcome_show(oracle, out, rec);
 	out->has_key = false;
 	return 0;

@@ -119,7 +119,8 @@ void lmdb_ref_end(struct lmdb_ref *ref)
 
 static int result(int rc)
 {
-	return rc == MDB_KEYEXIST ? DAXKV_EXIST : rc == MDB_NOTFOUND ? DAXKV_NOTFOUND : rc;
+	return rc == MDB_KEYEXIST ? DAXKV_EXIST : rc == MDB_NOTFOUND ? DAXKV_NOT_FOUND
+	                                                             : rc;
 }
 
 /* ---- transactions, databases ---------------------------------------------------------------------------------------------- */
@@ -190,8 +191,8 @@ static int db_apply(struct lmdb_ref *ref, const struct op *op, const struct orac
 static unsigned int put_flags(unsigned int flags)
 {
 	static const unsigned int map[][2] = {
-	    {DAXKV_NOOVERWRITE, MDB_NOOVERWRITE},
-	    {DAXKV_NODUPDATA, MDB_NODUPDATA},
+	    {DAXKV_NO_OVERWRITE, MDB_NOOVERWRITE},
+	    {DAXKV_NO_DUP_DATA, MDB_NODUPDATA},
 	    {DAXKV_RESERVE, MDB_RESERVE},
 	    {DAXKV_APPEND, MDB_APPEND},
 	};
@@ -202,13 +203,13 @@ static unsigned int put_flags(unsigned int flags)
 	return to;
 }
 
-/* put - APPENDDUP is a plain put here: LMDB's looks at the key's duplicates only. */
+/* put - APPEND_DUP is a plain put here: LMDB's looks at the key's duplicates only. */
 static int put(struct lmdb_ref *ref, const struct op *op, MDB_dbi dbi, const struct outcome *want, struct outcome *out)
 {
 	MDB_val key = val_of(&op->key), value = val_of(&op->value);
 	int rc;
 
-	if (want->rc && (want->rc != DAXKV_EXIST || op->flags & DAXKV_APPENDDUP))
+	if (want->rc && (want->rc != DAXKV_EXIST || op->flags & DAXKV_APPEND_DUP))
 		return OP_SKIP;
 	rc = mdb_put(txn_of(ref), dbi, &key, &value, put_flags(op->flags));
 	if (rc == 0 && op->flags & DAXKV_RESERVE && op->value.size)
@@ -319,7 +320,7 @@ static int cursor_apply(struct lmdb_ref *ref, const struct op *op, MDB_dbi dbi, 
 	} else {
 		rc = place_offset(cursor, before);
 		if (rc == 0 && op->kind == OP_CURSOR_DEL) {
-			rc = mdb_cursor_del(cursor, op->flags & DAXKV_NODUPDATA ? MDB_NODUPDATA : 0);
+			rc = mdb_cursor_del(cursor, op->flags & DAXKV_NO_DUP_DATA ? MDB_NODUPDATA : 0);
 		} else if (rc == 0) {
 			rc = mdb_cursor_count(cursor, &count);
 			out->count = count;
@@ -391,7 +392,7 @@ static int record_apply(struct lmdb_ref *ref, const struct op *op, const struct 
 		out->value = val_from(&value);
 		return result(rc);
 	case OP_DEL:
-		if (want->rc && want->rc != DAXKV_NOTFOUND)
+		if (want->rc && want->rc != DAXKV_NOT_FOUND)
 			return OP_SKIP;
 		return result(mdb_del(txn_of(ref), dbi, &key, op->pair ? &value : NULL));
 	case OP_CURSOR_PUT:

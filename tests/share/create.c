@@ -22,7 +22,7 @@ static int failed(const char *what, int rc)
 	return 1;
 }
 
-static int open_store(struct daxkv **kv)
+static int open_store(struct daxkv_store **kv)
 {
 	struct daxkv_options o = {.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE};
 
@@ -32,16 +32,16 @@ static int open_store(struct daxkv **kv)
 static int leave_record(unsigned int i)
 {
 	struct daxkv_val key = {sizeof i, &i}, value = {6, (void *)(uintptr_t)"a name"};
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	struct daxkv_txn *txn;
 	int rc = open_store(&kv);
 
 	if (!rc)
-		rc = daxkv_begin(kv, NULL, 0, &txn);
+		rc = daxkv_txn_begin(kv, NULL, 0, &txn);
 	if (!rc)
-		rc = daxkv_put(txn, DAXKV_MAIN, &key, &value, DAXKV_NOOVERWRITE);
+		rc = daxkv_put(txn, DAXKV_MAIN, &key, &value, DAXKV_NO_OVERWRITE);
 	if (!rc)
-		rc = daxkv_commit(txn);
+		rc = daxkv_txn_commit(txn);
 	if (!rc)
 		rc = daxkv_close(kv);
 	return rc ? failed("creating together", rc) : 0;
@@ -49,17 +49,17 @@ static int leave_record(unsigned int i)
 
 static int verify(unsigned int processes)
 {
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	struct daxkv_txn *txn;
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	int rc = open_store(&kv);
 
 	if (rc)
 		return failed("open to verify", rc);
-	rc = daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn);
+	rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
 	if (!rc) {
 		rc = daxkv_db_stat(txn, DAXKV_MAIN, &stat);
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 	}
 	if (rc || stat.entries != processes || daxkv_check(kv, NULL, NULL, NULL))
 		return failed("what was created together", rc);

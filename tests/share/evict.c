@@ -107,11 +107,11 @@ static int group_write(struct daxkv_txn *txn, daxkv_db dups, unsigned int group,
 		v = (struct daxkv_val){size_of(key, version), value};
 		value_fill(value, (uint32_t)v.size, key, version);
 		rc = v.size ? daxkv_put(txn, DAXKV_MAIN, key_name(key, &n), &v, 0) : daxkv_del(txn, DAXKV_MAIN, key_name(key, &n), NULL);
-		rc = rc == DAXKV_NOTFOUND ? 0 : rc;
+		rc = rc == DAXKV_NOT_FOUND ? 0 : rc;
 	}
 	if (!rc)
 		rc = daxkv_del(txn, dups, key_name(group, &n), NULL);
-	rc = rc == DAXKV_NOTFOUND ? 0 : rc;
+	rc = rc == DAXKV_NOT_FOUND ? 0 : rc;
 	for (unsigned int i = 0; i < dups_of(version) && !rc; i++) {
 		uint64_t dup = rng_of(version * 100 + i);
 
@@ -121,22 +121,22 @@ static int group_write(struct daxkv_txn *txn, daxkv_db dups, unsigned int group,
 	return rc;
 }
 
-static int commit_try(struct daxkv *kv, daxkv_db dups)
+static int commit_try(struct daxkv_store *kv, daxkv_db dups)
 {
 	struct daxkv_txn *txn;
-	int rc = daxkv_begin(kv, NULL, 0, &txn);
+	int rc = daxkv_txn_begin(kv, NULL, 0, &txn);
 
 	if (rc)
 		return rc;
 	rc = group_write(txn, dups, (unsigned int)(daxkv_txn_id(txn) % GROUPS), daxkv_txn_id(txn));
 	if (!rc)
-		return daxkv_commit(txn);
-	daxkv_abort(txn);
+		return daxkv_txn_commit(txn);
+	daxkv_txn_abort(txn);
 	return rc;
 }
 
 /* commit_next - a large value needs contiguous pages; readers on their way out may hold the last such run for a moment. */
-static int commit_next(struct daxkv *kv, daxkv_db dups)
+static int commit_next(struct daxkv_store *kv, daxkv_db dups)
 {
 	int rc = commit_try(kv, dups);
 
@@ -147,7 +147,7 @@ static int commit_next(struct daxkv *kv, daxkv_db dups)
 	return rc;
 }
 
-static int writer_open(struct daxkv **kv, daxkv_db *dups)
+static int writer_open(struct daxkv_store **kv, daxkv_db *dups)
 {
 	/* Little more than the content and a few versions of it. */
 	struct daxkv_options o = {.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .page_size = run.page_size, .initial_size = 1, .max_size = (uint64_t)run.page_size * (run.page_size < 4096 ? 1500 : 280)};
@@ -156,11 +156,11 @@ static int writer_open(struct daxkv **kv, daxkv_db *dups)
 	int rc = daxkv_open(run.path, &o, kv);
 
 	if (!rc)
-		rc = daxkv_begin(*kv, NULL, 0, &txn);
+		rc = daxkv_txn_begin(*kv, NULL, 0, &txn);
 	if (!rc)
 		rc = daxkv_db_open(txn, &name, DAXKV_CREATE | DAXKV_DUP_SORT, dups);
 	if (!rc)
-		rc = daxkv_commit(txn);
+		rc = daxkv_txn_commit(txn);
 	for (unsigned int i = 0; i < GROUPS && !rc; i++)
 		rc = commit_next(*kv, *dups);
 	return rc;
@@ -169,7 +169,7 @@ static int writer_open(struct daxkv **kv, daxkv_db *dups)
 /* ---- readers --------------------------------------------------------------------------------------------------------------- */
 
 struct look {
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	struct daxkv_txn *txn;
 	struct daxkv_cursor *cursor, *dup_cursor;
 	daxkv_db dups;
@@ -196,11 +196,11 @@ static int value_check(struct look *l, unsigned int key, int rc, const struct da
 	uint64_t version = version_at(l->snapshot, key / KEYS);
 	uint32_t size = size_of(key, version);
 	uint8_t copy[VALUE_MAX], want[VALUE_MAX];
-	bool good = size ? rc == 0 && v->size == size : rc == DAXKV_NOTFOUND;
+	bool good = size ? rc == 0 && v->size == size : rc == DAXKV_NOT_FOUND;
 
 	if (rc == 0 && v->size <= sizeof copy)
 		memcpy(copy, v->data, v->size);
-	if (rc && rc != DAXKV_NOTFOUND)
+	if (rc && rc != DAXKV_NOT_FOUND)
 		return rc;
 	rc = still(l);
 	if (rc)
@@ -265,7 +265,7 @@ static int scan(struct look *l, enum daxkv_cursor_op first, enum daxkv_cursor_op
 		if (rc)
 			return rc;
 	}
-	if (rc != DAXKV_NOTFOUND)
+	if (rc != DAXKV_NOT_FOUND)
 		return rc;
 	for (unsigned int key = 0; key < GROUPS * KEYS; key++)
 		want += size_of(key, version_at(l->snapshot, key / KEYS)) != 0;
@@ -292,13 +292,13 @@ static int count(struct look *l)
 
 static int list(struct look *l)
 {
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	struct daxkv_val name = {0};
-	int rc = daxkv_db_next(l->txn, &name);
+	int rc = daxkv_db_list_next(l->txn, &name);
 
 	if (!rc)
-		rc = daxkv_db_next(l->txn, &name);
-	if (rc == DAXKV_NOTFOUND)
+		rc = daxkv_db_list_next(l->txn, &name);
+	if (rc == DAXKV_NOT_FOUND)
 		rc = daxkv_db_stat(l->txn, l->dups, &stat);
 	return rc;
 }
@@ -327,7 +327,7 @@ static int look_once(struct look *l)
 static int look_begin(struct look *l)
 {
 	struct daxkv_val name = {4, (void *)(uintptr_t)"dups"};
-	int rc = daxkv_begin(l->kv, NULL, DAXKV_TXN_RDONLY, &l->txn);
+	int rc = daxkv_txn_begin(l->kv, NULL, DAXKV_TXN_READ_ONLY, &l->txn);
 
 	if (rc)
 		return rc;
@@ -345,12 +345,12 @@ static void look_end(struct look *l)
 {
 	daxkv_cursor_close(l->cursor);
 	daxkv_cursor_close(l->dup_cursor);
-	daxkv_abort(l->txn);
+	daxkv_txn_abort(l->txn);
 }
 
 static int reader(unsigned int id)
 {
-	struct daxkv_options o = {.flags = id % 2 ? DAXKV_RDONLY : 0, .pmem = DAXKV_PMEM_FORCE, .max_lag = 1 + id % 3};
+	struct daxkv_options o = {.flags = id % 2 ? DAXKV_READ_ONLY : 0, .pmem = DAXKV_PMEM_FORCE, .max_lag = 1 + id % 3};
 	struct look l = {.rng = run.seed * 1000003 + id * 7919, .id = id};
 	int rc = daxkv_open(run.path, &o, &l.kv);
 
@@ -396,7 +396,7 @@ static bool alive(pid_t *pid, uint64_t *seen, double *since)
 	return true;
 }
 
-static int write_and_watch(struct daxkv *kv, daxkv_db dups, pid_t *pid)
+static int write_and_watch(struct daxkv_store *kv, daxkv_db dups, pid_t *pid)
 {
 	uint64_t seen[MAX_READERS] = {0}, commits = 0, calls = 0, given_up = 0;
 	double since[MAX_READERS], end = now() + run.seconds;
@@ -431,7 +431,7 @@ static int write_and_watch(struct daxkv *kv, daxkv_db dups, pid_t *pid)
 static int start(void)
 {
 	pid_t pid[MAX_READERS];
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	daxkv_db dups;
 	int rc = writer_open(&kv, &dups);
 

@@ -122,19 +122,19 @@ static int all_right(struct daxkv_txn *txn)
 
 /* ---- writers -------------------------------------------------------------------------------------- */
 
-static int commit_next(struct daxkv *kv)
+static int commit_next(struct daxkv_store *kv)
 {
 	struct daxkv_txn *txn;
 	uint8_t bytes[4096];
 	char name[40];
-	int rc = daxkv_begin(kv, NULL, 0, &txn);
+	int rc = daxkv_txn_begin(kv, NULL, 0, &txn);
 
 	if (rc)
 		return failed("begin", rc);
 	uint64_t version = 0;
 
 	rc = number_of(txn, &version);
-	rc = rc == DAXKV_NOTFOUND ? 0 : rc;
+	rc = rc == DAXKV_NOT_FOUND ? 0 : rc;
 	version++;
 	unsigned int first = (unsigned int)(version % GROUPS) * KEYS;
 	struct daxkv_val number = {sizeof version, &version};
@@ -147,10 +147,10 @@ static int commit_next(struct daxkv *kv)
 		rc = daxkv_put(txn, DAXKV_MAIN, &k, &v, 0);
 	}
 	if (rc) {
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		return failed("put", rc);
 	}
-	rc = daxkv_commit(txn);
+	rc = daxkv_txn_commit(txn);
 	if (rc)
 		return failed("commit", rc);
 	__atomic_store_n(&run.board->acknowledged, version, __ATOMIC_SEQ_CST);
@@ -164,7 +164,7 @@ static int writer_live(struct rng *rng)
 	const struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE, .max_size = 64 << 20};
 	uint64_t commits = 1 + rng_next(rng) % 200;
 	struct daxkv_txn *txn;
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	double until = now() + 60;
 	int rc;
 
@@ -179,7 +179,7 @@ static int writer_live(struct rng *rng)
 		if (commit_next(kv))
 			return 1;
 	if (rng_next(rng) % 3 == 0) {
-		if (rng_next(rng) % 2 && daxkv_begin(kv, NULL, 0, &txn) == 0)
+		if (rng_next(rng) % 2 && daxkv_txn_begin(kv, NULL, 0, &txn) == 0)
 			(void)daxkv_del_range(txn, DAXKV_MAIN, NULL, NULL, NULL);
 		raise(SIGKILL);
 	}
@@ -189,11 +189,11 @@ static int writer_live(struct rng *rng)
 
 /* ---- readers -------------------------------------------------------------------------------------- */
 
-static int read_twice(struct daxkv *kv, struct rng *rng)
+static int read_twice(struct daxkv_store *kv, struct rng *rng)
 {
 	struct daxkv_txn *txn[2] = {NULL, NULL};
 	uint64_t least = __atomic_load_n(&run.board->acknowledged, __ATOMIC_SEQ_CST);
-	int rc = daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn[0]);
+	int rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn[0]);
 
 	if (rc)
 		return failed("begin", rc);
@@ -206,26 +206,26 @@ static int read_twice(struct daxkv *kv, struct rng *rng)
 	rc = all_right(txn[0]);
 	usleep((useconds_t)(rng_next(rng) % 6000));
 	if (!rc && rng_next(rng) % 2) {
-		rc = daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn[1]);
+		rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn[1]);
 		rc = rc ? failed("begin", rc) : all_right(txn[1]);
 	}
 	if (!rc)
 		rc = all_right(txn[0]);
-	daxkv_abort(txn[0]);
+	daxkv_txn_abort(txn[0]);
 	if (txn[1] && !rc) { /* it goes on, older than any other */
 		usleep((useconds_t)(rng_next(rng) % 3000));
 		rc = all_right(txn[1]);
 	}
-	daxkv_abort(txn[1]);
+	daxkv_txn_abort(txn[1]);
 	count(&run.board->reads);
 	return rc;
 }
 
 static int reader_live(struct rng *rng)
 {
-	const struct daxkv_options o = {.flags = DAXKV_RDONLY, .pmem = DAXKV_PMEM_FORCE};
+	const struct daxkv_options o = {.flags = DAXKV_READ_ONLY, .pmem = DAXKV_PMEM_FORCE};
 	struct daxkv_info info;
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	int rc = daxkv_open(run.path, &o, &kv);
 
 	if (rc == DAXKV_BUSY)
@@ -283,7 +283,7 @@ static int run_all(void)
 	struct board *b = run.board;
 	pid_t pid[MAX_READERS];
 	uint64_t faults = 0;
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	int status, bad = 0;
 
 	for (unsigned int i = 0; i < run.readers; i++)
@@ -310,7 +310,7 @@ static int begin_store(void)
 {
 	const struct daxkv_options o = {
 	    .flags = DAXKV_CREATE, .mode = 0644, .page_size = run.page_size, .pmem = DAXKV_PMEM_FORCE};
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	int rc = daxkv_open(run.path, &o, &kv);
 
 	if (rc)

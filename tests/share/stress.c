@@ -79,7 +79,7 @@ static int failed(const char *what, int rc)
 	return 1;
 }
 
-static int open_store(struct daxkv **kv)
+static int open_store(struct daxkv_store **kv)
 {
 	struct daxkv_options o = {.flags = DAXKV_CREATE, .pmem = run.pmem};
 
@@ -109,17 +109,17 @@ static int transfer(struct daxkv_txn *txn, unsigned int id, uint64_t sequence, s
 		return rc;
 	key.size = (size_t)snprintf(name, sizeof name, "log-%02u-%010lu", id, (unsigned long)(sequence - LOG_KEPT));
 	rc = daxkv_del(txn, DAXKV_MAIN, &key, NULL);
-	return rc == DAXKV_NOTFOUND ? 0 : rc;
+	return rc == DAXKV_NOT_FOUND ? 0 : rc;
 }
 
 /* last_sequence - of a writer's log: one that takes over from a killed one goes on behind it. */
-static int last_sequence(struct daxkv *kv, unsigned int id, uint64_t *sequence)
+static int last_sequence(struct daxkv_store *kv, unsigned int id, uint64_t *sequence)
 {
 	char name[64];
 	struct daxkv_val key = {(size_t)snprintf(name, sizeof name, "log-%02u-~", id), name};
 	struct daxkv_txn *txn;
 	struct daxkv_cursor *c;
-	int rc = daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn);
+	int rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
 
 	*sequence = 0;
 	if (rc)
@@ -135,15 +135,15 @@ static int last_sequence(struct daxkv *kv, unsigned int id, uint64_t *sequence)
 		}
 		daxkv_cursor_close(c);
 	}
-	daxkv_abort(txn);
-	return rc == DAXKV_NOTFOUND ? 0 : rc;
+	daxkv_txn_abort(txn);
+	return rc == DAXKV_NOT_FOUND ? 0 : rc;
 }
 
 static int writer(unsigned int id)
 {
 	struct rng rng = {.state = run.seed * 1000 + id + (uint64_t)getpid()};
 	uint64_t sequence;
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	int rc = open_store(&kv);
 
 	if (rc)
@@ -158,15 +158,15 @@ static int writer(unsigned int id)
 			usleep(200);
 			since = now();
 		}
-		rc = daxkv_begin(kv, NULL, 0, &txn);
+		rc = daxkv_txn_begin(kv, NULL, 0, &txn);
 		if (rc)
 			break;
 		rc = transfer(txn, id, sequence + 1, &rng);
 		if (rc || rng_next(&rng) % 8 == 0) {
-			daxkv_abort(txn);
+			daxkv_txn_abort(txn);
 			continue;
 		}
-		rc = daxkv_commit(txn);
+		rc = daxkv_txn_commit(txn);
 		if (!rc)
 			run.board->acknowledged[id] = ++sequence;
 		went_on(id, &since);
@@ -200,17 +200,17 @@ static int count_money(struct daxkv_txn *txn, int64_t *sum, uint64_t *hash)
 		n++;
 	}
 	daxkv_cursor_close(c);
-	if (rc && rc != DAXKV_NOTFOUND)
+	if (rc && rc != DAXKV_NOT_FOUND)
 		return rc;
 	return n == ACCOUNTS ? 0 : DAXKV_CORRUPT;
 }
 
-static int look(struct daxkv *kv, struct rng *rng)
+static int look(struct daxkv_store *kv, struct rng *rng)
 {
 	struct daxkv_txn *txn;
 	int64_t sum = 0, again;
 	uint64_t hash, hash_again;
-	int rc = daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn);
+	int rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
 
 	if (rc)
 		return rc;
@@ -228,13 +228,13 @@ static int look(struct daxkv *kv, struct rng *rng)
 		        (long)ACCOUNTS * START);
 		rc = DAXKV_CORRUPT;
 	}
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	__atomic_fetch_add(&run.board->snapshots, 1, __ATOMIC_RELAXED);
 	return rc;
 }
 
 static struct {
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	unsigned int id;
 } reading; /* in a reader's process */
 
@@ -259,7 +259,7 @@ static void *reader_thread(void *arg)
 static int reader(unsigned int id)
 {
 	pthread_t thread[THREADS];
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	int rc = open_store(&kv);
 	uintptr_t bad = 0;
 
@@ -286,7 +286,7 @@ static int visitor(unsigned int id)
 	double since = now();
 
 	while (!run.board->stop) {
-		struct daxkv *kv;
+		struct daxkv_store *kv;
 		int rc = open_store(&kv);
 
 		if (!rc) {
@@ -358,18 +358,18 @@ static pid_t start(unsigned int id)
 
 static int fill(void)
 {
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	struct daxkv_txn *txn;
 	struct rng rng = {.state = run.seed};
 	int rc = open_store(&kv);
 
 	if (rc)
 		return rc;
-	rc = daxkv_begin(kv, NULL, 0, &txn);
+	rc = daxkv_txn_begin(kv, NULL, 0, &txn);
 	for (unsigned int i = 0; i < ACCOUNTS && !rc; i++)
 		rc = account_put(txn, i, START, &rng);
 	if (!rc)
-		rc = daxkv_commit(txn);
+		rc = daxkv_txn_commit(txn);
 	int closed = daxkv_close(kv);
 
 	return rc ? rc : closed;
@@ -382,7 +382,7 @@ static void print_fault(const char *fault, void *arg)
 }
 
 /* acknowledged_there - what every writer had acknowledged before this call is there. */
-static int acknowledged_there(struct daxkv *kv)
+static int acknowledged_there(struct daxkv_store *kv)
 {
 	for (unsigned int id = 0; id < run.writers; id++) {
 		uint64_t sequence, acknowledged = run.board->acknowledged[id];
@@ -396,9 +396,9 @@ static int acknowledged_there(struct daxkv *kv)
 }
 
 /* look_over - after a kill, with the others there: writers rest until the checker has looked. */
-static int look_over(struct daxkv *resident)
+static int look_over(struct daxkv_store *resident)
 {
-	struct daxkv *kv = resident;
+	struct daxkv_store *kv = resident;
 	int rc = resident ? 0 : open_store(&kv);
 	double give_up = now() + GIVE_UP;
 
@@ -422,7 +422,7 @@ static void count_place(const struct daxkv_reader *reader, void *arg)
 }
 
 /* nothing_lost - by one who was there all the time: no reader's place is taken, no pages are held back for good. */
-static int nothing_lost(struct daxkv *kv)
+static int nothing_lost(struct daxkv_store *kv)
 {
 	struct daxkv_info info;
 	struct daxkv_txn *txn;
@@ -431,13 +431,13 @@ static int nothing_lost(struct daxkv *kv)
 	uint64_t size;
 	int rc = daxkv_info(kv, &info);
 
-	(void)daxkv_reap(kv);
-	daxkv_readers(kv, count_place, &places);
+	(void)daxkv_readers_reap(kv);
+	daxkv_readers_list(kv, count_place, &places);
 	if (rc || places)
 		return failed("reader places are lost", (int)places);
 	size = info.file_size;
 	for (unsigned int i = 0; i < 3000 && !rc; i++) {
-		rc = daxkv_begin(kv, NULL, 0, &txn);
+		rc = daxkv_txn_begin(kv, NULL, 0, &txn);
 		for (unsigned int k = 0; k < 20 && !rc; k++) {
 			int64_t balance;
 
@@ -446,7 +446,7 @@ static int nothing_lost(struct daxkv *kv)
 				rc = account_put(txn, (i * 20 + k) % ACCOUNTS, balance, &rng);
 		}
 		if (!rc)
-			rc = daxkv_commit(txn);
+			rc = daxkv_txn_commit(txn);
 	}
 	if (!rc)
 		rc = daxkv_info(kv, &info);
@@ -458,7 +458,7 @@ static int nothing_lost(struct daxkv *kv)
 /* verify - the store is whole, everything acknowledged is there, no reader slot is left over. */
 static int verify(unsigned int rounds_total)
 {
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	struct daxkv_txn *txn;
 	struct daxkv_info info;
 	uint64_t transfers = 0, hash, faults;
@@ -473,12 +473,12 @@ static int verify(unsigned int rounds_total)
 		return failed("check", rc);
 	if (daxkv_info(kv, &info) || info.readers)
 		return failed("readers left over", (int)info.readers);
-	rc = daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn);
+	rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
 	if (!rc)
 		rc = count_money(txn, &sum, &hash);
 	if (rc || sum != (int64_t)ACCOUNTS * START)
 		return failed("money at the end", rc);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	if (acknowledged_there(kv))
 		return 1;
 	for (unsigned int id = 0; id < run.writers; id++)
@@ -554,7 +554,7 @@ static int storm(void)
 {
 	pid_t child[MAX_CHILDREN] = {0};
 	unsigned int n = run.writers + run.readers + 1, killed = 0;
-	struct daxkv *resident = NULL;
+	struct daxkv_store *resident = NULL;
 	struct rng rng = {.state = run.seed};
 	double end = now() + run.seconds, each = run.kills ? (double)run.seconds / run.kills : 0, next = now() + each;
 	int bad = 0, status;

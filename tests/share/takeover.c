@@ -207,34 +207,34 @@ static int put_change(uint64_t key, uint32_t size, uint32_t seed, void *arg)
 
 	if (size == 0) {
 		rc = daxkv_del(arg, DAXKV_MAIN, &k, NULL);
-		return rc == DAXKV_NOTFOUND ? 0 : rc;
+		return rc == DAXKV_NOT_FOUND ? 0 : rc;
 	}
 	value_fill(size, seed);
 	return daxkv_put(arg, DAXKV_MAIN, &k, &v, 0);
 }
 
 /* transact - transaction t of the content; on the way one that is aborted. */
-static int transact(struct daxkv *kv, uint64_t t)
+static int transact(struct daxkv_store *kv, uint64_t t)
 {
 	struct daxkv_txn *txn;
-	int rc = daxkv_begin(kv, NULL, 0, &txn);
+	int rc = daxkv_txn_begin(kv, NULL, 0, &txn);
 
 	if (rc)
 		return rc;
 	if (t % 3 == 0) {
 		rc = changes_of(t + 1000, put_change, txn);
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		if (!rc)
-			rc = daxkv_begin(kv, NULL, 0, &txn);
+			rc = daxkv_txn_begin(kv, NULL, 0, &txn);
 		if (rc)
 			return rc;
 	}
 	rc = changes_of(t, put_change, txn);
 	if (rc) {
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		return rc;
 	}
-	return daxkv_commit(txn);
+	return daxkv_txn_commit(txn);
 }
 
 /* content_is - what txn sees is the content after t transactions. */
@@ -248,7 +248,7 @@ static bool content_is(struct daxkv_txn *txn, uint64_t t)
 		struct daxkv_val k = {(size_t)snprintf(name, sizeof name, "a key with a name %05u", key), name}, v;
 		int rc = daxkv_get(txn, DAXKV_MAIN, &k, &v);
 
-		if (c.size[key] == 0 ? rc != DAXKV_NOTFOUND : rc != 0 || v.size != c.size[key])
+		if (c.size[key] == 0 ? rc != DAXKV_NOT_FOUND : rc != 0 || v.size != c.size[key])
 			return false;
 		if (c.size[key] == 0)
 			continue;
@@ -261,7 +261,7 @@ static bool content_is(struct daxkv_txn *txn, uint64_t t)
 
 /* ---- a round -------------------------------------------------------------------------------------------------------------- */
 
-static int open_store(struct daxkv **kv)
+static int open_store(struct daxkv_store **kv)
 {
 	struct daxkv_options o = {.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .page_size = run.page_size, .max_readers = 8, .initial_size = 1 << 18};
 
@@ -271,7 +271,7 @@ static int open_store(struct daxkv **kv)
 /* victim - the scenario, from opening to closing. */
 static int victim(void)
 {
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	struct daxkv_txn *reader;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -279,13 +279,13 @@ static int victim(void)
 	int rc = open_store(&kv);
 
 	if (!rc)
-		rc = daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &reader);
+		rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &reader);
 	for (uint64_t t = BEFORE + 1; t <= BEFORE + VICTIM && !rc; t++) {
 		rc = transact(kv, t);
 		if (!rc)
 			run.board->acknowledged = t;
 		if (!rc && t == BEFORE + VICTIM / 2)
-			daxkv_abort(reader);
+			daxkv_txn_abort(reader);
 		if (!rc && t == BEFORE + 3)
 			rc = daxkv_sync(kv);
 	}
@@ -296,7 +296,7 @@ static int victim(void)
 
 static int successor(uint64_t t)
 {
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	int rc = open_store(&kv);
 
 	for (int i = 0; i < 3 && !rc; i++)
@@ -333,10 +333,10 @@ static void print_fault(const char *fault, void *arg)
 
 /* look - the newest snapshot has the content after t transactions; or, with one_more, after t + 1. *t becomes which. The same snapshot has the same
  * content whenever it is looked at. */
-static int look(struct daxkv *kv, uint64_t *t, bool one_more, const char *when)
+static int look(struct daxkv_store *kv, uint64_t *t, bool one_more, const char *when)
 {
 	struct daxkv_txn *txn;
-	int rc = daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn);
+	int rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
 
 	if (rc)
 		return failed(when, rc);
@@ -349,13 +349,13 @@ static int look(struct daxkv *kv, uint64_t *t, bool one_more, const char *when)
 		++*t;
 		good = true;
 	}
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	if (!good)
 		fprintf(stderr, "takeover: %s: the newest snapshot does not have transaction %lu\n", when, (unsigned long)*t);
 	return !good;
 }
 
-static int check(struct daxkv *kv, struct daxkv_txn *old, const char *when)
+static int check(struct daxkv_store *kv, struct daxkv_txn *old, const char *when)
 {
 	uint64_t faults;
 	int rc = daxkv_check(kv, print_fault, NULL, &faults);
@@ -419,7 +419,7 @@ static int die(uint64_t n, bool *ended)
 
 static int heir(void)
 {
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	int rc = open_store(&kv);
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -454,7 +454,7 @@ static int heir_dies(uint64_t n)
 }
 
 /* go_on - by who was there all the time, and by one who comes. */
-static int go_on(struct daxkv *kv, struct daxkv_txn *old)
+static int go_on(struct daxkv_store *kv, struct daxkv_txn *old)
 {
 	uint64_t t = run.board->acknowledged;
 	/* One more: published, and killed before the acknowledgement. */
@@ -489,7 +489,7 @@ static int go_on(struct daxkv *kv, struct daxkv_txn *old)
 
 static int round_run(uint64_t n, bool *ended)
 {
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	struct daxkv_txn *old;
 	struct daxkv_info info;
 	int rc = copy_image();
@@ -500,13 +500,13 @@ static int round_run(uint64_t n, bool *ended)
 	for (uint64_t t = 1; t <= BEFORE && !rc; t++)
 		rc = transact(kv, t);
 	if (!rc)
-		rc = daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &old);
+		rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &old);
 	if (rc)
 		return failed("the store at first", rc);
 	run.seen = UINT64_MAX;
 	if (die(n, ended) || heir_dies(n) || go_on(kv, old))
 		return 1;
-	daxkv_abort(old);
+	daxkv_txn_abort(old);
 	rc = daxkv_info(kv, &info);
 	if (!rc)
 		rc = daxkv_close(kv);
@@ -526,7 +526,7 @@ static int round_run(uint64_t n, bool *ended)
 
 static int make_image(void)
 {
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	int rc;
 
 	snprintf(run.path, sizeof run.path, "/dev/shm/takeover-%d.daxkv", (int)getpid());

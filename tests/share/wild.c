@@ -41,11 +41,11 @@ static unsigned int seed = 1;
 
 static const struct daxkv_options options = {.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .page_size = 512, .max_size = 32 << 20};
 
-static int writes_some(struct daxkv *kv, struct rng *rng)
+static int writes_some(struct daxkv_store *kv, struct rng *rng)
 {
 	uint8_t bytes[600] = {0};
 	struct daxkv_txn *txn;
-	int rc = daxkv_begin_timed(kv, 500, &txn);
+	int rc = daxkv_txn_begin_timed(kv, 500, &txn);
 
 	if (rc)
 		return rc;
@@ -56,10 +56,10 @@ static int writes_some(struct daxkv *kv, struct rng *rng)
 		rc = daxkv_put(txn, DAXKV_MAIN, &k, &v, 0);
 	}
 	if (rc || rng_next(rng) % 8 == 0) {
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		return rc;
 	}
-	return daxkv_commit(txn);
+	return daxkv_txn_commit(txn);
 }
 
 static void shown(const struct daxkv_reader *reader, void *arg)
@@ -67,24 +67,24 @@ static void shown(const struct daxkv_reader *reader, void *arg)
 	*(uint64_t *)arg += reader->running != 0;
 }
 
-static int reads_some(struct daxkv *kv, struct rng *rng)
+static int reads_some(struct daxkv_store *kv, struct rng *rng)
 {
 	struct daxkv_cursor *cursor;
 	struct daxkv_info info;
 	struct daxkv_txn *txn;
 	struct daxkv_val k, v;
 	uint64_t running = 0;
-	int rc = daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn);
+	int rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
 
 	if (rc)
 		return rc;
 	rc = daxkv_cursor_open(txn, DAXKV_MAIN, &cursor);
 	for (unsigned int i = 0; i < 200 && !rc; i++)
 		rc = daxkv_cursor_get(cursor, &k, &v, DAXKV_NEXT);
-	rc = rc == DAXKV_NOTFOUND ? 0 : rc;
-	daxkv_abort(txn);
-	daxkv_readers(kv, shown, &running);
-	(void)daxkv_reap(kv);
+	rc = rc == DAXKV_NOT_FOUND ? 0 : rc;
+	daxkv_txn_abort(txn);
+	daxkv_readers_list(kv, shown, &running);
+	(void)daxkv_readers_reap(kv);
 	(void)daxkv_writer_pid(kv);
 	if (!rc && rng_next(rng) % 4 == 0)
 		rc = daxkv_info(kv, &info);
@@ -98,7 +98,7 @@ static void uses(unsigned int number)
 
 	rng_seed(&rng, seed * 100 + number);
 	while (!__atomic_load_n(&board->stop, __ATOMIC_ACQUIRE)) {
-		struct daxkv *kv;
+		struct daxkv_store *kv;
 		int rc = daxkv_open(path, &options, &kv);
 
 		for (uint64_t n = rng_next(&rng) % 300; n && !rc; n--) {
@@ -120,7 +120,7 @@ static bool forged(void)
 {
 	struct daxkv_txn *txn;
 	struct share share;
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	int fd, rc = daxkv_open(path, &options, &kv);
 
 	if (rc)
@@ -133,16 +133,16 @@ static bool forged(void)
 		return false;
 	close(fd);
 	alarm(STILL_SECONDS);
-	rc = daxkv_begin(kv, NULL, 0, &txn);
+	rc = daxkv_txn_begin(kv, NULL, 0, &txn);
 	alarm(0);
 	bool told = rc == DAXKV_CORRUPT && strstr(daxkv_errmsg(), lock_path);
 
 	(void)daxkv_close(kv);
 	rc = daxkv_open(path, &options, &kv);
 	if (!rc)
-		rc = daxkv_begin(kv, NULL, 0, &txn);
+		rc = daxkv_txn_begin(kv, NULL, 0, &txn);
 	if (!rc)
-		rc = daxkv_commit(txn);
+		rc = daxkv_txn_commit(txn);
 	return !daxkv_close(kv) && !rc && told;
 }
 
@@ -158,16 +158,16 @@ static bool whole(void)
 {
 	struct daxkv_txn *txn;
 	uint64_t faults = 0;
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	int rc = daxkv_open(path, &options, &kv);
 
 	if (rc)
 		return fault(daxkv_errmsg(), NULL), false;
 	rc = daxkv_check(kv, fault, NULL, &faults);
 	if (!rc)
-		rc = daxkv_begin(kv, NULL, 0, &txn);
+		rc = daxkv_txn_begin(kv, NULL, 0, &txn);
 	if (!rc)
-		rc = daxkv_commit(txn);
+		rc = daxkv_txn_commit(txn);
 	if (rc)
 		fault(daxkv_errmsg(), NULL);
 	return !daxkv_close(kv) && !rc && !faults;
@@ -289,7 +289,7 @@ int main(int argc, char **argv)
 	char dir[] = "/dev/shm/wild-XXXXXX";
 	uint64_t done = 0, failures = 0;
 	pid_t pid[USERS + 1];
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 
 	seed = argc > 2 ? (unsigned int)atoi(argv[2]) : 1;
 	board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

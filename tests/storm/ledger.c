@@ -138,11 +138,11 @@ static int transfer(struct daxkv_txn *txn, const struct plan *p)
 }
 
 /* nested_tries - a transfer that is kept, after one that is not, with marks that must never be seen. */
-static int nested_tries(struct daxkv *kv, struct daxkv_txn *txn, const struct plan *p)
+static int nested_tries(struct daxkv_store *kv, struct daxkv_txn *txn, const struct plan *p)
 {
 	struct daxkv_txn *child;
 	struct name n;
-	int rc = daxkv_begin(kv, txn, 0, &child);
+	int rc = daxkv_txn_begin(kv, txn, 0, &child);
 
 	if (rc)
 		return rc;
@@ -150,15 +150,15 @@ static int nested_tries(struct daxkv *kv, struct daxkv_txn *txn, const struct pl
 		rc = put_number(child, DAXKV_MAIN, name(&n, "aborted", i), 1);
 	if (!rc)
 		rc = account_add(child, p->from, 1000000);
-	daxkv_abort(child);
+	daxkv_txn_abort(child);
 	if (!rc)
-		rc = daxkv_begin(kv, txn, 0, &child);
+		rc = daxkv_txn_begin(kv, txn, 0, &child);
 	if (rc)
 		return rc;
 	rc = transfer(child, p);
 	if (!rc)
-		return daxkv_commit(child);
-	daxkv_abort(child);
+		return daxkv_txn_commit(child);
+	daxkv_txn_abort(child);
 	return rc;
 }
 
@@ -206,11 +206,11 @@ static int bulk_write(struct daxkv_txn *txn, uint64_t t)
 	return rc;
 }
 
-int ledger_write(struct daxkv *kv, uint64_t seed, uint64_t t, volatile uint64_t *started)
+int ledger_write(struct daxkv_store *kv, uint64_t seed, uint64_t t, volatile uint64_t *started)
 {
 	struct plan p = plan_make(seed, t);
 	struct daxkv_txn *txn;
-	int rc = daxkv_begin(kv, NULL, 0, &txn);
+	int rc = daxkv_txn_begin(kv, NULL, 0, &txn);
 
 	if (rc)
 		return rc;
@@ -225,12 +225,12 @@ int ledger_write(struct daxkv *kv, uint64_t seed, uint64_t t, volatile uint64_t 
 	if (!rc)
 		rc = log_write(txn, &p, t);
 	if (rc) {
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		return rc;
 	}
 	if (started)
 		*started = t;
-	return daxkv_commit(txn);
+	return daxkv_txn_commit(txn);
 }
 
 /* ---- what is there -------------------------------------------------------------------------------------------------------- */
@@ -240,7 +240,7 @@ int ledger_last(struct daxkv_txn *txn, uint64_t *t)
 	int64_t number = 0;
 	int rc = get_number(txn, DAXKV_MAIN, &(struct daxkv_val){4, (char[]){"last"}}, &number);
 
-	if (rc && rc != DAXKV_NOTFOUND)
+	if (rc && rc != DAXKV_NOT_FOUND)
 		return rc;
 	*t = (uint64_t)number;
 	return 0;
@@ -254,7 +254,7 @@ int ledger_sum(struct daxkv_txn *txn, int64_t *sum)
 		int64_t balance = 0;
 		int rc = get_number(txn, DAXKV_MAIN, name(&n, "account", i), &balance);
 
-		if (rc && rc != DAXKV_NOTFOUND)
+		if (rc && rc != DAXKV_NOT_FOUND)
 			return rc;
 		*sum += balance;
 	}
@@ -301,7 +301,7 @@ static const char *log_differs(struct daxkv_txn *txn, const struct ledger *l)
 /* count_differs - the database has so many records, by its count and by walking it. */
 static const char *count_differs(struct daxkv_txn *txn, daxkv_db db, const char *what, uint64_t want)
 {
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	struct daxkv_cursor *cursor;
 	uint64_t walked = 0;
 	int rc = daxkv_db_stat(txn, db, &stat);
@@ -313,7 +313,7 @@ static const char *count_differs(struct daxkv_txn *txn, daxkv_db db, const char 
 	while ((rc = daxkv_cursor_get(cursor, NULL, NULL, DAXKV_NEXT)) == 0)
 		walked++;
 	daxkv_cursor_close(cursor);
-	if (rc != DAXKV_NOTFOUND)
+	if (rc != DAXKV_NOT_FOUND)
 		return differ(what, walked, rc);
 	if (stat.entries == want && walked == want)
 		return NULL;
@@ -347,7 +347,7 @@ static const char *bulk_differs(struct daxkv_txn *txn, const struct ledger *l)
 	int rc = db_open(txn, "bulk", 0, &db);
 
 	if (!l->bulk)
-		return rc == DAXKV_NOTFOUND ? NULL : differ("a database of bulk data at", l->last, rc);
+		return rc == DAXKV_NOT_FOUND ? NULL : differ("a database of bulk data at", l->last, rc);
 	for (uint64_t i = 0; i < LEDGER_BULK && !rc; i++) {
 		struct name n;
 		int64_t number = 0;
@@ -386,16 +386,16 @@ static void fault_print(const char *fault, void *arg)
 	fprintf(stderr, "daxkv_check: %s\n", fault);
 }
 
-const char *ledger_differs(struct daxkv *kv, const struct ledger *l)
+const char *ledger_differs(struct daxkv_store *kv, const struct ledger *l)
 {
 	struct daxkv_txn *txn;
-	int rc = daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn);
+	int rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
 
 	if (rc)
 		return differ("beginning to read at", l->last, rc);
 	const char *d = txn_differs(txn, l);
 
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	if (d)
 		return d;
 	rc = daxkv_check(kv, fault_print, NULL, NULL);

@@ -36,7 +36,7 @@ struct settings {
 	uint64_t rounds, seed, limit;
 };
 
-static struct daxkv *reader_kv;
+static struct daxkv_store *reader_kv;
 
 /* ---- the writer ----------------------------------------------------------------------------------------------------------- */
 
@@ -57,7 +57,7 @@ static void *read_snapshots(void *arg)
 		struct daxkv_txn *txn;
 		uint64_t last = 0;
 		int64_t sum = 0;
-		int rc = daxkv_begin(reader_kv, NULL, DAXKV_TXN_RDONLY, &txn);
+		int rc = daxkv_txn_begin(reader_kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
 
 		if (!rc)
 			rc = ledger_last(txn, &last);
@@ -68,27 +68,27 @@ static void *read_snapshots(void *arg)
 		if (last < before || sum != (last ? (int64_t)LEDGER_ACCOUNTS * LEDGER_OPENING : 0))
 			writer_fail(sh, last < before ? "a snapshot is older than the one before" : "a snapshot does not have all the money", 0);
 		before = last;
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		nanosleep(&(struct timespec){0, 100000}, NULL);
 	}
 }
 
 /* writer_open - open, and learn what the newest transaction is. */
-static struct daxkv *writer_open(const struct settings *s, const char *path, struct shared *sh, uint64_t *last)
+static struct daxkv_store *writer_open(const struct settings *s, const char *path, struct shared *sh, uint64_t *last)
 {
 	struct daxkv_options options = s->options;
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	struct daxkv_txn *txn;
 
 	options.flags = DAXKV_CREATE;
 	int rc = daxkv_open(path, &options, &kv);
 
 	if (!rc)
-		rc = daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn);
+		rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
 	if (rc)
 		writer_fail(sh, "opening the store", rc);
 	rc = ledger_last(txn, last);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	if (rc)
 		writer_fail(sh, "reading the newest transaction", rc);
 	sh->opens++;
@@ -101,7 +101,7 @@ static _Noreturn void writer_run(const struct settings *s, const char *path, str
 	const bool reading = salt % 2;
 	struct rng rng;
 	uint64_t last;
-	struct daxkv *kv = writer_open(s, path, sh, &last);
+	struct daxkv_store *kv = writer_open(s, path, sh, &last);
 	pthread_t thread;
 
 	rng_seed(&rng, salt);
@@ -144,22 +144,22 @@ static bool verify(const struct settings *s, const char *path, const struct shar
 	struct daxkv_options options = s->options;
 	struct daxkv_info info;
 	struct daxkv_txn *txn;
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	uint64_t last = 0;
 
 	if (access(path, F_OK) != 0 && sh->acked == 0 && l->last == 0)
 		return true; /* killed before the store was made */
-	options.flags = round % 2 ? DAXKV_RDONLY : 0;
+	options.flags = round % 2 ? DAXKV_READ_ONLY : 0;
 	int rc = daxkv_open(path, &options, &kv);
 
 	if (!rc)
 		rc = daxkv_info(kv, &info);
 	if (!rc)
-		rc = daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn);
+		rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
 	if (rc)
 		return complain(s, path, round, "opening", daxkv_errmsg());
 	rc = ledger_last(txn, &last);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	if (rc)
 		return complain(s, path, round, "reading", daxkv_strerror(rc));
 	tally->recovered += info.recovered > 0;
@@ -259,7 +259,7 @@ static int write_on(const struct settings *s, const char *path)
 {
 	static struct shared sh;
 	uint64_t last;
-	struct daxkv *kv = writer_open(s, path, &sh, &last);
+	struct daxkv_store *kv = writer_open(s, path, &sh, &last);
 
 	for (uint64_t n = 0; !s->limit || n < s->limit; n++) {
 		int rc = ledger_write(kv, s->seed, last + 1, NULL);
@@ -279,7 +279,7 @@ static int verify_one(const struct settings *s, const char *path, uint64_t acked
 	struct daxkv_options options = s->options;
 	struct daxkv_info info;
 	struct daxkv_txn *txn;
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	struct ledger l;
 	uint64_t last = 0;
 	int rc = daxkv_open(path, &options, &kv);
@@ -287,10 +287,10 @@ static int verify_one(const struct settings *s, const char *path, uint64_t acked
 	if (!rc)
 		rc = daxkv_info(kv, &info);
 	if (!rc)
-		rc = daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn);
+		rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
 	if (!rc) {
 		rc = ledger_last(txn, &last);
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 	}
 	if (rc) {
 		printf("FAIL: %s: %s\n", path, daxkv_errmsg());

@@ -23,25 +23,25 @@ static inline int rename_db(struct daxkv_txn *txn, daxkv_db db, const char *name
 }
 
 /* made - a new database that says its name, committed. */
-static inline daxkv_db made(struct daxkv *kv, const char *name)
+static inline daxkv_db made(struct daxkv_store *kv, const char *name)
 {
 	struct daxkv_txn *txn = begin(kv);
 	daxkv_db db = db_of(txn, name, 0);
 
 	OK(put(txn, db, "i am", name, 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	return db;
 }
 
 /* dropped - a named database is gone, by way of a store handle of its own. */
-static inline void dropped(struct daxkv *kv, const char *name)
+static inline void dropped(struct daxkv_store *kv, const char *name)
 {
 	struct daxkv_txn *txn = begin(kv);
 	daxkv_db db = 0;
 
 	OK(open_db(txn, name, 0, &db));
 	OK(daxkv_db_drop(txn, db, 1));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 }
 
 static inline int get_rc(struct daxkv_txn *txn, daxkv_db db, const char *key)
@@ -51,7 +51,7 @@ static inline int get_rc(struct daxkv_txn *txn, daxkv_db db, const char *key)
 	return daxkv_get(txn, db, &k, &v);
 }
 
-static inline struct daxkv *small_store(unsigned int max_dbs)
+static inline struct daxkv_store *small_store(unsigned int max_dbs)
 {
 	store_done(store_new("h", 512));
 	return store_open("h",

@@ -16,38 +16,38 @@
 			fail_msg("%s:%d: %s: %s: %s", __FILE__, __LINE__, #call, daxkv_strerror(result_of_call), daxkv_errmsg());          \
 	} while (0)
 
-static inline struct daxkv *store_open(const char *name, struct daxkv_options o)
+static inline struct daxkv_store *store_open(const char *name, struct daxkv_options o)
 {
-	struct daxkv *kv = NULL;
+	struct daxkv_store *kv = NULL;
 
 	OK(daxkv_open(scratch_path(name), &o, &kv));
 	return kv;
 }
 
 /* store_made_sure - the fence that the first write transaction makes behind an opening is over. */
-static inline void store_made_sure(struct daxkv *kv)
+static inline void store_made_sure(struct daxkv_store *kv)
 {
 	struct daxkv_txn *txn;
 
-	OK(daxkv_begin(kv, NULL, 0, &txn));
-	daxkv_abort(txn);
+	OK(daxkv_txn_begin(kv, NULL, 0, &txn));
+	daxkv_txn_abort(txn);
 }
 
 /* store_new - a fresh store, flushed by cache lines whatever the filesystem, so that nothing waits for a disk. */
-static inline struct daxkv *store_new(const char *name, unsigned int page_size)
+static inline struct daxkv_store *store_new(const char *name, unsigned int page_size)
 {
 	char lock[64];
 
 	snprintf(lock, sizeof lock, "%s-lock", name);
 	unlink(scratch_path(name));
 	unlink(scratch_path(lock)); /* a test that failed may have left its store open */
-	struct daxkv *kv = store_open(name, (struct daxkv_options){.flags = DAXKV_CREATE, .page_size = page_size, .pmem = DAXKV_PMEM_FORCE});
+	struct daxkv_store *kv = store_open(name, (struct daxkv_options){.flags = DAXKV_CREATE, .page_size = page_size, .pmem = DAXKV_PMEM_FORCE});
 
 	store_made_sure(kv);
 	return kv;
 }
 
-static inline struct daxkv *store_again(const char *name)
+static inline struct daxkv_store *store_again(const char *name)
 {
 	return store_open(name, (struct daxkv_options){.pmem = DAXKV_PMEM_FORCE});
 }
@@ -59,7 +59,7 @@ static inline void store_fault(const char *fault, void *arg)
 }
 
 /* store_check - the checker finds nothing. */
-static inline void store_check(struct daxkv *kv)
+static inline void store_check(struct daxkv_store *kv)
 {
 	uint64_t faults = 0;
 
@@ -67,14 +67,14 @@ static inline void store_check(struct daxkv *kv)
 	assert_int_equal(faults, 0);
 }
 
-static inline void store_done(struct daxkv *kv)
+static inline void store_done(struct daxkv_store *kv)
 {
 	store_check(kv);
 	OK(daxkv_close(kv));
 }
 
 /* store_image - the bytes that a store's users see now, as a file of its own: what a crash of the process leaves. */
-static inline void store_image(const struct daxkv *kv, const char *name)
+static inline void store_image(const struct daxkv_store *kv, const char *name)
 {
 	int fd = open(scratch_path(name), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
@@ -95,11 +95,11 @@ static inline void image_flip(const char *name, uint64_t off)
 	close(fd);
 }
 
-static inline struct daxkv_txn *begin(struct daxkv *kv)
+static inline struct daxkv_txn *begin(struct daxkv_store *kv)
 {
 	struct daxkv_txn *txn = NULL;
 
-	OK(daxkv_begin(kv, NULL, 0, &txn));
+	OK(daxkv_txn_begin(kv, NULL, 0, &txn));
 	return txn;
 }
 
@@ -107,15 +107,15 @@ static inline struct daxkv_txn *begin_in(struct daxkv_txn *parent)
 {
 	struct daxkv_txn *txn = NULL;
 
-	OK(daxkv_begin(daxkv_txn_kv(parent), parent, 0, &txn));
+	OK(daxkv_txn_begin(daxkv_txn_store(parent), parent, 0, &txn));
 	return txn;
 }
 
-static inline struct daxkv_txn *begin_reading(struct daxkv *kv)
+static inline struct daxkv_txn *begin_reading(struct daxkv_store *kv)
 {
 	struct daxkv_txn *txn = NULL;
 
-	OK(daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn));
+	OK(daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn));
 	return txn;
 }
 
@@ -166,7 +166,7 @@ static inline bool has(struct daxkv_txn *txn, daxkv_db db, const char *key, cons
 	int rc = daxkv_get(txn, db, &k, &v);
 
 	if (!value)
-		return rc == DAXKV_NOTFOUND;
+		return rc == DAXKV_NOT_FOUND;
 	return rc == 0 && v.size == strlen(value) && memcmp(v.data, value, v.size) == 0;
 }
 
@@ -224,37 +224,37 @@ static inline bool lacks_n(struct daxkv_txn *txn, daxkv_db db, uint64_t n)
 	char buf[17];
 	struct daxkv_val k = key_n(buf, n), v;
 
-	return daxkv_get(txn, db, &k, &v) == DAXKV_NOTFOUND;
+	return daxkv_get(txn, db, &k, &v) == DAXKV_NOT_FOUND;
 }
 
 /* put_one, put_some - a transaction of one record, of the records [from, to). */
-static inline void put_one(struct daxkv *kv, const char *key, const char *value)
+static inline void put_one(struct daxkv_store *kv, const char *key, const char *value)
 {
 	struct daxkv_txn *txn = begin(kv);
 
 	OK(put(txn, DAXKV_MAIN, key, value, 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 }
 
-static inline void put_some(struct daxkv *kv, uint64_t from, uint64_t to, size_t len, uint64_t version)
+static inline void put_some(struct daxkv_store *kv, uint64_t from, uint64_t to, size_t len, uint64_t version)
 {
 	struct daxkv_txn *txn = begin(kv);
 
 	for (uint64_t n = from; n < to; n++)
 		OK(put_n(txn, DAXKV_MAIN, n, len, version));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 }
 
-static inline void del_some(struct daxkv *kv, uint64_t from, uint64_t to)
+static inline void del_some(struct daxkv_store *kv, uint64_t from, uint64_t to)
 {
 	struct daxkv_txn *txn = begin(kv);
 
 	for (uint64_t n = from; n < to; n++)
 		OK(del_n(txn, DAXKV_MAIN, n));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 }
 
-static inline struct daxkv_counters counters(struct daxkv *kv)
+static inline struct daxkv_counters counters(struct daxkv_store *kv)
 {
 	struct daxkv_counters c;
 
@@ -262,7 +262,7 @@ static inline struct daxkv_counters counters(struct daxkv *kv)
 	return c;
 }
 
-static inline struct daxkv_info info(struct daxkv *kv)
+static inline struct daxkv_info info(struct daxkv_store *kv)
 {
 	struct daxkv_info i;
 

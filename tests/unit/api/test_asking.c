@@ -4,7 +4,7 @@
 
 #define MAIN DAXKV_MAIN
 
-static struct daxkv *kv;
+static struct daxkv_store *kv;
 static int stop; /* atomic */
 
 static void show(const struct daxkv_reader *reader, void *arg)
@@ -21,7 +21,7 @@ static void *asks(void *arg)
 	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
 		struct daxkv_info i;
 		struct daxkv_txn *txn;
-		struct daxkv_stat stat;
+		struct daxkv_db_stat stat;
 
 		if (daxkv_info(kv, &i) || i.last_txn < last || daxkv_size(kv) < size)
 			abort();
@@ -33,14 +33,14 @@ static void *asks(void *arg)
 		    now.compactions < before.compactions)
 			abort();
 		before = now;
-		(void)daxkv_user_word(kv);
+		(void)daxkv_user_version(kv);
 		(void)daxkv_max_key_size(kv);
-		(void)daxkv_reap(kv);
-		daxkv_readers(kv, show, &n);
-		if (daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn) ||
+		(void)daxkv_readers_reap(kv);
+		daxkv_readers_list(kv, show, &n);
+		if (daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn) ||
 		    daxkv_db_stat(txn, MAIN, &stat))
 			abort();
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 	}
 	return NULL;
 }
@@ -59,14 +59,14 @@ static void numbers_asked_for_beside_a_writer(void **state)
 
 		for (uint64_t i = 0; i < 400; i++)
 			OK(put_n(txn, MAIN, round * 400 + i * 7 % 400, i % 50 ? 60 : 3000, round));
-		OK(daxkv_set_user_word(txn, round));
-		OK(daxkv_commit(txn));
+		OK(daxkv_txn_set_user_version(txn, round));
+		OK(daxkv_txn_commit(txn));
 		txn = begin(kv);
 		OK(daxkv_del_range(txn, MAIN, NULL, NULL, NULL));
 		if (round % 2)
-			OK(daxkv_commit(txn));
+			OK(daxkv_txn_commit(txn));
 		else
-			daxkv_abort(txn);
+			daxkv_txn_abort(txn);
 	}
 	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
 	for (int i = 0; i < 2; i++)

@@ -51,9 +51,9 @@ static daxkv_db db_open(struct daxkv_txn *txn, const char *name, unsigned int fl
 
 	OK(daxkv_db_open(txn, &n, flags, &db));
 	if (flags & DAXKV_OWN_COMPARE)
-		OK(daxkv_set_compare(txn, db, any_order, NULL));
+		OK(daxkv_db_set_compare(txn, db, any_order, NULL));
 	if (flags & DAXKV_OWN_DUP_COMPARE)
-		OK(daxkv_set_dup_compare(txn, db, any_order, NULL));
+		OK(daxkv_db_set_dup_compare(txn, db, any_order, NULL));
 	return db;
 }
 
@@ -77,7 +77,7 @@ static const struct {
              {"owndups", DAXKV_DUP_SORT | DAXKV_OWN_DUP_COMPARE},
              {"empty", 0}};
 
-static void databases_fill(struct daxkv *kv, uint64_t n, uint64_t salt)
+static void databases_fill(struct daxkv_store *kv, uint64_t n, uint64_t salt)
 {
 	struct daxkv_txn *txn = begin(kv);
 
@@ -91,7 +91,7 @@ static void databases_fill(struct daxkv *kv, uint64_t n, uint64_t salt)
 			pair_put(txn, db, key, 8, j * 31 + salt, 8);
 		}
 	}
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 }
 
 /* same_database - in both snapshots: the same pairs in the same order. */
@@ -101,7 +101,7 @@ static void same_database(struct daxkv_txn *a, struct daxkv_txn *b, const char *
 	struct daxkv_txn *txn[] = {a, b};
 	struct daxkv_cursor *c[2];
 	struct daxkv_val k[2], v[2];
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	uint64_t n = 0;
 	int rc[2];
 
@@ -120,7 +120,7 @@ static void same_database(struct daxkv_txn *a, struct daxkv_txn *b, const char *
 		                                                   databases name other pages */
 			assert_memory_equal(v[0].data, v[1].data, v[0].size);
 	}
-	assert_int_equal(rc[0], DAXKV_NOTFOUND);
+	assert_int_equal(rc[0], DAXKV_NOT_FOUND);
 	OK(daxkv_db_stat(b, daxkv_cursor_db(c[1]), &stat));
 	assert_int_equal(stat.entries, n);
 	for (unsigned int i = 0; i < 2; i++)
@@ -134,7 +134,7 @@ static void same_store(struct daxkv_txn *a, struct daxkv_txn *b)
 		same_database(a, b, kinds[i].name, kinds[i].flags);
 }
 
-static void large_put(struct daxkv *kv, uint64_t key, uint32_t size)
+static void large_put(struct daxkv_store *kv, uint64_t key, uint32_t size)
 {
 	static uint8_t bytes[LARGE];
 	struct daxkv_txn *txn = begin(kv);
@@ -142,7 +142,7 @@ static void large_put(struct daxkv *kv, uint64_t key, uint32_t size)
 
 	memset(bytes, (int)(key + size), sizeof bytes);
 	OK(daxkv_put(txn, DAXKV_MAIN, &k, &v, 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 }
 
 /* copy_check - the copy of txn's snapshot is sound, the same, and can be written to. */
@@ -152,14 +152,14 @@ static void copy_check(struct daxkv_txn *txn)
 	uint64_t n;
 
 	OK(copy_to(txn, "copy", 0, &n));
-	struct daxkv *copy = store_again("copy");
+	struct daxkv_store *copy = store_again("copy");
 
 	store_check(copy);
 	assert_true(info(copy).file_size == n && info(copy).recovered == 0 &&
 	            info(copy).last_txn == daxkv_txn_id(txn));
 	copied = begin_reading(copy);
 	same_store(txn, copied);
-	daxkv_abort(copied);
+	daxkv_txn_abort(copied);
 	databases_fill(copy, 300, 77);
 	store_check(copy);
 	OK(daxkv_close(copy));
@@ -172,7 +172,7 @@ static void copies_of_all_kinds(void **state)
 	static const unsigned int sizes[] = {4096, 32768};
 	(void)state;
 	for (size_t s = 0; s < 2; s++) {
-		struct daxkv *kv = store_new("e", sizes[s]);
+		struct daxkv_store *kv = store_new("e", sizes[s]);
 		struct daxkv_txn *txn;
 
 		for (unsigned int round = 0; round < 3; round++)
@@ -187,22 +187,22 @@ static void copies_of_all_kinds(void **state)
 
 		OK(daxkv_del_range(writer, db_open(writer, "plain", 0), NULL, NULL, NULL));
 		copy_check(txn);
-		OK(daxkv_commit(writer));
+		OK(daxkv_txn_commit(writer));
 		copy_check(txn);
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		store_done(kv);
 	}
 }
 
 static void copy_of_an_empty_store(void **state)
 {
-	struct daxkv *kv = store_new("e", 4096);
+	struct daxkv_store *kv = store_new("e", 4096);
 	struct daxkv_txn *txn = begin_reading(kv);
 	uint64_t n;
 	(void)state;
 	OK(copy_to(txn, "copy", 0, &n));
 	assert_true(n < 100000);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	OK(daxkv_close(kv));
 	kv = store_again("copy");
 	databases_fill(kv, 100, 1);
@@ -211,7 +211,7 @@ static void copy_of_an_empty_store(void **state)
 
 static void copy_that_cannot_be_written(void **state)
 {
-	struct daxkv *kv = store_new("e", 4096);
+	struct daxkv_store *kv = store_new("e", 4096);
 	struct daxkv_txn *txn;
 	uint64_t n;
 	(void)state;
@@ -220,25 +220,25 @@ static void copy_that_cannot_be_written(void **state)
 	for (uint64_t limit = 1; limit < 300000; limit += 41000)
 		assert_int_equal(copy_to(txn, "copy", limit, &n), EPIPE);
 	copy_check(txn);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	assert_int_equal(copy_to(NULL, "copy", 0, &n), EINVAL);
 	txn = begin(kv);
 	assert_int_equal(copy_to(txn, "copy", 0, &n), EINVAL);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
 /* damaged - the store in which one byte at off is another one. */
-static struct daxkv *damaged(struct daxkv *kv, uint64_t off)
+static struct daxkv_store *damaged(struct daxkv_store *kv, uint64_t off)
 {
 	store_image(kv, "bad");
 	image_flip("bad", off);
 	return store_open("bad",
-	                  (struct daxkv_options){.flags = DAXKV_RDONLY, .pmem = DAXKV_PMEM_FORCE});
+	                  (struct daxkv_options){.flags = DAXKV_READ_ONLY, .pmem = DAXKV_PMEM_FORCE});
 }
 
 /* walk - all entries, one by one or many a call; the first error. */
-static int walk(struct daxkv *kv, unsigned int flags, bool many)
+static int walk(struct daxkv_store *kv, unsigned int flags, bool many)
 {
 	struct daxkv_val key[16], value[16];
 	struct daxkv_cursor *c;
@@ -246,14 +246,14 @@ static int walk(struct daxkv *kv, unsigned int flags, bool many)
 	size_t got;
 	int rc;
 
-	OK(daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY | flags, &txn));
+	OK(daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY | flags, &txn));
 	OK(daxkv_cursor_open(txn, DAXKV_MAIN, &c));
 	do
 		rc = many ? daxkv_cursor_get_many(c, DAXKV_NEXT, NULL, 16, key, value, &got)
 		          : daxkv_cursor_get(c, key, value, DAXKV_NEXT);
 	while (!rc);
 	daxkv_cursor_close(c);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	return rc;
 }
 
@@ -261,7 +261,7 @@ static int walk(struct daxkv *kv, unsigned int flags, bool many)
  * byte. */
 static void damage_is_met_by_who_verifies(void **state)
 {
-	struct daxkv *kv = store_new("e", 4096), *bad;
+	struct daxkv_store *kv = store_new("e", 4096), *bad;
 	struct daxkv_val key = {4, "key1"}, value;
 	struct daxkv_txn *txn;
 	uint64_t n, off[4];
@@ -271,7 +271,7 @@ static void damage_is_met_by_who_verifies(void **state)
 	txn = begin(kv);
 	value = (struct daxkv_val){5, "value"}; /* in a tail */
 	OK(daxkv_put(txn, DAXKV_MAIN, &key, &value, 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	OK(daxkv_sync(kv));
 	txn = begin_reading(kv);
 	OK(daxkv_get(txn, DAXKV_MAIN, &key, &value));
@@ -287,7 +287,7 @@ static void damage_is_met_by_who_verifies(void **state)
 	OK(daxkv_cursor_get(c, &key, &value, DAXKV_LAST));
 	off[2] = (uint64_t)((uint8_t *)value.data - kv->map.base) + 3; /* of a base */
 	daxkv_cursor_close(c);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	const struct fmt_super *super = (const void *)kv->map.base;
 	const struct fmt_desc *desc = (const void *)(kv->map.base + load_word(&super->main_desc));
 	const struct fmt_page *root = (const void *)(kv->map.base + load_word(&desc->root));
@@ -297,19 +297,19 @@ static void damage_is_met_by_who_verifies(void **state)
 	for (unsigned int i = 0; i < 4; i++) {
 		bad = damaged(kv, off[i]);
 		for (unsigned int many = 0; many < 2; many++) {
-			assert_int_equal(walk(bad, 0, many), DAXKV_NOTFOUND);
+			assert_int_equal(walk(bad, 0, many), DAXKV_NOT_FOUND);
 			assert_int_equal(walk(bad, DAXKV_TXN_VERIFY, many), DAXKV_CORRUPT);
 			assert_non_null(strstr(daxkv_errmsg(), "corrupted at 0x"));
 		}
 		txn = begin_reading(bad);
 		assert_int_equal(copy_to(txn, "copy", 0, &n), DAXKV_CORRUPT);
 		assert_int_equal(n, 0);
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		assert_int_equal(daxkv_check(bad, NULL, NULL, NULL), DAXKV_CORRUPT);
 		OK(daxkv_close(bad));
 	}
-	assert_int_equal(walk(kv, DAXKV_TXN_VERIFY, false), DAXKV_NOTFOUND);
-	assert_int_equal(daxkv_begin(kv, NULL, DAXKV_TXN_VERIFY, &txn), EINVAL);
+	assert_int_equal(walk(kv, DAXKV_TXN_VERIFY, false), DAXKV_NOT_FOUND);
+	assert_int_equal(daxkv_txn_begin(kv, NULL, DAXKV_TXN_VERIFY, &txn), EINVAL);
 	store_done(kv);
 }
 

@@ -19,14 +19,14 @@ static struct daxkv_cursor *cursor(struct daxkv_txn *txn, daxkv_db db)
 	return c;
 }
 
-/* moved - make the move; "key=value" is where the cursor stands, "" is NOTFOUND. */
+/* moved - make the move; "key=value" is where the cursor stands, "" is NOT_FOUND. */
 static bool moved(struct daxkv_cursor *c, enum daxkv_cursor_op op, const char *expected)
 {
 	struct daxkv_val k, v;
 	char got[128];
 	int rc = daxkv_cursor_get(c, &k, &v, op);
 	if (!*expected)
-		return rc == DAXKV_NOTFOUND;
+		return rc == DAXKV_NOT_FOUND;
 	OK(rc);
 	snprintf(got, sizeof got, "%.*s=%.*s", (int)k.size, (char *)k.data, (int)v.size, (char *)v.data);
 	if (strcmp(got, expected) != 0)
@@ -40,7 +40,7 @@ static bool sought(struct daxkv_cursor *c, enum daxkv_cursor_op op, const char *
 	char got[128];
 	int rc = daxkv_cursor_get(c, &k, &v, op);
 	if (!*expected)
-		return rc == DAXKV_NOTFOUND;
+		return rc == DAXKV_NOT_FOUND;
 	OK(rc);
 	snprintf(got, sizeof got, "%.*s=%.*s", (int)k.size, (char *)k.data, (int)v.size, (char *)v.data);
 	if (strcmp(got, expected) != 0)
@@ -56,7 +56,7 @@ static int cursor_put(struct daxkv_cursor *c, const char *key, const char *value
 
 static void moves_in_an_empty_database(void **state)
 {
-	struct daxkv *kv = store_new("c", 4096);
+	struct daxkv_store *kv = store_new("c", 4096);
 	(void)state;
 	for (int round = 0; round < 2; round++) { /* never used; emptied */
 		struct daxkv_txn *txn = begin(kv);
@@ -69,14 +69,14 @@ static void moves_in_an_empty_database(void **state)
 		assert_true(moved(c, DAXKV_NEXT, "a=1"));
 		OK(daxkv_cursor_del(c, 0));
 		assert_true(moved(c, DAXKV_NEXT, "") && moved(c, DAXKV_PREV, ""));
-		OK(daxkv_commit(txn));
+		OK(daxkv_txn_commit(txn));
 	}
 	store_done(kv);
 }
 
 static void unpositioned(void **state)
 {
-	struct daxkv *kv = store_new("c", 4096);
+	struct daxkv_store *kv = store_new("c", 4096);
 	struct daxkv_txn *txn;
 	struct daxkv_val k, v;
 	uint64_t n;
@@ -99,14 +99,14 @@ static void unpositioned(void **state)
 	assert_true(moved(c, DAXKV_NEXT, "a=1"));
 	assert_true(moved(c, DAXKV_PREV, "") && moved(c, DAXKV_GET_CURRENT, "a=1")); /* a failed move does not */
 	assert_true(moved(c, DAXKV_NEXT, "b=2") && moved(c, DAXKV_NEXT, "") && moved(c, DAXKV_GET_CURRENT, "b=2"));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
 /* Seeks at, between and outside of the keys of a tree of many leaves. */
 static void seeks(void **state)
 {
-	struct daxkv *kv = store_new("c", 512);
+	struct daxkv_store *kv = store_new("c", 512);
 	struct daxkv_txn *txn = begin(kv);
 	char key[16], expected[32];
 	(void)state;
@@ -137,13 +137,13 @@ static void seeks(void **state)
 	assert_int_equal(sought(c, DAXKV_SEEK, "k", NULL, ""), true);
 	k = text("k00001");
 	assert_int_equal(daxkv_cursor_get(c, &k, &v, DAXKV_SEEK_PAIR), DAXKV_INCOMPATIBLE);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 
 static void moves_among_duplicates(void **state)
 {
-	struct daxkv *kv = store_new("c", 512);
+	struct daxkv_store *kv = store_new("c", 512);
 	struct daxkv_txn *txn = begin(kv);
 	daxkv_db db = dups_db(txn);
 	struct daxkv_cursor *c = cursor(txn, db);
@@ -163,14 +163,14 @@ static void moves_among_duplicates(void **state)
 	assert_true(sought(c, DAXKV_SEEK, "b", NULL, "b=1") && sought(c, DAXKV_SEEK_LE, "b", NULL, "b=3") && sought(c, DAXKV_SEEK_GE, "bb", NULL, "c=1"));
 	assert_true(sought(c, DAXKV_SEEK_PAIR, "b", "2", "b=2") && sought(c, DAXKV_SEEK_PAIR, "b", "22", "") && sought(c, DAXKV_SEEK_PAIR, "x", "1", ""));
 	assert_true(sought(c, DAXKV_SEEK_PAIR_GE, "b", "22", "b=3") && sought(c, DAXKV_SEEK_PAIR_GE, "b", "4", "") && sought(c, DAXKV_SEEK_PAIR_GE, "b", "", "b=1"));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 
 /* Thousands of duplicates over many leaves, between two other keys. */
 static void duplicates_over_many_leaves(void **state)
 {
-	struct daxkv *kv = store_new("c", 512);
+	struct daxkv_store *kv = store_new("c", 512);
 	struct daxkv_txn *txn = begin(kv);
 	daxkv_db db = dups_db(txn);
 	struct daxkv_cursor *c = cursor(txn, db);
@@ -193,15 +193,15 @@ static void duplicates_over_many_leaves(void **state)
 	assert_true(moved(c, DAXKV_NEXT_DUP, "") && moved(c, DAXKV_NEXT_KEY, "c=x") && moved(c, DAXKV_PREV_KEY, "b=001499"));
 	assert_true(moved(c, DAXKV_FIRST_DUP, "b=000000") && moved(c, DAXKV_PREV, "a=x"));
 	assert_true(sought(c, DAXKV_SEEK_PAIR, "b", "000777", "b=000777"));
-	OK(daxkv_cursor_del(c, DAXKV_NODUPDATA));
+	OK(daxkv_cursor_del(c, DAXKV_NO_DUP_DATA));
 	assert_true(moved(c, DAXKV_NEXT, "c=x") && moved(c, DAXKV_PREV, "a=x"));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 
 static void place_is_kept_while_the_tree_changes(void **state)
 {
-	struct daxkv *kv = store_new("c", 512);
+	struct daxkv_store *kv = store_new("c", 512);
 	struct daxkv_txn *txn = begin(kv);
 	struct daxkv_cursor *c[10];
 	(void)state;
@@ -224,13 +224,13 @@ static void place_is_kept_while_the_tree_changes(void **state)
 		assert_memory_equal(k.data, key_n(buf, i * 100 + i % 2 + 1).data, 16);
 		daxkv_cursor_close(c[i]);
 	}
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 
 static void deletion_through_the_cursor(void **state)
 {
-	struct daxkv *kv = store_new("c", 512);
+	struct daxkv_store *kv = store_new("c", 512);
 	struct daxkv_txn *txn = begin(kv);
 	struct daxkv_cursor *c;
 	struct daxkv_val k, v;
@@ -238,7 +238,7 @@ static void deletion_through_the_cursor(void **state)
 	(void)state;
 	for (uint64_t i = 0; i < 500; i++)
 		OK(put_n(txn, MAIN, i, 20, 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	txn = begin(kv);
 	c = cursor(txn, MAIN);
 	while (daxkv_cursor_get(c, &k, &v, DAXKV_NEXT) == 0) { /* every third stays */
@@ -247,19 +247,19 @@ static void deletion_through_the_cursor(void **state)
 		OK(daxkv_cursor_del(c, 0));
 	}
 	assert_int_equal(n, 500);
-	assert_int_equal(daxkv_cursor_del(c, 0), DAXKV_NOTFOUND); /* behind the end */
-	assert_int_equal(daxkv_cursor_get(c, &k, &v, DAXKV_GET_CURRENT), DAXKV_NOTFOUND);
+	assert_int_equal(daxkv_cursor_del(c, 0), DAXKV_NOT_FOUND); /* behind the end */
+	assert_int_equal(daxkv_cursor_get(c, &k, &v, DAXKV_GET_CURRENT), DAXKV_NOT_FOUND);
 	OK(daxkv_cursor_get(c, &k, &v, DAXKV_PREV));
 	daxkv_cursor_close(c);
 	for (uint64_t i = 0; i < 500; i++)
 		assert_true(i % 3 == 2 ? has_n(txn, MAIN, i, 20, 0) : lacks_n(txn, MAIN, i));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 
 static void put_through_the_cursor(void **state)
 {
-	struct daxkv *kv = store_new("c", 4096);
+	struct daxkv_store *kv = store_new("c", 4096);
 	struct daxkv_txn *txn = begin(kv);
 	daxkv_db db = dups_db(txn);
 	struct daxkv_cursor *c = cursor(txn, MAIN), *d = cursor(txn, db);
@@ -269,7 +269,7 @@ static void put_through_the_cursor(void **state)
 	assert_true(moved(c, DAXKV_GET_CURRENT, "b=1"));
 	OK(cursor_put(c, "a", "1", 0));
 	assert_true(moved(c, DAXKV_NEXT, "b=1"));
-	assert_int_equal(cursor_put(c, "a", "2", DAXKV_NOOVERWRITE), DAXKV_EXIST);
+	assert_int_equal(cursor_put(c, "a", "2", DAXKV_NO_OVERWRITE), DAXKV_EXIST);
 	assert_true(moved(c, DAXKV_GET_CURRENT, "a=1")); /* it stands on what is there */
 	OK(cursor_put(c, "a", "3", DAXKV_CURRENT));
 	assert_true(moved(c, DAXKV_GET_CURRENT, "a=3"));
@@ -285,16 +285,16 @@ static void put_through_the_cursor(void **state)
 	assert_true(moved(d, DAXKV_GET_CURRENT, "k=1") && moved(d, DAXKV_NEXT_DUP, "k=2"));
 	OK(cursor_put(d, "k", "0", DAXKV_CURRENT)); /* the pair moves to its new place */
 	assert_true(moved(d, DAXKV_GET_CURRENT, "k=0") && moved(d, DAXKV_NEXT, "k=1") && moved(d, DAXKV_NEXT, ""));
-	assert_int_equal(cursor_put(d, "k", "1", DAXKV_NODUPDATA), DAXKV_EXIST);
+	assert_int_equal(cursor_put(d, "k", "1", DAXKV_NO_DUP_DATA), DAXKV_EXIST);
 	OK(daxkv_cursor_del(d, 0));
 	assert_true(moved(d, DAXKV_FIRST, "k=0") && moved(d, DAXKV_NEXT, ""));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 
 static void lives(void **state)
 {
-	struct daxkv *kv = store_new("c", 4096);
+	struct daxkv_store *kv = store_new("c", 4096);
 	struct daxkv_txn *r, *w;
 	struct daxkv_cursor *c, *x = NULL;
 	struct daxkv_val k, v;
@@ -307,12 +307,12 @@ static void lives(void **state)
 	assert_true(moved(c, DAXKV_FIRST, "a=1"));
 	assert_int_equal(daxkv_cursor_del(c, 0), EACCES);
 	assert_int_equal(cursor_put(c, "a", "2", 0), EACCES);
-	daxkv_reset(r);
+	daxkv_txn_reset(r);
 	assert_int_equal(daxkv_cursor_get(c, &k, &v, DAXKV_NEXT), DAXKV_BAD_TXN);
 	put_one(kv, "a", "2");
-	OK(daxkv_renew(r));
+	OK(daxkv_txn_renew(r));
 	assert_true(moved(c, DAXKV_GET_CURRENT, "a=2")); /* its place, in the new snapshot */
-	daxkv_abort(r);
+	daxkv_txn_abort(r);
 	assert_null(daxkv_cursor_txn(c));
 	assert_int_equal(daxkv_cursor_get(c, &k, &v, DAXKV_FIRST), DAXKV_BAD_TXN);
 	w = begin(kv);
@@ -324,18 +324,18 @@ static void lives(void **state)
 	OK(daxkv_cursor_renew(r, c));
 	assert_int_equal(daxkv_cursor_get(c, &k, &v, DAXKV_GET_CURRENT), EINVAL); /* unpositioned */
 	assert_true(moved(c, DAXKV_NEXT, "a=2"));
-	daxkv_abort(w); /* its cursor goes along */
+	daxkv_txn_abort(w); /* its cursor goes along */
 	daxkv_cursor_close(c);
 	daxkv_cursor_close(NULL);
 	assert_int_equal(daxkv_cursor_open(r, 99, &c), DAXKV_BAD_DB);
-	daxkv_abort(r);
+	daxkv_txn_abort(r);
 	store_done(kv);
 }
 
 /* A parent's cursor keeps its place while a child changes the tree under it, whatever becomes of the child. */
 static void place_of_a_parents_cursor(void **state)
 {
-	struct daxkv *kv = store_new("c", 512);
+	struct daxkv_store *kv = store_new("c", 512);
 	(void)state;
 	for (int keep = 0; keep < 2; keep++) {
 		struct daxkv_txn *txn = begin(kv), *child;
@@ -351,15 +351,15 @@ static void place_of_a_parents_cursor(void **state)
 		for (uint64_t i = 0; i < 200; i++)
 			OK(i < 90 && i % 2 == 0 ? del_n(child, MAIN, i) : put_n(child, MAIN, i, 30, 1));
 		if (keep)
-			OK(daxkv_commit(child));
+			OK(daxkv_txn_commit(child));
 		else
-			daxkv_abort(child);
+			daxkv_txn_abort(child);
 		OK(daxkv_cursor_get(c, &k, &v, DAXKV_GET_CURRENT));
 		assert_memory_equal(k.data, key_n(buf, 100).data, 16);
 		assert_int_equal(v.size, keep ? 30 : 20);
 		OK(daxkv_cursor_get(c, &k, &v, DAXKV_NEXT));
 		assert_memory_equal(k.data, key_n(buf, keep ? 101 : 102).data, 16);
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 	}
 	store_done(kv);
 }

@@ -17,14 +17,14 @@ static struct daxkv_cursor *cursor(struct daxkv_txn *txn, daxkv_db db)
 	return c;
 }
 
-/* at - the result of the move: "key=value", or "none" for NOTFOUND. */
+/* at - the result of the move: "key=value", or "none" for NOT_FOUND. */
 static const char *at(struct daxkv_cursor *c, enum daxkv_cursor_op op)
 {
 	static char got[128];
 	struct daxkv_val k, v;
 	int rc = daxkv_cursor_get(c, &k, &v, op);
 
-	if (rc == DAXKV_NOTFOUND)
+	if (rc == DAXKV_NOT_FOUND)
 		return "none";
 	OK(rc);
 	snprintf(got, sizeof got, "%.*s=%.*s", (int)k.size, (char *)k.data, (int)v.size,
@@ -46,7 +46,7 @@ static uint64_t count(struct daxkv_cursor *c)
 	uint64_t n = 0;
 	int rc = daxkv_cursor_count(c, &n);
 
-	if (rc == DAXKV_NOTFOUND)
+	if (rc == DAXKV_NOT_FOUND)
 		return 0;
 	OK(rc);
 	return n;
@@ -97,7 +97,7 @@ static void remove_under(struct daxkv_txn *txn, daxkv_db db, struct daxkv_cursor
 		break;
 	}
 	if (how == CHILD)
-		OK(daxkv_commit(child));
+		OK(daxkv_txn_commit(child));
 }
 
 static daxkv_db filled(struct daxkv_txn *txn, bool dups)
@@ -134,7 +134,7 @@ static void on_entry(struct daxkv_cursor *c, unsigned int i)
 }
 
 /* in_gap - the cursor on entry i, which is deleted that way. */
-static struct daxkv_txn *in_gap(struct daxkv *kv, bool dups, unsigned int i, enum deleter how,
+static struct daxkv_txn *in_gap(struct daxkv_store *kv, bool dups, unsigned int i, enum deleter how,
                                 bool nested, struct daxkv_cursor **c)
 {
 	struct daxkv_txn *outer = begin(kv), *txn = nested ? begin_in(outer) : outer;
@@ -147,7 +147,7 @@ static struct daxkv_txn *in_gap(struct daxkv *kv, bool dups, unsigned int i, enu
 }
 
 /* behind_each - all that can follow, at one place and after one way of deleting. */
-static void behind_each(struct daxkv *kv, bool dups, unsigned int i, enum deleter how, bool nested)
+static void behind_each(struct daxkv_store *kv, bool dups, unsigned int i, enum deleter how, bool nested)
 {
 	unsigned int first = i / 3 * 3; /* of the key's three values, with dups */
 	unsigned int low = i == first ? first + 1 : first, high = i == first + 2 ? first + 1 : first + 2;
@@ -173,14 +173,14 @@ static void behind_each(struct daxkv *kv, bool dups, unsigned int i, enum delete
 		AT(c, ops[o], expected[o]);
 		if (strcmp(expected[o], "none") == 0) /* it is where it was */
 			AT(c, DAXKV_NEXT, name(dups, i + 1));
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 	}
 }
 
 static void moves_behind_a_deletion(void **state)
 {
 	const unsigned int places[] = {0, 1, 2, ENTRIES / 2, ENTRIES / 2 + 1, ENTRIES - 2, ENTRIES - 1};
-	struct daxkv *kv = store_new("c", 512);
+	struct daxkv_store *kv = store_new("c", 512);
 
 	(void)state;
 	for (size_t p = 0; p < sizeof places / sizeof *places; p++)
@@ -195,7 +195,7 @@ static void moves_behind_a_deletion(void **state)
 static void changes_behind_a_deletion(void **state)
 {
 	const unsigned int places[] = {0, 1, 2, ENTRIES / 2, ENTRIES - 2, ENTRIES - 1};
-	struct daxkv *kv = store_new("c", 512);
+	struct daxkv_store *kv = store_new("c", 512);
 	struct daxkv_cursor *c;
 	struct daxkv_txn *txn;
 
@@ -210,22 +210,22 @@ static void changes_behind_a_deletion(void **state)
 			txn = in_gap(kv, dups, i, how, nested, &c);
 			assert_int_equal(count(c), last ? 0 : !dups ? 1 : i % 3 == 2 ? 3 : 2);
 			AT(c, DAXKV_NEXT, name(dups, i + 1));
-			daxkv_abort(txn);
+			daxkv_txn_abort(txn);
 			txn = in_gap(kv, dups, i, how, nested, &c);
-			assert_int_equal(daxkv_cursor_del(c, 0), last ? DAXKV_NOTFOUND : 0);
+			assert_int_equal(daxkv_cursor_del(c, 0), last ? DAXKV_NOT_FOUND : 0);
 			AT(c, DAXKV_NEXT, name(dups, i + 2));
 			AT(c, DAXKV_PREV, i ? name(dups, i - 1) : "none");
-			daxkv_abort(txn);
+			daxkv_txn_abort(txn);
 			txn = in_gap(kv, dups, i, how, nested, &c);
 			snprintf(key, sizeof key, "%.7s", name(dups, i + 1));
-			assert_int_equal(put_current(c, key, "value 999"), last ? DAXKV_NOTFOUND : 0);
+			assert_int_equal(put_current(c, key, "value 999"), last ? DAXKV_NOT_FOUND : 0);
 			if (!last) {
 				char want[64];
 
 				snprintf(want, sizeof want, "%s=value 999", key);
 				AT(c, DAXKV_GET_CURRENT, want);
 			}
-			daxkv_abort(txn);
+			daxkv_txn_abort(txn);
 		}
 	}
 	store_done(kv);
@@ -234,7 +234,7 @@ static void changes_behind_a_deletion(void **state)
 /* Behind a drop, and in a tree whose last entry is gone, there is nothing under a cursor. */
 static void nothing_is_left(void **state)
 {
-	struct daxkv *kv = store_new("c", 512);
+	struct daxkv_store *kv = store_new("c", 512);
 	struct daxkv_txn *txn = begin(kv);
 
 	(void)state;
@@ -245,8 +245,8 @@ static void nothing_is_left(void **state)
 		on_entry(c, 5);
 		OK(daxkv_db_drop(txn, db, 0));
 		AT(c, DAXKV_GET_CURRENT, "none");
-		assert_int_equal(daxkv_cursor_del(c, 0), DAXKV_NOTFOUND);
-		assert_int_equal(put_current(c, "key 005", "v"), DAXKV_NOTFOUND);
+		assert_int_equal(daxkv_cursor_del(c, 0), DAXKV_NOT_FOUND);
+		assert_int_equal(put_current(c, "key 005", "v"), DAXKV_NOT_FOUND);
 		assert_int_equal(count(c), 0);
 		AT(c, DAXKV_NEXT, "none");
 		OK(put(txn, db, "one", "1", 0));
@@ -255,34 +255,34 @@ static void nothing_is_left(void **state)
 		for (enum daxkv_cursor_op op = DAXKV_FIRST; op <= DAXKV_GET_CURRENT; op++)
 			AT(c, op, "none");
 		assert_int_equal(count(c), 0);
-		assert_int_equal(daxkv_cursor_del(c, 0), DAXKV_NOTFOUND);
-		assert_int_equal(put_current(c, "one", "2"), DAXKV_NOTFOUND);
+		assert_int_equal(daxkv_cursor_del(c, 0), DAXKV_NOT_FOUND);
+		assert_int_equal(put_current(c, "one", "2"), DAXKV_NOT_FOUND);
 		OK(put(txn, db, "a", "1", 0));
 		OK(put(txn, db, "z", "1", 0));
 		AT(c, DAXKV_NEXT, "z=1"); /* the gap is still where the entry was */
 	}
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 
 /* ---- damage ---------------------------------------------------------------------------------- */
 
 /* committed - that many entries, each by a commit of its own: damage may take the last one back. */
-static void committed(struct daxkv *kv, uint64_t n, bool large)
+static void committed(struct daxkv_store *kv, uint64_t n, bool large)
 {
 	for (uint64_t i = 0; i < n; i++) {
 		struct daxkv_txn *txn = begin(kv);
 
 		OK(put_n(txn, DAXKV_MAIN, i, large && i % 10 == 5 ? 3000 : 20, 0));
-		OK(daxkv_commit(txn));
+		OK(daxkv_txn_commit(txn));
 	}
 }
 
 /* level_damaged - the store with a wrong header in the n-th page of that level; false: it has none. */
-static bool level_damaged(const struct daxkv *kv, unsigned int level, unsigned int n)
+static bool level_damaged(const struct daxkv_store *kv, unsigned int level, unsigned int n)
 {
 	struct path path;
-	struct daxkv_txn *txn = begin_reading((struct daxkv *)(uintptr_t)kv);
+	struct daxkv_txn *txn = begin_reading((struct daxkv_store *)(uintptr_t)kv);
 	struct dbstate *s;
 	bool moved = true;
 
@@ -293,7 +293,7 @@ static bool level_damaged(const struct daxkv *kv, unsigned int level, unsigned i
 	moved = moved && path.height > level;
 	if (moved)
 		image_flip("bad", path.at[level].off + offsetof(struct fmt_page, level));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	return moved;
 }
 
@@ -301,7 +301,7 @@ static bool level_damaged(const struct daxkv *kv, unsigned int level, unsigned i
 static void damage_is_not_passed(void **state)
 {
 	static const enum daxkv_cursor_op ops[] = {DAXKV_NEXT, DAXKV_NEXT_KEY};
-	struct daxkv *kv = store_new("c", 512), *bad;
+	struct daxkv_store *kv = store_new("c", 512), *bad;
 	struct daxkv_val k, v;
 
 	(void)state;
@@ -311,7 +311,7 @@ static void damage_is_not_passed(void **state)
 			store_image(kv, "bad");
 			if (!level_damaged(kv, both & 1, n))
 				continue;
-			bad = store_open("bad", (struct daxkv_options){.flags = DAXKV_RDONLY});
+			bad = store_open("bad", (struct daxkv_options){.flags = DAXKV_READ_ONLY});
 			struct daxkv_txn *txn = begin_reading(bad);
 			struct daxkv_cursor *c = cursor(txn, DAXKV_MAIN);
 			uint64_t got = 0;
@@ -329,7 +329,7 @@ static void damage_is_not_passed(void **state)
 			}
 			(void)daxkv_cursor_get(c, &k, &v, n % 2 ? DAXKV_FIRST : DAXKV_LAST);
 			assert_int_not_equal(daxkv_cursor_get(c, &k, &v, DAXKV_NEXT_DUP), 0);
-			daxkv_abort(txn);
+			daxkv_txn_abort(txn);
 			daxkv_cursor_close(c);
 			OK(daxkv_close(bad));
 		}
@@ -338,7 +338,7 @@ static void damage_is_not_passed(void **state)
 }
 
 /* place_flipped - the place of large value i leads nowhere. */
-static void place_flipped(struct daxkv *kv, uint64_t i)
+static void place_flipped(struct daxkv_store *kv, uint64_t i)
 {
 	struct daxkv_txn *txn = begin_reading(kv);
 	struct dbstate *s;
@@ -353,20 +353,20 @@ static void place_flipped(struct daxkv *kv, uint64_t i)
 	OK(leaf_item(&path.leaf, path.eoff, &it));
 	store_image(kv, "bad");
 	image_flip("bad", (uint64_t)(it.val - kv->map.base) + offsetof(struct fmt_blob, off) + 6);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 }
 
 /* An entry that cannot be read is not passed either, wherever in its leaf it is. */
 static void a_bad_entry_is_not_passed(void **state)
 {
-	struct daxkv *kv = store_new("c", 512), *bad;
+	struct daxkv_store *kv = store_new("c", 512), *bad;
 	struct daxkv_val k, v;
 
 	(void)state;
 	committed(kv, 200, true);
 	for (uint64_t i = 5; i < 190; i += 10) {
 		place_flipped(kv, i);
-		bad = store_open("bad", (struct daxkv_options){.flags = DAXKV_RDONLY});
+		bad = store_open("bad", (struct daxkv_options){.flags = DAXKV_READ_ONLY});
 		for (enum daxkv_cursor_op op = DAXKV_NEXT; op <= DAXKV_PREV_KEY; op++) {
 			struct daxkv_txn *txn = begin_reading(bad);
 			struct daxkv_cursor *c = cursor(txn, DAXKV_MAIN);
@@ -377,7 +377,7 @@ static void a_bad_entry_is_not_passed(void **state)
 			assert_int_equal(got, op == DAXKV_NEXT || op == DAXKV_NEXT_KEY ? i : 199 - i);
 			for (unsigned int n = 0; n < 40; n++)
 				assert_int_equal(daxkv_cursor_get(c, &k, &v, op), DAXKV_CORRUPT);
-			daxkv_abort(txn);
+			daxkv_txn_abort(txn);
 			daxkv_cursor_close(c);
 		}
 		OK(daxkv_close(bad));
@@ -386,21 +386,21 @@ static void a_bad_entry_is_not_passed(void **state)
 }
 
 /* many - all entries by daxkv_cursor_get_many; the error that ended it. */
-static int many(struct daxkv *kv, unsigned int flags, uint64_t *got)
+static int many(struct daxkv_store *kv, unsigned int flags, uint64_t *got)
 {
 	struct daxkv_val k[7], v[7];
 	struct daxkv_txn *txn = NULL;
 	size_t n = 0;
 	int rc;
 
-	OK(daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY | flags, &txn));
+	OK(daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY | flags, &txn));
 	struct daxkv_cursor *c = cursor(txn, DAXKV_MAIN);
 
 	for (*got = 0; (rc = daxkv_cursor_get_many(c, DAXKV_NEXT, NULL, 7, k, v, &n)) == 0;)
 		*got += n;
 	for (unsigned int i = 0; i < 60; i++)
 		assert_int_equal(daxkv_cursor_get_many(c, DAXKV_NEXT, NULL, 7, k, v, &n), rc);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	daxkv_cursor_close(c);
 	return rc;
 }
@@ -408,7 +408,7 @@ static int many(struct daxkv *kv, unsigned int flags, uint64_t *got)
 /* With checksums a large value or a leaf that does not match its own is an error, every time. */
 static void checksums_are_not_passed(void **state)
 {
-	struct daxkv *kv = store_new("c", 512), *bad;
+	struct daxkv_store *kv = store_new("c", 512), *bad;
 	struct daxkv_txn *txn;
 	struct daxkv_val k, v;
 	uint64_t got, off;
@@ -416,20 +416,20 @@ static void checksums_are_not_passed(void **state)
 
 	(void)state;
 	committed(kv, 100, true);
-	assert_int_equal(many(kv, DAXKV_TXN_VERIFY, &got), DAXKV_NOTFOUND);
+	assert_int_equal(many(kv, DAXKV_TXN_VERIFY, &got), DAXKV_NOT_FOUND);
 	assert_int_equal(got, 100);
 	for (uint64_t i = 0; i < 90; i++) {
 		txn = begin_reading(kv);
 		k = key_n(key, i);
 		OK(daxkv_get(txn, DAXKV_MAIN, &k, &v));
 		off = (uint64_t)((const uint8_t *)v.data - kv->map.base);
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		store_image(kv, "bad");
 		image_flip("bad", off + v.size / 2);
-		bad = store_open("bad", (struct daxkv_options){.flags = DAXKV_RDONLY});
+		bad = store_open("bad", (struct daxkv_options){.flags = DAXKV_READ_ONLY});
 		assert_int_equal(many(bad, DAXKV_TXN_VERIFY, &got), DAXKV_CORRUPT);
 		assert_true(got <= i);
-		OK(daxkv_begin(bad, NULL, DAXKV_TXN_RDONLY | DAXKV_TXN_VERIFY, &txn));
+		OK(daxkv_txn_begin(bad, NULL, DAXKV_TXN_READ_ONLY | DAXKV_TXN_VERIFY, &txn));
 		struct daxkv_cursor *c = cursor(txn, DAXKV_MAIN);
 
 		while (daxkv_cursor_get(c, &k, &v, DAXKV_NEXT) == 0)
@@ -439,17 +439,17 @@ static void checksums_are_not_passed(void **state)
 		k = key_n(key, i);
 		assert_int_equal(daxkv_cursor_get(c, &k, &v, DAXKV_SEEK), DAXKV_CORRUPT);
 		assert_int_equal(daxkv_cursor_get(c, &k, &v, DAXKV_GET_CURRENT), EINVAL);
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		daxkv_cursor_close(c);
 		OK(daxkv_close(bad));
 	}
 	store_done(kv);
 }
 
-/* A key that cannot be found, because its bytes were damaged, is no NOTFOUND with checksums. */
+/* A key that cannot be found, because its bytes were damaged, is no NOT_FOUND with checksums. */
 static void a_search_that_finds_nothing_compares(void **state)
 {
-	struct daxkv *kv = store_new("c", 512), *bad;
+	struct daxkv_store *kv = store_new("c", 512), *bad;
 	struct daxkv_txn *txn;
 	struct daxkv_val k, v;
 	char key[17];
@@ -464,18 +464,18 @@ static void a_search_that_finds_nothing_compares(void **state)
 		OK(daxkv_cursor_get(c, &k, &v, DAXKV_SEEK_GE));
 		uint64_t off = (uint64_t)((const uint8_t *)k.data - kv->map.base);
 
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		daxkv_cursor_close(c);
 		store_image(kv, "bad");
 		image_flip("bad", off + k.size - 1);
-		bad = store_open("bad", (struct daxkv_options){.flags = DAXKV_RDONLY});
-		OK(daxkv_begin(bad, NULL, DAXKV_TXN_RDONLY | DAXKV_TXN_VERIFY, &txn));
+		bad = store_open("bad", (struct daxkv_options){.flags = DAXKV_READ_ONLY});
+		OK(daxkv_txn_begin(bad, NULL, DAXKV_TXN_READ_ONLY | DAXKV_TXN_VERIFY, &txn));
 		c = cursor(txn, DAXKV_MAIN);
 		k = key_n(key, i);
 		assert_int_equal(daxkv_cursor_get(c, &k, &v, DAXKV_SEEK), DAXKV_CORRUPT);
 		k = key_n(key, i);
 		assert_int_equal(daxkv_cursor_get(c, &k, &v, DAXKV_SEEK_GE), DAXKV_CORRUPT);
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		daxkv_cursor_close(c);
 		OK(daxkv_close(bad));
 	}

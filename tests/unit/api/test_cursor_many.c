@@ -10,9 +10,9 @@
 static struct daxkv_val key[ROOM], value[ROOM];
 static size_t got;
 
-static struct daxkv *filled(void)
+static struct daxkv_store *filled(void)
 {
-	struct daxkv *kv = store_new("c", 512);
+	struct daxkv_store *kv = store_new("c", 512);
 
 	put_some(kv, 0, ENTRIES, 30, 1); /* then some in the tails of the leaves, and some gone */
 	struct daxkv_txn *txn = begin(kv);
@@ -21,7 +21,7 @@ static struct daxkv *filled(void)
 	for (uint64_t n = 3; n < ENTRIES; n += 10)
 		OK(del_n(txn, DAXKV_MAIN, n));
 	OK(put_n(txn, DAXKV_MAIN, 5, 3000, 3)); /* a large value */
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	return kv;
 }
 
@@ -47,7 +47,7 @@ static void shown(size_t i, uint64_t n)
 
 static void whole_scans(void **state)
 {
-	struct daxkv *kv = filled();
+	struct daxkv_store *kv = filled();
 	struct daxkv_txn *txn = begin_reading(kv);
 	static const size_t rooms[] = {1, 2, 7, 64, ROOM};
 	(void)state;
@@ -69,12 +69,12 @@ static void whole_scans(void **state)
 			}
 			assert_int_equal(seen, ENTRIES - ENTRIES / 10);
 			assert_int_equal(daxkv_cursor_get_many(c, back ? DAXKV_PREV : DAXKV_NEXT, NULL, 9, key, value, &got),
-			                 DAXKV_NOTFOUND);
+			                 DAXKV_NOT_FOUND);
 			OK(daxkv_cursor_get(c, &key[0], &value[0], DAXKV_GET_CURRENT));
 			shown(0, back ? 0 : ENTRIES - 1);
 			daxkv_cursor_close(c);
 		}
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
@@ -98,7 +98,7 @@ static void bounded(struct daxkv_cursor *c, bool back, uint64_t a, uint64_t end,
 		}
 		any = true;
 	}
-	assert_int_equal(rc, DAXKV_NOTFOUND);
+	assert_int_equal(rc, DAXKV_NOT_FOUND);
 	for (; back ? n + 1 > end : n < end; n += back ? UINT64_MAX : 1)
 		assert_true(gone(n)); /* nothing was left out */
 	if (any) {                    /* the cursor stands on the last one given */
@@ -111,7 +111,7 @@ static void bounded(struct daxkv_cursor *c, bool back, uint64_t a, uint64_t end,
 
 static void scans_with_an_end(void **state)
 {
-	struct daxkv *kv = filled();
+	struct daxkv_store *kv = filled();
 	struct daxkv_txn *txn = begin_reading(kv);
 	struct daxkv_cursor *c;
 	uint64_t x = 7;
@@ -126,20 +126,20 @@ static void scans_with_an_end(void **state)
 	}
 	struct daxkv_val before = text("a"), behind = text("z");
 
-	assert_int_equal(daxkv_cursor_get_many(c, DAXKV_FIRST, &before, 9, key, value, &got), DAXKV_NOTFOUND);
-	assert_int_equal(daxkv_cursor_get_many(c, DAXKV_LAST, &behind, 9, key, value, &got), DAXKV_NOTFOUND);
+	assert_int_equal(daxkv_cursor_get_many(c, DAXKV_FIRST, &before, 9, key, value, &got), DAXKV_NOT_FOUND);
+	assert_int_equal(daxkv_cursor_get_many(c, DAXKV_LAST, &behind, 9, key, value, &got), DAXKV_NOT_FOUND);
 	OK(daxkv_cursor_get_many(c, DAXKV_LAST, &before, 9, key, value, &got));
 	assert_int_equal(got, 9);
 	OK(daxkv_cursor_get_many(c, DAXKV_FIRST, &behind, 9, key, value, &got));
 	shown(0, 0);
 	daxkv_cursor_close(c);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
 static void an_end_that_is_passed_leaves_the_cursor(void **state)
 {
-	struct daxkv *kv = filled();
+	struct daxkv_store *kv = filled();
 	struct daxkv_txn *txn = begin_reading(kv);
 	struct daxkv_cursor *c;
 	(void)state;
@@ -153,22 +153,22 @@ static void an_end_that_is_passed_leaves_the_cursor(void **state)
 			continue;
 		key[0] = key_n(a, n);
 		OK(daxkv_cursor_get(c, &key[0], &value[0], DAXKV_SEEK));
-		assert_int_equal(daxkv_cursor_get_many(c, DAXKV_NEXT, &limit, 5, key, value, &got), DAXKV_NOTFOUND);
+		assert_int_equal(daxkv_cursor_get_many(c, DAXKV_NEXT, &limit, 5, key, value, &got), DAXKV_NOT_FOUND);
 		OK(daxkv_cursor_get(c, &key[0], &value[0], DAXKV_GET_CURRENT));
 		shown(0, n);
 		limit = key_n(b, n);
-		assert_int_equal(daxkv_cursor_get_many(c, DAXKV_PREV, &limit, 5, key, value, &got), DAXKV_NOTFOUND);
+		assert_int_equal(daxkv_cursor_get_many(c, DAXKV_PREV, &limit, 5, key, value, &got), DAXKV_NOT_FOUND);
 		OK(daxkv_cursor_get(c, &key[0], &value[0], DAXKV_GET_CURRENT));
 		shown(0, n);
 	}
 	daxkv_cursor_close(c);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
 static void beside_changes_of_its_own_transaction(void **state)
 {
-	struct daxkv *kv = filled();
+	struct daxkv_store *kv = filled();
 	struct daxkv_txn *txn = begin(kv);
 	struct daxkv_cursor *c;
 	(void)state;
@@ -183,26 +183,26 @@ static void beside_changes_of_its_own_transaction(void **state)
 	OK(daxkv_cursor_del(c, 0));
 	OK(daxkv_cursor_get_many(c, DAXKV_PREV, NULL, 4, key, value, &got));
 	shown(0, 26);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
 static void wrong_calls(void **state)
 {
-	struct daxkv *kv = store_new("c", 512);
+	struct daxkv_store *kv = store_new("c", 512);
 	struct daxkv_txn *txn = begin_reading(kv);
 	struct daxkv_cursor *c;
 	struct daxkv_val none = {0, NULL};
 	(void)state;
 
 	OK(daxkv_cursor_open(txn, DAXKV_MAIN, &c));
-	assert_int_equal(daxkv_cursor_get_many(c, DAXKV_NEXT, NULL, 3, key, value, &got), DAXKV_NOTFOUND);
-	assert_int_equal(daxkv_cursor_get_many(c, DAXKV_LAST, NULL, 3, key, value, &got), DAXKV_NOTFOUND);
+	assert_int_equal(daxkv_cursor_get_many(c, DAXKV_NEXT, NULL, 3, key, value, &got), DAXKV_NOT_FOUND);
+	assert_int_equal(daxkv_cursor_get_many(c, DAXKV_LAST, NULL, 3, key, value, &got), DAXKV_NOT_FOUND);
 	assert_int_equal(daxkv_cursor_get_many(c, DAXKV_NEXT, NULL, 0, key, value, &got), EINVAL);
 	assert_int_equal(daxkv_cursor_get_many(c, DAXKV_NEXT_DUP, NULL, 3, key, value, &got), EINVAL);
 	assert_int_equal(daxkv_cursor_get_many(c, DAXKV_NEXT, &none, 3, key, value, &got), DAXKV_KEY_SIZE);
 	assert_int_equal(daxkv_cursor_get_many(NULL, DAXKV_NEXT, NULL, 3, key, value, &got), EINVAL);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	assert_int_equal(daxkv_cursor_get_many(c, DAXKV_NEXT, NULL, 3, key, value, &got), DAXKV_BAD_TXN);
 	daxkv_cursor_close(c);
 	store_done(kv);

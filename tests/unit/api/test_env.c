@@ -6,7 +6,7 @@
 
 static int try_open(const char *name, struct daxkv_options o)
 {
-	struct daxkv *kv = NULL;
+	struct daxkv_store *kv = NULL;
 	int rc = daxkv_open(scratch_path(name), &o, &kv);
 	if (!rc)
 		OK(daxkv_close(kv));
@@ -31,9 +31,9 @@ static uint8_t *file_bytes(const char *name, size_t *size)
 
 static void options_that_make_no_sense(void **state)
 {
-	struct daxkv *kv = NULL;
+	struct daxkv_store *kv = NULL;
 	const struct daxkv_options bad[] = {{.flags = 0x80000000u},
-	                                    {.flags = DAXKV_RDONLY | DAXKV_CREATE},
+	                                    {.flags = DAXKV_READ_ONLY | DAXKV_CREATE},
 	                                    {.flags = DAXKV_CREATE, .page_size = 5000},
 	                                    {.flags = DAXKV_CREATE, .page_size = 256},
 	                                    {.flags = DAXKV_CREATE, .page_size = 65536},
@@ -66,7 +66,7 @@ static void create_or_not(void **state)
 
 static void page_size_must_match(void **state)
 {
-	struct daxkv *kv = store_new("e", 8192);
+	struct daxkv_store *kv = store_new("e", 8192);
 	(void)state;
 	assert_int_equal(info(kv).page_size, 8192);
 	OK(daxkv_close(kv));
@@ -86,7 +86,7 @@ static void foreign_and_short_files(void **state)
 	uint8_t *p = file_bytes("text", &size);
 	assert_int_equal(size, 16);
 	free(p);
-	struct daxkv *kv = store_new("e", 4096);
+	struct daxkv_store *kv = store_new("e", 4096);
 	put_some(kv, 0, 3, 500000, 0);
 	OK(daxkv_close(kv));
 	assert_int_equal(truncate(scratch_path("e"), 1 << 20), 0);
@@ -99,8 +99,8 @@ static void foreign_and_short_files(void **state)
 /* Two handles on one store stand for two processes: each sees the other's commits, and their writers take turns. */
 static void handles_share_a_store(void **state)
 {
-	struct daxkv *a = store_new("e", 512), *b = store_again("e"),
-	             *reader = store_open("e", (struct daxkv_options){.flags = DAXKV_RDONLY});
+	struct daxkv_store *a = store_new("e", 512), *b = store_again("e"),
+	                   *reader = store_open("e", (struct daxkv_options){.flags = DAXKV_READ_ONLY});
 	struct daxkv_txn *txn, *other = NULL, *old;
 	(void)state;
 	put_some(a, 0, 200, 20, 0);
@@ -108,8 +108,8 @@ static void handles_share_a_store(void **state)
 	assert_true(has_n(old, DAXKV_MAIN, 199, 20, 0));
 	txn = begin(a);
 	OK(put_n(txn, DAXKV_MAIN, 0, 20, 1));
-	assert_int_equal(daxkv_begin(b, NULL, DAXKV_TXN_TRY, &other), DAXKV_BUSY);
-	OK(daxkv_commit(txn));
+	assert_int_equal(daxkv_txn_begin(b, NULL, DAXKV_TXN_TRY, &other), DAXKV_BUSY);
+	OK(daxkv_txn_commit(txn));
 	for (uint64_t v = 2; v < 60; v++) { /* turn by turn, pages freed by one used again by the other */
 		put_some(v % 2 ? a : b, v % 3 * 50, v % 3 * 50 + 100, 20, v);
 		if (v % 10 == 9)
@@ -117,7 +117,7 @@ static void handles_share_a_store(void **state)
 	}
 	for (uint64_t n = 0; n < 200; n++)
 		assert_true(has_n(old, DAXKV_MAIN, n, 20, 0));
-	daxkv_abort(old);
+	daxkv_txn_abort(old);
 	old = begin_reading(reader);
 	for (uint64_t n = 0; n < 200; n++)
 		assert_true(has_n(old, DAXKV_MAIN, n, 20, n < 50 ? 57 : n < 100 ? 58 : 59));
@@ -125,11 +125,11 @@ static void handles_share_a_store(void **state)
 	put_one(b, "one", "is left");
 	store_done(b);
 	assert_true(has_n(old, DAXKV_MAIN, 0, 20, 57));
-	daxkv_abort(old);
+	daxkv_txn_abort(old);
 	OK(daxkv_close(reader));
 	a = store_again("e"); /* the last one to leave could not write: there is something to recover */
 	assert_true(info(a).recovered > 0);
-	reader = store_open("e", (struct daxkv_options){.flags = DAXKV_RDONLY});
+	reader = store_open("e", (struct daxkv_options){.flags = DAXKV_READ_ONLY});
 	OK(daxkv_close(reader));
 	store_done(a);
 	a = store_again("e");
@@ -140,25 +140,25 @@ static void handles_share_a_store(void **state)
 static void without_a_lock_file(void **state)
 {
 	(void)state;
-	OK(try_open("unlocked", (struct daxkv_options){FORCE, .flags = DAXKV_CREATE | DAXKV_NOLOCK}));
+	OK(try_open("unlocked", (struct daxkv_options){FORCE, .flags = DAXKV_CREATE | DAXKV_NO_LOCK}));
 	assert_int_equal(access(scratch_path("unlocked-lock"), F_OK), -1);
-	struct daxkv *kv = store_open("unlocked", (struct daxkv_options){FORCE, .flags = DAXKV_NOLOCK});
+	struct daxkv_store *kv = store_open("unlocked", (struct daxkv_options){FORCE, .flags = DAXKV_NO_LOCK});
 	put_one(kv, "a", "1");
 	store_done(kv);
 }
 
 static void read_only_refuses_changes(void **state)
 {
-	struct daxkv *kv = store_new("e", 4096);
+	struct daxkv_store *kv = store_new("e", 4096);
 	struct daxkv_txn *txn = NULL;
 	size_t size, after;
 	(void)state;
 	put_some(kv, 0, 50, 30, 0);
 	OK(daxkv_close(kv));
 	uint8_t *before = file_bytes("e", &size), *now;
-	kv = store_open("e", (struct daxkv_options){.flags = DAXKV_RDONLY});
+	kv = store_open("e", (struct daxkv_options){.flags = DAXKV_READ_ONLY});
 	assert_true(info(kv).read_only && !info(kv).private_recovery && info(kv).used_bytes > 0);
-	assert_int_equal(daxkv_begin(kv, NULL, 0, &txn), EACCES);
+	assert_int_equal(daxkv_txn_begin(kv, NULL, 0, &txn), EACCES);
 	assert_int_equal(daxkv_sync(kv), EACCES);
 	store_check(kv);
 	OK(daxkv_close(kv));
@@ -172,7 +172,7 @@ static void read_only_refuses_changes(void **state)
 /* A file that nobody closed, opened read-only: its newest state is shown, from private memory, and the file is not touched. */
 static void read_only_of_an_unclean_file(void **state)
 {
-	struct daxkv *kv = store_new("e", 512);
+	struct daxkv_store *kv = store_new("e", 512);
 	size_t size, after;
 	(void)state;
 	for (uint64_t i = 0; i < 100; i++)
@@ -187,13 +187,13 @@ static void read_only_of_an_unclean_file(void **state)
 	close(fd);
 	OK(daxkv_close(kv));
 	uint8_t *before = file_bytes("unclean", &size), *now;
-	kv = store_open("unclean", (struct daxkv_options){.flags = DAXKV_RDONLY});
+	kv = store_open("unclean", (struct daxkv_options){.flags = DAXKV_READ_ONLY});
 	assert_true(info(kv).read_only && info(kv).private_recovery && info(kv).recovered > 0);
 	assert_int_equal(info(kv).last_txn, 100);
 	struct daxkv_txn *txn = begin_reading(kv);
 	for (uint64_t i = 0; i < 100; i++)
 		assert_true(has_n(txn, DAXKV_MAIN, i, 30, 0));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_check(kv);
 	OK(daxkv_close(kv));
 	now = file_bytes("unclean", &after);
@@ -209,7 +209,7 @@ static void read_only_of_an_unclean_file(void **state)
 
 static void close_and_open_again(void **state)
 {
-	struct daxkv *kv = store_new("e", 512);
+	struct daxkv_store *kv = store_new("e", 512);
 	uint64_t id = info(kv).file_id;
 	(void)state;
 	for (uint64_t i = 0; i < 10; i++) {
@@ -222,31 +222,31 @@ static void close_and_open_again(void **state)
 		struct daxkv_txn *txn = begin_reading(kv);
 		for (uint64_t n = 0; n < i * 50 + 50; n++)
 			assert_true(has_n(txn, DAXKV_MAIN, n, 30, n / 50));
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 	}
 	store_done(kv);
 }
 
 static void close_with_running_transactions(void **state)
 {
-	struct daxkv *kv = store_new("e", 4096);
+	struct daxkv_store *kv = store_new("e", 4096);
 	struct daxkv_txn *r = begin_reading(kv), *w = begin(kv);
 	(void)state;
 	OK(put(w, DAXKV_MAIN, "a", "1", 0));
 	assert_int_equal(daxkv_close(kv), DAXKV_BUSY);
-	daxkv_abort(r);
+	daxkv_txn_abort(r);
 	assert_int_equal(daxkv_close(kv), DAXKV_BUSY);
-	OK(daxkv_commit(w)); /* it did nothing */
+	OK(daxkv_txn_commit(w)); /* it did nothing */
 	r = begin_reading(kv);
 	assert_int_equal(daxkv_close(kv), DAXKV_BUSY);
 	assert_true(has(r, DAXKV_MAIN, "a", "1"));
-	daxkv_reset(r); /* one that holds no snapshot is in nobody's way */
+	daxkv_txn_reset(r); /* one that holds no snapshot is in nobody's way */
 	OK(daxkv_close(kv));
 }
 
 static void info_and_counters(void **state)
 {
-	struct daxkv *kv = store_new("e", 4096);
+	struct daxkv_store *kv = store_new("e", 4096);
 	struct daxkv_info i = info(kv);
 	struct stat st;
 	(void)state;
@@ -271,14 +271,14 @@ static void info_and_counters(void **state)
 	assert_true(info(kv).used_bytes >= i.used_bytes + 100000); /* of the own transaction, too */
 	uint64_t faults = 0;
 	OK(daxkv_check(kv, NULL, NULL, &faults)); /* the newest commit, beside a transaction */
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	assert_string_equal(daxkv_version(), "0.1.0");
 	store_done(kv);
 }
 
 static void check_finds_damage(void **state)
 {
-	struct daxkv *kv = store_new("e", 4096);
+	struct daxkv_store *kv = store_new("e", 4096);
 	uint64_t faults = 0;
 	(void)state;
 	put_some(kv, 0, 200, 30, 0);

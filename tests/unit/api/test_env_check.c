@@ -9,10 +9,10 @@
 
 #define COMMITS 3000u
 
-static struct daxkv *reader_of(const char *name)
+static struct daxkv_store *reader_of(const char *name)
 {
 	return store_open(name,
-	                  (struct daxkv_options){.flags = DAXKV_RDONLY, .pmem = DAXKV_PMEM_FORCE});
+	                  (struct daxkv_options){.flags = DAXKV_READ_ONLY, .pmem = DAXKV_PMEM_FORCE});
 }
 
 static void count_fault(const char *fault, void *arg)
@@ -36,15 +36,15 @@ static void child_writes(unsigned int commits)
 {
 	const struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE};
 	struct daxkv_txn *txn = NULL;
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	int rc = daxkv_open(scratch_path("e"), &o, &kv);
 
 	for (unsigned int i = 0; i <= commits && !rc; i++) {
-		rc = daxkv_begin(kv, NULL, 0, &txn);
+		rc = daxkv_txn_begin(kv, NULL, 0, &txn);
 		for (unsigned int j = 0; j < 20 && !rc; j++)
 			rc = put_number(txn, 20 * i + j);
 		if (!rc && i < commits)
-			rc = daxkv_commit(txn);
+			rc = daxkv_txn_commit(txn);
 	}
 	if (rc)
 		_exit(1);
@@ -72,7 +72,7 @@ static void writer_kill(pid_t child)
 
 static void beside_a_transaction_of_its_own(void **state)
 {
-	struct daxkv *kv = store_new("e", 4096);
+	struct daxkv_store *kv = store_new("e", 4096);
 	struct daxkv_txn *txn;
 	(void)state;
 	for (unsigned int i = 0; i < 50; i++) {
@@ -80,14 +80,14 @@ static void beside_a_transaction_of_its_own(void **state)
 		for (unsigned int j = 0; j < 40; j++)
 			OK(put_number(txn, 40 * i + j));
 		store_check(kv);
-		OK(daxkv_commit(txn));
+		OK(daxkv_txn_commit(txn));
 	}
 	txn = begin(kv);
 	OK(daxkv_del_range(txn, DAXKV_MAIN, NULL, NULL, NULL));
 	for (unsigned int j = 0; j < 60000; j++) /* the file grows */
 		OK(put_number(txn, j));
 	store_check(kv);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
@@ -98,7 +98,7 @@ static void beside_another_process(void **state)
 	int status = 0;
 	(void)state;
 	OK(daxkv_close(store_new("e", 4096)));
-	struct daxkv *kv = reader_of("e");
+	struct daxkv_store *kv = reader_of("e");
 	pid_t child = writer_start(COMMITS);
 	unsigned int checks = 0;
 
@@ -106,7 +106,7 @@ static void beside_another_process(void **state)
 		store_check(kv);
 	assert_true(WIFSTOPPED(status) && checks > 0);
 	store_check(kv);
-	struct daxkv *other = store_again("e");
+	struct daxkv_store *other = store_again("e");
 
 	store_check(other);
 	writer_kill(child);
@@ -115,14 +115,14 @@ static void beside_another_process(void **state)
 	struct daxkv_txn *txn = begin(other);
 
 	OK(put_number(txn, 1));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_check(kv);
 	OK(daxkv_close(kv));
 	store_done(other);
 }
 
 struct holder {
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	sem_t has, give;
 };
 
@@ -133,7 +133,7 @@ static void *hold(void *arg)
 
 	sem_post(&h->has);
 	sem_wait(&h->give);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	return NULL;
 }
 
@@ -141,14 +141,14 @@ static void *hold(void *arg)
  * nor the new one. */
 static void half_way_in_a_commit_it_waits(void **state)
 {
-	struct daxkv *kv = store_new("e", 4096);
+	struct daxkv_store *kv = store_new("e", 4096);
 	struct holder h = {.kv = kv};
 	struct daxkv_txn *txn = begin(kv);
 	unsigned int told = 0;
 	pthread_t thread;
 	(void)state;
 	OK(put_number(txn, 1));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	const struct fmt_super *super = (const void *)kv->map.base;
 	const struct fmt_desc *desc = (const void *)(kv->map.base + load_word(&super->main_desc));
 	uint64_t next = info(kv).last_txn + 1, leaves = load_word(&desc->leaf_pages),
@@ -178,14 +178,14 @@ static void half_way_in_a_commit_it_waits(void **state)
  * change is not true. */
 static void without_a_lock_file(void **state)
 {
-	struct daxkv *kv = store_new("e", 4096), *reader;
+	struct daxkv_store *kv = store_new("e", 4096), *reader;
 	struct daxkv_options o = {
-	    .flags = DAXKV_RDONLY, .pmem = DAXKV_PMEM_FORCE, .lock_path = "/sys/daxkv-lock"};
+	    .flags = DAXKV_READ_ONLY, .pmem = DAXKV_PMEM_FORCE, .lock_path = "/sys/daxkv-lock"};
 	struct daxkv_txn *txn = begin(kv);
 	unsigned int told = 0;
 	(void)state;
 	OK(put_number(txn, 1));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	OK(daxkv_sync(kv));
 	if (daxkv_open(scratch_path("e"), &o, &reader) != 0 || reader->lock.fd >= 0) {
 		store_done(kv);
@@ -195,7 +195,7 @@ static void without_a_lock_file(void **state)
 	txn = begin(kv);
 	for (unsigned int i = 0; i < 2000; i++)
 		OK(put_number(txn, i));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	assert_int_equal(daxkv_check(reader, count_fault, &told, NULL), DAXKV_BUSY);
 	assert_int_equal(told, 0);
 	OK(daxkv_close(reader));

@@ -25,7 +25,7 @@ static void small_commits_write_small_pages(struct daxkv_options options)
 
 	options.pmem = DAXKV_PMEM_FILE;
 	unlink(scratch_path("small"));
-	struct daxkv *kv = store_open("small", options);
+	struct daxkv_store *kv = store_open("small", options);
 	uint64_t before = bytes_dirtied();
 
 	put_some(kv, 0, RECORDS, LEN, 1);

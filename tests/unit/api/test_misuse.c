@@ -9,7 +9,7 @@
 #define MAIN    DAXKV_MAIN
 #define HUGE_DB 0xfffffff1u
 
-static struct daxkv *kv, *other; /* stores with pages of different sizes */
+static struct daxkv_store *kv, *other; /* stores with pages of different sizes */
 static struct daxkv_txn *writer, *reader, *idle, *parent, *child, *foreign, *failed;
 static struct daxkv_cursor *detached;
 static daxkv_db db, closed;
@@ -30,7 +30,7 @@ static int nothing(void *arg, struct daxkv_val *key, struct daxkv_val *value)
 	(void)arg;
 	(void)key;
 	(void)value;
-	return DAXKV_NOTFOUND;
+	return DAXKV_NOT_FOUND;
 }
 
 static int compare_any(const struct daxkv_val *a, const struct daxkv_val *b, void *arg)
@@ -46,7 +46,7 @@ static void every_call(struct daxkv_txn *txn, daxkv_db wrong)
 {
 	struct daxkv_val k = text("k"), v = text("v"), name = text("name");
 	struct daxkv_cursor *c = NULL;
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	unsigned int flags = 0;
 	uint64_t n = 0;
 	size_t got = 0;
@@ -56,20 +56,20 @@ static void every_call(struct daxkv_txn *txn, daxkv_db wrong)
 	REFUSED(daxkv_get_many(txn, wrong, 1, &k, &v, &result));
 	REFUSED(daxkv_put(txn, wrong, &k, &v, 0));
 	REFUSED(daxkv_put_many(txn, wrong, 1, &k, &v, 0, &result));
-	REFUSED(daxkv_load(txn, wrong, 0, nothing, NULL, &n));
+	REFUSED(daxkv_bulk_load(txn, wrong, 0, nothing, NULL, &n));
 	REFUSED(daxkv_del(txn, wrong, &k, NULL));
 	REFUSED(daxkv_del_range(txn, wrong, &k, NULL, &n));
-	REFUSED(daxkv_split(txn, wrong, 2, &k, &got));
+	REFUSED(daxkv_db_partition(txn, wrong, 2, &k, &got));
 	REFUSED(daxkv_cursor_open(txn, wrong, &c));
 	REFUSED(daxkv_db_drop(txn, wrong, 0));
 	REFUSED(daxkv_db_drop(txn, wrong, 1));
 	REFUSED(daxkv_db_rename(txn, wrong, &name));
 	REFUSED(daxkv_db_flags(txn, wrong, &flags));
 	REFUSED(daxkv_db_stat(txn, wrong, &stat));
-	REFUSED(daxkv_set_compare(txn, wrong, compare_any, NULL));
-	REFUSED(daxkv_set_dup_compare(txn, wrong, compare_any, NULL));
-	assert_int_equal(daxkv_cmp(txn, wrong, &k, &v), 0);
-	assert_int_equal(daxkv_dup_cmp(txn, wrong, &k, &v), 0);
+	REFUSED(daxkv_db_set_compare(txn, wrong, compare_any, NULL));
+	REFUSED(daxkv_db_set_dup_compare(txn, wrong, compare_any, NULL));
+	assert_int_equal(daxkv_db_compare(txn, wrong, &k, &v), 0);
+	assert_int_equal(daxkv_db_dup_compare(txn, wrong, &k, &v), 0);
 }
 
 /* no_database - each call that takes a transaction alone, which is wrong. */
@@ -81,10 +81,10 @@ static void no_database(struct daxkv_txn *txn)
 
 	REFUSED(daxkv_db_open(txn, &name, DAXKV_CREATE, &opened));
 	REFUSED(daxkv_db_open(txn, NULL, DAXKV_CREATE | DAXKV_DUP_SORT, &opened));
-	REFUSED(daxkv_db_next(txn, &none));
-	REFUSED(daxkv_set_user_word(txn, 1));
+	REFUSED(daxkv_db_list_next(txn, &none));
+	REFUSED(daxkv_txn_set_user_version(txn, 1));
 	REFUSED(daxkv_txn_clone(txn, &out));
-	REFUSED(daxkv_renew(txn == idle ? NULL : txn));
+	REFUSED(daxkv_txn_renew(txn == idle ? NULL : txn));
 }
 
 static void wrong_transactions(void **state)
@@ -100,20 +100,20 @@ static void wrong_transactions(void **state)
 	no_database(parent);
 	every_call(failed, db);
 	no_database(failed);
-	REFUSED(daxkv_begin(kv, reader, 0, &out));
-	REFUSED(daxkv_begin(kv, idle, 0, &out));
-	REFUSED(daxkv_begin(kv, parent, 0, &out)); /* another store's, with a child */
-	REFUSED(daxkv_begin(other, reader, 0, &out));
-	REFUSED(daxkv_begin(kv, NULL, 0x8000, &out));
-	REFUSED(daxkv_begin(kv, NULL, 0, NULL));
-	REFUSED(daxkv_begin(NULL, NULL, 0, &out));
-	REFUSED(daxkv_begin_timed(NULL, 0, &out));
-	REFUSED(daxkv_begin_timed(kv, 0, NULL));
-	REFUSED(daxkv_commit(NULL));
+	REFUSED(daxkv_txn_begin(kv, reader, 0, &out));
+	REFUSED(daxkv_txn_begin(kv, idle, 0, &out));
+	REFUSED(daxkv_txn_begin(kv, parent, 0, &out)); /* another store's, with a child */
+	REFUSED(daxkv_txn_begin(other, reader, 0, &out));
+	REFUSED(daxkv_txn_begin(kv, NULL, 0x8000, &out));
+	REFUSED(daxkv_txn_begin(kv, NULL, 0, NULL));
+	REFUSED(daxkv_txn_begin(NULL, NULL, 0, &out));
+	REFUSED(daxkv_txn_begin_timed(NULL, 0, &out));
+	REFUSED(daxkv_txn_begin_timed(kv, 0, NULL));
+	REFUSED(daxkv_txn_commit(NULL));
 	REFUSED(daxkv_txn_clone(reader, NULL));
-	daxkv_abort(NULL);
-	daxkv_reset(NULL);
-	assert_true(daxkv_txn_id(NULL) == 0 && daxkv_txn_kv(NULL) == NULL);
+	daxkv_txn_abort(NULL);
+	daxkv_txn_reset(NULL);
+	assert_true(daxkv_txn_id(NULL) == 0 && daxkv_txn_store(NULL) == NULL);
 }
 
 static void wrong_handles(void **state)
@@ -154,17 +154,17 @@ static void missing_arguments(void **state)
 	REFUSED(daxkv_put_many(child, db, 1, &k, NULL, 0, &result));
 	REFUSED(daxkv_put_many(child, db, 1, &k, &v, 0, NULL));
 	REFUSED(daxkv_put_many(child, db, 1, &k, &v, 0x4000, &result));
-	REFUSED(daxkv_load(child, db, 0, NULL, NULL, NULL));
-	REFUSED(daxkv_load(child, db, 9, nothing, NULL, NULL));
-	REFUSED(daxkv_load(child, db, UINT32_MAX, nothing, NULL, NULL));
+	REFUSED(daxkv_bulk_load(child, db, 0, NULL, NULL, NULL));
+	REFUSED(daxkv_bulk_load(child, db, 9, nothing, NULL, NULL));
+	REFUSED(daxkv_bulk_load(child, db, UINT32_MAX, nothing, NULL, NULL));
 	REFUSED(daxkv_del(child, db, NULL, NULL));
 	REFUSED(daxkv_del(child, db, &hollow, NULL));
 	REFUSED(daxkv_del_range(child, db, &hollow, NULL, NULL));
 	REFUSED(daxkv_del_range(child, db, NULL, &hollow, NULL));
-	REFUSED(daxkv_split(child, db, 0, &k, &got));
-	REFUSED(daxkv_split(child, db, SIZE_MAX, &k, &got));
-	REFUSED(daxkv_split(child, db, 2, NULL, &got));
-	REFUSED(daxkv_split(child, db, 2, &k, NULL));
+	REFUSED(daxkv_db_partition(child, db, 0, &k, &got));
+	REFUSED(daxkv_db_partition(child, db, SIZE_MAX, &k, &got));
+	REFUSED(daxkv_db_partition(child, db, 2, NULL, &got));
+	REFUSED(daxkv_db_partition(child, db, 2, &k, NULL));
 	REFUSED(daxkv_db_open(child, &hollow, 0, &closed));
 	REFUSED(daxkv_db_open(child, &none, 0, &closed));
 	REFUSED(daxkv_db_open(child, &k, DAXKV_CREATE, NULL));
@@ -173,19 +173,19 @@ static void missing_arguments(void **state)
 	REFUSED(daxkv_db_rename(child, db, &hollow));
 	REFUSED(daxkv_db_rename(child, db, &none));
 	REFUSED(daxkv_db_rename(child, MAIN, &k));
-	REFUSED(daxkv_db_next(child, NULL));
-	REFUSED(daxkv_db_next(child, &hollow));
+	REFUSED(daxkv_db_list_next(child, NULL));
+	REFUSED(daxkv_db_list_next(child, &hollow));
 	REFUSED(daxkv_db_flags(child, db, NULL));
 	REFUSED(daxkv_db_stat(child, db, NULL));
-	REFUSED(daxkv_set_compare(child, db, NULL, NULL));
-	assert_int_equal(daxkv_cmp(child, db, NULL, &k), 0);
-	assert_int_equal(daxkv_cmp(child, db, &k, &hollow), 0);
+	REFUSED(daxkv_db_set_compare(child, db, NULL, NULL));
+	assert_int_equal(daxkv_db_compare(child, db, NULL, &k), 0);
+	assert_int_equal(daxkv_db_compare(child, db, &k, &hollow), 0);
 }
 
 static void missing_stores(void **state)
 {
 	struct daxkv_options o = {0};
-	struct daxkv *out;
+	struct daxkv_store *out;
 	(void)state;
 
 	REFUSED(daxkv_open(NULL, &o, &out));
@@ -198,10 +198,10 @@ static void missing_stores(void **state)
 	REFUSED(daxkv_info(kv, NULL));
 	REFUSED(daxkv_check(NULL, NULL, NULL, NULL));
 	REFUSED(daxkv_check_timed(NULL, 0, NULL, NULL, NULL));
-	assert_true(daxkv_size(NULL) == 0 && daxkv_user_word(NULL) == 0 && daxkv_fd(NULL) == -1 && !daxkv_lock_path(NULL));
-	assert_true(daxkv_max_key_size(NULL) == 0 && daxkv_reap(NULL) == 0);
-	daxkv_readers(NULL, NULL, NULL);
-	daxkv_readers(kv, NULL, NULL);
+	assert_true(daxkv_size(NULL) == 0 && daxkv_user_version(NULL) == 0 && daxkv_fd(NULL) == -1 && !daxkv_lock_path(NULL));
+	assert_true(daxkv_max_key_size(NULL) == 0 && daxkv_readers_reap(NULL) == 0);
+	daxkv_readers_list(NULL, NULL, NULL);
+	daxkv_readers_list(kv, NULL, NULL);
 	daxkv_counters(NULL, NULL);
 	daxkv_counters(kv, NULL);
 }
@@ -267,7 +267,7 @@ static void sizes_near_the_limits(void **state)
 {
 	static const size_t sizes[] = {1u << 30,     UINT32_MAX,      (size_t)UINT32_MAX + 1, (size_t)UINT32_MAX + 9, (size_t)1 << 40,
 	                               SIZE_MAX / 2, SIZE_MAX - 4096, SIZE_MAX - 64,          SIZE_MAX - 1,           SIZE_MAX};
-	static const unsigned int flags[] = {0, DAXKV_RESERVE, DAXKV_APPEND, DAXKV_NOOVERWRITE};
+	static const unsigned int flags[] = {0, DAXKV_RESERVE, DAXKV_APPEND, DAXKV_NO_OVERWRITE};
 	daxkv_db dups = db_of(child, "dups", DAXKV_DUP_SORT);
 	struct daxkv_cursor *c;
 	struct daxkv_val k = text("new"), v;
@@ -291,9 +291,9 @@ static void sizes_near_the_limits(void **state)
 			struct daxkv_txn *txn = NULL; /* a failure may leave only abort */
 
 			v = large;
-			OK(daxkv_begin(kv, child, 0, &txn));
+			OK(daxkv_txn_begin(kv, child, 0, &txn));
 			REFUSED(daxkv_put(txn, db, &k, &v, flags[f]));
-			daxkv_abort(txn);
+			daxkv_txn_abort(txn);
 		}
 	}
 	daxkv_cursor_close(c);
@@ -320,7 +320,7 @@ static void options_near_the_limits(void **state)
 		struct daxkv_options o = {.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE};
 		uint64_t size = sizes[i % n];
 		struct daxkv_txn *txn;
-		struct daxkv *s = NULL;
+		struct daxkv_store *s = NULL;
 		struct daxkv_val k = text("k"), v = text("v");
 
 		unlink(scratch_path("limits"));
@@ -337,19 +337,19 @@ static void options_near_the_limits(void **state)
 		else if (i / n == 4)
 			o.page_size = (unsigned int)size;
 		else
-			o.user_word = size;
+			o.user_version = size;
 		if (daxkv_open(scratch_path("limits"), &o, &s)) {
 			assert_string_not_equal(daxkv_errmsg(), "before");
 			continue;
 		}
 		txn = begin(s);
 		OK(daxkv_put(txn, MAIN, &k, &v, 0));
-		OK(daxkv_commit(txn));
+		OK(daxkv_txn_commit(txn));
 		txn = begin_reading(s);
 		OK(daxkv_get(txn, MAIN, &k, &v));
-		daxkv_abort(txn);
-		OK(daxkv_begin_timed(s, UINT32_MAX, &txn));
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
+		OK(daxkv_txn_begin_timed(s, UINT32_MAX, &txn));
+		daxkv_txn_abort(txn);
 		(void)daxkv_set_max_size(s, size);
 		store_done(s);
 	}
@@ -373,7 +373,7 @@ static int twice(void *arg, struct daxkv_val *key, struct daxkv_val *value)
 
 static void answers_have_texts(void **state)
 {
-	const char *none = daxkv_strerror(DAXKV_NOTFOUND), *there = daxkv_strerror(DAXKV_EXIST);
+	const char *none = daxkv_strerror(DAXKV_NOT_FOUND), *there = daxkv_strerror(DAXKV_EXIST);
 	struct daxkv_val k = text("k"), q = text("q"), v = text("v"), name = text("no such"), dups_name = text("dups");
 	struct daxkv_cursor *c;
 	daxkv_db dups = 0, out;
@@ -384,30 +384,30 @@ static void answers_have_texts(void **state)
 	OK(daxkv_db_open(child, &dups_name, DAXKV_CREATE | DAXKV_DUP_SORT, &dups));
 	OK(daxkv_put(child, dups, &k, &v, 0));
 	OK(daxkv_cursor_open(child, db, &c));
-	SAYS(daxkv_get(child, db, &q, &v), DAXKV_NOTFOUND, none);
-	SAYS(daxkv_get(reader, db, &q, &v), DAXKV_NOTFOUND, none);
-	SAYS(daxkv_put(child, db, &k, &v, DAXKV_NOOVERWRITE), DAXKV_EXIST, there);
+	SAYS(daxkv_get(child, db, &q, &v), DAXKV_NOT_FOUND, none);
+	SAYS(daxkv_get(reader, db, &q, &v), DAXKV_NOT_FOUND, none);
+	SAYS(daxkv_put(child, db, &k, &v, DAXKV_NO_OVERWRITE), DAXKV_EXIST, there);
 	SAYS(daxkv_put(child, db, &k, &v, DAXKV_APPEND), DAXKV_EXIST, there);
 	v = text("v");
-	SAYS(daxkv_put(child, dups, &k, &v, DAXKV_NODUPDATA), DAXKV_EXIST, there);
-	SAYS(daxkv_del(child, db, &q, NULL), DAXKV_NOTFOUND, none);
-	SAYS(daxkv_del(child, dups, &k, &q), DAXKV_NOTFOUND, none);
-	SAYS(daxkv_load(child, db, 0, twice, NULL, NULL), DAXKV_EXIST, there);
-	SAYS(daxkv_db_open(child, &name, 0, &out), DAXKV_NOTFOUND, none);
+	SAYS(daxkv_put(child, dups, &k, &v, DAXKV_NO_DUP_DATA), DAXKV_EXIST, there);
+	SAYS(daxkv_del(child, db, &q, NULL), DAXKV_NOT_FOUND, none);
+	SAYS(daxkv_del(child, dups, &k, &q), DAXKV_NOT_FOUND, none);
+	SAYS(daxkv_bulk_load(child, db, 0, twice, NULL, NULL), DAXKV_EXIST, there);
+	SAYS(daxkv_db_open(child, &name, 0, &out), DAXKV_NOT_FOUND, none);
 	SAYS(daxkv_db_rename(child, dups, &(struct daxkv_val){2, v.data = text("db").data}), DAXKV_EXIST, there);
 	name = text("zzzz");
-	SAYS(daxkv_db_next(child, &name), DAXKV_NOTFOUND, none);
-	SAYS(daxkv_cursor_get(c, &q, &v, DAXKV_SEEK), DAXKV_NOTFOUND, none);
+	SAYS(daxkv_db_list_next(child, &name), DAXKV_NOT_FOUND, none);
+	SAYS(daxkv_cursor_get(c, &q, &v, DAXKV_SEEK), DAXKV_NOT_FOUND, none);
 	OK(daxkv_cursor_get(c, &k, &v, DAXKV_LAST));
-	SAYS(daxkv_cursor_get(c, &k, &v, DAXKV_NEXT), DAXKV_NOTFOUND, none);
-	SAYS(daxkv_cursor_get_many(c, DAXKV_NEXT, NULL, 1, &k, &v, &got), DAXKV_NOTFOUND, none);
+	SAYS(daxkv_cursor_get(c, &k, &v, DAXKV_NEXT), DAXKV_NOT_FOUND, none);
+	SAYS(daxkv_cursor_get_many(c, DAXKV_NEXT, NULL, 1, &k, &v, &got), DAXKV_NOT_FOUND, none);
 	k = text("k");
 	v = text("v");
-	SAYS(daxkv_cursor_put(c, &k, &v, DAXKV_NOOVERWRITE), DAXKV_EXIST, there);
+	SAYS(daxkv_cursor_put(c, &k, &v, DAXKV_NO_OVERWRITE), DAXKV_EXIST, there);
 	OK(daxkv_cursor_get(c, &k, &v, DAXKV_LAST));
 	OK(daxkv_cursor_del(c, 0));
-	SAYS(daxkv_cursor_del(c, 0), DAXKV_NOTFOUND, none);
-	SAYS(daxkv_cursor_count(c, &n), DAXKV_NOTFOUND, none);
+	SAYS(daxkv_cursor_del(c, 0), DAXKV_NOT_FOUND, none);
+	SAYS(daxkv_cursor_count(c, &n), DAXKV_NOT_FOUND, none);
 	/* and a failure behind an answer has its own again */
 	SAYS(daxkv_get(child, HUGE_DB, &q, &v), DAXKV_BAD_DB, "4294967281 is not an open database handle");
 	daxkv_cursor_close(c);
@@ -419,7 +419,7 @@ static void success_leaves_no_text(void **state)
 	struct daxkv_options o = {.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE};
 	struct daxkv_val name = text("made"), v, q = text("q");
 	struct daxkv_txn *txn;
-	struct daxkv *s;
+	struct daxkv_store *s;
 	struct daxkv_info info;
 	daxkv_db made;
 	(void)state;
@@ -430,13 +430,13 @@ static void success_leaves_no_text(void **state)
 	txn = begin(s);
 	OK(daxkv_db_open(txn, &name, DAXKV_CREATE | DAXKV_OWN_COMPARE, &made)); /* so was the database, and its comparator is */
 	assert_string_equal(daxkv_errmsg(), "before");
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	OK(daxkv_info(s, &info));
 	txn = begin_reading(s);
-	assert_int_equal(daxkv_get(txn, MAIN, &q, &v), DAXKV_NOTFOUND);
-	daxkv_abort(txn);
+	assert_int_equal(daxkv_get(txn, MAIN, &q, &v), DAXKV_NOT_FOUND);
+	daxkv_txn_abort(txn);
 	OK(daxkv_info(kv, &info)); /* another thread might be writing */
-	assert_string_equal(daxkv_errmsg(), daxkv_strerror(DAXKV_NOTFOUND));
+	assert_string_equal(daxkv_errmsg(), daxkv_strerror(DAXKV_NOT_FOUND));
 	store_done(s);
 }
 
@@ -455,14 +455,14 @@ static int begin_all(void **state)
 	db = db_of(writer, "db", 0);
 	closed = db_of(writer, "closed", 0);
 	OK(daxkv_put(writer, db, &k, &v, 0));
-	OK(daxkv_commit(writer));
+	OK(daxkv_txn_commit(writer));
 	daxkv_db_close(kv, closed);
 	reader = begin_reading(kv);
 	idle = begin_reading(kv);
 	OK(daxkv_cursor_open(idle, db, &detached));
-	daxkv_abort(idle);
+	daxkv_txn_abort(idle);
 	idle = begin_reading(kv);
-	daxkv_reset(idle);
+	daxkv_txn_reset(idle);
 	writer = begin(kv);
 	child = begin_in(writer);
 	foreign = begin_reading(other);
@@ -479,13 +479,13 @@ static int end_all(void **state)
 	struct daxkv_val k = text("k"), v;
 
 	OK(daxkv_get(child, db, &k, &v));
-	OK(daxkv_commit(child));
-	OK(daxkv_commit(writer));
-	daxkv_abort(parent);
+	OK(daxkv_txn_commit(child));
+	OK(daxkv_txn_commit(writer));
+	daxkv_txn_abort(parent);
 	daxkv_cursor_close(detached);
-	daxkv_abort(reader);
-	daxkv_abort(idle);
-	daxkv_abort(foreign);
+	daxkv_txn_abort(reader);
+	daxkv_txn_abort(idle);
+	daxkv_txn_abort(foreign);
 	store_done(kv);
 	store_done(other);
 	return scratch_remove(state);

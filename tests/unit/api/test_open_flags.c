@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_open_flags.c - FILE_UNLOCKED leaves the store's file to its program's locks; with NOLOCK a write transaction goes from thread to
+/* test_open_flags.c - NO_FILE_LOCK leaves the store's file to its program's locks; with NO_LOCK a write transaction goes from thread to
  * thread. */
 #include "store.h"
 
@@ -18,19 +18,19 @@ static int lock_all(int fd, int command, short type)
 
 static void a_program_locks_its_file(void **state)
 {
-	struct daxkv *kv = store_new("plain", 4096);
+	struct daxkv_store *kv = store_new("plain", 4096);
 	int fd = open(scratch_path("plain"), O_RDWR | O_CLOEXEC);
 
 	(void)state;
 	assert_true(fd >= 0);
 	assert_int_equal(lock_all(fd, F_OFD_SETLK, F_WRLCK), EAGAIN); /* the store's own lock is in the way */
 	OK(daxkv_close(kv));
-	kv = store_open("plain", (struct daxkv_options){EMULATED, .flags = DAXKV_FILE_UNLOCKED});
+	kv = store_open("plain", (struct daxkv_options){EMULATED, .flags = DAXKV_NO_FILE_LOCK});
 	assert_int_equal(lock_all(fd, F_OFD_SETLK, F_WRLCK), 0);
 	assert_int_equal(lock_all(fd, F_OFD_SETLK, F_UNLCK), 0);
 	assert_int_equal(lock_all(fd, F_SETLK, F_WRLCK), 0);
-	struct daxkv *second =
-	    store_open("plain", (struct daxkv_options){EMULATED, .flags = DAXKV_FILE_UNLOCKED}); /* nor is the program's */
+	struct daxkv_store *second =
+	    store_open("plain", (struct daxkv_options){EMULATED, .flags = DAXKV_NO_FILE_LOCK}); /* nor is the program's */
 
 	put_one(second, "a", "1");
 	store_done(second);
@@ -43,8 +43,8 @@ static void a_program_locks_its_file(void **state)
 static void another_lock_file_is_noticed(void **state)
 {
 	char alias[PATH_MAX];
-	struct daxkv *kv = store_new("seen", 4096), *other = NULL;
-	struct daxkv_options o = {EMULATED, .flags = DAXKV_FILE_UNLOCKED, .lock_path = alias};
+	struct daxkv_store *kv = store_new("seen", 4096), *other = NULL;
+	struct daxkv_options o = {EMULATED, .flags = DAXKV_NO_FILE_LOCK, .lock_path = alias};
 
 	(void)state;
 	snprintf(alias, sizeof alias, "%s", scratch_path("seen-alias"));
@@ -55,7 +55,7 @@ static void another_lock_file_is_noticed(void **state)
 }
 
 struct hand { /* what one thread gives to another */
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	struct daxkv_txn *txn;
 	int rc;
 };
@@ -64,7 +64,7 @@ static void *begin_and_put(void *arg)
 {
 	struct hand *h = arg;
 
-	h->rc = daxkv_begin(h->kv, NULL, 0, &h->txn);
+	h->rc = daxkv_txn_begin(h->kv, NULL, 0, &h->txn);
 	if (!h->rc)
 		h->rc = put(h->txn, DAXKV_MAIN, "by", "the thread", 0);
 	return NULL;
@@ -74,7 +74,7 @@ static void *commit(void *arg)
 {
 	struct hand *h = arg;
 
-	h->rc = daxkv_commit(h->txn);
+	h->rc = daxkv_txn_commit(h->txn);
 	return NULL;
 }
 
@@ -87,7 +87,7 @@ static void in_thread(void *(*run)(void *), struct hand *h)
 	OK(h->rc);
 }
 
-static uint64_t lines(struct daxkv *kv)
+static uint64_t lines(struct daxkv_store *kv)
 {
 	struct daxkv_counters c;
 
@@ -97,7 +97,7 @@ static uint64_t lines(struct daxkv *kv)
 
 static void nolock_transactions_change_threads(void **state)
 {
-	struct daxkv *kv = store_open("hopping", (struct daxkv_options){EMULATED, .flags = DAXKV_CREATE | DAXKV_NOLOCK});
+	struct daxkv_store *kv = store_open("hopping", (struct daxkv_options){EMULATED, .flags = DAXKV_CREATE | DAXKV_NO_LOCK});
 	struct hand h = {.kv = kv};
 	struct daxkv_txn *other = NULL;
 	uint64_t stayed, hopped;
@@ -107,13 +107,13 @@ static void nolock_transactions_change_threads(void **state)
 	h.txn = begin(kv);
 	stayed = lines(kv);
 	OK(put(h.txn, DAXKV_MAIN, "a", "other", 0));
-	OK(daxkv_commit(h.txn));
+	OK(daxkv_txn_commit(h.txn));
 	stayed = lines(kv) - stayed;
 	in_thread(begin_and_put, &h); /* that thread is gone, its transaction is not */
-	assert_int_equal(daxkv_begin(kv, NULL, DAXKV_TXN_TRY, &other), DAXKV_BUSY);
+	assert_int_equal(daxkv_txn_begin(kv, NULL, DAXKV_TXN_TRY, &other), DAXKV_BUSY);
 	assert_true(has(h.txn, DAXKV_MAIN, "by", "the thread"));
 	OK(put(h.txn, DAXKV_MAIN, "and", "by this one", 0));
-	OK(daxkv_commit(h.txn));
+	OK(daxkv_txn_commit(h.txn));
 	h.txn = begin(kv);
 	hopped = lines(kv);
 	OK(put(h.txn, DAXKV_MAIN, "a", "third", 0));
@@ -123,7 +123,7 @@ static void nolock_transactions_change_threads(void **state)
 	h.txn = begin_reading(kv);
 	assert_true(has(h.txn, DAXKV_MAIN, "by", "the thread") && has(h.txn, DAXKV_MAIN, "and", "by this one") &&
 	            has(h.txn, DAXKV_MAIN, "a", "third"));
-	daxkv_abort(h.txn);
+	daxkv_txn_abort(h.txn);
 	store_done(kv);
 }
 
@@ -137,7 +137,7 @@ static bool can_map(size_t size)
 /* A process with many stores open has address space left for itself. */
 static void many_stores_leave_room(void **state)
 {
-	struct daxkv *kv, *other[300];
+	struct daxkv_store *kv, *other[300];
 	struct daxkv_info info;
 
 	(void)state;
@@ -145,7 +145,7 @@ static void many_stores_leave_room(void **state)
 		skip();
 	kv = store_new("many", 4096);
 	for (size_t i = 0; i < 300; i++)
-		other[i] = store_open("many", (struct daxkv_options){.flags = DAXKV_RDONLY});
+		other[i] = store_open("many", (struct daxkv_options){.flags = DAXKV_READ_ONLY});
 	assert_true(can_map((size_t)1 << 40));
 	OK(daxkv_info(kv, &info));
 	assert_true(info.max_size == (uint64_t)1 << 40);

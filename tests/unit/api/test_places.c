@@ -31,7 +31,7 @@ static daxkv_db kind_open(struct daxkv_txn *txn, size_t kind, unsigned int more)
 }
 
 /* round_put - one transaction on all databases: every so many records, with values of this round. */
-static void round_put(struct daxkv *kv, uint64_t first, uint64_t step, uint64_t round)
+static void round_put(struct daxkv_store *kv, uint64_t first, uint64_t step, uint64_t round)
 {
 	struct daxkv_txn *txn = begin(kv);
 
@@ -49,13 +49,13 @@ static void round_put(struct daxkv *kv, uint64_t first, uint64_t step, uint64_t 
 		}
 	}
 	kind_open(txn, KINDS - 1, DAXKV_CREATE);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 }
 
 /* store_fill - with older versions of pages among the free ones, and leaves that are nearly empty. */
-static struct daxkv *store_fill(void)
+static struct daxkv_store *store_fill(void)
 {
-	struct daxkv *kv = store_new("places", PAGE);
+	struct daxkv_store *kv = store_new("places", PAGE);
 	struct daxkv_txn *txn;
 
 	memset(large, 'L', sizeof large);
@@ -68,7 +68,7 @@ static struct daxkv *store_fill(void)
 
 		OK(daxkv_del(txn, kind_open(txn, 1, 0), &k, NULL));
 	}
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_check(kv);
 	return kv;
 }
@@ -90,17 +90,17 @@ static int read_one(struct daxkv_txn *txn, daxkv_db db, bool forward, uint64_t *
 	while ((rc = daxkv_cursor_get(c, &k, &v, forward ? DAXKV_NEXT : DAXKV_PREV)) == 0)
 		*hash = mix(mix(*hash, &k), &v);
 	daxkv_cursor_close(c);
-	return rc == DAXKV_NOTFOUND ? 0 : rc;
+	return rc == DAXKV_NOT_FOUND ? 0 : rc;
 }
 
 /* read_all - of a snapshot that verifies; handles are looked up anew. 0: all could be read. */
-static int read_all(struct daxkv *kv, bool forward, uint64_t *hash)
+static int read_all(struct daxkv_store *kv, bool forward, uint64_t *hash)
 {
 	struct daxkv_txn *txn;
 	int rc = 0;
 
 	*hash = 1;
-	OK(daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY | DAXKV_TXN_VERIFY, &txn));
+	OK(daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY | DAXKV_TXN_VERIFY, &txn));
 	for (size_t kind = 0; kind < KINDS && !rc; kind++) {
 		struct daxkv_val name = {strlen(kinds[kind].name), (void *)(uintptr_t)kinds[kind].name};
 		daxkv_db db;
@@ -111,7 +111,7 @@ static int read_all(struct daxkv *kv, bool forward, uint64_t *hash)
 	}
 	if (!rc)
 		rc = read_one(txn, DAXKV_MAIN, forward, hash);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	return rc;
 }
 
@@ -126,14 +126,14 @@ static int hash_bytes(const void *p, size_t n, void *arg)
 }
 
 /* copy_all - a copy, its superblock left out. */
-static int copy_all(struct daxkv *kv, uint64_t *hash)
+static int copy_all(struct daxkv_store *kv, uint64_t *hash)
 {
 	struct daxkv_txn *txn = begin_reading(kv);
 	int rc;
 
 	*hash = 0;
 	rc = daxkv_copy(txn, hash_bytes, hash);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	return rc;
 }
 
@@ -141,7 +141,7 @@ struct was {
 	uint64_t forward, backward, copy;
 };
 
-static void was_read(struct daxkv *kv, struct was *was)
+static void was_read(struct daxkv_store *kv, struct was *was)
 {
 	OK(read_all(kv, true, &was->forward));
 	OK(read_all(kv, false, &was->backward));
@@ -149,7 +149,7 @@ static void was_read(struct daxkv *kv, struct was *was)
 }
 
 /* try - with a page or a word as it is now: all or CORRUPT. Returns whether it was met. */
-static bool try(struct daxkv *kv, const struct was *was, uint64_t to, uint64_t from)
+static bool try(struct daxkv_store *kv, const struct was *was, uint64_t to, uint64_t from)
 {
 	uint64_t hash;
 	bool met = false;
@@ -158,7 +158,7 @@ static bool try(struct daxkv *kv, const struct was *was, uint64_t to, uint64_t f
 		int rc = way < 2 ? read_all(kv, way == 0, &hash) : copy_all(kv, &hash);
 		bool same = hash == (way == 0 ? was->forward : way == 1 ? was->backward : was->copy);
 
-		if (rc == DAXKV_NOTFOUND || rc == DAXKV_INCOMPATIBLE || rc == DAXKV_BAD_DB)
+		if (rc == DAXKV_NOT_FOUND || rc == DAXKV_INCOMPATIBLE || rc == DAXKV_BAD_DB)
 			fail_msg("%lx over %lx: way %u gives %d", (long)from, (long)to, way, rc);
 		if (!rc && !same)
 			fail_msg("%lx over %lx: way %u is silent", (long)from, (long)to, way);
@@ -170,7 +170,7 @@ static bool try(struct daxkv *kv, const struct was *was, uint64_t to, uint64_t f
 }
 
 /* pages_of - those behind the ring that were ever written, free ones included. */
-static unsigned int pages_of(const struct daxkv *kv, uint64_t *pages)
+static unsigned int pages_of(const struct daxkv_store *kv, uint64_t *pages)
 {
 	static const uint8_t none[PAGE];
 	uint64_t off = kv->ring.off + FMT_RING_SLOTS * FMT_RING_SLOT, size = daxkv_size(kv);
@@ -182,14 +182,14 @@ static unsigned int pages_of(const struct daxkv *kv, uint64_t *pages)
 	return n;
 }
 
-static void page_write(struct daxkv *kv, const uint8_t *page, uint64_t to)
+static void page_write(struct daxkv_store *kv, const uint8_t *page, uint64_t to)
 {
 	assert_int_equal(pwrite(kv->map.fd, page, PAGE, (off_t)to), PAGE);
 }
 
 /* is_tried - those that are rare: the first page, whose first word is no number of a transaction, over
  * all, descriptors over each other, and so the leaves of names. Of the rest a share. */
-static bool is_tried(const struct daxkv *kv, const uint64_t *pages, unsigned int to, unsigned int from)
+static bool is_tried(const struct daxkv_store *kv, const uint64_t *pages, unsigned int to, unsigned int from)
 {
 	const char *name = kinds[KINDS - 2].name;
 	const uint8_t *a = kv->map.base + pages[to], *b = kv->map.base + pages[from];
@@ -201,7 +201,7 @@ static bool is_tried(const struct daxkv *kv, const uint64_t *pages, unsigned int
 static void pages_over_others(void **state)
 {
 	static uint64_t pages[PAGES];
-	struct daxkv *kv = store_fill();
+	struct daxkv_store *kv = store_fill();
 	unsigned int met = 0, tried = 0, n = pages_of(kv, pages);
 	uint8_t page[PAGE];
 	struct was was;
@@ -229,7 +229,7 @@ static void pages_over_others(void **state)
 static void words_that_name_others(void **state)
 {
 	static uint64_t pages[PAGES];
-	struct daxkv *kv = store_fill();
+	struct daxkv_store *kv = store_fill();
 	unsigned int met = 0, n = pages_of(kv, pages);
 	struct was was;
 

@@ -13,7 +13,7 @@ static void key_sizes(void **state)
 	(void)state;
 	memset(key, 'k', sizeof key);
 	for (size_t i = 0; i < 3; i++) {
-		struct daxkv *kv = store_new("r", cases[i].page);
+		struct daxkv_store *kv = store_new("r", cases[i].page);
 		struct daxkv_txn *txn = begin(kv);
 		struct daxkv_val v = text("v"), got;
 		assert_int_equal(daxkv_max_key_size(kv), cases[i].max);
@@ -30,7 +30,7 @@ static void key_sizes(void **state)
 			assert_int_equal(daxkv_del(txn, MAIN, &k, NULL), DAXKV_KEY_SIZE);
 		}
 		assert_int_equal(daxkv_put(txn, MAIN, NULL, &v, 0), DAXKV_KEY_SIZE);
-		OK(daxkv_commit(txn)); /* a refused call leaves the transaction whole */
+		OK(daxkv_txn_commit(txn)); /* a refused call leaves the transaction whole */
 		store_done(kv);
 	}
 }
@@ -41,7 +41,7 @@ static void value_sizes(void **state)
 	static const unsigned int sizes[] = {512, 4096, 32768};
 	(void)state;
 	for (size_t p = 0; p < 3; p++) {
-		struct daxkv *kv = store_new("r", sizes[p]);
+		struct daxkv_store *kv = store_new("r", sizes[p]);
 		size_t half = (sizes[p] - 160) / 2, lens[] = {0, 1, 7, half - 60, half - 40, half - 30, half, sizes[p] - 1, sizes[p], sizes[p] + 1, 100001};
 		const size_t n = sizeof lens / sizeof *lens;
 		uint64_t version = 0;
@@ -52,10 +52,10 @@ static void value_sizes(void **state)
 				assert_true(has_n(txn, MAIN, a, lens[a], version));
 				OK(put_n(txn, MAIN, a, lens[b], ++version));
 				assert_true(has_n(txn, MAIN, a, lens[b], version));
-				OK(daxkv_commit(txn));
+				OK(daxkv_txn_commit(txn));
 				txn = begin_reading(kv);
 				assert_true(has_n(txn, MAIN, a, lens[b], version));
-				daxkv_abort(txn);
+				daxkv_txn_abort(txn);
 			}
 		store_done(kv);
 	}
@@ -63,9 +63,9 @@ static void value_sizes(void **state)
 
 static void blob_pages_are_counted_and_freed(void **state)
 {
-	struct daxkv *kv = store_new("r", 4096);
+	struct daxkv_store *kv = store_new("r", 4096);
 	struct daxkv_txn *txn;
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	(void)state;
 	put_some(kv, 0, 4, 10000, 0);
 	put_some(kv, 1, 2, 50, 1);
@@ -74,22 +74,22 @@ static void blob_pages_are_counted_and_freed(void **state)
 	OK(daxkv_db_stat(txn, MAIN, &stat));
 	assert_int_equal(stat.blob_pages, 2 * 3);
 	assert_int_equal(stat.entries, 3);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	txn = begin_reading(kv);
 	OK(daxkv_db_stat(txn, MAIN, &stat));
 	assert_true(stat.blob_pages == 6 && stat.entries == 3 && stat.leaf_pages == 1 && stat.inner_pages == 0 && stat.depth == 1);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
 static void flags_of_put(void **state)
 {
-	struct daxkv *kv = store_new("r", 4096);
+	struct daxkv_store *kv = store_new("r", 4096);
 	struct daxkv_txn *txn = begin(kv);
 	struct daxkv_val k = text("b"), v = text("new");
 	(void)state;
-	OK(put(txn, MAIN, "b", "old", DAXKV_NOOVERWRITE));
-	assert_int_equal(daxkv_put(txn, MAIN, &k, &v, DAXKV_NOOVERWRITE), DAXKV_EXIST);
+	OK(put(txn, MAIN, "b", "old", DAXKV_NO_OVERWRITE));
+	assert_int_equal(daxkv_put(txn, MAIN, &k, &v, DAXKV_NO_OVERWRITE), DAXKV_EXIST);
 	assert_true(v.size == 3 && memcmp(v.data, "old", 3) == 0);
 	assert_int_equal(put(txn, MAIN, "a", "1", DAXKV_APPEND), DAXKV_EXIST);
 	assert_int_equal(put(txn, MAIN, "b", "1", DAXKV_APPEND), DAXKV_EXIST);
@@ -104,13 +104,13 @@ static void flags_of_put(void **state)
 	assert_true(has(txn, MAIN, "b", ""));
 	assert_int_equal(put(txn, 99, "b", "1", 0), DAXKV_BAD_DB);
 	assert_int_equal(put(txn, 0, "b", "1", 0), DAXKV_BAD_DB);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 
 static void append_in_an_empty_database(void **state)
 {
-	struct daxkv *kv = store_new("r", 512);
+	struct daxkv_store *kv = store_new("r", 512);
 	struct daxkv_txn *txn = begin(kv);
 	char buf[17];
 	struct daxkv_val k, v = text("some value");
@@ -124,7 +124,7 @@ static void append_in_an_empty_database(void **state)
 		OK(del_n(txn, MAIN, i));
 	k = key_n(buf, 0);
 	OK(daxkv_put(txn, MAIN, &k, &v, DAXKV_APPEND)); /* everything that was behind it is gone */
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 
@@ -132,7 +132,7 @@ static void append_in_an_empty_database(void **state)
 static void reserved_values(void **state)
 {
 	static const size_t lens[] = {0, 1, 30, 200, 5000, 100000};
-	struct daxkv *kv = store_new("r", 512);
+	struct daxkv_store *kv = store_new("r", 512);
 	(void)state;
 	for (size_t i = 0; i < 6; i++)
 		for (int how = 0; how < 5; how++) {
@@ -155,7 +155,7 @@ static void reserved_values(void **state)
 			case 3: /* a child begins */
 				child = begin_in(txn);
 				OK(put_n(child, MAIN, 77, 20, 0));
-				daxkv_abort(child);
+				daxkv_txn_abort(child);
 				break;
 			case 4:
 				OK(del(txn, MAIN, "key", NULL));
@@ -163,23 +163,23 @@ static void reserved_values(void **state)
 			default:
 				break;
 			}
-			OK(daxkv_commit(txn));
+			OK(daxkv_txn_commit(txn));
 			store_check(kv);
 			txn = begin_reading(kv);
-			assert_int_equal(daxkv_get(txn, MAIN, &k, &v), how == 4 ? DAXKV_NOTFOUND : 0);
+			assert_int_equal(daxkv_get(txn, MAIN, &k, &v), how == 4 ? DAXKV_NOT_FOUND : 0);
 			if (how < 4) {
 				assert_int_equal(v.size, lens[i]);
 				for (size_t b = 0; b < v.size; b++)
 					assert_int_equal(((uint8_t *)v.data)[b], how == 1 || how == 3 ? 'y' : 'x');
 			}
-			daxkv_abort(txn);
+			daxkv_txn_abort(txn);
 		}
 	store_done(kv);
 }
 
 static void integer_keys_and_values_can_be_read_in_place(void **state)
 {
-	struct daxkv *kv = store_new("r", 512);
+	struct daxkv_store *kv = store_new("r", 512);
 	struct daxkv_txn *txn = begin(kv);
 	daxkv_db db = db_of(txn, "integers", DAXKV_INTEGER_KEY), dups = db_of(txn, "pairs", DAXKV_INTEGER_KEY | DAXKV_DUP_SORT | DAXKV_DUP_FIXED | DAXKV_INTEGER_DUP);
 	struct daxkv_cursor *c;
@@ -211,13 +211,13 @@ static void integer_keys_and_values_can_be_read_in_place(void **state)
 		assert_int_equal(n, 400);
 		daxkv_cursor_close(c);
 	}
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 
 static void duplicates(void **state)
 {
-	struct daxkv *kv = store_new("r", 4096);
+	struct daxkv_store *kv = store_new("r", 4096);
 	struct daxkv_txn *txn = begin(kv);
 	daxkv_db db = db_of(txn, "d", DAXKV_DUP_SORT), fixed = db_of(txn, "f", DAXKV_DUP_SORT | DAXKV_DUP_FIXED);
 	static char big[2000];
@@ -227,12 +227,12 @@ static void duplicates(void **state)
 	OK(put(txn, db, "k", "2", 0));
 	OK(put(txn, db, "k", "1", 0));
 	OK(put(txn, db, "k", "2", 0)); /* there already: fine */
-	assert_int_equal(put(txn, db, "k", "2", DAXKV_NODUPDATA), DAXKV_EXIST);
-	assert_int_equal(put(txn, db, "k", "9", DAXKV_NOOVERWRITE), DAXKV_EXIST);
-	assert_int_equal(put(txn, db, "k", "1", DAXKV_APPENDDUP), DAXKV_EXIST);
-	assert_int_equal(put(txn, db, "k", "2", DAXKV_APPENDDUP), DAXKV_EXIST);
-	OK(put(txn, db, "k", "3", DAXKV_APPENDDUP));
-	OK(put(txn, db, "j", "3", DAXKV_APPENDDUP));
+	assert_int_equal(put(txn, db, "k", "2", DAXKV_NO_DUP_DATA), DAXKV_EXIST);
+	assert_int_equal(put(txn, db, "k", "9", DAXKV_NO_OVERWRITE), DAXKV_EXIST);
+	assert_int_equal(put(txn, db, "k", "1", DAXKV_APPEND_DUP), DAXKV_EXIST);
+	assert_int_equal(put(txn, db, "k", "2", DAXKV_APPEND_DUP), DAXKV_EXIST);
+	OK(put(txn, db, "k", "3", DAXKV_APPEND_DUP));
+	OK(put(txn, db, "j", "3", DAXKV_APPEND_DUP));
 	OK(put(txn, db, "k", "", 0)); /* an empty duplicate is the first */
 	assert_true(has(txn, db, "k", ""));
 	assert_int_equal(daxkv_put(txn, db, &k, &(struct daxkv_val){5, NULL}, DAXKV_RESERVE), DAXKV_INCOMPATIBLE);
@@ -242,7 +242,7 @@ static void duplicates(void **state)
 	OK(put(txn, db, "new", "later", 0));
 	assert_true(has(txn, db, "new", "late"));
 	assert_int_equal(daxkv_put(txn, db, &r, &reserved, DAXKV_RESERVE), DAXKV_INCOMPATIBLE);
-	assert_int_equal(daxkv_put(txn, db, &r, &reserved, DAXKV_RESERVE | DAXKV_NOOVERWRITE), DAXKV_EXIST);
+	assert_int_equal(daxkv_put(txn, db, &r, &reserved, DAXKV_RESERVE | DAXKV_NO_OVERWRITE), DAXKV_EXIST);
 	OK(daxkv_put(txn, db, &k, &v, 0));
 	v.size = 1025;
 	assert_int_equal(daxkv_put(txn, db, &k, &v, 0), DAXKV_VALUE_SIZE);
@@ -251,23 +251,23 @@ static void duplicates(void **state)
 	assert_int_equal(daxkv_put(txn, db, &k, &v, 0), DAXKV_VALUE_SIZE); /* together more than half a page */
 	OK(put(txn, fixed, "k", "abc", 0));
 	assert_int_equal(put(txn, fixed, "k", "ab", 0), DAXKV_VALUE_SIZE);
-	assert_int_equal(del(txn, db, "k", "4"), DAXKV_NOTFOUND);
+	assert_int_equal(del(txn, db, "k", "4"), DAXKV_NOT_FOUND);
 	OK(del(txn, db, "k", ""));
 	assert_true(has(txn, db, "k", "1"));
 	OK(del(txn, db, "k", NULL));
 	assert_true(has(txn, db, "k", NULL) && has(txn, db, "j", "3"));
-	assert_int_equal(del(txn, db, "k", NULL), DAXKV_NOTFOUND);
-	OK(daxkv_commit(txn));
+	assert_int_equal(del(txn, db, "k", NULL), DAXKV_NOT_FOUND);
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 
 /* A key with more duplicates than many leaves hold, deleted at once. */
 static void many_duplicates_deleted(void **state)
 {
-	struct daxkv *kv = store_new("r", 512);
+	struct daxkv_store *kv = store_new("r", 512);
 	struct daxkv_txn *txn = begin(kv);
 	daxkv_db db = db_of(txn, "d", DAXKV_DUP_SORT);
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	(void)state;
 	OK(put(txn, db, "a", "before", 0));
 	OK(put(txn, db, "c", "behind", 0));
@@ -276,7 +276,7 @@ static void many_duplicates_deleted(void **state)
 		snprintf(value, sizeof value, "%08d", i * 7919 % 2000);
 		OK(put(txn, db, "b", value, 0));
 	}
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	txn = begin(kv);
 	assert_true(has(txn, db, "b", "00000000"));
 	struct daxkv_val k = text("b");
@@ -287,7 +287,7 @@ static void many_duplicates_deleted(void **state)
 	OK(daxkv_db_stat(txn, db, &stat));
 	assert_int_equal(stat.entries, 2);
 	assert_true(has(txn, db, "a", "before") && has(txn, db, "b", NULL) && has(txn, db, "c", "behind"));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 
@@ -298,7 +298,7 @@ static void inputs_that_lie_in_the_store(void **state)
 	(void)state;
 	for (size_t len = 0; len < 4; len++)
 		for (int own = 0; own < 2; own++) {
-			struct daxkv *kv = store_new("r", 512);
+			struct daxkv_store *kv = store_new("r", 512);
 			struct daxkv_txn *txn = begin(kv);
 			uint64_t from[40], x = 5;
 			for (uint64_t i = 0; i < 40; i++) {
@@ -306,7 +306,7 @@ static void inputs_that_lie_in_the_store(void **state)
 				from[i] = i; /* whose value record i has */
 			}
 			if (!own) { /* else the pages are the transaction's own and edited in place */
-				OK(daxkv_commit(txn));
+				OK(daxkv_txn_commit(txn));
 				txn = begin(kv);
 			}
 			for (int step = 0; step < 400; step++) {
@@ -338,7 +338,7 @@ static void inputs_that_lie_in_the_store(void **state)
 				assert_memory_equal(v.data, expected, v.size);
 				free(expected);
 			}
-			OK(daxkv_commit(txn));
+			OK(daxkv_txn_commit(txn));
 			store_done(kv);
 		}
 }
@@ -346,7 +346,7 @@ static void inputs_that_lie_in_the_store(void **state)
 /* The pairs of a database with duplicates put again under another key, straight from the pages. */
 static void pairs_copied_within_the_store(void **state)
 {
-	struct daxkv *kv = store_new("r", 512);
+	struct daxkv_store *kv = store_new("r", 512);
 	struct daxkv_txn *txn = begin(kv);
 	daxkv_db db = db_of(txn, "d", DAXKV_DUP_SORT);
 	struct daxkv_cursor *c, *to;
@@ -369,7 +369,7 @@ static void pairs_copied_within_the_store(void **state)
 		n++;
 	} while (daxkv_cursor_get(c, &k, &v, DAXKV_NEXT_DUP) == 0);
 	assert_int_equal(n, 300);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 
@@ -395,7 +395,7 @@ static void many_agrees(struct daxkv_txn *txn, daxkv_db db, uint64_t n)
 static void many_at_once(void **state)
 {
 	static const unsigned int flags[] = {0, DAXKV_REVERSE_KEY, DAXKV_DUP_SORT};
-	struct daxkv *kv = store_new("r", 512);
+	struct daxkv_store *kv = store_new("r", 512);
 	(void)state;
 	for (size_t f = 0; f < 3; f++) {
 		struct daxkv_txn *txn = begin(kv), *old;
@@ -405,7 +405,7 @@ static void many_at_once(void **state)
 		for (uint64_t n = 0; n < 2000; n += 1 + n % 3)
 			OK(put_n(txn, db, n, f == 2 ? n % 40 : n % 300, 1));
 		many_agrees(txn, db, 2000);
-		OK(daxkv_commit(txn));
+		OK(daxkv_txn_commit(txn));
 		old = begin_reading(kv);
 		txn = begin(kv);
 		for (uint64_t n = 0; n < 2000; n += 7)
@@ -414,10 +414,10 @@ static void many_at_once(void **state)
 			else
 				(void)del_n(txn, db, n); /* some are not there */
 		many_agrees(txn, db, 2000);
-		OK(daxkv_commit(txn));
+		OK(daxkv_txn_commit(txn));
 		many_agrees(old, db, 2000);
 		assert_int_equal(daxkv_get_many(old, 77, 0, NULL, NULL, NULL), DAXKV_BAD_DB);
-		daxkv_abort(old);
+		daxkv_txn_abort(old);
 	}
 	store_done(kv);
 }

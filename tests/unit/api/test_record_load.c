@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Tests of daxkv_load: packed pages, old snapshots beside them, and what ends a load. Random loads are the model test's. */
+/* Tests of daxkv_bulk_load: packed pages, old snapshots beside them, and what ends a load. Random loads are the model test's. */
 #include "store.h"
 #include "txn/dbi.h"
 
@@ -29,26 +29,26 @@ static int load_n(struct daxkv_txn *txn, daxkv_db db, unsigned int fill, uint64_
 {
 	struct source s = {.at = from, .end = to, .version = 1, .len = len, .then = then};
 
-	return daxkv_load(txn, db, fill, next, &s, loaded);
+	return daxkv_bulk_load(txn, db, fill, next, &s, loaded);
 }
 
-static void load_some(struct daxkv *kv, uint64_t from, uint64_t to, size_t len)
+static void load_some(struct daxkv_store *kv, uint64_t from, uint64_t to, size_t len)
 {
 	struct daxkv_txn *txn = begin(kv);
 	uint64_t loaded;
 
-	OK(load_n(txn, DAXKV_MAIN, 0, from, to, len, DAXKV_NOTFOUND, &loaded));
+	OK(load_n(txn, DAXKV_MAIN, 0, from, to, len, DAXKV_NOT_FOUND, &loaded));
 	assert_int_equal(loaded, to - from);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 }
 
 static void loads_of_every_size(void **state)
 {
 	(void)state;
 	for (uint64_t step = 1; step < 3000; step = step * 3 + 1) { /* from one entry a load to many levels at once */
-		struct daxkv *kv = store_new("l", 512);
+		struct daxkv_store *kv = store_new("l", 512);
 		struct daxkv_txn *txn, *old;
-		struct daxkv_stat stat;
+		struct daxkv_db_stat stat;
 		uint64_t n = 0;
 
 		for (int i = 0; i < 6; i++, n += step) {
@@ -62,12 +62,12 @@ static void loads_of_every_size(void **state)
 		assert_true(lacks_n(old, DAXKV_MAIN, n));
 		OK(daxkv_db_stat(old, DAXKV_MAIN, &stat));
 		assert_int_equal(stat.entries, n);
-		daxkv_abort(old);
+		daxkv_txn_abort(old);
 		put_some(kv, 0, n + step, 25, 2); /* the loaded pages take changes like any others */
 		txn = begin_reading(kv);
 		for (uint64_t i = 0; i < n + step; i++)
 			assert_true(has_n(txn, DAXKV_MAIN, i, 25, 2));
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		store_done(kv);
 	}
 }
@@ -79,14 +79,14 @@ static void pages_are_as_full_as_asked(void **state)
 	(void)state;
 
 	for (size_t f = 0; f < 4; f++) {
-		struct daxkv *kv = store_new("l", 4096);
+		struct daxkv_store *kv = store_new("l", 4096);
 		struct daxkv_txn *txn = begin(kv);
 		struct daxkv_counters before = counters(kv), after;
-		struct daxkv_stat stat;
+		struct daxkv_db_stat stat;
 
-		OK(load_n(txn, DAXKV_MAIN, fill[f], 0, 20000, 100, DAXKV_NOTFOUND, NULL));
+		OK(load_n(txn, DAXKV_MAIN, fill[f], 0, 20000, 100, DAXKV_NOT_FOUND, NULL));
 		OK(daxkv_db_stat(txn, DAXKV_MAIN, &stat));
-		OK(daxkv_commit(txn));
+		OK(daxkv_txn_commit(txn));
 		after = counters(kv);
 		pages[f] = stat.leaf_pages;
 		/* Every page is written once: what is flushed beside is the commit's. */
@@ -104,69 +104,69 @@ static void pages_are_as_full_as_asked(void **state)
 
 static void an_entry_that_does_not_rise_ends_it(void **state)
 {
-	struct daxkv *kv = store_new("l", 512);
+	struct daxkv_store *kv = store_new("l", 512);
 	struct daxkv_txn *txn = begin(kv);
 	uint64_t loaded = 99;
 	(void)state;
 
 	OK(put_n(txn, DAXKV_MAIN, 50, 20, 7));
-	assert_int_equal(load_n(txn, DAXKV_MAIN, 0, 50, 60, 20, DAXKV_NOTFOUND, &loaded), DAXKV_EXIST);
+	assert_int_equal(load_n(txn, DAXKV_MAIN, 0, 50, 60, 20, DAXKV_NOT_FOUND, &loaded), DAXKV_EXIST);
 	assert_int_equal(loaded, 0);
-	assert_int_equal(load_n(txn, DAXKV_MAIN, 0, 49, 60, 20, DAXKV_NOTFOUND, &loaded), DAXKV_EXIST);
-	OK(load_n(txn, DAXKV_MAIN, 0, 51, 51, 20, DAXKV_NOTFOUND, &loaded)); /* of nothing */
+	assert_int_equal(load_n(txn, DAXKV_MAIN, 0, 49, 60, 20, DAXKV_NOT_FOUND, &loaded), DAXKV_EXIST);
+	OK(load_n(txn, DAXKV_MAIN, 0, 51, 51, 20, DAXKV_NOT_FOUND, &loaded)); /* of nothing */
 	assert_int_equal(loaded, 0);
 	assert_int_equal(load_n(txn, DAXKV_MAIN, 0, 51, 99, 20, 4711, &loaded), 4711); /* the source's own failure */
 	assert_int_equal(loaded, 48);
-	assert_int_equal(load_n(txn, DAXKV_MAIN, 0, 100, 110, 20, DAXKV_POISONED, &loaded), DAXKV_POISONED);
+	assert_int_equal(load_n(txn, DAXKV_MAIN, 0, 100, 110, 20, DAXKV_PANIC, &loaded), DAXKV_PANIC);
 	assert_int_equal(loaded, 10);
 	for (uint64_t n = 50; n < 110; n++)
 		assert_true(n == 99 ? lacks_n(txn, DAXKV_MAIN, n) : has_n(txn, DAXKV_MAIN, n, 20, n == 50 ? 7 : 1));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 
 static void wrong_calls(void **state)
 {
-	struct daxkv *kv = store_new("l", 512);
+	struct daxkv_store *kv = store_new("l", 512);
 	struct daxkv_txn *txn = begin(kv), *reading;
 	(void)state;
 
-	assert_int_equal(daxkv_load(txn, DAXKV_MAIN, 0, NULL, NULL, NULL), EINVAL);
-	assert_int_equal(load_n(txn, DAXKV_MAIN, 9, 0, 1, 20, DAXKV_NOTFOUND, NULL), EINVAL);
-	assert_int_equal(load_n(txn, DAXKV_MAIN, 101, 0, 1, 20, DAXKV_NOTFOUND, NULL), EINVAL);
-	assert_int_equal(load_n(txn, 77, 0, 0, 1, 20, DAXKV_NOTFOUND, NULL), DAXKV_BAD_DB);
-	OK(daxkv_commit(txn));
+	assert_int_equal(daxkv_bulk_load(txn, DAXKV_MAIN, 0, NULL, NULL, NULL), EINVAL);
+	assert_int_equal(load_n(txn, DAXKV_MAIN, 9, 0, 1, 20, DAXKV_NOT_FOUND, NULL), EINVAL);
+	assert_int_equal(load_n(txn, DAXKV_MAIN, 101, 0, 1, 20, DAXKV_NOT_FOUND, NULL), EINVAL);
+	assert_int_equal(load_n(txn, 77, 0, 0, 1, 20, DAXKV_NOT_FOUND, NULL), DAXKV_BAD_DB);
+	OK(daxkv_txn_commit(txn));
 	reading = begin_reading(kv);
-	assert_int_equal(load_n(reading, DAXKV_MAIN, 0, 0, 1, 20, DAXKV_NOTFOUND, NULL), EACCES);
-	daxkv_abort(reading);
+	assert_int_equal(load_n(reading, DAXKV_MAIN, 0, 0, 1, 20, DAXKV_NOT_FOUND, NULL), EACCES);
+	daxkv_txn_abort(reading);
 	store_done(kv);
 }
 
 static void large_values_nesting_and_abort(void **state)
 {
-	struct daxkv *kv = store_new("l", 512);
+	struct daxkv_store *kv = store_new("l", 512);
 	struct daxkv_txn *txn = begin(kv), *child;
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	uint64_t used;
 	(void)state;
 
-	OK(load_n(txn, DAXKV_MAIN, 0, 0, 40, 5000, DAXKV_NOTFOUND, NULL));
+	OK(load_n(txn, DAXKV_MAIN, 0, 0, 40, 5000, DAXKV_NOT_FOUND, NULL));
 	OK(daxkv_db_stat(txn, DAXKV_MAIN, &stat));
 	assert_int_equal(stat.blob_pages, 40 * 10);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	used = info(kv).used_bytes;
 	txn = begin(kv);
-	OK(load_n(txn, DAXKV_MAIN, 0, 40, 400, 30, DAXKV_NOTFOUND, NULL));
+	OK(load_n(txn, DAXKV_MAIN, 0, 40, 400, 30, DAXKV_NOT_FOUND, NULL));
 	child = begin_in(txn);
-	OK(load_n(child, DAXKV_MAIN, 0, 400, 900, 30, DAXKV_NOTFOUND, NULL));
-	daxkv_abort(child);
+	OK(load_n(child, DAXKV_MAIN, 0, 400, 900, 30, DAXKV_NOT_FOUND, NULL));
+	daxkv_txn_abort(child);
 	assert_true(lacks_n(txn, DAXKV_MAIN, 400));
 	child = begin_in(txn);
-	OK(load_n(child, DAXKV_MAIN, 0, 400, 600, 30, DAXKV_NOTFOUND, NULL));
-	OK(daxkv_commit(child));
+	OK(load_n(child, DAXKV_MAIN, 0, 400, 600, 30, DAXKV_NOT_FOUND, NULL));
+	OK(daxkv_txn_commit(child));
 	for (uint64_t n = 40; n < 600; n++)
 		assert_true(has_n(txn, DAXKV_MAIN, n, 30, 1));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	assert_int_equal(info(kv).used_bytes, used);
 	store_done(kv);
 }
@@ -177,7 +177,7 @@ static int next_pair(void *arg, struct daxkv_val *key, struct daxkv_val *value)
 	uint64_t *n = arg;
 
 	if (*n == 900)
-		return DAXKV_NOTFOUND;
+		return DAXKV_NOT_FOUND;
 	*key = key_n(k, *n / 300);
 	*value = key_n(v, *n % 300);
 	++*n;
@@ -186,7 +186,7 @@ static int next_pair(void *arg, struct daxkv_val *key, struct daxkv_val *value)
 
 static void pairs(void **state)
 {
-	struct daxkv *kv = store_new("l", 512);
+	struct daxkv_store *kv = store_new("l", 512);
 	struct daxkv_txn *txn = begin(kv);
 	daxkv_db db = db_of(txn, "d", DAXKV_DUP_SORT | DAXKV_DUP_FIXED);
 	struct daxkv_cursor *c;
@@ -195,24 +195,24 @@ static void pairs(void **state)
 	uint64_t n = 0, loaded;
 	(void)state;
 
-	OK(daxkv_load(txn, db, 0, next_pair, &n, &loaded));
+	OK(daxkv_bulk_load(txn, db, 0, next_pair, &n, &loaded));
 	assert_int_equal(loaded, 900);
 	n = 899;
-	assert_int_equal(daxkv_load(txn, db, 0, next_pair, &n, &loaded), DAXKV_EXIST);
-	assert_int_equal(load_n(txn, db, 0, 7, 8, 20, DAXKV_NOTFOUND, &loaded), DAXKV_VALUE_SIZE); /* DUP_FIXED */
+	assert_int_equal(daxkv_bulk_load(txn, db, 0, next_pair, &n, &loaded), DAXKV_EXIST);
+	assert_int_equal(load_n(txn, db, 0, 7, 8, 20, DAXKV_NOT_FOUND, &loaded), DAXKV_VALUE_SIZE); /* DUP_FIXED */
 	OK(daxkv_cursor_open(txn, db, &c));
 	for (n = 0; n < 900; n++) {
 		OK(daxkv_cursor_get(c, &key, &value, DAXKV_NEXT));
 		assert_memory_equal(key.data, key_n(k1, n / 300).data, 16);
 		assert_memory_equal(value.data, key_n(v1, n % 300).data, 16);
 	}
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 
 static void a_full_store_breaks_the_transaction(void **state)
 {
-	struct daxkv *kv = store_open(
+	struct daxkv_store *kv = store_open(
 	    "full", (struct daxkv_options){
 	                .flags = DAXKV_CREATE, .page_size = 512, .pmem = DAXKV_PMEM_FORCE, .initial_size = 64 << 10, .max_size = 96 << 10});
 	struct daxkv_txn *txn;
@@ -221,10 +221,10 @@ static void a_full_store_breaks_the_transaction(void **state)
 
 	load_some(kv, 0, 10, 20);
 	txn = begin(kv);
-	assert_int_equal(load_n(txn, DAXKV_MAIN, 0, 10, 100000, 100, DAXKV_NOTFOUND, &loaded), DAXKV_FULL);
+	assert_int_equal(load_n(txn, DAXKV_MAIN, 0, 10, 100000, 100, DAXKV_NOT_FOUND, &loaded), DAXKV_FULL);
 	assert_in_range(loaded, 100, 1000);
 	assert_int_equal(put_n(txn, DAXKV_MAIN, 5, 20, 2), DAXKV_BAD_TXN);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	load_some(kv, 10, 100, 20);
 	store_done(kv);
 }
@@ -232,7 +232,7 @@ static void a_full_store_breaks_the_transaction(void **state)
 /* Each separator of a damaged page lies in it, but together they are longer: the load copies them. */
 static void separators_that_overlap(void **state)
 {
-	struct daxkv *kv = store_new("l", 512);
+	struct daxkv_store *kv = store_new("l", 512);
 	const struct fmt_page *page;
 	struct dbstate *s;
 	uint8_t was[512];
@@ -246,7 +246,7 @@ static void separators_that_overlap(void **state)
 		txn = begin_reading(kv);
 		OK(dbi_state(txn, DAXKV_MAIN, &s));
 		OK(tree_root(&s->tree, &page, &at));
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 	} while (page->level == 0 || page->n < 8);
 	assert_int_equal(page->level, 1);
 	memcpy(was, page, sizeof was);
@@ -258,8 +258,8 @@ static void separators_that_overlap(void **state)
 		pm_write(&kv->map.pm, kv->map.base + at + sep, klen, sizeof klen);
 	}
 	txn = begin(kv);
-	assert_int_equal(load_n(txn, DAXKV_MAIN, 0, n, n + 100, 30, DAXKV_NOTFOUND, NULL), DAXKV_CORRUPT);
-	assert_int_equal(daxkv_commit(txn), DAXKV_BAD_TXN);
+	assert_int_equal(load_n(txn, DAXKV_MAIN, 0, n, n + 100, 30, DAXKV_NOT_FOUND, NULL), DAXKV_CORRUPT);
+	assert_int_equal(daxkv_txn_commit(txn), DAXKV_BAD_TXN);
 	pm_write(&kv->map.pm, kv->map.base + at, was, sizeof was);
 	store_done(kv);
 }

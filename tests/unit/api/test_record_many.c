@@ -21,7 +21,7 @@ static void pair(size_t i, uint64_t n, uint64_t version)
 
 static void puts_in_any_order_split_leaves(void **state)
 {
-	struct daxkv *kv = store_new("m", 512);
+	struct daxkv_store *kv = store_new("m", 512);
 	struct daxkv_txn *txn = begin(kv), *old;
 	uint64_t x = 1;
 	(void)state;
@@ -31,7 +31,7 @@ static void puts_in_any_order_split_leaves(void **state)
 	OK(daxkv_put_many(txn, DAXKV_MAIN, MANY, key, value, 0, result));
 	for (size_t i = 0; i < MANY; i++)
 		assert_int_equal(result[i], 0);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	old = begin_reading(kv);
 	txn = begin(kv);
 	for (size_t i = 0; i < MANY; i++)
@@ -39,10 +39,10 @@ static void puts_in_any_order_split_leaves(void **state)
 	OK(daxkv_put_many(txn, DAXKV_MAIN, MANY, key, value, 0, result));
 	for (size_t i = 0; i < MANY; i++)
 		assert_int_equal(result[i], 0);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	for (uint64_t n = 0; n < MANY; n++)
 		assert_true(has_n(old, DAXKV_MAIN, n, sizeof texts[0], 1));
-	daxkv_abort(old);
+	daxkv_txn_abort(old);
 	txn = begin_reading(kv);
 	for (size_t i = 0; i < MANY; i++) {
 		struct daxkv_val v;
@@ -50,13 +50,13 @@ static void puts_in_any_order_split_leaves(void **state)
 		OK(daxkv_get(txn, DAXKV_MAIN, &key[i], &v));
 		assert_memory_equal(v.data, texts[i], sizeof texts[i]);
 	}
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
 static void keys_that_rise_then_do_not(void **state)
 {
-	struct daxkv *kv = store_new("m", 512);
+	struct daxkv_store *kv = store_new("m", 512);
 	struct daxkv_txn *txn = begin(kv);
 	(void)state;
 
@@ -65,13 +65,13 @@ static void keys_that_rise_then_do_not(void **state)
 	OK(daxkv_put_many(txn, DAXKV_MAIN, MANY, key, value, 0, result));
 	for (size_t i = 0; i < MANY; i++)
 		assert_true(has_n(txn, DAXKV_MAIN, i % 100 == 50 ? i - 33 : i + 1000, sizeof texts[i], 1));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 
 static void equal_keys_in_one_call(void **state)
 {
-	struct daxkv *kv = store_new("m", 512);
+	struct daxkv_store *kv = store_new("m", 512);
 	struct daxkv_txn *txn = begin(kv);
 	(void)state;
 
@@ -82,19 +82,19 @@ static void equal_keys_in_one_call(void **state)
 		assert_true(has_n(txn, DAXKV_MAIN, n, sizeof texts[n], 10 * n + 9)); /* the last one counts */
 	for (size_t i = 0; i < 40; i++)
 		pair(i, 3 + i / 10, i);
-	OK(daxkv_put_many(txn, DAXKV_MAIN, 40, key, value, DAXKV_NOOVERWRITE, result));
+	OK(daxkv_put_many(txn, DAXKV_MAIN, 40, key, value, DAXKV_NO_OVERWRITE, result));
 	for (size_t i = 0; i < 40; i++)
 		assert_int_equal(result[i], i == 10 || i == 20 || i == 30 ? 0 : DAXKV_EXIST);
 	fill_n(texts[0], sizeof texts[0], 3, 39);
-	assert_memory_equal(value[5].data, texts[0], value[5].size); /* NOOVERWRITE shows what is there */
+	assert_memory_equal(value[5].data, texts[0], value[5].size); /* NO_OVERWRITE shows what is there */
 	assert_true(value[5].data != texts[5]);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 
 static void failures_among_successes(void **state)
 {
-	struct daxkv *kv = store_new("m", 512);
+	struct daxkv_store *kv = store_new("m", 512);
 	struct daxkv_txn *txn = begin(kv), *reading;
 	static char too_long[2000];
 	(void)state;
@@ -114,20 +114,20 @@ static void failures_among_successes(void **state)
 	assert_int_equal(daxkv_put_many(txn, DAXKV_MAIN, 1, key, value, DAXKV_RESERVE, result), EINVAL);
 	assert_int_equal(daxkv_put_many(txn, DAXKV_MAIN, 1, key, value, 0, NULL), EINVAL);
 	assert_int_equal(daxkv_put_many(txn, 77, 1, key, value, 0, result), DAXKV_BAD_DB);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	reading = begin_reading(kv);
 	assert_int_equal(daxkv_put_many(reading, DAXKV_MAIN, 1, key, value, 0, result), EACCES);
-	daxkv_abort(reading);
+	daxkv_txn_abort(reading);
 	store_done(kv);
 }
 
 static void pairs_of_duplicates_and_large_values(void **state)
 {
-	struct daxkv *kv = store_new("m", 512);
+	struct daxkv_store *kv = store_new("m", 512);
 	struct daxkv_txn *txn = begin(kv);
 	daxkv_db dups = db_of(txn, "d", DAXKV_DUP_SORT), plain = db_of(txn, "p", 0);
 	static uint8_t large[5000];
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	(void)state;
 
 	for (size_t i = 0; i < MANY; i++) {
@@ -135,7 +135,7 @@ static void pairs_of_duplicates_and_large_values(void **state)
 		snprintf((char *)texts[i], sizeof texts[i], "v%05zu", i * 7919 % MANY / 2);
 		value[i].size = 6;
 	}
-	OK(daxkv_put_many(txn, dups, MANY, key, value, DAXKV_NODUPDATA, result));
+	OK(daxkv_put_many(txn, dups, MANY, key, value, DAXKV_NO_DUP_DATA, result));
 	uint64_t there = 0;
 	for (size_t i = 0; i < MANY; i++)
 		there += result[i] == 0;
@@ -150,13 +150,13 @@ static void pairs_of_duplicates_and_large_values(void **state)
 	OK(daxkv_put_many(txn, plain, 40, key, value, 0, result));
 	OK(daxkv_db_stat(txn, plain, &stat));
 	assert_int_equal(stat.blob_pages, 20 * 10);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 
 static void a_full_store_ends_the_whole(void **state)
 {
-	struct daxkv *kv = store_open(
+	struct daxkv_store *kv = store_open(
 	    "full", (struct daxkv_options){
 	                .flags = DAXKV_CREATE, .page_size = 512, .pmem = DAXKV_PMEM_FORCE, .initial_size = 64 << 10, .max_size = 96 << 10});
 	struct daxkv_txn *txn;
@@ -172,10 +172,10 @@ static void a_full_store_ends_the_whole(void **state)
 	}
 	assert_int_equal(rc, DAXKV_FULL);
 	assert_int_equal(daxkv_put_many(txn, DAXKV_MAIN, 1, key, value, 0, result), DAXKV_BAD_TXN);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	txn = begin_reading(kv);
 	assert_true(has_n(txn, DAXKV_MAIN, 9, sizeof texts[0], 1) && lacks_n(txn, DAXKV_MAIN, 10));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 

@@ -15,9 +15,9 @@ static int cut(struct daxkv_txn *txn, daxkv_db db, uint64_t from, uint64_t to, u
 	return daxkv_del_range(txn, db, &first, &end, deleted);
 }
 
-static struct daxkv *filled(void)
+static struct daxkv_store *filled(void)
 {
-	struct daxkv *kv = store_new("r", 512);
+	struct daxkv_store *kv = store_new("r", 512);
 
 	put_some(kv, 0, ENTRIES, LEN, 1);
 	for (uint64_t n = 0; n < ENTRIES; n += 100) /* some entries in the tails of their leaves */
@@ -33,7 +33,7 @@ static void all(struct daxkv_txn *txn, uint64_t from, uint64_t to) /* of [0, ENT
 
 static void ranges_of_every_size(void **state)
 {
-	struct daxkv *kv = filled();
+	struct daxkv_store *kv = filled();
 	struct daxkv_txn *reader = begin_reading(kv);
 	uint64_t x = 3;
 	(void)state;
@@ -46,7 +46,7 @@ static void ranges_of_every_size(void **state)
 		         deleted = 99;
 		uint64_t to = from + len < ENTRIES ? from + len : ENTRIES;
 		struct daxkv_txn *txn = begin(kv);
-		struct daxkv_stat stat;
+		struct daxkv_db_stat stat;
 
 		OK(cut(txn, DAXKV_MAIN, from, to, &deleted));
 		assert_int_equal(deleted, to - from);
@@ -54,28 +54,28 @@ static void ranges_of_every_size(void **state)
 		assert_int_equal(stat.entries, ENTRIES - deleted);
 		all(txn, from, to);
 		if (i % 2) {
-			daxkv_abort(txn);
+			daxkv_txn_abort(txn);
 			continue;
 		}
-		OK(daxkv_commit(txn));
+		OK(daxkv_txn_commit(txn));
 		all(reader, 0, 0);
 		store_check(kv);
 		put_some(kv, from, to, LEN, 1);
 	}
-	daxkv_abort(reader);
+	daxkv_txn_abort(reader);
 	store_done(kv);
 }
 
 static void middle_pages_are_not_written(void **state)
 {
-	struct daxkv *kv = filled();
+	struct daxkv_store *kv = filled();
 	struct daxkv_txn *txn = begin(kv);
 	struct daxkv_counters before = counters(kv), after;
 	uint64_t deleted;
 	(void)state;
 
 	OK(cut(txn, DAXKV_MAIN, 10, ENTRIES - 10, &deleted));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	after = counters(kv);
 	assert_int_equal(deleted, ENTRIES - 20);
 	assert_in_range(after.lines_flushed - before.lines_flushed, 1, 400); /* about 300 leaves of 8 lines went */
@@ -85,11 +85,11 @@ static void middle_pages_are_not_written(void **state)
 
 static void open_ends_and_empty_ranges(void **state)
 {
-	struct daxkv *kv = filled();
+	struct daxkv_store *kv = filled();
 	struct daxkv_txn *txn = begin(kv);
 	char buf[17];
 	struct daxkv_val at = key_n(buf, 1000), none = {0, NULL};
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	uint64_t deleted;
 	(void)state;
 
@@ -116,16 +116,16 @@ static void open_ends_and_empty_ranges(void **state)
 	assert_int_equal(daxkv_del_range(txn, DAXKV_MAIN, &none, NULL, &deleted), DAXKV_KEY_SIZE);
 	assert_int_equal(daxkv_del_range(txn, DAXKV_MAIN, NULL, &none, &deleted), DAXKV_KEY_SIZE);
 	assert_int_equal(daxkv_del_range(txn, 77, NULL, NULL, &deleted), DAXKV_BAD_DB);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	txn = begin_reading(kv);
 	assert_int_equal(daxkv_del_range(txn, DAXKV_MAIN, NULL, NULL, &deleted), EACCES);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
 static void nothing_from_an_empty_database(void **state)
 {
-	struct daxkv *kv = store_new("r", 512);
+	struct daxkv_store *kv = store_new("r", 512);
 	struct daxkv_txn *txn;
 	uint64_t deleted;
 	(void)state;
@@ -135,7 +135,7 @@ static void nothing_from_an_empty_database(void **state)
 		txn = begin(kv);
 		OK(daxkv_del_range(txn, DAXKV_MAIN, NULL, NULL, &deleted));
 		assert_int_equal(deleted, i == 0);
-		OK(daxkv_commit(txn));
+		OK(daxkv_txn_commit(txn));
 		store_check(kv);
 	}
 	put_some(kv, 0, 100, LEN, 1);
@@ -144,7 +144,7 @@ static void nothing_from_an_empty_database(void **state)
 
 static void names_of_databases_are_not_removed(void **state)
 {
-	struct daxkv *kv = filled();
+	struct daxkv_store *kv = filled();
 	struct daxkv_txn *txn = begin(kv);
 	uint64_t deleted;
 	(void)state;
@@ -155,20 +155,20 @@ static void names_of_databases_are_not_removed(void **state)
 	all(txn, 0, 0);
 	OK(cut(txn, DAXKV_MAIN, 10, 1500, &deleted)); /* up to 1500, which lies before it */
 	OK(cut(txn, DAXKV_MAIN, 1501, 2000, &deleted));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 
 static void large_values_and_duplicates(void **state)
 {
-	struct daxkv *kv = store_new("r", 512);
+	struct daxkv_store *kv = store_new("r", 512);
 	struct daxkv_txn *txn = begin(kv);
 	daxkv_db large = db_of(txn, "large", 0), dups = db_of(txn, "dups", DAXKV_DUP_SORT);
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	uint64_t deleted, used;
 	(void)state;
 
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	used = info(kv).used_bytes;
 	txn = begin(kv);
 	for (uint64_t n = 0; n < 200; n++) {
@@ -176,7 +176,7 @@ static void large_values_and_duplicates(void **state)
 		for (uint64_t v = 0; v < 10; v++)
 			OK(put_n(txn, dups, n, 20, v));
 	}
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	txn = begin(kv);
 	OK(cut(txn, large, 20, 180, &deleted));
 	assert_int_equal(deleted, 160);
@@ -186,21 +186,21 @@ static void large_values_and_duplicates(void **state)
 	assert_int_equal(deleted, 186 * 10);
 	OK(daxkv_db_stat(txn, dups, &stat));
 	assert_int_equal(stat.entries, 14 * 10);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_check(kv);
 	txn = begin(kv);
 	OK(daxkv_del_range(txn, large, NULL, NULL, &deleted));
 	assert_int_equal(deleted, 40);
 	OK(cut(txn, dups, 0, 200, &deleted));
 	assert_int_equal(deleted, 140);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	assert_in_range(info(kv).used_bytes, used, used + 5 * 512); /* a descriptor and an empty leaf each, and a bitmap page where the file grew */
 	store_done(kv);
 }
 
 static void cursors_stand_before_what_followed(void **state)
 {
-	struct daxkv *kv = filled();
+	struct daxkv_store *kv = filled();
 	struct daxkv_txn *txn = begin(kv);
 	struct daxkv_cursor *c;
 	char buf[17];
@@ -214,14 +214,14 @@ static void cursors_stand_before_what_followed(void **state)
 	assert_memory_equal(key.data, key_n(buf, 1200).data, 16);
 	OK(daxkv_cursor_get(c, &key, &value, DAXKV_PREV));
 	assert_memory_equal(key.data, key_n(buf, 299).data, 16);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 
 /* The ends of the range are keys as a get showed them: they lie in leaves that the call rewrites. */
 static void ends_that_lie_in_the_store(void **state)
 {
-	struct daxkv *kv = filled();
+	struct daxkv_store *kv = filled();
 	struct daxkv_txn *txn = begin(kv);
 	(void)state;
 
@@ -247,7 +247,7 @@ static void ends_that_lie_in_the_store(void **state)
 		assert_true(lacks_n(txn, DAXKV_MAIN, from));
 		assert_true(lacks_n(txn, DAXKV_MAIN, from + 290));
 	}
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 

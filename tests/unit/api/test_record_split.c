@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Tests of daxkv_split and daxkv_txn_clone: the parts are the whole, of about one size, also when threads read them beside a writer. */
+/* Tests of daxkv_db_partition and daxkv_txn_clone: the parts are the whole, of about one size, also when threads read them beside a writer. */
 #include "store.h"
 
 #include <errno.h>
@@ -26,7 +26,7 @@ static uint64_t part_count(struct daxkv_txn *txn, daxkv_db db, const struct daxk
 		rc = daxkv_cursor_get_many(c, DAXKV_NEXT, to, 100, key, value, &got);
 	}
 	daxkv_cursor_close(c);
-	return rc == DAXKV_NOTFOUND ? count : UINT64_MAX;
+	return rc == DAXKV_NOT_FOUND ? count : UINT64_MAX;
 }
 
 static void parts_of_about_one_size(void **state)
@@ -35,7 +35,7 @@ static void parts_of_about_one_size(void **state)
 	(void)state;
 
 	for (size_t i = 0; i < 8; i++) {
-		struct daxkv *kv = store_new("s", 512);
+		struct daxkv_store *kv = store_new("s", 512);
 		struct daxkv_txn *txn;
 
 		put_some(kv, 0, sizes[i], 20, 1);
@@ -45,13 +45,13 @@ static void parts_of_about_one_size(void **state)
 			uint64_t sum = 0, most = 0;
 			size_t n = 99;
 
-			OK(daxkv_split(txn, DAXKV_MAIN, parts, key, &n));
+			OK(daxkv_db_partition(txn, DAXKV_MAIN, parts, key, &n));
 			assert_true(n < parts);
 			for (size_t k = 0; k <= n; k++) {
 				uint64_t count = part_count(txn, DAXKV_MAIN, k ? &key[k - 1] : NULL, k < n ? &key[k] : NULL);
 
 				if (k && k < n)
-					assert_true(daxkv_cmp(txn, DAXKV_MAIN, &key[k - 1], &key[k]) < 0);
+					assert_true(daxkv_db_compare(txn, DAXKV_MAIN, &key[k - 1], &key[k]) < 0);
 				sum += count;
 				most = count > most ? count : most;
 			}
@@ -61,14 +61,14 @@ static void parts_of_about_one_size(void **state)
 				assert_in_range(most, sizes[i] / parts, 2 * sizes[i] / parts);
 			}
 		}
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		store_done(kv);
 	}
 }
 
 static void duplicates_of_a_key_stay_together(void **state)
 {
-	struct daxkv *kv = store_new("s", 512);
+	struct daxkv_store *kv = store_new("s", 512);
 	struct daxkv_txn *txn = begin(kv);
 	daxkv_db db = db_of(txn, "d", DAXKV_DUP_SORT);
 	struct daxkv_val key[PARTS];
@@ -82,7 +82,7 @@ static void duplicates_of_a_key_stay_together(void **state)
 
 		OK(daxkv_put(txn, db, &a, &b, 0));
 	}
-	OK(daxkv_split(txn, db, PARTS, key, &n));
+	OK(daxkv_db_partition(txn, db, PARTS, key, &n));
 	assert_in_range(n, 1, 3);
 	for (size_t k = 0; k <= n; k++) {
 		uint64_t count = part_count(txn, db, k ? &key[k - 1] : NULL, k < n ? &key[k] : NULL);
@@ -91,13 +91,13 @@ static void duplicates_of_a_key_stay_together(void **state)
 		sum += count;
 	}
 	assert_int_equal(sum, 3000);
-	assert_int_equal(daxkv_split(txn, db, 0, key, &n), EINVAL);
-	assert_int_equal(daxkv_split(txn, db, 3, NULL, &n), EINVAL);
-	assert_int_equal(daxkv_split(txn, db, 3, key, NULL), EINVAL);
-	assert_int_equal(daxkv_split(txn, 77, 3, key, &n), DAXKV_BAD_DB);
-	OK(daxkv_split(txn, db, 1, NULL, &n));
+	assert_int_equal(daxkv_db_partition(txn, db, 0, key, &n), EINVAL);
+	assert_int_equal(daxkv_db_partition(txn, db, 3, NULL, &n), EINVAL);
+	assert_int_equal(daxkv_db_partition(txn, db, 3, key, NULL), EINVAL);
+	assert_int_equal(daxkv_db_partition(txn, 77, 3, key, &n), DAXKV_BAD_DB);
+	OK(daxkv_db_partition(txn, db, 1, NULL, &n));
 	assert_int_equal(n, 0);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 
@@ -116,13 +116,13 @@ static void *job_run(void *arg)
 
 		job->count = i == 0 || count == job->count ? count : UINT64_MAX;
 	}
-	daxkv_abort(job->txn);
+	daxkv_txn_abort(job->txn);
 	return NULL;
 }
 
 static void threads_read_the_parts_beside_a_writer(void **state)
 {
-	struct daxkv *kv = store_new("s", 512);
+	struct daxkv_store *kv = store_new("s", 512);
 	struct daxkv_txn *txn;
 	struct daxkv_val key[PARTS];
 	struct job job[PARTS];
@@ -133,7 +133,7 @@ static void threads_read_the_parts_beside_a_writer(void **state)
 
 	put_some(kv, 0, 20000, 20, 1);
 	txn = begin_reading(kv);
-	OK(daxkv_split(txn, DAXKV_MAIN, PARTS, key, &n));
+	OK(daxkv_db_partition(txn, DAXKV_MAIN, PARTS, key, &n));
 	assert_int_equal(n, PARTS - 1);
 	put_some(kv, 20000, 21000, 20, 1); /* the clones' snapshot is the origin's, not the newest */
 	for (size_t i = 0; i < PARTS; i++) {
@@ -152,7 +152,7 @@ static void threads_read_the_parts_beside_a_writer(void **state)
 		sum += job[i].count;
 	}
 	assert_int_equal(sum, 20000);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
@@ -160,7 +160,7 @@ static void the_snapshot_lives_as_long_as_a_clone(void **state)
 {
 	(void)state;
 	for (int way = 0; way < 3; way++) {
-		struct daxkv *kv = store_new("s", 512);
+		struct daxkv_store *kv = store_new("s", 512);
 		struct daxkv_txn *txn, *clone[2];
 		uint64_t held;
 
@@ -169,12 +169,12 @@ static void the_snapshot_lives_as_long_as_a_clone(void **state)
 		OK(daxkv_txn_clone(txn, &clone[0]));
 		OK(daxkv_txn_clone(clone[0], &clone[1]));
 		if (way == 0)
-			daxkv_abort(txn);
+			daxkv_txn_abort(txn);
 		else
-			daxkv_reset(txn);
+			daxkv_txn_reset(txn);
 		if (way == 2)
-			assert_int_equal(daxkv_renew(txn), DAXKV_BUSY);
-		daxkv_abort(clone[0]);
+			assert_int_equal(daxkv_txn_renew(txn), DAXKV_BUSY);
+		daxkv_txn_abort(clone[0]);
 		for (uint64_t i = 0; i < 20; i++)
 			put_some(kv, 0, 2000, 20, 2 + i);
 		for (uint64_t i = 0; i < 2000; i++)
@@ -182,16 +182,16 @@ static void the_snapshot_lives_as_long_as_a_clone(void **state)
 		assert_int_equal(info(kv).readers, 1);
 		assert_int_equal(daxkv_close(kv), DAXKV_BUSY);
 		held = info(kv).held_pages;
-		daxkv_reset(clone[1]); /* does nothing */
-		assert_int_equal(daxkv_renew(clone[1]), EINVAL);
+		daxkv_txn_reset(clone[1]); /* does nothing */
+		assert_int_equal(daxkv_txn_renew(clone[1]), EINVAL);
 		if (way == 1)
-			daxkv_abort(txn); /* before the last clone */
-		OK(daxkv_commit(clone[1]));
+			daxkv_txn_abort(txn); /* before the last clone */
+		OK(daxkv_txn_commit(clone[1]));
 		assert_int_equal(info(kv).readers, 0);
 		if (way == 2) {
-			OK(daxkv_renew(txn));
+			OK(daxkv_txn_renew(txn));
 			assert_true(has_n(txn, DAXKV_MAIN, 5, 20, 21));
-			daxkv_abort(txn);
+			daxkv_txn_abort(txn);
 		}
 		for (uint64_t i = 0; i < 5; i++)
 			put_some(kv, 0, 500, 20, 50 + i);
@@ -202,17 +202,17 @@ static void the_snapshot_lives_as_long_as_a_clone(void **state)
 
 static void what_cannot_be_cloned(void **state)
 {
-	struct daxkv *kv = store_new("s", 512);
+	struct daxkv_store *kv = store_new("s", 512);
 	struct daxkv_txn *txn = begin(kv), *clone;
 	(void)state;
 
 	assert_int_equal(daxkv_txn_clone(txn, &clone), EINVAL);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	txn = begin_reading(kv);
 	assert_int_equal(daxkv_txn_clone(txn, NULL), EINVAL);
-	daxkv_reset(txn);
+	daxkv_txn_reset(txn);
 	assert_int_equal(daxkv_txn_clone(txn, &clone), DAXKV_BAD_TXN);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 

@@ -14,41 +14,41 @@ static struct stat stat_of(const char *name)
 	return st;
 }
 
-static struct daxkv *fresh(const char *name, struct daxkv_options o)
+static struct daxkv_store *fresh(const char *name, struct daxkv_options o)
 {
 	o.flags |= DAXKV_CREATE;
 	o.pmem = DAXKV_PMEM_FORCE;
 	return store_open(name, o);
 }
 
-static void put_large(struct daxkv *kv, const char *key, uint64_t size)
+static void put_large(struct daxkv_store *kv, const char *key, uint64_t size)
 {
 	struct daxkv_val k = text(key), v = {.size = size};
 	struct daxkv_txn *txn = begin(kv);
 
 	OK(daxkv_put(txn, DAXKV_MAIN, &k, &v, DAXKV_RESERVE));
 	memset(v.data, 'v', size);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 }
 
-static void del_one(struct daxkv *kv, const char *key)
+static void del_one(struct daxkv_store *kv, const char *key)
 {
 	struct daxkv_val k = text(key);
 	struct daxkv_txn *txn = begin(kv);
 
 	OK(daxkv_del(txn, DAXKV_MAIN, &k, NULL));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 }
 
 static void a_few_records_take_little(void **state)
 {
-	struct daxkv *kv = fresh("few", (struct daxkv_options){0});
+	struct daxkv_store *kv = fresh("few", (struct daxkv_options){0});
 
 	(void)state;
 	for (uint64_t i = 0; i < 20; i++)
 		put_some(kv, i, i + 1, 20, i);
 	struct daxkv_txn *txn = begin_reading(kv);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	assert_true(stat_of("few").st_size <= 64 << 10);
 	assert_true(stat_of("few").st_blocks * 512 <= 64 << 10);
 	assert_true(stat_of("few-lock").st_blocks * 512 <= 8 << 10);
@@ -59,7 +59,7 @@ static void a_few_records_take_little(void **state)
 /* At each length the file is at most twice what is in use, up to 2 MiB more. */
 static void growth_is_in_proportion(void **state)
 {
-	struct daxkv *kv = fresh("steps", (struct daxkv_options){0});
+	struct daxkv_store *kv = fresh("steps", (struct daxkv_options){0});
 	uint64_t grows = 0;
 
 	(void)state;
@@ -78,7 +78,7 @@ static void growth_is_in_proportion(void **state)
 /* More than the bounds of one commit's record: the bitmaps of fifty zones. */
 static void a_long_end_is_cut_at_once(void **state)
 {
-	struct daxkv *kv = fresh("long", (struct daxkv_options){.page_size = 512});
+	struct daxkv_store *kv = fresh("long", (struct daxkv_options){.page_size = 512});
 
 	(void)state;
 	put_one(kv, "k", "v");
@@ -98,7 +98,7 @@ static void the_initial_size_holds(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < 3; i++) {
-		struct daxkv *kv = fresh("initial", (struct daxkv_options){.initial_size = sizes[i]});
+		struct daxkv_store *kv = fresh("initial", (struct daxkv_options){.initial_size = sizes[i]});
 
 		assert_true((uint64_t)stat_of("initial").st_size >= sizes[i]);
 		put_one(kv, "k", "v");
@@ -124,7 +124,7 @@ static void old_times(const char *name)
 /* A program that copies files which are newer than its copies finds those that were changed. */
 static void changes_show_in_the_times(void **state)
 {
-	struct daxkv *kv = fresh("times", (struct daxkv_options){0});
+	struct daxkv_store *kv = fresh("times", (struct daxkv_options){0});
 
 	(void)state;
 	put_one(kv, "k", "v");
@@ -147,9 +147,9 @@ static void changes_show_in_the_times(void **state)
 	assert_true(stat_of("crashed").st_mtim.tv_sec > 1000);
 	old_times("times");
 	kv = store_again("times");
-	daxkv_abort(begin_reading(kv));
+	daxkv_txn_abort(begin_reading(kv));
 	OK(daxkv_close(kv));
-	OK(daxkv_close(store_open("times", (struct daxkv_options){.flags = DAXKV_RDONLY})));
+	OK(daxkv_close(store_open("times", (struct daxkv_options){.flags = DAXKV_READ_ONLY})));
 	assert_int_equal(stat_of("times").st_mtim.tv_sec, 1000);
 }
 
@@ -163,7 +163,7 @@ static int waiting_fence(struct pm *pm)
 }
 
 /* watch - the store's fences are counted from here on, its closing's too. */
-static void watch(struct daxkv *kv)
+static void watch(struct daxkv_store *kv)
 {
 	static struct pm_ops ops;
 
@@ -175,7 +175,7 @@ static void watch(struct daxkv *kv)
 
 static void reading_waits_for_no_medium(void **state)
 {
-	struct daxkv *kv = fresh("idle", (struct daxkv_options){0});
+	struct daxkv_store *kv = fresh("idle", (struct daxkv_options){0});
 
 	(void)state;
 	put_one(kv, "k", "v");
@@ -185,7 +185,7 @@ static void reading_waits_for_no_medium(void **state)
 	watch(kv);
 	struct daxkv_txn *txn = begin_reading(kv);
 	assert_true(has(txn, DAXKV_MAIN, "k", "v"));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	assert_true(info(kv).used_bytes > 0);
 	OK(daxkv_close(kv));
 	assert_int_equal(waits, 0);
@@ -202,13 +202,13 @@ static int dies_large(bool committed)
 	struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE};
 	struct daxkv_val k = text("large"), v = {.size = 20 * MIB};
 	struct daxkv_txn *txn;
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 
 	CHECK(daxkv_open(scratch_path("limits"), &o, &kv) == 0);
-	CHECK(daxkv_begin(kv, NULL, 0, &txn) == 0);
+	CHECK(daxkv_txn_begin(kv, NULL, 0, &txn) == 0);
 	CHECK(daxkv_put(txn, DAXKV_MAIN, &k, &v, DAXKV_RESERVE) == 0);
 	if (committed)
-		CHECK(daxkv_commit(txn) == 0 && daxkv_begin(kv, NULL, 0, &txn) == 0);
+		CHECK(daxkv_txn_commit(txn) == 0 && daxkv_txn_begin(kv, NULL, 0, &txn) == 0);
 	return 0;
 }
 
@@ -227,11 +227,11 @@ static int writes(void)
 	struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE};
 	struct daxkv_val k = text("k"), v = text("again");
 	struct daxkv_txn *txn;
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 
 	CHECK(daxkv_open(scratch_path("limits"), &o, &kv) == 0);
-	CHECK(daxkv_begin(kv, NULL, 0, &txn) == 0);
-	CHECK(daxkv_put(txn, DAXKV_MAIN, &k, &v, 0) == 0 && daxkv_commit(txn) == 0);
+	CHECK(daxkv_txn_begin(kv, NULL, 0, &txn) == 0);
+	CHECK(daxkv_put(txn, DAXKV_MAIN, &k, &v, 0) == 0 && daxkv_txn_commit(txn) == 0);
 	CHECK(daxkv_close(kv) == 0);
 	return 0;
 }
@@ -239,7 +239,7 @@ static int writes(void)
 /* One whose limit is too small for the store cannot write, and keeps nobody from it. */
 static void a_small_limit_takes_over(void **state)
 {
-	struct daxkv *kv = fresh("limits", (struct daxkv_options){0}), *small;
+	struct daxkv_store *kv = fresh("limits", (struct daxkv_options){0}), *small;
 	struct daxkv_txn *txn;
 
 	(void)state;
@@ -248,15 +248,15 @@ static void a_small_limit_takes_over(void **state)
 	child_run(dies_begun); /* the file is longer than the limit, the store is not */
 	put_one(small, "k", "w");
 	child_run(dies_committed);
-	assert_int_equal(daxkv_begin(small, NULL, 0, &txn), DAXKV_FULL);
-	assert_int_equal(daxkv_begin(small, NULL, 0, &txn), DAXKV_FULL);
+	assert_int_equal(daxkv_txn_begin(small, NULL, 0, &txn), DAXKV_FULL);
+	assert_int_equal(daxkv_txn_begin(small, NULL, 0, &txn), DAXKV_FULL);
 	child_run(writes);
 	put_one(kv, "k", "x");
 	child_run(dies_committed);
 	put_one(kv, "k", "y");
 	txn = begin_reading(small);
 	assert_true(has(txn, DAXKV_MAIN, "k", "y"));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	(void)daxkv_close(small);
 	store_done(kv);
 }

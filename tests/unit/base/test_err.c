@@ -82,7 +82,7 @@ static void strerror_every_code(void **state)
 {
 	(void)state;
 	assert_string_equal(daxkv_strerror(DAXKV_OK), "success");
-	assert_string_equal(daxkv_strerror(DAXKV_NOTFOUND), "not found");
+	assert_string_equal(daxkv_strerror(DAXKV_NOT_FOUND), "not found");
 	for (int code = 0; code >= DAXKV_NOT_DAX; code--) {
 		const char *text = daxkv_strerror(code);
 		assert_non_null(text);

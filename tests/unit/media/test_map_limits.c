@@ -178,20 +178,20 @@ static bool disk_filled(void)
 }
 
 /* written - a transaction that puts, or deletes, one of 500 keys. */
-static int written(struct daxkv *kv, uint32_t number, bool put)
+static int written(struct daxkv_store *kv, uint32_t number, bool put)
 {
 	uint8_t bytes[300] = {0};
 	struct daxkv_val k = {sizeof number, &number}, v = {sizeof bytes, bytes};
 	struct daxkv_txn *txn;
-	int rc = daxkv_begin(kv, NULL, 0, &txn);
+	int rc = daxkv_txn_begin(kv, NULL, 0, &txn);
 
 	if (rc)
 		return rc;
 	number = number * 31 % 500;
 	rc = put ? daxkv_put(txn, DAXKV_MAIN, &k, &v, 0) : daxkv_del(txn, DAXKV_MAIN, &k, NULL);
-	if (!rc || rc == DAXKV_NOTFOUND)
-		return daxkv_commit(txn);
-	daxkv_abort(txn);
+	if (!rc || rc == DAXKV_NOT_FOUND)
+		return daxkv_txn_commit(txn);
+	daxkv_txn_abort(txn);
 	return rc;
 }
 
@@ -201,7 +201,7 @@ static int child_without_room_for_the_lock_file(void)
 	const struct daxkv_options options = {.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .page_size = 512};
 	struct daxkv_txn *reader[200];
 	uint64_t faults = 1;
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	unsigned int n = 0;
 	int rc = 0;
 
@@ -212,14 +212,14 @@ static int child_without_room_for_the_lock_file(void)
 	for (uint32_t i = 0; i < 1000; i++)
 		CHECK(written(kv, i, true) == 0);
 	CHECK(disk_filled());
-	while (n < 200 && (rc = daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &reader[n])) == 0)
+	while (n < 200 && (rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &reader[n])) == 0)
 		n++;
 	CHECK(n && rc == ENOSPC); /* no crash at a slot without its space */
 	for (uint32_t i = 0; i < 10000 && (rc = written(kv, i, i % 2)) == 0; i++)
 		;
 	CHECK(rc == ENOSPC);
 	while (n)
-		daxkv_abort(reader[--n]);
+		daxkv_txn_abort(reader[--n]);
 	for (uint32_t i = 0; i < 50; i++)
 		CHECK(written(kv, i, false) == 0);
 	CHECK(daxkv_check(kv, NULL, NULL, &faults) == 0 && faults == 0);

@@ -11,10 +11,10 @@
 
 #define NOBODY 65534
 
-static int open_code(const char *path, unsigned int flags, struct daxkv **out)
+static int open_code(const char *path, unsigned int flags, struct daxkv_store **out)
 {
 	struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE, .flags = flags};
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	int rc = daxkv_open(path, &o, &kv);
 
 	if (!rc && out)
@@ -61,7 +61,7 @@ static void word_restore(const char *image, const char *old, uint64_t off)
 
 static void store_make(enum left how)
 {
-	struct daxkv *kv = store_new("e", 4096);
+	struct daxkv_store *kv = store_new("e", 4096);
 
 	left = how;
 	store_image(kv, "old");
@@ -80,7 +80,7 @@ static void store_make(enum left how)
 
 static void put_and_close(const char *name)
 {
-	struct daxkv *kv = store_open(name, (struct daxkv_options){.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE});
+	struct daxkv_store *kv = store_open(name, (struct daxkv_options){.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE});
 	char lock[64];
 
 	put_one(kv, "k", "v");
@@ -89,15 +89,15 @@ static void put_and_close(const char *name)
 	OK(unlink(scratch_path(lock)));
 }
 
-static bool shows(struct daxkv *kv, const char *key, const char *value)
+static bool shows(struct daxkv_store *kv, const char *key, const char *value)
 {
 	struct daxkv_txn *txn;
 
-	if (daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn))
+	if (daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn))
 		return false;
 	bool good = has(txn, DAXKV_MAIN, key, value);
 
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	return good;
 }
 
@@ -105,7 +105,7 @@ static bool shows(struct daxkv *kv, const char *key, const char *value)
 
 static int child_binds(void)
 {
-	struct daxkv *a, *b;
+	struct daxkv_store *a, *b;
 
 	if (!mounts_own())
 		return SKIPPED;
@@ -116,7 +116,7 @@ static int child_binds(void)
 	CHECK(mount_again(scratch_path("dir"), scratch_path("other"), 0));
 	/* The file alone: another lock file, and so another name. */
 	CHECK(open_code(scratch_path("name"), 0, NULL) == DAXKV_BUSY && strstr(daxkv_errmsg(), "another name"));
-	CHECK(open_code(scratch_path("name"), DAXKV_RDONLY, NULL) == DAXKV_BUSY);
+	CHECK(open_code(scratch_path("name"), DAXKV_READ_ONLY, NULL) == DAXKV_BUSY);
 	/* The directory: the same lock file, and the store is shared. */
 	CHECK(open_code(scratch_path("other/e"), 0, &b) == 0);
 	put_one(a, "a", "1");
@@ -138,21 +138,21 @@ static void bind_mounts(void **state)
 /* ---- what cannot be written ------------------------------------------------------------------------------------------------ */
 
 /* beside_a_writer - the reader goes on while somebody writes by way of the other mount: its snapshot stays, and the next one is new. */
-static int beside_a_writer(struct daxkv *reader)
+static int beside_a_writer(struct daxkv_store *reader)
 {
 	struct daxkv_txn *old, *txn;
-	struct daxkv *writer;
+	struct daxkv_store *writer;
 
-	CHECK(daxkv_begin(reader, NULL, DAXKV_TXN_RDONLY, &old) == 0 && has(old, DAXKV_MAIN, "k", "v"));
+	CHECK(daxkv_txn_begin(reader, NULL, DAXKV_TXN_READ_ONLY, &old) == 0 && has(old, DAXKV_MAIN, "k", "v"));
 	CHECK(open_code(scratch_path("e"), 0, &writer) == 0);
 	for (int i = 0; i < 3000; i++) {
-		CHECK(daxkv_begin(writer, NULL, 0, &txn) == 0 && put(txn, DAXKV_MAIN, "k", i % 2 ? "odd" : "even", 0) == 0);
-		CHECK(daxkv_commit(txn) == 0);
+		CHECK(daxkv_txn_begin(writer, NULL, 0, &txn) == 0 && put(txn, DAXKV_MAIN, "k", i % 2 ? "odd" : "even", 0) == 0);
+		CHECK(daxkv_txn_commit(txn) == 0);
 	}
 	CHECK(has(old, DAXKV_MAIN, "k", "v"));
-	daxkv_abort(old);
+	daxkv_txn_abort(old);
 	CHECK(shows(reader, "k", "odd"));
-	CHECK(daxkv_begin(writer, NULL, 0, &txn) == 0 && put(txn, DAXKV_MAIN, "k", "v", 0) == 0 && daxkv_commit(txn) == 0);
+	CHECK(daxkv_txn_begin(writer, NULL, 0, &txn) == 0 && put(txn, DAXKV_MAIN, "k", "v", 0) == 0 && daxkv_txn_commit(txn) == 0);
 	CHECK(daxkv_close(writer) == 0);
 	CHECK(shows(reader, "k", "v"));
 	return 0;
@@ -160,7 +160,7 @@ static int beside_a_writer(struct daxkv *reader)
 
 static int child_reads_readonly_media(void)
 {
-	struct daxkv *kv, *second;
+	struct daxkv_store *kv, *second;
 	struct daxkv_info i;
 
 	if (!mounts_own())
@@ -171,8 +171,8 @@ static int child_reads_readonly_media(void)
 		if (with_lock)
 			close(open(scratch_path("e-lock"), O_CREAT | O_RDWR | O_CLOEXEC, 0600));
 		CHECK(open_code(scratch_path("ro/e"), 0, NULL) == EROFS);
-		CHECK(open_code(scratch_path("ro/e"), DAXKV_RDONLY, &kv) == 0);
-		CHECK(open_code(scratch_path("ro/e"), DAXKV_RDONLY, &second) == 0);
+		CHECK(open_code(scratch_path("ro/e"), DAXKV_READ_ONLY, &kv) == 0);
+		CHECK(open_code(scratch_path("ro/e"), DAXKV_READ_ONLY, &second) == 0);
 		CHECK(shows(kv, "k", "v") && shows(second, "k", "v"));
 		CHECK(daxkv_info(kv, &i) == 0 && i.private_recovery == (left == TORN) && i.read_only);
 		if (left == TORN) /* it keeps writers away who come by the other mount */
@@ -196,7 +196,7 @@ static void readonly_media(void **state)
 
 static int child_is_nobody(void)
 {
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	struct daxkv_info i;
 
 	if (geteuid() != 0) {
@@ -205,7 +205,7 @@ static int child_is_nobody(void)
 	}
 	CHECK(setgroups(0, NULL) == 0 && setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
 	CHECK(open_code(scratch_path("e"), 0, NULL) == EACCES);
-	CHECK(open_code(scratch_path("e"), DAXKV_RDONLY, &kv) == 0);
+	CHECK(open_code(scratch_path("e"), DAXKV_READ_ONLY, &kv) == 0);
 	CHECK(shows(kv, "k", "v"));
 	CHECK(daxkv_info(kv, &i) == 0 && i.private_recovery == (left == TORN));
 	CHECK(daxkv_close(kv) == 0);
@@ -260,10 +260,10 @@ static void network_filesystems(void **state)
 		fake.type = remote[i];
 		assert_int_equal(open_code(scratch_path("e"), 0, NULL), EOPNOTSUPP);
 		assert_non_null(strstr(daxkv_errmsg(), "network filesystem"));
-		assert_int_equal(open_code(scratch_path("e"), DAXKV_RDONLY, NULL), EOPNOTSUPP);
+		assert_int_equal(open_code(scratch_path("e"), DAXKV_READ_ONLY, NULL), EOPNOTSUPP);
 		assert_int_equal(open_code(scratch_path("new"), DAXKV_CREATE, NULL), EOPNOTSUPP);
 		assert_int_equal(access(scratch_path("new"), F_OK), -1);
-		OK(open_code(scratch_path("e"), DAXKV_NOLOCK, NULL)); /* who keeps the others away himself may */
+		OK(open_code(scratch_path("e"), DAXKV_NO_LOCK, NULL)); /* who keeps the others away himself may */
 	}
 	for (size_t i = 0; i < sizeof local / sizeof *local; i++) {
 		fake.type = local[i];
@@ -295,8 +295,8 @@ static bool layers_mount(void)
  * snapshots stay. */
 static int child_reads_layers(void)
 {
-	const unsigned int modes[] = {0, DAXKV_NOLOCK | DAXKV_TURNS};
-	struct daxkv *reader, *writer;
+	const unsigned int modes[] = {0, DAXKV_NO_LOCK | DAXKV_EXTERNAL_LOCK};
+	struct daxkv_store *reader, *writer;
 	struct daxkv_txn *old;
 
 	if (!mounts_own())
@@ -310,14 +310,14 @@ static int child_reads_layers(void)
 			return SKIPPED;
 		if (i)
 			CHECK(umount(scratch_path("ov")) == 0 && layers_mount());
-		CHECK(open_code(scratch_path(name), DAXKV_RDONLY | modes[i], &reader) == 0 && shows(reader, "k", "v"));
-		CHECK(daxkv_begin(reader, NULL, DAXKV_TXN_RDONLY, &old) == 0);
+		CHECK(open_code(scratch_path(name), DAXKV_READ_ONLY | modes[i], &reader) == 0 && shows(reader, "k", "v"));
+		CHECK(daxkv_txn_begin(reader, NULL, DAXKV_TXN_READ_ONLY, &old) == 0);
 		CHECK(open_code(scratch_path(name), modes[i], &writer) == 0);
 		for (unsigned int n = 0; n < 200; n++)
 			put_one(writer, "k", n % 2 ? "w" : "x");
 		put_some(writer, 0, 2000, 100, 1); /* the file grows */
 		CHECK(has(old, DAXKV_MAIN, "k", "v"));
-		daxkv_abort(old);
+		daxkv_txn_abort(old);
 		CHECK(shows(reader, "k", "w"));
 		put_one(writer, "k", "y");
 		CHECK(shows(reader, "k", "y"));

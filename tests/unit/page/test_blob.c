@@ -10,7 +10,7 @@
 /* Whatever is stored again and again in one transaction, the file is as long as for a few of them. */
 static void replaced_within_the_transaction(void **state)
 {
-	struct daxkv *kv = store_new("b", 4096);
+	struct daxkv_store *kv = store_new("b", 4096);
 	struct daxkv_txn *txn = begin(kv);
 	(void)state;
 	for (uint64_t i = 0; i < 3000; i++) {
@@ -22,7 +22,7 @@ static void replaced_within_the_transaction(void **state)
 	}
 	for (uint64_t i = 0; i < VALUES; i++)
 		OK(put_n(txn, MAIN, i, LARGE, i));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	assert_in_range(info(kv).file_size, 0, 4 << 20);
 	store_image(kv, "crashed"); /* the record names the last versions only */
 	store_done(kv);
@@ -30,7 +30,7 @@ static void replaced_within_the_transaction(void **state)
 	txn = begin_reading(kv);
 	for (uint64_t i = 0; i < VALUES; i++)
 		assert_true(has_n(txn, MAIN, i, LARGE, i));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
@@ -49,7 +49,7 @@ static void put_values(struct daxkv_txn *txn, uint64_t version)
 /* What a child replaces of its parent's is the parent's again when it aborts, and used again when it commits. */
 static void replaced_by_nested_transactions(void **state)
 {
-	struct daxkv *kv = store_new("b", 4096);
+	struct daxkv_store *kv = store_new("b", 4096);
 	struct daxkv_txn *txn = begin(kv), *child;
 	(void)state;
 	put_values(txn, 0);
@@ -59,25 +59,25 @@ static void replaced_by_nested_transactions(void **state)
 		for (uint64_t i = 0; i < 40; i++)
 			OK(put_n(child, MAIN, 100 + i, 90, round));
 		if (round % 3) {
-			OK(daxkv_commit(child));
+			OK(daxkv_txn_commit(child));
 			version = round;
 		} else {
-			daxkv_abort(child);
+			daxkv_txn_abort(child);
 		}
 		values_are(txn, version);
 	}
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	assert_in_range(info(kv).file_size, 0, 4 << 20);
 	txn = begin_reading(kv);
 	values_are(txn, 398); /* the last one that was committed */
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
 /* A grandchild's commit frees nothing of what the outermost made: the level between may still be undone. */
 static void replaced_two_levels_below(void **state)
 {
-	struct daxkv *kv = store_new("b", 4096);
+	struct daxkv_store *kv = store_new("b", 4096);
 	struct daxkv_txn *txn = begin(kv), *child, *grandchild;
 	(void)state;
 	put_values(txn, 0);
@@ -88,22 +88,22 @@ static void replaced_two_levels_below(void **state)
 	put_values(grandchild, 1);
 	for (uint64_t i = 0; i < 40; i++)
 		OK(del_n(grandchild, MAIN, 100 + i));
-	OK(daxkv_commit(grandchild));
+	OK(daxkv_txn_commit(grandchild));
 	values_are(child, 1);
 	for (uint64_t i = 0; i < 100; i++)
 		OK(put_n(child, MAIN, 200 + i, i % 2 ? LARGE : 90, 2));
-	daxkv_abort(child);
+	daxkv_txn_abort(child);
 	values_are(txn, 0);
 	for (uint64_t i = 0; i < 40; i++)
 		assert_true(has_n(txn, MAIN, 100 + i, 90, 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 
 /* Of a committed value the pages wait, whatever level replaces it. */
 static void committed_values_wait(void **state)
 {
-	struct daxkv *kv = store_new("b", 4096);
+	struct daxkv_store *kv = store_new("b", 4096);
 	struct daxkv_txn *txn, *child, *reader;
 	(void)state;
 	put_some(kv, 0, VALUES, LARGE, 0);
@@ -112,19 +112,19 @@ static void committed_values_wait(void **state)
 	child = begin_in(txn);
 	put_values(child, 1);
 	put_values(child, 2);
-	OK(daxkv_commit(child));
+	OK(daxkv_txn_commit(child));
 	put_values(txn, 3);
 	values_are(reader, 0);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	values_are(reader, 0);
-	daxkv_abort(reader);
+	daxkv_txn_abort(reader);
 	store_done(kv);
 }
 
 /* The new value and the key are bytes of the old value, which leaves must not overwrite before they are copied. */
 static void replaced_by_a_part_of_itself(void **state)
 {
-	struct daxkv *kv = store_new("b", 512);
+	struct daxkv_store *kv = store_new("b", 512);
 	(void)state;
 	for (uint64_t n = 0; n < 60; n++) {
 		struct daxkv_txn *txn = begin(kv);
@@ -147,7 +147,7 @@ static void replaced_by_a_part_of_itself(void **state)
 		OK(daxkv_get(txn, MAIN, &k, &v));
 		assert_int_equal(v.size, 120);
 		assert_memory_equal(v.data, value + 100, 120);
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 	}
 	store_done(kv);
 }

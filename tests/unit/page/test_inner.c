@@ -179,7 +179,7 @@ static void separator_outside_the_page(void **state)
 
 static void swap_in_a_private_page(void **state)
 {
-	struct daxkv *kv = store_new("i", 512);
+	struct daxkv_store *kv = store_new("i", 512);
 	struct daxkv_txn *txn = begin(kv);
 	struct wset *w = &kv->wset;
 	struct wpage *wp;
@@ -197,14 +197,14 @@ static void swap_in_a_private_page(void **state)
 	assert_int_equal(inner_kid(&kv->writer_view, p, wp->off, 0), 512);
 	assert_int_equal(inner_kid(&kv->writer_view, p, wp->off, 1), 4096);
 	assert_int_equal(inner_kid(&kv->writer_view, p, wp->off, 2), 1536);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
 /* In a page that others may see the new kids are pending: 16 of them, a kid changed twice counted once, and not one more. */
 static void swap_in_a_committed_page(void **state)
 {
-	struct daxkv *kv = store_new("i", 4096);
+	struct daxkv_store *kv = store_new("i", 4096);
 	struct daxkv_txn *txn = begin(kv);
 	struct wset *w = &kv->wset;
 	struct wset_mark mark;
@@ -243,7 +243,7 @@ static void swap_in_a_committed_page(void **state)
 	}
 	wset_undo(w, &mark);
 	assert_int_equal(inner_kid(&kv->writer_view, p, wp->off, 0), 4096);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 

@@ -351,7 +351,7 @@ struct model { /* the leaf's entries, in order */
 	uint32_t n, key[64], version[64];
 };
 
-static void model_matches(struct daxkv *kv, const struct leaf *l, const struct order *o, const struct model *m)
+static void model_matches(struct daxkv_store *kv, const struct leaf *l, const struct order *o, const struct model *m)
 {
 	static uint16_t offsets[LEAF_MAX(FMT_PAGE_MAX)];
 	struct item it;
@@ -378,7 +378,7 @@ static void model_matches(struct daxkv *kv, const struct leaf *l, const struct o
 }
 
 /* model_step - a random insertion, replacement or removal, in the leaf and in the model. */
-static bool model_step(struct daxkv *kv, const struct leaf *l, const struct order *o, struct model *m, uint64_t *x, uint32_t version)
+static bool model_step(struct daxkv_store *kv, const struct leaf *l, const struct order *o, struct model *m, uint64_t *x, uint32_t version)
 {
 	char key[16];
 	uint32_t k = (uint32_t)(random_next(x) % 40), at = 0, eoff, rank;
@@ -420,7 +420,7 @@ static bool model_step(struct daxkv *kv, const struct leaf *l, const struct orde
 static void fingerprints_that_are_equal(void **state)
 {
 	static const uint32_t fps[] = {0, 1, 0x7fff, 0x8000, 0xffff};
-	struct daxkv *kv = store_new("l", 4096);
+	struct daxkv_store *kv = store_new("l", 4096);
 	(void)state;
 	for (uint32_t f = 0; f < 5; f++) {
 		struct daxkv_txn *txn = begin(kv);
@@ -452,7 +452,7 @@ static void fingerprints_that_are_equal(void **state)
 			OK(leaf_append(w, &o, &l, &c, &done, &value));
 			assert_int_equal(done, n < FMT_TAIL_SLOTS);
 		}
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 	}
 	store_done(kv);
 }
@@ -461,7 +461,7 @@ static void fingerprints_that_are_equal(void **state)
  * page, and on one that is treated like a committed page (at a deeper level). */
 static void ranks_follow_random_changes(void **state)
 {
-	struct daxkv *kv = store_new("l", 512);
+	struct daxkv_store *kv = store_new("l", 512);
 	uint64_t x = 4242;
 	(void)state;
 	for (int round = 0; round < 300; round++) {
@@ -499,7 +499,7 @@ static void ranks_follow_random_changes(void **state)
 			assert_int_equal(load_word((const uint64_t *)(const void *)(kv->map.base + wp->off + FMT_LEAF_SLOTS)), 0); /* held back */
 			wset_undo(w, &mark);
 		}
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 	}
 	store_done(kv);
 }
@@ -507,18 +507,18 @@ static void ranks_follow_random_changes(void **state)
 /* A reader sees the first slots, those of its transaction and older; a get, a walk by rank and a search agree. */
 static void snapshot_sees_the_first_slots(void **state)
 {
-	struct daxkv *kv = store_new("l", 4096);
+	struct daxkv_store *kv = store_new("l", 4096);
 	struct daxkv_txn *reader[12], *first = begin_reading(kv);
 	(void)state;
 	put_one(kv, "m", "base");
 	for (int i = 0; i < 12; i++) {
 		char key[3] = {(char)(i % 2 ? 'a' + i : 'z' - i), 0}, value[3] = {(char)('0' + i), 0};
 		put_one(kv, i % 3 == 2 ? "m" : key, value);
-		OK(daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &reader[i]));
+		OK(daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &reader[i]));
 	}
 	assert_true(has(first, DAXKV_MAIN, "m", NULL));
 	for (int s = 0; s < 12; s++) {
-		struct daxkv_stat stat;
+		struct daxkv_db_stat stat;
 		uint64_t n = 1;
 		const char *m = "base";
 		char buf[12][3];
@@ -544,8 +544,8 @@ static void snapshot_sees_the_first_slots(void **state)
 		daxkv_cursor_close(c);
 	}
 	for (int i = 0; i < 12; i++)
-		daxkv_abort(reader[i]);
-	daxkv_abort(first);
+		daxkv_txn_abort(reader[i]);
+	daxkv_txn_abort(first);
 	assert_int_equal(counters(kv).compactions, 0);
 	store_done(kv);
 }

@@ -14,7 +14,7 @@ static void lock_file_fill(const void *p, size_t n)
 static int open_code(const char *name)
 {
 	struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE};
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	int rc = daxkv_open(scratch_path(name), &o, &kv);
 
 	if (!rc)
@@ -28,7 +28,7 @@ static void lock_file_of_nobody(void **state)
 {
 	static const char *const begins[] = {LOCK_MAGIC, LOCK_MAKING, "\xde\xc0\xef\xbe\1\0\2"};
 	uint8_t junk[10000];
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	(void)state;
 	put_one(kv = store_new("e", 4096), "k", "v");
 	OK(daxkv_close(kv));
@@ -36,7 +36,7 @@ static void lock_file_of_nobody(void **state)
 		memset(junk, 0xff, sizeof junk);
 		memcpy(junk, begins[n % 3], LOCK_MAGIC_SIZE);
 		lock_file_fill(junk, n);
-		struct daxkv *a = store_again("e"), *b = store_again("e");
+		struct daxkv_store *a = store_again("e"), *b = store_again("e");
 
 		put_one(b, "k", "w");
 		store_done(a);
@@ -51,7 +51,7 @@ static void lock_file_of_nobody(void **state)
 static void lock_file_of_another_kind_in_use(void **state)
 {
 	(void)state;
-	struct daxkv *a = store_new("e", 4096);
+	struct daxkv_store *a = store_new("e", 4096);
 	uint32_t version = a->share->version, nslots = a->share->nslots;
 
 	a->share->version = version + 1;
@@ -75,9 +75,9 @@ static void lock_file_of_another_kind_in_use(void **state)
 static void lock_file_of_somebody_else(void **state)
 {
 	static const char *const texts[] = {"x", "daxkvl", "daxkvlkx and more", "PK\3\4 an archive of sorts"};
-	const unsigned int flags[] = {0, DAXKV_RDONLY, DAXKV_CREATE, DAXKV_CREATE | DAXKV_EXCLUSIVE, DAXKV_FILE_UNLOCKED};
+	const unsigned int flags[] = {0, DAXKV_READ_ONLY, DAXKV_CREATE, DAXKV_CREATE | DAXKV_EXCLUSIVE, DAXKV_NO_FILE_LOCK};
 	uint8_t zeros[8192] = {0}, now[sizeof zeros + 1];
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	(void)state;
 
 	for (unsigned int there = 0; there < 2; there++) {
@@ -113,7 +113,7 @@ static void lock_file_of_somebody_else(void **state)
 static void other_names_and_a_lost_lock_file(void **state)
 {
 	(void)state;
-	struct daxkv *a = store_new("e", 4096);
+	struct daxkv_store *a = store_new("e", 4096);
 
 	unlink(scratch_path("alias"));
 	OK(link(scratch_path("e"), scratch_path("alias")));
@@ -130,7 +130,7 @@ static void other_names_and_a_lost_lock_file(void **state)
 static void descriptors_do_not_survive_exec(void **state)
 {
 	(void)state;
-	struct daxkv *a = store_new("e", 4096);
+	struct daxkv_store *a = store_new("e", 4096);
 
 	assert_int_equal(fcntl(a->map.fd, F_GETFD), FD_CLOEXEC);
 	assert_int_equal(fcntl(a->lock.fd, F_GETFD), FD_CLOEXEC);

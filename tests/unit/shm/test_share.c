@@ -15,27 +15,27 @@
 /* ---- free space ----------------------------------------------------------------------------------------------------------- */
 
 /* churn - n commits that rewrite some records each: pages are freed all the time. */
-static void churn(struct daxkv *kv, unsigned int n, uint64_t version)
+static void churn(struct daxkv_store *kv, unsigned int n, uint64_t version)
 {
 	for (unsigned int i = 0; i < n; i++)
 		put_some(kv, i % 10 * 40, i % 10 * 40 + 40, SHARED_SIZE, version + i);
 }
 
 /* touch_and_abort - take pages, so that the limbo's items which nobody needs are released, and forget the transaction. */
-static void touch_and_abort(struct daxkv *kv)
+static void touch_and_abort(struct daxkv_store *kv)
 {
 	struct daxkv_txn *txn = begin(kv);
 
 	for (uint64_t n = 0; n < 400; n++)
 		OK(put_n(txn, DAXKV_MAIN, n, SHARED_SIZE, 999));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 }
 
 /* One releases freed pages and aborts; another, whose commit was the last, must not release the same ones again: later ones would go in
  * their stead. */
 static void released_by_one_is_released_for_all(void **state)
 {
-	struct daxkv *a = store_new("e", 512), *b = store_again("e");
+	struct daxkv_store *a = store_new("e", 512), *b = store_again("e");
 	(void)state;
 	put_some(a, 0, 400, SHARED_SIZE, 0);
 	struct daxkv_txn *older = begin_reading(a);
@@ -45,7 +45,7 @@ static void released_by_one_is_released_for_all(void **state)
 	struct daxkv_txn *old = begin_reading(b);
 
 	churn(a, 30, 200);
-	daxkv_abort(older);
+	daxkv_txn_abort(older);
 	touch_and_abort(b);
 	touch_and_abort(a);
 	uint64_t items = a->share->limbo_next - a->share->limbo_first;
@@ -55,13 +55,13 @@ static void released_by_one_is_released_for_all(void **state)
 		churn(i % 2 ? a : b, 10, 300 + i * 10);
 	for (uint64_t n = 0; n < 400; n++)
 		assert_true(has_n(old, DAXKV_MAIN, n, SHARED_SIZE, 100));
-	daxkv_abort(old);
+	daxkv_txn_abort(old);
 	store_done(a);
 	store_done(b);
 }
 
 /* begin_growing - a transaction that makes the file grow by some zones (2 MiB each with pages of 512 bytes). */
-static struct daxkv_txn *begin_growing(struct daxkv *kv, uint64_t values, uint64_t version)
+static struct daxkv_txn *begin_growing(struct daxkv_store *kv, uint64_t values, uint64_t version)
 {
 	struct daxkv_txn *txn = begin(kv);
 
@@ -73,20 +73,20 @@ static struct daxkv_txn *begin_growing(struct daxkv *kv, uint64_t values, uint64
 /* Growth that was aborted is forgotten when another writes to the same space. */
 static void growth_undone_and_done_by_others(void **state)
 {
-	struct daxkv *a = store_new("e", 512), *b = store_again("e");
+	struct daxkv_store *a = store_new("e", 512), *b = store_again("e");
 	(void)state;
 	put_some(a, 0, 100, SHARED_SIZE, 0);
-	daxkv_abort(begin_growing(a, 50, 1));
-	daxkv_abort(begin_growing(b, 150, 2));
-	OK(daxkv_commit(begin_growing(a, 50, 3)));
+	daxkv_txn_abort(begin_growing(a, 50, 1));
+	daxkv_txn_abort(begin_growing(b, 150, 2));
+	OK(daxkv_txn_commit(begin_growing(a, 50, 3)));
 	store_check(b);
-	OK(daxkv_commit(begin_growing(b, 50, 4)));
+	OK(daxkv_txn_commit(begin_growing(b, 50, 4)));
 	store_check(a);
 	struct daxkv_txn *txn = begin_reading(a);
 
 	for (uint64_t n = 1000; n < 1050; n++)
 		assert_true(has_n(txn, DAXKV_MAIN, n, 100000, 4));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(b);
 	store_done(a);
 }
@@ -94,18 +94,18 @@ static void growth_undone_and_done_by_others(void **state)
 /* What one maps more of, the other sees; also an opener that came while the file grew, and a reader that began before. */
 static void growth_is_seen_by_others(void **state)
 {
-	struct daxkv *a = store_new("e", 4096), *b = store_again("e"), *r = store_open("e", (struct daxkv_options){.flags = DAXKV_RDONLY});
+	struct daxkv_store *a = store_new("e", 4096), *b = store_again("e"), *r = store_open("e", (struct daxkv_options){.flags = DAXKV_READ_ONLY});
 	(void)state;
 	struct daxkv_txn *old = begin_reading(r);
 
 	for (uint64_t i = 0; i < 20; i++)
 		put_some(i % 2 ? a : b, i * 2, i * 2 + 2, 1000000, i);
 	assert_true(lacks_n(old, DAXKV_MAIN, 0));
-	daxkv_reset(old);
-	OK(daxkv_renew(old));
+	daxkv_txn_reset(old);
+	OK(daxkv_txn_renew(old));
 	for (uint64_t i = 0; i < 20; i++)
 		assert_true(has_n(old, DAXKV_MAIN, i * 2, 1000000, i) && has_n(old, DAXKV_MAIN, i * 2 + 1, 1000000, i));
-	daxkv_abort(old);
+	daxkv_txn_abort(old);
 	store_check(a);
 	OK(daxkv_close(r));
 	store_done(b);
@@ -115,10 +115,10 @@ static void growth_is_seen_by_others(void **state)
 /* The file is cut when the last user leaves, and no sooner: the others have it mapped. */
 static void the_last_one_trims(void **state)
 {
-	struct daxkv *a = store_new("e", 512), *b = store_again("e");
+	struct daxkv_store *a = store_new("e", 512), *b = store_again("e");
 	struct stat st;
 	(void)state;
-	OK(daxkv_commit(begin_growing(a, 50, 1)));
+	OK(daxkv_txn_commit(begin_growing(a, 50, 1)));
 	del_some(b, 1000, 1050);
 	OK(daxkv_close(a));
 	OK(stat(scratch_path("e"), &st));
@@ -135,7 +135,7 @@ static void the_last_one_trims(void **state)
 #define SLOTS 4096u
 
 /* churn_looks - how many reader slots n commits look at for each extent that they free, times 100. */
-static uint64_t churn_looks(struct daxkv *kv, unsigned int n, uint64_t version)
+static uint64_t churn_looks(struct daxkv_store *kv, unsigned int n, uint64_t version)
 {
 	uint64_t looked = kv->oldest.looked, freed = kv->share->limbo_next;
 
@@ -148,7 +148,7 @@ static uint64_t churn_looks(struct daxkv *kv, unsigned int n, uint64_t version)
 static void many_readers_cost_commits_little(void **state)
 {
 	static struct daxkv_txn *reader[SLOTS];
-	struct daxkv *kv = store_open(
+	struct daxkv_store *kv = store_open(
 	    "many",
 	    (struct daxkv_options){.flags = DAXKV_CREATE, .page_size = 512, .pmem = DAXKV_PMEM_FORCE, .max_readers = SLOTS, .max_dbs = 2});
 	(void)state;
@@ -157,17 +157,17 @@ static void many_readers_cost_commits_little(void **state)
 		reader[i] = begin_reading(kv);
 	for (unsigned int i = 1; i < SLOTS; i++)
 		if (i <= 100)
-			daxkv_reset(reader[i]);
+			daxkv_txn_reset(reader[i]);
 		else
-			daxkv_abort(reader[i]);
+			daxkv_txn_abort(reader[i]);
 	churn(kv, 300, 1);
 	assert_true(churn_looks(kv, 1000, 1) < 200); /* one each: the old reader's */
 	assert_true(kv->space.limbo.n > 5000);
-	daxkv_abort(reader[0]);
+	daxkv_txn_abort(reader[0]);
 	assert_true(churn_looks(kv, 3000, 1) < 2000); /* now and then all of them */
 	assert_true(kv->space.limbo.n < 2000);
 	for (unsigned int i = 1; i <= 100; i++)
-		daxkv_abort(reader[i]);
+		daxkv_txn_abort(reader[i]);
 	store_done(kv);
 }
 
@@ -176,31 +176,31 @@ static void many_readers_cost_commits_little(void **state)
 /* One thread, two handles of one store: waiting for itself would last forever. */
 static void two_handles_of_one_thread(void **state)
 {
-	struct daxkv *a = store_new("e", 4096), *b = store_again("e");
+	struct daxkv_store *a = store_new("e", 4096), *b = store_again("e");
 	struct daxkv_txn *txn = begin(a), *other = NULL;
 	(void)state;
-	assert_int_equal(daxkv_begin(b, NULL, 0, &other), DAXKV_BUSY);
-	assert_int_equal(daxkv_begin(b, NULL, DAXKV_TXN_TRY, &other), DAXKV_BUSY);
+	assert_int_equal(daxkv_txn_begin(b, NULL, 0, &other), DAXKV_BUSY);
+	assert_int_equal(daxkv_txn_begin(b, NULL, DAXKV_TXN_TRY, &other), DAXKV_BUSY);
 	OK(put(txn, DAXKV_MAIN, "k", "v", 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	other = begin(b);
 	assert_true(has(other, DAXKV_MAIN, "k", "v"));
-	daxkv_abort(other);
+	daxkv_txn_abort(other);
 	store_done(a);
 	store_done(b);
 }
 
 static void *thread_leaves_a_transaction(void *arg)
 {
-	struct daxkv *kv = arg;
+	struct daxkv_store *kv = arg;
 	struct daxkv_txn *txn = NULL, *child = NULL;
 	struct daxkv_cursor *cursor;
 	struct daxkv_val name = text("made");
 	daxkv_db db;
 
-	if (daxkv_begin(kv, NULL, 0, &txn) || daxkv_db_open(txn, &name, DAXKV_CREATE, &db) || put(txn, db, "x", "y", 0))
+	if (daxkv_txn_begin(kv, NULL, 0, &txn) || daxkv_db_open(txn, &name, DAXKV_CREATE, &db) || put(txn, db, "x", "y", 0))
 		return (void *)1;
-	if (daxkv_cursor_open(txn, DAXKV_MAIN, &cursor) || daxkv_begin(kv, txn, 0, &child))
+	if (daxkv_cursor_open(txn, DAXKV_MAIN, &cursor) || daxkv_txn_begin(kv, txn, 0, &child))
 		return (void *)2;
 	for (uint64_t n = 0; n < 300; n++)
 		if (put_n(child, DAXKV_MAIN, n, SHARED_SIZE, 7))
@@ -211,7 +211,7 @@ static void *thread_leaves_a_transaction(void *arg)
 /* A thread that ends without ending its transaction takes that with it, and nothing else. */
 static void thread_that_ends_in_a_transaction(void **state)
 {
-	struct daxkv *a = store_new("e", 512), *b = store_again("e");
+	struct daxkv_store *a = store_new("e", 512), *b = store_again("e");
 	(void)state;
 	put_some(a, 0, 300, SHARED_SIZE, 1);
 	for (int i = 0; i < 4; i++) {
@@ -230,8 +230,8 @@ static void thread_that_ends_in_a_transaction(void **state)
 
 		for (uint64_t n = 0; n < 300; n++)
 			assert_true(has_n(txn, DAXKV_MAIN, n, SHARED_SIZE, 1));
-		assert_int_equal(daxkv_db_open(txn, &name, 0, &db), DAXKV_NOTFOUND);
-		daxkv_abort(txn);
+		assert_int_equal(daxkv_db_open(txn, &name, 0, &db), DAXKV_NOT_FOUND);
+		daxkv_txn_abort(txn);
 		store_check(i % 2 ? a : b);
 	}
 	store_done(a);
@@ -241,7 +241,7 @@ static void thread_that_ends_in_a_transaction(void **state)
 /* A handle whose thread ended in a transaction can be closed, and leaves nothing behind. */
 static void closed_after_a_thread_left(void **state)
 {
-	struct daxkv *a = store_new("e", 512);
+	struct daxkv_store *a = store_new("e", 512);
 	pthread_t thread;
 	void *result;
 	(void)state;
@@ -258,7 +258,7 @@ static void closed_after_a_thread_left(void **state)
 /* ---- reader slots --------------------------------------------------------------------------------------------------------- */
 
 static struct {
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	const struct lock *other;
 	int stop, wrong;
 } slots;
@@ -268,7 +268,7 @@ static void *thread_reads_once(void *arg)
 	(void)arg;
 	struct daxkv_txn *txn = NULL;
 
-	if (daxkv_begin(slots.kv, NULL, DAXKV_TXN_RDONLY, &txn)) {
+	if (daxkv_txn_begin(slots.kv, NULL, DAXKV_TXN_READ_ONLY, &txn)) {
 		__atomic_store_n(&slots.wrong, 1, __ATOMIC_RELAXED);
 		return NULL;
 	}
@@ -277,7 +277,7 @@ static void *thread_reads_once(void *arg)
 			__atomic_store_n(&slots.wrong, 2, __ATOMIC_RELAXED);
 		sched_yield();
 	}
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	return NULL;
 }
 
@@ -295,7 +295,7 @@ static void *thread_starts_readers(void *arg)
 /* A slot in use has its byte held, though threads come and go and the same descriptor holds all the process's bytes. */
 static void slots_of_threads_that_come_and_go(void **state)
 {
-	struct daxkv *a = store_new("e", 512), *b = store_again("e");
+	struct daxkv_store *a = store_new("e", 512), *b = store_again("e");
 	pthread_t thread[3];
 	(void)state;
 	slots.kv = a;
@@ -316,12 +316,12 @@ static void slots_of_threads_that_come_and_go(void **state)
 
 static int child_reads_and_dies(void)
 {
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	struct daxkv_txn *txn;
 	struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE};
 
 	CHECK(daxkv_open(scratch_path("e"), &o, &kv) == 0);
-	CHECK(daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn) == 0);
+	CHECK(daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn) == 0);
 	return 0; /* with its snapshot */
 }
 
@@ -338,7 +338,7 @@ static void reader_seen(const struct daxkv_reader *reader, void *arg)
 
 static void readers_are_listed(void **state)
 {
-	struct daxkv *a = store_new("e", 4096), *b = store_again("e");
+	struct daxkv_store *a = store_new("e", 4096), *b = store_again("e");
 	struct daxkv_reader last = {0};
 	(void)state;
 	put_one(a, "k", "v");
@@ -349,15 +349,15 @@ static void readers_are_listed(void **state)
 
 	usleep(100000);
 	child_run(child_reads_and_dies);
-	assert_int_equal(daxkv_reap(b), 1);
-	daxkv_readers(b, reader_seen, &last);
+	assert_int_equal(daxkv_readers_reap(b), 1);
+	daxkv_readers_list(b, reader_seen, &last);
 	assert_int_equal(last.snapshot, 2);
 	assert_true(last.age_ms >= 50 && last.age_ms < 60000);
-	daxkv_abort(r);
-	daxkv_abort(s);
+	daxkv_txn_abort(r);
+	daxkv_txn_abort(s);
 	last.pid = 0;
-	daxkv_readers(a, reader_seen, &last);
-	assert_true(last.pid == 0 && daxkv_reap(a) == 0);
+	daxkv_readers_list(a, reader_seen, &last);
+	assert_true(last.pid == 0 && daxkv_readers_reap(a) == 0);
 	store_done(a);
 	store_done(b);
 }
@@ -365,7 +365,7 @@ static void readers_are_listed(void **state)
 /* A reader that died holding a snapshot holds nothing back: the file stops growing. */
 static void a_dead_readers_pages_return(void **state)
 {
-	struct daxkv *a = store_new("e", 512);
+	struct daxkv_store *a = store_new("e", 512);
 	struct stat before, after;
 	(void)state;
 	put_some(a, 0, 400, SHARED_SIZE, 0);
@@ -384,7 +384,7 @@ static void a_dead_readers_pages_return(void **state)
  * Caught: commit.c, commit_trim: "if (kv->space.limbo.n) return 0;" removed. */
 static void closing_with_pages_of_a_dead_reader(void **state)
 {
-	struct daxkv *a = store_new("e", 512);
+	struct daxkv_store *a = store_new("e", 512);
 	(void)state;
 	put_some(a, 0, 4000, SHARED_SIZE, 0);
 	child_run(child_reads_and_dies);
@@ -400,7 +400,7 @@ static void closing_with_pages_of_a_dead_reader(void **state)
 /* In this mode the kernel kills whoever asks it for anything but reading, writing and exit(2). */
 static int child_reads_without_the_kernel(void)
 {
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	struct daxkv_txn *txn;
 	struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE};
 
@@ -408,13 +408,13 @@ static int child_reads_without_the_kernel(void)
 	return SKIPPED; /* they have calls of their own */
 #endif
 	CHECK(daxkv_open(scratch_path("e"), &o, &kv) == 0);
-	CHECK(daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn) == 0 && has(txn, DAXKV_MAIN, "k", "v"));
-	daxkv_abort(txn);
+	CHECK(daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn) == 0 && has(txn, DAXKV_MAIN, "k", "v"));
+	daxkv_txn_abort(txn);
 	CHECK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) == 0);
 	for (int i = 0; i < 1000; i++) {
-		if (daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn) || !has(txn, DAXKV_MAIN, "k", "v"))
+		if (daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn) || !has(txn, DAXKV_MAIN, "k", "v"))
 			syscall(SYS_exit, 1);
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 	}
 	syscall(SYS_exit, 0);
 	return 1;
@@ -422,7 +422,7 @@ static int child_reads_without_the_kernel(void)
 
 static void reading_asks_nothing_of_the_kernel(void **state)
 {
-	struct daxkv *a = store_new("e", 4096);
+	struct daxkv_store *a = store_new("e", 4096);
 	(void)state;
 	put_one(a, "k", "v");
 	store_done(a);
@@ -432,7 +432,7 @@ static void reading_asks_nothing_of_the_kernel(void **state)
 /* With every lock of the store held, by this thread itself: one that was taken would be waited for until the alarm. */
 static void reading_takes_no_lock(void **state)
 {
-	struct daxkv *a = store_new("e", 4096);
+	struct daxkv_store *a = store_new("e", 4096);
 	struct daxkv_txn *txn;
 	daxkv_db named;
 	(void)state;
@@ -440,10 +440,10 @@ static void reading_takes_no_lock(void **state)
 	txn = begin(a);
 	named = db_of(txn, "named", 0);
 	OK(put(txn, named, "n", "v", 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	txn = begin_reading(a); /* a thread's first one has its place to get, and what the handles mean */
 	assert_true(has(txn, DAXKV_MAIN, "k", "v") && has(txn, named, "n", "v"));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	pthread_mutex_lock(&a->dbi_mutex);
 	pthread_mutex_lock(&a->slot_mutex);
 	pthread_mutex_lock(&a->map.mutex);
@@ -452,9 +452,9 @@ static void reading_takes_no_lock(void **state)
 	for (int i = 0; i < 1000; i++) {
 		txn = begin_reading(a);
 		assert_true(has(txn, DAXKV_MAIN, "k", "v") && has(txn, named, "n", "v"));
-		daxkv_reset(txn);
-		OK(daxkv_renew(txn));
-		daxkv_abort(txn);
+		daxkv_txn_reset(txn);
+		OK(daxkv_txn_renew(txn));
+		daxkv_txn_abort(txn);
 	}
 	alarm(0);
 	wlock_give(&a->share->writer);
@@ -469,7 +469,7 @@ static void reading_takes_no_lock(void **state)
 static int open_code(const char *name)
 {
 	struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE};
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	int rc = daxkv_open(scratch_path(name), &o, &kv);
 
 	if (!rc)
@@ -480,13 +480,13 @@ static int open_code(const char *name)
 /* Two readers of an unclean file, each with a private copy, keep writers out together. */
 static void readers_of_an_unclean_file(void **state)
 {
-	struct daxkv *a = store_new("e", 4096), *r[2], *kv;
+	struct daxkv_store *a = store_new("e", 4096), *r[2], *kv;
 	(void)state;
 	put_one(a, "k", "v");
 	store_image(a, "image");
 	store_done(a);
 	for (int i = 0; i < 2; i++) {
-		r[i] = store_open("image", (struct daxkv_options){.flags = DAXKV_RDONLY});
+		r[i] = store_open("image", (struct daxkv_options){.flags = DAXKV_READ_ONLY});
 		assert_true(info(r[i]).private_recovery);
 	}
 	for (int i = 0; i < 2; i++) {
@@ -494,7 +494,7 @@ static void readers_of_an_unclean_file(void **state)
 		struct daxkv_txn *txn = begin_reading(r[i]);
 
 		assert_true(has(txn, DAXKV_MAIN, "k", "v"));
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		OK(daxkv_close(r[i]));
 	}
 	OK(open_code("image"));
@@ -505,11 +505,11 @@ static void readers_of_an_unclean_file(void **state)
 /* A reader that came first, alone, is joined by a writer, and follows it. */
 static void a_writer_joins_a_reader(void **state)
 {
-	struct daxkv *a = store_new("e", 512);
+	struct daxkv_store *a = store_new("e", 512);
 	(void)state;
 	put_some(a, 0, 100, SHARED_SIZE, 0);
 	store_done(a);
-	struct daxkv *r = store_open("e", (struct daxkv_options){.flags = DAXKV_RDONLY, .pmem = DAXKV_PMEM_FORCE});
+	struct daxkv_store *r = store_open("e", (struct daxkv_options){.flags = DAXKV_READ_ONLY, .pmem = DAXKV_PMEM_FORCE});
 	struct daxkv_txn *old = begin_reading(r), *now;
 
 	a = store_again("e");
@@ -518,8 +518,8 @@ static void a_writer_joins_a_reader(void **state)
 	now = begin_reading(r);
 	for (uint64_t n = 0; n < 100; n++)
 		assert_true(has_n(old, DAXKV_MAIN, n, SHARED_SIZE, 0) && has_n(now, DAXKV_MAIN, n, SHARED_SIZE, 39));
-	daxkv_abort(old);
-	daxkv_abort(now);
+	daxkv_txn_abort(old);
+	daxkv_txn_abort(now);
 	store_done(a);
 	OK(daxkv_close(r));
 	a = store_again("e"); /* the last to leave could not write: the next one recovers */

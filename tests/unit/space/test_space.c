@@ -6,14 +6,14 @@
 
 #define PAGE 512u
 
-static uint64_t used_of(struct daxkv *kv)
+static uint64_t used_of(struct daxkv_store *kv)
 {
 	uint64_t bytes = 0;
 	OK(space_used(&kv->space, &bytes));
 	return bytes / kv->page_size;
 }
 
-static uint64_t taken(struct daxkv *kv, uint64_t pages)
+static uint64_t taken(struct daxkv_store *kv, uint64_t pages)
 {
 	uint64_t off = 0;
 	OK(space_take(&kv->space, pages, &off));
@@ -36,7 +36,7 @@ static void words_add_grows(void **state)
 
 static void take_gives_pages_of_their_own(void **state)
 {
-	struct daxkv *kv = store_new("s", PAGE);
+	struct daxkv_store *kv = store_new("s", PAGE);
 	struct daxkv_txn *txn = begin(kv);
 	uint64_t off[300], sizes[300], pages = 0, before = used_of(kv);
 	(void)state;
@@ -48,14 +48,14 @@ static void take_gives_pages_of_their_own(void **state)
 			assert_true(off[i] + sizes[i] * PAGE <= off[j] || off[j] + sizes[j] * PAGE <= off[i]);
 	}
 	assert_int_equal(used_of(kv), before + pages);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	assert_int_equal(used_of(kv), before);
 	store_done(kv);
 }
 
 static void run_over_bitmap_words(void **state)
 {
-	struct daxkv *kv = store_new("s", PAGE);
+	struct daxkv_store *kv = store_new("s", PAGE);
 	struct daxkv_txn *txn = begin(kv);
 	uint64_t before = used_of(kv), off[8];
 	(void)state;
@@ -65,14 +65,14 @@ static void run_over_bitmap_words(void **state)
 		OK(space_give_own(&kv->space, off[i], 60 + i * 17));
 	uint64_t again = taken(kv, 60 + 6 * 17);
 	assert_true(again == off[6] || again > off[7]); /* a hole that fits, or behind */
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	assert_int_equal(used_of(kv), before);
 	store_done(kv);
 }
 
 static void own_page_is_reusable_at_once(void **state)
 {
-	struct daxkv *kv = store_new("s", PAGE);
+	struct daxkv_store *kv = store_new("s", PAGE);
 	struct daxkv_txn *txn = begin(kv);
 	struct words words = {0};
 	uint64_t off = taken(kv, 1);
@@ -83,13 +83,13 @@ static void own_page_is_reusable_at_once(void **state)
 	OK(space_words(&kv->space, &words));
 	assert_int_equal(words.n, 0); /* taken and given back: nothing for the file to learn */
 	free(words.w);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
 static void given_page_is_held(void **state)
 {
-	struct daxkv *kv = store_new("s", PAGE);
+	struct daxkv_store *kv = store_new("s", PAGE);
 	struct daxkv_txn *txn, *reader;
 	uint64_t page = 0;
 	(void)state;
@@ -106,15 +106,15 @@ static void given_page_is_held(void **state)
 		assert_true(taken(kv, 1) != page);
 	space_undo(&kv->space, mark);
 	assert_int_equal(used_of(kv), before);
-	daxkv_abort(txn);
-	daxkv_abort(reader);
+	daxkv_txn_abort(txn);
+	daxkv_txn_abort(reader);
 	store_done(kv);
 }
 
 /* Held pages come back when no reader is older and their words are durable under a fenced record; both are needed. */
 static void held_pages_wait_for_readers(void **state)
 {
-	struct daxkv *kv = store_new("s", PAGE);
+	struct daxkv_store *kv = store_new("s", PAGE);
 	struct daxkv_txn *reader;
 	(void)state;
 	put_some(kv, 0, 400, 20, 0);
@@ -128,7 +128,7 @@ static void held_pages_wait_for_readers(void **state)
 	assert_true(info(kv).held_pages >= held); /* the reader is older */
 	for (uint64_t i = 0; i < 400; i++)
 		assert_true(has_n(reader, DAXKV_MAIN, i, 20, 0));
-	daxkv_abort(reader);
+	daxkv_txn_abort(reader);
 	space_release(&kv->space);
 	assert_true(info(kv).held_pages < held);
 	store_done(kv);
@@ -136,7 +136,7 @@ static void held_pages_wait_for_readers(void **state)
 
 static void held_pages_wait_for_a_fenced_record(void **state)
 {
-	struct daxkv *kv = store_new("s", PAGE);
+	struct daxkv_store *kv = store_new("s", PAGE);
 	(void)state;
 	put_some(kv, 0, 400, 20, 0);
 	del_some(kv, 0, 400); /* transaction 2 frees: its words are durable with the fence of 3, said so by the record of 4 */
@@ -157,7 +157,7 @@ static void held_pages_wait_for_a_fenced_record(void **state)
 
 static void held_pages_are_used_again(void **state)
 {
-	struct daxkv *kv = store_new("s", PAGE);
+	struct daxkv_store *kv = store_new("s", PAGE);
 	(void)state;
 	for (int round = 0; round < 30; round++) {
 		put_some(kv, 0, 400, 20, (uint64_t)round);
@@ -169,7 +169,7 @@ static void held_pages_are_used_again(void **state)
 
 static void spill_pages_are_never_marked(void **state)
 {
-	struct daxkv *kv = store_new("s", PAGE);
+	struct daxkv_store *kv = store_new("s", PAGE);
 	struct daxkv_txn *txn = begin(kv);
 	struct words words = {0};
 	uint64_t before = used_of(kv), off;
@@ -184,13 +184,13 @@ static void spill_pages_are_never_marked(void **state)
 	OK(space_words(&kv->space, &words));
 	assert_int_equal(words.n, 0);
 	free(words.w);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
 static void give_what_is_not_taken(void **state)
 {
-	struct daxkv *kv = store_new("s", PAGE);
+	struct daxkv_store *kv = store_new("s", PAGE);
 	struct daxkv_txn *txn = begin(kv);
 	uint64_t off = taken(kv, 4), before = used_of(kv);
 	(void)state;
@@ -203,13 +203,13 @@ static void give_what_is_not_taken(void **state)
 	assert_int_equal(space_give_own(&kv->space, kv->space.end - PAGE, 2), DAXKV_CORRUPT);
 	assert_int_equal(space_give(&kv->space, off + PAGE, UINT64_MAX / PAGE), DAXKV_CORRUPT);
 	assert_int_equal(used_of(kv), before - 1); /* nothing was given half-way */
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
 static void growth_reaches_new_zones(void **state)
 {
-	struct daxkv *kv = store_new("s", PAGE);
+	struct daxkv_store *kv = store_new("s", PAGE);
 	uint64_t start = kv->space.end;
 	struct daxkv_info after;
 	(void)state;
@@ -227,7 +227,7 @@ static void growth_reaches_new_zones(void **state)
 	struct daxkv_txn *txn = begin_reading(kv);
 	for (uint64_t i = 0; i < 8; i++)
 		assert_true(has_n(txn, DAXKV_MAIN, i, 1000000, i));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
@@ -235,13 +235,13 @@ static void growth_reaches_new_zones(void **state)
  * Caught: space.c, grow_zones: its pm_flush removed, or covering FMT_LINE only; its pm_fence removed. */
 static void bitmap_pages_are_durable_before_they_are_named(void **state)
 {
-	struct daxkv *kv = store_new("s", PAGE);
+	struct daxkv_store *kv = store_new("s", PAGE);
 	struct daxkv_txn *txn = begin(kv);
 	struct pm_log log;
 	(void)state;
 	pm_log_attach(&log, &kv->map.pm, kv->map.base);
 	OK(put_n(txn, DAXKV_MAIN, 1, 3000000, 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	assert_true(kv->space.nzones > 1);
 	uint64_t bitmap = kv->space.zone[1].bitmap_off;
 	size_t zeroed = pm_log_touch(&log, 0, log.n, PM_LOG_WRITE, bitmap, PAGE), fence = pm_log_next(&log, zeroed, PM_LOG_FENCE);
@@ -258,18 +258,18 @@ static void bitmap_pages_are_durable_before_they_are_named(void **state)
 /* An aborted transaction made the store grow: the space is there for the next one, and its commit carries the words that say so. */
 static void growth_is_kept_when_undone(void **state)
 {
-	struct daxkv *kv = store_new("s", PAGE);
+	struct daxkv_store *kv = store_new("s", PAGE);
 	struct daxkv_txn *txn = begin(kv);
 	uint64_t start = kv->space.end, before = used_of(kv);
 	const struct fmt_super *super = (const void *)kv->map.base;
 	(void)state;
 	OK(put_n(txn, DAXKV_MAIN, 1, 7000000, 0));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	uint64_t grown = kv->space.end, grows = counters(kv).grows;
 	assert_true(grown > start && kv->space.nzones > 1);
 	assert_int_equal(load_word(&super->size), start);
 	store_image(kv, "crashed"); /* a longer file than the superblock says is no fault */
-	struct daxkv *after = store_again("crashed");
+	struct daxkv_store *after = store_again("crashed");
 	store_done(after);
 	put_some(kv, 2, 3, 7000000, 0);
 	assert_int_equal(counters(kv).grows, grows);
@@ -279,7 +279,7 @@ static void growth_is_kept_when_undone(void **state)
 	after = store_again("crashed");
 	txn = begin_reading(after);
 	assert_true(has_n(txn, DAXKV_MAIN, 2, 7000000, 0));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(after);
 	store_done(kv);
 }
@@ -287,7 +287,7 @@ static void growth_is_kept_when_undone(void **state)
 /* At the maximum size the answer is FULL; the transaction is to be aborted, and then everything works. */
 static void full_at_max_size(void **state)
 {
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	struct daxkv_txn *txn;
 	uint64_t n = 0;
 	int rc = 0;
@@ -301,7 +301,7 @@ static void full_at_max_size(void **state)
 	assert_int_equal(rc, DAXKV_FULL);
 	assert_in_range(n, 150, 205); /* of 20 KiB each in 4 MiB */
 	assert_int_equal(put_n(txn, DAXKV_MAIN, 0, 10, 1), DAXKV_BAD_TXN);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	put_some(kv, 0, n / 2, 20000, 1);
 	/* Deleting frees space at a full store too, and the next transactions get it. */
 	for (uint64_t v = 2; v < 6; v++) {
@@ -314,7 +314,7 @@ static void full_at_max_size(void **state)
 
 static void one_extent_larger_than_the_store(void **state)
 {
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	struct daxkv_txn *txn;
 	uint64_t off = 1;
 	(void)state;
@@ -324,7 +324,7 @@ static void one_extent_larger_than_the_store(void **state)
 	assert_int_equal(space_take(&kv->space, 1 << 20, &off), DAXKV_FULL);
 	assert_int_equal(space_take(&kv->space, (uint64_t)1 << 52, &off), DAXKV_FULL);
 	assert_int_equal(off, 1);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
@@ -333,7 +333,7 @@ static void trim_at_close_gives_space_back(void **state)
 	static const unsigned int sizes[] = {512, 4096};
 	(void)state;
 	for (size_t i = 0; i < 2; i++) {
-		struct daxkv *kv = store_new("s", sizes[i]);
+		struct daxkv_store *kv = store_new("s", sizes[i]);
 		struct stat st;
 		put_some(kv, 0, 1, 30, 5);
 		put_some(kv, 1, 6, 2000000, 0);
@@ -347,14 +347,14 @@ static void trim_at_close_gives_space_back(void **state)
 		store_check(kv);
 		struct daxkv_txn *txn = begin_reading(kv);
 		assert_true(has_n(txn, DAXKV_MAIN, 0, 30, 5));
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		put_some(kv, 1, 6, 2000000, 1); /* it grows again, over the zones that were cut off */
 		store_done(kv);
 		kv = store_again("s");
 		txn = begin_reading(kv);
 		for (uint64_t n = 1; n < 6; n++)
 			assert_true(has_n(txn, DAXKV_MAIN, n, 2000000, 1));
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		store_done(kv);
 	}
 }
@@ -367,14 +367,14 @@ static void trim_of_growth_that_was_undone(void **state)
 	const uint64_t sizes[] = {3000000, dir_bytes + 3000000};
 	(void)state;
 	for (size_t i = 0; i < 2; i++) {
-		struct daxkv *kv = store_new("s", PAGE);
+		struct daxkv_store *kv = store_new("s", PAGE);
 		struct daxkv_val key = text("key"), value = {.size = sizes[i]};
 		struct ring_record rec;
 		struct stat st;
 		put_some(kv, 0, 10, 30, 5);
 		struct daxkv_txn *txn = begin(kv);
 		OK(daxkv_put(txn, DAXKV_MAIN, &key, &value, DAXKV_RESERVE));
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		assert_true(kv->space.nzones > (i ? PAGE / 8 : 1));
 		OK(daxkv_close(kv));
 		assert_int_equal(stat(scratch_path("s"), &st), 0);
@@ -392,7 +392,7 @@ static void trim_of_growth_that_was_undone(void **state)
 
 static void trim_keeps_what_is_needed(void **state)
 {
-	struct daxkv *kv = store_new("s", 4096);
+	struct daxkv_store *kv = store_new("s", 4096);
 	struct stat st;
 	(void)state;
 	put_some(kv, 1, 12, 1000000, 0);
@@ -403,14 +403,14 @@ static void trim_keeps_what_is_needed(void **state)
 	kv = store_again("s");
 	struct daxkv_txn *txn = begin_reading(kv);
 	assert_true(has_n(txn, DAXKV_MAIN, 11, 1000000, 0));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
 /* A directory that points nowhere is said to be corrupt and never followed. */
 static void bitmap_out_of_the_file(void **state)
 {
-	struct daxkv *kv = store_new("s", 4096);
+	struct daxkv_store *kv = store_new("s", 4096);
 	const struct fmt_super *super = (const void *)kv->map.base;
 	uint64_t dir = load_word(&super->dir[0]), bad[] = {0, 100, (uint64_t)1 << 40}, bytes;
 	(void)state;
@@ -435,7 +435,7 @@ static void bitmap_out_of_the_file(void **state)
 /* Random taking, giving and undoing against a list; at the end the bitmap says what the list says. */
 static void random_steps_and_undo(void **state)
 {
-	struct daxkv *kv = store_new("s", PAGE);
+	struct daxkv_store *kv = store_new("s", PAGE);
 	uint64_t x = 1234567, before = used_of(kv);
 	(void)state;
 	for (int round = 0; round < 40; round++) {
@@ -465,7 +465,7 @@ static void random_steps_and_undo(void **state)
 		}
 		space_undo(&kv->space, mark);
 		assert_int_equal(used_of(kv), before + mark_pages);
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		assert_int_equal(used_of(kv), before);
 	}
 	store_done(kv);

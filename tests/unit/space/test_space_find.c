@@ -26,7 +26,7 @@ static uint64_t first_run(const struct space *s, uint64_t n)
 /* Random extents taken and given back over several zones: always the first place, or a few pages behind it when nothing is free before. */
 static void always_the_first_place(void **state)
 {
-	struct daxkv *kv = store_new("f", PAGE);
+	struct daxkv_store *kv = store_new("f", PAGE);
 	struct daxkv_txn *txn = begin(kv);
 	struct space *s = &kv->space;
 	uint64_t x = 99, off, page, lowest;
@@ -54,7 +54,7 @@ static void always_the_first_place(void **state)
 		if (page != UINT64_MAX && off / PAGE != page && !(n > 1 && page == lowest && (off / PAGE == page + 16 || off / PAGE == page + 64)))
 			fail_msg("step %d: %lu pages at %lu, not at %lu", step, (unsigned long)n, (unsigned long)off / PAGE, (unsigned long)page);
 	}
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
@@ -77,7 +77,7 @@ static void rest_of_an_abort_is_used(void **state)
 	             {512, 70 * MIB, 300 * MIB, 301 * MIB}};
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		struct daxkv *kv;
+		struct daxkv_store *kv;
 		unlink(scratch_path("f"));
 		kv = store_open("f", (struct daxkv_options){.flags = DAXKV_CREATE, .page_size = cases[i].page, .pmem = DAXKV_PMEM_FORCE,
 		                                            .max_size = cases[i].max});
@@ -85,17 +85,17 @@ static void rest_of_an_abort_is_used(void **state)
 		for (int round = 0; round < 3; round++) {
 			struct daxkv_txn *txn = begin(kv);
 			OK(put_size(txn, "large", cases[i].aborted));
-			daxkv_abort(txn);
+			daxkv_txn_abort(txn);
 			put_one(kv, "small", round % 2 ? "a" : "b");
 		}
 		uint64_t size = info(kv).file_size;
 		struct daxkv_txn *txn = begin(kv);
 		OK(put_size(txn, "large", cases[i].aborted));
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		assert_int_equal(info(kv).file_size, size);
 		txn = begin(kv);
 		OK(put_size(txn, "large", cases[i].stored));
-		OK(daxkv_commit(txn));
+		OK(daxkv_txn_commit(txn));
 		store_done(kv);
 	}
 }
@@ -103,19 +103,19 @@ static void rest_of_an_abort_is_used(void **state)
 /* A value that is deleted leaves its space whole: small changes meanwhile go before it. */
 static void small_changes_stay_before_large_values(void **state)
 {
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	(void)state;
 	unlink(scratch_path("f"));
 	kv = store_open("f", (struct daxkv_options){.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .max_size = 64 * MIB});
 	for (int round = 0; round < 6; round++) {
 		struct daxkv_txn *txn = begin(kv);
 		OK(put_size(txn, "large", round % 2 ? 32 * MIB : 60 * MIB));
-		OK(daxkv_commit(txn));
+		OK(daxkv_txn_commit(txn));
 		for (int i = 0; i < 20; i++)
 			put_some(kv, (uint64_t)i, (uint64_t)i + 1, 50, (uint64_t)round);
 		txn = begin(kv);
 		OK(del(txn, DAXKV_MAIN, "large", NULL));
-		OK(daxkv_commit(txn));
+		OK(daxkv_txn_commit(txn));
 		put_one(kv, "small", "value");
 	}
 	store_done(kv);
@@ -124,7 +124,7 @@ static void small_changes_stay_before_large_values(void **state)
 /* Values of many sizes, replaced again and again: the file stays within a factor of what they take. */
 static void churn_of_large_values_is_bounded(void **state)
 {
-	struct daxkv *kv = store_new("f", 4096);
+	struct daxkv_store *kv = store_new("f", 4096);
 	uint64_t x = 4711, after_first = 0;
 	(void)state;
 	for (int round = 0; round < 8; round++) {

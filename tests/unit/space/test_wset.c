@@ -12,21 +12,21 @@ static uint64_t new_page(struct wset *w)
 
 static void find_in_an_empty_set(void **state)
 {
-	struct daxkv *kv = store_new("w", 512);
+	struct daxkv_store *kv = store_new("w", 512);
 	struct daxkv_txn *txn = begin(kv);
 	(void)state;
 	assert_null(wset_find(&kv->wset, 4096));
 	assert_int_equal(kv->wset.n, 0);
 	assert_int_equal(kv->wset.level, 1);
 	assert_false(wset_editable(&kv->wset, NULL));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
 /* A table that has to grow, small sets after large ones: each wiped in its own way. */
 static void find_among_many(void **state)
 {
-	struct daxkv *kv = store_new("w", 512);
+	struct daxkv_store *kv = store_new("w", 512);
 	const uint64_t counts[] = {3, 5000, 10, 700, 1, 20000, 2};
 	(void)state;
 	for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
@@ -47,14 +47,14 @@ static void find_among_many(void **state)
 			assert_null(wset_find(w, (i * 7 + 2) * 512));
 			assert_ptr_equal(wset_at(w, i), wp);
 		}
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 	}
 	store_done(kv);
 }
 
 static void touch_twice_is_the_same_entry(void **state)
 {
-	struct daxkv *kv = store_new("w", 512);
+	struct daxkv_store *kv = store_new("w", 512);
 	struct daxkv_txn *txn = begin(kv);
 	struct wpage *a, *b;
 	(void)state;
@@ -62,13 +62,13 @@ static void touch_twice_is_the_same_entry(void **state)
 	OK(wset_touch(&kv->wset, 51200, &b));
 	assert_ptr_equal(a, b);
 	assert_int_equal(kv->wset.n, 1);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
 static void retire_frees_at_once_or_later(void **state)
 {
-	struct daxkv *kv = store_new("w", 512);
+	struct daxkv_store *kv = store_new("w", 512);
 	struct daxkv_txn *txn;
 	struct wset *w = &kv->wset;
 	const struct fmt_super *super = (const void *)kv->map.base;
@@ -83,13 +83,13 @@ static void retire_frees_at_once_or_later(void **state)
 	assert_true(wset_find(w, committed)->dead);
 	for (int i = 0; i < 1000; i++)
 		assert_true(new_page(w) != committed);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
 static void install_streams_only_first_changes(void **state)
 {
-	struct daxkv *kv = store_new("w", 512);
+	struct daxkv_store *kv = store_new("w", 512);
 	struct daxkv_txn *txn = begin(kv);
 	struct wset *w = &kv->wset;
 	struct wpage *wp;
@@ -105,7 +105,7 @@ static void install_streams_only_first_changes(void **state)
 	wset_install(w, wp, w->image, 512);
 	assert_true(!wp->streamed && wp->used == 512);
 	assert_memory_equal(kv->map.base + wp->off, w->image, 512);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
@@ -113,7 +113,7 @@ static void install_streams_only_first_changes(void **state)
 
 static void undo_restores_entries(void **state)
 {
-	struct daxkv *kv = store_new("w", 512);
+	struct daxkv_store *kv = store_new("w", 512);
 	struct daxkv_txn *txn = begin(kv);
 	struct wset *w = &kv->wset;
 	struct wset_mark mark;
@@ -144,13 +144,13 @@ static void undo_restores_entries(void **state)
 	assert_true(wset_editable(w, wset_find(w, own)) && !wset_find(w, own)->dead);
 	OK(space_used(w->space, &used));
 	assert_int_equal(used, before);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
 static void merge_gives_pages_to_the_parent(void **state)
 {
-	struct daxkv *kv = store_new("w", 512);
+	struct daxkv_store *kv = store_new("w", 512);
 	struct daxkv_txn *txn = begin(kv);
 	struct wset *w = &kv->wset;
 	struct wset_mark mark;
@@ -167,14 +167,14 @@ static void merge_gives_pages_to_the_parent(void **state)
 	assert_true(wset_editable(w, wset_find(w, own)));
 	assert_int_equal(wset_find(w, 51200)->npending, 5);
 	assert_int_equal(w->nundo, 0); /* the outermost level needs no way back */
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
 /* A grandchild's change that was merged into the child is undone with the child. */
 static void undo_after_an_inner_merge(void **state)
 {
-	struct daxkv *kv = store_new("w", 512);
+	struct daxkv_store *kv = store_new("w", 512);
 	struct daxkv_txn *txn = begin(kv);
 	struct wset *w = &kv->wset;
 	struct wset_mark outer, inner;
@@ -205,14 +205,14 @@ static void undo_after_an_inner_merge(void **state)
 	assert_int_equal(wset_find(w, 61440)->val[0], 1);
 	assert_null(wset_find(w, a));
 	assert_null(wset_find(w, b));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
 /* The parent's page freed by a merged child and taken again by a second child that is undone. */
 static void undo_of_a_page_freed_and_taken(void **state)
 {
-	struct daxkv *kv = store_new("w", 512);
+	struct daxkv_store *kv = store_new("w", 512);
 	struct daxkv_txn *txn = begin(kv);
 	struct wset *w = &kv->wset;
 	struct wset_mark mark;
@@ -229,13 +229,13 @@ static void undo_of_a_page_freed_and_taken(void **state)
 	assert_int_equal(new_page(w), page);
 	OK(space_used(w->space, &used));
 	assert_int_equal(used, before);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
 static void undo_of_many_new_entries(void **state)
 {
-	struct daxkv *kv = store_new("w", 512);
+	struct daxkv_store *kv = store_new("w", 512);
 	struct daxkv_txn *txn = begin(kv);
 	struct wset *w = &kv->wset;
 	struct wset_mark mark;
@@ -252,7 +252,7 @@ static void undo_of_many_new_entries(void **state)
 		assert_non_null(wset_find(w, 512 * (1 + 2 * i)));
 	for (uint64_t i = 0; i < 9000; i++)
 		assert_null(wset_find(w, 512 * (2 + 2 * i)));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 

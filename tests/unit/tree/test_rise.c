@@ -28,7 +28,7 @@ static void all_there(struct daxkv_txn *txn, daxkv_db db, uint64_t n)
 {
 	struct daxkv_cursor *cursor = NULL;
 	struct daxkv_val key, value;
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	uint64_t i = 0;
 	int rc;
 
@@ -41,14 +41,14 @@ static void all_there(struct daxkv_txn *txn, daxkv_db db, uint64_t n)
 		snprintf(expected, sizeof expected, "key-%08lu", (unsigned long)i++);
 		assert_true(key.size == strlen(expected) && memcmp(key.data, expected, key.size) == 0);
 	}
-	assert_int_equal(rc, DAXKV_NOTFOUND);
+	assert_int_equal(rc, DAXKV_NOT_FOUND);
 	assert_int_equal(i, n);
 	daxkv_cursor_close(cursor);
 }
 
 static void seen_by_every_way_of_looking(void **state)
 {
-	struct daxkv *kv = store_new("rise", 512);
+	struct daxkv_store *kv = store_new("rise", 512);
 	struct daxkv_txn *txn = begin(kv);
 	(void)state;
 	rise(txn, MAIN, 0, 2000, 0);
@@ -58,44 +58,44 @@ static void seen_by_every_way_of_looking(void **state)
 	all_there(txn, MAIN, 2000);
 	rise(txn, MAIN, 2000, 4000, DAXKV_APPEND);
 	assert_true(running(txn, MAIN));
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	OK(daxkv_db_stat(txn, MAIN, &stat));
 	assert_int_equal(stat.entries, 4000);
 	rise(txn, MAIN, 4000, 4100, 0);
 	struct daxkv_val keys[2] = {text("key-00004099"), text("key-00004100")}, values[2];
 	int results[2];
 	OK(daxkv_get_many(txn, MAIN, 2, keys, values, results));
-	assert_true(results[0] == 0 && results[1] == DAXKV_NOTFOUND);
-	rise(txn, MAIN, 4100, 4200, DAXKV_NOOVERWRITE);
-	assert_int_equal(put(txn, MAIN, "key-00004199", "x", DAXKV_NOOVERWRITE), DAXKV_EXIST);
+	assert_true(results[0] == 0 && results[1] == DAXKV_NOT_FOUND);
+	rise(txn, MAIN, 4100, 4200, DAXKV_NO_OVERWRITE);
+	assert_int_equal(put(txn, MAIN, "key-00004199", "x", DAXKV_NO_OVERWRITE), DAXKV_EXIST);
 	assert_int_equal(put(txn, MAIN, "key-00004199", "x", DAXKV_APPEND), DAXKV_EXIST);
 	assert_int_equal(put(txn, MAIN, "key-00000000", "x", DAXKV_APPEND), DAXKV_EXIST);
 	OK(put(txn, MAIN, "key-00000000", "changed", 0));
 	rise(txn, MAIN, 4200, 4300, 0);
 	OK(del(txn, MAIN, "key-00004299", NULL));
 	rise(txn, MAIN, 4299, 4300, 0);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	txn = begin_reading(kv);
 	all_there(txn, MAIN, 4300);
 	assert_true(has(txn, MAIN, "key-00000000", "changed"));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
 static void committed_while_running(void **state)
 {
-	struct daxkv *kv = store_new("rise", 512);
+	struct daxkv_store *kv = store_new("rise", 512);
 	(void)state;
 	for (uint64_t i = 0; i < 20; i++) { /* each goes on behind what the one before committed */
 		struct daxkv_txn *txn = begin(kv);
 		rise(txn, MAIN, i * i * 10, (i + 1) * (i + 1) * 10, 0);
 		assert_true(i < 3 || running(txn, MAIN)); /* one may have been settled at its length, and the next not begun */
-		OK(daxkv_commit(txn));
+		OK(daxkv_txn_commit(txn));
 		store_check(kv);
 	}
 	struct daxkv_txn *txn = begin_reading(kv);
 	all_there(txn, MAIN, 4000);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
@@ -105,21 +105,21 @@ static void behind_a_committed_leaf(void **state)
 	(void)state;
 	for (uint64_t n = 1; n < 60; n++)
 		for (int fate = 0; fate < 3; fate++) { /* aborted; committed; as a child whose parent is aborted */
-			struct daxkv *kv = store_new("rise", 512);
+			struct daxkv_store *kv = store_new("rise", 512);
 			struct daxkv_txn *txn = begin(kv), *child = NULL, *old;
 			uint64_t after;
 			bool began = false;
 
 			rise(txn, MAIN, 0, n, 0);
-			OK(daxkv_commit(txn));
+			OK(daxkv_txn_commit(txn));
 			txn = begin(kv);
 			rise(txn, MAIN, n, n + 3, 0);
-			OK(daxkv_commit(txn));
+			OK(daxkv_txn_commit(txn));
 			old = begin_reading(kv);
 			txn = begin(kv);
 			if (fate == 2) {
 				rise(txn, MAIN, n + 3, n + 5, 0);
-				OK(daxkv_begin(kv, txn, 0, &child));
+				OK(daxkv_txn_begin(kv, txn, 0, &child));
 			}
 			after = n + (fate == 2 ? 5 : 3);
 			for (uint64_t i = 0; i < 24; i++) {
@@ -129,24 +129,24 @@ static void behind_a_committed_leaf(void **state)
 			assert_true(began);
 			all_there(old, MAIN, n + 3);
 			if (fate == 1) {
-				OK(daxkv_commit(txn));
+				OK(daxkv_txn_commit(txn));
 				txn = begin(kv);
 			} else if (fate == 0) {
-				daxkv_abort(txn);
+				daxkv_txn_abort(txn);
 				txn = begin(kv);
 			} else {
-				daxkv_abort(child);
+				daxkv_txn_abort(child);
 			}
 			all_there(txn, MAIN, fate == 1 ? after + 24 : after);
 			rise(txn, MAIN, fate == 1 ? after + 24 : after, after + 40, 0);
 			all_there(old, MAIN, n + 3);
-			OK(daxkv_commit(txn));
+			OK(daxkv_txn_commit(txn));
 			all_there(old, MAIN, n + 3);
-			daxkv_abort(old);
+			daxkv_txn_abort(old);
 			store_check(kv);
 			txn = begin_reading(kv);
 			all_there(txn, MAIN, after + 40);
-			daxkv_abort(txn);
+			daxkv_txn_abort(txn);
 			store_done(kv);
 		}
 }
@@ -158,7 +158,7 @@ static void values_from_the_leaf_itself(void **state)
 	(void)state;
 	for (uint32_t kind = 0; kind < 2; kind++) /* entries of one size, and not */
 		for (uint64_t n = 1; n < 100; n++) {
-			struct daxkv *kv = store_new("rise", 4096);
+			struct daxkv_store *kv = store_new("rise", 4096);
 			struct daxkv_txn *txn = begin(kv);
 			char buf[17];
 			for (uint64_t i = n; i-- > 0;) { /* falling: no run */
@@ -178,7 +178,7 @@ static void values_from_the_leaf_itself(void **state)
 				OK(daxkv_get(txn, MAIN, &k, &v));
 				assert_memory_equal(v.data, texts[i], v.size);
 			}
-			OK(daxkv_commit(txn));
+			OK(daxkv_txn_commit(txn));
 			store_check(kv);
 			store_done(kv);
 		}
@@ -186,24 +186,24 @@ static void values_from_the_leaf_itself(void **state)
 
 static void forgotten_by_an_abort(void **state)
 {
-	struct daxkv *kv = store_new("rise", 512);
+	struct daxkv_store *kv = store_new("rise", 512);
 	struct daxkv_txn *txn = begin(kv);
 	(void)state;
 	rise(txn, MAIN, 0, 500, 0);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	txn = begin(kv);
 	rise(txn, MAIN, 500, 3000, 0);
 	assert_true(running(txn, MAIN));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	txn = begin(kv);
 	all_there(txn, MAIN, 500);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 
 static void nested(void **state)
 {
-	struct daxkv *kv = store_new("rise", 512);
+	struct daxkv_store *kv = store_new("rise", 512);
 	struct daxkv_txn *txn = begin(kv), *child;
 	(void)state;
 	rise(txn, MAIN, 0, 500, 0);
@@ -211,25 +211,25 @@ static void nested(void **state)
 	all_there(child, MAIN, 500);
 	rise(child, MAIN, 500, 1500, 0);
 	assert_true(running(child, MAIN));
-	daxkv_abort(child);
+	daxkv_txn_abort(child);
 	all_there(txn, MAIN, 500);
 	rise(txn, MAIN, 500, 600, 0);
 	child = begin_in(txn);
 	rise(child, MAIN, 600, 1600, 0);
 	assert_true(running(child, MAIN));
-	OK(daxkv_commit(child));
+	OK(daxkv_txn_commit(child));
 	rise(txn, MAIN, 1600, 1700, 0);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	txn = begin_reading(kv);
 	all_there(txn, MAIN, 1700);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
 /* More databases than there are runs: the one used least recently gives its run up. */
 static void in_many_databases(void **state)
 {
-	struct daxkv *kv = store_new("rise", 4096);
+	struct daxkv_store *kv = store_new("rise", 4096);
 	struct daxkv_txn *txn = begin(kv);
 	daxkv_db db[TREE_RUNS + 2];
 	unsigned int now = 0;
@@ -246,17 +246,17 @@ static void in_many_databases(void **state)
 	for (unsigned int d = 0; d < TREE_RUNS + 2; d++)
 		now += running(txn, db[d]);
 	assert_int_equal(now, TREE_RUNS);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	txn = begin_reading(kv);
 	for (unsigned int d = 0; d < TREE_RUNS + 2; d++)
 		all_there(txn, db[d], 1000);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
 static void duplicates(void **state)
 {
-	struct daxkv *kv = store_new("rise", 512);
+	struct daxkv_store *kv = store_new("rise", 512);
 	struct daxkv_txn *txn = begin(kv);
 	struct daxkv_val name = text("dup");
 	daxkv_db db;
@@ -267,25 +267,25 @@ static void duplicates(void **state)
 
 		snprintf(key, sizeof key, "%04d", i / 30);
 		snprintf(value, sizeof value, "%04d", i);
-		OK(put(txn, db, key, value, DAXKV_APPENDDUP));
+		OK(put(txn, db, key, value, DAXKV_APPEND_DUP));
 	}
 	assert_true(running(txn, db));
-	assert_int_equal(put(txn, db, "0009", "9999", DAXKV_NOOVERWRITE), DAXKV_EXIST);
+	assert_int_equal(put(txn, db, "0009", "9999", DAXKV_NO_OVERWRITE), DAXKV_EXIST);
 	assert_int_equal(put(txn, db, "0010", "12345", 0), DAXKV_VALUE_SIZE);
 	assert_int_equal(put(txn, db, "0009", "9999", DAXKV_APPEND), DAXKV_EXIST);
-	assert_int_equal(put(txn, db, "0009", "0299", DAXKV_NODUPDATA), DAXKV_EXIST);
+	assert_int_equal(put(txn, db, "0009", "0299", DAXKV_NO_DUP_DATA), DAXKV_EXIST);
 	OK(put(txn, db, "0009", "0299", 0)); /* is there already */
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	OK(daxkv_db_stat(txn, db, &stat));
 	assert_int_equal(stat.entries, 300);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 
 /* Separators of a thousand bytes: the parents hear of a few pages at a time. A value in a place of its own, and a reserved one, end the run. */
 static void long_keys_and_large_values(void **state)
 {
-	struct daxkv *kv = store_new("rise", 4096);
+	struct daxkv_store *kv = store_new("rise", 4096);
 	struct daxkv_txn *txn = begin(kv);
 	char key[1024], big[9000];
 	(void)state;
@@ -318,14 +318,14 @@ static void long_keys_and_large_values(void **state)
 		assert_int_equal(v.size, i % 100 == 98 ? sizeof big : 5);
 		assert_memory_equal(v.data, i % 100 == 98 ? big : "small", v.size);
 	}
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 
 /* By a cursor, as programs load that were written for LMDB: putting does not look for the cursor's old place. */
 static void put_by_a_cursor(void **state)
 {
-	struct daxkv *kv = store_new("rise", 4096);
+	struct daxkv_store *kv = store_new("rise", 4096);
 	struct daxkv_txn *txn = begin(kv);
 	struct daxkv_cursor *cursor = NULL;
 	struct daxkv_val k, v;
@@ -343,7 +343,7 @@ static void put_by_a_cursor(void **state)
 	OK(daxkv_cursor_get(cursor, &k, &v, DAXKV_GET_CURRENT));
 	assert_memory_equal(k.data, "key-00000499", 12);
 	all_there(txn, MAIN, 500);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 
@@ -358,19 +358,19 @@ static int put_numbered(struct daxkv_txn *txn, uint64_t i)
 /* fill_up - as many as there are pages for the run's leaves. Whether there is one for their parents differs: returns whether there was none. */
 static bool fill_up(uint64_t committed)
 {
-	struct daxkv *kv = store_open("full", (struct daxkv_options){.flags = DAXKV_CREATE, .page_size = 512, .pmem = DAXKV_PMEM_FORCE, .max_size = 2 << 20});
+	struct daxkv_store *kv = store_open("full", (struct daxkv_options){.flags = DAXKV_CREATE, .page_size = 512, .pmem = DAXKV_PMEM_FORCE, .max_size = 2 << 20});
 	struct daxkv_txn *txn = begin(kv);
 	struct daxkv_val k = text("key-00000000"), v;
 	uint64_t n;
 	int rc;
 
 	rise(txn, MAIN, 0, committed, 0);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	txn = begin(kv);
 	for (n = committed; (rc = put_numbered(txn, n)) == 0;)
 		n++;
 	assert_int_equal(rc, DAXKV_FULL);
-	assert_int_not_equal(daxkv_commit(txn), 0); /* a put that cannot be begun, or one that settles */
+	assert_int_not_equal(daxkv_txn_commit(txn), 0); /* a put that cannot be begun, or one that settles */
 	txn = begin(kv);
 	for (uint64_t i = committed; i < n; i++)
 		OK(put_numbered(txn, i));
@@ -379,11 +379,11 @@ static bool fill_up(uint64_t committed)
 		assert_int_equal(rc, DAXKV_FULL);
 		assert_int_equal(daxkv_get(txn, MAIN, &k, &v), DAXKV_FULL);
 		assert_int_not_equal(put(txn, MAIN, "zzz", "value", 0), 0);
-		assert_int_not_equal(daxkv_commit(txn), 0);
+		assert_int_not_equal(daxkv_txn_commit(txn), 0);
 		txn = begin(kv);
 		all_there(txn, MAIN, committed);
 	}
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 	unlink(scratch_path("full"));
 	return rc != 0;
@@ -401,7 +401,7 @@ static void no_room_to_settle(void **state)
 /* fill_beside - the same with entries in another database, which are removed after the failure: the commit has all the room that it wants. */
 static bool fill_beside(uint64_t committed)
 {
-	struct daxkv *kv = store_open("beside", (struct daxkv_options){.flags = DAXKV_CREATE, .page_size = 512, .pmem = DAXKV_PMEM_FORCE, .max_size = 2 << 20});
+	struct daxkv_store *kv = store_open("beside", (struct daxkv_options){.flags = DAXKV_CREATE, .page_size = 512, .pmem = DAXKV_PMEM_FORCE, .max_size = 2 << 20});
 	struct daxkv_val name = text("d"), k = text("key-00000000"), from = text("key"), v;
 	struct daxkv_txn *txn = begin(kv);
 	uint64_t n = UINT64_MAX;
@@ -410,7 +410,7 @@ static bool fill_beside(uint64_t committed)
 
 	OK(daxkv_db_open(txn, &name, DAXKV_CREATE, &db));
 	rise(txn, db, 0, committed, 0);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	for (int round = 0; round < 2; round++) { /* first to see how many there is room for */
 		uint64_t i = committed;
 		char key[32];
@@ -425,16 +425,16 @@ static bool fill_beside(uint64_t committed)
 		assert_int_equal(rc, round ? 0 : DAXKV_FULL);
 		n = i;
 		if (!round)
-			daxkv_abort(txn);
+			daxkv_txn_abort(txn);
 	}
 	rc = daxkv_get(txn, db, &k, &v);
 	if (rc) {
 		OK(daxkv_del_range(txn, MAIN, &from, NULL, NULL));
-		assert_int_not_equal(daxkv_commit(txn), 0);
+		assert_int_not_equal(daxkv_txn_commit(txn), 0);
 		txn = begin(kv);
 		all_there(txn, db, committed);
 	}
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 	unlink(scratch_path("beside"));
 	return rc != 0;

@@ -14,9 +14,9 @@ static struct tree *tree_of(struct daxkv_txn *txn)
 	return &s->tree;
 }
 
-static struct daxkv_stat stat_of(struct daxkv_txn *txn)
+static struct daxkv_db_stat stat_of(struct daxkv_txn *txn)
 {
-	struct daxkv_stat s;
+	struct daxkv_db_stat s;
 	OK(daxkv_db_stat(txn, MAIN, &s));
 	return s;
 }
@@ -57,7 +57,7 @@ static void whole(struct daxkv_txn *txn, uint64_t n)
 
 static void empty_tree(void **state)
 {
-	struct daxkv *kv = store_new("t", 512);
+	struct daxkv_store *kv = store_new("t", 512);
 	struct daxkv_txn *txn = begin(kv);
 	struct tree *t = tree_of(txn);
 	struct probe p = {.key = (const uint8_t *)"a", .klen = 1};
@@ -74,14 +74,14 @@ static void empty_tree(void **state)
 	whole(txn, 0);
 	OK(tree_clear(t, false)); /* nothing to clear */
 	assert_true(stat_of(txn).depth == 0 && t->root == 0);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
 /* One commit for each record up and down again: at each depth the count is right, and the root comes down to one empty leaf. */
 static void root_grows_and_collapses(void **state)
 {
-	struct daxkv *kv = store_new("t", 512);
+	struct daxkv_store *kv = store_new("t", 512);
 	struct daxkv_txn *txn;
 	uint32_t depth = 0;
 	(void)state;
@@ -93,7 +93,7 @@ static void root_grows_and_collapses(void **state)
 		assert_true(stat_of(txn).depth >= depth);
 		depth = stat_of(txn).depth;
 		whole(txn, i + 1);
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 	}
 	assert_true(depth >= 3);
 	store_check(kv);
@@ -105,12 +105,12 @@ static void root_grows_and_collapses(void **state)
 			whole(txn, 699 - i);
 		assert_true(stat_of(txn).depth <= depth);
 		depth = stat_of(txn).depth;
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 	}
 	txn = begin_reading(kv);
-	struct daxkv_stat s = stat_of(txn);
+	struct daxkv_db_stat s = stat_of(txn);
 	assert_true(s.depth == 1 && s.leaf_pages == 1 && s.inner_pages == 0 && s.entries == 0);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	assert_true(counters(kv).merges > 10);
 	store_check(kv);
 	put_some(kv, 0, 700, 40, 1);
@@ -122,7 +122,7 @@ static int next_short(void *arg, struct daxkv_val *key, struct daxkv_val *value)
 	static uint8_t bytes_of_key[2];
 	uint32_t *n = arg;
 	if (*n == 29)
-		return DAXKV_NOTFOUND;
+		return DAXKV_NOT_FOUND;
 	bytes_of_key[0] = 'k';
 	bytes_of_key[1] = (uint8_t)(2 * (*n)++);
 	*key = bytes(bytes_of_key, 2);
@@ -137,19 +137,19 @@ static void one_of_another_size(void **state)
 	(void)state;
 	for (uint32_t at = 0; at < 30; at++)
 		for (uint32_t len = 1; len < 160; len += 3) {
-			struct daxkv *kv = store_new("t", 512);
+			struct daxkv_store *kv = store_new("t", 512);
 			struct daxkv_txn *txn = begin(kv);
 			struct daxkv_val key = bytes((uint8_t[]){'k', (uint8_t)(2 * at - 1)}, at ? 2 : 1), value, got;
 			static const uint8_t big[160] = {1, 2, 3};
 			uint32_t n = 0;
 			uint64_t loaded;
-			OK(daxkv_load(txn, DAXKV_MAIN, 100, next_short, &n, &loaded));
-			OK(daxkv_commit(txn));
+			OK(daxkv_bulk_load(txn, DAXKV_MAIN, 100, next_short, &n, &loaded));
+			OK(daxkv_txn_commit(txn));
 			txn = begin(kv);
 			assert_int_equal(stat_of(txn).leaf_pages, 1);
 			value = bytes(big, len);
 			OK(daxkv_put(txn, DAXKV_MAIN, &key, &value, 0));
-			OK(daxkv_commit(txn));
+			OK(daxkv_txn_commit(txn));
 			store_check(kv);
 			txn = begin(kv);
 			most = stat_of(txn).leaf_pages > most ? stat_of(txn).leaf_pages : most;
@@ -161,7 +161,7 @@ static void one_of_another_size(void **state)
 				struct daxkv_val other = bytes((uint8_t[]){'k', (uint8_t)(2 * i)}, 2);
 				OK(daxkv_get(txn, DAXKV_MAIN, &other, &got));
 			}
-			OK(daxkv_commit(txn));
+			OK(daxkv_txn_commit(txn));
 			store_done(kv);
 		}
 	assert_int_equal(most, 3);
@@ -172,7 +172,7 @@ static int next_of_two_sizes(void *arg, struct daxkv_val *key, struct daxkv_val 
 	static uint8_t two[2] = {'k'};
 	uint32_t *n = arg;
 	if (*n == 24)
-		return DAXKV_NOTFOUND;
+		return DAXKV_NOT_FOUND;
 	two[1] = (uint8_t)*n;
 	*key = bytes(two, 2);
 	*value = bytes("val", *n < 14 ? 0 : 3);
@@ -183,20 +183,20 @@ static int next_of_two_sizes(void *arg, struct daxkv_val *key, struct daxkv_val 
 /* Two leaves, each of entries of one size, but not of the same: together they take more than both did, and do not join by what each took. */
 static void neighbours_of_two_sizes(void **state)
 {
-	struct daxkv *kv = store_new("t", 512);
+	struct daxkv_store *kv = store_new("t", 512);
 	struct daxkv_txn *txn = begin(kv);
 	struct daxkv_val from = bytes((uint8_t[]){'k', 19}, 2);
 	uint64_t loaded, removed;
 	uint32_t n = 0;
 	(void)state;
-	OK(daxkv_load(txn, DAXKV_MAIN, 50, next_of_two_sizes, &n, &loaded));
+	OK(daxkv_bulk_load(txn, DAXKV_MAIN, 50, next_of_two_sizes, &n, &loaded));
 	assert_int_equal(stat_of(txn).leaf_pages, 2);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	txn = begin(kv);
 	OK(daxkv_del_range(txn, DAXKV_MAIN, &from, NULL, &removed));
 	assert_int_equal(removed, 5);
 	assert_int_equal(stat_of(txn).leaf_pages, 2);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_check(kv);
 	store_done(kv);
 }
@@ -204,7 +204,7 @@ static void neighbours_of_two_sizes(void **state)
 /* An empty root, and a tree that grew again above it, with snapshots of each state: all see theirs. */
 static void empty_root_with_old_snapshots(void **state)
 {
-	struct daxkv *kv = store_new("t", 512);
+	struct daxkv_store *kv = store_new("t", 512);
 	struct daxkv_txn *r[8];
 	const uint64_t n[8] = {0, 1, 200, 0, 1, 300, 0, 50};
 	(void)state;
@@ -221,7 +221,7 @@ static void empty_root_with_old_snapshots(void **state)
 			assert_true(k < n[i] ? has_n(r[i], MAIN, k, 20, (uint64_t)i) : lacks_n(r[i], MAIN, k));
 	}
 	for (int i = 0; i < 8; i++)
-		daxkv_abort(r[i]);
+		daxkv_txn_abort(r[i]);
 	store_done(kv);
 }
 
@@ -231,17 +231,17 @@ static void leaves_are_filled(void **state)
 	static const double least[] = {0.75, 0.35, 0.45};
 	(void)state;
 	for (int order = 0; order < 3; order++) {
-		struct daxkv *kv = store_new("t", 4096);
+		struct daxkv_store *kv = store_new("t", 4096);
 		struct daxkv_txn *txn = begin(kv);
 		for (uint64_t i = 0; i < 5000; i++)
 			OK(put_n(txn, MAIN, order == 0 ? i : order == 1 ? 4999 - i : i * 3571 % 5000, 64, 0));
-		OK(daxkv_commit(txn));
+		OK(daxkv_txn_commit(txn));
 		txn = begin_reading(kv);
 		double full = 5000.0 * (16 + 64 + 4 + 10) / (double)(stat_of(txn).leaf_pages * (4096 - 160));
 		if (full < least[order])
 			fail_msg("order %d: leaves are full by %.2f", order, full);
 		whole(txn, 5000);
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		store_done(kv);
 	}
 }
@@ -254,7 +254,7 @@ static void random_changes_under_snapshots(void **state)
 {
 	static uint8_t now[KEYS], then[KEPT][KEYS];
 	struct daxkv_txn *reader[KEPT] = {NULL};
-	struct daxkv *kv = store_new("t", 512);
+	struct daxkv_store *kv = store_new("t", 512);
 	uint64_t x = 4711;
 	(void)state;
 	memset(now, 0, sizeof now);
@@ -264,18 +264,18 @@ static void random_changes_under_snapshots(void **state)
 		for (uint64_t i = random_next(&x) % 25; i; i--) {
 			uint64_t k = random_next(&x) % KEYS;
 			if (random_next(&x) % 4 < (bias ? 3 : 1)) {
-				assert_int_equal(del_n(txn, MAIN, k), now[k] ? 0 : DAXKV_NOTFOUND);
+				assert_int_equal(del_n(txn, MAIN, k), now[k] ? 0 : DAXKV_NOT_FOUND);
 				now[k] = 0;
 			} else {
 				now[k] = (uint8_t)(t % 255 + 1);
 				OK(put_n(txn, MAIN, k, now[k] % 60, now[k]));
 			}
 		}
-		OK(daxkv_commit(txn));
+		OK(daxkv_txn_commit(txn));
 		if (t % 10)
 			continue;
 		size_t slot = random_next(&x) % KEPT;
-		daxkv_abort(reader[slot]);
+		daxkv_txn_abort(reader[slot]);
 		reader[slot] = begin_reading(kv);
 		memcpy(then[slot], now, sizeof now);
 		for (size_t s = 0; s < KEPT; s++) {
@@ -292,7 +292,7 @@ static void random_changes_under_snapshots(void **state)
 			store_check(kv);
 	}
 	for (size_t s = 0; s < KEPT; s++)
-		daxkv_abort(reader[s]);
+		daxkv_txn_abort(reader[s]);
 	assert_true(counters(kv).merges > 0 && counters(kv).splits > 0);
 	store_done(kv);
 }
@@ -303,7 +303,7 @@ static void entries_of_very_different_sizes(void **state)
 	static const unsigned int sizes[] = {512, 4096};
 	(void)state;
 	for (size_t s = 0; s < 2; s++) {
-		struct daxkv *kv = store_new("t", sizes[s]);
+		struct daxkv_store *kv = store_new("t", sizes[s]);
 		uint64_t x = 1, n = 0;
 		for (int t = 0; t < 60; t++) {
 			struct daxkv_txn *txn = begin(kv);
@@ -311,7 +311,7 @@ static void entries_of_very_different_sizes(void **state)
 				size_t len = random_next(&x) % 3 ? random_next(&x) % 10 : random_next(&x) % (sizes[s] / 2 - 60);
 				OK(put_n(txn, MAIN, t % 3 ? random_next(&x) % 300 : 300 + n++, len, 0));
 			}
-			OK(daxkv_commit(txn));
+			OK(daxkv_txn_commit(txn));
 			store_check(kv);
 		}
 		store_done(kv);
@@ -324,7 +324,7 @@ static void longest_keys(void **state)
 	static const unsigned int sizes[] = {512, 4096};
 	(void)state;
 	for (size_t s = 0; s < 2; s++) {
-		struct daxkv *kv = store_new("t", sizes[s]);
+		struct daxkv_store *kv = store_new("t", sizes[s]);
 		size_t max = daxkv_max_key_size(kv);
 		uint8_t *key = calloc(1, max);
 		uint64_t count = 0, x = 12;
@@ -336,11 +336,11 @@ static void longest_keys(void **state)
 				uint64_t number = random_next(&x);
 				memset(key, 'k', max);
 				memcpy(key + max - 8, &number, 8); /* they differ at their end: separators are as long */
-				if (daxkv_get(txn, MAIN, &k, &got) == DAXKV_NOTFOUND)
+				if (daxkv_get(txn, MAIN, &k, &got) == DAXKV_NOT_FOUND)
 					count++;
 				OK(daxkv_put(txn, MAIN, &k, &v, 0));
 			}
-			OK(daxkv_commit(txn));
+			OK(daxkv_txn_commit(txn));
 			store_check(kv);
 		}
 		struct daxkv_txn *txn = begin(kv);
@@ -352,7 +352,7 @@ static void longest_keys(void **state)
 		for (; daxkv_cursor_get(c, &k, NULL, DAXKV_FIRST) == 0; count--)
 			OK(daxkv_cursor_del(c, 0));
 		assert_int_equal(count, 0);
-		OK(daxkv_commit(txn));
+		OK(daxkv_txn_commit(txn));
 		free(key);
 		store_done(kv);
 	}
@@ -360,7 +360,7 @@ static void longest_keys(void **state)
 
 static void clear_frees_all_pages(void **state)
 {
-	struct daxkv *kv = store_new("t", 512);
+	struct daxkv_store *kv = store_new("t", 512);
 	struct daxkv_txn *txn;
 	(void)state;
 	put_one(kv, "a", "1");
@@ -368,40 +368,40 @@ static void clear_frees_all_pages(void **state)
 	txn = begin(kv);
 	for (uint64_t i = 0; i < 500; i++)
 		OK(put_n(txn, MAIN, i, i % 30 ? 20 : 2000, 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	txn = begin(kv);
 	OK(tree_clear(tree_of(txn), false));
 	txn->db[MAIN]->changed = true;
 	whole(txn, 0);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	assert_int_equal(info(kv).used_bytes, used);
 	store_done(kv);
 }
 
 /* Each reference and header on the way down, damaged: CORRUPT from a search, a walk and a change, and never a crash. */
 /* put_number - a transaction of one put; an 8-byte integer key, len bytes of value. */
-static void put_number(struct daxkv *kv, uint64_t n, size_t len)
+static void put_number(struct daxkv_store *kv, uint64_t n, size_t len)
 {
 	uint8_t value[256] = {(uint8_t)n};
 	struct daxkv_val k = {sizeof n, &n}, v = {len, value};
 	struct daxkv_txn *txn = begin(kv);
 	OK(daxkv_put(txn, MAIN, &k, &v, 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 }
 
-static void del_number(struct daxkv *kv, uint64_t n)
+static void del_number(struct daxkv_store *kv, uint64_t n)
 {
 	struct daxkv_val k = {sizeof n, &n};
 	struct daxkv_txn *txn = begin(kv);
 	OK(daxkv_del(txn, MAIN, &k, NULL));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 }
 
-static uint32_t depth_now(struct daxkv *kv)
+static uint32_t depth_now(struct daxkv_store *kv)
 {
 	struct daxkv_txn *txn = begin_reading(kv);
 	uint32_t depth = stat_of(txn).depth;
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	return depth;
 }
 
@@ -410,12 +410,12 @@ static uint32_t depth_now(struct daxkv *kv)
  * Caught: tree_replace.c, collapse_fits: the comparison with leaf_usable made "true". */
 static void last_kid_that_does_not_fit_stays_below_the_root(void **state)
 {
-	struct daxkv *kv = store_new("t", 512);
+	struct daxkv_store *kv = store_new("t", 512);
 	struct daxkv_txn *txn = begin(kv);
 	daxkv_db db;
 	(void)state;
 	OK(daxkv_db_open(txn, NULL, DAXKV_INTEGER_KEY | DAXKV_CREATE, &db));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	put_number(kv, 1, 0);
 	put_number(kv, 2, 100);
 	put_number(kv, 3, 90);
@@ -430,7 +430,7 @@ static void last_kid_that_does_not_fit_stays_below_the_root(void **state)
 	assert_int_equal(path.height, 2);
 	assert_int_equal(path.leaf.page->n, 1); /* as it was meant */
 	assert_int_equal(path.leaf.nslots, 10);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	for (uint64_t n = 1; n < 4; n++)
 		del_number(kv, n); /* the other kid is empty, and goes */
 	assert_int_equal(depth_now(kv), 2);
@@ -442,7 +442,7 @@ static void last_kid_that_does_not_fit_stays_below_the_root(void **state)
 		OK(daxkv_get(txn, MAIN, &k, &v));
 		assert_true(v.size == (n == 4 ? 1u : 5u) && ((const uint8_t *)v.data)[0] == n);
 	}
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_check(kv);
 	for (uint64_t n = 5; n < 40; n++) /* and it goes on: more kids, fewer, none */
 		put_number(kv, n, 5);
@@ -455,7 +455,7 @@ static void last_kid_that_does_not_fit_stays_below_the_root(void **state)
 
 static void damage_is_found_on_the_way(void **state)
 {
-	struct daxkv *kv = store_new("t", 512);
+	struct daxkv_store *kv = store_new("t", 512);
 	const struct fmt_super *super = (const void *)kv->map.base;
 	uint64_t root;
 	(void)state;
@@ -476,7 +476,7 @@ static void damage_is_found_on_the_way(void **state)
 		int fd = open(scratch_path("damaged"), O_RDWR | O_CLOEXEC);
 		assert_int_equal(pwrite(fd, &bad[i].value, 8, (off_t)bad[i].off), 8);
 		close(fd);
-		struct daxkv *after = store_again("damaged");
+		struct daxkv_store *after = store_again("damaged");
 		struct daxkv_txn *txn = begin_reading(after);
 		struct daxkv_cursor *c;
 		int rc = daxkv_get(txn, MAIN, &k, &v);
@@ -485,9 +485,9 @@ static void damage_is_found_on_the_way(void **state)
 		assert_int_equal(daxkv_cursor_get(c, NULL, NULL, DAXKV_FIRST), DAXKV_CORRUPT);
 		struct daxkv_txn *w = begin(after);
 		assert_int_equal(del_n(w, MAIN, 0), DAXKV_CORRUPT);
-		daxkv_abort(w);
+		daxkv_txn_abort(w);
 		daxkv_cursor_close(c);
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		assert_int_equal(daxkv_check(after, NULL, NULL, NULL), DAXKV_CORRUPT);
 		OK(daxkv_close(after));
 	}
@@ -497,13 +497,13 @@ static void damage_is_found_on_the_way(void **state)
 /* All entries of a leaf are one, the longest: more than any number of leaves that a put may make of it. */
 static void entries_that_overlap(void **state)
 {
-	struct daxkv *kv = store_new("t", 512);
+	struct daxkv_store *kv = store_new("t", 512);
 	const struct fmt_super *super = (const void *)kv->map.base;
 	struct daxkv_txn *txn = begin(kv);
 	(void)state;
 	for (uint64_t i = 0; i < 6; i++)
 		OK(put_n(txn, MAIN, i, 10, 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	OK(daxkv_sync(kv));
 	uint64_t root = load_word(&((const struct fmt_desc *)(const void *)(kv->map.base + load_word(&super->main_desc)))->root);
 	uint8_t page[512];
@@ -525,14 +525,14 @@ static void entries_that_overlap(void **state)
 	txn = begin(kv);
 	assert_int_equal(put_n(txn, MAIN, 100, 40, 0), DAXKV_CORRUPT);
 	assert_non_null(strstr(daxkv_errmsg(), "together"));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	OK(daxkv_close(kv));
 }
 
 /* The format lets an appended entry end without the padding that daxkv puts behind it: the next one is appended all the same. */
 static void appended_entry_without_padding(void **state)
 {
-	struct daxkv *kv = store_new("t", 512);
+	struct daxkv_store *kv = store_new("t", 512);
 	const struct fmt_super *super = (const void *)kv->map.base;
 	uint64_t root;
 	(void)state;

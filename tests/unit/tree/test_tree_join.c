@@ -6,19 +6,19 @@
 #define COUNT 6000u
 #define KEEP 16u
 
-static struct daxkv_stat stat_of(struct daxkv *kv)
+static struct daxkv_db_stat stat_of(struct daxkv_store *kv)
 {
 	struct daxkv_txn *txn = begin_reading(kv);
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	OK(daxkv_db_stat(txn, MAIN, &stat));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	return stat;
 }
 
 /* filled - entries of about each bytes fill their leaves by so many percent at least, and few inner pages lead to those. */
-static void filled(struct daxkv *kv, uint64_t entries, uint64_t each, uint64_t percent)
+static void filled(struct daxkv_store *kv, uint64_t entries, uint64_t each, uint64_t percent)
 {
-	struct daxkv_stat s = stat_of(kv);
+	struct daxkv_db_stat s = stat_of(kv);
 	assert_int_equal(s.entries, entries);
 	if (s.entries * each * 100 < s.leaf_pages * kv->page_size * percent || s.inner_pages > s.leaf_pages / 2 + 2)
 		fail_msg("%lu entries of %lu bytes in %lu leaves, %lu inner pages", (unsigned long)s.entries, (unsigned long)each,
@@ -41,12 +41,12 @@ static size_t len_any(uint64_t n)
 	return n * 7919 % 101;
 }
 
-static void put_lens(struct daxkv *kv, size_t (*len)(uint64_t n))
+static void put_lens(struct daxkv_store *kv, size_t (*len)(uint64_t n))
 {
 	struct daxkv_txn *txn = begin(kv);
 	for (uint64_t n = 0; n < COUNT; n++)
 		OK(put_n(txn, MAIN, n * 1237 % COUNT, len(n * 1237 % COUNT), 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 }
 
 static void kept(struct daxkv_txn *txn, size_t (*len)(uint64_t n), bool all)
@@ -65,7 +65,7 @@ static void one_of_sixteen_stays(void **state)
 	const uint64_t each[] = {16 + 40 + 14, 16 + 10 + 14, 16 + 50 + 14}, steps[] = {1, 1237}, in_txn[] = {1, 50, COUNT};
 	(void)state;
 	for (unsigned int i = 0; i < 18; i++) {
-		struct daxkv *kv = store_new("j", 512);
+		struct daxkv_store *kv = store_new("j", 512);
 		struct daxkv_txn *reader, *txn = NULL;
 		put_lens(kv, lens[i % 3]);
 		reader = begin_reading(kv);
@@ -76,15 +76,15 @@ static void one_of_sixteen_stays(void **state)
 			if (n % KEEP)
 				OK(del_n(txn, MAIN, n));
 			if ((k + 1) % in_txn[i / 6] == 0) {
-				OK(daxkv_commit(txn));
+				OK(daxkv_txn_commit(txn));
 				txn = NULL;
 			}
 		}
 		kept(reader, lens[i % 3], true);
-		daxkv_abort(reader);
+		daxkv_txn_abort(reader);
 		reader = begin_reading(kv);
 		kept(reader, lens[i % 3], false);
-		daxkv_abort(reader);
+		daxkv_txn_abort(reader);
 		filled(kv, (COUNT + KEEP - 1) / KEEP, each[i % 3], 25);
 		store_done(kv);
 	}
@@ -95,14 +95,14 @@ static void values_shrink(void **state)
 {
 	(void)state;
 	for (size_t len = 0; len <= 3000; len += 1000) {
-		struct daxkv *kv = store_new("j", 4096);
+		struct daxkv_store *kv = store_new("j", 4096);
 		put_some(kv, 0, COUNT, 1200, 0);
 		for (uint64_t n = 0; n < COUNT; n += 10)
 			put_some(kv, n, n + 10, len == 1000 ? 10 : len, 1);
 		struct daxkv_txn *txn = begin_reading(kv);
 		for (uint64_t n = 0; n < COUNT; n++)
 			assert_true(has_n(txn, MAIN, n, len == 1000 ? 10 : len, 1));
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		filled(kv, COUNT, 16 + 14 + (len > 1000 ? 24 : len / 100), 25);
 		store_done(kv);
 	}
@@ -112,7 +112,7 @@ static void ranges_go(void **state)
 {
 	(void)state;
 	for (uint64_t keep = 2; keep <= 64; keep *= 2) {
-		struct daxkv *kv = store_new("j", 512);
+		struct daxkv_store *kv = store_new("j", 512);
 		put_some(kv, 0, COUNT, 40, 0);
 		for (uint64_t n = 0; n < COUNT; n += keep) {
 			struct daxkv_txn *txn = begin(kv);
@@ -121,7 +121,7 @@ static void ranges_go(void **state)
 			uint64_t gone;
 			OK(daxkv_del_range(txn, MAIN, &from, &to, &gone));
 			assert_int_equal(gone, n + keep <= COUNT ? keep - 1 : COUNT - n - 1);
-			OK(daxkv_commit(txn));
+			OK(daxkv_txn_commit(txn));
 		}
 		filled(kv, (COUNT + keep - 1) / keep, 16 + 40 + 14, 25);
 		store_done(kv);
@@ -131,14 +131,14 @@ static void ranges_go(void **state)
 /* A queue: entries go at the front, beside a full leaf that nothing joins. Its leaf is not written anew for each. */
 static void front_of_a_queue(void **state)
 {
-	struct daxkv *kv = store_new("j", 4096);
+	struct daxkv_store *kv = store_new("j", 4096);
 	(void)state;
 	put_some(kv, 0, COUNT, 100, 0);
 	uint64_t before = counters(kv).compactions;
 	for (uint64_t n = 0; n < COUNT; n++) {
 		struct daxkv_txn *txn = begin(kv);
 		OK(del_n(txn, MAIN, n));
-		OK(daxkv_commit(txn));
+		OK(daxkv_txn_commit(txn));
 	}
 	assert_in_range(counters(kv).compactions - before, 0, COUNT / 8);
 	assert_int_equal(stat_of(kv).leaf_pages, 1);
@@ -148,17 +148,17 @@ static void front_of_a_queue(void **state)
 /* Pairs, deleted by pair and by cursor. */
 static void duplicates_go(void **state)
 {
-	struct daxkv *kv = store_new("j", 512);
+	struct daxkv_store *kv = store_new("j", 512);
 	struct daxkv_txn *txn = begin(kv);
 	daxkv_db db = db_of(txn, "d", DAXKV_DUP_SORT);
 	struct daxkv_cursor *c;
 	struct daxkv_val k, v;
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	uint64_t i = 0;
 	(void)state;
 	for (uint64_t n = 0; n < COUNT; n++)
 		OK(put_n(txn, db, n % 7, 60, n));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	txn = begin(kv);
 	OK(daxkv_db_stat(txn, db, &stat));
 	uint64_t leaves = stat.leaf_pages, entries = stat.entries;
@@ -169,7 +169,7 @@ static void duplicates_go(void **state)
 	OK(daxkv_db_stat(txn, db, &stat));
 	assert_int_equal(stat.entries, (entries + KEEP - 1) / KEEP);
 	assert_in_range(stat.leaf_pages, 1, leaves / 4);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 

@@ -9,7 +9,7 @@
 
 struct call {
 	const char *name;
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	int (*fn)(struct call *call);
 	int rc;
 	bool returned;
@@ -44,12 +44,12 @@ static void make(struct call *call, int (*fn)(struct call *call), const char *na
 #define MAKE(call, fn) make(call, fn, #fn)
 
 /* begin_alive - begin, and let the thread be cancelled only then. */
-static int begin_alive(struct daxkv *kv, struct daxkv_txn **txn)
+static int begin_alive(struct daxkv_store *kv, struct daxkv_txn **txn)
 {
 	int state;
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-	int rc = daxkv_begin(kv, NULL, 0, txn);
+	int rc = daxkv_txn_begin(kv, NULL, 0, txn);
 
 	pthread_setcancelstate(state, &state);
 	return rc;
@@ -64,7 +64,7 @@ static int open_new(struct call *call)
 
 static int open_reader(struct call *call)
 {
-	struct daxkv_options o = {.flags = DAXKV_RDONLY, .pmem = DAXKV_PMEM_FILE};
+	struct daxkv_options o = {.flags = DAXKV_READ_ONLY, .pmem = DAXKV_PMEM_FILE};
 
 	return daxkv_open(scratch_path(call->name), &o, &call->kv);
 }
@@ -92,10 +92,10 @@ static int write_large(struct call *call)
 		return rc;
 	rc = put_large(txn);
 	if (rc) {
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		return rc;
 	}
-	return daxkv_commit(txn);
+	return daxkv_txn_commit(txn);
 }
 
 /* leave_growing - the file grows in a transaction that its thread does not end. */
@@ -111,12 +111,12 @@ static int read_one(struct call *call)
 {
 	struct daxkv_val key = {5, "large"}, value;
 	struct daxkv_txn *txn;
-	int rc = daxkv_begin(call->kv, NULL, DAXKV_TXN_RDONLY, &txn);
+	int rc = daxkv_txn_begin(call->kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
 
 	if (rc)
 		return rc;
 	rc = daxkv_get(txn, DAXKV_MAIN, &key, &value);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	return rc;
 }
 
@@ -125,7 +125,7 @@ static void *wait_for_writer(void *arg)
 	struct call *call = arg;
 	struct daxkv_txn *txn;
 
-	call->rc = daxkv_begin(call->kv, NULL, 0, &txn);
+	call->rc = daxkv_txn_begin(call->kv, NULL, 0, &txn);
 	call->returned = true;
 	pthread_testcancel();
 	return NULL; /* not reached */
@@ -146,7 +146,7 @@ static void waiting_for_the_lock(void **state)
 	usleep(50000);
 	pthread_cancel(thread);
 	usleep(10000);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	OK(pthread_join(thread, &end));
 	assert_ptr_equal(end, PTHREAD_CANCELED);
 	assert_true(call.returned);
@@ -173,14 +173,14 @@ static int begin_it(struct call *call)
 {
 	struct daxkv_txn *txn;
 
-	return daxkv_begin(call->kv, NULL, 0, &txn);
+	return daxkv_txn_begin(call->kv, NULL, 0, &txn);
 }
 
 static int begin_it_timed(struct call *call)
 {
 	struct daxkv_txn *txn;
 
-	return daxkv_begin_timed(call->kv, 30, &txn);
+	return daxkv_txn_begin_timed(call->kv, 30, &txn);
 }
 
 static int sync_it(struct call *call)
@@ -247,7 +247,7 @@ static void others_go_on(void **state)
 static void opening_recovers(void **state)
 {
 	struct call call = {.name = "image"};
-	struct daxkv *kv = store_new("u", 4096);
+	struct daxkv_store *kv = store_new("u", 4096);
 
 	(void)state;
 	put_one(kv, "large", "v");

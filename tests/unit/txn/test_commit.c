@@ -4,21 +4,21 @@
 #include "store.h"
 
 /* crash_shows - the image of the store as it is now, opened, has the records [0, n) with that version, and the checker is content. */
-static void crash_shows(struct daxkv *kv, uint64_t n, size_t len, uint64_t version)
+static void crash_shows(struct daxkv_store *kv, uint64_t n, size_t len, uint64_t version)
 {
 	store_image(kv, "crashed");
-	struct daxkv *after = store_again("crashed");
+	struct daxkv_store *after = store_again("crashed");
 	struct daxkv_txn *txn = begin_reading(after);
 	for (uint64_t i = 0; i < n; i++)
 		assert_true(has_n(txn, DAXKV_MAIN, i, len, version));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	assert_int_equal(info(after).last_txn, info(kv).last_txn);
 	store_done(after);
 }
 
 static void one_put_takes_one_fence(void **state)
 {
-	struct daxkv *kv = store_new("c", 4096);
+	struct daxkv_store *kv = store_new("c", 4096);
 	(void)state;
 	for (uint64_t i = 0; i < 300; i++) { /* appends, compactions, splits, the ring's wrap: all the same */
 		uint64_t before = counters(kv).fences;
@@ -32,22 +32,22 @@ static void one_put_takes_one_fence(void **state)
 
 static void nothing_changed_takes_none(void **state)
 {
-	struct daxkv *kv = store_new("c", 4096);
+	struct daxkv_store *kv = store_new("c", 4096);
 	struct daxkv_txn *txn;
 	struct daxkv_val v;
 	(void)state;
 	put_one(kv, "a", "1");
 	uint64_t fences = counters(kv).fences, commits = counters(kv).commits, last = info(kv).last_txn;
-	OK(daxkv_commit(begin(kv)));
+	OK(daxkv_txn_commit(begin(kv)));
 	txn = begin(kv);
 	struct daxkv_val k = text("a");
 	OK(daxkv_get(txn, DAXKV_MAIN, &k, &v));
-	assert_int_equal(del(txn, DAXKV_MAIN, "b", NULL), DAXKV_NOTFOUND);
-	assert_int_equal(put(txn, DAXKV_MAIN, "a", "2", DAXKV_NOOVERWRITE), DAXKV_EXIST);
-	OK(daxkv_commit(txn));
+	assert_int_equal(del(txn, DAXKV_MAIN, "b", NULL), DAXKV_NOT_FOUND);
+	assert_int_equal(put(txn, DAXKV_MAIN, "a", "2", DAXKV_NO_OVERWRITE), DAXKV_EXIST);
+	OK(daxkv_txn_commit(txn));
 	txn = begin(kv);
 	OK(put(txn, DAXKV_MAIN, "c", "3", 0));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	assert_int_equal(counters(kv).fences, fences);
 	assert_int_equal(counters(kv).commits, commits);
 	assert_int_equal(info(kv).last_txn, last);
@@ -56,15 +56,15 @@ static void nothing_changed_takes_none(void **state)
 
 static void put_and_del_of_the_same_key(void **state)
 {
-	struct daxkv *kv = store_new("c", 4096);
+	struct daxkv_store *kv = store_new("c", 4096);
 	struct daxkv_txn *txn = begin(kv);
 	(void)state;
 	OK(put(txn, DAXKV_MAIN, "a", "1", 0));
 	OK(del(txn, DAXKV_MAIN, "a", NULL));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	txn = begin_reading(kv);
 	assert_true(has(txn, DAXKV_MAIN, "a", NULL));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	crash_shows(kv, 0, 0, 0);
 	store_done(kv);
 }
@@ -72,7 +72,7 @@ static void put_and_del_of_the_same_key(void **state)
 /* Flushed and streamed lines of a small put: the entry, its record, the words of the last one. */
 static void small_put_writes_few_lines(void **state)
 {
-	struct daxkv *kv = store_new("c", 4096);
+	struct daxkv_store *kv = store_new("c", 4096);
 	(void)state;
 	put_some(kv, 0, 10, 40, 0);
 	put_one(kv, "x", "1");
@@ -92,7 +92,7 @@ static void fresh_bytes_around_the_limit(void **state)
 	} cases[] = {{60000, 1}, {65536 - 4096, 1}, {70000, 2}, {1 << 20, 2}};
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		struct daxkv *kv = store_new("c", 4096);
+		struct daxkv_store *kv = store_new("c", 4096);
 		put_one(kv, "first", "1");
 		uint64_t before = counters(kv).fences;
 		put_some(kv, 0, 1, cases[i].len, i);
@@ -104,7 +104,7 @@ static void fresh_bytes_around_the_limit(void **state)
 
 static void many_pages_of_fresh_bytes(void **state)
 {
-	struct daxkv *kv = store_new("c", 4096);
+	struct daxkv_store *kv = store_new("c", 4096);
 	(void)state;
 	uint64_t before = counters(kv).fences;
 	put_some(kv, 0, 1000, 100, 1); /* a tree of some 30 pages, all private: few words, over 64 KiB */
@@ -116,7 +116,7 @@ static void many_pages_of_fresh_bytes(void **state)
 /* More ranges than a record can name, few bytes. */
 static void many_ranges(void **state)
 {
-	struct daxkv *kv = store_new("c", 512);
+	struct daxkv_store *kv = store_new("c", 512);
 	(void)state;
 	uint64_t before = counters(kv).fences;
 	put_some(kv, 0, 70, 600, 1);
@@ -130,9 +130,9 @@ static void thousands_of_words_are_spilled(void **state)
 {
 	const uint64_t n = 24000;
 	const size_t length = 16; /* a packed leaf has room for one more such record */
-	struct daxkv *kv = store_new("c", 512);
+	struct daxkv_store *kv = store_new("c", 512);
 	struct daxkv_txn *old, *txn;
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	(void)state;
 	put_some(kv, 0, n, length, 0);
 	old = begin_reading(kv);
@@ -142,19 +142,19 @@ static void thousands_of_words_are_spilled(void **state)
 	txn = begin(kv);
 	for (uint64_t i = 0; i < n; i += 7)
 		OK(put_n(txn, DAXKV_MAIN, i, length, 1));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	assert_true(kv->words.n > 2500);
 	assert_in_range(counters(kv).fences - before, 2, 2 + 2 * (counters(kv).grows - grows));
 	store_image(kv, "crashed");
 	for (uint64_t i = 0; i < n; i += 7)
 		assert_true(has_n(old, DAXKV_MAIN, i, length, 0));
-	daxkv_abort(old);
-	struct daxkv *after = store_again("crashed");
+	daxkv_txn_abort(old);
+	struct daxkv_store *after = store_again("crashed");
 	assert_true(info(after).recovered > 0);
 	txn = begin_reading(after);
 	for (uint64_t i = 0; i < n; i++)
 		assert_true(has_n(txn, DAXKV_MAIN, i, length, i % 7 == 0));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(after);
 	put_one(kv, "next", "1"); /* goes on with the words of the large one still to be flushed */
 	store_done(kv);
@@ -162,23 +162,23 @@ static void thousands_of_words_are_spilled(void **state)
 
 static void reserved_value_takes_two_fences(void **state)
 {
-	struct daxkv *kv = store_new("c", 4096);
+	struct daxkv_store *kv = store_new("c", 4096);
 	struct daxkv_txn *txn = begin(kv);
 	struct daxkv_val k = text("blob"), v = {100000, NULL};
 	(void)state;
 	uint64_t before = counters(kv).fences;
 	OK(daxkv_put(txn, DAXKV_MAIN, &k, &v, DAXKV_RESERVE));
 	memset(v.data, 0x5a, v.size);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	assert_int_equal(counters(kv).fences, before + 2);
 	store_image(kv, "crashed");
-	struct daxkv *after = store_again("crashed");
+	struct daxkv_store *after = store_again("crashed");
 	txn = begin_reading(after);
 	OK(daxkv_get(txn, DAXKV_MAIN, &k, &v));
 	assert_int_equal(v.size, 100000);
 	for (size_t i = 0; i < v.size; i++)
 		assert_int_equal(((uint8_t *)v.data)[i], 0x5a);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(after);
 	store_done(kv);
 }
@@ -186,7 +186,7 @@ static void reserved_value_takes_two_fences(void **state)
 /* A crash after each of more commits than the ring has slots. */
 static void crash_after_every_commit(void **state)
 {
-	struct daxkv *kv = store_new("c", 512);
+	struct daxkv_store *kv = store_new("c", 512);
 	(void)state;
 	for (uint64_t i = 0; i < 150; i++) {
 		put_some(kv, i, i + 1, 30, 4);
@@ -198,7 +198,7 @@ static void crash_after_every_commit(void **state)
 
 static void sync_leaves_nothing_to_recover(void **state)
 {
-	struct daxkv *kv = store_new("c", 4096), *after;
+	struct daxkv_store *kv = store_new("c", 4096), *after;
 	(void)state;
 	put_some(kv, 0, 50, 30, 0);
 	put_one(kv, "a", "1");
@@ -220,10 +220,10 @@ static void sync_leaves_nothing_to_recover(void **state)
 
 /* ---- a fence that fails ---------------------------------------------------------------------------------------------------- */
 
-/* Whatever kind of transaction and whichever of its fences: POISONED, no more changes, snapshots as before, and the next open decides. */
+/* Whatever kind of transaction and whichever of its fences: PANIC, no more changes, snapshots as before, and the next open decides. */
 static void failed_fence_poisons(size_t len, unsigned int after)
 {
-	struct daxkv *kv = store_new("c", 4096), *next;
+	struct daxkv_store *kv = store_new("c", 4096), *next;
 	struct daxkv_txn *txn, *reader;
 	struct pm_log log;
 	put_some(kv, 0, 20, 30, 1);
@@ -231,17 +231,17 @@ static void failed_fence_poisons(size_t len, unsigned int after)
 	pm_log_fail(&log, after, EIO);
 	txn = begin(kv);
 	OK(put_n(txn, DAXKV_MAIN, 20, len, 1));
-	assert_int_equal(daxkv_commit(txn), DAXKV_POISONED);
+	assert_int_equal(daxkv_txn_commit(txn), DAXKV_PANIC);
 	assert_non_null(strstr(daxkv_errmsg(), strerror(EIO)));
 	pm_log_detach(&log);
-	assert_int_equal(daxkv_begin(kv, NULL, 0, &txn), DAXKV_POISONED);
-	assert_int_equal(daxkv_begin(kv, NULL, DAXKV_TXN_TRY, &txn), DAXKV_POISONED);
-	assert_int_equal(daxkv_sync(kv), DAXKV_POISONED);
+	assert_int_equal(daxkv_txn_begin(kv, NULL, 0, &txn), DAXKV_PANIC);
+	assert_int_equal(daxkv_txn_begin(kv, NULL, DAXKV_TXN_TRY, &txn), DAXKV_PANIC);
+	assert_int_equal(daxkv_sync(kv), DAXKV_PANIC);
 	reader = begin_reading(kv);
 	for (uint64_t i = 0; i < 20; i++)
 		assert_true(has_n(reader, DAXKV_MAIN, i, 30, 1));
 	assert_true(lacks_n(reader, DAXKV_MAIN, 20)); /* what may not be durable is not seen */
-	daxkv_abort(reader);
+	daxkv_txn_abort(reader);
 	assert_int_equal(info(kv).last_txn, 1);
 	OK(daxkv_close(kv));
 	next = store_again("c");
@@ -249,7 +249,7 @@ static void failed_fence_poisons(size_t len, unsigned int after)
 	for (uint64_t i = 0; i < 20; i++)
 		assert_true(has_n(reader, DAXKV_MAIN, i, 30, 1));
 	assert_true(lacks_n(reader, DAXKV_MAIN, 20) || has_n(reader, DAXKV_MAIN, 20, len, 1));
-	daxkv_abort(reader);
+	daxkv_txn_abort(reader);
 	put_one(next, "goes", "on");
 	store_done(next);
 }
@@ -271,18 +271,18 @@ static void failed_fence_at_close(void **state)
 {
 	(void)state;
 	for (unsigned int after = 0; after < 2; after++) {
-		struct daxkv *kv = store_new("c", 4096), *next;
+		struct daxkv_store *kv = store_new("c", 4096), *next;
 		struct pm_log log;
 		put_some(kv, 0, 20, 30, 1);
 		pm_log_attach(&log, &kv->map.pm, kv->map.base);
 		pm_log_fail(&log, after, EIO);
-		assert_int_equal(daxkv_close(kv), DAXKV_POISONED); /* and the handle is gone */
+		assert_int_equal(daxkv_close(kv), DAXKV_PANIC); /* and the handle is gone */
 		free(log.event);
 		next = store_again("c");
 		struct daxkv_txn *txn = begin_reading(next);
 		for (uint64_t i = 0; i < 20; i++)
 			assert_true(has_n(txn, DAXKV_MAIN, i, 30, 1));
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		store_done(next);
 	}
 }
@@ -291,7 +291,7 @@ static void failed_fence_at_close(void **state)
 static void failed_fdatasync(void **state)
 {
 	int ends[2];
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	struct daxkv_txn *txn;
 	(void)state;
 	unlink(scratch_path("c"));
@@ -302,9 +302,9 @@ static void failed_fdatasync(void **state)
 	kv->map.pm.fd = ends[0];
 	txn = begin(kv);
 	OK(put(txn, DAXKV_MAIN, "b", "2", 0));
-	assert_int_equal(daxkv_commit(txn), DAXKV_POISONED);
+	assert_int_equal(daxkv_txn_commit(txn), DAXKV_PANIC);
 	kv->map.pm.fd = fd;
-	assert_int_equal(daxkv_begin(kv, NULL, 0, &txn), DAXKV_POISONED);
+	assert_int_equal(daxkv_txn_begin(kv, NULL, 0, &txn), DAXKV_PANIC);
 	OK(daxkv_close(kv));
 	close(ends[0]);
 	close(ends[1]);

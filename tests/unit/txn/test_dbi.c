@@ -13,24 +13,24 @@ static int open_db(struct daxkv_txn *txn, const char *name, unsigned int flags, 
 }
 
 /* made - a new database with one record, committed. */
-static daxkv_db made(struct daxkv *kv, const char *name, unsigned int flags)
+static daxkv_db made(struct daxkv_store *kv, const char *name, unsigned int flags)
 {
 	struct daxkv_txn *txn = begin(kv);
 	daxkv_db db = 0;
 	OK(open_db(txn, name, flags | DAXKV_CREATE, &db));
 	OK(put(txn, db, "in", name, 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	return db;
 }
 
 static void create_and_open(void **state)
 {
-	struct daxkv *kv = store_new("d", 4096);
+	struct daxkv_store *kv = store_new("d", 4096);
 	struct daxkv_txn *txn = begin(kv);
 	daxkv_db a = 0, b = 0, again = 0, none = 77;
 	unsigned int flags = 99;
 	(void)state;
-	assert_int_equal(open_db(txn, "a", 0, &none), DAXKV_NOTFOUND);
+	assert_int_equal(open_db(txn, "a", 0, &none), DAXKV_NOT_FOUND);
 	OK(open_db(txn, "a", DAXKV_CREATE | DAXKV_REVERSE_KEY, &a));
 	OK(open_db(txn, "b", DAXKV_CREATE, &b));
 	OK(open_db(txn, "a", DAXKV_CREATE, &again));
@@ -40,20 +40,20 @@ static void create_and_open(void **state)
 	assert_int_equal(flags, DAXKV_REVERSE_KEY);
 	OK(put(txn, a, "k", "in a", 0));
 	OK(put(txn, b, "k", "in b", 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	OK(daxkv_close(kv));
 	kv = store_again("d");
 	txn = begin_reading(kv);
 	OK(open_db(txn, "a", 0, &a));
 	OK(open_db(txn, "b", 0, &b));
 	assert_true(has(txn, a, "k", "in a") && has(txn, b, "k", "in b") && has(txn, MAIN, "k", NULL));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
 static void names_and_flags_that_are_refused(void **state)
 {
-	struct daxkv *kv = store_new("d", 4096);
+	struct daxkv_store *kv = store_new("d", 4096);
 	struct daxkv_txn *txn = begin(kv);
 	static char name[2000];
 	struct daxkv_val n = bytes(name, 0);
@@ -72,13 +72,13 @@ static void names_and_flags_that_are_refused(void **state)
 	OK(open_db(txn, "db", DAXKV_CREATE, &db));
 	assert_int_equal(put(txn, MAIN, "db", "1", 0), DAXKV_INCOMPATIBLE);
 	assert_int_equal(del(txn, MAIN, "db", NULL), DAXKV_INCOMPATIBLE);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 
 static void handles_up_to_the_maximum(void **state)
 {
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	struct daxkv_txn *txn;
 	daxkv_db db[3], more = 0;
 	(void)state;
@@ -89,17 +89,17 @@ static void handles_up_to_the_maximum(void **state)
 	db[2] = made(kv, "2", 0);
 	txn = begin(kv);
 	assert_int_equal(open_db(txn, "3", DAXKV_CREATE, &more), DAXKV_DBS_FULL);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	txn = begin(kv);
-	assert_int_equal(open_db(txn, "3", 0, &more), DAXKV_NOTFOUND); /* it was not made half-way */
-	daxkv_abort(txn);
+	assert_int_equal(open_db(txn, "3", 0, &more), DAXKV_NOT_FOUND); /* it was not made half-way */
+	daxkv_txn_abort(txn);
 	daxkv_db_close(kv, db[1]);
 	txn = begin(kv);
 	assert_int_equal(put(txn, db[1], "k", "v", 0), DAXKV_BAD_DB);
 	OK(open_db(txn, "3", DAXKV_CREATE, &more));
 	assert_true(more != db[1] && has(txn, more, "in", NULL));
 	assert_int_equal(put(txn, db[1], "k", "v", 0), DAXKV_BAD_DB); /* an old number stays one */
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	daxkv_db_close(kv, MAIN); /* means nothing */
 	daxkv_db_close(kv, 1000);
 	store_done(kv);
@@ -107,7 +107,7 @@ static void handles_up_to_the_maximum(void **state)
 
 static void abort_takes_the_handle_along(void **state)
 {
-	struct daxkv *kv = store_new("d", 4096);
+	struct daxkv_store *kv = store_new("d", 4096);
 	struct daxkv_txn *txn = begin(kv), *child;
 	daxkv_db a, b, c;
 	(void)state;
@@ -115,93 +115,93 @@ static void abort_takes_the_handle_along(void **state)
 	child = begin_in(txn);
 	OK(open_db(child, "b", DAXKV_CREATE, &b));
 	OK(put(child, a, "k", "child", 0));
-	daxkv_abort(child);
+	daxkv_txn_abort(child);
 	assert_int_equal(put(txn, b, "k", "v", 0), DAXKV_BAD_DB);
 	assert_true(has(txn, a, "k", NULL));
 	child = begin_in(txn);
 	OK(open_db(child, "c", DAXKV_CREATE, &c));
 	OK(put(child, c, "k", "kept", 0));
-	OK(daxkv_commit(child));
+	OK(daxkv_txn_commit(child));
 	assert_true(has(txn, c, "k", "kept"));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	txn = begin(kv);
 	assert_int_equal(put(txn, a, "k", "v", 0), DAXKV_BAD_DB);
 	assert_int_equal(put(txn, c, "k", "v", 0), DAXKV_BAD_DB);
-	assert_int_equal(open_db(txn, "a", 0, &a), DAXKV_NOTFOUND);
-	OK(daxkv_commit(txn));
+	assert_int_equal(open_db(txn, "a", 0, &a), DAXKV_NOT_FOUND);
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 
 static void drop_is_seen_by_later_snapshots_only(void **state)
 {
-	struct daxkv *kv = store_new("d", 512);
+	struct daxkv_store *kv = store_new("d", 512);
 	daxkv_db db = made(kv, "gone", 0), again = 0;
 	struct daxkv_txn *old, *txn;
 	(void)state;
 	txn = begin(kv);
 	for (uint64_t i = 0; i < 300; i++)
 		OK(put_n(txn, db, i, i % 50 ? 20 : 3000, 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	uint64_t used = info(kv).used_bytes;
 	old = begin_reading(kv);
 	txn = begin(kv);
 	OK(daxkv_db_drop(txn, db, 1));
 	assert_int_equal(put(txn, db, "k", "v", 0), DAXKV_BAD_DB);
-	daxkv_abort(txn); /* not dropped after all */
+	daxkv_txn_abort(txn); /* not dropped after all */
 	txn = begin(kv);
 	assert_true(has_n(txn, db, 7, 20, 0));
 	OK(daxkv_db_drop(txn, db, 1));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	for (uint64_t i = 0; i < 300; i++)
 		assert_true(has_n(old, db, i, i % 50 ? 20 : 3000, 0));
 	assert_true(info(kv).used_bytes < used / 2);
 	txn = begin(kv);
-	assert_int_equal(open_db(txn, "gone", 0, &again), DAXKV_NOTFOUND);
+	assert_int_equal(open_db(txn, "gone", 0, &again), DAXKV_NOT_FOUND);
 	OK(open_db(txn, "gone", DAXKV_CREATE, &again));
 	assert_true(lacks_n(txn, again, 7));
 	OK(put(txn, again, "in", "new", 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	for (uint64_t i = 0; i < 300; i++)
 		assert_true(has_n(old, db, i, i % 50 ? 20 : 3000, 0));
-	daxkv_abort(old);
+	daxkv_txn_abort(old);
 	store_done(kv);
 }
 
 static void empty_a_database(void **state)
 {
-	struct daxkv *kv = store_new("d", 512);
+	struct daxkv_store *kv = store_new("d", 512);
 	daxkv_db db = made(kv, "x", 0);
 	struct daxkv_txn *txn = begin(kv), *old;
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	(void)state;
 	for (uint64_t i = 0; i < 300; i++)
 		OK(put_n(txn, db, i, 20, 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	old = begin_reading(kv);
 	txn = begin(kv);
 	OK(daxkv_db_drop(txn, db, 0));
 	OK(daxkv_db_stat(txn, db, &stat));
 	assert_true(stat.entries == 0 && stat.leaf_pages == 1 && stat.inner_pages == 0);
 	OK(put(txn, db, "after", "1", 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	assert_true(has_n(old, db, 299, 20, 0) && has(old, db, "after", NULL));
-	daxkv_abort(old);
+	daxkv_txn_abort(old);
 	txn = begin(kv);
 	assert_true(has(txn, db, "after", "1") && lacks_n(txn, db, 299));
 	OK(put(txn, MAIN, "plain", "1", 0));
 	OK(daxkv_db_drop(txn, MAIN, 1)); /* takes all named ones along */
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	txn = begin_reading(kv);
 	OK(daxkv_db_stat(txn, MAIN, &stat));
 	assert_int_equal(stat.entries, 0);
-	assert_int_equal(open_db(txn, "x", 0, &db), DAXKV_NOTFOUND);
-	daxkv_abort(txn);
+	assert_int_equal(open_db(txn, "x", 0, &db), DAXKV_NOT_FOUND);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
 static void rename_keeps_handle_and_content(void **state)
 {
-	struct daxkv *kv = store_new("d", 4096);
+	struct daxkv_store *kv = store_new("d", 4096);
 	daxkv_db a = made(kv, "a", 0), b = made(kv, "b", 0), other = 0;
 	struct daxkv_txn *old = begin_reading(kv), *txn = begin(kv);
 	struct daxkv_val name = text("b");
@@ -211,20 +211,20 @@ static void rename_keeps_handle_and_content(void **state)
 	name = text("c");
 	OK(daxkv_db_rename(txn, a, &name));
 	assert_true(has(txn, a, "in", "a"));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	txn = begin(kv);
-	assert_int_equal(open_db(txn, "c", 0, &other), DAXKV_NOTFOUND);
+	assert_int_equal(open_db(txn, "c", 0, &other), DAXKV_NOT_FOUND);
 	OK(daxkv_db_rename(txn, a, &name));
 	OK(put(txn, a, "more", "1", 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	assert_true(has(old, a, "in", "a") && has(old, a, "more", NULL) && has(old, b, "in", "b"));
-	daxkv_abort(old);
+	daxkv_txn_abort(old);
 	txn = begin_reading(kv);
 	OK(open_db(txn, "c", 0, &other));
 	assert_int_equal(other, a);
-	assert_int_equal(open_db(txn, "a", 0, &other), DAXKV_NOTFOUND);
+	assert_int_equal(open_db(txn, "a", 0, &other), DAXKV_NOT_FOUND);
 	assert_true(has(txn, a, "more", "1"));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
@@ -233,7 +233,7 @@ static void names_that_lie_in_the_store(void **state)
 {
 	(void)state;
 	for (int fill = 0; fill < 24; fill++) { /* wherever in the leaf's life the call comes */
-		struct daxkv *kv = store_new("d", 512);
+		struct daxkv_store *kv = store_new("d", 512);
 		struct daxkv_txn *txn = begin(kv);
 		struct daxkv_val k = text("names"), v;
 		daxkv_db db = 0, again = 0;
@@ -248,46 +248,46 @@ static void names_that_lie_in_the_store(void **state)
 		OK(put(txn, MAIN, "names", "second name", 0));
 		OK(daxkv_get(txn, MAIN, &k, &v));
 		OK(daxkv_db_rename(txn, db, &v));
-		OK(daxkv_commit(txn));
+		OK(daxkv_txn_commit(txn));
 		txn = begin_reading(kv);
 		OK(open_db(txn, "second name", 0, &again));
 		assert_true(again == db && has(txn, db, "in", "it"));
-		assert_int_equal(open_db(txn, "first name", 0, &again), DAXKV_NOTFOUND);
-		daxkv_abort(txn);
+		assert_int_equal(open_db(txn, "first name", 0, &again), DAXKV_NOT_FOUND);
+		daxkv_txn_abort(txn);
 		store_done(kv);
 	}
 }
 
 static void next_lists_names_among_records(void **state)
 {
-	struct daxkv *kv = store_new("d", 512);
+	struct daxkv_store *kv = store_new("d", 512);
 	struct daxkv_txn *txn = begin(kv);
 	struct daxkv_val name = {0, NULL};
 	daxkv_db db;
 	char expected[16];
 	int n = 0;
 	(void)state;
-	assert_int_equal(daxkv_db_next(txn, &name), DAXKV_NOTFOUND);
+	assert_int_equal(daxkv_db_list_next(txn, &name), DAXKV_NOT_FOUND);
 	for (uint64_t i = 0; i < 100; i++)
 		OK(put_n(txn, MAIN, i, 20, 0));
 	for (int i = 0; i < 30; i++) {
 		snprintf(expected, sizeof expected, "%c%02d", i % 2 ? 'a' : 'z', i);
 		OK(open_db(txn, expected, DAXKV_CREATE, &db));
 	}
-	for (; daxkv_db_next(txn, &name) == 0; n++) {
+	for (; daxkv_db_list_next(txn, &name) == 0; n++) {
 		int i = n < 15 ? 2 * n + 1 : 2 * (n - 15);
 		snprintf(expected, sizeof expected, "%c%02d", i % 2 ? 'a' : 'z', i);
 		assert_true(name.size == 3 && memcmp(name.data, expected, 3) == 0);
 	}
 	assert_int_equal(n, 30);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 
 /* In a damaged leaf a name lies behind a greater one: listing them goes round no more than once. */
 static void names_out_of_order(void **state)
 {
-	struct daxkv *kv = store_new("d", 4096);
+	struct daxkv_store *kv = store_new("d", 4096);
 	struct daxkv_txn *txn = begin(kv);
 	struct daxkv_val name = {0, NULL};
 	daxkv_db db;
@@ -295,7 +295,7 @@ static void names_out_of_order(void **state)
 	(void)state;
 	OK(open_db(txn, "database-1", DAXKV_CREATE, &db));
 	OK(open_db(txn, "database-2", DAXKV_CREATE, &db));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	OK(daxkv_sync(kv));
 	store_image(kv, "damaged");
 	const uint8_t *key = memmem(kv->map.base, kv->map.size, "database-2", 10);
@@ -307,16 +307,16 @@ static void names_out_of_order(void **state)
 	close(fd);
 	kv = store_again("damaged");
 	txn = begin_reading(kv);
-	while ((rc = daxkv_db_next(txn, &name)) == 0 && n < 10)
+	while ((rc = daxkv_db_list_next(txn, &name)) == 0 && n < 10)
 		n++;
 	assert_true(rc == DAXKV_CORRUPT && n == 1);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	OK(daxkv_close(kv));
 }
 
 static void flags_of_the_main_database(void **state)
 {
-	struct daxkv *kv = store_new("d", 4096);
+	struct daxkv_store *kv = store_new("d", 4096);
 	struct daxkv_txn *txn = begin(kv);
 	daxkv_db db = 0;
 	(void)state;
@@ -326,14 +326,14 @@ static void flags_of_the_main_database(void **state)
 	OK(put(txn, MAIN, "k", "2", 0));
 	assert_int_equal(daxkv_db_open(txn, NULL, DAXKV_CREATE | DAXKV_REVERSE_KEY, &db), DAXKV_INCOMPATIBLE);
 	assert_int_equal(open_db(txn, "named", DAXKV_CREATE, &db), DAXKV_INCOMPATIBLE);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	OK(daxkv_close(kv));
 	kv = store_again("d");
 	txn = begin_reading(kv);
 	unsigned int flags = 0;
 	OK(daxkv_db_flags(txn, MAIN, &flags));
 	assert_int_equal(flags, DAXKV_DUP_SORT);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
@@ -347,7 +347,7 @@ static int by_length(const struct daxkv_val *a, const struct daxkv_val *b, void 
 
 static void comparators_are_asked_for(void **state)
 {
-	struct daxkv *kv = store_new("d", 512);
+	struct daxkv_store *kv = store_new("d", 512);
 	struct daxkv_txn *txn = begin(kv);
 	struct daxkv_cursor *c;
 	struct daxkv_val k, v, a = text("zz"), b = text("aaa");
@@ -360,10 +360,10 @@ static void comparators_are_asked_for(void **state)
 	assert_int_equal(put(txn, db, "k", "v", 0), DAXKV_NEED_COMPARE);
 	assert_int_equal(daxkv_cursor_open(txn, db, &c), DAXKV_NEED_COMPARE);
 	OK(put(txn, plain, "k", "v", 0));
-	assert_int_equal(daxkv_set_compare(txn, plain, by_length, &calls), DAXKV_INCOMPATIBLE);
-	assert_int_equal(daxkv_set_dup_compare(txn, db, by_length, &calls), DAXKV_INCOMPATIBLE);
-	OK(daxkv_set_compare(txn, db, by_length, &calls));
-	assert_true(daxkv_cmp(txn, db, &a, &b) < 0 && daxkv_cmp(txn, plain, &a, &b) > 0);
+	assert_int_equal(daxkv_db_set_compare(txn, plain, by_length, &calls), DAXKV_INCOMPATIBLE);
+	assert_int_equal(daxkv_db_set_dup_compare(txn, db, by_length, &calls), DAXKV_INCOMPATIBLE);
+	OK(daxkv_db_set_compare(txn, db, by_length, &calls));
+	assert_true(daxkv_db_compare(txn, db, &a, &b) < 0 && daxkv_db_compare(txn, plain, &a, &b) > 0);
 	for (int i = 0; i < 200; i++) {
 		char key[64];
 		memset(key, 'a' + i % 26, sizeof key);
@@ -373,7 +373,7 @@ static void comparators_are_asked_for(void **state)
 		OK(daxkv_get(txn, db, &k, &v));
 	}
 	assert_true(calls > 200);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	txn = begin_reading(kv);
 	OK(daxkv_cursor_open(txn, db, &c));
 	for (; daxkv_cursor_get(c, &k, NULL, DAXKV_NEXT) == 0; n++) {
@@ -382,14 +382,14 @@ static void comparators_are_asked_for(void **state)
 	}
 	assert_true(n > 60);
 	daxkv_cursor_close(c);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_check(kv);
 	OK(daxkv_close(kv));
 	kv = store_again("d");
 	txn = begin_reading(kv);
 	OK(open_db(txn, "own", 0, &db));
 	assert_int_equal(daxkv_get(txn, db, &a, &v), DAXKV_NEED_COMPARE);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
@@ -404,36 +404,36 @@ static void an_equal_duplicate_is_replaced(void **state)
 {
 	const unsigned int flags =
 	    DAXKV_CREATE | DAXKV_DUP_SORT | DAXKV_INTEGER_DUP | DAXKV_OWN_DUP_COMPARE;
-	struct daxkv *kv = store_new("d", 512);
+	struct daxkv_store *kv = store_new("d", 512);
 	struct daxkv_txn *txn = begin(kv);
 	struct daxkv_val k = text("k"), v;
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	daxkv_db db;
 	(void)state;
 	OK(open_db(txn, "own", flags, &db));
-	OK(daxkv_set_dup_compare(txn, db, by_first_byte, NULL));
+	OK(daxkv_db_set_dup_compare(txn, db, by_first_byte, NULL));
 	for (char first = 'a'; first <= 'z'; first++) {
 		char duplicate[] = {first, '1', 0}, longer[] = {first, '2', '2', 0};
 		OK(put(txn, db, "k", duplicate, 0));
-		assert_int_equal(put(txn, db, "k", longer, DAXKV_NODUPDATA), DAXKV_EXIST);
+		assert_int_equal(put(txn, db, "k", longer, DAXKV_NO_DUP_DATA), DAXKV_EXIST);
 		OK(put(txn, db, "k", longer, 0));
 		OK(put(txn, db, "k", longer, 0));
 	}
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	txn = begin(kv);
 	OK(put(txn, db, "k", "a4", 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	txn = begin_reading(kv);
 	OK(daxkv_db_stat(txn, db, &stat));
 	assert_int_equal(stat.entries, 26);
 	OK(daxkv_get(txn, db, &k, &v));
 	assert_true(v.size == 2 && memcmp(v.data, "a4", 2) == 0);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 static void emptying_main_needs_no_handles(void **state)
 {
-	struct daxkv *kv = store_open("many", (struct daxkv_options){.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .page_size = 512, .max_dbs = 3});
+	struct daxkv_store *kv = store_open("many", (struct daxkv_options){.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .page_size = 512, .max_dbs = 3});
 	daxkv_db kept = 0, db = 0;
 	(void)state;
 	for (uint64_t i = 0; i < 12; i++) {
@@ -443,7 +443,7 @@ static void emptying_main_needs_no_handles(void **state)
 		OK(daxkv_db_open(txn, &name, DAXKV_CREATE, &db));
 		for (uint64_t n = 0; n < 100; n++)
 			OK(put_n(txn, db, n, n == 50 ? 2000 : 10, 1));
-		OK(daxkv_commit(txn));
+		OK(daxkv_txn_commit(txn));
 		if (i == 5)
 			kept = db;
 		else
@@ -453,20 +453,20 @@ static void emptying_main_needs_no_handles(void **state)
 	struct daxkv_val none = {0, NULL};
 	assert_true(has_n(old, kept, 7, 10, 1));
 	OK(daxkv_db_drop(txn, DAXKV_MAIN, 0));
-	assert_int_equal(daxkv_db_next(txn, &none), DAXKV_NOTFOUND);
+	assert_int_equal(daxkv_db_list_next(txn, &none), DAXKV_NOT_FOUND);
 	assert_int_equal(put_n(txn, kept, 1, 10, 2), DAXKV_BAD_DB);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	assert_true(has_n(old, kept, 7, 10, 1)); /* the snapshot has it still */
-	daxkv_abort(old);
+	daxkv_txn_abort(old);
 	store_done(kv);
 }
 
 /* An empty database has no page: thousands of empty ones take what their records take. */
 static void empty_databases_take_no_pages(void **state)
 {
-	struct daxkv *kv = store_new("d", 4096);
+	struct daxkv_store *kv = store_new("d", 4096);
 	struct daxkv_txn *txn = begin(kv), *reader;
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	daxkv_db db = 0;
 	char name[16];
 	(void)state;
@@ -474,13 +474,13 @@ static void empty_databases_take_no_pages(void **state)
 		snprintf(name, sizeof name, "db%04d", i);
 		OK(open_db(txn, name, DAXKV_CREATE | (i % 2 ? DAXKV_DUP_SORT : 0), &db));
 		if (i % 16 == 15) {
-			OK(daxkv_commit(txn));
+			OK(daxkv_txn_commit(txn));
 			for (daxkv_db h = MAIN + 1; h <= db; h++)
 				daxkv_db_close(kv, h);
 			txn = begin(kv);
 		}
 	}
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	assert_in_range(info(kv).used_bytes, 0, 400000);
 	OK(daxkv_close(kv));
 	kv = store_again("d");
@@ -490,23 +490,23 @@ static void empty_databases_take_no_pages(void **state)
 	OK(daxkv_db_stat(txn, db, &stat));
 	assert_true(stat.entries == 0 && stat.leaf_pages == 0 && stat.depth == 0);
 	assert_true(has(txn, db, "k", NULL));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	/* Its first entry, in a nested transaction; snapshots before go on seeing it empty. */
 	reader = begin_reading(kv);
 	OK(open_db(reader, "db0007", 0, &db));
 	txn = begin(kv);
 	struct daxkv_txn *child = begin_in(txn);
 	OK(put(child, db, "k", "aborted", 0));
-	daxkv_abort(child);
+	daxkv_txn_abort(child);
 	child = begin_in(txn);
 	OK(put(child, db, "k", "v", 0));
 	OK(put(child, db, "k", "w", 0));
-	OK(daxkv_commit(child));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(child));
+	OK(daxkv_txn_commit(txn));
 	assert_true(has(reader, db, "k", NULL));
 	OK(daxkv_db_stat(reader, db, &stat));
 	assert_int_equal(stat.entries, 0);
-	daxkv_abort(reader);
+	daxkv_txn_abort(reader);
 	store_image(kv, "crashed");
 	store_done(kv);
 	kv = store_again("crashed");
@@ -514,36 +514,36 @@ static void empty_databases_take_no_pages(void **state)
 	OK(open_db(reader, "db0007", 0, &db));
 	OK(daxkv_db_stat(reader, db, &stat));
 	assert_true(stat.entries == 2 && has(reader, db, "k", "v"));
-	daxkv_abort(reader);
+	daxkv_txn_abort(reader);
 	store_done(kv);
 }
 
 /* What else happens to one without entries: deleted from, cut, emptied, renamed, dropped, dropped with all others. */
 static void changes_of_an_empty_database(void **state)
 {
-	struct daxkv *kv = store_new("d", 512);
+	struct daxkv_store *kv = store_new("d", 512);
 	struct daxkv_txn *txn = begin(kv);
 	struct daxkv_val b = text("b");
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	daxkv_db a, other, again;
 	uint64_t gone = 7;
 	(void)state;
 	OK(open_db(txn, "a", DAXKV_CREATE, &a));
 	OK(open_db(txn, "other", DAXKV_CREATE, &other));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	uint64_t used = info(kv).used_bytes;
 	txn = begin(kv);
-	assert_int_equal(del(txn, a, "k", NULL), DAXKV_NOTFOUND);
+	assert_int_equal(del(txn, a, "k", NULL), DAXKV_NOT_FOUND);
 	OK(daxkv_del_range(txn, a, NULL, NULL, &gone));
 	assert_int_equal(gone, 0);
 	OK(daxkv_db_drop(txn, a, 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	assert_int_equal(info(kv).used_bytes, used);
 	txn = begin(kv);
 	OK(put(txn, a, "k", "v", 0));
 	OK(del(txn, a, "k", NULL));
 	OK(daxkv_db_rename(txn, a, &b));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_check(kv);
 	txn = begin(kv);
 	OK(open_db(txn, "b", 0, &again));
@@ -553,24 +553,24 @@ static void changes_of_an_empty_database(void **state)
 	OK(daxkv_db_rename(txn, other, &(struct daxkv_val){1, "c"}));
 	OK(put(txn, other, "k", "v", 0));
 	OK(daxkv_db_drop(txn, a, 1));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_check(kv);
 	txn = begin(kv);
 	OK(open_db(txn, "d", DAXKV_CREATE, &a));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	txn = begin(kv);
 	assert_true(has(txn, other, "k", "v"));
 	OK(daxkv_db_drop(txn, a, 1));
 	OK(open_db(txn, "e", DAXKV_CREATE, &a));
 	OK(daxkv_db_drop(txn, MAIN, 0));
-	assert_int_equal(open_db(txn, "e", 0, &again), DAXKV_NOTFOUND);
-	OK(daxkv_commit(txn));
+	assert_int_equal(open_db(txn, "e", 0, &again), DAXKV_NOT_FOUND);
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 
 static void stat_is(struct daxkv_txn *txn, daxkv_db db, uint64_t entries, uint64_t leaves, uint64_t blobs)
 {
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	OK(daxkv_db_stat(txn, db, &stat));
 	assert_int_equal(stat.entries, entries);
 	assert_int_equal(stat.leaf_pages, leaves);
@@ -580,19 +580,19 @@ static void stat_is(struct daxkv_txn *txn, daxkv_db db, uint64_t entries, uint64
 /* A database that is one leaf takes that page; it grows and shrinks under snapshots, which count what they see. */
 static void small_database_is_one_page(void **state)
 {
-	struct daxkv *kv = store_new("d", 512);
+	struct daxkv_store *kv = store_new("d", 512);
 	uint64_t used = info(kv).used_bytes, x = 3;
 	struct daxkv_txn *txn = begin(kv), *reader, *older;
 	daxkv_db db;
 	(void)state;
 	OK(open_db(txn, "small", DAXKV_CREATE, &db));
 	OK(put_n(txn, db, 0, 20, 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	assert_int_equal(info(kv).used_bytes, used + 2 * 512); /* the main database's leaf, too */
 	for (uint64_t n = 1; n < 40; n++) { /* its leaf is written anew now and then */
 		txn = begin(kv);
 		OK(put_n(txn, db, random_next(&x) % 4, 20, n));
-		OK(daxkv_commit(txn));
+		OK(daxkv_txn_commit(txn));
 	}
 	reader = begin_reading(kv);
 	txn = begin(kv);
@@ -600,34 +600,34 @@ static void small_database_is_one_page(void **state)
 		OK(put_n(txn, db, n, 20, 40));
 	OK(put_n(txn, db, 5, 2000, 0));
 	stat_is(txn, db, 5, 1, 4);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	stat_is(reader, db, 4, 1, 0);
 	older = reader;
 	reader = begin_reading(kv);
 	stat_is(reader, db, 5, 1, 4);
-	daxkv_abort(reader);
+	daxkv_txn_abort(reader);
 	store_image(kv, "crashed");
 	txn = begin(kv);
 	for (uint64_t n = 6; n < 60; n++)
 		OK(put_n(txn, db, n, 20, 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	reader = begin_reading(kv);
 	txn = begin(kv);
 	for (uint64_t n = 0; n < 60; n++)
 		if (n != 4)
 			OK(del_n(txn, db, n));
 	stat_is(txn, db, 0, 1, 0);
-	OK(daxkv_commit(txn));
-	struct daxkv_stat stat;
+	OK(daxkv_txn_commit(txn));
+	struct daxkv_db_stat stat;
 	OK(daxkv_db_stat(reader, db, &stat));
 	assert_int_equal(stat.entries, 59);
 	stat_is(older, db, 4, 1, 0);
-	daxkv_abort(reader);
-	daxkv_abort(older);
+	daxkv_txn_abort(reader);
+	daxkv_txn_abort(older);
 	store_check(kv);
 	txn = begin(kv);
 	OK(daxkv_db_drop(txn, db, 1));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 	kv = store_again("crashed");
 	txn = begin(kv);
@@ -637,28 +637,28 @@ static void small_database_is_one_page(void **state)
 		assert_true(has_n(txn, db, n, 20, 40));
 	OK(del_n(txn, db, 5));
 	OK(daxkv_db_drop(txn, db, 1));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 
 /* One leaf without entries gives way when the database gets another order: its page is not named any more. */
 static void an_emptied_database_gets_another_order(void **state)
 {
-	struct daxkv *kv = store_new("d", 512);
+	struct daxkv_store *kv = store_new("d", 512);
 	daxkv_db db = made(kv, "own", 0);
 	struct daxkv_txn *txn = begin(kv);
 	int calls = 0;
 	(void)state;
 	OK(del(txn, db, "in", NULL));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	txn = begin(kv);
-	OK(daxkv_set_compare(txn, db, by_length, &calls));
-	OK(daxkv_commit(txn));
+	OK(daxkv_db_set_compare(txn, db, by_length, &calls));
+	OK(daxkv_txn_commit(txn));
 	store_check(kv);
 	txn = begin(kv);
 	OK(put(txn, db, "long", "1", 0));
 	OK(put(txn, db, "x", "2", 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 

@@ -6,7 +6,7 @@
 
 #define PAIRS 48u /* counts in a page of 512 bytes */
 
-static uint64_t main_desc(const struct daxkv *kv)
+static uint64_t main_desc(const struct daxkv_store *kv)
 {
 	const struct fmt_super *super = (const void *)kv->map.base;
 	return load_word(&super->main_desc);
@@ -14,15 +14,15 @@ static uint64_t main_desc(const struct daxkv *kv)
 
 static uint64_t entries(struct daxkv_txn *txn, daxkv_db db)
 {
-	struct daxkv_stat stat;
+	struct daxkv_db_stat stat;
 	OK(daxkv_db_stat(txn, db, &stat));
 	return stat.entries;
 }
 
 /* Snapshots over more commits than the page has room for: it gives way to a new one, more than once, and all counts stay right. */
-static void count_of_every_snapshot(daxkv_db (*open_db)(struct daxkv *))
+static void count_of_every_snapshot(daxkv_db (*open_db)(struct daxkv_store *))
 {
-	struct daxkv *kv = store_new("d", 512);
+	struct daxkv_store *kv = store_new("d", 512);
 	struct daxkv_txn *reader[3 * PAIRS];
 	daxkv_db db = open_db(kv);
 	uint64_t expected[3 * PAIRS], count = 0, x = 3;
@@ -39,7 +39,7 @@ static void count_of_every_snapshot(daxkv_db (*open_db)(struct daxkv *))
 			}
 		}
 		assert_int_equal(entries(txn, db), count);
-		OK(daxkv_commit(txn));
+		OK(daxkv_txn_commit(txn));
 		reader[i] = begin_reading(kv);
 		expected[i] = count;
 	}
@@ -52,7 +52,7 @@ static void count_of_every_snapshot(daxkv_db (*open_db)(struct daxkv *))
 			n++;
 		assert_int_equal(n, expected[i]);
 		daxkv_cursor_close(c);
-		daxkv_abort(reader[i]);
+		daxkv_txn_abort(reader[i]);
 	}
 	store_check(kv);
 	OK(daxkv_close(kv));
@@ -60,19 +60,19 @@ static void count_of_every_snapshot(daxkv_db (*open_db)(struct daxkv *))
 	store_done(kv);
 }
 
-static daxkv_db the_main_one(struct daxkv *kv)
+static daxkv_db the_main_one(struct daxkv_store *kv)
 {
 	(void)kv;
 	return DAXKV_MAIN;
 }
 
-static daxkv_db a_named_one(struct daxkv *kv)
+static daxkv_db a_named_one(struct daxkv_store *kv)
 {
 	struct daxkv_txn *txn = begin(kv);
 	struct daxkv_val name = text("named");
 	daxkv_db db = 0;
 	OK(daxkv_db_open(txn, &name, DAXKV_CREATE, &db));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	return db;
 }
 
@@ -90,7 +90,7 @@ static void counts_of_a_named_database(void **state)
 
 static void full_page_moves(void **state)
 {
-	struct daxkv *kv = store_new("d", 512);
+	struct daxkv_store *kv = store_new("d", 512);
 	uint64_t first = main_desc(kv);
 	(void)state;
 	for (uint64_t i = 0; i < PAIRS; i++)
@@ -103,17 +103,17 @@ static void full_page_moves(void **state)
 	assert_int_not_equal(main_desc(kv), first);
 	assert_int_equal(counters(kv).fences, fences + 1);
 	store_image(kv, "crashed");
-	struct daxkv *after = store_again("crashed");
+	struct daxkv_store *after = store_again("crashed");
 	struct daxkv_txn *txn = begin_reading(after);
 	assert_int_equal(entries(txn, DAXKV_MAIN), PAIRS + 1);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(after);
 	store_done(kv);
 }
 
 static void page_of_another_kind_is_corrupt(void **state)
 {
-	struct daxkv *kv = store_new("d", 512);
+	struct daxkv_store *kv = store_new("d", 512);
 	struct daxkv_txn *txn;
 	struct daxkv_val k = text("a"), v;
 	const struct fmt_desc *desc = NULL;
@@ -126,7 +126,7 @@ static void page_of_another_kind_is_corrupt(void **state)
 	const uint64_t bad[] = {load_word(&desc->root), 0, 100, (uint64_t)1 << 45};
 	for (size_t i = 0; i < 4; i++)
 		assert_int_equal(desc_read(txn_view(txn), bad[i], &desc, &at), DAXKV_CORRUPT);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	uint64_t root = load_word(&((const struct fmt_desc *)(const void *)(kv->map.base + main_desc(kv)))->root);
 	OK(daxkv_sync(kv)); /* else recovery would take the damage for a torn transaction */
 	store_image(kv, "damaged");
@@ -135,10 +135,10 @@ static void page_of_another_kind_is_corrupt(void **state)
 	kv = store_again("damaged");
 	txn = begin_reading(kv);
 	assert_int_equal(daxkv_get(txn, DAXKV_MAIN, &k, &v), DAXKV_CORRUPT);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	txn = begin(kv);
 	assert_int_equal(put(txn, DAXKV_MAIN, "a", "2", 0), DAXKV_CORRUPT);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	OK(daxkv_close(kv));
 }
 

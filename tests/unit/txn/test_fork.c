@@ -8,7 +8,7 @@
 #include <sys/prctl.h>
 
 static struct {
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	struct daxkv_txn *read, *write;
 	struct daxkv_cursor *cursor;
 } parents;
@@ -20,9 +20,9 @@ static int child_uses_everything(void)
 	struct daxkv_cursor *cursor;
 	daxkv_db db;
 
-	CHECK(daxkv_begin(parents.kv, NULL, 0, &txn) == DAXKV_BAD_TXN && strstr(daxkv_errmsg(), "parent"));
-	CHECK(daxkv_begin(parents.kv, NULL, DAXKV_TXN_RDONLY, &txn) == DAXKV_BAD_TXN);
-	CHECK(daxkv_begin(parents.kv, parents.write, 0, &txn) == DAXKV_BAD_TXN);
+	CHECK(daxkv_txn_begin(parents.kv, NULL, 0, &txn) == DAXKV_BAD_TXN && strstr(daxkv_errmsg(), "parent"));
+	CHECK(daxkv_txn_begin(parents.kv, NULL, DAXKV_TXN_READ_ONLY, &txn) == DAXKV_BAD_TXN);
+	CHECK(daxkv_txn_begin(parents.kv, parents.write, 0, &txn) == DAXKV_BAD_TXN);
 	CHECK(daxkv_get(parents.read, DAXKV_MAIN, &k, &v) == DAXKV_BAD_TXN);
 	CHECK(daxkv_get(parents.write, DAXKV_MAIN, &k, &v) == DAXKV_BAD_TXN);
 	CHECK(daxkv_put(parents.write, DAXKV_MAIN, &k, &v, 0) == DAXKV_BAD_TXN);
@@ -37,20 +37,20 @@ static int child_uses_everything(void)
 	CHECK(daxkv_info(parents.kv, &i) == DAXKV_BAD_TXN && strstr(daxkv_errmsg(), "parent"));
 	CHECK(daxkv_check(parents.kv, NULL, NULL, &faults) == DAXKV_BAD_TXN);
 	CHECK(daxkv_set_max_size(parents.kv, 0) == DAXKV_BAD_TXN);
-	CHECK(daxkv_size(parents.kv) == 0 && daxkv_user_word(parents.kv) == 0 && daxkv_fd(parents.kv) == -1);
-	CHECK(daxkv_reap(parents.kv) == 0 && daxkv_writer_pid(parents.kv) == 0);
-	CHECK(daxkv_commit(parents.write) == DAXKV_BAD_TXN);
-	daxkv_reset(parents.read);
-	CHECK(daxkv_renew(parents.read) != 0);
-	daxkv_abort(parents.write);
-	daxkv_abort(parents.read);
+	CHECK(daxkv_size(parents.kv) == 0 && daxkv_user_version(parents.kv) == 0 && daxkv_fd(parents.kv) == -1);
+	CHECK(daxkv_readers_reap(parents.kv) == 0 && daxkv_writer_pid(parents.kv) == 0);
+	CHECK(daxkv_txn_commit(parents.write) == DAXKV_BAD_TXN);
+	daxkv_txn_reset(parents.read);
+	CHECK(daxkv_txn_renew(parents.read) != 0);
+	daxkv_txn_abort(parents.write);
+	daxkv_txn_abort(parents.read);
 	CHECK(daxkv_close(parents.kv) == 0);
 	return 0;
 }
 
 static void a_child_is_refused_and_harmless(void **state)
 {
-	struct daxkv *kv = parents.kv = store_new("e", 4096);
+	struct daxkv_store *kv = parents.kv = store_new("e", 4096);
 	struct daxkv_val k;
 	(void)state;
 	put_one(kv, "k", "v");
@@ -63,14 +63,14 @@ static void a_child_is_refused_and_harmless(void **state)
 	OK(daxkv_cursor_get(parents.cursor, &k, NULL, DAXKV_FIRST));
 	assert_int_equal(info(kv).readers, 1);
 	OK(put(parents.write, DAXKV_MAIN, "new2", "2", 0));
-	OK(daxkv_commit(parents.write));
+	OK(daxkv_txn_commit(parents.write));
 	daxkv_cursor_close(parents.cursor);
-	daxkv_abort(parents.read);
+	daxkv_txn_abort(parents.read);
 	store_done(kv);
 	kv = store_again("e");
 	parents.read = begin_reading(kv);
 	assert_true(has(parents.read, DAXKV_MAIN, "new2", "2"));
-	daxkv_abort(parents.read);
+	daxkv_txn_abort(parents.read);
 	store_done(kv);
 }
 
@@ -82,14 +82,14 @@ static void *thread_forks(void *arg)
 
 	put_one(parents.kv, "t", "1");
 	txn = begin_reading(parents.kv);
-	daxkv_abort(txn); /* kept for the thread */
+	daxkv_txn_abort(txn); /* kept for the thread */
 	*pid = fork();
 	return NULL;
 }
 
 static void the_thread_that_forked_ends(void **state)
 {
-	struct daxkv *kv = parents.kv = store_new("e", 4096);
+	struct daxkv_store *kv = parents.kv = store_new("e", 4096);
 	pthread_t thread;
 	pid_t pid = -1;
 	int status;
@@ -107,22 +107,22 @@ static void the_thread_that_forked_ends(void **state)
 static int child_opens_its_own(void)
 {
 	struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE};
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	struct daxkv_txn *txn;
 
 	CHECK(daxkv_open(scratch_path("e"), &o, &kv) == 0);
-	CHECK(daxkv_begin(kv, NULL, 0, &txn) == 0);
-	CHECK(put(txn, DAXKV_MAIN, "child", "c", 0) == 0 && daxkv_commit(txn) == 0);
+	CHECK(daxkv_txn_begin(kv, NULL, 0, &txn) == 0);
+	CHECK(put(txn, DAXKV_MAIN, "child", "c", 0) == 0 && daxkv_txn_commit(txn) == 0);
 	CHECK(daxkv_close(parents.kv) == 0); /* the inherited one, before and after its own */
-	CHECK(daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn) == 0 && has(txn, DAXKV_MAIN, "k", "v"));
-	daxkv_abort(txn);
+	CHECK(daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn) == 0 && has(txn, DAXKV_MAIN, "k", "v"));
+	daxkv_txn_abort(txn);
 	CHECK(daxkv_close(kv) == 0);
 	return 0;
 }
 
 static void a_child_opens_the_store_again(void **state)
 {
-	struct daxkv *kv = parents.kv = store_new("e", 4096);
+	struct daxkv_store *kv = parents.kv = store_new("e", 4096);
 	(void)state;
 	put_one(kv, "k", "v");
 	child_run(child_opens_its_own);
@@ -130,7 +130,7 @@ static void a_child_opens_the_store_again(void **state)
 	struct daxkv_txn *txn = begin_reading(kv);
 
 	assert_true(has(txn, DAXKV_MAIN, "child", "c") && has(txn, DAXKV_MAIN, "more", "m"));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
@@ -138,12 +138,12 @@ static void a_child_opens_the_store_again(void **state)
 static int parent_that_dies(int tell)
 {
 	struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE};
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	struct daxkv_txn *txn;
 
 	CHECK(daxkv_open(scratch_path("e"), &o, &kv) == 0);
-	CHECK(daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn) == 0);
-	CHECK(daxkv_begin(kv, NULL, 0, &txn) == 0);
+	CHECK(daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn) == 0);
+	CHECK(daxkv_txn_begin(kv, NULL, 0, &txn) == 0);
 	CHECK(put(txn, DAXKV_MAIN, "lost", "x", 0) == 0);
 	pid_t child = fork();
 
@@ -186,7 +186,7 @@ static pid_t orphan_make(void)
 
 static void an_orphan_holds_nothing(void **state)
 {
-	struct daxkv *kv = store_new("e", 512);
+	struct daxkv_store *kv = store_new("e", 512);
 	struct stat before, after;
 	(void)state;
 	for (uint64_t i = 0; i < 200; i++)
@@ -218,7 +218,7 @@ static struct {
 static bool alone_soon(void)
 {
 	for (int i = 0; i < 6000; i++) {
-		struct daxkv *kv = store_again("e");
+		struct daxkv_store *kv = store_again("e");
 		bool alone = kv->share->next_owner == 1;
 
 		OK(daxkv_close(kv));
@@ -234,7 +234,7 @@ static void *thread_opens_and_closes(void *arg)
 	struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE};
 
 	while (!__atomic_load_n(&opener.stop, __ATOMIC_RELAXED)) {
-		struct daxkv *kv;
+		struct daxkv_store *kv;
 
 		opener.failed = daxkv_open(scratch_path("e"), &o, &kv);
 		if (opener.failed)
@@ -252,7 +252,7 @@ static void forks_while_a_store_is_opened(void **state)
 	enum { CHILDREN = 400 };
 	pid_t pid[CHILDREN];
 	pthread_t thread;
-	struct daxkv *kv = store_new("e", 4096);
+	struct daxkv_store *kv = store_new("e", 4096);
 	(void)state;
 	store_done(kv);
 	memset(&opener, 0, sizeof opener);

@@ -9,7 +9,7 @@
 
 static void an_old_number_means_nothing(void **state)
 {
-	struct daxkv *kv = small_store(3);
+	struct daxkv_store *kv = small_store(3);
 	daxkv_db old[300], db = 0;
 	(void)state;
 
@@ -22,7 +22,7 @@ static void an_old_number_means_nothing(void **state)
 		for (int j = 0; j < i; j++)
 			assert_true(old[j] != db && get_rc(txn, old[j], "i am") == BAD_DB);
 		old[i] = db;
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		daxkv_db_close(kv, db);
 	}
 	daxkv_db_close(kv, db); /* again */
@@ -34,7 +34,7 @@ static void an_old_number_means_nothing(void **state)
 
 static void the_numbers_of_an_entry_are_used_up_before_one_comes_again(void **state)
 {
-	struct daxkv *kv = small_store(2);
+	struct daxkv_store *kv = small_store(2);
 	struct dbi *d = &kv->dbis.dbi[2];
 	uint32_t numbers = (uint32_t)((UINT64_C(1) << 32) / kv->dbis.room);
 	daxkv_db db = 0, next = 0;
@@ -52,14 +52,14 @@ static void the_numbers_of_an_entry_are_used_up_before_one_comes_again(void **st
 	daxkv_db_close(kv, db);
 	OK(open_db(txn, "a", 0, &next));
 	assert_int_equal(next, 3); /* and not 2 again */
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
 static void numbers_out_of_range(void **state)
 {
 	static const daxkv_db wrong[] = {0, 2, 3, 1000, 0x10001, 0x80000001, UINT32_MAX};
-	struct daxkv *kv = small_store(0);
+	struct daxkv_store *kv = small_store(0);
 	struct daxkv_txn *txn[2] = {begin(kv), begin_reading(kv)};
 	struct daxkv_cursor *c;
 	unsigned int flags;
@@ -70,8 +70,8 @@ static void numbers_out_of_range(void **state)
 		assert_int_equal(daxkv_cursor_open(txn[i % 2], wrong[i / 2], &c), BAD_DB);
 		assert_int_equal(daxkv_db_flags(txn[i % 2], wrong[i / 2], &flags), BAD_DB);
 	}
-	daxkv_abort(txn[1]);
-	OK(daxkv_commit(txn[0]));
+	daxkv_txn_abort(txn[1]);
+	OK(daxkv_txn_commit(txn[0]));
 	store_done(kv);
 }
 
@@ -82,7 +82,7 @@ static void any_number_of_handles_may_be_asked_for(void **state)
 	(void)state;
 
 	for (size_t i = 0; i < sizeof most / sizeof *most; i++) {
-		struct daxkv *kv = small_store(most[i]);
+		struct daxkv_store *kv = small_store(most[i]);
 		struct daxkv_txn *txn = begin(kv);
 		daxkv_db db = 0;
 		char name[8];
@@ -92,7 +92,7 @@ static void any_number_of_handles_may_be_asked_for(void **state)
 			assert_int_equal(open_db(txn, name, DAXKV_CREATE, &db),
 			                 n && most[i] == 1 ? DAXKV_DBS_FULL : 0);
 		}
-		OK(daxkv_commit(txn));
+		OK(daxkv_txn_commit(txn));
 		store_done(kv);
 	}
 }
@@ -101,7 +101,7 @@ static void any_number_of_handles_may_be_asked_for(void **state)
 
 static void a_table_that_is_full_leaves_the_transaction_whole(void **state)
 {
-	struct daxkv *kv = small_store(2);
+	struct daxkv_store *kv = small_store(2);
 	struct daxkv_txn *txn;
 	daxkv_db a = made(kv, "a"), b = made(kv, "b"), more = 0;
 	(void)state;
@@ -113,15 +113,15 @@ static void a_table_that_is_full_leaves_the_transaction_whole(void **state)
 	daxkv_db_close(kv, a);
 	OK(open_db(txn, "c", DAXKV_CREATE, &more));
 	OK(put(txn, more, "i am", "c", 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	txn = begin_reading(kv);
 	assert_true(has(txn, b, "after", "2") && has(txn, more, "i am", "c"));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
 /* names_come_and_go - in each of the ways in which a database can do that. */
-static void names_come_and_go(struct daxkv *kv, int n)
+static void names_come_and_go(struct daxkv_store *kv, int n)
 {
 	for (int i = 0; i < n; i++) {
 		struct daxkv_txn *txn = begin(kv), *child = i % 6 == 5 ? begin_in(txn) : NULL;
@@ -132,20 +132,20 @@ static void names_come_and_go(struct daxkv *kv, int n)
 		OK(open_db(child ? child : txn, name, DAXKV_CREATE, &db));
 		OK(put(child ? child : txn, db, "k", name, 0));
 		if (child)
-			daxkv_abort(child);
+			daxkv_txn_abort(child);
 		if (i % 6 == 0)
 			OK(daxkv_db_drop(txn, db, 1));
 		if (i % 6 == 1)
-			daxkv_abort(txn);
+			daxkv_txn_abort(txn);
 		else
-			OK(daxkv_commit(txn));
+			OK(daxkv_txn_commit(txn));
 		if (i % 6 == 2)
 			dropped(kv, name);
 		else if (i % 6 > 2)
 			daxkv_db_close(kv, db);
 		txn = begin_reading(kv);
 		assert_int_equal(get_rc(txn, db, "k"), BAD_DB);
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 	}
 }
 
@@ -153,23 +153,23 @@ static void names_come_and_go(struct daxkv *kv, int n)
  * since, but not for ever. */
 static void names_without_end(void **state)
 {
-	struct daxkv *kv = small_store(3), *other = store_again("h");
+	struct daxkv_store *kv = small_store(3), *other = store_again("h");
 	struct daxkv_txn *reader = begin_reading(other);
 	(void)state;
 
 	names_come_and_go(kv, 900);
 	assert_true(kv->dbis.high < 8);
-	daxkv_abort(reader);
+	daxkv_txn_abort(reader);
 	OK(daxkv_close(other));
 	reader = begin_reading(kv);
 	names_come_and_go(kv, 4000);
-	daxkv_abort(reader);
+	daxkv_txn_abort(reader);
 	store_done(kv);
 }
 
 static void a_handle_that_two_use_survives_the_abort_of_one(void **state)
 {
-	struct daxkv *kv = small_store(0);
+	struct daxkv_store *kv = small_store(0);
 	struct daxkv_txn *writer, *reader;
 	daxkv_db a = 0, same = 0, trash = 0;
 	(void)state;
@@ -184,22 +184,22 @@ static void a_handle_that_two_use_survives_the_abort_of_one(void **state)
 		reader = begin_reading(kv);
 		if (shared)
 			OK(open_db(reader, "a", 0, &same));
-		daxkv_abort(reader);
-		daxkv_abort(writer);
+		daxkv_txn_abort(reader);
+		daxkv_txn_abort(writer);
 		reader = begin_reading(kv);
 		OK(open_db(reader, "trash", 0, &trash));
 		if (shared)
 			assert_true(has(reader, a, "i am", "a") && same == a);
 		else
 			assert_int_equal(get_rc(reader, a, "i am"), BAD_DB);
-		daxkv_abort(reader);
+		daxkv_txn_abort(reader);
 	}
 	store_done(kv);
 }
 
 static void closing_in_the_middle_of_a_transaction(void **state)
 {
-	struct daxkv *kv = small_store(4);
+	struct daxkv_store *kv = small_store(4);
 	struct daxkv_txn *txn, *child;
 	struct daxkv_cursor *c;
 	struct daxkv_val k, v;
@@ -226,22 +226,22 @@ static void closing_in_the_middle_of_a_transaction(void **state)
 		assert_int_equal(daxkv_cursor_get(c, &k, &v, DAXKV_FIRST),
 		                 nested ? DAXKV_BAD_TXN : BAD_DB);
 		if (nested)
-			OK(daxkv_commit(child));
+			OK(daxkv_txn_commit(child));
 		OK(put(txn, again, "last", "v", 0));
-		OK(daxkv_commit(txn));
+		OK(daxkv_txn_commit(txn));
 		store_check(kv);
 		txn = begin_reading(kv);
 		for (uint64_t i = 0; i < 200; i++)
 			assert_true(has_n(txn, again, i, 20, (uint64_t)nested));
 		assert_true(has(txn, again, "last", "v") && has(txn, b, "in", "b"));
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 	}
 	store_done(kv);
 }
 
 static void changes_by_a_closed_handle_are_dropped_with_the_database(void **state)
 {
-	struct daxkv *kv = small_store(4);
+	struct daxkv_store *kv = small_store(4);
 	(void)state;
 
 	for (int way = 0; way < 3;
@@ -259,12 +259,12 @@ static void changes_by_a_closed_handle_are_dropped_with_the_database(void **stat
 			OK(open_db(txn, "a", 0, &again));
 			OK(daxkv_db_drop(txn, again, 1));
 		}
-		OK(daxkv_commit(txn));
+		OK(daxkv_txn_commit(txn));
 		store_check(kv);
 		txn = begin_reading(kv);
-		assert_int_equal(open_db(txn, "a", 0, &again), way == 2 ? 0 : DAXKV_NOTFOUND);
+		assert_int_equal(open_db(txn, "a", 0, &again), way == 2 ? 0 : DAXKV_NOT_FOUND);
 		assert_true(way != 2 || has_n(txn, again, 7, 20, 0));
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 	}
 	store_done(kv);
 }
@@ -274,7 +274,7 @@ static void changes_by_a_closed_handle_are_dropped_with_the_database(void **stat
 /* Another process drops x; this one gives its name to another database. */
 static void a_rename_takes_the_name_from_a_stale_handle(void **state)
 {
-	struct daxkv *kv = small_store(0), *other = store_again("h");
+	struct daxkv_store *kv = small_store(0), *other = store_again("h");
 	struct daxkv_txn *txn;
 	daxkv_db stale = made(kv, "x"), tmp = 0, x = 0;
 	(void)state;
@@ -284,20 +284,20 @@ static void a_rename_takes_the_name_from_a_stale_handle(void **state)
 	txn = begin(kv);
 	OK(rename_db(txn, tmp, "x"));
 	assert_int_equal(put(txn, stale, "k", "v", 0), BAD_DB);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	txn = begin(kv); /* it was not renamed after all, and the stale one waits for its name */
 	assert_true(get_rc(txn, stale, "i am") == BAD_DB && has(txn, tmp, "i am", "tmp"));
 	OK(rename_db(txn, tmp, "x"));
 	OK(put(txn, tmp, "first", "1", 0));
 	OK(open_db(txn, "x", 0, &x));
 	assert_int_equal(x, tmp);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	txn = begin(kv);
 	OK(put(txn, tmp, "second", "2", 0));
 	assert_int_equal(put(txn, stale, "third", "3", 0), BAD_DB);
 	OK(open_db(txn, "x", 0, &x));
 	assert_int_equal(x, tmp);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	OK(daxkv_close(other));
 	store_done(kv);
 }
@@ -306,7 +306,7 @@ static void a_rename_takes_the_name_from_a_stale_handle(void **state)
  * before. */
 static void names_that_change_places(void **state)
 {
-	struct daxkv *kv = small_store(0);
+	struct daxkv_store *kv = small_store(0);
 	daxkv_db a = made(kv, "a"), b = made(kv, "b"), again = 0;
 	struct daxkv_txn *old = begin_reading(kv), *txn, *child;
 	(void)state;
@@ -320,14 +320,14 @@ static void names_that_change_places(void **state)
 		OK(open_db(child, "a", 0, &again));
 		assert_int_equal(again, b);
 		if (i % 3)
-			OK(daxkv_commit(child));
+			OK(daxkv_txn_commit(child));
 		else
-			daxkv_abort(child);
+			daxkv_txn_abort(child);
 		OK(open_db(txn, "a", 0, &again));
 		assert_int_equal(again, i % 3 ? b : a);
 		assert_true(has(txn, a, "i am", "a") && has(txn, b, "i am", "b"));
 		if (i % 3 == 2) {
-			OK(daxkv_commit(txn));
+			OK(daxkv_txn_commit(txn));
 			again = a;
 			a = b;
 			b = again; /* by the names that they have now */
@@ -335,17 +335,17 @@ static void names_that_change_places(void **state)
 			OK(rename_db(txn, a, "t"));
 			OK(rename_db(txn, b, "a"));
 			OK(rename_db(txn, a, "b"));
-			OK(daxkv_commit(txn));
+			OK(daxkv_txn_commit(txn));
 			again = a;
 			a = b;
 			b = again;
 		} else {
-			daxkv_abort(txn);
+			daxkv_txn_abort(txn);
 		}
 		OK(open_db(old, "a", 0, &again));
 		assert_true(again == a && has(old, a, "i am", "a") && has(old, b, "i am", "b"));
 	}
-	daxkv_abort(old);
+	daxkv_txn_abort(old);
 	store_done(kv);
 }
 
@@ -353,13 +353,13 @@ static void names_that_change_places(void **state)
  * has it now. */
 static void names_belong_to_snapshots(void **state)
 {
-	struct daxkv *kv = small_store(0);
+	struct daxkv_store *kv = small_store(0);
 	daxkv_db first = made(kv, "x"), second = 0, seen = 0;
 	struct daxkv_txn *old = begin_reading(kv), *txn = begin(kv);
 	(void)state;
 
 	OK(rename_db(txn, first, "y"));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	second = made(kv, "x");
 	assert_int_not_equal(first, second);
 	OK(open_db(old, "x", 0, &seen));
@@ -369,17 +369,17 @@ static void names_belong_to_snapshots(void **state)
 	OK(open_db(old, "x", 0,
 	           &seen)); /* nobody else had it then: what has it now does for both */
 	assert_true(seen == second && has(old, second, "i am", "x"));
-	daxkv_abort(old);
+	daxkv_txn_abort(old);
 	txn = begin(kv);
 	OK(open_db(txn, "x", 0, &seen));
 	assert_int_equal(seen, second);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
 static void a_drop_that_is_undone_gives_the_handle_back(void **state)
 {
-	struct daxkv *kv = small_store(0);
+	struct daxkv_store *kv = small_store(0);
 	daxkv_db a = made(kv, "a"), again = 0;
 	struct daxkv_txn *txn = begin(kv), *child = begin_in(txn);
 	(void)state;
@@ -388,16 +388,16 @@ static void a_drop_that_is_undone_gives_the_handle_back(void **state)
 	OK(open_db(child, "a", DAXKV_CREATE, &again));
 	assert_true(again != a && get_rc(child, a, "i am") == BAD_DB);
 	OK(put(child, again, "i am", "new", 0));
-	daxkv_abort(child);
+	daxkv_txn_abort(child);
 	assert_true(has(txn, a, "i am", "a") && get_rc(txn, again, "i am") == BAD_DB);
 	child = begin_in(txn);
 	OK(daxkv_db_drop(child, a, 1));
-	OK(daxkv_commit(child));
+	OK(daxkv_txn_commit(child));
 	assert_int_equal(get_rc(txn, a, "i am"), BAD_DB);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	txn = begin(kv);
 	assert_true(has(txn, a, "i am", "a"));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 

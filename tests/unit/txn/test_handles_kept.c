@@ -36,7 +36,7 @@ static void first_is(struct daxkv_txn *txn, daxkv_db db, const char *key)
 
 static void comparators_stay_with_the_handle(void **state)
 {
-	struct daxkv *kv = small_store(0), *other = store_again("h");
+	struct daxkv_store *kv = small_store(0), *other = store_again("h");
 	unsigned int flags =
 	    DAXKV_CREATE | DAXKV_OWN_COMPARE | DAXKV_DUP_SORT | DAXKV_OWN_DUP_COMPARE;
 	struct daxkv_txn *txn = begin(kv);
@@ -44,26 +44,26 @@ static void comparators_stay_with_the_handle(void **state)
 	(void)state;
 
 	OK(open_db(txn, "own", flags, &db));
-	OK(daxkv_commit(
+	OK(daxkv_txn_commit(
 	    txn)); /* the state that the next write transaction finds has no comparator */
 	txn = begin_reading(kv);
-	OK(daxkv_set_compare(txn, db, backwards, NULL));
-	OK(daxkv_set_dup_compare(txn, db, backwards, NULL));
-	daxkv_abort(txn);
+	OK(daxkv_db_set_compare(txn, db, backwards, NULL));
+	OK(daxkv_db_set_dup_compare(txn, db, backwards, NULL));
+	daxkv_txn_abort(txn);
 	for (int i = 0; i < 4; i++) {
 		txn = begin(kv);
 		put_three(txn, db);
 		first_is(txn, db, "c");
 		if (i % 2)
-			OK(daxkv_commit(txn));
+			OK(daxkv_txn_commit(txn));
 		else
-			daxkv_abort(txn);
+			daxkv_txn_abort(txn);
 		if (i != 1)
 			continue;
 		dropped(other, "own"); /* another process makes it anew */
 		txn = begin(other);
 		OK(open_db(txn, "own", flags, &foreign));
-		OK(daxkv_commit(txn));
+		OK(daxkv_txn_commit(txn));
 	}
 	dropped(other, "own"); /* and now this one does */
 	txn = begin(kv);
@@ -71,7 +71,7 @@ static void comparators_stay_with_the_handle(void **state)
 	assert_int_equal(seen, db);
 	put_three(txn, db);
 	first_is(txn, db, "c");
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	OK(daxkv_close(other));
 	store_done(kv);
 }
@@ -80,26 +80,26 @@ static void comparators_stay_with_the_handle(void **state)
  * when that is undone. */
 static void one_comparator_does_not_displace_the_other(void **state)
 {
-	struct daxkv *kv = small_store(0);
+	struct daxkv_store *kv = small_store(0);
 	struct daxkv_txn *txn = begin(kv);
 	daxkv_db db = db_of(txn, "d", DAXKV_DUP_SORT);
 	(void)state;
 
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	for (int i = 0; i < 2; i++) {
 		txn = begin(kv);
-		OK(daxkv_set_compare(txn, db, backwards, NULL));
-		OK(daxkv_set_dup_compare(txn, db, backwards, NULL));
+		OK(daxkv_db_set_compare(txn, db, backwards, NULL));
+		OK(daxkv_db_set_dup_compare(txn, db, backwards, NULL));
 		put_three(txn, db);
 		first_is(txn, db, "c");
 		if (i)
-			OK(daxkv_commit(txn));
+			OK(daxkv_txn_commit(txn));
 		else
-			daxkv_abort(txn);
+			daxkv_txn_abort(txn);
 	}
 	txn = begin_reading(kv);
 	first_is(txn, db, "c");
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
@@ -117,7 +117,7 @@ static size_t bytes_held(const struct daxkv_txn *txn)
 
 static void transactions_are_as_large_as_what_they_use(void **state)
 {
-	struct daxkv *kv = small_store(DBI_MAX);
+	struct daxkv_store *kv = small_store(DBI_MAX);
 	struct daxkv_txn *txn;
 	daxkv_db db = 0;
 	(void)state;
@@ -128,7 +128,7 @@ static void transactions_are_as_large_as_what_they_use(void **state)
 		OK(open_db(txn, "a", 0, &db));
 		assert_true(has(txn, db, "i am", "a") && has(txn, MAIN, "k", NULL));
 		assert_true(bytes_held(txn) < 1024);
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 	}
 	store_done(kv);
 }
@@ -136,7 +136,7 @@ static void transactions_are_as_large_as_what_they_use(void **state)
 /* ---- threads --------------------------------------------------------------------------------- */
 
 #define READERS 3
-static struct daxkv *shared;
+static struct daxkv_store *shared;
 static daxkv_db shared_db; /* atomic: the last one made */
 static int shared_stop;    /* atomic */
 
@@ -149,7 +149,7 @@ static void *read_on(void *arg)
 		daxkv_db db = __atomic_load_n(&shared_db, __ATOMIC_ACQUIRE);
 		struct daxkv_val k = bytes(&db, sizeof db), v;
 
-		if (daxkv_begin(shared, NULL, DAXKV_TXN_RDONLY, &txn))
+		if (daxkv_txn_begin(shared, NULL, DAXKV_TXN_READ_ONLY, &txn))
 			continue;
 		for (int i = 0; i < 20; i++) {
 			int rc = db ? daxkv_get(txn, db, &k, &v) : BAD_DB;
@@ -157,7 +157,7 @@ static void *read_on(void *arg)
 			if (rc != 0 && rc != BAD_DB)
 				abort();
 		}
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 	}
 	return NULL;
 }
@@ -184,14 +184,14 @@ static void handles_that_change_under_readers(void **state)
 		struct daxkv_val k = bytes(&db, sizeof db), v = text(name);
 
 		OK(daxkv_put(txn, db, &k, &v, 0));
-		OK(daxkv_commit(txn));
+		OK(daxkv_txn_commit(txn));
 		__atomic_store_n(&shared_db, db, __ATOMIC_RELEASE);
 		txn = begin(shared);
 		OK(rename_db(txn, db, next));
 		if (i % 2)
-			OK(daxkv_commit(txn));
+			OK(daxkv_txn_commit(txn));
 		else
-			daxkv_abort(txn);
+			daxkv_txn_abort(txn);
 		if (i % 3 == 0)
 			daxkv_db_close(shared, db);
 		dropped(shared, i % 2 ? next : name);
@@ -211,7 +211,7 @@ static void *opens(void *arg)
 		struct daxkv_txn *txn;
 		daxkv_db db = 0;
 
-		if (daxkv_begin(shared, NULL, i % 4 ? DAXKV_TXN_RDONLY : 0, &txn) ||
+		if (daxkv_txn_begin(shared, NULL, i % 4 ? DAXKV_TXN_READ_ONLY : 0, &txn) ||
 		    open_db(txn, name, 0, &db))
 			abort();
 		struct daxkv_val k = text("i am"), v;
@@ -220,7 +220,7 @@ static void *opens(void *arg)
 		if (rc != BAD_DB &&
 		    (rc || v.size != strlen(name) || memcmp(v.data, name, v.size) != 0))
 			abort();
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		if (i % 3 == 0)
 			daxkv_db_close(shared, db);
 	}
@@ -249,7 +249,7 @@ static void threads_that_open_and_close_the_same(void **state)
  * that one has the memory in which it stands. */
 static void a_child_drops_and_the_next_does_not_bring_back(void **state)
 {
-	struct daxkv *kv = small_store(0);
+	struct daxkv_store *kv = small_store(0);
 	daxkv_db a = made(kv, "a"), b = made(kv, "b"), c, d;
 	struct daxkv_txn *txn = begin(kv), *child;
 	(void)state;
@@ -258,25 +258,25 @@ static void a_child_drops_and_the_next_does_not_bring_back(void **state)
 	OK(put(txn, b, "k", "1", 0));
 	child = begin_in(txn);
 	OK(daxkv_db_drop(child, b, 1));
-	OK(daxkv_commit(child));
+	OK(daxkv_txn_commit(child));
 	child = begin_in(txn);
 	OK(put(child, a, "k", "2", 0));
-	OK(daxkv_commit(child));
+	OK(daxkv_txn_commit(child));
 	OK(open_db(txn, "c", DAXKV_CREATE, &c));
 	OK(open_db(txn, "b", DAXKV_CREATE, &d));
 	OK(put(txn, c, "k", "3", 0));
 	OK(put(txn, d, "k", "4", 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	txn = begin_reading(kv);
 	assert_true(has(txn, a, "k", "2") && has(txn, c, "k", "3") && has(txn, d, "k", "4"));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
 /* The same with a handle that was opened, closed and opened again within the transaction. */
 static void a_child_opens_again_and_the_next_does_not_bring_back(void **state)
 {
-	struct daxkv *kv = small_store(0);
+	struct daxkv_store *kv = small_store(0);
 	daxkv_db a = made(kv, "a"), b = made(kv, "b"), again, c;
 	struct daxkv_txn *txn = begin(kv), *child;
 	(void)state;
@@ -287,10 +287,10 @@ static void a_child_opens_again_and_the_next_does_not_bring_back(void **state)
 	child = begin_in(txn);
 	OK(open_db(child, "b", 0, &again));
 	OK(put(child, again, "k", "2", 0));
-	OK(daxkv_commit(child));
+	OK(daxkv_txn_commit(child));
 	child = begin_in(txn);
 	OK(put(child, again, "l", "3", 0));
-	OK(daxkv_commit(child));
+	OK(daxkv_txn_commit(child));
 	for (int i = 0; i < 4; i++) {
 		char name[] = {'n', (char)('0' + i), 0};
 
@@ -298,7 +298,7 @@ static void a_child_opens_again_and_the_next_does_not_bring_back(void **state)
 		OK(put(txn, c, "k", name, 0));
 	}
 	assert_true(has(txn, again, "k", "2") && has(txn, again, "l", "3"));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 

@@ -76,7 +76,7 @@ static void claims_agree(const struct dbi_table *t)
 
 static void twenty_thousand(void **state)
 {
-	struct daxkv *kv = small_store(MANY + 10);
+	struct daxkv_store *kv = small_store(MANY + 10);
 	struct dbi_table *t = &kv->dbis;
 	daxkv_db *db = calloc(MANY, sizeof *db), again;
 	struct daxkv_txn *txn = begin(kv);
@@ -85,7 +85,7 @@ static void twenty_thousand(void **state)
 	for (unsigned int i = 0; i < MANY; i++)
 		OK(open_db(txn, name_of(i), DAXKV_CREATE, &db[i]));
 	assert_int_equal(own_count(t), MANY);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	assert_int_equal(own_count(t), 0);
 	assert_true(t->buckets >= MANY);
 	assert_in_range(longest_bucket(t), 1, 10);
@@ -94,11 +94,11 @@ static void twenty_thousand(void **state)
 		OK(open_db(txn, name_of(i), 0, &again));
 		assert_int_equal(again, db[i]);
 	}
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	txn = begin(kv);
 	OK(open_db(txn, "one more", DAXKV_CREATE, &again));
 	assert_int_equal(own_count(t), 1);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	for (unsigned int i = 0; i < MANY; i += 2)
 		daxkv_db_close(kv, db[i]);
 	claims_agree(t);
@@ -131,7 +131,7 @@ static const char *twin_of(unsigned int i)
 
 static void names_of_one_hash(void **state)
 {
-	struct daxkv *kv = small_store(2 * TWINS);
+	struct daxkv_store *kv = small_store(2 * TWINS);
 	struct daxkv_val first = text(twin_of(0));
 	const uint32_t hash = name_hash(&first);
 	daxkv_db db[TWINS], again;
@@ -156,18 +156,18 @@ static void names_of_one_hash(void **state)
 			OK(rename_db(txn, db[i], name_of(i)));
 	}
 	claims_agree(&kv->dbis);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	txn = begin_reading(kv);
 	for (unsigned int i = 0; i < TWINS; i++) {
 		assert_int_equal(open_db(txn, twin_of(i), 0, &again),
-		                 i % 4 < 2 ? 0 : DAXKV_NOTFOUND);
+		                 i % 4 < 2 ? 0 : DAXKV_NOT_FOUND);
 		if (i % 4 < 2)
 			assert_true(has(txn, again, "i am", twin_of(i)));
 		if (i % 4 == 0)
 			assert_int_equal(again, db[i]);
 	}
 	claims_agree(&kv->dbis);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
@@ -179,7 +179,7 @@ static void names_of_one_hash(void **state)
  * handles that were closed meanwhile are opened anew at the old snapshots, in a mixed order. */
 static void one_name_at_many_snapshots(void **state)
 {
-	struct daxkv *kv = small_store(4 * ROUNDS);
+	struct daxkv_store *kv = small_store(4 * ROUNDS);
 	struct daxkv_txn *reader[ROUNDS];
 	daxkv_db db[ROUNDS], seen;
 	(void)state;
@@ -189,11 +189,11 @@ static void one_name_at_many_snapshots(void **state)
 
 		db[i] = db_of(txn, i % 3 ? "x" : "y", 0);
 		OK(put(txn, db[i], "i am", name_of(i), 0));
-		OK(daxkv_commit(txn));
+		OK(daxkv_txn_commit(txn));
 		if (i % 3 == 0) { /* comes to the name by a rename */
 			txn = begin(kv);
 			OK(rename_db(txn, db[i], "x"));
-			OK(daxkv_commit(txn));
+			OK(daxkv_txn_commit(txn));
 		}
 		reader[i] = begin_reading(kv);
 		dropped(kv, "x");
@@ -211,14 +211,14 @@ static void one_name_at_many_snapshots(void **state)
 		claims_agree(&kv->dbis);
 	}
 	for (unsigned int i = 0; i < ROUNDS; i++)
-		daxkv_abort(reader[i]);
+		daxkv_txn_abort(reader[i]);
 	db[0] = made(kv, "x");
 	struct daxkv_txn *txn = begin_reading(kv);
 
 	assert_true(has(txn, db[0], "i am", "x"));
 	OK(open_db(txn, "x", 0, &seen));
 	assert_int_equal(seen, db[0]);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	claims_agree(&kv->dbis);
 	store_done(kv);
 }
@@ -227,7 +227,7 @@ static void one_name_at_many_snapshots(void **state)
  * must not have the name any more where the renamed one has it. */
 static void a_claim_ends_where_the_next_begins(void **state)
 {
-	struct daxkv *kv = small_store(0);
+	struct daxkv_store *kv = small_store(0);
 	daxkv_db old = made(kv, "x"), other = made(kv, "y"), early = 0, late = 0;
 	struct daxkv_txn *reader = begin_reading(kv), *txn;
 	(void)state;
@@ -236,7 +236,7 @@ static void a_claim_ends_where_the_next_begins(void **state)
 	daxkv_db_close(kv, old);
 	txn = begin(kv);
 	OK(rename_db(txn, other, "x"));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	OK(open_db(reader, "x", 0, &early));
 	assert_true(early != other && has(reader, early, "i am", "x"));
 	claims_agree(&kv->dbis);
@@ -245,15 +245,15 @@ static void a_claim_ends_where_the_next_begins(void **state)
 	assert_int_equal(late, other);
 	assert_int_equal(get_rc(txn, early, "i am"), BAD_DB);
 	OK(put(txn, late, "more", "of it", 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	assert_true(has(reader, early, "i am", "x"));
-	daxkv_abort(reader);
+	daxkv_txn_abort(reader);
 	store_done(kv);
 }
 
 /* ---- places that are put by ------------------------------------------------------------------ */
 
-static void close_in_the_transaction(struct daxkv *kv, struct daxkv_txn *txn, unsigned int from)
+static void close_in_the_transaction(struct daxkv_store *kv, struct daxkv_txn *txn, unsigned int from)
 {
 	for (unsigned int i = from; i < from + 100; i++) {
 		daxkv_db db = db_of(txn, name_of(i), 0);
@@ -266,28 +266,28 @@ static void close_in_the_transaction(struct daxkv *kv, struct daxkv_txn *txn, un
 static void places_of_changed_databases_come_back(void **state)
 {
 	for (int way = 0; way < 4; way++) {
-		struct daxkv *kv = small_store(1000);
+		struct daxkv_store *kv = small_store(1000);
 		struct daxkv_txn *txn = begin(kv), *nested = NULL;
 		daxkv_db db;
 
 		(void)state;
 		close_in_the_transaction(kv, txn, 0);
 		assert_in_range(kv->dbis.n_free, 0, 1);
-		OK(daxkv_begin(kv, txn, 0, &nested));
+		OK(daxkv_txn_begin(kv, txn, 0, &nested));
 		close_in_the_transaction(kv, nested, 100);
 		claims_agree(&kv->dbis);
 		assert_in_range(kv->dbis.n_free, 0, 1);
 		if (way % 2)
-			OK(daxkv_commit(nested));
+			OK(daxkv_txn_commit(nested));
 		else
-			daxkv_abort(nested);
+			daxkv_txn_abort(nested);
 		claims_agree(&kv->dbis);
 		db = db_of(txn, "last", 0);
 		OK(put(txn, db, "i am", "last", 0));
 		if (way / 2)
-			OK(daxkv_commit(txn));
+			OK(daxkv_txn_commit(txn));
 		else
-			daxkv_abort(txn);
+			daxkv_txn_abort(txn);
 		claims_agree(&kv->dbis);
 		assert_int_equal(own_count(&kv->dbis), 0);
 		assert_int_equal(kv->dbis.n_free + (way / 2 ? 1 : 0),
@@ -297,10 +297,10 @@ static void places_of_changed_databases_come_back(void **state)
 			bool there = way / 2 && (i < 100 || way % 2);
 
 			assert_int_equal(open_db(txn, name_of(i), 0, &db),
-			                 there ? 0 : DAXKV_NOTFOUND);
+			                 there ? 0 : DAXKV_NOT_FOUND);
 			assert_true(!there || has(txn, db, "i am", name_of(i)));
 		}
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		store_done(kv);
 	}
 }
@@ -308,7 +308,7 @@ static void places_of_changed_databases_come_back(void **state)
 /* A nested transaction's end looks at its own handles and not at those of its parent. */
 static void nested_ones_end_by_themselves(void **state)
 {
-	struct daxkv *kv = small_store(1000);
+	struct daxkv_store *kv = small_store(1000);
 	struct daxkv_txn *txn = begin(kv), *nested = NULL;
 	daxkv_db db, kept = 0, outer = 0;
 	(void)state;
@@ -316,26 +316,26 @@ static void nested_ones_end_by_themselves(void **state)
 	for (unsigned int i = 0; i < 500; i++)
 		OK(open_db(txn, name_of(i), DAXKV_CREATE, &db));
 	outer = db;
-	OK(daxkv_begin(kv, txn, 0, &nested));
+	OK(daxkv_txn_begin(kv, txn, 0, &nested));
 	OK(open_db(nested, "gone", DAXKV_CREATE, &db));
 	OK(rename_db(nested, outer, "for a while"));
 	assert_true(own_first(&kv->dbis)->pending == nested);
 	assert_true(own_next(&kv->dbis, own_next(&kv->dbis, own_first(&kv->dbis)))->pending ==
 	            txn);
-	daxkv_abort(nested);
+	daxkv_txn_abort(nested);
 	assert_int_equal(get_rc(txn, db, "k"), BAD_DB);
-	assert_int_equal(get_rc(txn, outer, "k"), DAXKV_NOTFOUND);
-	OK(daxkv_begin(kv, txn, 0, &nested));
+	assert_int_equal(get_rc(txn, outer, "k"), DAXKV_NOT_FOUND);
+	OK(daxkv_txn_begin(kv, txn, 0, &nested));
 	OK(open_db(nested, "kept", DAXKV_CREATE, &kept));
-	OK(daxkv_commit(nested));
+	OK(daxkv_txn_commit(nested));
 	assert_int_equal(own_count(&kv->dbis), 501);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	claims_agree(&kv->dbis);
 	assert_int_equal(kv->dbis.live, 0);
 	assert_int_equal(own_count(&kv->dbis), 0);
 	txn = begin(kv);
 	assert_int_equal(get_rc(txn, kept, "k"), BAD_DB);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
@@ -363,7 +363,7 @@ static unsigned int looked_count(const struct daxkv_txn *txn)
  * it, though a thousand are known. */
 static void ends_look_at_what_was_used(void **state)
 {
-	struct daxkv *kv = small_store(1000);
+	struct daxkv_store *kv = small_store(1000);
 	struct daxkv_txn *txn = begin(kv), *nested = NULL, *inner = NULL;
 	daxkv_db db[1000];
 	(void)state;
@@ -373,40 +373,40 @@ static void ends_look_at_what_was_used(void **state)
 		OK(put(txn, db[i], "i am", name_of(i), 0));
 	}
 	assert_int_equal(changed_count(txn), 1001);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	txn = begin(kv);
 	assert_int_equal(changed_count(txn), 0);
 	OK(put(txn, db[500], "more", "x", 0));
 	assert_int_equal(changed_count(txn), 1);
-	OK(daxkv_begin(kv, txn, 0, &nested));
+	OK(daxkv_txn_begin(kv, txn, 0, &nested));
 	assert_int_equal(looked_count(nested), 0);
 	assert_true(has(nested, db[500], "more", "x"));
 	OK(put(nested, db[600], "more", "y", 0));
 	assert_int_equal(looked_count(nested), 2);
-	OK(daxkv_begin(kv, nested, 0, &inner));
+	OK(daxkv_txn_begin(kv, nested, 0, &inner));
 	OK(put(inner, db[500], "more", "z", 0));
 	OK(put(inner, db[999], "more", "z", 0));
 	assert_int_equal(looked_count(inner), 2);
-	OK(daxkv_commit(inner));
+	OK(daxkv_txn_commit(inner));
 	assert_int_equal(looked_count(nested), 3);
 	assert_true(has(nested, db[999], "more", "z"));
-	OK(daxkv_commit(nested));
+	OK(daxkv_txn_commit(nested));
 	assert_int_equal(changed_count(txn), 3);
 	assert_true(has(txn, db[600], "more", "y"));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	txn = begin(kv);
 	assert_true(has(txn, db[500], "more", "z") && has(txn, db[999], "more", "z"));
 	assert_true(has(txn, db[600], "i am", name_of(600)));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 
 /* nest - n transactions, each nested in the one before. */
-static void nest(struct daxkv *kv, struct daxkv_txn **txn, int n)
+static void nest(struct daxkv_store *kv, struct daxkv_txn **txn, int n)
 {
 	txn[0] = begin(kv);
 	for (int i = 1; i < n; i++)
-		OK(daxkv_begin(kv, txn[i - 1], 0, &txn[i]));
+		OK(daxkv_txn_begin(kv, txn[i - 1], 0, &txn[i]));
 }
 
 /* A database that an outer transaction changed by a handle that was closed since is the one that the
@@ -414,7 +414,7 @@ static void nest(struct daxkv *kv, struct daxkv_txn **txn, int n)
 static void an_outer_state_is_found_by_its_name(void **state)
 {
 	for (int way = 0; way < 8; way++) {
-		struct daxkv *kv = small_store(10);
+		struct daxkv_store *kv = small_store(10);
 		struct daxkv_txn *txn[3];
 		daxkv_db db, again;
 		bool keep = way & 1, renamed = way & 2, dropped_there = way & 4;
@@ -427,36 +427,36 @@ static void an_outer_state_is_found_by_its_name(void **state)
 		if (renamed)
 			OK(rename_db(txn[0], db, "y"));
 		daxkv_db_close(kv, db);
-		OK(daxkv_begin(kv, txn[0], 0, &txn[1]));
-		OK(daxkv_begin(kv, txn[1], 0, &txn[2]));
+		OK(daxkv_txn_begin(kv, txn[0], 0, &txn[1]));
+		OK(daxkv_txn_begin(kv, txn[1], 0, &txn[2]));
 		OK(open_db(txn[2], renamed ? "y" : "x", 0, &again));
 		assert_true(again != db && has(txn[2], again, "outer", "1"));
 		OK(put(txn[2], again, "inner", "2", 0));
 		if (dropped_there) {
 			OK(daxkv_db_drop(txn[2], again, 1));
-			assert_int_equal(open_db(txn[2], "x", 0, &again), DAXKV_NOTFOUND);
+			assert_int_equal(open_db(txn[2], "x", 0, &again), DAXKV_NOT_FOUND);
 			again = db_of(txn[2], "x", 0);
-			assert_int_equal(get_rc(txn[2], again, "outer"), DAXKV_NOTFOUND);
+			assert_int_equal(get_rc(txn[2], again, "outer"), DAXKV_NOT_FOUND);
 			OK(put(txn[2], again, "anew", "3", 0));
 		}
-		OK(daxkv_commit(txn[2]));
+		OK(daxkv_txn_commit(txn[2]));
 		if (keep)
-			OK(daxkv_commit(txn[1]));
+			OK(daxkv_txn_commit(txn[1]));
 		else
-			daxkv_abort(txn[1]);
+			daxkv_txn_abort(txn[1]);
 		OK(open_db(txn[0], renamed && !(dropped_there && keep) ? "y" : "x", 0, &db));
 		assert_int_equal(get_rc(txn[0], db, "outer"),
-		                 dropped_there && keep ? DAXKV_NOTFOUND : 0);
+		                 dropped_there && keep ? DAXKV_NOT_FOUND : 0);
 		assert_int_equal(get_rc(txn[0], db, "inner"),
-		                 keep && !dropped_there ? 0 : DAXKV_NOTFOUND);
+		                 keep && !dropped_there ? 0 : DAXKV_NOT_FOUND);
 		assert_int_equal(get_rc(txn[0], db, "anew"),
-		                 keep && dropped_there ? 0 : DAXKV_NOTFOUND);
+		                 keep && dropped_there ? 0 : DAXKV_NOT_FOUND);
 		OK(put(txn[0], db, "last", "4", 0));
-		OK(daxkv_commit(txn[0]));
+		OK(daxkv_txn_commit(txn[0]));
 		claims_agree(&kv->dbis);
 		nest(kv, txn, 1);
 		assert_true(has(txn[0], db, "last", "4"));
-		daxkv_abort(txn[0]);
+		daxkv_txn_abort(txn[0]);
 		store_done(kv);
 	}
 }
@@ -465,7 +465,7 @@ static void an_outer_state_is_found_by_its_name(void **state)
  * every place of the table. */
 static void stale_names_are_forgotten(void **state)
 {
-	struct daxkv *kv = small_store(500);
+	struct daxkv_store *kv = small_store(500);
 	struct daxkv_txn *txn;
 	daxkv_db db;
 	(void)state;
@@ -476,16 +476,16 @@ static void stale_names_are_forgotten(void **state)
 		txn = begin(kv);
 		OK(open_db(txn, "db000007", 0, &db));
 		assert_true(has(txn, db, "i am", "db000007"));
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		daxkv_db_close(kv, db);
 		txn = begin(kv);
 		OK(open_db(txn, "db000008", 0, &db));
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 	}
 	txn = begin(kv);
 	OK(open_db(txn, "db000007", 0, &db));
 	assert_in_range(txn->names, 1, 302);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
@@ -495,7 +495,7 @@ static void stale_names_are_forgotten(void **state)
 #define THREADS 3u
 
 struct crowd {
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	unsigned int number; /* of the thread */
 	unsigned int wrong;
 };
@@ -525,13 +525,13 @@ static void *crowd_thread(void *arg)
 	for (unsigned int i = 0; i < CROWD; i++) {
 		struct daxkv_txn *txn;
 
-		if (daxkv_begin(c->kv, NULL, DAXKV_TXN_RDONLY, &txn)) {
+		if (daxkv_txn_begin(c->kv, NULL, DAXKV_TXN_READ_ONLY, &txn)) {
 			c->wrong++;
 			break;
 		}
 		c->wrong += !crowd_look(c, txn, i);
 		c->wrong += !crowd_look(c, txn, (i * (c->number + 2)) % CROWD);
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 	}
 	return NULL;
 }
@@ -539,7 +539,7 @@ static void *crowd_thread(void *arg)
 /* Threads open, use and close handles while the table of names grows from nothing. */
 static void the_table_grows_under_threads(void **state)
 {
-	struct daxkv *kv = small_store(CROWD);
+	struct daxkv_store *kv = small_store(CROWD);
 	struct daxkv_txn *txn = begin(kv);
 	struct crowd crowd[THREADS];
 	pthread_t thread[THREADS];
@@ -547,7 +547,7 @@ static void the_table_grows_under_threads(void **state)
 
 	for (unsigned int i = 0; i < CROWD; i++)
 		OK(put(txn, db_of(txn, name_of(i), 0), "i am", name_of(i), 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 	kv = store_open("h", (struct daxkv_options){.pmem = DAXKV_PMEM_FORCE, .max_dbs = CROWD});
 	assert_int_equal(kv->dbis.names, 0);

@@ -24,21 +24,21 @@ struct commit { /* what one transaction did, by events of the log */
 
 static struct pm_log trace;
 
-static struct daxkv *traced_store(unsigned int page_size)
+static struct daxkv_store *traced_store(unsigned int page_size)
 {
-	struct daxkv *kv = store_new("r", page_size);
+	struct daxkv_store *kv = store_new("r", page_size);
 	pm_log_attach(&trace, &kv->map.pm, kv->map.base);
 	return kv;
 }
 
-static void traced_done(struct daxkv *kv)
+static void traced_done(struct daxkv_store *kv)
 {
 	pm_log_detach(&trace);
 	store_done(kv);
 }
 
 /* commit_fill - the rest of *c, when a transaction that began at event begin has been committed. */
-static void commit_fill(struct daxkv *kv, size_t begin, struct commit *c)
+static void commit_fill(struct daxkv_store *kv, size_t begin, struct commit *c)
 {
 	*c = (struct commit){.txn = kv->share->published, .begin = begin, .first_fence = pm_log_next(&trace, begin, PM_LOG_FENCE), .end = trace.n};
 	for (size_t i = begin; i < trace.n; i++)
@@ -53,7 +53,7 @@ static void commit_fill(struct daxkv *kv, size_t begin, struct commit *c)
 	memcpy(c->word, kv->words.w, c->nwords * sizeof *c->word);
 }
 
-static void traced_put(struct daxkv *kv, uint64_t n, size_t len, uint64_t version, struct commit *c)
+static void traced_put(struct daxkv_store *kv, uint64_t n, size_t len, uint64_t version, struct commit *c)
 {
 	size_t at = trace.n;
 	put_some(kv, n, n + 1, len, version);
@@ -66,7 +66,7 @@ static void traced_put(struct daxkv *kv, uint64_t n, size_t len, uint64_t versio
  * transaction appends. */
 static void r1_named_bytes_stay_until_the_next_fence(void **state)
 {
-	struct daxkv *kv = traced_store(512);
+	struct daxkv_store *kv = traced_store(512);
 	struct commit last, c;
 	uint64_t x = 11, checked = 0;
 	(void)state;
@@ -75,7 +75,7 @@ static void r1_named_bytes_stay_until_the_next_fence(void **state)
 		if (i % 5 == 0) { /* an aborted transaction writes fresh bytes too */
 			struct daxkv_txn *txn = begin(kv);
 			OK(put_n(txn, MAIN, random_next(&x) % 60, 30, i));
-			daxkv_abort(txn);
+			daxkv_txn_abort(txn);
 		}
 		traced_put(kv, random_next(&x) % 60, 10 + i % 40, i, &c);
 		for (unsigned int r = 0; r < last.rec.nranges; r++, checked++)
@@ -92,7 +92,7 @@ static void r1_named_bytes_stay_until_the_next_fence(void **state)
  * Caught: leaf.c, shadow_add: "wp->fresh_off = (uint16_t)from;" made "... from + 4);" - the entry's first bytes are not named. */
 static void r1_ranges_are_what_the_words_reach(void **state)
 {
-	struct daxkv *kv = traced_store(4096), *after;
+	struct daxkv_store *kv = traced_store(4096), *after;
 	struct commit c;
 	(void)state;
 	put_some(kv, 0, 5, 20, 1);
@@ -111,7 +111,7 @@ static void r1_ranges_are_what_the_words_reach(void **state)
 		after = store_again("torn");
 		struct daxkv_txn *txn = begin_reading(after);
 		assert_true(has_n(txn, MAIN, 2, 20, named ? 1 : 2));
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		assert_int_equal(info(after).last_txn, named ? c.txn - 1 : c.txn);
 		OK(daxkv_close(after));
 	}
@@ -121,7 +121,7 @@ static void r1_ranges_are_what_the_words_reach(void **state)
 /* Caught: leaf.c, shadow_add: its pm_flush removed; commit.c, flush_private: its pm_flush removed. */
 static void r1_record_and_ranges_are_written_back_before_the_fence(void **state)
 {
-	struct daxkv *kv = traced_store(512);
+	struct daxkv_store *kv = traced_store(512);
 	struct commit c;
 	uint64_t x = 5;
 	(void)state;
@@ -169,7 +169,7 @@ static void r2_slot_is_reused_when_its_words_are_durable(void **state)
 {
 	static struct commit commit[200];
 	static uint8_t ring[RING_BYTES];
-	struct daxkv *kv = traced_store(512);
+	struct daxkv_store *kv = traced_store(512);
 	uint64_t x = 3, reused = 0;
 	(void)state;
 	for (uint64_t t = 1; t < 200; t++) {
@@ -196,7 +196,7 @@ static void r2_slot_is_reused_when_its_words_are_durable(void **state)
 /* Caught: space.c, space_release: "min_u64(s->releasable, s->oldest_reader(s->arg))" made "s->releasable". */
 static void r3_pages_of_a_running_snapshot_are_not_reused(void **state)
 {
-	struct daxkv *kv = traced_store(512);
+	struct daxkv_store *kv = traced_store(512);
 	struct daxkv_txn *reader;
 	uint64_t x = 77;
 	(void)state;
@@ -211,13 +211,13 @@ static void r3_pages_of_a_running_snapshot_are_not_reused(void **state)
 			else
 				(void)del_n(txn, MAIN, n);
 		}
-		OK(daxkv_commit(txn));
+		OK(daxkv_txn_commit(txn));
 		for (uint64_t n = 0; n < 600; n++)
 			assert_true(has_n(reader, MAIN, n, 20, 0));
 	}
 	assert_true(info(kv).held_pages > 100);
 	assert_int_equal(limbo_oldest(&kv->space.limbo), 2); /* what the first transaction after the snapshot freed is still held */
-	daxkv_abort(reader);
+	daxkv_txn_abort(reader);
 	put_some(kv, 0, 600, 20, 1); /* and now they are */
 	put_some(kv, 0, 600, 20, 2);
 	assert_true(info(kv).held_pages < 600);
@@ -232,7 +232,7 @@ struct freed {
 static void r3_freed_pages_wait_for_a_fenced_record_that_names_them_durable(void **state)
 {
 	static struct freed freed[5000];
-	struct daxkv *kv = traced_store(512);
+	struct daxkv_store *kv = traced_store(512);
 	uint64_t durable_upto = 0, reused = 0, last = 0;
 	size_t nfreed = 0;
 	(void)state;
@@ -296,7 +296,7 @@ static void recover_image(const char *name, struct map *map, struct ring *ring, 
 /* Caught: recover.c, recover_run: the first "rc = recover_fence(ring);" made "rc = 0;". */
 static void r4_recovery_fences_what_it_rests_on_before_the_first_word(void **state)
 {
-	struct daxkv *kv = store_new("r", 512);
+	struct daxkv_store *kv = store_new("r", 512);
 	struct recover_result result;
 	struct ring_record top;
 	struct pm_log log;
@@ -334,21 +334,21 @@ static void r4_recovery_fences_what_it_rests_on_before_the_first_word(void **sta
 /* Caught: txn.c, lock_writer: "if (!poison)" made "if (true)" - a store whose fence failed goes on being written. */
 static void r5_failed_fence_poisons_the_store(void **state)
 {
-	struct daxkv *kv = traced_store(4096), *next;
+	struct daxkv_store *kv = traced_store(4096), *next;
 	struct daxkv_txn *txn;
 	(void)state;
 	put_some(kv, 0, 5, 20, 1);
 	pm_log_fail(&trace, 0, EIO);
 	txn = begin(kv);
 	OK(put_n(txn, MAIN, 1, 20, 2));
-	assert_int_equal(daxkv_commit(txn), DAXKV_POISONED);
+	assert_int_equal(daxkv_txn_commit(txn), DAXKV_PANIC);
 	pm_log_clear(&trace);
 	txn = NULL;
-	assert_int_equal(daxkv_begin(kv, NULL, 0, &txn), DAXKV_POISONED);
-	assert_int_equal(daxkv_sync(kv), DAXKV_POISONED);
+	assert_int_equal(daxkv_txn_begin(kv, NULL, 0, &txn), DAXKV_PANIC);
+	assert_int_equal(daxkv_sync(kv), DAXKV_PANIC);
 	txn = begin_reading(kv);
 	assert_true(has_n(txn, MAIN, 1, 20, 1));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_check(kv); /* what recovery will find: that is no damage */
 	assert_int_equal(pm_log_count(&trace, PM_LOG_STORES | PM_LOG_FENCE), 0); /* nothing touches the file any more */
 	store_image(kv, "poisoned"); /* closing stores nothing either: see the image after it */
@@ -363,7 +363,7 @@ static void r5_failed_fence_poisons_the_store(void **state)
  * Caught: recover.c, redirty: its pm_write removed; recover_run: its pm_store8 loop made to skip words that are equal. */
 static void r5_recovery_stores_again_what_is_there_already(void **state)
 {
-	struct daxkv *kv = store_new("r", 4096);
+	struct daxkv_store *kv = store_new("r", 4096);
 	struct recover_result result;
 	struct ring_record top, before;
 	struct pm_log log;
@@ -398,7 +398,7 @@ static void r5_recovery_stores_again_what_is_there_already(void **state)
  * removal takes the newest pending slot back instead of adding a tombstone. */
 static void r6_slots_are_only_ever_appended(void **state)
 {
-	struct daxkv *kv = store_new("r", 4096);
+	struct daxkv_store *kv = store_new("r", 4096);
 	struct daxkv_txn *txn, *reader;
 	uint64_t leaf, x = 9;
 	(void)state;
@@ -422,9 +422,9 @@ static void r6_slots_are_only_ever_appended(void **state)
 		assert_memory_equal(wp->val, old.npending ? old.val : wp->val, old.npending * sizeof *old.val);
 	}
 	assert_false(wset_find(&kv->wset, leaf)->dead);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	assert_true(has(reader, MAIN, "m", "0") && has(reader, MAIN, "n", "0") && has(reader, MAIN, "k", NULL));
-	daxkv_abort(reader);
+	daxkv_txn_abort(reader);
 	store_done(kv); /* the checker applies the ranks and compares */
 }
 
@@ -434,7 +434,7 @@ static void r6_slots_are_only_ever_appended(void **state)
  * Caught: commit.c, commit_pages: "if (wp->dead) continue;" removed; wset.c, wset_retire: "wp->dead = true;" removed. */
 static void r7_words_of_a_replaced_page_leave_the_set(void **state)
 {
-	struct daxkv *kv = traced_store(512);
+	struct daxkv_store *kv = traced_store(512);
 	struct daxkv_txn *reader;
 	uint64_t x = 21, retired = 0;
 	(void)state;
@@ -445,7 +445,7 @@ static void r7_words_of_a_replaced_page_leave_the_set(void **state)
 		struct daxkv_txn *txn = begin(kv);
 		for (int i = 0; i < 60; i++)
 			OK(put_n(txn, MAIN, random_next(&x) % 100, 20, t));
-		OK(daxkv_commit(txn));
+		OK(daxkv_txn_commit(txn));
 		for (size_t i = 0; i < kv->wset.n; i++) {
 			const struct wpage *wp = wset_at(&kv->wset, i);
 			if (!wp->dead)
@@ -466,7 +466,7 @@ static void r7_words_of_a_replaced_page_leave_the_set(void **state)
 		pm_log_clear(&trace);
 	}
 	assert_true(retired > 50);
-	daxkv_abort(reader);
+	daxkv_txn_abort(reader);
 	traced_done(kv);
 }
 
@@ -475,7 +475,7 @@ static void r7_words_of_a_replaced_page_leave_the_set(void **state)
 /* Caught: wset.h, wset_editable: "wp->owner == w->level" made "wp->owner != 0". */
 static void r8_private_page_is_edited_by_its_own_level_only(void **state)
 {
-	struct daxkv *kv = traced_store(512);
+	struct daxkv_store *kv = traced_store(512);
 	uint64_t x = 8, checked = 0;
 	(void)state;
 	for (int round = 0; round < 20; round++) {
@@ -505,15 +505,15 @@ static void r8_private_page_is_edited_by_its_own_level_only(void **state)
 		}
 		for (size_t i = 0; i < n; i++, checked++)
 			assert_memory_equal(before + i * 512, kv->map.base + off[i], used[i]);
-		daxkv_abort(child);
+		daxkv_txn_abort(child);
 		for (uint64_t i = 0; i < 200; i++)
 			assert_true(has_n(txn, MAIN, i, 20, 1));
 		for (uint64_t i = 200; i < 250; i++)
 			assert_true(lacks_n(txn, MAIN, i));
 		if (round % 2)
-			OK(daxkv_commit(txn));
+			OK(daxkv_txn_commit(txn));
 		else
-			daxkv_abort(txn);
+			daxkv_txn_abort(txn);
 		pm_log_clear(&trace);
 	}
 	assert_true(checked > 200);
@@ -526,7 +526,7 @@ static void r8_private_page_is_edited_by_its_own_level_only(void **state)
 static void r9_words_are_flushed_before_the_next_fence(void **state)
 {
 	static struct commit last, c;
-	struct daxkv *kv = traced_store(512);
+	struct daxkv_store *kv = traced_store(512);
 	uint64_t x = 13;
 	(void)state;
 	put_some(kv, 0, 300, 20, 0);
@@ -551,7 +551,7 @@ static void r9_words_are_flushed_before_the_next_fence(void **state)
  * well. */
 static void commit_stores_words_after_its_one_fence(void **state)
 {
-	struct daxkv *kv = traced_store(512);
+	struct daxkv_store *kv = traced_store(512);
 	uint64_t x = 17;
 	(void)state;
 	put_some(kv, 0, 300, 20, 0);

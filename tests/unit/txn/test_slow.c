@@ -10,13 +10,13 @@
 #define BOUNDED(...) store_open("e", (struct daxkv_options){.pmem = DAXKV_PMEM_FORCE, __VA_ARGS__})
 
 /* churn - n commits that rewrite some records each: pages are freed all the time. */
-static void churn(struct daxkv *kv, unsigned int n, uint64_t version)
+static void churn(struct daxkv_store *kv, unsigned int n, uint64_t version)
 {
 	for (unsigned int i = 0; i < n; i++)
 		put_some(kv, i % 10 * 40, i % 10 * 40 + 40, SIZE, version + i);
 }
 
-static off_t file_size(struct daxkv *kv)
+static off_t file_size(struct daxkv_store *kv)
 {
 	struct stat st;
 
@@ -47,7 +47,7 @@ static bool given_up(struct daxkv_txn *txn)
 /* By commits: never at or below the bound, however much space is wanted; beyond it when space is wanted, and the file stays small. */
 static void bound_by_commits(void **state)
 {
-	struct daxkv *a = store_new("e", 512), *b = BOUNDED(.max_lag = 200);
+	struct daxkv_store *a = store_new("e", 512), *b = BOUNDED(.max_lag = 200);
 	struct daxkv_txn *old;
 	(void)state;
 	put_some(a, 0, 400, SIZE, 0);
@@ -66,22 +66,22 @@ static void bound_by_commits(void **state)
 	assert_true(given_up(old));
 	assert_non_null(strstr(daxkv_errmsg(), "given up"));
 	assert_int_equal(info(a).readers, 1); /* it is there, and holds nothing */
-	daxkv_reset(old);
-	OK(daxkv_renew(old));
+	daxkv_txn_reset(old);
+	OK(daxkv_txn_renew(old));
 	assert_false(given_up(old));
 	put_some(a, 0, 400, SIZE, 3);
 	assert_true(!all_are(old, 3));
-	daxkv_abort(old);
+	daxkv_txn_abort(old);
 	old = begin_reading(b); /* the same place */
 	assert_true(all_are(old, 3));
-	daxkv_abort(old);
+	daxkv_txn_abort(old);
 	store_done(a);
 	OK(daxkv_close(b));
 }
 
 static void bound_by_age(void **state)
 {
-	struct daxkv *a = store_new("e", 512), *b = BOUNDED(.max_age_ms = 1500, .flags = DAXKV_RDONLY);
+	struct daxkv_store *a = store_new("e", 512), *b = BOUNDED(.max_age_ms = 1500, .flags = DAXKV_READ_ONLY);
 	struct daxkv_txn *old, *young;
 	(void)state;
 	put_some(a, 0, 400, SIZE, 1);
@@ -100,8 +100,8 @@ static void bound_by_age(void **state)
 	churn(a, 3000, 10);
 	assert_true(given_up(old));
 	assert_true(file_size(a) > size / 2);
-	daxkv_abort(young);
-	daxkv_abort(old);
+	daxkv_txn_abort(young);
+	daxkv_txn_abort(old);
 	OK(daxkv_close(b));
 	store_done(a);
 }
@@ -109,7 +109,7 @@ static void bound_by_age(void **state)
 /* A reader whose store declared nothing is never given up: the file grows. */
 static void without_a_bound(void **state)
 {
-	struct daxkv *a = store_new("e", 512), *b = store_again("e"), *c = BOUNDED(.max_lag = 1);
+	struct daxkv_store *a = store_new("e", 512), *b = store_again("e"), *c = BOUNDED(.max_lag = 1);
 	struct daxkv_txn *old, *bounded;
 	(void)state;
 	put_some(a, 0, 400, SIZE, 1);
@@ -121,8 +121,8 @@ static void without_a_bound(void **state)
 	assert_true(file_size(a) > size);
 	assert_true(all_are(old, 1));
 	assert_true(given_up(bounded)); /* in vain */
-	daxkv_abort(bounded);
-	daxkv_abort(old);
+	daxkv_txn_abort(bounded);
+	daxkv_txn_abort(old);
 	OK(daxkv_close(c));
 	OK(daxkv_close(b));
 	store_done(a);
@@ -131,7 +131,7 @@ static void without_a_bound(void **state)
 /* When the file may not grow, a bounded reader's pages are what a full store lives on. */
 static void a_full_store_goes_on(void **state)
 {
-	struct daxkv *a, *b;
+	struct daxkv_store *a, *b;
 	struct daxkv_txn *old;
 	(void)state;
 	unlink(scratch_path("e"));
@@ -149,19 +149,19 @@ static void a_full_store_goes_on(void **state)
 		for (uint64_t i = 0; i < 40 && !rc; i++)
 			rc = put_n(txn, DAXKV_MAIN, n % 10 * 40 + i, SIZE, n);
 		if (rc)
-			daxkv_abort(txn);
+			daxkv_txn_abort(txn);
 		else
-			rc = daxkv_commit(txn);
+			rc = daxkv_txn_commit(txn);
 	}
 	assert_int_equal(rc, DAXKV_FULL); /* below its bound it is left in peace */
 	assert_true(all_are(old, 1));
-	daxkv_abort(old);
+	daxkv_txn_abort(old);
 	OK(daxkv_close(b));
 	b = BOUNDED(.max_lag = 5);
 	old = begin_reading(b);
 	churn(a, 3000, 10);
 	assert_true(given_up(old));
-	daxkv_abort(old);
+	daxkv_txn_abort(old);
 	OK(daxkv_close(b));
 	store_done(a);
 }
@@ -169,13 +169,13 @@ static void a_full_store_goes_on(void **state)
 /* ---- what its calls come to ------------------------------------------------------------------------------------------------ */
 
 static struct {
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	struct daxkv_txn *txn;
 	struct daxkv_cursor *cursor;
 	daxkv_db db;
 } r;
 
-static void r_begin(struct daxkv *kv)
+static void r_begin(struct daxkv_store *kv)
 {
 	struct daxkv_val name = text("dups");
 
@@ -203,7 +203,7 @@ static bool is_untouched(const struct daxkv_val *v)
 static void outputs_stay(void)
 {
 	struct daxkv_val k = text("key01"), key = untouched, value = untouched, many[2] = {untouched, untouched}, keys[2] = {k, k};
-	struct daxkv_stat stat = {.entries = 77};
+	struct daxkv_db_stat stat = {.entries = 77};
 	struct daxkv_cursor *cursor = NULL;
 	uint64_t count = 77;
 	unsigned int flags = 77;
@@ -230,11 +230,11 @@ static void outputs_stay(void)
 	assert_int_equal(daxkv_db_stat(r.txn, r.db, &stat), DAXKV_TOO_OLD);
 	struct daxkv_val name = {0};
 
-	assert_int_equal(daxkv_db_next(r.txn, &name), DAXKV_TOO_OLD);
+	assert_int_equal(daxkv_db_list_next(r.txn, &name), DAXKV_TOO_OLD);
 	assert_true(is_untouched(&key) && is_untouched(&value) && count == 77 && flags == 77 && db == 77 && stat.entries == 77 && !cursor && !name.data);
 }
 
-static void dups_make(struct daxkv *kv)
+static void dups_make(struct daxkv_store *kv)
 {
 	struct daxkv_txn *txn = begin(kv);
 	struct daxkv_val name = text("dups");
@@ -248,13 +248,13 @@ static void dups_make(struct daxkv *kv)
 		OK(put(txn, db, key, value, 0));
 		OK(put(txn, DAXKV_MAIN, key, value, 0));
 	}
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 }
 
 /* Whatever is called first after it was given up; and again, and after the cursor's place was to be kept. */
 static void every_call_says_so(void **state)
 {
-	struct daxkv *a = store_new("e", 512), *b = BOUNDED(.max_lag = 1);
+	struct daxkv_store *a = store_new("e", 512), *b = BOUNDED(.max_lag = 1);
 	struct daxkv_val k, v;
 	(void)state;
 	dups_make(a);
@@ -264,8 +264,8 @@ static void every_call_says_so(void **state)
 			r_evict();
 		if (i == 2)
 			outputs_stay();
-		daxkv_reset(r.txn);
-		OK(daxkv_renew(r.txn));
+		daxkv_txn_reset(r.txn);
+		OK(daxkv_txn_renew(r.txn));
 		/* A place that was kept while the snapshot could be believed is found again, another is nowhere. */
 		assert_int_equal(daxkv_cursor_get(r.cursor, &k, &v, DAXKV_GET_CURRENT), i ? EINVAL : 0);
 		OK(daxkv_cursor_get(r.cursor, &k, &v, DAXKV_FIRST));
@@ -273,7 +273,7 @@ static void every_call_says_so(void **state)
 		r_evict();
 		outputs_stay();
 		outputs_stay();
-		daxkv_abort(r.txn);
+		daxkv_txn_abort(r.txn);
 		daxkv_cursor_close(r.cursor);
 	}
 	store_done(a);
@@ -283,7 +283,7 @@ static void every_call_says_so(void **state)
 /* A handle that an evicted reader may be using is not given to another database: its calls may be looking at the name. */
 static void handles_outlive_eviction(void **state)
 {
-	struct daxkv *a = store_new("e", 512), *b = BOUNDED(.max_lag = 1);
+	struct daxkv_store *a = store_new("e", 512), *b = BOUNDED(.max_lag = 1);
 	struct daxkv_val other = text("another");
 	struct daxkv_txn *txn;
 	daxkv_db db;
@@ -292,14 +292,14 @@ static void handles_outlive_eviction(void **state)
 	r_begin(b);
 	txn = begin(b);
 	OK(daxkv_db_drop(txn, r.db, 1));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	r_evict();
 	txn = begin(b);
 	OK(daxkv_db_open(txn, &other, DAXKV_CREATE, &db));
 	assert_true(db != r.db && b->dbis.dbi[r.db].name);
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	assert_int_equal(daxkv_cursor_get(r.cursor, &(struct daxkv_val){0}, NULL, DAXKV_FIRST), DAXKV_TOO_OLD);
-	daxkv_abort(r.txn);
+	daxkv_txn_abort(r.txn);
 	daxkv_cursor_close(r.cursor);
 	store_done(a);
 	OK(daxkv_close(b));
@@ -309,7 +309,7 @@ static void handles_outlive_eviction(void **state)
 
 /* A comparator is called in the middle of each search: there the snapshot is given up, and all pages get other bytes. */
 static struct {
-	struct daxkv *kv; /* the writer's handle */
+	struct daxkv_store *kv; /* the writer's handle */
 	uint8_t *saved;
 	unsigned int left, pattern;
 	bool done;
@@ -410,25 +410,25 @@ static int own_call(unsigned int which)
 }
 
 /* own_begin - a read transaction with a cursor in the database with an order of its own. */
-static void own_begin(struct daxkv *b)
+static void own_begin(struct daxkv_store *b)
 {
 	struct daxkv_val name = text("own");
 
 	r.kv = b;
 	r.txn = begin_reading(b);
 	OK(daxkv_db_open(r.txn, &name, 0, &r.db));
-	OK(daxkv_set_compare(r.txn, r.db, compare_and_spoil, NULL));
+	OK(daxkv_db_set_compare(r.txn, r.db, compare_and_spoil, NULL));
 	OK(daxkv_cursor_open(r.txn, r.db, &r.cursor));
 }
 
-static void own_fill(struct daxkv *a)
+static void own_fill(struct daxkv_store *a)
 {
 	struct daxkv_txn *txn = begin(a);
 	struct daxkv_val name = text("own");
 	daxkv_db db;
 
 	OK(daxkv_db_open(txn, &name, DAXKV_CREATE | DAXKV_OWN_COMPARE | DAXKV_DUP_SORT, &db));
-	OK(daxkv_set_compare(txn, db, compare_and_spoil, NULL));
+	OK(daxkv_db_set_compare(txn, db, compare_and_spoil, NULL));
 	for (unsigned int n = 0; n < OWN_KEYS; n++) {
 		char buf[16];
 
@@ -437,7 +437,7 @@ static void own_fill(struct daxkv *a)
 		if (n % 9 == 0)
 			OK(put(txn, db, buf, "w", 0));
 	}
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 }
 
 /* placed_call - with pages spoilt behind a cursor that has a place: one move. */
@@ -458,7 +458,7 @@ static int placed_call(unsigned int place, enum daxkv_cursor_op op)
 }
 
 /* trapped - a store without room to grow, whose pages are the trap's. */
-static struct daxkv *trapped(void)
+static struct daxkv_store *trapped(void)
 {
 	unlink(scratch_path("e"));
 	unlink(scratch_path("e-lock"));
@@ -469,7 +469,7 @@ static struct daxkv *trapped(void)
 
 static void pages_that_changed_under_a_cursor(void **state)
 {
-	struct daxkv *a, *b;
+	struct daxkv_store *a, *b;
 	(void)state;
 #ifdef __SANITIZE_ADDRESS__
 	skip(); /* loads of plain integers from a page that changes may be misaligned, which processors bear and the sanitizer reports */
@@ -486,7 +486,7 @@ static void pages_that_changed_under_a_cursor(void **state)
 				pages_restore();
 				if (rc != DAXKV_TOO_OLD)
 					fail_msg("place %u, move %u, pattern %u: %s", place, op, trap.pattern, daxkv_strerror(rc));
-				daxkv_abort(r.txn);
+				daxkv_txn_abort(r.txn);
 				daxkv_cursor_close(r.cursor);
 			}
 	OK(daxkv_close(b));
@@ -495,7 +495,7 @@ static void pages_that_changed_under_a_cursor(void **state)
 
 static void pages_that_change_under_a_search(void **state)
 {
-	struct daxkv *a, *b;
+	struct daxkv_store *a, *b;
 	unsigned int sprung = 0;
 	(void)state;
 #ifdef __SANITIZE_ADDRESS__
@@ -513,10 +513,10 @@ static void pages_that_change_under_a_search(void **state)
 
 				trap.left = 0;
 				pages_restore();
-				if (rc != (trap.done ? DAXKV_TOO_OLD : 0) && !(rc == DAXKV_NOTFOUND && !trap.done))
+				if (rc != (trap.done ? DAXKV_TOO_OLD : 0) && !(rc == DAXKV_NOT_FOUND && !trap.done))
 					fail_msg("call %u, comparison %u, pattern %u: %s", which, at, trap.pattern, daxkv_strerror(rc));
 				sprung += trap.done;
-				daxkv_abort(r.txn);
+				daxkv_txn_abort(r.txn);
 				daxkv_cursor_close(r.cursor);
 			}
 	assert_true(sprung > 400);
@@ -527,40 +527,40 @@ static void pages_that_change_under_a_search(void **state)
 /* ---- who is asked ---------------------------------------------------------------------------------------------------------- */
 
 static struct {
-	struct daxkv_slow_reader first, last;
+	struct daxkv_old_reader first, last;
 	unsigned int calls;
-	enum daxkv_slow answer;
+	enum daxkv_old_reader_action answer;
 	unsigned int retries;
 	struct daxkv_txn *end; /* ended by the call number retries */
 } asked;
 
-static enum daxkv_slow asked_about(const struct daxkv_slow_reader *reader, void *arg)
+static enum daxkv_old_reader_action asked_about(const struct daxkv_old_reader *reader, void *arg)
 {
 	assert_true(arg == &asked);
 	if (asked.calls++ == 0)
 		asked.first = *reader;
 	asked.last = *reader;
 	if (reader->retry < asked.retries)
-		return DAXKV_SLOW_RETRY;
+		return DAXKV_OLD_READER_RETRY;
 	if (asked.end) {
-		daxkv_abort(asked.end);
+		daxkv_txn_abort(asked.end);
 		asked.end = NULL;
-		return DAXKV_SLOW_RETRY;
+		return DAXKV_OLD_READER_RETRY;
 	}
 	return asked.answer;
 }
 
-static struct daxkv *asking(void)
+static struct daxkv_store *asking(void)
 {
 	memset(&asked, 0, sizeof asked);
 	unlink(scratch_path("e"));
 	unlink(scratch_path("e-lock"));
-	return BOUNDED(.flags = DAXKV_CREATE, .page_size = 512, .slow_reader = asked_about, .slow_reader_arg = &asked);
+	return BOUNDED(.flags = DAXKV_CREATE, .page_size = 512, .old_reader = asked_about, .old_reader_arg = &asked);
 }
 
 static void asked_and_told_to_grow(void **state)
 {
-	struct daxkv *a = asking(), *b = store_again("e");
+	struct daxkv_store *a = asking(), *b = store_again("e");
 	struct daxkv_txn *old;
 	(void)state;
 	put_some(a, 0, 400, SIZE, 0);
@@ -583,18 +583,18 @@ static void asked_and_told_to_grow(void **state)
 	assert_true(asked.first.held_pages > 100 && asked.first.age_ms < 60000);
 	assert_true(file_size(a) > size);
 	assert_true(all_are(old, 1));
-	asked.answer = DAXKV_SLOW_EVICT; /* it has no bound */
+	asked.answer = DAXKV_OLD_READER_EVICT; /* it has no bound */
 	size = file_size(a);
 	churn(a, 4000, 1);
 	assert_true(file_size(a) > size && all_are(old, 1));
-	daxkv_abort(old);
+	daxkv_txn_abort(old);
 	OK(daxkv_close(b));
 	store_done(a);
 }
 
 static void asked_and_the_reader_ends(void **state)
 {
-	struct daxkv *a = asking(), *b = store_again("e");
+	struct daxkv_store *a = asking(), *b = store_again("e");
 	(void)state;
 	put_some(a, 0, 400, SIZE, 0);
 	churn(a, 300, 1);
@@ -621,25 +621,25 @@ static void seen(const struct daxkv_reader *reader, void *arg)
 /* Told to give it up, below its bound: the file stays as it is. */
 static void asked_and_told_to_evict(void **state)
 {
-	struct daxkv *a = asking(), *b = BOUNDED(.max_age_ms = UINT64_MAX);
+	struct daxkv_store *a = asking(), *b = BOUNDED(.max_age_ms = UINT64_MAX);
 	struct daxkv_txn *old;
 	unsigned int n = 0;
 	(void)state;
 	put_some(a, 0, 400, SIZE, 0);
 	churn(a, 300, 1);
 	old = begin_reading(b);
-	asked.answer = DAXKV_SLOW_EVICT;
+	asked.answer = DAXKV_OLD_READER_EVICT;
 	off_t size = file_size(a);
 
-	daxkv_readers(a, seen, &n);
+	daxkv_readers_list(a, seen, &n);
 	assert_int_equal(n, 1);
 	churn(a, 3000, 1);
 	assert_int_equal(asked.calls, 1);
 	assert_true(asked.first.bounded);
 	assert_true(given_up(old) && file_size(a) <= size);
-	daxkv_readers(a, seen, &n);
+	daxkv_readers_list(a, seen, &n);
 	assert_int_equal(n, 101);
-	daxkv_abort(old);
+	daxkv_txn_abort(old);
 	store_done(a);
 	OK(daxkv_close(b));
 }

@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_turns.c - TURNS: open stores without a lock file that write to one file by turns. */
+/* test_turns.c - EXTERNAL_LOCK: open stores without a lock file that write to one file by turns. */
 #include "redo/ring.h"
 #include "store.h"
 
 #define EMULATED .pmem = DAXKV_PMEM_FORCE
-#define TURNS    DAXKV_NOLOCK | DAXKV_TURNS
+#define TURNS    DAXKV_NO_LOCK | DAXKV_EXTERNAL_LOCK
 #define KEYS     400u
 
-static struct daxkv *turns_open(const char *name, unsigned int flags)
+static struct daxkv_store *turns_open(const char *name, unsigned int flags)
 {
 	return store_open(name, (struct daxkv_options){EMULATED, .flags = TURNS | flags});
 }
 
 /* fill - KEYS records whose size and bytes follow from round; those of every seventh key are deleted. */
-static void fill(struct daxkv *kv, unsigned int round, bool keep)
+static void fill(struct daxkv_store *kv, unsigned int round, bool keep)
 {
 	static uint8_t bytes[3000];
 	struct daxkv_txn *txn;
 
-	OK(daxkv_begin(kv, NULL, 0, &txn));
+	OK(daxkv_txn_begin(kv, NULL, 0, &txn));
 	memset(bytes, (int)round, sizeof bytes);
 	for (unsigned int i = 0; i < KEYS; i++) {
 		struct daxkv_val k = {sizeof i, &i}, v = {(i * 31 + round * 17) % (i % 50 ? 100 : sizeof bytes), bytes};
@@ -26,15 +26,15 @@ static void fill(struct daxkv *kv, unsigned int round, bool keep)
 		if (i % 7 == round % 7) {
 			int rc = daxkv_del(txn, DAXKV_MAIN, &k, NULL);
 
-			assert_true(rc == 0 || rc == DAXKV_NOTFOUND);
+			assert_true(rc == 0 || rc == DAXKV_NOT_FOUND);
 		} else {
 			OK(daxkv_put(txn, DAXKV_MAIN, &k, &v, 0));
 		}
 	}
 	if (keep)
-		OK(daxkv_commit(txn));
+		OK(daxkv_txn_commit(txn));
 	else
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 }
 
 /* holds - what fill of that round left is what txn sees. */
@@ -44,25 +44,25 @@ static void holds(struct daxkv_txn *txn, unsigned int round)
 		struct daxkv_val k = {sizeof i, &i}, v = {0, NULL};
 		int rc = daxkv_get(txn, DAXKV_MAIN, &k, &v);
 
-		assert_int_equal(rc, i % 7 == round % 7 ? DAXKV_NOTFOUND : 0);
+		assert_int_equal(rc, i % 7 == round % 7 ? DAXKV_NOT_FOUND : 0);
 		assert_int_equal(v.size, rc ? 0 : (i * 31 + round * 17) % (i % 50 ? 100 : 3000));
 		if (v.size)
 			assert_int_equal(((uint8_t *)v.data)[v.size - 1], (uint8_t)round);
 	}
 }
 
-static void shows(struct daxkv *kv, unsigned int round)
+static void shows(struct daxkv_store *kv, unsigned int round)
 {
 	struct daxkv_txn *txn;
 
-	OK(daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &txn));
+	OK(daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn));
 	holds(txn, round);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 }
 
 static void each_sees_what_the_others_did(void **state)
 {
-	struct daxkv *writer[3], *reader;
+	struct daxkv_store *writer[3], *reader;
 	struct daxkv_txn *kept;
 
 	(void)state;
@@ -70,19 +70,19 @@ static void each_sees_what_the_others_did(void **state)
 	for (int i = 0; i < 3; i++)
 		writer[i] = turns_open("turns", 0);
 	fill(writer[0], 0, true);
-	reader = turns_open("turns", DAXKV_RDONLY);
-	OK(daxkv_begin(reader, NULL, DAXKV_TXN_RDONLY, &kept));
+	reader = turns_open("turns", DAXKV_READ_ONLY);
+	OK(daxkv_txn_begin(reader, NULL, DAXKV_TXN_READ_ONLY, &kept));
 	for (unsigned int round = 1; round < 300; round++) { /* more than the ring has records */
-		struct daxkv *kv = writer[round * round / 3 % 3];
+		struct daxkv_store *kv = writer[round * round / 3 % 3];
 
-		daxkv_reset(kept);
+		daxkv_txn_reset(kept);
 		if (round % 5 == 0)
 			fill(kv, round + 1, false);
 		fill(kv, round, true);
 		shows(writer[round % 3], round);
 		if (round % 90 > 80)
 			continue; /* the reader stays behind for longer */
-		OK(daxkv_renew(kept));
+		OK(daxkv_txn_renew(kept));
 		holds(kept, round);
 		if (round % 20 == 0)
 			shows(reader, round);
@@ -93,12 +93,12 @@ static void each_sees_what_the_others_did(void **state)
 			writer[0] = turns_open("turns", 0);
 		}
 	}
-	daxkv_abort(kept);
+	daxkv_txn_abort(kept);
 	for (int i = 0; i < 3; i++)
 		store_done(writer[i]);
 	shows(reader, 299);
 	OK(daxkv_close(reader));
-	struct daxkv *kv = store_again("turns");
+	struct daxkv_store *kv = store_again("turns");
 
 	shows(kv, 299);
 	store_done(kv);
@@ -107,7 +107,7 @@ static void each_sees_what_the_others_did(void **state)
 enum { TOGETHER = 4, ROUNDS = 300 };
 
 struct crowd { /* threads that begin to read together, right after another store's commit */
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	uint64_t first; /* the newest transaction before the first round */
 	pthread_barrier_t committed, read;
 };
@@ -121,8 +121,8 @@ static void *reads_with_others(void *arg)
 		struct daxkv_txn *txn = NULL;
 
 		pthread_barrier_wait(&c->committed);
-		behind += daxkv_begin(c->kv, NULL, DAXKV_TXN_RDONLY, &txn) != 0 || daxkv_txn_id(txn) != c->first + round;
-		daxkv_abort(txn);
+		behind += daxkv_txn_begin(c->kv, NULL, DAXKV_TXN_READ_ONLY, &txn) != 0 || daxkv_txn_id(txn) != c->first + round;
+		daxkv_txn_abort(txn);
 		pthread_barrier_wait(&c->read);
 	}
 	return (void *)behind;
@@ -131,7 +131,7 @@ static void *reads_with_others(void *arg)
 /* One of the threads catches up with the file; the others wait for it, and do not read what was there before. */
 static void threads_see_what_the_others_did(void **state)
 {
-	struct daxkv *writer;
+	struct daxkv_store *writer;
 	struct crowd crowd;
 	pthread_t thread[TOGETHER];
 	(void)state;
@@ -162,7 +162,7 @@ static void threads_see_what_the_others_did(void **state)
 /* The mapping follows a file that somebody made shorter. */
 static void a_file_that_was_cut(void **state)
 {
-	struct daxkv *kv = store_new("cut", 4096), *turns;
+	struct daxkv_store *kv = store_new("cut", 4096), *turns;
 	struct daxkv_txn *txn;
 	struct stat before, after;
 	uint8_t *big = calloc(1, 8 << 20);
@@ -171,17 +171,17 @@ static void a_file_that_was_cut(void **state)
 	(void)state;
 	assert_non_null(big);
 	fill(kv, 1, true);
-	OK(daxkv_begin(kv, NULL, 0, &txn));
+	OK(daxkv_txn_begin(kv, NULL, 0, &txn));
 	OK(daxkv_put(txn, DAXKV_MAIN, &k, &v, 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	OK(daxkv_close(kv));
 	turns = turns_open("cut", 0);
 	shows(turns, 1);
 	assert_int_equal(stat(scratch_path("cut"), &before), 0);
 	kv = store_again("cut");
-	OK(daxkv_begin(kv, NULL, 0, &txn));
+	OK(daxkv_txn_begin(kv, NULL, 0, &txn));
 	OK(daxkv_del(txn, DAXKV_MAIN, &k, NULL));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	OK(daxkv_close(kv));
 	kv = store_again("cut"); /* what was given up is free */
 	fill(kv, 3, true);
@@ -190,9 +190,9 @@ static void a_file_that_was_cut(void **state)
 	assert_true(after.st_size < before.st_size);
 	shows(turns, 3);
 	v.size = 5 << 20; /* within what was mapped before */
-	OK(daxkv_begin(turns, NULL, 0, &txn));
+	OK(daxkv_txn_begin(turns, NULL, 0, &txn));
 	OK(daxkv_put(txn, DAXKV_MAIN, &k, &v, 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(turns);
 	free(big);
 }
@@ -200,13 +200,13 @@ static void a_file_that_was_cut(void **state)
 /* dies - a process that ends in the commit of fill(round): behind its record, or, not all, when the first of its words is stored. */
 static void dies(const char *name, unsigned int round, bool all)
 {
-	struct daxkv *kv = turns_open(name, 0);
+	struct daxkv_store *kv = turns_open(name, 0);
 	size_t size = kv->map.size;
 	uint8_t *before = malloc(size);
 	struct ring_record rec;
 
 	assert_non_null(before);
-	daxkv_abort(begin(kv)); /* it has made sure of what others did */
+	daxkv_txn_abort(begin(kv)); /* it has made sure of what others did */
 	memcpy(before, kv->map.base, size);
 	fill(kv, round, true);
 	assert_int_equal(kv->map.size, size);
@@ -226,7 +226,7 @@ static void dies(const char *name, unsigned int round, bool all)
 static void one_died_in_its_commit(void **state)
 {
 	OK(daxkv_close(store_open("died", (struct daxkv_options){EMULATED, .flags = DAXKV_CREATE, .initial_size = 2 << 20})));
-	struct daxkv *kv = turns_open("died", 0), *reader = turns_open("died", DAXKV_RDONLY), *late;
+	struct daxkv_store *kv = turns_open("died", 0), *reader = turns_open("died", DAXKV_READ_ONLY), *late;
 	struct daxkv_txn *txn;
 
 	(void)state;
@@ -236,16 +236,16 @@ static void one_died_in_its_commit(void **state)
 	shows(reader, 1);
 	txn = begin_reading(reader);
 	assert_int_equal(daxkv_txn_id(txn), kv->share->published);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	shows(kv, 1);
-	late = turns_open("died", DAXKV_RDONLY);
+	late = turns_open("died", DAXKV_READ_ONLY);
 	shows(late, 1);
-	daxkv_abort(begin(kv));
+	daxkv_txn_abort(begin(kv));
 	shows(kv, 2);
 	shows(reader, 2);
 	shows(late, 2);
 	dies("died", 3, false);
-	assert_int_equal(daxkv_begin(reader, NULL, DAXKV_TXN_RDONLY, &txn), DAXKV_BUSY); /* it may not put that right */
+	assert_int_equal(daxkv_txn_begin(reader, NULL, DAXKV_TXN_READ_ONLY, &txn), DAXKV_BUSY); /* it may not put that right */
 	shows(kv, 3);
 	shows(reader, 3);
 	fill(kv, 4, true);
@@ -256,7 +256,7 @@ static void one_died_in_its_commit(void **state)
 }
 
 /* asked - what daxkv_info tells is of the newest commit. */
-static void asked(struct daxkv *kv)
+static void asked(struct daxkv_store *kv)
 {
 	struct daxkv_info info;
 	struct daxkv_txn *txn = begin_reading(kv);
@@ -264,14 +264,14 @@ static void asked(struct daxkv *kv)
 	OK(daxkv_info(kv, &info));
 	assert_int_equal(info.last_txn, daxkv_txn_id(txn));
 	assert_in_range(info.used_bytes, 8 * kv->page_size, kv->map.size);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 }
 
 /* Programs open and close outside their turn, and ask. */
 static void coming_and_going_writes_nothing(void **state)
 {
 	OK(daxkv_close(store_new("going", 4096)));
-	struct daxkv *kv = turns_open("going", 0), *other;
+	struct daxkv_store *kv = turns_open("going", 0), *other;
 
 	(void)state;
 	fill(kv, 1, true);
@@ -292,7 +292,7 @@ static void coming_and_going_writes_nothing(void **state)
 	memcpy(before, other->map.base, size);
 	OK(daxkv_close(kv)); /* while it does not know the newest commit */
 	OK(daxkv_close(other));
-	other = turns_open("going", DAXKV_RDONLY);
+	other = turns_open("going", DAXKV_READ_ONLY);
 	assert_memory_equal(before, other->map.base, size);
 	shows(other, 3);
 	OK(daxkv_close(other));
@@ -301,8 +301,8 @@ static void coming_and_going_writes_nothing(void **state)
 
 static void only_without_a_lock_file(void **state)
 {
-	struct daxkv_options o = {EMULATED, .flags = DAXKV_CREATE | DAXKV_TURNS};
-	struct daxkv *kv = NULL;
+	struct daxkv_options o = {EMULATED, .flags = DAXKV_CREATE | DAXKV_EXTERNAL_LOCK};
+	struct daxkv_store *kv = NULL;
 
 	(void)state;
 	assert_int_equal(daxkv_open(scratch_path("none"), &o, &kv), EINVAL);

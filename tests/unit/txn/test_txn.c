@@ -6,82 +6,82 @@
 
 static void begin_what_makes_no_sense(void **state)
 {
-	struct daxkv *kv = store_new("t", 4096), *other = store_new("t2", 4096);
+	struct daxkv_store *kv = store_new("t", 4096), *other = store_new("t2", 4096);
 	struct daxkv_txn *txn = NULL, *writer, *reader;
 	(void)state;
-	assert_int_equal(daxkv_begin(NULL, NULL, 0, &txn), EINVAL);
-	assert_int_equal(daxkv_begin(kv, NULL, 0, NULL), EINVAL);
+	assert_int_equal(daxkv_txn_begin(NULL, NULL, 0, &txn), EINVAL);
+	assert_int_equal(daxkv_txn_begin(kv, NULL, 0, NULL), EINVAL);
 	writer = begin(kv);
-	assert_int_equal(daxkv_begin(other, writer, 0, &txn), EINVAL);
-	assert_int_equal(daxkv_begin(kv, writer, DAXKV_TXN_RDONLY, &txn), EINVAL);
+	assert_int_equal(daxkv_txn_begin(other, writer, 0, &txn), EINVAL);
+	assert_int_equal(daxkv_txn_begin(kv, writer, DAXKV_TXN_READ_ONLY, &txn), EINVAL);
 	reader = begin_reading(kv);
-	assert_int_equal(daxkv_begin(kv, reader, 0, &txn), EACCES);
-	assert_int_equal(daxkv_begin(kv, NULL, 0, &txn), DAXKV_BUSY); /* this thread's own is running */
-	assert_int_equal(daxkv_begin(kv, NULL, DAXKV_TXN_TRY, &txn), DAXKV_BUSY);
+	assert_int_equal(daxkv_txn_begin(kv, reader, 0, &txn), EACCES);
+	assert_int_equal(daxkv_txn_begin(kv, NULL, 0, &txn), DAXKV_BUSY); /* this thread's own is running */
+	assert_int_equal(daxkv_txn_begin(kv, NULL, DAXKV_TXN_TRY, &txn), DAXKV_BUSY);
 	assert_int_equal(daxkv_sync(kv), DAXKV_BUSY);
 	assert_null(txn);
-	assert_int_equal(daxkv_commit(NULL), EINVAL);
-	daxkv_abort(NULL);
-	daxkv_abort(reader);
-	OK(daxkv_commit(writer));
+	assert_int_equal(daxkv_txn_commit(NULL), EINVAL);
+	daxkv_txn_abort(NULL);
+	daxkv_txn_abort(reader);
+	OK(daxkv_txn_commit(writer));
 	store_done(kv);
 	store_done(other);
 }
 
 static void numbers_count_commits(void **state)
 {
-	struct daxkv *kv = store_new("t", 4096);
+	struct daxkv_store *kv = store_new("t", 4096);
 	struct daxkv_txn *r = begin_reading(kv), *w;
 	(void)state;
 	assert_int_equal(daxkv_txn_id(r), 0);
 	w = begin(kv);
 	assert_int_equal(daxkv_txn_id(w), 1);
-	assert_ptr_equal(daxkv_txn_kv(w), kv);
+	assert_ptr_equal(daxkv_txn_store(w), kv);
 	OK(put(w, MAIN, "a", "1", 0));
-	daxkv_abort(w);
+	daxkv_txn_abort(w);
 	w = begin(kv);
 	assert_int_equal(daxkv_txn_id(w), 1); /* an aborted one leaves no trace */
 	OK(put(w, MAIN, "a", "1", 0));
-	OK(daxkv_commit(w));
+	OK(daxkv_txn_commit(w));
 	assert_int_equal(daxkv_txn_id(r), 0);
-	daxkv_reset(r);
-	OK(daxkv_renew(r));
+	daxkv_txn_reset(r);
+	OK(daxkv_txn_renew(r));
 	assert_int_equal(daxkv_txn_id(r), 1);
-	daxkv_abort(r);
+	daxkv_txn_abort(r);
 	store_done(kv);
 }
 
 static void reset_gives_the_snapshot_up(void **state)
 {
-	struct daxkv *kv = store_new("t", 4096);
+	struct daxkv_store *kv = store_new("t", 4096);
 	struct daxkv_txn *r, *w;
 	struct daxkv_val k = text("a"), v;
 	(void)state;
 	put_one(kv, "a", "1");
 	r = begin_reading(kv);
-	assert_int_equal(daxkv_renew(r), EINVAL);
+	assert_int_equal(daxkv_txn_renew(r), EINVAL);
 	assert_int_equal(info(kv).readers, 1);
-	daxkv_reset(r);
-	daxkv_reset(r);
+	daxkv_txn_reset(r);
+	daxkv_txn_reset(r);
 	assert_int_equal(info(kv).readers, 0);
 	assert_int_equal(daxkv_get(r, MAIN, &k, &v), DAXKV_BAD_TXN);
 	put_one(kv, "a", "2");
-	OK(daxkv_renew(r));
+	OK(daxkv_txn_renew(r));
 	assert_true(has(r, MAIN, "a", "2"));
-	daxkv_reset(r);
-	daxkv_abort(r); /* ends a reset one too */
+	daxkv_txn_reset(r);
+	daxkv_txn_abort(r); /* ends a reset one too */
 	w = begin(kv);
-	assert_int_equal(daxkv_renew(w), EINVAL);
-	daxkv_reset(w); /* means nothing for a write transaction */
+	assert_int_equal(daxkv_txn_renew(w), EINVAL);
+	daxkv_txn_reset(w); /* means nothing for a write transaction */
 	assert_true(has(w, MAIN, "a", "2"));
-	daxkv_abort(w);
+	daxkv_txn_abort(w);
 	store_done(kv);
 }
 
 static void readers_up_to_the_maximum(void **state)
 {
 	struct daxkv_txn *r[5], *more = NULL;
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	(void)state;
 	unlink(scratch_path("t"));
 	kv = store_open("t", (struct daxkv_options){.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .max_readers = 5});
@@ -90,10 +90,10 @@ static void readers_up_to_the_maximum(void **state)
 		for (int i = 0; i < 5; i++)
 			r[i] = begin_reading(kv);
 		assert_int_equal(info(kv).readers, 5);
-		assert_int_equal(daxkv_begin(kv, NULL, DAXKV_TXN_RDONLY, &more), DAXKV_READERS_FULL);
+		assert_int_equal(daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &more), DAXKV_READERS_FULL);
 		put_one(kv, "a", "1"); /* writing needs no slot */
 		for (int i = 0; i < 5; i++)
-			round == 1 ? (void)daxkv_commit(r[i]) : daxkv_abort(r[i]);
+			round == 1 ? (void)daxkv_txn_commit(r[i]) : daxkv_txn_abort(r[i]);
 		assert_int_equal(info(kv).readers, 0);
 	}
 	store_done(kv);
@@ -101,7 +101,7 @@ static void readers_up_to_the_maximum(void **state)
 
 static void reader_writes_nothing(void **state)
 {
-	struct daxkv *kv = store_new("t", 4096);
+	struct daxkv_store *kv = store_new("t", 4096);
 	struct daxkv_txn *r;
 	struct daxkv_val name = text("db");
 	daxkv_db db;
@@ -113,13 +113,13 @@ static void reader_writes_nothing(void **state)
 	assert_int_equal(daxkv_db_drop(r, MAIN, 0), EACCES);
 	assert_int_equal(daxkv_db_open(r, &name, DAXKV_CREATE, &db), EACCES);
 	assert_true(has(r, MAIN, "a", "1"));
-	OK(daxkv_commit(r));
+	OK(daxkv_txn_commit(r));
 	store_done(kv);
 }
 
 static void failed_transaction_can_only_be_aborted(void **state)
 {
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	struct daxkv_txn *txn, *child;
 	struct daxkv_val k = text("a"), v = {3 << 20, NULL};
 	(void)state;
@@ -136,12 +136,12 @@ static void failed_transaction_can_only_be_aborted(void **state)
 	assert_int_equal(daxkv_put(child, MAIN, &k, &v, DAXKV_RESERVE), DAXKV_FULL);
 	assert_int_equal(daxkv_get(child, MAIN, &k, &v), DAXKV_BAD_TXN);
 	assert_int_equal(put(child, MAIN, "a", "4", 0), DAXKV_BAD_TXN);
-	assert_int_equal(daxkv_commit(child), DAXKV_BAD_TXN);
+	assert_int_equal(daxkv_txn_commit(child), DAXKV_BAD_TXN);
 	assert_true(has(txn, MAIN, "a", "1") && has(txn, MAIN, "b", "2")); /* the parent is whole */
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	txn = begin_reading(kv);
 	assert_true(has(txn, MAIN, "a", "1") && has(txn, MAIN, "b", "2"));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
@@ -149,43 +149,43 @@ static void failed_transaction_can_only_be_aborted(void **state)
 
 static void parent_rests_while_its_child_runs(void **state)
 {
-	struct daxkv *kv = store_new("t", 4096);
+	struct daxkv_store *kv = store_new("t", 4096);
 	struct daxkv_txn *txn = begin(kv), *child = begin_in(txn), *second = NULL;
 	struct daxkv_val k = text("a"), v;
 	(void)state;
 	assert_int_equal(daxkv_get(txn, MAIN, &k, &v), DAXKV_BAD_TXN);
 	assert_int_equal(put(txn, MAIN, "a", "1", 0), DAXKV_BAD_TXN);
-	assert_int_equal(daxkv_begin(kv, txn, 0, &second), DAXKV_BAD_TXN);
+	assert_int_equal(daxkv_txn_begin(kv, txn, 0, &second), DAXKV_BAD_TXN);
 	OK(put(child, MAIN, "a", "1", 0));
 	assert_int_equal(daxkv_txn_id(child), 1);
-	OK(daxkv_commit(child));
+	OK(daxkv_txn_commit(child));
 	assert_true(has(txn, MAIN, "a", "1"));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	store_done(kv);
 }
 
 static void ending_the_parent_ends_the_children(void **state)
 {
-	struct daxkv *kv = store_new("t", 4096);
+	struct daxkv_store *kv = store_new("t", 4096);
 	struct daxkv_txn *txn = begin(kv), *child = begin_in(txn), *grandchild = begin_in(child);
 	(void)state;
 	OK(put(grandchild, MAIN, "a", "1", 0));
-	OK(daxkv_commit(txn)); /* commits all three */
+	OK(daxkv_txn_commit(txn)); /* commits all three */
 	txn = begin(kv);
 	assert_true(has(txn, MAIN, "a", "1"));
 	child = begin_in(txn);
 	grandchild = begin_in(child);
 	OK(put(grandchild, MAIN, "a", "2", 0));
-	daxkv_abort(txn); /* aborts all three */
+	daxkv_txn_abort(txn); /* aborts all three */
 	txn = begin(kv);
 	assert_true(has(txn, MAIN, "a", "1"));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
 static void nested_up_to_the_limit(void **state)
 {
-	struct daxkv *kv = store_new("t", 4096);
+	struct daxkv_store *kv = store_new("t", 4096);
 	struct daxkv_txn *txn[256], *more = NULL;
 	unsigned int n = 1;
 	char value[8];
@@ -195,17 +195,17 @@ static void nested_up_to_the_limit(void **state)
 		OK(put(txn[n - 1], MAIN, "depth", value, 0));
 		txn[n] = begin_in(txn[n - 1]);
 	}
-	assert_int_equal(daxkv_begin(kv, txn[254], 0, &more), DAXKV_BAD_TXN);
+	assert_int_equal(daxkv_txn_begin(kv, txn[254], 0, &more), DAXKV_BAD_TXN);
 	OK(put(txn[254], MAIN, "depth", "255", 0));
 	for (n = 255; n-- > 100;)
-		OK(daxkv_commit(txn[n]));
+		OK(daxkv_txn_commit(txn[n]));
 	assert_true(has(txn[99], MAIN, "depth", "255"));
-	daxkv_abort(txn[50]);
+	daxkv_txn_abort(txn[50]);
 	assert_true(has(txn[49], MAIN, "depth", "50"));
-	OK(daxkv_commit(txn[0]));
+	OK(daxkv_txn_commit(txn[0]));
 	more = begin_reading(kv);
 	assert_true(has(more, MAIN, "depth", "50"));
-	daxkv_abort(more);
+	daxkv_txn_abort(more);
 	store_done(kv);
 }
 
@@ -227,7 +227,7 @@ static void level_matches(const struct level *l)
 static void nested_random_changes(void **state)
 {
 	static struct level level[8];
-	struct daxkv *kv = store_new("t", 512);
+	struct daxkv_store *kv = store_new("t", 512);
 	uint64_t x = 31337;
 	uint8_t version = 0;
 	(void)state;
@@ -242,7 +242,7 @@ static void nested_random_changes(void **state)
 			for (uint64_t i = random_next(&x) % 40; i; i--) {
 				uint32_t k = (uint32_t)(random_next(&x) % KEYS);
 				if (random_next(&x) % 3 == 0) {
-					assert_int_equal(del_n(l->txn, MAIN, k), l->version[k] ? 0 : DAXKV_NOTFOUND);
+					assert_int_equal(del_n(l->txn, MAIN, k), l->version[k] ? 0 : DAXKV_NOT_FOUND);
 					l->version[k] = 0;
 				} else {
 					version = (uint8_t)(version % 255 + 1);
@@ -258,10 +258,10 @@ static void nested_random_changes(void **state)
 			}
 			level_matches(l);
 			if (what < 8) {
-				OK(daxkv_commit(l->txn));
+				OK(daxkv_txn_commit(l->txn));
 				memcpy(level[depth - 1].version, l->version, sizeof l->version);
 			} else {
-				daxkv_abort(l->txn);
+				daxkv_txn_abort(l->txn);
 			}
 			depth--;
 			if (depth)
@@ -275,7 +275,7 @@ static void nested_random_changes(void **state)
 
 static void abort_gives_the_space_back(void **state)
 {
-	struct daxkv *kv = store_new("t", 512);
+	struct daxkv_store *kv = store_new("t", 512);
 	struct daxkv_txn *txn, *child;
 	(void)state;
 	put_some(kv, 0, 200, 40, 0);
@@ -288,15 +288,15 @@ static void abort_gives_the_space_back(void **state)
 		child = begin_in(txn);
 		for (uint64_t i = 0; i < 200; i++)
 			OK(i % 2 ? del_n(child, MAIN, i) : put_n(child, MAIN, i, 900, 2));
-		daxkv_abort(child);
+		daxkv_txn_abort(child);
 		assert_int_equal(info(kv).used_bytes, mid);
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 		assert_int_equal(info(kv).used_bytes, used);
 	}
 	txn = begin_reading(kv);
 	for (uint64_t i = 0; i < 200; i++)
 		assert_true(has_n(txn, MAIN, i, 40, 0));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
@@ -307,7 +307,7 @@ static void abort_gives_the_space_back(void **state)
 #define COMMITS 600
 
 struct bank { /* every commit moves amounts between accounts: each snapshot's sum is the same */
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	uint64_t wrong, snapshots;
 	int done;
 };
@@ -341,7 +341,7 @@ static void *bank_read(void *arg)
 		struct daxkv_val k, v;
 		int64_t sum = 0, sum2 = 0, amount;
 		uint64_t n = 0;
-		if (daxkv_begin(b->kv, NULL, DAXKV_TXN_RDONLY, &txn) || daxkv_cursor_open(txn, MAIN, &c))
+		if (daxkv_txn_begin(b->kv, NULL, DAXKV_TXN_READ_ONLY, &txn) || daxkv_cursor_open(txn, MAIN, &c))
 			abort();
 		while (daxkv_cursor_get(c, &k, &v, DAXKV_NEXT) == 0) {
 			memcpy(&amount, v.data, sizeof amount);
@@ -356,7 +356,7 @@ static void *bank_read(void *arg)
 			__atomic_fetch_add(&b->wrong, 1, __ATOMIC_RELAXED);
 		last = id;
 		__atomic_fetch_add(&b->snapshots, 1, __ATOMIC_RELAXED);
-		daxkv_abort(txn);
+		daxkv_txn_abort(txn);
 	}
 	return NULL;
 }
@@ -370,7 +370,7 @@ static void readers_verify_while_a_writer_commits(void **state)
 	(void)state;
 	for (uint64_t i = 0; i < ACCOUNTS; i++)
 		OK(amount_set(txn, i, 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	for (int i = 0; i < READERS; i++)
 		assert_int_equal(pthread_create(&thread[i], NULL, bank_read, &b), 0);
 	for (int i = 0; i < COMMITS; i++) {
@@ -382,9 +382,9 @@ static void readers_verify_while_a_writer_commits(void **state)
 			OK(amount_set(txn, to, amount_of(txn, to) + sum));
 		}
 		if (i % 16 == 7)
-			daxkv_abort(txn);
+			daxkv_txn_abort(txn);
 		else
-			OK(daxkv_commit(txn));
+			OK(daxkv_txn_commit(txn));
 	}
 	while (__atomic_load_n(&b.snapshots, __ATOMIC_RELAXED) < 10)
 		usleep(1000);
@@ -398,10 +398,10 @@ static void readers_verify_while_a_writer_commits(void **state)
 
 static void *write_many(void *arg)
 {
-	struct daxkv *kv = arg;
+	struct daxkv_store *kv = arg;
 	for (int i = 0; i < 100; i++) {
 		struct daxkv_txn *txn;
-		int rc = daxkv_begin(kv, NULL, i % 2 ? 0 : DAXKV_TXN_TRY, &txn);
+		int rc = daxkv_txn_begin(kv, NULL, i % 2 ? 0 : DAXKV_TXN_TRY, &txn);
 		if (rc == DAXKV_BUSY && i % 2 == 0) {
 			i--;
 			continue;
@@ -409,7 +409,7 @@ static void *write_many(void *arg)
 		if (rc)
 			abort();
 		int64_t amount = amount_of(txn, 1);
-		if (amount_set(txn, 1, amount + 1) || daxkv_commit(txn))
+		if (amount_set(txn, 1, amount + 1) || daxkv_txn_commit(txn))
 			abort();
 	}
 	return NULL;
@@ -417,19 +417,19 @@ static void *write_many(void *arg)
 
 static void writers_take_turns(void **state)
 {
-	struct daxkv *kv = store_new("t", 4096);
+	struct daxkv_store *kv = store_new("t", 4096);
 	struct daxkv_txn *txn = begin(kv);
 	pthread_t thread[3];
 	(void)state;
 	OK(amount_set(txn, 1, 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(pthread_create(&thread[i], NULL, write_many, kv), 0);
 	for (int i = 0; i < 3; i++)
 		pthread_join(thread[i], NULL);
 	txn = begin_reading(kv);
 	assert_int_equal(amount_of(txn, 1), 300);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	assert_int_equal(counters(kv).commits, 301);
 	store_done(kv);
 }
@@ -440,14 +440,14 @@ static void *try_to_begin(void *arg)
 	int *rc = malloc(sizeof *rc);
 	if (!rc)
 		abort();
-	*rc = daxkv_begin(arg, NULL, DAXKV_TXN_TRY, &txn);
-	daxkv_abort(txn);
+	*rc = daxkv_txn_begin(arg, NULL, DAXKV_TXN_TRY, &txn);
+	daxkv_txn_abort(txn);
 	return rc;
 }
 
 static void try_while_another_thread_writes(void **state)
 {
-	struct daxkv *kv = store_new("t", 4096);
+	struct daxkv_store *kv = store_new("t", 4096);
 	struct daxkv_txn *txn = begin(kv);
 	pthread_t thread;
 	void *rc;
@@ -456,7 +456,7 @@ static void try_while_another_thread_writes(void **state)
 	pthread_join(thread, &rc);
 	assert_int_equal(*(int *)rc, DAXKV_BUSY);
 	free(rc);
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	assert_int_equal(pthread_create(&thread, NULL, try_to_begin, kv), 0);
 	pthread_join(thread, &rc);
 	assert_int_equal(*(int *)rc, 0);

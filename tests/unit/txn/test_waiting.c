@@ -33,7 +33,7 @@ int fdatasync(int fd)
 }
 
 struct holder { /* of the lock, by another thread */
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	sem_t held, let_go;
 	pthread_t thread;
 };
@@ -42,18 +42,18 @@ static void *thread_holds_the_lock(void *arg)
 {
 	struct holder *h = arg;
 	struct daxkv_txn *txn = NULL;
-	int rc = daxkv_begin_timed(h->kv, 10000, &txn);
+	int rc = daxkv_txn_begin_timed(h->kv, 10000, &txn);
 
 	sem_post(&h->held);
 	if (rc)
 		return (void *)1;
 	sem_wait(&h->let_go);
 	usleep(50000); /* the other one waits already, or at once: right either way */
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	return NULL;
 }
 
-static void holder_start(struct holder *h, struct daxkv *kv)
+static void holder_start(struct holder *h, struct daxkv_store *kv)
 {
 	h->kv = kv;
 	assert_int_equal(sem_init(&h->held, 0, 0) | sem_init(&h->let_go, 0, 0), 0);
@@ -71,19 +71,19 @@ static void holder_end(struct holder *h)
 
 static void waiting_for_a_while(void **state)
 {
-	struct daxkv *a = store_new("e", 4096), *b = store_again("e");
+	struct daxkv_store *a = store_new("e", 4096), *b = store_again("e");
 	struct daxkv_txn *txn = NULL;
 	struct holder holder;
 	(void)state;
 
 	holder_start(&holder, a);
-	assert_int_equal(daxkv_begin_timed(b, 20, &txn), DAXKV_BUSY);
-	assert_int_equal(daxkv_begin_timed(a, 0, &txn), DAXKV_BUSY);
+	assert_int_equal(daxkv_txn_begin_timed(b, 20, &txn), DAXKV_BUSY);
+	assert_int_equal(daxkv_txn_begin_timed(a, 0, &txn), DAXKV_BUSY);
 	sem_post(&holder.let_go);
-	OK(daxkv_begin_timed(b, 10000, &txn));
-	assert_int_equal(daxkv_begin_timed(b, 10, &txn), DAXKV_BUSY); /* its own */
+	OK(daxkv_txn_begin_timed(b, 10000, &txn));
+	assert_int_equal(daxkv_txn_begin_timed(b, 10, &txn), DAXKV_BUSY); /* its own */
 	OK(put(txn, DAXKV_MAIN, "k", "v", 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	holder_end(&holder);
 	store_done(a);
 	store_done(b);
@@ -92,7 +92,7 @@ static void waiting_for_a_while(void **state)
 /* A copy of a store has its id, and is another store: to wait for its writer while writing to the first is no deadlock. */
 static void a_copy_is_another_store(void **state)
 {
-	struct daxkv *a = store_new("e", 4096), *b;
+	struct daxkv_store *a = store_new("e", 4096), *b;
 	struct daxkv_txn *txn, *other = NULL;
 	struct holder holder;
 	(void)state;
@@ -102,9 +102,9 @@ static void a_copy_is_another_store(void **state)
 	txn = begin(a);
 	holder_start(&holder, b);
 	sem_post(&holder.let_go);
-	OK(daxkv_begin_timed(b, 10000, &other));
-	daxkv_abort(other);
-	daxkv_abort(txn);
+	OK(daxkv_txn_begin_timed(b, 10000, &other));
+	daxkv_txn_abort(other);
+	daxkv_txn_abort(txn);
 	holder_end(&holder);
 	OK(daxkv_close(b));
 	store_done(a);
@@ -115,9 +115,9 @@ static void child_writes_and_stops(void)
 {
 	const struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE};
 	struct daxkv_txn *txn;
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 
-	if (daxkv_open(scratch_path("e"), &o, &kv) || daxkv_begin(kv, NULL, 0, &txn))
+	if (daxkv_open(scratch_path("e"), &o, &kv) || daxkv_txn_begin(kv, NULL, 0, &txn))
 		_exit(1);
 	raise(SIGSTOP);
 	_exit(2);
@@ -137,16 +137,16 @@ static void a_stopped_writer_is_named(void **state)
 		child_writes_and_stops();
 	assert_int_equal(waitpid(child, &status, WUNTRACED), child);
 	assert_true(WIFSTOPPED(status));
-	struct daxkv *kv = store_again("e");
+	struct daxkv_store *kv = store_again("e");
 
-	assert_int_equal(daxkv_begin_timed(kv, 30, &txn), DAXKV_BUSY);
+	assert_int_equal(daxkv_txn_begin_timed(kv, 30, &txn), DAXKV_BUSY);
 	assert_int_equal(daxkv_writer_pid(kv), child);
 	(void)info(kv); /* it does not wait */
 	assert_int_equal(kill(child, SIGKILL), 0);
 	assert_int_equal(waitpid(child, &status, 0), child);
-	OK(daxkv_begin_timed(kv, 10000, &txn));
+	OK(daxkv_txn_begin_timed(kv, 10000, &txn));
 	assert_int_equal(daxkv_writer_pid(kv), getpid());
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	assert_int_equal(daxkv_writer_pid(kv), 0);
 	store_done(kv);
 }
@@ -189,7 +189,7 @@ static void child_ends(pid_t child, int how)
 static void opens_and_stops(void)
 {
 	const struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE};
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 
 	stops_in_opening = true;
 	(void)daxkv_open(scratch_path("e"), &o, &kv);
@@ -198,11 +198,11 @@ static void opens_and_stops(void)
 static void closes_and_stops(void)
 {
 	const struct daxkv_options o = {.pmem = DAXKV_PMEM_FILE};
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	struct daxkv_txn *txn;
 
-	if (daxkv_open(scratch_path("e"), &o, &kv) || daxkv_begin(kv, NULL, 0, &txn) ||
-	    put(txn, DAXKV_MAIN, "closed", "v", 0) || daxkv_commit(txn))
+	if (daxkv_open(scratch_path("e"), &o, &kv) || daxkv_txn_begin(kv, NULL, 0, &txn) ||
+	    put(txn, DAXKV_MAIN, "closed", "v", 0) || daxkv_txn_commit(txn))
 		_exit(1);
 	stops_in_closing = true;
 	(void)daxkv_close(kv);
@@ -213,7 +213,7 @@ static void assert_kept_out(pid_t child, unsigned int flags)
 {
 	const struct daxkv_options o = {.flags = flags, .pmem = DAXKV_PMEM_FORCE, .wait_ms = 60};
 	const int64_t from = now_ms();
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	char named[64];
 
 	assert_int_equal(daxkv_open(scratch_path("e"), &o, &kv), DAXKV_BUSY);
@@ -228,14 +228,14 @@ static void a_process_stopped_in_the_gate_is_named(void **state)
 {
 	void (*const stops[])(void) = {opens_and_stops, closes_and_stops};
 	const struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE, .wait_ms = 10000};
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	(void)state;
 	OK(daxkv_close(store_new("e", 4096)));
 	for (int i = 0; i < 4; i++) {
 		pid_t child = child_stopped(stops[i / 2]);
 
 		assert_kept_out(child, 0);
-		assert_kept_out(child, DAXKV_RDONLY);
+		assert_kept_out(child, DAXKV_READ_ONLY);
 		child_ends(child, i % 2 ? SIGCONT : SIGKILL);
 		OK(daxkv_open(scratch_path("e"), &o, &kv));
 		store_done(kv);
@@ -256,14 +256,14 @@ static void stops_in_the_gate(void)
 static void closing_leaves_one_that_stopped_in_opening(void **state)
 {
 	const struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE, .wait_ms = 50};
-	struct daxkv *kv;
+	struct daxkv_store *kv;
 	struct daxkv_txn *txn;
 	(void)state;
 	OK(daxkv_close(store_new("e", 4096)));
 	OK(daxkv_open(scratch_path("e"), &o, &kv));
 	txn = begin(kv);
 	OK(put(txn, DAXKV_MAIN, "left", "v", 0));
-	OK(daxkv_commit(txn));
+	OK(daxkv_txn_commit(txn));
 	pid_t child = child_stopped(stops_in_the_gate);
 	const int64_t from = now_ms();
 
@@ -273,7 +273,7 @@ static void closing_leaves_one_that_stopped_in_opening(void **state)
 	kv = store_again("e");
 	txn = begin(kv);
 	assert_true(has(txn, DAXKV_MAIN, "left", "v"));
-	daxkv_abort(txn);
+	daxkv_txn_abort(txn);
 	store_done(kv);
 }
 
