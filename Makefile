@@ -244,7 +244,7 @@ wrap_64 = -Wl$(comma)--wrap=$(1)64$(comma)--defsym=__wrap_$(1)64=__wrap_$(1)
 WRAP_64 := mmap open fcntl fallocate posix_fallocate ftruncate pwrite pread stat fstat lstat lseek
 
 # The explorer slides its persistence layer and its images under the engine's objects, and counts what they do.
-CRASH_WRAP := pm_init fsync map_grow map_shrink map_open_file map_attach map_detach map_close ring_write ring_write_spilled limbo_take wset_retire commit_settle \
+CRASH_WRAP := pm_init fsync map_grow map_shrink map_open_file map_attach map_detach map_close ring_write ring_write_spilled limbo_take wset_retire commit_checkpoint \
 	desc_says desc_new wset_retire_extent tree_join space_trim
 CRASH_LINK := $(call wrap,$(CRASH_WRAP))
 $(BUILD)/tests/crash: $(call objects,$(CRASH_SRC)) $(BUILD)/tests/lib.a $(BUILD)/tests/engine.a
@@ -266,12 +266,12 @@ $(BUILD)/tests/stress: $(BUILD)/obj/tests/share/stress.o $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl
 
-$(BUILD)/tests/evict $(BUILD)/tests/create $(BUILD)/tests/silent $(BUILD)/tests/wild: $(BUILD)/tests/%: $(BUILD)/obj/tests/share/%.o $(BUILD)/libdaxkv.a
+$(BUILD)/tests/evict $(BUILD)/tests/create $(BUILD)/tests/passive $(BUILD)/tests/wild: $(BUILD)/tests/%: $(BUILD)/obj/tests/share/%.o $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl
 
 # Each call of these is a step at which a writer can be killed.
-TAKEOVER_WRAP := pm_init share_limbo_add share_limbo_cut share_limbo_load share_limbo_drop lock_share lock_enter lock_slot ftruncate fallocate \
+TAKEOVER_WRAP := pm_init share_limbo_add share_limbo_cut share_limbo_load share_limbo_drop lock_share lock_enter lock_reader ftruncate fallocate \
 	posix_fallocate wlock_wait wlock_give
 $(BUILD)/tests/takeover: $(BUILD)/obj/tests/share/takeover.o $(BUILD)/tests/engine.a
 	$(call quiet,LINK)$(LINK) $(call wrap,$(TAKEOVER_WRAP)) -o $@ $^ -ldl

@@ -73,7 +73,7 @@ struct bench_engine {
 	void (*cursor_close)(void *session);
 	/* NEXT follows FIRST, SEEK and NEXT; PREV follows LAST and PREV. SEEK: at *key or the first after it. */
 	int (*move)(void *session, enum bench_move move, struct bench_bytes *key, struct bench_bytes *value);
-	/* Many in one call; NULL: the engine has no such call, and does one after the other. load: next gives the entries, rising, BENCH_END behind the last.
+	/* Many in one call; NULL: the engine has no such call, and does one after the other. load: next gives the entries, ascending, BENCH_END behind the last.
 	 * read_many: NEXT or PREV, from the first or the last entry on; BENCH_END. del_range: from *from on, up to *to. */
 	int (*get_many)(void *session, unsigned int n, const struct bench_bytes *keys, struct bench_bytes *values);
 	int (*put_many)(void *session, unsigned int n, const struct bench_bytes *keys, const struct bench_bytes *values);

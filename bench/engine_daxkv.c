@@ -10,7 +10,7 @@
 extern const struct bench_engine engine_daxkv;
 
 struct store {
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	struct daxkv_txn *txn;
 	struct daxkv_cursor *cursor;
 };
@@ -37,7 +37,7 @@ static int store_open(const struct bench_config *config, const char *dir, int cr
 		options.pmem = DAXKV_PMEM_FORCE;
 	else if (strcmp(config->pmem, "file") == 0)
 		options.pmem = DAXKV_PMEM_FILE;
-	err = daxkv_open(path, &options, &s->kv);
+	err = daxkv_open(path, &options, &s->store);
 	if (err) {
 		free(s);
 		return err;
@@ -49,7 +49,7 @@ static int store_open(const struct bench_config *config, const char *dir, int cr
 static int store_close(void *store)
 {
 	struct store *s = store;
-	int err = daxkv_close(s->kv);
+	int err = daxkv_close(s->store);
 
 	free(s);
 	return err;
@@ -61,7 +61,7 @@ static int store_session_open(void *session, void **another)
 
 	if (!s)
 		return ENOMEM;
-	s->kv = ((struct store *)session)->kv;
+	s->store = ((struct store *)session)->store;
 	*another = s;
 	return 0;
 }
@@ -75,7 +75,7 @@ static int store_begin(void *store, int write)
 {
 	struct store *s = store;
 
-	return daxkv_txn_begin(s->kv, NULL, write ? 0 : DAXKV_TXN_READ_ONLY, &s->txn);
+	return daxkv_txn_begin(s->store, NULL, write ? 0 : DAXKV_TXN_READ_ONLY, &s->txn);
 }
 
 static int store_commit(void *store)
@@ -255,7 +255,7 @@ static int store_space(void *store, uint64_t *bytes)
 {
 	struct store *s = store;
 	struct daxkv_info info;
-	int err = daxkv_info(s->kv, &info);
+	int err = daxkv_info(s->store, &info);
 
 	if (!err)
 		*bytes = info.used_bytes;
@@ -267,7 +267,7 @@ static const char *store_durability(void *store)
 	struct store *s = store;
 	struct daxkv_info info;
 
-	return daxkv_info(s->kv, &info) == 0 ? info.durability : "unknown";
+	return daxkv_info(s->store, &info) == 0 ? info.durability : "unknown";
 }
 
 static int store_emulated(void *store)
@@ -275,7 +275,7 @@ static int store_emulated(void *store)
 	struct store *s = store;
 	struct daxkv_info info;
 
-	return daxkv_info(s->kv, &info) == 0 && info.medium == DAXKV_MEDIUM_EMULATED;
+	return daxkv_info(s->store, &info) == 0 && info.medium == DAXKV_MEDIUM_EMULATED;
 }
 
 static void store_counts(void *store, struct bench_counts *counts)
@@ -283,7 +283,7 @@ static void store_counts(void *store, struct bench_counts *counts)
 	struct store *s = store;
 	struct daxkv_counters c;
 
-	daxkv_counters(s->kv, &c);
+	daxkv_counters(s->store, &c);
 	*counts = (struct bench_counts){c.fences, c.lines_flushed, c.lines_streamed, c.grows};
 }
 

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WRITER_IDS 1000u /* records that the thread beside the readers rewrites */
+#define WRITER_IDS 1000u /* entries that the thread beside the readers rewrites */
 
 #define RANDOM(n, w, k, ...) {.name = n, .what = w, .store = BENCH_STORE_RANDOM, .kind = k, __VA_ARGS__}
 #define OTHER(n, w, s, k, ...) {.name = n, .what = w, .store = s, .kind = k, __VA_ARGS__}
@@ -30,7 +30,7 @@ static const struct bench_phase phases[] = {
     RANDOM("ycsb-a", "YCSB A: half get, half update, zipfian", BENCH_MIXED, .floor_reads = 0.5, .floor_commits = 0.5),
     RANDOM("ycsb-b", "YCSB B: 95 % get, 5 % update, zipfian", BENCH_MIXED, .floor_reads = 0.95, .floor_commits = 0.05),
     RANDOM("ycsb-c", "YCSB C: get, zipfian", BENCH_MIXED, .floor_reads = 1),
-    RANDOM("ycsb-d", "YCSB D: 95 % get of latest records, 5 % insert", BENCH_MIXED, .floor_reads = 0.95, .floor_commits = 0.05),
+    RANDOM("ycsb-d", "YCSB D: 95 % get of latest entries, 5 % insert", BENCH_MIXED, .floor_reads = 0.95, .floor_commits = 0.05),
     RANDOM("ycsb-e", "YCSB E: 95 % read 1 to 100 from a zipfian key on, 5 % insert", BENCH_MIXED, .batch = 0),
     RANDOM("ycsb-f", "YCSB F: half get, half read, change and write, zipfian", BENCH_MIXED, .floor_reads = 1, .floor_commits = 0.5),
     RANDOM("read1", "get by 1 thread, nobody else", BENCH_READERS, .threads = 1, .floor_reads = 1),

@@ -101,7 +101,7 @@ static int writer_put(struct member *m, const struct bench_op *op, uint32_t vers
 	return e->commit(m->session);
 }
 
-/* writer_main - rewrite the plan's records until the readers are done, then, with the clock stopped, bring them to their last version:
+/* writer_main - rewrite the plan's entries until the readers are done, then, with the clock stopped, bring them to their last version:
  * how often the writer came round does not show in what the store holds. */
 static void *writer_main(void *arg)
 {

@@ -16,10 +16,10 @@ static struct daxkv_val val_of(char *text)
 	return (struct daxkv_val){.size = strlen(text), .data = text};
 }
 
-static int record_replace(struct daxkv_store *kv, struct daxkv_val key, struct daxkv_val value, struct daxkv_val old_key)
+static int entry_replace(struct daxkv_store *store, struct daxkv_val key, struct daxkv_val value, struct daxkv_val old_key)
 {
 	struct daxkv_txn *txn;
-	int err = daxkv_txn_begin(kv, NULL, 0, &txn);
+	int err = daxkv_txn_begin(store, NULL, 0, &txn);
 	if (err)
 		return err;
 	err = daxkv_put(txn, DAXKV_MAIN, &key, &value, 0);
@@ -38,16 +38,16 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: transaction STORE KEY VALUE OLD-KEY\n");
 		return 2;
 	}
-	struct daxkv_store *kv;
-	int err = daxkv_open(argv[1], NULL, &kv);
+	struct daxkv_store *store;
+	int err = daxkv_open(argv[1], NULL, &store);
 	if (err) {
 		fprintf(stderr, "transaction: %s: %s\n", argv[1], daxkv_strerror(err));
 		return 1;
 	}
-	err = record_replace(kv, val_of(argv[2]), val_of(argv[3]), val_of(argv[4]));
+	err = entry_replace(store, val_of(argv[2]), val_of(argv[3]), val_of(argv[4]));
 	if (err)
 		fprintf(stderr, "transaction: nothing was changed: %s\n", daxkv_strerror(err));
-	int close_err = daxkv_close(kv);
+	int close_err = daxkv_close(store);
 	if (close_err)
 		fprintf(stderr, "transaction: %s: %s\n", argv[1], daxkv_strerror(close_err));
 	return err || close_err;

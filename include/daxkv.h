@@ -132,7 +132,7 @@ enum daxkv_old_reader_action {
 };
 
 struct daxkv_old_reader {
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	int pid, thread, own, bounded; /* as in struct daxkv_reader */
 	uint64_t snapshot, age_ms;
 	uint64_t lag;        /* commits since */
@@ -166,36 +166,36 @@ struct daxkv_options {      /* zero means the default, everywhere */
 /* daxkv_open - open or create the store in the file path, recovering it when its last user did not close it.
  * options may be NULL. A new store is durable on return.
  * Errors: errno of open, fallocate, mmap, fdatasync; EINVAL for options; FOREIGN, VERSION, CORRUPT; BUSY; NOT_DAX. */
-int daxkv_open(const char *path, const struct daxkv_options *options, struct daxkv_store **kv);
+int daxkv_open(const char *path, const struct daxkv_options *options, struct daxkv_store **store);
 
 /* daxkv_close - end a store's use: marks it clean, gives free space at its end back when it was written to, frees the handle. All
  * transactions must have ended (a running one makes it return BUSY and do nothing); cursors and database handles die. Errors of the last
  * flush are returned, and the handle is gone all the same: what was committed is durable. It waits for another process that is opening or
  * closing the store for 3 seconds at most, or wait_ms: when that one stands still, the file is left as by a user that is not the last, and
  * the next opening recovers it. */
-int daxkv_close(struct daxkv_store *kv);
+int daxkv_close(struct daxkv_store *store);
 
 /* daxkv_sync - flush and fence everything committed so far, in place. Commits are durable without it: it shortens the next
  * recovery. Not inside a write transaction of this thread (BUSY). */
-int daxkv_sync(struct daxkv_store *kv);
+int daxkv_sync(struct daxkv_store *store);
 
 /* daxkv_set_max_size - growing stops here from this call on: bytes, 0 for as far as address space was reserved, at least what the file has.
  * Errors: FULL when less address space was reserved at open (see DAXKV_RESERVE_MAX). */
-int daxkv_set_max_size(struct daxkv_store *kv, uint64_t size);
+int daxkv_set_max_size(struct daxkv_store *store, uint64_t size);
 
 /* daxkv_size - bytes of the file that the newest commit uses, free ones between them included. */
-uint64_t daxkv_size(const struct daxkv_store *kv);
+uint64_t daxkv_size(const struct daxkv_store *store);
 
 /* daxkv_user_version - a number of the program's own that is kept with the store: the newest committed one, 0 at first. Not part of snapshots.
  */
-uint64_t daxkv_user_version(const struct daxkv_store *kv);
+uint64_t daxkv_user_version(const struct daxkv_store *store);
 
 /* daxkv_fd - the store's file descriptor, for fstat(2) and the like. Owned by the store. */
-int daxkv_fd(const struct daxkv_store *kv);
+int daxkv_fd(const struct daxkv_store *store);
 
 /* daxkv_lock_path - the path of the lock file that is used; NULL when there is none (NO_LOCK, or a reader
  * that found none and could not make one). It lives until daxkv_close. Any thread may ask. */
-const char *daxkv_lock_path(const struct daxkv_store *kv);
+const char *daxkv_lock_path(const struct daxkv_store *store);
 
 /* ---- transactions --------------------------------------------------------------------------------------------------------- */
 
@@ -212,10 +212,10 @@ enum daxkv_txn_flags {
 /* daxkv_txn_begin - start a transaction. A write transaction waits until the running one ends. parent, a write transaction, makes a
  * nested one: the parent rests until the child ends, the child's changes become the parent's on commit and vanish on abort.
  * Errors: BUSY (own write transaction running, or TRY), READERS_FULL, PANIC, BAD_TXN, EACCES (store opened read-only), ENOMEM. */
-int daxkv_txn_begin(struct daxkv_store *kv, struct daxkv_txn *parent, unsigned int flags, struct daxkv_txn **txn);
+int daxkv_txn_begin(struct daxkv_store *store, struct daxkv_txn *parent, unsigned int flags, struct daxkv_txn **txn);
 
 /* daxkv_txn_begin_timed - a write transaction, waiting no longer than that for others to end: then BUSY. Errors as of daxkv_txn_begin. */
-int daxkv_txn_begin_timed(struct daxkv_store *kv, unsigned int milliseconds, struct daxkv_txn **txn);
+int daxkv_txn_begin_timed(struct daxkv_store *store, unsigned int milliseconds, struct daxkv_txn **txn);
 
 /* daxkv_txn_commit - end the transaction and keep its changes: all are durable on return of the outermost commit, or none is kept. The
  * handle is gone whatever the result. Errors: BAD_TXN (an earlier call failed half-way; nothing was kept), ENOSPC, EFBIG, FULL,
@@ -235,7 +235,7 @@ int daxkv_txn_renew(struct daxkv_txn *txn);
 int daxkv_txn_set_user_version(struct daxkv_txn *txn, uint64_t value);
 
 /* daxkv_txn_clone - another read transaction of the same snapshot, for a thread of its own: the two end in any order, and the snapshot with
- * the last. It cannot be reset, and the one it was made of not be renewed (BUSY) while it runs. It takes no reader slot. Errors: EINVAL (a
+ * the last. It cannot be reset, and the one it was made of not be renewed (BUSY) while it runs. It takes no reader entry. Errors: EINVAL (a
  * write transaction), BAD_TXN, ENOMEM. */
 int daxkv_txn_clone(struct daxkv_txn *txn, struct daxkv_txn **clone);
 
@@ -258,7 +258,7 @@ enum daxkv_db_flags {                                /* kept in the store with t
 
 /* daxkv_db_open - a handle for the database name (NULL: the main one), with DAXKV_CREATE in flags made when missing (in a write
  * transaction). Names are 1..max key size bytes. Flags, other than CREATE, must be those it was made with, or none for an existing
- * one. The main database takes flags, with CREATE, while it is empty. Named databases show as records of the main database.
+ * one. The main database takes flags, with CREATE, while it is empty. Named databases show as entries of the main database.
  * The handle is good for all threads of this struct daxkv_store. One that a write transaction opened first goes with its abort, unless a
  * read transaction has opened the same name meanwhile. It means the name: a database that another process drops is BAD_DB, and
  * one that it makes anew by that name is found by the same handle. A number that is closed never means another database.
@@ -268,7 +268,7 @@ int daxkv_db_open(struct daxkv_txn *txn, const struct daxkv_val *name, unsigned 
 
 /* daxkv_db_close - forget a handle. Its database stays, with what a running transaction has changed in it; calls with the handle are
  * BAD_DB from then on. Nothing happens with the main one, or with what is no open handle. */
-void daxkv_db_close(struct daxkv_store *kv, daxkv_db db);
+void daxkv_db_close(struct daxkv_store *store, daxkv_db db);
 
 /* daxkv_db_drop - empty the database, or with del remove it: the handle is then good for older snapshots only, and closes by itself when
  * the last of them in this process has ended, or a thousand more were dropped (the main one is only emptied, and takes all named
@@ -306,7 +306,7 @@ int daxkv_db_set_dup_compare(struct daxkv_txn *txn, daxkv_db db, daxkv_compare_f
 int daxkv_db_compare(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *a, const struct daxkv_val *b);
 int daxkv_db_dup_compare(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *a, const struct daxkv_val *b);
 
-/* ---- records -------------------------------------------------------------------------------------------------------------- */
+/* ---- entries -------------------------------------------------------------------------------------------------------------- */
 
 enum daxkv_put_flags {
 	DAXKV_NO_OVERWRITE = 0x10, /* EXIST when the key is there; *value then shows what it has */
@@ -321,7 +321,7 @@ enum daxkv_put_flags {
 
 /* daxkv_max_key_size - the longest key, and the longest duplicate, in bytes: 1024 with 4 KiB pages. A key and a duplicate together
  * must also fit half a page: VALUE_SIZE when they do not. */
-size_t daxkv_max_key_size(const struct daxkv_store *kv);
+size_t daxkv_max_key_size(const struct daxkv_store *store);
 
 /* daxkv_get - the value of key, the first one when there are duplicates. Errors: NOT_FOUND, KEY_SIZE, BAD_DB, BAD_TXN, CORRUPT; as of all
  * calls in a read transaction with a bound, TOO_OLD; as of all calls in a write transaction, for puts before it that were not yet in the
@@ -346,7 +346,7 @@ int daxkv_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, s
 int daxkv_put_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags,
                    int *result);
 
-/* daxkv_bulk_load - store entries in rising order (pairs, with DUP_SORT), behind all that the database has: pages are filled to fill percent (10
+/* daxkv_bulk_load - store entries in ascending order (pairs, with DUP_SORT), behind all that the database has: pages are filled to fill percent (10
  * .. 100; 0: 90) and written once, and nothing is searched. next gives one entry at each call, 0, its bytes valid until the next one;
  * NOT_FOUND: there are no more; anything else ends the load and is returned. next must not use the transaction. An entry that does not lie
  * behind the one before it ends the load with EXIST, one that cannot be stored with the errors of daxkv_put: in all these cases *loaded
@@ -399,7 +399,7 @@ struct daxkv_txn *daxkv_cursor_txn(const struct daxkv_cursor *cursor);
 daxkv_db daxkv_cursor_db(const struct daxkv_cursor *cursor);
 
 /* daxkv_cursor_get - move and read. key and value are outputs, and inputs to the SEEKs; either may be NULL where it is only
- * output. A cursor keeps its place by key while its own transaction changes the tree; after the record under it was deleted,
+ * output. A cursor keeps its place by key while its own transaction changes the tree; after the entry under it was deleted,
  * GET_CURRENT and NEXT give the one that followed it. NOT_FOUND leaves the cursor where it was, a failed SEEK unpositioned. */
 int daxkv_cursor_get(struct daxkv_cursor *cursor, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op);
 
@@ -411,15 +411,15 @@ int daxkv_cursor_get(struct daxkv_cursor *cursor, struct daxkv_val *key, struct 
 int daxkv_cursor_get_many(struct daxkv_cursor *cursor, enum daxkv_cursor_op op, const struct daxkv_val *end, size_t n,
                           struct daxkv_val *key, struct daxkv_val *value, size_t *got);
 
-/* daxkv_db_partition - at most parts - 1 keys, rising, that cut the database into parts of about one size, *n of them; fewer when it has few
+/* daxkv_db_partition - at most parts - 1 keys, ascending, that cut the database into parts of about one size, *n of them; fewer when it has few
  * pages. For scans by several threads: each with a clone of one transaction, from key[i - 1] (SEEK_GE) up to key[i] (end). The keys need
  * not be there. Errors: EINVAL, as get. */
 int daxkv_db_partition(struct daxkv_txn *txn, daxkv_db db, size_t parts, struct daxkv_val *key, size_t *n);
 
-/* daxkv_cursor_put - daxkv_put, and the cursor stands on the record. With DAXKV_CURRENT replaces the value under the cursor. */
+/* daxkv_cursor_put - daxkv_put, and the cursor stands on the entry. With DAXKV_CURRENT replaces the value under the cursor. */
 int daxkv_cursor_put(struct daxkv_cursor *cursor, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags);
 
-/* daxkv_cursor_del - remove the record under the cursor; with DAXKV_NO_DUP_DATA the key with all its duplicates. EINVAL when
+/* daxkv_cursor_del - remove the entry under the cursor; with DAXKV_NO_DUP_DATA the key with all its duplicates. EINVAL when
  * unpositioned. */
 int daxkv_cursor_del(struct daxkv_cursor *cursor, unsigned int flags);
 
@@ -458,13 +458,13 @@ struct daxkv_info {
 	int copy_on_write; /* the filesystem needs space for what is changed in place (btrfs without NOCOW, ZFS, bcachefs, blocks
 	                      shared with another file): on a full disk a program that writes may be ended by SIGBUS */
 };
-int daxkv_info(struct daxkv_store *kv, struct daxkv_info *info);
+int daxkv_info(struct daxkv_store *store, struct daxkv_info *info);
 
 /* daxkv_writer_pid - the process whose write transaction is running now, by its number in its own
  * PID namespace: for a message about who is waited for, after a BUSY of TRY or daxkv_txn_begin_timed. 0:
  * there is none, it has only just begun, or it is not known (a reader that may not write the lock
  * file, a forked child). Makes no system call, waits for nobody. Any thread may call it. */
-int daxkv_writer_pid(const struct daxkv_store *kv);
+int daxkv_writer_pid(const struct daxkv_store *store);
 
 struct daxkv_reader {      /* a place for a read transaction, of any process that has the store open */
 	int pid, own;      /* own: this process's store handle has it */
@@ -478,10 +478,10 @@ struct daxkv_reader {      /* a place for a read transaction, of any process tha
 };
 
 /* daxkv_readers_list - show each reader. Others come and go meanwhile. */
-void daxkv_readers_list(struct daxkv_store *kv, void (*show)(const struct daxkv_reader *reader, void *arg), void *arg);
+void daxkv_readers_list(struct daxkv_store *store, void (*show)(const struct daxkv_reader *reader, void *arg), void *arg);
 
 /* daxkv_readers_reap - take the places of processes that died back, which also happens when their space or places are needed; how many. */
-unsigned int daxkv_readers_reap(struct daxkv_store *kv);
+unsigned int daxkv_readers_reap(struct daxkv_store *store);
 
 struct daxkv_counters {                       /* since open, over all threads of the process */
 	uint64_t commits;                     /* write transactions made durable */
@@ -491,7 +491,7 @@ struct daxkv_counters {                       /* since open, over all threads of
 	uint64_t grows;                       /* times the file grew; growth has fences and syncs of its own, counted there */
 	uint64_t splits, compactions, merges; /* of leaves */
 };
-void daxkv_counters(struct daxkv_store *kv, struct daxkv_counters *counters);
+void daxkv_counters(struct daxkv_store *store, struct daxkv_counters *counters);
 
 /* daxkv_check - walk the newest commit and verify every rule of the format; needs the whole tree
  * read. report, when not NULL, is called for each fault with one line of text saying what and
@@ -504,8 +504,8 @@ void daxkv_counters(struct daxkv_store *kv, struct daxkv_counters *counters);
  * under a reader that cannot use its lock file; ENOMEM, errno. daxkv_check waits as long as it
  * takes, daxkv_check_timed so many milliseconds for a commit that is half done, or for the lock:
  * then BUSY. */
-int daxkv_check(struct daxkv_store *kv, void (*report)(const char *fault, void *arg), void *arg, uint64_t *faults);
-int daxkv_check_timed(struct daxkv_store *kv, unsigned int milliseconds, void (*report)(const char *fault, void *arg), void *arg,
+int daxkv_check(struct daxkv_store *store, void (*report)(const char *fault, void *arg), void *arg, uint64_t *faults);
+int daxkv_check_timed(struct daxkv_store *store, unsigned int milliseconds, void (*report)(const char *fault, void *arg), void *arg,
                       uint64_t *faults);
 
 #ifdef __cplusplus

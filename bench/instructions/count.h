@@ -31,7 +31,7 @@ struct record {
 	unsigned char key[KEY_SIZE], value[VALUE_SIZE];
 };
 
-static inline void record_make(struct record *r, uint64_t id, uint64_t version)
+static inline void entry_make(struct record *r, uint64_t id, uint64_t version)
 {
 	uint64_t x = mix(id);
 

@@ -50,7 +50,7 @@ int count_get(void *env, uint64_t n)
 	if (err)
 		return err;
 	for (uint64_t i = 0; i < n && !err; i++) {
-		record_make(&r, id_existing(i), 0);
+		entry_make(&r, id_existing(i), 0);
 		MDB_val k = {sizeof r.key, r.key}, v;
 
 		err = mdb_get(txn, MAIN_DBI, &k, &v);
@@ -82,7 +82,7 @@ static int put(MDB_txn *txn, uint64_t id, uint64_t version)
 {
 	struct record r;
 
-	record_make(&r, id, version);
+	entry_make(&r, id, version);
 	MDB_val k = {sizeof r.key, r.key}, v = {sizeof r.value, r.value};
 
 	return mdb_put(txn, MAIN_DBI, &k, &v, 0);
@@ -156,7 +156,7 @@ int count_delete(void *env, uint64_t n)
 		err = mdb_txn_begin(env, NULL, 0, &txn);
 		if (err)
 			break;
-		record_make(&r, i, 0);
+		entry_make(&r, i, 0);
 		MDB_val k = {sizeof r.key, r.key};
 
 		err = end(txn, mdb_del(txn, MAIN_DBI, &k, NULL));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* bulk_load.c - entries in rising order, packed. See daxkv.h and tree_load.c */
+/* bulk_load.c - entries in ascending order, packed. See daxkv.h and tree_load.c */
 #include "base/err.h"
 #include "txn/dbi.h"
 #include "txn/entry.h"
@@ -11,28 +11,28 @@
 #define FILL_DEFAULT 90u /* percent of a leaf: a later update needs room */
 #define FILL_MIN     10u
 
-/* load_entry - one entry. EXIST when it does not lie behind the last one; *fatal: the transaction can only be aborted. */
-static int load_entry(struct daxkv_txn *txn, struct dbstate *s, struct tree_load *load, const struct daxkv_val *key,
-                      const struct daxkv_val *value, bool *fatal)
+/* load_item - one entry. EXIST when it does not lie behind the last one; *fatal: the transaction can only be aborted. */
+static int load_item(struct daxkv_txn *txn, struct dbstate *s, struct tree_load *load, const struct daxkv_val *key,
+                     const struct daxkv_val *value, bool *fatal)
 {
 	struct item item = {.key = key->data, .klen = (uint32_t)key->size, .val = value->size ? value->data : (const uint8_t *)"", .vlen = (uint32_t)value->size}, last;
-	uint32_t usable = leaf_usable(txn->kv->page_size);
-	bool plain = entry_plain(txn->kv, &s->order, key, value);
+	uint32_t usable = leaf_usable(txn->store->page_size);
+	bool plain = entry_plain(txn->store, &s->order, key, value);
 	struct fmt_blob blob;
-	int rc = plain ? 0 : entry_put_check(txn->kv, &s->order, key, value, 0);
+	int rc = plain ? 0 : entry_put_check(txn->store, &s->order, key, value, 0);
 
 	if (UNLIKELY(rc))
 		return rc;
-	if (UNLIKELY(!tree_load_rises(load, &item)))
+	if (UNLIKELY(!tree_load_ascends(load, &item)))
 		return DAXKV_EXIST;
 	if (UNLIKELY(s->flags & DAXKV_DUP_FIXED) && tree_load_last(load, &last) && last.vlen != item.vlen)
 		return err_set(DAXKV_VALUE_SIZE, "a duplicate of %u bytes in a database whose duplicates have %u", item.vlen, last.vlen);
 	if (UNLIKELY(!plain) && (value->size > usable || leaf_cost(&s->order, item.klen, item.vlen) > usable / 2)) {
-		rc = blob_write(&txn->kv->wset, value->data, value->size, &blob);
+		rc = blob_write(&txn->store->wset, value->data, value->size, &blob);
 		item.flags = FMT_ENTRY_BLOB;
 		item.val = (const uint8_t *)&blob;
 		item.vlen = sizeof blob;
-		s->tree.blob_pages += rc ? 0 : blob_pages(value->size, txn->kv->page_size);
+		s->tree.blob_pages += rc ? 0 : blob_pages(value->size, txn->store->page_size);
 	}
 	if (!rc)
 		rc = tree_load_add(load, &item);
@@ -61,7 +61,7 @@ int daxkv_bulk_load(struct daxkv_txn *txn, daxkv_db db, unsigned int fill, daxkv
 		return rc;
 	while (!stop && (stop = next(arg, &key, &value)) == 0) {
 		if (UNLIKELY(!value.data || !tree_load_more(load, &key, &value)))
-			stop = load_entry(txn, s, load, &key, &value, &fatal);
+			stop = load_item(txn, s, load, &key, &value, &fatal);
 		n += !stop;
 	}
 	if (!fatal) {

@@ -3,7 +3,7 @@
  * check_store.c - which state daxkv_check looks at, and how it keeps out of writers' way.
  *
  *   1 without a lock: the newest commit is whole, and stays so until the next one is written. A
- * commit stores its record before it changes a word [I1], so the slot of the next record shows
+ * commit stores its record before it changes a word [I1], so the place of the next record shows
  * whether what was read is still that state. A write transaction that is only running changes
  * nothing there. 2 when commits come in between: holding the writer's lock, so that nobody commits.
  *   3 behind a writer that died or failed in its commit: a copy in private memory, recovered there.
@@ -31,40 +31,40 @@
 	50 /* waited for the lock before the state is looked at again: its owner may be idle */
 #define PAUSE_NS 1000000
 
-struct faults { /* of one look at the store: nothing is told of one that has to be repeated */
+struct check_faults { /* of one look at the store: nothing is told of one that has to be repeated */
 	char *text[CHECK_MAX_REPORTS];
 	size_t n;
 	uint64_t found;
 };
 
 struct state { /* what a look is at */
-	struct daxkv_store *kv;
-	uint64_t txn, clean, next; /* next: the number in the slot of record txn + 1 */
+	struct daxkv_store *store;
+	uint64_t txn, clean, next; /* next: the number in the place of record txn + 1 */
 };
 
 static void fault_keep(const char *text, void *arg)
 {
-	struct faults *f = arg;
+	struct check_faults *f = arg;
 	char *copy = f->n < CHECK_MAX_REPORTS ? strdup(text) : NULL;
 
 	if (copy)
 		f->text[f->n++] = copy;
 }
 
-static void faults_forget(struct faults *f)
+static void faults_forget(struct check_faults *f)
 {
 	while (f->n)
 		free(f->text[--f->n]);
 	f->found = 0;
 }
 
-int store_stamp(const struct daxkv_store *kv, uint64_t *stamp)
+int store_stamp(const struct daxkv_store *store, uint64_t *stamp)
 {
-	const uint64_t end = kv->geometry.ring_off + FMT_RING_SLOT * FMT_RING_SLOTS;
-	uint64_t bytes[FMT_SUPER_SIZE / FMT_WORD], hash = kv->geometry.file_id;
+	const uint64_t end = store->geometry.ring_off + FMT_RING_RECORD * FMT_RING_RECORDS;
+	uint64_t bytes[FMT_SUPER_SIZE / FMT_WORD], hash = store->geometry.file_id;
 
 	for (uint64_t at = 0; at < end;) {
-		ssize_t n = pread(kv->map.fd, bytes, min_u64(sizeof bytes, end - at), (off_t)at);
+		ssize_t n = pread(store->map.fd, bytes, min_u64(sizeof bytes, end - at), (off_t)at);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -79,23 +79,23 @@ int store_stamp(const struct daxkv_store *kv, uint64_t *stamp)
 
 /* alone - whether this reader shares nothing with writers: it may not use the lock file, or has a
  * copy of its own. */
-static bool alone(const struct daxkv_store *kv)
+static bool alone(const struct daxkv_store *store)
 {
-	return kv->read_only && kv->share_file.fd < 0 && !kv->turns;
+	return store->read_only && store->share_file.fd < 0 && !store->external_lock;
 }
 
-static uint64_t next_of(const struct daxkv_store *kv, uint64_t txn)
+static uint64_t next_of(const struct daxkv_store *store, uint64_t txn)
 {
-	return load_word(ring_slot(&kv->ring, txn + 1));
+	return load_word(ring_at(&store->ring, txn + 1));
 }
 
-static struct state state_now(struct daxkv_store *kv)
+static struct state state_now(struct daxkv_store *store)
 {
-	const struct fmt_super *super = (const void *)kv->map.base;
-	struct state s = {.kv = kv,
-	                  .txn = __atomic_load_n(&kv->share->published, __ATOMIC_SEQ_CST)};
+	const struct fmt_super *super = (const void *)store->map.base;
+	struct state s = {.store = store,
+	                  .txn = __atomic_load_n(&store->share->published, __ATOMIC_SEQ_CST)};
 
-	s.next = next_of(kv, s.txn);
+	s.next = next_of(store, s.txn);
 	s.clean = load_word(&super->clean);
 	return s;
 }
@@ -104,16 +104,16 @@ static struct state state_now(struct daxkv_store *kv)
 static bool state_moved(void *arg)
 {
 	const struct state *s = arg;
-	const struct fmt_super *super = (const void *)s->kv->map.base;
+	const struct fmt_super *super = (const void *)s->store->map.base;
 
 	fence_loads(); /* pairs with the release stores of commit_store, which come behind the
 	                  record */
-	return __atomic_load_n(&s->kv->share->published, __ATOMIC_RELAXED) != s->txn ||
-	       next_of(s->kv, s->txn) != s->next || load_word(&super->clean) != s->clean;
+	return __atomic_load_n(&s->store->share->published, __ATOMIC_RELAXED) != s->txn ||
+	       next_of(s->store, s->txn) != s->next || load_word(&super->clean) != s->clean;
 }
 
 /* look - at the state that base shows. EAGAIN when it has moved. */
-static int look(const struct map *map, struct state *s, bool may_move, struct faults *f)
+static int look(const struct map *map, struct state *s, bool may_move, struct check_faults *f)
 {
 	struct check_input in = {.base = map->base, .txn = s->txn, .report = fault_keep, .arg = f};
 
@@ -127,39 +127,39 @@ static int look(const struct map *map, struct state *s, bool may_move, struct fa
 }
 
 /* see_all - have mapped what the newest commit uses. */
-static int see_all(struct daxkv_store *kv)
+static int see_all(struct daxkv_store *store)
 {
-	const struct fmt_super *super = (const void *)kv->map.base;
+	const struct fmt_super *super = (const void *)store->map.base;
 	uint64_t size = load_word(&super->size);
 
-	return size > load_word(&kv->map.size) ? map_extend(&kv->map, size) : 0;
+	return size > load_word(&store->map.size) ? map_extend(&store->map, size) : 0;
 }
 
 /* look_free - without a lock. EAGAIN when a commit is half done, or came in between. */
-static int look_free(struct daxkv_store *kv, struct faults *f)
+static int look_free(struct daxkv_store *store, struct check_faults *f)
 {
-	int rc = kv->turns ? commit_follow(kv) : 0;
+	int rc = store->external_lock ? commit_follow(store) : 0;
 
 	if (!rc)
-		rc = see_all(kv);
-	struct state s = state_now(kv);
+		rc = see_all(store);
+	struct state s = state_now(store);
 
 	if (rc)
 		return state_moved(&s) ? EAGAIN : rc;
-	return s.next == s.txn + 1 ? EAGAIN : look(&kv->map, &s, true, f);
+	return s.next == s.txn + 1 ? EAGAIN : look(&store->map, &s, true, f);
 }
 
 /* look_recovered - at what the next writer will recover. The writer's lock is held. */
-static int look_recovered(struct daxkv_store *kv, struct faults *f)
+static int look_recovered(struct daxkv_store *store, struct check_faults *f)
 {
-	struct map copy = {.fd = kv->map.fd, .rdonly = true, .path = kv->map.path};
-	struct ring ring = kv->ring;
+	struct map copy = {.fd = store->map.fd, .rdonly = true, .path = store->map.path};
+	struct ring ring = store->ring;
 	struct recover_result r;
 	uint64_t size;
-	int rc = map_file_size(&kv->map, &size);
+	int rc = map_file_size(&store->map, &size);
 
 	if (!rc) {
-		size = round_down(size, kv->page_size);
+		size = round_down(size, store->page_size);
 		rc = map_attach(&copy, size, size, DAXKV_PMEM_FORCE, true);
 	}
 	if (rc)
@@ -169,7 +169,7 @@ static int look_recovered(struct daxkv_store *kv, struct faults *f)
 	if (rc == DAXKV_CORRUPT) {
 		faults_forget(f);
 	} else if (!rc) {
-		struct state s = {.kv = kv, .txn = r.txn};
+		struct state s = {.store = store, .txn = r.txn};
 
 		rc = look(&copy, &s, false, f);
 	}
@@ -178,51 +178,53 @@ static int look_recovered(struct daxkv_store *kv, struct faults *f)
 }
 
 /* look_held - holding the writer's lock. BUSY. */
-static int look_held(struct daxkv_store *kv, int64_t wait_ms, struct faults *f)
+static int look_held(struct daxkv_store *store, int64_t wait_ms, struct check_faults *f)
 {
 	bool died;
-	int rc = writer_hold(kv, wait_ms, &died);
+	int rc = writer_hold(store, wait_ms, &died);
 
 	if (rc)
 		return rc;
 	/* Whoever waits may know for whom. The next writer, this one too, looks at the free space
 	 * anew [I16]. */
-	kv->known = UINT64_MAX;
-	__atomic_store_n(&kv->share->writer_pid, getpid(), __ATOMIC_RELAXED);
-	__atomic_store_n(&kv->share->last_writer, kv->share_file.owner, __ATOMIC_RELEASE);
-	if (died || __atomic_load_n(&kv->share->poison, __ATOMIC_SEQ_CST)) {
-		rc = look_recovered(kv, f);
+	store->known = UINT64_MAX;
+	__atomic_store_n(&store->share->writer_pid, getpid(), __ATOMIC_RELAXED);
+	__atomic_store_n(&store->share->last_writer, store->share_file.owner, __ATOMIC_RELEASE);
+	if (died || __atomic_load_n(&store->share->panic, __ATOMIC_SEQ_CST)) {
+		rc = look_recovered(store, f);
 	} else {
-		rc = see_all(kv);
-		struct state s = state_now(kv);
+		rc = see_all(store);
+		struct state s = state_now(store);
 
 		if (!rc)
-			rc = look(&kv->map, &s, false, f);
+			rc = look(&store->map, &s, false, f);
 	}
-	writer_let_go(kv, died);
+	writer_let_go(store, died);
 	return rc;
 }
 
 /* look_shared - the first look that no commit disturbed. wait_ms: negative to wait as long as it
  * takes. BUSY. */
-static int look_shared(struct daxkv_store *kv, int64_t wait_ms, struct faults *f)
+static int look_shared(struct daxkv_store *store, int64_t wait_ms, struct check_faults *f)
 {
 	const struct timespec pause = {.tv_nsec = PAUSE_NS};
 	const int64_t from = clock_ms();
 
 	for (;;) {
-		bool poison = __atomic_load_n(&kv->share->poison, __ATOMIC_SEQ_CST);
-		int rc = poison ? EAGAIN : look_free(kv, f);
+		bool panic = __atomic_load_n(&store->share->panic, __ATOMIC_SEQ_CST);
+		int rc = panic ? EAGAIN : look_free(store, f);
 		int64_t left = wait_ms < 0 ? HOLD_MS : wait_ms - (clock_ms() - from);
 
 		if (rc != EAGAIN)
 			return rc;
-		if (kv->turns) { /* the lock is the caller's own, and not known here */
+		if (store->external_lock) { /* the lock is the caller's own, and not known here */
 			rc = left > 0 ? 0
 			              : err_set(DAXKV_BUSY, "the store is written to all the time");
 			nanosleep(&pause, NULL);
 		} else {
-			rc = look_held(kv, left < 0 ? 0 : left < HOLD_MS ? left : HOLD_MS, f);
+			rc = look_held(store, left < 0 ? 0 : left < HOLD_MS ? left
+			                                                    : HOLD_MS,
+			               f);
 			if (rc != DAXKV_BUSY)
 				return rc;
 			rc = left > 0 ? 0 : rc;
@@ -234,30 +236,30 @@ static int look_shared(struct daxkv_store *kv, int64_t wait_ms, struct faults *f
 
 /* look_alone - by a reader that no writer notices: the file must be as it was when it was opened.
  */
-static int look_alone(struct daxkv_store *kv, struct faults *f)
+static int look_alone(struct daxkv_store *store, struct check_faults *f)
 {
-	struct state s = state_now(kv);
+	struct state s = state_now(store);
 	uint64_t stamp;
-	int rc = look(&kv->map, &s, false, f), end = store_stamp(kv, &stamp);
+	int rc = look(&store->map, &s, false, f), end = store_stamp(store, &stamp);
 
 	if (end)
 		return end;
-	return stamp == kv->stamp
+	return stamp == store->stamp
 	           ? rc
 	           : err_set(DAXKV_BUSY, "a writer changed the store while it was checked, and "
 	                                 "this user cannot use its lock file");
 }
 
-static int check(struct daxkv_store *kv, int64_t wait_ms, void (*report)(const char *fault, void *arg),
-                 void *arg, uint64_t *faults)
+static int check_walk_run(struct daxkv_store *store, int64_t wait_ms, void (*report)(const char *fault, void *arg),
+                          void *arg, uint64_t *faults)
 {
-	struct faults *f;
+	struct check_faults *f;
 	int rc;
 
-	if (!kv || txn_forked(kv))
-		return err_set(kv ? DAXKV_BAD_TXN : EINVAL,
-		               kv ? "the store was opened by the parent process"
-		                  : "no store was given");
+	if (!store || txn_forked(store))
+		return err_set(store ? DAXKV_BAD_TXN : EINVAL,
+		               store ? "the store was opened by the parent process"
+		                     : "no store was given");
 	pthread_testcancel(); /* a thread that only checks can be cancelled: here, where it has
 	                         nothing */
 	f = calloc(1, sizeof *f);
@@ -265,7 +267,7 @@ static int check(struct daxkv_store *kv, int64_t wait_ms, void (*report)(const c
 		return err_set(ENOMEM, "no memory for a check");
 	const int cancel = cancel_off();
 
-	rc = alone(kv) ? look_alone(kv, f) : look_shared(kv, wait_ms, f);
+	rc = alone(store) ? look_alone(store, f) : look_shared(store, wait_ms, f);
 	cancel_restore(cancel);
 	if (rc == DAXKV_CORRUPT && f->found == 0) { /* met before anything was looked at */
 		fault_keep(daxkv_errmsg(), f);
@@ -286,14 +288,14 @@ static int check(struct daxkv_store *kv, int64_t wait_ms, void (*report)(const c
 	return rc;
 }
 
-int daxkv_check(struct daxkv_store *kv, void (*report)(const char *fault, void *arg), void *arg,
+int daxkv_check(struct daxkv_store *store, void (*report)(const char *fault, void *arg), void *arg,
                 uint64_t *faults)
 {
-	return check(kv, -1, report, arg, faults);
+	return check_walk_run(store, -1, report, arg, faults);
 }
 
-int daxkv_check_timed(struct daxkv_store *kv, unsigned int milliseconds,
+int daxkv_check_timed(struct daxkv_store *store, unsigned int milliseconds,
                       void (*report)(const char *fault, void *arg), void *arg, uint64_t *faults)
 {
-	return check(kv, milliseconds, report, arg, faults);
+	return check_walk_run(store, milliseconds, report, arg, faults);
 }

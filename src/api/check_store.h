@@ -6,6 +6,6 @@
 #include "txn/store.h"
 
 /* store_stamp - a checksum of the file's superblock and ring, which every commit changes. errno. */
-int store_stamp(const struct daxkv_store *kv, uint64_t *stamp);
+int store_stamp(const struct daxkv_store *store, uint64_t *stamp);
 
 #endif

@@ -80,13 +80,13 @@ int copy_each(struct copy *copy, const struct fmt_db *from, struct dbstate *stat
 static int named_out(void *arg, struct item *it)
 {
 	struct copy *copy = arg;
-	struct fmt_db record;
+	struct fmt_db catalog;
 	int rc;
 
 	if (!(it->flags & FMT_ENTRY_DB))
 		return 0;
-	if (it->vlen != sizeof record)
-		return err_corrupt(0, "a database's record of %u bytes", it->vlen);
+	if (it->vlen != sizeof catalog)
+		return err_corrupt(0, "a catalog entry of %u bytes", it->vlen);
 	if (copy->ndesc == copy->desc_room) {
 		size_t room = copy->desc_room ? 2 * copy->desc_room : 64;
 		uint64_t *more = realloc(copy->desc, room * sizeof *more);
@@ -96,8 +96,8 @@ static int named_out(void *arg, struct item *it)
 		copy->desc = more;
 		copy->desc_room = room;
 	}
-	memcpy(&record, it->val, sizeof record);
-	rc = copy_tree(copy, &record, false, &copy->desc[copy->ndesc]);
+	memcpy(&catalog, it->val, sizeof catalog);
+	rc = copy_tree(copy, &catalog, false, &copy->desc[copy->ndesc]);
 	copy->ndesc += !rc;
 	return rc;
 }
@@ -150,8 +150,8 @@ static int head_out(struct copy *copy, const struct super_new *new,
 /* copy_run - count, then give out. */
 static int copy_run(struct copy *copy, daxkv_copy_fn *write)
 {
-	const struct daxkv_store *kv = copy->txn->kv;
-	const struct fmt_super *super = (const void *)kv->map.base;
+	const struct daxkv_store *store = copy->txn->store;
+	const struct fmt_super *super = (const void *)store->map.base;
 	const struct fmt_db main_db = {.desc = load_word(&super->main_desc)};
 	struct super_new new = {.page_size = copy->psize,
 	                        .created = (uint64_t)time(NULL),
@@ -188,7 +188,7 @@ int daxkv_copy(struct daxkv_txn *txn, daxkv_copy_fn *write, void *arg)
 		    EINVAL, "a copy needs a read transaction, and a function that takes its bytes");
 	if (rc)
 		return rc;
-	copy.psize = txn->kv->page_size;
+	copy.psize = txn->store->page_size;
 	copy.zeros = calloc(2, copy.psize);
 	if (!copy.zeros)
 		return err_set(ENOMEM, "no memory for a copy");

@@ -18,7 +18,7 @@ struct level {                   /* the page in the making, of one level above t
 	uint8_t *left_buf;
 };
 
-struct build {
+struct copy_build {
 	struct copy *copy;
 	struct dbstate *state;
 	uint64_t txn; /* of which all pages are */
@@ -65,7 +65,7 @@ static int level_ready(struct level *v, uint32_t psize)
 	return 0;
 }
 
-static int level_write(struct build *b, unsigned int level, uint64_t *off)
+static int copy_level_write(struct copy_build *b, unsigned int level, uint64_t *off)
 {
 	struct copy *copy = b->copy;
 	struct level *v = &b->level[level];
@@ -77,8 +77,8 @@ static int level_write(struct build *b, unsigned int level, uint64_t *off)
 	return copy_page(copy, copy->image, used, off);
 }
 
-/* level_add - a page of the level below, behind sep. As deep as the tree. */
-static int level_add(struct build *b, unsigned int level, const struct sep *sep, uint64_t kid)
+/* copy_level_add - a page of the level below, behind sep. As deep as the tree. */
+static int copy_level_add(struct copy_build *b, unsigned int level, const struct sep *sep, uint64_t kid)
 {
 	struct level *v = &b->level[level];
 	int rc = level < TREE_DEPTH - 1 ? level_ready(v, b->copy->psize)
@@ -88,9 +88,9 @@ static int level_add(struct build *b, unsigned int level, const struct sep *sep,
 	if (rc)
 		return rc;
 	if (v->n > 1 && v->cost + inner_cost(sep) > inner_usable(b->copy->psize) * FILL / 100) {
-		rc = level_write(b, level, &off);
+		rc = copy_level_write(b, level, &off);
 		if (!rc)
-			rc = level_add(b, level + 1, v->written > 1 ? &v->left : NULL, off);
+			rc = copy_level_add(b, level + 1, v->written > 1 ? &v->left : NULL, off);
 		if (rc)
 			return rc;
 		v->n = v->cost = v->bytes = 0;
@@ -106,17 +106,17 @@ static int level_add(struct build *b, unsigned int level, const struct sep *sep,
 	return 0;
 }
 
-static int leaf_out(struct build *b)
+static int leaf_out(struct copy_build *b)
 {
 	uint32_t used = leaf_pack_build(&b->pack, &b->state->order, b->txn, 0);
 	uint64_t off;
 	int rc = copy_page(b->copy, b->pack.page, used, &off);
 
-	return rc ? rc : level_add(b, 1, b->leaf_pages++ ? &b->left : NULL, off);
+	return rc ? rc : copy_level_add(b, 1, b->leaf_pages++ ? &b->left : NULL, off);
 }
 
 /* value_out - a large value; blob is its place, old and then new. */
-static int value_out(struct build *b, struct fmt_blob *blob)
+static int value_out(struct copy_build *b, struct fmt_blob *blob)
 {
 	const uint8_t *bytes;
 	int rc = blob_bytes(&b->copy->txn->view, blob, &bytes);
@@ -132,7 +132,7 @@ static int value_out(struct build *b, struct fmt_blob *blob)
 
 /* value_of - what the entry will have as its value, when that names other pages; room for it is the
  * caller's. */
-static int value_of(struct build *b, struct item *it, struct fmt_blob *blob, struct fmt_db *record)
+static int value_of(struct copy_build *b, struct item *it, struct fmt_blob *blob, struct fmt_db *catalog)
 {
 	struct copy *copy = b->copy;
 	int rc;
@@ -145,21 +145,21 @@ static int value_of(struct build *b, struct item *it, struct fmt_blob *blob, str
 		it->val = (const uint8_t *)blob;
 		return rc;
 	}
-	if (it->vlen != sizeof *record || copy->desc_used == copy->ndesc)
-		return err_corrupt(0, "a database's record of %u bytes", it->vlen);
-	memcpy(record, it->val, sizeof *record);
-	record->desc = copy->desc[copy->desc_used++];
-	it->val = (const uint8_t *)record;
+	if (it->vlen != sizeof *catalog || copy->desc_used == copy->ndesc)
+		return err_corrupt(0, "a catalog entry of %u bytes", it->vlen);
+	memcpy(catalog, it->val, sizeof *catalog);
+	catalog->desc = copy->desc[copy->desc_used++];
+	it->val = (const uint8_t *)catalog;
 	return 0;
 }
 
 static int entry_out(void *arg, struct item *it)
 {
-	struct build *b = arg;
+	struct copy_build *b = arg;
 	struct item out = *it; /* its value may be one of these two, which end with this function */
 	struct fmt_blob blob;
-	struct fmt_db record;
-	int rc = it->flags ? value_of(b, &out, &blob, &record) : 0;
+	struct fmt_db catalog;
+	int rc = it->flags ? value_of(b, &out, &blob, &catalog) : 0;
 
 	b->entries++;
 	if (rc || leaf_pack_add(&b->pack, &b->state->order, &out))
@@ -180,7 +180,7 @@ static int entry_out(void *arg, struct item *it)
 }
 
 /* tree_out - what is still in the making; *root: 0 when there is nothing. */
-static int tree_out(struct build *b, uint64_t *root)
+static int tree_out(struct copy_build *b, uint64_t *root)
 {
 	int rc = b->pack.n ? leaf_out(b) : 0;
 
@@ -192,14 +192,14 @@ static int tree_out(struct build *b, uint64_t *root)
 			*root = v->kids[0];
 			return 0;
 		}
-		rc = level_write(b, level, root);
+		rc = copy_level_write(b, level, root);
 		if (!rc && v->written > 1)
-			rc = level_add(b, level + 1, &v->left, *root);
+			rc = copy_level_add(b, level + 1, &v->left, *root);
 	}
 	return rc;
 }
 
-static int desc_out(struct build *b, uint64_t root, uint64_t *off)
+static int desc_out(struct copy_build *b, uint64_t root, uint64_t *off)
 {
 	struct fmt_desc *desc = (void *)b->copy->image;
 
@@ -215,7 +215,7 @@ static int desc_out(struct build *b, uint64_t root, uint64_t *off)
 	return copy_page(b->copy, b->copy->image, b->copy->psize, off);
 }
 
-static void build_free(struct build *b)
+static void build_free(struct copy_build *b)
 {
 	for (unsigned int i = 0; i < TREE_DEPTH; i++)
 		free(b->level[i].kids);
@@ -228,7 +228,7 @@ static void build_free(struct build *b)
 int copy_tree(struct copy *copy, const struct fmt_db *from, bool descriptor, uint64_t *desc)
 {
 	const uint32_t psize = copy->psize;
-	struct build *b = calloc(1, sizeof *b);
+	struct copy_build *b = calloc(1, sizeof *b);
 	struct dbstate state;
 	uint64_t root;
 	int rc = 0;

@@ -21,10 +21,10 @@ int daxkv_cursor_open(struct daxkv_txn *txn, daxkv_db db, struct daxkv_cursor **
 		rc = txn_done(txn, dbi_state(txn, db, &s));
 	if (rc)
 		return rc;
-	c = calloc(1, sizeof *c + LEAF_MAX(txn->kv->page_size) * sizeof c->order[0]);
+	c = calloc(1, sizeof *c + LEAF_MAX(txn->store->page_size) * sizeof c->order[0]);
 	if (!c)
 		return err_set(ENOMEM, "no memory for a cursor");
-	c->kv = txn->kv;
+	c->store = txn->store;
 	c->db = db;
 	place_link(c, txn);
 	*cursor = c;
@@ -38,7 +38,7 @@ int daxkv_cursor_renew(struct daxkv_txn *txn, struct daxkv_cursor *c)
 
 	if (!rc && (!c || txn->write || (c->txn && c->txn->write)))
 		rc = err_set(EINVAL, "only a read transaction's cursor can be renewed");
-	if (!rc && c->kv != txn->kv)
+	if (!rc && c->store != txn->store)
 		rc = err_set(EINVAL, "the cursor is another store's");
 	if (!rc)
 		rc = txn_done(txn, dbi_state(txn, c->db, &s));
@@ -74,7 +74,7 @@ static int replace_current(struct daxkv_cursor *c, struct dbstate *s, struct dax
 	if (rc)
 		return rc;
 	if (s->order.dups) {
-		rc = entry_dup_check(txn->kv, &s->order, &key, value);
+		rc = entry_dup_check(txn->store, &s->order, &key, value);
 		if (!rc && s->flags & DAXKV_DUP_FIXED && value->size != old.size)
 			rc = err_set(DAXKV_VALUE_SIZE, "a duplicate of %zu bytes in a database whose duplicates have %zu", value->size, old.size);
 	}
@@ -135,7 +135,7 @@ static int cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struc
 	}
 	/* Key and duplicate may lie in a page that the change rewrites: the cursor keeps what they were. */
 	uint8_t pair[FMT_PAGE_MAX / 2];
-	size_t max = c->txn->kv->max_key, klen = key && key->size <= max ? key->size : 0;
+	size_t max = c->txn->store->max_key, klen = key && key->size <= max ? key->size : 0;
 	size_t dlen = s->order.dups && value && value->size <= max ? value->size : 0;
 
 	if (klen)

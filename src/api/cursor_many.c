@@ -10,7 +10,7 @@
 
 #include <errno.h>
 
-#define AHEAD 4u /* entries that are prefetched while a leaf is handed out */
+#define MANY_AHEAD 4u /* entries that are prefetched while a leaf is handed out */
 
 struct batch {
 	struct daxkv_val *key, *value;
@@ -96,7 +96,7 @@ static int hand_out(struct daxkv_cursor *c, const struct order *o, struct batch 
 		struct item it;
 
 		rank += b->forward ? 1 : UINT32_MAX;
-		uint32_t further = b->forward ? rank + AHEAD : rank - AHEAD;
+		uint32_t further = b->forward ? rank + MANY_AHEAD : rank - MANY_AHEAD;
 
 		if (further < c->n)
 			__builtin_prefetch((const uint8_t *)leaf->page + c->order[further]);
@@ -135,7 +135,7 @@ int daxkv_cursor_get_many(struct daxkv_cursor *c, enum daxkv_cursor_op op, const
 		return err_set(EINVAL, "cursor operation %d for get_many", (int)op);
 	rc = cursor_ready(c, false, &s);
 	if (!rc && end)
-		rc = entry_key_check(c->txn->kv, &s->order, end);
+		rc = entry_key_check(c->txn->store, &s->order, end);
 	if (rc)
 		return rc;
 	const struct order *o = &s->order;

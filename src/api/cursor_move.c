@@ -5,7 +5,7 @@
 
 #include <errno.h>
 
-#define AHEAD 6u /* entries that are prefetched while a cursor steps */
+#define MOVE_AHEAD 6u /* entries that are prefetched while a cursor steps */
 
 static void arrive(struct daxkv_cursor *c)
 {
@@ -149,7 +149,7 @@ int cursor_order(struct daxkv_cursor *c, bool forward)
 	if (rc)
 		return rc;
 	c->ordered = true;
-	for (uint32_t i = 1; i < AHEAD; i++) {
+	for (uint32_t i = 1; i < MOVE_AHEAD; i++) {
 		uint32_t rank = forward ? c->path.rank + i : c->path.rank - i;
 
 		if (rank < c->n)
@@ -167,7 +167,7 @@ int cursor_order(struct daxkv_cursor *c, bool forward)
  * next leaf. */
 static inline __attribute__((always_inline)) bool step_near(struct daxkv_cursor *c, bool forward)
 {
-	uint32_t to = forward ? c->path.rank + 1 : c->path.rank - 1, further = forward ? to + AHEAD : to - AHEAD;
+	uint32_t to = forward ? c->path.rank + 1 : c->path.rank - 1, further = forward ? to + MOVE_AHEAD : to - MOVE_AHEAD;
 
 	if (c->state != CURSOR_AT || c->gap || !c->ordered || to >= c->n)
 		return false;
@@ -302,7 +302,7 @@ static int move_seek(struct daxkv_cursor *c, const struct tree *t, const struct 
 	const struct order *o = t->order;
 	struct probe p = {.key = key->data, .klen = (uint32_t)key->size, .edge = o->dups ? PROBE_BEFORE : PROBE_AT};
 	bool pair = op == DAXKV_SEEK_PAIR || op == DAXKV_SEEK_PAIR_GE, same = true;
-	int rc = entry_key_check(c->txn->kv, o, key);
+	int rc = entry_key_check(c->txn->store, o, key);
 
 	c->state = CURSOR_UNSET;
 	if (rc)
@@ -310,9 +310,9 @@ static int move_seek(struct daxkv_cursor *c, const struct tree *t, const struct 
 	if (pair) {
 		if (!o->dups || !value)
 			return err_set(DAXKV_INCOMPATIBLE, "a seek by pair needs sorted duplicates and a value");
-		rc = entry_dup_check(c->txn->kv, o, key, value);
+		rc = entry_dup_check(c->txn->store, o, key, value);
 		if (rc)
-			return rc == DAXKV_VALUE_SIZE && value->size > c->txn->kv->max_key ? rc : DAXKV_NOT_FOUND;
+			return rc == DAXKV_VALUE_SIZE && value->size > c->txn->store->max_key ? rc : DAXKV_NOT_FOUND;
 		p.dup = value->data;
 		p.dlen = (uint32_t)value->size;
 		p.edge = PROBE_AT;

@@ -20,22 +20,22 @@ static int end_new(struct dbi_name **end)
 static int state_named(struct daxkv_txn *txn, const struct daxkv_val *name, daxkv_db db,
                        struct dbstate *unopened, struct dbstate **s)
 {
-	struct fmt_db record;
+	struct fmt_db catalog;
 	int rc;
 
 	if (db)
 		return dbi_state_any(txn, db, s);
-	rc = dbi_record_find(txn, name->data, (uint32_t)name->size, &record);
+	rc = dbi_catalog_find(txn, name->data, (uint32_t)name->size, &catalog);
 	if (rc)
 		return rc;
 	rc = dbi_twin(txn, name, s);
 	if (rc || *s)
 		return rc;
 	*s = unopened;
-	return dbi_state_read(txn, &record, unopened);
+	return dbi_state_read(txn, &catalog, unopened);
 }
 
-/* drop_with_main - free a named database's pages; its record goes with all others of the main one.
+/* drop_with_main - free a named database's pages; its catalog entry goes with all others of the main one.
  */
 static int drop_with_main(struct daxkv_txn *txn, const struct daxkv_val *name)
 {
@@ -51,7 +51,7 @@ static int drop_with_main(struct daxkv_txn *txn, const struct daxkv_val *name)
 	if (!rc)
 		rc = tree_clear(&s->tree, true);
 	if (!rc && s->desc)
-		rc = wset_retire(&txn->kv->wset, s->desc);
+		rc = wset_retire(&txn->store->wset, s->desc);
 	if (rc) {
 		free(end);
 		return rc;
@@ -76,9 +76,9 @@ static int drop_all_named(struct daxkv_txn *txn)
 	return rc == DAXKV_NOT_FOUND ? 0 : rc;
 }
 
-static int drop_record(struct daxkv_txn *txn, struct dbstate *s)
+static int catalog_drop(struct daxkv_txn *txn, struct dbstate *s)
 {
-	struct daxkv_store *kv = txn->kv;
+	struct daxkv_store *store = txn->store;
 	struct probe p = {.key = s->name, .klen = s->name_len};
 	struct dbstate *main_state;
 	struct path path;
@@ -88,11 +88,11 @@ static int drop_record(struct daxkv_txn *txn, struct dbstate *s)
 		return rc;
 	rc = tree_seek(&main_state->tree, &p, &path);
 	if (!rc && !path.eoff)
-		rc = err_corrupt(s->desc, "the database's record is gone");
+		rc = err_corrupt(s->desc, "the catalog entry is gone");
 	if (!rc)
 		rc = tree_remove(&main_state->tree, &path);
 	if (!rc && s->desc)
-		rc = wset_retire(&kv->wset, s->desc);
+		rc = wset_retire(&store->wset, s->desc);
 	dbi_changed(txn, main_state);
 	s->generation = 0;
 	return rc;
@@ -123,7 +123,7 @@ int daxkv_db_drop(struct daxkv_txn *txn, daxkv_db db, int del)
 	rc = tree_clear(&s->tree, forget);
 	dbi_changed(txn, s);
 	if (!rc && forget)
-		rc = drop_record(txn, s);
+		rc = catalog_drop(txn, s);
 	if (rc) {
 		free(end);
 		return txn_break(txn, rc);
@@ -133,18 +133,18 @@ int daxkv_db_drop(struct daxkv_txn *txn, daxkv_db db, int del)
 	return 0;
 }
 
-/* record_move - the database's record gets another name. Only abort is left when it fails. */
-static int record_move(struct daxkv_txn *txn, struct dbstate *s, struct dbstate *main_state,
-                       struct dbi_name *name)
+/* catalog_move - the catalog entry gets another name. Only abort is left when it fails. */
+static int catalog_move(struct daxkv_txn *txn, struct dbstate *s, struct dbstate *main_state,
+                        struct dbi_name *name)
 {
-	struct fmt_db record = {.desc = s->named, .flags = s->flags};
-	struct daxkv_val value = {sizeof record, &record};
+	struct fmt_db catalog = {.desc = s->named, .flags = s->flags};
+	struct daxkv_val value = {sizeof catalog, &catalog};
 	struct probe p = {.key = s->name, .klen = s->name_len};
 	struct path path;
 	int rc = tree_seek(&main_state->tree, &p, &path);
 
 	if (!rc && !path.eoff)
-		rc = err_corrupt(s->desc, "the database's record is gone");
+		rc = err_corrupt(s->desc, "the catalog entry is gone");
 	if (!rc)
 		rc = tree_remove(&main_state->tree, &path);
 	dbi_changed(txn, main_state);
@@ -160,7 +160,7 @@ static int rename_check(struct daxkv_txn *txn, const struct dbstate *main_state,
 {
 	struct item it;
 	bool taken = false;
-	int rc = entry_key_check(txn->kv, &main_state->order, name);
+	int rc = entry_key_check(txn->store, &main_state->order, name);
 
 	if (!rc && !name->data)
 		rc = err_set(EINVAL, "a database's name without bytes");
@@ -186,7 +186,7 @@ static int rename_to(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s,
 	if (!rc)
 		rc = txn_changing(txn, DAXKV_MAIN);
 	if (!rc)
-		rc = record_move(txn, s, main_state, copy);
+		rc = catalog_move(txn, s, main_state, copy);
 	if (rc) {
 		free(end);
 		free(copy);

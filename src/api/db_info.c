@@ -145,7 +145,7 @@ static int set_compare(struct daxkv_txn *txn, daxkv_db db, uint32_t flag, daxkv_
 		return err_set(DAXKV_INCOMPATIBLE,
 		               "the database (flags 0x%x) was not made with an order of its own",
 		               s->flags);
-	dbi_compare_set(txn->kv, db, flag, fn, arg, s);
+	dbi_compare_set(txn->store, db, flag, fn, arg, s);
 	dbi_state_order(s, s->flags);
 	return 0;
 }

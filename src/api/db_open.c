@@ -28,32 +28,32 @@ static int flags_check(unsigned int flags)
 	return 0;
 }
 
-/* record_store - the database's record in the main one. */
-static int record_store(struct daxkv_txn *txn, struct daxkv_val name, uint64_t desc, uint32_t flags)
+/* catalog_store - the catalog entry in the main one. */
+static int catalog_store(struct daxkv_txn *txn, struct daxkv_val name, uint64_t desc, uint32_t flags)
 {
-	struct fmt_db record = {.desc = desc, .flags = flags};
-	struct daxkv_val value = {sizeof record, &record};
+	struct fmt_db catalog = {.desc = desc, .flags = flags};
+	struct daxkv_val value = {sizeof catalog, &catalog};
 
 	return entry_put(txn, DAXKV_MAIN, &name, &value, 0, FMT_ENTRY_DB);
 }
 
 int db_flags_change(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s, unsigned int flags)
 {
-	struct daxkv_store *kv = txn->kv;
+	struct daxkv_store *store = txn->store;
 	uint64_t off = 0;
 	int rc = tree_clear(&s->tree, !s->desc);
 
 	if (!rc && s->desc)
-		rc = desc_new(&kv->wset, flags, 0, tree_prev_for(&s->tree, s->desc), &off);
+		rc = desc_new(&store->wset, flags, 0, tree_prev_for(&s->tree, s->desc), &off);
 	if (!rc && s->desc)
-		rc = wset_retire(&kv->wset, s->desc);
+		rc = wset_retire(&store->wset, s->desc);
 	if (rc)
 		return txn_break(txn, rc);
 	s->desc = s->named = off;
 	s->flags = flags;
 	dbi_changed(txn, s);
 	dbi_state_order(s, flags);
-	return db == DAXKV_MAIN ? 0 : record_store(txn, dbi_name_val(s), off, flags);
+	return db == DAXKV_MAIN ? 0 : catalog_store(txn, dbi_name_val(s), off, flags);
 }
 
 /* main_flags - give the main database flags, while it is empty. */
@@ -91,15 +91,15 @@ static int create_check(struct daxkv_txn *txn, const struct daxkv_val *name)
 		               "the main database's flags 0x%x rule named databases out",
 		               main_state->flags);
 	rc = txn_check(txn, true);
-	return rc ? rc : entry_key_check(txn->kv, &main_state->order, name);
+	return rc ? rc : entry_key_check(txn->store, &main_state->order, name);
 }
 
-/* db_create - a record for a new database: pages come with entries. */
+/* db_create - a catalog entry for a new database: pages come with entries. */
 static int db_create(struct daxkv_txn *txn, const struct daxkv_val *name, unsigned int flags)
 {
 	int rc = txn_changing(txn, DAXKV_MAIN);
 
-	return rc ? rc : record_store(txn, *name, 0, flags);
+	return rc ? rc : catalog_store(txn, *name, 0, flags);
 }
 
 /* handle_open - a handle for the database, which is made when that is wanted. The handle is taken
@@ -129,12 +129,12 @@ static int open_named(struct daxkv_txn *txn, const struct daxkv_val *name, unsig
 {
 	unsigned int kept = flags & DB_FLAGS, tries = 0;
 	bool create = false;
-	struct fmt_db record;
-	int rc = dbi_record_find(txn, name->data, (uint32_t)name->size, &record);
+	struct fmt_db catalog;
+	int rc = dbi_catalog_find(txn, name->data, (uint32_t)name->size, &catalog);
 
-	if (!rc && kept && kept != record.flags)
+	if (!rc && kept && kept != catalog.flags)
 		return err_set(DAXKV_INCOMPATIBLE,
-		               "the database was made with flags 0x%x, not 0x%x", record.flags,
+		               "the database was made with flags 0x%x, not 0x%x", catalog.flags,
 		               kept);
 	if (rc == DAXKV_NOT_FOUND && flags & DAXKV_CREATE) {
 		create = true;
@@ -161,9 +161,9 @@ int daxkv_db_open(struct daxkv_txn *txn, const struct daxkv_val *name, unsigned 
 		rc = flags_check(flags);
 	if (rc)
 		return rc;
-	if (name && (name->size == 0 || name->size > txn->kv->max_key))
+	if (name && (name->size == 0 || name->size > txn->store->max_key))
 		return err_set(DAXKV_KEY_SIZE, "a database name of %zu bytes; 1 to %u are possible",
-		               name->size, txn->kv->max_key);
+		               name->size, txn->store->max_key);
 	if (name) {
 		memcpy(bytes, name->data, name->size);
 		rc = open_named(txn, &(struct daxkv_val){name->size, bytes}, flags, &handle);

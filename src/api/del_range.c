@@ -25,9 +25,9 @@ int daxkv_del_range(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *
 	if (!rc)
 		rc = dbi_state(txn, db, &s);
 	if (!rc && from)
-		rc = entry_key_check(txn->kv, &s->order, from);
+		rc = entry_key_check(txn->store, &s->order, from);
 	if (!rc && to)
-		rc = entry_key_check(txn->kv, &s->order, to);
+		rc = entry_key_check(txn->store, &s->order, to);
 	if (!rc)
 		rc = txn_changing(txn, db);
 	if (rc)

@@ -5,9 +5,9 @@
 
 #include <errno.h>
 
-size_t daxkv_max_key_size(const struct daxkv_store *kv)
+size_t daxkv_max_key_size(const struct daxkv_store *store)
 {
-	return kv ? kv->max_key : 0;
+	return store ? store->max_key : 0;
 }
 
 /* get_end - the end of a get that failed, or of one from a snapshot that may be given up at any moment: what was found counts only when it was not. */
@@ -34,7 +34,7 @@ int daxkv_get(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, s
 	if (!rc)
 		rc = dbi_state(txn, db, &s);
 	if (!rc)
-		rc = value ? entry_key_check(txn->kv, &s->order, key) : err_set(EINVAL, "no place for the value");
+		rc = value ? entry_key_check(txn->store, &s->order, key) : err_set(EINVAL, "no place for the value");
 	if (UNLIKELY(rc))
 		return get_end(txn, rc, false, NULL, NULL);
 	if (LIKELY(s->order.fingerprints)) {
@@ -74,12 +74,12 @@ static int del_entry(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val 
 	if (!rc)
 		rc = dbi_state(txn, db, &s);
 	if (!rc)
-		rc = entry_key_check(txn->kv, &s->order, key);
+		rc = entry_key_check(txn->store, &s->order, key);
 	if (rc)
 		return rc;
 	bool pair = s->order.dups && value;
 
-	if (pair && (value->size > txn->kv->max_key || entry_dup_check(txn->kv, &s->order, key, value)))
+	if (pair && (value->size > txn->store->max_key || entry_dup_check(txn->store, &s->order, key, value)))
 		return DAXKV_NOT_FOUND;
 	rc = txn_changing(txn, db);
 	if (rc)

@@ -16,7 +16,7 @@ static int get_group(struct daxkv_txn *txn, struct dbstate *s, size_t n, const s
 	int rc;
 
 	for (unsigned int i = 0; i < n; i++) {
-		result[i] = entry_key_check(txn->kv, &s->order, &key[i]);
+		result[i] = entry_key_check(txn->store, &s->order, &key[i]);
 		if (result[i])
 			continue;
 		at[m] = i;
@@ -59,25 +59,25 @@ int daxkv_get_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct da
 
 /* puts_expected - the ways down for a group of puts. *m of them, those whose key and value are in order. */
 static int puts_expected(struct daxkv_txn *txn, struct dbstate *s, size_t n, const struct daxkv_val *key, const struct daxkv_val *value,
-                         unsigned int flags, int *result, struct place *place)
+                         unsigned int flags, int *result, struct put_place *place)
 {
 	unsigned int m = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		result[i] = entry_put_check(txn->kv, &s->order, &key[i], &value[i], flags);
+		result[i] = entry_put_check(txn->store, &s->order, &key[i], &value[i], flags);
 		if (result[i])
 			continue;
 		place[m].probe = entry_probe(&key[i], s->order.dups ? &value[i] : NULL, PROBE_AT);
-		place[m++].bytes = entry_size(txn->kv, &key[i], &value[i]);
+		place[m++].bytes = entry_size(txn->store, &key[i], &value[i]);
 	}
 	return tree_places(&s->tree, place, m);
 }
 
-/* put_group - up to TREE_MANY puts. Those that broke the transaction end it. No run begins here: that takes a put by way of scratch->finger. */
+/* put_group - up to TREE_MANY puts. Those that broke the transaction end it. No batch begins here: that takes a put by way of scratch->finger. */
 static int put_group(struct daxkv_txn *txn, struct dbstate *s, size_t n, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags,
                      int *result)
 {
-	struct place place[TREE_MANY];
+	struct put_place place[TREE_MANY];
 	unsigned int m = 0;
 	int rc = puts_expected(txn, s, n, key, value, flags, result, place);
 
@@ -87,7 +87,7 @@ static int put_group(struct daxkv_txn *txn, struct dbstate *s, size_t n, const s
 		struct put p = {.txn = txn, .s = s, .key = &key[i], .value = &value[i], .flags = flags, .path = &place[m].path};
 
 		m++;
-		txn->kv->wset.changes++;
+		txn->store->wset.changes++;
 		rc = tree_place(&s->tree, &place[m - 1]);
 		if (rc)
 			return rc;
@@ -126,10 +126,10 @@ int daxkv_put_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct da
 		rc = txn_changing(txn, db);
 	if (rc)
 		return rc;
-	scratch = &txn->kv->scratch;
+	scratch = &txn->store->scratch;
 	for (size_t i = 0; i < n && !rc;) {
-		/* While keys rise at the tree's end, the ordinary way finds each place without a search. */
-		if (i == 0 || s->tree.run || scratch->finger_of == &s->tree) {
+		/* While keys ascend at the tree's end, the ordinary way finds each place without a search. */
+		if (i == 0 || s->tree.batch || scratch->finger_of == &s->tree) {
 			result[i] = entry_put(txn, db, &key[i], &value[i], flags, 0);
 			rc = txn->broken || result[i] == DAXKV_CORRUPT ? result[i] : 0;
 			i++;

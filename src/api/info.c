@@ -15,70 +15,70 @@ const char *daxkv_version(void)
 	return "0.1.0";
 }
 
-uint64_t daxkv_user_version(const struct daxkv_store *kv)
+uint64_t daxkv_user_version(const struct daxkv_store *store)
 {
-	if (!kv)
+	if (!store)
 		return 0;
-	const struct fmt_super *super = (const void *)kv->map.base;
+	const struct fmt_super *super = (const void *)store->map.base;
 
-	return txn_forked(kv) ? 0 : load_word(&super->user_version);
+	return txn_forked(store) ? 0 : load_word(&super->user_version);
 }
 
-uint64_t daxkv_size(const struct daxkv_store *kv)
+uint64_t daxkv_size(const struct daxkv_store *store)
 {
-	if (!kv)
+	if (!store)
 		return 0;
-	const struct fmt_super *super = (const void *)kv->map.base;
+	const struct fmt_super *super = (const void *)store->map.base;
 
-	return txn_forked(kv) ? 0 : load_word(&super->size);
+	return txn_forked(store) ? 0 : load_word(&super->size);
 }
 
-const char *daxkv_lock_path(const struct daxkv_store *kv)
+const char *daxkv_lock_path(const struct daxkv_store *store)
 {
-	return kv && __atomic_load_n(&kv->lock.fd, __ATOMIC_RELAXED) >= 0 ? kv->lock.name : NULL;
+	return store && __atomic_load_n(&store->lock.fd, __ATOMIC_RELAXED) >= 0 ? store->lock.name : NULL;
 }
 
-int daxkv_fd(const struct daxkv_store *kv)
+int daxkv_fd(const struct daxkv_store *store)
 {
-	return kv ? kv->map.fd : -1;
+	return store ? store->map.fd : -1;
 }
 
-int daxkv_info(struct daxkv_store *kv, struct daxkv_info *info)
+int daxkv_info(struct daxkv_store *store, struct daxkv_info *info)
 {
-	if (!kv || !info)
+	if (!store || !info)
 		return err_set(EINVAL, "a store is needed, and a place for what there is to know");
-	const struct fmt_super *super = (const void *)kv->map.base;
+	const struct fmt_super *super = (const void *)store->map.base;
 	uint64_t file_size, used = 0;
-	int rc = txn_own(kv);
+	int rc = txn_own(store);
 
 	if (!rc)
-		rc = map_file_size(&kv->map, &file_size);
-	if (!rc && kv->turns)
-		rc = commit_follow(kv);
+		rc = map_file_size(&store->map, &file_size);
+	if (!rc && store->external_lock)
+		rc = commit_follow(store);
 	if (rc)
 		return rc;
-	if (kv->read_only || kv->turns || !kv->share->recovered) { /* with turns it may not be this one's to write; else nobody has written */
+	if (store->read_only || store->external_lock || !store->share->recovered) { /* with an external lock it may not be this one's to write; else nobody has written */
 		struct space space;
 
-		rc = space_open(&space, &kv->map, kv->page_size, load_word(&super->size));
+		rc = space_open(&space, &store->map, store->page_size, load_word(&super->size));
 		if (!rc)
 			rc = space_used(&space, &used);
 		space_close(&space);
 	} else {
 		struct daxkv_txn *txn = NULL;
 		struct err_saved before;
-		bool own = txn_writing(kv);
+		bool own = txn_writing(store);
 
 		err_save(&before);
-		if (!own && !kv->share->poison)
-			rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_TRY, &txn);
+		if (!own && !store->share->panic)
+			rc = daxkv_txn_begin(store, NULL, DAXKV_TXN_TRY, &txn);
 		if (!rc)
-			rc = space_used(&kv->space, &used);
+			rc = space_used(&store->space, &used);
 		if (!rc)
-			__atomic_store_n(&kv->used, used, __ATOMIC_RELAXED);
+			__atomic_store_n(&store->used, used, __ATOMIC_RELAXED);
 		if (rc == DAXKV_BUSY) { /* not worth waiting for */
 			err_restore(&before);
-			used = __atomic_load_n(&kv->used, __ATOMIC_RELAXED);
+			used = __atomic_load_n(&store->used, __ATOMIC_RELAXED);
 			rc = 0;
 		}
 		daxkv_txn_abort(txn);
@@ -86,36 +86,36 @@ int daxkv_info(struct daxkv_store *kv, struct daxkv_info *info)
 	if (rc)
 		return rc;
 	*info = (struct daxkv_info){
-	    .medium = kv->map.medium,
-	    .durability = map_durability(&kv->map),
+	    .medium = store->map.medium,
+	    .durability = map_durability(&store->map),
 	    .format_version = FMT_VERSION,
-	    .page_size = kv->page_size,
-	    .file_id = kv->geometry.file_id,
+	    .page_size = store->page_size,
+	    .file_id = store->geometry.file_id,
 	    .file_size = file_size,
 	    .used_bytes = used,
-	    .max_size = load_word(&kv->map.cap),
-	    .last_txn = __atomic_load_n(&kv->share->published, __ATOMIC_ACQUIRE),
-	    .recovered = kv->recovered,
-	    .held_pages = __atomic_load_n(&kv->space.limbo.pages, __ATOMIC_RELAXED),
-	    .readers = share_active(kv->share),
-	    .max_readers = share_slots(kv->share),
-	    .readers_peak = share_high(kv->share),
-	    .read_only = kv->read_only,
-	    .private_recovery = kv->map.private_copy,
-	    .copy_on_write = map_copies(&kv->map)};
+	    .max_size = load_word(&store->map.cap),
+	    .last_txn = __atomic_load_n(&store->share->published, __ATOMIC_ACQUIRE),
+	    .recovered = store->recovered,
+	    .held_pages = __atomic_load_n(&store->space.limbo.pages, __ATOMIC_RELAXED),
+	    .readers = share_active(store->share),
+	    .max_readers = share_max_readers(store->share),
+	    .readers_peak = share_high(store->share),
+	    .read_only = store->read_only,
+	    .private_recovery = store->map.private_copy,
+	    .copy_on_write = map_copies(&store->map)};
 	return 0;
 }
 
-void daxkv_counters(struct daxkv_store *kv, struct daxkv_counters *c)
+void daxkv_counters(struct daxkv_store *store, struct daxkv_counters *c)
 {
-	if (!kv || !c)
+	if (!store || !c)
 		return;
-	*c = (struct daxkv_counters){.commits = __atomic_load_n(&kv->commits, __ATOMIC_RELAXED),
-	                             .fences = __atomic_load_n(&kv->map.pm.fences, __ATOMIC_RELAXED),
-	                             .lines_flushed = __atomic_load_n(&kv->map.pm.lines_flushed, __ATOMIC_RELAXED),
-	                             .lines_streamed = __atomic_load_n(&kv->map.pm.lines_streamed, __ATOMIC_RELAXED),
-	                             .grows = __atomic_load_n(&kv->space.grows, __ATOMIC_RELAXED),
-	                             .splits = __atomic_load_n(&kv->wset.splits, __ATOMIC_RELAXED),
-	                             .compactions = __atomic_load_n(&kv->wset.compactions, __ATOMIC_RELAXED),
-	                             .merges = __atomic_load_n(&kv->wset.merges, __ATOMIC_RELAXED)};
+	*c = (struct daxkv_counters){.commits = __atomic_load_n(&store->commits, __ATOMIC_RELAXED),
+	                             .fences = __atomic_load_n(&store->map.pm.fences, __ATOMIC_RELAXED),
+	                             .lines_flushed = __atomic_load_n(&store->map.pm.lines_flushed, __ATOMIC_RELAXED),
+	                             .lines_streamed = __atomic_load_n(&store->map.pm.lines_streamed, __ATOMIC_RELAXED),
+	                             .grows = __atomic_load_n(&store->space.grows, __ATOMIC_RELAXED),
+	                             .splits = __atomic_load_n(&store->wset.splits, __ATOMIC_RELAXED),
+	                             .compactions = __atomic_load_n(&store->wset.compactions, __ATOMIC_RELAXED),
+	                             .merges = __atomic_load_n(&store->wset.merges, __ATOMIC_RELAXED)};
 }

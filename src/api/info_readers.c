@@ -5,13 +5,13 @@
 
 #include <time.h>
 
-int daxkv_writer_pid(const struct daxkv_store *kv)
+int daxkv_writer_pid(const struct daxkv_store *store)
 {
 	const struct share *share;
 
-	if (!kv || txn_forked(kv))
+	if (!store || txn_forked(store))
 		return 0;
-	share = kv->share;
+	share = store->share;
 	/* Pairs with commit_take_over. An owner that has just taken the lock is not known there yet. */
 	uint32_t last = __atomic_load_n(&share->last_writer, __ATOMIC_ACQUIRE);
 	int pid = __atomic_load_n(&share->writer_pid, __ATOMIC_RELAXED);
@@ -19,42 +19,42 @@ int daxkv_writer_pid(const struct daxkv_store *kv)
 	return last && wlock_owner(&share->writer) == last ? pid : 0;
 }
 
-void daxkv_readers_list(struct daxkv_store *kv, void (*show)(const struct daxkv_reader *reader, void *arg), void *arg)
+void daxkv_readers_list(struct daxkv_store *store, void (*show)(const struct daxkv_reader *reader, void *arg), void *arg)
 {
 	struct timespec now;
 
-	if (!kv || !show || txn_forked(kv))
+	if (!store || !show || txn_forked(store))
 		return;
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	for (uint32_t i = 0, high = share_high(kv->share); i < high; i++) {
-		const struct reader_slot *s = &kv->share->slot[i];
+	for (uint32_t i = 0, high = share_high(store->share); i < high; i++) {
+		const struct reader_entry *s = &store->share->reader[i];
 		uint64_t snapshot = __atomic_load_n(&s->snapshot_plus_1, __ATOMIC_ACQUIRE),
 		         since = __atomic_load_n(&s->since_ms, __ATOMIC_RELAXED);
 		uint64_t ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 
-		if (__atomic_load_n(&s->taken, __ATOMIC_ACQUIRE) != SLOT_OWNED)
+		if (__atomic_load_n(&s->taken, __ATOMIC_ACQUIRE) != READER_OWNED)
 			continue;
 		show(&(struct daxkv_reader){.pid = __atomic_load_n(&s->pid, __ATOMIC_RELAXED),
 		                            .thread = __atomic_load_n(&s->tid, __ATOMIC_RELAXED),
 		                            .handle = __atomic_load_n(&s->thread, __ATOMIC_RELAXED),
 		                            .running = snapshot != 0,
-		                            .bounded = share_bounded(kv->share, i),
-		                            .evicted = (snapshot & SLOT_EVICTED) != 0,
-		                            .own = __atomic_load_n(&s->owner, __ATOMIC_RELAXED) == kv->share_file.owner,
-		                            .snapshot = snapshot ? (snapshot & ~SLOT_EVICTED) - 1 : 0,
+		                            .bounded = share_bounded(store->share, i),
+		                            .evicted = (snapshot & READER_EVICTED) != 0,
+		                            .own = __atomic_load_n(&s->owner, __ATOMIC_RELAXED) == store->share_file.owner,
+		                            .snapshot = snapshot ? (snapshot & ~READER_EVICTED) - 1 : 0,
 		                            .age_ms = snapshot && ms > since ? ms - since : 0},
 		     arg);
 	}
 }
 
-unsigned int daxkv_readers_reap(struct daxkv_store *kv)
+unsigned int daxkv_readers_reap(struct daxkv_store *store)
 {
 	unsigned int n;
 
-	if (!kv || txn_forked(kv))
+	if (!store || txn_forked(store))
 		return 0;
-	pthread_mutex_lock(&kv->slot_mutex);
-	n = share_reap(kv->share, &kv->lock, kv->share_file.owner);
-	pthread_mutex_unlock(&kv->slot_mutex);
+	pthread_mutex_lock(&store->reader_mutex);
+	n = share_reap(store->share, &store->lock, store->share_file.owner);
+	pthread_mutex_unlock(&store->reader_mutex);
 	return n;
 }

@@ -2,7 +2,7 @@
 /* open_look.c - what a path has, before anything is made beside it. See store.h */
 #include "api/open.h"
 #include "base/err.h"
-#include "base/forks.h"
+#include "base/fds.h"
 #include "media/path.h"
 #include "txn/store.h"
 
@@ -28,6 +28,6 @@ int open_look(void *arg, struct stat *st)
 		rc = err_sys(EEXIST, "%s", look->path);
 	else if (!(look->flags & DAXKV_CREATE) || st->st_size)
 		rc = super_read(map.fd, (uint64_t)st->st_size, &geometry);
-	forks_close(&map.fd);
+	fds_close(&map.fd);
 	return rc;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* partition.c - cutting a database into parts. See daxkv.h and tree_split.c */
+/* partition.c - cutting a database into parts. See daxkv.h and tree_partition.c */
 #include "base/err.h"
 #include "txn/dbi.h"
 #include "txn/entry.h"
@@ -27,7 +27,7 @@ int daxkv_db_partition(struct daxkv_txn *txn, daxkv_db db, size_t parts, struct 
 		return err_set(ENOMEM, "no memory to cut a database into %zu parts", parts);
 	rc = dbi_state(txn, db, &s);
 	if (!rc)
-		rc = tree_split(&s->tree, (uint32_t)parts, seps, &got);
+		rc = tree_partition(&s->tree, (uint32_t)parts, seps, &got);
 	rc = txn_done(txn, rc);
 	for (uint32_t i = 0; i < got && !rc; i++)
 		rc = entry_value(txn_view(txn), &(struct item){.val = seps[i].key, .vlen = seps[i].klen}, &key[i]);

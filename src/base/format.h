@@ -25,8 +25,8 @@
 #define FMT_PAGE_MIN 512u /* below 4096 only in tests: small pages make small stores do everything */
 #define FMT_PAGE_MAX 32768u
 #define FMT_SUPER_SIZE 4096u
-#define FMT_RING_SLOT 512u
-#define FMT_RING_SLOTS 64u
+#define FMT_RING_RECORD  512u
+#define FMT_RING_RECORDS 64u
 #define FMT_LINE 64u
 #define FMT_WORD 8u
 
@@ -37,7 +37,7 @@
 struct fmt_super {
 	char magic[8];
 	uint32_t version, endian;
-	uint32_t page_size, ring_slot_size, ring_slots;
+	uint32_t page_size, ring_record_size, ring_records;
 	uint32_t incompat, rocompat, compat; /* feature bits: unknown incompat: do not open; rocompat: open read-only */
 	uint64_t file_id;                    /* random; seeds the records' checksums */
 	uint64_t ring_off, first_page;
@@ -129,7 +129,7 @@ struct fmt_blob { /* a value outside its leaf: pages of its own, contiguous, not
 	uint32_t zero;
 };
 
-struct fmt_db { /* a named database's record in the main one */
+struct fmt_db {        /* a named database's catalog entry in the main one */
 	uint64_t desc; /* its descriptor page; or the leaf that is all of it; 0: nothing was ever stored */
 	uint32_t flags; /* enum daxkv_db_flags */
 	uint32_t zero;
@@ -166,7 +166,7 @@ struct fmt_desc {
 #define FMT_DESC_COUNTS 128u
 #define FMT_COUNT_BITS 40u
 
-/* ---- ring: record T lies in slot T % ring_slots --------------------------------------------------------------------------- */
+/* ---- ring: record T lies at index T % ring_records --------------------------------------------------------------------------- */
 
 /* word 0  T
  *      1  hash64 of word 0 and of words 2 to the record's last, seeded with file_id
@@ -189,8 +189,8 @@ struct fmt_spill { /* type FMT_SPILL; page.n is 0, page.prev the next page of th
 #define FMT_AT(type, field, off) static_assert(offsetof(struct type, field) == (off), #type "." #field)
 FMT_AT(fmt_super, version, 8);
 FMT_AT(fmt_super, page_size, 16);
-FMT_AT(fmt_super, ring_slot_size, 20);
-FMT_AT(fmt_super, ring_slots, 24);
+FMT_AT(fmt_super, ring_record_size, 20);
+FMT_AT(fmt_super, ring_records, 24);
 FMT_AT(fmt_super, incompat, 28);
 FMT_AT(fmt_super, file_id, 40);
 FMT_AT(fmt_super, ring_off, 48);

@@ -91,20 +91,20 @@ static bool super_identity(struct check *ck)
 	return true;
 }
 
-/* super_layout - sizes and offsets. False when the pages cannot be walked. */
-static bool super_layout(struct check *ck)
+/* check_super_layout - sizes and offsets. False when the pages cannot be walked. */
+static bool check_super_layout(struct check *ck)
 {
 	const struct fmt_super *super = &ck->super;
-	uint64_t ring = (uint64_t)super->ring_slots * super->ring_slot_size;
+	uint64_t ring = (uint64_t)super->ring_records * super->ring_record_size;
 
-	if (super->ring_slot_size < FMT_LINE || super->ring_slot_size % FMT_LINE != 0 || super->ring_slot_size > FMT_PAGE_MAX ||
-	    super->ring_slots < 4 || super->ring_off < FMT_SUPER_SIZE || super->ring_off % FMT_LINE != 0 ||
+	if (super->ring_record_size < FMT_LINE || super->ring_record_size % FMT_LINE != 0 || super->ring_record_size > FMT_PAGE_MAX ||
+	    super->ring_records < 4 || super->ring_off < FMT_SUPER_SIZE || super->ring_off % FMT_LINE != 0 ||
 	    super->ring_off > super->first_page || ring > super->first_page - super->ring_off ||
 	    super->first_page % super->page_size != 0) {
 		check_fault(ck, NULL,
-		            "superblock: ring of %" PRIu32 " slots of %" PRIu32 " bytes at 0x%" PRIx64 " and first page 0x%" PRIx64
+		            "superblock: ring of %" PRIu32 " records of %" PRIu32 " bytes at 0x%" PRIx64 " and first page 0x%" PRIx64
 		            " do not fit together",
-		            super->ring_slots, super->ring_slot_size, super->ring_off, super->first_page);
+		            super->ring_records, super->ring_record_size, super->ring_off, super->first_page);
 		return false;
 	}
 	if (!all_zero(super->zero1, sizeof super->zero1) || !all_zero(super->zero2, sizeof super->zero2) ||
@@ -157,7 +157,7 @@ int check_run(const struct check_input *in, uint64_t *faults)
 	}
 	memcpy(&ck.super, in->base, sizeof ck.super);
 	ck.page_size = ck.super.page_size;
-	if (super_identity(&ck) && super_layout(&ck)) {
+	if (super_identity(&ck) && check_super_layout(&ck)) {
 		if (!memory_take(&ck)) {
 			ck.err = ENOMEM;
 		} else {

@@ -10,7 +10,7 @@
 /* A tail entry may be padded to a multiple of four bytes: the commit record names it in such units. */
 #define TAIL_ALIGN 4u
 
-struct leaf { /* the leaf being checked */
+struct check_leaf_state { /* the leaf being checked */
 	struct check *ck;
 	struct check_db *db;
 	const struct check_page *page;
@@ -43,7 +43,7 @@ static bool entry_read(const struct check_page *page, uint32_t off, uint32_t low
 /* ---- one entry ------------------------------------------------------------------------------------------------------------ */
 
 /* entry_form - rules that hold for every entry, superseded ones included. */
-static void entry_form(const struct leaf *leaf, const struct check_entry *e, bool tombstone)
+static void entry_form(const struct check_leaf_state *leaf, const struct check_entry *e, bool tombstone)
 {
 	const struct check *ck = leaf->ck;
 	uint32_t klen = e->item.klen, vlen = e->item.dlen, flags = leaf->db->flags, known = FMT_ENTRY_BLOB;
@@ -68,14 +68,14 @@ static void entry_form(const struct leaf *leaf, const struct check_entry *e, boo
 	else if ((e->flags & FMT_ENTRY_BLOB) && vlen != sizeof(struct fmt_blob))
 		fault = "a blob reference of the wrong size";
 	else if ((e->flags & FMT_ENTRY_DB) && vlen != sizeof(struct fmt_db))
-		fault = "a database record of the wrong size";
+		fault = "a catalog entry of the wrong size";
 	if (fault)
 		check_fault(leaf->ck, leaf->db,
 		            "leaf 0x%" PRIx64 " %s %" PRIu32 ": %s (key %" PRIu32 ", value %" PRIu32 " bytes, flags 0x%" PRIx32 ")",
 		            leaf->page->off, part_of(e), e->index, fault, klen, vlen, e->flags);
 }
 
-static void blob_check(const struct leaf *leaf, const struct check_entry *e)
+static void blob_check(const struct check_leaf_state *leaf, const struct check_entry *e)
 {
 	struct check *ck = leaf->ck;
 	uint64_t at = leaf->page->off + (uint64_t)(e->item.dup - leaf->page->p);
@@ -96,14 +96,14 @@ static void blob_check(const struct leaf *leaf, const struct check_entry *e)
 }
 
 /* db_note - remember a named database: it is walked when the main one is done. */
-static void db_note(const struct leaf *leaf, const struct check_entry *e)
+static void db_note(const struct check_leaf_state *leaf, const struct check_entry *e)
 {
 	struct check *ck = leaf->ck;
 	struct fmt_db record;
 
 	memcpy(&record, e->item.dup, sizeof record);
 	if (record.zero != 0)
-		check_fault(ck, leaf->db, "leaf 0x%" PRIx64 " %s %" PRIu32 ": database record's spare field is not zero", leaf->page->off,
+		check_fault(ck, leaf->db, "leaf 0x%" PRIx64 " %s %" PRIu32 ": catalog entry's spare field is not zero", leaf->page->off,
 		            part_of(e), e->index);
 	if (ck->dbs_count == ck->dbs_size) {
 		size_t size = ck->dbs_size ? 2 * ck->dbs_size : 16;
@@ -125,7 +125,7 @@ static void db_note(const struct leaf *leaf, const struct check_entry *e)
 }
 
 /* entry_live - rules for what a reader finds. */
-static void entry_live(const struct leaf *leaf, const struct check_entry *e)
+static void entry_live(const struct check_leaf_state *leaf, const struct check_entry *e)
 {
 	struct check_db *db = leaf->db;
 
@@ -145,7 +145,7 @@ static void entry_live(const struct leaf *leaf, const struct check_entry *e)
 
 /* ---- base ----------------------------------------------------------------------------------------------------------------- */
 
-static uint32_t leaf_crc(const struct check_page *page)
+static uint32_t check_leaf_crc(const struct check_page *page)
 {
 	uint32_t crc = crc32c(0, page->p, 8);
 
@@ -153,14 +153,14 @@ static uint32_t leaf_crc(const struct check_page *page)
 	return crc32c(crc, page->p + FMT_LEAF_BASE, (size_t)(page->head.end - FMT_LEAF_BASE));
 }
 
-static void base_item(const void *arg, uint32_t i, struct check_item *out)
+static void check_base_item(const void *arg, uint32_t i, struct check_item *out)
 {
-	const struct leaf *leaf = arg;
+	const struct check_leaf_state *leaf = arg;
 
 	*out = leaf->ck->entries[i].item;
 }
 
-static bool in_order(const struct leaf *leaf, const struct check_entry *a, const struct check_entry *b)
+static bool in_order(const struct check_leaf_state *leaf, const struct check_entry *a, const struct check_entry *b)
 {
 	enum check_order order = check_compare(leaf->db->flags, &a->item, &b->item);
 
@@ -177,7 +177,7 @@ static void uniform_read(const struct check_page *page, uint32_t i, struct check
 	e->item = (struct check_item){.key = page->p + off, .klen = klen, .dup = page->p + off + klen, .dlen = vlen};
 }
 
-static bool base_read(struct leaf *leaf)
+static bool base_read(struct check_leaf_state *leaf)
 {
 	struct check *ck = leaf->ck;
 	const struct check_page *page = leaf->page;
@@ -198,7 +198,7 @@ static bool base_read(struct leaf *leaf)
 		ck->order[i] = (uint16_t)i;
 	}
 	leaf->live = page->head.n;
-	check_heads(ck, leaf->db, page, FMT_LEAF_BASE, "leaf", "entry", base_item, leaf);
+	check_heads(ck, leaf->db, page, FMT_LEAF_BASE, "leaf", "entry", check_base_item, leaf);
 	return true;
 }
 
@@ -211,13 +211,13 @@ static uint32_t fingerprint(const struct check_item *item)
 	return (crc ^ crc >> 16) & 0xffff;
 }
 
-static void slot_fault(const struct leaf *leaf, uint32_t slot, const char *fault)
+static void slot_fault(const struct check_leaf_state *leaf, uint32_t slot, const char *fault)
 {
 	check_fault(leaf->ck, leaf->db, "leaf 0x%" PRIx64 " slot %" PRIu32 ": %s", leaf->page->off, slot, fault);
 }
 
 /* slot_read - the entry that a slot names, with its own checks. False when it does not lie behind the base. */
-static bool slot_read(const struct leaf *leaf, uint32_t slot, uint64_t word, struct check_entry *e)
+static bool slot_read(const struct check_leaf_state *leaf, uint32_t slot, uint64_t word, struct check_entry *e)
 {
 	const struct check_page *page = leaf->page;
 	uint32_t off = FMT_SLOT_OFF(word), end = FMT_SLOT_END(word), crc;
@@ -243,7 +243,7 @@ static bool slot_read(const struct leaf *leaf, uint32_t slot, uint64_t word, str
 }
 
 /* slot_apply - change the order as the slot's rank says: entry number e becomes, takes or ends a place. */
-static void slot_apply(struct leaf *leaf, uint32_t slot, uint64_t word, uint16_t e)
+static void slot_apply(struct check_leaf_state *leaf, uint32_t slot, uint64_t word, uint16_t e)
 {
 	uint16_t *order = leaf->ck->order;
 	const struct check_entry *entries = leaf->ck->entries;
@@ -271,7 +271,7 @@ static void slot_apply(struct leaf *leaf, uint32_t slot, uint64_t word, uint16_t
 	}
 }
 
-static void tail_read(struct leaf *leaf)
+static void tail_read(struct check_leaf_state *leaf)
 {
 	struct check *ck = leaf->ck;
 	const struct check_page *page = leaf->page;
@@ -308,7 +308,7 @@ static void tail_read(struct leaf *leaf)
 /* ---- the leaf ------------------------------------------------------------------------------------------------------------- */
 
 /* order_check - the order that base and ranks give. Neighbours in the base were compared already. */
-static void order_check(const struct leaf *leaf, const struct check_bounds *bounds)
+static void order_check(const struct check_leaf_state *leaf, const struct check_bounds *bounds)
 {
 	const struct check *ck = leaf->ck;
 
@@ -333,11 +333,11 @@ static void order_check(const struct leaf *leaf, const struct check_bounds *boun
 
 void check_leaf(struct check *ck, struct check_db *db, const struct check_page *page, const struct check_bounds *bounds)
 {
-	struct leaf leaf = {.ck = ck, .db = db, .page = page};
+	struct check_leaf_state leaf = {.ck = ck, .db = db, .page = page};
 
 	if (!check_header(ck, db, page, "leaf", FMT_LEAF_BASE, 0))
 		return;
-	if ((leaf_crc(page) ^ crc32c_place(page->off)) != page->head.crc)
+	if ((check_leaf_crc(page) ^ crc32c_place(page->off)) != page->head.crc)
 		check_fault(ck, db, "leaf 0x%" PRIx64 ": crc does not match", page->off);
 	if (!base_read(&leaf))
 		return;

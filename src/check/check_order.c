@@ -12,7 +12,7 @@ static enum check_order by_number(uint64_t a, uint64_t b)
 	return a < b ? CHECK_BEFORE : a > b ? CHECK_AFTER : CHECK_SAME;
 }
 
-static enum check_order by_bytes(const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
+static enum check_order check_by_bytes(const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
 {
 	int diff = memcmp(a, b, alen < blen ? alen : blen);
 	return diff != 0 ? sign(diff) : by_number(alen, blen);
@@ -26,24 +26,24 @@ static enum check_order by_last_byte(const uint8_t *a, uint32_t alen, const uint
 	return by_number(alen, blen);
 }
 
-static bool is_integer(uint32_t len)
+static bool check_is_integer(uint32_t len)
 {
 	return len == sizeof(uint32_t) || len == sizeof(uint64_t);
 }
 
-static uint64_t integer(const uint8_t *p, uint32_t len)
+static uint64_t check_integer(const uint8_t *p, uint32_t len)
 {
 	return len == sizeof(uint32_t) ? get32(p) : get64(p);
 }
 
 /* A wrong size is a fault of its own, reported where the entry is read: here it only must not be read as a number. */
-static enum check_order by_integer(const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
+static enum check_order check_by_integer(const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
 {
 	enum check_order order;
 
-	if (!is_integer(alen) || !is_integer(blen))
-		return by_bytes(a, alen, b, blen);
-	order = by_number(integer(a, alen), integer(b, blen));
+	if (!check_is_integer(alen) || !check_is_integer(blen))
+		return check_by_bytes(a, alen, b, blen);
+	order = by_number(check_integer(a, alen), check_integer(b, blen));
 	return order != CHECK_SAME ? order : by_number(alen, blen);
 }
 
@@ -58,10 +58,10 @@ static enum check_order keys(uint32_t flags, const struct check_item *a, const s
 	if (flags & DAXKV_OWN_COMPARE)
 		return by_program(a->key, a->klen, b->key, b->klen);
 	if (flags & DAXKV_INTEGER_KEY)
-		return by_integer(a->key, a->klen, b->key, b->klen);
+		return check_by_integer(a->key, a->klen, b->key, b->klen);
 	if (flags & DAXKV_REVERSE_KEY)
 		return by_last_byte(a->key, a->klen, b->key, b->klen);
-	return by_bytes(a->key, a->klen, b->key, b->klen);
+	return check_by_bytes(a->key, a->klen, b->key, b->klen);
 }
 
 static enum check_order dups(uint32_t flags, const struct check_item *a, const struct check_item *b)
@@ -71,10 +71,10 @@ static enum check_order dups(uint32_t flags, const struct check_item *a, const s
 	if (flags & DAXKV_OWN_DUP_COMPARE)
 		return by_program(a->dup, a->dlen, b->dup, b->dlen);
 	if (flags & DAXKV_INTEGER_DUP)
-		return by_integer(a->dup, a->dlen, b->dup, b->dlen);
+		return check_by_integer(a->dup, a->dlen, b->dup, b->dlen);
 	if (flags & DAXKV_REVERSE_DUP)
 		return by_last_byte(a->dup, a->dlen, b->dup, b->dlen);
-	return by_bytes(a->dup, a->dlen, b->dup, b->dlen);
+	return check_by_bytes(a->dup, a->dlen, b->dup, b->dlen);
 }
 
 enum check_order check_compare(uint32_t flags, const struct check_item *a, const struct check_item *b)
@@ -93,7 +93,7 @@ uint64_t check_head(uint32_t flags, const uint8_t *key, uint32_t klen, uint32_t 
 	if (flags & DAXKV_OWN_COMPARE)
 		return 0;
 	if (flags & DAXKV_INTEGER_KEY)
-		return is_integer(klen) ? integer(key, klen) : 0;
+		return check_is_integer(klen) ? check_integer(key, klen) : 0;
 	for (uint32_t i = 0; i < 8; i++) {
 		uint8_t byte = 0;
 		if (flags & DAXKV_REVERSE_KEY)

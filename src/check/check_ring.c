@@ -4,43 +4,43 @@
 
 #include <inttypes.h>
 
-struct record {       /* a slot whose hash is right */
-	uint64_t off; /* of the slot, in the file */
+struct record {       /* one whose hash is right */
+	uint64_t off; /* where it lies in the file */
 	uint64_t txn, durable_upto;
 	uint32_t fresh_crc, ranges, words; /* spilled: ranges and words are 0 */
 	bool spilled;
 };
 
-enum slot_state { SLOT_EMPTY, SLOT_INVALID, SLOT_RECORD };
+enum index_state { INDEX_EMPTY, INDEX_INVALID, INDEX_RECORD };
 
-static uint64_t slot_off(const struct check *ck, uint64_t txn)
+static uint64_t index_off(const struct check *ck, uint64_t txn)
 {
-	return ck->super.ring_off + txn % ck->super.ring_slots * ck->super.ring_slot_size;
+	return ck->super.ring_off + txn % ck->super.ring_records * ck->super.ring_record_size;
 }
 
-static uint64_t slot_word(const struct check *ck, const struct record *rec, uint32_t i)
+static uint64_t record_word(const struct check *ck, const struct record *rec, uint32_t i)
 {
 	return get64(ck->base + rec->off + i * FMT_WORD);
 }
 
-/* slot_read - take a slot apart. The lengths come before the hash that covers them, so they are bounded first. */
-static enum slot_state slot_read(const struct check *ck, uint64_t off, struct record *rec)
+/* index_read - take a record apart. The lengths come before the hash that covers them, so they are bounded first. */
+static enum index_state index_read(const struct check *ck, uint64_t off, struct record *rec)
 {
 	const uint8_t *p = ck->base + off;
 	uint64_t txn = get64(p), hash = get64(p + 8), head = get64(p + 16), back = head >> 48, got;
 	uint32_t ranges = (uint32_t)(head >> 32 & 0xff), words = (uint32_t)(head >> 40 & 0xff), last;
 
 	if (txn == 0 && hash == 0 && head == 0)
-		return SLOT_EMPTY;
+		return INDEX_EMPTY;
 	*rec = (struct record){.off = off, .txn = txn, .fresh_crc = (uint32_t)head, .spilled = ranges == FMT_REC_SPILLED};
 	rec->ranges = rec->spilled ? 0 : ranges;
 	rec->words = rec->spilled ? 0 : words;
 	rec->durable_upto = txn - back;
 	last = FMT_REC_HEAD + (rec->spilled ? 3 : rec->ranges + 2 * rec->words);
-	if (rec->ranges > FMT_REC_MAX_RANGES || last * FMT_WORD > ck->super.ring_slot_size || back == 0 || back > txn)
-		return SLOT_INVALID;
+	if (rec->ranges > FMT_REC_MAX_RANGES || last * FMT_WORD > ck->super.ring_record_size || back == 0 || back > txn)
+		return INDEX_INVALID;
 	got = hash64(hash64(ck->super.file_id, p, FMT_WORD), p + 2 * FMT_WORD, (last - 2) * FMT_WORD);
-	return got == hash ? SLOT_RECORD : SLOT_INVALID;
+	return got == hash ? INDEX_RECORD : INDEX_INVALID;
 }
 
 /* word_check - one word of a record that recovery may store. in_place: it must have its value already. */
@@ -58,8 +58,8 @@ static void word_check(struct check *ck, uint64_t txn, const uint8_t *pair, bool
 /* spill_check - the chain of pages that holds a large record's words; a chain longer than the file has pages is a loop. */
 static void spill_check(struct check *ck, const struct record *rec, bool in_place)
 {
-	uint64_t off = slot_word(ck, rec, FMT_REC_HEAD), left = slot_word(ck, rec, FMT_REC_HEAD + 1), steps = 0;
-	uint32_t want = (uint32_t)slot_word(ck, rec, FMT_REC_HEAD + 2), crc = 0;
+	uint64_t off = record_word(ck, rec, FMT_REC_HEAD), left = record_word(ck, rec, FMT_REC_HEAD + 1), steps = 0;
+	uint32_t want = (uint32_t)record_word(ck, rec, FMT_REC_HEAD + 2), crc = 0;
 
 	while (left > 0) {
 		struct fmt_spill page;
@@ -94,7 +94,7 @@ static void fresh_check(struct check *ck, const struct record *rec)
 	uint32_t crc = 0;
 
 	for (uint32_t i = 0; i < rec->ranges; i++) {
-		uint64_t range = slot_word(ck, rec, FMT_REC_HEAD + i), off = range >> 16, len = (range & 0xffff) * 4;
+		uint64_t range = record_word(ck, rec, FMT_REC_HEAD + i), off = range >> 16, len = (range & 0xffff) * 4;
 		uint32_t one;
 
 		if (off >= ck->limit || len > ck->limit - off) {
@@ -124,26 +124,26 @@ static void record_check(struct check *ck, const struct record *rec, uint64_t fi
 		word_check(ck, rec->txn, ck->base + rec->off + (FMT_REC_HEAD + rec->ranges + 2 * i) * FMT_WORD, newest);
 }
 
-/* newest_find - the newest record, its transaction 0 when there is none. Slots that do not hold what they should are reported. */
+/* newest_find - the newest record, its transaction 0 when there is none. Places that do not hold what they should are reported. */
 static void newest_find(struct check *ck, struct record *newest)
 {
-	for (uint64_t i = 0; i < ck->super.ring_slots; i++) {
+	for (uint64_t i = 0; i < ck->super.ring_records; i++) {
 		struct record rec;
-		uint64_t off = ck->super.ring_off + i * ck->super.ring_slot_size;
-		enum slot_state state = slot_read(ck, off, &rec);
+		uint64_t off = ck->super.ring_off + i * ck->super.ring_record_size;
+		enum index_state state = index_read(ck, off, &rec);
 
-		if (state == SLOT_EMPTY)
+		if (state == INDEX_EMPTY)
 			continue;
-		if (state == SLOT_INVALID) {
+		if (state == INDEX_INVALID) {
 			/* What a crash left of the commit that did not happen lies where the next one will be written. */
-			if (i != (ck->txn + 1) % ck->super.ring_slots)
-				check_fault(ck, NULL, "ring slot %" PRIu64 ": its record is not valid (hash or lengths)", i);
+			if (i != (ck->txn + 1) % ck->super.ring_records)
+				check_fault(ck, NULL, "ring index %" PRIu64 ": its record is not valid (hash or lengths)", i);
 			continue;
 		}
-		if (rec.txn % ck->super.ring_slots != i)
-			check_fault(ck, NULL, "ring slot %" PRIu64 ": record %" PRIu64 " is in the wrong slot", i, rec.txn);
+		if (rec.txn % ck->super.ring_records != i)
+			check_fault(ck, NULL, "ring index %" PRIu64 ": record %" PRIu64 " is at the wrong index", i, rec.txn);
 		else if (rec.txn > ck->txn)
-			check_fault(ck, NULL, "ring slot %" PRIu64 ": record %" PRIu64 " is newer than transaction %" PRIu64, i, rec.txn,
+			check_fault(ck, NULL, "ring index %" PRIu64 ": record %" PRIu64 " is newer than transaction %" PRIu64, i, rec.txn,
 			            ck->txn);
 		else if (rec.txn > newest->txn)
 			*newest = rec;
@@ -182,15 +182,15 @@ void check_ring(struct check *ck)
 		            "superblock: clean is %" PRIu64 ", behind transaction %" PRIu64, clean,
 		            ck->txn);
 	first_used = max_u64(newest.durable_upto, clean) + 1;
-	if (newest.txn - newest.durable_upto > ck->super.ring_slots) {
+	if (newest.txn - newest.durable_upto > ck->super.ring_records) {
 		check_fault(ck, NULL, "record %" PRIu64 ": durable up to %" PRIu64 " only, more than the ring holds", newest.txn,
 		            newest.durable_upto);
-		first_used = max_u64(first_used, newest.txn - ck->super.ring_slots + 1);
+		first_used = max_u64(first_used, newest.txn - ck->super.ring_records + 1);
 	}
 	for (uint64_t t = first_used; t <= newest.txn; t++)
-		if (slot_read(ck, slot_off(ck, t), &rec) != SLOT_RECORD || rec.txn != t)
+		if (index_read(ck, index_off(ck, t), &rec) != INDEX_RECORD || rec.txn != t)
 			check_fault(ck, NULL, "ring: a hole: record %" PRIu64 " is needed by recovery and is not there", t);
-	for (uint64_t i = 0; i < ck->super.ring_slots; i++)
-		if (slot_read(ck, ck->super.ring_off + i * ck->super.ring_slot_size, &rec) == SLOT_RECORD)
+	for (uint64_t i = 0; i < ck->super.ring_records; i++)
+		if (index_read(ck, ck->super.ring_off + i * ck->super.ring_record_size, &rec) == INDEX_RECORD)
 			record_check(ck, &rec, first_used);
 }

@@ -126,13 +126,13 @@ static bool separators_check(struct check *ck, const struct check_db *db, const 
 	return true;
 }
 
-struct tree_place {       /* a page that is to be walked */
+struct check_place {      /* a page that is to be walked */
 	uint64_t off, at; /* at: file offset of the word that names it */
 	int level; /* what the page above asks for, -1 at the root: it bounds the recursion */
 	unsigned int depth;
 };
 
-static void tree_walk(struct check *ck, struct check_db *db, const struct tree_place *place,
+static void tree_walk(struct check *ck, struct check_db *db, const struct check_place *place,
                       const struct check_bounds *bounds);
 
 static void inner_walk(struct check *ck, struct check_db *db, const struct check_page *page,
@@ -153,15 +153,15 @@ static void inner_walk(struct check *ck, struct check_db *db, const struct check
 			kid.has_low = separator_read(page, i - 1, &kid.low);
 		if (sound && i < page->head.n)
 			kid.has_high = separator_read(page, i, &kid.high);
-		const struct tree_place place = {get64(page->p + at), page->off + at,
-		                                 page->head.level - 1, depth + 1};
+		const struct check_place place = {get64(page->p + at), page->off + at,
+		                                  page->head.level - 1, depth + 1};
 
 		tree_walk(ck, db, &place, &kid);
 	}
 }
 
 /* tree_walk - the page of place and all below it. */
-static void tree_walk(struct check *ck, struct check_db *db, const struct tree_place *place,
+static void tree_walk(struct check *ck, struct check_db *db, const struct check_place *place,
                       const struct check_bounds *bounds)
 {
 	struct check_page page = {.off = place->off};
@@ -270,10 +270,10 @@ void check_db_walk(struct check *ck, struct check_db *db, uint64_t at)
 	struct fmt_desc desc;
 
 	if (!db->main && (!db->desc || is_leaf(ck, db->desc))) {
-		const struct tree_place all = {db->desc, at, -1, 0};
+		const struct check_place all = {db->desc, at, -1, 0};
 
 		if (!check_flags_valid(db->flags))
-			check_fault(ck, db, "database record: flags 0x%" PRIx32 " are not valid", db->flags);
+			check_fault(ck, db, "catalog entry: flags 0x%" PRIx32 " are not valid", db->flags);
 		else if (db->desc) /* 0: nothing was ever stored */
 			tree_walk(ck, db, &all, &everything);
 		return;
@@ -290,8 +290,8 @@ void check_db_walk(struct check *ck, struct check_db *db, uint64_t at)
 	desc_header(ck, db, &desc);
 	db->flags = desc.flags;
 	if (desc.root != 0) {
-		const struct tree_place root = {desc.root,
-		                                db->desc + offsetof(struct fmt_desc, root), -1, 0};
+		const struct check_place root = {desc.root,
+		                                 db->desc + offsetof(struct fmt_desc, root), -1, 0};
 
 		tree_walk(ck, db, &root, &everything);
 	}

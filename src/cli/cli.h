@@ -4,7 +4,7 @@
  *
  *   main.c   finds the command, reads the options, runs it, ends the call
  *   args.c   options and sizes          bytes.c  the escapes of keys, values and names
- *   store.c  opening, transactions      value.c  files as values          names.c  the named databases
+ *   call_store.c  opening, transactions      value.c  files as values          names.c  the named databases
  *   lmdb.c   LMDB's library
  *   edit.c read.c load*.c dump.c import.c export.c report.c        the commands
  *   medium.c a bad place of the medium: SIGBUS
@@ -58,7 +58,7 @@ struct call {
 	int n_operands;
 	struct options opt;
 	uint64_t user_version;  /* of a store that is made */
-	struct daxkv_store *kv; /* NULL: not open */
+	struct daxkv_store *store; /* NULL: not open */
 	struct daxkv_txn *txn;
 	daxkv_db db;
 	bool made;        /* by this call: its store does not stay when the call fails, */

@@ -2,20 +2,20 @@
 /*
  * dump.c - kv dump: the text format of mdb_dump, see load_mdb.c.
  *
- * The output depends on nothing but the records and the databases' flags, so that two stores with the same content have the same
- * dump. mapsize, which mdb_load needs, is therefore worked out from the records: a power of two well above what they take in LMDB.
+ * The output depends on nothing but the entries and the databases' flags, so that two stores with the same content have the same
+ * dump. mapsize, which mdb_load needs, is therefore worked out from the entries: a power of two well above what they take in LMDB.
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "bytes.h"
+#include "call_store.h"
 #include "names.h"
-#include "store.h"
 
 #define MAPSIZE_MIN (16u << 20)
 #define LMDB_PAGE   4096u
-#define LMDB_RECORD 32u /* more than a record's header, slot and share of inner pages */
+#define LMDB_ENTRY  32u /* more than an entry's header, slot and share of inner pages */
 
 struct dump {
 	struct call *call;
@@ -24,12 +24,12 @@ struct dump {
 	uint64_t size; /* weighed so far */
 };
 
-/* What is done with each record; an exit status. */
-typedef int dump_record(struct dump *dump, const struct daxkv_val *key, const struct daxkv_val *value);
+/* What is done with each entry; an exit status. */
+typedef int dump_entry(struct dump *dump, const struct daxkv_val *key, const struct daxkv_val *value);
 
-static int record_weigh(struct dump *dump, const struct daxkv_val *key, const struct daxkv_val *value)
+static int entry_weigh(struct dump *dump, const struct daxkv_val *key, const struct daxkv_val *value)
 {
-	uint64_t size = key->size + value->size + LMDB_RECORD;
+	uint64_t size = key->size + value->size + LMDB_ENTRY;
 
 	if (value->size > LMDB_PAGE / 4)
 		size += LMDB_PAGE;
@@ -37,7 +37,7 @@ static int record_weigh(struct dump *dump, const struct daxkv_val *key, const st
 	return EXIT_OK;
 }
 
-static int record_print(struct dump *dump, const struct daxkv_val *key, const struct daxkv_val *value)
+static int entry_print(struct dump *dump, const struct daxkv_val *key, const struct daxkv_val *value)
 {
 	void (*print)(FILE *, const struct daxkv_val *) = dump->call->opt.print ? bytes_print_short : bytes_print_hex;
 
@@ -49,8 +49,8 @@ static int record_print(struct dump *dump, const struct daxkv_val *key, const st
 	return ferror(stdout) ? call_output(dump->call, false) : EXIT_OK;
 }
 
-/* each_record - all records of the selected database that are not databases themselves. */
-static int each_record(struct dump *dump, dump_record *record)
+/* each_entry - all entries of the selected database that are not databases themselves. */
+static int each_entry(struct dump *dump, dump_entry *entry)
 {
 	struct call *call = dump->call;
 	struct daxkv_cursor *cursor;
@@ -63,7 +63,7 @@ static int each_record(struct dump *dump, dump_record *record)
 	while (status == EXIT_OK && (err = daxkv_cursor_get(cursor, &key, &value, DAXKV_NEXT)) == 0) {
 		found++;
 		if (call->db != DAXKV_MAIN || !names_has(&dump->names, &key))
-			status = record(dump, &key, &value);
+			status = entry(dump, &key, &value);
 	}
 	daxkv_cursor_close(cursor);
 	if (status == EXIT_OK && err != DAXKV_NOT_FOUND)
@@ -71,9 +71,9 @@ static int each_record(struct dump *dump, dump_record *record)
 	return status == EXIT_OK ? store_count(call, found) : status;
 }
 
-/* print_name - most names stand as they are, as mdb_dump writes them; one that would break its line, or that mdb_dump's readers would
+/* dump_print_name - most names stand as they are, as mdb_dump writes them; one that would break its line, or that mdb_dump's readers would
  * take apart, is escaped and a line of its own says so. */
-static void print_name(const struct daxkv_val *name)
+static void dump_print_name(const struct daxkv_val *name)
 {
 	bool plain = memchr(name->data, '\n', name->size) == NULL && memchr(name->data, '\0', name->size) == NULL;
 
@@ -108,7 +108,7 @@ static int print_header(const struct dump *dump, const struct daxkv_val *name)
 		          name == NULL ? "(main)" : bytes_text(name, text, sizeof text));
 	printf("VERSION=3\nformat=%s\n", call->opt.print ? "print" : "bytevalue");
 	if (name != NULL)
-		print_name(name);
+		dump_print_name(name);
 	printf("type=btree\nmapsize=%" PRIu64 "\nmaxreaders=126\n", dump->mapsize);
 	for (size_t i = 0; i < sizeof keywords / sizeof keywords[0]; i++) {
 		if (flags & keywords[i].flag)
@@ -124,14 +124,14 @@ static int print_database(struct dump *dump, const struct daxkv_val *name)
 	int status = print_header(dump, name);
 
 	if (status == EXIT_OK)
-		status = each_record(dump, record_print);
+		status = each_entry(dump, entry_print);
 	if (status != EXIT_OK)
 		return status;
 	puts("DATA=END");
 	return call_output(dump->call, false);
 }
 
-/* has_plain - whether the main database has records that are no databases. */
+/* has_plain - whether the main database has entries that are no databases. */
 static int has_plain(const struct dump *dump, bool *plain)
 {
 	struct daxkv_db_stat stat;
@@ -143,22 +143,22 @@ static int has_plain(const struct dump *dump, bool *plain)
 	return EXIT_OK;
 }
 
-/* each_database - weigh all databases that are to be dumped, or print them. */
-static int each_database(struct dump *dump, bool print)
+/* dump_each_database - weigh all databases that are to be dumped, or print them. */
+static int dump_each_database(struct dump *dump, bool print)
 {
 	struct call *call = dump->call;
 	bool plain = false;
 	int status;
 
 	if (call->opt.has_db)
-		return print ? print_database(dump, &call->opt.db) : each_record(dump, record_weigh);
+		return print ? print_database(dump, &call->opt.db) : each_entry(dump, entry_weigh);
 	status = has_plain(dump, &plain);
 	if (status == EXIT_OK && (plain || dump->names.count == 0))
-		status = print ? print_database(dump, NULL) : each_record(dump, record_weigh);
+		status = print ? print_database(dump, NULL) : each_entry(dump, entry_weigh);
 	for (size_t i = 0; i < dump->names.count && status == EXIT_OK; i++) {
 		status = store_select(call, &dump->names.name[i], 0);
 		if (status == EXIT_OK)
-			status = print ? print_database(dump, &dump->names.name[i]) : each_record(dump, record_weigh);
+			status = print ? print_database(dump, &dump->names.name[i]) : each_entry(dump, entry_weigh);
 		if (status == EXIT_OK)
 			status = store_next_db(call);
 	}
@@ -173,11 +173,11 @@ int run_dump(struct call *call)
 	if (status == EXIT_OK)
 		status = names_read(call, &dump.names);
 	if (status == EXIT_OK)
-		status = each_database(&dump, false);
+		status = dump_each_database(&dump, false);
 	while (dump.mapsize < 4 * dump.size)
 		dump.mapsize *= 2;
 	if (status == EXIT_OK)
-		status = each_database(&dump, true);
+		status = dump_each_database(&dump, true);
 	names_free(&dump.names);
 	return status;
 }

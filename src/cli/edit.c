@@ -8,7 +8,7 @@
 
 #include "args.h"
 #include "bytes.h"
-#include "store.h"
+#include "call_store.h"
 #include "value.h"
 
 /* create_db - make the database of --db, or give the main one its flags. The other commands never make a database that is missing by a

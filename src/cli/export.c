@@ -11,10 +11,10 @@
 #include <unistd.h>
 
 #include "bytes.h"
+#include "call_store.h"
 #include "lmdb.h"
-#include "store.h"
 
-#define BATCH_RECORDS 10000u
+#define BATCH_ENTRIES 10000u
 #define MAP_SPARE     ((uint64_t)64 << 20)
 #define MAP_TIMES     4u /* as large as the store's file: LMDB's pages are emptier where keys come out of order */
 #define MAP_PAGE      4096u
@@ -25,22 +25,22 @@ struct export
 	struct lmdb lmdb;
 	MDB_txn *txn;
 	MDB_dbi dbi;
-	uint64_t records, total, pending;
+	uint64_t entries, total, pending;
 };
 
 /* The order of arrival: LMDB asks with what is put first. */
-static int arrival_keys(const MDB_val *a, const MDB_val *b)
+static int export_keys(const MDB_val *a, const MDB_val *b)
 {
 	return a->mv_size == b->mv_size && memcmp(a->mv_data, b->mv_data, a->mv_size) == 0 ? 0 : 1;
 }
 
-static int arrival_dups(const MDB_val *a, const MDB_val *b)
+static int export_dups(const MDB_val *a, const MDB_val *b)
 {
 	return a->mv_size == b->mv_size && (a->mv_size == 0 || memcmp(a->mv_data, b->mv_data, a->mv_size) == 0) ? 0 : 1;
 }
 
 /* target - the database of the environment, in a transaction of its own. */
-static int target(struct export *ex, const char *name, unsigned int flags)
+static int export_target(struct export *ex, const char *name, unsigned int flags)
 {
 	int rc = ex->lmdb.mdb_txn_begin(ex->lmdb.env, NULL, 0, &ex->txn);
 
@@ -50,9 +50,9 @@ static int target(struct export *ex, const char *name, unsigned int flags)
 	}
 	rc = ex->lmdb.mdb_dbi_open(ex->txn, name, (flags & LMDB_DB_FLAGS) | MDB_CREATE, &ex->dbi);
 	if (rc == 0 && flags & DAXKV_OWN_COMPARE)
-		rc = ex->lmdb.mdb_set_compare(ex->txn, ex->dbi, arrival_keys);
+		rc = ex->lmdb.mdb_set_compare(ex->txn, ex->dbi, export_keys);
 	if (rc == 0 && flags & DAXKV_OWN_DUP_COMPARE)
-		rc = ex->lmdb.mdb_set_dupsort(ex->txn, ex->dbi, arrival_dups);
+		rc = ex->lmdb.mdb_set_dupsort(ex->txn, ex->dbi, export_dups);
 	return rc == 0 ? EXIT_OK : lmdb_fail(ex->call, &ex->lmdb, rc, "cannot make a database in the LMDB file");
 }
 
@@ -64,7 +64,7 @@ static int target_commit(struct export *ex)
 	return rc == 0 ? EXIT_OK : lmdb_fail(ex->call, &ex->lmdb, rc, "cannot write to the LMDB file");
 }
 
-static int put(struct export *ex, const struct daxkv_val *key, const struct daxkv_val *value, const char *name, unsigned int flags)
+static int export_put(struct export *ex, const struct daxkv_val *key, const struct daxkv_val *value, const char *name, unsigned int flags)
 {
 	MDB_val k = {key->size, key->data}, v = {value->size, value->data};
 	int status, rc = ex->lmdb.mdb_put(ex->txn, ex->dbi, &k, &v, 0);
@@ -72,15 +72,15 @@ static int put(struct export *ex, const struct daxkv_val *key, const struct daxk
 	if (rc != 0) {
 		char text[80], what[128];
 
-		snprintf(what, sizeof what, "LMDB cannot take the record of '%s'", bytes_text(key, text, sizeof text));
+		snprintf(what, sizeof what, "LMDB cannot take the entry of '%s'", bytes_text(key, text, sizeof text));
 		return lmdb_fail(ex->call, &ex->lmdb, rc, what);
 	}
-	progress_show(++ex->records, ex->total, false);
-	if (++ex->pending < BATCH_RECORDS)
+	progress_show(++ex->entries, ex->total, false);
+	if (++ex->pending < BATCH_ENTRIES)
 		return EXIT_OK;
 	ex->pending = 0;
 	status = target_commit(ex);
-	return status == EXIT_OK ? target(ex, name, flags) : status;
+	return status == EXIT_OK ? export_target(ex, name, flags) : status;
 }
 
 /* next_name - the first named database after the one in *name; size 0: none. */
@@ -93,13 +93,13 @@ static int next_name(const struct call *call, struct daxkv_val *name)
 	return err == 0 || err == DAXKV_NOT_FOUND ? EXIT_OK : call_fail(call, err, "cannot list the databases");
 }
 
-/* copy_records - name NULL: the main database, without the records of named ones. */
-static int copy_records(struct export *ex, const char *name, unsigned int flags)
+/* export_entries - name NULL: the main database, without the entries of named ones. */
+static int export_entries(struct export *ex, const char *name, unsigned int flags)
 {
 	struct daxkv_val key, value, skip = {0, NULL};
 	struct daxkv_cursor *c = NULL;
 	uint64_t found = 0;
-	int err = 0, status = target(ex, name, flags);
+	int err = 0, status = export_target(ex, name, flags);
 
 	if (status == EXIT_OK)
 		status = store_cursor(ex->call, &c);
@@ -110,7 +110,7 @@ static int copy_records(struct export *ex, const char *name, unsigned int flags)
 		if (skip.size == key.size && skip.size != 0 && memcmp(skip.data, key.data, key.size) == 0)
 			status = next_name(ex->call, &skip);
 		else
-			status = put(ex, &key, &value, name, flags);
+			status = export_put(ex, &key, &value, name, flags);
 	}
 	daxkv_cursor_close(c);
 	if (status == EXIT_OK && err != DAXKV_NOT_FOUND)
@@ -120,7 +120,7 @@ static int copy_records(struct export *ex, const char *name, unsigned int flags)
 	return status == EXIT_OK ? target_commit(ex) : status;
 }
 
-static int copy_database(struct export *ex, const struct daxkv_val *name)
+static int export_database(struct export *ex, const struct daxkv_val *name)
 {
 	struct call *call = ex->call;
 	struct daxkv_db_stat st;
@@ -141,7 +141,7 @@ static int copy_database(struct export *ex, const struct daxkv_val *name)
 	ex->total += st.entries;
 	if (name != NULL && (text = strndup(name->data, name->size)) == NULL)
 		return call_fail_sys(call, ENOMEM, "cannot read the store");
-	status = copy_records(ex, text, flags);
+	status = export_entries(ex, text, flags);
 	if (text != NULL && status == EXIT_OK)
 		ex->lmdb.mdb_dbi_close(ex->lmdb.env, ex->dbi);
 	free(text);
@@ -154,7 +154,7 @@ static int export_all(struct export *ex)
 {
 	struct daxkv_val name = {0, NULL};
 	char *kept = NULL;
-	int status = copy_database(ex, NULL);
+	int status = export_database(ex, NULL);
 
 	if (status == EXIT_OK)
 		status = next_name(ex->call, &name);
@@ -169,8 +169,8 @@ static int export_all(struct export *ex)
 		free(kept);
 		kept = copy;
 		name.data = kept;
-		ex->total--; /* a record of the main database that is none */
-		status = copy_database(ex, &name);
+		ex->total--; /* an entry of the main database that is none */
+		status = export_database(ex, &name);
 		if (status == EXIT_OK)
 			status = store_next_db(ex->call);
 		if (status == EXIT_OK)
@@ -217,7 +217,7 @@ int run_export(struct call *call)
 
 	if (status == EXIT_OK)
 		status = store_read_verified(call);
-	if (status == EXIT_OK && (err = daxkv_info(call->kv, &info)) != 0)
+	if (status == EXIT_OK && (err = daxkv_info(call->store, &info)) != 0)
 		status = call_fail(call, err, NULL);
 	if (status == EXIT_OK)
 		status = data_file(call, call->operands[0], &name);
@@ -230,7 +230,7 @@ int run_export(struct call *call)
 	if (status == EXIT_OK)
 		status = export_all(&ex);
 	if (status == EXIT_OK)
-		progress_show(ex.records, ex.total, true);
+		progress_show(ex.entries, ex.total, true);
 	if (ex.txn != NULL)
 		ex.lmdb.mdb_txn_abort(ex.txn);
 	lmdb_end(&ex.lmdb);

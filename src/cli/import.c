@@ -11,18 +11,18 @@
 #include <unistd.h>
 
 #include "bytes.h"
+#include "call_store.h"
 #include "lmdb.h"
-#include "store.h"
 
-#define BATCH_RECORDS 10000u
+#define BATCH_ENTRIES 10000u
 #define BATCH_BYTES   (16u << 20)
 
 struct import {
 	struct call *call;
 	struct lmdb lmdb;
 	MDB_txn *txn;
-	uint64_t records, total, pending, bytes;
-	const void *key, *dup; /* of the record that is being put: it comes after all that are there */
+	uint64_t entries, total, pending, bytes;
+	const void *key, *dup; /* of the entry that is being put: it comes after all that are there */
 };
 
 /* ---- the order of arrival ------------------------------------------------------------------------------------------------- */
@@ -34,19 +34,19 @@ static int arrival(const struct daxkv_val *a, const struct daxkv_val *b, const v
 	return a->data == newest ? 1 : b->data == newest ? -1 : 0;
 }
 
-static int arrival_keys(const struct daxkv_val *a, const struct daxkv_val *b, void *arg)
+static int import_keys(const struct daxkv_val *a, const struct daxkv_val *b, void *arg)
 {
 	return arrival(a, b, ((struct import *)arg)->key);
 }
 
-static int arrival_dups(const struct daxkv_val *a, const struct daxkv_val *b, void *arg)
+static int import_dups(const struct daxkv_val *a, const struct daxkv_val *b, void *arg)
 {
 	return arrival(a, b, ((struct import *)arg)->dup);
 }
 
 /* ---- one database --------------------------------------------------------------------------------------------------------- */
 
-/* is_database - whether the main database's record is a named database. */
+/* is_database - whether the main database's entry is a named database. */
 static bool is_database(struct import *im, const MDB_val *key, char **name, MDB_dbi *dbi)
 {
 	*name = NULL;
@@ -60,7 +60,7 @@ static bool is_database(struct import *im, const MDB_val *key, char **name, MDB_
 	return false;
 }
 
-/* flags_fit - what of LMDB's flags the records do not keep to, as LMDB allows, is taken off: values of
+/* flags_fit - what of LMDB's flags the entries do not keep to, as LMDB allows, is taken off: values of
  * DUP_FIXED that differ in size, and keys that are no integers, or not of one size, with REVERSE_KEY, whose
  * order wins in LMDB. With keys of one size both orders are the same, as integers are little-endian. */
 static void flags_fit(const MDB_val *key, const MDB_val *data, const MDB_val *last, const MDB_val *last_data, unsigned int *flags)
@@ -73,7 +73,7 @@ static void flags_fit(const MDB_val *key, const MDB_val *data, const MDB_val *la
 		*flags &= ~(unsigned int)DAXKV_INTEGER_KEY;
 }
 
-/* own_flags - which of the orders is not the flags' own; and the flags fitted to the records. */
+/* own_flags - which of the orders is not the flags' own; and the flags fitted to the entries. */
 static int own_flags(struct import *im, MDB_dbi dbi, unsigned int *flags)
 {
 	MDB_cursor *c;
@@ -98,7 +98,7 @@ static int own_flags(struct import *im, MDB_dbi dbi, unsigned int *flags)
 }
 
 /* target - select the database of the store, in the transaction that is running. */
-static int target(struct import *im, const struct daxkv_val *name, unsigned int flags)
+static int import_target(struct import *im, const struct daxkv_val *name, unsigned int flags)
 {
 	struct call *call = im->call;
 	int status = store_begin(call, 0), err = 0;
@@ -108,13 +108,13 @@ static int target(struct import *im, const struct daxkv_val *name, unsigned int 
 	if (status != EXIT_OK)
 		return status;
 	if (flags & DAXKV_OWN_COMPARE)
-		err = daxkv_db_set_compare(call->txn, call->db, arrival_keys, im);
+		err = daxkv_db_set_compare(call->txn, call->db, import_keys, im);
 	if (err == 0 && flags & DAXKV_OWN_DUP_COMPARE)
-		err = daxkv_db_set_dup_compare(call->txn, call->db, arrival_dups, im);
+		err = daxkv_db_set_dup_compare(call->txn, call->db, import_dups, im);
 	return err == 0 ? EXIT_OK : call_fail(call, err, "cannot set an order");
 }
 
-static int put(struct import *im, const MDB_val *key, const MDB_val *data, const struct daxkv_val *name, unsigned int flags)
+static int import_put(struct import *im, const MDB_val *key, const MDB_val *data, const struct daxkv_val *name, unsigned int flags)
 {
 	struct daxkv_val k = {key->mv_size, key->mv_data}, v = {data->mv_size, data->mv_data};
 	int status, err;
@@ -125,20 +125,20 @@ static int put(struct import *im, const MDB_val *key, const MDB_val *data, const
 	if (err != 0) {
 		char text[80], what[128];
 
-		snprintf(what, sizeof what, "cannot store the record of '%s'", bytes_text(&k, text, sizeof text));
+		snprintf(what, sizeof what, "cannot store the entry of '%s'", bytes_text(&k, text, sizeof text));
 		return call_fail(im->call, err, what);
 	}
 	im->bytes += k.size + v.size;
-	progress_show(++im->records, im->total, false);
-	if (++im->pending < BATCH_RECORDS && im->bytes < BATCH_BYTES)
+	progress_show(++im->entries, im->total, false);
+	if (++im->pending < BATCH_ENTRIES && im->bytes < BATCH_BYTES)
 		return EXIT_OK;
 	im->pending = im->bytes = 0;
 	status = store_commit(im->call);
-	return status == EXIT_OK ? target(im, name, flags) : status;
+	return status == EXIT_OK ? import_target(im, name, flags) : status;
 }
 
-/* copy_records - name NULL: the main database, without the records of named ones. */
-static int copy_records(struct import *im, MDB_dbi dbi, const char *name, unsigned int flags)
+/* import_entries - name NULL: the main database, without the entries of named ones. */
+static int import_entries(struct import *im, MDB_dbi dbi, const char *name, unsigned int flags)
 {
 	union {
 		const char *in;
@@ -147,7 +147,7 @@ static int copy_records(struct import *im, MDB_dbi dbi, const char *name, unsign
 	struct daxkv_val n = {name != NULL ? strlen(name) : 0, bytes.out}, *to = name != NULL ? &n : NULL;
 	MDB_cursor *c;
 	MDB_val key, data;
-	int status = target(im, to, flags), rc;
+	int status = import_target(im, to, flags), rc;
 
 	if (status != EXIT_OK)
 		return status;
@@ -163,7 +163,7 @@ static int copy_records(struct import *im, MDB_dbi dbi, const char *name, unsign
 			free(found);
 			continue;
 		}
-		status = put(im, &key, &data, to, flags);
+		status = import_put(im, &key, &data, to, flags);
 	}
 	im->lmdb.mdb_cursor_close(c);
 	if (status == EXIT_OK && rc != MDB_NOTFOUND)
@@ -171,11 +171,11 @@ static int copy_records(struct import *im, MDB_dbi dbi, const char *name, unsign
 	if (status == EXIT_OK)
 		status = store_commit(im->call);
 	if (status == EXIT_OK && name != NULL)
-		daxkv_db_close(im->call->kv, im->call->db);
+		daxkv_db_close(im->call->store, im->call->db);
 	return status;
 }
 
-static int copy_database(struct import *im, MDB_dbi dbi, const char *name)
+static int import_database(struct import *im, MDB_dbi dbi, const char *name)
 {
 	unsigned int flags = 0;
 	MDB_stat st;
@@ -190,7 +190,7 @@ static int copy_database(struct import *im, MDB_dbi dbi, const char *name)
 		flags &= ~(unsigned int)(MDB_DUPFIXED | MDB_INTEGERDUP | MDB_REVERSEDUP);
 	im->total += st.ms_entries;
 	status = own_flags(im, dbi, &flags);
-	return status == EXIT_OK ? copy_records(im, dbi, name, flags) : status;
+	return status == EXIT_OK ? import_entries(im, dbi, name, flags) : status;
 }
 
 /* ---- all of them ---------------------------------------------------------------------------------------------------------- */
@@ -209,8 +209,8 @@ static int copy_named(struct import *im, MDB_dbi main_dbi)
 
 		if (!is_database(im, &key, &name, &dbi))
 			continue;
-		im->total--; /* a record of the main database that is none */
-		status = copy_database(im, dbi, name);
+		im->total--; /* an entry of the main database that is none */
+		status = import_database(im, dbi, name);
 		im->lmdb.mdb_dbi_close(im->lmdb.env, dbi);
 		free(name);
 	}
@@ -227,11 +227,11 @@ static int import_all(struct import *im)
 		rc = im->lmdb.mdb_dbi_open(im->txn, NULL, 0, &dbi);
 	if (rc != 0)
 		return lmdb_fail(im->call, &im->lmdb, rc, "cannot read the main database");
-	status = copy_database(im, dbi, NULL);
+	status = import_database(im, dbi, NULL);
 	if (status == EXIT_OK)
 		status = copy_named(im, dbi);
 	if (status == EXIT_OK)
-		progress_show(im->records, im->total, true);
+		progress_show(im->entries, im->total, true);
 	return status;
 }
 

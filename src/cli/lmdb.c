@@ -112,7 +112,7 @@ void lmdb_end(struct lmdb *lmdb)
 	*lmdb = (struct lmdb){.library = NULL};
 }
 
-void progress_show(uint64_t records, uint64_t total, bool end)
+void progress_show(uint64_t entries, uint64_t total, bool end)
 {
 	static time_t last;
 	time_t now = time(NULL);
@@ -120,5 +120,5 @@ void progress_show(uint64_t records, uint64_t total, bool end)
 	if (!isatty(STDERR_FILENO) || (!end && now == last))
 		return;
 	last = now;
-	fprintf(stderr, "\r%llu of %llu records%s", (unsigned long long)records, (unsigned long long)total, end ? "\n" : "");
+	fprintf(stderr, "\r%llu of %llu entries%s", (unsigned long long)entries, (unsigned long long)total, end ? "\n" : "");
 }

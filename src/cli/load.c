@@ -10,10 +10,10 @@
 #include <unistd.h>
 
 #include "bytes.h"
+#include "call_store.h"
 #include "load.h"
-#include "store.h"
 
-#define BATCH_RECORDS 1000u
+#define BATCH_ENTRIES 1000u
 #define BATCH_BYTES   (16u << 20)
 #define SHOW_SECONDS  0.2
 
@@ -88,7 +88,7 @@ int load_line(const struct load *load, struct load_input *input)
 
 int load_bad_line(const struct load *load, const struct load_input *input, const char *what)
 {
-	return call_fail_as(load->call, EXIT_USAGE, "%s: line %" PRIu64 ": %s (%" PRIu64 " records of it are durable)", input->path,
+	return call_fail_as(load->call, EXIT_USAGE, "%s: line %" PRIu64 ": %s (%" PRIu64 " entries of it are durable)", input->path,
 	                    input->number, what, load->durable);
 }
 
@@ -110,11 +110,11 @@ static void show_progress(struct load *load, bool last)
 		return;
 	seconds = seconds_since(&load->start, &now);
 	load->shown = now;
-	fprintf(stderr, "\r%" PRIu64 " records, %.1f MiB, %.0f records/s  %s", load->durable, (double)load->durable_bytes / (1 << 20),
+	fprintf(stderr, "\r%" PRIu64 " entries, %.1f MiB, %.0f entries/s  %s", load->durable, (double)load->durable_bytes / (1 << 20),
 	        seconds > 0 ? (double)load->durable / seconds : 0.0, last ? "\n" : "");
 }
 
-/* database_select - open the database that the records are for, in the running transaction. */
+/* database_select - open the database that the entries are for, in the running transaction. */
 static int database_select(struct load *load)
 {
 	const struct daxkv_val name = {load->name_size, load->name};
@@ -140,13 +140,13 @@ static int put_gathered(struct load *load)
 	char text[80], what[128], *p = load->data;
 
 	for (size_t i = 0; i < load->n_gathered; i++) {
-		const struct load_record *r = &load->gathered[i];
+		const struct load_pair *r = &load->gathered[i];
 		struct daxkv_val key = {r->key_size, p}, value = {r->value_size, p + r->key_size};
 		int err = daxkv_put(call->txn, call->db, &key, &value, 0);
 
 		if (err != 0) {
 			snprintf(what, sizeof what,
-			         "cannot put '%s'; %" PRIu64 " records are durable",
+			         "cannot put '%s'; %" PRIu64 " entries are durable",
 			         bytes_text(&key, text, sizeof text), load->durable);
 			return call_fail(call, err, what);
 		}
@@ -166,16 +166,16 @@ static int store_gathered(struct load *load)
 
 int load_commit(struct load *load)
 {
-	bool any = load->records > 0;
+	bool any = load->entries > 0;
 	int status = store_gathered(load);
 
 	if (status == EXIT_OK)
 		status = store_commit(load->call);
 	if (status != EXIT_OK)
 		return status;
-	load->durable += load->records;
+	load->durable += load->entries;
 	load->durable_bytes += load->bytes;
-	load->records = load->bytes = 0;
+	load->entries = load->bytes = 0;
 	show_progress(load, false);
 	if (!load->call->opt.ack || !any)
 		return EXIT_OK;
@@ -185,8 +185,8 @@ int load_commit(struct load *load)
 
 static bool overfull(const struct load *load, uint64_t size)
 {
-	return load->records > 0 &&
-	       (load->records >= load->batch_records || load->bytes > load->batch_bytes ||
+	return load->entries > 0 &&
+	       (load->entries >= load->batch_entries || load->bytes > load->batch_bytes ||
 	        size > load->batch_bytes - load->bytes);
 }
 
@@ -199,9 +199,9 @@ int load_room(struct load *load, uint64_t size)
 
 int load_added(struct load *load, uint64_t size)
 {
-	load->records++;
+	load->entries++;
 	load->bytes += size;
-	return load->records < load->batch_records && load->bytes < load->batch_bytes
+	return load->entries < load->batch_entries && load->bytes < load->batch_bytes
 	           ? EXIT_OK
 	           : load_commit(load);
 }
@@ -242,7 +242,7 @@ static bool gather(struct load *load, const struct daxkv_val *key, const struct 
 	load->gathered = gathered;
 	if (!room)
 		return false;
-	load->gathered[load->n_gathered++] = (struct load_record){key->size, value->size};
+	load->gathered[load->n_gathered++] = (struct load_pair){key->size, value->size};
 	memcpy(load->data + load->data_size, key->data, key->size);
 	if (value->size > 0)
 		memcpy(load->data + load->data_size + key->size, value->data, value->size);
@@ -262,8 +262,8 @@ int load_put(struct load *load, const struct daxkv_val *key, const struct daxkv_
 		return status;
 	if (!gather(load, key, value))
 		return call_fail_sys(load->call, ENOMEM,
-		                     "cannot gather %" PRIu64 " records for a transaction",
-		                     load->records + 1);
+		                     "cannot gather %" PRIu64 " entries for a transaction",
+		                     load->entries + 1);
 	return load_added(load, size);
 }
 
@@ -275,7 +275,7 @@ int load_database(struct load *load, const struct daxkv_val *name, unsigned int 
 	if (status != EXIT_OK)
 		return status;
 	if (call->db != DAXKV_MAIN) /* a handle is closed while no transaction uses it */
-		daxkv_db_close(call->kv, call->db);
+		daxkv_db_close(call->store, call->db);
 	call->db = DAXKV_MAIN;
 	load->started = true;
 	if (name == NULL && call->opt.has_db)
@@ -375,7 +375,7 @@ int run_load(struct call *call)
 {
 	struct load load = {
 	    .call = call,
-	    .batch_records = call->opt.batch != 0 ? call->opt.batch : BATCH_RECORDS,
+	    .batch_entries = call->opt.batch != 0 ? call->opt.batch : BATCH_ENTRIES,
 	    .batch_bytes = call->opt.batch != 0 ? UINT64_MAX : BATCH_BYTES,
 	    .progress = isatty(STDERR_FILENO) == 1,
 	};

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * load.h - what the three input formats of kv load share: batches of records in transactions, and
+ * load.h - what the three input formats of kv load share: batches of entries in transactions, and
  * lines of text.
  *
- * Records are gathered in memory, and stored in one transaction when the batch is full: none is
+ * Entries are gathered in memory, and stored in one transaction when the batch is full: none is
  * running while more input is waited for, so that other writers go on. A file of more than 16 MiB is
  * stored as it is read, and a batch of more than that goes into its transaction by parts. What was
- * committed stays, whatever comes later: the failure's message says how many records that is.
+ * committed stays, whatever comes later: the failure's message says how many entries that is.
  */
 #ifndef DAXKV_CLI_LOAD_H
 #define DAXKV_CLI_LOAD_H
@@ -16,21 +16,21 @@
 
 #include "cli.h"
 
-struct load_record { /* gathered: key and value lie in struct load's data, one behind the other */
+struct load_pair { /* gathered: key and value lie in struct load's data, one behind the other */
 	size_t key_size, value_size;
 };
 
 struct load {
 	struct call *call;
-	char *data; /* of the records gathered */
+	char *data; /* of the entries gathered */
 	size_t data_size, data_room;
-	struct load_record *gathered;
+	struct load_pair *gathered;
 	size_t n_gathered, gathered_room;
 	char *name; /* of the database that follows, owned; NULL: the main one */
 	size_t name_size;
 	unsigned int db_flags;               /* it is made with */
-	uint64_t batch_records, batch_bytes; /* limits of a transaction */
-	uint64_t records, bytes;             /* in the running transaction, or gathered for it */
+	uint64_t batch_entries, batch_bytes; /* limits of a transaction */
+	uint64_t entries, bytes;             /* in the running transaction, or gathered for it */
 	uint64_t durable, durable_bytes;     /* committed by this call */
 	bool progress, started;              /* started: a database was chosen */
 	bool by_parts; /* what was gathered is stored when it is much, in a transaction that goes on */
@@ -66,12 +66,12 @@ int load_database(struct load *load, const struct daxkv_val *name, unsigned int 
 /* load_commit - what was loaded so far becomes durable. An exit status. */
 int load_commit(struct load *load);
 
-/* load_put - add one record, of which a copy is made, to the batch. An exit status. */
+/* load_put - add one entry, of which a copy is made, to the batch. An exit status. */
 int load_put(struct load *load, const struct daxkv_val *key, const struct daxkv_val *value);
 
 /* load_gathers - whether a value of that size is gathered. Else load_room has a transaction running
  * that holds what was gathered, a new one when size more bytes would overfill the batch, and load_added
- * tells that a record of size bytes was stored in it. */
+ * tells that an entry of size bytes was stored in it. */
 bool load_gathers(uint64_t size);
 int load_room(struct load *load, uint64_t size);
 int load_added(struct load *load, uint64_t size);

@@ -111,7 +111,7 @@ int load_dir(struct load *load, const char *path)
 		return call_fail_sys(load->call, ENAMETOOLONG, "cannot read '%s'", path);
 	memcpy(root, path, dir.root_size);
 	memcpy(root + dir.root_size, "/", 2);
-	if (fstat(daxkv_fd(load->call->kv), &dir.store) != 0)
+	if (fstat(daxkv_fd(load->call->store), &dir.store) != 0)
 		return call_fail_sys(load->call, errno, "cannot look at the store");
 	load->by_parts = true;
 	fts = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);

@@ -130,7 +130,7 @@ static int decode(const struct load *load, const struct load_input *input, bool 
 	return EXIT_OK;
 }
 
-/* data_key - the key of the next record, copied to *room, as the value's line takes its place. 1, 0 at DATA=END, or -1: printed. */
+/* data_key - the key of the next entry, copied to *room, as the value's line takes its place. 1, 0 at DATA=END, or -1: printed. */
 static int data_key(const struct load *load, struct load_input *input, bool print, char **room, size_t *room_size, struct daxkv_val *key,
                     int *status)
 {
@@ -164,7 +164,7 @@ static int data_key(const struct load *load, struct load_input *input, bool prin
 	return 1;
 }
 
-/* data_read - the records up to DATA=END. */
+/* data_read - the entries up to DATA=END. */
 static int data_read(struct load *load, struct load_input *input, bool print)
 {
 	char *room = NULL;

@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #include "args.h"
+#include "call_store.h"
 #include "medium.h"
-#include "store.h"
 
 #define WAIT_HELP                                                                                  \
 	"  --wait SECONDS       wait no longer than that for another process that writes, or opens or\n"    \
@@ -49,26 +49,26 @@ static const struct command commands[] = {
      "Removes the key with all its values; with VALUE only that pair, and nothing when the key has other values only.\n\n"
      "  --max-size N         do not let the file grow beyond N\n" WAIT_HELP},
     {"scan", run_scan, TAKES_DB | TAKES_FROM | TAKES_RANGE, 1, 1, "FILE [OPTION...]",
-     "print records in order",
-     "Prints one line for each record, key TAB value, in the escaped form, which kv load reads back. The main database's records\n"
+     "print entries in order",
+     "Prints one line for each entry, key TAB value, in the escaped form, which kv load reads back. The main database's entries\n"
      "that are named databases are left out.\n\n"
      "  --from KEY           from KEY on, it included\n"
      "  --to KEY             up to KEY, which is not printed itself\n"
      "  --prefix BYTES       only keys that begin with BYTES\n"
      "  --reverse            from the last to the first\n"
-     "  --limit N            stop after N records\n"
+     "  --limit N            stop after N entries\n"
      "  --keys               print keys only, each once\n"},
     {"load", run_load,
      TAKES_DB | TAKES_LOAD | TAKES_NEW | TAKES_MAX_SIZE | TAKES_DB_FLAGS | TAKES_WAIT, 1, 2,
-     "FILE [INPUT] [OPTION...]", "store many records",
+     "FILE [INPUT] [OPTION...]", "store many entries",
      "Reads INPUT (the standard input when missing or -) and stores what it holds; makes FILE and databases that are not there. A dump\n"
      "of kv dump or mdb_dump is recognised by its first line, a directory by being one; else each line is key TAB value in the escaped\n"
      "form; lines may end in CR LF, and the text begin with a byte order mark. Of a directory each\n"
-     "regular file is a record: its path from there and its content.\n\n"
-     "  --db NAME            the database for records that name none\n"
+     "regular file is an entry: its path from there and its content.\n\n"
+     "  --db NAME            the database for entries that name none\n"
      "  --format F           tsv, mdb or dir: do not guess\n"
-     "  --batch N            N records in a transaction; else 1000, or fewer when they reach 16 MiB\n"
-     "  --ack                after each commit print the number of records that are durable\n"
+     "  --batch N            N entries in a transaction; else 1000, or fewer when they reach 16 MiB\n"
+     "  --ack                after each commit print the number of entries that are durable\n"
      "  --dup-sort, --dup-fixed, --integer-key, --integer-dup, --reverse-key, --reverse-dup, --page-size N, --initial-size N\n"
      "                       as for kv create, when it is made\n"
      "  --max-size N         do not let the file grow beyond N\n" WAIT_HELP},
@@ -87,7 +87,7 @@ static const struct command commands[] = {
      "Writes all databases to a new LMDB environment: LMDB is a directory, or the data file's name. LMDB's library, liblmdb.so.0, must be\n"
      "installed.\n\n"},
     {"list", run_list, TAKES_JSON, 1, 1, "FILE [--json]", "list the databases",
-     "Prints for each database: name TAB entries TAB flags, the main one, (main), first and without its records that are databases.\n\n"
+     "Prints for each database: name TAB entries TAB flags, the main one, (main), first and without its entries that are databases.\n\n"
      "  --json               as JSON\n"},
     {"stat", run_stat, TAKES_DB | TAKES_JSON, 1, 1, "FILE [--db NAME] [--json]",
      "tell what databases consist of",

@@ -9,7 +9,7 @@
 #include "bytes.h"
 #include "names.h"
 
-static int compare(const void *a, const void *b)
+static int names_compare(const void *a, const void *b)
 {
 	return bytes_cmp(a, b);
 }
@@ -49,7 +49,7 @@ int names_read(const struct call *call, struct names *names)
 	if (err != DAXKV_NOT_FOUND)
 		return call_fail(call, err, "cannot list the databases");
 	if (names->count > 0)
-		qsort(names->name, names->count, sizeof *names->name, compare);
+		qsort(names->name, names->count, sizeof *names->name, names_compare);
 	return EXIT_OK;
 }
 
@@ -63,5 +63,5 @@ void names_free(struct names *names)
 
 bool names_has(const struct names *names, const struct daxkv_val *key)
 {
-	return names->count > 0 && bsearch(key, names->name, names->count, sizeof *names->name, compare) != NULL;
+	return names->count > 0 && bsearch(key, names->name, names->count, sizeof *names->name, names_compare) != NULL;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * names.h - the named databases of a store. They show as records of the main database; those records are no plain ones: scan, dump
+ * names.h - the named databases of a store. They show as entries of the main database; those entries are no plain ones: scan, dump
  * and list leave them out.
  */
 #ifndef DAXKV_CLI_NAMES_H

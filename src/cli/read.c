@@ -12,8 +12,8 @@
 
 #include "args.h"
 #include "bytes.h"
+#include "call_store.h"
 #include "names.h"
-#include "store.h"
 
 /* write_full - all bytes of value, from the mapping to the descriptor, without a copy. 0 or errno. */
 static int write_full(int fd, const struct daxkv_val *value)
@@ -35,12 +35,12 @@ static int write_full(int fd, const struct daxkv_val *value)
 /* of_store - whether the open file is the store or its lock file. */
 static bool of_store(const struct call *call, int fd)
 {
-	const char *lock = daxkv_lock_path(call->kv);
+	const char *lock = daxkv_lock_path(call->store);
 	struct stat out, st;
 
 	if (fstat(fd, &out) != 0)
 		return false;
-	if (fstat(daxkv_fd(call->kv), &st) == 0 && st.st_dev == out.st_dev && st.st_ino == out.st_ino)
+	if (fstat(daxkv_fd(call->store), &st) == 0 && st.st_dev == out.st_dev && st.st_ino == out.st_ino)
 		return true;
 	return lock != NULL && stat(lock, &st) == 0 && st.st_dev == out.st_dev && st.st_ino == out.st_ino;
 }
@@ -153,7 +153,7 @@ static enum place scan_place(const struct call *call, const struct scan *scan, c
 	return call->db == DAXKV_MAIN && names_has(&scan->names, key) ? BESIDE : INSIDE;
 }
 
-/* scan_start - the cursor on the first record that may be wanted; it may still lie before or beside the range. */
+/* scan_start - the cursor on the first entry that may be wanted; it may still lie before or beside the range. */
 static int scan_start(const struct call *call, const struct scan *scan, struct daxkv_cursor *cursor, struct daxkv_val *key,
                       struct daxkv_val *value)
 {
@@ -174,8 +174,8 @@ static int scan_start(const struct call *call, const struct scan *scan, struct d
 	return err;
 }
 
-/* scan_records - print what lies in the range; daxkv's result or, printed already, *status. */
-static int scan_records(struct call *call, const struct scan *scan, struct daxkv_cursor *cursor, int *status)
+/* scan_entries - print what lies in the range; daxkv's result or, printed already, *status. */
+static int scan_entries(struct call *call, const struct scan *scan, struct daxkv_cursor *cursor, int *status)
 {
 	bool reverse = call->opt.reverse;
 	enum daxkv_cursor_op next =
@@ -228,7 +228,7 @@ int run_scan(struct call *call)
 	if (status == EXIT_OK && err == 0)
 		status = store_cursor(call, &cursor);
 	if (status == EXIT_OK && err == 0)
-		err = scan_records(call, &scan, cursor, &status);
+		err = scan_entries(call, &scan, cursor, &status);
 	if (err != 0)
 		status = call_fail(call, err, "cannot scan");
 	if (cursor != NULL)

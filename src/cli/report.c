@@ -8,16 +8,16 @@
 #include <string.h>
 
 #include "bytes.h"
+#include "call_store.h"
 #include "names.h"
-#include "store.h"
 
 /* ---- each database -------------------------------------------------------------------------------------------------------- */
 
 /* What is printed of the selected database; name is NULL for the main one. An exit status. */
 typedef int report_database(struct call *call, const struct daxkv_val *name, const struct names *names, bool first);
 
-/* each_database - report the database of --db, or the main one and then all named ones. */
-static int each_database(struct call *call, report_database *report)
+/* report_each_database - report the database of --db, or the main one and then all named ones. */
+static int report_each_database(struct call *call, report_database *report)
 {
 	struct names names = {NULL, 0};
 	int status = store_read(call);
@@ -37,7 +37,7 @@ static int each_database(struct call *call, report_database *report)
 	return status;
 }
 
-static void print_name(const struct daxkv_val *name)
+static void report_print_name(const struct daxkv_val *name)
 {
 	if (name == NULL)
 		fputs("(main)", stdout);
@@ -98,7 +98,7 @@ static int list_database(struct call *call, const struct daxkv_val *name, const 
 		print_flags(flags, "\"", "");
 		fputs("]}", stdout);
 	} else {
-		print_name(name);
+		report_print_name(name);
 		printf("\t%" PRIu64 "\t", entries);
 		print_flags(flags, "", "-");
 		putchar('\n');
@@ -108,7 +108,7 @@ static int list_database(struct call *call, const struct daxkv_val *name, const 
 
 int run_list(struct call *call)
 {
-	int status = each_database(call, list_database);
+	int status = report_each_database(call, list_database);
 
 	if (call->opt.json && status == EXIT_OK)
 		fputs("]}\n", stdout);
@@ -132,7 +132,7 @@ static int stat_database(struct call *call, const struct daxkv_val *name, const 
 	} else {
 		if (first)
 			puts("database\tpage_size\tdepth\tinner_pages\tleaf_pages\tblob_pages\tentries");
-		print_name(name);
+		report_print_name(name);
 		printf("\t%" PRIu32 "\t%" PRIu32 "\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\n", stat.page_size, stat.depth,
 		       stat.inner_pages, stat.leaf_pages, stat.blob_pages, stat.entries);
 	}
@@ -141,7 +141,7 @@ static int stat_database(struct call *call, const struct daxkv_val *name, const 
 
 int run_stat(struct call *call)
 {
-	int status = each_database(call, stat_database);
+	int status = report_each_database(call, stat_database);
 
 	if (call->opt.json && status == EXIT_OK)
 		fputs("]}\n", stdout);
@@ -196,7 +196,7 @@ int run_info(struct call *call)
 
 	if (status != EXIT_OK)
 		return status;
-	err = daxkv_info(call->kv, &info);
+	err = daxkv_info(call->store, &info);
 	if (err != 0)
 		return call_fail(call, err, "cannot tell about the store");
 	if (call->opt.json)
@@ -235,10 +235,10 @@ int run_readers(struct call *call)
 
 	if (status != EXIT_OK)
 		return status;
-	(void)daxkv_readers_reap(call->kv);
+	(void)daxkv_readers_reap(call->store);
 	if (call->opt.json)
 		fputs("[", stdout);
-	daxkv_readers_list(call->kv, print_reader, &readers);
+	daxkv_readers_list(call->store, print_reader, &readers);
 	if (call->opt.json)
 		fputs("]\n", stdout);
 	return EXIT_OK;
@@ -246,14 +246,14 @@ int run_readers(struct call *call)
 
 /* ---- check ---------------------------------------------------------------------------------------------------------------- */
 
-struct faults {
+struct report_faults {
 	const struct call *call;
 	bool any;
 };
 
 static void print_fault(const char *fault, void *arg)
 {
-	struct faults *faults = arg;
+	struct report_faults *faults = arg;
 
 	if (faults->call->opt.json) {
 		fputs(faults->any ? ",\n  " : "{\"faults\": [\n  ", stdout);
@@ -265,14 +265,14 @@ static void print_fault(const char *fault, void *arg)
 }
 
 /* check - the store, whoever writes to it. 0, or daxkv's result; *said: it was printed. */
-static int check(struct call *call, struct faults *faults, uint64_t *count, bool *said)
+static int check(struct call *call, struct report_faults *faults, uint64_t *count, bool *said)
 {
 	const int64_t from = store_now_ms();
 	unsigned int wait = store_waiting(call, 0);
 	int err;
 
 	*said = false;
-	while ((err = daxkv_check_timed(call->kv, wait, print_fault, faults, count)) ==
+	while ((err = daxkv_check_timed(call->store, wait, print_fault, faults, count)) ==
 	       DAXKV_BUSY) {
 		int64_t waited = store_now_ms() - from;
 
@@ -288,7 +288,7 @@ static int check(struct call *call, struct faults *faults, uint64_t *count, bool
 
 int run_check(struct call *call)
 {
-	struct faults faults = {.call = call};
+	struct report_faults faults = {.call = call};
 	uint64_t count = 0;
 	bool said;
 	int err, status = store_open(call, DAXKV_READ_ONLY, NULL);

@@ -82,39 +82,40 @@ static int by_fixed(const MDB_val *a, const MDB_val *b)
 
 /* wide_order - of integer duplicates of whatever size: the same in every process, whether it has
  * widened the database or found it so. */
-static MDB_cmp_func *wide_order(const struct slot *slot)
+static MDB_cmp_func *wide_order(const struct handle *handle)
 {
-	return slot->flags & MDB_DUPFIXED ? by_fixed : by_end;
+	return handle->flags & MDB_DUPFIXED ? by_fixed : by_end;
 }
 
-int compare_keys(const struct slot *slot, const MDB_val *a, const MDB_val *b)
+int compare_keys(const struct handle *handle, const MDB_val *a, const MDB_val *b)
 {
-	if (slot->cmp)
-		return slot->cmp(a, b);
-	return slot->flags & MDB_REVERSEKEY ? by_end(a, b) : slot->flags & MDB_INTEGERKEY ? by_integer(a, b) : by_bytes(a, b);
+	if (handle->cmp)
+		return handle->cmp(a, b);
+	return handle->flags & MDB_REVERSEKEY ? by_end(a, b) : handle->flags & MDB_INTEGERKEY ? by_integer(a, b)
+	                                                                                      : by_bytes(a, b);
 }
 
-int compare_dups(const struct slot *slot, const MDB_val *a, const MDB_val *b)
+int compare_dups(const struct handle *handle, const MDB_val *a, const MDB_val *b)
 {
-	if (slot->dcmp)
-		return slot->dcmp(a, b);
-	if (slot->flags & MDB_INTEGERDUP)
-		return wide_order(slot)(a, b);
-	return slot->flags & MDB_REVERSEDUP ? by_end(a, b) : by_bytes(a, b);
+	if (handle->dcmp)
+		return handle->dcmp(a, b);
+	if (handle->flags & MDB_INTEGERDUP)
+		return wide_order(handle)(a, b);
+	return handle->flags & MDB_REVERSEDUP ? by_end(a, b) : by_bytes(a, b);
 }
 
 int mdb_cmp(MDB_txn *txn, MDB_dbi dbi, const MDB_val *a, const MDB_val *b)
 {
-	const struct slot *slot = slot_of(txn, dbi);
+	const struct handle *handle = handle_of(txn, dbi);
 
-	return slot ? compare_keys(slot, a, b) : 0;
+	return handle ? compare_keys(handle, a, b) : 0;
 }
 
 int mdb_dcmp(MDB_txn *txn, MDB_dbi dbi, const MDB_val *a, const MDB_val *b)
 {
-	const struct slot *slot = slot_of(txn, dbi);
+	const struct handle *handle = handle_of(txn, dbi);
 
-	return slot ? compare_dups(slot, a, b) : 0;
+	return handle ? compare_dups(handle, a, b) : 0;
 }
 
 /* ---- the store's comparators ---------------------------------------------------------------------------------------------- */
@@ -136,29 +137,29 @@ static int store_dups(const struct daxkv_val *a, const struct daxkv_val *b, void
 	return reversed(compare_dups(arg, (const MDB_val *)b, (const MDB_val *)a));
 }
 
-int compare_provide(struct daxkv_txn *txn, struct slot *slot)
+int compare_provide(struct daxkv_txn *txn, struct handle *handle)
 {
 	unsigned int flags = 0;
-	int rc = daxkv_db_flags(txn, slot->db, &flags);
+	int rc = daxkv_db_flags(txn, handle->db, &flags);
 
 	if (!rc && flags & DAXKV_OWN_COMPARE)
-		rc = daxkv_db_set_compare(txn, slot->db, store_keys, slot);
+		rc = daxkv_db_set_compare(txn, handle->db, store_keys, handle);
 	if (!rc && flags & DAXKV_OWN_DUP_COMPARE)
-		rc = daxkv_db_set_dup_compare(txn, slot->db, store_dups, slot);
+		rc = daxkv_db_set_dup_compare(txn, handle->db, store_dups, handle);
 	return rc;
 }
 
 static int set(MDB_txn *txn, MDB_dbi dbi, MDB_cmp_func *fn, bool dups)
 {
-	struct slot *slot = slot_of(txn, dbi);
+	struct handle *handle = handle_of(txn, dbi);
 
-	if (!slot || dbi == FREE_DBI)
+	if (!handle || dbi == FREE_DBI)
 		return EINVAL;
 	if (dups)
-		slot->dcmp = fn;
+		handle->dcmp = fn;
 	else
-		slot->cmp = fn;
-	slot->adopted = 0;
+		handle->cmp = fn;
+	handle->adopted = 0;
 	return 0;
 }
 
@@ -175,13 +176,13 @@ int mdb_set_dupsort(MDB_txn *txn, MDB_dbi dbi, MDB_cmp_func *cmp)
 int mdb_set_relfunc(MDB_txn *txn, MDB_dbi dbi, MDB_rel_func *rel)
 {
 	(void)rel;
-	return slot_of(txn, dbi) && dbi != FREE_DBI ? 0 : EINVAL;
+	return handle_of(txn, dbi) && dbi != FREE_DBI ? 0 : EINVAL;
 }
 
 int mdb_set_relctx(MDB_txn *txn, MDB_dbi dbi, void *ctx)
 {
 	(void)ctx;
-	return slot_of(txn, dbi) && dbi != FREE_DBI ? 0 : EINVAL;
+	return handle_of(txn, dbi) && dbi != FREE_DBI ? 0 : EINVAL;
 }
 
 /* ---- adopting an order ---------------------------------------------------------------------------------------------------- */
@@ -225,12 +226,12 @@ static size_t pairs_at(const struct pairs *p, size_t at, struct daxkv_val *key, 
 }
 
 /* pairs_read - all pairs, each of which must come after the one before in the handle's order. MDB_INCOMPATIBLE. */
-static int pairs_read(MDB_txn *txn, const struct slot *slot, struct pairs *p)
+static int pairs_read(MDB_txn *txn, const struct handle *handle, struct pairs *p)
 {
 	struct daxkv_cursor *c;
 	struct daxkv_val key, value;
 	size_t last = 0;
-	int rc = daxkv_cursor_open(txn->kv, slot->db, &c);
+	int rc = daxkv_cursor_open(txn->inner, handle->db, &c);
 
 	if (rc)
 		return err_of(rc);
@@ -240,10 +241,10 @@ static int pairs_read(MDB_txn *txn, const struct slot *slot, struct pairs *p)
 
 		if (here) {
 			pairs_at(p, last, &k, &v);
-			int order = store_keys(&k, &key, (void *)(uintptr_t)slot);
+			int order = store_keys(&k, &key, (void *)(uintptr_t)handle);
 
-			if (!order && slot->flags & MDB_DUPSORT)
-				order = store_dups(&v, &value, (void *)(uintptr_t)slot);
+			if (!order && handle->flags & MDB_DUPSORT)
+				order = store_dups(&v, &value, (void *)(uintptr_t)handle);
 			if (order >= 0) {
 				rc = MDB_INCOMPATIBLE;
 				break;
@@ -259,87 +260,87 @@ static int pairs_read(MDB_txn *txn, const struct slot *slot, struct pairs *p)
 }
 
 /* flags_turn - an empty database gets the flags for the comparators that the handle has. */
-static int flags_turn(MDB_txn *txn, struct slot *slot)
+static int flags_turn(MDB_txn *txn, struct handle *handle)
 {
-	int rc = slot->cmp ? daxkv_db_set_compare(txn->kv, slot->db, store_keys, slot) : 0;
+	int rc = handle->cmp ? daxkv_db_set_compare(txn->inner, handle->db, store_keys, handle) : 0;
 
-	if (!rc && slot->dcmp && slot->flags & MDB_DUPSORT)
-		rc = daxkv_db_set_dup_compare(txn->kv, slot->db, store_dups, slot);
+	if (!rc && handle->dcmp && handle->flags & MDB_DUPSORT)
+		rc = daxkv_db_set_dup_compare(txn->inner, handle->db, store_dups, handle);
 	return rc;
 }
 
 /* rewrite - a database of so many entries, in the handle's order. The store's cursors on it find
  * their places again. */
-static int rewrite(MDB_txn *txn, struct slot *slot, uint64_t entries)
+static int rewrite(MDB_txn *txn, struct handle *handle, uint64_t entries)
 {
 	struct pairs p = {0};
-	int rc = pairs_read(txn, slot, &p);
+	int rc = pairs_read(txn, handle, &p);
 
 	if (!rc && p.n != entries) /* damage hides some: they must not be lost for good */
 		rc = txn_result(txn, DAXKV_CORRUPT);
 	if (!rc)
-		rc = err_of(daxkv_db_drop(txn->kv, slot->db, 0));
+		rc = err_of(daxkv_db_drop(txn->inner, handle->db, 0));
 	if (!rc)
-		rc = err_of(flags_turn(txn, slot));
+		rc = err_of(flags_turn(txn, handle));
 	for (size_t at = 0; !rc && at < p.used;) {
 		struct daxkv_val key, value;
 
 		at = pairs_at(&p, at, &key, &value);
-		rc = txn_result(txn, daxkv_put(txn->kv, slot->db, &key, &value, 0));
+		rc = txn_result(txn, daxkv_put(txn->inner, handle->db, &key, &value, 0));
 	}
 	free(p.bytes);
 	return rc;
 }
 
-int compare_widen(MDB_txn *txn, struct slot *slot, const MDB_val *data)
+int compare_widen(MDB_txn *txn, struct handle *handle, const MDB_val *data)
 {
 	struct daxkv_db_stat stat;
 	int rc;
 
-	if (!(slot->flags & MDB_INTEGERDUP) || slot->dcmp || is_integer(data))
+	if (!(handle->flags & MDB_INTEGERDUP) || handle->dcmp || is_integer(data))
 		return DAXKV_VALUE_SIZE;
-	rc = daxkv_db_stat(txn->kv, slot->db, &stat);
-	if (!rc && slot->flags & MDB_DUPFIXED && stat.entries)
+	rc = daxkv_db_stat(txn->inner, handle->db, &stat);
+	if (!rc && handle->flags & MDB_DUPFIXED && stat.entries)
 		rc = DAXKV_VALUE_SIZE;
 	if (rc)
 		return rc;
-	slot->dcmp = wide_order(slot);
-	slot->adopted = 0;
-	rc = compare_adopt_set(txn, slot);
+	handle->dcmp = wide_order(handle);
+	handle->adopted = 0;
+	rc = compare_adopt_set(txn, handle);
 	if (rc) /* it stays as it is: what has an integer's size is taken, as before */
-		slot->dcmp = NULL;
+		handle->dcmp = NULL;
 	return rc == MDB_INCOMPATIBLE ? DAXKV_VALUE_SIZE : rc;
 }
 
-int compare_adopt_set(MDB_txn *txn, struct slot *slot)
+int compare_adopt_set(MDB_txn *txn, struct handle *handle)
 {
 	struct daxkv_val name = {0, NULL};
 	unsigned int flags = 0, wanted = 0;
 	struct daxkv_db_stat stat;
 	int rc;
 
-	if (slot->adopted == txn_serial(txn))
+	if (handle->adopted == txn_serial(txn))
 		return 0;
-	rc = daxkv_db_flags(txn->kv, slot->db, &flags);
+	rc = daxkv_db_flags(txn->inner, handle->db, &flags);
 	if (rc)
 		return err_of(rc);
-	if (slot->cmp)
+	if (handle->cmp)
 		wanted |= DAXKV_OWN_COMPARE;
-	if (slot->dcmp && flags & DAXKV_DUP_SORT)
+	if (handle->dcmp && flags & DAXKV_DUP_SORT)
 		wanted |= DAXKV_OWN_DUP_COMPARE;
 	if (wanted & ~flags) {
-		rc = slot->db == DAXKV_MAIN ? daxkv_db_list_next(txn->kv, &name) : DAXKV_NOT_FOUND;
+		rc = handle->db == DAXKV_MAIN ? daxkv_db_list_next(txn->inner, &name) : DAXKV_NOT_FOUND;
 		if (!rc) /* names are kept in byte order */
 			return MDB_INCOMPATIBLE;
 		if (rc == DAXKV_NOT_FOUND)
-			rc = daxkv_db_stat(txn->kv, slot->db, &stat);
+			rc = daxkv_db_stat(txn->inner, handle->db, &stat);
 		if (rc)
 			return err_of(rc);
-		rc = stat.entries ? rewrite(txn, slot, stat.entries) : txn_result(txn, flags_turn(txn, slot));
+		rc = stat.entries ? rewrite(txn, handle, stat.entries) : txn_result(txn, flags_turn(txn, handle));
 	}
 	if (!rc)
-		rc = err_of(compare_provide(txn->kv, slot));
+		rc = err_of(compare_provide(txn->inner, handle));
 	if (!rc)
-		slot->adopted = txn_serial(txn);
+		handle->adopted = txn_serial(txn);
 	return rc;
 }

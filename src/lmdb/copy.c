@@ -23,7 +23,7 @@ struct stream {
 	size_t used;
 };
 
-static int write_full(int fd, const uint8_t *bytes, size_t n)
+static int copy_write_full(int fd, const uint8_t *bytes, size_t n)
 {
 	while (n > 0) {
 		ssize_t done = write(fd, bytes, n);
@@ -41,7 +41,7 @@ static int stream_flush(struct stream *s)
 	size_t n = s->used;
 
 	s->used = 0;
-	return write_full(s->fd, s->buffer, n);
+	return copy_write_full(s->fd, s->buffer, n);
 }
 
 static int stream_write(const void *bytes, size_t n, void *arg)
@@ -50,7 +50,7 @@ static int stream_write(const void *bytes, size_t n, void *arg)
 	int rc = n > BUFFER_BYTES - s->used ? stream_flush(s) : 0;
 
 	if (rc || n > BUFFER_BYTES)
-		return rc ? rc : write_full(s->fd, bytes, n);
+		return rc ? rc : copy_write_full(s->fd, bytes, n);
 	memcpy(s->buffer + s->used, bytes, n);
 	s->used += n;
 	return 0;
@@ -64,7 +64,7 @@ static int copy_stream(MDB_env *env, struct stream *s)
 	int rc = env_enter(env);
 
 	if (!rc)
-		rc = daxkv_txn_begin(env->kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
+		rc = daxkv_txn_begin(env->store, NULL, DAXKV_TXN_READ_ONLY, &txn);
 	if (rc)
 		return rc;
 	rc = daxkv_copy(txn, stream_write, s);
@@ -125,7 +125,7 @@ static int copy_file(MDB_env *env, const char *path)
 
 int mdb_env_copy2(MDB_env *env, const char *path, unsigned int flags)
 {
-	if (!env || !path || !env->kv || flags & ~(unsigned int)MDB_CP_COMPACT)
+	if (!env || !path || !env->store || flags & ~(unsigned int)MDB_CP_COMPACT)
 		return EINVAL;
 	const int cancel = cancel_off();
 	int rc = copy_file(env, path);
@@ -143,7 +143,7 @@ int mdb_env_copy(MDB_env *env, const char *path)
 
 int mdb_env_copyfd2(MDB_env *env, int fd, unsigned int flags)
 {
-	if (!env || !env->kv || flags & ~(unsigned int)MDB_CP_COMPACT)
+	if (!env || !env->store || flags & ~(unsigned int)MDB_CP_COMPACT)
 		return EINVAL;
 	const int cancel = cancel_off();
 	int rc = copy_to(env, fd);

@@ -4,7 +4,7 @@
  *
  * A deletion moves every cursor of the transaction that stands on what is gone: on to the next
  * value of the key, behind its last value, or on to the next key. The store's cursors would stay in
- * the gap. So a deletion is done in three steps: cursors_aim, the deletion, cursors_settle.
+ * the gap. So a deletion is done in three steps: cursors_aim, the deletion, cursors_advance.
  *
  * A child transaction moves its parent's cursors, too, and its abort moves them back. It has
  * shadows of them, hidden cursors of its own. Where one has strayed when the child commits, the
@@ -79,7 +79,7 @@ void cursors_after_fork(void)
 	pthread_mutex_unlock(&resting.mutex);
 }
 
-static void cursor_link(MDB_cursor *c, MDB_txn *txn)
+static void layer_cursor_link(MDB_cursor *c, MDB_txn *txn)
 {
 	c->txn = txn;
 	c->rdonly = txn->rdonly;
@@ -91,7 +91,7 @@ static void cursor_link(MDB_cursor *c, MDB_txn *txn)
 	txn->cursors = c;
 }
 
-static void cursor_unlink(MDB_cursor *c)
+static void layer_cursor_unlink(MDB_cursor *c)
 {
 	if (!c->link)
 		return;
@@ -102,16 +102,16 @@ static void cursor_unlink(MDB_cursor *c)
 	c->txn = NULL;
 }
 
-static int store_cursor_open(MDB_txn *txn, struct slot *slot, struct daxkv_cursor **kv)
+static int store_cursor_open(MDB_txn *txn, struct handle *handle, struct daxkv_cursor **inner)
 {
-	int rc = daxkv_cursor_open(txn->kv, slot->db, kv);
+	int rc = daxkv_cursor_open(txn->inner, handle->db, inner);
 
-	if (rc == DAXKV_NEED_COMPARE && !compare_provide(txn->kv, slot))
-		rc = daxkv_cursor_open(txn->kv, slot->db, kv);
+	if (rc == DAXKV_NEED_COMPARE && !compare_provide(txn->inner, handle))
+		rc = daxkv_cursor_open(txn->inner, handle->db, inner);
 	return err_of(rc);
 }
 
-static int cursor_new(MDB_txn *txn, MDB_dbi dbi, struct slot *slot, MDB_cursor **ret)
+static int cursor_new(MDB_txn *txn, MDB_dbi dbi, struct handle *handle, MDB_cursor **ret)
 {
 	MDB_cursor *c = handle_new(txn->rdonly);
 	int rc = 0;
@@ -119,7 +119,7 @@ static int cursor_new(MDB_txn *txn, MDB_dbi dbi, struct slot *slot, MDB_cursor *
 	if (!c)
 		return ENOMEM;
 	if (dbi != FREE_DBI)
-		rc = store_cursor_open(txn, slot, &c->kv);
+		rc = store_cursor_open(txn, handle, &c->inner);
 	if (rc) {
 		if (txn->rdonly)
 			free(c);
@@ -128,17 +128,17 @@ static int cursor_new(MDB_txn *txn, MDB_dbi dbi, struct slot *slot, MDB_cursor *
 		return rc;
 	}
 	c->dbi = dbi;
-	c->slot = slot;
-	cursor_link(c, txn);
+	c->handle = handle;
+	layer_cursor_link(c, txn);
 	*ret = c;
 	return 0;
 }
 
 int mdb_cursor_open(MDB_txn *txn, MDB_dbi dbi, MDB_cursor **ret)
 {
-	struct slot *slot = slot_of(txn, dbi);
+	struct handle *handle = handle_of(txn, dbi);
 
-	if (!ret || !slot)
+	if (!ret || !handle)
 		return EINVAL;
 	if (txn->state)
 		return MDB_BAD_TXN;
@@ -146,13 +146,13 @@ int mdb_cursor_open(MDB_txn *txn, MDB_dbi dbi, MDB_cursor **ret)
 		return EINVAL;
 	int rc = txn_is_copy(txn) ? txn_adopt(txn) : 0;
 
-	return rc ? rc : cursor_new(txn, dbi, slot, ret);
+	return rc ? rc : cursor_new(txn, dbi, handle, ret);
 }
 
 static void cursor_free(MDB_cursor *c)
 {
-	cursor_unlink(c);
-	daxkv_cursor_close(c->kv);
+	layer_cursor_unlink(c);
+	daxkv_cursor_close(c->inner);
 	free(c->page);
 	free(c->pending);
 	if (c->of)
@@ -167,27 +167,27 @@ static void cursor_free(MDB_cursor *c)
 
 void mdb_cursor_close(MDB_cursor *c)
 {
-	if (c && c->slot)
+	if (c && c->handle)
 		cursor_free(c);
 }
 
 int mdb_cursor_renew(MDB_txn *txn, MDB_cursor *c)
 {
-	struct slot *slot;
+	struct handle *handle;
 	int rc = 0;
 
-	if (!c || !(slot = slot_of(txn, c->dbi)) || !txn->rdonly || !c->rdonly)
+	if (!c || !(handle = handle_of(txn, c->dbi)) || !txn->rdonly || !c->rdonly)
 		return EINVAL;
 	if (txn->state)
 		return MDB_BAD_TXN;
-	if (c->kv)
-		rc = daxkv_cursor_renew(txn->kv, c->kv);
-	if (rc == DAXKV_NEED_COMPARE && !compare_provide(txn->kv, slot))
-		rc = daxkv_cursor_renew(txn->kv, c->kv);
+	if (c->inner)
+		rc = daxkv_cursor_renew(txn->inner, c->inner);
+	if (rc == DAXKV_NEED_COMPARE && !compare_provide(txn->inner, handle))
+		rc = daxkv_cursor_renew(txn->inner, c->inner);
 	if (rc)
 		return err_of(rc);
-	cursor_unlink(c);
-	cursor_link(c, txn);
+	layer_cursor_unlink(c);
+	layer_cursor_link(c, txn);
 	return 0;
 }
 
@@ -215,7 +215,7 @@ static bool stands(const MDB_cursor *c)
  * stands on nothing. */
 static int pair_under(MDB_cursor *c, struct pair **ret)
 {
-	bool dups = c->slot->flags & MDB_DUPSORT;
+	bool dups = c->handle->flags & MDB_DUPSORT;
 	MDB_val key = {0, NULL}, data = {0, NULL};
 	struct pair *p;
 	int rc = stands(c) ? cursor_store_get(c, &key, dups ? &data : NULL, DAXKV_GET_CURRENT) : 0;
@@ -238,7 +238,7 @@ static int pair_under(MDB_cursor *c, struct pair **ret)
 static int pair_seek(MDB_cursor *c, struct pair *p)
 {
 	MDB_val key = {p->klen, p->bytes}, data = {p->dlen, p->bytes + p->klen};
-	bool dups = c->slot->flags & MDB_DUPSORT;
+	bool dups = c->handle->flags & MDB_DUPSORT;
 	int rc = 0;
 
 	if (p->klen)
@@ -274,7 +274,7 @@ int cursors_shadow(MDB_txn *parent, MDB_txn *child)
 	for (MDB_cursor *c = parent->cursors; c && !rc; c = c->next) {
 		MDB_cursor *shadow;
 
-		rc = cursor_new(child, c->dbi, c->slot, &shadow);
+		rc = cursor_new(child, c->dbi, c->handle, &shadow);
 		if (rc)
 			break;
 		shadow->of = c;
@@ -295,7 +295,7 @@ int cursors_end(MDB_txn *txn, bool keep)
 		if (keep && !rc && c->of && c->strayed)
 			rc = pair_under(c, &c->of->pending);
 		if (txn->rdonly)
-			cursor_unlink(c);
+			layer_cursor_unlink(c);
 		else
 			cursor_free(c);
 	}
@@ -347,30 +347,30 @@ void cursors_lose(MDB_txn *txn, MDB_dbi dbi)
  * ------------------------------------------------------------------------------------------------------------
  */
 
-int cursors_aim(MDB_txn *txn, const struct slot *slot, const MDB_cursor *own, const MDB_val *key,
+int cursors_aim(MDB_txn *txn, const struct handle *handle, const MDB_cursor *own, const MDB_val *key,
                 const MDB_val *data)
 {
-	bool pair = data && slot->flags & MDB_DUPSORT;
+	bool pair = data && handle->flags & MDB_DUPSORT;
 
 	for (MDB_cursor *c = txn->cursors; c; c = c->next) {
 		MDB_val k, v;
 		int rc;
 
 		c->hit = c == own;
-		if (c->slot != slot || c->hit || !stands(c))
+		if (c->handle != handle || c->hit || !stands(c))
 			continue;
 		rc = cursor_store_get(c, &k, pair ? &v : NULL, DAXKV_GET_CURRENT);
 		if (rc)
 			return rc;
-		c->hit = compare_keys(slot, key, &k) == 0 &&
-		         (!pair || compare_dups(slot, data, &v) == 0);
+		c->hit = compare_keys(handle, key, &k) == 0 &&
+		         (!pair || compare_dups(handle, data, &v) == 0);
 	}
 	return 0;
 }
 
-/* settle_dup - the key has other values: on to the next one, or behind the last. MDB_NOTFOUND: it
+/* advance_dup - the key has other values: on to the next one, or behind the last. MDB_NOTFOUND: it
  * has none. */
-static int settle_dup(MDB_cursor *c)
+static int advance_dup(MDB_cursor *c)
 {
 	unsigned int state = c->state;
 	int rc = MDB_NOTFOUND;
@@ -388,8 +388,8 @@ static int settle_dup(MDB_cursor *c)
 	return rc;
 }
 
-/* settle_key - on to the next key, before its first value, or behind all keys. */
-static int settle_key(MDB_cursor *c)
+/* advance_key - on to the next key, before its first value, or behind all keys. */
+static int advance_key(MDB_cursor *c)
 {
 	unsigned int eof = c->state & CURSOR_EOF;
 	bool several;
@@ -407,15 +407,15 @@ static int settle_key(MDB_cursor *c)
 
 /* unset_if_empty - in an empty database no cursor has a place. But those that another one's
  * deletion has moved there remember that, as LMDB's do. */
-static int unset_if_empty(MDB_txn *txn, const struct slot *slot, const MDB_cursor *own)
+static int unset_if_empty(MDB_txn *txn, const struct handle *handle, const MDB_cursor *own)
 {
 	struct daxkv_db_stat stat;
-	int rc = daxkv_db_stat(txn->kv, slot->db, &stat);
+	int rc = daxkv_db_stat(txn->inner, handle->db, &stat);
 
 	if (rc || stat.entries)
 		return txn_result(txn, rc);
 	for (MDB_cursor *c = txn->cursors; c; c = c->next) {
-		if (c->slot != slot)
+		if (c->handle != handle)
 			continue;
 		bool eof = c->hit ? c->met_end : c->state & CURSOR_EOF;
 
@@ -426,22 +426,22 @@ static int unset_if_empty(MDB_txn *txn, const struct slot *slot, const MDB_curso
 	return 0;
 }
 
-int cursors_settle(MDB_txn *txn, const struct slot *slot, const MDB_cursor *own)
+int cursors_advance(MDB_txn *txn, const struct handle *handle, const MDB_cursor *own)
 {
 	bool ends = false;
 	int rc = 0;
 
 	for (MDB_cursor *c = txn->cursors; c && !rc; c = c->next) {
-		if (c->slot == slot && c->hit) {
+		if (c->handle == handle && c->hit) {
 			c->strayed = true;
 			c->state &= ~(unsigned int)CURSOR_ARRAY;
-			rc = slot->flags & MDB_DUPSORT ? settle_dup(c) : MDB_NOTFOUND;
+			rc = handle->flags & MDB_DUPSORT ? advance_dup(c) : MDB_NOTFOUND;
 			if (rc == MDB_NOTFOUND)
-				rc = settle_key(c);
+				rc = advance_key(c);
 		}
-		ends |= c->slot == slot && c->state & CURSOR_END;
+		ends |= c->handle == handle && c->state & CURSOR_END;
 	}
-	return rc || !ends ? rc : unset_if_empty(txn, slot, own);
+	return rc || !ends ? rc : unset_if_empty(txn, handle, own);
 }
 
 /* ---- changes through a cursor
@@ -454,10 +454,10 @@ static int changeable(MDB_cursor *c)
 	if (c->txn->state)
 		return MDB_BAD_TXN;
 	c->txn->changed = true;
-	return c->slot->used ? 0 : EINVAL;
+	return c->handle->used ? 0 : EINVAL;
 }
 
-/* at_item - whether the cursor is on a record that can be replaced or deleted. */
+/* at_item - whether the cursor is on an entry that can be replaced or deleted. */
 static int at_item(const MDB_cursor *c)
 {
 	if (!(c->state & CURSOR_SET) || c->state & CURSOR_DUP_NONE)
@@ -469,18 +469,18 @@ static int at_item(const MDB_cursor *c)
 static int put_reserve(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flags)
 {
 	MDB_val k = *key;
-	int rc = record_put(c->txn, c->slot, key, data, flags);
+	int rc = put_ordered(c->txn, c->handle, key, data, flags);
 
 	if (rc)
 		return rc;
-	rc = daxkv_cursor_get(c->kv, val_of(&k), NULL, DAXKV_SEEK_GE);
+	rc = daxkv_cursor_get(c->inner, val_of(&k), NULL, DAXKV_SEEK_GE);
 	return rc;
 }
 
 /* put - daxkv_cursor_put, with the program's order at hand. */
 static int put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flags)
 {
-	bool first = flags & MDB_RESERVE && c->slot->flags & MDB_DUPSORT;
+	bool first = flags & MDB_RESERVE && c->handle->flags & MDB_DUPSORT;
 	int rc;
 
 	if (UNLIKELY(c->txn->env->no_room))
@@ -489,31 +489,31 @@ static int put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flags)
 		MDB_val k = *key, found;
 
 		flags &= ~(unsigned int)MDB_RESERVE;
-		rc = daxkv_get(c->txn->kv, c->slot->db, val_of(&k), val_of(&found));
+		rc = daxkv_get(c->txn->inner, c->handle->db, val_of(&k), val_of(&found));
 		if (rc == DAXKV_NOT_FOUND && !(flags & MDB_CURRENT))
 			return put_reserve(c, key, data, flags | MDB_RESERVE);
 		if (rc == DAXKV_CORRUPT)
 			return rc;
 	}
-	rc = daxkv_cursor_put(c->kv, val_of(key), val_of(data), flags);
-	if (UNLIKELY(rc == DAXKV_NEED_COMPARE) && !compare_provide(c->txn->kv, c->slot))
-		rc = daxkv_cursor_put(c->kv, val_of(key), val_of(data), flags);
-	if (UNLIKELY(rc == DAXKV_VALUE_SIZE) && !(rc = compare_widen(c->txn, c->slot, data)))
-		rc = daxkv_cursor_put(c->kv, val_of(key), val_of(data), flags);
+	rc = daxkv_cursor_put(c->inner, val_of(key), val_of(data), flags);
+	if (UNLIKELY(rc == DAXKV_NEED_COMPARE) && !compare_provide(c->txn->inner, c->handle))
+		rc = daxkv_cursor_put(c->inner, val_of(key), val_of(data), flags);
+	if (UNLIKELY(rc == DAXKV_VALUE_SIZE) && !(rc = compare_widen(c->txn, c->handle, data)))
+		rc = daxkv_cursor_put(c->inner, val_of(key), val_of(data), flags);
 	return rc;
 }
 
 /* follow - the cursors that cursors_aim has found go where c is. */
 static int follow(MDB_cursor *c)
 {
-	bool dups = c->slot->flags & MDB_DUPSORT;
+	bool dups = c->handle->flags & MDB_DUPSORT;
 	MDB_val key, data;
 	int rc = cursor_store_get(c, &key, dups ? &data : NULL, DAXKV_GET_CURRENT);
 
 	for (MDB_cursor *m = c->txn->cursors; m && !rc; m = m->next) {
 		MDB_val k = key, v = data;
 
-		if (!m->hit || m->slot != c->slot || m == c)
+		if (!m->hit || m->handle != c->handle || m == c)
 			continue;
 		m->strayed = true;
 		rc = cursor_store_get(m, &k, dups ? &v : NULL, dups ? DAXKV_SEEK_PAIR : DAXKV_SEEK);
@@ -526,7 +526,7 @@ static int follow(MDB_cursor *c)
  * key takes the place, too. */
 static int put_current(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flags)
 {
-	bool dups = c->slot->flags & MDB_DUPSORT, several, renamed;
+	bool dups = c->handle->flags & MDB_DUPSORT, several, renamed;
 	MDB_val k, old;
 	int rc = at_item(c);
 
@@ -535,12 +535,12 @@ static int put_current(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int 
 	if (!rc)
 		rc = cursor_store_get(c, &k, &old, DAXKV_GET_CURRENT);
 	if (!rc)
-		rc = cursors_aim(c->txn, c->slot, c, &k, dups ? &old : NULL);
+		rc = cursors_aim(c->txn, c->handle, c, &k, dups ? &old : NULL);
 	if (rc)
 		return rc;
-	renamed = !several && old.mv_size != data->mv_size && compare_keys(c->slot, key, &k) != 0;
+	renamed = !several && old.mv_size != data->mv_size && compare_keys(c->handle, key, &k) != 0;
 	if (renamed) {
-		rc = daxkv_cursor_del(c->kv, 0);
+		rc = daxkv_cursor_del(c->inner, 0);
 		if (!rc)
 			rc = put(c, key, data, flags & ~(unsigned int)MDB_CURRENT);
 	} else {
@@ -576,7 +576,7 @@ static int put_refused(MDB_cursor *c, const MDB_val *key, unsigned int flags)
 	return rc ? rc : MDB_KEYEXIST;
 }
 
-int cursor_put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flags)
+int layer_cursor_put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flags)
 {
 	bool eof = false;
 	int rc = 0;
@@ -604,17 +604,17 @@ int mdb_cursor_put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flag
 {
 	int rc;
 
-	if (!c || !key || !data || !c->slot)
+	if (!c || !key || !data || !c->handle)
 		return EINVAL;
-	if (flags & MDB_MULTIPLE && !(c->slot->flags & MDB_DUPFIXED)) {
+	if (flags & MDB_MULTIPLE && !(c->handle->flags & MDB_DUPFIXED)) {
 		data[1].mv_size = 0;
 		return MDB_INCOMPATIBLE;
 	}
 	rc = changeable(c);
-	if (!rc && put_too_long(c->txn->env, c->slot, key, data))
+	if (!rc && put_too_long(c->txn->env, c->handle, key, data))
 		rc = MDB_BAD_VALSIZE;
 	if (!rc)
-		rc = compare_adopt(c->txn, c->slot);
+		rc = compare_adopt(c->txn, c->handle);
 	if (rc)
 		return rc;
 	c->state &= ~(unsigned int)CURSOR_ARRAY;
@@ -622,7 +622,7 @@ int mdb_cursor_put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flag
 	                              current key */
 		flags &= ~(unsigned int)MDB_CURRENT;
 	return flags & MDB_MULTIPLE ? multiple_put(c, key, data, flags)
-	                            : cursor_put(c, key, data, flags);
+	                            : layer_cursor_put(c, key, data, flags);
 }
 
 int mdb_cursor_del(MDB_cursor *c, unsigned int flags)
@@ -636,13 +636,13 @@ int mdb_cursor_del(MDB_cursor *c, unsigned int flags)
 	rc = changeable(c);
 	if (rc)
 		return rc;
-	all = flags & MDB_NODUPDATA || !(c->slot->flags & MDB_DUPSORT);
+	all = flags & MDB_NODUPDATA || !(c->handle->flags & MDB_DUPSORT);
 	if (all && c->state & CURSOR_SET)
 		rc = c->state & CURSOR_END ? MDB_NOTFOUND : 0;
 	else
 		rc = at_item(c);
 	if (!rc)
-		rc = compare_adopt(c->txn, c->slot);
+		rc = compare_adopt(c->txn, c->handle);
 	if (rc)
 		return rc;
 	c->hit = true;
@@ -650,10 +650,10 @@ int mdb_cursor_del(MDB_cursor *c, unsigned int flags)
 	if (!alone) {
 		rc = cursor_store_get(c, &key, all ? NULL : &data, DAXKV_GET_CURRENT);
 		if (!rc)
-			rc = cursors_aim(c->txn, c->slot, c, &key, all ? NULL : &data);
+			rc = cursors_aim(c->txn, c->handle, c, &key, all ? NULL : &data);
 		if (rc)
 			return rc;
 	}
-	rc = txn_result(c->txn, daxkv_cursor_del(c->kv, flags & MDB_NODUPDATA));
-	return rc ? rc : cursors_settle(c->txn, c->slot, c);
+	rc = txn_result(c->txn, daxkv_cursor_del(c->inner, flags & MDB_NODUPDATA));
+	return rc ? rc : cursors_advance(c->txn, c->handle, c);
 }

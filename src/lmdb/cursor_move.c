@@ -15,7 +15,7 @@
 
 static bool has_dups(const MDB_cursor *c)
 {
-	return c->slot->flags & MDB_DUPSORT;
+	return c->handle->flags & MDB_DUPSORT;
 }
 
 /* store_result - a failure of the store leaves the transaction fit for its end alone, as in LMDB: an
@@ -27,10 +27,10 @@ static int store_result(MDB_cursor *c, int rc)
 
 int cursor_store_get(MDB_cursor *c, MDB_val *key, MDB_val *data, enum daxkv_cursor_op op)
 {
-	int rc = daxkv_cursor_get(c->kv, val_of(key), val_of(data), op);
+	int rc = daxkv_cursor_get(c->inner, val_of(key), val_of(data), op);
 
-	if (UNLIKELY(rc == DAXKV_NEED_COMPARE) && !compare_provide(c->txn->kv, c->slot))
-		rc = daxkv_cursor_get(c->kv, val_of(key), val_of(data), op);
+	if (UNLIKELY(rc == DAXKV_NEED_COMPARE) && !compare_provide(c->txn->inner, c->handle))
+		rc = daxkv_cursor_get(c->inner, val_of(key), val_of(data), op);
 	return store_result(c, rc);
 }
 
@@ -216,13 +216,13 @@ static int prev(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op)
  */
 static int seek_long(MDB_cursor *c, const MDB_val *key, MDB_val *found, MDB_val *data)
 {
-	size_t max = daxkv_max_key_size(c->txn->env->kv), cut = key->mv_size - max;
+	size_t max = daxkv_max_key_size(c->txn->env->store), cut = key->mv_size - max;
 	MDB_val part = {max, key->mv_data};
 	int rc;
 
-	if (c->slot->cmp || c->slot->flags & MDB_INTEGERKEY)
+	if (c->handle->cmp || c->handle->flags & MDB_INTEGERKEY)
 		return MDB_BAD_VALSIZE;
-	if (c->slot->flags & MDB_REVERSEKEY)
+	if (c->handle->flags & MDB_REVERSEKEY)
 		part.mv_data = (char *)key->mv_data + cut;
 	*found = part;
 	rc = cursor_store_get(c, found, data, DAXKV_SEEK_GE);
@@ -241,20 +241,20 @@ static int behind_all(MDB_cursor *c, MDB_cursor_op op)
 		c->state = (c->state & CURSOR_EOF) | CURSOR_SET | CURSOR_END;
 		return MDB_NOTFOUND;
 	}
-	rc = daxkv_db_stat(c->txn->kv, c->slot->db, &stat);
+	rc = daxkv_db_stat(c->txn->inner, c->handle->db, &stat);
 	if (!rc && stat.entries)
 		c->state = CURSOR_SET | CURSOR_END | (op == MDB_SET_RANGE ? CURSOR_EOF : 0);
 	return rc ? store_result(c, rc) : MDB_NOTFOUND;
 }
 
-/* seek_range - to the first record at or after key, which is left alone: *found has it. */
+/* seek_range - to the first entry at or after key, which is left alone: *found has it. */
 static int seek_range(MDB_cursor *c, const MDB_val *key, MDB_val *found, MDB_val *data,
                       MDB_cursor_op op)
 {
 	int rc;
 
 	*found = *key;
-	if (key->mv_size > daxkv_max_key_size(c->txn->env->kv))
+	if (key->mv_size > daxkv_max_key_size(c->txn->env->store))
 		rc = seek_long(c, key, found, data);
 	else
 		rc = cursor_store_get(c, found, data, DAXKV_SEEK_GE);
@@ -282,7 +282,7 @@ int cursor_keeps_eof(MDB_cursor *c, const MDB_val *key, bool *keeps)
 	*keeps = rc == MDB_NOTFOUND;
 	if (rc)
 		return *keeps || rc == MDB_BAD_VALSIZE ? 0 : rc;
-	return compare_keys(c->slot, key, &k) == 0 ? 0 : at_first_key(c, keeps);
+	return compare_keys(c->handle, key, &k) == 0 ? 0 : at_first_key(c, keeps);
 }
 
 /* seek_key - exactly to key. Where there is none the cursor is on what follows, and at none of its
@@ -296,9 +296,9 @@ static int seek_key(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op
 
 	if (rc)
 		return rc;
-	same = c->slot->cmp ? compare_keys(c->slot, key, &found) == 0
-	                    : key->mv_size == found.mv_size &&
-	                          memcmp(key->mv_data, found.mv_data, key->mv_size) == 0;
+	same = c->handle->cmp ? compare_keys(c->handle, key, &found) == 0
+	                      : key->mv_size == found.mv_size &&
+	                            memcmp(key->mv_data, found.mv_data, key->mv_size) == 0;
 	if (!same) {
 		if (eof)
 			rc = at_first_key(c, &first);
@@ -323,11 +323,11 @@ static int seek_pair(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op o
 	bool several;
 	int rc = MDB_NOTFOUND;
 
-	if (key->mv_size <= daxkv_max_key_size(c->txn->env->kv))
+	if (key->mv_size <= daxkv_max_key_size(c->txn->env->store))
 		rc = cursor_store_get(c, &k, &value, DAXKV_SEEK_PAIR_GE);
 	if (!rc) {
 		c->state = CURSOR_SET;
-		if (op == MDB_GET_BOTH && compare_dups(c->slot, data, &value) != 0)
+		if (op == MDB_GET_BOTH && compare_dups(c->handle, data, &value) != 0)
 			return MDB_NOTFOUND;
 		*data = value;
 		return 0;
@@ -416,7 +416,7 @@ static int current(MDB_cursor *c, MDB_val *key, MDB_val *data)
 	return rc;
 }
 
-/* free_list_get - the free list shows no records. */
+/* free_list_get - the free list shows no entries. */
 static int free_list_get(MDB_cursor_op op)
 {
 	return op == MDB_GET_CURRENT                   ? EINVAL
@@ -460,9 +460,9 @@ static int get_far(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op)
 {
 	int rc;
 
-	if (UNLIKELY(!c->kv))
+	if (UNLIKELY(!c->inner))
 		return free_list_get(op);
-	if (UNLIKELY(!c->slot->used))
+	if (UNLIKELY(!c->handle->used))
 		return EINVAL;
 	if (op == MDB_GET_MULTIPLE || op == MDB_NEXT_MULTIPLE || op == MDB_PREV_MULTIPLE) {
 		rc = multiple_get(c, key, data, op);
@@ -480,8 +480,8 @@ int mdb_cursor_get(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op)
 		return EINVAL;
 	if (UNLIKELY(!c->txn || c->txn->state))
 		return MDB_BAD_TXN;
-	if (op == MDB_NEXT && LIKELY(c->state == CURSOR_SET && c->slot->used)) {
-		int rc = daxkv_cursor_get(c->kv, val_of(key), val_of(data), DAXKV_NEXT);
+	if (op == MDB_NEXT && LIKELY(c->state == CURSOR_SET && c->handle->used)) {
+		int rc = daxkv_cursor_get(c->inner, val_of(key), val_of(data), DAXKV_NEXT);
 
 		if (LIKELY(!rc))
 			return 0;
@@ -500,7 +500,7 @@ int mdb_cursor_count(MDB_cursor *c, size_t *count)
 		return EINVAL;
 	if (!c->txn || c->txn->state)
 		return MDB_BAD_TXN;
-	if (!c->kv || !(c->slot->flags & MDB_DUPSORT))
+	if (!c->inner || !(c->handle->flags & MDB_DUPSORT))
 		return MDB_INCOMPATIBLE;
 	if (!(c->state & CURSOR_SET))
 		return EINVAL;
@@ -509,9 +509,9 @@ int mdb_cursor_count(MDB_cursor *c, size_t *count)
 	c->state &= ~(unsigned int)CURSOR_EOF;
 	if (c->state & CURSOR_DUP_NONE)
 		return EINVAL;
-	rc = daxkv_cursor_count(c->kv, &n);
-	if (UNLIKELY(rc == DAXKV_NEED_COMPARE) && !compare_provide(c->txn->kv, c->slot))
-		rc = daxkv_cursor_count(c->kv, &n);
+	rc = daxkv_cursor_count(c->inner, &n);
+	if (UNLIKELY(rc == DAXKV_NEED_COMPARE) && !compare_provide(c->txn->inner, c->handle))
+		rc = daxkv_cursor_count(c->inner, &n);
 	if (!rc)
 		*count = (size_t)n;
 	return store_result(c, rc);

@@ -8,52 +8,52 @@
 
 /* ---- closing ------------------------------------------------------------------------------- */
 
-/* slot_close - the number is free. The store's handle is kept for a while: a transaction may be looking at it, and the store
+/* handle_close - the number is free. The store's handle is kept for a while: a transaction may be looking at it, and the store
  * would refuse it. The mutex is held. */
-static void slot_close(MDB_env *env, struct slot *slot)
+static void handle_close(MDB_env *env, struct handle *handle)
 {
-	daxkv_db *last = &env->closed[env->n_closed++ % SLOTS_CLOSED], leaves = env->n_closed > SLOTS_CLOSED ? *last : 0;
+	daxkv_db *last = &env->closed[env->n_closed++ % HANDLES_CLOSED], leaves = env->n_closed > HANDLES_CLOSED ? *last : 0;
 
-	*last = slot->db;
-	__atomic_store_n(&slot->from, 0, __ATOMIC_RELEASE);
-	__atomic_store_n(&slot->opened_by, 0, __ATOMIC_RELAXED);
-	slot_unname(env, slot);
-	if (leaves && !slot_of_store(env, leaves))
-		daxkv_db_close(env->kv, leaves);
+	*last = handle->db;
+	__atomic_store_n(&handle->from, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&handle->opened_by, 0, __ATOMIC_RELAXED);
+	handle_unname(env, handle);
+	if (leaves && !handle_of_store(env, leaves))
+		daxkv_db_close(env->store, leaves);
 }
 
-/* slot_publish - transactions that begin from now on have the handle. The mutex is held. */
-static void slot_publish(MDB_env *env, struct slot *slot)
+/* handle_publish - transactions that begin from now on have the handle. The mutex is held. */
+static void handle_publish(MDB_env *env, struct handle *handle)
 {
-	__atomic_store_n(&slot->from, env->events + 2, __ATOMIC_RELEASE);
+	__atomic_store_n(&handle->from, env->events + 2, __ATOMIC_RELEASE);
 	__atomic_store_n(&env->events, env->events + 1, __ATOMIC_RELEASE); /* pairs with the load when one begins */
 }
 
-void slots_end(MDB_env *env, uint64_t serial, uint64_t parent, bool keep)
+void handles_end(MDB_env *env, uint64_t serial, uint64_t parent, bool keep)
 {
 	pthread_mutex_lock(&env->mutex);
-	for (struct slot *slot = env->own, *next; slot; slot = next) {
-		next = slot->next_own;
-		if (slot->opened_by != serial)
+	for (struct handle *handle = env->own, *next; handle; handle = next) {
+		next = handle->next_own;
+		if (handle->opened_by != serial)
 			continue;
-		__atomic_store_n(&slot->opened_by, parent, __ATOMIC_RELAXED);
+		__atomic_store_n(&handle->opened_by, parent, __ATOMIC_RELAXED);
 		if (!parent)
-			slot_disown(slot);
+			handle_disown(handle);
 		if (!keep)
-			slot_close(env, slot);
+			handle_close(env, handle);
 		else if (!parent)
-			slot_publish(env, slot);
+			handle_publish(env, handle);
 	}
 	pthread_mutex_unlock(&env->mutex);
 }
 
-struct slot *slot_opened(const MDB_txn *txn, struct slot *slot)
+struct handle *handle_opened(const MDB_txn *txn, struct handle *handle)
 {
-	uint64_t by = __atomic_load_n(&slot->opened_by, __ATOMIC_RELAXED);
+	uint64_t by = __atomic_load_n(&handle->opened_by, __ATOMIC_RELAXED);
 
 	for (; txn && by; txn = txn->parent)
 		if (txn->serial == by)
-			return slot;
+			return handle;
 	return NULL;
 }
 
@@ -73,38 +73,38 @@ static unsigned int store_flags(unsigned int flags)
 	return f;
 }
 
-/* slot_learn - what the handle's database is. */
-static int slot_learn(MDB_txn *txn, struct slot *slot)
+/* handle_learn - what the handle's database is. */
+static int handle_learn(MDB_txn *txn, struct handle *handle)
 {
 	unsigned int flags = 0;
-	int rc = daxkv_db_flags(txn->kv, slot->db, &flags);
+	int rc = daxkv_db_flags(txn->inner, handle->db, &flags);
 
 	if (rc)
 		return rc;
-	if (slot->flags != (flags & DB_FLAGS))
-		slot->flags = flags & DB_FLAGS;
-	return flags & (DAXKV_OWN_COMPARE | DAXKV_OWN_DUP_COMPARE) ? compare_provide(txn->kv, slot) : 0;
+	if (handle->flags != (flags & DB_FLAGS))
+		handle->flags = flags & DB_FLAGS;
+	return flags & (DAXKV_OWN_COMPARE | DAXKV_OWN_DUP_COMPARE) ? compare_provide(txn->inner, handle) : 0;
 }
 
 static int open_main(MDB_txn *txn, unsigned int wanted, MDB_dbi *dbi)
 {
-	struct slot *slot = &txn->env->slot[MAIN_DBI];
+	struct handle *handle = &txn->env->handle[MAIN_DBI];
 	struct daxkv_db_stat stat;
 	unsigned int flags = 0;
 	daxkv_db db;
-	int rc = daxkv_db_flags(txn->kv, DAXKV_MAIN, &flags);
+	int rc = daxkv_db_flags(txn->inner, DAXKV_MAIN, &flags);
 
 	if (!rc && wanted & ~flags) {
-		rc = daxkv_db_stat(txn->kv, DAXKV_MAIN, &stat);
+		rc = daxkv_db_stat(txn->inner, DAXKV_MAIN, &stat);
 		if (!rc && stat.entries)
 			return MDB_INCOMPATIBLE;
 		txn->changed = true;
 		if (!rc && !txn->rdonly)
-			rc = daxkv_db_open(txn->kv, NULL, DAXKV_CREATE | store_flags(flags | wanted) | (flags & ~(unsigned int)DB_FLAGS),
+			rc = daxkv_db_open(txn->inner, NULL, DAXKV_CREATE | store_flags(flags | wanted) | (flags & ~(unsigned int)DB_FLAGS),
 			                   &db);
 	}
 	if (!rc)
-		rc = slot_learn(txn, slot);
+		rc = handle_learn(txn, handle);
 	if (!rc)
 		*dbi = MAIN_DBI;
 	return txn_result(txn, rc);
@@ -112,7 +112,7 @@ static int open_main(MDB_txn *txn, unsigned int wanted, MDB_dbi *dbi)
 
 static int store_db_open(MDB_txn *txn, const struct daxkv_val *name, unsigned int flags, daxkv_db *db)
 {
-	int rc = daxkv_db_open(txn->kv, name, 0, db);
+	int rc = daxkv_db_open(txn->inner, name, 0, db);
 
 	if (rc != DAXKV_NOT_FOUND || !(flags & MDB_CREATE))
 		return rc;
@@ -121,65 +121,65 @@ static int store_db_open(MDB_txn *txn, const struct daxkv_val *name, unsigned in
 	txn->changed = true;
 	if (txn->env->no_room)
 		return DAXKV_FULL;
-	return daxkv_db_open(txn->kv, name, DAXKV_CREATE | store_flags(flags), db);
+	return daxkv_db_open(txn->inner, name, DAXKV_CREATE | store_flags(flags), db);
 }
 
-/* slot_again - a handle that is there: its name means what it means in this transaction. */
-static int slot_again(MDB_txn *txn, struct slot *slot, int opened, daxkv_db db)
+/* handle_again - a handle that is there: its name means what it means in this transaction. */
+static int handle_again(MDB_txn *txn, struct handle *handle, int opened, daxkv_db db)
 {
-	MDB_dbi dbi = (MDB_dbi)(slot - txn->env->slot);
+	MDB_dbi dbi = (MDB_dbi)(handle - txn->env->handle);
 
 	if (opened && opened != DAXKV_NOT_FOUND)
 		return txn_result(txn, opened);
-	if (!slot_of(txn, dbi)) { /* two transactions rely on it */
-		__atomic_store_n(&slot->from, 1, __ATOMIC_RELEASE);
-		__atomic_store_n(&slot->opened_by, 0, __ATOMIC_RELAXED);
-		slot_disown(slot);
+	if (!handle_of(txn, dbi)) { /* two transactions rely on it */
+		__atomic_store_n(&handle->from, 1, __ATOMIC_RELEASE);
+		__atomic_store_n(&handle->opened_by, 0, __ATOMIC_RELAXED);
+		handle_disown(handle);
 	}
 	if (opened) /* its database is gone, and LMDB does not look */
 		return 0;
-	slot_restore(txn->env, slot, db);
-	return txn_result(txn, slot_learn(txn, slot));
+	handle_restore(txn->env, handle, db);
+	return txn_result(txn, handle_learn(txn, handle));
 }
 
-/* slot_start - a free slot becomes the handle of that name, the transaction's own. */
-static int slot_start(MDB_txn *txn, struct slot *slot, const char *name, daxkv_db db)
+/* handle_start - a free one becomes the handle of that name, the transaction's own. */
+static int handle_start(MDB_txn *txn, struct handle *handle, const char *name, daxkv_db db)
 {
-	int rc = slot_name(txn->env, slot, name, db);
+	int rc = handle_name(txn->env, handle, name, db);
 
 	if (rc)
 		return rc;
-	slot->flags = 0;
-	slot->cmp = slot->dcmp = NULL;
-	slot->adopted = 0;
-	slot_own(txn->env, slot);
-	__atomic_store_n(&slot->opened_by, txn_serial(txn), __ATOMIC_RELAXED);
+	handle->flags = 0;
+	handle->cmp = handle->dcmp = NULL;
+	handle->adopted = 0;
+	handle_own(txn->env, handle);
+	__atomic_store_n(&handle->opened_by, txn_serial(txn), __ATOMIC_RELAXED);
 	txn->opened = true;
-	return txn_result(txn, slot_learn(txn, slot));
+	return txn_result(txn, handle_learn(txn, handle));
 }
 
-/* open_named - the mutex is held. */
-static int open_named(MDB_txn *txn, const char *name, unsigned int flags, MDB_dbi *dbi)
+/* mdb_open_named - the mutex is held. */
+static int mdb_open_named(MDB_txn *txn, const char *name, unsigned int flags, MDB_dbi *dbi)
 {
 	union {
 		const char *in;
 		void *out;
 	} bytes = {name}; /* the store does not write to it */
 	struct daxkv_val key = {strlen(name), bytes.out};
-	struct slot *slot = slot_of_name(txn->env, name);
-	bool found = slot;
+	struct handle *handle = handle_of_name(txn->env, name);
+	bool found = handle;
 	daxkv_db db = 0;
 	int rc;
 
-	if (!found && !(slot = slot_free(txn->env)))
+	if (!found && !(handle = handle_lowest_free(txn->env)))
 		return MDB_DBS_FULL;
 	rc = store_db_open(txn, &key, flags, &db);
 	if (found)
-		rc = slot_again(txn, slot, rc, db);
+		rc = handle_again(txn, handle, rc, db);
 	else
-		rc = rc ? txn_result(txn, rc) : slot_start(txn, slot, name, db);
+		rc = rc ? txn_result(txn, rc) : handle_start(txn, handle, name, db);
 	if (!rc)
-		*dbi = (MDB_dbi)(slot - txn->env->slot);
+		*dbi = (MDB_dbi)(handle - txn->env->handle);
 	return rc;
 }
 
@@ -198,53 +198,53 @@ int mdb_dbi_open(MDB_txn *txn, const char *name, unsigned int flags, MDB_dbi *db
 	bool too_long = strlen(name) > txn->env->max_key; /* to be made, not to be found */
 
 	pthread_mutex_lock(&txn->env->mutex);
-	rc = open_named(txn, name, too_long ? flags & ~(unsigned int)MDB_CREATE : flags, dbi);
+	rc = mdb_open_named(txn, name, too_long ? flags & ~(unsigned int)MDB_CREATE : flags, dbi);
 	pthread_mutex_unlock(&txn->env->mutex);
 	return rc == MDB_NOTFOUND && too_long && flags & MDB_CREATE ? MDB_BAD_VALSIZE : rc;
 }
 
 int mdb_dbi_flags(MDB_txn *txn, MDB_dbi dbi, unsigned int *flags)
 {
-	struct slot *slot = slot_of(txn, dbi);
+	struct handle *handle = handle_of(txn, dbi);
 
-	if (!slot || !flags || dbi == FREE_DBI)
+	if (!handle || !flags || dbi == FREE_DBI)
 		return EINVAL;
-	unsigned int now = slot->flags;
-	int rc = txn->state ? 0 : daxkv_db_flags(txn->kv, slot->db, &now);
+	unsigned int now = handle->flags;
+	int rc = txn->state ? 0 : daxkv_db_flags(txn->inner, handle->db, &now);
 
 	if (rc == DAXKV_CORRUPT)
 		return err_of(rc);
-	*flags = (rc ? slot->flags : now) & DB_FLAGS;
+	*flags = (rc ? handle->flags : now) & DB_FLAGS;
 	return 0;
 }
 
 void mdb_dbi_close(MDB_env *env, MDB_dbi dbi)
 {
-	if (!env || dbi < FIRST_NAMED || dbi >= env->n_slots || env_is_copy(env))
+	if (!env || dbi < FIRST_NAMED || dbi >= env->n_handles || env_is_copy(env))
 		return;
 	pthread_mutex_lock(&env->mutex);
-	if (env->slot[dbi].used)
-		slot_close(env, &env->slot[dbi]);
+	if (env->handle[dbi].used)
+		handle_close(env, &env->handle[dbi]);
 	pthread_mutex_unlock(&env->mutex);
 }
 
 int mdb_drop(MDB_txn *txn, MDB_dbi dbi, int del)
 {
-	struct slot *slot = slot_of(txn, dbi);
+	struct handle *handle = handle_of(txn, dbi);
 	int rc;
 
-	if ((unsigned int)del > 1 || !slot || dbi == FREE_DBI)
+	if ((unsigned int)del > 1 || !handle || dbi == FREE_DBI)
 		return EINVAL;
 	if (txn->rdonly)
 		return EACCES;
 	if (txn->state)
 		return MDB_BAD_TXN;
 	txn->changed = true;
-	rc = daxkv_db_drop(txn->kv, slot->db, del);
+	rc = daxkv_db_drop(txn->inner, handle->db, del);
 	if (rc)
 		return txn_result(txn, rc);
 	cursors_lose(txn, dbi);
-	slot->adopted = 0;
+	handle->adopted = 0;
 	if (del)
 		mdb_dbi_close(txn->env, dbi);
 	return 0;

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #define READERS_DEFAULT 126u
-#define SPARE_HANDLES   (2 * SLOTS_CLOSED) /* of the store: those of databases dropped or closed a moment ago */
+#define SPARE_HANDLES   (2 * HANDLES_CLOSED) /* of the store: those of databases dropped or closed a moment ago */
 #define READERS_MAX     65536u
 #define LMDB_MAGIC      0xBEEFC0DEu
 #define LMDB_MAGIC_AT   16
@@ -98,7 +98,7 @@ static bool yes_option(const char *name)
 int env_store_open(MDB_env *env, bool create, uint64_t size, mode_t mode)
 {
 	struct daxkv_options o = {.mode = mode & 07777,
-	                          .max_dbs = env->n_slots + SPARE_HANDLES,
+	                          .max_dbs = env->n_handles + SPARE_HANDLES,
 	                          .max_readers = (env->max_readers < READERS_MAX ? env->max_readers : READERS_MAX) + SPARE_READERS};
 	int rc = pmem_option(&o.pmem);
 
@@ -123,17 +123,17 @@ int env_store_open(MDB_env *env, bool create, uint64_t size, mode_t mode)
 	rc = max_key_option(&env->max_key);
 	if (rc)
 		return rc;
-	rc = daxkv_open(env->data, &o, &env->kv);
-	if (!rc && env->max_key > daxkv_max_key_size(env->kv))
-		env->max_key = daxkv_max_key_size(env->kv);
+	rc = daxkv_open(env->data, &o, &env->store);
+	if (!rc && env->max_key > daxkv_max_key_size(env->store))
+		env->max_key = daxkv_max_key_size(env->store);
 	if (rc == EAGAIN) /* the store has a key, too */
 		return MDB_TLS_FULL;
 	if (rc)
 		return err_of(rc);
-	rc = mapsize_settle(env, env->mapsize);
+	rc = mapsize_apply(env, env->mapsize);
 	if (rc) {
-		(void)daxkv_close(env->kv);
-		env->kv = NULL;
+		(void)daxkv_close(env->store);
+		env->store = NULL;
 	}
 	return rc;
 }
@@ -141,9 +141,9 @@ int env_store_open(MDB_env *env, bool create, uint64_t size, mode_t mode)
 static void env_clear(MDB_env *env)
 {
 	fork_forget(env);
-	(void)daxkv_close(env->kv);
-	env->kv = NULL;
-	slots_close(env);
+	(void)daxkv_close(env->store);
+	env->store = NULL;
+	handles_close(env);
 	reader_tables_close(env);
 	free(env->path);
 	free(env->data);
@@ -167,7 +167,7 @@ static int env_open(MDB_env *env, const char *path, unsigned int flags, mode_t m
 	if (!rc)
 		rc = reader_tables_open(env);
 	if (!rc)
-		rc = slots_open(env);
+		rc = handles_open(env);
 	if (!rc)
 		rc = env_store_open(env, true, size, mode);
 	if (!rc)
@@ -182,7 +182,7 @@ static int env_open(MDB_env *env, const char *path, unsigned int flags, mode_t m
 
 int mdb_env_open(MDB_env *env, const char *path, unsigned int flags, mode_t mode)
 {
-	if (!env || !path || env->kv || flags & ~(unsigned int)(ENV_CHANGEABLE | ENV_FIXED))
+	if (!env || !path || env->store || flags & ~(unsigned int)(ENV_CHANGEABLE | ENV_FIXED))
 		return EINVAL;
 	const int cancel = cancel_off();
 	int rc = env_open(env, path, flags, mode);
@@ -206,7 +206,7 @@ void mdb_env_close(MDB_env *env)
 {
 	if (!env)
 		return;
-	if (env->kv && !env_is_copy(env)) /* a copy's store knows that it is the parent's */
+	if (env->store && !env_is_copy(env)) /* a copy's store knows that it is the parent's */
 		end_transactions(env);
 	env_clear(env); /* what was committed is durable, and LMDB has nobody to tell when closing fails */
 	pthread_mutex_destroy(&env->mutex);

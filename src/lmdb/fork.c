@@ -32,7 +32,7 @@ static struct {
 	int failed;            /* errno of pthread_atfork */
 } envs = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
-static void before_fork(void)
+static void fork_before(void)
 {
 	pthread_mutex_lock(&envs.mutex);
 	for (MDB_env *env = envs.first; env; env = env->next_env)
@@ -40,7 +40,7 @@ static void before_fork(void)
 	cursors_before_fork();
 }
 
-static void after_fork(void)
+static void fork_after(void)
 {
 	cursors_after_fork();
 	for (MDB_env *env = envs.first; env; env = env->next_env)
@@ -48,15 +48,15 @@ static void after_fork(void)
 	pthread_mutex_unlock(&envs.mutex);
 }
 
-static void after_fork_in_child(void)
+static void fork_after_in_child(void)
 {
 	fork_count++;
-	after_fork();
+	fork_after();
 }
 
-static void handlers_set(void)
+static void fork_handlers_set(void)
 {
-	envs.failed = pthread_atfork(before_fork, after_fork, after_fork_in_child);
+	envs.failed = pthread_atfork(fork_before, fork_after, fork_after_in_child);
 }
 
 /* ---- environments that are open ------------------------------------------------------------------ */
@@ -66,10 +66,10 @@ int fork_watch(MDB_env *env)
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct stat st;
 
-	pthread_once(&once, handlers_set);
+	pthread_once(&once, fork_handlers_set);
 	if (envs.failed)
 		return envs.failed;
-	if (fstat(daxkv_fd(env->kv), &st) != 0)
+	if (fstat(daxkv_fd(env->store), &st) != 0)
 		return errno;
 	env->dev = st.st_dev;
 	env->ino = st.st_ino;
@@ -111,36 +111,36 @@ char *fork_path(char *name)
 
 /* ---- adopting ------------------------------------------------------------------------------------ */
 
-/* slots_adopt - the database handles have the same meaning in the store as it is opened here. One that
+/* handles_adopt - the database handles have the same meaning in the store as it is opened here. One that
  * a transaction of the parent was about to make is not there. */
-static int slots_adopt(MDB_env *env)
+static int handles_adopt(MDB_env *env)
 {
 	struct daxkv_txn *txn;
-	int rc = daxkv_txn_begin(env->kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
+	int rc = daxkv_txn_begin(env->store, NULL, DAXKV_TXN_READ_ONLY, &txn);
 
 	if (rc)
 		return rc;
 	env->n_closed = 0;
-	for (MDB_dbi i = FIRST_NAMED; i < env->high_slot && !rc; i++) {
-		struct slot *slot = &env->slot[i];
+	for (MDB_dbi i = FIRST_NAMED; i < env->high_handle && !rc; i++) {
+		struct handle *handle = &env->handle[i];
 
-		slot->adopted = 0;
-		if (!slot->used)
+		handle->adopted = 0;
+		if (!handle->used)
 			continue;
-		struct daxkv_val name = {strlen(slot->name), slot->name};
+		struct daxkv_val name = {strlen(handle->name), handle->name};
 
 		daxkv_db db;
 
-		rc = slot->opened_by ? DAXKV_NOT_FOUND : daxkv_db_open(txn, &name, 0, &db);
+		rc = handle->opened_by ? DAXKV_NOT_FOUND : daxkv_db_open(txn, &name, 0, &db);
 		if (!rc)
-			slot_restore(env, slot, db);
+			handle_restore(env, handle, db);
 		if (rc != DAXKV_NOT_FOUND)
 			continue;
-		slot_unname(env, slot);
-		slot->from = slot->opened_by = 0;
+		handle_unname(env, handle);
+		handle->from = handle->opened_by = 0;
 		rc = 0;
 	}
-	env->slot[MAIN_DBI].adopted = 0;
+	env->handle[MAIN_DBI].adopted = 0;
 	daxkv_txn_commit(txn);
 	return rc;
 }
@@ -148,21 +148,21 @@ static int slots_adopt(MDB_env *env)
 /* store_adopt - open the store again, which must be the parent's: its name may mean another by now. */
 static int store_adopt(MDB_env *env)
 {
-	struct daxkv_store *inherited = env->kv;
+	struct daxkv_store *inherited = env->store;
 	struct stat st;
 	int rc = env_store_open(env, false, env->mapsize, 0);
 
 	if (rc) {
-		env->kv = inherited;
+		env->store = inherited;
 		return rc;
 	}
-	if (fstat(daxkv_fd(env->kv), &st) != 0 || st.st_dev != env->dev || st.st_ino != env->ino)
+	if (fstat(daxkv_fd(env->store), &st) != 0 || st.st_dev != env->dev || st.st_ino != env->ino)
 		rc = MDB_PANIC;
 	else
-		rc = err_of(slots_adopt(env));
+		rc = err_of(handles_adopt(env));
 	if (rc) {
-		(void)daxkv_close(env->kv);
-		env->kv = inherited;
+		(void)daxkv_close(env->store);
+		env->store = inherited;
 	}
 	return rc;
 }
@@ -173,7 +173,7 @@ int fork_adopt(MDB_env *env)
 	int rc = 0;
 
 	pthread_mutex_lock(&envs.mutex);
-	if (env->kv && env_is_copy(env)) {
+	if (env->store && env_is_copy(env)) {
 		rc = store_adopt(env);
 		if (!rc)
 			rc = reader_tables_adopt(env);
@@ -191,13 +191,13 @@ int txn_adopt(MDB_txn *txn)
 {
 	MDB_env *env = txn->env;
 	bool idle = txn->state & TXN_IDLE;
-	uint64_t snapshot = idle ? 0 : daxkv_txn_id(txn->kv);
+	uint64_t snapshot = idle ? 0 : daxkv_txn_id(txn->inner);
 	int rc = txn->rdonly ? env_enter(env) : MDB_BAD_TXN;
 
 	if (rc)
 		return rc;
 	(void)cursors_end(txn, false); /* their places are in the parent's store */
-	txn->kv = NULL;
+	txn->inner = NULL;
 	txn->opened = false;
 	txn->state = TXN_IDLE;
 	rc = reader_adopt(txn);
@@ -207,7 +207,7 @@ int txn_adopt(MDB_txn *txn)
 	if (idle)
 		return 0;
 	rc = mdb_txn_renew(txn);
-	if (!rc && daxkv_txn_id(txn->kv) != snapshot) {
+	if (!rc && daxkv_txn_id(txn->inner) != snapshot) {
 		mdb_txn_reset(txn);
 		rc = MDB_BAD_TXN;
 	}

@@ -29,9 +29,9 @@
 
 enum { FREE_DBI = 0, MAIN_DBI = 1, FIRST_NAMED = 2 };
 #define PAGE_SIZE       4096u
-#define SLOTS_MAX       1048576u /* databases open at once */
-#define SLOTS_CLOSED    16u
-#define SLOT_LEVELS     4u /* 64^4 slots and more */
+#define HANDLES_MAX     1048576u /* databases open at once */
+#define HANDLES_CLOSED  16u
+#define HANDLE_LEVELS   4u /* 64^4 handles and more */
 #define MAPSIZE_DEFAULT 1048576u
 #define MAPSIZE_LEAST   8192u /* LMDB's: its two meta pages */
 #define DB_FLAGS        (MDB_REVERSEKEY | MDB_DUPSORT | MDB_INTEGERKEY | MDB_DUPFIXED | MDB_INTEGERDUP | MDB_REVERSEDUP)
@@ -43,6 +43,24 @@ enum { FREE_DBI = 0, MAIN_DBI = 1, FIRST_NAMED = 2 };
 static_assert(sizeof(MDB_val) == sizeof(struct daxkv_val) && offsetof(MDB_val, mv_size) == offsetof(struct daxkv_val, size) &&
                   offsetof(MDB_val, mv_data) == offsetof(struct daxkv_val, data),
               "MDB_val");
+
+/* Flags that the layer passes on as they are. */
+#define SAME_FLAG(lmdb, daxkv) static_assert((unsigned int)(lmdb) == (unsigned int)(daxkv), #lmdb)
+SAME_FLAG(MDB_REVERSEKEY, DAXKV_REVERSE_KEY);
+SAME_FLAG(MDB_DUPSORT, DAXKV_DUP_SORT);
+SAME_FLAG(MDB_INTEGERKEY, DAXKV_INTEGER_KEY);
+SAME_FLAG(MDB_DUPFIXED, DAXKV_DUP_FIXED);
+SAME_FLAG(MDB_INTEGERDUP, DAXKV_INTEGER_DUP);
+SAME_FLAG(MDB_REVERSEDUP, DAXKV_REVERSE_DUP);
+SAME_FLAG(MDB_CREATE, DAXKV_CREATE);
+SAME_FLAG(MDB_NOOVERWRITE, DAXKV_NO_OVERWRITE);
+SAME_FLAG(MDB_NODUPDATA, DAXKV_NO_DUP_DATA);
+SAME_FLAG(MDB_CURRENT, DAXKV_CURRENT);
+SAME_FLAG(MDB_RESERVE, DAXKV_RESERVE);
+SAME_FLAG(MDB_APPEND, DAXKV_APPEND);
+SAME_FLAG(MDB_APPENDDUP, DAXKV_APPEND_DUP);
+SAME_FLAG(MDB_RDONLY, DAXKV_TXN_READ_ONLY);
+#undef SAME_FLAG
 
 /* cancel_off - a thread that is cancelled does not end in what follows, which calls the system while
  * it holds something; the store's own functions see to that by themselves. It returns what
@@ -76,11 +94,11 @@ static inline struct daxkv_val *val_of(MDB_val *v)
  *
  * Two transactions that open one name at the same time, which LMDB does not allow, both have the handle, and it stays.
  */
-struct slot {
+struct handle {
 	bool used;
 	uint32_t hash; /* of the name */
-	struct slot *next_named, *next_store; /* in the buckets of its name and of its store's handle */
-	struct slot *next_own, **own; /* among those that running transactions opened; own NULL: not */
+	struct handle *next_named, *next_store; /* in the buckets of its name and of its store's handle */
+	struct handle *next_own, **own;         /* among those that running transactions opened; own NULL: not */
 	uint64_t from; /* atomic: 1 + the event from which on transactions have the handle; 0: none but its opener */
 	char *name;    /* NULL: the main database */
 	daxkv_db db;
@@ -98,7 +116,7 @@ enum {               /* why a transaction can only be ended, or renewed */
 
 struct MDB_txn {
 	MDB_env *env;
-	struct daxkv_txn *kv; /* of an unused handle in a reader's entry: an idle one, or NULL */
+	struct daxkv_txn *inner; /* of an unused handle in a reader's entry: an idle one, or NULL */
 	unsigned int state;
 	unsigned int forks;           /* fork_count at its beginning: else it is the parent process's */
 	bool rdonly, changed, opened; /* changed: or tried to; opened: a handle */
@@ -125,7 +143,7 @@ struct reader { /* on cache lines of its own: its thread writes to it at every t
 
 struct MDB_env {
 	/* set before or at open */
-	struct daxkv_store *kv; /* NULL: not open */
+	struct daxkv_store *store; /* NULL: not open */
 	char *path;
 	char *data; /* the file, by a name that chdir(2) does not change */
 	dev_t dev;  /* and which file data is */
@@ -145,13 +163,13 @@ struct MDB_env {
 	uint64_t seen;     /* bytes that the file may have without having been resized by others */
 	uint64_t peeked;   /* atomic: readers' places before and after mdb_env_stat took one more */
 	size_t fits;       /* atomic: the commit that was last seen to have no more */
-	MDB_dbi n_slots;   /* max_dbs + FIRST_NAMED, while open */
-	MDB_dbi high_slot; /* used ones end here */
-	struct slot *slot; /* n_slots; what is in them belongs to the mutex */
-	struct slot **by_name, **by_store; /* buckets: used named slots; a power of two */
-	uint32_t buckets, named;           /* named: slots in them */
-	uint64_t *free_slot[SLOT_LEVELS];  /* bits: free slots before high_slot; then words with any */
-	struct slot *own;                  /* opened by running transactions, the newest first */
+	MDB_dbi n_handles; /* max_dbs + FIRST_NAMED, while open */
+	MDB_dbi high_handle;                  /* used ones end here */
+	struct handle *handle;                /* n_handles; what is in them belongs to the mutex */
+	struct handle **by_name, **by_store;  /* buckets: used named handles; a power of two */
+	uint32_t buckets, named;              /* named: handles in them */
+	uint64_t *free_handle[HANDLE_LEVELS]; /* bits: free handles before high_handle; then words with any */
+	struct handle *own;                   /* opened by running transactions, the newest first */
 	uint64_t serials;  /* atomic: given out */
 	uint64_t events;   /* atomic: handles that became everybody's */
 	/* the store's lock for writing */
@@ -162,7 +180,7 @@ struct MDB_env {
 	struct reader *readers, *last_reader;        /* all there are, in the order in which they were made */
 	struct reader *free_readers, *spare_readers; /* entries whose places are free; without places */
 	unsigned int n_readers;                      /* places taken, free_readers' included */
-	daxkv_db closed[SLOTS_CLOSED]; /* handles of the store whose slots were closed last: who looked at them may still do so */
+	daxkv_db closed[HANDLES_CLOSED];             /* handles of the store whose handles were closed last: who looked at them may still do so */
 	unsigned int n_closed;         /* in all, so far */
 };
 
@@ -181,10 +199,10 @@ enum cursor_state {
 };
 
 struct MDB_cursor {
-	struct daxkv_cursor *kv; /* NULL: on the free list, which shows nothing */
+	struct daxkv_cursor *inner; /* NULL: on the free list, which shows nothing */
 	MDB_txn *txn;            /* NULL: a read transaction that ended */
 	MDB_cursor *next, **link;
-	struct slot *slot;
+	struct handle *handle;
 	MDB_dbi dbi;
 	unsigned int state; /* enum cursor_state */
 	bool rdonly;
@@ -257,17 +275,17 @@ char *env_file(const char *path, bool nosubdir);
 int max_key_option(size_t *size);
 
 /* put_too_long - whether a key or a duplicate is longer than a put takes. */
-static inline bool put_too_long(const MDB_env *env, const struct slot *slot, const MDB_val *key, const MDB_val *data)
+static inline bool put_too_long(const MDB_env *env, const struct handle *handle, const MDB_val *key, const MDB_val *data)
 {
-	return UNLIKELY(key->mv_size > env->max_key || (slot->flags & MDB_DUPSORT && data->mv_size > env->max_key));
+	return UNLIKELY(key->mv_size > env->max_key || (handle->flags & MDB_DUPSORT && data->mv_size > env->max_key));
 }
 
 /* mapsize_limit - a map size as the store's limit: so much that what fits LMDB's map fits the store. */
 uint64_t mapsize_limit(uint64_t size);
 
-/* mapsize_settle - the open environment gets that map size, 0: the one kept with the store, at least what is in use. ENOMEM: no address
+/* mapsize_apply - the open environment gets that map size, 0: the one kept with the store, at least what is in use. ENOMEM: no address
  * space. */
-int mapsize_settle(MDB_env *env, size_t size);
+int mapsize_apply(MDB_env *env, size_t size);
 
 /* mapsize_keep - the map size is kept with the store when it is larger than the one that is. */
 void mapsize_keep(const MDB_env *env, struct daxkv_txn *txn);
@@ -307,66 +325,66 @@ int txn_result(MDB_txn *txn, int rc);
 
 /* ---- dbi.c ---------------------------------------------------------------------------------------------------------------- */
 
-/* slot_opened - the handle when the transaction, or one that it is nested in, opened it; else NULL. */
-struct slot *slot_opened(const MDB_txn *txn, struct slot *slot);
+/* handle_opened - the handle when the transaction, or one that it is nested in, opened it; else NULL. */
+struct handle *handle_opened(const MDB_txn *txn, struct handle *handle);
 
-/* slot_of - the handle, or NULL when there is none with that number, or the transaction is reset, or it is not
+/* handle_of - the handle, or NULL when there is none with that number, or the transaction is reset, or it is not
  * this transaction's. */
-static inline struct slot *slot_of(const MDB_txn *txn, MDB_dbi dbi)
+static inline struct handle *handle_of(const MDB_txn *txn, MDB_dbi dbi)
 {
-	if (UNLIKELY(!txn || txn->state & TXN_IDLE || dbi >= txn->env->n_slots))
+	if (UNLIKELY(!txn || txn->state & TXN_IDLE || dbi >= txn->env->n_handles))
 		return NULL;
-	struct slot *slot = &txn->env->slot[dbi];
+	struct handle *handle = &txn->env->handle[dbi];
 
-	return LIKELY(__atomic_load_n(&slot->from, __ATOMIC_ACQUIRE) - 1 < txn->began + 1) ? slot : slot_opened(txn, slot);
+	return LIKELY(__atomic_load_n(&handle->from, __ATOMIC_ACQUIRE) - 1 < txn->began + 1) ? handle : handle_opened(txn, handle);
 }
 
-/* slots_end - the transaction with that serial ends: the handles that it opened become its parent's (0: it has none, and they stay), or go.
+/* handles_end - the transaction with that serial ends: the handles that it opened become its parent's (0: it has none, and they stay), or go.
  */
-void slots_end(MDB_env *env, uint64_t serial, uint64_t parent, bool keep);
+void handles_end(MDB_env *env, uint64_t serial, uint64_t parent, bool keep);
 
-/* ---- slots.c --------------------------------------------------------------------------------- */
+/* ---- handles.c --------------------------------------------------------------------------------- */
 
-/* slots_open, slots_close - of an environment. ENOMEM. The mutex is held for all that follow. */
-int slots_open(MDB_env *env);
-void slots_close(MDB_env *env);
+/* handles_open, handles_close - of an environment. ENOMEM. The mutex is held for all that follow. */
+int handles_open(MDB_env *env);
+void handles_close(MDB_env *env);
 
-/* slot_of_store - the handle that stands for the store's handle db, or NULL. slot_of_name - the one
- * of that name, or NULL. slot_free - the lowest free one; NULL: there is none. */
-struct slot *slot_of_store(MDB_env *env, daxkv_db db);
-struct slot *slot_of_name(MDB_env *env, const char *name);
-struct slot *slot_free(MDB_env *env);
+/* handle_of_store - the handle that stands for the store's handle db, or NULL. handle_of_name - the one
+ * of that name, or NULL. handle_lowest_free - the lowest free one; NULL: there is none. */
+struct handle *handle_of_store(MDB_env *env, daxkv_db db);
+struct handle *handle_of_name(MDB_env *env, const char *name);
+struct handle *handle_lowest_free(MDB_env *env);
 
-/* slot_name - a free slot gets a name and the store's handle; ENOMEM. slot_unname - it is free.
- * slot_restore - a used one stands for another handle of the store. */
-int slot_name(MDB_env *env, struct slot *slot, const char *name, daxkv_db db);
-void slot_unname(MDB_env *env, struct slot *slot);
-void slot_restore(MDB_env *env, struct slot *slot, daxkv_db db);
+/* handle_name - a free handle gets a name and the store's handle; ENOMEM. handle_unname - it is free.
+ * handle_restore - a used one stands for another handle of the store. */
+int handle_name(MDB_env *env, struct handle *handle, const char *name, daxkv_db db);
+void handle_unname(MDB_env *env, struct handle *handle);
+void handle_restore(MDB_env *env, struct handle *handle, daxkv_db db);
 
-/* slot_own - a running transaction has opened it. slot_disown - none has, any more. */
-void slot_own(MDB_env *env, struct slot *slot);
-void slot_disown(struct slot *slot);
+/* handle_own - a running transaction has opened it. handle_disown - none has, any more. */
+void handle_own(MDB_env *env, struct handle *handle);
+void handle_disown(struct handle *handle);
 
 /* ---- compare.c ------------------------------------------------------------------------------------------------------------ */
 
 /* compare_keys, compare_dups - in the handle's order. */
-int compare_keys(const struct slot *slot, const MDB_val *a, const MDB_val *b);
-int compare_dups(const struct slot *slot, const MDB_val *a, const MDB_val *b);
+int compare_keys(const struct handle *handle, const MDB_val *a, const MDB_val *b);
+int compare_dups(const struct handle *handle, const MDB_val *a, const MDB_val *b);
 
 /* compare_provide - give the store the handle's comparators when its database has an order of its own. */
-int compare_provide(struct daxkv_txn *txn, struct slot *slot);
+int compare_provide(struct daxkv_txn *txn, struct handle *handle);
 
 /* compare_widen - a put was refused for its duplicate's size. 0: it may be tried again, because the
  * database of integer duplicates has no such ones yet, and got an order that has room for others.
  * DAXKV_VALUE_SIZE: not so; errors of compare_adopt_set. */
-int compare_widen(MDB_txn *txn, struct slot *slot, const MDB_val *data);
+int compare_widen(MDB_txn *txn, struct handle *handle, const MDB_val *data);
 
 /* compare_adopt - before a change: the handle's database gets the order that the program set, when it was made without one. */
-int compare_adopt_set(MDB_txn *txn, struct slot *slot);
+int compare_adopt_set(MDB_txn *txn, struct handle *handle);
 
-static inline int compare_adopt(MDB_txn *txn, struct slot *slot)
+static inline int compare_adopt(MDB_txn *txn, struct handle *handle)
 {
-	return LIKELY(!slot->cmp && !slot->dcmp) ? 0 : compare_adopt_set(txn, slot);
+	return LIKELY(!handle->cmp && !handle->dcmp) ? 0 : compare_adopt_set(txn, handle);
 }
 
 /* ---- cursor.c -------------------------------------------------------------------------------- */
@@ -396,19 +414,19 @@ int cursors_resume(MDB_txn *parent, bool done);
 void cursors_lose(MDB_txn *txn, MDB_dbi dbi);
 
 /* cursors_aim - before the deletion of a key (data NULL) or a pair: which of txn's cursors stand
- * there; own (or NULL), through which it is done, is one. cursors_settle - after it: they go on, as
+ * there; own (or NULL), through which it is done, is one. cursors_advance - after it: they go on, as
  * LMDB's do. Errors of the store. */
-int cursors_aim(MDB_txn *txn, const struct slot *slot, const MDB_cursor *own, const MDB_val *key, const MDB_val *data);
-int cursors_settle(MDB_txn *txn, const struct slot *slot, const MDB_cursor *own);
+int cursors_aim(MDB_txn *txn, const struct handle *handle, const MDB_cursor *own, const MDB_val *key, const MDB_val *data);
+int cursors_advance(MDB_txn *txn, const struct handle *handle, const MDB_cursor *own);
 
-/* cursor_put - one item through the cursor. */
-int cursor_put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flags);
+/* layer_cursor_put - one item through the cursor. */
+int layer_cursor_put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flags);
 
-/* ---- record.c -------------------------------------------------------------------------------- */
+/* ---- layer_put.c -------------------------------------------------------------------------------- */
 
-/* record_put - daxkv_put, with the program's order at hand. With duplicates MDB_RESERVE is for a key's
+/* put_ordered - daxkv_put, with the program's order at hand. With duplicates MDB_RESERVE is for a key's
  * first value; for others, as in LMDB, the value's bytes are there already. The store's results. */
-int record_put(MDB_txn *txn, struct slot *slot, MDB_val *key, MDB_val *data, unsigned int flags);
+int put_ordered(MDB_txn *txn, struct handle *handle, MDB_val *key, MDB_val *data, unsigned int flags);
 
 /* ---- cursor_move.c --------------------------------------------------------------------------- */
 

@@ -21,7 +21,7 @@ static size_t per_page(size_t size)
 }
 
 /* walk - up to n values that way, among those of the key; *went has how many there were. */
-static int walk(MDB_cursor *c, enum daxkv_cursor_op op, size_t n, size_t *went)
+static int multiple_walk(MDB_cursor *c, enum daxkv_cursor_op op, size_t n, size_t *went)
 {
 	int rc = 0;
 
@@ -35,25 +35,25 @@ static int walk(MDB_cursor *c, enum daxkv_cursor_op op, size_t n, size_t *went)
 static int to_page(MDB_cursor *c, size_t per, size_t *went, bool *first)
 {
 	size_t n = c->state & CURSOR_ARRAY ? c->array - 1 : per - 1, back;
-	int rc = walk(c, DAXKV_PREV_DUP, n, went);
+	int rc = multiple_walk(c, DAXKV_PREV_DUP, n, went);
 
 	*first = false;
 	if (!rc)
-		rc = walk(c, DAXKV_PREV_DUP, 1, &back);
+		rc = multiple_walk(c, DAXKV_PREV_DUP, 1, &back);
 	if (rc)
 		return rc;
 	*first = !back;
 	if (back)
-		rc = walk(c, DAXKV_NEXT_DUP, 1, &back);
+		rc = multiple_walk(c, DAXKV_NEXT_DUP, 1, &back);
 	if (!rc && !*first && !(c->state & CURSOR_ARRAY)) {
-		rc = walk(c, DAXKV_NEXT_DUP, *went, &back);
+		rc = multiple_walk(c, DAXKV_NEXT_DUP, *went, &back);
 		*went = 0;
 	}
 	return rc;
 }
 
 /* gather - the value under the cursor and up to n - 1 that follow it. */
-static int gather(MDB_cursor *c, size_t n, MDB_val *data)
+static int multiple_gather(MDB_cursor *c, size_t n, MDB_val *data)
 {
 	MDB_val value = {0, NULL};
 	size_t size, got = 0;
@@ -97,7 +97,7 @@ static int page_here(MDB_cursor *c, MDB_val *data)
 
 	if (!rc)
 		rc = to_page(c, per_page(size), &went, &first);
-	return rc ? rc : gather(c, per_page(size), data);
+	return rc ? rc : multiple_gather(c, per_page(size), data);
 }
 
 /* page_before - the page before the one that the cursor is on. MDB_NOTFOUND: it is on the first,
@@ -113,11 +113,11 @@ static int page_before(MDB_cursor *c, MDB_val *data)
 	if (rc)
 		return rc;
 	if (first) {
-		rc = walk(c, DAXKV_NEXT_DUP, went, &back);
+		rc = multiple_walk(c, DAXKV_NEXT_DUP, went, &back);
 		return rc ? rc : MDB_NOTFOUND;
 	}
-	rc = walk(c, DAXKV_PREV_DUP, per_page(size), &back);
-	return rc ? rc : gather(c, back, data);
+	rc = multiple_walk(c, DAXKV_PREV_DUP, per_page(size), &back);
+	return rc ? rc : multiple_gather(c, back, data);
 }
 
 /* at_last - whether the cursor knows that it is at the key's last value, or behind what was that: LMDB
@@ -130,9 +130,9 @@ static int at_last(MDB_cursor *c, bool *last)
 	*last = c->state & CURSOR_DUP_EOF && c->state & CURSOR_DUP_END;
 	if (*last || !(c->state & CURSOR_DUP_EOF))
 		return 0;
-	rc = walk(c, DAXKV_NEXT_DUP, 1, &went);
+	rc = multiple_walk(c, DAXKV_NEXT_DUP, 1, &went);
 	*last = !went;
-	return rc || !went ? rc : walk(c, DAXKV_PREV_DUP, 1, &went);
+	return rc || !went ? rc : multiple_walk(c, DAXKV_PREV_DUP, 1, &went);
 }
 
 /* get_here - GET_MULTIPLE. Where there is no array it is a success, and data stays as it is. */
@@ -167,7 +167,7 @@ static int get_next(MDB_cursor *c, MDB_val *key, MDB_val *data)
 	if (!given)
 		return page_here(c, data);
 	rc = value_size(c, &size);
-	return rc ? rc : gather(c, per_page(size), data);
+	return rc ? rc : multiple_gather(c, per_page(size), data);
 }
 
 /* get_before - PREV_MULTIPLE: the page before the one that the cursor is on. */
@@ -187,7 +187,7 @@ int multiple_get(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op)
 {
 	if (!data || (op == MDB_GET_MULTIPLE && !(c->state & CURSOR_SET)))
 		return EINVAL;
-	if (!(c->slot->flags & MDB_DUPFIXED))
+	if (!(c->handle->flags & MDB_DUPFIXED))
 		return MDB_INCOMPATIBLE;
 	if (op == MDB_GET_MULTIPLE)
 		return get_here(c, data);
@@ -205,9 +205,9 @@ static int put_only(MDB_cursor *c, const MDB_val *key, const MDB_val *data, bool
 	*only = false;
 	if (rc == MDB_NOTFOUND)
 		return 0;
-	if (rc || compare_keys(c->slot, key, &k) != 0 || compare_dups(c->slot, data, &v) != 0)
+	if (rc || compare_keys(c->handle, key, &k) != 0 || compare_dups(c->handle, data, &v) != 0)
 		return rc;
-	rc = txn_result(c->txn, daxkv_cursor_count(c->kv, &n));
+	rc = txn_result(c->txn, daxkv_cursor_count(c->inner, &n));
 	*only = n == 1;
 	return rc;
 }
@@ -228,7 +228,7 @@ int multiple_put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flags)
 	while (!rc && done < wanted) {
 		MDB_val v = data[0];
 
-		rc = cursor_put(c, key, &v, flags);
+		rc = layer_cursor_put(c, key, &v, flags);
 		if (done)
 			c->state |= eof; /* the key was looked for once */
 		else

@@ -10,7 +10,7 @@
 #define KEY_MAX       511u /* LMDB's, as its packages are built */
 
 /* In pages. What LMDB takes of a map for itself: two meta pages, and one at the end that it never
- * gives out, so that a map of no more than these takes no record. The store's headers, ring and
+ * gives out, so that a map of no more than these takes no entry. The store's headers, ring and
  * bitmap take LIMIT_BASE more. */
 #define MAP_OWN     3u
 #define LIMIT_BASE  10u
@@ -51,7 +51,7 @@ int mdb_env_get_fd(MDB_env *env, int *fd)
 	int rc = env_enter(env);
 
 	if (!rc)
-		*fd = env->kv ? daxkv_fd(env->kv) : -1;
+		*fd = env->store ? daxkv_fd(env->store) : -1;
 	return rc;
 }
 
@@ -96,12 +96,12 @@ static uint64_t mapsize_for(uint64_t used)
 	return low * PAGE_SIZE;
 }
 
-int mapsize_settle(MDB_env *env, size_t size)
+int mapsize_apply(MDB_env *env, size_t size)
 {
-	uint64_t kept = daxkv_user_version(env->kv);
+	uint64_t kept = daxkv_user_version(env->store);
 	struct daxkv_info info;
 	bool given = size != 0;
-	int rc = daxkv_info(env->kv, &info); /* what it tells later while somebody writes is what it found last */
+	int rc = daxkv_info(env->store, &info); /* what it tells later while somebody writes is what it found last */
 
 	if (rc)
 		return err_of(rc);
@@ -113,16 +113,16 @@ int mapsize_settle(MDB_env *env, size_t size)
 		size = mapsize_for(info.used_bytes);
 	env->no_room = !env->grow && size / PAGE_SIZE <= MAP_OWN && info.used_bytes <= STORE_EMPTY;
 	env->seen = env->grow ? UINT64_MAX : mapsize_limit(size);
-	if (env->seen < daxkv_size(env->kv))
-		env->seen = daxkv_size(env->kv);
+	if (env->seen < daxkv_size(env->store))
+		env->seen = daxkv_size(env->store);
 	if (!env->grow && !info.read_only) {
-		rc = daxkv_set_max_size(env->kv, mapsize_limit(size));
+		rc = daxkv_set_max_size(env->store, mapsize_limit(size));
 		if (rc == DAXKV_FULL)
-			rc = daxkv_set_max_size(env->kv, size / PAGE_SIZE * PAGE_SIZE); /* as much as there are addresses for */
+			rc = daxkv_set_max_size(env->store, size / PAGE_SIZE * PAGE_SIZE); /* as much as there are addresses for */
 		if (rc == DAXKV_FULL && !given)
-			rc = daxkv_set_max_size(env->kv, 0); /* what the file says is no reason not to open it */
+			rc = daxkv_set_max_size(env->store, 0); /* what the file says is no reason not to open it */
 		if (!rc)
-			rc = daxkv_info(env->kv, &info);
+			rc = daxkv_info(env->store, &info);
 		if (rc)
 			return rc == DAXKV_FULL ? ENOMEM : err_of(rc);
 		env->seen = info.max_size;
@@ -133,7 +133,7 @@ int mapsize_settle(MDB_env *env, size_t size)
 
 void mapsize_keep(const MDB_env *env, struct daxkv_txn *txn)
 {
-	if (UNLIKELY(env->mapsize > daxkv_user_version(env->kv)))
+	if (UNLIKELY(env->mapsize > daxkv_user_version(env->store)))
 		(void)daxkv_txn_set_user_version(txn, env->mapsize); /* a transaction that failed says so at its commit */
 }
 
@@ -141,7 +141,7 @@ int mdb_env_set_mapsize(MDB_env *env, size_t size)
 {
 	if (!env)
 		return EINVAL;
-	if (!env->kv) {
+	if (!env->store) {
 		env->mapsize = size;
 		return 0;
 	}
@@ -151,14 +151,14 @@ int mdb_env_set_mapsize(MDB_env *env, size_t size)
 		return rc;
 	if (__atomic_load_n(&env->writer, __ATOMIC_RELAXED))
 		return EINVAL;
-	return mapsize_settle(env, size);
+	return mapsize_apply(env, size);
 }
 
 /* ---- other options -------------------------------------------------------------------------------------------------------- */
 
 int mdb_env_set_maxreaders(MDB_env *env, unsigned int readers)
 {
-	if (!env || env->kv || readers < 1)
+	if (!env || env->store || readers < 1)
 		return EINVAL;
 	env->max_readers = readers;
 	return 0;
@@ -174,7 +174,7 @@ int mdb_env_get_maxreaders(MDB_env *env, unsigned int *readers)
 
 int mdb_env_set_maxdbs(MDB_env *env, MDB_dbi dbs)
 {
-	if (!env || env->kv)
+	if (!env || env->store)
 		return EINVAL;
 	env->max_dbs = dbs;
 	return 0;
@@ -227,7 +227,7 @@ int mdb_env_set_assert(MDB_env *env, MDB_assert_func *func)
 int mdb_env_sync(MDB_env *env, int force)
 {
 	(void)force;
-	if (!env || !env->kv)
+	if (!env || !env->store)
 		return EINVAL;
 	return env->flags & MDB_RDONLY ? EACCES : 0;
 }
@@ -237,7 +237,7 @@ static void peek_note(MDB_env *env, uint32_t before)
 {
 	struct daxkv_info info;
 
-	if (!daxkv_info(env->kv, &info) && info.readers_peak > before)
+	if (!daxkv_info(env->store, &info) && info.readers_peak > before)
 		__atomic_store_n(&env->peeked, (uint64_t)before << 32 | info.readers_peak,
 		                 __ATOMIC_RELAXED);
 }
@@ -259,12 +259,12 @@ int mdb_env_info(MDB_env *env, MDB_envinfo *arg)
 	struct daxkv_info info;
 	int rc;
 
-	if (!env || !arg || !env->kv)
+	if (!env || !arg || !env->store)
 		return EINVAL;
 	rc = env_enter(env);
 	if (rc)
 		return rc;
-	rc = daxkv_info(env->kv, &info);
+	rc = daxkv_info(env->store, &info);
 	if (rc)
 		return err_of(rc);
 	*arg = (MDB_envinfo){.me_mapsize = env->mapsize,
@@ -300,15 +300,15 @@ int mdb_env_stat(MDB_env *env, MDB_stat *arg)
 	struct daxkv_txn *txn;
 	int rc;
 
-	if (!env || !arg || !env->kv)
+	if (!env || !arg || !env->store)
 		return EINVAL;
 	rc = env_enter(env);
 	if (rc)
 		return rc;
-	rc = daxkv_info(env->kv, &info);
+	rc = daxkv_info(env->store, &info);
 	if (rc)
 		return err_of(rc);
-	rc = daxkv_txn_begin(env->kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
+	rc = daxkv_txn_begin(env->store, NULL, DAXKV_TXN_READ_ONLY, &txn);
 	if (rc)
 		return err_of(rc);
 	rc = daxkv_db_stat(txn, DAXKV_MAIN, &s);
@@ -321,18 +321,18 @@ int mdb_env_stat(MDB_env *env, MDB_stat *arg)
 
 int mdb_stat(MDB_txn *txn, MDB_dbi dbi, MDB_stat *arg)
 {
-	struct slot *slot = slot_of(txn, dbi);
+	struct handle *handle = handle_of(txn, dbi);
 	struct daxkv_db_stat s = {.page_size = PAGE_SIZE};
 	int rc = 0;
 
-	if (!arg || !slot)
+	if (!arg || !handle)
 		return EINVAL;
 	if (txn->state)
 		return MDB_BAD_TXN;
 	if (txn_is_copy(txn) && (rc = txn_adopt(txn)))
 		return rc;
 	if (dbi != FREE_DBI)
-		rc = daxkv_db_stat(txn->kv, slot->db, &s);
+		rc = daxkv_db_stat(txn->inner, handle->db, &s);
 	if (!rc)
 		stat_fill(&s, arg);
 	return err_of(rc);

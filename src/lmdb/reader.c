@@ -14,9 +14,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* entry_free - nobody's any more. One whose thread ended before its handle has no place to be taken
+/* reader_entry_free - nobody's any more. One whose thread ended before its handle has no place to be taken
  * again: it is memory for a new one. */
-static void entry_free(struct reader *r)
+static void reader_entry_free(struct reader *r)
 {
 	MDB_env *env = r->env;
 	struct reader **list = r->ended ? &env->spare_readers : &env->free_readers;
@@ -55,14 +55,14 @@ static void thread_ended(void *arg)
 		txn_read_stop(running);
 		running->state = TXN_IDLE;
 	}
-	if (running != &r->txn && r->txn.kv)
+	if (running != &r->txn && r->txn.inner)
 		txn_read_stop(&r->txn);
 	r->running = NULL;
 	__atomic_store_n(&r->txnid, NO_TXN, __ATOMIC_RELAXED);
 	if (__atomic_load_n(&r->used, __ATOMIC_ACQUIRE))
 		entry_leave(r);
 	else
-		entry_free(r);
+		reader_entry_free(r);
 }
 
 int reader_tables_open(MDB_env *env)
@@ -94,7 +94,7 @@ int reader_tables_adopt(MDB_env *env)
 		r->pid = 0;
 		if (r->used)
 			continue; /* until the program ends the handle in it */
-		r->txn.kv = NULL;
+		r->txn.inner = NULL;
 		r->next_free = env->spare_readers;
 		env->spare_readers = r;
 	}
@@ -171,7 +171,7 @@ static int entry_of_thread(MDB_env *env, struct reader **out)
 		return rc;
 	rc = pthread_setspecific(env->reader_key, r);
 	if (rc)
-		entry_free(r);
+		reader_entry_free(r);
 	*out = r;
 	return rc;
 }
@@ -263,7 +263,7 @@ void reader_txn_free(MDB_txn *txn)
 	}
 	__atomic_store_n(&home->used, false, __ATOMIC_RELEASE);
 	if (!tied)
-		entry_free(home);
+		reader_entry_free(home);
 }
 
 /* ---- reports -------------------------------------------------------------------------------------------------------------- */
@@ -305,14 +305,14 @@ int mdb_reader_list(MDB_env *env, MDB_msg_func *func, void *ctx)
 
 	if (!env || !func)
 		return -1;
-	if (!env->kv || env->flags & MDB_NOLOCK)
+	if (!env->store || env->flags & MDB_NOLOCK)
 		return func("(no reader locks)\n", ctx);
 	if (env_enter(env))
 		return -1;
 	for (const struct reader *r = __atomic_load_n(&env->readers, __ATOMIC_ACQUIRE); r; r = __atomic_load_n(&r->next, __ATOMIC_ACQUIRE))
 		if (r->pid)
 			list_line(&list, (int)r->pid, (size_t)r->thread, __atomic_load_n(&r->txnid, __ATOMIC_RELAXED));
-	daxkv_readers_list(env->kv, list_other, &list);
+	daxkv_readers_list(env->store, list_other, &list);
 	return list.any ? list.rc : func("(no active readers)\n", ctx);
 }
 
@@ -322,12 +322,12 @@ int mdb_reader_check(MDB_env *env, int *dead)
 
 	if (!env)
 		return EINVAL;
-	if (env->kv && !(env->flags & MDB_NOLOCK)) {
+	if (env->store && !(env->flags & MDB_NOLOCK)) {
 		int rc = env_enter(env);
 
 		if (rc)
 			return rc;
-		n = (int)daxkv_readers_reap(env->kv);
+		n = (int)daxkv_readers_reap(env->store);
 	}
 	if (dead)
 		*dead = n;

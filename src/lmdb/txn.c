@@ -37,7 +37,7 @@ int txn_result(MDB_txn *txn, int rc)
 /* longer - the file, than it may be here: by a process with a larger map. */
 static bool longer(const MDB_env *env)
 {
-	return daxkv_size(env->kv) > env->seen;
+	return daxkv_size(env->store) > env->seen;
 }
 
 /* resized - more of a longer file is in use than fits this map. One that grew by a large step can
@@ -46,7 +46,7 @@ static bool resized(MDB_env *env)
 {
 	struct daxkv_info info;
 	const int cancel = cancel_off(); /* the transaction has begun in the store */
-	int rc = daxkv_info(env->kv, &info);
+	int rc = daxkv_info(env->store, &info);
 
 	cancel_restore(cancel);
 	return !rc && info.used_bytes > env->seen;
@@ -57,7 +57,7 @@ static bool resized(MDB_env *env)
 static int read_fits(MDB_txn *txn, size_t id)
 {
 	if (longer(txn->env) && resized(txn->env)) {
-		daxkv_txn_reset(txn->kv);
+		daxkv_txn_reset(txn->inner);
 		reader_leave(txn);
 		return MDB_MAP_RESIZED;
 	}
@@ -68,17 +68,17 @@ static int read_fits(MDB_txn *txn, size_t id)
 /* read_start - a handle, new or reset, begins to read. */
 static int read_start(MDB_txn *txn)
 {
-	int rc = LIKELY(txn->kv)
-	             ? daxkv_txn_renew(txn->kv)
-	             : daxkv_txn_begin(txn->env->kv, NULL,
+	int rc = LIKELY(txn->inner)
+	             ? daxkv_txn_renew(txn->inner)
+	             : daxkv_txn_begin(txn->env->store, NULL,
 	                               DAXKV_TXN_READ_ONLY | (txn->env->verify ? DAXKV_TXN_VERIFY : 0u),
-	                               &txn->kv);
+	                               &txn->inner);
 
 	if (UNLIKELY(rc)) {
 		reader_leave(txn);
 		return err_of(rc);
 	}
-	size_t id = (size_t)daxkv_txn_id(txn->kv);
+	size_t id = (size_t)daxkv_txn_id(txn->inner);
 
 	if (UNLIKELY(id != __atomic_load_n(&txn->env->fits, __ATOMIC_RELAXED))) {
 		rc = read_fits(txn, id);
@@ -91,7 +91,7 @@ static int read_start(MDB_txn *txn)
 	return 0;
 }
 
-static int begin_read(MDB_env *env, MDB_txn **ret)
+static int mdb_begin_read(MDB_env *env, MDB_txn **ret)
 {
 	MDB_txn *txn;
 	int rc = reader_txn_new(env, &txn);
@@ -106,28 +106,28 @@ static int begin_read(MDB_env *env, MDB_txn **ret)
 	return rc;
 }
 
-static int begin_write(MDB_env *env, MDB_txn **ret)
+static int mdb_begin_write(MDB_env *env, MDB_txn **ret)
 {
 	MDB_txn *txn = &env->write_txn;
-	struct daxkv_txn *kv;
-	int rc = daxkv_txn_begin(env->kv, NULL, 0, &kv);
+	struct daxkv_txn *inner;
+	int rc = daxkv_txn_begin(env->store, NULL, 0, &inner);
 
 	if (rc == DAXKV_BUSY)
 		return EDEADLK; /* this thread's own write transaction is running, and would be waited for */
 	if (rc)
 		return err_of(rc);
 	if (UNLIKELY(longer(env))) {
-		daxkv_txn_abort(kv);
+		daxkv_txn_abort(inner);
 		return MDB_MAP_RESIZED;
 	}
 	*txn = (MDB_txn){
-	    .env = env, .kv = kv, .forks = fork_count, .began = __atomic_load_n(&env->events, __ATOMIC_ACQUIRE)};
+	    .env = env, .inner = inner, .forks = fork_count, .began = __atomic_load_n(&env->events, __ATOMIC_ACQUIRE)};
 	__atomic_store_n(&env->writer, txn, __ATOMIC_RELAXED);
 	*ret = txn;
 	return 0;
 }
 
-static int begin_nested(MDB_env *env, MDB_txn *parent, MDB_txn **ret)
+static int mdb_begin_nested(MDB_env *env, MDB_txn *parent, MDB_txn **ret)
 {
 	MDB_txn *txn = calloc(1, sizeof *txn);
 	int rc;
@@ -140,12 +140,12 @@ static int begin_nested(MDB_env *env, MDB_txn *parent, MDB_txn **ret)
 	txn->began = parent->began;
 	rc = cursors_note(parent);
 	if (!rc)
-		rc = err_of(daxkv_txn_begin(env->kv, parent->kv, 0, &txn->kv));
+		rc = err_of(daxkv_txn_begin(env->store, parent->inner, 0, &txn->inner));
 	if (!rc && parent->cursors)
 		rc = cursors_shadow(parent, txn);
 	if (rc) {
 		(void)cursors_end(txn, false);
-		daxkv_txn_abort(txn->kv);
+		daxkv_txn_abort(txn->inner);
 		free(txn);
 		return rc;
 	}
@@ -157,7 +157,7 @@ static int begin_nested(MDB_env *env, MDB_txn *parent, MDB_txn **ret)
 
 int mdb_txn_begin(MDB_env *env, MDB_txn *parent, unsigned int flags, MDB_txn **ret)
 {
-	if (UNLIKELY(!env || !ret || !env->kv))
+	if (UNLIKELY(!env || !ret || !env->store))
 		return EINVAL;
 	int rc = env_enter(env);
 
@@ -170,11 +170,11 @@ int mdb_txn_begin(MDB_env *env, MDB_txn *parent, unsigned int flags, MDB_txn **r
 			return MDB_BAD_TXN;
 		if (parent->rdonly)
 			return env->flags & MDB_RDONLY && !(flags & MDB_RDONLY) ? EACCES : EINVAL;
-		return flags & MDB_RDONLY || parent->state ? MDB_BAD_TXN : begin_nested(env, parent, ret);
+		return flags & MDB_RDONLY || parent->state ? MDB_BAD_TXN : mdb_begin_nested(env, parent, ret);
 	}
 	if (flags & MDB_RDONLY)
-		return begin_read(env, ret);
-	return env->flags & MDB_RDONLY ? EACCES : begin_write(env, ret);
+		return mdb_begin_read(env, ret);
+	return env->flags & MDB_RDONLY ? EACCES : mdb_begin_write(env, ret);
 }
 
 MDB_env *mdb_txn_env(MDB_txn *txn)
@@ -184,7 +184,7 @@ MDB_env *mdb_txn_env(MDB_txn *txn)
 
 size_t mdb_txn_id(MDB_txn *txn)
 {
-	return txn && !(txn->state & TXN_IDLE) ? (size_t)daxkv_txn_id(txn->kv) : 0;
+	return txn && !(txn->state & TXN_IDLE) ? (size_t)daxkv_txn_id(txn->inner) : 0;
 }
 
 /* ---- ending --------------------------------------------------------------------------------------------------------------- */
@@ -192,19 +192,19 @@ size_t mdb_txn_id(MDB_txn *txn)
 void txn_read_stop(MDB_txn *txn)
 {
 	(void)cursors_end(txn, false);
-	daxkv_txn_abort(txn->kv);
-	txn->kv = NULL;
+	daxkv_txn_abort(txn->inner);
+	txn->inner = NULL;
 }
 
 /* read_end - the store's transaction stays with a handle that stays, unless cursors hang on it. */
 static void read_end(MDB_txn *txn, bool keep)
 {
 	if (UNLIKELY(txn->opened))
-		slots_end(txn->env, txn->serial, 0, keep);
+		handles_end(txn->env, txn->serial, 0, keep);
 	if (UNLIKELY(txn->cursors) || !txn->home) {
 		txn_read_stop(txn);
 	} else {
-		daxkv_txn_reset(txn->kv);
+		daxkv_txn_reset(txn->inner);
 	}
 	reader_txn_free(txn);
 }
@@ -214,7 +214,7 @@ static int write_end(MDB_txn *txn, bool keep)
 {
 	MDB_env *env = txn->env;
 	MDB_txn *parent = txn->parent;
-	struct daxkv_txn *kv = txn->kv;
+	struct daxkv_txn *inner = txn->inner;
 	uint64_t serial = txn->serial;
 	bool opened = txn->opened;
 	int rc = txn->cursors ? cursors_end(txn, keep) : 0;
@@ -224,7 +224,7 @@ static int write_end(MDB_txn *txn, bool keep)
 		parent->changed |= txn->changed;
 		parent->opened |= opened;
 	} else if (keep && txn->changed) {
-		mapsize_keep(env, kv);
+		mapsize_keep(env, inner);
 	}
 	if (parent) {
 		parent->child = NULL;
@@ -235,11 +235,11 @@ static int write_end(MDB_txn *txn, bool keep)
 		__atomic_store_n(&env->writer, NULL, __ATOMIC_RELAXED);
 	}
 	if (keep)
-		rc = err_of(daxkv_txn_commit(kv));
+		rc = err_of(daxkv_txn_commit(inner));
 	else
-		daxkv_txn_abort(kv);
+		daxkv_txn_abort(inner);
 	if (UNLIKELY(opened))
-		slots_end(env, serial, parent ? txn_serial(parent) : 0, keep && !rc);
+		handles_end(env, serial, parent ? txn_serial(parent) : 0, keep && !rc);
 	if (UNLIKELY(parent && parent->cursors)) {
 		int moved = cursors_resume(parent, keep && !rc);
 
@@ -318,9 +318,9 @@ void mdb_txn_reset(MDB_txn *txn)
 		return;
 	}
 	if (txn->opened)
-		slots_end(txn->env, txn->serial, 0, false);
+		handles_end(txn->env, txn->serial, 0, false);
 	txn->opened = false;
-	daxkv_txn_reset(txn->kv);
+	daxkv_txn_reset(txn->inner);
 	reader_leave(txn);
 	txn->state = TXN_IDLE;
 }

@@ -4,7 +4,7 @@
 #include "base/base.h"
 #include "base/cancel.h"
 #include "base/err.h"
-#include "base/forks.h"
+#include "base/fds.h"
 #include "media/map_file.h"
 
 #include <stdio.h>
@@ -64,7 +64,7 @@ static uint64_t address_limit(void)
 /* reserve_space - fill base and reserve. With max 0 it begins at 1 TiB, or at half of RLIMIT_AS so that the program keeps some. */
 static int reserve_space(struct map *map, uint64_t size, uint64_t max)
 {
-	const uint64_t behind = map->lenient ? MAP_STEP : 0;
+	const uint64_t behind = map->guard ? MAP_STEP : 0;
 	const uint64_t least = max_u64(round_up(size, MAP_STEP), MAP_STEP), limit = address_limit();
 	uint64_t len = round_up(max_u64(max, 1), MAP_STEP);
 	if (max == 0)
@@ -86,7 +86,7 @@ static int reserve_space(struct map *map, uint64_t size, uint64_t max)
 /* space_give_back - unmap all of it. */
 static void space_give_back(const struct map *map)
 {
-	munmap(address(map, 0), round_up(map->reserve, MAP_STEP) + (map->lenient ? MAP_STEP : 0));
+	munmap(address(map, 0), round_up(map->reserve, MAP_STEP) + (map->guard ? MAP_STEP : 0));
 }
 
 /* range_fill - map [from, to) of the file at its place in the reserved space; both are multiples of the system page. */
@@ -95,7 +95,7 @@ static int range_fill(const struct map *map, uint64_t from, uint64_t to)
 	int prot = PROT_READ, flags = MAP_FIXED;
 	if (from >= to)
 		return 0;
-	if (map->lenient && mprotect(address(map, to), MAP_STEP, PROT_READ) != 0)
+	if (map->guard && mprotect(address(map, to), MAP_STEP, PROT_READ) != 0)
 		return errno;
 	if (map->private_copy || !map->rdonly)
 		prot |= PROT_WRITE;
@@ -105,7 +105,7 @@ static int range_fill(const struct map *map, uint64_t from, uint64_t to)
 		flags |= MAP_SHARED_VALIDATE | MAP_SYNC;
 	else
 		flags |= MAP_SHARED;
-	if (forks_map(address(map, from), to - from, prot, flags, map->fd, (off_t)from) == MAP_FAILED)
+	if (fds_map(address(map, from), to - from, prot, flags, map->fd, (off_t)from) == MAP_FAILED)
 		return errno;
 	/* Where the filesystem can: a huge page halves the cost of a random read. Not in the page cache of a disk: one changed byte has all of it written. */
 	if (!map->private_copy && map->medium != DAXKV_MEDIUM_FILE)
@@ -119,7 +119,7 @@ static void range_empty(const struct map *map, uint64_t from, uint64_t to)
 {
 	if (from >= to)
 		return;
-	void *p = mmap(address(map, from), to - from, map->lenient ? PROT_READ : PROT_NONE,
+	void *p = mmap(address(map, from), to - from, map->guard ? PROT_READ : PROT_NONE,
 	               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 	if (p != MAP_FAILED)
 		madvise(p, to - from, MADV_DONTFORK);
@@ -153,7 +153,7 @@ static int sync_probe(const struct map *map)
 {
 	size_t len = page_up(1);
 	int prot = map->rdonly ? PROT_READ : PROT_READ | PROT_WRITE;
-	void *p = forks_map(NULL, len, prot, MAP_SHARED_VALIDATE | MAP_SYNC, map->fd, 0);
+	void *p = fds_map(NULL, len, prot, MAP_SHARED_VALIDATE | MAP_SYNC, map->fd, 0);
 	if (p == MAP_FAILED)
 		return errno;
 	munmap(p, len);
@@ -204,7 +204,7 @@ int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pme
 {
 	static const struct pm_ops *const ops[] = {
 	    [DAXKV_MEDIUM_DAX] = &pm_dax_ops, [DAXKV_MEDIUM_FILE] = &pm_file_ops, [DAXKV_MEDIUM_EMULATED] = &pm_dax_ops};
-	struct map fresh = {.fd = map->fd, .rdonly = map->rdonly, .made = map->made, .private_copy = private_copy, .lenient = map->lenient, .room = map->room, .path = map->path};
+	struct map fresh = {.fd = map->fd, .rdonly = map->rdonly, .made = map->made, .private_copy = private_copy, .guard = map->guard, .room = map->room, .path = map->path};
 	assert(map->fd >= 0 && !map->base);
 	if (size == 0 || max_u64(size, max) > INT64_MAX / 2)
 		return err_set(EINVAL, "%s: a mapping of %lu, at most %lu bytes", map->path, (ulong)size, (ulong)max);
@@ -224,7 +224,7 @@ int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pme
 		return err_sys(rc, "%s: mmap of %lu bytes", map->path, (ulong)size);
 	}
 	if (!private_copy && !map->rdonly && fresh.medium != DAXKV_MEDIUM_FILE)
-		fresh.warm = calloc(1, fresh.reserve / MAP_STEP / 8 + 1);
+		fresh.prefaulted = calloc(1, fresh.reserve / MAP_STEP / 8 + 1);
 	fresh.size = size;
 	pthread_mutex_init(&fresh.mutex, NULL);
 	pm_init(&fresh.pm, private_copy ? &pm_private_ops : ops[fresh.medium], fresh.fd);
@@ -286,12 +286,12 @@ static int grow(struct map *map, uint64_t size)
 	return 0;
 }
 
-void map_warm_up(struct map *map, uint64_t off, uint64_t len)
+void map_prefault(struct map *map, uint64_t off, uint64_t len)
 {
 	for (uint64_t step = off / MAP_STEP; step <= (off + len - 1) / MAP_STEP; step++) {
-		if (map->warm[step / 8] >> step % 8 & 1)
+		if (map->prefaulted[step / 8] >> step % 8 & 1)
 			continue;
-		map->warm[step / 8] |= (uint8_t)(1u << step % 8);
+		map->prefaulted[step / 8] |= (uint8_t)(1u << step % 8);
 		(void)range_populate(map, step * MAP_STEP,
 		                     min_u64((step + 1) * MAP_STEP, round_down(map->size, page_up(1)))); /* else page by page */
 	}
@@ -299,8 +299,8 @@ void map_warm_up(struct map *map, uint64_t off, uint64_t len)
 
 void map_populate(struct map *map)
 {
-	if (map->warm && map->size)
-		map_warm_up(map, 0, map->size);
+	if (map->prefaulted && map->size)
+		map_prefault(map, 0, map->size);
 	else if (map->made && map->medium == DAXKV_MEDIUM_FILE)
 		(void)range_populate(map, 0, round_down(map->size, page_up(1))); /* zeros are written once, here: no commit is the first to */
 	else
@@ -357,13 +357,13 @@ int map_follow_copy(struct map *map)
 	char self[32];
 	snprintf(self, sizeof self, "/proc/self/fd/%d", map->fd); /* the same file, whatever its name is by now */
 	const int cancel = cancel_off();
-	forks_hold();
+	fds_hold();
 	int fd = open(self, O_RDONLY | O_CLOEXEC | O_NOCTTY), rc = fd < 0 ? errno : 0;
 	if (rc == 0 && dup3(fd, map->fd, O_CLOEXEC) < 0)
 		rc = errno;
 	if (fd >= 0)
 		close(fd);
-	forks_release();
+	fds_release();
 	pthread_mutex_lock(&map->mutex);
 	if (rc == 0)
 		rc = range_fill(map, 0, page_up(map->size));
@@ -410,8 +410,8 @@ void map_detach(struct map *map)
 {
 	if (map->base)
 		space_give_back(map);
-	free(map->warm);
-	map->warm = NULL;
+	free(map->prefaulted);
+	map->prefaulted = NULL;
 	map->base = NULL;
 	map->reserve = map->cap = map->size = 0;
 }
@@ -424,7 +424,7 @@ enum daxkv_pmem map_pmem(enum daxkv_medium medium)
 void map_close(struct map *map)
 {
 	map_detach(map);
-	forks_close(&map->fd);
+	fds_close(&map->fd);
 	*map = (struct map){.fd = -1};
 }
 

@@ -25,7 +25,7 @@ struct map {
 	bool rdonly;       /* the descriptor cannot write */
 	bool made;         /* the file is new: made by way of this struct */
 	bool private_copy; /* MAP_PRIVATE: stores stay in this process */
-	bool lenient;  /* set before map_attach: MAP_STEP bytes behind the mapping can be read, too, as zeros (see view.h on eviction) */
+	bool guard;        /* set before map_attach: MAP_STEP bytes behind the mapping can be read, too, as zeros (see view.h on eviction) */
 	uint64_t room; /* set before map_attach: what is reserved when there is no maximum; 0: 1 TiB */
 	const uint8_t *base;
 	uint64_t reserve; /* bytes of address space: no size is above it */
@@ -37,7 +37,7 @@ struct map {
 	pthread_mutex_t mutex;     /* of growing and extending */
 	const uint64_t *committed; /* bytes that commits use, by all processes; NULL: this one's alone */
 	const char *path;          /* the caller's; for messages */
-	uint8_t *warm;             /* the writer's: a bit for each MAP_STEP that is faulted in; NULL: no need to, or no memory */
+	uint8_t *prefaulted;       /* the writer's: a bit for each MAP_STEP that is faulted in; NULL: no need to, or no memory */
 };
 
 /* map_open_file - open path for a store, never creating it. Fills fd, rdonly, path. Errors: errno with a text; ENOENT; EISDIR for a
@@ -70,15 +70,15 @@ int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pme
  * Errors: FULL (above reserve), ENOSPC, EFBIG, ENOMEM, EIO ...; file and mapping are then as before. */
 int map_grow(struct map *map, uint64_t size);
 
-/* map_warm - the writer is about to use [off, off + len): fault its surroundings in, MAP_STEP by MAP_STEP, which costs a
+/* map_prefaulted - the writer is about to use [off, off + len): fault its surroundings in, MAP_STEP by MAP_STEP, which costs a
  * fraction of faulting page by page. On persistent memory only: on a file it would make pages dirty that nobody changed. */
-void map_warm_up(struct map *map, uint64_t off, uint64_t len);
-static inline void map_warm(struct map *map, uint64_t off, uint64_t len)
+void map_prefault(struct map *map, uint64_t off, uint64_t len);
+static inline void map_prefaulted(struct map *map, uint64_t off, uint64_t len)
 {
 	uint64_t first = off / MAP_STEP, last = (off + len - 1) / MAP_STEP;
 
-	if (map->warm && (first != last || !(map->warm[first / 8] >> first % 8 & 1)))
-		map_warm_up(map, off, len);
+	if (map->prefaulted && (first != last || !(map->prefaulted[first / 8] >> first % 8 & 1)))
+		map_prefault(map, off, len);
 }
 
 /* map_populate - fault all of the file in. What cannot be is faulted in when it is used. */

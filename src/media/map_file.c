@@ -4,7 +4,7 @@
 
 #include "base/base.h"
 #include "base/err.h"
-#include "base/forks.h"
+#include "base/fds.h"
 #include "media/map.h"
 #include "media/path.h"
 
@@ -265,14 +265,14 @@ int map_open_file(struct map *map, const char *path, bool rdonly)
 	if (rc)
 		return rc;
 	*map = (struct map){.fd = -1, .rdonly = rdonly, .path = path};
-	forks_hold();
+	fds_hold();
 	map->fd = fd_above_stdio(open(path, (rdonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-	forks_release();
+	fds_release();
 	if (map->fd < 0)
 		return err_sys(errno, "%s", path);
 	rc = fstat(map->fd, &st) != 0 ? err_sys(errno, "%s", path) : type_check(path, st.st_mode);
 	if (rc)
-		forks_close(&map->fd);
+		fds_close(&map->fd);
 	return rc;
 }
 
@@ -338,10 +338,10 @@ static int temp_open(const char *path, unsigned int mode, char **temp, int *fd)
 			*temp = NULL;
 			return ENOMEM;
 		}
-		forks_hold();
+		fds_hold();
 		*fd = fd_above_stdio(open(*temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
 		rc = *fd < 0 ? errno : 0;
-		forks_release();
+		fds_release();
 	}
 	if (rc) {
 		free(*temp);
@@ -379,12 +379,12 @@ static int content_make(int fd, uint64_t *size, uint64_t on_dax, fill_fn *fill, 
  * it could be tried. 0 or errno, or fill's error. */
 static int new_nameless(const char *path, unsigned int mode, uint64_t *size, uint64_t on_dax, fill_fn *fill, void *arg, int *fd, bool *able)
 {
-	forks_hold();
+	fds_hold();
 	*fd = file_nameless(path, mode);
 	*able = *fd >= 0;
 	*fd = fd_above_stdio(*fd);
 	int rc = *fd < 0 ? errno : 0;
-	forks_release();
+	fds_release();
 
 	if (rc)
 		return rc;
@@ -394,7 +394,7 @@ static int new_nameless(const char *path, unsigned int mode, uint64_t *size, uin
 		*able = rc == 0 || rc == EEXIST || rc == ENOSPC || rc == EDQUOT;
 	}
 	if (rc)
-		forks_close(fd);
+		fds_close(fd);
 	return rc;
 }
 
@@ -411,7 +411,7 @@ static int new_temporary(const char *path, unsigned int mode, uint64_t *size, ui
 		rc = name_move(temp, path);
 	if (rc) {
 		(void)unlink(temp);
-		forks_close(fd);
+		fds_close(fd);
 	}
 	free(temp);
 	return rc;
@@ -428,7 +428,7 @@ static int create_new(const char *path, unsigned int mode, uint64_t *size, uint6
 		rc = dir_sync(path, *fd);
 		if (rc) {
 			(void)unlink(path);
-			forks_close(fd);
+			fds_close(fd);
 		}
 	}
 	return rc > 0 ? err_sys(rc, "%s: cannot create a store of %lu bytes", path, (ulong)*size) : rc;
@@ -505,7 +505,7 @@ int map_create_file(struct map *map, const char *path, unsigned int mode, uint64
 		else
 			rc = create_inside(path, map->fd, size, on_dax, fill, arg);
 		if (rc)
-			forks_close(&map->fd);
+			fds_close(&map->fd);
 	} else {
 		if (errno != ENOENT)
 			return err_sys(errno, "%s", path);

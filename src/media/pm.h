@@ -65,7 +65,7 @@ void pm_store8(struct pm *pm, const uint64_t *word, uint64_t value);
 void pm_flush(struct pm *pm, const void *p, size_t n);
 
 /* pm_fence - wait until everything this thread flushed or streamed is durable. Returns 0, or the errno of fdatasync: then
- * nothing is known about what became durable, and the caller must poison the store. The kernel tells of a lost write once only, so that a
+ * nothing is known about what became durable, and the caller must put the store into panic. The kernel tells of a lost write once only, so that a
  * later success means nothing: it fails from then on. */
 int pm_fence(struct pm *pm);
 

@@ -56,10 +56,10 @@ static int super_validate(const struct fmt_super *s)
 		return err_corrupt(16, "superblock: page size %u", s->page_size);
 	if (s->incompat)
 		return err_set(DAXKV_VERSION, "the store uses features (bits 0x%x) that this library does not know", s->incompat);
-	if (s->ring_slot_size != FMT_RING_SLOT || s->ring_slots != FMT_RING_SLOTS ||
+	if (s->ring_record_size != FMT_RING_RECORD || s->ring_records != FMT_RING_RECORDS ||
 	    s->ring_off != round_up(FMT_SUPER_SIZE, s->page_size) ||
-	    s->first_page != round_up(s->ring_off + FMT_RING_SLOT * FMT_RING_SLOTS, s->page_size))
-		return err_corrupt(20, "superblock: ring of %u slots of %u bytes at 0x%lx", s->ring_slots, s->ring_slot_size,
+	    s->first_page != round_up(s->ring_off + FMT_RING_RECORD * FMT_RING_RECORDS, s->page_size))
+		return err_corrupt(20, "superblock: ring of %u records of %u bytes at 0x%lx", s->ring_records, s->ring_record_size,
 		                   (unsigned long)s->ring_off);
 	return 0;
 }
@@ -117,7 +117,7 @@ static uint64_t ring_off_of(uint32_t page_size)
 
 static uint64_t first_page_of(uint32_t page_size)
 {
-	return round_up(ring_off_of(page_size) + FMT_RING_SLOT * FMT_RING_SLOTS, page_size);
+	return round_up(ring_off_of(page_size) + FMT_RING_RECORD * FMT_RING_RECORDS, page_size);
 }
 
 uint64_t super_min_size(uint32_t page_size)
@@ -145,7 +145,7 @@ static int write_at(int fd, const void *p, size_t n, uint64_t off)
 	return 0;
 }
 
-static void set_bits(uint64_t *bitmap, uint64_t from, uint64_t n)
+static void super_set_bits(uint64_t *bitmap, uint64_t from, uint64_t n)
 {
 	for (uint64_t i = from; i < from + n; i++)
 		bitmap[i / 64] |= (uint64_t)1 << i % 64;
@@ -161,8 +161,8 @@ void super_image(struct fmt_super *s, const struct super_new *new, uint64_t dirs
 	s->version = FMT_VERSION;
 	s->endian = FMT_ENDIAN;
 	s->page_size = new->page_size;
-	s->ring_slot_size = FMT_RING_SLOT;
-	s->ring_slots = FMT_RING_SLOTS;
+	s->ring_record_size = FMT_RING_RECORD;
+	s->ring_records = FMT_RING_RECORDS;
 	s->file_id = new->file_id;
 	s->ring_off = ring_off_of(new->page_size);
 	s->first_page = first;
@@ -208,13 +208,13 @@ int super_fill(int fd, void *arg)
 	uint64_t dirs = (zones + per_dir - 1) / per_dir, first = first_page_of(psize);
 	uint64_t bitmaps_off = first + dirs * psize, desc_off = bitmaps_off + zones * psize;
 	struct fmt_super s;
-	uint64_t *page = calloc(1, max_u64(psize, FMT_RING_SLOT * FMT_RING_SLOTS));
+	uint64_t *page = calloc(1, max_u64(psize, FMT_RING_RECORD * FMT_RING_RECORDS));
 	int rc;
 
 	assert(page_size_valid(psize) && new->size % psize == 0 && desc_off + psize <= new->size);
 	if (!page)
 		return ENOMEM;
-	rc = write_at(fd, page, FMT_RING_SLOT * FMT_RING_SLOTS, ring_off_of(psize));
+	rc = write_at(fd, page, FMT_RING_RECORD * FMT_RING_RECORDS, ring_off_of(psize));
 	for (uint64_t d = 0; d < dirs && !rc; d++) {
 		for (uint64_t i = 0; i < per_dir; i++)
 			page[i] = d * per_dir + i < zones ? bitmaps_off + (d * per_dir + i) * psize : 0;
@@ -225,7 +225,7 @@ int super_fill(int fd, void *arg)
 
 		memset(page, 0, psize);
 		if (used > from)
-			set_bits(page, 0, min_u64(used - from, per_zone));
+			super_set_bits(page, 0, min_u64(used - from, per_zone));
 		rc = write_at(fd, page, psize, bitmaps_off + z * psize);
 	}
 	if (!rc) {

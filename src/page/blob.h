@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * blob.h - values outside their leaf: one run of pages each, so that a reader gets one contiguous pointer.
+ * blob.h - values outside their leaf: one extent each, so that a reader gets one contiguous pointer.
  *
  * Written once by streaming stores, freed by the transaction that supersedes them. The leaf's entry keeps where, how long, and the
  * checksum.

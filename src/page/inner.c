@@ -35,8 +35,8 @@ static int sep_cmp(const struct order *o, const struct sep *s, const struct prob
 	return p->edge == PROBE_BEFORE ? 1 : order_dup_cmp(o, s->dup, s->dlen, p->dup, p->dlen);
 }
 
-/* prefix_side - for a page with a prefix. 0: the key begins with it; <0, >0: it lies before, behind all separators. */
-static int prefix_side(const struct view *v, const struct fmt_page *page, uint64_t off, uint32_t plen, const uint8_t *key, uint32_t klen, int *side)
+/* inner_prefix_side - for a page with a prefix. 0: the key begins with it; <0, >0: it lies before, behind all separators. */
+static int inner_prefix_side(const struct view *v, const struct fmt_page *page, uint64_t off, uint32_t plen, const uint8_t *key, uint32_t klen, int *side)
 {
 	struct sep first;
 	int rc;
@@ -56,7 +56,7 @@ int inner_find(const struct view *v, const struct fmt_page *page, uint64_t off, 
 {
 	const uint64_t *heads = inner_heads(page);
 	uint32_t plen = once(page->plen);
-	int side = 0, rc = UNLIKELY(plen) ? prefix_side(v, page, off, plen, p->key, p->klen, &side) : 0;
+	int side = 0, rc = UNLIKELY(plen) ? inner_prefix_side(v, page, off, plen, p->key, p->klen, &side) : 0;
 
 	if (UNLIKELY(rc))
 		return rc;
@@ -176,7 +176,7 @@ uint32_t inner_insert(uint8_t *image, const struct view *v, const struct fmt_pag
 	uint64_t *to = (void *)(image + FMT_INNER_HEADS);
 	int side = 0;
 
-	if (n == 0 || end > v->psize || (page->plen && prefix_side(v, page, off, page->plen, sep->key, sep->klen, &side)) || side)
+	if (n == 0 || end > v->psize || (page->plen && inner_prefix_side(v, page, off, page->plen, sep->key, sep->klen, &side)) || side)
 		return 0;
 	*(struct fmt_page *)(void *)image = (struct fmt_page){.birth = birth, .prev = prev, .type = FMT_INNER, .level = page->level, .n = (uint16_t)(n + 1),
 	                                                     .plen = page->plen, .heads = FMT_INNER_HEADS, .offs = (uint16_t)offs, .end = (uint16_t)end};

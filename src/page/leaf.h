@@ -237,8 +237,8 @@ static inline struct fmt_page leaf_header(uint32_t n, const struct item *uniform
 
 /* leaf_pack - a leaf in the making, entry by entry in order, in a buffer of its maker's. They are gathered where they will lie if the leaf gets full:
  * in a uniform one, until an entry of another size comes; in others, if all that come are as large as the first. leaf_pack_add - *it is the next one; false: it
- * has no room (the first always has, when it suits a leaf). leaf_pack_item - entry i, until the pack begins anew (n = 0). leaf_item_rises - whether an item
- * lies behind last; keys: its key alone does. leaf_pack_rises - the same behind the pack's last one. leaf_pack_build - the leaf of them all, at
+ * has no room (the first always has, when it suits a leaf). leaf_pack_item - entry i, until the pack begins anew (n = 0). leaf_item_ascends - whether an item
+ * lies behind last; keys: its key alone does. leaf_pack_ascends - the same behind the pack's last one. leaf_pack_build - the leaf of them all, at
  * least one, in page; as leaf_build. Adding is inlined: it is most of what a load does. leaf_pack_begin, leaf_pack_mixed - parts of it. */
 struct leaf_pack {
 	uint8_t *page;  /* two pages of room, at a multiple of 8 */
@@ -296,20 +296,20 @@ static inline struct item leaf_pack_item(const struct leaf_pack *p, uint32_t i)
 	return (struct item){.key = e + FMT_ENTRY_SIZE, .val = e + FMT_ENTRY_SIZE + klen, .klen = klen, .vlen = get16(e + 2), .flags = kf & ~FMT_KLEN_MASK};
 }
 
-static inline bool leaf_item_rises(const struct order *o, const struct item *last, const struct item *it, bool keys)
+static inline bool leaf_item_ascends(const struct order *o, const struct item *last, const struct item *it, bool keys)
 {
 	int c = order_key_cmp(o, last->key, last->klen, it->key, it->klen);
 
 	return c < 0 || (c == 0 && o->dups && !keys && order_dup_cmp(o, last->val, last->vlen, it->val, it->vlen) < 0);
 }
 
-static inline bool leaf_pack_rises(const struct leaf_pack *p, const struct order *o, const struct item *it, bool keys)
+static inline bool leaf_pack_ascends(const struct leaf_pack *p, const struct order *o, const struct item *it, bool keys)
 {
 	if (LIKELY(order_head(o, it->key, it->klen, 0) > p->head))
 		return true;
 	struct item last = leaf_pack_item(p, p->n - 1);
 
-	return leaf_item_rises(o, &last, it, keys);
+	return leaf_item_ascends(o, &last, it, keys);
 }
 uint32_t leaf_pack_build(struct leaf_pack *pack, const struct order *order, uint64_t birth, uint64_t prev);
 

@@ -53,7 +53,7 @@ static inline uint64_t order_head(const struct order *o, const uint8_t *key, uin
 /* order_prefix - how many bytes the first and the last key of a page share, when that is worth stripping: 0 or at least 8. */
 uint32_t order_prefix(const struct order *order, const uint8_t *first, uint32_t flen, const uint8_t *last, uint32_t llen);
 
-/* heads_below - how many of n rising heads are smaller than h. By masks, not branches: a search has no predictable ones. */
+/* heads_below - how many of n ascending heads are smaller than h. By masks, not branches: a search has no predictable ones. */
 static inline uint32_t heads_below(const uint64_t *heads, uint32_t n, uint64_t h)
 {
 	const uint64_t *p = heads;

@@ -27,7 +27,7 @@ struct view {
 	uint32_t psize;    /* a power of two */
 	uint64_t snapshot; /* of a write transaction: its own number */
 	struct wset *w;    /* what the transaction changed; NULL for a read transaction */
-	const uint64_t *bound; /* of a read transaction that may be evicted: its slot's word (readers.h). NULL: it may not */
+	const uint64_t *bound; /* of a read transaction that may be evicted: its entry's word (readers.h). NULL: it may not */
 };
 
 /* view_size - bytes of the mapping that may be read; grows while a transaction runs. */

@@ -12,19 +12,19 @@
 
 struct plan {
 	uint64_t newest, durable_upto, clean;
-	bool whole_follower; /* the slot after the newest holds the ring's round before, or nothing: no record can come to life there [I5] */
-	struct ring_record rec[FMT_RING_SLOTS];
-	bool valid[FMT_RING_SLOTS];
+	bool whole_follower; /* the place after the newest holds the ring's round before, or nothing: no record can come to life there [I5] */
+	struct ring_record rec[FMT_RING_RECORDS];
+	bool valid[FMT_RING_RECORDS];
 };
 
-static const struct fmt_super *super_of(const struct ring *ring)
+static const struct fmt_super *recover_super(const struct ring *ring)
 {
 	return (const void *)ring->map->base;
 }
 
 static const struct ring_record *plan_record(const struct plan *p, uint64_t txn)
 {
-	unsigned int i = (unsigned int)(txn % FMT_RING_SLOTS);
+	unsigned int i = (unsigned int)(txn % FMT_RING_RECORDS);
 
 	return p->valid[i] && p->rec[i].txn == txn ? &p->rec[i] : NULL;
 }
@@ -33,9 +33,9 @@ static const struct ring_record *plan_record(const struct plan *p, uint64_t txn)
 static int plan_make(const struct ring *ring, struct plan *p)
 {
 	uint64_t newest = 0;
-	bool sound = super_clean(super_of(ring), &p->clean);
+	bool sound = super_clean(recover_super(ring), &p->clean);
 
-	for (unsigned int i = 0; i < FMT_RING_SLOTS; i++) {
+	for (unsigned int i = 0; i < FMT_RING_RECORDS; i++) {
 		p->valid[i] = ring_read(ring, i, &p->rec[i]);
 		if (p->valid[i] && p->rec[i].txn > newest)
 			newest = p->rec[i].txn;
@@ -46,7 +46,7 @@ static int plan_make(const struct ring *ring, struct plan *p)
 	if (!sound && (newest == 0 || !fresh_ok))
 		return err_corrupt(offsetof(struct fmt_super, clean),
 		                   "superblock: the clean mark 0x%lx has a wrong checksum",
-		                   (unsigned long)load_word(&super_of(ring)->clean));
+		                   (unsigned long)load_word(&recover_super(ring)->clean));
 	/* [R1] Cut short before its fence: the one before is whole, because its fence had returned. */
 	if (!fresh_ok)
 		newest--;
@@ -64,11 +64,11 @@ static int plan_make(const struct ring *ring, struct plan *p)
 			return err_corrupt(ring->off, "ring: record %lu is missing, between %lu and %lu", (unsigned long)n,
 			                   (unsigned long)p->durable_upto, (unsigned long)newest);
 	uint64_t follower = newest + 1;
-	const uint64_t *slot = ring_slot(ring, follower);
+	const uint64_t *at = ring_at(ring, follower);
 
-	p->whole_follower = slot[0] == 0 && slot[1] == 0 && slot[2] == 0;
-	if (follower > FMT_RING_SLOTS)
-		p->whole_follower |= plan_record(p, follower - FMT_RING_SLOTS) != NULL;
+	p->whole_follower = at[0] == 0 && at[1] == 0 && at[2] == 0;
+	if (follower > FMT_RING_RECORDS)
+		p->whole_follower |= plan_record(p, follower - FMT_RING_RECORDS) != NULL;
 	return 0;
 }
 
@@ -81,7 +81,7 @@ static int word_add(const struct ring *ring, struct words *ws, uint64_t txn, uin
 
 static int words_add_spilled(const struct ring *ring, struct words *ws, const struct ring_record *rec)
 {
-	uint32_t psize = super_of(ring)->page_size, crc = 0;
+	uint32_t psize = recover_super(ring)->page_size, crc = 0;
 	uint64_t left = rec->spill_words, off = rec->spill_off, room = (psize - FMT_SPILL_PAIRS) / (2 * FMT_WORD);
 
 	while (left) {
@@ -196,18 +196,18 @@ static int recover_run(struct ring *ring, const struct plan *p, const struct wor
 	struct pm *pm = &ring->map->pm;
 	const uint8_t *base = ring->map->base;
 	const struct ring_record *top = plan_record(p, p->newest);
-	const struct fmt_super *super = super_of(ring);
+	const struct fmt_super *super = recover_super(ring);
 	int rc;
 
 	/* Also when nothing is to be replayed: the process that stored the mark, or erased the follower, may have died before its fence
 	 * [R4]. */
 	redirty(pm, (const uint8_t *)&super->clean, sizeof super->clean);
-	if (!p->whole_follower || ring_slot(ring, p->newest + 1)[0] == 0) {
-		pm_zero(pm, ring_slot(ring, p->newest + 1), FMT_RING_SLOT);
-		pm_flush(pm, ring_slot(ring, p->newest + 1), FMT_RING_SLOT);
+	if (!p->whole_follower || ring_at(ring, p->newest + 1)[0] == 0) {
+		pm_zero(pm, ring_at(ring, p->newest + 1), FMT_RING_RECORD);
+		pm_flush(pm, ring_at(ring, p->newest + 1), FMT_RING_RECORD);
 	}
 	if (top && p->newest > p->clean) {
-		redirty(pm, (const uint8_t *)ring_slot(ring, p->newest), top->bytes);
+		redirty(pm, (const uint8_t *)ring_at(ring, p->newest), top->bytes);
 		for (unsigned int i = 0; i < top->nranges; i++)
 			redirty(pm, base + (top->ranges[i] >> 16), (top->ranges[i] & 0xffff) * 4);
 	}

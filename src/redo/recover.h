@@ -5,7 +5,7 @@
  *   1 find N: the newest valid record whose fresh bytes check out, or the transaction marked clean
  *     when that is newer: a clean store does not need its ring. du: everything up to it is durable
  *     in place
- *   2 erase the follower's slot unless it holds the ring's previous round: it must never become
+ *   2 erase the follower's place unless it holds the ring's previous round: it must never become
  *     valid [I5]. Flush that, record N and its fresh bytes, FENCE: they may be valid in a cache
  *     only, and what follows builds on them [R4]
  *   3 store the final value of every word of records du+1 .. N, flush, FENCE

@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define SLOT_WORDS (FMT_RING_SLOT / FMT_WORD)
+#define RECORD_WORDS       (FMT_RING_RECORD / FMT_WORD)
 #define SPILL_RECORD_WORDS 3
 
 int words_add(struct words *words, uint64_t off, uint64_t value)
@@ -26,9 +26,9 @@ int words_add(struct words *words, uint64_t off, uint64_t value)
 	return 0;
 }
 
-const uint64_t *ring_slot(const struct ring *ring, uint64_t txn)
+const uint64_t *ring_at(const struct ring *ring, uint64_t txn)
 {
-	return (const uint64_t *)(const void *)(ring->map->base + ring->off + txn % FMT_RING_SLOTS * FMT_RING_SLOT);
+	return (const uint64_t *)(const void *)(ring->map->base + ring->off + txn % FMT_RING_RECORDS * FMT_RING_RECORD);
 }
 
 /* The hash leaves its own word out. */
@@ -44,22 +44,22 @@ static uint64_t head_word(uint32_t fresh_crc, size_t nranges, size_t nwords, uin
 
 static void record_store(struct ring *ring, uint64_t txn, uint64_t *r, size_t n)
 {
-	const uint64_t *slot = ring_slot(ring, txn);
+	const uint64_t *at = ring_at(ring, txn);
 
 	r[1] = record_hash(ring, r, n);
-	pm_write(&ring->map->pm, slot, r, n * FMT_WORD);
-	pm_flush(&ring->map->pm, slot, n * FMT_WORD);
+	pm_write(&ring->map->pm, at, r, n * FMT_WORD);
+	pm_flush(&ring->map->pm, at, n * FMT_WORD);
 }
 
 void ring_write(struct ring *ring, uint64_t txn, uint64_t durable_upto, const struct ring_range *ranges, size_t nranges,
                 const struct ring_word *words, size_t nwords)
 {
-	uint64_t r[SLOT_WORDS];
+	uint64_t r[RECORD_WORDS];
 	size_t n = FMT_REC_HEAD;
 	uint32_t crc = 0;
 
-	/* [R2] the slot's old record is durable in place long since. */
-	assert(ring_fits(nranges, nwords) && durable_upto < txn && txn - durable_upto < FMT_RING_SLOTS);
+	/* [R2] the old record there is durable in place long since. */
+	assert(ring_fits(nranges, nwords) && durable_upto < txn && txn - durable_upto < FMT_RING_RECORDS);
 	for (size_t i = 0; i < nranges; i++) {
 		assert(ranges[i].len % 4 == 0 && ranges[i].len / 4 <= 0xffff);
 		crc = crc32c(crc, &ranges[i].crc, 4);
@@ -78,7 +78,7 @@ void ring_write_spilled(struct ring *ring, uint64_t txn, uint64_t durable_upto, 
 {
 	uint64_t r[FMT_REC_HEAD + SPILL_RECORD_WORDS];
 
-	assert(durable_upto < txn && txn - durable_upto < FMT_RING_SLOTS);
+	assert(durable_upto < txn && txn - durable_upto < FMT_RING_RECORDS);
 	r[0] = txn;
 	r[2] = head_word(0, FMT_REC_SPILLED, 0, txn - durable_upto);
 	r[3] = spill_off;
@@ -89,13 +89,13 @@ void ring_write_spilled(struct ring *ring, uint64_t txn, uint64_t durable_upto, 
 
 bool ring_read(const struct ring *ring, unsigned int index, struct ring_record *rec)
 {
-	const uint64_t *r = ring_slot(ring, index);
+	const uint64_t *r = ring_at(ring, index);
 	unsigned int nranges = (unsigned int)(r[2] >> 32 & 0xff), nwords = (unsigned int)(r[2] >> 40 & 0xff);
 	uint64_t lag = r[2] >> 48;
 	bool spilled = nranges == FMT_REC_SPILLED;
 	size_t n = spilled ? FMT_REC_HEAD + SPILL_RECORD_WORDS : FMT_REC_HEAD + nranges + 2 * nwords;
 
-	if (r[0] == 0 || r[0] % FMT_RING_SLOTS != index || n > SLOT_WORDS || lag == 0 || lag > r[0])
+	if (r[0] == 0 || r[0] % FMT_RING_RECORDS != index || n > RECORD_WORDS || lag == 0 || lag > r[0])
 		return false;
 	if (r[1] != record_hash(ring, r, n))
 		return false;

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * ring.h - the redo ring: one commit record per transaction, in slot T % FMT_RING_SLOTS.
+ * ring.h - the redo ring: one commit record per transaction, at the ring index T % FMT_RING_RECORDS.
  *
  *   record T: { T, hash, fresh crc, durable_upto } { fresh ranges } { words: where, new value }
  *
  * A record says which words transaction T changes; they are stored in place only after the record is durable. It also names the fresh
  * bytes that its words make reachable, with their checksum, so that one fence is enough: recovery trusts the newest record only
- * if they check out [R1]. A transaction whose words or ranges do not fit a slot, or with much fresh data, is spilled: fresh bytes and
+ * if they check out [R1]. A transaction whose words or ranges do not fit a record, or with much fresh data, is spilled: fresh bytes and
  * word list go to pages, a fence, then the record.
  *
- * The rule that makes it correct: slot T - FMT_RING_SLOTS is overwritten at T, when durable_upto is T - 2 at least [R2].
+ * The rule that makes it correct: the place of record T - FMT_RING_RECORDS is overwritten at T, when durable_upto is T - 2 at least [R2].
  * Rejected: a log of variable records, because finding its end means trusting stale bytes or another durable word.
  */
 #ifndef DAXKV_RING_H
@@ -41,7 +41,7 @@ struct words { /* a list of words, growing */
 /* words_add - append; ENOMEM. */
 int words_add(struct words *words, uint64_t off, uint64_t value);
 
-struct ring_record { /* what ring_read understood of a slot */
+struct ring_record { /* what ring_read understood of a record */
 	uint64_t txn, durable_upto;
 	uint32_t fresh_crc;
 	unsigned int nranges, nwords;
@@ -52,13 +52,13 @@ struct ring_record { /* what ring_read understood of a slot */
 	uint32_t bytes;
 };
 
-/* ring_slot - where record txn lies. */
-const uint64_t *ring_slot(const struct ring *ring, uint64_t txn);
+/* ring_at - where record txn lies. */
+const uint64_t *ring_at(const struct ring *ring, uint64_t txn);
 
-/* ring_fits - whether a record with so many ranges and words goes into one slot. */
+/* ring_fits - whether a record with so many ranges and words fit one record. */
 static inline bool ring_fits(size_t nranges, size_t nwords)
 {
-	return nranges <= FMT_REC_MAX_RANGES && FMT_REC_HEAD + nranges + 2 * nwords <= FMT_RING_SLOT / FMT_WORD;
+	return nranges <= FMT_REC_MAX_RANGES && FMT_REC_HEAD + nranges + 2 * nwords <= FMT_RING_RECORD / FMT_WORD;
 }
 
 /* ring_write - store and flush record txn; the caller fences. */
@@ -68,7 +68,7 @@ void ring_write(struct ring *ring, uint64_t txn, uint64_t durable_upto, const st
 /* ring_write_spilled - the same for a record whose words lie in spill pages, already fenced. */
 void ring_write_spilled(struct ring *ring, uint64_t txn, uint64_t durable_upto, uint64_t spill_off, uint64_t nwords, uint32_t crc);
 
-/* ring_read - understand the record in slot index (0 .. FMT_RING_SLOTS - 1). false: no valid record is there. */
+/* ring_read - understand the record at index (0 .. FMT_RING_RECORDS - 1). false: no valid record is there. */
 bool ring_read(const struct ring *ring, unsigned int index, struct ring_record *record);
 
 /* ring_fresh_ok - whether the fresh bytes that the record names are all there. Always true for a spilled one. */

@@ -4,7 +4,7 @@
 #include "base/base.h"
 #include "base/cancel.h"
 #include "base/err.h"
-#include "base/forks.h"
+#include "base/fds.h"
 #include "daxkv.h"
 
 #include <stdio.h>
@@ -23,7 +23,7 @@ static int file_open(struct lock *lock, bool rdonly, const struct lock_for *file
 	int rc = 0;
 
 	for (int i = 0; i < LOCK_TRIES; i++) {
-		forks_hold();
+		fds_hold();
 		lock->fd = open(lock->name, LOCK_OPEN_FLAGS | (rdonly ? O_RDONLY : O_RDWR));
 		rc = lock->fd < 0 ? errno : 0;
 		lock->made = false;
@@ -34,7 +34,7 @@ static int file_open(struct lock *lock, bool rdonly, const struct lock_for *file
 		lock->fd = fd_above_stdio(lock->fd);
 		if (!rc && lock->fd < 0)
 			rc = errno;
-		forks_release();
+		fds_release();
 		if ((rc == ENOTDIR || rc == EACCES) && file && file->look && !make)
 			lock->refused = file->look(file->arg, &store); /* is it the store's path? */
 		if (rc == ENOENT && file && !make) {                   /* look first, and then once more */
@@ -49,14 +49,14 @@ static int file_open(struct lock *lock, bool rdonly, const struct lock_for *file
 	return rc;
 }
 
-enum lock_byte { GATE = 0, USERS = 1, SILENT = 2, SLOTS = 16 };
+enum lock_byte { OPEN_LOCK = 0, USERS = 1, PASSIVE = 2, READERS = 16 };
 #define OWNERS       ((off_t)1 << 40)
-#define IN_GATE      ((off_t)1 << 42)
+#define IN_OPEN_LOCK ((off_t)1 << 42)
 #define PIDS         ((off_t)1 << 31)
 #define SNAPSHOTS    ((off_t)1 << 62)        /* bytes of either file */
 #define DATA_USERS   ((off_t)INT64_MAX - 16) /* bytes of the data file */
 #define SNAPSHOT_MAX ((uint64_t)DATA_USERS - (uint64_t)SNAPSHOTS - 1)
-#define DATA_SILENT  (DATA_USERS + 1)
+#define DATA_PASSIVE (DATA_USERS + 1)
 
 /* byte_set - type F_RDLCK, F_WRLCK or F_UNLCK on a byte. 0 or errno; EAGAIN when it is taken and wait is not set. */
 static int byte_set(int fd, off_t byte, short type, bool wait)
@@ -102,36 +102,36 @@ static int byte_failed(const struct lock *lock, int err)
 	                     : err_sys(err, "locking %s", lock->name);
 }
 
-/* gate_said - the one in the gate has stayed there. */
-static int gate_said(const struct lock *lock, int fd)
+/* open_lock_said - the one in the open lock has stayed there. */
+static int open_lock_said(const struct lock *lock, int fd)
 {
-	struct flock fl = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = IN_GATE, .l_len = PIDS};
+	struct flock fl = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = IN_OPEN_LOCK, .l_len = PIDS};
 
-	if (fcntl(fd, F_OFD_GETLK, &fl) == 0 && fl.l_type != F_UNLCK && fl.l_start > IN_GATE)
-		return err_set(DAXKV_BUSY, "process %d is opening or closing the store, and has %s locked", (int)(fl.l_start - IN_GATE),
+	if (fcntl(fd, F_OFD_GETLK, &fl) == 0 && fl.l_type != F_UNLCK && fl.l_start > IN_OPEN_LOCK)
+		return err_set(DAXKV_BUSY, "process %d is opening or closing the store, and has %s locked", (int)(fl.l_start - IN_OPEN_LOCK),
 		               lock->name);
 	return err_set(DAXKV_BUSY, "another process is opening or closing the store, and has %s locked", lock->name);
 }
 
-/* gate_wait - be the one in the gate, or of several readers there. 0 or an error with a text. That the
+/* open_lock_wait - be the one in the open lock, or of several readers there. 0 or an error with a text. That the
  * process shows there is a help for messages, and may fail. */
-static int gate_wait(const struct lock *lock, int fd, short type, unsigned int wait_ms)
+static int open_lock_wait(const struct lock *lock, int fd, short type, unsigned int wait_ms)
 {
-	int rc = byte_wait(fd, GATE, type, wait_ms);
+	int rc = byte_wait(fd, OPEN_LOCK, type, wait_ms);
 
 	if (!rc)
-		(void)byte_set(fd, IN_GATE + getpid(), F_RDLCK, false);
+		(void)byte_set(fd, IN_OPEN_LOCK + getpid(), F_RDLCK, false);
 	if (rc == EAGAIN)
-		return gate_said(lock, fd);
+		return open_lock_said(lock, fd);
 	return rc ? byte_failed(lock, rc) : 0;
 }
 
-static int gate_leave(const struct lock *lock)
+static int open_lock_leave(const struct lock *lock)
 {
-	int rc = byte_set(lock->fd, IN_GATE + getpid(), F_UNLCK, false);
+	int rc = byte_set(lock->fd, IN_OPEN_LOCK + getpid(), F_UNLCK, false);
 
 	if (!rc)
-		rc = byte_set(lock->fd, GATE, F_UNLCK, false);
+		rc = byte_set(lock->fd, OPEN_LOCK, F_UNLCK, false);
 	return rc ? byte_failed(lock, rc) : 0;
 }
 
@@ -151,12 +151,12 @@ static int file_same(const struct lock *lock, int fd, bool *same)
 	return 0;
 }
 
-/* gate_enter - open the file and pass its gate, again when the file was removed meanwhile. */
-static int gate_enter(struct lock *lock, bool silent, const struct lock_for *file)
+/* open_lock_enter - open the file and pass its open lock, again when the file was removed meanwhile. */
+static int open_lock_enter(struct lock *lock, bool passive, const struct lock_for *file)
 {
 	for (int i = 0; i < LOCK_TRIES; i++) {
 		bool same;
-		int rc = file_open(lock, silent, file);
+		int rc = file_open(lock, passive, file);
 		if (rc)
 			return rc;
 		int fd = lock->fd;
@@ -164,25 +164,25 @@ static int gate_enter(struct lock *lock, bool silent, const struct lock_for *fil
 		if (!rc && same)
 			rc = lock_known(lock, fd);
 		if (!rc && same) {
-			rc = gate_wait(lock, fd, silent ? F_RDLCK : F_WRLCK, lock->wait_ms);
+			rc = open_lock_wait(lock, fd, passive ? F_RDLCK : F_WRLCK, lock->wait_ms);
 			if (!rc)
 				rc = file_same(lock, fd, &same);
 		}
 		if (!rc && same)
 			return 0;
-		forks_close(&lock->fd);
+		fds_close(&lock->fd);
 		if (rc)
 			return rc;
 	}
 	return err_set(DAXKV_BUSY, "lock file %s: somebody keeps removing it", lock->name);
 }
 
-/* open_silent - by reading alone. Without a lock file there is no user, or none that this one can know of. */
-static int open_silent(struct lock *lock)
+/* open_passive - by reading alone. Without a lock file there is no user, or none that this one can know of. */
+static int open_passive(struct lock *lock)
 {
-	int rc = gate_enter(lock, true, NULL);
+	int rc = open_lock_enter(lock, true, NULL);
 
-	lock->silent = lock->alone = true;
+	lock->passive = lock->alone = true;
 	if (rc == ENOENT)
 		return 0;
 	if (rc)
@@ -205,21 +205,21 @@ int lock_open_named(struct lock *lock, const char *name, bool rdonly, const stru
 	*lock = (struct lock){.fd = -1, .data_fd = -1, .rdonly = rdonly, .wait_ms = file->wait_ms, .name = strdup(name)};
 	if (!lock->name)
 		return err_set(ENOMEM, "no memory for a file name");
-	int rc = gate_enter(lock, false, file);
+	int rc = open_lock_enter(lock, false, file);
 	if (lock->refused)
 		return lock->refused;
 	if (rdonly && reads_on(rc))
-		return open_silent(lock);
+		return open_passive(lock);
 	if (rc == ELOOP || rc == EISDIR || rc == ENXIO)
 		return err_set(DAXKV_FOREIGN, "lock file %s: not a regular file", lock->name);
 	if (rc)
 		return lock_error(lock, rc);
-	bool silent = false;
+	bool passive = false;
 	if (!rdonly)
-		rc = byte_held(lock->fd, SILENT, &silent);
+		rc = byte_held(lock->fd, PASSIVE, &passive);
 	if (rc)
 		return byte_failed(lock, rc);
-	if (silent)
+	if (passive)
 		return err_set(DAXKV_BUSY, "the store is in use by a reader that shows an unclean file (%s)", lock->name);
 	rc = byte_set(lock->fd, USERS, F_WRLCK, false);
 	lock->alone = rc == 0;
@@ -258,32 +258,32 @@ static int data_held(int data_fd, off_t byte, bool *held)
 /* lock_data - first one's own byte, then a look at others': of two who come by different names at once, one sees the other at least. */
 int lock_data(struct lock *lock, int data_fd, bool hold)
 {
-	if (lock->fd < 0 && !lock->silent)
+	if (lock->fd < 0 && !lock->passive)
 		return 0;
-	if (lock->silent)
+	if (lock->passive)
 		lock->data_fd = data_fd;
-	int rc = hold && !lock->silent ? byte_set(data_fd, DATA_USERS, F_RDLCK, false) : 0;
+	int rc = hold && !lock->passive ? byte_set(data_fd, DATA_USERS, F_RDLCK, false) : 0;
 	if (rc && rc != EAGAIN)
 		return err_sys(rc, "locking the store");
-	bool users = rc == EAGAIN, silent = false;
+	bool users = rc == EAGAIN, passive = false;
 	rc = lock->alone && !users ? data_held(data_fd, DATA_USERS, &users) : 0;
 	if (!rc && !lock->rdonly)
-		rc = data_held(data_fd, DATA_SILENT, &silent);
+		rc = data_held(data_fd, DATA_PASSIVE, &passive);
 	if (rc)
 		return err_sys(rc, "the locks of the store");
-	if (users || silent)
+	if (users || passive)
 		return err_set(DAXKV_BUSY, "the store is in use by way of another name: its lock file is not %s", lock->name);
-	lock->data_fd = hold || lock->silent ? data_fd : -1;
+	lock->data_fd = hold || lock->passive ? data_fd : -1;
 	return 0;
 }
 
-int lock_be_silent(struct lock *lock)
+int lock_be_passive(struct lock *lock)
 {
 	int rc = 0;
 
-	if (lock->silent)
+	if (lock->passive)
 		return 0;
-	lock->silent = true;
+	lock->passive = true;
 	if (lock->data_fd >= 0)
 		rc = byte_set(lock->data_fd, DATA_USERS, F_UNLCK, false);
 	if (!rc)
@@ -299,34 +299,34 @@ int lock_show_unclean(struct lock *lock)
 	if (!lock->name) /* NO_LOCK */
 		return 0;
 	if (lock->fd >= 0)
-		rc = byte_set(lock->fd, SILENT, F_RDLCK, false);
+		rc = byte_set(lock->fd, PASSIVE, F_RDLCK, false);
 	if (!rc && lock->data_fd >= 0)
-		rc = byte_set(lock->data_fd, DATA_SILENT, F_RDLCK, false);
-	if (!rc && lock->fd < 0 && lock->data_fd >= 0) /* no gate keeps a writer away who is opening now */
+		rc = byte_set(lock->data_fd, DATA_PASSIVE, F_RDLCK, false);
+	if (!rc && lock->fd < 0 && lock->data_fd >= 0) /* no open lock keeps a writer away who is opening now */
 		rc = data_held(lock->data_fd, DATA_USERS, &users);
 	if (!rc && users)
 		rc = EAGAIN;
 	if (rc)
 		return byte_failed(lock, rc);
-	return lock->silent ? 0 : lock_be_silent(lock);
+	return lock->passive ? 0 : lock_be_passive(lock);
 }
 
 int lock_again(struct lock *lock)
 {
 	if (lock->fd >= 0)
 		return 0;
-	int rc = gate_enter(lock, true, NULL);
+	int rc = open_lock_enter(lock, true, NULL);
 
 	if (!rc)
-		return gate_leave(lock);
+		return open_lock_leave(lock);
 	return rc > 0 && rc != ENOENT ? err_sys(rc, "lock file %s", lock->name) : rc < 0 ? rc : 0;
 }
 
 int lock_pass(const struct lock *lock)
 {
-	int rc = gate_wait(lock, lock->fd, F_RDLCK, lock->wait_ms);
+	int rc = open_lock_wait(lock, lock->fd, F_RDLCK, lock->wait_ms);
 
-	return rc ? rc : gate_leave(lock);
+	return rc ? rc : open_lock_leave(lock);
 }
 
 int lock_snapshot(int fd, uint64_t snapshot, bool hold)
@@ -357,22 +357,22 @@ int lock_share(struct lock *lock)
 	int rc = 0;
 	if (lock->fd < 0)
 		return 0;
-	if (!lock->silent && lock->alone)
+	if (!lock->passive && lock->alone)
 		rc = byte_set(lock->fd, USERS, F_RDLCK, false);
 	lock->alone = false;
-	return rc ? byte_failed(lock, rc) : gate_leave(lock);
+	return rc ? byte_failed(lock, rc) : open_lock_leave(lock);
 }
 
 int lock_enter(struct lock *lock, bool *alone)
 {
 	*alone = lock->fd < 0;
-	if (lock->fd < 0 || lock->silent)
+	if (lock->fd < 0 || lock->passive)
 		return 0;
 	const bool sooner = lock->wait_ms > 0 && lock->wait_ms < LOCK_LEAVE_MS;
 	struct err_saved before;
 
 	err_save(&before);
-	int rc = gate_wait(lock, lock->fd, F_WRLCK, sooner ? lock->wait_ms : LOCK_LEAVE_MS);
+	int rc = open_lock_wait(lock, lock->fd, F_WRLCK, sooner ? lock->wait_ms : LOCK_LEAVE_MS);
 	if (rc == DAXKV_BUSY) {
 		err_restore(&before);
 		return 0;
@@ -393,15 +393,15 @@ int lock_allocate(const struct lock *lock, uint64_t off, uint64_t len)
 	return rc ? err_sys(rc, "the lock file's %lu bytes", (unsigned long)(off + len)) : 0;
 }
 
-int lock_slot(const struct lock *lock, uint32_t slot, bool hold)
+int lock_reader(const struct lock *lock, uint32_t reader, bool hold)
 {
-	return lock->fd < 0 ? 0 : byte_set(lock->fd, (off_t)SLOTS + slot, hold ? F_WRLCK : F_UNLCK, false);
+	return lock->fd < 0 ? 0 : byte_set(lock->fd, (off_t)READERS + reader, hold ? F_WRLCK : F_UNLCK, false);
 }
 
-bool lock_slot_held(const struct lock *lock, uint32_t slot)
+bool lock_reader_held(const struct lock *lock, uint32_t reader)
 {
 	bool held = true;
-	return lock->fd < 0 || byte_held(lock->fd, (off_t)SLOTS + slot, &held) != 0 || held;
+	return lock->fd < 0 || byte_held(lock->fd, (off_t)READERS + reader, &held) != 0 || held;
 }
 
 int lock_owner(const struct lock *lock, uint32_t owner)
@@ -422,14 +422,14 @@ void lock_unmake(struct lock *lock)
 	if (lock->fd < 0 || !lock->made || !lock->alone)
 		return;
 	if (file_same(lock, lock->fd, &same) == 0 && same)
-		(void)unlink(lock->name); /* who waits for the gate looks whether the file still has its name */
-	forks_close(&lock->fd);
+		(void)unlink(lock->name); /* who waits for the open lock looks whether the file still has its name */
+	fds_close(&lock->fd);
 	lock->made = false;
 }
 
 void lock_close(struct lock *lock)
 {
-	forks_close(&lock->fd);
+	fds_close(&lock->fd);
 	free(lock->name);
 	*lock = (struct lock){.fd = -1, .data_fd = -1};
 }

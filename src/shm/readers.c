@@ -13,29 +13,29 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-size_t share_bytes(uint32_t nslots)
+size_t share_bytes(uint32_t max_readers)
 {
-	return round_up(sizeof(struct share) + nslots * sizeof(struct reader_slot), 64);
+	return round_up(sizeof(struct share) + max_readers * sizeof(struct reader_entry), 64);
 }
 
-void share_init(struct share *share, uint32_t nslots, uint32_t room, uint64_t published)
+void share_init(struct share *share, uint32_t max_readers, uint32_t room, uint64_t published)
 {
 	share->published = published;
-	share->nslots = nslots;
-	share->room = (uint32_t)min_u64(room, nslots);
+	share->max_readers = max_readers;
+	share->room = (uint32_t)min_u64(room, max_readers);
 }
 
-int share_create(struct share **out, uint32_t nslots, uint64_t published)
+int share_create(struct share **out, uint32_t max_readers, uint64_t published)
 {
-	size_t size = SHARE_FRONT + share_bytes(nslots);
+	size_t size = SHARE_FRONT + share_bytes(max_readers);
 	uint8_t *front = aligned_alloc(64, size);
 
 	if (!front)
-		return err_set(ENOMEM, "no memory for %u reader slots", nslots);
+		return err_set(ENOMEM, "no memory for %u reader entries", max_readers);
 	memset(front, 0, size);
-	memcpy(front, &nslots, sizeof nslots);
+	memcpy(front, &max_readers, sizeof max_readers);
 	*out = (void *)(front + SHARE_FRONT);
-	share_init(*out, nslots, nslots, published);
+	share_init(*out, max_readers, max_readers, published);
 	return 0;
 }
 
@@ -45,19 +45,19 @@ void share_destroy(struct share *share)
 		free((uint8_t *)share - SHARE_FRONT);
 }
 
-/* slot_own - take slot i when it is free. Between the first store and the byte's lock a reaper may think its owner dead and free it, and
+/* reader_own - take entry i when it is free. Between the first store and the byte's lock a reaper may think its owner dead and free it, and
  * another take it: who holds the byte has it. EAGAIN: it is somebody's; another errno: the byte cannot be locked. */
-static int slot_own(struct share *share, const struct lock *lock, uint32_t owner, uint32_t i)
+static int reader_own(struct share *share, const struct lock *lock, uint32_t owner, uint32_t i)
 {
-	struct reader_slot *s = &share->slot[i];
-	uint32_t idle = SLOT_FREE, taking = SLOT_TAKING;
+	struct reader_entry *s = &share->reader[i];
+	uint32_t idle = READER_FREE, taking = READER_TAKING;
 
-	if (!__atomic_compare_exchange_n(&s->taken, &idle, SLOT_TAKING, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+	if (!__atomic_compare_exchange_n(&s->taken, &idle, READER_TAKING, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 		return EAGAIN;
-	int rc = lock ? lock_slot(lock, i, true) : 0;
+	int rc = lock ? lock_reader(lock, i, true) : 0;
 
-	if (rc) { /* its last owner may not have let go of the byte yet: the slot is free again, whoever is taking it */
-		(void)__atomic_compare_exchange_n(&s->taken, &taking, SLOT_FREE, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+	if (rc) { /* its last owner may not have let go of the byte yet: the entry is free again, whoever is taking it */
+		(void)__atomic_compare_exchange_n(&s->taken, &taking, READER_FREE, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 		return rc;
 	}
 	__atomic_store_n(&s->owner, owner, __ATOMIC_RELAXED);
@@ -66,15 +66,15 @@ static int slot_own(struct share *share, const struct lock *lock, uint32_t owner
 	__atomic_store_n(&s->thread, (uint64_t)pthread_self(), __ATOMIC_RELAXED);
 	__atomic_store_n(&s->max_age_ms, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&s->max_lag, 0, __ATOMIC_RELAXED);
-	if (!__atomic_compare_exchange_n(&s->taken, &taking, SLOT_OWNED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+	if (!__atomic_compare_exchange_n(&s->taken, &taking, READER_OWNED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
 		if (lock)
-			(void)lock_slot(lock, i, false);
+			(void)lock_reader(lock, i, false);
 		return EAGAIN;
 	}
 	return 0;
 }
 
-/* room_make - slot i has its space in the lock file, zeroed: a store there cannot fail. Several may do so at once. */
+/* room_make - entry i has its space in the lock file, zeroed: a store there cannot fail. Several may do so at once. */
 static int room_make(struct share *share, const struct lock *lock, uint32_t i)
 {
 	uint32_t room = __atomic_load_n(&share->room, __ATOMIC_RELAXED);
@@ -87,50 +87,50 @@ static int room_make(struct share *share, const struct lock *lock, uint32_t i)
 	if (rc)
 		return rc;
 	const uint32_t more =
-	    (uint32_t)min_u64((to - sizeof *share) / sizeof share->slot[0], share_slots(share));
+	    (uint32_t)min_u64((to - sizeof *share) / sizeof share->reader[0], share_max_readers(share));
 
 	while (room < more && !__atomic_compare_exchange_n(&share->room, &room, more, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		;
 	return 0;
 }
 
-int share_take(struct share *share, const struct lock *lock, uint32_t owner, uint32_t *slot)
+int share_take(struct share *share, const struct lock *lock, uint32_t owner, uint32_t *reader)
 {
-	for (uint32_t i = 0; i < share_slots(share); i++) {
+	for (uint32_t i = 0; i < share_max_readers(share); i++) {
 		int rc = room_make(share, lock, i);
 
 		if (rc)
 			return rc;
-		rc = __atomic_load_n(&share->slot[i].taken, __ATOMIC_RELAXED) == SLOT_FREE ? slot_own(share, lock, owner, i) : EAGAIN;
+		rc = __atomic_load_n(&share->reader[i].taken, __ATOMIC_RELAXED) == READER_FREE ? reader_own(share, lock, owner, i) : EAGAIN;
 
 		if (rc == EAGAIN)
 			continue;
 		if (rc)
-			return err_sys(rc, "locking reader slot %u", i);
+			return err_sys(rc, "locking reader entry %u", i);
 		uint32_t high = __atomic_load_n(&share->high, __ATOMIC_RELAXED);
 
-		/* Before the slot's first announcement, so that a scan that starts after it covers the slot. */
+		/* Before the entry's first announcement, so that a scan that starts after it covers the entry. */
 		while (high < i + 1 && !__atomic_compare_exchange_n(&share->high, &high, i + 1, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
 			;
-		*slot = i;
+		*reader = i;
 		return 0;
 	}
 	return err_set(DAXKV_READERS_FULL,
 	               "%u read transactions are running, and no more are allowed",
-	               share_slots(share));
+	               share_max_readers(share));
 }
 
-void share_release(struct share *share, const struct lock *lock, uint32_t slot)
+void share_release(struct share *share, const struct lock *lock, uint32_t reader)
 {
-	share_leave(share, slot);
-	__atomic_store_n(&share->slot[slot].taken, SLOT_FREE, __ATOMIC_RELEASE);
+	share_leave(share, reader);
+	__atomic_store_n(&share->reader[reader].taken, READER_FREE, __ATOMIC_RELEASE);
 	if (lock)
-		(void)lock_slot(lock, slot, false);
+		(void)lock_reader(lock, reader, false);
 }
 
-static uint64_t slot_word(const struct share *share, uint32_t i)
+static uint64_t reader_word(const struct share *share, uint32_t i)
 {
-	return __atomic_load_n(&share->slot[i].snapshot_plus_1, __ATOMIC_SEQ_CST);
+	return __atomic_load_n(&share->reader[i].snapshot_plus_1, __ATOMIC_SEQ_CST);
 }
 
 uint64_t share_oldest(const struct share *share, struct oldest *memo)
@@ -141,16 +141,16 @@ uint64_t share_oldest(const struct share *share, struct oldest *memo)
 
 	memo = memo ? memo : &none;
 	memo->looked++;
-	if (memo->word && slot_word(share, memo->slot) == memo->word)
+	if (memo->word && reader_word(share, memo->reader) == memo->word)
 		return memo->word - 1;
 	memo->word = 0;
 	memo->looked += high;
 	for (uint32_t i = 0; i < high; i++) {
-		uint64_t s = slot_word(share, i);
+		uint64_t s = reader_word(share, i);
 
-		if (s && !(s & SLOT_EVICTED) && s - 1 < oldest) {
+		if (s && !(s & READER_EVICTED) && s - 1 < oldest) {
 			oldest = s - 1;
-			memo->slot = i;
+			memo->reader = i;
 			memo->word = s;
 		}
 	}
@@ -159,20 +159,20 @@ uint64_t share_oldest(const struct share *share, struct oldest *memo)
 
 void share_bound(struct share *share, uint32_t i, uint64_t max_age_ms, uint64_t max_lag)
 {
-	__atomic_store_n(&share->slot[i].max_age_ms, max_age_ms, __ATOMIC_RELAXED);
-	__atomic_store_n(&share->slot[i].max_lag, max_lag, __ATOMIC_RELAXED);
+	__atomic_store_n(&share->reader[i].max_age_ms, max_age_ms, __ATOMIC_RELAXED);
+	__atomic_store_n(&share->reader[i].max_lag, max_lag, __ATOMIC_RELAXED);
 	if (max_age_ms || max_lag)
 		__atomic_store_n(&share->bounded, 1, __ATOMIC_RELAXED);
 }
 
 bool share_bounded(const struct share *share, uint32_t i)
 {
-	return __atomic_load_n(&share->slot[i].max_age_ms, __ATOMIC_RELAXED) || __atomic_load_n(&share->slot[i].max_lag, __ATOMIC_RELAXED);
+	return __atomic_load_n(&share->reader[i].max_age_ms, __ATOMIC_RELAXED) || __atomic_load_n(&share->reader[i].max_lag, __ATOMIC_RELAXED);
 }
 
 bool share_evict(struct share *share, uint32_t i, uint64_t word)
 {
-	if (!__atomic_compare_exchange_n(&share->slot[i].snapshot_plus_1, &word, word | SLOT_EVICTED, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+	if (!__atomic_compare_exchange_n(&share->reader[i].snapshot_plus_1, &word, word | READER_EVICTED, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
 		return false;
 	/* Before any store to a page that the reader may read; pairs with view_evicted [I20]. */
 	fence_all();
@@ -186,9 +186,9 @@ static uint64_t oldest_running(const struct share *share, uint32_t owner)
 	uint32_t high = share_high(share);
 
 	for (uint32_t i = 0; i < high; i++) {
-		uint64_t s = slot_word(share, i) & ~SLOT_EVICTED;
+		uint64_t s = reader_word(share, i) & ~READER_EVICTED;
 
-		if (s && s - 1 < oldest && (!owner || __atomic_load_n(&share->slot[i].owner, __ATOMIC_RELAXED) == owner))
+		if (s && s - 1 < oldest && (!owner || __atomic_load_n(&share->reader[i].owner, __ATOMIC_RELAXED) == owner))
 			oldest = s - 1;
 	}
 	return oldest;
@@ -209,7 +209,7 @@ uint32_t share_active(const struct share *share)
 	uint32_t high = share_high(share), n = 0;
 
 	for (uint32_t i = 0; i < high; i++)
-		n += __atomic_load_n(&share->slot[i].snapshot_plus_1, __ATOMIC_RELAXED) != 0;
+		n += __atomic_load_n(&share->reader[i].snapshot_plus_1, __ATOMIC_RELAXED) != 0;
 	return n;
 }
 
@@ -218,9 +218,9 @@ uint32_t share_reap(struct share *share, const struct lock *lock, uint32_t owner
 	uint32_t high = share_high(share), n = 0;
 
 	for (uint32_t i = 0; lock->fd >= 0 && i < high; i++) {
-		if (!__atomic_load_n(&share->slot[i].taken, __ATOMIC_ACQUIRE) || __atomic_load_n(&share->slot[i].owner, __ATOMIC_RELAXED) == owner || lock_slot_held(lock, i))
+		if (!__atomic_load_n(&share->reader[i].taken, __ATOMIC_ACQUIRE) || __atomic_load_n(&share->reader[i].owner, __ATOMIC_RELAXED) == owner || lock_reader_held(lock, i))
 			continue;
-		if (lock_slot(lock, i, true) == 0) { /* nobody can take it meanwhile */
+		if (lock_reader(lock, i, true) == 0) { /* nobody can take it meanwhile */
 			share_release(share, lock, i);
 			n++;
 		}

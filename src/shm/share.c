@@ -4,7 +4,7 @@
 
 #include "base/base.h"
 #include "base/err.h"
-#include "base/forks.h"
+#include "base/fds.h"
 #include "daxkv.h"
 #include "media/map_file.h"
 
@@ -53,31 +53,31 @@ static bool share_mine(const struct share *s, uint64_t file_id)
 
 static int file_map(int fd, uint64_t off, size_t bytes, void **p)
 {
-	*p = forks_map(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)off);
+	*p = fds_map(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)off);
 	if (*p == MAP_FAILED)
 		return err_sys(errno, "mapping the lock file");
 	return 0;
 }
 
-/* share_map - map the share, of so many slots, behind a page of this process's own. */
-static int share_map(struct share_file *f, uint32_t nslots)
+/* share_map - map the share, of so many entries, behind a page of this process's own. */
+static int share_map(struct share_file *f, uint32_t max_readers)
 {
 	uint8_t *front = mmap(NULL, PAGE + f->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (front == MAP_FAILED)
 		return err_sys(errno, "memory for the lock file");
-	if (forks_map(front + PAGE, f->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, f->fd, 0) == MAP_FAILED) {
+	if (fds_map(front + PAGE, f->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, f->fd, 0) == MAP_FAILED) {
 		int rc = err_sys(errno, "mapping the lock file");
 
 		munmap(front, PAGE + f->bytes);
 		return rc;
 	}
-	memcpy(front + PAGE - SHARE_FRONT, &nslots, sizeof nslots);
+	memcpy(front + PAGE - SHARE_FRONT, &max_readers, sizeof max_readers);
 	f->share = (void *)(front + PAGE);
 	return 0;
 }
 
-/* file_empty - the lock file has its length, and what lies behind its first page reads as zeros up to the limbo. As it is when few slots
+/* file_empty - the lock file has its length, and what lies behind its first page reads as zeros up to the limbo. As it is when few entries
  * were used: to cut a file that was written to a moment ago waits for the medium. */
 static int file_empty(const struct share_file *f)
 {
@@ -98,19 +98,19 @@ static int file_empty(const struct share_file *f)
 	return ftruncate(f->fd, (off_t)f->bytes) != 0 ? err_sys(errno, "the lock file's length") : 0;
 }
 
-static int share_make(struct share_file *f, const struct lock *lock, uint32_t nslots, uint64_t published, uint64_t file_id)
+static int share_make(struct share_file *f, const struct lock *lock, uint32_t max_readers, uint64_t published, uint64_t file_id)
 {
 	uint64_t magic;
 
-	f->bytes = round_up(share_bytes(nslots), PAGE);
+	f->bytes = round_up(share_bytes(max_readers), PAGE);
 	int rc = lock_claim(lock);
 
 	if (!rc)
 		rc = file_empty(f);
-	if (!rc) /* more slots, and the limbo, get their space when they are wanted */
+	if (!rc) /* more entries, and the limbo, get their space when they are wanted */
 		rc = lock_allocate(lock, 0, PAGE);
 	if (!rc)
-		rc = share_map(f, nslots);
+		rc = share_map(f, max_readers);
 	if (rc)
 		return rc;
 	memset((uint8_t *)f->share + LOCK_MAGIC_SIZE, 0, PAGE - LOCK_MAGIC_SIZE);
@@ -119,7 +119,7 @@ static int share_make(struct share_file *f, const struct lock *lock, uint32_t ns
 	if (getrandom(&f->share->life, sizeof f->share->life, 0) != sizeof f->share->life)
 		return err_sys(errno, "random bytes for the lock file");
 	f->share->limbo_place = first_place(f);
-	share_init(f->share, nslots, (PAGE - sizeof(struct share)) / sizeof(struct reader_slot), published);
+	share_init(f->share, max_readers, (PAGE - sizeof(struct share)) / sizeof(struct reader_entry), published);
 	memcpy(&magic, LOCK_MAGIC, sizeof magic);
 	/* Pairs with share_peek: it is whole when it has its magic number. */
 	__atomic_store_n((uint64_t *)(void *)f->share->magic, magic, __ATOMIC_RELEASE);
@@ -141,13 +141,13 @@ static int share_join(struct share_file *f, uint64_t file_id)
 		return rc;
 	const struct share *s = p;
 	bool mine = share_mine(s, file_id);
-	uint32_t nslots = s->nslots;
+	uint32_t max_readers = s->max_readers;
 
 	munmap(p, sizeof(struct share));
-	f->bytes = round_up(share_bytes(nslots), PAGE);
+	f->bytes = round_up(share_bytes(max_readers), PAGE);
 	if (!mine || (size_t)st.st_size < f->bytes)
 		return err_set(DAXKV_VERSION, "the lock file is in use by another version of daxkv, or for another store");
-	return share_map(f, nslots);
+	return share_map(f, max_readers);
 }
 
 /* owner_take - a number for this open store, and the byte that shows that it is there [I19]. */
@@ -162,15 +162,15 @@ static int owner_take(struct share_file *f, const struct lock *lock)
 	return rc ? err_sys(rc, "locking the number of an open store") : 0;
 }
 
-int share_file_open(struct share_file *f, const struct lock *lock, uint32_t nslots, uint64_t published, uint64_t file_id)
+int share_file_open(struct share_file *f, const struct lock *lock, uint32_t max_readers, uint64_t published, uint64_t file_id)
 {
 	int rc;
 
-	*f = (struct share_file){.fd = lock->silent ? -1 : lock->fd, .lock = lock};
+	*f = (struct share_file){.fd = lock->passive ? -1 : lock->fd, .lock = lock};
 	if (f->fd < 0)
-		rc = share_create(&f->share, nslots, published);
+		rc = share_create(&f->share, max_readers, published);
 	else
-		rc = lock->alone ? share_make(f, lock, nslots, published, file_id) : share_join(f, file_id);
+		rc = lock->alone ? share_make(f, lock, max_readers, published, file_id) : share_join(f, file_id);
 	return rc ? rc : owner_take(f, lock);
 }
 

@@ -2,7 +2,7 @@
 /*
  * share.h - the share of a store in its lock file, so that processes can use the store together.
  *
- *   | struct share, reader slots | limbo items ... |
+ *   | struct share, reader entries | limbo items ... |
  *
  * Valid while somebody uses the store: who opens it alone makes it anew, so nothing in it outlives a boot, a crash of all users or another
  * version.
@@ -13,7 +13,7 @@
  * Item number i, counted from the share's beginning, lies at i modulo the room. limbo_first and limbo_next are the numbers of the oldest
  * and of the one to come; limbo_place is offset | log2(room). Each change is one store of one of them, so a writer may die between any two.
  *
- * What is looked at has its space before: slots by the page, when they are first wanted (readers.h), the limbo when it is first written.
+ * What is looked at has its space before: entries by the page, when they are first wanted (readers.h), the limbo when it is first written.
  * What lies between is a hole. Outgrown, the limbo moves to a new place behind the old one.
  */
 #ifndef DAXKV_SHARE_H
@@ -35,7 +35,7 @@ struct share_file {
 
 /* share_file_open - the share of the store: made anew when lock->alone, else joined. When there is no lock file to write, one in memory.
  * Errors: VERSION when others use it with another layout, ENOSPC, ENOMEM, errno. */
-int share_file_open(struct share_file *file, const struct lock *lock, uint32_t nslots, uint64_t published, uint64_t file_id);
+int share_file_open(struct share_file *file, const struct lock *lock, uint32_t max_readers, uint64_t published, uint64_t file_id);
 
 /* share_peek - what the lock file's share says, for who may not write it: ENODATA when there is none, or
  * one of another version or store; errno. */

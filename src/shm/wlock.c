@@ -11,14 +11,14 @@
 
 enum wlock_flag {
 	WAITED = 1,   /* somebody sleeps: to be woken */
-	HUNGRY = 2,   /* somebody has waited for long: to be reserved when it is given back */
+	STARVING = 2, /* somebody has waited for long: to be reserved when it is given back */
 	RESERVED = 4, /* free, for one who has slept */
-	LEFT = 8      /* free, and something is half done */
+	ABANDONED = 8 /* free, and something is half done */
 };
 
 #define SLEEP_FIRST_US 1000u
 #define SLEEP_MAX_US   16000u /* how late a death is noticed */
-#define HUNGRY_US      8000u
+#define STARVING_US    8000u
 #define NAMELESS_LOOKS 128u /* two seconds of sleep at least */
 
 static uint64_t now_us(void)
@@ -96,7 +96,7 @@ int wlock_wait(struct wlock *w, const struct lock *lock, uint32_t self, int64_t 
 		if (gone || (!owner && (!(seen & RESERVED) || slept || wait_ms == 0))) {
 			/* Who slept cannot know whether others still do. */
 			if (word_swap(w, seen, mine | (slept ? WAITED : seen & WAITED))) {
-				*died = gone || seen & LEFT;
+				*died = gone || seen & ABANDONED;
 				return 0;
 			}
 			continue;
@@ -105,8 +105,8 @@ int wlock_wait(struct wlock *w, const struct lock *lock, uint32_t self, int64_t 
 
 		if (wait_ms >= 0 && waited >= (uint64_t)wait_ms * 1000)
 			return EBUSY;
-		if (owner && waited >= HUNGRY_US)
-			mark |= HUNGRY;
+		if (owner && waited >= STARVING_US)
+			mark |= STARVING;
 		if (mark != seen && !word_swap(w, seen, mark))
 			continue;
 		int rc = word_sleep(w, mark, wait_ms < 0 ? sleep_us : min_u64(sleep_us, (uint64_t)wait_ms * 1000 - waited));
@@ -124,7 +124,7 @@ static void word_free(struct wlock *w, uint64_t left)
 	uint64_t seen = __atomic_load_n(&w->word, __ATOMIC_RELAXED), word;
 
 	do
-		word = left | (seen & HUNGRY ? RESERVED | (seen & WAITED) : 0);
+		word = left | (seen & STARVING ? RESERVED | (seen & WAITED) : 0);
 	while (!__atomic_compare_exchange_n(&w->word, &seen, word, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
 	if (seen & WAITED)
 		word_wake(w);
@@ -137,5 +137,5 @@ void wlock_give(struct wlock *w)
 
 void wlock_leave(struct wlock *w)
 {
-	word_free(w, LEFT);
+	word_free(w, ABANDONED);
 }

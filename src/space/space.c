@@ -11,9 +11,9 @@
 
 #define GROW_MAX ((uint64_t)1 << 30)
 #define RELEASE_BATCH 32u   /* limbo items that make a scan of the readers worth it */
-#define SCAN_PER_TAKE 8u    /* reader slots that taking a page may cost, in the mean */
+#define SCAN_PER_TAKE 8u    /* reader entries that taking a page may cost, in the mean */
 
-static const struct fmt_super *super_of(const struct space *s)
+static const struct fmt_super *space_super(const struct space *s)
 {
 	return (const void *)s->map->base;
 }
@@ -95,7 +95,7 @@ static void zone_hold(struct space *s, size_t z)
 uint64_t space_dir_page(const struct space *s, size_t z)
 {
 	size_t i = z / (s->psize / FMT_WORD);
-	uint64_t dir = load_word(&super_of(s)->dir[i]);
+	uint64_t dir = load_word(&space_super(s)->dir[i]);
 
 	for (size_t g = 0; g < s->grown.n; g++)
 		if (s->grown.w[g].off == offsetof(struct fmt_super, dir) + i * FMT_WORD)
@@ -181,7 +181,7 @@ int space_reset(struct space *s, uint64_t size)
 	zones_forget(s);
 	s->end = size;
 	s->nzones = zones;
-	s->hint = s->run_hint = s->run_pages = 0;
+	s->hint = s->extent_hint = s->extent_pages = 0;
 	s->nops = s->ndirty = 0;
 	s->grown.n = 0;
 	return 0;
@@ -460,7 +460,7 @@ void space_release(struct space *s)
 		s->released(s->arg, items);
 }
 
-/* find_released - let go of what can be, and look again; as long as slow readers make way. */
+/* find_released - let go of what can be, and look again; as long as old readers make way. */
 static int find_released(struct space *s, uint64_t pages, uint64_t *page, bool *found)
 {
 	int rc;
@@ -468,7 +468,7 @@ static int find_released(struct space *s, uint64_t pages, uint64_t *page, bool *
 	do {
 		space_release(s);
 		rc = space_find(s, pages, page, found);
-	} while (!rc && !*found && s->slow && s->slow(s->arg));
+	} while (!rc && !*found && s->reader_limit && s->reader_limit(s->arg));
 	return rc;
 }
 
@@ -490,7 +490,7 @@ static int find_or_grow(struct space *s, uint64_t pages, uint64_t *page)
 
 	if (why && !no_room(why)) /* other pages would do, and nobody learned of the failure */
 		return why;
-	if (!why || !s->limbo.n || s->settle(s->arg)) {
+	if (!why || !s->limbo.n || s->checkpoint(s->arg)) {
 		rc = space_find(s, pages, page, &found);
 	} else { /* what the last commits freed may be enough, perhaps with what is left to grow by */
 		rc = find_released(s, pages, page, &found);
@@ -522,7 +522,7 @@ static int take(struct space *s, uint64_t pages, enum space_op_kind kind, unsign
 	}
 	set_bits(s, page * s->psize, pages, which, true);
 	op_log(s, kind, page * s->psize, pages);
-	map_warm(s->map, page * s->psize, pages * s->psize);
+	map_prefaulted(s->map, page * s->psize, pages * s->psize);
 	*off = page * s->psize;
 	return 0;
 }
@@ -626,7 +626,7 @@ int space_words(struct space *s, struct words *words)
 	for (size_t i = 0; i < s->grown.n && !rc; i++)
 		if (s->grown.w[i].off < s->end && load_word(word_at(s, s->grown.w[i].off)) != s->grown.w[i].value)
 			rc = words_add(words, s->grown.w[i].off, s->grown.w[i].value);
-	if (!rc && load_word(&super_of(s)->size) != s->end)
+	if (!rc && load_word(&space_super(s)->size) != s->end)
 		rc = words_add(words, offsetof(struct fmt_super, size), s->end);
 	return rc;
 }

@@ -40,7 +40,7 @@ struct space {
 	struct zone *zone;
 	size_t nzones, zone_room;
 	uint64_t hint;      /* no page before it is known to be free: a page number */
-	uint64_t run_hint, run_pages; /* before that page no run of so many free pages or more begins */
+	uint64_t extent_hint, extent_pages; /* before that page no extent of so many free pages or more begins */
 	struct space_op *op;
 	size_t nops, op_room;
 	uint64_t *dirty_word; /* zone * words per zone + word */
@@ -48,13 +48,13 @@ struct space {
 	struct words grown; /* directory words of growth, for the next commit */
 	uint64_t grows;
 	struct limbo limbo;
-	uint64_t scanned, takes;          /* reader slots looked at in the last try to release, and pages taken since */
+	uint64_t scanned, takes;          /* reader entries looked at in the last try to release, and pages taken since */
 	uint64_t releasable;              /* limbo items up to this transaction are durable in place under a fenced record */
 	uint64_t (*oldest_reader)(void *arg); /* for the limbo; adds to scanned */
 	void (*reap)(void *arg);              /* forget readers that died; called before the file grows */
-	bool (*slow)(void *arg);              /* likewise, readers that are slow: whether to look for released pages again */
+	bool (*reader_limit)(void *arg);      /* likewise, old readers beyond their limits: whether to look for released pages again */
 	void (*released)(void *arg, uint64_t items); /* that many limbo items, the oldest, are gone */
-	int (*settle)(void *arg);         /* make all committed words durable in place and mark it; raises releasable */
+	int (*checkpoint)(void *arg);                /* make all committed words durable in place and mark it; raises releasable */
 	void *arg;
 };
 
@@ -113,7 +113,7 @@ void space_committed(struct space *space, uint64_t txn);
 /* space_release - let limbo items go that nobody needs. */
 void space_release(struct space *space);
 
-/* space_find - the first n free pages that follow each other. CORRUPT, ENOMEM. space_found_free - there may be a run that ends at that page or reaches it:
+/* space_find - the first n free pages that follow each other. CORRUPT, ENOMEM. space_found_free - there may be an extent that ends at that page or reaches it:
  * later searches begin there. space_tail - the free pages at the end, at most so many. CORRUPT, ENOMEM. */
 int space_find(struct space *space, uint64_t n, uint64_t *page, bool *found);
 void space_found_free(struct space *space, uint64_t page);
@@ -125,7 +125,7 @@ uint64_t space_dir_page(const struct space *space, size_t z);
 /* space_load_zone - have the bitmap of zone z in memory. CORRUPT, ENOMEM. */
 int space_load_zone(struct space *space, size_t z);
 
-/* space_each_free - show every run of pages that could be taken. Loads every zone. Errors: CORRUPT, ENOMEM,
+/* space_each_free - show every extent that could be taken. Loads every zone. Errors: CORRUPT, ENOMEM,
  * what show returns. */
 int space_each_free(struct space *space, int (*show)(void *arg, uint64_t off, uint64_t pages), void *arg);
 

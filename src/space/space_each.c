@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* space_each.c - the free pages, run by run. See space.h */
+/* space_each.c - the free pages, extent by extent. See space.h */
 #include "base/base.h"
 #include "space/space.h"
 

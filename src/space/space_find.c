@@ -4,14 +4,14 @@
  *
  * Always the first ones: what is in use stays together at the file's head, and what is free at its end, where large values find a place
  * and closing can cut it off. So that this does not mean to read all bitmaps each time, it is known before which page there is no
- * free one, before which there is no run as long as the last that was searched for, and of each zone how long a run in it can be.
+ * free one, before which there is no extent as long as the last that was searched for, and of each zone how long an extent in it can be.
  */
 #include "base/base.h"
 #include "space/space.h"
 
 #define GAP_MAX  64u /* pages left free before a large value */
 #define GAP_MIN  16u
-#define GAP_PART 4u /* at most this part of what the value leaves of the run */
+#define GAP_PART 4u /* at most this part of what the value leaves of the extent */
 
 static int find_page(struct space *s, uint64_t from, uint64_t *page, bool *found)
 {
@@ -71,10 +71,10 @@ static uint64_t free_before(const struct space *s, uint64_t p, uint64_t most)
 	return min_u64(n, most);
 }
 
-/* find_run - the first run of n free pages at or after from. */
-static int find_run(struct space *s, uint64_t from, uint64_t n, uint64_t *page, bool *found)
+/* find_extent - the first extent of n free pages at or after from. */
+static int find_extent(struct space *s, uint64_t from, uint64_t n, uint64_t *page, bool *found)
 {
-	uint64_t to = s->end / s->psize, run = 0, longest = 0;
+	uint64_t to = s->end / s->psize, extent = 0, longest = 0;
 	bool whole = false; /* the zone has been gone through from its begin */
 
 	*found = false;
@@ -87,8 +87,8 @@ static int find_run(struct space *s, uint64_t from, uint64_t n, uint64_t *page, 
 
 		if (rc)
 			return rc;
-		if (p == first && !run && min_u64(zone->nfree, zone->longest) < n) {
-			run = zone->nfree ? free_before(s, end, n) : 0;
+		if (p == first && !extent && min_u64(zone->nfree, zone->longest) < n) {
+			extent = zone->nfree ? free_before(s, end, n) : 0;
 			p = end;
 			continue;
 		}
@@ -99,24 +99,24 @@ static int find_run(struct space *s, uint64_t from, uint64_t n, uint64_t *page, 
 		uint64_t span = span_at(s, p, end, &is_free);
 
 		p += span;
-		run = is_free ? run + span : 0;
-		if (run >= n) {
-			*page = p - run;
+		extent = is_free ? extent + span : 0;
+		if (extent >= n) {
+			*page = p - extent;
 			*found = true;
 			return 0;
 		}
-		longest = max_u64(longest, min_u64(run, p - first));
+		longest = max_u64(longest, min_u64(extent, p - first));
 		if (p == end && whole)
 			zone->longest = (uint32_t)longest;
 	}
 	return 0;
 }
 
-/* leave_gap - n pages at *page were found. If no page is free before them, a few of a long run are left free there: else the next single pages, such as
+/* leave_gap - n pages at *page were found. If no page is free before them, a few of a long extent are left free there: else the next single pages, such as
  * leaves, came behind the large value, and would keep all that is free there apart from the file's end. */
 static int leave_gap(struct space *s, uint64_t n, uint64_t *page)
 {
-	uint64_t first, run;
+	uint64_t first, extent;
 	bool found;
 	int rc = find_page(s, s->hint, &first, &found);
 
@@ -124,10 +124,10 @@ static int leave_gap(struct space *s, uint64_t n, uint64_t *page)
 		return rc;
 	s->hint = first;
 	for (uint64_t gap = GAP_MAX; gap >= GAP_MIN; gap /= GAP_MAX / GAP_MIN) {
-		rc = find_run(s, first, n + gap * GAP_PART, &run, &found);
+		rc = find_extent(s, first, n + gap * GAP_PART, &extent, &found);
 		if (rc)
 			return rc;
-		if (found && run == first) {
+		if (found && extent == first) {
 			*page += gap;
 			return 0;
 		}
@@ -146,14 +146,14 @@ int space_find(struct space *s, uint64_t n, uint64_t *page, bool *found)
 			s->hint = *found ? *page + 1 : pages;
 		return rc;
 	}
-	rc = find_run(s, n >= s->run_pages ? s->run_hint : 0, n, page, found);
+	rc = find_extent(s, n >= s->extent_pages ? s->extent_hint : 0, n, page, found);
 	if (rc)
 		return rc;
 	hint = *found ? *page : pages > n ? pages - n : 0; /* at the end more may come */
 	if (*found)
 		rc = leave_gap(s, n, page);
-	s->run_pages = n;
-	s->run_hint = *found && *page == hint ? hint + n : hint;
+	s->extent_pages = n;
+	s->extent_hint = *found && *page == hint ? hint + n : hint;
 	return rc;
 }
 
@@ -161,8 +161,8 @@ void space_found_free(struct space *s, uint64_t page)
 {
 	if (page < s->hint)
 		s->hint = page;
-	if (page < s->run_hint) /* a run that reaches it may begin before it */
-		s->run_hint = page > s->run_pages ? page - s->run_pages : 0;
+	if (page < s->extent_hint) /* an extent that reaches it may begin before it */
+		s->extent_hint = page > s->extent_pages ? page - s->extent_pages : 0;
 }
 
 int space_tail(struct space *s, uint64_t most, uint64_t *pages)

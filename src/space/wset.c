@@ -43,7 +43,7 @@ void wset_close(struct wset *w)
 	*w = (struct wset){0};
 }
 
-static size_t table_slot(const struct wset *w, uint64_t off)
+static size_t table_bucket(const struct wset *w, uint64_t off)
 {
 	return (size_t)((off / FMT_PAGE_MIN) * 0x9E3779B97F4A7C15u >> 20) & w->mask;
 }
@@ -53,7 +53,7 @@ void wset_begin(struct wset *w, uint64_t txn)
 	/* A small set is wiped entry by entry, so that a small transaction does not pay for a big one before it. */
 	if (w->n * 8 < w->mask) {
 		while (w->n) {
-			size_t h = table_slot(w, wset_at(w, --w->n)->off);
+			size_t h = table_bucket(w, wset_at(w, --w->n)->off);
 
 			while (w->table[h] != w->n + 1)
 				h = (h + 1) & w->mask;
@@ -73,7 +73,7 @@ struct wpage *wset_find(const struct wset *w, uint64_t off)
 {
 	if (!w->n)
 		return NULL;
-	for (size_t h = table_slot(w, off); w->table[h]; h = (h + 1) & w->mask) {
+	for (size_t h = table_bucket(w, off); w->table[h]; h = (h + 1) & w->mask) {
 		struct wpage *wp = wset_at(w, w->table[h] - 1);
 
 		if (wp->off == off)
@@ -93,7 +93,7 @@ static int table_grow(struct wset *w)
 	w->table = table;
 	w->mask = mask;
 	for (size_t i = 0; i < w->n; i++) { /* in order, so that the newest entries can be taken out again */
-		size_t h = table_slot(w, wset_at(w, i)->off);
+		size_t h = table_bucket(w, wset_at(w, i)->off);
 
 		while (w->table[h])
 			h = (h + 1) & w->mask;
@@ -119,7 +119,7 @@ static int wset_add(struct wset *w, uint64_t off, struct wpage **wp)
 		if (rc)
 			return rc;
 	}
-	size_t h = table_slot(w, off);
+	size_t h = table_bucket(w, off);
 
 	while (w->table[h])
 		h = (h + 1) & w->mask;
@@ -143,7 +143,7 @@ static int wset_save(struct wset *w, struct wpage *wp)
 		w->undo = undo;
 		w->undo_room = room;
 	}
-	size_t h = table_slot(w, wp->off);
+	size_t h = table_bucket(w, wp->off);
 
 	while (wset_at(w, w->table[h] - 1) != wp)
 		h = (h + 1) & w->mask;
@@ -319,7 +319,7 @@ void wset_undo(struct wset *w, const struct wset_mark *mark)
 		*wset_at(w, u->index) = u->copy; /* what was appended behind fresh_end stays as unused bytes, or is written again */
 	}
 	while (w->n > mark->n) {
-		size_t h = table_slot(w, wset_at(w, w->n - 1)->off);
+		size_t h = table_bucket(w, wset_at(w, w->n - 1)->off);
 
 		while (w->table[h] != w->n)
 			h = (h + 1) & w->mask;

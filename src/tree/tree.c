@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #define LEAF_TAIL 20u   /* percent of a leaf that a base leaves to the tail, unless a full tail takes less: beyond that it splits */
-#define LEAF_RUN 90u    /* percent that the left leaf keeps when keys arrive in rising order */
+#define LEAF_APPEND_FILL 90u   /* percent that the left leaf keeps when keys arrive in ascending order */
 #define LEAF_LINES 32u  /* prefetched on the way to a leaf: what the search touches, and with some luck the entry */
 #define WRITE_LINES 48u /* the same for a writer: with some luck the tail's end, too */
 #define INNER_LINES 28u /* of a page above leaves: heads and kids. The few pages above these are in the cache */
@@ -14,15 +14,15 @@
 int tree_scratch_open(struct tree_scratch *s, uint32_t psize)
 {
 	*s = (struct tree_scratch){
-		.items = malloc((2 * (size_t)LEAF_MAX(psize) + 2) * sizeof *s->items),
-		.seps = malloc((2 * (size_t)INNER_MAX(psize) + 8) * sizeof *s->seps),
-		.kids = malloc((2 * (size_t)INNER_MAX(psize) + 8) * sizeof *s->kids),
-		.offsets = malloc(LEAF_MAX(psize) * sizeof *s->offsets),
-		.sepbuf = malloc(6 * (size_t)psize),
-		.finger = malloc(sizeof *s->finger),
-		.run = calloc(TREE_RUNS, sizeof *s->run),
+	    .items = malloc((2 * (size_t)LEAF_MAX(psize) + 2) * sizeof *s->items),
+	    .seps = malloc((2 * (size_t)INNER_MAX(psize) + 8) * sizeof *s->seps),
+	    .kids = malloc((2 * (size_t)INNER_MAX(psize) + 8) * sizeof *s->kids),
+	    .offsets = malloc(LEAF_MAX(psize) * sizeof *s->offsets),
+	    .sepbuf = malloc(6 * (size_t)psize),
+	    .finger = malloc(sizeof *s->finger),
+	    .batch = calloc(TREE_BATCHES, sizeof *s->batch),
 	};
-	if (s->items && s->seps && s->kids && s->offsets && s->sepbuf && s->finger && s->run)
+	if (s->items && s->seps && s->kids && s->offsets && s->sepbuf && s->finger && s->batch)
 		return 0;
 	tree_scratch_close(s);
 	return err_set(ENOMEM, "no memory for the writer's scratch pages");
@@ -36,9 +36,9 @@ void tree_scratch_close(struct tree_scratch *s)
 	free(s->offsets);
 	free(s->sepbuf);
 	free(s->finger);
-	for (unsigned int i = 0; s->run && i < TREE_RUNS; i++)
-		free(s->run[i].pack.page);
-	free(s->run);
+	for (unsigned int i = 0; s->batch && i < TREE_BATCHES; i++)
+		free(s->batch[i].pack.page);
+	free(s->batch);
 	*s = (struct tree_scratch){0};
 }
 
@@ -49,8 +49,8 @@ int tree_root(const struct tree *t, const struct fmt_page **page, uint64_t *at)
 	int rc;
 
 	*page = NULL;
-	if (UNLIKELY(t->run || t->failed)) {
-		rc = t->run ? tree_settle(t->run->tree) : t->failed;
+	if (UNLIKELY(t->batch || t->failed)) {
+		rc = t->batch ? tree_flush(t->batch->tree) : t->failed;
 		if (rc)
 			return rc;
 	}
@@ -301,30 +301,30 @@ int tree_page_out(struct tree *t, uint64_t old, uint8_t *image, uint32_t used, u
 
 /*
  * split - items that are too many for a leaf are cut into parts, each of which has room in one: part i ends before cut[i]. Into two: by the cut that leaves
- * the smaller of the two biggest; when keys rise, with as many on the left as LEAF_RUN lets, if large items about it do not leave too much on the right.
+ * the smaller of the two biggest; when keys ascend, with as many on the left as LEAF_APPEND_FILL lets, if large items about it do not leave too much on the right.
  *
  * Two do for the items of a leaf and one more, none above half a leaf. But entries of a uniform base take more beside one of another size, small ones two
  * thirds, some two leaves altogether: then one part after the other is filled. Three do: two neighbours take more than a leaf, and much more than that where
  * so many are small. Returns how many; 0: the entries of a damaged leaf, which overlap, are too many for that.
  */
-static uint32_t split(const struct tree *t, const struct item *items, uint32_t n, uint32_t total, bool rising, uint32_t cut[LEAF_PARTS])
+static uint32_t split(const struct tree *t, const struct item *items, uint32_t n, uint32_t total, bool appends, uint32_t cut[LEAF_PARTS])
 {
-	uint32_t usable = leaf_usable(t->view->psize), each = leaf_costs(t->order, items, n), left = 0, parts = 0, run = 0, best_max = UINT32_MAX;
+	uint32_t usable = leaf_usable(t->view->psize), each = leaf_costs(t->order, items, n), left = 0, parts = 0, batch = 0, best_max = UINT32_MAX;
 
 	cut[1] = n;
 	for (uint32_t i = 0; i + 1 < n; i++) {
 		left += each ? each : leaf_cost(t->order, items[i].klen, items[i].vlen);
 		uint32_t max = left > total - left ? left : total - left;
 
-		if (left <= usable * LEAF_RUN / 100 && total - left <= usable)
-			run = i + 1;
+		if (left <= usable * LEAF_APPEND_FILL / 100 && total - left <= usable)
+			batch = i + 1;
 		if (max < best_max) {
 			best_max = max;
 			cut[0] = i + 1;
 		}
 	}
-	if (rising && run)
-		cut[0] = run;
+	if (appends && batch)
+		cut[0] = batch;
 	if (best_max <= usable)
 		return 2;
 	left = 0;
@@ -345,7 +345,7 @@ static uint32_t split(const struct tree *t, const struct item *items, uint32_t n
 
 struct placed { /* which of the items is the new one, and where it went */
 	uint32_t index; /* UINT32_MAX: none */
-	bool rising;    /* and it lies behind all others: more like it may come */
+	bool appends;   /* and it lies behind all others: more like it may come */
 	const uint8_t *value;
 	uint64_t leaf;
 };
@@ -392,7 +392,7 @@ static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, struct pl
 	uint8_t *buf = t->scratch->sepbuf;
 
 	if (!sibling && n > 0 && total > usable - min_u64(usable * LEAF_TAIL / 100, (uint64_t)total * FMT_TAIL_SLOTS / n))
-		parts = split(t, items, n, total, placed->rising, cut);
+		parts = split(t, items, n, total, placed->appends, cut);
 	if (!parts)
 		return err_corrupt(old, "leaf: %u entries of %u bytes together", n, total);
 	for (uint32_t i = 0; i + 1 < parts; i++) {
@@ -491,7 +491,7 @@ static int store_in_leaf(struct tree *t, struct path *path, const struct item *i
 		memmove(items + path->rank + 1, items + path->rank, (n++ - path->rank) * sizeof *items);
 	items[path->rank] = *item;
 	placed->index = path->rank;
-	placed->rising = last;
+	placed->appends = last;
 	return leaf_rewrite(t, path, n, placed);
 }
 
@@ -501,11 +501,12 @@ int tree_store(struct tree *t, struct path *path, const struct item *item, const
 	bool replace = path->height && path->eoff, last = !replace && tree_at_end(path), begun = false;
 	int rc = 0;
 
-	t->rising = !last ? 0 : t->rising_in == t->view->w->txn ? t->rising + 1 : 1;
-	t->rising_in = t->view->w->txn;
+	t->appends = !last ? 0 : t->appends_in == t->view->w->txn ? t->appends + 1
+	                                                          : 1;
+	t->appends_in = t->view->w->txn;
 	t->scratch->finger_of = last && path == t->scratch->finger ? t : NULL; /* until a page is replaced */
 	if (last && item->val && !item->flags && path == t->scratch->finger)
-		rc = tree_run_begin(t, path, item, &begun);
+		rc = tree_batch_begin(t, path, item, &begun);
 	if (rc || begun)
 		return rc;
 	t->count += !replace;
@@ -537,9 +538,9 @@ int tree_remove(struct tree *t, struct path *path)
 	uint32_t n, left = path->height > 1 ? leaf_count(&path->leaf) - 1 : 1;
 	int rc = leaf_item(&path->leaf, path->eoff, &gone);
 
-	assert(path->height && path->eoff && !t->run);
+	assert(path->height && path->eoff && !t->batch);
 	t->scratch->finger_of = NULL;
-	t->rising = 0;
+	t->appends = 0;
 	if (!rc)
 		rc = tree_blob_drop(t, &gone);
 	if (rc)

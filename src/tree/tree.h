@@ -42,15 +42,15 @@ static inline void path_copy(struct path *to, const struct path *from)
 		to->at[i] = from->at[i];
 }
 
-#define TREE_RUN_KIDS 64u
+#define TREE_BATCH_KIDS 64u
 
 struct change { /* kids [from, from + count) of a page give way to m others, with the separators between them */
 	uint32_t from, count, m;
-	uint64_t kid[TREE_RUN_KIDS + 1];
-	struct sep sep[TREE_RUN_KIDS];
+	uint64_t kid[TREE_BATCH_KIDS + 1];
+	struct sep sep[TREE_BATCH_KIDS];
 };
 
-struct tree_run { /* entries that rise behind all others, not yet in the tree: see tree_rise.c */
+struct tree_batch {            /* entries that ascend behind all others, not yet in the tree: see tree_append.c */
 	struct tree *tree;     /* whose; NULL: nobody's */
 	struct leaf_pack pack; /* its last leaf, in the making */
 	struct wpage *wp;      /* the page that it is for, and what that names as prev */
@@ -62,7 +62,7 @@ struct tree_run { /* entries that rise behind all others, not yet in the tree: s
 	struct path path;      /* to the tree's last leaf */
 };
 
-#define TREE_RUNS 4u /* at once */
+#define TREE_BATCHES 4u /* at once */
 
 struct tree_scratch { /* the writer's, for rebuilding pages */
 	struct item *items;
@@ -72,8 +72,8 @@ struct tree_scratch { /* the writer's, for rebuilding pages */
 	uint8_t *sepbuf; /* two halves, each three pages: separators on their way up */
 	struct path *finger;            /* the last place of a put */
 	const struct tree *finger_of;   /* the tree whose last leaf that is, while nothing else has changed; NULL: none */
-	struct tree_run *run;           /* TREE_RUNS */
-	unsigned int runs;              /* in use */
+	struct tree_batch *batch;       /* TREE_BATCHES */
+	unsigned int batches;           /* in use */
 	int failed;                     /* one could not be put into its tree: the error that a commit gets */
 };
 
@@ -83,10 +83,10 @@ struct tree {
 	struct tree_scratch *scratch; /* NULL in a read transaction */
 	uint64_t root; /* as the newest state has it; 0: nothing was ever stored */
 	uint64_t count, leaf_pages, inner_pages, blob_pages; /* of a write transaction's tree */
-	struct tree_run *run; /* NULL: all of the tree is in its pages */
-	uint32_t rising;      /* puts behind all other entries, one after the other */
-	uint64_t rising_in;   /* the transaction of these: a state may outlast one */
-	int failed;           /* a run could not be put into the tree: the error that all later uses get */
+	struct tree_batch *batch;                            /* NULL: all of the tree is in its pages */
+	uint32_t appends;                                    /* puts behind all other entries, one after the other */
+	uint64_t appends_in;                                 /* the transaction of these: a state may outlast one */
+	int failed;                                          /* a batch could not be put into the tree: the error that all later uses get */
 };
 
 int tree_scratch_open(struct tree_scratch *scratch, uint32_t psize);
@@ -120,12 +120,12 @@ int tree_step(const struct tree *tree, struct path *path, bool forward, bool *mo
 /* tree_beside - where the next (forward) or previous leaf under the same parent lies, for prefetching only; 0: none. */
 uint64_t tree_beside(const struct tree *tree, const struct path *path, bool forward);
 
-/* tree_seek_put - tree_seek for a put of that many bytes of key and value, to scratch->finger: when keys rise, without going down the tree again. */
+/* tree_seek_put - tree_seek for a put of that many bytes of key and value, to scratch->finger: when keys ascend, without going down the tree again. */
 int tree_seek_put(struct tree *tree, const struct probe *probe, uint32_t bytes);
 
 /* tree_places - the ways down for n puts, at most TREE_MANY; their misses overlap, and what the puts will touch is on its way to this core's cache. tree_place
  * - what tree_seek finds for one of them, after those before it were done: by what was found ahead where that still holds. CORRUPT. */
-struct place {
+struct put_place {
 	struct probe probe;
 	uint32_t bytes; /* of the entry, about */
 	uint64_t installs;      /* of the set, when the way was found */
@@ -133,8 +133,8 @@ struct place {
 	struct path path;
 	struct leaf_gap gap;
 };
-int tree_places(const struct tree *tree, struct place *places, unsigned int n);
-int tree_place(const struct tree *tree, struct place *place);
+int tree_places(const struct tree *tree, struct put_place *places, unsigned int n);
+int tree_place(const struct tree *tree, struct put_place *place);
 
 /* tree_at_end - whether the path's place lies behind all entries of the tree. */
 bool tree_at_end(const struct path *path);
@@ -143,29 +143,29 @@ bool tree_at_end(const struct path *path);
  * by the caller, and sealed. *leaf_off: the leaf it went to. Errors of space_take, ENOMEM, CORRUPT. */
 int tree_store(struct tree *tree, struct path *path, const struct item *item, const uint8_t **value, uint64_t *leaf_off);
 
-/* tree_run_put - put an item that belongs behind all others straight into the tree's run, which there is. *done false: it does not. key_rises: its key
+/* tree_batch_put - put an item that belongs behind all others straight into the tree's batch, which there is. *done false: it does not. key_ascends: its key
  * must be greater than the last one, not only the pair. Errors as of tree_store. */
-int tree_run_put(struct tree *tree, const struct item *item, bool key_rises, bool *done);
+int tree_batch_put(struct tree *tree, const struct item *item, bool key_ascends, bool *done);
 
-/* tree_run_add - the commonest case of tree_run_put, inlined: an item as leaf_pack_like says of the run's pack, a key whose head is greater
+/* tree_batch_add - the commonest case of tree_batch_put, inlined: an item as leaf_pack_like says of the batch's pack, a key whose head is greater
  * than the last one's, and the leaf in the making has room. False: it is not that, and nothing was done. */
-static inline __attribute__((always_inline)) bool tree_run_add(struct tree *t, const struct item *item)
+static inline __attribute__((always_inline)) bool tree_batch_add(struct tree *t, const struct item *item)
 {
-	struct tree_run *run = t->run;
+	struct tree_batch *batch = t->batch;
 	uint64_t head = order_head(t->order, item->key, item->klen, 0);
 
-	if (UNLIKELY(head <= run->pack.head || !leaf_pack_more(&run->pack, item, head)))
+	if (UNLIKELY(head <= batch->pack.head || !leaf_pack_more(&batch->pack, item, head)))
 		return false;
-	run->used = t->view->w->changes;
+	batch->used = t->view->w->changes;
 	t->count++;
 	return true;
 }
 
-/* tree_settle - put the tree's run into its pages; looking anything up does it. tree_settle_all - of all trees; an error also when an earlier
- * tree_settle had one, which the caller may have missed. tree_forget - what is not in pages is dropped: the transaction that made it is being
+/* tree_flush - put the tree's batch into its pages; looking anything up does it. tree_flush_all - of all trees; an error also when an earlier
+ * tree_flush had one, which the caller may have missed. tree_forget - what is not in pages is dropped: the transaction that made it is being
  * undone. */
-int tree_settle(struct tree *tree);
-int tree_settle_all(struct tree_scratch *scratch);
+int tree_flush(struct tree *tree);
+int tree_flush_all(struct tree_scratch *scratch);
 void tree_forget(struct tree_scratch *scratch);
 
 /* tree_remove - take the entry at the place that tree_seek found (there is one) out. */
@@ -174,14 +174,14 @@ int tree_remove(struct tree *tree, struct path *path);
 /* tree_clear - free all pages; the tree is then an empty leaf, or with forget nothing at all. */
 int tree_clear(struct tree *tree, bool forget);
 
-/* tree_load_begin - prepare to add entries behind all others, to leaves that are filled to that many percent. tree_load_rises - whether an
+/* tree_load_begin - prepare to add entries behind all others, to leaves that are filled to that many percent. tree_load_ascends - whether an
  * item lies behind all others. tree_load_last - the last entry; false: there is none. tree_load_add - one that lies behind it.
  * tree_load_more - the commonest of them in one call: of the sizes of the last one, with a greater head, into the leaf in the making;
  * false: it is not that, and nothing was done. tree_load_end - all that were added are the tree's. tree_load_free - in any case. Errors of
  * space_take, ENOMEM, CORRUPT. */
 struct tree_load;
 int tree_load_begin(struct tree *tree, unsigned int fill, struct tree_load **load);
-bool tree_load_rises(const struct tree_load *load, const struct item *item);
+bool tree_load_ascends(const struct tree_load *load, const struct item *item);
 bool tree_load_last(const struct tree_load *load, struct item *item);
 int tree_load_add(struct tree_load *load, const struct item *item);
 bool tree_load_more(struct tree_load *load, const struct daxkv_val *key, const struct daxkv_val *value);
@@ -189,7 +189,7 @@ int tree_load_end(struct tree_load *load);
 void tree_load_free(struct tree_load *load);
 
 /* tree_cut - remove the entries from the first probe on, up to the second (NULL: from the first entry, to the last): *removed of them. Errors as of tree_remove.
- * tree_range_db - whether one of them is a named database's record. CORRUPT. */
+ * tree_range_db - whether one of them is a named database's catalog entry. CORRUPT. */
 int tree_cut(struct tree *tree, const struct probe *from, const struct probe *to, uint64_t *removed);
 int tree_range_db(const struct tree *tree, const struct probe *from, const struct probe *to, bool *some);
 
@@ -201,8 +201,8 @@ int tree_range_db(const struct tree *tree, const struct probe *from, const struc
 int tree_verify(const struct tree *tree, const struct path *path, uint64_t *seen);
 int tree_way_verify(const struct view *view, uint64_t from, uint64_t to);
 
-/* tree_split - *n keys, rising, fewer than parts, that cut the tree into parts of about one size. seps has room for parts of them. CORRUPT. */
-int tree_split(const struct tree *tree, uint32_t parts, struct sep *seps, uint32_t *n);
+/* tree_partition - *n keys, ascending, fewer than parts, that cut the tree into parts of about one size. seps has room for parts of them. CORRUPT. */
+int tree_partition(const struct tree *tree, uint32_t parts, struct sep *seps, uint32_t *n);
 
 /* Within the floor: */
 int tree_down(const struct tree *tree, const struct probe *probe, struct path *path); /* tree_seek without the leaf's inside */
@@ -228,7 +228,7 @@ int tree_items_without(struct tree *tree, const struct path *path, struct item *
 uint64_t tree_prev_for(const struct tree *tree, uint64_t off);
 int tree_page_out(struct tree *tree, uint64_t old, uint8_t *image, uint32_t used, uint64_t *off);
 void tree_separator(const struct tree *tree, const struct item *a, const struct item *b, uint8_t *buf, struct sep *sep); /* of two items; copied to buf */
-int tree_run_begin(struct tree *tree, const struct path *path, const struct item *item, bool *begun); /* with the item */
+int tree_batch_begin(struct tree *tree, const struct path *path, const struct item *item, bool *begun);                  /* with the item */
 int tree_leaf_items(struct tree *tree, const struct leaf *leaf, struct item *items, uint32_t *n);
 uint32_t tree_items_cost(const struct tree *tree, const struct item *items, uint32_t n); /* in the base of one leaf, at most */
 

@@ -14,7 +14,7 @@
 
 /* beside - append the neighbour's items to n of the leaf's, when both fit one leaf; *more of them, 0: they do not, or there is no such
  * neighbour. */
-static int beside(struct tree *t, const struct path *path, struct item *items, uint32_t n, bool left, uint32_t *more, uint64_t *at)
+static int join_beside(struct tree *t, const struct path *path, struct item *items, uint32_t n, bool left, uint32_t *more, uint64_t *at)
 {
 	uint32_t usable = leaf_usable(t->view->psize), index = path->at[1].index;
 	const struct fmt_page *page = NULL;
@@ -37,10 +37,10 @@ static int beside(struct tree *t, const struct path *path, struct item *items, u
 /* either - beside, for the left neighbour, else for the right one. */
 static int either(struct tree *t, const struct path *path, struct item *items, uint32_t n, bool *left, uint32_t *more, uint64_t *at)
 {
-	int rc = beside(t, path, items, n, true, more, at);
+	int rc = join_beside(t, path, items, n, true, more, at);
 
 	*left = *more > 0;
-	return rc || *more ? rc : beside(t, path, items, n, false, more, at);
+	return rc || *more ? rc : join_beside(t, path, items, n, false, more, at);
 }
 
 static bool sparse(const struct tree *t, const struct path *path, uint32_t total)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * tree_load.c - many entries in rising order, behind all that are there: pages built in memory, filled, and written once.
+ * tree_load.c - many entries in ascending order, behind all that are there: pages built in memory, filled, and written once.
  *
  *   level 2   ... [ in the making ]        when a page has no room for one more kid it is written, and becomes a kid one level up.
  *   level 1   ... ][ in the making ]       The first page written at a level takes the place of the one at the tree's right edge, and
@@ -137,7 +137,7 @@ static int level_open(struct tree_load *l, unsigned int level, uint64_t kid)
 	return 0;
 }
 
-static int level_write(struct tree_load *l, unsigned int level, bool only, uint64_t *off)
+static int load_level_write(struct tree_load *l, unsigned int level, bool only, uint64_t *off)
 {
 	struct load_level *v = &l->level[level];
 	struct wset *w = l->tree->view->w;
@@ -148,8 +148,8 @@ static int level_write(struct tree_load *l, unsigned int level, bool only, uint6
 	return page_write(l, v, w->image, used, off);
 }
 
-/* level_add - a page of the level below, behind sep; first: the one before all that come this way. As deep as the tree. */
-static int level_add(struct tree_load *l, unsigned int level, uint64_t first, const struct sep *sep, uint64_t kid)
+/* load_level_add - a page of the level below, behind sep; first: the one before all that come this way. As deep as the tree. */
+static int load_level_add(struct tree_load *l, unsigned int level, uint64_t first, const struct sep *sep, uint64_t kid)
 {
 	struct load_level *v = &l->level[level];
 	uint64_t off;
@@ -158,9 +158,9 @@ static int level_add(struct tree_load *l, unsigned int level, uint64_t first, co
 	if (rc)
 		return rc;
 	if (v->n > 1 && v->cost + inner_cost(sep) > inner_usable(l->tree->view->psize) * INNER_FILL / 100) {
-		rc = level_write(l, level, false, &off);
+		rc = load_level_write(l, level, false, &off);
 		if (!rc && v->written > 1)
-			rc = level_add(l, level + 1, v->first, &v->left, off);
+			rc = load_level_add(l, level + 1, v->first, &v->left, off);
 		if (rc)
 			return rc;
 		v->left = sep_copy(sep, v->left_buf);
@@ -172,7 +172,7 @@ static int level_add(struct tree_load *l, unsigned int level, uint64_t first, co
 
 /* ---- leaves --------------------------------------------------------------------------------------------------------------- */
 
-static int leaf_write(struct tree_load *l)
+static int load_leaf_write(struct tree_load *l)
 {
 	struct load_level *v = &l->level[0];
 	uint32_t used = leaf_pack_build(&l->pack, l->tree->order, l->tree->view->w->txn, page_prev(l, 0, false));
@@ -181,7 +181,7 @@ static int leaf_write(struct tree_load *l)
 	l->tree->leaf_pages += !v->old;
 	int rc = page_write(l, v, l->pack.page, used, &off);
 
-	return rc || v->written == 1 ? rc : level_add(l, 1, v->first, &v->left, off);
+	return rc || v->written == 1 ? rc : load_level_add(l, 1, v->first, &v->left, off);
 }
 
 /* absorb - the new leaf begins with the entries of the tree's last one, when these and the first new one have room together. */
@@ -251,11 +251,11 @@ int tree_load_begin(struct tree *t, unsigned int fill, struct tree_load **out)
 	return 0;
 }
 
-bool tree_load_rises(const struct tree_load *l, const struct item *it)
+bool tree_load_ascends(const struct tree_load *l, const struct item *it)
 {
 	const struct order *o = l->tree->order;
 
-	return LIKELY(l->begun) ? leaf_pack_rises(&l->pack, o, it, false) : !l->some || leaf_item_rises(o, &l->last, it, false);
+	return LIKELY(l->begun) ? leaf_pack_ascends(&l->pack, o, it, false) : !l->some || leaf_item_ascends(o, &l->last, it, false);
 }
 
 bool tree_load_last(const struct tree_load *l, struct item *it)
@@ -289,7 +289,7 @@ int tree_load_add(struct tree_load *l, const struct item *it)
 			return rc;
 		l->begun = l->some = true;
 	} else if (UNLIKELY(!leaf_pack_add(&l->pack, o, it))) {
-		int rc = leaf_write(l);
+		int rc = load_leaf_write(l);
 
 		if (rc)
 			return rc;
@@ -314,7 +314,7 @@ int tree_load_end(struct tree_load *l)
 
 	if (!l->begun)
 		return 0;
-	rc = leaf_write(l);
+	rc = load_leaf_write(l);
 	t->count += l->entries;
 	/* A level with one page in the place of one is a kid swapped; more than that went to the level above, and opened it. */
 	for (; !rc; level++) {
@@ -335,9 +335,9 @@ int tree_load_end(struct tree_load *l)
 			if (rc || done)
 				return rc;
 		}
-		rc = level_write(l, level + 1, up->written == 0, &off);
+		rc = load_level_write(l, level + 1, up->written == 0, &off);
 		if (!rc && up->written > 1)
-			rc = level_add(l, level + 2, up->first, &up->left, off);
+			rc = load_level_add(l, level + 2, up->first, &up->left, off);
 	}
 	return rc;
 }

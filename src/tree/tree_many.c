@@ -11,8 +11,8 @@
  */
 #include "tree/tree.h"
 
-#define LEAF_LINES 5u   /* to the heads of a leaf that is as full as most are */
-#define INNER_LINES 14u /* the same for inner pages */
+#define MANY_LEAF_LINES  5u       /* to the heads of a leaf that is as full as most are */
+#define MANY_INNER_LINES 14u      /* the same for inner pages */
 #define BEHIND 3u       /* a kid's word is read so many searches after its place was found: it comes meanwhile */
 
 struct many { /* one lookup of a group */
@@ -33,7 +33,7 @@ static void prefetch_search(const struct fmt_page *page)
 {
 	uint32_t end = FMT_LEAF_BASE + (page->heads & FMT_UNIFORM ? 8u : 8u + 2) * page->n;
 
-	for (uint32_t i = LEAF_LINES * FMT_LINE; UNLIKELY(i < end); i += FMT_LINE)
+	for (uint32_t i = MANY_LEAF_LINES * FMT_LINE; UNLIKELY(i < end); i += FMT_LINE)
 		__builtin_prefetch((const uint8_t *)page + i);
 }
 
@@ -53,7 +53,7 @@ static int step_down(const struct tree *t, const struct lookup *l, struct many *
 			struct many *k = &m[i - BEHIND];
 
 			k->ref = inner_kid(t->view, k->look.page, k->look.off, k->index);
-			prefetch_page(t, k->ref, level == 1 ? LEAF_LINES : INNER_LINES);
+			prefetch_page(t, k->ref, level == 1 ? MANY_LEAF_LINES : MANY_INNER_LINES);
 		}
 	}
 	for (unsigned int i = 0; i < n; i++) {
@@ -95,7 +95,7 @@ int tree_get_many(const struct tree *t, struct lookup *l, unsigned int n)
 /* ---- puts ----------------------------------------------------------------------------------------------------------------- */
 
 /* places_down - one level for all. */
-static int places_down(const struct tree *t, struct place *p, unsigned int n, unsigned int level)
+static int places_down(const struct tree *t, struct put_place *p, unsigned int n, unsigned int level)
 {
 	for (unsigned int i = 0; i < n; i++) {
 		struct path *path = &p[i].path;
@@ -104,7 +104,7 @@ static int places_down(const struct tree *t, struct place *p, unsigned int n, un
 		if (rc)
 			return rc;
 		path->at[level - 1].off = inner_kid(t->view, path->at[level].page, path->at[level].off, path->at[level].index);
-		prefetch_page(t, path->at[level - 1].off, level == 1 ? LEAF_LINES : INNER_LINES);
+		prefetch_page(t, path->at[level - 1].off, level == 1 ? MANY_LEAF_LINES : MANY_INNER_LINES);
 	}
 	for (unsigned int i = 0; i < n; i++) {
 		struct path *path = &p[i].path;
@@ -118,7 +118,7 @@ static int places_down(const struct tree *t, struct place *p, unsigned int n, un
 	return 0;
 }
 
-int tree_places(const struct tree *t, struct place *p, unsigned int n)
+int tree_places(const struct tree *t, struct put_place *p, unsigned int n)
 {
 	const struct fmt_page *root;
 	uint64_t at = 0;
@@ -156,7 +156,7 @@ int tree_places(const struct tree *t, struct place *p, unsigned int n)
 }
 
 /* path_holds - whether the way that was found still leads to that leaf: each page of it is linked from the one above, and none was written anew. */
-static bool path_holds(const struct tree *t, const struct place *p)
+static bool path_holds(const struct tree *t, const struct put_place *p)
 {
 	const struct path *path = &p->path;
 	const struct wset *w = t->view->w;
@@ -175,7 +175,7 @@ static bool path_holds(const struct tree *t, const struct place *p)
 	return path->height > 0;
 }
 
-int tree_place(const struct tree *t, struct place *p)
+int tree_place(const struct tree *t, struct put_place *p)
 {
 	struct path *path = &p->path;
 

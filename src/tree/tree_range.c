@@ -12,10 +12,10 @@
  */
 #include "tree/tree.h"
 
-#define AHEAD      8u /* leaves whose headers are prefetched */
+#define RANGE_AHEAD 8u /* leaves whose headers are prefetched */
 #define TOMBSTONES 4u /* so many entries are removed by appending to their leaf; more by writing it anew */
 
-struct cut {
+struct range_cut {
 	struct tree *tree;
 	const struct probe *from, *to; /* NULL: open */
 	uint64_t removed;
@@ -32,7 +32,7 @@ static void expect_leaf(const struct tree *t, const struct fmt_page *page, uint6
 			__builtin_prefetch(t->view->base + ref + i);
 }
 
-static int free_leaf(struct cut *c, const struct fmt_page *page, uint64_t at)
+static int free_leaf(struct range_cut *c, const struct fmt_page *page, uint64_t at)
 {
 	struct tree *t = c->tree;
 	struct leaf leaf;
@@ -55,7 +55,7 @@ static int free_leaf(struct cut *c, const struct fmt_page *page, uint64_t at)
 }
 
 /* free_page - a page and all below it; recursion is as deep as the tree. */
-static int free_page(struct cut *c, uint64_t ref, unsigned int level)
+static int free_page(struct range_cut *c, uint64_t ref, unsigned int level)
 {
 	struct tree *t = c->tree;
 	const struct fmt_page *page = NULL;
@@ -66,7 +66,7 @@ static int free_page(struct cut *c, uint64_t ref, unsigned int level)
 		return rc ? rc : free_leaf(c, page, at);
 	for (uint32_t i = 0; i <= page->n && !rc; i++) {
 		if (level == 1)
-			expect_leaf(t, page, at, i + AHEAD);
+			expect_leaf(t, page, at, i + RANGE_AHEAD);
 		rc = free_page(c, inner_kid(t->view, page, at, i), level - 1);
 	}
 	t->inner_pages--;
@@ -74,7 +74,7 @@ static int free_page(struct cut *c, uint64_t ref, unsigned int level)
 }
 
 /* cut_kids - kids [first, end) of the path's page at that level go. */
-static int cut_kids(struct cut *c, struct path *path, unsigned int level, uint32_t first, uint32_t end)
+static int cut_kids(struct range_cut *c, struct path *path, unsigned int level, uint32_t first, uint32_t end)
 {
 	const struct fmt_page *page = path->at[level].page;
 	struct change change = {.from = first, .count = end - first};
@@ -82,7 +82,7 @@ static int cut_kids(struct cut *c, struct path *path, unsigned int level, uint32
 
 	for (uint32_t i = first; i < end && !rc; i++) {
 		if (level == 1)
-			expect_leaf(c->tree, page, path->at[level].off, i + AHEAD);
+			expect_leaf(c->tree, page, path->at[level].off, i + RANGE_AHEAD);
 		rc = free_page(c, inner_kid(c->tree->view, page, path->at[level].off, i), level - 1);
 	}
 	return rc ? rc : tree_replace_at(c->tree, path, level, &change);
@@ -91,7 +91,7 @@ static int cut_kids(struct cut *c, struct path *path, unsigned int level, uint32
 /* ---- the edges ------------------------------------------------------------------------------------------------------------ */
 
 /* cut_leaf - the entries of the path's leaf between the range's ends. *cut: there were some. */
-static int cut_leaf(struct cut *c, struct path *path, bool left, bool right, bool *cut)
+static int cut_leaf(struct range_cut *c, struct path *path, bool left, bool right, bool *cut)
 {
 	struct tree *t = c->tree;
 	uint32_t first = 0, end = leaf_count(&path->leaf), unused;
@@ -113,7 +113,7 @@ static int cut_leaf(struct cut *c, struct path *path, bool left, bool right, boo
 }
 
 /* cut_side - below where the ways part: what lies right of the way to the range's begin (left), or left of the way to its end. */
-static int cut_side(struct cut *c, struct path *path, unsigned int level, bool left, bool *cut)
+static int cut_side(struct range_cut *c, struct path *path, unsigned int level, bool left, bool *cut)
 {
 	for (; level; level--) {
 		uint32_t index = path->at[level].index, n = path->at[level].page->n;
@@ -126,7 +126,7 @@ static int cut_side(struct cut *c, struct path *path, unsigned int level, bool l
 }
 
 /* cut_step - one of the steps; *cut false: nothing is left of the range. */
-static int cut_step(struct cut *c, struct path *a, struct path *b, bool *cut)
+static int cut_step(struct range_cut *c, struct path *a, struct path *b, bool *cut)
 {
 	struct tree *t = c->tree;
 	int rc = c->from ? tree_down(t, c->from, a) : tree_edge(t, false, a);
@@ -159,7 +159,7 @@ static int cut_step(struct cut *c, struct path *a, struct path *b, bool *cut)
 
 int tree_cut(struct tree *t, const struct probe *from, const struct probe *to, uint64_t *removed)
 {
-	struct cut c = {.tree = t, .from = from, .to = to};
+	struct range_cut c = {.tree = t, .from = from, .to = to};
 	struct path a, b;
 	bool cut = true;
 	int rc = 0;

@@ -10,16 +10,16 @@
 
 #include <errno.h>
 
-#define INNER_RUN 90u    /* percent that the left page keeps when keys arrive in rising order */
+#define INNER_APPEND_FILL 90u /* percent that the left page keeps when keys arrive in ascending order */
 #define INNER_SPARSE 25u /* percent under which an inner page joins its neighbour */
 #define INNER_JOINED 75u
 
-struct build { /* an inner page in the making: n kids in scratch->kids, n - 1 separators in scratch->seps */
+struct replace_build { /* an inner page in the making: n kids in scratch->kids, n - 1 separators in scratch->seps */
 	uint32_t n, cost;
 	unsigned int level;
 	uint64_t old, prev;    /* the page it replaces */
 	uint64_t sibling;      /* joined, or 0 */
-	bool rising;
+	bool appends;
 };
 
 static uint8_t *sepbuf_half(const struct tree *t, unsigned int level)
@@ -28,7 +28,7 @@ static uint8_t *sepbuf_half(const struct tree *t, unsigned int level)
 }
 
 /* gather - append the kids [from, to] of a page and the separators between them. */
-static int gather(struct tree *t, const struct fmt_page *page, uint64_t off, uint32_t from, uint32_t to, struct build *b, uint32_t *nseps)
+static int replace_gather(struct tree *t, const struct fmt_page *page, uint64_t off, uint32_t from, uint32_t to, struct replace_build *b, uint32_t *nseps)
 {
 	for (uint32_t i = from; i <= to; i++) {
 		t->scratch->kids[b->n++] = inner_kid(t->view, page, off, i);
@@ -43,14 +43,14 @@ static int gather(struct tree *t, const struct fmt_page *page, uint64_t off, uin
 }
 
 /* gather_changed - the page's kids and separators with the change made. */
-static int gather_changed(struct tree *t, const struct fmt_page *page, uint64_t off, const struct change *c, struct build *b)
+static int gather_changed(struct tree *t, const struct fmt_page *page, uint64_t off, const struct change *c, struct replace_build *b)
 {
 	struct sep *seps = t->scratch->seps;
 	uint32_t ns = 0, behind = c->from + c->count;
 	int rc = 0;
 
 	if (c->from > 0)
-		rc = gather(t, page, off, 0, c->from - 1, b, &ns);
+		rc = replace_gather(t, page, off, 0, c->from - 1, b, &ns);
 	if (!rc && c->from > 0 && (c->m || behind <= page->n))
 		rc = inner_sep(t->view, page, off, c->from - 1, &seps[ns++]);
 	for (uint32_t i = 0; i < c->m; i++) {
@@ -62,7 +62,7 @@ static int gather_changed(struct tree *t, const struct fmt_page *page, uint64_t 
 		if (c->m)
 			rc = inner_sep(t->view, page, off, behind - 1, &seps[ns++]);
 		if (!rc)
-			rc = gather(t, page, off, behind, page->n, b, &ns);
+			rc = replace_gather(t, page, off, behind, page->n, b, &ns);
 	}
 	assert(rc || b->n == 0 || ns == b->n - 1);
 	return rc;
@@ -79,8 +79,8 @@ static uint32_t seps_cost(const struct sep *seps, uint32_t n)
 
 /* beside - the neighbour, the separator before or behind it, and what both add to the page's cost. *page NULL: there is none that has room for
  * the kids. */
-static int beside(struct tree *t, const struct path *path, const struct build *b, bool left, const struct fmt_page **page, uint64_t *at, struct sep *between,
-                  uint32_t *cost)
+static int replace_beside(struct tree *t, const struct path *path, const struct replace_build *b, bool left, const struct fmt_page **page, uint64_t *at, struct sep *between,
+                          uint32_t *cost)
 {
 	const struct fmt_page *parent = path->at[b->level + 1].page;
 	uint32_t index = path->at[b->level + 1].index;
@@ -106,22 +106,22 @@ static int beside(struct tree *t, const struct path *path, const struct build *b
 }
 
 /* join_sibling - when few kids are left, take a neighbour's along; *c is then the change to the parent. */
-static int join_sibling(struct tree *t, const struct path *path, struct build *b, struct change *c)
+static int join_sibling(struct tree *t, const struct path *path, struct replace_build *b, struct change *c)
 {
 	uint32_t index = path->at[b->level + 1].index, ns = 0, cost;
 	struct sep *seps = t->scratch->seps, between;
 	const struct fmt_page *page;
-	struct build other = {0};
+	struct replace_build other = {0};
 	uint64_t at = 0;
 	bool left = true;
 
 	if (b->cost >= inner_usable(t->view->psize) * INNER_SPARSE / 100)
 		return 0;
-	int rc = beside(t, path, b, left, &page, &at, &between, &cost);
+	int rc = replace_beside(t, path, b, left, &page, &at, &between, &cost);
 
 	if (!rc && !page) {
 		left = false;
-		rc = beside(t, path, b, left, &page, &at, &between, &cost);
+		rc = replace_beside(t, path, b, left, &page, &at, &between, &cost);
 	}
 	if (rc || !page)
 		return rc;
@@ -135,7 +135,7 @@ static int join_sibling(struct tree *t, const struct path *path, struct build *b
 		seps[own - 1] = between;
 		other.n = ns = own;
 	}
-	rc = gather(t, page, at, 0, page->n, &other, &ns);
+	rc = replace_gather(t, page, at, 0, page->n, &other, &ns);
 	b->n = own + more;
 	b->cost += cost;
 	b->sibling = at;
@@ -144,16 +144,16 @@ static int join_sibling(struct tree *t, const struct path *path, struct build *b
 	return rc;
 }
 
-/* cut - how many of the kids from first on go to one page, when they do not all fit: half of the cost, or with rising keys all that fits
+/* cut - how many of the kids from first on go to one page, when they do not all fit: half of the cost, or with ascending keys all that fits
  * well. */
-static uint32_t cut(const struct tree *t, const struct build *b, uint32_t first)
+static uint32_t cut(const struct tree *t, const struct replace_build *b, uint32_t first)
 {
 	const struct sep *seps = t->scratch->seps;
 	uint32_t usable = inner_usable(t->view->psize), total = seps_cost(seps + first, b->n - 1 - first), left = 0, best = 1;
 
 	if (total <= usable)
 		return b->n - first;
-	uint32_t aim = b->rising ? usable * INNER_RUN / 100 : total / 2;
+	uint32_t aim = b->appends ? usable * INNER_APPEND_FILL / 100 : total / 2;
 
 	for (uint32_t i = first; i + 1 < b->n; i++) {
 		/* kids first .. i on the left: separators first .. i - 1; separator i moves up */
@@ -166,7 +166,7 @@ static uint32_t cut(const struct tree *t, const struct build *b, uint32_t first)
 }
 
 /* write_pages - build the inner pages; *c gets them, and the separators that move up. */
-static int write_pages(struct tree *t, const struct build *b, struct change *c)
+static int write_pages(struct tree *t, const struct replace_build *b, struct change *c)
 {
 	struct wset *w = t->view->w;
 	uint8_t *buf = sepbuf_half(t, b->level);
@@ -215,11 +215,11 @@ static int new_root(struct tree *t, const struct change *c, unsigned int level, 
 	return tree_page_out(t, 0, w->image, used, &t->root);
 }
 
-/* copy_page - a private copy of a page that becomes the root, with that prev. */
-static int copy_page(struct tree *t, const struct fmt_page *page, uint64_t off, uint64_t prev, uint64_t *copy)
+/* replace_copy_page - a private copy of a page that becomes the root, with that prev. */
+static int replace_copy_page(struct tree *t, const struct fmt_page *page, uint64_t off, uint64_t prev, uint64_t *copy)
 {
 	struct wset *w = t->view->w;
-	struct build b = {0};
+	struct replace_build b = {0};
 	uint32_t used, n;
 	int rc;
 
@@ -233,7 +233,7 @@ static int copy_page(struct tree *t, const struct fmt_page *page, uint64_t off, 
 		used = leaf_build(w->image, w->psize, t->order, t->scratch->items, n, w->txn, prev);
 	} else {
 		n = 0;
-		rc = gather(t, page, off, 0, page->n, &b, &n);
+		rc = replace_gather(t, page, off, 0, page->n, &b, &n);
 		if (rc)
 			return rc;
 		used = inner_build(w->image, w->psize, t->order, t->scratch->seps, t->scratch->kids, n, page->level, w->txn, prev);
@@ -257,7 +257,7 @@ static int collapse(struct tree *t, uint64_t root, unsigned int level, uint64_t 
 		if (rc)
 			return rc;
 		if (level == 0 || page->n)
-			return copy_page(t, page, at, prev, &t->root);
+			return replace_copy_page(t, page, at, prev, &t->root);
 		kid = inner_kid(t->view, page, at, 0);
 	}
 }
@@ -324,7 +324,7 @@ static int replace_at(struct tree *t, const struct path *path, unsigned int leve
 {
 	const struct fmt_page *page = path->at[level].page;
 	uint64_t off = path->at[level].off;
-	struct build b = {.level = level, .old = off};
+	struct replace_build b = {.level = level, .old = off};
 	bool is_root = level + 1 == path->height;
 	int rc;
 
@@ -339,7 +339,7 @@ static int replace_at(struct tree *t, const struct path *path, unsigned int leve
 			return rc;
 	}
 	b.prev = tree_prev_for(t, off);
-	b.rising = c->m > 1 && c->from == page->n;
+	b.appends = c->m > 1 && c->from == page->n;
 	uint32_t index = is_root ? 0 : path->at[level + 1].index, used = changed_copy(t, page, off, c, b.prev);
 
 	if (used) {

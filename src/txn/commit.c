@@ -44,7 +44,7 @@ static void ranges_add(struct ranges *rs, uint64_t off, uint32_t len, uint32_t c
 
 /* ---- step 1 --------------------------------------------------------------------------------------------------------------- */
 
-/* name_page - the record of a named database is to name that page: its descriptor, or the leaf that
+/* name_page - the catalog entry of a named database is to name that page: its descriptor, or the leaf that
  * it is. */
 static int name_page(struct daxkv_txn *txn, struct dbstate *s, uint64_t off)
 {
@@ -61,31 +61,31 @@ static int name_page(struct daxkv_txn *txn, struct dbstate *s, uint64_t off)
  * so far. */
 static int move_desc(struct daxkv_txn *txn, daxkv_db db)
 {
-	struct daxkv_store *kv = txn->kv;
+	struct daxkv_store *store = txn->store;
 	struct dbstate *s = dbi_state_known(txn, db);
 	uint64_t old = s->desc, off;
-	int rc = desc_new(&kv->wset, s->flags, s->tree.count, db == DAXKV_MAIN ? old : 0, &off);
+	int rc = desc_new(&store->wset, s->flags, s->tree.count, db == DAXKV_MAIN ? old : 0, &off);
 
 	if (!rc && old)
-		rc = wset_retire(&kv->wset, old);
+		rc = wset_retire(&store->wset, old);
 	s->desc = off;
 	return rc || db == DAXKV_MAIN ? rc : name_page(txn, s, off);
 }
 
 static int commit_desc(struct daxkv_txn *txn, daxkv_db db, struct words *words)
 {
-	struct daxkv_store *kv = txn->kv;
+	struct daxkv_store *store = txn->store;
 	struct dbstate *s = dbi_state_known(txn, db);
 	bool full = !s->desc;
 
 	if (!s->desc && s->tree.leaf_pages < 2 && !s->tree.inner_pages)
 		return name_page(txn, s, s->tree.root);
-	int rc = full ? 0 : desc_commit(kv, s, words, &full);
+	int rc = full ? 0 : desc_commit(store, s, words, &full);
 
 	if (rc || !full)
 		return rc;
 	rc = move_desc(txn, db);
-	return rc ? rc : desc_commit(kv, s, words, &full);
+	return rc ? rc : desc_commit(store, s, words, &full);
 }
 
 static bool db_changed(const struct daxkv_txn *txn, const struct dbstate *s)
@@ -93,10 +93,10 @@ static bool db_changed(const struct daxkv_txn *txn, const struct dbstate *s)
 	return s->generation == txn->generation && s->changed;
 }
 
-/* commit_descs - named databases first: a moved descriptor changes its record in the main one. */
+/* commit_descs - named databases first: a moved descriptor changes its catalog entry in the main one. */
 static int commit_descs(struct daxkv_txn *txn, struct words *words)
 {
-	const struct fmt_super *super = (const void *)txn->kv->map.base;
+	const struct fmt_super *super = (const void *)txn->store->map.base;
 	int rc = 0;
 
 	for (const struct dbstate *s = txn->changed; s && !rc; s = s->links.next_changed)
@@ -172,52 +172,52 @@ static void flush_private(struct wset *w, struct ranges *ranges)
 	}
 }
 
-/* fence - wait; a failure poisons the store, because nobody knows what became durable [R5]. */
-static int fence(struct daxkv_store *kv, const char *what)
+/* fence - wait; a failure puts the store into panic, because nobody knows what became durable [R5]. */
+static int fence(struct daxkv_store *store, const char *what)
 {
-	int rc = pm_fence(&kv->map.pm); /* Orders: what the caller names, before what it does next. */
+	int rc = pm_fence(&store->map.pm); /* Orders: what the caller names, before what it does next. */
 
 	if (!rc)
 		return 0;
-	__atomic_store_n(&kv->share->poison, (uint32_t)rc, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&store->share->panic, (uint32_t)rc, __ATOMIC_SEQ_CST);
 	return err_set(DAXKV_PANIC, "%s: %s; the store refuses changes until it is opened again", what, strerror(rc));
 }
 
-static int stage_freed(struct daxkv_store *kv)
+static int stage_freed(struct daxkv_store *store)
 {
 	int rc = 0;
 
-	for (size_t i = 0; i < kv->space.nops && !rc; i++) {
-		const struct space_op *op = &kv->space.op[i];
+	for (size_t i = 0; i < store->space.nops && !rc; i++) {
+		const struct space_op *op = &store->space.op[i];
 
 		if (op->kind == SPACE_HELD || op->kind == SPACE_SPILL)
-			rc = share_limbo_add(&kv->share_file, &(struct limbo_item){kv->wset.txn, op->off, op->pages});
+			rc = share_limbo_add(&store->share_file, &(struct limbo_item){store->wset.txn, op->off, op->pages});
 	}
 	if (rc)
-		(void)share_limbo_cut(&kv->share_file, kv->wset.txn - 1);
+		(void)share_limbo_cut(&store->share_file, store->wset.txn - 1);
 	return rc;
 }
 
 /* stage_limbo - what the transaction frees is told to other processes before its record can take
  * effect: if this one dies, the next writer knows. Where the lock file cannot grow, what nobody
  * needs any more makes room. */
-static int stage_limbo(struct daxkv_store *kv)
+static int stage_limbo(struct daxkv_store *store)
 {
-	int rc = stage_freed(kv);
+	int rc = stage_freed(store);
 
-	if ((rc != ENOSPC && rc != EDQUOT) || !kv->space.limbo.n)
+	if ((rc != ENOSPC && rc != EDQUOT) || !store->space.limbo.n)
 		return rc;
-	space_release(&kv->space);
-	return stage_freed(kv);
+	space_release(&store->space);
+	return stage_freed(store);
 }
 
 /* durable_upto - what the record of the running transaction, T, says: the words of T-2 are durable
- * for sure, those of T-1 when the store was settled since. */
-static uint64_t durable_upto(const struct daxkv_store *kv)
+ * for sure, those of T-1 when a checkpoint was made since. */
+static uint64_t durable_upto(const struct daxkv_store *store)
 {
-	const uint64_t txn = kv->wset.txn;
+	const uint64_t txn = store->wset.txn;
 
-	return kv->share->durable == txn - 1 ? txn - 1 : txn - min_u64(txn, 2);
+	return store->share->durable == txn - 1 ? txn - 1 : txn - min_u64(txn, 2);
 }
 
 static uint64_t spill_room(uint32_t psize)
@@ -226,7 +226,7 @@ static uint64_t spill_room(uint32_t psize)
 }
 
 /* spill_take - have want pages in the list; spill_write chains them through their prev. */
-static int spill_take(struct daxkv_store *kv, uint64_t *pages, uint64_t want, uint64_t **list)
+static int spill_take(struct daxkv_store *store, uint64_t *pages, uint64_t want, uint64_t **list)
 {
 	uint64_t *more = realloc(*list, want * sizeof **list);
 	int rc = 0;
@@ -235,16 +235,16 @@ static int spill_take(struct daxkv_store *kv, uint64_t *pages, uint64_t want, ui
 		return err_set(ENOMEM, "no memory for a transaction of %lu spilled pages", (unsigned long)want);
 	*list = more;
 	while (*pages < want && !rc) {
-		rc = space_take_spill(&kv->space, 1, &more[*pages]);
+		rc = space_take_spill(&store->space, 1, &more[*pages]);
 		*pages += !rc;
 	}
 	return rc;
 }
 
-static uint32_t spill_write(struct daxkv_store *kv, const struct words *words, const uint64_t *page, uint64_t npages)
+static uint32_t spill_write(struct daxkv_store *store, const struct words *words, const uint64_t *page, uint64_t npages)
 {
-	struct fmt_spill *s = (void *)kv->wset.image;
-	uint64_t room = spill_room(kv->page_size);
+	struct fmt_spill *s = (void *)store->wset.image;
+	uint64_t room = spill_room(store->page_size);
 	uint32_t crc = 0;
 
 	for (uint64_t i = 0, at = 0; i < npages && at < words->n; i++) {
@@ -252,14 +252,14 @@ static uint32_t spill_write(struct daxkv_store *kv, const struct words *words, c
 		size_t bytes = n * 2 * FMT_WORD;
 
 		memset(s, 0, FMT_SPILL_PAIRS);
-		s->page.birth = kv->wset.txn;
+		s->page.birth = store->wset.txn;
 		s->page.prev = at + n < words->n ? page[i + 1] : 0;
 		s->page.type = FMT_SPILL;
 		s->pairs = n;
 		memcpy(s->pair, words->w + at, bytes);
 		crc = crc32c(crc, s->pair, bytes);
 		memset((uint8_t *)s->pair + bytes, 0, round_up(FMT_SPILL_PAIRS + bytes, FMT_LINE) - FMT_SPILL_PAIRS - bytes);
-		pm_stream(&kv->map.pm, kv->map.base + page[i], s, round_up(FMT_SPILL_PAIRS + bytes, FMT_LINE));
+		pm_stream(&store->map.pm, store->map.base + page[i], s, round_up(FMT_SPILL_PAIRS + bytes, FMT_LINE));
 		at += n;
 	}
 	return crc;
@@ -267,114 +267,114 @@ static uint32_t spill_write(struct daxkv_store *kv, const struct words *words, c
 
 /* record_spilled - steps 2 to 4 of a large transaction. words has the words of the pages only; those of space are added here, after
  * the spill pages were taken, which may make the file grow. */
-static int record_spilled(struct daxkv_store *kv, struct words *words)
+static int record_spilled(struct daxkv_store *store, struct words *words)
 {
-	uint64_t *page = NULL, npages = 0, txn = kv->wset.txn;
+	uint64_t *page = NULL, npages = 0, txn = store->wset.txn;
 	size_t own = words->n;
-	int rc = space_words(&kv->space, words);
+	int rc = space_words(&store->space, words);
 
-	while (!rc && npages * spill_room(kv->page_size) < words->n) {
-		rc = spill_take(kv, &npages, words->n / spill_room(kv->page_size) + 1, &page);
+	while (!rc && npages * spill_room(store->page_size) < words->n) {
+		rc = spill_take(store, &npages, words->n / spill_room(store->page_size) + 1, &page);
 		words->n = own;
 		if (!rc)
-			rc = space_words(&kv->space, words);
+			rc = space_words(&store->space, words);
 	}
 	if (rc)
 		goto free_pages;
-	rc = stage_limbo(kv);
+	rc = stage_limbo(store);
 	if (rc)
 		goto free_pages;
-	flush_private(&kv->wset, NULL);
-	uint32_t crc = spill_write(kv, words, page, npages);
+	flush_private(&store->wset, NULL);
+	uint32_t crc = spill_write(store, words, page, npages);
 
 	/* Orders: fresh bytes and spilled words, before the record that makes them reachable [I6]. */
-	rc = fence(kv, "writing a large transaction");
+	rc = fence(store, "writing a large transaction");
 	if (rc)
 		goto free_pages;
-	ring_write_spilled(&kv->ring, txn, durable_upto(kv), npages ? page[0] : 0, words->n, crc);
+	ring_write_spilled(&store->ring, txn, durable_upto(store), npages ? page[0] : 0, words->n, crc);
 	/* Orders: the record, before its words in place. */
-	rc = fence(kv, "committing");
+	rc = fence(store, "committing");
 free_pages:
 	free(page);
 	return rc;
 }
 
-static int record_small(struct daxkv_store *kv, const struct words *words, struct ranges *ranges)
+static int record_small(struct daxkv_store *store, const struct words *words, struct ranges *ranges)
 {
-	int rc = stage_limbo(kv);
+	int rc = stage_limbo(store);
 
 	if (rc)
 		return rc;
-	const uint64_t durable = durable_upto(kv);
+	const uint64_t durable = durable_upto(store);
 
-	flush_private(&kv->wset, ranges);
-	ring_write(&kv->ring, kv->wset.txn, durable, ranges->r, ranges->n, words->w, words->n);
+	flush_private(&store->wset, ranges);
+	ring_write(&store->ring, store->wset.txn, durable, ranges->r, ranges->n, words->w, words->n);
 	/* Orders: fresh bytes and record, before the words in place. */
-	return fence(kv, "committing");
+	return fence(store, "committing");
 }
 
-/* record_fenced - steps 2 to 4 of a transaction whose words fit a slot but whose fresh bytes are too many to be named. */
-static int record_fenced(struct daxkv_store *kv, const struct words *words)
+/* record_fenced - steps 2 to 4 of a transaction whose words fit a record but whose fresh bytes are too many to be named. */
+static int record_fenced(struct daxkv_store *store, const struct words *words)
 {
-	int rc = stage_limbo(kv);
+	int rc = stage_limbo(store);
 
 	if (rc)
 		return rc;
-	flush_private(&kv->wset, NULL);
+	flush_private(&store->wset, NULL);
 	/* Orders: fresh bytes, before the record that makes them reachable [I6]. */
-	rc = fence(kv, "writing a transaction's data");
+	rc = fence(store, "writing a transaction's data");
 	if (rc)
 		return rc;
-	ring_write(&kv->ring, kv->wset.txn, durable_upto(kv), NULL, 0, words->w, words->n);
+	ring_write(&store->ring, store->wset.txn, durable_upto(store), NULL, 0, words->w, words->n);
 	/* Orders: the record, before its words in place. */
-	return fence(kv, "committing");
+	return fence(store, "committing");
 }
 
 /* ---- steps 5 and 6 -------------------------------------------------------------------------------------------------------- */
 
 /* flush_pairs - start writing back the words of (offset, value) pairs. */
-static void flush_pairs(struct daxkv_store *kv, const uint64_t *pair, uint64_t n)
+static void flush_pairs(struct daxkv_store *store, const uint64_t *pair, uint64_t n)
 {
 	for (uint64_t i = 0; i < n; i++)
-		if (pair[2 * i] < kv->map.size)
-			pm_flush(&kv->map.pm, kv->map.base + pair[2 * i], FMT_WORD);
+		if (pair[2 * i] < store->map.size)
+			pm_flush(&store->map.pm, store->map.base + pair[2 * i], FMT_WORD);
 }
 
 /* flush_record - the same for another process's commit, from its record. A spilled one's pages are still in the limbo. */
-static void flush_record(struct daxkv_store *kv, uint64_t txn)
+static void flush_record(struct daxkv_store *store, uint64_t txn)
 {
 	struct ring_record rec;
 
-	if (!ring_read(&kv->ring, (unsigned int)(txn % FMT_RING_SLOTS), &rec) || rec.txn != txn)
+	if (!ring_read(&store->ring, (unsigned int)(txn % FMT_RING_RECORDS), &rec) || rec.txn != txn)
 		return; /* only after recovery, which leaves all words durable */
 	if (!rec.spilled) {
-		flush_pairs(kv, rec.words, rec.nwords);
+		flush_pairs(store, rec.words, rec.nwords);
 		return;
 	}
-	for (uint64_t left = rec.spill_words, off = rec.spill_off; left && off && off <= kv->map.size - kv->page_size;) {
-		const struct fmt_spill *s = (const void *)(kv->map.base + off);
-		uint64_t n = min_u64(min_u64(s->pairs, left), spill_room(kv->page_size));
+	for (uint64_t left = rec.spill_words, off = rec.spill_off; left && off && off <= store->map.size - store->page_size;) {
+		const struct fmt_spill *s = (const void *)(store->map.base + off);
+		uint64_t n = min_u64(min_u64(s->pairs, left), spill_room(store->page_size));
 
-		flush_pairs(kv, s->pair, n);
+		flush_pairs(store, s->pair, n);
 		left -= n;
 		off = n ? s->page.prev : 0;
 	}
 }
 
-void commit_flush_words(struct daxkv_store *kv)
+void commit_flush_words(struct daxkv_store *store)
 {
 	uint64_t recent[RECENT_LINES];
-	const uint64_t last = kv->known;
+	const uint64_t last = store->known;
 	size_t n = 0;
 
-	if (last == kv->share->durable)
+	if (last == store->share->durable)
 		return;
-	if (kv->words_txn != last) {
-		flush_record(kv, last);
+	if (store->words_txn != last) {
+		flush_record(store, last);
 		return;
 	}
-	for (size_t i = 0; i < kv->words.n; i++) {
-		uint64_t line = kv->words.w[i].off / FMT_LINE;
+	for (size_t i = 0; i < store->words.n; i++) {
+		uint64_t line = store->words.w[i].off / FMT_LINE;
 		bool seen = false;
 
 		for (size_t j = 0; j < RECENT_LINES && j < n; j++)
@@ -382,42 +382,42 @@ void commit_flush_words(struct daxkv_store *kv)
 		if (seen)
 			continue;
 		recent[n++ % RECENT_LINES] = line;
-		pm_flush(&kv->map.pm, kv->map.base + kv->words.w[i].off, FMT_WORD);
+		pm_flush(&store->map.pm, store->map.base + store->words.w[i].off, FMT_WORD);
 	}
 }
 
-static void commit_store(struct daxkv_store *kv)
+static void commit_store(struct daxkv_store *store)
 {
-	uint64_t txn = kv->wset.txn;
+	uint64_t txn = store->wset.txn;
 
-	for (size_t i = 0; i < kv->words.n; i++)
-		pm_store8(&kv->map.pm, (const uint64_t *)(const void *)(kv->map.base + kv->words.w[i].off), kv->words.w[i].value);
-	kv->words_txn = txn;
-	space_committed(&kv->space, txn);
+	for (size_t i = 0; i < store->words.n; i++)
+		pm_store8(&store->map.pm, (const uint64_t *)(const void *)(store->map.base + store->words.w[i].off), store->words.w[i].value);
+	store->words_txn = txn;
+	space_committed(&store->space, txn);
 	/* what the record, fenced now, says [R3] */
-	kv->space.releasable = kv->share->releasable = durable_upto(kv);
-	kv->share->durable = txn - 1; /* flushed when txn began, fenced with it [R9] [I3] */
-	kv->known = txn;
-	__atomic_store_n(&kv->share->size, kv->space.end, __ATOMIC_RELEASE);
-	__atomic_store_n(&kv->commits, kv->commits + 1, __ATOMIC_RELAXED);
-	__atomic_store_n(&kv->share->published, txn, __ATOMIC_SEQ_CST);
+	store->space.releasable = store->share->releasable = durable_upto(store);
+	store->share->durable = txn - 1; /* flushed when txn began, fenced with it [R9] [I3] */
+	store->known = txn;
+	__atomic_store_n(&store->share->size, store->space.end, __ATOMIC_RELEASE);
+	__atomic_store_n(&store->commits, store->commits + 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&store->share->published, txn, __ATOMIC_SEQ_CST);
 }
 
 int commit_run(struct daxkv_txn *txn)
 {
-	struct daxkv_store *kv = txn->kv;
-	struct wset *w = &kv->wset;
+	struct daxkv_store *store = txn->store;
+	struct wset *w = &store->wset;
 	struct ranges ranges;
-	struct words *words = &kv->words;
-	const struct fmt_super *super = (const void *)kv->map.base;
+	struct words *words = &store->words;
+	const struct fmt_super *super = (const void *)store->map.base;
 	size_t own;
 	int rc;
 
 	ranges.n = ranges.bytes = 0;
 	ranges.too_many = false;
 	words->n = 0;
-	kv->words_txn = 0;
-	rc = tree_settle_all(&kv->scratch);
+	store->words_txn = 0;
+	rc = tree_flush_all(&store->scratch);
 	if (!rc)
 		rc = commit_descs(txn, words);
 	if (!rc && txn->user_version_set && load_word(&super->user_version) != txn->user_version)
@@ -427,81 +427,81 @@ int commit_run(struct daxkv_txn *txn)
 	if (rc)
 		return rc;
 	own = words->n;
-	rc = space_words(&kv->space, words);
+	rc = space_words(&store->space, words);
 	if (rc)
 		return rc;
 	if (words->n == 0 && ranges.n == 0) { /* nothing changed: what was taken was given back */
-		space_undo(&kv->space, 0);
+		space_undo(&store->space, 0);
 		return 0;
 	}
 	if (ring_fits(0, words->n) && !ranges.too_many && ring_fits(ranges.n, words->n) && ranges.bytes <= FRESH_MAX) {
-		rc = record_small(kv, words, &ranges);
+		rc = record_small(store, words, &ranges);
 	} else if (ring_fits(0, words->n)) {
-		rc = record_fenced(kv, words);
+		rc = record_fenced(store, words);
 	} else {
 		words->n = own;
-		rc = record_spilled(kv, words);
+		rc = record_spilled(store, words);
 	}
 	if (!rc)
-		commit_store(kv);
+		commit_store(store);
 	return rc;
 }
 
-/* ---- settling and trimming ------------------------------------------------------------------------------------------------ */
+/* ---- checkpoint and trim ------------------------------------------------------------------------------------------------ */
 
-int commit_settle(struct daxkv_store *kv)
+int commit_checkpoint(struct daxkv_store *store)
 {
-	const struct fmt_super *super = (const void *)kv->map.base;
-	const uint64_t txn = kv->known, mark = super_clean_word(txn);
+	const struct fmt_super *super = (const void *)store->map.base;
+	const uint64_t txn = store->known, mark = super_clean_word(txn);
 	int rc;
 
 	if (load_word(&super->clean) == mark)
 		return 0;
-	commit_flush_words(kv);
+	commit_flush_words(store);
 	/* Orders: all words in place, before the mark that says so [I4]. */
-	rc = fence(kv, "making the store clean");
+	rc = fence(store, "making the store clean");
 	if (rc)
 		return rc;
-	kv->share->durable = txn;
-	pm_store8(&kv->map.pm, &super->clean, mark);
-	pm_flush(&kv->map.pm, &super->clean, FMT_WORD);
+	store->share->durable = txn;
+	pm_store8(&store->map.pm, &super->clean, mark);
+	pm_flush(&store->map.pm, &super->clean, FMT_WORD);
 	/* Orders: the mark, before any page that it releases is written [I4] [R3]. */
-	rc = fence(kv, "making the store clean");
+	rc = fence(store, "making the store clean");
 	if (rc)
 		return rc;
-	kv->space.releasable = kv->share->releasable = txn;
-	map_touch(&kv->map);
+	store->space.releasable = store->share->releasable = txn;
+	map_touch(&store->map);
 	return 0;
 }
 
-int commit_trim(struct daxkv_store *kv, bool *cut)
+int commit_trim(struct daxkv_store *store, bool *cut)
 {
 	struct ranges ranges;
 	int rc;
 
 	ranges.n = 0;
-	space_release(&kv->space);
+	space_release(&store->space);
 	*cut = false;
-	if (kv->space.limbo.n)
+	if (store->space.limbo.n)
 		return 0;
-	uint64_t end = kv->space.end;
+	uint64_t end = store->space.end;
 
-	rc = space_trim(&kv->space, ((const struct fmt_super *)(const void *)kv->map.base)->initial, cut);
+	rc = space_trim(&store->space, ((const struct fmt_super *)(const void *)store->map.base)->initial, cut);
 	if (rc || !*cut)
 		return rc;
-	kv->words.n = 0;
-	kv->words_txn = 0;
-	rc = space_words(&kv->space, &kv->words);
-	*cut = !rc && ring_fits(0, kv->words.n);
+	store->words.n = 0;
+	store->words_txn = 0;
+	rc = space_words(&store->space, &store->words);
+	*cut = !rc && ring_fits(0, store->words.n);
 	if (*cut)
-		rc = record_small(kv, &kv->words, &ranges);
+		rc = record_small(store, &store->words, &ranges);
 	if (*cut && !rc) {
-		commit_store(kv);
+		commit_store(store);
 		return 0;
 	}
 	*cut = false; /* so many words are not worth it */
-	space_undo(&kv->space, 0);
-	kv->space.grown.n = 0;
-	kv->space.end = end;
+	space_undo(&store->space, 0);
+	store->space.grown.n = 0;
+	store->space.end = end;
 	return rc;
 }

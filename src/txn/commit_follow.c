@@ -6,228 +6,228 @@
 #include "base/err.h"
 #include "redo/recover.h"
 #include "txn/commit.h"
+#include "txn/registry.h"
 #include "txn/store.h"
-#include "txn/stores.h"
 
 #include <time.h>
 #include <unistd.h>
 
 #define FOLLOW_TRIES 10000u /* of a tenth of a millisecond */
 
-/* lengths_agree - the mapping has what the file has: with turns others may have made it longer, or shorter. */
-static int lengths_agree(struct daxkv_store *kv)
+/* lengths_agree - the mapping has what the file has: with an external lock others may have made it longer, or shorter. */
+static int lengths_agree(struct daxkv_store *store)
 {
 	uint64_t length;
-	int rc = map_file_size(&kv->map, &length);
+	int rc = map_file_size(&store->map, &length);
 
 	if (rc)
 		return rc;
-	length = round_down(length, kv->page_size);
-	if (kv->turns && length < kv->map.size) {
-		map_cut(&kv->map, length);
+	length = round_down(length, store->page_size);
+	if (store->external_lock && length < store->map.size) {
+		map_cut(&store->map, length);
 		return 0;
 	}
-	return map_extend(&kv->map, min_u64(length, kv->map.reserve));
+	return map_extend(&store->map, min_u64(length, store->map.reserve));
 }
 
 /* whole_open - the ring of the whole file, as far as others made it grow: recovery looks at all that records name. By a
  * mapping of its own where this process reserved too little address space. whole_close ends it. */
-static int whole_open(struct daxkv_store *kv, struct map *whole, struct ring *ring)
+static int whole_open(struct daxkv_store *store, struct map *whole, struct ring *ring)
 {
 	uint64_t length;
-	int rc = lengths_agree(kv);
+	int rc = lengths_agree(store);
 
-	*ring = kv->ring;
+	*ring = store->ring;
 	*whole = (struct map){.fd = -1};
 	if (!rc)
-		rc = map_file_size(&kv->map, &length);
-	if (rc || round_down(length, kv->page_size) <= kv->map.reserve)
+		rc = map_file_size(&store->map, &length);
+	if (rc || round_down(length, store->page_size) <= store->map.reserve)
 		return rc;
-	*whole = (struct map){.fd = kv->map.fd, .rdonly = kv->map.rdonly, .path = kv->map.path};
-	rc = map_attach(whole, round_down(length, kv->page_size), 0, map_pmem(kv->map.medium), false);
+	*whole = (struct map){.fd = store->map.fd, .rdonly = store->map.rdonly, .path = store->map.path};
+	rc = map_attach(whole, round_down(length, store->page_size), 0, map_pmem(store->map.medium), false);
 	ring->map = whole;
 	return rc;
 }
 
-static void whole_close(struct daxkv_store *kv, struct map *whole)
+static void whole_close(struct daxkv_store *store, struct map *whole)
 {
 	if (!whole->base)
 		return;
 	if (whole->pm.failed)
-		kv->map.pm.failed = whole->pm.failed;
+		store->map.pm.failed = whole->pm.failed;
 	map_detach(whole);
 }
 
 /* recover_for - the writer died: its last record counts or does not, as after a crash, but readers go on meanwhile. */
-static int recover_for(struct daxkv_store *kv)
+static int recover_for(struct daxkv_store *store)
 {
 	struct recover_result r;
 	struct map whole;
 	struct ring ring;
-	int rc = whole_open(kv, &whole, &ring);
+	int rc = whole_open(store, &whole, &ring);
 
 	if (!rc)
 		rc = recover(&ring, &r);
-	whole_close(kv, &whole);
-	if (!rc && r.txn < kv->share->published)
-		rc = err_corrupt(kv->ring.off, "ring: the newest valid record is %lu, but %lu was published", (unsigned long)r.txn,
-		                 (unsigned long)kv->share->published);
+	whole_close(store, &whole);
+	if (!rc && r.txn < store->share->published)
+		rc = err_corrupt(store->ring.off, "ring: the newest valid record is %lu, but %lu was published", (unsigned long)r.txn,
+		                 (unsigned long)store->share->published);
 	if (!rc)
-		rc = share_limbo_cut(&kv->share_file, r.txn);
+		rc = share_limbo_cut(&store->share_file, r.txn);
 	if (rc)
 		return rc;
 	if (r.replayed)
-		map_touch(&kv->map);
-	kv->known = UINT64_MAX;
-	kv->share->durable = kv->share->releasable = r.txn;
-	kv->share->size = load_word(&((const struct fmt_super *)(const void *)kv->map.base)->size);
-	__atomic_store_n(&kv->share->published, r.txn, __ATOMIC_SEQ_CST);
+		map_touch(&store->map);
+	store->known = UINT64_MAX;
+	store->share->durable = store->share->releasable = r.txn;
+	store->share->size = load_word(&((const struct fmt_super *)(const void *)store->map.base)->size);
+	__atomic_store_n(&store->share->published, r.txn, __ATOMIC_SEQ_CST);
 	return 0;
 }
 
 /* share_agrees - what the lock file says of the newest commit is what the store says. */
-static int share_agrees(const struct daxkv_store *kv, uint64_t last)
+static int share_agrees(const struct daxkv_store *store, uint64_t last)
 {
-	const uint64_t durable = kv->share->durable, releasable = kv->share->releasable;
+	const uint64_t durable = store->share->durable, releasable = store->share->releasable;
 	uint64_t clean;
 
-	(void)super_clean((const void *)kv->map.base, &clean);
-	const bool there = load_word(ring_slot(&kv->ring, last)) == last || clean == last;
+	(void)super_clean((const void *)store->map.base, &clean);
+	const bool there = load_word(ring_at(&store->ring, last)) == last || clean == last;
 
-	if (kv->share_file.fd < 0 ||
-	    (there && load_word(ring_slot(&kv->ring, last + 1)) <= last && durable <= last &&
+	if (store->share_file.fd < 0 ||
+	    (there && load_word(ring_at(&store->ring, last + 1)) <= last && durable <= last &&
 	     durable + 1 >= last && releasable <= durable))
 		return 0;
 	return err_set(DAXKV_CORRUPT,
 	               "%s is damaged: %lu is not the store's newest commit; "
 	               "the store is whole, when all have closed it",
-	               kv->lock.name, (unsigned long)last);
+	               store->lock.name, (unsigned long)last);
 }
 
-int commit_take_over(struct daxkv_store *kv, bool died)
+int commit_take_over(struct daxkv_store *store, bool died)
 {
-	const struct fmt_super *super = (const void *)kv->map.base;
-	uint64_t last = __atomic_load_n(&kv->share->published, __ATOMIC_RELAXED);
+	const struct fmt_super *super = (const void *)store->map.base;
+	uint64_t last = __atomic_load_n(&store->share->published, __ATOMIC_RELAXED);
 	int rc = 0;
 
-	if (!died && kv->known == last && kv->share->last_writer == kv->share_file.owner)
+	if (!died && store->known == last && store->share->last_writer == store->share_file.owner)
 		return 0;
-	bool behind = commit_behind(kv);
+	bool behind = commit_behind(store);
 
-	if (died || !kv->share->recovered) /* what was found clean when it was opened may be so in a cache only [R4] */
-		rc = recover_for(kv);
-	if (rc && kv->map.pm.failed)
-		__atomic_store_n(&kv->share->poison, (uint32_t)kv->map.pm.failed, __ATOMIC_SEQ_CST);
+	if (died || !store->share->recovered) /* what was found clean when it was opened may be so in a cache only [R4] */
+		rc = recover_for(store);
+	if (rc && store->map.pm.failed)
+		__atomic_store_n(&store->share->panic, (uint32_t)store->map.pm.failed, __ATOMIC_SEQ_CST);
 	if (rc) /* it stays to be done: another process may have the memory, or the descriptors, that were missing here */
 		return rc;
-	kv->share->recovered = 1;
-	last = __atomic_load_n(&kv->share->published, __ATOMIC_RELAXED);
-	rc = share_agrees(kv, last);
-	if (!rc && kv->share->size > kv->map.size)
-		rc = map_extend(&kv->map, kv->share->size);
+	store->share->recovered = 1;
+	last = __atomic_load_n(&store->share->published, __ATOMIC_RELAXED);
+	rc = share_agrees(store, last);
+	if (!rc && store->share->size > store->map.size)
+		rc = map_extend(&store->map, store->share->size);
 	if (!rc && behind) /* all words are durable in place, as in a store that was just opened: nothing waits [R3] */
-		limbo_free(&kv->space.limbo);
+		limbo_free(&store->space.limbo);
 	if (!rc)
-		rc = space_reset(&kv->space, load_word(&super->size));
+		rc = space_reset(&store->space, load_word(&super->size));
 	if (!rc)
-		rc = share_limbo_load(&kv->share_file, &kv->space.limbo);
-	if (!rc && !limbo_sound(&kv->space.limbo, last, kv->page_size, kv->space.end))
-		rc = share_limbo_wild(&kv->share_file);
+		rc = share_limbo_load(&store->share_file, &store->space.limbo);
+	if (!rc && !limbo_sound(&store->space.limbo, last, store->page_size, store->space.end))
+		rc = share_limbo_wild(&store->share_file);
 	if (rc) {
-		kv->known = UINT64_MAX;
+		store->known = UINT64_MAX;
 		return rc;
 	}
-	kv->space.releasable = kv->share->releasable;
-	kv->known = last;
-	__atomic_store_n(&kv->share->writer_pid, getpid(), __ATOMIC_RELAXED);
-	__atomic_store_n(&kv->share->last_writer, kv->share_file.owner, __ATOMIC_RELEASE); /* pairs with daxkv_writer_pid */
-	kv->followed = false;
+	store->space.releasable = store->share->releasable;
+	store->known = last;
+	__atomic_store_n(&store->share->writer_pid, getpid(), __ATOMIC_RELAXED);
+	__atomic_store_n(&store->share->last_writer, store->share_file.owner, __ATOMIC_RELEASE); /* pairs with daxkv_writer_pid */
+	store->followed = false;
 	return 0;
 }
 
-/* newer - whether the file has a commit, or an attempt at one, that this store does not know. Its record, or one that came after it, is in the slot where the
+/* newer - whether the file has a commit, or an attempt at one, that this store does not know. Its record, or one that came after it, is in the place where the
  * next is to be; or it was made clean. */
-static bool newer(const struct daxkv_store *kv)
+static bool newer(const struct daxkv_store *store)
 {
-	const struct fmt_super *super = (const void *)kv->map.base;
-	uint64_t last = __atomic_load_n(&kv->share->published, __ATOMIC_RELAXED), clean;
+	const struct fmt_super *super = (const void *)store->map.base;
+	uint64_t last = __atomic_load_n(&store->share->published, __ATOMIC_RELAXED), clean;
 
-	if (load_word(ring_slot(&kv->ring, last + 1)) > last)
+	if (load_word(ring_at(&store->ring, last + 1)) > last)
 		return true;
 	(void)super_clean(super, &clean);
 	return clean > last;
 }
 
-bool commit_behind(const struct daxkv_store *kv)
+bool commit_behind(const struct daxkv_store *store)
 {
-	return kv->turns && (kv->followed || newer(kv));
+	return store->external_lock && (store->followed || newer(store));
 }
 
 /* follow - the writer's lock is held. */
-static int follow(struct daxkv_store *kv)
+static int follow_commits(struct daxkv_store *store)
 {
-	const struct fmt_super *super = (const void *)kv->map.base;
+	const struct fmt_super *super = (const void *)store->map.base;
 	uint64_t txn = 0, size;
 	struct map whole;
 	struct ring ring;
 	bool in_place = true;
-	int rc = whole_open(kv, &whole, &ring);
+	int rc = whole_open(store, &whole, &ring);
 
 	if (!rc)
 		rc = recover_in_place(&ring, &in_place, &txn);
-	whole_close(kv, &whole);
+	whole_close(store, &whole);
 	if (rc)
 		return rc;
 	if (!in_place)
-		return kv->read_only ? err_set(DAXKV_BUSY, "another process died in its commit: a writer has to put it right") : commit_take_over(kv, true);
+		return store->read_only ? err_set(DAXKV_BUSY, "another process died in its commit: a writer has to put it right") : commit_take_over(store, true);
 	size = load_word(&super->size);
-	if (size > kv->map.reserve)
+	if (size > store->map.reserve)
 		return err_set(DAXKV_FULL, "the store has grown to %lu bytes; this process opened it with a maximum of %lu", (unsigned long)size,
-		               (unsigned long)kv->map.reserve);
-	if (size > kv->map.size)
+		               (unsigned long)store->map.reserve);
+	if (size > store->map.size)
 		return err_corrupt(offsetof(struct fmt_super, size), "truncated: the store uses %lu bytes, the file has %lu", (unsigned long)size,
-		                   (unsigned long)kv->map.size);
-	kv->followed = true;
-	__atomic_store_n(&kv->share->size, size, __ATOMIC_RELEASE);
-	__atomic_store_n(&kv->share->published, txn, __ATOMIC_SEQ_CST);
+		                   (unsigned long)store->map.size);
+	store->followed = true;
+	__atomic_store_n(&store->share->size, size, __ATOMIC_RELEASE);
+	__atomic_store_n(&store->share->published, txn, __ATOMIC_SEQ_CST);
 	return 0;
 }
 
 /* follow_copy - somebody has opened the store for writing, so that the filesystem has made a copy of the file: that is the store now. */
-static int follow_copy(struct daxkv_store *kv)
+static int follow_copy(struct daxkv_store *store)
 {
 	int rc = 0;
 
-	pthread_mutex_lock(&kv->slot_mutex);
-	if (kv->copied)
-		rc = map_follow_copy(&kv->map);
-	if (!rc && kv->lock.data_fd >= 0) /* the descriptor is another one by that number */
-		rc = lock_data(&kv->lock, kv->map.fd, true);
-	if (!rc && !kv->turns) /* with turns nothing tells of writers: each read looks anew */
-		__atomic_store_n(&kv->copied, false, __ATOMIC_RELAXED);
-	pthread_mutex_unlock(&kv->slot_mutex);
+	pthread_mutex_lock(&store->reader_mutex);
+	if (store->copied)
+		rc = map_follow_copy(&store->map);
+	if (!rc && store->lock.data_fd >= 0) /* the descriptor is another one by that number */
+		rc = lock_data(&store->lock, store->map.fd, true);
+	if (!rc && !store->external_lock) /* with an external lock nothing tells of writers: each read looks anew */
+		__atomic_store_n(&store->copied, false, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&store->reader_mutex);
 	return rc;
 }
 
-int commit_follow(struct daxkv_store *kv)
+int commit_follow(struct daxkv_store *store)
 {
 	const struct timespec pause = {.tv_nsec = 100000};
 
-	if (__atomic_load_n(&kv->copied, __ATOMIC_RELAXED) && (kv->turns || __atomic_load_n(&kv->share->writable, __ATOMIC_ACQUIRE))) {
-		int rc = follow_copy(kv);
+	if (__atomic_load_n(&store->copied, __ATOMIC_RELAXED) && (store->external_lock || __atomic_load_n(&store->share->writable, __ATOMIC_ACQUIRE))) {
+		int rc = follow_copy(store);
 
 		if (rc)
 			return rc;
 	}
-	if (!kv->turns)
+	if (!store->external_lock)
 		return 0;
-	for (unsigned int tries = 0; newer(kv); tries++) {
-		if (stores_writing(kv) || __atomic_load_n(&kv->writer, __ATOMIC_ACQUIRE)) /* pairs with begin_write: who writes here is at the front */
+	for (unsigned int tries = 0; newer(store); tries++) {
+		if (registry_writing(store) || __atomic_load_n(&store->writer, __ATOMIC_ACQUIRE)) /* pairs with begin_write: who writes here is at the front */
 			return 0;
-		if (wlock_try(&kv->share->writer, kv->share_file.owner)) {
-			int rc = newer(kv) ? follow(kv) : 0;
+		if (wlock_try(&store->share->writer, store->share_file.owner)) {
+			int rc = newer(store) ? follow_commits(store) : 0;
 
-			wlock_give(&kv->share->writer);
+			wlock_give(&store->share->writer);
 			return rc;
 		}
 		if (tries == FOLLOW_TRIES)

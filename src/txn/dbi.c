@@ -25,8 +25,8 @@ int dbi_name_new(const struct daxkv_val *bytes, bool gone, struct dbi_name **nam
 	return 0;
 }
 
-/* names_free - n and what is older. */
-static void names_free(struct dbi_table *t, struct dbi_name *n)
+/* dbi_names_free - n and what is older. */
+static void dbi_names_free(struct dbi_table *t, struct dbi_name *n)
 {
 	while (n) {
 		struct dbi_name *older = n->older;
@@ -64,9 +64,9 @@ static uint32_t pow2_from(uint32_t n)
 	return p;
 }
 
-int dbi_open_tables(struct daxkv_store *kv, uint32_t max_dbs)
+int dbi_open_tables(struct daxkv_store *store, uint32_t max_dbs)
 {
-	struct dbi_table *t = &kv->dbis;
+	struct dbi_table *t = &store->dbis;
 	const struct daxkv_val none = {0, NULL};
 
 	t->max = max_dbs < DBI_MAX ? max_dbs : DBI_MAX;
@@ -82,9 +82,9 @@ int dbi_open_tables(struct daxkv_store *kv, uint32_t max_dbs)
 	return rc ? rc : dbi_name_new(&none, false, &t->dbi[DAXKV_MAIN].name);
 }
 
-void dbi_close_tables(struct daxkv_store *kv)
+void dbi_close_tables(struct daxkv_store *store)
 {
-	struct dbi_table *t = &kv->dbis;
+	struct dbi_table *t = &store->dbis;
 
 	for (uint32_t i = 0; t->dbi && i < t->high; i++)
 		while (t->dbi[i].name) {
@@ -99,9 +99,9 @@ void dbi_close_tables(struct daxkv_store *kv)
 }
 
 /* entry_of - the entry of a handle that is not FREE; NULL: there is none. The mutex is held. */
-static struct dbi *entry_of(const struct daxkv_store *kv, daxkv_db db)
+static struct dbi *entry_of(const struct daxkv_store *store, daxkv_db db)
 {
-	struct dbi *d = &kv->dbis.dbi[db & kv->dbis.mask];
+	struct dbi *d = &store->dbis.dbi[db & store->dbis.mask];
 
 	return db && d->number == db ? d : NULL;
 }
@@ -127,13 +127,13 @@ static void entry_pending(struct daxkv_txn *txn, struct dbi *d)
 {
 	d->pending = txn;
 	link_out(&d->own);
-	link_put(&txn->kv->dbis.own, &d->own);
+	link_put(&txn->store->dbis.own, &d->own);
 	txn->handles = true;
 }
 
-static void entry_free(struct dbi_table *t, struct dbi *d)
+static void handle_free(struct dbi_table *t, struct dbi *d)
 {
-	names_free(t, d->name);
+	dbi_names_free(t, d->name);
 	d->name = NULL;
 	entry_sort(t, d);
 	link_out(&d->own);
@@ -144,9 +144,9 @@ static void entry_free(struct dbi_table *t, struct dbi *d)
 	free_put(t, d);
 }
 
-/* entry_prune - forget what no snapshot of this process can ask for: names, and a handle that is
+/* handle_prune - forget what no snapshot of this process can ask for: names, and a handle that is
  * GONE. Returns whether nothing is left to be forgotten. */
-static bool entry_prune(struct dbi_table *t, struct dbi *d, uint64_t oldest)
+static bool handle_prune(struct dbi_table *t, struct dbi *d, uint64_t oldest)
 {
 	struct dbi_name *n = d->name;
 
@@ -154,29 +154,29 @@ static bool entry_prune(struct dbi_table *t, struct dbi *d, uint64_t oldest)
 		n = n->older;
 	if (!n)
 		return false;
-	names_free(t, n->older);
+	dbi_names_free(t, n->older);
 	n->older = NULL;
 	if (n != d->name)
 		return false;
 	if (n->gone)
-		entry_free(t, d);
+		handle_free(t, d);
 	else
 		entry_sort(t, d);
 	return true;
 }
 
 /* table_prune - all entries. One that is not done stops it: others have had their names less long. */
-static void table_prune(const struct daxkv_store *kv, struct dbi_table *t)
+static void table_prune(const struct daxkv_store *store, struct dbi_table *t)
 {
 	struct dbi *gone = past_first(&t->gone), *renamed = past_first(&t->renamed);
 
 	if (!gone && !renamed)
 		return;
-	const uint64_t oldest = share_oldest_own(kv->share, kv->share_file.owner);
+	const uint64_t oldest = share_oldest_own(store->share, store->share_file.owner);
 
-	while (gone && entry_prune(t, gone, oldest))
+	while (gone && handle_prune(t, gone, oldest))
 		gone = past_first(&t->gone);
-	while (renamed && entry_prune(t, renamed, oldest))
+	while (renamed && handle_prune(t, renamed, oldest))
 		renamed = past_first(&t->renamed);
 }
 
@@ -201,12 +201,12 @@ struct search {                 /* what there is of a name */
  * held. */
 static void table_search(struct daxkv_txn *txn, const struct daxkv_val *name, struct search *s)
 {
-	struct dbi_table *t = &txn->kv->dbis;
+	struct dbi_table *t = &txn->store->dbis;
 	const uint64_t snapshot = txn_view(txn)->snapshot;
 	struct dbi_name *n;
 
 	*s = (struct search){0};
-	table_prune(txn->kv, t);
+	table_prune(txn->store, t);
 	n = index_first(t, name);
 	for (; n && n->since > snapshot; n = index_next(n, name))
 		s->later = n;
@@ -244,7 +244,7 @@ static struct dbi *entry_next(struct daxkv_txn *txn, struct dbi_table *t)
 		return &t->dbi[t->high++];
 	if (!gone || gone->name->by)
 		return NULL;
-	entry_free(t, gone);
+	handle_free(t, gone);
 	return free_take(t);
 }
 
@@ -265,7 +265,7 @@ static int entry_open(struct daxkv_txn *txn, const struct daxkv_val *name, const
                       daxkv_db *db)
 {
 	const struct daxkv_val none = {0, NULL};
-	struct dbi_table *t = &txn->kv->dbis;
+	struct dbi_table *t = &txn->store->dbis;
 	struct dbi_name *n = NULL, *end = NULL;
 	int rc = dbi_name_new(name, false, &n);
 
@@ -298,11 +298,11 @@ static int entry_open(struct daxkv_txn *txn, const struct daxkv_val *name, const
 
 int dbi_take(struct daxkv_txn *txn, const struct daxkv_val *name, daxkv_db *db, bool *is_new)
 {
-	struct daxkv_store *kv = txn->kv;
+	struct daxkv_store *store = txn->store;
 	struct search s;
 	int rc = 0;
 
-	pthread_mutex_lock(&kv->dbi_mutex);
+	pthread_mutex_lock(&store->dbi_mutex);
 	table_search(txn, name, &s);
 	if (!s.at && s.later && !s.later->older) { /* that claim begins earlier now */
 		s.later->since = s.since;
@@ -317,79 +317,79 @@ int dbi_take(struct daxkv_txn *txn, const struct daxkv_val *name, daxkv_db *db, 
 	} else {
 		rc = entry_open(txn, name, &s, db);
 	}
-	pthread_mutex_unlock(&kv->dbi_mutex);
+	pthread_mutex_unlock(&store->dbi_mutex);
 	return rc;
 }
 
 void dbi_untake(struct daxkv_txn *txn, daxkv_db db)
 {
-	struct daxkv_store *kv = txn->kv;
+	struct daxkv_store *store = txn->store;
 
-	pthread_mutex_lock(&kv->dbi_mutex);
-	struct dbi *d = entry_of(kv, db);
+	pthread_mutex_lock(&store->dbi_mutex);
+	struct dbi *d = entry_of(store, db);
 
 	if (d && d->opened_by == txn)
-		entry_free(&kv->dbis, d);
-	pthread_mutex_unlock(&kv->dbi_mutex);
+		handle_free(&store->dbis, d);
+	pthread_mutex_unlock(&store->dbi_mutex);
 }
 
 daxkv_db dbi_find(const struct daxkv_txn *txn, const struct daxkv_val *name)
 {
-	struct daxkv_store *kv = txn->kv;
+	struct daxkv_store *store = txn->store;
 	daxkv_db db = 0;
 
-	pthread_mutex_lock(&kv->dbi_mutex);
-	for (const struct dbi_name *n = index_first(&kv->dbis, name); n && !db;
+	pthread_mutex_lock(&store->dbi_mutex);
+	for (const struct dbi_name *n = index_first(&store->dbis, name); n && !db;
 	     n = index_next(n, name))
 		if (!n->newer)
 			db = n->entry->number;
-	pthread_mutex_unlock(&kv->dbi_mutex);
+	pthread_mutex_unlock(&store->dbi_mutex);
 	return db;
 }
 
-void daxkv_db_close(struct daxkv_store *kv, daxkv_db db)
+void daxkv_db_close(struct daxkv_store *store, daxkv_db db)
 {
-	if (!kv || txn_forked(kv) || db == DAXKV_MAIN)
+	if (!store || txn_forked(store) || db == DAXKV_MAIN)
 		return;
-	pthread_mutex_lock(&kv->dbi_mutex);
-	struct dbi *d = entry_of(kv, db);
+	pthread_mutex_lock(&store->dbi_mutex);
+	struct dbi *d = entry_of(store, db);
 
 	if (d)
-		entry_free(&kv->dbis, d);
-	pthread_mutex_unlock(&kv->dbi_mutex);
+		handle_free(&store->dbis, d);
+	pthread_mutex_unlock(&store->dbi_mutex);
 }
 
 /* ---- changing -------------------------------------------------------------------------------- */
 
 void dbi_push(struct daxkv_txn *txn, daxkv_db db, struct dbi_name *n)
 {
-	struct daxkv_store *kv = txn->kv;
+	struct daxkv_store *store = txn->store;
 
-	pthread_mutex_lock(&kv->dbi_mutex);
-	struct dbi *d = entry_of(kv, db);
+	pthread_mutex_lock(&store->dbi_mutex);
+	struct dbi *d = entry_of(store, db);
 
 	if (d && n->gone && d->opened_by == txn) { /* no other transaction knows it */
-		entry_free(&kv->dbis, d);
+		handle_free(&store->dbis, d);
 		d = NULL;
 	}
 	if (d) {
-		n->since = kv->wset.txn;
+		n->since = store->wset.txn;
 		n->by = txn;
-		name_push(&kv->dbis, d, n);
+		name_push(&store->dbis, d, n);
 		if (n->older->older)
-			(void)entry_prune(&kv->dbis, d,
-			                  share_oldest_own(kv->share, kv->share_file.owner));
+			(void)handle_prune(&store->dbis, d,
+			                   share_oldest_own(store->share, store->share_file.owner));
 		entry_pending(txn, d);
 	} else {
 		free(n); /* it was closed meanwhile */
 	}
-	pthread_mutex_unlock(&kv->dbi_mutex);
+	pthread_mutex_unlock(&store->dbi_mutex);
 }
 
 /* names_end - the names that the transaction gave: kept, or undone. */
 static void names_end(struct daxkv_txn *txn, struct dbi *d, bool keep)
 {
-	struct dbi_table *t = &txn->kv->dbis;
+	struct dbi_table *t = &txn->store->dbis;
 	struct dbi_name *n = d->name;
 
 	if (!n || n->by != txn)
@@ -412,7 +412,7 @@ static void names_end(struct daxkv_txn *txn, struct dbi *d, bool keep)
  * parent. */
 static void entry_end(struct daxkv_txn *txn, struct dbi *d, bool keep)
 {
-	struct dbi_table *t = &txn->kv->dbis;
+	struct dbi_table *t = &txn->store->dbis;
 	bool opened = d->opened_by == txn;
 
 	d->pending = txn->parent;
@@ -431,12 +431,12 @@ static void entry_end(struct daxkv_txn *txn, struct dbi *d, bool keep)
 		return;
 	d->opened_by = txn->parent;
 	if (!keep)
-		entry_free(t, d);
+		handle_free(t, d);
 }
 
 void dbi_end(struct daxkv_txn *txn, bool keep)
 {
-	struct dbi_table *t = &txn->kv->dbis;
+	struct dbi_table *t = &txn->store->dbis;
 	struct dbi *next;
 
 	if (!txn->handles)
@@ -444,12 +444,12 @@ void dbi_end(struct daxkv_txn *txn, bool keep)
 	txn->handles = false;
 	if (txn->parent)
 		txn->parent->handles = true;
-	pthread_mutex_lock(&txn->kv->dbi_mutex);
+	pthread_mutex_lock(&txn->store->dbi_mutex);
 	for (struct dbi *d = own_first(t); d && d->pending == txn; d = next) {
 		next = own_next(t, d);
 		entry_end(txn, d, keep);
 	}
-	pthread_mutex_unlock(&txn->kv->dbi_mutex);
+	pthread_mutex_unlock(&txn->store->dbi_mutex);
 }
 
 /* ---- copies ---------------------------------------------------------------------------------- */
@@ -486,13 +486,13 @@ static bool copy_holds(const struct dbi *d, daxkv_db db, const struct dbstate *s
 
 int dbi_copy(struct daxkv_txn *txn, daxkv_db db, uint64_t snapshot, struct dbstate *s)
 {
-	struct daxkv_store *kv = txn->kv;
-	struct dbi *d = &kv->dbis.dbi[db & kv->dbis.mask];
+	struct daxkv_store *store = txn->store;
+	struct dbi *d = &store->dbis.dbi[db & store->dbis.mask];
 	int rc;
 
 	if (copy_holds(d, db, s))
 		return 0;
-	pthread_mutex_lock(&kv->dbi_mutex);
+	pthread_mutex_lock(&store->dbi_mutex);
 	const struct dbi_name *n = d->number == db ? name_at(d, snapshot) : NULL;
 
 	if (n)
@@ -508,15 +508,15 @@ int dbi_copy(struct daxkv_txn *txn, daxkv_db db, uint64_t snapshot, struct dbsta
 		s->version =
 		    n == d->name && !n->by ? d->version : 0; /* for every snapshot to come */
 	}
-	pthread_mutex_unlock(&kv->dbi_mutex);
+	pthread_mutex_unlock(&store->dbi_mutex);
 	return rc;
 }
 
-void dbi_compare_set(struct daxkv_store *kv, daxkv_db db, uint32_t flag, daxkv_compare_fn *fn, void *arg,
+void dbi_compare_set(struct daxkv_store *store, daxkv_db db, uint32_t flag, daxkv_compare_fn *fn, void *arg,
                      struct dbstate *s)
 {
-	pthread_mutex_lock(&kv->dbi_mutex);
-	struct dbi *d = entry_of(kv, db);
+	pthread_mutex_lock(&store->dbi_mutex);
+	struct dbi *d = entry_of(store, db);
 
 	if (d && flag == DAXKV_OWN_COMPARE) {
 		d->compare.key_fn = fn;
@@ -529,5 +529,5 @@ void dbi_compare_set(struct daxkv_store *kv, daxkv_db db, uint32_t flag, daxkv_c
 		s->compare = d->compare;
 		entry_changed(d);
 	}
-	pthread_mutex_unlock(&kv->dbi_mutex);
+	pthread_mutex_unlock(&store->dbi_mutex);
 }

@@ -12,8 +12,8 @@
 #include "txn/txn_check.h"
 
 /* dbi_open_tables, dbi_close_tables - of a store. ENOMEM. */
-int dbi_open_tables(struct daxkv_store *kv, uint32_t max_dbs);
-void dbi_close_tables(struct daxkv_store *kv);
+int dbi_open_tables(struct daxkv_store *store, uint32_t max_dbs);
+void dbi_close_tables(struct daxkv_store *store);
 
 /* dbi_take - the handle that has the name at the transaction's snapshot, or a new one (*is_new).
  * DBS_FULL, ENOMEM. */
@@ -48,7 +48,7 @@ void dbi_name_keep(struct dbstate *state, const struct dbi_name *name);
 
 /* dbi_compare_set - the comparator (flag: OWN_COMPARE or OWN_DUP_COMPARE) of the handle, for all
  * transactions to come. */
-void dbi_compare_set(struct daxkv_store *kv, daxkv_db db, uint32_t flag, daxkv_compare_fn *fn, void *arg,
+void dbi_compare_set(struct daxkv_store *store, daxkv_db db, uint32_t flag, daxkv_compare_fn *fn, void *arg,
                      struct dbstate *state);
 
 /* ---- dbi_index.c ----------------------------------------------------------------------------- */
@@ -97,17 +97,17 @@ struct dbi *own_next(const struct dbi_table *table, const struct dbi *entry);
 int dbi_state_find(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state);
 int dbi_state_any(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state);
 
-/* dbi_state_read - what a database's record says, and its descriptor, in the state's own order.
+/* dbi_state_read - what a catalog entry says, and its descriptor, in the state's own order.
  * CORRUPT. */
-int dbi_state_read(struct daxkv_txn *txn, const struct fmt_db *record, struct dbstate *state);
+int dbi_state_read(struct daxkv_txn *txn, const struct fmt_db *catalog, struct dbstate *state);
 
 /* dbi_state_order - the order for these flags, with the state's comparators. */
 void dbi_state_order(struct dbstate *state, uint32_t flags);
 
-/* dbi_record_find - the record of a named database in the main one: NOT_FOUND, INCOMPATIBLE when a
- * plain record has that name. */
-int dbi_record_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len,
-                    struct fmt_db *record);
+/* dbi_catalog_find - the catalog entry of a named database in the main one: NOT_FOUND, INCOMPATIBLE when a
+ * plain entry has that name. */
+int dbi_catalog_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len,
+                     struct fmt_db *catalog);
 
 /* ---- dbi_states.c ---------------------------------------------------------------------------- */
 
@@ -128,7 +128,7 @@ void states_exchange(struct daxkv_txn *txn, uint32_t i, uint32_t j);
 /* dbi_state_named - the write transaction's state has another name, and is found by it. */
 void dbi_state_named(struct daxkv_txn *txn, struct dbstate *state);
 
-/* dbi_twin - the state that the write transaction has for the named database whose record has that
+/* dbi_twin - the state that the write transaction has for the named database whose catalog entry has that
  * name, under whatever handle; NULL: none. ENOMEM. */
 int dbi_twin(struct daxkv_txn *txn, const struct daxkv_val *name, struct dbstate **twin);
 
@@ -152,7 +152,7 @@ static inline struct daxkv_val dbi_name_val(const struct dbstate *state)
 /* dbi_state - database db as txn sees it. BAD_DB, CORRUPT, NEED_COMPARE, ENOMEM. */
 static inline int dbi_state(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state)
 {
-	uint32_t i = db & txn->kv->dbis.mask;
+	uint32_t i = db & txn->store->dbis.mask;
 
 	if (LIKELY(i < txn->ndb)) {
 		struct dbstate *s = txn->db[i];

@@ -20,18 +20,18 @@ void dbi_state_order(struct dbstate *s, uint32_t flags)
 	s->order.dup_arg = s->compare.dup_arg;
 }
 
-int dbi_state_read(struct daxkv_txn *txn, const struct fmt_db *record, struct dbstate *s)
+int dbi_state_read(struct daxkv_txn *txn, const struct fmt_db *catalog, struct dbstate *s)
 {
 	struct view *v = txn_view(txn);
 	struct desc_says says;
-	int rc = desc_says(v, record, txn->write, &says);
+	int rc = desc_says(v, catalog, txn->write, &says);
 
 	if (!rc && txn->verify && says.desc)
-		rc = desc_verify(v, record->desc, says.desc);
+		rc = desc_verify(v, catalog->desc, says.desc);
 	if (rc)
 		return rc;
 	s->desc = says.desc;
-	s->named = record->desc;
+	s->named = catalog->desc;
 	s->flags = says.flags;
 	s->changed = false;
 	dbi_state_order(s, says.flags);
@@ -43,9 +43,9 @@ int dbi_state_read(struct daxkv_txn *txn, const struct fmt_db *record, struct db
 	                        .inner_pages = says.inner_pages,
 	                        .blob_pages = says.blob_pages};
 	if (txn->write) {
-		s->tree.scratch = &txn->kv->scratch;
-		if (txn->kv->scratch.finger_of == &s->tree) /* it was another database's */
-			txn->kv->scratch.finger_of = NULL;
+		s->tree.scratch = &txn->store->scratch;
+		if (txn->store->scratch.finger_of == &s->tree) /* it was another database's */
+			txn->store->scratch.finger_of = NULL;
 	}
 	return 0;
 }
@@ -60,7 +60,7 @@ static int name_verify(const struct tree *t, const uint8_t *name, uint32_t len)
 	return rc ? rc : tree_verify(t, &path, NULL);
 }
 
-int dbi_record_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len, struct fmt_db *record)
+int dbi_catalog_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len, struct fmt_db *catalog)
 {
 	struct dbstate *main_state;
 	struct item it;
@@ -81,11 +81,11 @@ int dbi_record_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len, st
 		return DAXKV_NOT_FOUND;
 	if (!(it.flags & FMT_ENTRY_DB))
 		return err_set(DAXKV_INCOMPATIBLE,
-		               "the main database has a plain record of that name");
-	if (it.vlen != sizeof *record)
-		return err_corrupt(0, "the record of database \"%.*s\" has %u bytes", (int)len,
+		               "the main database has a plain entry of that name");
+	if (it.vlen != sizeof *catalog)
+		return err_corrupt(0, "the catalog entry of database \"%.*s\" has %u bytes", (int)len,
 		                   (const char *)name, it.vlen);
-	memcpy(record, it.val, sizeof *record);
+	memcpy(catalog, it.val, sizeof *catalog);
 	return 0;
 }
 
@@ -93,7 +93,7 @@ int dbi_record_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len, st
  * in use [I21]. */
 static int twin_take(struct daxkv_txn *txn, daxkv_db db, struct dbstate *twin, struct dbstate *s)
 {
-	uint32_t from = twin->handle & txn->kv->dbis.mask, to = db & txn->kv->dbis.mask;
+	uint32_t from = twin->handle & txn->store->dbis.mask, to = db & txn->store->dbis.mask;
 
 	if (__atomic_load_n(&twin->entry->number, __ATOMIC_ACQUIRE) == twin->handle)
 		return err_set(DAXKV_BAD_DB,
@@ -111,15 +111,15 @@ static int twin_take(struct daxkv_txn *txn, daxkv_db db, struct dbstate *twin, s
 /* state_resolve - the state for handle db, whose entry is i, is that of a database. */
 static int state_resolve(struct daxkv_txn *txn, daxkv_db db, uint32_t i)
 {
-	const struct fmt_super *super = (const void *)txn->kv->map.base;
+	const struct fmt_super *super = (const void *)txn->store->map.base;
 	struct dbstate *s = txn->db[i], *twin;
-	struct fmt_db record = {.desc = load_word(&super->main_desc)};
+	struct fmt_db catalog = {.desc = load_word(&super->main_desc)};
 
 	s->generation = 0;
 	int rc = dbi_copy(txn, db, txn_view(txn)->snapshot, s);
 
 	if (!rc && db != DAXKV_MAIN)
-		rc = dbi_record_find(txn, s->name, s->name_len, &record);
+		rc = dbi_catalog_find(txn, s->name, s->name_len, &catalog);
 	if (rc == DAXKV_NOT_FOUND)
 		return err_set(DAXKV_BAD_DB, "database \"%.*s\" is not there in this transaction",
 		               (int)s->name_len, (const char *)s->name);
@@ -132,9 +132,9 @@ static int state_resolve(struct daxkv_txn *txn, daxkv_db db, uint32_t i)
 		if (rc || twin)
 			return rc ? rc : twin_take(txn, db, twin, s);
 	}
-	rc = dbi_state_read(txn, &record, s);
+	rc = dbi_state_read(txn, &catalog, s);
 	if (!rc && db == DAXKV_MAIN && !s->desc)
-		rc = err_corrupt(record.desc, "not the descriptor page of the main database");
+		rc = err_corrupt(catalog.desc, "not the descriptor page of the main database");
 	if (rc)
 		return rc;
 	s->generation = txn->generation;
@@ -180,7 +180,7 @@ static int compare_renew(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s)
 
 int dbi_state_any(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state)
 {
-	const struct dbi_table *t = &txn->kv->dbis;
+	const struct dbi_table *t = &txn->store->dbis;
 	uint32_t i = db & t->mask;
 
 	if (UNLIKELY(i == 0 || __atomic_load_n(&t->dbi[i].number, __ATOMIC_ACQUIRE) != db))

@@ -73,23 +73,23 @@ static int leaf_says(const struct view *v, const struct fmt_page *page, uint64_t
 	return rc;
 }
 
-int desc_says(const struct view *v, const struct fmt_db *record, bool counts, struct desc_says *says)
+int desc_says(const struct view *v, const struct fmt_db *catalog, bool counts, struct desc_says *says)
 {
 	const struct fmt_page *page = NULL;
 	const struct fmt_desc *desc;
 	uint64_t at = 0;
-	int rc = record->desc ? view_version(v, record->desc, 0, &page, &at) : 0;
+	int rc = catalog->desc ? view_version(v, catalog->desc, 0, &page, &at) : 0;
 
-	*says = (struct desc_says){.flags = record->flags};
-	if (rc || !record->desc)
+	*says = (struct desc_says){.flags = catalog->flags};
+	if (rc || !catalog->desc)
 		return rc;
 	if (page && page->type == FMT_LEAF) {
-		says->root = record->desc;
+		says->root = catalog->desc;
 		if (!page_sound(page, 0, v->psize))
 			return view_fault(v, at, 0);
 		return counts ? leaf_says(v, page, at, says) : 0;
 	}
-	rc = desc_read(v, record->desc, &desc, &at);
+	rc = desc_read(v, catalog->desc, &desc, &at);
 	if (rc)
 		return rc;
 	says->desc = at;
@@ -159,16 +159,16 @@ static uint64_t last_count(const struct fmt_desc *desc, uint64_t npairs)
 	return npairs ? load_word(&desc->counts[npairs - 1]) & COUNT_MASK : desc->base_count;
 }
 
-static int word_if_changed(struct daxkv_store *kv, struct words *words, const uint64_t *word, uint64_t value)
+static int word_if_changed(struct daxkv_store *store, struct words *words, const uint64_t *word, uint64_t value)
 {
 	if (load_word(word) == value)
 		return 0;
-	return words_add(words, (uint64_t)((const uint8_t *)word - kv->map.base), value);
+	return words_add(words, (uint64_t)((const uint8_t *)word - store->map.base), value);
 }
 
-static void desc_write_private(struct daxkv_store *kv, struct wpage *wp, const struct fmt_desc *desc, const struct tree *t)
+static void desc_write_private(struct daxkv_store *store, struct wpage *wp, const struct fmt_desc *desc, const struct tree *t)
 {
-	struct pm *pm = &kv->map.pm;
+	struct pm *pm = &store->map.pm;
 	uint32_t crc;
 
 	wp->streamed = false;
@@ -181,24 +181,24 @@ static void desc_write_private(struct daxkv_store *kv, struct wpage *wp, const s
 	pm_write(pm, &desc->page.crc, &crc, sizeof crc);
 }
 
-int desc_commit(struct daxkv_store *kv, struct dbstate *state, struct words *words, bool *full)
+int desc_commit(struct daxkv_store *store, struct dbstate *state, struct words *words, bool *full)
 {
-	const struct fmt_desc *desc = (const void *)view_raw(&kv->writer_view, state->desc);
-	struct wpage *wp = wset_find(&kv->wset, state->desc);
+	const struct fmt_desc *desc = (const void *)view_raw(&store->writer_view, state->desc);
+	struct wpage *wp = wset_find(&store->wset, state->desc);
 	const struct tree *t = &state->tree;
 
 	*full = false;
 	if (wp && wp->owner) {
-		desc_write_private(kv, wp, desc, t);
+		desc_write_private(store, wp, desc, t);
 		state->counted = state->desc;
 		state->npairs = 0;
 		return 0;
 	}
-	uint64_t n = free_pair(state, desc, kv->page_size), age = kv->wset.txn - desc->page.birth;
+	uint64_t n = free_pair(state, desc, store->page_size), age = store->wset.txn - desc->page.birth;
 	int rc = 0;
 
 	if (last_count(desc, n) != t->count) {
-		if (n == desc_pairs(kv->page_size) || age >= AGE_MAX) {
+		if (n == desc_pairs(store->page_size) || age >= AGE_MAX) {
 			*full = true;
 			return 0;
 		}
@@ -206,13 +206,13 @@ int desc_commit(struct daxkv_store *kv, struct dbstate *state, struct words *wor
 		n++;
 	}
 	if (!rc)
-		rc = word_if_changed(kv, words, &desc->root, t->root);
+		rc = word_if_changed(store, words, &desc->root, t->root);
 	if (!rc)
-		rc = word_if_changed(kv, words, &desc->leaf_pages, t->leaf_pages);
+		rc = word_if_changed(store, words, &desc->leaf_pages, t->leaf_pages);
 	if (!rc)
-		rc = word_if_changed(kv, words, &desc->inner_pages, t->inner_pages);
+		rc = word_if_changed(store, words, &desc->inner_pages, t->inner_pages);
 	if (!rc)
-		rc = word_if_changed(kv, words, &desc->blob_pages, t->blob_pages);
+		rc = word_if_changed(store, words, &desc->blob_pages, t->blob_pages);
 	state->counted = state->desc;
 	state->npairs = n;
 	return rc;

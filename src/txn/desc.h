@@ -2,7 +2,7 @@
 /*
  * desc.h - a database's descriptor page: flags, root, counts, and which count belongs to which commit.
  *
- *   record in the main database -> descriptor page -> root of the tree
+ *   catalog entry       -> descriptor page -> root of the tree
  *                                  | count words: (commit, entries) pairs, one added by each commit |
  *
  * The rule that makes it right: the number of entries is exact for every snapshot, because a commit
@@ -21,17 +21,17 @@ int desc_read(const struct view *view, uint64_t off, const struct fmt_desc **des
 /* desc_count - the number of entries at the view's snapshot. */
 uint64_t desc_count(const struct view *view, const struct fmt_desc *desc);
 
-/* desc_says - what a database's record, and the page that it names, say: with counts all, else desc,
+/* desc_says - what a catalog entry, and the page that it names, say: with counts all, else desc,
  * root and flags. CORRUPT. */
 struct desc_says {
 	uint64_t desc; /* the descriptor page; 0: there is none */
 	uint64_t root, entries, leaf_pages, inner_pages, blob_pages;
 	uint32_t flags;
 };
-int desc_says(const struct view *view, const struct fmt_db *record, bool counts,
+int desc_says(const struct view *view, const struct fmt_db *catalog, bool counts,
               struct desc_says *says);
 
-/* desc_verify - compare the checksum of the descriptor page at at, to which a record that names from
+/* desc_verify - compare the checksum of the descriptor page at at, to which a catalog entry that names from
  * leads. CORRUPT. */
 int desc_verify(const struct view *view, uint64_t from, uint64_t at);
 
@@ -40,6 +40,6 @@ int desc_new(struct wset *w, uint32_t flags, uint64_t count, uint64_t prev, uint
 
 /* desc_commit - write what changed in the database to its descriptor: words, or in place when it is private. When the page has no room for
  * another count, *full and nothing else. */
-int desc_commit(struct daxkv_store *kv, struct dbstate *state, struct words *words, bool *full);
+int desc_commit(struct daxkv_store *store, struct dbstate *state, struct words *words, bool *full);
 
 #endif

@@ -9,24 +9,24 @@
 
 #define PAIR_SLACK 32u /* of half a leaf, for the entry around a pair */
 
-int entry_key_refuse(const struct daxkv_store *kv, const struct daxkv_val *key)
+int entry_key_refuse(const struct daxkv_store *store, const struct daxkv_val *key)
 {
-	if (!key || key->size == 0 || key->size > kv->max_key)
-		return err_set(DAXKV_KEY_SIZE, "a key of %zu bytes; 1 to %u are possible", key ? key->size : 0, kv->max_key);
+	if (!key || key->size == 0 || key->size > store->max_key)
+		return err_set(DAXKV_KEY_SIZE, "a key of %zu bytes; 1 to %u are possible", key ? key->size : 0, store->max_key);
 	if (!key->data)
 		return err_set(EINVAL, "a key of %zu bytes, but no bytes", key->size);
 	return err_set(DAXKV_KEY_SIZE, "a key of %zu bytes in a database of integer keys: 4 or 8 are possible", key->size);
 }
 
-int entry_dup_check(const struct daxkv_store *kv, const struct order *o, const struct daxkv_val *key, const struct daxkv_val *dup)
+int entry_dup_check(const struct daxkv_store *store, const struct order *o, const struct daxkv_val *key, const struct daxkv_val *dup)
 {
-	size_t pair = leaf_usable(kv->page_size) / 2 - PAIR_SLACK;
+	size_t pair = leaf_usable(store->page_size) / 2 - PAIR_SLACK;
 
 	if (!dup->data && dup->size)
 		return err_set(EINVAL, "a duplicate of %zu bytes, but no bytes", dup->size);
-	if (dup->size > kv->max_key || key->size + dup->size > pair)
+	if (dup->size > store->max_key || key->size + dup->size > pair)
 		return err_set(DAXKV_VALUE_SIZE, "a duplicate of %zu bytes for a key of %zu; at most %u, and %zu together, are possible", dup->size, key->size,
-		               kv->max_key, pair);
+		               store->max_key, pair);
 	if (o->dup == ORDER_INTEGER && dup->size != 4 && dup->size != 8)
 		return err_set(DAXKV_VALUE_SIZE, "a duplicate of %zu bytes in a database of integer values: 4 or 8 are possible", dup->size);
 	return 0;
@@ -161,7 +161,7 @@ static int put_unique_allowed(struct put *p)
 /* put_store - write the entry, in the leaf or as a blob. */
 static int put_store(struct put *p)
 {
-	struct daxkv_store *kv = p->txn->kv;
+	struct daxkv_store *store = p->txn->store;
 	struct item item = {.key = p->key->data, .klen = (uint32_t)p->key->size, .flags = p->entry_flags};
 	bool reserve = p->flags & DAXKV_RESERVE;
 	const uint8_t *value;
@@ -170,9 +170,9 @@ static int put_store(struct put *p)
 	int rc;
 
 	dbi_changed(p->txn, p->s);
-	if (p->value->size > leaf_usable(kv->page_size) ||
-	    leaf_cost(&p->s->order, item.klen, (uint32_t)p->value->size) > leaf_usable(kv->page_size) / 2) {
-		rc = blob_write(&kv->wset, reserve ? NULL : p->value->data, p->value->size, &blob);
+	if (p->value->size > leaf_usable(store->page_size) ||
+	    leaf_cost(&p->s->order, item.klen, (uint32_t)p->value->size) > leaf_usable(store->page_size) / 2) {
+		rc = blob_write(&store->wset, reserve ? NULL : p->value->data, p->value->size, &blob);
 		if (rc)
 			return rc;
 		item.flags |= FMT_ENTRY_BLOB;
@@ -190,9 +190,9 @@ static int put_store(struct put *p)
 	return entry_value(txn_view(p->txn), &item, p->value);
 }
 
-int entry_put_check(const struct daxkv_store *kv, const struct order *o, const struct daxkv_val *key, const struct daxkv_val *value, unsigned int flags)
+int entry_put_check(const struct daxkv_store *store, const struct order *o, const struct daxkv_val *key, const struct daxkv_val *value, unsigned int flags)
 {
-	int rc = entry_key_check(kv, o, key);
+	int rc = entry_key_check(store, o, key);
 
 	if (rc)
 		return rc;
@@ -201,10 +201,10 @@ int entry_put_check(const struct daxkv_store *kv, const struct order *o, const s
 	if (o->dups) { /* the bytes of a reserved one are still to come: the key's stand for them */
 		struct daxkv_val sized = {value->size, value->data ? value->data : key->data};
 
-		return entry_dup_check(kv, o, key, &sized);
+		return entry_dup_check(store, o, key, &sized);
 	}
-	if (value->size > kv->map.reserve)
-		return err_set(DAXKV_VALUE_SIZE, "a value of %zu bytes; the store can have at most %lu", value->size, (unsigned long)kv->map.reserve);
+	if (value->size > store->map.reserve)
+		return err_set(DAXKV_VALUE_SIZE, "a value of %zu bytes; the store can have at most %lu", value->size, (unsigned long)store->map.reserve);
 	return 0;
 }
 
@@ -221,20 +221,20 @@ int entry_put_at(struct put *p)
 	return rc ? txn_break(p->txn, rc) : 0;
 }
 
-/* put_in_run - a key behind all others, while more such come: see tree_rise.c. */
-static int put_in_run(struct daxkv_txn *txn, struct dbstate *s, const struct daxkv_val *key, const struct daxkv_val *value, unsigned int flags, bool *done)
+/* put_in_batch - a key behind all others, while more such come: see tree_append.c. */
+static int put_in_batch(struct daxkv_txn *txn, struct dbstate *s, const struct daxkv_val *key, const struct daxkv_val *value, unsigned int flags, bool *done)
 {
 	const struct order *o = &s->order;
-	uint32_t half = leaf_usable(txn->kv->page_size) / 2;
+	uint32_t half = leaf_usable(txn->store->page_size) / 2;
 
 	*done = false;
 	if (flags & DAXKV_RESERVE ||
-	    (!entry_plain(txn->kv, o, key, value) &&
-	     (entry_key_check(txn->kv, o, key) || !value || !value->data || value->size > half ||
-	      leaf_cost(o, (uint32_t)key->size, (uint32_t)value->size) > half || (o->dups && entry_dup_check(txn->kv, o, key, value)))))
+	    (!entry_plain(txn->store, o, key, value) &&
+	     (entry_key_check(txn->store, o, key) || !value || !value->data || value->size > half ||
+	      leaf_cost(o, (uint32_t)key->size, (uint32_t)value->size) > half || (o->dups && entry_dup_check(txn->store, o, key, value)))))
 		return 0;
 	struct item item = {.key = key->data, .klen = (uint32_t)key->size, .val = value->data, .vlen = (uint32_t)value->size};
-	int rc = tree_run_put(&s->tree, &item, flags & (DAXKV_APPEND | DAXKV_NO_OVERWRITE), done);
+	int rc = tree_batch_put(&s->tree, &item, flags & (DAXKV_APPEND | DAXKV_NO_OVERWRITE), done);
 
 	return rc ? txn_break(txn, rc) : 0;
 }
@@ -260,13 +260,13 @@ static int put_reserve_dup(struct put *p, struct daxkv_val *as)
 
 int entry_put_any(struct daxkv_txn *txn, struct dbstate *s, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags, uint32_t entry_flags)
 {
-	struct put p = {.txn = txn, .s = s, .key = key, .value = value, .flags = flags, .entry_flags = entry_flags, .path = txn->kv->scratch.finger};
+	struct put p = {.txn = txn, .s = s, .key = key, .value = value, .flags = flags, .entry_flags = entry_flags, .path = txn->store->scratch.finger};
 	bool done = false;
-	int rc = s->tree.run && !entry_flags ? put_in_run(txn, s, key, value, flags, &done) : 0;
+	int rc = s->tree.batch && !entry_flags ? put_in_batch(txn, s, key, value, flags, &done) : 0;
 
 	if (rc || done)
 		return rc;
-	rc = entry_put_check(txn->kv, &s->order, key, value, flags);
+	rc = entry_put_check(txn->store, &s->order, key, value, flags);
 	if (rc)
 		return rc;
 	const struct daxkv_val *dup = s->order.dups ? value : NULL;
@@ -280,7 +280,7 @@ int entry_put_any(struct daxkv_txn *txn, struct dbstate *s, const struct daxkv_v
 	}
 	struct probe probe = entry_probe(key, dup, PROBE_AT);
 
-	rc = tree_seek_put(&s->tree, &probe, entry_size(txn->kv, key, value));
+	rc = tree_seek_put(&s->tree, &probe, entry_size(txn->store, key, value));
 	return rc ? rc : entry_put_at(&p);
 }
 

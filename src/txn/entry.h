@@ -10,8 +10,8 @@
 
 #include "txn/dbi.h"
 
-/* entry_put - daxkv_put without its checks of the transaction; flags of the entry for database
- * records. The commonest put of rising keys is done here: a load by put is as fast as this.
+/* entry_put - daxkv_put without its checks of the transaction; flags of the entry for catalog
+ * entries. The commonest put of ascending keys is done here: a load by put is as fast as this.
  * entry_put_any - every other put. */
 int entry_put_any(struct daxkv_txn *txn, struct dbstate *state, const struct daxkv_val *key,
                   struct daxkv_val *value, unsigned int flags, uint32_t entry_flags);
@@ -23,11 +23,11 @@ static inline __attribute__((always_inline)) int entry_put(struct daxkv_txn *txn
 
 	if (UNLIKELY(rc))
 		return rc;
-	if (s->tree.run && !entry_flags && !(flags & DAXKV_RESERVE) && key && value && value->data &&
-	    leaf_pack_like(&s->tree.run->pack, key->size, value->size)) {
+	if (s->tree.batch && !entry_flags && !(flags & DAXKV_RESERVE) && key && value && value->data &&
+	    leaf_pack_like(&s->tree.batch->pack, key->size, value->size)) {
 		struct item item = {.key = key->data, .klen = (uint32_t)key->size, .val = value->data, .vlen = (uint32_t)value->size};
 
-		if (LIKELY(tree_run_add(&s->tree, &item)))
+		if (LIKELY(tree_batch_add(&s->tree, &item)))
 			return 0;
 	}
 	return entry_put_any(txn, s, key, value, flags, entry_flags);
@@ -44,7 +44,7 @@ struct put {
 	uint32_t entry_flags;
 	struct path *path;
 };
-int entry_put_check(const struct daxkv_store *kv, const struct order *order, const struct daxkv_val *key, const struct daxkv_val *value, unsigned int flags);
+int entry_put_check(const struct daxkv_store *store, const struct order *order, const struct daxkv_val *key, const struct daxkv_val *value, unsigned int flags);
 int entry_put_at(struct put *put);
 
 /* entry_probe - what is searched for a key, or for a pair. */
@@ -59,8 +59,8 @@ static inline struct probe entry_probe(const struct daxkv_val *key, const struct
 	return p;
 }
 
-/* entry_remove - take out the entry that path has. entry_remove_all - all pairs of a key; NOT_FOUND. INCOMPATIBLE for a database's
- * record. */
+/* entry_remove - take out the entry that path has. entry_remove_all - all pairs of a key; NOT_FOUND. INCOMPATIBLE for a
+ * catalog entry. */
 int entry_remove(struct daxkv_txn *txn, struct dbstate *state, struct path *path);
 int entry_remove_all(struct daxkv_txn *txn, struct dbstate *state, const uint8_t *key, uint32_t klen);
 
@@ -76,9 +76,9 @@ static inline struct daxkv_val entry_bytes(const uint8_t *p, uint32_t size)
 }
 
 /* entry_size - bytes of key and value that a leaf gets. */
-static inline uint32_t entry_size(const struct daxkv_store *kv, const struct daxkv_val *key, const struct daxkv_val *value)
+static inline uint32_t entry_size(const struct daxkv_store *store, const struct daxkv_val *key, const struct daxkv_val *value)
 {
-	return (uint32_t)(key->size + (value->size < kv->page_size / 2 ? value->size : sizeof(struct fmt_blob)));
+	return (uint32_t)(key->size + (value->size < store->page_size / 2 ? value->size : sizeof(struct fmt_blob)));
 }
 
 /* entry_value - an item's value as the caller gets it. CORRUPT. entry_large - of one that lies outside its page. */
@@ -92,20 +92,20 @@ static inline int entry_value(const struct view *view, const struct item *item, 
 }
 
 /* entry_key_check - KEY_SIZE unless the key suits the database. entry_dup_check - VALUE_SIZE likewise. */
-int entry_key_refuse(const struct daxkv_store *kv, const struct daxkv_val *key);
-static inline int entry_key_check(const struct daxkv_store *kv, const struct order *order, const struct daxkv_val *key)
+int entry_key_refuse(const struct daxkv_store *store, const struct daxkv_val *key);
+static inline int entry_key_check(const struct daxkv_store *store, const struct order *order, const struct daxkv_val *key)
 {
-	if (LIKELY(key && key->data && key->size - 1 < kv->max_key && (order->key != ORDER_INTEGER || key->size == 4 || key->size == 8)))
+	if (LIKELY(key && key->data && key->size - 1 < store->max_key && (order->key != ORDER_INTEGER || key->size == 4 || key->size == 8)))
 		return 0;
-	return entry_key_refuse(kv, key);
+	return entry_key_refuse(store, key);
 }
 /* entry_plain - whether key and value are such as most are: bytes, without duplicates, together in a leaf. No check refuses those. */
 #define ENTRY_SLACK 32u /* more than what an entry takes beside key and value */
-static inline bool entry_plain(const struct daxkv_store *kv, const struct order *order, const struct daxkv_val *key, const struct daxkv_val *value)
+static inline bool entry_plain(const struct daxkv_store *store, const struct order *order, const struct daxkv_val *key, const struct daxkv_val *value)
 {
-	return order->key == ORDER_BYTES && !order->dups && key && value && value->data && key->data && key->size - 1 < kv->max_key &&
-	       value->size <= leaf_usable(kv->page_size) / 2 - ENTRY_SLACK - key->size;
+	return order->key == ORDER_BYTES && !order->dups && key && value && value->data && key->data && key->size - 1 < store->max_key &&
+	       value->size <= leaf_usable(store->page_size) / 2 - ENTRY_SLACK - key->size;
 }
-int entry_dup_check(const struct daxkv_store *kv, const struct order *order, const struct daxkv_val *key, const struct daxkv_val *dup);
+int entry_dup_check(const struct daxkv_store *store, const struct order *order, const struct daxkv_val *key, const struct daxkv_val *dup);
 
 #endif

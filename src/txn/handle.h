@@ -127,7 +127,7 @@ struct dbstate {
 	struct tree tree;
 	struct order order;
 	uint64_t desc; /* descriptor page; 0: none, it is one leaf or nothing was ever stored */
-	uint64_t named; /* the page that the record names: desc, or the leaf, or 0 */
+	uint64_t named; /* the page that the catalog entry names: desc, or the leaf, or 0 */
 	bool changed; /* set by dbi_changed */
 	uint64_t counted, npairs; /* the writer's hint: count words in use in that descriptor */
 	uint64_t version; /* of the entry, when the two below were copied; 0: to be copied at the

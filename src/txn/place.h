@@ -16,7 +16,7 @@
 enum cursor_state { CURSOR_UNSET, CURSOR_AT, CURSOR_KEPT };
 
 struct daxkv_cursor {
-	struct daxkv_store *kv; /* whose transactions it may be renewed in */
+	struct daxkv_store *store; /* whose transactions it may be renewed in */
 	struct daxkv_txn *txn;
 	struct daxkv_cursor *next, **link; /* the transaction's list */
 	daxkv_db db;

@@ -2,7 +2,7 @@
 /*
  * store.h - an open store, its transactions, database handles and cursors: who sees which tree.
  *
- *   struct daxkv_store      the file, what its users share, and the one writer's state
+ *   struct daxkv_store  the file, what its users share, and the one writer's state
  *   struct dbi        a database handle, struct dbstate a database as one transaction sees it: handle.h
  *
  * Fields are grouped by what protects them. A write transaction and its nested ones work on one struct wset; each has dbstates of its own,
@@ -19,15 +19,15 @@
 
 #include <pthread.h>
 
-struct slow { /* the caller's answer to readers that hold space back (slow.h) */
+struct reader_limit {            /* the caller's answer to readers that hold space back (reader_limit.h) */
 	daxkv_old_reader_fn *fn; /* NULL: none */
 	void *arg;
-	uint64_t word; /* of the reader asked about last, and its slot */
-	uint32_t slot;
+	uint64_t word; /* of the reader asked about last, and its entry */
+	uint32_t reader;
 	unsigned int retry;
 };
 
-struct silent { /* a reader that may not write the lock file (silent.h) */
+struct passive {            /* a reader that may not write the lock file (passive.h) */
 	bool on, in_store;  /* in_store: its bytes are the store's, not the lock file's */
 	uint64_t life;      /* of a share that says nothing; 0: there is none */
 	uint64_t announced; /* the snapshot whose byte is locked, + 1; 0: none */
@@ -43,18 +43,18 @@ struct daxkv_store {
 	struct share *share;                    /* share_file.share */
 	uint64_t *alive;                        /* a page that a forked child sees as zeros */
 	uint64_t reserved; /* atomic: bytes of address space */
-	struct daxkv_store *next_store, **store_link; /* in stores.c, under its lock */
+	struct daxkv_store *next_store, **store_link; /* in registry.c, under its lock */
 	bool joined;                            /* others used the store when it was opened */
 	uint32_t page_size, max_key;
 	bool read_only;
-	bool turns;     /* others use the file between this one's transactions: DAXKV_EXTERNAL_LOCK */
+	bool external_lock; /* others use the file between this one's transactions: DAXKV_EXTERNAL_LOCK */
 	uint64_t stamp; /* store_stamp as a reader without company found it when it opened */
-	bool follows; /* a read begins with commit_follow: turns, or copied */
+	bool follows;   /* a read begins with commit_follow: an external lock, or copied */
 	bool copied;  /* atomic: the first writer makes the filesystem copy the file, and this one has the old one mapped: see map_follow_copy */
 	bool nolock; /* opened without a lock file: write transactions may go from thread to thread */
 	uint64_t recovered;
 	bool made_sure; /* recovery ran, with its fences, when the store was opened */
-	struct silent silent;
+	struct passive passive;
 	uint64_t max_age_ms, max_lag; /* bounds of this store's own readers */
 	char *path;
 	pthread_key_t thread_txn; /* a thread's idle read transaction, kept for its next begin */
@@ -62,7 +62,7 @@ struct daxkv_store {
 	pthread_mutex_t dbi_mutex;
 	struct dbi_table dbis;
 	struct daxkv_txn *read_txns; /* all there are, idle ones included */
-	pthread_mutex_t slot_mutex;  /* taking, releasing and reaping reader slots */
+	pthread_mutex_t reader_mutex; /* taking, releasing and reaping reader entries */
 	/* share->writer */
 	struct ring ring;
 	struct space space;
@@ -73,11 +73,11 @@ struct daxkv_store {
 	uint64_t words_txn; /* which commit that is; 0: none, see its record */
 	uint64_t
 	    known; /* the commit at which space holds: another process may have committed since, or released pages (share->last_writer) */
-	bool followed; /* others have committed since this one last wrote; with turns only */
+	bool followed; /* others have committed since this one last wrote; with an external lock only */
 	uint64_t commits;
 	uint64_t used;               /* atomic: bytes in use when daxkv_info looked last */
 	struct oldest oldest;        /* the reader that holds space back */
-	struct slow slow;
+	struct reader_limit reader_limit;
 	struct daxkv_txn *writer;    /* the outermost write transaction running */
 	struct daxkv_txn *idle_txns; /* ended ones, for the next */
 	uint64_t generation;
@@ -92,13 +92,13 @@ struct reserved {             /* a value that the caller of put is filling */
 };
 
 struct daxkv_txn {
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	struct daxkv_txn *parent, *child;
 	bool write, broken, idle; /* broken: to be aborted; idle: a read transaction after reset */
 	bool too_old;             /* broken, because its snapshot was given up */
 	bool verify;              /* a read transaction: its cursors compare checksums */
 	bool bounded;             /* a read transaction of a store with bounds */
-	uint32_t slot;            /* of the reader table */
+	uint32_t reader;          /* of the reader table */
 	uint64_t generation;
 	uint64_t valid_at;  /* of a write transaction that ended: the commit at which its dbstates hold */
 	struct view view;   /* of a read transaction */
@@ -110,11 +110,11 @@ struct daxkv_txn {
 	struct dbstate *looked;  /* a nested one's: all that it has of its own */
 	bool handles;        /* it opened handles, or gave them names */
 	struct daxkv_cursor *cursors;
-	struct daxkv_txn *next, **link; /* in kv->read_txns */
-	struct daxkv_txn *origin;       /* of a clone: the read transaction whose slot it reads by */
-	bool cloned;                    /* there are clones, or were: the two below count then, under slot_mutex */
-	bool ended;                     /* it has, and its slot and memory are left to the last clone */
-	uint32_t users;                 /* of its slot */
+	struct daxkv_txn *next, **link; /* in store->read_txns */
+	struct daxkv_txn *origin;       /* of a clone: the read transaction whose entry it reads by */
+	bool cloned;                    /* there are clones, or were: the two below count then, under reader_mutex */
+	bool ended;                     /* it has, and its entry and memory are left to the last clone */
+	uint32_t users;                 /* of its entry */
 	struct wset_mark mark;          /* of a nested transaction */
 	struct reserved reserved;
 	uint64_t user_version; /* to be kept with the store, */
@@ -124,13 +124,13 @@ struct daxkv_txn {
 /* dbi_state_known - the state of a database that the transaction has looked at. */
 static inline struct dbstate *dbi_state_known(const struct daxkv_txn *txn, daxkv_db db)
 {
-	return txn->db[db & txn->kv->dbis.mask];
+	return txn->db[db & txn->store->dbis.mask];
 }
 
 /* txn_writing - whether the calling thread has a write transaction by way of this handle. */
-static inline bool txn_writing(const struct daxkv_store *kv)
+static inline bool txn_writing(const struct daxkv_store *store)
 {
-	return __atomic_load_n(&kv->writer_thread, __ATOMIC_RELAXED) == pthread_self(); /* a number; only its own thread stores it */
+	return __atomic_load_n(&store->writer_thread, __ATOMIC_RELAXED) == pthread_self(); /* a number; only its own thread stores it */
 }
 
 #endif

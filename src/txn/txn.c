@@ -5,10 +5,10 @@
 #include "base/err.h"
 #include "txn/commit.h"
 #include "txn/dbi.h"
+#include "txn/passive.h"
 #include "txn/place.h"
-#include "txn/silent.h"
+#include "txn/registry.h"
 #include "txn/store.h"
-#include "txn/stores.h"
 #include "txn/txn_check.h"
 #include "txn/writer.h"
 
@@ -29,7 +29,7 @@ static void txn_free(struct daxkv_txn *txn)
 	free(txn);
 }
 
-static __attribute__((noinline)) int txn_new(struct daxkv_store *kv, bool write, struct daxkv_txn **out)
+static __attribute__((noinline)) int txn_new(struct daxkv_store *store, bool write, struct daxkv_txn **out)
 {
 	struct daxkv_txn *txn = calloc(1, sizeof *txn);
 
@@ -41,7 +41,7 @@ static __attribute__((noinline)) int txn_new(struct daxkv_store *kv, bool write,
 		free(txn);
 		return rc;
 	}
-	txn->kv = kv;
+	txn->store = store;
 	txn->write = write;
 	txn->generation = 1;
 	txn->valid_at = UINT64_MAX;
@@ -51,14 +51,14 @@ static __attribute__((noinline)) int txn_new(struct daxkv_store *kv, bool write,
 
 /* write_txn_take - a write transaction's handle: one that ended, or a new one. The writer's lock is held. What its dbstates hold is good
  * when it was the last to commit, else of another generation. */
-static int write_txn_take(struct daxkv_store *kv, struct daxkv_txn *parent, struct daxkv_txn **out)
+static int write_txn_take(struct daxkv_store *store, struct daxkv_txn *parent, struct daxkv_txn **out)
 {
-	struct daxkv_txn *txn = kv->idle_txns;
+	struct daxkv_txn *txn = store->idle_txns;
 
 	if (txn) {
-		kv->idle_txns = txn->next;
+		store->idle_txns = txn->next;
 	} else {
-		int rc = txn_new(kv, true, &txn);
+		int rc = txn_new(store, true, &txn);
 
 		if (rc)
 			return rc;
@@ -70,10 +70,10 @@ static int write_txn_take(struct daxkv_store *kv, struct daxkv_txn *parent, stru
 	txn->user_version_set = false;
 	if (txn->changed)
 		states_begin(txn);
-	if (parent || txn->valid_at != __atomic_load_n(&kv->share->published, __ATOMIC_RELAXED)) {
+	if (parent || txn->valid_at != __atomic_load_n(&store->share->published, __ATOMIC_RELAXED)) {
 		txn->ndb = 0;
 		txn->looked = NULL;
-		txn->generation = ++kv->generation;
+		txn->generation = ++store->generation;
 	}
 	txn->valid_at = UINT64_MAX;
 	*out = txn;
@@ -82,81 +82,81 @@ static int write_txn_take(struct daxkv_store *kv, struct daxkv_txn *parent, stru
 
 static void write_txn_give(struct daxkv_txn *txn)
 {
-	txn->next = txn->kv->idle_txns;
-	txn->kv->idle_txns = txn;
+	txn->next = txn->store->idle_txns;
+	txn->store->idle_txns = txn;
 }
 
-/* slot_lock - what holds slots' bytes; NULL when the slots are this process's own. */
-static const struct lock *slot_lock(const struct daxkv_store *kv)
+/* reader_lock - what holds entries' bytes; NULL when the entries are this process's own. */
+static const struct lock *reader_lock(const struct daxkv_store *store)
 {
-	return kv->share_file.fd < 0 ? NULL : &kv->lock;
+	return store->share_file.fd < 0 ? NULL : &store->lock;
 }
 
-/* slot_take - a reader slot; those of readers that died are freed when there is none. */
-static int slot_take(struct daxkv_store *kv, uint32_t *slot)
+/* reader_take - a reader entry; those of readers that died are freed when there is none. */
+static int reader_take(struct daxkv_store *store, uint32_t *reader)
 {
-	pthread_mutex_lock(&kv->slot_mutex);
-	int rc = share_take(kv->share, slot_lock(kv), kv->share_file.owner, slot);
+	pthread_mutex_lock(&store->reader_mutex);
+	int rc = share_take(store->share, reader_lock(store), store->share_file.owner, reader);
 
-	if (rc == DAXKV_READERS_FULL && slot_lock(kv) && share_reap(kv->share, slot_lock(kv), kv->share_file.owner))
-		rc = share_take(kv->share, slot_lock(kv), kv->share_file.owner, slot);
-	pthread_mutex_unlock(&kv->slot_mutex);
+	if (rc == DAXKV_READERS_FULL && reader_lock(store) && share_reap(store->share, reader_lock(store), store->share_file.owner))
+		rc = share_take(store->share, reader_lock(store), store->share_file.owner, reader);
+	pthread_mutex_unlock(&store->reader_mutex);
 	return rc;
 }
 
 static void read_txn_unlist(struct daxkv_txn *txn)
 {
-	struct daxkv_store *kv = txn->kv;
+	struct daxkv_store *store = txn->store;
 
-	pthread_mutex_lock(&kv->dbi_mutex);
+	pthread_mutex_lock(&store->dbi_mutex);
 	*txn->link = txn->next;
 	if (txn->next)
 		txn->next->link = txn->link;
-	pthread_mutex_unlock(&kv->dbi_mutex);
+	pthread_mutex_unlock(&store->dbi_mutex);
 }
 
 /* read_txn_free - destructor of a thread's kept transaction, and the end of one that is not kept. */
 static void read_txn_free(void *arg)
 {
 	struct daxkv_txn *txn = arg;
-	struct daxkv_store *kv = txn->kv;
+	struct daxkv_store *store = txn->store;
 
-	if (txn_forked(kv)) /* a child's thread ends: what it kept is the parent's, and the share is not there */
+	if (txn_forked(store)) /* a child's thread ends: what it kept is the parent's, and the share is not there */
 		return;
 	read_txn_unlist(txn);
-	pthread_mutex_lock(&kv->slot_mutex);
-	share_release(kv->share, slot_lock(kv), txn->slot);
-	pthread_mutex_unlock(&kv->slot_mutex);
+	pthread_mutex_lock(&store->reader_mutex);
+	share_release(store->share, reader_lock(store), txn->reader);
+	pthread_mutex_unlock(&store->reader_mutex);
 	txn_free(txn);
 }
 
-static void read_txn_list(struct daxkv_store *kv, struct daxkv_txn *txn)
+static void read_txn_list(struct daxkv_store *store, struct daxkv_txn *txn)
 {
-	pthread_mutex_lock(&kv->dbi_mutex);
-	txn->next = kv->read_txns;
-	txn->link = &kv->read_txns;
+	pthread_mutex_lock(&store->dbi_mutex);
+	txn->next = store->read_txns;
+	txn->link = &store->read_txns;
 	if (txn->next)
 		txn->next->link = &txn->next;
-	kv->read_txns = txn;
-	pthread_mutex_unlock(&kv->dbi_mutex);
+	store->read_txns = txn;
+	pthread_mutex_unlock(&store->dbi_mutex);
 }
 
-int txn_open_tables(struct daxkv_store *kv)
+int txn_open_tables(struct daxkv_store *store)
 {
-	int rc = pthread_key_create(&kv->thread_txn, read_txn_free);
+	int rc = pthread_key_create(&store->thread_txn, read_txn_free);
 
 	return rc ? err_sys(rc, "a key for the threads' read transactions") : 0;
 }
 
-void txn_close_tables(struct daxkv_store *kv)
+void txn_close_tables(struct daxkv_store *store)
 {
-	pthread_key_delete(kv->thread_txn);
-	while (kv->read_txns) /* idle ones, kept for their threads */
-		read_txn_free(kv->read_txns);
-	while (kv->idle_txns) {
-		struct daxkv_txn *txn = kv->idle_txns;
+	pthread_key_delete(store->thread_txn);
+	while (store->read_txns) /* idle ones, kept for their threads */
+		read_txn_free(store->read_txns);
+	while (store->idle_txns) {
+		struct daxkv_txn *txn = store->idle_txns;
 
-		kv->idle_txns = txn->next;
+		store->idle_txns = txn->next;
 		txn_free(txn);
 	}
 }
@@ -165,61 +165,61 @@ void txn_close_tables(struct daxkv_store *kv)
 
 static inline __attribute__((always_inline)) int read_start(struct daxkv_txn *txn)
 {
-	struct daxkv_store *kv = txn->kv;
+	struct daxkv_store *store = txn->store;
 	struct timespec now;
-	int rc = UNLIKELY(kv->silent.on) ? silent_enter(kv, txn->slot) : 0;
+	int rc = UNLIKELY(store->passive.on) ? passive_enter(store, txn->reader) : 0;
 
 	if (UNLIKELY(rc))
 		return rc;
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now); /* no system call */
-	__atomic_store_n(&kv->share->slot[txn->slot].since_ms, ms_of(&now), __ATOMIC_RELAXED);
-	txn->view.snapshot = share_enter(kv->share, txn->slot);
+	__atomic_store_n(&store->share->reader[txn->reader].since_ms, ms_of(&now), __ATOMIC_RELAXED);
+	txn->view.snapshot = share_enter(store->share, txn->reader);
 	txn->generation++;
 	txn->broken = txn->idle = txn->too_old = false;
 	return 0;
 }
 
-/* slot_idle - nothing is read by the slot any more. */
-static void slot_idle(struct daxkv_store *kv, uint32_t slot)
+/* reader_idle - nothing is read by the entry any more. */
+static void reader_idle(struct daxkv_store *store, uint32_t reader)
 {
-	if (UNLIKELY(kv->silent.on))
-		silent_leave(kv, slot);
+	if (UNLIKELY(store->passive.on))
+		passive_leave(store, reader);
 	else
-		share_leave(kv->share, slot);
+		share_leave(store->share, reader);
 }
 
-static int begin_read(struct daxkv_store *kv, bool verify, struct daxkv_txn **out)
+static int begin_read(struct daxkv_store *store, bool verify, struct daxkv_txn **out)
 {
-	struct daxkv_txn *txn = pthread_getspecific(kv->thread_txn);
-	int followed = UNLIKELY(kv->follows) ? commit_follow(kv) : 0;
+	struct daxkv_txn *txn = pthread_getspecific(store->thread_txn);
+	int followed = UNLIKELY(store->follows) ? commit_follow(store) : 0;
 
 	if (followed)
 		return followed;
 	if (txn) {
-		pthread_setspecific(kv->thread_txn, NULL);
+		pthread_setspecific(store->thread_txn, NULL);
 	} else {
-		int rc = txn_new(kv, false, &txn);
+		int rc = txn_new(store, false, &txn);
 
 		if (rc)
 			return rc;
-		rc = slot_take(kv, &txn->slot);
+		rc = reader_take(store, &txn->reader);
 		if (rc) {
 			txn_free(txn);
 			return rc;
 		}
-		txn->view = (struct view){.map = &kv->map, .base = kv->map.base, .psize = kv->page_size};
-		txn->bounded = kv->max_age_ms || kv->max_lag;
+		txn->view = (struct view){.map = &store->map, .base = store->map.base, .psize = store->page_size};
+		txn->bounded = store->max_age_ms || store->max_lag;
 		if (txn->bounded) {
-			share_bound(kv->share, txn->slot, kv->max_age_ms, kv->max_lag);
-			txn->view.bound = &kv->share->slot[txn->slot].snapshot_plus_1;
+			share_bound(store->share, txn->reader, store->max_age_ms, store->max_lag);
+			txn->view.bound = &store->share->reader[txn->reader].snapshot_plus_1;
 		}
-		read_txn_list(kv, txn);
+		read_txn_list(store, txn);
 	}
 	/* Cursors look at the bound first: that is where they learn of verify, too, and a step
 	 * without either pays nothing. */
 	if (UNLIKELY(txn->verify != verify)) {
 		txn->view.bound =
-		    verify || txn->bounded ? &kv->share->slot[txn->slot].snapshot_plus_1 : NULL;
+		    verify || txn->bounded ? &store->share->reader[txn->reader].snapshot_plus_1 : NULL;
 		txn->verify = verify;
 	}
 	int rc = read_start(txn);
@@ -231,19 +231,19 @@ static int begin_read(struct daxkv_store *kv, bool verify, struct daxkv_txn **ou
 	return rc;
 }
 
-/* slot_leave - one user less of the slot that a transaction shares with its clones. Returns whether that was the last. */
-static bool slot_leave(struct daxkv_txn *origin, bool ended)
+/* reader_leave_clone - one user less of the entry that a transaction shares with its clones. Returns whether that was the last. */
+static bool reader_leave_clone(struct daxkv_txn *origin, bool ended)
 {
-	struct daxkv_store *kv = origin->kv;
+	struct daxkv_store *store = origin->store;
 
-	pthread_mutex_lock(&kv->slot_mutex);
+	pthread_mutex_lock(&store->reader_mutex);
 	bool last = --origin->users == 0;
 
 	origin->ended = origin->ended || ended;
 	if (last)
-		slot_idle(kv, origin->slot);
+		reader_idle(store, origin->reader);
 	last = last && origin->ended;
-	pthread_mutex_unlock(&kv->slot_mutex);
+	pthread_mutex_unlock(&store->reader_mutex);
 	return last;
 }
 
@@ -252,9 +252,9 @@ static inline __attribute__((always_inline)) void read_stop(struct daxkv_txn *tx
 	if (txn->idle)
 		return;
 	if (txn->cloned)
-		(void)slot_leave(txn, false);
+		(void)reader_leave_clone(txn, false);
 	else
-		slot_idle(txn->kv, txn->slot);
+		reader_idle(txn->store, txn->reader);
 	txn->idle = true;
 }
 
@@ -264,22 +264,22 @@ static void end_clone(struct daxkv_txn *txn)
 
 	read_txn_unlist(txn);
 	txn_free(txn);
-	if (slot_leave(origin, false))
+	if (reader_leave_clone(origin, false))
 		read_txn_free(origin);
 }
 
 /* end_origin - the end of a read transaction that has been cloned. *gone: it is the last clone's to free. */
 static void end_origin(struct daxkv_txn *txn, bool *gone)
 {
-	struct daxkv_store *kv = txn->kv;
+	struct daxkv_store *store = txn->store;
 
 	if (!txn->idle) {
-		*gone = !slot_leave(txn, true);
+		*gone = !reader_leave_clone(txn, true);
 	} else { /* it was reset, and is no user any more */
-		pthread_mutex_lock(&kv->slot_mutex);
+		pthread_mutex_lock(&store->reader_mutex);
 		txn->ended = true;
 		*gone = txn->users > 0;
-		pthread_mutex_unlock(&kv->slot_mutex);
+		pthread_mutex_unlock(&store->reader_mutex);
 	}
 	if (*gone)
 		return;
@@ -295,28 +295,28 @@ int daxkv_txn_clone(struct daxkv_txn *txn, struct daxkv_txn **clone)
 	if (!rc && (txn->write || !clone))
 		rc = err_set(EINVAL, "only a read transaction can be cloned");
 	if (!rc)
-		rc = txn_new(txn->kv, false, &c);
+		rc = txn_new(txn->store, false, &c);
 	if (rc)
 		return rc;
 	origin = txn->origin ? txn->origin : txn;
 	c->origin = origin;
-	c->slot = origin->slot;
+	c->reader = origin->reader;
 	c->view = txn->view;
 	c->verify = txn->verify;
-	pthread_mutex_lock(&txn->kv->slot_mutex);
+	pthread_mutex_lock(&txn->store->reader_mutex);
 	if (!origin->cloned)
 		origin->users = 1;
 	origin->cloned = true;
 	origin->users++;
-	pthread_mutex_unlock(&txn->kv->slot_mutex);
-	read_txn_list(txn->kv, c);
+	pthread_mutex_unlock(&txn->store->reader_mutex);
+	read_txn_list(txn->store, c);
 	*clone = c;
 	return 0;
 }
 
 static void end_read(struct daxkv_txn *txn)
 {
-	struct daxkv_store *kv = txn->kv;
+	struct daxkv_store *store = txn->store;
 	bool gone = false;
 
 	if (txn->cursors)
@@ -331,13 +331,13 @@ static void end_read(struct daxkv_txn *txn)
 		read_stop(txn);
 	if (gone)
 		return;
-	if (pthread_getspecific(kv->thread_txn) || pthread_setspecific(kv->thread_txn, txn))
+	if (pthread_getspecific(store->thread_txn) || pthread_setspecific(store->thread_txn, txn))
 		read_txn_free(txn);
 }
 
 void daxkv_txn_reset(struct daxkv_txn *txn)
 {
-	if (!txn || txn_forked(txn->kv) || txn->write || txn->idle || txn->origin)
+	if (!txn || txn_forked(txn->store) || txn->write || txn->idle || txn->origin)
 		return;
 	if (txn->cursors && txn_done(txn, place_save_all(txn, 0)))
 		place_lose_all(txn); /* no memory to keep their places, or these cannot be believed */
@@ -348,12 +348,12 @@ int daxkv_txn_renew(struct daxkv_txn *txn)
 {
 	if (!txn || txn->write || !txn->idle)
 		return err_set(EINVAL, "only a read transaction that was reset can be renewed");
-	int rc = UNLIKELY(txn->kv->follows) ? commit_follow(txn->kv) : 0;
+	int rc = UNLIKELY(txn->store->follows) ? commit_follow(txn->store) : 0;
 
 	if (!rc && txn->cloned) {
-		pthread_mutex_lock(&txn->kv->slot_mutex);
+		pthread_mutex_lock(&txn->store->reader_mutex);
 		txn->cloned = txn->users > 0;
-		pthread_mutex_unlock(&txn->kv->slot_mutex);
+		pthread_mutex_unlock(&txn->store->reader_mutex);
 		if (txn->cloned)
 			rc = err_set(DAXKV_BUSY, "clones of its last snapshot are still running");
 	}
@@ -364,16 +364,16 @@ int daxkv_txn_renew(struct daxkv_txn *txn)
 
 static int begin_nested(struct daxkv_txn *parent, struct daxkv_txn **out)
 {
-	struct daxkv_store *kv = parent->kv;
+	struct daxkv_store *store = parent->store;
 	struct daxkv_txn *txn;
 	int rc = txn_check(parent, true);
 
 	if (rc)
 		return rc;
-	if (kv->wset.level == UINT8_MAX)
-		return err_set(DAXKV_BAD_TXN, "transactions are nested %u deep, and no deeper", kv->wset.level);
+	if (store->wset.level == UINT8_MAX)
+		return err_set(DAXKV_BAD_TXN, "transactions are nested %u deep, and no deeper", store->wset.level);
 	txn_seal(parent);
-	rc = tree_settle_all(&kv->scratch);
+	rc = tree_flush_all(&store->scratch);
 	if (rc)
 		return txn_break(parent, rc);
 	if (parent->cursors) {
@@ -381,11 +381,11 @@ static int begin_nested(struct daxkv_txn *parent, struct daxkv_txn **out)
 		if (rc)
 			return rc;
 	}
-	rc = write_txn_take(kv, parent, &txn);
+	rc = write_txn_take(store, parent, &txn);
 	if (rc)
 		return rc;
-	kv->scratch.finger_of = NULL;
-	wset_enter(&kv->wset, &txn->mark);
+	store->scratch.finger_of = NULL;
+	wset_enter(&store->wset, &txn->mark);
 	parent->child = txn;
 	*out = txn;
 	return 0;
@@ -393,13 +393,13 @@ static int begin_nested(struct daxkv_txn *parent, struct daxkv_txn **out)
 
 /* writer_bury - the lock is held anew: a transaction that is still there, nested ones included, was left by a thread that ended. It is
  * forgotten here; the file's side is recovery's. */
-static void writer_bury(struct daxkv_store *kv)
+static void writer_bury(struct daxkv_store *store)
 {
-	struct daxkv_txn *txn = kv->writer;
+	struct daxkv_txn *txn = store->writer;
 
 	while (txn && txn->child)
 		txn = txn->child;
-	tree_forget(&kv->scratch);
+	tree_forget(&store->scratch);
 	while (txn) {
 		struct daxkv_txn *parent = txn->parent;
 
@@ -408,87 +408,87 @@ static void writer_bury(struct daxkv_store *kv)
 		write_txn_give(txn);
 		txn = parent;
 	}
-	__atomic_store_n(&kv->writer, NULL, __ATOMIC_RELEASE);
+	__atomic_store_n(&store->writer, NULL, __ATOMIC_RELEASE);
 }
 
-static void lock_give(struct daxkv_store *kv)
+static void lock_give(struct daxkv_store *store)
 {
-	__atomic_store_n(&kv->writer_thread, 0, __ATOMIC_RELAXED);
-	wlock_give(&kv->share->writer);
+	__atomic_store_n(&store->writer_thread, 0, __ATOMIC_RELAXED);
+	wlock_give(&store->share->writer);
 }
 
 /* lock_writer - have the lock, and know what is there. wait_ms: 0 not to wait, negative to wait as long as it takes. */
-static int lock_writer(struct daxkv_store *kv, int64_t wait_ms)
+static int lock_writer(struct daxkv_store *store, int64_t wait_ms)
 {
 	bool died;
-	int rc = writer_hold(kv, wait_ms, &died);
+	int rc = writer_hold(store, wait_ms, &died);
 
 	if (rc)
 		return rc;
-	writer_bury(kv);
-	died |= commit_behind(kv); /* with turns, the same has to be done after others have written */
+	writer_bury(store);
+	died |= commit_behind(store); /* with an external lock, the same has to be done after others have written */
 	if (died) {
-		rc = kv->share->poison ? 0 : commit_take_over(kv, true);
+		rc = store->share->panic ? 0 : commit_take_over(store, true);
 		if (rc) { /* left half done as before: the next one tries */
-			__atomic_store_n(&kv->writer_thread, 0, __ATOMIC_RELAXED);
-			wlock_leave(&kv->share->writer);
+			__atomic_store_n(&store->writer_thread, 0, __ATOMIC_RELAXED);
+			wlock_leave(&store->share->writer);
 			return rc;
 		}
 	}
-	uint32_t poison = __atomic_load_n(&kv->share->poison, __ATOMIC_SEQ_CST);
+	uint32_t panic = __atomic_load_n(&store->share->panic, __ATOMIC_SEQ_CST);
 
-	if (!poison)
+	if (!panic)
 		return 0;
-	lock_give(kv);
+	lock_give(store);
 	return err_set(DAXKV_PANIC, "an earlier flush failed (%s): the store refuses changes until it is opened again",
-	               strerror((int)poison));
+	               strerror((int)panic));
 }
 
-static int begin_write(struct daxkv_store *kv, int64_t wait_ms, struct daxkv_txn **out)
+static int begin_write(struct daxkv_store *store, int64_t wait_ms, struct daxkv_txn **out)
 {
 	struct daxkv_txn *txn;
 
 	pthread_testcancel(); /* a thread that only writes can be cancelled as well: here, where it has nothing */
-	int rc = kv->read_only ? err_set(EACCES, "the store was opened read-only") : lock_writer(kv, wait_ms);
+	int rc = store->read_only ? err_set(EACCES, "the store was opened read-only") : lock_writer(store, wait_ms);
 
 	if (rc)
 		return rc;
-	rc = write_txn_take(kv, NULL, &txn);
+	rc = write_txn_take(store, NULL, &txn);
 	if (rc) {
-		lock_give(kv);
+		lock_give(store);
 		return rc;
 	}
-	rc = commit_take_over(kv, false);
+	rc = commit_take_over(store, false);
 	if (rc) {
 		write_txn_give(txn);
-		lock_give(kv);
+		lock_give(store);
 		return rc;
 	}
-	__atomic_store_n(&kv->writer, txn, __ATOMIC_RELEASE); /* pairs with commit_follow */
-	wset_begin(&kv->wset, kv->known + 1);
-	kv->writer_view.snapshot = kv->wset.txn;
-	kv->scratch.finger_of = NULL;
-	pm_own(ring_slot(&kv->ring, kv->wset.txn));
-	commit_flush_words(kv); /* [R9] */
+	__atomic_store_n(&store->writer, txn, __ATOMIC_RELEASE); /* pairs with commit_follow */
+	wset_begin(&store->wset, store->known + 1);
+	store->writer_view.snapshot = store->wset.txn;
+	store->scratch.finger_of = NULL;
+	pm_own(ring_at(&store->ring, store->wset.txn));
+	commit_flush_words(store); /* [R9] */
 	*out = txn;
 	return 0;
 }
 
 static void end_write(struct daxkv_txn *txn)
 {
-	struct daxkv_store *kv = txn->kv;
+	struct daxkv_store *store = txn->store;
 
-	if (kv->map.pm.failed) /* growth may have met it, not a fence */
-		__atomic_store_n(&kv->share->poison, (uint32_t)kv->map.pm.failed, __ATOMIC_SEQ_CST);
-	__atomic_store_n(&kv->writer, NULL, __ATOMIC_RELEASE);
+	if (store->map.pm.failed) /* growth may have met it, not a fence */
+		__atomic_store_n(&store->share->panic, (uint32_t)store->map.pm.failed, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&store->writer, NULL, __ATOMIC_RELEASE);
 	write_txn_give(txn);
-	lock_give(kv);
+	lock_give(store);
 }
 
 /* begin_unusual - a nested transaction, or one with more flags than whether it reads. */
-static __attribute__((noinline)) int begin_unusual(struct daxkv_store *kv, struct daxkv_txn *parent, unsigned int flags, struct daxkv_txn **txn)
+static __attribute__((noinline)) int begin_unusual(struct daxkv_store *store, struct daxkv_txn *parent, unsigned int flags, struct daxkv_txn **txn)
 {
-	if (parent && (flags & DAXKV_TXN_READ_ONLY || parent->kv != kv))
+	if (parent && (flags & DAXKV_TXN_READ_ONLY || parent->store != store))
 		return err_set(EINVAL, "a transaction needs a store, and a parent that writes to it");
 	if (flags & ~(unsigned int)(DAXKV_TXN_READ_ONLY | DAXKV_TXN_TRY | DAXKV_TXN_VERIFY))
 		return err_set(EINVAL, "unknown flags 0x%x for begin", flags);
@@ -496,26 +496,26 @@ static __attribute__((noinline)) int begin_unusual(struct daxkv_store *kv, struc
 		return begin_nested(parent, txn);
 	if (flags & DAXKV_TXN_VERIFY && !(flags & DAXKV_TXN_READ_ONLY))
 		return err_set(EINVAL, "only a read transaction verifies what it reads");
-	return flags & DAXKV_TXN_READ_ONLY ? begin_read(kv, flags & DAXKV_TXN_VERIFY, txn)
-	                                   : begin_write(kv, flags & DAXKV_TXN_TRY ? 0 : -1, txn);
+	return flags & DAXKV_TXN_READ_ONLY ? begin_read(store, flags & DAXKV_TXN_VERIFY, txn)
+	                                   : begin_write(store, flags & DAXKV_TXN_TRY ? 0 : -1, txn);
 }
 
-int daxkv_txn_begin(struct daxkv_store *kv, struct daxkv_txn *parent, unsigned int flags, struct daxkv_txn **txn)
+int daxkv_txn_begin(struct daxkv_store *store, struct daxkv_txn *parent, unsigned int flags, struct daxkv_txn **txn)
 {
-	if (UNLIKELY(kv && txn_forked(kv)))
-		return txn_own(kv);
-	if (UNLIKELY(!kv || !txn))
+	if (UNLIKELY(store && txn_forked(store)))
+		return txn_own(store);
+	if (UNLIKELY(!store || !txn))
 		return err_set(EINVAL, "a transaction needs a store, and a parent that writes to it");
 	if (UNLIKELY(parent || flags & ~(unsigned int)DAXKV_TXN_READ_ONLY))
-		return begin_unusual(kv, parent, flags, txn);
-	return flags ? begin_read(kv, false, txn) : begin_write(kv, -1, txn);
+		return begin_unusual(store, parent, flags, txn);
+	return flags ? begin_read(store, false, txn) : begin_write(store, -1, txn);
 }
 
-int daxkv_txn_begin_timed(struct daxkv_store *kv, unsigned int milliseconds, struct daxkv_txn **txn)
+int daxkv_txn_begin_timed(struct daxkv_store *store, unsigned int milliseconds, struct daxkv_txn **txn)
 {
-	if (kv && txn_forked(kv))
-		return txn_own(kv);
-	return kv && txn ? begin_write(kv, milliseconds, txn) : err_set(EINVAL, "a transaction needs a store");
+	if (store && txn_forked(store))
+		return txn_own(store);
+	return store && txn ? begin_write(store, milliseconds, txn) : err_set(EINVAL, "a transaction needs a store");
 }
 
 static void undo_nested(struct daxkv_txn *txn)
@@ -524,8 +524,8 @@ static void undo_nested(struct daxkv_txn *txn)
 
 	dbi_end(txn, false);
 	place_end_all(txn);
-	tree_forget(&txn->kv->scratch);
-	wset_undo(&txn->kv->wset, &txn->mark);
+	tree_forget(&txn->store->scratch);
+	wset_undo(&txn->store->wset, &txn->mark);
 	parent->child = NULL;
 	write_txn_give(txn);
 }
@@ -534,14 +534,14 @@ static void undo_outermost(struct daxkv_txn *txn)
 {
 	dbi_end(txn, false);
 	place_end_all(txn);
-	tree_forget(&txn->kv->scratch);
-	space_undo(&txn->kv->space, 0);
+	tree_forget(&txn->store->scratch);
+	space_undo(&txn->store->space, 0);
 	end_write(txn);
 }
 
 void daxkv_txn_abort(struct daxkv_txn *txn)
 {
-	if (!txn || txn_forked(txn->kv)) /* in a forked child there is nothing to end */
+	if (!txn || txn_forked(txn->store)) /* in a forked child there is nothing to end */
 		return;
 	if (txn->child)
 		daxkv_txn_abort(txn->child); /* as deep as they are nested */
@@ -559,15 +559,15 @@ static int commit_nested(struct daxkv_txn *txn)
 	int rc;
 
 	txn_seal(txn);
-	rc = tree_settle_all(&txn->kv->scratch);
+	rc = tree_flush_all(&txn->store->scratch);
 	if (rc) {
 		undo_nested(txn);
 		return rc;
 	}
 	dbi_end(txn, true);
 	place_end_all(txn);
-	txn->kv->scratch.finger_of = NULL;
-	wset_merge(&txn->kv->wset, &txn->mark);
+	txn->store->scratch.finger_of = NULL;
+	wset_merge(&txn->store->wset, &txn->mark);
 	dbi_states_give(parent, txn);
 	if (txn->user_version_set) {
 		parent->user_version = txn->user_version;
@@ -583,7 +583,7 @@ static void states_keep(struct daxkv_txn *txn)
 {
 	for (struct dbstate *s = txn->changed; s; s = s->links.next_changed)
 		s->changed = false;
-	txn->valid_at = __atomic_load_n(&txn->kv->share->published, __ATOMIC_RELAXED);
+	txn->valid_at = __atomic_load_n(&txn->store->share->published, __ATOMIC_RELAXED);
 }
 
 static int commit_outermost(struct daxkv_txn *txn)
@@ -591,8 +591,8 @@ static int commit_outermost(struct daxkv_txn *txn)
 	int rc;
 
 	txn_seal(txn);
-	if (UNLIKELY(txn->kv->nolock && !txn_writing(txn->kv)))
-		commit_flush_words(txn->kv); /* [R9] the thread that did so first is another, and this one's fence does not wait for it */
+	if (UNLIKELY(txn->store->nolock && !txn_writing(txn->store)))
+		commit_flush_words(txn->store); /* [R9] the thread that did so first is another, and this one's fence does not wait for it */
 	rc = commit_run(txn);
 	if (rc) {
 		undo_outermost(txn);
@@ -611,7 +611,7 @@ int daxkv_txn_commit(struct daxkv_txn *txn)
 
 	if (!txn)
 		return err_set(EINVAL, "no transaction was given");
-	if (txn_forked(txn->kv))
+	if (txn_forked(txn->store))
 		return err_set(DAXKV_BAD_TXN, "the transaction belongs to the parent process");
 	if (txn->child) {
 		rc = daxkv_txn_commit(txn->child);
@@ -647,10 +647,10 @@ uint64_t daxkv_txn_id(const struct daxkv_txn *txn)
 {
 	if (!txn)
 		return 0;
-	return txn->write ? txn->kv->wset.txn : txn->view.snapshot;
+	return txn->write ? txn->store->wset.txn : txn->view.snapshot;
 }
 
 struct daxkv_store *daxkv_txn_store(const struct daxkv_txn *txn)
 {
-	return txn ? txn->kv : NULL;
+	return txn ? txn->store : NULL;
 }

@@ -8,16 +8,16 @@
 
 #include <errno.h>
 
-int txn_own(const struct daxkv_store *kv)
+int txn_own(const struct daxkv_store *store)
 {
-	return txn_forked(kv) ? err_set(DAXKV_BAD_TXN, "the store was opened by the parent process: open it again in the child") : 0;
+	return txn_forked(store) ? err_set(DAXKV_BAD_TXN, "the store was opened by the parent process: open it again in the child") : 0;
 }
 
 int txn_refuse(const struct daxkv_txn *txn, bool write)
 {
 	if (!txn)
 		return err_set(EINVAL, "no transaction was given");
-	if (txn_forked(txn->kv))
+	if (txn_forked(txn->store))
 		return err_set(DAXKV_BAD_TXN, "the transaction belongs to the parent process");
 	if (txn->child)
 		return err_set(DAXKV_BAD_TXN, "a nested transaction is running: its parent rests");
@@ -45,7 +45,7 @@ int txn_break(struct daxkv_txn *txn, int rc)
 void txn_seal(struct daxkv_txn *txn)
 {
 	struct reserved *r = &txn->reserved;
-	struct wset *w = &txn->kv->wset;
+	struct wset *w = &txn->store->wset;
 
 	if (!r->pending)
 		return;

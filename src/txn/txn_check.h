@@ -16,19 +16,19 @@
 #include "txn/store.h"
 
 /* txn_forked - whether this is a forked child, which must not use its parent's store. */
-static inline bool txn_forked(const struct daxkv_store *kv)
+static inline bool txn_forked(const struct daxkv_store *store)
 {
-	return UNLIKELY(*kv->alive == 0);
+	return UNLIKELY(*store->alive == 0);
 }
 
 /* txn_own - BAD_TXN with a text in a forked child. */
-int txn_own(const struct daxkv_store *kv);
+int txn_own(const struct daxkv_store *store);
 
 /* txn_check - whether the transaction can be used, and with write, changed. BAD_TXN, EACCES. txn_refuse - the reason why not. */
 int txn_refuse(const struct daxkv_txn *txn, bool write);
 static inline int txn_check(const struct daxkv_txn *txn, bool write)
 {
-	if (LIKELY(txn && !txn_forked(txn->kv) && !txn->child && !txn->broken && !txn->idle && (txn->write || !write)))
+	if (LIKELY(txn && !txn_forked(txn->store) && !txn->child && !txn->broken && !txn->idle && (txn->write || !write)))
 		return 0;
 	return txn_refuse(txn, write);
 }
@@ -36,7 +36,7 @@ static inline int txn_check(const struct daxkv_txn *txn, bool write)
 /* txn_view - what it sees. */
 static inline struct view *txn_view(struct daxkv_txn *txn)
 {
-	return txn->write ? &txn->kv->writer_view : &txn->view;
+	return txn->write ? &txn->store->writer_view : &txn->view;
 }
 
 /* txn_done - what a call that read comes to: rc, or TOO_OLD when the snapshot was given up meanwhile, whatever the call met then [I20]. */
@@ -57,7 +57,7 @@ static inline int txn_changing(struct daxkv_txn *txn, daxkv_db db)
 {
 	if (UNLIKELY(txn->reserved.pending))
 		txn_seal(txn);
-	txn->kv->wset.changes++;
+	txn->store->wset.changes++;
 	return UNLIKELY(txn->cursors) ? place_save_all(txn, db) : 0;
 }
 

@@ -3,34 +3,34 @@
 #include "txn/writer.h"
 
 #include "base/err.h"
+#include "txn/registry.h"
 #include "txn/store.h"
-#include "txn/stores.h"
 
 #include <errno.h>
 
 /* lock_take - the lock; EDEADLK: this thread has it already, by way of this handle or another of
  * the same store. *died: its last owner did, half-way. */
-static int lock_take(struct daxkv_store *kv, int64_t wait_ms, bool *died)
+static int lock_take(struct daxkv_store *store, int64_t wait_ms, bool *died)
 {
-	const struct lock *lock = kv->share_file.fd < 0 ? NULL : &kv->lock;
-	struct wlock *w = &kv->share->writer;
+	const struct lock *lock = store->share_file.fd < 0 ? NULL : &store->lock;
+	struct wlock *w = &store->share->writer;
 	int rc = 0;
 
 	*died = false;
-	if (UNLIKELY(!wlock_try(w, kv->share_file.owner)))
-		rc = stores_writing(kv) ? EDEADLK
-		                        : wlock_wait(w, lock, kv->share_file.owner, wait_ms, died);
+	if (UNLIKELY(!wlock_try(w, store->share_file.owner)))
+		rc = registry_writing(store) ? EDEADLK
+		                             : wlock_wait(w, lock, store->share_file.owner, wait_ms, died);
 	if (!rc)
-		__atomic_store_n(&kv->writer_thread, pthread_self(), __ATOMIC_RELAXED);
+		__atomic_store_n(&store->writer_thread, pthread_self(), __ATOMIC_RELAXED);
 	return rc;
 }
 
-int writer_hold(struct daxkv_store *kv, int64_t wait_ms, bool *died)
+int writer_hold(struct daxkv_store *store, int64_t wait_ms, bool *died)
 {
-	int rc = stores_watch_thread();
+	int rc = registry_watch_thread();
 
 	if (!rc)
-		rc = lock_take(kv, wait_ms, died);
+		rc = lock_take(store, wait_ms, died);
 	if (rc == EDEADLK || rc == EBUSY)
 		return err_set(DAXKV_BUSY,
 		               rc == EBUSY ? "another write transaction is running"
@@ -39,15 +39,15 @@ int writer_hold(struct daxkv_store *kv, int64_t wait_ms, bool *died)
 		return err_set(DAXKV_CORRUPT,
 		               "%s is damaged: it says that this process is writing; "
 		               "the store is whole, when all have closed it",
-		               kv->lock.name);
+		               store->lock.name);
 	return rc ? err_sys(rc, "the writer's lock") : 0;
 }
 
-void writer_let_go(struct daxkv_store *kv, bool left)
+void writer_let_go(struct daxkv_store *store, bool left)
 {
-	__atomic_store_n(&kv->writer_thread, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&store->writer_thread, 0, __ATOMIC_RELAXED);
 	if (left)
-		wlock_leave(&kv->share->writer);
+		wlock_leave(&store->share->writer);
 	else
-		wlock_give(&kv->share->writer);
+		wlock_give(&store->share->writer);
 }

@@ -11,7 +11,7 @@
  * negative: as long as it takes). *died: its last owner did, half-way; recovery is left to the next
  * write transaction, which writer_let_go with left tells. BUSY, ENOMEM, errno. writer_let_go - the same
  * thread gives it back. */
-int writer_hold(struct daxkv_store *kv, int64_t wait_ms, bool *died);
-void writer_let_go(struct daxkv_store *kv, bool left);
+int writer_hold(struct daxkv_store *store, int64_t wait_ms, bool *died);
+void writer_let_go(struct daxkv_store *store, bool left);
 
 #endif

@@ -180,18 +180,18 @@ static void multiple(MDB_txn *txn)
 	k = key;
 	SHOW(mdb_cursor_get(c, &k, &v, MDB_SET));
 	size_t seen = 0, calls = 0;
-	int rising = 1, rc = mdb_cursor_get(c, &k, &v, MDB_GET_MULTIPLE), page = 1;
+	int ascending = 1, rc = mdb_cursor_get(c, &k, &v, MDB_GET_MULTIPLE), page = 1;
 
 	for (; !rc; rc = mdb_cursor_get(c, &k, &v, MDB_NEXT_MULTIPLE), calls++) {
 		for (size_t i = 0; i + 4 <= v.mv_size; i += 4) {
 			uint32_t item;
 
 			memcpy(&item, (char *)v.mv_data + i, 4);
-			rising &= item == (uint32_t)seen++;
+			ascending &= item == (uint32_t)seen++;
 		}
 		page &= v.mv_size <= 4096;
 	}
-	printf("multiple %d: %zu in order %d, pages %d, several %d\n", rc, seen, rising, page, calls > 1);
+	printf("multiple %d: %zu in order %d, pages %d, several %d\n", rc, seen, ascending, page, calls > 1);
 	seen = 0;
 	SHOW(mdb_cursor_get(c, &k, &v, MDB_LAST_DUP));
 	rc = mdb_cursor_get(c, &k, &v, MDB_GET_MULTIPLE);

@@ -39,7 +39,7 @@ static void free_list(MDB_env *env)
 	mdb_txn_abort(txn);
 }
 
-/* show_names - named databases are records of the main one. */
+/* show_names - named databases are entries of the main one. */
 static void show_names(MDB_env *env, MDB_dbi a)
 {
 	MDB_txn *txn;

@@ -33,7 +33,7 @@ static void put_many(MDB_env *env, int from, int count, size_t size)
 	free(bytes);
 }
 
-/* show_many - whether the records of put_many are there. */
+/* show_many - whether the entries of put_many are there. */
 static void show_many(MDB_env *env, int count, size_t size)
 {
 	MDB_txn *txn;

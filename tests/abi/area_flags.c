@@ -16,7 +16,7 @@ static const struct {
                  {"nolock", MDB_NOLOCK},         {"nordahead", MDB_NORDAHEAD}, {"nomeminit", MDB_NOMEMINIT}};
 #define FLAGS (sizeof env_flags / sizeof env_flags[0])
 
-/* written - a record put, read back, and read back once more by a read-only environment; what the flags are then. */
+/* written - an entry put, read back, and read back once more by a read-only environment; what the flags are then. */
 static void written(const char *name, unsigned int flags)
 {
 	MDB_env *env;

@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { RECORDS = 500 };
+enum { ENTRIES = 500 };
 
 /* in_child - run body in a forked child, which ends with its result; 100: it was killed. */
 static int in_child(int (*body)(MDB_env *env), MDB_env *env, bool by_exit)
@@ -41,7 +41,7 @@ static void fill(MDB_env *env)
 
 	if (mdb_txn_begin(env, NULL, 0, &txn))
 		exit(2);
-	for (int i = 0; i < RECORDS; i++) {
+	for (int i = 0; i < ENTRIES; i++) {
 		char key[20], value[300];
 
 		snprintf(key, sizeof key, "%08d", i);
@@ -65,7 +65,7 @@ static void main_opened(MDB_env *env)
 	mdb_txn_abort(txn);
 }
 
-/* right - whether the transaction sees record i. */
+/* right - whether the transaction sees entry i. */
 static bool right(MDB_txn *txn, int i)
 {
 	char key[20];
@@ -76,7 +76,7 @@ static bool right(MDB_txn *txn, int i)
 	return mdb_get(txn, 1, &k, &v) == 0 && v.mv_size == 300 && ((char *)v.mv_data)[299] == 'a' + i % 26;
 }
 
-/* reads_all - a transaction for each record, then one for all, by a cursor. */
+/* reads_all - a transaction for each entry, then one for all, by a cursor. */
 static int reads_all(MDB_env *env)
 {
 	MDB_cursor *cursor;
@@ -84,7 +84,7 @@ static int reads_all(MDB_env *env)
 	MDB_val k, v;
 	int n = 0;
 
-	for (int i = 0; i < RECORDS; i++) {
+	for (int i = 0; i < ENTRIES; i++) {
 		if (mdb_txn_begin(env, NULL, MDB_RDONLY, &txn))
 			return 1;
 		if (!right(txn, i))
@@ -97,7 +97,7 @@ static int reads_all(MDB_env *env)
 		n++;
 	mdb_cursor_close(cursor);
 	mdb_txn_abort(txn);
-	return n >= RECORDS ? 0 : 4; /* or named databases are among them */
+	return n >= ENTRIES ? 0 : 4; /* or named databases are among them */
 }
 
 static int reads_and_closes(MDB_env *env)
@@ -261,7 +261,7 @@ static int holds_a_snapshot(MDB_env *env)
 		return 1;
 	tell(pipes[0][1]);
 	hear(pipes[1][0]);
-	for (int i = 0; i < RECORDS; i++)
+	for (int i = 0; i < ENTRIES; i++)
 		wrong += !right(txn, i);
 	mdb_txn_abort(txn);
 	return wrong ? 2 : 0;
@@ -274,7 +274,7 @@ static int overwritten(MDB_env *env, int rounds)
 
 		if (mdb_txn_begin(env, NULL, 0, &txn))
 			return 1;
-		for (int i = 0; i < RECORDS; i += 7) {
+		for (int i = 0; i < ENTRIES; i += 7) {
 			char key[20];
 
 			snprintf(key, sizeof key, "%08d", i);

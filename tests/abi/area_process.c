@@ -414,7 +414,7 @@ static MDB_env *unlocked(unsigned int flags)
 	return env;
 }
 
-/* adds - one transaction of so many records, and two more that replace each other. */
+/* adds - one transaction of so many entries, and two more that replace each other. */
 static int adds(MDB_env *env, int round, int count)
 {
 	MDB_txn *txn;
@@ -469,12 +469,12 @@ static void seen(MDB_env *env)
 		n++;
 	mdb_cursor_close(c);
 	mdb_txn_abort(txn);
-	printf("%d records, ", n);
+	printf("%d entries, ", n);
 	show(env, "newest");
 }
 
 /* turns - processes with MDB_NOLOCK that see to it themselves that they do not meet: each knows what the others did before. */
-static void turns(void)
+static void external_lock(void)
 {
 	MDB_env *env = started("turns", MDB_NOLOCK), *reader;
 
@@ -569,5 +569,5 @@ void area_process(void)
 	snapshots(env);
 	resized(env);
 	mdb_env_close(env);
-	turns();
+	external_lock();
 }

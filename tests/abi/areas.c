@@ -97,7 +97,7 @@ int main(int argc, char **argv)
 	} areas[] = {{"env", area_env},     {"open", area_open},     {"txn", area_txn},       {"threads", area_threads},
 	             {"hands", area_hands}, {"map", area_map},       {"flags", area_flags},   {"dbi", area_dbi}, {"handles", area_handles}, {"misuse", area_misuse},
 	             {"cancel", area_cancel},
-	             {"order", area_order}, {"record", area_record}, {"cursor", area_cursor}, {"dups", area_dups}, {"deleted", area_deleted},
+	             {"order", area_order}, {"entry", area_entry}, {"cursor", area_cursor}, {"dups", area_dups}, {"deleted", area_deleted},
 	             {"full", area_full},   {"copy", area_copy},     {"file", area_file},     {"process", area_process},
 	             {"fork", area_fork},   {"large", area_large}};
 

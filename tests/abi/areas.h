@@ -19,7 +19,7 @@ int shown(const char *call, int rc);
 MDB_val value_of(const char *text);
 void shown_val(const char *what, const MDB_val *v);
 
-/* shown_all - every record of a database. */
+/* shown_all - every entry of a database. */
 void shown_all(MDB_txn *txn, MDB_dbi dbi);
 
 /* place - a new name in the scratch directory. */
@@ -46,7 +46,7 @@ void area_handles(void);
 void area_misuse(void);
 void area_cancel(void);
 void area_order(void);
-void area_record(void);
+void area_entry(void);
 void area_cursor(void);
 void area_dups(void);
 void area_deleted(void);

@@ -18,7 +18,7 @@
 #define TOOLS_EACH 25u /* cases of which the tools see one */
 #define KINDS      3u /* of damage: a bit, two bytes, a page */
 #define GONE       2u
-#define RETRIES    300u /* more than a page has records */
+#define RETRIES    300u /* more than a page has entries */
 #define FNV_START  1469598103934665603u
 #define FNV_PRIME  1099511628211u
 
@@ -164,7 +164,7 @@ static void damage(unsigned int kind)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* scan - all records that way, into the hash. 0: the end was found. */
+/* scan - all entries that way, into the hash. 0: the end was found. */
 static int scan(MDB_cursor *c, enum how how, uint64_t *hash)
 {
 	bool back = how == BACKWARD || how == BACK_BY_KEY;
@@ -272,8 +272,8 @@ static bool read_all(MDB_env *env)
 
 /* ---- changing -------------------------------------------------------------------------------- */
 
-/* change_all - puts, and a deletion of all records by a cursor. What fails for damage must not be
- * committed, and a page that is gone must not hide its records. */
+/* change_all - puts, and a deletion of all entries by a cursor. What fails for damage must not be
+ * committed, and a page that is gone must not hide its entries. */
 static void change_all(MDB_env *env, unsigned int db, bool counts)
 {
 	size_t n = 0, expected = 0;
@@ -296,7 +296,7 @@ static void change_all(MDB_env *env, unsigned int db, bool counts)
 	while (!(rc = mdb_cursor_get(c, &k, &v, MDB_NEXT)) && !(rc = mdb_cursor_del(c, 0)))
 		n++;
 	if (rc == MDB_NOTFOUND && n != expected && counts) {
-		printf("%s: %zu of %zu records found to delete\n", databases[db].name, n, expected);
+		printf("%s: %zu of %zu entries found to delete\n", databases[db].name, n, expected);
 		failures++;
 	}
 	k = (MDB_val){9, "key 00084"};

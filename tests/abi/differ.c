@@ -114,7 +114,7 @@ static bool is_record(const MDB_val *k)
 	return *first >= '0' && *first <= '9';
 }
 
-/* say_pair - a record; of a database's own record in the main one, the name alone. */
+/* say_pair - an entry; of a database's own entry in the main one, the name alone. */
 static void say_pair(unsigned int db, const MDB_val *k, const MDB_val *v)
 {
 	say_val(k);
@@ -271,7 +271,7 @@ static void level_end(void)
 
 /* ---- operations ----------------------------------------------------------------------------------------------------------- */
 
-/* unplace - db was changed: its other cursors keep their places, but not in LMDB's own way among duplicates, or when the record under one is gone and
+/* unplace - db was changed: its other cursors keep their places, but not in LMDB's own way among duplicates, or when the entry under one is gone and
  * another came into the gap. */
 static void unplace(unsigned int db, const struct cursor *but, bool added)
 {
@@ -309,7 +309,7 @@ static void do_put(struct level *l, unsigned int db)
 	unplace(db, NULL, true);
 }
 
-/* do_bulk - hundreds of records, or of a key's values: pages split, duplicates become trees. */
+/* do_bulk - hundreds of entries, or of a key's values: pages split, duplicates become trees. */
 static void do_bulk(struct level *l, unsigned int db)
 {
 	MDB_val k = some_key(db);

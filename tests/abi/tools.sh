@@ -82,7 +82,7 @@ read_all() { # TOOLS ENVIRONMENT
 	[ "$1" != "$stock" ] || printed=stock_printed
 	"$1/mdb_dump" -a -p "$2" | $printed | sed 's/\\5c/\\/g'
 	"$1/mdb_dump" -l "$2"
-	"$1/mdb_dump" "$2" | grep -v '^ [0-9a-f]\{32\}$\|^ [0-9a-f]\{96\}$' # records of named databases
+	"$1/mdb_dump" "$2" | grep -v '^ [0-9a-f]\{32\}$\|^ [0-9a-f]\{96\}$' # entries of named databases
 	"$1/mdb_dump" -s dups "$2"
 }
 read_all "$stock" S >S.dump
@@ -121,7 +121,7 @@ sed 's/^mapsize=.*/mapsize=N/' S.a >S.n
 same "kv export" S.n E.a
 "$stock/mdb_dump" E | sed 's/^mapsize=.*/mapsize=N/' >E.main
 "$stock/mdb_dump" S | sed 's/^mapsize=.*/mapsize=N/' >S.main
-# the main database's records of named ones hold page numbers
+# the main database's entries of named ones hold page numbers
 grep -v '^ [0-9a-f]\{96\}$' S.main >S.m
 grep -v '^ [0-9a-f]\{96\}$' E.main >E.m
 same "kv export, the main database" S.m E.m
@@ -157,7 +157,7 @@ for side in S:$stock O:$ours; do
 		"$tools/mdb_stat" -rr "$env" || :
 		"$tools/mdb_stat" -n "$env.piped"
 	} 2>&1 | sed 's/\(depth\|Branch pages\|Leaf pages\|Overflow pages\|pages used\|Last transaction ID\|Free pages\): [0-9]*/\1: N/' >"$env.stat.all"
-	# the free list has records of its own in LMDB
+	# the free list has entries of its own in LMDB
 	awk '/^Freelist/ { skip = 6 } skip > 0 { skip--; if (/Entries/) next } { print }' "$env.stat.all" >"$env.stat"
 done
 same "mdb_stat" S.stat O.stat

@@ -127,7 +127,7 @@ refused() {
 	done
 }
 
-# found_or_harmless FILE: the damage is where nothing lies, and the records are whole; or kv check finds it. What reads records need not
+# found_or_harmless FILE: the damage is where nothing lies, and the entries are whole; or kv check finds it. What reads entries need not
 # find it, because it verifies no checksums of pages; but it ends in order.
 found_or_harmless() {
 	cp "$1" victim.before
@@ -140,7 +140,7 @@ found_or_harmless() {
 	verdict "$1" dump || return 1
 	if [ "$found" -eq 0 ]; then
 		[ "$verdict_status" -eq 0 ] && cmp "$log/out" good.dump || {
-			echo "kv check finds nothing, and kv dump ends with $verdict_status and other records"
+			echo "kv check finds nothing, and kv dump ends with $verdict_status and other entries"
 			return 1
 		}
 	fi
@@ -244,7 +244,7 @@ t "a value beyond the maximum size" unchanged max.kv exits 2 kv put max.kv k --f
 t "says how large it can be" says 'at most 4194304'
 t "nothing of it is there" exits 1 kv get max.kv k
 awk 'BEGIN { for (i = 0; i < 200000; i++) printf "key%06d\tvalue %d\n", i, i }' >many.tsv
-t "many records beyond the maximum size" exits 3 kv load max.kv many.tsv --max-size 4M --ack
+t "many entries beyond the maximum size" exits 3 kv load max.kv many.tsv --max-size 4M --ack
 acked=$(tail -n 1 "$log/out")
 t "says so" says 'the store is full: .* at most 4194304'
 t "some were committed" test "${acked:-0}" -ge 1000
@@ -252,7 +252,7 @@ t "the file is not larger" test "$(wc -c <max.kv)" -le 4194304
 t "the store is sound" exits 0 kv check max.kv
 t "and has what was committed" sh -c '"$1" scan max.kv >max.out && head -n "$2" many.tsv | cmp - max.out' sh "$KV" "$acked"
 
-# One record after the other, until not even one fits: what is there is whole, and room made by deleting is room for others.
+# One entry after the other, until not even one fits: what is there is whole, and room made by deleting is room for others.
 awk 'BEGIN { for (i = 0; i < 3000; i++) printf "key%06d\t%03000d\n", i, i }' >wide.tsv
 t "a store filled to the last record" exits 3 kv load full.kv wide.tsv --batch 1 --ack --initial-size 2M --max-size 4M --pmem force
 t "says so" says 'the store is full: .* at most 4194304'
@@ -260,7 +260,7 @@ acked=$(tail -n 1 "$log/out")
 t "it is filled well" test "$((acked * 3000))" -ge $((4194304 * 6 / 10))
 t "and not larger than allowed" test "$(wc -c <full.kv)" -le 4194304
 t "the store is sound" exits 0 kv check full.kv
-t "and has every record" sh -c '"$1" scan full.kv >full.out && head -n "$2" wide.tsv | cmp - full.out' sh "$KV" "$acked"
+t "and has every entry" sh -c '"$1" scan full.kv >full.out && head -n "$2" wide.tsv | cmp - full.out' sh "$KV" "$acked"
 wide=$(head -c 3000 /dev/zero | tr '\0' w)
 t "reading a full store changes nothing" unchanged full.kv exits 0 kv get full.kv key000000
 delete_many() {
@@ -306,7 +306,7 @@ done
 exec 9>&-
 t "the loader ends well" wait "$loader"
 t "and the writer that waited" wait "$writer"
-t "whose record is there" has busy.kv second 2
+t "whose entry is there" has busy.kv second 2
 t "then the store can be used by any name" has alias.kv third 3
 t "and is sound" exits 0 kv check busy.kv
 
@@ -334,7 +334,7 @@ if [ "$(id -u)" -eq 0 ] && mount -t tmpfs -o size=6m kv-test disk 2>"$log/mount"
 	t "a value larger than the disk" exits 3 kv put disk/full.kv k --from eight
 	t "the content is as before" sh -c '"$1" dump disk/full.kv | cmp - before' sh "$KV"
 	t "the store is sound" exits 0 kv check disk/full.kv
-	t "many records" exits 3 kv load disk/full.kv many.tsv
+	t "many entries" exits 3 kv load disk/full.kv many.tsv
 	t "the store is sound still" exits 0 kv check disk/full.kv
 	t "and can be read" exits 0 kv get disk/full.kv key00007
 	t "create with no room" exits 3 kv create disk/second.kv --initial-size 64M

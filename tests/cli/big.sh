@@ -120,7 +120,7 @@ fi
 grow=$(mktemp -d "$roomy/kv-big.XXXXXX") || exit 2
 loader=
 at_end='[ -z "$loader" ] || kill -9 "$loader"; rm -rf "$grow"'
-records() { # small values, values that nearly fill a page, and a large one in a hundred
+entries() { # small values, values that nearly fill a page, and a large one in a hundred
 	awk 'BEGIN {
 		page = sprintf("%03900d", 0)
 		large = page
@@ -129,7 +129,7 @@ records() { # small values, values that nearly fill a page, and a large one in a
 	}'
 }
 mkfifo feed
-records >feed 2>"$log/records" &
+entries >feed 2>"$log/entries" &
 t "a store of 2 MiB" exits 0 kv create "$grow/kv"
 t "of that size" test "$(stat -c %s "$grow/kv")" -eq 2097152
 "$KV" load "$grow/kv" feed --ack >acks 2>load.err &
@@ -197,9 +197,9 @@ kv scan "$grow/kv" --keys >keys
 t "what was acknowledged is there" test "$(wc -l <keys)" -ge "${acked:-1}"
 t "and at most one commit more" test "$(wc -l <keys)" -le $((acked + 1000))
 t "in order, without a gap" sh -c 'awk "{ if (\$0 != sprintf(\"key%09d\", NR - 1)) exit 1 }" keys'
-echo "killed at $(stat -c %s "$grow/kv") bytes with $acked records acknowledged, $(wc -l <keys) there"
+echo "killed at $(stat -c %s "$grow/kv") bytes with $acked entries acknowledged, $(wc -l <keys) there"
 awk 'BEGIN { for (i = 0; i < 5000; i++) printf "more%d\t%d\n", i, i }' >more.tsv
 t "it can be written" exits 0 kv load "$grow/kv" more.tsv
 t "and is sound" exits 0 kv check "$grow/kv"
-t "and has more records" test "$(kv scan "$grow/kv" --keys | wc -l)" -eq $(($(wc -l <keys) + 5000))
+t "and has more entries" test "$(kv scan "$grow/kv" --keys | wc -l)" -eq $(($(wc -l <keys) + 5000))
 finish

@@ -52,10 +52,10 @@ databases() { # the databases of a dump
 	echo "got '$databases_got' instead of '$databases_wanted'"
 	return 1
 }
-t "a main database without records of its own is left out" databases "one two " named.kv
+t "a main database without entries of its own is left out" databases "one two " named.kv
 t "--db" databases "two " named.kv --db two
 t "--db of a missing one" exits 1 kv dump named.kv --db three
-t "a record of its own" exits 0 kv put named.kv plain v
+t "an entry of its own" exits 0 kv put named.kv plain v
 t "brings it back" databases "- one two " named.kv
 
 # ---- everything there and back
@@ -174,6 +174,6 @@ t "the printable form" sh -c '"$1" dump -p main.kv | mdb_load lmdb4 && mdb_dump 
 t "says the same" same_dump main-kv main-lmdb
 mkdir lmdb5
 awk 'BEGIN { for (i = 0; i < 30000; i++) printf "key %07d\tvalue %d of some length to fill pages with: %060d\n", i, i, i }' >many.tsv
-t "many records" sh -c '"$1" load many.kv many.tsv && "$1" dump many.kv >many-kv && mdb_load -f many-kv lmdb5 && mdb_dump lmdb5 >many-lmdb' sh "$KV"
+t "many entries" sh -c '"$1" load many.kv many.tsv && "$1" dump many.kv >many-kv && mdb_load -f many-kv lmdb5 && mdb_dump lmdb5 >many-lmdb' sh "$KV"
 t "fit the mapsize and are the same" same_dump many-kv many-lmdb
 finish

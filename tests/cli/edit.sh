@@ -117,7 +117,7 @@ t "a name of any bytes" exits 0 kv create a.kv --db '\x00\x0a\\'
 t "put there" exits 0 kv put a.kv k strange --db '\x00\x0a\\'
 t "get there" get_is a.kv k strange --db '\x00\x0a\\'
 t "an empty name" exits 2 kv create a.kv --db ''
-t "the record of a database cannot be put over" unchanged a.kv exits 2 kv put a.kv users v
+t "the entry of a database cannot be put over" unchanged a.kv exits 2 kv put a.kv users v
 
 # ---- flags
 

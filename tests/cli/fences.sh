@@ -41,7 +41,7 @@ t "all of them" test "$(tail -n 1 acks)" = 1000
 t "one fdatasync for each, before it is acknowledged" one_each 1000 fences
 t "again, replacing" traced fences load a.kv in.tsv --batch 1 --ack --pmem file
 t "the same" one_each 1000 fences
-t "commits of 100 records" traced fences load a.kv in.tsv --batch 100 --ack --pmem file
+t "commits of 100 entries" traced fences load a.kv in.tsv --batch 100 --ack --pmem file
 t "the same" one_each 10 fences
 t "one put" traced fences put a.kv k v --pmem file
 t "its fence, one before it and two to close" test "$(grep -c fence fences)" -le 4

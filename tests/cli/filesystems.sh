@@ -91,7 +91,7 @@ for fs in ext4 xfs btrfs; do
 	kv put $fs.m/s key000004 back
 	kv put $fs.m/s key000001 newer # the lock file is there
 	filled $fs.m 0
-	t "$fs: changes of records on a full disk" enospc kv load $fs.m/s changes.tsv
+	t "$fs: changes of entries on a full disk" enospc kv load $fs.m/s changes.tsv
 	t "$fs: and a removal" enospc kv del $fs.m/s key000003
 	t "$fs: reading there" gets newer $fs.m/s key000001
 	rm $fs.m/fill

@@ -44,7 +44,7 @@ t "what it has" prints "(main)	1	-
 dups	3	dup-sort
 other	1	-" kv list a.kv
 t "it is sound" exits 0 kv check a.kv
-t "main's record" sh -c 'test "$("$1" get a.kv plain)" = record' sh "$KV"
+t "main's entry" sh -c 'test "$("$1" get a.kv plain)" = record' sh "$KV"
 t "import a file" exits 0 kv import lmdb/data.mdb b.kv
 t "never over a store" unchanged a.kv exits 3 kv import lmdb a.kv
 t "not LMDB's" exits 4 kv import a.kv c.kv
@@ -65,7 +65,7 @@ t "export many" exits 0 kv export own.kv many.mdb
 t "import many" exits 0 kv import many.mdb many.kv
 t "all the same" sh -c '"$1" dump own.kv >1 && "$1" dump many.kv >2 && cmp 1 2' sh "$KV"
 
-# Every combination of flags keeps its flags and its records, named and in the main database.
+# Every combination of flags keeps its flags and its entries, named and in the main database.
 flagged() { # [DATABASE] FLAGS... - a dump of it
 	printf 'VERSION=3\nformat=bytevalue\n'
 	[ -z "$1" ] || echo "database=$1"
@@ -102,7 +102,7 @@ t "$n databases" exits 0 kv load flags.kv flags.mdb
 t "export all" exits 0 kv export flags.kv flags.lmdb
 t "import all" exits 0 kv import flags.lmdb flags-back.kv
 t "flags and counts are the same" sh -c '"$1" list flags.kv >1 && "$1" list flags-back.kv >2 && cmp 1 2 && [ "$(wc -l <1)" -eq $(($2 + 1)) ]' sh "$KV" $n
-t "records, too" sh -c '"$1" dump flags.kv >1 && "$1" dump flags-back.kv >2 && cmp 1 2' sh "$KV"
+t "entries, too" sh -c '"$1" dump flags.kv >1 && "$1" dump flags-back.kv >2 && cmp 1 2' sh "$KV"
 t "it is sound" exits 0 kv check flags-back.kv
 for print in '' -p; do
 	rm -f flags-load.kv*

@@ -46,7 +46,7 @@ t "all the same" same f.kv g.kv
 t "without --ack nothing is printed" sh -c 'test -z "$("$1" load i.kv many.tsv 2>&1)"' sh "$KV"
 if command -v script >"$log/which" && script -qec true none >"$log/script" 2>&1; then
 	# shellcheck disable=SC2016 # for the shell in the terminal
-	t "progress on a terminal" sh -c 'kv=$1 script -qec "\"\$kv\" load tty.kv many.tsv" none | grep -q "2500 records, .* records/s"' sh "$KV"
+	t "progress on a terminal" sh -c 'kv=$1 script -qec "\"\$kv\" load tty.kv many.tsv" none | grep -q "2500 entries, .* entries/s"' sh "$KV"
 	t "and the store" same f.kv tty.kv
 else
 	skip "progress on a terminal" "script(1) is not installed, or there are no pseudo-terminals"
@@ -65,10 +65,10 @@ t "--batch 0" exits 2 kv load k.kv many.tsv --batch 0
 t "the store was not made" test ! -e k.kv
 
 # The last of these does not fit the leaf; wherever a leaf that is kept nearly full could be cut, one side has too much.
-for record in a:785 b:785 c:1940 d:80 e:1940; do
-	awk -v key=${record%:*} -v size=${record#*:} 'BEGIN { printf "%s\t%0" size "d\n", key, 0 }'
+for entry in a:785 b:785 c:1940 d:80 e:1940; do
+	awk -v key=${entry%:*} -v size=${entry#*:} 'BEGIN { printf "%s\t%0" size "d\n", key, 0 }'
 done >rising.tsv
-t "large records about a leaf's end" exits 0 kv load rising.kv rising.tsv --batch 1
+t "large entries about a leaf's end" exits 0 kv load rising.kv rising.tsv --batch 1
 t "are whole" sh -c '"$1" scan rising.kv | cmp - rising.tsv' sh "$KV"
 t "the store is sound" exits 0 kv check rising.kv
 
@@ -113,7 +113,7 @@ beta	2" kv scan text.kv
 text "one that is escaped" '\\xef\\xbb\\xbfalpha\t1\n'
 t "is" prints '\xef\xbb\xbfalpha	1' kv scan text.kv
 text "a byte order mark alone" '\357\273\277'
-t "is no record" prints "" sh -c '"$1" scan text.kv; echo' sh "$KV"
+t "is no entry" prints "" sh -c '"$1" scan text.kv; echo' sh "$KV"
 text "lines that end in CR LF" 'alpha\t1\r\nbeta\t2\\x0d\r\ngamma\t3'
 t "end there" prints 'alpha	1
 beta	2\x0d
@@ -196,5 +196,5 @@ t "another writes meanwhile" exits 0 kv put used.kv mine 1
 echo "no tab" >&3
 exec 3>&-
 wait $loads
-t "its record stays" exits 0 kv get used.kv mine
+t "its entry stays" exits 0 kv get used.kv mine
 finish

@@ -17,7 +17,7 @@ fi
 cp "$KV" kv-copy
 chmod 755 kv-copy
 
-# reads DIR FILE - every reading command, as the user, on FILE in DIR, which must have the records of in.tsv; neither changes.
+# reads DIR FILE - every reading command, as the user, on FILE in DIR, which must have the entries of in.tsv; neither changes.
 reads() {
 	ls -a "$1" >"$log/ls"
 	reads_dir=$1 reads_file=$1/$2
@@ -28,7 +28,7 @@ reads() {
 		shift
 		t "$reads_command of $reads_file" unchanged "$reads_file" exits 0 as_user ./kv-copy "$reads_name" "$reads_file" "$@"
 	done
-	t "every record of $reads_file" sh -c 'grep -v ^big "$1" | cmp - in.tsv' sh "$scratch/scanned"
+	t "every entry of $reads_file" sh -c 'grep -v ^big "$1" | cmp - in.tsv' sh "$scratch/scanned"
 	t "no file came to $reads_dir" sh -c 'ls -a "$1" | cmp - "$2"' sh "$reads_dir" "$log/ls"
 }
 # scanned FILE - the main database as the user sees it.
@@ -53,7 +53,7 @@ t "a store" exits 0 kv load store/clean.kv in.tsv
 t "with a database" exits 0 kv load store/clean.kv in.tsv --db other
 t "and a large value" exits 0 kv put store/clean.kv big --from big
 
-# The same content by single commits, and its writer killed: the last records are in the ring alone.
+# The same content by single commits, and its writer killed: the last entries are in the ring alone.
 mkfifo feed
 kv create store/killed.kv --db other
 kv put store/killed.kv big --from big

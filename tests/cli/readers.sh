@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 
 t "a store" exits 0 kv create a.kv
-t "with a record" exits 0 kv put a.kv k v
+t "with an entry" exits 0 kv put a.kv k v
 t "nobody reads" exits 0 kv readers a.kv
 t "and nothing is printed" test ! -s "$log/out"
 t "as JSON" prints '[]' kv readers a.kv --json
@@ -13,7 +13,7 @@ while [ $i -lt 20000 ]; do
 	printf 'key%06d\tvalue\n' $i
 	i=$((i + 1))
 done >in.tsv
-t "many records" exits 0 kv load a.kv in.tsv
+t "many entries" exits 0 kv load a.kv in.tsv
 mkfifo out
 "$KV" scan a.kv >out 2>scan.err & # stops when the pipe is full
 scanner=$!

@@ -48,7 +48,7 @@ t "a prefix that nothing comes after" keys '\xff\xff\x01 ' s.kv --prefix '\xff\x
 t "the same, reverse" keys '\xff\xff\x01 ' s.kv --prefix '\xff\xff' --reverse
 t "a prefix ending in the highest byte" keys '\xff\xff\x01 ' s.kv --prefix '\xff' --reverse
 
-t "a database among the records" exits 0 kv create s.kv --db bz
+t "a database among the entries" exits 0 kv create s.kv --db bz
 t "is left out" keys "b ba bb " s.kv --prefix b
 t "also in reverse" keys "bb ba b " s.kv --prefix b --reverse
 t "duplicates" exits 0 kv create s.kv --db dup --dup-sort

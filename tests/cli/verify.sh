@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# verify.sh - dumps and scans compare checksums: a damaged record is an error that says where, and never a silent copy of the damage.
+# verify.sh - dumps and scans compare checksums: a damaged entry is an error that says where, and never a silent copy of the damage.
 . "$(dirname "$0")/lib.sh"
 
 i=0

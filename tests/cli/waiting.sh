@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 
 t "a store" exits 0 kv create s.kv
-t "with a record" exits 0 kv put s.kv k v
+t "with an entry" exits 0 kv put s.kv k v
 
 # ---- input that does not come holds nobody up
 

@@ -31,7 +31,7 @@ static uint64_t db_begin(const void *name, size_t n, unsigned int flags)
 	return add(add(SEED, name, n), &wide, sizeof wide);
 }
 
-/* add_pair - a database's record in the main one counts by its key: its value is the engine's business. */
+/* add_pair - a catalog entry in the main one counts by its key: its value is the engine's business. */
 static uint64_t add_pair(uint64_t sum, const struct daxkv_val *key, const struct daxkv_val *value, bool is_db)
 {
 	sum = add(sum, key->data, key->size);
@@ -130,13 +130,13 @@ static int named_sum(struct daxkv_txn *txn, const struct daxkv_val *name, uint64
 	return rc;
 }
 
-int content_of_store(struct daxkv_store *kv, uint64_t *content, uint64_t *pairs)
+int content_of_store(struct daxkv_store *store, uint64_t *content, uint64_t *pairs)
 {
 	struct names names = {.n = 0};
 	struct daxkv_txn *txn;
 	unsigned int flags;
 	uint64_t sum;
-	int rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
+	int rc = daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &txn);
 
 	if (rc)
 		return rc;

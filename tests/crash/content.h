@@ -16,6 +16,6 @@ struct oracle_state;
 uint64_t content_of_oracle(const struct oracle_state *state);
 
 /* content_of_store - the number of what a new snapshot of kv shows, read forward; pairs gets their count. What daxkv returned. */
-int content_of_store(struct daxkv_store *kv, uint64_t *content, uint64_t *pairs);
+int content_of_store(struct daxkv_store *store, uint64_t *content, uint64_t *pairs);
 
 #endif

@@ -11,20 +11,20 @@ static struct cover {
 	uint64_t commits, aborts, nested_commits, nested_aborts, puts, large, reserved, dup_puts, dels, cursor_changes, creates, drops,
 	    empties, renames;
 	uint64_t reopens, syncs, readers, most_mapped;
-	uint64_t splits, merges, compactions, grows, settled;
+	uint64_t splits, merges, compactions, grows, checkpoints;
 	enum op_kind now;
 } cover;
 
-int __wrap_commit_settle(struct daxkv_store *kv)
+int __wrap_commit_checkpoint(struct daxkv_store *store)
 {
 	struct daxkv_counters before, behind;
 
-	daxkv_counters(kv, &before);
-	int rc = __real_commit_settle(kv);
+	daxkv_counters(store, &before);
+	int rc = __real_commit_checkpoint(store);
 
-	daxkv_counters(kv, &behind);
+	daxkv_counters(store, &behind);
 	if (cover.now != OP_SYNC && cover.now != OP_REOPEN)
-		cover.settled += behind.fences > before.fences;
+		cover.checkpoints += behind.fences > before.fences;
 	return rc;
 }
 
@@ -127,14 +127,14 @@ void cover_print(void)
 	cover_show("records without", cover.fenced_records);
 	cover_show("spilled", cover.spilled);
 	cover_show("words of the longest spill", cover.most_spilled_words);
-	cover_show("ring rounds", cover.newest / FMT_RING_SLOTS);
+	cover_show("ring rounds", cover.newest / FMT_RING_RECORDS);
 	cover_show("splits", cover.splits);
 	cover_show("merges", cover.merges);
 	cover_show("joins", cover_tree.joins);
 	cover_show("compactions", cover.compactions);
 	cover_show("pages retired", cover.retired);
 	cover_show("taken from limbo", cover.limbo_pages);
-	cover_show("settled for space", cover.settled);
+	cover_show("checkpoints for space", cover.checkpoints);
 	cover_show("grows", cover.grows);
 	cover_show("trims", cover_tree.trims);
 	cover_show("trims to the first size", cover_tree.trims_to_floor);

@@ -33,8 +33,8 @@ void __real_ring_write_spilled(struct ring *ring, uint64_t txn, uint64_t durable
 void __wrap_ring_write_spilled(struct ring *ring, uint64_t txn, uint64_t durable_upto, uint64_t spill_off, uint64_t nwords, uint32_t crc);
 bool __real_limbo_take(struct limbo *limbo, uint64_t upto, struct limbo_item *item);
 bool __wrap_limbo_take(struct limbo *limbo, uint64_t upto, struct limbo_item *item);
-int __real_commit_settle(struct daxkv_store *kv);
-int __wrap_commit_settle(struct daxkv_store *kv);
+int __real_commit_checkpoint(struct daxkv_store *store);
+int __wrap_commit_checkpoint(struct daxkv_store *store);
 int __real_wset_retire(struct wset *w, uint64_t off);
 int __wrap_wset_retire(struct wset *w, uint64_t off);
 

@@ -21,10 +21,10 @@ WRAP(wset_retire_extent, struct wset *w, uint64_t off, uint64_t pages)
 	return __real_wset_retire_extent(w, off, pages);
 }
 
-WRAP(desc_says, const struct view *v, const struct fmt_db *record, bool counts,
+WRAP(desc_says, const struct view *v, const struct fmt_db *catalog, bool counts,
      struct desc_says *says)
 {
-	int rc = __real_desc_says(v, record, counts, says);
+	int rc = __real_desc_says(v, catalog, counts, says);
 
 	cover_tree.empty += !rc && counts && !says->root && !says->desc;
 	cover_tree.leaf += !rc && counts && says->root && !says->desc;

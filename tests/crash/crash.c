@@ -123,7 +123,7 @@ static void signals_watch(void)
 
 /* ---- crashing ------------------------------------------------------------------------------------------------------------- */
 
-static void settled(uint64_t off, size_t n)
+static void made_durable(uint64_t off, size_t n)
 {
 	image_base(crash_pm.durable, off, n);
 }
@@ -131,9 +131,9 @@ static void settled(uint64_t off, size_t n)
 /* leave - the engine's handle is abandoned where it is: what it holds of the machine goes back, its memory stays. */
 static void leave(void)
 {
-	image_abandon(crash_pm.map, run.drive.kv);
-	image_abandon(NULL, run.other.kv);
-	run.other.kv = NULL;
+	image_abandon(crash_pm.map, run.drive.store);
+	image_abandon(NULL, run.other.store);
+	run.other.store = NULL;
 	longjmp(run.crashed, 1);
 }
 
@@ -204,7 +204,7 @@ static void oracle_follow(uint64_t content)
 static int other_open(void)
 {
 	run.other = (struct drive){.oracle = &run.oracle, .path = run.path, .options = run.drive.options, .stored = crash_pm_stored};
-	return daxkv_open(run.path, &run.other.options, &run.other.kv);
+	return daxkv_open(run.path, &run.other.options, &run.other.store);
 }
 
 /* reopen - after a crash: recovery, in which the next crash may happen. */
@@ -220,19 +220,19 @@ static void reopen(void)
 	step_time();
 	cover_drive(&run.drive);
 	run.drive = (struct drive){.oracle = &run.oracle, .path = run.path, .options = run.drive.options, .stored = crash_pm_stored};
-	int rc = daxkv_open(run.path, &run.drive.options, &run.drive.kv);
+	int rc = daxkv_open(run.path, &run.drive.options, &run.drive.store);
 
 	while (rc && crash_pm.failures != run.failures) { /* a fence of recovery failed: the next attempt finds what it left */
 		run.failures = crash_pm.failures;
 		crash_pm_died();
-		rc = daxkv_open(run.path, &run.drive.options, &run.drive.kv);
+		rc = daxkv_open(run.path, &run.drive.options, &run.drive.store);
 	}
 	if (crash_pm.failures != run.failures)
 		fail("a failed fence of recovery was not reported");
 	if (!rc && run.shared)
 		rc = other_open();
 	if (!rc)
-		rc = content_of_store(run.drive.kv, &content, &pairs);
+		rc = content_of_store(run.drive.store, &content, &pairs);
 	if (rc) {
 		printf("reopening: %s: %s\n", daxkv_strerror(rc), daxkv_errmsg());
 		fail("the store does not open after a crash");
@@ -250,13 +250,13 @@ static void reopen(void)
 /* ---- a full store --------------------------------------------------------------------------------------------------------- */
 
 /* press - before a transaction: the file may not grow, or hardly. So it finds its pages among those that the last commits freed, and
- * settles the store for that. */
+ * makes a checkpoint for that. */
 static void press(void)
 {
 	bool hopeless = run.full_in_row > 4;
 	uint64_t room = hopeless || (crash_pm.size < PRESSED_SIZE && rng_percent(&run.rng, 30)) ? PRESSED_STEP : 0;
 
-	if (daxkv_set_max_size(run.drive.kv, crash_pm.size + room))
+	if (daxkv_set_max_size(run.drive.store, crash_pm.size + room))
 		fail("the maximum size cannot be set");
 }
 
@@ -307,7 +307,7 @@ static void fence_failed(const struct op *op, int rc)
 	if (op->kind != OP_REOPEN) {
 		while (run.drive.depth)
 			daxkv_txn_abort(run.drive.txn[--run.drive.depth]);
-		rc = daxkv_txn_begin(run.drive.kv, NULL, DAXKV_TXN_TRY, &txn);
+		rc = daxkv_txn_begin(run.drive.store, NULL, DAXKV_TXN_TRY, &txn);
 		if (rc != DAXKV_PANIC)
 			fail("after a failed fence the store lets itself be changed");
 	}
@@ -481,8 +481,8 @@ static void start(void)
 	explore.fail = fail;
 	explore.done = only_done;
 	crash_pm_start(fd, run.granule, run.granule > FMT_LINE, run.seed);
-	crash_pm.settled = settled;
-	settled(0, crash_pm.size);
+	crash_pm.made_durable = made_durable;
+	made_durable(0, crash_pm.size);
 	image_length(crash_pm.size);
 	crash_pm_override = &crash_pm_ops;
 	oracle_start(&run.oracle, 0, PAGE / 4, PAGE / 4, PAGE / 2);

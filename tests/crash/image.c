@@ -12,9 +12,9 @@
 #include "base/base.h"
 #include "check/check.h"
 #include "content.h"
-#include "txn/store.h"
 #include "pm_crash.h"
-#include "txn/stores.h"
+#include "txn/registry.h"
+#include "txn/store.h"
 
 #define LINE 64u
 
@@ -209,18 +209,18 @@ static void say_fault(const char *fault, void *arg)
 }
 
 /* read_all - the checker's verdict and the content. */
-static bool read_all(struct daxkv_store *kv, struct image_found *found)
+static bool read_all(struct daxkv_store *store, struct image_found *found)
 {
 	unsigned int said = 0;
 	uint64_t faults = 0;
-	struct check_input in = {.base = kv->map.base, .mapped = kv->map.size, .txn = kv->share->published, .report = say_fault, .arg = &said};
+	struct check_input in = {.base = store->map.base, .mapped = store->map.size, .txn = store->share->published, .report = say_fault, .arg = &said};
 	int rc = check_run(&in, &faults);
 
 	if (rc || faults) {
 		printf("the checker finds %lu faults (%s)\n", (unsigned long)faults, daxkv_strerror(rc));
 		return false;
 	}
-	rc = content_of_store(kv, &found->content, &found->pairs);
+	rc = content_of_store(store, &found->content, &found->pairs);
 	if (rc)
 		printf("reading the store: %s: %s\n", daxkv_strerror(rc), daxkv_errmsg());
 	return rc == 0;
@@ -230,21 +230,21 @@ static bool read_all(struct daxkv_store *kv, struct image_found *found)
 static bool open_image(struct image_found *found, bool read)
 {
 	const struct pm_ops *before = crash_pm_override;
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	bool good = false;
 
 	crash_pm_override = NULL;
 	image.opening = true;
-	int rc = daxkv_open("image", &options, &kv);
+	int rc = daxkv_open("image", &options, &store);
 
 	if (rc) {
 		printf("recovery: %s: %s\n", daxkv_strerror(rc), daxkv_errmsg());
 	} else {
-		good = !read || read_all(kv, found);
-		found->txn = kv->share->published;
-		found->replayed = kv->recovered;
-		kv->share->poison = EIO; /* closing is to change nothing */
-		(void)daxkv_close(kv);
+		good = !read || read_all(store, found);
+		found->txn = store->share->published;
+		found->replayed = store->recovered;
+		store->share->panic = EIO; /* closing is to change nothing */
+		(void)daxkv_close(store);
 	}
 	image.opening = false;
 	crash_pm_override = before;
@@ -294,12 +294,12 @@ bool image_again(const struct image_found *found, bool read)
 bool image_bare(const struct image_found *found, bool whole, unsigned int damage)
 {
 	const struct fmt_super *super = (const void *)image.bytes;
-	const uint64_t first = whole ? 0 : found->txn % FMT_RING_SLOTS,
-	               n = whole ? FMT_RING_SLOTS : 1;
+	const uint64_t first = whole ? 0 : found->txn % FMT_RING_RECORDS,
+	               n = whole ? FMT_RING_RECORDS : 1;
 	struct image_found other = {0};
 
 	for (uint64_t i = first; i < first + n; i++) {
-		uint64_t at = super->ring_off + i * FMT_RING_SLOT + damage % FMT_LINE;
+		uint64_t at = super->ring_off + i * FMT_RING_RECORD + damage % FMT_LINE;
 		uint8_t byte = image.bytes[at] ^ (uint8_t)(1u << damage / FMT_LINE % 8);
 
 		image_patch(at, &byte, 1);
@@ -313,18 +313,18 @@ bool image_bare(const struct image_found *found, bool whole, unsigned int damage
 	return false;
 }
 
-void image_abandon(struct map *opening, struct daxkv_store *kv)
+void image_abandon(struct map *opening, struct daxkv_store *store)
 {
-	if (kv)
-		(void)pthread_key_delete(kv->thread_txn);
+	if (store)
+		(void)pthread_key_delete(store->thread_txn);
 	else if (opening)
-		kv = (struct daxkv_store *)(void *)((char *)opening - offsetof(struct daxkv_store, map));
-	if (!kv)
+		store = (struct daxkv_store *)(void *)((char *)opening - offsetof(struct daxkv_store, map));
+	if (!store)
 		return;
-	stores_remove(kv);
-	share_file_close(&kv->share_file);
-	map_close(&kv->map);
-	lock_close(&kv->lock);
+	registry_remove(store);
+	share_file_close(&store->share_file);
+	map_close(&store->map);
+	lock_close(&store->lock);
 }
 
 /* ---- files ---------------------------------------------------------------------------------------------------------------- */
@@ -344,19 +344,19 @@ bool image_plain(const char *path, struct image_found *found)
 {
 	struct daxkv_options o = options;
 	const struct pm_ops *before = crash_pm_override;
-	struct daxkv_store *kv = NULL;
+	struct daxkv_store *store = NULL;
 	bool good = false;
 	int rc = image_copy(path);
 
 	o.flags |= DAXKV_READ_ONLY;
 	crash_pm_override = NULL;
 	if (!rc)
-		rc = daxkv_open(path, &o, &kv);
+		rc = daxkv_open(path, &o, &store);
 	if (rc) {
 		printf("opened for reading: %s: %s\n", daxkv_strerror(rc), daxkv_errmsg());
 	} else {
-		good = read_all(kv, found);
-		rc = daxkv_close(kv);
+		good = read_all(store, found);
+		rc = daxkv_close(store);
 	}
 	crash_pm_override = before;
 	(void)unlink(path);

@@ -45,7 +45,7 @@ bool image_bare(const struct image_found *found, bool whole, unsigned int damage
 
 /* image_abandon - the process that had the store open is taken for dead: its locks go and its mappings, its memory stays. kv is NULL when
  * it did not get as far as a handle: opening is then the map that it used, or NULL too. */
-void image_abandon(struct map *opening, struct daxkv_store *kv);
+void image_abandon(struct map *opening, struct daxkv_store *store);
 
 /* image_copy - write the image to a file. 0 or errno. */
 int image_copy(const char *path);

@@ -42,7 +42,7 @@ CRASH_LONG = crash_runs(2500, (10, 5, 13), (64,)) + crash_runs(2500, (5, 13), (4
 CRASH_LONG += crash_runs(5000, (8, 9, 11, 16, 20), (64,)) + crash_runs(4000, (8, 9), (4096, 512))
 MODEL_RUNS = [f"--no-lmdb --ops 60000 --page-size 512 --seed {seed}" for seed in (1, 2, 3, 4)]
 # The unit tests that look at what is stored and when; the likeliest first.
-UNIT_FIRST = ("rules", "recover", "ring", "commit", "space", "leaf", "wset", "env", "share")
+UNIT_FIRST = ("rules", "recover", "ring", "commit", "space", "leaf", "wset", "store", "share")
 CPU_SECONDS = 120  # of processor time, for a run that does not end
 TIMEOUT = 1800  # for one that waits for ever
 

@@ -29,7 +29,7 @@ struct settings {
 };
 
 struct tally {
-	unsigned long runs, reported, poisoned, passed;
+	unsigned long runs, reported, panicked, passed;
 };
 
 static struct life life;
@@ -49,10 +49,10 @@ static void print_fault(const char *fault, void *arg)
 	printf("daxkv_check: %s\n", fault);
 }
 
-bool life_reports_faults(struct daxkv_store *kv)
+bool life_reports_faults(struct daxkv_store *store)
 {
 	uint64_t faults = 0;
-	int rc = daxkv_check(kv, print_fault, NULL, &faults);
+	int rc = daxkv_check(store, print_fault, NULL, &faults);
 
 	if (rc)
 		printf("daxkv_check: %s\n", daxkv_strerror(rc));
@@ -72,40 +72,40 @@ static bool expected_error(int rc)
 static bool write_refused(const char *step)
 {
 	struct daxkv_txn *txn;
-	int rc = daxkv_txn_begin(life.kv, NULL, 0, &txn);
+	int rc = daxkv_txn_begin(life.store, NULL, 0, &txn);
 
 	if (rc == 0) {
 		daxkv_txn_abort(txn);
-		return complain(step, "the poisoned handle begins a write transaction", NULL);
+		return complain(step, "the handle in panic begins a write transaction", NULL);
 	}
 	if (rc != DAXKV_PANIC || !strstr(daxkv_errmsg(), strerror(inject_fired()->error)))
-		return complain(step, "the poisoned handle does not say why it refuses", daxkv_errmsg());
-	rc = daxkv_sync(life.kv);
+		return complain(step, "the handle in panic does not say why it refuses", daxkv_errmsg());
+	rc = daxkv_sync(life.store);
 	if (rc != DAXKV_PANIC)
-		return complain(step, "the poisoned handle syncs", daxkv_strerror(rc));
+		return complain(step, "the handle in panic syncs", daxkv_strerror(rc));
 	return true;
 }
 
-/* after_poison - the handle refuses writes and still reads; then the store is reopened. kept: the failed commit is there. */
-static bool after_poison(const char *step, bool *kept)
+/* after_panic - the handle refuses writes and still reads; then the store is reopened. kept: the failed commit is there. */
+static bool after_panic(const char *step, bool *kept)
 {
 	const char *difference = NULL;
 
-	if (life.kv) {
+	if (life.store) {
 		if (!write_refused(step))
 			return false;
-		difference = state_differs(life.kv, &life.acked);
+		difference = state_differs(life.store, &life.acked);
 		if (difference)
-			return complain(step, "what the poisoned handle reads", difference);
-		int rc = daxkv_close(life.kv);
+			return complain(step, "what the handle in panic reads", difference);
+		int rc = daxkv_close(life.store);
 
-		life.kv = NULL;
+		life.store = NULL;
 		if (rc)
-			return complain(step, "closing the poisoned handle", daxkv_strerror(rc));
+			return complain(step, "closing the handle in panic", daxkv_strerror(rc));
 	}
 	if (life_open(&life))
 		return complain(step, "opening it again", daxkv_errmsg());
-	*kept = !state_differs(life.kv, &life.next);
+	*kept = !state_differs(life.store, &life.next);
 	return true;
 }
 
@@ -125,22 +125,22 @@ static bool after_failure(const struct step *step, int rc, struct tally *tally)
 	if (step == scenario && access(life.path, F_OK) == 0)
 		return complain(step->name, "a file is left of the store that was not made", life.path);
 	/* A sync or fence that fails at growth may have lost the pages of earlier commits. */
-	bool lost = strstr(inject_fired()->call, "sync") && life.kv;
+	bool lost = strstr(inject_fired()->call, "sync") && life.store;
 
 	if ((rc == DAXKV_PANIC || lost) && !life.elsewhere) {
-		tally->poisoned++;
-		if (!after_poison(step->name, &kept))
+		tally->panicked++;
+		if (!after_panic(step->name, &kept))
 			return false;
 	}
 	if (life_open(&life)) /* a failed open or close left no handle */
 		return complain(step->name, "opening it again", daxkv_errmsg());
 	if (kept)
 		life.acked = life.next;
-	const char *difference = state_differs(life.kv, &life.acked);
+	const char *difference = state_differs(life.store, &life.acked);
 
 	if (difference)
 		return complain(step->name, "the store is not what was acknowledged", difference);
-	if (life_reports_faults(life.kv))
+	if (life_reports_faults(life.store))
 		return complain(step->name, "the store has faults", NULL);
 	if (kept && !step->closes)
 		return true;
@@ -185,11 +185,11 @@ static bool step_run(const struct step *step, struct tally *tally)
 	else
 		return complain(step->name, "no call reported it", NULL);
 	inject_stop();
-	const char *difference = life.kv ? state_differs(life.kv, &life.acked) : NULL;
+	const char *difference = life.store ? state_differs(life.store, &life.acked) : NULL;
 
 	if (difference)
 		return complain(step->name, "the store is not what was acknowledged", difference);
-	if (life.kv && life_reports_faults(life.kv))
+	if (life.store && life_reports_faults(life.store))
 		return complain(step->name, "the store has faults", NULL);
 	return true;
 }
@@ -252,13 +252,13 @@ static bool run(const struct settings *s, unsigned long n, bool lasting, struct 
 	inject_pause();
 	if (good && life_open(&life))
 		good = complain("the end", "opening it again", daxkv_errmsg());
-	const char *difference = good ? state_differs(life.kv, &life.acked) : NULL;
+	const char *difference = good ? state_differs(life.store, &life.acked) : NULL;
 
 	if (difference)
 		good = complain("the end", "the store is not what was acknowledged", difference);
-	if (good && life_reports_faults(life.kv))
+	if (good && life_reports_faults(life.store))
 		good = complain("the end", "the store has faults", NULL);
-	(void)daxkv_close(life.kv);
+	(void)daxkv_close(life.store);
 	if (good && inject_held() != held)
 		good = complain("the end", "memory is left", NULL);
 	if (good && descriptors() != open_before)
@@ -287,10 +287,10 @@ static bool run_all(const struct settings *s, bool lasting)
 		if (s->only)
 			break;
 	}
-	printf("%s, pages of %u, failures %s: %lu runs, %lu failures reported, %lu poisoned the handle, %lu did no harm\n",
-	       s->pmem == DAXKV_PMEM_FORCE ? "emulated" : "file", s->page_size, lasting ? "that last" : "once", tally.runs, tally.reported, tally.poisoned,
+	printf("%s, pages of %u, failures %s: %lu runs, %lu failures reported, %lu put the handle into panic, %lu did no harm\n",
+	       s->pmem == DAXKV_PMEM_FORCE ? "emulated" : "file", s->page_size, lasting ? "that last" : "once", tally.runs, tally.reported, tally.panicked,
 	       tally.passed);
-	return s->only || (tally.reported > 100 && (s->pmem == DAXKV_PMEM_FORCE || tally.poisoned > 10));
+	return s->only || (tally.reported > 100 && (s->pmem == DAXKV_PMEM_FORCE || tally.panicked > 10));
 }
 
 static int usage(void)

@@ -60,7 +60,7 @@ static int open_db(struct daxkv_txn *txn, const char *name, unsigned int flags, 
 static int in_txn(struct life *life, int (*body)(struct life *life, struct daxkv_txn *txn))
 {
 	struct daxkv_txn *txn;
-	int rc = daxkv_txn_begin(life->kv, NULL, 0, &txn);
+	int rc = daxkv_txn_begin(life->store, NULL, 0, &txn);
 
 	if (rc)
 		return rc;
@@ -72,7 +72,7 @@ static int in_txn(struct life *life, int (*body)(struct life *life, struct daxkv
 	return daxkv_txn_commit(txn);
 }
 
-/* ---- records and databases ------------------------------------------------------------------------------------------------ */
+/* ---- entries and databases ------------------------------------------------------------------------------------------------ */
 
 static int fill_body(struct life *life, struct daxkv_txn *txn)
 {
@@ -158,7 +158,7 @@ static int child(struct life *life, struct daxkv_txn *parent, unsigned int first
 {
 	const struct state before = life->next;
 	struct daxkv_txn *txn;
-	int rc = daxkv_txn_begin(life->kv, parent, 0, &txn);
+	int rc = daxkv_txn_begin(life->store, parent, 0, &txn);
 
 	if (rc) {
 		life->reported = rc;
@@ -271,7 +271,7 @@ static int step_read(struct life *life)
 {
 	struct daxkv_txn *txn;
 	struct daxkv_cursor *cursor;
-	int rc = daxkv_txn_begin(life->kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
+	int rc = daxkv_txn_begin(life->store, NULL, DAXKV_TXN_READ_ONLY, &txn);
 
 	if (rc)
 		return rc;
@@ -337,7 +337,7 @@ static int thin_body(struct life *life, struct daxkv_txn *txn)
 static int step_thin(struct life *life)
 {
 	struct daxkv_txn *reader;
-	int rc = daxkv_txn_begin(life->kv, NULL, DAXKV_TXN_READ_ONLY, &reader);
+	int rc = daxkv_txn_begin(life->store, NULL, DAXKV_TXN_READ_ONLY, &reader);
 
 	if (rc)
 		return rc;
@@ -365,30 +365,30 @@ static int step_small(struct life *life)
 
 static int step_sync(struct life *life)
 {
-	return daxkv_sync(life->kv);
+	return daxkv_sync(life->store);
 }
 
 static int step_reports(struct life *life)
 {
 	struct daxkv_info info;
-	int rc = daxkv_info(life->kv, &info);
+	int rc = daxkv_info(life->store, &info);
 
-	return rc ? rc : daxkv_check(life->kv, NULL, NULL, NULL);
+	return rc ? rc : daxkv_check(life->store, NULL, NULL, NULL);
 }
 
 /* ---- opening and closing -------------------------------------------------------------------------------------------------- */
 
 int life_open(struct life *life)
 {
-	return life->kv ? 0 : daxkv_open(life->path, &life->options, &life->kv);
+	return life->store ? 0 : daxkv_open(life->path, &life->options, &life->store);
 }
 
 static int step_close(struct life *life)
 {
-	struct daxkv_store *kv = life->kv;
+	struct daxkv_store *store = life->store;
 
-	life->kv = NULL;
-	return daxkv_close(kv);
+	life->store = NULL;
+	return daxkv_close(store);
 }
 
 /* copy_store - what a crash at this moment would leave of a store that nobody closed. */
@@ -411,7 +411,7 @@ static bool copy_store(struct life *life)
 static int recover_copy(struct life *life, unsigned int flags, bool fresh)
 {
 	struct daxkv_options options = life->options;
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 
 	life->elsewhere = true;
 	inject_pause();
@@ -419,17 +419,17 @@ static int recover_copy(struct life *life, unsigned int flags, bool fresh)
 		life->wrong = "the store cannot be copied";
 	inject_resume();
 	options.flags = flags;
-	int rc = daxkv_open(life->copy, &options, &kv);
+	int rc = daxkv_open(life->copy, &options, &store);
 
 	if (rc)
 		return rc;
 	inject_pause();
-	const char *difference = state_differs(kv, &life->acked);
+	const char *difference = state_differs(store, &life->acked);
 
-	if (difference || life_reports_faults(kv))
+	if (difference || life_reports_faults(store))
 		life->wrong = difference ? difference : "the recovered copy has faults";
 	inject_resume();
-	return daxkv_close(kv);
+	return daxkv_close(store);
 }
 
 static int step_recover(struct life *life)

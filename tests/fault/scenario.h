@@ -13,7 +13,7 @@
 struct life {
 	char path[512], copy[520]; /* copy: of a store that nobody closed */
 	struct daxkv_options options;
-	struct daxkv_store *kv; /* NULL: closed */
+	struct daxkv_store *store; /* NULL: closed */
 	struct state acked, next;
 	int reported; /* what a call of the step returned though the step went on: a nested transaction's failure */
 	bool elsewhere; /* the step's failure is that of another store's handle */
@@ -33,6 +33,6 @@ extern const unsigned int scenario_steps;
 int life_open(struct life *life);
 
 /* life_reports_faults - whether daxkv_check says something; prints it. */
-bool life_reports_faults(struct daxkv_store *kv);
+bool life_reports_faults(struct daxkv_store *store);
 
 #endif

@@ -70,7 +70,7 @@ static const char *values_differ(struct daxkv_txn *txn, daxkv_db db, const char 
 	return NULL;
 }
 
-/* entries_differ - a database has as many records as it should, by its count and by walking it. */
+/* entries_differ - a database has as many entries as it should, by its count and by walking it. */
 static const char *entries_differ(struct daxkv_txn *txn, daxkv_db db, const char *what, uint64_t want)
 {
 	struct daxkv_db_stat stat;
@@ -89,7 +89,7 @@ static const char *entries_differ(struct daxkv_txn *txn, daxkv_db db, const char
 		return differ(what, (unsigned int)walked, rc);
 	if (stat.entries == want && walked == want)
 		return NULL;
-	snprintf(difference, sizeof difference, "%s: %lu records, %lu counted, %lu wanted", what, (unsigned long)walked,
+	snprintf(difference, sizeof difference, "%s: %lu entries, %lu counted, %lu wanted", what, (unsigned long)walked,
 	         (unsigned long)stat.entries, (unsigned long)want);
 	return difference;
 }
@@ -168,10 +168,10 @@ static const char *txn_differs(struct daxkv_txn *txn, const struct state *s)
 	return d;
 }
 
-const char *state_differs(struct daxkv_store *kv, const struct state *s)
+const char *state_differs(struct daxkv_store *store, const struct state *s)
 {
 	struct daxkv_txn *txn;
-	int rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
+	int rc = daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &txn);
 
 	if (rc)
 		return differ("beginning to read", 0, rc);

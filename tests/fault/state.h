@@ -42,7 +42,7 @@ struct daxkv_val state_dup(unsigned int v);
 /* state_name - a database's name as a value. */
 struct daxkv_val state_name(const char *name);
 
-/* state_differs - NULL when the newest snapshot of kv is s; else one line that says where they differ. */
-const char *state_differs(struct daxkv_store *kv, const struct state *s);
+/* state_differs - NULL when the newest snapshot of store is s; else one line that says where they differ. */
+const char *state_differs(struct daxkv_store *store, const struct state *s);
 
 #endif

@@ -43,11 +43,11 @@ static void record_paint(struct areas *a, uint64_t off, uint64_t newest)
 {
 	uint64_t txn = take(a, off, 8), ranges = take(a, off + 20, 1), words = take(a, off + 21, 1), n;
 
-	if ((newest + 1) % FMT_RING_SLOTS == (off - take(a, 48, 8)) / FMT_RING_SLOT) {
-		paint(a, off, FMT_RING_SLOT, AREA_FOLLOWER);
+	if ((newest + 1) % FMT_RING_RECORDS == (off - take(a, 48, 8)) / FMT_RING_RECORD) {
+		paint(a, off, FMT_RING_RECORD, AREA_FOLLOWER);
 		return;
 	}
-	paint(a, off, FMT_RING_SLOT, txn ? AREA_RECORD_REST : AREA_RECORD_NONE);
+	paint(a, off, FMT_RING_RECORD, txn ? AREA_RECORD_REST : AREA_RECORD_NONE);
 	n = ranges == FMT_REC_SPILLED ? FMT_REC_HEAD + 3 : FMT_REC_HEAD + ranges + 2 * words;
 	/* Of an empty slot the first three words are looked at. */
 	paint(a, off, txn ? n * 8 : 24, txn == newest && txn ? AREA_NEWEST : AREA_RECORD);
@@ -90,16 +90,16 @@ static void ring_paint(struct areas *a)
 {
 	uint64_t ring = take(a, 48, 8), newest = 0, durable;
 
-	for (uint64_t i = 0; i < FMT_RING_SLOTS; i++)
-		if (take(a, ring + i * FMT_RING_SLOT, 8) > newest)
-			newest = take(a, ring + i * FMT_RING_SLOT, 8);
-	for (uint64_t i = 0; i < FMT_RING_SLOTS; i++)
-		record_paint(a, ring + i * FMT_RING_SLOT, newest);
-	durable = newest - take(a, ring + newest % FMT_RING_SLOTS * FMT_RING_SLOT + 22, 2);
+	for (uint64_t i = 0; i < FMT_RING_RECORDS; i++)
+		if (take(a, ring + i * FMT_RING_RECORD, 8) > newest)
+			newest = take(a, ring + i * FMT_RING_RECORD, 8);
+	for (uint64_t i = 0; i < FMT_RING_RECORDS; i++)
+		record_paint(a, ring + i * FMT_RING_RECORD, newest);
+	durable = newest - take(a, ring + newest % FMT_RING_RECORDS * FMT_RING_RECORD + 22, 2);
 	if (take(a, 256, 8) > durable)
 		durable = take(a, 256, 8);
 	for (uint64_t txn = durable + 1; txn <= newest; txn++)
-		replayed_paint(a, ring + txn % FMT_RING_SLOTS * FMT_RING_SLOT);
+		replayed_paint(a, ring + txn % FMT_RING_RECORDS * FMT_RING_RECORD);
 }
 
 static void space_paint(struct areas *a)
@@ -150,7 +150,7 @@ static void leaf_paint(struct areas *a, uint64_t page)
 	uint64_t order[FMT_PAGE_MAX / 8]; /* of live entries */
 
 	header_paint(a, page, AREA_LEAF_REST);
-	paint(a, page + FMT_LEAF_SLOTS, FMT_TAIL_SLOTS * 8, AREA_SLOT);
+	paint(a, page + FMT_LEAF_SLOTS, FMT_TAIL_SLOTS * 8, AREA_RING_INDEX);
 	paint(a, page + FMT_LEAF_BASE, end - FMT_LEAF_BASE, AREA_BASE);
 	for (uint64_t i = 0; i < n; i++)
 		order[i] = heads & FMT_UNIFORM ? 0 : page + take(a, page + offs + 2 * i, 2);
@@ -236,7 +236,7 @@ const char *area_name(enum area area)
 	    [AREA_NEWEST] = "the newest record",
 	    [AREA_SPACE] = "bitmap and directory pages",
 	    [AREA_PAGE] = "page headers",
-	    [AREA_SLOT] = "slots of leaves",
+	    [AREA_RING_INDEX] = "slots of leaves",
 	    [AREA_BASE] = "bases of leaves, inner pages",
 	    [AREA_TAIL] = "appended entries",
 	    [AREA_DESC] = "descriptors",

@@ -60,19 +60,19 @@ static size_t page_size_of(const uint8_t *data, size_t size)
 /* place - a field of the superblock, a ring slot or a page. */
 static size_t place(struct rng *rng, const uint8_t *data, size_t size, size_t psize, size_t width)
 {
-	size_t page, record = 0, off, first = FMT_SUPER_SIZE + FMT_RING_SLOT * FMT_RING_SLOTS;
+	size_t page, record = 0, off, first = FMT_SUPER_SIZE + FMT_RING_RECORD * FMT_RING_RECORDS;
 
 	switch (rng_below(rng, 8)) {
 	case 0: /* the superblock's first fields; the others are zeros and one directory page */
 		off = rng_percent(rng, 50) ? rng_below(rng, 72) : offsetof(struct fmt_super, clean) + rng_below(rng, 136);
 		break;
 	case 1: /* a record, the newest more often */
-		for (size_t i = 0; i < FMT_RING_SLOTS; i++)
-			if (word_at(data, size, FMT_SUPER_SIZE + i * FMT_RING_SLOT) >
-			    word_at(data, size, FMT_SUPER_SIZE + record * FMT_RING_SLOT))
+		for (size_t i = 0; i < FMT_RING_RECORDS; i++)
+			if (word_at(data, size, FMT_SUPER_SIZE + i * FMT_RING_RECORD) >
+			    word_at(data, size, FMT_SUPER_SIZE + record * FMT_RING_RECORD))
 				record = i;
-		record = rng_percent(rng, 70) ? record : rng_below(rng, FMT_RING_SLOTS);
-		off = FMT_SUPER_SIZE + record * FMT_RING_SLOT + rng_below(rng, rng_percent(rng, 70) ? 64 : FMT_RING_SLOT);
+		record = rng_percent(rng, 70) ? record : rng_below(rng, FMT_RING_RECORDS);
+		off = FMT_SUPER_SIZE + record * FMT_RING_RECORD + rng_below(rng, rng_percent(rng, 70) ? 64 : FMT_RING_RECORD);
 		break;
 	default:
 		page = size > first + psize ? first + rng_below(rng, (size - first) / psize) * psize : 0;

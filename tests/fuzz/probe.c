@@ -121,11 +121,11 @@ static uint64_t read_db(struct daxkv_txn *txn, daxkv_db db, bool quick, uint64_t
 	return rc ? mix_int(hash, rc) : mix_int(hash, (int64_t)stat.entries);
 }
 
-static void read_all(struct daxkv_store *kv, bool quick, struct probe_result *r)
+static void read_all(struct daxkv_store *store, bool quick, struct probe_result *r)
 {
 	struct daxkv_val name = {0, NULL};
 	struct daxkv_txn *txn;
-	int rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
+	int rc = daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &txn);
 
 	r->hash = mix_int(0, rc);
 	if (rc)
@@ -141,7 +141,7 @@ static void read_all(struct daxkv_store *kv, bool quick, struct probe_result *r)
 			continue;
 		}
 		r->hash = read_db(txn, db, quick, r->hash, &r->pairs);
-		daxkv_db_close(kv, db);
+		daxkv_db_close(store, db);
 	}
 	r->hash = mix_int(r->hash, rc);
 	daxkv_txn_abort(txn);
@@ -159,24 +159,24 @@ struct probe_result probe_read(const char *path, bool quick)
 {
 	struct daxkv_options o = {.flags = DAXKV_READ_ONLY | DAXKV_NO_LOCK, .max_size = 16 << 20, .max_readers = 2, .max_dbs = NAMES_MAX};
 	struct probe_result r = {0};
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 
-	r.open = daxkv_open(path, &o, &kv);
+	r.open = daxkv_open(path, &o, &store);
 	if (r.open)
 		return r;
-	int rc = daxkv_check(kv, first_fault, &r, &r.faults);
+	int rc = daxkv_check(store, first_fault, &r, &r.faults);
 
 	if (rc && rc != DAXKV_CORRUPT)
 		r.faults++;
-	read_all(kv, quick, &r);
-	(void)daxkv_close(kv); /* nothing was written */
+	read_all(store, quick, &r);
+	(void)daxkv_close(store); /* nothing was written */
 	return r;
 }
 
 /* ---- changing ------------------------------------------------------------------------------------------------------------- */
 
 struct writer {
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	struct rng rng;
 	char failed[256]; /* the call that should not have failed, and why it did */
 };
@@ -236,7 +236,7 @@ static int change_by_cursor(struct writer *w, struct daxkv_txn *txn, daxkv_db db
 	for (unsigned int n = (unsigned int)rng_below(&w->rng, 5); n > 0 && !rc; n--) {
 		if (rng_percent(&w->rng, 50)) {
 			rc = daxkv_cursor_del(c, rng_percent(&w->rng, 20) ? DAXKV_NO_DUP_DATA : 0);
-			rc = expect(w, rc == DAXKV_INCOMPATIBLE ? 0 : rc, "cursor_del"); /* the record is a database */
+			rc = expect(w, rc == DAXKV_INCOMPATIBLE ? 0 : rc, "cursor_del"); /* the entry is a database */
 		} else if (!(flags & DAXKV_DUP_SORT) && key.size <= sizeof copy) {
 			memcpy(copy, key.data, key.size);
 			key.data = copy;
@@ -319,10 +319,10 @@ static void one_transaction(struct writer *w)
 {
 	struct daxkv_txn *txn, *child;
 
-	if (expect(w, daxkv_txn_begin(w->kv, NULL, 0, &txn), "begin"))
+	if (expect(w, daxkv_txn_begin(w->store, NULL, 0, &txn), "begin"))
 		return;
 	change_all(w, txn);
-	if (rng_percent(&w->rng, 30) && daxkv_txn_begin(w->kv, txn, 0, &child) == 0) {
+	if (rng_percent(&w->rng, 30) && daxkv_txn_begin(w->store, txn, 0, &child) == 0) {
 		change_all(w, child);
 		if (rng_percent(&w->rng, 50))
 			daxkv_txn_abort(child);
@@ -357,7 +357,7 @@ bool probe_write(const char *path, uint64_t seed, char text[256])
 	struct probe_result r = {0};
 
 	rng_seed(&w.rng, seed);
-	int rc = daxkv_open(path, &o, &w.kv);
+	int rc = daxkv_open(path, &o, &w.store);
 
 	if (rc) {
 		expect(&w, rc == DAXKV_VERSION ? 0 : rc, "open"); /* it has features of stores that are only to be read */
@@ -365,6 +365,6 @@ bool probe_write(const char *path, uint64_t seed, char text[256])
 	}
 	for (unsigned int n = 1 + (unsigned int)rng_below(&w.rng, 4); n > 0; n--)
 		one_transaction(&w);
-	(void)daxkv_check(w.kv, first_fault, &r, &r.faults);
-	return write_result(&w, &r, daxkv_close(w.kv), text);
+	(void)daxkv_check(w.store, first_fault, &r, &r.faults);
+	return write_result(&w, &r, daxkv_close(w.store), text);
 }

@@ -86,15 +86,15 @@ static void ring_seal(const struct seal *s)
 {
 	uint64_t ring = take(s, offsetof(struct fmt_super, ring_off), 8), id = take(s, offsetof(struct fmt_super, file_id), 8), newest = 0;
 
-	for (unsigned int i = 0; i < FMT_RING_SLOTS; i++)
-		if (take(s, ring + i * FMT_RING_SLOT, 8) > newest)
-			newest = take(s, ring + i * FMT_RING_SLOT, 8);
-	for (unsigned int i = 0; i < FMT_RING_SLOTS; i++) {
-		uint64_t record = ring + i * FMT_RING_SLOT, ranges = take(s, record + 20, 1), words = take(s, record + 21, 1);
+	for (unsigned int i = 0; i < FMT_RING_RECORDS; i++)
+		if (take(s, ring + i * FMT_RING_RECORD, 8) > newest)
+			newest = take(s, ring + i * FMT_RING_RECORD, 8);
+	for (unsigned int i = 0; i < FMT_RING_RECORDS; i++) {
+		uint64_t record = ring + i * FMT_RING_RECORD, ranges = take(s, record + 20, 1), words = take(s, record + 21, 1);
 		bool spilled = ranges == FMT_REC_SPILLED;
 		uint64_t n = spilled ? FMT_REC_HEAD + 3 : FMT_REC_HEAD + ranges + 2 * words;
 
-		if (!has(s, record, FMT_RING_SLOT) || n > FMT_RING_SLOT / 8 || take(s, record, 8) == 0)
+		if (!has(s, record, FMT_RING_RECORD) || n > FMT_RING_RECORD / 8 || take(s, record, 8) == 0)
 			continue;
 		if (take(s, record, 8) == newest && spilled)
 			spill_seal(s, record);

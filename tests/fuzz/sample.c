@@ -17,7 +17,7 @@
 
 struct table {
 	const char *name; /* NULL: the main database */
-	unsigned int flags, records;
+	unsigned int flags, entries;
 };
 
 static const struct table tables[] = {
@@ -200,7 +200,7 @@ static size_t value_of(const struct table *t, unsigned int i, uint32_t page_size
 	return size;
 }
 
-/* put_one - one change of a table: a record, or at times the end of one. */
+/* put_one - one change of a table: an entry, or at times the end of one. */
 static void put_one(struct daxkv_txn *txn, const struct table *t, daxkv_db db, unsigned int i, uint32_t page_size)
 {
 	static uint8_t value[FMT_PAGE_MAX * 3];
@@ -213,18 +213,18 @@ static void put_one(struct daxkv_txn *txn, const struct table *t, daxkv_db db, u
 }
 
 /* fill - half of a table in one transaction, and the rest in one each. */
-static void fill(struct daxkv_store *kv, const struct table *t, uint32_t page_size, unsigned int scale)
+static void fill(struct daxkv_store *store, const struct table *t, uint32_t page_size, unsigned int scale)
 {
-	unsigned int n = t->records * scale;
+	unsigned int n = t->entries * scale;
 	struct daxkv_txn *txn;
 
-	must(daxkv_txn_begin(kv, NULL, 0, &txn), "begin");
+	must(daxkv_txn_begin(store, NULL, 0, &txn), "begin");
 	daxkv_db db = table_open(txn, t);
 
 	for (unsigned int i = 0; i < n; i++) {
 		if (i > n / 2 && (scale == 1 || i % 16 == 0)) {
 			must(daxkv_txn_commit(txn), "commit");
-			must(daxkv_txn_begin(kv, NULL, 0, &txn), "begin");
+			must(daxkv_txn_begin(store, NULL, 0, &txn), "begin");
 		}
 		put_one(txn, t, db, i, page_size);
 	}
@@ -232,32 +232,32 @@ static void fill(struct daxkv_store *kv, const struct table *t, uint32_t page_si
 }
 
 /* rename_and_drop - old pages of databases that are gone. */
-static void rename_and_drop(struct daxkv_store *kv)
+static void rename_and_drop(struct daxkv_store *store)
 {
 	const struct table a = {"dropped", DAXKV_DUP_SORT, 0}, b = {"old name", 0, 0};
 	char bytes[] = "new name";
 	struct daxkv_val name = {8, bytes};
 	struct daxkv_txn *txn;
 
-	fill(kv, &(struct table){a.name, a.flags, 20}, 512, 1);
-	fill(kv, &(struct table){b.name, b.flags, 5}, 512, 1);
-	must(daxkv_txn_begin(kv, NULL, 0, &txn), "begin");
+	fill(store, &(struct table){a.name, a.flags, 20}, 512, 1);
+	fill(store, &(struct table){b.name, b.flags, 5}, 512, 1);
+	must(daxkv_txn_begin(store, NULL, 0, &txn), "begin");
 	must(daxkv_db_drop(txn, table_open(txn, &a), 1), "drop");
 	must(daxkv_db_rename(txn, table_open(txn, &b), &name), "rename");
 	must(daxkv_txn_commit(txn), "commit");
 }
 
-/* last_commit - the transaction that a cut comes behind: a few words, or as many as do not fit a record. */
-static void last_commit(struct daxkv_store *kv, uint32_t page_size, bool spilled)
+/* last_commit - the transaction that a cut comes behind: a few words, or as many as do not fit an entry. */
+static void last_commit(struct daxkv_store *store, uint32_t page_size, bool spilled)
 {
 	struct daxkv_txn *txn;
 
-	must(daxkv_txn_begin(kv, NULL, 0, &txn), "begin");
+	must(daxkv_txn_begin(store, NULL, 0, &txn), "begin");
 	for (size_t t = 0; t < TABLES; t++) {
 		unsigned int step = spilled ? 2 : 40;
 		daxkv_db db = table_open(txn, &tables[t]);
 
-		for (unsigned int i = 1; i < tables[t].records; i += step)
+		for (unsigned int i = 1; i < tables[t].entries; i += step)
 			put_one(txn, &tables[t], db, 9000 + 9 * i, page_size);
 	}
 	must(daxkv_txn_commit(txn), "commit");
@@ -278,7 +278,7 @@ static uint64_t record_newest(const uint8_t *image)
 {
 	uint64_t ring = word_at(image, offsetof(struct fmt_super, ring_off)), best = ring;
 
-	for (uint64_t off = ring; off < ring + FMT_RING_SLOTS * FMT_RING_SLOT; off += FMT_RING_SLOT)
+	for (uint64_t off = ring; off < ring + FMT_RING_RECORDS * FMT_RING_RECORD; off += FMT_RING_RECORD)
 		if (word_at(image, off) > word_at(image, best))
 			best = off;
 	return best;
@@ -314,24 +314,24 @@ void sample_make(struct sample *s, enum sample_state state, uint32_t page_size, 
 	                          .max_size = scale == 1 ? (uint64_t)page_size * SMALL_PAGES : 0};
 	uint8_t *before = NULL;
 	struct memfile f;
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 
 	memfile_open(&f);
-	must(daxkv_open(f.path, &o, &kv), "create");
+	must(daxkv_open(f.path, &o, &store), "create");
 	for (size_t t = 0; t < TABLES; t++)
-		fill(kv, &tables[t], page_size, scale);
+		fill(store, &tables[t], page_size, scale);
 	s->older_size = memfile_get(&f, &s->older);
-	rename_and_drop(kv);
+	rename_and_drop(store);
 	if (state == SAMPLE_CUT || state == SAMPLE_SPILLED) {
 		memfile_get(&f, &before);
-		last_commit(kv, page_size, state == SAMPLE_SPILLED);
+		last_commit(store, page_size, state == SAMPLE_SPILLED);
 	}
 	if (state == SAMPLE_CLOSED)
-		must(daxkv_close(kv), "close");
+		must(daxkv_close(store), "close");
 	s->size = memfile_get(&f, &s->bytes);
 	memfile_get(&f, &s->recovered);
 	if (state != SAMPLE_CLOSED)
-		must(daxkv_close(kv), "close");
+		must(daxkv_close(store), "close");
 	if (before)
 		words_undo(s->bytes, before, state == SAMPLE_SPILLED);
 	free(before);

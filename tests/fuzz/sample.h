@@ -7,8 +7,8 @@
  * them.
  *
  *   SAMPLE_CLOSED   as a clean close leaves it
- *   SAMPLE_KILLED   as a killed process leaves it: the newest records' words are in place
- *   SAMPLE_CUT      as a power cut leaves it behind the fence of the last commit: none of that record's words is in place
+ *   SAMPLE_KILLED   as a killed process leaves it: the newest entries' words are in place
+ *   SAMPLE_CUT      as a power cut leaves it behind the fence of the last commit: none of that entry's words is in place
  *   SAMPLE_SPILLED  the same, and the words are so many that they lie in spill pages
  */
 #ifndef DAXKV_TEST_SAMPLE_H

@@ -32,12 +32,12 @@ static struct daxkv_txn *txn_of(const struct drive *drive, unsigned int txn)
 }
 
 /* handle_get - a handle for the slot's database as transaction txn sees it. */
-static int handle_get(struct drive *drive, unsigned int txn, unsigned int slot, const struct oracle_db *db, daxkv_db *id)
+static int handle_get(struct drive *drive, unsigned int txn, unsigned int index, const struct oracle_db *db, daxkv_db *id)
 {
-	struct drive_handle *common = &drive->handle[slot], *own = txn ? &drive->reader[txn].handle[slot] : common;
+	struct drive_handle *common = &drive->handle[index], *own = txn ? &drive->reader[txn].handle[index] : common;
 	int rc;
 
-	if (slot == 0) {
+	if (index == 0) {
 		*id = DAXKV_MAIN;
 		return 0;
 	}
@@ -91,7 +91,7 @@ static int handles_complete(struct drive *drive)
 		if (db[i].incarnation == 0 || (handle->id && handle->incarnation == db[i].incarnation))
 			continue;
 		if (!txn)
-			rc = daxkv_txn_begin(drive->kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
+			rc = daxkv_txn_begin(drive->store, NULL, DAXKV_TXN_READ_ONLY, &txn);
 		if (rc == 0)
 			rc = db_open(txn, db[i].name, db[i].flags, 0, &handle->id);
 		handle->incarnation = db[i].incarnation;
@@ -108,7 +108,7 @@ static int handles_complete(struct drive *drive)
 
 static int store_open(struct drive *drive)
 {
-	int rc = daxkv_open(drive->path, &drive->options, &drive->kv);
+	int rc = daxkv_open(drive->path, &drive->options, &drive->store);
 
 	if (rc == 0)
 		rc = handles_complete(drive);
@@ -126,7 +126,7 @@ int drive_start(struct drive *drive, const char *path, const struct daxkv_option
 	rc = store_open(drive);
 	if (rc || !main_flags)
 		return rc;
-	rc = daxkv_txn_begin(drive->kv, NULL, 0, &txn);
+	rc = daxkv_txn_begin(drive->store, NULL, 0, &txn);
 	if (rc)
 		return rc;
 	rc = daxkv_db_open(txn, NULL, main_flags | DAXKV_CREATE, &db);
@@ -169,8 +169,8 @@ int drive_end(struct drive *drive)
 		}
 	}
 	drive_counters(drive, &sum);
-	err = daxkv_close(drive->kv);
-	drive->kv = NULL;
+	err = daxkv_close(drive->store);
+	drive->store = NULL;
 	drive->past = sum;
 	memset(drive->handle, 0, sizeof(drive->handle));
 	return rc ? rc : err;
@@ -180,8 +180,8 @@ void drive_counters(const struct drive *drive, struct daxkv_counters *sum)
 {
 	struct daxkv_counters now = {0};
 
-	if (drive->kv)
-		daxkv_counters(drive->kv, &now);
+	if (drive->store)
+		daxkv_counters(drive->store, &now);
 	*sum = drive->past;
 	sum->commits += now.commits;
 	sum->fences += now.fences;
@@ -202,7 +202,7 @@ static void check_report(const char *fault, void *arg)
 int drive_check(struct drive *drive)
 {
 	uint64_t faults = 0;
-	int rc = daxkv_check(drive->kv, check_report, NULL, &faults);
+	int rc = daxkv_check(drive->store, check_report, NULL, &faults);
 
 	return rc == 0 && faults ? DAXKV_CORRUPT : rc;
 }
@@ -238,14 +238,14 @@ static int txn_apply(struct drive *drive, const struct op *op)
 
 	switch (op->kind) {
 	case OP_BEGIN:
-		rc = daxkv_txn_begin(drive->kv, txn_of(drive, 0), 0, &drive->txn[drive->depth]);
+		rc = daxkv_txn_begin(drive->store, txn_of(drive, 0), 0, &drive->txn[drive->depth]);
 		drive->depth += rc == 0;
 		return rc;
 	case OP_COMMIT:
 	case OP_ABORT:
 		return writer_end(drive, op->kind == OP_COMMIT);
 	case OP_READER_BEGIN:
-		return daxkv_txn_begin(drive->kv, NULL, DAXKV_TXN_READ_ONLY, &reader->txn);
+		return daxkv_txn_begin(drive->store, NULL, DAXKV_TXN_READ_ONLY, &reader->txn);
 	case OP_READER_RESET:
 		daxkv_txn_reset(reader->txn);
 		reader->reset = true;
@@ -256,7 +256,7 @@ static int txn_apply(struct drive *drive, const struct op *op)
 	case OP_READER_END:
 		return reader_end(drive, reader);
 	case OP_SYNC:
-		return daxkv_sync(drive->kv);
+		return daxkv_sync(drive->store);
 	case OP_CHECK:
 		return drive_check(drive);
 	default: /* OP_REOPEN */
@@ -381,7 +381,7 @@ static int cursor_open(struct drive *drive, const struct op *op, daxkv_db db)
 	return daxkv_cursor_open(txn_of(drive, op->txn), db, &cursor->cursor);
 }
 
-static int record_apply(struct drive *drive, const struct op *op, const struct oracle_before *before, struct outcome *out)
+static int entry_apply(struct drive *drive, const struct op *op, const struct oracle_before *before, struct outcome *out)
 {
 	struct daxkv_cursor *cursor = drive->cursor[op->cursor].cursor;
 	daxkv_db db = 0;
@@ -436,7 +436,7 @@ void drive_apply(struct drive *drive, const struct op *op, const struct oracle_b
 	else if (op->kind >= OP_DB_CREATE && op->kind <= OP_DB_STAT)
 		out->rc = db_apply(drive, op, before, out);
 	else if (op->kind != OP_COMPARE && op->kind != OP_COMPARE_ALL)
-		out->rc = record_apply(drive, op, before, out);
+		out->rc = entry_apply(drive, op, before, out);
 }
 
 /* ---- whole databases ------------------------------------------------------------------------------------------------------ */
@@ -474,13 +474,13 @@ static bool walk(struct daxkv_cursor *cursor, struct rec **list, size_t n, bool 
 	return true;
 }
 
-bool drive_compare(struct drive *drive, unsigned int txn, unsigned int slot, const struct oracle_db *db, struct rec **list, size_t n)
+bool drive_compare(struct drive *drive, unsigned int txn, unsigned int index, const struct oracle_db *db, struct rec **list, size_t n)
 {
 	struct daxkv_cursor *cursor;
 	struct daxkv_db_stat stat = {0};
 	daxkv_db id;
 	bool same;
-	int rc = handle_get(drive, txn, slot, db, &id);
+	int rc = handle_get(drive, txn, index, db, &id);
 
 	if (rc == 0)
 		rc = daxkv_db_stat(txn_of(drive, txn), id, &stat);

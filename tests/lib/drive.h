@@ -32,7 +32,7 @@ struct drive {
 	const struct oracle *oracle;
 	const char *path;
 	struct daxkv_options options;
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	unsigned int depth;
 	struct daxkv_txn *txn[OP_DEPTH];
 	struct drive_handle handle[OP_DBS];
@@ -54,7 +54,7 @@ int drive_end(struct drive *drive);
 void drive_apply(struct drive *drive, const struct op *op, const struct oracle_before *before, struct outcome *out);
 
 /* drive_compare - read a database in both directions against the pairs that it must have; prints the first difference. */
-bool drive_compare(struct drive *drive, unsigned int txn, unsigned int slot, const struct oracle_db *db, struct rec **list, size_t n);
+bool drive_compare(struct drive *drive, unsigned int txn, unsigned int index, const struct oracle_db *db, struct rec **list, size_t n);
 
 /* drive_check - daxkv_check, its faults printed. */
 int drive_check(struct drive *drive);

@@ -12,7 +12,7 @@ enum { W_PUT, W_GET, W_DEL, W_OPEN, W_CLOSE, W_STEP, W_CPUT, W_CDEL, W_COUNT, W_
 static const unsigned int weights[STYLES][WEIGHTS] = {
     [STYLE_MIXED] = {30, 15, 14, 3, 2, 20, 6, 5, 2, 3, 3}, [STYLE_LOAD] = {80, 4, 2, 2, 1, 4, 4, 1, 1, 1, 3},
     [STYLE_DELETE] = {5, 5, 50, 3, 2, 12, 1, 20, 1, 1, 1}, [STYLE_CURSORS] = {8, 2, 4, 8, 5, 45, 14, 10, 4, 0, 4},
-    [STYLE_RISING] = {86, 4, 1, 1, 1, 4, 2, 1, 0, 0, 2},
+    [STYLE_ASCENDING] = {86, 4, 1, 1, 1, 4, 2, 1, 0, 0, 2},
 };
 
 void ops_start(struct ops *ops, uint64_t seed, const struct ops_config *config, const struct oracle *oracle)
@@ -70,11 +70,11 @@ static void integer_put(struct daxkv_val *out, size_t width, uint64_t x)
 
 static void integer_key(struct ops *ops, const struct oracle_db *db, struct daxkv_val *key)
 {
-	size_t kind = ops->style == STYLE_RISING && below(ops, 100) < 80 ? 100 : below(ops, 100);
+	size_t kind = ops->style == STYLE_ASCENDING && below(ops, 100) < 80 ? 100 : below(ops, 100);
 	uint64_t x;
 
 	if (kind == 100)
-		x = (db->key_width == 4 ? (uint64_t)1 << 31 : (uint64_t)1 << 60) + ops->rising++;
+		x = (db->key_width == 4 ? (uint64_t)1 << 31 : (uint64_t)1 << 60) + ops->ascending++;
 	else if (kind < 15 && db->flags & DAXKV_DUP_SORT)
 		x = 7;
 	else if (kind < 70)
@@ -84,7 +84,7 @@ static void integer_key(struct ops *ops, const struct oracle_db *db, struct daxk
 	integer_put(key, db->key_width, x);
 }
 
-/* fresh_key - a key for db that may be new: dense, with long common prefixes, prefixes of each other, random, long or rising. */
+/* fresh_key - a key for db that may be new: dense, with long common prefixes, prefixes of each other, random, long or ascending. */
 static void fresh_key(struct ops *ops, const struct oracle_db *db, struct daxkv_val *key)
 {
 	bool dup = db->flags & DAXKV_DUP_SORT;
@@ -96,11 +96,11 @@ static void fresh_key(struct ops *ops, const struct oracle_db *db, struct daxkv_
 		integer_key(ops, db, key);
 		return;
 	}
-	if (ops->style == STYLE_RISING && kind < 80) {
+	if (ops->style == STYLE_ASCENDING && kind < 80) {
 		bool reverse = db->flags & DAXKV_REVERSE_KEY;
 
 		memcpy(text + (reverse ? 8 : 0), reverse ? "ur\xff\xff" : "\xff\xffru", 4); /* behind nearly all others */
-		number_put(ops->key + (reverse ? 0 : 4), 8, ops->rising++, reverse);
+		number_put(ops->key + (reverse ? 0 : 4), 8, ops->ascending++, reverse);
 		key->size = 12;
 	} else if (dup && kind < 15) {
 		key->size = (size_t)snprintf(text, 16, "hot");
@@ -282,13 +282,13 @@ static void make_put(struct ops *ops, const struct oracle_db *db, struct op *op)
 	size_t kind = below(ops, 100);
 
 	op->kind = OP_PUT;
-	ops_make_key(ops, db, ops->style == STYLE_RISING ? 3 : 30, op);
+	ops_make_key(ops, db, ops->style == STYLE_ASCENDING ? 3 : 30, op);
 	ops_make_value(ops, db, op);
 	if (kind < 5)
 		op->flags = DAXKV_NO_OVERWRITE;
 	else if (kind < 10 && dup)
 		op->flags = DAXKV_NO_DUP_DATA;
-	else if (kind < 13 || (ops->style == STYLE_RISING && kind < 40))
+	else if (kind < 13 || (ops->style == STYLE_ASCENDING && kind < 40))
 		op->flags = dup && kind & 1 ? DAXKV_APPEND_DUP : DAXKV_APPEND;
 	else if (kind > 94 && (!dup || kind == 99))
 		op->flags = DAXKV_RESERVE;
@@ -531,8 +531,8 @@ static void make_between(struct ops *ops, struct op *op)
 {
 	size_t kind = below(ops, 240);
 	static const unsigned int longest[] = {3, 80, 80, 600};
-	static const enum style styles[] = {STYLE_MIXED,   STYLE_MIXED,   STYLE_LOAD,   STYLE_LOAD,
-	                                    STYLE_CURSORS, STYLE_CURSORS, STYLE_RISING, STYLE_DELETE};
+	static const enum style styles[] = {STYLE_MIXED, STYLE_MIXED, STYLE_LOAD, STYLE_LOAD,
+	                                    STYLE_CURSORS, STYLE_CURSORS, STYLE_ASCENDING, STYLE_DELETE};
 
 	if (kind < 7) {
 		op->kind = kind < 4 ? OP_CHECK : kind < 6 ? OP_REOPEN : OP_SYNC;

@@ -51,7 +51,7 @@ enum op_kind {
 	OP_DB_STAT,
 	OP_PUT_MANY,
 	OP_GET_MANY,
-	OP_LOAD,        /* pairs, as far as they rise from what is there; flags: the fill */
+	OP_LOAD,        /* pairs, as far as they ascend from what is there; flags: the fill */
 	OP_DEL_RANGE,   /* from key, up to value (data NULL: from the first, to the last) */
 	OP_SPLIT,       /* into n parts, which are read */
 	OP_CURSOR_MANY, /* up to n entries, from step on; with end: keys before, or backward not before, value */
@@ -119,7 +119,7 @@ struct ops {
 	const struct oracle *oracle;
 	uint64_t made; /* operations so far */
 	unsigned int txn_left, style, focus, generation, last_cursor;
-	uint64_t rising;
+	uint64_t ascending;
 	unsigned char *key, *value, *many;
 	struct op_pairs pairs;
 };

@@ -6,7 +6,7 @@
 
 #include "oracle.h"
 
-enum style { STYLE_MIXED, STYLE_LOAD, STYLE_DELETE, STYLE_CURSORS, STYLE_RISING, STYLES };
+enum style { STYLE_MIXED, STYLE_LOAD, STYLE_DELETE, STYLE_CURSORS, STYLE_ASCENDING, STYLES };
 
 #define OPS_MANY_VALUE 3000u /* bytes of a value among many, at most */
 

@@ -373,7 +373,7 @@ static int apply(struct oracle *oracle, const struct op *op, struct outcome *out
 	case OP_REOPEN:
 		return reopen(oracle);
 	default:
-		return oracle_record(oracle, op, out);
+		return oracle_entry(oracle, op, out);
 	}
 }
 

@@ -112,7 +112,7 @@ static void unit_settle(uint32_t i, const uint8_t *bytes)
 		return;
 	memcpy(crash_pm.durable + off, bytes, crash_pm.granule);
 	crash_pm.epoch++;
-	crash_pm.settled(off, crash_pm.granule);
+	crash_pm.made_durable(off, crash_pm.granule);
 }
 
 /* unit_look - whether the unit was stored to; touched: it was, perhaps with the bytes that it had. */
@@ -186,7 +186,7 @@ static void crash_write(struct pm *pm, void *dst, const void *src, size_t n)
 {
 	uint64_t off = offset_of(pm, dst);
 
-	if (!src && off >= FMT_SUPER_SIZE + FMT_RING_SLOTS * FMT_RING_SLOT)
+	if (!src && off >= FMT_SUPER_SIZE + FMT_RING_RECORDS * FMT_RING_RECORD)
 		zeroed_count(dst, n);
 	pm_plain_write(pm, dst, src, n);
 	look_at(off, n, true);
@@ -353,7 +353,7 @@ void crash_pm_cut(const uint8_t *image, uint64_t size)
 	memcpy(crash_pm.seen, image, size);
 	if (memcmp(crash_pm.durable, image, size) != 0) {
 		memcpy(crash_pm.durable, image, size);
-		crash_pm.settled(0, size);
+		crash_pm.made_durable(0, size);
 	}
 	for (uint64_t i = 0; i < CRASH_ROOM / crash_pm.granule; i++)
 		crash_pm.unit[i].stale = false;
@@ -368,7 +368,7 @@ static void grown(uint64_t size)
 		return;
 	memset(crash_pm.seen + crash_pm.size, 0, size - crash_pm.size);
 	memset(crash_pm.durable + crash_pm.size, 0, size - crash_pm.size);
-	crash_pm.settled(crash_pm.size, size - crash_pm.size);
+	crash_pm.made_durable(crash_pm.size, size - crash_pm.size);
 	crash_pm.size = size;
 	crash_pm.size_before = 0;
 	crash_pm.epoch++;

@@ -62,7 +62,7 @@ struct crash_pm {
 	struct rng rng;
 	unsigned int fail_one_in;                /* fences that fail; 0: none */
 	void (*point)(enum crash_point kind);    /* may not return; NULL: nobody looks */
-	void (*settled)(uint64_t off, size_t n); /* durable changed there */
+	void (*made_durable)(uint64_t off, size_t n); /* durable changed there */
 };
 
 extern struct crash_pm crash_pm;

@@ -3,7 +3,7 @@
  * treap.h - an immutable sorted set of pairs, for the oracle.
  *
  * A change makes new nodes along one path and shares the rest, so that a root, once taken, shows the same pairs for ever. Snapshots,
- * nested transactions and aborts are then nothing but roots that are kept. Nodes and records are counted references: a function
+ * nested transactions and aborts are then nothing but roots that are kept. Nodes and entries are counted references: a function
  * borrows the root it is given and returns one that the caller releases.
  *
  * Recursion goes as deep as the treap is high: with random priorities a small multiple of the logarithm of its size, about 60 for a
@@ -20,7 +20,7 @@
 
 struct rec { /* a pair */
 	size_t refs, klen, vlen;
-	bool is_db;                        /* a named database's record in the main one: its value is the engine's business */
+	bool is_db;                        /* a named database's catalog entry in the main one: its value is the engine's business */
 	_Alignas(8) unsigned char bytes[]; /* key, value */
 };
 

@@ -69,20 +69,20 @@ static MDB_txn *txn_of(const struct lmdb_ref *ref)
 }
 
 /* dbi_get - the slot's database: one for each set of flags that the slot ever had. */
-static MDB_dbi dbi_get(struct lmdb_ref *ref, unsigned int slot, const struct oracle_db *db)
+static MDB_dbi dbi_get(struct lmdb_ref *ref, unsigned int index, const struct oracle_db *db)
 {
 	char name[64];
 
-	if (ref->dbi[slot] && ref->incarnation[slot] == db->incarnation)
-		return ref->dbi[slot];
-	snprintf(name, sizeof(name), "%u-%x", slot, db->flags);
-	must(mdb_dbi_open(txn_of(ref), name, db_flags(db->flags) | MDB_CREATE, &ref->dbi[slot]), "mdb_dbi_open");
+	if (ref->dbi[index] && ref->incarnation[index] == db->incarnation)
+		return ref->dbi[index];
+	snprintf(name, sizeof(name), "%u-%x", index, db->flags);
+	must(mdb_dbi_open(txn_of(ref), name, db_flags(db->flags) | MDB_CREATE, &ref->dbi[index]), "mdb_dbi_open");
 	if (db->flags & DAXKV_OWN_COMPARE)
-		must(mdb_set_compare(txn_of(ref), ref->dbi[slot], compare_keys), "mdb_set_compare");
+		must(mdb_set_compare(txn_of(ref), ref->dbi[index], compare_keys), "mdb_set_compare");
 	if (db->flags & DAXKV_OWN_DUP_COMPARE)
-		must(mdb_set_dupsort(txn_of(ref), ref->dbi[slot], compare_values), "mdb_set_dupsort");
-	ref->incarnation[slot] = db->incarnation;
-	return ref->dbi[slot];
+		must(mdb_set_dupsort(txn_of(ref), ref->dbi[index], compare_values), "mdb_set_dupsort");
+	ref->incarnation[index] = db->incarnation;
+	return ref->dbi[index];
 }
 
 struct lmdb_ref *lmdb_ref_start(const char *path, unsigned int main_flags)
@@ -146,7 +146,7 @@ static int txn_apply(struct lmdb_ref *ref, const struct op *op)
 	}
 }
 
-/* name_put, name_del - the record that a named database has in the main one. */
+/* name_put, name_del - the entry that a named database has in the main one. */
 static int name_put(struct lmdb_ref *ref, const char *name, const struct oracle_db *main_db)
 {
 	MDB_val key = {strlen(name), (void *)(uintptr_t)name}, value = {0, NULL};
@@ -377,8 +377,8 @@ static int del_range(struct lmdb_ref *ref, const struct op *op, MDB_dbi dbi, con
 	return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-static int record_apply(struct lmdb_ref *ref, const struct op *op, const struct oracle_before *before, const struct outcome *want,
-                        struct outcome *out)
+static int entry_apply(struct lmdb_ref *ref, const struct op *op, const struct oracle_before *before, const struct outcome *want,
+                       struct outcome *out)
 {
 	MDB_dbi dbi = dbi_get(ref, op->db, &before->db);
 	MDB_val key = val_of(&op->key), value = val_of(&op->value);
@@ -423,18 +423,18 @@ void lmdb_ref_apply(struct lmdb_ref *ref, const struct op *op, const struct orac
 	else if (op->kind >= OP_DB_CREATE && op->kind <= OP_DB_STAT)
 		out->rc = db_apply(ref, op, before, want, out);
 	else if (op->kind <= OP_DEL || op->kind == OP_PUT_MANY || op->kind == OP_LOAD || op->kind == OP_DEL_RANGE || (op->kind >= OP_CURSOR_GET && op->kind <= OP_CURSOR_COUNT))
-		out->rc = record_apply(ref, op, before, want, out);
+		out->rc = entry_apply(ref, op, before, want, out);
 	else
 		out->rc = OP_SKIP;
 }
 
-bool lmdb_ref_compare(struct lmdb_ref *ref, unsigned int slot, const struct oracle_db *db, struct rec **list, size_t n)
+bool lmdb_ref_compare(struct lmdb_ref *ref, unsigned int index, const struct oracle_db *db, struct rec **list, size_t n)
 {
 	MDB_cursor *cursor;
 	bool same = true;
 
 	for (int back = 0; back < 2 && same; back++) {
-		must(mdb_cursor_open(txn_of(ref), dbi_get(ref, slot, db), &cursor), "mdb_cursor_open");
+		must(mdb_cursor_open(txn_of(ref), dbi_get(ref, index, db), &cursor), "mdb_cursor_open");
 		for (size_t i = 0; i <= n && same; i++) {
 			struct rec *rec = i == n ? NULL : list[back ? n - 1 - i : i];
 			MDB_val key, value;

@@ -26,6 +26,6 @@ void lmdb_ref_apply(struct lmdb_ref *ref, const struct op *op, const struct orac
                     struct outcome *out);
 
 /* lmdb_ref_compare - read a database in both directions against the pairs that it must have. */
-bool lmdb_ref_compare(struct lmdb_ref *ref, unsigned int slot, const struct oracle_db *db, struct rec **list, size_t n);
+bool lmdb_ref_compare(struct lmdb_ref *ref, unsigned int index, const struct oracle_db *db, struct rec **list, size_t n);
 
 #endif

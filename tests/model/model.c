@@ -71,21 +71,21 @@ static bool outcomes_equal(const char *who, const struct outcome *want, const st
 }
 
 /* compare_db - one database as transaction txn sees it, against the oracle's. */
-static bool compare_db(struct model *model, unsigned int txn, unsigned int slot)
+static bool compare_db(struct model *model, unsigned int txn, unsigned int index)
 {
-	const struct oracle_db *db = &oracle_view(&model->oracle, txn)->db[slot];
+	const struct oracle_db *db = &oracle_view(&model->oracle, txn)->db[index];
 	size_t n = treap_count(db->root);
 	struct rec **list = xmalloc((n + 1) * sizeof(struct rec *));
 	bool same;
 
 	treap_list(db->root, list);
-	same = drive_compare(&model->drive, txn, slot, db, list, n);
+	same = drive_compare(&model->drive, txn, index, db, list, n);
 	if (same && txn == 0 && model->lmdb)
-		same = lmdb_ref_compare(model->lmdb, slot, db, list, n);
+		same = lmdb_ref_compare(model->lmdb, index, db, list, n);
 	free(list);
 	model->pairs_compared += 2 * n;
 	if (!same)
-		printf("in database %u (flags 0x%x) of transaction %u\n", slot, db->flags, txn);
+		printf("in database %u (flags 0x%x) of transaction %u\n", index, db->flags, txn);
 	return same;
 }
 
@@ -351,7 +351,7 @@ static bool model_start(struct model *model)
 	model->drive.options.flags = 0;
 	if (!model->no_lmdb)
 		model->lmdb = lmdb_ref_start(model->lmdb_path, main_flags);
-	max_key = daxkv_max_key_size(model->drive.kv);
+	max_key = daxkv_max_key_size(model->drive.store);
 	config = limits(model, max_key);
 	oracle_start(&model->oracle, main_flags, max_key, max_key, config.bad_pair);
 	ops_start(&model->stream, model->seed, &config, &model->oracle);

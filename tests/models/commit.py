@@ -28,7 +28,7 @@ import time
 
 RULES = {
     "R1": "the named ranges hold no unused space",
-    "R2": "a ring slot is reused only when its words are durable under a fence that returned (else: a ring of two)",
+    "R2": "a ring index is reused only when its words are durable under a fence that returned (else: a ring of two)",
     "R3-readers": "a freed page waits for readers older than its freeing",
     "R3-durable": "a freed page waits until its freeing lies at or below durable_upto of a fenced record",
     "R4": "recovery flushes what its decision rests on before it stores a word",
@@ -37,7 +37,7 @@ RULES = {
     "CHECKFRESH": "the newest record counts only when its fresh bytes check out",
     "ERASE": "recovery erases an invalid record that follows the newest valid one",
     "ERASE-CLEAN": "it does so also when H says that nothing is to be replayed",
-    "ERASE-AGAIN": "it clears an empty slot again, since a failed fdatasync may have left an old record beneath",
+    "ERASE-AGAIN": "it clears an empty place again, since a failed fdatasync may have left an old record beneath",
     "H-LATE": "recovery stores H only after the words are durable",
     "H-CLOSE": "a clean close stores H only after the words are durable",
     "MARK-RING": "a clean store does not need its ring: H counts also when it is above all records",
@@ -50,7 +50,7 @@ RULES = {
     "GROW-ZERO": "allocation words of new space are zeroed",
     "GROW-FENCE": "they are zero durably before the record that brings them in is written",
     "CUT-FENCE": "the file is cut only when the smaller size is durable",
-    "CUT-LIMBO": "before the file's end is given up the last commits are settled, so that nothing there is held back",
+    "CUT-LIMBO": "before the file's end is given up the last commits have had a checkpoint, so that nothing there is held back",
     "TAKEOVER-STORE": "a takeover beside live readers stores only words of the record after the published one",
     "TAKEOVER-LIMBO": "a takeover puts the pages freed by that record into the limbo",
 }
@@ -223,7 +223,7 @@ class Store:
         return fresh, words, list(fresh), leaf, None
 
     def plan_cutting(self, now, txn, aux, limbo, oldest):
-        """Nobody uses the last page, nobody reads. What the limbo holds is released by settling."""
+        """Nobody uses the last page, nobody reads. What the limbo holds is released by a checkpoint."""
         at, leaf, last = self.at, now[self.at.ROOT], self.at.pages - 1
         if now[at.bit(last)] or oldest != FOREVER:
             return None

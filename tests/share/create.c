@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * create.c - processes that create one store at the same moment: all get it, and each leaves a record.
+ * create.c - processes that create one store at the same moment: all get it, and each leaves an entry.
  *
  *   create [PROCESSES [DIRECTORY]]        100, /dev/shm
  */
@@ -22,48 +22,48 @@ static int failed(const char *what, int rc)
 	return 1;
 }
 
-static int open_store(struct daxkv_store **kv)
+static int open_store(struct daxkv_store **store)
 {
 	struct daxkv_options o = {.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE};
 
-	return daxkv_open(path, &o, kv);
+	return daxkv_open(path, &o, store);
 }
 
 static int leave_record(unsigned int i)
 {
 	struct daxkv_val key = {sizeof i, &i}, value = {6, (void *)(uintptr_t)"a name"};
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	struct daxkv_txn *txn;
-	int rc = open_store(&kv);
+	int rc = open_store(&store);
 
 	if (!rc)
-		rc = daxkv_txn_begin(kv, NULL, 0, &txn);
+		rc = daxkv_txn_begin(store, NULL, 0, &txn);
 	if (!rc)
 		rc = daxkv_put(txn, DAXKV_MAIN, &key, &value, DAXKV_NO_OVERWRITE);
 	if (!rc)
 		rc = daxkv_txn_commit(txn);
 	if (!rc)
-		rc = daxkv_close(kv);
+		rc = daxkv_close(store);
 	return rc ? failed("creating together", rc) : 0;
 }
 
 static int verify(unsigned int processes)
 {
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	struct daxkv_txn *txn;
 	struct daxkv_db_stat stat;
-	int rc = open_store(&kv);
+	int rc = open_store(&store);
 
 	if (rc)
 		return failed("open to verify", rc);
-	rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
+	rc = daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &txn);
 	if (!rc) {
 		rc = daxkv_db_stat(txn, DAXKV_MAIN, &stat);
 		daxkv_txn_abort(txn);
 	}
-	if (rc || stat.entries != processes || daxkv_check(kv, NULL, NULL, NULL))
+	if (rc || stat.entries != processes || daxkv_check(store, NULL, NULL, NULL))
 		return failed("what was created together", rc);
-	return daxkv_close(kv) ? 1 : 0;
+	return daxkv_close(store) ? 1 : 0;
 }
 
 int main(int argc, char **argv)

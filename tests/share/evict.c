@@ -4,7 +4,7 @@
  *
  *   evict [--dir D] [--seconds N] [--readers N] [--page-size N] [--seed N]
  *
- * The store may not grow, so that the writer gives readers up whenever it wants a page. Commit T rewrites group T % GROUPS: records small and large, some gone, and in
+ * The store may not grow, so that the writer gives readers up whenever it wants a page. Commit T rewrites group T % GROUPS: entries small and large, some gone, and in
  * another database duplicates. So what a snapshot has is a function of its number, and the readers, processes of their own, compare whatever a call returned
  * with it, after a second call has told that the snapshot was still theirs. They get, get many, scan both ways, count, list databases; they must never see anything
  * else, crash, or stand still. Ends with one line, and exit status 0 when nothing went wrong.
@@ -90,7 +90,7 @@ struct name {
 /* Names share a beginning with their group's, so that pages have prefixes. */
 static struct daxkv_val *key_name(unsigned int key, struct name *n)
 {
-	n->val = (struct daxkv_val){(size_t)snprintf(n->bytes, sizeof n->bytes, "record-of-group-%02u-%u", key / KEYS, key % KEYS), n->bytes};
+	n->val = (struct daxkv_val){(size_t)snprintf(n->bytes, sizeof n->bytes, "entry-of-group-%02u-%u", key / KEYS, key % KEYS), n->bytes};
 	return &n->val;
 }
 
@@ -121,10 +121,10 @@ static int group_write(struct daxkv_txn *txn, daxkv_db dups, unsigned int group,
 	return rc;
 }
 
-static int commit_try(struct daxkv_store *kv, daxkv_db dups)
+static int commit_try(struct daxkv_store *store, daxkv_db dups)
 {
 	struct daxkv_txn *txn;
-	int rc = daxkv_txn_begin(kv, NULL, 0, &txn);
+	int rc = daxkv_txn_begin(store, NULL, 0, &txn);
 
 	if (rc)
 		return rc;
@@ -136,40 +136,40 @@ static int commit_try(struct daxkv_store *kv, daxkv_db dups)
 }
 
 /* commit_next - a large value needs contiguous pages; readers on their way out may hold the last such run for a moment. */
-static int commit_next(struct daxkv_store *kv, daxkv_db dups)
+static int commit_next(struct daxkv_store *store, daxkv_db dups)
 {
-	int rc = commit_try(kv, dups);
+	int rc = commit_try(store, dups);
 
 	for (unsigned int i = 0; rc == DAXKV_FULL && i < FULL_TRIES; i++) {
 		usleep(1000);
-		rc = commit_try(kv, dups);
+		rc = commit_try(store, dups);
 	}
 	return rc;
 }
 
-static int writer_open(struct daxkv_store **kv, daxkv_db *dups)
+static int writer_open(struct daxkv_store **store, daxkv_db *dups)
 {
 	/* Little more than the content and a few versions of it. */
 	struct daxkv_options o = {.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .page_size = run.page_size, .initial_size = 1, .max_size = (uint64_t)run.page_size * (run.page_size < 4096 ? 1500 : 280)};
 	struct daxkv_val name = {4, (void *)(uintptr_t)"dups"};
 	struct daxkv_txn *txn;
-	int rc = daxkv_open(run.path, &o, kv);
+	int rc = daxkv_open(run.path, &o, store);
 
 	if (!rc)
-		rc = daxkv_txn_begin(*kv, NULL, 0, &txn);
+		rc = daxkv_txn_begin(*store, NULL, 0, &txn);
 	if (!rc)
 		rc = daxkv_db_open(txn, &name, DAXKV_CREATE | DAXKV_DUP_SORT, dups);
 	if (!rc)
 		rc = daxkv_txn_commit(txn);
 	for (unsigned int i = 0; i < GROUPS && !rc; i++)
-		rc = commit_next(*kv, *dups);
+		rc = commit_next(*store, *dups);
 	return rc;
 }
 
 /* ---- readers --------------------------------------------------------------------------------------------------------------- */
 
 struct look {
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	struct daxkv_txn *txn;
 	struct daxkv_cursor *cursor, *dup_cursor;
 	daxkv_db dups;
@@ -257,7 +257,7 @@ static int scan(struct look *l, enum daxkv_cursor_op first, enum daxkv_cursor_op
 			return rc;
 		if (memcmp(text, "dups", 4) == 0)
 			continue;
-		if (sscanf(text, "record-of-group-%02u-%u", &group, &key) != 2 || group >= GROUPS || key >= KEYS) {
+		if (sscanf(text, "entry-of-group-%02u-%u", &group, &key) != 2 || group >= GROUPS || key >= KEYS) {
 			fprintf(stderr, "evict: snapshot %lu: a key that was never written\n", (unsigned long)l->snapshot);
 			return DAXKV_CORRUPT;
 		}
@@ -269,9 +269,9 @@ static int scan(struct look *l, enum daxkv_cursor_op first, enum daxkv_cursor_op
 		return rc;
 	for (unsigned int key = 0; key < GROUPS * KEYS; key++)
 		want += size_of(key, version_at(l->snapshot, key / KEYS)) != 0;
-	if (n == want + 1) /* the named database's record */
+	if (n == want + 1) /* the named database's catalog entry */
 		return 0;
-	fprintf(stderr, "evict: snapshot %lu: a scan finds %u records instead of %u\n", (unsigned long)l->snapshot, n, want + 1);
+	fprintf(stderr, "evict: snapshot %lu: a scan finds %u entries instead of %u\n", (unsigned long)l->snapshot, n, want + 1);
 	return DAXKV_CORRUPT;
 }
 
@@ -327,7 +327,7 @@ static int look_once(struct look *l)
 static int look_begin(struct look *l)
 {
 	struct daxkv_val name = {4, (void *)(uintptr_t)"dups"};
-	int rc = daxkv_txn_begin(l->kv, NULL, DAXKV_TXN_READ_ONLY, &l->txn);
+	int rc = daxkv_txn_begin(l->store, NULL, DAXKV_TXN_READ_ONLY, &l->txn);
 
 	if (rc)
 		return rc;
@@ -352,7 +352,7 @@ static int reader(unsigned int id)
 {
 	struct daxkv_options o = {.flags = id % 2 ? DAXKV_READ_ONLY : 0, .pmem = DAXKV_PMEM_FORCE, .max_lag = 1 + id % 3};
 	struct look l = {.rng = run.seed * 1000003 + id * 7919, .id = id};
-	int rc = daxkv_open(run.path, &o, &l.kv);
+	int rc = daxkv_open(run.path, &o, &l.store);
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (rc)
@@ -368,7 +368,7 @@ static int reader(unsigned int id)
 			return failed("reading", rc);
 		run.board->given_up[id] += rc == DAXKV_TOO_OLD;
 	}
-	rc = daxkv_close(l.kv);
+	rc = daxkv_close(l.store);
 	return rc ? failed("close", rc) : 0;
 }
 
@@ -396,7 +396,7 @@ static bool alive(pid_t *pid, uint64_t *seen, double *since)
 	return true;
 }
 
-static int write_and_watch(struct daxkv_store *kv, daxkv_db dups, pid_t *pid)
+static int write_and_watch(struct daxkv_store *store, daxkv_db dups, pid_t *pid)
 {
 	uint64_t seen[MAX_READERS] = {0}, commits = 0, calls = 0, given_up = 0;
 	double since[MAX_READERS], end = now() + run.seconds;
@@ -405,7 +405,7 @@ static int write_and_watch(struct daxkv_store *kv, daxkv_db dups, pid_t *pid)
 	for (unsigned int i = 0; i < run.readers; i++)
 		since[i] = now();
 	for (; now() < end && !rc && !bad; commits++) {
-		rc = commit_next(kv, dups);
+		rc = commit_next(store, dups);
 		if (commits % 64 == 0)
 			bad = !alive(pid, seen, since);
 	}
@@ -420,7 +420,7 @@ static int write_and_watch(struct daxkv_store *kv, daxkv_db dups, pid_t *pid)
 	}
 	if (rc || bad)
 		return rc ? failed("writing", rc) : 1;
-	rc = daxkv_check(kv, NULL, NULL, NULL);
+	rc = daxkv_check(store, NULL, NULL, NULL);
 	if (rc)
 		return failed("check", rc);
 	printf("evict: pages of %u bytes: %lu commits, %lu calls of %u readers, %lu snapshots given up under them: no fault\n", run.page_size, (unsigned long)commits,
@@ -431,9 +431,9 @@ static int write_and_watch(struct daxkv_store *kv, daxkv_db dups, pid_t *pid)
 static int start(void)
 {
 	pid_t pid[MAX_READERS];
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	daxkv_db dups;
-	int rc = writer_open(&kv, &dups);
+	int rc = writer_open(&store, &dups);
 
 	if (rc)
 		return failed("making the store", rc);
@@ -442,9 +442,9 @@ static int start(void)
 		if (pid[i] == 0)
 			_exit(reader(i));
 	}
-	int bad = write_and_watch(kv, dups, pid);
+	int bad = write_and_watch(store, dups, pid);
 
-	rc = daxkv_close(kv);
+	rc = daxkv_close(store);
 	return bad ? bad : rc ? failed("close", rc) : 0;
 }
 

@@ -5,7 +5,7 @@
  *
  *   stress [--dir D] [--seconds N] [--writers N] [--readers N] [--kills N] [--pmem force|file] [--seed N] [--namespaces] [--resident]
  *
- * The store has ACCOUNTS accounts in the main database whose sum every transaction keeps, a log with one record for each of the last
+ * The store has ACCOUNTS accounts in the main database whose sum every transaction keeps, a log with one entry for each of the last
  * transfers of each writer (its number and sequence), and values of changing size, so that leaves split, merge and are rewritten. A writer acknowledges a
  * transfer outside the store, in memory shared with the parent, after commit returned. Readers check in every snapshot that the sum is
  * right, and, holding it a while, that nothing in it moves. With kills, the parent kills a child at random every now and then, and each
@@ -41,7 +41,7 @@
 #define START        1000
 #define MAX_CHILDREN 32
 #define THREADS      2
-#define LOG_KEPT     100u /* records of each writer's log */
+#define LOG_KEPT     100u /* entries of each writer's log */
 #define GIVE_UP      120  /* seconds: what has not come by then does not come */
 #define STALL_MAX    1.0  /* seconds, on a machine that lets everybody run */
 #define STALL_LOAD 4 /* who waits may wait for several in turn, each kept from running as the control was */
@@ -79,11 +79,11 @@ static int failed(const char *what, int rc)
 	return 1;
 }
 
-static int open_store(struct daxkv_store **kv)
+static int open_store(struct daxkv_store **store)
 {
 	struct daxkv_options o = {.flags = DAXKV_CREATE, .pmem = run.pmem};
 
-	return daxkv_open(run.path, &o, kv);
+	return daxkv_open(run.path, &o, store);
 }
 
 /* ---- writers -------------------------------------------------------------------------------------------------------------- */
@@ -113,13 +113,13 @@ static int transfer(struct daxkv_txn *txn, unsigned int id, uint64_t sequence, s
 }
 
 /* last_sequence - of a writer's log: one that takes over from a killed one goes on behind it. */
-static int last_sequence(struct daxkv_store *kv, unsigned int id, uint64_t *sequence)
+static int last_sequence(struct daxkv_store *store, unsigned int id, uint64_t *sequence)
 {
 	char name[64];
 	struct daxkv_val key = {(size_t)snprintf(name, sizeof name, "log-%02u-~", id), name};
 	struct daxkv_txn *txn;
 	struct daxkv_cursor *c;
-	int rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
+	int rc = daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &txn);
 
 	*sequence = 0;
 	if (rc)
@@ -143,12 +143,12 @@ static int writer(unsigned int id)
 {
 	struct rng rng = {.state = run.seed * 1000 + id + (uint64_t)getpid()};
 	uint64_t sequence;
-	struct daxkv_store *kv;
-	int rc = open_store(&kv);
+	struct daxkv_store *store;
+	int rc = open_store(&store);
 
 	if (rc)
 		return failed("open for writing", rc);
-	rc = last_sequence(kv, id, &sequence);
+	rc = last_sequence(store, id, &sequence);
 	double since = now();
 
 	while (!rc && !run.board->stop) {
@@ -158,7 +158,7 @@ static int writer(unsigned int id)
 			usleep(200);
 			since = now();
 		}
-		rc = daxkv_txn_begin(kv, NULL, 0, &txn);
+		rc = daxkv_txn_begin(store, NULL, 0, &txn);
 		if (rc)
 			break;
 		rc = transfer(txn, id, sequence + 1, &rng);
@@ -173,7 +173,7 @@ static int writer(unsigned int id)
 	}
 	if (rc)
 		return failed("writing", rc);
-	rc = daxkv_close(kv);
+	rc = daxkv_close(store);
 	return rc ? failed("close", rc) : 0;
 }
 
@@ -205,12 +205,12 @@ static int count_money(struct daxkv_txn *txn, int64_t *sum, uint64_t *hash)
 	return n == ACCOUNTS ? 0 : DAXKV_CORRUPT;
 }
 
-static int look(struct daxkv_store *kv, struct rng *rng)
+static int look(struct daxkv_store *store, struct rng *rng)
 {
 	struct daxkv_txn *txn;
 	int64_t sum = 0, again;
 	uint64_t hash, hash_again;
-	int rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
+	int rc = daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &txn);
 
 	if (rc)
 		return rc;
@@ -234,7 +234,7 @@ static int look(struct daxkv_store *kv, struct rng *rng)
 }
 
 static struct {
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	unsigned int id;
 } reading; /* in a reader's process */
 
@@ -245,7 +245,7 @@ static void *reader_thread(void *arg)
 
 	(void)arg;
 	while (!run.board->stop) {
-		int rc = look(reading.kv, &rng);
+		int rc = look(reading.store, &rng);
 
 		went_on(reading.id, &since);
 		if (rc) {
@@ -259,13 +259,13 @@ static void *reader_thread(void *arg)
 static int reader(unsigned int id)
 {
 	pthread_t thread[THREADS];
-	struct daxkv_store *kv;
-	int rc = open_store(&kv);
+	struct daxkv_store *store;
+	int rc = open_store(&store);
 	uintptr_t bad = 0;
 
 	if (rc)
 		return failed("open for reading", rc);
-	reading.kv = kv;
+	reading.store = store;
 	reading.id = id;
 	for (int i = 0; i < THREADS; i++)
 		pthread_create(&thread[i], NULL, reader_thread, NULL);
@@ -275,7 +275,7 @@ static int reader(unsigned int id)
 		pthread_join(thread[i], &result);
 		bad |= (uintptr_t)result;
 	}
-	rc = daxkv_close(kv);
+	rc = daxkv_close(store);
 	return rc ? failed("close", rc) : (int)bad;
 }
 
@@ -286,12 +286,12 @@ static int visitor(unsigned int id)
 	double since = now();
 
 	while (!run.board->stop) {
-		struct daxkv_store *kv;
-		int rc = open_store(&kv);
+		struct daxkv_store *store;
+		int rc = open_store(&store);
 
 		if (!rc) {
-			rc = look(kv, &rng);
-			int closed = daxkv_close(kv);
+			rc = look(store, &rng);
+			int closed = daxkv_close(store);
 
 			rc = rc ? rc : closed;
 		}
@@ -358,19 +358,19 @@ static pid_t start(unsigned int id)
 
 static int fill(void)
 {
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	struct daxkv_txn *txn;
 	struct rng rng = {.state = run.seed};
-	int rc = open_store(&kv);
+	int rc = open_store(&store);
 
 	if (rc)
 		return rc;
-	rc = daxkv_txn_begin(kv, NULL, 0, &txn);
+	rc = daxkv_txn_begin(store, NULL, 0, &txn);
 	for (unsigned int i = 0; i < ACCOUNTS && !rc; i++)
 		rc = account_put(txn, i, START, &rng);
 	if (!rc)
 		rc = daxkv_txn_commit(txn);
-	int closed = daxkv_close(kv);
+	int closed = daxkv_close(store);
 
 	return rc ? rc : closed;
 }
@@ -382,11 +382,11 @@ static void print_fault(const char *fault, void *arg)
 }
 
 /* acknowledged_there - what every writer had acknowledged before this call is there. */
-static int acknowledged_there(struct daxkv_store *kv)
+static int acknowledged_there(struct daxkv_store *store)
 {
 	for (unsigned int id = 0; id < run.writers; id++) {
 		uint64_t sequence, acknowledged = run.board->acknowledged[id];
-		int rc = last_sequence(kv, id, &sequence);
+		int rc = last_sequence(store, id, &sequence);
 
 		/* The log may be ahead: committed, and not acknowledged yet. */
 		if (rc || sequence < acknowledged)
@@ -398,21 +398,21 @@ static int acknowledged_there(struct daxkv_store *kv)
 /* look_over - after a kill, with the others there: writers rest until the checker has looked. */
 static int look_over(struct daxkv_store *resident)
 {
-	struct daxkv_store *kv = resident;
-	int rc = resident ? 0 : open_store(&kv);
+	struct daxkv_store *store = resident;
+	int rc = resident ? 0 : open_store(&store);
 	double give_up = now() + GIVE_UP;
 
 	if (rc)
 		return failed("open after a kill", rc);
-	int bad = acknowledged_there(kv);
+	int bad = acknowledged_there(store);
 
 	run.board->pause = 1;
-	while ((rc = daxkv_check(kv, print_fault, NULL, NULL)) == DAXKV_BUSY && now() < give_up)
+	while ((rc = daxkv_check(store, print_fault, NULL, NULL)) == DAXKV_BUSY && now() < give_up)
 		usleep(100);
 	run.board->pause = 0;
 	if (rc)
 		bad = failed("check after a kill", rc);
-	rc = resident ? 0 : daxkv_close(kv);
+	rc = resident ? 0 : daxkv_close(store);
 	return rc ? failed("close after a kill", rc) : bad;
 }
 
@@ -422,22 +422,22 @@ static void count_place(const struct daxkv_reader *reader, void *arg)
 }
 
 /* nothing_lost - by one who was there all the time: no reader's place is taken, no pages are held back for good. */
-static int nothing_lost(struct daxkv_store *kv)
+static int nothing_lost(struct daxkv_store *store)
 {
 	struct daxkv_info info;
 	struct daxkv_txn *txn;
 	unsigned int places = 0;
 	struct rng rng = {.state = 1};
 	uint64_t size;
-	int rc = daxkv_info(kv, &info);
+	int rc = daxkv_info(store, &info);
 
-	(void)daxkv_readers_reap(kv);
-	daxkv_readers_list(kv, count_place, &places);
+	(void)daxkv_readers_reap(store);
+	daxkv_readers_list(store, count_place, &places);
 	if (rc || places)
 		return failed("reader places are lost", (int)places);
 	size = info.file_size;
 	for (unsigned int i = 0; i < 3000 && !rc; i++) {
-		rc = daxkv_txn_begin(kv, NULL, 0, &txn);
+		rc = daxkv_txn_begin(store, NULL, 0, &txn);
 		for (unsigned int k = 0; k < 20 && !rc; k++) {
 			int64_t balance;
 
@@ -449,43 +449,43 @@ static int nothing_lost(struct daxkv_store *kv)
 			rc = daxkv_txn_commit(txn);
 	}
 	if (!rc)
-		rc = daxkv_info(kv, &info);
+		rc = daxkv_info(store, &info);
 	if (rc || info.file_size > size)
 		return failed("pages are lost: the store grows when it need not", rc);
 	return 0;
 }
 
-/* verify - the store is whole, everything acknowledged is there, no reader slot is left over. */
+/* verify - the store is whole, everything acknowledged is there, no reader entry is left over. */
 static int verify(unsigned int rounds_total)
 {
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	struct daxkv_txn *txn;
 	struct daxkv_info info;
 	uint64_t transfers = 0, hash, faults;
 	double longest = 0, limit = STALL_MAX + STALL_LOAD * run.board->stall[CONTROL];
 	int64_t sum;
-	int rc = open_store(&kv);
+	int rc = open_store(&store);
 
 	if (rc)
 		return failed("open to verify", rc);
-	rc = daxkv_check(kv, print_fault, NULL, &faults);
+	rc = daxkv_check(store, print_fault, NULL, &faults);
 	if (rc)
 		return failed("check", rc);
-	if (daxkv_info(kv, &info) || info.readers)
+	if (daxkv_info(store, &info) || info.readers)
 		return failed("readers left over", (int)info.readers);
-	rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
+	rc = daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &txn);
 	if (!rc)
 		rc = count_money(txn, &sum, &hash);
 	if (rc || sum != (int64_t)ACCOUNTS * START)
 		return failed("money at the end", rc);
 	daxkv_txn_abort(txn);
-	if (acknowledged_there(kv))
+	if (acknowledged_there(store))
 		return 1;
 	for (unsigned int id = 0; id < run.writers; id++)
 		transfers += run.board->acknowledged[id];
 	for (unsigned int id = 0; id < CONTROL; id++)
 		longest = run.board->stall[id] > longest ? run.board->stall[id] : longest;
-	rc = daxkv_close(kv);
+	rc = daxkv_close(store);
 	if (rc)
 		return failed("close", rc);
 	printf("stress: %lu transfers by %u writers, %lu snapshots by %u readers, %lu visits, %u kills, the longest wait %.0f ms (without "

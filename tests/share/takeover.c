@@ -124,7 +124,7 @@ WRAP(int, share_limbo_cut, (struct share_file * file, uint64_t txn), (file, txn)
 WRAP(int, share_limbo_load, (struct share_file * file, struct limbo *limbo), (file, limbo))
 WRAP(int, lock_share, (struct lock * lock), (lock))
 WRAP(int, lock_enter, (struct lock * lock, bool *alone), (lock, alone))
-WRAP(int, lock_slot, (const struct lock *lock, uint32_t slot, bool hold), (lock, slot, hold))
+WRAP(int, lock_reader, (const struct lock *lock, uint32_t reader, bool hold), (lock, reader, hold))
 WRAP(int, ftruncate, (int fd, off_t size), (fd, size))
 WRAP(int, fallocate, (int fd, int mode, off_t off, off_t size), (fd, mode, off, size))
 WRAP(int, posix_fallocate, (int fd, off_t off, off_t size), (fd, off, size))
@@ -214,10 +214,10 @@ static int put_change(uint64_t key, uint32_t size, uint32_t seed, void *arg)
 }
 
 /* transact - transaction t of the content; on the way one that is aborted. */
-static int transact(struct daxkv_store *kv, uint64_t t)
+static int transact(struct daxkv_store *store, uint64_t t)
 {
 	struct daxkv_txn *txn;
-	int rc = daxkv_txn_begin(kv, NULL, 0, &txn);
+	int rc = daxkv_txn_begin(store, NULL, 0, &txn);
 
 	if (rc)
 		return rc;
@@ -225,7 +225,7 @@ static int transact(struct daxkv_store *kv, uint64_t t)
 		rc = changes_of(t + 1000, put_change, txn);
 		daxkv_txn_abort(txn);
 		if (!rc)
-			rc = daxkv_txn_begin(kv, NULL, 0, &txn);
+			rc = daxkv_txn_begin(store, NULL, 0, &txn);
 		if (rc)
 			return rc;
 	}
@@ -261,48 +261,48 @@ static bool content_is(struct daxkv_txn *txn, uint64_t t)
 
 /* ---- a round -------------------------------------------------------------------------------------------------------------- */
 
-static int open_store(struct daxkv_store **kv)
+static int open_store(struct daxkv_store **store)
 {
 	struct daxkv_options o = {.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .page_size = run.page_size, .max_readers = 8, .initial_size = 1 << 18};
 
-	return daxkv_open(run.path, &o, kv);
+	return daxkv_open(run.path, &o, store);
 }
 
 /* victim - the scenario, from opening to closing. */
 static int victim(void)
 {
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	struct daxkv_txn *reader;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	run.counting = true;
-	int rc = open_store(&kv);
+	int rc = open_store(&store);
 
 	if (!rc)
-		rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &reader);
+		rc = daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &reader);
 	for (uint64_t t = BEFORE + 1; t <= BEFORE + VICTIM && !rc; t++) {
-		rc = transact(kv, t);
+		rc = transact(store, t);
 		if (!rc)
 			run.board->acknowledged = t;
 		if (!rc && t == BEFORE + VICTIM / 2)
 			daxkv_txn_abort(reader);
 		if (!rc && t == BEFORE + 3)
-			rc = daxkv_sync(kv);
+			rc = daxkv_sync(store);
 	}
 	if (!rc)
-		rc = daxkv_close(kv);
+		rc = daxkv_close(store);
 	return rc ? failed("the child", rc) : 0;
 }
 
 static int successor(uint64_t t)
 {
-	struct daxkv_store *kv;
-	int rc = open_store(&kv);
+	struct daxkv_store *store;
+	int rc = open_store(&store);
 
 	for (int i = 0; i < 3 && !rc; i++)
-		rc = transact(kv, t + (uint64_t)i);
+		rc = transact(store, t + (uint64_t)i);
 	if (!rc)
-		rc = daxkv_close(kv);
+		rc = daxkv_close(store);
 	return rc ? failed("another child", rc) : 0;
 }
 
@@ -333,10 +333,10 @@ static void print_fault(const char *fault, void *arg)
 
 /* look - the newest snapshot has the content after t transactions; or, with one_more, after t + 1. *t becomes which. The same snapshot has the same
  * content whenever it is looked at. */
-static int look(struct daxkv_store *kv, uint64_t *t, bool one_more, const char *when)
+static int look(struct daxkv_store *store, uint64_t *t, bool one_more, const char *when)
 {
 	struct daxkv_txn *txn;
-	int rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
+	int rc = daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &txn);
 
 	if (rc)
 		return failed(when, rc);
@@ -355,10 +355,10 @@ static int look(struct daxkv_store *kv, uint64_t *t, bool one_more, const char *
 	return !good;
 }
 
-static int check(struct daxkv_store *kv, struct daxkv_txn *old, const char *when)
+static int check(struct daxkv_store *store, struct daxkv_txn *old, const char *when)
 {
 	uint64_t faults;
-	int rc = daxkv_check(kv, print_fault, NULL, &faults);
+	int rc = daxkv_check(store, print_fault, NULL, &faults);
 
 	if (rc)
 		return failed(when, rc);
@@ -419,15 +419,15 @@ static int die(uint64_t n, bool *ended)
 
 static int heir(void)
 {
-	struct daxkv_store *kv;
-	int rc = open_store(&kv);
+	struct daxkv_store *store;
+	int rc = open_store(&store);
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	run.counting = true;
 	if (!rc)
-		rc = daxkv_sync(kv);
+		rc = daxkv_sync(store);
 	if (!rc)
-		rc = daxkv_close(kv);
+		rc = daxkv_close(store);
 	return rc ? failed("the child that takes over", rc) : 0;
 }
 
@@ -454,23 +454,23 @@ static int heir_dies(uint64_t n)
 }
 
 /* go_on - by who was there all the time, and by one who comes. */
-static int go_on(struct daxkv_store *kv, struct daxkv_txn *old)
+static int go_on(struct daxkv_store *store, struct daxkv_txn *old)
 {
 	uint64_t t = run.board->acknowledged;
 	/* One more: published, and killed before the acknowledgement. */
-	int status, bad = look(kv, &t, true, "before the writer's lock is taken");
-	int rc = bad ? 0 : daxkv_sync(kv);
+	int status, bad = look(store, &t, true, "before the writer's lock is taken");
+	int rc = bad ? 0 : daxkv_sync(store);
 
 	if (rc)
 		return failed("taking over", rc);
 	uint64_t least = t;
 
 	if (!bad)
-		bad = look(kv, &t, t == run.board->acknowledged, "after taking over") || check(kv, old, "after taking over");
+		bad = look(store, &t, t == run.board->acknowledged, "after taking over") || check(store, old, "after taking over");
 	if (bad || t < least)
 		return 1;
 	for (int i = 0; i < 2 && !rc; i++)
-		rc = transact(kv, ++t);
+		rc = transact(store, ++t);
 	if (rc)
 		return failed("going on", rc);
 	pid_t pid = fork();
@@ -480,60 +480,60 @@ static int go_on(struct daxkv_store *kv, struct daxkv_txn *old)
 	if (waitpid(pid, &status, 0) != pid || status != 0)
 		return failed("another child", 0);
 	t += 3;
-	bad = look(kv, &t, false, "after another child wrote") || check(kv, old, "after another child wrote");
-	rc = bad ? 0 : transact(kv, ++t);
+	bad = look(store, &t, false, "after another child wrote") || check(store, old, "after another child wrote");
+	rc = bad ? 0 : transact(store, ++t);
 	if (rc)
 		return failed("going on", rc);
-	return bad || look(kv, &t, false, "at the end") || check(kv, old, "at the end");
+	return bad || look(store, &t, false, "at the end") || check(store, old, "at the end");
 }
 
 static int round_run(uint64_t n, bool *ended)
 {
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	struct daxkv_txn *old;
 	struct daxkv_info info;
 	int rc = copy_image();
 
 	if (rc)
 		return rc;
-	rc = open_store(&kv);
+	rc = open_store(&store);
 	for (uint64_t t = 1; t <= BEFORE && !rc; t++)
-		rc = transact(kv, t);
+		rc = transact(store, t);
 	if (!rc)
-		rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &old);
+		rc = daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &old);
 	if (rc)
 		return failed("the store at first", rc);
 	run.seen = UINT64_MAX;
-	if (die(n, ended) || heir_dies(n) || go_on(kv, old))
+	if (die(n, ended) || heir_dies(n) || go_on(store, old))
 		return 1;
 	daxkv_txn_abort(old);
-	rc = daxkv_info(kv, &info);
+	rc = daxkv_info(store, &info);
 	if (!rc)
-		rc = daxkv_close(kv);
+		rc = daxkv_close(store);
 	if (!rc)
-		rc = open_store(&kv);
+		rc = open_store(&store);
 	if (!rc)
-		rc = daxkv_info(kv, &info);
+		rc = daxkv_info(store, &info);
 	if (rc)
 		return failed("opening again", rc);
-	if (info.recovered || info.readers || check(kv, NULL, "opened again")) {
+	if (info.recovered || info.readers || check(store, NULL, "opened again")) {
 		fprintf(stderr, "takeover: the store was not closed clean\n");
 		return 1;
 	}
-	rc = daxkv_close(kv);
+	rc = daxkv_close(store);
 	return rc ? failed("closing again", rc) : 0;
 }
 
 static int make_image(void)
 {
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	int rc;
 
 	snprintf(run.path, sizeof run.path, "/dev/shm/takeover-%d.daxkv", (int)getpid());
 	snprintf(run.image, sizeof run.image, "/dev/shm/takeover-%d.image", (int)getpid());
-	rc = open_store(&kv);
+	rc = open_store(&store);
 	if (!rc)
-		rc = daxkv_close(kv);
+		rc = daxkv_close(store);
 	if (!rc && rename(run.path, run.image) != 0)
 		rc = errno;
 	return rc ? failed("making a store", rc) : 0;

@@ -41,11 +41,11 @@ static unsigned int seed = 1;
 
 static const struct daxkv_options options = {.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .page_size = 512, .max_size = 32 << 20};
 
-static int writes_some(struct daxkv_store *kv, struct rng *rng)
+static int writes_some(struct daxkv_store *store, struct rng *rng)
 {
 	uint8_t bytes[600] = {0};
 	struct daxkv_txn *txn;
-	int rc = daxkv_txn_begin_timed(kv, 500, &txn);
+	int rc = daxkv_txn_begin_timed(store, 500, &txn);
 
 	if (rc)
 		return rc;
@@ -67,14 +67,14 @@ static void shown(const struct daxkv_reader *reader, void *arg)
 	*(uint64_t *)arg += reader->running != 0;
 }
 
-static int reads_some(struct daxkv_store *kv, struct rng *rng)
+static int reads_some(struct daxkv_store *store, struct rng *rng)
 {
 	struct daxkv_cursor *cursor;
 	struct daxkv_info info;
 	struct daxkv_txn *txn;
 	struct daxkv_val k, v;
 	uint64_t running = 0;
-	int rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
+	int rc = daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &txn);
 
 	if (rc)
 		return rc;
@@ -83,11 +83,11 @@ static int reads_some(struct daxkv_store *kv, struct rng *rng)
 		rc = daxkv_cursor_get(cursor, &k, &v, DAXKV_NEXT);
 	rc = rc == DAXKV_NOT_FOUND ? 0 : rc;
 	daxkv_txn_abort(txn);
-	daxkv_readers_list(kv, shown, &running);
-	(void)daxkv_readers_reap(kv);
-	(void)daxkv_writer_pid(kv);
+	daxkv_readers_list(store, shown, &running);
+	(void)daxkv_readers_reap(store);
+	(void)daxkv_writer_pid(store);
 	if (!rc && rng_next(rng) % 4 == 0)
-		rc = daxkv_info(kv, &info);
+		rc = daxkv_info(store, &info);
 	return rc;
 }
 
@@ -98,17 +98,17 @@ static void uses(unsigned int number)
 
 	rng_seed(&rng, seed * 100 + number);
 	while (!__atomic_load_n(&board->stop, __ATOMIC_ACQUIRE)) {
-		struct daxkv_store *kv;
-		int rc = daxkv_open(path, &options, &kv);
+		struct daxkv_store *store;
+		int rc = daxkv_open(path, &options, &store);
 
 		for (uint64_t n = rng_next(&rng) % 300; n && !rc; n--) {
-			rc = (number % 2 ? reads_some : writes_some)(kv, &rng);
+			rc = (number % 2 ? reads_some : writes_some)(store, &rng);
 			__atomic_fetch_add(&board->done[number], 1, __ATOMIC_RELAXED);
 			if (rc)
-				(void)daxkv_close(kv);
+				(void)daxkv_close(store);
 		}
 		if (!rc)
-			rc = daxkv_close(kv);
+			rc = daxkv_close(store);
 		__atomic_fetch_add(&board->done[number], 1, __ATOMIC_RELAXED);
 		__atomic_fetch_add(&board->failed[number], rc != 0, __ATOMIC_RELAXED);
 	}
@@ -120,8 +120,8 @@ static bool forged(void)
 {
 	struct daxkv_txn *txn;
 	struct share share;
-	struct daxkv_store *kv;
-	int fd, rc = daxkv_open(path, &options, &kv);
+	struct daxkv_store *store;
+	int fd, rc = daxkv_open(path, &options, &store);
 
 	if (rc)
 		return false;
@@ -133,17 +133,17 @@ static bool forged(void)
 		return false;
 	close(fd);
 	alarm(STILL_SECONDS);
-	rc = daxkv_txn_begin(kv, NULL, 0, &txn);
+	rc = daxkv_txn_begin(store, NULL, 0, &txn);
 	alarm(0);
 	bool told = rc == DAXKV_CORRUPT && strstr(daxkv_errmsg(), lock_path);
 
-	(void)daxkv_close(kv);
-	rc = daxkv_open(path, &options, &kv);
+	(void)daxkv_close(store);
+	rc = daxkv_open(path, &options, &store);
 	if (!rc)
-		rc = daxkv_txn_begin(kv, NULL, 0, &txn);
+		rc = daxkv_txn_begin(store, NULL, 0, &txn);
 	if (!rc)
 		rc = daxkv_txn_commit(txn);
-	return !daxkv_close(kv) && !rc && told;
+	return !daxkv_close(store) && !rc && told;
 }
 
 static void fault(const char *text, void *arg)
@@ -158,19 +158,19 @@ static bool whole(void)
 {
 	struct daxkv_txn *txn;
 	uint64_t faults = 0;
-	struct daxkv_store *kv;
-	int rc = daxkv_open(path, &options, &kv);
+	struct daxkv_store *store;
+	int rc = daxkv_open(path, &options, &store);
 
 	if (rc)
 		return fault(daxkv_errmsg(), NULL), false;
-	rc = daxkv_check(kv, fault, NULL, &faults);
+	rc = daxkv_check(store, fault, NULL, &faults);
 	if (!rc)
-		rc = daxkv_txn_begin(kv, NULL, 0, &txn);
+		rc = daxkv_txn_begin(store, NULL, 0, &txn);
 	if (!rc)
 		rc = daxkv_txn_commit(txn);
 	if (rc)
 		fault(daxkv_errmsg(), NULL);
-	return !daxkv_close(kv) && !rc && !faults;
+	return !daxkv_close(store) && !rc && !faults;
 }
 
 static uint64_t wild_number(struct rng *rng, uint64_t now)
@@ -289,7 +289,7 @@ int main(int argc, char **argv)
 	char dir[] = "/dev/shm/wild-XXXXXX";
 	uint64_t done = 0, failures = 0;
 	pid_t pid[USERS + 1];
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 
 	seed = argc > 2 ? (unsigned int)atoi(argv[2]) : 1;
 	board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -297,7 +297,7 @@ int main(int argc, char **argv)
 		return 2;
 	snprintf(path, sizeof path, "%s/store", dir);
 	snprintf(lock_path, sizeof lock_path, "%s-lock", path);
-	if (daxkv_open(path, &options, &kv) || daxkv_close(kv))
+	if (daxkv_open(path, &options, &store) || daxkv_close(store))
 		return 2;
 	if (!forged()) {
 		fprintf(stderr, "wild: a forged lock: %s\n", daxkv_errmsg());

@@ -58,7 +58,7 @@ void ledger_advance(struct ledger *l)
 		l->bulk = l->last;
 }
 
-/* ---- records -------------------------------------------------------------------------------------------------------------- */
+/* ---- entries -------------------------------------------------------------------------------------------------------------- */
 
 struct name {
 	char bytes[24];
@@ -138,11 +138,11 @@ static int transfer(struct daxkv_txn *txn, const struct plan *p)
 }
 
 /* nested_tries - a transfer that is kept, after one that is not, with marks that must never be seen. */
-static int nested_tries(struct daxkv_store *kv, struct daxkv_txn *txn, const struct plan *p)
+static int nested_tries(struct daxkv_store *store, struct daxkv_txn *txn, const struct plan *p)
 {
 	struct daxkv_txn *child;
 	struct name n;
-	int rc = daxkv_txn_begin(kv, txn, 0, &child);
+	int rc = daxkv_txn_begin(store, txn, 0, &child);
 
 	if (rc)
 		return rc;
@@ -152,7 +152,7 @@ static int nested_tries(struct daxkv_store *kv, struct daxkv_txn *txn, const str
 		rc = account_add(child, p->from, 1000000);
 	daxkv_txn_abort(child);
 	if (!rc)
-		rc = daxkv_txn_begin(kv, txn, 0, &child);
+		rc = daxkv_txn_begin(store, txn, 0, &child);
 	if (rc)
 		return rc;
 	rc = transfer(child, p);
@@ -206,18 +206,18 @@ static int bulk_write(struct daxkv_txn *txn, uint64_t t)
 	return rc;
 }
 
-int ledger_write(struct daxkv_store *kv, uint64_t seed, uint64_t t, volatile uint64_t *started)
+int ledger_write(struct daxkv_store *store, uint64_t seed, uint64_t t, volatile uint64_t *started)
 {
 	struct plan p = plan_make(seed, t);
 	struct daxkv_txn *txn;
-	int rc = daxkv_txn_begin(kv, NULL, 0, &txn);
+	int rc = daxkv_txn_begin(store, NULL, 0, &txn);
 
 	if (rc)
 		return rc;
 	if (t == 1)
 		rc = accounts_open(txn);
 	if (!rc)
-		rc = p.nested ? nested_tries(kv, txn, &p) : transfer(txn, &p);
+		rc = p.nested ? nested_tries(store, txn, &p) : transfer(txn, &p);
 	if (!rc)
 		rc = pairs_write(txn, t);
 	if (!rc && p.bulk)
@@ -298,7 +298,7 @@ static const char *log_differs(struct daxkv_txn *txn, const struct ledger *l)
 	return NULL;
 }
 
-/* count_differs - the database has so many records, by its count and by walking it. */
+/* count_differs - the database has so many entries, by its count and by walking it. */
 static const char *count_differs(struct daxkv_txn *txn, daxkv_db db, const char *what, uint64_t want)
 {
 	struct daxkv_db_stat stat;
@@ -317,7 +317,7 @@ static const char *count_differs(struct daxkv_txn *txn, daxkv_db db, const char 
 		return differ(what, walked, rc);
 	if (stat.entries == want && walked == want)
 		return NULL;
-	snprintf(wrong, sizeof wrong, "%s: %" PRIu64 " records, %" PRIu64 " counted, %" PRIu64 " wanted", what, walked, stat.entries, want);
+	snprintf(wrong, sizeof wrong, "%s: %" PRIu64 " entries, %" PRIu64 " counted, %" PRIu64 " wanted", what, walked, stat.entries, want);
 	return wrong;
 }
 
@@ -354,7 +354,7 @@ static const char *bulk_differs(struct daxkv_txn *txn, const struct ledger *l)
 
 		rc = get_number(txn, db, name(&n, "bulk", i), &number);
 		if (rc || number != (int64_t)l->bulk)
-			return differ("bulk record", i, rc);
+			return differ("bulk entry", i, rc);
 	}
 	return rc ? differ("the database of bulk data at", l->last, rc) : count_differs(txn, db, "bulk", LEDGER_BULK);
 }
@@ -376,7 +376,7 @@ static const char *txn_differs(struct daxkv_txn *txn, const struct ledger *l)
 		d = pairs_differ(txn, l);
 	if (!d)
 		d = bulk_differs(txn, l);
-	/* Accounts, log, "last", and the databases' own records. */
+	/* Accounts, log, "last", and the catalog entries. */
 	return d ? d : count_differs(txn, DAXKV_MAIN, "the main database", LEDGER_ACCOUNTS + log + 2 + (l->bulk != 0));
 }
 
@@ -386,10 +386,10 @@ static void fault_print(const char *fault, void *arg)
 	fprintf(stderr, "daxkv_check: %s\n", fault);
 }
 
-const char *ledger_differs(struct daxkv_store *kv, const struct ledger *l)
+const char *ledger_differs(struct daxkv_store *store, const struct ledger *l)
 {
 	struct daxkv_txn *txn;
-	int rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
+	int rc = daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &txn);
 
 	if (rc)
 		return differ("beginning to read at", l->last, rc);
@@ -398,6 +398,6 @@ const char *ledger_differs(struct daxkv_store *kv, const struct ledger *l)
 	daxkv_txn_abort(txn);
 	if (d)
 		return d;
-	rc = daxkv_check(kv, fault_print, NULL, NULL);
+	rc = daxkv_check(store, fault_print, NULL, NULL);
 	return rc ? differ("the check at", l->last, rc) : NULL;
 }

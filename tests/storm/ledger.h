@@ -34,7 +34,7 @@ void ledger_advance(struct ledger *l);
 
 /* ledger_write - carry transaction t out; the store is at t - 1. Returns a result of daxkv; after a failure nothing of t was kept. started, when
  * not NULL, becomes t before the commit begins. */
-int ledger_write(struct daxkv_store *kv, uint64_t seed, uint64_t t, volatile uint64_t *started);
+int ledger_write(struct daxkv_store *store, uint64_t seed, uint64_t t, volatile uint64_t *started);
 
 /* ledger_last - the number of the store's newest transaction, 0 for an empty one, as txn sees it. */
 int ledger_last(struct daxkv_txn *txn, uint64_t *t);
@@ -43,6 +43,6 @@ int ledger_last(struct daxkv_txn *txn, uint64_t *t);
 int ledger_sum(struct daxkv_txn *txn, int64_t *sum);
 
 /* ledger_differs - NULL when the store has exactly what the ledger says and daxkv_check is silent; else a line that says what is wrong. */
-const char *ledger_differs(struct daxkv_store *kv, const struct ledger *l);
+const char *ledger_differs(struct daxkv_store *store, const struct ledger *l);
 
 #endif

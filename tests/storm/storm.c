@@ -36,7 +36,7 @@ struct settings {
 	uint64_t rounds, seed, limit;
 };
 
-static struct daxkv_store *reader_kv;
+static struct daxkv_store *reader_store;
 
 /* ---- the writer ----------------------------------------------------------------------------------------------------------- */
 
@@ -57,7 +57,7 @@ static void *read_snapshots(void *arg)
 		struct daxkv_txn *txn;
 		uint64_t last = 0;
 		int64_t sum = 0;
-		int rc = daxkv_txn_begin(reader_kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
+		int rc = daxkv_txn_begin(reader_store, NULL, DAXKV_TXN_READ_ONLY, &txn);
 
 		if (!rc)
 			rc = ledger_last(txn, &last);
@@ -77,14 +77,14 @@ static void *read_snapshots(void *arg)
 static struct daxkv_store *writer_open(const struct settings *s, const char *path, struct shared *sh, uint64_t *last)
 {
 	struct daxkv_options options = s->options;
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	struct daxkv_txn *txn;
 
 	options.flags = DAXKV_CREATE;
-	int rc = daxkv_open(path, &options, &kv);
+	int rc = daxkv_open(path, &options, &store);
 
 	if (!rc)
-		rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
+		rc = daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &txn);
 	if (rc)
 		writer_fail(sh, "opening the store", rc);
 	rc = ledger_last(txn, last);
@@ -92,7 +92,7 @@ static struct daxkv_store *writer_open(const struct settings *s, const char *pat
 	if (rc)
 		writer_fail(sh, "reading the newest transaction", rc);
 	sh->opens++;
-	return kv;
+	return store;
 }
 
 /* writer_run - write until killed. With reading, a thread reads meanwhile and the store stays open; else it is reopened at times. */
@@ -101,25 +101,25 @@ static _Noreturn void writer_run(const struct settings *s, const char *path, str
 	const bool reading = salt % 2;
 	struct rng rng;
 	uint64_t last;
-	struct daxkv_store *kv = writer_open(s, path, sh, &last);
+	struct daxkv_store *store = writer_open(s, path, sh, &last);
 	pthread_t thread;
 
 	rng_seed(&rng, salt);
-	reader_kv = kv;
+	reader_store = store;
 	if (reading && pthread_create(&thread, NULL, read_snapshots, sh))
 		writer_fail(sh, "a thread", EAGAIN);
 	for (;;) {
-		int rc = ledger_write(kv, s->seed, last + 1, &sh->started);
+		int rc = ledger_write(store, s->seed, last + 1, &sh->started);
 
 		if (rc)
 			writer_fail(sh, "writing", rc);
 		sh->acked = ++last;
 		if (reading || rng_below(&rng, 20))
 			continue;
-		rc = daxkv_close(kv);
+		rc = daxkv_close(store);
 		if (rc)
 			writer_fail(sh, "closing", rc);
-		kv = writer_open(s, path, sh, &last);
+		store = writer_open(s, path, sh, &last);
 		if (last != sh->acked)
 			writer_fail(sh, "the reopened store is at another transaction", 0);
 	}
@@ -144,18 +144,18 @@ static bool verify(const struct settings *s, const char *path, const struct shar
 	struct daxkv_options options = s->options;
 	struct daxkv_info info;
 	struct daxkv_txn *txn;
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	uint64_t last = 0;
 
 	if (access(path, F_OK) != 0 && sh->acked == 0 && l->last == 0)
 		return true; /* killed before the store was made */
 	options.flags = round % 2 ? DAXKV_READ_ONLY : 0;
-	int rc = daxkv_open(path, &options, &kv);
+	int rc = daxkv_open(path, &options, &store);
 
 	if (!rc)
-		rc = daxkv_info(kv, &info);
+		rc = daxkv_info(store, &info);
 	if (!rc)
-		rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
+		rc = daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &txn);
 	if (rc)
 		return complain(s, path, round, "opening", daxkv_errmsg());
 	rc = ledger_last(txn, &last);
@@ -172,11 +172,11 @@ static bool verify(const struct settings *s, const char *path, const struct shar
 	tally->kept += last > sh->acked;
 	while (l->last < last)
 		ledger_advance(l);
-	const char *d = ledger_differs(kv, l);
+	const char *d = ledger_differs(store, l);
 
 	if (d)
 		return complain(s, path, round, "after the kill", d);
-	rc = daxkv_close(kv);
+	rc = daxkv_close(store);
 	return rc ? complain(s, path, round, "closing", daxkv_strerror(rc)) : true;
 }
 
@@ -259,10 +259,10 @@ static int write_on(const struct settings *s, const char *path)
 {
 	static struct shared sh;
 	uint64_t last;
-	struct daxkv_store *kv = writer_open(s, path, &sh, &last);
+	struct daxkv_store *store = writer_open(s, path, &sh, &last);
 
 	for (uint64_t n = 0; !s->limit || n < s->limit; n++) {
-		int rc = ledger_write(kv, s->seed, last + 1, NULL);
+		int rc = ledger_write(store, s->seed, last + 1, NULL);
 
 		if (rc) {
 			fprintf(stderr, "storm: transaction %" PRIu64 ": %s\n", last + 1, daxkv_errmsg());
@@ -271,7 +271,7 @@ static int write_on(const struct settings *s, const char *path)
 		printf("ACK %" PRIu64 "\n", ++last);
 		fflush(stdout);
 	}
-	return daxkv_close(kv) ? 1 : 0;
+	return daxkv_close(store) ? 1 : 0;
 }
 
 static int verify_one(const struct settings *s, const char *path, uint64_t acked)
@@ -279,15 +279,15 @@ static int verify_one(const struct settings *s, const char *path, uint64_t acked
 	struct daxkv_options options = s->options;
 	struct daxkv_info info;
 	struct daxkv_txn *txn;
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	struct ledger l;
 	uint64_t last = 0;
-	int rc = daxkv_open(path, &options, &kv);
+	int rc = daxkv_open(path, &options, &store);
 
 	if (!rc)
-		rc = daxkv_info(kv, &info);
+		rc = daxkv_info(store, &info);
 	if (!rc)
-		rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
+		rc = daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &txn);
 	if (!rc) {
 		rc = ledger_last(txn, &last);
 		daxkv_txn_abort(txn);
@@ -299,11 +299,11 @@ static int verify_one(const struct settings *s, const char *path, uint64_t acked
 	ledger_start(&l, s->seed);
 	while (l.last < last)
 		ledger_advance(&l);
-	const char *d = last < acked ? "an acknowledged transaction is missing" : ledger_differs(kv, &l);
+	const char *d = last < acked ? "an acknowledged transaction is missing" : ledger_differs(store, &l);
 
 	printf("%s: acknowledged %" PRIu64 ", there %" PRIu64 ", %" PRIu64 " records replayed: %s\n", d ? "FAIL" : "good", acked, last, info.recovered,
 	       d ? d : "whole");
-	rc = daxkv_close(kv);
+	rc = daxkv_close(store);
 	return d || rc ? 1 : 0;
 }
 

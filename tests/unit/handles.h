@@ -3,7 +3,7 @@
 #ifndef DAXKV_TEST_HANDLES_H
 #define DAXKV_TEST_HANDLES_H
 
-#include "store.h"
+#include "small_store.h"
 
 #define MAIN   DAXKV_MAIN
 #define BAD_DB DAXKV_BAD_DB
@@ -23,9 +23,9 @@ static inline int rename_db(struct daxkv_txn *txn, daxkv_db db, const char *name
 }
 
 /* made - a new database that says its name, committed. */
-static inline daxkv_db made(struct daxkv_store *kv, const char *name)
+static inline daxkv_db made(struct daxkv_store *store, const char *name)
 {
-	struct daxkv_txn *txn = begin(kv);
+	struct daxkv_txn *txn = begin(store);
 	daxkv_db db = db_of(txn, name, 0);
 
 	OK(put(txn, db, "i am", name, 0));
@@ -34,9 +34,9 @@ static inline daxkv_db made(struct daxkv_store *kv, const char *name)
 }
 
 /* dropped - a named database is gone, by way of a store handle of its own. */
-static inline void dropped(struct daxkv_store *kv, const char *name)
+static inline void dropped(struct daxkv_store *store, const char *name)
 {
-	struct daxkv_txn *txn = begin(kv);
+	struct daxkv_txn *txn = begin(store);
 	daxkv_db db = 0;
 
 	OK(open_db(txn, name, 0, &db));

@@ -3,7 +3,7 @@
 #ifndef DAXKV_TEST_LEAF_IMAGE_H
 #define DAXKV_TEST_LEAF_IMAGE_H
 
-#include "store.h"
+#include "small_store.h"
 
 #define PSIZE 4096u
 

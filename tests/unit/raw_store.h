@@ -58,9 +58,9 @@ static inline uint64_t raw_word(const struct raw *r, uint64_t off)
 	return load_word((const uint64_t *)(const void *)(r->map.base + off));
 }
 
-static inline uint64_t raw_slot(const struct raw *r, uint64_t txn)
+static inline uint64_t raw_at(const struct raw *r, uint64_t txn)
 {
-	return (uint64_t)((const uint8_t *)ring_slot(&r->ring, txn) - r->map.base);
+	return (uint64_t)((const uint8_t *)ring_at(&r->ring, txn) - r->map.base);
 }
 
 /* raw_commit - record txn: one fresh range of 64 bytes and one word. */

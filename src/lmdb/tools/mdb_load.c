@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BATCH 100u /* records of a transaction */
+#define BATCH 100u /* entries of a transaction */
 
 struct load {
 	const char *path;
@@ -108,7 +108,7 @@ static int head_read(struct load *load, bool *more)
 	return 0;
 }
 
-/* ---- records -------------------------------------------------------------------------------------------------------------- */
+/* ---- entries -------------------------------------------------------------------------------------------------------------- */
 
 static int digit(char c)
 {
@@ -208,7 +208,7 @@ static int put(struct load *load, MDB_cursor *c, MDB_val *key, MDB_val *data)
 	return mdb_cursor_put(c, key, data, flags);
 }
 
-static int records_load(struct load *load)
+static int entries_load(struct load *load)
 {
 	char *key_text = NULL, *data_text = NULL;
 	MDB_txn *txn;
@@ -287,7 +287,7 @@ static int run(struct load *load)
 	if (!rc) /* also when there is no input */
 		rc = env_open(load);
 	while (!rc && more) {
-		rc = records_load(load);
+		rc = entries_load(load);
 		more = !load->ended;
 		if (!rc && more)
 			rc = head_read(load, &more);

@@ -66,7 +66,7 @@ int tool_named(MDB_txn *txn, int (*use)(MDB_txn *txn, const char *name, MDB_dbi 
 			rc = use(txn, name, dbi, arg);
 			mdb_dbi_close(mdb_txn_env(txn), dbi);
 		} else if (rc == MDB_INCOMPATIBLE ||
-		           rc == MDB_NOTFOUND) { /* a record, and no database */
+		           rc == MDB_NOTFOUND) { /* an entry, and no database */
 			rc = 0;
 		}
 		free(name);

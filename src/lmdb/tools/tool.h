@@ -22,7 +22,7 @@ bool tool_output(void);
 /* tool_open - create and open an environment; NULL after a failure that was printed. */
 MDB_env *tool_open(const char *path, unsigned int flags, mode_t mode);
 
-/* tool_named - call use for every named database in the main one; a record that is none is skipped. Its first result that is not 0 ends it. */
+/* tool_named - call use for every named database in the main one; an entry that is none is skipped. Its first result that is not 0 ends it. */
 int tool_named(MDB_txn *txn, int (*use)(MDB_txn *txn, const char *name, MDB_dbi dbi, void *arg), void *arg);
 
 #endif

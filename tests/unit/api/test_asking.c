@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What a store tells of itself, asked by threads while another writes, splits, grows and frees. */
-#include "store.h"
+#include "small_store.h"
 
 #define MAIN DAXKV_MAIN
 
-static struct daxkv_store *kv;
+static struct daxkv_store *store;
 static int stop; /* atomic */
 
 static void show(const struct daxkv_reader *reader, void *arg)
@@ -23,21 +23,21 @@ static void *asks(void *arg)
 		struct daxkv_txn *txn;
 		struct daxkv_db_stat stat;
 
-		if (daxkv_info(kv, &i) || i.last_txn < last || daxkv_size(kv) < size)
+		if (daxkv_info(store, &i) || i.last_txn < last || daxkv_size(store) < size)
 			abort();
 		last = i.last_txn;
-		size = daxkv_size(kv);
-		daxkv_counters(kv, &now);
+		size = daxkv_size(store);
+		daxkv_counters(store, &now);
 		if (now.commits < before.commits || now.splits < before.splits ||
 		    now.grows < before.grows || now.merges < before.merges ||
 		    now.compactions < before.compactions)
 			abort();
 		before = now;
-		(void)daxkv_user_version(kv);
-		(void)daxkv_max_key_size(kv);
-		(void)daxkv_readers_reap(kv);
-		daxkv_readers_list(kv, show, &n);
-		if (daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn) ||
+		(void)daxkv_user_version(store);
+		(void)daxkv_max_key_size(store);
+		(void)daxkv_readers_reap(store);
+		daxkv_readers_list(store, show, &n);
+		if (daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &txn) ||
 		    daxkv_db_stat(txn, MAIN, &stat))
 			abort();
 		daxkv_txn_abort(txn);
@@ -51,17 +51,17 @@ static void numbers_asked_for_beside_a_writer(void **state)
 	struct daxkv_counters c;
 	(void)state;
 
-	kv = store_new("asked", 512);
+	store = store_new("asked", 512);
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(pthread_create(&thread[i], NULL, asks, NULL), 0);
 	for (uint64_t round = 0; round < 60; round++) {
-		struct daxkv_txn *txn = begin(kv);
+		struct daxkv_txn *txn = begin(store);
 
 		for (uint64_t i = 0; i < 400; i++)
 			OK(put_n(txn, MAIN, round * 400 + i * 7 % 400, i % 50 ? 60 : 3000, round));
 		OK(daxkv_txn_set_user_version(txn, round));
 		OK(daxkv_txn_commit(txn));
-		txn = begin(kv);
+		txn = begin(store);
 		OK(daxkv_del_range(txn, MAIN, NULL, NULL, NULL));
 		if (round % 2)
 			OK(daxkv_txn_commit(txn));
@@ -71,9 +71,9 @@ static void numbers_asked_for_beside_a_writer(void **state)
 	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
 	for (int i = 0; i < 2; i++)
 		pthread_join(thread[i], NULL);
-	daxkv_counters(kv, &c);
+	daxkv_counters(store, &c);
 	assert_true(c.commits >= 90 && c.splits);
-	store_done(kv);
+	store_done(store);
 }
 
 int main(void)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* test_copy.c - a snapshot as a stream of bytes: what comes out is a sound store of its own with
  * the same content; and cursors that verify. */
-#include "store.h"
+#include "small_store.h"
 
 #define LARGE 100000u
 
@@ -77,9 +77,9 @@ static const struct {
              {"owndups", DAXKV_DUP_SORT | DAXKV_OWN_DUP_COMPARE},
              {"empty", 0}};
 
-static void databases_fill(struct daxkv_store *kv, uint64_t n, uint64_t salt)
+static void databases_fill(struct daxkv_store *store, uint64_t n, uint64_t salt)
 {
-	struct daxkv_txn *txn = begin(kv);
+	struct daxkv_txn *txn = begin(store);
 
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
 		daxkv_db db = db_open(txn, kinds[i].name, kinds[i].flags | DAXKV_CREATE);
@@ -134,10 +134,10 @@ static void same_store(struct daxkv_txn *a, struct daxkv_txn *b)
 		same_database(a, b, kinds[i].name, kinds[i].flags);
 }
 
-static void large_put(struct daxkv_store *kv, uint64_t key, uint32_t size)
+static void large_put(struct daxkv_store *store, uint64_t key, uint32_t size)
 {
 	static uint8_t bytes[LARGE];
-	struct daxkv_txn *txn = begin(kv);
+	struct daxkv_txn *txn = begin(store);
 	struct daxkv_val k = {8, &key}, v = {size, bytes};
 
 	memset(bytes, (int)(key + size), sizeof bytes);
@@ -172,73 +172,73 @@ static void copies_of_all_kinds(void **state)
 	static const unsigned int sizes[] = {4096, 32768};
 	(void)state;
 	for (size_t s = 0; s < 2; s++) {
-		struct daxkv_store *kv = store_new("e", sizes[s]);
+		struct daxkv_store *store = store_new("e", sizes[s]);
 		struct daxkv_txn *txn;
 
 		for (unsigned int round = 0; round < 3; round++)
-			databases_fill(kv, 3000, round);
+			databases_fill(store, 3000, round);
 		for (uint64_t i = 0; i < 20; i++)
-			large_put(kv, i * 1000000, (uint32_t)(1 + i * (LARGE / 20)));
-		txn = begin_reading(kv);
+			large_put(store, i * 1000000, (uint32_t)(1 + i * (LARGE / 20)));
+		txn = begin_reading(store);
 		copy_check(txn);
 		/* A snapshot is what it was, whatever is written meanwhile. */
-		databases_fill(kv, 2000, 5);
-		struct daxkv_txn *writer = begin(kv);
+		databases_fill(store, 2000, 5);
+		struct daxkv_txn *writer = begin(store);
 
 		OK(daxkv_del_range(writer, db_open(writer, "plain", 0), NULL, NULL, NULL));
 		copy_check(txn);
 		OK(daxkv_txn_commit(writer));
 		copy_check(txn);
 		daxkv_txn_abort(txn);
-		store_done(kv);
+		store_done(store);
 	}
 }
 
 static void copy_of_an_empty_store(void **state)
 {
-	struct daxkv_store *kv = store_new("e", 4096);
-	struct daxkv_txn *txn = begin_reading(kv);
+	struct daxkv_store *store = store_new("e", 4096);
+	struct daxkv_txn *txn = begin_reading(store);
 	uint64_t n;
 	(void)state;
 	OK(copy_to(txn, "copy", 0, &n));
 	assert_true(n < 100000);
 	daxkv_txn_abort(txn);
-	OK(daxkv_close(kv));
-	kv = store_again("copy");
-	databases_fill(kv, 100, 1);
-	store_done(kv);
+	OK(daxkv_close(store));
+	store = store_again("copy");
+	databases_fill(store, 100, 1);
+	store_done(store);
 }
 
 static void copy_that_cannot_be_written(void **state)
 {
-	struct daxkv_store *kv = store_new("e", 4096);
+	struct daxkv_store *store = store_new("e", 4096);
 	struct daxkv_txn *txn;
 	uint64_t n;
 	(void)state;
-	databases_fill(kv, 1000, 1);
-	txn = begin_reading(kv);
+	databases_fill(store, 1000, 1);
+	txn = begin_reading(store);
 	for (uint64_t limit = 1; limit < 300000; limit += 41000)
 		assert_int_equal(copy_to(txn, "copy", limit, &n), EPIPE);
 	copy_check(txn);
 	daxkv_txn_abort(txn);
 	assert_int_equal(copy_to(NULL, "copy", 0, &n), EINVAL);
-	txn = begin(kv);
+	txn = begin(store);
 	assert_int_equal(copy_to(txn, "copy", 0, &n), EINVAL);
 	daxkv_txn_abort(txn);
-	store_done(kv);
+	store_done(store);
 }
 
 /* damaged - the store in which one byte at off is another one. */
-static struct daxkv_store *damaged(struct daxkv_store *kv, uint64_t off)
+static struct daxkv_store *damaged(struct daxkv_store *store, uint64_t off)
 {
-	store_image(kv, "bad");
+	store_image(store, "bad");
 	image_flip("bad", off);
 	return store_open("bad",
 	                  (struct daxkv_options){.flags = DAXKV_READ_ONLY, .pmem = DAXKV_PMEM_FORCE});
 }
 
 /* walk - all entries, one by one or many a call; the first error. */
-static int walk(struct daxkv_store *kv, unsigned int flags, bool many)
+static int walk(struct daxkv_store *store, unsigned int flags, bool many)
 {
 	struct daxkv_val key[16], value[16];
 	struct daxkv_cursor *c;
@@ -246,7 +246,7 @@ static int walk(struct daxkv_store *kv, unsigned int flags, bool many)
 	size_t got;
 	int rc;
 
-	OK(daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY | flags, &txn));
+	OK(daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY | flags, &txn));
 	OK(daxkv_cursor_open(txn, DAXKV_MAIN, &c));
 	do
 		rc = many ? daxkv_cursor_get_many(c, DAXKV_NEXT, NULL, 16, key, value, &got)
@@ -261,41 +261,41 @@ static int walk(struct daxkv_store *kv, unsigned int flags, bool many)
  * byte. */
 static void damage_is_met_by_who_verifies(void **state)
 {
-	struct daxkv_store *kv = store_new("e", 4096), *bad;
+	struct daxkv_store *store = store_new("e", 4096), *bad;
 	struct daxkv_val key = {4, "key1"}, value;
 	struct daxkv_txn *txn;
 	uint64_t n, off[4];
 	(void)state;
-	put_some(kv, 0, 2000, 50, 0); /* several leaves, and a page above */
-	large_put(kv, 1, LARGE);
-	txn = begin(kv);
+	put_some(store, 0, 2000, 50, 0); /* several leaves, and a page above */
+	large_put(store, 1, LARGE);
+	txn = begin(store);
 	value = (struct daxkv_val){5, "value"}; /* in a tail */
 	OK(daxkv_put(txn, DAXKV_MAIN, &key, &value, 0));
 	OK(daxkv_txn_commit(txn));
-	OK(daxkv_sync(kv));
-	txn = begin_reading(kv);
+	OK(daxkv_sync(store));
+	txn = begin_reading(store);
 	OK(daxkv_get(txn, DAXKV_MAIN, &key, &value));
-	off[0] = (uint64_t)((uint8_t *)value.data - kv->map.base); /* of a tail entry */
+	off[0] = (uint64_t)((uint8_t *)value.data - store->map.base); /* of a tail entry */
 	uint64_t large = 1;
 
 	key = (struct daxkv_val){8, &large};
 	OK(daxkv_get(txn, DAXKV_MAIN, &key, &value));
-	off[1] = (uint64_t)((uint8_t *)value.data - kv->map.base) + LARGE / 2;
+	off[1] = (uint64_t)((uint8_t *)value.data - store->map.base) + LARGE / 2;
 	struct daxkv_cursor *c;
 
 	OK(daxkv_cursor_open(txn, DAXKV_MAIN, &c));
 	OK(daxkv_cursor_get(c, &key, &value, DAXKV_LAST));
-	off[2] = (uint64_t)((uint8_t *)value.data - kv->map.base) + 3; /* of a base */
+	off[2] = (uint64_t)((uint8_t *)value.data - store->map.base) + 3; /* of a base */
 	daxkv_cursor_close(c);
 	daxkv_txn_abort(txn);
-	const struct fmt_super *super = (const void *)kv->map.base;
-	const struct fmt_desc *desc = (const void *)(kv->map.base + load_word(&super->main_desc));
-	const struct fmt_page *root = (const void *)(kv->map.base + load_word(&desc->root));
+	const struct fmt_super *super = (const void *)store->map.base;
+	const struct fmt_desc *desc = (const void *)(store->map.base + load_word(&super->main_desc));
+	const struct fmt_page *root = (const void *)(store->map.base + load_word(&desc->root));
 
 	assert_int_equal(root->type, FMT_INNER);
 	off[3] = load_word(&desc->root) + root->end - 1; /* of a separator */
 	for (unsigned int i = 0; i < 4; i++) {
-		bad = damaged(kv, off[i]);
+		bad = damaged(store, off[i]);
 		for (unsigned int many = 0; many < 2; many++) {
 			assert_int_equal(walk(bad, 0, many), DAXKV_NOT_FOUND);
 			assert_int_equal(walk(bad, DAXKV_TXN_VERIFY, many), DAXKV_CORRUPT);
@@ -308,9 +308,9 @@ static void damage_is_met_by_who_verifies(void **state)
 		assert_int_equal(daxkv_check(bad, NULL, NULL, NULL), DAXKV_CORRUPT);
 		OK(daxkv_close(bad));
 	}
-	assert_int_equal(walk(kv, DAXKV_TXN_VERIFY, false), DAXKV_NOT_FOUND);
-	assert_int_equal(daxkv_txn_begin(kv, NULL, DAXKV_TXN_VERIFY, &txn), EINVAL);
-	store_done(kv);
+	assert_int_equal(walk(store, DAXKV_TXN_VERIFY, false), DAXKV_NOT_FOUND);
+	assert_int_equal(daxkv_txn_begin(store, NULL, DAXKV_TXN_VERIFY, &txn), EINVAL);
+	store_done(store);
 }
 
 int main(void)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Cursors: every move in databases with and without duplicates, places kept while the tree changes, changes through a cursor, and lives. */
-#include "store.h"
+#include "small_store.h"
 
 #define MAIN DAXKV_MAIN
 
@@ -56,10 +56,10 @@ static int cursor_put(struct daxkv_cursor *c, const char *key, const char *value
 
 static void moves_in_an_empty_database(void **state)
 {
-	struct daxkv_store *kv = store_new("c", 4096);
+	struct daxkv_store *store = store_new("c", 4096);
 	(void)state;
 	for (int round = 0; round < 2; round++) { /* never used; emptied */
-		struct daxkv_txn *txn = begin(kv);
+		struct daxkv_txn *txn = begin(store);
 		struct daxkv_cursor *c = cursor(txn, MAIN);
 		const enum daxkv_cursor_op ops[] = {DAXKV_FIRST, DAXKV_LAST, DAXKV_NEXT, DAXKV_PREV, DAXKV_NEXT_KEY, DAXKV_PREV_KEY, DAXKV_NEXT_DUP, DAXKV_PREV_DUP};
 		for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
@@ -71,19 +71,19 @@ static void moves_in_an_empty_database(void **state)
 		assert_true(moved(c, DAXKV_NEXT, "") && moved(c, DAXKV_PREV, ""));
 		OK(daxkv_txn_commit(txn));
 	}
-	store_done(kv);
+	store_done(store);
 }
 
 static void unpositioned(void **state)
 {
-	struct daxkv_store *kv = store_new("c", 4096);
+	struct daxkv_store *store = store_new("c", 4096);
 	struct daxkv_txn *txn;
 	struct daxkv_val k, v;
 	uint64_t n;
 	(void)state;
-	put_one(kv, "a", "1");
-	put_one(kv, "b", "2");
-	txn = begin(kv);
+	put_one(store, "a", "1");
+	put_one(store, "b", "2");
+	txn = begin(store);
 	struct daxkv_cursor *c = cursor(txn, MAIN);
 	assert_int_equal(daxkv_cursor_get(c, &k, &v, DAXKV_GET_CURRENT), EINVAL);
 	assert_int_equal(daxkv_cursor_get(c, &k, &v, DAXKV_FIRST_DUP), EINVAL);
@@ -100,14 +100,14 @@ static void unpositioned(void **state)
 	assert_true(moved(c, DAXKV_PREV, "") && moved(c, DAXKV_GET_CURRENT, "a=1")); /* a failed move does not */
 	assert_true(moved(c, DAXKV_NEXT, "b=2") && moved(c, DAXKV_NEXT, "") && moved(c, DAXKV_GET_CURRENT, "b=2"));
 	daxkv_txn_abort(txn);
-	store_done(kv);
+	store_done(store);
 }
 
 /* Seeks at, between and outside of the keys of a tree of many leaves. */
 static void seeks(void **state)
 {
-	struct daxkv_store *kv = store_new("c", 512);
-	struct daxkv_txn *txn = begin(kv);
+	struct daxkv_store *store = store_new("c", 512);
+	struct daxkv_txn *txn = begin(store);
 	char key[16], expected[32];
 	(void)state;
 	for (int i = 0; i < 500; i++) {
@@ -138,13 +138,13 @@ static void seeks(void **state)
 	k = text("k00001");
 	assert_int_equal(daxkv_cursor_get(c, &k, &v, DAXKV_SEEK_PAIR), DAXKV_INCOMPATIBLE);
 	OK(daxkv_txn_commit(txn));
-	store_done(kv);
+	store_done(store);
 }
 
 static void moves_among_duplicates(void **state)
 {
-	struct daxkv_store *kv = store_new("c", 512);
-	struct daxkv_txn *txn = begin(kv);
+	struct daxkv_store *store = store_new("c", 512);
+	struct daxkv_txn *txn = begin(store);
 	daxkv_db db = dups_db(txn);
 	struct daxkv_cursor *c = cursor(txn, db);
 	uint64_t n = 0;
@@ -164,14 +164,14 @@ static void moves_among_duplicates(void **state)
 	assert_true(sought(c, DAXKV_SEEK_PAIR, "b", "2", "b=2") && sought(c, DAXKV_SEEK_PAIR, "b", "22", "") && sought(c, DAXKV_SEEK_PAIR, "x", "1", ""));
 	assert_true(sought(c, DAXKV_SEEK_PAIR_GE, "b", "22", "b=3") && sought(c, DAXKV_SEEK_PAIR_GE, "b", "4", "") && sought(c, DAXKV_SEEK_PAIR_GE, "b", "", "b=1"));
 	OK(daxkv_txn_commit(txn));
-	store_done(kv);
+	store_done(store);
 }
 
 /* Thousands of duplicates over many leaves, between two other keys. */
 static void duplicates_over_many_leaves(void **state)
 {
-	struct daxkv_store *kv = store_new("c", 512);
-	struct daxkv_txn *txn = begin(kv);
+	struct daxkv_store *store = store_new("c", 512);
+	struct daxkv_txn *txn = begin(store);
 	daxkv_db db = dups_db(txn);
 	struct daxkv_cursor *c = cursor(txn, db);
 	uint64_t n = 0;
@@ -196,13 +196,13 @@ static void duplicates_over_many_leaves(void **state)
 	OK(daxkv_cursor_del(c, DAXKV_NO_DUP_DATA));
 	assert_true(moved(c, DAXKV_NEXT, "c=x") && moved(c, DAXKV_PREV, "a=x"));
 	OK(daxkv_txn_commit(txn));
-	store_done(kv);
+	store_done(store);
 }
 
 static void place_is_kept_while_the_tree_changes(void **state)
 {
-	struct daxkv_store *kv = store_new("c", 512);
-	struct daxkv_txn *txn = begin(kv);
+	struct daxkv_store *store = store_new("c", 512);
+	struct daxkv_txn *txn = begin(store);
 	struct daxkv_cursor *c[10];
 	(void)state;
 	for (uint64_t i = 0; i < 1000; i += 10)
@@ -225,13 +225,13 @@ static void place_is_kept_while_the_tree_changes(void **state)
 		daxkv_cursor_close(c[i]);
 	}
 	OK(daxkv_txn_commit(txn));
-	store_done(kv);
+	store_done(store);
 }
 
 static void deletion_through_the_cursor(void **state)
 {
-	struct daxkv_store *kv = store_new("c", 512);
-	struct daxkv_txn *txn = begin(kv);
+	struct daxkv_store *store = store_new("c", 512);
+	struct daxkv_txn *txn = begin(store);
 	struct daxkv_cursor *c;
 	struct daxkv_val k, v;
 	uint64_t n = 0;
@@ -239,7 +239,7 @@ static void deletion_through_the_cursor(void **state)
 	for (uint64_t i = 0; i < 500; i++)
 		OK(put_n(txn, MAIN, i, 20, 0));
 	OK(daxkv_txn_commit(txn));
-	txn = begin(kv);
+	txn = begin(store);
 	c = cursor(txn, MAIN);
 	while (daxkv_cursor_get(c, &k, &v, DAXKV_NEXT) == 0) { /* every third stays */
 		if (n++ % 3 == 2)
@@ -254,13 +254,13 @@ static void deletion_through_the_cursor(void **state)
 	for (uint64_t i = 0; i < 500; i++)
 		assert_true(i % 3 == 2 ? has_n(txn, MAIN, i, 20, 0) : lacks_n(txn, MAIN, i));
 	OK(daxkv_txn_commit(txn));
-	store_done(kv);
+	store_done(store);
 }
 
 static void put_through_the_cursor(void **state)
 {
-	struct daxkv_store *kv = store_new("c", 4096);
-	struct daxkv_txn *txn = begin(kv);
+	struct daxkv_store *store = store_new("c", 4096);
+	struct daxkv_txn *txn = begin(store);
 	daxkv_db db = dups_db(txn);
 	struct daxkv_cursor *c = cursor(txn, MAIN), *d = cursor(txn, db);
 	struct daxkv_val k, v;
@@ -289,18 +289,18 @@ static void put_through_the_cursor(void **state)
 	OK(daxkv_cursor_del(d, 0));
 	assert_true(moved(d, DAXKV_FIRST, "k=0") && moved(d, DAXKV_NEXT, ""));
 	OK(daxkv_txn_commit(txn));
-	store_done(kv);
+	store_done(store);
 }
 
 static void lives(void **state)
 {
-	struct daxkv_store *kv = store_new("c", 4096);
+	struct daxkv_store *store = store_new("c", 4096);
 	struct daxkv_txn *r, *w;
 	struct daxkv_cursor *c, *x = NULL;
 	struct daxkv_val k, v;
 	(void)state;
-	put_one(kv, "a", "1");
-	r = begin_reading(kv);
+	put_one(store, "a", "1");
+	r = begin_reading(store);
 	c = cursor(r, MAIN);
 	assert_ptr_equal(daxkv_cursor_txn(c), r);
 	assert_int_equal(daxkv_cursor_db(c), MAIN);
@@ -309,16 +309,16 @@ static void lives(void **state)
 	assert_int_equal(cursor_put(c, "a", "2", 0), EACCES);
 	daxkv_txn_reset(r);
 	assert_int_equal(daxkv_cursor_get(c, &k, &v, DAXKV_NEXT), DAXKV_BAD_TXN);
-	put_one(kv, "a", "2");
+	put_one(store, "a", "2");
 	OK(daxkv_txn_renew(r));
 	assert_true(moved(c, DAXKV_GET_CURRENT, "a=2")); /* its place, in the new snapshot */
 	daxkv_txn_abort(r);
 	assert_null(daxkv_cursor_txn(c));
 	assert_int_equal(daxkv_cursor_get(c, &k, &v, DAXKV_FIRST), DAXKV_BAD_TXN);
-	w = begin(kv);
+	w = begin(store);
 	assert_int_equal(daxkv_cursor_renew(w, c), EINVAL);
 	x = cursor(w, MAIN);
-	r = begin_reading(kv);
+	r = begin_reading(store);
 	assert_int_equal(daxkv_cursor_renew(r, x), EINVAL);
 	assert_int_equal(daxkv_cursor_renew(r, NULL), EINVAL);
 	OK(daxkv_cursor_renew(r, c));
@@ -329,16 +329,16 @@ static void lives(void **state)
 	daxkv_cursor_close(NULL);
 	assert_int_equal(daxkv_cursor_open(r, 99, &c), DAXKV_BAD_DB);
 	daxkv_txn_abort(r);
-	store_done(kv);
+	store_done(store);
 }
 
 /* A parent's cursor keeps its place while a child changes the tree under it, whatever becomes of the child. */
 static void place_of_a_parents_cursor(void **state)
 {
-	struct daxkv_store *kv = store_new("c", 512);
+	struct daxkv_store *store = store_new("c", 512);
 	(void)state;
 	for (int keep = 0; keep < 2; keep++) {
-		struct daxkv_txn *txn = begin(kv), *child;
+		struct daxkv_txn *txn = begin(store), *child;
 		struct daxkv_cursor *c;
 		struct daxkv_val k, v;
 		char buf[17];
@@ -361,7 +361,7 @@ static void place_of_a_parents_cursor(void **state)
 		assert_memory_equal(k.data, key_n(buf, keep ? 101 : 102).data, 16);
 		daxkv_txn_abort(txn);
 	}
-	store_done(kv);
+	store_done(store);
 }
 
 int main(void)

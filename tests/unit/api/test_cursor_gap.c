@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Cursors whose entry is gone: every move, count and change behind a deletion, wherever it was and
  * whoever deleted it; and cursors that met damage. */
-#include "store.h"
+#include "small_store.h"
 #include "txn/dbi.h"
 #include "txn/entry.h"
 
@@ -134,10 +134,10 @@ static void on_entry(struct daxkv_cursor *c, unsigned int i)
 }
 
 /* in_gap - the cursor on entry i, which is deleted that way. */
-static struct daxkv_txn *in_gap(struct daxkv_store *kv, bool dups, unsigned int i, enum deleter how,
+static struct daxkv_txn *in_gap(struct daxkv_store *store, bool dups, unsigned int i, enum deleter how,
                                 bool nested, struct daxkv_cursor **c)
 {
-	struct daxkv_txn *outer = begin(kv), *txn = nested ? begin_in(outer) : outer;
+	struct daxkv_txn *outer = begin(store), *txn = nested ? begin_in(outer) : outer;
 	daxkv_db db = filled(txn, dups);
 
 	*c = cursor(txn, db);
@@ -147,7 +147,7 @@ static struct daxkv_txn *in_gap(struct daxkv_store *kv, bool dups, unsigned int 
 }
 
 /* behind_each - all that can follow, at one place and after one way of deleting. */
-static void behind_each(struct daxkv_store *kv, bool dups, unsigned int i, enum deleter how, bool nested)
+static void behind_each(struct daxkv_store *store, bool dups, unsigned int i, enum deleter how, bool nested)
 {
 	unsigned int first = i / 3 * 3; /* of the key's three values, with dups */
 	unsigned int low = i == first ? first + 1 : first, high = i == first + 2 ? first + 1 : first + 2;
@@ -168,7 +168,7 @@ static void behind_each(struct daxkv_store *kv, bool dups, unsigned int i, enum 
 	struct daxkv_cursor *c;
 
 	for (size_t o = 0; o < sizeof ops / sizeof *ops; o++) {
-		struct daxkv_txn *txn = in_gap(kv, dups, i, how, nested, &c);
+		struct daxkv_txn *txn = in_gap(store, dups, i, how, nested, &c);
 
 		AT(c, ops[o], expected[o]);
 		if (strcmp(expected[o], "none") == 0) /* it is where it was */
@@ -180,14 +180,14 @@ static void behind_each(struct daxkv_store *kv, bool dups, unsigned int i, enum 
 static void moves_behind_a_deletion(void **state)
 {
 	const unsigned int places[] = {0, 1, 2, ENTRIES / 2, ENTRIES / 2 + 1, ENTRIES - 2, ENTRIES - 1};
-	struct daxkv_store *kv = store_new("c", 512);
+	struct daxkv_store *store = store_new("c", 512);
 
 	(void)state;
 	for (size_t p = 0; p < sizeof places / sizeof *places; p++)
 		for (enum deleter how = OWN; how < DELETERS; how++)
 			for (unsigned int both = 0; both < 4; both++)
-				behind_each(kv, both & 1, places[p], how, both & 2);
-	store_done(kv);
+				behind_each(store, both & 1, places[p], how, both & 2);
+	store_done(store);
 }
 
 /* What is counted, deleted or replaced behind a deletion is the entry that followed. A count moves
@@ -195,7 +195,7 @@ static void moves_behind_a_deletion(void **state)
 static void changes_behind_a_deletion(void **state)
 {
 	const unsigned int places[] = {0, 1, 2, ENTRIES / 2, ENTRIES - 2, ENTRIES - 1};
-	struct daxkv_store *kv = store_new("c", 512);
+	struct daxkv_store *store = store_new("c", 512);
 	struct daxkv_cursor *c;
 	struct daxkv_txn *txn;
 
@@ -207,16 +207,16 @@ static void changes_behind_a_deletion(void **state)
 			bool dups = all & 1, nested = all & 2, last = i == ENTRIES - 1;
 			char key[32];
 
-			txn = in_gap(kv, dups, i, how, nested, &c);
+			txn = in_gap(store, dups, i, how, nested, &c);
 			assert_int_equal(count(c), last ? 0 : !dups ? 1 : i % 3 == 2 ? 3 : 2);
 			AT(c, DAXKV_NEXT, name(dups, i + 1));
 			daxkv_txn_abort(txn);
-			txn = in_gap(kv, dups, i, how, nested, &c);
+			txn = in_gap(store, dups, i, how, nested, &c);
 			assert_int_equal(daxkv_cursor_del(c, 0), last ? DAXKV_NOT_FOUND : 0);
 			AT(c, DAXKV_NEXT, name(dups, i + 2));
 			AT(c, DAXKV_PREV, i ? name(dups, i - 1) : "none");
 			daxkv_txn_abort(txn);
-			txn = in_gap(kv, dups, i, how, nested, &c);
+			txn = in_gap(store, dups, i, how, nested, &c);
 			snprintf(key, sizeof key, "%.7s", name(dups, i + 1));
 			assert_int_equal(put_current(c, key, "value 999"), last ? DAXKV_NOT_FOUND : 0);
 			if (!last) {
@@ -228,14 +228,14 @@ static void changes_behind_a_deletion(void **state)
 			daxkv_txn_abort(txn);
 		}
 	}
-	store_done(kv);
+	store_done(store);
 }
 
 /* Behind a drop, and in a tree whose last entry is gone, there is nothing under a cursor. */
 static void nothing_is_left(void **state)
 {
-	struct daxkv_store *kv = store_new("c", 512);
-	struct daxkv_txn *txn = begin(kv);
+	struct daxkv_store *store = store_new("c", 512);
+	struct daxkv_txn *txn = begin(store);
 
 	(void)state;
 	for (unsigned int dups = 0; dups < 2; dups++) {
@@ -262,16 +262,16 @@ static void nothing_is_left(void **state)
 		AT(c, DAXKV_NEXT, "z=1"); /* the gap is still where the entry was */
 	}
 	OK(daxkv_txn_commit(txn));
-	store_done(kv);
+	store_done(store);
 }
 
 /* ---- damage ---------------------------------------------------------------------------------- */
 
 /* committed - that many entries, each by a commit of its own: damage may take the last one back. */
-static void committed(struct daxkv_store *kv, uint64_t n, bool large)
+static void committed(struct daxkv_store *store, uint64_t n, bool large)
 {
 	for (uint64_t i = 0; i < n; i++) {
-		struct daxkv_txn *txn = begin(kv);
+		struct daxkv_txn *txn = begin(store);
 
 		OK(put_n(txn, DAXKV_MAIN, i, large && i % 10 == 5 ? 3000 : 20, 0));
 		OK(daxkv_txn_commit(txn));
@@ -279,10 +279,10 @@ static void committed(struct daxkv_store *kv, uint64_t n, bool large)
 }
 
 /* level_damaged - the store with a wrong header in the n-th page of that level; false: it has none. */
-static bool level_damaged(const struct daxkv_store *kv, unsigned int level, unsigned int n)
+static bool level_damaged(const struct daxkv_store *store, unsigned int level, unsigned int n)
 {
 	struct path path;
-	struct daxkv_txn *txn = begin_reading((struct daxkv_store *)(uintptr_t)kv);
+	struct daxkv_txn *txn = begin_reading((struct daxkv_store *)(uintptr_t)store);
 	struct dbstate *s;
 	bool moved = true;
 
@@ -301,15 +301,15 @@ static bool level_damaged(const struct daxkv_store *kv, unsigned int level, unsi
 static void damage_is_not_passed(void **state)
 {
 	static const enum daxkv_cursor_op ops[] = {DAXKV_NEXT, DAXKV_NEXT_KEY};
-	struct daxkv_store *kv = store_new("c", 512), *bad;
+	struct daxkv_store *store = store_new("c", 512), *bad;
 	struct daxkv_val k, v;
 
 	(void)state;
-	committed(kv, 300, false);
+	committed(store, 300, false);
 	for (unsigned int n = 0; n < 12; n++) {
 		for (unsigned int both = 0; both < 4; both++) {
-			store_image(kv, "bad");
-			if (!level_damaged(kv, both & 1, n))
+			store_image(store, "bad");
+			if (!level_damaged(store, both & 1, n))
 				continue;
 			bad = store_open("bad", (struct daxkv_options){.flags = DAXKV_READ_ONLY});
 			struct daxkv_txn *txn = begin_reading(bad);
@@ -334,13 +334,13 @@ static void damage_is_not_passed(void **state)
 			OK(daxkv_close(bad));
 		}
 	}
-	store_done(kv);
+	store_done(store);
 }
 
 /* place_flipped - the place of large value i leads nowhere. */
-static void place_flipped(struct daxkv_store *kv, uint64_t i)
+static void place_flipped(struct daxkv_store *store, uint64_t i)
 {
-	struct daxkv_txn *txn = begin_reading(kv);
+	struct daxkv_txn *txn = begin_reading(store);
 	struct dbstate *s;
 	struct path path;
 	struct item it;
@@ -351,21 +351,21 @@ static void place_flipped(struct daxkv_store *kv, uint64_t i)
 	OK(dbi_state(txn, DAXKV_MAIN, &s));
 	OK(tree_seek(&s->tree, &p, &path));
 	OK(leaf_item(&path.leaf, path.eoff, &it));
-	store_image(kv, "bad");
-	image_flip("bad", (uint64_t)(it.val - kv->map.base) + offsetof(struct fmt_blob, off) + 6);
+	store_image(store, "bad");
+	image_flip("bad", (uint64_t)(it.val - store->map.base) + offsetof(struct fmt_blob, off) + 6);
 	daxkv_txn_abort(txn);
 }
 
 /* An entry that cannot be read is not passed either, wherever in its leaf it is. */
 static void a_bad_entry_is_not_passed(void **state)
 {
-	struct daxkv_store *kv = store_new("c", 512), *bad;
+	struct daxkv_store *store = store_new("c", 512), *bad;
 	struct daxkv_val k, v;
 
 	(void)state;
-	committed(kv, 200, true);
+	committed(store, 200, true);
 	for (uint64_t i = 5; i < 190; i += 10) {
-		place_flipped(kv, i);
+		place_flipped(store, i);
 		bad = store_open("bad", (struct daxkv_options){.flags = DAXKV_READ_ONLY});
 		for (enum daxkv_cursor_op op = DAXKV_NEXT; op <= DAXKV_PREV_KEY; op++) {
 			struct daxkv_txn *txn = begin_reading(bad);
@@ -382,18 +382,18 @@ static void a_bad_entry_is_not_passed(void **state)
 		}
 		OK(daxkv_close(bad));
 	}
-	store_done(kv);
+	store_done(store);
 }
 
 /* many - all entries by daxkv_cursor_get_many; the error that ended it. */
-static int many(struct daxkv_store *kv, unsigned int flags, uint64_t *got)
+static int many(struct daxkv_store *store, unsigned int flags, uint64_t *got)
 {
 	struct daxkv_val k[7], v[7];
 	struct daxkv_txn *txn = NULL;
 	size_t n = 0;
 	int rc;
 
-	OK(daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY | flags, &txn));
+	OK(daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY | flags, &txn));
 	struct daxkv_cursor *c = cursor(txn, DAXKV_MAIN);
 
 	for (*got = 0; (rc = daxkv_cursor_get_many(c, DAXKV_NEXT, NULL, 7, k, v, &n)) == 0;)
@@ -408,23 +408,23 @@ static int many(struct daxkv_store *kv, unsigned int flags, uint64_t *got)
 /* With checksums a large value or a leaf that does not match its own is an error, every time. */
 static void checksums_are_not_passed(void **state)
 {
-	struct daxkv_store *kv = store_new("c", 512), *bad;
+	struct daxkv_store *store = store_new("c", 512), *bad;
 	struct daxkv_txn *txn;
 	struct daxkv_val k, v;
 	uint64_t got, off;
 	char key[17];
 
 	(void)state;
-	committed(kv, 100, true);
-	assert_int_equal(many(kv, DAXKV_TXN_VERIFY, &got), DAXKV_NOT_FOUND);
+	committed(store, 100, true);
+	assert_int_equal(many(store, DAXKV_TXN_VERIFY, &got), DAXKV_NOT_FOUND);
 	assert_int_equal(got, 100);
 	for (uint64_t i = 0; i < 90; i++) {
-		txn = begin_reading(kv);
+		txn = begin_reading(store);
 		k = key_n(key, i);
 		OK(daxkv_get(txn, DAXKV_MAIN, &k, &v));
-		off = (uint64_t)((const uint8_t *)v.data - kv->map.base);
+		off = (uint64_t)((const uint8_t *)v.data - store->map.base);
 		daxkv_txn_abort(txn);
-		store_image(kv, "bad");
+		store_image(store, "bad");
 		image_flip("bad", off + v.size / 2);
 		bad = store_open("bad", (struct daxkv_options){.flags = DAXKV_READ_ONLY});
 		assert_int_equal(many(bad, DAXKV_TXN_VERIFY, &got), DAXKV_CORRUPT);
@@ -443,30 +443,30 @@ static void checksums_are_not_passed(void **state)
 		daxkv_cursor_close(c);
 		OK(daxkv_close(bad));
 	}
-	store_done(kv);
+	store_done(store);
 }
 
 /* A key that cannot be found, because its bytes were damaged, is no NOT_FOUND with checksums. */
 static void a_search_that_finds_nothing_compares(void **state)
 {
-	struct daxkv_store *kv = store_new("c", 512), *bad;
+	struct daxkv_store *store = store_new("c", 512), *bad;
 	struct daxkv_txn *txn;
 	struct daxkv_val k, v;
 	char key[17];
 
 	(void)state;
-	committed(kv, 200, false);
+	committed(store, 200, false);
 	for (uint64_t i = 0; i < 190; i++) {
-		txn = begin_reading(kv);
+		txn = begin_reading(store);
 		struct daxkv_cursor *c = cursor(txn, DAXKV_MAIN);
 
 		k = key_n(key, i);
 		OK(daxkv_cursor_get(c, &k, &v, DAXKV_SEEK_GE));
-		uint64_t off = (uint64_t)((const uint8_t *)k.data - kv->map.base);
+		uint64_t off = (uint64_t)((const uint8_t *)k.data - store->map.base);
 
 		daxkv_txn_abort(txn);
 		daxkv_cursor_close(c);
-		store_image(kv, "bad");
+		store_image(store, "bad");
 		image_flip("bad", off + k.size - 1);
 		bad = store_open("bad", (struct daxkv_options){.flags = DAXKV_READ_ONLY});
 		OK(daxkv_txn_begin(bad, NULL, DAXKV_TXN_READ_ONLY | DAXKV_TXN_VERIFY, &txn));
@@ -479,7 +479,7 @@ static void a_search_that_finds_nothing_compares(void **state)
 		daxkv_cursor_close(c);
 		OK(daxkv_close(bad));
 	}
-	store_done(kv);
+	store_done(store);
 }
 
 int main(void)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Tests of daxkv_cursor_get_many: the same entries as single steps give, and the cursor behind them. */
-#include "store.h"
+#include "small_store.h"
 
 #include <errno.h>
 
@@ -12,17 +12,17 @@ static size_t got;
 
 static struct daxkv_store *filled(void)
 {
-	struct daxkv_store *kv = store_new("c", 512);
+	struct daxkv_store *store = store_new("c", 512);
 
-	put_some(kv, 0, ENTRIES, 30, 1); /* then some in the tails of the leaves, and some gone */
-	struct daxkv_txn *txn = begin(kv);
+	put_some(store, 0, ENTRIES, 30, 1); /* then some in the tails of the leaves, and some gone */
+	struct daxkv_txn *txn = begin(store);
 	for (uint64_t n = 0; n < ENTRIES; n += 10)
 		OK(put_n(txn, DAXKV_MAIN, n, 40, 2));
 	for (uint64_t n = 3; n < ENTRIES; n += 10)
 		OK(del_n(txn, DAXKV_MAIN, n));
 	OK(put_n(txn, DAXKV_MAIN, 5, 3000, 3)); /* a large value */
 	OK(daxkv_txn_commit(txn));
-	return kv;
+	return store;
 }
 
 static bool gone(uint64_t n)
@@ -47,8 +47,8 @@ static void shown(size_t i, uint64_t n)
 
 static void whole_scans(void **state)
 {
-	struct daxkv_store *kv = filled();
-	struct daxkv_txn *txn = begin_reading(kv);
+	struct daxkv_store *store = filled();
+	struct daxkv_txn *txn = begin_reading(store);
 	static const size_t rooms[] = {1, 2, 7, 64, ROOM};
 	(void)state;
 
@@ -75,7 +75,7 @@ static void whole_scans(void **state)
 			daxkv_cursor_close(c);
 		}
 	daxkv_txn_abort(txn);
-	store_done(kv);
+	store_done(store);
 }
 
 /* bounded - entries from a on, up to end, in calls of room: forward [a, end), backward [end, a]. */
@@ -111,8 +111,8 @@ static void bounded(struct daxkv_cursor *c, bool back, uint64_t a, uint64_t end,
 
 static void scans_with_an_end(void **state)
 {
-	struct daxkv_store *kv = filled();
-	struct daxkv_txn *txn = begin_reading(kv);
+	struct daxkv_store *store = filled();
+	struct daxkv_txn *txn = begin_reading(store);
 	struct daxkv_cursor *c;
 	uint64_t x = 7;
 	(void)state;
@@ -134,13 +134,13 @@ static void scans_with_an_end(void **state)
 	shown(0, 0);
 	daxkv_cursor_close(c);
 	daxkv_txn_abort(txn);
-	store_done(kv);
+	store_done(store);
 }
 
 static void an_end_that_is_passed_leaves_the_cursor(void **state)
 {
-	struct daxkv_store *kv = filled();
-	struct daxkv_txn *txn = begin_reading(kv);
+	struct daxkv_store *store = filled();
+	struct daxkv_txn *txn = begin_reading(store);
 	struct daxkv_cursor *c;
 	(void)state;
 
@@ -163,13 +163,13 @@ static void an_end_that_is_passed_leaves_the_cursor(void **state)
 	}
 	daxkv_cursor_close(c);
 	daxkv_txn_abort(txn);
-	store_done(kv);
+	store_done(store);
 }
 
 static void beside_changes_of_its_own_transaction(void **state)
 {
-	struct daxkv_store *kv = filled();
-	struct daxkv_txn *txn = begin(kv);
+	struct daxkv_store *store = filled();
+	struct daxkv_txn *txn = begin(store);
 	struct daxkv_cursor *c;
 	(void)state;
 
@@ -184,13 +184,13 @@ static void beside_changes_of_its_own_transaction(void **state)
 	OK(daxkv_cursor_get_many(c, DAXKV_PREV, NULL, 4, key, value, &got));
 	shown(0, 26);
 	daxkv_txn_abort(txn);
-	store_done(kv);
+	store_done(store);
 }
 
 static void wrong_calls(void **state)
 {
-	struct daxkv_store *kv = store_new("c", 512);
-	struct daxkv_txn *txn = begin_reading(kv);
+	struct daxkv_store *store = store_new("c", 512);
+	struct daxkv_txn *txn = begin_reading(store);
 	struct daxkv_cursor *c;
 	struct daxkv_val none = {0, NULL};
 	(void)state;
@@ -205,7 +205,7 @@ static void wrong_calls(void **state)
 	daxkv_txn_abort(txn);
 	assert_int_equal(daxkv_cursor_get_many(c, DAXKV_NEXT, NULL, 3, key, value, &got), DAXKV_BAD_TXN);
 	daxkv_cursor_close(c);
-	store_done(kv);
+	store_done(store);
 }
 
 int main(void)

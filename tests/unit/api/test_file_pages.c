@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* On a disk: how much of the page cache a small commit makes the kernel write. */
-#include "store.h"
+#include "small_store.h"
 
 #include <inttypes.h>
 
@@ -21,23 +21,23 @@ static uint64_t bytes_dirtied(void)
 /* A page cache may hold a file in pages of up to 2 MiB, and writes each that has a changed byte whole: a store's are small. */
 static void small_commits_write_small_pages(struct daxkv_options options)
 {
-	enum { COMMITS = 40, RECORDS = 100000, LEN = 100, PAGES = 8 };
+	enum { COMMITS = 40, ENTRIES = 100000, LEN = 100, PAGES = 8 };
 
 	options.pmem = DAXKV_PMEM_FILE;
 	unlink(scratch_path("small"));
-	struct daxkv_store *kv = store_open("small", options);
+	struct daxkv_store *store = store_open("small", options);
 	uint64_t before = bytes_dirtied();
 
-	put_some(kv, 0, RECORDS, LEN, 1);
+	put_some(store, 0, ENTRIES, LEN, 1);
 	if (bytes_dirtied() == before) {
-		OK(daxkv_close(kv));
+		OK(daxkv_close(store));
 		skip(); /* tmpfs, or not counted here */
 	}
 	before = bytes_dirtied();
 	for (uint64_t i = 0; i < COMMITS; i++)
-		put_some(kv, i * 7919 % RECORDS, i * 7919 % RECORDS + 1, LEN, 2);
+		put_some(store, i * 7919 % ENTRIES, i * 7919 % ENTRIES + 1, LEN, 2);
 	assert_in_range(bytes_dirtied() - before, 1, COMMITS * PAGES * 4096);
-	store_done(kv);
+	store_done(store);
 }
 
 static void of_a_new_file(void **state)

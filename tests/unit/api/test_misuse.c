@@ -4,12 +4,12 @@
  * out of range. Each is an error with a text of its own, and nothing is harmed. What daxkv_errmsg says
  * is always of the call that failed last.
  */
-#include "store.h"
+#include "small_store.h"
 
 #define MAIN    DAXKV_MAIN
 #define HUGE_DB 0xfffffff1u
 
-static struct daxkv_store *kv, *other; /* stores with pages of different sizes */
+static struct daxkv_store *store, *other; /* stores with pages of different sizes */
 static struct daxkv_txn *writer, *reader, *idle, *parent, *child, *foreign, *failed;
 static struct daxkv_cursor *detached;
 static daxkv_db db, closed;
@@ -100,15 +100,15 @@ static void wrong_transactions(void **state)
 	no_database(parent);
 	every_call(failed, db);
 	no_database(failed);
-	REFUSED(daxkv_txn_begin(kv, reader, 0, &out));
-	REFUSED(daxkv_txn_begin(kv, idle, 0, &out));
-	REFUSED(daxkv_txn_begin(kv, parent, 0, &out)); /* another store's, with a child */
+	REFUSED(daxkv_txn_begin(store, reader, 0, &out));
+	REFUSED(daxkv_txn_begin(store, idle, 0, &out));
+	REFUSED(daxkv_txn_begin(store, parent, 0, &out)); /* another store's, with a child */
 	REFUSED(daxkv_txn_begin(other, reader, 0, &out));
-	REFUSED(daxkv_txn_begin(kv, NULL, 0x8000, &out));
-	REFUSED(daxkv_txn_begin(kv, NULL, 0, NULL));
+	REFUSED(daxkv_txn_begin(store, NULL, 0x8000, &out));
+	REFUSED(daxkv_txn_begin(store, NULL, 0, NULL));
 	REFUSED(daxkv_txn_begin(NULL, NULL, 0, &out));
 	REFUSED(daxkv_txn_begin_timed(NULL, 0, &out));
-	REFUSED(daxkv_txn_begin_timed(kv, 0, NULL));
+	REFUSED(daxkv_txn_begin_timed(store, 0, NULL));
 	REFUSED(daxkv_txn_commit(NULL));
 	REFUSED(daxkv_txn_clone(reader, NULL));
 	daxkv_txn_abort(NULL);
@@ -124,7 +124,7 @@ static void wrong_handles(void **state)
 	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
 		every_call(child, wrong[i]);
 		every_call(reader, wrong[i]);
-		daxkv_db_close(kv, wrong[i]);
+		daxkv_db_close(store, wrong[i]);
 	}
 	daxkv_db_close(NULL, db);
 }
@@ -195,15 +195,15 @@ static void missing_stores(void **state)
 	REFUSED(daxkv_sync(NULL));
 	REFUSED(daxkv_set_max_size(NULL, 1));
 	REFUSED(daxkv_info(NULL, &(struct daxkv_info){0}));
-	REFUSED(daxkv_info(kv, NULL));
+	REFUSED(daxkv_info(store, NULL));
 	REFUSED(daxkv_check(NULL, NULL, NULL, NULL));
 	REFUSED(daxkv_check_timed(NULL, 0, NULL, NULL, NULL));
 	assert_true(daxkv_size(NULL) == 0 && daxkv_user_version(NULL) == 0 && daxkv_fd(NULL) == -1 && !daxkv_lock_path(NULL));
 	assert_true(daxkv_max_key_size(NULL) == 0 && daxkv_readers_reap(NULL) == 0);
 	daxkv_readers_list(NULL, NULL, NULL);
-	daxkv_readers_list(kv, NULL, NULL);
+	daxkv_readers_list(store, NULL, NULL);
 	daxkv_counters(NULL, NULL);
-	daxkv_counters(kv, NULL);
+	daxkv_counters(store, NULL);
 }
 
 static void wrong_cursors(void **state)
@@ -291,7 +291,7 @@ static void sizes_near_the_limits(void **state)
 			struct daxkv_txn *txn = NULL; /* a failure may leave only abort */
 
 			v = large;
-			OK(daxkv_txn_begin(kv, child, 0, &txn));
+			OK(daxkv_txn_begin(store, child, 0, &txn));
 			REFUSED(daxkv_put(txn, db, &k, &v, flags[f]));
 			daxkv_txn_abort(txn);
 		}
@@ -435,7 +435,7 @@ static void success_leaves_no_text(void **state)
 	txn = begin_reading(s);
 	assert_int_equal(daxkv_get(txn, MAIN, &q, &v), DAXKV_NOT_FOUND);
 	daxkv_txn_abort(txn);
-	OK(daxkv_info(kv, &info)); /* another thread might be writing */
+	OK(daxkv_info(store, &info)); /* another thread might be writing */
 	assert_string_equal(daxkv_errmsg(), daxkv_strerror(DAXKV_NOT_FOUND));
 	store_done(s);
 }
@@ -449,21 +449,21 @@ static int begin_all(void **state)
 
 	if (scratch_make(state))
 		return -1;
-	OK(daxkv_open(scratch_path("one"), &o, &kv));
+	OK(daxkv_open(scratch_path("one"), &o, &store));
 	other = store_new("two", 32768);
-	writer = begin(kv);
+	writer = begin(store);
 	db = db_of(writer, "db", 0);
 	closed = db_of(writer, "closed", 0);
 	OK(daxkv_put(writer, db, &k, &v, 0));
 	OK(daxkv_txn_commit(writer));
-	daxkv_db_close(kv, closed);
-	reader = begin_reading(kv);
-	idle = begin_reading(kv);
+	daxkv_db_close(store, closed);
+	reader = begin_reading(store);
+	idle = begin_reading(store);
 	OK(daxkv_cursor_open(idle, db, &detached));
 	daxkv_txn_abort(idle);
-	idle = begin_reading(kv);
+	idle = begin_reading(store);
 	daxkv_txn_reset(idle);
-	writer = begin(kv);
+	writer = begin(store);
 	child = begin_in(writer);
 	foreign = begin_reading(other);
 	failed = begin(other);
@@ -486,7 +486,7 @@ static int end_all(void **state)
 	daxkv_txn_abort(reader);
 	daxkv_txn_abort(idle);
 	daxkv_txn_abort(foreign);
-	store_done(kv);
+	store_done(store);
 	store_done(other);
 	return scratch_remove(state);
 }

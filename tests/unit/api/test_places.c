@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* test_places.c - a page copied over another one of its store, every checksum in it right: whatever reads
  * with verification gives all that was stored, or CORRUPT. And a word that names another page. */
-#include "store.h"
+#include "small_store.h"
 
 #include "base/crc.h"
 
 #define PAGE    512u
 #define LARGE   3000u
-#define RECORDS 450u
+#define ENTRIES 450u
 #define PAGES   4096u
 #define STRIDE  37u /* of the pages that are copied over one */
 
@@ -31,14 +31,14 @@ static daxkv_db kind_open(struct daxkv_txn *txn, size_t kind, unsigned int more)
 }
 
 /* round_put - one transaction on all databases: every so many records, with values of this round. */
-static void round_put(struct daxkv_store *kv, uint64_t first, uint64_t step, uint64_t round)
+static void round_put(struct daxkv_store *store, uint64_t first, uint64_t step, uint64_t round)
 {
-	struct daxkv_txn *txn = begin(kv);
+	struct daxkv_txn *txn = begin(store);
 
 	for (size_t kind = 0; kind < KINDS - 1; kind++) {
 		daxkv_db db = kind_open(txn, kind, DAXKV_CREATE);
 
-		for (uint64_t i = first; i < (kind == KINDS - 2 ? 5 : RECORDS); i += step) {
+		for (uint64_t i = first; i < (kind == KINDS - 2 ? 5 : ENTRIES); i += step) {
 			uint64_t number = kinds[kind].flags & DAXKV_DUP_SORT ? i / 9 : i;
 			uint64_t bytes[2] = {round, i + 1000 * kind};
 			struct daxkv_val k = {8, &number}, v = {16, bytes};
@@ -55,22 +55,22 @@ static void round_put(struct daxkv_store *kv, uint64_t first, uint64_t step, uin
 /* store_fill - with older versions of pages among the free ones, and leaves that are nearly empty. */
 static struct daxkv_store *store_fill(void)
 {
-	struct daxkv_store *kv = store_new("places", PAGE);
+	struct daxkv_store *store = store_new("places", PAGE);
 	struct daxkv_txn *txn;
 
 	memset(large, 'L', sizeof large);
-	round_put(kv, 0, 1, 0);
+	round_put(store, 0, 1, 0);
 	for (uint64_t round = 1; round < 5; round++)
-		round_put(kv, round, 40, round);
-	txn = begin(kv);
+		round_put(store, round, 40, round);
+	txn = begin(store);
 	for (uint64_t i = 0; i < 60; i++) {
 		struct daxkv_val k = {8, &i};
 
 		OK(daxkv_del(txn, kind_open(txn, 1, 0), &k, NULL));
 	}
 	OK(daxkv_txn_commit(txn));
-	store_check(kv);
-	return kv;
+	store_check(store);
+	return store;
 }
 
 static uint64_t mix(uint64_t hash, const struct daxkv_val *v)
@@ -94,13 +94,13 @@ static int read_one(struct daxkv_txn *txn, daxkv_db db, bool forward, uint64_t *
 }
 
 /* read_all - of a snapshot that verifies; handles are looked up anew. 0: all could be read. */
-static int read_all(struct daxkv_store *kv, bool forward, uint64_t *hash)
+static int read_all(struct daxkv_store *store, bool forward, uint64_t *hash)
 {
 	struct daxkv_txn *txn;
 	int rc = 0;
 
 	*hash = 1;
-	OK(daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY | DAXKV_TXN_VERIFY, &txn));
+	OK(daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY | DAXKV_TXN_VERIFY, &txn));
 	for (size_t kind = 0; kind < KINDS && !rc; kind++) {
 		struct daxkv_val name = {strlen(kinds[kind].name), (void *)(uintptr_t)kinds[kind].name};
 		daxkv_db db;
@@ -126,9 +126,9 @@ static int hash_bytes(const void *p, size_t n, void *arg)
 }
 
 /* copy_all - a copy, its superblock left out. */
-static int copy_all(struct daxkv_store *kv, uint64_t *hash)
+static int copy_all(struct daxkv_store *store, uint64_t *hash)
 {
-	struct daxkv_txn *txn = begin_reading(kv);
+	struct daxkv_txn *txn = begin_reading(store);
 	int rc;
 
 	*hash = 0;
@@ -141,21 +141,21 @@ struct was {
 	uint64_t forward, backward, copy;
 };
 
-static void was_read(struct daxkv_store *kv, struct was *was)
+static void was_read(struct daxkv_store *store, struct was *was)
 {
-	OK(read_all(kv, true, &was->forward));
-	OK(read_all(kv, false, &was->backward));
-	OK(copy_all(kv, &was->copy));
+	OK(read_all(store, true, &was->forward));
+	OK(read_all(store, false, &was->backward));
+	OK(copy_all(store, &was->copy));
 }
 
 /* try - with a page or a word as it is now: all or CORRUPT. Returns whether it was met. */
-static bool try(struct daxkv_store *kv, const struct was *was, uint64_t to, uint64_t from)
+static bool try(struct daxkv_store *store, const struct was *was, uint64_t to, uint64_t from)
 {
 	uint64_t hash;
 	bool met = false;
 
 	for (unsigned int way = 0; way < 3; way++) {
-		int rc = way < 2 ? read_all(kv, way == 0, &hash) : copy_all(kv, &hash);
+		int rc = way < 2 ? read_all(store, way == 0, &hash) : copy_all(store, &hash);
 		bool same = hash == (way == 0 ? was->forward : way == 1 ? was->backward : was->copy);
 
 		if (rc == DAXKV_NOT_FOUND || rc == DAXKV_INCOMPATIBLE || rc == DAXKV_BAD_DB)
@@ -170,29 +170,29 @@ static bool try(struct daxkv_store *kv, const struct was *was, uint64_t to, uint
 }
 
 /* pages_of - those behind the ring that were ever written, free ones included. */
-static unsigned int pages_of(const struct daxkv_store *kv, uint64_t *pages)
+static unsigned int pages_of(const struct daxkv_store *store, uint64_t *pages)
 {
 	static const uint8_t none[PAGE];
-	uint64_t off = kv->ring.off + FMT_RING_SLOTS * FMT_RING_SLOT, size = daxkv_size(kv);
+	uint64_t off = store->ring.off + FMT_RING_RECORDS * FMT_RING_RECORD, size = daxkv_size(store);
 	unsigned int n = 0;
 
 	for (; off < size && n < PAGES; off += PAGE)
-		if (memcmp(kv->map.base + off, none, PAGE) != 0)
+		if (memcmp(store->map.base + off, none, PAGE) != 0)
 			pages[n++] = off;
 	return n;
 }
 
-static void page_write(struct daxkv_store *kv, const uint8_t *page, uint64_t to)
+static void page_write(struct daxkv_store *store, const uint8_t *page, uint64_t to)
 {
-	assert_int_equal(pwrite(kv->map.fd, page, PAGE, (off_t)to), PAGE);
+	assert_int_equal(pwrite(store->map.fd, page, PAGE, (off_t)to), PAGE);
 }
 
 /* is_tried - those that are rare: the first page, whose first word is no number of a transaction, over
  * all, descriptors over each other, and so the leaves of names. Of the rest a share. */
-static bool is_tried(const struct daxkv_store *kv, const uint64_t *pages, unsigned int to, unsigned int from)
+static bool is_tried(const struct daxkv_store *store, const uint64_t *pages, unsigned int to, unsigned int from)
 {
 	const char *name = kinds[KINDS - 2].name;
-	const uint8_t *a = kv->map.base + pages[to], *b = kv->map.base + pages[from];
+	const uint8_t *a = store->map.base + pages[to], *b = store->map.base + pages[from];
 
 	return from == 0 || from % STRIDE == to % STRIDE || (a[20] == FMT_DESC && b[20] == FMT_DESC) ||
 	       (memmem(a, PAGE, name, strlen(name)) && memmem(b, PAGE, name, strlen(name)));
@@ -201,58 +201,58 @@ static bool is_tried(const struct daxkv_store *kv, const uint64_t *pages, unsign
 static void pages_over_others(void **state)
 {
 	static uint64_t pages[PAGES];
-	struct daxkv_store *kv = store_fill();
-	unsigned int met = 0, tried = 0, n = pages_of(kv, pages);
+	struct daxkv_store *store = store_fill();
+	unsigned int met = 0, tried = 0, n = pages_of(store, pages);
 	uint8_t page[PAGE];
 	struct was was;
 
 	(void)state;
-	was_read(kv, &was);
+	was_read(store, &was);
 	assert_true(n > 300);
 	for (unsigned int to = 0; to < n; to++) {
-		memcpy(page, kv->map.base + pages[to], PAGE);
+		memcpy(page, store->map.base + pages[to], PAGE);
 		for (unsigned int from = 0; from < n; from++) {
-			if (!is_tried(kv, pages, to, from))
+			if (!is_tried(store, pages, to, from))
 				continue;
 			tried++;
-			page_write(kv, kv->map.base + pages[from], pages[to]);
-			met += try(kv, &was, pages[to], pages[from]);
-			page_write(kv, page, pages[to]);
+			page_write(store, store->map.base + pages[from], pages[to]);
+			met += try(store, &was, pages[to], pages[from]);
+			page_write(store, page, pages[to]);
 		}
 	}
 	print_message("%u pages, %u copies, %u met\n", n, tried, met);
 	assert_true(met > tried / 4);
-	store_done(kv);
+	store_done(store);
 }
 
 /* words_that_name_others - no checksum covers the words of an inner page: its separators tell. */
 static void words_that_name_others(void **state)
 {
 	static uint64_t pages[PAGES];
-	struct daxkv_store *kv = store_fill();
-	unsigned int met = 0, n = pages_of(kv, pages);
+	struct daxkv_store *store = store_fill();
+	unsigned int met = 0, n = pages_of(store, pages);
 	struct was was;
 
 	(void)state;
-	was_read(kv, &was);
+	was_read(store, &was);
 	for (unsigned int i = 0; i < n; i++) {
-		const struct fmt_page *page = (const void *)(kv->map.base + pages[i]);
+		const struct fmt_page *page = (const void *)(store->map.base + pages[i]);
 
 		if (page->type != FMT_INNER)
 			continue;
 		for (uint32_t kid = 0; kid <= page->n; kid++) {
 			const uint64_t *kids = inner_kids(page);
-			uint64_t at = (uint64_t)((const uint8_t *)&kids[kid] - kv->map.base);
+			uint64_t at = (uint64_t)((const uint8_t *)&kids[kid] - store->map.base);
 			uint64_t right = kids[kid], other = kids[kid ? kid - 1 : page->n];
 
-			assert_int_equal(pwrite(kv->map.fd, &other, 8, (off_t)at), 8);
-			met += try(kv, &was, at, other);
-			assert_int_equal(pwrite(kv->map.fd, &right, 8, (off_t)at), 8);
+			assert_int_equal(pwrite(store->map.fd, &other, 8, (off_t)at), 8);
+			met += try(store, &was, at, other);
+			assert_int_equal(pwrite(store->map.fd, &right, 8, (off_t)at), 8);
 		}
 	}
 	print_message("%u met\n", met);
 	assert_true(met > 100);
-	store_done(kv);
+	store_done(store);
 }
 
 int main(void)

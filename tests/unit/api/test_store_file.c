@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The file of a store from outside: how small it begins, how it grows and is cut, its times, and what opening and closing cost. */
-#include "store.h"
+#include "small_store.h"
 
 #include <sys/stat.h>
 
@@ -21,75 +21,75 @@ static struct daxkv_store *fresh(const char *name, struct daxkv_options o)
 	return store_open(name, o);
 }
 
-static void put_large(struct daxkv_store *kv, const char *key, uint64_t size)
+static void put_large(struct daxkv_store *store, const char *key, uint64_t size)
 {
 	struct daxkv_val k = text(key), v = {.size = size};
-	struct daxkv_txn *txn = begin(kv);
+	struct daxkv_txn *txn = begin(store);
 
 	OK(daxkv_put(txn, DAXKV_MAIN, &k, &v, DAXKV_RESERVE));
 	memset(v.data, 'v', size);
 	OK(daxkv_txn_commit(txn));
 }
 
-static void del_one(struct daxkv_store *kv, const char *key)
+static void del_one(struct daxkv_store *store, const char *key)
 {
 	struct daxkv_val k = text(key);
-	struct daxkv_txn *txn = begin(kv);
+	struct daxkv_txn *txn = begin(store);
 
 	OK(daxkv_del(txn, DAXKV_MAIN, &k, NULL));
 	OK(daxkv_txn_commit(txn));
 }
 
-static void a_few_records_take_little(void **state)
+static void a_few_entries_take_little(void **state)
 {
-	struct daxkv_store *kv = fresh("few", (struct daxkv_options){0});
+	struct daxkv_store *store = fresh("few", (struct daxkv_options){0});
 
 	(void)state;
 	for (uint64_t i = 0; i < 20; i++)
-		put_some(kv, i, i + 1, 20, i);
-	struct daxkv_txn *txn = begin_reading(kv);
+		put_some(store, i, i + 1, 20, i);
+	struct daxkv_txn *txn = begin_reading(store);
 	daxkv_txn_abort(txn);
 	assert_true(stat_of("few").st_size <= 64 << 10);
 	assert_true(stat_of("few").st_blocks * 512 <= 64 << 10);
 	assert_true(stat_of("few-lock").st_blocks * 512 <= 8 << 10);
-	store_done(kv);
+	store_done(store);
 	assert_true(stat_of("few").st_blocks * 512 <= 64 << 10);
 }
 
 /* At each length the file is at most twice what is in use, up to 2 MiB more. */
 static void growth_is_in_proportion(void **state)
 {
-	struct daxkv_store *kv = fresh("steps", (struct daxkv_options){0});
+	struct daxkv_store *store = fresh("steps", (struct daxkv_options){0});
 	uint64_t grows = 0;
 
 	(void)state;
 	for (uint64_t n = 0; n < 30000; n += 50) {
-		put_some(kv, n, n + 50, 100, 0);
-		uint64_t used = info(kv).used_bytes + info(kv).held_pages * 4096, size = (uint64_t)stat_of("steps").st_size;
+		put_some(store, n, n + 50, 100, 0);
+		uint64_t used = info(store).used_bytes + info(store).held_pages * 4096, size = (uint64_t)stat_of("steps").st_size;
 
-		if (counters(kv).grows > grows)
+		if (counters(store).grows > grows)
 			assert_true(size <= 2 * used + (64 << 10) && size <= used + used / 8 + 3 * MIB);
-		grows = counters(kv).grows;
+		grows = counters(store).grows;
 	}
 	assert_true(grows > 5);
-	store_done(kv);
+	store_done(store);
 }
 
 /* More than the bounds of one commit's record: the bitmaps of fifty zones. */
 static void a_long_end_is_cut_at_once(void **state)
 {
-	struct daxkv_store *kv = fresh("long", (struct daxkv_options){.page_size = 512});
+	struct daxkv_store *store = fresh("long", (struct daxkv_options){.page_size = 512});
 
 	(void)state;
-	put_one(kv, "k", "v");
-	put_large(kv, "large", 100 * MIB);
+	put_one(store, "k", "v");
+	put_large(store, "large", 100 * MIB);
 	assert_true(stat_of("long").st_size > (off_t)(100 * MIB));
-	del_one(kv, "large");
-	store_done(kv);
+	del_one(store, "large");
+	store_done(store);
 	assert_true(stat_of("long").st_size <= (off_t)(2 * MIB));
-	kv = store_again("long");
-	put_large(kv, "large", 10 * MIB); /* over what was cut */
-	store_done(kv);
+	store = store_again("long");
+	put_large(store, "large", 10 * MIB); /* over what was cut */
+	store_done(store);
 }
 
 static void the_initial_size_holds(void **state)
@@ -98,16 +98,16 @@ static void the_initial_size_holds(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < 3; i++) {
-		struct daxkv_store *kv = fresh("initial", (struct daxkv_options){.initial_size = sizes[i]});
+		struct daxkv_store *store = fresh("initial", (struct daxkv_options){.initial_size = sizes[i]});
 
 		assert_true((uint64_t)stat_of("initial").st_size >= sizes[i]);
-		put_one(kv, "k", "v");
-		store_done(kv);
+		put_one(store, "k", "v");
+		store_done(store);
 		assert_true((uint64_t)stat_of("initial").st_size >= sizes[i]);
-		kv = store_again("initial");
-		put_large(kv, "large", 20 * MIB);
-		del_one(kv, "large");
-		store_done(kv);
+		store = store_again("initial");
+		put_large(store, "large", 20 * MIB);
+		del_one(store, "large");
+		store_done(store);
 		assert_true((uint64_t)stat_of("initial").st_size >= sizes[i]);
 		assert_true((uint64_t)stat_of("initial").st_size <= sizes[i] + 2 * MIB);
 		OK(unlink(scratch_path("initial")));
@@ -124,31 +124,31 @@ static void old_times(const char *name)
 /* A program that copies files which are newer than its copies finds those that were changed. */
 static void changes_show_in_the_times(void **state)
 {
-	struct daxkv_store *kv = fresh("times", (struct daxkv_options){0});
+	struct daxkv_store *store = fresh("times", (struct daxkv_options){0});
 
 	(void)state;
-	put_one(kv, "k", "v");
-	OK(daxkv_close(kv));
+	put_one(store, "k", "v");
+	OK(daxkv_close(store));
 	old_times("times");
-	kv = store_again("times");
-	put_one(kv, "k", "w");
-	OK(daxkv_close(kv));
+	store = store_again("times");
+	put_one(store, "k", "w");
+	OK(daxkv_close(store));
 	assert_true(stat_of("times").st_mtim.tv_sec > 1000);
-	kv = store_again("times");
-	put_one(kv, "k", "x");
+	store = store_again("times");
+	put_one(store, "k", "x");
 	old_times("times");
-	OK(daxkv_sync(kv));
+	OK(daxkv_sync(store));
 	assert_true(stat_of("times").st_mtim.tv_sec > 1000);
-	put_one(kv, "k", "y");
-	store_image(kv, "crashed");
-	store_done(kv);
+	put_one(store, "k", "y");
+	store_image(store, "crashed");
+	store_done(store);
 	old_times("crashed");
 	OK(daxkv_close(store_again("crashed"))); /* what was replayed is a change */
 	assert_true(stat_of("crashed").st_mtim.tv_sec > 1000);
 	old_times("times");
-	kv = store_again("times");
-	daxkv_txn_abort(begin_reading(kv));
-	OK(daxkv_close(kv));
+	store = store_again("times");
+	daxkv_txn_abort(begin_reading(store));
+	OK(daxkv_close(store));
 	OK(daxkv_close(store_open("times", (struct daxkv_options){.flags = DAXKV_READ_ONLY})));
 	assert_int_equal(stat_of("times").st_mtim.tv_sec, 1000);
 }
@@ -163,36 +163,36 @@ static int waiting_fence(struct pm *pm)
 }
 
 /* watch - the store's fences are counted from here on, its closing's too. */
-static void watch(struct daxkv_store *kv)
+static void watch(struct daxkv_store *store)
 {
 	static struct pm_ops ops;
 
-	ops = *kv->map.pm.ops;
+	ops = *store->map.pm.ops;
 	ops.fence = waiting_fence;
-	kv->map.pm.ops = &ops;
+	store->map.pm.ops = &ops;
 	waits = 0;
 }
 
 static void reading_waits_for_no_medium(void **state)
 {
-	struct daxkv_store *kv = fresh("idle", (struct daxkv_options){0});
+	struct daxkv_store *store = fresh("idle", (struct daxkv_options){0});
 
 	(void)state;
-	put_one(kv, "k", "v");
-	OK(daxkv_close(kv));
-	kv = store_again("idle");
-	assert_int_equal(counters(kv).fences, 0);
-	watch(kv);
-	struct daxkv_txn *txn = begin_reading(kv);
+	put_one(store, "k", "v");
+	OK(daxkv_close(store));
+	store = store_again("idle");
+	assert_int_equal(counters(store).fences, 0);
+	watch(store);
+	struct daxkv_txn *txn = begin_reading(store);
 	assert_true(has(txn, DAXKV_MAIN, "k", "v"));
 	daxkv_txn_abort(txn);
-	assert_true(info(kv).used_bytes > 0);
-	OK(daxkv_close(kv));
+	assert_true(info(store).used_bytes > 0);
+	OK(daxkv_close(store));
 	assert_int_equal(waits, 0);
-	kv = store_again("idle");
-	watch(kv);
-	put_one(kv, "k", "w"); /* what was found, the commit */
-	OK(daxkv_close(kv));   /* its words, the mark */
+	store = store_again("idle");
+	watch(store);
+	put_one(store, "k", "w"); /* what was found, the commit */
+	OK(daxkv_close(store));   /* its words, the mark */
 	assert_int_equal(waits, 4);
 }
 
@@ -202,13 +202,13 @@ static int dies_large(bool committed)
 	struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE};
 	struct daxkv_val k = text("large"), v = {.size = 20 * MIB};
 	struct daxkv_txn *txn;
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 
-	CHECK(daxkv_open(scratch_path("limits"), &o, &kv) == 0);
-	CHECK(daxkv_txn_begin(kv, NULL, 0, &txn) == 0);
+	CHECK(daxkv_open(scratch_path("limits"), &o, &store) == 0);
+	CHECK(daxkv_txn_begin(store, NULL, 0, &txn) == 0);
 	CHECK(daxkv_put(txn, DAXKV_MAIN, &k, &v, DAXKV_RESERVE) == 0);
 	if (committed)
-		CHECK(daxkv_txn_commit(txn) == 0 && daxkv_txn_begin(kv, NULL, 0, &txn) == 0);
+		CHECK(daxkv_txn_commit(txn) == 0 && daxkv_txn_begin(store, NULL, 0, &txn) == 0);
 	return 0;
 }
 
@@ -227,23 +227,23 @@ static int writes(void)
 	struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE};
 	struct daxkv_val k = text("k"), v = text("again");
 	struct daxkv_txn *txn;
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 
-	CHECK(daxkv_open(scratch_path("limits"), &o, &kv) == 0);
-	CHECK(daxkv_txn_begin(kv, NULL, 0, &txn) == 0);
+	CHECK(daxkv_open(scratch_path("limits"), &o, &store) == 0);
+	CHECK(daxkv_txn_begin(store, NULL, 0, &txn) == 0);
 	CHECK(daxkv_put(txn, DAXKV_MAIN, &k, &v, 0) == 0 && daxkv_txn_commit(txn) == 0);
-	CHECK(daxkv_close(kv) == 0);
+	CHECK(daxkv_close(store) == 0);
 	return 0;
 }
 
 /* One whose limit is too small for the store cannot write, and keeps nobody from it. */
 static void a_small_limit_takes_over(void **state)
 {
-	struct daxkv_store *kv = fresh("limits", (struct daxkv_options){0}), *small;
+	struct daxkv_store *store = fresh("limits", (struct daxkv_options){0}), *small;
 	struct daxkv_txn *txn;
 
 	(void)state;
-	put_one(kv, "k", "v");
+	put_one(store, "k", "v");
 	small = store_open("limits", (struct daxkv_options){.pmem = DAXKV_PMEM_FORCE, .max_size = 4 * MIB});
 	child_run(dies_begun); /* the file is longer than the limit, the store is not */
 	put_one(small, "k", "w");
@@ -251,20 +251,20 @@ static void a_small_limit_takes_over(void **state)
 	assert_int_equal(daxkv_txn_begin(small, NULL, 0, &txn), DAXKV_FULL);
 	assert_int_equal(daxkv_txn_begin(small, NULL, 0, &txn), DAXKV_FULL);
 	child_run(writes);
-	put_one(kv, "k", "x");
+	put_one(store, "k", "x");
 	child_run(dies_committed);
-	put_one(kv, "k", "y");
+	put_one(store, "k", "y");
 	txn = begin_reading(small);
 	assert_true(has(txn, DAXKV_MAIN, "k", "y"));
 	daxkv_txn_abort(txn);
 	(void)daxkv_close(small);
-	store_done(kv);
+	store_done(store);
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {TEST(a_few_records_take_little),  TEST(growth_is_in_proportion),     TEST(a_long_end_is_cut_at_once),
-	                                   TEST(the_initial_size_holds),     TEST(changes_show_in_the_times),   TEST(reading_waits_for_no_medium),
+	const struct CMUnitTest tests[] = {TEST(a_few_entries_take_little), TEST(growth_is_in_proportion), TEST(a_long_end_is_cut_at_once),
+	                                   TEST(the_initial_size_holds), TEST(changes_show_in_the_times), TEST(reading_waits_for_no_medium),
 	                                   TEST(a_small_limit_takes_over)};
 
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);

@@ -70,10 +70,10 @@ static const struct mutation {
     {DIR, 8, 8, '=', 0, 1 << 20, RAW, "outside the file"},
     {BITMAP, 0, 1, '=', 0xfe, 0, RAW, "not allocated in the bitmap"},
     {BITMAP, 100, 1, '=', 1, 0, RAW, "behind the size"},
-    {RING5, 0, 8, '+', 1, 0, SUMS, "wrong slot"},
+    {RING5, 0, 8, '+', 1, 0, SUMS, "wrong index"},
     {RING5, 0, 8, '+', 64, 0, SUMS, "newer than transaction 5"},
     {RING5, 0, 8, '+', 64, 0, SUMS, "newest record is 4"},
-    {RING5, 8, 1, '+', 1, 0, RAW, "ring slot 5: its record is not valid"},
+    {RING5, 8, 1, '+', 1, 0, RAW, "ring index 5: its record is not valid"},
     {RING5, 16, 4, '+', 1, 0, SUMS, "fresh ranges does not match"},
     {RING5, 22, 2, '=', 0, 0, SUMS, "not valid"},
     {RING5, 21, 1, '=', 200, 0, RAW, "not valid"},
@@ -222,7 +222,7 @@ static void check_tells_of_a_damaged_record_that_is_not_needed(void **state)
 	put(im.base + 256, clean_word(TXN), 8);
 	expect_clean(&im);
 	im.base[im.at[RING5] + 30] ^= 1;
-	expect_fault(&im, "ring slot 5: its record is not valid");
+	expect_fault(&im, "ring index 5: its record is not valid");
 	run(&im, &res);
 	assert_null(strstr(res.text, "superblock"));
 	put(im.base + 256, clean_word(TXN + 1), 8);
@@ -256,7 +256,7 @@ static void check_accepts_the_torn_record_of_the_next_commit_only(void **state)
 	put(im.base + 4096 + 6 * 512, 6, 8);
 	expect_clean(&im);
 	put(im.base + 4096 + 7 * 512, 7, 8);
-	expect_fault(&im, "ring slot 7: its record is not valid");
+	expect_fault(&im, "ring index 7: its record is not valid");
 	free(im.base);
 }
 
@@ -498,7 +498,7 @@ static void check_takes_tail_entries_apart(void **state)
 	slot_put(&im, LEAF_B, 1, 5, FMT_SLOT_INSERT, 3, &small_db);
 	seal(&im, true);
 	expect_fault(&im, "slot 3: a removal with a value");
-	expect_fault(&im, "slot 1: a database record of the wrong size");
+	expect_fault(&im, "slot 1: a catalog entry of the wrong size");
 	slot_put(&im, LEAF_A, 3, 5, FMT_SLOT_REMOVE, 0, &flagged);
 	memcpy(im.base + im.at[LEAF_B] + 40, im.base + im.at[LEAF_B] + 32, 8);
 	seal(&im, true);

@@ -178,12 +178,12 @@ static bool disk_filled(void)
 }
 
 /* written - a transaction that puts, or deletes, one of 500 keys. */
-static int written(struct daxkv_store *kv, uint32_t number, bool put)
+static int written(struct daxkv_store *store, uint32_t number, bool put)
 {
 	uint8_t bytes[300] = {0};
 	struct daxkv_val k = {sizeof number, &number}, v = {sizeof bytes, bytes};
 	struct daxkv_txn *txn;
-	int rc = daxkv_txn_begin(kv, NULL, 0, &txn);
+	int rc = daxkv_txn_begin(store, NULL, 0, &txn);
 
 	if (rc)
 		return rc;
@@ -201,29 +201,29 @@ static int child_without_room_for_the_lock_file(void)
 	const struct daxkv_options options = {.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .page_size = 512};
 	struct daxkv_txn *reader[200];
 	uint64_t faults = 1;
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	unsigned int n = 0;
 	int rc = 0;
 
 	if (geteuid() != 0 || unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
 	    mount("none", scratch_path("small"), "tmpfs", 0, "size=3m") != 0)
 		return SKIPPED;
-	CHECK(daxkv_open(scratch_path("small/store"), &options, &kv) == 0);
+	CHECK(daxkv_open(scratch_path("small/store"), &options, &store) == 0);
 	for (uint32_t i = 0; i < 1000; i++)
-		CHECK(written(kv, i, true) == 0);
+		CHECK(written(store, i, true) == 0);
 	CHECK(disk_filled());
-	while (n < 200 && (rc = daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &reader[n])) == 0)
+	while (n < 200 && (rc = daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &reader[n])) == 0)
 		n++;
-	CHECK(n && rc == ENOSPC); /* no crash at a slot without its space */
-	for (uint32_t i = 0; i < 10000 && (rc = written(kv, i, i % 2)) == 0; i++)
+	CHECK(n && rc == ENOSPC); /* no crash at an entry without its space */
+	for (uint32_t i = 0; i < 10000 && (rc = written(store, i, i % 2)) == 0; i++)
 		;
 	CHECK(rc == ENOSPC);
 	while (n)
 		daxkv_txn_abort(reader[--n]);
 	for (uint32_t i = 0; i < 50; i++)
-		CHECK(written(kv, i, false) == 0);
-	CHECK(daxkv_check(kv, NULL, NULL, &faults) == 0 && faults == 0);
-	CHECK(daxkv_close(kv) == 0);
+		CHECK(written(store, i, false) == 0);
+	CHECK(daxkv_check(store, NULL, NULL, &faults) == 0 && faults == 0);
+	CHECK(daxkv_close(store) == 0);
 	return 0;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Where a store may lie: bind mounts, media that cannot be written, files of somebody else, network filesystems. Children in mount
  * namespaces of their own; they need root, else they are skipped. */
-#include "store.h"
+#include "small_store.h"
 
 #include <grp.h>
 #include <sched.h>
@@ -14,13 +14,13 @@
 static int open_code(const char *path, unsigned int flags, struct daxkv_store **out)
 {
 	struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE, .flags = flags};
-	struct daxkv_store *kv;
-	int rc = daxkv_open(path, &o, &kv);
+	struct daxkv_store *store;
+	int rc = daxkv_open(path, &o, &store);
 
 	if (!rc && out)
-		*out = kv;
+		*out = store;
 	else if (!rc)
-		rc = daxkv_close(kv);
+		rc = daxkv_close(store);
 	return rc;
 }
 
@@ -61,17 +61,17 @@ static void word_restore(const char *image, const char *old, uint64_t off)
 
 static void store_make(enum left how)
 {
-	struct daxkv_store *kv = store_new("e", 4096);
+	struct daxkv_store *store = store_new("e", 4096);
 
 	left = how;
-	store_image(kv, "old");
-	put_one(kv, "k", "v");
+	store_image(store, "old");
+	put_one(store, "k", "v");
 	if (how != CLEAN)
-		store_image(kv, "image");
-	assert_true(kv->words.n > 1);
+		store_image(store, "image");
+	assert_true(store->words.n > 1);
 	if (how == TORN)
-		word_restore("image", "old", kv->words.w[0].off);
-	store_done(kv);
+		word_restore("image", "old", store->words.w[0].off);
+	store_done(store);
 	if (how == CLEAN)
 		return;
 	OK(rename(scratch_path("image"), scratch_path("e")));
@@ -80,20 +80,20 @@ static void store_make(enum left how)
 
 static void put_and_close(const char *name)
 {
-	struct daxkv_store *kv = store_open(name, (struct daxkv_options){.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE});
+	struct daxkv_store *store = store_open(name, (struct daxkv_options){.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE});
 	char lock[64];
 
-	put_one(kv, "k", "v");
-	OK(daxkv_close(kv));
+	put_one(store, "k", "v");
+	OK(daxkv_close(store));
 	snprintf(lock, sizeof lock, "%s-lock", name);
 	OK(unlink(scratch_path(lock)));
 }
 
-static bool shows(struct daxkv_store *kv, const char *key, const char *value)
+static bool shows(struct daxkv_store *store, const char *key, const char *value)
 {
 	struct daxkv_txn *txn;
 
-	if (daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn))
+	if (daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &txn))
 		return false;
 	bool good = has(txn, DAXKV_MAIN, key, value);
 
@@ -160,7 +160,7 @@ static int beside_a_writer(struct daxkv_store *reader)
 
 static int child_reads_readonly_media(void)
 {
-	struct daxkv_store *kv, *second;
+	struct daxkv_store *store, *second;
 	struct daxkv_info i;
 
 	if (!mounts_own())
@@ -171,15 +171,15 @@ static int child_reads_readonly_media(void)
 		if (with_lock)
 			close(open(scratch_path("e-lock"), O_CREAT | O_RDWR | O_CLOEXEC, 0600));
 		CHECK(open_code(scratch_path("ro/e"), 0, NULL) == EROFS);
-		CHECK(open_code(scratch_path("ro/e"), DAXKV_READ_ONLY, &kv) == 0);
+		CHECK(open_code(scratch_path("ro/e"), DAXKV_READ_ONLY, &store) == 0);
 		CHECK(open_code(scratch_path("ro/e"), DAXKV_READ_ONLY, &second) == 0);
-		CHECK(shows(kv, "k", "v") && shows(second, "k", "v"));
-		CHECK(daxkv_info(kv, &i) == 0 && i.private_recovery == (left == TORN) && i.read_only);
+		CHECK(shows(store, "k", "v") && shows(second, "k", "v"));
+		CHECK(daxkv_info(store, &i) == 0 && i.private_recovery == (left == TORN) && i.read_only);
 		if (left == TORN) /* it keeps writers away who come by the other mount */
 			CHECK(open_code(scratch_path("e"), 0, NULL) == DAXKV_BUSY);
 		else
-			CHECK(beside_a_writer(kv) == 0);
-		CHECK(daxkv_close(kv) == 0 && daxkv_close(second) == 0);
+			CHECK(beside_a_writer(store) == 0);
+		CHECK(daxkv_close(store) == 0 && daxkv_close(second) == 0);
 	}
 	return 0;
 }
@@ -196,7 +196,7 @@ static void readonly_media(void **state)
 
 static int child_is_nobody(void)
 {
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	struct daxkv_info i;
 
 	if (geteuid() != 0) {
@@ -205,10 +205,10 @@ static int child_is_nobody(void)
 	}
 	CHECK(setgroups(0, NULL) == 0 && setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
 	CHECK(open_code(scratch_path("e"), 0, NULL) == EACCES);
-	CHECK(open_code(scratch_path("e"), DAXKV_READ_ONLY, &kv) == 0);
-	CHECK(shows(kv, "k", "v"));
-	CHECK(daxkv_info(kv, &i) == 0 && i.private_recovery == (left == TORN));
-	CHECK(daxkv_close(kv) == 0);
+	CHECK(open_code(scratch_path("e"), DAXKV_READ_ONLY, &store) == 0);
+	CHECK(shows(store, "k", "v"));
+	CHECK(daxkv_info(store, &i) == 0 && i.private_recovery == (left == TORN));
+	CHECK(daxkv_close(store) == 0);
 	return 0;
 }
 

@@ -174,7 +174,7 @@ static void geometry_out_of_range(void **state)
 		uint32_t value;
 	} bad[] = {{offsetof(struct fmt_super, page_size), 0},      {offsetof(struct fmt_super, page_size), 256},
 	           {offsetof(struct fmt_super, page_size), 5000},   {offsetof(struct fmt_super, page_size), 65536},
-	           {offsetof(struct fmt_super, ring_slot_size), 1}, {offsetof(struct fmt_super, ring_slots), 32},
+	           {offsetof(struct fmt_super, ring_record_size), 1}, {offsetof(struct fmt_super, ring_records), 32},
 	           {offsetof(struct fmt_super, ring_off), 8192},    {offsetof(struct fmt_super, first_page), 0},
 	           {offsetof(struct fmt_super, endian), 0x04030201}};
 	(void)state;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Large values: their pages are used again as soon as nobody can want the old bytes, also within the transaction, and by no
  * nesting level too early. */
-#include "store.h"
+#include "small_store.h"
 
 #define MAIN DAXKV_MAIN
 #define LARGE 10000u
@@ -10,8 +10,8 @@
 /* Whatever is stored again and again in one transaction, the file is as long as for a few of them. */
 static void replaced_within_the_transaction(void **state)
 {
-	struct daxkv_store *kv = store_new("b", 4096);
-	struct daxkv_txn *txn = begin(kv);
+	struct daxkv_store *store = store_new("b", 4096);
+	struct daxkv_txn *txn = begin(store);
 	(void)state;
 	for (uint64_t i = 0; i < 3000; i++) {
 		OK(put_n(txn, MAIN, i % VALUES, LARGE + i % 3 * 4096, i));
@@ -23,15 +23,15 @@ static void replaced_within_the_transaction(void **state)
 	for (uint64_t i = 0; i < VALUES; i++)
 		OK(put_n(txn, MAIN, i, LARGE, i));
 	OK(daxkv_txn_commit(txn));
-	assert_in_range(info(kv).file_size, 0, 4 << 20);
-	store_image(kv, "crashed"); /* the record names the last versions only */
-	store_done(kv);
-	kv = store_again("crashed");
-	txn = begin_reading(kv);
+	assert_in_range(info(store).file_size, 0, 4 << 20);
+	store_image(store, "crashed"); /* the record names the last versions only */
+	store_done(store);
+	store = store_again("crashed");
+	txn = begin_reading(store);
 	for (uint64_t i = 0; i < VALUES; i++)
 		assert_true(has_n(txn, MAIN, i, LARGE, i));
 	daxkv_txn_abort(txn);
-	store_done(kv);
+	store_done(store);
 }
 
 static void values_are(struct daxkv_txn *txn, uint64_t version)
@@ -49,8 +49,8 @@ static void put_values(struct daxkv_txn *txn, uint64_t version)
 /* What a child replaces of its parent's is the parent's again when it aborts, and used again when it commits. */
 static void replaced_by_nested_transactions(void **state)
 {
-	struct daxkv_store *kv = store_new("b", 4096);
-	struct daxkv_txn *txn = begin(kv), *child;
+	struct daxkv_store *store = store_new("b", 4096);
+	struct daxkv_txn *txn = begin(store), *child;
 	(void)state;
 	put_values(txn, 0);
 	for (uint64_t round = 1, version = 0; round < 400; round++) {
@@ -67,18 +67,18 @@ static void replaced_by_nested_transactions(void **state)
 		values_are(txn, version);
 	}
 	OK(daxkv_txn_commit(txn));
-	assert_in_range(info(kv).file_size, 0, 4 << 20);
-	txn = begin_reading(kv);
+	assert_in_range(info(store).file_size, 0, 4 << 20);
+	txn = begin_reading(store);
 	values_are(txn, 398); /* the last one that was committed */
 	daxkv_txn_abort(txn);
-	store_done(kv);
+	store_done(store);
 }
 
 /* A grandchild's commit frees nothing of what the outermost made: the level between may still be undone. */
 static void replaced_two_levels_below(void **state)
 {
-	struct daxkv_store *kv = store_new("b", 4096);
-	struct daxkv_txn *txn = begin(kv), *child, *grandchild;
+	struct daxkv_store *store = store_new("b", 4096);
+	struct daxkv_txn *txn = begin(store), *child, *grandchild;
 	(void)state;
 	put_values(txn, 0);
 	for (uint64_t i = 0; i < 40; i++)
@@ -97,18 +97,18 @@ static void replaced_two_levels_below(void **state)
 	for (uint64_t i = 0; i < 40; i++)
 		assert_true(has_n(txn, MAIN, 100 + i, 90, 0));
 	OK(daxkv_txn_commit(txn));
-	store_done(kv);
+	store_done(store);
 }
 
 /* Of a committed value the pages wait, whatever level replaces it. */
 static void committed_values_wait(void **state)
 {
-	struct daxkv_store *kv = store_new("b", 4096);
+	struct daxkv_store *store = store_new("b", 4096);
 	struct daxkv_txn *txn, *child, *reader;
 	(void)state;
-	put_some(kv, 0, VALUES, LARGE, 0);
-	reader = begin_reading(kv);
-	txn = begin(kv);
+	put_some(store, 0, VALUES, LARGE, 0);
+	reader = begin_reading(store);
+	txn = begin(store);
 	child = begin_in(txn);
 	put_values(child, 1);
 	put_values(child, 2);
@@ -118,16 +118,16 @@ static void committed_values_wait(void **state)
 	OK(daxkv_txn_commit(txn));
 	values_are(reader, 0);
 	daxkv_txn_abort(reader);
-	store_done(kv);
+	store_done(store);
 }
 
 /* The new value and the key are bytes of the old value, which leaves must not overwrite before they are copied. */
 static void replaced_by_a_part_of_itself(void **state)
 {
-	struct daxkv_store *kv = store_new("b", 512);
+	struct daxkv_store *store = store_new("b", 512);
 	(void)state;
 	for (uint64_t n = 0; n < 60; n++) {
-		struct daxkv_txn *txn = begin(kv);
+		struct daxkv_txn *txn = begin(store);
 		uint8_t value[2000];
 		char buf[17];
 		struct daxkv_val k = key_n(buf, n), v = {sizeof value, value};
@@ -149,7 +149,7 @@ static void replaced_by_a_part_of_itself(void **state)
 		assert_memory_equal(v.data, value + 100, 120);
 		daxkv_txn_abort(txn);
 	}
-	store_done(kv);
+	store_done(store);
 }
 
 int main(void)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Inside an inner page: which kid holds a key, separators with and without duplicates, kids changed in place and pending, damage. */
-#include "store.h"
+#include "small_store.h"
 
 #define PSIZE 4096u
 
@@ -179,9 +179,9 @@ static void separator_outside_the_page(void **state)
 
 static void swap_in_a_private_page(void **state)
 {
-	struct daxkv_store *kv = store_new("i", 512);
-	struct daxkv_txn *txn = begin(kv);
-	struct wset *w = &kv->wset;
+	struct daxkv_store *store = store_new("i", 512);
+	struct daxkv_txn *txn = begin(store);
+	struct wset *w = &store->wset;
 	struct wpage *wp;
 	struct order o;
 	struct sep seps[2] = {sep_of("f"), sep_of("p")};
@@ -191,22 +191,22 @@ static void swap_in_a_private_page(void **state)
 	order_init(&o, 0);
 	OK(wset_new_page(w, &wp));
 	wset_install(w, wp, w->image, inner_build(w->image, 512, &o, seps, at, 2, 1, w->txn, 0));
-	const struct fmt_page *p = view_raw(&kv->writer_view, wp->off);
+	const struct fmt_page *p = view_raw(&store->writer_view, wp->off);
 	OK(inner_swap(w, p, wp->off, 1, 4096, &done));
 	assert_true(done && !wp->streamed && wp->npending == 0);
-	assert_int_equal(inner_kid(&kv->writer_view, p, wp->off, 0), 512);
-	assert_int_equal(inner_kid(&kv->writer_view, p, wp->off, 1), 4096);
-	assert_int_equal(inner_kid(&kv->writer_view, p, wp->off, 2), 1536);
+	assert_int_equal(inner_kid(&store->writer_view, p, wp->off, 0), 512);
+	assert_int_equal(inner_kid(&store->writer_view, p, wp->off, 1), 4096);
+	assert_int_equal(inner_kid(&store->writer_view, p, wp->off, 2), 1536);
 	daxkv_txn_abort(txn);
-	store_done(kv);
+	store_done(store);
 }
 
 /* In a page that others may see the new kids are pending: 16 of them, a kid changed twice counted once, and not one more. */
 static void swap_in_a_committed_page(void **state)
 {
-	struct daxkv_store *kv = store_new("i", 4096);
-	struct daxkv_txn *txn = begin(kv);
-	struct wset *w = &kv->wset;
+	struct daxkv_store *store = store_new("i", 4096);
+	struct daxkv_txn *txn = begin(store);
+	struct wset *w = &store->wset;
 	struct wset_mark mark;
 	struct wpage *wp;
 	struct order o;
@@ -224,7 +224,7 @@ static void swap_in_a_committed_page(void **state)
 	at[20] = 4096;
 	OK(wset_new_page(w, &wp));
 	wset_install(w, wp, w->image, inner_build(w->image, 4096, &o, seps, at, 20, 1, w->txn, 0));
-	const struct fmt_page *p = view_raw(&kv->writer_view, wp->off);
+	const struct fmt_page *p = view_raw(&store->writer_view, wp->off);
 	wset_enter(w, &mark); /* from here on it is somebody else's page */
 	for (uint32_t i = 0; i < WSET_PENDING; i++) {
 		OK(inner_swap(w, p, wp->off, i, 8192, &done));
@@ -235,16 +235,16 @@ static void swap_in_a_committed_page(void **state)
 	}
 	OK(inner_swap(w, p, wp->off, 16, 8192, &done));
 	assert_false(done);
-	struct view reader = kv->writer_view;
+	struct view reader = store->writer_view;
 	reader.w = NULL;
 	for (uint32_t i = 0; i < 21; i++) {
-		assert_int_equal(inner_kid(&kv->writer_view, p, wp->off, i), i < 16 ? 8192 + i * 4096 : 4096);
+		assert_int_equal(inner_kid(&store->writer_view, p, wp->off, i), i < 16 ? 8192 + i * 4096 : 4096);
 		assert_int_equal(inner_kid(&reader, p, wp->off, i), 4096);
 	}
 	wset_undo(w, &mark);
-	assert_int_equal(inner_kid(&kv->writer_view, p, wp->off, 0), 4096);
+	assert_int_equal(inner_kid(&store->writer_view, p, wp->off, 0), 4096);
 	daxkv_txn_abort(txn);
-	store_done(kv);
+	store_done(store);
 }
 
 int main(void)

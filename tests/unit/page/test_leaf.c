@@ -294,7 +294,7 @@ static void packs_of_any_sizes(void **state)
 				it = (struct item){.key = (const uint8_t *)&key[n], .klen = 8, .val = (const uint8_t *)value[n], .vlen = n == odd && f < 2 ? 13 : 8};
 				if (n == odd && f == 2)
 					it.flags = FMT_ENTRY_BLOB; /* in no such database, but all the same to a pack */
-				assert_true(!n || leaf_pack_rises(&p, &o, &it, true));
+				assert_true(!n || leaf_pack_ascends(&p, &o, &it, true));
 				if (!leaf_pack_add(&p, &o, &it))
 					break;
 				it = leaf_pack_item(&p, n / 2);
@@ -351,7 +351,7 @@ struct model { /* the leaf's entries, in order */
 	uint32_t n, key[64], version[64];
 };
 
-static void model_matches(struct daxkv_store *kv, const struct leaf *l, const struct order *o, const struct model *m)
+static void model_matches(struct daxkv_store *store, const struct leaf *l, const struct order *o, const struct model *m)
 {
 	static uint16_t offsets[LEAF_MAX(FMT_PAGE_MAX)];
 	struct item it;
@@ -368,7 +368,7 @@ static void model_matches(struct daxkv_store *kv, const struct leaf *l, const st
 		OK(leaf_item(l, eoff, &it));
 		assert_true(it.klen == (uint32_t)len && memcmp(it.key, key, it.klen) == 0);
 		assert_int_equal(get32(it.val), m->version[i]);
-		OK(leaf_get(&kv->writer_view, l->page, l->off, o, (const uint8_t *)key, (uint32_t)len, order_fp((const uint8_t *)key, (uint32_t)len), &it, &found));
+		OK(leaf_get(&store->writer_view, l->page, l->off, o, (const uint8_t *)key, (uint32_t)len, order_fp((const uint8_t *)key, (uint32_t)len), &it, &found));
 		assert_true(found && get32(it.val) == m->version[i]);
 		struct probe p = {.key = (const uint8_t *)key, .klen = (uint32_t)len};
 		uint32_t rank;
@@ -378,7 +378,7 @@ static void model_matches(struct daxkv_store *kv, const struct leaf *l, const st
 }
 
 /* model_step - a random insertion, replacement or removal, in the leaf and in the model. */
-static bool model_step(struct daxkv_store *kv, const struct leaf *l, const struct order *o, struct model *m, uint64_t *x, uint32_t version)
+static bool model_step(struct daxkv_store *store, const struct leaf *l, const struct order *o, struct model *m, uint64_t *x, uint32_t version)
 {
 	char key[16];
 	uint32_t k = (uint32_t)(random_next(x) % 40), at = 0, eoff, rank;
@@ -398,7 +398,7 @@ static bool model_step(struct daxkv_store *kv, const struct leaf *l, const struc
 		c.kind = FMT_SLOT_REMOVE;
 		c.item.vlen = 0;
 	}
-	OK(leaf_append(&kv->wset, o, l, &c, &done, &value));
+	OK(leaf_append(&store->wset, o, l, &c, &done, &value));
 	if (!done)
 		return false;
 	if (c.kind == FMT_SLOT_INSERT) {
@@ -420,11 +420,11 @@ static bool model_step(struct daxkv_store *kv, const struct leaf *l, const struc
 static void fingerprints_that_are_equal(void **state)
 {
 	static const uint32_t fps[] = {0, 1, 0x7fff, 0x8000, 0xffff};
-	struct daxkv_store *kv = store_new("l", 4096);
+	struct daxkv_store *store = store_new("l", 4096);
 	(void)state;
 	for (uint32_t f = 0; f < 5; f++) {
-		struct daxkv_txn *txn = begin(kv);
-		struct wset *w = &kv->wset;
+		struct daxkv_txn *txn = begin(store);
+		struct wset *w = &store->wset;
 		uint32_t key[FMT_TAIL_SLOTS + 1], n = 0;
 		struct order o;
 		struct wpage *wp;
@@ -438,9 +438,9 @@ static void fingerprints_that_are_equal(void **state)
 		OK(wset_new_page(w, &wp));
 		wset_install(w, wp, w->image, leaf_build(w->image, 4096, &o, NULL, 0, w->txn, 0));
 		for (n = 0; n <= FMT_TAIL_SLOTS; n++) {
-			leaf_open(&kv->writer_view, (const void *)(kv->map.base + wp->off), wp->off, &l);
+			leaf_open(&store->writer_view, (const void *)(store->map.base + wp->off), wp->off, &l);
 			for (uint32_t i = 0; i <= FMT_TAIL_SLOTS; i++) {
-				OK(leaf_get(&kv->writer_view, l.page, l.off, &o, (const uint8_t *)&key[i], 4, fps[f], &it, &found));
+				OK(leaf_get(&store->writer_view, l.page, l.off, &o, (const uint8_t *)&key[i], 4, fps[f], &it, &found));
 				assert_int_equal(found, i < n);
 				assert_true(!found || (it.vlen == 4 && get32(it.val) == i));
 			}
@@ -454,19 +454,19 @@ static void fingerprints_that_are_equal(void **state)
 		}
 		daxkv_txn_abort(txn);
 	}
-	store_done(kv);
+	store_done(store);
 }
 
 /* A leaf with some base, then random changes until the tail is full: after each the order, by rank and by search, is the model's. On a private
  * page, and on one that is treated like a committed page (at a deeper level). */
 static void ranks_follow_random_changes(void **state)
 {
-	struct daxkv_store *kv = store_new("l", 512);
+	struct daxkv_store *store = store_new("l", 512);
 	uint64_t x = 4242;
 	(void)state;
 	for (int round = 0; round < 300; round++) {
-		struct daxkv_txn *txn = begin(kv);
-		struct wset *w = &kv->wset;
+		struct daxkv_txn *txn = begin(store);
+		struct wset *w = &store->wset;
 		struct order o;
 		struct model m = {.n = (uint32_t)(round % 7)};
 		struct item items[8];
@@ -487,34 +487,34 @@ static void ranks_follow_random_changes(void **state)
 			wset_enter(w, &mark);
 		uint32_t appended = 0;
 		for (uint32_t version = 1;; version++) {
-			leaf_open(&kv->writer_view, (const void *)(kv->map.base + wp->off), wp->off, &l);
-			model_matches(kv, &l, &o, &m);
-			if (!model_step(kv, &l, &o, &m, &x, version))
+			leaf_open(&store->writer_view, (const void *)(store->map.base + wp->off), wp->off, &l);
+			model_matches(store, &l, &o, &m);
+			if (!model_step(store, &l, &o, &m, &x, version))
 				break;
 			appended++;
 		}
 		assert_true(appended <= FMT_TAIL_SLOTS && appended >= 6);
 		assert_true(appended == FMT_TAIL_SLOTS || FMT_SLOT_END(l.slots[l.nslots - 1]) + 28 > 512); /* why it ended */
 		if (round % 2) {
-			assert_int_equal(load_word((const uint64_t *)(const void *)(kv->map.base + wp->off + FMT_LEAF_SLOTS)), 0); /* held back */
+			assert_int_equal(load_word((const uint64_t *)(const void *)(store->map.base + wp->off + FMT_LEAF_SLOTS)), 0); /* held back */
 			wset_undo(w, &mark);
 		}
 		daxkv_txn_abort(txn);
 	}
-	store_done(kv);
+	store_done(store);
 }
 
 /* A reader sees the first slots, those of its transaction and older; a get, a walk by rank and a search agree. */
 static void snapshot_sees_the_first_slots(void **state)
 {
-	struct daxkv_store *kv = store_new("l", 4096);
-	struct daxkv_txn *reader[12], *first = begin_reading(kv);
+	struct daxkv_store *store = store_new("l", 4096);
+	struct daxkv_txn *reader[12], *first = begin_reading(store);
 	(void)state;
-	put_one(kv, "m", "base");
+	put_one(store, "m", "base");
 	for (int i = 0; i < 12; i++) {
 		char key[3] = {(char)(i % 2 ? 'a' + i : 'z' - i), 0}, value[3] = {(char)('0' + i), 0};
-		put_one(kv, i % 3 == 2 ? "m" : key, value);
-		OK(daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &reader[i]));
+		put_one(store, i % 3 == 2 ? "m" : key, value);
+		OK(daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &reader[i]));
 	}
 	assert_true(has(first, DAXKV_MAIN, "m", NULL));
 	for (int s = 0; s < 12; s++) {
@@ -546,8 +546,8 @@ static void snapshot_sees_the_first_slots(void **state)
 	for (int i = 0; i < 12; i++)
 		daxkv_txn_abort(reader[i]);
 	daxkv_txn_abort(first);
-	assert_int_equal(counters(kv).compactions, 0);
-	store_done(kv);
+	assert_int_equal(counters(store).compactions, 0);
+	store_done(store);
 }
 
 /* ---- damage ---------------------------------------------------------------------------------------------------------------- */

@@ -96,7 +96,7 @@ static void ring_that_wrapped(void **state)
 		raw_commit(&r, t, t > 2 ? t - 2 : 0, WORD, t);
 	recover_gives(&r, 200, 2);
 	assert_int_equal(raw_word(&r, WORD), 200);
-	assert_int_equal(*ring_slot(&r.ring, 201), 137); /* the follower's slot has its older record still */
+	assert_int_equal(*ring_at(&r.ring, 201), 137); /* the follower's place has its older record still */
 	raw_close(&r);
 }
 
@@ -110,13 +110,13 @@ static void newest_record_torn(void **state)
 	raw_open(&r, 4096);
 	for (uint64_t t = 1; t <= 70; t++)
 		raw_commit(&r, t, t > 2 ? t - 2 : 0, WORD, t);
-	raw_flip(&r, raw_slot(&r, 70) + 30);
+	raw_flip(&r, raw_at(&r, 70) + 30);
 	recover_gives(&r, 69, 2);
 	assert_int_equal(raw_word(&r, WORD), 69);
 	assert_int_equal(recover_needed(&r.ring, &needed, &txn), 0);
-	assert_false(needed); /* an erased slot is nothing to do: a reader needs no private copy */
+	assert_false(needed); /* an erased place is nothing to do: a reader needs no private copy */
 	assert_false(ring_read(&r.ring, 70 % 64, &rec));
-	raw_flip(&r, raw_slot(&r, 70) + 30); /* the line that was missing comes late: the record must not come to life */
+	raw_flip(&r, raw_at(&r, 70) + 30); /* the line that was missing comes late: the record must not come to life */
 	assert_false(ring_read(&r.ring, 70 % 64, &rec));
 	raw_close(&r);
 }
@@ -131,15 +131,15 @@ static void erased_follower_is_written_back_before_the_first_fence(void **state)
 	raw_open(&r, 4096);
 	for (uint64_t t = 1; t <= 70; t++)
 		raw_commit(&r, t, t > 2 ? t - 2 : 0, WORD, t);
-	raw_flip(&r, raw_slot(&r, 70) + 30);
+	raw_flip(&r, raw_at(&r, 70) + 30);
 	pm_log_attach(&log, &r.map.pm, r.map.base);
 	recover_gives(&r, 69, 2);
 	size_t fence = pm_log_next(&log, 0, PM_LOG_FENCE);
-	for (uint64_t off = raw_slot(&r, 70); off < raw_slot(&r, 70) + FMT_RING_SLOT; off += FMT_WORD) {
+	for (uint64_t off = raw_at(&r, 70); off < raw_at(&r, 70) + FMT_RING_RECORD; off += FMT_WORD) {
 		assert_int_equal(raw_word(&r, off), 0);
 		assert_true(pm_log_touch(&log, 0, fence, PM_LOG_STORES, off, FMT_WORD) != PM_LOG_NONE);
 	}
-	assert_true(pm_log_written_back(&log, 0, fence, raw_slot(&r, 70), FMT_RING_SLOT));
+	assert_true(pm_log_written_back(&log, 0, fence, raw_at(&r, 70), FMT_RING_RECORD));
 	pm_log_detach(&log);
 	raw_close(&r);
 }
@@ -180,8 +180,8 @@ static void newest_fresh_bytes_torn(void **state)
 	assert_int_equal(raw_word(&r, WORD), 4);
 	raw_flip(&r, RAW_DATA + 5 * 64 + 63); /* and the fresh bytes come late */
 	assert_false(ring_read(&r.ring, 5, &rec));
-	for (size_t i = 0; i < FMT_RING_SLOT / 8; i++)
-		assert_int_equal(ring_slot(&r.ring, 5)[i], 0);
+	for (size_t i = 0; i < FMT_RING_RECORD / 8; i++)
+		assert_int_equal(ring_at(&r.ring, 5)[i], 0);
 	raw_close(&r);
 }
 
@@ -222,7 +222,7 @@ static void hole_is_corruption(void **state)
 	raw_open(&r, 4096);
 	for (uint64_t t = 1; t <= 5; t++)
 		raw_commit(&r, t, t > 2 ? t - 2 : 0, WORD, t);
-	raw_flip(&r, raw_slot(&r, 4) + 3);
+	raw_flip(&r, raw_at(&r, 4) + 3);
 	recover_refuses(&r, "record 4 is missing");
 	raw_close(&r);
 }
@@ -236,7 +236,7 @@ static void newest_torn_and_hole_below(void **state)
 	for (uint64_t t = 1; t <= 6; t++)
 		raw_commit(&r, t, t > 2 ? t - 2 : 0, WORD, t);
 	raw_flip(&r, RAW_DATA + 6 * 64);
-	raw_flip(&r, raw_slot(&r, 5) + 3);
+	raw_flip(&r, raw_at(&r, 5) + 3);
 	recover_refuses(&r, "record 5 is missing");
 	raw_close(&r);
 }
@@ -269,10 +269,10 @@ static void a_clean_store_does_not_need_its_ring(void **state)
 			raw_commit(&r, t, t > 2 ? t - 2 : 0, WORD, t);
 		recover_gives(&r, 5, 2); /* which marks it */
 		if (damaged <= 5)
-			raw_flip(&r, raw_slot(&r, damaged) + 3);
+			raw_flip(&r, raw_at(&r, damaged) + 3);
 		else
 			for (uint64_t t = 1; t <= 5; t++)
-				raw_flip(&r, raw_slot(&r, t) + 3);
+				raw_flip(&r, raw_at(&r, t) + 3);
 		nothing_needed(&r, 5);
 		assert_int_equal(raw_word(&r, WORD), 5);
 		raw_commit(&r, 6, 5, WORD, 6); /* and goes on from there */
@@ -291,13 +291,13 @@ static void records_behind_the_mark(void **state)
 	for (uint64_t t = 1; t <= 5; t++)
 		raw_commit(&r, t, t > 2 ? t - 2 : 0, WORD, t);
 	recover_gives(&r, 5, 2);
-	raw_flip(&r, raw_slot(&r, 5) + 3);
+	raw_flip(&r, raw_at(&r, 5) + 3);
 	raw_commit(&r, 6, 5, WORD, 6);
-	raw_flip(&r, raw_slot(&r, 6) + 3); /* torn */
+	raw_flip(&r, raw_at(&r, 6) + 3); /* torn */
 	recover_gives(&r, 5, 0);
 	raw_commit(&r, 6, 5, WORD, 6);
 	raw_commit(&r, 7, 5, WORD, 7);
-	raw_flip(&r, raw_slot(&r, 6) + 3); /* needed, and lost */
+	raw_flip(&r, raw_at(&r, 6) + 3); /* needed, and lost */
 	recover_refuses(&r, "record 6 is missing");
 	raw_close(&r);
 }
@@ -316,7 +316,7 @@ static void a_damaged_mark_is_not_believed(void **state)
 		mark_put(&r, bad[i]);
 		recover_gives(&r, 5, 2);
 		mark_put(&r, bad[i]);
-		raw_flip(&r, raw_slot(&r, 4) + 3);
+		raw_flip(&r, raw_at(&r, 4) + 3);
 		recover_refuses(&r, "record 4 is missing");
 		raw_close(&r);
 	}

@@ -44,19 +44,19 @@ static void read_of_an_empty_ring(void **state)
 	struct ring_record rec;
 	(void)state;
 	raw_open(&r, 4096);
-	for (unsigned int i = 0; i < FMT_RING_SLOTS; i++)
+	for (unsigned int i = 0; i < FMT_RING_RECORDS; i++)
 		assert_false(ring_read(&r.ring, i, &rec));
 	raw_close(&r);
 }
 
-static void fits_up_to_a_slot(void **state)
+static void fits_up_to_a_ring_record(void **state)
 {
 	(void)state;
 	assert_true(ring_fits(0, 0) && ring_fits(1, 30) && ring_fits(0, 30) && ring_fits(59, 1) && ring_fits(60, 0));
 	assert_false(ring_fits(0, 31) || ring_fits(2, 30) || ring_fits(60, 1) || ring_fits(61, 0) || ring_fits(0, 1000));
 }
 
-static void largest_record_fills_its_slot(void **state)
+static void largest_record_fills_its_place(void **state)
 {
 	struct raw r;
 	struct ring_record rec;
@@ -69,7 +69,7 @@ static void largest_record_fills_its_slot(void **state)
 		words[i] = (struct ring_word){RAW_DATA + i * 8, i};
 	ring_write(&r.ring, 63, 62, &range, 1, words, 30);
 	assert_true(ring_read(&r.ring, 63, &rec));
-	assert_int_equal(rec.bytes, FMT_RING_SLOT);
+	assert_int_equal(rec.bytes, FMT_RING_RECORD);
 	assert_true(ring_fresh_ok(&r.ring, &rec));
 	assert_false(ring_read(&r.ring, 62, &rec)); /* it touched no other */
 	assert_false(ring_read(&r.ring, 0, &rec));
@@ -86,12 +86,12 @@ static void torn_anywhere_is_no_record(void **state)
 	raw_commit(&r, 5, 3, RAW_DATA + 65536, 1);
 	assert_true(ring_read(&r.ring, 5, &rec));
 	for (uint32_t i = 0, n = rec.bytes; i < n; i++) {
-		raw_flip(&r, raw_slot(&r, 5) + i);
+		raw_flip(&r, raw_at(&r, 5) + i);
 		assert_false(ring_read(&r.ring, 5, &rec));
-		raw_flip(&r, raw_slot(&r, 5) + i);
+		raw_flip(&r, raw_at(&r, 5) + i);
 	}
 	assert_true(ring_read(&r.ring, 5, &rec));
-	raw_flip(&r, raw_slot(&r, 5) + rec.bytes); /* behind it is no record's business */
+	raw_flip(&r, raw_at(&r, 5) + rec.bytes); /* behind it is no record's business */
 	assert_true(ring_read(&r.ring, 5, &rec));
 	raw_close(&r);
 }
@@ -101,25 +101,25 @@ static void torn_over_the_round_before(void **state)
 {
 	struct raw r;
 	struct ring_record rec;
-	uint8_t old[FMT_RING_SLOT], new[FMT_RING_SLOT];
+	uint8_t old[FMT_RING_RECORD], new[FMT_RING_RECORD];
 	(void)state;
 	raw_open(&r, 4096);
 	raw_commit(&r, 9, 7, RAW_DATA + 65536, 1);
-	memcpy(old, ring_slot(&r.ring, 9), sizeof old);
+	memcpy(old, ring_at(&r.ring, 9), sizeof old);
 	raw_commit(&r, 73, 71, RAW_DATA + 65536, 2);
-	memcpy(new, ring_slot(&r.ring, 73), sizeof new);
+	memcpy(new, ring_at(&r.ring, 73), sizeof new);
 	assert_true(ring_read(&r.ring, 9, &rec) && rec.txn == 73);
 	for (size_t words = 1, n = rec.bytes / 8; words < n; words++) {
-		pm_write(&r.map.pm, ring_slot(&r.ring, 9), old, sizeof old);
-		pm_write(&r.map.pm, ring_slot(&r.ring, 9), new, words * 8);
+		pm_write(&r.map.pm, ring_at(&r.ring, 9), old, sizeof old);
+		pm_write(&r.map.pm, ring_at(&r.ring, 9), new, words * 8);
 		assert_false(ring_read(&r.ring, 9, &rec));
 	}
-	pm_write(&r.map.pm, ring_slot(&r.ring, 9), old, sizeof old);
+	pm_write(&r.map.pm, ring_at(&r.ring, 9), old, sizeof old);
 	assert_true(ring_read(&r.ring, 9, &rec) && rec.txn == 9);
 	raw_close(&r);
 }
 
-static void copied_to_another_slot_or_file(void **state)
+static void copied_to_another_index_or_file(void **state)
 {
 	struct raw r;
 	struct ring other;
@@ -127,7 +127,7 @@ static void copied_to_another_slot_or_file(void **state)
 	(void)state;
 	raw_open(&r, 4096);
 	raw_commit(&r, 5, 3, RAW_DATA + 65536, 1);
-	pm_write(&r.map.pm, ring_slot(&r.ring, 6), ring_slot(&r.ring, 5), FMT_RING_SLOT);
+	pm_write(&r.map.pm, ring_at(&r.ring, 6), ring_at(&r.ring, 5), FMT_RING_RECORD);
 	assert_false(ring_read(&r.ring, 6, &rec));
 	other = r.ring;
 	other.file_id++;
@@ -199,7 +199,7 @@ static void lag_that_makes_no_sense(void **state)
 	for (uint64_t lag = 0; lag < 4; lag++) {
 		uint64_t w[5] = {2, 0, (uint64_t)1 << 40 | lag << 48, RAW_DATA, 1};
 		w[1] = hash64(hash64(RAW_ID, w, 8), w + 2, 24);
-		pm_write(&r.map.pm, ring_slot(&r.ring, 2), w, sizeof w);
+		pm_write(&r.map.pm, ring_at(&r.ring, 2), w, sizeof w);
 		assert_int_equal(ring_read(&r.ring, 2, &rec), lag == 1 || lag == 2);
 	}
 	raw_close(&r);
@@ -211,11 +211,11 @@ int main(void)
 	    cmocka_unit_test(read_back),
 	    cmocka_unit_test(read_back_spilled),
 	    cmocka_unit_test(read_of_an_empty_ring),
-	    cmocka_unit_test(fits_up_to_a_slot),
-	    cmocka_unit_test(largest_record_fills_its_slot),
+	    cmocka_unit_test(fits_up_to_a_ring_record),
+	    cmocka_unit_test(largest_record_fills_its_place),
 	    cmocka_unit_test(torn_anywhere_is_no_record),
 	    cmocka_unit_test(torn_over_the_round_before),
-	    cmocka_unit_test(copied_to_another_slot_or_file),
+	    cmocka_unit_test(copied_to_another_index_or_file),
 	    cmocka_unit_test(fresh_bytes_torn),
 	    cmocka_unit_test(fresh_bytes_behind_the_file),
 	    cmocka_unit_test(record_without_fresh_bytes),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Who uses a store: one at a time through the gate, who is alone, who is silent, whose slots are whose, and what a lock file may be. */
+/* Who uses a store: one at a time through the open lock, who is alone, who is silent, whose slots are whose, and what a lock file may be. */
 #include "shm/lock.h"
 
 #include "daxkv.h"
@@ -121,14 +121,14 @@ static int child_opens(const char *store)
 }
 
 /* The gate lets one through at a time: a child waits until it is opened. */
-static void assert_gate_holds(const char *store, struct lock *held, int (*open_it)(struct lock *))
+static void assert_open_lock_holds(const char *store, struct lock *held, int (*open_it)(struct lock *))
 {
 	int status;
 	fflush(NULL);
 	pid_t pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		close(held->fd); /* a copy would hold the gate, too */
+		close(held->fd); /* a copy would hold the open lock, too */
 		_exit(child_opens(store));
 	}
 	usleep(50000);
@@ -150,16 +150,16 @@ static void openings_and_closings_wait(void **state)
 	bool alone;
 	(void)state;
 	struct lock lock = entered(store, false);
-	assert_gate_holds(store, &lock, lock_share);
+	assert_open_lock_holds(store, &lock, lock_share);
 	assert_int_equal(lock_enter(&lock, &alone), 0);
-	assert_gate_holds(store, &lock, let_go);
+	assert_open_lock_holds(store, &lock, let_go);
 }
 
 static int child_holds_and_dies(void)
 {
 	struct lock lock;
 	CHECK(lock_open(&lock, scratch_path("death"), false, &lock_for) == 0);
-	CHECK(lock_slot(&lock, 5, true) == 0);
+	CHECK(lock_reader(&lock, 5, true) == 0);
 	return 0; /* without lock_share or lock_close */
 }
 
@@ -169,33 +169,33 @@ static void death_lets_go(void **state)
 	child_run(child_holds_and_dies);
 	struct lock lock = entered(scratch_path("death"), false);
 	assert_true(lock.alone);
-	assert_false(lock_slot_held(&lock, 5));
+	assert_false(lock_reader_held(&lock, 5));
 	lock_close(&lock);
 }
 
-static void slots_show_their_holders(void **state)
+static void reader_entries_show_their_holders(void **state)
 {
 	const char *store = scratch_path("slots");
 	(void)state;
 	struct lock a = taken(store, false), b = taken(store, true);
-	assert_int_equal(lock_slot(&a, 0, true), 0);
-	assert_int_equal(lock_slot(&a, 4095, true), 0);
-	assert_false(lock_slot_held(&a, 0)); /* one's own do not show */
-	assert_true(lock_slot_held(&b, 0));
-	assert_true(lock_slot_held(&b, 4095));
-	assert_false(lock_slot_held(&b, 1));
-	assert_int_equal(lock_slot(&b, 0, true), EAGAIN);
-	assert_int_equal(lock_slot(&a, 0, false), 0);
-	assert_int_equal(lock_slot(&b, 0, true), 0);
-	assert_true(lock_slot_held(&a, 0));
+	assert_int_equal(lock_reader(&a, 0, true), 0);
+	assert_int_equal(lock_reader(&a, 4095, true), 0);
+	assert_false(lock_reader_held(&a, 0)); /* one's own do not show */
+	assert_true(lock_reader_held(&b, 0));
+	assert_true(lock_reader_held(&b, 4095));
+	assert_false(lock_reader_held(&b, 1));
+	assert_int_equal(lock_reader(&b, 0, true), EAGAIN);
+	assert_int_equal(lock_reader(&a, 0, false), 0);
+	assert_int_equal(lock_reader(&b, 0, true), 0);
+	assert_true(lock_reader_held(&a, 0));
 	lock_close(&a);
-	assert_false(lock_slot_held(&b, 4095));
+	assert_false(lock_reader_held(&b, 4095));
 	lock_close(&b);
-	assert_int_equal(lock_slot(&b, 0, true), 0); /* without a lock file nobody else is there */
+	assert_int_equal(lock_reader(&b, 0, true), 0); /* without a lock file nobody else is there */
 }
 
 /* One that shows an unclean file keeps writers out, and nobody else. */
-static void silent_readers_keep_writers_out(void **state)
+static void passive_readers_keep_writers_out(void **state)
 {
 	const char *store = scratch_path("silent");
 	bool alone;
@@ -206,7 +206,7 @@ static void silent_readers_keep_writers_out(void **state)
 	assert_refused(store, false, DAXKV_BUSY);
 	assert_non_null(strstr(daxkv_errmsg(), "unclean"));
 	struct lock b = entered(store, true);
-	assert_true(b.alone); /* a silent reader uses nothing that others share */
+	assert_true(b.alone); /* a passive reader uses nothing that others share */
 	assert_int_equal(lock_show_unclean(&b), 0);
 	assert_int_equal(lock_share(&b), 0);
 	assert_int_equal(lock_enter(&a, &alone), 0);
@@ -224,7 +224,7 @@ static int data_open(const char *name, bool rdonly)
 	return fd;
 }
 
-/* Snapshots that silent readers announce: the oldest one shows, to others. */
+/* Snapshots that passive readers announce: the oldest one shows, to others. */
 static void announced_snapshots(void **state)
 {
 	int fd[3] = {data_open("announced", true), data_open("announced", true), data_open("announced", false)};
@@ -286,7 +286,7 @@ static void another_name_of_the_file(void **state)
 }
 
 /* Readers of an unclean file sit beside one another, and keep writers out under every name. */
-static void silent_readers_and_names(void **state)
+static void passive_readers_and_names(void **state)
 {
 	int fd[3] = {data_open("quiet", true), data_open("quiet", true), data_open("quiet", false)};
 	struct lock lock[2];
@@ -431,12 +431,12 @@ static int child_without_permission(void)
 	CHECK(lock_open(&lock, scratch_path("closed/secret"), true, &lock_for) == EACCES && lock.fd == -1); /* it could not see writers */
 	CHECK(strstr(daxkv_errmsg(), "secret-lock"));
 	lock_close(&lock);
-	CHECK(lock_open(&lock, scratch_path("closed/used"), true, &lock_for) == 0 && lock.silent && lock.used && !lock.alone);
+	CHECK(lock_open(&lock, scratch_path("closed/used"), true, &lock_for) == 0 && lock.passive && lock.used && !lock.alone);
 	lock_close(&lock);
 	CHECK(lock_open(&lock, scratch_path("closed/shown"), true, &lock_for) == 0 && lock.fd > 2);
-	CHECK(lock.silent && !lock.used && lock.alone && lock_share(&lock) == 0);
+	CHECK(lock.passive && !lock.used && lock.alone && lock_share(&lock) == 0);
 	struct lock second;
-	CHECK(lock_open(&second, scratch_path("closed/shown"), true, &lock_for) == 0 && second.silent);
+	CHECK(lock_open(&second, scratch_path("closed/shown"), true, &lock_for) == 0 && second.passive);
 	return 0;
 }
 
@@ -487,7 +487,7 @@ static void locks_that_cannot_be_asked_for(void **state)
 	getlk_error = ENOLCK;
 	assert_int_equal(lock_data(&lock, fd, true), ENOLCK);
 	assert_int_equal(lock_owner_held(&lock, 3, &held), ENOLCK);
-	assert_true(lock_slot_held(&lock, 3)); /* nothing is taken from who may be there */
+	assert_true(lock_reader_held(&lock, 3)); /* nothing is taken from who may be there */
 	getlk_error = 0;
 	assert_int_equal(lock_data(&lock, fd, true), 0);
 	lock_close(&lock);
@@ -508,11 +508,11 @@ int main(void)
 	    cmocka_unit_test(closing_tells_who_is_last),
 	    cmocka_unit_test(openings_and_closings_wait),
 	    cmocka_unit_test(death_lets_go),
-	    cmocka_unit_test(slots_show_their_holders),
-	    cmocka_unit_test(silent_readers_keep_writers_out),
+	    cmocka_unit_test(reader_entries_show_their_holders),
+	    cmocka_unit_test(passive_readers_keep_writers_out),
 	    cmocka_unit_test(announced_snapshots),
 	    cmocka_unit_test(another_name_of_the_file),
-	    cmocka_unit_test(silent_readers_and_names),
+	    cmocka_unit_test(passive_readers_and_names),
 	    cmocka_unit_test(closing_another_descriptor_keeps_the_lock),
 	    cmocka_unit_test(unlinked_file_is_not_the_lock),
 	    cmocka_unit_test(unlinking_races_with_opening),

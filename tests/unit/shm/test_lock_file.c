@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The lock file: of nobody, of another kind, somebody else's, lost, and by other names of the store. */
-#include "store.h"
+#include "small_store.h"
 
 static void lock_file_fill(const void *p, size_t n)
 {
@@ -14,11 +14,11 @@ static void lock_file_fill(const void *p, size_t n)
 static int open_code(const char *name)
 {
 	struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE};
-	struct daxkv_store *kv;
-	int rc = daxkv_open(scratch_path(name), &o, &kv);
+	struct daxkv_store *store;
+	int rc = daxkv_open(scratch_path(name), &o, &store);
 
 	if (!rc)
-		OK(daxkv_close(kv));
+		OK(daxkv_close(store));
 	return rc;
 }
 
@@ -28,10 +28,10 @@ static void lock_file_of_nobody(void **state)
 {
 	static const char *const begins[] = {LOCK_MAGIC, LOCK_MAKING, "\xde\xc0\xef\xbe\1\0\2"};
 	uint8_t junk[10000];
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	(void)state;
-	put_one(kv = store_new("e", 4096), "k", "v");
-	OK(daxkv_close(kv));
+	put_one(store = store_new("e", 4096), "k", "v");
+	OK(daxkv_close(store));
 	for (size_t n = 0; n < sizeof junk; n += 1111) {
 		memset(junk, 0xff, sizeof junk);
 		memcpy(junk, begins[n % 3], LOCK_MAGIC_SIZE);
@@ -52,7 +52,7 @@ static void lock_file_of_another_kind_in_use(void **state)
 {
 	(void)state;
 	struct daxkv_store *a = store_new("e", 4096);
-	uint32_t version = a->share->version, nslots = a->share->nslots;
+	uint32_t version = a->share->version, max_readers = a->share->max_readers;
 
 	a->share->version = version + 1;
 	assert_int_equal(open_code("e"), DAXKV_VERSION);
@@ -61,9 +61,9 @@ static void lock_file_of_another_kind_in_use(void **state)
 	a->share->file_id++;
 	assert_int_equal(open_code("e"), DAXKV_VERSION);
 	a->share->file_id--;
-	a->share->nslots = UINT32_MAX;
+	a->share->max_readers = UINT32_MAX;
 	assert_int_equal(open_code("e"), DAXKV_VERSION);
-	a->share->nslots = nslots;
+	a->share->max_readers = max_readers;
 	a->share->magic[0]++; /* what begins otherwise is not known as a lock file at all */
 	assert_int_equal(open_code("e"), DAXKV_FOREIGN);
 	a->share->magic[0]--;
@@ -77,7 +77,7 @@ static void lock_file_of_somebody_else(void **state)
 	static const char *const texts[] = {"x", "daxkvl", "daxkvlkx and more", "PK\3\4 an archive of sorts"};
 	const unsigned int flags[] = {0, DAXKV_READ_ONLY, DAXKV_CREATE, DAXKV_CREATE | DAXKV_EXCLUSIVE, DAXKV_NO_FILE_LOCK};
 	uint8_t zeros[8192] = {0}, now[sizeof zeros + 1];
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	(void)state;
 
 	for (unsigned int there = 0; there < 2; there++) {
@@ -92,7 +92,7 @@ static void lock_file_of_somebody_else(void **state)
 			lock_file_fill(text, size);
 			for (unsigned int f = 0; f < 5; f++) {
 				struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE, .flags = flags[f]};
-				int rc = daxkv_open(scratch_path("e"), &o, &kv), fd;
+				int rc = daxkv_open(scratch_path("e"), &o, &store), fd;
 
 				assert_int_equal(rc, there || flags[f] & DAXKV_CREATE ? DAXKV_FOREIGN : rc);
 				assert_true(rc == DAXKV_FOREIGN || rc == ENOENT);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The volatile state that users share: reader slots, the oldest snapshot, and the promise between readers and writer under threads. */
+/* The volatile state that users share: reader entries, the oldest snapshot, and the promise between readers and writer under threads. */
 #include "shm/readers.h"
 
 #include "base/base.h"
@@ -8,10 +8,10 @@
 
 #include <pthread.h>
 
-static struct share *share_new(uint32_t nslots, uint64_t published)
+static struct share *share_new(uint32_t max_readers, uint64_t published)
 {
 	struct share *share = NULL;
-	assert_int_equal(share_create(&share, nslots, published), 0);
+	assert_int_equal(share_create(&share, max_readers, published), 0);
 	return share;
 }
 
@@ -20,10 +20,10 @@ static void create_without_readers(void **state)
 	struct share *share = share_new(4, 17);
 	(void)state;
 	assert_int_equal(share->published, 17);
-	assert_int_equal(share->poison, 0);
+	assert_int_equal(share->panic, 0);
 	assert_int_equal(share_oldest(share, NULL), 17);
 	assert_int_equal(share_active(share), 0);
-	assert_int_equal((uintptr_t)share->slot % 64, 0);
+	assert_int_equal((uintptr_t)share->reader % 64, 0);
 	share_destroy(share);
 	share_destroy(NULL);
 }
@@ -31,25 +31,25 @@ static void create_without_readers(void **state)
 static void take_until_full(void **state)
 {
 	struct share *share = share_new(3, 1);
-	uint32_t slot[4];
+	uint32_t reader[4];
 	(void)state;
 	for (uint32_t i = 0; i < 3; i++) {
-		assert_int_equal(share_take(share, NULL, 0, &slot[i]), 0);
-		assert_int_equal(slot[i], i);
+		assert_int_equal(share_take(share, NULL, 0, &reader[i]), 0);
+		assert_int_equal(reader[i], i);
 	}
-	slot[3] = 99;
-	assert_int_equal(share_take(share, NULL, 0, &slot[3]), DAXKV_READERS_FULL);
-	assert_int_equal(slot[3], 99);
+	reader[3] = 99;
+	assert_int_equal(share_take(share, NULL, 0, &reader[3]), DAXKV_READERS_FULL);
+	assert_int_equal(reader[3], 99);
 	assert_non_null(strstr(daxkv_errmsg(), "3 read transactions"));
 	share_release(share, NULL, 1);
-	assert_int_equal(share_take(share, NULL, 0, &slot[3]), 0);
-	assert_int_equal(slot[3], 1);
+	assert_int_equal(share_take(share, NULL, 0, &reader[3]), 0);
+	assert_int_equal(reader[3], 1);
 	share_destroy(share);
 }
 
 static void enter_holds_the_snapshot(void **state)
 {
-	struct share *share = share_new(4, 0); /* the snapshot of a new store is 0: an idle slot must not look like it */
+	struct share *share = share_new(4, 0); /* the snapshot of a new store is 0: an idle entry must not look like it */
 	uint32_t a, b;
 	(void)state;
 	assert_int_equal(share_take(share, NULL, 0, &a), 0);
@@ -69,16 +69,16 @@ static void enter_holds_the_snapshot(void **state)
 	share_destroy(share);
 }
 
-static void oldest_with_only_the_last_slot_taken(void **state)
+static void oldest_with_only_the_last_entry_taken(void **state)
 {
 	struct share *share = share_new(4, 3);
-	uint32_t slot[4];
+	uint32_t reader[4];
 	(void)state;
 	for (int i = 0; i < 4; i++)
-		assert_int_equal(share_take(share, NULL, 0, &slot[i]), 0);
-	assert_int_equal(share_enter(share, slot[3]), 3);
+		assert_int_equal(share_take(share, NULL, 0, &reader[i]), 0);
+	assert_int_equal(share_enter(share, reader[3]), 3);
 	for (uint32_t i = 0; i < 3; i++)
-		share_release(share, NULL, slot[i]);
+		share_release(share, NULL, reader[i]);
 	share->published = 8;
 	assert_int_equal(share_oldest(share, NULL), 3);
 	assert_int_equal(share_active(share), 1);
@@ -91,10 +91,10 @@ static void oldest_remembered(void **state)
 	const uint32_t n = 4096;
 	struct share *share = share_new(n, 3);
 	struct oldest memo = {0};
-	uint32_t slot;
+	uint32_t reader;
 	(void)state;
 	for (uint32_t i = 0; i < n; i++)
-		assert_int_equal(share_take(share, NULL, 0, &slot), 0);
+		assert_int_equal(share_take(share, NULL, 0, &reader), 0);
 	assert_int_equal(share_enter(share, 4000), 3);
 	share->published = 5;
 	for (uint32_t i = 0; i < 100; i++)
@@ -105,7 +105,7 @@ static void oldest_remembered(void **state)
 		assert_int_equal(memo.looked, n + 1 + i);
 	}
 	share_leave(share, 4000);
-	assert_int_equal(share_enter(share, 4000), 9); /* the same slot, another reader */
+	assert_int_equal(share_enter(share, 4000), 9); /* the same entry, another reader */
 	assert_int_equal(share_oldest(share, &memo), 5);
 	for (uint32_t i = 0; i < 100; i++)
 		share_leave(share, i * 7);
@@ -143,19 +143,19 @@ struct race {
 static void *race_read(void *arg)
 {
 	struct race *r = arg;
-	uint32_t slot;
-	if (share_take(r->share, NULL, 0, &slot))
+	uint32_t reader;
+	if (share_take(r->share, NULL, 0, &reader))
 		abort();
 	while (__atomic_load_n(&r->share->published, __ATOMIC_SEQ_CST) == 0) /* until the writer runs */
 		usleep(100);
 	for (int i = 0; i < ENTRIES; i++) {
-		uint64_t snapshot = share_enter(r->share, slot);
+		uint64_t snapshot = share_enter(r->share, reader);
 		for (int look = 0; look < 4; look++)
 			if (__atomic_load_n(&r->reusable, __ATOMIC_SEQ_CST) > snapshot)
 				__atomic_fetch_add(&r->broken, 1, __ATOMIC_RELAXED);
-		share_leave(r->share, slot);
+		share_leave(r->share, reader);
 	}
-	share_release(r->share, NULL, slot);
+	share_release(r->share, NULL, reader);
 	__atomic_fetch_sub(&r->running, 1, __ATOMIC_SEQ_CST);
 	return NULL;
 }
@@ -186,7 +186,7 @@ int main(void)
 	    cmocka_unit_test(create_without_readers),
 	    cmocka_unit_test(take_until_full),
 	    cmocka_unit_test(enter_holds_the_snapshot),
-	    cmocka_unit_test(oldest_with_only_the_last_slot_taken),
+	    cmocka_unit_test(oldest_with_only_the_last_entry_taken),
 	    cmocka_unit_test(oldest_remembered),
 	    cmocka_unit_test(writer_locks_once),
 	    cmocka_unit_test(oldest_never_overtakes_a_reader),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A store used together: what one user frees, releases, grows or leaves half done, and what another may build on. Two handles of one
  * process stand for two processes where nothing has to die. */
-#include "store.h"
+#include "small_store.h"
 
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -15,16 +15,16 @@
 /* ---- free space ----------------------------------------------------------------------------------------------------------- */
 
 /* churn - n commits that rewrite some records each: pages are freed all the time. */
-static void churn(struct daxkv_store *kv, unsigned int n, uint64_t version)
+static void churn(struct daxkv_store *store, unsigned int n, uint64_t version)
 {
 	for (unsigned int i = 0; i < n; i++)
-		put_some(kv, i % 10 * 40, i % 10 * 40 + 40, SHARED_SIZE, version + i);
+		put_some(store, i % 10 * 40, i % 10 * 40 + 40, SHARED_SIZE, version + i);
 }
 
 /* touch_and_abort - take pages, so that the limbo's items which nobody needs are released, and forget the transaction. */
-static void touch_and_abort(struct daxkv_store *kv)
+static void touch_and_abort(struct daxkv_store *store)
 {
-	struct daxkv_txn *txn = begin(kv);
+	struct daxkv_txn *txn = begin(store);
 
 	for (uint64_t n = 0; n < 400; n++)
 		OK(put_n(txn, DAXKV_MAIN, n, SHARED_SIZE, 999));
@@ -61,9 +61,9 @@ static void released_by_one_is_released_for_all(void **state)
 }
 
 /* begin_growing - a transaction that makes the file grow by some zones (2 MiB each with pages of 512 bytes). */
-static struct daxkv_txn *begin_growing(struct daxkv_store *kv, uint64_t values, uint64_t version)
+static struct daxkv_txn *begin_growing(struct daxkv_store *store, uint64_t values, uint64_t version)
 {
-	struct daxkv_txn *txn = begin(kv);
+	struct daxkv_txn *txn = begin(store);
 
 	for (uint64_t n = 1000; n < 1000 + values; n++)
 		OK(put_n(txn, DAXKV_MAIN, n, 100000, version));
@@ -132,43 +132,43 @@ static void the_last_one_trims(void **state)
 	store_done(a);
 }
 
-#define SLOTS 4096u
+#define READERS 4096u
 
-/* churn_looks - how many reader slots n commits look at for each extent that they free, times 100. */
-static uint64_t churn_looks(struct daxkv_store *kv, unsigned int n, uint64_t version)
+/* churn_looks - how many reader entries n commits look at for each extent that they free, times 100. */
+static uint64_t churn_looks(struct daxkv_store *store, unsigned int n, uint64_t version)
 {
-	uint64_t looked = kv->oldest.looked, freed = kv->share->limbo_next;
+	uint64_t looked = store->oldest.looked, freed = store->share->limbo_next;
 
-	churn(kv, n, version);
-	assert_true(kv->share->limbo_next > freed);
-	return (kv->oldest.looked - looked) * 100 / (kv->share->limbo_next - freed);
+	churn(store, n, version);
+	assert_true(store->share->limbo_next > freed);
+	return (store->oldest.looked - looked) * 100 / (store->share->limbo_next - freed);
 }
 
-/* However many slots there are, and however much an old reader holds back: a commit does not look at all of them. */
+/* However many entries there are, and however much an old reader holds back: a commit does not look at all of them. */
 static void many_readers_cost_commits_little(void **state)
 {
-	static struct daxkv_txn *reader[SLOTS];
-	struct daxkv_store *kv = store_open(
+	static struct daxkv_txn *reader[READERS];
+	struct daxkv_store *store = store_open(
 	    "many",
-	    (struct daxkv_options){.flags = DAXKV_CREATE, .page_size = 512, .pmem = DAXKV_PMEM_FORCE, .max_readers = SLOTS, .max_dbs = 2});
+	    (struct daxkv_options){.flags = DAXKV_CREATE, .page_size = 512, .pmem = DAXKV_PMEM_FORCE, .max_readers = READERS, .max_dbs = 2});
 	(void)state;
-	put_some(kv, 0, 400, SHARED_SIZE, 0);
-	for (unsigned int i = 0; i < SLOTS; i++)
-		reader[i] = begin_reading(kv);
-	for (unsigned int i = 1; i < SLOTS; i++)
+	put_some(store, 0, 400, SHARED_SIZE, 0);
+	for (unsigned int i = 0; i < READERS; i++)
+		reader[i] = begin_reading(store);
+	for (unsigned int i = 1; i < READERS; i++)
 		if (i <= 100)
 			daxkv_txn_reset(reader[i]);
 		else
 			daxkv_txn_abort(reader[i]);
-	churn(kv, 300, 1);
-	assert_true(churn_looks(kv, 1000, 1) < 200); /* one each: the old reader's */
-	assert_true(kv->space.limbo.n > 5000);
+	churn(store, 300, 1);
+	assert_true(churn_looks(store, 1000, 1) < 200); /* one each: the old reader's */
+	assert_true(store->space.limbo.n > 5000);
 	daxkv_txn_abort(reader[0]);
-	assert_true(churn_looks(kv, 3000, 1) < 2000); /* now and then all of them */
-	assert_true(kv->space.limbo.n < 2000);
+	assert_true(churn_looks(store, 3000, 1) < 2000); /* now and then all of them */
+	assert_true(store->space.limbo.n < 2000);
 	for (unsigned int i = 1; i <= 100; i++)
 		daxkv_txn_abort(reader[i]);
-	store_done(kv);
+	store_done(store);
 }
 
 /* ---- who holds the writer's lock ------------------------------------------------------------------------------------------ */
@@ -192,15 +192,15 @@ static void two_handles_of_one_thread(void **state)
 
 static void *thread_leaves_a_transaction(void *arg)
 {
-	struct daxkv_store *kv = arg;
+	struct daxkv_store *store = arg;
 	struct daxkv_txn *txn = NULL, *child = NULL;
 	struct daxkv_cursor *cursor;
 	struct daxkv_val name = text("made");
 	daxkv_db db;
 
-	if (daxkv_txn_begin(kv, NULL, 0, &txn) || daxkv_db_open(txn, &name, DAXKV_CREATE, &db) || put(txn, db, "x", "y", 0))
+	if (daxkv_txn_begin(store, NULL, 0, &txn) || daxkv_db_open(txn, &name, DAXKV_CREATE, &db) || put(txn, db, "x", "y", 0))
 		return (void *)1;
-	if (daxkv_cursor_open(txn, DAXKV_MAIN, &cursor) || daxkv_txn_begin(kv, txn, 0, &child))
+	if (daxkv_cursor_open(txn, DAXKV_MAIN, &cursor) || daxkv_txn_begin(store, txn, 0, &child))
 		return (void *)2;
 	for (uint64_t n = 0; n < 300; n++)
 		if (put_n(child, DAXKV_MAIN, n, SHARED_SIZE, 7))
@@ -255,26 +255,26 @@ static void closed_after_a_thread_left(void **state)
 	store_done(a);
 }
 
-/* ---- reader slots --------------------------------------------------------------------------------------------------------- */
+/* ---- reader entries --------------------------------------------------------------------------------------------------------- */
 
 static struct {
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	const struct lock *other;
 	int stop, wrong;
-} slots;
+} held;
 
 static void *thread_reads_once(void *arg)
 {
 	(void)arg;
 	struct daxkv_txn *txn = NULL;
 
-	if (daxkv_txn_begin(slots.kv, NULL, DAXKV_TXN_READ_ONLY, &txn)) {
-		__atomic_store_n(&slots.wrong, 1, __ATOMIC_RELAXED);
+	if (daxkv_txn_begin(held.store, NULL, DAXKV_TXN_READ_ONLY, &txn)) {
+		__atomic_store_n(&held.wrong, 1, __ATOMIC_RELAXED);
 		return NULL;
 	}
 	for (int i = 0; i < 10; i++) {
-		if (!lock_slot_held(slots.other, txn->slot))
-			__atomic_store_n(&slots.wrong, 2, __ATOMIC_RELAXED);
+		if (!lock_reader_held(held.other, txn->reader))
+			__atomic_store_n(&held.wrong, 2, __ATOMIC_RELAXED);
 		sched_yield();
 	}
 	daxkv_txn_abort(txn);
@@ -292,15 +292,15 @@ static void *thread_starts_readers(void *arg)
 	return NULL;
 }
 
-/* A slot in use has its byte held, though threads come and go and the same descriptor holds all the process's bytes. */
-static void slots_of_threads_that_come_and_go(void **state)
+/* An entry in use has its byte held, though threads come and go and the same descriptor holds all the process's bytes. */
+static void reader_entries_of_threads_that_come_and_go(void **state)
 {
 	struct daxkv_store *a = store_new("e", 512), *b = store_again("e");
 	pthread_t thread[3];
 	(void)state;
-	slots.kv = a;
-	slots.other = &b->lock;
-	slots.stop = slots.wrong = 0;
+	held.store = a;
+	held.other = &b->lock;
+	held.stop = held.wrong = 0;
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(pthread_create(&thread[i], NULL, thread_starts_readers, NULL), 0);
 	for (int i = 0; i < 200; i++) {
@@ -309,19 +309,19 @@ static void slots_of_threads_that_come_and_go(void **state)
 	}
 	for (int i = 0; i < 3; i++)
 		pthread_join(thread[i], NULL);
-	assert_int_equal(slots.wrong, 0);
+	assert_int_equal(held.wrong, 0);
 	store_done(a);
 	store_done(b);
 }
 
 static int child_reads_and_dies(void)
 {
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	struct daxkv_txn *txn;
 	struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE};
 
-	CHECK(daxkv_open(scratch_path("e"), &o, &kv) == 0);
-	CHECK(daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn) == 0);
+	CHECK(daxkv_open(scratch_path("e"), &o, &store) == 0);
+	CHECK(daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &txn) == 0);
 	return 0; /* with its snapshot */
 }
 
@@ -381,7 +381,7 @@ static void a_dead_readers_pages_return(void **state)
 }
 
 /* Its place is not taken back before somebody needs it: closing then leaves the file as long as it is.
- * Caught: commit.c, commit_trim: "if (kv->space.limbo.n) return 0;" removed. */
+ * Caught: commit.c, commit_trim: "if (store->space.limbo.n) return 0;" removed. */
 static void closing_with_pages_of_a_dead_reader(void **state)
 {
 	struct daxkv_store *a = store_new("e", 512);
@@ -400,19 +400,19 @@ static void closing_with_pages_of_a_dead_reader(void **state)
 /* In this mode the kernel kills whoever asks it for anything but reading, writing and exit(2). */
 static int child_reads_without_the_kernel(void)
 {
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	struct daxkv_txn *txn;
 	struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE};
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 	return SKIPPED; /* they have calls of their own */
 #endif
-	CHECK(daxkv_open(scratch_path("e"), &o, &kv) == 0);
-	CHECK(daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn) == 0 && has(txn, DAXKV_MAIN, "k", "v"));
+	CHECK(daxkv_open(scratch_path("e"), &o, &store) == 0);
+	CHECK(daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &txn) == 0 && has(txn, DAXKV_MAIN, "k", "v"));
 	daxkv_txn_abort(txn);
 	CHECK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) == 0);
 	for (int i = 0; i < 1000; i++) {
-		if (daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn) || !has(txn, DAXKV_MAIN, "k", "v"))
+		if (daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &txn) || !has(txn, DAXKV_MAIN, "k", "v"))
 			syscall(SYS_exit, 1);
 		daxkv_txn_abort(txn);
 	}
@@ -445,7 +445,7 @@ static void reading_takes_no_lock(void **state)
 	assert_true(has(txn, DAXKV_MAIN, "k", "v") && has(txn, named, "n", "v"));
 	daxkv_txn_abort(txn);
 	pthread_mutex_lock(&a->dbi_mutex);
-	pthread_mutex_lock(&a->slot_mutex);
+	pthread_mutex_lock(&a->reader_mutex);
 	pthread_mutex_lock(&a->map.mutex);
 	assert_true(wlock_try(&a->share->writer, 12345));
 	alarm(20);
@@ -459,7 +459,7 @@ static void reading_takes_no_lock(void **state)
 	alarm(0);
 	wlock_give(&a->share->writer);
 	pthread_mutex_unlock(&a->map.mutex);
-	pthread_mutex_unlock(&a->slot_mutex);
+	pthread_mutex_unlock(&a->reader_mutex);
 	pthread_mutex_unlock(&a->dbi_mutex);
 	store_done(a);
 }
@@ -469,18 +469,18 @@ static void reading_takes_no_lock(void **state)
 static int open_code(const char *name)
 {
 	struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE};
-	struct daxkv_store *kv;
-	int rc = daxkv_open(scratch_path(name), &o, &kv);
+	struct daxkv_store *store;
+	int rc = daxkv_open(scratch_path(name), &o, &store);
 
 	if (!rc)
-		OK(daxkv_close(kv));
+		OK(daxkv_close(store));
 	return rc;
 }
 
 /* Two readers of an unclean file, each with a private copy, keep writers out together. */
 static void readers_of_an_unclean_file(void **state)
 {
-	struct daxkv_store *a = store_new("e", 4096), *r[2], *kv;
+	struct daxkv_store *a = store_new("e", 4096), *r[2], *store;
 	(void)state;
 	put_one(a, "k", "v");
 	store_image(a, "image");
@@ -498,8 +498,8 @@ static void readers_of_an_unclean_file(void **state)
 		OK(daxkv_close(r[i]));
 	}
 	OK(open_code("image"));
-	OK(daxkv_open(scratch_path("image"), NULL, &kv));
-	store_done(kv);
+	OK(daxkv_open(scratch_path("image"), NULL, &store));
+	store_done(store);
 }
 
 /* A reader that came first, alone, is joined by a writer, and follows it. */
@@ -541,7 +541,7 @@ int main(void)
 	    TEST(reading_asks_nothing_of_the_kernel),
 	    TEST(reading_takes_no_lock),
 	    TEST(closing_with_pages_of_a_dead_reader),
-	    TEST(slots_of_threads_that_come_and_go),
+	    TEST(reader_entries_of_threads_that_come_and_go),
 	    TEST(a_dead_readers_pages_return),
 	    TEST(readers_of_an_unclean_file),
 	    TEST(a_writer_joins_a_reader),

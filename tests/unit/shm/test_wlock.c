@@ -130,7 +130,7 @@ static void the_quick_keep_nobody_out(void **state)
 	assert_true(longest < 30);
 }
 
-#define HUNGRY 2u /* the flag of wlock.c */
+#define STARVING 2u /* the flag of wlock.c */
 
 static void *thread_waits(void *arg)
 {
@@ -155,7 +155,7 @@ static void who_has_waited_is_next(void **state)
 	memset(&many, 0, sizeof many);
 	assert_true(wlock_try(&many.w, 1));
 	assert_int_equal(pthread_create(&thread, NULL, thread_waits, NULL), 0);
-	while (!(__atomic_load_n(&many.w.word, __ATOMIC_RELAXED) & HUNGRY) && now() < end)
+	while (!(__atomic_load_n(&many.w.word, __ATOMIC_RELAXED) & STARVING) && now() < end)
 		usleep(1000);
 	wlock_give(&many.w);
 	bool back = wlock_try(&many.w, 1);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Where free pages are found: the first that are enough, over zones and bitmap words, also when the file has to grow for the rest of
  * them. Pages are of 512 bytes, so a zone is 2 MiB, unless a test says otherwise. */
-#include "store.h"
+#include "small_store.h"
 
 #define PAGE 512u
 #define MIB ((size_t)1 << 20)
@@ -11,13 +11,13 @@ static bool page_is_free(const struct space *s, uint64_t p)
 	return !(s->zone[p / s->zone_pages].busy[p % s->zone_pages / SPACE_WORD_BITS] >> p % SPACE_WORD_BITS & 1);
 }
 
-/* first_run - the first n free pages in a row, looked for page by page; UINT64_MAX: there are none. */
-static uint64_t first_run(const struct space *s, uint64_t n)
+/* first_extent - the first n free pages in a row, looked for page by page; UINT64_MAX: there are none. */
+static uint64_t first_extent(const struct space *s, uint64_t n)
 {
-	uint64_t run = 0;
+	uint64_t extent = 0;
 	for (uint64_t p = 0; p < s->end / s->psize; p++) {
-		run = page_is_free(s, p) ? run + 1 : 0;
-		if (run == n)
+		extent = page_is_free(s, p) ? extent + 1 : 0;
+		if (extent == n)
 			return p + 1 - n;
 	}
 	return UINT64_MAX;
@@ -26,9 +26,9 @@ static uint64_t first_run(const struct space *s, uint64_t n)
 /* Random extents taken and given back over several zones: always the first place, or a few pages behind it when nothing is free before. */
 static void always_the_first_place(void **state)
 {
-	struct daxkv_store *kv = store_new("f", PAGE);
-	struct daxkv_txn *txn = begin(kv);
-	struct space *s = &kv->space;
+	struct daxkv_store *store = store_new("f", PAGE);
+	struct daxkv_txn *txn = begin(store);
+	struct space *s = &store->space;
 	uint64_t x = 99, off, page, lowest;
 	struct {
 		uint64_t off, n;
@@ -46,8 +46,8 @@ static void always_the_first_place(void **state)
 			have[i] = have[--nhave];
 			continue;
 		}
-		page = first_run(s, n);
-		lowest = first_run(s, 1);
+		page = first_extent(s, n);
+		lowest = first_extent(s, 1);
 		OK(space_take(s, n, &off));
 		have[nhave].n = n;
 		have[nhave++].off = off;
@@ -55,7 +55,7 @@ static void always_the_first_place(void **state)
 			fail_msg("step %d: %lu pages at %lu, not at %lu", step, (unsigned long)n, (unsigned long)off / PAGE, (unsigned long)page);
 	}
 	daxkv_txn_abort(txn);
-	store_done(kv);
+	store_done(store);
 }
 
 static int put_size(struct daxkv_txn *txn, const char *key, size_t size)
@@ -77,67 +77,66 @@ static void rest_of_an_abort_is_used(void **state)
 	             {512, 70 * MIB, 300 * MIB, 301 * MIB}};
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		struct daxkv_store *kv;
+		struct daxkv_store *store;
 		unlink(scratch_path("f"));
-		kv = store_open("f", (struct daxkv_options){.flags = DAXKV_CREATE, .page_size = cases[i].page, .pmem = DAXKV_PMEM_FORCE,
-		                                            .max_size = cases[i].max});
-		put_one(kv, "small", "value");
+		store = store_open("f", (struct daxkv_options){.flags = DAXKV_CREATE, .page_size = cases[i].page, .pmem = DAXKV_PMEM_FORCE, .max_size = cases[i].max});
+		put_one(store, "small", "value");
 		for (int round = 0; round < 3; round++) {
-			struct daxkv_txn *txn = begin(kv);
+			struct daxkv_txn *txn = begin(store);
 			OK(put_size(txn, "large", cases[i].aborted));
 			daxkv_txn_abort(txn);
-			put_one(kv, "small", round % 2 ? "a" : "b");
+			put_one(store, "small", round % 2 ? "a" : "b");
 		}
-		uint64_t size = info(kv).file_size;
-		struct daxkv_txn *txn = begin(kv);
+		uint64_t size = info(store).file_size;
+		struct daxkv_txn *txn = begin(store);
 		OK(put_size(txn, "large", cases[i].aborted));
 		daxkv_txn_abort(txn);
-		assert_int_equal(info(kv).file_size, size);
-		txn = begin(kv);
+		assert_int_equal(info(store).file_size, size);
+		txn = begin(store);
 		OK(put_size(txn, "large", cases[i].stored));
 		OK(daxkv_txn_commit(txn));
-		store_done(kv);
+		store_done(store);
 	}
 }
 
 /* A value that is deleted leaves its space whole: small changes meanwhile go before it. */
 static void small_changes_stay_before_large_values(void **state)
 {
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	(void)state;
 	unlink(scratch_path("f"));
-	kv = store_open("f", (struct daxkv_options){.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .max_size = 64 * MIB});
+	store = store_open("f", (struct daxkv_options){.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .max_size = 64 * MIB});
 	for (int round = 0; round < 6; round++) {
-		struct daxkv_txn *txn = begin(kv);
+		struct daxkv_txn *txn = begin(store);
 		OK(put_size(txn, "large", round % 2 ? 32 * MIB : 60 * MIB));
 		OK(daxkv_txn_commit(txn));
 		for (int i = 0; i < 20; i++)
-			put_some(kv, (uint64_t)i, (uint64_t)i + 1, 50, (uint64_t)round);
-		txn = begin(kv);
+			put_some(store, (uint64_t)i, (uint64_t)i + 1, 50, (uint64_t)round);
+		txn = begin(store);
 		OK(del(txn, DAXKV_MAIN, "large", NULL));
 		OK(daxkv_txn_commit(txn));
-		put_one(kv, "small", "value");
+		put_one(store, "small", "value");
 	}
-	store_done(kv);
+	store_done(store);
 }
 
 /* Values of many sizes, replaced again and again: the file stays within a factor of what they take. */
 static void churn_of_large_values_is_bounded(void **state)
 {
-	struct daxkv_store *kv = store_new("f", 4096);
+	struct daxkv_store *store = store_new("f", 4096);
 	uint64_t x = 4711, after_first = 0;
 	(void)state;
 	for (int round = 0; round < 8; round++) {
 		for (int i = 0; i < 500; i++) {
 			uint64_t n = random_next(&x) % 60, len = 3000 + random_next(&x) % 100000;
-			put_some(kv, n, n + 1, len, 0);
+			put_some(store, n, n + 1, len, 0);
 		}
 		if (round == 1)
-			after_first = info(kv).file_size;
+			after_first = info(store).file_size;
 	}
-	assert_in_range(info(kv).file_size, 0, after_first + after_first / 4);
-	assert_in_range(info(kv).file_size, 0, 2 * 60 * 53000);
-	store_done(kv);
+	assert_in_range(info(store).file_size, 0, after_first + after_first / 4);
+	assert_in_range(info(store).file_size, 0, 2 * 60 * 53000);
+	store_done(store);
 }
 
 int main(void)

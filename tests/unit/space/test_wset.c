@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The writer's set: pages found again however many there are, private pages, and nesting undone and merged. */
-#include "store.h"
+#include "small_store.h"
 
 static uint64_t new_page(struct wset *w)
 {
@@ -12,26 +12,26 @@ static uint64_t new_page(struct wset *w)
 
 static void find_in_an_empty_set(void **state)
 {
-	struct daxkv_store *kv = store_new("w", 512);
-	struct daxkv_txn *txn = begin(kv);
+	struct daxkv_store *store = store_new("w", 512);
+	struct daxkv_txn *txn = begin(store);
 	(void)state;
-	assert_null(wset_find(&kv->wset, 4096));
-	assert_int_equal(kv->wset.n, 0);
-	assert_int_equal(kv->wset.level, 1);
-	assert_false(wset_editable(&kv->wset, NULL));
+	assert_null(wset_find(&store->wset, 4096));
+	assert_int_equal(store->wset.n, 0);
+	assert_int_equal(store->wset.level, 1);
+	assert_false(wset_editable(&store->wset, NULL));
 	daxkv_txn_abort(txn);
-	store_done(kv);
+	store_done(store);
 }
 
 /* A table that has to grow, small sets after large ones: each wiped in its own way. */
 static void find_among_many(void **state)
 {
-	struct daxkv_store *kv = store_new("w", 512);
+	struct daxkv_store *store = store_new("w", 512);
 	const uint64_t counts[] = {3, 5000, 10, 700, 1, 20000, 2};
 	(void)state;
 	for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
-		struct daxkv_txn *txn = begin(kv);
-		struct wset *w = &kv->wset;
+		struct daxkv_txn *txn = begin(store);
+		struct wset *w = &store->wset;
 		for (uint64_t i = 0; i < counts[c]; i++) {
 			struct wpage *wp;
 			assert_null(wset_find(w, (i * 7 + 1) * 512));
@@ -49,31 +49,31 @@ static void find_among_many(void **state)
 		}
 		daxkv_txn_abort(txn);
 	}
-	store_done(kv);
+	store_done(store);
 }
 
 static void touch_twice_is_the_same_entry(void **state)
 {
-	struct daxkv_store *kv = store_new("w", 512);
-	struct daxkv_txn *txn = begin(kv);
+	struct daxkv_store *store = store_new("w", 512);
+	struct daxkv_txn *txn = begin(store);
 	struct wpage *a, *b;
 	(void)state;
-	OK(wset_touch(&kv->wset, 51200, &a));
-	OK(wset_touch(&kv->wset, 51200, &b));
+	OK(wset_touch(&store->wset, 51200, &a));
+	OK(wset_touch(&store->wset, 51200, &b));
 	assert_ptr_equal(a, b);
-	assert_int_equal(kv->wset.n, 1);
+	assert_int_equal(store->wset.n, 1);
 	daxkv_txn_abort(txn);
-	store_done(kv);
+	store_done(store);
 }
 
 static void retire_frees_at_once_or_later(void **state)
 {
-	struct daxkv_store *kv = store_new("w", 512);
+	struct daxkv_store *store = store_new("w", 512);
 	struct daxkv_txn *txn;
-	struct wset *w = &kv->wset;
-	const struct fmt_super *super = (const void *)kv->map.base;
+	struct wset *w = &store->wset;
+	const struct fmt_super *super = (const void *)store->map.base;
 	(void)state;
-	txn = begin(kv);
+	txn = begin(store);
 	uint64_t own = new_page(w), committed = load_word(&super->main_desc);
 	OK(wset_retire(w, own));
 	assert_true(wset_find(w, own)->dead);
@@ -84,14 +84,14 @@ static void retire_frees_at_once_or_later(void **state)
 	for (int i = 0; i < 1000; i++)
 		assert_true(new_page(w) != committed);
 	daxkv_txn_abort(txn);
-	store_done(kv);
+	store_done(store);
 }
 
 static void install_streams_only_first_changes(void **state)
 {
-	struct daxkv_store *kv = store_new("w", 512);
-	struct daxkv_txn *txn = begin(kv);
-	struct wset *w = &kv->wset;
+	struct daxkv_store *store = store_new("w", 512);
+	struct daxkv_txn *txn = begin(store);
+	struct wset *w = &store->wset;
 	struct wpage *wp;
 	(void)state;
 	memset(w->image, 0x77, 512);
@@ -99,23 +99,23 @@ static void install_streams_only_first_changes(void **state)
 	w->changes = 1;
 	wset_install(w, wp, w->image, 100);
 	assert_true(wp->streamed && wp->used == 100);
-	assert_memory_equal(kv->map.base + wp->off, w->image, 100);
+	assert_memory_equal(store->map.base + wp->off, w->image, 100);
 	OK(wset_new_page(w, &wp));
 	w->changes = 2;
 	wset_install(w, wp, w->image, 512);
 	assert_true(!wp->streamed && wp->used == 512);
-	assert_memory_equal(kv->map.base + wp->off, w->image, 512);
+	assert_memory_equal(store->map.base + wp->off, w->image, 512);
 	daxkv_txn_abort(txn);
-	store_done(kv);
+	store_done(store);
 }
 
 /* ---- nesting --------------------------------------------------------------------------------------------------------------- */
 
 static void undo_restores_entries(void **state)
 {
-	struct daxkv_store *kv = store_new("w", 512);
-	struct daxkv_txn *txn = begin(kv);
-	struct wset *w = &kv->wset;
+	struct daxkv_store *store = store_new("w", 512);
+	struct daxkv_txn *txn = begin(store);
+	struct wset *w = &store->wset;
 	struct wset_mark mark;
 	struct wpage *wp;
 	uint64_t used, before, own = new_page(w);
@@ -145,14 +145,14 @@ static void undo_restores_entries(void **state)
 	OK(space_used(w->space, &used));
 	assert_int_equal(used, before);
 	daxkv_txn_abort(txn);
-	store_done(kv);
+	store_done(store);
 }
 
 static void merge_gives_pages_to_the_parent(void **state)
 {
-	struct daxkv_store *kv = store_new("w", 512);
-	struct daxkv_txn *txn = begin(kv);
-	struct wset *w = &kv->wset;
+	struct daxkv_store *store = store_new("w", 512);
+	struct daxkv_txn *txn = begin(store);
+	struct wset *w = &store->wset;
 	struct wset_mark mark;
 	struct wpage *wp;
 	(void)state;
@@ -168,15 +168,15 @@ static void merge_gives_pages_to_the_parent(void **state)
 	assert_int_equal(wset_find(w, 51200)->npending, 5);
 	assert_int_equal(w->nundo, 0); /* the outermost level needs no way back */
 	daxkv_txn_abort(txn);
-	store_done(kv);
+	store_done(store);
 }
 
 /* A grandchild's change that was merged into the child is undone with the child. */
 static void undo_after_an_inner_merge(void **state)
 {
-	struct daxkv_store *kv = store_new("w", 512);
-	struct daxkv_txn *txn = begin(kv);
-	struct wset *w = &kv->wset;
+	struct daxkv_store *store = store_new("w", 512);
+	struct daxkv_txn *txn = begin(store);
+	struct wset *w = &store->wset;
 	struct wset_mark outer, inner;
 	struct wpage *wp;
 	uint64_t a, b;
@@ -206,15 +206,15 @@ static void undo_after_an_inner_merge(void **state)
 	assert_null(wset_find(w, a));
 	assert_null(wset_find(w, b));
 	daxkv_txn_abort(txn);
-	store_done(kv);
+	store_done(store);
 }
 
 /* The parent's page freed by a merged child and taken again by a second child that is undone. */
 static void undo_of_a_page_freed_and_taken(void **state)
 {
-	struct daxkv_store *kv = store_new("w", 512);
-	struct daxkv_txn *txn = begin(kv);
-	struct wset *w = &kv->wset;
+	struct daxkv_store *store = store_new("w", 512);
+	struct daxkv_txn *txn = begin(store);
+	struct wset *w = &store->wset;
 	struct wset_mark mark;
 	uint64_t page = new_page(w), before, used;
 	(void)state;
@@ -230,14 +230,14 @@ static void undo_of_a_page_freed_and_taken(void **state)
 	OK(space_used(w->space, &used));
 	assert_int_equal(used, before);
 	daxkv_txn_abort(txn);
-	store_done(kv);
+	store_done(store);
 }
 
 static void undo_of_many_new_entries(void **state)
 {
-	struct daxkv_store *kv = store_new("w", 512);
-	struct daxkv_txn *txn = begin(kv);
-	struct wset *w = &kv->wset;
+	struct daxkv_store *store = store_new("w", 512);
+	struct daxkv_txn *txn = begin(store);
+	struct wset *w = &store->wset;
 	struct wset_mark mark;
 	struct wpage *wp;
 	(void)state;
@@ -253,7 +253,7 @@ static void undo_of_many_new_entries(void **state)
 	for (uint64_t i = 0; i < 9000; i++)
 		assert_null(wset_find(w, 512 * (2 + 2 * i)));
 	daxkv_txn_abort(txn);
-	store_done(kv);
+	store_done(store);
 }
 
 int main(void)

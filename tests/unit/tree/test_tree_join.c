@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Leaves and inner pages with little left in them: however entries go, what stays fills a quarter of the pages that it takes. */
-#include "store.h"
+#include "small_store.h"
 
 #define MAIN DAXKV_MAIN
 #define COUNT 6000u
 #define KEEP 16u
 
-static struct daxkv_db_stat stat_of(struct daxkv_store *kv)
+static struct daxkv_db_stat stat_of(struct daxkv_store *store)
 {
-	struct daxkv_txn *txn = begin_reading(kv);
+	struct daxkv_txn *txn = begin_reading(store);
 	struct daxkv_db_stat stat;
 	OK(daxkv_db_stat(txn, MAIN, &stat));
 	daxkv_txn_abort(txn);
@@ -16,11 +16,11 @@ static struct daxkv_db_stat stat_of(struct daxkv_store *kv)
 }
 
 /* filled - entries of about each bytes fill their leaves by so many percent at least, and few inner pages lead to those. */
-static void filled(struct daxkv_store *kv, uint64_t entries, uint64_t each, uint64_t percent)
+static void filled(struct daxkv_store *store, uint64_t entries, uint64_t each, uint64_t percent)
 {
-	struct daxkv_db_stat s = stat_of(kv);
+	struct daxkv_db_stat s = stat_of(store);
 	assert_int_equal(s.entries, entries);
-	if (s.entries * each * 100 < s.leaf_pages * kv->page_size * percent || s.inner_pages > s.leaf_pages / 2 + 2)
+	if (s.entries * each * 100 < s.leaf_pages * store->page_size * percent || s.inner_pages > s.leaf_pages / 2 + 2)
 		fail_msg("%lu entries of %lu bytes in %lu leaves, %lu inner pages", (unsigned long)s.entries, (unsigned long)each,
 		         (unsigned long)s.leaf_pages, (unsigned long)s.inner_pages);
 }
@@ -41,9 +41,9 @@ static size_t len_any(uint64_t n)
 	return n * 7919 % 101;
 }
 
-static void put_lens(struct daxkv_store *kv, size_t (*len)(uint64_t n))
+static void put_lens(struct daxkv_store *store, size_t (*len)(uint64_t n))
 {
-	struct daxkv_txn *txn = begin(kv);
+	struct daxkv_txn *txn = begin(store);
 	for (uint64_t n = 0; n < COUNT; n++)
 		OK(put_n(txn, MAIN, n * 1237 % COUNT, len(n * 1237 % COUNT), 0));
 	OK(daxkv_txn_commit(txn));
@@ -65,14 +65,14 @@ static void one_of_sixteen_stays(void **state)
 	const uint64_t each[] = {16 + 40 + 14, 16 + 10 + 14, 16 + 50 + 14}, steps[] = {1, 1237}, in_txn[] = {1, 50, COUNT};
 	(void)state;
 	for (unsigned int i = 0; i < 18; i++) {
-		struct daxkv_store *kv = store_new("j", 512);
+		struct daxkv_store *store = store_new("j", 512);
 		struct daxkv_txn *reader, *txn = NULL;
-		put_lens(kv, lens[i % 3]);
-		reader = begin_reading(kv);
+		put_lens(store, lens[i % 3]);
+		reader = begin_reading(store);
 		for (uint64_t k = 0; k < COUNT; k++) {
 			uint64_t n = k * steps[i / 3 % 2] % COUNT;
 			if (!txn)
-				txn = begin(kv);
+				txn = begin(store);
 			if (n % KEEP)
 				OK(del_n(txn, MAIN, n));
 			if ((k + 1) % in_txn[i / 6] == 0) {
@@ -82,11 +82,11 @@ static void one_of_sixteen_stays(void **state)
 		}
 		kept(reader, lens[i % 3], true);
 		daxkv_txn_abort(reader);
-		reader = begin_reading(kv);
+		reader = begin_reading(store);
 		kept(reader, lens[i % 3], false);
 		daxkv_txn_abort(reader);
-		filled(kv, (COUNT + KEEP - 1) / KEEP, each[i % 3], 25);
-		store_done(kv);
+		filled(store, (COUNT + KEEP - 1) / KEEP, each[i % 3], 25);
+		store_done(store);
 	}
 }
 
@@ -95,16 +95,16 @@ static void values_shrink(void **state)
 {
 	(void)state;
 	for (size_t len = 0; len <= 3000; len += 1000) {
-		struct daxkv_store *kv = store_new("j", 4096);
-		put_some(kv, 0, COUNT, 1200, 0);
+		struct daxkv_store *store = store_new("j", 4096);
+		put_some(store, 0, COUNT, 1200, 0);
 		for (uint64_t n = 0; n < COUNT; n += 10)
-			put_some(kv, n, n + 10, len == 1000 ? 10 : len, 1);
-		struct daxkv_txn *txn = begin_reading(kv);
+			put_some(store, n, n + 10, len == 1000 ? 10 : len, 1);
+		struct daxkv_txn *txn = begin_reading(store);
 		for (uint64_t n = 0; n < COUNT; n++)
 			assert_true(has_n(txn, MAIN, n, len == 1000 ? 10 : len, 1));
 		daxkv_txn_abort(txn);
-		filled(kv, COUNT, 16 + 14 + (len > 1000 ? 24 : len / 100), 25);
-		store_done(kv);
+		filled(store, COUNT, 16 + 14 + (len > 1000 ? 24 : len / 100), 25);
+		store_done(store);
 	}
 }
 
@@ -112,10 +112,10 @@ static void ranges_go(void **state)
 {
 	(void)state;
 	for (uint64_t keep = 2; keep <= 64; keep *= 2) {
-		struct daxkv_store *kv = store_new("j", 512);
-		put_some(kv, 0, COUNT, 40, 0);
+		struct daxkv_store *store = store_new("j", 512);
+		put_some(store, 0, COUNT, 40, 0);
 		for (uint64_t n = 0; n < COUNT; n += keep) {
-			struct daxkv_txn *txn = begin(kv);
+			struct daxkv_txn *txn = begin(store);
 			char a[17], b[17];
 			struct daxkv_val from = key_n(a, n + 1), to = key_n(b, n + keep);
 			uint64_t gone;
@@ -123,33 +123,33 @@ static void ranges_go(void **state)
 			assert_int_equal(gone, n + keep <= COUNT ? keep - 1 : COUNT - n - 1);
 			OK(daxkv_txn_commit(txn));
 		}
-		filled(kv, (COUNT + keep - 1) / keep, 16 + 40 + 14, 25);
-		store_done(kv);
+		filled(store, (COUNT + keep - 1) / keep, 16 + 40 + 14, 25);
+		store_done(store);
 	}
 }
 
 /* A queue: entries go at the front, beside a full leaf that nothing joins. Its leaf is not written anew for each. */
 static void front_of_a_queue(void **state)
 {
-	struct daxkv_store *kv = store_new("j", 4096);
+	struct daxkv_store *store = store_new("j", 4096);
 	(void)state;
-	put_some(kv, 0, COUNT, 100, 0);
-	uint64_t before = counters(kv).compactions;
+	put_some(store, 0, COUNT, 100, 0);
+	uint64_t before = counters(store).compactions;
 	for (uint64_t n = 0; n < COUNT; n++) {
-		struct daxkv_txn *txn = begin(kv);
+		struct daxkv_txn *txn = begin(store);
 		OK(del_n(txn, MAIN, n));
 		OK(daxkv_txn_commit(txn));
 	}
-	assert_in_range(counters(kv).compactions - before, 0, COUNT / 8);
-	assert_int_equal(stat_of(kv).leaf_pages, 1);
-	store_done(kv);
+	assert_in_range(counters(store).compactions - before, 0, COUNT / 8);
+	assert_int_equal(stat_of(store).leaf_pages, 1);
+	store_done(store);
 }
 
 /* Pairs, deleted by pair and by cursor. */
 static void duplicates_go(void **state)
 {
-	struct daxkv_store *kv = store_new("j", 512);
-	struct daxkv_txn *txn = begin(kv);
+	struct daxkv_store *store = store_new("j", 512);
+	struct daxkv_txn *txn = begin(store);
 	daxkv_db db = db_of(txn, "d", DAXKV_DUP_SORT);
 	struct daxkv_cursor *c;
 	struct daxkv_val k, v;
@@ -159,7 +159,7 @@ static void duplicates_go(void **state)
 	for (uint64_t n = 0; n < COUNT; n++)
 		OK(put_n(txn, db, n % 7, 60, n));
 	OK(daxkv_txn_commit(txn));
-	txn = begin(kv);
+	txn = begin(store);
 	OK(daxkv_db_stat(txn, db, &stat));
 	uint64_t leaves = stat.leaf_pages, entries = stat.entries;
 	OK(daxkv_cursor_open(txn, db, &c));
@@ -170,7 +170,7 @@ static void duplicates_go(void **state)
 	assert_int_equal(stat.entries, (entries + KEEP - 1) / KEEP);
 	assert_in_range(stat.leaf_pages, 1, leaves / 4);
 	OK(daxkv_txn_commit(txn));
-	store_done(kv);
+	store_done(store);
 }
 
 int main(void)

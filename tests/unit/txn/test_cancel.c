@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A thread that is cancelled does not end inside the library. Each call is made by a thread whose cancellation is pending
  * already, so that it would end at the first cancellation point. */
-#include "store.h"
+#include "small_store.h"
 
 #include <pthread.h>
 
@@ -9,7 +9,7 @@
 
 struct call {
 	const char *name;
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	int (*fn)(struct call *call);
 	int rc;
 	bool returned;
@@ -44,12 +44,12 @@ static void make(struct call *call, int (*fn)(struct call *call), const char *na
 #define MAKE(call, fn) make(call, fn, #fn)
 
 /* begin_alive - begin, and let the thread be cancelled only then. */
-static int begin_alive(struct daxkv_store *kv, struct daxkv_txn **txn)
+static int begin_alive(struct daxkv_store *store, struct daxkv_txn **txn)
 {
 	int state;
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-	int rc = daxkv_txn_begin(kv, NULL, 0, txn);
+	int rc = daxkv_txn_begin(store, NULL, 0, txn);
 
 	pthread_setcancelstate(state, &state);
 	return rc;
@@ -59,19 +59,19 @@ static int open_new(struct call *call)
 {
 	struct daxkv_options o = {.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FILE};
 
-	return daxkv_open(scratch_path(call->name), &o, &call->kv);
+	return daxkv_open(scratch_path(call->name), &o, &call->store);
 }
 
 static int open_reader(struct call *call)
 {
 	struct daxkv_options o = {.flags = DAXKV_READ_ONLY, .pmem = DAXKV_PMEM_FILE};
 
-	return daxkv_open(scratch_path(call->name), &o, &call->kv);
+	return daxkv_open(scratch_path(call->name), &o, &call->store);
 }
 
 static int close_it(struct call *call)
 {
-	return daxkv_close(call->kv);
+	return daxkv_close(call->store);
 }
 
 static int put_large(struct daxkv_txn *txn)
@@ -86,7 +86,7 @@ static int put_large(struct daxkv_txn *txn)
 static int write_large(struct call *call)
 {
 	struct daxkv_txn *txn;
-	int rc = begin_alive(call->kv, &txn);
+	int rc = begin_alive(call->store, &txn);
 
 	if (rc)
 		return rc;
@@ -102,7 +102,7 @@ static int write_large(struct call *call)
 static int leave_growing(struct call *call)
 {
 	struct daxkv_txn *txn;
-	int rc = begin_alive(call->kv, &txn);
+	int rc = begin_alive(call->store, &txn);
 
 	return rc ? rc : put_large(txn);
 }
@@ -111,7 +111,7 @@ static int read_one(struct call *call)
 {
 	struct daxkv_val key = {5, "large"}, value;
 	struct daxkv_txn *txn;
-	int rc = daxkv_txn_begin(call->kv, NULL, DAXKV_TXN_READ_ONLY, &txn);
+	int rc = daxkv_txn_begin(call->store, NULL, DAXKV_TXN_READ_ONLY, &txn);
 
 	if (rc)
 		return rc;
@@ -125,7 +125,7 @@ static void *wait_for_writer(void *arg)
 	struct call *call = arg;
 	struct daxkv_txn *txn;
 
-	call->rc = daxkv_txn_begin(call->kv, NULL, 0, &txn);
+	call->rc = daxkv_txn_begin(call->store, NULL, 0, &txn);
 	call->returned = true;
 	pthread_testcancel();
 	return NULL; /* not reached */
@@ -141,7 +141,7 @@ static void waiting_for_the_lock(void **state)
 
 	(void)state;
 	OK(open_new(&call));
-	txn = begin(call.kv);
+	txn = begin(call.store);
 	OK(pthread_create(&thread, NULL, wait_for_writer, &call));
 	usleep(50000);
 	pthread_cancel(thread);
@@ -150,8 +150,8 @@ static void waiting_for_the_lock(void **state)
 	OK(pthread_join(thread, &end));
 	assert_ptr_equal(end, PTHREAD_CANCELED);
 	assert_true(call.returned);
-	put_one(call.kv, "k", "v");
-	store_done(call.kv);
+	put_one(call.store, "k", "v");
+	store_done(call.store);
 }
 
 /* ends - the thread of such a call ends in it, and others go on. */
@@ -166,38 +166,38 @@ static void ends(struct call *call, int (*fn)(struct call *call))
 	OK(pthread_join(thread, &end));
 	assert_ptr_equal(end, PTHREAD_CANCELED);
 	assert_false(call->returned);
-	put_one(call->kv, "k", "v");
+	put_one(call->store, "k", "v");
 }
 
 static int begin_it(struct call *call)
 {
 	struct daxkv_txn *txn;
 
-	return daxkv_txn_begin(call->kv, NULL, 0, &txn);
+	return daxkv_txn_begin(call->store, NULL, 0, &txn);
 }
 
 static int begin_it_timed(struct call *call)
 {
 	struct daxkv_txn *txn;
 
-	return daxkv_txn_begin_timed(call->kv, 30, &txn);
+	return daxkv_txn_begin_timed(call->store, 30, &txn);
 }
 
 static int sync_it(struct call *call)
 {
-	return daxkv_sync(call->kv);
+	return daxkv_sync(call->store);
 }
 
 static int info_of_it(struct call *call)
 {
 	struct daxkv_info info;
 
-	return daxkv_info(call->kv, &info);
+	return daxkv_info(call->store, &info);
 }
 
 static int check_it(struct call *call)
 {
-	return daxkv_check(call->kv, NULL, NULL, NULL);
+	return daxkv_check(call->store, NULL, NULL, NULL);
 }
 
 static void cancellation_points_have_taken_nothing(void **state)
@@ -211,7 +211,7 @@ static void cancellation_points_have_taken_nothing(void **state)
 	ends(&call, sync_it);
 	ends(&call, info_of_it);
 	ends(&call, check_it);
-	store_done(call.kv);
+	store_done(call.store);
 }
 
 static void no_call_is_left_half_way(void **state)
@@ -226,8 +226,8 @@ static void no_call_is_left_half_way(void **state)
 	MAKE(&call, open_reader);
 	MAKE(&call, read_one);
 	MAKE(&call, close_it);
-	call.kv = store_open("c", (struct daxkv_options){.pmem = DAXKV_PMEM_FILE});
-	store_done(call.kv);
+	call.store = store_open("c", (struct daxkv_options){.pmem = DAXKV_PMEM_FILE});
+	store_done(call.store);
 }
 
 /* others_go_on - the thread was cancelled in the middle of its transaction: the next one recovers and grows. */
@@ -239,7 +239,7 @@ static void others_go_on(void **state)
 	OK(open_new(&call));
 	MAKE(&call, leave_growing);
 	OK(write_large(&call));
-	store_check(call.kv);
+	store_check(call.store);
 	MAKE(&call, close_it);
 }
 
@@ -247,12 +247,12 @@ static void others_go_on(void **state)
 static void opening_recovers(void **state)
 {
 	struct call call = {.name = "image"};
-	struct daxkv_store *kv = store_new("u", 4096);
+	struct daxkv_store *store = store_new("u", 4096);
 
 	(void)state;
-	put_one(kv, "large", "v");
-	store_image(kv, "image");
-	store_done(kv);
+	put_one(store, "large", "v");
+	store_image(store, "image");
+	store_done(store);
 	MAKE(&call, open_reader);
 	MAKE(&call, read_one);
 	MAKE(&call, close_it);

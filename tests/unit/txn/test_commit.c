@@ -1,87 +1,87 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The commit: how many fences, what a crash right after it leaves, large transactions, and a fence that fails. */
 #include "pm_log.h"
-#include "store.h"
+#include "small_store.h"
 
 /* crash_shows - the image of the store as it is now, opened, has the records [0, n) with that version, and the checker is content. */
-static void crash_shows(struct daxkv_store *kv, uint64_t n, size_t len, uint64_t version)
+static void crash_shows(struct daxkv_store *store, uint64_t n, size_t len, uint64_t version)
 {
-	store_image(kv, "crashed");
+	store_image(store, "crashed");
 	struct daxkv_store *after = store_again("crashed");
 	struct daxkv_txn *txn = begin_reading(after);
 	for (uint64_t i = 0; i < n; i++)
 		assert_true(has_n(txn, DAXKV_MAIN, i, len, version));
 	daxkv_txn_abort(txn);
-	assert_int_equal(info(after).last_txn, info(kv).last_txn);
+	assert_int_equal(info(after).last_txn, info(store).last_txn);
 	store_done(after);
 }
 
 static void one_put_takes_one_fence(void **state)
 {
-	struct daxkv_store *kv = store_new("c", 4096);
+	struct daxkv_store *store = store_new("c", 4096);
 	(void)state;
 	for (uint64_t i = 0; i < 300; i++) { /* appends, compactions, splits, the ring's wrap: all the same */
-		uint64_t before = counters(kv).fences;
-		put_some(kv, i * 37 % 300, i * 37 % 300 + 1, 60, i);
-		assert_int_equal(counters(kv).fences, before + 1);
-		assert_int_equal(counters(kv).commits, i + 1);
+		uint64_t before = counters(store).fences;
+		put_some(store, i * 37 % 300, i * 37 % 300 + 1, 60, i);
+		assert_int_equal(counters(store).fences, before + 1);
+		assert_int_equal(counters(store).commits, i + 1);
 	}
-	assert_true(counters(kv).splits > 0 && counters(kv).compactions > 0);
-	store_done(kv);
+	assert_true(counters(store).splits > 0 && counters(store).compactions > 0);
+	store_done(store);
 }
 
 static void nothing_changed_takes_none(void **state)
 {
-	struct daxkv_store *kv = store_new("c", 4096);
+	struct daxkv_store *store = store_new("c", 4096);
 	struct daxkv_txn *txn;
 	struct daxkv_val v;
 	(void)state;
-	put_one(kv, "a", "1");
-	uint64_t fences = counters(kv).fences, commits = counters(kv).commits, last = info(kv).last_txn;
-	OK(daxkv_txn_commit(begin(kv)));
-	txn = begin(kv);
+	put_one(store, "a", "1");
+	uint64_t fences = counters(store).fences, commits = counters(store).commits, last = info(store).last_txn;
+	OK(daxkv_txn_commit(begin(store)));
+	txn = begin(store);
 	struct daxkv_val k = text("a");
 	OK(daxkv_get(txn, DAXKV_MAIN, &k, &v));
 	assert_int_equal(del(txn, DAXKV_MAIN, "b", NULL), DAXKV_NOT_FOUND);
 	assert_int_equal(put(txn, DAXKV_MAIN, "a", "2", DAXKV_NO_OVERWRITE), DAXKV_EXIST);
 	OK(daxkv_txn_commit(txn));
-	txn = begin(kv);
+	txn = begin(store);
 	OK(put(txn, DAXKV_MAIN, "c", "3", 0));
 	daxkv_txn_abort(txn);
-	assert_int_equal(counters(kv).fences, fences);
-	assert_int_equal(counters(kv).commits, commits);
-	assert_int_equal(info(kv).last_txn, last);
-	store_done(kv);
+	assert_int_equal(counters(store).fences, fences);
+	assert_int_equal(counters(store).commits, commits);
+	assert_int_equal(info(store).last_txn, last);
+	store_done(store);
 }
 
 static void put_and_del_of_the_same_key(void **state)
 {
-	struct daxkv_store *kv = store_new("c", 4096);
-	struct daxkv_txn *txn = begin(kv);
+	struct daxkv_store *store = store_new("c", 4096);
+	struct daxkv_txn *txn = begin(store);
 	(void)state;
 	OK(put(txn, DAXKV_MAIN, "a", "1", 0));
 	OK(del(txn, DAXKV_MAIN, "a", NULL));
 	OK(daxkv_txn_commit(txn));
-	txn = begin_reading(kv);
+	txn = begin_reading(store);
 	assert_true(has(txn, DAXKV_MAIN, "a", NULL));
 	daxkv_txn_abort(txn);
-	crash_shows(kv, 0, 0, 0);
-	store_done(kv);
+	crash_shows(store, 0, 0, 0);
+	store_done(store);
 }
 
 /* Flushed and streamed lines of a small put: the entry, its record, the words of the last one. */
 static void small_put_writes_few_lines(void **state)
 {
-	struct daxkv_store *kv = store_new("c", 4096);
+	struct daxkv_store *store = store_new("c", 4096);
 	(void)state;
-	put_some(kv, 0, 10, 40, 0);
-	put_one(kv, "x", "1");
-	struct daxkv_counters a = counters(kv);
-	put_one(kv, "x", "2");
-	struct daxkv_counters b = counters(kv);
+	put_some(store, 0, 10, 40, 0);
+	put_one(store, "x", "1");
+	struct daxkv_counters a = counters(store);
+	put_one(store, "x", "2");
+	struct daxkv_counters b = counters(store);
 	assert_in_range(b.lines_flushed - a.lines_flushed, 3, 8);
 	assert_int_equal(b.lines_streamed, a.lines_streamed);
-	store_done(kv);
+	store_done(store);
 }
 
 static void fresh_bytes_around_the_limit(void **state)
@@ -92,37 +92,37 @@ static void fresh_bytes_around_the_limit(void **state)
 	} cases[] = {{60000, 1}, {65536 - 4096, 1}, {70000, 2}, {1 << 20, 2}};
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		struct daxkv_store *kv = store_new("c", 4096);
-		put_one(kv, "first", "1");
-		uint64_t before = counters(kv).fences;
-		put_some(kv, 0, 1, cases[i].len, i);
-		assert_int_equal(counters(kv).fences, before + cases[i].fences);
-		crash_shows(kv, 1, cases[i].len, i);
-		store_done(kv);
+		struct daxkv_store *store = store_new("c", 4096);
+		put_one(store, "first", "1");
+		uint64_t before = counters(store).fences;
+		put_some(store, 0, 1, cases[i].len, i);
+		assert_int_equal(counters(store).fences, before + cases[i].fences);
+		crash_shows(store, 1, cases[i].len, i);
+		store_done(store);
 	}
 }
 
 static void many_pages_of_fresh_bytes(void **state)
 {
-	struct daxkv_store *kv = store_new("c", 4096);
+	struct daxkv_store *store = store_new("c", 4096);
 	(void)state;
-	uint64_t before = counters(kv).fences;
-	put_some(kv, 0, 1000, 100, 1); /* a tree of some 30 pages, all private: few words, over 64 KiB */
-	assert_int_equal(counters(kv).fences, before + 2);
-	crash_shows(kv, 1000, 100, 1);
-	store_done(kv);
+	uint64_t before = counters(store).fences;
+	put_some(store, 0, 1000, 100, 1); /* a tree of some 30 pages, all private: few words, over 64 KiB */
+	assert_int_equal(counters(store).fences, before + 2);
+	crash_shows(store, 1000, 100, 1);
+	store_done(store);
 }
 
 /* More ranges than a record can name, few bytes. */
 static void many_ranges(void **state)
 {
-	struct daxkv_store *kv = store_new("c", 512);
+	struct daxkv_store *store = store_new("c", 512);
 	(void)state;
-	uint64_t before = counters(kv).fences;
-	put_some(kv, 0, 70, 600, 1);
-	assert_int_equal(counters(kv).fences, before + 2);
-	crash_shows(kv, 70, 600, 1);
-	store_done(kv);
+	uint64_t before = counters(store).fences;
+	put_some(store, 0, 70, 600, 1);
+	assert_int_equal(counters(store).fences, before + 2);
+	crash_shows(store, 70, 600, 1);
+	store_done(store);
 }
 
 /* One word in each of thousands of leaves: the list goes to pages of its own. */
@@ -130,22 +130,22 @@ static void thousands_of_words_are_spilled(void **state)
 {
 	const uint64_t n = 24000;
 	const size_t length = 16; /* a packed leaf has room for one more such record */
-	struct daxkv_store *kv = store_new("c", 512);
+	struct daxkv_store *store = store_new("c", 512);
 	struct daxkv_txn *old, *txn;
 	struct daxkv_db_stat stat;
 	(void)state;
-	put_some(kv, 0, n, length, 0);
-	old = begin_reading(kv);
+	put_some(store, 0, n, length, 0);
+	old = begin_reading(store);
 	OK(daxkv_db_stat(old, DAXKV_MAIN, &stat));
 	assert_true(stat.leaf_pages > 2500);
-	uint64_t before = counters(kv).fences, grows = counters(kv).grows;
-	txn = begin(kv);
+	uint64_t before = counters(store).fences, grows = counters(store).grows;
+	txn = begin(store);
 	for (uint64_t i = 0; i < n; i += 7)
 		OK(put_n(txn, DAXKV_MAIN, i, length, 1));
 	OK(daxkv_txn_commit(txn));
-	assert_true(kv->words.n > 2500);
-	assert_in_range(counters(kv).fences - before, 2, 2 + 2 * (counters(kv).grows - grows));
-	store_image(kv, "crashed");
+	assert_true(store->words.n > 2500);
+	assert_in_range(counters(store).fences - before, 2, 2 + 2 * (counters(store).grows - grows));
+	store_image(store, "crashed");
 	for (uint64_t i = 0; i < n; i += 7)
 		assert_true(has_n(old, DAXKV_MAIN, i, length, 0));
 	daxkv_txn_abort(old);
@@ -156,22 +156,22 @@ static void thousands_of_words_are_spilled(void **state)
 		assert_true(has_n(txn, DAXKV_MAIN, i, length, i % 7 == 0));
 	daxkv_txn_abort(txn);
 	store_done(after);
-	put_one(kv, "next", "1"); /* goes on with the words of the large one still to be flushed */
-	store_done(kv);
+	put_one(store, "next", "1"); /* goes on with the words of the large one still to be flushed */
+	store_done(store);
 }
 
 static void reserved_value_takes_two_fences(void **state)
 {
-	struct daxkv_store *kv = store_new("c", 4096);
-	struct daxkv_txn *txn = begin(kv);
+	struct daxkv_store *store = store_new("c", 4096);
+	struct daxkv_txn *txn = begin(store);
 	struct daxkv_val k = text("blob"), v = {100000, NULL};
 	(void)state;
-	uint64_t before = counters(kv).fences;
+	uint64_t before = counters(store).fences;
 	OK(daxkv_put(txn, DAXKV_MAIN, &k, &v, DAXKV_RESERVE));
 	memset(v.data, 0x5a, v.size);
 	OK(daxkv_txn_commit(txn));
-	assert_int_equal(counters(kv).fences, before + 2);
-	store_image(kv, "crashed");
+	assert_int_equal(counters(store).fences, before + 2);
+	store_image(store, "crashed");
 	struct daxkv_store *after = store_again("crashed");
 	txn = begin_reading(after);
 	OK(daxkv_get(txn, DAXKV_MAIN, &k, &v));
@@ -180,70 +180,70 @@ static void reserved_value_takes_two_fences(void **state)
 		assert_int_equal(((uint8_t *)v.data)[i], 0x5a);
 	daxkv_txn_abort(txn);
 	store_done(after);
-	store_done(kv);
+	store_done(store);
 }
 
 /* A crash after each of more commits than the ring has slots. */
 static void crash_after_every_commit(void **state)
 {
-	struct daxkv_store *kv = store_new("c", 512);
+	struct daxkv_store *store = store_new("c", 512);
 	(void)state;
 	for (uint64_t i = 0; i < 150; i++) {
-		put_some(kv, i, i + 1, 30, 4);
+		put_some(store, i, i + 1, 30, 4);
 		if (i % 3 == 0 || (i > 60 && i < 70))
-			crash_shows(kv, i + 1, 30, 4);
+			crash_shows(store, i + 1, 30, 4);
 	}
-	store_done(kv);
+	store_done(store);
 }
 
 static void sync_leaves_nothing_to_recover(void **state)
 {
-	struct daxkv_store *kv = store_new("c", 4096), *after;
+	struct daxkv_store *store = store_new("c", 4096), *after;
 	(void)state;
-	put_some(kv, 0, 50, 30, 0);
-	put_one(kv, "a", "1");
-	store_image(kv, "crashed");
+	put_some(store, 0, 50, 30, 0);
+	put_one(store, "a", "1");
+	store_image(store, "crashed");
 	after = store_again("crashed");
 	assert_int_equal(info(after).recovered, 2);
 	store_done(after);
-	uint64_t fences = counters(kv).fences;
-	OK(daxkv_sync(kv));
-	assert_int_equal(counters(kv).fences, fences + 2);
-	OK(daxkv_sync(kv)); /* nothing new */
-	assert_int_equal(counters(kv).fences, fences + 2);
-	store_image(kv, "crashed");
+	uint64_t fences = counters(store).fences;
+	OK(daxkv_sync(store));
+	assert_int_equal(counters(store).fences, fences + 2);
+	OK(daxkv_sync(store)); /* nothing new */
+	assert_int_equal(counters(store).fences, fences + 2);
+	store_image(store, "crashed");
 	after = store_again("crashed");
 	assert_int_equal(info(after).recovered, 0);
 	store_done(after);
-	store_done(kv);
+	store_done(store);
 }
 
 /* ---- a fence that fails ---------------------------------------------------------------------------------------------------- */
 
 /* Whatever kind of transaction and whichever of its fences: PANIC, no more changes, snapshots as before, and the next open decides. */
-static void failed_fence_poisons(size_t len, unsigned int after)
+static void failed_fence_panics(size_t len, unsigned int after)
 {
-	struct daxkv_store *kv = store_new("c", 4096), *next;
+	struct daxkv_store *store = store_new("c", 4096), *next;
 	struct daxkv_txn *txn, *reader;
 	struct pm_log log;
-	put_some(kv, 0, 20, 30, 1);
-	pm_log_attach(&log, &kv->map.pm, kv->map.base);
+	put_some(store, 0, 20, 30, 1);
+	pm_log_attach(&log, &store->map.pm, store->map.base);
 	pm_log_fail(&log, after, EIO);
-	txn = begin(kv);
+	txn = begin(store);
 	OK(put_n(txn, DAXKV_MAIN, 20, len, 1));
 	assert_int_equal(daxkv_txn_commit(txn), DAXKV_PANIC);
 	assert_non_null(strstr(daxkv_errmsg(), strerror(EIO)));
 	pm_log_detach(&log);
-	assert_int_equal(daxkv_txn_begin(kv, NULL, 0, &txn), DAXKV_PANIC);
-	assert_int_equal(daxkv_txn_begin(kv, NULL, DAXKV_TXN_TRY, &txn), DAXKV_PANIC);
-	assert_int_equal(daxkv_sync(kv), DAXKV_PANIC);
-	reader = begin_reading(kv);
+	assert_int_equal(daxkv_txn_begin(store, NULL, 0, &txn), DAXKV_PANIC);
+	assert_int_equal(daxkv_txn_begin(store, NULL, DAXKV_TXN_TRY, &txn), DAXKV_PANIC);
+	assert_int_equal(daxkv_sync(store), DAXKV_PANIC);
+	reader = begin_reading(store);
 	for (uint64_t i = 0; i < 20; i++)
 		assert_true(has_n(reader, DAXKV_MAIN, i, 30, 1));
 	assert_true(lacks_n(reader, DAXKV_MAIN, 20)); /* what may not be durable is not seen */
 	daxkv_txn_abort(reader);
-	assert_int_equal(info(kv).last_txn, 1);
-	OK(daxkv_close(kv));
+	assert_int_equal(info(store).last_txn, 1);
+	OK(daxkv_close(store));
 	next = store_again("c");
 	reader = begin_reading(next);
 	for (uint64_t i = 0; i < 20; i++)
@@ -257,26 +257,26 @@ static void failed_fence_poisons(size_t len, unsigned int after)
 static void failed_fence_of_a_small_commit(void **state)
 {
 	(void)state;
-	failed_fence_poisons(50, 0);
+	failed_fence_panics(50, 0);
 }
 
 static void failed_fence_of_a_large_commit(void **state)
 {
 	(void)state;
-	failed_fence_poisons(200000, 0);
-	failed_fence_poisons(200000, 1);
+	failed_fence_panics(200000, 0);
+	failed_fence_panics(200000, 1);
 }
 
 static void failed_fence_at_close(void **state)
 {
 	(void)state;
 	for (unsigned int after = 0; after < 2; after++) {
-		struct daxkv_store *kv = store_new("c", 4096), *next;
+		struct daxkv_store *store = store_new("c", 4096), *next;
 		struct pm_log log;
-		put_some(kv, 0, 20, 30, 1);
-		pm_log_attach(&log, &kv->map.pm, kv->map.base);
+		put_some(store, 0, 20, 30, 1);
+		pm_log_attach(&log, &store->map.pm, store->map.base);
 		pm_log_fail(&log, after, EIO);
-		assert_int_equal(daxkv_close(kv), DAXKV_PANIC); /* and the handle is gone */
+		assert_int_equal(daxkv_close(store), DAXKV_PANIC); /* and the handle is gone */
 		free(log.event);
 		next = store_again("c");
 		struct daxkv_txn *txn = begin_reading(next);
@@ -291,26 +291,26 @@ static void failed_fence_at_close(void **state)
 static void failed_fdatasync(void **state)
 {
 	int ends[2];
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	struct daxkv_txn *txn;
 	(void)state;
 	unlink(scratch_path("c"));
-	kv = store_open("c", (struct daxkv_options){.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FILE});
-	put_one(kv, "a", "1");
+	store = store_open("c", (struct daxkv_options){.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FILE});
+	put_one(store, "a", "1");
 	assert_int_equal(pipe(ends), 0);
-	int fd = kv->map.pm.fd;
-	kv->map.pm.fd = ends[0];
-	txn = begin(kv);
+	int fd = store->map.pm.fd;
+	store->map.pm.fd = ends[0];
+	txn = begin(store);
 	OK(put(txn, DAXKV_MAIN, "b", "2", 0));
 	assert_int_equal(daxkv_txn_commit(txn), DAXKV_PANIC);
-	kv->map.pm.fd = fd;
-	assert_int_equal(daxkv_txn_begin(kv, NULL, 0, &txn), DAXKV_PANIC);
-	OK(daxkv_close(kv));
+	store->map.pm.fd = fd;
+	assert_int_equal(daxkv_txn_begin(store, NULL, 0, &txn), DAXKV_PANIC);
+	OK(daxkv_close(store));
 	close(ends[0]);
 	close(ends[1]);
-	kv = store_open("c", (struct daxkv_options){.pmem = DAXKV_PMEM_FILE});
-	put_one(kv, "c", "3");
-	store_done(kv);
+	store = store_open("c", (struct daxkv_options){.pmem = DAXKV_PMEM_FILE});
+	put_one(store, "c", "3");
+	store_done(store);
 }
 
 int main(void)

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* fork: what a child inherits is of no use to it, does no harm to its parent, and keeps nobody from the store. */
 #include "clock.h"
-#include "store.h"
+#include "small_store.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <sys/prctl.h>
 
 static struct {
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	struct daxkv_txn *read, *write;
 	struct daxkv_cursor *cursor;
 } parents;
@@ -20,9 +20,9 @@ static int child_uses_everything(void)
 	struct daxkv_cursor *cursor;
 	daxkv_db db;
 
-	CHECK(daxkv_txn_begin(parents.kv, NULL, 0, &txn) == DAXKV_BAD_TXN && strstr(daxkv_errmsg(), "parent"));
-	CHECK(daxkv_txn_begin(parents.kv, NULL, DAXKV_TXN_READ_ONLY, &txn) == DAXKV_BAD_TXN);
-	CHECK(daxkv_txn_begin(parents.kv, parents.write, 0, &txn) == DAXKV_BAD_TXN);
+	CHECK(daxkv_txn_begin(parents.store, NULL, 0, &txn) == DAXKV_BAD_TXN && strstr(daxkv_errmsg(), "parent"));
+	CHECK(daxkv_txn_begin(parents.store, NULL, DAXKV_TXN_READ_ONLY, &txn) == DAXKV_BAD_TXN);
+	CHECK(daxkv_txn_begin(parents.store, parents.write, 0, &txn) == DAXKV_BAD_TXN);
 	CHECK(daxkv_get(parents.read, DAXKV_MAIN, &k, &v) == DAXKV_BAD_TXN);
 	CHECK(daxkv_get(parents.write, DAXKV_MAIN, &k, &v) == DAXKV_BAD_TXN);
 	CHECK(daxkv_put(parents.write, DAXKV_MAIN, &k, &v, 0) == DAXKV_BAD_TXN);
@@ -30,48 +30,48 @@ static int child_uses_everything(void)
 	CHECK(daxkv_db_open(parents.write, &k, DAXKV_CREATE, &db) == DAXKV_BAD_TXN);
 	CHECK(daxkv_cursor_open(parents.read, DAXKV_MAIN, &cursor) == DAXKV_BAD_TXN);
 	CHECK(daxkv_cursor_get(parents.cursor, &k, &v, DAXKV_NEXT) == DAXKV_BAD_TXN);
-	CHECK(daxkv_sync(parents.kv) == DAXKV_BAD_TXN);
+	CHECK(daxkv_sync(parents.store) == DAXKV_BAD_TXN);
 	struct daxkv_info i;
 	uint64_t faults;
 
-	CHECK(daxkv_info(parents.kv, &i) == DAXKV_BAD_TXN && strstr(daxkv_errmsg(), "parent"));
-	CHECK(daxkv_check(parents.kv, NULL, NULL, &faults) == DAXKV_BAD_TXN);
-	CHECK(daxkv_set_max_size(parents.kv, 0) == DAXKV_BAD_TXN);
-	CHECK(daxkv_size(parents.kv) == 0 && daxkv_user_version(parents.kv) == 0 && daxkv_fd(parents.kv) == -1);
-	CHECK(daxkv_readers_reap(parents.kv) == 0 && daxkv_writer_pid(parents.kv) == 0);
+	CHECK(daxkv_info(parents.store, &i) == DAXKV_BAD_TXN && strstr(daxkv_errmsg(), "parent"));
+	CHECK(daxkv_check(parents.store, NULL, NULL, &faults) == DAXKV_BAD_TXN);
+	CHECK(daxkv_set_max_size(parents.store, 0) == DAXKV_BAD_TXN);
+	CHECK(daxkv_size(parents.store) == 0 && daxkv_user_version(parents.store) == 0 && daxkv_fd(parents.store) == -1);
+	CHECK(daxkv_readers_reap(parents.store) == 0 && daxkv_writer_pid(parents.store) == 0);
 	CHECK(daxkv_txn_commit(parents.write) == DAXKV_BAD_TXN);
 	daxkv_txn_reset(parents.read);
 	CHECK(daxkv_txn_renew(parents.read) != 0);
 	daxkv_txn_abort(parents.write);
 	daxkv_txn_abort(parents.read);
-	CHECK(daxkv_close(parents.kv) == 0);
+	CHECK(daxkv_close(parents.store) == 0);
 	return 0;
 }
 
 static void a_child_is_refused_and_harmless(void **state)
 {
-	struct daxkv_store *kv = parents.kv = store_new("e", 4096);
+	struct daxkv_store *store = parents.store = store_new("e", 4096);
 	struct daxkv_val k;
 	(void)state;
-	put_one(kv, "k", "v");
-	parents.read = begin_reading(kv);
+	put_one(store, "k", "v");
+	parents.read = begin_reading(store);
 	OK(daxkv_cursor_open(parents.read, DAXKV_MAIN, &parents.cursor));
-	parents.write = begin(kv);
+	parents.write = begin(store);
 	OK(put(parents.write, DAXKV_MAIN, "new", "1", 0));
 	child_run(child_uses_everything);
 	assert_true(has(parents.read, DAXKV_MAIN, "k", "v"));
 	OK(daxkv_cursor_get(parents.cursor, &k, NULL, DAXKV_FIRST));
-	assert_int_equal(info(kv).readers, 1);
+	assert_int_equal(info(store).readers, 1);
 	OK(put(parents.write, DAXKV_MAIN, "new2", "2", 0));
 	OK(daxkv_txn_commit(parents.write));
 	daxkv_cursor_close(parents.cursor);
 	daxkv_txn_abort(parents.read);
-	store_done(kv);
-	kv = store_again("e");
-	parents.read = begin_reading(kv);
+	store_done(store);
+	store = store_again("e");
+	parents.read = begin_reading(store);
 	assert_true(has(parents.read, DAXKV_MAIN, "new2", "2"));
 	daxkv_txn_abort(parents.read);
-	store_done(kv);
+	store_done(store);
 }
 
 /* thread_forks - a thread that has read and written forks; in the child it is the thread that is left, and returns. */
@@ -80,8 +80,8 @@ static void *thread_forks(void *arg)
 	struct daxkv_txn *txn;
 	pid_t *pid = arg;
 
-	put_one(parents.kv, "t", "1");
-	txn = begin_reading(parents.kv);
+	put_one(parents.store, "t", "1");
+	txn = begin_reading(parents.store);
 	daxkv_txn_abort(txn); /* kept for the thread */
 	*pid = fork();
 	return NULL;
@@ -89,7 +89,7 @@ static void *thread_forks(void *arg)
 
 static void the_thread_that_forked_ends(void **state)
 {
-	struct daxkv_store *kv = parents.kv = store_new("e", 4096);
+	struct daxkv_store *store = parents.store = store_new("e", 4096);
 	pthread_t thread;
 	pid_t pid = -1;
 	int status;
@@ -100,50 +100,50 @@ static void the_thread_that_forked_ends(void **state)
 	assert_true(pid > 0);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-	assert_int_equal(info(kv).readers, 0);
-	store_done(kv);
+	assert_int_equal(info(store).readers, 0);
+	store_done(store);
 }
 
 static int child_opens_its_own(void)
 {
 	struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE};
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	struct daxkv_txn *txn;
 
-	CHECK(daxkv_open(scratch_path("e"), &o, &kv) == 0);
-	CHECK(daxkv_txn_begin(kv, NULL, 0, &txn) == 0);
+	CHECK(daxkv_open(scratch_path("e"), &o, &store) == 0);
+	CHECK(daxkv_txn_begin(store, NULL, 0, &txn) == 0);
 	CHECK(put(txn, DAXKV_MAIN, "child", "c", 0) == 0 && daxkv_txn_commit(txn) == 0);
-	CHECK(daxkv_close(parents.kv) == 0); /* the inherited one, before and after its own */
-	CHECK(daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn) == 0 && has(txn, DAXKV_MAIN, "k", "v"));
+	CHECK(daxkv_close(parents.store) == 0); /* the inherited one, before and after its own */
+	CHECK(daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &txn) == 0 && has(txn, DAXKV_MAIN, "k", "v"));
 	daxkv_txn_abort(txn);
-	CHECK(daxkv_close(kv) == 0);
+	CHECK(daxkv_close(store) == 0);
 	return 0;
 }
 
 static void a_child_opens_the_store_again(void **state)
 {
-	struct daxkv_store *kv = parents.kv = store_new("e", 4096);
+	struct daxkv_store *store = parents.store = store_new("e", 4096);
 	(void)state;
-	put_one(kv, "k", "v");
+	put_one(store, "k", "v");
 	child_run(child_opens_its_own);
-	put_one(kv, "more", "m");
-	struct daxkv_txn *txn = begin_reading(kv);
+	put_one(store, "more", "m");
+	struct daxkv_txn *txn = begin_reading(store);
 
 	assert_true(has(txn, DAXKV_MAIN, "child", "c") && has(txn, DAXKV_MAIN, "more", "m"));
 	daxkv_txn_abort(txn);
-	store_done(kv);
+	store_done(store);
 }
 
 /* A process that reads and writes, forks, and dies while its child lives. */
 static int parent_that_dies(int tell)
 {
 	struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE};
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	struct daxkv_txn *txn;
 
-	CHECK(daxkv_open(scratch_path("e"), &o, &kv) == 0);
-	CHECK(daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn) == 0);
-	CHECK(daxkv_txn_begin(kv, NULL, 0, &txn) == 0);
+	CHECK(daxkv_open(scratch_path("e"), &o, &store) == 0);
+	CHECK(daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &txn) == 0);
+	CHECK(daxkv_txn_begin(store, NULL, 0, &txn) == 0);
 	CHECK(put(txn, DAXKV_MAIN, "lost", "x", 0) == 0);
 	pid_t child = fork();
 
@@ -186,26 +186,26 @@ static pid_t orphan_make(void)
 
 static void an_orphan_holds_nothing(void **state)
 {
-	struct daxkv_store *kv = store_new("e", 512);
+	struct daxkv_store *store = store_new("e", 512);
 	struct stat before, after;
 	(void)state;
 	for (uint64_t i = 0; i < 200; i++)
-		put_some(kv, i % 10 * 40, i % 10 * 40 + 40, 20, i);
+		put_some(store, i % 10 * 40, i % 10 * 40 + 40, 20, i);
 	pid_t orphan = orphan_make();
 
-	OK(fstat(kv->map.fd, &before));
+	OK(fstat(store->map.fd, &before));
 	for (uint64_t i = 0; i < 2000; i++)
-		put_some(kv, i % 10 * 40, i % 10 * 40 + 40, 20, i);
-	OK(fstat(kv->map.fd, &after));
-	assert_int_equal(info(kv).readers, 0);
+		put_some(store, i % 10 * 40, i % 10 * 40 + 40, 20, i);
+	OK(fstat(store->map.fd, &after));
+	assert_int_equal(info(store).readers, 0);
 	assert_true(after.st_size <= before.st_size + 2 * 64 * 512);
-	store_done(kv);
+	store_done(store);
 	pid_t second = orphan_make(); /* of a store that nobody else uses */
 
-	kv = store_again("e");
-	assert_true(kv->share->next_owner == 1); /* alone, in spite of the orphans */
-	store_check(kv);
-	OK(daxkv_close(kv));
+	store = store_again("e");
+	assert_true(store->share->next_owner == 1); /* alone, in spite of the orphans */
+	store_check(store);
+	OK(daxkv_close(store));
 	assert_int_equal(kill(orphan, SIGKILL), 0);
 	assert_int_equal(kill(second, SIGKILL), 0);
 }
@@ -218,10 +218,10 @@ static struct {
 static bool alone_soon(void)
 {
 	for (int i = 0; i < 6000; i++) {
-		struct daxkv_store *kv = store_again("e");
-		bool alone = kv->share->next_owner == 1;
+		struct daxkv_store *store = store_again("e");
+		bool alone = store->share->next_owner == 1;
 
-		OK(daxkv_close(kv));
+		OK(daxkv_close(store));
 		if (alone)
 			return true;
 		usleep(10000);
@@ -234,13 +234,13 @@ static void *thread_opens_and_closes(void *arg)
 	struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE};
 
 	while (!__atomic_load_n(&opener.stop, __ATOMIC_RELAXED)) {
-		struct daxkv_store *kv;
+		struct daxkv_store *store;
 
-		opener.failed = daxkv_open(scratch_path("e"), &o, &kv);
+		opener.failed = daxkv_open(scratch_path("e"), &o, &store);
 		if (opener.failed)
 			break;
 		__atomic_fetch_add(&opener.opened, 1, __ATOMIC_RELAXED);
-		daxkv_close(kv);
+		daxkv_close(store);
 	}
 	__atomic_store_n(&opener.done, 1, __ATOMIC_RELEASE);
 	return arg;
@@ -252,9 +252,9 @@ static void forks_while_a_store_is_opened(void **state)
 	enum { CHILDREN = 400 };
 	pid_t pid[CHILDREN];
 	pthread_t thread;
-	struct daxkv_store *kv = store_new("e", 4096);
+	struct daxkv_store *store = store_new("e", 4096);
 	(void)state;
-	store_done(kv);
+	store_done(store);
 	memset(&opener, 0, sizeof opener);
 	fflush(NULL);
 	double end = now() + 120;

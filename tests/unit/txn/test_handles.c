@@ -9,58 +9,58 @@
 
 static void an_old_number_means_nothing(void **state)
 {
-	struct daxkv_store *kv = small_store(3);
+	struct daxkv_store *store = small_store(3);
 	daxkv_db old[300], db = 0;
 	(void)state;
 
-	made(kv, "a");
-	made(kv, "b");
+	made(store, "a");
+	made(store, "b");
 	for (int i = 0; i < 300; i++) {
-		struct daxkv_txn *txn = begin_reading(kv);
+		struct daxkv_txn *txn = begin_reading(store);
 
 		OK(open_db(txn, i % 2 ? "a" : "b", 0, &db));
 		for (int j = 0; j < i; j++)
 			assert_true(old[j] != db && get_rc(txn, old[j], "i am") == BAD_DB);
 		old[i] = db;
 		daxkv_txn_abort(txn);
-		daxkv_db_close(kv, db);
+		daxkv_db_close(store, db);
 	}
-	daxkv_db_close(kv, db); /* again */
-	daxkv_db_close(kv, MAIN);
-	daxkv_db_close(kv, 0);
-	daxkv_db_close(kv, UINT32_MAX);
-	store_done(kv);
+	daxkv_db_close(store, db); /* again */
+	daxkv_db_close(store, MAIN);
+	daxkv_db_close(store, 0);
+	daxkv_db_close(store, UINT32_MAX);
+	store_done(store);
 }
 
 static void the_numbers_of_an_entry_are_used_up_before_one_comes_again(void **state)
 {
-	struct daxkv_store *kv = small_store(2);
-	struct dbi *d = &kv->dbis.dbi[2];
-	uint32_t numbers = (uint32_t)((UINT64_C(1) << 32) / kv->dbis.room);
+	struct daxkv_store *store = small_store(2);
+	struct dbi *d = &store->dbis.dbi[2];
+	uint32_t numbers = (uint32_t)((UINT64_C(1) << 32) / store->dbis.room);
 	daxkv_db db = 0, next = 0;
 	(void)state;
 
-	db = made(kv, "a");
-	assert_ptr_equal(&kv->dbis.dbi[db & kv->dbis.mask], d);
-	daxkv_db_close(kv, db);
+	db = made(store, "a");
+	assert_ptr_equal(&store->dbis.dbi[db & store->dbis.mask], d);
+	daxkv_db_close(store, db);
 	d->life = numbers - 1; /* as if it had been opened so often */
-	struct daxkv_txn *txn = begin_reading(kv);
+	struct daxkv_txn *txn = begin_reading(store);
 
 	OK(open_db(txn, "a", 0, &db));
-	assert_int_equal(db, 2 + (numbers - 1) * kv->dbis.room);
+	assert_int_equal(db, 2 + (numbers - 1) * store->dbis.room);
 	assert_true(has(txn, db, "i am", "a"));
-	daxkv_db_close(kv, db);
+	daxkv_db_close(store, db);
 	OK(open_db(txn, "a", 0, &next));
 	assert_int_equal(next, 3); /* and not 2 again */
 	daxkv_txn_abort(txn);
-	store_done(kv);
+	store_done(store);
 }
 
 static void numbers_out_of_range(void **state)
 {
 	static const daxkv_db wrong[] = {0, 2, 3, 1000, 0x10001, 0x80000001, UINT32_MAX};
-	struct daxkv_store *kv = small_store(0);
-	struct daxkv_txn *txn[2] = {begin(kv), begin_reading(kv)};
+	struct daxkv_store *store = small_store(0);
+	struct daxkv_txn *txn[2] = {begin(store), begin_reading(store)};
 	struct daxkv_cursor *c;
 	unsigned int flags;
 	(void)state;
@@ -72,7 +72,7 @@ static void numbers_out_of_range(void **state)
 	}
 	daxkv_txn_abort(txn[1]);
 	OK(daxkv_txn_commit(txn[0]));
-	store_done(kv);
+	store_done(store);
 }
 
 static void any_number_of_handles_may_be_asked_for(void **state)
@@ -82,8 +82,8 @@ static void any_number_of_handles_may_be_asked_for(void **state)
 	(void)state;
 
 	for (size_t i = 0; i < sizeof most / sizeof *most; i++) {
-		struct daxkv_store *kv = small_store(most[i]);
-		struct daxkv_txn *txn = begin(kv);
+		struct daxkv_store *store = small_store(most[i]);
+		struct daxkv_txn *txn = begin(store);
 		daxkv_db db = 0;
 		char name[8];
 
@@ -93,7 +93,7 @@ static void any_number_of_handles_may_be_asked_for(void **state)
 			                 n && most[i] == 1 ? DAXKV_DBS_FULL : 0);
 		}
 		OK(daxkv_txn_commit(txn));
-		store_done(kv);
+		store_done(store);
 	}
 }
 
@@ -101,30 +101,30 @@ static void any_number_of_handles_may_be_asked_for(void **state)
 
 static void a_table_that_is_full_leaves_the_transaction_whole(void **state)
 {
-	struct daxkv_store *kv = small_store(2);
+	struct daxkv_store *store = small_store(2);
 	struct daxkv_txn *txn;
-	daxkv_db a = made(kv, "a"), b = made(kv, "b"), more = 0;
+	daxkv_db a = made(store, "a"), b = made(store, "b"), more = 0;
 	(void)state;
 
-	txn = begin(kv);
+	txn = begin(store);
 	OK(put(txn, a, "before", "1", 0));
 	assert_int_equal(open_db(txn, "c", DAXKV_CREATE, &more), DAXKV_DBS_FULL);
 	OK(put(txn, b, "after", "2", 0));
-	daxkv_db_close(kv, a);
+	daxkv_db_close(store, a);
 	OK(open_db(txn, "c", DAXKV_CREATE, &more));
 	OK(put(txn, more, "i am", "c", 0));
 	OK(daxkv_txn_commit(txn));
-	txn = begin_reading(kv);
+	txn = begin_reading(store);
 	assert_true(has(txn, b, "after", "2") && has(txn, more, "i am", "c"));
 	daxkv_txn_abort(txn);
-	store_done(kv);
+	store_done(store);
 }
 
 /* names_come_and_go - in each of the ways in which a database can do that. */
-static void names_come_and_go(struct daxkv_store *kv, int n)
+static void names_come_and_go(struct daxkv_store *store, int n)
 {
 	for (int i = 0; i < n; i++) {
-		struct daxkv_txn *txn = begin(kv), *child = i % 6 == 5 ? begin_in(txn) : NULL;
+		struct daxkv_txn *txn = begin(store), *child = i % 6 == 5 ? begin_in(txn) : NULL;
 		daxkv_db db = 0;
 		char name[16];
 
@@ -140,10 +140,10 @@ static void names_come_and_go(struct daxkv_store *kv, int n)
 		else
 			OK(daxkv_txn_commit(txn));
 		if (i % 6 == 2)
-			dropped(kv, name);
+			dropped(store, name);
 		else if (i % 6 > 2)
-			daxkv_db_close(kv, db);
-		txn = begin_reading(kv);
+			daxkv_db_close(store, db);
+		txn = begin_reading(store);
 		assert_int_equal(get_rc(txn, db, "k"), BAD_DB);
 		daxkv_txn_abort(txn);
 	}
@@ -153,40 +153,40 @@ static void names_come_and_go(struct daxkv_store *kv, int n)
  * since, but not for ever. */
 static void names_without_end(void **state)
 {
-	struct daxkv_store *kv = small_store(3), *other = store_again("h");
+	struct daxkv_store *store = small_store(3), *other = store_again("h");
 	struct daxkv_txn *reader = begin_reading(other);
 	(void)state;
 
-	names_come_and_go(kv, 900);
-	assert_true(kv->dbis.high < 8);
+	names_come_and_go(store, 900);
+	assert_true(store->dbis.high < 8);
 	daxkv_txn_abort(reader);
 	OK(daxkv_close(other));
-	reader = begin_reading(kv);
-	names_come_and_go(kv, 4000);
+	reader = begin_reading(store);
+	names_come_and_go(store, 4000);
 	daxkv_txn_abort(reader);
-	store_done(kv);
+	store_done(store);
 }
 
 static void a_handle_that_two_use_survives_the_abort_of_one(void **state)
 {
-	struct daxkv_store *kv = small_store(0);
+	struct daxkv_store *store = small_store(0);
 	struct daxkv_txn *writer, *reader;
 	daxkv_db a = 0, same = 0, trash = 0;
 	(void)state;
 
-	made(kv, "a");
-	made(kv, "trash");
-	OK(daxkv_close(kv));
-	kv = store_again("h");
+	made(store, "a");
+	made(store, "trash");
+	OK(daxkv_close(store));
+	store = store_again("h");
 	for (int shared = 0; shared < 2; shared++) {
-		writer = begin(kv);
+		writer = begin(store);
 		OK(open_db(writer, "a", 0, &a));
-		reader = begin_reading(kv);
+		reader = begin_reading(store);
 		if (shared)
 			OK(open_db(reader, "a", 0, &same));
 		daxkv_txn_abort(reader);
 		daxkv_txn_abort(writer);
-		reader = begin_reading(kv);
+		reader = begin_reading(store);
 		OK(open_db(reader, "trash", 0, &trash));
 		if (shared)
 			assert_true(has(reader, a, "i am", "a") && same == a);
@@ -194,26 +194,26 @@ static void a_handle_that_two_use_survives_the_abort_of_one(void **state)
 			assert_int_equal(get_rc(reader, a, "i am"), BAD_DB);
 		daxkv_txn_abort(reader);
 	}
-	store_done(kv);
+	store_done(store);
 }
 
 static void closing_in_the_middle_of_a_transaction(void **state)
 {
-	struct daxkv_store *kv = small_store(4);
+	struct daxkv_store *store = small_store(4);
 	struct daxkv_txn *txn, *child;
 	struct daxkv_cursor *c;
 	struct daxkv_val k, v;
-	daxkv_db a = made(kv, "a"), again = 0, b = 0;
+	daxkv_db a = made(store, "a"), again = 0, b = 0;
 	(void)state;
 
 	for (int nested = 0; nested < 2; nested++) {
-		txn = begin(kv);
+		txn = begin(store);
 		OK(open_db(txn, "a", 0, &a));
 		for (uint64_t i = 0; i < 200; i++)
 			OK(put_n(txn, a, i, 20, (uint64_t)nested));
 		OK(daxkv_cursor_open(txn, a, &c));
 		OK(daxkv_cursor_get(c, &k, &v, DAXKV_FIRST));
-		daxkv_db_close(kv, a);
+		daxkv_db_close(store, a);
 		assert_int_equal(put(txn, a, "k", "v", 0), BAD_DB);
 		assert_int_equal(daxkv_cursor_get(c, &k, &v, DAXKV_NEXT), BAD_DB);
 		b = db_of(txn, "b", 0); /* and does not take its place */
@@ -229,30 +229,30 @@ static void closing_in_the_middle_of_a_transaction(void **state)
 			OK(daxkv_txn_commit(child));
 		OK(put(txn, again, "last", "v", 0));
 		OK(daxkv_txn_commit(txn));
-		store_check(kv);
-		txn = begin_reading(kv);
+		store_check(store);
+		txn = begin_reading(store);
 		for (uint64_t i = 0; i < 200; i++)
 			assert_true(has_n(txn, again, i, 20, (uint64_t)nested));
 		assert_true(has(txn, again, "last", "v") && has(txn, b, "in", "b"));
 		daxkv_txn_abort(txn);
 	}
-	store_done(kv);
+	store_done(store);
 }
 
 static void changes_by_a_closed_handle_are_dropped_with_the_database(void **state)
 {
-	struct daxkv_store *kv = small_store(4);
+	struct daxkv_store *store = small_store(4);
 	(void)state;
 
 	for (int way = 0; way < 3;
 	     way++) { /* dropped with all others; by another handle; not at all */
 		struct daxkv_txn *txn;
-		daxkv_db a = made(kv, "a"), again = 0;
+		daxkv_db a = made(store, "a"), again = 0;
 
-		txn = begin(kv);
+		txn = begin(store);
 		for (uint64_t i = 0; i < 200; i++)
 			OK(put_n(txn, a, i, 20, 0));
-		daxkv_db_close(kv, a);
+		daxkv_db_close(store, a);
 		if (way == 0) {
 			OK(daxkv_db_drop(txn, MAIN, 0));
 		} else if (way == 1) {
@@ -260,13 +260,13 @@ static void changes_by_a_closed_handle_are_dropped_with_the_database(void **stat
 			OK(daxkv_db_drop(txn, again, 1));
 		}
 		OK(daxkv_txn_commit(txn));
-		store_check(kv);
-		txn = begin_reading(kv);
+		store_check(store);
+		txn = begin_reading(store);
 		assert_int_equal(open_db(txn, "a", 0, &again), way == 2 ? 0 : DAXKV_NOT_FOUND);
 		assert_true(way != 2 || has_n(txn, again, 7, 20, 0));
 		daxkv_txn_abort(txn);
 	}
-	store_done(kv);
+	store_done(store);
 }
 
 /* ---- one database, one handle ---------------------------------------------------------------- */
@@ -274,45 +274,45 @@ static void changes_by_a_closed_handle_are_dropped_with_the_database(void **stat
 /* Another process drops x; this one gives its name to another database. */
 static void a_rename_takes_the_name_from_a_stale_handle(void **state)
 {
-	struct daxkv_store *kv = small_store(0), *other = store_again("h");
+	struct daxkv_store *store = small_store(0), *other = store_again("h");
 	struct daxkv_txn *txn;
-	daxkv_db stale = made(kv, "x"), tmp = 0, x = 0;
+	daxkv_db stale = made(store, "x"), tmp = 0, x = 0;
 	(void)state;
 
 	dropped(other, "x");
-	tmp = made(kv, "tmp");
-	txn = begin(kv);
+	tmp = made(store, "tmp");
+	txn = begin(store);
 	OK(rename_db(txn, tmp, "x"));
 	assert_int_equal(put(txn, stale, "k", "v", 0), BAD_DB);
 	daxkv_txn_abort(txn);
-	txn = begin(kv); /* it was not renamed after all, and the stale one waits for its name */
+	txn = begin(store); /* it was not renamed after all, and the stale one waits for its name */
 	assert_true(get_rc(txn, stale, "i am") == BAD_DB && has(txn, tmp, "i am", "tmp"));
 	OK(rename_db(txn, tmp, "x"));
 	OK(put(txn, tmp, "first", "1", 0));
 	OK(open_db(txn, "x", 0, &x));
 	assert_int_equal(x, tmp);
 	OK(daxkv_txn_commit(txn));
-	txn = begin(kv);
+	txn = begin(store);
 	OK(put(txn, tmp, "second", "2", 0));
 	assert_int_equal(put(txn, stale, "third", "3", 0), BAD_DB);
 	OK(open_db(txn, "x", 0, &x));
 	assert_int_equal(x, tmp);
 	OK(daxkv_txn_commit(txn));
 	OK(daxkv_close(other));
-	store_done(kv);
+	store_done(store);
 }
 
 /* Renames in a circle, in nested transactions that end in either way, beside a snapshot from
  * before. */
 static void names_that_change_places(void **state)
 {
-	struct daxkv_store *kv = small_store(0);
-	daxkv_db a = made(kv, "a"), b = made(kv, "b"), again = 0;
-	struct daxkv_txn *old = begin_reading(kv), *txn, *child;
+	struct daxkv_store *store = small_store(0);
+	daxkv_db a = made(store, "a"), b = made(store, "b"), again = 0;
+	struct daxkv_txn *old = begin_reading(store), *txn, *child;
 	(void)state;
 
 	for (int i = 0; i < 20; i++) {
-		txn = begin(kv);
+		txn = begin(store);
 		child = begin_in(txn);
 		OK(rename_db(child, a, "t"));
 		OK(rename_db(child, b, "a"));
@@ -331,7 +331,7 @@ static void names_that_change_places(void **state)
 			again = a;
 			a = b;
 			b = again; /* by the names that they have now */
-			txn = begin(kv);
+			txn = begin(store);
 			OK(rename_db(txn, a, "t"));
 			OK(rename_db(txn, b, "a"));
 			OK(rename_db(txn, a, "b"));
@@ -346,42 +346,42 @@ static void names_that_change_places(void **state)
 		assert_true(again == a && has(old, a, "i am", "a") && has(old, b, "i am", "b"));
 	}
 	daxkv_txn_abort(old);
-	store_done(kv);
+	store_done(store);
 }
 
 /* A snapshot from before a rename opens the old name: it gets the handle that had it then, whatever
  * has it now. */
 static void names_belong_to_snapshots(void **state)
 {
-	struct daxkv_store *kv = small_store(0);
-	daxkv_db first = made(kv, "x"), second = 0, seen = 0;
-	struct daxkv_txn *old = begin_reading(kv), *txn = begin(kv);
+	struct daxkv_store *store = small_store(0);
+	daxkv_db first = made(store, "x"), second = 0, seen = 0;
+	struct daxkv_txn *old = begin_reading(store), *txn = begin(store);
 	(void)state;
 
 	OK(rename_db(txn, first, "y"));
 	OK(daxkv_txn_commit(txn));
-	second = made(kv, "x");
+	second = made(store, "x");
 	assert_int_not_equal(first, second);
 	OK(open_db(old, "x", 0, &seen));
 	assert_int_equal(seen, first);
 	assert_int_equal(get_rc(old, second, "i am"), BAD_DB);
-	daxkv_db_close(kv, first);
+	daxkv_db_close(store, first);
 	OK(open_db(old, "x", 0,
 	           &seen)); /* nobody else had it then: what has it now does for both */
 	assert_true(seen == second && has(old, second, "i am", "x"));
 	daxkv_txn_abort(old);
-	txn = begin(kv);
+	txn = begin(store);
 	OK(open_db(txn, "x", 0, &seen));
 	assert_int_equal(seen, second);
 	daxkv_txn_abort(txn);
-	store_done(kv);
+	store_done(store);
 }
 
 static void a_drop_that_is_undone_gives_the_handle_back(void **state)
 {
-	struct daxkv_store *kv = small_store(0);
-	daxkv_db a = made(kv, "a"), again = 0;
-	struct daxkv_txn *txn = begin(kv), *child = begin_in(txn);
+	struct daxkv_store *store = small_store(0);
+	daxkv_db a = made(store, "a"), again = 0;
+	struct daxkv_txn *txn = begin(store), *child = begin_in(txn);
 	(void)state;
 
 	OK(daxkv_db_drop(child, a, 1));
@@ -395,10 +395,10 @@ static void a_drop_that_is_undone_gives_the_handle_back(void **state)
 	OK(daxkv_txn_commit(child));
 	assert_int_equal(get_rc(txn, a, "i am"), BAD_DB);
 	daxkv_txn_abort(txn);
-	txn = begin(kv);
+	txn = begin(store);
 	assert_true(has(txn, a, "i am", "a"));
 	OK(daxkv_txn_commit(txn));
-	store_done(kv);
+	store_done(store);
 }
 
 int main(void)

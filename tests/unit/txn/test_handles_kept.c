@@ -36,22 +36,22 @@ static void first_is(struct daxkv_txn *txn, daxkv_db db, const char *key)
 
 static void comparators_stay_with_the_handle(void **state)
 {
-	struct daxkv_store *kv = small_store(0), *other = store_again("h");
+	struct daxkv_store *store = small_store(0), *other = store_again("h");
 	unsigned int flags =
 	    DAXKV_CREATE | DAXKV_OWN_COMPARE | DAXKV_DUP_SORT | DAXKV_OWN_DUP_COMPARE;
-	struct daxkv_txn *txn = begin(kv);
+	struct daxkv_txn *txn = begin(store);
 	daxkv_db db = 0, seen = 0, foreign = 0;
 	(void)state;
 
 	OK(open_db(txn, "own", flags, &db));
 	OK(daxkv_txn_commit(
 	    txn)); /* the state that the next write transaction finds has no comparator */
-	txn = begin_reading(kv);
+	txn = begin_reading(store);
 	OK(daxkv_db_set_compare(txn, db, backwards, NULL));
 	OK(daxkv_db_set_dup_compare(txn, db, backwards, NULL));
 	daxkv_txn_abort(txn);
 	for (int i = 0; i < 4; i++) {
-		txn = begin(kv);
+		txn = begin(store);
 		put_three(txn, db);
 		first_is(txn, db, "c");
 		if (i % 2)
@@ -66,28 +66,28 @@ static void comparators_stay_with_the_handle(void **state)
 		OK(daxkv_txn_commit(txn));
 	}
 	dropped(other, "own"); /* and now this one does */
-	txn = begin(kv);
+	txn = begin(store);
 	OK(open_db(txn, "own", flags, &seen));
 	assert_int_equal(seen, db);
 	put_three(txn, db);
 	first_is(txn, db, "c");
 	OK(daxkv_txn_commit(txn));
 	OK(daxkv_close(other));
-	store_done(kv);
+	store_done(store);
 }
 
 /* An empty database gets an order of its own by its first comparator, and keeps the other one; also
  * when that is undone. */
 static void one_comparator_does_not_displace_the_other(void **state)
 {
-	struct daxkv_store *kv = small_store(0);
-	struct daxkv_txn *txn = begin(kv);
+	struct daxkv_store *store = small_store(0);
+	struct daxkv_txn *txn = begin(store);
 	daxkv_db db = db_of(txn, "d", DAXKV_DUP_SORT);
 	(void)state;
 
 	OK(daxkv_txn_commit(txn));
 	for (int i = 0; i < 2; i++) {
-		txn = begin(kv);
+		txn = begin(store);
 		OK(daxkv_db_set_compare(txn, db, backwards, NULL));
 		OK(daxkv_db_set_dup_compare(txn, db, backwards, NULL));
 		put_three(txn, db);
@@ -97,10 +97,10 @@ static void one_comparator_does_not_displace_the_other(void **state)
 		else
 			daxkv_txn_abort(txn);
 	}
-	txn = begin_reading(kv);
+	txn = begin_reading(store);
 	first_is(txn, db, "c");
 	daxkv_txn_abort(txn);
-	store_done(kv);
+	store_done(store);
 }
 
 /* ---- memory ---------------------------------------------------------------------------------- */
@@ -117,20 +117,20 @@ static size_t bytes_held(const struct daxkv_txn *txn)
 
 static void transactions_are_as_large_as_what_they_use(void **state)
 {
-	struct daxkv_store *kv = small_store(DBI_MAX);
+	struct daxkv_store *store = small_store(DBI_MAX);
 	struct daxkv_txn *txn;
 	daxkv_db db = 0;
 	(void)state;
 
-	made(kv, "a");
+	made(store, "a");
 	for (int write = 0; write < 2; write++) {
-		txn = write ? begin(kv) : begin_reading(kv);
+		txn = write ? begin(store) : begin_reading(store);
 		OK(open_db(txn, "a", 0, &db));
 		assert_true(has(txn, db, "i am", "a") && has(txn, MAIN, "k", NULL));
 		assert_true(bytes_held(txn) < 1024);
 		daxkv_txn_abort(txn);
 	}
-	store_done(kv);
+	store_done(store);
 }
 
 /* ---- threads --------------------------------------------------------------------------------- */
@@ -249,9 +249,9 @@ static void threads_that_open_and_close_the_same(void **state)
  * that one has the memory in which it stands. */
 static void a_child_drops_and_the_next_does_not_bring_back(void **state)
 {
-	struct daxkv_store *kv = small_store(0);
-	daxkv_db a = made(kv, "a"), b = made(kv, "b"), c, d;
-	struct daxkv_txn *txn = begin(kv), *child;
+	struct daxkv_store *store = small_store(0);
+	daxkv_db a = made(store, "a"), b = made(store, "b"), c, d;
+	struct daxkv_txn *txn = begin(store), *child;
 	(void)state;
 
 	OK(put(txn, a, "k", "1", 0));
@@ -267,23 +267,23 @@ static void a_child_drops_and_the_next_does_not_bring_back(void **state)
 	OK(put(txn, c, "k", "3", 0));
 	OK(put(txn, d, "k", "4", 0));
 	OK(daxkv_txn_commit(txn));
-	txn = begin_reading(kv);
+	txn = begin_reading(store);
 	assert_true(has(txn, a, "k", "2") && has(txn, c, "k", "3") && has(txn, d, "k", "4"));
 	daxkv_txn_abort(txn);
-	store_done(kv);
+	store_done(store);
 }
 
 /* The same with a handle that was opened, closed and opened again within the transaction. */
 static void a_child_opens_again_and_the_next_does_not_bring_back(void **state)
 {
-	struct daxkv_store *kv = small_store(0);
-	daxkv_db a = made(kv, "a"), b = made(kv, "b"), again, c;
-	struct daxkv_txn *txn = begin(kv), *child;
+	struct daxkv_store *store = small_store(0);
+	daxkv_db a = made(store, "a"), b = made(store, "b"), again, c;
+	struct daxkv_txn *txn = begin(store), *child;
 	(void)state;
 
 	OK(put(txn, b, "k", "1", 0));
-	daxkv_db_close(kv, a);
-	daxkv_db_close(kv, b);
+	daxkv_db_close(store, a);
+	daxkv_db_close(store, b);
 	child = begin_in(txn);
 	OK(open_db(child, "b", 0, &again));
 	OK(put(child, again, "k", "2", 0));
@@ -299,7 +299,7 @@ static void a_child_opens_again_and_the_next_does_not_bring_back(void **state)
 	}
 	assert_true(has(txn, again, "k", "2") && has(txn, again, "l", "3"));
 	OK(daxkv_txn_commit(txn));
-	store_done(kv);
+	store_done(store);
 }
 
 int main(void)

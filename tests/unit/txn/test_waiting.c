@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Waiting for the writer's lock: as long as asked, behind another thread or handle, and never because of a store that only looks the same. */
 #include "shm/lock.h"
-#include "store.h"
+#include "small_store.h"
 
 #include <semaphore.h>
 #include <signal.h>
@@ -33,7 +33,7 @@ int fdatasync(int fd)
 }
 
 struct holder { /* of the lock, by another thread */
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	sem_t held, let_go;
 	pthread_t thread;
 };
@@ -42,7 +42,7 @@ static void *thread_holds_the_lock(void *arg)
 {
 	struct holder *h = arg;
 	struct daxkv_txn *txn = NULL;
-	int rc = daxkv_txn_begin_timed(h->kv, 10000, &txn);
+	int rc = daxkv_txn_begin_timed(h->store, 10000, &txn);
 
 	sem_post(&h->held);
 	if (rc)
@@ -53,9 +53,9 @@ static void *thread_holds_the_lock(void *arg)
 	return NULL;
 }
 
-static void holder_start(struct holder *h, struct daxkv_store *kv)
+static void holder_start(struct holder *h, struct daxkv_store *store)
 {
-	h->kv = kv;
+	h->store = store;
 	assert_int_equal(sem_init(&h->held, 0, 0) | sem_init(&h->let_go, 0, 0), 0);
 	assert_int_equal(pthread_create(&h->thread, NULL, thread_holds_the_lock, h), 0);
 	assert_int_equal(sem_wait(&h->held), 0);
@@ -115,9 +115,9 @@ static void child_writes_and_stops(void)
 {
 	const struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE};
 	struct daxkv_txn *txn;
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 
-	if (daxkv_open(scratch_path("e"), &o, &kv) || daxkv_txn_begin(kv, NULL, 0, &txn))
+	if (daxkv_open(scratch_path("e"), &o, &store) || daxkv_txn_begin(store, NULL, 0, &txn))
 		_exit(1);
 	raise(SIGSTOP);
 	_exit(2);
@@ -137,18 +137,18 @@ static void a_stopped_writer_is_named(void **state)
 		child_writes_and_stops();
 	assert_int_equal(waitpid(child, &status, WUNTRACED), child);
 	assert_true(WIFSTOPPED(status));
-	struct daxkv_store *kv = store_again("e");
+	struct daxkv_store *store = store_again("e");
 
-	assert_int_equal(daxkv_txn_begin_timed(kv, 30, &txn), DAXKV_BUSY);
-	assert_int_equal(daxkv_writer_pid(kv), child);
-	(void)info(kv); /* it does not wait */
+	assert_int_equal(daxkv_txn_begin_timed(store, 30, &txn), DAXKV_BUSY);
+	assert_int_equal(daxkv_writer_pid(store), child);
+	(void)info(store); /* it does not wait */
 	assert_int_equal(kill(child, SIGKILL), 0);
 	assert_int_equal(waitpid(child, &status, 0), child);
-	OK(daxkv_txn_begin_timed(kv, 10000, &txn));
-	assert_int_equal(daxkv_writer_pid(kv), getpid());
+	OK(daxkv_txn_begin_timed(store, 10000, &txn));
+	assert_int_equal(daxkv_writer_pid(store), getpid());
 	daxkv_txn_abort(txn);
-	assert_int_equal(daxkv_writer_pid(kv), 0);
-	store_done(kv);
+	assert_int_equal(daxkv_writer_pid(store), 0);
+	store_done(store);
 }
 
 static int64_t now_ms(void)
@@ -189,23 +189,23 @@ static void child_ends(pid_t child, int how)
 static void opens_and_stops(void)
 {
 	const struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE};
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 
 	stops_in_opening = true;
-	(void)daxkv_open(scratch_path("e"), &o, &kv);
+	(void)daxkv_open(scratch_path("e"), &o, &store);
 }
 
 static void closes_and_stops(void)
 {
 	const struct daxkv_options o = {.pmem = DAXKV_PMEM_FILE};
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	struct daxkv_txn *txn;
 
-	if (daxkv_open(scratch_path("e"), &o, &kv) || daxkv_txn_begin(kv, NULL, 0, &txn) ||
+	if (daxkv_open(scratch_path("e"), &o, &store) || daxkv_txn_begin(store, NULL, 0, &txn) ||
 	    put(txn, DAXKV_MAIN, "closed", "v", 0) || daxkv_txn_commit(txn))
 		_exit(1);
 	stops_in_closing = true;
-	(void)daxkv_close(kv);
+	(void)daxkv_close(store);
 }
 
 /* assert_kept_out - opening waits so long for the process, and no longer, and names it. */
@@ -213,10 +213,10 @@ static void assert_kept_out(pid_t child, unsigned int flags)
 {
 	const struct daxkv_options o = {.flags = flags, .pmem = DAXKV_PMEM_FORCE, .wait_ms = 60};
 	const int64_t from = now_ms();
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	char named[64];
 
-	assert_int_equal(daxkv_open(scratch_path("e"), &o, &kv), DAXKV_BUSY);
+	assert_int_equal(daxkv_open(scratch_path("e"), &o, &store), DAXKV_BUSY);
 	assert_true(now_ms() - from >= 60);
 	snprintf(named, sizeof named, "process %d is opening or closing", (int)child);
 	assert_non_null(strstr(daxkv_errmsg(), named));
@@ -224,11 +224,11 @@ static void assert_kept_out(pid_t child, unsigned int flags)
 
 /* One that stands still in opening or closing keeps others out as long as they say, and is named;
  * when it goes on, or dies, nothing was harmed. */
-static void a_process_stopped_in_the_gate_is_named(void **state)
+static void a_process_stopped_in_the_open_lock_is_named(void **state)
 {
 	void (*const stops[])(void) = {opens_and_stops, closes_and_stops};
 	const struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE, .wait_ms = 10000};
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	(void)state;
 	OK(daxkv_close(store_new("e", 4096)));
 	for (int i = 0; i < 4; i++) {
@@ -237,12 +237,12 @@ static void a_process_stopped_in_the_gate_is_named(void **state)
 		assert_kept_out(child, 0);
 		assert_kept_out(child, DAXKV_READ_ONLY);
 		child_ends(child, i % 2 ? SIGCONT : SIGKILL);
-		OK(daxkv_open(scratch_path("e"), &o, &kv));
-		store_done(kv);
+		OK(daxkv_open(scratch_path("e"), &o, &store));
+		store_done(store);
 	}
 }
 
-static void stops_in_the_gate(void)
+static void stops_in_the_open_lock(void)
 {
 	const struct lock_for file = {.mode = 0600};
 	struct lock lock;
@@ -256,25 +256,25 @@ static void stops_in_the_gate(void)
 static void closing_leaves_one_that_stopped_in_opening(void **state)
 {
 	const struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE, .wait_ms = 50};
-	struct daxkv_store *kv;
+	struct daxkv_store *store;
 	struct daxkv_txn *txn;
 	(void)state;
 	OK(daxkv_close(store_new("e", 4096)));
-	OK(daxkv_open(scratch_path("e"), &o, &kv));
-	txn = begin(kv);
+	OK(daxkv_open(scratch_path("e"), &o, &store));
+	txn = begin(store);
 	OK(put(txn, DAXKV_MAIN, "left", "v", 0));
 	OK(daxkv_txn_commit(txn));
-	pid_t child = child_stopped(stops_in_the_gate);
+	pid_t child = child_stopped(stops_in_the_open_lock);
 	const int64_t from = now_ms();
 
-	OK(daxkv_close(kv));
+	OK(daxkv_close(store));
 	assert_true(now_ms() - from >= 50);
 	child_ends(child, SIGKILL);
-	kv = store_again("e");
-	txn = begin(kv);
+	store = store_again("e");
+	txn = begin(store);
 	assert_true(has(txn, DAXKV_MAIN, "left", "v"));
 	daxkv_txn_abort(txn);
-	store_done(kv);
+	store_done(store);
 }
 
 int main(void)
@@ -283,7 +283,7 @@ int main(void)
 	    cmocka_unit_test(waiting_for_a_while),
 	    cmocka_unit_test(a_copy_is_another_store),
 	    cmocka_unit_test(a_stopped_writer_is_named),
-	    cmocka_unit_test(a_process_stopped_in_the_gate_is_named),
+	    cmocka_unit_test(a_process_stopped_in_the_open_lock_is_named),
 	    cmocka_unit_test(closing_leaves_one_that_stopped_in_opening),
 	};
 

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* fds.c - see fds.h */
+#include "base/fds.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+
+void fds_hold(void)
+{
+	pthread_mutex_lock(&mutex);
+}
+
+void fds_release(void)
+{
+	pthread_mutex_unlock(&mutex);
+}
+
+void *fds_map(void *at, size_t len, int prot, int flags, int fd, off_t off)
+{
+	fds_hold();
+	void *p = mmap(at, len, prot, flags, fd, off);
+	int err = errno;
+
+	if (p != MAP_FAILED)
+		(void)madvise(p, len, MADV_DONTFORK);
+	fds_release();
+	errno = err;
+	return p;
+}
+
+void fds_close(int *fd)
+{
+	int err = errno;
+
+	fds_hold();
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+	fds_release();
+	errno = err;
+}

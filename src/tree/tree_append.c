@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * tree_append.c - keys that arrive in ascending order: logs, time series, sorted loads.
+ *
+ * The place of the last put is remembered: while nothing but such puts happens, the next key is compared with the last one only, instead of a way
+ * down the tree. When the last leaf is private, or after some such puts, a batch begins:
+ *
+ *   tree ... -> [ last leaf ]    [leaf] [leaf] streamed to their pages, which nothing refers to yet    [leaf] in the making, in memory
+ *
+ * A put then copies its entry to the leaf in the making, and that is all: no way down, no slot, no checksum of its own, no cache line that was not there.
+ * A full leaf goes to its page in one stream. The first one takes the place of the tree's last leaf, as any page that is written anew does [I7]. The parents
+ * hear of these pages when the batch is flushed, TREE_BATCH_KIDS at a time at most. A load (tree_load.c) is told how entries come and when they end; a batch
+ * finds out.
+ *
+ * The rule that makes it correct: nobody looks at a tree that has a batch. tree_root, where every way down begins, flushes it; so do commit and the
+ * beginning and end of a nested transaction. Until then the transaction's pages are private, and to undo it is to forget the batch. When a batch cannot be
+ * flushed (no space for an inner page), the tree is unusable (failed) and the transaction can only be aborted, even if it was a get that met the error:
+ * tree_flush_all, which every commit begins with, repeats it.
+ */
+#include "tree/tree.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define BATCH_FULL  90u /* percent of a leaf filled this way: a later update needs room */
+#define BATCH_AFTER 2u  /* ascending puts that a batch may expect more of, when the last leaf is private and has no tail */
+#define BATCH_COPY  8u  /* ascending puts after which any last leaf is written anew for a batch, or after twice as many and so on if it is too full: a page for
+                      * what would be a few lines each */
+
+bool tree_at_end(const struct path *path)
+{
+	for (unsigned int l = 1; l < path->height; l++)
+		if (path->at[l].index != path->at[l].page->n)
+			return false;
+	return path->height && path->rank == leaf_count(&path->leaf);
+}
+
+/* last_item - the leaf's last entry; *some false: there is none. */
+static int last_item(const struct leaf *leaf, struct item *it, bool *some)
+{
+	uint32_t n = leaf_count(leaf), eoff;
+	int rc = 0;
+
+	*some = n > 0;
+	if (n)
+		rc = leaf_at(leaf, n - 1, &eoff);
+	if (n && !rc)
+		rc = leaf_item(leaf, eoff, it);
+	return rc;
+}
+
+int tree_seek_put(struct tree *t, const struct probe *probe, uint32_t bytes)
+{
+	struct path *path = t->scratch->finger;
+
+	if (t->scratch->finger_of == t && !t->batch) {
+		struct item last;
+		bool some;
+
+		leaf_open(t->view, path->at[0].page, path->at[0].off, &path->leaf);
+		int rc = last_item(&path->leaf, &last, &some);
+
+		if (rc)
+			return rc;
+		if (some && order_cmp(t->order, last.key, last.klen, last.val, last.vlen, probe) < 0) {
+			path->rank = leaf_count(&path->leaf);
+			path->eoff = 0;
+			return 0;
+		}
+	}
+	t->scratch->finger_of = NULL;
+	int rc = tree_down(t, probe, path);
+
+	if (rc || !path->height)
+		return rc;
+	leaf_own(&path->leaf, bytes);
+	return leaf_place(&path->leaf, t->order, probe, &path->rank, &path->eoff);
+}
+
+/* ---- batches ----------------------------------------------------------------------------------------------------------------- */
+
+/* batch_out - the leaf in the making goes to its page. */
+static void batch_out(struct tree *t, struct tree_batch *batch)
+{
+	struct wset *w = t->view->w;
+	uint32_t used = leaf_pack_build(&batch->pack, t->order, w->txn, batch->prev);
+
+	wset_install_whole(w, batch->wp, batch->pack.page, used);
+}
+
+/* batch_link - the batch's first page takes the place of the tree's last leaf, and those behind it become its neighbours. The path is of no use then. */
+static int batch_link(struct tree *t, struct tree_batch *batch)
+{
+	return batch->change.m > 1 || batch->change.kid[0] != batch->path.at[0].off ? tree_replace(t, &batch->path, &batch->change) : 0;
+}
+
+int tree_flush(struct tree *t)
+{
+	struct tree_batch *batch = t->batch;
+
+	if (!batch)
+		return t->failed;
+	t->batch = NULL;
+	batch->tree = NULL;
+	t->scratch->batches--;
+	t->appends = 0;
+	t->scratch->finger_of = NULL;
+	batch_out(t, batch);
+	t->failed = batch_link(t, batch);
+	if (t->failed)
+		t->scratch->failed = t->failed;
+	return t->failed;
+}
+
+int tree_flush_all(struct tree_scratch *s)
+{
+	int rc = s->failed;
+
+	for (unsigned int i = 0; s->batches && i < TREE_BATCHES && !rc; i++)
+		if (s->batch[i].tree)
+			rc = tree_flush(s->batch[i].tree);
+	return rc;
+}
+
+void tree_forget(struct tree_scratch *s)
+{
+	for (unsigned int i = 0; s->batches && i < TREE_BATCHES; i++) {
+		if (s->batch[i].tree)
+			s->batch[i].tree->batch = NULL;
+		s->batch[i].tree = NULL;
+	}
+	s->batches = 0;
+	s->failed = 0;
+	s->finger_of = NULL;
+}
+
+/* batch_take - a batch that nobody uses, or the one that was used least recently. ENOMEM, and errors of flushing that one. */
+static int batch_take(struct tree *t, struct tree_batch **out)
+{
+	struct tree_batch *batch = t->scratch->batch;
+	uint32_t psize = t->view->psize;
+
+	for (unsigned int i = 1; i < TREE_BATCHES && batch->tree; i++)
+		if (!t->scratch->batch[i].tree || t->scratch->batch[i].used < batch->used)
+			batch = &t->scratch->batch[i];
+	if (batch->tree) {
+		int rc = tree_flush(batch->tree);
+
+		if (rc)
+			return rc;
+	}
+	if (!batch->pack.page) {
+		batch->pack.page = malloc(3 * (size_t)psize + LEAF_PACK_MAX(psize) * sizeof *batch->pack.off);
+		if (!batch->pack.page)
+			return err_set(ENOMEM, "no memory for ascending keys");
+		batch->seps = batch->pack.page + 2 * (size_t)psize;
+		batch->pack.off = (void *)(batch->seps + psize);
+		batch->pack.psize = psize;
+		batch->pack.limit = FMT_LEAF_BASE + leaf_usable(psize) * BATCH_FULL / 100;
+	}
+	*out = batch;
+	return 0;
+}
+
+/* batch_page - the page for the batch's first leaf, in the place of the tree's last one: that one if it may be written anew where it is. */
+static int batch_page(struct tree *t, struct tree_batch *batch, uint64_t old)
+{
+	struct wset *w = t->view->w;
+	int rc;
+
+	batch->prev = tree_prev_for(t, old);
+	if (wset_editable(w, wset_find(w, old)))
+		return wset_touch(w, old, &batch->wp);
+	rc = wset_new_page(w, &batch->wp);
+	return rc ? rc : wset_retire(w, old);
+}
+
+/* batch_takes - whether the item may follow the last one of the leaf in the making. key_ascends: its key must be greater. */
+static inline bool batch_takes(const struct tree *t, const struct tree_batch *batch, const struct item *item, bool key_ascends)
+{
+	return leaf_pack_ascends(&batch->pack, t->order, item, key_ascends) &&
+	       (!(t->order->flags & DAXKV_DUP_FIXED) || item->vlen == leaf_pack_item(&batch->pack, batch->pack.n - 1).vlen);
+}
+
+int tree_batch_begin(struct tree *t, const struct path *path, const struct item *item, bool *begun)
+{
+	struct wset *w = t->view->w;
+	struct wpage *wp = wset_find(w, path->leaf.off);
+	bool ready = wset_editable(w, wp) && !wp->npending && !path->leaf.nslots;
+	struct item *items = t->scratch->items;
+	struct tree_batch *batch = NULL;
+	uint32_t n = 0;
+
+	*begun = false;
+	if (ready ? t->appends < BATCH_AFTER : t->appends % BATCH_COPY != 0)
+		return 0;
+	int rc = batch_take(t, &batch);
+
+	if (!rc)
+		rc = tree_leaf_items(t, &path->leaf, items, &n);
+	if (rc || n == 0)
+		return rc;
+	batch->pack.n = 0;
+	for (uint32_t i = 0; i < n; i++)
+		if (!leaf_pack_add(&batch->pack, t->order, &items[i])) /* too full: it will split first */
+			return 0;
+	if (!batch_takes(t, batch, item, false))
+		return err_corrupt(path->leaf.off, "leaf: its entries are not in order, or not of one size");
+	if (!leaf_pack_add(&batch->pack, t->order, item)) /* now: its bytes may lie in the page that will be written anew */
+		return 0;
+	rc = batch_page(t, batch, path->leaf.off);
+	if (rc)
+		return rc;
+	counter_add(&w->compactions, !ready);
+	batch->cost = batch->bytes = 0;
+	batch->change.from = path->height > 1 ? path->at[1].index : 0;
+	batch->change.count = batch->change.m = 1;
+	batch->change.kid[0] = batch->wp->off;
+	batch->path.height = path->height;
+	memcpy(batch->path.at, path->at, path->height * sizeof path->at[0]);
+	batch->tree = t;
+	batch->used = w->changes;
+	t->batch = batch;
+	t->count++;
+	t->scratch->batches++;
+	*begun = true;
+	return 0;
+}
+
+/* batch_next - the leaf in the making is full: it goes to its page, and the next one begins with the item. *done false: the parents have to hear of the
+ * pages first. */
+static int batch_next(struct tree *t, struct tree_batch *batch, const struct item *item, bool *done)
+{
+	struct wset *w = t->view->w;
+	struct change *c = &batch->change;
+	struct sep *sep = &c->sep[c->m - 1];
+	struct wpage *wp;
+
+	*done = false;
+	if (c->m > TREE_BATCH_KIDS || batch->bytes + item->klen + (t->order->dups ? item->vlen : 0) > w->psize || batch->cost > inner_usable(w->psize) / 2)
+		return 0;
+	struct item last = leaf_pack_item(&batch->pack, batch->pack.n - 1);
+
+	tree_separator(t, &last, item, batch->seps + batch->bytes, sep);
+	int rc = wset_new_page(w, &wp);
+
+	if (rc)
+		return rc;
+	batch->bytes += sep->klen + (sep->dlen == FMT_SEP_NODUP ? 0 : sep->dlen);
+	batch->cost += inner_cost(sep);
+	batch_out(t, batch);
+	batch->pack.n = 0;
+	batch->wp = wp;
+	batch->prev = 0;
+	*done = leaf_pack_add(&batch->pack, t->order, item);
+	assert(*done);
+	c->kid[c->m++] = wp->off;
+	t->leaf_pages++;
+	counter_add(&w->splits, 1);
+	return 0;
+}
+
+int tree_batch_put(struct tree *t, const struct item *item, bool key_ascends, bool *done)
+{
+	struct tree_batch *batch = t->batch;
+
+	*done = false;
+	if (UNLIKELY(!batch_takes(t, batch, item, key_ascends)))
+		return 0;
+	*done = leaf_pack_add(&batch->pack, t->order, item);
+	if (UNLIKELY(!*done)) {
+		int rc = batch_next(t, batch, item, done);
+
+		if (rc || !*done)
+			return rc;
+	}
+	batch->used = t->view->w->changes;
+	t->count++;
+	return 0;
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* passive.c - see passive.h */
+#include "txn/passive.h"
+
+#include "base/cancel.h"
+#include "base/err.h"
+
+#include <errno.h>
+
+/* newest - the newest commit. A share that nobody used when this store was opened, and that has not
+ * been made anew since, says nothing: the file is as it was. */
+static int newest(struct daxkv_store *store, uint64_t *txn)
+{
+	uint64_t life = 0, published = 0;
+	int rc = lock_again(&store->lock);
+
+	*txn = __atomic_load_n(&store->share->published, __ATOMIC_RELAXED);
+	if (rc || store->lock.fd < 0)
+		return rc;
+	rc = share_peek(store->lock.fd, store->geometry.file_id, &life, &published);
+	if (rc == ENODATA) { /* somebody is making it now, perhaps */
+		rc = lock_pass(&store->lock);
+		if (rc)
+			return rc;
+		rc = share_peek(store->lock.fd, store->geometry.file_id, &life, &published);
+	}
+	if (rc && rc != ENODATA)
+		return err_sys(rc, "the lock file");
+	if (!rc && life != store->passive.life)
+		*txn = max_u64(*txn, published);
+	return 0;
+}
+
+int passive_open(struct daxkv_store *store, uint64_t *txn)
+{
+	struct passive *s = &store->passive;
+	uint64_t published;
+	int rc;
+
+	s->on = store->lock.passive && !store->map.private_copy;
+	if (!s->on || store->lock.fd < 0)
+		return 0;
+	rc = share_peek(store->lock.fd, store->geometry.file_id, &s->life, &published);
+	if (rc == ENODATA && store->lock.used)
+		return err_set(DAXKV_VERSION, "the lock file is in use by another version of daxkv, or for another store");
+	if (rc && rc != ENODATA)
+		return err_sys(rc, "the lock file");
+	if (store->lock.used) {
+		*txn = published;
+		s->life = 0; /* it counts */
+	}
+	return 0;
+}
+
+/* byte_file - where this reader announces itself: in one file for as long as the store is open. */
+static int byte_file(const struct daxkv_store *store)
+{
+	return store->passive.in_store ? store->map.fd : store->lock.fd;
+}
+
+/* announce - have the newest commit announced; *txn is not older. The mutex is held, nothing is announced. */
+static int announce(struct daxkv_store *store, uint64_t *txn)
+{
+	struct passive *s = &store->passive;
+	int rc = lock_snapshot(byte_file(store), *txn, true);
+
+	if (rc == EAGAIN)
+		return err_set(DAXKV_BUSY, "a program has locked the whole file: a reader cannot announce itself");
+	if (rc)
+		return err_sys(rc, "announcing a reader");
+	s->announced = *txn + 1;
+	fence_all(); /* pairs with passive_oldest [I13] */
+	rc = newest(store, txn);
+	if (rc) {
+		(void)lock_snapshot(byte_file(store), s->announced - 1, false);
+		s->announced = 0;
+	}
+	return rc;
+}
+
+int passive_enter(struct daxkv_store *store, uint32_t reader)
+{
+	const int cancel = cancel_off();
+	struct passive *s = &store->passive;
+	uint64_t txn = 0;
+
+	pthread_mutex_lock(&s->mutex);
+	if (!s->announced)
+		s->in_store = store->lock.fd < 0;
+	int rc = newest(store, &txn);
+
+	if (!rc && !s->announced) /* else what is announced is older, and serves for this one, too */
+		rc = announce(store, &txn);
+	if (!rc) {
+		__atomic_store_n(&store->share->published, txn, __ATOMIC_SEQ_CST);
+		(void)share_enter(store->share, reader);
+	}
+	pthread_mutex_unlock(&s->mutex);
+	cancel_restore(cancel);
+	return rc;
+}
+
+void passive_leave(struct daxkv_store *store, uint32_t reader)
+{
+	const int cancel = cancel_off();
+	struct passive *s = &store->passive;
+
+	pthread_mutex_lock(&s->mutex);
+	share_leave(store->share, reader);
+	uint64_t now = share_active(store->share) ? share_oldest_running(store->share) + 1 : 0;
+
+	if (s->announced && now != s->announced) {
+		if (!now || lock_snapshot(byte_file(store), now - 1, true) == 0) {
+			(void)lock_snapshot(byte_file(store), s->announced - 1, false);
+			s->announced = now;
+		} /* else the older one goes on serving */
+	}
+	pthread_mutex_unlock(&s->mutex);
+	cancel_restore(cancel);
+}
+
+uint64_t passive_oldest(const struct daxkv_store *store, uint64_t upto)
+{
+	fence_all(); /* pairs with announce [I13] */
+	if (lock_snapshot_oldest(store->lock.fd, &upto) != 0 || lock_snapshot_oldest(store->map.fd, &upto) != 0)
+		return 0; /* who cannot be asked for may be there */
+	return upto;
+}
+
+int passive_inherit(struct daxkv_store *store, uint64_t upto, struct limbo *limbo, bool *unknown)
+{
+	const uint64_t size =
+	    load_word(&((const struct fmt_super *)(const void *)store->map.base)->size);
+	int rc;
+
+	*unknown = false;
+	if (store->joined || store->lock.passive || store->lock.fd < 0 || passive_oldest(store, upto) == upto)
+		return 0;
+	rc = share_inherit(store->lock.fd, store->geometry.file_id, upto, size / store->page_size, limbo);
+	if (!rc && !limbo_sound(limbo, upto, store->page_size, size)) {
+		limbo_free(limbo);
+		rc = ENODATA;
+	}
+	*unknown = rc == ENODATA;
+	return *unknown ? 0 : rc;
+}
+
+int passive_bequeath(struct daxkv_store *store, struct limbo *limbo, bool unknown)
+{
+	struct limbo_item item;
+	int rc = 0;
+
+	while (!rc && limbo_take(limbo, UINT64_MAX, &item))
+		rc = share_limbo_add(&store->share_file, &item);
+	if (unknown)
+		store->share->hold_free = 1;
+	return rc;
+}
+
+static int hold(void *arg, uint64_t off, uint64_t pages)
+{
+	struct daxkv_store *store = arg;
+
+	return share_limbo_add(&store->share_file, &(struct limbo_item){store->share->published, off, pages});
+}
+
+int passive_hold(struct daxkv_store *store)
+{
+	int rc = store->share->hold_free ? space_each_free(&store->space, hold, store) : 0;
+
+	if (!rc)
+		store->share->hold_free = 0;
+	return rc;
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* registry.c - see registry.h */
+#include "txn/registry.h"
+
+#include "base/base.h"
+#include "base/err.h"
+#include "base/fds.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define ROOM_FOR_ALL        ((uint64_t)48 << 40) /* of the 128 TiB that a process has */
+#define ROOM_MOST           ((uint64_t)1 << 40)
+#define REGISTRY_ROOM_LEAST ((uint64_t)64 << 30)
+
+static struct {
+	pthread_mutex_t mutex;
+	struct daxkv_store *first;
+	int failed;            /* errno of pthread_atfork */
+	pthread_key_t writers; /* while a store is listed: not NULL for a thread that has written. Its destructor is what matters */
+} registry = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+static void registry_before_fork(void)
+{
+	pthread_mutex_lock(&registry.mutex);
+	fds_hold();
+}
+
+static void registry_after_fork_in_parent(void)
+{
+	fds_release();
+	pthread_mutex_unlock(&registry.mutex);
+}
+
+/* fd_drop - close(2) is safe here: the child has one thread. */
+static void fd_drop(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static void registry_after_fork_in_child(void)
+{
+	fds_release();
+	for (struct daxkv_store *store = registry.first; store; store = store->next_store) {
+		if (store->alive)
+			*store->alive = 0; /* where the kernel does not wipe the page */
+		store->store_link = NULL;
+		/* In this order, as in closing: who finds nobody at the lock file then finds nobody at the data file. */
+		fd_drop(&store->map.fd);
+		fd_drop(&store->lock.fd);
+	}
+	if (registry.first)
+		pthread_key_delete(registry.writers);
+	registry.first = NULL;
+	pthread_mutex_unlock(&registry.mutex);
+}
+
+/* registry_thread_ended - destructor: leave the locks that the thread still has. In a late round of destructors, so that those of the program's own
+ * may end the transactions first: arg counts them. The last round is left to sanitizers, which end their threads there. */
+static void registry_thread_ended(void *arg)
+{
+	uintptr_t round = (uintptr_t)arg;
+
+	if (round < PTHREAD_DESTRUCTOR_ITERATIONS - 1 && pthread_setspecific(registry.writers, (void *)(round + 1)) == 0)
+		return;
+	pthread_mutex_lock(&registry.mutex);
+	for (struct daxkv_store *store = registry.first; store; store = store->next_store)
+		if (txn_writing(store) && !store->nolock) { /* else another thread may have the transaction */
+			__atomic_store_n(&store->writer_thread, 0, __ATOMIC_RELAXED);
+			wlock_leave(&store->share->writer);
+		}
+	pthread_mutex_unlock(&registry.mutex);
+}
+
+int registry_watch_thread(void)
+{
+	if (LIKELY(pthread_getspecific(registry.writers) != NULL))
+		return 0;
+	int rc = pthread_setspecific(registry.writers, (void *)1);
+
+	return rc ? err_sys(rc, "watching a writing thread") : 0;
+}
+
+static void registry_handlers_set(void)
+{
+	registry.failed = pthread_atfork(registry_before_fork, registry_after_fork_in_parent, registry_after_fork_in_child);
+}
+
+int registry_add(struct daxkv_store *store)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, registry_handlers_set);
+	if (registry.failed)
+		return err_sys(registry.failed, "a handler for fork");
+	pthread_mutex_lock(&registry.mutex);
+	int rc = registry.first ? 0 : pthread_key_create(&registry.writers, registry_thread_ended);
+
+	if (rc) {
+		pthread_mutex_unlock(&registry.mutex);
+		return err_sys(rc, "a key for the threads that write");
+	}
+	store->next_store = registry.first;
+	store->store_link = &registry.first;
+	if (store->next_store)
+		store->next_store->store_link = &store->next_store;
+	registry.first = store;
+	pthread_mutex_unlock(&registry.mutex);
+	return 0;
+}
+
+void registry_remove(struct daxkv_store *store)
+{
+	pthread_mutex_lock(&registry.mutex);
+	if (store->store_link) {
+		*store->store_link = store->next_store;
+		if (store->next_store)
+			store->next_store->store_link = store->store_link;
+		store->store_link = NULL;
+		if (!registry.first)
+			pthread_key_delete(registry.writers);
+	}
+	pthread_mutex_unlock(&registry.mutex);
+}
+
+/* same_file - whether two handles are of one file: copies of a store have the same id. */
+static bool same_file(const struct daxkv_store *a, const struct daxkv_store *b)
+{
+	struct stat x, y;
+
+	return a == b || (a->geometry.file_id == b->geometry.file_id && fstat(a->map.fd, &x) == 0 && fstat(b->map.fd, &y) == 0 &&
+	                  x.st_dev == y.st_dev && x.st_ino == y.st_ino);
+}
+
+uint64_t registry_room(void)
+{
+	uint64_t taken = 0;
+
+	pthread_mutex_lock(&registry.mutex);
+	for (const struct daxkv_store *store = registry.first; store; store = store->next_store)
+		taken += __atomic_load_n(&store->reserved, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&registry.mutex);
+	return max_u64(REGISTRY_ROOM_LEAST, min_u64(ROOM_MOST, (taken < ROOM_FOR_ALL ? ROOM_FOR_ALL - taken : 0) / 16));
+}
+
+bool registry_writing(const struct daxkv_store *store)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&registry.mutex);
+	for (const struct daxkv_store *other = registry.first; other && !found; other = other->next_store)
+		found = txn_writing(other) && same_file(store, other);
+	pthread_mutex_unlock(&registry.mutex);
+	return found;
+}
