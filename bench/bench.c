@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * bench.c - daxkv beside other engines: the same operations, in one process, phase after phase, first the one, then the next.
+ * bench.c - daxkv beside other engines: the same operations, in one process, phase after phase,
+ * first the one, then the next.
  *
- * A round makes fresh stores of all engines and runs all phases; the engine that goes first changes from round to round, and each
- * round's ratio compares runs that lie next to each other in time. At the end of a round the content of every store is compared with
- * the expected one.
+ * A round makes fresh stores of all engines and runs all phases; the engine that goes first changes
+ * from round to round, and each round's ratio compares runs that lie next to each other in time. At
+ * the end of a round the content of every store is compared with the expected one.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -26,9 +27,12 @@ static void usage_print(FILE *f)
 	const struct bench_phase *phase;
 	char absent[256];
 
-	fprintf(f, "usage: bench [--entries N] [--ops N] [--mixed-ops N] [--large-ops N] [--key BYTES] [--value BYTES] [--dir DIR]\n"
-	           "             [--pmem force|file|auto] [--rounds N] [--engines NAME,NAME...] [--only NAME,NAME...]\n"
-	           "             [--json FILE] [--csv FILE] [--markdown FILE]\nphases, also ycsb and readers for those that begin so:\n");
+	fprintf(f, "usage: bench [--entries N] [--ops N] [--mixed-ops N] [--large-ops N] [--key "
+	           "BYTES] [--value BYTES] [--dir DIR]\n"
+	           "             [--pmem force|file|auto] [--rounds N] [--engines NAME,NAME...] "
+	           "[--only NAME,NAME...]\n"
+	           "             [--json FILE] [--csv FILE] [--markdown FILE]\nphases, also ycsb "
+	           "and readers for those that begin so:\n");
 	for (size_t p = 0; (phase = plan_phase(p)) != NULL; p++)
 		fprintf(f, "  %-8s %s\n", phase->name, phase->what);
 	fprintf(f, "engines:");
@@ -48,7 +52,8 @@ static int number_parse(const char *text, uint64_t min, uint64_t max, uint64_t *
 	errno = 0;
 	*n = strtoull(text, &end, 10);
 	if (errno || end == text || *end || text[0] == '-' || *n < min || *n > max) {
-		fprintf(stderr, "bench: %s is not a number from %" PRIu64 " to %" PRIu64 "\n", text, min, max);
+		fprintf(stderr, "bench: %s is not a number from %" PRIu64 " to %" PRIu64 "\n", text,
+		        min, max);
 		return 1;
 	}
 	return 0;
@@ -86,8 +91,10 @@ static int config_check(struct bench_config *c)
 		fprintf(stderr, "bench: more operations than entries\n");
 		return 1;
 	}
-	/* Half-full pages, pages that wait for their reuse, and those that idle readers hold: enough for daxkv and for LMDB. */
-	data = (c->entries + c->ops + c->mixed_ops) * (c->key_size + c->value_size + 32) * 5 / 2 + c->ops / BENCH_IDLE * 6 * 4096;
+	/* Half-full pages, pages that wait for their reuse, and those that idle readers hold:
+	 * enough for daxkv and for LMDB. */
+	data = (c->entries + c->ops + c->mixed_ops) * (c->key_size + c->value_size + 32) * 5 / 2 +
+	       c->ops / BENCH_IDLE * 6 * 4096;
 	if (data < c->large_ops * BENCH_LARGE * 5 / 4)
 		data = c->large_ops * BENCH_LARGE * 5 / 4;
 	c->file_size = (data + (64u << 20) + (2u << 20) - 1) & ~(uint64_t)((2u << 20) - 1);
@@ -107,7 +114,8 @@ static int size_parse(const char *text, uint64_t max, size_t *size)
 
 static int option_take(struct bench_config *c, int option)
 {
-	const char **const texts[] = {&c->dir, &c->pmem, &c->only, &c->engines, &c->json, &c->csv, &c->markdown, &c->fill, &c->fill_path};
+	const char **const texts[] = {&c->dir, &c->pmem,     &c->only, &c->engines,  &c->json,
+	                              &c->csv, &c->markdown, &c->fill, &c->fill_path};
 
 	if (option >= 0x100) {
 		*texts[option - 0x100] = optarg;
@@ -139,10 +147,14 @@ static int option_take(struct bench_config *c, int option)
 static int config_parse(int argc, char **argv, struct bench_config *c)
 {
 	static const struct option options[] = {
-	    {"entries", 1, NULL, 'n'},   {"ops", 1, NULL, 'o'},       {"mixed-ops", 1, NULL, 'm'}, {"large-ops", 1, NULL, 'l'},
-	    {"rounds", 1, NULL, 'r'},    {"key", 1, NULL, 'k'},       {"value", 1, NULL, 'v'},     {"help", 0, NULL, 'h'},
-	    {"dir", 1, NULL, 0x100},     {"pmem", 1, NULL, 0x101},    {"only", 1, NULL, 0x102},    {"engines", 1, NULL, 0x103},
-	    {"json", 1, NULL, 0x104},    {"csv", 1, NULL, 0x105},     {"markdown", 1, NULL, 0x106}, {"fill", 1, NULL, 0x107},
+	    {"entries", 1, NULL, 'n'},     {"ops", 1, NULL, 'o'},
+	    {"mixed-ops", 1, NULL, 'm'},   {"large-ops", 1, NULL, 'l'},
+	    {"rounds", 1, NULL, 'r'},      {"key", 1, NULL, 'k'},
+	    {"value", 1, NULL, 'v'},       {"help", 0, NULL, 'h'},
+	    {"dir", 1, NULL, 0x100},       {"pmem", 1, NULL, 0x101},
+	    {"only", 1, NULL, 0x102},      {"engines", 1, NULL, 0x103},
+	    {"json", 1, NULL, 0x104},      {"csv", 1, NULL, 0x105},
+	    {"markdown", 1, NULL, 0x106},  {"fill", 1, NULL, 0x107},
 	    {"fill-path", 1, NULL, 0x108}, {NULL, 0, NULL, 0},
 	};
 	int option, bad = 0;
@@ -165,7 +177,8 @@ static void command_note(int argc, char **argv, char *buf, size_t size)
 		at += (size_t)snprintf(buf + at, size - at, " %s", argv[i]);
 }
 
-static int file_write(const char *path, int (*write_report)(const struct report *, const char *), const struct report *report)
+static int file_write(const char *path, int (*write_report)(const struct report *, const char *),
+                      const struct report *report)
 {
 	int err = path ? write_report(report, path) : 0;
 
@@ -219,14 +232,16 @@ int main(int argc, char **argv)
 		config.dir = "/dev/shm";
 		config.huge_pages = !config.fill && files_huge_pages(config.dir) == 0;
 	}
-	report->nengines = engines_select(config.fill ? config.fill : config.engines, report->engines);
+	report->nengines =
+	    engines_select(config.fill ? config.fill : config.engines, report->engines);
 	engines_absent(report->absent, sizeof report->absent);
 	if (report->nengines == 0)
 		failed = 2;
 	else if (config.fill)
 		failed = reopen_fill(&config, report->engines[report->nengines - 1]);
 	else
-		machine_describe(config.dir, &report->machine), failed = report_run(&config, report);
+		machine_describe(config.dir, &report->machine),
+		    failed = report_run(&config, report);
 	free(report);
 	return failed;
 }

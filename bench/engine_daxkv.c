@@ -24,7 +24,9 @@ static const char *store_errmsg(int err)
 
 static int store_open(const struct bench_config *config, const char *dir, int create, void **out)
 {
-	struct daxkv_options options = {.flags = create ? DAXKV_CREATE | DAXKV_EXCLUSIVE | DAXKV_POPULATE : 0, .initial_size = config->file_size};
+	struct daxkv_options options = {
+	    .flags = create ? DAXKV_CREATE | DAXKV_EXCLUSIVE | DAXKV_POPULATE : 0,
+	    .initial_size = config->file_size};
 	struct store *s = calloc(1, sizeof *s);
 	char path[BENCH_PATH];
 	int err;
@@ -150,7 +152,8 @@ static void store_cursor_close(void *store)
 	s->cursor = NULL;
 }
 
-static int store_move(void *store, enum bench_move move, struct bench_bytes *key, struct bench_bytes *value)
+static int store_move(void *store, enum bench_move move, struct bench_bytes *key,
+                      struct bench_bytes *value)
 {
 	static const enum daxkv_cursor_op ops[] = {
 	    [BENCH_FIRST] = DAXKV_FIRST, [BENCH_LAST] = DAXKV_LAST,    [BENCH_NEXT] = DAXKV_NEXT,
@@ -167,7 +170,8 @@ static int store_move(void *store, enum bench_move move, struct bench_bytes *key
 	return 0;
 }
 
-static int store_get_many(void *store, unsigned int n, const struct bench_bytes *keys, struct bench_bytes *values)
+static int store_get_many(void *store, unsigned int n, const struct bench_bytes *keys,
+                          struct bench_bytes *values)
 {
 	struct daxkv_val k[BENCH_READ_MANY] = {{0}}, v[BENCH_READ_MANY];
 	int result[BENCH_READ_MANY], err;
@@ -183,7 +187,8 @@ static int store_get_many(void *store, unsigned int n, const struct bench_bytes 
 	return err;
 }
 
-static int store_put_many(void *store, unsigned int n, const struct bench_bytes *keys, const struct bench_bytes *values)
+static int store_put_many(void *store, unsigned int n, const struct bench_bytes *keys,
+                          const struct bench_bytes *values)
 {
 	struct store *s = store;
 	static struct daxkv_val k[BENCH_TXN], v[BENCH_TXN]; /* one thread writes */
@@ -223,15 +228,18 @@ static int store_load(void *store, bench_next_fn *next, void *arg)
 	struct store *s = store;
 	struct source source = {next, arg};
 
-	return daxkv_bulk_load(s->txn, DAXKV_MAIN, 100, source_next, &source, NULL); /* as full as LMDB's APPEND leaves its pages */
+	return daxkv_bulk_load(s->txn, DAXKV_MAIN, 100, source_next, &source,
+	                       NULL); /* as full as LMDB's APPEND leaves its pages */
 }
 
-static int store_read_many(void *store, enum bench_move move, unsigned int n, struct bench_bytes *keys, struct bench_bytes *values, unsigned int *got)
+static int store_read_many(void *store, enum bench_move move, unsigned int n,
+                           struct bench_bytes *keys, struct bench_bytes *values, unsigned int *got)
 {
 	struct store *s = store;
 	struct daxkv_val k[BENCH_READ_MANY], v[BENCH_READ_MANY];
 	size_t count;
-	int err = daxkv_cursor_get_many(s->cursor, move == BENCH_NEXT ? DAXKV_NEXT : DAXKV_PREV, NULL, n, k, v, &count);
+	int err = daxkv_cursor_get_many(s->cursor, move == BENCH_NEXT ? DAXKV_NEXT : DAXKV_PREV,
+	                                NULL, n, k, v, &count);
 
 	if (err)
 		return err == DAXKV_NOT_FOUND ? BENCH_END : err;

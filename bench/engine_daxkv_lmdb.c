@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* engine_daxkv_lmdb.c - daxkv by LMDB's interface: its liblmdb.so.0, from the directory lmdb beside this program. LMDB itself is linked, so
- * this one is loaded. */
+/* engine_daxkv_lmdb.c - daxkv by LMDB's interface: its liblmdb.so.0, from the directory lmdb beside
+ * this program. LMDB itself is linked, so this one is loaded. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <lmdb.h>
@@ -14,11 +14,15 @@
 
 extern const struct bench_engine engine_daxkv_lmdb;
 
-#define FUNCTIONS(F)                                                                                                                       \
-	F(mdb_version)                                                                                                                     \
-	F(mdb_strerror)                                                                                                                    \
-	F(mdb_env_create) F(mdb_env_open) F(mdb_env_close) F(mdb_env_set_mapsize) F(mdb_env_info) F(mdb_txn_begin) F(mdb_txn_commit)       \
-	    F(mdb_txn_abort) F(mdb_dbi_open) F(mdb_put) F(mdb_get) F(mdb_del) F(mdb_cursor_open) F(mdb_cursor_get) F(mdb_cursor_close)
+/* clang-format off */
+#define FUNCTIONS(F) \
+	F(mdb_version) F(mdb_strerror) F(mdb_env_create) \
+	F(mdb_env_open) F(mdb_env_close) F(mdb_env_set_mapsize) \
+	F(mdb_env_info) F(mdb_txn_begin) F(mdb_txn_commit) \
+	F(mdb_txn_abort) F(mdb_dbi_open) F(mdb_put) \
+	F(mdb_get) F(mdb_del) F(mdb_cursor_open) \
+	F(mdb_cursor_get) F(mdb_cursor_close)
+/* clang-format on */
 
 static struct {
 	void *library;
@@ -52,12 +56,12 @@ static int library_load(void)
 	f.library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
 	if (!f.library)
 		return ENOENT;
-#define FIND(name)                                                                                                                         \
-	do {                                                                                                                               \
-		void *found = dlsym(f.library, #name);                                                                                     \
-		if (!found)                                                                                                                \
-			return ENOSYS;                                                                                                     \
-		memcpy(&f.name, &found, sizeof found);                                                                                     \
+#define FIND(name)                                                                                 \
+	do {                                                                                       \
+		void *found = dlsym(f.library, #name);                                             \
+		if (!found)                                                                        \
+			return ENOSYS;                                                             \
+		memcpy(&f.name, &found, sizeof found);                                             \
 	} while (0);
 	FUNCTIONS(FIND)
 #undef FIND
@@ -71,10 +75,12 @@ static const char *store_version(void)
 
 static const char *store_errmsg(int err)
 {
-	return f.library ? f.mdb_strerror(err) : "there is no lmdb/liblmdb.so.0 beside this program";
+	return f.library ? f.mdb_strerror(err)
+	                 : "there is no lmdb/liblmdb.so.0 beside this program";
 }
 
-/* file_fill - a large value, put and deleted: the file then has its size, as daxkv's own has from the start. */
+/* file_fill - a large value, put and deleted: the file then has its size, as daxkv's own has from
+ * the start. */
 static int file_fill(struct store *s, uint64_t size)
 {
 	char name[] = "room";
@@ -258,7 +264,8 @@ static void store_cursor_close(void *store)
 	s->cursor = NULL;
 }
 
-static int store_move(void *store, enum bench_move move, struct bench_bytes *key, struct bench_bytes *value)
+static int store_move(void *store, enum bench_move move, struct bench_bytes *key,
+                      struct bench_bytes *value)
 {
 	static const MDB_cursor_op ops[] = {
 	    [BENCH_FIRST] = MDB_FIRST, [BENCH_LAST] = MDB_LAST,      [BENCH_NEXT] = MDB_NEXT,

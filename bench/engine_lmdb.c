@@ -52,7 +52,8 @@ static void *map_find(const char *path)
 	return at;
 }
 
-/* store_prepare - give the file its blocks and the mapping its page table entries, as daxkv does when it makes a file. */
+/* store_prepare - give the file its blocks and the mapping its page table entries, as daxkv does
+ * when it makes a file. */
 static int store_prepare(struct store *s, const char *path, uint64_t size, int advice)
 {
 	mdb_filehandle_t fd;
@@ -70,7 +71,8 @@ static int store_prepare(struct store *s, const char *path, uint64_t size, int a
 	return 0;
 }
 
-static int store_start(const struct bench_config *config, const char *dir, int create, unsigned int flags, struct store *s)
+static int store_start(const struct bench_config *config, const char *dir, int create,
+                       unsigned int flags, struct store *s)
 {
 	char path[BENCH_PATH];
 	int err = mdb_env_set_mapsize(s->env, config->file_size);
@@ -79,7 +81,9 @@ static int store_start(const struct bench_config *config, const char *dir, int c
 	if (!err)
 		err = mdb_env_open(s->env, path, MDB_NOSUBDIR | flags, 0664);
 	if (!err && create)
-		err = store_prepare(s, path, config->file_size, flags & MDB_WRITEMAP ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
+		err =
+		    store_prepare(s, path, config->file_size,
+		                  flags & MDB_WRITEMAP ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
 	if (!err)
 		err = mdb_txn_begin(s->env, NULL, 0, &s->txn);
 	if (err)
@@ -94,7 +98,8 @@ static int store_start(const struct bench_config *config, const char *dir, int c
 	return err;
 }
 
-static int store_open_with(const struct bench_config *config, const char *dir, int create, unsigned int flags, void **out)
+static int store_open_with(const struct bench_config *config, const char *dir, int create,
+                           unsigned int flags, void **out)
 {
 	struct store *s = calloc(1, sizeof *s);
 	int err;
@@ -121,12 +126,14 @@ static int store_open(const struct bench_config *config, const char *dir, int cr
 	return store_open_with(config, dir, create, MDB_WRITEMAP, out);
 }
 
-static int store_open_pwrite(const struct bench_config *config, const char *dir, int create, void **out)
+static int store_open_pwrite(const struct bench_config *config, const char *dir, int create,
+                             void **out)
 {
 	return store_open_with(config, dir, create, 0, out);
 }
 
-static int store_open_nosync(const struct bench_config *config, const char *dir, int create, void **out)
+static int store_open_nosync(const struct bench_config *config, const char *dir, int create,
+                             void **out)
 {
 	return store_open_with(config, dir, create, MDB_WRITEMAP | MDB_NOSYNC, out);
 }
@@ -237,7 +244,8 @@ static void store_cursor_close(void *store)
 	s->cursor = NULL;
 }
 
-static int store_move(void *store, enum bench_move move, struct bench_bytes *key, struct bench_bytes *value)
+static int store_move(void *store, enum bench_move move, struct bench_bytes *key,
+                      struct bench_bytes *value)
 {
 	static const MDB_cursor_op ops[] = {
 	    [BENCH_FIRST] = MDB_FIRST, [BENCH_LAST] = MDB_LAST,      [BENCH_NEXT] = MDB_NEXT,
@@ -274,7 +282,8 @@ static int store_del_range(void *store, struct bench_bytes from, struct bench_by
 	return err == MDB_NOTFOUND ? 0 : err;
 }
 
-/* pages_free - the number of pages in the free list: database 0, whose values are page numbers behind their count. */
+/* pages_free - the number of pages in the free list: database 0, whose values are page numbers
+ * behind their count. */
 static int pages_free(MDB_txn *txn, uint64_t *n)
 {
 	MDB_cursor *cursor;
@@ -323,16 +332,21 @@ static const char *store_durability(void *store)
 	(void)mdb_env_get_flags(s->env, &flags);
 	if (flags & MDB_NOSYNC)
 		return "MDB_WRITEMAP, MDB_NOSYNC: a commit survives the process, not a power cut";
-	return flags & MDB_WRITEMAP ? "MDB_WRITEMAP: msync at every commit" : "no flags: pwrite and fdatasync at every commit";
+	return flags & MDB_WRITEMAP ? "MDB_WRITEMAP: msync at every commit"
+	                            : "no flags: pwrite and fdatasync at every commit";
 }
 
 /* All that the three variants share; what differs comes first. */
-#define VARIANT(n, w, o)                                                                                                                     \
-	{                                                                                                                                    \
-	    .name = n, .counts_writes = w, .open = o, .version = store_version, .errmsg = store_errmsg, .close = store_close,                \
-	    .session_open = store_session_open, .session_close = store_session_close, .begin = store_begin, .commit = store_commit,          \
-	    .abort = store_abort, .put = store_put, .del = store_del, .get = store_get, .cursor_open = store_cursor_open,                    \
-	    .cursor_close = store_cursor_close, .move = store_move, .del_range = store_del_range, .space = store_space, .durability = store_durability,                    \
+#define VARIANT(n, w, o)                                                                           \
+	{                                                                                          \
+		.name = n, .counts_writes = w, .open = o, .version = store_version,                \
+		.errmsg = store_errmsg, .close = store_close, .session_open = store_session_open,  \
+		.session_close = store_session_close, .begin = store_begin,                        \
+		.commit = store_commit, .abort = store_abort, .put = store_put, .del = store_del,  \
+		.get = store_get, .cursor_open = store_cursor_open,                                \
+		.cursor_close = store_cursor_close, .move = store_move,                            \
+		.del_range = store_del_range, .space = store_space,                                \
+		.durability = store_durability,                                                    \
 	}
 
 const struct bench_engine engine_lmdb = VARIANT("lmdb", 0, store_open);

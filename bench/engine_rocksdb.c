@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* engine_rocksdb.c - RocksDB: a write transaction is a batch, written with sync; a read transaction is a snapshot. */
+/* engine_rocksdb.c - RocksDB: a write transaction is a batch, written with sync; a read transaction
+ * is a snapshot. */
 #include <errno.h>
 #include <rocksdb/c.h>
 #include <stdio.h>
@@ -95,7 +96,8 @@ static void shared_close(struct shared *shared)
 	free(shared);
 }
 
-static int store_open(const struct bench_config *config, const char *dir, int create, void **session)
+static int store_open(const struct bench_config *config, const char *dir, int create,
+                      void **session)
 {
 	struct shared *shared = calloc(1, sizeof *shared);
 	char *message = NULL;
@@ -213,7 +215,8 @@ static void store_cursor_close(void *session)
 	s->cursor = NULL;
 }
 
-static int store_move(void *session, enum bench_move move, struct bench_bytes *key, struct bench_bytes *value)
+static int store_move(void *session, enum bench_move move, struct bench_bytes *key,
+                      struct bench_bytes *value)
 {
 	struct store *s = session;
 	char *message = NULL;
@@ -242,7 +245,8 @@ static int store_move(void *session, enum bench_move move, struct bench_bytes *k
 static const char *store_durability(void *session)
 {
 	(void)session;
-	return "write-ahead log, fdatasync at every commit; no compression, block cache as large as the data, bloom filter";
+	return "write-ahead log, fdatasync at every commit; no compression, block cache as large "
+	       "as the data, bloom filter";
 }
 
 const struct bench_engine engine_rocksdb = {

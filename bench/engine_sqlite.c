@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* engine_sqlite.c - SQLite in WAL mode: one table without rowids whose primary key is a blob, and prepared statements. */
+/* engine_sqlite.c - SQLite in WAL mode: one table without rowids whose primary key is a blob, and
+ * prepared statements. */
 #include <errno.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -11,7 +12,19 @@
 
 extern const struct bench_engine engine_sqlite;
 
-enum statement { BEGIN, BEGIN_WRITE, COMMIT, ROLLBACK, PUT, DEL, GET, FORWARD, BACKWARD, SEEK, STATEMENTS };
+enum statement {
+	BEGIN,
+	BEGIN_WRITE,
+	COMMIT,
+	ROLLBACK,
+	PUT,
+	DEL,
+	GET,
+	FORWARD,
+	BACKWARD,
+	SEEK,
+	STATEMENTS
+};
 
 static const char *const sql[STATEMENTS] = {
     [BEGIN] = "BEGIN",
@@ -56,17 +69,22 @@ static int statement_run(sqlite3_stmt *stmt)
 static int store_connect(struct store *s)
 {
 	char setup[512];
-	int err = sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+	int err =
+	    sqlite3_open_v2(s->path, &s->db,
+	                    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
 
 	if (err)
 		return err;
-	(void)snprintf(setup, sizeof setup,
-	               "PRAGMA busy_timeout = 60000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA mmap_size = %llu; PRAGMA cache_size = -%llu;"
-	               "CREATE TABLE IF NOT EXISTS kv (k BLOB PRIMARY KEY, v BLOB NOT NULL) WITHOUT ROWID",
-	               (unsigned long long)s->mmap_size, (unsigned long long)s->mmap_size / 2048);
+	(void)snprintf(
+	    setup, sizeof setup,
+	    "PRAGMA busy_timeout = 60000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; "
+	    "PRAGMA mmap_size = %llu; PRAGMA cache_size = -%llu;"
+	    "CREATE TABLE IF NOT EXISTS kv (k BLOB PRIMARY KEY, v BLOB NOT NULL) WITHOUT ROWID",
+	    (unsigned long long)s->mmap_size, (unsigned long long)s->mmap_size / 2048);
 	err = sqlite3_exec(s->db, setup, NULL, NULL, NULL);
 	for (int i = 0; i < STATEMENTS && !err; i++)
-		err = sqlite3_prepare_v3(s->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &s->statements[i], NULL);
+		err = sqlite3_prepare_v3(s->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT,
+		                         &s->statements[i], NULL);
 	return err;
 }
 
@@ -98,7 +116,8 @@ static int store_make(const char *path, uint64_t mmap_size, void **session)
 	return 0;
 }
 
-static int store_open(const struct bench_config *config, const char *dir, int create, void **session)
+static int store_open(const struct bench_config *config, const char *dir, int create,
+                      void **session)
 {
 	char path[BENCH_PATH];
 
@@ -220,14 +239,17 @@ static void store_cursor_close(void *session)
 	s->cursor = NULL;
 }
 
-static int store_move(void *session, enum bench_move move, struct bench_bytes *key, struct bench_bytes *value)
+static int store_move(void *session, enum bench_move move, struct bench_bytes *key,
+                      struct bench_bytes *value)
 {
 	struct store *s = session;
 	int err = 0;
 
 	if (move == BENCH_FIRST || move == BENCH_LAST || move == BENCH_SEEK) {
 		(void)sqlite3_reset(s->cursor);
-		s->cursor = s->statements[move == BENCH_FIRST ? FORWARD : move == BENCH_LAST ? BACKWARD : SEEK];
+		s->cursor = s->statements[move == BENCH_FIRST  ? FORWARD
+		                          : move == BENCH_LAST ? BACKWARD
+		                                               : SEEK];
 		if (move == BENCH_SEEK)
 			err = blob_bind(s->cursor, 1, *key);
 	}
@@ -243,7 +265,8 @@ static int store_move(void *session, enum bench_move move, struct bench_bytes *k
 static const char *store_durability(void *session)
 {
 	(void)session;
-	return "WAL, synchronous = FULL: fdatasync at every commit; cache as large as the data, mmap_size twice; table without rowids";
+	return "WAL, synchronous = FULL: fdatasync at every commit; cache as large as the data, "
+	       "mmap_size twice; table without rowids";
 }
 
 const struct bench_engine engine_sqlite = {

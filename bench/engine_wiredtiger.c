@@ -61,13 +61,16 @@ static int session_make(WT_CONNECTION *connection, int create, void **session)
 	return 0;
 }
 
-static int store_open(const struct bench_config *config, const char *dir, int create, void **session)
+static int store_open(const struct bench_config *config, const char *dir, int create,
+                      void **session)
 {
 	WT_CONNECTION *connection;
 	char setup[256];
 	int err;
 
-	(void)snprintf(setup, sizeof setup, "create,cache_size=%lluMB,log=(enabled=true),transaction_sync=(enabled=true,method=fsync)",
+	(void)snprintf(setup, sizeof setup,
+	               "create,cache_size=%lluMB,log=(enabled=true),transaction_sync=(enabled=true,"
+	               "method=fsync)",
 	               (unsigned long long)(2 * config->file_size >> 20));
 	err = wiredtiger_open(dir, NULL, setup, &connection);
 	if (err)
@@ -185,7 +188,8 @@ static int cursor_seek(WT_CURSOR *cursor, struct bench_bytes key)
 	return err || exact >= 0 ? err : cursor->next(cursor);
 }
 
-static int store_move(void *session, enum bench_move move, struct bench_bytes *key, struct bench_bytes *value)
+static int store_move(void *session, enum bench_move move, struct bench_bytes *key,
+                      struct bench_bytes *value)
 {
 	WT_CURSOR *cursor = ((struct store *)session)->cursor;
 	WT_ITEM k, v;
@@ -196,7 +200,8 @@ static int store_move(void *session, enum bench_move move, struct bench_bytes *k
 	if (!err && move == BENCH_SEEK)
 		err = cursor_seek(cursor, *key);
 	else if (!err)
-		err = move == BENCH_FIRST || move == BENCH_NEXT ? cursor->next(cursor) : cursor->prev(cursor);
+		err = move == BENCH_FIRST || move == BENCH_NEXT ? cursor->next(cursor)
+		                                                : cursor->prev(cursor);
 	if (!err)
 		err = cursor->get_key(cursor, &k);
 	if (!err)
@@ -211,7 +216,8 @@ static int store_move(void *session, enum bench_move move, struct bench_bytes *k
 static const char *store_durability(void *session)
 {
 	(void)session;
-	return "log with transaction_sync = fsync at every commit; cache twice the data; no compression";
+	return "log with transaction_sync = fsync at every commit; cache twice the data; no "
+	       "compression";
 }
 
 const struct bench_engine engine_wiredtiger = {

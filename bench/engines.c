@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* engines.c - which engines there are. Those of packages that the Makefile did not find are not linked, and their symbols are zero. */
+/* engines.c - which engines there are. Those of packages that the Makefile did not find are not
+ * linked, and their symbols are zero. */
 #include <stdio.h>
 #include <string.h>
 
@@ -7,7 +8,8 @@
 
 #define OPTIONAL extern const struct bench_engine __attribute__((weak))
 
-extern const struct bench_engine engine_daxkv, engine_daxkv_lmdb, engine_lmdb, engine_lmdb_pwrite, engine_lmdb_nosync;
+extern const struct bench_engine engine_daxkv, engine_daxkv_lmdb, engine_lmdb, engine_lmdb_pwrite,
+    engine_lmdb_nosync;
 OPTIONAL engine_sqlite, engine_rocksdb, engine_leveldb, engine_wiredtiger;
 
 static const struct {
@@ -49,7 +51,8 @@ static int list_check(const char *list)
 
 		at += *at == ',';
 		n = strcspn(at, ",");
-		while (i < KNOWN && (strlen(known[i].name) != n || strncmp(known[i].name, at, n) != 0))
+		while (i < KNOWN &&
+		       (strlen(known[i].name) != n || strncmp(known[i].name, at, n) != 0))
 			i++;
 		if (i == KNOWN) {
 			fprintf(stderr, "bench: no engine %.*s; there are", (int)n, at);
@@ -59,8 +62,10 @@ static int list_check(const char *list)
 			return 0;
 		}
 		if (!known[i].engine) {
-			fprintf(stderr, "bench: built without %s: install %s (make bench-deps) and build again\n", known[i].name,
-			        known[i].package);
+			fprintf(stderr,
+			        "bench: built without %s: install %s (make bench-deps) and build "
+			        "again\n",
+			        known[i].name, known[i].package);
 			return 0;
 		}
 	}
@@ -73,9 +78,12 @@ unsigned int engines_select(const char *list, const struct bench_engine *selecte
 
 	if (list && !list_check(list))
 		return 0;
-	for (size_t i = 0; i < KNOWN; i++) /* the first is what the others are compared with: always there */
+	for (size_t i = 0; i < KNOWN;
+	     i++) /* the first is what the others are compared with: always there */
 		if (known[i].engine &&
-		    (i == 0 || (list ? list_has(list, known[i].name) : known[i].engine != &engine_daxkv_lmdb /* only when it is named */)))
+		    (i == 0 ||
+		     (list ? list_has(list, known[i].name)
+		           : known[i].engine != &engine_daxkv_lmdb /* only when it is named */)))
 			selected[n++] = known[i].engine;
 	return n;
 }
@@ -87,5 +95,6 @@ void engines_absent(char *buf, size_t size)
 	buf[0] = 0;
 	for (size_t i = 0; i < KNOWN; i++)
 		if (!known[i].engine && at < size)
-			at += (size_t)snprintf(buf + at, size - at, "%s%s (%s)", at ? ", " : "", known[i].name, known[i].package);
+			at += (size_t)snprintf(buf + at, size - at, "%s%s (%s)", at ? ", " : "",
+			                       known[i].name, known[i].package);
 }

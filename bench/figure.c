@@ -43,12 +43,14 @@ struct floor floor_median(const struct report *report, enum bench_store store)
 		commits[i] = report->floors[store][i].commit_ns;
 		streams[i] = report->floors[store][i].stream_ns;
 	}
-	return (struct floor){list_median(reads, n), list_median(commits, n), list_median(streams, n), report->floors[store][0].lines};
+	return (struct floor){list_median(reads, n), list_median(commits, n),
+	                      list_median(streams, n), report->floors[store][0].lines};
 }
 
-/* written_ratio - bytes written for a user byte; negative where it is not known: what a mapping without flushes of single lines gives to
- * the disk, nobody counts. */
-static double written_ratio(const struct report *report, const struct report_row *row, unsigned int engine)
+/* written_ratio - bytes written for a user byte; negative where it is not known: what a mapping
+ * without flushes of single lines gives to the disk, nobody counts. */
+static double written_ratio(const struct report *report, const struct report_row *row,
+                            unsigned int engine)
 {
 	uint64_t lines = row->counts.lines_flushed + row->counts.lines_streamed;
 
@@ -59,7 +61,8 @@ static double written_ratio(const struct report *report, const struct report_row
 	return row->written[engine] ? (double)row->written[engine] / (double)row->user_bytes : -1;
 }
 
-void figure_make(const struct report *report, const struct report_row *row, unsigned int engine, struct figure *f)
+void figure_make(const struct report *report, const struct report_row *row, unsigned int engine,
+                 struct figure *f)
 {
 	uint64_t rounds = report->config->rounds;
 	struct floor floor = floor_median(report, row->phase->store);
@@ -88,9 +91,13 @@ void figure_make(const struct report *report, const struct report_row *row, unsi
 const char *store_name(enum bench_store store)
 {
 	static const char *const names[BENCH_STORES] = {
-	    [BENCH_STORE_RANDOM] = "random keys, after all phases", [BENCH_STORE_ASCEND] = "ascending plain puts", [BENCH_STORE_APPEND] = "append",
-	    [BENCH_STORE_MANY] = "put-many",                        [BENCH_STORE_BULK] = "bulk, after the cut",
-	    [BENCH_STORE_LARGE] = "values of 64 KiB",               [BENCH_STORE_KILLED] = "killed",
+	    [BENCH_STORE_RANDOM] = "random keys, after all phases",
+	    [BENCH_STORE_ASCEND] = "ascending plain puts",
+	    [BENCH_STORE_APPEND] = "append",
+	    [BENCH_STORE_MANY] = "put-many",
+	    [BENCH_STORE_BULK] = "bulk, after the cut",
+	    [BENCH_STORE_LARGE] = "values of 64 KiB",
+	    [BENCH_STORE_KILLED] = "killed",
 	};
 
 	return names[store];

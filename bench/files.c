@@ -6,8 +6,8 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <stdio.h>
 #include <sched.h>
+#include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,7 +19,8 @@ void files_name(const char *dir, const char *file, char *buf)
 
 int files_make(const struct bench_config *config, const char *name, char *buf)
 {
-	(void)snprintf(buf, BENCH_PATH, "%.3000s/daxkv-bench-%ld-%.64s", config->dir, (long)getpid(), name);
+	(void)snprintf(buf, BENCH_PATH, "%.3000s/daxkv-bench-%ld-%.64s", config->dir,
+	               (long)getpid(), name);
 	files_remove(buf);
 	return mkdir(buf, 0700) ? errno : 0;
 }
@@ -32,7 +33,8 @@ void files_remove(const char *dir)
 
 	if (!d)
 		return;
-	while ((entry = readdir(d)) != NULL) { /* none of the engines makes directories in its own */
+	while ((entry = readdir(d)) !=
+	       NULL) { /* none of the engines makes directories in its own */
 		files_name(dir, entry->d_name, path);
 		(void)unlink(path);
 	}
@@ -54,7 +56,8 @@ int files_size(const char *dir, uint64_t *bytes)
 		files_name(dir, entry->d_name, path);
 		if (stat(path, &st) || !S_ISREG(st.st_mode))
 			continue;
-		*bytes += (uint64_t)(st.st_blocks * 512 < st.st_size ? st.st_blocks * 512 : st.st_size);
+		*bytes +=
+		    (uint64_t)(st.st_blocks * 512 < st.st_size ? st.st_blocks * 512 : st.st_size);
 	}
 	(void)closedir(d);
 	return 0;
@@ -62,7 +65,8 @@ int files_size(const char *dir, uint64_t *bytes)
 
 int files_huge_pages(const char *dir)
 {
-	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) || mount("tmpfs", dir, "tmpfs", 0, "huge=always,size=90%"))
+	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("tmpfs", dir, "tmpfs", 0, "huge=always,size=90%"))
 		return errno;
 	return 0;
 }

@@ -5,8 +5,8 @@
 
 #include "bench.h"
 
-/* files_make - a fresh, empty directory for a store of the engine name, below config->dir; its path to buf, of BENCH_PATH bytes.
- * Returns 0 or an errno. */
+/* files_make - a fresh, empty directory for a store of the engine name, below config->dir; its path
+ * to buf, of BENCH_PATH bytes. Returns 0 or an errno. */
 int files_make(const struct bench_config *config, const char *name, char *buf);
 
 /* files_name - the path of a file in dir, to buf, of BENCH_PATH bytes. */
@@ -18,8 +18,9 @@ void files_remove(const char *dir);
 /* files_size - the sizes of the files in dir, without their holes. Returns 0 or an errno. */
 int files_size(const char *dir, uint64_t *bytes);
 
-/* files_huge_pages - put a filesystem in memory that uses huge pages where it can, as DAX filesystems do, in the place of dir; seen by this process and
- * its children only, and gone with them. Returns 0 or an errno: it needs root. */
+/* files_huge_pages - put a filesystem in memory that uses huge pages where it can, as DAX
+ * filesystems do, in the place of dir; seen by this process and its children only, and gone with
+ * them. Returns 0 or an errno: it needs root. */
 int files_huge_pages(const char *dir);
 
 #endif

@@ -24,7 +24,8 @@ struct area { /* the file, mapped */
 	size_t size;
 };
 
-/* area_map - the file with the size it had while the phases ran, with MAP_SYNC where the filesystem has it. sync: did it. */
+/* area_map - the file with the size it had while the phases ran, with MAP_SYNC where the filesystem
+ * has it. sync: did it. */
 static int area_map(const char *path, size_t size, struct area *a, int *sync)
 {
 	void *base;
@@ -34,12 +35,14 @@ static int area_map(const char *path, size_t size, struct area *a, int *sync)
 	if (a->fd < 0)
 		return errno;
 	a->size = size;
-	err = posix_fallocate(a->fd, 0, (off_t)size); /* closing the store gave free space at its end back */
+	err = posix_fallocate(a->fd, 0,
+	                      (off_t)size); /* closing the store gave free space at its end back */
 	if (err) {
 		(void)close(a->fd);
 		return err;
 	}
-	base = mmap(NULL, a->size, PROT_READ | PROT_WRITE, MAP_SHARED_VALIDATE | MAP_SYNC, a->fd, 0);
+	base =
+	    mmap(NULL, a->size, PROT_READ | PROT_WRITE, MAP_SHARED_VALIDATE | MAP_SYNC, a->fd, 0);
 	*sync = base != MAP_FAILED;
 	if (!*sync)
 		base = mmap(NULL, a->size, PROT_READ | PROT_WRITE, MAP_SHARED, a->fd, 0);
@@ -49,7 +52,8 @@ static int area_map(const char *path, size_t size, struct area *a, int *sync)
 		return err;
 	}
 	a->base = base;
-	(void)madvise(a->base, a->size, MADV_RANDOM); /* on a disk: no large pages of the page cache, which would be written whole */
+	(void)madvise(a->base, a->size, MADV_RANDOM);   /* on a disk: no large pages of the page
+	                                                   cache, which would be written whole */
 	for (size_t at = 0; at < a->size; at += 4096) { /* no page fault is part of a floor */
 		volatile unsigned char *byte = a->base + at;
 
@@ -111,12 +115,14 @@ static int stream_measure(const struct area *a, int lines_only, double *ns)
 	size_t size = (a->size < STREAM_MAX ? a->size : STREAM_MAX) / sizeof source * sizeof source;
 	double start;
 
-	for (size_t i = 0; i < sizeof source; i++) /* lines of zeros are written faster on some machines */
+	for (size_t i = 0; i < sizeof source;
+	     i++) /* lines of zeros are written faster on some machines */
 		source[i] = (unsigned char)(phase_mix(i) | 1);
 	start = clock_ns();
 	for (size_t at = 0; at < size; at += sizeof source)
 		if (lines_only)
-			pmem_memcpy(a->base + at, source, sizeof source, PMEM_F_MEM_NONTEMPORAL | PMEM_F_MEM_NODRAIN);
+			pmem_memcpy(a->base + at, source, sizeof source,
+			            PMEM_F_MEM_NONTEMPORAL | PMEM_F_MEM_NODRAIN);
 		else
 			memcpy(a->base + at, source, sizeof source);
 	if (lines_only)
@@ -135,7 +141,8 @@ int floor_measure(const struct bench_config *config, const char *path, struct fl
 
 	if (err)
 		return err;
-	floor->lines = strcmp(config->pmem, "force") == 0 || (sync && strcmp(config->pmem, "file") != 0);
+	floor->lines =
+	    strcmp(config->pmem, "force") == 0 || (sync && strcmp(config->pmem, "file") != 0);
 	floor->read_ns = reads_measure(&a, &sum);
 	err = commits_measure(&a, floor->lines, &floor->commit_ns);
 	if (!err)
@@ -146,9 +153,11 @@ int floor_measure(const struct bench_config *config, const char *path, struct fl
 	return err;
 }
 
-double floor_of(const struct bench_config *config, const struct bench_phase *phase, const struct floor *floor)
+double floor_of(const struct bench_config *config, const struct bench_phase *phase,
+                const struct floor *floor)
 {
 	if (phase->floor_streams)
-		return floor->stream_ns * (double)(config->key_size + phase_value_size(config, phase->store));
+		return floor->stream_ns *
+		       (double)(config->key_size + phase_value_size(config, phase->store));
 	return phase->floor_reads * floor->read_ns + phase->floor_commits * floor->commit_ns;
 }

@@ -37,7 +37,8 @@ static void filesystem_describe(const char *dir, char *buf, size_t size)
 		unsigned long type;
 		const char *name;
 	} known[] = {
-	    {0x01021994, "tmpfs"}, {0xef53, "ext4"}, {0x58465342, "xfs"}, {0x9123683e, "btrfs"}, {0x794c7630, "overlayfs"},
+	    {0x01021994, "tmpfs"}, {0xef53, "ext4"},          {0x58465342, "xfs"},
+	    {0x9123683e, "btrfs"}, {0x794c7630, "overlayfs"},
 	};
 	struct statfs fs;
 
@@ -64,12 +65,14 @@ void machine_describe(const char *dir, struct machine *m)
 	if (!gmtime_r(&now, &tm) || !strftime(m->date, sizeof m->date, "%Y-%m-%d %H:%M UTC", &tm))
 		(void)snprintf(m->date, sizeof m->date, "unknown");
 	if (uname(&u) == 0)
-		(void)snprintf(m->kernel, sizeof m->kernel, "%s %s %s", u.sysname, u.release, u.machine);
+		(void)snprintf(m->kernel, sizeof m->kernel, "%s %s %s", u.sysname, u.release,
+		               u.machine);
 	else
 		(void)snprintf(m->kernel, sizeof m->kernel, "unknown");
 	(void)snprintf(m->compiler, sizeof m->compiler, "%s", __VERSION__);
 	if (getloadavg(load, 3) == 3)
-		(void)snprintf(m->load, sizeof m->load, "%.2f %.2f %.2f", load[0], load[1], load[2]);
+		(void)snprintf(m->load, sizeof m->load, "%.2f %.2f %.2f", load[0], load[1],
+		               load[2]);
 	else
 		(void)snprintf(m->load, sizeof m->load, "unknown");
 }

@@ -24,16 +24,19 @@ int run_make(struct run *r, uint64_t from, uint64_t to)
 		if (!batch.bytes)
 			return ENOMEM;
 		for (size_t i = 0; i < BENCH_TXN; i++)
-			phase_value(r->value_size, 0, 0, batch.bytes + i * size + r->config->key_size);
+			phase_value(r->value_size, 0, 0,
+			            batch.bytes + i * size + r->config->key_size);
 	}
 	batch.n = (unsigned int)(to - from);
 	for (uint64_t i = from; i < to; i++) {
 		unsigned char *at = batch.bytes + (i - from) * size;
 
 		phase_key(r->config, r->plan->phase->store, r->plan->ops[i].id, at);
-		phase_value_stamp(r->value_size, r->plan->ops[i].id, r->plan->ops[i].version, at + r->config->key_size);
+		phase_value_stamp(r->value_size, r->plan->ops[i].id, r->plan->ops[i].version,
+		                  at + r->config->key_size);
 		batch.key[i - from] = (struct bench_bytes){at, r->config->key_size};
-		batch.value[i - from] = (struct bench_bytes){at + r->config->key_size, r->value_size};
+		batch.value[i - from] =
+		    (struct bench_bytes){at + r->config->key_size, r->value_size};
 	}
 	r->made_ns += clock_ns() - start;
 	return 0;
@@ -95,8 +98,9 @@ int run_scan_many(struct run *r)
 	unsigned int got;
 	int err;
 
-	while ((err = r->e->read_many(r->session, r->plan->phase->kind == BENCH_SCAN ? BENCH_NEXT : BENCH_PREV, BENCH_READ_MANY, key, value,
-	                              &got)) == 0) {
+	while ((err = r->e->read_many(r->session,
+	                              r->plan->phase->kind == BENCH_SCAN ? BENCH_NEXT : BENCH_PREV,
+	                              BENCH_READ_MANY, key, value, &got)) == 0) {
 		for (unsigned int i = 0; i < got; i++)
 			r->result->checksum += bytes_touch(key[i]) + bytes_touch(value[i]);
 		r->result->touched += got;

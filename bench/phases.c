@@ -24,9 +24,13 @@ static void bytes_store_big_endian(unsigned char *buf, uint64_t x)
 		buf[i] = (unsigned char)(x >> (56 - 8 * i));
 }
 
-void phase_key(const struct bench_config *config, enum bench_store store, uint64_t id, unsigned char *buf)
+void phase_key(const struct bench_config *config, enum bench_store store, uint64_t id,
+               unsigned char *buf)
 {
-	uint64_t x = store == BENCH_STORE_RANDOM || store == BENCH_STORE_MANY || store == BENCH_STORE_LARGE || store == BENCH_STORE_KILLED ? phase_mix(id) : id;
+	uint64_t x = store == BENCH_STORE_RANDOM || store == BENCH_STORE_MANY ||
+	                     store == BENCH_STORE_LARGE || store == BENCH_STORE_KILLED
+	                 ? phase_mix(id)
+	                 : id;
 
 	bytes_store_big_endian(buf, x);
 	memset(buf + 8, 'k', config->key_size - 8);
@@ -82,7 +86,8 @@ double clock_ns(void)
 	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
-/* bytes_touch - read the first and the last 8 bytes, as a program that uses the value does; of a large one 8 of each cache line. */
+/* bytes_touch - read the first and the last 8 bytes, as a program that uses the value does; of a
+ * large one 8 of each cache line. */
 uint64_t bytes_touch(struct bench_bytes b)
 {
 	uint64_t first = 0, last = 0, sum = 0;
@@ -110,7 +115,8 @@ static int run_put(struct run *r, const struct bench_op *op)
 {
 	phase_value_stamp(r->value_size, op->id, op->version, r->value);
 	*r->what = "put";
-	return r->e->put(r->session, run_key(r, op->id), (struct bench_bytes){r->value, r->value_size}, r->plan->phase->append);
+	return r->e->put(r->session, run_key(r, op->id),
+	                 (struct bench_bytes){r->value, r->value_size}, r->plan->phase->append);
 }
 
 static int run_get(struct run *r, uint64_t id)
@@ -128,7 +134,8 @@ static int run_get(struct run *r, uint64_t id)
 }
 
 /* run_scan - read up to limit entries, from where first leads on. */
-static int run_scan(struct run *r, enum bench_move first, enum bench_move next, uint64_t limit, struct bench_bytes start)
+static int run_scan(struct run *r, enum bench_move first, enum bench_move next, uint64_t limit,
+                    struct bench_bytes start)
 {
 	struct bench_bytes k = start, v;
 	int err;
@@ -148,7 +155,8 @@ static int run_scan(struct run *r, enum bench_move first, enum bench_move next, 
 /* run_batch - operations [from, to) in a transaction. */
 static int run_batch(struct run *r, uint64_t from, uint64_t to)
 {
-	int deletes = r->plan->phase->kind == BENCH_DEL, made = !deletes && r->plan->phase->batch == BENCH_TXN, err = 0;
+	int deletes = r->plan->phase->kind == BENCH_DEL,
+	    made = !deletes && r->plan->phase->batch == BENCH_TXN, err = 0;
 
 	*r->what = "make";
 	if (made)
@@ -209,7 +217,8 @@ static int run_timed(struct run *r)
 	if (!err && times) {
 		qsort(took, times, sizeof *took, times_compare);
 		for (int t = 0; t < BENCH_TAILS; t++)
-			r->result->tail[t] = (double)took[(uint64_t)(parts[t] * (double)(times - 1))];
+			r->result->tail[t] =
+			    (double)took[(uint64_t)(parts[t] * (double)(times - 1))];
 	}
 	free(took);
 	return err;
@@ -232,7 +241,8 @@ static int run_cursor(struct run *r)
 		err = run_scan(r, BENCH_LAST, BENCH_PREV, UINT64_MAX, none);
 	else
 		for (uint64_t i = 0; i < r->plan->n && !err; i++)
-			err = run_scan(r, BENCH_SEEK, BENCH_NEXT, BENCH_RANGE_READ + 1, run_key(r, r->plan->ops[i].id));
+			err = run_scan(r, BENCH_SEEK, BENCH_NEXT, BENCH_RANGE_READ + 1,
+			               run_key(r, r->plan->ops[i].id));
 	r->e->cursor_close(r->session);
 	return err;
 }
@@ -336,7 +346,8 @@ static int run_any(struct run *r)
 	return err;
 }
 
-/* written_read - the bytes that this process gave to write(2) and its kin so far; 0 where the kernel does not tell. */
+/* written_read - the bytes that this process gave to write(2) and its kin so far; 0 where the
+ * kernel does not tell. */
 static uint64_t written_read(void)
 {
 	unsigned long long n = 0;
@@ -360,8 +371,8 @@ static double cpu_ns(void)
 	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
-/* threads_settle - wait, a minute at most, until no background thread of an engine computes or writes: its work is then its own and
- * does not slow the next engine down. */
+/* threads_settle - wait, a minute at most, until no background thread of an engine computes or
+ * writes: its work is then its own and does not slow the next engine down. */
 static void threads_settle(void)
 {
 	const struct timespec pause = {0, 10000000};
@@ -377,13 +388,23 @@ static void threads_settle(void)
 	}
 }
 
-int phase_run(const struct bench_config *config, const struct bench_engine *engine, void *session, const struct bench_plan *plan,
-              struct bench_result *result, const char **what)
+int phase_run(const struct bench_config *config, const struct bench_engine *engine, void *session,
+              const struct bench_plan *plan, struct bench_result *result, const char **what)
 {
 	struct bench_counts before = {0}, after = {0};
 	enum bench_kind kind = plan->phase->kind;
-	int writes = kind == BENCH_PUT || kind == BENCH_DEL || kind == BENCH_CUT || kind == BENCH_MIXED || kind == BENCH_READERS;
-	struct run r = {config, engine, session, plan, result, what, phase_value_size(config, plan->phase->store), 0, {0}, {0}};
+	int writes = kind == BENCH_PUT || kind == BENCH_DEL || kind == BENCH_CUT ||
+	             kind == BENCH_MIXED || kind == BENCH_READERS;
+	struct run r = {config,
+	                engine,
+	                session,
+	                plan,
+	                result,
+	                what,
+	                phase_value_size(config, plan->phase->store),
+	                0,
+	                {0},
+	                {0}};
 	uint64_t written = written_read();
 	struct idle *idle = NULL;
 	int err = 0;
@@ -396,7 +417,9 @@ int phase_run(const struct bench_config *config, const struct bench_engine *engi
 	if (plan->phase->idle)
 		err = idle_start(engine, session, plan->phase->idle, &idle);
 	if (!err)
-		err = kind == BENCH_READERS ? readers_run(config, engine, session, plan, result, what) : run_any(&r);
+		err = kind == BENCH_READERS
+		          ? readers_run(config, engine, session, plan, result, what)
+		          : run_any(&r);
 	idle_stop(idle);
 	if (err)
 		return err;

@@ -13,48 +13,75 @@
 
 #define WRITER_IDS 1000u /* entries that the thread beside the readers rewrites */
 
-#define RANDOM(n, w, k, ...) {.name = n, .what = w, .store = BENCH_STORE_RANDOM, .kind = k, __VA_ARGS__}
-#define OTHER(n, w, s, k, ...) {.name = n, .what = w, .store = s, .kind = k, __VA_ARGS__}
+#define RANDOM(n, w, k, ...)                                                                       \
+	{                                                                                          \
+		.name = n, .what = w, .store = BENCH_STORE_RANDOM, .kind = k, __VA_ARGS__          \
+	}
+#define OTHER(n, w, s, k, ...)                                                                     \
+	{                                                                                          \
+		.name = n, .what = w, .store = s, .kind = k, __VA_ARGS__                           \
+	}
 
 static const struct bench_phase phases[] = {
-    RANDOM("load", "put of random keys, 1,000 a transaction", BENCH_PUT, .batch = BENCH_TXN, .floor_streams = 1),
-    RANDOM("insert", "put of a new random key, one a transaction", BENCH_PUT, .batch = 1, .floor_reads = 1, .floor_commits = 1),
-    RANDOM("update", "put of an existing random key, one a transaction", BENCH_PUT, .batch = 1, .floor_reads = 1, .floor_commits = 1),
-    RANDOM("tail", "the same, each transaction timed by itself", BENCH_PUT, .batch = 1, .timed = 1, .floor_reads = 1, .floor_commits = 1),
+    RANDOM("load", "put of random keys, 1,000 a transaction", BENCH_PUT, .batch = BENCH_TXN,
+           .floor_streams = 1),
+    RANDOM("insert", "put of a new random key, one a transaction", BENCH_PUT, .batch = 1,
+           .floor_reads = 1, .floor_commits = 1),
+    RANDOM("update", "put of an existing random key, one a transaction", BENCH_PUT, .batch = 1,
+           .floor_reads = 1, .floor_commits = 1),
+    RANDOM("tail", "the same, each transaction timed by itself", BENCH_PUT, .batch = 1, .timed = 1,
+           .floor_reads = 1, .floor_commits = 1),
     RANDOM("get", "get of an existing random key", BENCH_GET, .floor_reads = 1),
-    RANDOM("get-txn", "get of an existing random key, each in a transaction of its own", BENCH_GET, .batch = 1, .floor_reads = 1),
-    RANDOM("get-many", "get of an existing random key, 64 a call", BENCH_GET, .many = 1, .floor_reads = 1),
+    RANDOM("get-txn", "get of an existing random key, each in a transaction of its own", BENCH_GET,
+           .batch = 1, .floor_reads = 1),
+    RANDOM("get-many", "get of an existing random key, 64 a call", BENCH_GET, .many = 1,
+           .floor_reads = 1),
     RANDOM("scan", "an entry of a full scan, forward", BENCH_SCAN, .batch = 0),
     RANDOM("back", "an entry of a full scan, backward", BENCH_SCAN_BACK, .batch = 0),
-    RANDOM("seek50", "seek to a random key and read the 50 that follow it", BENCH_RANGE, .batch = 0),
-    RANDOM("ycsb-a", "YCSB A: half get, half update, zipfian", BENCH_MIXED, .floor_reads = 0.5, .floor_commits = 0.5),
-    RANDOM("ycsb-b", "YCSB B: 95 % get, 5 % update, zipfian", BENCH_MIXED, .floor_reads = 0.95, .floor_commits = 0.05),
+    RANDOM("seek50", "seek to a random key and read the 50 that follow it", BENCH_RANGE,
+           .batch = 0),
+    RANDOM("ycsb-a", "YCSB A: half get, half update, zipfian", BENCH_MIXED, .floor_reads = 0.5,
+           .floor_commits = 0.5),
+    RANDOM("ycsb-b", "YCSB B: 95 % get, 5 % update, zipfian", BENCH_MIXED, .floor_reads = 0.95,
+           .floor_commits = 0.05),
     RANDOM("ycsb-c", "YCSB C: get, zipfian", BENCH_MIXED, .floor_reads = 1),
-    RANDOM("ycsb-d", "YCSB D: 95 % get of latest entries, 5 % insert", BENCH_MIXED, .floor_reads = 0.95, .floor_commits = 0.05),
-    RANDOM("ycsb-e", "YCSB E: 95 % read 1 to 100 from a zipfian key on, 5 % insert", BENCH_MIXED, .batch = 0),
-    RANDOM("ycsb-f", "YCSB F: half get, half read, change and write, zipfian", BENCH_MIXED, .floor_reads = 1, .floor_commits = 0.5),
+    RANDOM("ycsb-d", "YCSB D: 95 % get of latest entries, 5 % insert", BENCH_MIXED,
+           .floor_reads = 0.95, .floor_commits = 0.05),
+    RANDOM("ycsb-e", "YCSB E: 95 % read 1 to 100 from a zipfian key on, 5 % insert", BENCH_MIXED,
+           .batch = 0),
+    RANDOM("ycsb-f", "YCSB F: half get, half read, change and write, zipfian", BENCH_MIXED,
+           .floor_reads = 1, .floor_commits = 0.5),
     RANDOM("read1", "get by 1 thread, nobody else", BENCH_READERS, .threads = 1, .floor_reads = 1),
-    RANDOM("read1+w", "get by 1 thread while another commits one-put transactions", BENCH_READERS, .threads = 1, .writer = 1,
-           .floor_reads = 1),
-    RANDOM("read2", "get by 2 threads, nobody else", BENCH_READERS, .threads = 2, .floor_reads = 0.5),
-    RANDOM("read2+w", "get by 2 threads while another commits one-put transactions", BENCH_READERS, .threads = 2, .writer = 1,
+    RANDOM("read1+w", "get by 1 thread while another commits one-put transactions", BENCH_READERS,
+           .threads = 1, .writer = 1, .floor_reads = 1),
+    RANDOM("read2", "get by 2 threads, nobody else", BENCH_READERS, .threads = 2,
            .floor_reads = 0.5),
-    RANDOM("idle100", "put of an existing random key, one a transaction, beside 100 open readers that do nothing", BENCH_PUT, .batch = 1, .idle = 100,
+    RANDOM("read2+w", "get by 2 threads while another commits one-put transactions", BENCH_READERS,
+           .threads = 2, .writer = 1, .floor_reads = 0.5),
+    RANDOM(
+        "idle100",
+        "put of an existing random key, one a transaction, beside 100 open readers that do nothing",
+        BENCH_PUT, .batch = 1, .idle = 100, .floor_reads = 1, .floor_commits = 1),
+    RANDOM("delete", "delete of an existing random key, one a transaction", BENCH_DEL, .batch = 1,
            .floor_reads = 1, .floor_commits = 1),
-    RANDOM("delete", "delete of an existing random key, one a transaction", BENCH_DEL, .batch = 1, .floor_reads = 1, .floor_commits = 1),
-    OTHER("ascend", "plain put of ascending keys, 1,000 a transaction", BENCH_STORE_ASCEND, BENCH_PUT, .batch = BENCH_TXN,
-          .floor_streams = 1),
-    OTHER("append", "put of ascending keys with APPEND, 1,000 a transaction", BENCH_STORE_APPEND, BENCH_PUT, .batch = BENCH_TXN,
-          .append = 1, .floor_streams = 1),
-    OTHER("put-many", "put of random keys, 1,000 a transaction and a call", BENCH_STORE_MANY, BENCH_PUT, .batch = BENCH_TXN, .many = 1,
-          .floor_streams = 1),
-    OTHER("scan-many", "an entry of a full scan, forward, 64 a call", BENCH_STORE_MANY, BENCH_SCAN, .batch = 0, .many = 1),
-    OTHER("back-many", "the same backward", BENCH_STORE_MANY, BENCH_SCAN_BACK, .batch = 0, .many = 1),
-    OTHER("bulk", "sorted load, 1,000 a transaction", BENCH_STORE_BULK, BENCH_PUT, .batch = BENCH_TXN, .append = 1, .many = 1,
-          .floor_streams = 1),
-    OTHER("cut", "an entry of the half of them that goes as one range", BENCH_STORE_BULK, BENCH_CUT, .batch = 0),
-    OTHER("put64k", "put of a value of 64 KiB, one a transaction", BENCH_STORE_LARGE, BENCH_PUT, .batch = 1, .floor_streams = 1),
-    OTHER("get64k", "get of a value of 64 KiB, 8 bytes of each cache line read", BENCH_STORE_LARGE, BENCH_GET, .batch = 0),
+    OTHER("ascend", "plain put of ascending keys, 1,000 a transaction", BENCH_STORE_ASCEND,
+          BENCH_PUT, .batch = BENCH_TXN, .floor_streams = 1),
+    OTHER("append", "put of ascending keys with APPEND, 1,000 a transaction", BENCH_STORE_APPEND,
+          BENCH_PUT, .batch = BENCH_TXN, .append = 1, .floor_streams = 1),
+    OTHER("put-many", "put of random keys, 1,000 a transaction and a call", BENCH_STORE_MANY,
+          BENCH_PUT, .batch = BENCH_TXN, .many = 1, .floor_streams = 1),
+    OTHER("scan-many", "an entry of a full scan, forward, 64 a call", BENCH_STORE_MANY, BENCH_SCAN,
+          .batch = 0, .many = 1),
+    OTHER("back-many", "the same backward", BENCH_STORE_MANY, BENCH_SCAN_BACK, .batch = 0,
+          .many = 1),
+    OTHER("bulk", "sorted load, 1,000 a transaction", BENCH_STORE_BULK, BENCH_PUT,
+          .batch = BENCH_TXN, .append = 1, .many = 1, .floor_streams = 1),
+    OTHER("cut", "an entry of the half of them that goes as one range", BENCH_STORE_BULK, BENCH_CUT,
+          .batch = 0),
+    OTHER("put64k", "put of a value of 64 KiB, one a transaction", BENCH_STORE_LARGE, BENCH_PUT,
+          .batch = 1, .floor_streams = 1),
+    OTHER("get64k", "get of a value of 64 KiB, 8 bytes of each cache line read", BENCH_STORE_LARGE,
+          BENCH_GET, .batch = 0),
     OTHER("reopen", "open and one get after SIGKILL", BENCH_STORE_KILLED, BENCH_REOPEN, .batch = 0),
 };
 #define PHASES (sizeof phases / sizeof phases[0])
@@ -69,7 +96,8 @@ const struct bench_phase *plan_phase(size_t i)
 /* name_matches - whether wanted, len bytes, names the phase or a group that it belongs to. */
 static int name_matches(const char *name, const char *wanted, size_t len)
 {
-	return (strlen(name) == len && memcmp(name, wanted, len) == 0) || (len == 4 && memcmp(wanted, "ycsb", 4) == 0 && strncmp(name, "ycsb-", 5) == 0) ||
+	return (strlen(name) == len && memcmp(name, wanted, len) == 0) ||
+	       (len == 4 && memcmp(wanted, "ycsb", 4) == 0 && strncmp(name, "ycsb-", 5) == 0) ||
 	       (len == 7 && memcmp(wanted, "readers", 7) == 0 && strncmp(name, "read", 4) == 0);
 }
 
@@ -100,15 +128,17 @@ int plan_wanted(const struct bench_config *config, size_t phase)
 
 	if (plan_chosen(config, phase))
 		return 1;
-	for (size_t i = phase + 1; first && i < PHASES && phases[i].store == phases[phase].store; i++)
+	for (size_t i = phase + 1; first && i < PHASES && phases[i].store == phases[phase].store;
+	     i++)
 		if (plan_chosen(config, i))
 			return 1;
 	return 0;
 }
 
-/* ---- operations ----------------------------------------------------------------------------------------------------------- */
+/* ---- operations ------------------------------------------------------------------------------ */
 
-struct zipf { /* ranks from 0 to n - 1; low ones come often. After Gray and others, "Quickly generating billion-record databases" */
+struct zipf { /* ranks from 0 to n - 1; low ones come often. After Gray and others, "Quickly
+	         generating billion-record databases" */
 	double n, theta, alpha, zetan, eta, half;
 };
 
@@ -137,7 +167,8 @@ static uint64_t zipf_draw(const struct zipf *z, uint64_t random)
 	return rank < (uint64_t)z->n ? rank : (uint64_t)z->n - 1;
 }
 
-static uint64_t phase_reported(const struct bench_config *c, const struct bench_phase *phase, const struct contents *contents)
+static uint64_t phase_reported(const struct bench_config *c, const struct bench_phase *phase,
+                               const struct contents *contents)
 {
 	uint64_t n = 0;
 
@@ -159,13 +190,17 @@ static uint64_t phase_reported(const struct bench_config *c, const struct bench_
 		if (phase->store == BENCH_STORE_LARGE)
 			return c->large_ops;
 		if (phase->idle)
-			return c->ops < BENCH_IDLE ? 1 : c->ops / BENCH_IDLE; /* no page that the idle readers may see is used again meanwhile */
+			return c->ops < BENCH_IDLE
+			           ? 1
+			           : c->ops / BENCH_IDLE; /* no page that the idle readers may see
+			                                     is used again meanwhile */
 		return phase->batch == BENCH_TXN ? c->entries : c->ops;
 	}
 }
 
 /* op_mixed - one operation of a YCSB mix, whose letter is the last of the phase's name. */
-static void op_mixed(const struct bench_phase *phase, const struct zipf *z, struct contents *contents, uint64_t *rng, struct bench_op *op)
+static void op_mixed(const struct bench_phase *phase, const struct zipf *z,
+                     struct contents *contents, uint64_t *rng, struct bench_op *op)
 {
 	char letter = phase->name[strlen(phase->name) - 1];
 	uint64_t percent = phase_mix(++*rng) % 100, rank = zipf_draw(z, phase_mix(++*rng));
@@ -182,10 +217,11 @@ static void op_mixed(const struct bench_phase *phase, const struct zipf *z, stru
 	op->version = ++contents->versions[op->id];
 }
 
-static void op_draw(const struct bench_config *c, const struct bench_phase *phase, uint64_t i, struct contents *contents, uint64_t *rng,
-                    struct bench_op *op)
+static void op_draw(const struct bench_config *c, const struct bench_phase *phase, uint64_t i,
+                    struct contents *contents, uint64_t *rng, struct bench_op *op)
 {
-	int existing = strcmp(phase->name, "update") == 0 || phase->timed || phase->kind == BENCH_GET || phase->kind == BENCH_RANGE;
+	int existing = strcmp(phase->name, "update") == 0 || phase->timed ||
+	               phase->kind == BENCH_GET || phase->kind == BENCH_RANGE;
 	uint64_t known = phase->store == BENCH_STORE_LARGE ? c->large_ops : c->entries;
 
 	op->id = i;
@@ -214,7 +250,8 @@ static uint64_t plan_user_bytes(const struct bench_config *c, const struct bench
 	return n;
 }
 
-int plan_make(const struct bench_config *c, size_t number, struct contents *contents, struct bench_plan *plan)
+int plan_make(const struct bench_config *c, size_t number, struct contents *contents,
+              struct bench_plan *plan)
 {
 	const struct bench_phase *phase = &phases[number];
 	uint64_t rng = number * 1000003u;
@@ -223,7 +260,8 @@ int plan_make(const struct bench_config *c, size_t number, struct contents *cont
 	plan->phase = phase;
 	plan->reported = phase_reported(c, phase, contents);
 	plan->n = plan->reported;
-	if (phase->kind == BENCH_SCAN || phase->kind == BENCH_SCAN_BACK || phase->kind == BENCH_REOPEN || phase->kind == BENCH_CUT)
+	if (phase->kind == BENCH_SCAN || phase->kind == BENCH_SCAN_BACK ||
+	    phase->kind == BENCH_REOPEN || phase->kind == BENCH_CUT)
 		plan->n = 0;
 	for (uint64_t i = 0; phase->kind == BENCH_CUT && i < plan->reported; i++)
 		contents->versions[c->entries / 4 + i] = 0;
@@ -243,12 +281,13 @@ int plan_make(const struct bench_config *c, size_t number, struct contents *cont
 	return 0;
 }
 
-/* ---- what a store holds --------------------------------------------------------------------------------------------------- */
+/* ---- what a store holds ---------------------------------------------------------------------- */
 
 int contents_make(const struct bench_config *config, struct contents *contents)
 {
 	memset(contents, 0, sizeof *contents);
-	/* The inserts of the phase of that name, and those of the mixes, of which there are at most two for each operation. */
+	/* The inserts of the phase of that name, and those of the mixes, of which there are at most
+	 * two for each operation. */
 	contents->ids = config->entries + config->ops + 2 * config->mixed_ops + config->large_ops;
 	contents->versions = calloc(contents->ids, sizeof *contents->versions);
 	return contents->versions ? 0 : ENOMEM;
@@ -272,7 +311,8 @@ int contents_sum(const struct bench_config *c, enum bench_store store, struct co
 			phase_key(c, store, i, key);
 			phase_value(size, i, contents->versions[i], value);
 			contents->count++;
-			contents->sum += phase_hash((struct bench_bytes){key, c->key_size}, (struct bench_bytes){value, size});
+			contents->sum += phase_hash((struct bench_bytes){key, c->key_size},
+			                            (struct bench_bytes){value, size});
 		}
 	free(key);
 	free(value);
@@ -302,7 +342,8 @@ int contents_verify(const struct bench_engine *e, void *session, const struct co
 	}
 	err = e->move(session, BENCH_FIRST, &k, &v);
 	while (!err) {
-		if (k.size > sizeof last || (count && (k.size != last_size || memcmp(last, k.data, k.size) >= 0))) {
+		if (k.size > sizeof last ||
+		    (count && (k.size != last_size || memcmp(last, k.data, k.size) >= 0))) {
 			disorder = 1;
 			break;
 		}
@@ -318,8 +359,10 @@ int contents_verify(const struct bench_engine *e, void *session, const struct co
 		return failure_report(e, err);
 	if (disorder || count != contents->count || sum != contents->sum) {
 		fprintf(stderr,
-		        "bench: %s holds %" PRIu64 " entries with checksum %016" PRIx64 "%s; expected %" PRIu64 ", %016" PRIx64 "\n",
-		        e->name, count, sum, disorder ? " before a key out of order" : "", contents->count, contents->sum);
+		        "bench: %s holds %" PRIu64 " entries with checksum %016" PRIx64
+		        "%s; expected %" PRIu64 ", %016" PRIx64 "\n",
+		        e->name, count, sum, disorder ? " before a key out of order" : "",
+		        contents->count, contents->sum);
 		return 1;
 	}
 	return 0;

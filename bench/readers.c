@@ -54,7 +54,8 @@ static int reader_snapshot(struct member *m, uint64_t first, uint64_t n)
 	for (uint64_t i = first; i < first + n && !err; i++) {
 		struct bench_bytes v;
 
-		phase_key(c, BENCH_STORE_RANDOM, phase_mix(i ^ (uint64_t)m->number << 48) % c->entries, key);
+		phase_key(c, BENCH_STORE_RANDOM,
+		          phase_mix(i ^ (uint64_t)m->number << 48) % c->entries, key);
 		err = e->get(m->session, (struct bench_bytes){key, c->key_size}, &v);
 		if (!err && !value_whole(v, c->value_size)) {
 			m->what = "get: half of one value and half of another";
@@ -92,7 +93,8 @@ static int writer_put(struct member *m, const struct bench_op *op, uint32_t vers
 	if (err)
 		return err;
 	m->what = "put beside readers";
-	err = e->put(m->session, (struct bench_bytes){key, c->key_size}, (struct bench_bytes){value, c->value_size}, 0);
+	err = e->put(m->session, (struct bench_bytes){key, c->key_size},
+	             (struct bench_bytes){value, c->value_size}, 0);
 	if (err) {
 		e->abort(m->session);
 		return err;
@@ -101,8 +103,9 @@ static int writer_put(struct member *m, const struct bench_op *op, uint32_t vers
 	return e->commit(m->session);
 }
 
-/* writer_main - rewrite the plan's entries until the readers are done, then, with the clock stopped, bring them to their last version:
- * how often the writer came round does not show in what the store holds. */
+/* writer_main - rewrite the plan's entries until the readers are done, then, with the clock
+ * stopped, bring them to their last version: how often the writer came round does not show in what
+ * the store holds. */
 static void *writer_main(void *arg)
 {
 	struct member *m = arg;
@@ -111,7 +114,8 @@ static void *writer_main(void *arg)
 	(void)pthread_barrier_wait(&m->team->start);
 	m->begun = clock_ns();
 	while (!m->err && !atomic_load_explicit(&m->team->stop, memory_order_relaxed)) {
-		m->err = writer_put(m, &plan->ops[m->commits % plan->n], (uint32_t)(0x10000 + m->commits));
+		m->err = writer_put(m, &plan->ops[m->commits % plan->n],
+		                    (uint32_t)(0x10000 + m->commits));
 		m->commits++;
 	}
 	m->ended = clock_ns();
@@ -122,17 +126,20 @@ static void *writer_main(void *arg)
 
 static _Noreturn void threads_refused(void)
 {
-	fprintf(stderr, "bench: the system refuses a thread\n"); /* those that were started wait in the barrier for ever */
+	fprintf(stderr, "bench: the system refuses a thread\n"); /* those that were started wait in
+	                                                            the barrier for ever */
 	exit(1);
 }
 
-/* team_run - start all threads, wait for the readers, then for the writer, which is the last one. The number of a member that failed, or -1. */
+/* team_run - start all threads, wait for the readers, then for the writer, which is the last one.
+ * The number of a member that failed, or -1. */
 static int team_run(struct member *members, unsigned int n, unsigned int readers)
 {
 	pthread_t threads[READERS_MAX + 1];
 
 	for (unsigned int i = 0; i < n; i++)
-		if (pthread_create(&threads[i], NULL, i < readers ? reader_main : writer_main, &members[i]))
+		if (pthread_create(&threads[i], NULL, i < readers ? reader_main : writer_main,
+		                   &members[i]))
 			threads_refused();
 	(void)pthread_barrier_wait(&members[0].team->start);
 	for (unsigned int i = 0; i < n; i++) {
@@ -147,7 +154,8 @@ static int team_run(struct member *members, unsigned int n, unsigned int readers
 	return -1;
 }
 
-static void team_result(const struct member *members, unsigned int n, unsigned int readers, uint64_t gets, struct bench_result *result)
+static void team_result(const struct member *members, unsigned int n, unsigned int readers,
+                        uint64_t gets, struct bench_result *result)
 {
 	double begun = members[0].begun, ended = members[0].ended;
 
@@ -158,13 +166,15 @@ static void team_result(const struct member *members, unsigned int n, unsigned i
 	result->ns = (ended - begun) / (double)gets;
 	result->touched = gets;
 	if (n > readers && members[readers].commits)
-		result->writer_ns = (members[readers].ended - members[readers].begun) / (double)members[readers].commits;
+		result->writer_ns = (members[readers].ended - members[readers].begun) /
+		                    (double)members[readers].commits;
 }
 
-int readers_run(const struct bench_config *config, const struct bench_engine *engine, void *session, const struct bench_plan *plan,
-                struct bench_result *result, const char **what)
+int readers_run(const struct bench_config *config, const struct bench_engine *engine, void *session,
+                const struct bench_plan *plan, struct bench_result *result, const char **what)
 {
-	unsigned int readers = plan->phase->threads, n = readers + (plan->phase->writer ? 1 : 0), opened = 0;
+	unsigned int readers = plan->phase->threads, n = readers + (plan->phase->writer ? 1 : 0),
+	             opened = 0;
 	struct member members[READERS_MAX + 1] = {{0}};
 	struct team team = {.config = config, .e = engine, .plan = plan};
 	int err = 0, failed;
@@ -193,7 +203,7 @@ int readers_run(const struct bench_config *config, const struct bench_engine *en
 	return err;
 }
 
-/* ---- readers that do nothing ---------------------------------------------------------------------------------------------- */
+/* ---- readers that do nothing ----------------------------------------------------------------- */
 
 struct idle {
 	const struct bench_engine *e;

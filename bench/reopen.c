@@ -18,26 +18,31 @@
 
 static int failure_report(const struct bench_engine *e, const char *what, int err)
 {
-	fprintf(stderr, "bench: reopen: %s: %s: %s\n", e->name, what, err == BENCH_END ? "no such entry" : e->errmsg(err));
+	fprintf(stderr, "bench: reopen: %s: %s: %s\n", e->name, what,
+	        err == BENCH_END ? "no such entry" : e->errmsg(err));
 	return 1;
 }
 
-/* The child loads ops entries, 1,000 a transaction, then updates the first tenth of them one a transaction. */
+/* The child loads ops entries, 1,000 a transaction, then updates the first tenth of them one a
+ * transaction. */
 static uint64_t updates(const struct bench_config *c)
 {
 	return c->ops / 10 + 1;
 }
 
-static int entry_put(const struct bench_config *c, const struct bench_engine *e, void *session, uint64_t id, uint32_t version)
+static int entry_put(const struct bench_config *c, const struct bench_engine *e, void *session,
+                     uint64_t id, uint32_t version)
 {
 	unsigned char key[BENCH_KEY_MAX], value[BENCH_VALUE_MAX];
 
 	phase_key(c, BENCH_STORE_KILLED, id, key);
 	phase_value(c->value_size, id, version, value);
-	return e->put(session, (struct bench_bytes){key, c->key_size}, (struct bench_bytes){value, c->value_size}, 0);
+	return e->put(session, (struct bench_bytes){key, c->key_size},
+	              (struct bench_bytes){value, c->value_size}, 0);
 }
 
-static int range_put(const struct bench_config *c, const struct bench_engine *e, void *session, uint64_t n, uint64_t batch, uint32_t version)
+static int range_put(const struct bench_config *c, const struct bench_engine *e, void *session,
+                     uint64_t n, uint64_t batch, uint32_t version)
 {
 	int err = 0;
 
@@ -75,7 +80,8 @@ int reopen_fill(const struct bench_config *c, const struct bench_engine *e)
 		(void)pause();
 }
 
-static _Noreturn void child_exec(const struct bench_config *c, const struct bench_engine *e, const char *dir, int out)
+static _Noreturn void child_exec(const struct bench_config *c, const struct bench_engine *e,
+                                 const char *dir, int out)
 {
 	char entries[32], ops[32], key[32], value[32];
 
@@ -84,12 +90,14 @@ static _Noreturn void child_exec(const struct bench_config *c, const struct benc
 	(void)snprintf(key, sizeof key, "%zu", c->key_size);
 	(void)snprintf(value, sizeof value, "%zu", c->value_size);
 	if (dup2(out, STDOUT_FILENO) >= 0)
-		(void)execl("/proc/self/exe", "bench", "--entries", entries, "--ops", ops, "--key", key, "--value", value, "--pmem", c->pmem,
-		            "--dir", c->dir, "--fill", e->name, "--fill-path", dir, (char *)NULL);
+		(void)execl("/proc/self/exe", "bench", "--entries", entries, "--ops", ops, "--key",
+		            key, "--value", value, "--pmem", c->pmem, "--dir", c->dir, "--fill",
+		            e->name, "--fill-path", dir, (char *)NULL);
 	_exit(127);
 }
 
-/* child_kill - let a child fill the store in dir, wait until it is done, and kill it. Returns 0 or an errno. */
+/* child_kill - let a child fill the store in dir, wait until it is done, and kill it. Returns 0 or
+ * an errno. */
 static int child_kill(const struct bench_config *c, const struct bench_engine *e, const char *dir)
 {
 	int ends[2], status, err = 0;
@@ -123,7 +131,8 @@ static void contents_expect(const struct bench_config *c, struct contents *conte
 		contents->versions[i] = i < updates(c) ? 2 : 1;
 }
 
-static int store_reopen(const struct bench_config *c, const struct bench_engine *e, const char *dir, struct contents *contents, double *ns)
+static int store_reopen(const struct bench_config *c, const struct bench_engine *e, const char *dir,
+                        struct contents *contents, double *ns)
 {
 	unsigned char key[BENCH_KEY_MAX];
 	struct bench_bytes v;
@@ -142,12 +151,14 @@ static int store_reopen(const struct bench_config *c, const struct bench_engine 
 		*ns = clock_ns() - start;
 		e->abort(session);
 	}
-	failed = err ? failure_report(e, "get after SIGKILL", err) : contents_verify(e, session, contents);
+	failed = err ? failure_report(e, "get after SIGKILL", err)
+	             : contents_verify(e, session, contents);
 	err = e->close(session);
 	return err ? failure_report(e, "close after SIGKILL", err) : failed;
 }
 
-int reopen_run(const struct bench_config *config, const struct bench_engine *engine, struct contents *contents, double *ns)
+int reopen_run(const struct bench_config *config, const struct bench_engine *engine,
+               struct contents *contents, double *ns)
 {
 	char dir[BENCH_PATH];
 	int err = files_make(config, engine->name, dir), failed = 1;

@@ -43,7 +43,8 @@ static void row_begin(const struct page *p, const char *name)
 	fprintf(p->f, p->markdown ? "| %s |" : "%-9s", name);
 }
 
-/* title_print - what stands above a table; its columns are set with cell_print after it and end with rule_print. */
+/* title_print - what stands above a table; its columns are set with cell_print after it and end
+ * with rule_print. */
 static void title_print(const struct page *p, const char *title, const char *first)
 {
 	fprintf(p->f, p->markdown ? "\n### %s\n\n" : "\n%s\n\n", title);
@@ -73,22 +74,29 @@ static void header_print(const struct page *p)
 	const struct machine *m = &r->machine;
 	char text[512];
 
-	(void)snprintf(text, sizeof text, "%s, %ld CPUs, load %s before the run", m->cpu, m->cpus, m->load);
+	(void)snprintf(text, sizeof text, "%s, %ld CPUs, load %s before the run", m->cpu, m->cpus,
+	               m->load);
 	line_print(p, "machine", text);
 	(void)snprintf(text, sizeof text, "%s, compiler %s", m->kernel, m->compiler);
 	line_print(p, "system", text);
-	(void)snprintf(text, sizeof text, "%s on %s%s%s", c->dir, m->filesystem, c->huge_pages ? " with huge pages, as DAX filesystems map them" : "",
-	               r->emulated ? "; DRAM stands in for persistent memory: daxkv flushes and fences as it would there" : "");
+	(void)snprintf(text, sizeof text, "%s on %s%s%s", c->dir, m->filesystem,
+	               c->huge_pages ? " with huge pages, as DAX filesystems map them" : "",
+	               r->emulated ? "; DRAM stands in for persistent memory: daxkv flushes and "
+	                             "fences as it would there"
+	                           : "");
 	line_print(p, "files", text);
 	line_print(p, "date", m->date);
 	line_print(p, "command", c->command);
 	(void)snprintf(text, sizeof text,
-	               "%" PRIu64 " entries of %zu + %zu bytes, %" PRIu64 " operations in the small phases, %" PRIu64 " in the mixes, %" PRIu64
+	               "%" PRIu64 " entries of %zu + %zu bytes, %" PRIu64
+	               " operations in the small phases, %" PRIu64 " in the mixes, %" PRIu64
 	               " with large values, %" PRIu64 " rounds",
-	               c->entries, c->key_size, c->value_size, c->ops, c->mixed_ops, c->large_ops, c->rounds);
+	               c->entries, c->key_size, c->value_size, c->ops, c->mixed_ops, c->large_ops,
+	               c->rounds);
 	line_print(p, "size", text);
 	for (unsigned int e = 0; e < r->nengines; e++) {
-		(void)snprintf(text, sizeof text, "%s%s%s", r->engines[e]->version(), r->durability[e][0] ? "; " : "", r->durability[e]);
+		(void)snprintf(text, sizeof text, "%s%s%s", r->engines[e]->version(),
+		               r->durability[e][0] ? "; " : "", r->durability[e]);
 		line_print(p, r->engines[e]->name, text);
 	}
 	if (r->absent[0])
@@ -130,7 +138,10 @@ static void ratios_print(const struct page *p)
 
 	if (r->nengines < 2)
 		return;
-	title_print(p, "Time divided by daxkv's: above 1 daxkv is faster; median [least..greatest] of the rounds", "phase");
+	title_print(p,
+	            "Time divided by daxkv's: above 1 daxkv is faster; median [least..greatest] of "
+	            "the rounds",
+	            "phase");
 	for (unsigned int e = 1; e < r->nengines; e++)
 		cell_print(p, 23, r->engines[e]->name);
 	rule_print(p, r->nengines - 1);
@@ -141,7 +152,8 @@ static void ratios_print(const struct page *p)
 			char text[64];
 
 			figure_make(r, &r->rows[i], e, &f);
-			(void)snprintf(text, sizeof text, "%.2f [%.2f..%.2f]", f.ratio, f.ratio_min, f.ratio_max);
+			(void)snprintf(text, sizeof text, "%.2f [%.2f..%.2f]", f.ratio, f.ratio_min,
+			               f.ratio_max);
 			cell_print(p, 23, text);
 		}
 		fputc('\n', p->f);
@@ -153,7 +165,8 @@ static void floors_print(const struct page *p)
 	const struct report *r = p->report;
 	char text[256];
 
-	title_print(p, "Time divided by the floor, measured on the same file in the same run", "phase");
+	title_print(p, "Time divided by the floor, measured on the same file in the same run",
+	            "phase");
 	for (unsigned int e = 0; e < r->nengines; e++)
 		cell_print(p, 13, r->engines[e]->name);
 	rule_print(p, r->nengines);
@@ -176,10 +189,14 @@ static void floors_print(const struct page *p)
 
 		if (floor.stream_ns <= 0)
 			continue;
-		(void)snprintf(text, sizeof text, "three dependent random line reads %.1f ns; three random lines %s %.1f ns; streaming %.0f MB/s",
-		               floor.read_ns, floor.lines ? "written, flushed, one fence" : "written, fdatasync", floor.commit_ns,
-		               1000 / floor.stream_ns);
-		fprintf(p->f, p->markdown ? "- %s: %s\n" : "%s: %s\n", store_name((enum bench_store)s), text);
+		(void)snprintf(text, sizeof text,
+		               "three dependent random line reads %.1f ns; three random lines %s "
+		               "%.1f ns; streaming %.0f MB/s",
+		               floor.read_ns,
+		               floor.lines ? "written, flushed, one fence" : "written, fdatasync",
+		               floor.commit_ns, 1000 / floor.stream_ns);
+		fprintf(p->f, p->markdown ? "- %s: %s\n" : "%s: %s\n",
+		        store_name((enum bench_store)s), text);
 	}
 }
 
@@ -188,7 +205,9 @@ static void counts_print(const struct page *p)
 	static const char *const names[] = {"fences", "flushed", "streamed"};
 	const struct report *r = p->report;
 
-	title_print(p, "Exact counts of the last round: daxkv's fences, lines flushed and streamed an operation; bytes written for a user byte",
+	title_print(p,
+	            "Exact counts of the last round: daxkv's fences, lines flushed and streamed an "
+	            "operation; bytes written for a user byte",
 	            "phase");
 	for (unsigned int i = 0; i < 3; i++)
 		cell_print(p, 10, names[i]);
@@ -213,7 +232,9 @@ static void counts_print(const struct page *p)
 		}
 		fputc('\n', p->f);
 		if (r->rows[i].counts.grows && !p->markdown)
-			fprintf(p->f, "          daxkv's file grew %" PRIu64 " times in this phase\n", r->rows[i].counts.grows);
+			fprintf(p->f,
+			        "          daxkv's file grew %" PRIu64 " times in this phase\n",
+			        r->rows[i].counts.grows);
 	}
 }
 
@@ -226,7 +247,8 @@ static void writers_print(const struct page *p)
 		if (!r->rows[i].phase->writer)
 			continue;
 		if (!titled) {
-			title_print(p, "Nanoseconds a one-put commit takes beside the readers", "phase");
+			title_print(p, "Nanoseconds a one-put commit takes beside the readers",
+			            "phase");
 			for (unsigned int e = 0; e < r->nengines; e++)
 				cell_print(p, 13, r->engines[e]->name);
 			rule_print(p, r->nengines);
@@ -251,7 +273,8 @@ static void tails_print(const struct page *p)
 	for (unsigned int i = 0; i < r->nrows; i++) {
 		if (!r->rows[i].phase->timed)
 			continue;
-		title_print(p, "Nanoseconds that as many of the one-put transactions take at most", "share");
+		title_print(p, "Nanoseconds that as many of the one-put transactions take at most",
+		            "share");
 		for (unsigned int e = 0; e < r->nengines; e++)
 			cell_print(p, 13, r->engines[e]->name);
 		rule_print(p, r->nengines);
@@ -283,7 +306,9 @@ static void space_print(const struct page *p)
 			continue;
 		row_begin(p, name);
 		for (unsigned int e = 0; e < r->nengines; e++)
-			number_print(p, e == 0 ? 43 - (int)(strlen(name) < 9 ? 9 : strlen(name)) : 13, r->space[s][e], 3);
+			number_print(p,
+			             e == 0 ? 43 - (int)(strlen(name) < 9 ? 9 : strlen(name)) : 13,
+			             r->space[s][e], 3);
 		fputc('\n', p->f);
 	}
 }

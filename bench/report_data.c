@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* report_data.c - the figures for programs: JSON, and CSV with one line for a phase and an engine. What is not known is null, or empty. */
+/* report_data.c - the figures for programs: JSON, and CSV with one line for a phase and an engine.
+ * What is not known is null, or empty. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -14,7 +15,8 @@ struct field {
 };
 #define FIELDS 18u
 
-static void fields_make(const struct report *report, const struct report_row *row, unsigned int engine, struct field out[FIELDS])
+static void fields_make(const struct report *report, const struct report_row *row,
+                        unsigned int engine, struct field out[FIELDS])
 {
 	struct figure f;
 
@@ -37,7 +39,9 @@ static void fields_make(const struct report *report, const struct report_row *ro
 	    {"lines_flushed", f.lines_flushed},
 	    {"lines_streamed", f.lines_streamed},
 	    {"written_per_user_byte", f.written},
-	    {"space_per_user_byte", report->space[row->phase->store][engine] > 0 ? report->space[row->phase->store][engine] : -1},
+	    {"space_per_user_byte", report->space[row->phase->store][engine] > 0
+	                                ? report->space[row->phase->store][engine]
+	                                : -1},
 	};
 
 	for (unsigned int i = 0; i < FIELDS; i++)
@@ -89,20 +93,24 @@ static void floors_print(FILE *f, const struct report *r)
 			continue;
 		fprintf(f, "%s\n    {\"store\": ", separator);
 		string_print(f, store_name((enum bench_store)s));
-		fprintf(f, ", \"three_reads_ns\": %.2f, \"three_lines_one_fence_ns\": %.2f, \"stream_bytes_per_second\": %.0f, \"fence\": \"%s\"}",
-		        floor.read_ns, floor.commit_ns, 1e9 / floor.stream_ns, floor.lines ? "flushed lines" : "fdatasync");
+		fprintf(f,
+		        ", \"three_reads_ns\": %.2f, \"three_lines_one_fence_ns\": %.2f, "
+		        "\"stream_bytes_per_second\": %.0f, \"fence\": \"%s\"}",
+		        floor.read_ns, floor.commit_ns, 1e9 / floor.stream_ns,
+		        floor.lines ? "flushed lines" : "fdatasync");
 		separator = ",";
 	}
 	fprintf(f, "\n  ],\n");
 }
 
-static void row_print(FILE *f, const struct report *r, const struct report_row *row, unsigned int engine)
+static void row_print(FILE *f, const struct report *r, const struct report_row *row,
+                      unsigned int engine)
 {
 	struct field fields[FIELDS];
 
 	fields_make(r, row, engine, fields);
-	fprintf(f, "    {\"phase\": \"%s\", \"engine\": \"%s\", \"operations\": %" PRIu64, row->phase->name, r->engines[engine]->name,
-	        row->reported);
+	fprintf(f, "    {\"phase\": \"%s\", \"engine\": \"%s\", \"operations\": %" PRIu64,
+	        row->phase->name, r->engines[engine]->name, row->reported);
 	for (unsigned int i = 0; i < FIELDS; i++)
 		if (fields[i].value < 0)
 			fprintf(f, ", \"%s\": null", fields[i].name);
@@ -130,18 +138,24 @@ int report_json(const struct report *report, const char *path)
 	pair_print(f, "compiler", m->compiler);
 	pair_print(f, "command", c->command);
 	pair_print(f, "absent", report->absent);
-	fprintf(f, "  \"cpus\": %ld, \"dram_stands_in_for_persistent_memory\": %s,\n", m->cpus, report->emulated ? "true" : "false");
-	fprintf(f, "  \"entries\": %" PRIu64 ", \"ops\": %" PRIu64 ", \"mixed_ops\": %" PRIu64 ", \"large_ops\": %" PRIu64 ",\n", c->entries,
-	        c->ops, c->mixed_ops, c->large_ops);
-	fprintf(f, "  \"rounds\": %" PRIu64 ", \"key_size\": %zu, \"value_size\": %zu, \"file_size\": %" PRIu64 ",\n", c->rounds, c->key_size,
-	        c->value_size, c->file_size);
+	fprintf(f, "  \"cpus\": %ld, \"dram_stands_in_for_persistent_memory\": %s,\n", m->cpus,
+	        report->emulated ? "true" : "false");
+	fprintf(f,
+	        "  \"entries\": %" PRIu64 ", \"ops\": %" PRIu64 ", \"mixed_ops\": %" PRIu64
+	        ", \"large_ops\": %" PRIu64 ",\n",
+	        c->entries, c->ops, c->mixed_ops, c->large_ops);
+	fprintf(f,
+	        "  \"rounds\": %" PRIu64
+	        ", \"key_size\": %zu, \"value_size\": %zu, \"file_size\": %" PRIu64 ",\n",
+	        c->rounds, c->key_size, c->value_size, c->file_size);
 	engines_print(f, report);
 	floors_print(f, report);
 	fprintf(f, "  \"phases\": [\n");
 	for (unsigned int i = 0; i < report->nrows; i++)
 		for (unsigned int e = 0; e < report->nengines; e++) {
 			row_print(f, report, &report->rows[i], e);
-			fprintf(f, "%s\n", i + 1 < report->nrows || e + 1 < report->nengines ? "," : "");
+			fprintf(f, "%s\n",
+			        i + 1 < report->nrows || e + 1 < report->nengines ? "," : "");
 		}
 	fprintf(f, "  ]\n}\n");
 	failed = ferror(f);
@@ -165,7 +179,8 @@ int report_csv(const struct report *report, const char *path)
 					fprintf(f, ",%s", fields[k].name);
 				fputc('\n', f);
 			}
-			fprintf(f, "%s,%s,%" PRIu64, report->rows[i].phase->name, report->engines[e]->name, report->rows[i].reported);
+			fprintf(f, "%s,%s,%" PRIu64, report->rows[i].phase->name,
+			        report->engines[e]->name, report->rows[i].reported);
 			for (unsigned int k = 0; k < FIELDS; k++)
 				if (fields[k].value < 0)
 					fputc(',', f);

@@ -17,7 +17,8 @@ struct stores { /* one of each engine */
 
 static int failure_report(const struct bench_engine *engine, const char *what, int err)
 {
-	fprintf(stderr, "bench: %s: %s: %s\n", engine->name, what, err == BENCH_END ? "no such entry" : engine->errmsg(err));
+	fprintf(stderr, "bench: %s: %s: %s\n", engine->name, what,
+	        err == BENCH_END ? "no such entry" : engine->errmsg(err));
 	return 1;
 }
 
@@ -35,14 +36,18 @@ static struct report_row *row_of(struct report *report, const struct bench_phase
 	return NULL;
 }
 
-/* results_note - all engines must have read the same; their times go into the phase's row, if it has one. */
-static int results_note(struct report *report, const struct bench_plan *plan, uint64_t round, const struct bench_result *results)
+/* results_note - all engines must have read the same; their times go into the phase's row, if it
+ * has one. */
+static int results_note(struct report *report, const struct bench_plan *plan, uint64_t round,
+                        const struct bench_result *results)
 {
 	struct report_row *row = row_of(report, plan->phase);
 
 	for (unsigned int e = 1; e < report->nengines; e++)
-		if (results[e].checksum != results[0].checksum || results[e].touched != results[0].touched) {
-			fprintf(stderr, "bench: phase %s: %s and %s read different entries\n", plan->phase->name, report->engines[0]->name,
+		if (results[e].checksum != results[0].checksum ||
+		    results[e].touched != results[0].touched) {
+			fprintf(stderr, "bench: phase %s: %s and %s read different entries\n",
+			        plan->phase->name, report->engines[0]->name,
 			        report->engines[e]->name);
 			return 1;
 		}
@@ -61,15 +66,18 @@ static int results_note(struct report *report, const struct bench_plan *plan, ui
 	return 0;
 }
 
-/* plan_run - a prepared phase on each engine, one after the other; another one is first in each round. */
-static int plan_run(const struct bench_plan *plan, uint64_t round, const struct stores *stores, struct report *report)
+/* plan_run - a prepared phase on each engine, one after the other; another one is first in each
+ * round. */
+static int plan_run(const struct bench_plan *plan, uint64_t round, const struct stores *stores,
+                    struct report *report)
 {
 	struct bench_result results[BENCH_ENGINES];
 	const char *what = "";
 
 	for (unsigned int i = 0; i < report->nengines; i++) {
 		unsigned int e = (unsigned int)(round + i) % report->nengines;
-		int err = phase_run(report->config, report->engines[e], stores->sessions[e], plan, &results[e], &what);
+		int err = phase_run(report->config, report->engines[e], stores->sessions[e], plan,
+		                    &results[e], &what);
 
 		if (err) {
 			fprintf(stderr, "bench: in phase %s\n", plan->phase->name);
@@ -80,7 +88,8 @@ static int plan_run(const struct bench_plan *plan, uint64_t round, const struct 
 }
 
 /* stores_finish - verify all and note what space they take. */
-static int stores_finish(struct report *report, enum bench_store which, const struct stores *stores, struct contents *contents)
+static int stores_finish(struct report *report, enum bench_store which, const struct stores *stores,
+                         struct contents *contents)
 {
 	const struct bench_config *c = report->config;
 
@@ -93,18 +102,21 @@ static int stores_finish(struct report *report, enum bench_store which, const st
 
 		if (contents_verify(e, stores->sessions[i], contents))
 			return 1;
-		err = e->space ? e->space(stores->sessions[i], &bytes) : files_size(stores->dirs[i], &bytes);
+		err = e->space ? e->space(stores->sessions[i], &bytes)
+		               : files_size(stores->dirs[i], &bytes);
 		if (err)
 			return failure_report(e, "space", err);
 		report->space[which][i] = user ? (double)bytes / (double)user : 0;
-		(void)snprintf(report->durability[i], sizeof report->durability[i], "%s", e->durability(stores->sessions[i]));
+		(void)snprintf(report->durability[i], sizeof report->durability[i], "%s",
+		               e->durability(stores->sessions[i]));
 		if (i == 0 && e->emulated)
 			report->emulated = e->emulated(stores->sessions[i]);
 	}
 	return 0;
 }
 
-static int phases_run(struct report *report, uint64_t round, enum bench_store which, const struct stores *stores, struct contents *contents)
+static int phases_run(struct report *report, uint64_t round, enum bench_store which,
+                      const struct stores *stores, struct contents *contents)
 {
 	const struct bench_phase *phase;
 
@@ -133,15 +145,18 @@ static int stores_open(const struct report *report, struct stores *stores)
 			fprintf(stderr, "bench: %s: %s\n", stores->dirs[e], strerror(err));
 			return 1;
 		}
-		err = report->engines[e]->open(report->config, stores->dirs[e], 1, &stores->sessions[e]);
+		err = report->engines[e]->open(report->config, stores->dirs[e], 1,
+		                               &stores->sessions[e]);
 		if (err)
 			return failure_report(report->engines[e], stores->dirs[e], err);
 	}
 	return 0;
 }
 
-/* stores_run - all phases of one set of stores, made fresh and removed afterwards; the floor is measured in daxkv's file. */
-static int stores_run(struct report *report, uint64_t round, enum bench_store which, struct contents *contents)
+/* stores_run - all phases of one set of stores, made fresh and removed afterwards; the floor is
+ * measured in daxkv's file. */
+static int stores_run(struct report *report, uint64_t round, enum bench_store which,
+                      struct contents *contents)
 {
 	struct stores *stores = calloc(1, sizeof *stores);
 	char path[BENCH_PATH];
@@ -176,7 +191,8 @@ static int stores_run(struct report *report, uint64_t round, enum bench_store wh
 }
 
 /* killed_run - every engine's store is opened after its process was killed. */
-static int killed_run(struct report *report, uint64_t round, size_t phase, struct contents *contents)
+static int killed_run(struct report *report, uint64_t round, size_t phase,
+                      struct contents *contents)
 {
 	struct report_row *row = row_of(report, plan_phase(phase));
 
@@ -204,8 +220,9 @@ int rounds_run(struct report *report, struct contents *contents)
 			if (done[phase->store] || !plan_wanted(report->config, p))
 				continue;
 			done[phase->store] = 1;
-			failed = phase->store == BENCH_STORE_KILLED ? killed_run(report, round, p, contents)
-			                                            : stores_run(report, round, phase->store, contents);
+			failed = phase->store == BENCH_STORE_KILLED
+			             ? killed_run(report, round, p, contents)
+			             : stores_run(report, round, phase->store, contents);
 			if (failed)
 				return 1;
 		}

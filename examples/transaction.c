@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * transaction.c - two changes in one transaction: store a value under one key and delete another. No reader and no crash ever
- * sees one change without the other; when either fails, neither happens.
+ * transaction.c - two changes in one transaction: store a value under one key and delete another.
+ * No reader and no crash ever sees one change without the other; when either fails, neither
+ * happens.
  *
  * usage: transaction STORE KEY VALUE OLD-KEY
  * build: cc transaction.c $(pkg-config --cflags --libs daxkv)
@@ -16,7 +17,8 @@ static struct daxkv_val val_of(char *text)
 	return (struct daxkv_val){.size = strlen(text), .data = text};
 }
 
-static int entry_replace(struct daxkv_store *store, struct daxkv_val key, struct daxkv_val value, struct daxkv_val old_key)
+static int entry_replace(struct daxkv_store *store, struct daxkv_val key, struct daxkv_val value,
+                         struct daxkv_val old_key)
 {
 	struct daxkv_txn *txn;
 	int err = daxkv_txn_begin(store, NULL, 0, &txn);

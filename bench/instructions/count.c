@@ -165,8 +165,10 @@ int count_delete(void *store, uint64_t n)
 static int store_open(const char *file, void **store)
 {
 	/* valgrind has little address space to give: max_size keeps the reservation small. */
-	struct daxkv_options options = {
-	    .flags = DAXKV_CREATE | DAXKV_EXCLUSIVE, .pmem = DAXKV_PMEM_FORCE, .initial_size = 64u << 20, .max_size = 1u << 30};
+	struct daxkv_options options = {.flags = DAXKV_CREATE | DAXKV_EXCLUSIVE,
+	                                .pmem = DAXKV_PMEM_FORCE,
+	                                .initial_size = 64u << 20,
+	                                .max_size = 1u << 30};
 	struct daxkv_store *store;
 	int err = daxkv_open(file, &options, &store);
 

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * count.h - operations for callgrind to count: each kind lies in a function of its own, at whose entry counting is switched on and at whose
- * end off (valgrind --tool=callgrind --toggle-collect=count_get). scripts/bench-instructions runs them. There are two programs with the
- * same operations: count.c with daxkv's interface, count_lmdb.c with LMDB's, served by daxkv's liblmdb.so.0.
+ * count.h - operations for callgrind to count: each kind lies in a function of its own, at whose
+ * entry counting is switched on and at whose end off (valgrind --tool=callgrind
+ * --toggle-collect=count_get). scripts/bench-instructions runs them. There are two programs with
+ * the same operations: count.c with daxkv's interface, count_lmdb.c with LMDB's, served by daxkv's
+ * liblmdb.so.0.
  *
- * usage: PROGRAM FILE COUNT KIND    does COUNT operations of that kind on a new store of 100,000 entries
+ * usage: PROGRAM FILE COUNT KIND does COUNT operations of that kind on a new store of 100,000
+ * entries
  */
 #ifndef BENCH_COUNT_H
 #define BENCH_COUNT_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * lmdb_abi.h - the binary interface of LMDB 0.9 (liblmdb.so.0): its types, numbers and functions. lmdb.h, the header of the package liblmdb-dev
- * that programs are compiled with, says what each means; tests/abi/layout.c compares the two.
+ * lmdb_abi.h - the binary interface of LMDB 0.9 (liblmdb.so.0): its types, numbers and functions.
+ * lmdb.h, the header of the package liblmdb-dev that programs are compiled with, says what each
+ * means; tests/abi/layout.c compares the two.
  */
 #ifndef DAXKV_LMDB_ABI_H
 #define DAXKV_LMDB_ABI_H

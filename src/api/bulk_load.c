@@ -11,11 +11,16 @@
 #define FILL_DEFAULT 90u /* percent of a leaf: a later update needs room */
 #define FILL_MIN     10u
 
-/* load_item - one entry. EXIST when it does not lie behind the last one; *fatal: the transaction can only be aborted. */
-static int load_item(struct daxkv_txn *txn, struct dbstate *s, struct tree_load *load, const struct daxkv_val *key,
-                     const struct daxkv_val *value, bool *fatal)
+/* load_item - one entry. EXIST when it does not lie behind the last one; *fatal: the transaction
+ * can only be aborted. */
+static int load_item(struct daxkv_txn *txn, struct dbstate *s, struct tree_load *load,
+                     const struct daxkv_val *key, const struct daxkv_val *value, bool *fatal)
 {
-	struct item item = {.key = key->data, .klen = (uint32_t)key->size, .val = value->size ? value->data : (const uint8_t *)"", .vlen = (uint32_t)value->size}, last;
+	struct item item = {.key = key->data,
+	                    .klen = (uint32_t)key->size,
+	                    .val = value->size ? value->data : (const uint8_t *)"",
+	                    .vlen = (uint32_t)value->size},
+	            last;
 	uint32_t usable = leaf_usable(txn->store->page_size);
 	bool plain = entry_plain(txn->store, &s->order, key, value);
 	struct fmt_blob blob;
@@ -25,9 +30,13 @@ static int load_item(struct daxkv_txn *txn, struct dbstate *s, struct tree_load 
 		return rc;
 	if (UNLIKELY(!tree_load_ascends(load, &item)))
 		return DAXKV_EXIST;
-	if (UNLIKELY(s->flags & DAXKV_DUP_FIXED) && tree_load_last(load, &last) && last.vlen != item.vlen)
-		return err_set(DAXKV_VALUE_SIZE, "a duplicate of %u bytes in a database whose duplicates have %u", item.vlen, last.vlen);
-	if (UNLIKELY(!plain) && (value->size > usable || leaf_cost(&s->order, item.klen, item.vlen) > usable / 2)) {
+	if (UNLIKELY(s->flags & DAXKV_DUP_FIXED) && tree_load_last(load, &last) &&
+	    last.vlen != item.vlen)
+		return err_set(DAXKV_VALUE_SIZE,
+		               "a duplicate of %u bytes in a database whose duplicates have %u",
+		               item.vlen, last.vlen);
+	if (UNLIKELY(!plain) &&
+	    (value->size > usable || leaf_cost(&s->order, item.klen, item.vlen) > usable / 2)) {
 		rc = blob_write(&txn->store->wset, value->data, value->size, &blob);
 		item.flags = FMT_ENTRY_BLOB;
 		item.val = (const uint8_t *)&blob;
@@ -40,7 +49,8 @@ static int load_item(struct daxkv_txn *txn, struct dbstate *s, struct tree_load 
 	return rc;
 }
 
-int daxkv_bulk_load(struct daxkv_txn *txn, daxkv_db db, unsigned int fill, daxkv_bulk_load_fn *next, void *arg, uint64_t *loaded)
+int daxkv_bulk_load(struct daxkv_txn *txn, daxkv_db db, unsigned int fill, daxkv_bulk_load_fn *next,
+                    void *arg, uint64_t *loaded)
 {
 	struct daxkv_val key = {0, NULL}, value = {0, NULL};
 	struct tree_load *load;
@@ -50,7 +60,8 @@ int daxkv_bulk_load(struct daxkv_txn *txn, daxkv_db db, unsigned int fill, daxkv
 	int rc = txn_check(txn, true), stop = 0;
 
 	if (!rc && (!next || (fill && (fill < FILL_MIN || fill > 100))))
-		rc = err_set(EINVAL, "a load needs a source, and fills pages to %u .. 100 percent", FILL_MIN);
+		rc = err_set(EINVAL, "a load needs a source, and fills pages to %u .. 100 percent",
+		             FILL_MIN);
 	if (!rc)
 		rc = dbi_state(txn, db, &s);
 	if (!rc)

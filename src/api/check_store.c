@@ -222,9 +222,7 @@ static int look_shared(struct daxkv_store *store, int64_t wait_ms, struct check_
 			              : err_set(DAXKV_BUSY, "the store is written to all the time");
 			nanosleep(&pause, NULL);
 		} else {
-			rc = look_held(store, left < 0 ? 0 : left < HOLD_MS ? left
-			                                                    : HOLD_MS,
-			               f);
+			rc = look_held(store, left < 0 ? 0 : left < HOLD_MS ? left : HOLD_MS, f);
 			if (rc != DAXKV_BUSY)
 				return rc;
 			rc = left > 0 ? 0 : rc;
@@ -250,8 +248,8 @@ static int look_alone(struct daxkv_store *store, struct check_faults *f)
 	                                 "this user cannot use its lock file");
 }
 
-static int check_walk_run(struct daxkv_store *store, int64_t wait_ms, void (*report)(const char *fault, void *arg),
-                          void *arg, uint64_t *faults)
+static int check_walk_run(struct daxkv_store *store, int64_t wait_ms,
+                          void (*report)(const char *fault, void *arg), void *arg, uint64_t *faults)
 {
 	struct check_faults *f;
 	int rc;

@@ -40,8 +40,8 @@ static int leaf_each(const struct copy *copy, const struct path *path, uint16_t 
 	return txn_done(copy->txn, rc);
 }
 
-int copy_each(struct copy *copy, const struct fmt_db *from, struct dbstate *state, copy_entry_fn *each,
-              void *arg)
+int copy_each(struct copy *copy, const struct fmt_db *from, struct dbstate *state,
+              copy_entry_fn *each, void *arg)
 {
 	uint64_t seen[TREE_DEPTH] = {0}, found = 0;
 	struct desc_says says;

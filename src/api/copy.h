@@ -28,7 +28,8 @@ struct copy {
 	uint64_t at;    /* where the next page will lie */
 	uint8_t *zeros; /* a page of them */
 	uint8_t *image; /* for an inner page or a descriptor */
-	uint64_t *desc; /* descriptors of the named databases, in the order of their catalog entries */
+	uint64_t
+	    *desc; /* descriptors of the named databases, in the order of their catalog entries */
 	size_t ndesc, desc_room, desc_used;
 };
 
@@ -36,12 +37,14 @@ struct copy {
  * error of write. */
 int copy_put(struct copy *copy, const void *bytes, uint64_t n, uint64_t *off);
 
-/* copy_tree - all pages of the database that the catalog entry from names; *desc: what its new catalog entry is to name. descriptor: in any case one.
- * CORRUPT, ENOMEM, errors of write. */
+/* copy_tree - all pages of the database that the catalog entry from names; *desc: what its new
+ * catalog entry is to name. descriptor: in any case one. CORRUPT, ENOMEM, errors of write. */
 int copy_tree(struct copy *copy, const struct fmt_db *from, bool descriptor, uint64_t *desc);
 
-/* copy_each - call each for all entries of the database that the catalog entry from names, in order; its pages verified. *state: it. */
+/* copy_each - call each for all entries of the database that the catalog entry from names, in
+ * order; its pages verified. *state: it. */
 typedef int copy_entry_fn(void *arg, struct item *item);
-int copy_each(struct copy *copy, const struct fmt_db *from, struct dbstate *state, copy_entry_fn *each, void *arg);
+int copy_each(struct copy *copy, const struct fmt_db *from, struct dbstate *state,
+              copy_entry_fn *each, void *arg);
 
 #endif

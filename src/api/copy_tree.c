@@ -78,7 +78,8 @@ static int copy_level_write(struct copy_build *b, unsigned int level, uint64_t *
 }
 
 /* copy_level_add - a page of the level below, behind sep. As deep as the tree. */
-static int copy_level_add(struct copy_build *b, unsigned int level, const struct sep *sep, uint64_t kid)
+static int copy_level_add(struct copy_build *b, unsigned int level, const struct sep *sep,
+                          uint64_t kid)
 {
 	struct level *v = &b->level[level];
 	int rc = level < TREE_DEPTH - 1 ? level_ready(v, b->copy->psize)
@@ -132,7 +133,8 @@ static int value_out(struct copy_build *b, struct fmt_blob *blob)
 
 /* value_of - what the entry will have as its value, when that names other pages; room for it is the
  * caller's. */
-static int value_of(struct copy_build *b, struct item *it, struct fmt_blob *blob, struct fmt_db *catalog)
+static int value_of(struct copy_build *b, struct item *it, struct fmt_blob *blob,
+                    struct fmt_db *catalog)
 {
 	struct copy *copy = b->copy;
 	int rc;

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* ---- life ----------------------------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 int daxkv_cursor_open(struct daxkv_txn *txn, daxkv_db db, struct daxkv_cursor **cursor)
 {
@@ -61,10 +61,12 @@ daxkv_db daxkv_cursor_db(const struct daxkv_cursor *c)
 	return c ? c->db : 0;
 }
 
-/* ---- changing ------------------------------------------------------------------------------------------------------------- */
+/* ---- changing -------------------------------------------------------------------------------- */
 
-/* replace_current - DAXKV_CURRENT: another value for the key under the cursor. With duplicates the pair moves to its new place. */
-static int replace_current(struct daxkv_cursor *c, struct dbstate *s, struct daxkv_val *value, unsigned int flags)
+/* replace_current - DAXKV_CURRENT: another value for the key under the cursor. With duplicates the
+ * pair moves to its new place. */
+static int replace_current(struct daxkv_cursor *c, struct dbstate *s, struct daxkv_val *value,
+                           unsigned int flags)
 {
 	struct daxkv_txn *txn = c->txn;
 	struct daxkv_val key, old;
@@ -76,7 +78,10 @@ static int replace_current(struct daxkv_cursor *c, struct dbstate *s, struct dax
 	if (s->order.dups) {
 		rc = entry_dup_check(txn->store, &s->order, &key, value);
 		if (!rc && s->flags & DAXKV_DUP_FIXED && value->size != old.size)
-			rc = err_set(DAXKV_VALUE_SIZE, "a duplicate of %zu bytes in a database whose duplicates have %zu", value->size, old.size);
+			rc = err_set(
+			    DAXKV_VALUE_SIZE,
+			    "a duplicate of %zu bytes in a database whose duplicates have %zu",
+			    value->size, old.size);
 	}
 	if (!rc && !(copy = malloc(key.size + (s->order.dups ? value->size : 0) + 1)))
 		rc = err_set(ENOMEM, "no memory for a pair");
@@ -94,7 +99,8 @@ static int replace_current(struct daxkv_cursor *c, struct dbstate *s, struct dax
 	c->gap = false;                /* behind a gap stands the entry that is meant */
 	rc = txn_changing(txn, c->db); /* keeps this cursor's old pair */
 	if (!rc && s->order.dups) {
-		struct probe p = {.key = c->kept, .klen = c->klen, .dup = c->kept + c->klen, .dlen = c->dlen};
+		struct probe p = {
+		    .key = c->kept, .klen = c->klen, .dup = c->kept + c->klen, .dlen = c->dlen};
 		struct path path;
 
 		rc = tree_seek(&s->tree, &p, &path);
@@ -104,19 +110,22 @@ static int replace_current(struct daxkv_cursor *c, struct dbstate *s, struct dax
 	if (!rc)
 		rc = entry_put(txn, c->db, &key, &put, flags & DAXKV_RESERVE, 0);
 	if (!rc)
-		rc = place_keep(c, copy, (uint32_t)key.size, put.data, s->order.dups ? (uint32_t)put.size : 0);
+		rc = place_keep(c, copy, (uint32_t)key.size, put.data,
+		                s->order.dups ? (uint32_t)put.size : 0);
 	if (!rc && flags & DAXKV_RESERVE)
 		value->data = put.data;
 	free(copy);
 	return rc;
 }
 
-static int cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags)
+static int cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struct daxkv_val *value,
+                      unsigned int flags)
 {
 	struct dbstate *s;
 	int rc = flags & DAXKV_CURRENT ? cursor_ready(c, true, &s) : cursor_usable(c, true, &s);
 
-	if (!rc && (!value || (!value->data && value->size && !(flags & DAXKV_RESERVE)) || (key && key->size && !key->data)))
+	if (!rc && (!value || (!value->data && value->size && !(flags & DAXKV_RESERVE)) ||
+	            (key && key->size && !key->data)))
 		rc = err_set(EINVAL, "a value is needed, and the bytes of key and value");
 	if (rc)
 		return rc;
@@ -133,7 +142,8 @@ static int cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struc
 			rc = err_set(EINVAL, "CURRENT with another key than the cursor's");
 		return rc ? rc : replace_current(c, s, value, flags);
 	}
-	/* Key and duplicate may lie in a page that the change rewrites: the cursor keeps what they were. */
+	/* Key and duplicate may lie in a page that the change rewrites: the cursor keeps what they
+	 * were. */
 	uint8_t pair[FMT_PAGE_MAX / 2];
 	size_t max = c->txn->store->max_key, klen = key && key->size <= max ? key->size : 0;
 	size_t dlen = s->order.dups && value && value->size <= max ? value->size : 0;
@@ -149,13 +159,15 @@ static int cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struc
 		return rc;
 	if (rc == DAXKV_EXIST && flags & (DAXKV_APPEND | DAXKV_APPEND_DUP))
 		return rc;
-	int kept = rc ? place_keep(c, key->data, (uint32_t)key->size, value->data, s->order.dups ? (uint32_t)value->size : 0)
+	int kept = rc ? place_keep(c, key->data, (uint32_t)key->size, value->data,
+	                           s->order.dups ? (uint32_t)value->size : 0)
 	              : place_keep(c, pair, (uint32_t)klen, pair + klen, (uint32_t)dlen);
 
 	return kept ? kept : rc;
 }
 
-int daxkv_cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags)
+int daxkv_cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struct daxkv_val *value,
+                     unsigned int flags)
 {
 	return err_answer(cursor_put(c, key, value, flags));
 }
@@ -178,7 +190,8 @@ static int cursor_del(struct daxkv_cursor *c, unsigned int flags)
 		return rc;
 	if (s->order.dups && flags & DAXKV_NO_DUP_DATA)
 		return entry_remove_all(c->txn, s, c->kept, c->klen);
-	struct probe p = {.key = c->kept, .klen = c->klen, .dup = c->kept + c->klen, .dlen = c->dlen};
+	struct probe p = {
+	    .key = c->kept, .klen = c->klen, .dup = c->kept + c->klen, .dlen = c->dlen};
 
 	rc = tree_seek(&s->tree, &p, &path);
 	return rc ? rc : entry_remove(c->txn, s, &path);

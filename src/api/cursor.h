@@ -8,15 +8,16 @@
 
 #include "txn/entry.h"
 
-/* cursor_usable - the transaction can be used (with write: changed). cursor_ready - and the cursor's place is known again. Errors as of txn_check,
- * dbi_state. */
+/* cursor_usable - the transaction can be used (with write: changed). cursor_ready - and the
+ * cursor's place is known again. Errors as of txn_check, dbi_state. */
 int cursor_usable(struct daxkv_cursor *c, bool write, struct dbstate **s);
 int cursor_ready(struct daxkv_cursor *c, bool write, struct dbstate **s);
 
 /* cursor_output - key and value under the cursor; either may be NULL. CORRUPT. */
 int cursor_output(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value);
 
-/* cursor_order - have the leaf's entries in order at hand, for stepping, and let the first ones of that way come. */
+/* cursor_order - have the leaf's entries in order at hand, for stepping, and let the first ones of
+ * that way come. */
 int cursor_order(struct daxkv_cursor *c, bool forward);
 
 /* cursor_verify - compare the checksums of what the cursor stands on: its entry, a large value
@@ -28,6 +29,7 @@ int cursor_verify_pages(struct daxkv_cursor *c);
 int cursor_verify_value(const struct daxkv_cursor *c, const struct item *it);
 
 /* cursor_same_key - whether the cursor's entry has that key. CORRUPT. */
-int cursor_same_key(struct daxkv_cursor *c, const struct tree *t, const uint8_t *key, uint32_t klen, bool *same);
+int cursor_same_key(struct daxkv_cursor *c, const struct tree *t, const uint8_t *key, uint32_t klen,
+                    bool *same);
 
 #endif

@@ -2,8 +2,8 @@
 /*
  * cursor_many.c - many entries of a scan in one call. See daxkv.h
  *
- * Inside a leaf whose order is at hand an entry is a bounds check and four words of output. While a leaf is handed out the next one comes
- * into the cache, piece by piece.
+ * Inside a leaf whose order is at hand an entry is a bounds check and four words of output. While a
+ * leaf is handed out the next one comes into the cache, piece by piece.
  */
 #include "api/cursor.h"
 #include "base/err.h"
@@ -19,18 +19,21 @@ struct batch {
 	bool forward;
 };
 
-/* beyond - whether the key lies where the scan ends: at or after end, or before it when it goes backward. */
+/* beyond - whether the key lies where the scan ends: at or after end, or before it when it goes
+ * backward. */
 static bool beyond(const struct batch *b, const struct order *o, const struct daxkv_val *key)
 {
 	if (!b->end)
 		return false;
-	int c = order_key_cmp(o, key->data, (uint32_t)key->size, b->end->data, (uint32_t)b->end->size);
+	int c =
+	    order_key_cmp(o, key->data, (uint32_t)key->size, b->end->data, (uint32_t)b->end->size);
 
 	return b->forward ? c >= 0 : c < 0;
 }
 
 /* first - the batch's next entry, by a step of its own: into the scan, or on to another leaf. */
-static int first(struct daxkv_cursor *c, const struct order *o, struct batch *b, enum daxkv_cursor_op op)
+static int first(struct daxkv_cursor *c, const struct order *o, struct batch *b,
+                 enum daxkv_cursor_op op)
 {
 	enum cursor_state state = c->state;
 	bool gap = c->gap;
@@ -56,8 +59,10 @@ static int first(struct daxkv_cursor *c, const struct order *o, struct batch *b,
 	return 0;
 }
 
-/* leaf_limit - the first rank (forward), or the last one (backward), that the scan leaves out; backward, counted from 1. */
-static int leaf_limit(const struct daxkv_cursor *c, const struct order *o, const struct batch *b, uint32_t *limit)
+/* leaf_limit - the first rank (forward), or the last one (backward), that the scan leaves out;
+ * backward, counted from 1. */
+static int leaf_limit(const struct daxkv_cursor *c, const struct order *o, const struct batch *b,
+                      uint32_t *limit)
 {
 	uint32_t eoff;
 
@@ -72,7 +77,8 @@ static int leaf_limit(const struct daxkv_cursor *c, const struct order *o, const
 	return rc;
 }
 
-/* hand_out - the entries of the cursor's leaf behind the one under it. *ends: the scan ends in this leaf. */
+/* hand_out - the entries of the cursor's leaf behind the one under it. *ends: the scan ends in this
+ * leaf. */
 static int hand_out(struct daxkv_cursor *c, const struct order *o, struct batch *b, bool *ends)
 {
 	const struct view *v = txn_view(c->txn);
@@ -86,7 +92,9 @@ static int hand_out(struct daxkv_cursor *c, const struct order *o, struct batch 
 		rc = leaf_limit(c, o, b, &limit);
 	if (rc)
 		return rc;
-	left = b->forward ? (limit > rank + 1 ? limit - rank - 1 : 0) : rank > limit ? rank - limit : 0;
+	left = b->forward     ? (limit > rank + 1 ? limit - rank - 1 : 0)
+	       : rank > limit ? rank - limit
+	                      : 0;
 	*ends = b->end && (b->forward ? limit < c->n : limit > 0);
 	if (left > b->n - b->got) {
 		left = (uint32_t)(b->n - b->got);
@@ -100,7 +108,8 @@ static int hand_out(struct daxkv_cursor *c, const struct order *o, struct batch 
 
 		if (further < c->n)
 			__builtin_prefetch((const uint8_t *)leaf->page + c->order[further]);
-		for (uint32_t i = 0; i < c->pace && c->lines; i++, c->beside += FMT_LINE, c->lines--)
+		for (uint32_t i = 0; i < c->pace && c->lines;
+		     i++, c->beside += FMT_LINE, c->lines--)
 			__builtin_prefetch(c->beside);
 		rc = leaf_item(leaf, c->order[rank], &it);
 		if (UNLIKELY(rc))
@@ -120,11 +129,15 @@ static int hand_out(struct daxkv_cursor *c, const struct order *o, struct batch 
 	return 0;
 }
 
-int daxkv_cursor_get_many(struct daxkv_cursor *c, enum daxkv_cursor_op op, const struct daxkv_val *end, size_t n, struct daxkv_val *key,
+int daxkv_cursor_get_many(struct daxkv_cursor *c, enum daxkv_cursor_op op,
+                          const struct daxkv_val *end, size_t n, struct daxkv_val *key,
                           struct daxkv_val *value, size_t *got)
 {
-	struct batch b = {
-	    .key = key, .value = value, .n = n, .end = end, .forward = op == DAXKV_NEXT || op == DAXKV_FIRST || op == DAXKV_SEEK_GE};
+	struct batch b = {.key = key,
+	                  .value = value,
+	                  .n = n,
+	                  .end = end,
+	                  .forward = op == DAXKV_NEXT || op == DAXKV_FIRST || op == DAXKV_SEEK_GE};
 	struct dbstate *s;
 	bool ends = false;
 	int rc;
@@ -139,7 +152,8 @@ int daxkv_cursor_get_many(struct daxkv_cursor *c, enum daxkv_cursor_op op, const
 	if (rc)
 		return rc;
 	const struct order *o = &s->order;
-	bool near = (op == DAXKV_NEXT || op == DAXKV_PREV) && c->state == CURSOR_AT && !c->gap && c->path.rank < place_live(c);
+	bool near = (op == DAXKV_NEXT || op == DAXKV_PREV) && c->state == CURSOR_AT && !c->gap &&
+	            c->path.rank < place_live(c);
 
 	if (!near)
 		rc = first(c, o, &b, op);

@@ -21,8 +21,8 @@ static inline int leave_leaf(struct daxkv_cursor *c)
 	return UNLIKELY(c->txn->verify) ? cursor_verify_pages(c) : 0;
 }
 
-/* forward_to_entry - path.rank may lie behind the leaf's last entry: go on to the next leaf that has one. NOT_FOUND at the end: the path is
- * there. */
+/* forward_to_entry - path.rank may lie behind the leaf's last entry: go on to the next leaf that
+ * has one. NOT_FOUND at the end: the path is there. */
 static int forward_to_entry(struct daxkv_cursor *c, const struct tree *t)
 {
 	bool moved = true;
@@ -91,7 +91,8 @@ static int restore(struct daxkv_cursor *c, const struct tree *t)
 }
 
 /* output - key and value of the entry at eoff of the cursor's leaf. */
-static inline int output(const struct daxkv_cursor *c, uint32_t eoff, struct daxkv_val *key, struct daxkv_val *value)
+static inline int output(const struct daxkv_cursor *c, uint32_t eoff, struct daxkv_val *key,
+                         struct daxkv_val *value)
 {
 	struct item it;
 	int rc = leaf_item(&c->path.leaf, eoff, &it);
@@ -111,7 +112,8 @@ int cursor_output(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_va
 	return rc ? rc : output(c, eoff, key, value);
 }
 
-/* move_edge - to the first or the last entry. NOT_FOUND in an empty tree: a cursor that had a place there is in the gap that is left. */
+/* move_edge - to the first or the last entry. NOT_FOUND in an empty tree: a cursor that had a place
+ * there is in the gap that is left. */
 static int move_edge(struct daxkv_cursor *c, const struct tree *t, bool last)
 {
 	int rc = tree_edge(t, last, &c->path);
@@ -144,8 +146,12 @@ int cursor_order(struct daxkv_cursor *c, bool forward)
 		return 0;
 	int rc = leaf_offsets(&c->path.leaf, c->order, &c->n);
 
-	if (!rc && UNLIKELY(c->path.rank > c->n)) /* ranks and entries do not agree, or the page is changing (view_evicted) */
-		rc = err_corrupt(c->path.leaf.off, "leaf: rank %u among %u entries", c->path.rank, c->n);
+	if (!rc &&
+	    UNLIKELY(
+	        c->path.rank >
+	        c->n)) /* ranks and entries do not agree, or the page is changing (view_evicted) */
+		rc = err_corrupt(c->path.leaf.off, "leaf: rank %u among %u entries", c->path.rank,
+		                 c->n);
 	if (rc)
 		return rc;
 	c->ordered = true;
@@ -163,11 +169,12 @@ int cursor_order(struct daxkv_cursor *c, bool forward)
 	return 0;
 }
 
-/* step_near - a step inside a leaf whose order is at hand. What the next steps read comes meanwhile: the entry some places on, and piece by piece the
- * next leaf. */
+/* step_near - a step inside a leaf whose order is at hand. What the next steps read comes
+ * meanwhile: the entry some places on, and piece by piece the next leaf. */
 static inline __attribute__((always_inline)) bool step_near(struct daxkv_cursor *c, bool forward)
 {
-	uint32_t to = forward ? c->path.rank + 1 : c->path.rank - 1, further = forward ? to + MOVE_AHEAD : to - MOVE_AHEAD;
+	uint32_t to = forward ? c->path.rank + 1 : c->path.rank - 1,
+	         further = forward ? to + MOVE_AHEAD : to - MOVE_AHEAD;
 
 	if (c->state != CURSOR_AT || c->gap || !c->ordered || to >= c->n)
 		return false;
@@ -178,7 +185,8 @@ static inline __attribute__((always_inline)) bool step_near(struct daxkv_cursor 
 		uint32_t n = c->pace < c->lines ? c->pace : c->lines;
 
 		c->lines -= n;
-		for (const uint8_t *end = c->beside + n * FMT_LINE; c->beside < end; c->beside += FMT_LINE)
+		for (const uint8_t *end = c->beside + n * FMT_LINE; c->beside < end;
+		     c->beside += FMT_LINE)
 			__builtin_prefetch(c->beside);
 	}
 	return true;
@@ -216,8 +224,10 @@ static int move_prev(struct daxkv_cursor *c, const struct tree *t)
 	return rc;
 }
 
-/* seek_side - to the first entry at or after the probe, or with before to the last one before it. */
-static int seek_side(struct daxkv_cursor *c, const struct tree *t, const struct probe *p, bool before)
+/* seek_side - to the first entry at or after the probe, or with before to the last one before
+ * it. */
+static int seek_side(struct daxkv_cursor *c, const struct tree *t, const struct probe *p,
+                     bool before)
 {
 	int rc = seek(c, t, p);
 
@@ -229,7 +239,8 @@ static int seek_side(struct daxkv_cursor *c, const struct tree *t, const struct 
 }
 
 /* same_key - whether the cursor's entry has that key. */
-int cursor_same_key(struct daxkv_cursor *c, const struct tree *t, const uint8_t *key, uint32_t klen, bool *same)
+int cursor_same_key(struct daxkv_cursor *c, const struct tree *t, const uint8_t *key, uint32_t klen,
+                    bool *same)
 {
 	struct item it;
 	int rc = leave_leaf(c);
@@ -241,11 +252,13 @@ int cursor_same_key(struct daxkv_cursor *c, const struct tree *t, const uint8_t 
 	return rc;
 }
 
-/* move_by_key - the moves that start from the key under the cursor. A failed one leaves the cursor where it was. */
+/* move_by_key - the moves that start from the key under the cursor. A failed one leaves the cursor
+ * where it was. */
 static int move_by_key(struct daxkv_cursor *c, const struct tree *t, enum daxkv_cursor_op op)
 {
 	struct path was = c->path;
-	bool gap = c->gap, same = true, dups = t->order->dups, within = op != DAXKV_NEXT_KEY && op != DAXKV_PREV_KEY;
+	bool gap = c->gap, same = true, dups = t->order->dups,
+	     within = op != DAXKV_NEXT_KEY && op != DAXKV_PREV_KEY;
 	struct item it;
 	int rc;
 
@@ -297,10 +310,13 @@ static int move_by_key(struct daxkv_cursor *c, const struct tree *t, enum daxkv_
 	return 0;
 }
 
-static int move_seek(struct daxkv_cursor *c, const struct tree *t, const struct daxkv_val *key, const struct daxkv_val *value, enum daxkv_cursor_op op)
+static int move_seek(struct daxkv_cursor *c, const struct tree *t, const struct daxkv_val *key,
+                     const struct daxkv_val *value, enum daxkv_cursor_op op)
 {
 	const struct order *o = t->order;
-	struct probe p = {.key = key->data, .klen = (uint32_t)key->size, .edge = o->dups ? PROBE_BEFORE : PROBE_AT};
+	struct probe p = {.key = key->data,
+	                  .klen = (uint32_t)key->size,
+	                  .edge = o->dups ? PROBE_BEFORE : PROBE_AT};
 	bool pair = op == DAXKV_SEEK_PAIR || op == DAXKV_SEEK_PAIR_GE, same = true;
 	int rc = entry_key_check(c->txn->store, o, key);
 
@@ -309,10 +325,13 @@ static int move_seek(struct daxkv_cursor *c, const struct tree *t, const struct 
 		return rc;
 	if (pair) {
 		if (!o->dups || !value)
-			return err_set(DAXKV_INCOMPATIBLE, "a seek by pair needs sorted duplicates and a value");
+			return err_set(DAXKV_INCOMPATIBLE,
+			               "a seek by pair needs sorted duplicates and a value");
 		rc = entry_dup_check(c->txn->store, o, key, value);
 		if (rc)
-			return rc == DAXKV_VALUE_SIZE && value->size > c->txn->store->max_key ? rc : DAXKV_NOT_FOUND;
+			return rc == DAXKV_VALUE_SIZE && value->size > c->txn->store->max_key
+			           ? rc
+			           : DAXKV_NOT_FOUND;
 		p.dup = value->data;
 		p.dlen = (uint32_t)value->size;
 		p.edge = PROBE_AT;
@@ -338,8 +357,7 @@ static int move_seek(struct daxkv_cursor *c, const struct tree *t, const struct 
 		same = c->path.eoff != 0;
 	if (rc || !same)
 		c->state = CURSOR_UNSET;
-	return rc ? rc : same ? 0
-	                      : DAXKV_NOT_FOUND;
+	return rc ? rc : same ? 0 : DAXKV_NOT_FOUND;
 }
 
 int cursor_usable(struct daxkv_cursor *c, bool write, struct dbstate **s)
@@ -362,8 +380,8 @@ int cursor_ready(struct daxkv_cursor *c, bool write, struct dbstate **s)
 }
 
 /* move - all moves but a step inside a leaf. */
-static int move(struct daxkv_cursor *c, const struct tree *t, const struct daxkv_val *key, const struct daxkv_val *value,
-                enum daxkv_cursor_op op)
+static int move(struct daxkv_cursor *c, const struct tree *t, const struct daxkv_val *key,
+                const struct daxkv_val *value, enum daxkv_cursor_op op)
 {
 	bool unset = c->state == CURSOR_UNSET;
 	int rc;
@@ -389,11 +407,13 @@ static int move(struct daxkv_cursor *c, const struct tree *t, const struct daxkv
 		break;
 	case DAXKV_FIRST_DUP:
 	case DAXKV_LAST_DUP:
-		rc = unset ? err_set(EINVAL, "the cursor is not positioned") : move_by_key(c, t, op);
+		rc =
+		    unset ? err_set(EINVAL, "the cursor is not positioned") : move_by_key(c, t, op);
 		break;
 	case DAXKV_GET_CURRENT:
-		rc = unset ? err_set(EINVAL, "the cursor is not positioned") : c->path.rank < place_live(c) ? 0
-		                                                                                            : DAXKV_NOT_FOUND;
+		rc = unset ? err_set(EINVAL, "the cursor is not positioned")
+		     : c->path.rank < place_live(c) ? 0
+		                                    : DAXKV_NOT_FOUND;
 		if (!rc)
 			c->gap = false; /* the entry behind the gap is the cursor's from here on */
 		break;
@@ -410,7 +430,8 @@ static int move(struct daxkv_cursor *c, const struct tree *t, const struct daxkv
 	return rc;
 }
 
-static int move_and_read(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op)
+static int move_and_read(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value,
+                         enum daxkv_cursor_op op)
 {
 	struct dbstate *s;
 	int rc = cursor_ready(c, false, &s);
@@ -422,7 +443,8 @@ static int move_and_read(struct daxkv_cursor *c, struct daxkv_val *key, struct d
 }
 
 /* back_to - after a failure: the cursor is where it was, by a path only when it was AT. */
-static void back_to(struct daxkv_cursor *c, enum cursor_state state, bool gap, const struct path *was)
+static void back_to(struct daxkv_cursor *c, enum cursor_state state, bool gap,
+                    const struct path *was)
 {
 	if (state == CURSOR_AT)
 		path_copy(&c->path, was);
@@ -449,7 +471,8 @@ static void step_undone(struct daxkv_cursor *c, bool forward, bool gap)
 }
 
 /* step_far - NEXT or PREV to another leaf. */
-static int step_far(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, bool forward)
+static int step_far(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value,
+                    bool forward)
 {
 	struct dbstate *s;
 	int rc = cursor_usable(c, false, &s);
@@ -471,7 +494,8 @@ static int step_far(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_
 
 /* move_far - all moves but a step inside a leaf. One that meets damage leaves the cursor where it
  * was, a seek unpositioned: trying again does not pass what is damaged. */
-static int move_far(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op)
+static int move_far(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value,
+                    enum daxkv_cursor_op op)
 {
 	enum cursor_state state = c ? c->state : CURSOR_UNSET;
 	bool gap = c && c->gap;
@@ -490,9 +514,13 @@ static int move_far(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_
 }
 
 /* cursor_get - inlined, as what a step takes is not much more than a call. */
-static inline __attribute__((always_inline)) int cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op)
+static inline __attribute__((always_inline)) int cursor_get(struct daxkv_cursor *c,
+                                                            struct daxkv_val *key,
+                                                            struct daxkv_val *value,
+                                                            enum daxkv_cursor_op op)
 {
-	if ((op == DAXKV_NEXT || op == DAXKV_PREV) && c && c->txn && !txn_check(c->txn, false) && step_near(c, op == DAXKV_NEXT)) {
+	if ((op == DAXKV_NEXT || op == DAXKV_PREV) && c && c->txn && !txn_check(c->txn, false) &&
+	    step_near(c, op == DAXKV_NEXT)) {
 		int rc = output(c, c->order[c->path.rank], key, value);
 
 		if (UNLIKELY(rc))
@@ -504,7 +532,8 @@ static inline __attribute__((always_inline)) int cursor_get(struct daxkv_cursor 
 
 /* get_verified - cursor_get, and a comparison of checksums: of what it gives, or of the page where
  * that should be. As in move_far, a failure leaves the cursor where it was. */
-static int get_verified(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op)
+static int get_verified(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value,
+                        enum daxkv_cursor_op op)
 {
 	enum cursor_state state = c->state;
 	bool gap = c->gap;
@@ -527,10 +556,13 @@ static int get_verified(struct daxkv_cursor *c, struct daxkv_val *key, struct da
 
 /* get_bounded - for a snapshot that may be given up at any moment: what was found counts only when
  * it was not. And for one that verifies. */
-static __attribute__((noinline)) int get_bounded(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op)
+static __attribute__((noinline)) int get_bounded(struct daxkv_cursor *c, struct daxkv_val *key,
+                                                 struct daxkv_val *value, enum daxkv_cursor_op op)
 {
-	struct daxkv_val k = key ? *key : (struct daxkv_val){0}, v = value ? *value : (struct daxkv_val){0};
-	int rc = (c->txn->verify ? get_verified : cursor_get)(c, key ? &k : NULL, value ? &v : NULL, op);
+	struct daxkv_val k = key ? *key : (struct daxkv_val){0},
+	                 v = value ? *value : (struct daxkv_val){0};
+	int rc =
+	    (c->txn->verify ? get_verified : cursor_get)(c, key ? &k : NULL, value ? &v : NULL, op);
 
 	rc = txn_done(c->txn, rc);
 	if (!rc && key)
@@ -540,9 +572,11 @@ static __attribute__((noinline)) int get_bounded(struct daxkv_cursor *c, struct 
 	return rc;
 }
 
-int daxkv_cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value, enum daxkv_cursor_op op)
+int daxkv_cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value,
+                     enum daxkv_cursor_op op)
 {
-	return UNLIKELY(c && c->txn && c->txn->view.bound) ? get_bounded(c, key, value, op) : cursor_get(c, key, value, op);
+	return UNLIKELY(c && c->txn && c->txn->view.bound) ? get_bounded(c, key, value, op)
+	                                                   : cursor_get(c, key, value, op);
 }
 
 static int cursor_count(struct daxkv_cursor *c, uint64_t *count)

@@ -5,7 +5,8 @@
 #include "base/err.h"
 #include "page/blob.h"
 
-/* way_of - the cursor's way down, as a number: a damaged word can lead to one leaf by several ways. */
+/* way_of - the cursor's way down, as a number: a damaged word can lead to one leaf by several
+ * ways. */
 static uint64_t way_of(const struct path *p)
 {
 	uint64_t way = p->leaf.off;
@@ -37,12 +38,14 @@ int cursor_verify_value(const struct daxkv_cursor *c, const struct item *it)
 	if (!(it->flags & FMT_ENTRY_BLOB))
 		return 0;
 	if (it->vlen != sizeof blob)
-		return err_corrupt(c->path.leaf.off, "leaf: a large value's place of %u bytes", it->vlen);
+		return err_corrupt(c->path.leaf.off, "leaf: a large value's place of %u bytes",
+		                   it->vlen);
 	memcpy(&blob, it->val, sizeof blob);
 	int rc = blob_bytes(txn_view(c->txn), &blob, &bytes);
 
 	if (!rc && crc32c(0, bytes, blob.len) != blob.crc)
-		rc = err_corrupt(blob.off, "a value of %lu bytes: its checksum does not match", (unsigned long)blob.len);
+		rc = err_corrupt(blob.off, "a value of %lu bytes: its checksum does not match",
+		                 (unsigned long)blob.len);
 	return rc;
 }
 

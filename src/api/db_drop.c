@@ -35,7 +35,8 @@ static int state_named(struct daxkv_txn *txn, const struct daxkv_val *name, daxk
 	return dbi_state_read(txn, &catalog, unopened);
 }
 
-/* drop_with_main - free a named database's pages; its catalog entry goes with all others of the main one.
+/* drop_with_main - free a named database's pages; its catalog entry goes with all others of the
+ * main one.
  */
 static int drop_with_main(struct daxkv_txn *txn, const struct daxkv_val *name)
 {
@@ -149,8 +150,8 @@ static int catalog_move(struct daxkv_txn *txn, struct dbstate *s, struct dbstate
 		rc = tree_remove(&main_state->tree, &path);
 	dbi_changed(txn, main_state);
 	if (!rc)
-		rc = entry_put(txn, DAXKV_MAIN, &(struct daxkv_val){name->len, name->bytes},
-		                &value, 0, FMT_ENTRY_DB);
+		rc = entry_put(txn, DAXKV_MAIN, &(struct daxkv_val){name->len, name->bytes}, &value,
+		               0, FMT_ENTRY_DB);
 	return rc ? txn_break(txn, rc) : 0;
 }
 

@@ -29,7 +29,8 @@ static int flags_check(unsigned int flags)
 }
 
 /* catalog_store - the catalog entry in the main one. */
-static int catalog_store(struct daxkv_txn *txn, struct daxkv_val name, uint64_t desc, uint32_t flags)
+static int catalog_store(struct daxkv_txn *txn, struct daxkv_val name, uint64_t desc,
+                         uint32_t flags)
 {
 	struct fmt_db catalog = {.desc = desc, .flags = flags};
 	struct daxkv_val value = {sizeof catalog, &catalog};

@@ -6,14 +6,17 @@
 #include "txn/store.h"
 #include "txn/txn_check.h"
 
-/* end_probe - an end of the range. The caller's bytes may lie in a page that changes: they are copied. */
+/* end_probe - an end of the range. The caller's bytes may lie in a page that changes: they are
+ * copied. */
 static struct probe end_probe(const struct daxkv_val *key, uint8_t *copy, const struct order *o)
 {
 	memcpy(copy, key->data, key->size);
-	return entry_probe(&(struct daxkv_val){key->size, copy}, NULL, o->dups ? PROBE_BEFORE : PROBE_AT);
+	return entry_probe(&(struct daxkv_val){key->size, copy}, NULL,
+	                   o->dups ? PROBE_BEFORE : PROBE_AT);
 }
 
-int daxkv_del_range(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *from, const struct daxkv_val *to, uint64_t *deleted)
+int daxkv_del_range(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *from,
+                    const struct daxkv_val *to, uint64_t *deleted)
 {
 	uint8_t copy[2][FMT_PAGE_MAX / 4];
 	struct probe first, end;
@@ -36,11 +39,14 @@ int daxkv_del_range(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *
 		first = end_probe(from, copy[0], &s->order);
 	if (to)
 		end = end_probe(to, copy[1], &s->order);
-	if (!from || !to || order_key_cmp(&s->order, first.key, first.klen, end.key, end.klen) < 0) {
+	if (!from || !to ||
+	    order_key_cmp(&s->order, first.key, first.klen, end.key, end.klen) < 0) {
 		if (db == DAXKV_MAIN)
-			rc = tree_range_db(&s->tree, from ? &first : NULL, to ? &end : NULL, &names);
+			rc =
+			    tree_range_db(&s->tree, from ? &first : NULL, to ? &end : NULL, &names);
 		if (!rc && names)
-			rc = err_set(DAXKV_INCOMPATIBLE, "a key of the range is the name of a database: drop it first");
+			rc = err_set(DAXKV_INCOMPATIBLE,
+			             "a key of the range is the name of a database: drop it first");
 		if (rc)
 			return rc;
 		dbi_changed(txn, s);

@@ -10,8 +10,10 @@ size_t daxkv_max_key_size(const struct daxkv_store *store)
 	return store ? store->max_key : 0;
 }
 
-/* get_end - the end of a get that failed, or of one from a snapshot that may be given up at any moment: what was found counts only when it was not. */
-static __attribute__((noinline)) int get_end(struct daxkv_txn *txn, int rc, bool found, const struct item *it, struct daxkv_val *value)
+/* get_end - the end of a get that failed, or of one from a snapshot that may be given up at any
+ * moment: what was found counts only when it was not. */
+static __attribute__((noinline)) int get_end(struct daxkv_txn *txn, int rc, bool found,
+                                             const struct item *it, struct daxkv_val *value)
 {
 	struct daxkv_val out;
 
@@ -24,7 +26,8 @@ static __attribute__((noinline)) int get_end(struct daxkv_txn *txn, int rc, bool
 	return err_answer(rc);
 }
 
-int daxkv_get(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value)
+int daxkv_get(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
+              struct daxkv_val *value)
 {
 	struct dbstate *s;
 	struct item it;
@@ -34,7 +37,8 @@ int daxkv_get(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, s
 	if (!rc)
 		rc = dbi_state(txn, db, &s);
 	if (!rc)
-		rc = value ? entry_key_check(txn->store, &s->order, key) : err_set(EINVAL, "no place for the value");
+		rc = value ? entry_key_check(txn->store, &s->order, key)
+		           : err_set(EINVAL, "no place for the value");
 	if (UNLIKELY(rc))
 		return get_end(txn, rc, false, NULL, NULL);
 	if (LIKELY(s->order.fingerprints)) {
@@ -52,11 +56,13 @@ int daxkv_get(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, s
 	return found ? entry_value(txn_view(txn), &it, value) : err_answer(DAXKV_NOT_FOUND);
 }
 
-int daxkv_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags)
+int daxkv_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
+              struct daxkv_val *value, unsigned int flags)
 {
 	int rc = txn_check(txn, true);
 
-	if (!rc && flags & ~(unsigned int)(DAXKV_NO_OVERWRITE | DAXKV_NO_DUP_DATA | DAXKV_RESERVE | DAXKV_APPEND | DAXKV_APPEND_DUP))
+	if (!rc && flags & ~(unsigned int)(DAXKV_NO_OVERWRITE | DAXKV_NO_DUP_DATA | DAXKV_RESERVE |
+	                                   DAXKV_APPEND | DAXKV_APPEND_DUP))
 		rc = err_set(EINVAL, "flags 0x%x for put", flags);
 	if (!rc)
 		rc = txn_changing(txn, db);
@@ -65,7 +71,8 @@ int daxkv_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, s
 	return LIKELY(!rc) ? 0 : err_answer(rc);
 }
 
-static int del_entry(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, const struct daxkv_val *value)
+static int del_entry(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
+                     const struct daxkv_val *value)
 {
 	struct dbstate *s;
 	struct path path;
@@ -79,7 +86,8 @@ static int del_entry(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val 
 		return rc;
 	bool pair = s->order.dups && value;
 
-	if (pair && (value->size > txn->store->max_key || entry_dup_check(txn->store, &s->order, key, value)))
+	if (pair && (value->size > txn->store->max_key ||
+	             entry_dup_check(txn->store, &s->order, key, value)))
 		return DAXKV_NOT_FOUND;
 	rc = txn_changing(txn, db);
 	if (rc)
@@ -94,7 +102,8 @@ static int del_entry(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val 
 	return rc ? rc : entry_remove(txn, s, &path);
 }
 
-int daxkv_del(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, const struct daxkv_val *value)
+int daxkv_del(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
+              const struct daxkv_val *value)
 {
 	return err_answer(del_entry(txn, db, key, value));
 }

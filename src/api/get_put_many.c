@@ -9,7 +9,8 @@
 #include <errno.h>
 
 /* get_group - up to TREE_MANY keys that may go by fingerprint. */
-static int get_group(struct daxkv_txn *txn, struct dbstate *s, size_t n, const struct daxkv_val *key, struct daxkv_val *value, int *result)
+static int get_group(struct daxkv_txn *txn, struct dbstate *s, size_t n,
+                     const struct daxkv_val *key, struct daxkv_val *value, int *result)
 {
 	struct lookup l[TREE_MANY];
 	unsigned int at[TREE_MANY], m = 0;
@@ -32,7 +33,8 @@ static int get_group(struct daxkv_txn *txn, struct dbstate *s, size_t n, const s
 	return rc;
 }
 
-int daxkv_get_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct daxkv_val *key, struct daxkv_val *value, int *result)
+int daxkv_get_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct daxkv_val *key,
+                   struct daxkv_val *value, int *result)
 {
 	struct dbstate *s;
 	int rc = txn_check(txn, false);
@@ -50,15 +52,18 @@ int daxkv_get_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct da
 			i += group;
 		} else {
 			result[i] = daxkv_get(txn, db, &key[i], &value[i]);
-			rc = result[i] == DAXKV_CORRUPT || result[i] == DAXKV_TOO_OLD ? result[i] : 0;
+			rc = result[i] == DAXKV_CORRUPT || result[i] == DAXKV_TOO_OLD ? result[i]
+			                                                              : 0;
 			i++;
 		}
 	}
 	return txn_done(txn, rc);
 }
 
-/* puts_expected - the ways down for a group of puts. *m of them, those whose key and value are in order. */
-static int puts_expected(struct daxkv_txn *txn, struct dbstate *s, size_t n, const struct daxkv_val *key, const struct daxkv_val *value,
+/* puts_expected - the ways down for a group of puts. *m of them, those whose key and value are in
+ * order. */
+static int puts_expected(struct daxkv_txn *txn, struct dbstate *s, size_t n,
+                         const struct daxkv_val *key, const struct daxkv_val *value,
                          unsigned int flags, int *result, struct put_place *place)
 {
 	unsigned int m = 0;
@@ -73,8 +78,10 @@ static int puts_expected(struct daxkv_txn *txn, struct dbstate *s, size_t n, con
 	return tree_places(&s->tree, place, m);
 }
 
-/* put_group - up to TREE_MANY puts. Those that broke the transaction end it. No batch begins here: that takes a put by way of scratch->finger. */
-static int put_group(struct daxkv_txn *txn, struct dbstate *s, size_t n, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags,
+/* put_group - up to TREE_MANY puts. Those that broke the transaction end it. No batch begins here:
+ * that takes a put by way of scratch->finger. */
+static int put_group(struct daxkv_txn *txn, struct dbstate *s, size_t n,
+                     const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags,
                      int *result)
 {
 	struct put_place place[TREE_MANY];
@@ -84,7 +91,12 @@ static int put_group(struct daxkv_txn *txn, struct dbstate *s, size_t n, const s
 	for (size_t i = 0; i < n && !rc; i++) {
 		if (result[i])
 			continue;
-		struct put p = {.txn = txn, .s = s, .key = &key[i], .value = &value[i], .flags = flags, .path = &place[m].path};
+		struct put p = {.txn = txn,
+		                .s = s,
+		                .key = &key[i],
+		                .value = &value[i],
+		                .flags = flags,
+		                .path = &place[m].path};
 
 		m++;
 		txn->store->wset.changes++;
@@ -99,7 +111,8 @@ static int put_group(struct daxkv_txn *txn, struct dbstate *s, size_t n, const s
 }
 
 /* puts_shown - what NO_OVERWRITE found, where it lies now: puts behind it may have moved it. */
-static int puts_shown(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct daxkv_val *key, struct daxkv_val *value, const int *result)
+static int puts_shown(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct daxkv_val *key,
+                      struct daxkv_val *value, const int *result)
 {
 	int rc = 0;
 
@@ -109,14 +122,15 @@ static int puts_shown(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct
 	return rc;
 }
 
-int daxkv_put_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags,
-                   int *result)
+int daxkv_put_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct daxkv_val *key,
+                   struct daxkv_val *value, unsigned int flags, int *result)
 {
 	const struct tree_scratch *scratch;
 	struct dbstate *s;
 	int rc = txn_check(txn, true);
 
-	if (!rc && flags & ~(unsigned int)(DAXKV_NO_OVERWRITE | DAXKV_NO_DUP_DATA | DAXKV_APPEND | DAXKV_APPEND_DUP))
+	if (!rc && flags & ~(unsigned int)(DAXKV_NO_OVERWRITE | DAXKV_NO_DUP_DATA | DAXKV_APPEND |
+	                                   DAXKV_APPEND_DUP))
 		rc = err_set(EINVAL, "flags 0x%x for put_many", flags);
 	if (!rc && n && (!key || !value || !result))
 		rc = err_set(EINVAL, "put_many needs keys, values and a place for results");
@@ -128,7 +142,8 @@ int daxkv_put_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct da
 		return rc;
 	scratch = &txn->store->scratch;
 	for (size_t i = 0; i < n && !rc;) {
-		/* While keys ascend at the tree's end, the ordinary way finds each place without a search. */
+		/* While keys ascend at the tree's end, the ordinary way finds each place without a
+		 * search. */
 		if (i == 0 || s->tree.batch || scratch->finger_of == &s->tree) {
 			result[i] = entry_put(txn, db, &key[i], &value[i], flags, 0);
 			rc = txn->broken || result[i] == DAXKV_CORRUPT ? result[i] : 0;
@@ -140,7 +155,8 @@ int daxkv_put_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct da
 		rc = put_group(txn, s, group, key + i, value + i, flags, result + i);
 		i += group;
 	}
-	bool shown = flags & DAXKV_NO_OVERWRITE && !(flags & DAXKV_APPEND); /* APPEND refuses without looking */
+	bool shown = flags & DAXKV_NO_OVERWRITE &&
+	             !(flags & DAXKV_APPEND); /* APPEND refuses without looking */
 
 	return rc || !shown ? rc : puts_shown(txn, db, n, key, value, result);
 }

@@ -35,7 +35,8 @@ uint64_t daxkv_size(const struct daxkv_store *store)
 
 const char *daxkv_lock_path(const struct daxkv_store *store)
 {
-	return store && __atomic_load_n(&store->lock.fd, __ATOMIC_RELAXED) >= 0 ? store->lock.name : NULL;
+	return store && __atomic_load_n(&store->lock.fd, __ATOMIC_RELAXED) >= 0 ? store->lock.name
+	                                                                        : NULL;
 }
 
 int daxkv_fd(const struct daxkv_store *store)
@@ -57,7 +58,9 @@ int daxkv_info(struct daxkv_store *store, struct daxkv_info *info)
 		rc = commit_follow(store);
 	if (rc)
 		return rc;
-	if (store->read_only || store->external_lock || !store->share->recovered) { /* with an external lock it may not be this one's to write; else nobody has written */
+	if (store->read_only || store->external_lock ||
+	    !store->share->recovered) { /* with an external lock it may not be this one's to write;
+		                           else nobody has written */
 		struct space space;
 
 		rc = space_open(&space, &store->map, store->page_size, load_word(&super->size));
@@ -110,12 +113,13 @@ void daxkv_counters(struct daxkv_store *store, struct daxkv_counters *c)
 {
 	if (!store || !c)
 		return;
-	*c = (struct daxkv_counters){.commits = __atomic_load_n(&store->commits, __ATOMIC_RELAXED),
-	                             .fences = __atomic_load_n(&store->map.pm.fences, __ATOMIC_RELAXED),
-	                             .lines_flushed = __atomic_load_n(&store->map.pm.lines_flushed, __ATOMIC_RELAXED),
-	                             .lines_streamed = __atomic_load_n(&store->map.pm.lines_streamed, __ATOMIC_RELAXED),
-	                             .grows = __atomic_load_n(&store->space.grows, __ATOMIC_RELAXED),
-	                             .splits = __atomic_load_n(&store->wset.splits, __ATOMIC_RELAXED),
-	                             .compactions = __atomic_load_n(&store->wset.compactions, __ATOMIC_RELAXED),
-	                             .merges = __atomic_load_n(&store->wset.merges, __ATOMIC_RELAXED)};
+	*c = (struct daxkv_counters){
+	    .commits = __atomic_load_n(&store->commits, __ATOMIC_RELAXED),
+	    .fences = __atomic_load_n(&store->map.pm.fences, __ATOMIC_RELAXED),
+	    .lines_flushed = __atomic_load_n(&store->map.pm.lines_flushed, __ATOMIC_RELAXED),
+	    .lines_streamed = __atomic_load_n(&store->map.pm.lines_streamed, __ATOMIC_RELAXED),
+	    .grows = __atomic_load_n(&store->space.grows, __ATOMIC_RELAXED),
+	    .splits = __atomic_load_n(&store->wset.splits, __ATOMIC_RELAXED),
+	    .compactions = __atomic_load_n(&store->wset.compactions, __ATOMIC_RELAXED),
+	    .merges = __atomic_load_n(&store->wset.merges, __ATOMIC_RELAXED)};
 }

@@ -12,14 +12,16 @@ int daxkv_writer_pid(const struct daxkv_store *store)
 	if (!store || txn_forked(store))
 		return 0;
 	share = store->share;
-	/* Pairs with commit_take_over. An owner that has just taken the lock is not known there yet. */
+	/* Pairs with commit_take_over. An owner that has just taken the lock is not known there
+	 * yet. */
 	uint32_t last = __atomic_load_n(&share->last_writer, __ATOMIC_ACQUIRE);
 	int pid = __atomic_load_n(&share->writer_pid, __ATOMIC_RELAXED);
 
 	return last && wlock_owner(&share->writer) == last ? pid : 0;
 }
 
-void daxkv_readers_list(struct daxkv_store *store, void (*show)(const struct daxkv_reader *reader, void *arg), void *arg)
+void daxkv_readers_list(struct daxkv_store *store,
+                        void (*show)(const struct daxkv_reader *reader, void *arg), void *arg)
 {
 	struct timespec now;
 
@@ -40,8 +42,10 @@ void daxkv_readers_list(struct daxkv_store *store, void (*show)(const struct dax
 		                            .running = snapshot != 0,
 		                            .bounded = share_bounded(store->share, i),
 		                            .evicted = (snapshot & READER_EVICTED) != 0,
-		                            .own = __atomic_load_n(&s->owner, __ATOMIC_RELAXED) == store->share_file.owner,
-		                            .snapshot = snapshot ? (snapshot & ~READER_EVICTED) - 1 : 0,
+		                            .own = __atomic_load_n(&s->owner, __ATOMIC_RELAXED) ==
+		                                   store->share_file.owner,
+		                            .snapshot =
+		                                snapshot ? (snapshot & ~READER_EVICTED) - 1 : 0,
 		                            .age_ms = snapshot && ms > since ? ms - since : 0},
 		     arg);
 	}

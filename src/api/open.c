@@ -26,45 +26,54 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PAGE_DEFAULT    4096u
-#define SIZE_UNIT       ((uint64_t)64 << 10) /* of a new store */
-#define ROOM_LEAST      2u                   /* free pages that a new store has at least: one put must be possible, and one more */
+#define PAGE_DEFAULT 4096u
+#define SIZE_UNIT    ((uint64_t)64 << 10) /* of a new store */
+#define ROOM_LEAST                                                                                 \
+	2u /* free pages that a new store has at least: one put must be possible, and one more */
 #define READERS_DEFAULT 4096u
 #define READERS_MAX     (1u << 20)
 #define DBS_DEFAULT     1024u
 #define MODE_DEFAULT    0664u
 #define KEY_MAX         8191u
 #define PASSIVE_COST    16u /* of asking for passive readers, in entries looked at */
-#define OPEN_FLAGS \
-	(DAXKV_CREATE | DAXKV_EXCLUSIVE | DAXKV_READ_ONLY | DAXKV_NO_LOCK | DAXKV_EXTERNAL_LOCK | DAXKV_NO_FILE_LOCK | DAXKV_RESERVE_MAX | DAXKV_POPULATE)
+#define OPEN_FLAGS                                                                                 \
+	(DAXKV_CREATE | DAXKV_EXCLUSIVE | DAXKV_READ_ONLY | DAXKV_NO_LOCK | DAXKV_EXTERNAL_LOCK |  \
+	 DAXKV_NO_FILE_LOCK | DAXKV_RESERVE_MAX | DAXKV_POPULATE)
 
-/* ---- opening -------------------------------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static int options_check(const char *path, const struct daxkv_options *o)
 {
 	if (!path || !*path)
 		return err_set(EINVAL, "no path was given");
 	if (o->flags & ~(unsigned int)OPEN_FLAGS)
-		return err_set(EINVAL, "unknown flags 0x%x for open", o->flags & ~(unsigned int)OPEN_FLAGS);
+		return err_set(EINVAL, "unknown flags 0x%x for open",
+		               o->flags & ~(unsigned int)OPEN_FLAGS);
 	if (o->flags & DAXKV_EXTERNAL_LOCK && !(o->flags & DAXKV_NO_LOCK))
 		return err_set(EINVAL, "DAXKV_EXTERNAL_LOCK requires DAXKV_NO_LOCK");
 	if (o->flags & DAXKV_READ_ONLY && o->flags & (DAXKV_CREATE | DAXKV_EXCLUSIVE))
 		return err_set(EINVAL, "a store cannot be created read-only");
-	if (o->page_size && (o->page_size < FMT_PAGE_MIN || o->page_size > FMT_PAGE_MAX || o->page_size & (o->page_size - 1)))
-		return err_set(EINVAL, "page size %u: 4096, 8192, 16384 and 32768 are possible", o->page_size);
+	if (o->page_size && (o->page_size < FMT_PAGE_MIN || o->page_size > FMT_PAGE_MAX ||
+	                     o->page_size & (o->page_size - 1)))
+		return err_set(EINVAL, "page size %u: 4096, 8192, 16384 and 32768 are possible",
+		               o->page_size);
 	if (o->max_readers > READERS_MAX)
-		return err_set(EINVAL, "%u read transactions at once: at most %u are possible", o->max_readers, READERS_MAX);
+		return err_set(EINVAL, "%u read transactions at once: at most %u are possible",
+		               o->max_readers, READERS_MAX);
 	if (o->initial_size > INT64_MAX / 2)
-		return err_set(EFBIG, "an initial size of %lu bytes", (unsigned long)o->initial_size);
+		return err_set(EFBIG, "an initial size of %lu bytes",
+		               (unsigned long)o->initial_size);
 	if ((unsigned int)o->pmem > DAXKV_PMEM_FORCE)
 		return err_set(EINVAL, "unknown pmem mode %d", (int)o->pmem);
 	if (o->max_size && o->initial_size > o->max_size)
-		return err_set(EINVAL, "the initial size of %lu bytes is above the maximum size of %lu", (unsigned long)o->initial_size,
-		               (unsigned long)o->max_size);
+		return err_set(EINVAL,
+		               "the initial size of %lu bytes is above the maximum size of %lu",
+		               (unsigned long)o->initial_size, (unsigned long)o->max_size);
 	return 0;
 }
 
-/* size_of_new - a multiple of unit when it may be, else of the page size: what was asked for, or little. 0: the maximum is too small. */
+/* size_of_new - a multiple of unit when it may be, else of the page size: what was asked for, or
+ * little. 0: the maximum is too small. */
 static uint64_t size_of_new(const struct daxkv_options *o, uint32_t page_size, uint64_t unit)
 {
 	const uint64_t least = super_min_size(page_size) + ROOM_LEAST * page_size;
@@ -77,23 +86,30 @@ static uint64_t size_of_new(const struct daxkv_options *o, uint32_t page_size, u
 
 static int create_file(struct daxkv_store *store, const char *path, const struct daxkv_options *o)
 {
-	struct super_new new = {.page_size = o->page_size ? o->page_size : PAGE_DEFAULT, .initial = o->initial_size};
+	struct super_new new = {.page_size = o->page_size ? o->page_size : PAGE_DEFAULT,
+	                        .initial = o->initial_size};
 
 	/* Pages of less than 4096 bytes are for tests, which want room. */
-	new.size = size_of_new(o, new.page_size, new.page_size < FMT_SUPER_SIZE ? MAP_STEP : max_u64(SIZE_UNIT, new.page_size));
+	new.size = size_of_new(o, new.page_size,
+	                       new.page_size < FMT_SUPER_SIZE ? MAP_STEP
+	                                                      : max_u64(SIZE_UNIT, new.page_size));
 	if (!new.size)
-		return err_set(EINVAL, "a maximum size of %lu bytes: a store with pages of %u needs %lu", (unsigned long)o->max_size,
-		               new.page_size, (unsigned long)(super_min_size(new.page_size) + ROOM_LEAST * new.page_size));
+		return err_set(
+		    EINVAL, "a maximum size of %lu bytes: a store with pages of %u needs %lu",
+		    (unsigned long)o->max_size, new.page_size,
+		    (unsigned long)(super_min_size(new.page_size) + ROOM_LEAST * new.page_size));
 	new.user_version = o->user_version;
 	new.created = (uint64_t)time(NULL);
 	if (getrandom(&new.file_id, sizeof new.file_id, 0) != sizeof new.file_id)
 		return err_sys(errno, "random bytes for the new store's id");
-	return map_create_file(&store->map, path, o->mode ? o->mode : MODE_DEFAULT, &new.size, size_of_new(o, new.page_size, MAP_STEP),
-	                       super_fill, &new);
+	return map_create_file(&store->map, path, o->mode ? o->mode : MODE_DEFAULT, &new.size,
+	                       size_of_new(o, new.page_size, MAP_STEP), super_fill, &new);
 }
 
-/* open_file - open the file, or create it when it is missing (*made) or empty and that was asked for. */
-static int open_file(struct daxkv_store *store, const char *path, const struct daxkv_options *o, bool *made)
+/* open_file - open the file, or create it when it is missing (*made) or empty and that was asked
+ * for. */
+static int open_file(struct daxkv_store *store, const char *path, const struct daxkv_options *o,
+                     bool *made)
 {
 	bool create = o->flags & DAXKV_CREATE;
 	uint64_t size = 0;
@@ -116,8 +132,10 @@ static int open_file(struct daxkv_store *store, const char *path, const struct d
 	return create_file(store, path, o);
 }
 
-/* attach_map - map the file. With ROOM as much address space as can be had is reserved, so that the maximum size can be raised. */
-static int attach_map(struct daxkv_store *store, const struct daxkv_options *o, uint64_t size, enum daxkv_pmem pmem)
+/* attach_map - map the file. With ROOM as much address space as can be had is reserved, so that the
+ * maximum size can be raised. */
+static int attach_map(struct daxkv_store *store, const struct daxkv_options *o, uint64_t size,
+                      enum daxkv_pmem pmem)
 {
 	uint64_t max = o->max_size ? max_u64(o->max_size, size) : 0;
 	bool room = o->flags & DAXKV_RESERVE_MAX && max;
@@ -148,15 +166,20 @@ static int attach(struct daxkv_store *store, const struct daxkv_options *o, uint
 		return rc;
 	store->page_size = store->geometry.page_size;
 	if (o->page_size && o->page_size != store->page_size)
-		return err_set(DAXKV_INCOMPATIBLE, "the store has pages of %u bytes, not %u", store->page_size, o->page_size);
+		return err_set(DAXKV_INCOMPATIBLE, "the store has pages of %u bytes, not %u",
+		               store->page_size, o->page_size);
 	if (store->geometry.rocompat && !store->read_only)
-		return err_set(DAXKV_VERSION, "the store uses features that this library can only read: open it read-only");
+		return err_set(
+		    DAXKV_VERSION,
+		    "the store uses features that this library can only read: open it read-only");
 	size = round_down(file_size, store->page_size);
 	store->map.guard = o->max_age_ms || o->max_lag;
 	store->map.room = registry_room();
 	rc = attach_map(store, o, size, o->pmem);
 	__atomic_store_n(&store->reserved, store->map.reserve, __ATOMIC_RELAXED);
-	store->ring = (struct ring){.map = &store->map, .file_id = store->geometry.file_id, .off = store->geometry.ring_off};
+	store->ring = (struct ring){.map = &store->map,
+	                            .file_id = store->geometry.file_id,
+	                            .off = store->geometry.ring_off};
 	if (rc || store->joined)
 		return rc;
 	if (store->read_only && !store->external_lock)
@@ -166,7 +189,8 @@ static int attach(struct daxkv_store *store, const struct daxkv_options *o, uint
 	rc = recover_needed(&store->ring, &needed, txn);
 	if (!rc && store->external_lock) {
 		rc = recover_in_place(&store->ring, &in_place, txn);
-		if (rc || in_place) /* nothing that a reader would miss; a writer makes sure of the rest when it is its turn */
+		if (rc || in_place) /* nothing that a reader would miss; a writer makes sure of the
+		                       rest when it is its turn */
 			return rc;
 		store->external_lock = !store->read_only; /* a private copy follows nobody */
 	}
@@ -175,7 +199,8 @@ static int attach(struct daxkv_store *store, const struct daxkv_options *o, uint
 		needed = !in_place;
 	}
 	if (!rc && needed && store->read_only) {
-		/* Not to be written: recover a private copy, and keep writers away from what it was taken from. */
+		/* Not to be written: recover a private copy, and keep writers away from what it was
+		 * taken from. */
 		rc = lock_show_unclean(&store->lock);
 		map_detach(&store->map);
 		if (!rc)
@@ -194,11 +219,13 @@ static int attach(struct daxkv_store *store, const struct daxkv_options *o, uint
 static int join(struct daxkv_store *store, const struct daxkv_options *o)
 {
 	if (!store->read_only && !store->share->writable)
-		store->share->medium = (uint32_t)store->map.medium; /* nobody can have written yet */
+		store->share->medium =
+		    (uint32_t)store->map.medium; /* nobody can have written yet */
 	if (store->read_only || store->share->medium == (uint32_t)store->map.medium)
 		return 0;
 	if (o->pmem != DAXKV_PMEM_AUTO)
-		return err_set(DAXKV_INCOMPATIBLE, "other processes use the store with another pmem mode");
+		return err_set(DAXKV_INCOMPATIBLE,
+		               "other processes use the store with another pmem mode");
 	uint64_t size = store->map.size;
 
 	map_detach(&store->map);
@@ -217,14 +244,17 @@ static int share_open(struct daxkv_store *store, const struct daxkv_options *o, 
 	if (!rc)
 		rc = passive_inherit(store, txn, &left, &unknown);
 	if (!rc)
-		rc = share_file_open(&store->share_file, &store->lock, max_readers, txn, store->geometry.file_id);
-	if ((rc == ENOSPC || rc == EDQUOT) && store->read_only && !store->joined) { /* no room for a lock file */
+		rc = share_file_open(&store->share_file, &store->lock, max_readers, txn,
+		                     store->geometry.file_id);
+	if ((rc == ENOSPC || rc == EDQUOT) && store->read_only &&
+	    !store->joined) { /* no room for a lock file */
 		rc = lock_be_passive(&store->lock);
 		lock_unmake(&store->lock);
 		if (!rc)
 			rc = passive_open(store, &txn);
 		if (!rc)
-			rc = share_file_open(&store->share_file, &store->lock, max_readers, txn, store->geometry.file_id);
+			rc = share_file_open(&store->share_file, &store->lock, max_readers, txn,
+			                     store->geometry.file_id);
 	}
 	store->share = store->share_file.share;
 	if (!rc)
@@ -242,7 +272,8 @@ static int share_open(struct daxkv_store *store, const struct daxkv_options *o, 
 	store->copied = !store->share->writable && map_on_layers(&store->map);
 	store->follows = store->external_lock || store->copied;
 	store->share->writable |= !store->read_only;
-	store->share->recovered |= store->made_sure; /* else the first who writes does it: reading needs no flush */
+	store->share->recovered |=
+	    store->made_sure; /* else the first who writes does it: reading needs no flush */
 	store->map.committed = &store->share->size;
 	store->lock.writer = &store->writer_thread;
 	return 0;
@@ -276,10 +307,12 @@ static int size_check(struct daxkv_store *store)
 	}
 
 	if (size > store->map.size)
-		return err_corrupt(offsetof(struct fmt_super, size), "truncated: the store uses %lu bytes, the file has %lu",
+		return err_corrupt(offsetof(struct fmt_super, size),
+		                   "truncated: the store uses %lu bytes, the file has %lu",
 		                   (unsigned long)size, (unsigned long)store->map.size);
 	if (size % store->page_size || size < super_min_size(store->page_size))
-		return err_corrupt(offsetof(struct fmt_super, size), "superblock: a size of %lu bytes", (unsigned long)size);
+		return err_corrupt(offsetof(struct fmt_super, size),
+		                   "superblock: a size of %lu bytes", (unsigned long)size);
 	return 0;
 }
 
@@ -329,7 +362,10 @@ static int open_writer(struct daxkv_store *store, uint64_t txn)
 		rc = wset_open(&store->wset, &store->map, &store->space, store->page_size);
 	if (!rc)
 		rc = tree_scratch_open(&store->scratch, store->page_size);
-	store->writer_view = (struct view){.map = &store->map, .base = store->map.base, .psize = store->page_size, .w = &store->wset};
+	store->writer_view = (struct view){.map = &store->map,
+	                                   .base = store->map.base,
+	                                   .psize = store->page_size,
+	                                   .w = &store->wset};
 	return rc;
 }
 
@@ -376,13 +412,15 @@ static int store_start(struct daxkv_store *store, const struct daxkv_options *o)
 	return rc;
 }
 
-/* local_check - a network filesystem's mappings and locks do not reach other machines in the way that a store needs. */
+/* local_check - a network filesystem's mappings and locks do not reach other machines in the way
+ * that a store needs. */
 static int local_check(const struct daxkv_store *store)
 {
 	static const uint32_t remote[] = {
-	    0x6969 /* NFS */,      0x517b /* SMB */,        0xff534d42 /* CIFS */, 0xfe534d42 /* SMB 2 */,
-	    0x00c36400 /* Ceph */, 0x5346414f /* AFS */,    0x73757245 /* Coda */, 0x7461636f /* OCFS2 */,
-	    0x01161970 /* GFS2 */, 0x0bd00bd0 /* Lustre */, 0x47504653 /* GPFS */, 0x19830326 /* BeeGFS */,
+	    0x6969 /* NFS */,        0x517b /* SMB */,       0xff534d42 /* CIFS */,
+	    0xfe534d42 /* SMB 2 */,  0x00c36400 /* Ceph */,  0x5346414f /* AFS */,
+	    0x73757245 /* Coda */,   0x7461636f /* OCFS2 */, 0x01161970 /* GFS2 */,
+	    0x0bd00bd0 /* Lustre */, 0x47504653 /* GPFS */,  0x19830326 /* BeeGFS */,
 	};
 	struct statfs fs;
 
@@ -390,11 +428,13 @@ static int local_check(const struct daxkv_store *store)
 		return 0;
 	for (size_t i = 0; i < sizeof remote / sizeof *remote; i++)
 		if ((uint32_t)fs.f_type == remote[i])
-			return err_set(EOPNOTSUPP, "%s: on a network filesystem (type 0x%x)", store->path, remote[i]);
+			return err_set(EOPNOTSUPP, "%s: on a network filesystem (type 0x%x)",
+			               store->path, remote[i]);
 	return 0;
 }
 
-static int store_open_locked(struct daxkv_store *store, const char *path, const struct daxkv_options *o)
+static int store_open_locked(struct daxkv_store *store, const char *path,
+                             const struct daxkv_options *o)
 {
 	struct open_look look = {.path = path, .flags = o->flags};
 	const struct lock_for file = {.mode = o->mode ? o->mode : MODE_DEFAULT,
@@ -411,8 +451,9 @@ static int store_open_locked(struct daxkv_store *store, const char *path, const 
 	store->max_lag = o->max_lag;
 	store->reader_limit = (struct reader_limit){.fn = o->old_reader, .arg = o->old_reader_arg};
 	if (!(o->flags & DAXKV_NO_LOCK))
-		rc = o->lock_path ? lock_open_named(&store->lock, o->lock_path, store->read_only, &file)
-		                  : lock_open(&store->lock, path, store->read_only, &file);
+		rc = o->lock_path
+		         ? lock_open_named(&store->lock, o->lock_path, store->read_only, &file)
+		         : lock_open(&store->lock, path, store->read_only, &file);
 	if (!rc)
 		rc = open_file(store, path, o, &made);
 	if (!rc)
@@ -425,7 +466,8 @@ static int store_open_locked(struct daxkv_store *store, const char *path, const 
 	if (!rc)
 		rc = store_start(store, o);
 	if (rc && made)
-		(void)unlink(path); /* nobody else has it: the lock is held. What stays when this fails is an empty store */
+		(void)unlink(path); /* nobody else has it: the lock is held. What stays when this
+		                       fails is an empty store */
 	if (rc)
 		lock_unmake(&store->lock);
 	return rc;
@@ -475,9 +517,10 @@ int daxkv_open(const char *path, const struct daxkv_options *options, struct dax
 	return rc;
 }
 
-/* ---- closing -------------------------------------------------------------------------------------------------------------- */
+/* ---- closing --------------------------------------------------------------------------------- */
 
-/* cut_end - commit a smaller size when there is free space at the end, and cut it off. Inside a write transaction. *cut: it was so. */
+/* cut_end - commit a smaller size when there is free space at the end, and cut it off. Inside a
+ * write transaction. *cut: it was so. */
 static int cut_end(struct daxkv_store *store, bool *cut)
 {
 	int rc = commit_trim(store, cut);
@@ -490,7 +533,8 @@ static int cut_end(struct daxkv_store *store, bool *cut)
 	return rc ? rc : space_reset(&store->space, store->space.end);
 }
 
-/* close_clean - leave nothing to recover, and no free space at the end. Nobody else uses the store. */
+/* close_clean - leave nothing to recover, and no free space at the end. Nobody else uses the
+ * store. */
 static int close_clean(struct daxkv_store *store)
 {
 	bool cut = true;
@@ -516,17 +560,22 @@ static int close_it(struct daxkv_store *store)
 	bool alone = false;
 	int rc = 0;
 
-	if (txn_forked(store)) /* registry.c has closed what this child inherited; the mapping, and the share, are not there for it */
+	if (txn_forked(store)) /* registry.c has closed what this child inherited; the mapping, and
+	                          the share, are not there for it */
 		return 0;
 	if (store->writer && !__atomic_load_n(&store->writer_thread, __ATOMIC_RELAXED))
-		(void)daxkv_sync(store); /* a thread ended in its transaction: to have the lock anew is to forget it */
+		(void)daxkv_sync(store); /* a thread ended in its transaction: to have the lock anew
+		                            is to forget it */
 	for (const struct daxkv_txn *t = store->read_txns; t; t = t->next)
 		readers += !t->idle;
 	if (store->writer || readers)
-		return err_set(DAXKV_BUSY, "%u read transactions and %u write transactions are running", readers, store->writer != NULL);
+		return err_set(DAXKV_BUSY,
+		               "%u read transactions and %u write transactions are running",
+		               readers, store->writer != NULL);
 	if (!store->read_only)
 		rc = lock_enter(&store->lock, &alone);
-	if (!rc && alone && store->share->recovered && !store->share->panic && !store->external_lock) /* not recovered: nobody has written */
+	if (!rc && alone && store->share->recovered && !store->share->panic &&
+	    !store->external_lock) /* not recovered: nobody has written */
 		rc = close_clean(store);
 	txn_close_tables(store);
 	store_free(store);
@@ -564,8 +613,10 @@ int daxkv_set_max_size(struct daxkv_store *store, uint64_t size)
 	if (rc)
 		return rc;
 	if (size > store->map.reserve)
-		return err_set(DAXKV_FULL, "a maximum size of %lu bytes: address space was reserved for %lu", (unsigned long)size,
-		               (unsigned long)store->map.reserve);
-	__atomic_store_n(&store->map.cap, size ? max_u64(size, least) : store->map.reserve, __ATOMIC_RELEASE);
+		return err_set(DAXKV_FULL,
+		               "a maximum size of %lu bytes: address space was reserved for %lu",
+		               (unsigned long)size, (unsigned long)store->map.reserve);
+	__atomic_store_n(&store->map.cap, size ? max_u64(size, least) : store->map.reserve,
+	                 __ATOMIC_RELEASE);
 	return 0;
 }

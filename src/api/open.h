@@ -8,8 +8,8 @@
 #include "txn/store.h"
 
 /* open_look - what a path has, before a lock file is made for it (struct lock_for): 0 when it is a
- * store, or is missing or empty and DAXKV_CREATE says to make one. Errors of daxkv_open, with a text:
- * ENOENT, EEXIST, EISDIR, EACCES, FOREIGN, VERSION, CORRUPT. arg is a struct open_look. */
+ * store, or is missing or empty and DAXKV_CREATE says to make one. Errors of daxkv_open, with a
+ * text: ENOENT, EEXIST, EISDIR, EACCES, FOREIGN, VERSION, CORRUPT. arg is a struct open_look. */
 struct open_look {
 	const char *path;
 	unsigned int flags; /* of daxkv_open */

@@ -11,7 +11,8 @@
 
 #define PARTS_MAX 65536u
 
-int daxkv_db_partition(struct daxkv_txn *txn, daxkv_db db, size_t parts, struct daxkv_val *key, size_t *n)
+int daxkv_db_partition(struct daxkv_txn *txn, daxkv_db db, size_t parts, struct daxkv_val *key,
+                       size_t *n)
 {
 	struct dbstate *s;
 	struct sep *seps;
@@ -19,7 +20,9 @@ int daxkv_db_partition(struct daxkv_txn *txn, daxkv_db db, size_t parts, struct 
 	int rc = txn_check(txn, false);
 
 	if (!rc && (!parts || parts > PARTS_MAX || !n || (parts > 1 && !key)))
-		rc = err_set(EINVAL, "a split needs 1 to %u parts, and room for the keys between them", PARTS_MAX);
+		rc = err_set(EINVAL,
+		             "a split needs 1 to %u parts, and room for the keys between them",
+		             PARTS_MAX);
 	if (rc)
 		return rc;
 	seps = malloc(parts * sizeof *seps);
@@ -30,7 +33,8 @@ int daxkv_db_partition(struct daxkv_txn *txn, daxkv_db db, size_t parts, struct 
 		rc = tree_partition(&s->tree, (uint32_t)parts, seps, &got);
 	rc = txn_done(txn, rc);
 	for (uint32_t i = 0; i < got && !rc; i++)
-		rc = entry_value(txn_view(txn), &(struct item){.val = seps[i].key, .vlen = seps[i].klen}, &key[i]);
+		rc = entry_value(txn_view(txn),
+		                 &(struct item){.val = seps[i].key, .vlen = seps[i].klen}, &key[i]);
 	free(seps);
 	if (!rc)
 		*n = got;

@@ -113,15 +113,17 @@ static inline void put64(void *p, uint64_t x)
 	memcpy(p, &x, sizeof x);
 }
 
-/* once - x as it was read: the compiler does not read it again, from memory that another process may be changing. */
+/* once - x as it was read: the compiler does not read it again, from memory that another process
+ * may be changing. */
 static inline uint32_t once(uint32_t x)
 {
 	__asm__("" : "+r"(x));
 	return x;
 }
 
-/* fence_loads - loads before it are not moved behind it. fence_all - neither are stores. ThreadSanitizer knows no fences and gcc refuses them beside it: there they keep
- * the compiler from moving anything, and the processor's own order has to do. */
+/* fence_loads - loads before it are not moved behind it. fence_all - neither are stores.
+ * ThreadSanitizer knows no fences and gcc refuses them beside it: there they keep the compiler from
+ * moving anything, and the processor's own order has to do. */
 #ifdef __SANITIZE_THREAD__
 static inline void fence_loads(void)
 {
@@ -144,7 +146,8 @@ static inline void fence_all(void)
 }
 #endif
 
-/* load_word - a word of the file; pairs with pm_store8's release, so what it refers to is seen whole. */
+/* load_word - a word of the file; pairs with pm_store8's release, so what it refers to is seen
+ * whole. */
 static inline uint64_t load_word(const uint64_t *word)
 {
 	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
@@ -156,8 +159,8 @@ static inline void counter_add(uint64_t *counter, uint64_t n)
 	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
 }
 
-/* fd_above_stdio - the same open file at a descriptor above 2: programs write to 0, 1 and 2, and close them, without asking. Takes fd
- * over, -1 included; returns -1 with errno set. */
+/* fd_above_stdio - the same open file at a descriptor above 2: programs write to 0, 1 and 2, and
+ * close them, without asking. Takes fd over, -1 included; returns -1 with errno set. */
 static inline int fd_above_stdio(int fd)
 {
 	if (fd < 0 || fd > 2)

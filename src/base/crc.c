@@ -9,32 +9,46 @@
 #include <sys/auxv.h>
 #endif
 
-/* ---- by table ------------------------------------------------------------------------------------------------------------- */
+/* ---- by table -------------------------------------------------------------------------------- */
 
-/* The crc is linear: the entry of a byte is the xor of its bits' entries, so that eight constants make a table of 256. */
-#define ENTRY(i, b0, b1, b2, b3, b4, b5, b6, b7)                                                                                           \
-	(((i)&1 ? b0 : 0) ^ ((i)&2 ? b1 : 0) ^ ((i)&4 ? b2 : 0) ^ ((i)&8 ? b3 : 0) ^ ((i)&16 ? b4 : 0) ^ ((i)&32 ? b5 : 0) ^               \
-	 ((i)&64 ? b6 : 0) ^ ((i)&128 ? b7 : 0))
-#define ENTRIES_4(i, ...) ENTRY(i, __VA_ARGS__), ENTRY((i) + 1, __VA_ARGS__), ENTRY((i) + 2, __VA_ARGS__), ENTRY((i) + 3, __VA_ARGS__)
-#define ENTRIES_16(i, ...)                                                                                                                 \
-	ENTRIES_4(i, __VA_ARGS__), ENTRIES_4((i) + 4, __VA_ARGS__), ENTRIES_4((i) + 8, __VA_ARGS__), ENTRIES_4((i) + 12, __VA_ARGS__)
-#define ENTRIES_64(i, ...)                                                                                                                 \
-	ENTRIES_16(i, __VA_ARGS__), ENTRIES_16((i) + 16, __VA_ARGS__), ENTRIES_16((i) + 32, __VA_ARGS__), ENTRIES_16((i) + 48, __VA_ARGS__)
-#define TABLE(...)                                                                                                                         \
-	{                                                                                                                                  \
-		ENTRIES_64(0, __VA_ARGS__), ENTRIES_64(64, __VA_ARGS__), ENTRIES_64(128, __VA_ARGS__), ENTRIES_64(192, __VA_ARGS__)        \
+/* The crc is linear: the entry of a byte is the xor of its bits' entries, so that eight constants
+ * make a table of 256. */
+#define ENTRY(i, b0, b1, b2, b3, b4, b5, b6, b7)                                                   \
+	(((i)&1 ? b0 : 0) ^ ((i)&2 ? b1 : 0) ^ ((i)&4 ? b2 : 0) ^ ((i)&8 ? b3 : 0) ^               \
+	 ((i)&16 ? b4 : 0) ^ ((i)&32 ? b5 : 0) ^ ((i)&64 ? b6 : 0) ^ ((i)&128 ? b7 : 0))
+#define ENTRIES_4(i, ...)                                                                          \
+	ENTRY(i, __VA_ARGS__), ENTRY((i) + 1, __VA_ARGS__), ENTRY((i) + 2, __VA_ARGS__),           \
+	    ENTRY((i) + 3, __VA_ARGS__)
+#define ENTRIES_16(i, ...)                                                                         \
+	ENTRIES_4(i, __VA_ARGS__), ENTRIES_4((i) + 4, __VA_ARGS__),                                \
+	    ENTRIES_4((i) + 8, __VA_ARGS__), ENTRIES_4((i) + 12, __VA_ARGS__)
+#define ENTRIES_64(i, ...)                                                                         \
+	ENTRIES_16(i, __VA_ARGS__), ENTRIES_16((i) + 16, __VA_ARGS__),                             \
+	    ENTRIES_16((i) + 32, __VA_ARGS__), ENTRIES_16((i) + 48, __VA_ARGS__)
+#define TABLE(...)                                                                                 \
+	{                                                                                          \
+		ENTRIES_64(0, __VA_ARGS__), ENTRIES_64(64, __VA_ARGS__),                           \
+		    ENTRIES_64(128, __VA_ARGS__), ENTRIES_64(192, __VA_ARGS__)                     \
 	}
 
 /* table[k][b]: byte b followed by k zero bytes. */
 static const uint32_t table[8][256] = {
-    TABLE(0xf26b8303u, 0xe13b70f7u, 0xc79a971fu, 0x8ad958cfu, 0x105ec76fu, 0x20bd8edeu, 0x417b1dbcu, 0x82f63b78u),
-    TABLE(0x13a29877u, 0x274530eeu, 0x4e8a61dcu, 0x9d14c3b8u, 0x3fc5f181u, 0x7f8be302u, 0xff17c604u, 0xfbc3faf9u),
-    TABLE(0xa541927eu, 0x4f6f520du, 0x9edea41au, 0x38513ec5u, 0x70a27d8au, 0xe144fb14u, 0xc76580d9u, 0x8b277743u),
-    TABLE(0xdd45aab8u, 0xbf672381u, 0x7b2231f3u, 0xf64463e6u, 0xe964b13du, 0xd725148bu, 0xaba65fe7u, 0x52a0c93fu),
-    TABLE(0x38116facu, 0x7022df58u, 0xe045beb0u, 0xc5670b91u, 0x8f2261d3u, 0x1ba8b557u, 0x37516aaeu, 0x6ea2d55cu),
-    TABLE(0xef306b19u, 0xdb8ca0c3u, 0xb2f53777u, 0x6006181fu, 0xc00c303eu, 0x85f4168du, 0x0e045bebu, 0x1c08b7d6u),
-    TABLE(0x68032cc8u, 0xd0065990u, 0xa5e0c5d1u, 0x4e2dfd53u, 0x9c5bfaa6u, 0x3d5b83bdu, 0x7ab7077au, 0xf56e0ef4u),
-    TABLE(0x493c7d27u, 0x9278fa4eu, 0x211d826du, 0x423b04dau, 0x847609b4u, 0x0d006599u, 0x1a00cb32u, 0x34019664u),
+    TABLE(0xf26b8303u, 0xe13b70f7u, 0xc79a971fu, 0x8ad958cfu, 0x105ec76fu, 0x20bd8edeu, 0x417b1dbcu,
+          0x82f63b78u),
+    TABLE(0x13a29877u, 0x274530eeu, 0x4e8a61dcu, 0x9d14c3b8u, 0x3fc5f181u, 0x7f8be302u, 0xff17c604u,
+          0xfbc3faf9u),
+    TABLE(0xa541927eu, 0x4f6f520du, 0x9edea41au, 0x38513ec5u, 0x70a27d8au, 0xe144fb14u, 0xc76580d9u,
+          0x8b277743u),
+    TABLE(0xdd45aab8u, 0xbf672381u, 0x7b2231f3u, 0xf64463e6u, 0xe964b13du, 0xd725148bu, 0xaba65fe7u,
+          0x52a0c93fu),
+    TABLE(0x38116facu, 0x7022df58u, 0xe045beb0u, 0xc5670b91u, 0x8f2261d3u, 0x1ba8b557u, 0x37516aaeu,
+          0x6ea2d55cu),
+    TABLE(0xef306b19u, 0xdb8ca0c3u, 0xb2f53777u, 0x6006181fu, 0xc00c303eu, 0x85f4168du, 0x0e045bebu,
+          0x1c08b7d6u),
+    TABLE(0x68032cc8u, 0xd0065990u, 0xa5e0c5d1u, 0x4e2dfd53u, 0x9c5bfaa6u, 0x3d5b83bdu, 0x7ab7077au,
+          0xf56e0ef4u),
+    TABLE(0x493c7d27u, 0x9278fa4eu, 0x211d826du, 0x423b04dau, 0x847609b4u, 0x0d006599u, 0x1a00cb32u,
+          0x34019664u),
 };
 
 uint32_t crc32c_by_table(uint32_t crc, const void *p, size_t n)
@@ -43,19 +57,21 @@ uint32_t crc32c_by_table(uint32_t crc, const void *p, size_t n)
 	crc = ~crc;
 	for (; n >= 8; b += 8, n -= 8) {
 		uint64_t w = get64(b) ^ crc;
-		crc = table[7][w & 255] ^ table[6][w >> 8 & 255] ^ table[5][w >> 16 & 255] ^ table[4][w >> 24 & 255] ^
-		      table[3][w >> 32 & 255] ^ table[2][w >> 40 & 255] ^ table[1][w >> 48 & 255] ^ table[0][w >> 56];
+		crc = table[7][w & 255] ^ table[6][w >> 8 & 255] ^ table[5][w >> 16 & 255] ^
+		      table[4][w >> 24 & 255] ^ table[3][w >> 32 & 255] ^ table[2][w >> 40 & 255] ^
+		      table[1][w >> 48 & 255] ^ table[0][w >> 56];
 	}
 	for (; n > 0; b++, n--)
 		crc = crc >> 8 ^ table[0][(crc ^ *b) & 255];
 	return ~crc;
 }
 
-/* ---- by instruction ------------------------------------------------------------------------------------------------------- */
+/* ---- by instruction -------------------------------------------------------------------------- */
 
 #if defined(__x86_64__)
 
-__attribute__((target("sse4.2"))) static uint32_t crc_run(uint32_t state, const uint8_t *b, size_t n)
+__attribute__((target("sse4.2"))) static uint32_t crc_run(uint32_t state, const uint8_t *b,
+                                                          size_t n)
 {
 	uint64_t crc = state;
 	for (; n >= 8; b += 8, n -= 8)
@@ -77,9 +93,10 @@ static uint32_t crc_by_sse42(uint32_t crc, const void *p, size_t n)
 	return ~crc_run(~crc, p, n);
 }
 
-/* Three streams at once, each of LONG or of SHORT bytes: the crc instruction takes three cycles, and one can begin in each. A crc followed
- * by z zero bytes is its product with x^(8z). The product without carry of two reflected words comes out times x, and the crc instruction
- * multiplies by x^32: the factors are x^(8z - 33), for two streams of zeros and for one. */
+/* Three streams at once, each of LONG or of SHORT bytes: the crc instruction takes three cycles,
+ * and one can begin in each. A crc followed by z zero bytes is its product with x^(8z). The product
+ * without carry of two reflected words comes out times x, and the crc instruction multiplies by
+ * x^32: the factors are x^(8z - 33), for two streams of zeros and for one. */
 #define LONG         256u
 #define LONG_SKIP_2  0xdd7e3b0cu
 #define LONG_SKIP_1  0xb9e02b86u
@@ -87,7 +104,8 @@ static uint32_t crc_by_sse42(uint32_t crc, const void *p, size_t n)
 #define SHORT_SKIP_2 0x0d3b6092u
 #define SHORT_SKIP_1 0x9e4addf8u
 
-__attribute__((target("sse4.2,pclmul"), always_inline)) static inline uint64_t crc_three(uint64_t c0, const uint8_t *b, size_t stream, __m128i skip)
+__attribute__((target("sse4.2,pclmul"), always_inline)) static inline uint64_t
+crc_three(uint64_t c0, const uint8_t *b, size_t stream, __m128i skip)
 {
 	uint64_t c1 = 0, c2 = 0;
 	for (size_t i = 0; i < stream; i += 8) {
@@ -100,7 +118,8 @@ __attribute__((target("sse4.2,pclmul"), always_inline)) static inline uint64_t c
 	return c2 ^ _mm_crc32_u64(0, (uint64_t)_mm_cvtsi128_si64(_mm_xor_si128(a0, a1)));
 }
 
-__attribute__((target("sse4.2,pclmul"))) static uint32_t crc_by_streams(uint32_t crc, const void *p, size_t n)
+__attribute__((target("sse4.2,pclmul"))) static uint32_t crc_by_streams(uint32_t crc, const void *p,
+                                                                        size_t n)
 {
 	const uint8_t *b = p;
 	uint64_t c = ~crc;
@@ -114,25 +133,31 @@ __attribute__((target("sse4.2,pclmul"))) static uint32_t crc_by_streams(uint32_t
 }
 
 /*
- * By folding: the first bytes are multiplied without carry by what moves them over the bytes between, and added to the bytes there. Over a distance of d
- * bits, the first 8 of 16 bytes are multiplied by x^(d + 32) and the others by x^(d - 32), both reflected and shifted by one. Four registers of 64 bytes go on
- * side by side, then into one, and this one's four parts into the last: 16 bytes that have the crc of all.
+ * By folding: the first bytes are multiplied without carry by what moves them over the bytes
+ * between, and added to the bytes there. Over a distance of d bits, the first 8 of 16 bytes are
+ * multiplied by x^(d + 32) and the others by x^(d - 32), both reflected and shifted by one. Four
+ * registers of 64 bytes go on side by side, then into one, and this one's four parts into the last:
+ * 16 bytes that have the crc of all.
  */
 #define FOLD_MIN 512u
-#define WIDE __attribute__((target("sse4.2,pclmul,avx512f,avx512dq,vpclmulqdq")))
+#define WIDE     __attribute__((target("sse4.2,pclmul,avx512f,avx512dq,vpclmulqdq")))
 
 WIDE static inline __m512i fold_wide(__m512i a, long long first, long long second, __m512i onto)
 {
-	const __m512i by = _mm512_set_epi64(second, first, second, first, second, first, second, first);
+	const __m512i by =
+	    _mm512_set_epi64(second, first, second, first, second, first, second, first);
 
-	return _mm512_ternarylogic_epi64(_mm512_clmulepi64_epi128(a, by, 0x00), _mm512_clmulepi64_epi128(a, by, 0x11), onto, 0x96);
+	return _mm512_ternarylogic_epi64(_mm512_clmulepi64_epi128(a, by, 0x00),
+	                                 _mm512_clmulepi64_epi128(a, by, 0x11), onto, 0x96);
 }
 
 WIDE static inline __m128i fold(__m128i a, long long first, long long second, __m128i onto)
 {
 	const __m128i by = _mm_set_epi64x(second, first);
 
-	return _mm_xor_si128(_mm_xor_si128(_mm_clmulepi64_si128(a, by, 0x00), _mm_clmulepi64_si128(a, by, 0x11)), onto);
+	return _mm_xor_si128(
+	    _mm_xor_si128(_mm_clmulepi64_si128(a, by, 0x00), _mm_clmulepi64_si128(a, by, 0x11)),
+	    onto);
 }
 
 WIDE static uint32_t crc_by_folding(uint32_t crc, const void *p, size_t n)
@@ -141,7 +166,8 @@ WIDE static uint32_t crc_by_folding(uint32_t crc, const void *p, size_t n)
 
 	if (n < FOLD_MIN)
 		return ~crc_run(~crc, b, n);
-	__m512i a0 = _mm512_loadu_si512(b), a1 = _mm512_loadu_si512(b + 64), a2 = _mm512_loadu_si512(b + 128), a3 = _mm512_loadu_si512(b + 192);
+	__m512i a0 = _mm512_loadu_si512(b), a1 = _mm512_loadu_si512(b + 64),
+	        a2 = _mm512_loadu_si512(b + 128), a3 = _mm512_loadu_si512(b + 192);
 
 	a0 = _mm512_xor_si512(a0, _mm512_zextsi128_si512(_mm_cvtsi32_si128((int)~crc)));
 	for (b += 256, n -= 256; n >= 256; b += 256, n -= 256) {
@@ -175,7 +201,9 @@ static uint32_t crc_by_arm(uint32_t crc, const void *p, size_t n)
 	for (; n >= 8; b += 8, n -= 8)
 		__asm__(".arch_extension crc\n\tcrc32cx %w0, %w0, %x1" : "+r"(crc) : "r"(get64(b)));
 	for (; n > 0; b++, n--)
-		__asm__(".arch_extension crc\n\tcrc32cb %w0, %w0, %w1" : "+r"(crc) : "r"((uint32_t)*b));
+		__asm__(".arch_extension crc\n\tcrc32cb %w0, %w0, %w1"
+		        : "+r"(crc)
+		        : "r"((uint32_t)*b));
 	return ~crc;
 }
 
@@ -183,7 +211,8 @@ static uint32_t crc_by_arm(uint32_t crc, const void *p, size_t n)
 
 static crc_fn crc_choose;
 
-/* Threads that meet at the first call choose the same function: relaxed is enough, as the pointer refers to code alone. */
+/* Threads that meet at the first call choose the same function: relaxed is enough, as the pointer
+ * refers to code alone. */
 static crc_fn *crc_chosen = crc_choose;
 
 crc_fn *crc32c_way(unsigned int i)
@@ -192,9 +221,11 @@ crc_fn *crc32c_way(unsigned int i)
 	unsigned int n = 0;
 
 #if defined(__x86_64__)
-	bool instruction = __builtin_cpu_supports("sse4.2"), product = instruction && __builtin_cpu_supports("pclmul");
+	bool instruction = __builtin_cpu_supports("sse4.2"),
+	     product = instruction && __builtin_cpu_supports("pclmul");
 
-	if (product && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("vpclmulqdq"))
+	if (product && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+	    __builtin_cpu_supports("vpclmulqdq"))
 		way[n++] = crc_by_folding;
 	if (product)
 		way[n++] = crc_by_streams;
@@ -221,7 +252,7 @@ uint32_t crc32c(uint32_t crc, const void *p, size_t n)
 	return __atomic_load_n(&crc_chosen, __ATOMIC_RELAXED)(crc, p, n);
 }
 
-/* ---- hash64 --------------------------------------------------------------------------------------------------------------- */
+/* ---- hash64 ---------------------------------------------------------------------------------- */
 
 uint64_t hash64(uint64_t seed, const void *p, size_t n)
 {

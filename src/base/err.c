@@ -28,7 +28,8 @@ static const char *const error_texts[] = {
     [-DAXKV_DBS_FULL] = "too many database handles",
     [-DAXKV_READERS_FULL] = "too many read transactions at once",
     [-DAXKV_NEED_COMPARE] = "the database has its own order: its comparator must be set first",
-    [-DAXKV_TOO_OLD] = "the snapshot had reached its bound and was given up: the space that it held back was needed",
+    [-DAXKV_TOO_OLD] = "the snapshot had reached its bound and was given up: the space that it "
+                       "held back was needed",
     [-DAXKV_NOT_DAX] = "the mapping cannot have MAP_SYNC",
 };
 
@@ -38,7 +39,8 @@ static const char *sys_text(int err)
 	const char *s = strerrordesc_np(err);
 	return s ? s : "unknown error number";
 #else
-	/* Known numbers have constant texts here; an unknown one would be printed into a buffer that threads share. */
+	/* Known numbers have constant texts here; an unknown one would be printed into a buffer
+	 * that threads share. */
 	return err < 134 ? strerror(err) : "unknown error number";
 #endif
 }
@@ -59,8 +61,10 @@ DAXKV_API const char *daxkv_errmsg(void)
 	return text[0] ? text : "no call of this thread has failed";
 }
 
-/* text_set - "<prefix><formatted><suffix>". By way of a second buffer: an argument may be the text that is there. */
-__attribute__((format(printf, 3, 0))) static void text_set(const char *prefix, const char *suffix, const char *format, va_list args)
+/* text_set - "<prefix><formatted><suffix>". By way of a second buffer: an argument may be the text
+ * that is there. */
+__attribute__((format(printf, 3, 0))) static void text_set(const char *prefix, const char *suffix,
+                                                           const char *format, va_list args)
 {
 	char fresh[ERR_TEXT];
 	int at = snprintf(fresh, sizeof fresh, "%s", prefix);

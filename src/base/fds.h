@@ -2,10 +2,11 @@
 /*
  * fds.h - descriptors that a forked child must not keep.
  *
- * A copy of a descriptor keeps its locks (lock.h), and so does a copy of a mapping of its file. So a child closes descriptors that are
- * noted in an open store (registry.c), and inherits no mapping (MADV_DONTFORK). To open one and note it, to close one and forget it, to map
- * and keep the mapping from children, is one step to fork: it waits for the mutex here, which is held for such a step only, and never while
- * waiting for a lock on a file.
+ * A copy of a descriptor keeps its locks (lock.h), and so does a copy of a mapping of its file. So
+ * a child closes descriptors that are noted in an open store (registry.c), and inherits no mapping
+ * (MADV_DONTFORK). To open one and note it, to close one and forget it, to map and keep the mapping
+ * from children, is one step to fork: it waits for the mutex here, which is held for such a step
+ * only, and never while waiting for a lock on a file.
  */
 #ifndef DAXKV_FDS_H
 #define DAXKV_FDS_H

@@ -64,7 +64,8 @@ static bool all_zero(const uint8_t *p, size_t n)
 	return n == 0;
 }
 
-/* super_identity - whether this is a store whose layout is known here. Only then does anything else in it mean something. */
+/* super_identity - whether this is a store whose layout is known here. Only then does anything else
+ * in it mean something. */
 static bool super_identity(struct check *ck)
 {
 	const struct fmt_super *super = &ck->super;
@@ -75,17 +76,19 @@ static bool super_identity(struct check *ck)
 		return false;
 	}
 	if (super->hash != hash64(SUPER_HASH_SEED, super, offsetof(struct fmt_super, hash)))
-		check_fault(ck, NULL, "superblock: hash does not match its first %zu bytes", offsetof(struct fmt_super, hash));
+		check_fault(ck, NULL, "superblock: hash does not match its first %zu bytes",
+		            offsetof(struct fmt_super, hash));
 	if (super->version != FMT_VERSION || super->endian != FMT_ENDIAN || super->incompat != 0) {
 		check_fault(ck, NULL,
-		            "superblock: format version %" PRIu32 ", byte order 0x%08" PRIx32 ", incompatible features 0x%" PRIx32
-		            ": not known here",
+		            "superblock: format version %" PRIu32 ", byte order 0x%08" PRIx32
+		            ", incompatible features 0x%" PRIx32 ": not known here",
 		            super->version, super->endian, super->incompat);
 		return false;
 	}
 	if (size < FMT_PAGE_MIN || size > FMT_PAGE_MAX || (size & (size - 1)) != 0) {
-		check_fault(ck, NULL, "superblock: page size %" PRIu32 " is not a power of two from %u to %u", size, FMT_PAGE_MIN,
-		            FMT_PAGE_MAX);
+		check_fault(ck, NULL,
+		            "superblock: page size %" PRIu32 " is not a power of two from %u to %u",
+		            size, FMT_PAGE_MIN, FMT_PAGE_MAX);
 		return false;
 	}
 	return true;
@@ -97,26 +100,35 @@ static bool check_super_layout(struct check *ck)
 	const struct fmt_super *super = &ck->super;
 	uint64_t ring = (uint64_t)super->ring_records * super->ring_record_size;
 
-	if (super->ring_record_size < FMT_LINE || super->ring_record_size % FMT_LINE != 0 || super->ring_record_size > FMT_PAGE_MAX ||
-	    super->ring_records < 4 || super->ring_off < FMT_SUPER_SIZE || super->ring_off % FMT_LINE != 0 ||
+	if (super->ring_record_size < FMT_LINE || super->ring_record_size % FMT_LINE != 0 ||
+	    super->ring_record_size > FMT_PAGE_MAX || super->ring_records < 4 ||
+	    super->ring_off < FMT_SUPER_SIZE || super->ring_off % FMT_LINE != 0 ||
 	    super->ring_off > super->first_page || ring > super->first_page - super->ring_off ||
 	    super->first_page % super->page_size != 0) {
 		check_fault(ck, NULL,
-		            "superblock: ring of %" PRIu32 " records of %" PRIu32 " bytes at 0x%" PRIx64 " and first page 0x%" PRIx64
+		            "superblock: ring of %" PRIu32 " records of %" PRIu32
+		            " bytes at 0x%" PRIx64 " and first page 0x%" PRIx64
 		            " do not fit together",
-		            super->ring_records, super->ring_record_size, super->ring_off, super->first_page);
+		            super->ring_records, super->ring_record_size, super->ring_off,
+		            super->first_page);
 		return false;
 	}
-	if (!all_zero(super->zero1, sizeof super->zero1) || !all_zero(super->zero2, sizeof super->zero2) ||
+	if (!all_zero(super->zero1, sizeof super->zero1) ||
+	    !all_zero(super->zero2, sizeof super->zero2) ||
 	    !all_zero(super->zero3, sizeof super->zero3))
 		check_fault(ck, NULL, "superblock: bytes that must be zero are not");
 	if (super->size % super->page_size != 0)
-		check_fault(ck, NULL, "superblock: size %" PRIu64 " is not a multiple of the page size", super->size);
+		check_fault(ck, NULL,
+		            "superblock: size %" PRIu64 " is not a multiple of the page size",
+		            super->size);
 	if (super->size > ck->in->mapped)
-		check_fault(ck, NULL, "superblock: size %" PRIu64 " is more than the file has (%" PRIu64 ")", super->size, ck->in->mapped);
+		check_fault(ck, NULL,
+		            "superblock: size %" PRIu64 " is more than the file has (%" PRIu64 ")",
+		            super->size, ck->in->mapped);
 	ck->limit = round_down(min_u64(super->size, ck->in->mapped), super->page_size);
 	if (super->first_page >= ck->limit) {
-		check_fault(ck, NULL, "superblock: size %" PRIu64 " leaves no page behind the ring", super->size);
+		check_fault(ck, NULL, "superblock: size %" PRIu64 " leaves no page behind the ring",
+		            super->size);
 		return false;
 	}
 	return true;
@@ -151,7 +163,9 @@ int check_run(const struct check_input *in, uint64_t *faults)
 	struct check ck = {.in = in, .base = in->base, .txn = in->txn};
 
 	if (in->mapped < sizeof ck.super) {
-		check_fault(&ck, NULL, "superblock: the file has %" PRIu64 " bytes, less than a superblock", in->mapped);
+		check_fault(&ck, NULL,
+		            "superblock: the file has %" PRIu64 " bytes, less than a superblock",
+		            in->mapped);
 		*faults = ck.faults;
 		return DAXKV_CORRUPT;
 	}

@@ -7,7 +7,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-/* A tail entry may be padded to a multiple of four bytes: the commit record names it in such units. */
+/* A tail entry may be padded to a multiple of four bytes: the commit record names it in such
+ * units. */
 #define TAIL_ALIGN 4u
 
 struct check_leaf_state { /* the leaf being checked */
@@ -23,7 +24,8 @@ static const char *part_of(const struct check_entry *e)
 }
 
 /* entry_read - the entry at off of a page, in [low, high). False when it does not lie there. */
-static bool entry_read(const struct check_page *page, uint32_t off, uint32_t low, uint32_t high, struct check_entry *e)
+static bool entry_read(const struct check_page *page, uint32_t off, uint32_t low, uint32_t high,
+                       struct check_entry *e)
 {
 	uint32_t klen, vlen, flags;
 
@@ -32,7 +34,8 @@ static bool entry_read(const struct check_page *page, uint32_t off, uint32_t low
 	flags = get16(page->p + off);
 	klen = flags & FMT_KLEN_MASK;
 	vlen = get16(page->p + off + 2);
-	*e = (struct check_entry){.off = off, .end = off + FMT_ENTRY_SIZE + klen + vlen, .flags = flags & ~FMT_KLEN_MASK};
+	*e = (struct check_entry){
+	    .off = off, .end = off + FMT_ENTRY_SIZE + klen + vlen, .flags = flags & ~FMT_KLEN_MASK};
 	e->item.key = page->p + off + FMT_ENTRY_SIZE;
 	e->item.klen = klen;
 	e->item.dup = e->item.key + klen;
@@ -40,22 +43,26 @@ static bool entry_read(const struct check_page *page, uint32_t off, uint32_t low
 	return e->end <= high;
 }
 
-/* ---- one entry ------------------------------------------------------------------------------------------------------------ */
+/* ---- one entry ------------------------------------------------------------------------------- */
 
 /* entry_form - rules that hold for every entry, superseded ones included. */
-static void entry_form(const struct check_leaf_state *leaf, const struct check_entry *e, bool tombstone)
+static void entry_form(const struct check_leaf_state *leaf, const struct check_entry *e,
+                       bool tombstone)
 {
 	const struct check *ck = leaf->ck;
-	uint32_t klen = e->item.klen, vlen = e->item.dlen, flags = leaf->db->flags, known = FMT_ENTRY_BLOB;
+	uint32_t klen = e->item.klen, vlen = e->item.dlen, flags = leaf->db->flags,
+	         known = FMT_ENTRY_BLOB;
 	const char *fault = NULL;
 
 	if (leaf->db->main)
 		known |= FMT_ENTRY_DB;
 	if (klen == 0 || klen > min_u64(ck->page_size / 4, FMT_KLEN_MASK))
 		fault = "key length is out of range";
-	else if ((flags & (DAXKV_INTEGER_KEY | DAXKV_OWN_COMPARE)) == DAXKV_INTEGER_KEY && klen != 4 && klen != 8)
+	else if ((flags & (DAXKV_INTEGER_KEY | DAXKV_OWN_COMPARE)) == DAXKV_INTEGER_KEY &&
+	         klen != 4 && klen != 8)
 		fault = "key is not an integer of 4 or 8 bytes";
-	else if ((flags & (DAXKV_INTEGER_DUP | DAXKV_OWN_DUP_COMPARE)) == DAXKV_INTEGER_DUP && vlen != 4 && vlen != 8)
+	else if ((flags & (DAXKV_INTEGER_DUP | DAXKV_OWN_DUP_COMPARE)) == DAXKV_INTEGER_DUP &&
+	         vlen != 4 && vlen != 8)
 		fault = "duplicate is not an integer of 4 or 8 bytes";
 	else if ((e->flags & ~known) || e->flags == (FMT_ENTRY_BLOB | FMT_ENTRY_DB))
 		fault = "entry flags are not valid here";
@@ -71,7 +78,8 @@ static void entry_form(const struct check_leaf_state *leaf, const struct check_e
 		fault = "a catalog entry of the wrong size";
 	if (fault)
 		check_fault(leaf->ck, leaf->db,
-		            "leaf 0x%" PRIx64 " %s %" PRIu32 ": %s (key %" PRIu32 ", value %" PRIu32 " bytes, flags 0x%" PRIx32 ")",
+		            "leaf 0x%" PRIx64 " %s %" PRIu32 ": %s (key %" PRIu32 ", value %" PRIu32
+		            " bytes, flags 0x%" PRIx32 ")",
 		            leaf->page->off, part_of(e), e->index, fault, klen, vlen, e->flags);
 }
 
@@ -83,7 +91,9 @@ static void blob_check(const struct check_leaf_state *leaf, const struct check_e
 
 	memcpy(&blob, e->item.dup, sizeof blob);
 	if (blob.len == 0 || blob.zero != 0) {
-		check_fault(ck, leaf->db, "leaf 0x%" PRIx64 " %s %" PRIu32 ": blob of %" PRIu64 " bytes, spare field %" PRIu32,
+		check_fault(ck, leaf->db,
+		            "leaf 0x%" PRIx64 " %s %" PRIu32 ": blob of %" PRIu64
+		            " bytes, spare field %" PRIu32,
 		            leaf->page->off, part_of(e), e->index, blob.len, blob.zero);
 		return;
 	}
@@ -91,8 +101,10 @@ static void blob_check(const struct check_leaf_state *leaf, const struct check_e
 		return;
 	leaf->db->blob_pages += (blob.len + ck->page_size - 1) / ck->page_size;
 	if (crc32c(0, ck->base + blob.off, blob.len) != blob.crc)
-		check_fault(ck, leaf->db, "blob 0x%" PRIx64 " of leaf 0x%" PRIx64 " %s %" PRIu32 ": crc does not match", blob.off,
-		            leaf->page->off, part_of(e), e->index);
+		check_fault(ck, leaf->db,
+		            "blob 0x%" PRIx64 " of leaf 0x%" PRIx64 " %s %" PRIu32
+		            ": crc does not match",
+		            blob.off, leaf->page->off, part_of(e), e->index);
 }
 
 /* db_note - remember a named database: it is walked when the main one is done. */
@@ -103,8 +115,10 @@ static void db_note(const struct check_leaf_state *leaf, const struct check_entr
 
 	memcpy(&record, e->item.dup, sizeof record);
 	if (record.zero != 0)
-		check_fault(ck, leaf->db, "leaf 0x%" PRIx64 " %s %" PRIu32 ": catalog entry's spare field is not zero", leaf->page->off,
-		            part_of(e), e->index);
+		check_fault(ck, leaf->db,
+		            "leaf 0x%" PRIx64 " %s %" PRIu32
+		            ": catalog entry's spare field is not zero",
+		            leaf->page->off, part_of(e), e->index);
 	if (ck->dbs_count == ck->dbs_size) {
 		size_t size = ck->dbs_size ? 2 * ck->dbs_size : 16;
 		struct check_db *dbs = realloc(ck->dbs, size * sizeof *dbs);
@@ -129,7 +143,8 @@ static void entry_live(const struct check_leaf_state *leaf, const struct check_e
 {
 	struct check_db *db = leaf->db;
 
-	if ((e->flags & FMT_ENTRY_BLOB) && e->item.dlen == sizeof(struct fmt_blob) && !(db->flags & DAXKV_DUP_SORT))
+	if ((e->flags & FMT_ENTRY_BLOB) && e->item.dlen == sizeof(struct fmt_blob) &&
+	    !(db->flags & DAXKV_DUP_SORT))
 		blob_check(leaf, e);
 	if ((e->flags & FMT_ENTRY_DB) && e->item.dlen == sizeof(struct fmt_db) && db->main)
 		db_note(leaf, e);
@@ -139,11 +154,13 @@ static void entry_live(const struct check_leaf_state *leaf, const struct check_e
 		db->dup_size = e->item.dlen;
 	db->has_dup_size = true;
 	if (db->dup_size != e->item.dlen)
-		check_fault(leaf->ck, db, "leaf 0x%" PRIx64 " %s %" PRIu32 ": duplicate of %" PRIu32 " bytes, where others have %" PRIu32,
+		check_fault(leaf->ck, db,
+		            "leaf 0x%" PRIx64 " %s %" PRIu32 ": duplicate of %" PRIu32
+		            " bytes, where others have %" PRIu32,
 		            leaf->page->off, part_of(e), e->index, e->item.dlen, db->dup_size);
 }
 
-/* ---- base ----------------------------------------------------------------------------------------------------------------- */
+/* ---- base ------------------------------------------------------------------------------------ */
 
 static uint32_t check_leaf_crc(const struct check_page *page)
 {
@@ -160,7 +177,8 @@ static void check_base_item(const void *arg, uint32_t i, struct check_item *out)
 	*out = leaf->ck->entries[i].item;
 }
 
-static bool in_order(const struct check_leaf_state *leaf, const struct check_entry *a, const struct check_entry *b)
+static bool in_order(const struct check_leaf_state *leaf, const struct check_entry *a,
+                     const struct check_entry *b)
 {
 	enum check_order order = check_compare(leaf->db->flags, &a->item, &b->item);
 
@@ -170,11 +188,13 @@ static bool in_order(const struct check_leaf_state *leaf, const struct check_ent
 /* uniform_read - entry i of a uniform base, which lies in the page. */
 static void uniform_read(const struct check_page *page, uint32_t i, struct check_entry *e)
 {
-	uint32_t klen = page->head.heads & FMT_KLEN_MASK, vlen = page->head.offs, stride = (uint32_t)round_up(klen + vlen, 4);
+	uint32_t klen = page->head.heads & FMT_KLEN_MASK, vlen = page->head.offs,
+	         stride = (uint32_t)round_up(klen + vlen, 4);
 	uint32_t off = FMT_LEAF_BASE + 8u * page->head.n + i * stride;
 
 	*e = (struct check_entry){.off = off, .end = off + klen + vlen};
-	e->item = (struct check_item){.key = page->p + off, .klen = klen, .dup = page->p + off + klen, .dlen = vlen};
+	e->item = (struct check_item){
+	    .key = page->p + off, .klen = klen, .dup = page->p + off + klen, .dlen = vlen};
 }
 
 static bool base_read(struct check_leaf_state *leaf)
@@ -187,14 +207,20 @@ static bool base_read(struct check_leaf_state *leaf)
 
 		if (page->head.heads & FMT_UNIFORM) {
 			uniform_read(page, i, e);
-		} else if (!entry_read(page, get16(page->p + page->head.offs + 2 * i), page->head.offs + 2u * page->head.n, page->head.end, e)) {
-			check_fault(ck, leaf->db, "leaf 0x%" PRIx64 " entry %" PRIu32 ": does not lie in the base", page->off, i);
+		} else if (!entry_read(page, get16(page->p + page->head.offs + 2 * i),
+		                       page->head.offs + 2u * page->head.n, page->head.end, e)) {
+			check_fault(ck, leaf->db,
+			            "leaf 0x%" PRIx64 " entry %" PRIu32
+			            ": does not lie in the base",
+			            page->off, i);
 			return false;
 		}
 		e->index = i;
 		entry_form(leaf, e, false);
 		if (i > 0 && !in_order(leaf, &ck->entries[i - 1], e))
-			check_fault(ck, leaf->db, "leaf 0x%" PRIx64 " entry %" PRIu32 ": key out of order", page->off, i);
+			check_fault(ck, leaf->db,
+			            "leaf 0x%" PRIx64 " entry %" PRIu32 ": key out of order",
+			            page->off, i);
 		ck->order[i] = (uint16_t)i;
 	}
 	leaf->live = page->head.n;
@@ -202,7 +228,7 @@ static bool base_read(struct check_leaf_state *leaf)
 	return true;
 }
 
-/* ---- tail ----------------------------------------------------------------------------------------------------------------- */
+/* ---- tail ------------------------------------------------------------------------------------ */
 
 static uint32_t fingerprint(const struct check_item *item)
 {
@@ -213,11 +239,14 @@ static uint32_t fingerprint(const struct check_item *item)
 
 static void slot_fault(const struct check_leaf_state *leaf, uint32_t slot, const char *fault)
 {
-	check_fault(leaf->ck, leaf->db, "leaf 0x%" PRIx64 " slot %" PRIu32 ": %s", leaf->page->off, slot, fault);
+	check_fault(leaf->ck, leaf->db, "leaf 0x%" PRIx64 " slot %" PRIu32 ": %s", leaf->page->off,
+	            slot, fault);
 }
 
-/* slot_read - the entry that a slot names, with its own checks. False when it does not lie behind the base. */
-static bool slot_read(const struct check_leaf_state *leaf, uint32_t slot, uint64_t word, struct check_entry *e)
+/* slot_read - the entry that a slot names, with its own checks. False when it does not lie behind
+ * the base. */
+static bool slot_read(const struct check_leaf_state *leaf, uint32_t slot, uint64_t word,
+                      struct check_entry *e)
 {
 	const struct check_page *page = leaf->page;
 	uint32_t off = FMT_SLOT_OFF(word), end = FMT_SLOT_END(word), crc;
@@ -226,9 +255,11 @@ static bool slot_read(const struct check_leaf_state *leaf, uint32_t slot, uint64
 		slot_fault(leaf, slot, "unknown kind");
 		return false;
 	}
-	if (end > leaf->ck->page_size || !entry_read(page, off, page->head.end + FMT_TAIL_BEFORE, end, e) ||
+	if (end > leaf->ck->page_size ||
+	    !entry_read(page, off, page->head.end + FMT_TAIL_BEFORE, end, e) ||
 	    end < e->end + FMT_TAIL_AFTER || end >= e->end + FMT_TAIL_AFTER + TAIL_ALIGN) {
-		slot_fault(leaf, slot, "its entry does not lie behind the base, or its end is wrong");
+		slot_fault(leaf, slot,
+		           "its entry does not lie behind the base, or its end is wrong");
 		return false;
 	}
 	e->tail = true;
@@ -242,12 +273,14 @@ static bool slot_read(const struct check_leaf_state *leaf, uint32_t slot, uint64
 	return true;
 }
 
-/* slot_apply - change the order as the slot's rank says: entry number e becomes, takes or ends a place. */
+/* slot_apply - change the order as the slot's rank says: entry number e becomes, takes or ends a
+ * place. */
 static void slot_apply(struct check_leaf_state *leaf, uint32_t slot, uint64_t word, uint16_t e)
 {
 	uint16_t *order = leaf->ck->order;
 	const struct check_entry *entries = leaf->ck->entries;
-	uint32_t rank = FMT_SLOT_RANK(word), kind = FMT_SLOT_KIND(word), places = leaf->live + (kind == FMT_SLOT_INSERT);
+	uint32_t rank = FMT_SLOT_RANK(word), kind = FMT_SLOT_KIND(word),
+	         places = leaf->live + (kind == FMT_SLOT_INSERT);
 	enum check_order same;
 
 	if (rank >= places) {
@@ -291,12 +324,15 @@ static void tail_read(struct check_leaf_state *leaf)
 			slot_fault(leaf, slot, "follows an unused one");
 		if (!slot_read(leaf, slot, word, &tail[count]))
 			continue;
-		if (count > 0 && tail[count].off - FMT_TAIL_BEFORE < tail[count - 1].end + FMT_TAIL_AFTER)
-			slot_fault(leaf, slot, "its entry does not lie behind that of the slot before");
+		if (count > 0 &&
+		    tail[count].off - FMT_TAIL_BEFORE < tail[count - 1].end + FMT_TAIL_AFTER)
+			slot_fault(leaf, slot,
+			           "its entry does not lie behind that of the slot before");
 		now = get64(page->p + tail[count].off - FMT_TAIL_BEFORE);
 		if (now < txn || now > ck->txn)
 			check_fault(ck, leaf->db,
-			            "leaf 0x%" PRIx64 " slot %" PRIu32 ": transaction %" PRIu64 " is not in %" PRIu64 "..%" PRIu64,
+			            "leaf 0x%" PRIx64 " slot %" PRIu32 ": transaction %" PRIu64
+			            " is not in %" PRIu64 "..%" PRIu64,
 			            page->off, slot, now, txn, ck->txn);
 		else
 			txn = now;
@@ -305,33 +341,41 @@ static void tail_read(struct check_leaf_state *leaf)
 	}
 }
 
-/* ---- the leaf ------------------------------------------------------------------------------------------------------------- */
+/* ---- the leaf -------------------------------------------------------------------------------- */
 
-/* order_check - the order that base and ranks give. Neighbours in the base were compared already. */
+/* order_check - the order that base and ranks give. Neighbours in the base were compared
+ * already. */
 static void order_check(const struct check_leaf_state *leaf, const struct check_bounds *bounds)
 {
 	const struct check *ck = leaf->ck;
 
 	for (uint32_t i = 0; i < leaf->live; i++) {
-		const struct check_entry *e = &ck->entries[ck->order[i]], *before = i > 0 ? &ck->entries[ck->order[i - 1]] : NULL;
-		bool compared = before && !e->tail && !before->tail && before->index + 1 == e->index;
+		const struct check_entry *e = &ck->entries[ck->order[i]],
+		                         *before = i > 0 ? &ck->entries[ck->order[i - 1]] : NULL;
+		bool compared =
+		    before && !e->tail && !before->tail && before->index + 1 == e->index;
 		enum check_order low = CHECK_SAME, high = CHECK_BEFORE;
 
 		if (before && !compared && !in_order(leaf, before, e))
-			check_fault(leaf->ck, leaf->db, "leaf 0x%" PRIx64 " %s %" PRIu32 ": key out of order, by its rank %" PRIu32,
+			check_fault(leaf->ck, leaf->db,
+			            "leaf 0x%" PRIx64 " %s %" PRIu32
+			            ": key out of order, by its rank %" PRIu32,
 			            leaf->page->off, part_of(e), e->index, i);
 		if (bounds && bounds->has_low)
 			low = check_compare(leaf->db->flags, &e->item, &bounds->low);
 		if (bounds && bounds->has_high)
 			high = check_compare(leaf->db->flags, &e->item, &bounds->high);
 		if (low == CHECK_BEFORE || (high != CHECK_BEFORE && high != CHECK_UNKNOWN))
-			check_fault(leaf->ck, leaf->db, "leaf 0x%" PRIx64 " %s %" PRIu32 ": key out of the bounds of the page above",
+			check_fault(leaf->ck, leaf->db,
+			            "leaf 0x%" PRIx64 " %s %" PRIu32
+			            ": key out of the bounds of the page above",
 			            leaf->page->off, part_of(e), e->index);
 		entry_live(leaf, e);
 	}
 }
 
-void check_leaf(struct check *ck, struct check_db *db, const struct check_page *page, const struct check_bounds *bounds)
+void check_leaf(struct check *ck, struct check_db *db, const struct check_page *page,
+                const struct check_bounds *bounds)
 {
 	struct check_leaf_state leaf = {.ck = ck, .db = db, .page = page};
 
@@ -344,6 +388,8 @@ void check_leaf(struct check *ck, struct check_db *db, const struct check_page *
 	tail_read(&leaf);
 	order_check(&leaf, bounds);
 	if (bounds && leaf.live == 0)
-		check_fault(ck, db, "leaf 0x%" PRIx64 ": no live entry in a leaf that is not the root", page->off);
+		check_fault(ck, db,
+		            "leaf 0x%" PRIx64 ": no live entry in a leaf that is not the root",
+		            page->off);
 	db->entries += leaf.live;
 }

@@ -12,13 +12,15 @@ static enum check_order by_number(uint64_t a, uint64_t b)
 	return a < b ? CHECK_BEFORE : a > b ? CHECK_AFTER : CHECK_SAME;
 }
 
-static enum check_order check_by_bytes(const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
+static enum check_order check_by_bytes(const uint8_t *a, uint32_t alen, const uint8_t *b,
+                                       uint32_t blen)
 {
 	int diff = memcmp(a, b, alen < blen ? alen : blen);
 	return diff != 0 ? sign(diff) : by_number(alen, blen);
 }
 
-static enum check_order by_last_byte(const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
+static enum check_order by_last_byte(const uint8_t *a, uint32_t alen, const uint8_t *b,
+                                     uint32_t blen)
 {
 	for (uint32_t i = 1; i <= alen && i <= blen; i++)
 		if (a[alen - i] != b[blen - i])
@@ -36,8 +38,10 @@ static uint64_t check_integer(const uint8_t *p, uint32_t len)
 	return len == sizeof(uint32_t) ? get32(p) : get64(p);
 }
 
-/* A wrong size is a fault of its own, reported where the entry is read: here it only must not be read as a number. */
-static enum check_order check_by_integer(const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
+/* A wrong size is a fault of its own, reported where the entry is read: here it only must not be
+ * read as a number. */
+static enum check_order check_by_integer(const uint8_t *a, uint32_t alen, const uint8_t *b,
+                                         uint32_t blen)
 {
 	enum check_order order;
 
@@ -77,7 +81,8 @@ static enum check_order dups(uint32_t flags, const struct check_item *a, const s
 	return check_by_bytes(a->dup, a->dlen, b->dup, b->dlen);
 }
 
-enum check_order check_compare(uint32_t flags, const struct check_item *a, const struct check_item *b)
+enum check_order check_compare(uint32_t flags, const struct check_item *a,
+                               const struct check_item *b)
 {
 	enum check_order order = keys(flags, a, b);
 
@@ -107,8 +112,10 @@ uint64_t check_head(uint32_t flags, const uint8_t *key, uint32_t klen, uint32_t 
 
 bool check_flags_valid(uint32_t flags)
 {
-	const uint32_t of_dups = DAXKV_DUP_FIXED | DAXKV_INTEGER_DUP | DAXKV_REVERSE_DUP | DAXKV_OWN_DUP_COMPARE;
-	const uint32_t known = of_dups | DAXKV_REVERSE_KEY | DAXKV_DUP_SORT | DAXKV_INTEGER_KEY | DAXKV_OWN_COMPARE;
+	const uint32_t of_dups =
+	    DAXKV_DUP_FIXED | DAXKV_INTEGER_DUP | DAXKV_REVERSE_DUP | DAXKV_OWN_DUP_COMPARE;
+	const uint32_t known =
+	    of_dups | DAXKV_REVERSE_KEY | DAXKV_DUP_SORT | DAXKV_INTEGER_KEY | DAXKV_OWN_COMPARE;
 
 	if (flags & ~known)
 		return false;

@@ -23,49 +23,67 @@ static uint64_t record_word(const struct check *ck, const struct record *rec, ui
 	return get64(ck->base + rec->off + i * FMT_WORD);
 }
 
-/* index_read - take a record apart. The lengths come before the hash that covers them, so they are bounded first. */
+/* index_read - take a record apart. The lengths come before the hash that covers them, so they are
+ * bounded first. */
 static enum index_state index_read(const struct check *ck, uint64_t off, struct record *rec)
 {
 	const uint8_t *p = ck->base + off;
 	uint64_t txn = get64(p), hash = get64(p + 8), head = get64(p + 16), back = head >> 48, got;
-	uint32_t ranges = (uint32_t)(head >> 32 & 0xff), words = (uint32_t)(head >> 40 & 0xff), last;
+	uint32_t ranges = (uint32_t)(head >> 32 & 0xff), words = (uint32_t)(head >> 40 & 0xff),
+	         last;
 
 	if (txn == 0 && hash == 0 && head == 0)
 		return INDEX_EMPTY;
-	*rec = (struct record){.off = off, .txn = txn, .fresh_crc = (uint32_t)head, .spilled = ranges == FMT_REC_SPILLED};
+	*rec = (struct record){.off = off,
+	                       .txn = txn,
+	                       .fresh_crc = (uint32_t)head,
+	                       .spilled = ranges == FMT_REC_SPILLED};
 	rec->ranges = rec->spilled ? 0 : ranges;
 	rec->words = rec->spilled ? 0 : words;
 	rec->durable_upto = txn - back;
 	last = FMT_REC_HEAD + (rec->spilled ? 3 : rec->ranges + 2 * rec->words);
-	if (rec->ranges > FMT_REC_MAX_RANGES || last * FMT_WORD > ck->super.ring_record_size || back == 0 || back > txn)
+	if (rec->ranges > FMT_REC_MAX_RANGES || last * FMT_WORD > ck->super.ring_record_size ||
+	    back == 0 || back > txn)
 		return INDEX_INVALID;
-	got = hash64(hash64(ck->super.file_id, p, FMT_WORD), p + 2 * FMT_WORD, (last - 2) * FMT_WORD);
+	got =
+	    hash64(hash64(ck->super.file_id, p, FMT_WORD), p + 2 * FMT_WORD, (last - 2) * FMT_WORD);
 	return got == hash ? INDEX_RECORD : INDEX_INVALID;
 }
 
-/* word_check - one word of a record that recovery may store. in_place: it must have its value already. */
+/* word_check - one word of a record that recovery may store. in_place: it must have its value
+ * already. */
 static void word_check(struct check *ck, uint64_t txn, const uint8_t *pair, bool in_place)
 {
 	uint64_t off = get64(pair), value = get64(pair + FMT_WORD);
 
 	if (off % FMT_WORD != 0 || off > ck->limit - FMT_WORD)
-		check_fault(ck, NULL, "record %" PRIu64 ": word 0x%" PRIx64 " is outside the file or not aligned", txn, off);
+		check_fault(ck, NULL,
+		            "record %" PRIu64 ": word 0x%" PRIx64
+		            " is outside the file or not aligned",
+		            txn, off);
 	else if (in_place && get64(ck->base + off) != value)
-		check_fault(ck, NULL, "record %" PRIu64 ": word 0x%" PRIx64 " is not in place: 0x%" PRIx64 " instead of 0x%" PRIx64, txn,
-		            off, get64(ck->base + off), value);
+		check_fault(ck, NULL,
+		            "record %" PRIu64 ": word 0x%" PRIx64 " is not in place: 0x%" PRIx64
+		            " instead of 0x%" PRIx64,
+		            txn, off, get64(ck->base + off), value);
 }
 
-/* spill_check - the chain of pages that holds a large record's words; a chain longer than the file has pages is a loop. */
+/* spill_check - the chain of pages that holds a large record's words; a chain longer than the file
+ * has pages is a loop. */
 static void spill_check(struct check *ck, const struct record *rec, bool in_place)
 {
-	uint64_t off = record_word(ck, rec, FMT_REC_HEAD), left = record_word(ck, rec, FMT_REC_HEAD + 1), steps = 0;
+	uint64_t off = record_word(ck, rec, FMT_REC_HEAD),
+	         left = record_word(ck, rec, FMT_REC_HEAD + 1), steps = 0;
 	uint32_t want = (uint32_t)record_word(ck, rec, FMT_REC_HEAD + 2), crc = 0;
 
 	while (left > 0) {
 		struct fmt_spill page;
 
-		if (off == 0 || off % ck->page_size != 0 || off >= ck->limit || steps++ > ck->pages) {
-			check_fault(ck, NULL, "record %" PRIu64 ": spill page 0x%" PRIx64 " is outside the file, or the chain has a loop",
+		if (off == 0 || off % ck->page_size != 0 || off >= ck->limit ||
+		    steps++ > ck->pages) {
+			check_fault(ck, NULL,
+			            "record %" PRIu64 ": spill page 0x%" PRIx64
+			            " is outside the file, or the chain has a loop",
 			            rec->txn, off);
 			return;
 		}
@@ -73,44 +91,54 @@ static void spill_check(struct check *ck, const struct record *rec, bool in_plac
 		if (page.page.type != FMT_SPILL || page.pairs == 0 || page.pairs > left ||
 		    page.pairs > (ck->page_size - FMT_SPILL_PAIRS) / (2 * FMT_WORD)) {
 			check_fault(ck, NULL,
-			            "record %" PRIu64 ": spill page 0x%" PRIx64 " has type %u and %" PRIu64 " words of the %" PRIu64
+			            "record %" PRIu64 ": spill page 0x%" PRIx64
+			            " has type %u and %" PRIu64 " words of the %" PRIu64
 			            " that are missing",
 			            rec->txn, off, page.page.type, page.pairs, left);
 			return;
 		}
 		for (uint64_t i = 0; i < page.pairs; i++)
-			word_check(ck, rec->txn, ck->base + off + FMT_SPILL_PAIRS + i * 2 * FMT_WORD, in_place);
+			word_check(ck, rec->txn,
+			           ck->base + off + FMT_SPILL_PAIRS + i * 2 * FMT_WORD, in_place);
 		crc = crc32c(crc, ck->base + off + FMT_SPILL_PAIRS, page.pairs * 2 * FMT_WORD);
 		left -= page.pairs;
 		off = page.page.prev;
 	}
 	if (crc != want)
-		check_fault(ck, NULL, "record %" PRIu64 ": crc of its spilled words does not match", rec->txn);
+		check_fault(ck, NULL, "record %" PRIu64 ": crc of its spilled words does not match",
+		            rec->txn);
 }
 
-/* fresh_check - what recovery asks of the newest record: without it the commit would be taken back. */
+/* fresh_check - what recovery asks of the newest record: without it the commit would be taken
+ * back. */
 static void fresh_check(struct check *ck, const struct record *rec)
 {
 	uint32_t crc = 0;
 
 	for (uint32_t i = 0; i < rec->ranges; i++) {
-		uint64_t range = record_word(ck, rec, FMT_REC_HEAD + i), off = range >> 16, len = (range & 0xffff) * 4;
+		uint64_t range = record_word(ck, rec, FMT_REC_HEAD + i), off = range >> 16,
+		         len = (range & 0xffff) * 4;
 		uint32_t one;
 
 		if (off >= ck->limit || len > ck->limit - off) {
-			check_fault(ck, NULL, "record %" PRIu64 ": fresh range 0x%" PRIx64 " is outside the file", rec->txn, off);
+			check_fault(ck, NULL,
+			            "record %" PRIu64 ": fresh range 0x%" PRIx64
+			            " is outside the file",
+			            rec->txn, off);
 			return;
 		}
 		one = crc32c(0, ck->base + off, len);
 		crc = crc32c(crc, &one, sizeof one);
 	}
 	if (crc != rec->fresh_crc)
-		check_fault(ck, NULL, "record %" PRIu64 ": crc of its fresh ranges does not match", rec->txn);
+		check_fault(ck, NULL, "record %" PRIu64 ": crc of its fresh ranges does not match",
+		            rec->txn);
 }
 
 /*
- * record_check - a record by its age. One that recovery would still use names live places of the file. Of an older one only the form
- * is left: its pages may have got another life, and its part of the file may be gone.
+ * record_check - a record by its age. One that recovery would still use names live places of the
+ * file. Of an older one only the form is left: its pages may have got another life, and its part of
+ * the file may be gone.
  */
 static void record_check(struct check *ck, const struct record *rec, uint64_t first_used)
 {
@@ -121,10 +149,13 @@ static void record_check(struct check *ck, const struct record *rec, uint64_t fi
 	if (rec->spilled && used)
 		spill_check(ck, rec, newest);
 	for (uint32_t i = 0; i < rec->words && (used || newest); i++)
-		word_check(ck, rec->txn, ck->base + rec->off + (FMT_REC_HEAD + rec->ranges + 2 * i) * FMT_WORD, newest);
+		word_check(ck, rec->txn,
+		           ck->base + rec->off + (FMT_REC_HEAD + rec->ranges + 2 * i) * FMT_WORD,
+		           newest);
 }
 
-/* newest_find - the newest record, its transaction 0 when there is none. Places that do not hold what they should are reported. */
+/* newest_find - the newest record, its transaction 0 when there is none. Places that do not hold
+ * what they should are reported. */
 static void newest_find(struct check *ck, struct record *newest)
 {
 	for (uint64_t i = 0; i < ck->super.ring_records; i++) {
@@ -135,16 +166,25 @@ static void newest_find(struct check *ck, struct record *newest)
 		if (state == INDEX_EMPTY)
 			continue;
 		if (state == INDEX_INVALID) {
-			/* What a crash left of the commit that did not happen lies where the next one will be written. */
+			/* What a crash left of the commit that did not happen lies where the next
+			 * one will be written. */
 			if (i != (ck->txn + 1) % ck->super.ring_records)
-				check_fault(ck, NULL, "ring index %" PRIu64 ": its record is not valid (hash or lengths)", i);
+				check_fault(ck, NULL,
+				            "ring index %" PRIu64
+				            ": its record is not valid (hash or lengths)",
+				            i);
 			continue;
 		}
 		if (rec.txn % ck->super.ring_records != i)
-			check_fault(ck, NULL, "ring index %" PRIu64 ": record %" PRIu64 " is at the wrong index", i, rec.txn);
+			check_fault(ck, NULL,
+			            "ring index %" PRIu64 ": record %" PRIu64
+			            " is at the wrong index",
+			            i, rec.txn);
 		else if (rec.txn > ck->txn)
-			check_fault(ck, NULL, "ring index %" PRIu64 ": record %" PRIu64 " is newer than transaction %" PRIu64, i, rec.txn,
-			            ck->txn);
+			check_fault(ck, NULL,
+			            "ring index %" PRIu64 ": record %" PRIu64
+			            " is newer than transaction %" PRIu64,
+			            i, rec.txn, ck->txn);
 		else if (rec.txn > newest->txn)
 			*newest = rec;
 	}
@@ -171,26 +211,35 @@ void check_ring(struct check *ck)
 	newest_find(ck, &newest);
 	if (newest.txn == 0) {
 		if (clean != ck->txn)
-			check_fault(ck, NULL, "superblock: clean is %" PRIu64 " with an empty ring, at transaction %" PRIu64, clean,
-			            ck->txn);
+			check_fault(ck, NULL,
+			            "superblock: clean is %" PRIu64
+			            " with an empty ring, at transaction %" PRIu64,
+			            clean, ck->txn);
 		return;
 	}
 	if (newest.txn != ck->txn)
-		check_fault(ck, NULL, "ring: newest record is %" PRIu64 ", at transaction %" PRIu64, newest.txn, ck->txn);
+		check_fault(ck, NULL, "ring: newest record is %" PRIu64 ", at transaction %" PRIu64,
+		            newest.txn, ck->txn);
 	if (clean > max_u64(newest.txn, ck->txn))
 		check_fault(ck, NULL,
 		            "superblock: clean is %" PRIu64 ", behind transaction %" PRIu64, clean,
 		            ck->txn);
 	first_used = max_u64(newest.durable_upto, clean) + 1;
 	if (newest.txn - newest.durable_upto > ck->super.ring_records) {
-		check_fault(ck, NULL, "record %" PRIu64 ": durable up to %" PRIu64 " only, more than the ring holds", newest.txn,
-		            newest.durable_upto);
+		check_fault(ck, NULL,
+		            "record %" PRIu64 ": durable up to %" PRIu64
+		            " only, more than the ring holds",
+		            newest.txn, newest.durable_upto);
 		first_used = max_u64(first_used, newest.txn - ck->super.ring_records + 1);
 	}
 	for (uint64_t t = first_used; t <= newest.txn; t++)
 		if (index_read(ck, index_off(ck, t), &rec) != INDEX_RECORD || rec.txn != t)
-			check_fault(ck, NULL, "ring: a hole: record %" PRIu64 " is needed by recovery and is not there", t);
+			check_fault(ck, NULL,
+			            "ring: a hole: record %" PRIu64
+			            " is needed by recovery and is not there",
+			            t);
 	for (uint64_t i = 0; i < ck->super.ring_records; i++)
-		if (index_read(ck, ck->super.ring_off + i * ck->super.ring_record_size, &rec) == INDEX_RECORD)
+		if (index_read(ck, ck->super.ring_off + i * ck->super.ring_record_size, &rec) ==
+		    INDEX_RECORD)
 			record_check(ck, &rec, first_used);
 }

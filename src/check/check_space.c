@@ -13,22 +13,31 @@ static void bit_set(uint64_t *bits, uint64_t i)
 	bits[i / 64] |= UINT64_C(1) << (i % 64);
 }
 
-bool check_space_claim(struct check *ck, const struct check_db *db, const char *what, uint64_t off, uint64_t len, uint64_t at)
+bool check_space_claim(struct check *ck, const struct check_db *db, const char *what, uint64_t off,
+                       uint64_t len, uint64_t at)
 {
 	uint64_t free_pages = 0, first_free = 0;
 
 	if (off % ck->page_size != 0) {
-		check_fault(ck, db, "%s 0x%" PRIx64 ", named at 0x%" PRIx64 ": not at a page boundary", what, off, at);
+		check_fault(ck, db,
+		            "%s 0x%" PRIx64 ", named at 0x%" PRIx64 ": not at a page boundary",
+		            what, off, at);
 		return false;
 	}
 	if (off >= ck->limit || len > ck->limit - off) {
-		check_fault(ck, db, "%s 0x%" PRIx64 ", named at 0x%" PRIx64 ": outside the file (%" PRIu64 " bytes)", what, off, at, len);
+		check_fault(ck, db,
+		            "%s 0x%" PRIx64 ", named at 0x%" PRIx64 ": outside the file (%" PRIu64
+		            " bytes)",
+		            what, off, at, len);
 		return false;
 	}
-	for (uint64_t i = off / ck->page_size; i < (off + len + ck->page_size - 1) / ck->page_size; i++) {
+	for (uint64_t i = off / ck->page_size; i < (off + len + ck->page_size - 1) / ck->page_size;
+	     i++) {
 		if (bit_get(ck->seen, i)) {
-			check_fault(ck, db, "%s 0x%" PRIx64 ", named at 0x%" PRIx64 ": page 0x%" PRIx64 " is used twice", what, off, at,
-			            i * ck->page_size);
+			check_fault(ck, db,
+			            "%s 0x%" PRIx64 ", named at 0x%" PRIx64 ": page 0x%" PRIx64
+			            " is used twice",
+			            what, off, at, i * ck->page_size);
 			return false;
 		}
 		bit_set(ck->seen, i);
@@ -37,8 +46,8 @@ bool check_space_claim(struct check *ck, const struct check_db *db, const char *
 	}
 	if (free_pages != 0)
 		check_fault(ck, db,
-		            "%s 0x%" PRIx64 ", named at 0x%" PRIx64 ": %" PRIu64 " pages from 0x%" PRIx64
-		            " on are not allocated in the bitmap",
+		            "%s 0x%" PRIx64 ", named at 0x%" PRIx64 ": %" PRIu64
+		            " pages from 0x%" PRIx64 " on are not allocated in the bitmap",
 		            what, off, at, free_pages, first_free);
 	return true;
 }
@@ -55,11 +64,15 @@ static void bitmap_load(struct check *ck, uint64_t zone, uint64_t off)
 		if (bits == 0)
 			continue;
 		if (first < ck->pages) {
-			keep = ck->pages - first >= 64 ? UINT64_MAX : (UINT64_C(1) << (ck->pages - first)) - 1;
+			keep = ck->pages - first >= 64 ? UINT64_MAX
+			                               : (UINT64_C(1) << (ck->pages - first)) - 1;
 			ck->used[first / 64] = bits & keep;
 		}
 		if (bits & ~keep)
-			check_fault(ck, NULL, "bitmap 0x%" PRIx64 " word %" PRIu64 ": bits set behind the size", off, w);
+			check_fault(ck, NULL,
+			            "bitmap 0x%" PRIx64 " word %" PRIu64
+			            ": bits set behind the size",
+			            off, w);
 	}
 }
 
@@ -75,7 +88,8 @@ static bool readable(const struct check *ck, uint64_t off)
 	return off != 0 && off % ck->page_size == 0 && off < ck->limit;
 }
 
-/* bitmaps_load - read the bitmaps of the zones below the size: as many bytes as there are pages / 8, whatever the directory says. */
+/* bitmaps_load - read the bitmaps of the zones below the size: as many bytes as there are pages /
+ * 8, whatever the directory says. */
 static void bitmaps_load(struct check *ck)
 {
 	const uint64_t per_page = ck->page_size / FMT_WORD, needed = zones_needed(ck);
@@ -99,25 +113,33 @@ static void directory_page(struct check *ck, uint64_t dir, uint64_t first_zone)
 		bool needed = first_zone + i < zones_needed(ck);
 
 		if (off == 0 && needed)
-			check_fault(ck, NULL, "directory 0x%" PRIx64 " word %" PRIu64 ": zone %" PRIu64 " has no bitmap", dir, i,
-			            first_zone + i);
-		if (off != 0 && check_space_claim(ck, NULL, "bitmap", off, ck->page_size, at) && !needed)
+			check_fault(ck, NULL,
+			            "directory 0x%" PRIx64 " word %" PRIu64 ": zone %" PRIu64
+			            " has no bitmap",
+			            dir, i, first_zone + i);
+		if (off != 0 && check_space_claim(ck, NULL, "bitmap", off, ck->page_size, at) &&
+		    !needed)
 			bitmap_load(ck, first_zone + i, off);
 	}
 }
 
-/* The bitmaps are read before anything is claimed: a claim looks at its page's bit, and a zone's bitmap may lie in any zone. */
+/* The bitmaps are read before anything is claimed: a claim looks at its page's bit, and a zone's
+ * bitmap may lie in any zone. */
 void check_space_load(struct check *ck)
 {
 	const uint64_t per_page = ck->page_size / FMT_WORD;
 
 	bitmaps_load(ck);
-	check_space_claim(ck, NULL, "superblock and ring", 0, ck->super.first_page, offsetof(struct fmt_super, first_page));
+	check_space_claim(ck, NULL, "superblock and ring", 0, ck->super.first_page,
+	                  offsetof(struct fmt_super, first_page));
 	for (uint64_t i = 0; i < FMT_DIR_WORDS; i++) {
-		uint64_t at = offsetof(struct fmt_super, dir) + i * FMT_WORD, off = ck->super.dir[i];
+		uint64_t at = offsetof(struct fmt_super, dir) + i * FMT_WORD,
+		         off = ck->super.dir[i];
 
 		if (off == 0 && i * per_page < zones_needed(ck))
-			check_fault(ck, NULL, "superblock: directory word %" PRIu64 " is 0 but the size needs it", i);
+			check_fault(
+			    ck, NULL,
+			    "superblock: directory word %" PRIu64 " is 0 but the size needs it", i);
 		if (off != 0 && check_space_claim(ck, NULL, "directory", off, ck->page_size, at))
 			directory_page(ck, off, i * per_page);
 	}
@@ -129,7 +151,9 @@ void check_space_leaks(struct check *ck)
 		uint64_t leaked = ck->used[w] & ~ck->seen[w];
 
 		for (; leaked != 0; leaked &= leaked - 1)
-			check_fault(ck, NULL, "page 0x%" PRIx64 ": leaked page: allocated, and nothing refers to it",
+			check_fault(ck, NULL,
+			            "page 0x%" PRIx64
+			            ": leaked page: allocated, and nothing refers to it",
 			            (w * 64 + (uint64_t)__builtin_ctzll(leaked)) * ck->page_size);
 	}
 }

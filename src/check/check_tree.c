@@ -5,38 +5,45 @@
 
 #include <inttypes.h>
 
-/* ---- what inner pages and leaves share ------------------------------------------------------------------------------------ */
+/* ---- what inner pages and leaves share ------------------------------------------------------- */
 
-/* uniform_sound - whether the entries of a uniform leaf end where the base does, inside the page. */
+/* uniform_sound - whether the entries of a uniform leaf end where the base does, inside the
+ * page. */
 static bool uniform_sound(const struct fmt_page *head, uint32_t page_size)
 {
 	uint64_t stride = round_up((head->heads & FMT_KLEN_MASK) + head->offs, 4);
 
-	return head->n > 0 && head->heads & FMT_KLEN_MASK && !(head->heads & ~(FMT_UNIFORM | FMT_KLEN_MASK)) && head->end <= page_size &&
+	return head->n > 0 && head->heads & FMT_KLEN_MASK &&
+	       !(head->heads & ~(FMT_UNIFORM | FMT_KLEN_MASK)) && head->end <= page_size &&
 	       FMT_LEAF_BASE + head->n * (sizeof(uint64_t) + stride) == head->end;
 }
 
-bool check_header(struct check *ck, const struct check_db *db, const struct check_page *page, const char *what, uint32_t first,
-                  uint64_t gap)
+bool check_header(struct check *ck, const struct check_db *db, const struct check_page *page,
+                  const char *what, uint32_t first, uint64_t gap)
 {
 	const struct fmt_page *head = &page->head;
 	uint64_t behind = first + (uint64_t)head->n * sizeof(uint64_t) + gap;
 
 	if (head->birth > ck->txn)
-		check_fault(ck, db, "%s 0x%" PRIx64 ": birth %" PRIu64 " is after transaction %" PRIu64, what, page->off, head->birth,
-		            ck->txn);
+		check_fault(ck, db,
+		            "%s 0x%" PRIx64 ": birth %" PRIu64 " is after transaction %" PRIu64,
+		            what, page->off, head->birth, ck->txn);
 	bool uniform = head->type == FMT_LEAF && head->heads & FMT_UNIFORM;
 
 	if (uniform ? !uniform_sound(head, ck->page_size)
-	            : head->heads != first || head->offs != behind || head->offs + 2u * head->n > head->end || head->end > ck->page_size) {
-		check_fault(ck, db, "%s 0x%" PRIx64 ": header out of bounds: n %u, heads %u, offs %u, end %u", what, page->off, head->n,
-		            head->heads, head->offs, head->end);
+	            : head->heads != first || head->offs != behind ||
+	                  head->offs + 2u * head->n > head->end || head->end > ck->page_size) {
+		check_fault(ck, db,
+		            "%s 0x%" PRIx64
+		            ": header out of bounds: n %u, heads %u, offs %u, end %u",
+		            what, page->off, head->n, head->heads, head->offs, head->end);
 		return false;
 	}
 	return true;
 }
 
-void check_heads(struct check *ck, const struct check_db *db, const struct check_page *page, uint32_t heads, const char *what, const char *part,
+void check_heads(struct check *ck, const struct check_db *db, const struct check_page *page,
+                 uint32_t heads, const char *what, const char *part,
                  void (*item)(const void *arg, uint32_t i, struct check_item *out), const void *arg)
 {
 	const uint32_t no_prefix = DAXKV_OWN_COMPARE | DAXKV_INTEGER_KEY | DAXKV_REVERSE_KEY;
@@ -46,7 +53,8 @@ void check_heads(struct check *ck, const struct check_db *db, const struct check
 	if (n > 0)
 		item(arg, 0, &first);
 	if (plen != 0 && (plen < 8 || plen > first.klen || (db->flags & no_prefix))) {
-		check_fault(ck, db, "%s 0x%" PRIx64 ": prefix length %u does not suit its keys", what, page->off, plen);
+		check_fault(ck, db, "%s 0x%" PRIx64 ": prefix length %u does not suit its keys",
+		            what, page->off, plen);
 		return;
 	}
 	for (uint32_t i = 0; i < n; i++) {
@@ -54,15 +62,19 @@ void check_heads(struct check *ck, const struct check_db *db, const struct check
 
 		item(arg, i, &it);
 		if (plen != 0 && (it.klen < plen || memcmp(it.key, first.key, plen) != 0))
-			check_fault(ck, db, "%s 0x%" PRIx64 " %s %" PRIu32 ": key lacks the page's prefix of %u bytes", what, page->off,
-			            part, i, plen);
+			check_fault(ck, db,
+			            "%s 0x%" PRIx64 " %s %" PRIu32
+			            ": key lacks the page's prefix of %u bytes",
+			            what, page->off, part, i, plen);
 		else if (head != check_head(db->flags, it.key, it.klen, plen))
-			check_fault(ck, db, "%s 0x%" PRIx64 " %s %" PRIu32 ": search head does not match the key", what, page->off, part,
-			            i);
+			check_fault(ck, db,
+			            "%s 0x%" PRIx64 " %s %" PRIu32
+			            ": search head does not match the key",
+			            what, page->off, part, i);
 	}
 }
 
-/* ---- inner pages ---------------------------------------------------------------------------------------------------------- */
+/* ---- inner pages ----------------------------------------------------------------------------- */
 
 static uint32_t kids_off(const struct check_page *page)
 {
@@ -79,7 +91,8 @@ static bool separator_read(const struct check_page *page, uint32_t i, struct che
 		return false;
 	klen = get16(page->p + off);
 	dlen = get16(page->p + off + 2);
-	*item = (struct check_item){.key = page->p + off + FMT_SEP_SIZE, .klen = klen, .nodup = dlen == FMT_SEP_NODUP};
+	*item = (struct check_item){
+	    .key = page->p + off + FMT_SEP_SIZE, .klen = klen, .nodup = dlen == FMT_SEP_NODUP};
 	item->dup = item->key + klen;
 	item->dlen = item->nodup ? 0 : dlen;
 	return off + FMT_SEP_SIZE + klen + item->dlen <= page->head.end;
@@ -104,24 +117,34 @@ static bool after(enum check_order order)
 	return order == CHECK_AFTER || order == CHECK_UNKNOWN;
 }
 
-/* separators_check - in order, and between the bounds from above. False when one does not lie in the page. */
-static bool separators_check(struct check *ck, const struct check_db *db, const struct check_page *page, const struct check_bounds *bounds)
+/* separators_check - in order, and between the bounds from above. False when one does not lie in
+ * the page. */
+static bool separators_check(struct check *ck, const struct check_db *db,
+                             const struct check_page *page, const struct check_bounds *bounds)
 {
 	struct check_item before = bounds->low, item;
 	bool has_before = bounds->has_low;
 
 	for (uint32_t i = 0; i < page->head.n; i++) {
 		if (!separator_read(page, i, &item)) {
-			check_fault(ck, db, "inner 0x%" PRIx64 " separator %" PRIu32 ": does not lie in the page", page->off, i);
+			check_fault(ck, db,
+			            "inner 0x%" PRIx64 " separator %" PRIu32
+			            ": does not lie in the page",
+			            page->off, i);
 			return false;
 		}
 		if (has_before && !after(check_compare(db->flags, &item, &before)))
-			check_fault(ck, db, "inner 0x%" PRIx64 " separator %" PRIu32 ": out of order", page->off, i);
+			check_fault(ck, db,
+			            "inner 0x%" PRIx64 " separator %" PRIu32 ": out of order",
+			            page->off, i);
 		before = item;
 		has_before = true;
 	}
-	if (page->head.n > 0 && bounds->has_high && !after(check_compare(db->flags, &bounds->high, &before)))
-		check_fault(ck, db, "inner 0x%" PRIx64 " separator %u: out of the bounds of the page above", page->off, page->head.n - 1u);
+	if (page->head.n > 0 && bounds->has_high &&
+	    !after(check_compare(db->flags, &bounds->high, &before)))
+		check_fault(ck, db,
+		            "inner 0x%" PRIx64 " separator %u: out of the bounds of the page above",
+		            page->off, page->head.n - 1u);
 	check_heads(ck, db, page, page->head.heads, "inner", "separator", separator_item, page);
 	return true;
 }
@@ -138,7 +161,8 @@ static void tree_walk(struct check *ck, struct check_db *db, const struct check_
 static void inner_walk(struct check *ck, struct check_db *db, const struct check_page *page,
                        unsigned int depth, const struct check_bounds *bounds)
 {
-	bool sound = check_header(ck, db, page, "inner", FMT_INNER_HEADS, (page->head.n + UINT64_C(1)) * FMT_WORD);
+	bool sound = check_header(ck, db, page, "inner", FMT_INNER_HEADS,
+	                          (page->head.n + UINT64_C(1)) * FMT_WORD);
 
 	if (!sound)
 		return;
@@ -192,17 +216,19 @@ static void tree_walk(struct check *ck, struct check_db *db, const struct check_
 	}
 }
 
-/* ---- descriptors ---------------------------------------------------------------------------------------------------------- */
+/* ---- descriptors ----------------------------------------------------------------------------- */
 
 /* counts_last - check the count words; the entries that the newest one, or base_count, says. */
-static uint64_t counts_last(struct check *ck, const struct check_db *db, const struct fmt_desc *desc)
+static uint64_t counts_last(struct check *ck, const struct check_db *db,
+                            const struct fmt_desc *desc)
 {
 	const uint64_t mask = (UINT64_C(1) << FMT_COUNT_BITS) - 1;
 	uint64_t entries = desc->base_count, txn = 0;
 	bool ended = false;
 
 	for (uint32_t off = FMT_DESC_COUNTS; off < ck->page_size; off += FMT_WORD) {
-		uint64_t word = get64(ck->base + db->desc + off), now = desc->page.birth + (word >> FMT_COUNT_BITS);
+		uint64_t word = get64(ck->base + db->desc + off),
+		         now = desc->page.birth + (word >> FMT_COUNT_BITS);
 		uint32_t i = (off - FMT_DESC_COUNTS) / FMT_WORD;
 
 		if (word == 0) {
@@ -210,11 +236,18 @@ static uint64_t counts_last(struct check *ck, const struct check_db *db, const s
 			continue;
 		}
 		if (ended)
-			check_fault(ck, db, "descriptor 0x%" PRIx64 " count %" PRIu32 ": follows an unused one", db->desc, i);
+			check_fault(ck, db,
+			            "descriptor 0x%" PRIx64 " count %" PRIu32
+			            ": follows an unused one",
+			            db->desc, i);
 		if (i > 0 && now <= txn)
-			check_fault(ck, db, "descriptor 0x%" PRIx64 " count %" PRIu32 ": out of order", db->desc, i);
+			check_fault(ck, db,
+			            "descriptor 0x%" PRIx64 " count %" PRIu32 ": out of order",
+			            db->desc, i);
 		if (now > ck->txn)
-			check_fault(ck, db, "descriptor 0x%" PRIx64 " count %" PRIu32 ": of transaction %" PRIu64 ", after %" PRIu64,
+			check_fault(ck, db,
+			            "descriptor 0x%" PRIx64 " count %" PRIu32
+			            ": of transaction %" PRIu64 ", after %" PRIu64,
 			            db->desc, i, now, ck->txn);
 		txn = now;
 		entries = word & mask;
@@ -231,27 +264,38 @@ static void desc_header(struct check *ck, const struct check_db *db, const struc
 	if (head->crc != (crc32c(crc32c(0, p, 8), p + 20, 64 - 20) ^ crc32c_place(db->desc)))
 		check_fault(ck, db, "descriptor 0x%" PRIx64 ": crc does not match", db->desc);
 	if (head->birth > ck->txn)
-		check_fault(ck, db, "descriptor 0x%" PRIx64 ": birth %" PRIu64 " is after transaction %" PRIu64, db->desc, head->birth,
-		            ck->txn);
-	if (head->n != 0 || head->plen != 0 || head->heads != 0 || head->offs != 0 || head->level != 0 || head->end != FMT_DESC_COUNTS)
-		check_fault(ck, db, "descriptor 0x%" PRIx64 ": header is not that of a descriptor", db->desc);
+		check_fault(ck, db,
+		            "descriptor 0x%" PRIx64 ": birth %" PRIu64
+		            " is after transaction %" PRIu64,
+		            db->desc, head->birth, ck->txn);
+	if (head->n != 0 || head->plen != 0 || head->heads != 0 || head->offs != 0 ||
+	    head->level != 0 || head->end != FMT_DESC_COUNTS)
+		check_fault(ck, db, "descriptor 0x%" PRIx64 ": header is not that of a descriptor",
+		            db->desc);
 	for (uint32_t i = 0; i < sizeof desc->zero2; i++)
 		zeros |= desc->zero2[i];
 	for (uint32_t i = 0; i < sizeof desc->zero3; i++)
 		zeros |= desc->zero3[i];
 	if ((zeros | desc->zero) != 0)
-		check_fault(ck, db, "descriptor 0x%" PRIx64 ": bytes that must be zero are not", db->desc);
+		check_fault(ck, db, "descriptor 0x%" PRIx64 ": bytes that must be zero are not",
+		            db->desc);
 	if (!check_flags_valid(desc->flags))
-		check_fault(ck, db, "descriptor 0x%" PRIx64 ": flags 0x%" PRIx32 " are not valid", db->desc, desc->flags);
+		check_fault(ck, db, "descriptor 0x%" PRIx64 ": flags 0x%" PRIx32 " are not valid",
+		            db->desc, desc->flags);
 	if (desc->flags != db->flags)
-		check_fault(ck, db, "descriptor 0x%" PRIx64 ": flags 0x%" PRIx32 " differ from the record's 0x%" PRIx32, db->desc,
-		            desc->flags, db->flags);
+		check_fault(ck, db,
+		            "descriptor 0x%" PRIx64 ": flags 0x%" PRIx32
+		            " differ from the record's 0x%" PRIx32,
+		            db->desc, desc->flags, db->flags);
 }
 
-static void count_check(struct check *ck, const struct check_db *db, const char *what, uint64_t said, uint64_t found)
+static void count_check(struct check *ck, const struct check_db *db, const char *what,
+                        uint64_t said, uint64_t found)
 {
 	if (said != found)
-		check_fault(ck, db, "descriptor 0x%" PRIx64 ": says %" PRIu64 " %s, found are %" PRIu64, db->desc, said, what, found);
+		check_fault(ck, db,
+		            "descriptor 0x%" PRIx64 ": says %" PRIu64 " %s, found are %" PRIu64,
+		            db->desc, said, what, found);
 }
 
 static bool is_leaf(const struct check *ck, uint64_t off)
@@ -273,7 +317,8 @@ void check_db_walk(struct check *ck, struct check_db *db, uint64_t at)
 		const struct check_place all = {db->desc, at, -1, 0};
 
 		if (!check_flags_valid(db->flags))
-			check_fault(ck, db, "catalog entry: flags 0x%" PRIx32 " are not valid", db->flags);
+			check_fault(ck, db, "catalog entry: flags 0x%" PRIx32 " are not valid",
+			            db->flags);
 		else if (db->desc) /* 0: nothing was ever stored */
 			tree_walk(ck, db, &all, &everything);
 		return;
@@ -282,7 +327,8 @@ void check_db_walk(struct check *ck, struct check_db *db, uint64_t at)
 		return;
 	memcpy(&desc, ck->base + db->desc, sizeof desc);
 	if (desc.page.type != FMT_DESC) {
-		check_fault(ck, db, "descriptor 0x%" PRIx64 ": type %u is not a descriptor's", db->desc, desc.page.type);
+		check_fault(ck, db, "descriptor 0x%" PRIx64 ": type %u is not a descriptor's",
+		            db->desc, desc.page.type);
 		return;
 	}
 	if (db->main)

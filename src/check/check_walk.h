@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * check_walk.h - what the files of the checker share: the run's state, and one function per thing that is checked.
+ * check_walk.h - what the files of the checker share: the run's state, and one function per thing
+ * that is checked.
  *
  * For use by check*.c only.
  */
@@ -11,9 +12,10 @@
 #include "base/format.h"
 #include "check/check.h"
 
-/* Bytes that an entry needs at least, a head and an offset: the entries of a damaged page may share all others. (Uniform ones: a head and four bytes.) */
+/* Bytes that an entry needs at least, a head and an offset: the entries of a damaged page may share
+ * all others. (Uniform ones: a head and four bytes.) */
 #define CHECK_MIN_ENTRY (sizeof(uint64_t) + sizeof(uint16_t))
-#define CHECK_MAX_LEVEL 40u /* deeper trees cannot be: it bounds the recursion */
+#define CHECK_MAX_LEVEL 40u                   /* deeper trees cannot be: it bounds the recursion */
 #define CHECK_COPIES    (CHECK_MAX_LEVEL + 1) /* of pages: one a level */
 
 struct check_item { /* a key and, in a DUP_SORT database, the duplicate; also a separator */
@@ -42,11 +44,11 @@ struct check_db {
 	const uint8_t *name;
 	uint32_t name_len;
 	bool has_dup_size;
-	uint32_t dup_size;                                     /* of all values of a DUP_FIXED database */
+	uint32_t dup_size; /* of all values of a DUP_FIXED database */
 	uint64_t entries, leaf_pages, inner_pages, blob_pages; /* found */
 };
 
-struct check_page { /* a tree page whose header's offsets were found inside the page */
+struct check_page {       /* a tree page whose header's offsets were found inside the page */
 	const uint8_t *p; /* a copy of it */
 	uint64_t off;
 	struct fmt_page head;
@@ -58,12 +60,12 @@ struct check {
 	uint64_t txn;
 	struct fmt_super super;
 	uint32_t page_size;
-	uint64_t limit;              /* bytes that are in use and readable: no reference goes beyond */
-	uint64_t pages;              /* in limit */
-	uint64_t words;              /* in each of the next two */
-	uint64_t *used;              /* a bit a page: allocated, by the bitmaps */
-	uint64_t *seen;              /* a bit a page: something refers to it */
-	uint8_t *copies;             /* of the pages from the root to the one being checked */
+	uint64_t limit;  /* bytes that are in use and readable: no reference goes beyond */
+	uint64_t pages;  /* in limit */
+	uint64_t words;  /* in each of the next two */
+	uint64_t *used;  /* a bit a page: allocated, by the bitmaps */
+	uint64_t *seen;  /* a bit a page: something refers to it */
+	uint8_t *copies; /* of the pages from the root to the one being checked */
 	struct check_entry *entries; /* of the leaf being checked: base, then tail */
 	uint16_t *order;             /* of the leaf being checked: indexes into entries */
 	struct check_db *dbs;        /* named databases found in the main one */
@@ -77,14 +79,17 @@ bool check_moved(struct check *ck);
 
 /* check_fault - count and report one fault; db, when not NULL, is named at its end. Nothing when
  * the state has moved. */
-void check_fault(struct check *ck, const struct check_db *db, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void check_fault(struct check *ck, const struct check_db *db, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* check_space_load - read directory and bitmaps into used and claim their pages. */
 void check_space_load(struct check *ck);
 
-/* check_space_claim - note that len bytes at off are in use, named by the word at file offset at. Faults: not at a page boundary,
- * outside the file, used twice, not marked allocated. False when the bytes must not be followed. */
-bool check_space_claim(struct check *ck, const struct check_db *db, const char *what, uint64_t off, uint64_t len, uint64_t at);
+/* check_space_claim - note that len bytes at off are in use, named by the word at file offset at.
+ * Faults: not at a page boundary, outside the file, used twice, not marked allocated. False when
+ * the bytes must not be followed. */
+bool check_space_claim(struct check *ck, const struct check_db *db, const char *what, uint64_t off,
+                       uint64_t len, uint64_t at);
 
 /* check_space_leaks - report what is allocated and was never claimed. */
 void check_space_leaks(struct check *ck);
@@ -92,27 +97,38 @@ void check_space_leaks(struct check *ck);
 /* check_ring - the commit records against the state of transaction ck->txn. */
 void check_ring(struct check *ck);
 
-/* check_db_walk - a database from its descriptor down. at: file offset of what names the descriptor. */
+/* check_db_walk - a database from its descriptor down. at: file offset of what names the
+ * descriptor. */
 void check_db_walk(struct check *ck, struct check_db *db, uint64_t at);
 
 /* check_leaf - a leaf whose header was checked; bounds NULL for a root. */
-void check_leaf(struct check *ck, struct check_db *db, const struct check_page *page, const struct check_bounds *bounds);
+void check_leaf(struct check *ck, struct check_db *db, const struct check_page *page,
+                const struct check_bounds *bounds);
 
-/* check_header - the rules that an inner page's and a leaf's offsets share: arrays of head->n heads from first on and, behind gap
- * bytes, of offsets; or the lengths of a uniform leaf. False, reported, when the page's contents cannot be read. */
-bool check_header(struct check *ck, const struct check_db *db, const struct check_page *page, const char *what, uint32_t first,
-                  uint64_t gap);
+/* check_header - the rules that an inner page's and a leaf's offsets share: arrays of head->n heads
+ * from first on and, behind gap bytes, of offsets; or the lengths of a uniform leaf. False,
+ * reported, when the page's contents cannot be read. */
+bool check_header(struct check *ck, const struct check_db *db, const struct check_page *page,
+                  const char *what, uint32_t first, uint64_t gap);
 
 /* check_heads - search heads, which lie at heads, and the common prefix of n items. */
-void check_heads(struct check *ck, const struct check_db *db, const struct check_page *page, uint32_t heads, const char *what, const char *part,
-                 void (*item)(const void *arg, uint32_t i, struct check_item *out), const void *arg);
+void check_heads(struct check *ck, const struct check_db *db, const struct check_page *page,
+                 uint32_t heads, const char *what, const char *part,
+                 void (*item)(const void *arg, uint32_t i, struct check_item *out),
+                 const void *arg);
 
-/* ---- orders --------------------------------------------------------------------------------------------------------------- */
+/* ---- orders ---------------------------------------------------------------------------------- */
 
-enum check_order { CHECK_BEFORE = -1, CHECK_SAME = 0, CHECK_AFTER = 1, CHECK_UNKNOWN = 2 /* only the program's comparator knows */ };
+enum check_order {
+	CHECK_BEFORE = -1,
+	CHECK_SAME = 0,
+	CHECK_AFTER = 1,
+	CHECK_UNKNOWN = 2 /* only the program's comparator knows */
+};
 
 /* check_compare - a against b in the order of a database with these flags. */
-enum check_order check_compare(uint32_t flags, const struct check_item *a, const struct check_item *b);
+enum check_order check_compare(uint32_t flags, const struct check_item *a,
+                               const struct check_item *b);
 
 /* check_head - the search head of a key whose first plen bytes are the page's prefix. */
 uint64_t check_head(uint32_t flags, const uint8_t *key, uint32_t klen, uint32_t plen);

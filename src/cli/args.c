@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * args.c - see args.h. One table holds every option of every command; a command's set says which of them it takes.
+ * args.c - see args.h. One table holds every option of every command; a command's set says which of
+ * them it takes.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -79,7 +80,10 @@ bool args_pmem(const char *text, enum daxkv_pmem *pmem)
 	static const struct {
 		const char *name;
 		enum daxkv_pmem pmem;
-	} media[] = {{"auto", DAXKV_PMEM_AUTO}, {"dax", DAXKV_PMEM_DAX}, {"file", DAXKV_PMEM_FILE}, {"force", DAXKV_PMEM_FORCE}};
+	} media[] = {{"auto", DAXKV_PMEM_AUTO},
+	             {"dax", DAXKV_PMEM_DAX},
+	             {"file", DAXKV_PMEM_FILE},
+	             {"force", DAXKV_PMEM_FORCE}};
 	for (size_t i = 0; i < sizeof media / sizeof media[0]; i++) {
 		if (strcmp(text, media[i].name) == 0) {
 			*pmem = media[i].pmem;
@@ -140,7 +144,8 @@ static bool seconds_read(const char *text, int64_t *ms)
 int args_bytes(const struct call *call, const char *what, char *text, struct daxkv_val *bytes)
 {
 	if (!bytes_decode(text, strlen(text), bytes))
-		return call_fail_as(call, EXIT_USAGE, "a backslash in %s must begin \\xHH or \\\\", what);
+		return call_fail_as(call, EXIT_USAGE, "a backslash in %s must begin \\xHH or \\\\",
+		                    what);
 	return EXIT_OK;
 }
 
@@ -166,7 +171,8 @@ static int set_number(struct call *call, int id)
 			return bad_value(call, "limit", "a number from 1 on");
 		if (id == OPT_BATCH)
 			return bad_value(call, "batch", "a number from 1 on");
-		return bad_value(call, id == OPT_MAX_SIZE ? "max-size" : "initial-size", "a number of bytes, as 64M");
+		return bad_value(call, id == OPT_MAX_SIZE ? "max-size" : "initial-size",
+		                 "a number of bytes, as 64M");
 	}
 	if (id == OPT_LIMIT)
 		opt->limit = n;
@@ -215,7 +221,8 @@ static int set_text(struct call *call, int id)
 		if (!seconds_read(optarg, &opt->wait_ms))
 			status = bad_value(call, "wait", "a number of seconds, as 0, 0.5 or 10");
 	} else if (id == OPT_FORMAT) {
-		if (strcmp(optarg, "tsv") != 0 && strcmp(optarg, "mdb") != 0 && strcmp(optarg, "dir") != 0)
+		if (strcmp(optarg, "tsv") != 0 && strcmp(optarg, "mdb") != 0 &&
+		    strcmp(optarg, "dir") != 0)
 			status = bad_value(call, "format", "tsv, mdb or dir");
 		opt->format = optarg;
 	} else if (id == OPT_FROM) {
@@ -285,7 +292,8 @@ static const char *option_list(const struct command *command, struct option list
 	for (size_t i = 0; i < OPTIONS; i++) {
 		if (option_table[i].set != 0 && (option_table[i].set & command->options) == 0)
 			continue;
-		list[n++] = (struct option){option_table[i].name, option_table[i].has_arg, NULL, option_table[i].id};
+		list[n++] = (struct option){option_table[i].name, option_table[i].has_arg, NULL,
+		                            option_table[i].id};
 	}
 	list[n] = (struct option){NULL, 0, NULL, 0};
 	return command->options & TAKES_PRINT ? ":hp" : ":h";
@@ -300,12 +308,16 @@ int args_parse(struct call *call, int argc, char **argv)
 	optind = 0; /* main has used getopt_long for the options before the command */
 	while ((id = getopt_long(argc, argv, shorts, list, NULL)) != -1) {
 		if (id == ':')
-			return call_fail_as(call, EXIT_USAGE, "option '%s' needs an argument", argv[optind - 1]);
+			return call_fail_as(call, EXIT_USAGE, "option '%s' needs an argument",
+			                    argv[optind - 1]);
 		if (id == '?' && optopt > 0 && optopt < 256)
-			return call_fail_as(call, EXIT_USAGE, "no option '-%c' here; see kv %s --help", optopt, call->command->name);
-		if (id == '?')
-			return call_fail_as(call, EXIT_USAGE, "option '%s' cannot be used so; see kv %s --help", argv[optind - 1],
+			return call_fail_as(call, EXIT_USAGE,
+			                    "no option '-%c' here; see kv %s --help", optopt,
 			                    call->command->name);
+		if (id == '?')
+			return call_fail_as(call, EXIT_USAGE,
+			                    "option '%s' cannot be used so; see kv %s --help",
+			                    argv[optind - 1], call->command->name);
 		status = set_option(call, id);
 		if (status != EXIT_OK)
 			return status;
@@ -316,8 +328,9 @@ int args_parse(struct call *call, int argc, char **argv)
 	argv += optind;
 	if (argc < call->command->min_operands || argc > call->command->max_operands)
 		return call_fail_as(call, EXIT_USAGE, "%s; usage: kv %s %s",
-		                    argc < call->command->min_operands ? "an operand is missing" : "too many operands", call->command->name,
-		                    call->command->operands);
+		                    argc < call->command->min_operands ? "an operand is missing"
+		                                                       : "too many operands",
+		                    call->command->name, call->command->operands);
 	call->file = argv[0];
 	call->operands = argv + 1;
 	call->n_operands = argc - 1;

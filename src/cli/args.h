@@ -22,17 +22,20 @@ enum option_set { /* which options a command takes; --pmem and --help belong to 
 	          TAKES_WAIT = 0x800     /* --wait */
 };
 
-/* args_parse - read the options of call->command into call->opt and set file and operands. argv[0] is the command's name. Returns an
- * exit status; a failure was printed. With opt.help set nothing else was checked. */
+/* args_parse - read the options of call->command into call->opt and set file and operands. argv[0]
+ * is the command's name. Returns an exit status; a failure was printed. With opt.help set nothing
+ * else was checked. */
 int args_parse(struct call *call, int argc, char **argv);
 
 /* args_pmem - the medium named by text. */
 bool args_pmem(const char *text, enum daxkv_pmem *pmem);
 
-/* args_size - "4096", "64K", "2M", "1G", "1T": units of 1024. False when text is anything else or 2^64 and more. */
+/* args_size - "4096", "64K", "2M", "1G", "1T": units of 1024. False when text is anything else or
+ * 2^64 and more. */
 bool args_size(const char *text, uint64_t *size);
 
-/* args_bytes - decode the argument text, named what, in place; EXIT_USAGE, printed, when its escapes are wrong. */
+/* args_bytes - decode the argument text, named what, in place; EXIT_USAGE, printed, when its
+ * escapes are wrong. */
 int args_bytes(const struct call *call, const char *what, char *text, struct daxkv_val *bytes);
 
 #endif

@@ -28,7 +28,8 @@ static int hex_pair(const char *text)
 	return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
 
-/* decode_escapes - lead is the number of characters between the backslash and the two digits: 1 for the x of \xHH, 0 for \HH. */
+/* decode_escapes - lead is the number of characters between the backslash and the two digits: 1 for
+ * the x of \xHH, 0 for \HH. */
 static bool decode_escapes(char *text, size_t size, size_t lead, struct daxkv_val *bytes)
 {
 	size_t in = 0, out = 0;

@@ -25,9 +25,9 @@ int64_t store_now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* open_waiting - open it by and by, as another process may stand still in opening or closing it: that
- * one is told once, and waited for as long as --wait says, but a second at least, as what goes on
- * takes a moment. 0, or daxkv's result; *said: it was printed. */
+/* open_waiting - open it by and by, as another process may stand still in opening or closing it:
+ * that one is told once, and waited for as long as --wait says, but a second at least, as what goes
+ * on takes a moment. 0, or daxkv's result; *said: it was printed. */
 static int open_waiting(struct call *call, struct daxkv_options *options, bool *said)
 {
 	const int64_t first = store_now_ms(), most = call->opt.wait_ms;
@@ -43,7 +43,8 @@ static int open_waiting(struct call *call, struct daxkv_options *options, bool *
 			break;
 		*said = most >= 0 && now - first >= most;
 		if (*said) {
-			call_fail_as(call, EXIT_SYSTEM, "%s: waited for %.1f s", daxkv_errmsg(), (double)(now - first) / 1000);
+			call_fail_as(call, EXIT_SYSTEM, "%s: waited for %.1f s", daxkv_errmsg(),
+			             (double)(now - first) / 1000);
 			break;
 		}
 		if (!noted)
@@ -86,7 +87,10 @@ int store_open(struct call *call, unsigned int flags, bool *found)
 	if (err == 0 || (err == EEXIST && found != NULL))
 		return EXIT_OK;
 	call->store = NULL;
-	return said ? EXIT_SYSTEM : call_fail(call, err, flags & DAXKV_CREATE ? "cannot open or make the store" : "cannot open the store");
+	return said ? EXIT_SYSTEM
+	            : call_fail(call, err,
+	                        flags & DAXKV_CREATE ? "cannot open or make the store"
+	                                             : "cannot open the store");
 }
 
 /* waiting_note - say who is waited for, once for each. */
@@ -112,18 +116,20 @@ unsigned int store_waiting(struct call *call, int64_t waited_ms)
 		waiting_note(call);
 	if (waited_ms > 0 && left <= 0) {
 		if (pid > 0)
-			call_fail_as(call, EXIT_SYSTEM, "process %d has the writer's lock: waited for %.1f s", pid,
+			call_fail_as(call, EXIT_SYSTEM,
+			             "process %d has the writer's lock: waited for %.1f s", pid,
 			             (double)call->opt.wait_ms / 1000);
 		else
-			call_fail_as(call, EXIT_SYSTEM, "another process has the writer's lock: waited for %.1f s",
+			call_fail_as(call, EXIT_SYSTEM,
+			             "another process has the writer's lock: waited for %.1f s",
 			             (double)call->opt.wait_ms / 1000);
 		return 0;
 	}
 	return left < WAIT_QUIET_MS ? (unsigned int)left : WAIT_QUIET_MS;
 }
 
-/* store_begin_write - by and by, so that what is waited for can be told. 0, or daxkv's result; *said: it
- * was printed. */
+/* store_begin_write - by and by, so that what is waited for can be told. 0, or daxkv's result;
+ * *said: it was printed. */
 static int store_begin_write(struct call *call, bool *said)
 {
 	const int64_t from = store_now_ms();
@@ -145,7 +151,9 @@ static int store_begin_write(struct call *call, bool *said)
 int store_begin(struct call *call, unsigned int flags)
 {
 	bool said = false;
-	int err = flags & DAXKV_TXN_READ_ONLY ? daxkv_txn_begin(call->store, NULL, flags, &call->txn) : store_begin_write(call, &said);
+	int err = flags & DAXKV_TXN_READ_ONLY
+	              ? daxkv_txn_begin(call->store, NULL, flags, &call->txn)
+	              : store_begin_write(call, &said);
 
 	if (err == 0)
 		return EXIT_OK;
@@ -167,7 +175,8 @@ int store_select(struct call *call, const struct daxkv_val *name, unsigned int f
 		return EXIT_OK;
 	if (name == NULL)
 		return call_fail(call, err, "cannot open the main database");
-	snprintf(what, sizeof what, "cannot open the database '%s'", bytes_text(name, text, sizeof text));
+	snprintf(what, sizeof what, "cannot open the database '%s'",
+	         bytes_text(name, text, sizeof text));
 	return call_fail(call, err, what);
 }
 
@@ -192,7 +201,8 @@ int store_read_verified(struct call *call)
 {
 	int status = store_open(call, DAXKV_READ_ONLY, NULL);
 
-	return status != EXIT_OK ? status : begin_selected(call, DAXKV_TXN_READ_ONLY | DAXKV_TXN_VERIFY);
+	return status != EXIT_OK ? status
+	                         : begin_selected(call, DAXKV_TXN_READ_ONLY | DAXKV_TXN_VERIFY);
 }
 
 int store_count(struct call *call, uint64_t found)
@@ -204,7 +214,9 @@ int store_count(struct call *call, uint64_t found)
 		return call_fail(call, err, "cannot read the database");
 	if (stat.entries == found)
 		return EXIT_OK;
-	return call_fail_as(call, EXIT_CORRUPT, "the database has %" PRIu64 " entries, and %" PRIu64 " were found", stat.entries, found);
+	return call_fail_as(call, EXIT_CORRUPT,
+	                    "the database has %" PRIu64 " entries, and %" PRIu64 " were found",
+	                    stat.entries, found);
 }
 
 int store_write(struct call *call)
@@ -246,7 +258,8 @@ int store_cursor(struct call *call, struct daxkv_cursor **cursor)
 	unsigned int flags = 0;
 	int err = daxkv_db_flags(call->txn, call->db, &flags);
 
-	/* Any comparator does, because no step from an entry to its neighbour compares; the commands refuse what would. */
+	/* Any comparator does, because no step from an entry to its neighbour compares; the
+	 * commands refuse what would. */
 	if (err == 0 && flags & DAXKV_OWN_COMPARE)
 		err = daxkv_db_set_compare(call->txn, call->db, compare, NULL);
 	if (err == 0 && flags & DAXKV_OWN_DUP_COMPARE)
@@ -264,9 +277,10 @@ int store_open_or_make(struct call *call)
 	return status == EXIT_OK && found ? store_open(call, DAXKV_CREATE, NULL) : status;
 }
 
-/* store_remove - the store that was closed, which is the file st, and its lock file; a link to it stays.
- * Each user of a store has locks on its lock file: while all of that is locked here there is none, and
- * none comes. Whoever waits to open it looks then whether the lock file still has its name. */
+/* store_remove - the store that was closed, which is the file st, and its lock file; a link to it
+ * stays. Each user of a store has locks on its lock file: while all of that is locked here there is
+ * none, and none comes. Whoever waits to open it looks then whether the lock file still has its
+ * name. */
 static void store_remove(const struct call *call, const struct stat *st, const char *lock)
 {
 	struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -274,8 +288,9 @@ static void store_remove(const struct call *call, const struct stat *st, const c
 	struct stat now;
 	int fd = open(lock, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 
-	if (path != NULL && fd >= 0 && fcntl(fd, F_OFD_SETLK, &all) == 0 && lstat(path, &now) == 0 && now.st_dev == st->st_dev &&
-	    now.st_ino == st->st_ino && unlink(path) == 0)
+	if (path != NULL && fd >= 0 && fcntl(fd, F_OFD_SETLK, &all) == 0 &&
+	    lstat(path, &now) == 0 && now.st_dev == st->st_dev && now.st_ino == st->st_ino &&
+	    unlink(path) == 0)
 		unlink(lock);
 	if (fd >= 0)
 		close(fd);
@@ -294,8 +309,8 @@ int store_end(struct call *call, int status)
 	call->txn = NULL;
 	if (call->store == NULL)
 		return status;
-	gone =
-	    status != EXIT_OK && call->made && fstat(daxkv_fd(call->store), &st) == 0 && (call->half || newest_commit(call) == call->made_at);
+	gone = status != EXIT_OK && call->made && fstat(daxkv_fd(call->store), &st) == 0 &&
+	       (call->half || newest_commit(call) == call->made_at);
 	if (gone && daxkv_lock_path(call->store) != NULL)
 		lock = strdup(daxkv_lock_path(call->store));
 	err = daxkv_close(call->store);

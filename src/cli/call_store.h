@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * call_store.h - the store of a call: its opening, its one running transaction, its selected database. Each function returns an exit
- * status and has printed what failed.
+ * call_store.h - the store of a call: its opening, its one running transaction, its selected
+ * database. Each function returns an exit status and has printed what failed.
  */
 #ifndef DAXKV_CLI_STORE_H
 #define DAXKV_CLI_STORE_H
 
 #include "cli.h"
 
-/* store_open - open call->file with enum daxkv_open_flags; EEXIST is not printed when found is given: *found tells of it instead. */
+/* store_open - open call->file with enum daxkv_open_flags; EEXIST is not printed when found is
+ * given: *found tells of it instead. */
 int store_open(struct call *call, unsigned int flags, bool *found);
 
 /* store_now_ms - a clock that only goes forward. */
@@ -19,10 +20,12 @@ int64_t store_now_ms(void);
  * has waited: the milliseconds to wait next, at most; 0: no longer, which was printed. */
 unsigned int store_waiting(struct call *call, int64_t waited_ms);
 
-/* store_begin - start call->txn: a write transaction, or with DAXKV_TXN_READ_ONLY a read transaction. */
+/* store_begin - start call->txn: a write transaction, or with DAXKV_TXN_READ_ONLY a read
+ * transaction. */
 int store_begin(struct call *call, unsigned int flags);
 
-/* store_select - make call->db the database named by name (NULL: the main one), with enum daxkv_db_flags and CREATE. */
+/* store_select - make call->db the database named by name (NULL: the main one), with enum
+ * daxkv_db_flags and CREATE. */
 int store_select(struct call *call, const struct daxkv_val *name, unsigned int flags);
 
 /* store_read - open for reading, begin a read transaction, select the database of --db. */
@@ -41,11 +44,13 @@ int store_write(struct call *call);
 /* store_commit - make the running write transaction durable. */
 int store_commit(struct call *call);
 
-/* store_next_db - give the selected database's handle back, so that any number can be visited. Cursors must be closed and pointers
- * into the store forgotten: the read transaction takes a new snapshot. */
+/* store_next_db - give the selected database's handle back, so that any number can be visited.
+ * Cursors must be closed and pointers into the store forgotten: the read transaction takes a new
+ * snapshot. */
 int store_next_db(struct call *call);
 
-/* store_cursor - a cursor on the selected database that may be moved from end to end, also where the order is the program's own. */
+/* store_cursor - a cursor on the selected database that may be moved from end to end, also where
+ * the order is the program's own. */
 int store_cursor(struct call *call, struct daxkv_cursor **cursor);
 
 /* store_open_or_make - the store that is there, or a new one. */

@@ -4,14 +4,15 @@
  *
  *   main.c   finds the command, reads the options, runs it, ends the call
  *   args.c   options and sizes          bytes.c  the escapes of keys, values and names
- *   call_store.c  opening, transactions      value.c  files as values          names.c  the named databases
+ *   call_store.c  opening, transactions      value.c files as values names.c the named databases
  *   lmdb.c   LMDB's library
  *   edit.c read.c load*.c dump.c import.c export.c report.c        the commands
  *   medium.c a bad place of the medium: SIGBUS
  *
- * Every command has the form int run_NAME(struct call *): it returns an exit status, having printed one line on the standard error
- * when that is not 0. It need not clean up the store: call_end, in main.c, aborts a transaction that is still running and closes the
- * store, so a command's every early return leaves the file as the last commit left it.
+ * Every command has the form int run_NAME(struct call *): it returns an exit status, having printed
+ * one line on the standard error when that is not 0. It need not clean up the store: call_end, in
+ * main.c, aborts a transaction that is still running and closes the store, so a command's every
+ * early return leaves the file as the last commit left it.
  */
 #ifndef DAXKV_CLI_H
 #define DAXKV_CLI_H
@@ -57,7 +58,7 @@ struct call {
 	char **operands; /* those after FILE */
 	int n_operands;
 	struct options opt;
-	uint64_t user_version;  /* of a store that is made */
+	uint64_t user_version;     /* of a store that is made */
 	struct daxkv_store *store; /* NULL: not open */
 	struct daxkv_txn *txn;
 	daxkv_db db;
@@ -70,17 +71,21 @@ struct call {
 	                     ends others */
 };
 
-/* call_fail - print "kv COMMAND: FILE: what (detail)" for a failed daxkv function; returns the exit status for err. what may be NULL. */
+/* call_fail - print "kv COMMAND: FILE: what (detail)" for a failed daxkv function; returns the exit
+ * status for err. what may be NULL. */
 int call_fail(const struct call *call, int err, const char *what);
 
 /* call_fail_sys - the same for a failed function of libc; returns EXIT_SYSTEM. */
-int call_fail_sys(const struct call *call, int err, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int call_fail_sys(const struct call *call, int err, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* call_fail_as - the same with a text alone; returns status. */
-int call_fail_as(const struct call *call, enum exit_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int call_fail_as(const struct call *call, enum exit_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* call_note - say something on the standard error that is no failure. */
-void call_note(const struct call *call, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void call_note(const struct call *call, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* call_output - whether what was printed reached the standard output: EXIT_OK or EXIT_SYSTEM.
  * flush: all of it so far. call_output_failed - it did not, for err. Nothing is printed when its

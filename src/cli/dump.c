@@ -2,8 +2,9 @@
 /*
  * dump.c - kv dump: the text format of mdb_dump, see load_mdb.c.
  *
- * The output depends on nothing but the entries and the databases' flags, so that two stores with the same content have the same
- * dump. mapsize, which mdb_load needs, is therefore worked out from the entries: a power of two well above what they take in LMDB.
+ * The output depends on nothing but the entries and the databases' flags, so that two stores with
+ * the same content have the same dump. mapsize, which mdb_load needs, is therefore worked out from
+ * the entries: a power of two well above what they take in LMDB.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -25,9 +26,11 @@ struct dump {
 };
 
 /* What is done with each entry; an exit status. */
-typedef int dump_entry(struct dump *dump, const struct daxkv_val *key, const struct daxkv_val *value);
+typedef int dump_entry(struct dump *dump, const struct daxkv_val *key,
+                       const struct daxkv_val *value);
 
-static int entry_weigh(struct dump *dump, const struct daxkv_val *key, const struct daxkv_val *value)
+static int entry_weigh(struct dump *dump, const struct daxkv_val *key,
+                       const struct daxkv_val *value)
 {
 	uint64_t size = key->size + value->size + LMDB_ENTRY;
 
@@ -37,9 +40,11 @@ static int entry_weigh(struct dump *dump, const struct daxkv_val *key, const str
 	return EXIT_OK;
 }
 
-static int entry_print(struct dump *dump, const struct daxkv_val *key, const struct daxkv_val *value)
+static int entry_print(struct dump *dump, const struct daxkv_val *key,
+                       const struct daxkv_val *value)
 {
-	void (*print)(FILE *, const struct daxkv_val *) = dump->call->opt.print ? bytes_print_short : bytes_print_hex;
+	void (*print)(FILE *, const struct daxkv_val *) =
+	    dump->call->opt.print ? bytes_print_short : bytes_print_hex;
 
 	putchar(' ');
 	print(stdout, key);
@@ -60,7 +65,8 @@ static int each_entry(struct dump *dump, dump_entry *entry)
 
 	if (status != EXIT_OK)
 		return status;
-	while (status == EXIT_OK && (err = daxkv_cursor_get(cursor, &key, &value, DAXKV_NEXT)) == 0) {
+	while (status == EXIT_OK &&
+	       (err = daxkv_cursor_get(cursor, &key, &value, DAXKV_NEXT)) == 0) {
 		found++;
 		if (call->db != DAXKV_MAIN || !names_has(&dump->names, &key))
 			status = entry(dump, &key, &value);
@@ -71,11 +77,12 @@ static int each_entry(struct dump *dump, dump_entry *entry)
 	return status == EXIT_OK ? store_count(call, found) : status;
 }
 
-/* dump_print_name - most names stand as they are, as mdb_dump writes them; one that would break its line, or that mdb_dump's readers would
- * take apart, is escaped and a line of its own says so. */
+/* dump_print_name - most names stand as they are, as mdb_dump writes them; one that would break its
+ * line, or that mdb_dump's readers would take apart, is escaped and a line of its own says so. */
 static void dump_print_name(const struct daxkv_val *name)
 {
-	bool plain = memchr(name->data, '\n', name->size) == NULL && memchr(name->data, '\0', name->size) == NULL;
+	bool plain = memchr(name->data, '\n', name->size) == NULL &&
+	             memchr(name->data, '\0', name->size) == NULL;
 
 	if (!plain)
 		puts("name_escaped=1");
@@ -93,8 +100,9 @@ static int print_header(const struct dump *dump, const struct daxkv_val *name)
 	static const struct {
 		unsigned int flag;
 		const char *keyword;
-	} keywords[] = {{DAXKV_DUP_SORT, "duplicates"},    {DAXKV_REVERSE_KEY, "reversekey"}, {DAXKV_DUP_SORT, "dupsort"},
-	                {DAXKV_INTEGER_KEY, "integerkey"}, {DAXKV_DUP_FIXED, "dupfixed"},     {DAXKV_INTEGER_DUP, "integerdup"},
+	} keywords[] = {{DAXKV_DUP_SORT, "duplicates"},   {DAXKV_REVERSE_KEY, "reversekey"},
+	                {DAXKV_DUP_SORT, "dupsort"},      {DAXKV_INTEGER_KEY, "integerkey"},
+	                {DAXKV_DUP_FIXED, "dupfixed"},    {DAXKV_INTEGER_DUP, "integerdup"},
 	                {DAXKV_REVERSE_DUP, "reversedup"}};
 	struct call *call = dump->call;
 	unsigned int flags;
@@ -104,8 +112,10 @@ static int print_header(const struct dump *dump, const struct daxkv_val *name)
 	if (err != 0)
 		return call_fail(call, err, "cannot read the database");
 	if (flags & (DAXKV_OWN_COMPARE | DAXKV_OWN_DUP_COMPARE))
-		call_note(call, "the database '%s' has its program's own order, which the dump cannot tell",
-		          name == NULL ? "(main)" : bytes_text(name, text, sizeof text));
+		call_note(
+		    call,
+		    "the database '%s' has its program's own order, which the dump cannot tell",
+		    name == NULL ? "(main)" : bytes_text(name, text, sizeof text));
 	printf("VERSION=3\nformat=%s\n", call->opt.print ? "print" : "bytevalue");
 	if (name != NULL)
 		dump_print_name(name);
@@ -158,7 +168,8 @@ static int dump_each_database(struct dump *dump, bool print)
 	for (size_t i = 0; i < dump->names.count && status == EXIT_OK; i++) {
 		status = store_select(call, &dump->names.name[i], 0);
 		if (status == EXIT_OK)
-			status = print ? print_database(dump, &dump->names.name[i]) : each_entry(dump, entry_weigh);
+			status = print ? print_database(dump, &dump->names.name[i])
+			               : each_entry(dump, entry_weigh);
 		if (status == EXIT_OK)
 			status = store_next_db(call);
 	}

@@ -11,8 +11,9 @@
 #include "call_store.h"
 #include "value.h"
 
-/* create_db - make the database of --db, or give the main one its flags. The other commands never make a database that is missing by a
- * slip of the pen, and this one never takes one that is there for new. */
+/* create_db - make the database of --db, or give the main one its flags. The other commands never
+ * make a database that is missing by a slip of the pen, and this one never takes one that is there
+ * for new. */
 static int create_db(struct call *call)
 {
 	const struct daxkv_val *name = call->opt.has_db ? &call->opt.db : NULL;
@@ -23,7 +24,8 @@ static int create_db(struct call *call)
 	if (status != EXIT_OK)
 		return status;
 	if (name != NULL && daxkv_db_open(call->txn, name, 0, &db) == 0)
-		return call_fail_sys(call, EEXIST, "cannot make the database '%s'", bytes_text(name, text, sizeof text));
+		return call_fail_sys(call, EEXIST, "cannot make the database '%s'",
+		                     bytes_text(name, text, sizeof text));
 	status = store_select(call, name, call->opt.db_flags | DAXKV_CREATE);
 	return status != EXIT_OK ? status : store_commit(call);
 }
@@ -31,7 +33,8 @@ static int create_db(struct call *call)
 int run_create(struct call *call)
 {
 	bool found = false;
-	int status = store_open(call, DAXKV_CREATE | DAXKV_EXCLUSIVE, call->opt.has_db ? &found : NULL);
+	int status =
+	    store_open(call, DAXKV_CREATE | DAXKV_EXCLUSIVE, call->opt.has_db ? &found : NULL);
 
 	if (status == EXIT_OK && found)
 		status = store_open(call, 0, NULL);
@@ -77,7 +80,8 @@ int run_put(struct call *call)
 	int status;
 
 	if ((call->n_operands == 2) == (call->opt.from != NULL))
-		return call_fail_as(call, EXIT_USAGE, "give the value either as an operand or with --from");
+		return call_fail_as(call, EXIT_USAGE,
+		                    "give the value either as an operand or with --from");
 	status = args_bytes(call, "the key", call->operands[0], &key);
 	if (status == EXIT_OK)
 		status = source_open(call, &source);
@@ -99,9 +103,11 @@ int run_put(struct call *call)
 	return status;
 }
 
-/* has_value - whether key has the value given, in a database without duplicates: daxkv_del takes a value as a condition only where there
- * are duplicates, and a user who names the pair means the pair. */
-static int has_value(const struct call *call, const struct daxkv_val *key, const struct daxkv_val *value)
+/* has_value - whether key has the value given, in a database without duplicates: daxkv_del takes a
+ * value as a condition only where there are duplicates, and a user who names the pair means the
+ * pair. */
+static int has_value(const struct call *call, const struct daxkv_val *key,
+                     const struct daxkv_val *value)
 {
 	struct daxkv_val there;
 	int err = daxkv_get(call->txn, call->db, key, &there);
@@ -128,8 +134,10 @@ int run_del(struct call *call)
 	if (err == 0 && pair && (flags & DAXKV_DUP_SORT) == 0)
 		err = has_value(call, &key, &value);
 	if (err == 0)
-		err = daxkv_del(call->txn, call->db, &key, pair && flags & DAXKV_DUP_SORT ? &value : NULL);
+		err = daxkv_del(call->txn, call->db, &key,
+		                pair && flags & DAXKV_DUP_SORT ? &value : NULL);
 	if (err != 0)
-		return call_fail(call, err, pair ? "cannot remove the pair" : "cannot remove the key");
+		return call_fail(call, err,
+		                 pair ? "cannot remove the pair" : "cannot remove the key");
 	return store_commit(call);
 }

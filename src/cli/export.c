@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * export.c - kv export: a store becomes a new LMDB environment: all databases, their flags and duplicates.
+ * export.c - kv export: a store becomes a new LMDB environment: all databases, their flags and
+ * duplicates.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,8 +17,10 @@
 
 #define BATCH_ENTRIES 10000u
 #define MAP_SPARE     ((uint64_t)64 << 20)
-#define MAP_TIMES     4u /* as large as the store's file: LMDB's pages are emptier where keys come out of order */
-#define MAP_PAGE      4096u
+#define MAP_TIMES                                                                                  \
+	4u /* as large as the store's file: LMDB's pages are emptier where keys come out of order  \
+	    */
+#define MAP_PAGE 4096u
 
 struct export
 {
@@ -36,7 +39,10 @@ static int export_keys(const MDB_val *a, const MDB_val *b)
 
 static int export_dups(const MDB_val *a, const MDB_val *b)
 {
-	return a->mv_size == b->mv_size && (a->mv_size == 0 || memcmp(a->mv_data, b->mv_data, a->mv_size) == 0) ? 0 : 1;
+	return a->mv_size == b->mv_size &&
+	               (a->mv_size == 0 || memcmp(a->mv_data, b->mv_data, a->mv_size) == 0)
+	           ? 0
+	           : 1;
 }
 
 /* target - the database of the environment, in a transaction of its own. */
@@ -53,7 +59,9 @@ static int export_target(struct export *ex, const char *name, unsigned int flags
 		rc = ex->lmdb.mdb_set_compare(ex->txn, ex->dbi, export_keys);
 	if (rc == 0 && flags & DAXKV_OWN_DUP_COMPARE)
 		rc = ex->lmdb.mdb_set_dupsort(ex->txn, ex->dbi, export_dups);
-	return rc == 0 ? EXIT_OK : lmdb_fail(ex->call, &ex->lmdb, rc, "cannot make a database in the LMDB file");
+	return rc == 0
+	           ? EXIT_OK
+	           : lmdb_fail(ex->call, &ex->lmdb, rc, "cannot make a database in the LMDB file");
 }
 
 static int target_commit(struct export *ex)
@@ -61,10 +69,12 @@ static int target_commit(struct export *ex)
 	int rc = ex->lmdb.mdb_txn_commit(ex->txn);
 
 	ex->txn = NULL;
-	return rc == 0 ? EXIT_OK : lmdb_fail(ex->call, &ex->lmdb, rc, "cannot write to the LMDB file");
+	return rc == 0 ? EXIT_OK
+	               : lmdb_fail(ex->call, &ex->lmdb, rc, "cannot write to the LMDB file");
 }
 
-static int export_put(struct export *ex, const struct daxkv_val *key, const struct daxkv_val *value, const char *name, unsigned int flags)
+static int export_put(struct export *ex, const struct daxkv_val *key, const struct daxkv_val *value,
+                      const char *name, unsigned int flags)
 {
 	MDB_val k = {key->size, key->data}, v = {value->size, value->data};
 	int status, rc = ex->lmdb.mdb_put(ex->txn, ex->dbi, &k, &v, 0);
@@ -72,7 +82,8 @@ static int export_put(struct export *ex, const struct daxkv_val *key, const stru
 	if (rc != 0) {
 		char text[80], what[128];
 
-		snprintf(what, sizeof what, "LMDB cannot take the entry of '%s'", bytes_text(key, text, sizeof text));
+		snprintf(what, sizeof what, "LMDB cannot take the entry of '%s'",
+		         bytes_text(key, text, sizeof text));
 		return lmdb_fail(ex->call, &ex->lmdb, rc, what);
 	}
 	progress_show(++ex->entries, ex->total, false);
@@ -90,7 +101,9 @@ static int next_name(const struct call *call, struct daxkv_val *name)
 
 	if (err == DAXKV_NOT_FOUND)
 		name->size = 0;
-	return err == 0 || err == DAXKV_NOT_FOUND ? EXIT_OK : call_fail(call, err, "cannot list the databases");
+	return err == 0 || err == DAXKV_NOT_FOUND
+	           ? EXIT_OK
+	           : call_fail(call, err, "cannot list the databases");
 }
 
 /* export_entries - name NULL: the main database, without the entries of named ones. */
@@ -107,7 +120,8 @@ static int export_entries(struct export *ex, const char *name, unsigned int flag
 		status = next_name(ex->call, &skip);
 	while (status == EXIT_OK && (err = daxkv_cursor_get(c, &key, &value, DAXKV_NEXT)) == 0) {
 		found++;
-		if (skip.size == key.size && skip.size != 0 && memcmp(skip.data, key.data, key.size) == 0)
+		if (skip.size == key.size && skip.size != 0 &&
+		    memcmp(skip.data, key.data, key.size) == 0)
 			status = next_name(ex->call, &skip);
 		else
 			status = export_put(ex, &key, &value, name, flags);
@@ -129,7 +143,9 @@ static int export_database(struct export *ex, const struct daxkv_val *name)
 	int err, status;
 
 	if (name != NULL && memchr(name->data, '\0', name->size) != NULL)
-		return call_fail_as(call, EXIT_USAGE, "a database's name has a NUL byte, which LMDB's names cannot have");
+		return call_fail_as(
+		    call, EXIT_USAGE,
+		    "a database's name has a NUL byte, which LMDB's names cannot have");
 	status = store_select(call, name, 0);
 	if (status != EXIT_OK)
 		return status;
@@ -148,8 +164,9 @@ static int export_database(struct export *ex, const struct daxkv_val *name)
 	return status;
 }
 
-/* export_all - the named databases' handles are given back one by one, which takes a new snapshot each time: the store is opened for nobody
- * else meanwhile, so it is the same one. The name is kept in memory of our own for that reason. */
+/* export_all - the named databases' handles are given back one by one, which takes a new snapshot
+ * each time: the store is opened for nobody else meanwhile, so it is the same one. The name is kept
+ * in memory of our own for that reason. */
 static int export_all(struct export *ex)
 {
 	struct daxkv_val name = {0, NULL};
@@ -181,13 +198,14 @@ static int export_all(struct export *ex)
 		int rc = ex->lmdb.mdb_env_sync(ex->lmdb.env, 1);
 
 		if (rc != 0)
-			status = lmdb_fail(ex->call, &ex->lmdb, rc, "cannot write to the LMDB file");
+			status =
+			    lmdb_fail(ex->call, &ex->lmdb, rc, "cannot write to the LMDB file");
 	}
 	return status;
 }
 
-/* data_file - make the environment's file at path, empty, where nothing is yet; LMDB fills it. *name: the
- * file; NULL: it was not made. */
+/* data_file - make the environment's file at path, empty, where nothing is yet; LMDB fills it.
+ * *name: the file; NULL: it was not made. */
 static int data_file(struct call *call, const char *path, char **name)
 {
 	struct stat st;
@@ -224,8 +242,10 @@ int run_export(struct call *call)
 	if (status == EXIT_OK) {
 		uint64_t mapsize = (MAP_TIMES * info.file_size + MAP_SPARE) / MAP_PAGE * MAP_PAGE;
 
-		/* Nobody else has the new file. LMDB would write over any file with its lock file's name. */
-		status = lmdb_open(call, &ex.lmdb, call->operands[0], MDB_NOSYNC | MDB_NOLOCK, mapsize);
+		/* Nobody else has the new file. LMDB would write over any file with its lock file's
+		 * name. */
+		status =
+		    lmdb_open(call, &ex.lmdb, call->operands[0], MDB_NOSYNC | MDB_NOLOCK, mapsize);
 	}
 	if (status == EXIT_OK)
 		status = export_all(&ex);

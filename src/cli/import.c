@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * import.c - kv import: an LMDB environment becomes a new store: all databases, their flags and duplicates. LMDB does not tell when a
- * program's comparator ordered a database; a pass ahead finds out, and such a database gets OWN_COMPARE and is filled in the order that it
- * has.
+ * import.c - kv import: an LMDB environment becomes a new store: all databases, their flags and
+ * duplicates. LMDB does not tell when a program's comparator ordered a database; a pass ahead finds
+ * out, and such a database gets OWN_COMPARE and is filled in the order that it has.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -22,10 +22,11 @@ struct import {
 	struct lmdb lmdb;
 	MDB_txn *txn;
 	uint64_t entries, total, pending, bytes;
-	const void *key, *dup; /* of the entry that is being put: it comes after all that are there */
+	const void *key,
+	    *dup; /* of the entry that is being put: it comes after all that are there */
 };
 
-/* ---- the order of arrival ------------------------------------------------------------------------------------------------- */
+/* ---- the order of arrival -------------------------------------------------------------------- */
 
 static int arrival(const struct daxkv_val *a, const struct daxkv_val *b, const void *newest)
 {
@@ -44,7 +45,7 @@ static int import_dups(const struct daxkv_val *a, const struct daxkv_val *b, voi
 	return arrival(a, b, ((struct import *)arg)->dup);
 }
 
-/* ---- one database --------------------------------------------------------------------------------------------------------- */
+/* ---- one database ---------------------------------------------------------------------------- */
 
 /* is_database - whether the main database's entry is a named database. */
 static bool is_database(struct import *im, const MDB_val *key, char **name, MDB_dbi *dbi)
@@ -60,16 +61,19 @@ static bool is_database(struct import *im, const MDB_val *key, char **name, MDB_
 	return false;
 }
 
-/* flags_fit - what of LMDB's flags the entries do not keep to, as LMDB allows, is taken off: values of
- * DUP_FIXED that differ in size, and keys that are no integers, or not of one size, with REVERSE_KEY, whose
- * order wins in LMDB. With keys of one size both orders are the same, as integers are little-endian. */
-static void flags_fit(const MDB_val *key, const MDB_val *data, const MDB_val *last, const MDB_val *last_data, unsigned int *flags)
+/* flags_fit - what of LMDB's flags the entries do not keep to, as LMDB allows, is taken off: values
+ * of DUP_FIXED that differ in size, and keys that are no integers, or not of one size, with
+ * REVERSE_KEY, whose order wins in LMDB. With keys of one size both orders are the same, as
+ * integers are little-endian. */
+static void flags_fit(const MDB_val *key, const MDB_val *data, const MDB_val *last,
+                      const MDB_val *last_data, unsigned int *flags)
 {
 	const bool integer = key->mv_size == 4 || key->mv_size == 8;
 
 	if (last->mv_data != NULL && last_data->mv_size != data->mv_size)
 		*flags &= ~(unsigned int)DAXKV_DUP_FIXED;
-	if (*flags & DAXKV_REVERSE_KEY && (!integer || (last->mv_data != NULL && last->mv_size != key->mv_size)))
+	if (*flags & DAXKV_REVERSE_KEY &&
+	    (!integer || (last->mv_data != NULL && last->mv_size != key->mv_size)))
 		*flags &= ~(unsigned int)DAXKV_INTEGER_KEY;
 }
 
@@ -94,7 +98,8 @@ static int own_flags(struct import *im, MDB_dbi dbi, unsigned int *flags)
 		last_data = data;
 	}
 	im->lmdb.mdb_cursor_close(c);
-	return rc == MDB_NOTFOUND ? EXIT_OK : lmdb_fail(im->call, &im->lmdb, rc, "cannot read a database");
+	return rc == MDB_NOTFOUND ? EXIT_OK
+	                          : lmdb_fail(im->call, &im->lmdb, rc, "cannot read a database");
 }
 
 /* target - select the database of the store, in the transaction that is running. */
@@ -114,7 +119,8 @@ static int import_target(struct import *im, const struct daxkv_val *name, unsign
 	return err == 0 ? EXIT_OK : call_fail(call, err, "cannot set an order");
 }
 
-static int import_put(struct import *im, const MDB_val *key, const MDB_val *data, const struct daxkv_val *name, unsigned int flags)
+static int import_put(struct import *im, const MDB_val *key, const MDB_val *data,
+                      const struct daxkv_val *name, unsigned int flags)
 {
 	struct daxkv_val k = {key->mv_size, key->mv_data}, v = {data->mv_size, data->mv_data};
 	int status, err;
@@ -125,7 +131,8 @@ static int import_put(struct import *im, const MDB_val *key, const MDB_val *data
 	if (err != 0) {
 		char text[80], what[128];
 
-		snprintf(what, sizeof what, "cannot store the entry of '%s'", bytes_text(&k, text, sizeof text));
+		snprintf(what, sizeof what, "cannot store the entry of '%s'",
+		         bytes_text(&k, text, sizeof text));
 		return call_fail(im->call, err, what);
 	}
 	im->bytes += k.size + v.size;
@@ -144,7 +151,8 @@ static int import_entries(struct import *im, MDB_dbi dbi, const char *name, unsi
 		const char *in;
 		void *out;
 	} bytes = {name}; /* the store does not write to a name */
-	struct daxkv_val n = {name != NULL ? strlen(name) : 0, bytes.out}, *to = name != NULL ? &n : NULL;
+	struct daxkv_val n = {name != NULL ? strlen(name) : 0, bytes.out},
+	                 *to = name != NULL ? &n : NULL;
 	MDB_cursor *c;
 	MDB_val key, data;
 	int status = import_target(im, to, flags), rc;
@@ -193,7 +201,7 @@ static int import_database(struct import *im, MDB_dbi dbi, const char *name)
 	return status == EXIT_OK ? import_entries(im, dbi, name, flags) : status;
 }
 
-/* ---- all of them ---------------------------------------------------------------------------------------------------------- */
+/* ---- all of them ----------------------------------------------------------------------------- */
 
 static int copy_named(struct import *im, MDB_dbi main_dbi)
 {
@@ -203,7 +211,8 @@ static int copy_named(struct import *im, MDB_dbi main_dbi)
 
 	if (rc != 0)
 		return lmdb_fail(im->call, &im->lmdb, rc, "cannot read the main database");
-	while (status == EXIT_OK && (rc = im->lmdb.mdb_cursor_get(c, &key, &data, MDB_NEXT_NODUP)) == 0) {
+	while (status == EXIT_OK &&
+	       (rc = im->lmdb.mdb_cursor_get(c, &key, &data, MDB_NEXT_NODUP)) == 0) {
 		char *name;
 		MDB_dbi dbi;
 
@@ -215,7 +224,9 @@ static int copy_named(struct import *im, MDB_dbi main_dbi)
 		free(name);
 	}
 	im->lmdb.mdb_cursor_close(c);
-	return status == EXIT_OK && rc != MDB_NOTFOUND ? lmdb_fail(im->call, &im->lmdb, rc, "cannot read the main database") : status;
+	return status == EXIT_OK && rc != MDB_NOTFOUND
+	           ? lmdb_fail(im->call, &im->lmdb, rc, "cannot read the main database")
+	           : status;
 }
 
 static int import_all(struct import *im)
@@ -248,7 +259,8 @@ int run_import(struct call *call)
 		MDB_envinfo info;
 
 		if (im.lmdb.mdb_env_info(im.lmdb.env, &info) == 0)
-			call->user_version = info.me_mapsize; /* there the LMDB-compatible library keeps it */
+			call->user_version =
+			    info.me_mapsize; /* there the LMDB-compatible library keeps it */
 		call->file = call->operands[0];
 		status = store_open(call, DAXKV_CREATE | DAXKV_EXCLUSIVE, NULL);
 		call->half = true;

@@ -21,20 +21,23 @@ int lmdb_load(const struct call *call, struct lmdb *lmdb)
 {
 	*lmdb = (struct lmdb){.library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL)};
 	if (lmdb->library == NULL)
-		return call_fail_as(call, EXIT_SYSTEM, "LMDB's library, " LIBRARY ", is not installed (Debian: liblmdb0): %s", dlerror());
-#define LMDB_FIND(name)                                                                                                                    \
-	do {                                                                                                                               \
-		void *found = dlsym(lmdb->library, #name);                                                                                 \
-		if (found == NULL)                                                                                                         \
-			return call_fail_as(call, EXIT_SYSTEM, LIBRARY " has no function " #name);                                         \
-		memcpy(&lmdb->name, &found, sizeof found);                                                                                 \
+		return call_fail_as(call, EXIT_SYSTEM,
+		                    "LMDB's library, " LIBRARY
+		                    ", is not installed (Debian: liblmdb0): %s",
+		                    dlerror());
+#define LMDB_FIND(name)                                                                            \
+	do {                                                                                       \
+		void *found = dlsym(lmdb->library, #name);                                         \
+		if (found == NULL)                                                                 \
+			return call_fail_as(call, EXIT_SYSTEM, LIBRARY " has no function " #name); \
+		memcpy(&lmdb->name, &found, sizeof found);                                         \
 	} while (0);
 	LMDB_FUNCTIONS(LMDB_FIND)
 #undef LMDB_FIND
 	if (strstr(lmdb->mdb_version(NULL, NULL, NULL), "(daxkv") != NULL)
 		return call_fail_as(call, EXIT_SYSTEM,
-		                    LIBRARY
-		                    " is daxkv's here, which has no files of LMDB's: call kv without LD_LIBRARY_PATH or LD_PRELOAD");
+		                    LIBRARY " is daxkv's here, which has no files of LMDB's: call "
+		                            "kv without LD_LIBRARY_PATH or LD_PRELOAD");
 	return EXIT_OK;
 }
 
@@ -42,15 +45,16 @@ int lmdb_fail(const struct call *call, const struct lmdb *lmdb, int rc, const ch
 {
 	enum exit_status status = EXIT_SYSTEM;
 
-	if (rc == MDB_INVALID || rc == MDB_VERSION_MISMATCH || rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND)
+	if (rc == MDB_INVALID || rc == MDB_VERSION_MISMATCH || rc == MDB_CORRUPTED ||
+	    rc == MDB_PAGE_NOTFOUND)
 		status = EXIT_CORRUPT;
 	if (rc == MDB_BAD_VALSIZE)
 		status = EXIT_USAGE;
 	return call_fail_as(call, status, "%s: %s", what, lmdb->mdb_strerror(rc));
 }
 
-/* lock_check - LMDB makes whatever has its lock file's name its lock file: what has it must be one, or
- * empty, or daxkv's. A name too long to ask for LMDB cannot open either. */
+/* lock_check - LMDB makes whatever has its lock file's name its lock file: what has it must be one,
+ * or empty, or daxkv's. A name too long to ask for LMDB cannot open either. */
 static int lock_check(const struct call *call, const char *path, bool dir)
 {
 	char name[PATH_MAX], head[8] = {0};
@@ -67,10 +71,14 @@ static int lock_check(const struct call *call, const char *path, bool dir)
 	memcpy(&magic, head, sizeof magic);
 	if (n == 0 || magic == LOCK_MAGIC || memcmp(head, "daxkvlk", sizeof head) == 0)
 		return EXIT_OK;
-	return call_fail_as(call, EXIT_SYSTEM, "'%s' is in the way: LMDB needs a lock file of that name, and it is another file", name);
+	return call_fail_as(
+	    call, EXIT_SYSTEM,
+	    "'%s' is in the way: LMDB needs a lock file of that name, and it is another file",
+	    name);
 }
 
-int lmdb_open(const struct call *call, struct lmdb *lmdb, const char *path, unsigned int flags, uint64_t mapsize)
+int lmdb_open(const struct call *call, struct lmdb *lmdb, const char *path, unsigned int flags,
+              uint64_t mapsize)
 {
 	char what[300];
 	struct stat st;
@@ -98,7 +106,8 @@ int lmdb_open(const struct call *call, struct lmdb *lmdb, const char *path, unsi
 		if (lmdb->env != NULL)
 			lmdb->mdb_env_close(lmdb->env);
 		lmdb->env = NULL;
-		if (lock != 0 || !(flags & MDB_RDONLY) || (rc != EACCES && rc != EROFS && rc != EPERM))
+		if (lock != 0 || !(flags & MDB_RDONLY) ||
+		    (rc != EACCES && rc != EROFS && rc != EPERM))
 			return lmdb_fail(call, lmdb, rc, what);
 	}
 }
@@ -120,5 +129,6 @@ void progress_show(uint64_t entries, uint64_t total, bool end)
 	if (!isatty(STDERR_FILENO) || (!end && now == last))
 		return;
 	last = now;
-	fprintf(stderr, "\r%llu of %llu entries%s", (unsigned long long)entries, (unsigned long long)total, end ? "\n" : "");
+	fprintf(stderr, "\r%llu of %llu entries%s", (unsigned long long)entries,
+	        (unsigned long long)total, end ? "\n" : "");
 }

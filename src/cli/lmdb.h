@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * lmdb.h - LMDB, for kv import and kv export: its library is loaded when one of them runs, so that kv needs none.
+ * lmdb.h - LMDB, for kv import and kv export: its library is loaded when one of them runs, so that
+ * kv needs none.
  */
 #ifndef DAXKV_CLI_LMDB_H
 #define DAXKV_CLI_LMDB_H
@@ -8,12 +9,17 @@
 #include "cli.h"
 #include "lmdb_abi.h"
 
-#define LMDB_FUNCTIONS(F)                                                                                                                  \
-	F(mdb_version)                                                                                                                     \
-	F(mdb_strerror) F(mdb_env_info) F(mdb_env_create) F(mdb_env_open) F(mdb_env_close) F(mdb_env_set_mapsize) F(mdb_env_set_maxdbs)    \
-	    F(mdb_env_sync) F(mdb_txn_begin) F(mdb_txn_commit) F(mdb_txn_abort) F(mdb_dbi_open) F(mdb_dbi_close) F(mdb_dbi_flags)          \
-	        F(mdb_stat) F(mdb_set_compare) F(mdb_set_dupsort) F(mdb_cmp) F(mdb_dcmp) F(mdb_put) F(mdb_cursor_open) F(mdb_cursor_get)   \
-	            F(mdb_cursor_close)
+/* clang-format off */
+#define LMDB_FUNCTIONS(F) \
+	F(mdb_version) F(mdb_strerror) F(mdb_env_info) \
+	F(mdb_env_create) F(mdb_env_open) F(mdb_env_close) \
+	F(mdb_env_set_mapsize) F(mdb_env_set_maxdbs) F(mdb_env_sync) \
+	F(mdb_txn_begin) F(mdb_txn_commit) F(mdb_txn_abort) \
+	F(mdb_dbi_open) F(mdb_dbi_close) F(mdb_dbi_flags) \
+	F(mdb_stat) F(mdb_set_compare) F(mdb_set_dupsort) \
+	F(mdb_cmp) F(mdb_dcmp) F(mdb_put) \
+	F(mdb_cursor_open) F(mdb_cursor_get) F(mdb_cursor_close)
+/* clang-format on */
 
 struct lmdb {
 	void *library;
@@ -23,13 +29,17 @@ struct lmdb {
 	MDB_env *env;
 };
 
-#define LMDB_DB_FLAGS (MDB_REVERSEKEY | MDB_DUPSORT | MDB_INTEGERKEY | MDB_DUPFIXED | MDB_INTEGERDUP | MDB_REVERSEDUP)
+#define LMDB_DB_FLAGS                                                                              \
+	(MDB_REVERSEKEY | MDB_DUPSORT | MDB_INTEGERKEY | MDB_DUPFIXED | MDB_INTEGERDUP |           \
+	 MDB_REVERSEDUP)
 
 /* lmdb_load - find the library and its functions. Returns an exit status; a failure was printed. */
 int lmdb_load(const struct call *call, struct lmdb *lmdb);
 
-/* lmdb_open - open the environment at path, a directory or a data file, with flags of LMDB. Exit status as above. */
-int lmdb_open(const struct call *call, struct lmdb *lmdb, const char *path, unsigned int flags, uint64_t mapsize);
+/* lmdb_open - open the environment at path, a directory or a data file, with flags of LMDB. Exit
+ * status as above. */
+int lmdb_open(const struct call *call, struct lmdb *lmdb, const char *path, unsigned int flags,
+              uint64_t mapsize);
 
 /* lmdb_end - close and unload what there is. */
 void lmdb_end(struct lmdb *lmdb);
@@ -37,7 +47,8 @@ void lmdb_end(struct lmdb *lmdb);
 /* lmdb_fail - print what failed with LMDB's text; returns an exit status. */
 int lmdb_fail(const struct call *call, const struct lmdb *lmdb, int rc, const char *what);
 
-/* progress_show - on a terminal: how many entries of which total were moved, about once a second; with end always, and a new line. */
+/* progress_show - on a terminal: how many entries of which total were moved, about once a second;
+ * with end always, and a new line. */
 void progress_show(uint64_t entries, uint64_t total, bool end);
 
 #endif

@@ -17,7 +17,7 @@
 #define BATCH_BYTES   (16u << 20)
 #define SHOW_SECONDS  0.2
 
-/* ---- lines ---------------------------------------------------------------------------------------------------------------- */
+/* ---- lines ----------------------------------------------------------------------------------- */
 
 /* line_first - what the first line tells of the text: a byte order mark is no part of it. False,
  * printed: it is not in UTF-8 or bytes. */
@@ -88,11 +88,12 @@ int load_line(const struct load *load, struct load_input *input)
 
 int load_bad_line(const struct load *load, const struct load_input *input, const char *what)
 {
-	return call_fail_as(load->call, EXIT_USAGE, "%s: line %" PRIu64 ": %s (%" PRIu64 " entries of it are durable)", input->path,
-	                    input->number, what, load->durable);
+	return call_fail_as(load->call, EXIT_USAGE,
+	                    "%s: line %" PRIu64 ": %s (%" PRIu64 " entries of it are durable)",
+	                    input->path, input->number, what, load->durable);
 }
 
-/* ---- batches -------------------------------------------------------------------------------------------------------------- */
+/* ---- batches --------------------------------------------------------------------------------- */
 
 static double seconds_since(const struct timespec *then, struct timespec *now)
 {
@@ -110,7 +111,8 @@ static void show_progress(struct load *load, bool last)
 		return;
 	seconds = seconds_since(&load->start, &now);
 	load->shown = now;
-	fprintf(stderr, "\r%" PRIu64 " entries, %.1f MiB, %.0f entries/s  %s", load->durable, (double)load->durable_bytes / (1 << 20),
+	fprintf(stderr, "\r%" PRIu64 " entries, %.1f MiB, %.0f entries/s  %s", load->durable,
+	        (double)load->durable_bytes / (1 << 20),
 	        seconds > 0 ? (double)load->durable / seconds : 0.0, last ? "\n" : "");
 }
 
@@ -294,7 +296,7 @@ int load_database(struct load *load, const struct daxkv_val *name, unsigned int 
 	return EXIT_OK;
 }
 
-/* ---- the command ---------------------------------------------------------------------------------------------------------- */
+/* ---- the command ----------------------------------------------------------------------------- */
 
 enum load_format { FORMAT_UNKNOWN, FORMAT_TSV, FORMAT_MDB, FORMAT_DIR };
 
@@ -302,22 +304,29 @@ enum load_format { FORMAT_UNKNOWN, FORMAT_TSV, FORMAT_MDB, FORMAT_DIR };
 static int input_open(const struct load *load, struct load_input *input, enum load_format *format)
 {
 	const struct call *call = load->call;
-	const char *path = call->n_operands == 1 ? call->operands[0] : "-", *wanted = call->opt.format;
+	const char *path = call->n_operands == 1 ? call->operands[0] : "-",
+	           *wanted = call->opt.format;
 	struct stat st;
 
-	*format = wanted == NULL ? FORMAT_UNKNOWN : *wanted == 't' ? FORMAT_TSV : *wanted == 'm' ? FORMAT_MDB : FORMAT_DIR;
+	*format = wanted == NULL   ? FORMAT_UNKNOWN
+	          : *wanted == 't' ? FORMAT_TSV
+	          : *wanted == 'm' ? FORMAT_MDB
+	                           : FORMAT_DIR;
 	*input = (struct load_input){.path = path};
 	if (strcmp(path, "-") == 0) {
 		input->path = "standard input";
 		input->file = stdin;
-		return *format == FORMAT_DIR ? call_fail_as(call, EXIT_USAGE, "--format dir needs a directory") : EXIT_OK;
+		return *format == FORMAT_DIR
+		           ? call_fail_as(call, EXIT_USAGE, "--format dir needs a directory")
+		           : EXIT_OK;
 	}
 	if (stat(path, &st) != 0)
 		return call_fail_sys(call, errno, "cannot read '%s'", path);
 	if (*format == FORMAT_UNKNOWN && S_ISDIR(st.st_mode))
 		*format = FORMAT_DIR;
 	if (*format == FORMAT_DIR)
-		return S_ISDIR(st.st_mode) ? EXIT_OK : call_fail_sys(call, ENOTDIR, "cannot read '%s'", path);
+		return S_ISDIR(st.st_mode) ? EXIT_OK
+		                           : call_fail_sys(call, ENOTDIR, "cannot read '%s'", path);
 	if (S_ISDIR(st.st_mode))
 		return call_fail_sys(call, EISDIR, "cannot read '%s'", path);
 	input->file = fopen(path, "re");
@@ -334,8 +343,10 @@ static int input_guess(const struct load *load, struct load_input *input, enum l
 	got = load_line(load, input);
 	if (got < 0)
 		return load_status(got);
-	*format =
-	    got > 0 && strncmp(input->line, "VERSION=", 8) == 0 && memchr(input->line, '\t', input->size) == NULL ? FORMAT_MDB : FORMAT_TSV;
+	*format = got > 0 && strncmp(input->line, "VERSION=", 8) == 0 &&
+	                  memchr(input->line, '\t', input->size) == NULL
+	              ? FORMAT_MDB
+	              : FORMAT_TSV;
 	input->again = got > 0;
 	return EXIT_OK;
 }

@@ -4,9 +4,9 @@
  * lines of text.
  *
  * Entries are gathered in memory, and stored in one transaction when the batch is full: none is
- * running while more input is waited for, so that other writers go on. A file of more than 16 MiB is
- * stored as it is read, and a batch of more than that goes into its transaction by parts. What was
- * committed stays, whatever comes later: the failure's message says how many entries that is.
+ * running while more input is waited for, so that other writers go on. A file of more than 16 MiB
+ * is stored as it is read, and a batch of more than that goes into its transaction by parts. What
+ * was committed stays, whatever comes later: the failure's message says how many entries that is.
  */
 #ifndef DAXKV_CLI_LOAD_H
 #define DAXKV_CLI_LOAD_H
@@ -33,7 +33,8 @@ struct load {
 	uint64_t entries, bytes;             /* in the running transaction, or gathered for it */
 	uint64_t durable, durable_bytes;     /* committed by this call */
 	bool progress, started;              /* started: a database was chosen */
-	bool by_parts; /* what was gathered is stored when it is much, in a transaction that goes on */
+	bool by_parts; /* what was gathered is stored when it is much, in a transaction that goes on
+	                */
 	struct timespec start, shown;
 };
 
@@ -70,8 +71,8 @@ int load_commit(struct load *load);
 int load_put(struct load *load, const struct daxkv_val *key, const struct daxkv_val *value);
 
 /* load_gathers - whether a value of that size is gathered. Else load_room has a transaction running
- * that holds what was gathered, a new one when size more bytes would overfill the batch, and load_added
- * tells that an entry of size bytes was stored in it. */
+ * that holds what was gathered, a new one when size more bytes would overfill the batch, and
+ * load_added tells that an entry of size bytes was stored in it. */
 bool load_gathers(uint64_t size);
 int load_room(struct load *load, uint64_t size);
 int load_added(struct load *load, uint64_t size);

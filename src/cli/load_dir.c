@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * load_dir.c - every regular file under a directory: the key is the path from the directory, the value the content. Symbolic links are
- * neither followed nor stored; pipes, sockets and devices are passed over, and so is the store itself with its lock file.
+ * load_dir.c - every regular file under a directory: the key is the path from the directory, the
+ * value the content. Symbolic links are neither followed nor stored; pipes, sockets and devices are
+ * passed over, and so is the store itself with its lock file.
  */
 #include <errno.h>
 #include <fts.h>
@@ -17,7 +18,8 @@ struct dir {
 	size_t root_size; /* characters of a path before the key */
 };
 
-/* is_store - whether the file is the store being written, or its lock file: the store's path and "-lock". */
+/* is_store - whether the file is the store being written, or its lock file: the store's path and
+ * "-lock". */
 static bool is_store(const struct load *load, const struct dir *dir, const FTSENT *entry)
 {
 	const struct stat *st = entry->fts_statp;
@@ -31,7 +33,8 @@ static bool is_store(const struct load *load, const struct dir *dir, const FTSEN
 		return false;
 	memcpy(lock, load->call->file, size);
 	memcpy(lock + size, "-lock", sizeof "-lock");
-	return stat(lock, &lock_st) == 0 && st->st_dev == lock_st.st_dev && st->st_ino == lock_st.st_ino;
+	return stat(lock, &lock_st) == 0 && st->st_dev == lock_st.st_dev &&
+	       st->st_ino == lock_st.st_ino;
 }
 
 /* gather_file - read the file before a transaction begins. */
@@ -91,7 +94,8 @@ static int load_entry(struct load *load, const struct dir *dir, FTSENT *entry)
 	case FTS_DNR:
 	case FTS_ERR:
 	case FTS_NS:
-		return call_fail_sys(load->call, entry->fts_errno, "cannot read '%s'", entry->fts_path);
+		return call_fail_sys(load->call, entry->fts_errno, "cannot read '%s'",
+		                     entry->fts_path);
 	default: /* directories before and after their entries, symbolic links */
 		return EXIT_OK;
 	}
@@ -106,7 +110,8 @@ int load_dir(struct load *load, const char *path)
 	FTS *fts;
 	int status = EXIT_OK;
 
-	/* The directory itself may be named by a symbolic link: the slash makes fts go through it. */
+	/* The directory itself may be named by a symbolic link: the slash makes fts go through
+	 * it. */
 	if (dir.root_size + 2 > sizeof root)
 		return call_fail_sys(load->call, ENAMETOOLONG, "cannot read '%s'", path);
 	memcpy(root, path, dir.root_size);

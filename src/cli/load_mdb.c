@@ -3,13 +3,16 @@
  * load_mdb.c - the text format of mdb_dump: one or more databases, each
  *
  *   VERSION=3
- *   keyword=value       format=bytevalue or print; database=NAME; type=btree; dupsort=1 and other flags; sizes, which say nothing here
+ *   keyword=value       format=bytevalue or print; database=NAME; type=btree; dupsort=1 and other
+ *                       flags; sizes, which say nothing here
  *   HEADER=END
- *    key                a blank, then hexadecimal digits (bytevalue) or characters with \HH and \\ (print)
+ *    key                a blank, then hexadecimal digits (bytevalue) or characters with \HH and \\
+ *                       (print)
  *    value
  *   DATA=END
  *
- * One line of its own is kv dump's: name_escaped=1 tells that the name is written with \HH and \\, as names with a line's end must be.
+ * One line of its own is kv dump's: name_escaped=1 tells that the name is written with \HH and \\,
+ * as names with a line's end must be.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -31,8 +34,9 @@ static unsigned int flag_of(const char *keyword)
 	static const struct {
 		const char *keyword;
 		unsigned int flag;
-	} flags[] = {{"duplicates", DAXKV_DUP_SORT},    {"dupsort", DAXKV_DUP_SORT},       {"dupfixed", DAXKV_DUP_FIXED},
-	             {"integerkey", DAXKV_INTEGER_KEY}, {"integerdup", DAXKV_INTEGER_DUP}, {"reversekey", DAXKV_REVERSE_KEY},
+	} flags[] = {{"duplicates", DAXKV_DUP_SORT},    {"dupsort", DAXKV_DUP_SORT},
+	             {"dupfixed", DAXKV_DUP_FIXED},     {"integerkey", DAXKV_INTEGER_KEY},
+	             {"integerdup", DAXKV_INTEGER_DUP}, {"reversekey", DAXKV_REVERSE_KEY},
 	             {"reversedup", DAXKV_REVERSE_DUP}};
 
 	for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
@@ -55,7 +59,8 @@ static bool is_size(const char *keyword)
 }
 
 /* header_name - keep the name, which outlives the line. */
-static int header_name(const struct load *load, const struct load_input *input, struct header *header, const char *value, size_t size)
+static int header_name(const struct load *load, const struct load_input *input,
+                       struct header *header, const char *value, size_t size)
 {
 	free(header->name);
 	header->name = malloc(size + 1);
@@ -68,7 +73,8 @@ static int header_name(const struct load *load, const struct load_input *input, 
 }
 
 /* header_line - one line of keyword=value. */
-static int header_line(const struct load *load, const struct load_input *input, struct header *header)
+static int header_line(const struct load *load, const struct load_input *input,
+                       struct header *header)
 {
 	char *value = memchr(input->line, '=', input->size);
 	unsigned int flag;
@@ -77,13 +83,15 @@ static int header_line(const struct load *load, const struct load_input *input, 
 		return load_bad_line(load, input, "the header needs lines of keyword=value");
 	*value++ = '\0';
 	if (strcmp(input->line, "database") == 0)
-		return header_name(load, input, header, value, input->size - (size_t)(value - input->line));
+		return header_name(load, input, header, value,
+		                   input->size - (size_t)(value - input->line));
 	if (strcmp(input->line, "name_escaped") == 0) {
 		header->name_escaped = strcmp(value, "1") == 0;
 	} else if (strcmp(input->line, "format") == 0) {
 		header->print = strcmp(value, "print") == 0;
 		if (!header->print && strcmp(value, "bytevalue") != 0)
-			return load_bad_line(load, input, "the format is neither bytevalue nor print");
+			return load_bad_line(load, input,
+			                     "the format is neither bytevalue nor print");
 	} else if (strcmp(input->line, "type") == 0) {
 		if (strcmp(value, "btree") != 0)
 			return load_bad_line(load, input, "the type is not btree");
@@ -92,8 +100,8 @@ static int header_line(const struct load *load, const struct load_input *input, 
 			return load_bad_line(load, input, "a flag is 0 or 1");
 		header->flags |= *value == '1' ? flag : 0;
 	} else if (!is_size(input->line)) {
-		call_note(load->call, "%s: line %llu: header line '%.64s' ignored", input->path, (unsigned long long)input->number,
-		          input->line);
+		call_note(load->call, "%s: line %llu: header line '%.64s' ignored", input->path,
+		          (unsigned long long)input->number, input->line);
 	}
 	return EXIT_OK;
 }
@@ -105,8 +113,11 @@ static int header_read(const struct load *load, struct load_input *input, struct
 
 	while ((got = load_line(load, input)) > 0) {
 		if (strcmp(input->line, "HEADER=END") == 0) {
-			if ((header->flags & DAXKV_DUP_SORT) == 0) /* LMDB keeps flags of duplicates where there are none */
-				header->flags &= ~(unsigned int)(DAXKV_DUP_FIXED | DAXKV_INTEGER_DUP | DAXKV_REVERSE_DUP);
+			if ((header->flags & DAXKV_DUP_SORT) ==
+			    0) /* LMDB keeps flags of duplicates where there are none */
+				header->flags &=
+				    ~(unsigned int)(DAXKV_DUP_FIXED | DAXKV_INTEGER_DUP |
+				                    DAXKV_REVERSE_DUP);
 			return EXIT_OK;
 		}
 		status = header_line(load, input, header);
@@ -118,7 +129,8 @@ static int header_read(const struct load *load, struct load_input *input, struct
 }
 
 /* decode - the bytes of a data line. */
-static int decode(const struct load *load, const struct load_input *input, bool print, struct daxkv_val *bytes)
+static int decode(const struct load *load, const struct load_input *input, bool print,
+                  struct daxkv_val *bytes)
 {
 	if (input->line[0] != ' ')
 		return load_bad_line(load, input, "a line of data begins with a blank");
@@ -126,13 +138,15 @@ static int decode(const struct load *load, const struct load_input *input, bool 
 		return load_bad_line(load, input, "the data are not pairs of hexadecimal digits");
 	if (print && !bytes_decode_short(input->line + 1, input->size - 1, bytes))
 		return load_bad_line(load, input,
-		                     "a backslash must begin \\HH or \\\\ (older mdb_dump -p writes them bare: dump without -p instead)");
+		                     "a backslash must begin \\HH or \\\\ (older mdb_dump -p "
+		                     "writes them bare: dump without -p instead)");
 	return EXIT_OK;
 }
 
-/* data_key - the key of the next entry, copied to *room, as the value's line takes its place. 1, 0 at DATA=END, or -1: printed. */
-static int data_key(const struct load *load, struct load_input *input, bool print, char **room, size_t *room_size, struct daxkv_val *key,
-                    int *status)
+/* data_key - the key of the next entry, copied to *room, as the value's line takes its place. 1, 0
+ * at DATA=END, or -1: printed. */
+static int data_key(const struct load *load, struct load_input *input, bool print, char **room,
+                    size_t *room_size, struct daxkv_val *key, int *status)
 {
 	int got = load_line(load, input);
 
@@ -152,7 +166,8 @@ static int data_key(const struct load *load, struct load_input *input, bool prin
 	if (key->size > *room_size) {
 		char *larger = realloc(*room, key->size);
 		if (larger == NULL) {
-			*status = call_fail_sys(load->call, ENOMEM, "cannot read '%s'", input->path);
+			*status =
+			    call_fail_sys(load->call, ENOMEM, "cannot read '%s'", input->path);
 			return -1;
 		}
 		*room = larger;
@@ -198,11 +213,15 @@ static int database_read(struct load *load, struct load_input *input)
 
 	if (status == EXIT_OK && header.has_name) {
 		name = (struct daxkv_val){header.name_size, header.name};
-		if (header.name_escaped && !bytes_decode_short(header.name, header.name_size, &name))
-			status = load_bad_line(load, input, "a backslash in the database's name must begin \\HH or \\\\");
+		if (header.name_escaped &&
+		    !bytes_decode_short(header.name, header.name_size, &name))
+			status = load_bad_line(
+			    load, input,
+			    "a backslash in the database's name must begin \\HH or \\\\");
 	}
 	if (status == EXIT_OK)
-		status = load_database(load, header.has_name ? &name : NULL, header.flags | load->call->opt.db_flags);
+		status = load_database(load, header.has_name ? &name : NULL,
+		                       header.flags | load->call->opt.db_flags);
 	if (status == EXIT_OK)
 		status = data_read(load, input, header.print);
 	free(header.name);
@@ -216,7 +235,8 @@ int load_mdb(struct load *load, struct load_input *input)
 
 	while ((got = load_line(load, input)) > 0) {
 		if (strcmp(input->line, "VERSION=3") != 0)
-			return load_bad_line(load, input, "a dump of version 3 begins with VERSION=3");
+			return load_bad_line(load, input,
+			                     "a dump of version 3 begins with VERSION=3");
 		status = database_read(load, input);
 		if (status != EXIT_OK)
 			return status;

@@ -18,7 +18,8 @@ int load_tsv(struct load *load, struct load_input *input)
 		int status;
 		if (tab == NULL)
 			return load_bad_line(load, input, "there is no tab between key and value");
-		if (!bytes_decode(input->line, key_size, &key) || !bytes_decode(tab + 1, input->size - key_size - 1, &value))
+		if (!bytes_decode(input->line, key_size, &key) ||
+		    !bytes_decode(tab + 1, input->size - key_size - 1, &value))
 			return load_bad_line(load, input, "a backslash must begin \\xHH or \\\\");
 		if (key.size == 0)
 			return load_bad_line(load, input, "the key is empty");

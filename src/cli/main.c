@@ -17,13 +17,15 @@
 #include "medium.h"
 
 #define WAIT_HELP                                                                                  \
-	"  --wait SECONDS       wait no longer than that for another process that writes, or opens or\n"    \
+	"  --wait SECONDS       wait no longer than that for another process that writes, or "     \
+	"opens or\n"                                                                               \
 	"                       closes the store (for this a second at least)\n"
 
 static const struct command commands[] = {
     {"create", run_create, TAKES_DB | TAKES_NEW | TAKES_MAX_SIZE | TAKES_DB_FLAGS | TAKES_WAIT, 1,
      1, "FILE [OPTION...]", "make a store, or a database in it",
-     "Makes the store FILE, which must not be there. With --db the store may be there and the database is made in it.\n\n"
+     "Makes the store FILE, which must not be there. With --db the store may be there and the "
+     "database is made in it.\n\n"
      "  --db NAME            make the named database NAME; the other flags are its own\n"
      "  --dup-sort           a key may have many values, kept sorted\n"
      "  --dup-fixed          as --dup-sort, with values of one size\n"
@@ -36,21 +38,25 @@ static const struct command commands[] = {
      "  --max-size N         limit of this call: the file does not grow beyond it\n" WAIT_HELP},
     {"put", run_put, TAKES_DB | TAKES_FROM | TAKES_KEEP | TAKES_MAX_SIZE | TAKES_WAIT, 2, 3,
      "FILE KEY VALUE|-|--from PATH", "store a value under a key",
-     "Replaces the key's value; in a database with duplicates adds the pair. VALUE - is the standard input.\n\n"
+     "Replaces the key's value; in a database with duplicates adds the pair. VALUE - is the "
+     "standard input.\n\n"
      "  --from PATH          the value is the content of the file PATH\n"
      "  --no-overwrite       fail when the key is there\n"
      "  --max-size N         do not let the file grow beyond N\n" WAIT_HELP},
     {"get", run_get, TAKES_DB | TAKES_OUT, 2, 2, "FILE KEY [--out PATH]", "print a key's value",
-     "Prints the value's bytes as they are, and a newline behind them only when the standard output is a terminal. Of duplicates the\n"
+     "Prints the value's bytes as they are, and a newline behind them only when the standard "
+     "output is a terminal. Of duplicates the\n"
      "first is printed.\n\n"
      "  --out PATH           write the value to the file PATH instead\n"},
     {"del", run_del, TAKES_DB | TAKES_MAX_SIZE | TAKES_WAIT, 2, 3, "FILE KEY [VALUE]",
      "remove a key, or one pair",
-     "Removes the key with all its values; with VALUE only that pair, and nothing when the key has other values only.\n\n"
+     "Removes the key with all its values; with VALUE only that pair, and nothing when the key has "
+     "other values only.\n\n"
      "  --max-size N         do not let the file grow beyond N\n" WAIT_HELP},
     {"scan", run_scan, TAKES_DB | TAKES_FROM | TAKES_RANGE, 1, 1, "FILE [OPTION...]",
      "print entries in order",
-     "Prints one line for each entry, key TAB value, in the escaped form, which kv load reads back. The main database's entries\n"
+     "Prints one line for each entry, key TAB value, in the escaped form, which kv load reads "
+     "back. The main database's entries\n"
      "that are named databases are left out.\n\n"
      "  --from KEY           from KEY on, it included\n"
      "  --to KEY             up to KEY, which is not printed itself\n"
@@ -61,15 +67,20 @@ static const struct command commands[] = {
     {"load", run_load,
      TAKES_DB | TAKES_LOAD | TAKES_NEW | TAKES_MAX_SIZE | TAKES_DB_FLAGS | TAKES_WAIT, 1, 2,
      "FILE [INPUT] [OPTION...]", "store many entries",
-     "Reads INPUT (the standard input when missing or -) and stores what it holds; makes FILE and databases that are not there. A dump\n"
-     "of kv dump or mdb_dump is recognised by its first line, a directory by being one; else each line is key TAB value in the escaped\n"
-     "form; lines may end in CR LF, and the text begin with a byte order mark. Of a directory each\n"
+     "Reads INPUT (the standard input when missing or -) and stores what it holds; makes FILE and "
+     "databases that are not there. A dump\n"
+     "of kv dump or mdb_dump is recognised by its first line, a directory by being one; else each "
+     "line is key TAB value in the escaped\n"
+     "form; lines may end in CR LF, and the text begin with a byte order mark. Of a directory "
+     "each\n"
      "regular file is an entry: its path from there and its content.\n\n"
      "  --db NAME            the database for entries that name none\n"
      "  --format F           tsv, mdb or dir: do not guess\n"
-     "  --batch N            N entries in a transaction; else 1000, or fewer when they reach 16 MiB\n"
+     "  --batch N            N entries in a transaction; else 1000, or fewer when they reach 16 "
+     "MiB\n"
      "  --ack                after each commit print the number of entries that are durable\n"
-     "  --dup-sort, --dup-fixed, --integer-key, --integer-dup, --reverse-key, --reverse-dup, --page-size N, --initial-size N\n"
+     "  --dup-sort, --dup-fixed, --integer-key, --integer-dup, --reverse-key, --reverse-dup, "
+     "--page-size N, --initial-size N\n"
      "                       as for kv create, when it is made\n"
      "  --max-size N         do not let the file grow beyond N\n" WAIT_HELP},
     {"dump", run_dump, TAKES_DB | TAKES_PRINT, 1, 1, "FILE [-p] [--db NAME]",
@@ -79,51 +90,61 @@ static const struct command commands[] = {
      "  -p, --print          printable characters as they are instead of hexadecimal\n"},
     {"import", run_import, TAKES_NEW | TAKES_MAX_SIZE, 2, 2, "LMDB STORE [OPTION...]",
      "make a store of an LMDB file",
-     "Makes the store STORE, which must not be there, of all databases of the LMDB environment LMDB, a directory or a data file. LMDB's library,\n"
+     "Makes the store STORE, which must not be there, of all databases of the LMDB environment "
+     "LMDB, a directory or a data file. LMDB's library,\n"
      "liblmdb.so.0, must be installed.\n\n"
      "  --page-size N, --initial-size N, --max-size N\n"
      "                       as for kv create\n"},
     {"export", run_export, 0, 2, 2, "FILE LMDB", "make an LMDB file of a store",
-     "Writes all databases to a new LMDB environment: LMDB is a directory, or the data file's name. LMDB's library, liblmdb.so.0, must be\n"
+     "Writes all databases to a new LMDB environment: LMDB is a directory, or the data file's "
+     "name. LMDB's library, liblmdb.so.0, must be\n"
      "installed.\n\n"},
     {"list", run_list, TAKES_JSON, 1, 1, "FILE [--json]", "list the databases",
-     "Prints for each database: name TAB entries TAB flags, the main one, (main), first and without its entries that are databases.\n\n"
+     "Prints for each database: name TAB entries TAB flags, the main one, (main), first and "
+     "without its entries that are databases.\n\n"
      "  --json               as JSON\n"},
     {"stat", run_stat, TAKES_DB | TAKES_JSON, 1, 1, "FILE [--db NAME] [--json]",
      "tell what databases consist of",
-     "Prints a line for each database: its page size, depth, pages by kind and entries, under a line of headings.\n\n"
+     "Prints a line for each database: its page size, depth, pages by kind and entries, under a "
+     "line of headings.\n\n"
      "  --db NAME            only that database\n"
      "  --json               as JSON\n"},
     {"info", run_info, TAKES_JSON, 1, 1, "FILE [--json]", "tell what the store is",
-     "Prints the store's medium, what a commit survives on it, format, sizes, newest commit and readers.\n\n"
+     "Prints the store's medium, what a commit survives on it, format, sizes, newest commit and "
+     "readers.\n\n"
      "  --json               as JSON\n"},
     {"readers", run_readers, TAKES_JSON, 1, 1, "FILE [--json]",
      "list the running read transactions",
-     "Prints for each read transaction of any process: process TAB snapshot TAB seconds since it began, and TAB evicted behind one whose\n"
+     "Prints for each read transaction of any process: process TAB snapshot TAB seconds since it "
+     "began, and TAB evicted behind one whose\n"
      "snapshot was given up. Places of processes that died are given free first.\n\n"
      "  --json               as JSON\n"},
     {"check", run_check, TAKES_JSON | TAKES_WAIT, 1, 1, "FILE [--json]", "verify the whole file",
      "Verifies every rule of the format. Prints each fault and their number; the exit status is 4\n"
-     "when there is one. Other processes may write meanwhile; when they do so all the time, they wait\n"
+     "when there is one. Other processes may write meanwhile; when they do so all the time, they "
+     "wait\n"
      "for it.\n\n"
      "  --json               as JSON\n" WAIT_HELP},
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])
 
-static const char every_command[] = "  --pmem auto|dax|file|force\n"
-                                    "                       what makes a commit durable; also the variable DAXKV_PMEM\n"
-                                    "  --help               print this\n";
+static const char every_command[] =
+    "  --pmem auto|dax|file|force\n"
+    "                       what makes a commit durable; also the variable DAXKV_PMEM\n"
+    "  --help               print this\n";
 
-/* ---- failures ------------------------------------------------------------------------------------------------------------- */
+/* ---- failures -------------------------------------------------------------------------------- */
 
-/* print_line - one line on the standard error: what a name or a message has of control characters becomes '?'. */
+/* print_line - one line on the standard error: what a name or a message has of control characters
+ * becomes '?'. */
 static void print_line(const struct call *call, const char *text, const char *detail)
 {
 	char line[4096];
-	int n =
-	    snprintf(line, sizeof line - 1, "kv%s%s: %s%s%s%s%s%s", call->command != NULL ? " " : "",
-	             call->command != NULL ? call->command->name : "", call->file != NULL ? call->file : "", call->file != NULL ? ": " : "",
-	             text, detail != NULL ? " (" : "", detail != NULL ? detail : "", detail != NULL ? ")" : "");
+	int n = snprintf(
+	    line, sizeof line - 1, "kv%s%s: %s%s%s%s%s%s", call->command != NULL ? " " : "",
+	    call->command != NULL ? call->command->name : "", call->file != NULL ? call->file : "",
+	    call->file != NULL ? ": " : "", text, detail != NULL ? " (" : "",
+	    detail != NULL ? detail : "", detail != NULL ? ")" : "");
 	size_t size = n < 0 ? 0 : (size_t)n < sizeof line - 2 ? (size_t)n : sizeof line - 2;
 
 	for (size_t i = 0; i < size; i++) {
@@ -160,9 +181,11 @@ int call_fail(const struct call *call, int err, const char *what)
 	const char *detail = daxkv_errmsg();
 
 	if (err == DAXKV_NOT_FOUND || err == DAXKV_EXIST || detail == NULL || *detail == '\0')
-		detail = daxkv_strerror(err); /* answers rather than failures: daxkv_errmsg knows nothing of them */
+		detail = daxkv_strerror(
+		    err); /* answers rather than failures: daxkv_errmsg knows nothing of them */
 	if (err == DAXKV_NEED_COMPARE)
-		detail = "the database has its program's own order, which this command does not know: it can only be read from end to end";
+		detail = "the database has its program's own order, which this command does not "
+		         "know: it can only be read from end to end";
 	print_line(call, what != NULL ? what : daxkv_strerror(err), detail);
 	return (int)status_of(err);
 }
@@ -222,16 +245,18 @@ int call_output(struct call *call, bool flush)
 	return EXIT_OK;
 }
 
-/* ---- help ----------------------------------------------------------------------------------------------------------------- */
+/* ---- help ------------------------------------------------------------------------------------ */
 
 static void print_usage(FILE *out)
 {
 	fputs("usage: kv COMMAND FILE [OPERAND...] [OPTION...]\n\n", out);
 	for (size_t i = 0; i < COMMANDS; i++)
 		fprintf(out, "  %-7s %s\n", commands[i].name, commands[i].summary);
-	fputs("\nkv COMMAND --help tells more. Options may stand anywhere; -- ends them. Keys, values and names are bytes: \\xHH and \\\\ "
+	fputs("\nkv COMMAND --help tells more. Options may stand anywhere; -- ends them. Keys, "
+	      "values and names are bytes: \\xHH and \\\\ "
 	      "in an\n"
-	      "argument stand for one. Exit status: 0 done, 1 not found, 2 wrong usage, 3 the system refused, 4 corrupted or foreign "
+	      "argument stand for one. Exit status: 0 done, 1 not found, 2 wrong usage, 3 the "
+	      "system refused, 4 corrupted or foreign "
 	      "file.\n\n"
 	      "  --pmem auto|dax|file|force\n"
 	      "            what makes a commit durable; also the variable DAXKV_PMEM\n"
@@ -257,20 +282,23 @@ static const struct command *find_command(const char *name)
 	return NULL;
 }
 
-/* ---- a call --------------------------------------------------------------------------------------------------------------- */
+/* ---- a call ---------------------------------------------------------------------------------- */
 
-/* occupy_standard_streams - a stream that the caller closed would give its number to the store's descriptor, and what is printed there
- * would land in the store. Each missing one becomes a descriptor that cannot be used in the stream's direction. */
+/* occupy_standard_streams - a stream that the caller closed would give its number to the store's
+ * descriptor, and what is printed there would land in the store. Each missing one becomes a
+ * descriptor that cannot be used in the stream's direction. */
 static bool occupy_standard_streams(void)
 {
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+		if (fcntl(fd, F_GETFD) < 0 &&
+		    open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
 			return false;
 	}
 	return true;
 }
 
-/* global_options - those before the command; *done when nothing is left to do. Returns an exit status. */
+/* global_options - those before the command; *done when nothing is left to do. Returns an exit
+ * status. */
 static int global_options(struct call *call, int argc, char **argv, bool *done)
 {
 	static const struct option list[] = {{"help", no_argument, NULL, 'h'},
@@ -282,7 +310,9 @@ static int global_options(struct call *call, int argc, char **argv, bool *done)
 
 	*done = false;
 	if (medium != NULL && *medium != '\0' && !args_pmem(medium, &call->opt.pmem))
-		return call_fail_as(call, EXIT_USAGE, "the variable DAXKV_PMEM must be auto, dax, file or force, not '%s'", medium);
+		return call_fail_as(
+		    call, EXIT_USAGE,
+		    "the variable DAXKV_PMEM must be auto, dax, file or force, not '%s'", medium);
 	while ((id = getopt_long(argc, argv, "+:hV", list, NULL)) != -1) {
 		switch (id) {
 		case 'h':
@@ -295,10 +325,14 @@ static int global_options(struct call *call, int argc, char **argv, bool *done)
 			return call_output(call, true);
 		case 'm':
 			if (!args_pmem(optarg, &call->opt.pmem))
-				return call_fail_as(call, EXIT_USAGE, "--pmem needs auto, dax, file or force, not '%s'", optarg);
+				return call_fail_as(
+				    call, EXIT_USAGE,
+				    "--pmem needs auto, dax, file or force, not '%s'", optarg);
 			break;
 		default:
-			return call_fail_as(call, EXIT_USAGE, "option '%s' cannot be used so; see kv --help", argv[optind - 1]);
+			return call_fail_as(call, EXIT_USAGE,
+			                    "option '%s' cannot be used so; see kv --help",
+			                    argv[optind - 1]);
 		}
 	}
 	return EXIT_OK;
@@ -356,7 +390,8 @@ int main(int argc, char **argv)
 	}
 	call.command = find_command(argv[optind]);
 	if (call.command == NULL)
-		return call_fail_as(&call, EXIT_USAGE, "no command '%s'; see kv --help", argv[optind]);
+		return call_fail_as(&call, EXIT_USAGE, "no command '%s'; see kv --help",
+		                    argv[optind]);
 	status = args_parse(&call, argc - optind, argv + optind);
 	if (status != EXIT_OK)
 		return status;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* medium.c - see medium.h. What the handler calls may be called in a signal handler: no stdio, no memory. */
+/* medium.c - see medium.h. What the handler calls may be called in a signal handler: no stdio, no
+ * memory. */
 #include "medium.h"
 
 #include <fcntl.h>
@@ -73,7 +74,8 @@ static bool line_next(int fd, char *line, size_t size)
 	return false;
 }
 
-/* file_offset - where in its file the mapped byte lies: a line of maps is "start-end perms offset device inode path". */
+/* file_offset - where in its file the mapped byte lies: a line of maps is "start-end perms offset
+ * device inode path". */
 static bool file_offset(uint64_t address, uint64_t *off)
 {
 	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);

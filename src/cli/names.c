@@ -63,5 +63,6 @@ void names_free(struct names *names)
 
 bool names_has(const struct names *names, const struct daxkv_val *key)
 {
-	return names->count > 0 && bsearch(key, names->name, names->count, sizeof *names->name, names_compare) != NULL;
+	return names->count > 0 &&
+	       bsearch(key, names->name, names->count, sizeof *names->name, names_compare) != NULL;
 }

@@ -15,7 +15,8 @@
 #include "call_store.h"
 #include "names.h"
 
-/* write_full - all bytes of value, from the mapping to the descriptor, without a copy. 0 or errno. */
+/* write_full - all bytes of value, from the mapping to the descriptor, without a copy. 0 or
+ * errno. */
 static int write_full(int fd, const struct daxkv_val *value)
 {
 	const char *data = value->data;
@@ -40,12 +41,15 @@ static bool of_store(const struct call *call, int fd)
 
 	if (fstat(fd, &out) != 0)
 		return false;
-	if (fstat(daxkv_fd(call->store), &st) == 0 && st.st_dev == out.st_dev && st.st_ino == out.st_ino)
+	if (fstat(daxkv_fd(call->store), &st) == 0 && st.st_dev == out.st_dev &&
+	    st.st_ino == out.st_ino)
 		return true;
-	return lock != NULL && stat(lock, &st) == 0 && st.st_dev == out.st_dev && st.st_ino == out.st_ino;
+	return lock != NULL && stat(lock, &st) == 0 && st.st_dev == out.st_dev &&
+	       st.st_ino == out.st_ino;
 }
 
-/* write_out - the value to the file of --out, which is made or emptied now that there is a value. */
+/* write_out - the value to the file of --out, which is made or emptied now that there is a
+ * value. */
 static int write_out(const struct call *call, const struct daxkv_val *value)
 {
 	int err, fd = open(call->opt.out, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
@@ -55,7 +59,9 @@ static int write_out(const struct call *call, const struct daxkv_val *value)
 		return call_fail_sys(call, errno, "cannot make '%s'", call->opt.out);
 	if (of_store(call, fd)) {
 		close(fd);
-		return call_fail_as(call, EXIT_USAGE, "'%s' is the store, or its lock file: --out needs another file", call->opt.out);
+		return call_fail_as(call, EXIT_USAGE,
+		                    "'%s' is the store, or its lock file: --out needs another file",
+		                    call->opt.out);
 	}
 	err = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && ftruncate(fd, 0) != 0 ? errno : 0;
 	if (err == 0)
@@ -80,8 +86,10 @@ int run_get(struct call *call)
 	if (err != 0)
 		return call_fail(call, err, "cannot get the value");
 	if (call->db == DAXKV_MAIN && daxkv_db_open(call->txn, &key, 0, &named) == 0)
-		return call_fail_as(call, EXIT_USAGE, "'%s' is a named database, which has no value: --db works in it",
-		                    bytes_text(&key, text, sizeof text));
+		return call_fail_as(
+		    call, EXIT_USAGE,
+		    "'%s' is a named database, which has no value: --db works in it",
+		    bytes_text(&key, text, sizeof text));
 	if (call->opt.out != NULL)
 		return write_out(call, &value);
 	err = write_full(STDOUT_FILENO, &value);
@@ -90,16 +98,23 @@ int run_get(struct call *call)
 	return err == 0 ? EXIT_OK : call_output_failed(call, err);
 }
 
-/* ---- scan ----------------------------------------------------------------------------------------------------------------- */
+/* ---- scan ------------------------------------------------------------------------------------ */
 
 struct scan {
 	bool has_from, has_to, has_prefix;
-	bool bytewise;                            /* the database's order is that of bytes_cmp: keys with one prefix are neighbours */
-	struct daxkv_val from, to, prefix, after; /* after: the first key behind all that begin with prefix; size 0: there is none */
+	bool bytewise; /* the database's order is that of bytes_cmp: keys with one prefix are
+	                  neighbours */
+	struct daxkv_val from, to, prefix, after; /* after: the first key behind all that begin with
+	                                             prefix; size 0: there is none */
 	struct names names;
 };
 
-enum place { BEFORE, INSIDE, BEHIND, BESIDE }; /* BESIDE: not wanted, and says nothing of its neighbours */
+enum place {
+	BEFORE,
+	INSIDE,
+	BEHIND,
+	BESIDE
+}; /* BESIDE: not wanted, and says nothing of its neighbours */
 
 /* scan_arguments - decode the range. */
 static int scan_arguments(struct call *call, struct scan *scan)
@@ -116,8 +131,10 @@ static int scan_arguments(struct call *call, struct scan *scan)
 		status = args_bytes(call, "--to", opt->to, &scan->to);
 	if (status == EXIT_OK && scan->has_prefix)
 		status = args_bytes(call, "--prefix", opt->prefix, &scan->prefix);
-	if (status == EXIT_OK && ((scan->has_from && scan->from.size == 0) || (scan->has_to && scan->to.size == 0)))
-		status = call_fail_as(call, EXIT_USAGE, "--from and --to need a key of one byte or more");
+	if (status == EXIT_OK &&
+	    ((scan->has_from && scan->from.size == 0) || (scan->has_to && scan->to.size == 0)))
+		status = call_fail_as(call, EXIT_USAGE,
+		                      "--from and --to need a key of one byte or more");
 	return status;
 }
 
@@ -139,13 +156,15 @@ static int scan_after(const struct call *call, struct scan *scan)
 }
 
 /* scan_place - where key lies. */
-static enum place scan_place(const struct call *call, const struct scan *scan, const struct daxkv_val *key)
+static enum place scan_place(const struct call *call, const struct scan *scan,
+                             const struct daxkv_val *key)
 {
 	if (scan->has_from && daxkv_db_compare(call->txn, call->db, key, &scan->from) < 0)
 		return BEFORE;
 	if (scan->has_to && daxkv_db_compare(call->txn, call->db, key, &scan->to) >= 0)
 		return BEHIND;
-	if (scan->has_prefix && (key->size < scan->prefix.size || memcmp(key->data, scan->prefix.data, scan->prefix.size) != 0)) {
+	if (scan->has_prefix && (key->size < scan->prefix.size ||
+	                         memcmp(key->data, scan->prefix.data, scan->prefix.size) != 0)) {
 		if (!scan->bytewise)
 			return BESIDE;
 		return bytes_cmp(key, &scan->prefix) < 0 ? BEFORE : BEHIND;
@@ -153,9 +172,10 @@ static enum place scan_place(const struct call *call, const struct scan *scan, c
 	return call->db == DAXKV_MAIN && names_has(&scan->names, key) ? BESIDE : INSIDE;
 }
 
-/* scan_start - the cursor on the first entry that may be wanted; it may still lie before or beside the range. */
-static int scan_start(const struct call *call, const struct scan *scan, struct daxkv_cursor *cursor, struct daxkv_val *key,
-                      struct daxkv_val *value)
+/* scan_start - the cursor on the first entry that may be wanted; it may still lie before or beside
+ * the range. */
+static int scan_start(const struct call *call, const struct scan *scan, struct daxkv_cursor *cursor,
+                      struct daxkv_val *key, struct daxkv_val *value)
 {
 	const struct daxkv_val *bound = NULL, *prefix_bound = NULL;
 	bool reverse = call->opt.reverse;
@@ -165,7 +185,8 @@ static int scan_start(const struct call *call, const struct scan *scan, struct d
 		bound = reverse ? &scan->to : &scan->from;
 	if (scan->has_prefix && scan->bytewise && (!reverse || scan->after.size > 0))
 		prefix_bound = reverse ? &scan->after : &scan->prefix;
-	if (bound == NULL || (prefix_bound != NULL && (bytes_cmp(prefix_bound, bound) < 0) == reverse))
+	if (bound == NULL ||
+	    (prefix_bound != NULL && (bytes_cmp(prefix_bound, bound) < 0) == reverse))
 		bound = prefix_bound != NULL ? prefix_bound : bound;
 	if (bound == NULL)
 		return daxkv_cursor_get(cursor, key, value, reverse ? DAXKV_LAST : DAXKV_FIRST);
@@ -175,11 +196,12 @@ static int scan_start(const struct call *call, const struct scan *scan, struct d
 }
 
 /* scan_entries - print what lies in the range; daxkv's result or, printed already, *status. */
-static int scan_entries(struct call *call, const struct scan *scan, struct daxkv_cursor *cursor, int *status)
+static int scan_entries(struct call *call, const struct scan *scan, struct daxkv_cursor *cursor,
+                        int *status)
 {
 	bool reverse = call->opt.reverse;
-	enum daxkv_cursor_op next =
-	    reverse ? (call->opt.keys ? DAXKV_PREV_KEY : DAXKV_PREV) : (call->opt.keys ? DAXKV_NEXT_KEY : DAXKV_NEXT);
+	enum daxkv_cursor_op next = reverse ? (call->opt.keys ? DAXKV_PREV_KEY : DAXKV_PREV)
+	                                    : (call->opt.keys ? DAXKV_NEXT_KEY : DAXKV_NEXT);
 	uint64_t printed = 0;
 	struct daxkv_val key, value;
 	int err = scan_start(call, scan, cursor, &key, &value);
@@ -223,7 +245,8 @@ int run_scan(struct call *call)
 	if (status == EXIT_OK)
 		err = daxkv_db_flags(call->txn, call->db, &flags);
 	scan.bytewise = (flags & (DAXKV_REVERSE_KEY | DAXKV_INTEGER_KEY | DAXKV_OWN_COMPARE)) == 0;
-	if (status == EXIT_OK && err == 0 && flags & DAXKV_OWN_COMPARE && (scan.has_from || scan.has_to))
+	if (status == EXIT_OK && err == 0 && flags & DAXKV_OWN_COMPARE &&
+	    (scan.has_from || scan.has_to))
 		err = DAXKV_NEED_COMPARE;
 	if (status == EXIT_OK && err == 0)
 		status = store_cursor(call, &cursor);

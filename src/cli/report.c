@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * report.c - kv list, stat, info and check, as text and as JSON. In JSON names and messages are in the escaped form of bytes.h, so that
- * they are text whatever their bytes, and a name is what --db takes.
+ * report.c - kv list, stat, info and check, as text and as JSON. In JSON names and messages are in
+ * the escaped form of bytes.h, so that they are text whatever their bytes, and a name is what --db
+ * takes.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,10 +12,11 @@
 #include "call_store.h"
 #include "names.h"
 
-/* ---- each database -------------------------------------------------------------------------------------------------------- */
+/* ---- each database --------------------------------------------------------------------------- */
 
 /* What is printed of the selected database; name is NULL for the main one. An exit status. */
-typedef int report_database(struct call *call, const struct daxkv_val *name, const struct names *names, bool first);
+typedef int report_database(struct call *call, const struct daxkv_val *name,
+                            const struct names *names, bool first);
 
 /* report_each_database - report the database of --db, or the main one and then all named ones. */
 static int report_each_database(struct call *call, report_database *report)
@@ -61,10 +63,11 @@ static void print_flags(unsigned int flags, const char *quote, const char *none)
 	static const struct {
 		unsigned int flag;
 		const char *word;
-	} words[] = {{DAXKV_REVERSE_KEY, "reverse-key"}, {DAXKV_DUP_SORT, "dup-sort"},
-	             {DAXKV_INTEGER_KEY, "integer-key"}, {DAXKV_DUP_FIXED, "dup-fixed"},
-	             {DAXKV_INTEGER_DUP, "integer-dup"}, {DAXKV_REVERSE_DUP, "reverse-dup"},
-	             {DAXKV_OWN_COMPARE, "own-compare"}, {DAXKV_OWN_DUP_COMPARE, "own-dup-compare"}};
+	} words[] = {
+	    {DAXKV_REVERSE_KEY, "reverse-key"}, {DAXKV_DUP_SORT, "dup-sort"},
+	    {DAXKV_INTEGER_KEY, "integer-key"}, {DAXKV_DUP_FIXED, "dup-fixed"},
+	    {DAXKV_INTEGER_DUP, "integer-dup"}, {DAXKV_REVERSE_DUP, "reverse-dup"},
+	    {DAXKV_OWN_COMPARE, "own-compare"}, {DAXKV_OWN_DUP_COMPARE, "own-dup-compare"}};
 	bool any = false;
 
 	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
@@ -77,9 +80,10 @@ static void print_flags(unsigned int flags, const char *quote, const char *none)
 		fputs(none, stdout);
 }
 
-/* ---- list, stat ----------------------------------------------------------------------------------------------------------- */
+/* ---- list, stat ------------------------------------------------------------------------------ */
 
-static int list_database(struct call *call, const struct daxkv_val *name, const struct names *names, bool first)
+static int list_database(struct call *call, const struct daxkv_val *name, const struct names *names,
+                         bool first)
 {
 	struct daxkv_db_stat stat;
 	unsigned int flags;
@@ -115,7 +119,8 @@ int run_list(struct call *call)
 	return status;
 }
 
-static int stat_database(struct call *call, const struct daxkv_val *name, const struct names *names, bool first)
+static int stat_database(struct call *call, const struct daxkv_val *name, const struct names *names,
+                         bool first)
 {
 	struct daxkv_db_stat stat;
 	int err = daxkv_db_stat(call->txn, call->db, &stat);
@@ -126,15 +131,20 @@ static int stat_database(struct call *call, const struct daxkv_val *name, const 
 	if (call->opt.json) {
 		fputs(first ? "{\"databases\": [\n  {" : ",\n  {", stdout);
 		print_json_name(name);
-		printf(", \"page_size\": %" PRIu32 ", \"depth\": %" PRIu32 ", \"inner_pages\": %" PRIu64 ", \"leaf_pages\": %" PRIu64
+		printf(", \"page_size\": %" PRIu32 ", \"depth\": %" PRIu32
+		       ", \"inner_pages\": %" PRIu64 ", \"leaf_pages\": %" PRIu64
 		       ", \"blob_pages\": %" PRIu64 ", \"entries\": %" PRIu64 "}",
-		       stat.page_size, stat.depth, stat.inner_pages, stat.leaf_pages, stat.blob_pages, stat.entries);
+		       stat.page_size, stat.depth, stat.inner_pages, stat.leaf_pages,
+		       stat.blob_pages, stat.entries);
 	} else {
 		if (first)
-			puts("database\tpage_size\tdepth\tinner_pages\tleaf_pages\tblob_pages\tentries");
+			puts("database\tpage_size\tdepth\tinner_pages\tleaf_pages\tblob_"
+			     "pages\tentries");
 		report_print_name(name);
-		printf("\t%" PRIu32 "\t%" PRIu32 "\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\n", stat.page_size, stat.depth,
-		       stat.inner_pages, stat.leaf_pages, stat.blob_pages, stat.entries);
+		printf("\t%" PRIu32 "\t%" PRIu32 "\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64
+		       "\n",
+		       stat.page_size, stat.depth, stat.inner_pages, stat.leaf_pages,
+		       stat.blob_pages, stat.entries);
 	}
 	return call_output(call, false);
 }
@@ -148,19 +158,23 @@ int run_stat(struct call *call)
 	return status;
 }
 
-/* ---- info ----------------------------------------------------------------------------------------------------------------- */
+/* ---- info ------------------------------------------------------------------------------------ */
 
 static const char *medium_word(enum daxkv_medium medium)
 {
-	return medium == DAXKV_MEDIUM_DAX ? "dax" : medium == DAXKV_MEDIUM_FILE ? "file" : "emulated";
+	return medium == DAXKV_MEDIUM_DAX    ? "dax"
+	       : medium == DAXKV_MEDIUM_FILE ? "file"
+	                                     : "emulated";
 }
 
 static void print_info(const struct daxkv_info *info)
 {
 	printf("medium: %s\n", medium_word(info->medium));
 	printf("durability: %s\n", info->durability);
-	printf("full disk: %s\n", info->copy_on_write ? "may end a program that writes (SIGBUS): the filesystem copies what is changed"
-	                                              : "an error (ENOSPC), and nothing is lost");
+	printf("full disk: %s\n",
+	       info->copy_on_write
+	           ? "may end a program that writes (SIGBUS): the filesystem copies what is changed"
+	           : "an error (ENOSPC), and nothing is lost");
 	printf("format version: %" PRIu32 "\n", info->format_version);
 	printf("page size: %" PRIu32 " bytes\n", info->page_size);
 	printf("file id: %016" PRIx64 "\n", info->file_id);
@@ -172,21 +186,26 @@ static void print_info(const struct daxkv_info *info)
 	printf("free pages held back: %" PRIu64 "\n", info->held_pages);
 	printf("readers: %" PRIu32 " of %" PRIu32 "\n", info->readers, info->max_readers);
 	printf("opened: %s\n", info->read_only ? "read-only" : "for writing");
-	printf("last use: %s\n", info->private_recovery ? "not closed; shown as recovered, in memory" : "closed, or recovered in the file");
+	printf("last use: %s\n", info->private_recovery
+	                             ? "not closed; shown as recovered, in memory"
+	                             : "closed, or recovered in the file");
 }
 
 static void print_info_json(const struct daxkv_info *info)
 {
 	printf("{\"medium\": \"%s\", \"durability\": ", medium_word(info->medium));
 	bytes_print_json(stdout, info->durability, strlen(info->durability));
-	printf(",\n \"format_version\": %" PRIu32 ", \"page_size\": %" PRIu32 ", \"file_id\": \"%016" PRIx64 "\", \"file_size\": %" PRIu64
-	       ",\n \"used_bytes\": %" PRIu64 ", \"max_size\": %" PRIu64 ", \"last_txn\": %" PRIu64 ", \"recovered\": %" PRIu64,
-	       info->format_version, info->page_size, info->file_id, info->file_size, info->used_bytes, info->max_size, info->last_txn,
-	       info->recovered);
-	printf(",\n \"held_pages\": %" PRIu64 ", \"readers\": %" PRIu32 ", \"max_readers\": %" PRIu32
-	       ", \"read_only\": %s, \"private_recovery\": %s, \"copy_on_write\": %s}\n",
-	       info->held_pages, info->readers, info->max_readers, info->read_only ? "true" : "false",
-	       info->private_recovery ? "true" : "false", info->copy_on_write ? "true" : "false");
+	printf(",\n \"format_version\": %" PRIu32 ", \"page_size\": %" PRIu32
+	       ", \"file_id\": \"%016" PRIx64 "\", \"file_size\": %" PRIu64
+	       ",\n \"used_bytes\": %" PRIu64 ", \"max_size\": %" PRIu64 ", \"last_txn\": %" PRIu64
+	       ", \"recovered\": %" PRIu64,
+	       info->format_version, info->page_size, info->file_id, info->file_size,
+	       info->used_bytes, info->max_size, info->last_txn, info->recovered);
+	printf(
+	    ",\n \"held_pages\": %" PRIu64 ", \"readers\": %" PRIu32 ", \"max_readers\": %" PRIu32
+	    ", \"read_only\": %s, \"private_recovery\": %s, \"copy_on_write\": %s}\n",
+	    info->held_pages, info->readers, info->max_readers, info->read_only ? "true" : "false",
+	    info->private_recovery ? "true" : "false", info->copy_on_write ? "true" : "false");
 }
 
 int run_info(struct call *call)
@@ -206,7 +225,7 @@ int run_info(struct call *call)
 	return EXIT_OK;
 }
 
-/* ---- readers -------------------------------------------------------------------------------------------------------------- */
+/* ---- readers --------------------------------------------------------------------------------- */
 
 struct readers {
 	const struct call *call;
@@ -216,15 +235,19 @@ struct readers {
 static void print_reader(const struct daxkv_reader *reader, void *arg)
 {
 	struct readers *readers = arg;
-	unsigned long seconds = (unsigned long)(reader->age_ms / 1000), ms = (unsigned long)(reader->age_ms % 1000);
+	unsigned long seconds = (unsigned long)(reader->age_ms / 1000),
+	              ms = (unsigned long)(reader->age_ms % 1000);
 
 	if (!reader->running)
 		return;
 	if (readers->call->opt.json)
-		printf("%s{\"pid\": %d, \"thread\": %d, \"snapshot\": %" PRIu64 ", \"seconds\": %lu.%03lu, \"evicted\": %s}", readers->any ? ", " : "", reader->pid,
-		       reader->thread, reader->snapshot, seconds, ms, reader->evicted ? "true" : "false");
+		printf("%s{\"pid\": %d, \"thread\": %d, \"snapshot\": %" PRIu64
+		       ", \"seconds\": %lu.%03lu, \"evicted\": %s}",
+		       readers->any ? ", " : "", reader->pid, reader->thread, reader->snapshot,
+		       seconds, ms, reader->evicted ? "true" : "false");
 	else
-		printf("%d\t%" PRIu64 "\t%lu.%03lu%s\n", reader->pid, reader->snapshot, seconds, ms, reader->evicted ? "\tevicted" : "");
+		printf("%d\t%" PRIu64 "\t%lu.%03lu%s\n", reader->pid, reader->snapshot, seconds, ms,
+		       reader->evicted ? "\tevicted" : "");
 	readers->any = true;
 }
 
@@ -244,7 +267,7 @@ int run_readers(struct call *call)
 	return EXIT_OK;
 }
 
-/* ---- check ---------------------------------------------------------------------------------------------------------------- */
+/* ---- check ----------------------------------------------------------------------------------- */
 
 struct report_faults {
 	const struct call *call;

@@ -22,7 +22,8 @@ static int source_look(const struct call *call, struct value_source *source)
 		return call_fail_sys(call, errno, "cannot look at '%s'", source->path);
 	if (S_ISDIR(st.st_mode))
 		return call_fail_sys(call, EISDIR, "cannot read '%s'", source->path);
-	source->sized = S_ISREG(st.st_mode) && st.st_size > 0; /* files of /proc say 0 and hold more */
+	source->sized =
+	    S_ISREG(st.st_mode) && st.st_size > 0; /* files of /proc say 0 and hold more */
 	source->size = source->sized ? (uint64_t)st.st_size : 0;
 	return EXIT_OK;
 }
@@ -58,7 +59,8 @@ void value_close(struct value_source *source)
 	source->fd = -1;
 }
 
-/* read_full - read until size bytes are there or the file ends; -1 with errno set, or the number of bytes. */
+/* read_full - read until size bytes are there or the file ends; -1 with errno set, or the number of
+ * bytes. */
 static ssize_t read_full(int fd, char *data, size_t size)
 {
 	size_t got = 0;
@@ -93,12 +95,14 @@ static int sized_right(const struct call *call, const struct value_source *sourc
 		return call_fail_as(call, EXIT_SYSTEM,
 		                    "'%s' shrank while it was read (%zu of %" PRIu64 " bytes)",
 		                    source->path, got, source->size);
-	return call_fail_as(call, EXIT_SYSTEM, "'%s' grew while it was read (beyond %" PRIu64 " bytes)",
-	                    source->path, source->size);
+	return call_fail_as(call, EXIT_SYSTEM,
+	                    "'%s' grew while it was read (beyond %" PRIu64 " bytes)", source->path,
+	                    source->size);
 }
 
 /* put_sized - the way of a regular file: room first, bytes straight into it. */
-static int put_sized(const struct call *call, const struct daxkv_val *key, const struct value_source *source, unsigned int put_flags)
+static int put_sized(const struct call *call, const struct daxkv_val *key,
+                     const struct value_source *source, unsigned int put_flags)
 {
 	struct daxkv_val value = {source->size, NULL};
 	char more;
@@ -142,7 +146,8 @@ int value_gather(const struct call *call, const struct value_source *source,
 	return call_fail_sys(call, ENOMEM, "cannot read '%s'", source->path);
 }
 
-int value_put(const struct call *call, const struct daxkv_val *key, struct value_source *source, unsigned int put_flags, uint64_t *size)
+int value_put(const struct call *call, const struct daxkv_val *key, struct value_source *source,
+              unsigned int put_flags, uint64_t *size)
 {
 	unsigned int db_flags;
 	struct daxkv_val value;

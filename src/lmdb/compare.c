@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * compare.c - the orders of keys and duplicates, LMDB's way: a program sets its comparator after it opened a database, every time, and
- * nothing in the file tells that it did. A store keeps a flag for that. So before the first change to a database whose handle has a
- * comparator, the database gets the flag: at once when it is empty, and otherwise by being rewritten, when the program's order agrees with
- * the one it was written in. The other way around, a database with the flag whose handle has no comparator is searched in the default
- * order.
+ * compare.c - the orders of keys and duplicates, LMDB's way: a program sets its comparator after it
+ * opened a database, every time, and nothing in the file tells that it did. A store keeps a flag
+ * for that. So before the first change to a database whose handle has a comparator, the database
+ * gets the flag: at once when it is empty, and otherwise by being rewritten, when the program's
+ * order agrees with the one it was written in. The other way around, a database with the flag whose
+ * handle has no comparator is searched in the default order.
  */
 #include "layer.h"
 
@@ -12,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- default orders ------------------------------------------------------------------------------------------------------- */
+/* ---- default orders -------------------------------------------------------------------------- */
 
 static int by_length(const MDB_val *a, const MDB_val *b)
 {
@@ -27,7 +28,8 @@ static int by_bytes(const MDB_val *a, const MDB_val *b)
 	return c ? c : by_length(a, b);
 }
 
-/* by_end - from the last byte to the first; what little-endian integers of one size need as well. */
+/* by_end - from the last byte to the first; what little-endian integers of one size need as
+ * well. */
 static int by_end(const MDB_val *a, const MDB_val *b)
 {
 	const unsigned char *x = a->mv_data, *y = b->mv_data;
@@ -91,8 +93,9 @@ int compare_keys(const struct handle *handle, const MDB_val *a, const MDB_val *b
 {
 	if (handle->cmp)
 		return handle->cmp(a, b);
-	return handle->flags & MDB_REVERSEKEY ? by_end(a, b) : handle->flags & MDB_INTEGERKEY ? by_integer(a, b)
-	                                                                                      : by_bytes(a, b);
+	return handle->flags & MDB_REVERSEKEY   ? by_end(a, b)
+	       : handle->flags & MDB_INTEGERKEY ? by_integer(a, b)
+	                                        : by_bytes(a, b);
 }
 
 int compare_dups(const struct handle *handle, const MDB_val *a, const MDB_val *b)
@@ -118,10 +121,11 @@ int mdb_dcmp(MDB_txn *txn, MDB_dbi dbi, const MDB_val *a, const MDB_val *b)
 	return handle ? compare_dups(handle, a, b) : 0;
 }
 
-/* ---- the store's comparators ---------------------------------------------------------------------------------------------- */
+/* ---- the store's comparators ----------------------------------------------------------------- */
 
-/* The store asks with what it has first and what is looked for second, LMDB the other way around, and there are comparators that count on
- * it: bulk loaders call whatever comes first the greater one. */
+/* The store asks with what it has first and what is looked for second, LMDB the other way around,
+ * and there are comparators that count on it: bulk loaders call whatever comes first the greater
+ * one. */
 static int reversed(int c)
 {
 	return c < 0 ? 1 : c > 0 ? -1 : 0;
@@ -185,7 +189,7 @@ int mdb_set_relctx(MDB_txn *txn, MDB_dbi dbi, void *ctx)
 	return handle_of(txn, dbi) && dbi != FREE_DBI ? 0 : EINVAL;
 }
 
-/* ---- adopting an order ---------------------------------------------------------------------------------------------------- */
+/* ---- adopting an order ----------------------------------------------------------------------- */
 
 struct pairs {          /* of a whole database, in memory */
 	uint8_t *bytes; /* size, size, key, value of each */
@@ -215,7 +219,8 @@ static int pairs_add(struct pairs *p, const struct daxkv_val *key, const struct 
 	return 0;
 }
 
-static size_t pairs_at(const struct pairs *p, size_t at, struct daxkv_val *key, struct daxkv_val *value)
+static size_t pairs_at(const struct pairs *p, size_t at, struct daxkv_val *key,
+                       struct daxkv_val *value)
 {
 	size_t head[2];
 
@@ -225,7 +230,8 @@ static size_t pairs_at(const struct pairs *p, size_t at, struct daxkv_val *key, 
 	return at + sizeof head + head[0] + head[1];
 }
 
-/* pairs_read - all pairs, each of which must come after the one before in the handle's order. MDB_INCOMPATIBLE. */
+/* pairs_read - all pairs, each of which must come after the one before in the handle's order.
+ * MDB_INCOMPATIBLE. */
 static int pairs_read(MDB_txn *txn, const struct handle *handle, struct pairs *p)
 {
 	struct daxkv_cursor *c;
@@ -329,14 +335,16 @@ int compare_adopt_set(MDB_txn *txn, struct handle *handle)
 	if (handle->dcmp && flags & DAXKV_DUP_SORT)
 		wanted |= DAXKV_OWN_DUP_COMPARE;
 	if (wanted & ~flags) {
-		rc = handle->db == DAXKV_MAIN ? daxkv_db_list_next(txn->inner, &name) : DAXKV_NOT_FOUND;
+		rc = handle->db == DAXKV_MAIN ? daxkv_db_list_next(txn->inner, &name)
+		                              : DAXKV_NOT_FOUND;
 		if (!rc) /* names are kept in byte order */
 			return MDB_INCOMPATIBLE;
 		if (rc == DAXKV_NOT_FOUND)
 			rc = daxkv_db_stat(txn->inner, handle->db, &stat);
 		if (rc)
 			return err_of(rc);
-		rc = stat.entries ? rewrite(txn, handle, stat.entries) : txn_result(txn, flags_turn(txn, handle));
+		rc = stat.entries ? rewrite(txn, handle, stat.entries)
+		                  : txn_result(txn, flags_turn(txn, handle));
 	}
 	if (!rc)
 		rc = err_of(compare_provide(txn->inner, handle));

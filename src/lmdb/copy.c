@@ -97,7 +97,7 @@ static int copy_to(MDB_env *env, int fd)
 	return err_of(rc);
 }
 
-/* ---- to a file ------------------------------------------------------------------------------------------------------------ */
+/* ---- to a file ------------------------------------------------------------------------------- */
 
 static int copy_file(MDB_env *env, const char *path)
 {
@@ -139,7 +139,7 @@ int mdb_env_copy(MDB_env *env, const char *path)
 	return mdb_env_copy2(env, path, 0);
 }
 
-/* ---- to a descriptor ------------------------------------------------------------------------------------------------------ */
+/* ---- to a descriptor ------------------------------------------------------------------------- */
 
 int mdb_env_copyfd2(MDB_env *env, int fd, unsigned int flags)
 {

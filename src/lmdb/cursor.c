@@ -22,9 +22,7 @@ struct pair { /* where a cursor stands, copied */
 	uint8_t bytes[];
 };
 
-/* ---- handles
- * --------------------------------------------------------------------------------------------------------------
- */
+/* ---- handles --------------------------------------------------------------------------------- */
 
 #define RESTING 1024u /* handles of ended write transactions that are not used again yet */
 
@@ -201,9 +199,7 @@ MDB_dbi mdb_cursor_dbi(MDB_cursor *c)
 	return c ? c->dbi : 0;
 }
 
-/* ---- parents and children
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- parents and children -------------------------------------------------------------------- */
 
 /* stands - whether the store's cursor tells where c is. */
 static bool stands(const MDB_cursor *c)
@@ -343,12 +339,10 @@ void cursors_lose(MDB_txn *txn, MDB_dbi dbi)
 	}
 }
 
-/* ---- deletions
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- deletions ------------------------------------------------------------------------------- */
 
-int cursors_aim(MDB_txn *txn, const struct handle *handle, const MDB_cursor *own, const MDB_val *key,
-                const MDB_val *data)
+int cursors_aim(MDB_txn *txn, const struct handle *handle, const MDB_cursor *own,
+                const MDB_val *key, const MDB_val *data)
 {
 	bool pair = data && handle->flags & MDB_DUPSORT;
 

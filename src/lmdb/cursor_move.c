@@ -18,8 +18,8 @@ static bool has_dups(const MDB_cursor *c)
 	return c->handle->flags & MDB_DUPSORT;
 }
 
-/* store_result - a failure of the store leaves the transaction fit for its end alone, as in LMDB: an
- * operation of several moves may have ended between two of them. */
+/* store_result - a failure of the store leaves the transaction fit for its end alone, as in LMDB:
+ * an operation of several moves may have ended between two of them. */
 static int store_result(MDB_cursor *c, int rc)
 {
 	return LIKELY(!rc || rc == DAXKV_NOT_FOUND) ? err_of(rc) : txn_result(c->txn, rc);
@@ -57,9 +57,7 @@ int cursor_several(MDB_cursor *c, bool *several)
 	return rc;
 }
 
-/* ---- steps
- * ----------------------------------------------------------------------------------------------------------------
- */
+/* ---- steps ----------------------------------------------------------------------------------- */
 
 int cursor_first(MDB_cursor *c, MDB_val *key, MDB_val *data)
 {
@@ -207,9 +205,7 @@ static int prev(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op)
 	return rc;
 }
 
-/* ---- searches
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- searches -------------------------------------------------------------------------------- */
 
 /* seek_long - to the place of a key that is longer than any in the database can be: what compares
  * above the part of it that could be one.
@@ -368,9 +364,7 @@ static int search(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op)
 	return rc;
 }
 
-/* ---- where it is
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- where it is ----------------------------------------------------------------------------- */
 
 /* among_dups - FIRST_DUP and LAST_DUP: of a key with one value the key is given, too. */
 static int among_dups(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op)

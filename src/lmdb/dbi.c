@@ -6,13 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- closing ------------------------------------------------------------------------------- */
+/* ---- closing --------------------------------------------------------------------------------- */
 
-/* handle_close - the number is free. The store's handle is kept for a while: a transaction may be looking at it, and the store
- * would refuse it. The mutex is held. */
+/* handle_close - the number is free. The store's handle is kept for a while: a transaction may be
+ * looking at it, and the store would refuse it. The mutex is held. */
 static void handle_close(MDB_env *env, struct handle *handle)
 {
-	daxkv_db *last = &env->closed[env->n_closed++ % HANDLES_CLOSED], leaves = env->n_closed > HANDLES_CLOSED ? *last : 0;
+	daxkv_db *last = &env->closed[env->n_closed++ % HANDLES_CLOSED],
+	         leaves = env->n_closed > HANDLES_CLOSED ? *last : 0;
 
 	*last = handle->db;
 	__atomic_store_n(&handle->from, 0, __ATOMIC_RELEASE);
@@ -26,7 +27,8 @@ static void handle_close(MDB_env *env, struct handle *handle)
 static void handle_publish(MDB_env *env, struct handle *handle)
 {
 	__atomic_store_n(&handle->from, env->events + 2, __ATOMIC_RELEASE);
-	__atomic_store_n(&env->events, env->events + 1, __ATOMIC_RELEASE); /* pairs with the load when one begins */
+	__atomic_store_n(&env->events, env->events + 1,
+	                 __ATOMIC_RELEASE); /* pairs with the load when one begins */
 }
 
 void handles_end(MDB_env *env, uint64_t serial, uint64_t parent, bool keep)
@@ -57,7 +59,7 @@ struct handle *handle_opened(const MDB_txn *txn, struct handle *handle)
 	return NULL;
 }
 
-/* ---- opening -------------------------------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 /* store_flags - as a store takes them: where LMDB lets one of two flags win, that one alone. */
 static unsigned int store_flags(unsigned int flags)
@@ -83,7 +85,9 @@ static int handle_learn(MDB_txn *txn, struct handle *handle)
 		return rc;
 	if (handle->flags != (flags & DB_FLAGS))
 		handle->flags = flags & DB_FLAGS;
-	return flags & (DAXKV_OWN_COMPARE | DAXKV_OWN_DUP_COMPARE) ? compare_provide(txn->inner, handle) : 0;
+	return flags & (DAXKV_OWN_COMPARE | DAXKV_OWN_DUP_COMPARE)
+	           ? compare_provide(txn->inner, handle)
+	           : 0;
 }
 
 static int open_main(MDB_txn *txn, unsigned int wanted, MDB_dbi *dbi)
@@ -100,7 +104,9 @@ static int open_main(MDB_txn *txn, unsigned int wanted, MDB_dbi *dbi)
 			return MDB_INCOMPATIBLE;
 		txn->changed = true;
 		if (!rc && !txn->rdonly)
-			rc = daxkv_db_open(txn->inner, NULL, DAXKV_CREATE | store_flags(flags | wanted) | (flags & ~(unsigned int)DB_FLAGS),
+			rc = daxkv_db_open(txn->inner, NULL,
+			                   DAXKV_CREATE | store_flags(flags | wanted) |
+			                       (flags & ~(unsigned int)DB_FLAGS),
 			                   &db);
 	}
 	if (!rc)
@@ -110,7 +116,8 @@ static int open_main(MDB_txn *txn, unsigned int wanted, MDB_dbi *dbi)
 	return txn_result(txn, rc);
 }
 
-static int store_db_open(MDB_txn *txn, const struct daxkv_val *name, unsigned int flags, daxkv_db *db)
+static int store_db_open(MDB_txn *txn, const struct daxkv_val *name, unsigned int flags,
+                         daxkv_db *db)
 {
 	int rc = daxkv_db_open(txn->inner, name, 0, db);
 

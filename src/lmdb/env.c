@@ -11,12 +11,13 @@
 #include <unistd.h>
 
 #define READERS_DEFAULT 126u
-#define SPARE_HANDLES   (2 * HANDLES_CLOSED) /* of the store: those of databases dropped or closed a moment ago */
-#define READERS_MAX     65536u
-#define LMDB_MAGIC      0xBEEFC0DEu
-#define LMDB_MAGIC_AT   16
+#define SPARE_HANDLES                                                                              \
+	(2 * HANDLES_CLOSED) /* of the store: those of databases dropped or closed a moment ago */
+#define READERS_MAX   65536u
+#define LMDB_MAGIC    0xBEEFC0DEu
+#define LMDB_MAGIC_AT 16
 
-/* ---- opening -------------------------------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 int mdb_env_create(MDB_env **ret)
 {
@@ -41,7 +42,8 @@ char *env_file(const char *path, bool nosubdir)
 	return asprintf(&name, nosubdir ? "%s" : "%s/data.mdb", path) < 0 ? NULL : name;
 }
 
-/* file_inspect - before anything is touched, the lock file included: whether a file of LMDB's own is there. *size: 0 when there is none. */
+/* file_inspect - before anything is touched, the lock file included: whether a file of LMDB's own
+ * is there. *size: 0 when there is none. */
 static int file_inspect(const char *name, bool rdonly, uint64_t *size)
 {
 	uint32_t magic = 0;
@@ -97,9 +99,11 @@ static bool yes_option(const char *name)
 
 int env_store_open(MDB_env *env, bool create, uint64_t size, mode_t mode)
 {
-	struct daxkv_options o = {.mode = mode & 07777,
-	                          .max_dbs = env->n_handles + SPARE_HANDLES,
-	                          .max_readers = (env->max_readers < READERS_MAX ? env->max_readers : READERS_MAX) + SPARE_READERS};
+	struct daxkv_options o = {
+	    .mode = mode & 07777,
+	    .max_dbs = env->n_handles + SPARE_HANDLES,
+	    .max_readers =
+	        (env->max_readers < READERS_MAX ? env->max_readers : READERS_MAX) + SPARE_READERS};
 	int rc = pmem_option(&o.pmem);
 
 	o.flags = (env->flags & MDB_RDONLY ? DAXKV_READ_ONLY
@@ -107,10 +111,13 @@ int env_store_open(MDB_env *env, bool create, uint64_t size, mode_t mode)
 	                                   : 0) |
 	          DAXKV_NO_FILE_LOCK; /* programs lock what mdb_env_get_fd gives */
 	if (env->flags & MDB_NOLOCK)
-		o.flags |= DAXKV_NO_LOCK | DAXKV_EXTERNAL_LOCK; /* programs take turns by locks of their own */
+		o.flags |= DAXKV_NO_LOCK |
+		           DAXKV_EXTERNAL_LOCK; /* programs take turns by locks of their own */
 	env->grow = yes_option("DAXKV_GROW");
 	env->verify = yes_option("DAXKV_VERIFY");
-	o.user_version = env->mapsize ? env->mapsize : MAPSIZE_DEFAULT; /* a new store keeps it, as LMDB's file does */
+	o.user_version = env->mapsize
+	                     ? env->mapsize
+	                     : MAPSIZE_DEFAULT; /* a new store keeps it, as LMDB's file does */
 	if (o.user_version < MAPSIZE_LEAST)
 		o.user_version = MAPSIZE_LEAST;
 	if (!env->grow && !(env->flags & MDB_RDONLY)) {
@@ -191,7 +198,7 @@ int mdb_env_open(MDB_env *env, const char *path, unsigned int flags, mode_t mode
 	return rc;
 }
 
-/* ---- closing -------------------------------------------------------------------------------------------------------------- */
+/* ---- closing --------------------------------------------------------------------------------- */
 
 static void end_transactions(MDB_env *env)
 {
@@ -208,7 +215,8 @@ void mdb_env_close(MDB_env *env)
 		return;
 	if (env->store && !env_is_copy(env)) /* a copy's store knows that it is the parent's */
 		end_transactions(env);
-	env_clear(env); /* what was committed is durable, and LMDB has nobody to tell when closing fails */
+	env_clear(env); /* what was committed is durable, and LMDB has nobody to tell when closing
+	                   fails */
 	pthread_mutex_destroy(&env->mutex);
 	free(env);
 }

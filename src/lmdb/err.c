@@ -96,13 +96,14 @@ static void version_find(void)
 	const char *wanted = secure_getenv("DAXKV_LMDB_VERSION");
 	char end;
 
-	if (!wanted || sscanf(wanted, "%d.%d.%d%c", &version.major, &version.minor, &version.patch, &end) != 3) {
+	if (!wanted || sscanf(wanted, "%d.%d.%d%c", &version.major, &version.minor, &version.patch,
+	                      &end) != 3) {
 		version.major = 0;
 		version.minor = 9;
 		version.patch = 24;
 	}
-	snprintf(version.text, sizeof version.text, "LMDB %d.%d.%d: (daxkv %s)", version.major, version.minor, version.patch,
-	         daxkv_version());
+	snprintf(version.text, sizeof version.text, "LMDB %d.%d.%d: (daxkv %s)", version.major,
+	         version.minor, version.patch, daxkv_version());
 }
 
 char *mdb_version(int *major, int *minor, int *patch)

@@ -4,17 +4,19 @@
  * children: data loaders do, and with LMDB that works.
  *
  *   copy     what a child inherits: memory, but neither the store's mapping nor its locks
- *   adopted  from the child's first use on: the store is opened once more, for this process, and the
- *            database handles are looked up by their names. The child is a user like any other then,
+ *   adopted  from the child's first use on: the store is opened once more, for this process, and
+ *            the
+ *            database handles are looked up by their names. The child is a user like any other
+ *              then,
  *            with places, snapshots and write transactions of its own
  *
- * Transactions belong to the process that began them. A child may end those that it inherited, which
- * changes nothing for its parent, renew one that was reset, and go on reading in one whose snapshot is
- * still the newest: it begins anew on the same state. Anything else is MDB_BAD_TXN.
+ * Transactions belong to the process that began them. A child may end those that it inherited,
+ * which changes nothing for its parent, renew one that was reset, and go on reading in one whose
+ * snapshot is still the newest: it begins anew on the same state. Anything else is MDB_BAD_TXN.
  *
- * A fork waits until no thread is in the middle of changing the handles of an environment, so that the
- * copy is whole. Its handler comes first, before the store's own: a thread that holds an environment's
- * mutex may be waiting for one of the store's, so those are taken last.
+ * A fork waits until no thread is in the middle of changing the handles of an environment, so that
+ * the copy is whole. Its handler comes first, before the store's own: a thread that holds an
+ * environment's mutex may be waiting for one of the store's, so those are taken last.
  */
 #include "layer.h"
 
@@ -59,7 +61,7 @@ static void fork_handlers_set(void)
 	envs.failed = pthread_atfork(fork_before, fork_after, fork_after_in_child);
 }
 
-/* ---- environments that are open ------------------------------------------------------------------ */
+/* ---- environments that are open -------------------------------------------------------------- */
 
 int fork_watch(MDB_env *env)
 {
@@ -109,10 +111,10 @@ char *fork_path(char *name)
 	return path;
 }
 
-/* ---- adopting ------------------------------------------------------------------------------------ */
+/* ---- adopting -------------------------------------------------------------------------------- */
 
-/* handles_adopt - the database handles have the same meaning in the store as it is opened here. One that
- * a transaction of the parent was about to make is not there. */
+/* handles_adopt - the database handles have the same meaning in the store as it is opened here. One
+ * that a transaction of the parent was about to make is not there. */
 static int handles_adopt(MDB_env *env)
 {
 	struct daxkv_txn *txn;
@@ -145,7 +147,8 @@ static int handles_adopt(MDB_env *env)
 	return rc;
 }
 
-/* store_adopt - open the store again, which must be the parent's: its name may mean another by now. */
+/* store_adopt - open the store again, which must be the parent's: its name may mean another by
+ * now. */
 static int store_adopt(MDB_env *env)
 {
 	struct daxkv_store *inherited = env->store;

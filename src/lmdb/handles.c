@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * handles.c - how a handle is found among many: by its name, by the store's handle that it stands for,
- * as the lowest free one, and as one that a transaction opened. All of it belongs to the mutex.
+ * handles.c - how a handle is found among many: by its name, by the store's handle that it stands
+ * for, as the lowest free one, and as one that a transaction opened. All of it belongs to the
+ * mutex.
  */
 #include "layer.h"
 

@@ -6,18 +6,20 @@
  *   MDB_txn     a transaction of the store; as a reader it owns an entry of the reader list
  *   MDB_cursor  a cursor of the store and what LMDB's cursors know beyond its position
  *
- * A call of a program is a look at its arguments and a call of the store: values are passed on as they are, and the handles of transactions
- * lie in the environment (a writer's) and in the entries of the reader list (readers'), so that beginning one allocates nothing.
+ * A call of a program is a look at its arguments and a call of the store: values are passed on as
+ * they are, and the handles of transactions lie in the environment (a writer's) and in the entries
+ * of the reader list (readers'), so that beginning one allocates nothing.
  *
- * The layer knows daxkv.h and nothing else of the engine. It adds what LMDB has and daxkv has not: handle numbers (0 the free list, 1 the
- * main database, named ones from 2, the lowest free one first), one read transaction a thread, comparators that a program sets without
- * telling when it makes a database, and LMDB's results.
+ * The layer knows daxkv.h and nothing else of the engine. It adds what LMDB has and daxkv has not:
+ * handle numbers (0 the free list, 1 the main database, named ones from 2, the lowest free one
+ * first), one read transaction a thread, comparators that a program sets without telling when it
+ * makes a database, and LMDB's results.
  */
 #ifndef DAXKV_LMDB_LAYER_H
 #define DAXKV_LMDB_LAYER_H
 
-#include "lmdb_abi.h"
 #include "daxkv.h"
+#include "lmdb_abi.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -34,13 +36,18 @@ enum { FREE_DBI = 0, MAIN_DBI = 1, FIRST_NAMED = 2 };
 #define HANDLE_LEVELS   4u /* 64^4 handles and more */
 #define MAPSIZE_DEFAULT 1048576u
 #define MAPSIZE_LEAST   8192u /* LMDB's: its two meta pages */
-#define DB_FLAGS        (MDB_REVERSEKEY | MDB_DUPSORT | MDB_INTEGERKEY | MDB_DUPFIXED | MDB_INTEGERDUP | MDB_REVERSEDUP)
-#define ENV_CHANGEABLE  (MDB_NOSYNC | MDB_NOMETASYNC | MDB_MAPASYNC | MDB_NOMEMINIT)
-#define ENV_FIXED       (MDB_FIXEDMAP | MDB_NOSUBDIR | MDB_RDONLY | MDB_WRITEMAP | MDB_NOTLS | MDB_NOLOCK | MDB_NORDAHEAD)
-#define SPARE_READERS   4096u    /* read transactions that the store keeps for threads */
-#define NO_TXN          SIZE_MAX /* a reader that reads nothing */
+#define DB_FLAGS                                                                                   \
+	(MDB_REVERSEKEY | MDB_DUPSORT | MDB_INTEGERKEY | MDB_DUPFIXED | MDB_INTEGERDUP |           \
+	 MDB_REVERSEDUP)
+#define ENV_CHANGEABLE (MDB_NOSYNC | MDB_NOMETASYNC | MDB_MAPASYNC | MDB_NOMEMINIT)
+#define ENV_FIXED                                                                                  \
+	(MDB_FIXEDMAP | MDB_NOSUBDIR | MDB_RDONLY | MDB_WRITEMAP | MDB_NOTLS | MDB_NOLOCK |        \
+	 MDB_NORDAHEAD)
+#define SPARE_READERS 4096u    /* read transactions that the store keeps for threads */
+#define NO_TXN        SIZE_MAX /* a reader that reads nothing */
 
-static_assert(sizeof(MDB_val) == sizeof(struct daxkv_val) && offsetof(MDB_val, mv_size) == offsetof(struct daxkv_val, size) &&
+static_assert(sizeof(MDB_val) == sizeof(struct daxkv_val) &&
+                  offsetof(MDB_val, mv_size) == offsetof(struct daxkv_val, size) &&
                   offsetof(MDB_val, mv_data) == offsetof(struct daxkv_val, data),
               "MDB_val");
 
@@ -62,8 +69,8 @@ SAME_FLAG(MDB_APPENDDUP, DAXKV_APPEND_DUP);
 SAME_FLAG(MDB_RDONLY, DAXKV_TXN_READ_ONLY);
 #undef SAME_FLAG
 
-/* cancel_off - a thread that is cancelled does not end in what follows, which calls the system while
- * it holds something; the store's own functions see to that by themselves. It returns what
+/* cancel_off - a thread that is cancelled does not end in what follows, which calls the system
+ * while it holds something; the store's own functions see to that by themselves. It returns what
  * cancel_restore takes. */
 static inline int cancel_off(void)
 {
@@ -78,34 +85,42 @@ static inline void cancel_restore(int state)
 	(void)pthread_setcancelstate(state, &state);
 }
 
-/* val_of - the value as the store takes and gives it: the same bytes. Outputs are written on success only, by the store as by LMDB. */
+/* val_of - the value as the store takes and gives it: the same bytes. Outputs are written on
+ * success only, by the store as by LMDB. */
 static inline struct daxkv_val *val_of(MDB_val *v)
 {
 	return (struct daxkv_val *)v;
 }
 
 /*
- * A database handle; its address is fixed while the environment is open. As in LMDB it is good in the transaction that opened it
- * and those nested in that, and in transactions that begin after the outermost one has committed.
+ * A database handle; its address is fixed while the environment is open. As in LMDB it is good in
+ * the transaction that opened it and those nested in that, and in transactions that begin after the
+ * outermost one has committed.
  *
  *   free     used is false, from is 0
  *   opened   opened_by is the transaction that an abort closes it with, from is 0
- *   open     from says for whom. Closing frees it at once, and so does a drop, whatever becomes of the transaction
+ *   open     from says for whom. Closing frees it at once, and so does a drop, whatever becomes of
+ *            the transaction
  *
- * Two transactions that open one name at the same time, which LMDB does not allow, both have the handle, and it stays.
+ * Two transactions that open one name at the same time, which LMDB does not allow, both have the
+ * handle, and it stays.
  */
 struct handle {
 	bool used;
 	uint32_t hash; /* of the name */
-	struct handle *next_named, *next_store; /* in the buckets of its name and of its store's handle */
-	struct handle *next_own, **own;         /* among those that running transactions opened; own NULL: not */
-	uint64_t from; /* atomic: 1 + the event from which on transactions have the handle; 0: none but its opener */
+	struct handle *next_named,
+	    *next_store; /* in the buckets of its name and of its store's handle */
+	struct handle *next_own,
+	    **own;     /* among those that running transactions opened; own NULL: not */
+	uint64_t from; /* atomic: 1 + the event from which on transactions have the handle; 0: none
+	                  but its opener */
 	char *name;    /* NULL: the main database */
 	daxkv_db db;
 	unsigned int flags;       /* the database's, LMDB's part of them */
 	uint64_t opened_by;       /* atomic: serial of the transaction that opened it; 0: none */
 	MDB_cmp_func *cmp, *dcmp; /* the program's; NULL: the default order */
-	uint64_t adopted;         /* serial of the write transaction in which the database has the program's order for sure */
+	uint64_t adopted; /* serial of the write transaction in which the database has the program's
+	                     order for sure */
 };
 
 enum {               /* why a transaction can only be ended, or renewed */
@@ -118,7 +133,7 @@ struct MDB_txn {
 	MDB_env *env;
 	struct daxkv_txn *inner; /* of an unused handle in a reader's entry: an idle one, or NULL */
 	unsigned int state;
-	unsigned int forks;           /* fork_count at its beginning: else it is the parent process's */
+	unsigned int forks; /* fork_count at its beginning: else it is the parent process's */
 	bool rdonly, changed, opened; /* changed: or tried to; opened: a handle */
 	uint64_t began;               /* the newest event then */
 	uint64_t serial;              /* see txn_serial; 0: has none yet */
@@ -153,8 +168,9 @@ struct MDB_env {
 	MDB_dbi max_dbs;
 	void *userctx;
 	MDB_assert_func *assert_func;
-	unsigned int forks; /* atomic: fork_count at open, or when adopted: else this is a child's copy */
-	MDB_env *next_env;  /* in fork.c, under its mutex */
+	unsigned int
+	    forks; /* atomic: fork_count at open, or when adopted: else this is a child's copy */
+	MDB_env *next_env; /* in fork.c, under its mutex */
 	pthread_key_t reader_key;
 	bool has_key, grow;
 	bool no_room; /* the store is empty and stays so: the map has no page for data */
@@ -168,31 +184,35 @@ struct MDB_env {
 	struct handle *handle;                /* n_handles; what is in them belongs to the mutex */
 	struct handle **by_name, **by_store;  /* buckets: used named handles; a power of two */
 	uint32_t buckets, named;              /* named: handles in them */
-	uint64_t *free_handle[HANDLE_LEVELS]; /* bits: free handles before high_handle; then words with any */
+	uint64_t *free_handle[HANDLE_LEVELS]; /* bits: free handles before high_handle; then words
+	                                         with any */
 	struct handle *own;                   /* opened by running transactions, the newest first */
-	uint64_t serials;  /* atomic: given out */
-	uint64_t events;   /* atomic: handles that became everybody's */
+	uint64_t serials;                     /* atomic: given out */
+	uint64_t events;                      /* atomic: handles that became everybody's */
 	/* the store's lock for writing */
 	MDB_txn write_txn; /* the handle of the outermost write transaction */
 	MDB_txn *writer;   /* atomic: that handle while it runs, else NULL */
 	/* mutex */
 	pthread_mutex_t mutex;
-	struct reader *readers, *last_reader;        /* all there are, in the order in which they were made */
-	struct reader *free_readers, *spare_readers; /* entries whose places are free; without places */
-	unsigned int n_readers;                      /* places taken, free_readers' included */
-	daxkv_db closed[HANDLES_CLOSED];             /* handles of the store whose handles were closed last: who looked at them may still do so */
-	unsigned int n_closed;         /* in all, so far */
+	struct reader *readers,
+	    *last_reader; /* all there are, in the order in which they were made */
+	struct reader *free_readers,
+	    *spare_readers;              /* entries whose places are free; without places */
+	unsigned int n_readers;          /* places taken, free_readers' included */
+	daxkv_db closed[HANDLES_CLOSED]; /* handles of the store whose handles were closed last: who
+	                                    looked at them may still do so */
+	unsigned int n_closed;           /* in all, so far */
 };
 
 /* What a cursor of LMDB's remembers beside its place. CURSOR_SET alone, as in a scan, leaves all to
  * the store. */
 enum cursor_state {
-	CURSOR_SET = 1,        /* has a place; without it nothing else means anything */
-	CURSOR_EOF = 2,        /* has met the end: at the last key a step forward finds nothing */
-	CURSOR_MOVED = 4,      /* a deletion moved it on to this key: one step forward stays there */
-	CURSOR_END = 8,        /* behind the last record; the store's cursor tells nothing then */
-	CURSOR_DUP_NONE = 16,  /* at a key with several values, and at none of them */
-	CURSOR_DUP_EOF = 32,   /* came from behind: if this is the key's last value, it knows that */
+	CURSOR_SET = 1,       /* has a place; without it nothing else means anything */
+	CURSOR_EOF = 2,       /* has met the end: at the last key a step forward finds nothing */
+	CURSOR_MOVED = 4,     /* a deletion moved it on to this key: one step forward stays there */
+	CURSOR_END = 8,       /* behind the last record; the store's cursor tells nothing then */
+	CURSOR_DUP_NONE = 16, /* at a key with several values, and at none of them */
+	CURSOR_DUP_EOF = 32,  /* came from behind: if this is the key's last value, it knows that */
 	CURSOR_DUP_MOVED = 64, /* like CURSOR_MOVED, among the key's values */
 	CURSOR_DUP_END = 128,  /* behind the key's last value, which the store's cursor is on */
 	CURSOR_ARRAY = 256,    /* on the last value of the array that was given last */
@@ -200,7 +220,7 @@ enum cursor_state {
 
 struct MDB_cursor {
 	struct daxkv_cursor *inner; /* NULL: on the free list, which shows nothing */
-	MDB_txn *txn;            /* NULL: a read transaction that ended */
+	MDB_txn *txn;               /* NULL: a read transaction that ended */
 	MDB_cursor *next, **link;
 	struct handle *handle;
 	MDB_dbi dbi;
@@ -216,17 +236,18 @@ struct MDB_cursor {
 	uint8_t *page;        /* where they were gathered */
 };
 
-/* ---- err.c ---------------------------------------------------------------------------------------------------------------- */
+/* ---- err.c ----------------------------------------------------------------------------------- */
 
 /* err_of - the result of a daxkv function as LMDB has it. */
 int err_of(int rc);
 
-/* ---- fork.c ------------------------------------------------------------------------------------ */
+/* ---- fork.c ---------------------------------------------------------------------------------- */
 
-extern unsigned int fork_count; /* forks among this process's ancestors since an environment was open */
+extern unsigned int
+    fork_count; /* forks among this process's ancestors since an environment was open */
 
-/* env_is_copy - whether this process is a forked child of the one that opened the environment, and has
- * not used it yet. txn_is_copy - whether the transaction was begun by a parent process. */
+/* env_is_copy - whether this process is a forked child of the one that opened the environment, and
+ * has not used it yet. txn_is_copy - whether the transaction was begun by a parent process. */
 static inline bool env_is_copy(const MDB_env *env)
 {
 	return UNLIKELY(__atomic_load_n(&env->forks, __ATOMIC_ACQUIRE) != fork_count);
@@ -237,8 +258,9 @@ static inline bool txn_is_copy(const MDB_txn *txn)
 	return UNLIKELY(txn->forks != fork_count);
 }
 
-/* fork_adopt - make a copy this process's own: the store is opened once more. Errors of mdb_env_open;
- * MDB_PANIC when its name does not lead to the same file any more. Nothing has changed then. */
+/* fork_adopt - make a copy this process's own: the store is opened once more. Errors of
+ * mdb_env_open; MDB_PANIC when its name does not lead to the same file any more. Nothing has
+ * changed then. */
 int fork_adopt(MDB_env *env);
 
 /* env_enter - before anything that needs the store. */
@@ -252,55 +274,59 @@ static inline int env_enter(MDB_env *env)
  * fork_adopt. */
 int txn_adopt(MDB_txn *txn);
 
-/* fork_watch - the environment is open: forks shall leave children a whole copy. errno. fork_forget -
- * it is about to be closed. fork_path - the name, which is freed, as one that does not depend on the
- * working directory; NULL when there is no memory. */
+/* fork_watch - the environment is open: forks shall leave children a whole copy. errno. fork_forget
+ * - it is about to be closed. fork_path - the name, which is freed, as one that does not depend on
+ * the working directory; NULL when there is no memory. */
 int fork_watch(MDB_env *env);
 void fork_forget(MDB_env *env);
 char *fork_path(char *name);
 
-/* ---- env.c ---------------------------------------------------------------------------------------------------------------- */
+/* ---- env.c ----------------------------------------------------------------------------------- */
 
-/* env_store_open - open the environment's store: create it when it is missing and create is set. size
- * is what the file has, as far as is known. Errors of mdb_env_open. */
+/* env_store_open - open the environment's store: create it when it is missing and create is set.
+ * size is what the file has, as far as is known. Errors of mdb_env_open. */
 int env_store_open(MDB_env *env, bool create, uint64_t size, mode_t mode);
 
 /* env_file - the path of the data file of the environment at path; NULL when there is no memory. */
 char *env_file(const char *path, bool nosubdir);
 
-/* ---- options.c ------------------------------------------------------------------------------------------------------------ */
+/* ---- options.c ------------------------------------------------------------------------------- */
 
 /* max_key_option - the longest key that a put takes, as DAXKV_MAXKEYSIZE says; LMDB's limit without
  * it. EINVAL: it is no such number, and *size is LMDB's limit. */
 int max_key_option(size_t *size);
 
 /* put_too_long - whether a key or a duplicate is longer than a put takes. */
-static inline bool put_too_long(const MDB_env *env, const struct handle *handle, const MDB_val *key, const MDB_val *data)
+static inline bool put_too_long(const MDB_env *env, const struct handle *handle, const MDB_val *key,
+                                const MDB_val *data)
 {
-	return UNLIKELY(key->mv_size > env->max_key || (handle->flags & MDB_DUPSORT && data->mv_size > env->max_key));
+	return UNLIKELY(key->mv_size > env->max_key ||
+	                (handle->flags & MDB_DUPSORT && data->mv_size > env->max_key));
 }
 
-/* mapsize_limit - a map size as the store's limit: so much that what fits LMDB's map fits the store. */
+/* mapsize_limit - a map size as the store's limit: so much that what fits LMDB's map fits the
+ * store. */
 uint64_t mapsize_limit(uint64_t size);
 
-/* mapsize_apply - the open environment gets that map size, 0: the one kept with the store, at least what is in use. ENOMEM: no address
- * space. */
+/* mapsize_apply - the open environment gets that map size, 0: the one kept with the store, at least
+ * what is in use. ENOMEM: no address space. */
 int mapsize_apply(MDB_env *env, size_t size);
 
 /* mapsize_keep - the map size is kept with the store when it is larger than the one that is. */
 void mapsize_keep(const MDB_env *env, struct daxkv_txn *txn);
 
-/* ---- reader.c ------------------------------------------------------------------------------------------------------------- */
+/* ---- reader.c -------------------------------------------------------------------------------- */
 
-/* reader_txn_new - a handle for a read transaction that is about to begin, and an entry of the reader list to show it. MDB_BAD_RSLOT,
- * MDB_READERS_FULL, ENOMEM. */
+/* reader_txn_new - a handle for a read transaction that is about to begin, and an entry of the
+ * reader list to show it. MDB_BAD_RSLOT, MDB_READERS_FULL, ENOMEM. */
 int reader_txn_new(MDB_env *env, MDB_txn **txn);
 
-/* reader_enter - txn, which was reset, is about to read again: an entry to show it. MDB_BAD_RSLOT, MDB_READERS_FULL, ENOMEM. */
+/* reader_enter - txn, which was reset, is about to read again: an entry to show it. MDB_BAD_RSLOT,
+ * MDB_READERS_FULL, ENOMEM. */
 int reader_enter(MDB_txn *txn);
 
-/* reader_adopt - the parent's handle txn, which is reset, is to read in this forked child: where places
- * go with handles it has one here. MDB_READERS_FULL. */
+/* reader_adopt - the parent's handle txn, which is reset, is to read in this forked child: where
+ * places go with handles it has one here. MDB_READERS_FULL. */
 int reader_adopt(MDB_txn *txn);
 
 /* reader_leave - txn does not read any more. reader_txn_free - and its handle is gone. */
@@ -312,7 +338,7 @@ int reader_tables_open(MDB_env *env);
 int reader_tables_adopt(MDB_env *env); /* in a forked child: nobody reads here yet */
 void reader_tables_close(MDB_env *env);
 
-/* ---- txn.c ---------------------------------------------------------------------------------------------------------------- */
+/* ---- txn.c ----------------------------------------------------------------------------------- */
 
 /* txn_serial - the transaction's own number among all of the environment. */
 uint64_t txn_serial(MDB_txn *txn);
@@ -320,43 +346,49 @@ uint64_t txn_serial(MDB_txn *txn);
 /* txn_read_stop - the store's read transaction behind a handle ends; its cursors are nowhere. */
 void txn_read_stop(MDB_txn *txn);
 
-/* txn_result - the result of a change in txn, which a failure half-way leaves fit for abort alone. */
+/* txn_result - the result of a change in txn, which a failure half-way leaves fit for abort
+ * alone. */
 int txn_result(MDB_txn *txn, int rc);
 
-/* ---- dbi.c ---------------------------------------------------------------------------------------------------------------- */
+/* ---- dbi.c ----------------------------------------------------------------------------------- */
 
-/* handle_opened - the handle when the transaction, or one that it is nested in, opened it; else NULL. */
+/* handle_opened - the handle when the transaction, or one that it is nested in, opened it; else
+ * NULL. */
 struct handle *handle_opened(const MDB_txn *txn, struct handle *handle);
 
-/* handle_of - the handle, or NULL when there is none with that number, or the transaction is reset, or it is not
- * this transaction's. */
+/* handle_of - the handle, or NULL when there is none with that number, or the transaction is reset,
+ * or it is not this transaction's. */
 static inline struct handle *handle_of(const MDB_txn *txn, MDB_dbi dbi)
 {
 	if (UNLIKELY(!txn || txn->state & TXN_IDLE || dbi >= txn->env->n_handles))
 		return NULL;
 	struct handle *handle = &txn->env->handle[dbi];
 
-	return LIKELY(__atomic_load_n(&handle->from, __ATOMIC_ACQUIRE) - 1 < txn->began + 1) ? handle : handle_opened(txn, handle);
+	return LIKELY(__atomic_load_n(&handle->from, __ATOMIC_ACQUIRE) - 1 < txn->began + 1)
+	           ? handle
+	           : handle_opened(txn, handle);
 }
 
-/* handles_end - the transaction with that serial ends: the handles that it opened become its parent's (0: it has none, and they stay), or go.
+/* handles_end - the transaction with that serial ends: the handles that it opened become its
+ * parent's (0: it has none, and they stay), or go.
  */
 void handles_end(MDB_env *env, uint64_t serial, uint64_t parent, bool keep);
 
-/* ---- handles.c --------------------------------------------------------------------------------- */
+/* ---- handles.c ------------------------------------------------------------------------------- */
 
-/* handles_open, handles_close - of an environment. ENOMEM. The mutex is held for all that follow. */
+/* handles_open, handles_close - of an environment. ENOMEM. The mutex is held for all that
+ * follow. */
 int handles_open(MDB_env *env);
 void handles_close(MDB_env *env);
 
-/* handle_of_store - the handle that stands for the store's handle db, or NULL. handle_of_name - the one
- * of that name, or NULL. handle_lowest_free - the lowest free one; NULL: there is none. */
+/* handle_of_store - the handle that stands for the store's handle db, or NULL. handle_of_name - the
+ * one of that name, or NULL. handle_lowest_free - the lowest free one; NULL: there is none. */
 struct handle *handle_of_store(MDB_env *env, daxkv_db db);
 struct handle *handle_of_name(MDB_env *env, const char *name);
 struct handle *handle_lowest_free(MDB_env *env);
 
-/* handle_name - a free handle gets a name and the store's handle; ENOMEM. handle_unname - it is free.
- * handle_restore - a used one stands for another handle of the store. */
+/* handle_name - a free handle gets a name and the store's handle; ENOMEM. handle_unname - it is
+ * free. handle_restore - a used one stands for another handle of the store. */
 int handle_name(MDB_env *env, struct handle *handle, const char *name, daxkv_db db);
 void handle_unname(MDB_env *env, struct handle *handle);
 void handle_restore(MDB_env *env, struct handle *handle, daxkv_db db);
@@ -365,13 +397,14 @@ void handle_restore(MDB_env *env, struct handle *handle, daxkv_db db);
 void handle_own(MDB_env *env, struct handle *handle);
 void handle_disown(struct handle *handle);
 
-/* ---- compare.c ------------------------------------------------------------------------------------------------------------ */
+/* ---- compare.c ------------------------------------------------------------------------------- */
 
 /* compare_keys, compare_dups - in the handle's order. */
 int compare_keys(const struct handle *handle, const MDB_val *a, const MDB_val *b);
 int compare_dups(const struct handle *handle, const MDB_val *a, const MDB_val *b);
 
-/* compare_provide - give the store the handle's comparators when its database has an order of its own. */
+/* compare_provide - give the store the handle's comparators when its database has an order of its
+ * own. */
 int compare_provide(struct daxkv_txn *txn, struct handle *handle);
 
 /* compare_widen - a put was refused for its duplicate's size. 0: it may be tried again, because the
@@ -379,7 +412,8 @@ int compare_provide(struct daxkv_txn *txn, struct handle *handle);
  * DAXKV_VALUE_SIZE: not so; errors of compare_adopt_set. */
 int compare_widen(MDB_txn *txn, struct handle *handle, const MDB_val *data);
 
-/* compare_adopt - before a change: the handle's database gets the order that the program set, when it was made without one. */
+/* compare_adopt - before a change: the handle's database gets the order that the program set, when
+ * it was made without one. */
 int compare_adopt_set(MDB_txn *txn, struct handle *handle);
 
 static inline int compare_adopt(MDB_txn *txn, struct handle *handle)
@@ -414,19 +448,22 @@ int cursors_resume(MDB_txn *parent, bool done);
 void cursors_lose(MDB_txn *txn, MDB_dbi dbi);
 
 /* cursors_aim - before the deletion of a key (data NULL) or a pair: which of txn's cursors stand
- * there; own (or NULL), through which it is done, is one. cursors_advance - after it: they go on, as
- * LMDB's do. Errors of the store. */
-int cursors_aim(MDB_txn *txn, const struct handle *handle, const MDB_cursor *own, const MDB_val *key, const MDB_val *data);
+ * there; own (or NULL), through which it is done, is one. cursors_advance - after it: they go on,
+ * as LMDB's do. Errors of the store. */
+int cursors_aim(MDB_txn *txn, const struct handle *handle, const MDB_cursor *own,
+                const MDB_val *key, const MDB_val *data);
 int cursors_advance(MDB_txn *txn, const struct handle *handle, const MDB_cursor *own);
 
 /* layer_cursor_put - one item through the cursor. */
 int layer_cursor_put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flags);
 
-/* ---- layer_put.c -------------------------------------------------------------------------------- */
+/* ---- layer_put.c ----------------------------------------------------------------------------- */
 
-/* put_ordered - daxkv_put, with the program's order at hand. With duplicates MDB_RESERVE is for a key's
- * first value; for others, as in LMDB, the value's bytes are there already. The store's results. */
-int put_ordered(MDB_txn *txn, struct handle *handle, MDB_val *key, MDB_val *data, unsigned int flags);
+/* put_ordered - daxkv_put, with the program's order at hand. With duplicates MDB_RESERVE is for a
+ * key's first value; for others, as in LMDB, the value's bytes are there already. The store's
+ * results. */
+int put_ordered(MDB_txn *txn, struct handle *handle, MDB_val *key, MDB_val *data,
+                unsigned int flags);
 
 /* ---- cursor_move.c --------------------------------------------------------------------------- */
 
@@ -436,9 +473,9 @@ int cursor_store_get(MDB_cursor *c, MDB_val *key, MDB_val *data, enum daxkv_curs
 /* cursor_several - whether the key under the cursor has more values than one. */
 int cursor_several(MDB_cursor *c, bool *several);
 
-/* cursor_keeps_eof - whether a cursor that has met the end goes on to know that when it puts key: one
- * that is new, and before or behind all others. LMDB looks for such a key on the page where the cursor
- * is. The store's cursor moves. */
+/* cursor_keeps_eof - whether a cursor that has met the end goes on to know that when it puts key:
+ * one that is new, and before or behind all others. LMDB looks for such a key on the page where the
+ * cursor is. The store's cursor moves. */
 int cursor_keeps_eof(MDB_cursor *c, const MDB_val *key, bool *keeps);
 
 /* cursor_first, cursor_last, cursor_next - the moves of that name; op is NEXT, NEXT_DUP or

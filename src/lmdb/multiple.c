@@ -120,8 +120,8 @@ static int page_before(MDB_cursor *c, MDB_val *data)
 	return rc ? rc : multiple_gather(c, back, data);
 }
 
-/* at_last - whether the cursor knows that it is at the key's last value, or behind what was that: LMDB
- * gives no array then. */
+/* at_last - whether the cursor knows that it is at the key's last value, or behind what was that:
+ * LMDB gives no array then. */
 static int at_last(MDB_cursor *c, bool *last)
 {
 	size_t went;

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define KEY_MAX       511u /* LMDB's, as its packages are built */
+#define KEY_MAX 511u /* LMDB's, as its packages are built */
 
 /* In pages. What LMDB takes of a map for itself: two meta pages, and one at the end that it never
  * gives out, so that a map of no more than these takes no entry. The store's headers, ring and
@@ -55,7 +55,7 @@ int mdb_env_get_fd(MDB_env *env, int *fd)
 	return rc;
 }
 
-/* ---- the map size --------------------------------------------------------------------------------------------------------- */
+/* ---- the map size ---------------------------------------------------------------------------- */
 
 /* LMDB keeps the map size in its file: the store's user version has it. */
 
@@ -101,14 +101,18 @@ int mapsize_apply(MDB_env *env, size_t size)
 	uint64_t kept = daxkv_user_version(env->store);
 	struct daxkv_info info;
 	bool given = size != 0;
-	int rc = daxkv_info(env->store, &info); /* what it tells later while somebody writes is what it found last */
+	int rc =
+	    daxkv_info(env->store,
+	               &info); /* what it tells later while somebody writes is what it found last */
 
 	if (rc)
 		return err_of(rc);
 	if (info.max_readers > SPARE_READERS) /* who came first has said how many */
 		env->max_readers = info.max_readers - SPARE_READERS;
 	if (!size) /* a store that was not made by way of this library keeps none */
-		size = kept ? kept : info.file_size > MAPSIZE_DEFAULT ? info.file_size : MAPSIZE_DEFAULT;
+		size = kept                               ? kept
+		       : info.file_size > MAPSIZE_DEFAULT ? info.file_size
+		                                          : MAPSIZE_DEFAULT;
 	if (size < mapsize_for(info.used_bytes))
 		size = mapsize_for(info.used_bytes);
 	env->no_room = !env->grow && size / PAGE_SIZE <= MAP_OWN && info.used_bytes <= STORE_EMPTY;
@@ -118,9 +122,12 @@ int mapsize_apply(MDB_env *env, size_t size)
 	if (!env->grow && !info.read_only) {
 		rc = daxkv_set_max_size(env->store, mapsize_limit(size));
 		if (rc == DAXKV_FULL)
-			rc = daxkv_set_max_size(env->store, size / PAGE_SIZE * PAGE_SIZE); /* as much as there are addresses for */
+			rc = daxkv_set_max_size(
+			    env->store,
+			    size / PAGE_SIZE * PAGE_SIZE); /* as much as there are addresses for */
 		if (rc == DAXKV_FULL && !given)
-			rc = daxkv_set_max_size(env->store, 0); /* what the file says is no reason not to open it */
+			rc = daxkv_set_max_size(
+			    env->store, 0); /* what the file says is no reason not to open it */
 		if (!rc)
 			rc = daxkv_info(env->store, &info);
 		if (rc)
@@ -134,7 +141,8 @@ int mapsize_apply(MDB_env *env, size_t size)
 void mapsize_keep(const MDB_env *env, struct daxkv_txn *txn)
 {
 	if (UNLIKELY(env->mapsize > daxkv_user_version(env->store)))
-		(void)daxkv_txn_set_user_version(txn, env->mapsize); /* a transaction that failed says so at its commit */
+		(void)daxkv_txn_set_user_version(
+		    txn, env->mapsize); /* a transaction that failed says so at its commit */
 }
 
 int mdb_env_set_mapsize(MDB_env *env, size_t size)
@@ -154,7 +162,7 @@ int mdb_env_set_mapsize(MDB_env *env, size_t size)
 	return mapsize_apply(env, size);
 }
 
-/* ---- other options -------------------------------------------------------------------------------------------------------- */
+/* ---- other options --------------------------------------------------------------------------- */
 
 int mdb_env_set_maxreaders(MDB_env *env, unsigned int readers)
 {
@@ -223,7 +231,8 @@ int mdb_env_set_assert(MDB_env *env, MDB_assert_func *func)
 	return 0;
 }
 
-/* mdb_env_sync - every commit is durable when it returns, whatever the flags say: nothing is left to do. */
+/* mdb_env_sync - every commit is durable when it returns, whatever the flags say: nothing is left
+ * to do. */
 int mdb_env_sync(MDB_env *env, int force)
 {
 	(void)force;
@@ -271,7 +280,8 @@ int mdb_env_info(MDB_env *env, MDB_envinfo *arg)
 	                     .me_last_txnid = (size_t)info.last_txn,
 	                     .me_maxreaders = env->max_readers,
 	                     .me_numreaders = places_taken(env, info.readers_peak)};
-	arg->me_last_pgno = info.used_bytes > info.page_size ? (size_t)(info.used_bytes / info.page_size - 1) : 1;
+	arg->me_last_pgno =
+	    info.used_bytes > info.page_size ? (size_t)(info.used_bytes / info.page_size - 1) : 1;
 	if (mapsize_limit(arg->me_mapsize) < info.used_bytes) /* it grew past what was asked for */
 		arg->me_mapsize = (size_t)info.file_size;
 	size_t last = arg->me_mapsize / info.page_size;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * reader.c - who reads: LMDB ties an entry of its reader table to a thread from its first read transaction to its end, or with MDB_NOTLS to
- * the transaction's handle. The rule that a thread has one read transaction at a time, and the limit of mdb_env_set_maxreaders, come from
- * it. With MDB_NOLOCK LMDB has no such table: then an entry goes with the handle, and there is no limit.
+ * reader.c - who reads: LMDB ties an entry of its reader table to a thread from its first read
+ * transaction to its end, or with MDB_NOTLS to the transaction's handle. The rule that a thread has
+ * one read transaction at a time, and the limit of mdb_env_set_maxreaders, come from it. With
+ * MDB_NOLOCK LMDB has no such table: then an entry goes with the handle, and there is no limit.
  *
- * An entry has room for one handle, whose store transaction stays with it, reset, when the program ends it: beginning the next one is
- * renewing that. A thread that begins a second one while its first is reset gets a handle of the heap.
+ * An entry has room for one handle, whose store transaction stays with it, reset, when the program
+ * ends it: beginning the next one is renewing that. A thread that begins a second one while its
+ * first is reset gets a handle of the heap.
  */
 #include "layer.h"
 
@@ -14,8 +16,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* reader_entry_free - nobody's any more. One whose thread ended before its handle has no place to be taken
- * again: it is memory for a new one. */
+/* reader_entry_free - nobody's any more. One whose thread ended before its handle has no place to
+ * be taken again: it is memory for a new one. */
 static void reader_entry_free(struct reader *r)
 {
 	MDB_env *env = r->env;
@@ -29,8 +31,8 @@ static void reader_entry_free(struct reader *r)
 	pthread_mutex_unlock(&env->mutex);
 }
 
-/* entry_leave - the entry's thread has ended, but the program has the handle that lies in it: a place
- * is free. The handle can be ended, or renewed by another thread, as one that was reset. */
+/* entry_leave - the entry's thread has ended, but the program has the handle that lies in it: a
+ * place is free. The handle can be ended, or renewed by another thread, as one that was reset. */
 static void entry_leave(struct reader *r)
 {
 	MDB_env *env = r->env;
@@ -43,7 +45,8 @@ static void entry_leave(struct reader *r)
 }
 
 /* thread_ended - destructor of a thread's entry. What its handles read, snapshot and place in the
- * store, is given back, whether the program has ended them or not: LMDB does so, and nobody else would. */
+ * store, is given back, whether the program has ended them or not: LMDB does so, and nobody else
+ * would. */
 static void thread_ended(void *arg)
 {
 	struct reader *r = arg;
@@ -128,7 +131,8 @@ static struct reader *entry_new(MDB_env *env)
 		if (!r)
 			return NULL;
 		*r = (struct reader){.env = env, .txnid = NO_TXN};
-		__atomic_store_n(env->last_reader ? &env->last_reader->next : &env->readers, r, __ATOMIC_RELEASE);
+		__atomic_store_n(env->last_reader ? &env->last_reader->next : &env->readers, r,
+		                 __ATOMIC_RELEASE);
 		env->last_reader = r;
 	}
 	__atomic_store_n(&env->n_readers, env->n_readers + 1, __ATOMIC_RELAXED);
@@ -266,7 +270,7 @@ void reader_txn_free(MDB_txn *txn)
 		reader_entry_free(home);
 }
 
-/* ---- reports -------------------------------------------------------------------------------------------------------------- */
+/* ---- reports --------------------------------------------------------------------------------- */
 
 struct list {
 	MDB_msg_func *func;
@@ -296,7 +300,8 @@ static void list_line(struct list *list, int pid, size_t thread, size_t txnid)
 static void list_other(const struct daxkv_reader *reader, void *arg)
 {
 	if (!reader->own)
-		list_line(arg, reader->pid, (size_t)reader->handle, reader->running ? (size_t)reader->snapshot : NO_TXN);
+		list_line(arg, reader->pid, (size_t)reader->handle,
+		          reader->running ? (size_t)reader->snapshot : NO_TXN);
 }
 
 int mdb_reader_list(MDB_env *env, MDB_msg_func *func, void *ctx)
@@ -309,9 +314,11 @@ int mdb_reader_list(MDB_env *env, MDB_msg_func *func, void *ctx)
 		return func("(no reader locks)\n", ctx);
 	if (env_enter(env))
 		return -1;
-	for (const struct reader *r = __atomic_load_n(&env->readers, __ATOMIC_ACQUIRE); r; r = __atomic_load_n(&r->next, __ATOMIC_ACQUIRE))
+	for (const struct reader *r = __atomic_load_n(&env->readers, __ATOMIC_ACQUIRE); r;
+	     r = __atomic_load_n(&r->next, __ATOMIC_ACQUIRE))
 		if (r->pid)
-			list_line(&list, (int)r->pid, (size_t)r->thread, __atomic_load_n(&r->txnid, __ATOMIC_RELAXED));
+			list_line(&list, (int)r->pid, (size_t)r->thread,
+			          __atomic_load_n(&r->txnid, __ATOMIC_RELAXED));
 	daxkv_readers_list(env->store, list_other, &list);
 	return list.any ? list.rc : func("(no active readers)\n", ctx);
 }

@@ -32,7 +32,7 @@ int txn_result(MDB_txn *txn, int rc)
 	return err_of(rc);
 }
 
-/* ---- beginning ------------------------------------------------------------------------------------------------------------ */
+/* ---- beginning ------------------------------------------------------------------------------- */
 
 /* longer - the file, than it may be here: by a process with a larger map. */
 static bool longer(const MDB_env *env)
@@ -68,11 +68,12 @@ static int read_fits(MDB_txn *txn, size_t id)
 /* read_start - a handle, new or reset, begins to read. */
 static int read_start(MDB_txn *txn)
 {
-	int rc = LIKELY(txn->inner)
-	             ? daxkv_txn_renew(txn->inner)
-	             : daxkv_txn_begin(txn->env->store, NULL,
-	                               DAXKV_TXN_READ_ONLY | (txn->env->verify ? DAXKV_TXN_VERIFY : 0u),
-	                               &txn->inner);
+	int rc =
+	    LIKELY(txn->inner)
+	        ? daxkv_txn_renew(txn->inner)
+	        : daxkv_txn_begin(txn->env->store, NULL,
+	                          DAXKV_TXN_READ_ONLY | (txn->env->verify ? DAXKV_TXN_VERIFY : 0u),
+	                          &txn->inner);
 
 	if (UNLIKELY(rc)) {
 		reader_leave(txn);
@@ -113,15 +114,18 @@ static int mdb_begin_write(MDB_env *env, MDB_txn **ret)
 	int rc = daxkv_txn_begin(env->store, NULL, 0, &inner);
 
 	if (rc == DAXKV_BUSY)
-		return EDEADLK; /* this thread's own write transaction is running, and would be waited for */
+		return EDEADLK; /* this thread's own write transaction is running, and would be
+		                   waited for */
 	if (rc)
 		return err_of(rc);
 	if (UNLIKELY(longer(env))) {
 		daxkv_txn_abort(inner);
 		return MDB_MAP_RESIZED;
 	}
-	*txn = (MDB_txn){
-	    .env = env, .inner = inner, .forks = fork_count, .began = __atomic_load_n(&env->events, __ATOMIC_ACQUIRE)};
+	*txn = (MDB_txn){.env = env,
+	                 .inner = inner,
+	                 .forks = fork_count,
+	                 .began = __atomic_load_n(&env->events, __ATOMIC_ACQUIRE)};
 	__atomic_store_n(&env->writer, txn, __ATOMIC_RELAXED);
 	*ret = txn;
 	return 0;
@@ -170,7 +174,8 @@ int mdb_txn_begin(MDB_env *env, MDB_txn *parent, unsigned int flags, MDB_txn **r
 			return MDB_BAD_TXN;
 		if (parent->rdonly)
 			return env->flags & MDB_RDONLY && !(flags & MDB_RDONLY) ? EACCES : EINVAL;
-		return flags & MDB_RDONLY || parent->state ? MDB_BAD_TXN : mdb_begin_nested(env, parent, ret);
+		return flags & MDB_RDONLY || parent->state ? MDB_BAD_TXN
+		                                           : mdb_begin_nested(env, parent, ret);
 	}
 	if (flags & MDB_RDONLY)
 		return mdb_begin_read(env, ret);
@@ -187,7 +192,7 @@ size_t mdb_txn_id(MDB_txn *txn)
 	return txn && !(txn->state & TXN_IDLE) ? (size_t)daxkv_txn_id(txn->inner) : 0;
 }
 
-/* ---- ending --------------------------------------------------------------------------------------------------------------- */
+/* ---- ending ---------------------------------------------------------------------------------- */
 
 void txn_read_stop(MDB_txn *txn)
 {
@@ -209,7 +214,8 @@ static void read_end(MDB_txn *txn, bool keep)
 	reader_txn_free(txn);
 }
 
-/* write_end - commit or abort. Where the outermost transaction ends another thread's may begin, in the same handle. */
+/* write_end - commit or abort. Where the outermost transaction ends another thread's may begin, in
+ * the same handle. */
 static int write_end(MDB_txn *txn, bool keep)
 {
 	MDB_env *env = txn->env;
@@ -248,7 +254,8 @@ static int write_end(MDB_txn *txn, bool keep)
 	return rc;
 }
 
-/* txn_drop_copy - in a forked child: the store and its locks are the parent's, only the memory is ours. */
+/* txn_drop_copy - in a forked child: the store and its locks are the parent's, only the memory is
+ * ours. */
 static void txn_drop_copy(MDB_txn *txn)
 {
 	cursors_forget(txn);

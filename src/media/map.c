@@ -22,7 +22,7 @@
 
 typedef unsigned long ulong;
 
-/* ---- address space -------------------------------------------------------------------------------------------------------- */
+/* ---- address space --------------------------------------------------------------------------- */
 
 static uint64_t page_up(uint64_t n)
 {
@@ -40,10 +40,12 @@ static void size_set(struct map *map, uint64_t size)
 	__atomic_store_n(&map->size, size, __ATOMIC_RELEASE);
 }
 
-/* reserve_exactly - len bytes of empty address space, aligned to MAP_STEP: more is taken and trimmed. 0 or errno. */
+/* reserve_exactly - len bytes of empty address space, aligned to MAP_STEP: more is taken and
+ * trimmed. 0 or errno. */
 static int reserve_exactly(uint64_t len, const uint8_t **base)
 {
-	uint8_t *p = mmap(NULL, len + MAP_STEP, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint8_t *p = mmap(NULL, len + MAP_STEP, PROT_NONE,
+	                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (p == MAP_FAILED)
 		return errno;
 	size_t before = (size_t)(round_up((uintptr_t)p, MAP_STEP) - (uintptr_t)p);
@@ -58,10 +60,13 @@ static int reserve_exactly(uint64_t len, const uint8_t **base)
 static uint64_t address_limit(void)
 {
 	struct rlimit lim;
-	return getrlimit(RLIMIT_AS, &lim) == 0 && lim.rlim_cur != RLIM_INFINITY ? (uint64_t)lim.rlim_cur : UINT64_MAX;
+	return getrlimit(RLIMIT_AS, &lim) == 0 && lim.rlim_cur != RLIM_INFINITY
+	           ? (uint64_t)lim.rlim_cur
+	           : UINT64_MAX;
 }
 
-/* reserve_space - fill base and reserve. With max 0 it begins at 1 TiB, or at half of RLIMIT_AS so that the program keeps some. */
+/* reserve_space - fill base and reserve. With max 0 it begins at 1 TiB, or at half of RLIMIT_AS so
+ * that the program keeps some. */
 static int reserve_space(struct map *map, uint64_t size, uint64_t max)
 {
 	const uint64_t behind = map->guard ? MAP_STEP : 0;
@@ -71,12 +76,14 @@ static int reserve_space(struct map *map, uint64_t size, uint64_t max)
 		len = round_down(min_u64(map->room ? map->room : RESERVE_MAX, limit / 2), MAP_STEP);
 	len = max_u64(len, least);
 	int rc = reserve_exactly(len + behind, &map->base);
-	while ((rc == ENOMEM || rc == EINVAL) && max == 0 && len > least) { /* EINVAL: from valgrind */
+	while ((rc == ENOMEM || rc == EINVAL) && max == 0 &&
+	       len > least) { /* EINVAL: from valgrind */
 		len = max_u64(round_down(len / 2, MAP_STEP), least);
 		rc = reserve_exactly(len + behind, &map->base);
 	}
 	if (rc && limit != UINT64_MAX)
-		return err_sys(rc, "%s: no %lu bytes of address space: RLIMIT_AS allows %lu", map->path, (ulong)len, (ulong)limit);
+		return err_sys(rc, "%s: no %lu bytes of address space: RLIMIT_AS allows %lu",
+		               map->path, (ulong)len, (ulong)limit);
 	if (rc)
 		return err_sys(rc, "%s: no %lu bytes of address space", map->path, (ulong)len);
 	map->reserve = map->cap = max == 0 ? len : max_u64(max, size);
@@ -89,7 +96,8 @@ static void space_give_back(const struct map *map)
 	munmap(address(map, 0), round_up(map->reserve, MAP_STEP) + (map->guard ? MAP_STEP : 0));
 }
 
-/* range_fill - map [from, to) of the file at its place in the reserved space; both are multiples of the system page. */
+/* range_fill - map [from, to) of the file at its place in the reserved space; both are multiples of
+ * the system page. */
 static int range_fill(const struct map *map, uint64_t from, uint64_t to)
 {
 	int prot = PROT_READ, flags = MAP_FIXED;
@@ -107,14 +115,16 @@ static int range_fill(const struct map *map, uint64_t from, uint64_t to)
 		flags |= MAP_SHARED;
 	if (fds_map(address(map, from), to - from, prot, flags, map->fd, (off_t)from) == MAP_FAILED)
 		return errno;
-	/* Where the filesystem can: a huge page halves the cost of a random read. Not in the page cache of a disk: one changed byte has all of it written. */
+	/* Where the filesystem can: a huge page halves the cost of a random read. Not in the page
+	 * cache of a disk: one changed byte has all of it written. */
 	if (!map->private_copy && map->medium != DAXKV_MEDIUM_FILE)
 		madvise(address(map, from), to - from, MADV_HUGEPAGE);
 	return 0;
 }
 
-/* range_empty - make [from, to) empty reserved space again. When the kernel has no memory for that, the range stays as it is: nothing
- * refers to it, and it is replaced or unmapped like empty space. */
+/* range_empty - make [from, to) empty reserved space again. When the kernel has no memory for that,
+ * the range stays as it is: nothing refers to it, and it is replaced or unmapped like empty
+ * space. */
 static void range_empty(const struct map *map, uint64_t from, uint64_t to)
 {
 	if (from >= to)
@@ -125,19 +135,24 @@ static void range_empty(const struct map *map, uint64_t from, uint64_t to)
 		madvise(p, to - from, MADV_DONTFORK);
 }
 
-/* range_populate - fault [from, to) in for writing, so that no commit pays for it. Kernels before 5.14 do not know how: EINVAL. */
+/* range_populate - fault [from, to) in for writing, so that no commit pays for it. Kernels before
+ * 5.14 do not know how: EINVAL. */
 static int range_populate(const struct map *map, uint64_t from, uint64_t to)
 {
 	int rc = 0;
 	if (from >= to)
 		return 0;
 	if (map->medium == DAXKV_MEDIUM_FILE)
-		madvise(address(map, from), to - from, MADV_RANDOM); /* reading ahead gathers pages in larger ones, each of which is written whole */
+		madvise(address(map, from), to - from,
+		        MADV_RANDOM); /* reading ahead gathers pages in larger ones, each of which
+		                         is written whole */
 	while (madvise(address(map, from), to - from, MADV_POPULATE_WRITE) != 0) {
 		if (errno == EINTR || errno == EAGAIN)
 			continue;
 		if (errno != EINVAL)
-			rc = errno == EFAULT || errno == EHWPOISON ? EIO : errno; /* a store there would have been SIGBUS */
+			rc = errno == EFAULT || errno == EHWPOISON
+			         ? EIO
+			         : errno; /* a store there would have been SIGBUS */
 		break;
 	}
 	if (map->medium == DAXKV_MEDIUM_FILE)
@@ -145,10 +160,10 @@ static int range_populate(const struct map *map, uint64_t from, uint64_t to)
 	return rc;
 }
 
-/* ---- attaching ------------------------------------------------------------------------------------------------------------ */
+/* ---- attaching ------------------------------------------------------------------------------- */
 
-/* sync_probe - 0 when the file's mappings can have MAP_SYNC. Tried beside the reserved space, because a mapping that fails with
- * MAP_FIXED may have taken away what was there. */
+/* sync_probe - 0 when the file's mappings can have MAP_SYNC. Tried beside the reserved space,
+ * because a mapping that fails with MAP_FIXED may have taken away what was there. */
 static int sync_probe(const struct map *map)
 {
 	size_t len = page_up(1);
@@ -167,25 +182,31 @@ static int medium_choose(struct map *map, enum daxkv_pmem pmem)
 		return 0;
 	if (pmem == DAXKV_PMEM_FORCE) {
 		if (pm_dax_missing())
-			return err_set(DAXKV_NOT_DAX, "%s: no cache-line flushes without libpmem: %s is missing", map->path, pm_dax_missing());
+			return err_set(DAXKV_NOT_DAX,
+			               "%s: no cache-line flushes without libpmem: %s is missing",
+			               map->path, pm_dax_missing());
 		map->medium = DAXKV_MEDIUM_EMULATED;
 		return 0;
 	}
 	int rc = sync_probe(map);
 	if (rc == 0 && pmem == DAXKV_PMEM_DAX && pm_dax_missing())
-		return err_set(DAXKV_NOT_DAX, "%s: no cache-line flushes without libpmem: %s is missing", map->path, pm_dax_missing());
+		return err_set(DAXKV_NOT_DAX,
+		               "%s: no cache-line flushes without libpmem: %s is missing",
+		               map->path, pm_dax_missing());
 	if (rc == 0) /* fdatasync serves as well there */
 		map->medium = pm_dax_missing() ? DAXKV_MEDIUM_FILE : DAXKV_MEDIUM_DAX;
 	else if (rc != EOPNOTSUPP && rc != EINVAL)
 		return err_sys(rc, "%s: mmap with MAP_SYNC", map->path);
 	else if (pmem == DAXKV_PMEM_DAX)
-		return err_set(DAXKV_NOT_DAX, "%s: the mapping cannot have MAP_SYNC (no DAX filesystem on persistent memory): %s",
+		return err_set(DAXKV_NOT_DAX,
+		               "%s: the mapping cannot have MAP_SYNC (no DAX filesystem on "
+		               "persistent memory): %s",
 		               map->path, daxkv_strerror(rc));
 	return 0;
 }
 
-/* space_ensure - a file that was copied sparsely gets its space now: a full disk is an error here and not SIGBUS from a
- * store. */
+/* space_ensure - a file that was copied sparsely gets its space now: a full disk is an error here
+ * and not SIGBUS from a store. */
 static int space_ensure(const struct map *map, uint64_t size)
 {
 	uint64_t length;
@@ -193,21 +214,31 @@ static int space_ensure(const struct map *map, uint64_t size)
 	if (rc)
 		return err_sys(rc, "%s", map->path);
 	if (length < size)
-		return err_corrupt(length, "%s ends here, but %lu bytes of it are in use", map->path, (ulong)size);
+		return err_corrupt(length, "%s ends here, but %lu bytes of it are in use",
+		                   map->path, (ulong)size);
 	if (map->rdonly || map->private_copy)
 		return 0;
 	rc = file_own(map->fd, length);
 	return rc ? err_sys(rc, "%s: cannot allocate its %lu bytes", map->path, (ulong)length) : 0;
 }
 
-int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pmem, bool private_copy)
+int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pmem,
+               bool private_copy)
 {
-	static const struct pm_ops *const ops[] = {
-	    [DAXKV_MEDIUM_DAX] = &pm_dax_ops, [DAXKV_MEDIUM_FILE] = &pm_file_ops, [DAXKV_MEDIUM_EMULATED] = &pm_dax_ops};
-	struct map fresh = {.fd = map->fd, .rdonly = map->rdonly, .made = map->made, .private_copy = private_copy, .guard = map->guard, .room = map->room, .path = map->path};
+	static const struct pm_ops *const ops[] = {[DAXKV_MEDIUM_DAX] = &pm_dax_ops,
+	                                           [DAXKV_MEDIUM_FILE] = &pm_file_ops,
+	                                           [DAXKV_MEDIUM_EMULATED] = &pm_dax_ops};
+	struct map fresh = {.fd = map->fd,
+	                    .rdonly = map->rdonly,
+	                    .made = map->made,
+	                    .private_copy = private_copy,
+	                    .guard = map->guard,
+	                    .room = map->room,
+	                    .path = map->path};
 	assert(map->fd >= 0 && !map->base);
 	if (size == 0 || max_u64(size, max) > INT64_MAX / 2)
-		return err_set(EINVAL, "%s: a mapping of %lu, at most %lu bytes", map->path, (ulong)size, (ulong)max);
+		return err_set(EINVAL, "%s: a mapping of %lu, at most %lu bytes", map->path,
+		               (ulong)size, (ulong)max);
 	fresh.volatile_fs = file_in_memory(fresh.fd);
 	int rc = space_ensure(&fresh, size);
 	if (rc)
@@ -232,13 +263,14 @@ int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pme
 	return 0;
 }
 
-/* ---- growing and shrinking ------------------------------------------------------------------------------------------------ */
+/* ---- growing and shrinking ------------------------------------------------------------------- */
 
 /* grow_shared - the part of map_grow for who may write: length is the file's. 0 or errno. */
 static int grow_shared(struct map *map, uint64_t size, uint64_t length)
 {
 	const uint64_t from = page_up(map->size), to = page_up(size);
-	/* Growth that was undone may have left a longer file: it has its space already, but for what a copy made sparse. */
+	/* Growth that was undone may have left a longer file: it has its space already, but for
+	 * what a copy made sparse. */
 	int rc = length > map->size ? file_own(map->fd, min_u64(length, size)) : 0;
 	if (rc == 0 && size > length)
 		rc = file_extend(map->fd, length, size, length);
@@ -250,7 +282,8 @@ static int grow_shared(struct map *map, uint64_t size, uint64_t length)
 	rc = range_populate(map, from, to);
 	if (rc)
 		goto undo;
-	rc = file_sync(map->fd); /* Orders: the file's new length and space, before any reference to them [I11]. */
+	rc = file_sync(map->fd); /* Orders: the file's new length and space, before any reference to
+	                            them [I11]. */
 	if (rc == 0)
 		return 0;
 	map->pm.failed = rc; /* the file's other dirty pages may be what was lost */
@@ -267,21 +300,24 @@ static int grow(struct map *map, uint64_t size)
 	if (size <= map->size)
 		return 0;
 	if (size > map->reserve)
-		return err_set(DAXKV_FULL, "%s: %lu bytes wanted, %lu are the maximum", map->path, (ulong)size, (ulong)map->reserve);
+		return err_set(DAXKV_FULL, "%s: %lu bytes wanted, %lu are the maximum", map->path,
+		               (ulong)size, (ulong)map->reserve);
 	int rc = file_length(map->fd, &length);
 	if (rc)
 		return err_sys(rc, "%s", map->path);
 	if (!map->rdonly && !map->private_copy) {
 		rc = grow_shared(map, size, length);
 	} else if (length < size) {
-		return err_set(EACCES, "%s: opened for reading, cannot grow from %lu to %lu bytes", map->path, (ulong)length, (ulong)size);
+		return err_set(EACCES, "%s: opened for reading, cannot grow from %lu to %lu bytes",
+		               map->path, (ulong)length, (ulong)size);
 	} else {
 		rc = range_fill(map, page_up(map->size), page_up(size));
 		if (rc)
 			range_empty(map, page_up(map->size), page_up(size));
 	}
 	if (rc)
-		return err_sys(rc, "%s: cannot grow from %lu to %lu bytes", map->path, (ulong)map->size, (ulong)size);
+		return err_sys(rc, "%s: cannot grow from %lu to %lu bytes", map->path,
+		               (ulong)map->size, (ulong)size);
 	size_set(map, size);
 	return 0;
 }
@@ -292,8 +328,10 @@ void map_prefault(struct map *map, uint64_t off, uint64_t len)
 		if (map->prefaulted[step / 8] >> step % 8 & 1)
 			continue;
 		map->prefaulted[step / 8] |= (uint8_t)(1u << step % 8);
-		(void)range_populate(map, step * MAP_STEP,
-		                     min_u64((step + 1) * MAP_STEP, round_down(map->size, page_up(1)))); /* else page by page */
+		(void)range_populate(
+		    map, step * MAP_STEP,
+		    min_u64((step + 1) * MAP_STEP,
+		            round_down(map->size, page_up(1)))); /* else page by page */
 	}
 }
 
@@ -302,7 +340,11 @@ void map_populate(struct map *map)
 	if (map->prefaulted && map->size)
 		map_prefault(map, 0, map->size);
 	else if (map->made && map->medium == DAXKV_MEDIUM_FILE)
-		(void)range_populate(map, 0, round_down(map->size, page_up(1))); /* zeros are written once, here: no commit is the first to */
+		(void)range_populate(
+		    map, 0,
+		    round_down(
+		        map->size,
+		        page_up(1))); /* zeros are written once, here: no commit is the first to */
 	else
 		(void)madvise(address(map, 0), page_up(map->size), MADV_POPULATE_READ);
 }
@@ -326,10 +368,13 @@ static int extend(struct map *map, uint64_t size)
 	if (rc)
 		return err_sys(rc, "%s", map->path);
 	if (size > length)
-		return err_corrupt(length, "%s ends here, but %lu bytes of it are in use", map->path, (ulong)size);
+		return err_corrupt(length, "%s ends here, but %lu bytes of it are in use",
+		                   map->path, (ulong)size);
 	if (size > map->reserve)
-		return err_set(DAXKV_FULL, "%s has grown to %lu bytes; this process opened it with a maximum of %lu", map->path,
-		               (ulong)length, (ulong)map->reserve);
+		return err_set(
+		    DAXKV_FULL,
+		    "%s has grown to %lu bytes; this process opened it with a maximum of %lu",
+		    map->path, (ulong)length, (ulong)map->reserve);
 	if (map->committed && load_word(map->committed) > size)
 		size = min_u64(load_word(map->committed), min_u64(map->reserve, length));
 	rc = range_fill(map, page_up(map->size), page_up(size));
@@ -355,7 +400,8 @@ bool map_on_layers(const struct map *map)
 int map_follow_copy(struct map *map)
 {
 	char self[32];
-	snprintf(self, sizeof self, "/proc/self/fd/%d", map->fd); /* the same file, whatever its name is by now */
+	snprintf(self, sizeof self, "/proc/self/fd/%d",
+	         map->fd); /* the same file, whatever its name is by now */
 	const int cancel = cancel_off();
 	fds_hold();
 	int fd = open(self, O_RDONLY | O_CLOEXEC | O_NOCTTY), rc = fd < 0 ? errno : 0;
@@ -369,7 +415,11 @@ int map_follow_copy(struct map *map)
 		rc = range_fill(map, 0, page_up(map->size));
 	pthread_mutex_unlock(&map->mutex);
 	cancel_restore(cancel);
-	return rc ? err_sys(rc, "%s: the filesystem has copied it for a writer, and the copy cannot be opened; open the store again", map->path) : 0;
+	return rc ? err_sys(rc,
+	                    "%s: the filesystem has copied it for a writer, and the copy cannot be "
+	                    "opened; open the store again",
+	                    map->path)
+	          : 0;
 }
 
 void map_cut(struct map *map, uint64_t size)
@@ -388,12 +438,14 @@ int map_shrink(struct map *map, uint64_t size)
 	if (map->rdonly || map->private_copy)
 		return err_set(EACCES, "%s: opened for reading, cannot shrink", map->path);
 	if (size == 0 || size > map->size)
-		return err_set(EINVAL, "%s: cannot shrink from %lu to %lu bytes", map->path, (ulong)map->size, (ulong)size);
+		return err_set(EINVAL, "%s: cannot shrink from %lu to %lu bytes", map->path,
+		               (ulong)map->size, (ulong)size);
 	int rc = file_length(map->fd, &length);
 	if (rc == 0 && length > size)
 		rc = file_cut(map->fd, size);
 	if (rc)
-		return err_sys(rc, "%s: cannot shrink from %lu to %lu bytes", map->path, (ulong)map->size, (ulong)size);
+		return err_sys(rc, "%s: cannot shrink from %lu to %lu bytes", map->path,
+		               (ulong)map->size, (ulong)size);
 	const uint64_t old = map->size;
 	size_set(map, size);
 	range_empty(map, page_up(size), page_up(old));
@@ -418,7 +470,9 @@ void map_detach(struct map *map)
 
 enum daxkv_pmem map_pmem(enum daxkv_medium medium)
 {
-	return medium == DAXKV_MEDIUM_DAX ? DAXKV_PMEM_DAX : medium == DAXKV_MEDIUM_FILE ? DAXKV_PMEM_FILE : DAXKV_PMEM_FORCE;
+	return medium == DAXKV_MEDIUM_DAX    ? DAXKV_PMEM_DAX
+	       : medium == DAXKV_MEDIUM_FILE ? DAXKV_PMEM_FILE
+	                                     : DAXKV_PMEM_FORCE;
 }
 
 void map_close(struct map *map)
@@ -431,7 +485,8 @@ void map_close(struct map *map)
 void map_touch(const struct map *map)
 {
 	if (!map->rdonly && !map->private_copy)
-		(void)futimens(map->fd, NULL); /* a file of somebody else's, on a medium without times: it stays as it is */
+		(void)futimens(map->fd, NULL); /* a file of somebody else's, on a medium without
+		                                  times: it stays as it is */
 }
 
 bool map_copies(const struct map *map)
@@ -447,6 +502,7 @@ const char *map_durability(const struct map *map)
 		return "survives a power cut (MAP_SYNC, cache-line flushes)";
 	if (map->medium == DAXKV_MEDIUM_EMULATED)
 		return "emulated: survives a process crash, not a power cut";
-	return map->volatile_fs ? "survives a process crash, not a power cut (the filesystem is in memory)"
-	                        : "survives a power cut (fdatasync)";
+	return map->volatile_fs
+	           ? "survives a process crash, not a power cut (the filesystem is in memory)"
+	           : "survives a power cut (fdatasync)";
 }

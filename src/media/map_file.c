@@ -22,13 +22,14 @@
 
 #define EXTENTS    32u /* of a file, asked for in one call */
 #define TEMP_NAMES 100u
-#define HEAD_SIZE  4096u /* what makes a file a store: written last where the file is visible already */
+#define HEAD_SIZE                                                                                  \
+	4096u /* what makes a file a store: written last where the file is visible already */
 
 typedef unsigned long ulong;
 typedef int fill_fn(int fd, void *arg); /* of map_create_file */
 typedef int extent_fn(int fd, uint64_t from, const struct fiemap_extent *extent, uint64_t length);
 
-/* ---- bytes of a file ------------------------------------------------------------------------------------------------------ */
+/* ---- bytes of a file ------------------------------------------------------------------------- */
 
 static int write_all(int fd, const uint8_t *p, uint64_t n, uint64_t off)
 {
@@ -79,7 +80,8 @@ int file_cut(int fd, uint64_t size)
 	return 0;
 }
 
-/* file_allocate - fallocate [from, to); a file whose filesystem cannot gets zeros written from its end at length on. */
+/* file_allocate - fallocate [from, to); a file whose filesystem cannot gets zeros written from its
+ * end at length on. */
 static int file_allocate(int fd, uint64_t from, uint64_t to, uint64_t length)
 {
 	while (fallocate(fd, 0, (off_t)from, (off_t)(to - from)) != 0) {
@@ -104,7 +106,8 @@ int file_extend(int fd, uint64_t from, uint64_t to, uint64_t length)
 	bool was_pending = sigpending(&pending) == 0 && sigismember(&pending, SIGXFSZ) == 1;
 	rc = file_allocate(fd, from, to, length);
 	if (rc && to > length)
-		(void)file_cut(fd, length); /* when this fails too the file is longer than it need be, which the format allows */
+		(void)file_cut(fd, length); /* when this fails too the file is longer than it need
+		                               be, which the format allows */
 	if (rc == EFBIG && !was_pending)
 		while (sigtimedwait(&xfsz, NULL, &now) < 0 && errno == EINTR)
 			;
@@ -112,10 +115,11 @@ int file_extend(int fd, uint64_t from, uint64_t to, uint64_t length)
 	return rc;
 }
 
-/* ---- space of its own ----------------------------------------------------------------------------------------------------- */
+/* ---- space of its own ------------------------------------------------------------------------ */
 
-/* extents_walk - see is called for each extent of [0, length), and once with NULL when there are no more; from is the end of the one
- * before. What it returns but 0 ends the walk. *known: the filesystem has a list of extents. */
+/* extents_walk - see is called for each extent of [0, length), and once with NULL when there are no
+ * more; from is the end of the one before. What it returns but 0 ends the walk. *known: the
+ * filesystem has a list of extents. */
 static int extents_walk(int fd, uint64_t length, extent_fn *see, bool *known)
 {
 	union {
@@ -147,7 +151,8 @@ static int extents_walk(int fd, uint64_t length, extent_fn *see, bool *known)
 	return see(fd, at, NULL, length);
 }
 
-/* extent_own - fill the hole before an extent; blocks that it shares with another file are copied, where the filesystem can. */
+/* extent_own - fill the hole before an extent; blocks that it shares with another file are copied,
+ * where the filesystem can. */
 static int extent_own(int fd, uint64_t from, const struct fiemap_extent *e, uint64_t length)
 {
 	const uint64_t to = e ? min_u64(e->fe_logical, length) : length;
@@ -170,7 +175,8 @@ static int extent_shared(int fd, uint64_t from, const struct fiemap_extent *e, u
 	return e && e->fe_flags & FIEMAP_EXTENT_SHARED ? EEXIST : 0;
 }
 
-/* own_by_seek - the same by SEEK_HOLE, which takes allocated blocks that nobody has written for holes as well. */
+/* own_by_seek - the same by SEEK_HOLE, which takes allocated blocks that nobody has written for
+ * holes as well. */
 static int own_by_seek(int fd, uint64_t length)
 {
 	for (uint64_t at = 0; at < length;) {
@@ -204,7 +210,8 @@ int file_own(int fd, uint64_t length)
 		if ((uint64_t)st.st_blocks * 512 >= length)
 			return 0;
 	}
-	/* The filesystem's own list of extents knows allocated blocks that nobody has written yet from holes. */
+	/* The filesystem's own list of extents knows allocated blocks that nobody has written yet
+	 * from holes. */
 	int rc = extents_walk(fd, length, extent_own, &known);
 	return known ? rc : own_by_seek(fd, length);
 }
@@ -223,14 +230,16 @@ bool file_in_memory(int fd)
 
 bool file_copies(int fd)
 {
-	static const uint32_t copying[] = {0x2fc12fc1 /* ZFS */, 0xca451a4e /* bcachefs */, NILFS_SUPER_MAGIC};
+	static const uint32_t copying[] = {0x2fc12fc1 /* ZFS */, 0xca451a4e /* bcachefs */,
+	                                   NILFS_SUPER_MAGIC};
 	const uint32_t magic = fs_magic(fd);
 	bool known;
 	int flags = 0;
 	for (size_t i = 0; i < sizeof copying / sizeof *copying; i++)
 		if (magic == copying[i])
 			return true;
-	if (magic == BTRFS_SUPER_MAGIC && (ioctl(fd, FS_IOC_GETFLAGS, &flags) != 0 || !(flags & FS_NOCOW_FL)))
+	if (magic == BTRFS_SUPER_MAGIC &&
+	    (ioctl(fd, FS_IOC_GETFLAGS, &flags) != 0 || !(flags & FS_NOCOW_FL)))
 		return true;
 	return extents_walk(fd, FIEMAP_MAX_OFFSET, extent_shared, &known) == EEXIST;
 }
@@ -244,7 +253,7 @@ void file_exempt(int fd)
 	}
 }
 
-/* ---- opening and creating ------------------------------------------------------------------------------------------------- */
+/* ---- opening and creating -------------------------------------------------------------------- */
 
 static int type_check(const char *path, mode_t mode)
 {
@@ -258,7 +267,8 @@ static int type_check(const char *path, mode_t mode)
 int map_open_file(struct map *map, const char *path, bool rdonly)
 {
 	struct stat st;
-	/* Asked before opening, because to open a device can be an act, and afterwards, because names change. */
+	/* Asked before opening, because to open a device can be an act, and afterwards, because
+	 * names change. */
 	if (stat(path, &st) != 0)
 		return path_error(errno, path);
 	int rc = type_check(path, st.st_mode);
@@ -266,7 +276,8 @@ int map_open_file(struct map *map, const char *path, bool rdonly)
 		return rc;
 	*map = (struct map){.fd = -1, .rdonly = rdonly, .path = path};
 	fds_hold();
-	map->fd = fd_above_stdio(open(path, (rdonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+	map->fd = fd_above_stdio(
+	    open(path, (rdonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
 	fds_release();
 	if (map->fd < 0)
 		return err_sys(errno, "%s", path);
@@ -276,12 +287,15 @@ int map_open_file(struct map *map, const char *path, bool rdonly)
 	return rc;
 }
 
-/* dir_sync - make a change of path's directory entry durable. A directory that may not be read, or whose filesystem has no fsync for
- * directories, is reached by way of the whole filesystem, of which fd is a file. */
+/* dir_sync - make a change of path's directory entry durable. A directory that may not be read, or
+ * whose filesystem has no fsync for directories, is reached by way of the whole filesystem, of
+ * which fd is a file. */
 static int dir_sync(const char *path, int fd)
 {
 	const char *slash = strrchr(path, '/');
-	char *dir = !slash ? strdup(".") : slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
+	char *dir = !slash          ? strdup(".")
+	            : slash == path ? strdup("/")
+	                            : strndup(path, (size_t)(slash - path));
 	if (!dir)
 		return ENOMEM;
 	int dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -310,7 +324,8 @@ static int name_move(const char *temp, const char *path)
 int file_nameless(const char *path, unsigned int mode)
 {
 	const char *slash = strrchr(path, '/');
-	char *dir = !slash ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
+	char *dir =
+	    !slash ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
 	int fd = dir ? open(dir, O_RDWR | O_TMPFILE | O_CLOEXEC, mode) : -1;
 
 	free(dir);
@@ -325,8 +340,8 @@ int file_name(int fd, const char *path)
 	return linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0 ? 0 : errno;
 }
 
-/* temp_open - a new file beside path, with a name that nothing has: what has one of these names may be
- * somebody's. 0 with a name to free, or errno. */
+/* temp_open - a new file beside path, with a name that nothing has: what has one of these names may
+ * be somebody's. 0 with a name to free, or errno. */
 static int temp_open(const char *path, unsigned int mode, char **temp, int *fd)
 {
 	int rc = EEXIST;
@@ -339,7 +354,8 @@ static int temp_open(const char *path, unsigned int mode, char **temp, int *fd)
 			return ENOMEM;
 		}
 		fds_hold();
-		*fd = fd_above_stdio(open(*temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
+		*fd = fd_above_stdio(
+		    open(*temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
 		rc = *fd < 0 ? errno : 0;
 		fds_release();
 	}
@@ -360,7 +376,8 @@ static void file_prepare(int fd, uint64_t *size, uint64_t on_dax)
 {
 	struct statx st;
 	file_exempt(fd);
-	if (on_dax && statx(fd, "", AT_EMPTY_PATH, 0, &st) == 0 && st.stx_attributes & STATX_ATTR_DAX)
+	if (on_dax && statx(fd, "", AT_EMPTY_PATH, 0, &st) == 0 &&
+	    st.stx_attributes & STATX_ATTR_DAX)
 		*size = on_dax;
 }
 
@@ -375,9 +392,10 @@ static int content_make(int fd, uint64_t *size, uint64_t on_dax, fill_fn *fill, 
 	return rc ? rc : file_sync(fd);
 }
 
-/* new_nameless - a file that has its name only when it is whole, so that a crash leaves nothing. *able:
- * it could be tried. 0 or errno, or fill's error. */
-static int new_nameless(const char *path, unsigned int mode, uint64_t *size, uint64_t on_dax, fill_fn *fill, void *arg, int *fd, bool *able)
+/* new_nameless - a file that has its name only when it is whole, so that a crash leaves nothing.
+ * *able: it could be tried. 0 or errno, or fill's error. */
+static int new_nameless(const char *path, unsigned int mode, uint64_t *size, uint64_t on_dax,
+                        fill_fn *fill, void *arg, int *fd, bool *able)
 {
 	fds_hold();
 	*fd = file_nameless(path, mode);
@@ -399,7 +417,8 @@ static int new_nameless(const char *path, unsigned int mode, uint64_t *size, uin
 }
 
 /* new_temporary - the same with a name for the time being. */
-static int new_temporary(const char *path, unsigned int mode, uint64_t *size, uint64_t on_dax, fill_fn *fill, void *arg, int *fd)
+static int new_temporary(const char *path, unsigned int mode, uint64_t *size, uint64_t on_dax,
+                         fill_fn *fill, void *arg, int *fd)
 {
 	char *temp;
 	int rc = temp_open(path, mode, &temp, fd);
@@ -417,7 +436,8 @@ static int new_temporary(const char *path, unsigned int mode, uint64_t *size, ui
 	return rc;
 }
 
-static int create_new(const char *path, unsigned int mode, uint64_t *size, uint64_t on_dax, fill_fn *fill, void *arg, int *fd)
+static int create_new(const char *path, unsigned int mode, uint64_t *size, uint64_t on_dax,
+                      fill_fn *fill, void *arg, int *fd)
 {
 	bool able;
 	int rc = new_nameless(path, mode, size, on_dax, fill, arg, fd, &able);
@@ -431,7 +451,8 @@ static int create_new(const char *path, unsigned int mode, uint64_t *size, uint6
 			fds_close(fd);
 		}
 	}
-	return rc > 0 ? err_sys(rc, "%s: cannot create a store of %lu bytes", path, (ulong)*size) : rc;
+	return rc > 0 ? err_sys(rc, "%s: cannot create a store of %lu bytes", path, (ulong)*size)
+	              : rc;
 }
 
 /* data_copy - copy what is data of [from, to): the rest is zero in both files. */
@@ -458,9 +479,11 @@ static int data_copy(int in, int out, uint64_t from, uint64_t to)
 	return 0;
 }
 
-/* create_inside - fill the empty file fd: the content is made in memory first, so that its head can come last, behind a sync, in whatever
- * order fill writes. A crash on the way leaves a file that begins with zeros, and no half store. */
-static int create_inside(const char *path, int fd, uint64_t *length, uint64_t on_dax, fill_fn *fill, void *arg)
+/* create_inside - fill the empty file fd: the content is made in memory first, so that its head can
+ * come last, behind a sync, in whatever order fill writes. A crash on the way leaves a file that
+ * begins with zeros, and no half store. */
+static int create_inside(const char *path, int fd, uint64_t *length, uint64_t on_dax, fill_fn *fill,
+                         void *arg)
 {
 	int image = memfd_create("daxkv-new", MFD_CLOEXEC);
 	if (image < 0)
@@ -483,10 +506,13 @@ static int create_inside(const char *path, int fd, uint64_t *length, uint64_t on
 	if (rc)
 		(void)file_cut(fd, 0);
 	close(image);
-	return rc > 0 ? err_sys(rc, "%s: cannot make a store of %lu bytes in the empty file", path, (ulong)size) : rc;
+	return rc > 0 ? err_sys(rc, "%s: cannot make a store of %lu bytes in the empty file", path,
+	                        (ulong)size)
+	              : rc;
 }
 
-int map_create_file(struct map *map, const char *path, unsigned int mode, uint64_t *size, uint64_t on_dax, fill_fn *fill, void *arg)
+int map_create_file(struct map *map, const char *path, unsigned int mode, uint64_t *size,
+                    uint64_t on_dax, fill_fn *fill, void *arg)
 {
 	struct stat st;
 	uint64_t length = 0;

@@ -32,8 +32,8 @@ static int link_step(char **path, bool *more)
 	return 0;
 }
 
-/* leads_astray - whether path is another file than its links tell: links of /proc do not need the names
- * that they show. */
+/* leads_astray - whether path is another file than its links tell: links of /proc do not need the
+ * names that they show. */
 static bool leads_astray(const char *path, const char *told)
 {
 	struct stat x, y;
@@ -52,7 +52,9 @@ int path_follow(const char *path, char **out)
 	int rc = at ? 0 : err_set(ENOMEM, "no memory for a file name");
 
 	for (unsigned int i = 0; !rc && more; i++)
-		rc = i <= LINKS_MAX ? link_step(&at, &more) : err_sys(ELOOP, "%s: symbolic links that lead to each other", path);
+		rc = i <= LINKS_MAX
+		         ? link_step(&at, &more)
+		         : err_sys(ELOOP, "%s: symbolic links that lead to each other", path);
 	if (!rc && strcmp(at, path) != 0 && leads_astray(path, at)) {
 		free(at);
 		at = strdup(path);
@@ -66,13 +68,16 @@ int path_follow(const char *path, char **out)
 	return 0;
 }
 
-/* dir_error - what is wrong with a directory above the file, those above it being in order. 0: nothing. */
+/* dir_error - what is wrong with a directory above the file, those above it being in order. 0:
+ * nothing. */
 static int dir_error(const char *path, const char *dir)
 {
 	struct stat st;
 
 	if (stat(dir, &st) != 0)
-		return errno == ENOENT ? err_sys(errno, "%s: the directory %s is missing", path, dir) : err_sys(errno, "%s: %s", path, dir);
+		return errno == ENOENT
+		           ? err_sys(errno, "%s: the directory %s is missing", path, dir)
+		           : err_sys(errno, "%s: %s", path, dir);
 	if (!S_ISDIR(st.st_mode))
 		return err_sys(ENOTDIR, "%s: %s", path, dir);
 	if (faccessat(AT_FDCWD, dir, X_OK, AT_EACCESS) != 0 && errno == EACCES)
@@ -86,7 +91,8 @@ int path_error(int rc, const char *path)
 	int found = 0;
 
 	if (dir && (rc == ENOENT || rc == ENOTDIR || rc == EACCES)) {
-		for (char *slash = strchr(dir + 1, '/'); slash && !found; slash = strchr(slash + 1, '/')) {
+		for (char *slash = strchr(dir + 1, '/'); slash && !found;
+		     slash = strchr(slash + 1, '/')) {
 			*slash = 0;
 			found = dir_error(path, dir);
 			*slash = '/';
@@ -99,7 +105,8 @@ int path_error(int rc, const char *path)
 int path_make_error(const char *path)
 {
 	const char *slash = strrchr(path, '/');
-	char *dir = !slash ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
+	char *dir =
+	    !slash ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
 	struct stat st;
 	int rc = 0;
 

@@ -9,15 +9,16 @@
 #define DAXKV_PATH_H
 
 /* path_follow - the path of the file that path leads to when its last component is a symbolic link,
- * also one to a file that is not there yet; else path as it is. *out is to be freed. ELOOP with a text
- * when links lead to each other; ENOMEM. */
+ * also one to a file that is not there yet; else path as it is. *out is to be freed. ELOOP with a
+ * text when links lead to each other; ENOMEM. */
 int path_follow(const char *path, char **out);
 
-/* path_error - rc, the errno of a call that failed for path, with a text that names the directory which
- * is missing, is none, or may not be used. */
+/* path_error - rc, the errno of a call that failed for path, with a text that names the directory
+ * which is missing, is none, or may not be used. */
 int path_error(int rc, const char *path);
 
-/* path_make_error - path is missing: 0 when a file can be made there, else errno with such a text. */
+/* path_make_error - path is missing: 0 when a file can be made there, else errno with such a
+ * text. */
 int path_make_error(const char *path);
 
 #endif

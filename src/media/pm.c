@@ -5,7 +5,8 @@
 
 #define LINE 64u
 
-/* count - one thread at a time may write, so no increment is lost; who reads the counters meanwhile sees whole numbers. */
+/* count - one thread at a time may write, so no increment is lost; who reads the counters meanwhile
+ * sees whole numbers. */
 static void count(uint64_t *counter, uint64_t n)
 {
 	__atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * pm.h - the persistence layer: the only place that changes mapped bytes, writes them back and waits for it.
+ * pm.h - the persistence layer: the only place that changes mapped bytes, writes them back and
+ * waits for it.
  *
  *   pm_write / pm_zero     cached stores of fresh bytes
  *   pm_stream              fresh bytes past the cache, on their way to the medium at once
@@ -8,13 +9,15 @@
  *   pm_flush               start writing the lines of a range back
  *   pm_fence               wait until all that this thread flushed or streamed is durable
  *
- * Above this floor a pointer into the mapping points to const, so the compiler finds a store that bypasses it. The rule that
- * makes it correct: nothing is durable before a fence after its flush, and anything may be durable before (a cache evicts when it
- * likes). A fence covers the flushes of its own thread only.
+ * Above this floor a pointer into the mapping points to const, so the compiler finds a store that
+ * bypasses it. The rule that makes it correct: nothing is durable before a fence after its flush,
+ * and anything may be durable before (a cache evicts when it likes). A fence covers the flushes of
+ * its own thread only.
  *
- * What the calls do is chosen when the file is mapped: pm_dax.c (libpmem, on MAP_SYNC mappings and emulated) and pm_file.c (flush does
- * nothing, the fence is fdatasync). Rejected: pmem_is_pmem() and PMEM_IS_PMEM_FORCE as the test for DAX, because they can be
- * wrong; msync, because it needs the list of ranges that fdatasync knows by itself.
+ * What the calls do is chosen when the file is mapped: pm_dax.c (libpmem, on MAP_SYNC mappings and
+ * emulated) and pm_file.c (flush does nothing, the fence is fdatasync). Rejected: pmem_is_pmem()
+ * and PMEM_IS_PMEM_FORCE as the test for DAX, because they can be wrong; msync, because it needs
+ * the list of ranges that fdatasync knows by itself.
  */
 #ifndef DAXKV_PM_H
 #define DAXKV_PM_H
@@ -26,8 +29,9 @@ struct pm;
 
 struct pm_ops {
 	const char *name;
-	void (*write)(struct pm *pm, void *dst, const void *src, size_t n);  /* src NULL: zeros */
-	void (*stream)(struct pm *pm, void *dst, const void *src, size_t n); /* dst at a line, n whole lines */
+	void (*write)(struct pm *pm, void *dst, const void *src, size_t n); /* src NULL: zeros */
+	void (*stream)(struct pm *pm, void *dst, const void *src,
+	               size_t n); /* dst at a line, n whole lines */
 	void (*store8)(struct pm *pm, uint64_t *word, uint64_t value);
 	void (*flush)(struct pm *pm, const void *p, size_t n);
 	int (*fence)(struct pm *pm); /* 0 or errno */
@@ -36,16 +40,21 @@ struct pm_ops {
 struct pm {
 	const struct pm_ops *ops;
 	int fd;
-	int failed; /* errno of a sync of the file that failed, in a fence or at growth: every later fence fails with it */
-	/* Lines are of 64 bytes. Changed, with relaxed atomic stores, by who may write; read by all with relaxed loads. */
+	int failed; /* errno of a sync of the file that failed, in a fence or at growth: every later
+	               fence fails with it */
+	/* Lines are of 64 bytes. Changed, with relaxed atomic stores, by who may write; read by all
+	 * with relaxed loads. */
 	uint64_t lines_flushed, lines_streamed, fences;
 };
 
-extern const struct pm_ops pm_dax_ops;     /* cache-line flushes by libpmem: after pm_dax_missing has said NULL */
-extern const struct pm_ops pm_file_ops;    /* fdatasync */
-extern const struct pm_ops pm_private_ops; /* a private mapping: stores only, nothing is ever durable */
+extern const struct pm_ops
+    pm_dax_ops; /* cache-line flushes by libpmem: after pm_dax_missing has said NULL */
+extern const struct pm_ops pm_file_ops; /* fdatasync */
+extern const struct pm_ops
+    pm_private_ops; /* a private mapping: stores only, nothing is ever durable */
 
-/* pm_dax_missing - load libpmem, once for the process: NULL, or what cannot be found. Any thread. */
+/* pm_dax_missing - load libpmem, once for the process: NULL, or what cannot be found. Any
+ * thread. */
 const char *pm_dax_missing(void);
 
 void pm_init(struct pm *pm, const struct pm_ops *ops, int fd);
@@ -54,8 +63,8 @@ void pm_init(struct pm *pm, const struct pm_ops *ops, int fd);
 void pm_write(struct pm *pm, const void *dst, const void *src, size_t n);
 void pm_zero(struct pm *pm, const void *dst, size_t n);
 
-/* pm_stream - store fresh bytes and start their way to the medium; needs no pm_flush. dst and n are multiples of 64. src and dst do not
- * overlap. */
+/* pm_stream - store fresh bytes and start their way to the medium; needs no pm_flush. dst and n are
+ * multiples of 64. src and dst do not overlap. */
 void pm_stream(struct pm *pm, const void *dst, const void *src, size_t n);
 
 /* pm_store8 - change one word in place; release order, pairs with load_word. Not flushed. */
@@ -64,16 +73,18 @@ void pm_store8(struct pm *pm, const uint64_t *word, uint64_t value);
 /* pm_flush - start writing back the lines of [p, p + n). */
 void pm_flush(struct pm *pm, const void *p, size_t n);
 
-/* pm_fence - wait until everything this thread flushed or streamed is durable. Returns 0, or the errno of fdatasync: then
- * nothing is known about what became durable, and the caller must put the store into panic. The kernel tells of a lost write once only, so that a
- * later success means nothing: it fails from then on. */
+/* pm_fence - wait until everything this thread flushed or streamed is durable. Returns 0, or the
+ * errno of fdatasync: then nothing is known about what became durable, and the caller must put the
+ * store into panic. The kernel tells of a lost write once only, so that a later success means
+ * nothing: it fails from then on. */
 int pm_fence(struct pm *pm);
 
 /* pm_plain_write, pm_plain_store8 - what the backends on plain memory share. */
 void pm_plain_write(struct pm *pm, void *dst, const void *src, size_t n);
 void pm_plain_store8(struct pm *pm, uint64_t *word, uint64_t value);
 
-/* pm_own - bring the line of p into this core's cache for writing, ahead of a store and flush (saves half their cost). */
+/* pm_own - bring the line of p into this core's cache for writing, ahead of a store and flush
+ * (saves half their cost). */
 static inline void pm_own(const void *p)
 {
 	__builtin_prefetch(p, 1, 3);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The backend for MAP_SYNC mappings, and for emulation: libpmem chooses the processor's best flush and streaming store. It is loaded
- * when the first store wants it: with it come libraries for managing devices, which cost a process more to start than all else that
- * it does with a store in a file.
+ * The backend for MAP_SYNC mappings, and for emulation: libpmem chooses the processor's best flush
+ * and streaming store. It is loaded when the first store wants it: with it come libraries for
+ * managing devices, which cost a process more to start than all else that it does with a store in a
+ * file.
  */
 #include "media/pm.h"
 
@@ -19,7 +20,8 @@ static struct {
 	const char *missing; /* what could not be had; static */
 } pmem;
 
-/* function_find - ISO C has no conversion from an object's address to a function's: it is copied. */
+/* function_find - ISO C has no conversion from an object's address to a function's: it is
+ * copied. */
 static void function_find(void *library, const char *name, void *function)
 {
 	void **place = function;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The backends without cache-line flushes: a file in the page cache, where the kernel knows which pages are dirty and fdatasync writes
- * them, and a private mapping, where nothing ever becomes durable.
+ * The backends without cache-line flushes: a file in the page cache, where the kernel knows which
+ * pages are dirty and fdatasync writes them, and a private mapping, where nothing ever becomes
+ * durable.
  */
 #include "base/base.h"
 #include "base/cancel.h"

@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #define SUPER_HASH_SEED 0x6461786b76000001u
-#define LMDB_MAGIC 0xBEEFC0DEu
-#define LMDB_MAGIC_OFF 16
+#define LMDB_MAGIC      0xBEEFC0DEu
+#define LMDB_MAGIC_OFF  16
 
 static const struct fmt_super *super_blank(void)
 {
@@ -30,7 +30,9 @@ static int super_foreign(const struct fmt_super *s)
 	if (get32(bytes + LMDB_MAGIC_OFF) == LMDB_MAGIC)
 		return err_set(DAXKV_FOREIGN, "not a daxkv store: an LMDB file");
 	if (memcmp(s, super_blank(), sizeof *s) == 0)
-		return err_set(DAXKV_FOREIGN, "not a daxkv store: its first %u bytes are zero (a store whose creation was cut short looks like this too)",
+		return err_set(DAXKV_FOREIGN,
+		               "not a daxkv store: its first %u bytes are zero (a store whose "
+		               "creation was cut short looks like this too)",
 		               FMT_SUPER_SIZE);
 	return err_set(DAXKV_FOREIGN, "not a daxkv store: no magic number at its start");
 }
@@ -45,21 +47,29 @@ static int super_validate(const struct fmt_super *s)
 	if (memcmp(s->magic, FMT_MAGIC, FMT_MAGIC_SIZE) != 0)
 		return super_foreign(s);
 	if (s->endian != FMT_ENDIAN)
-		return err_corrupt(12, "superblock: byte order mark is 0x%08x, not 0x%08x", s->endian, FMT_ENDIAN);
+		return err_corrupt(12, "superblock: byte order mark is 0x%08x, not 0x%08x",
+		                   s->endian, FMT_ENDIAN);
 	if (s->version > FMT_VERSION)
-		return err_set(DAXKV_VERSION, "format version %u: this library reads up to %u", s->version, FMT_VERSION);
+		return err_set(DAXKV_VERSION, "format version %u: this library reads up to %u",
+		               s->version, FMT_VERSION);
 	if (s->hash != hash64(SUPER_HASH_SEED, s, offsetof(struct fmt_super, hash)))
 		return err_corrupt(0, "superblock: its checksum does not match");
 	if (s->version != FMT_VERSION)
-		return err_set(DAXKV_VERSION, "format version %u: this library reads %u", s->version, FMT_VERSION);
+		return err_set(DAXKV_VERSION, "format version %u: this library reads %u",
+		               s->version, FMT_VERSION);
 	if (!page_size_valid(s->page_size))
 		return err_corrupt(16, "superblock: page size %u", s->page_size);
 	if (s->incompat)
-		return err_set(DAXKV_VERSION, "the store uses features (bits 0x%x) that this library does not know", s->incompat);
+		return err_set(
+		    DAXKV_VERSION,
+		    "the store uses features (bits 0x%x) that this library does not know",
+		    s->incompat);
 	if (s->ring_record_size != FMT_RING_RECORD || s->ring_records != FMT_RING_RECORDS ||
 	    s->ring_off != round_up(FMT_SUPER_SIZE, s->page_size) ||
-	    s->first_page != round_up(s->ring_off + FMT_RING_RECORD * FMT_RING_RECORDS, s->page_size))
-		return err_corrupt(20, "superblock: ring of %u records of %u bytes at 0x%lx", s->ring_records, s->ring_record_size,
+	    s->first_page !=
+	        round_up(s->ring_off + FMT_RING_RECORD * FMT_RING_RECORDS, s->page_size))
+		return err_corrupt(20, "superblock: ring of %u records of %u bytes at 0x%lx",
+		                   s->ring_records, s->ring_record_size,
 		                   (unsigned long)s->ring_off);
 	return 0;
 }
@@ -80,14 +90,19 @@ int super_read(int fd, uint64_t file_size, struct geometry *g)
 	if (n < (ssize_t)FMT_MAGIC_SIZE || memcmp(s.magic, FMT_MAGIC, FMT_MAGIC_SIZE) != 0)
 		return super_foreign(&s);
 	if (n < (ssize_t)sizeof s)
-		return err_corrupt(0, "truncated: the file has %lu bytes, the superblock alone %u", (unsigned long)file_size, FMT_SUPER_SIZE);
+		return err_corrupt(0, "truncated: the file has %lu bytes, the superblock alone %u",
+		                   (unsigned long)file_size, FMT_SUPER_SIZE);
 	int rc = super_validate(&s);
 	if (rc)
 		return rc;
 	if (file_size < super_min_size(s.page_size))
-		return err_corrupt(0, "truncated: the file has %lu bytes, a store at least %lu", (unsigned long)file_size,
+		return err_corrupt(0, "truncated: the file has %lu bytes, a store at least %lu",
+		                   (unsigned long)file_size,
 		                   (unsigned long)super_min_size(s.page_size));
-	*g = (struct geometry){.page_size = s.page_size, .file_id = s.file_id, .ring_off = s.ring_off, .first_page = s.first_page,
+	*g = (struct geometry){.page_size = s.page_size,
+	                       .file_id = s.file_id,
+	                       .ring_off = s.ring_off,
+	                       .first_page = s.first_page,
 	                       .rocompat = s.rocompat != 0};
 	return 0;
 }
@@ -122,7 +137,8 @@ static uint64_t first_page_of(uint32_t page_size)
 
 uint64_t super_min_size(uint32_t page_size)
 {
-	return first_page_of(page_size) + 3 * (uint64_t)page_size; /* directory, bitmap, descriptor */
+	return first_page_of(page_size) +
+	       3 * (uint64_t)page_size; /* directory, bitmap, descriptor */
 }
 
 static int write_at(int fd, const void *p, size_t n, uint64_t off)
@@ -192,7 +208,8 @@ void super_layout(struct super_layout *l, uint32_t page_size, uint64_t data)
 	} while (need > l->zones);
 }
 
-/* A new store: every zone that its size touches has its bitmap page, behind the directory pages, behind the ring. */
+/* A new store: every zone that its size touches has its bitmap page, behind the directory pages,
+ * behind the ring. */
 uint32_t desc_crc(const struct fmt_desc *desc)
 {
 	const uint8_t *p = (const void *)desc;
@@ -204,7 +221,8 @@ int super_fill(int fd, void *arg)
 {
 	const struct super_new *new = arg;
 	uint32_t psize = new->page_size;
-	uint64_t zones = (new->size + super_zone_bytes(psize) - 1) / super_zone_bytes(psize), per_dir = psize / FMT_WORD;
+	uint64_t zones = (new->size + super_zone_bytes(psize) - 1) / super_zone_bytes(psize),
+	         per_dir = psize / FMT_WORD;
 	uint64_t dirs = (zones + per_dir - 1) / per_dir, first = first_page_of(psize);
 	uint64_t bitmaps_off = first + dirs * psize, desc_off = bitmaps_off + zones * psize;
 	struct fmt_super s;
@@ -217,11 +235,13 @@ int super_fill(int fd, void *arg)
 	rc = write_at(fd, page, FMT_RING_RECORD * FMT_RING_RECORDS, ring_off_of(psize));
 	for (uint64_t d = 0; d < dirs && !rc; d++) {
 		for (uint64_t i = 0; i < per_dir; i++)
-			page[i] = d * per_dir + i < zones ? bitmaps_off + (d * per_dir + i) * psize : 0;
+			page[i] =
+			    d * per_dir + i < zones ? bitmaps_off + (d * per_dir + i) * psize : 0;
 		rc = write_at(fd, page, psize, first + d * psize);
 	}
 	for (uint64_t z = 0; z < zones && !rc; z++) {
-		uint64_t used = desc_off / psize + 1, per_zone = (uint64_t)psize * 8, from = z * per_zone;
+		uint64_t used = desc_off / psize + 1, per_zone = (uint64_t)psize * 8,
+		         from = z * per_zone;
 
 		memset(page, 0, psize);
 		if (used > from)

@@ -2,8 +2,8 @@
 /*
  * super.h - the superblock: what a store file says of itself, and the bytes of a new one.
  *
- * The first 256 bytes never change and carry a hash; the words behind them change by commit records (main_desc, size, user_version, dir) or by
- * recovery and close (clean).
+ * The first 256 bytes never change and carry a hash; the words behind them change by commit records
+ * (main_desc, size, user_version, dir) or by recovery and close (clean).
  */
 #ifndef DAXKV_SUPER_H
 #define DAXKV_SUPER_H
@@ -18,7 +18,8 @@ struct geometry { /* the fixed facts of a store */
 	bool rocompat; /* features are unknown here that reading does not need: read-only */
 };
 
-/* super_read - validate the superblock of the open file, file_size bytes long. Errors: FOREIGN, VERSION, CORRUPT, errno of pread. */
+/* super_read - validate the superblock of the open file, file_size bytes long. Errors: FOREIGN,
+ * VERSION, CORRUPT, errno of pread. */
 int super_read(int fd, uint64_t file_size, struct geometry *geometry);
 
 struct super_new {
@@ -27,9 +28,8 @@ struct super_new {
 	uint64_t file_id, created, user_version, initial;
 };
 
-/* super_fill - write a new store's superblock, ring, space pages and main descriptor into fd, whose bytes may be anything. new is a struct
- * super_new.
- * The superblock is written last. 0 or errno. */
+/* super_fill - write a new store's superblock, ring, space pages and main descriptor into fd, whose
+ * bytes may be anything. new is a struct super_new. The superblock is written last. 0 or errno. */
 int super_fill(int fd, void *new_store);
 
 /* desc_crc - of a descriptor page, its place left out. */

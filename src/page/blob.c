@@ -66,7 +66,8 @@ int blob_bytes(const struct view *v, const struct fmt_blob *blob, const uint8_t 
 {
 	uint64_t size = view_size(v);
 
-	if (blob->off % v->psize || blob->off == 0 || blob->len > INT64_MAX || blob->off > INT64_MAX)
+	if (blob->off % v->psize || blob->off == 0 || blob->len > INT64_MAX ||
+	    blob->off > INT64_MAX)
 		return err_corrupt(blob->off, "a value of %lu bytes", (unsigned long)blob->len);
 	if (blob->off + blob->len > size) {
 		int rc = view_extend(v, blob->off + blob->len);

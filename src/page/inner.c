@@ -5,7 +5,8 @@
 #include "base/crc.h"
 #include "space/wset.h"
 
-int inner_sep(const struct view *v, const struct fmt_page *page, uint64_t off, uint32_t i, struct sep *s)
+int inner_sep(const struct view *v, const struct fmt_page *page, uint64_t off, uint32_t i,
+              struct sep *s)
 {
 	const uint8_t *bytes = (const uint8_t *)page;
 	uint32_t at = once(get16(bytes + page->offs + 2 * i));
@@ -16,8 +17,10 @@ int inner_sep(const struct view *v, const struct fmt_page *page, uint64_t off, u
 	s->dlen = once(get16(bytes + at + 2));
 	s->key = bytes + at + FMT_SEP_SIZE;
 	s->dup = s->key + s->klen;
-	if (UNLIKELY(at + FMT_SEP_SIZE + s->klen + (s->dlen == FMT_SEP_NODUP ? 0 : s->dlen) > v->psize))
-		return err_corrupt(off, "inner page: separator %u at byte %u has %u + %u bytes", i, at, s->klen, s->dlen);
+	if (UNLIKELY(at + FMT_SEP_SIZE + s->klen + (s->dlen == FMT_SEP_NODUP ? 0 : s->dlen) >
+	             v->psize))
+		return err_corrupt(off, "inner page: separator %u at byte %u has %u + %u bytes", i,
+		                   at, s->klen, s->dlen);
 	return 0;
 }
 
@@ -35,8 +38,10 @@ static int sep_cmp(const struct order *o, const struct sep *s, const struct prob
 	return p->edge == PROBE_BEFORE ? 1 : order_dup_cmp(o, s->dup, s->dlen, p->dup, p->dlen);
 }
 
-/* inner_prefix_side - for a page with a prefix. 0: the key begins with it; <0, >0: it lies before, behind all separators. */
-static int inner_prefix_side(const struct view *v, const struct fmt_page *page, uint64_t off, uint32_t plen, const uint8_t *key, uint32_t klen, int *side)
+/* inner_prefix_side - for a page with a prefix. 0: the key begins with it; <0, >0: it lies before,
+ * behind all separators. */
+static int inner_prefix_side(const struct view *v, const struct fmt_page *page, uint64_t off,
+                             uint32_t plen, const uint8_t *key, uint32_t klen, int *side)
 {
 	struct sep first;
 	int rc;
@@ -45,18 +50,22 @@ static int inner_prefix_side(const struct view *v, const struct fmt_page *page, 
 	if (rc)
 		return rc;
 	if (plen > first.klen)
-		return err_corrupt(off, "inner page: a prefix of %u bytes, the first separator has %u", plen, first.klen);
+		return err_corrupt(off,
+		                   "inner page: a prefix of %u bytes, the first separator has %u",
+		                   plen, first.klen);
 	*side = memcmp(key, first.key, plen < klen ? plen : klen);
 	if (*side == 0 && klen < plen)
 		*side = -1;
 	return 0;
 }
 
-int inner_find(const struct view *v, const struct fmt_page *page, uint64_t off, const struct order *o, const struct probe *p, uint32_t *index)
+int inner_find(const struct view *v, const struct fmt_page *page, uint64_t off,
+               const struct order *o, const struct probe *p, uint32_t *index)
 {
 	const uint64_t *heads = inner_heads(page);
 	uint32_t plen = once(page->plen);
-	int side = 0, rc = UNLIKELY(plen) ? inner_prefix_side(v, page, off, plen, p->key, p->klen, &side) : 0;
+	int side = 0,
+	    rc = UNLIKELY(plen) ? inner_prefix_side(v, page, off, plen, p->key, p->klen, &side) : 0;
 
 	if (UNLIKELY(rc))
 		return rc;
@@ -100,20 +109,30 @@ static uint32_t page_crc(const uint8_t *image)
 {
 	const struct fmt_page *page = (const void *)image;
 
-	return crc32c(crc32c(crc32c(crc32c(0, image, 8), image + 20, 12), inner_heads(page), 8 * (size_t)page->n), image + page->offs, page->end - page->offs);
+	return crc32c(crc32c(crc32c(crc32c(0, image, 8), image + 20, 12), inner_heads(page),
+	                     8 * (size_t)page->n),
+	              image + page->offs, page->end - page->offs);
 }
 
-uint32_t inner_build(uint8_t *image, uint32_t psize, const struct order *o, const struct sep *seps, const uint64_t *kids, uint32_t n,
-                     unsigned int level, uint64_t birth, uint64_t prev)
+uint32_t inner_build(uint8_t *image, uint32_t psize, const struct order *o, const struct sep *seps,
+                     const uint64_t *kids, uint32_t n, unsigned int level, uint64_t birth,
+                     uint64_t prev)
 {
 	struct fmt_page *page = (void *)image;
 	uint64_t *heads = (void *)(image + FMT_INNER_HEADS);
 	uint32_t offs = FMT_INNER_HEADS + 16 * n + 8, at = offs + 2 * n, plen = 0;
 
 	if (n > 1)
-		plen = order_prefix(o, seps[0].key, seps[0].klen, seps[n - 1].key, seps[n - 1].klen);
-	*page = (struct fmt_page){.birth = birth, .prev = prev, .type = FMT_INNER, .level = (uint8_t)level, .n = (uint16_t)n,
-	                          .plen = (uint16_t)plen, .heads = FMT_INNER_HEADS, .offs = (uint16_t)offs};
+		plen =
+		    order_prefix(o, seps[0].key, seps[0].klen, seps[n - 1].key, seps[n - 1].klen);
+	*page = (struct fmt_page){.birth = birth,
+	                          .prev = prev,
+	                          .type = FMT_INNER,
+	                          .level = (uint8_t)level,
+	                          .n = (uint16_t)n,
+	                          .plen = (uint16_t)plen,
+	                          .heads = FMT_INNER_HEADS,
+	                          .offs = (uint16_t)offs};
 	memcpy(heads + n, kids, 8 * ((size_t)n + 1));
 	for (uint32_t i = 0; i < n; i++) {
 		const struct sep *s = &seps[i];
@@ -140,7 +159,8 @@ uint32_t inner_build(uint8_t *image, uint32_t psize, const struct order *o, cons
 }
 
 /* kids_change - the kids as the view sees them, but m of these in place of the one at index. */
-static void kids_change(uint64_t *to, const struct view *v, const struct fmt_page *page, uint64_t off, const uint64_t *kid, uint32_t m, uint32_t index)
+static void kids_change(uint64_t *to, const struct view *v, const struct fmt_page *page,
+                        uint64_t off, const uint64_t *kid, uint32_t m, uint32_t index)
 {
 	const struct wpage *wp = v->w ? wset_find(v->w, off) : NULL;
 	const uint64_t *from = inner_kids(page);
@@ -153,8 +173,8 @@ static void kids_change(uint64_t *to, const struct view *v, const struct fmt_pag
 			to[wp->idx[i] < index ? wp->idx[i] : wp->idx[i] + m - 1] = wp->val[i];
 }
 
-uint32_t inner_copy(uint8_t *image, const struct view *v, const struct fmt_page *page, uint64_t off, uint64_t kid, uint32_t index, uint64_t birth,
-                    uint64_t prev)
+uint32_t inner_copy(uint8_t *image, const struct view *v, const struct fmt_page *page, uint64_t off,
+                    uint64_t kid, uint32_t index, uint64_t birth, uint64_t prev)
 {
 	struct fmt_page *copy = (void *)image;
 
@@ -162,30 +182,46 @@ uint32_t inner_copy(uint8_t *image, const struct view *v, const struct fmt_page 
 	memset(image + page->end, 0, round_up(page->end, FMT_LINE) - page->end);
 	copy->birth = birth;
 	copy->prev = prev;
-	kids_change((uint64_t *)(void *)(image + FMT_INNER_HEADS) + page->n, v, page, off, &kid, 1, index);
+	kids_change((uint64_t *)(void *)(image + FMT_INNER_HEADS) + page->n, v, page, off, &kid, 1,
+	            index);
 	copy->crc = page_crc(image);
 	return page->end;
 }
 
-uint32_t inner_insert(uint8_t *image, const struct view *v, const struct fmt_page *page, uint64_t off, const struct sep *sep, const uint64_t kid[2],
-                      uint32_t index, const struct order *o, uint64_t birth, uint64_t prev)
+uint32_t inner_insert(uint8_t *image, const struct view *v, const struct fmt_page *page,
+                      uint64_t off, const struct sep *sep, const uint64_t kid[2], uint32_t index,
+                      const struct order *o, uint64_t birth, uint64_t prev)
 {
-	uint32_t n = page->n, dlen = sep->dlen == FMT_SEP_NODUP ? 0 : sep->dlen, data = page->end - page->offs - 2 * n;
-	uint32_t offs = page->offs + 16, at = offs + 2 * (n + 1) + data, end = (uint32_t)round_up(at + FMT_SEP_SIZE + sep->klen + dlen, 4);
+	uint32_t n = page->n, dlen = sep->dlen == FMT_SEP_NODUP ? 0 : sep->dlen,
+	         data = page->end - page->offs - 2 * n;
+	uint32_t offs = page->offs + 16, at = offs + 2 * (n + 1) + data,
+	         end = (uint32_t)round_up(at + FMT_SEP_SIZE + sep->klen + dlen, 4);
 	const uint64_t *heads = inner_heads(page);
 	uint64_t *to = (void *)(image + FMT_INNER_HEADS);
 	int side = 0;
 
-	if (n == 0 || end > v->psize || (page->plen && inner_prefix_side(v, page, off, page->plen, sep->key, sep->klen, &side)) || side)
+	if (n == 0 || end > v->psize ||
+	    (page->plen &&
+	     inner_prefix_side(v, page, off, page->plen, sep->key, sep->klen, &side)) ||
+	    side)
 		return 0;
-	*(struct fmt_page *)(void *)image = (struct fmt_page){.birth = birth, .prev = prev, .type = FMT_INNER, .level = page->level, .n = (uint16_t)(n + 1),
-	                                                     .plen = page->plen, .heads = FMT_INNER_HEADS, .offs = (uint16_t)offs, .end = (uint16_t)end};
+	*(struct fmt_page *)(void *)image = (struct fmt_page){.birth = birth,
+	                                                      .prev = prev,
+	                                                      .type = FMT_INNER,
+	                                                      .level = page->level,
+	                                                      .n = (uint16_t)(n + 1),
+	                                                      .plen = page->plen,
+	                                                      .heads = FMT_INNER_HEADS,
+	                                                      .offs = (uint16_t)offs,
+	                                                      .end = (uint16_t)end};
 	memcpy(to, heads, index * sizeof *to);
 	to[index] = order_head(o, sep->key, sep->klen, page->plen);
 	memcpy(to + index + 1, heads + index, (n - index) * sizeof *to);
 	kids_change(to + n + 1, v, page, off, kid, 2, index);
-	for (uint32_t i = 0; i < n; i++) /* what they point to lies 18 bytes further: a head, a kid and an offset more are before it */
-		put16(image + offs + 2 * (i + (i >= index)), get16((const uint8_t *)page + page->offs + 2 * i) + 18u);
+	for (uint32_t i = 0; i < n; i++) /* what they point to lies 18 bytes further: a head, a kid
+	                                    and an offset more are before it */
+		put16(image + offs + 2 * (i + (i >= index)),
+		      get16((const uint8_t *)page + page->offs + 2 * i) + 18u);
 	put16(image + offs + 2 * index, at);
 	memcpy(image + offs + 2 * (n + 1), (const uint8_t *)page + page->offs + 2 * n, data);
 	put16(image + at, sep->klen);
@@ -193,12 +229,14 @@ uint32_t inner_insert(uint8_t *image, const struct view *v, const struct fmt_pag
 	memcpy(image + at + FMT_SEP_SIZE, sep->key, sep->klen);
 	if (dlen)
 		memcpy(image + at + FMT_SEP_SIZE + sep->klen, sep->dup, dlen);
-	memset(image + at + FMT_SEP_SIZE + sep->klen + dlen, 0, round_up(end, FMT_LINE) - at - FMT_SEP_SIZE - sep->klen - dlen);
+	memset(image + at + FMT_SEP_SIZE + sep->klen + dlen, 0,
+	       round_up(end, FMT_LINE) - at - FMT_SEP_SIZE - sep->klen - dlen);
 	((struct fmt_page *)(void *)image)->crc = page_crc(image);
 	return end;
 }
 
-int inner_swap(struct wset *w, const struct fmt_page *page, uint64_t off, uint32_t index, uint64_t kid, bool *done)
+int inner_swap(struct wset *w, const struct fmt_page *page, uint64_t off, uint32_t index,
+               uint64_t kid, bool *done)
 {
 	struct wpage *wp;
 	int rc = wset_touch(w, off, &wp);

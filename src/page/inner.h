@@ -2,10 +2,11 @@
 /*
  * inner.h - inside an inner page: separators in order and the pages between them.
  *
- *   | header | heads[n] | kids[n+1] | offs[n] | separators |       kid i holds what is at or after separator i-1 and before separator i
+ *   | header | heads[n] | kids[n+1] | offs[n] | separators | kid i holds what is at or after
+ *     separator i-1 and before separator i
  *
- * Immutable but for the kids, which are words: a page replaced below changes one of them, in the transaction's pending set, and more than
- * that makes a new inner page.
+ * Immutable but for the kids, which are words: a page replaced below changes one of them, in the
+ * transaction's pending set, and more than that makes a new inner page.
  */
 #ifndef DAXKV_INNER_H
 #define DAXKV_INNER_H
@@ -19,7 +20,8 @@ struct sep { /* a separator, in a page or in memory */
 };
 
 /* inner_find - the kid that holds the probe. CORRUPT. */
-int inner_find(const struct view *view, const struct fmt_page *page, uint64_t off, const struct order *order, const struct probe *probe, uint32_t *index);
+int inner_find(const struct view *view, const struct fmt_page *page, uint64_t off,
+               const struct order *order, const struct probe *probe, uint32_t *index);
 
 static inline const uint64_t *inner_heads(const struct fmt_page *p)
 {
@@ -31,9 +33,11 @@ static inline const uint64_t *inner_kids(const struct fmt_page *p)
 	return inner_heads(p) + p->n;
 }
 
-/* inner_kid - the page that kid index (0 .. n) is in this view. inner_kid_pending - the same for a writer, when kid is what the page says. */
+/* inner_kid - the page that kid index (0 .. n) is in this view. inner_kid_pending - the same for a
+ * writer, when kid is what the page says. */
 uint64_t inner_kid_pending(const struct wset *w, uint64_t off, uint32_t index, uint64_t kid);
-static inline uint64_t inner_kid(const struct view *v, const struct fmt_page *page, uint64_t off, uint32_t index)
+static inline uint64_t inner_kid(const struct view *v, const struct fmt_page *page, uint64_t off,
+                                 uint32_t index)
 {
 	uint64_t kid = load_word(inner_kids(page) + index);
 
@@ -41,12 +45,16 @@ static inline uint64_t inner_kid(const struct view *v, const struct fmt_page *pa
 }
 
 /* inner_sep - separator index. CORRUPT when it does not lie in the page. */
-int inner_sep(const struct view *view, const struct fmt_page *page, uint64_t off, uint32_t index, struct sep *sep);
+int inner_sep(const struct view *view, const struct fmt_page *page, uint64_t off, uint32_t index,
+              struct sep *sep);
 
-/* inner_cost - bytes that a separator and its kid take in a page. inner_usable - what a page has for them. */
+/* inner_cost - bytes that a separator and its kid take in a page. inner_usable - what a page has
+ * for them. */
 static inline uint32_t inner_cost(const struct sep *sep)
 {
-	return 8 + 8 + 2 + (uint32_t)round_up(FMT_SEP_SIZE + sep->klen + (sep->dlen == FMT_SEP_NODUP ? 0 : sep->dlen), 2);
+	return 8 + 8 + 2 +
+	       (uint32_t)round_up(
+	           FMT_SEP_SIZE + sep->klen + (sep->dlen == FMT_SEP_NODUP ? 0 : sep->dlen), 2);
 }
 
 static inline uint32_t inner_usable(uint32_t psize)
@@ -56,21 +64,28 @@ static inline uint32_t inner_usable(uint32_t psize)
 
 #define INNER_MAX(psize) ((psize) / 16)
 
-/* inner_build - write an inner page of n separators and n + 1 kids to image. Nothing may lie in image. Returns the bytes used. */
-uint32_t inner_build(uint8_t *image, uint32_t psize, const struct order *order, const struct sep *seps, const uint64_t *kids, uint32_t n,
-                     unsigned int level, uint64_t birth, uint64_t prev);
+/* inner_build - write an inner page of n separators and n + 1 kids to image. Nothing may lie in
+ * image. Returns the bytes used. */
+uint32_t inner_build(uint8_t *image, uint32_t psize, const struct order *order,
+                     const struct sep *seps, const uint64_t *kids, uint32_t n, unsigned int level,
+                     uint64_t birth, uint64_t prev);
 
-/* inner_copy - write to image what the page becomes when kid index is another. Returns the bytes used. */
-uint32_t inner_copy(uint8_t *image, const struct view *view, const struct fmt_page *page, uint64_t off, uint64_t kid, uint32_t index, uint64_t birth,
-                    uint64_t prev);
+/* inner_copy - write to image what the page becomes when kid index is another. Returns the bytes
+ * used. */
+uint32_t inner_copy(uint8_t *image, const struct view *view, const struct fmt_page *page,
+                    uint64_t off, uint64_t kid, uint32_t index, uint64_t birth, uint64_t prev);
 
-/* inner_insert - write to image what the page becomes when kid index gives way to two with a separator between: most splits below end in this, so
- * that the rest is copied as it is. Returns the bytes used; 0: it does not fit, or the separator does not share the page's prefix. */
-uint32_t inner_insert(uint8_t *image, const struct view *view, const struct fmt_page *page, uint64_t off, const struct sep *sep, const uint64_t kid[2],
-                      uint32_t index, const struct order *order, uint64_t birth, uint64_t prev);
+/* inner_insert - write to image what the page becomes when kid index gives way to two with a
+ * separator between: most splits below end in this, so that the rest is copied as it is. Returns
+ * the bytes used; 0: it does not fit, or the separator does not share the page's prefix. */
+uint32_t inner_insert(uint8_t *image, const struct view *view, const struct fmt_page *page,
+                      uint64_t off, const struct sep *sep, const uint64_t kid[2], uint32_t index,
+                      const struct order *order, uint64_t birth, uint64_t prev);
 
-/* inner_swap - kid index becomes page kid, in place or pending; *done false when the page has too many pending kids. */
-int inner_swap(struct wset *w, const struct fmt_page *page, uint64_t off, uint32_t index, uint64_t kid, bool *done);
+/* inner_swap - kid index becomes page kid, in place or pending; *done false when the page has too
+ * many pending kids. */
+int inner_swap(struct wset *w, const struct fmt_page *page, uint64_t off, uint32_t index,
+               uint64_t kid, bool *done);
 
 /* inner_verify - compare the checksum of a sound page. CORRUPT. */
 int inner_verify(const struct fmt_page *page, uint64_t off);

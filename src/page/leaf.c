@@ -24,7 +24,9 @@ static uint64_t slot_txn(const struct fmt_page *p, uint32_t psize, uint64_t slot
 {
 	uint32_t off = FMT_SLOT_OFF(slot);
 
-	return off >= FMT_LEAF_BASE + FMT_TAIL_BEFORE && off < psize ? get64((const uint8_t *)p + off - FMT_TAIL_BEFORE) : UINT64_MAX;
+	return off >= FMT_LEAF_BASE + FMT_TAIL_BEFORE && off < psize
+	           ? get64((const uint8_t *)p + off - FMT_TAIL_BEFORE)
+	           : UINT64_MAX;
 }
 
 void leaf_open(const struct view *v, const struct fmt_page *page, uint64_t off, struct leaf *l)
@@ -45,10 +47,12 @@ void leaf_open(const struct view *v, const struct fmt_page *page, uint64_t off, 
 			l->nslots--;
 }
 
-/* ---- searching ------------------------------------------------------------------------------------------------------------ */
+/* ---- searching ------------------------------------------------------------------------------- */
 
-/* prefix_side - for a base with a prefix. 0: the key begins with it; <0, >0: it lies before, behind the whole base. */
-static int prefix_side(const struct leaf *l, uint32_t plen, const uint8_t *key, uint32_t klen, int *side)
+/* prefix_side - for a base with a prefix. 0: the key begins with it; <0, >0: it lies before, behind
+ * the whole base. */
+static int prefix_side(const struct leaf *l, uint32_t plen, const uint8_t *key, uint32_t klen,
+                       int *side)
 {
 	struct item first;
 	int rc;
@@ -57,15 +61,18 @@ static int prefix_side(const struct leaf *l, uint32_t plen, const uint8_t *key, 
 	if (rc)
 		return rc;
 	if (plen > first.klen)
-		return err_corrupt(l->off, "leaf: a prefix of %u bytes, the first key has %u", plen, first.klen);
+		return err_corrupt(l->off, "leaf: a prefix of %u bytes, the first key has %u", plen,
+		                   first.klen);
 	*side = memcmp(key, first.key, plen < klen ? plen : klen);
 	if (*side == 0 && klen < plen)
 		*side = -1;
 	return 0;
 }
 
-/* base_match - the probe's lower bound in the base, of whose heads the first lo are smaller than the probe's, and whether that entry is it. */
-static int base_match(const struct leaf *l, const struct order *o, const struct probe *p, uint64_t head, uint32_t lo, uint32_t *at, bool *exact)
+/* base_match - the probe's lower bound in the base, of whose heads the first lo are smaller than
+ * the probe's, and whether that entry is it. */
+static int base_match(const struct leaf *l, const struct order *o, const struct probe *p,
+                      uint64_t head, uint32_t lo, uint32_t *at, bool *exact)
 {
 	const struct fmt_page *page = l->page;
 	const uint64_t *heads = heads_of(page);
@@ -73,7 +80,8 @@ static int base_match(const struct leaf *l, const struct order *o, const struct 
 
 	*exact = false;
 	if (lo < page->n && heads[lo] == head)
-		hi = lo + 1 < page->n && heads[lo + 1] == head ? heads_upto(heads, page->n, head) : lo + 1;
+		hi = lo + 1 < page->n && heads[lo + 1] == head ? heads_upto(heads, page->n, head)
+		                                               : lo + 1;
 	while (lo < hi) {
 		uint32_t mid = (lo + hi) / 2;
 		struct item it;
@@ -98,7 +106,8 @@ static int base_match(const struct leaf *l, const struct order *o, const struct 
 }
 
 /* base_find - the same without knowing how many heads are smaller. */
-static int base_find(const struct leaf *l, const struct order *o, const struct probe *p, uint32_t *at, bool *exact)
+static int base_find(const struct leaf *l, const struct order *o, const struct probe *p,
+                     uint32_t *at, bool *exact)
 {
 	const struct fmt_page *page = l->page;
 	uint32_t plen = once(page->plen);
@@ -116,19 +125,25 @@ static int base_find(const struct leaf *l, const struct order *o, const struct p
 	return base_match(l, o, p, head, heads_below(heads_of(page), page->n, head), at, exact);
 }
 
-/* fp_matches - a bit for each slot with that fingerprint; unused slots have fingerprint 0. Without branches: how many slots are in use is not
- * predictable. What it read of a slot that a writer fills meanwhile is not used: who acts on a bit loads the word. */
+/* fp_matches - a bit for each slot with that fingerprint; unused slots have fingerprint 0. Without
+ * branches: how many slots are in use is not predictable. What it read of a slot that a writer
+ * fills meanwhile is not used: who acts on a bit loads the word. */
 #if defined(__SSE2__) && !defined(__SANITIZE_THREAD__) /* ThreadSanitizer knows words */
-/* fp_eight - the fingerprints of eight slots: the upper halves of two words at a time, then the lower 16 bits of each. */
+/* fp_eight - the fingerprints of eight slots: the upper halves of two words at a time, then the
+ * lower 16 bits of each. */
 static inline __m128i fp_eight(const uint64_t *slots)
 {
 	const __m128i *two = (const void *)slots;
 	__m128i half[2];
 
 	for (unsigned int i = 0; i < 2; i++) {
-		__m128 a = _mm_castsi128_ps(_mm_loadu_si128(two + 2 * i)), b = _mm_castsi128_ps(_mm_loadu_si128(two + 2 * i + 1));
+		__m128 a = _mm_castsi128_ps(_mm_loadu_si128(two + 2 * i)),
+		       b = _mm_castsi128_ps(_mm_loadu_si128(two + 2 * i + 1));
 
-		half[i] = _mm_srai_epi32(_mm_slli_epi32(_mm_castps_si128(_mm_shuffle_ps(a, b, _MM_SHUFFLE(3, 1, 3, 1))), 16), 16);
+		half[i] = _mm_srai_epi32(
+		    _mm_slli_epi32(_mm_castps_si128(_mm_shuffle_ps(a, b, _MM_SHUFFLE(3, 1, 3, 1))),
+		                   16),
+		    16);
 	}
 	return _mm_packs_epi32(half[0], half[1]);
 }
@@ -138,7 +153,8 @@ static uint32_t fp_matches(const uint64_t *slots, uint32_t fp)
 	__m128i want = _mm_set1_epi16((short)fp);
 
 	static_assert(FMT_TAIL_SLOTS == 16, "two times eight");
-	return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(_mm_cmpeq_epi16(fp_eight(slots), want), _mm_cmpeq_epi16(fp_eight(slots + 8), want)));
+	return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(
+	    _mm_cmpeq_epi16(fp_eight(slots), want), _mm_cmpeq_epi16(fp_eight(slots + 8), want)));
 }
 #else
 static uint32_t fp_matches(const uint64_t *slots, uint32_t fp)
@@ -151,13 +167,17 @@ static uint32_t fp_matches(const uint64_t *slots, uint32_t fp)
 }
 #endif
 
-/* prefetch_entry - the entry at eoff to its end, if the header tells where that is, else as much as many have; of a large one the beginning.
- * Inlined by order: gcc leaves out calls that do no more than this. */
-static inline __attribute__((always_inline)) void prefetch_entry(const struct fmt_page *page, uint32_t eoff)
+/* prefetch_entry - the entry at eoff to its end, if the header tells where that is, else as much as
+ * many have; of a large one the beginning. Inlined by order: gcc leaves out calls that do no more
+ * than this. */
+static inline __attribute__((always_inline)) void prefetch_entry(const struct fmt_page *page,
+                                                                 uint32_t eoff)
 {
 	const uint8_t *p = (const uint8_t *)page + eoff;
 	uint32_t heads = page->heads, most = 4 * FMT_LINE;
-	uint32_t size = heads & FMT_UNIFORM ? FMT_ENTRY_SIZE + uniform_stride(heads & FMT_KLEN_MASK, page->offs) : 2 * FMT_LINE;
+	uint32_t size = heads & FMT_UNIFORM
+	                    ? FMT_ENTRY_SIZE + uniform_stride(heads & FMT_KLEN_MASK, page->offs)
+	                    : 2 * FMT_LINE;
 
 	size = size < most ? size : most;
 	for (uint32_t i = 0; i < size; i += FMT_LINE)
@@ -169,12 +189,16 @@ static inline void look_begin(const struct view *v, uint32_t fp, struct leaf_loo
 {
 	const struct wpage *wp = v->w ? wset_find(v->w, look->off) : NULL;
 
-	look->slots = wp && wp->npending ? wp->val : (const uint64_t *)(const void *)((const uint8_t *)look->page + FMT_LEAF_SLOTS);
+	look->slots =
+	    wp && wp->npending
+	        ? wp->val
+	        : (const uint64_t *)(const void *)((const uint8_t *)look->page + FMT_LEAF_SLOTS);
 	look->match = fp_matches(look->slots, fp);
 	look->below = UINT32_MAX;
 }
 
-void leaf_look(const struct view *v, const struct order *o, const uint8_t *key, uint32_t klen, uint32_t fp, struct leaf_look *look)
+void leaf_look(const struct view *v, const struct order *o, const uint8_t *key, uint32_t klen,
+               uint32_t fp, struct leaf_look *look)
 {
 	const struct fmt_page *page = look->page;
 	uint32_t eoff;
@@ -194,10 +218,12 @@ void leaf_look(const struct view *v, const struct order *o, const uint8_t *key, 
 		prefetch_entry(page, eoff);
 }
 
-static inline __attribute__((always_inline)) int look_end(const struct view *v, const struct order *o, const uint8_t *key, uint32_t klen,
-                                                          const struct leaf_look *look, struct item *item, bool *found)
+static inline __attribute__((always_inline)) int
+look_end(const struct view *v, const struct order *o, const uint8_t *key, uint32_t klen,
+         const struct leaf_look *look, struct item *item, bool *found)
 {
-	struct leaf l = {.page = look->page, .off = look->off, .psize = v->psize, .slots = look->slots};
+	struct leaf l = {
+	    .page = look->page, .off = look->off, .psize = v->psize, .slots = look->slots};
 	struct probe p = {.key = key, .klen = klen};
 	uint32_t at;
 	int rc;
@@ -213,7 +239,8 @@ static inline __attribute__((always_inline)) int look_end(const struct view *v, 
 		rc = tail_item(&l, FMT_SLOT_OFF(slot), item);
 		if (rc)
 			return rc;
-		if (item->klen != klen || memcmp(item->key, key, klen) != 0 || (!v->w && slot_txn(l.page, v->psize, slot) > v->snapshot))
+		if (item->klen != klen || memcmp(item->key, key, klen) != 0 ||
+		    (!v->w && slot_txn(l.page, v->psize, slot) > v->snapshot))
 			continue;
 		*found = FMT_SLOT_KIND(slot) != FMT_SLOT_REMOVE;
 		return 0;
@@ -225,14 +252,14 @@ static inline __attribute__((always_inline)) int look_end(const struct view *v, 
 	return rc || !*found ? rc : base_item(&l, at, item);
 }
 
-int leaf_found(const struct view *v, const struct order *o, const uint8_t *key, uint32_t klen, const struct leaf_look *look, struct item *item,
-               bool *found)
+int leaf_found(const struct view *v, const struct order *o, const uint8_t *key, uint32_t klen,
+               const struct leaf_look *look, struct item *item, bool *found)
 {
 	return look_end(v, o, key, klen, look, item, found);
 }
 
-int leaf_get(const struct view *v, const struct fmt_page *page, uint64_t off, const struct order *o, const uint8_t *key, uint32_t klen, uint32_t fp,
-             struct item *item, bool *found)
+int leaf_get(const struct view *v, const struct fmt_page *page, uint64_t off, const struct order *o,
+             const uint8_t *key, uint32_t klen, uint32_t fp, struct item *item, bool *found)
 {
 	struct leaf_look look = {.page = page, .off = off};
 
@@ -267,7 +294,8 @@ static void gap_follow(struct leaf_gap *g, uint64_t slot)
 	}
 }
 
-int leaf_gap_find(const struct leaf *l, const struct order *o, const struct probe *p, struct leaf_gap *g)
+int leaf_gap_find(const struct leaf *l, const struct order *o, const struct probe *p,
+                  struct leaf_gap *g)
 {
 	uint32_t at;
 	bool exact;
@@ -283,7 +311,8 @@ int leaf_gap_find(const struct leaf *l, const struct order *o, const struct prob
 	return 0;
 }
 
-int leaf_gap_place(const struct leaf *l, const struct order *o, const struct probe *p, const struct leaf_gap *g, uint32_t *rank, uint32_t *eoff)
+int leaf_gap_place(const struct leaf *l, const struct order *o, const struct probe *p,
+                   const struct leaf_gap *g, uint32_t *rank, uint32_t *eoff)
 {
 	*eoff = 0;
 	for (uint32_t j = 0; j < g->n; j++) {
@@ -305,7 +334,8 @@ int leaf_gap_place(const struct leaf *l, const struct order *o, const struct pro
 	return 0;
 }
 
-int leaf_place(const struct leaf *l, const struct order *o, const struct probe *p, uint32_t *rank, uint32_t *eoff)
+int leaf_place(const struct leaf *l, const struct order *o, const struct probe *p, uint32_t *rank,
+               uint32_t *eoff)
 {
 	struct leaf_gap g;
 	int rc = leaf_gap_find(l, o, p, &g);
@@ -351,7 +381,8 @@ static void base_offsets(const struct fmt_page *p, uint32_t n, uint16_t *out)
 	uint32_t heads = p->heads;
 
 	if (heads & FMT_UNIFORM) {
-		uint32_t start = FMT_LEAF_BASE + 8 * n, stride = uniform_stride(heads & FMT_KLEN_MASK, p->offs);
+		uint32_t start = FMT_LEAF_BASE + 8 * n,
+		         stride = uniform_stride(heads & FMT_KLEN_MASK, p->offs);
 
 		for (uint32_t i = 0; i < n; i++)
 			out[i] = (uint16_t)(start + i * stride);
@@ -369,14 +400,17 @@ static inline lanes all_lanes(int32_t x)
 	return (int16_t)x - (lanes){0};
 }
 
-/* offsets_uniform - leaf_offsets without shifting anything, for a uniform base and a tail without removals: false when it is another leaf, or damaged.
- * A slot's rank is moved by each later insertion at or before it, all ranks at once. At a place that no slot has stands the base's entry of that number,
- * less the insertions before it. Of two slots that replace one entry the later one is stored last. */
+/* offsets_uniform - leaf_offsets without shifting anything, for a uniform base and a tail without
+ * removals: false when it is another leaf, or damaged. A slot's rank is moved by each later
+ * insertion at or before it, all ranks at once. At a place that no slot has stands the base's entry
+ * of that number, less the insertions before it. Of two slots that replace one entry the later one
+ * is stored last. */
 static bool offsets_uniform(const struct leaf *l, uint32_t n, uint16_t *out, uint32_t *count)
 {
 	static const lanes index[2] = {{0, 1, 2, 3, 4, 5, 6, 7}, {8, 9, 10, 11, 12, 13, 14, 15}};
 	uint32_t heads = once(l->page->heads), total = n;
-	lanes at[2] = {all_lanes(-1), all_lanes(-1)}, inserted[FMT_TAIL_SLOTS]; /* -1: not yet there */
+	lanes at[2] = {all_lanes(-1), all_lanes(-1)},
+	      inserted[FMT_TAIL_SLOTS]; /* -1: not yet there */
 	uint16_t off[FMT_TAIL_SLOTS];
 	int16_t place[FMT_TAIL_SLOTS];
 	bool insert[FMT_TAIL_SLOTS];
@@ -400,7 +434,8 @@ static bool offsets_uniform(const struct leaf *l, uint32_t n, uint16_t *out, uin
 	memcpy(place, at, sizeof place);
 	for (unsigned int i = 0; i < l->nslots; i++)
 		inserted[i] = all_lanes(insert[i] ? place[i] : INT16_MAX);
-	uint16_t start = (uint16_t)(FMT_LEAF_BASE + 8 * n), stride = (uint16_t)uniform_stride(heads & FMT_KLEN_MASK, once(l->page->offs));
+	uint16_t start = (uint16_t)(FMT_LEAF_BASE + 8 * n),
+	         stride = (uint16_t)uniform_stride(heads & FMT_KLEN_MASK, once(l->page->offs));
 
 	for (uint32_t j = 0; j < total; j += LANES) {
 		lanes rank = all_lanes((int32_t)j) + index[0], base = rank;
@@ -431,7 +466,8 @@ int leaf_offsets(const struct leaf *l, uint16_t *out, uint32_t *count)
 		uint32_t r = FMT_SLOT_RANK(slot), kind = FMT_SLOT_KIND(slot);
 
 		if (r > n || (r == n && kind != FMT_SLOT_INSERT))
-			return err_corrupt(l->off, "leaf: slot %u has rank %u among %u entries", i, r, n);
+			return err_corrupt(l->off, "leaf: slot %u has rank %u among %u entries", i,
+			                   r, n);
 		if (kind == FMT_SLOT_INSERT) {
 			memmove(out + r + 1, out + r, (n - r) * sizeof *out);
 			n++;

@@ -1,21 +1,27 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * leaf.h - inside a leaf: a sorted base, written once, and a tail of up to 16 appended entries with ranks.
+ * leaf.h - inside a leaf: a sorted base, written once, and a tail of up to 16 appended entries with
+ * ranks.
  *
- *   | header | slots[16] | heads[n] | offs[n] | base entries ... | tail entries in append order ... |
+ *   | header | slots[16] | heads[n] | offs[n] | base entries ... | tail entries in append order ...
+ *     |
  *
- * A base whose keys have one length and whose values have another, and no entry flags, is uniform: the header has the two lengths, and entry i lies at
- * i times their sum, so that there are no offs[] to read, and six bytes less to an entry. An entry of another size goes to the tail as ever; the
- * base that is made of them all then is not uniform, and larger: it may take three leaves (split in tree.c).
+ * A base whose keys have one length and whose values have another, and no entry flags, is uniform:
+ * the header has the two lengths, and entry i lies at i times their sum, so that there are no
+ * offs[] to read, and six bytes less to an entry. An entry of another size goes to the tail as
+ * ever; the base that is made of them all then is not uniform, and larger: it may take three leaves
+ * (split in tree.c).
  *
- * A put appends an entry (fresh bytes) and fills the next slot (one word): nothing is shifted, nothing copied. A slot's rank is the entry's
- * place in the leaf's order at that moment; applying the ranks in turn to 0..n-1 gives the order without comparing a key, and a snapshot
- * applies only the slots it may see, which are always the first ones. Slots are never dropped or reordered: a removal appends a tombstone
- * [R6].
+ * A put appends an entry (fresh bytes) and fills the next slot (one word): nothing is shifted,
+ * nothing copied. A slot's rank is the entry's place in the leaf's order at that moment; applying
+ * the ranks in turn to 0..n-1 gives the order without comparing a key, and a snapshot applies only
+ * the slots it may see, which are always the first ones. Slots are never dropped or reordered: a
+ * removal appends a tombstone [R6].
  *
- * Lookup: where equal keys have equal bytes, the newest slot with the key's fingerprint that the snapshot sees, else the base. Otherwise
- * the base's lower bound, then the gap that the slots open there is followed through the ranks: only the tail entries in the gap are compared.
- * Rejected: sorted slots (a rewrite per put), unsorted leaves (scans pay), shifting (many lines per put).
+ * Lookup: where equal keys have equal bytes, the newest slot with the key's fingerprint that the
+ * snapshot sees, else the base. Otherwise the base's lower bound, then the gap that the slots open
+ * there is followed through the ranks: only the tail entries in the gap are compared. Rejected:
+ * sorted slots (a rewrite per put), unsorted leaves (scans pay), shifting (many lines per put).
  */
 #ifndef DAXKV_LEAF_H
 #define DAXKV_LEAF_H
@@ -38,12 +44,14 @@ struct leaf { /* a leaf as one view sees it */
 };
 
 /* leaf_open - the page, resolved by the view, with the slots that the view sees. */
-void leaf_open(const struct view *view, const struct fmt_page *page, uint64_t off, struct leaf *leaf);
+void leaf_open(const struct view *view, const struct fmt_page *page, uint64_t off,
+               struct leaf *leaf);
 
 /* leaf_fault - raise the fault of an entry that does not lie in the page. */
 void leaf_fault(const struct leaf *leaf, uint32_t eoff);
 
-/* uniform_stride - what an entry of a uniform base takes. uniform_suits - whether such entries may be one: the integers among them stay aligned. */
+/* uniform_stride - what an entry of a uniform base takes. uniform_suits - whether such entries may
+ * be one: the integers among them stay aligned. */
 static inline uint32_t uniform_stride(uint32_t klen, uint32_t vlen)
 {
 	return (uint32_t)round_up(klen + vlen, 4);
@@ -51,7 +59,9 @@ static inline uint32_t uniform_stride(uint32_t klen, uint32_t vlen)
 
 static inline bool uniform_suits(const struct order *o, const struct item *it)
 {
-	return it->klen && !it->flags && (!(o->flags & (DAXKV_INTEGER_KEY | DAXKV_INTEGER_DUP)) || (it->klen | it->vlen) % 8 == 0);
+	return it->klen && !it->flags &&
+	       (!(o->flags & (DAXKV_INTEGER_KEY | DAXKV_INTEGER_DUP)) ||
+	        (it->klen | it->vlen) % 8 == 0);
 }
 
 /* leaf_entry - the byte offset of base entry i. */
@@ -60,20 +70,29 @@ static inline uint32_t leaf_entry(const struct fmt_page *p, uint32_t i)
 	uint32_t heads = once(p->heads), offs = once(p->offs);
 
 	if (LIKELY(heads & FMT_UNIFORM))
-		return FMT_LEAF_BASE + 8u * once(p->n) + i * uniform_stride(heads & FMT_KLEN_MASK, offs);
+		return FMT_LEAF_BASE + 8u * once(p->n) +
+		       i * uniform_stride(heads & FMT_KLEN_MASK, offs);
 	return get16((const uint8_t *)p + offs + 2 * i);
 }
 
-/* leaf_item - the entry at byte offset eoff of the leaf; base_item, tail_item - where it is known which it is: base entry i, one of the tail.
- * CORRUPT when it does not lie in the page. item_at - the same for an entry whose lengths stand before it (header 0) or in the header (UINT32_MAX). */
-static inline int item_at(const struct leaf *leaf, uint32_t eoff, uint32_t header, struct item *item)
+/* leaf_item - the entry at byte offset eoff of the leaf; base_item, tail_item - where it is known
+ * which it is: base entry i, one of the tail. CORRUPT when it does not lie in the page. item_at -
+ * the same for an entry whose lengths stand before it (header 0) or in the header (UINT32_MAX). */
+static inline int item_at(const struct leaf *leaf, uint32_t eoff, uint32_t header,
+                          struct item *item)
 {
 	const uint8_t *page = (const uint8_t *)leaf->page;
 
-	if (UNLIKELY(eoff < FMT_LEAF_BASE || eoff > leaf->psize - FMT_ENTRY_SIZE)) /* no sum: it may be anything where the page is changing */
+	if (UNLIKELY(
+	        eoff < FMT_LEAF_BASE ||
+	        eoff >
+	            leaf->psize -
+	                FMT_ENTRY_SIZE)) /* no sum: it may be anything where the page is changing */
 		goto fault;
-	const uint8_t *lengths = page + ((eoff & ~header) | (offsetof(struct fmt_page, heads) & header));
-	uint32_t kf = once(get16(lengths)) & (FMT_KLEN_MASK | ~header), vlen = once(get16(lengths + 2)), at = eoff + (FMT_ENTRY_SIZE & ~header);
+	const uint8_t *lengths =
+	    page + ((eoff & ~header) | (offsetof(struct fmt_page, heads) & header));
+	uint32_t kf = once(get16(lengths)) & (FMT_KLEN_MASK | ~header),
+	         vlen = once(get16(lengths + 2)), at = eoff + (FMT_ENTRY_SIZE & ~header);
 
 	item->klen = kf & FMT_KLEN_MASK;
 	item->flags = kf & ~FMT_KLEN_MASK;
@@ -91,8 +110,10 @@ fault:
 
 static inline int leaf_item(const struct leaf *leaf, uint32_t eoff, struct item *item)
 {
-	/* By masks: of which kind the next entry of a scan is can not be predicted, and to guess wrong is dear. */
-	uint32_t uniform = -(once(leaf->page->heads) / FMT_UNIFORM), base = -(uint32_t)(eoff < once(leaf->page->end));
+	/* By masks: of which kind the next entry of a scan is can not be predicted, and to guess
+	 * wrong is dear. */
+	uint32_t uniform = -(once(leaf->page->heads) / FMT_UNIFORM),
+	         base = -(uint32_t)(eoff < once(leaf->page->end));
 
 	return item_at(leaf, eoff, uniform & base, item);
 }
@@ -109,40 +130,50 @@ static inline int tail_item(const struct leaf *leaf, uint32_t eoff, struct item 
 	return item_at(leaf, eoff, 0, item);
 }
 
-/* leaf_get - the entry of the key in the leaf page at off, in an order with fingerprints. CORRUPT. */
-int leaf_get(const struct view *view, const struct fmt_page *page, uint64_t off, const struct order *order, const uint8_t *key, uint32_t klen,
-             uint32_t fp, struct item *item, bool *found);
+/* leaf_get - the entry of the key in the leaf page at off, in an order with fingerprints.
+ * CORRUPT. */
+int leaf_get(const struct view *view, const struct fmt_page *page, uint64_t off,
+             const struct order *order, const uint8_t *key, uint32_t klen, uint32_t fp,
+             struct item *item, bool *found);
 
-/* leaf_look, leaf_found - the same in two halves: the first prefetches the entry that the second compares. page and off of look are the caller's. */
+/* leaf_look, leaf_found - the same in two halves: the first prefetches the entry that the second
+ * compares. page and off of look are the caller's. */
 struct leaf_look {
 	const struct fmt_page *page;
 	uint64_t off;
 	const uint64_t *slots;
 	uint32_t match; /* a bit for each slot with the fingerprint */
-	uint32_t below; /* so many heads of the base are smaller than the key's; UINT32_MAX: not known */
+	uint32_t
+	    below; /* so many heads of the base are smaller than the key's; UINT32_MAX: not known */
 };
-void leaf_look(const struct view *view, const struct order *order, const uint8_t *key, uint32_t klen, uint32_t fp, struct leaf_look *look);
-int leaf_found(const struct view *view, const struct order *order, const uint8_t *key, uint32_t klen, const struct leaf_look *look, struct item *item,
-               bool *found);
+void leaf_look(const struct view *view, const struct order *order, const uint8_t *key,
+               uint32_t klen, uint32_t fp, struct leaf_look *look);
+int leaf_found(const struct view *view, const struct order *order, const uint8_t *key,
+               uint32_t klen, const struct leaf_look *look, struct item *item, bool *found);
 
 /* leaf_place - where the probe is or would be: its rank, and the entry found there or 0. */
-int leaf_place(const struct leaf *leaf, const struct order *order, const struct probe *probe, uint32_t *rank, uint32_t *eoff);
+int leaf_place(const struct leaf *leaf, const struct order *order, const struct probe *probe,
+               uint32_t *rank, uint32_t *eoff);
 
-/* leaf_gap_find, leaf_gap_place - the same in two halves: the first touches no entry of the tail, and finds the gap between two base entries where the probe
- * belongs, with the tail entries alive in it. The gap holds as long as the leaf has as many slots and base entries. CORRUPT. */
+/* leaf_gap_find, leaf_gap_place - the same in two halves: the first touches no entry of the tail,
+ * and finds the gap between two base entries where the probe belongs, with the tail entries alive
+ * in it. The gap holds as long as the leaf has as many slots and base entries. CORRUPT. */
 struct leaf_gap {
-	uint32_t lo, n, base; /* the rank of the first; how many; the base entry that equals the probe and stands behind the gap, 0 = none (any more) */
+	uint32_t lo, n, base; /* the rank of the first; how many; the base entry that equals the
+	                         probe and stands behind the gap, 0 = none (any more) */
 	uint16_t entry[FMT_TAIL_SLOTS];
 };
-int leaf_gap_find(const struct leaf *leaf, const struct order *order, const struct probe *probe, struct leaf_gap *gap);
-int leaf_gap_place(const struct leaf *leaf, const struct order *order, const struct probe *probe, const struct leaf_gap *gap, uint32_t *rank, uint32_t *eoff);
+int leaf_gap_find(const struct leaf *leaf, const struct order *order, const struct probe *probe,
+                  struct leaf_gap *gap);
+int leaf_gap_place(const struct leaf *leaf, const struct order *order, const struct probe *probe,
+                   const struct leaf_gap *gap, uint32_t *rank, uint32_t *eoff);
 
 /* leaf_count - live entries. leaf_at - the entry of that rank (below leaf_count). */
 uint32_t leaf_count(const struct leaf *leaf);
 int leaf_at(const struct leaf *leaf, uint32_t rank, uint32_t *eoff);
 
-/* leaf_tail_end - where the next tail entry may begin: the entries lie in the order of their slots. Records name fresh bytes in units of 4, and the format
- * allows an end between two. */
+/* leaf_tail_end - where the next tail entry may begin: the entries lie in the order of their slots.
+ * Records name fresh bytes in units of 4, and the format allows an end between two. */
 static inline uint32_t leaf_tail_end(const struct leaf *l)
 {
 	uint32_t last = l->nslots ? FMT_SLOT_END(l->slots[l->nslots - 1]) : 0;
@@ -155,15 +186,19 @@ static inline const uint8_t *leaf_value(const struct fmt_page *page, uint32_t i)
 {
 	const uint8_t *e = (const uint8_t *)page + leaf_entry(page, i);
 
-	return page->heads & FMT_UNIFORM ? e + (page->heads & FMT_KLEN_MASK) : e + FMT_ENTRY_SIZE + (get16(e) & FMT_KLEN_MASK);
+	return page->heads & FMT_UNIFORM ? e + (page->heads & FMT_KLEN_MASK)
+	                                 : e + FMT_ENTRY_SIZE + (get16(e) & FMT_KLEN_MASK);
 }
 
-/* leaf_offsets - all entries in order; out has room for LEAF_MAX(psize). CORRUPT when the ranks make no sense. */
+/* leaf_offsets - all entries in order; out has room for LEAF_MAX(psize). CORRUPT when the ranks
+ * make no sense. */
 int leaf_offsets(const struct leaf *leaf, uint16_t *out, uint32_t *n);
-#define LEAF_MAX(psize) ((psize) / 12 + FMT_TAIL_SLOTS) /* a head, and a key and a value of 4 bytes together */
+#define LEAF_MAX(psize)                                                                            \
+	((psize) / 12 + FMT_TAIL_SLOTS) /* a head, and a key and a value of 4 bytes together */
 
-/* leaf_usable - bytes for entries in a page, the alignment of the first one taken off. leaf_cost - what an entry takes of them in a base,
- * at most. leaf_costs - what these take in one base: each; 0: each its leaf_cost. */
+/* leaf_usable - bytes for entries in a page, the alignment of the first one taken off. leaf_cost -
+ * what an entry takes of them in a base, at most. leaf_costs - what these take in one base: each;
+ * 0: each its leaf_cost. */
 static inline uint32_t leaf_usable(uint32_t psize)
 {
 	return psize - FMT_LEAF_BASE - 4;
@@ -177,12 +212,14 @@ static inline uint32_t leaf_cost(const struct order *order, uint32_t klen, uint3
 }
 uint32_t leaf_costs(const struct order *order, const struct item *items, uint32_t n);
 
-/* leaf_build - write a leaf of n items, in order, with an empty tail, to image (a page); the items must not lie in image. Returns the
- * bytes used. */
-uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *order, const struct item *items, uint32_t n, uint64_t birth, uint64_t prev);
+/* leaf_build - write a leaf of n items, in order, with an empty tail, to image (a page); the items
+ * must not lie in image. Returns the bytes used. */
+uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *order,
+                    const struct item *items, uint32_t n, uint64_t birth, uint64_t prev);
 
-/* Within the module: leaf_entry_align - the first place at or after off for an entry: integers are aligned for programs that read them where they lie.
- * leaf_entry_store - an entry's bytes; leaf_entry_copy, leaf_value_copy - some of them. leaf_crc - of a leaf whose base ends at end.
+/* Within the module: leaf_entry_align - the first place at or after off for an entry: integers are
+ * aligned for programs that read them where they lie. leaf_entry_store - an entry's bytes;
+ * leaf_entry_copy, leaf_value_copy - some of them. leaf_crc - of a leaf whose base ends at end.
  * leaf_header - of a base of n entries; uniform: one of them if they are, else NULL. */
 static inline uint32_t leaf_entry_align(const struct order *o, uint32_t off, uint32_t klen)
 {
@@ -190,15 +227,18 @@ static inline uint32_t leaf_entry_align(const struct order *o, uint32_t off, uin
 
 	if (LIKELY(!(o->flags & (DAXKV_INTEGER_DUP | DAXKV_INTEGER_KEY))))
 		return at;
-	want = o->flags & DAXKV_INTEGER_DUP ? (8 - (FMT_ENTRY_SIZE + klen) % 8) % 8 : FMT_ENTRY_SIZE;
+	want =
+	    o->flags & DAXKV_INTEGER_DUP ? (8 - (FMT_ENTRY_SIZE + klen) % 8) % 8 : FMT_ENTRY_SIZE;
 	if (want % 4)
-		return at; /* a key of odd length before an integer: no place aligns both the entry and the integer */
+		return at; /* a key of odd length before an integer: no place aligns both the entry
+		              and the integer */
 	return at % 8 == want ? at : at + 4;
 }
 
 static inline void leaf_entry_copy(uint8_t *to, const uint8_t *from, uint32_t n)
 {
-	if (LIKELY(n - 8 <= 8)) { /* 8 to 16 bytes, the most usual: two words, which may overlap. No call, and a key just made of words is read by words */
+	if (LIKELY(n - 8 <= 8)) { /* 8 to 16 bytes, the most usual: two words, which may overlap. No
+		                     call, and a key just made of words is read by words */
 		uint64_t first = get64(from), last = get64(from + n - 8);
 
 		put64(to, first);
@@ -228,39 +268,54 @@ uint32_t leaf_crc(const uint8_t *page, uint32_t end);
 /* leaf_verify - compare the checksums of the base and of all entries of the tail. CORRUPT. */
 int leaf_verify(const struct leaf *leaf);
 
-static inline struct fmt_page leaf_header(uint32_t n, const struct item *uniform, uint64_t birth, uint64_t prev)
+static inline struct fmt_page leaf_header(uint32_t n, const struct item *uniform, uint64_t birth,
+                                          uint64_t prev)
 {
-	return (struct fmt_page){.birth = birth, .prev = prev, .type = FMT_LEAF, .n = (uint16_t)n,
-	                         .heads = (uint16_t)(uniform ? FMT_UNIFORM | uniform->klen : FMT_LEAF_BASE),
-	                         .offs = (uint16_t)(uniform ? uniform->vlen : FMT_LEAF_BASE + 8 * n)};
+	return (struct fmt_page){
+	    .birth = birth,
+	    .prev = prev,
+	    .type = FMT_LEAF,
+	    .n = (uint16_t)n,
+	    .heads = (uint16_t)(uniform ? FMT_UNIFORM | uniform->klen : FMT_LEAF_BASE),
+	    .offs = (uint16_t)(uniform ? uniform->vlen : FMT_LEAF_BASE + 8 * n)};
 }
 
-/* leaf_pack - a leaf in the making, entry by entry in order, in a buffer of its maker's. They are gathered where they will lie if the leaf gets full:
- * in a uniform one, until an entry of another size comes; in others, if all that come are as large as the first. leaf_pack_add - *it is the next one; false: it
- * has no room (the first always has, when it suits a leaf). leaf_pack_item - entry i, until the pack begins anew (n = 0). leaf_item_ascends - whether an item
- * lies behind last; keys: its key alone does. leaf_pack_ascends - the same behind the pack's last one. leaf_pack_build - the leaf of them all, at
- * least one, in page; as leaf_build. Adding is inlined: it is most of what a load does. leaf_pack_begin, leaf_pack_mixed - parts of it. */
+/* leaf_pack - a leaf in the making, entry by entry in order, in a buffer of its maker's. They are
+ * gathered where they will lie if the leaf gets full: in a uniform one, until an entry of another
+ * size comes; in others, if all that come are as large as the first. leaf_pack_add - *it is the
+ * next one; false: it has no room (the first always has, when it suits a leaf). leaf_pack_item -
+ * entry i, until the pack begins anew (n = 0). leaf_item_ascends - whether an item lies behind
+ * last; keys: its key alone does. leaf_pack_ascends - the same behind the pack's last one.
+ * leaf_pack_build - the leaf of them all, at least one, in page; as leaf_build. Adding is inlined:
+ * it is most of what a load does. leaf_pack_begin, leaf_pack_mixed - parts of it. */
 struct leaf_pack {
 	uint8_t *page;  /* two pages of room, at a multiple of 8 */
 	uint8_t *bytes; /* of the entries: in page, at a multiple of 8 */
-	uint16_t *off;  /* of each, from bytes, when they are not uniform; room for LEAF_PACK_MAX(psize) */
-	uint64_t head;  /* the last one's */
-	uint32_t n, at, limit, psize;    /* how many; where the next begins in bytes, the last being padded; where they may end in a page */
-	uint32_t stride, klen, vlen, max; /* of each, and how many have room: while they are uniform. stride 0: they are not */
+	uint16_t *
+	    off; /* of each, from bytes, when they are not uniform; room for LEAF_PACK_MAX(psize) */
+	uint64_t head;                /* the last one's */
+	uint32_t n, at, limit, psize; /* how many; where the next begins in bytes, the last being
+	                                 padded; where they may end in a page */
+	uint32_t stride, klen, vlen, max; /* of each, and how many have room: while they are
+	                                     uniform. stride 0: they are not */
 };
-#define LEAF_PACK_MAX(psize) ((psize) / (8 + 2 + FMT_ENTRY_SIZE)) /* of entries as small as a damaged leaf may show them: a head, an offset, lengths */
+#define LEAF_PACK_MAX(psize)                                                                       \
+	((psize) / (8 + 2 + FMT_ENTRY_SIZE)) /* of entries as small as a damaged leaf may show     \
+	                                        them: a head, an offset, lengths */
 
 void leaf_pack_begin(struct leaf_pack *p, const struct order *o, const struct item *it);
 bool leaf_pack_mixed(struct leaf_pack *p, const struct order *o, const struct item *it);
 
-/* leaf_pack_like - whether an entry of these sizes is as those that are there: what was checked of them need not be checked again. */
+/* leaf_pack_like - whether an entry of these sizes is as those that are there: what was checked of
+ * them need not be checked again. */
 static inline bool leaf_pack_like(const struct leaf_pack *p, size_t klen, size_t vlen)
 {
 	return LIKELY(p->n && p->stride && klen == p->klen && vlen == p->vlen);
 }
 
 /* leaf_pack_more - leaf_pack_add for such an entry. */
-static inline __attribute__((always_inline)) bool leaf_pack_more(struct leaf_pack *p, const struct item *it, uint64_t head)
+static inline __attribute__((always_inline)) bool
+leaf_pack_more(struct leaf_pack *p, const struct item *it, uint64_t head)
 {
 	uint32_t n = p->n, at = p->at;
 
@@ -276,7 +331,8 @@ static inline __attribute__((always_inline)) bool leaf_pack_more(struct leaf_pac
 	return true;
 }
 
-static inline __attribute__((always_inline)) bool leaf_pack_add(struct leaf_pack *p, const struct order *o, const struct item *it)
+static inline __attribute__((always_inline)) bool
+leaf_pack_add(struct leaf_pack *p, const struct order *o, const struct item *it)
 {
 	if (UNLIKELY(!p->n))
 		leaf_pack_begin(p, o, it);
@@ -290,20 +346,28 @@ static inline struct item leaf_pack_item(const struct leaf_pack *p, uint32_t i)
 	const uint8_t *e = p->bytes + (p->stride ? i * p->stride : p->off[i]);
 
 	if (p->stride)
-		return (struct item){.key = e, .val = e + p->klen, .klen = p->klen, .vlen = p->vlen};
+		return (struct item){
+		    .key = e, .val = e + p->klen, .klen = p->klen, .vlen = p->vlen};
 	uint32_t kf = get16(e), klen = kf & FMT_KLEN_MASK;
 
-	return (struct item){.key = e + FMT_ENTRY_SIZE, .val = e + FMT_ENTRY_SIZE + klen, .klen = klen, .vlen = get16(e + 2), .flags = kf & ~FMT_KLEN_MASK};
+	return (struct item){.key = e + FMT_ENTRY_SIZE,
+	                     .val = e + FMT_ENTRY_SIZE + klen,
+	                     .klen = klen,
+	                     .vlen = get16(e + 2),
+	                     .flags = kf & ~FMT_KLEN_MASK};
 }
 
-static inline bool leaf_item_ascends(const struct order *o, const struct item *last, const struct item *it, bool keys)
+static inline bool leaf_item_ascends(const struct order *o, const struct item *last,
+                                     const struct item *it, bool keys)
 {
 	int c = order_key_cmp(o, last->key, last->klen, it->key, it->klen);
 
-	return c < 0 || (c == 0 && o->dups && !keys && order_dup_cmp(o, last->val, last->vlen, it->val, it->vlen) < 0);
+	return c < 0 || (c == 0 && o->dups && !keys &&
+	                 order_dup_cmp(o, last->val, last->vlen, it->val, it->vlen) < 0);
 }
 
-static inline bool leaf_pack_ascends(const struct leaf_pack *p, const struct order *o, const struct item *it, bool keys)
+static inline bool leaf_pack_ascends(const struct leaf_pack *p, const struct order *o,
+                                     const struct item *it, bool keys)
 {
 	if (LIKELY(order_head(o, it->key, it->klen, 0) > p->head))
 		return true;
@@ -311,28 +375,33 @@ static inline bool leaf_pack_ascends(const struct leaf_pack *p, const struct ord
 
 	return leaf_item_ascends(o, &last, it, keys);
 }
-uint32_t leaf_pack_build(struct leaf_pack *pack, const struct order *order, uint64_t birth, uint64_t prev);
+uint32_t leaf_pack_build(struct leaf_pack *pack, const struct order *order, uint64_t birth,
+                         uint64_t prev);
 
-/* leaf_append - add an entry to the tail's end [R6] [I9]: *done false when it has no room. leaf is what leaf_open gave for the writer's
- * view. *value: where the value's bytes lie. An item without val gets zeros, to be filled, and sealed by leaf_seal. ENOMEM. */
+/* leaf_append - add an entry to the tail's end [R6] [I9]: *done false when it has no room. leaf is
+ * what leaf_open gave for the writer's view. *value: where the value's bytes lie. An item without
+ * val gets zeros, to be filled, and sealed by leaf_seal. ENOMEM. */
 struct leaf_change {
 	struct item item;
 	uint32_t rank, fp;
 	enum fmt_slot_kind kind;
 	bool to_fill; /* bytes of the value are going to change */
 };
-int leaf_append(struct wset *w, const struct order *order, const struct leaf *leaf, const struct leaf_change *change, bool *done,
-                const uint8_t **value);
+int leaf_append(struct wset *w, const struct order *order, const struct leaf *leaf,
+                const struct leaf_change *change, bool *done, const uint8_t **value);
 
-/* leaf_own - an entry, key and value of so many bytes, will be appended: have the lines that change come into this core's cache meanwhile,
- * or the whole leaf when it has no room. */
+/* leaf_own - an entry, key and value of so many bytes, will be appended: have the lines that change
+ * come into this core's cache meanwhile, or the whole leaf when it has no room. */
 void leaf_own(const struct leaf *leaf, uint32_t bytes);
 
-/* leaf_expect_put - the same ahead of time, for an entry of about that many bytes which belongs into the gap: what placing it compares comes, too, and the
- * whole leaf when it will have to be written anew. *full: that is so. */
-void leaf_expect_put(const struct leaf *leaf, const struct leaf_gap *gap, uint32_t bytes, bool *full);
+/* leaf_expect_put - the same ahead of time, for an entry of about that many bytes which belongs
+ * into the gap: what placing it compares comes, too, and the whole leaf when it will have to be
+ * written anew. *full: that is so. */
+void leaf_expect_put(const struct leaf *leaf, const struct leaf_gap *gap, uint32_t bytes,
+                     bool *full);
 
-/* leaf_seal - the value at value was filled after leaf_append or leaf_build: recompute the checksum that covers it. */
+/* leaf_seal - the value at value was filled after leaf_append or leaf_build: recompute the checksum
+ * that covers it. */
 void leaf_seal(struct wset *w, uint64_t off, const uint8_t *value, uint32_t vlen);
 
 #endif

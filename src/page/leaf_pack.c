@@ -2,8 +2,8 @@
 /* leaf_pack.c - a leaf that is filled entry by entry, in order, and written once. See leaf.h */
 #include "page/leaf.h"
 
-/* mixed_start - where the first of n entries that are not uniform lies in the page: a multiple of 8, so that places in bytes and in the page are aligned
- * alike. */
+/* mixed_start - where the first of n entries that are not uniform lies in the page: a multiple of
+ * 8, so that places in bytes and in the page are aligned alike. */
 static uint32_t mixed_start(uint32_t n)
 {
 	return (uint32_t)round_up(FMT_LEAF_BASE + (8 + 2) * n, 8);
@@ -17,7 +17,8 @@ void leaf_pack_begin(struct leaf_pack *p, const struct order *o, const struct it
 		return;
 	uint32_t stride = uniform_stride(it->klen, it->vlen);
 
-	if (FMT_LEAF_BASE + 8 + stride > p->psize) /* only in a damaged leaf: refused when it is added */
+	if (FMT_LEAF_BASE + 8 + stride >
+	    p->psize) /* only in a damaged leaf: refused when it is added */
 		return;
 	p->klen = it->klen;
 	p->vlen = it->vlen;
@@ -30,7 +31,8 @@ void leaf_pack_begin(struct leaf_pack *p, const struct order *o, const struct it
 
 static bool mixed_add(struct leaf_pack *p, const struct order *o, const struct item *it)
 {
-	uint32_t at = p->at, n = p->n, e = leaf_entry_align(o, at, it->klen), end = (uint32_t)round_up(e + FMT_ENTRY_SIZE + it->klen + it->vlen, 4);
+	uint32_t at = p->at, n = p->n, e = leaf_entry_align(o, at, it->klen),
+	         end = (uint32_t)round_up(e + FMT_ENTRY_SIZE + it->klen + it->vlen, 4);
 
 	if (mixed_start(n + 1) + end > (n ? p->limit : p->psize))
 		return false;
@@ -47,12 +49,15 @@ static bool mixed_add(struct leaf_pack *p, const struct order *o, const struct i
 	return true;
 }
 
-/* to_mixed - give the uniform entries another shape, if there is room for that and for one more. They wait at the end of the two pages meanwhile. */
+/* to_mixed - give the uniform entries another shape, if there is room for that and for one more.
+ * They wait at the end of the two pages meanwhile. */
 static bool to_mixed(struct leaf_pack *p, const struct order *o, const struct item *it)
 {
 	struct leaf_pack was = *p;
 
-	if (FMT_LEAF_BASE + 8 + p->n * leaf_cost(o, p->klen, p->vlen) + leaf_cost(o, it->klen, it->vlen) > p->limit)
+	if (FMT_LEAF_BASE + 8 + p->n * leaf_cost(o, p->klen, p->vlen) +
+	        leaf_cost(o, it->klen, it->vlen) >
+	    p->limit)
 		return false;
 	was.bytes = memmove(p->page + 2 * p->psize - p->at, p->bytes, p->at);
 	p->stride = p->n = p->at = 0;
@@ -71,8 +76,8 @@ bool leaf_pack_mixed(struct leaf_pack *p, const struct order *o, const struct it
 	return (!p->stride || to_mixed(p, o, it)) && mixed_add(p, o, it);
 }
 
-/* build_uniform, build_mixed - what the page needs before its entries, which lie where they will: of a uniform one the heads are there, unless they shall skip
- * a prefix. */
+/* build_uniform, build_mixed - what the page needs before its entries, which lie where they will:
+ * of a uniform one the heads are there, unless they shall skip a prefix. */
 static void build_uniform(struct leaf_pack *p, const struct order *o, uint32_t plen)
 {
 	uint64_t *heads = (void *)(p->page + FMT_LEAF_BASE);
@@ -98,7 +103,8 @@ static void build_mixed(struct leaf_pack *p, const struct order *o, uint32_t ple
 uint32_t leaf_pack_build(struct leaf_pack *p, const struct order *o, uint64_t birth, uint64_t prev)
 {
 	struct fmt_page *page = (void *)p->page;
-	uint32_t n = p->n, start = p->stride ? FMT_LEAF_BASE + 8 * n : mixed_start(n), end = start + p->at;
+	uint32_t n = p->n, start = p->stride ? FMT_LEAF_BASE + 8 * n : mixed_start(n),
+	         end = start + p->at;
 
 	assert(n);
 	if (p->bytes != p->page + start)

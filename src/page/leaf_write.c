@@ -18,13 +18,15 @@ uint32_t leaf_costs(const struct order *o, const struct item *items, uint32_t n)
 	if (!n || !uniform_suits(o, &items[0]))
 		return 0;
 	for (uint32_t i = 1; i < n; i++)
-		if (items[i].klen != items[0].klen || items[i].vlen != items[0].vlen || items[i].flags)
+		if (items[i].klen != items[0].klen || items[i].vlen != items[0].vlen ||
+		    items[i].flags)
 			return 0;
 	return 8 + uniform_stride(items[0].klen, items[0].vlen);
 }
 
 /* base_uniform, base_mixed - the heads and entries of a base; where they end. */
-static uint32_t base_uniform(uint8_t *image, uint32_t psize, const struct order *o, const struct item *items, uint32_t n, uint32_t plen)
+static uint32_t base_uniform(uint8_t *image, uint32_t psize, const struct order *o,
+                             const struct item *items, uint32_t n, uint32_t plen)
 {
 	uint64_t *heads = (void *)(image + FMT_LEAF_BASE);
 	uint32_t klen = items[0].klen, vlen = items[0].vlen, stride = uniform_stride(klen, vlen);
@@ -40,7 +42,8 @@ static uint32_t base_uniform(uint8_t *image, uint32_t psize, const struct order 
 	return (uint32_t)(e - image);
 }
 
-static uint32_t base_mixed(uint8_t *image, uint32_t psize, const struct order *o, const struct item *items, uint32_t n, uint32_t plen)
+static uint32_t base_mixed(uint8_t *image, uint32_t psize, const struct order *o,
+                           const struct item *items, uint32_t n, uint32_t plen)
 {
 	uint32_t offs_at = FMT_LEAF_BASE + 8 * n, at = offs_at + 2 * n;
 	uint64_t *heads = (void *)(image + FMT_LEAF_BASE);
@@ -60,16 +63,20 @@ static uint32_t base_mixed(uint8_t *image, uint32_t psize, const struct order *o
 	return at;
 }
 
-uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *o, const struct item *items, uint32_t n, uint64_t birth, uint64_t prev)
+uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *o, const struct item *items,
+                    uint32_t n, uint64_t birth, uint64_t prev)
 {
 	struct fmt_page *page = (void *)image;
 	bool uniform = leaf_costs(o, items, n) > 0;
-	uint32_t plen = n < 2 ? 0 : order_prefix(o, items[0].key, items[0].klen, items[n - 1].key, items[n - 1].klen);
+	uint32_t plen = n < 2 ? 0
+	                      : order_prefix(o, items[0].key, items[0].klen, items[n - 1].key,
+	                                     items[n - 1].klen);
 
 	memset(image, 0, FMT_LEAF_BASE);
 	*page = leaf_header(n, uniform ? items : NULL, birth, prev);
 	page->plen = (uint16_t)plen;
-	uint32_t at = (uniform ? base_uniform : base_mixed)(image, psize, o, items, n, plen), end = (uint32_t)round_up(at, 4);
+	uint32_t at = (uniform ? base_uniform : base_mixed)(image, psize, o, items, n, plen),
+	         end = (uint32_t)round_up(at, 4);
 
 	memset(image + at, 0, round_up(end, FMT_LINE) - at);
 	page->end = (uint16_t)end;
@@ -88,7 +95,9 @@ void leaf_own(const struct leaf *l, uint32_t bytes)
 	uint32_t end = leaf_tail_end(l);
 	const uint8_t *from = bytes_of(l) + end;
 
-	if (l->nslots == FMT_TAIL_SLOTS || end + FMT_TAIL_BEFORE + FMT_ENTRY_SIZE + bytes + FMT_TAIL_AFTER > l->psize) { /* it will be written anew */
+	if (l->nslots == FMT_TAIL_SLOTS ||
+	    end + FMT_TAIL_BEFORE + FMT_ENTRY_SIZE + bytes + FMT_TAIL_AFTER >
+	        l->psize) { /* it will be written anew */
 		expect_all(l);
 		return;
 	}
@@ -99,7 +108,8 @@ void leaf_own(const struct leaf *l, uint32_t bytes)
 
 void leaf_expect_put(const struct leaf *l, const struct leaf_gap *g, uint32_t bytes, bool *full)
 {
-	uint32_t end = leaf_tail_end(l), need = FMT_TAIL_BEFORE + FMT_ENTRY_SIZE + bytes + FMT_TAIL_AFTER;
+	uint32_t end = leaf_tail_end(l),
+	         need = FMT_TAIL_BEFORE + FMT_ENTRY_SIZE + bytes + FMT_TAIL_AFTER;
 
 	*full = l->nslots == FMT_TAIL_SLOTS || end + need > l->psize;
 	if (*full) {
@@ -113,7 +123,8 @@ void leaf_expect_put(const struct leaf *l, const struct leaf_gap *g, uint32_t by
 		pm_own(bytes_of(l) + end + i);
 }
 
-/* shadow_open - the wpage of a leaf that gets pending slots: at its first one it takes the page's slots over. */
+/* shadow_open - the wpage of a leaf that gets pending slots: at its first one it takes the page's
+ * slots over. */
 static int shadow_open(struct wset *w, const struct leaf *l, struct wpage **out)
 {
 	struct wpage *wp;
@@ -140,7 +151,8 @@ static void shadow_add(struct wset *w, struct wpage *wp, const struct fresh *f, 
 {
 	uint32_t n = f->end - f->from;
 
-	/* Bytes between the last entry and this one are alignment, stored with it: the range stays one piece [R1]. */
+	/* Bytes between the last entry and this one are alignment, stored with it: the range stays
+	 * one piece [R1]. */
 	if (!wp->fresh_end) {
 		wp->fresh_off = (uint16_t)f->from;
 		wp->crc_valid = !f->to_fill;
@@ -154,12 +166,15 @@ static void shadow_add(struct wset *w, struct wpage *wp, const struct fresh *f, 
 	pm_flush(&w->map->pm, w->map->base + wp->off + f->from, n);
 }
 
-int leaf_append(struct wset *w, const struct order *o, const struct leaf *l, const struct leaf_change *c, bool *done, const uint8_t **value)
+int leaf_append(struct wset *w, const struct order *o, const struct leaf *l,
+                const struct leaf_change *c, bool *done, const uint8_t **value)
 {
 	uint8_t buf[FMT_PAGE_MAX / 2 + 64];
-	uint32_t from = leaf_tail_end(l), e = leaf_entry_align(o, from + FMT_TAIL_BEFORE, c->item.klen);
+	uint32_t from = leaf_tail_end(l),
+	         e = leaf_entry_align(o, from + FMT_TAIL_BEFORE, c->item.klen);
 	uint32_t body = FMT_TAIL_BEFORE + FMT_ENTRY_SIZE + c->item.klen + c->item.vlen;
-	uint32_t crc_at = e - FMT_TAIL_BEFORE + body, end = (uint32_t)round_up(crc_at + FMT_TAIL_AFTER, 4);
+	uint32_t crc_at = e - FMT_TAIL_BEFORE + body,
+	         end = (uint32_t)round_up(crc_at + FMT_TAIL_AFTER, 4);
 	uint32_t lead = e - FMT_TAIL_BEFORE - from;
 	struct wpage *wp;
 	int rc;
@@ -179,7 +194,8 @@ int leaf_append(struct wset *w, const struct order *o, const struct leaf *l, con
 	put32(p + body + sizeof crc, 0);
 	wp = wset_find(w, l->off);
 	if (wset_editable(w, wp)) {
-		const uint64_t *slots = (const uint64_t *)(const void *)(bytes_of(l) + FMT_LEAF_SLOTS);
+		const uint64_t *slots =
+		    (const uint64_t *)(const void *)(bytes_of(l) + FMT_LEAF_SLOTS);
 
 		rc = wset_touch(w, l->off, &wp);
 		if (rc)
@@ -194,7 +210,12 @@ int leaf_append(struct wset *w, const struct order *o, const struct leaf *l, con
 		if (rc)
 			return rc;
 		pm_write(&w->map->pm, bytes_of(l) + from, buf, end - from);
-		struct fresh f = {.bytes = buf, .from = from, .end = end, .known = lead ? 0 : body, .crc = lead ? 0 : body_crc, .to_fill = c->to_fill};
+		struct fresh f = {.bytes = buf,
+		                  .from = from,
+		                  .end = end,
+		                  .known = lead ? 0 : body,
+		                  .crc = lead ? 0 : body_crc,
+		                  .to_fill = c->to_fill};
 
 		shadow_add(w, wp, &f, slot);
 	}
@@ -209,7 +230,8 @@ static const uint64_t *seal_slot(const struct leaf *l, const uint8_t *value)
 	for (unsigned int i = l->nslots; i-- > 0;) {
 		struct item it;
 
-		if (FMT_SLOT_KIND(l->slots[i]) != FMT_SLOT_REMOVE && tail_item(l, FMT_SLOT_OFF(l->slots[i]), &it) == 0 && it.val == value)
+		if (FMT_SLOT_KIND(l->slots[i]) != FMT_SLOT_REMOVE &&
+		    tail_item(l, FMT_SLOT_OFF(l->slots[i]), &it) == 0 && it.val == value)
 			return &l->slots[i];
 	}
 	return NULL;
@@ -217,7 +239,8 @@ static const uint64_t *seal_slot(const struct leaf *l, const uint8_t *value)
 
 void leaf_seal(struct wset *w, uint64_t off, const uint8_t *value, uint32_t vlen)
 {
-	struct view v = {.map = w->map, .base = w->map->base, .psize = w->psize, .snapshot = w->txn, .w = w};
+	struct view v = {
+	    .map = w->map, .base = w->map->base, .psize = w->psize, .snapshot = w->txn, .w = w};
 	struct pm *pm = &w->map->pm;
 	struct wpage *wp = wset_find(w, off);
 	struct leaf l;

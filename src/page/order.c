@@ -4,15 +4,21 @@
 
 #include "base/crc.h"
 
-#define FP_SEED 0x1234u
-#define HEAD 8u
+#define FP_SEED    0x1234u
+#define HEAD       8u
 #define PREFIX_MIN 8u /* shorter ones do not pay for the test */
 
 void order_init(struct order *o, uint32_t flags)
 {
 	*o = (struct order){.flags = flags, .dups = (flags & DAXKV_DUP_SORT) != 0};
-	o->key = flags & DAXKV_OWN_COMPARE ? ORDER_OWN : flags & DAXKV_INTEGER_KEY ? ORDER_INTEGER : flags & DAXKV_REVERSE_KEY ? ORDER_REVERSE : ORDER_BYTES;
-	o->dup = flags & DAXKV_OWN_DUP_COMPARE ? ORDER_OWN : flags & DAXKV_INTEGER_DUP ? ORDER_INTEGER : flags & DAXKV_REVERSE_DUP ? ORDER_REVERSE : ORDER_BYTES;
+	o->key = flags & DAXKV_OWN_COMPARE   ? ORDER_OWN
+	         : flags & DAXKV_INTEGER_KEY ? ORDER_INTEGER
+	         : flags & DAXKV_REVERSE_KEY ? ORDER_REVERSE
+	                                     : ORDER_BYTES;
+	o->dup = flags & DAXKV_OWN_DUP_COMPARE ? ORDER_OWN
+	         : flags & DAXKV_INTEGER_DUP   ? ORDER_INTEGER
+	         : flags & DAXKV_REVERSE_DUP   ? ORDER_REVERSE
+	                                       : ORDER_BYTES;
 	o->fingerprints = !o->dups && o->key != ORDER_OWN;
 }
 
@@ -59,7 +65,8 @@ static int cmp_integer(const uint8_t *a, uint32_t alen, const uint8_t *b, uint32
 	return x != y ? (x < y ? -1 : 1) : cmp_len(alen, blen);
 }
 
-static int cmp_own(daxkv_compare_fn *fn, void *arg, const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
+static int cmp_own(daxkv_compare_fn *fn, void *arg, const uint8_t *a, uint32_t alen,
+                   const uint8_t *b, uint32_t blen)
 {
 	union {
 		const uint8_t *in;
@@ -70,7 +77,8 @@ static int cmp_own(daxkv_compare_fn *fn, void *arg, const uint8_t *a, uint32_t a
 	return fn(&x, &y, arg);
 }
 
-int order_key_cmp(const struct order *o, const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
+int order_key_cmp(const struct order *o, const uint8_t *a, uint32_t alen, const uint8_t *b,
+                  uint32_t blen)
 {
 	switch (o->key) {
 	case ORDER_REVERSE:
@@ -85,7 +93,8 @@ int order_key_cmp(const struct order *o, const uint8_t *a, uint32_t alen, const 
 	return cmp_bytes(a, alen, b, blen);
 }
 
-int order_dup_cmp(const struct order *o, const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
+int order_dup_cmp(const struct order *o, const uint8_t *a, uint32_t alen, const uint8_t *b,
+                  uint32_t blen)
 {
 	switch (o->dup) {
 	case ORDER_REVERSE:
@@ -100,7 +109,8 @@ int order_dup_cmp(const struct order *o, const uint8_t *a, uint32_t alen, const 
 	return cmp_bytes(a, alen, b, blen);
 }
 
-int order_cmp(const struct order *o, const uint8_t *key, uint32_t klen, const uint8_t *dup, uint32_t dlen, const struct probe *p)
+int order_cmp(const struct order *o, const uint8_t *key, uint32_t klen, const uint8_t *dup,
+              uint32_t dlen, const struct probe *p)
 {
 	int c = order_key_cmp(o, key, klen, p->key, p->klen);
 
@@ -134,7 +144,8 @@ uint64_t order_head_rare(const struct order *o, const uint8_t *key, uint32_t kle
 	return head;
 }
 
-uint32_t order_prefix(const struct order *o, const uint8_t *first, uint32_t flen, const uint8_t *last, uint32_t llen)
+uint32_t order_prefix(const struct order *o, const uint8_t *first, uint32_t flen,
+                      const uint8_t *last, uint32_t llen)
 {
 	uint32_t n = flen < llen ? flen : llen, i = 0;
 
@@ -152,8 +163,10 @@ uint32_t order_fp(const uint8_t *key, uint32_t klen)
 	return (c ^ c >> 16) & 0xffff;
 }
 
-/* shortest - the least part of b, a prefix or in reverse order a suffix, that is greater than a: its length. */
-static uint32_t shortest(enum order_kind kind, const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
+/* shortest - the least part of b, a prefix or in reverse order a suffix, that is greater than a:
+ * its length. */
+static uint32_t shortest(enum order_kind kind, const uint8_t *a, uint32_t alen, const uint8_t *b,
+                         uint32_t blen)
 {
 	uint32_t n = alen < blen ? alen : blen, i = 0;
 
@@ -168,8 +181,9 @@ static uint32_t shortest(enum order_kind kind, const uint8_t *a, uint32_t alen, 
 	return i + 1 < blen ? i + 1 : blen;
 }
 
-struct separation order_separate(const struct order *o, const uint8_t *ka, uint32_t kalen, const uint8_t *da, uint32_t dalen,
-                                 const uint8_t *kb, uint32_t kblen, const uint8_t *db, uint32_t dblen)
+struct separation order_separate(const struct order *o, const uint8_t *ka, uint32_t kalen,
+                                 const uint8_t *da, uint32_t dalen, const uint8_t *kb,
+                                 uint32_t kblen, const uint8_t *db, uint32_t dblen)
 {
 	struct separation s = {.klen = kblen, .dlen = FMT_SEP_NODUP};
 

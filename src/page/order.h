@@ -2,11 +2,12 @@
 /*
  * order.h - how one database orders its entries: key first, then, with sorted duplicates, value.
  *
- * Each order but a program's own gives every key a head: 8 bytes as an integer such that a smaller head means a smaller key. Pages keep the
- * heads in one array, searched without touching entries; the tie is settled by the full comparison. For a program's own order all heads
- * are 0.
+ * Each order but a program's own gives every key a head: 8 bytes as an integer such that a smaller
+ * head means a smaller key. Pages keep the heads in one array, searched without touching entries;
+ * the tie is settled by the full comparison. For a program's own order all heads are 0.
  *
- *   bytes     big-endian first 8 bytes behind the page's common prefix        reverse   the last 8 bytes, last first
+ *   bytes     big-endian first 8 bytes behind the page's common prefix reverse the last 8 bytes,
+ *             last first
  *   integer   the integer                                                       own       0
  */
 #ifndef DAXKV_ORDER_H
@@ -22,14 +23,16 @@ struct order {
 	uint32_t flags; /* enum daxkv_db_flags */
 	enum order_kind key, dup;
 	bool dups;         /* entries are (key, value) pairs */
-	bool fingerprints; /* equal keys have equal bytes and one entry: a lookup may go by fingerprint */
+	bool fingerprints; /* equal keys have equal bytes and one entry: a lookup may go by
+	                      fingerprint */
 	daxkv_compare_fn *key_fn, *dup_fn;
 	void *key_arg, *dup_arg;
 };
 
 enum probe_edge { PROBE_BEFORE = -1, PROBE_AT = 0, PROBE_AFTER = 1 };
 
-struct probe { /* what is searched: a key, and with duplicates a value, or the place before or after all of the key's */
+struct probe { /* what is searched: a key, and with duplicates a value, or the place before or after
+	          all of the key's */
 	const uint8_t *key, *dup;
 	uint32_t klen, dlen;
 	enum probe_edge edge; /* PROBE_AT without duplicates */
@@ -37,23 +40,34 @@ struct probe { /* what is searched: a key, and with duplicates a value, or the p
 
 void order_init(struct order *order, uint32_t flags);
 
-int order_key_cmp(const struct order *order, const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen);
-int order_dup_cmp(const struct order *order, const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen);
+int order_key_cmp(const struct order *order, const uint8_t *a, uint32_t alen, const uint8_t *b,
+                  uint32_t blen);
+int order_dup_cmp(const struct order *order, const uint8_t *a, uint32_t alen, const uint8_t *b,
+                  uint32_t blen);
 
 /* order_cmp - compare an entry (key and value bytes) with the probe. */
-int order_cmp(const struct order *order, const uint8_t *key, uint32_t klen, const uint8_t *dup, uint32_t dlen, const struct probe *probe);
+int order_cmp(const struct order *order, const uint8_t *key, uint32_t klen, const uint8_t *dup,
+              uint32_t dlen, const struct probe *probe);
 
-/* order_head - the key's head in a page whose prefix is plen bytes long (0 but for ORDER_BYTES). Most are 8 bytes of a longer key. */
-uint64_t order_head_rare(const struct order *order, const uint8_t *key, uint32_t klen, uint32_t plen);
-static inline uint64_t order_head(const struct order *o, const uint8_t *key, uint32_t klen, uint32_t plen)
+/* order_head - the key's head in a page whose prefix is plen bytes long (0 but for ORDER_BYTES).
+ * Most are 8 bytes of a longer key. */
+uint64_t order_head_rare(const struct order *order, const uint8_t *key, uint32_t klen,
+                         uint32_t plen);
+static inline uint64_t order_head(const struct order *o, const uint8_t *key, uint32_t klen,
+                                  uint32_t plen)
 {
-	return LIKELY(o->key == ORDER_BYTES && klen >= plen + 8) ? __builtin_bswap64(get64(key + plen)) : order_head_rare(o, key, klen, plen);
+	return LIKELY(o->key == ORDER_BYTES && klen >= plen + 8)
+	           ? __builtin_bswap64(get64(key + plen))
+	           : order_head_rare(o, key, klen, plen);
 }
 
-/* order_prefix - how many bytes the first and the last key of a page share, when that is worth stripping: 0 or at least 8. */
-uint32_t order_prefix(const struct order *order, const uint8_t *first, uint32_t flen, const uint8_t *last, uint32_t llen);
+/* order_prefix - how many bytes the first and the last key of a page share, when that is worth
+ * stripping: 0 or at least 8. */
+uint32_t order_prefix(const struct order *order, const uint8_t *first, uint32_t flen,
+                      const uint8_t *last, uint32_t llen);
 
-/* heads_below - how many of n ascending heads are smaller than h. By masks, not branches: a search has no predictable ones. */
+/* heads_below - how many of n ascending heads are smaller than h. By masks, not branches: a search
+ * has no predictable ones. */
 static inline uint32_t heads_below(const uint64_t *heads, uint32_t n, uint64_t h)
 {
 	const uint64_t *p = heads;
@@ -78,13 +92,14 @@ static inline uint32_t heads_upto(const uint64_t *heads, uint32_t n, uint64_t h)
 /* order_fp - the key's fingerprint. */
 uint32_t order_fp(const uint8_t *key, uint32_t klen);
 
-/* order_separate - how many bytes of (key b, value b) are enough to tell it from the smaller (key a, value a): lengths of a separator s
- * with a < s <= b. *dlen is FMT_SEP_NODUP when the key alone does. *koff: where the key part begins in key b (a suffix in reverse
- * order). */
+/* order_separate - how many bytes of (key b, value b) are enough to tell it from the smaller (key
+ * a, value a): lengths of a separator s with a < s <= b. *dlen is FMT_SEP_NODUP when the key alone
+ * does. *koff: where the key part begins in key b (a suffix in reverse order). */
 struct separation {
 	uint32_t koff, klen, doff, dlen;
 };
-struct separation order_separate(const struct order *order, const uint8_t *ka, uint32_t kalen, const uint8_t *da, uint32_t dalen,
-                                 const uint8_t *kb, uint32_t kblen, const uint8_t *db, uint32_t dblen);
+struct separation order_separate(const struct order *order, const uint8_t *ka, uint32_t kalen,
+                                 const uint8_t *da, uint32_t dalen, const uint8_t *kb,
+                                 uint32_t kblen, const uint8_t *db, uint32_t dblen);
 
 #endif

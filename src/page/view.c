@@ -7,12 +7,17 @@ int view_extend(const struct view *v, uint64_t size)
 	int rc = size < v->psize ? DAXKV_CORRUPT : map_extend(v->map, size);
 
 	/* A reference behind the file's end, or behind what this process may map. */
-	return rc == DAXKV_CORRUPT ? err_corrupt(size - v->psize, "a reference behind the file's end (0x%lx)", (unsigned long)view_size(v)) : rc;
+	return rc == DAXKV_CORRUPT
+	           ? err_corrupt(size - v->psize, "a reference behind the file's end (0x%lx)",
+	                         (unsigned long)view_size(v))
+	           : rc;
 }
 
 int view_too_old(const struct view *v)
 {
-	return err_set(DAXKV_TOO_OLD, "the snapshot of commit %lu was given up: it had reached its bound, and the space that it held back was needed",
+	return err_set(DAXKV_TOO_OLD,
+	               "the snapshot of commit %lu was given up: it had reached its bound, and the "
+	               "space that it held back was needed",
 	               (unsigned long)v->snapshot);
 }
 
@@ -21,9 +26,14 @@ int view_fault(const struct view *v, uint64_t off, unsigned int level)
 	const struct fmt_page *p;
 
 	if (off % v->psize || off == 0)
-		return err_corrupt(off, "a reference to a page of level %u that is not at a page's start", level);
+		return err_corrupt(
+		    off, "a reference to a page of level %u that is not at a page's start", level);
 	p = view_raw(v, off);
 	if (p->birth > v->snapshot)
-		return err_corrupt(off, "page of transaction %lu: its older versions do not get older", (unsigned long)p->birth);
-	return err_corrupt(off, "page of type %u, level %u, %u entries, where one of level %u is expected", p->type, p->level, p->n, level);
+		return err_corrupt(off,
+		                   "page of transaction %lu: its older versions do not get older",
+		                   (unsigned long)p->birth);
+	return err_corrupt(
+	    off, "page of type %u, level %u, %u entries, where one of level %u is expected",
+	    p->type, p->level, p->n, level);
 }

@@ -2,12 +2,15 @@
 /*
  * view.h - the file as one transaction sees it, and the step from a page's offset to the page.
  *
- * A page of a younger transaction sends the view on to the page that stood there before, until one is old enough:
+ * A page of a younger transaction sends the view on to the page that stood there before, until one
+ * is old enough:
  *
- *   word -> page (birth 9) -> prev: page (birth 5) -> prev: page (birth 2)          a view at 6 reads the second
+ *   word -> page (birth 9) -> prev: page (birth 5) -> prev: page (birth 2) a view at 6 reads the
+ *     second
  *
- * The rule that makes it correct [I7]: a node that replaced another at T names it as prev, so a snapshot before T finds what stood there;
- * births strictly fall along prev, anything else is corruption. The running writer's view is its own number: it never goes back.
+ * The rule that makes it correct [I7]: a node that replaced another at T names it as prev, so a
+ * snapshot before T finds what stood there; births strictly fall along prev, anything else is
+ * corruption. The running writer's view is its own number: it never goes back.
  */
 #ifndef DAXKV_VIEW_H
 #define DAXKV_VIEW_H
@@ -24,10 +27,11 @@ struct wset;
 struct view {
 	struct map *map;
 	const uint8_t *base;
-	uint32_t psize;    /* a power of two */
-	uint64_t snapshot; /* of a write transaction: its own number */
-	struct wset *w;    /* what the transaction changed; NULL for a read transaction */
-	const uint64_t *bound; /* of a read transaction that may be evicted: its entry's word (readers.h). NULL: it may not */
+	uint32_t psize;        /* a power of two */
+	uint64_t snapshot;     /* of a write transaction: its own number */
+	struct wset *w;        /* what the transaction changed; NULL for a read transaction */
+	const uint64_t *bound; /* of a read transaction that may be evicted: its entry's word
+	                          (readers.h). NULL: it may not */
 };
 
 /* view_size - bytes of the mapping that may be read; grows while a transaction runs. */
@@ -41,7 +45,8 @@ static inline const struct fmt_page *view_raw(const struct view *v, uint64_t off
 	return (const void *)(v->base + off);
 }
 
-/* page_sound - whether the header is that of a leaf (level 0) or inner page whose parts lie inside the page. */
+/* page_sound - whether the header is that of a leaf (level 0) or inner page whose parts lie inside
+ * the page. */
 static inline bool page_sound(const struct fmt_page *p, unsigned int level, uint32_t psize)
 {
 	uint32_t n = p->n, end = p->end;
@@ -50,23 +55,30 @@ static inline bool page_sound(const struct fmt_page *p, unsigned int level, uint
 		return false;
 	if (level == 0 && p->heads & FMT_UNIFORM)
 		return p->type == FMT_LEAF && n > 0 && p->heads & FMT_KLEN_MASK &&
-		       FMT_LEAF_BASE + n * (8 + round_up((p->heads & FMT_KLEN_MASK) + p->offs, 4)) == end;
+		       FMT_LEAF_BASE +
+		               n * (8 + round_up((p->heads & FMT_KLEN_MASK) + p->offs, 4)) ==
+		           end;
 	if (level == 0)
-		return p->type == FMT_LEAF && p->heads == FMT_LEAF_BASE && p->offs == FMT_LEAF_BASE + 8 * n && p->offs + 2 * n <= end &&
+		return p->type == FMT_LEAF && p->heads == FMT_LEAF_BASE &&
+		       p->offs == FMT_LEAF_BASE + 8 * n && p->offs + 2 * n <= end &&
 		       (p->plen == 0 || n > 0);
-	return p->type == FMT_INNER && p->heads == FMT_INNER_HEADS && p->offs == FMT_INNER_HEADS + 16 * n + 8 && p->offs + 2 * n <= end &&
+	return p->type == FMT_INNER && p->heads == FMT_INNER_HEADS &&
+	       p->offs == FMT_INNER_HEADS + 16 * n + 8 && p->offs + 2 * n <= end &&
 	       (p->plen == 0 || n > 0);
 }
 
-/* view_extend - see to it that size bytes of the file are mapped: another process may have made it longer. CORRUPT; errno of mmap. */
+/* view_extend - see to it that size bytes of the file are mapped: another process may have made it
+ * longer. CORRUPT; errno of mmap. */
 int view_extend(const struct view *v, uint64_t size);
 
-/* view_evicted - whether the snapshot was given up: what was read before this call may be anything, and is not to be acted on. */
+/* view_evicted - whether the snapshot was given up: what was read before this call may be anything,
+ * and is not to be acted on. */
 static inline bool view_evicted(const struct view *v)
 {
 	if (LIKELY(!v->bound))
 		return false;
-	/* Pairs with the writer's fence in share_evict: whoever read a byte stored behind that fence sees the mark here [I20]. */
+	/* Pairs with the writer's fence in share_evict: whoever read a byte stored behind that
+	 * fence sees the mark here [I20]. */
 	fence_loads();
 	return __atomic_load_n(v->bound, __ATOMIC_RELAXED) & VIEW_EVICTED;
 }
@@ -74,12 +86,14 @@ static inline bool view_evicted(const struct view *v)
 /* view_too_old - raise TOO_OLD. */
 int view_too_old(const struct view *v);
 
-/* view_fault - raise the fault of the page at off, which is not a sound page of that level, or whose versions do not fall. */
+/* view_fault - raise the fault of the page at off, which is not a sound page of that level, or
+ * whose versions do not fall. */
 int view_fault(const struct view *v, uint64_t off, unsigned int level);
 
-/* view_version - the page that off means in this view, whatever its kind; its offset in *at. *page NULL: nothing was there then (possible
- * for a root only). CORRUPT. */
-static inline int view_version(const struct view *v, uint64_t off, unsigned int level, const struct fmt_page **page, uint64_t *at)
+/* view_version - the page that off means in this view, whatever its kind; its offset in *at. *page
+ * NULL: nothing was there then (possible for a root only). CORRUPT. */
+static inline int view_version(const struct view *v, uint64_t off, unsigned int level,
+                               const struct fmt_page **page, uint64_t *at)
 {
 	for (uint64_t last = UINT64_MAX;;) {
 		if (UNLIKELY(off & (v->psize - 1) || off == 0))
@@ -113,7 +127,8 @@ static inline int view_version(const struct view *v, uint64_t off, unsigned int 
 }
 
 /* view_page - the same for a page below the root, which must be a sound one of that level. */
-static inline int view_page(const struct view *v, uint64_t off, unsigned int level, const struct fmt_page **page, uint64_t *at)
+static inline int view_page(const struct view *v, uint64_t off, unsigned int level,
+                            const struct fmt_page **page, uint64_t *at)
 {
 	int rc = view_version(v, off, level, page, at);
 

@@ -12,7 +12,8 @@
 
 struct plan {
 	uint64_t newest, durable_upto, clean;
-	bool whole_follower; /* the place after the newest holds the ring's round before, or nothing: no record can come to life there [I5] */
+	bool whole_follower; /* the place after the newest holds the ring's round before, or
+	                        nothing: no record can come to life there [I5] */
 	struct ring_record rec[FMT_RING_RECORDS];
 	bool valid[FMT_RING_RECORDS];
 };
@@ -47,7 +48,8 @@ static int plan_make(const struct ring *ring, struct plan *p)
 		return err_corrupt(offsetof(struct fmt_super, clean),
 		                   "superblock: the clean mark 0x%lx has a wrong checksum",
 		                   (unsigned long)load_word(&recover_super(ring)->clean));
-	/* [R1] Cut short before its fence: the one before is whole, because its fence had returned. */
+	/* [R1] Cut short before its fence: the one before is whole, because its fence had
+	 * returned. */
 	if (!fresh_ok)
 		newest--;
 	/* [I4] The words of what is marked clean are in place: nothing of the ring is missed. */
@@ -61,8 +63,10 @@ static int plan_make(const struct ring *ring, struct plan *p)
 	p->durable_upto = top ? max_u64(top->durable_upto, p->clean) : p->clean;
 	for (uint64_t n = p->durable_upto + 1; n <= newest; n++)
 		if (!plan_record(p, n))
-			return err_corrupt(ring->off, "ring: record %lu is missing, between %lu and %lu", (unsigned long)n,
-			                   (unsigned long)p->durable_upto, (unsigned long)newest);
+			return err_corrupt(ring->off,
+			                   "ring: record %lu is missing, between %lu and %lu",
+			                   (unsigned long)n, (unsigned long)p->durable_upto,
+			                   (unsigned long)newest);
 	uint64_t follower = newest + 1;
 	const uint64_t *at = ring_at(ring, follower);
 
@@ -72,24 +76,30 @@ static int plan_make(const struct ring *ring, struct plan *p)
 	return 0;
 }
 
-static int word_add(const struct ring *ring, struct words *ws, uint64_t txn, uint64_t off, uint64_t value)
+static int word_add(const struct ring *ring, struct words *ws, uint64_t txn, uint64_t off,
+                    uint64_t value)
 {
 	if (off % FMT_WORD || off >= ring->map->size || off < offsetof(struct fmt_super, main_desc))
-		return err_corrupt(off, "record %lu: a word outside the file's %lu bytes", (unsigned long)txn, (unsigned long)ring->map->size);
+		return err_corrupt(off, "record %lu: a word outside the file's %lu bytes",
+		                   (unsigned long)txn, (unsigned long)ring->map->size);
 	return words_add(ws, off, value);
 }
 
-static int words_add_spilled(const struct ring *ring, struct words *ws, const struct ring_record *rec)
+static int words_add_spilled(const struct ring *ring, struct words *ws,
+                             const struct ring_record *rec)
 {
 	uint32_t psize = recover_super(ring)->page_size, crc = 0;
-	uint64_t left = rec->spill_words, off = rec->spill_off, room = (psize - FMT_SPILL_PAIRS) / (2 * FMT_WORD);
+	uint64_t left = rec->spill_words, off = rec->spill_off,
+	         room = (psize - FMT_SPILL_PAIRS) / (2 * FMT_WORD);
 
 	while (left) {
 		bool inside = off % psize == 0 && off <= ring->map->size - psize;
 		const struct fmt_spill *s = (const void *)(ring->map->base + (inside ? off : 0));
 
-		if (!inside || s->page.type != FMT_SPILL || s->pairs == 0 || s->pairs > room || s->pairs > left)
-			return err_corrupt(off, "record %lu: its spilled words are not there", (unsigned long)rec->txn);
+		if (!inside || s->page.type != FMT_SPILL || s->pairs == 0 || s->pairs > room ||
+		    s->pairs > left)
+			return err_corrupt(off, "record %lu: its spilled words are not there",
+			                   (unsigned long)rec->txn);
 		crc = crc32c(crc, s->pair, s->pairs * 2 * FMT_WORD);
 		for (uint64_t i = 0; i < s->pairs; i++) {
 			int rc = word_add(ring, ws, rec->txn, s->pair[2 * i], s->pair[2 * i + 1]);
@@ -101,24 +111,29 @@ static int words_add_spilled(const struct ring *ring, struct words *ws, const st
 		off = s->page.prev;
 	}
 	if (crc != rec->spill_crc)
-		return err_corrupt(rec->spill_off, "record %lu: the checksum of its spilled words does not match", (unsigned long)rec->txn);
+		return err_corrupt(rec->spill_off,
+		                   "record %lu: the checksum of its spilled words does not match",
+		                   (unsigned long)rec->txn);
 	return 0;
 }
 
-/* ranges_check - the fresh ranges that recover_run stores again lie in the file: the test of the newest record has seen those of that one only [I12]. */
+/* ranges_check - the fresh ranges that recover_run stores again lie in the file: the test of the
+ * newest record has seen those of that one only [I12]. */
 static int ranges_check(const struct ring *ring, const struct ring_record *rec)
 {
 	for (unsigned int i = 0; rec && i < rec->nranges; i++) {
 		uint64_t off = rec->ranges[i] >> 16, len = (rec->ranges[i] & 0xffff) * 4;
 
 		if (off > ring->map->size || len > ring->map->size - off)
-			return err_corrupt(off, "record %lu: a range outside the file's %lu bytes", (unsigned long)rec->txn, (unsigned long)ring->map->size);
+			return err_corrupt(off, "record %lu: a range outside the file's %lu bytes",
+			                   (unsigned long)rec->txn, (unsigned long)ring->map->size);
 	}
 	return 0;
 }
 
 /* words_gather - of the records first to last. */
-static int words_gather(const struct ring *ring, const struct plan *p, uint64_t first, uint64_t last, struct words *ws)
+static int words_gather(const struct ring *ring, const struct plan *p, uint64_t first,
+                        uint64_t last, struct words *ws)
 {
 	for (uint64_t n = first; n <= last; n++) {
 		const struct ring_record *rec = plan_record(p, n);
@@ -141,10 +156,12 @@ static int word_compare(const void *a, const void *b)
 	return x->off < y->off ? -1 : x->off > y->off;
 }
 
-/* words_final - keep the newest value of each word only: a replay in order would go through old ones. */
+/* words_final - keep the newest value of each word only: a replay in order would go through old
+ * ones. */
 static int words_final(struct words *ws)
 {
-	/* qsort is not stable: carry the sequence in a second pass instead. Sorting by (offset, position) needs the positions. */
+	/* qsort is not stable: carry the sequence in a second pass instead. Sorting by (offset,
+	 * position) needs the positions. */
 	struct seq {
 		struct ring_word word;
 		size_t at;
@@ -170,7 +187,8 @@ static int words_final(struct words *ws)
 	return 0;
 }
 
-/* redirty - store the bytes that are there once more: after a failed fdatasync the page cache may think them clean [R5]. */
+/* redirty - store the bytes that are there once more: after a failed fdatasync the page cache may
+ * think them clean [R5]. */
 static void redirty(struct pm *pm, const uint8_t *p, size_t n)
 {
 	uint8_t line[FMT_LINE];
@@ -186,7 +204,8 @@ static void redirty(struct pm *pm, const uint8_t *p, size_t n)
 
 static int recover_fence(struct ring *ring)
 {
-	int rc = pm_fence(&ring->map->pm); /* Orders: each step of recovery, before the next; the callers say which. */
+	/* Orders: each step of recovery, before the next; the callers say which. */
+	int rc = pm_fence(&ring->map->pm);
 
 	return rc ? err_sys(rc, "recovery could not make the file durable") : 0;
 }
@@ -199,8 +218,8 @@ static int recover_run(struct ring *ring, const struct plan *p, const struct wor
 	const struct fmt_super *super = recover_super(ring);
 	int rc;
 
-	/* Also when nothing is to be replayed: the process that stored the mark, or erased the follower, may have died before its fence
-	 * [R4]. */
+	/* Also when nothing is to be replayed: the process that stored the mark, or erased the
+	 * follower, may have died before its fence [R4]. */
 	redirty(pm, (const uint8_t *)&super->clean, sizeof super->clean);
 	if (!p->whole_follower || ring_at(ring, p->newest + 1)[0] == 0) {
 		pm_zero(pm, ring_at(ring, p->newest + 1), FMT_RING_RECORD);
@@ -218,7 +237,8 @@ static int recover_run(struct ring *ring, const struct plan *p, const struct wor
 	if (p->newest == p->clean)
 		return 0;
 	for (size_t i = 0; i < ws->n; i++)
-		pm_store8(pm, (const uint64_t *)(const void *)(base + ws->w[i].off), ws->w[i].value);
+		pm_store8(pm, (const uint64_t *)(const void *)(base + ws->w[i].off),
+		          ws->w[i].value);
 	for (size_t i = 0; i < ws->n; i++)
 		pm_flush(pm, base + ws->w[i].off, FMT_WORD);
 	/* Orders: the words in place, before the clean mark that says so [I4]. */
@@ -269,8 +289,10 @@ int recover(struct ring *ring, struct recover_result *result)
 	return rc;
 }
 
-/* words_stored - how many of the words that the records first to last leave are in place; *all: of how many. */
-static int words_stored(const struct ring *ring, const struct plan *p, uint64_t first, uint64_t last, size_t *stored, size_t *all)
+/* words_stored - how many of the words that the records first to last leave are in place; *all: of
+ * how many. */
+static int words_stored(const struct ring *ring, const struct plan *p, uint64_t first,
+                        uint64_t last, size_t *stored, size_t *all)
 {
 	struct words ws = {0};
 	int rc = words_gather(ring, p, first, last, &ws);
@@ -280,7 +302,9 @@ static int words_stored(const struct ring *ring, const struct plan *p, uint64_t 
 	*stored = 0;
 	*all = ws.n;
 	for (size_t i = 0; i < ws.n && !rc; i++)
-		*stored += load_word((const uint64_t *)(const void *)(ring->map->base + ws.w[i].off)) == ws.w[i].value;
+		*stored +=
+		    load_word((const uint64_t *)(const void *)(ring->map->base + ws.w[i].off)) ==
+		    ws.w[i].value;
 	free(ws.w);
 	return rc;
 }

@@ -25,15 +25,16 @@ struct recover_result {
 	uint64_t replayed; /* records whose words were stored; 0: the store was clean */
 };
 
-/* recover - bring the mapped store to its newest transaction. On a private mapping the stores stay private. Errors: CORRUPT, ENOMEM, errno
- * of a fence. */
+/* recover - bring the mapped store to its newest transaction. On a private mapping the stores stay
+ * private. Errors: CORRUPT, ENOMEM, errno of a fence. */
 int recover(struct ring *ring, struct recover_result *result);
 
 /* recover_needed - whether recover() would store anything; *txn as there. Errors: CORRUPT. */
 int recover_needed(const struct ring *ring, bool *needed, uint64_t *txn);
 
-/* recover_in_place - whether what the words in place show, if only in the page cache, is one transaction: *txn, the newest, or the one before when none of the newest's
- * words is there, whose process then died before it was acknowledged. Errors: CORRUPT, ENOMEM. */
+/* recover_in_place - whether what the words in place show, if only in the page cache, is one
+ * transaction: *txn, the newest, or the one before when none of the newest's words is there, whose
+ * process then died before it was acknowledged. Errors: CORRUPT, ENOMEM. */
 int recover_in_place(const struct ring *ring, bool *in_place, uint64_t *txn);
 
 #endif

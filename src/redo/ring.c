@@ -28,7 +28,8 @@ int words_add(struct words *words, uint64_t off, uint64_t value)
 
 const uint64_t *ring_at(const struct ring *ring, uint64_t txn)
 {
-	return (const uint64_t *)(const void *)(ring->map->base + ring->off + txn % FMT_RING_RECORDS * FMT_RING_RECORD);
+	return (const uint64_t *)(const void *)(ring->map->base + ring->off +
+	                                        txn % FMT_RING_RECORDS * FMT_RING_RECORD);
 }
 
 /* The hash leaves its own word out. */
@@ -51,15 +52,17 @@ static void record_store(struct ring *ring, uint64_t txn, uint64_t *r, size_t n)
 	pm_flush(&ring->map->pm, at, n * FMT_WORD);
 }
 
-void ring_write(struct ring *ring, uint64_t txn, uint64_t durable_upto, const struct ring_range *ranges, size_t nranges,
-                const struct ring_word *words, size_t nwords)
+void ring_write(struct ring *ring, uint64_t txn, uint64_t durable_upto,
+                const struct ring_range *ranges, size_t nranges, const struct ring_word *words,
+                size_t nwords)
 {
 	uint64_t r[RECORD_WORDS];
 	size_t n = FMT_REC_HEAD;
 	uint32_t crc = 0;
 
 	/* [R2] the old record there is durable in place long since. */
-	assert(ring_fits(nranges, nwords) && durable_upto < txn && txn - durable_upto < FMT_RING_RECORDS);
+	assert(ring_fits(nranges, nwords) && durable_upto < txn &&
+	       txn - durable_upto < FMT_RING_RECORDS);
 	for (size_t i = 0; i < nranges; i++) {
 		assert(ranges[i].len % 4 == 0 && ranges[i].len / 4 <= 0xffff);
 		crc = crc32c(crc, &ranges[i].crc, 4);
@@ -74,7 +77,8 @@ void ring_write(struct ring *ring, uint64_t txn, uint64_t durable_upto, const st
 	record_store(ring, txn, r, n);
 }
 
-void ring_write_spilled(struct ring *ring, uint64_t txn, uint64_t durable_upto, uint64_t spill_off, uint64_t nwords, uint32_t crc)
+void ring_write_spilled(struct ring *ring, uint64_t txn, uint64_t durable_upto, uint64_t spill_off,
+                        uint64_t nwords, uint32_t crc)
 {
 	uint64_t r[FMT_REC_HEAD + SPILL_RECORD_WORDS];
 
@@ -90,16 +94,22 @@ void ring_write_spilled(struct ring *ring, uint64_t txn, uint64_t durable_upto, 
 bool ring_read(const struct ring *ring, unsigned int index, struct ring_record *rec)
 {
 	const uint64_t *r = ring_at(ring, index);
-	unsigned int nranges = (unsigned int)(r[2] >> 32 & 0xff), nwords = (unsigned int)(r[2] >> 40 & 0xff);
+	unsigned int nranges = (unsigned int)(r[2] >> 32 & 0xff),
+	             nwords = (unsigned int)(r[2] >> 40 & 0xff);
 	uint64_t lag = r[2] >> 48;
 	bool spilled = nranges == FMT_REC_SPILLED;
-	size_t n = spilled ? FMT_REC_HEAD + SPILL_RECORD_WORDS : FMT_REC_HEAD + nranges + 2 * nwords;
+	size_t n =
+	    spilled ? FMT_REC_HEAD + SPILL_RECORD_WORDS : FMT_REC_HEAD + nranges + 2 * nwords;
 
-	if (r[0] == 0 || r[0] % FMT_RING_RECORDS != index || n > RECORD_WORDS || lag == 0 || lag > r[0])
+	if (r[0] == 0 || r[0] % FMT_RING_RECORDS != index || n > RECORD_WORDS || lag == 0 ||
+	    lag > r[0])
 		return false;
 	if (r[1] != record_hash(ring, r, n))
 		return false;
-	*rec = (struct ring_record){.txn = r[0], .durable_upto = r[0] - lag, .fresh_crc = (uint32_t)r[2], .bytes = (uint32_t)(n * FMT_WORD)};
+	*rec = (struct ring_record){.txn = r[0],
+	                            .durable_upto = r[0] - lag,
+	                            .fresh_crc = (uint32_t)r[2],
+	                            .bytes = (uint32_t)(n * FMT_WORD)};
 	rec->spilled = spilled;
 	if (spilled) {
 		rec->spill_off = r[3];

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * ring.h - the redo ring: one commit record per transaction, at the ring index T % FMT_RING_RECORDS.
+ * ring.h - the redo ring: one commit record per transaction, at the ring index T %
+ * FMT_RING_RECORDS.
  *
  *   record T: { T, hash, fresh crc, durable_upto } { fresh ranges } { words: where, new value }
  *
- * A record says which words transaction T changes; they are stored in place only after the record is durable. It also names the fresh
- * bytes that its words make reachable, with their checksum, so that one fence is enough: recovery trusts the newest record only
- * if they check out [R1]. A transaction whose words or ranges do not fit a record, or with much fresh data, is spilled: fresh bytes and
- * word list go to pages, a fence, then the record.
+ * A record says which words transaction T changes; they are stored in place only after the record
+ * is durable. It also names the fresh bytes that its words make reachable, with their checksum, so
+ * that one fence is enough: recovery trusts the newest record only if they check out [R1]. A
+ * transaction whose words or ranges do not fit a record, or with much fresh data, is spilled: fresh
+ * bytes and word list go to pages, a fence, then the record.
  *
- * The rule that makes it correct: the place of record T - FMT_RING_RECORDS is overwritten at T, when durable_upto is T - 2 at least [R2].
- * Rejected: a log of variable records, because finding its end means trusting stale bytes or another durable word.
+ * The rule that makes it correct: the place of record T - FMT_RING_RECORDS is overwritten at T,
+ * when durable_upto is T - 2 at least [R2]. Rejected: a log of variable records, because finding
+ * its end means trusting stale bytes or another durable word.
  */
 #ifndef DAXKV_RING_H
 #define DAXKV_RING_H
@@ -58,20 +61,25 @@ const uint64_t *ring_at(const struct ring *ring, uint64_t txn);
 /* ring_fits - whether a record with so many ranges and words fit one record. */
 static inline bool ring_fits(size_t nranges, size_t nwords)
 {
-	return nranges <= FMT_REC_MAX_RANGES && FMT_REC_HEAD + nranges + 2 * nwords <= FMT_RING_RECORD / FMT_WORD;
+	return nranges <= FMT_REC_MAX_RANGES &&
+	       FMT_REC_HEAD + nranges + 2 * nwords <= FMT_RING_RECORD / FMT_WORD;
 }
 
 /* ring_write - store and flush record txn; the caller fences. */
-void ring_write(struct ring *ring, uint64_t txn, uint64_t durable_upto, const struct ring_range *ranges, size_t nranges,
-                const struct ring_word *words, size_t nwords);
+void ring_write(struct ring *ring, uint64_t txn, uint64_t durable_upto,
+                const struct ring_range *ranges, size_t nranges, const struct ring_word *words,
+                size_t nwords);
 
 /* ring_write_spilled - the same for a record whose words lie in spill pages, already fenced. */
-void ring_write_spilled(struct ring *ring, uint64_t txn, uint64_t durable_upto, uint64_t spill_off, uint64_t nwords, uint32_t crc);
+void ring_write_spilled(struct ring *ring, uint64_t txn, uint64_t durable_upto, uint64_t spill_off,
+                        uint64_t nwords, uint32_t crc);
 
-/* ring_read - understand the record at index (0 .. FMT_RING_RECORDS - 1). false: no valid record is there. */
+/* ring_read - understand the record at index (0 .. FMT_RING_RECORDS - 1). false: no valid record is
+ * there. */
 bool ring_read(const struct ring *ring, unsigned int index, struct ring_record *record);
 
-/* ring_fresh_ok - whether the fresh bytes that the record names are all there. Always true for a spilled one. */
+/* ring_fresh_ok - whether the fresh bytes that the record names are all there. Always true for a
+ * spilled one. */
 bool ring_fresh_ok(const struct ring *ring, const struct ring_record *record);
 
 #endif

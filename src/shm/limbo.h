@@ -2,11 +2,12 @@
 /*
  * limbo.h - freed pages that must not be reused yet: a queue in memory, oldest first.
  *
- * A page freed by transaction T is free in T's own bitmap words; what keeps it from reuse is this queue alone. Two things may still
- * need its old bytes: a reader older than T, and recovery, which would store an old word into the page's new life while T's words
- * are not known to be durable. Both die with the machine: after a power cut there are no readers and recovery makes every word durable
- * before anything else, so the queue needs no place in the file [R3]. Rejected: a persistent queue; it costs words in every record that
- * frees.
+ * A page freed by transaction T is free in T's own bitmap words; what keeps it from reuse is this
+ * queue alone. Two things may still need its old bytes: a reader older than T, and recovery, which
+ * would store an old word into the page's new life while T's words are not known to be durable.
+ * Both die with the machine: after a power cut there are no readers and recovery makes every word
+ * durable before anything else, so the queue needs no place in the file [R3]. Rejected: a
+ * persistent queue; it costs words in every record that frees.
  */
 #ifndef DAXKV_LIMBO_H
 #define DAXKV_LIMBO_H

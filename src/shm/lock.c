@@ -13,9 +13,10 @@
 
 #define LOCK_TRIES 100 /* openings of a lock file that somebody keeps unlinking */
 
-/* file_open - open the lock file, or make it (file NULL: do not); forks wait. First without O_CREAT:
- * in a sticky directory that flag makes another user's file unopenable (protected_regular in
- * proc(5)). 0 or errno; the store is looked at, without holding forks up, before a file is made. */
+/* file_open - open the lock file, or make it (file NULL: do not); forks wait. First without
+ * O_CREAT: in a sticky directory that flag makes another user's file unopenable (protected_regular
+ * in proc(5)). 0 or errno; the store is looked at, without holding forks up, before a file is
+ * made. */
 static int file_open(struct lock *lock, bool rdonly, const struct lock_for *file)
 {
 	struct stat store = {.st_mode = 0};
@@ -37,7 +38,7 @@ static int file_open(struct lock *lock, bool rdonly, const struct lock_for *file
 		fds_release();
 		if ((rc == ENOTDIR || rc == EACCES) && file && file->look && !make)
 			lock->refused = file->look(file->arg, &store); /* is it the store's path? */
-		if (rc == ENOENT && file && !make) {                   /* look first, and then once more */
+		if (rc == ENOENT && file && !make) { /* look first, and then once more */
 			lock->refused = file->look ? file->look(file->arg, &store) : 0;
 			make = true;
 			if (!lock->refused)
@@ -58,7 +59,8 @@ enum lock_byte { OPEN_LOCK = 0, USERS = 1, PASSIVE = 2, READERS = 16 };
 #define SNAPSHOT_MAX ((uint64_t)DATA_USERS - (uint64_t)SNAPSHOTS - 1)
 #define DATA_PASSIVE (DATA_USERS + 1)
 
-/* byte_set - type F_RDLCK, F_WRLCK or F_UNLCK on a byte. 0 or errno; EAGAIN when it is taken and wait is not set. */
+/* byte_set - type F_RDLCK, F_WRLCK or F_UNLCK on a byte. 0 or errno; EAGAIN when it is taken and
+ * wait is not set. */
 static int byte_set(int fd, off_t byte, short type, bool wait)
 {
 	struct flock fl = {.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
@@ -69,8 +71,9 @@ static int byte_set(int fd, off_t byte, short type, bool wait)
 	return rc == EACCES ? EAGAIN : rc;
 }
 
-/* byte_wait - the same, waiting so many milliseconds (0: as long as it takes): then EAGAIN. The kernel
- * has no wait for a lock that ends without a signal, so a bounded one looks again and again. */
+/* byte_wait - the same, waiting so many milliseconds (0: as long as it takes): then EAGAIN. The
+ * kernel has no wait for a lock that ends without a signal, so a bounded one looks again and
+ * again. */
 static int byte_wait(int fd, off_t byte, short type, unsigned int wait_ms)
 {
 	const int64_t end = clock_ms() + wait_ms;
@@ -78,7 +81,8 @@ static int byte_wait(int fd, off_t byte, short type, unsigned int wait_ms)
 
 	if (wait_ms == 0)
 		return byte_set(fd, byte, type, true);
-	for (unsigned int pause_ms = 1; (rc = byte_set(fd, byte, type, false)) == EAGAIN; pause_ms = pause_ms < 16 ? 2 * pause_ms : 16) {
+	for (unsigned int pause_ms = 1; (rc = byte_set(fd, byte, type, false)) == EAGAIN;
+	     pause_ms = pause_ms < 16 ? 2 * pause_ms : 16) {
 		if (clock_ms() >= end)
 			break;
 		usleep(1000 * pause_ms);
@@ -105,16 +109,20 @@ static int byte_failed(const struct lock *lock, int err)
 /* open_lock_said - the one in the open lock has stayed there. */
 static int open_lock_said(const struct lock *lock, int fd)
 {
-	struct flock fl = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = IN_OPEN_LOCK, .l_len = PIDS};
+	struct flock fl = {
+	    .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = IN_OPEN_LOCK, .l_len = PIDS};
 
 	if (fcntl(fd, F_OFD_GETLK, &fl) == 0 && fl.l_type != F_UNLCK && fl.l_start > IN_OPEN_LOCK)
-		return err_set(DAXKV_BUSY, "process %d is opening or closing the store, and has %s locked", (int)(fl.l_start - IN_OPEN_LOCK),
-		               lock->name);
-	return err_set(DAXKV_BUSY, "another process is opening or closing the store, and has %s locked", lock->name);
+		return err_set(DAXKV_BUSY,
+		               "process %d is opening or closing the store, and has %s locked",
+		               (int)(fl.l_start - IN_OPEN_LOCK), lock->name);
+	return err_set(DAXKV_BUSY,
+	               "another process is opening or closing the store, and has %s locked",
+	               lock->name);
 }
 
-/* open_lock_wait - be the one in the open lock, or of several readers there. 0 or an error with a text. That the
- * process shows there is a help for messages, and may fail. */
+/* open_lock_wait - be the one in the open lock, or of several readers there. 0 or an error with a
+ * text. That the process shows there is a help for messages, and may fail. */
 static int open_lock_wait(const struct lock *lock, int fd, short type, unsigned int wait_ms)
 {
 	int rc = byte_wait(fd, OPEN_LOCK, type, wait_ms);
@@ -151,7 +159,8 @@ static int file_same(const struct lock *lock, int fd, bool *same)
 	return 0;
 }
 
-/* open_lock_enter - open the file and pass its open lock, again when the file was removed meanwhile. */
+/* open_lock_enter - open the file and pass its open lock, again when the file was removed
+ * meanwhile. */
 static int open_lock_enter(struct lock *lock, bool passive, const struct lock_for *file)
 {
 	for (int i = 0; i < LOCK_TRIES; i++) {
@@ -177,7 +186,8 @@ static int open_lock_enter(struct lock *lock, bool passive, const struct lock_fo
 	return err_set(DAXKV_BUSY, "lock file %s: somebody keeps removing it", lock->name);
 }
 
-/* open_passive - by reading alone. Without a lock file there is no user, or none that this one can know of. */
+/* open_passive - by reading alone. Without a lock file there is no user, or none that this one can
+ * know of. */
 static int open_passive(struct lock *lock)
 {
 	int rc = open_lock_enter(lock, true, NULL);
@@ -202,7 +212,11 @@ static bool reads_on(int rc)
 
 int lock_open_named(struct lock *lock, const char *name, bool rdonly, const struct lock_for *file)
 {
-	*lock = (struct lock){.fd = -1, .data_fd = -1, .rdonly = rdonly, .wait_ms = file->wait_ms, .name = strdup(name)};
+	*lock = (struct lock){.fd = -1,
+	                      .data_fd = -1,
+	                      .rdonly = rdonly,
+	                      .wait_ms = file->wait_ms,
+	                      .name = strdup(name)};
 	if (!lock->name)
 		return err_set(ENOMEM, "no memory for a file name");
 	int rc = open_lock_enter(lock, false, file);
@@ -220,7 +234,9 @@ int lock_open_named(struct lock *lock, const char *name, bool rdonly, const stru
 	if (rc)
 		return byte_failed(lock, rc);
 	if (passive)
-		return err_set(DAXKV_BUSY, "the store is in use by a reader that shows an unclean file (%s)", lock->name);
+		return err_set(DAXKV_BUSY,
+		               "the store is in use by a reader that shows an unclean file (%s)",
+		               lock->name);
 	rc = byte_set(lock->fd, USERS, F_WRLCK, false);
 	lock->alone = rc == 0;
 	if (rc == EAGAIN)
@@ -235,7 +251,8 @@ int lock_open(struct lock *lock, const char *store_path, bool rdonly, const stru
 	char *name;
 
 	*lock = (struct lock){.fd = -1, .data_fd = -1};
-	if (asprintf(&name, lmdb ? "%.*slock.mdb" : "%.*s-lock", (int)(lmdb ? (size_t)(base - store_path) : strlen(store_path)),
+	if (asprintf(&name, lmdb ? "%.*slock.mdb" : "%.*s-lock",
+	             (int)(lmdb ? (size_t)(base - store_path) : strlen(store_path)),
 	             store_path) < 0)
 		return err_set(ENOMEM, "no memory for a file name");
 	int rc = lock_open_named(lock, name, rdonly, file);
@@ -243,8 +260,8 @@ int lock_open(struct lock *lock, const char *store_path, bool rdonly, const stru
 	return rc;
 }
 
-/* data_held - whether somebody holds that byte of the data file, and it alone: a lock of the whole file is a program's own matter. 0 or
- * errno. */
+/* data_held - whether somebody holds that byte of the data file, and it alone: a lock of the whole
+ * file is a program's own matter. 0 or errno. */
 static int data_held(int data_fd, off_t byte, bool *held)
 {
 	struct flock fl = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
@@ -255,7 +272,8 @@ static int data_held(int data_fd, off_t byte, bool *held)
 	return 0;
 }
 
-/* lock_data - first one's own byte, then a look at others': of two who come by different names at once, one sees the other at least. */
+/* lock_data - first one's own byte, then a look at others': of two who come by different names at
+ * once, one sees the other at least. */
 int lock_data(struct lock *lock, int data_fd, bool hold)
 {
 	if (lock->fd < 0 && !lock->passive)
@@ -272,7 +290,10 @@ int lock_data(struct lock *lock, int data_fd, bool hold)
 	if (rc)
 		return err_sys(rc, "the locks of the store");
 	if (users || passive)
-		return err_set(DAXKV_BUSY, "the store is in use by way of another name: its lock file is not %s", lock->name);
+		return err_set(
+		    DAXKV_BUSY,
+		    "the store is in use by way of another name: its lock file is not %s",
+		    lock->name);
 	lock->data_fd = hold || lock->passive ? data_fd : -1;
 	return 0;
 }
@@ -302,7 +323,8 @@ int lock_show_unclean(struct lock *lock)
 		rc = byte_set(lock->fd, PASSIVE, F_RDLCK, false);
 	if (!rc && lock->data_fd >= 0)
 		rc = byte_set(lock->data_fd, DATA_PASSIVE, F_RDLCK, false);
-	if (!rc && lock->fd < 0 && lock->data_fd >= 0) /* no open lock keeps a writer away who is opening now */
+	if (!rc && lock->fd < 0 &&
+	    lock->data_fd >= 0) /* no open lock keeps a writer away who is opening now */
 		rc = data_held(lock->data_fd, DATA_USERS, &users);
 	if (!rc && users)
 		rc = EAGAIN;
@@ -331,17 +353,21 @@ int lock_pass(const struct lock *lock)
 
 int lock_snapshot(int fd, uint64_t snapshot, bool hold)
 {
-	return byte_set(fd, SNAPSHOTS + (off_t)min_u64(snapshot, SNAPSHOT_MAX), hold ? F_RDLCK : F_UNLCK, false);
+	return byte_set(fd, SNAPSHOTS + (off_t)min_u64(snapshot, SNAPSHOT_MAX),
+	                hold ? F_RDLCK : F_UNLCK, false);
 }
 
-/* lock_snapshot_oldest - the kernel shows some lock of a range: look again before it, until there is none.
- * A lock that begins before the range is a program's own matter. */
+/* lock_snapshot_oldest - the kernel shows some lock of a range: look again before it, until there
+ * is none. A lock that begins before the range is a program's own matter. */
 int lock_snapshot_oldest(int fd, uint64_t *oldest)
 {
 	uint64_t len = min_u64(*oldest, SNAPSHOT_MAX);
 
 	while (len) {
-		struct flock fl = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = SNAPSHOTS, .l_len = (off_t)len};
+		struct flock fl = {.l_type = F_WRLCK,
+		                   .l_whence = SEEK_SET,
+		                   .l_start = SNAPSHOTS,
+		                   .l_len = (off_t)len};
 
 		if (fcntl(fd, F_OFD_GETLK, &fl) != 0)
 			return errno;
@@ -395,7 +421,9 @@ int lock_allocate(const struct lock *lock, uint64_t off, uint64_t len)
 
 int lock_reader(const struct lock *lock, uint32_t reader, bool hold)
 {
-	return lock->fd < 0 ? 0 : byte_set(lock->fd, (off_t)READERS + reader, hold ? F_WRLCK : F_UNLCK, false);
+	return lock->fd < 0
+	           ? 0
+	           : byte_set(lock->fd, (off_t)READERS + reader, hold ? F_WRLCK : F_UNLCK, false);
 }
 
 bool lock_reader_held(const struct lock *lock, uint32_t reader)
@@ -422,7 +450,8 @@ void lock_unmake(struct lock *lock)
 	if (lock->fd < 0 || !lock->made || !lock->alone)
 		return;
 	if (file_same(lock, lock->fd, &same) == 0 && same)
-		(void)unlink(lock->name); /* who waits for the open lock looks whether the file still has its name */
+		(void)unlink(lock->name); /* who waits for the open lock looks whether the file
+		                             still has its name */
 	fds_close(&lock->fd);
 	lock->made = false;
 }

@@ -21,9 +21,9 @@ static bool owner_may(const struct stat *lock, const struct stat *store)
 	       (lock->st_gid == store->st_gid && (lock->st_mode & group) == group);
 }
 
-/* give - the new file gets the store's owner, group and permissions, as far as this process may give
- * them. Its owner may always read and write it: a store that is write-protected has readers, too.
- * EACCES: the store's owner could not use it. 0 or errno. */
+/* give - the new file gets the store's owner, group and permissions, as far as this process may
+ * give them. Its owner may always read and write it: a store that is write-protected has readers,
+ * too. EACCES: the store's owner could not use it. 0 or errno. */
 static int give(int fd, const struct stat *store, bool rdonly)
 {
 	mode_t mode = (store->st_mode & MODE_BITS) | S_IRUSR | S_IWUSR;
@@ -33,14 +33,16 @@ static int give(int fd, const struct stat *store, bool rdonly)
 		return errno;
 	if (now.st_gid != store->st_gid && fchown(fd, (uid_t)-1, store->st_gid) == 0)
 		now.st_gid = store->st_gid;
-	if (now.st_gid != store->st_gid) /* what the store's group may do is no other group's business */
+	if (now.st_gid !=
+	    store->st_gid) /* what the store's group may do is no other group's business */
 		mode &= ~(mode_t)(S_IRGRP | S_IWGRP);
 	if ((now.st_mode & 07777) != mode && fchmod(fd, mode) != 0)
 		return errno;
 	now.st_mode = mode;
 	if (now.st_uid != store->st_uid && fchown(fd, store->st_uid, (gid_t)-1) == 0)
 		now.st_uid = store->st_uid;
-	return rdonly && !owner_may(&now, store) ? EACCES : 0; /* a reader can do without a lock file */
+	return rdonly && !owner_may(&now, store) ? EACCES
+	                                         : 0; /* a reader can do without a lock file */
 }
 
 /* make_like - a lock file like the store. It has its name only when it is complete, so that nobody
@@ -60,7 +62,8 @@ static int make_like(const char *name, const struct stat *store, bool rdonly, in
 			return 0;
 		close(*fd);
 		*fd = -1;
-		if (!given || rc == EEXIST || rc == EACCES || rc == ENOSPC || rc == EDQUOT || rc == EROFS)
+		if (!given || rc == EEXIST || rc == EACCES || rc == ENOSPC || rc == EDQUOT ||
+		    rc == EROFS)
 			return rc;
 	}
 	*fd = open(name, LOCK_OPEN_FLAGS | O_RDWR | O_CREAT | O_EXCL, S_IRUSR | S_IWUSR);
@@ -83,7 +86,7 @@ int lock_make(struct lock *lock, const struct stat *store, unsigned int mode)
 	return lock->fd < 0 ? errno : 0;
 }
 
-/* ---- whose it is ---------------------------------------------------------------------------------- */
+/* ---- whose it is ----------------------------------------------------------------------------- */
 
 enum kind { KIND_EMPTY, KIND_OURS, KIND_LMDB, KIND_OTHER };
 
@@ -95,15 +98,16 @@ static int kind_of(int fd, enum kind *kind)
 	if (n < 0)
 		return errno;
 	*kind = n == 0 ? KIND_EMPTY : KIND_OTHER;
-	if (n == (ssize_t)sizeof head && (memcmp(head, LOCK_MAGIC, sizeof head) == 0 || memcmp(head, LOCK_MAKING, sizeof head) == 0))
+	if (n == (ssize_t)sizeof head && (memcmp(head, LOCK_MAGIC, sizeof head) == 0 ||
+	                                  memcmp(head, LOCK_MAKING, sizeof head) == 0))
 		*kind = KIND_OURS;
 	else if (n == (ssize_t)sizeof head && get32(head) == LMDB_MAGIC)
 		*kind = KIND_LMDB;
 	return 0;
 }
 
-/* lmdb_used - whether a process has LMDB's lock on the file: of the kind that belongs to a process, where
- * daxkv's belong to an open file. */
+/* lmdb_used - whether a process has LMDB's lock on the file: of the kind that belongs to a process,
+ * where daxkv's belong to an open file. */
 static int lmdb_used(const struct lock *lock, int fd)
 {
 	struct flock fl = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
@@ -112,7 +116,8 @@ static int lmdb_used(const struct lock *lock, int fd)
 		return err_sys(errno, "locking %s", lock->name);
 	if (fl.l_type == F_UNLCK || fl.l_pid == -1)
 		return 0;
-	return err_set(DAXKV_BUSY, "process %d uses the lock file %s with LMDB", (int)fl.l_pid, lock->name);
+	return err_set(DAXKV_BUSY, "process %d uses the lock file %s with LMDB", (int)fl.l_pid,
+	               lock->name);
 }
 
 int lock_known(const struct lock *lock, int fd)
@@ -125,7 +130,9 @@ int lock_known(const struct lock *lock, int fd)
 	if (kind == KIND_LMDB)
 		return lmdb_used(lock, fd);
 	if (kind == KIND_OTHER)
-		return err_set(DAXKV_FOREIGN, "%s is in the way: the store needs a lock file of that name, and it is another file",
+		return err_set(DAXKV_FOREIGN,
+		               "%s is in the way: the store needs a lock file of that name, and it "
+		               "is another file",
 		               lock->name);
 	return 0;
 }
@@ -133,10 +140,11 @@ int lock_known(const struct lock *lock, int fd)
 int lock_error(const struct lock *lock, int rc)
 {
 	if (rc == ENOSPC || rc == EDQUOT)
-		return err_sys(rc,
-		               "no room for the lock file %s: a writer needs %u bytes on that filesystem, "
-		               "so remove another file there first; reading needs none",
-		               lock->name, FIRST_PAGE);
+		return err_sys(
+		    rc,
+		    "no room for the lock file %s: a writer needs %u bytes on that filesystem, "
+		    "so remove another file there first; reading needs none",
+		    lock->name, FIRST_PAGE);
 	return rc > 0 ? err_sys(rc, "lock file %s", lock->name) : rc;
 }
 
@@ -159,7 +167,8 @@ int lock_claim(const struct lock *lock)
 	ssize_t done = pwrite(lock->fd, first, n, 0);
 
 	rc = done == (ssize_t)n ? 0 : done < 0 ? errno : ENOSPC;
-	if (!rc && kind != KIND_OURS) /* else a power cut may leave its length and nothing that is ours */
+	if (!rc &&
+	    kind != KIND_OURS) /* else a power cut may leave its length and nothing that is ours */
 		rc = file_sync(lock->fd);
 	if (rc && kind != KIND_OURS)
 		(void)file_cut(lock->fd, 0);

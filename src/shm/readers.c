@@ -45,19 +45,23 @@ void share_destroy(struct share *share)
 		free((uint8_t *)share - SHARE_FRONT);
 }
 
-/* reader_own - take entry i when it is free. Between the first store and the byte's lock a reaper may think its owner dead and free it, and
- * another take it: who holds the byte has it. EAGAIN: it is somebody's; another errno: the byte cannot be locked. */
+/* reader_own - take entry i when it is free. Between the first store and the byte's lock a reaper
+ * may think its owner dead and free it, and another take it: who holds the byte has it. EAGAIN: it
+ * is somebody's; another errno: the byte cannot be locked. */
 static int reader_own(struct share *share, const struct lock *lock, uint32_t owner, uint32_t i)
 {
 	struct reader_entry *s = &share->reader[i];
 	uint32_t idle = READER_FREE, taking = READER_TAKING;
 
-	if (!__atomic_compare_exchange_n(&s->taken, &idle, READER_TAKING, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+	if (!__atomic_compare_exchange_n(&s->taken, &idle, READER_TAKING, false, __ATOMIC_ACQ_REL,
+	                                 __ATOMIC_RELAXED))
 		return EAGAIN;
 	int rc = lock ? lock_reader(lock, i, true) : 0;
 
-	if (rc) { /* its last owner may not have let go of the byte yet: the entry is free again, whoever is taking it */
-		(void)__atomic_compare_exchange_n(&s->taken, &taking, READER_FREE, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+	if (rc) { /* its last owner may not have let go of the byte yet: the entry is free again,
+		     whoever is taking it */
+		(void)__atomic_compare_exchange_n(&s->taken, &taking, READER_FREE, false,
+		                                  __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 		return rc;
 	}
 	__atomic_store_n(&s->owner, owner, __ATOMIC_RELAXED);
@@ -66,7 +70,8 @@ static int reader_own(struct share *share, const struct lock *lock, uint32_t own
 	__atomic_store_n(&s->thread, (uint64_t)pthread_self(), __ATOMIC_RELAXED);
 	__atomic_store_n(&s->max_age_ms, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&s->max_lag, 0, __ATOMIC_RELAXED);
-	if (!__atomic_compare_exchange_n(&s->taken, &taking, READER_OWNED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+	if (!__atomic_compare_exchange_n(&s->taken, &taking, READER_OWNED, false, __ATOMIC_ACQ_REL,
+	                                 __ATOMIC_RELAXED)) {
 		if (lock)
 			(void)lock_reader(lock, i, false);
 		return EAGAIN;
@@ -74,7 +79,8 @@ static int reader_own(struct share *share, const struct lock *lock, uint32_t own
 	return 0;
 }
 
-/* room_make - entry i has its space in the lock file, zeroed: a store there cannot fail. Several may do so at once. */
+/* room_make - entry i has its space in the lock file, zeroed: a store there cannot fail. Several
+ * may do so at once. */
 static int room_make(struct share *share, const struct lock *lock, uint32_t i)
 {
 	uint32_t room = __atomic_load_n(&share->room, __ATOMIC_RELAXED);
@@ -86,10 +92,11 @@ static int room_make(struct share *share, const struct lock *lock, uint32_t i)
 
 	if (rc)
 		return rc;
-	const uint32_t more =
-	    (uint32_t)min_u64((to - sizeof *share) / sizeof share->reader[0], share_max_readers(share));
+	const uint32_t more = (uint32_t)min_u64((to - sizeof *share) / sizeof share->reader[0],
+	                                        share_max_readers(share));
 
-	while (room < more && !__atomic_compare_exchange_n(&share->room, &room, more, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+	while (room < more && !__atomic_compare_exchange_n(&share->room, &room, more, false,
+	                                                   __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		;
 	return 0;
 }
@@ -101,7 +108,9 @@ int share_take(struct share *share, const struct lock *lock, uint32_t owner, uin
 
 		if (rc)
 			return rc;
-		rc = __atomic_load_n(&share->reader[i].taken, __ATOMIC_RELAXED) == READER_FREE ? reader_own(share, lock, owner, i) : EAGAIN;
+		rc = __atomic_load_n(&share->reader[i].taken, __ATOMIC_RELAXED) == READER_FREE
+		         ? reader_own(share, lock, owner, i)
+		         : EAGAIN;
 
 		if (rc == EAGAIN)
 			continue;
@@ -109,8 +118,11 @@ int share_take(struct share *share, const struct lock *lock, uint32_t owner, uin
 			return err_sys(rc, "locking reader entry %u", i);
 		uint32_t high = __atomic_load_n(&share->high, __ATOMIC_RELAXED);
 
-		/* Before the entry's first announcement, so that a scan that starts after it covers the entry. */
-		while (high < i + 1 && !__atomic_compare_exchange_n(&share->high, &high, i + 1, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		/* Before the entry's first announcement, so that a scan that starts after it covers
+		 * the entry. */
+		while (high < i + 1 &&
+		       !__atomic_compare_exchange_n(&share->high, &high, i + 1, false,
+		                                    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
 			;
 		*reader = i;
 		return 0;
@@ -167,12 +179,15 @@ void share_bound(struct share *share, uint32_t i, uint64_t max_age_ms, uint64_t 
 
 bool share_bounded(const struct share *share, uint32_t i)
 {
-	return __atomic_load_n(&share->reader[i].max_age_ms, __ATOMIC_RELAXED) || __atomic_load_n(&share->reader[i].max_lag, __ATOMIC_RELAXED);
+	return __atomic_load_n(&share->reader[i].max_age_ms, __ATOMIC_RELAXED) ||
+	       __atomic_load_n(&share->reader[i].max_lag, __ATOMIC_RELAXED);
 }
 
 bool share_evict(struct share *share, uint32_t i, uint64_t word)
 {
-	if (!__atomic_compare_exchange_n(&share->reader[i].snapshot_plus_1, &word, word | READER_EVICTED, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+	if (!__atomic_compare_exchange_n(&share->reader[i].snapshot_plus_1, &word,
+	                                 word | READER_EVICTED, false, __ATOMIC_SEQ_CST,
+	                                 __ATOMIC_RELAXED))
 		return false;
 	/* Before any store to a page that the reader may read; pairs with view_evicted [I20]. */
 	fence_all();
@@ -188,7 +203,8 @@ static uint64_t oldest_running(const struct share *share, uint32_t owner)
 	for (uint32_t i = 0; i < high; i++) {
 		uint64_t s = reader_word(share, i) & ~READER_EVICTED;
 
-		if (s && s - 1 < oldest && (!owner || __atomic_load_n(&share->reader[i].owner, __ATOMIC_RELAXED) == owner))
+		if (s && s - 1 < oldest &&
+		    (!owner || __atomic_load_n(&share->reader[i].owner, __ATOMIC_RELAXED) == owner))
 			oldest = s - 1;
 	}
 	return oldest;
@@ -218,7 +234,9 @@ uint32_t share_reap(struct share *share, const struct lock *lock, uint32_t owner
 	uint32_t high = share_high(share), n = 0;
 
 	for (uint32_t i = 0; lock->fd >= 0 && i < high; i++) {
-		if (!__atomic_load_n(&share->reader[i].taken, __ATOMIC_ACQUIRE) || __atomic_load_n(&share->reader[i].owner, __ATOMIC_RELAXED) == owner || lock_reader_held(lock, i))
+		if (!__atomic_load_n(&share->reader[i].taken, __ATOMIC_ACQUIRE) ||
+		    __atomic_load_n(&share->reader[i].owner, __ATOMIC_RELAXED) == owner ||
+		    lock_reader_held(lock, i))
 			continue;
 		if (lock_reader(lock, i, true) == 0) { /* nobody can take it meanwhile */
 			share_release(share, lock, i);

@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * readers.h - the volatile state that all users of an open store share: the published snapshot, the writer's lock, the reader
- * entries, panic.
+ * readers.h - the volatile state that all users of an open store share: the published snapshot, the
+ * writer's lock, the reader entries, panic.
  *
  *   published       the newest commit; a reader takes it, nobody waits
- *   reader[i]       snapshot + 1 of a running read transaction, 0 = idle; a line each. With READER_EVICTED: the writer has given the snapshot up
+ *   reader[i]       snapshot + 1 of a running read transaction, 0 = idle; a line each. With
+ *                   READER_EVICTED: the writer has given the snapshot up
  *
  * It is one flat struct without pointers, so that it can lie in memory shared between processes.
  *
- * The rule that makes it correct: a reader stores its entry, then (both seq_cst) loads published again and reads that; the writer publishes,
- * then (both seq_cst) scans the entries [I13]. So either the scan sees the entry, or the reader sees the newer snapshot, and what the entry
- * announces is never newer than what is read. A page freed at T is reused only when every entry that is not evicted shows T or later [R3].
+ * The rule that makes it correct: a reader stores its entry, then (both seq_cst) loads published
+ * again and reads that; the writer publishes, then (both seq_cst) scans the entries [I13]. So
+ * either the scan sees the entry, or the reader sees the newer snapshot, and what the entry
+ * announces is never newer than what is read. A page freed at T is reused only when every entry
+ * that is not evicted shows T or later [R3].
  *
- * Eviction: a store may declare a bound for its own readers, kept in their entries. The writer marks such an entry, fences, and then counts it no more; the reader looks
- * at its entry after reading and before it believes what it read [I20].
+ * Eviction: a store may declare a bound for its own readers, kept in their entries. The writer
+ * marks such an entry, fences, and then counts it no more; the reader looks at its entry after
+ * reading and before it believes what it read [I20].
  */
 #ifndef DAXKV_READERS_H
 #define DAXKV_READERS_H
@@ -29,17 +33,18 @@ struct lock;
 
 enum reader_state { READER_FREE, READER_OWNED, READER_TAKING /* its byte is not held yet */ };
 
-#define SHARE_PAGE 4096u /* the lock file's space is taken by so many bytes */
+#define SHARE_PAGE     4096u /* the lock file's space is taken by so many bytes */
 #define READER_EVICTED ((uint64_t)1 << 63)
 
 struct reader_entry {
 	uint64_t snapshot_plus_1; /* atomic; READER_EVICTED */
 	uint64_t since_ms;        /* atomic: when the transaction began, CLOCK_MONOTONIC */
 	uint32_t taken;           /* atomic, enum reader_state */
-	uint32_t owner;           /* atomic: the open store that it belongs to, by its number in this share */
-	int32_t pid, tid;         /* atomic: who took it */
-	uint64_t max_age_ms, max_lag; /* atomic, set while idle: the bounds of its store; 0: none. Without any it is never evicted */
-	uint64_t thread;      /* atomic: and by which pthread_self() */
+	uint32_t owner; /* atomic: the open store that it belongs to, by its number in this share */
+	int32_t pid, tid;             /* atomic: who took it */
+	uint64_t max_age_ms, max_lag; /* atomic, set while idle: the bounds of its store; 0: none.
+	                                 Without any it is never evicted */
+	uint64_t thread;              /* atomic: and by which pthread_self() */
 	uint8_t pad[8];
 };
 static_assert(sizeof(struct reader_entry) == 64, "an entry is a cache line");
@@ -47,32 +52,41 @@ static_assert(sizeof(struct reader_entry) == 64, "an entry is a cache line");
 struct share {
 	char magic[8];
 	uint32_t version, max_readers; /* fixed */
-	uint32_t room;                 /* atomic: entries that have their space in the lock file; the others are not looked at */
-	uint64_t file_id;         /* of the store */
-	uint64_t life;            /* another number whenever it is made */
-	uint32_t medium;          /* enum daxkv_medium: one for all users */
-	uint32_t next_owner;      /* atomic */
+	uint32_t room; /* atomic: entries that have their space in the lock file; the others are not
+	                  looked at */
+	uint64_t file_id;    /* of the store */
+	uint64_t life;       /* another number whenever it is made */
+	uint32_t medium;     /* enum daxkv_medium: one for all users */
+	uint32_t next_owner; /* atomic */
 	/* read by everybody */
 	uint64_t published __attribute__((aligned(64))); /* atomic, seq_cst: the newest commit */
-	uint32_t panic;                                  /* atomic: errno of a failed fence; writing is refused */
-	uint32_t high;                                   /* atomic: entries ever taken */
-	uint32_t bounded;                                /* atomic: some entry has had a bound */
+	uint32_t panic;   /* atomic: errno of a failed fence; writing is refused */
+	uint32_t high;    /* atomic: entries ever taken */
+	uint32_t bounded; /* atomic: some entry has had a bound */
 	/* the writer's lock, and what the next writer must know */
 	struct wlock writer __attribute__((aligned(64)));
-	uint32_t writable;   /* somebody who can write has opened the store since this began: medium is fixed */
-	uint32_t recovered;  /* and has made sure that what was found clean is durable: nobody writes before */
-	uint32_t hold_free;  /* what is free may still be read by passive readers: the next writer to open it holds it back */
-	uint32_t last_writer; /* atomic: the open store, by its number, that held the lock last: only that one's picture of the free space is up to date */
-	int32_t writer_pid;  /* atomic: the process of last_writer, as that one's PID namespace has it */
-	uint64_t size;       /* bytes of the file in use, at least */
-	uint64_t durable;    /* words up to this commit are durable in place, under a fence that returned */
+	uint32_t writable;  /* somebody who can write has opened the store since this began: medium
+	                       is fixed */
+	uint32_t recovered; /* and has made sure that what was found clean is durable: nobody writes
+	                       before */
+	uint32_t hold_free; /* what is free may still be read by passive readers: the next writer to
+	                       open it holds it back */
+	uint32_t last_writer; /* atomic: the open store, by its number, that held the lock last:
+	                         only that one's picture of the free space is up to date */
+	int32_t
+	    writer_pid; /* atomic: the process of last_writer, as that one's PID namespace has it */
+	uint64_t size;  /* bytes of the file in use, at least */
+	uint64_t
+	    durable; /* words up to this commit are durable in place, under a fence that returned */
 	uint64_t releasable; /* space freed up to this commit is safe from replays */
-	uint64_t limbo_place, limbo_first, limbo_next; /* the limbo: a ring of struct limbo_item in the lock file, see share.h */
+	uint64_t limbo_place, limbo_first,
+	    limbo_next; /* the limbo: a ring of struct limbo_item in the lock file, see share.h */
 	struct reader_entry reader[] __attribute__((aligned(64)));
 };
 
 /* What other processes can write is not trusted to be right: numbers from the share are bounded
- * before they are used. How many entries it has is kept in front of it, in this process's own memory.
+ * before they are used. How many entries it has is kept in front of it, in this process's own
+ * memory.
  */
 #define SHARE_FRONT 64u
 static inline uint32_t share_max_readers(const struct share *share)
@@ -83,13 +97,14 @@ static inline uint32_t share_max_readers(const struct share *share)
 /* share_high - the entries that a scan looks at. */
 static inline uint32_t share_high(const struct share *share)
 {
-	uint32_t high = __atomic_load_n(&share->high, __ATOMIC_SEQ_CST), most = share_max_readers(share);
+	uint32_t high = __atomic_load_n(&share->high, __ATOMIC_SEQ_CST),
+	         most = share_max_readers(share);
 
 	return high < most ? high : most;
 }
 
-/* share_bytes - of a share with so many entries. share_init - make zeroed memory one: max_readers idle entries, of which room have their space, the
- * snapshot published. */
+/* share_bytes - of a share with so many entries. share_init - make zeroed memory one: max_readers
+ * idle entries, of which room have their space, the snapshot published. */
 size_t share_bytes(uint32_t max_readers);
 void share_init(struct share *share, uint32_t max_readers, uint32_t room, uint64_t published);
 
@@ -97,19 +112,20 @@ void share_init(struct share *share, uint32_t max_readers, uint32_t room, uint64
 int share_create(struct share **share, uint32_t max_readers, uint64_t published);
 void share_destroy(struct share *share);
 
-/* share_take - own a free entry, and hold its byte in the lock file (NULL: there is none), so that its owner's death shows; READERS_FULL.
- * share_release gives it back, idle. These two and share_reap: one thread of an open store at a time, because all its threads hold the same
- * byte. */
+/* share_take - own a free entry, and hold its byte in the lock file (NULL: there is none), so that
+ * its owner's death shows; READERS_FULL. share_release gives it back, idle. These two and
+ * share_reap: one thread of an open store at a time, because all its threads hold the same byte. */
 int share_take(struct share *share, const struct lock *lock, uint32_t owner, uint32_t *reader);
 void share_release(struct share *share, const struct lock *lock, uint32_t reader);
 
-/* share_enter - announce a read of the newest snapshot in the entry; returns the snapshot. share_leave ends it. No system call, no lock, no
- * wait. */
+/* share_enter - announce a read of the newest snapshot in the entry; returns the snapshot.
+ * share_leave ends it. No system call, no lock, no wait. */
 static inline uint64_t share_enter(struct share *share, uint32_t reader)
 {
 	uint64_t *word = &share->reader[reader].snapshot_plus_1;
 
-	__atomic_exchange_n(word, __atomic_load_n(&share->published, __ATOMIC_ACQUIRE) + 1, __ATOMIC_SEQ_CST);
+	__atomic_exchange_n(word, __atomic_load_n(&share->published, __ATOMIC_ACQUIRE) + 1,
+	                    __ATOMIC_SEQ_CST);
 	return __atomic_load_n(&share->published, __ATOMIC_SEQ_CST);
 }
 
@@ -118,19 +134,23 @@ static inline void share_leave(struct share *share, uint32_t reader)
 	__atomic_store_n(&share->reader[reader].snapshot_plus_1, 0, __ATOMIC_RELEASE);
 }
 
-/* share_bound - readers in the entry, which is idle and this store's, may be evicted from these bounds on. share_bounded - whether it has any. */
+/* share_bound - readers in the entry, which is idle and this store's, may be evicted from these
+ * bounds on. share_bounded - whether it has any. */
 void share_bound(struct share *share, uint32_t reader, uint64_t max_age_ms, uint64_t max_lag);
 bool share_bounded(const struct share *share, uint32_t reader);
 
-/* share_evict - the reader whose entry has that word is counted no more: false when it has ended. Afterwards pages may change that it reads. The writer's lock is held. */
+/* share_evict - the reader whose entry has that word is counted no more: false when it has ended.
+ * Afterwards pages may change that it reads. The writer's lock is held. */
 bool share_evict(struct share *share, uint32_t reader, uint64_t word);
 
-/* share_reap - free the entries of owners that died; how many. Not those of owner, whose own locks do not show. */
+/* share_reap - free the entries of owners that died; how many. Not those of owner, whose own locks
+ * do not show. */
 uint32_t share_reap(struct share *share, const struct lock *lock, uint32_t owner);
 
-/* share_oldest - no reader reads a snapshot older than this.
- * memo, when not NULL, is a writer's own memory of the last scan: as long as the reader that was the oldest then is still there it still is, for others began at
- * that scan's published or later, and its entry is all that is looked at. */
+/* share_oldest - no reader reads a snapshot older than this. memo, when not NULL, is a writer's own
+ * memory of the last scan: as long as the reader that was the oldest then is still there it still
+ * is, for others began at that scan's published or later, and its entry is all that is looked
+ * at. */
 struct oldest {
 	uint32_t reader;
 	uint64_t word;   /* snapshot + 1 of that entry; 0: nothing is known */
@@ -138,7 +158,8 @@ struct oldest {
 };
 uint64_t share_oldest(const struct share *share, struct oldest *memo);
 
-/* share_oldest_running - the same with evicted readers counted: their calls may still be running. */
+/* share_oldest_running - the same with evicted readers counted: their calls may still be
+ * running. */
 uint64_t share_oldest_running(const struct share *share);
 
 /* share_oldest_own - the same among the readers of one open store. */

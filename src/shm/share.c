@@ -36,7 +36,8 @@ static bool place_sound(uint64_t place, uint64_t file_bytes)
 {
 	const uint64_t off = place_off(place);
 
-	return place % PAGE < PLACE_LOG_END && off < file_bytes && place_room(place) <= (file_bytes - off) / sizeof(struct limbo_item);
+	return place % PAGE < PLACE_LOG_END && off < file_bytes &&
+	       place_room(place) <= (file_bytes - off) / sizeof(struct limbo_item);
 }
 
 /* first_place - the one that has its space when it is first wanted. */
@@ -48,7 +49,8 @@ static uint64_t first_place(const struct share_file *f)
 /* share_mine - whether it is this version's, and the store's. */
 static bool share_mine(const struct share *s, uint64_t file_id)
 {
-	return memcmp(s->magic, LOCK_MAGIC, sizeof s->magic) == 0 && s->version == LAYOUT && s->file_id == file_id;
+	return memcmp(s->magic, LOCK_MAGIC, sizeof s->magic) == 0 && s->version == LAYOUT &&
+	       s->file_id == file_id;
 }
 
 static int file_map(int fd, uint64_t off, size_t bytes, void **p)
@@ -62,11 +64,13 @@ static int file_map(int fd, uint64_t off, size_t bytes, void **p)
 /* share_map - map the share, of so many entries, behind a page of this process's own. */
 static int share_map(struct share_file *f, uint32_t max_readers)
 {
-	uint8_t *front = mmap(NULL, PAGE + f->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *front =
+	    mmap(NULL, PAGE + f->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (front == MAP_FAILED)
 		return err_sys(errno, "memory for the lock file");
-	if (fds_map(front + PAGE, f->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, f->fd, 0) == MAP_FAILED) {
+	if (fds_map(front + PAGE, f->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, f->fd,
+	            0) == MAP_FAILED) {
 		int rc = err_sys(errno, "mapping the lock file");
 
 		munmap(front, PAGE + f->bytes);
@@ -77,8 +81,9 @@ static int share_map(struct share_file *f, uint32_t max_readers)
 	return 0;
 }
 
-/* file_empty - the lock file has its length, and what lies behind its first page reads as zeros up to the limbo. As it is when few entries
- * were used: to cut a file that was written to a moment ago waits for the medium. */
+/* file_empty - the lock file has its length, and what lies behind its first page reads as zeros up
+ * to the limbo. As it is when few entries were used: to cut a file that was written to a moment ago
+ * waits for the medium. */
 static int file_empty(const struct share_file *f)
 {
 	struct stat st;
@@ -95,10 +100,12 @@ static int file_empty(const struct share_file *f)
 	}
 	if ((uint64_t)st.st_size > PAGE && ftruncate(f->fd, PAGE) != 0) /* it stays known as ours */
 		return err_sys(errno, "emptying the lock file");
-	return ftruncate(f->fd, (off_t)f->bytes) != 0 ? err_sys(errno, "the lock file's length") : 0;
+	return ftruncate(f->fd, (off_t)f->bytes) != 0 ? err_sys(errno, "the lock file's length")
+	                                              : 0;
 }
 
-static int share_make(struct share_file *f, const struct lock *lock, uint32_t max_readers, uint64_t published, uint64_t file_id)
+static int share_make(struct share_file *f, const struct lock *lock, uint32_t max_readers,
+                      uint64_t published, uint64_t file_id)
 {
 	uint64_t magic;
 
@@ -119,7 +126,8 @@ static int share_make(struct share_file *f, const struct lock *lock, uint32_t ma
 	if (getrandom(&f->share->life, sizeof f->share->life, 0) != sizeof f->share->life)
 		return err_sys(errno, "random bytes for the lock file");
 	f->share->limbo_place = first_place(f);
-	share_init(f->share, max_readers, (PAGE - sizeof(struct share)) / sizeof(struct reader_entry), published);
+	share_init(f->share, max_readers,
+	           (PAGE - sizeof(struct share)) / sizeof(struct reader_entry), published);
 	memcpy(&magic, LOCK_MAGIC, sizeof magic);
 	/* Pairs with share_peek: it is whole when it has its magic number. */
 	__atomic_store_n((uint64_t *)(void *)f->share->magic, magic, __ATOMIC_RELEASE);
@@ -135,7 +143,9 @@ static int share_join(struct share_file *f, uint64_t file_id)
 	if (fstat(f->fd, &st) != 0)
 		return err_sys(errno, "the lock file");
 	if ((size_t)st.st_size < sizeof(struct share))
-		return err_set(DAXKV_VERSION, "the lock file is in use, but its %ld bytes are not this version's", (long)st.st_size);
+		return err_set(DAXKV_VERSION,
+		               "the lock file is in use, but its %ld bytes are not this version's",
+		               (long)st.st_size);
 	rc = file_map(f->fd, 0, sizeof(struct share), &p);
 	if (rc)
 		return rc;
@@ -146,7 +156,9 @@ static int share_join(struct share_file *f, uint64_t file_id)
 	munmap(p, sizeof(struct share));
 	f->bytes = round_up(share_bytes(max_readers), PAGE);
 	if (!mine || (size_t)st.st_size < f->bytes)
-		return err_set(DAXKV_VERSION, "the lock file is in use by another version of daxkv, or for another store");
+		return err_set(
+		    DAXKV_VERSION,
+		    "the lock file is in use by another version of daxkv, or for another store");
 	return share_map(f, max_readers);
 }
 
@@ -162,7 +174,8 @@ static int owner_take(struct share_file *f, const struct lock *lock)
 	return rc ? err_sys(rc, "locking the number of an open store") : 0;
 }
 
-int share_file_open(struct share_file *f, const struct lock *lock, uint32_t max_readers, uint64_t published, uint64_t file_id)
+int share_file_open(struct share_file *f, const struct lock *lock, uint32_t max_readers,
+                    uint64_t published, uint64_t file_id)
 {
 	int rc;
 
@@ -170,7 +183,8 @@ int share_file_open(struct share_file *f, const struct lock *lock, uint32_t max_
 	if (f->fd < 0)
 		rc = share_create(&f->share, max_readers, published);
 	else
-		rc = lock->alone ? share_make(f, lock, max_readers, published, file_id) : share_join(f, file_id);
+		rc = lock->alone ? share_make(f, lock, max_readers, published, file_id)
+		                 : share_join(f, file_id);
 	return rc ? rc : owner_take(f, lock);
 }
 
@@ -200,7 +214,8 @@ static int limbo_pread(int fd, const struct share *s, uint64_t n, struct limbo_i
 
 	for (uint64_t i = 0; i < n;) {
 		uint64_t at = (s->limbo_first + i) % room, some = min_u64(n - i, room - at);
-		ssize_t got = pread(fd, item + i, some * sizeof *item, (off_t)(place_off(s->limbo_place) + at * sizeof *item));
+		ssize_t got = pread(fd, item + i, some * sizeof *item,
+		                    (off_t)(place_off(s->limbo_place) + at * sizeof *item));
 
 		if (got != (ssize_t)(some * sizeof *item))
 			return got < 0 ? errno : ENODATA;
@@ -210,7 +225,8 @@ static int limbo_pread(int fd, const struct share *s, uint64_t n, struct limbo_i
 }
 
 /* limbo_fill - the items in order, up to the newest transaction. */
-static int limbo_fill(struct limbo *limbo, const struct limbo_item *item, uint64_t n, uint64_t newest)
+static int limbo_fill(struct limbo *limbo, const struct limbo_item *item, uint64_t n,
+                      uint64_t newest)
 {
 	int rc = limbo_reserve(limbo, n);
 
@@ -232,13 +248,15 @@ int share_inherit(int fd, uint64_t file_id, uint64_t newest, uint64_t most, stru
 
 	if (fstat(fd, &st) != 0)
 		return errno;
-	if (pread(fd, &s, sizeof s, 0) != (ssize_t)sizeof s || !share_mine(&s, file_id) || s.published > newest)
+	if (pread(fd, &s, sizeof s, 0) != (ssize_t)sizeof s || !share_mine(&s, file_id) ||
+	    s.published > newest)
 		return ENODATA;
 	uint64_t n = s.limbo_next - s.limbo_first;
 
 	if (n == 0) /* its place may not have its space yet */
 		return 0;
-	if (!place_sound(s.limbo_place, (uint64_t)st.st_size) || n > place_room(s.limbo_place) || n > most)
+	if (!place_sound(s.limbo_place, (uint64_t)st.st_size) || n > place_room(s.limbo_place) ||
+	    n > most)
 		return ENODATA;
 	item = malloc(n * sizeof *item + 1);
 	if (!item)
@@ -263,7 +281,7 @@ void share_file_close(struct share_file *f)
 	*f = (struct share_file){.fd = -1};
 }
 
-/* ---- the limbo ------------------------------------------------------------------------------------------------------------ */
+/* ---- the limbo ------------------------------------------------------------------------------- */
 
 int share_limbo_wild(const struct share_file *f)
 {
@@ -280,10 +298,13 @@ static int place_have(const struct share_file *f, uint64_t place)
 	struct stat st;
 
 	if (place == first_place(f))
-		return lock_allocate(f->lock, place_off(place), place_room(place) * sizeof *f->limbo);
+		return lock_allocate(f->lock, place_off(place),
+		                     place_room(place) * sizeof *f->limbo);
 	if (fstat(f->fd, &st) != 0)
 		return err_sys(errno, "the lock file");
-	return place_off(place) >= f->bytes && place_sound(place, (uint64_t)st.st_size) ? 0 : share_limbo_wild(f);
+	return place_off(place) >= f->bytes && place_sound(place, (uint64_t)st.st_size)
+	           ? 0
+	           : share_limbo_wild(f);
 }
 
 /* limbo_map - have the limbo mapped where it is now. *first, *n: the number of its oldest item, and
@@ -297,7 +318,8 @@ static int limbo_map(struct share_file *f, uint64_t *first, uint64_t *n)
 	if (!f->limbo || f->limbo_off != place_off(place) || f->limbo_room != place_room(place)) {
 		rc = place_have(f, place);
 		if (!rc)
-			rc = file_map(f->fd, place_off(place), place_room(place) * sizeof *f->limbo, &p);
+			rc = file_map(f->fd, place_off(place), place_room(place) * sizeof *f->limbo,
+			              &p);
 		if (rc)
 			return rc;
 		if (f->limbo)
@@ -314,7 +336,8 @@ static int limbo_map(struct share_file *f, uint64_t *first, uint64_t *n)
 /* limbo_grow - twice the room, behind the old place; n items from first on are there. */
 static int limbo_grow(struct share_file *f, uint64_t first, uint64_t n)
 {
-	uint64_t room = 2 * f->limbo_room, off = round_up(f->limbo_off + f->limbo_room * sizeof *f->limbo, PAGE);
+	uint64_t room = 2 * f->limbo_room,
+	         off = round_up(f->limbo_off + f->limbo_room * sizeof *f->limbo, PAGE);
 	struct limbo_item *to;
 	void *p;
 	int rc = lock_allocate(f->lock, off, room * sizeof *to);
@@ -330,7 +353,8 @@ static int limbo_grow(struct share_file *f, uint64_t first, uint64_t n)
 	f->limbo = to;
 	f->limbo_off = off;
 	f->limbo_room = room;
-	__atomic_store_n(&f->share->limbo_place, off | (uint64_t)__builtin_ctzll(room), __ATOMIC_RELEASE);
+	__atomic_store_n(&f->share->limbo_place, off | (uint64_t)__builtin_ctzll(room),
+	                 __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -369,7 +393,8 @@ void share_limbo_drop(struct share_file *f, uint64_t items)
 	uint64_t first, n;
 
 	if (f->fd >= 0 && limbo_map(f, &first, &n) == 0)
-		__atomic_store_n(&f->share->limbo_first, first + min_u64(items, n), __ATOMIC_RELEASE);
+		__atomic_store_n(&f->share->limbo_first, first + min_u64(items, n),
+		                 __ATOMIC_RELEASE);
 }
 
 int share_limbo_load(struct share_file *f, struct limbo *limbo)

@@ -4,17 +4,19 @@
  *
  *   | struct share, reader entries | limbo items ... |
  *
- * Valid while somebody uses the store: who opens it alone makes it anew, so nothing in it outlives a boot, a crash of all users or another
- * version.
- * The limbo is kept here too, because a writer must know what earlier writers freed. Each writing process has a copy in memory; this one is
- * written before the record that frees, so that a successor of a writer that died finds either too much, marked with a transaction that
- * never came to be, or all.
+ * Valid while somebody uses the store: who opens it alone makes it anew, so nothing in it outlives
+ * a boot, a crash of all users or another version. The limbo is kept here too, because a writer
+ * must know what earlier writers freed. Each writing process has a copy in memory; this one is
+ * written before the record that frees, so that a successor of a writer that died finds either too
+ * much, marked with a transaction that never came to be, or all.
  *
- * Item number i, counted from the share's beginning, lies at i modulo the room. limbo_first and limbo_next are the numbers of the oldest
- * and of the one to come; limbo_place is offset | log2(room). Each change is one store of one of them, so a writer may die between any two.
+ * Item number i, counted from the share's beginning, lies at i modulo the room. limbo_first and
+ * limbo_next are the numbers of the oldest and of the one to come; limbo_place is offset |
+ * log2(room). Each change is one store of one of them, so a writer may die between any two.
  *
- * What is looked at has its space before: entries by the page, when they are first wanted (readers.h), the limbo when it is first written.
- * What lies between is a hole. Outgrown, the limbo moves to a new place behind the old one.
+ * What is looked at has its space before: entries by the page, when they are first wanted
+ * (readers.h), the limbo when it is first written. What lies between is a hole. Outgrown, the limbo
+ * moves to a new place behind the old one.
  */
 #ifndef DAXKV_SHARE_H
 #define DAXKV_SHARE_H
@@ -26,19 +28,21 @@
 struct share_file {
 	struct share *share;
 	size_t bytes;
-	int fd;               /* of the lock file; -1: the share is in this process's memory */
-	const struct lock *lock; /* the lock file */
+	int fd;                   /* of the lock file; -1: the share is in this process's memory */
+	const struct lock *lock;  /* the lock file */
 	struct limbo_item *limbo; /* mapped; NULL: not yet */
 	uint64_t limbo_off, limbo_room; /* of that mapping */
-	uint32_t owner;       /* this open store's number */
+	uint32_t owner;                 /* this open store's number */
 };
 
-/* share_file_open - the share of the store: made anew when lock->alone, else joined. When there is no lock file to write, one in memory.
- * Errors: VERSION when others use it with another layout, ENOSPC, ENOMEM, errno. */
-int share_file_open(struct share_file *file, const struct lock *lock, uint32_t max_readers, uint64_t published, uint64_t file_id);
+/* share_file_open - the share of the store: made anew when lock->alone, else joined. When there is
+ * no lock file to write, one in memory. Errors: VERSION when others use it with another layout,
+ * ENOSPC, ENOMEM, errno. */
+int share_file_open(struct share_file *file, const struct lock *lock, uint32_t max_readers,
+                    uint64_t published, uint64_t file_id);
 
-/* share_peek - what the lock file's share says, for who may not write it: ENODATA when there is none, or
- * one of another version or store; errno. */
+/* share_peek - what the lock file's share says, for who may not write it: ENODATA when there is
+ * none, or one of another version or store; errno. */
 int share_peek(int fd, uint64_t file_id, uint64_t *life, uint64_t *published);
 
 /* share_inherit - before the share is made anew: the limbo that its last users left in the lock
@@ -49,8 +53,9 @@ int share_inherit(int fd, uint64_t file_id, uint64_t newest, uint64_t most, stru
 /* share_file_close - unmap or free it. */
 void share_file_close(struct share_file *file);
 
-/* share_limbo_add - append an item; it counts at once. ENOSPC, ENOMEM. share_limbo_cut - forget the items of transactions after txn.
- * share_limbo_drop - the oldest n are released. share_limbo_load - make limbo what the file says. The writer's lock is held. */
+/* share_limbo_add - append an item; it counts at once. ENOSPC, ENOMEM. share_limbo_cut - forget the
+ * items of transactions after txn. share_limbo_drop - the oldest n are released. share_limbo_load -
+ * make limbo what the file says. The writer's lock is held. */
 int share_limbo_add(struct share_file *file, const struct limbo_item *item);
 int share_limbo_cut(struct share_file *file, uint64_t txn);
 void share_limbo_drop(struct share_file *file, uint64_t n);

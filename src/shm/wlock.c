@@ -35,12 +35,15 @@ static uint32_t *low_half(struct wlock *w)
 	return (uint32_t *)(void *)&w->word; /* little-endian */
 }
 
-/* word_sleep - until the word changes, somebody wakes this thread, or the time is over. 0 or errno. */
+/* word_sleep - until the word changes, somebody wakes this thread, or the time is over. 0 or
+ * errno. */
 static int word_sleep(struct wlock *w, uint64_t seen, uint64_t us)
 {
-	struct timespec t = {.tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000 * 1000)};
+	struct timespec t = {.tv_sec = (time_t)(us / 1000000),
+	                     .tv_nsec = (long)(us % 1000000 * 1000)};
 
-	if (syscall(SYS_futex, low_half(w), FUTEX_WAIT, (uint32_t)seen, &t, NULL, 0) == 0 || errno == EAGAIN || errno == ETIMEDOUT || errno == EINTR)
+	if (syscall(SYS_futex, low_half(w), FUTEX_WAIT, (uint32_t)seen, &t, NULL, 0) == 0 ||
+	    errno == EAGAIN || errno == ETIMEDOUT || errno == EINTR)
 		return 0;
 	return errno;
 }
@@ -52,7 +55,8 @@ static void word_wake(struct wlock *w)
 
 static bool word_swap(struct wlock *w, uint64_t seen, uint64_t word)
 {
-	return __atomic_compare_exchange_n(&w->word, &seen, word, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+	return __atomic_compare_exchange_n(&w->word, &seen, word, false, __ATOMIC_ACQUIRE,
+	                                   __ATOMIC_RELAXED);
 }
 
 /* owner_gone - whether the owner in the word died [I19]. This store's other threads do not show in
@@ -109,7 +113,9 @@ int wlock_wait(struct wlock *w, const struct lock *lock, uint32_t self, int64_t 
 			mark |= STARVING;
 		if (mark != seen && !word_swap(w, seen, mark))
 			continue;
-		int rc = word_sleep(w, mark, wait_ms < 0 ? sleep_us : min_u64(sleep_us, (uint64_t)wait_ms * 1000 - waited));
+		int rc = word_sleep(
+		    w, mark,
+		    wait_ms < 0 ? sleep_us : min_u64(sleep_us, (uint64_t)wait_ms * 1000 - waited));
 
 		if (rc)
 			return rc;
@@ -125,7 +131,8 @@ static void word_free(struct wlock *w, uint64_t left)
 
 	do
 		word = left | (seen & STARVING ? RESERVED | (seen & WAITED) : 0);
-	while (!__atomic_compare_exchange_n(&w->word, &seen, word, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+	while (!__atomic_compare_exchange_n(&w->word, &seen, word, false, __ATOMIC_RELEASE,
+	                                    __ATOMIC_RELAXED));
 	if (seen & WAITED)
 		word_wake(w);
 }

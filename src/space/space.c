@@ -9,9 +9,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define GROW_MAX ((uint64_t)1 << 30)
-#define RELEASE_BATCH 32u   /* limbo items that make a scan of the readers worth it */
-#define SCAN_PER_TAKE 8u    /* reader entries that taking a page may cost, in the mean */
+#define GROW_MAX      ((uint64_t)1 << 30)
+#define RELEASE_BATCH 32u /* limbo items that make a scan of the readers worth it */
+#define SCAN_PER_TAKE 8u  /* reader entries that taking a page may cost, in the mean */
 
 static const struct fmt_super *space_super(const struct space *s)
 {
@@ -40,7 +40,7 @@ static int grow_array(void *array, size_t n, size_t *room, size_t size)
 	return 0;
 }
 
-/* ---- zones ---------------------------------------------------------------------------------------------------------------- */
+/* ---- zones ----------------------------------------------------------------------------------- */
 
 /* zone_usable - the pages of zone z that lie before end. */
 static uint64_t zone_usable(const struct space *s, size_t z)
@@ -84,11 +84,14 @@ static void zone_hold(struct space *s, size_t z)
 	uint64_t first = z * s->zone_pages, last = first + s->zone_pages;
 
 	for (size_t i = 0; i < s->limbo.n; i++) {
-		const struct limbo_item *it = &s->limbo.item[(s->limbo.head + i) & (s->limbo.room - 1)];
-		uint64_t from = max_u64(it->off / s->psize, first), to = min_u64(it->off / s->psize + it->pages, last);
+		const struct limbo_item *it =
+		    &s->limbo.item[(s->limbo.head + i) & (s->limbo.room - 1)];
+		uint64_t from = max_u64(it->off / s->psize, first),
+		         to = min_u64(it->off / s->psize + it->pages, last);
 
 		for (uint64_t p = from; p < to; p++)
-			s->zone[z].busy[(p - first) / SPACE_WORD_BITS] |= (uint64_t)1 << p % SPACE_WORD_BITS;
+			s->zone[z].busy[(p - first) / SPACE_WORD_BITS] |= (uint64_t)1
+			                                                  << p % SPACE_WORD_BITS;
 	}
 }
 
@@ -114,11 +117,13 @@ int space_load_zone(struct space *s, size_t z)
 	uint64_t dir = space_dir_page(s, z);
 
 	if (dir % s->psize || dir == 0 || dir >= s->end)
-		return err_corrupt(offsetof(struct fmt_super, dir) + z / per_dir * FMT_WORD, "superblock: directory page at 0x%lx", (unsigned long)dir);
+		return err_corrupt(offsetof(struct fmt_super, dir) + z / per_dir * FMT_WORD,
+		                   "superblock: directory page at 0x%lx", (unsigned long)dir);
 	uint64_t bitmap = load_word(word_at(s, dir + z % per_dir * FMT_WORD));
 
 	if (bitmap % s->psize || bitmap == 0 || bitmap >= s->end)
-		return err_corrupt(dir, "directory: the bitmap page of zone %zu at 0x%lx", z, (unsigned long)bitmap);
+		return err_corrupt(dir, "directory: the bitmap page of zone %zu at 0x%lx", z,
+		                   (unsigned long)bitmap);
 	rc = zone_alloc(s, z);
 	if (rc)
 		return rc;
@@ -154,7 +159,8 @@ static size_t zones_for(const struct space *s, uint64_t bytes)
 
 int space_open(struct space *s, struct map *map, uint32_t psize, uint64_t size)
 {
-	*s = (struct space){.map = map, .psize = psize, .zone_pages = (uint64_t)psize * 8, .end = size};
+	*s = (struct space){
+	    .map = map, .psize = psize, .zone_pages = (uint64_t)psize * 8, .end = size};
 	size_t zones = zones_for(s, size);
 	int rc = zones_room(s, zones);
 
@@ -198,12 +204,13 @@ void space_close(struct space *s)
 	*s = (struct space){0};
 }
 
-/* ---- bits ----------------------------------------------------------------------------------------------------------------- */
+/* ---- bits ------------------------------------------------------------------------------------ */
 
 /* touch_word - a word of zone z's disk bitmap is about to change. Room was made by touch_room. */
 static void touch_word(struct space *s, size_t z, uint64_t w)
 {
-	uint64_t *d = &s->zone[z].dirty[w / SPACE_WORD_BITS], bit = (uint64_t)1 << w % SPACE_WORD_BITS;
+	uint64_t *d = &s->zone[z].dirty[w / SPACE_WORD_BITS],
+	         bit = (uint64_t)1 << w % SPACE_WORD_BITS;
 
 	if (*d & bit)
 		return;
@@ -220,9 +227,11 @@ static void set_bits(struct space *s, uint64_t off, uint64_t pages, unsigned int
 
 	for (uint64_t left = pages; left;) {
 		size_t z = (size_t)(page / s->zone_pages);
-		uint64_t i = page % s->zone_pages, w = i / SPACE_WORD_BITS, bit = i % SPACE_WORD_BITS;
+		uint64_t i = page % s->zone_pages, w = i / SPACE_WORD_BITS,
+		         bit = i % SPACE_WORD_BITS;
 		uint64_t n = min_u64(left, SPACE_WORD_BITS - bit);
-		uint64_t mask = (n == SPACE_WORD_BITS ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1) << bit;
+		uint64_t mask = (n == SPACE_WORD_BITS ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1)
+		                << bit;
 		struct zone *zone = &s->zone[z];
 
 		if (which & BITS_DISK) {
@@ -243,15 +252,18 @@ static void set_bits(struct space *s, uint64_t off, uint64_t pages, unsigned int
 		space_found_free(s, off / s->psize);
 }
 
-/* op_room - make room for a log entry and its bitmap words, and load the zones, so that nothing fails half-way. */
+/* op_room - make room for a log entry and its bitmap words, and load the zones, so that nothing
+ * fails half-way. */
 static int op_room(struct space *s, uint64_t off, uint64_t pages)
 {
 	uint64_t first = off / s->psize, words = pages / SPACE_WORD_BITS + 2;
 	int rc = grow_array(&s->op, s->nops, &s->op_room, sizeof *s->op);
 
 	while (!rc && s->ndirty + words > s->dirty_room)
-		rc = grow_array(&s->dirty_word, s->dirty_room, &s->dirty_room, sizeof *s->dirty_word);
-	for (uint64_t z = first / s->zone_pages; !rc && z <= (first + pages - 1) / s->zone_pages; z++)
+		rc = grow_array(&s->dirty_word, s->dirty_room, &s->dirty_room,
+		                sizeof *s->dirty_word);
+	for (uint64_t z = first / s->zone_pages; !rc && z <= (first + pages - 1) / s->zone_pages;
+	     z++)
 		rc = space_load_zone(s, (size_t)z);
 	return rc;
 }
@@ -261,32 +273,38 @@ static void op_log(struct space *s, enum space_op_kind kind, uint64_t off, uint6
 	s->op[s->nops++] = (struct space_op){off, pages, kind};
 }
 
-/* ---- growth --------------------------------------------------------------------------------------------------------------- */
+/* ---- growth ---------------------------------------------------------------------------------- */
 
-/* grow_meta - pages that the zones take which [end, new_end) reaches first: their bitmaps, and the directory pages of these. */
+/* grow_meta - pages that the zones take which [end, new_end) reaches first: their bitmaps, and the
+ * directory pages of these. */
 static uint64_t grow_meta(const struct space *s, uint64_t new_end)
 {
 	size_t zones = zones_for(s, new_end);
 	uint64_t per_dir = s->psize / FMT_WORD;
 
-	return (zones - s->nzones) + ((zones + per_dir - 1) / per_dir - (s->nzones + per_dir - 1) / per_dir);
+	return (zones - s->nzones) +
+	       ((zones + per_dir - 1) / per_dir - (s->nzones + per_dir - 1) / per_dir);
 }
 
-/* grow_zones - give those zones their bitmap and directory pages, from head on: zeroed and durable before any word names them. */
+/* grow_zones - give those zones their bitmap and directory pages, from head on: zeroed and durable
+ * before any word names them. */
 static int grow_zones(struct space *s, uint64_t new_end, uint64_t head)
 {
 	size_t zones = zones_for(s, new_end), old = s->nzones;
-	uint64_t per_dir = s->psize / FMT_WORD, dirs = (zones + per_dir - 1) / per_dir, old_dirs = (old + per_dir - 1) / per_dir;
+	uint64_t per_dir = s->psize / FMT_WORD, dirs = (zones + per_dir - 1) / per_dir,
+	         old_dirs = (old + per_dir - 1) / per_dir;
 	uint64_t meta = grow_meta(s, new_end), bitmaps = head + (dirs - old_dirs) * s->psize;
 	struct pm *pm = &s->map->pm;
 	int rc = zones_room(s, zones);
 
 	for (size_t z = old; z < zones && !rc; z++) {
 		uint64_t bitmap = bitmaps + (z - old) * s->psize, dir_index = z / per_dir;
-		uint64_t dir = dir_index < old_dirs ? space_dir_page(s, z) : head + (dir_index - old_dirs) * s->psize;
+		uint64_t dir = dir_index < old_dirs ? space_dir_page(s, z)
+		                                    : head + (dir_index - old_dirs) * s->psize;
 
 		if (dir_index >= old_dirs && z % per_dir == 0)
-			rc = words_add(&s->grown, offsetof(struct fmt_super, dir) + dir_index * FMT_WORD, dir);
+			rc = words_add(&s->grown,
+			               offsetof(struct fmt_super, dir) + dir_index * FMT_WORD, dir);
 		if (!rc)
 			rc = words_add(&s->grown, dir + z % per_dir * FMT_WORD, bitmap);
 		if (!rc)
@@ -297,7 +315,8 @@ static int grow_zones(struct space *s, uint64_t new_end, uint64_t head)
 		return rc;
 	pm_zero(pm, s->map->base + head, meta * s->psize);
 	pm_flush(pm, s->map->base + head, meta * s->psize);
-	/* Orders: empty bitmap and directory pages, before the record whose words name them and set bits in them [I11]. */
+	/* Orders: empty bitmap and directory pages, before the record whose words name them and set
+	 * bits in them [I11]. */
 	rc = pm_fence(pm);
 	return rc ? err_sys(rc, "growing the store to %lu bytes", (unsigned long)new_end) : 0;
 }
@@ -320,18 +339,21 @@ static void grow_finish(struct space *s, uint64_t new_end, uint64_t head, uint64
 	space_found_free(s, end / s->psize);
 }
 
-/* grow_to - the file and the bitmaps reach new_end, which has tail free pages before it already: those that are new are to follow them without a gap, so
- * bitmaps of new zones come at their begin. On failure nothing has changed but, perhaps, the file's length. */
+/* grow_to - the file and the bitmaps reach new_end, which has tail free pages before it already:
+ * those that are new are to follow them without a gap, so bitmaps of new zones come at their begin.
+ * On failure nothing has changed but, perhaps, the file's length. */
 static int grow_to(struct space *s, uint64_t new_end, uint64_t tail)
 {
 	size_t zones = zones_for(s, new_end), grown = s->grown.n;
-	uint64_t meta = grow_meta(s, new_end), head = tail >= meta ? s->end - tail * s->psize : s->end;
+	uint64_t meta = grow_meta(s, new_end),
+	         head = tail >= meta ? s->end - tail * s->psize : s->end;
 	int rc = map_grow(s->map, new_end);
 
 	if (!rc && meta)
 		rc = head < s->end ? op_room(s, head, meta) : op_room(s, s->end - s->psize, 1);
 	while (!rc && s->ndirty + meta / SPACE_WORD_BITS + 4 > s->dirty_room)
-		rc = grow_array(&s->dirty_word, s->dirty_room, &s->dirty_room, sizeof *s->dirty_word);
+		rc = grow_array(&s->dirty_word, s->dirty_room, &s->dirty_room,
+		                sizeof *s->dirty_word);
 	if (!rc && s->end % (s->zone_pages * s->psize))
 		rc = space_load_zone(s, s->nzones - 1); /* it holds the first new pages */
 	if (!rc)
@@ -348,7 +370,8 @@ static int grow_to(struct space *s, uint64_t new_end, uint64_t tail)
 	return 0;
 }
 
-/* end_for - where the file must end for pages more in one piece, of which it has tail at its end already. */
+/* end_for - where the file must end for pages more in one piece, of which it has tail at its end
+ * already. */
 static uint64_t end_for(const struct space *s, uint64_t pages, uint64_t tail)
 {
 	uint64_t meta = 0, end, more;
@@ -372,10 +395,13 @@ uint64_t space_step(const struct space *s, uint64_t size)
 	return step;
 }
 
-/* growth_wanted - a small file doubles, until that is a step; then it grows by steps, or by an eighth when that is more. */
+/* growth_wanted - a small file doubles, until that is a step; then it grows by steps, or by an
+ * eighth when that is more. */
 static uint64_t growth_wanted(const struct space *s)
 {
-	return min_u64(max_u64(s->end / 8, s->psize < FMT_SUPER_SIZE ? space_step(s, s->end) : min_u64(s->end, MAP_STEP)), GROW_MAX);
+	return min_u64(max_u64(s->end / 8, s->psize < FMT_SUPER_SIZE ? space_step(s, s->end)
+	                                                             : min_u64(s->end, MAP_STEP)),
+	               GROW_MAX);
 }
 
 /* no_room - growth failed because there is no space for it, and not because something is broken. */
@@ -388,7 +414,8 @@ static bool no_room(int rc)
 static int space_grow(struct space *s, uint64_t pages)
 {
 	uint64_t unit = space_step(s, s->end), tail = 0;
-	uint64_t limit = min_u64(round_down(load_word(&s->map->cap), s->psize), super_max_bytes(s->psize));
+	uint64_t limit =
+	    min_u64(round_down(load_word(&s->map->cap), s->psize), super_max_bytes(s->psize));
 	int rc = pages > limit / s->psize ? 0 : space_tail(s, pages - 1, &tail);
 
 	if (rc)
@@ -396,8 +423,10 @@ static int space_grow(struct space *s, uint64_t pages)
 	if (tail && pages <= limit / s->psize && tail < grow_meta(s, end_for(s, pages, tail)))
 		tail = 0; /* bitmaps come between */
 	if (pages > limit / s->psize || end_for(s, pages, tail) > limit)
-		return err_set(DAXKV_FULL, "the store is full: %lu bytes in use of at most %lu, and %lu more are needed", (unsigned long)s->end,
-		               (unsigned long)limit, (unsigned long)(pages * s->psize));
+		return err_set(
+		    DAXKV_FULL,
+		    "the store is full: %lu bytes in use of at most %lu, and %lu more are needed",
+		    (unsigned long)s->end, (unsigned long)limit, (unsigned long)(pages * s->psize));
 	uint64_t small = min_u64(round_up(end_for(s, pages, tail), unit), limit);
 	uint64_t big = min_u64(round_up(s->end + growth_wanted(s), unit), limit);
 
@@ -411,15 +440,17 @@ static int space_grow(struct space *s, uint64_t pages)
 	return rc;
 }
 
-/* ---- taking and giving ---------------------------------------------------------------------------------------------------- */
+/* ---- taking and giving ----------------------------------------------------------------------- */
 
-/* pages_let_go - n pages of a loaded zone, from the i-th on, are not busy any more, but for those that are
- * allocated: the limbo lies where other processes can write. */
+/* pages_let_go - n pages of a loaded zone, from the i-th on, are not busy any more, but for those
+ * that are allocated: the limbo lies where other processes can write. */
 static void pages_let_go(struct zone *zone, uint64_t i, uint64_t n)
 {
 	while (n) {
-		uint64_t w = i / SPACE_WORD_BITS, bit = i % SPACE_WORD_BITS, some = min_u64(n, SPACE_WORD_BITS - bit);
-		uint64_t mask = (some == SPACE_WORD_BITS ? ~(uint64_t)0 : ((uint64_t)1 << some) - 1) << bit;
+		uint64_t w = i / SPACE_WORD_BITS, bit = i % SPACE_WORD_BITS,
+		         some = min_u64(n, SPACE_WORD_BITS - bit);
+		uint64_t mask = (some == SPACE_WORD_BITS ? ~(uint64_t)0 : ((uint64_t)1 << some) - 1)
+		                << bit;
 
 		mask &= zone->busy[w] & ~zone->disk[w];
 		zone->busy[w] &= ~mask;
@@ -429,7 +460,8 @@ static void pages_let_go(struct zone *zone, uint64_t i, uint64_t n)
 	}
 }
 
-/* item_free - the item's pages can be taken. Zones not in memory will not show them busy any more. */
+/* item_free - the item's pages can be taken. Zones not in memory will not show them busy any
+ * more. */
 static void item_free(struct space *s, const struct limbo_item *item)
 {
 	uint64_t page = item->off / s->psize, left = item->pages;
@@ -492,17 +524,22 @@ static int find_or_grow(struct space *s, uint64_t pages, uint64_t *page)
 		return why;
 	if (!why || !s->limbo.n || s->checkpoint(s->arg)) {
 		rc = space_find(s, pages, page, &found);
-	} else { /* what the last commits freed may be enough, perhaps with what is left to grow by */
+	} else { /* what the last commits freed may be enough, perhaps with what is left to grow by
+		  */
 		rc = find_released(s, pages, page, &found);
 		if (!rc && !found && pages > 1) {
 			why = space_grow(s, pages);
 			rc = space_find(s, pages, page, &found);
 		}
 	}
-	return rc ? rc : found ? 0 : why ? why : err_set(ENOSPC, "no room for %lu contiguous pages", (unsigned long)pages);
+	return rc      ? rc
+	       : found ? 0
+	       : why   ? why
+	               : err_set(ENOSPC, "no room for %lu contiguous pages", (unsigned long)pages);
 }
 
-static int take(struct space *s, uint64_t pages, enum space_op_kind kind, unsigned int which, uint64_t *off)
+static int take(struct space *s, uint64_t pages, enum space_op_kind kind, unsigned int which,
+                uint64_t *off)
 {
 	uint64_t page;
 	int rc;
@@ -539,18 +576,23 @@ int space_take_spill(struct space *s, uint64_t pages, uint64_t *off)
 
 static bool given_in_range(const struct space *s, uint64_t off, uint64_t pages)
 {
-	return off % s->psize == 0 && off >= FMT_SUPER_SIZE && off < s->end && pages <= (s->end - off) / s->psize;
+	return off % s->psize == 0 && off >= FMT_SUPER_SIZE && off < s->end &&
+	       pages <= (s->end - off) / s->psize;
 }
 
-/* give_check - an extent named by the file is really allocated; a bitmap that disagrees is corruption and not an assertion [I10] [I12]. */
+/* give_check - an extent named by the file is really allocated; a bitmap that disagrees is
+ * corruption and not an assertion [I10] [I12]. */
 static int give_check(struct space *s, uint64_t off, uint64_t pages)
 {
 	if (!given_in_range(s, off, pages))
-		return err_corrupt(off, "an extent of %lu pages outside the file is to be freed", (unsigned long)pages);
+		return err_corrupt(off, "an extent of %lu pages outside the file is to be freed",
+		                   (unsigned long)pages);
 	int rc = op_room(s, off, pages);
 
 	for (uint64_t p = off / s->psize; !rc && p < off / s->psize + pages; p++)
-		if (!(s->zone[p / s->zone_pages].disk[p % s->zone_pages / SPACE_WORD_BITS] >> p % SPACE_WORD_BITS & 1))
+		if (!(s->zone[p / s->zone_pages].disk[p % s->zone_pages / SPACE_WORD_BITS] >>
+		          p % SPACE_WORD_BITS &
+		      1))
 			rc = err_corrupt(p * s->psize, "a page in use is free in its bitmap");
 	return rc;
 }
@@ -608,7 +650,7 @@ void space_undo(struct space *s, size_t mark)
 	}
 }
 
-/* ---- commit --------------------------------------------------------------------------------------------------------------- */
+/* ---- commit ---------------------------------------------------------------------------------- */
 
 int space_words(struct space *s, struct words *words)
 {
@@ -620,11 +662,13 @@ int space_words(struct space *s, struct words *words)
 		const struct zone *zone = &s->zone[s->dirty_word[i] / per_zone];
 		uint64_t off = zone->bitmap_off + w * FMT_WORD;
 
-		if (off < s->end && load_word(word_at(s, off)) != zone->disk[w]) /* a page cut off has no words */
+		if (off < s->end &&
+		    load_word(word_at(s, off)) != zone->disk[w]) /* a page cut off has no words */
 			rc = words_add(words, off, zone->disk[w]);
 	}
 	for (size_t i = 0; i < s->grown.n && !rc; i++)
-		if (s->grown.w[i].off < s->end && load_word(word_at(s, s->grown.w[i].off)) != s->grown.w[i].value)
+		if (s->grown.w[i].off < s->end &&
+		    load_word(word_at(s, s->grown.w[i].off)) != s->grown.w[i].value)
 			rc = words_add(words, s->grown.w[i].off, s->grown.w[i].value);
 	if (!rc && load_word(&space_super(s)->size) != s->end)
 		rc = words_add(words, offsetof(struct fmt_super, size), s->end);
@@ -643,7 +687,8 @@ void space_committed(struct space *s, uint64_t txn)
 		uint64_t z = s->dirty_word[i] / per_zone, w = s->dirty_word[i] % per_zone;
 
 		if (z < s->nzones) /* else the zone was trimmed off */
-			s->zone[z].dirty[w / SPACE_WORD_BITS] &= ~((uint64_t)1 << w % SPACE_WORD_BITS);
+			s->zone[z].dirty[w / SPACE_WORD_BITS] &=
+			    ~((uint64_t)1 << w % SPACE_WORD_BITS);
 	}
 	s->ndirty = 0;
 	s->grown.n = 0;

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * space.h - which pages are free: allocation bitmaps, growth, and what the running write transaction took and gave.
+ * space.h - which pages are free: allocation bitmaps, growth, and what the running write
+ * transaction took and gave.
  *
- *   per zone, in memory   disk: the bitmap that the next commit makes true      busy: disk, and what must not be taken yet
- *   allocate              set in both                 free, own page            clear in both: reusable at once
- *   free, held            clear in disk; busy until the limbo lets it go        spill page: set in busy only
+ *   per zone, in memory   disk: the bitmap that the next commit makes true busy: disk, and what
+ *                         must not be taken yet
+ *   allocate              set in both free, own page clear in both: reusable at once
+ *   free, held            clear in disk; busy until the limbo lets it go spill page: set in busy
+ *                         only
  *
- * Every step is logged, so that a transaction, or a nested one, is undone in reverse. Growth is not undone: the file may be longer than
- * the superblock's size word says, and the next commit carries the words that the growth needs.
+ * Every step is logged, so that a transaction, or a nested one, is undone in reverse. Growth is not
+ * undone: the file may be longer than the superblock's size word says, and the next commit carries
+ * the words that the growth needs.
  *
- * The rule that makes it correct: a page is taken only when no committed structure, no reader and no record that may be replayed refers to
- * it [R3].
- * Zones are loaded when first looked at: opening a store costs nothing for its size.
+ * The rule that makes it correct: a page is taken only when no committed structure, no reader and
+ * no record that may be replayed refers to it [R3]. Zones are loaded when first looked at: opening
+ * a store costs nothing for its size.
  */
 #ifndef DAXKV_SPACE_H
 #define DAXKV_SPACE_H
@@ -21,7 +25,8 @@
 #include "shm/limbo.h"
 
 struct zone {
-	uint64_t *disk, *busy, *dirty; /* dirty: a bit per word of disk that may differ from the file. NULL: not loaded */
+	uint64_t *disk, *busy, *dirty; /* dirty: a bit per word of disk that may differ from the
+	                                  file. NULL: not loaded */
 	uint64_t bitmap_off;
 	uint32_t nfree;   /* clear bits of busy among the zone's usable pages */
 	uint32_t longest; /* no more of them follow each other, within the zone */
@@ -39,8 +44,9 @@ struct space {
 	uint64_t zone_pages, end; /* end: bytes usable, what the size word becomes */
 	struct zone *zone;
 	size_t nzones, zone_room;
-	uint64_t hint;      /* no page before it is known to be free: a page number */
-	uint64_t extent_hint, extent_pages; /* before that page no extent of so many free pages or more begins */
+	uint64_t hint; /* no page before it is known to be free: a page number */
+	uint64_t extent_hint,
+	    extent_pages; /* before that page no extent of so many free pages or more begins */
 	struct space_op *op;
 	size_t nops, op_room;
 	uint64_t *dirty_word; /* zone * words per zone + word */
@@ -48,18 +54,23 @@ struct space {
 	struct words grown; /* directory words of growth, for the next commit */
 	uint64_t grows;
 	struct limbo limbo;
-	uint64_t scanned, takes;          /* reader entries looked at in the last try to release, and pages taken since */
-	uint64_t releasable;              /* limbo items up to this transaction are durable in place under a fenced record */
+	uint64_t scanned,
+	    takes; /* reader entries looked at in the last try to release, and pages taken since */
+	uint64_t releasable; /* limbo items up to this transaction are durable in place under a
+	                        fenced record */
 	uint64_t (*oldest_reader)(void *arg); /* for the limbo; adds to scanned */
-	void (*reap)(void *arg);              /* forget readers that died; called before the file grows */
-	bool (*reader_limit)(void *arg);      /* likewise, old readers beyond their limits: whether to look for released pages again */
-	void (*released)(void *arg, uint64_t items); /* that many limbo items, the oldest, are gone */
-	int (*checkpoint)(void *arg);                /* make all committed words durable in place and mark it; raises releasable */
+	void (*reap)(void *arg); /* forget readers that died; called before the file grows */
+	bool (*reader_limit)(void *arg); /* likewise, old readers beyond their limits: whether to
+	                                    look for released pages again */
+	void (*released)(void *arg,
+	                 uint64_t items); /* that many limbo items, the oldest, are gone */
+	int (*checkpoint)(void *arg);     /* make all committed words durable in place and mark it;
+	                                     raises releasable */
 	void *arg;
 };
 
-#define SPACE_WORD_BITS 64u
-#define SPACE_TEST_STEP 64u /* pages under 4096 bytes, of tests, make the file grow by so many */
+#define SPACE_WORD_BITS  64u
+#define SPACE_TEST_STEP  64u /* pages under 4096 bytes, of tests, make the file grow by so many */
 #define SPACE_STEP_LEAST ((uint64_t)64 << 10)
 
 static inline uint64_t space_zone_words(const struct space *space)
@@ -67,25 +78,27 @@ static inline uint64_t space_zone_words(const struct space *space)
 	return space->zone_pages / SPACE_WORD_BITS;
 }
 
-/* space_step - what a file of about so many bytes has a multiple of, when it can be: a small file has small steps, but on a DAX
- * filesystem, where huge pages are to map it. */
+/* space_step - what a file of about so many bytes has a multiple of, when it can be: a small file
+ * has small steps, but on a DAX filesystem, where huge pages are to map it. */
 uint64_t space_step(const struct space *space, uint64_t size);
 
 int space_open(struct space *space, struct map *map, uint32_t psize, uint64_t size);
 void space_close(struct space *space);
 
-/* space_reset - forget what is known of the bitmaps: another process has changed them. size as in space_open. */
+/* space_reset - forget what is known of the bitmaps: another process has changed them. size as in
+ * space_open. */
 int space_reset(struct space *space, uint64_t size);
 
-/* space_take - n contiguous pages for the running transaction. Grows the file when there are none. Errors: FULL, ENOSPC, EFBIG, ENOMEM,
- * CORRUPT, errno of growth. */
+/* space_take - n contiguous pages for the running transaction. Grows the file when there are none.
+ * Errors: FULL, ENOSPC, EFBIG, ENOMEM, CORRUPT, errno of growth. */
 int space_take(struct space *space, uint64_t pages, uint64_t *off);
 
-/* space_take_spill - the same for pages that only the transaction's record refers to: never marked in the file, held after the commit. */
+/* space_take_spill - the same for pages that only the transaction's record refers to: never marked
+ * in the file, held after the commit. */
 int space_take_spill(struct space *space, uint64_t pages, uint64_t *off);
 
-/* space_give - free pages that a commit refers to: held until nobody needs them. space_give_own - free pages that the running transaction
- * took and that nothing refers to: reusable at once. */
+/* space_give - free pages that a commit refers to: held until nobody needs them. space_give_own -
+ * free pages that the running transaction took and that nothing refers to: reusable at once. */
 int space_give(struct space *space, uint64_t off, uint64_t pages);
 int space_give_own(struct space *space, uint64_t off, uint64_t pages);
 
@@ -96,15 +109,16 @@ static inline size_t space_mark(const struct space *space)
 }
 void space_undo(struct space *space, size_t mark);
 
-/* space_is_held - whether step i of the log gave pages by space_give. space_unhold - it shall count as space_give_own. */
+/* space_is_held - whether step i of the log gave pages by space_give. space_unhold - it shall count
+ * as space_give_own. */
 static inline bool space_is_held(const struct space *space, size_t i)
 {
 	return space->op[i].kind == SPACE_HELD;
 }
 void space_unhold(struct space *space, size_t i);
 
-/* space_words - append the words that make the file's bitmaps, directory and size what they are here. Reserves what
- * space_committed needs. */
+/* space_words - append the words that make the file's bitmaps, directory and size what they are
+ * here. Reserves what space_committed needs. */
 int space_words(struct space *space, struct words *words);
 
 /* space_committed - the words are durable: what was given at txn goes to the limbo. */
@@ -113,27 +127,31 @@ void space_committed(struct space *space, uint64_t txn);
 /* space_release - let limbo items go that nobody needs. */
 void space_release(struct space *space);
 
-/* space_find - the first n free pages that follow each other. CORRUPT, ENOMEM. space_found_free - there may be an extent that ends at that page or reaches it:
- * later searches begin there. space_tail - the free pages at the end, at most so many. CORRUPT, ENOMEM. */
+/* space_find - the first n free pages that follow each other. CORRUPT, ENOMEM. space_found_free -
+ * there may be an extent that ends at that page or reaches it: later searches begin there.
+ * space_tail - the free pages at the end, at most so many. CORRUPT, ENOMEM. */
 int space_find(struct space *space, uint64_t n, uint64_t *page, bool *found);
 void space_found_free(struct space *space, uint64_t page);
 int space_tail(struct space *space, uint64_t most, uint64_t *pages);
 
-/* space_dir_page - where zone z's directory page lies, growth included that no commit carried yet. */
+/* space_dir_page - where zone z's directory page lies, growth included that no commit carried
+ * yet. */
 uint64_t space_dir_page(const struct space *space, size_t z);
 
 /* space_load_zone - have the bitmap of zone z in memory. CORRUPT, ENOMEM. */
 int space_load_zone(struct space *space, size_t z);
 
-/* space_each_free - show every extent that could be taken. Loads every zone. Errors: CORRUPT, ENOMEM,
- * what show returns. */
-int space_each_free(struct space *space, int (*show)(void *arg, uint64_t off, uint64_t pages), void *arg);
+/* space_each_free - show every extent that could be taken. Loads every zone. Errors: CORRUPT,
+ * ENOMEM, what show returns. */
+int space_each_free(struct space *space, int (*show)(void *arg, uint64_t off, uint64_t pages),
+                    void *arg);
 
 /* space_used - allocated bytes. Loads every zone. CORRUPT, ENOMEM. */
 int space_used(struct space *space, uint64_t *bytes);
 
-/* space_trim - plan to cut free space off the end: lowers end and drops the bitmap pages of zones behind it, to be carried by the next
- * commit. 0 with *end unchanged when there is nothing worth cutting: less than is in use, up to 2 MiB. Never below floor bytes. A very long tail takes
+/* space_trim - plan to cut free space off the end: lowers end and drops the bitmap pages of zones
+ * behind it, to be carried by the next commit. 0 with *end unchanged when there is nothing worth
+ * cutting: less than is in use, up to 2 MiB. Never below floor bytes. A very long tail takes
  * several commits. The limbo must be empty. */
 int space_trim(struct space *space, uint64_t floor, bool *cut);
 

@@ -7,10 +7,12 @@ static bool is_free(const struct space *s, uint64_t page)
 {
 	uint64_t i = page % s->zone_pages;
 
-	return !(s->zone[page / s->zone_pages].busy[i / SPACE_WORD_BITS] >> i % SPACE_WORD_BITS & 1);
+	return !(s->zone[page / s->zone_pages].busy[i / SPACE_WORD_BITS] >> i % SPACE_WORD_BITS &
+	         1);
 }
 
-int space_each_free(struct space *s, int (*show)(void *arg, uint64_t off, uint64_t pages), void *arg)
+int space_each_free(struct space *s, int (*show)(void *arg, uint64_t off, uint64_t pages),
+                    void *arg)
 {
 	uint64_t end = s->end / s->psize, from = 0, n = 0;
 	int rc = 0;

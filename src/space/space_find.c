@@ -2,9 +2,11 @@
 /*
  * space_find.c - the first free pages of a store that are enough. See space.h
  *
- * Always the first ones: what is in use stays together at the file's head, and what is free at its end, where large values find a place
- * and closing can cut it off. So that this does not mean to read all bitmaps each time, it is known before which page there is no
- * free one, before which there is no extent as long as the last that was searched for, and of each zone how long an extent in it can be.
+ * Always the first ones: what is in use stays together at the file's head, and what is free at its
+ * end, where large values find a place and closing can cut it off. So that this does not mean to
+ * read all bitmaps each time, it is known before which page there is no free one, before which
+ * there is no extent as long as the last that was searched for, and of each zone how long an extent
+ * in it can be.
  */
 #include "base/base.h"
 #include "space/space.h"
@@ -34,7 +36,8 @@ static int find_page(struct space *s, uint64_t from, uint64_t *page, bool *found
 				free_bits &= ~(uint64_t)0 << start % SPACE_WORD_BITS;
 			if (!free_bits)
 				continue;
-			*page = z * s->zone_pages + w * SPACE_WORD_BITS + (uint64_t)__builtin_ctzll(free_bits);
+			*page = z * s->zone_pages + w * SPACE_WORD_BITS +
+			        (uint64_t)__builtin_ctzll(free_bits);
 			*found = *page < pages;
 			return 0;
 		}
@@ -42,10 +45,12 @@ static int find_page(struct space *s, uint64_t from, uint64_t *page, bool *found
 	return 0;
 }
 
-/* span_at - so many pages from p on, within one word of the bitmap and before to, are all free, or all not. */
+/* span_at - so many pages from p on, within one word of the bitmap and before to, are all free, or
+ * all not. */
 static uint64_t span_at(const struct space *s, uint64_t p, uint64_t to, bool *is_free)
 {
-	uint64_t i = p % s->zone_pages, bit = i % SPACE_WORD_BITS, word = s->zone[p / s->zone_pages].busy[i / SPACE_WORD_BITS] >> bit;
+	uint64_t i = p % s->zone_pages, bit = i % SPACE_WORD_BITS,
+	         word = s->zone[p / s->zone_pages].busy[i / SPACE_WORD_BITS] >> bit;
 	uint64_t span = min_u64(SPACE_WORD_BITS - bit, to - p);
 
 	*is_free = !(word & 1);
@@ -61,7 +66,8 @@ static uint64_t free_before(const struct space *s, uint64_t p, uint64_t most)
 
 	while (n < room && n < most) {
 		uint64_t i = (p - n - 1) % s->zone_pages, bit = i % SPACE_WORD_BITS;
-		uint64_t word = s->zone[(p - 1) / s->zone_pages].busy[i / SPACE_WORD_BITS] << (SPACE_WORD_BITS - 1 - bit);
+		uint64_t word = s->zone[(p - 1) / s->zone_pages].busy[i / SPACE_WORD_BITS]
+		                << (SPACE_WORD_BITS - 1 - bit);
 		uint64_t clear = word ? (uint64_t)__builtin_clzll(word) : SPACE_WORD_BITS;
 
 		n += min_u64(clear, bit + 1);
@@ -112,8 +118,9 @@ static int find_extent(struct space *s, uint64_t from, uint64_t n, uint64_t *pag
 	return 0;
 }
 
-/* leave_gap - n pages at *page were found. If no page is free before them, a few of a long extent are left free there: else the next single pages, such as
- * leaves, came behind the large value, and would keep all that is free there apart from the file's end. */
+/* leave_gap - n pages at *page were found. If no page is free before them, a few of a long extent
+ * are left free there: else the next single pages, such as leaves, came behind the large value, and
+ * would keep all that is free there apart from the file's end. */
 static int leave_gap(struct space *s, uint64_t n, uint64_t *page)
 {
 	uint64_t first, extent;

@@ -3,9 +3,11 @@
 #include "base/base.h"
 #include "space/space.h"
 
-#define TRIM_ZONES 20u /* cut off by one commit: each takes a directory word, and their bitmaps a few */
+#define TRIM_ZONES                                                                                 \
+	20u /* cut off by one commit: each takes a directory word, and their bitmaps a few */
 
-/* is_meta_from - whether the page is a bitmap page of a zone at or after z, or a directory page of such zones only. */
+/* is_meta_from - whether the page is a bitmap page of a zone at or after z, or a directory page of
+ * such zones only. */
 static bool is_meta_from(const struct space *s, uint64_t off, size_t z)
 {
 	uint64_t per_dir = s->psize / FMT_WORD;
@@ -19,8 +21,8 @@ static bool is_meta_from(const struct space *s, uint64_t off, size_t z)
 	return false;
 }
 
-/* last_needed - the last page that holds anything but the bitmaps of zones behind it. Loads the zones from there on: a store that is full
- * to its end costs one. */
+/* last_needed - the last page that holds anything but the bitmaps of zones behind it. Loads the
+ * zones from there on: a store that is full to its end costs one. */
 static int last_needed(struct space *s, uint64_t *page)
 {
 	*page = 0;
@@ -34,7 +36,8 @@ static int last_needed(struct space *s, uint64_t *page)
 				uint64_t top = 63 - (uint64_t)__builtin_clzll(bits);
 
 				*page = z * s->zone_pages + w * SPACE_WORD_BITS + top;
-				if (!is_meta_from(s, *page * s->psize, z + 1) && !(z > 0 && is_meta_from(s, *page * s->psize, z)))
+				if (!is_meta_from(s, *page * s->psize, z + 1) &&
+				    !(z > 0 && is_meta_from(s, *page * s->psize, z)))
 					return 0;
 				bits &= ~((uint64_t)1 << top);
 			}
@@ -42,8 +45,8 @@ static int last_needed(struct space *s, uint64_t *page)
 	return 0;
 }
 
-/* dir_word - the next commit makes the directory word at off 0. Growth that no commit has carried yet may have set it: a record has no word
- * twice. */
+/* dir_word - the next commit makes the directory word at off 0. Growth that no commit has carried
+ * yet may have set it: a record has no word twice. */
 static int dir_word(struct space *s, uint64_t off)
 {
 	for (size_t i = 0; i < s->grown.n; i++)
@@ -54,21 +57,25 @@ static int dir_word(struct space *s, uint64_t off)
 	return words_add(&s->grown, off, 0);
 }
 
-/* end_wanted - where the file may end: behind the last page needed, not below floor, and not so far down that the words of the zones cut
- * off do not fit a record. */
+/* end_wanted - where the file may end: behind the last page needed, not below floor, and not so far
+ * down that the words of the zones cut off do not fit a record. */
 static uint64_t end_wanted(const struct space *s, uint64_t last, uint64_t floor)
 {
 	const uint64_t zone_bytes = s->zone_pages * s->psize, used = (last + 1) * s->psize;
 	uint64_t end = max_u64(round_up(used, space_step(s, used)), round_up(floor, s->psize));
 
-	const uint64_t committed = (load_word(&((const struct fmt_super *)(const void *)s->map->base)->size) + zone_bytes - 1) / zone_bytes;
+	const uint64_t committed =
+	    (load_word(&((const struct fmt_super *)(const void *)s->map->base)->size) + zone_bytes -
+	     1) /
+	    zone_bytes;
 
 	if (committed > TRIM_ZONES) /* zones that no commit has carried yet take no words */
 		end = max_u64(end, (committed - TRIM_ZONES) * zone_bytes);
 	return min_u64(end, s->end);
 }
 
-/* tail_kept - free space that is not worth a cut: else a small store that grows a little at each use is cut and grown each time. */
+/* tail_kept - free space that is not worth a cut: else a small store that grows a little at each
+ * use is cut and grown each time. */
 static uint64_t tail_kept(const struct space *s, uint64_t end)
 {
 	return s->psize < FMT_SUPER_SIZE ? space_step(s, end) : min_u64(end, MAP_STEP);
@@ -84,7 +91,8 @@ int space_trim(struct space *s, uint64_t floor, bool *cut)
 		return rc;
 	assert(s->limbo.n == 0 && s->nops == 0);
 	uint64_t new_end = end_wanted(s, last, floor);
-	size_t zones = (size_t)((new_end + s->zone_pages * s->psize - 1) / (s->zone_pages * s->psize));
+	size_t zones =
+	    (size_t)((new_end + s->zone_pages * s->psize - 1) / (s->zone_pages * s->psize));
 
 	if (new_end + tail_kept(s, new_end) > s->end)
 		return 0;
@@ -96,7 +104,8 @@ int space_trim(struct space *s, uint64_t floor, bool *cut)
 			if (z % per_dir == 0) {
 				rc = space_give_own(s, dir, 1);
 				if (!rc)
-					rc = dir_word(s, offsetof(struct fmt_super, dir) + z / per_dir * FMT_WORD);
+					rc = dir_word(s, offsetof(struct fmt_super, dir) +
+					                     z / per_dir * FMT_WORD);
 			}
 		} else if (!rc) {
 			rc = dir_word(s, dir + z % per_dir * FMT_WORD);

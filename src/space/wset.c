@@ -11,10 +11,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define BLOCK 256u
+#define BLOCK       256u
 #define TABLE_FIRST 1024u
-#define NAMED_EAGER 8u    /* pages of a transaction whose record will hardly name ranges: their checksums are made at commit if it does */
-#define STREAM_CHANGES 1u /* a page made by a transaction's first changes will hardly be edited again */
+#define NAMED_EAGER                                                                                \
+	8u /* pages of a transaction whose record will hardly name ranges: their checksums are     \
+	      made at commit if it does */
+#define STREAM_CHANGES                                                                             \
+	1u /* a page made by a transaction's first changes will hardly be edited again */
 
 struct wset_undo {
 	uint32_t index;
@@ -50,7 +53,8 @@ static size_t table_bucket(const struct wset *w, uint64_t off)
 
 void wset_begin(struct wset *w, uint64_t txn)
 {
-	/* A small set is wiped entry by entry, so that a small transaction does not pay for a big one before it. */
+	/* A small set is wiped entry by entry, so that a small transaction does not pay for a big
+	 * one before it. */
 	if (w->n * 8 < w->mask) {
 		while (w->n) {
 			size_t h = table_bucket(w, wset_at(w, --w->n)->off);
@@ -92,7 +96,8 @@ static int table_grow(struct wset *w)
 	free(w->table);
 	w->table = table;
 	w->mask = mask;
-	for (size_t i = 0; i < w->n; i++) { /* in order, so that the newest entries can be taken out again */
+	for (size_t i = 0; i < w->n;
+	     i++) { /* in order, so that the newest entries can be taken out again */
 		size_t h = table_bucket(w, wset_at(w, i)->off);
 
 		while (w->table[h])
@@ -224,7 +229,8 @@ static int retire(struct wset *w, uint64_t off, uint64_t pages)
 
 	if (rc)
 		return rc;
-	rc = wset_editable(w, wp) ? space_give_own(w->space, off, pages) : space_give(w->space, off, pages); /* [R8] */
+	rc = wset_editable(w, wp) ? space_give_own(w->space, off, pages)
+	                          : space_give(w->space, off, pages); /* [R8] */
 	if (!rc)
 		wp->dead = true; /* [R7] */
 	return rc;
@@ -251,11 +257,14 @@ void wset_apply(struct wset *w, struct wpage *wp)
 	wp->streamed = false;
 	if (head->type == FMT_LEAF) {
 		for (unsigned int i = wp->napplied; i < wp->npending; i++)
-			pm_store8(&w->map->pm, (const uint64_t *)(const void *)(page + FMT_LEAF_SLOTS) + i, wp->val[i]);
+			pm_store8(&w->map->pm,
+			          (const uint64_t *)(const void *)(page + FMT_LEAF_SLOTS) + i,
+			          wp->val[i]);
 		if (wp->fresh_end > wp->used)
 			wp->used = wp->fresh_end;
 	} else {
-		const uint64_t *kids = (const uint64_t *)(const void *)(page + head->heads + (size_t)head->n * FMT_WORD);
+		const uint64_t *kids = (const uint64_t *)(const void *)(page + head->heads +
+		                                                        (size_t)head->n * FMT_WORD);
 
 		for (unsigned int i = 0; i < wp->npending; i++)
 			pm_store8(&w->map->pm, kids + wp->idx[i], wp->val[i]);
@@ -265,7 +274,7 @@ void wset_apply(struct wset *w, struct wpage *wp)
 	wp->fresh_off = wp->fresh_end = 0;
 }
 
-/* ---- nesting -------------------------------------------------------------------------------------------------------------- */
+/* ---- nesting --------------------------------------------------------------------------------- */
 
 void wset_enter(struct wset *w, struct wset_mark *mark)
 {
@@ -273,18 +282,21 @@ void wset_enter(struct wset *w, struct wset_mark *mark)
 	w->level++;
 }
 
-/* free_of_parent - what the child gave up of its parent's pages was held for the child's abort, which cannot come any more [R8]. */
+/* free_of_parent - what the child gave up of its parent's pages was held for the child's abort,
+ * which cannot come any more [R8]. */
 static void free_of_parent(struct wset *w, size_t mark, uint8_t parent)
 {
 	for (size_t i = mark; i < space_mark(w->space); i++) {
-		const struct wpage *wp = space_is_held(w->space, i) ? wset_find(w, w->space->op[i].off) : NULL;
+		const struct wpage *wp =
+		    space_is_held(w->space, i) ? wset_find(w, w->space->op[i].off) : NULL;
 
 		if (wp && wp->owner == parent)
 			space_unhold(w->space, i);
 	}
 }
 
-/* A copy that the child's undo log holds is also what the parent's would, unless the parent has one already. */
+/* A copy that the child's undo log holds is also what the parent's would, unless the parent has one
+ * already. */
 void wset_merge(struct wset *w, const struct wset_mark *mark)
 {
 	uint8_t parent = (uint8_t)(w->level - 1);
@@ -316,7 +328,8 @@ void wset_undo(struct wset *w, const struct wset_mark *mark)
 	while (w->nundo > mark->nundo) {
 		const struct wset_undo *u = &w->undo[--w->nundo];
 
-		*wset_at(w, u->index) = u->copy; /* what was appended behind fresh_end stays as unused bytes, or is written again */
+		*wset_at(w, u->index) = u->copy; /* what was appended behind fresh_end stays as
+		                                    unused bytes, or is written again */
 	}
 	while (w->n > mark->n) {
 		size_t h = table_bucket(w, wset_at(w, w->n - 1)->off);

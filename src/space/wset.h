@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * wset.h - what the running write transaction has touched: its private pages, and the words it will change in pages that commits refer to.
+ * wset.h - what the running write transaction has touched: its private pages, and the words it will
+ * change in pages that commits refer to.
  *
- *   committed page   read-only until the commit's record is durable. A leaf gets a shadow of its slots, an inner page a few pending kids
+ *   committed page   read-only until the commit's record is durable. A leaf gets a shadow of its
+ *                    slots, an inner page a few pending kids
  *   private page     made by this transaction: edited in place, nobody else can reach it
  *
- * One struct wpage for each page touched, found by its offset. Nothing here is durable; abort forgets it. A nested transaction treats the
- * private pages of the levels around it like committed ones [R8], and the first change of a wpage at each level keeps a copy to go back to.
+ * One struct wpage for each page touched, found by its offset. Nothing here is durable; abort
+ * forgets it. A nested transaction treats the private pages of the levels around it like committed
+ * ones [R8], and the first change of a wpage at each level keeps a copy to go back to.
  *
- * The rule that makes it correct: the tree reads words through wset_find; a superseded page is marked dead, so its pending words
- * never reach a record [R7].
+ * The rule that makes it correct: the tree reads words through wset_find; a superseded page is
+ * marked dead, so its pending words never reach a record [R7].
  */
 #ifndef DAXKV_WSET_H
 #define DAXKV_WSET_H
@@ -25,17 +28,20 @@ struct space;
 
 struct wpage {
 	uint64_t off;
-	uint8_t owner;       /* nesting level that made the page, 1 = outermost; 0 = a commit made it */
+	uint8_t owner; /* nesting level that made the page, 1 = outermost; 0 = a commit made it */
 	uint8_t saved_level; /* the level whose undo log has (or needs no) copy of this */
 	bool dead;           /* superseded: not part of the tree any more */
 	bool streamed;       /* private, and on its way to the medium */
-	uint8_t npending;    /* leaf: slots in val, applied ones included, 0 = no shadow; inner: pending kids */
+	uint8_t npending;    /* leaf: slots in val, applied ones included, 0 = no shadow; inner:
+	                        pending kids */
 	uint8_t napplied;    /* leaf: slots that are in the page already */
-	uint16_t fresh_off, fresh_end; /* committed or foreign leaf: the entries appended by this transaction */
-	uint32_t fresh_crc;  /* of them, or of a streamed page, when crc_valid */
+	uint16_t fresh_off,
+	    fresh_end; /* committed or foreign leaf: the entries appended by this transaction */
+	uint32_t fresh_crc; /* of them, or of a streamed page, when crc_valid */
 	bool crc_valid;
-	uint32_t used;       /* private: bytes to make durable, of a large value too; WSET_UNNAMED: no record can name them */
-	uint64_t installed;  /* its last installation's number; 0: none */
+	uint32_t used; /* private: bytes to make durable, of a large value too; WSET_UNNAMED: no
+	                  record can name them */
+	uint64_t installed;           /* its last installation's number; 0: none */
 	uint64_t val[FMT_TAIL_SLOTS]; /* leaf: the slots; inner: the kids */
 	uint16_t idx[WSET_PENDING];   /* inner: which kid */
 };
@@ -45,10 +51,10 @@ struct wset {
 	struct map *map;
 	struct space *space;
 	uint32_t psize;
-	uint64_t txn;        /* the transaction's number */
-	unsigned int level;  /* nesting, 1 = outermost */
-	uint64_t changes;    /* put and delete calls so far */
-	uint64_t installs;   /* pages written whole, so far and before: never set back */
+	uint64_t txn;       /* the transaction's number */
+	unsigned int level; /* nesting, 1 = outermost */
+	uint64_t changes;   /* put and delete calls so far */
+	uint64_t installs;  /* pages written whole, so far and before: never set back */
 	/* one struct wpage each, at stable addresses */
 	struct wpage **block;
 	size_t nblocks, n;
@@ -56,7 +62,7 @@ struct wset {
 	size_t mask;
 	struct wset_undo *undo;
 	size_t nundo, undo_room;
-	uint8_t *image;  /* two pages of scratch: where pages are built */
+	uint8_t *image; /* two pages of scratch: where pages are built */
 	uint64_t splits, compactions, merges;
 };
 
@@ -73,7 +79,8 @@ void wset_begin(struct wset *w, uint64_t txn);
 /* wset_find - the page's entry, or NULL when it was not touched. */
 struct wpage *wset_find(const struct wset *w, uint64_t off);
 
-/* wset_touch - the page's entry for changing it at this level; a new one is blank (a committed page's). ENOMEM. */
+/* wset_touch - the page's entry for changing it at this level; a new one is blank (a committed
+ * page's). ENOMEM. */
 int wset_touch(struct wset *w, uint64_t off, struct wpage **wp);
 
 /* wset_editable - whether the running level may change the page in place [R8]. */
@@ -82,25 +89,29 @@ static inline bool wset_editable(const struct wset *w, const struct wpage *wp)
 	return wp && wp->owner == w->level;
 }
 
-/* wset_new_extent - take contiguous pages and make them private, by one entry. wset_new_page - one page. */
+/* wset_new_extent - take contiguous pages and make them private, by one entry. wset_new_page - one
+ * page. */
 int wset_new_extent(struct wset *w, uint64_t pages, struct wpage **wp);
 int wset_new_page(struct wset *w, struct wpage **wp);
 
-/* wset_install - the page built in image, whose checksum leaves the place out, gets that and becomes the private page's content: streamed when the transaction is small so far, else stored.
+/* wset_install - the page built in image, whose checksum leaves the place out, gets that and
+ * becomes the private page's content: streamed when the transaction is small so far, else stored.
  * wset_install_whole - the same for one that will hardly change again: streamed in any case. */
 void wset_install(struct wset *w, struct wpage *wp, uint8_t *image, uint32_t used);
 void wset_install_whole(struct wset *w, struct wpage *wp, uint8_t *image, uint32_t used);
 
-/* wset_retire - the page is no longer part of the tree: free it and forget its pending words. wset_retire_extent - the same for
- * a large value's pages, of which the set has an entry only when this transaction made them. */
+/* wset_retire - the page is no longer part of the tree: free it and forget its pending words.
+ * wset_retire_extent - the same for a large value's pages, of which the set has an entry only when
+ * this transaction made them. */
 int wset_retire(struct wset *w, uint64_t off);
 int wset_retire_extent(struct wset *w, uint64_t off, uint64_t pages);
 
-/* wset_apply - store the pending words of a private page in place. Only for a page that the running level may edit, or at commit. */
+/* wset_apply - store the pending words of a private page in place. Only for a page that the running
+ * level may edit, or at commit. */
 void wset_apply(struct wset *w, struct wpage *wp);
 
-/* wset_mark, wset_enter, wset_merge, wset_undo - nesting: remember the state; a level deeper; the level's changes become its parent's;
- * they are forgotten. */
+/* wset_mark, wset_enter, wset_merge, wset_undo - nesting: remember the state; a level deeper; the
+ * level's changes become its parent's; they are forgotten. */
 void wset_enter(struct wset *w, struct wset_mark *mark);
 void wset_merge(struct wset *w, const struct wset_mark *mark);
 void wset_undo(struct wset *w, const struct wset_mark *mark);

@@ -5,11 +5,18 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define LEAF_TAIL 20u   /* percent of a leaf that a base leaves to the tail, unless a full tail takes less: beyond that it splits */
-#define LEAF_APPEND_FILL 90u   /* percent that the left leaf keeps when keys arrive in ascending order */
-#define LEAF_LINES 32u  /* prefetched on the way to a leaf: what the search touches, and with some luck the entry */
+#define LEAF_TAIL                                                                                  \
+	20u /* percent of a leaf that a base leaves to the tail, unless a full tail takes less:    \
+	       beyond that it splits */
+#define LEAF_APPEND_FILL                                                                           \
+	90u /* percent that the left leaf keeps when keys arrive in ascending order */
+#define LEAF_LINES                                                                                 \
+	32u /* prefetched on the way to a leaf: what the search touches, and with some luck the    \
+	       entry */
 #define WRITE_LINES 48u /* the same for a writer: with some luck the tail's end, too */
-#define INNER_LINES 28u /* of a page above leaves: heads and kids. The few pages above these are in the cache */
+#define INNER_LINES                                                                                \
+	28u /* of a page above leaves: heads and kids. The few pages above these are in the cache  \
+	     */
 
 int tree_scratch_open(struct tree_scratch *s, uint32_t psize)
 {
@@ -42,7 +49,7 @@ void tree_scratch_close(struct tree_scratch *s)
 	*s = (struct tree_scratch){0};
 }
 
-/* ---- finding -------------------------------------------------------------------------------------------------------------- */
+/* ---- finding --------------------------------------------------------------------------------- */
 
 int tree_root(const struct tree *t, const struct fmt_page **page, uint64_t *at)
 {
@@ -73,23 +80,30 @@ static void prefetch(const struct view *v, uint64_t off, unsigned int lines)
 		__builtin_prefetch(p + i * FMT_LINE);
 }
 
-/* level_of - of a page that tree_root found. Levels are counted down from there, not read again: the page may be changing (view_evicted). */
+/* level_of - of a page that tree_root found. Levels are counted down from there, not read again:
+ * the page may be changing (view_evicted). */
 static inline unsigned int level_of(const struct fmt_page *root)
 {
 	return once(root->level) % TREE_DEPTH;
 }
 
 /* kid_of - the kid at index, of that level, as this view sees it. */
-static int kid_of(const struct tree *t, const struct fmt_page *page, uint64_t off, uint32_t index, unsigned int level, const struct fmt_page **kid, uint64_t *at)
+static int kid_of(const struct tree *t, const struct fmt_page *page, uint64_t off, uint32_t index,
+                  unsigned int level, const struct fmt_page **kid, uint64_t *at)
 {
 	uint64_t ref = inner_kid(t->view, page, off, index);
 
 	if (LIKELY(ref < view_size(t->view)))
-		prefetch(t->view, ref, level > 1 ? 0 : level == 1 ? INNER_LINES : t->view->w ? WRITE_LINES : LEAF_LINES);
+		prefetch(t->view, ref,
+		         level > 1    ? 0
+		         : level == 1 ? INNER_LINES
+		         : t->view->w ? WRITE_LINES
+		                      : LEAF_LINES);
 	return view_page(t->view, ref, level, kid, at);
 }
 
-int tree_get(const struct tree *t, const uint8_t *key, uint32_t klen, struct item *item, bool *found)
+int tree_get(const struct tree *t, const uint8_t *key, uint32_t klen, struct item *item,
+             bool *found)
 {
 	struct probe p = {.key = key, .klen = klen};
 	const struct fmt_page *page;
@@ -167,14 +181,16 @@ uint64_t tree_beside(const struct tree *t, const struct path *path, bool forward
 
 	if (path->height < 2 || index == (forward ? path->at[1].page->n : 0))
 		return 0;
-	uint64_t ref = inner_kid(t->view, path->at[1].page, path->at[1].off, forward ? index + 1 : index - 1);
+	uint64_t ref =
+	    inner_kid(t->view, path->at[1].page, path->at[1].off, forward ? index + 1 : index - 1);
 
 	return ref <= view_size(t->view) - t->view->psize ? ref : 0;
 }
 
 /* step_over - to the kid beside the one taken on that level, and down to its nearest leaf. A page
  * that is damaged is not passed by trying again: till all are read the path stays. */
-static __attribute__((noinline)) int step_over(const struct tree *t, struct path *path, bool forward, unsigned int level)
+static __attribute__((noinline)) int step_over(const struct tree *t, struct path *path,
+                                               bool forward, unsigned int level)
 {
 	struct {
 		const struct fmt_page *page;
@@ -226,11 +242,13 @@ int tree_step(const struct tree *t, struct path *path, bool forward, bool *moved
 	*moved = false;
 	if (UNLIKELY(view_evicted(t->view)))
 		return view_too_old(t->view);
-	while (level < path->height && (forward ? path->at[level].index >= path->at[level].page->n : path->at[level].index == 0))
+	while (level < path->height && (forward ? path->at[level].index >= path->at[level].page->n
+	                                        : path->at[level].index == 0))
 		level++;
 	if (level >= path->height)
 		return 0;
-	int rc = LIKELY(level == 1) ? step_beside(t, path, forward) : step_over(t, path, forward, level);
+	int rc =
+	    LIKELY(level == 1) ? step_beside(t, path, forward) : step_over(t, path, forward, level);
 
 	if (rc)
 		return rc;
@@ -240,7 +258,8 @@ int tree_step(const struct tree *t, struct path *path, bool forward, bool *moved
 	return 0;
 }
 
-int tree_first(const struct tree *t, const struct probe *probe, struct path *path, struct item *item, bool *found)
+int tree_first(const struct tree *t, const struct probe *probe, struct path *path,
+               struct item *item, bool *found)
 {
 	int rc = tree_seek(t, probe, path);
 	bool moved = true;
@@ -260,14 +279,15 @@ int tree_first(const struct tree *t, const struct probe *probe, struct path *pat
 	return rc;
 }
 
-/* ---- changing ------------------------------------------------------------------------------------------------------------- */
+/* ---- changing -------------------------------------------------------------------------------- */
 
 static bool editable(const struct tree *t, uint64_t off)
 {
 	return wset_editable(t->view->w, wset_find(t->view->w, off));
 }
 
-/* tree_prev_for - what a page that replaces the one at off must name as prev: the page that the last commit had there [I7]. */
+/* tree_prev_for - what a page that replaces the one at off must name as prev: the page that the
+ * last commit had there [I7]. */
 uint64_t tree_prev_for(const struct tree *t, uint64_t off)
 {
 	const struct wpage *wp = wset_find(t->view->w, off);
@@ -275,8 +295,8 @@ uint64_t tree_prev_for(const struct tree *t, uint64_t off)
 	return wp && wp->owner ? view_raw(t->view, off)->prev : off;
 }
 
-/* tree_page_out - the page built in image takes the place of old (0: of none): where old is when it may be rewritten there, else on a new
- * page. */
+/* tree_page_out - the page built in image takes the place of old (0: of none): where old is when it
+ * may be rewritten there, else on a new page. */
 int tree_page_out(struct tree *t, uint64_t old, uint8_t *image, uint32_t used, uint64_t *off)
 {
 	struct wset *w = t->view->w;
@@ -300,16 +320,22 @@ int tree_page_out(struct tree *t, uint64_t old, uint8_t *image, uint32_t used, u
 #define LEAF_PARTS 3u
 
 /*
- * split - items that are too many for a leaf are cut into parts, each of which has room in one: part i ends before cut[i]. Into two: by the cut that leaves
- * the smaller of the two biggest; when keys ascend, with as many on the left as LEAF_APPEND_FILL lets, if large items about it do not leave too much on the right.
+ * split - items that are too many for a leaf are cut into parts, each of which has room in one:
+ * part i ends before cut[i]. Into two: by the cut that leaves the smaller of the two biggest; when
+ * keys ascend, with as many on the left as LEAF_APPEND_FILL lets, if large items about it do not
+ * leave too much on the right.
  *
- * Two do for the items of a leaf and one more, none above half a leaf. But entries of a uniform base take more beside one of another size, small ones two
- * thirds, some two leaves altogether: then one part after the other is filled. Three do: two neighbours take more than a leaf, and much more than that where
- * so many are small. Returns how many; 0: the entries of a damaged leaf, which overlap, are too many for that.
+ * Two do for the items of a leaf and one more, none above half a leaf. But entries of a uniform
+ * base take more beside one of another size, small ones two thirds, some two leaves altogether:
+ * then one part after the other is filled. Three do: two neighbours take more than a leaf, and much
+ * more than that where so many are small. Returns how many; 0: the entries of a damaged leaf, which
+ * overlap, are too many for that.
  */
-static uint32_t split(const struct tree *t, const struct item *items, uint32_t n, uint32_t total, bool appends, uint32_t cut[LEAF_PARTS])
+static uint32_t split(const struct tree *t, const struct item *items, uint32_t n, uint32_t total,
+                      bool appends, uint32_t cut[LEAF_PARTS])
 {
-	uint32_t usable = leaf_usable(t->view->psize), each = leaf_costs(t->order, items, n), left = 0, parts = 0, batch = 0, best_max = UINT32_MAX;
+	uint32_t usable = leaf_usable(t->view->psize), each = leaf_costs(t->order, items, n),
+	         left = 0, parts = 0, batch = 0, best_max = UINT32_MAX;
 
 	cut[1] = n;
 	for (uint32_t i = 0; i + 1 < n; i++) {
@@ -343,14 +369,15 @@ static uint32_t split(const struct tree *t, const struct item *items, uint32_t n
 	return parts;
 }
 
-struct placed { /* which of the items is the new one, and where it went */
+struct placed {         /* which of the items is the new one, and where it went */
 	uint32_t index; /* UINT32_MAX: none */
 	bool appends;   /* and it lies behind all others: more like it may come */
 	const uint8_t *value;
 	uint64_t leaf;
 };
 
-static int leaf_write(struct tree *t, uint64_t old, const struct item *items, uint32_t n, uint64_t prev, uint32_t first, struct placed *placed, uint64_t *off)
+static int leaf_write(struct tree *t, uint64_t old, const struct item *items, uint32_t n,
+                      uint64_t prev, uint32_t first, struct placed *placed, uint64_t *off)
 {
 	struct wset *w = t->view->w;
 	uint32_t used = leaf_build(w->image, w->psize, t->order, items, n, w->txn, prev);
@@ -363,7 +390,8 @@ static int leaf_write(struct tree *t, uint64_t old, const struct item *items, ui
 	return rc;
 }
 
-/* leaf_rewrite - the leaf of path becomes one to three leaves, or none, with these n items (in scratch->items). */
+/* leaf_rewrite - the leaf of path becomes one to three leaves, or none, with these n items (in
+ * scratch->items). */
 static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, struct placed *placed)
 {
 	struct item *items = t->scratch->items;
@@ -391,7 +419,9 @@ static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, struct pl
 	uint32_t cut[LEAF_PARTS] = {n}, parts = 1;
 	uint8_t *buf = t->scratch->sepbuf;
 
-	if (!sibling && n > 0 && total > usable - min_u64(usable * LEAF_TAIL / 100, (uint64_t)total * FMT_TAIL_SLOTS / n))
+	if (!sibling && n > 0 &&
+	    total >
+	        usable - min_u64(usable * LEAF_TAIL / 100, (uint64_t)total * FMT_TAIL_SLOTS / n))
 		parts = split(t, items, n, total, placed->appends, cut);
 	if (!parts)
 		return err_corrupt(old, "leaf: %u entries of %u bytes together", n, total);
@@ -406,7 +436,8 @@ static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, struct pl
 	for (uint32_t i = parts; i-- > 0 && !rc;) {
 		uint32_t first = i ? cut[i - 1] : 0;
 
-		rc = leaf_write(t, i ? 0 : old, items + first, cut[i] - first, i ? 0 : prev, first, placed, &change.kid[i]);
+		rc = leaf_write(t, i ? 0 : old, items + first, cut[i] - first, i ? 0 : prev, first,
+		                placed, &change.kid[i]);
 	}
 	if (!rc && sibling)
 		rc = wset_retire(t->view->w, sibling);
@@ -456,19 +487,25 @@ static int first_leaf(struct tree *t, const struct item *item, struct placed *pl
 	return 0;
 }
 
-/* shrinks_by - bytes that the entry gives up when the other takes its place, when that is half of it or more; else 0. */
+/* shrinks_by - bytes that the entry gives up when the other takes its place, when that is half of
+ * it or more; else 0. */
 static uint32_t shrinks_by(const struct tree *t, const struct item *old, const struct item *item)
 {
-	uint32_t was = leaf_cost(t->order, old->klen, old->vlen), is = leaf_cost(t->order, item->klen, item->vlen);
+	uint32_t was = leaf_cost(t->order, old->klen, old->vlen),
+	         is = leaf_cost(t->order, item->klen, item->vlen);
 
 	return was >= 2 * is ? was - is : 0;
 }
 
 /* store_in_leaf - into the leaf of path: behind its last entry, or by writing it anew. */
-static int store_in_leaf(struct tree *t, struct path *path, const struct item *item, const struct item *old, bool last, struct placed *placed)
+static int store_in_leaf(struct tree *t, struct path *path, const struct item *item,
+                         const struct item *old, bool last, struct placed *placed)
 {
-	struct leaf_change c = {.item = *item, .rank = path->rank, .fp = order_fp(item->key, item->klen),
-	                        .kind = old ? FMT_SLOT_REPLACE : FMT_SLOT_INSERT, .to_fill = !item->val || item->flags & FMT_ENTRY_BLOB};
+	struct leaf_change c = {.item = *item,
+	                        .rank = path->rank,
+	                        .fp = order_fp(item->key, item->klen),
+	                        .kind = old ? FMT_SLOT_REPLACE : FMT_SLOT_INSERT,
+	                        .to_fill = !item->val || item->flags & FMT_ENTRY_BLOB};
 	struct item *items = t->scratch->items;
 	bool done = false, join = false;
 	uint32_t n, less = old && path->height > 1 ? shrinks_by(t, old, item) : 0;
@@ -488,32 +525,37 @@ static int store_in_leaf(struct tree *t, struct path *path, const struct item *i
 	if (rc || done)
 		return rc;
 	if (!old)
-		memmove(items + path->rank + 1, items + path->rank, (n++ - path->rank) * sizeof *items);
+		memmove(items + path->rank + 1, items + path->rank,
+		        (n++ - path->rank) * sizeof *items);
 	items[path->rank] = *item;
 	placed->index = path->rank;
 	placed->appends = last;
 	return leaf_rewrite(t, path, n, placed);
 }
 
-int tree_store(struct tree *t, struct path *path, const struct item *item, const uint8_t **value, uint64_t *leaf_off)
+int tree_store(struct tree *t, struct path *path, const struct item *item, const uint8_t **value,
+               uint64_t *leaf_off)
 {
 	struct placed placed = {0};
-	bool replace = path->height && path->eoff, last = !replace && tree_at_end(path), begun = false;
+	bool replace = path->height && path->eoff, last = !replace && tree_at_end(path),
+	     begun = false;
 	int rc = 0;
 
-	t->appends = !last ? 0 : t->appends_in == t->view->w->txn ? t->appends + 1
-	                                                          : 1;
+	t->appends = !last ? 0 : t->appends_in == t->view->w->txn ? t->appends + 1 : 1;
 	t->appends_in = t->view->w->txn;
-	t->scratch->finger_of = last && path == t->scratch->finger ? t : NULL; /* until a page is replaced */
+	t->scratch->finger_of =
+	    last && path == t->scratch->finger ? t : NULL; /* until a page is replaced */
 	if (last && item->val && !item->flags && path == t->scratch->finger)
 		rc = tree_batch_begin(t, path, item, &begun);
 	if (rc || begun)
 		return rc;
 	t->count += !replace;
 	if (item->flags & FMT_ENTRY_BLOB)
-		t->blob_pages += blob_pages(((const struct fmt_blob *)(const void *)item->val)->len, t->view->psize);
+		t->blob_pages += blob_pages(((const struct fmt_blob *)(const void *)item->val)->len,
+		                            t->view->psize);
 	struct item old = {0};
-	struct fmt_blob blob; /* the key and value that are put may lie in it: it is given up last, for it may be used again at once */
+	struct fmt_blob blob; /* the key and value that are put may lie in it: it is given up last,
+	                         for it may be used again at once */
 
 	if (replace)
 		rc = leaf_item(&path->leaf, path->eoff, &old);
@@ -521,7 +563,8 @@ int tree_store(struct tree *t, struct path *path, const struct item *item, const
 		rc = blob_of(&old, &blob);
 	if (rc)
 		return rc;
-	rc = path->height ? store_in_leaf(t, path, item, replace ? &old : NULL, last, &placed) : first_leaf(t, item, &placed);
+	rc = path->height ? store_in_leaf(t, path, item, replace ? &old : NULL, last, &placed)
+	                  : first_leaf(t, item, &placed);
 	if (!rc && old.flags & FMT_ENTRY_BLOB)
 		rc = drop_blob(t, &blob);
 	*value = placed.value;
@@ -551,7 +594,10 @@ int tree_remove(struct tree *t, struct path *path)
 	if (rc)
 		return rc;
 	if (left && !join) {
-		struct leaf_change c = {.item = gone, .rank = path->rank, .fp = order_fp(gone.key, gone.klen), .kind = FMT_SLOT_REMOVE};
+		struct leaf_change c = {.item = gone,
+		                        .rank = path->rank,
+		                        .fp = order_fp(gone.key, gone.klen),
+		                        .kind = FMT_SLOT_REMOVE};
 
 		c.item.flags = 0;
 		if (!t->order->dups)

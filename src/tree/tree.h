@@ -2,13 +2,17 @@
 /*
  * tree.h - what a set of pages means: one database's B+tree, as one transaction sees it.
  *
- *   level 2        [ inner ]                 a change below a page is one word in it: the kid that was replaced
- *   level 1   [ inner ] [ inner ]            a split or merge makes the parent anew, and so on up while pages split
+ *   level 2        [ inner ]                 a change below a page is one word in it: the kid that
+ *                                            was replaced
+ *   level 1   [ inner ] [ inner ]            a split or merge makes the parent anew, and so on up
+ *                                            while pages split
  *   level 0  [leaf][leaf] [leaf][leaf]       no sibling links: a scan climbs
  *
- * The rule that makes it correct [I7] [I8]: a word that a commit refers to is changed to a page born in the running transaction whose prev
- * is the page the word held at the last commit; at the root too, when the tree grows, shrinks or becomes empty. A page made in the
- * transaction at the running nesting level is rewritten where it is. Whatever fails half-way leaves the transaction to be aborted.
+ * The rule that makes it correct [I7] [I8]: a word that a commit refers to is changed to a page
+ * born in the running transaction whose prev is the page the word held at the last commit; at the
+ * root too, when the tree grows, shrinks or becomes empty. A page made in the transaction at the
+ * running nesting level is rewritten where it is. Whatever fails half-way leaves the transaction to
+ * be aborted.
  */
 #ifndef DAXKV_TREE_H
 #define DAXKV_TREE_H
@@ -20,7 +24,7 @@
 
 #define TREE_DEPTH 32u
 
-struct path { /* from the root to a place in a leaf */
+struct path {                /* from the root to a place in a leaf */
 	unsigned int height; /* levels, 0 = empty tree; the root is at[height - 1] */
 	uint32_t rank, eoff; /* the place, and the entry found there or 0 */
 	struct leaf leaf;
@@ -28,7 +32,7 @@ struct path { /* from the root to a place in a leaf */
 		const struct fmt_page *page;
 		uint64_t off;
 		uint32_t index; /* the kid taken */
-	} at[TREE_DEPTH];   /* by level; at[0] is the leaf */
+	} at[TREE_DEPTH];       /* by level; at[0] is the leaf */
 };
 
 /* path_copy - as much as there is of it: a path is long, and most trees are low. */
@@ -44,22 +48,24 @@ static inline void path_copy(struct path *to, const struct path *from)
 
 #define TREE_BATCH_KIDS 64u
 
-struct change { /* kids [from, from + count) of a page give way to m others, with the separators between them */
+struct change { /* kids [from, from + count) of a page give way to m others, with the separators
+	           between them */
 	uint32_t from, count, m;
 	uint64_t kid[TREE_BATCH_KIDS + 1];
 	struct sep sep[TREE_BATCH_KIDS];
 };
 
-struct tree_batch {            /* entries that ascend behind all others, not yet in the tree: see tree_append.c */
+struct tree_batch { /* entries that ascend behind all others, not yet in the tree: see tree_append.c
+	             */
 	struct tree *tree;     /* whose; NULL: nobody's */
 	struct leaf_pack pack; /* its last leaf, in the making */
 	struct wpage *wp;      /* the page that it is for, and what that names as prev */
 	uint64_t prev;
-	uint8_t *seps;         /* keys of the separators in change */
-	uint32_t cost, bytes;  /* of these: in an inner page, and in seps */
-	uint64_t used;         /* wset.changes at the last put */
-	struct change change;  /* the tree's last leaf, and the pages that will follow it */
-	struct path path;      /* to the tree's last leaf */
+	uint8_t *seps;        /* keys of the separators in change */
+	uint32_t cost, bytes; /* of these: in an inner page, and in seps */
+	uint64_t used;        /* wset.changes at the last put */
+	struct change change; /* the tree's last leaf, and the pages that will follow it */
+	struct path path;     /* to the tree's last leaf */
 };
 
 #define TREE_BATCHES 4u /* at once */
@@ -69,31 +75,34 @@ struct tree_scratch { /* the writer's, for rebuilding pages */
 	struct sep *seps;
 	uint64_t *kids;
 	uint16_t *offsets;
-	uint8_t *sepbuf; /* two halves, each three pages: separators on their way up */
-	struct path *finger;            /* the last place of a put */
-	const struct tree *finger_of;   /* the tree whose last leaf that is, while nothing else has changed; NULL: none */
-	struct tree_batch *batch;       /* TREE_BATCHES */
-	unsigned int batches;           /* in use */
-	int failed;                     /* one could not be put into its tree: the error that a commit gets */
+	uint8_t *sepbuf;              /* two halves, each three pages: separators on their way up */
+	struct path *finger;          /* the last place of a put */
+	const struct tree *finger_of; /* the tree whose last leaf that is, while nothing else has
+	                                 changed; NULL: none */
+	struct tree_batch *batch;     /* TREE_BATCHES */
+	unsigned int batches;         /* in use */
+	int failed; /* one could not be put into its tree: the error that a commit gets */
 };
 
 struct tree {
 	struct view *view;
 	const struct order *order;
 	struct tree_scratch *scratch; /* NULL in a read transaction */
-	uint64_t root; /* as the newest state has it; 0: nothing was ever stored */
+	uint64_t root;                /* as the newest state has it; 0: nothing was ever stored */
 	uint64_t count, leaf_pages, inner_pages, blob_pages; /* of a write transaction's tree */
-	struct tree_batch *batch;                            /* NULL: all of the tree is in its pages */
-	uint32_t appends;                                    /* puts behind all other entries, one after the other */
-	uint64_t appends_in;                                 /* the transaction of these: a state may outlast one */
-	int failed;                                          /* a batch could not be put into the tree: the error that all later uses get */
+	struct tree_batch *batch; /* NULL: all of the tree is in its pages */
+	uint32_t appends;         /* puts behind all other entries, one after the other */
+	uint64_t appends_in;      /* the transaction of these: a state may outlast one */
+	int failed; /* a batch could not be put into the tree: the error that all later uses get */
 };
 
 int tree_scratch_open(struct tree_scratch *scratch, uint32_t psize);
 void tree_scratch_close(struct tree_scratch *scratch);
 
-/* tree_get - the entry of a key by fingerprint: *found, *item. For orders that have fingerprints. CORRUPT. */
-int tree_get(const struct tree *tree, const uint8_t *key, uint32_t klen, struct item *item, bool *found);
+/* tree_get - the entry of a key by fingerprint: *found, *item. For orders that have fingerprints.
+ * CORRUPT. */
+int tree_get(const struct tree *tree, const uint8_t *key, uint32_t klen, struct item *item,
+             bool *found);
 
 /* tree_get_many - n lookups, at most TREE_MANY, as tree_get; their misses overlap. */
 #define TREE_MANY 16u
@@ -108,26 +117,33 @@ int tree_get_many(const struct tree *tree, struct lookup *lookups, unsigned int 
 /* tree_seek - the path to where the probe is or would be. CORRUPT. */
 int tree_seek(const struct tree *tree, const struct probe *probe, struct path *path);
 
-/* tree_first - the path to the first entry at or after the probe: *found, *item, path->eoff. CORRUPT. */
-int tree_first(const struct tree *tree, const struct probe *probe, struct path *path, struct item *item, bool *found);
+/* tree_first - the path to the first entry at or after the probe: *found, *item, path->eoff.
+ * CORRUPT. */
+int tree_first(const struct tree *tree, const struct probe *probe, struct path *path,
+               struct item *item, bool *found);
 
 /* tree_edge - the path to the first leaf, or with last to the last one; rank is 0. */
 int tree_edge(const struct tree *tree, bool last, struct path *path);
 
-/* tree_step - on to the next (forward) or previous leaf; rank is 0. *moved false: there is none, and the path is as before. */
+/* tree_step - on to the next (forward) or previous leaf; rank is 0. *moved false: there is none,
+ * and the path is as before. */
 int tree_step(const struct tree *tree, struct path *path, bool forward, bool *moved);
 
-/* tree_beside - where the next (forward) or previous leaf under the same parent lies, for prefetching only; 0: none. */
+/* tree_beside - where the next (forward) or previous leaf under the same parent lies, for
+ * prefetching only; 0: none. */
 uint64_t tree_beside(const struct tree *tree, const struct path *path, bool forward);
 
-/* tree_seek_put - tree_seek for a put of that many bytes of key and value, to scratch->finger: when keys ascend, without going down the tree again. */
+/* tree_seek_put - tree_seek for a put of that many bytes of key and value, to scratch->finger: when
+ * keys ascend, without going down the tree again. */
 int tree_seek_put(struct tree *tree, const struct probe *probe, uint32_t bytes);
 
-/* tree_places - the ways down for n puts, at most TREE_MANY; their misses overlap, and what the puts will touch is on its way to this core's cache. tree_place
- * - what tree_seek finds for one of them, after those before it were done: by what was found ahead where that still holds. CORRUPT. */
+/* tree_places - the ways down for n puts, at most TREE_MANY; their misses overlap, and what the
+ * puts will touch is on its way to this core's cache. tree_place
+ * - what tree_seek finds for one of them, after those before it were done: by what was found ahead
+ *   where that still holds. CORRUPT. */
 struct put_place {
 	struct probe probe;
-	uint32_t bytes; /* of the entry, about */
+	uint32_t bytes;         /* of the entry, about */
 	uint64_t installs;      /* of the set, when the way was found */
 	uint32_t nslots, nbase; /* of the leaf then */
 	struct path path;
@@ -139,17 +155,22 @@ int tree_place(const struct tree *tree, struct put_place *place);
 /* tree_at_end - whether the path's place lies behind all entries of the tree. */
 bool tree_at_end(const struct path *path);
 
-/* tree_store - put item at the place that tree_seek found, in place of the entry there if any. An item without val: *value is to be filled
- * by the caller, and sealed. *leaf_off: the leaf it went to. Errors of space_take, ENOMEM, CORRUPT. */
-int tree_store(struct tree *tree, struct path *path, const struct item *item, const uint8_t **value, uint64_t *leaf_off);
+/* tree_store - put item at the place that tree_seek found, in place of the entry there if any. An
+ * item without val: *value is to be filled by the caller, and sealed. *leaf_off: the leaf it went
+ * to. Errors of space_take, ENOMEM, CORRUPT. */
+int tree_store(struct tree *tree, struct path *path, const struct item *item, const uint8_t **value,
+               uint64_t *leaf_off);
 
-/* tree_batch_put - put an item that belongs behind all others straight into the tree's batch, which there is. *done false: it does not. key_ascends: its key
- * must be greater than the last one, not only the pair. Errors as of tree_store. */
+/* tree_batch_put - put an item that belongs behind all others straight into the tree's batch, which
+ * there is. *done false: it does not. key_ascends: its key must be greater than the last one, not
+ * only the pair. Errors as of tree_store. */
 int tree_batch_put(struct tree *tree, const struct item *item, bool key_ascends, bool *done);
 
-/* tree_batch_add - the commonest case of tree_batch_put, inlined: an item as leaf_pack_like says of the batch's pack, a key whose head is greater
- * than the last one's, and the leaf in the making has room. False: it is not that, and nothing was done. */
-static inline __attribute__((always_inline)) bool tree_batch_add(struct tree *t, const struct item *item)
+/* tree_batch_add - the commonest case of tree_batch_put, inlined: an item as leaf_pack_like says of
+ * the batch's pack, a key whose head is greater than the last one's, and the leaf in the making has
+ * room. False: it is not that, and nothing was done. */
+static inline __attribute__((always_inline)) bool tree_batch_add(struct tree *t,
+                                                                 const struct item *item)
 {
 	struct tree_batch *batch = t->batch;
 	uint64_t head = order_head(t->order, item->key, item->klen, 0);
@@ -161,9 +182,9 @@ static inline __attribute__((always_inline)) bool tree_batch_add(struct tree *t,
 	return true;
 }
 
-/* tree_flush - put the tree's batch into its pages; looking anything up does it. tree_flush_all - of all trees; an error also when an earlier
- * tree_flush had one, which the caller may have missed. tree_forget - what is not in pages is dropped: the transaction that made it is being
- * undone. */
+/* tree_flush - put the tree's batch into its pages; looking anything up does it. tree_flush_all -
+ * of all trees; an error also when an earlier tree_flush had one, which the caller may have missed.
+ * tree_forget - what is not in pages is dropped: the transaction that made it is being undone. */
 int tree_flush(struct tree *tree);
 int tree_flush_all(struct tree_scratch *scratch);
 void tree_forget(struct tree_scratch *scratch);
@@ -174,62 +195,87 @@ int tree_remove(struct tree *tree, struct path *path);
 /* tree_clear - free all pages; the tree is then an empty leaf, or with forget nothing at all. */
 int tree_clear(struct tree *tree, bool forget);
 
-/* tree_load_begin - prepare to add entries behind all others, to leaves that are filled to that many percent. tree_load_ascends - whether an
- * item lies behind all others. tree_load_last - the last entry; false: there is none. tree_load_add - one that lies behind it.
- * tree_load_more - the commonest of them in one call: of the sizes of the last one, with a greater head, into the leaf in the making;
- * false: it is not that, and nothing was done. tree_load_end - all that were added are the tree's. tree_load_free - in any case. Errors of
- * space_take, ENOMEM, CORRUPT. */
+/* tree_load_begin - prepare to add entries behind all others, to leaves that are filled to that
+ * many percent. tree_load_ascends - whether an item lies behind all others. tree_load_last - the
+ * last entry; false: there is none. tree_load_add - one that lies behind it. tree_load_more - the
+ * commonest of them in one call: of the sizes of the last one, with a greater head, into the leaf
+ * in the making; false: it is not that, and nothing was done. tree_load_end - all that were added
+ * are the tree's. tree_load_free - in any case. Errors of space_take, ENOMEM, CORRUPT. */
 struct tree_load;
 int tree_load_begin(struct tree *tree, unsigned int fill, struct tree_load **load);
 bool tree_load_ascends(const struct tree_load *load, const struct item *item);
 bool tree_load_last(const struct tree_load *load, struct item *item);
 int tree_load_add(struct tree_load *load, const struct item *item);
-bool tree_load_more(struct tree_load *load, const struct daxkv_val *key, const struct daxkv_val *value);
+bool tree_load_more(struct tree_load *load, const struct daxkv_val *key,
+                    const struct daxkv_val *value);
 int tree_load_end(struct tree_load *load);
 void tree_load_free(struct tree_load *load);
 
-/* tree_cut - remove the entries from the first probe on, up to the second (NULL: from the first entry, to the last): *removed of them. Errors as of tree_remove.
- * tree_range_db - whether one of them is a named database's catalog entry. CORRUPT. */
-int tree_cut(struct tree *tree, const struct probe *from, const struct probe *to, uint64_t *removed);
-int tree_range_db(const struct tree *tree, const struct probe *from, const struct probe *to, bool *some);
+/* tree_cut - remove the entries from the first probe on, up to the second (NULL: from the first
+ * entry, to the last): *removed of them. Errors as of tree_remove. tree_range_db - whether one of
+ * them is a named database's catalog entry. CORRUPT. */
+int tree_cut(struct tree *tree, const struct probe *from, const struct probe *to,
+             uint64_t *removed);
+int tree_range_db(const struct tree *tree, const struct probe *from, const struct probe *to,
+                  bool *some);
 
-/* tree_verify - compare the checksums of the path's pages, which know their places, and see to it that
- * the leaf's entries lie where the pages above say. seen (or NULL): the inner page of each level that
- * was compared last, which is not compared again. tree_way_verify - the pages between the one at from,
- * which a word names, and the one at to, which is the view's (0: it has none): they are younger than
- * the snapshot. CORRUPT. */
+/* tree_verify - compare the checksums of the path's pages, which know their places, and see to it
+ * that the leaf's entries lie where the pages above say. seen (or NULL): the inner page of each
+ * level that was compared last, which is not compared again. tree_way_verify - the pages between
+ * the one at from, which a word names, and the one at to, which is the view's (0: it has none):
+ * they are younger than the snapshot. CORRUPT. */
 int tree_verify(const struct tree *tree, const struct path *path, uint64_t *seen);
 int tree_way_verify(const struct view *view, uint64_t from, uint64_t to);
 
-/* tree_partition - *n keys, ascending, fewer than parts, that cut the tree into parts of about one size. seps has room for parts of them. CORRUPT. */
+/* tree_partition - *n keys, ascending, fewer than parts, that cut the tree into parts of about one
+ * size. seps has room for parts of them. CORRUPT. */
 int tree_partition(const struct tree *tree, uint32_t parts, struct sep *seps, uint32_t *n);
 
 /* Within the floor: */
-int tree_down(const struct tree *tree, const struct probe *probe, struct path *path); /* tree_seek without the leaf's inside */
-int tree_root(const struct tree *tree, const struct fmt_page **page, uint64_t *at); /* in this view; NULL: an empty tree */
-int tree_replace(struct tree *tree, struct path *path, struct change *change); /* in the leaf's parent */
-int tree_replace_at(struct tree *tree, struct path *path, unsigned int level, struct change *change);
-int tree_leaf_without(struct tree *tree, struct path *path, uint32_t from, uint32_t to); /* the path's leaf loses the entries of ranks [from, to) */
-int tree_blob_drop(struct tree *tree, const struct item *item); /* an entry goes: free the space of its large value, if it has one */
-/* tree_join - when the leaf's n items, which take total bytes, are few, take a neighbour's along: *change then covers both leaves, and *sibling is the other
- * one (0: none). tree_would_join - whether the leaf would be joined if it was written anew with these items, of which one took so many bytes more before: only
- * when that took it across one of the limits at which it is looked at. CORRUPT. */
-int tree_join(struct tree *tree, const struct path *path, struct item *items, uint32_t *n, uint32_t total, struct change *change, uint64_t *sibling);
-int tree_would_join(struct tree *tree, const struct path *path, struct item *items, uint32_t n, uint32_t less, bool *join);
-int tree_would_join_without(struct tree *tree, const struct path *path, uint32_t left, const struct item *gone, bool *join); /* the entry at its place goes */
-#define THIN_PER_8 3u /* eighths of a page under which a leaf is looked at closely: a quarter, and what the average may err */
-/* tree_well_filled - the commonest answer, inlined: left others like the one that goes, of a uniform base, are more than that. */
+int tree_down(const struct tree *tree, const struct probe *probe,
+              struct path *path); /* tree_seek without the leaf's inside */
+int tree_root(const struct tree *tree, const struct fmt_page **page,
+              uint64_t *at); /* in this view; NULL: an empty tree */
+int tree_replace(struct tree *tree, struct path *path,
+                 struct change *change); /* in the leaf's parent */
+int tree_replace_at(struct tree *tree, struct path *path, unsigned int level,
+                    struct change *change);
+int tree_leaf_without(struct tree *tree, struct path *path, uint32_t from,
+                      uint32_t to); /* the path's leaf loses the entries of ranks [from, to) */
+int tree_blob_drop(
+    struct tree *tree,
+    const struct item *item); /* an entry goes: free the space of its large value, if it has one */
+/* tree_join - when the leaf's n items, which take total bytes, are few, take a neighbour's along:
+ * *change then covers both leaves, and *sibling is the other one (0: none). tree_would_join -
+ * whether the leaf would be joined if it was written anew with these items, of which one took so
+ * many bytes more before: only when that took it across one of the limits at which it is looked at.
+ * CORRUPT. */
+int tree_join(struct tree *tree, const struct path *path, struct item *items, uint32_t *n,
+              uint32_t total, struct change *change, uint64_t *sibling);
+int tree_would_join(struct tree *tree, const struct path *path, struct item *items, uint32_t n,
+                    uint32_t less, bool *join);
+int tree_would_join_without(struct tree *tree, const struct path *path, uint32_t left,
+                            const struct item *gone, bool *join); /* the entry at its place goes */
+#define THIN_PER_8                                                                                 \
+	3u /* eighths of a page under which a leaf is looked at closely: a quarter, and what the   \
+	      average may err */
+/* tree_well_filled - the commonest answer, inlined: left others like the one that goes, of a
+ * uniform base, are more than that. */
 static inline bool tree_well_filled(const struct leaf *l, uint32_t left, const struct item *gone)
 {
 	return l->page->heads == (FMT_UNIFORM | gone->klen) && l->page->offs == gone->vlen &&
 	       8 * left * (8 + gone->klen + gone->vlen) >= THIN_PER_8 * leaf_usable(l->psize);
 }
-int tree_items_without(struct tree *tree, const struct path *path, struct item *items, uint32_t *n); /* the others of its leaf */
+int tree_items_without(struct tree *tree, const struct path *path, struct item *items,
+                       uint32_t *n); /* the others of its leaf */
 uint64_t tree_prev_for(const struct tree *tree, uint64_t off);
 int tree_page_out(struct tree *tree, uint64_t old, uint8_t *image, uint32_t used, uint64_t *off);
-void tree_separator(const struct tree *tree, const struct item *a, const struct item *b, uint8_t *buf, struct sep *sep); /* of two items; copied to buf */
-int tree_batch_begin(struct tree *tree, const struct path *path, const struct item *item, bool *begun);                  /* with the item */
+void tree_separator(const struct tree *tree, const struct item *a, const struct item *b,
+                    uint8_t *buf, struct sep *sep); /* of two items; copied to buf */
+int tree_batch_begin(struct tree *tree, const struct path *path, const struct item *item,
+                     bool *begun); /* with the item */
 int tree_leaf_items(struct tree *tree, const struct leaf *leaf, struct item *items, uint32_t *n);
-uint32_t tree_items_cost(const struct tree *tree, const struct item *items, uint32_t n); /* in the base of one leaf, at most */
+uint32_t tree_items_cost(const struct tree *tree, const struct item *items,
+                         uint32_t n); /* in the base of one leaf, at most */
 
 #endif

@@ -2,30 +2,38 @@
 /*
  * tree_append.c - keys that arrive in ascending order: logs, time series, sorted loads.
  *
- * The place of the last put is remembered: while nothing but such puts happens, the next key is compared with the last one only, instead of a way
- * down the tree. When the last leaf is private, or after some such puts, a batch begins:
+ * The place of the last put is remembered: while nothing but such puts happens, the next key is
+ * compared with the last one only, instead of a way down the tree. When the last leaf is private,
+ * or after some such puts, a batch begins:
  *
- *   tree ... -> [ last leaf ]    [leaf] [leaf] streamed to their pages, which nothing refers to yet    [leaf] in the making, in memory
+ *   tree ... -> [ last leaf ]    [leaf] [leaf] streamed to their pages, which nothing refers to yet
+ *                                [leaf] in the making, in memory
  *
- * A put then copies its entry to the leaf in the making, and that is all: no way down, no slot, no checksum of its own, no cache line that was not there.
- * A full leaf goes to its page in one stream. The first one takes the place of the tree's last leaf, as any page that is written anew does [I7]. The parents
- * hear of these pages when the batch is flushed, TREE_BATCH_KIDS at a time at most. A load (tree_load.c) is told how entries come and when they end; a batch
- * finds out.
+ * A put then copies its entry to the leaf in the making, and that is all: no way down, no slot, no
+ * checksum of its own, no cache line that was not there. A full leaf goes to its page in one
+ * stream. The first one takes the place of the tree's last leaf, as any page that is written anew
+ * does [I7]. The parents hear of these pages when the batch is flushed, TREE_BATCH_KIDS at a time
+ * at most. A load (tree_load.c) is told how entries come and when they end; a batch finds out.
  *
- * The rule that makes it correct: nobody looks at a tree that has a batch. tree_root, where every way down begins, flushes it; so do commit and the
- * beginning and end of a nested transaction. Until then the transaction's pages are private, and to undo it is to forget the batch. When a batch cannot be
- * flushed (no space for an inner page), the tree is unusable (failed) and the transaction can only be aborted, even if it was a get that met the error:
- * tree_flush_all, which every commit begins with, repeats it.
+ * The rule that makes it correct: nobody looks at a tree that has a batch. tree_root, where every
+ * way down begins, flushes it; so do commit and the beginning and end of a nested transaction.
+ * Until then the transaction's pages are private, and to undo it is to forget the batch. When a
+ * batch cannot be flushed (no space for an inner page), the tree is unusable (failed) and the
+ * transaction can only be aborted, even if it was a get that met the error: tree_flush_all, which
+ * every commit begins with, repeats it.
  */
 #include "tree/tree.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-#define BATCH_FULL  90u /* percent of a leaf filled this way: a later update needs room */
-#define BATCH_AFTER 2u  /* ascending puts that a batch may expect more of, when the last leaf is private and has no tail */
-#define BATCH_COPY  8u  /* ascending puts after which any last leaf is written anew for a batch, or after twice as many and so on if it is too full: a page for
-                      * what would be a few lines each */
+#define BATCH_FULL 90u /* percent of a leaf filled this way: a later update needs room */
+#define BATCH_AFTER                                                                                \
+	2u /* ascending puts that a batch may expect more of, when the last leaf is private and    \
+	      has no tail */
+#define BATCH_COPY                                                                                 \
+	8u /* ascending puts after which any last leaf is written anew for a batch, or after twice \
+	    * as many and so on if it is too full: a page for what would be a few lines each */
 
 bool tree_at_end(const struct path *path)
 {
@@ -62,7 +70,8 @@ int tree_seek_put(struct tree *t, const struct probe *probe, uint32_t bytes)
 
 		if (rc)
 			return rc;
-		if (some && order_cmp(t->order, last.key, last.klen, last.val, last.vlen, probe) < 0) {
+		if (some &&
+		    order_cmp(t->order, last.key, last.klen, last.val, last.vlen, probe) < 0) {
 			path->rank = leaf_count(&path->leaf);
 			path->eoff = 0;
 			return 0;
@@ -77,7 +86,7 @@ int tree_seek_put(struct tree *t, const struct probe *probe, uint32_t bytes)
 	return leaf_place(&path->leaf, t->order, probe, &path->rank, &path->eoff);
 }
 
-/* ---- batches ----------------------------------------------------------------------------------------------------------------- */
+/* ---- batches --------------------------------------------------------------------------------- */
 
 /* batch_out - the leaf in the making goes to its page. */
 static void batch_out(struct tree *t, struct tree_batch *batch)
@@ -88,10 +97,13 @@ static void batch_out(struct tree *t, struct tree_batch *batch)
 	wset_install_whole(w, batch->wp, batch->pack.page, used);
 }
 
-/* batch_link - the batch's first page takes the place of the tree's last leaf, and those behind it become its neighbours. The path is of no use then. */
+/* batch_link - the batch's first page takes the place of the tree's last leaf, and those behind it
+ * become its neighbours. The path is of no use then. */
 static int batch_link(struct tree *t, struct tree_batch *batch)
 {
-	return batch->change.m > 1 || batch->change.kid[0] != batch->path.at[0].off ? tree_replace(t, &batch->path, &batch->change) : 0;
+	return batch->change.m > 1 || batch->change.kid[0] != batch->path.at[0].off
+	           ? tree_replace(t, &batch->path, &batch->change)
+	           : 0;
 }
 
 int tree_flush(struct tree *t)
@@ -134,7 +146,8 @@ void tree_forget(struct tree_scratch *s)
 	s->finger_of = NULL;
 }
 
-/* batch_take - a batch that nobody uses, or the one that was used least recently. ENOMEM, and errors of flushing that one. */
+/* batch_take - a batch that nobody uses, or the one that was used least recently. ENOMEM, and
+ * errors of flushing that one. */
 static int batch_take(struct tree *t, struct tree_batch **out)
 {
 	struct tree_batch *batch = t->scratch->batch;
@@ -150,7 +163,8 @@ static int batch_take(struct tree *t, struct tree_batch **out)
 			return rc;
 	}
 	if (!batch->pack.page) {
-		batch->pack.page = malloc(3 * (size_t)psize + LEAF_PACK_MAX(psize) * sizeof *batch->pack.off);
+		batch->pack.page =
+		    malloc(3 * (size_t)psize + LEAF_PACK_MAX(psize) * sizeof *batch->pack.off);
 		if (!batch->pack.page)
 			return err_set(ENOMEM, "no memory for ascending keys");
 		batch->seps = batch->pack.page + 2 * (size_t)psize;
@@ -162,7 +176,8 @@ static int batch_take(struct tree *t, struct tree_batch **out)
 	return 0;
 }
 
-/* batch_page - the page for the batch's first leaf, in the place of the tree's last one: that one if it may be written anew where it is. */
+/* batch_page - the page for the batch's first leaf, in the place of the tree's last one: that one
+ * if it may be written anew where it is. */
 static int batch_page(struct tree *t, struct tree_batch *batch, uint64_t old)
 {
 	struct wset *w = t->view->w;
@@ -175,11 +190,14 @@ static int batch_page(struct tree *t, struct tree_batch *batch, uint64_t old)
 	return rc ? rc : wset_retire(w, old);
 }
 
-/* batch_takes - whether the item may follow the last one of the leaf in the making. key_ascends: its key must be greater. */
-static inline bool batch_takes(const struct tree *t, const struct tree_batch *batch, const struct item *item, bool key_ascends)
+/* batch_takes - whether the item may follow the last one of the leaf in the making. key_ascends:
+ * its key must be greater. */
+static inline bool batch_takes(const struct tree *t, const struct tree_batch *batch,
+                               const struct item *item, bool key_ascends)
 {
 	return leaf_pack_ascends(&batch->pack, t->order, item, key_ascends) &&
-	       (!(t->order->flags & DAXKV_DUP_FIXED) || item->vlen == leaf_pack_item(&batch->pack, batch->pack.n - 1).vlen);
+	       (!(t->order->flags & DAXKV_DUP_FIXED) ||
+	        item->vlen == leaf_pack_item(&batch->pack, batch->pack.n - 1).vlen);
 }
 
 int tree_batch_begin(struct tree *t, const struct path *path, const struct item *item, bool *begun)
@@ -202,11 +220,14 @@ int tree_batch_begin(struct tree *t, const struct path *path, const struct item 
 		return rc;
 	batch->pack.n = 0;
 	for (uint32_t i = 0; i < n; i++)
-		if (!leaf_pack_add(&batch->pack, t->order, &items[i])) /* too full: it will split first */
+		if (!leaf_pack_add(&batch->pack, t->order,
+		                   &items[i])) /* too full: it will split first */
 			return 0;
 	if (!batch_takes(t, batch, item, false))
-		return err_corrupt(path->leaf.off, "leaf: its entries are not in order, or not of one size");
-	if (!leaf_pack_add(&batch->pack, t->order, item)) /* now: its bytes may lie in the page that will be written anew */
+		return err_corrupt(path->leaf.off,
+		                   "leaf: its entries are not in order, or not of one size");
+	if (!leaf_pack_add(&batch->pack, t->order,
+	                   item)) /* now: its bytes may lie in the page that will be written anew */
 		return 0;
 	rc = batch_page(t, batch, path->leaf.off);
 	if (rc)
@@ -227,8 +248,8 @@ int tree_batch_begin(struct tree *t, const struct path *path, const struct item 
 	return 0;
 }
 
-/* batch_next - the leaf in the making is full: it goes to its page, and the next one begins with the item. *done false: the parents have to hear of the
- * pages first. */
+/* batch_next - the leaf in the making is full: it goes to its page, and the next one begins with
+ * the item. *done false: the parents have to hear of the pages first. */
 static int batch_next(struct tree *t, struct tree_batch *batch, const struct item *item, bool *done)
 {
 	struct wset *w = t->view->w;
@@ -237,7 +258,9 @@ static int batch_next(struct tree *t, struct tree_batch *batch, const struct ite
 	struct wpage *wp;
 
 	*done = false;
-	if (c->m > TREE_BATCH_KIDS || batch->bytes + item->klen + (t->order->dups ? item->vlen : 0) > w->psize || batch->cost > inner_usable(w->psize) / 2)
+	if (c->m > TREE_BATCH_KIDS ||
+	    batch->bytes + item->klen + (t->order->dups ? item->vlen : 0) > w->psize ||
+	    batch->cost > inner_usable(w->psize) / 2)
 		return 0;
 	struct item last = leaf_pack_item(&batch->pack, batch->pack.n - 1);
 

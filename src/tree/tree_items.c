@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tree_items.c - the entries of a leaf that is to be written anew, and what stands between leaves. See
- * tree.h */
+/* tree_items.c - the entries of a leaf that is to be written anew, and what stands between leaves.
+ * See tree.h */
 #include "tree/tree.h"
 
 int tree_leaf_items(struct tree *t, const struct leaf *leaf, struct item *items, uint32_t *n)
@@ -21,9 +21,11 @@ uint32_t tree_items_cost(const struct tree *t, const struct item *items, uint32_
 	return cost;
 }
 
-void tree_separator(const struct tree *t, const struct item *a, const struct item *b, uint8_t *buf, struct sep *sep)
+void tree_separator(const struct tree *t, const struct item *a, const struct item *b, uint8_t *buf,
+                    struct sep *sep)
 {
-	struct separation s = order_separate(t->order, a->key, a->klen, a->val, a->vlen, b->key, b->klen, b->val, b->vlen);
+	struct separation s = order_separate(t->order, a->key, a->klen, a->val, a->vlen, b->key,
+	                                     b->klen, b->val, b->vlen);
 	uint32_t dlen = s.dlen == FMT_SEP_NODUP ? 0 : s.dlen;
 
 	memcpy(buf, b->key + s.koff, s.klen);
@@ -37,6 +39,7 @@ int tree_items_without(struct tree *t, const struct path *path, struct item *ite
 	int rc = tree_leaf_items(t, &path->leaf, items, n);
 
 	if (!rc)
-		memmove(items + path->rank, items + path->rank + 1, (--*n - path->rank) * sizeof *items);
+		memmove(items + path->rank, items + path->rank + 1,
+		        (--*n - path->rank) * sizeof *items);
 	return rc;
 }

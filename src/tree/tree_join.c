@@ -2,19 +2,25 @@
 /*
  * tree_join.c - a leaf with little left in it joins a neighbour under the same parent.
  *
- * Whenever a leaf is written anew it is looked at. One that only gets a tombstone, or a small value in place of a large one, is looked
- * at when what it holds falls below a quarter of a page, an eighth, and so on: a leaf whose neighbours are full does not ask
- * again at each deletion. Most deletions see by the leaf's header that this is far away (thin). See tree.h
+ * Whenever a leaf is written anew it is looked at. One that only gets a tombstone, or a small value
+ * in place of a large one, is looked at when what it holds falls below a quarter of a page, an
+ * eighth, and so on: a leaf whose neighbours are full does not ask again at each deletion. Most
+ * deletions see by the leaf's header that this is far away (thin). See tree.h
  */
 #include "tree/tree.h"
 
-#define LEAF_SPARSE 4u  /* a leaf joins its neighbour when it holds less than this part of a page */
+#define LEAF_SPARSE                                                                                \
+	4u              /* a leaf joins its neighbour when it holds less than this part of a page  \
+	                 */
 #define LEAF_JOINED 75u /* percent that both may take together */
-#define LARGE_PART  16u /* an entry of this part of a page or more, half as large again as the average, misleads it */
+#define LARGE_PART                                                                                 \
+	16u /* an entry of this part of a page or more, half as large again as the average,        \
+	       misleads it */
 
-/* beside - append the neighbour's items to n of the leaf's, when both fit one leaf; *more of them, 0: they do not, or there is no such
- * neighbour. */
-static int join_beside(struct tree *t, const struct path *path, struct item *items, uint32_t n, bool left, uint32_t *more, uint64_t *at)
+/* beside - append the neighbour's items to n of the leaf's, when both fit one leaf; *more of them,
+ * 0: they do not, or there is no such neighbour. */
+static int join_beside(struct tree *t, const struct path *path, struct item *items, uint32_t n,
+                       bool left, uint32_t *more, uint64_t *at)
 {
 	uint32_t usable = leaf_usable(t->view->psize), index = path->at[1].index;
 	const struct fmt_page *page = NULL;
@@ -23,7 +29,10 @@ static int join_beside(struct tree *t, const struct path *path, struct item *ite
 	*more = 0;
 	if (left ? index == 0 : index == path->at[1].page->n)
 		return 0;
-	int rc = view_page(t->view, inner_kid(t->view, path->at[1].page, path->at[1].off, left ? index - 1 : index + 1), 0, &page, at);
+	int rc = view_page(
+	    t->view,
+	    inner_kid(t->view, path->at[1].page, path->at[1].off, left ? index - 1 : index + 1), 0,
+	    &page, at);
 
 	if (rc)
 		return rc;
@@ -35,7 +44,8 @@ static int join_beside(struct tree *t, const struct path *path, struct item *ite
 }
 
 /* either - beside, for the left neighbour, else for the right one. */
-static int either(struct tree *t, const struct path *path, struct item *items, uint32_t n, bool *left, uint32_t *more, uint64_t *at)
+static int either(struct tree *t, const struct path *path, struct item *items, uint32_t n,
+                  bool *left, uint32_t *more, uint64_t *at)
 {
 	int rc = join_beside(t, path, items, n, true, more, at);
 
@@ -48,7 +58,8 @@ static bool sparse(const struct tree *t, const struct path *path, uint32_t total
 	return path->height > 1 && total < leaf_usable(t->view->psize) / LEAF_SPARSE;
 }
 
-int tree_join(struct tree *t, const struct path *path, struct item *items, uint32_t *n, uint32_t total, struct change *change, uint64_t *sibling)
+int tree_join(struct tree *t, const struct path *path, struct item *items, uint32_t *n,
+              uint32_t total, struct change *change, uint64_t *sibling)
 {
 	uint32_t more;
 	uint64_t at = 0;
@@ -76,22 +87,27 @@ int tree_join(struct tree *t, const struct path *path, struct item *items, uint3
 	return 0;
 }
 
-/* thin - whether the leaf may hold less than a quarter of a page once an entry has gone and left others stay, by what its entries take on average. */
+/* thin - whether the leaf may hold less than a quarter of a page once an entry has gone and left
+ * others stay, by what its entries take on average. */
 static bool thin(const struct leaf *l, uint32_t left, const struct item *gone)
 {
-	uint32_t usable = leaf_usable(l->psize), all = l->page->n + l->nslots, size = gone->klen + gone->vlen + 8 + 2 + FMT_ENTRY_SIZE;
+	uint32_t usable = leaf_usable(l->psize), all = l->page->n + l->nslots,
+	         size = gone->klen + gone->vlen + 8 + 2 + FMT_ENTRY_SIZE;
 
 	if (UNLIKELY(left >= all)) /* a damaged leaf */
 		return true;
 	/* Tombstones are no entries: as many as the slots do not explain otherwise. */
-	uint32_t tombs = (all - left) / 2, dead = tombs * (gone->klen + FMT_TAIL_BEFORE + FMT_ENTRY_SIZE + FMT_TAIL_AFTER);
+	uint32_t tombs = (all - left) / 2,
+	         dead = tombs * (gone->klen + FMT_TAIL_BEFORE + FMT_ENTRY_SIZE + FMT_TAIL_AFTER);
 	uint64_t entries = all - tombs, bytes = leaf_tail_end(l) - FMT_LEAF_BASE;
 
 	bytes -= min_u64(bytes, dead);
-	return 8 * left * bytes < THIN_PER_8 * entries * usable || (size >= usable / LARGE_PART && 2 * entries * size > 3 * bytes);
+	return 8 * left * bytes < THIN_PER_8 * entries * usable ||
+	       (size >= usable / LARGE_PART && 2 * entries * size > 3 * bytes);
 }
 
-/* falls_below - whether so many bytes less take the total below a quarter of the page, an eighth, ... */
+/* falls_below - whether so many bytes less take the total below a quarter of the page, an eighth,
+ * ... */
 static bool falls_below(uint32_t usable, uint32_t total, uint32_t less)
 {
 	uint32_t limit = usable / LEAF_SPARSE;
@@ -101,7 +117,8 @@ static bool falls_below(uint32_t usable, uint32_t total, uint32_t less)
 	return total < limit;
 }
 
-int tree_would_join(struct tree *t, const struct path *path, struct item *items, uint32_t n, uint32_t less, bool *join)
+int tree_would_join(struct tree *t, const struct path *path, struct item *items, uint32_t n,
+                    uint32_t less, bool *join)
 {
 	uint32_t total = tree_items_cost(t, items, n), more;
 	uint64_t at;
@@ -116,7 +133,8 @@ int tree_would_join(struct tree *t, const struct path *path, struct item *items,
 	return rc;
 }
 
-int tree_would_join_without(struct tree *t, const struct path *path, uint32_t left, const struct item *gone, bool *join)
+int tree_would_join_without(struct tree *t, const struct path *path, uint32_t left,
+                            const struct item *gone, bool *join)
 {
 	struct item *items = t->scratch->items;
 	uint32_t n;
@@ -126,5 +144,7 @@ int tree_would_join_without(struct tree *t, const struct path *path, uint32_t le
 		return 0;
 	int rc = tree_items_without(t, path, items, &n);
 
-	return rc ? rc : tree_would_join(t, path, items, n, leaf_cost(t->order, gone->klen, gone->vlen), join);
+	return rc ? rc
+	          : tree_would_join(t, path, items, n, leaf_cost(t->order, gone->klen, gone->vlen),
+	                            join);
 }

@@ -1,27 +1,32 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * tree_load.c - many entries in ascending order, behind all that are there: pages built in memory, filled, and written once.
+ * tree_load.c - many entries in ascending order, behind all that are there: pages built in memory,
+ * filled, and written once.
  *
- *   level 2   ... [ in the making ]        when a page has no room for one more kid it is written, and becomes a kid one level up.
- *   level 1   ... ][ in the making ]       The first page written at a level takes the place of the one at the tree's right edge, and
- *   leaves    ... ][ in the making ]       begins with what that one has; a last leaf that is full stays where it is
+ *   level 2   ... [ in the making ]        when a page has no room for one more kid it is written,
+ *                                          and becomes a kid one level up.
+ *   level 1   ... ][ in the making ]       The first page written at a level takes the place of the
+ *                                          one at the tree's right edge, and
+ *   leaves    ... ][ in the making ]       begins with what that one has; a last leaf that is full
+ *                                          stays where it is
  *
- * Nothing is searched, and no page is written twice. The tree changes in tree_load_end alone: what was written before are pages that nobody
- * refers to.
+ * Nothing is searched, and no page is written twice. The tree changes in tree_load_end alone: what
+ * was written before are pages that nobody refers to.
  *
- * The rules are those of a split [I7] [I8]: a page that takes another's place has its prev, the parent of more pages than before is made
- * anew, and so is the root.
+ * The rules are those of a split [I7] [I8]: a page that takes another's place has its prev, the
+ * parent of more pages than before is made anew, and so is the root.
  */
 #include "tree/tree.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-#define INNER_FILL  90u /* percent of an inner page */
+#define INNER_FILL 90u /* percent of an inner page */
 
 struct load_level { /* level 0 is of leaves: kids, seps and open are not used there */
 	bool open;
-	uint32_t n, cost, bytes; /* of the page in the making: kids, what it takes of the page, separators' bytes */
+	uint32_t n, cost, bytes; /* of the page in the making: kids, what it takes of the page,
+	                            separators' bytes */
 	uint64_t *kids;
 	struct sep *seps;
 	uint8_t *buf;    /* the separators' bytes */
@@ -37,17 +42,18 @@ struct tree_load {
 	unsigned int fill;
 	bool begun, some; /* an entry was added; or there was one before */
 	uint64_t entries, root_prev;
-	struct item last; /* of the tree, before the first was added; then of pack */
+	struct item last;      /* of the tree, before the first was added; then of pack */
 	struct leaf_pack pack; /* the leaf in the making */
-	struct path path; /* the tree's right edge */
+	struct path path;      /* the tree's right edge */
 	struct load_level level[TREE_DEPTH];
 };
 
-/* ---- pages ---------------------------------------------------------------------------------------------------------------- */
+/* ---- pages ----------------------------------------------------------------------------------- */
 
 static int level_alloc(struct load_level *v, uint32_t psize)
 {
-	size_t kids = (INNER_MAX(psize) + 2) * sizeof *v->kids, seps = (INNER_MAX(psize) + 2) * sizeof *v->seps;
+	size_t kids = (INNER_MAX(psize) + 2) * sizeof *v->kids,
+	       seps = (INNER_MAX(psize) + 2) * sizeof *v->seps;
 	uint8_t *p;
 
 	if (v->left_buf)
@@ -69,11 +75,13 @@ static struct sep sep_copy(const struct sep *from, uint8_t *to)
 	memcpy(to, from->key, from->klen);
 	if (dlen)
 		memcpy(to + from->klen, from->dup, dlen);
-	return (struct sep){.key = to, .dup = to + from->klen, .klen = from->klen, .dlen = from->dlen};
+	return (struct sep){
+	    .key = to, .dup = to + from->klen, .klen = from->klen, .dlen = from->dlen};
 }
 
 /* page_write - the page in image is the level's next. */
-static int page_write(struct tree_load *l, struct load_level *v, uint8_t *image, uint32_t used, uint64_t *off)
+static int page_write(struct tree_load *l, struct load_level *v, uint8_t *image, uint32_t used,
+                      uint64_t *off)
 {
 	struct wset *w = l->tree->view->w;
 	struct wpage *wp;
@@ -91,12 +99,15 @@ static int page_write(struct tree_load *l, struct load_level *v, uint8_t *image,
 	return old ? wset_retire(w, old) : 0;
 }
 
-/* page_prev - what the level's next page names as prev. only: there will be no other at that level. */
+/* page_prev - what the level's next page names as prev. only: there will be no other at that
+ * level. */
 static uint64_t page_prev(const struct tree_load *l, unsigned int level, bool only)
 {
 	uint64_t old = l->level[level].old;
 
-	return old ? tree_prev_for(l->tree, old) : only && level >= l->path.height ? l->root_prev : 0;
+	return old                               ? tree_prev_for(l->tree, old)
+	       : only && level >= l->path.height ? l->root_prev
+	                                         : 0;
 }
 
 static void level_push(struct load_level *v, const struct sep *sep, uint64_t kid)
@@ -109,11 +120,13 @@ static void level_push(struct load_level *v, const struct sep *sep, uint64_t kid
 	v->kids[v->n++] = kid;
 }
 
-/* level_open - begin the level with what the page at the tree's right edge has; its last kid becomes kid. */
+/* level_open - begin the level with what the page at the tree's right edge has; its last kid
+ * becomes kid. */
 static int level_open(struct tree_load *l, unsigned int level, uint64_t kid)
 {
 	struct load_level *v = &l->level[level];
-	int rc = level >= TREE_DEPTH - 1 ? err_set(DAXKV_FULL, "the tree has %u levels", level) : level_alloc(v, l->tree->view->psize);
+	int rc = level >= TREE_DEPTH - 1 ? err_set(DAXKV_FULL, "the tree has %u levels", level)
+	                                 : level_alloc(v, l->tree->view->psize);
 
 	if (rc)
 		return rc;
@@ -125,11 +138,14 @@ static int level_open(struct tree_load *l, unsigned int level, uint64_t kid)
 		v->old = l->path.at[level].off;
 		for (uint32_t i = 0; i <= page->n; i++) {
 			rc = i ? inner_sep(l->tree->view, page, v->old, i - 1, &sep) : 0;
-			if (!rc && v->bytes + sep.klen + (sep.dlen == FMT_SEP_NODUP ? 0 : sep.dlen) > l->tree->view->psize)
+			if (!rc &&
+			    v->bytes + sep.klen + (sep.dlen == FMT_SEP_NODUP ? 0 : sep.dlen) >
+			        l->tree->view->psize)
 				rc = err_corrupt(v->old, "inner page: its separators overlap");
 			if (rc)
 				return rc;
-			level_push(v, &sep, i < page->n ? inner_kid(l->tree->view, page, v->old, i) : kid);
+			level_push(v, &sep,
+			           i < page->n ? inner_kid(l->tree->view, page, v->old, i) : kid);
 		}
 	} else {
 		level_push(v, NULL, kid);
@@ -141,15 +157,17 @@ static int load_level_write(struct tree_load *l, unsigned int level, bool only, 
 {
 	struct load_level *v = &l->level[level];
 	struct wset *w = l->tree->view->w;
-	uint32_t used =
-	    inner_build(w->image, w->psize, l->tree->order, v->seps, v->kids, v->n - 1, level, w->txn, page_prev(l, level, only));
+	uint32_t used = inner_build(w->image, w->psize, l->tree->order, v->seps, v->kids, v->n - 1,
+	                            level, w->txn, page_prev(l, level, only));
 
 	l->tree->inner_pages += !v->old;
 	return page_write(l, v, w->image, used, off);
 }
 
-/* load_level_add - a page of the level below, behind sep; first: the one before all that come this way. As deep as the tree. */
-static int load_level_add(struct tree_load *l, unsigned int level, uint64_t first, const struct sep *sep, uint64_t kid)
+/* load_level_add - a page of the level below, behind sep; first: the one before all that come this
+ * way. As deep as the tree. */
+static int load_level_add(struct tree_load *l, unsigned int level, uint64_t first,
+                          const struct sep *sep, uint64_t kid)
 {
 	struct load_level *v = &l->level[level];
 	uint64_t off;
@@ -157,7 +175,8 @@ static int load_level_add(struct tree_load *l, unsigned int level, uint64_t firs
 
 	if (rc)
 		return rc;
-	if (v->n > 1 && v->cost + inner_cost(sep) > inner_usable(l->tree->view->psize) * INNER_FILL / 100) {
+	if (v->n > 1 &&
+	    v->cost + inner_cost(sep) > inner_usable(l->tree->view->psize) * INNER_FILL / 100) {
 		rc = load_level_write(l, level, false, &off);
 		if (!rc && v->written > 1)
 			rc = load_level_add(l, level + 1, v->first, &v->left, off);
@@ -170,12 +189,13 @@ static int load_level_add(struct tree_load *l, unsigned int level, uint64_t firs
 	return 0;
 }
 
-/* ---- leaves --------------------------------------------------------------------------------------------------------------- */
+/* ---- leaves ---------------------------------------------------------------------------------- */
 
 static int load_leaf_write(struct tree_load *l)
 {
 	struct load_level *v = &l->level[0];
-	uint32_t used = leaf_pack_build(&l->pack, l->tree->order, l->tree->view->w->txn, page_prev(l, 0, false));
+	uint32_t used = leaf_pack_build(&l->pack, l->tree->order, l->tree->view->w->txn,
+	                                page_prev(l, 0, false));
 	uint64_t off;
 
 	l->tree->leaf_pages += !v->old;
@@ -184,7 +204,8 @@ static int load_leaf_write(struct tree_load *l)
 	return rc || v->written == 1 ? rc : load_level_add(l, 1, v->first, &v->left, off);
 }
 
-/* absorb - the new leaf begins with the entries of the tree's last one, when these and the first new one have room together. */
+/* absorb - the new leaf begins with the entries of the tree's last one, when these and the first
+ * new one have room together. */
 static int absorb(struct tree_load *l, const struct item *it)
 {
 	struct tree *t = l->tree;
@@ -221,7 +242,10 @@ int tree_load_begin(struct tree *t, unsigned int fill, struct tree_load **out)
 	int rc;
 
 	if (l)
-		l->pack = (struct leaf_pack){.page = malloc(2 * (size_t)psize), .off = malloc(LEAF_PACK_MAX(psize) * sizeof *l->pack.off), .psize = psize};
+		l->pack =
+		    (struct leaf_pack){.page = malloc(2 * (size_t)psize),
+		                       .off = malloc(LEAF_PACK_MAX(psize) * sizeof *l->pack.off),
+		                       .psize = psize};
 	if (!l || !l->pack.page || !l->pack.off) {
 		tree_load_free(l);
 		return err_set(ENOMEM, "no memory for a load");
@@ -255,7 +279,8 @@ bool tree_load_ascends(const struct tree_load *l, const struct item *it)
 {
 	const struct order *o = l->tree->order;
 
-	return LIKELY(l->begun) ? leaf_pack_ascends(&l->pack, o, it, false) : !l->some || leaf_item_ascends(o, &l->last, it, false);
+	return LIKELY(l->begun) ? leaf_pack_ascends(&l->pack, o, it, false)
+	                        : !l->some || leaf_item_ascends(o, &l->last, it, false);
 }
 
 bool tree_load_last(const struct tree_load *l, struct item *it)
@@ -266,7 +291,10 @@ bool tree_load_last(const struct tree_load *l, struct item *it)
 
 bool tree_load_more(struct tree_load *l, const struct daxkv_val *key, const struct daxkv_val *value)
 {
-	struct item it = {.key = key->data, .klen = (uint32_t)key->size, .val = value->data, .vlen = (uint32_t)value->size};
+	struct item it = {.key = key->data,
+	                  .klen = (uint32_t)key->size,
+	                  .val = value->data,
+	                  .vlen = (uint32_t)value->size};
 
 	if (!l->begun || !leaf_pack_like(&l->pack, key->size, value->size))
 		return false;
@@ -316,7 +344,8 @@ int tree_load_end(struct tree_load *l)
 		return 0;
 	rc = load_leaf_write(l);
 	t->count += l->entries;
-	/* A level with one page in the place of one is a kid swapped; more than that went to the level above, and opened it. */
+	/* A level with one page in the place of one is a kid swapped; more than that went to the
+	 * level above, and opened it. */
 	for (; !rc; level++) {
 		struct load_level *up = &l->level[level + 1];
 		uint64_t only = l->level[level].first, off;
@@ -329,7 +358,8 @@ int tree_load_end(struct tree_load *l)
 		if (!up->open) {
 			const struct fmt_page *page = l->path.at[level + 1].page;
 
-			rc = inner_swap(t->view->w, page, l->path.at[level + 1].off, page->n, only, &done);
+			rc = inner_swap(t->view->w, page, l->path.at[level + 1].off, page->n, only,
+			                &done);
 			if (!rc && !done)
 				rc = level_open(l, level + 1, only);
 			if (rc || done)

@@ -2,20 +2,25 @@
 /*
  * tree_many.c - several lookups, or the places of several puts, at once.
  *
- * A lookup is paid in cache misses that wait for each other: page after page, then the entry. Here a group of lookups goes down the tree level by level: each
- * step of all of them is taken before the next, and what the next step will touch is prefetched meanwhile, so the misses of a group overlap. All leaves of
- * a snapshot are at one depth, so the group stays together.
+ * A lookup is paid in cache misses that wait for each other: page after page, then the entry. Here
+ * a group of lookups goes down the tree level by level: each step of all of them is taken before
+ * the next, and what the next step will touch is prefetched meanwhile, so the misses of a group
+ * overlap. All leaves of a snapshot are at one depth, so the group stays together.
  *
- * Puts change the tree under the places that were found ahead. A path holds as long as its pages are linked as they were and none of them was written anew, and a
- * place in a leaf as long as nothing was appended to that leaf; else the search is made again, on lines that the first one has brought.
+ * Puts change the tree under the places that were found ahead. A path holds as long as its pages
+ * are linked as they were and none of them was written anew, and a place in a leaf as long as
+ * nothing was appended to that leaf; else the search is made again, on lines that the first one has
+ * brought.
  */
 #include "tree/tree.h"
 
-#define MANY_LEAF_LINES  5u       /* to the heads of a leaf that is as full as most are */
-#define MANY_INNER_LINES 14u      /* the same for inner pages */
-#define BEHIND 3u       /* a kid's word is read so many searches after its place was found: it comes meanwhile */
+#define MANY_LEAF_LINES  5u  /* to the heads of a leaf that is as full as most are */
+#define MANY_INNER_LINES 14u /* the same for inner pages */
+#define BEHIND                                                                                     \
+	3u /* a kid's word is read so many searches after its place was found: it comes meanwhile  \
+	    */
 
-struct many { /* one lookup of a group */
+struct many {                  /* one lookup of a group */
 	struct leaf_look look; /* until the leaf is reached, only where the page lies */
 	uint32_t index;        /* the kid to go to, and where it lies */
 	uint64_t ref;
@@ -28,7 +33,8 @@ static void prefetch_page(const struct tree *t, uint64_t ref, unsigned int lines
 			__builtin_prefetch(t->view->base + ref + i * FMT_LINE);
 }
 
-/* prefetch_search - what a leaf's search will touch behind these lines, now that its header is here: much, when entries are small. */
+/* prefetch_search - what a leaf's search will touch behind these lines, now that its header is
+ * here: much, when entries are small. */
 static void prefetch_search(const struct fmt_page *page)
 {
 	uint32_t end = FMT_LEAF_BASE + (page->heads & FMT_UNIFORM ? 8u : 8u + 2) * page->n;
@@ -38,12 +44,14 @@ static void prefetch_search(const struct fmt_page *page)
 }
 
 /* step_down - one level for all. */
-static int step_down(const struct tree *t, const struct lookup *l, struct many *m, unsigned int n, unsigned int level)
+static int step_down(const struct tree *t, const struct lookup *l, struct many *m, unsigned int n,
+                     unsigned int level)
 {
 	for (unsigned int i = 0; i < n + BEHIND; i++) {
 		if (i < n) {
 			struct probe p = {.key = l[i].key, .klen = l[i].klen};
-			int rc = inner_find(t->view, m[i].look.page, m[i].look.off, t->order, &p, &m[i].index);
+			int rc = inner_find(t->view, m[i].look.page, m[i].look.off, t->order, &p,
+			                    &m[i].index);
 
 			if (rc)
 				return rc;
@@ -86,29 +94,36 @@ int tree_get_many(const struct tree *t, struct lookup *l, unsigned int n)
 	for (unsigned int level = once(root->level) % TREE_DEPTH; level && !rc; level--)
 		rc = step_down(t, l, m, n, level);
 	for (unsigned int i = 0; i < n && !rc; i++)
-		leaf_look(t->view, t->order, l[i].key, l[i].klen, order_fp(l[i].key, l[i].klen), &m[i].look);
+		leaf_look(t->view, t->order, l[i].key, l[i].klen, order_fp(l[i].key, l[i].klen),
+		          &m[i].look);
 	for (unsigned int i = 0; i < n && !rc; i++)
-		rc = leaf_found(t->view, t->order, l[i].key, l[i].klen, &m[i].look, &l[i].item, &l[i].found);
+		rc = leaf_found(t->view, t->order, l[i].key, l[i].klen, &m[i].look, &l[i].item,
+		                &l[i].found);
 	return rc;
 }
 
-/* ---- puts ----------------------------------------------------------------------------------------------------------------- */
+/* ---- puts ------------------------------------------------------------------------------------ */
 
 /* places_down - one level for all. */
-static int places_down(const struct tree *t, struct put_place *p, unsigned int n, unsigned int level)
+static int places_down(const struct tree *t, struct put_place *p, unsigned int n,
+                       unsigned int level)
 {
 	for (unsigned int i = 0; i < n; i++) {
 		struct path *path = &p[i].path;
-		int rc = inner_find(t->view, path->at[level].page, path->at[level].off, t->order, &p[i].probe, &path->at[level].index);
+		int rc = inner_find(t->view, path->at[level].page, path->at[level].off, t->order,
+		                    &p[i].probe, &path->at[level].index);
 
 		if (rc)
 			return rc;
-		path->at[level - 1].off = inner_kid(t->view, path->at[level].page, path->at[level].off, path->at[level].index);
-		prefetch_page(t, path->at[level - 1].off, level == 1 ? MANY_LEAF_LINES : MANY_INNER_LINES);
+		path->at[level - 1].off = inner_kid(t->view, path->at[level].page,
+		                                    path->at[level].off, path->at[level].index);
+		prefetch_page(t, path->at[level - 1].off,
+		              level == 1 ? MANY_LEAF_LINES : MANY_INNER_LINES);
 	}
 	for (unsigned int i = 0; i < n; i++) {
 		struct path *path = &p[i].path;
-		int rc = view_page(t->view, path->at[level - 1].off, level - 1, &path->at[level - 1].page, &path->at[level - 1].off);
+		int rc = view_page(t->view, path->at[level - 1].off, level - 1,
+		                   &path->at[level - 1].page, &path->at[level - 1].off);
 
 		if (rc)
 			return rc;
@@ -155,7 +170,8 @@ int tree_places(const struct tree *t, struct put_place *p, unsigned int n)
 	return rc;
 }
 
-/* path_holds - whether the way that was found still leads to that leaf: each page of it is linked from the one above, and none was written anew. */
+/* path_holds - whether the way that was found still leads to that leaf: each page of it is linked
+ * from the one above, and none was written anew. */
 static bool path_holds(const struct tree *t, const struct put_place *p)
 {
 	const struct path *path = &p->path;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * tree_partition.c - keys that cut a tree into parts of about one size, by its inner pages: as many levels of them are looked at as there are
- * pages enough on the last, each counted as one, whatever is in it.
+ * tree_partition.c - keys that cut a tree into parts of about one size, by its inner pages: as many
+ * levels of them are looked at as there are pages enough on the last, each counted as one, whatever
+ * is in it.
  */
 #include "tree/tree.h"
 
@@ -29,8 +30,10 @@ static void partition_take(struct partition_cut *c, const struct sep *sep)
 	c->sep[c->n++] = *sep;
 }
 
-/* walk - the kids of one level below a page, which lies behind sep. Recursion is as deep as the tree. */
-static int partition_walk(struct partition_cut *c, const struct fmt_page *page, uint64_t at, const struct sep *sep)
+/* walk - the kids of one level below a page, which lies behind sep. Recursion is as deep as the
+ * tree. */
+static int partition_walk(struct partition_cut *c, const struct fmt_page *page, uint64_t at,
+                          const struct sep *sep)
 {
 	const struct view *v = c->tree->view;
 	struct sep left = *sep;
@@ -44,7 +47,8 @@ static int partition_walk(struct partition_cut *c, const struct fmt_page *page, 
 			rc = inner_sep(v, page, at, i - 1, &left);
 		if (!rc && page->level == c->level) {
 			/* The first kid at or behind k / parts of all, for some k. */
-			if (c->total && c->kids && c->kids * c->parts / c->total != (c->kids - 1) * c->parts / c->total)
+			if (c->total && c->kids &&
+			    c->kids * c->parts / c->total != (c->kids - 1) * c->parts / c->total)
 				partition_take(c, &left);
 			c->kids++;
 			continue;

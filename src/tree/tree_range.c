@@ -2,18 +2,22 @@
 /*
  * tree_range.c - removing all entries of a range.
  *
- *            [        .  a |xxxxxxx| b  .       ]      where the ways to the range's two ends part, the kids between go as a whole
- *      [  . a |xxxxx ]             [ xxx| b .   ]      below, the kids right of the way to its begin and left of the way to its end
+ *            [        .  a |xxxxxxx| b  . ] where the ways to the range's two ends part, the kids
+ *                                       between go as a whole
+ *      [  . a |xxxxx ]             [ xxx| b . ] below, the kids right of the way to its begin and
+ *                                  left of the way to its end
  *   [ .... xxx ]                       [ x ..... ]     at last a part of two leaves
  *
- * Pages in the middle are freed unread, but for a leaf's header and slots, which tell how many entries it has; where large values are
- * about, each entry is looked at. Each of these steps is a change like any other, complete in itself: parents are replaced, pages join
- * their neighbours [I8]. After each the two ways are looked up anew, at most some three times for each level.
+ * Pages in the middle are freed unread, but for a leaf's header and slots, which tell how many
+ * entries it has; where large values are about, each entry is looked at. Each of these steps is a
+ * change like any other, complete in itself: parents are replaced, pages join their neighbours
+ * [I8]. After each the two ways are looked up anew, at most some three times for each level.
  */
 #include "tree/tree.h"
 
 #define RANGE_AHEAD 8u /* leaves whose headers are prefetched */
-#define TOMBSTONES 4u /* so many entries are removed by appending to their leaf; more by writing it anew */
+#define TOMBSTONES                                                                                 \
+	4u /* so many entries are removed by appending to their leaf; more by writing it anew */
 
 struct range_cut {
 	struct tree *tree;
@@ -21,9 +25,10 @@ struct range_cut {
 	uint64_t removed;
 };
 
-/* ---- pages in the middle -------------------------------------------------------------------------------------------------- */
+/* ---- pages in the middle --------------------------------------------------------------------- */
 
-static void expect_leaf(const struct tree *t, const struct fmt_page *page, uint64_t at, uint32_t index)
+static void expect_leaf(const struct tree *t, const struct fmt_page *page, uint64_t at,
+                        uint32_t index)
 {
 	uint64_t ref = index <= page->n ? inner_kid(t->view, page, at, index) : 0;
 
@@ -74,7 +79,8 @@ static int free_page(struct range_cut *c, uint64_t ref, unsigned int level)
 }
 
 /* cut_kids - kids [first, end) of the path's page at that level go. */
-static int cut_kids(struct range_cut *c, struct path *path, unsigned int level, uint32_t first, uint32_t end)
+static int cut_kids(struct range_cut *c, struct path *path, unsigned int level, uint32_t first,
+                    uint32_t end)
 {
 	const struct fmt_page *page = path->at[level].page;
 	struct change change = {.from = first, .count = end - first};
@@ -83,12 +89,13 @@ static int cut_kids(struct range_cut *c, struct path *path, unsigned int level, 
 	for (uint32_t i = first; i < end && !rc; i++) {
 		if (level == 1)
 			expect_leaf(c->tree, page, path->at[level].off, i + RANGE_AHEAD);
-		rc = free_page(c, inner_kid(c->tree->view, page, path->at[level].off, i), level - 1);
+		rc =
+		    free_page(c, inner_kid(c->tree->view, page, path->at[level].off, i), level - 1);
 	}
 	return rc ? rc : tree_replace_at(c->tree, path, level, &change);
 }
 
-/* ---- the edges ------------------------------------------------------------------------------------------------------------ */
+/* ---- the edges ------------------------------------------------------------------------------- */
 
 /* cut_leaf - the entries of the path's leaf between the range's ends. *cut: there were some. */
 static int cut_leaf(struct range_cut *c, struct path *path, bool left, bool right, bool *cut)
@@ -112,15 +119,18 @@ static int cut_leaf(struct range_cut *c, struct path *path, bool left, bool righ
 	return rc ? rc : tree_remove(t, path);
 }
 
-/* cut_side - below where the ways part: what lies right of the way to the range's begin (left), or left of the way to its end. */
-static int cut_side(struct range_cut *c, struct path *path, unsigned int level, bool left, bool *cut)
+/* cut_side - below where the ways part: what lies right of the way to the range's begin (left), or
+ * left of the way to its end. */
+static int cut_side(struct range_cut *c, struct path *path, unsigned int level, bool left,
+                    bool *cut)
 {
 	for (; level; level--) {
 		uint32_t index = path->at[level].index, n = path->at[level].page->n;
 
 		*cut = left ? index < n : index > 0;
 		if (*cut)
-			return left ? cut_kids(c, path, level, index + 1, n + 1) : cut_kids(c, path, level, 0, index);
+			return left ? cut_kids(c, path, level, index + 1, n + 1)
+			            : cut_kids(c, path, level, 0, index);
 	}
 	return cut_leaf(c, path, left, !left, cut);
 }
@@ -138,7 +148,8 @@ static int cut_step(struct range_cut *c, struct path *a, struct path *b, bool *c
 		return rc;
 	for (unsigned int level = a->height - 1; level; level--) {
 		/* Kids [first, end) lie in the range. */
-		uint32_t first = c->from ? a->at[level].index + 1 : 0, end = c->to ? b->at[level].index : a->at[level].page->n + 1u;
+		uint32_t first = c->from ? a->at[level].index + 1 : 0,
+		         end = c->to ? b->at[level].index : a->at[level].page->n + 1u;
 		bool whole = level + 1 == a->height || a->at[level].off == b->at[level].off;
 
 		assert(whole);
@@ -175,7 +186,8 @@ int tree_cut(struct tree *t, const struct probe *from, const struct probe *to, u
 	return rc;
 }
 
-int tree_range_db(const struct tree *t, const struct probe *from, const struct probe *to, bool *some)
+int tree_range_db(const struct tree *t, const struct probe *from, const struct probe *to,
+                  bool *some)
 {
 	struct path path, end;
 	bool moved = true;

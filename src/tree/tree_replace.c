@@ -1,24 +1,27 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * tree_replace.c - carrying a change up: kids of an inner page give way to others, and so on to the root.
+ * tree_replace.c - carrying a change up: kids of an inner page give way to others, and so on to the
+ * root.
  *
- * One for one is a changed word. Anything else makes the inner page anew from its kids and separators: as one page, as several when they
- * do not
- * fit, together with its neighbour when few are left, or as none. See tree.h
+ * One for one is a changed word. Anything else makes the inner page anew from its kids and
+ * separators: as one page, as several when they do not fit, together with its neighbour when few
+ * are left, or as none. See tree.h
  */
 #include "tree/tree.h"
 
 #include <errno.h>
 
-#define INNER_APPEND_FILL 90u /* percent that the left page keeps when keys arrive in ascending order */
+#define INNER_APPEND_FILL                                                                          \
+	90u              /* percent that the left page keeps when keys arrive in ascending order */
 #define INNER_SPARSE 25u /* percent under which an inner page joins its neighbour */
 #define INNER_JOINED 75u
 
-struct replace_build { /* an inner page in the making: n kids in scratch->kids, n - 1 separators in scratch->seps */
+struct replace_build { /* an inner page in the making: n kids in scratch->kids, n - 1 separators in
+	                  scratch->seps */
 	uint32_t n, cost;
 	unsigned int level;
-	uint64_t old, prev;    /* the page it replaces */
-	uint64_t sibling;      /* joined, or 0 */
+	uint64_t old, prev; /* the page it replaces */
+	uint64_t sibling;   /* joined, or 0 */
 	bool appends;
 };
 
@@ -28,7 +31,8 @@ static uint8_t *sepbuf_half(const struct tree *t, unsigned int level)
 }
 
 /* gather - append the kids [from, to] of a page and the separators between them. */
-static int replace_gather(struct tree *t, const struct fmt_page *page, uint64_t off, uint32_t from, uint32_t to, struct replace_build *b, uint32_t *nseps)
+static int replace_gather(struct tree *t, const struct fmt_page *page, uint64_t off, uint32_t from,
+                          uint32_t to, struct replace_build *b, uint32_t *nseps)
 {
 	for (uint32_t i = from; i <= to; i++) {
 		t->scratch->kids[b->n++] = inner_kid(t->view, page, off, i);
@@ -43,7 +47,8 @@ static int replace_gather(struct tree *t, const struct fmt_page *page, uint64_t 
 }
 
 /* gather_changed - the page's kids and separators with the change made. */
-static int gather_changed(struct tree *t, const struct fmt_page *page, uint64_t off, const struct change *c, struct replace_build *b)
+static int gather_changed(struct tree *t, const struct fmt_page *page, uint64_t off,
+                          const struct change *c, struct replace_build *b)
 {
 	struct sep *seps = t->scratch->seps;
 	uint32_t ns = 0, behind = c->from + c->count;
@@ -77,10 +82,11 @@ static uint32_t seps_cost(const struct sep *seps, uint32_t n)
 	return cost;
 }
 
-/* beside - the neighbour, the separator before or behind it, and what both add to the page's cost. *page NULL: there is none that has room for
- * the kids. */
-static int replace_beside(struct tree *t, const struct path *path, const struct replace_build *b, bool left, const struct fmt_page **page, uint64_t *at, struct sep *between,
-                          uint32_t *cost)
+/* beside - the neighbour, the separator before or behind it, and what both add to the page's cost.
+ * *page NULL: there is none that has room for the kids. */
+static int replace_beside(struct tree *t, const struct path *path, const struct replace_build *b,
+                          bool left, const struct fmt_page **page, uint64_t *at,
+                          struct sep *between, uint32_t *cost)
 {
 	const struct fmt_page *parent = path->at[b->level + 1].page;
 	uint32_t index = path->at[b->level + 1].index;
@@ -89,7 +95,9 @@ static int replace_beside(struct tree *t, const struct path *path, const struct 
 	*page = NULL;
 	if (left ? index == 0 : index == parent->n)
 		return 0;
-	int rc = view_page(t->view, inner_kid(t->view, parent, parent_off, left ? index - 1 : index + 1), b->level, page, at);
+	int rc =
+	    view_page(t->view, inner_kid(t->view, parent, parent_off, left ? index - 1 : index + 1),
+	              b->level, page, at);
 
 	if (!rc)
 		rc = inner_sep(t->view, parent, parent_off, left ? index - 1 : index, between);
@@ -105,8 +113,10 @@ static int replace_beside(struct tree *t, const struct path *path, const struct 
 	return rc;
 }
 
-/* join_sibling - when few kids are left, take a neighbour's along; *c is then the change to the parent. */
-static int join_sibling(struct tree *t, const struct path *path, struct replace_build *b, struct change *c)
+/* join_sibling - when few kids are left, take a neighbour's along; *c is then the change to the
+ * parent. */
+static int join_sibling(struct tree *t, const struct path *path, struct replace_build *b,
+                        struct change *c)
 {
 	uint32_t index = path->at[b->level + 1].index, ns = 0, cost;
 	struct sep *seps = t->scratch->seps, between;
@@ -144,12 +154,13 @@ static int join_sibling(struct tree *t, const struct path *path, struct replace_
 	return rc;
 }
 
-/* cut - how many of the kids from first on go to one page, when they do not all fit: half of the cost, or with ascending keys all that fits
- * well. */
+/* cut - how many of the kids from first on go to one page, when they do not all fit: half of the
+ * cost, or with ascending keys all that fits well. */
 static uint32_t cut(const struct tree *t, const struct replace_build *b, uint32_t first)
 {
 	const struct sep *seps = t->scratch->seps;
-	uint32_t usable = inner_usable(t->view->psize), total = seps_cost(seps + first, b->n - 1 - first), left = 0, best = 1;
+	uint32_t usable = inner_usable(t->view->psize),
+	         total = seps_cost(seps + first, b->n - 1 - first), left = 0, best = 1;
 
 	if (total <= usable)
 		return b->n - first;
@@ -179,20 +190,24 @@ static int write_pages(struct tree *t, const struct replace_build *b, struct cha
 		first[parts + 1] = at + cut(t, b, at);
 	}
 	c->m = parts;
-	for (uint32_t i = 0; i + 1 < parts; i++) { /* copied: the pages they lie in may be rewritten now */
+	for (uint32_t i = 0; i + 1 < parts;
+	     i++) { /* copied: the pages they lie in may be rewritten now */
 		const struct sep *s = &t->scratch->seps[first[i + 1] - 1];
 		uint32_t dlen = s->dlen == FMT_SEP_NODUP ? 0 : s->dlen;
 
 		memcpy(buf, s->key, s->klen);
 		if (dlen)
 			memcpy(buf + s->klen, s->dup, dlen);
-		c->sep[i] = (struct sep){.key = buf, .dup = buf + s->klen, .klen = s->klen, .dlen = s->dlen};
+		c->sep[i] = (struct sep){
+		    .key = buf, .dup = buf + s->klen, .klen = s->klen, .dlen = s->dlen};
 		buf += s->klen + dlen;
 	}
-	for (uint32_t i = parts; i-- > 0 && !rc;) { /* the old page last: the others' separators lie in it */
+	for (uint32_t i = parts;
+	     i-- > 0 && !rc;) { /* the old page last: the others' separators lie in it */
 		uint32_t n = first[i + 1] - first[i], used;
 
-		used = inner_build(w->image, w->psize, t->order, t->scratch->seps + first[i], t->scratch->kids + first[i], n - 1, b->level, w->txn,
+		used = inner_build(w->image, w->psize, t->order, t->scratch->seps + first[i],
+		                   t->scratch->kids + first[i], n - 1, b->level, w->txn,
 		                   i ? 0 : b->prev);
 		rc = tree_page_out(t, i ? 0 : b->old, w->image, used, &c->kid[i]);
 	}
@@ -210,13 +225,15 @@ static int new_root(struct tree *t, const struct change *c, unsigned int level, 
 
 	if (level >= TREE_DEPTH)
 		return err_set(DAXKV_FULL, "the tree has %u levels", level);
-	used = inner_build(w->image, w->psize, t->order, c->sep, c->kid, c->m - 1, level, w->txn, prev);
+	used = inner_build(w->image, w->psize, t->order, c->sep, c->kid, c->m - 1, level, w->txn,
+	                   prev);
 	t->inner_pages++;
 	return tree_page_out(t, 0, w->image, used, &t->root);
 }
 
 /* replace_copy_page - a private copy of a page that becomes the root, with that prev. */
-static int replace_copy_page(struct tree *t, const struct fmt_page *page, uint64_t off, uint64_t prev, uint64_t *copy)
+static int replace_copy_page(struct tree *t, const struct fmt_page *page, uint64_t off,
+                             uint64_t prev, uint64_t *copy)
 {
 	struct wset *w = t->view->w;
 	struct replace_build b = {0};
@@ -236,13 +253,14 @@ static int replace_copy_page(struct tree *t, const struct fmt_page *page, uint64
 		rc = replace_gather(t, page, off, 0, page->n, &b, &n);
 		if (rc)
 			return rc;
-		used = inner_build(w->image, w->psize, t->order, t->scratch->seps, t->scratch->kids, n, page->level, w->txn, prev);
+		used = inner_build(w->image, w->psize, t->order, t->scratch->seps, t->scratch->kids,
+		                   n, page->level, w->txn, prev);
 	}
 	return tree_page_out(t, off, w->image, used, copy);
 }
 
-/* collapse - the root has one kid: that one becomes the root, born now, with the old root as prev [I8]; and again while it has one kid
- * itself. */
+/* collapse - the root has one kid: that one becomes the root, born now, with the old root as prev
+ * [I8]; and again while it has one kid itself. */
 static int collapse(struct tree *t, uint64_t root, unsigned int level, uint64_t kid)
 {
 	uint64_t prev = tree_prev_for(t, root), at = root;
@@ -262,7 +280,8 @@ static int collapse(struct tree *t, uint64_t root, unsigned int level, uint64_t 
 	}
 }
 
-/* collapse_fits - whether the page that would become the root fits when it is written anew: a leaf whose tail is aligned better than the base would be may not. */
+/* collapse_fits - whether the page that would become the root fits when it is written anew: a leaf
+ * whose tail is aligned better than the base would be may not. */
 static int collapse_fits(struct tree *t, unsigned int level, uint64_t kid, bool *fits)
 {
 	const struct fmt_page *page = NULL;
@@ -291,7 +310,8 @@ static int collapse_fits(struct tree *t, unsigned int level, uint64_t kid, bool 
 	return 0;
 }
 
-/* empty_root - nothing is left: an empty leaf takes the root's place, so that older snapshots find what was there [I8]. */
+/* empty_root - nothing is left: an empty leaf takes the root's place, so that older snapshots find
+ * what was there [I8]. */
 static int empty_root(struct tree *t, uint64_t old)
 {
 	struct wset *w = t->view->w;
@@ -307,8 +327,10 @@ static int empty_root(struct tree *t, uint64_t old)
 	return tree_page_out(t, 0, w->image, used, &t->root);
 }
 
-/* changed_copy - the two commonest changes, one kid for one and two for one, as a copy of the page in w->image. 0: it is to be made from its parts. */
-static uint32_t changed_copy(const struct tree *t, const struct fmt_page *page, uint64_t off, const struct change *c, uint64_t prev)
+/* changed_copy - the two commonest changes, one kid for one and two for one, as a copy of the page
+ * in w->image. 0: it is to be made from its parts. */
+static uint32_t changed_copy(const struct tree *t, const struct fmt_page *page, uint64_t off,
+                             const struct change *c, uint64_t prev)
 {
 	struct wset *w = t->view->w;
 
@@ -316,11 +338,14 @@ static uint32_t changed_copy(const struct tree *t, const struct fmt_page *page, 
 		return 0;
 	if (c->m == 1)
 		return inner_copy(w->image, t->view, page, off, c->kid[0], c->from, w->txn, prev);
-	return inner_insert(w->image, t->view, page, off, &c->sep[0], c->kid, c->from, t->order, w->txn, prev);
+	return inner_insert(w->image, t->view, page, off, &c->sep[0], c->kid, c->from, t->order,
+	                    w->txn, prev);
 }
 
-/* replace_at - make the change in the inner page of that level; *c becomes the change one level up. *done: nothing is left to do. */
-static int replace_at(struct tree *t, const struct path *path, unsigned int level, struct change *c, bool *done)
+/* replace_at - make the change in the inner page of that level; *c becomes the change one level up.
+ * *done: nothing is left to do. */
+static int replace_at(struct tree *t, const struct path *path, unsigned int level, struct change *c,
+                      bool *done)
 {
 	const struct fmt_page *page = path->at[level].page;
 	uint64_t off = path->at[level].off;
@@ -340,7 +365,8 @@ static int replace_at(struct tree *t, const struct path *path, unsigned int leve
 	}
 	b.prev = tree_prev_for(t, off);
 	b.appends = c->m > 1 && c->from == page->n;
-	uint32_t index = is_root ? 0 : path->at[level + 1].index, used = changed_copy(t, page, off, c, b.prev);
+	uint32_t index = is_root ? 0 : path->at[level + 1].index,
+	         used = changed_copy(t, page, off, c, b.prev);
 
 	if (used) {
 		c->from = index;

@@ -13,7 +13,8 @@ static int page_verify(const struct view *v, uint64_t off)
 
 	if (page->type == FMT_DESC && desc_crc((const void *)page) == crc)
 		return 0;
-	if (page->type == FMT_LEAF && page_sound(page, 0, v->psize) && leaf_crc((const void *)page, page->end) == crc)
+	if (page->type == FMT_LEAF && page_sound(page, 0, v->psize) &&
+	    leaf_crc((const void *)page, page->end) == crc)
 		return 0;
 	if (page->type == FMT_INNER && page_sound(page, page->level, v->psize))
 		return inner_verify(page, off);
@@ -37,7 +38,8 @@ int tree_way_verify(const struct view *v, uint64_t from, uint64_t to)
 
 /* bound_of - the separator that lies below (or above) all of the path's leaf: as a probe, which an
  * entry compares with. *some false: there is none, on that edge of the tree. */
-static int bound_of(const struct tree *t, const struct path *p, bool above, struct probe *bound, bool *some)
+static int bound_of(const struct tree *t, const struct path *p, bool above, struct probe *bound,
+                    bool *some)
 {
 	*some = false;
 	for (unsigned int i = 1; i < p->height && !*some; i++) {
@@ -82,8 +84,8 @@ static int edge_verify(const struct tree *t, const struct path *p, uint32_t rank
 
 	if (last ? side < 0 : side >= 0)
 		return 0;
-	return err_corrupt(p->leaf.off, "leaf: its %s entry lies %s the bound of the page above", last ? "last" : "first",
-	                   last ? "behind" : "before");
+	return err_corrupt(p->leaf.off, "leaf: its %s entry lies %s the bound of the page above",
+	                   last ? "last" : "first", last ? "behind" : "before");
 }
 
 /* can_compare - not in a copy, which has no comparators of the program's own. */

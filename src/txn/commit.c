@@ -2,14 +2,17 @@
 /*
  * commit.c - from a transaction's changes to the newest durable state.
  *
- *   1 the descriptors take roots and counts; the words and fresh ranges of the transaction are listed
- *   2 flush the fresh bytes            (a large transaction: also its word list, spilled to pages; FENCE)
+ *   1 the descriptors take roots and counts; the words and fresh ranges of the transaction are
+ *     listed
+ *   2 flush the fresh bytes            (a large transaction: also its word list, spilled to pages;
+ *                                      FENCE)
  *   3 write and flush the record
  *   4 FENCE                            <- durable here
  *   5 store the words in place         flushed when the next transaction begins [I1] [R9]
  *   6 publish                          <- readers see it from here on
  *
- * Orders of 2 and 3: none needed in a small transaction; the record names the fresh bytes with their checksum [R1].
+ * Orders of 2 and 3: none needed in a small transaction; the record names the fresh bytes with
+ * their checksum [R1].
  */
 #include "txn/commit.h"
 
@@ -23,8 +26,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define FRESH_MAX 65536u  /* more fresh bytes than this are fenced before the record: reading them back at recovery, and checksums, would cost more */
-#define RECENT_LINES 8u   /* looked back for a line that was flushed already */
+#define FRESH_MAX                                                                                  \
+	65536u /* more fresh bytes than this are fenced before the record: reading them back at    \
+	          recovery, and checksums, would cost more */
+#define RECENT_LINES 8u /* looked back for a line that was flushed already */
 
 struct ranges {
 	struct ring_range r[FMT_REC_MAX_RANGES];
@@ -42,10 +47,10 @@ static void ranges_add(struct ranges *rs, uint64_t off, uint32_t len, uint32_t c
 		rs->r[rs->n++] = (struct ring_range){off, len, crc};
 }
 
-/* ---- step 1 --------------------------------------------------------------------------------------------------------------- */
+/* ---- step 1 ---------------------------------------------------------------------------------- */
 
-/* name_page - the catalog entry of a named database is to name that page: its descriptor, or the leaf that
- * it is. */
+/* name_page - the catalog entry of a named database is to name that page: its descriptor, or the
+ * leaf that it is. */
 static int name_page(struct daxkv_txn *txn, struct dbstate *s, uint64_t off)
 {
 	struct fmt_db record = {.desc = off, .flags = s->flags};
@@ -57,8 +62,8 @@ static int name_page(struct daxkv_txn *txn, struct dbstate *s, uint64_t off)
 	return entry_put(txn, DAXKV_MAIN, &name, &value, 0, FMT_ENTRY_DB);
 }
 
-/* move_desc - the database's descriptor is full of counts: a new one takes its place; or it has none
- * so far. */
+/* move_desc - the database's descriptor is full of counts: a new one takes its place; or it has
+ * none so far. */
 static int move_desc(struct daxkv_txn *txn, daxkv_db db)
 {
 	struct daxkv_store *store = txn->store;
@@ -93,7 +98,8 @@ static bool db_changed(const struct daxkv_txn *txn, const struct dbstate *s)
 	return s->generation == txn->generation && s->changed;
 }
 
-/* commit_descs - named databases first: a moved descriptor changes its catalog entry in the main one. */
+/* commit_descs - named databases first: a moved descriptor changes its catalog entry in the main
+ * one. */
 static int commit_descs(struct daxkv_txn *txn, struct words *words)
 {
 	const struct fmt_super *super = (const void *)txn->store->map.base;
@@ -107,7 +113,8 @@ static int commit_descs(struct daxkv_txn *txn, struct words *words)
 		return rc;
 	rc = commit_desc(txn, DAXKV_MAIN, words);
 	if (!rc && load_word(&super->main_desc) != txn->db[DAXKV_MAIN]->desc)
-		rc = words_add(words, offsetof(struct fmt_super, main_desc), txn->db[DAXKV_MAIN]->desc);
+		rc = words_add(words, offsetof(struct fmt_super, main_desc),
+		               txn->db[DAXKV_MAIN]->desc);
 	return rc;
 }
 
@@ -116,7 +123,8 @@ static int page_words(struct wset *w, const struct wpage *wp, struct words *word
 {
 	const struct fmt_page *page = (const void *)(w->map->base + wp->off);
 	bool leaf = page->type == FMT_LEAF;
-	uint64_t at = wp->off + (leaf ? FMT_LEAF_SLOTS : page->heads + (uint64_t)page->n * FMT_WORD);
+	uint64_t at =
+	    wp->off + (leaf ? FMT_LEAF_SLOTS : page->heads + (uint64_t)page->n * FMT_WORD);
 	int rc = 0;
 
 	for (unsigned int i = leaf ? wp->napplied : 0; i < wp->npending && !rc; i++)
@@ -142,16 +150,19 @@ static int commit_pages(struct wset *w, struct words *words, struct ranges *rang
 		}
 		rc = page_words(w, wp, words);
 		if (wp->fresh_end)
-			ranges_add(ranges, wp->off + wp->fresh_off, (uint32_t)wp->fresh_end - wp->fresh_off,
-			           wp->crc_valid ? wp->fresh_crc : crc32c(0, page + wp->fresh_off, (size_t)wp->fresh_end - wp->fresh_off));
+			ranges_add(ranges, wp->off + wp->fresh_off,
+			           (uint32_t)wp->fresh_end - wp->fresh_off,
+			           wp->crc_valid ? wp->fresh_crc
+			                         : crc32c(0, page + wp->fresh_off,
+			                                  (size_t)wp->fresh_end - wp->fresh_off));
 	}
 	return rc;
 }
 
-/* ---- steps 2 to 4 --------------------------------------------------------------------------------------------------------- */
+/* ---- steps 2 to 4 ---------------------------------------------------------------------------- */
 
-/* flush_private - write the private pages back; what was appended to committed pages is on its way already. ranges (NULL: not needed) get
- * the checksums. */
+/* flush_private - write the private pages back; what was appended to committed pages is on its way
+ * already. ranges (NULL: not needed) get the checksums. */
 static void flush_private(struct wset *w, struct ranges *ranges)
 {
 	size_t r = 0;
@@ -164,7 +175,9 @@ static void flush_private(struct wset *w, struct ranges *ranges)
 			continue;
 		if (wp->owner) {
 			if (ranges)
-				ranges->r[r].crc = wp->streamed && wp->crc_valid ? wp->fresh_crc : crc32c(0, page, wp->used);
+				ranges->r[r].crc = wp->streamed && wp->crc_valid
+				                       ? wp->fresh_crc
+				                       : crc32c(0, page, wp->used);
 			if (!wp->streamed)
 				pm_flush(&w->map->pm, page, wp->used);
 		}
@@ -172,15 +185,18 @@ static void flush_private(struct wset *w, struct ranges *ranges)
 	}
 }
 
-/* fence - wait; a failure puts the store into panic, because nobody knows what became durable [R5]. */
+/* fence - wait; a failure puts the store into panic, because nobody knows what became durable
+ * [R5]. */
 static int fence(struct daxkv_store *store, const char *what)
 {
-	int rc = pm_fence(&store->map.pm); /* Orders: what the caller names, before what it does next. */
+	int rc =
+	    pm_fence(&store->map.pm); /* Orders: what the caller names, before what it does next. */
 
 	if (!rc)
 		return 0;
 	__atomic_store_n(&store->share->panic, (uint32_t)rc, __ATOMIC_SEQ_CST);
-	return err_set(DAXKV_PANIC, "%s: %s; the store refuses changes until it is opened again", what, strerror(rc));
+	return err_set(DAXKV_PANIC, "%s: %s; the store refuses changes until it is opened again",
+	               what, strerror(rc));
 }
 
 static int stage_freed(struct daxkv_store *store)
@@ -191,7 +207,9 @@ static int stage_freed(struct daxkv_store *store)
 		const struct space_op *op = &store->space.op[i];
 
 		if (op->kind == SPACE_HELD || op->kind == SPACE_SPILL)
-			rc = share_limbo_add(&store->share_file, &(struct limbo_item){store->wset.txn, op->off, op->pages});
+			rc = share_limbo_add(
+			    &store->share_file,
+			    &(struct limbo_item){store->wset.txn, op->off, op->pages});
 	}
 	if (rc)
 		(void)share_limbo_cut(&store->share_file, store->wset.txn - 1);
@@ -232,7 +250,8 @@ static int spill_take(struct daxkv_store *store, uint64_t *pages, uint64_t want,
 	int rc = 0;
 
 	if (!more)
-		return err_set(ENOMEM, "no memory for a transaction of %lu spilled pages", (unsigned long)want);
+		return err_set(ENOMEM, "no memory for a transaction of %lu spilled pages",
+		               (unsigned long)want);
 	*list = more;
 	while (*pages < want && !rc) {
 		rc = space_take_spill(&store->space, 1, &more[*pages]);
@@ -241,7 +260,8 @@ static int spill_take(struct daxkv_store *store, uint64_t *pages, uint64_t want,
 	return rc;
 }
 
-static uint32_t spill_write(struct daxkv_store *store, const struct words *words, const uint64_t *page, uint64_t npages)
+static uint32_t spill_write(struct daxkv_store *store, const struct words *words,
+                            const uint64_t *page, uint64_t npages)
 {
 	struct fmt_spill *s = (void *)store->wset.image;
 	uint64_t room = spill_room(store->page_size);
@@ -258,15 +278,17 @@ static uint32_t spill_write(struct daxkv_store *store, const struct words *words
 		s->pairs = n;
 		memcpy(s->pair, words->w + at, bytes);
 		crc = crc32c(crc, s->pair, bytes);
-		memset((uint8_t *)s->pair + bytes, 0, round_up(FMT_SPILL_PAIRS + bytes, FMT_LINE) - FMT_SPILL_PAIRS - bytes);
-		pm_stream(&store->map.pm, store->map.base + page[i], s, round_up(FMT_SPILL_PAIRS + bytes, FMT_LINE));
+		memset((uint8_t *)s->pair + bytes, 0,
+		       round_up(FMT_SPILL_PAIRS + bytes, FMT_LINE) - FMT_SPILL_PAIRS - bytes);
+		pm_stream(&store->map.pm, store->map.base + page[i], s,
+		          round_up(FMT_SPILL_PAIRS + bytes, FMT_LINE));
 		at += n;
 	}
 	return crc;
 }
 
-/* record_spilled - steps 2 to 4 of a large transaction. words has the words of the pages only; those of space are added here, after
- * the spill pages were taken, which may make the file grow. */
+/* record_spilled - steps 2 to 4 of a large transaction. words has the words of the pages only;
+ * those of space are added here, after the spill pages were taken, which may make the file grow. */
 static int record_spilled(struct daxkv_store *store, struct words *words)
 {
 	uint64_t *page = NULL, npages = 0, txn = store->wset.txn;
@@ -287,11 +309,13 @@ static int record_spilled(struct daxkv_store *store, struct words *words)
 	flush_private(&store->wset, NULL);
 	uint32_t crc = spill_write(store, words, page, npages);
 
-	/* Orders: fresh bytes and spilled words, before the record that makes them reachable [I6]. */
+	/* Orders: fresh bytes and spilled words, before the record that makes them reachable
+	 * [I6]. */
 	rc = fence(store, "writing a large transaction");
 	if (rc)
 		goto free_pages;
-	ring_write_spilled(&store->ring, txn, durable_upto(store), npages ? page[0] : 0, words->n, crc);
+	ring_write_spilled(&store->ring, txn, durable_upto(store), npages ? page[0] : 0, words->n,
+	                   crc);
 	/* Orders: the record, before its words in place. */
 	rc = fence(store, "committing");
 free_pages:
@@ -308,12 +332,14 @@ static int record_small(struct daxkv_store *store, const struct words *words, st
 	const uint64_t durable = durable_upto(store);
 
 	flush_private(&store->wset, ranges);
-	ring_write(&store->ring, store->wset.txn, durable, ranges->r, ranges->n, words->w, words->n);
+	ring_write(&store->ring, store->wset.txn, durable, ranges->r, ranges->n, words->w,
+	           words->n);
 	/* Orders: fresh bytes and record, before the words in place. */
 	return fence(store, "committing");
 }
 
-/* record_fenced - steps 2 to 4 of a transaction whose words fit a record but whose fresh bytes are too many to be named. */
+/* record_fenced - steps 2 to 4 of a transaction whose words fit a record but whose fresh bytes are
+ * too many to be named. */
 static int record_fenced(struct daxkv_store *store, const struct words *words)
 {
 	int rc = stage_limbo(store);
@@ -330,7 +356,7 @@ static int record_fenced(struct daxkv_store *store, const struct words *words)
 	return fence(store, "committing");
 }
 
-/* ---- steps 5 and 6 -------------------------------------------------------------------------------------------------------- */
+/* ---- steps 5 and 6 --------------------------------------------------------------------------- */
 
 /* flush_pairs - start writing back the words of (offset, value) pairs. */
 static void flush_pairs(struct daxkv_store *store, const uint64_t *pair, uint64_t n)
@@ -340,18 +366,21 @@ static void flush_pairs(struct daxkv_store *store, const uint64_t *pair, uint64_
 			pm_flush(&store->map.pm, store->map.base + pair[2 * i], FMT_WORD);
 }
 
-/* flush_record - the same for another process's commit, from its record. A spilled one's pages are still in the limbo. */
+/* flush_record - the same for another process's commit, from its record. A spilled one's pages are
+ * still in the limbo. */
 static void flush_record(struct daxkv_store *store, uint64_t txn)
 {
 	struct ring_record rec;
 
-	if (!ring_read(&store->ring, (unsigned int)(txn % FMT_RING_RECORDS), &rec) || rec.txn != txn)
+	if (!ring_read(&store->ring, (unsigned int)(txn % FMT_RING_RECORDS), &rec) ||
+	    rec.txn != txn)
 		return; /* only after recovery, which leaves all words durable */
 	if (!rec.spilled) {
 		flush_pairs(store, rec.words, rec.nwords);
 		return;
 	}
-	for (uint64_t left = rec.spill_words, off = rec.spill_off; left && off && off <= store->map.size - store->page_size;) {
+	for (uint64_t left = rec.spill_words, off = rec.spill_off;
+	     left && off && off <= store->map.size - store->page_size;) {
 		const struct fmt_spill *s = (const void *)(store->map.base + off);
 		uint64_t n = min_u64(min_u64(s->pairs, left), spill_room(store->page_size));
 
@@ -391,7 +420,9 @@ static void commit_store(struct daxkv_store *store)
 	uint64_t txn = store->wset.txn;
 
 	for (size_t i = 0; i < store->words.n; i++)
-		pm_store8(&store->map.pm, (const uint64_t *)(const void *)(store->map.base + store->words.w[i].off), store->words.w[i].value);
+		pm_store8(&store->map.pm,
+		          (const uint64_t *)(const void *)(store->map.base + store->words.w[i].off),
+		          store->words.w[i].value);
 	store->words_txn = txn;
 	space_committed(&store->space, txn);
 	/* what the record, fenced now, says [R3] */
@@ -434,7 +465,8 @@ int commit_run(struct daxkv_txn *txn)
 		space_undo(&store->space, 0);
 		return 0;
 	}
-	if (ring_fits(0, words->n) && !ranges.too_many && ring_fits(ranges.n, words->n) && ranges.bytes <= FRESH_MAX) {
+	if (ring_fits(0, words->n) && !ranges.too_many && ring_fits(ranges.n, words->n) &&
+	    ranges.bytes <= FRESH_MAX) {
 		rc = record_small(store, words, &ranges);
 	} else if (ring_fits(0, words->n)) {
 		rc = record_fenced(store, words);
@@ -447,7 +479,7 @@ int commit_run(struct daxkv_txn *txn)
 	return rc;
 }
 
-/* ---- checkpoint and trim ------------------------------------------------------------------------------------------------ */
+/* ---- checkpoint and trim --------------------------------------------------------------------- */
 
 int commit_checkpoint(struct daxkv_store *store)
 {
@@ -486,7 +518,8 @@ int commit_trim(struct daxkv_store *store, bool *cut)
 		return 0;
 	uint64_t end = store->space.end;
 
-	rc = space_trim(&store->space, ((const struct fmt_super *)(const void *)store->map.base)->initial, cut);
+	rc = space_trim(&store->space,
+	                ((const struct fmt_super *)(const void *)store->map.base)->initial, cut);
 	if (rc || !*cut)
 		return rc;
 	store->words.n = 0;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * commit.h - the commit of the outermost write transaction, and what a store has to know of others' commits.
+ * commit.h - the commit of the outermost write transaction, and what a store has to know of others'
+ * commits.
  *
- *   build pages -> flush them -> [fence if a value is large] -> record -> fence -> publish -> words in place
+ *   build pages -> flush them -> [fence if a value is large] -> record -> fence -> publish -> words
+ *     in place
  *
  * commit.c makes a transaction durable with one record and one fence (docs/DESIGN.md, Commit);
  * commit_follow.c takes over what another process committed, or began and did not end.
@@ -15,24 +17,29 @@
 /* commit_run - make the outermost transaction's changes durable and current. */
 int commit_run(struct daxkv_txn *txn);
 
-/* commit_flush_words - start writing the last commit's words back [R9], whichever process made it. */
+/* commit_flush_words - start writing the last commit's words back [R9], whichever process made
+ * it. */
 void commit_flush_words(struct daxkv_store *store);
 
-/* commit_take_over - the writer's lock is held, and another process may have written since this one did, or died writing (died): know what
- * is there. When a dead writer's work cannot be taken over here the lock is to be left as it was. Errors: CORRUPT, ENOMEM, FULL, errno;
- * the share is in panic when a flush failed. */
+/* commit_take_over - the writer's lock is held, and another process may have written since this one
+ * did, or died writing (died): know what is there. When a dead writer's work cannot be taken over
+ * here the lock is to be left as it was. Errors: CORRUPT, ENOMEM, FULL, errno; the share is in
+ * panic when a flush failed. */
 int commit_take_over(struct daxkv_store *store, bool died);
 
-/* commit_behind - with an external lock: whether others have written since, or may have; the writer's lock is held. commit_follow - before a read, where follows is set: know what they
- * committed. Errors: BUSY when one of them died in its commit and this one may not write; CORRUPT, ENOMEM, errno. */
+/* commit_behind - with an external lock: whether others have written since, or may have; the
+ * writer's lock is held. commit_follow - before a read, where follows is set: know what they
+ * committed. Errors: BUSY when one of them died in its commit and this one may not write; CORRUPT,
+ * ENOMEM, errno. */
 bool commit_behind(const struct daxkv_store *store);
 int commit_follow(struct daxkv_store *store);
 
-/* commit_checkpoint - everything committed becomes durable in place, and is marked so: nothing is left to recover. The writer's lock
- * is held. */
+/* commit_checkpoint - everything committed becomes durable in place, and is marked so: nothing is
+ * left to recover. The writer's lock is held. */
 int commit_checkpoint(struct daxkv_store *store);
 
-/* commit_trim - commit a smaller size when there is free space at the end. *size: what the file may be cut to. */
+/* commit_trim - commit a smaller size when there is free space at the end. *size: what the file may
+ * be cut to. */
 int commit_trim(struct daxkv_store *store, bool *cut);
 
 #endif

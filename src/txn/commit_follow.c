@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * commit_follow.c - what other processes committed, or began to: known before one reads or writes. See store.h
+ * commit_follow.c - what other processes committed, or began to: known before one reads or writes.
+ * See store.h
  */
 #include "base/cancel.h"
 #include "base/err.h"
@@ -14,7 +15,8 @@
 
 #define FOLLOW_TRIES 10000u /* of a tenth of a millisecond */
 
-/* lengths_agree - the mapping has what the file has: with an external lock others may have made it longer, or shorter. */
+/* lengths_agree - the mapping has what the file has: with an external lock others may have made it
+ * longer, or shorter. */
 static int lengths_agree(struct daxkv_store *store)
 {
 	uint64_t length;
@@ -30,8 +32,9 @@ static int lengths_agree(struct daxkv_store *store)
 	return map_extend(&store->map, min_u64(length, store->map.reserve));
 }
 
-/* whole_open - the ring of the whole file, as far as others made it grow: recovery looks at all that records name. By a
- * mapping of its own where this process reserved too little address space. whole_close ends it. */
+/* whole_open - the ring of the whole file, as far as others made it grow: recovery looks at all
+ * that records name. By a mapping of its own where this process reserved too little address space.
+ * whole_close ends it. */
 static int whole_open(struct daxkv_store *store, struct map *whole, struct ring *ring)
 {
 	uint64_t length;
@@ -43,8 +46,10 @@ static int whole_open(struct daxkv_store *store, struct map *whole, struct ring 
 		rc = map_file_size(&store->map, &length);
 	if (rc || round_down(length, store->page_size) <= store->map.reserve)
 		return rc;
-	*whole = (struct map){.fd = store->map.fd, .rdonly = store->map.rdonly, .path = store->map.path};
-	rc = map_attach(whole, round_down(length, store->page_size), 0, map_pmem(store->map.medium), false);
+	*whole =
+	    (struct map){.fd = store->map.fd, .rdonly = store->map.rdonly, .path = store->map.path};
+	rc = map_attach(whole, round_down(length, store->page_size), 0, map_pmem(store->map.medium),
+	                false);
 	ring->map = whole;
 	return rc;
 }
@@ -58,7 +63,8 @@ static void whole_close(struct daxkv_store *store, struct map *whole)
 	map_detach(whole);
 }
 
-/* recover_for - the writer died: its last record counts or does not, as after a crash, but readers go on meanwhile. */
+/* recover_for - the writer died: its last record counts or does not, as after a crash, but readers
+ * go on meanwhile. */
 static int recover_for(struct daxkv_store *store)
 {
 	struct recover_result r;
@@ -70,8 +76,9 @@ static int recover_for(struct daxkv_store *store)
 		rc = recover(&ring, &r);
 	whole_close(store, &whole);
 	if (!rc && r.txn < store->share->published)
-		rc = err_corrupt(store->ring.off, "ring: the newest valid record is %lu, but %lu was published", (unsigned long)r.txn,
-		                 (unsigned long)store->share->published);
+		rc = err_corrupt(store->ring.off,
+		                 "ring: the newest valid record is %lu, but %lu was published",
+		                 (unsigned long)r.txn, (unsigned long)store->share->published);
 	if (!rc)
 		rc = share_limbo_cut(&store->share_file, r.txn);
 	if (rc)
@@ -80,7 +87,8 @@ static int recover_for(struct daxkv_store *store)
 		map_touch(&store->map);
 	store->known = UINT64_MAX;
 	store->share->durable = store->share->releasable = r.txn;
-	store->share->size = load_word(&((const struct fmt_super *)(const void *)store->map.base)->size);
+	store->share->size =
+	    load_word(&((const struct fmt_super *)(const void *)store->map.base)->size);
 	__atomic_store_n(&store->share->published, r.txn, __ATOMIC_SEQ_CST);
 	return 0;
 }
@@ -114,18 +122,22 @@ int commit_take_over(struct daxkv_store *store, bool died)
 		return 0;
 	bool behind = commit_behind(store);
 
-	if (died || !store->share->recovered) /* what was found clean when it was opened may be so in a cache only [R4] */
+	if (died || !store->share->recovered) /* what was found clean when it was opened may be so
+	                                         in a cache only [R4] */
 		rc = recover_for(store);
 	if (rc && store->map.pm.failed)
-		__atomic_store_n(&store->share->panic, (uint32_t)store->map.pm.failed, __ATOMIC_SEQ_CST);
-	if (rc) /* it stays to be done: another process may have the memory, or the descriptors, that were missing here */
+		__atomic_store_n(&store->share->panic, (uint32_t)store->map.pm.failed,
+		                 __ATOMIC_SEQ_CST);
+	if (rc) /* it stays to be done: another process may have the memory, or the descriptors,
+	           that were missing here */
 		return rc;
 	store->share->recovered = 1;
 	last = __atomic_load_n(&store->share->published, __ATOMIC_RELAXED);
 	rc = share_agrees(store, last);
 	if (!rc && store->share->size > store->map.size)
 		rc = map_extend(&store->map, store->share->size);
-	if (!rc && behind) /* all words are durable in place, as in a store that was just opened: nothing waits [R3] */
+	if (!rc && behind) /* all words are durable in place, as in a store that was just opened:
+	                      nothing waits [R3] */
 		limbo_free(&store->space.limbo);
 	if (!rc)
 		rc = space_reset(&store->space, load_word(&super->size));
@@ -140,13 +152,15 @@ int commit_take_over(struct daxkv_store *store, bool died)
 	store->space.releasable = store->share->releasable;
 	store->known = last;
 	__atomic_store_n(&store->share->writer_pid, getpid(), __ATOMIC_RELAXED);
-	__atomic_store_n(&store->share->last_writer, store->share_file.owner, __ATOMIC_RELEASE); /* pairs with daxkv_writer_pid */
+	__atomic_store_n(&store->share->last_writer, store->share_file.owner,
+	                 __ATOMIC_RELEASE); /* pairs with daxkv_writer_pid */
 	store->followed = false;
 	return 0;
 }
 
-/* newer - whether the file has a commit, or an attempt at one, that this store does not know. Its record, or one that came after it, is in the place where the
- * next is to be; or it was made clean. */
+/* newer - whether the file has a commit, or an attempt at one, that this store does not know. Its
+ * record, or one that came after it, is in the place where the next is to be; or it was made
+ * clean. */
 static bool newer(const struct daxkv_store *store)
 {
 	const struct fmt_super *super = (const void *)store->map.base;
@@ -179,21 +193,29 @@ static int follow_commits(struct daxkv_store *store)
 	if (rc)
 		return rc;
 	if (!in_place)
-		return store->read_only ? err_set(DAXKV_BUSY, "another process died in its commit: a writer has to put it right") : commit_take_over(store, true);
+		return store->read_only
+		           ? err_set(
+		                 DAXKV_BUSY,
+		                 "another process died in its commit: a writer has to put it right")
+		           : commit_take_over(store, true);
 	size = load_word(&super->size);
 	if (size > store->map.reserve)
-		return err_set(DAXKV_FULL, "the store has grown to %lu bytes; this process opened it with a maximum of %lu", (unsigned long)size,
-		               (unsigned long)store->map.reserve);
+		return err_set(DAXKV_FULL,
+		               "the store has grown to %lu bytes; this process opened it with a "
+		               "maximum of %lu",
+		               (unsigned long)size, (unsigned long)store->map.reserve);
 	if (size > store->map.size)
-		return err_corrupt(offsetof(struct fmt_super, size), "truncated: the store uses %lu bytes, the file has %lu", (unsigned long)size,
-		                   (unsigned long)store->map.size);
+		return err_corrupt(offsetof(struct fmt_super, size),
+		                   "truncated: the store uses %lu bytes, the file has %lu",
+		                   (unsigned long)size, (unsigned long)store->map.size);
 	store->followed = true;
 	__atomic_store_n(&store->share->size, size, __ATOMIC_RELEASE);
 	__atomic_store_n(&store->share->published, txn, __ATOMIC_SEQ_CST);
 	return 0;
 }
 
-/* follow_copy - somebody has opened the store for writing, so that the filesystem has made a copy of the file: that is the store now. */
+/* follow_copy - somebody has opened the store for writing, so that the filesystem has made a copy
+ * of the file: that is the store now. */
 static int follow_copy(struct daxkv_store *store)
 {
 	int rc = 0;
@@ -203,7 +225,8 @@ static int follow_copy(struct daxkv_store *store)
 		rc = map_follow_copy(&store->map);
 	if (!rc && store->lock.data_fd >= 0) /* the descriptor is another one by that number */
 		rc = lock_data(&store->lock, store->map.fd, true);
-	if (!rc && !store->external_lock) /* with an external lock nothing tells of writers: each read looks anew */
+	if (!rc && !store->external_lock) /* with an external lock nothing tells of writers: each
+	                                     read looks anew */
 		__atomic_store_n(&store->copied, false, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&store->reader_mutex);
 	return rc;
@@ -213,7 +236,8 @@ int commit_follow(struct daxkv_store *store)
 {
 	const struct timespec pause = {.tv_nsec = 100000};
 
-	if (__atomic_load_n(&store->copied, __ATOMIC_RELAXED) && (store->external_lock || __atomic_load_n(&store->share->writable, __ATOMIC_ACQUIRE))) {
+	if (__atomic_load_n(&store->copied, __ATOMIC_RELAXED) &&
+	    (store->external_lock || __atomic_load_n(&store->share->writable, __ATOMIC_ACQUIRE))) {
 		int rc = follow_copy(store);
 
 		if (rc)
@@ -222,7 +246,10 @@ int commit_follow(struct daxkv_store *store)
 	if (!store->external_lock)
 		return 0;
 	for (unsigned int tries = 0; newer(store); tries++) {
-		if (registry_writing(store) || __atomic_load_n(&store->writer, __ATOMIC_ACQUIRE)) /* pairs with begin_write: who writes here is at the front */
+		if (registry_writing(store) ||
+		    __atomic_load_n(&store->writer,
+		                    __ATOMIC_ACQUIRE)) /* pairs with begin_write: who writes here is
+		                                          at the front */
 			return 0;
 		if (wlock_try(&store->share->writer, store->share_file.owner)) {
 			int rc = newer(store) ? follow_commits(store) : 0;
@@ -231,7 +258,9 @@ int commit_follow(struct daxkv_store *store)
 			return rc;
 		}
 		if (tries == FOLLOW_TRIES)
-			return err_set(DAXKV_BUSY, "another thread has been catching up with the file for a second");
+			return err_set(
+			    DAXKV_BUSY,
+			    "another thread has been catching up with the file for a second");
 		const int cancel = cancel_off();
 
 		nanosleep(&pause, NULL); /* another thread follows, or begins to write */

@@ -70,7 +70,8 @@ int dbi_open_tables(struct daxkv_store *store, uint32_t max_dbs)
 	const struct daxkv_val none = {0, NULL};
 
 	t->max = max_dbs < DBI_MAX ? max_dbs : DBI_MAX;
-	t->mask = pow2_from(t->max + t->max / 2 + 1024) - 1; /* some more, for those that are GONE */
+	t->mask =
+	    pow2_from(t->max + t->max / 2 + 1024) - 1; /* some more, for those that are GONE */
 	t->room = t->mask + 1;
 	t->high = DAXKV_MAIN + 1;
 	t->dbi = calloc(t->room, sizeof *t->dbi); /* memory that is not used is not there yet */
@@ -165,7 +166,8 @@ static bool handle_prune(struct dbi_table *t, struct dbi *d, uint64_t oldest)
 	return true;
 }
 
-/* table_prune - all entries. One that is not done stops it: others have had their names less long. */
+/* table_prune - all entries. One that is not done stops it: others have had their names less
+ * long. */
 static void table_prune(const struct daxkv_store *store, struct dbi_table *t)
 {
 	struct dbi *gone = past_first(&t->gone), *renamed = past_first(&t->renamed);
@@ -228,9 +230,9 @@ static struct dbi *free_find(struct daxkv_txn *txn, struct dbi_table *t)
 	return d;
 }
 
-/* entry_next - an entry for a new handle. When those that were used have had all their numbers, a new
- * one is better. When there is none, a snapshot from before many drops has to do without the first
- * of them. NULL: all belong to the running transaction. */
+/* entry_next - an entry for a new handle. When those that were used have had all their numbers, a
+ * new one is better. When there is none, a snapshot from before many drops has to do without the
+ * first of them. NULL: all belong to the running transaction. */
 static struct dbi *entry_next(struct daxkv_txn *txn, struct dbi_table *t)
 {
 	const uint64_t numbers = (UINT64_C(1) << 32) / t->room;
@@ -259,8 +261,8 @@ static void name_push(struct dbi_table *t, struct dbi *d, struct dbi_name *n)
 	entry_changed(d);
 }
 
-/* entry_open - a new handle. Where another one has the name from a later snapshot on, it is good for
- * those before only. */
+/* entry_open - a new handle. Where another one has the name from a later snapshot on, it is good
+ * for those before only. */
 static int entry_open(struct daxkv_txn *txn, const struct daxkv_val *name, const struct search *s,
                       daxkv_db *db)
 {
@@ -512,8 +514,8 @@ int dbi_copy(struct daxkv_txn *txn, daxkv_db db, uint64_t snapshot, struct dbsta
 	return rc;
 }
 
-void dbi_compare_set(struct daxkv_store *store, daxkv_db db, uint32_t flag, daxkv_compare_fn *fn, void *arg,
-                     struct dbstate *s)
+void dbi_compare_set(struct daxkv_store *store, daxkv_db db, uint32_t flag, daxkv_compare_fn *fn,
+                     void *arg, struct dbstate *s)
 {
 	pthread_mutex_lock(&store->dbi_mutex);
 	struct dbi *d = entry_of(store, db);

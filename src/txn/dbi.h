@@ -48,8 +48,8 @@ void dbi_name_keep(struct dbstate *state, const struct dbi_name *name);
 
 /* dbi_compare_set - the comparator (flag: OWN_COMPARE or OWN_DUP_COMPARE) of the handle, for all
  * transactions to come. */
-void dbi_compare_set(struct daxkv_store *store, daxkv_db db, uint32_t flag, daxkv_compare_fn *fn, void *arg,
-                     struct dbstate *state);
+void dbi_compare_set(struct daxkv_store *store, daxkv_db db, uint32_t flag, daxkv_compare_fn *fn,
+                     void *arg, struct dbstate *state);
 
 /* ---- dbi_index.c ----------------------------------------------------------------------------- */
 
@@ -104,8 +104,8 @@ int dbi_state_read(struct daxkv_txn *txn, const struct fmt_db *catalog, struct d
 /* dbi_state_order - the order for these flags, with the state's comparators. */
 void dbi_state_order(struct dbstate *state, uint32_t flags);
 
-/* dbi_catalog_find - the catalog entry of a named database in the main one: NOT_FOUND, INCOMPATIBLE when a
- * plain entry has that name. */
+/* dbi_catalog_find - the catalog entry of a named database in the main one: NOT_FOUND, INCOMPATIBLE
+ * when a plain entry has that name. */
 int dbi_catalog_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len,
                      struct fmt_db *catalog);
 
@@ -128,8 +128,8 @@ void states_exchange(struct daxkv_txn *txn, uint32_t i, uint32_t j);
 /* dbi_state_named - the write transaction's state has another name, and is found by it. */
 void dbi_state_named(struct daxkv_txn *txn, struct dbstate *state);
 
-/* dbi_twin - the state that the write transaction has for the named database whose catalog entry has that
- * name, under whatever handle; NULL: none. ENOMEM. */
+/* dbi_twin - the state that the write transaction has for the named database whose catalog entry
+ * has that name, under whatever handle; NULL: none. ENOMEM. */
 int dbi_twin(struct daxkv_txn *txn, const struct daxkv_val *name, struct dbstate **twin);
 
 /* dbi_states_give - a nested transaction commits: its parent has its states. */
@@ -158,8 +158,8 @@ static inline int dbi_state(struct daxkv_txn *txn, daxkv_db db, struct dbstate *
 		struct dbstate *s = txn->db[i];
 
 		if (LIKELY(s && s->generation == txn->generation && s->handle == db &&
-			   __atomic_load_n(&s->entry->number, __ATOMIC_RELAXED) == db &&
-			   !(s->flags & (DAXKV_OWN_COMPARE | DAXKV_OWN_DUP_COMPARE)))) {
+		           __atomic_load_n(&s->entry->number, __ATOMIC_RELAXED) == db &&
+		           !(s->flags & (DAXKV_OWN_COMPARE | DAXKV_OWN_DUP_COMPARE)))) {
 			*state = s;
 			return 0;
 		}

@@ -60,7 +60,8 @@ static int name_verify(const struct tree *t, const uint8_t *name, uint32_t len)
 	return rc ? rc : tree_verify(t, &path, NULL);
 }
 
-int dbi_catalog_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len, struct fmt_db *catalog)
+int dbi_catalog_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len,
+                     struct fmt_db *catalog)
 {
 	struct dbstate *main_state;
 	struct item it;
@@ -83,8 +84,8 @@ int dbi_catalog_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len, s
 		return err_set(DAXKV_INCOMPATIBLE,
 		               "the main database has a plain entry of that name");
 	if (it.vlen != sizeof *catalog)
-		return err_corrupt(0, "the catalog entry of database \"%.*s\" has %u bytes", (int)len,
-		                   (const char *)name, it.vlen);
+		return err_corrupt(0, "the catalog entry of database \"%.*s\" has %u bytes",
+		                   (int)len, (const char *)name, it.vlen);
 	memcpy(catalog, it.val, sizeof *catalog);
 	return 0;
 }

@@ -46,7 +46,8 @@ static int state_room(struct daxkv_txn *txn, uint32_t i)
 {
 	if (i >= txn->room) {
 		uint32_t room = i < ROOM_FIRST ? ROOM_FIRST : i + i / 2 + 1;
-		/* What is not used of it is not there: this one may be the only one that it uses. */
+		/* What is not used of it is not there: this one may be the only one that it
+		 * uses. */
 		struct dbstate **more = calloc(room, sizeof(struct dbstate *));
 
 		if (!more)
@@ -195,8 +196,8 @@ static int state_copy(struct dbstate *to, const struct dbstate *from)
 	return 0;
 }
 
-/* inherit - a nested transaction looks at entry i for the first time. What its commit needs in outer
- * ones is made now. ENOMEM. */
+/* inherit - a nested transaction looks at entry i for the first time. What its commit needs in
+ * outer ones is made now. ENOMEM. */
 static int inherit(struct daxkv_txn *txn, uint32_t i)
 {
 	const struct dbstate *from;

@@ -2,8 +2,9 @@
 /*
  * desc.c - descriptor pages: root, page counts and the number of entries of one database.
  *
- * The number of entries must be right for every snapshot, and a commit should not dirty more than a line for it: so it is a list of words,
- * one for each transaction that changed it, and a snapshot reads the last that it may see. A full list gives way to a new page.
+ * The number of entries must be right for every snapshot, and a commit should not dirty more than a
+ * line for it: so it is a list of words, one for each transaction that changed it, and a snapshot
+ * reads the last that it may see. A full list gives way to a new page.
  */
 #include "txn/desc.h"
 
@@ -12,7 +13,7 @@
 #include "txn/store.h"
 
 #define COUNT_MASK (((uint64_t)1 << FMT_COUNT_BITS) - 1)
-#define AGE_MAX ((uint64_t)1 << (64 - FMT_COUNT_BITS))
+#define AGE_MAX    ((uint64_t)1 << (64 - FMT_COUNT_BITS))
 
 static uint32_t desc_pairs(uint32_t psize)
 {
@@ -49,7 +50,8 @@ uint64_t desc_count(const struct view *v, const struct fmt_desc *desc)
 }
 
 /* leaf_says - of a database that is one leaf, which is sound. */
-static int leaf_says(const struct view *v, const struct fmt_page *page, uint64_t off, struct desc_says *says)
+static int leaf_says(const struct view *v, const struct fmt_page *page, uint64_t off,
+                     struct desc_says *says)
 {
 	struct leaf leaf;
 	uint32_t eoff;
@@ -73,7 +75,8 @@ static int leaf_says(const struct view *v, const struct fmt_page *page, uint64_t
 	return rc;
 }
 
-int desc_says(const struct view *v, const struct fmt_db *catalog, bool counts, struct desc_says *says)
+int desc_says(const struct view *v, const struct fmt_db *catalog, bool counts,
+              struct desc_says *says)
 {
 	const struct fmt_page *page = NULL;
 	const struct fmt_desc *desc;
@@ -125,7 +128,8 @@ int desc_new(struct wset *w, uint32_t flags, uint64_t count, uint64_t prev, uint
 	if (rc)
 		return rc;
 	memset(w->image, 0, w->psize);
-	desc->page = (struct fmt_page){.birth = w->txn, .prev = prev, .type = FMT_DESC, .end = FMT_DESC_COUNTS};
+	desc->page = (struct fmt_page){
+	    .birth = w->txn, .prev = prev, .type = FMT_DESC, .end = FMT_DESC_COUNTS};
 	desc->flags = flags;
 	desc->base_count = count;
 	desc->page.crc = desc_crc(desc);
@@ -134,12 +138,14 @@ int desc_new(struct wset *w, uint32_t flags, uint64_t count, uint64_t prev, uint
 	return 0;
 }
 
-/* free_pair - the first unused count word; a binary search, but where the last commit left off is tried first. */
+/* free_pair - the first unused count word; a binary search, but where the last commit left off is
+ * tried first. */
 static uint64_t free_pair(const struct dbstate *s, const struct fmt_desc *desc, uint32_t psize)
 {
 	uint64_t lo = 0, hi = desc_pairs(psize);
 
-	if (s->counted == s->desc && s->npairs <= hi && (s->npairs == 0 || load_word(&desc->counts[s->npairs - 1])) &&
+	if (s->counted == s->desc && s->npairs <= hi &&
+	    (s->npairs == 0 || load_word(&desc->counts[s->npairs - 1])) &&
 	    (s->npairs == hi || !load_word(&desc->counts[s->npairs])))
 		return s->npairs;
 	while (lo < hi) {
@@ -159,14 +165,16 @@ static uint64_t last_count(const struct fmt_desc *desc, uint64_t npairs)
 	return npairs ? load_word(&desc->counts[npairs - 1]) & COUNT_MASK : desc->base_count;
 }
 
-static int word_if_changed(struct daxkv_store *store, struct words *words, const uint64_t *word, uint64_t value)
+static int word_if_changed(struct daxkv_store *store, struct words *words, const uint64_t *word,
+                           uint64_t value)
 {
 	if (load_word(word) == value)
 		return 0;
 	return words_add(words, (uint64_t)((const uint8_t *)word - store->map.base), value);
 }
 
-static void desc_write_private(struct daxkv_store *store, struct wpage *wp, const struct fmt_desc *desc, const struct tree *t)
+static void desc_write_private(struct daxkv_store *store, struct wpage *wp,
+                               const struct fmt_desc *desc, const struct tree *t)
 {
 	struct pm *pm = &store->map.pm;
 	uint32_t crc;
@@ -194,7 +202,8 @@ int desc_commit(struct daxkv_store *store, struct dbstate *state, struct words *
 		state->npairs = 0;
 		return 0;
 	}
-	uint64_t n = free_pair(state, desc, store->page_size), age = store->wset.txn - desc->page.birth;
+	uint64_t n = free_pair(state, desc, store->page_size),
+	         age = store->wset.txn - desc->page.birth;
 	int rc = 0;
 
 	if (last_count(desc, n) != t->count) {
@@ -202,7 +211,8 @@ int desc_commit(struct daxkv_store *store, struct dbstate *state, struct words *
 			*full = true;
 			return 0;
 		}
-		rc = words_add(words, state->desc + FMT_DESC_COUNTS + n * FMT_WORD, age << FMT_COUNT_BITS | t->count);
+		rc = words_add(words, state->desc + FMT_DESC_COUNTS + n * FMT_WORD,
+		               age << FMT_COUNT_BITS | t->count);
 		n++;
 	}
 	if (!rc)

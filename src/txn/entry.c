@@ -12,23 +12,32 @@
 int entry_key_refuse(const struct daxkv_store *store, const struct daxkv_val *key)
 {
 	if (!key || key->size == 0 || key->size > store->max_key)
-		return err_set(DAXKV_KEY_SIZE, "a key of %zu bytes; 1 to %u are possible", key ? key->size : 0, store->max_key);
+		return err_set(DAXKV_KEY_SIZE, "a key of %zu bytes; 1 to %u are possible",
+		               key ? key->size : 0, store->max_key);
 	if (!key->data)
 		return err_set(EINVAL, "a key of %zu bytes, but no bytes", key->size);
-	return err_set(DAXKV_KEY_SIZE, "a key of %zu bytes in a database of integer keys: 4 or 8 are possible", key->size);
+	return err_set(DAXKV_KEY_SIZE,
+	               "a key of %zu bytes in a database of integer keys: 4 or 8 are possible",
+	               key->size);
 }
 
-int entry_dup_check(const struct daxkv_store *store, const struct order *o, const struct daxkv_val *key, const struct daxkv_val *dup)
+int entry_dup_check(const struct daxkv_store *store, const struct order *o,
+                    const struct daxkv_val *key, const struct daxkv_val *dup)
 {
 	size_t pair = leaf_usable(store->page_size) / 2 - PAIR_SLACK;
 
 	if (!dup->data && dup->size)
 		return err_set(EINVAL, "a duplicate of %zu bytes, but no bytes", dup->size);
 	if (dup->size > store->max_key || key->size + dup->size > pair)
-		return err_set(DAXKV_VALUE_SIZE, "a duplicate of %zu bytes for a key of %zu; at most %u, and %zu together, are possible", dup->size, key->size,
-		               store->max_key, pair);
+		return err_set(DAXKV_VALUE_SIZE,
+		               "a duplicate of %zu bytes for a key of %zu; at most %u, and %zu "
+		               "together, are possible",
+		               dup->size, key->size, store->max_key, pair);
 	if (o->dup == ORDER_INTEGER && dup->size != 4 && dup->size != 8)
-		return err_set(DAXKV_VALUE_SIZE, "a duplicate of %zu bytes in a database of integer values: 4 or 8 are possible", dup->size);
+		return err_set(
+		    DAXKV_VALUE_SIZE,
+		    "a duplicate of %zu bytes in a database of integer values: 4 or 8 are possible",
+		    dup->size);
 	return 0;
 }
 
@@ -38,7 +47,8 @@ int entry_large(const struct view *v, const struct item *it, struct daxkv_val *v
 	const uint8_t *bytes;
 
 	if (it->vlen != sizeof blob)
-		return err_corrupt((uint64_t)(it->key - v->base), "an entry of %u bytes stands for a large value", it->vlen);
+		return err_corrupt((uint64_t)(it->key - v->base),
+		                   "an entry of %u bytes stands for a large value", it->vlen);
 	memcpy(&blob, it->val, sizeof blob);
 	int rc = blob_bytes(v, &blob, &bytes);
 
@@ -49,7 +59,7 @@ int entry_large(const struct view *v, const struct item *it, struct daxkv_val *v
 	return 0;
 }
 
-/* ---- put ------------------------------------------------------------------------------------------------------------------ */
+/* ---- put ------------------------------------------------------------------------------------- */
 
 /* put_append_ok - with APPEND: EXIST unless the key lies behind the last one. */
 static int put_append_ok(const struct put *p)
@@ -69,7 +79,10 @@ static int put_append_ok(const struct put *p)
 		rc = leaf_item(&p->path->leaf, eoff, &it);
 	if (rc)
 		return rc;
-	return order_key_cmp(&p->s->order, it.key, it.klen, p->key->data, (uint32_t)p->key->size) < 0 ? 0 : DAXKV_EXIST;
+	return order_key_cmp(&p->s->order, it.key, it.klen, p->key->data, (uint32_t)p->key->size) <
+	               0
+	           ? 0
+	           : DAXKV_EXIST;
 }
 
 /* put_key_taken - with duplicates: whether the key has any; *it is the first. */
@@ -97,12 +110,14 @@ static int put_fixed_ok(const struct put *p)
 	if (!rc)
 		rc = leaf_item(&p->path->leaf, eoff, &it);
 	if (!rc && it.vlen != p->value->size)
-		rc = err_set(DAXKV_VALUE_SIZE, "a duplicate of %zu bytes in a database whose duplicates have %u", p->value->size, it.vlen);
+		rc = err_set(DAXKV_VALUE_SIZE,
+		             "a duplicate of %zu bytes in a database whose duplicates have %u",
+		             p->value->size, it.vlen);
 	return rc;
 }
 
-/* put_same - whether the entry at the path has the bytes of key and value: a comparator may call others
- * equal, which are then replaced. */
+/* put_same - whether the entry at the path has the bytes of key and value: a comparator may call
+ * others equal, which are then replaced. */
 static int put_same(const struct put *p, bool *same)
 {
 	struct item it;
@@ -114,7 +129,8 @@ static int put_same(const struct put *p, bool *same)
 	return rc;
 }
 
-/* put_dup_allowed - the answers that need no change: EXIST; *present when the pair is there already. */
+/* put_dup_allowed - the answers that need no change: EXIST; *present when the pair is there
+ * already. */
 static int put_dup_allowed(struct put *p, bool *present)
 {
 	struct item it;
@@ -131,7 +147,8 @@ static int put_dup_allowed(struct put *p, bool *present)
 		return rc ? rc : taken ? DAXKV_EXIST : 0;
 	}
 	if (*present)
-		return p->flags & (DAXKV_NO_DUP_DATA | DAXKV_APPEND_DUP) ? DAXKV_EXIST : put_same(p, present);
+		return p->flags & (DAXKV_NO_DUP_DATA | DAXKV_APPEND_DUP) ? DAXKV_EXIST
+		                                                         : put_same(p, present);
 	if (p->flags & DAXKV_APPEND_DUP) {
 		rc = put_key_taken(p, PROBE_AT, &it, &taken); /* what lies behind the pair */
 		return rc ? rc : taken ? DAXKV_EXIST : 0;
@@ -162,7 +179,8 @@ static int put_unique_allowed(struct put *p)
 static int put_store(struct put *p)
 {
 	struct daxkv_store *store = p->txn->store;
-	struct item item = {.key = p->key->data, .klen = (uint32_t)p->key->size, .flags = p->entry_flags};
+	struct item item = {
+	    .key = p->key->data, .klen = (uint32_t)p->key->size, .flags = p->entry_flags};
 	bool reserve = p->flags & DAXKV_RESERVE;
 	const uint8_t *value;
 	struct fmt_blob blob;
@@ -171,8 +189,10 @@ static int put_store(struct put *p)
 
 	dbi_changed(p->txn, p->s);
 	if (p->value->size > leaf_usable(store->page_size) ||
-	    leaf_cost(&p->s->order, item.klen, (uint32_t)p->value->size) > leaf_usable(store->page_size) / 2) {
-		rc = blob_write(&store->wset, reserve ? NULL : p->value->data, p->value->size, &blob);
+	    leaf_cost(&p->s->order, item.klen, (uint32_t)p->value->size) >
+	        leaf_usable(store->page_size) / 2) {
+		rc = blob_write(&store->wset, reserve ? NULL : p->value->data, p->value->size,
+		                &blob);
 		if (rc)
 			return rc;
 		item.flags |= FMT_ENTRY_BLOB;
@@ -185,12 +205,17 @@ static int put_store(struct put *p)
 	rc = tree_store(&p->s->tree, p->path, &item, &value, &leaf);
 	if (rc || !reserve)
 		return rc;
-	p->txn->reserved = (struct reserved){.value = value, .leaf = leaf, .vlen = item.vlen, .pending = true, .blob = item.flags & FMT_ENTRY_BLOB};
+	p->txn->reserved = (struct reserved){.value = value,
+	                                     .leaf = leaf,
+	                                     .vlen = item.vlen,
+	                                     .pending = true,
+	                                     .blob = item.flags & FMT_ENTRY_BLOB};
 	item.val = value;
 	return entry_value(txn_view(p->txn), &item, p->value);
 }
 
-int entry_put_check(const struct daxkv_store *store, const struct order *o, const struct daxkv_val *key, const struct daxkv_val *value, unsigned int flags)
+int entry_put_check(const struct daxkv_store *store, const struct order *o,
+                    const struct daxkv_val *key, const struct daxkv_val *value, unsigned int flags)
 {
 	int rc = entry_key_check(store, o, key);
 
@@ -204,7 +229,9 @@ int entry_put_check(const struct daxkv_store *store, const struct order *o, cons
 		return entry_dup_check(store, o, key, &sized);
 	}
 	if (value->size > store->map.reserve)
-		return err_set(DAXKV_VALUE_SIZE, "a value of %zu bytes; the store can have at most %lu", value->size, (unsigned long)store->map.reserve);
+		return err_set(DAXKV_VALUE_SIZE,
+		               "a value of %zu bytes; the store can have at most %lu", value->size,
+		               (unsigned long)store->map.reserve);
 	return 0;
 }
 
@@ -222,7 +249,8 @@ int entry_put_at(struct put *p)
 }
 
 /* put_in_batch - a key behind all others, while more such come: see tree_append.c. */
-static int put_in_batch(struct daxkv_txn *txn, struct dbstate *s, const struct daxkv_val *key, const struct daxkv_val *value, unsigned int flags, bool *done)
+static int put_in_batch(struct daxkv_txn *txn, struct dbstate *s, const struct daxkv_val *key,
+                        const struct daxkv_val *value, unsigned int flags, bool *done)
 {
 	const struct order *o = &s->order;
 	uint32_t half = leaf_usable(txn->store->page_size) / 2;
@@ -231,16 +259,21 @@ static int put_in_batch(struct daxkv_txn *txn, struct dbstate *s, const struct d
 	if (flags & DAXKV_RESERVE ||
 	    (!entry_plain(txn->store, o, key, value) &&
 	     (entry_key_check(txn->store, o, key) || !value || !value->data || value->size > half ||
-	      leaf_cost(o, (uint32_t)key->size, (uint32_t)value->size) > half || (o->dups && entry_dup_check(txn->store, o, key, value)))))
+	      leaf_cost(o, (uint32_t)key->size, (uint32_t)value->size) > half ||
+	      (o->dups && entry_dup_check(txn->store, o, key, value)))))
 		return 0;
-	struct item item = {.key = key->data, .klen = (uint32_t)key->size, .val = value->data, .vlen = (uint32_t)value->size};
+	struct item item = {.key = key->data,
+	                    .klen = (uint32_t)key->size,
+	                    .val = value->data,
+	                    .vlen = (uint32_t)value->size};
 	int rc = tree_batch_put(&s->tree, &item, flags & (DAXKV_APPEND | DAXKV_NO_OVERWRITE), done);
 
 	return rc ? txn_break(txn, rc) : 0;
 }
 
-/* put_reserve_dup - with sorted duplicates the place of a value depends on its bytes, which are still
- * to come: it must be its key's first. Until then it is taken as zeros. INCOMPATIBLE, EXIST. */
+/* put_reserve_dup - with sorted duplicates the place of a value depends on its bytes, which are
+ * still to come: it must be its key's first. Until then it is taken as zeros. INCOMPATIBLE,
+ * EXIST. */
 static int put_reserve_dup(struct put *p, struct daxkv_val *as)
 {
 	static const uint8_t zeros[FMT_PAGE_MAX / 2];
@@ -253,14 +286,22 @@ static int put_reserve_dup(struct put *p, struct daxkv_val *as)
 	if (rc || !taken)
 		return rc;
 	if (!(p->flags & DAXKV_NO_OVERWRITE))
-		return err_set(DAXKV_INCOMPATIBLE, "RESERVE for a key that has sorted duplicates already");
+		return err_set(DAXKV_INCOMPATIBLE,
+		               "RESERVE for a key that has sorted duplicates already");
 	rc = entry_value(txn_view(p->txn), &it, p->value);
 	return rc ? rc : DAXKV_EXIST;
 }
 
-int entry_put_any(struct daxkv_txn *txn, struct dbstate *s, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags, uint32_t entry_flags)
+int entry_put_any(struct daxkv_txn *txn, struct dbstate *s, const struct daxkv_val *key,
+                  struct daxkv_val *value, unsigned int flags, uint32_t entry_flags)
 {
-	struct put p = {.txn = txn, .s = s, .key = key, .value = value, .flags = flags, .entry_flags = entry_flags, .path = txn->store->scratch.finger};
+	struct put p = {.txn = txn,
+	                .s = s,
+	                .key = key,
+	                .value = value,
+	                .flags = flags,
+	                .entry_flags = entry_flags,
+	                .path = txn->store->scratch.finger};
 	bool done = false;
 	int rc = s->tree.batch && !entry_flags ? put_in_batch(txn, s, key, value, flags, &done) : 0;
 
@@ -284,7 +325,7 @@ int entry_put_any(struct daxkv_txn *txn, struct dbstate *s, const struct daxkv_v
 	return rc ? rc : entry_put_at(&p);
 }
 
-/* ---- del ------------------------------------------------------------------------------------------------------------------ */
+/* ---- del ------------------------------------------------------------------------------------- */
 
 int entry_remove(struct daxkv_txn *txn, struct dbstate *s, struct path *path)
 {

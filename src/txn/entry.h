@@ -15,17 +15,22 @@
  * entry_put_any - every other put. */
 int entry_put_any(struct daxkv_txn *txn, struct dbstate *state, const struct daxkv_val *key,
                   struct daxkv_val *value, unsigned int flags, uint32_t entry_flags);
-static inline __attribute__((always_inline)) int entry_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags,
-                                                     uint32_t entry_flags)
+static inline __attribute__((always_inline)) int entry_put(struct daxkv_txn *txn, daxkv_db db,
+                                                           const struct daxkv_val *key,
+                                                           struct daxkv_val *value,
+                                                           unsigned int flags, uint32_t entry_flags)
 {
 	struct dbstate *s;
 	int rc = dbi_state(txn, db, &s);
 
 	if (UNLIKELY(rc))
 		return rc;
-	if (s->tree.batch && !entry_flags && !(flags & DAXKV_RESERVE) && key && value && value->data &&
-	    leaf_pack_like(&s->tree.batch->pack, key->size, value->size)) {
-		struct item item = {.key = key->data, .klen = (uint32_t)key->size, .val = value->data, .vlen = (uint32_t)value->size};
+	if (s->tree.batch && !entry_flags && !(flags & DAXKV_RESERVE) && key && value &&
+	    value->data && leaf_pack_like(&s->tree.batch->pack, key->size, value->size)) {
+		struct item item = {.key = key->data,
+		                    .klen = (uint32_t)key->size,
+		                    .val = value->data,
+		                    .vlen = (uint32_t)value->size};
 
 		if (LIKELY(tree_batch_add(&s->tree, &item)))
 			return 0;
@@ -33,8 +38,8 @@ static inline __attribute__((always_inline)) int entry_put(struct daxkv_txn *txn
 	return entry_put_any(txn, s, key, value, flags, entry_flags);
 }
 
-/* entry_put_check - KEY_SIZE, VALUE_SIZE, INCOMPATIBLE, EINVAL unless key and value suit the database. entry_put_at - the rest of a put, whose place path
- * has. Errors of daxkv_put. */
+/* entry_put_check - KEY_SIZE, VALUE_SIZE, INCOMPATIBLE, EINVAL unless key and value suit the
+ * database. entry_put_at - the rest of a put, whose place path has. Errors of daxkv_put. */
 struct put {
 	struct daxkv_txn *txn;
 	struct dbstate *s;
@@ -44,11 +49,13 @@ struct put {
 	uint32_t entry_flags;
 	struct path *path;
 };
-int entry_put_check(const struct daxkv_store *store, const struct order *order, const struct daxkv_val *key, const struct daxkv_val *value, unsigned int flags);
+int entry_put_check(const struct daxkv_store *store, const struct order *order,
+                    const struct daxkv_val *key, const struct daxkv_val *value, unsigned int flags);
 int entry_put_at(struct put *put);
 
 /* entry_probe - what is searched for a key, or for a pair. */
-static inline struct probe entry_probe(const struct daxkv_val *key, const struct daxkv_val *dup, enum probe_edge edge)
+static inline struct probe entry_probe(const struct daxkv_val *key, const struct daxkv_val *dup,
+                                       enum probe_edge edge)
 {
 	struct probe p = {.key = key->data, .klen = (uint32_t)key->size, .edge = edge};
 
@@ -59,10 +66,11 @@ static inline struct probe entry_probe(const struct daxkv_val *key, const struct
 	return p;
 }
 
-/* entry_remove - take out the entry that path has. entry_remove_all - all pairs of a key; NOT_FOUND. INCOMPATIBLE for a
- * catalog entry. */
+/* entry_remove - take out the entry that path has. entry_remove_all - all pairs of a key;
+ * NOT_FOUND. INCOMPATIBLE for a catalog entry. */
 int entry_remove(struct daxkv_txn *txn, struct dbstate *state, struct path *path);
-int entry_remove_all(struct daxkv_txn *txn, struct dbstate *state, const uint8_t *key, uint32_t klen);
+int entry_remove_all(struct daxkv_txn *txn, struct dbstate *state, const uint8_t *key,
+                     uint32_t klen);
 
 /* entry_bytes - bytes of a page, which the caller promises not to write. */
 static inline struct daxkv_val entry_bytes(const uint8_t *p, uint32_t size)
@@ -76,14 +84,19 @@ static inline struct daxkv_val entry_bytes(const uint8_t *p, uint32_t size)
 }
 
 /* entry_size - bytes of key and value that a leaf gets. */
-static inline uint32_t entry_size(const struct daxkv_store *store, const struct daxkv_val *key, const struct daxkv_val *value)
+static inline uint32_t entry_size(const struct daxkv_store *store, const struct daxkv_val *key,
+                                  const struct daxkv_val *value)
 {
-	return (uint32_t)(key->size + (value->size < store->page_size / 2 ? value->size : sizeof(struct fmt_blob)));
+	return (uint32_t)(key->size + (value->size < store->page_size / 2
+	                                   ? value->size
+	                                   : sizeof(struct fmt_blob)));
 }
 
-/* entry_value - an item's value as the caller gets it. CORRUPT. entry_large - of one that lies outside its page. */
+/* entry_value - an item's value as the caller gets it. CORRUPT. entry_large - of one that lies
+ * outside its page. */
 int entry_large(const struct view *view, const struct item *item, struct daxkv_val *value);
-static inline int entry_value(const struct view *view, const struct item *item, struct daxkv_val *value)
+static inline int entry_value(const struct view *view, const struct item *item,
+                              struct daxkv_val *value)
 {
 	if (UNLIKELY(item->flags & FMT_ENTRY_BLOB))
 		return entry_large(view, item, value);
@@ -91,21 +104,28 @@ static inline int entry_value(const struct view *view, const struct item *item, 
 	return 0;
 }
 
-/* entry_key_check - KEY_SIZE unless the key suits the database. entry_dup_check - VALUE_SIZE likewise. */
+/* entry_key_check - KEY_SIZE unless the key suits the database. entry_dup_check - VALUE_SIZE
+ * likewise. */
 int entry_key_refuse(const struct daxkv_store *store, const struct daxkv_val *key);
-static inline int entry_key_check(const struct daxkv_store *store, const struct order *order, const struct daxkv_val *key)
+static inline int entry_key_check(const struct daxkv_store *store, const struct order *order,
+                                  const struct daxkv_val *key)
 {
-	if (LIKELY(key && key->data && key->size - 1 < store->max_key && (order->key != ORDER_INTEGER || key->size == 4 || key->size == 8)))
+	if (LIKELY(key && key->data && key->size - 1 < store->max_key &&
+	           (order->key != ORDER_INTEGER || key->size == 4 || key->size == 8)))
 		return 0;
 	return entry_key_refuse(store, key);
 }
-/* entry_plain - whether key and value are such as most are: bytes, without duplicates, together in a leaf. No check refuses those. */
+/* entry_plain - whether key and value are such as most are: bytes, without duplicates, together in
+ * a leaf. No check refuses those. */
 #define ENTRY_SLACK 32u /* more than what an entry takes beside key and value */
-static inline bool entry_plain(const struct daxkv_store *store, const struct order *order, const struct daxkv_val *key, const struct daxkv_val *value)
+static inline bool entry_plain(const struct daxkv_store *store, const struct order *order,
+                               const struct daxkv_val *key, const struct daxkv_val *value)
 {
-	return order->key == ORDER_BYTES && !order->dups && key && value && value->data && key->data && key->size - 1 < store->max_key &&
+	return order->key == ORDER_BYTES && !order->dups && key && value && value->data &&
+	       key->data && key->size - 1 < store->max_key &&
 	       value->size <= leaf_usable(store->page_size) / 2 - ENTRY_SLACK - key->size;
 }
-int entry_dup_check(const struct daxkv_store *store, const struct order *order, const struct daxkv_val *key, const struct daxkv_val *dup);
+int entry_dup_check(const struct daxkv_store *store, const struct order *order,
+                    const struct daxkv_val *key, const struct daxkv_val *dup);
 
 #endif

@@ -62,8 +62,8 @@ struct dbi_name { /* what the database is called for snapshots since that one; b
 	             without one nothing */
 	struct dbi_name *older, *newer;
 	uint64_t since;
-	struct daxkv_txn *by; /* the write transaction that renames or drops it, while it runs */
-	bool gone;            /* dropped */
+	struct daxkv_txn *by;  /* the write transaction that renames or drops it, while it runs */
+	bool gone;             /* dropped */
 	uint32_t len, hash;    /* of the bytes */
 	struct dbi *entry;     /* whose name it is */
 	struct dbi_name *next; /* in its bucket */
@@ -99,18 +99,18 @@ struct dbi_table {
 	uint32_t max;  /* handles that may be OPENED or OPEN */
 	uint32_t live; /* handles that are */
 	/* All that belongs to dbi_mutex, so that no call walks through the entries: */
-	struct dbi_name **bucket; /* the names of entries by hash; those with the same bytes: the latest
-	                             since first */
+	struct dbi_name **bucket; /* the names of entries by hash; those with the same bytes: the
+	                             latest since first */
 	uint32_t buckets, names;  /* a power of two; names in them */
 	uint32_t *heap, n_free;   /* FREE entries: that with the fewest lives first */
 	struct dbi_link gone;     /* entries that are GONE, for longest first */
-	struct dbi_link renamed;  /* others with older names, the one that has had its name for longest
-	                             first */
-	struct dbi_link own;      /* what the running write transaction's end changes: an inner nested
-	                             one's entries before those of its parent */
+	struct dbi_link renamed;  /* others with older names, the one that has had its name for
+	                             longest  first */
+	struct dbi_link own; /* what the running write transaction's end changes: an inner nested
+	                        one's entries before those of its parent */
 };
 
-struct state_links { /* of a state in its transaction */
+struct state_links {     /* of a state in its transaction */
 	uint32_t at;     /* the entry */
 	uint32_t hash;   /* of the name */
 	bool named;      /* in a bucket, by its name */
@@ -126,9 +126,9 @@ struct dbstate {
 	const struct dbi *entry; /* of handle */
 	struct tree tree;
 	struct order order;
-	uint64_t desc; /* descriptor page; 0: none, it is one leaf or nothing was ever stored */
+	uint64_t desc;  /* descriptor page; 0: none, it is one leaf or nothing was ever stored */
 	uint64_t named; /* the page that the catalog entry names: desc, or the leaf, or 0 */
-	bool changed; /* set by dbi_changed */
+	bool changed;   /* set by dbi_changed */
 	uint64_t counted, npairs; /* the writer's hint: count words in use in that descriptor */
 	uint64_t version; /* of the entry, when the two below were copied; 0: to be copied at the
 	                     next snapshot */

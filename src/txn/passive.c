@@ -42,7 +42,9 @@ int passive_open(struct daxkv_store *store, uint64_t *txn)
 		return 0;
 	rc = share_peek(store->lock.fd, store->geometry.file_id, &s->life, &published);
 	if (rc == ENODATA && store->lock.used)
-		return err_set(DAXKV_VERSION, "the lock file is in use by another version of daxkv, or for another store");
+		return err_set(
+		    DAXKV_VERSION,
+		    "the lock file is in use by another version of daxkv, or for another store");
 	if (rc && rc != ENODATA)
 		return err_sys(rc, "the lock file");
 	if (store->lock.used) {
@@ -58,14 +60,17 @@ static int byte_file(const struct daxkv_store *store)
 	return store->passive.in_store ? store->map.fd : store->lock.fd;
 }
 
-/* announce - have the newest commit announced; *txn is not older. The mutex is held, nothing is announced. */
+/* announce - have the newest commit announced; *txn is not older. The mutex is held, nothing is
+ * announced. */
 static int announce(struct daxkv_store *store, uint64_t *txn)
 {
 	struct passive *s = &store->passive;
 	int rc = lock_snapshot(byte_file(store), *txn, true);
 
 	if (rc == EAGAIN)
-		return err_set(DAXKV_BUSY, "a program has locked the whole file: a reader cannot announce itself");
+		return err_set(
+		    DAXKV_BUSY,
+		    "a program has locked the whole file: a reader cannot announce itself");
 	if (rc)
 		return err_sys(rc, "announcing a reader");
 	s->announced = *txn + 1;
@@ -89,7 +94,8 @@ int passive_enter(struct daxkv_store *store, uint32_t reader)
 		s->in_store = store->lock.fd < 0;
 	int rc = newest(store, &txn);
 
-	if (!rc && !s->announced) /* else what is announced is older, and serves for this one, too */
+	if (!rc &&
+	    !s->announced) /* else what is announced is older, and serves for this one, too */
 		rc = announce(store, &txn);
 	if (!rc) {
 		__atomic_store_n(&store->share->published, txn, __ATOMIC_SEQ_CST);
@@ -122,7 +128,8 @@ void passive_leave(struct daxkv_store *store, uint32_t reader)
 uint64_t passive_oldest(const struct daxkv_store *store, uint64_t upto)
 {
 	fence_all(); /* pairs with announce [I13] */
-	if (lock_snapshot_oldest(store->lock.fd, &upto) != 0 || lock_snapshot_oldest(store->map.fd, &upto) != 0)
+	if (lock_snapshot_oldest(store->lock.fd, &upto) != 0 ||
+	    lock_snapshot_oldest(store->map.fd, &upto) != 0)
 		return 0; /* who cannot be asked for may be there */
 	return upto;
 }
@@ -134,9 +141,11 @@ int passive_inherit(struct daxkv_store *store, uint64_t upto, struct limbo *limb
 	int rc;
 
 	*unknown = false;
-	if (store->joined || store->lock.passive || store->lock.fd < 0 || passive_oldest(store, upto) == upto)
+	if (store->joined || store->lock.passive || store->lock.fd < 0 ||
+	    passive_oldest(store, upto) == upto)
 		return 0;
-	rc = share_inherit(store->lock.fd, store->geometry.file_id, upto, size / store->page_size, limbo);
+	rc = share_inherit(store->lock.fd, store->geometry.file_id, upto, size / store->page_size,
+	                   limbo);
 	if (!rc && !limbo_sound(limbo, upto, store->page_size, size)) {
 		limbo_free(limbo);
 		rc = ENODATA;
@@ -161,7 +170,8 @@ static int hold(void *arg, uint64_t off, uint64_t pages)
 {
 	struct daxkv_store *store = arg;
 
-	return share_limbo_add(&store->share_file, &(struct limbo_item){store->share->published, off, pages});
+	return share_limbo_add(&store->share_file,
+	                       &(struct limbo_item){store->share->published, off, pages});
 }
 
 int passive_hold(struct daxkv_store *store)

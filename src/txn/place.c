@@ -56,9 +56,10 @@ void place_end_all(struct daxkv_txn *txn)
 	}
 }
 
-/* ---- keeping a place ------------------------------------------------------------------------------------------------------ */
+/* ---- keeping a place ------------------------------------------------------------------------- */
 
-int place_keep(struct daxkv_cursor *c, const uint8_t *key, uint32_t klen, const uint8_t *dup, uint32_t dlen)
+int place_keep(struct daxkv_cursor *c, const uint8_t *key, uint32_t klen, const uint8_t *dup,
+               uint32_t dlen)
 {
 	if (klen + dlen > c->kept_room) {
 		uint32_t room = 2 * (klen + dlen) + 64;
@@ -93,7 +94,8 @@ static int place_save(struct daxkv_cursor *c)
 	if (c->state == CURSOR_AT) {
 		rc = place_entry(c, &it);
 		if (!rc)
-			rc = place_keep(c, it.key, it.klen, it.val, dbi_state_known(c->txn, c->db)->order.dups ? it.vlen : 0);
+			rc = place_keep(c, it.key, it.klen, it.val,
+			                dbi_state_known(c->txn, c->db)->order.dups ? it.vlen : 0);
 		if (rc)
 			return rc;
 	}

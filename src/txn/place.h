@@ -3,8 +3,10 @@
  * place.h - where a cursor stands, and how it keeps its place across a change.
  *
  *   UNSET    nowhere
- *   AT       on the entry of rank path.rank in path.leaf; with gap: before it, because the entry it stood on is gone
- *   KEPT     known by key (and duplicate) only: its own transaction was about to change something, or gave its snapshot up
+ *   AT       on the entry of rank path.rank in path.leaf; with gap: before it, because the entry it
+ *            stood on is gone
+ *   KEPT     known by key (and duplicate) only: its own transaction was about to change something,
+ *            or gave its snapshot up
  *
  * KEPT becomes AT at the next use by searching the key: found, or the gap where it was.
  */
@@ -22,15 +24,17 @@ struct daxkv_cursor {
 	daxkv_db db;
 	enum cursor_state state;
 	bool gap;
-	bool ordered;      /* order[] is that of path.leaf */
-	uint32_t n;        /* live entries of path.leaf, when ordered */
+	bool ordered; /* order[] is that of path.leaf */
+	uint32_t n;   /* live entries of path.leaf, when ordered */
 	struct path path;
-	uint8_t *kept;     /* key and duplicate */
+	uint8_t *kept; /* key and duplicate */
 	uint32_t klen, dlen, kept_room;
-	const uint8_t *beside; /* the leaf that a scan comes to next: to be prefetched from here on */
-	uint32_t lines, pace;  /* cache lines left of it, and how many at each step */
-	uint64_t verified;     /* the way to the leaf of this snapshot that was verified last; 0: none */
-	uint16_t order[];  /* entries of the leaf: LEAF_MAX */
+	const uint8_t
+	    *beside; /* the leaf that a scan comes to next: to be prefetched from here on */
+	uint32_t lines, pace; /* cache lines left of it, and how many at each step */
+	uint64_t
+	    verified;     /* the way to the leaf of this snapshot that was verified last; 0: none */
+	uint16_t order[]; /* entries of the leaf: LEAF_MAX */
 };
 
 /* place_offset - where in its leaf the cursor's entry lies. place_entry - that entry. CORRUPT. */
@@ -63,16 +67,19 @@ void place_unlink(struct daxkv_cursor *c);
 void place_forget_pages(struct daxkv_cursor *c);
 
 /* place_keep - the cursor is known by that key and duplicate from here on. ENOMEM. */
-int place_keep(struct daxkv_cursor *c, const uint8_t *key, uint32_t klen, const uint8_t *dup, uint32_t dlen);
+int place_keep(struct daxkv_cursor *c, const uint8_t *key, uint32_t klen, const uint8_t *dup,
+               uint32_t dlen);
 
-/* place_save_all - the transaction's cursors on db (0: on all) keep their place by key from here on. ENOMEM. */
+/* place_save_all - the transaction's cursors on db (0: on all) keep their place by key from here
+ * on. ENOMEM. */
 int place_save_all(struct daxkv_txn *txn, daxkv_db db);
 
 /* place_lose_all - the transaction's cursors are nowhere. place_lose - those on db are. */
 void place_lose_all(struct daxkv_txn *txn);
 void place_lose(struct daxkv_txn *txn, daxkv_db db);
 
-/* place_end_all - the transaction is gone: its cursors are freed (a write transaction's) or detached. */
+/* place_end_all - the transaction is gone: its cursors are freed (a write transaction's) or
+ * detached. */
 void place_end_all(struct daxkv_txn *txn);
 
 #endif

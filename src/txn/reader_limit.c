@@ -15,7 +15,8 @@ static struct moment moment_now(const struct daxkv_store *store)
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-	return (struct moment){__atomic_load_n(&store->share->published, __ATOMIC_RELAXED), (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000};
+	return (struct moment){__atomic_load_n(&store->share->published, __ATOMIC_RELAXED),
+	                       (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000};
 }
 
 static uint64_t age_of(const struct reader_entry *s, const struct moment *now)
@@ -28,9 +29,11 @@ static uint64_t age_of(const struct reader_entry *s, const struct moment *now)
 /* late - whether the reader of that word is beyond a bound of its entry. */
 static bool late(const struct reader_entry *s, uint64_t word, const struct moment *now)
 {
-	uint64_t max_age_ms = __atomic_load_n(&s->max_age_ms, __ATOMIC_RELAXED), max_lag = __atomic_load_n(&s->max_lag, __ATOMIC_RELAXED);
+	uint64_t max_age_ms = __atomic_load_n(&s->max_age_ms, __ATOMIC_RELAXED),
+	         max_lag = __atomic_load_n(&s->max_lag, __ATOMIC_RELAXED);
 
-	return (max_age_ms && age_of(s, now) >= max_age_ms) || (max_lag && now->published - (word - 1) > max_lag);
+	return (max_age_ms && age_of(s, now) >= max_age_ms) ||
+	       (max_lag && now->published - (word - 1) > max_lag);
 }
 
 /* evict_late - mark the readers beyond their bounds that see what was freed at txn; how many. */
@@ -57,10 +60,22 @@ static bool ask(struct daxkv_store *store, uint32_t reader, uint64_t word, const
 	struct reader_limit *reader_limit = &store->reader_limit;
 	const struct reader_entry *s = &store->share->reader[reader];
 
-	reader_limit->retry = reader_limit->reader == reader && reader_limit->word == word ? reader_limit->retry + 1 : 0;
+	reader_limit->retry = reader_limit->reader == reader && reader_limit->word == word
+	                          ? reader_limit->retry + 1
+	                          : 0;
 	reader_limit->reader = reader;
 	reader_limit->word = word;
-	struct daxkv_old_reader r = {.store = store, .pid = __atomic_load_n(&s->pid, __ATOMIC_RELAXED), .thread = __atomic_load_n(&s->tid, __ATOMIC_RELAXED), .own = __atomic_load_n(&s->owner, __ATOMIC_RELAXED) == store->share_file.owner, .bounded = share_bounded(store->share, reader), .snapshot = word - 1, .age_ms = age_of(s, now), .lag = now->published - (word - 1), .held_pages = store->space.limbo.pages, .retry = reader_limit->retry};
+	struct daxkv_old_reader r = {.store = store,
+	                             .pid = __atomic_load_n(&s->pid, __ATOMIC_RELAXED),
+	                             .thread = __atomic_load_n(&s->tid, __ATOMIC_RELAXED),
+	                             .own = __atomic_load_n(&s->owner, __ATOMIC_RELAXED) ==
+	                                    store->share_file.owner,
+	                             .bounded = share_bounded(store->share, reader),
+	                             .snapshot = word - 1,
+	                             .age_ms = age_of(s, now),
+	                             .lag = now->published - (word - 1),
+	                             .held_pages = store->space.limbo.pages,
+	                             .retry = reader_limit->retry};
 
 	const int cancel = cancel_off(); /* the function may sleep */
 	const enum daxkv_old_reader_action answer = reader_limit->fn(&r, reader_limit->arg);
@@ -72,7 +87,8 @@ static bool ask(struct daxkv_store *store, uint32_t reader, uint64_t word, const
 	case DAXKV_OLD_READER_EVICT:
 		if (!r.bounded)
 			return false;
-		(void)share_evict(store->share, reader, word); /* else it has ended, which is as good */
+		(void)share_evict(store->share, reader,
+		                  word); /* else it has ended, which is as good */
 		return true;
 	case DAXKV_OLD_READER_GROW:
 		break;
@@ -92,5 +108,6 @@ bool reader_limit_apply(void *arg)
 
 	if (evict_late(store, txn, &now))
 		return true;
-	return store->reader_limit.fn && share_oldest(store->share, &store->oldest) < txn && store->oldest.word && ask(store, store->oldest.reader, store->oldest.word, &now);
+	return store->reader_limit.fn && share_oldest(store->share, &store->oldest) < txn &&
+	       store->oldest.word && ask(store, store->oldest.reader, store->oldest.word, &now);
 }

@@ -19,7 +19,8 @@ static struct {
 	pthread_mutex_t mutex;
 	struct daxkv_store *first;
 	int failed;            /* errno of pthread_atfork */
-	pthread_key_t writers; /* while a store is listed: not NULL for a thread that has written. Its destructor is what matters */
+	pthread_key_t writers; /* while a store is listed: not NULL for a thread that has written.
+	                          Its destructor is what matters */
 } registry = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 static void registry_before_fork(void)
@@ -49,7 +50,8 @@ static void registry_after_fork_in_child(void)
 		if (store->alive)
 			*store->alive = 0; /* where the kernel does not wipe the page */
 		store->store_link = NULL;
-		/* In this order, as in closing: who finds nobody at the lock file then finds nobody at the data file. */
+		/* In this order, as in closing: who finds nobody at the lock file then finds nobody
+		 * at the data file. */
 		fd_drop(&store->map.fd);
 		fd_drop(&store->lock.fd);
 	}
@@ -59,17 +61,20 @@ static void registry_after_fork_in_child(void)
 	pthread_mutex_unlock(&registry.mutex);
 }
 
-/* registry_thread_ended - destructor: leave the locks that the thread still has. In a late round of destructors, so that those of the program's own
- * may end the transactions first: arg counts them. The last round is left to sanitizers, which end their threads there. */
+/* registry_thread_ended - destructor: leave the locks that the thread still has. In a late round of
+ * destructors, so that those of the program's own may end the transactions first: arg counts them.
+ * The last round is left to sanitizers, which end their threads there. */
 static void registry_thread_ended(void *arg)
 {
 	uintptr_t round = (uintptr_t)arg;
 
-	if (round < PTHREAD_DESTRUCTOR_ITERATIONS - 1 && pthread_setspecific(registry.writers, (void *)(round + 1)) == 0)
+	if (round < PTHREAD_DESTRUCTOR_ITERATIONS - 1 &&
+	    pthread_setspecific(registry.writers, (void *)(round + 1)) == 0)
 		return;
 	pthread_mutex_lock(&registry.mutex);
 	for (struct daxkv_store *store = registry.first; store; store = store->next_store)
-		if (txn_writing(store) && !store->nolock) { /* else another thread may have the transaction */
+		if (txn_writing(store) &&
+		    !store->nolock) { /* else another thread may have the transaction */
 			__atomic_store_n(&store->writer_thread, 0, __ATOMIC_RELAXED);
 			wlock_leave(&store->share->writer);
 		}
@@ -87,7 +92,8 @@ int registry_watch_thread(void)
 
 static void registry_handlers_set(void)
 {
-	registry.failed = pthread_atfork(registry_before_fork, registry_after_fork_in_parent, registry_after_fork_in_child);
+	registry.failed = pthread_atfork(registry_before_fork, registry_after_fork_in_parent,
+	                                 registry_after_fork_in_child);
 }
 
 int registry_add(struct daxkv_store *store)
@@ -132,8 +138,9 @@ static bool same_file(const struct daxkv_store *a, const struct daxkv_store *b)
 {
 	struct stat x, y;
 
-	return a == b || (a->geometry.file_id == b->geometry.file_id && fstat(a->map.fd, &x) == 0 && fstat(b->map.fd, &y) == 0 &&
-	                  x.st_dev == y.st_dev && x.st_ino == y.st_ino);
+	return a == b ||
+	       (a->geometry.file_id == b->geometry.file_id && fstat(a->map.fd, &x) == 0 &&
+	        fstat(b->map.fd, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino);
 }
 
 uint64_t registry_room(void)
@@ -144,7 +151,8 @@ uint64_t registry_room(void)
 	for (const struct daxkv_store *store = registry.first; store; store = store->next_store)
 		taken += __atomic_load_n(&store->reserved, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&registry.mutex);
-	return max_u64(REGISTRY_ROOM_LEAST, min_u64(ROOM_MOST, (taken < ROOM_FOR_ALL ? ROOM_FOR_ALL - taken : 0) / 16));
+	return max_u64(REGISTRY_ROOM_LEAST,
+	               min_u64(ROOM_MOST, (taken < ROOM_FOR_ALL ? ROOM_FOR_ALL - taken : 0) / 16));
 }
 
 bool registry_writing(const struct daxkv_store *store)
@@ -152,7 +160,8 @@ bool registry_writing(const struct daxkv_store *store)
 	bool found = false;
 
 	pthread_mutex_lock(&registry.mutex);
-	for (const struct daxkv_store *other = registry.first; other && !found; other = other->next_store)
+	for (const struct daxkv_store *other = registry.first; other && !found;
+	     other = other->next_store)
 		found = txn_writing(other) && same_file(store, other);
 	pthread_mutex_unlock(&registry.mutex);
 	return found;

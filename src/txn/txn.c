@@ -21,7 +21,7 @@ static uint64_t ms_of(const struct timespec *t)
 	return (uint64_t)t->tv_sec * 1000 + (uint64_t)t->tv_nsec / 1000000;
 }
 
-/* ---- handles -------------------------------------------------------------------------------------------------------------- */
+/* ---- handles --------------------------------------------------------------------------------- */
 
 static void txn_free(struct daxkv_txn *txn)
 {
@@ -29,7 +29,8 @@ static void txn_free(struct daxkv_txn *txn)
 	free(txn);
 }
 
-static __attribute__((noinline)) int txn_new(struct daxkv_store *store, bool write, struct daxkv_txn **out)
+static __attribute__((noinline)) int txn_new(struct daxkv_store *store, bool write,
+                                             struct daxkv_txn **out)
 {
 	struct daxkv_txn *txn = calloc(1, sizeof *txn);
 
@@ -49,9 +50,11 @@ static __attribute__((noinline)) int txn_new(struct daxkv_store *store, bool wri
 	return 0;
 }
 
-/* write_txn_take - a write transaction's handle: one that ended, or a new one. The writer's lock is held. What its dbstates hold is good
- * when it was the last to commit, else of another generation. */
-static int write_txn_take(struct daxkv_store *store, struct daxkv_txn *parent, struct daxkv_txn **out)
+/* write_txn_take - a write transaction's handle: one that ended, or a new one. The writer's lock is
+ * held. What its dbstates hold is good when it was the last to commit, else of another
+ * generation. */
+static int write_txn_take(struct daxkv_store *store, struct daxkv_txn *parent,
+                          struct daxkv_txn **out)
 {
 	struct daxkv_txn *txn = store->idle_txns;
 
@@ -70,7 +73,8 @@ static int write_txn_take(struct daxkv_store *store, struct daxkv_txn *parent, s
 	txn->user_version_set = false;
 	if (txn->changed)
 		states_begin(txn);
-	if (parent || txn->valid_at != __atomic_load_n(&store->share->published, __ATOMIC_RELAXED)) {
+	if (parent ||
+	    txn->valid_at != __atomic_load_n(&store->share->published, __ATOMIC_RELAXED)) {
 		txn->ndb = 0;
 		txn->looked = NULL;
 		txn->generation = ++store->generation;
@@ -98,7 +102,8 @@ static int reader_take(struct daxkv_store *store, uint32_t *reader)
 	pthread_mutex_lock(&store->reader_mutex);
 	int rc = share_take(store->share, reader_lock(store), store->share_file.owner, reader);
 
-	if (rc == DAXKV_READERS_FULL && reader_lock(store) && share_reap(store->share, reader_lock(store), store->share_file.owner))
+	if (rc == DAXKV_READERS_FULL && reader_lock(store) &&
+	    share_reap(store->share, reader_lock(store), store->share_file.owner))
 		rc = share_take(store->share, reader_lock(store), store->share_file.owner, reader);
 	pthread_mutex_unlock(&store->reader_mutex);
 	return rc;
@@ -115,13 +120,15 @@ static void read_txn_unlist(struct daxkv_txn *txn)
 	pthread_mutex_unlock(&store->dbi_mutex);
 }
 
-/* read_txn_free - destructor of a thread's kept transaction, and the end of one that is not kept. */
+/* read_txn_free - destructor of a thread's kept transaction, and the end of one that is not
+ * kept. */
 static void read_txn_free(void *arg)
 {
 	struct daxkv_txn *txn = arg;
 	struct daxkv_store *store = txn->store;
 
-	if (txn_forked(store)) /* a child's thread ends: what it kept is the parent's, and the share is not there */
+	if (txn_forked(store)) /* a child's thread ends: what it kept is the parent's, and the share
+	                          is not there */
 		return;
 	read_txn_unlist(txn);
 	pthread_mutex_lock(&store->reader_mutex);
@@ -161,7 +168,7 @@ void txn_close_tables(struct daxkv_store *store)
 	}
 }
 
-/* ---- reading -------------------------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static inline __attribute__((always_inline)) int read_start(struct daxkv_txn *txn)
 {
@@ -172,7 +179,8 @@ static inline __attribute__((always_inline)) int read_start(struct daxkv_txn *tx
 	if (UNLIKELY(rc))
 		return rc;
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now); /* no system call */
-	__atomic_store_n(&store->share->reader[txn->reader].since_ms, ms_of(&now), __ATOMIC_RELAXED);
+	__atomic_store_n(&store->share->reader[txn->reader].since_ms, ms_of(&now),
+	                 __ATOMIC_RELAXED);
 	txn->view.snapshot = share_enter(store->share, txn->reader);
 	txn->generation++;
 	txn->broken = txn->idle = txn->too_old = false;
@@ -207,7 +215,8 @@ static int begin_read(struct daxkv_store *store, bool verify, struct daxkv_txn *
 			txn_free(txn);
 			return rc;
 		}
-		txn->view = (struct view){.map = &store->map, .base = store->map.base, .psize = store->page_size};
+		txn->view = (struct view){
+		    .map = &store->map, .base = store->map.base, .psize = store->page_size};
 		txn->bounded = store->max_age_ms || store->max_lag;
 		if (txn->bounded) {
 			share_bound(store->share, txn->reader, store->max_age_ms, store->max_lag);
@@ -218,8 +227,9 @@ static int begin_read(struct daxkv_store *store, bool verify, struct daxkv_txn *
 	/* Cursors look at the bound first: that is where they learn of verify, too, and a step
 	 * without either pays nothing. */
 	if (UNLIKELY(txn->verify != verify)) {
-		txn->view.bound =
-		    verify || txn->bounded ? &store->share->reader[txn->reader].snapshot_plus_1 : NULL;
+		txn->view.bound = verify || txn->bounded
+		                      ? &store->share->reader[txn->reader].snapshot_plus_1
+		                      : NULL;
 		txn->verify = verify;
 	}
 	int rc = read_start(txn);
@@ -231,7 +241,8 @@ static int begin_read(struct daxkv_store *store, bool verify, struct daxkv_txn *
 	return rc;
 }
 
-/* reader_leave_clone - one user less of the entry that a transaction shares with its clones. Returns whether that was the last. */
+/* reader_leave_clone - one user less of the entry that a transaction shares with its clones.
+ * Returns whether that was the last. */
 static bool reader_leave_clone(struct daxkv_txn *origin, bool ended)
 {
 	struct daxkv_store *store = origin->store;
@@ -268,7 +279,8 @@ static void end_clone(struct daxkv_txn *txn)
 		read_txn_free(origin);
 }
 
-/* end_origin - the end of a read transaction that has been cloned. *gone: it is the last clone's to free. */
+/* end_origin - the end of a read transaction that has been cloned. *gone: it is the last clone's to
+ * free. */
 static void end_origin(struct daxkv_txn *txn, bool *gone)
 {
 	struct daxkv_store *store = txn->store;
@@ -340,7 +352,8 @@ void daxkv_txn_reset(struct daxkv_txn *txn)
 	if (!txn || txn_forked(txn->store) || txn->write || txn->idle || txn->origin)
 		return;
 	if (txn->cursors && txn_done(txn, place_save_all(txn, 0)))
-		place_lose_all(txn); /* no memory to keep their places, or these cannot be believed */
+		place_lose_all(
+		    txn); /* no memory to keep their places, or these cannot be believed */
 	read_stop(txn);
 }
 
@@ -360,7 +373,7 @@ int daxkv_txn_renew(struct daxkv_txn *txn)
 	return rc ? rc : read_start(txn);
 }
 
-/* ---- writing -------------------------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static int begin_nested(struct daxkv_txn *parent, struct daxkv_txn **out)
 {
@@ -371,7 +384,8 @@ static int begin_nested(struct daxkv_txn *parent, struct daxkv_txn **out)
 	if (rc)
 		return rc;
 	if (store->wset.level == UINT8_MAX)
-		return err_set(DAXKV_BAD_TXN, "transactions are nested %u deep, and no deeper", store->wset.level);
+		return err_set(DAXKV_BAD_TXN, "transactions are nested %u deep, and no deeper",
+		               store->wset.level);
 	txn_seal(parent);
 	rc = tree_flush_all(&store->scratch);
 	if (rc)
@@ -391,8 +405,8 @@ static int begin_nested(struct daxkv_txn *parent, struct daxkv_txn **out)
 	return 0;
 }
 
-/* writer_bury - the lock is held anew: a transaction that is still there, nested ones included, was left by a thread that ended. It is
- * forgotten here; the file's side is recovery's. */
+/* writer_bury - the lock is held anew: a transaction that is still there, nested ones included, was
+ * left by a thread that ended. It is forgotten here; the file's side is recovery's. */
 static void writer_bury(struct daxkv_store *store)
 {
 	struct daxkv_txn *txn = store->writer;
@@ -417,7 +431,8 @@ static void lock_give(struct daxkv_store *store)
 	wlock_give(&store->share->writer);
 }
 
-/* lock_writer - have the lock, and know what is there. wait_ms: 0 not to wait, negative to wait as long as it takes. */
+/* lock_writer - have the lock, and know what is there. wait_ms: 0 not to wait, negative to wait as
+ * long as it takes. */
 static int lock_writer(struct daxkv_store *store, int64_t wait_ms)
 {
 	bool died;
@@ -426,7 +441,8 @@ static int lock_writer(struct daxkv_store *store, int64_t wait_ms)
 	if (rc)
 		return rc;
 	writer_bury(store);
-	died |= commit_behind(store); /* with an external lock, the same has to be done after others have written */
+	died |= commit_behind(
+	    store); /* with an external lock, the same has to be done after others have written */
 	if (died) {
 		rc = store->share->panic ? 0 : commit_take_over(store, true);
 		if (rc) { /* left half done as before: the next one tries */
@@ -440,16 +456,20 @@ static int lock_writer(struct daxkv_store *store, int64_t wait_ms)
 	if (!panic)
 		return 0;
 	lock_give(store);
-	return err_set(DAXKV_PANIC, "an earlier flush failed (%s): the store refuses changes until it is opened again",
-	               strerror((int)panic));
+	return err_set(
+	    DAXKV_PANIC,
+	    "an earlier flush failed (%s): the store refuses changes until it is opened again",
+	    strerror((int)panic));
 }
 
 static int begin_write(struct daxkv_store *store, int64_t wait_ms, struct daxkv_txn **out)
 {
 	struct daxkv_txn *txn;
 
-	pthread_testcancel(); /* a thread that only writes can be cancelled as well: here, where it has nothing */
-	int rc = store->read_only ? err_set(EACCES, "the store was opened read-only") : lock_writer(store, wait_ms);
+	pthread_testcancel(); /* a thread that only writes can be cancelled as well: here, where it
+	                         has nothing */
+	int rc = store->read_only ? err_set(EACCES, "the store was opened read-only")
+	                          : lock_writer(store, wait_ms);
 
 	if (rc)
 		return rc;
@@ -479,43 +499,52 @@ static void end_write(struct daxkv_txn *txn)
 	struct daxkv_store *store = txn->store;
 
 	if (store->map.pm.failed) /* growth may have met it, not a fence */
-		__atomic_store_n(&store->share->panic, (uint32_t)store->map.pm.failed, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&store->share->panic, (uint32_t)store->map.pm.failed,
+		                 __ATOMIC_SEQ_CST);
 	__atomic_store_n(&store->writer, NULL, __ATOMIC_RELEASE);
 	write_txn_give(txn);
 	lock_give(store);
 }
 
 /* begin_unusual - a nested transaction, or one with more flags than whether it reads. */
-static __attribute__((noinline)) int begin_unusual(struct daxkv_store *store, struct daxkv_txn *parent, unsigned int flags, struct daxkv_txn **txn)
+static __attribute__((noinline)) int begin_unusual(struct daxkv_store *store,
+                                                   struct daxkv_txn *parent, unsigned int flags,
+                                                   struct daxkv_txn **txn)
 {
 	if (parent && (flags & DAXKV_TXN_READ_ONLY || parent->store != store))
-		return err_set(EINVAL, "a transaction needs a store, and a parent that writes to it");
+		return err_set(EINVAL,
+		               "a transaction needs a store, and a parent that writes to it");
 	if (flags & ~(unsigned int)(DAXKV_TXN_READ_ONLY | DAXKV_TXN_TRY | DAXKV_TXN_VERIFY))
 		return err_set(EINVAL, "unknown flags 0x%x for begin", flags);
 	if (parent)
 		return begin_nested(parent, txn);
 	if (flags & DAXKV_TXN_VERIFY && !(flags & DAXKV_TXN_READ_ONLY))
 		return err_set(EINVAL, "only a read transaction verifies what it reads");
-	return flags & DAXKV_TXN_READ_ONLY ? begin_read(store, flags & DAXKV_TXN_VERIFY, txn)
-	                                   : begin_write(store, flags & DAXKV_TXN_TRY ? 0 : -1, txn);
+	return flags & DAXKV_TXN_READ_ONLY
+	           ? begin_read(store, flags & DAXKV_TXN_VERIFY, txn)
+	           : begin_write(store, flags & DAXKV_TXN_TRY ? 0 : -1, txn);
 }
 
-int daxkv_txn_begin(struct daxkv_store *store, struct daxkv_txn *parent, unsigned int flags, struct daxkv_txn **txn)
+int daxkv_txn_begin(struct daxkv_store *store, struct daxkv_txn *parent, unsigned int flags,
+                    struct daxkv_txn **txn)
 {
 	if (UNLIKELY(store && txn_forked(store)))
 		return txn_own(store);
 	if (UNLIKELY(!store || !txn))
-		return err_set(EINVAL, "a transaction needs a store, and a parent that writes to it");
+		return err_set(EINVAL,
+		               "a transaction needs a store, and a parent that writes to it");
 	if (UNLIKELY(parent || flags & ~(unsigned int)DAXKV_TXN_READ_ONLY))
 		return begin_unusual(store, parent, flags, txn);
 	return flags ? begin_read(store, false, txn) : begin_write(store, -1, txn);
 }
 
-int daxkv_txn_begin_timed(struct daxkv_store *store, unsigned int milliseconds, struct daxkv_txn **txn)
+int daxkv_txn_begin_timed(struct daxkv_store *store, unsigned int milliseconds,
+                          struct daxkv_txn **txn)
 {
 	if (store && txn_forked(store))
 		return txn_own(store);
-	return store && txn ? begin_write(store, milliseconds, txn) : err_set(EINVAL, "a transaction needs a store");
+	return store && txn ? begin_write(store, milliseconds, txn)
+	                    : err_set(EINVAL, "a transaction needs a store");
 }
 
 static void undo_nested(struct daxkv_txn *txn)
@@ -578,7 +607,8 @@ static int commit_nested(struct daxkv_txn *txn)
 	return 0;
 }
 
-/* states_keep - what the committed transaction knows of its databases is what the next one will find. */
+/* states_keep - what the committed transaction knows of its databases is what the next one will
+ * find. */
 static void states_keep(struct daxkv_txn *txn)
 {
 	for (struct dbstate *s = txn->changed; s; s = s->links.next_changed)
@@ -592,7 +622,8 @@ static int commit_outermost(struct daxkv_txn *txn)
 
 	txn_seal(txn);
 	if (UNLIKELY(txn->store->nolock && !txn_writing(txn->store)))
-		commit_flush_words(txn->store); /* [R9] the thread that did so first is another, and this one's fence does not wait for it */
+		commit_flush_words(txn->store); /* [R9] the thread that did so first is another, and
+		                                   this one's fence does not wait for it */
 	rc = commit_run(txn);
 	if (rc) {
 		undo_outermost(txn);

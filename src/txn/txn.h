@@ -7,7 +7,8 @@
 
 #include "txn/store.h"
 
-/* txn_open_tables, txn_close_tables - of a store: what threads keep between read transactions. 0 or errno. */
+/* txn_open_tables, txn_close_tables - of a store: what threads keep between read transactions. 0 or
+ * errno. */
 int txn_open_tables(struct daxkv_store *store);
 void txn_close_tables(struct daxkv_store *store);
 

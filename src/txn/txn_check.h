@@ -4,7 +4,8 @@
  *
  *   txn_check      at the beginning: it is this process's, it runs, nothing broke it
  *   txn_changing   before a change: what points into pages that may move is made safe
- *   txn_done       at the end of a read: what was read counts only when the snapshot was not given up
+ *   txn_done       at the end of a read: what was read counts only when the snapshot was not given
+ *                  up
  *
  * The rule that makes it right: no call looks at a page before txn_check, and no call of a bounded
  * reader returns what it read before txn_done [I20].
@@ -24,11 +25,13 @@ static inline bool txn_forked(const struct daxkv_store *store)
 /* txn_own - BAD_TXN with a text in a forked child. */
 int txn_own(const struct daxkv_store *store);
 
-/* txn_check - whether the transaction can be used, and with write, changed. BAD_TXN, EACCES. txn_refuse - the reason why not. */
+/* txn_check - whether the transaction can be used, and with write, changed. BAD_TXN, EACCES.
+ * txn_refuse - the reason why not. */
 int txn_refuse(const struct daxkv_txn *txn, bool write);
 static inline int txn_check(const struct daxkv_txn *txn, bool write)
 {
-	if (LIKELY(txn && !txn_forked(txn->store) && !txn->child && !txn->broken && !txn->idle && (txn->write || !write)))
+	if (LIKELY(txn && !txn_forked(txn->store) && !txn->child && !txn->broken && !txn->idle &&
+	           (txn->write || !write)))
 		return 0;
 	return txn_refuse(txn, write);
 }
@@ -39,7 +42,8 @@ static inline struct view *txn_view(struct daxkv_txn *txn)
 	return txn->write ? &txn->store->writer_view : &txn->view;
 }
 
-/* txn_done - what a call that read comes to: rc, or TOO_OLD when the snapshot was given up meanwhile, whatever the call met then [I20]. */
+/* txn_done - what a call that read comes to: rc, or TOO_OLD when the snapshot was given up
+ * meanwhile, whatever the call met then [I20]. */
 int txn_too_old(struct daxkv_txn *txn);
 static inline int txn_done(struct daxkv_txn *txn, int rc)
 {
@@ -52,7 +56,8 @@ int txn_break(struct daxkv_txn *txn, int rc);
 /* txn_seal - compute the checksum of a reserved value, which the caller has filled by now. */
 void txn_seal(struct daxkv_txn *txn);
 
-/* txn_changing - a change of database db is about to begin: the value reserved before is sealed, cursors there keep their place by key. ENOMEM. */
+/* txn_changing - a change of database db is about to begin: the value reserved before is sealed,
+ * cursors there keep their place by key. ENOMEM. */
 static inline int txn_changing(struct daxkv_txn *txn, daxkv_db db)
 {
 	if (UNLIKELY(txn->reserved.pending))

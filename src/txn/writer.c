@@ -18,8 +18,9 @@ static int lock_take(struct daxkv_store *store, int64_t wait_ms, bool *died)
 
 	*died = false;
 	if (UNLIKELY(!wlock_try(w, store->share_file.owner)))
-		rc = registry_writing(store) ? EDEADLK
-		                             : wlock_wait(w, lock, store->share_file.owner, wait_ms, died);
+		rc = registry_writing(store)
+		         ? EDEADLK
+		         : wlock_wait(w, lock, store->share_file.owner, wait_ms, died);
 	if (!rc)
 		__atomic_store_n(&store->writer_thread, pthread_self(), __ATOMIC_RELAXED);
 	return rc;

@@ -9,8 +9,8 @@
 
 /* writer_hold - have the writer's lock without a transaction, waiting wait_ms (0: not at all,
  * negative: as long as it takes). *died: its last owner did, half-way; recovery is left to the next
- * write transaction, which writer_let_go with left tells. BUSY, ENOMEM, errno. writer_let_go - the same
- * thread gives it back. */
+ * write transaction, which writer_let_go with left tells. BUSY, ENOMEM, errno. writer_let_go - the
+ * same thread gives it back. */
 int writer_hold(struct daxkv_store *store, int64_t wait_ms, bool *died);
 void writer_let_go(struct daxkv_store *store, bool left);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * addressbook.c - a program as a book on LMDB would have it: people with numbers, an index by name and one by city, kept in step by transactions.
- * It knows lmdb.h and nothing else. Compiled with the stock header and linked with the stock library it runs with either library, and prints
- * the same.
+ * addressbook.c - a program as a book on LMDB would have it: people with numbers, an index by name
+ * and one by city, kept in step by transactions. It knows lmdb.h and nothing else. Compiled with
+ * the stock header and linked with the stock library it runs with either library, and prints the
+ * same.
  *
  * usage: addressbook DIR
  */
@@ -41,7 +42,7 @@ static MDB_val val_of_string(char *s)
 	return (MDB_val){strlen(s), s};
 }
 
-/* ---- the book ------------------------------------------------------------------------------------------------------------- */
+/* ---- the book -------------------------------------------------------------------------------- */
 
 static void book_open(struct book *b, const char *dir, unsigned int flags)
 {
@@ -56,7 +57,8 @@ static void book_open(struct book *b, const char *dir, unsigned int flags)
 	CHECK(mdb_txn_begin(b->env, NULL, rdonly ? MDB_RDONLY : 0, &txn));
 	CHECK(mdb_dbi_open(txn, "people", MDB_INTEGERKEY | create, &b->people));
 	CHECK(mdb_dbi_open(txn, "by_name", MDB_DUPSORT | create, &b->by_name));
-	CHECK(mdb_dbi_open(txn, "by_city", MDB_DUPSORT | MDB_DUPFIXED | MDB_INTEGERDUP | create, &b->by_city));
+	CHECK(mdb_dbi_open(txn, "by_city", MDB_DUPSORT | MDB_DUPFIXED | MDB_INTEGERDUP | create,
+	                   &b->by_city));
 	CHECK(mdb_txn_commit(txn));
 }
 
@@ -75,7 +77,8 @@ static int next_id(struct book *b, MDB_txn *txn, uint32_t *id)
 	return rc == MDB_NOTFOUND ? MDB_SUCCESS : rc;
 }
 
-static int person_add(struct book *b, MDB_txn *txn, const char *name, const char *city, const char *phone, uint32_t born)
+static int person_add(struct book *b, MDB_txn *txn, const char *name, const char *city,
+                      const char *phone, uint32_t born)
 {
 	struct person p = {.born = born};
 	MDB_val key = {sizeof p.id, &p.id}, data = {sizeof p, NULL}, id = key, word;
@@ -143,14 +146,15 @@ static int person_remove(struct book *b, MDB_txn *txn, uint32_t id)
 	return rc ? rc : mdb_del(txn, b->people, &key, NULL);
 }
 
-/* ---- reports -------------------------------------------------------------------------------------------------------------- */
+/* ---- reports --------------------------------------------------------------------------------- */
 
 static void print_person(const struct person *p)
 {
 	printf("  %3u  %-16s %-12s %-12s %u\n", p->id, p->name, p->city, p->phone, p->born);
 }
 
-/* list_index - everybody in an index, from its first word that is not below from; a line for each word. */
+/* list_index - everybody in an index, from its first word that is not below from; a line for each
+ * word. */
 static void list_index(struct book *b, MDB_txn *txn, MDB_dbi index, char *from, int limit)
 {
 	MDB_cursor *cur;
@@ -159,7 +163,8 @@ static void list_index(struct book *b, MDB_txn *txn, MDB_dbi index, char *from, 
 	CHECK(mdb_cursor_open(txn, index, &cur));
 	int rc = mdb_cursor_get(cur, &word, &id, *from ? MDB_SET_RANGE : MDB_FIRST);
 
-	for (; rc == MDB_SUCCESS && limit; rc = mdb_cursor_get(cur, &word, &id, MDB_NEXT_NODUP), limit--) {
+	for (; rc == MDB_SUCCESS && limit;
+	     rc = mdb_cursor_get(cur, &word, &id, MDB_NEXT_NODUP), limit--) {
 		size_t count;
 
 		CHECK(mdb_cursor_count(cur, &count));
@@ -226,7 +231,7 @@ static void print_book(struct book *b, const char *when)
 	mdb_txn_abort(txn);
 }
 
-/* ---- a day with the book -------------------------------------------------------------------------------------------------- */
+/* ---- a day with the book --------------------------------------------------------------------- */
 
 static void first_people(struct book *b)
 {
@@ -239,14 +244,17 @@ static void first_people(struct book *b)
 	CHECK(person_add(b, txn, "Edsger Dijkstra", "Rotterdam", "010 1930", 1930));
 	CHECK(person_add(b, txn, "Donald Knuth", "Milwaukee", "414 1938", 1938));
 	CHECK(person_add(b, txn, "Barbara Liskov", "Los Angeles", "213 1939", 1939));
-	CHECK(person_add(b, txn, "Alan Turing", "Manchester", "0161 1912", 1912)); /* a second one of that name */
+	CHECK(person_add(b, txn, "Alan Turing", "Manchester", "0161 1912",
+	                 1912)); /* a second one of that name */
 	CHECK(mdb_txn_commit(txn));
 }
 
-/* import - a list, each line in a transaction of its own within that of the whole: a line that cannot be taken leaves nothing behind. */
+/* import - a list, each line in a transaction of its own within that of the whole: a line that
+ * cannot be taken leaves nothing behind. */
 static void import(struct book *b)
 {
-	static const char *const lines[] = {"Leslie Lamport;New York;212 1941;1941", "Nobody", "Tony Hoare;Colombo;011 1934;1934", ";London;;0",
+	static const char *const lines[] = {"Leslie Lamport;New York;212 1941;1941", "Nobody",
+	                                    "Tony Hoare;Colombo;011 1934;1934", ";London;;0",
 	                                    "Frances Allen;Peru;518 1932;1932"};
 	MDB_txn *all, *one;
 
@@ -254,10 +262,12 @@ static void import(struct book *b)
 	for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
 		char name[32] = "", city[24] = "", phone[24] = "";
 		unsigned int born = 0;
-		int fields = sscanf(lines[i], "%31[^;];%23[^;];%23[^;];%u", name, city, phone, &born);
+		int fields =
+		    sscanf(lines[i], "%31[^;];%23[^;];%23[^;];%u", name, city, phone, &born);
 
 		CHECK(mdb_txn_begin(b->env, all, 0, &one));
-		int rc = person_add(b, one, name, city, phone, born); /* an empty name or city is no key */
+		int rc = person_add(b, one, name, city, phone,
+		                    born); /* an empty name or city is no key */
 
 		if (rc || fields != 4) {
 			mdb_txn_abort(one);
@@ -278,7 +288,8 @@ static void changes(struct book *b)
 	CHECK(person_move(b, txn, 4, "Austin"));
 	CHECK(person_move(b, txn, 9, "Cambridge"));
 	CHECK(person_remove(b, txn, 2));
-	printf("nobody has number 2: %d, 99: %d\n", person_remove(b, txn, 2) == MDB_NOTFOUND, person_move(b, txn, 99, "x") == MDB_NOTFOUND);
+	printf("nobody has number 2: %d, 99: %d\n", person_remove(b, txn, 2) == MDB_NOTFOUND,
+	       person_move(b, txn, 99, "x") == MDB_NOTFOUND);
 	CHECK(mdb_txn_commit(txn));
 	print_sizes(b, reader, "what a reader saw that began before");
 	mdb_txn_reset(reader);
@@ -324,7 +335,8 @@ static void leave_town(struct book *b, char *city)
 	printf("%zu left %s\n", n, city);
 }
 
-/* crowd - more people than the map has room for: it is made larger, and the transaction done again. */
+/* crowd - more people than the map has room for: it is made larger, and the transaction done
+ * again. */
 static void crowd(struct book *b, unsigned int count)
 {
 	size_t size = 1u << 20;

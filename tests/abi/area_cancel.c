@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * area_cancel.c - a thread that is cancelled does not end inside a call that holds something. Each
- * call is made by a thread whose cancellation is pending already. LMDB ends in many of them, so only
- * ours is asked, and only failures are printed.
+ * call is made by a thread whose cancellation is pending already. LMDB ends in many of them, so
+ * only ours is asked, and only failures are printed.
  */
 #include "areas.h"
 

@@ -159,7 +159,7 @@ void area_cursor(void)
 	mdb_env_close(env);
 }
 
-/* ---- duplicates ----------------------------------------------------------------------------------------------------------- */
+/* ---- duplicates ------------------------------------------------------------------------------ */
 
 static void multiple(MDB_txn *txn)
 {
@@ -169,7 +169,8 @@ static void multiple(MDB_txn *txn)
 	MDB_val data[2] = {{sizeof items[0], items}, {3000, NULL}}, key = value_of("many");
 	size_t n = 0;
 
-	SHOW(mdb_dbi_open(txn, "fixed", MDB_CREATE | MDB_DUPSORT | MDB_DUPFIXED | MDB_INTEGERDUP, &dbi));
+	SHOW(mdb_dbi_open(txn, "fixed", MDB_CREATE | MDB_DUPSORT | MDB_DUPFIXED | MDB_INTEGERDUP,
+	                  &dbi));
 	SHOW(mdb_cursor_open(txn, dbi, &c));
 	for (uint32_t i = 0; i < 3000; i++)
 		items[i] = i * 7919 % 3000;
@@ -191,7 +192,8 @@ static void multiple(MDB_txn *txn)
 		}
 		page &= v.mv_size <= 4096;
 	}
-	printf("multiple %d: %zu in order %d, pages %d, several %d\n", rc, seen, ascending, page, calls > 1);
+	printf("multiple %d: %zu in order %d, pages %d, several %d\n", rc, seen, ascending, page,
+	       calls > 1);
 	seen = 0;
 	SHOW(mdb_cursor_get(c, &k, &v, MDB_LAST_DUP));
 	rc = mdb_cursor_get(c, &k, &v, MDB_GET_MULTIPLE);

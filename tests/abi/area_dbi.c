@@ -174,7 +174,7 @@ void area_dbi(void)
 	mdb_env_close(env);
 }
 
-/* ---- orders --------------------------------------------------------------------------------------------------------------- */
+/* ---- orders ---------------------------------------------------------------------------------- */
 
 static int backwards(const MDB_val *a, const MDB_val *b)
 {
@@ -209,12 +209,15 @@ static void show_order(MDB_txn *txn, MDB_dbi dbi)
 
 	unsigned int flags;
 
-	printf("order %d %d %d\n", mdb_cmp(txn, dbi, &a, &b) < 0, mdb_cmp(txn, dbi, &b, &ab) < 0, mdb_cmp(txn, dbi, &a, &a));
+	printf("order %d %d %d\n", mdb_cmp(txn, dbi, &a, &b) < 0, mdb_cmp(txn, dbi, &b, &ab) < 0,
+	       mdb_cmp(txn, dbi, &a, &a));
 	if (mdb_dbi_flags(txn, dbi, &flags) == 0 && flags & MDB_DUPSORT)
-		printf("order of duplicates %d %d\n", mdb_dcmp(txn, dbi, &a, &b) < 0, mdb_dcmp(txn, dbi, &ab, &a) < 0);
+		printf("order of duplicates %d %d\n", mdb_dcmp(txn, dbi, &a, &b) < 0,
+		       mdb_dcmp(txn, dbi, &ab, &a) < 0);
 }
 
-/* equals - duplicates that the program's order calls equal: the newest takes the place of the others. */
+/* equals - duplicates that the program's order calls equal: the newest takes the place of the
+ * others. */
 static void equals(MDB_env *env, unsigned int fixed)
 {
 	static const char *const words[] = {"pear", "Pear", "apple", "PEAR", "APPLE", "fig", "Fig"};
@@ -225,7 +228,8 @@ static void equals(MDB_env *env, unsigned int fixed)
 	size_t n;
 
 	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
-	SHOW(mdb_dbi_open(txn, fixed ? "equal-fixed" : "equal", MDB_CREATE | MDB_DUPSORT | fixed, &dbi));
+	SHOW(mdb_dbi_open(txn, fixed ? "equal-fixed" : "equal", MDB_CREATE | MDB_DUPSORT | fixed,
+	                  &dbi));
 	SHOW(mdb_set_dupsort(txn, dbi, without_case));
 	SHOW(mdb_cursor_open(txn, dbi, &c));
 	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
@@ -239,7 +243,7 @@ static void equals(MDB_env *env, unsigned int fixed)
 		printf("count %zu\n", n);
 		shown_all(txn, dbi);
 	}
-	v = (MDB_val){fixed ? 3 : 4, (void *)(uintptr_t)"pEAR"};
+	v = (MDB_val){fixed ? 3 : 4, (void *)(uintptr_t) "pEAR"};
 	SHOW(mdb_cursor_get(c, &k, &v, MDB_GET_BOTH));
 	shown_val("both", &v);
 	mdb_cursor_close(c);

@@ -98,8 +98,8 @@ static void replaced(void)
 	mdb_txn_abort(txn);
 }
 
-/* met_the_end - a cursor that has met the end goes on to know that, through the deletion of all that
- * there is and the put of an array, until it finds an entry somewhere else. */
+/* met_the_end - a cursor that has met the end goes on to know that, through the deletion of all
+ * that there is and the put of an array, until it finds an entry somewhere else. */
 static void met_the_end(const char *first, const char *sought, MDB_cursor_op op)
 {
 	MDB_val k = value_of("m"), v = value_of("a"), array[2] = {{1, "abc"}, {3, NULL}};

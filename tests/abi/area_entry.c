@@ -36,7 +36,8 @@ static void integers(MDB_env *env)
 	SHOW(mdb_txn_commit(txn));
 }
 
-/* aligned - programs look at integers where they lie. The stock library promises less, and is not asked. */
+/* aligned - programs look at integers where they lie. The stock library promises less, and is not
+ * asked. */
 static void aligned(MDB_env *env)
 {
 	MDB_txn *txn;
@@ -46,7 +47,9 @@ static void aligned(MDB_env *env)
 	bool all = true;
 
 	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
-	SHOW(mdb_dbi_open(txn, "aligned", MDB_CREATE | MDB_INTEGERKEY | MDB_DUPSORT | MDB_DUPFIXED | MDB_INTEGERDUP, &dbi));
+	SHOW(mdb_dbi_open(txn, "aligned",
+	                  MDB_CREATE | MDB_INTEGERKEY | MDB_DUPSORT | MDB_DUPFIXED | MDB_INTEGERDUP,
+	                  &dbi));
 	for (uint64_t i = 0; i < 3000; i++) {
 		uint64_t key = i * 7919 % 500;
 
@@ -58,7 +61,8 @@ static void aligned(MDB_env *env)
 	SHOW(mdb_cursor_open(txn, dbi, &c));
 	while (mdb_cursor_get(c, &k, &v, MDB_NEXT) == 0)
 		all &= (uintptr_t)k.mv_data % 8 == 0 && (uintptr_t)v.mv_data % 8 == 0;
-	for (int rc = mdb_cursor_get(c, &k, &v, MDB_FIRST); rc == 0; rc = mdb_cursor_get(c, &k, &v, MDB_NEXT_NODUP)) {
+	for (int rc = mdb_cursor_get(c, &k, &v, MDB_FIRST); rc == 0;
+	     rc = mdb_cursor_get(c, &k, &v, MDB_NEXT_NODUP)) {
 		if (mdb_cursor_get(c, &k, &v, MDB_GET_MULTIPLE))
 			exit(2);
 		all &= (uintptr_t)v.mv_data % 8 == 0;
@@ -89,14 +93,18 @@ static void pages(MDB_env *env)
 	SHOW(mdb_txn_commit(txn));
 	SHOW(mdb_env_stat(env, &st));
 	SHOW(mdb_env_info(env, &info));
-	size_t used = st.ms_psize * (st.ms_branch_pages + st.ms_leaf_pages + st.ms_overflow_pages), map = (info.me_last_pgno + 1) * st.ms_psize;
+	size_t used = st.ms_psize * (st.ms_branch_pages + st.ms_leaf_pages + st.ms_overflow_pages),
+	       map = (info.me_last_pgno + 1) * st.ms_psize;
 
-	printf("page size %u, depth %d, branch %d, leaf %d, overflow %d\n", st.ms_psize, st.ms_depth > 1, st.ms_branch_pages > 0, st.ms_leaf_pages > 0,
+	printf("page size %u, depth %d, branch %d, leaf %d, overflow %d\n", st.ms_psize,
+	       st.ms_depth > 1, st.ms_branch_pages > 0, st.ms_leaf_pages > 0,
 	       st.ms_overflow_pages > 0);
-	printf("data %d, map %d\n", used > data && used < 3 * data, map >= used && map <= info.me_mapsize);
+	printf("data %d, map %d\n", used > data && used < 3 * data,
+	       map >= used && map <= info.me_mapsize);
 }
 
-/* afterwards - a value is read just after its transaction ended, and even when one commit has replaced it since. */
+/* afterwards - a value is read just after its transaction ended, and even when one commit has
+ * replaced it since. */
 static void afterwards(MDB_env *env)
 {
 	MDB_txn *txn;
@@ -144,7 +152,8 @@ static void sizes(MDB_env *env)
 	SHOW(mdb_dbi_open(txn, "plain", MDB_CREATE, &plain));
 	SHOW(mdb_dbi_open(txn, "dups", MDB_CREATE | MDB_DUPSORT, &dups));
 	for (size_t size = 510; size <= 513; size++) {
-		MDB_val k = {size, bytes}, v = {size, bytes}, one = {1, bytes}, many[2] = {v, {1, NULL}};
+		MDB_val k = {size, bytes}, v = {size, bytes}, one = {1, bytes},
+		        many[2] = {v, {1, NULL}};
 
 		printf("%zu bytes\n", size);
 		SHOW(mdb_put(txn, plain, &k, &one, 0));
@@ -177,7 +186,8 @@ void area_entry(void)
 	MDB_env *env = started("entry", 0);
 	MDB_txn *txn;
 	char big[600];
-	MDB_val k = value_of("key"), v = value_of("value"), none = {0, NULL}, longer = {sizeof big, big};
+	MDB_val k = value_of("key"), v = value_of("value"), none = {0, NULL},
+	        longer = {sizeof big, big};
 
 	memset(big, 'k', sizeof big);
 	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
@@ -230,7 +240,7 @@ void area_entry(void)
 	mdb_env_close(env);
 }
 
-/* ---- a full map ----------------------------------------------------------------------------------------------------------- */
+/* ---- a full map ------------------------------------------------------------------------------ */
 
 static int fill(MDB_env *env, unsigned int *stored)
 {
@@ -246,7 +256,8 @@ static int fill(MDB_env *env, unsigned int *stored)
 		if (rc)
 			return rc;
 		rc = mdb_put(txn, 1, &k, &v, 0);
-		if (rc && (mdb_get(txn, 1, &k, &v) != MDB_BAD_TXN || mdb_txn_commit(txn) != MDB_BAD_TXN))
+		if (rc &&
+		    (mdb_get(txn, 1, &k, &v) != MDB_BAD_TXN || mdb_txn_commit(txn) != MDB_BAD_TXN))
 			printf("usable after MDB_MAP_FULL\n");
 		if (!rc)
 			rc = mdb_txn_commit(txn);
@@ -274,9 +285,11 @@ void area_full(void)
 	SHOW(mdb_env_info(env, &info));
 	printf("map size %zu\n", info.me_mapsize);
 	SHOW(fill(env, &after));
-	printf("stored more %d, pages %d\n", after > 3 * before, info.me_last_pgno * 4096 <= (1 << 20) + (1 << 19));
+	printf("stored more %d, pages %d\n", after > 3 * before,
+	       info.me_last_pgno * 4096 <= (1 << 20) + (1 << 19));
 	SHOW(mdb_env_info(env, &info));
-	printf("pages %d\n", info.me_last_pgno * 4096 > (3 << 20) && info.me_last_pgno * 4096 <= (4 << 20));
+	printf("pages %d\n",
+	       info.me_last_pgno * 4096 > (3 << 20) && info.me_last_pgno * 4096 <= (4 << 20));
 	SHOW(mdb_env_set_mapsize(env, 4096));
 	SHOW(mdb_env_info(env, &info));
 	printf("clamped %d\n", info.me_mapsize > (3 << 20) && info.me_mapsize <= (4 << 20));
@@ -299,7 +312,8 @@ static int large_fill(MDB_txn *txn)
 	return rc;
 }
 
-/* area_large - a transaction of half a gigabyte; and the same in a nested one, which LMDB may refuse with MDB_TXN_FULL: its parent is unharmed. */
+/* area_large - a transaction of half a gigabyte; and the same in a nested one, which LMDB may
+ * refuse with MDB_TXN_FULL: its parent is unharmed. */
 void area_large(void)
 {
 	MDB_env *env = started("large", MDB_NOSYNC);
@@ -327,7 +341,7 @@ void area_large(void)
 	mdb_env_close(env);
 }
 
-/* ---- copies --------------------------------------------------------------------------------------------------------------- */
+/* ---- copies ---------------------------------------------------------------------------------- */
 
 static void show_copy(const char *path, unsigned int flags)
 {
@@ -412,7 +426,8 @@ void area_copy(void)
 		char key[80], value[80];
 		MDB_val k, v;
 
-		snprintf(key, sizeof key, "%d%.*s", i % 10, i, "----------------------------------------");
+		snprintf(key, sizeof key, "%d%.*s", i % 10, i,
+		         "----------------------------------------");
 		snprintf(value, sizeof value, "value %d", i);
 		k = value_of(key);
 		v = value_of(value);

@@ -29,7 +29,8 @@ static void before_open(void)
 	for (int e = MDB_KEYEXIST; e <= MDB_BAD_DBI; e++)
 		printf("%d %s\n", e, mdb_strerror(e));
 	/* What is said of numbers that are no error depends on LMDB's version. */
-	printf("%d %d\n", mdb_strerror(MDB_KEYEXIST - 1)[0] != '\0', mdb_strerror(MDB_BAD_DBI + 1)[0] != '\0');
+	printf("%d %d\n", mdb_strerror(MDB_KEYEXIST - 1)[0] != '\0',
+	       mdb_strerror(MDB_BAD_DBI + 1)[0] != '\0');
 	printf("%s; %s\n", mdb_strerror(0), mdb_strerror(ENOENT));
 	SHOW(mdb_env_create(&env));
 	SHOW(mdb_env_get_flags(env, &n));
@@ -89,10 +90,12 @@ void area_env(void)
 	MDB_stat s;
 
 	SHOW(mdb_env_info(env, &info));
-	printf("map %d %zu, txn %zu, readers %u of %u\n", info.me_mapaddr != NULL, info.me_mapsize, info.me_last_txnid, info.me_numreaders, info.me_maxreaders);
+	printf("map %d %zu, txn %zu, readers %u of %u\n", info.me_mapaddr != NULL, info.me_mapsize,
+	       info.me_last_txnid, info.me_numreaders, info.me_maxreaders);
 	SHOW(mdb_env_info(env, NULL));
 	SHOW(mdb_env_stat(env, &s));
-	printf("stat %u %u %zu %zu %zu %zu\n", s.ms_psize, s.ms_depth, s.ms_branch_pages, s.ms_leaf_pages, s.ms_overflow_pages, s.ms_entries);
+	printf("stat %u %u %zu %zu %zu %zu\n", s.ms_psize, s.ms_depth, s.ms_branch_pages,
+	       s.ms_leaf_pages, s.ms_overflow_pages, s.ms_entries);
 	SHOW(mdb_env_stat(NULL, &s));
 	SHOW(mdb_env_info(env, &info));
 	printf("readers, none of which is the call before: %u\n", info.me_numreaders);

@@ -46,13 +46,14 @@ static void show_many(MDB_env *env, int count, size_t size)
 	for (int i = 0; i < count; i++) {
 		MDB_val k = {sizeof i, &i};
 
-		good += mdb_get(txn, dbi, &k, &v) == 0 && v.mv_size == size && ((char *)v.mv_data)[size - 1] == (char)i;
+		good += mdb_get(txn, dbi, &k, &v) == 0 && v.mv_size == size &&
+		        ((char *)v.mv_data)[size - 1] == (char)i;
 	}
 	printf("%d of %d\n", good, count);
 	mdb_txn_abort(txn);
 }
 
-/* ---- growing, and other hands on the file --------------------------------------------------------------------------------- */
+/* ---- growing, and other hands on the file ---------------------------------------------------- */
 
 /* in_place - a file that grows stays the same file at the same place in memory. */
 static void in_place(void)
@@ -71,16 +72,21 @@ static void in_place(void)
 	k = (MDB_val){sizeof zero, &zero};
 	SHOW(mdb_get(txn, 1, &k, &v));
 	put_many(env, 1, 300, 20000);
-	printf("bytes seen before it grew %d\n", v.mv_size == 1000 && ((char *)v.mv_data)[999] == 0);
+	printf("bytes seen before it grew %d\n",
+	       v.mv_size == 1000 && ((char *)v.mv_data)[999] == 0);
 	mdb_txn_abort(txn);
 	SHOW(fstat(fd, &after));
 	SHOW(stat(place("in place/data.mdb"), &by_name));
-	printf("same file %d, mode %o\n", before.st_ino == after.st_ino && before.st_dev == after.st_dev && after.st_ino == by_name.st_ino, after.st_mode & 0777);
+	printf("same file %d, mode %o\n",
+	       before.st_ino == after.st_ino && before.st_dev == after.st_dev &&
+	           after.st_ino == by_name.st_ino,
+	       after.st_mode & 0777);
 	printf("grown %d\n", after.st_size > 4 << 20);
 	mdb_env_close(env);
 }
 
-/* other_hands - programs open the data file themselves, give it its full size, close it, and lock it: none of it disturbs. */
+/* other_hands - programs open the data file themselves, give it its full size, close it, and lock
+ * it: none of it disturbs. */
 static void other_hands(void)
 {
 	MDB_env *env = started("other hands", 0);
@@ -110,7 +116,8 @@ static void other_hands(void)
 		SHOW(mdb_env_open(second, place("other hands"), 0, 0644));
 		show_many(second, 10, 3000);
 		SHOW(mdb_env_get_fd(second, &fd));
-		printf("locked %d\n", fcntl(fd, F_SETLK, &whole) == -1 && (errno == EAGAIN || errno == EACCES));
+		printf("locked %d\n",
+		       fcntl(fd, F_SETLK, &whole) == -1 && (errno == EAGAIN || errno == EACCES));
 		put_many(second, 10, 5, 3000);
 		mdb_env_close(second);
 		fflush(stdout);
@@ -156,7 +163,8 @@ static void names_and_modes(void)
 	mode_t mask = umask(027);
 
 	env = started("modes", MDB_NOSUBDIR);
-	printf("inherited %d\n", is_daxkv() ? inherited() - before : 0); /* one of the stock library's is */
+	printf("inherited %d\n",
+	       is_daxkv() ? inherited() - before : 0); /* one of the stock library's is */
 	SHOW(stat(place("modes"), &st));
 	printf("mode %o\n", st.st_mode & 07777);
 	SHOW(stat(place("modes-lock"), &st));
@@ -176,7 +184,7 @@ static void names_and_modes(void)
 	mdb_env_close(env);
 }
 
-/* ---- after a crash, where nothing may be written -------------------------------------------------------------------------- */
+/* ---- after a crash, where nothing may be written --------------------------------------------- */
 
 /* powers_drop - root may not write to a read-only file any more. */
 static void powers_drop(void)
@@ -205,7 +213,8 @@ static void look(void)
 	MDB_env *env;
 
 	powers_drop();
-	printf("may write %d\n", access(place("crashed/data.mdb"), W_OK) == 0 || open(place("crashed/new"), O_CREAT | O_WRONLY, 0600) >= 0);
+	printf("may write %d\n", access(place("crashed/data.mdb"), W_OK) == 0 ||
+	                             open(place("crashed/new"), O_CREAT | O_WRONLY, 0600) >= 0);
 	if (mdb_env_create(&env))
 		_exit(2);
 	SHOW(mdb_env_open(env, place("crashed"), MDB_RDONLY | MDB_NOLOCK, 0));
@@ -232,7 +241,8 @@ static void crashed(void)
 		raise(SIGKILL);
 	}
 	waitpid(pid, &status, 0);
-	printf("killed %d, lock file %d\n", WIFSIGNALED(status), stat(place("crashed/lock.mdb"), &st) == 0);
+	printf("killed %d, lock file %d\n", WIFSIGNALED(status),
+	       stat(place("crashed/lock.mdb"), &st) == 0);
 	uint64_t before = file_sum(place("crashed/data.mdb"));
 
 	SHOW(chmod(place("crashed/data.mdb"), 0444));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* area_flags.c - every flag of an environment, alone and with others; integers where programs read them in place; what statistics add up
- * to. */
+/* area_flags.c - every flag of an environment, alone and with others; integers where programs read
+ * them in place; what statistics add up to. */
 #include "areas.h"
 
 #include <stdio.h>
@@ -11,12 +11,15 @@
 static const struct {
 	const char *name;
 	unsigned int flag;
-} env_flags[] = {{"fixedmap", MDB_FIXEDMAP},     {"nosubdir", MDB_NOSUBDIR},   {"nosync", MDB_NOSYNC},      {"rdonly", MDB_RDONLY},
-                 {"nometasync", MDB_NOMETASYNC}, {"writemap", MDB_WRITEMAP},   {"mapasync", MDB_MAPASYNC},  {"notls", MDB_NOTLS},
-                 {"nolock", MDB_NOLOCK},         {"nordahead", MDB_NORDAHEAD}, {"nomeminit", MDB_NOMEMINIT}};
+} env_flags[] = {
+    {"fixedmap", MDB_FIXEDMAP},   {"nosubdir", MDB_NOSUBDIR},     {"nosync", MDB_NOSYNC},
+    {"rdonly", MDB_RDONLY},       {"nometasync", MDB_NOMETASYNC}, {"writemap", MDB_WRITEMAP},
+    {"mapasync", MDB_MAPASYNC},   {"notls", MDB_NOTLS},           {"nolock", MDB_NOLOCK},
+    {"nordahead", MDB_NORDAHEAD}, {"nomeminit", MDB_NOMEMINIT}};
 #define FLAGS (sizeof env_flags / sizeof env_flags[0])
 
-/* written - an entry put, read back, and read back once more by a read-only environment; what the flags are then. */
+/* written - an entry put, read back, and read back once more by a read-only environment; what the
+ * flags are then. */
 static void written(const char *name, unsigned int flags)
 {
 	MDB_env *env;
@@ -40,7 +43,8 @@ static void written(const char *name, unsigned int flags)
 			printf(", open %d", mdb_dbi_open(txn, NULL, 0, &dbi));
 			printf(", put %d", mdb_put(txn, dbi, &k, &v, 0));
 			printf(", commit %d", mdb_txn_commit(txn));
-			printf(", put %d", mdb_put(txn, dbi, &k, &v, 0)); /* LMDB knows that it has ended */
+			printf(", put %d",
+			       mdb_put(txn, dbi, &k, &v, 0)); /* LMDB knows that it has ended */
 			printf(", sync %d", mdb_env_sync(env, 1));
 		}
 	}
@@ -65,7 +69,8 @@ static void all_flags(void)
 
 	for (size_t i = 0; i < FLAGS; i++) {
 		for (size_t j = i; j < FLAGS; j++) {
-			snprintf(name, sizeof name, "flags-%s-%s", env_flags[i].name, env_flags[j].name);
+			snprintf(name, sizeof name, "flags-%s-%s", env_flags[i].name,
+			         env_flags[j].name);
 			written(place(name), env_flags[i].flag | env_flags[j].flag);
 		}
 	}
@@ -78,7 +83,8 @@ static void setting(void)
 
 	for (size_t i = 0; i < FLAGS; i++) {
 		for (int on = 1; on >= 0; on--) {
-			printf("%s %d: %d", env_flags[i].name, on, mdb_env_set_flags(env, env_flags[i].flag, on));
+			printf("%s %d: %d", env_flags[i].name, on,
+			       mdb_env_set_flags(env, env_flags[i].flag, on));
 			mdb_env_get_flags(env, &now);
 			printf(" %x\n", now);
 		}
@@ -86,14 +92,15 @@ static void setting(void)
 	SHOW(mdb_env_set_assert(env, NULL));
 	SHOW(mdb_env_set_assert(NULL, NULL));
 	SHOW(mdb_env_set_userctx(NULL, NULL));
-	printf("context %d %d\n", mdb_env_get_userctx(env) == NULL, mdb_env_get_userctx(NULL) == NULL);
+	printf("context %d %d\n", mdb_env_get_userctx(env) == NULL,
+	       mdb_env_get_userctx(NULL) == NULL);
 	SHOW(mdb_env_set_userctx(env, env));
 	printf("context %d\n", mdb_env_get_userctx(env) == env);
 	SHOW(mdb_env_copy2(env, place("flags-set-copy"), 0x10) != 0);
 	mdb_env_close(env);
 }
 
-/* ---- integers ------------------------------------------------------------------------------------------------------------- */
+/* ---- integers -------------------------------------------------------------------------------- */
 
 /* badly_placed - how many pointers a walk gives that are no multiple of what they point to. */
 static unsigned int badly_placed(MDB_txn *txn, MDB_dbi dbi, size_t key_size, size_t data_size)
@@ -117,7 +124,8 @@ static unsigned int badly_placed(MDB_txn *txn, MDB_dbi dbi, size_t key_size, siz
 static void put_integers(MDB_txn *txn, MDB_dbi dbi, size_t key_size, size_t data_size)
 {
 	for (uint64_t i = 0; i < 500; i++) {
-		uint64_t key = i * 2654435761u % (data_size ? 7 : UINT32_MAX), data = i * 40503u % 65536;
+		uint64_t key = i * 2654435761u % (data_size ? 7 : UINT32_MAX),
+		         data = i * 40503u % 65536;
 		MDB_val k = {key_size, &key}, v = {data_size ? data_size : i % 30, &data};
 		char text[64] = "text behind which an odd number of bytes lies";
 
@@ -128,7 +136,8 @@ static void put_integers(MDB_txn *txn, MDB_dbi dbi, size_t key_size, size_t data
 	}
 }
 
-/* integers - LMDB itself places them by 2 bytes where a page has more than integers; what is read here is by 4 and 8. */
+/* integers - LMDB itself places them by 2 bytes where a page has more than integers; what is read
+ * here is by 4 and 8. */
 static void integers(void)
 {
 	static const size_t sizes[][2] = {{4, 0}, {8, 0}, {4, 4}, {4, 8}, {8, 4}, {8, 8}};
@@ -142,17 +151,21 @@ static void integers(void)
 		MDB_dbi dbi;
 
 		snprintf(name, sizeof name, "%zu-%zu", sizes[i][0], sizes[i][1]);
-		SHOW(mdb_dbi_open(txn, name, MDB_CREATE | MDB_INTEGERKEY | (sizes[i][1] ? MDB_DUPSORT | MDB_DUPFIXED | MDB_INTEGERDUP : 0),
-		                  &dbi));
+		SHOW(mdb_dbi_open(
+		    txn, name,
+		    MDB_CREATE | MDB_INTEGERKEY |
+		        (sizes[i][1] ? MDB_DUPSORT | MDB_DUPFIXED | MDB_INTEGERDUP : 0),
+		    &dbi));
 		put_integers(txn, dbi, sizes[i][0], sizes[i][1]);
-		printf("badly placed %u\n", daxkv ? badly_placed(txn, dbi, sizes[i][0], sizes[i][1]) : 0);
+		printf("badly placed %u\n",
+		       daxkv ? badly_placed(txn, dbi, sizes[i][0], sizes[i][1]) : 0);
 	}
 	SHOW(mdb_txn_commit(txn));
 	mdb_env_close(env);
 }
 
-/* odd_duplicate - with each way to put a duplicate of a size that no integer has; only the first word
- * and, without DUPFIXED, the rest differ. */
+/* odd_duplicate - with each way to put a duplicate of a size that no integer has; only the first
+ * word and, without DUPFIXED, the rest differ. */
 static void odd_duplicate(MDB_txn *txn, MDB_dbi dbi, size_t size, const char *bytes)
 {
 	MDB_val k = value_of("key"), v = {size, (void *)(uintptr_t)bytes};
@@ -173,13 +186,14 @@ static void odd_duplicate(MDB_txn *txn, MDB_dbi dbi, size_t size, const char *by
 /* odd_duplicates - a directory server keeps 12 bytes as an integer. */
 static void odd_duplicates(size_t size, unsigned int fixed)
 {
-	static const char *const bytes[] = {"aaaa1zzzzzzz", "aaaa2zzzzzzz", "baaa1zzzzzzz", "abaa0zzzzzzz",
-	                                    "aaaa3yyyyyyy", "aaaa3zzzzzzz", "zaaa0aaaaaaa"};
+	static const char *const bytes[] = {"aaaa1zzzzzzz", "aaaa2zzzzzzz", "baaa1zzzzzzz",
+	                                    "abaa0zzzzzzz", "aaaa3yyyyyyy", "aaaa3zzzzzzz",
+	                                    "zaaa0aaaaaaa"};
 	char name[24];
 	MDB_env *env;
 	MDB_txn *txn;
 	MDB_dbi dbi;
-	MDB_val k = value_of("key"), v = {size, (void *)(uintptr_t)"aaaa9zzzzzzz"};
+	MDB_val k = value_of("key"), v = {size, (void *)(uintptr_t) "aaaa9zzzzzzz"};
 
 	snprintf(name, sizeof name, "odd-%zu-%u", size, fixed);
 	env = started(name, MDB_NOSYNC);
@@ -380,7 +394,7 @@ static void orders_changed(void)
 	mdb_env_close(env);
 }
 
-/* ---- statistics ----------------------------------------------------------------------------------------------------------- */
+/* ---- statistics ------------------------------------------------------------------------------ */
 
 static void statistics(void)
 {
@@ -405,10 +419,13 @@ static void statistics(void)
 	size_t pages = st.ms_branch_pages + st.ms_leaf_pages + st.ms_overflow_pages;
 	int fd = -1;
 
-	printf("entries %zu, depth %d, page size %u\n", st.ms_entries, st.ms_depth >= 2 && st.ms_depth <= 4, st.ms_psize);
-	printf("branch %d, leaf %d, overflow %d\n", st.ms_branch_pages > 0, st.ms_leaf_pages > 100 && st.ms_leaf_pages < 400,
-	       st.ms_overflow_pages >= 60);
-	printf("in the map %d, all pages known %d\n", (info.me_last_pgno + 1) * st.ms_psize <= info.me_mapsize, info.me_last_pgno >= pages);
+	printf("entries %zu, depth %d, page size %u\n", st.ms_entries,
+	       st.ms_depth >= 2 && st.ms_depth <= 4, st.ms_psize);
+	printf("branch %d, leaf %d, overflow %d\n", st.ms_branch_pages > 0,
+	       st.ms_leaf_pages > 100 && st.ms_leaf_pages < 400, st.ms_overflow_pages >= 60);
+	printf("in the map %d, all pages known %d\n",
+	       (info.me_last_pgno + 1) * st.ms_psize <= info.me_mapsize,
+	       info.me_last_pgno >= pages);
 	printf("most pages in use %d\n", pages * 10 > info.me_last_pgno * 8);
 	SHOW(mdb_env_get_fd(env, &fd));
 	SHOW(fstat(fd, &file));

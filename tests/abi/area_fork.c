@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* area_fork.c - an environment that is used in forked children, as data loaders and servers with worker
- * processes do. What the stock library shares between parent and child, a thread's place in the reader
- * table, is left out: there the two disturb each other. */
+/* area_fork.c - an environment that is used in forked children, as data loaders and servers with
+ * worker processes do. What the stock library shares between parent and child, a thread's place in
+ * the reader table, is left out: there the two disturb each other. */
 #include "areas.h"
 
 #include <pthread.h>
@@ -73,7 +73,8 @@ static bool right(MDB_txn *txn, int i)
 	snprintf(key, sizeof key, "%08d", i);
 	MDB_val k = value_of(key), v;
 
-	return mdb_get(txn, 1, &k, &v) == 0 && v.mv_size == 300 && ((char *)v.mv_data)[299] == 'a' + i % 26;
+	return mdb_get(txn, 1, &k, &v) == 0 && v.mv_size == 300 &&
+	       ((char *)v.mv_data)[299] == 'a' + i % 26;
 }
 
 /* reads_all - a transaction for each entry, then one for all, by a cursor. */
@@ -131,7 +132,8 @@ static int reads_from_elsewhere(MDB_env *env)
 /* loaders - four at a time, on environments of all kinds. */
 static void loaders(void)
 {
-	static const unsigned int kinds[] = {0, MDB_RDONLY, MDB_RDONLY | MDB_NOLOCK, MDB_NOTLS, MDB_RDONLY | MDB_NOTLS, MDB_NOLOCK};
+	static const unsigned int kinds[] = {
+	    0, MDB_RDONLY, MDB_RDONLY | MDB_NOLOCK, MDB_NOTLS, MDB_RDONLY | MDB_NOTLS, MDB_NOLOCK};
 	const char *dir = place("fork-loaders");
 	MDB_env *env = started("fork-loaders", 0);
 
@@ -152,11 +154,14 @@ static void loaders(void)
 		}
 		for (int c = 0; c < 4; c++)
 			ended += waitpid(pid[c], &status, 0) == pid[c] && status == 0;
-		if (is_daxkv() || kinds[i] & (MDB_NOTLS | MDB_NOLOCK)) /* else they share a place in the stock library */
+		if (is_daxkv() ||
+		    kinds[i] &
+		        (MDB_NOTLS | MDB_NOLOCK)) /* else they share a place in the stock library */
 			printf("kind %zu: %d of 4\n", i, ended);
 		else
 			printf("kind %zu: 4 of 4\n", i);
-		printf("closing %d %d\n", in_child(reads_and_closes, env, false), in_child(only_closes, env, true));
+		printf("closing %d %d\n", in_child(reads_and_closes, env, false),
+		       in_child(only_closes, env, true));
 		printf("again %d\n", in_child(forks_again, env, true));
 		printf("elsewhere %d\n", in_child(reads_from_elsewhere, env, false));
 		printf("the parent %d\n", reads_all(env));
@@ -164,7 +169,7 @@ static void loaders(void)
 	}
 }
 
-/* ---- handles and transactions of the parent ------------------------------------------------------ */
+/* ---- handles and transactions of the parent -------------------------------------------------- */
 
 static MDB_dbi named;
 static MDB_txn *open_txn, *reset_txn;
@@ -233,7 +238,7 @@ static void handles(unsigned int flags, const char *name)
 	mdb_env_close(env);
 }
 
-/* ---- what daxkv promises beyond it --------------------------------------------------------------- */
+/* ---- what daxkv promises beyond it ----------------------------------------------------------- */
 
 static int pipes[2][2];
 
@@ -251,7 +256,8 @@ static void hear(int from)
 		_exit(9);
 }
 
-/* holds_a_snapshot - the parent overwrites everything meanwhile, many times, and closes the environment. */
+/* holds_a_snapshot - the parent overwrites everything meanwhile, many times, and closes the
+ * environment. */
 static int holds_a_snapshot(MDB_env *env)
 {
 	MDB_txn *txn;
@@ -328,7 +334,8 @@ static int writes_too(MDB_env *env)
 	MDB_txn *txn;
 	MDB_val k = value_of("child"), v = value_of("wrote");
 
-	return mdb_txn_begin(env, NULL, 0, &txn) || mdb_put(txn, 1, &k, &v, 0) || mdb_txn_commit(txn);
+	return mdb_txn_begin(env, NULL, 0, &txn) || mdb_put(txn, 1, &k, &v, 0) ||
+	       mdb_txn_commit(txn);
 }
 
 static int stop; /* atomic */
@@ -377,7 +384,8 @@ static MDB_env *quietly(const char *name)
 	const char *dir = place(name);
 	MDB_env *env;
 
-	if (mkdir(dir, 0755) || mdb_env_create(&env) || mdb_env_set_maxdbs(env, 8) || mdb_env_set_mapsize(env, 64 << 20))
+	if (mkdir(dir, 0755) || mdb_env_create(&env) || mdb_env_set_maxdbs(env, 8) ||
+	    mdb_env_set_mapsize(env, 64 << 20))
 		exit(2);
 	if (mdb_env_open(env, dir, 0, 0644))
 		exit(2);
@@ -392,7 +400,8 @@ static int moved_away(MDB_env *env)
 	return rc == MDB_PANIC ? 0 : 1;
 }
 
-/* moved - the environment's name leads to another one by now: a child does not take that for its parent's. */
+/* moved - the environment's name leads to another one by now: a child does not take that for its
+ * parent's. */
 static int moved(void)
 {
 	MDB_env *env = quietly("fork-moved"), *other;
@@ -418,7 +427,8 @@ static void beyond(void)
 	MDB_val k = value_of("child"), v;
 	MDB_txn *txn;
 
-	bad += mdb_txn_begin(env, NULL, 0, &txn) || mdb_get(txn, 1, &k, &v) || mdb_drop(txn, 1, 0) || mdb_txn_commit(txn);
+	bad += mdb_txn_begin(env, NULL, 0, &txn) || mdb_get(txn, 1, &k, &v) ||
+	       mdb_drop(txn, 1, 0) || mdb_txn_commit(txn);
 	fill(env);
 	bad += mdb_txn_begin(env, NULL, MDB_RDONLY, &open_txn) != 0;
 	bad += beside_writer(uses_an_old_transaction, env, false);

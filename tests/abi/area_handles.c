@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * area_handles.c - who may use a database handle, and how long: opened, closed, dropped, in transactions that end in either way, beside
- * others that began before or after. What stock LMDB leaves undefined (a handle that is closed while a transaction has changes by it) is
- * not here.
+ * area_handles.c - who may use a database handle, and how long: opened, closed, dropped, in
+ * transactions that end in either way, beside others that began before or after. What stock LMDB
+ * leaves undefined (a handle that is closed while a transaction has changes by it) is not here.
  */
 #include "areas.h"
 
@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* few - an environment in which max databases may be open, with four that are there already: a, b, c, d. No handle is open. */
+/* few - an environment in which max databases may be open, with four that are there already: a, b,
+ * c, d. No handle is open. */
 static MDB_env *few(const char *name, MDB_dbi max, unsigned int flags)
 {
 	MDB_env *env = started(name, 0);
@@ -105,7 +106,7 @@ static void show_later(const char *what, MDB_env *env, MDB_dbi dbi, unsigned int
 	mdb_txn_abort(txn);
 }
 
-/* ---- names without end ---------------------------------------------------------------------------------------------------- */
+/* ---- names without end ----------------------------------------------------------------------- */
 
 enum way {
 	WAY_CLOSE,
@@ -118,7 +119,8 @@ enum way {
 	WAYS
 };
 
-/* come_and_go - one database, made and gone in that way; 0, or the failed call's result. *highest: the highest handle. */
+/* come_and_go - one database, made and gone in that way; 0, or the failed call's result. *highest:
+ * the highest handle. */
 static int come_and_go(MDB_env *env, enum way way, const char *name, MDB_dbi *highest)
 {
 	bool reads = way == WAY_READ || way == WAY_RESET;
@@ -171,7 +173,7 @@ static void without_end(void)
 	}
 }
 
-/* ---- a full table --------------------------------------------------------------------------------------------------------- */
+/* ---- a full table ---------------------------------------------------------------------------- */
 
 static void full_table(void)
 {
@@ -204,7 +206,7 @@ static void full_table(void)
 	mdb_env_close(env);
 }
 
-/* ---- others' handles ------------------------------------------------------------------------------------------------------ */
+/* ---- others' handles ------------------------------------------------------------------------- */
 
 /* A handle is good in transactions that began after the one that opened it had committed. */
 static void others_handles(void)
@@ -287,7 +289,7 @@ static void closed_ones(void)
 	mdb_env_close(env);
 }
 
-/* ---- drops ---------------------------------------------------------------------------------------------------------------- */
+/* ---- drops ----------------------------------------------------------------------------------- */
 
 static void drops(void)
 {
@@ -326,7 +328,7 @@ static void drops(void)
 	mdb_env_close(env);
 }
 
-/* ---- nesting -------------------------------------------------------------------------------------------------------------- */
+/* ---- nesting --------------------------------------------------------------------------------- */
 
 static void nesting(void)
 {
@@ -362,7 +364,7 @@ static void nesting(void)
 	mdb_env_close(env);
 }
 
-/* ---- names ---------------------------------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 static void same_names(void)
 {
@@ -388,8 +390,8 @@ static void same_names(void)
 
 /* ---- a crowd --------------------------------------------------------------------------------- */
 
-#define CROWD 1500u       /* names */
-#define CROWD_MAX 1200u   /* handles */
+#define CROWD       1500u /* names */
+#define CROWD_MAX   1200u /* handles */
 #define CROWD_STEPS 8000u /* a line of output for each 100 */
 
 static uint32_t drawn(uint32_t *seed, uint32_t below)

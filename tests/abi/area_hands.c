@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* area_hands.c - transactions that go from hand to hand between threads, handles that outlive their threads, the program's own locks on the
- * file. */
+/* area_hands.c - transactions that go from hand to hand between threads, handles that outlive their
+ * threads, the program's own locks on the file. */
 #include "areas.h"
 
 #include <errno.h>
@@ -62,7 +62,7 @@ static void nolock(void)
 	mdb_env_close(env);
 }
 
-/* ---- readers -------------------------------------------------------------------------------------------------------------- */
+/* ---- readers --------------------------------------------------------------------------------- */
 
 static void *reads_and_resets(void *arg)
 {
@@ -84,7 +84,8 @@ static void *begins_reading(void *arg)
 	return arg;
 }
 
-/* several - a thread's second handle while its first is reset; one that is reset is renewed by another thread. */
+/* several - a thread's second handle while its first is reset; one that is reset is renewed by
+ * another thread. */
 static void several(void)
 {
 	MDB_txn *other;
@@ -159,11 +160,12 @@ static void *begins_twice_and_leaves(void *arg)
 	return reads_and_leaves(arg); /* by a second handle */
 }
 
-/* leaving - threads that end with a transaction which is open, or reset, leave no place taken, and no
- * snapshot that keeps space from being used again. */
+/* leaving - threads that end with a transaction which is open, or reset, leave no place taken, and
+ * no snapshot that keeps space from being used again. */
 static void leaving(void)
 {
-	void *(*const run[])(void *) = {reads_and_leaves, reads_resets_and_leaves, begins_twice_and_leaves};
+	void *(*const run[])(void *) = {reads_and_leaves, reads_resets_and_leaves,
+	                                begins_twice_and_leaves};
 	char value[900] = {0};
 
 	env = started("hands-leaving", 0);
@@ -179,7 +181,8 @@ static void leaving(void)
 			pthread_t thread;
 			void *done;
 
-			if (pthread_create(&thread, NULL, run[i], env) || pthread_join(thread, &done))
+			if (pthread_create(&thread, NULL, run[i], env) ||
+			    pthread_join(thread, &done))
 				exit(2);
 			if (!done)
 				break;
@@ -220,7 +223,8 @@ static void stepping(void)
 	SHOW(mdb_txn_commit(txn));
 	SHOW(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn));
 	SHOW(mdb_cursor_open(txn, 1, &cursor));
-	for (int rc = mdb_cursor_get(cursor, &k, &v, MDB_FIRST); !rc; rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) {
+	for (int rc = mdb_cursor_get(cursor, &k, &v, MDB_FIRST); !rc;
+	     rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) {
 		shown_val("k", &k);
 		mdb_txn_reset(txn);
 		SHOW(mdb_cursor_get(cursor, &k, &v, MDB_NEXT));
@@ -231,7 +235,7 @@ static void stepping(void)
 	mdb_env_close(env);
 }
 
-/* ---- copies beside a writer ----------------------------------------------------------------------------------------------- */
+/* ---- copies beside a writer ------------------------------------------------------------------ */
 
 static int stop; /* atomic */
 
@@ -262,7 +266,8 @@ static void show_copied(const char *path)
 	SHOW(mdb_get(txn, dbi, &k, &l));
 	k = value_of("right");
 	SHOW(mdb_get(txn, dbi, &k, &r));
-	printf("the same %d\n", l.mv_size == r.mv_size && memcmp(l.mv_data, r.mv_data, l.mv_size) == 0);
+	printf("the same %d\n",
+	       l.mv_size == r.mv_size && memcmp(l.mv_data, r.mv_data, l.mv_size) == 0);
 	mdb_txn_abort(txn);
 	mdb_env_close(copy);
 }
@@ -294,7 +299,7 @@ static void copies(void)
 	mdb_env_close(env);
 }
 
-/* ---- the program's locks -------------------------------------------------------------------------------------------------- */
+/* ---- the program's locks --------------------------------------------------------------------- */
 
 static int lock_all(int fd, int command, short type)
 {
@@ -318,7 +323,8 @@ static void locks(void)
 	fflush(stdout);
 	pid_t pid = fork();
 
-	if (pid == 0) { /* another process uses the environment while this one has its file locked */
+	if (pid ==
+	    0) { /* another process uses the environment while this one has its file locked */
 		MDB_env *mine;
 
 		if (mdb_env_create(&mine) || mdb_env_open(mine, dir, 0, 0644))
@@ -337,7 +343,8 @@ static void locks(void)
 	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
 	SHOW(mdb_txn_commit(txn));
 	SHOW(lock_all(fd, F_OFD_SETLK, F_UNLCK));
-	SHOW(posix_fallocate(fd, 0, 1 << 20)); /* to the map size, as programs do to have the space */
+	SHOW(posix_fallocate(fd, 0,
+	                     1 << 20)); /* to the map size, as programs do to have the space */
 	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
 	SHOW(mdb_put(txn, 1, &k, &v, 0));
 	SHOW(mdb_txn_commit(txn));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* area_map.c - the map size: what is kept in the file, what a smaller one does, what other processes' growth does. */
+/* area_map.c - the map size: what is kept in the file, what a smaller one does, what other
+ * processes' growth does. */
 #include "areas.h"
 
 #include <stdbool.h>
@@ -17,7 +18,8 @@ static MDB_env *opened(const char *dir, size_t size)
 {
 	MDB_env *env;
 
-	if (mdb_env_create(&env) || (size && mdb_env_set_mapsize(env, size)) || mdb_env_open(env, dir, 0, 0644))
+	if (mdb_env_create(&env) || (size && mdb_env_set_mapsize(env, size)) ||
+	    mdb_env_open(env, dir, 0, 0644))
 		exit(2);
 	return env;
 }
@@ -51,7 +53,8 @@ static int put_some(MDB_env *env, unsigned int n)
 	return rc;
 }
 
-/* opened_with - open with a map size, commit or not, close; then what an environment without one finds. */
+/* opened_with - open with a map size, commit or not, close; then what an environment without one
+ * finds. */
 static void opened_with(const char *dir, size_t size, unsigned int puts)
 {
 	MDB_env *env = opened(dir, size);
@@ -200,7 +203,7 @@ static void long_file(void)
 	mdb_env_close(env);
 }
 
-/* ---- what fits ------------------------------------------------------------------------------------------------------------ */
+/* ---- what fits ------------------------------------------------------------------------------- */
 
 struct load { /* transactions of one put each, until the map is full; LMDB 0.9.24 does so many */
 	const char *what;
@@ -210,10 +213,14 @@ struct load { /* transactions of one put each, until the map is full; LMDB 0.9.2
 };
 
 static const struct load loads[] = {
-    {"16 bytes", 64 << 10, 16, 597, false, false},        {"100 bytes", 128 << 10, 100, 695, false, false},
-    {"1000 bytes", 256 << 10, 1000, 157, true, false},    {"1000 bytes, more", 1 << 20, 1000, 711, true, false},
-    {"4000 bytes", 64 << 10, 4000, 8, false, false},      {"10000 bytes", 1 << 20, 10000, 82, false, false},
-    {"databases", 128 << 10, 10, 24, false, true},        {"more databases", 256 << 10, 10, 56, false, true},
+    {"16 bytes", 64 << 10, 16, 597, false, false},
+    {"100 bytes", 128 << 10, 100, 695, false, false},
+    {"1000 bytes", 256 << 10, 1000, 157, true, false},
+    {"1000 bytes, more", 1 << 20, 1000, 711, true, false},
+    {"4000 bytes", 64 << 10, 4000, 8, false, false},
+    {"10000 bytes", 1 << 20, 10000, 82, false, false},
+    {"databases", 128 << 10, 10, 24, false, true},
+    {"more databases", 256 << 10, 10, 56, false, true},
     {"empty databases", 64 << 10, SIZE_MAX, 150, false, true},
 };
 
@@ -247,7 +254,8 @@ static int load_step(MDB_env *env, const struct load *l, unsigned int i, uint64_
 	return rc;
 }
 
-/* fits - a program whose data fits the map as LMDB fills it is not told that it is full. Five in a hundred are left to other versions of LMDB. */
+/* fits - a program whose data fits the map as LMDB fills it is not told that it is full. Five in a
+ * hundred are left to other versions of LMDB. */
 static void fits(void)
 {
 	for (size_t n = 0; n < sizeof loads / sizeof *loads; n++) {
@@ -260,7 +268,8 @@ static void fits(void)
 		snprintf(dir, sizeof dir, "%s", place("map-fits"));
 		snprintf(dir + strlen(dir), sizeof dir - strlen(dir), "%zu", n);
 		mkdir(dir, 0755);
-		if (mdb_env_create(&env) || mdb_env_set_mapsize(env, l->map) || mdb_env_set_maxdbs(env, 200) || mdb_env_open(env, dir, MDB_NOSYNC, 0644))
+		if (mdb_env_create(&env) || mdb_env_set_mapsize(env, l->map) ||
+		    mdb_env_set_maxdbs(env, 200) || mdb_env_open(env, dir, MDB_NOSYNC, 0644))
 			exit(2);
 		while (i < l->least && !load_step(env, l, i, &x))
 			i++;
@@ -270,7 +279,7 @@ static void fits(void)
 	}
 }
 
-/* ---- tiny maps ---------------------------------------------------------------------------- */
+/* ---- tiny maps ------------------------------------------------------------------------------- */
 
 static size_t tiny_map(size_t size)
 {
@@ -330,7 +339,7 @@ static void tiny(void)
 		printf("of %zu\n", tiny_map(sizes[i]));
 }
 
-/* ---- when it is full ---------------------------------------------------------------------- */
+/* ---- when it is full ------------------------------------------------------------------------- */
 
 struct amount {
 	size_t map, len;

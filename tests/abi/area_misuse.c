@@ -139,8 +139,7 @@ void area_misuse(void)
 		    mdb_env_set_maxreaders(env, (unsigned int)-1) ||
 		    mdb_env_open(env, dir, MDB_NOTLS, 0644))
 			exit(2); /* as many as can be */
-		if (mdb_txn_begin(env, NULL, 0, &txn) ||
-		    mdb_dbi_open(txn, "d", MDB_CREATE, &dbi))
+		if (mdb_txn_begin(env, NULL, 0, &txn) || mdb_dbi_open(txn, "d", MDB_CREATE, &dbi))
 			exit(2);
 		handles(txn);
 		values(txn, dbi);

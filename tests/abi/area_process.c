@@ -16,7 +16,8 @@ struct child {
 	int to, from; /* one byte each way: go on; done */
 };
 
-/* child_start - run body in a new process, with an environment of its own. It says and awaits by its descriptors. */
+/* child_start - run body in a new process, with an environment of its own. It says and awaits by
+ * its descriptors. */
 static struct child child_start(void (*body)(int to, int from))
 {
 	struct child c;
@@ -67,7 +68,9 @@ static void child_end(struct child *c)
 	int status;
 
 	waitpid(c->pid, &status, 0);
-	printf("child %s\n", WIFSIGNALED(status) ? "killed" : WEXITSTATUS(status) ? "failed" : "done");
+	printf("child %s\n", WIFSIGNALED(status)   ? "killed"
+	                     : WEXITSTATUS(status) ? "failed"
+	                                           : "done");
 	close(c->to);
 	close(c->from);
 }
@@ -82,7 +85,8 @@ static MDB_env *joined(const char *name)
 {
 	MDB_env *env;
 
-	if (mdb_env_create(&env) || mdb_env_set_maxdbs(env, 4) || mdb_env_open(env, place(name), 0, 0644))
+	if (mdb_env_create(&env) || mdb_env_set_maxdbs(env, 4) ||
+	    mdb_env_open(env, place(name), 0, 0644))
 		_exit(2);
 	main_open(env);
 	return env;
@@ -108,7 +112,7 @@ static void show(MDB_env *env, const char *key)
 	mdb_txn_abort(txn);
 }
 
-/* ---- writers -------------------------------------------------------------------------------------------------------------- */
+/* ---- writers --------------------------------------------------------------------------------- */
 
 static void writes_when_it_may(int to, int from)
 {
@@ -163,7 +167,7 @@ static void writers(MDB_env *env)
 	show(env, "after");
 }
 
-/* ---- readers -------------------------------------------------------------------------------------------------------------- */
+/* ---- readers --------------------------------------------------------------------------------- */
 
 static void reads_and_waits(int to, int from)
 {
@@ -209,14 +213,15 @@ static void show_list(MDB_env *env, pid_t pid)
 	printf("  lines %d, that process's snapshot %zu\n", list.lines, list.txnid);
 }
 
-/* show_counts - places over all processes, of which daxkv may keep one more for the next transaction, and
- * the limit, which is of who came first. */
+/* show_counts - places over all processes, of which daxkv may keep one more for the next
+ * transaction, and the limit, which is of who came first. */
 static void show_counts(MDB_env *env)
 {
 	MDB_envinfo info;
 
 	SHOW(mdb_env_info(env, &info));
-	printf("places %d of %u\n", info.me_numreaders >= 3 && info.me_numreaders <= 4, info.me_maxreaders);
+	printf("places %d of %u\n", info.me_numreaders >= 3 && info.me_numreaders <= 4,
+	       info.me_maxreaders);
 }
 
 static void joins_with_a_limit(int to, int from)
@@ -227,7 +232,8 @@ static void joins_with_a_limit(int to, int from)
 
 	(void)to;
 	(void)from;
-	if (mdb_env_create(&env) || mdb_env_set_maxreaders(env, 17) || mdb_env_open(env, place("shared"), 0, 0644))
+	if (mdb_env_create(&env) || mdb_env_set_maxreaders(env, 17) ||
+	    mdb_env_open(env, place("shared"), 0, 0644))
 		_exit(1);
 	SHOW(mdb_env_get_maxreaders(env, &n));
 	SHOW(mdb_env_info(env, &info));
@@ -280,12 +286,14 @@ static void writes_once(int to, int from)
 
 	(void)to;
 	(void)from;
-	if (mdb_txn_begin(env, NULL, 0, &txn) || put(txn, "by another", "one") || mdb_txn_commit(txn))
+	if (mdb_txn_begin(env, NULL, 0, &txn) || put(txn, "by another", "one") ||
+	    mdb_txn_commit(txn))
 		_exit(1);
 	mdb_env_close(env);
 }
 
-/* closed_in_child - what a daemon does after fork: every descriptor is closed. The parent notices nothing of it. */
+/* closed_in_child - what a daemon does after fork: every descriptor is closed. The parent notices
+ * nothing of it. */
 static void closed_in_child(MDB_env *env)
 {
 	MDB_txn *reader, *txn;
@@ -306,7 +314,9 @@ static void closed_in_child(MDB_env *env)
 	waitpid(pid, &status, 0);
 	struct child c = child_start(writes_when_it_may);
 
-	printf("waits %d\n", !said(c.from, 200)); /* already with its first transaction: the lock is still the parent's */
+	printf("waits %d\n",
+	       !said(c.from,
+	             200)); /* already with its first transaction: the lock is still the parent's */
 	SHOW(mdb_txn_commit(txn));
 	await(c.from);
 	say(c.to);
@@ -321,7 +331,7 @@ static void closed_in_child(MDB_env *env)
 	show(env, "by another");
 }
 
-/* ---- what is seen --------------------------------------------------------------------------------------------------------- */
+/* ---- what is seen ---------------------------------------------------------------------------- */
 
 static void changes_all(int to, int from)
 {
@@ -360,7 +370,8 @@ static void same_round(MDB_env *env, MDB_txn *txn, const char *when)
 	MDB_val first = {0, NULL}, v;
 	int same = 0;
 
-	if ((!txn && mdb_txn_begin(env, NULL, MDB_RDONLY, &own)) || mdb_dbi_open(txn ? txn : own, NULL, 0, &dbi))
+	if ((!txn && mdb_txn_begin(env, NULL, MDB_RDONLY, &own)) ||
+	    mdb_dbi_open(txn ? txn : own, NULL, 0, &dbi))
 		exit(2);
 	for (int i = 0; i < 100; i++) {
 		char key[20];
@@ -370,7 +381,8 @@ static void same_round(MDB_env *env, MDB_txn *txn, const char *when)
 		k = value_of(key);
 		if (mdb_get(txn ? txn : own, dbi, &k, i ? &v : &first))
 			break;
-		same += !i || (v.mv_size == first.mv_size && memcmp(v.mv_data, first.mv_data, v.mv_size) == 0);
+		same += !i || (v.mv_size == first.mv_size &&
+		               memcmp(v.mv_data, first.mv_data, v.mv_size) == 0);
 	}
 	printf("%s: %d alike\n", when, same);
 	if (strcmp(when, "copied beside a writer") != 0)
@@ -402,13 +414,14 @@ static void snapshots(MDB_env *env)
 	mdb_env_close(copy);
 }
 
-/* ---- without locks -------------------------------------------------------------------------------------------------------- */
+/* ---- without locks --------------------------------------------------------------------------- */
 
 static MDB_env *unlocked(unsigned int flags)
 {
 	MDB_env *env;
 
-	if (mdb_env_create(&env) || mdb_env_set_mapsize(env, 8 << 20) || mdb_env_open(env, place("turns"), MDB_NOLOCK | flags, 0644))
+	if (mdb_env_create(&env) || mdb_env_set_mapsize(env, 8 << 20) ||
+	    mdb_env_open(env, place("turns"), MDB_NOLOCK | flags, 0644))
 		_exit(2);
 	main_open(env);
 	return env;
@@ -473,7 +486,8 @@ static void seen(MDB_env *env)
 	show(env, "newest");
 }
 
-/* turns - processes with MDB_NOLOCK that see to it themselves that they do not meet: each knows what the others did before. */
+/* turns - processes with MDB_NOLOCK that see to it themselves that they do not meet: each knows
+ * what the others did before. */
 static void external_lock(void)
 {
 	MDB_env *env = started("turns", MDB_NOLOCK), *reader;
@@ -519,7 +533,8 @@ static void grows(int to, int from)
 	MDB_txn *txn;
 
 	(void)from;
-	if (mdb_env_create(&env) || mdb_env_set_mapsize(env, 8 << 20) || mdb_env_open(env, place("shared"), 0, 0644))
+	if (mdb_env_create(&env) || mdb_env_set_mapsize(env, 8 << 20) ||
+	    mdb_env_open(env, place("shared"), 0, 0644))
 		_exit(2);
 	main_open(env);
 	if (mdb_txn_begin(env, NULL, 0, &txn))

@@ -57,7 +57,8 @@ static void deep(MDB_env *env)
 	for (unsigned int i = 0; i < 40; i++) {
 		MDB_val k = {sizeof i, &i}, v = value_of("deep");
 
-		if (mdb_txn_begin(env, i ? txn[i - 1] : NULL, 0, &txn[i]) || mdb_put(txn[i], 1, &k, &v, 0))
+		if (mdb_txn_begin(env, i ? txn[i - 1] : NULL, 0, &txn[i]) ||
+		    mdb_put(txn[i], 1, &k, &v, 0))
 			exit(2);
 	}
 	for (unsigned int i = 40; i-- > 0;) {
@@ -77,7 +78,8 @@ static void deep(MDB_env *env)
 	SHOW(mdb_txn_commit(txn[0]));
 }
 
-/* goes_on - a cursor whose transaction was reset and renewed, without mdb_cursor_renew, finds its place again. */
+/* goes_on - a cursor whose transaction was reset and renewed, without mdb_cursor_renew, finds its
+ * place again. */
 static void goes_on(MDB_env *env)
 {
 	MDB_txn *txn;
@@ -168,7 +170,7 @@ void area_txn(void)
 	mdb_env_close(env);
 }
 
-/* ---- threads -------------------------------------------------------------------------------------------------------------- */
+/* ---- threads --------------------------------------------------------------------------------- */
 
 static MDB_env *shared_env;
 static MDB_txn *lent;

@@ -65,7 +65,8 @@ void main_open(MDB_env *env)
 	MDB_txn *txn;
 	MDB_dbi dbi;
 
-	if (mdb_txn_begin(env, NULL, 0, &txn) || mdb_dbi_open(txn, NULL, 0, &dbi) || mdb_txn_commit(txn))
+	if (mdb_txn_begin(env, NULL, 0, &txn) || mdb_dbi_open(txn, NULL, 0, &dbi) ||
+	    mdb_txn_commit(txn))
 		exit(2);
 }
 
@@ -83,7 +84,8 @@ MDB_env *started(const char *name, unsigned int flags)
 		perror(dir);
 		exit(2);
 	}
-	if (mdb_env_create(&env) || mdb_env_set_maxdbs(env, 8) || SHOW(mdb_env_open(env, dir, flags, 0644)))
+	if (mdb_env_create(&env) || mdb_env_set_maxdbs(env, 8) ||
+	    SHOW(mdb_env_open(env, dir, flags, 0644)))
 		exit(2);
 	main_open(env);
 	return env;
@@ -94,12 +96,15 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		void (*run)(void);
-	} areas[] = {{"env", area_env},     {"open", area_open},     {"txn", area_txn},       {"threads", area_threads},
-	             {"hands", area_hands}, {"map", area_map},       {"flags", area_flags},   {"dbi", area_dbi}, {"handles", area_handles}, {"misuse", area_misuse},
-	             {"cancel", area_cancel},
-	             {"order", area_order}, {"entry", area_entry}, {"cursor", area_cursor}, {"dups", area_dups}, {"deleted", area_deleted},
-	             {"full", area_full},   {"copy", area_copy},     {"file", area_file},     {"process", area_process},
-	             {"fork", area_fork},   {"large", area_large}};
+	} areas[] = {
+	    {"env", area_env},         {"open", area_open},       {"txn", area_txn},
+	    {"threads", area_threads}, {"hands", area_hands},     {"map", area_map},
+	    {"flags", area_flags},     {"dbi", area_dbi},         {"handles", area_handles},
+	    {"misuse", area_misuse},   {"cancel", area_cancel},   {"order", area_order},
+	    {"entry", area_entry},     {"cursor", area_cursor},   {"dups", area_dups},
+	    {"deleted", area_deleted}, {"full", area_full},       {"copy", area_copy},
+	    {"file", area_file},       {"process", area_process}, {"fork", area_fork},
+	    {"large", area_large}};
 
 	if (argc < 2)
 		return 2;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * areas.h - the programs of one area of LMDB's interface each: every call's result is printed, to be run with two libraries and compared.
- * What the libraries may do differently (docs/daxkv-lmdb.7) is not printed.
+ * areas.h - the programs of one area of LMDB's interface each: every call's result is printed, to
+ * be run with two libraries and compared. What the libraries may do differently (docs/daxkv-lmdb.7)
+ * is not printed.
  */
 #ifndef DAXKV_TESTS_ABI_AREAS_H
 #define DAXKV_TESTS_ABI_AREAS_H
@@ -28,7 +29,8 @@ const char *place(const char *name);
 /* main_open - open the main database once, which LMDB needs before its handle, 1, can be used. */
 void main_open(MDB_env *env);
 
-/* is_daxkv - whether this is not the stock library: for what ours promises beyond it, and the other is not asked. */
+/* is_daxkv - whether this is not the stock library: for what ours promises beyond it, and the other
+ * is not asked. */
 bool is_daxkv(void);
 
 /* started - an environment in a new directory, opened with flags and named databases allowed. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * damaged.c - damaged stores by LMDB's interface and its tools, with checksums compared: whatever is
- * read is an error, or it is all that was stored; and trying again does not pass what is damaged.
+ * damaged.c - damaged stores by LMDB's interface and its tools, with checksums compared: whatever
+ * is read is an error, or it is all that was stored; and trying again does not pass what is
+ * damaged.
  *
  * usage: damaged DIR TOOLS CASES SEED      needs the LMDB-compatible library
  */
@@ -16,7 +17,7 @@
 
 #define PAGE       4096u
 #define TOOLS_EACH 25u /* cases of which the tools see one */
-#define KINDS      3u /* of damage: a bit, two bytes, a page */
+#define KINDS      3u  /* of damage: a bit, two bytes, a page */
 #define GONE       2u
 #define RETRIES    300u /* more than a page has entries */
 #define FNV_START  1469598103934665603u
@@ -107,7 +108,8 @@ static void store_make(void)
 	MDB_dbi dbi;
 
 	must(store_open(file, 0, &env), "open");
-	must(mdb_txn_begin(env, NULL, 0, &txn), "begin"); /* one: damage may take the last one back */
+	must(mdb_txn_begin(env, NULL, 0, &txn),
+	     "begin"); /* one: damage may take the last one back */
 	for (unsigned int db = 0; db < DATABASES; db++) {
 		must(mdb_dbi_open(txn, databases[db].name, databases[db].flags | MDB_CREATE, &dbi),
 		     "dbi_open");

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * differ.c - a long random walk over LMDB's interface whose every result is printed, to be run with two libraries and compared: two environments,
- * databases of all kinds in each, nested transactions, cursors that live through changes, snapshots held over commits, drops, a map that is full,
- * and reopening.
+ * differ.c - a long random walk over LMDB's interface whose every result is printed, to be run with
+ * two libraries and compared: two environments, databases of all kinds in each, nested
+ * transactions, cursors that live through changes, snapshots held over commits, drops, a map that
+ * is full, and reopening.
  *
  * usage: differ DIR SEED OPS
  *
- * What LMDB leaves open is not asked: a cursor is used again only after an absolute move when an earlier call left it in a place that lmdb.h does
- * not name.
+ * What LMDB leaves open is not asked: a cursor is used again only after an absolute move when an
+ * earlier call left it in a place that lmdb.h does not name.
  */
 #include "differ.h"
 
@@ -19,17 +20,17 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define DBS 11u
-#define LEVELS 5u
+#define DBS     11u
+#define LEVELS  5u
 #define CURSORS 4u
-#define WORLDS 2u
-#define KEYS 300u
+#define WORLDS  2u
+#define KEYS    300u
 
 struct cursor {
 	MDB_cursor *c;
 	unsigned int db;
-	bool placed; /* where it is can be relied on */
-	bool at_end; /* its last move found nothing further, or was to the end */
+	bool placed;             /* where it is can be relied on */
+	bool at_end;             /* its last move found nothing further, or was to the end */
 	unsigned long deletions; /* of its database when it moved last */
 };
 
@@ -43,7 +44,8 @@ static struct world { /* an environment and what is open in it */
 	MDB_env *env;
 	MDB_dbi dbi[DBS];
 	bool open_db[DBS], was_open[DBS];
-	unsigned int opened_at[DBS]; /* depth of the transaction that opened it: an abort closes it. 0: it stays */
+	unsigned int opened_at[DBS]; /* depth of the transaction that opened it: an abort closes it.
+	                                0: it stays */
 	struct level level[LEVELS];
 	unsigned int depth;
 	MDB_txn *reader;
@@ -74,7 +76,7 @@ static const struct kind {
     {"numbered", MDB_INTEGERKEY | MDB_DUPSORT, 0, false},
 };
 
-/* ---- random ops and what they print --------------------------------------------------------------------------------------- */
+/* ---- random ops and what they print ---------------------------------------------------------- */
 
 uint64_t rnd(uint64_t below)
 {
@@ -177,7 +179,7 @@ static MDB_val some_value(unsigned int db)
 	return (MDB_val){size, value_bytes};
 }
 
-/* ---- databases and transactions ------------------------------------------------------------------------------------------- */
+/* ---- databases and transactions -------------------------------------------------------------- */
 
 static void use_db(MDB_txn *txn, unsigned int db)
 {
@@ -243,7 +245,8 @@ static void level_start(void)
 	struct level *l = &w->level[w->depth];
 
 	memset(l, 0, sizeof *l);
-	must(mdb_txn_begin(w->env, w->depth ? w->level[w->depth - 1].txn : NULL, 0, &l->txn), "begin");
+	must(mdb_txn_begin(w->env, w->depth ? w->level[w->depth - 1].txn : NULL, 0, &l->txn),
+	     "begin");
 	say("begin %u\n", w->depth);
 	w->depth++;
 }
@@ -266,13 +269,14 @@ static void level_end(void)
 		w->open_db[db] &= keep;
 	}
 	for (unsigned int i = 0; w->depth && i < CURSORS; i++)
-		w->level[w->depth - 1].cursor[i].placed = false; /* where a parent's cursor is after its child's changes is left open */
+		w->level[w->depth - 1].cursor[i].placed =
+		    false; /* where a parent's cursor is after its child's changes is left open */
 }
 
-/* ---- operations ----------------------------------------------------------------------------------------------------------- */
+/* ---- operations ------------------------------------------------------------------------------ */
 
-/* unplace - db was changed: its other cursors keep their places, but not in LMDB's own way among duplicates, or when the entry under one is gone and
- * another came into the gap. */
+/* unplace - db was changed: its other cursors keep their places, but not in LMDB's own way among
+ * duplicates, or when the entry under one is gone and another came into the gap. */
 static void unplace(unsigned int db, const struct cursor *but, bool added)
 {
 	struct level *l = &w->level[w->depth - 1];
@@ -280,7 +284,9 @@ static void unplace(unsigned int db, const struct cursor *but, bool added)
 	for (unsigned int i = 0; i < CURSORS; i++) {
 		struct cursor *c = &l->cursor[i];
 
-		if (c->c && c->db == db && c != but && (kinds[db].flags & MDB_DUPSORT || c->at_end || (added && c->deletions != w->deletions[db])))
+		if (c->c && c->db == db && c != but &&
+		    (kinds[db].flags & MDB_DUPSORT || c->at_end ||
+		     (added && c->deletions != w->deletions[db])))
 			c->placed = false;
 	}
 	w->deletions[db] += !added;
@@ -288,7 +294,8 @@ static void unplace(unsigned int db, const struct cursor *but, bool added)
 
 static void do_put(struct level *l, unsigned int db)
 {
-	static const unsigned int some[] = {0, 0, 0, MDB_NOOVERWRITE, MDB_NODUPDATA, MDB_APPEND, MDB_RESERVE, MDB_APPENDDUP};
+	static const unsigned int some[] = {
+	    0, 0, 0, MDB_NOOVERWRITE, MDB_NODUPDATA, MDB_APPEND, MDB_RESERVE, MDB_APPENDDUP};
 	unsigned int flags = some[rnd(sizeof some / sizeof some[0])];
 	MDB_val k = some_key(db), v = some_value(db);
 
@@ -321,7 +328,8 @@ static void do_bulk(struct level *l, unsigned int db)
 			k = some_key(db);
 		MDB_val v = some_value(db);
 
-		if (dups && !kinds[db].item && v.mv_size > 8) /* most of the few that there are would be the same */
+		if (dups && !kinds[db].item &&
+		    v.mv_size > 8) /* most of the few that there are would be the same */
 			memcpy(value_bytes + 4, &i, 4);
 		int rc = mdb_put(l->txn, w->dbi[db], &k, &v, 0);
 
@@ -358,9 +366,13 @@ static int number(const struct cursor *c)
 
 static void cursor_move(struct cursor *c, bool dups)
 {
-	static const MDB_cursor_op absolute[] = {MDB_FIRST, MDB_LAST, MDB_SET, MDB_SET_KEY, MDB_SET_RANGE, MDB_GET_BOTH, MDB_GET_BOTH_RANGE};
-	static const MDB_cursor_op relative[] = {MDB_NEXT, MDB_NEXT, MDB_NEXT, MDB_PREV, MDB_PREV, MDB_GET_CURRENT, MDB_NEXT_NODUP, MDB_PREV_NODUP,
-	                                         MDB_NEXT_DUP, MDB_PREV_DUP, MDB_FIRST_DUP, MDB_LAST_DUP};
+	static const MDB_cursor_op absolute[] = {MDB_FIRST,         MDB_LAST,      MDB_SET,
+	                                         MDB_SET_KEY,       MDB_SET_RANGE, MDB_GET_BOTH,
+	                                         MDB_GET_BOTH_RANGE};
+	static const MDB_cursor_op relative[] = {MDB_NEXT,       MDB_NEXT,       MDB_NEXT,
+	                                         MDB_PREV,       MDB_PREV,       MDB_GET_CURRENT,
+	                                         MDB_NEXT_NODUP, MDB_PREV_NODUP, MDB_NEXT_DUP,
+	                                         MDB_PREV_DUP,   MDB_FIRST_DUP,  MDB_LAST_DUP};
 	bool abs = !c->placed || rnd(3) == 0;
 	MDB_cursor_op op = abs ? absolute[rnd(dups ? 7 : 5)] : relative[rnd(dups ? 12 : 8)];
 	MDB_val k = some_key(c->db), v = some_value(c->db);
@@ -375,9 +387,11 @@ static void cursor_move(struct cursor *c, bool dups)
 	}
 	printf("\n");
 	/* A move that found nothing leaves the cursor where it was; a search, somewhere. */
-	c->placed = rc == 0 || (!abs && c->placed && op != MDB_GET_CURRENT && c->deletions == w->deletions[c->db]);
+	c->placed = rc == 0 || (!abs && c->placed && op != MDB_GET_CURRENT &&
+	                        c->deletions == w->deletions[c->db]);
 	c->at_end = rc != 0 || op == MDB_LAST || (c->at_end && op == MDB_GET_CURRENT);
-	if (op == MDB_FIRST_DUP || (rc && dups)) /* in LMDB one that was at the end among duplicates may believe to be there still */
+	if (op == MDB_FIRST_DUP || (rc && dups)) /* in LMDB one that was at the end among duplicates
+	                                            may believe to be there still */
 		c->placed = false;
 	if (rc == 0)
 		c->deletions = w->deletions[c->db];
@@ -393,7 +407,9 @@ static void cursor_change(struct cursor *c, bool dups)
 
 	switch (rnd(4)) {
 	case 0:
-		if (!c->placed || (c->db == 0 && (mdb_cursor_get(c->c, &k, &v, MDB_GET_CURRENT) != 0 || !is_record(&k))))
+		if (!c->placed ||
+		    (c->db == 0 &&
+		     (mdb_cursor_get(c->c, &k, &v, MDB_GET_CURRENT) != 0 || !is_record(&k))))
 			return;
 		rc = mdb_cursor_del(c->c, dups && rnd(3) == 0 ? MDB_NODUPDATA : 0);
 		say("cursor %d del db %u: %d\n", number(c), c->db, rc);
@@ -450,7 +466,8 @@ static void do_cursor(struct level *l)
 	}
 }
 
-/* put_multiple - some more values of a key, in an array; LMDB stops at a first item that is a key's only value already. */
+/* put_multiple - some more values of a key, in an array; LMDB stops at a first item that is a key's
+ * only value already. */
 static void put_multiple(MDB_cursor *c, unsigned int db, MDB_val *k)
 {
 	unsigned char items[50 * 12];
@@ -464,7 +481,8 @@ static void put_multiple(MDB_cursor *c, unsigned int db, MDB_val *k)
 	unplace(db, NULL, true);
 }
 
-/* do_multiple - all values of a key by arrays, whose borders are the library's own: forwards in order, or backwards in any. */
+/* do_multiple - all values of a key by arrays, whose borders are the library's own: forwards in
+ * order, or backwards in any. */
 static void do_multiple(struct level *l, unsigned int db)
 {
 	MDB_val k = some_key(db), v;
@@ -487,11 +505,14 @@ static void do_multiple(struct level *l, unsigned int db)
 		if (back)
 			must(mdb_cursor_get(c, NULL, &v, MDB_LAST_DUP), "last");
 		rc = mdb_cursor_get(c, &k, &v, MDB_GET_MULTIPLE);
-		for (; !rc; rc = mdb_cursor_get(c, &k, &v, back ? MDB_PREV_MULTIPLE : MDB_NEXT_MULTIPLE)) {
-			for (size_t i = 0; i + kinds[db].item <= v.mv_size; i += kinds[db].item, n++) {
+		for (; !rc;
+		     rc = mdb_cursor_get(c, &k, &v, back ? MDB_PREV_MULTIPLE : MDB_NEXT_MULTIPLE)) {
+			for (size_t i = 0; i + kinds[db].item <= v.mv_size;
+			     i += kinds[db].item, n++) {
 				uint64_t item = 0;
 
-				memcpy(&item, (char *)v.mv_data + i, kinds[db].item < 8 ? kinds[db].item : 8);
+				memcpy(&item, (char *)v.mv_data + i,
+				       kinds[db].item < 8 ? kinds[db].item : 8);
 				sum = back ? sum + item * item : sum * 31 + item;
 			}
 		}
@@ -500,13 +521,16 @@ static void do_multiple(struct level *l, unsigned int db)
 	mdb_cursor_close(c);
 }
 
-/* ---- readers, deletions, and the walk ------------------------------------------------------------------------------------ */
+/* ---- readers, deletions, and the walk -------------------------------------------------------- */
 
 /* do_reader - a snapshot that is held over commits. */
 static void do_reader(void)
 {
-	static const unsigned int some[] = {1, 2, 4, 10}; /* which are never deleted: a handle must not be closed beside its reader */
-	static const MDB_cursor_op ops[] = {MDB_NEXT, MDB_NEXT, MDB_NEXT, MDB_PREV, MDB_NEXT_NODUP, MDB_SET_RANGE};
+	static const unsigned int some[] = {
+	    1, 2, 4,
+	    10}; /* which are never deleted: a handle must not be closed beside its reader */
+	static const MDB_cursor_op ops[] = {MDB_NEXT, MDB_NEXT,       MDB_NEXT,
+	                                    MDB_PREV, MDB_NEXT_NODUP, MDB_SET_RANGE};
 	MDB_val k, v;
 
 	if (!w->reader) {
@@ -527,13 +551,15 @@ static void do_reader(void)
 	if (!w->was_open[w->reader_db])
 		return;
 	if (!w->reader_cursor)
-		must(mdb_cursor_open(w->reader, w->dbi[w->reader_db], &w->reader_cursor), "reader cursor");
+		must(mdb_cursor_open(w->reader, w->dbi[w->reader_db], &w->reader_cursor),
+		     "reader cursor");
 	if (rnd(2))
 		do_get(w->reader, w->reader_db);
 	k = some_key(w->reader_db);
 	MDB_cursor_op op = ops[rnd(sizeof ops / sizeof ops[0])];
 
-	if (!w->reader_placed && op != MDB_SET_RANGE) /* an unplaced PREV gives LMDB's own idea of a key */
+	if (!w->reader_placed &&
+	    op != MDB_SET_RANGE) /* an unplaced PREV gives LMDB's own idea of a key */
 		op = MDB_FIRST;
 	int rc = mdb_cursor_get(w->reader_cursor, &k, &v, op);
 
@@ -572,7 +598,8 @@ static void reopen(void)
 	mdb_txn_abort(txn);
 }
 
-/* do_delete - a database with its handle; no cursor may be left on it. It is made anew when it is used next. */
+/* do_delete - a database with its handle; no cursor may be left on it. It is made anew when it is
+ * used next. */
 static void do_delete(struct level *l)
 {
 	static const unsigned int some[] = {3, 5, 6, 7, 8, 9};
@@ -621,7 +648,8 @@ static void step(void)
 	else if (what < 22)
 		do_delete(l);
 	else if (what < 23 && db)
-		say("empty db %u: %d\n", db, mdb_drop(l->txn, w->dbi[db], 0)), unplace(db, NULL, false);
+		say("empty db %u: %d\n", db, mdb_drop(l->txn, w->dbi[db], 0)),
+		    unplace(db, NULL, false);
 	else if (what < 26)
 		do_bulk(l, db);
 	else if (what < 400)

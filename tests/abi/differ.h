@@ -14,7 +14,8 @@ uint64_t rnd(uint64_t below);
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void must(int rc, const char *what);
 
-/* do_full - MDB_MAP_FULL spoils its transaction and nothing else; a larger map takes what did not fit. In an environment of its own below scratch. */
+/* do_full - MDB_MAP_FULL spoils its transaction and nothing else; a larger map takes what did not
+ * fit. In an environment of its own below scratch. */
 void do_full(const char *scratch);
 
 #endif

@@ -25,7 +25,8 @@ static void full_state(MDB_env *env)
 	say("holds %zu, %zu bytes\n", n, bytes);
 }
 
-/* fill - put into txn until there is no room. How much that was is the library's own: a random state of its own goes with it. */
+/* fill - put into txn until there is no room. How much that was is the library's own: a random
+ * state of its own goes with it. */
 static int fill(MDB_txn *txn)
 {
 	static unsigned char bytes[6000];
@@ -41,7 +42,8 @@ static int fill(MDB_txn *txn)
 	return rc;
 }
 
-/* do_full - MDB_MAP_FULL spoils the transaction and nothing else; a larger map takes what did not fit. */
+/* do_full - MDB_MAP_FULL spoils the transaction and nothing else; a larger map takes what did not
+ * fit. */
 void do_full(const char *scratch)
 {
 	static MDB_env *env;

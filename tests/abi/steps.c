@@ -209,7 +209,8 @@ static bool show(uint64_t i, const struct result *ours)
 	if (!differs(&t)) {
 		struct result again = alone(0, &t, NULL);
 
-		if (again.n == ours->n && !memcmp(again.hash, ours->hash, again.n * sizeof again.hash[0]))
+		if (again.n == ours->n &&
+		    !memcmp(again.hash, ours->hash, again.n * sizeof again.hash[0]))
 			return false;
 		printf("case %lu differs only after others\n", (unsigned long)i);
 		return true;
@@ -273,9 +274,8 @@ static int report(const struct sum *sum)
 	printf("%lu cases, %lu of them in part, %lu otherwise after others; "
 	       "%lu steps, %lu not done, %lu behind a fault; %lu differ\n",
 	       (unsigned long)n_cases, (unsigned long)sum->in_part,
-	       (unsigned long)sum->after_others, (unsigned long)sum->steps,
-	       (unsigned long)not_done, (unsigned long)sum->not_compared,
-	       (unsigned long)sum->differing);
+	       (unsigned long)sum->after_others, (unsigned long)sum->steps, (unsigned long)not_done,
+	       (unsigned long)sum->not_compared, (unsigned long)sum->differing);
 	return sum->differing != 0;
 }
 

@@ -67,23 +67,23 @@ void step_print(const struct test_case *t, const struct step *s);
 struct library;
 
 /* library_open - the library at path, with an environment in dir. Exits when there is none. wary:
- * the release of LMDB that it is compared with, when that is the only one: steps at which that one is
- * known to go wrong are not done. 0: there are several. library_release - 924 for 0.9.24. */
+ * the release of LMDB that it is compared with, when that is the only one: steps at which that one
+ * is known to go wrong are not done. 0: there are several. library_release - 924 for 0.9.24. */
 struct library *library_open(const char *path, const char *dir, int wary);
 int library_release(const char *path);
 
 enum rule { /* by which a step is not done, in any library: see steps_run.c */
-	RULE_NONE,
-	RULE_BESIDE,
-	RULE_COUNT,
-	RULE_BEYOND,
-	RULE_ROOT,
-	RULE_ARRAY,
-	RULE_RESERVE,
-	RULE_SIBLING,
-	RULE_CURRENT,
-	RULE_SETUP,
-	RULES
+	    RULE_NONE,
+	    RULE_BESIDE,
+	    RULE_COUNT,
+	    RULE_BEYOND,
+	    RULE_ROOT,
+	    RULE_ARRAY,
+	    RULE_RESERVE,
+	    RULE_SIBLING,
+	    RULE_CURRENT,
+	    RULE_SETUP,
+	    RULES
 };
 extern const char *const rules[];
 
@@ -94,8 +94,9 @@ struct result {
 	bool shrunk[STEPS_MAX + 1]; /* a key had several values and has one */
 };
 
-/* case_run - do it, undo it. *result grows with every step: a library may crash, give what was never
- * stored, or break an order; what it does from there on says nothing. out: all is printed there. */
+/* case_run - do it, undo it. *result grows with every step: a library may crash, give what was
+ * never stored, or break an order; what it does from there on says nothing. out: all is printed
+ * there. */
 void case_run(struct library *lib, const struct test_case *t, struct result *result, FILE *out);
 
 #endif

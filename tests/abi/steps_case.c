@@ -20,8 +20,8 @@ const struct kind kinds[] = {
 const unsigned int n_kinds = LENGTH(kinds);
 
 const struct content contents[] = {
-    {"small", 5, {3, 1, 2, 4}, 0},      {"pages", 40, {2, 1, 3, 5}, 180},
-    {"deep", 4, {2, 300, 1, 3}, 0},     {"one key", 1, {2, 2, 2, 2}, 0},
+    {"small", 5, {3, 1, 2, 4}, 0},     {"pages", 40, {2, 1, 3, 5}, 180},
+    {"deep", 4, {2, 300, 1, 3}, 0},    {"one key", 1, {2, 2, 2, 2}, 0},
     {"one entry", 1, {1, 1, 1, 1}, 0},
 };
 const unsigned int n_contents = LENGTH(contents);

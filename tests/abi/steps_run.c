@@ -23,8 +23,9 @@
 	X(txn_abort)                                                                               \
 	X(dbi_open)                                                                                \
 	X(put)                                                                                     \
-	X(del) X(drop) X(cursor_open) X(cursor_close) X(cursor_get) X(cursor_put) X(cursor_del)    \
-	    X(cursor_count)
+	X(del)                                                                                     \
+	X(drop)                                                                                    \
+	X(cursor_open) X(cursor_close) X(cursor_get) X(cursor_put) X(cursor_del) X(cursor_count)
 
 struct library {
 #define FIELD(name) __typeof__(&mdb_##name) name;
@@ -339,10 +340,12 @@ const char *const rules[] = {
  * - a cursor beside a key that is not there, when others have changed the page;
  * - a deletion or replacement by a cursor when others have changed the number of its key's values,
  *   which then is written back as it was;
- * - a step from where there is no key, with the cursor of another key's values, or beyond the page: it
+ * - a step from where there is no key, with the cursor of another key's values, or beyond the page:
+ *   it
  *   shows in the data, if asked for, and if nothing was deleted that still lies beyond the page;
  * - FIRST_DUP and LAST_DUP among values that fill several pages, when others have changed them: the
- *   cursor goes down from the root that it knows, which is an older page, and gives what is deleted;
+ *   cursor goes down from the root that it knows, which is an older page, and gives what is
+ *     deleted;
  * - arrays of a key whose values fill several pages. */
 static enum rule is_blind(const struct run *r, const struct step *s)
 {
@@ -365,11 +368,12 @@ static enum rule is_blind(const struct run *r, const struct step *s)
 	return deep && s->what == GET && is_multiple(s->op) ? RULE_ARRAY : RULE_NONE;
 }
 
-/* is_known_fault - whether this LMDB may go wrong here, as one of its versions does. MDB_CURRENT among
- * duplicates puts a value of another size over its neighbours, or breaks the transaction. Before 0.9.31
- * FIRST_DUP and LAST_DUP leave a cursor that has met the end in doubt about where it is, and its
- * cursor among duplicates is not set up by a step without data, behind the last key, or by a deletion that moves it to a key whose values fill several pages. From 0.9.27 on the deletion of a
- * key makes other cursors on the page stay for one step among their duplicates. */
+/* is_known_fault - whether this LMDB may go wrong here, as one of its versions does. MDB_CURRENT
+ * among duplicates puts a value of another size over its neighbours, or breaks the transaction.
+ * Before 0.9.31 FIRST_DUP and LAST_DUP leave a cursor that has met the end in doubt about where it
+ * is, and its cursor among duplicates is not set up by a step without data, behind the last key, or
+ * by a deletion that moves it to a key whose values fill several pages. From 0.9.27 on the deletion
+ * of a key makes other cursors on the page stay for one step among their duplicates. */
 static enum rule is_known_fault(const struct run *r, const struct step *s)
 {
 	bool deep = r->content->values[1] > 100, back = s->op == MDB_PREV || s->op == MDB_PREV_DUP;

@@ -10,9 +10,9 @@
 
 static void usage(void)
 {
-	fprintf(stderr,
-	        "usage: crash [--seed N] [--ops N] [--granule 64|512|4096] [--effort N] [--crash-one-in N] [--fail-one-in N] [--image N]\n"
-	        "             [--save PATH] [--dir D] [--verbose]\n");
+	fprintf(stderr, "usage: crash [--seed N] [--ops N] [--granule 64|512|4096] [--effort N] "
+	                "[--crash-one-in N] [--fail-one-in N] [--image N]\n"
+	                "             [--save PATH] [--dir D] [--verbose]\n");
 	exit(2);
 }
 
@@ -69,11 +69,16 @@ static void argument(int c, const char **dir)
 void arguments(int argc, char **argv)
 {
 	static const struct option options[] = {
-	    {"seed", required_argument, NULL, 's'},         {"ops", required_argument, NULL, 'n'},
-	    {"granule", required_argument, NULL, 'g'},      {"effort", required_argument, NULL, 'e'},
-	    {"crash-one-in", required_argument, NULL, 'c'}, {"fail-one-in", required_argument, NULL, 'f'},
-	    {"image", required_argument, NULL, 'i'},        {"save", required_argument, NULL, 'S'},
-	    {"dir", required_argument, NULL, 'd'},          {"verbose", no_argument, NULL, 'v'},
+	    {"seed", required_argument, NULL, 's'},
+	    {"ops", required_argument, NULL, 'n'},
+	    {"granule", required_argument, NULL, 'g'},
+	    {"effort", required_argument, NULL, 'e'},
+	    {"crash-one-in", required_argument, NULL, 'c'},
+	    {"fail-one-in", required_argument, NULL, 'f'},
+	    {"image", required_argument, NULL, 'i'},
+	    {"save", required_argument, NULL, 'S'},
+	    {"dir", required_argument, NULL, 'd'},
+	    {"verbose", no_argument, NULL, 'v'},
 	    {NULL, 0, NULL, 0},
 	};
 	static const unsigned int crashes[] = {250, 60, 250, 1000};
@@ -93,9 +98,10 @@ void arguments(int argc, char **argv)
 	snprintf(run.path, sizeof run.path, "%s/crash-%ld.daxkv", dir, (long)getpid());
 	snprintf(run.plain_path, sizeof run.plain_path, "%s.image", run.path);
 	snprintf(run.replay, sizeof run.replay,
-	         "replay: build/tests/crash --seed %lu --ops %lu --granule %zu --effort %u --crash-one-in %u --fail-one-in %u",
-	         (unsigned long)run.seed, (unsigned long)run.ops, run.granule, run.explore.effort, run.explore.crash_one_in,
-	         run.fail_one_in);
+	         "replay: build/tests/crash --seed %lu --ops %lu --granule %zu --effort %u "
+	         "--crash-one-in %u --fail-one-in %u",
+	         (unsigned long)run.seed, (unsigned long)run.ops, run.granule, run.explore.effort,
+	         run.explore.crash_one_in, run.fail_one_in);
 	run.explore.seed = run.seed;
 	run.explore.plain_path = run.plain_path;
 }

@@ -9,8 +9,10 @@
 #include "oracle.h"
 
 #define NAMES_MAX 64u
-#define SEED 0x636f6e74656e7431u
-#define SAMPLE ((size_t)1 << 16) /* of a larger value the ends count: the checker verifies its checksum */
+#define SEED      0x636f6e74656e7431u
+#define SAMPLE                                                                                     \
+	((size_t)1 << 16) /* of a larger value the ends count: the checker verifies its checksum   \
+	                   */
 
 static uint64_t add(uint64_t sum, const void *p, size_t n)
 {
@@ -31,8 +33,10 @@ static uint64_t db_begin(const void *name, size_t n, unsigned int flags)
 	return add(add(SEED, name, n), &wide, sizeof wide);
 }
 
-/* add_pair - a catalog entry in the main one counts by its key: its value is the engine's business. */
-static uint64_t add_pair(uint64_t sum, const struct daxkv_val *key, const struct daxkv_val *value, bool is_db)
+/* add_pair - a catalog entry in the main one counts by its key: its value is the engine's
+ * business. */
+static uint64_t add_pair(uint64_t sum, const struct daxkv_val *key, const struct daxkv_val *value,
+                         bool is_db)
 {
 	sum = add(sum, key->data, key->size);
 	if (is_db)
@@ -56,7 +60,8 @@ uint64_t content_of_oracle(const struct oracle_state *state)
 
 		if (i && !db->incarnation)
 			continue;
-		sum = i ? db_begin(db->name, strlen(db->name), db->flags) : db_begin(NULL, 0, db->flags);
+		sum = i ? db_begin(db->name, strlen(db->name), db->flags)
+		        : db_begin(NULL, 0, db->flags);
 		list = xmalloc((n + 1) * sizeof *list);
 		treap_list(db->root, list);
 		for (size_t j = 0; j < n; j++) {
@@ -78,7 +83,8 @@ struct names {
 static bool is_name(const struct names *names, const struct daxkv_val *key)
 {
 	for (size_t i = 0; i < names->n; i++)
-		if (names->name[i].size == key->size && memcmp(names->name[i].data, key->data, key->size) == 0)
+		if (names->name[i].size == key->size &&
+		    memcmp(names->name[i].data, key->data, key->size) == 0)
 			return true;
 	return false;
 }
@@ -93,7 +99,8 @@ static int names_get(struct daxkv_txn *txn, struct names *names)
 	return rc == DAXKV_NOT_FOUND ? 0 : rc;
 }
 
-static int db_sum(struct daxkv_txn *txn, daxkv_db db, const struct names *names, uint64_t *sum, uint64_t *pairs)
+static int db_sum(struct daxkv_txn *txn, daxkv_db db, const struct names *names, uint64_t *sum,
+                  uint64_t *pairs)
 {
 	struct daxkv_val key = {0, NULL}, value = {0, NULL};
 	struct daxkv_cursor *cursor;
@@ -109,7 +116,8 @@ static int db_sum(struct daxkv_txn *txn, daxkv_db db, const struct names *names,
 	return rc == DAXKV_NOT_FOUND ? 0 : rc;
 }
 
-static int named_sum(struct daxkv_txn *txn, const struct daxkv_val *name, uint64_t *total, uint64_t *pairs)
+static int named_sum(struct daxkv_txn *txn, const struct daxkv_val *name, uint64_t *total,
+                     uint64_t *pairs)
 {
 	unsigned int flags;
 	daxkv_db db;

@@ -7,9 +7,10 @@
 #include <stdio.h>
 
 static struct cover {
-	uint64_t records, ranges_named, fenced_records, spilled, most_spilled_words, limbo_pages, retired, newest;
-	uint64_t commits, aborts, nested_commits, nested_aborts, puts, large, reserved, dup_puts, dels, cursor_changes, creates, drops,
-	    empties, renames;
+	uint64_t records, ranges_named, fenced_records, spilled, most_spilled_words, limbo_pages,
+	    retired, newest;
+	uint64_t commits, aborts, nested_commits, nested_aborts, puts, large, reserved, dup_puts,
+	    dels, cursor_changes, creates, drops, empties, renames;
 	uint64_t reopens, syncs, readers, most_mapped;
 	uint64_t splits, merges, compactions, grows, checkpoints;
 	enum op_kind now;
@@ -28,7 +29,8 @@ int __wrap_commit_checkpoint(struct daxkv_store *store)
 	return rc;
 }
 
-void __wrap_ring_write(struct ring *ring, uint64_t txn, uint64_t durable_upto, const struct ring_range *ranges, size_t nranges,
+void __wrap_ring_write(struct ring *ring, uint64_t txn, uint64_t durable_upto,
+                       const struct ring_range *ranges, size_t nranges,
                        const struct ring_word *words, size_t nwords)
 {
 	cover.records++;
@@ -38,12 +40,14 @@ void __wrap_ring_write(struct ring *ring, uint64_t txn, uint64_t durable_upto, c
 	__real_ring_write(ring, txn, durable_upto, ranges, nranges, words, nwords);
 }
 
-void __wrap_ring_write_spilled(struct ring *ring, uint64_t txn, uint64_t durable_upto, uint64_t spill_off, uint64_t nwords, uint32_t crc)
+void __wrap_ring_write_spilled(struct ring *ring, uint64_t txn, uint64_t durable_upto,
+                               uint64_t spill_off, uint64_t nwords, uint32_t crc)
 {
 	cover.records++;
 	cover.spilled++;
 	cover.newest = txn > cover.newest ? txn : cover.newest;
-	cover.most_spilled_words = nwords > cover.most_spilled_words ? nwords : cover.most_spilled_words;
+	cover.most_spilled_words =
+	    nwords > cover.most_spilled_words ? nwords : cover.most_spilled_words;
 	__real_ring_write_spilled(ring, txn, durable_upto, spill_off, nwords, crc);
 }
 
@@ -83,17 +87,18 @@ static void cover_put(const struct op *op, const struct oracle_before *before)
 
 void cover_op(const struct op *op, const struct oracle_before *before, const struct outcome *want)
 {
-	uint64_t *counter[OP_KINDS] = {[OP_DEL] = &cover.dels,
-	                               [OP_CURSOR_DEL] = &cover.cursor_changes,
-	                               [OP_DB_CREATE] = &cover.creates,
-	                               [OP_DB_DROP] = &cover.drops,
-	                               [OP_DB_EMPTY] = &cover.empties,
-	                               [OP_DB_RENAME] = &cover.renames,
-	                               [OP_REOPEN] = &cover.reopens,
-	                               [OP_SYNC] = &cover.syncs,
-	                               [OP_READER_BEGIN] = &cover.readers,
-	                               [OP_COMMIT] = before->depth > 1 ? &cover.nested_commits : &cover.commits,
-	                               [OP_ABORT] = before->depth > 1 ? &cover.nested_aborts : &cover.aborts};
+	uint64_t *counter[OP_KINDS] = {
+	    [OP_DEL] = &cover.dels,
+	    [OP_CURSOR_DEL] = &cover.cursor_changes,
+	    [OP_DB_CREATE] = &cover.creates,
+	    [OP_DB_DROP] = &cover.drops,
+	    [OP_DB_EMPTY] = &cover.empties,
+	    [OP_DB_RENAME] = &cover.renames,
+	    [OP_REOPEN] = &cover.reopens,
+	    [OP_SYNC] = &cover.syncs,
+	    [OP_READER_BEGIN] = &cover.readers,
+	    [OP_COMMIT] = before->depth > 1 ? &cover.nested_commits : &cover.commits,
+	    [OP_ABORT] = before->depth > 1 ? &cover.nested_aborts : &cover.aborts};
 
 	if (want->rc)
 		return;

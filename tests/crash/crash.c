@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * crash - drives one stream of operations through daxkv on a persistence layer that tries what a crash could leave at every point.
+ * crash - drives one stream of operations through daxkv on a persistence layer that tries what a
+ * crash could leave at every point.
  *
- *   crash [--seed N] [--ops N] [--granule 64|512|4096] [--effort N] [--crash-one-in N] [--fail-one-in N] [--image N] [--save PATH]
+ *   crash [--seed N] [--ops N] [--granule 64|512|4096] [--effort N] [--crash-one-in N]
+ *     [--fail-one-in N] [--image N] [--save PATH]
  *         [--dir D] [--verbose]
  *
- * Granule 64 is persistent memory, in lines; 512 and 4096 are a file in the page cache, in sectors and pages. A failure prints the line
- * that repeats it: with --image, when an image failed, that image alone is opened, and --save writes it to a file.
+ * Granule 64 is persistent memory, in lines; 512 and 4096 are a file in the page cache, in sectors
+ * and pages. A failure prints the line that repeats it: with --image, when an image failed, that
+ * image alone is opened, and --save writes it to a file.
  *
  *   ops -> oracle: what was acknowledged, what is in flight ---------------.
  *      `-> drive -> daxkv -> pm_crash -> explore: image -> daxkv_open -> content: one of the two?
@@ -32,11 +35,15 @@
 #define PAGE            512u
 #define FIRST_SIZE      ((uint64_t)48 << 10)
 #define FIRST_SIZE_FULL (((uint64_t)2 << 20) - (8 << 10)) /* of a zone's 2 MiB */
-#define PRESSED_SIZE    ((uint64_t)256 << 10) /* a store that is kept small grows to it at most, if that is enough, in such steps */
-#define PRESSED_STEP    ((uint64_t)32 << 10)
-#define HOT_CRASH       200u
-#define HOT_FAIL        30u
-#define STEP_SECONDS    60 /* of processor time: no operation takes so long, all its images included */
+#define PRESSED_SIZE                                                                               \
+	((uint64_t)256 << 10) /* a store that is kept small grows to it at most, if that is        \
+	                         enough, in such steps */
+#define PRESSED_STEP ((uint64_t)32 << 10)
+#define HOT_CRASH    200u
+#define HOT_FAIL     30u
+#define STEP_SECONDS                                                                               \
+	60 /* of processor time: no operation takes so long, all its images included               \
+	    */
 
 struct run run;
 
@@ -47,7 +54,7 @@ const char *__asan_default_options(void)
 	return "detect_leaks=0";
 }
 
-/* ---- failures ------------------------------------------------------------------------------------------------------------- */
+/* ---- failures -------------------------------------------------------------------------------- */
 
 /* replay_say - with write(2) alone: it is called from the signal handler too. */
 static void replay_say(void)
@@ -60,7 +67,8 @@ static void replay_say(void)
 	do
 		digits[--n] = (char)('0' + image % 10);
 	while (image /= 10);
-	if (write(STDOUT_FILENO, run.replay, strlen(run.replay)) < 0 || write(STDOUT_FILENO, " --image ", 9) < 0 ||
+	if (write(STDOUT_FILENO, run.replay, strlen(run.replay)) < 0 ||
+	    write(STDOUT_FILENO, " --image ", 9) < 0 ||
 	    write(STDOUT_FILENO, digits + n, sizeof digits - n) < 0)
 		_exit(1);
 }
@@ -70,7 +78,8 @@ static void on_signal(int number)
 	static const char text[] = "a signal ended the run: ";
 	char two[3] = {(char)('0' + number / 10), (char)('0' + number % 10), '\n'};
 
-	if (write(STDOUT_FILENO, text, sizeof text - 1) < 0 || write(STDOUT_FILENO, two, sizeof two) < 0)
+	if (write(STDOUT_FILENO, text, sizeof text - 1) < 0 ||
+	    write(STDOUT_FILENO, two, sizeof two) < 0)
 		_exit(1);
 	replay_say();
 	_exit(1);
@@ -97,7 +106,8 @@ static void files_remove(void)
 static void fail(const char *why)
 {
 	printf("FAILED: %s\n", why);
-	printf("operation %lu, image %lu\n", (unsigned long)run.stream.made, (unsigned long)explore.counts.images);
+	printf("operation %lu, image %lu\n", (unsigned long)run.stream.made,
+	       (unsigned long)explore.counts.images);
 	fflush(stdout);
 	replay_say();
 	files_remove();
@@ -121,14 +131,15 @@ static void signals_watch(void)
 		(void)sigaction(signals[i], &action, NULL);
 }
 
-/* ---- crashing ------------------------------------------------------------------------------------------------------------- */
+/* ---- crashing -------------------------------------------------------------------------------- */
 
 static void made_durable(uint64_t off, size_t n)
 {
 	image_base(crash_pm.durable, off, n);
 }
 
-/* leave - the engine's handle is abandoned where it is: what it holds of the machine goes back, its memory stays. */
+/* leave - the engine's handle is abandoned where it is: what it holds of the machine goes back, its
+ * memory stays. */
 static void leave(void)
 {
 	image_abandon(crash_pm.map, run.drive.store);
@@ -153,7 +164,8 @@ static void crash(void)
 		run.deaths++;
 	}
 	if (run.verbose)
-		printf("crash at image %lu: %s\n", (unsigned long)explore.counts.images, explore.nallowed == 2 ? "one of two" : "known");
+		printf("crash at image %lu: %s\n", (unsigned long)explore.counts.images,
+		       explore.nallowed == 2 ? "one of two" : "known");
 	leave();
 }
 
@@ -192,7 +204,8 @@ static void oracle_follow(uint64_t content)
 	}
 	run.in_flight = false;
 	if (content != content_of_oracle(&run.oracle.committed))
-		fail("the store came back with something else than what its image was found to hold");
+		fail("the store came back with something else than what its image was found to "
+		     "hold");
 	run.acked = content;
 	bool again = lost && rng_percent(&run.rng, 60);
 
@@ -203,7 +216,10 @@ static void oracle_follow(uint64_t content)
 /* other_open - a second user comes. */
 static int other_open(void)
 {
-	run.other = (struct drive){.oracle = &run.oracle, .path = run.path, .options = run.drive.options, .stored = crash_pm_stored};
+	run.other = (struct drive){.oracle = &run.oracle,
+	                           .path = run.path,
+	                           .options = run.drive.options,
+	                           .stored = crash_pm_stored};
 	return daxkv_open(run.path, &run.other.options, &run.other.store);
 }
 
@@ -219,10 +235,14 @@ static void reopen(void)
 	run.failures = crash_pm.failures; /* the crash took who was to report it */
 	step_time();
 	cover_drive(&run.drive);
-	run.drive = (struct drive){.oracle = &run.oracle, .path = run.path, .options = run.drive.options, .stored = crash_pm_stored};
+	run.drive = (struct drive){.oracle = &run.oracle,
+	                           .path = run.path,
+	                           .options = run.drive.options,
+	                           .stored = crash_pm_stored};
 	int rc = daxkv_open(run.path, &run.drive.options, &run.drive.store);
 
-	while (rc && crash_pm.failures != run.failures) { /* a fence of recovery failed: the next attempt finds what it left */
+	while (rc && crash_pm.failures != run.failures) { /* a fence of recovery failed: the next
+		                                             attempt finds what it left */
 		run.failures = crash_pm.failures;
 		crash_pm_died();
 		rc = daxkv_open(run.path, &run.drive.options, &run.drive.store);
@@ -237,24 +257,29 @@ static void reopen(void)
 		printf("reopening: %s: %s\n", daxkv_strerror(rc), daxkv_errmsg());
 		fail("the store does not open after a crash");
 	}
-	if (content != explore.allowed[0] && (explore.nallowed == 1 || content != explore.allowed[1]))
-		fail("after a crash the store holds neither the last acknowledged transaction nor the one in flight");
+	if (content != explore.allowed[0] &&
+	    (explore.nallowed == 1 || content != explore.allowed[1]))
+		fail("after a crash the store holds neither the last acknowledged transaction nor "
+		     "the one in flight");
 	if (run.verbose)
-		printf("back, %s\n", content == run.acked ? "as acknowledged" : "with what was in flight");
+		printf("back, %s\n",
+		       content == run.acked ? "as acknowledged" : "with what was in flight");
 	oracle_follow(content);
 	explore_allow(run.acked, false, 0);
 	crash_pm_look();
 	explore_point(POINT_CALL);
 }
 
-/* ---- a full store --------------------------------------------------------------------------------------------------------- */
+/* ---- a full store ---------------------------------------------------------------------------- */
 
-/* press - before a transaction: the file may not grow, or hardly. So it finds its pages among those that the last commits freed, and
- * makes a checkpoint for that. */
+/* press - before a transaction: the file may not grow, or hardly. So it finds its pages among those
+ * that the last commits freed, and makes a checkpoint for that. */
 static void press(void)
 {
 	bool hopeless = run.full_in_row > 4;
-	uint64_t room = hopeless || (crash_pm.size < PRESSED_SIZE && rng_percent(&run.rng, 30)) ? PRESSED_STEP : 0;
+	uint64_t room = hopeless || (crash_pm.size < PRESSED_SIZE && rng_percent(&run.rng, 30))
+	                    ? PRESSED_STEP
+	                    : 0;
 
 	if (daxkv_set_max_size(run.drive.store, crash_pm.size + room))
 		fail("the maximum size cannot be set");
@@ -274,7 +299,8 @@ static void abort_all(void)
 	}
 }
 
-/* store_full - an operation found no room: the transaction is given up, or the machine crashes there. */
+/* store_full - an operation found no room: the transaction is given up, or the machine crashes
+ * there. */
 static void store_full(void)
 {
 	run.full++;
@@ -293,9 +319,10 @@ static void store_full(void)
 	explore_point(POINT_CALL);
 }
 
-/* ---- operations ----------------------------------------------------------------------------------------------------------- */
+/* ---- operations ------------------------------------------------------------------------------ */
 
-/* fence_failed - an operation met a failed fence: it must say so, and changing the store must be refused from here on. */
+/* fence_failed - an operation met a failed fence: it must say so, and changing the store must be
+ * refused from here on. */
 static void fence_failed(const struct op *op, int rc)
 {
 	struct daxkv_txn *txn;
@@ -315,7 +342,8 @@ static void fence_failed(const struct op *op, int rc)
 	leave();
 }
 
-static void step_run(const struct op *op, const struct oracle_before *before, const struct outcome *want)
+static void step_run(const struct op *op, const struct oracle_before *before,
+                     const struct outcome *want)
 {
 	struct outcome got;
 
@@ -328,8 +356,8 @@ static void step_run(const struct op *op, const struct oracle_before *before, co
 		return;
 	}
 	if (got.rc != want->rc) {
-		printf("daxkv returns %d (%s), must return %d (%s)\nerrmsg: %s\n", got.rc, daxkv_strerror(got.rc), want->rc,
-		       daxkv_strerror(want->rc), daxkv_errmsg());
+		printf("daxkv returns %d (%s), must return %d (%s)\nerrmsg: %s\n", got.rc,
+		       daxkv_strerror(got.rc), want->rc, daxkv_strerror(want->rc), daxkv_errmsg());
 		fail("an operation went wrong");
 	}
 	cover_op(op, before, want);
@@ -341,12 +369,14 @@ static void step_run(const struct op *op, const struct oracle_before *before, co
 		run.acked = explore.allowed[1];
 		explore_allow(run.acked, false, 0);
 	}
-	if (op->kind <= OP_PUT || (op->kind >= OP_PUT_MANY && op->kind <= OP_DEL_RANGE) || op->kind == OP_REOPEN || op->kind == OP_SYNC) {
+	if (op->kind <= OP_PUT || (op->kind >= OP_PUT_MANY && op->kind <= OP_DEL_RANGE) ||
+	    op->kind == OP_REOPEN || op->kind == OP_SYNC) {
 		crash_pm_look();
 		if (crash_pm.point)
 			explore_point(POINT_CALL);
 	}
-	if (op->kind == OP_REOPEN && crash_pm.size_before && rng_percent(&run.rng, run.steer.zone_full ? 70 : 30))
+	if (op->kind == OP_REOPEN && crash_pm.size_before &&
+	    rng_percent(&run.rng, run.steer.zone_full ? 70 : 30))
 		crash(); /* the file may have its old length again, and old bytes in it */
 }
 
@@ -410,7 +440,8 @@ static void run_ops(void)
 			if (!steer_op(&run.steer, &op))
 				continue;
 		}
-		if (run.shared && op.kind == OP_BEGIN && run.oracle.depth == 0 && rng_percent(&run.rng, 40))
+		if (run.shared && op.kind == OP_BEGIN && run.oracle.depth == 0 &&
+		    rng_percent(&run.rng, 40))
 			users_swap();
 		oracle_before_get(&run.oracle, &op, &before);
 		if (run.verbose) {
@@ -423,12 +454,15 @@ static void run_ops(void)
 	}
 }
 
-/* ---- start and end -------------------------------------------------------------------------------------------------------- */
+/* ---- start and end --------------------------------------------------------------------------- */
 
-/* fill_zone - one value takes all but the last pages: the next growth begins a zone, with a bitmap page of its own. */
+/* fill_zone - one value takes all but the last pages: the next growth begins a zone, with a bitmap
+ * page of its own. */
 static void fill_zone(void)
 {
-	struct op op = {.kind = OP_BEGIN, .key = {sizeof steer_filler, steer_filler}, .value = {FIRST_SIZE_FULL - (76 << 10), NULL}};
+	struct op op = {.kind = OP_BEGIN,
+	                .key = {sizeof steer_filler, steer_filler},
+	                .value = {FIRST_SIZE_FULL - (76 << 10), NULL}};
 	static const enum op_kind kinds[] = {OP_BEGIN, OP_PUT, OP_COMMIT};
 	struct oracle_before before;
 
@@ -445,13 +479,15 @@ static void fill_zone(void)
 
 static int store_make(void)
 {
-	struct super_new new = {
-	    .page_size = PAGE, .size = run.steer.zone_full ? FIRST_SIZE_FULL : FIRST_SIZE, .file_id = rng_mix(run.seed), .created = 1};
+	struct super_new new = {.page_size = PAGE,
+	                        .size = run.steer.zone_full ? FIRST_SIZE_FULL : FIRST_SIZE,
+	                        .file_id = rng_mix(run.seed),
+	                        .created = 1};
 	int fd = open(run.path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
 	if (run.steer.first_holds)
 		new.initial = new.size = 2 * FIRST_SIZE;
-	if (fd < 0 || ftruncate(fd, (off_t)new.size) != 0 || super_fill(fd, &new) != 0) {
+	if (fd < 0 || ftruncate(fd, (off_t) new.size) != 0 || super_fill(fd, &new) != 0) {
 		perror(run.path);
 		exit(2);
 	}
@@ -461,8 +497,11 @@ static int store_make(void)
 static void start(void)
 {
 	static const size_t pairs[] = {6, 20, 60};
-	struct daxkv_options options = {
-	    .flags = DAXKV_NO_LOCK, .pmem = DAXKV_PMEM_FORCE, .max_size = CRASH_ROOM, .max_readers = 16, .max_dbs = 1000};
+	struct daxkv_options options = {.flags = DAXKV_NO_LOCK,
+	                                .pmem = DAXKV_PMEM_FORCE,
+	                                .max_size = CRASH_ROOM,
+	                                .max_readers = 16,
+	                                .max_dbs = 1000};
 	struct ops_config config;
 	int fd, rc;
 
@@ -486,8 +525,13 @@ static void start(void)
 	image_length(crash_pm.size);
 	crash_pm_override = &crash_pm_ops;
 	oracle_start(&run.oracle, 0, PAGE / 4, PAGE / 4, PAGE / 2);
-	config = (struct ops_config){.max_key = PAGE / 4, .max_dup = PAGE / 4, .max_pair = PAGE / 2 - 140, .bad_pair = PAGE / 2,
-	                             .max_value = run.seed % 7 == 3 ? 100000 : 3000, .db_pairs = pairs[run.seed / 4 % 3], .empty_dups = true};
+	config = (struct ops_config){.max_key = PAGE / 4,
+	                             .max_dup = PAGE / 4,
+	                             .max_pair = PAGE / 2 - 140,
+	                             .bad_pair = PAGE / 2,
+	                             .max_value = run.seed % 7 == 3 ? 100000 : 3000,
+	                             .db_pairs = pairs[run.seed / 4 % 3],
+	                             .empty_dups = true};
 	ops_start(&run.stream, run.seed, &config, &run.oracle);
 	rc = drive_start(&run.drive, run.path, &options, 0, &run.oracle);
 	if (rc) {
@@ -512,10 +556,13 @@ static void summary(void)
 	struct timespec to;
 
 	clock_gettime(CLOCK_MONOTONIC, &to);
-	double seconds = (double)(to.tv_sec - run.from.tv_sec) + (double)(to.tv_nsec - run.from.tv_nsec) / 1e9;
+	double seconds =
+	    (double)(to.tv_sec - run.from.tv_sec) + (double)(to.tv_nsec - run.from.tv_nsec) / 1e9;
 
-	printf("crash --seed %lu --granule %zu: %lu operations in %.1f s, %.0f images a second\nexplored:", (unsigned long)run.seed,
-	       run.granule, (unsigned long)run.stream.made, seconds, (double)c->images / seconds);
+	printf("crash --seed %lu --granule %zu: %lu operations in %.1f s, %.0f images a "
+	       "second\nexplored:",
+	       (unsigned long)run.seed, run.granule, (unsigned long)run.stream.made, seconds,
+	       (double)c->images / seconds);
 	cover_show("images", c->images);
 	cover_show("points", c->points);
 	cover_show("points with every subset tried", c->exhaustive);

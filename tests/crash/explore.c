@@ -82,15 +82,17 @@ static size_t below(size_t n)
 	return (size_t)rng_below(&explore.rng, n ? n : 1);
 }
 
-/* ---- making an image ------------------------------------------------------------------------------------------------------ */
+/* ---- making an image ------------------------------------------------------------------------- */
 
-/* unit_tear - a mixture of two contents of the unit, word by word: of the later one random words, random sectors, the first, the last, or
- * all but one. */
+/* unit_tear - a mixture of two contents of the unit, word by word: of the later one random words,
+ * random sectors, the first, the last, or all but one. */
 static void unit_tear(const struct crash_unit *u, uint64_t off, uint8_t *out)
 {
 	enum { AT_RANDOM, SECTORS, FIRST, LAST, ALL_BUT_ONE, KINDS };
-	size_t words = crash_pm.granule / CRASH_WORD, older = below(u->n + 1), newer = below(u->n), cut = below(words), kind = below(KINDS);
-	const uint8_t *a = older == u->n ? crash_pm.durable + off : u->version[older], *b = u->version[newer];
+	size_t words = crash_pm.granule / CRASH_WORD, older = below(u->n + 1), newer = below(u->n),
+	       cut = below(words), kind = below(KINDS);
+	const uint8_t *a = older == u->n ? crash_pm.durable + off : u->version[older],
+	              *b = u->version[newer];
 	uint64_t bits = 0;
 
 	for (size_t i = 0; i < words; i++) {
@@ -105,7 +107,8 @@ static void unit_tear(const struct crash_unit *u, uint64_t off, uint8_t *out)
 	}
 }
 
-/* image_make - patch the image as picked; false: it was tried already, and is the durable one again. */
+/* image_make - patch the image as picked; false: it was tried already, and is the durable one
+ * again. */
 static bool image_make(bool always)
 {
 	uint8_t torn[WORDS_MAX * CRASH_WORD];
@@ -149,10 +152,12 @@ static void verdict(const struct image_found *found)
 	else if (explore.nallowed == 2 && found->content == explore.allowed[1])
 		explore.counts.next++;
 	else
-		explore.fail("the image holds neither the last acknowledged transaction nor the one in flight");
+		explore.fail("the image holds neither the last acknowledged transaction nor the "
+		             "one in flight");
 }
 
-/* image_try - number the image, open it and compare. always: also when another image alone is asked for. */
+/* image_try - number the image, open it and compare. always: also when another image alone is asked
+ * for. */
 static void image_try(struct image_found *found, bool always)
 {
 	uint64_t number = ++explore.counts.images;
@@ -165,7 +170,8 @@ static void image_try(struct image_found *found, bool always)
 	if (explore.config.only && number != explore.config.only && !always)
 		return;
 	explore.counts.opened++;
-	if (explore.config.save_path && number == explore.config.only && image_copy(explore.config.save_path)) {
+	if (explore.config.save_path && number == explore.config.only &&
+	    image_copy(explore.config.save_path)) {
 		perror(explore.config.save_path);
 		exit(2);
 	}
@@ -198,14 +204,15 @@ static void one(void)
 	image_reset();
 }
 
-/* ---- choosing ------------------------------------------------------------------------------------------------------------- */
+/* ---- choosing -------------------------------------------------------------------------------- */
 
 static int32_t newest(size_t i)
 {
 	return (int32_t)crash_pm.unit[picks.unit[i]].n - 1;
 }
 
-/* some_version - what is picked of a unit: the newest content mostly, else an older one or a torn one. */
+/* some_version - what is picked of a unit: the newest content mostly, else an older one or a torn
+ * one. */
 static int32_t some_version(size_t i, unsigned int odd_percent)
 {
 	if (!rng_percent(&explore.rng, odd_percent))
@@ -228,7 +235,8 @@ static void subset_exhaustive(void)
 	}
 }
 
-/* subset_odd - each unit once torn, and once in an older version where it has one, with some of the others. */
+/* subset_odd - each unit once torn, and once in an older version where it has one, with some of the
+ * others. */
 static void subset_odd(void)
 {
 	for (size_t odd = 0; odd < 2 * picks.n; odd++) {
@@ -250,7 +258,8 @@ static void subset_random(unsigned int odd_percent)
 	unsigned int percent = chance[below(6)];
 
 	for (size_t i = 0; i < picks.n; i++)
-		picks.pick[i] = rng_percent(&explore.rng, percent) ? some_version(i, odd_percent) : PICK_NONE;
+		picks.pick[i] =
+		    rng_percent(&explore.rng, percent) ? some_version(i, odd_percent) : PICK_NONE;
 	one();
 }
 
@@ -283,8 +292,11 @@ static void units_gather(void)
 
 static void subsets(enum crash_point kind)
 {
-	static const unsigned int budget[POINT_KINDS] = {
-	    [POINT_FLUSH] = 2, [POINT_FENCE] = 24, [POINT_FENCED] = 4, [POINT_STORE] = 4, [POINT_CALL] = 8};
+	static const unsigned int budget[POINT_KINDS] = {[POINT_FLUSH] = 2,
+	                                                 [POINT_FENCE] = 24,
+	                                                 [POINT_FENCED] = 4,
+	                                                 [POINT_STORE] = 4,
+	                                                 [POINT_CALL] = 8};
 	unsigned int n = budget[kind] * explore.config.effort;
 
 	pick_all(false);

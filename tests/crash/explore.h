@@ -4,11 +4,12 @@
  *
  *   units in doubt      images
  *   up to 6             every subset, whole
- *   more                none, all, singles, all but one, prefixes in the order of stores, random ones
+ *   more                none, all, singles, all but one, prefixes in the order of stores, random
+ *                       ones
  *   any                 the same with a unit torn at words, or in an older version of itself
  *
- * An image that was tried since the medium changed last is not tried again. All choices come from one seed, and images are counted: number
- * N of a run is the same in each run.
+ * An image that was tried since the medium changed last is not tried again. All choices come from
+ * one seed, and images are counted: number N of a run is the same in each run.
  */
 #ifndef DAXKV_TEST_EXPLORE_H
 #define DAXKV_TEST_EXPLORE_H
@@ -27,7 +28,8 @@ struct explore_config {
 
 struct explore_counts {
 	uint64_t points, exhaustive, images, opened, same, second, bare, plain, torn, older;
-	uint64_t replayed, acked, next; /* images that recovery had work with; that showed the last acknowledged state, the one in flight */
+	uint64_t replayed, acked, next; /* images that recovery had work with; that showed the last
+	                                   acknowledged state, the one in flight */
 	uint64_t most_units;
 };
 
@@ -53,8 +55,8 @@ void explore_allow(uint64_t a, bool two, uint64_t b);
 /* explore_point - for crash_pm.point. */
 void explore_point(enum crash_point kind);
 
-/* explore_cut - make the image of a power cut here, a random one, and verify it. bytes get it as it is before recovery, found what it
- * holds. Returns its size. */
+/* explore_cut - make the image of a power cut here, a random one, and verify it. bytes get it as it
+ * is before recovery, found what it holds. Returns its size. */
 uint64_t explore_cut(uint8_t *bytes, struct image_found *found);
 
 #endif

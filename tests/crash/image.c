@@ -30,7 +30,8 @@ static struct image {
 
 static void *take(size_t n, int fd)
 {
-	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE : MAP_SHARED, fd, 0);
+	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE,
+	               fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE : MAP_SHARED, fd, 0);
 
 	if (p == MAP_FAILED) {
 		perror("mmap");
@@ -68,7 +69,8 @@ void image_base(const uint8_t *durable, uint64_t off, size_t n)
 {
 	memcpy(image.base + off, durable + off, n);
 	if (off < image.length)
-		memcpy(image.bytes + off, durable + off, off + n <= image.length ? n : image.length - off);
+		memcpy(image.bytes + off, durable + off,
+		       off + n <= image.length ? n : image.length - off);
 }
 
 void image_length(uint64_t size)
@@ -131,7 +133,7 @@ void image_reset(void)
 	}
 }
 
-/* ---- the engine's way to the bytes ---------------------------------------------------------------------------------------- */
+/* ---- the engine's way to the bytes ----------------------------------------------------------- */
 
 static void image_write(struct pm *pm, void *dst, const void *src, size_t n)
 {
@@ -158,8 +160,12 @@ static int image_fence(struct pm *pm)
 	return 0;
 }
 
-static const struct pm_ops image_ops = {
-    .name = "image", .write = image_write, .stream = image_write, .store8 = image_store8, .flush = image_flush, .fence = image_fence};
+static const struct pm_ops image_ops = {.name = "image",
+                                        .write = image_write,
+                                        .stream = image_write,
+                                        .store8 = image_store8,
+                                        .flush = image_flush,
+                                        .fence = image_fence};
 
 int __wrap_map_open_file(struct map *map, const char *path, bool rdonly)
 {
@@ -169,11 +175,17 @@ int __wrap_map_open_file(struct map *map, const char *path, bool rdonly)
 	return 0;
 }
 
-int __wrap_map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pmem, bool private_copy)
+int __wrap_map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pmem,
+                      bool private_copy)
 {
 	if (!image.opening)
 		return __real_map_attach(map, size, max, pmem, private_copy);
-	*map = (struct map){.fd = map->fd, .base = image.bytes, .reserve = size, .size = size, .medium = DAXKV_MEDIUM_EMULATED, .path = map->path};
+	*map = (struct map){.fd = map->fd,
+	                    .base = image.bytes,
+	                    .reserve = size,
+	                    .size = size,
+	                    .medium = DAXKV_MEDIUM_EMULATED,
+	                    .path = map->path};
 	pm_init(&map->pm, &image_ops, map->fd);
 	return 0;
 }
@@ -196,9 +208,10 @@ void __wrap_map_close(struct map *map)
 		*map = (struct map){.fd = -1};
 }
 
-/* ---- opening -------------------------------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
-static const struct daxkv_options options = {.flags = DAXKV_NO_LOCK, .pmem = DAXKV_PMEM_FORCE, .max_readers = 2, .max_dbs = 40};
+static const struct daxkv_options options = {
+    .flags = DAXKV_NO_LOCK, .pmem = DAXKV_PMEM_FORCE, .max_readers = 2, .max_dbs = 40};
 
 static void say_fault(const char *fault, void *arg)
 {
@@ -213,11 +226,16 @@ static bool read_all(struct daxkv_store *store, struct image_found *found)
 {
 	unsigned int said = 0;
 	uint64_t faults = 0;
-	struct check_input in = {.base = store->map.base, .mapped = store->map.size, .txn = store->share->published, .report = say_fault, .arg = &said};
+	struct check_input in = {.base = store->map.base,
+	                         .mapped = store->map.size,
+	                         .txn = store->share->published,
+	                         .report = say_fault,
+	                         .arg = &said};
 	int rc = check_run(&in, &faults);
 
 	if (rc || faults) {
-		printf("the checker finds %lu faults (%s)\n", (unsigned long)faults, daxkv_strerror(rc));
+		printf("the checker finds %lu faults (%s)\n", (unsigned long)faults,
+		       daxkv_strerror(rc));
 		return false;
 	}
 	rc = content_of_store(store, &found->content, &found->pairs);
@@ -256,12 +274,14 @@ bool image_open(struct image_found *found)
 	return open_image(found, true);
 }
 
-/* line_kept - whether a line is what it was after the first recovery; lines from kept on had not been stored to then. */
+/* line_kept - whether a line is what it was after the first recovery; lines from kept on had not
+ * been stored to then. */
 static bool line_kept(size_t i, size_t kept)
 {
 	uint64_t off = (uint64_t)image.line[i] * LINE;
 
-	return off >= image.length || memcmp(image.bytes + off, (i < kept ? image.kept : image.base) + off, LINE) == 0;
+	return off >= image.length ||
+	       memcmp(image.bytes + off, (i < kept ? image.kept : image.base) + off, LINE) == 0;
 }
 
 bool image_again(const struct image_found *found, bool read)
@@ -270,22 +290,26 @@ bool image_again(const struct image_found *found, bool read)
 	size_t kept = image.lines;
 
 	for (size_t i = 0; i < kept; i++)
-		memcpy(image.kept + (size_t)image.line[i] * LINE, image.bytes + (size_t)image.line[i] * LINE, LINE);
+		memcpy(image.kept + (size_t)image.line[i] * LINE,
+		       image.bytes + (size_t)image.line[i] * LINE, LINE);
 	if (!open_image(&second, read)) {
 		printf("that was the second recovery\n");
 		return false;
 	}
 	if (second.content != found->content || second.txn != found->txn) {
-		printf("a second recovery finds transaction %lu, the first found %lu\n", (unsigned long)second.txn, (unsigned long)found->txn);
+		printf("a second recovery finds transaction %lu, the first found %lu\n",
+		       (unsigned long)second.txn, (unsigned long)found->txn);
 		return false;
 	}
 	if (second.replayed) {
-		printf("a second recovery replays %lu transactions\n", (unsigned long)second.replayed);
+		printf("a second recovery replays %lu transactions\n",
+		       (unsigned long)second.replayed);
 		return false;
 	}
 	for (size_t i = 0; i < image.lines; i++)
 		if (!line_kept(i, kept)) {
-			printf("a second recovery changes the line at 0x%lx\n", (unsigned long)image.line[i] * LINE);
+			printf("a second recovery changes the line at 0x%lx\n",
+			       (unsigned long)image.line[i] * LINE);
 			return false;
 		}
 	return true;
@@ -318,7 +342,8 @@ void image_abandon(struct map *opening, struct daxkv_store *store)
 	if (store)
 		(void)pthread_key_delete(store->thread_txn);
 	else if (opening)
-		store = (struct daxkv_store *)(void *)((char *)opening - offsetof(struct daxkv_store, map));
+		store = (struct daxkv_store *)(void *)((char *)opening -
+		                                       offsetof(struct daxkv_store, map));
 	if (!store)
 		return;
 	registry_remove(store);
@@ -327,7 +352,7 @@ void image_abandon(struct map *opening, struct daxkv_store *store)
 	lock_close(&store->lock);
 }
 
-/* ---- files ---------------------------------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 int image_copy(const char *path)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * run.h - one run of the explorer: what was asked for, and where it is. crash.c runs it, arguments.c
- * reads what was asked for.
+ * run.h - one run of the explorer: what was asked for, and where it is. crash.c runs it,
+ * arguments.c reads what was asked for.
  */
 #ifndef DAXKV_CRASH_RUN_H
 #define DAXKV_CRASH_RUN_H

@@ -4,7 +4,9 @@
 
 #include <string.h>
 
-#define HOT 3u /* what comes behind a spilled commit: a sync, a close or a small transaction; then two that take pages */
+#define HOT                                                                                        \
+	3u /* what comes behind a spilled commit: a sync, a close or a small transaction; then two \
+	      that take pages */
 
 char steer_filler[7] = "filler";
 
@@ -13,7 +15,7 @@ static bool is_filler(const struct daxkv_val *key)
 	return key->size == sizeof steer_filler && memcmp(key->data, steer_filler, key->size) == 0;
 }
 
-/* ---- plans ---------------------------------------------------------------------------------------------------------------- */
+/* ---- plans ----------------------------------------------------------------------------------- */
 
 /* wipe_op - everything but the filler goes in one transaction; false: it is gone. */
 static bool wipe_op(struct steer *st, struct op *op)
@@ -38,8 +40,8 @@ static bool wipe_op(struct steer *st, struct op *op)
 	return false;
 }
 
-/* change_op - one of the records, of any database, gets a small value (broad) or one that makes its leaf be written anew; of duplicates one
- * goes. */
+/* change_op - one of the records, of any database, gets a small value (broad) or one that makes its
+ * leaf be written anew; of duplicates one goes. */
 static bool change_op(struct steer *st, struct op *op, bool broad)
 {
 	static unsigned char key[4096], value[4096];
@@ -49,18 +51,22 @@ static bool change_op(struct steer *st, struct op *op, bool broad)
 		unsigned int i = (unsigned int)rng_below(&st->rng, OP_DBS);
 		size_t n = treap_count(state->db[i].root);
 		const struct rec *rec =
-		    n && (i == 0 || state->db[i].incarnation) ? treap_at(state->db[i].root, (size_t)rng_below(&st->rng, n)) : NULL;
+		    n && (i == 0 || state->db[i].incarnation)
+		        ? treap_at(state->db[i].root, (size_t)rng_below(&st->rng, n))
+		        : NULL;
 
 		if (!rec || rec->is_db)
 			continue;
 		struct daxkv_val k = rec_key(rec), v = rec_value(rec);
 
 		memcpy(key, k.data, k.size);
-		*op = (struct op){.kind = OP_PUT, .db = i, .key = {k.size, key}, .value = {0, value}};
+		*op =
+		    (struct op){.kind = OP_PUT, .db = i, .key = {k.size, key}, .value = {0, value}};
 		if (is_filler(&k))
 			continue;
 		if (!(state->db[i].flags & DAXKV_DUP_SORT)) {
-			op->value.size = (size_t)(broad ? rng_below(&st->rng, 9) : 60 + rng_below(&st->rng, 140));
+			op->value.size = (size_t)(broad ? rng_below(&st->rng, 9)
+			                                : 60 + rng_below(&st->rng, 140));
 			rng_fill(rng_next(&st->rng), value, op->value.size);
 			return true;
 		}
@@ -83,7 +89,8 @@ static void fill_op(struct steer *st, struct op *op)
 
 	key[6] = (char)('0' + st->left);
 	rng_fill(rng_next(&st->rng), value, sizeof value);
-	*op = (struct op){.kind = OP_PUT, .key = {sizeof key - 1, key}, .value = {sizeof value, value}};
+	*op = (struct op){
+	    .kind = OP_PUT, .key = {sizeof key - 1, key}, .value = {sizeof value, value}};
 }
 
 /* take_op - a new record, so large that three fill a leaf. */
@@ -94,7 +101,9 @@ static void take_op(struct steer *st, struct op *op)
 
 	key = rng_next(&st->rng);
 	rng_fill(key, value, sizeof value);
-	*op = (struct op){.kind = OP_PUT, .key = {sizeof key, &key}, .value = {sizeof value - rng_below(&st->rng, 40), value}};
+	*op = (struct op){.kind = OP_PUT,
+	                  .key = {sizeof key, &key},
+	                  .value = {sizeof value - rng_below(&st->rng, 40), value}};
 }
 
 /* plan_op - the next operation of the plan. */
@@ -144,7 +153,7 @@ static bool plan_hot(struct steer *st, struct op *op)
 	return true;
 }
 
-/* ---- single operations ---------------------------------------------------------------------------------------------------- */
+/* ---- single operations ----------------------------------------------------------------------- */
 
 /* reserve_op - the put's value becomes a large one that is filled in behind the call. */
 static void reserve_op(struct steer *st, struct op *op)
@@ -153,7 +162,8 @@ static void reserve_op(struct steer *st, struct op *op)
 
 	if (oracle_view(st->oracle, 0)->db[op->db].flags & DAXKV_DUP_SORT)
 		return;
-	op->value = (struct daxkv_val){300 + (size_t)rng_below(&st->rng, sizeof value - 300), value};
+	op->value =
+	    (struct daxkv_val){300 + (size_t)rng_below(&st->rng, sizeof value - 300), value};
 	rng_fill(rng_next(&st->rng), value, op->value.size);
 	op->flags = DAXKV_RESERVE;
 }
@@ -180,7 +190,8 @@ static void steer(struct steer *st, struct op *op)
 	} else if (depth && depth < 3 && rng_percent(&st->rng, 2)) {
 		*op = (struct op){.kind = OP_BEGIN};
 	} else if (depth && rng_below(&st->rng, 250) == 0) {
-		*op = (struct op){.kind = whole[rng_below(&st->rng, 3)], .db = 1 + (unsigned int)rng_below(&st->rng, OP_DBS - 1)};
+		*op = (struct op){.kind = whole[rng_below(&st->rng, 3)],
+		                  .db = 1 + (unsigned int)rng_below(&st->rng, OP_DBS - 1)};
 		if (!oracle_view(st->oracle, 0)->db[op->db].incarnation)
 			op->kind = OP_DB_LIST;
 	}
@@ -189,7 +200,8 @@ static void steer(struct steer *st, struct op *op)
 /* changes_filler - whether op would put or delete what stays. */
 static bool changes_filler(const struct op *op)
 {
-	if (op->db || (op->kind != OP_PUT && op->kind != OP_DEL && op->kind != OP_PUT_MANY && op->kind != OP_DEL_RANGE))
+	if (op->db || (op->kind != OP_PUT && op->kind != OP_DEL && op->kind != OP_PUT_MANY &&
+	               op->kind != OP_DEL_RANGE))
 		return false;
 	if (op->kind == OP_DEL_RANGE)
 		return true; /* it may be among them */
@@ -199,7 +211,8 @@ static bool changes_filler(const struct op *op)
 	return is_filler(&op->key);
 }
 
-/* wanted - the stream is made for long runs of the model test: transactions are cut shorter, snapshots held for less. */
+/* wanted - the stream is made for long runs of the model test: transactions are cut shorter,
+ * snapshots held for less. */
 static bool wanted(struct steer *st, const struct op *op)
 {
 	static const unsigned int longest[] = {1, 2, 4, 12, 40, 90};
@@ -207,17 +220,21 @@ static bool wanted(struct steer *st, const struct op *op)
 	if (changes_filler(op))
 		return false;
 	if (st->shared && (op->kind == OP_READER_BEGIN || op->kind == OP_DB_RENAME))
-		return false; /* what the two users' handles would be called then is not the question here */
+		return false; /* what the two users' handles would be called then is not the
+		                 question here */
 	if (op->kind == OP_READER_BEGIN && !rng_percent(&st->rng, st->readers_percent))
 		return false;
 	if (op->kind == OP_BEGIN && st->oracle->depth == 0)
-		st->stream->txn_left = 1 + (unsigned int)rng_below(&st->rng, longest[rng_below(&st->rng, 6)]);
+		st->stream->txn_left =
+		    1 + (unsigned int)rng_below(&st->rng, longest[rng_below(&st->rng, 6)]);
 	return op->kind != OP_COMPARE && op->kind != OP_COMPARE_ALL && op->kind != OP_CHECK;
 }
 
-void steer_start(struct steer *st, uint64_t seed, const struct oracle *oracle, struct ops *stream, bool shared)
+void steer_start(struct steer *st, uint64_t seed, const struct oracle *oracle, struct ops *stream,
+                 bool shared)
 {
-	*st = (struct steer){.oracle = oracle, .stream = stream, .shared = shared, .zone_full = seed % 6 == 4};
+	*st = (struct steer){
+	    .oracle = oracle, .stream = stream, .shared = shared, .zone_full = seed % 6 == 4};
 	st->first_holds = seed % 5 == 0 && !st->zone_full;
 	st->pressed = seed % 4 == 1 && !shared;
 	st->readers_percent = seed % 4 == 2 ? 30 : 2;

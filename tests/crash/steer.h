@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * steer.h - bends the stream of operations, made for long runs of the model test, to what a crash test of a few thousand operations needs.
+ * steer.h - bends the stream of operations, made for long runs of the model test, to what a crash
+ * test of a few thousand operations needs.
  *
- * Transactions are cut shorter and snapshots rarer; nested transactions, dropped databases, closing and syncing come more often; now and
- * then everything is deleted and the store closed, so that the file is cut.
+ * Transactions are cut shorter and snapshots rarer; nested transactions, dropped databases, closing
+ * and syncing come more often; now and then everything is deleted and the store closed, so that the
+ * file is cut.
  *
- * Where the first zone is nearly full, large values then make the file grow again, over the old bytes where a crash left them: the bitmap
- * page of the next zone comes to lie there.
+ * Where the first zone is nearly full, large values then make the file grow again, over the old
+ * bytes where a crash left them: the bitmap page of the next zone comes to lie there.
  *
- * What is rarest, and needs several steps in a row, is planned: a broad transaction changes so many pages that its word list is spilled;
- * its pages are needed until the words are durable in place. So behind it comes a sync, a close or a small transaction, and then
- * transactions that take many pages, all of it with more crashes and failed fences than usual (hot).
+ * What is rarest, and needs several steps in a row, is planned: a broad transaction changes so many
+ * pages that its word list is spilled; its pages are needed until the words are durable in place.
+ * So behind it comes a sync, a close or a small transaction, and then transactions that take many
+ * pages, all of it with more crashes and failed fences than usual (hot).
  */
 #ifndef DAXKV_TEST_STEER_H
 #define DAXKV_TEST_STEER_H
@@ -23,10 +26,12 @@ struct steer {
 	struct rng rng;
 	const struct oracle *oracle;
 	struct ops *stream;
-	bool shared;    /* two users: what their handles are called after a renaming, and snapshots, are left out */
-	bool zone_full; /* the store's first zone, all that one bitmap page covers, is nearly full */
+	bool shared; /* two users: what their handles are called after a renaming, and snapshots,
+	                are left out */
+	bool
+	    zone_full; /* the store's first zone, all that one bitmap page covers, is nearly full */
 	bool first_holds; /* closing cuts the file to its first size, and no further */
-	bool pressed;   /* the store may hardly grow: see press in crash.c */
+	bool pressed;     /* the store may hardly grow: see press in crash.c */
 	unsigned int readers_percent;
 	enum steer_plan plan;
 	unsigned int left; /* operations of the plan's transaction */
@@ -37,7 +42,8 @@ struct steer {
 /* The key in the main database that fills the zone, and stays. */
 extern char steer_filler[7];
 
-void steer_start(struct steer *steer, uint64_t seed, const struct oracle *oracle, struct ops *stream, bool shared);
+void steer_start(struct steer *steer, uint64_t seed, const struct oracle *oracle,
+                 struct ops *stream, bool shared);
 
 /* steer_op - change op, or (false) leave it out. */
 bool steer_op(struct steer *steer, struct op *op);
@@ -45,8 +51,8 @@ bool steer_op(struct steer *steer, struct op *op);
 /* steer_committed - an outermost commit returned; spilled: it was a large one. */
 void steer_committed(struct steer *steer, bool spilled);
 
-/* steer_lost - the transaction is gone, by a crash or a full store: plans are forgotten. spilled: its record was being written, a large
- * one. */
+/* steer_lost - the transaction is gone, by a crash or a full store: plans are forgotten. spilled:
+ * its record was being written, a large one. */
 void steer_lost(struct steer *steer, bool spilled);
 
 #endif

@@ -4,11 +4,13 @@
  *
  *   fault [--dir DIR] [--pmem auto|force] [--page-size N] [--only N] [--lasting] [--verbose]
  *
- * The scenario runs with its first call failing, then with its second, until a run meets no failure; then again with failures that last
- * until a call reports them. After each failure: a call reported it, with that error and a text of its own; the store has what was acknowledged
- * and nothing else, in the same handle and after the checker; the step then succeeds. After a failed fdatasync the handle
- * refuses to write, says why, still reads, and the reopened store has what was acknowledged, with or without the commit that failed. At the end of a run no
- * memory, descriptor or mapping is left.
+ * The scenario runs with its first call failing, then with its second, until a run meets no
+ * failure; then again with failures that last until a call reports them. After each failure: a call
+ * reported it, with that error and a text of its own; the store has what was acknowledged and
+ * nothing else, in the same handle and after the checker; the step then succeeds. After a failed
+ * fdatasync the handle refuses to write, says why, still reads, and the reopened store has what was
+ * acknowledged, with or without the commit that failed. At the end of a run no memory, descriptor
+ * or mapping is left.
  */
 #include "inject.h"
 #include "scenario.h"
@@ -38,8 +40,8 @@ static bool complain(const char *step, const char *what, const char *detail)
 {
 	const struct inject_shot *shot = inject_fired();
 
-	printf("step '%s', %s failing with \"%s\": %s%s%s\n", step, shot ? shot->call : "nothing", shot ? strerror(shot->error) : "", what,
-	       detail ? ": " : "", detail ? detail : "");
+	printf("step '%s', %s failing with \"%s\": %s%s%s\n", step, shot ? shot->call : "nothing",
+	       shot ? strerror(shot->error) : "", what, detail ? ": " : "", detail ? detail : "");
 	return false;
 }
 
@@ -66,7 +68,9 @@ static bool expected_error(int rc)
 
 	if (shot && strcmp(shot->call, "fcntl") == 0 && rc == DAXKV_BUSY)
 		return true; /* a lock that cannot be asked for counts as taken */
-	return shot && (rc == shot->error || (rc == DAXKV_PANIC && (strcmp(shot->call, "fdatasync") == 0 || strcmp(shot->call, "fsync") == 0)));
+	return shot &&
+	       (rc == shot->error || (rc == DAXKV_PANIC && (strcmp(shot->call, "fdatasync") == 0 ||
+	                                                    strcmp(shot->call, "fsync") == 0)));
 }
 
 static bool write_refused(const char *step)
@@ -79,14 +83,16 @@ static bool write_refused(const char *step)
 		return complain(step, "the handle in panic begins a write transaction", NULL);
 	}
 	if (rc != DAXKV_PANIC || !strstr(daxkv_errmsg(), strerror(inject_fired()->error)))
-		return complain(step, "the handle in panic does not say why it refuses", daxkv_errmsg());
+		return complain(step, "the handle in panic does not say why it refuses",
+		                daxkv_errmsg());
 	rc = daxkv_sync(life.store);
 	if (rc != DAXKV_PANIC)
 		return complain(step, "the handle in panic syncs", daxkv_strerror(rc));
 	return true;
 }
 
-/* after_panic - the handle refuses writes and still reads; then the store is reopened. kept: the failed commit is there. */
+/* after_panic - the handle refuses writes and still reads; then the store is reopened. kept: the
+ * failed commit is there. */
 static bool after_panic(const char *step, bool *kept)
 {
 	const char *difference = NULL;
@@ -109,7 +115,8 @@ static bool after_panic(const char *step, bool *kept)
 	return true;
 }
 
-/* after_failure - a step failed with rc: was that right, and is the store whole? Then the step again, unless the commit was kept after all. */
+/* after_failure - a step failed with rc: was that right, and is the store whole? Then the step
+ * again, unless the commit was kept after all. */
 static bool after_failure(const struct step *step, int rc, struct tally *tally)
 {
 	bool kept = false;
@@ -123,7 +130,8 @@ static bool after_failure(const struct step *step, int rc, struct tally *tally)
 	if (access(temp, F_OK) == 0)
 		return complain(step->name, "a temporary file is left", temp);
 	if (step == scenario && access(life.path, F_OK) == 0)
-		return complain(step->name, "a file is left of the store that was not made", life.path);
+		return complain(step->name, "a file is left of the store that was not made",
+		                life.path);
 	/* A sync or fence that fails at growth may have lost the pages of earlier commits. */
 	bool lost = strstr(inject_fired()->call, "sync") && life.store;
 
@@ -169,9 +177,11 @@ static bool step_run(const struct step *step, struct tally *tally)
 		return complain(step->name, life.wrong, NULL);
 	if (rc || life.reported) {
 		if (strcmp(text, daxkv_errmsg()) == 0)
-			return complain(step->name, "no text for daxkv_errmsg", daxkv_strerror(rc ? rc : life.reported));
+			return complain(step->name, "no text for daxkv_errmsg",
+			                daxkv_strerror(rc ? rc : life.reported));
 		if (!expected_error(rc ? rc : life.reported))
-			return complain(step->name, "reported as", daxkv_strerror(rc ? rc : life.reported));
+			return complain(step->name, "reported as",
+			                daxkv_strerror(rc ? rc : life.reported));
 	}
 	if (rc)
 		return after_failure(step, rc, tally);
@@ -233,7 +243,8 @@ static void remove_files(void)
 }
 
 /* run - one life with its n-th call failing; *met tells whether there was such a call. */
-static bool run(const struct settings *s, unsigned long n, bool lasting, struct tally *tally, bool *met)
+static bool run(const struct settings *s, unsigned long n, bool lasting, struct tally *tally,
+                bool *met)
 {
 	const long held = inject_held();
 	const unsigned int open_before = descriptors();
@@ -242,7 +253,12 @@ static bool run(const struct settings *s, unsigned long n, bool lasting, struct 
 	memset(&life, 0, sizeof life);
 	snprintf(life.path, sizeof life.path, "%s/store", s->dir);
 	snprintf(life.copy, sizeof life.copy, "%s/copy", s->dir);
-	life.options = (struct daxkv_options){.flags = DAXKV_CREATE, .pmem = s->pmem, .page_size = s->page_size, .max_size = 64u << 20, .max_dbs = 8, .max_readers = 8};
+	life.options = (struct daxkv_options){.flags = DAXKV_CREATE,
+	                                      .pmem = s->pmem,
+	                                      .page_size = s->page_size,
+	                                      .max_size = 64u << 20,
+	                                      .max_dbs = 8,
+	                                      .max_readers = 8};
 	remove_files();
 	inject_arm(n, lasting);
 	for (unsigned int i = 0; i < scenario_steps && good; i++)
@@ -278,7 +294,8 @@ static bool run_all(const struct settings *s, bool lasting)
 		if (s->only)
 			n = s->only;
 		if (!run(s, n, lasting, &tally, &met)) {
-			printf("FAIL: fault --pmem %s --page-size %u --only %lu%s\n", s->pmem == DAXKV_PMEM_FORCE ? "force" : "auto", s->page_size, n,
+			printf("FAIL: fault --pmem %s --page-size %u --only %lu%s\n",
+			       s->pmem == DAXKV_PMEM_FORCE ? "force" : "auto", s->page_size, n,
 			       lasting ? " --lasting" : "");
 			return false;
 		}
@@ -287,15 +304,19 @@ static bool run_all(const struct settings *s, bool lasting)
 		if (s->only)
 			break;
 	}
-	printf("%s, pages of %u, failures %s: %lu runs, %lu failures reported, %lu put the handle into panic, %lu did no harm\n",
-	       s->pmem == DAXKV_PMEM_FORCE ? "emulated" : "file", s->page_size, lasting ? "that last" : "once", tally.runs, tally.reported, tally.panicked,
+	printf("%s, pages of %u, failures %s: %lu runs, %lu failures reported, %lu put the handle "
+	       "into panic, %lu did no harm\n",
+	       s->pmem == DAXKV_PMEM_FORCE ? "emulated" : "file", s->page_size,
+	       lasting ? "that last" : "once", tally.runs, tally.reported, tally.panicked,
 	       tally.passed);
-	return s->only || (tally.reported > 100 && (s->pmem == DAXKV_PMEM_FORCE || tally.panicked > 10));
+	return s->only ||
+	       (tally.reported > 100 && (s->pmem == DAXKV_PMEM_FORCE || tally.panicked > 10));
 }
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: fault [--dir DIR] [--pmem auto|force] [--page-size N] [--only N] [--lasting] [--verbose]\n");
+	fprintf(stderr, "usage: fault [--dir DIR] [--pmem auto|force] [--page-size N] [--only N] "
+	                "[--lasting] [--verbose]\n");
 	return 2;
 }
 
@@ -317,7 +338,8 @@ int main(int argc, char **argv)
 		else if (strcmp(argv[i], "--dir") == 0)
 			parent = argv[++i];
 		else if (strcmp(argv[i], "--pmem") == 0)
-			s.pmem = strcmp(argv[++i], "force") == 0 ? DAXKV_PMEM_FORCE : DAXKV_PMEM_AUTO;
+			s.pmem =
+			    strcmp(argv[++i], "force") == 0 ? DAXKV_PMEM_FORCE : DAXKV_PMEM_AUTO;
 		else if (strcmp(argv[i], "--page-size") == 0)
 			s.page_size = (uint32_t)strtoul(argv[++i], NULL, 10);
 		else if (strcmp(argv[i], "--only") == 0)

@@ -66,7 +66,8 @@ static bool fail_now(const char *call, int error, bool may_pass)
 		return false;
 	inject.calls++;
 	if (inject.calls == inject.n) {
-		inject.shot = (struct inject_shot){.call = call, .error = error, .may_pass = may_pass, .count = 1};
+		inject.shot = (struct inject_shot){
+		    .call = call, .error = error, .may_pass = may_pass, .count = 1};
 		errno = error;
 		return true;
 	}
@@ -95,14 +96,15 @@ static void *hold(void *p)
 }
 
 /* WRAP - declares the engine's way to a call, and the call itself. */
-#define WRAP(type, name, ...)                                                                                                              \
-	type __real_##name(__VA_ARGS__);                                                                                                   \
-	type __wrap_##name(__VA_ARGS__);                                                                                                   \
+#define WRAP(type, name, ...)                                                                      \
+	type __real_##name(__VA_ARGS__);                                                           \
+	type __wrap_##name(__VA_ARGS__);                                                           \
 	type __wrap_##name(__VA_ARGS__)
 
-/* ---- memory --------------------------------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
-/* A kept read transaction, a smaller reserve and the like do without memory: whether going on was right is for the state to show. */
+/* A kept read transaction, a smaller reserve and the like do without memory: whether going on was
+ * right is for the state to show. */
 WRAP(void *, malloc, size_t n)
 {
 	return may("malloc", ENOMEM) ? NULL : hold(__real_malloc(n));
@@ -139,7 +141,8 @@ WRAP(char *, strndup, const char *s, size_t n)
 }
 
 /* print - what asprintf does, and its form under _FORTIFY_SOURCE. */
-static int print(char **out, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
+static int print(char **out, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
 static int print(char **out, const char *format, va_list args)
 {
 	if (may("asprintf", ENOMEM))
@@ -160,7 +163,8 @@ int __wrap_asprintf(char **out, const char *format, ...)
 	return n;
 }
 
-int __wrap___asprintf_chk(char **out, int flag, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int __wrap___asprintf_chk(char **out, int flag, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 int __wrap___asprintf_chk(char **out, int flag, const char *format, ...)
 {
 	(void)flag; /* asks for a check of the format, which is a literal everywhere */
@@ -179,27 +183,30 @@ WRAP(void, free, void *p)
 
 WRAP(void *, mmap, void *at, size_t n, int prot, int flags, int fd, off_t off)
 {
-	/* Address space is asked for in ever smaller pieces, and a range given up stays what it was: the other mappings must be had. */
+	/* Address space is asked for in ever smaller pieces, and a range given up stays what it
+	 * was: the other mappings must be had. */
 	bool space = prot == PROT_NONE;
 	if (space && may("mmap of address space", ENOMEM))
 		return MAP_FAILED;
 	/* Growth for which there is no memory is like one without space: see fallocate. */
 	bool growth = !space && fd >= 0 && off > 0;
-	if (!space && (must("mmap", growth ? EAGAIN : ENOMEM) ||
-	               (growth && may("mmap in growth", ENOMEM))))
+	if (!space &&
+	    (must("mmap", growth ? EAGAIN : ENOMEM) || (growth && may("mmap in growth", ENOMEM))))
 		return MAP_FAILED;
 	return __real_mmap(at, n, prot, flags, fd, off);
 }
 
 WRAP(int, pthread_key_create, pthread_key_t *key, void (*destroy)(void *))
 {
-	return must("pthread_key_create", EAGAIN) ? EAGAIN : __real_pthread_key_create(key, destroy);
+	return must("pthread_key_create", EAGAIN) ? EAGAIN
+	                                          : __real_pthread_key_create(key, destroy);
 }
 
 WRAP(int, pthread_setspecific, pthread_key_t key, const void *value)
 {
 	/* To forget a value takes no memory. */
-	return value && may("pthread_setspecific", ENOMEM) ? ENOMEM : __real_pthread_setspecific(key, value);
+	return value && may("pthread_setspecific", ENOMEM) ? ENOMEM
+	                                                   : __real_pthread_setspecific(key, value);
 }
 
 WRAP(ssize_t, getrandom, void *p, size_t n, unsigned int flags)
@@ -207,7 +214,7 @@ WRAP(ssize_t, getrandom, void *p, size_t n, unsigned int flags)
 	return must("getrandom", EIO) ? -1 : __real_getrandom(p, n, flags);
 }
 
-/* ---- files ---------------------------------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 int __real_open(const char *path, int flags, mode_t mode);
 int __wrap_open(const char *path, int flags, ...);
@@ -221,12 +228,14 @@ int __wrap_open(const char *path, int flags, ...)
 		va_end(args);
 	}
 	/* Not every filesystem has files without a name: there is another way without them. */
-	if ((flags & O_TMPFILE) == O_TMPFILE ? may("open of a nameless file", EOPNOTSUPP) : must("open", EMFILE))
+	if ((flags & O_TMPFILE) == O_TMPFILE ? may("open of a nameless file", EOPNOTSUPP)
+	                                     : must("open", EMFILE))
 		return -1;
 	return __real_open(path, flags, mode);
 }
 
-/* The forms of _FORTIFY_SOURCE: __open_2 sees to it that no mode is needed, __pread_chk knows the size of the buffer. */
+/* The forms of _FORTIFY_SOURCE: __open_2 sees to it that no mode is needed, __pread_chk knows the
+ * size of the buffer. */
 WRAP(int, __open_2, const char *path, int flags)
 {
 	return must("open", EMFILE) ? -1 : __real___open_2(path, flags);
@@ -255,14 +264,15 @@ int __wrap_fcntl(int fd, int op, ...)
 	va_start(args, op);
 	void *arg = va_arg(args, void *);
 	va_end(args);
-	/* A lock that cannot be had counts as somebody else's: at close that leaves more to the next recovery, and no more. */
+	/* A lock that cannot be had counts as somebody else's: at close that leaves more to the
+	 * next recovery, and no more. */
 	return may("fcntl", ENOLCK) ? -1 : __real_fcntl(fd, op, arg);
 }
 
 WRAP(int, fallocate, int fd, int mode, off_t off, off_t n)
 {
-	/* A new store has to have its space. Growth that finds none makes do with less, or with pages
-	 * that the last commits freed; but what is broken is reported by it, too. */
+	/* A new store has to have its space. Growth that finds none makes do with less, or with
+	 * pages that the last commits freed; but what is broken is reported by it, too. */
 	if (must("fallocate", EIO) ||
 	    (off ? may("fallocate in growth", ENOSPC) : must("fallocate of a file", ENOSPC)))
 		return -1;
@@ -299,7 +309,8 @@ WRAP(int, renameat2, int from_dir, const char *from, int to_dir, const char *to,
 	return must("renameat2", ENOSPC) ? -1 : __real_renameat2(from_dir, from, to_dir, to, flags);
 }
 
-/* A filesystem without RENAME_NOREPLACE leaves the name to link, which is reached in no other way. */
+/* A filesystem without RENAME_NOREPLACE leaves the name to link, which is reached in no other
+ * way. */
 WRAP(int, link, const char *from, const char *to)
 {
 	return must("link", ENOSPC) ? -1 : __real_link(from, to);
@@ -307,7 +318,10 @@ WRAP(int, link, const char *from, const char *to)
 
 WRAP(int, unlink, const char *path)
 {
-	return may("unlink", EIO) ? -1 : __real_unlink(path); /* of a temporary name, which the next store made here replaces */
+	return may("unlink", EIO)
+	           ? -1
+	           : __real_unlink(
+	                 path); /* of a temporary name, which the next store made here replaces */
 }
 
 WRAP(int, memfd_create, const char *name, unsigned int flags)
@@ -337,5 +351,7 @@ WRAP(off_t, lseek, int fd, off_t off, int whence)
 
 WRAP(int, madvise, void *p, size_t n, int advice)
 {
-	return may("madvise", ENOMEM) ? -1 : __real_madvise(p, n, advice); /* MADV_DONTFORK and the like are wishes */
+	return may("madvise", ENOMEM)
+	           ? -1
+	           : __real_madvise(p, n, advice); /* MADV_DONTFORK and the like are wishes */
 }

@@ -2,9 +2,10 @@
 /*
  * inject.h - make a chosen call of the engine to the C library or the system fail.
  *
- * The program is linked with --wrap for every call in inject.c, so that the engine's calls come here first. While armed they are
- * counted; the n-th one fails with the error of its kind, and when it is to last, so does every later one of the same kind.
- * Nothing is done of what the failing call asks for.
+ * The program is linked with --wrap for every call in inject.c, so that the engine's calls come
+ * here first. While armed they are counted; the n-th one fails with the error of its kind, and when
+ * it is to last, so does every later one of the same kind. Nothing is done of what the failing call
+ * asks for.
  *
  * Memory that the engine holds is counted as well, so that a leak shows without a sanitizer.
  */
@@ -15,13 +16,14 @@
 #include <stddef.h>
 
 struct inject_shot {
-	const char *call;   /* its name */
-	int error;          /* the errno it failed with */
-	bool may_pass;      /* an engine that goes on without it can be right */
+	const char *call;    /* its name */
+	int error;           /* the errno it failed with */
+	bool may_pass;       /* an engine that goes on without it can be right */
 	unsigned long count; /* how often it failed */
 };
 
-/* inject_arm - let the n-th call from now on fail, with lasting also the later ones of its kind. n 0: only count. */
+/* inject_arm - let the n-th call from now on fail, with lasting also the later ones of its kind. n
+ * 0: only count. */
 void inject_arm(unsigned long n, bool lasting);
 
 /* inject_pause, inject_resume - let calls through, uncounted; go on. */

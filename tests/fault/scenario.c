@@ -13,9 +13,10 @@
 
 #define LARGE (2u << 20) /* more than a new store has room for: the file grows */
 
-/* ---- calls, and what they change in next ---------------------------------------------------------------------------------- */
+/* ---- calls, and what they change in next ----------------------------------------------------- */
 
-static int put(struct daxkv_txn *txn, daxkv_db db, struct state_value *values, unsigned int i, uint32_t len, uint32_t seed)
+static int put(struct daxkv_txn *txn, daxkv_db db, struct state_value *values, unsigned int i,
+               uint32_t len, uint32_t seed)
 {
 	struct daxkv_val key = state_key(i), value = state_fill(len, seed);
 	int rc = daxkv_put(txn, db, &key, &value, 0);
@@ -25,7 +26,8 @@ static int put(struct daxkv_txn *txn, daxkv_db db, struct state_value *values, u
 	return rc;
 }
 
-static int del(struct life *life, struct daxkv_txn *txn, daxkv_db db, struct state_value *values, unsigned int i)
+static int del(struct life *life, struct daxkv_txn *txn, daxkv_db db, struct state_value *values,
+               unsigned int i)
 {
 	struct daxkv_val key = state_key(i);
 	int rc = daxkv_del(txn, db, &key, NULL);
@@ -39,7 +41,8 @@ static int del(struct life *life, struct daxkv_txn *txn, daxkv_db db, struct sta
 	return rc;
 }
 
-static int put_dup(struct life *life, struct daxkv_txn *txn, daxkv_db db, unsigned int i, unsigned int v)
+static int put_dup(struct life *life, struct daxkv_txn *txn, daxkv_db db, unsigned int i,
+                   unsigned int v)
 {
 	struct daxkv_val key = state_key(i), value = state_dup(v);
 	int rc = daxkv_put(txn, db, &key, &value, 0);
@@ -72,7 +75,7 @@ static int in_txn(struct life *life, int (*body)(struct life *life, struct daxkv
 	return daxkv_txn_commit(txn);
 }
 
-/* ---- entries and databases ------------------------------------------------------------------------------------------------ */
+/* ---- entries and databases ------------------------------------------------------------------- */
 
 static int fill_body(struct life *life, struct daxkv_txn *txn)
 {
@@ -150,11 +153,13 @@ static int step_drop(struct life *life)
 	return in_txn(life, drop_body);
 }
 
-/* ---- nested transactions -------------------------------------------------------------------------------------------------- */
+/* ---- nested transactions --------------------------------------------------------------------- */
 
-/* child - a nested transaction that changes keys from first on, and one in it when deep; kept or not. Its failure takes its own changes
- * only: the parent goes on, unless it is the parent's call that fails. */
-static int child(struct life *life, struct daxkv_txn *parent, unsigned int first, bool keep, bool deep)
+/* child - a nested transaction that changes keys from first on, and one in it when deep; kept or
+ * not. Its failure takes its own changes only: the parent goes on, unless it is the parent's call
+ * that fails. */
+static int child(struct life *life, struct daxkv_txn *parent, unsigned int first, bool keep,
+                 bool deep)
 {
 	const struct state before = life->next;
 	struct daxkv_txn *txn;
@@ -202,7 +207,7 @@ static int step_nested(struct life *life)
 	return in_txn(life, nested_body);
 }
 
-/* ---- cursors -------------------------------------------------------------------------------------------------------------- */
+/* ---- cursors --------------------------------------------------------------------------------- */
 
 static int cursor_changes(struct life *life, struct daxkv_txn *txn, struct daxkv_cursor *cursor)
 {
@@ -217,7 +222,8 @@ static int cursor_changes(struct life *life, struct daxkv_txn *txn, struct daxkv
 	if (!rc)
 		life->next.main[10] = (struct state_value){true, 25, 1234};
 	for (unsigned int i = 100; i < 110 && !rc; i++)
-		rc = put(txn, DAXKV_MAIN, life->next.main, i, 33, i); /* beneath the cursor's place: it is kept by key */
+		rc = put(txn, DAXKV_MAIN, life->next.main, i, 33,
+		         i); /* beneath the cursor's place: it is kept by key */
 	if (!rc)
 		rc = child(life, txn, 40, true, false);
 	if (!rc)
@@ -262,7 +268,8 @@ static int read_pair(struct life *life, struct daxkv_txn *txn, struct daxkv_curs
 		rc = daxkv_cursor_renew(txn, cursor);
 	if (!rc)
 		rc = daxkv_cursor_get(cursor, &key, &value, DAXKV_LAST);
-	if (!rc && life->next.dups_there && memcmp(key.data, "k", 1) != 0 && memcmp(key.data, "m", 1) != 0)
+	if (!rc && life->next.dups_there && memcmp(key.data, "k", 1) != 0 &&
+	    memcmp(key.data, "m", 1) != 0)
 		life->wrong = "the last key is another";
 	return rc;
 }
@@ -284,7 +291,7 @@ static int step_read(struct life *life)
 	return rc;
 }
 
-/* ---- large values, many changes, growth ------------------------------------------------------------------------------------- */
+/* ---- large values, many changes, growth ------------------------------------------------------ */
 
 static int large_body(struct life *life, struct daxkv_txn *txn)
 {
@@ -313,7 +320,8 @@ static int many_body(struct life *life, struct daxkv_txn *txn)
 
 	for (unsigned int i = 0; i < STATE_KEYS && !rc; i++)
 		if (i != 6) /* the large one stays */
-			rc = put(txn, DAXKV_MAIN, life->next.main, i * 7 % STATE_KEYS, 12 + i % 50, i);
+			rc = put(txn, DAXKV_MAIN, life->next.main, i * 7 % STATE_KEYS, 12 + i % 50,
+			         i);
 	return rc;
 }
 
@@ -376,7 +384,7 @@ static int step_reports(struct life *life)
 	return rc ? rc : daxkv_check(life->store, NULL, NULL, NULL);
 }
 
-/* ---- opening and closing -------------------------------------------------------------------------------------------------- */
+/* ---- opening and closing --------------------------------------------------------------------- */
 
 int life_open(struct life *life)
 {
@@ -395,7 +403,8 @@ static int step_close(struct life *life)
 static bool copy_store(struct life *life)
 {
 	struct stat st;
-	int out = open(life->copy, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), in = open(life->path, O_RDONLY | O_CLOEXEC);
+	int out = open(life->copy, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600),
+	    in = open(life->path, O_RDONLY | O_CLOEXEC);
 	off_t off = 0;
 	bool done = in >= 0 && out >= 0 && fstat(in, &st) == 0;
 

@@ -2,8 +2,9 @@
 /*
  * scenario.h - a store's life in steps, each of which uses calls that can fail.
  *
- * A step that fails leaves no transaction open and returns the library's result; next is then what the store would have had. A step that
- * succeeds leaves in next what the store has now. A step can be run again after a failure.
+ * A step that fails leaves no transaction open and returns the library's result; next is then what
+ * the store would have had. A step that succeeds leaves in next what the store has now. A step can
+ * be run again after a failure.
  */
 #ifndef DAXKV_TEST_SCENARIO_H
 #define DAXKV_TEST_SCENARIO_H
@@ -15,8 +16,9 @@ struct life {
 	struct daxkv_options options;
 	struct daxkv_store *store; /* NULL: closed */
 	struct state acked, next;
-	int reported; /* what a call of the step returned though the step went on: a nested transaction's failure */
-	bool elsewhere; /* the step's failure is that of another store's handle */
+	int reported;      /* what a call of the step returned though the step went on: a nested
+	                      transaction's failure */
+	bool elsewhere;    /* the step's failure is that of another store's handle */
 	const char *wrong; /* a call's result was not the one that it has to be */
 };
 

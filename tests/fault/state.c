@@ -45,11 +45,13 @@ struct daxkv_val state_name(const char *name)
 
 static const char *differ(const char *what, unsigned int i, int rc)
 {
-	snprintf(difference, sizeof difference, "%s, number %u: %s", what, i, rc ? daxkv_strerror(rc) : "another value");
+	snprintf(difference, sizeof difference, "%s, number %u: %s", what, i,
+	         rc ? daxkv_strerror(rc) : "another value");
 	return difference;
 }
 
-static const char *values_differ(struct daxkv_txn *txn, daxkv_db db, const char *what, const struct state_value *values, unsigned int n)
+static const char *values_differ(struct daxkv_txn *txn, daxkv_db db, const char *what,
+                                 const struct state_value *values, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++) {
 		struct daxkv_val key = state_key(i), got;
@@ -71,7 +73,8 @@ static const char *values_differ(struct daxkv_txn *txn, daxkv_db db, const char 
 }
 
 /* entries_differ - a database has as many entries as it should, by its count and by walking it. */
-static const char *entries_differ(struct daxkv_txn *txn, daxkv_db db, const char *what, uint64_t want)
+static const char *entries_differ(struct daxkv_txn *txn, daxkv_db db, const char *what,
+                                  uint64_t want)
 {
 	struct daxkv_db_stat stat;
 	struct daxkv_cursor *cursor;
@@ -89,8 +92,8 @@ static const char *entries_differ(struct daxkv_txn *txn, daxkv_db db, const char
 		return differ(what, (unsigned int)walked, rc);
 	if (stat.entries == want && walked == want)
 		return NULL;
-	snprintf(difference, sizeof difference, "%s: %lu entries, %lu counted, %lu wanted", what, (unsigned long)walked,
-	         (unsigned long)stat.entries, (unsigned long)want);
+	snprintf(difference, sizeof difference, "%s: %lu entries, %lu counted, %lu wanted", what,
+	         (unsigned long)walked, (unsigned long)stat.entries, (unsigned long)want);
 	return difference;
 }
 
@@ -164,7 +167,9 @@ static const char *txn_differs(struct daxkv_txn *txn, const struct state *s)
 			d = entries_differ(txn, db, names[i], values_there(s->more, STATE_MORE));
 	}
 	if (!d)
-		d = entries_differ(txn, DAXKV_MAIN, "main", values_there(s->main, STATE_KEYS) + s->dups_there + (s->more_name != NULL));
+		d = entries_differ(txn, DAXKV_MAIN, "main",
+		                   values_there(s->main, STATE_KEYS) + s->dups_there +
+		                       (s->more_name != NULL));
 	return d;
 }
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * state.h - what a store of the failure test has to contain, and the comparison with what it contains.
+ * state.h - what a store of the failure test has to contain, and the comparison with what it
+ * contains.
  *
- * The main database has keys "k0000" to "k0399", value i is of state_fill(len, seed); "dups" has keys with up to 64 values each;
- * "more" is made, renamed to "moved" and dropped.
+ * The main database has keys "k0000" to "k0399", value i is of state_fill(len, seed); "dups" has
+ * keys with up to 64 values each; "more" is made, renamed to "moved" and dropped.
  */
 #ifndef DAXKV_TEST_STATE_H
 #define DAXKV_TEST_STATE_H
@@ -12,9 +13,9 @@
 
 #include <stdbool.h>
 
-#define STATE_KEYS     400u
-#define STATE_DUP_KEYS 8u
-#define STATE_MORE     40u
+#define STATE_KEYS      400u
+#define STATE_DUP_KEYS  8u
+#define STATE_MORE      40u
 #define STATE_VALUE_MAX (3u << 20)
 
 struct state_value {
@@ -42,7 +43,8 @@ struct daxkv_val state_dup(unsigned int v);
 /* state_name - a database's name as a value. */
 struct daxkv_val state_name(const char *name);
 
-/* state_differs - NULL when the newest snapshot of store is s; else one line that says where they differ. */
+/* state_differs - NULL when the newest snapshot of store is s; else one line that says where they
+ * differ. */
 const char *state_differs(struct daxkv_store *store, const struct state *s);
 
 #endif

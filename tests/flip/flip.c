@@ -37,7 +37,14 @@
 
 #define FILLS 64u
 
-enum { FLIPS, REFUSED, FOUND, TAKEN_BACK, UNSEEN, OUTCOMES = UNSEEN + AREAS }; /* counters: UNSEEN + area for each */
+enum {
+	FLIPS,
+	REFUSED,
+	FOUND,
+	TAKEN_BACK,
+	UNSEEN,
+	OUTCOMES = UNSEEN + AREAS
+}; /* counters: UNSEEN + area for each */
 
 static struct store {
 	struct sample sample;
@@ -50,7 +57,8 @@ static struct memfile file = {.fd = -1};
 
 static void show(const struct store *s, size_t byte, unsigned int bit, const char *what)
 {
-	printf("flip: store %s, byte 0x%zx bit %u (%s): %s\n", sample_state_name((enum sample_state)(s - stores)), byte, bit,
+	printf("flip: store %s, byte 0x%zx bit %u (%s): %s\n",
+	       sample_state_name((enum sample_state)(s - stores)), byte, bit,
 	       area_name(s->area[byte]), what);
 }
 
@@ -62,7 +70,8 @@ static bool not_needed(enum area area)
 }
 
 /* judge - what became of a flip; false when it is not as it should be. */
-static bool judge(const struct store *s, size_t byte, unsigned int bit, const struct probe_result *r, uint64_t counters[JOBS_COUNTERS])
+static bool judge(const struct store *s, size_t byte, unsigned int bit,
+                  const struct probe_result *r, uint64_t counters[JOBS_COUNTERS])
 {
 	enum area area = s->area[byte];
 
@@ -80,7 +89,8 @@ static bool judge(const struct store *s, size_t byte, unsigned int bit, const st
 		counters[UNSEEN + area]++;
 		return true;
 	}
-	if (r->hash == s->before && s->before != s->right && (area == AREA_NEWEST || s->named[byte])) {
+	if (r->hash == s->before && s->before != s->right &&
+	    (area == AREA_NEWEST || s->named[byte])) {
 		counters[TAKEN_BACK]++;
 		return true;
 	}
@@ -90,13 +100,15 @@ static bool judge(const struct store *s, size_t byte, unsigned int bit, const st
 	return false;
 }
 
-/* idle - whether a byte is of those that --fill fills: what is there takes part in nothing, not in an order or in a checksum either. */
+/* idle - whether a byte is of those that --fill fills: what is there takes part in nothing, not in
+ * an order or in a checksum either. */
 static bool idle(const struct store *s, size_t byte)
 {
 	return s->area[byte] >= AREA_LEAF_REST && s->area[byte] != AREA_FOLLOWER && !s->named[byte];
 }
 
-/* fill_one - all idle bytes of a store are random ones: nothing changes for a reader or the check. */
+/* fill_one - all idle bytes of a store are random ones: nothing changes for a reader or the
+ * check. */
 static bool fill_one(uint64_t number, uint64_t counters[JOBS_COUNTERS], void *arg)
 {
 	const struct store *s = &stores[number % SAMPLE_STATES];
@@ -120,7 +132,8 @@ static bool fill_one(uint64_t number, uint64_t counters[JOBS_COUNTERS], void *ar
 	if (!r.open && !r.faults && r.hash == s->right)
 		return true;
 	printf("flip: store %s: random bytes where nobody reads: open %d, %lu faults (%s)\n",
-	       sample_state_name((enum sample_state)(s - stores)), r.open, (unsigned long)r.faults, r.first);
+	       sample_state_name((enum sample_state)(s - stores)), r.open, (unsigned long)r.faults,
+	       r.first);
 	return false;
 }
 
@@ -147,7 +160,8 @@ static bool flip_one(uint64_t number, uint64_t counters[JOBS_COUNTERS], void *ar
 		return false;
 	struct probe_result r = probe_read(file.path, true);
 
-	return pwrite(file.fd, &s->sample.bytes[byte], 1, (off_t)byte) == 1 && judge(s, byte, bit, &r, counters);
+	return pwrite(file.fd, &s->sample.bytes[byte], 1, (off_t)byte) == 1 &&
+	       judge(s, byte, bit, &r, counters);
 }
 
 static struct probe_result read_image(const struct sample *s)
@@ -162,7 +176,8 @@ static struct probe_result read_image(const struct sample *s)
 	return r;
 }
 
-/* store_make - the sample, its areas, and what a reader sees of it, with the newest record and without. */
+/* store_make - the sample, its areas, and what a reader sees of it, with the newest record and
+ * without. */
 static uint64_t store_make(struct store *s, enum sample_state state, uint64_t first_bit)
 {
 	sample_make(&s->sample, state, 512, 1);
@@ -171,13 +186,16 @@ static uint64_t store_make(struct store *s, enum sample_state state, uint64_t fi
 	struct probe_result r = read_image(&s->sample);
 
 	if (r.open || r.faults || r.pairs < 100) {
-		fprintf(stderr, "flip: the store is not sound to begin with: open %d, %lu faults (%s), %lu pairs\n", r.open,
-		        (unsigned long)r.faults, r.first, (unsigned long)r.pairs);
+		fprintf(stderr,
+		        "flip: the store is not sound to begin with: open %d, %lu faults (%s), %lu "
+		        "pairs\n",
+		        r.open, (unsigned long)r.faults, r.first, (unsigned long)r.pairs);
 		exit(1);
 	}
 	s->right = s->before = r.hash;
 	if (state == SAMPLE_CUT || state == SAMPLE_SPILLED) {
-		uint8_t *newest = memchr(s->area, AREA_NEWEST, s->sample.size), *byte = s->sample.bytes + (newest - s->area);
+		uint8_t *newest = memchr(s->area, AREA_NEWEST, s->sample.size),
+		        *byte = s->sample.bytes + (newest - s->area);
 
 		*byte ^= 1;
 		r = read_image(&s->sample);
@@ -197,13 +215,15 @@ static void report(const uint64_t c[JOBS_COUNTERS], bool fill)
 
 	for (unsigned int a = AREAS_READ; a < AREAS; a++)
 		unseen += c[UNSEEN + a];
-	printf("flip: %lu bits of %u stores: %lu refused at open, %lu found by the check, %lu taken for a commit that did not finish, %lu "
+	printf("flip: %lu bits of %u stores: %lu refused at open, %lu found by the check, %lu "
+	       "taken for a commit that did not finish, %lu "
 	       "in bytes that nobody reads:\n",
-	       (unsigned long)c[FLIPS], SAMPLE_STATES, (unsigned long)c[REFUSED], (unsigned long)c[FOUND], (unsigned long)c[TAKEN_BACK],
-	       (unsigned long)unseen);
+	       (unsigned long)c[FLIPS], SAMPLE_STATES, (unsigned long)c[REFUSED],
+	       (unsigned long)c[FOUND], (unsigned long)c[TAKEN_BACK], (unsigned long)unseen);
 	for (unsigned int a = AREAS_READ; a < AREAS; a++)
 		if (!fill || c[UNSEEN + a])
-			printf("  %8lu %s\n", (unsigned long)c[UNSEEN + a], area_name((enum area)a));
+			printf("  %8lu %s\n", (unsigned long)c[UNSEEN + a],
+			       area_name((enum area)a));
 }
 
 static int usage(void)
@@ -214,8 +234,9 @@ static int usage(void)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {{"step", 1, NULL, 's'},  {"jobs", 1, NULL, 'j'}, {"bit", 1, NULL, 'b'},
-	                                        {"first", 1, NULL, 'i'}, {"fill", 0, NULL, 'f'}, {0}};
+	static const struct option options[] = {{"step", 1, NULL, 's'}, {"jobs", 1, NULL, 'j'},
+	                                        {"bit", 1, NULL, 'b'},  {"first", 1, NULL, 'i'},
+	                                        {"fill", 0, NULL, 'f'}, {0}};
 	uint64_t counters[JOBS_COUNTERS] = {0}, step = 1, from = 0, to = 0, bit = UINT64_MAX;
 	unsigned int jobs = jobs_processors();
 	bool fill = false, well = true;
@@ -247,10 +268,13 @@ int main(int argc, char **argv)
 		jobs = 1;
 	}
 	if (fill) {
-		well = jobs_run(jobs, 0, FILLS * SAMPLE_STATES, 1, fill_one, NULL, "build/tests/flip --fill (fill %lu)", counters);
-		printf("flip: bytes that take part in nothing were filled %u times in each store\n", FILLS);
+		well = jobs_run(jobs, 0, FILLS * SAMPLE_STATES, 1, fill_one, NULL,
+		                "build/tests/flip --fill (fill %lu)", counters);
+		printf("flip: bytes that take part in nothing were filled %u times in each store\n",
+		       FILLS);
 	}
-	well &= jobs_run(jobs, from, to, step, flip_one, fill ? &fill : NULL, "build/tests/flip --bit %lu", counters);
+	well &= jobs_run(jobs, from, to, step, flip_one, fill ? &fill : NULL,
+	                 "build/tests/flip --bit %lu", counters);
 
 	report(counters, fill);
 	for (unsigned int i = 0; i < SAMPLE_STATES; i++) {

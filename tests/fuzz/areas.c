@@ -21,7 +21,8 @@ static uint64_t take(const struct areas *a, uint64_t off, size_t width)
 	uint64_t value = 0;
 
 	if (off > a->size || width > a->size - off) {
-		fprintf(stderr, "areas: byte 0x%lx is behind the sample's end\n", (unsigned long)off);
+		fprintf(stderr, "areas: byte 0x%lx is behind the sample's end\n",
+		        (unsigned long)off);
 		exit(1);
 	}
 	memcpy(&value, a->p + off, width);
@@ -36,12 +37,13 @@ static void paint(struct areas *a, uint64_t off, uint64_t n, enum area area)
 	}
 }
 
-/* ---- ring and space ------------------------------------------------------------------------------------------------------- */
+/* ---- ring and space -------------------------------------------------------------------------- */
 
 /* record_paint - a slot: what of it the record has, and the rest. */
 static void record_paint(struct areas *a, uint64_t off, uint64_t newest)
 {
-	uint64_t txn = take(a, off, 8), ranges = take(a, off + 20, 1), words = take(a, off + 21, 1), n;
+	uint64_t txn = take(a, off, 8), ranges = take(a, off + 20, 1), words = take(a, off + 21, 1),
+	         n;
 
 	if ((newest + 1) % FMT_RING_RECORDS == (off - take(a, 48, 8)) / FMT_RING_RECORD) {
 		paint(a, off, FMT_RING_RECORD, AREA_FOLLOWER);
@@ -116,7 +118,7 @@ static void space_paint(struct areas *a)
 	}
 }
 
-/* ---- trees ---------------------------------------------------------------------------------------------------------------- */
+/* ---- trees ----------------------------------------------------------------------------------- */
 
 static void desc_paint(struct areas *a, uint64_t page);
 
@@ -138,7 +140,8 @@ static void entry_paint(struct areas *a, uint64_t off)
 		desc_paint(a, take(a, value, 8));
 	if (!(kf & FMT_ENTRY_BLOB))
 		return;
-	uint64_t blob = take(a, value, 8), n = take(a, value + 8, 8), pages = (n + a->psize - 1) / a->psize;
+	uint64_t blob = take(a, value, 8), n = take(a, value + 8, 8),
+	         pages = (n + a->psize - 1) / a->psize;
 
 	paint(a, blob, pages * a->psize, AREA_BLOB_REST);
 	paint(a, blob, n, AREA_BLOB);
@@ -146,7 +149,8 @@ static void entry_paint(struct areas *a, uint64_t off)
 
 static void leaf_paint(struct areas *a, uint64_t page)
 {
-	uint64_t n = take(a, page + 22, 2), heads = take(a, page + 26, 2), offs = take(a, page + 28, 2), end = take(a, page + 30, 2), count = n;
+	uint64_t n = take(a, page + 22, 2), heads = take(a, page + 26, 2),
+	         offs = take(a, page + 28, 2), end = take(a, page + 30, 2), count = n;
 	uint64_t order[FMT_PAGE_MAX / 8]; /* of live entries */
 
 	header_paint(a, page, AREA_LEAF_REST);
@@ -155,13 +159,16 @@ static void leaf_paint(struct areas *a, uint64_t page)
 	for (uint64_t i = 0; i < n; i++)
 		order[i] = heads & FMT_UNIFORM ? 0 : page + take(a, page + offs + 2 * i, 2);
 	for (uint64_t i = 0; i < FMT_TAIL_SLOTS; i++) {
-		uint64_t slot = take(a, page + FMT_LEAF_SLOTS + 8 * i, 8), off = FMT_SLOT_OFF(slot), rank = FMT_SLOT_RANK(slot);
+		uint64_t slot = take(a, page + FMT_LEAF_SLOTS + 8 * i, 8), off = FMT_SLOT_OFF(slot),
+		         rank = FMT_SLOT_RANK(slot);
 
 		if (!slot)
 			continue;
-		uint64_t body = FMT_ENTRY_SIZE + (take(a, page + off, 2) & FMT_KLEN_MASK) + take(a, page + off + 2, 2);
+		uint64_t body = FMT_ENTRY_SIZE + (take(a, page + off, 2) & FMT_KLEN_MASK) +
+		                take(a, page + off + 2, 2);
 
-		paint(a, page + off - FMT_TAIL_BEFORE, FMT_TAIL_BEFORE + body + FMT_TAIL_AFTER, AREA_TAIL);
+		paint(a, page + off - FMT_TAIL_BEFORE, FMT_TAIL_BEFORE + body + FMT_TAIL_AFTER,
+		      AREA_TAIL);
 		if (FMT_SLOT_KIND(slot) == FMT_SLOT_INSERT) {
 			memmove(order + rank + 1, order + rank, (count++ - rank) * sizeof *order);
 			order[rank] = page + off;
@@ -191,12 +198,14 @@ static void tree_paint(struct areas *a, uint64_t page)
 
 static void desc_paint(struct areas *a, uint64_t page)
 {
-	if (take(a, page + offsetof(struct fmt_page, type), 1) == FMT_LEAF) { /* all of a database */
+	if (take(a, page + offsetof(struct fmt_page, type), 1) ==
+	    FMT_LEAF) { /* all of a database */
 		tree_paint(a, page);
 		return;
 	}
 	header_paint(a, page, AREA_DESC);
-	/* Of a count's transaction only the order is looked at; an unused count may turn into one of no entries. */
+	/* Of a count's transaction only the order is looked at; an unused count may turn into one
+	 * of no entries. */
 	for (uint64_t at = page + FMT_DESC_COUNTS; at < page + a->psize; at += 8) {
 		paint(a, at + FMT_COUNT_BITS / 8, 3, AREA_COUNT_OLD);
 		if (!take(a, at, 8))
@@ -210,7 +219,10 @@ static void desc_paint(struct areas *a, uint64_t page)
 
 uint8_t *areas_map(const struct sample *s, uint8_t **named)
 {
-	struct areas a = {.p = s->recovered, .size = s->size, .map = malloc(s->size), .named = calloc(1, s->size)};
+	struct areas a = {.p = s->recovered,
+	                  .size = s->size,
+	                  .map = malloc(s->size),
+	                  .named = calloc(1, s->size)};
 
 	if (!a.map || !a.named) {
 		fprintf(stderr, "areas: no memory\n");

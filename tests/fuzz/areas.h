@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * areas.h - what each byte of a sound store is, by docs/FORMAT.md alone: no code is shared with the engine.
+ * areas.h - what each byte of a sound store is, by docs/FORMAT.md alone: no code is shared with the
+ * engine.
  *
- * The areas at the end of the list hold bytes that nobody reads while the newest state is the one looked at: damage there need not be
- * noticed.
+ * The areas at the end of the list hold bytes that nobody reads while the newest state is the one
+ * looked at: damage there need not be noticed.
  */
 #ifndef DAXKV_TEST_AREAS_H
 #define DAXKV_TEST_AREAS_H
@@ -24,7 +25,7 @@ enum area {
 	AREA_SPILL,
 	AREAS_READ,
 	AREA_USER = AREAS_READ, /* the program's own number */
-	AREA_CLEAN,             /* an older mark than the right one has recovery store again what is there */
+	AREA_CLEAN, /* an older mark than the right one has recovery store again what is there */
 	AREA_PREV,
 	AREA_REPLAYED, /* words that recovery stores again */
 	AREA_COUNT_OLD,
@@ -39,8 +40,8 @@ enum area {
 	AREAS
 };
 
-/* areas_map - the area of each of s->size bytes, to be freed; *named, too: whether the newest record's checksum covers the byte. Ends the
- * program when the sample is not as the format says. */
+/* areas_map - the area of each of s->size bytes, to be freed; *named, too: whether the newest
+ * record's checksum covers the byte. Ends the program when the sample is not as the format says. */
 uint8_t *areas_map(const struct sample *s, uint8_t **named);
 
 const char *area_name(enum area area);

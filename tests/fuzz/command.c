@@ -41,7 +41,8 @@ int command_run(const char *const arguments[], const struct memfile *output)
 			abort();
 	fflush(stdout);
 	fflush(stderr);
-	int out = stream_move(STDOUT_FILENO, output ? output->fd : nowhere), err = stream_move(STDERR_FILENO, nowhere);
+	int out = stream_move(STDOUT_FILENO, output ? output->fd : nowhere),
+	    err = stream_move(STDERR_FILENO, nowhere);
 
 	sigaction(SIGBUS, NULL, &bus);
 	optind = 0; /* getopt begins anew */

@@ -7,7 +7,8 @@
 
 #include "sample.h"
 
-/* command_run - kv with these arguments, NULL at the end; its exit status. What it prints goes to output (NULL: nowhere). */
+/* command_run - kv with these arguments, NULL at the end; its exit status. What it prints goes to
+ * output (NULL: nowhere). */
 int command_run(const char *const arguments[], const struct memfile *output);
 
 #endif

@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * damage.c - stores of some MiB with damage as it happens: ranges overwritten, pages swapped, zeroed, gone back to older content, the file
- * cut off anywhere.
+ * damage.c - stores of some MiB with damage as it happens: ranges overwritten, pages swapped,
+ * zeroed, gone back to older content, the file cut off anywhere.
  *
- *   damage [--cases N] [--seed S] [--jobs N]      cases S to S + N - 1 (1000, 1), in N processes (one for each processor)
+ *   damage [--cases N] [--seed S] [--jobs N] cases S to S + N - 1 (1000, 1), in N processes (one
+ *     for each processor)
  *
- * A case is a function of its number. The file is opened, checked, read in all databases by cursors and by keys; some cases also run kv's
- * commands. No call may crash or hang, whatever it returns. And:
+ * A case is a function of its number. The file is opened, checked, read in all databases by cursors
+ * and by keys; some cases also run kv's commands. No call may crash or hang, whatever it returns.
+ * And:
  *
- *   - what the check passes reads as it did before the damage, unless pages went back to older content, which have the right checksums;
+ *   - what the check passes reads as it did before the damage, unless pages went back to older
+ *     content, which have the right checksums;
  *   - a store that the check passes can be changed, and is in order afterwards.
  */
-#include "command.h"
 #include "base/format.h"
+#include "command.h"
 #include "jobs.h"
 #include "probe.h"
 #include "rng.h"
@@ -36,9 +39,12 @@ static struct {
 	struct sample sample;
 	uint64_t right, before; /* hashes of what a reader sees: of all, without the last commit */
 } stores[] = {
-    {.page_size = 4096, .scale = 40, .state = SAMPLE_CLOSED},  {.page_size = 512, .scale = 20, .state = SAMPLE_KILLED},
-    {.page_size = 4096, .scale = 1, .state = SAMPLE_CUT},      {.page_size = 512, .scale = 6, .state = SAMPLE_SPILLED},
-    {.page_size = 32768, .scale = 10, .state = SAMPLE_KILLED}, {.page_size = 512, .scale = 2, .state = SAMPLE_CLOSED},
+    {.page_size = 4096, .scale = 40, .state = SAMPLE_CLOSED},
+    {.page_size = 512, .scale = 20, .state = SAMPLE_KILLED},
+    {.page_size = 4096, .scale = 1, .state = SAMPLE_CUT},
+    {.page_size = 512, .scale = 6, .state = SAMPLE_SPILLED},
+    {.page_size = 32768, .scale = 10, .state = SAMPLE_KILLED},
+    {.page_size = 512, .scale = 2, .state = SAMPLE_CLOSED},
 };
 #define STORES (sizeof stores / sizeof *stores)
 
@@ -50,17 +56,19 @@ struct damaged {
 	struct rng rng;
 };
 
-/* ---- damage --------------------------------------------------------------------------------------------------------------- */
+/* ---- damage ---------------------------------------------------------------------------------- */
 
 static size_t some_page(struct damaged *d)
 {
 	return rng_below(&d->rng, d->used / d->page) * d->page;
 }
 
-/* overwrite - a range that begins anywhere: random bytes, one byte again and again, or what stands elsewhere. */
+/* overwrite - a range that begins anywhere: random bytes, one byte again and again, or what stands
+ * elsewhere. */
 static void overwrite(struct damaged *d)
 {
-	size_t at = rng_below(&d->rng, d->used), n = 1 + rng_below(&d->rng, rng_percent(&d->rng, 70) ? 32 : 3000);
+	size_t at = rng_below(&d->rng, d->used),
+	       n = 1 + rng_below(&d->rng, rng_percent(&d->rng, 70) ? 32 : 3000);
 	static const uint8_t same[] = {0, 0xff, 0x55};
 
 	n = n < d->used - at ? n : d->used - at;
@@ -91,7 +99,8 @@ static void number(struct damaged *d)
 	                           (uint64_t)1 << rng_below(&d->rng, 64),
 	                           0 - (uint64_t)d->page,
 	                           rng_next(&d->rng)};
-	size_t width = (size_t)2 << rng_below(&d->rng, 3), at = rng_below(&d->rng, d->used / width) * width;
+	size_t width = (size_t)2 << rng_below(&d->rng, 3),
+	       at = rng_below(&d->rng, d->used / width) * width;
 	uint64_t value = values[rng_below(&d->rng, sizeof values / sizeof *values)];
 
 	memcpy(d->bytes + at, &value, width);
@@ -128,7 +137,8 @@ static void damage(struct damaged *d, const struct sample *s)
 	for (uint64_t n = 1 + rng_below(&d->rng, DAMAGES); n > 0; n--)
 		switch (rng_below(&d->rng, 10)) {
 		case 0:
-			d->file = rng_percent(&d->rng, 50) ? rng_below(&d->rng, d->size + 1) : some_page(d);
+			d->file = rng_percent(&d->rng, 50) ? rng_below(&d->rng, d->size + 1)
+			                                   : some_page(d);
 			break;
 		case 1:
 		case 2:
@@ -146,7 +156,7 @@ static void damage(struct damaged *d, const struct sample *s)
 		}
 }
 
-/* ---- a case --------------------------------------------------------------------------------------------------------------- */
+/* ---- a case ---------------------------------------------------------------------------------- */
 
 static void commands_run(const struct damaged *d)
 {
@@ -160,11 +170,13 @@ static void commands_run(const struct damaged *d)
 	(void)command_run((const char *const[]){"stat", f.path, "--json", NULL}, NULL);
 	(void)command_run((const char *const[]){"list", f.path, NULL}, NULL);
 	(void)command_run((const char *const[]){"info", f.path, NULL}, NULL);
-	(void)command_run((const char *const[]){"scan", f.path, "--from", "b", "--reverse", NULL}, NULL);
+	(void)command_run((const char *const[]){"scan", f.path, "--from", "b", "--reverse", NULL},
+	                  NULL);
 	memfile_close(&f);
 }
 
-static bool judge(unsigned int store, const struct damaged *d, const struct probe_result *r, uint64_t counters[JOBS_COUNTERS])
+static bool judge(unsigned int store, const struct damaged *d, const struct probe_result *r,
+                  uint64_t counters[JOBS_COUNTERS])
 {
 	counters[CASES]++;
 	counters[r->open ? REFUSED : r->faults ? FOUND : UNSEEN]++;
@@ -184,7 +196,11 @@ static bool damage_one(uint64_t number, uint64_t counters[JOBS_COUNTERS], void *
 	static bool made;
 	unsigned int store = (unsigned int)(number % STORES);
 	const struct sample *s = &stores[store].sample;
-	struct damaged d = {.bytes = malloc(s->size), .used = s->used, .size = s->size, .file = s->size, .page = stores[store].page_size};
+	struct damaged d = {.bytes = malloc(s->size),
+	                    .used = s->used,
+	                    .size = s->size,
+	                    .file = s->size,
+	                    .page = stores[store].page_size};
 	char text[TEXT] = "";
 
 	(void)arg;
@@ -221,7 +237,8 @@ static uint64_t hash_of(const struct sample *s)
 	memfile_close(&f);
 	if (!r.open && !r.faults && r.pairs > 100)
 		return r.hash;
-	fprintf(stderr, "damage: a store is not sound to begin with: open %d, %lu faults (%s)\n", r.open, (unsigned long)r.faults, r.first);
+	fprintf(stderr, "damage: a store is not sound to begin with: open %d, %lu faults (%s)\n",
+	        r.open, (unsigned long)r.faults, r.first);
 	exit(1);
 }
 
@@ -250,7 +267,8 @@ static int usage(void)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {{"cases", 1, NULL, 'c'}, {"jobs", 1, NULL, 'j'}, {"seed", 1, NULL, 's'}, {0}};
+	static const struct option options[] = {
+	    {"cases", 1, NULL, 'c'}, {"jobs", 1, NULL, 'j'}, {"seed", 1, NULL, 's'}, {0}};
 	uint64_t counters[JOBS_COUNTERS] = {0}, cases = 1000, seed = 1;
 	unsigned int jobs = jobs_processors();
 	int c;
@@ -270,12 +288,15 @@ int main(int argc, char **argv)
 	if (optind != argc)
 		return usage();
 	stores_make();
-	bool well = jobs_run(jobs, seed, seed + cases, 1, damage_one, NULL, "build/tests/damage --cases 1 --seed %lu", counters);
+	bool well = jobs_run(jobs, seed, seed + cases, 1, damage_one, NULL,
+	                     "build/tests/damage --cases 1 --seed %lu", counters);
 
-	printf("damage: %lu damaged stores: %lu refused at open, %lu found by the check, %lu harmless or unseen (of these %lu with older "
+	printf("damage: %lu damaged stores: %lu refused at open, %lu found by the check, %lu "
+	       "harmless or unseen (of these %lu with older "
 	       "content)\n",
-	       (unsigned long)counters[CASES], (unsigned long)counters[REFUSED], (unsigned long)counters[FOUND],
-	       (unsigned long)counters[UNSEEN], (unsigned long)counters[OLDER]);
+	       (unsigned long)counters[CASES], (unsigned long)counters[REFUSED],
+	       (unsigned long)counters[FOUND], (unsigned long)counters[UNSEEN],
+	       (unsigned long)counters[OLDER]);
 	for (unsigned int i = 0; i < STORES; i++)
 		sample_free(&stores[i].sample);
 	return well ? 0 : 1;

@@ -2,9 +2,10 @@
 /*
  * driver.c - a fuzz target without libFuzzer: the same inputs every time.
  *
- *   fuzz-NAME [--cases N] [--seed S] [--jobs N]      inputs S to S + N - 1 (1000, 0): the first are sound, the others mutations of these
+ *   fuzz-NAME [--cases N] [--seed S] [--jobs N] inputs S to S + N - 1 (1000, 0): the first are
+ *     sound, the others mutations of these
  *   fuzz-NAME --corpus DIR                           write the sound inputs to DIR
- *   fuzz-NAME FILE...                                try these inputs, such as those that libFuzzer found
+ *   fuzz-NAME FILE... try these inputs, such as those that libFuzzer found
  */
 #include "fuzz.h"
 #include "jobs.h"
@@ -36,7 +37,11 @@ static bool try_one(uint64_t number, uint64_t counters[JOBS_COUNTERS], void *arg
 	if (!data)
 		return false;
 	memcpy(data, seeds[seed].bytes, size);
-	for (uint64_t n = number < seeds_count ? 0 : 1 + rng_mix(number) % (1 + rng_mix(number + 1) % DEPTH), i = 0; i < n; i++)
+	for (uint64_t n = number < seeds_count
+	                      ? 0
+	                      : 1 + rng_mix(number) % (1 + rng_mix(number + 1) % DEPTH),
+	              i = 0;
+	     i < n; i++)
 		size = fuzz_mutate(data, size, FUZZ_INPUT_MAX, rng_mix(number * DEPTH + i));
 	uint8_t *exact = malloc(size ? size : 1); /* a sanitizer sees what is read behind its end */
 
@@ -80,7 +85,8 @@ static int corpus_write(const char *dir)
 		snprintf(path, sizeof path, "%s/sound-%u", dir, i);
 		FILE *f = fopen(path, "wb");
 
-		if (!f || fwrite(seeds[i].bytes, 1, seeds[i].size, f) != seeds[i].size || fclose(f) != 0) {
+		if (!f || fwrite(seeds[i].bytes, 1, seeds[i].size, f) != seeds[i].size ||
+		    fclose(f) != 0) {
 			perror(path);
 			return 1;
 		}
@@ -90,8 +96,11 @@ static int corpus_write(const char *dir)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-	    {"cases", 1, NULL, 'c'}, {"jobs", 1, NULL, 'j'}, {"seed", 1, NULL, 's'}, {"corpus", 1, NULL, 'o'}, {0}};
+	static const struct option options[] = {{"cases", 1, NULL, 'c'},
+	                                        {"jobs", 1, NULL, 'j'},
+	                                        {"seed", 1, NULL, 's'},
+	                                        {"corpus", 1, NULL, 'o'},
+	                                        {0}};
 	uint64_t counters[JOBS_COUNTERS] = {0}, cases = 1000, first = 0;
 	unsigned int jobs = jobs_processors();
 	const char *corpus = NULL;
@@ -110,20 +119,28 @@ int main(int argc, char **argv)
 		else if (c == 'o')
 			corpus = optarg;
 		else
-			return fprintf(stderr, "usage: fuzz-%s [--cases N] [--seed S] [--jobs N] | --corpus DIR | FILE...\n", fuzz_name), 2;
+			return fprintf(stderr,
+			               "usage: fuzz-%s [--cases N] [--seed S] [--jobs N] | "
+			               "--corpus DIR | FILE...\n",
+			               fuzz_name),
+			       2;
 	}
 	for (; optind < argc; optind++) {
 		status |= file_try(argv[optind]);
 		if (optind + 1 == argc)
 			return status;
 	}
-	while (seeds_count < SEEDS_MAX && (seeds[seeds_count].size = fuzz_seed(seeds_count, &seeds[seeds_count].bytes)) > 0)
+	while (seeds_count < SEEDS_MAX &&
+	       (seeds[seeds_count].size = fuzz_seed(seeds_count, &seeds[seeds_count].bytes)) > 0)
 		seeds_count++;
 	if (corpus) {
 		status = corpus_write(corpus);
 	} else {
-		snprintf(replay, sizeof replay, "build/tests/fuzz-%s --cases 1 --seed %%lu", fuzz_name);
-		status = jobs_run(jobs, first, first + cases, 1, try_one, NULL, replay, counters) ? 0 : 1;
+		snprintf(replay, sizeof replay, "build/tests/fuzz-%s --cases 1 --seed %%lu",
+		         fuzz_name);
+		status = jobs_run(jobs, first, first + cases, 1, try_one, NULL, replay, counters)
+		             ? 0
+		             : 1;
 		printf("fuzz-%s: %lu inputs\n", fuzz_name, (unsigned long)counters[0]);
 	}
 	for (unsigned int i = 0; i < seeds_count; i++)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * fuzz.h - a fuzz target: what fuzz_image.c and fuzz_load.c each define, for driver.c and for libFuzzer (libfuzzer.c).
+ * fuzz.h - a fuzz target: what fuzz_image.c and fuzz_load.c each define, for driver.c and for
+ * libFuzzer (libfuzzer.c).
  */
 #ifndef DAXKV_TEST_FUZZ_H
 #define DAXKV_TEST_FUZZ_H
@@ -18,7 +19,8 @@ size_t fuzz_seed(unsigned int i, uint8_t **bytes);
 /* fuzz_mutate - change an input of size bytes, with room for max, as seed says; its new size. */
 size_t fuzz_mutate(uint8_t *data, size_t size, size_t max, uint64_t seed);
 
-/* LLVMFuzzerTestOneInput - try one input; ends the program when something is wrong. libFuzzer gives its name. */
+/* LLVMFuzzerTestOneInput - try one input; ends the program when something is wrong. libFuzzer gives
+ * its name. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #endif

@@ -2,8 +2,8 @@
 /*
  * fuzz_image.c - whole store files as input: opened, recovered, checked, read, changed.
  *
- * The input is a file without the zeros at its end. Nothing may crash or hang; and a store that the check passes can be changed, and is in
- * order afterwards.
+ * The input is a file without the zeros at its end. Nothing may crash or hang; and a store that the
+ * check passes can be changed, and is in order afterwards.
  */
 #include "base/format.h"
 #include "fuzz.h"
@@ -39,7 +39,7 @@ size_t fuzz_seed(unsigned int i, uint8_t **bytes)
 	return used;
 }
 
-/* ---- mutation ------------------------------------------------------------------------------------------------------------- */
+/* ---- mutation -------------------------------------------------------------------------------- */
 
 static uint64_t word_at(const uint8_t *data, size_t size, size_t off)
 {
@@ -64,7 +64,9 @@ static size_t place(struct rng *rng, const uint8_t *data, size_t size, size_t ps
 
 	switch (rng_below(rng, 8)) {
 	case 0: /* the superblock's first fields; the others are zeros and one directory page */
-		off = rng_percent(rng, 50) ? rng_below(rng, 72) : offsetof(struct fmt_super, clean) + rng_below(rng, 136);
+		off = rng_percent(rng, 50)
+		          ? rng_below(rng, 72)
+		          : offsetof(struct fmt_super, clean) + rng_below(rng, 136);
 		break;
 	case 1: /* a record, the newest more often */
 		for (size_t i = 0; i < FMT_RING_RECORDS; i++)
@@ -72,11 +74,15 @@ static size_t place(struct rng *rng, const uint8_t *data, size_t size, size_t ps
 			    word_at(data, size, FMT_SUPER_SIZE + record * FMT_RING_RECORD))
 				record = i;
 		record = rng_percent(rng, 70) ? record : rng_below(rng, FMT_RING_RECORDS);
-		off = FMT_SUPER_SIZE + record * FMT_RING_RECORD + rng_below(rng, rng_percent(rng, 70) ? 64 : FMT_RING_RECORD);
+		off = FMT_SUPER_SIZE + record * FMT_RING_RECORD +
+		      rng_below(rng, rng_percent(rng, 70) ? 64 : FMT_RING_RECORD);
 		break;
 	default:
-		page = size > first + psize ? first + rng_below(rng, (size - first) / psize) * psize : 0;
-		off = page + rng_below(rng, rng_percent(rng, 40) ? 32 : rng_percent(rng, 50) ? 200 : psize);
+		page = size > first + psize ? first + rng_below(rng, (size - first) / psize) * psize
+		                            : 0;
+		off = page + rng_below(rng, rng_percent(rng, 40)   ? 32
+		                            : rng_percent(rng, 50) ? 200
+		                                                   : psize);
 		break;
 	}
 	off = off / width * width;
@@ -85,8 +91,10 @@ static size_t place(struct rng *rng, const uint8_t *data, size_t size, size_t ps
 
 static void field_mutate(struct rng *rng, uint8_t *data, size_t size)
 {
-	size_t psize = page_size_of(data, size), width = (size_t)1 << rng_below(rng, 4), off = place(rng, data, size, psize, width);
-	uint64_t old = 0, page = rng_below(rng, size / psize + 2) * psize, small = rng_below(rng, 40), bit = rng_below(rng, 8 * width);
+	size_t psize = page_size_of(data, size), width = (size_t)1 << rng_below(rng, 4),
+	       off = place(rng, data, size, psize, width);
+	uint64_t old = 0, page = rng_below(rng, size / psize + 2) * psize,
+	         small = rng_below(rng, 40), bit = rng_below(rng, 8 * width);
 
 	memcpy(&old, data + off, width);
 	const uint64_t values[] = {0,
@@ -119,7 +127,8 @@ static void block_mutate(struct rng *rng, uint8_t *data, size_t size)
 	if (pages < 2 || size <= n)
 		return;
 	if (rng_percent(rng, 50))
-		memmove(data + rng_below(rng, pages) * psize, data + rng_below(rng, pages) * psize, psize);
+		memmove(data + rng_below(rng, pages) * psize, data + rng_below(rng, pages) * psize,
+		        psize);
 	else
 		memmove(data + rng_below(rng, size - n), data + rng_below(rng, size - n), n);
 }
@@ -143,7 +152,7 @@ size_t fuzz_mutate(uint8_t *data, size_t size, size_t max, uint64_t seed)
 	return size;
 }
 
-/* ---- the target ----------------------------------------------------------------------------------------------------------- */
+/* ---- the target ------------------------------------------------------------------------------ */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

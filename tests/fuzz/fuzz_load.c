@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * fuzz_load.c - what kv load reads as input: lines of key TAB value, the text format of mdb_dump, in kv's own variant too.
+ * fuzz_load.c - what kv load reads as input: lines of key TAB value, the text format of mdb_dump,
+ * in kv's own variant too.
  *
- * The first byte chooses options, the rest is the file. Whatever the input, the command ends by itself with an exit status of its own, and
- * leaves a store that the checker passes. And what was loaded, dumped and loaded again gives the same dump: the format keeps everything.
+ * The first byte chooses options, the rest is the file. Whatever the input, the command ends by
+ * itself with an exit status of its own, and leaves a store that the checker passes. And what was
+ * loaded, dumped and loaded again gives the same dump: the format keeps everything.
  */
 #include "command.h"
 #include "fuzz.h"
@@ -18,14 +20,20 @@ const char fuzz_name[] = "load";
 
 static const char *const seeds[] = {
     "\1apple\tred\npear\tgreen\nq\\x00\\\\\t\\x0a\nkey without value\t\n",
-    "\2VERSION=3\nformat=bytevalue\ntype=btree\nmapsize=1048576\nmaxreaders=126\nHEADER=END\n 6b6579\n 76616c7565\n 00\n \n ff00\n "
+    "\2VERSION=3\nformat=bytevalue\ntype=btree\nmapsize=1048576\nmaxreaders=126\nHEADER=END\n "
+    "6b6579\n 76616c7565\n 00\n \n ff00\n "
     "aa\nDATA=END\n",
-    "\0VERSION=3\nformat=print\ndatabase=fruits\ntype=btree\nHEADER=END\n apple\n red\\0agreen\n b\\\\c\n \\00\nDATA=END\n",
-    "\0VERSION=3\nformat=bytevalue\ndatabase=dups\ntype=btree\nduplicates=1\ndupsort=1\nHEADER=END\n 6b\n 01\n 6b\n 02\n 6c\n "
+    "\0VERSION=3\nformat=print\ndatabase=fruits\ntype=btree\nHEADER=END\n apple\n red\\0agreen\n "
+    "b\\\\c\n \\00\nDATA=END\n",
+    "\0VERSION=3\nformat=bytevalue\ndatabase=dups\ntype=btree\nduplicates=1\ndupsort=1\nHEADER="
+    "END\n 6b\n 01\n 6b\n 02\n 6c\n "
     "01\nDATA=END\n"
-    "VERSION=3\nformat=bytevalue\ndatabase=ints\ntype=btree\nintegerkey=1\nHEADER=END\n 01000000\n 61\n 0200000000000000\n 62\nDATA=END\n",
-    "\0VERSION=3\nformat=print\ndatabase=a\\0ab\\5c\nname_escaped=1\ntype=btree\nreversekey=1\nHEADER=END\n xyz\n 1\nDATA=END\n",
-    "\0VERSION=3\nformat=bytevalue\ndatabase=fixed\ntype=btree\ndupsort=1\ndupfixed=1\nintegerdup=1\nreversedup=0\nHEADER=END\n 6b\n "
+    "VERSION=3\nformat=bytevalue\ndatabase=ints\ntype=btree\nintegerkey=1\nHEADER=END\n 01000000\n "
+    "61\n 0200000000000000\n 62\nDATA=END\n",
+    "\0VERSION=3\nformat=print\ndatabase=a\\0ab\\5c\nname_escaped=1\ntype=btree\nreversekey="
+    "1\nHEADER=END\n xyz\n 1\nDATA=END\n",
+    "\0VERSION=3\nformat=bytevalue\ndatabase=fixed\ntype=btree\ndupsort=1\ndupfixed=1\nintegerdup="
+    "1\nreversedup=0\nHEADER=END\n 6b\n "
     "01000000\n 6b\n "
     "02000000\nDATA=END\nVERSION=3\nformat=print\ntype=btree\nHEADER=END\n main\n 1\nDATA=END\n",
     "\3k\tv\nk\tw\nlonger key with blanks\tand a value\n",
@@ -79,10 +87,11 @@ size_t fuzz_seed(unsigned int i, uint8_t **bytes)
 	return n;
 }
 
-/* ---- mutation ------------------------------------------------------------------------------------------------------------- */
+/* ---- mutation -------------------------------------------------------------------------------- */
 
 /* insert - n bytes at off; the new size. What does not fit is left out. */
-static size_t insert(uint8_t *data, size_t size, size_t max, size_t off, const uint8_t *bytes, size_t n)
+static size_t insert(uint8_t *data, size_t size, size_t max, size_t off, const uint8_t *bytes,
+                     size_t n)
 {
 	if (n > max - size)
 		return size;
@@ -158,7 +167,8 @@ size_t fuzz_mutate(uint8_t *data, size_t size, size_t max, uint64_t seed)
 		switch (rng_below(&rng, 3)) {
 		case 0:
 			word = words[rng_below(&rng, sizeof words / sizeof *words)];
-			size = insert(data, size, max, rng_below(&rng, size), (const uint8_t *)word, strlen(word));
+			size = insert(data, size, max, rng_below(&rng, size), (const uint8_t *)word,
+			              strlen(word));
 			break;
 		case 1:
 			size = lines_mutate(&rng, data, size, max);
@@ -170,7 +180,7 @@ size_t fuzz_mutate(uint8_t *data, size_t size, size_t max, uint64_t seed)
 	return size;
 }
 
-/* ---- the target ----------------------------------------------------------------------------------------------------------- */
+/* ---- the target ------------------------------------------------------------------------------ */
 
 static void wrong(const char *what, int status)
 {
@@ -182,7 +192,8 @@ static void wrong(const char *what, int status)
 static int load(const struct memfile *store, const struct memfile *input, unsigned int options)
 {
 	static const char *const formats[] = {NULL, "tsv", "mdb", NULL};
-	const char *arguments[16] = {"--pmem", "force", "load", store->path, input->path, "--max-size", "1M"};
+	const char *arguments[16] = {"--pmem",    "force",      "load", store->path,
+	                             input->path, "--max-size", "1M"};
 	unsigned int n = 7;
 
 	if (formats[options & 3]) {
@@ -202,11 +213,13 @@ static int load(const struct memfile *store, const struct memfile *input, unsign
 }
 
 /* dump - kv dump into output; its bytes. */
-static size_t dump(const struct memfile *store, const struct memfile *output, bool print, uint8_t **bytes)
+static size_t dump(const struct memfile *store, const struct memfile *output, bool print,
+                   uint8_t **bytes)
 {
 	memfile_set(output, "", 0, 0);
 	lseek(output->fd, 0, SEEK_SET);
-	int status = command_run((const char *const[]){"dump", store->path, print ? "-p" : NULL, NULL}, output);
+	int status = command_run(
+	    (const char *const[]){"dump", store->path, print ? "-p" : NULL, NULL}, output);
 
 	if (status != 0)
 		wrong("dump", status);

@@ -39,7 +39,8 @@ static void replay_print(const char *replay, uint64_t number)
 	putchar('\n');
 }
 
-static void job_run(struct job *job, uint64_t from, uint64_t to, uint64_t step, jobs_case *one, void *arg, const char *replay)
+static void job_run(struct job *job, uint64_t from, uint64_t to, uint64_t step, jobs_case *one,
+                    void *arg, const char *replay)
 {
 	/* The process's own time: a busy machine is no hang. */
 	const struct itimerval limit = {.it_value = {JOBS_HANG_SECONDS, 0}};
@@ -71,15 +72,17 @@ static bool job_end(const struct job *job, pid_t pid, const char *replay)
 		printf("case %lu: %s%s\n", (unsigned long)job->now, strsignal(WTERMSIG(status)),
 		       WTERMSIG(status) == SIGPROF ? ": no end in time" : "");
 	else
-		printf("case %lu: the process ended with status %d\n", (unsigned long)job->now, WEXITSTATUS(status));
+		printf("case %lu: the process ended with status %d\n", (unsigned long)job->now,
+		       WEXITSTATUS(status));
 	replay_print(replay, job->now);
 	return false;
 }
 
-bool jobs_run(unsigned int n, uint64_t from, uint64_t to, uint64_t step, jobs_case *one, void *arg, const char *replay,
-              uint64_t counters[JOBS_COUNTERS])
+bool jobs_run(unsigned int n, uint64_t from, uint64_t to, uint64_t step, jobs_case *one, void *arg,
+              const char *replay, uint64_t counters[JOBS_COUNTERS])
 {
-	struct job *jobs = mmap(NULL, JOBS_MAX * sizeof *jobs, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct job *jobs = mmap(NULL, JOBS_MAX * sizeof *jobs, PROT_READ | PROT_WRITE,
+	                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	pid_t pids[JOBS_MAX];
 	bool well = true;
 

@@ -8,5 +8,6 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned 
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned int seed)
 {
 	/* libFuzzer's know what the program compared the input with. */
-	return seed % 4 == 0 ? LLVMFuzzerMutate(data, size, max) : fuzz_mutate(data, size, max, seed);
+	return seed % 4 == 0 ? LLVMFuzzerMutate(data, size, max)
+	                     : fuzz_mutate(data, size, max, seed);
 }

@@ -39,9 +39,10 @@ static uint64_t mix_int(uint64_t hash, int64_t number)
 	return mix(hash, &number, sizeof number);
 }
 
-/* ---- reading -------------------------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
-static uint64_t read_keys(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *keys, unsigned int n, uint64_t hash)
+static uint64_t read_keys(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *keys,
+                          unsigned int n, uint64_t hash)
 {
 	struct daxkv_val values[GETS];
 	int results[GETS] = {0}, rc = daxkv_get_many(txn, db, n, keys, values, results);
@@ -51,7 +52,8 @@ static uint64_t read_keys(struct daxkv_txn *txn, daxkv_db db, const struct daxkv
 	return mix_int(hash, rc);
 }
 
-static uint64_t read_key(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, uint64_t hash)
+static uint64_t read_key(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
+                         uint64_t hash)
 {
 	struct daxkv_val value;
 	int rc = daxkv_get(txn, db, key, &value);
@@ -60,8 +62,8 @@ static uint64_t read_key(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_
 }
 
 /* read_cursor - from end to end, each key once more by itself. */
-static uint64_t read_cursor(struct daxkv_txn *txn, daxkv_db db, struct daxkv_cursor *c, enum daxkv_cursor_op step, uint64_t hash,
-                            uint64_t *pairs)
+static uint64_t read_cursor(struct daxkv_txn *txn, daxkv_db db, struct daxkv_cursor *c,
+                            enum daxkv_cursor_op step, uint64_t hash, uint64_t *pairs)
 {
 	struct daxkv_val key, value, keys[GETS];
 	unsigned int n = 0, gets = 0;
@@ -85,9 +87,10 @@ static uint64_t read_cursor(struct daxkv_txn *txn, daxkv_db db, struct daxkv_cur
 /* seek_some - places that are not there, and the neighbourhood of those that are. */
 static uint64_t seek_some(struct daxkv_cursor *c, size_t step, uint64_t hash)
 {
-	static const enum daxkv_cursor_op ops[] = {DAXKV_SEEK_GE,  DAXKV_SEEK_LE,  DAXKV_SEEK,         DAXKV_NEXT_DUP,
-	                                           DAXKV_PREV_KEY, DAXKV_LAST_DUP, DAXKV_SEEK_PAIR_GE, DAXKV_FIRST_DUP,
-	                                           DAXKV_NEXT_KEY, DAXKV_LAST,     DAXKV_PREV_DUP};
+	static const enum daxkv_cursor_op ops[] = {
+	    DAXKV_SEEK_GE,  DAXKV_SEEK_LE,  DAXKV_SEEK,         DAXKV_NEXT_DUP,
+	    DAXKV_PREV_KEY, DAXKV_LAST_DUP, DAXKV_SEEK_PAIR_GE, DAXKV_FIRST_DUP,
+	    DAXKV_NEXT_KEY, DAXKV_LAST,     DAXKV_PREV_DUP};
 	char bytes[] = "a key 5 and more of it, so that it is a long one";
 	uint64_t count = 0;
 
@@ -102,7 +105,8 @@ static uint64_t seek_some(struct daxkv_cursor *c, size_t step, uint64_t hash)
 	return mix_int(hash, (int64_t)count);
 }
 
-static uint64_t read_db(struct daxkv_txn *txn, daxkv_db db, bool quick, uint64_t hash, uint64_t *pairs)
+static uint64_t read_db(struct daxkv_txn *txn, daxkv_db db, bool quick, uint64_t hash,
+                        uint64_t *pairs)
 {
 	struct daxkv_cursor *c;
 	struct daxkv_db_stat stat;
@@ -157,7 +161,10 @@ static void first_fault(const char *fault, void *arg)
 
 struct probe_result probe_read(const char *path, bool quick)
 {
-	struct daxkv_options o = {.flags = DAXKV_READ_ONLY | DAXKV_NO_LOCK, .max_size = 16 << 20, .max_readers = 2, .max_dbs = NAMES_MAX};
+	struct daxkv_options o = {.flags = DAXKV_READ_ONLY | DAXKV_NO_LOCK,
+	                          .max_size = 16 << 20,
+	                          .max_readers = 2,
+	                          .max_dbs = NAMES_MAX};
 	struct probe_result r = {0};
 	struct daxkv_store *store;
 
@@ -173,7 +180,7 @@ struct probe_result probe_read(const char *path, bool quick)
 	return r;
 }
 
-/* ---- changing ------------------------------------------------------------------------------------------------------------- */
+/* ---- changing -------------------------------------------------------------------------------- */
 
 struct writer {
 	struct daxkv_store *store;
@@ -187,7 +194,8 @@ static int expect(struct writer *w, int rc, const char *what)
 	bool fine = rc == 0 || rc == DAXKV_NOT_FOUND || rc == DAXKV_EXIST || rc == DAXKV_FULL;
 
 	if (!fine && !w->failed[0])
-		snprintf(w->failed, sizeof w->failed, "%s: %s: %.180s", what, daxkv_strerror(rc), daxkv_errmsg());
+		snprintf(w->failed, sizeof w->failed, "%s: %s: %.180s", what, daxkv_strerror(rc),
+		         daxkv_errmsg());
 	return rc;
 }
 
@@ -201,7 +209,9 @@ static struct daxkv_val random_key(struct writer *w, unsigned int flags, uint8_t
 		return (struct daxkv_val){number % 2 ? 4 : 8, room};
 	}
 	return (struct daxkv_val){
-	    (size_t)snprintf((char *)room, 32, rng_percent(&w->rng, 50) ? "a key %lu" : "key %lu", (unsigned long)number), room};
+	    (size_t)snprintf((char *)room, 32, rng_percent(&w->rng, 50) ? "a key %lu" : "key %lu",
+	                     (unsigned long)number),
+	    room};
 }
 
 static int change_by_key(struct writer *w, struct daxkv_txn *txn, daxkv_db db, unsigned int flags)
@@ -223,7 +233,8 @@ static int change_by_key(struct writer *w, struct daxkv_txn *txn, daxkv_db db, u
 }
 
 /* change_by_cursor - remove or replace what lies behind some place. */
-static int change_by_cursor(struct writer *w, struct daxkv_txn *txn, daxkv_db db, unsigned int flags)
+static int change_by_cursor(struct writer *w, struct daxkv_txn *txn, daxkv_db db,
+                            unsigned int flags)
 {
 	uint8_t room[32], copy[32];
 	struct daxkv_val key = random_key(w, flags, room), value;
@@ -236,13 +247,15 @@ static int change_by_cursor(struct writer *w, struct daxkv_txn *txn, daxkv_db db
 	for (unsigned int n = (unsigned int)rng_below(&w->rng, 5); n > 0 && !rc; n--) {
 		if (rng_percent(&w->rng, 50)) {
 			rc = daxkv_cursor_del(c, rng_percent(&w->rng, 20) ? DAXKV_NO_DUP_DATA : 0);
-			rc = expect(w, rc == DAXKV_INCOMPATIBLE ? 0 : rc, "cursor_del"); /* the entry is a database */
+			rc = expect(w, rc == DAXKV_INCOMPATIBLE ? 0 : rc,
+			            "cursor_del"); /* the entry is a database */
 		} else if (!(flags & DAXKV_DUP_SORT) && key.size <= sizeof copy) {
 			memcpy(copy, key.data, key.size);
 			key.data = copy;
 			value = (struct daxkv_val){3, room};
 			rc = daxkv_cursor_put(c, &key, &value, DAXKV_CURRENT);
-			rc = expect(w, rc == DAXKV_INCOMPATIBLE ? 0 : rc, "cursor_put"); /* likewise */
+			rc = expect(w, rc == DAXKV_INCOMPATIBLE ? 0 : rc,
+			            "cursor_put"); /* likewise */
 		}
 		if (!rc)
 			rc = expect(w, daxkv_cursor_get(c, &key, &value, DAXKV_NEXT), "next");
@@ -251,7 +264,8 @@ static int change_by_cursor(struct writer *w, struct daxkv_txn *txn, daxkv_db db
 	return rc;
 }
 
-/* in_order - whether a database that the program orders is in that order, and searches find what there is: the checker cannot know. */
+/* in_order - whether a database that the program orders is in that order, and searches find what
+ * there is: the checker cannot know. */
 static bool in_order(struct daxkv_txn *txn, daxkv_db db, unsigned int flags)
 {
 	struct daxkv_val key, value, last_key, last_value;
@@ -270,8 +284,11 @@ static bool in_order(struct daxkv_txn *txn, daxkv_db db, unsigned int flags)
 		struct daxkv_val same_key = key, same_value = value;
 		int order = any ? daxkv_db_compare(txn, db, &last_key, &key) : -1;
 
-		fine = order < 0 || (order == 0 && flags & DAXKV_DUP_SORT && daxkv_db_dup_compare(txn, db, &last_value, &value) < 0);
-		fine = fine && daxkv_cursor_get(search, &same_key, &same_value, flags & DAXKV_DUP_SORT ? DAXKV_SEEK_PAIR : DAXKV_SEEK) == 0;
+		fine = order < 0 || (order == 0 && flags & DAXKV_DUP_SORT &&
+		                     daxkv_db_dup_compare(txn, db, &last_value, &value) < 0);
+		fine = fine &&
+		       daxkv_cursor_get(search, &same_key, &same_value,
+		                        flags & DAXKV_DUP_SORT ? DAXKV_SEEK_PAIR : DAXKV_SEEK) == 0;
 		last_key = key;
 		last_value = value;
 	}
@@ -289,8 +306,10 @@ static void change_db(struct writer *w, struct daxkv_txn *txn, daxkv_db db)
 		rc = expect(w, sample_orders(txn, db), "comparators");
 	if (!rc && !in_order(txn, db, flags))
 		return;
-	for (unsigned int n = (unsigned int)rng_below(&w->rng, 30); n > 0 && (!rc || rc == DAXKV_NOT_FOUND); n--)
-		rc = rng_percent(&w->rng, 80) ? change_by_key(w, txn, db, flags) : change_by_cursor(w, txn, db, flags);
+	for (unsigned int n = (unsigned int)rng_below(&w->rng, 30);
+	     n > 0 && (!rc || rc == DAXKV_NOT_FOUND); n--)
+		rc = rng_percent(&w->rng, 80) ? change_by_key(w, txn, db, flags)
+		                              : change_by_cursor(w, txn, db, flags);
 	if (rng_percent(&w->rng, 4) && db != DAXKV_MAIN)
 		expect(w, daxkv_db_drop(txn, db, (int)rng_below(&w->rng, 2)), "db_drop");
 }
@@ -301,14 +320,16 @@ static void change_all(struct writer *w, struct daxkv_txn *txn)
 	struct daxkv_val name = {0, NULL};
 	char copy[256];
 
-	for (unsigned int n = 0; n < NAMES_MAX && expect(w, daxkv_db_list_next(txn, &name), "db_next") == 0; n++) {
+	for (unsigned int n = 0;
+	     n < NAMES_MAX && expect(w, daxkv_db_list_next(txn, &name), "db_next") == 0; n++) {
 		daxkv_db db;
 
 		if (name.size > sizeof copy)
 			break;
 		memcpy(copy, name.data, name.size);
 		name.data = copy; /* what it points to changes */
-		if (rng_percent(&w->rng, 50) && expect(w, daxkv_db_open(txn, &name, 0, &db), "db_open") == 0)
+		if (rng_percent(&w->rng, 50) &&
+		    expect(w, daxkv_db_open(txn, &name, 0, &db), "db_open") == 0)
 			change_db(w, txn, db);
 	}
 	if (rng_percent(&w->rng, 70))
@@ -327,7 +348,8 @@ static void one_transaction(struct writer *w)
 		if (rng_percent(&w->rng, 50))
 			daxkv_txn_abort(child);
 		else
-			(void)daxkv_txn_commit(child); /* fails when a call within failed for want of space */
+			(void)daxkv_txn_commit(
+			    child); /* fails when a call within failed for want of space */
 	}
 	if (rng_percent(&w->rng, 15)) {
 		daxkv_txn_abort(txn);
@@ -338,12 +360,14 @@ static void one_transaction(struct writer *w)
 	expect(w, rc == DAXKV_BAD_TXN ? 0 : rc, "commit"); /* the same */
 }
 
-static bool write_result(const struct writer *w, const struct probe_result *r, int rc, char text[256])
+static bool write_result(const struct writer *w, const struct probe_result *r, int rc,
+                         char text[256])
 {
 	if (w->failed[0])
 		snprintf(text, 256, "%s", w->failed);
 	else if (r->faults)
-		snprintf(text, 256, "%lu faults after the changes: %.180s", (unsigned long)r->faults, r->first);
+		snprintf(text, 256, "%lu faults after the changes: %.180s",
+		         (unsigned long)r->faults, r->first);
 	else if (rc)
 		snprintf(text, 256, "close: %s: %.150s", daxkv_strerror(rc), daxkv_errmsg());
 	return !w->failed[0] && !r->faults && !rc;
@@ -351,8 +375,11 @@ static bool write_result(const struct writer *w, const struct probe_result *r, i
 
 bool probe_write(const char *path, uint64_t seed, char text[256])
 {
-	struct daxkv_options o = {
-	    .flags = DAXKV_NO_LOCK, .pmem = DAXKV_PMEM_FORCE, .max_size = 16 << 20, .max_readers = 2, .max_dbs = NAMES_MAX * 4};
+	struct daxkv_options o = {.flags = DAXKV_NO_LOCK,
+	                          .pmem = DAXKV_PMEM_FORCE,
+	                          .max_size = 16 << 20,
+	                          .max_readers = 2,
+	                          .max_dbs = NAMES_MAX * 4};
 	struct writer w = {0};
 	struct probe_result r = {0};
 
@@ -360,7 +387,8 @@ bool probe_write(const char *path, uint64_t seed, char text[256])
 	int rc = daxkv_open(path, &o, &w.store);
 
 	if (rc) {
-		expect(&w, rc == DAXKV_VERSION ? 0 : rc, "open"); /* it has features of stores that are only to be read */
+		expect(&w, rc == DAXKV_VERSION ? 0 : rc,
+		       "open"); /* it has features of stores that are only to be read */
 		return write_result(&w, &r, 0, text);
 	}
 	for (unsigned int n = 1 + (unsigned int)rng_below(&w.rng, 4); n > 0; n--)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * probe.h - use a store that may be damaged in every way that a program could: open, check, read all of it by cursors and by keys, change
- * it.
+ * probe.h - use a store that may be damaged in every way that a program could: open, check, read
+ * all of it by cursors and by keys, change it.
  *
- * Whatever the file says, a call may fail, and a damaged value may be read; but no call may crash, hang, or end the program.
+ * Whatever the file says, a call may fail, and a damaged value may be read; but no call may crash,
+ * hang, or end the program.
  */
 #ifndef DAXKV_TEST_PROBE_H
 #define DAXKV_TEST_PROBE_H
@@ -20,13 +21,14 @@ struct probe_result {
 	char first[256]; /* the check's first fault */
 };
 
-/* probe_read - open read-only, check, and read everything: forwards, backwards, each key by itself, and some that are not there. With
- * quick, forwards and by key only. */
+/* probe_read - open read-only, check, and read everything: forwards, backwards, each key by itself,
+ * and some that are not there. With quick, forwards and by key only. */
 struct probe_result probe_read(const char *path, bool quick);
 
-/* probe_write - open a store that the check passes, and change every database in transactions that depend on seed: put, delete, replace by
- * cursor, drop, nested transactions, abort. Then the checker. Returns false when a call fails that should not, or when the store is in
- * order no more; text says what. */
+/* probe_write - open a store that the check passes, and change every database in transactions that
+ * depend on seed: put, delete, replace by cursor, drop, nested transactions, abort. Then the
+ * checker. Returns false when a call fails that should not, or when the store is in order no more;
+ * text says what. */
 bool probe_write(const char *path, uint64_t seed, char text[256]);
 
 #endif

@@ -50,7 +50,7 @@ static void must_sys(bool done, const char *what)
 	exit(1);
 }
 
-/* ---- a file in memory ----------------------------------------------------------------------------------------------------- */
+/* ---- a file in memory ------------------------------------------------------------------------ */
 
 void memfile_open(struct memfile *f)
 {
@@ -74,7 +74,8 @@ void memfile_open_named(struct memfile *f)
 	size_t i = 0;
 
 	*f = (struct memfile){.named = true};
-	snprintf(f->path, sizeof f->path, "%s/daxkv-fuzz-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+	snprintf(f->path, sizeof f->path, "%s/daxkv-fuzz-XXXXXX",
+	         access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 	f->fd = mkostemp(f->path, O_CLOEXEC);
 	must_sys(f->fd >= 0, "a file in memory");
 	while (named_open[i] && i + 1 < sizeof named_open / sizeof *named_open)
@@ -89,7 +90,8 @@ void memfile_set(const struct memfile *f, const void *bytes, size_t n, size_t si
 {
 	const uint8_t *p = bytes;
 
-	must_sys(ftruncate(f->fd, 0) == 0 && ftruncate(f->fd, (off_t)size) == 0, "a file in memory");
+	must_sys(ftruncate(f->fd, 0) == 0 && ftruncate(f->fd, (off_t)size) == 0,
+	         "a file in memory");
 	for (size_t at = 0; at < n;) {
 		ssize_t done = pwrite(f->fd, p + at, n - at, (off_t)at);
 
@@ -102,7 +104,8 @@ size_t memfile_get(const struct memfile *f, uint8_t **bytes)
 {
 	struct stat st;
 
-	must_sys(fstat(f->fd, &st) == 0 && (*bytes = malloc((size_t)st.st_size + 1)) != NULL, "a file in memory");
+	must_sys(fstat(f->fd, &st) == 0 && (*bytes = malloc((size_t)st.st_size + 1)) != NULL,
+	         "a file in memory");
 	for (off_t at = 0; at < st.st_size;) {
 		ssize_t done = pread(f->fd, *bytes + at, (size_t)(st.st_size - at), at);
 
@@ -128,9 +131,10 @@ void memfile_close(struct memfile *f)
 	f->fd = -1;
 }
 
-/* ---- orders --------------------------------------------------------------------------------------------------------------- */
+/* ---- orders ---------------------------------------------------------------------------------- */
 
-/* The longer first, and then from the greatest byte down: nothing that the library has of its own. */
+/* The longer first, and then from the greatest byte down: nothing that the library has of its
+ * own. */
 static int falling(const struct daxkv_val *a, const struct daxkv_val *b, void *arg)
 {
 	(void)arg;
@@ -151,7 +155,7 @@ int sample_orders(struct daxkv_txn *txn, daxkv_db db)
 	return rc;
 }
 
-/* ---- filling -------------------------------------------------------------------------------------------------------------- */
+/* ---- filling --------------------------------------------------------------------------------- */
 
 static daxkv_db table_open(struct daxkv_txn *txn, const struct table *t)
 {
@@ -201,11 +205,13 @@ static size_t value_of(const struct table *t, unsigned int i, uint32_t page_size
 }
 
 /* put_one - one change of a table: an entry, or at times the end of one. */
-static void put_one(struct daxkv_txn *txn, const struct table *t, daxkv_db db, unsigned int i, uint32_t page_size)
+static void put_one(struct daxkv_txn *txn, const struct table *t, daxkv_db db, unsigned int i,
+                    uint32_t page_size)
 {
 	static uint8_t value[FMT_PAGE_MAX * 3];
 	uint8_t key[KEY_ROOM];
-	struct daxkv_val k = {key_of(t, i, key), key}, v = {value_of(t, i, page_size, value), value};
+	struct daxkv_val k = {key_of(t, i, key), key},
+	                 v = {value_of(t, i, page_size, value), value};
 
 	must(daxkv_put(txn, db, &k, &v, 0), "put");
 	if (i % 9 == 8)
@@ -213,7 +219,8 @@ static void put_one(struct daxkv_txn *txn, const struct table *t, daxkv_db db, u
 }
 
 /* fill - half of a table in one transaction, and the rest in one each. */
-static void fill(struct daxkv_store *store, const struct table *t, uint32_t page_size, unsigned int scale)
+static void fill(struct daxkv_store *store, const struct table *t, uint32_t page_size,
+                 unsigned int scale)
 {
 	unsigned int n = t->entries * scale;
 	struct daxkv_txn *txn;
@@ -247,7 +254,8 @@ static void rename_and_drop(struct daxkv_store *store)
 	must(daxkv_txn_commit(txn), "commit");
 }
 
-/* last_commit - the transaction that a cut comes behind: a few words, or as many as do not fit an entry. */
+/* last_commit - the transaction that a cut comes behind: a few words, or as many as do not fit an
+ * entry. */
 static void last_commit(struct daxkv_store *store, uint32_t page_size, bool spilled)
 {
 	struct daxkv_txn *txn;
@@ -263,7 +271,7 @@ static void last_commit(struct daxkv_store *store, uint32_t page_size, bool spil
 	must(daxkv_txn_commit(txn), "commit");
 }
 
-/* ---- a power cut ---------------------------------------------------------------------------------------------------------- */
+/* ---- a power cut ----------------------------------------------------------------------------- */
 
 static uint64_t word_at(const uint8_t *image, uint64_t off)
 {
@@ -278,7 +286,8 @@ static uint64_t record_newest(const uint8_t *image)
 {
 	uint64_t ring = word_at(image, offsetof(struct fmt_super, ring_off)), best = ring;
 
-	for (uint64_t off = ring; off < ring + FMT_RING_RECORDS * FMT_RING_RECORD; off += FMT_RING_RECORD)
+	for (uint64_t off = ring; off < ring + FMT_RING_RECORDS * FMT_RING_RECORD;
+	     off += FMT_RING_RECORD)
 		if (word_at(image, off) > word_at(image, best))
 			best = off;
 	return best;
@@ -287,7 +296,8 @@ static uint64_t record_newest(const uint8_t *image)
 /* words_undo - give the words that the newest record names the values that they had before. */
 static void words_undo(uint8_t *image, const uint8_t *before, bool spilled)
 {
-	uint64_t record = record_newest(image), head = word_at(image, record + 16), n = head >> 40 & 0xff;
+	uint64_t record = record_newest(image), head = word_at(image, record + 16),
+	         n = head >> 40 & 0xff;
 
 	if ((head >> 32 & 0xff) != FMT_REC_SPILLED) {
 		must_sys(!spilled, "sample: the last record is not spilled");
@@ -296,15 +306,17 @@ static void words_undo(uint8_t *image, const uint8_t *before, bool spilled)
 		return;
 	}
 	must_sys(spilled, "sample: the last record is spilled");
-	for (uint64_t page = word_at(image, record + 24); page; page = word_at(image, page + offsetof(struct fmt_page, prev)))
-		for (uint64_t i = 0; i < word_at(image, page + offsetof(struct fmt_spill, pairs)); i++) {
+	for (uint64_t page = word_at(image, record + 24); page;
+	     page = word_at(image, page + offsetof(struct fmt_page, prev)))
+		for (uint64_t i = 0; i < word_at(image, page + offsetof(struct fmt_spill, pairs));
+		     i++) {
 			uint64_t word = word_at(image, page + FMT_SPILL_PAIRS + 16 * i);
 
 			memcpy(image + word, before + word, 8);
 		}
 }
 
-/* ---- the sample ----------------------------------------------------------------------------------------------------------- */
+/* ---- the sample ------------------------------------------------------------------------------ */
 
 void sample_make(struct sample *s, enum sample_state state, uint32_t page_size, unsigned int scale)
 {

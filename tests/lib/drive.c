@@ -5,14 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- handles -------------------------------------------------------------------------------------------------------------- */
+/* ---- handles --------------------------------------------------------------------------------- */
 
 static struct daxkv_val name_val(const char *name)
 {
 	return (struct daxkv_val){strlen(name), (void *)(uintptr_t)name};
 }
 
-static int db_open(struct daxkv_txn *txn, const char *name, unsigned int flags, unsigned int create, daxkv_db *db)
+static int db_open(struct daxkv_txn *txn, const char *name, unsigned int flags, unsigned int create,
+                   daxkv_db *db)
 {
 	struct daxkv_val val = name_val(name);
 	int rc = daxkv_db_open(txn, &val, flags | create, db);
@@ -32,16 +33,19 @@ static struct daxkv_txn *txn_of(const struct drive *drive, unsigned int txn)
 }
 
 /* handle_get - a handle for the slot's database as transaction txn sees it. */
-static int handle_get(struct drive *drive, unsigned int txn, unsigned int index, const struct oracle_db *db, daxkv_db *id)
+static int handle_get(struct drive *drive, unsigned int txn, unsigned int index,
+                      const struct oracle_db *db, daxkv_db *id)
 {
-	struct drive_handle *common = &drive->handle[index], *own = txn ? &drive->reader[txn].handle[index] : common;
+	struct drive_handle *common = &drive->handle[index],
+	                    *own = txn ? &drive->reader[txn].handle[index] : common;
 	int rc;
 
 	if (index == 0) {
 		*id = DAXKV_MAIN;
 		return 0;
 	}
-	if (common->id && common->incarnation == db->incarnation && (txn == 0 || common->level == 0)) {
+	if (common->id && common->incarnation == db->incarnation &&
+	    (txn == 0 || common->level == 0)) {
 		*id = common->id;
 		return 0;
 	}
@@ -52,13 +56,15 @@ static int handle_get(struct drive *drive, unsigned int txn, unsigned int index,
 	rc = db_open(txn_of(drive, txn), db->name, db->flags, 0, id);
 	if (rc)
 		return rc;
-	*own = (struct drive_handle){.id = *id, .level = txn ? 0 : drive->depth, .incarnation = db->incarnation};
+	*own = (struct drive_handle){
+	    .id = *id, .level = txn ? 0 : drive->depth, .incarnation = db->incarnation};
 	if (txn)
 		drive->reader[txn].opened = true;
 	return 0;
 }
 
-/* handles_commit - the innermost write transaction ends well: its handles become its parent's, or the store's. */
+/* handles_commit - the innermost write transaction ends well: its handles become its parent's, or
+ * the store's. */
 static void handles_commit(struct drive *drive)
 {
 	for (size_t i = 1; i < OP_DBS; i++) {
@@ -88,7 +94,8 @@ static int handles_complete(struct drive *drive)
 	for (size_t i = 1; i < OP_DBS && rc == 0; i++) {
 		struct drive_handle *handle = &drive->handle[i];
 
-		if (db[i].incarnation == 0 || (handle->id && handle->incarnation == db[i].incarnation))
+		if (db[i].incarnation == 0 ||
+		    (handle->id && handle->incarnation == db[i].incarnation))
 			continue;
 		if (!txn)
 			rc = daxkv_txn_begin(drive->store, NULL, DAXKV_TXN_READ_ONLY, &txn);
@@ -104,7 +111,7 @@ static int handles_complete(struct drive *drive)
 	return rc;
 }
 
-/* ---- the store ------------------------------------------------------------------------------------------------------------ */
+/* ---- the store ------------------------------------------------------------------------------- */
 
 static int store_open(struct drive *drive)
 {
@@ -115,8 +122,8 @@ static int store_open(struct drive *drive)
 	return rc;
 }
 
-int drive_start(struct drive *drive, const char *path, const struct daxkv_options *options, unsigned int main_flags,
-                const struct oracle *oracle)
+int drive_start(struct drive *drive, const char *path, const struct daxkv_options *options,
+                unsigned int main_flags, const struct oracle *oracle)
 {
 	struct daxkv_txn *txn;
 	daxkv_db db;
@@ -207,7 +214,7 @@ int drive_check(struct drive *drive)
 	return rc == 0 && faults ? DAXKV_CORRUPT : rc;
 }
 
-/* ---- transactions --------------------------------------------------------------------------------------------------------- */
+/* ---- transactions ---------------------------------------------------------------------------- */
 
 static int writer_end(struct drive *drive, bool keep)
 {
@@ -215,7 +222,8 @@ static int writer_end(struct drive *drive, bool keep)
 	int rc = 0;
 
 	for (size_t i = 0; i < OP_CURSORS; i++) { /* they end with the transaction */
-		if (drive->cursor[i].cursor && drive->cursor[i].txn == 0 && drive->cursor[i].level == drive->depth)
+		if (drive->cursor[i].cursor && drive->cursor[i].txn == 0 &&
+		    drive->cursor[i].level == drive->depth)
 			drive->cursor[i].cursor = NULL;
 	}
 	if (keep)
@@ -265,7 +273,7 @@ static int txn_apply(struct drive *drive, const struct op *op)
 	}
 }
 
-/* ---- databases ------------------------------------------------------------------------------------------------------------ */
+/* ---- databases ------------------------------------------------------------------------------- */
 
 static int names_digest(struct daxkv_txn *txn, uint64_t *digest)
 {
@@ -307,7 +315,8 @@ static int db_drop(struct drive *drive, const struct op *op, daxkv_db db)
 	for (size_t i = 0; del && i < OP_CURSORS; i++) {
 		struct drive_cursor *cursor = &drive->cursor[i];
 
-		if (!cursor->cursor || cursor->txn || cursor->db != op->db || cursor->level != drive->depth)
+		if (!cursor->cursor || cursor->txn || cursor->db != op->db ||
+		    cursor->level != drive->depth)
 			continue;
 		daxkv_cursor_close(cursor->cursor);
 		cursor->cursor = NULL;
@@ -326,7 +335,8 @@ static int db_reopen(struct drive *drive, const struct op *op)
 	return daxkv_db_open(txn_of(drive, 0), &name, op->flags, &db);
 }
 
-static int db_apply(struct drive *drive, const struct op *op, const struct oracle_before *before, struct outcome *out)
+static int db_apply(struct drive *drive, const struct op *op, const struct oracle_before *before,
+                    struct outcome *out)
 {
 	struct daxkv_txn *txn = txn_of(drive, op->txn);
 	struct daxkv_val name = name_val(op->name);
@@ -347,7 +357,7 @@ static int db_apply(struct drive *drive, const struct op *op, const struct oracl
 	return op->kind == OP_DB_RENAME ? daxkv_db_rename(txn, db, &name) : db_drop(drive, op, db);
 }
 
-/* ---- pairs and cursors ---------------------------------------------------------------------------------------------------- */
+/* ---- pairs and cursors ----------------------------------------------------------------------- */
 
 static int put(struct drive *drive, const struct op *op, daxkv_db db, struct outcome *out)
 {
@@ -381,7 +391,8 @@ static int cursor_open(struct drive *drive, const struct op *op, daxkv_db db)
 	return daxkv_cursor_open(txn_of(drive, op->txn), db, &cursor->cursor);
 }
 
-static int entry_apply(struct drive *drive, const struct op *op, const struct oracle_before *before, struct outcome *out)
+static int entry_apply(struct drive *drive, const struct op *op, const struct oracle_before *before,
+                       struct outcome *out)
 {
 	struct daxkv_cursor *cursor = drive->cursor[op->cursor].cursor;
 	daxkv_db db = 0;
@@ -422,16 +433,19 @@ static int entry_apply(struct drive *drive, const struct op *op, const struct or
 	case OP_PUT:
 		return put(drive, op, db, out);
 	case OP_DEL:
-		return daxkv_del(txn_of(drive, op->txn), db, &op->key, op->pair ? &op->value : NULL);
+		return daxkv_del(txn_of(drive, op->txn), db, &op->key,
+		                 op->pair ? &op->value : NULL);
 	default:
 		return cursor_open(drive, op, db);
 	}
 }
 
-void drive_apply(struct drive *drive, const struct op *op, const struct oracle_before *before, struct outcome *out)
+void drive_apply(struct drive *drive, const struct op *op, const struct oracle_before *before,
+                 struct outcome *out)
 {
 	memset(out, 0, sizeof(*out));
-	if (op->kind <= OP_ABORT || op->kind >= OP_SYNC || (op->kind >= OP_READER_BEGIN && op->kind <= OP_READER_RENEW))
+	if (op->kind <= OP_ABORT || op->kind >= OP_SYNC ||
+	    (op->kind >= OP_READER_BEGIN && op->kind <= OP_READER_RENEW))
 		out->rc = txn_apply(drive, op);
 	else if (op->kind >= OP_DB_CREATE && op->kind <= OP_DB_STAT)
 		out->rc = db_apply(drive, op, before, out);
@@ -439,7 +453,7 @@ void drive_apply(struct drive *drive, const struct op *op, const struct oracle_b
 		out->rc = entry_apply(drive, op, before, out);
 }
 
-/* ---- whole databases ------------------------------------------------------------------------------------------------------ */
+/* ---- whole databases ------------------------------------------------------------------------- */
 
 static bool bytes_equal(const struct daxkv_val *a, const struct daxkv_val *b)
 {
@@ -454,7 +468,8 @@ static bool walk(struct daxkv_cursor *cursor, struct rec **list, size_t n, bool 
 		int rc = daxkv_cursor_get(cursor, &key, &value, forward ? DAXKV_NEXT : DAXKV_PREV);
 
 		if (rc != (rec ? 0 : DAXKV_NOT_FOUND)) {
-			printf("compare: %s, pair %zu of %zu: %s\n", forward ? "forward" : "backward", i, n,
+			printf("compare: %s, pair %zu of %zu: %s\n",
+			       forward ? "forward" : "backward", i, n,
 			       rc ? daxkv_errmsg() : "one more");
 			return false;
 		}
@@ -462,19 +477,22 @@ static bool walk(struct daxkv_cursor *cursor, struct rec **list, size_t n, bool 
 			return true;
 		want = rec_key(rec);
 		if (!bytes_equal(&key, &want)) {
-			printf("compare: %s, pair %zu of %zu: another key\n", forward ? "forward" : "backward", i, n);
+			printf("compare: %s, pair %zu of %zu: another key\n",
+			       forward ? "forward" : "backward", i, n);
 			return false;
 		}
 		want = rec_value(rec);
 		if (!rec->is_db && !bytes_equal(&value, &want)) {
-			printf("compare: %s, pair %zu of %zu: another value\n", forward ? "forward" : "backward", i, n);
+			printf("compare: %s, pair %zu of %zu: another value\n",
+			       forward ? "forward" : "backward", i, n);
 			return false;
 		}
 	}
 	return true;
 }
 
-bool drive_compare(struct drive *drive, unsigned int txn, unsigned int index, const struct oracle_db *db, struct rec **list, size_t n)
+bool drive_compare(struct drive *drive, unsigned int txn, unsigned int index,
+                   const struct oracle_db *db, struct rec **list, size_t n)
 {
 	struct daxkv_cursor *cursor;
 	struct daxkv_db_stat stat = {0};
@@ -485,7 +503,8 @@ bool drive_compare(struct drive *drive, unsigned int txn, unsigned int index, co
 	if (rc == 0)
 		rc = daxkv_db_stat(txn_of(drive, txn), id, &stat);
 	if (rc == 0 && stat.entries != n) {
-		printf("compare: stat counts %llu entries, there are %zu\n", (unsigned long long)stat.entries, n);
+		printf("compare: stat counts %llu entries, there are %zu\n",
+		       (unsigned long long)stat.entries, n);
 		return false;
 	}
 	if (rc == 0)

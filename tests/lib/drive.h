@@ -2,9 +2,10 @@
 /*
  * drive.h - executes a stream of operations (ops.h) on daxkv.
  *
- * Database handles: a slot's handle is opened when it is first needed and again whenever the rules of daxkv.h took it away (its
- * transaction was aborted, its database dropped, the store closed). Between write transactions every database has one that was
- * committed. A read transaction uses that, or opens its own when its snapshot has a database of the slot that is no more.
+ * Database handles: a slot's handle is opened when it is first needed and again whenever the rules
+ * of daxkv.h took it away (its transaction was aborted, its database dropped, the store closed).
+ * Between write transactions every database has one that was committed. A read transaction uses
+ * that, or opens its own when its snapshot has a database of the slot that is no more.
  */
 #ifndef DAXKV_TEST_DRIVE_H
 #define DAXKV_TEST_DRIVE_H
@@ -41,20 +42,25 @@ struct drive {
 	struct daxkv_counters past; /* of the handles before the last reopen */
 	uint32_t deepest;           /* levels of a tree, seen by OP_DB_STAT */
 	uint64_t ends;
-	void (*stored)(const void *p, size_t n); /* the bytes of a reserved value were filled in; NULL: nobody is to know */
+	void (*stored)(
+	    const void *p,
+	    size_t n); /* the bytes of a reserved value were filled in; NULL: nobody is to know */
 };
 
-/* drive_start - open the store in path; a new one gets a main database with main_flags. drive_end ends all transactions and
- * closes it. Both return what daxkv did. */
-int drive_start(struct drive *drive, const char *path, const struct daxkv_options *options, unsigned int main_flags,
-                const struct oracle *oracle);
+/* drive_start - open the store in path; a new one gets a main database with main_flags. drive_end
+ * ends all transactions and closes it. Both return what daxkv did. */
+int drive_start(struct drive *drive, const char *path, const struct daxkv_options *options,
+                unsigned int main_flags, const struct oracle *oracle);
 int drive_end(struct drive *drive);
 
 /* drive_apply - execute op. The oracle has executed it already; before is what there was before. */
-void drive_apply(struct drive *drive, const struct op *op, const struct oracle_before *before, struct outcome *out);
+void drive_apply(struct drive *drive, const struct op *op, const struct oracle_before *before,
+                 struct outcome *out);
 
-/* drive_compare - read a database in both directions against the pairs that it must have; prints the first difference. */
-bool drive_compare(struct drive *drive, unsigned int txn, unsigned int index, const struct oracle_db *db, struct rec **list, size_t n);
+/* drive_compare - read a database in both directions against the pairs that it must have; prints
+ * the first difference. */
+bool drive_compare(struct drive *drive, unsigned int txn, unsigned int index,
+                   const struct oracle_db *db, struct rec **list, size_t n);
 
 /* drive_check - daxkv_check, its faults printed. */
 int drive_check(struct drive *drive);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* drive_internal.h - what the executor's two halves share: drive.c and drive_many.c (operations on many pairs). */
+/* drive_internal.h - what the executor's two halves share: drive.c and drive_many.c (operations on
+ * many pairs). */
 #ifndef DAXKV_TEST_DRIVE_INTERNAL_H
 #define DAXKV_TEST_DRIVE_INTERNAL_H
 

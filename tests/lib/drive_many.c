@@ -10,7 +10,8 @@ int drive_cursor_many(struct daxkv_cursor *cursor, const struct op *op, struct o
 	int rc;
 
 	key[0] = op->key;
-	rc = daxkv_cursor_get_many(cursor, op->step, op->end ? &op->value : NULL, op->n, key, value, &got);
+	rc = daxkv_cursor_get_many(cursor, op->step, op->end ? &op->value : NULL, op->n, key, value,
+	                           &got);
 	for (size_t i = 0; rc == 0 && i < got; i++) {
 		out->count = outcome_digest(out->count, key[i].data, key[i].size);
 		if (op->db) /* in the main database a value may be the engine's business */
@@ -45,8 +46,10 @@ static int split(struct daxkv_txn *txn, daxkv_db db, const struct op *op, struct
 	for (size_t i = 0; i <= n && !rc; i++) {
 		if (i)
 			key[0] = cut[i - 1];
-		rc = daxkv_cursor_get_many(c, i ? DAXKV_SEEK_GE : DAXKV_FIRST, i < n ? &cut[i] : NULL, 64, key, value, &got);
-		for (; rc == 0; rc = daxkv_cursor_get_many(c, DAXKV_NEXT, i < n ? &cut[i] : NULL, 64, key, value, &got))
+		rc = daxkv_cursor_get_many(c, i ? DAXKV_SEEK_GE : DAXKV_FIRST,
+		                           i < n ? &cut[i] : NULL, 64, key, value, &got);
+		for (; rc == 0; rc = daxkv_cursor_get_many(c, DAXKV_NEXT, i < n ? &cut[i] : NULL,
+		                                           64, key, value, &got))
 			out->count += got;
 		rc = rc == DAXKV_NOT_FOUND ? 0 : rc;
 	}
@@ -84,7 +87,8 @@ int drive_many(struct daxkv_txn *txn, daxkv_db db, const struct op *op, struct o
 		return daxkv_bulk_load(txn, db, op->flags, next_pair, &s, &out->count);
 	}
 	if (op->kind == OP_DEL_RANGE)
-		return daxkv_del_range(txn, db, op->key.data ? &op->key : NULL, op->value.data ? &op->value : NULL, &out->count);
+		return daxkv_del_range(txn, db, op->key.data ? &op->key : NULL,
+		                       op->value.data ? &op->value : NULL, &out->count);
 	memcpy(value, op->pairs->value, sizeof value); /* outputs of NO_OVERWRITE */
 	return daxkv_put_many(txn, db, op->pairs->n, op->pairs->key, value, op->flags, out->result);
 }

@@ -8,14 +8,30 @@
 #include "ops_internal.h"
 
 /* What a transaction mostly does; weights of the kinds of operation. */
-enum { W_PUT, W_GET, W_DEL, W_OPEN, W_CLOSE, W_STEP, W_CPUT, W_CDEL, W_COUNT, W_REST, W_MANY, WEIGHTS };
+enum {
+	W_PUT,
+	W_GET,
+	W_DEL,
+	W_OPEN,
+	W_CLOSE,
+	W_STEP,
+	W_CPUT,
+	W_CDEL,
+	W_COUNT,
+	W_REST,
+	W_MANY,
+	WEIGHTS
+};
 static const unsigned int weights[STYLES][WEIGHTS] = {
-    [STYLE_MIXED] = {30, 15, 14, 3, 2, 20, 6, 5, 2, 3, 3}, [STYLE_LOAD] = {80, 4, 2, 2, 1, 4, 4, 1, 1, 1, 3},
-    [STYLE_DELETE] = {5, 5, 50, 3, 2, 12, 1, 20, 1, 1, 1}, [STYLE_CURSORS] = {8, 2, 4, 8, 5, 45, 14, 10, 4, 0, 4},
+    [STYLE_MIXED] = {30, 15, 14, 3, 2, 20, 6, 5, 2, 3, 3},
+    [STYLE_LOAD] = {80, 4, 2, 2, 1, 4, 4, 1, 1, 1, 3},
+    [STYLE_DELETE] = {5, 5, 50, 3, 2, 12, 1, 20, 1, 1, 1},
+    [STYLE_CURSORS] = {8, 2, 4, 8, 5, 45, 14, 10, 4, 0, 4},
     [STYLE_ASCENDING] = {86, 4, 1, 1, 1, 4, 2, 1, 0, 0, 2},
 };
 
-void ops_start(struct ops *ops, uint64_t seed, const struct ops_config *config, const struct oracle *oracle)
+void ops_start(struct ops *ops, uint64_t seed, const struct ops_config *config,
+               const struct oracle *oracle)
 {
 	*ops = (struct ops){.config = *config, .oracle = oracle};
 	rng_seed(&ops->rng, seed);
@@ -46,9 +62,10 @@ static size_t below(struct ops *ops, size_t n)
 	return ops_below(ops, n);
 }
 
-/* ---- keys and values ------------------------------------------------------------------------------------------------------ */
+/* ---- keys and values ------------------------------------------------------------------------- */
 
-/* number_put - x in size bytes, so that the byte order of flags (reverse: REVERSE_KEY or REVERSE_DUP) is the numbers' order. */
+/* number_put - x in size bytes, so that the byte order of flags (reverse: REVERSE_KEY or
+ * REVERSE_DUP) is the numbers' order. */
 static void number_put(unsigned char *to, size_t size, uint64_t x, bool reverse)
 {
 	for (size_t i = 0; i < size; i++) {
@@ -84,11 +101,14 @@ static void integer_key(struct ops *ops, const struct oracle_db *db, struct daxk
 	integer_put(key, db->key_width, x);
 }
 
-/* fresh_key - a key for db that may be new: dense, with long common prefixes, prefixes of each other, random, long or ascending. */
+/* fresh_key - a key for db that may be new: dense, with long common prefixes, prefixes of each
+ * other, random, long or ascending. */
 static void fresh_key(struct ops *ops, const struct oracle_db *db, struct daxkv_val *key)
 {
 	bool dup = db->flags & DAXKV_DUP_SORT;
-	size_t most = dup && ops->config.max_pair - 16 < ops->config.max_key ? ops->config.max_pair - 16 : ops->config.max_key;
+	size_t most = dup && ops->config.max_pair - 16 < ops->config.max_key
+	                  ? ops->config.max_pair - 16
+	                  : ops->config.max_key;
 	char *text = key->data;
 	size_t kind = below(ops, 100);
 
@@ -99,7 +119,8 @@ static void fresh_key(struct ops *ops, const struct oracle_db *db, struct daxkv_
 	if (ops->style == STYLE_ASCENDING && kind < 80) {
 		bool reverse = db->flags & DAXKV_REVERSE_KEY;
 
-		memcpy(text + (reverse ? 8 : 0), reverse ? "ur\xff\xff" : "\xff\xffru", 4); /* behind nearly all others */
+		memcpy(text + (reverse ? 8 : 0), reverse ? "ur\xff\xff" : "\xff\xffru",
+		       4); /* behind nearly all others */
 		number_put(ops->key + (reverse ? 0 : 4), 8, ops->ascending++, reverse);
 		key->size = 12;
 	} else if (dup && kind < 15) {
@@ -107,7 +128,8 @@ static void fresh_key(struct ops *ops, const struct oracle_db *db, struct daxkv_
 	} else if (kind < 50) {
 		key->size = (size_t)snprintf(text, 32, "k%05zu", below(ops, ops->config.db_pairs));
 	} else if (kind < 65) {
-		key->size = (size_t)snprintf(text, 64, "common/prefix/of/keys/%zu", below(ops, ops->config.db_pairs));
+		key->size = (size_t)snprintf(text, 64, "common/prefix/of/keys/%zu",
+		                             below(ops, ops->config.db_pairs));
 	} else if (kind < 80) {
 		key->size = 1 + below(ops, most < 70 ? most : 70);
 		memset(text, 'a', key->size);
@@ -143,9 +165,11 @@ const struct rec *ops_known_rec(struct ops *ops, const struct oracle_db *db)
 	return rec->is_db && below(ops, 20) ? NULL : rec;
 }
 
-void ops_make_key(struct ops *ops, const struct oracle_db *db, unsigned int known_percent, struct op *op)
+void ops_make_key(struct ops *ops, const struct oracle_db *db, unsigned int known_percent,
+                  struct op *op)
 {
-	const struct rec *rec = rng_percent(&ops->rng, known_percent) ? ops_known_rec(ops, db) : NULL;
+	const struct rec *rec =
+	    rng_percent(&ops->rng, known_percent) ? ops_known_rec(ops, db) : NULL;
 	struct daxkv_val key;
 
 	op->key.data = ops->key;
@@ -205,7 +229,8 @@ void ops_make_value(struct ops *ops, const struct oracle_db *db, struct op *op)
 	else if (kind < 1995)
 		op->value.size = below(ops, 40000);
 	else
-		op->value.size = below(ops, ops->config.max_value >> (kind == 1999 && below(ops, 5) == 0 ? 0 : 3));
+		op->value.size = below(ops, ops->config.max_value >>
+		                                (kind == 1999 && below(ops, 5) == 0 ? 0 : 3));
 	if (op->value.size > ops->config.max_value)
 		op->value.size = ops->config.max_value;
 	rng_fill(rng_next(&ops->rng), ops->value, op->value.size);
@@ -230,7 +255,8 @@ static void spoil_size(struct ops *ops, const struct oracle_db *db, struct op *o
 	default:
 		if (!(db->flags & DAXKV_DUP_SORT) || op->kind != OP_PUT)
 			return;
-		op->value.size = db->dup_width ? db->dup_width + 1u : ops->oracle->max_dup + 1 + below(ops, 40);
+		op->value.size =
+		    db->dup_width ? db->dup_width + 1u : ops->oracle->max_dup + 1 + below(ops, 40);
 		rng_fill(size, op->value.data, op->value.size);
 		return;
 	}
@@ -238,17 +264,19 @@ static void spoil_size(struct ops *ops, const struct oracle_db *db, struct op *o
 		memset(ops->key + size, 'q', op->key.size - size);
 }
 
-/* ---- operations of the writer --------------------------------------------------------------------------------------------- */
+/* ---- operations of the writer ---------------------------------------------------------------- */
 
 static void make_name(struct ops *ops, struct op *op)
 {
 	memset(op->name, 0, sizeof(op->name));
-	snprintf(op->name, sizeof(op->name), below(ops, 2) ? "name%u" : "database name %u", ops->generation++ % 40);
+	snprintf(op->name, sizeof(op->name), below(ops, 2) ? "name%u" : "database name %u",
+	         ops->generation++ % 40);
 }
 
 static void make_create(struct ops *ops, struct op *op)
 {
-	static const unsigned int key_flags[] = {0, 0, DAXKV_REVERSE_KEY, DAXKV_INTEGER_KEY, DAXKV_INTEGER_KEY, DAXKV_OWN_COMPARE};
+	static const unsigned int key_flags[] = {
+	    0, 0, DAXKV_REVERSE_KEY, DAXKV_INTEGER_KEY, DAXKV_INTEGER_KEY, DAXKV_OWN_COMPARE};
 	static const unsigned int dup_flags[] = {
 	    0,
 	    0,
@@ -329,16 +357,20 @@ static void make_get(struct ops *ops, const struct oracle_db *db, struct op *op)
 		spoil_size(ops, db, op);
 }
 
-/* pick_cursor - an open cursor of transaction op->txn that can be used now; false when there is none. */
+/* pick_cursor - an open cursor of transaction op->txn that can be used now; false when there is
+ * none. */
 bool ops_pick_cursor(struct ops *ops, struct op *op)
 {
-	size_t start = below(ops, 2) ? ops->last_cursor : below(ops, OP_CURSORS); /* what follows a deletion matters most */
+	size_t start = below(ops, 2)
+	                   ? ops->last_cursor
+	                   : below(ops, OP_CURSORS); /* what follows a deletion matters most */
 
 	for (size_t i = 0; i < OP_CURSORS; i++) {
 		unsigned int c = (unsigned int)((start + i) % OP_CURSORS);
 		const struct oracle_cursor *cursor = &ops->oracle->cursor[c];
 
-		if (cursor->state == CURSOR_CLOSED || cursor->txn != op->txn || (op->txn == 0 && cursor->level != ops->oracle->depth))
+		if (cursor->state == CURSOR_CLOSED || cursor->txn != op->txn ||
+		    (op->txn == 0 && cursor->level != ops->oracle->depth))
 			continue;
 		ops->last_cursor = op->cursor = c;
 		op->db = cursor->db;
@@ -363,19 +395,23 @@ static bool make_cursor_open(struct ops *ops, struct op *op)
 
 static void make_step(struct ops *ops, const struct oracle_db *db, struct op *op)
 {
-	static const enum daxkv_cursor_op often[] = {DAXKV_NEXT, DAXKV_PREV, DAXKV_SEEK_GE, DAXKV_NEXT, DAXKV_PREV, DAXKV_SEEK};
+	static const enum daxkv_cursor_op often[] = {DAXKV_NEXT, DAXKV_PREV, DAXKV_SEEK_GE,
+	                                             DAXKV_NEXT, DAXKV_PREV, DAXKV_SEEK};
 	const struct oracle_cursor *cursor = &ops->oracle->cursor[op->cursor];
 	const struct rec *rec;
 	struct daxkv_val part;
 
 	op->kind = OP_CURSOR_GET;
-	op->step = below(ops, 2) ? often[below(ops, 6)] : (enum daxkv_cursor_op)below(ops, DAXKV_SEEK_PAIR_GE + 1);
+	op->step = below(ops, 2) ? often[below(ops, 6)]
+	                         : (enum daxkv_cursor_op)below(ops, DAXKV_SEEK_PAIR_GE + 1);
 	if (cursor->state == CURSOR_AT && db->flags & DAXKV_DUP_SORT && below(ops, 3) == 0)
 		op->step = (enum daxkv_cursor_op)(DAXKV_NEXT_DUP + below(ops, 4));
 	else if (!(db->flags & DAXKV_DUP_SORT) &&
-	         (op->step >= DAXKV_SEEK_PAIR || (op->step >= DAXKV_NEXT_DUP && op->step <= DAXKV_LAST_DUP)))
+	         (op->step >= DAXKV_SEEK_PAIR ||
+	          (op->step >= DAXKV_NEXT_DUP && op->step <= DAXKV_LAST_DUP)))
 		op->step = DAXKV_GET_CURRENT;
-	if (cursor->state == CURSOR_VAGUE || (cursor->state == CURSOR_UNPOSITIONED && below(ops, 4)))
+	if (cursor->state == CURSOR_VAGUE ||
+	    (cursor->state == CURSOR_UNPOSITIONED && below(ops, 4)))
 		op->step = below(ops, 6) ? DAXKV_SEEK_GE : (enum daxkv_cursor_op)below(ops, 2);
 	if (op->step < DAXKV_SEEK)
 		return;
@@ -459,7 +495,8 @@ static void make_write(struct ops *ops, struct op *op)
 	if (kind >= W_CLOSE && kind <= W_COUNT && !ops_pick_cursor(ops, op))
 		kind = W_OPEN;
 	db = &oracle_view(ops->oracle, 0)->db[op->db];
-	if ((kind == W_CDEL || kind == W_COUNT) && ops->oracle->cursor[op->cursor].state != CURSOR_AT && below(ops, 6))
+	if ((kind == W_CDEL || kind == W_COUNT) &&
+	    ops->oracle->cursor[op->cursor].state != CURSOR_AT && below(ops, 6))
 		kind = W_STEP;
 	if (kind == W_OPEN && make_cursor_open(ops, op))
 		return;
@@ -478,12 +515,14 @@ static void make_write(struct ops *ops, struct op *op)
 	else if (kind == W_MANY)
 		ops_make_many(ops, db, op);
 	else
-		op->kind = kind == W_CLOSE ? OP_CURSOR_CLOSE : kind == W_CDEL ? OP_CURSOR_DEL : OP_CURSOR_COUNT;
+		op->kind = kind == W_CLOSE  ? OP_CURSOR_CLOSE
+		           : kind == W_CDEL ? OP_CURSOR_DEL
+		                            : OP_CURSOR_COUNT;
 	if (kind == W_CDEL && below(ops, 8) == 0)
 		op->flags = DAXKV_NO_DUP_DATA;
 }
 
-/* ---- the stream ----------------------------------------------------------------------------------------------------------- */
+/* ---- the stream ------------------------------------------------------------------------------ */
 
 static void make_reader(struct ops *ops, struct op *op)
 {
@@ -531,8 +570,9 @@ static void make_between(struct ops *ops, struct op *op)
 {
 	size_t kind = below(ops, 240);
 	static const unsigned int longest[] = {3, 80, 80, 600};
-	static const enum style styles[] = {STYLE_MIXED, STYLE_MIXED, STYLE_LOAD, STYLE_LOAD,
-	                                    STYLE_CURSORS, STYLE_CURSORS, STYLE_ASCENDING, STYLE_DELETE};
+	static const enum style styles[] = {STYLE_MIXED,     STYLE_MIXED,   STYLE_LOAD,
+	                                    STYLE_LOAD,      STYLE_CURSORS, STYLE_CURSORS,
+	                                    STYLE_ASCENDING, STYLE_DELETE};
 
 	if (kind < 7) {
 		op->kind = kind < 4 ? OP_CHECK : kind < 6 ? OP_REOPEN : OP_SYNC;
@@ -554,7 +594,8 @@ void ops_next(struct ops *ops, struct op *op)
 	} else if (ops->oracle->depth == 0) {
 		make_between(ops, op);
 	} else if (ops->txn_left == 0 || (ops->oracle->depth > 1 && below(ops, 20) == 0)) {
-		op->kind = below(ops, 100) < (ops->oracle->depth > 1 ? 40 : 12) ? OP_ABORT : OP_COMMIT;
+		op->kind =
+		    below(ops, 100) < (ops->oracle->depth > 1 ? 40 : 12) ? OP_ABORT : OP_COMMIT;
 	} else {
 		ops->txn_left--;
 		if (below(ops, 8000) == 0)

@@ -6,9 +6,10 @@
  *                           \--> drive_apply()   --> struct outcome  --> compared by the test
  *                            \-> another store's --> struct outcome /
  *
- * The generator asks the oracle what is there, to aim at keys that exist, but executes nothing: whoever drives the stream applies
- * each operation to the oracle first and to nothing at all when the oracle says OP_SKIP. An operation names transactions,
- * databases and cursors by small numbers; what stands behind a number is the executor's affair.
+ * The generator asks the oracle what is there, to aim at keys that exist, but executes nothing:
+ * whoever drives the stream applies each operation to the oracle first and to nothing at all when
+ * the oracle says OP_SKIP. An operation names transactions, databases and cursors by small numbers;
+ * what stands behind a number is the executor's affair.
  */
 #ifndef DAXKV_TEST_OPS_H
 #define DAXKV_TEST_OPS_H
@@ -54,7 +55,8 @@ enum op_kind {
 	OP_LOAD,        /* pairs, as far as they ascend from what is there; flags: the fill */
 	OP_DEL_RANGE,   /* from key, up to value (data NULL: from the first, to the last) */
 	OP_SPLIT,       /* into n parts, which are read */
-	OP_CURSOR_MANY, /* up to n entries, from step on; with end: keys before, or backward not before, value */
+	OP_CURSOR_MANY, /* up to n entries, from step on; with end: keys before, or backward not
+	                   before, value */
 	OP_READER_BEGIN,
 	OP_READER_END,
 	OP_READER_RESET,
@@ -68,7 +70,8 @@ enum op_kind {
 };
 extern const char *const op_names[OP_KINDS];
 
-#define OP_SKIP INT_MAX /* outcome.rc: not possible now, or not defined by daxkv.h: do not execute */
+#define OP_SKIP                                                                                    \
+	INT_MAX /* outcome.rc: not possible now, or not defined by daxkv.h: do not execute */
 
 struct op_pairs {
 	unsigned int n;
@@ -78,12 +81,13 @@ struct op_pairs {
 struct op {
 	enum op_kind kind;
 	unsigned int txn, db, cursor;
-	unsigned int flags;                /* of put, cursor_put, cursor_del, db_open */
-	enum daxkv_cursor_op step;         /* OP_CURSOR_GET */
-	bool pair;                         /* OP_DEL: only the pair */
-	bool end;                          /* OP_CURSOR_MANY */
-	unsigned int n;                    /* OP_CURSOR_MANY, OP_SPLIT */
-	const struct op_pairs *pairs;      /* OP_PUT_MANY, OP_GET_MANY, OP_LOAD; the generator's, until its next call */
+	unsigned int flags;        /* of put, cursor_put, cursor_del, db_open */
+	enum daxkv_cursor_op step; /* OP_CURSOR_GET */
+	bool pair;                 /* OP_DEL: only the pair */
+	bool end;                  /* OP_CURSOR_MANY */
+	unsigned int n;            /* OP_CURSOR_MANY, OP_SPLIT */
+	const struct op_pairs
+	    *pairs; /* OP_PUT_MANY, OP_GET_MANY, OP_LOAD; the generator's, until its next call */
 	struct daxkv_val key, value;       /* data is the generator's, until its next call */
 	unsigned int key_width, dup_width; /* OP_DB_CREATE: of integers, of DUP_FIXED; else 0 */
 	char name[OP_NAME_MAX];            /* OP_DB_CREATE, OP_DB_OPEN, OP_DB_RENAME */
@@ -93,8 +97,9 @@ struct outcome {
 	int rc;
 	bool has_key, has_value; /* compare these outputs too */
 	struct daxkv_val key, value;
-	uint64_t count; /* OP_CURSOR_COUNT, OP_DB_STAT; OP_DB_LIST: a digest of the names; OP_CURSOR_MANY, OP_GET_MANY: of what was read;
-	                * OP_LOAD, OP_DEL_RANGE, OP_SPLIT: pairs */
+	uint64_t count;      /* OP_CURSOR_COUNT, OP_DB_STAT; OP_DB_LIST: a digest of the names;
+	                      * OP_CURSOR_MANY, OP_GET_MANY: of what was read;      OP_LOAD,
+	                      * OP_DEL_RANGE,      OP_SPLIT: pairs */
 	int result[OP_MANY]; /* OP_PUT_MANY, OP_GET_MANY */
 };
 
@@ -125,7 +130,8 @@ struct ops {
 };
 
 /* ops_start - prepare a stream; ops_end frees its buffers. */
-void ops_start(struct ops *ops, uint64_t seed, const struct ops_config *config, const struct oracle *oracle);
+void ops_start(struct ops *ops, uint64_t seed, const struct ops_config *config,
+               const struct oracle *oracle);
 void ops_end(struct ops *ops);
 
 /* ops_next - the next operation. */

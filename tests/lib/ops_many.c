@@ -19,7 +19,8 @@ static void pair_add(struct ops *ops, const struct daxkv_val *key, const struct 
 }
 
 /* make_pair - a pair for db in op. */
-static void make_pair(struct ops *ops, const struct oracle_db *db, unsigned int known_percent, struct op *op)
+static void make_pair(struct ops *ops, const struct oracle_db *db, unsigned int known_percent,
+                      struct op *op)
 {
 	ops_make_key(ops, db, known_percent, op);
 	ops_make_value(ops, db, op);
@@ -29,7 +30,8 @@ static void make_pair(struct ops *ops, const struct oracle_db *db, unsigned int 
 
 static void make_put_many(struct ops *ops, const struct oracle_db *db, struct op *op)
 {
-	static const unsigned int flags[] = {0, 0, 0, 0, DAXKV_NO_OVERWRITE, DAXKV_NO_DUP_DATA, DAXKV_APPEND, DAXKV_APPEND_DUP};
+	static const unsigned int flags[] = {
+	    0, 0, 0, 0, DAXKV_NO_OVERWRITE, DAXKV_NO_DUP_DATA, DAXKV_APPEND, DAXKV_APPEND_DUP};
 	size_t n = 1 + ops_below(ops, ops_below(ops, 2) ? OP_MANY : 4);
 
 	op->kind = OP_PUT_MANY;
@@ -53,8 +55,10 @@ static void make_get_many(struct ops *ops, const struct oracle_db *db, struct op
 	}
 }
 
-/* make_behind - a key behind the pair at the end of db, or one that may be: the last one's with more bytes, or a greater number. */
-static void make_behind(struct ops *ops, const struct oracle_db *db, const struct daxkv_val *last, struct op *op)
+/* make_behind - a key behind the pair at the end of db, or one that may be: the last one's with
+ * more bytes, or a greater number. */
+static void make_behind(struct ops *ops, const struct oracle_db *db, const struct daxkv_val *last,
+                        struct op *op)
 {
 	size_t more = 1 + ops_below(ops, 3), size = last->size;
 
@@ -73,7 +77,8 @@ static void make_behind(struct ops *ops, const struct oracle_db *db, const struc
 		rng_fill(rng_next(&ops->rng), ops->key, more);
 		op->key.size = size + more;
 	} else {
-		rng_fill(rng_next(&ops->rng), ops->key + size - (size > 12 ? 4 : 0), more + (size > 12 ? 4 : 0));
+		rng_fill(rng_next(&ops->rng), ops->key + size - (size > 12 ? 4 : 0),
+		         more + (size > 12 ? 4 : 0));
 		op->key.size = size + more;
 	}
 }
@@ -102,7 +107,8 @@ static void make_load(struct ops *ops, const struct oracle_db *db, struct op *op
 		}
 		for (size_t tries = 0; tries < 4; tries++) {
 			ops_make_value(ops, db, op);
-			if (!dup || order_values(db->flags, &op->value, &ops->pairs.value[ops->pairs.n - 1]) > 0)
+			if (!dup || order_values(db->flags, &op->value,
+			                         &ops->pairs.value[ops->pairs.n - 1]) > 0)
 				break;
 		}
 		if (op->value.size > OPS_MANY_VALUE)
@@ -114,7 +120,8 @@ static void make_load(struct ops *ops, const struct oracle_db *db, struct op *op
 
 static void make_del_range(struct ops *ops, const struct oracle_db *db, struct op *op)
 {
-	size_t count = treap_count(db->root), at = ops_below(ops, count), n = ops_below(ops, ops_below(ops, 2) ? count + 1 : 30);
+	size_t count = treap_count(db->root), at = ops_below(ops, count),
+	       n = ops_below(ops, ops_below(ops, 2) ? count + 1 : 30);
 
 	op->kind = OP_DEL_RANGE;
 	if (ops_below(ops, 4)) {
@@ -135,8 +142,9 @@ static void make_del_range(struct ops *ops, const struct oracle_db *db, struct o
 
 void ops_make_cursor_many(struct ops *ops, const struct oracle_db *db, struct op *op)
 {
-	static const enum daxkv_cursor_op steps[] = {DAXKV_NEXT,    DAXKV_PREV,    DAXKV_NEXT,  DAXKV_PREV,
-	                                             DAXKV_SEEK_GE, DAXKV_SEEK_LE, DAXKV_FIRST, DAXKV_LAST};
+	static const enum daxkv_cursor_op steps[] = {DAXKV_NEXT,  DAXKV_PREV,    DAXKV_NEXT,
+	                                             DAXKV_PREV,  DAXKV_SEEK_GE, DAXKV_SEEK_LE,
+	                                             DAXKV_FIRST, DAXKV_LAST};
 	const struct rec *rec = ops_known_rec(ops, db);
 
 	op->kind = OP_CURSOR_MANY;

@@ -75,8 +75,8 @@ static void print_val(const char *what, const struct daxkv_val *val)
 
 void ops_print(const struct op *op, const struct oracle_before *before)
 {
-	printf("%s txn %u depth %u db %u (flags 0x%x) cursor %u flags 0x%x", op_names[op->kind], op->txn, before->depth, op->db,
-	       before->db.flags, op->cursor, op->flags);
+	printf("%s txn %u depth %u db %u (flags 0x%x) cursor %u flags 0x%x", op_names[op->kind],
+	       op->txn, before->depth, op->db, before->db.flags, op->cursor, op->flags);
 	if (op->kind == OP_CURSOR_GET || op->kind == OP_CURSOR_MANY)
 		printf(" %s", step_names[op->step]);
 	if (op->n)

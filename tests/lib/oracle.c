@@ -4,7 +4,7 @@
 
 #include "oracle_internal.h"
 
-/* ---- states --------------------------------------------------------------------------------------------------------------- */
+/* ---- states ---------------------------------------------------------------------------------- */
 
 static void state_copy(struct oracle_state *to, const struct oracle_state *from)
 {
@@ -23,7 +23,8 @@ static void state_release(struct oracle_state *state)
 const struct oracle_state *oracle_view(const struct oracle *oracle, unsigned int txn)
 {
 	if (txn)
-		return oracle->reader[txn].state == READER_LIVE ? &oracle->reader[txn].snapshot : NULL;
+		return oracle->reader[txn].state == READER_LIVE ? &oracle->reader[txn].snapshot
+		                                                : NULL;
 	return oracle->depth ? &oracle->frame[oracle->depth - 1].state : NULL;
 }
 
@@ -32,7 +33,8 @@ struct oracle_db *oracle_writer_db(struct oracle *oracle, unsigned int db)
 	return &oracle->frame[oracle->depth - 1].state.db[db];
 }
 
-void oracle_cursor_place(struct oracle_cursor *cursor, enum oracle_cursor_state state, struct rec *rec)
+void oracle_cursor_place(struct oracle_cursor *cursor, enum oracle_cursor_state state,
+                         struct rec *rec)
 {
 	rec_retain(rec);
 	rec_release(cursor->rec);
@@ -46,9 +48,11 @@ static void cursors_release(struct oracle_cursor *cursors)
 		oracle_cursor_place(&cursors[i], CURSOR_CLOSED, NULL);
 }
 
-void oracle_start(struct oracle *oracle, unsigned int main_flags, size_t max_key, size_t max_dup, size_t bad_pair)
+void oracle_start(struct oracle *oracle, unsigned int main_flags, size_t max_key, size_t max_dup,
+                  size_t bad_pair)
 {
-	*oracle = (struct oracle){.max_key = max_key, .max_dup = max_dup, .bad_pair = bad_pair, .incarnations = 1};
+	*oracle = (struct oracle){
+	    .max_key = max_key, .max_dup = max_dup, .bad_pair = bad_pair, .incarnations = 1};
 	oracle->committed.db[0] = (struct oracle_db){.incarnation = 1, .flags = main_flags};
 }
 
@@ -65,7 +69,8 @@ void oracle_end(struct oracle *oracle)
 	rec_release(oracle->shown);
 }
 
-void oracle_before_get(const struct oracle *oracle, const struct op *op, struct oracle_before *before)
+void oracle_before_get(const struct oracle *oracle, const struct op *op,
+                       struct oracle_before *before)
 {
 	const struct oracle_state *state = oracle_view(oracle, op->txn);
 
@@ -99,7 +104,7 @@ uint64_t oracle_names(const struct oracle_state *state)
 	return digest;
 }
 
-/* ---- transactions --------------------------------------------------------------------------------------------------------- */
+/* ---- transactions ---------------------------------------------------------------------------- */
 
 static int begin(struct oracle *oracle)
 {
@@ -107,7 +112,8 @@ static int begin(struct oracle *oracle)
 
 	if (oracle->depth == OP_DEPTH)
 		return OP_SKIP;
-	state_copy(&frame->state, oracle->depth ? &oracle->frame[oracle->depth - 1].state : &oracle->committed);
+	state_copy(&frame->state,
+	           oracle->depth ? &oracle->frame[oracle->depth - 1].state : &oracle->committed);
 	memcpy(frame->cursors, oracle->cursor, sizeof(frame->cursors));
 	for (size_t i = 0; i < OP_CURSORS; i++)
 		rec_retain(frame->cursors[i].rec);
@@ -115,7 +121,8 @@ static int begin(struct oracle *oracle)
 	return 0;
 }
 
-/* cursors_end - the innermost transaction ends: its cursors with it; the others go back to where they were when it is undone. */
+/* cursors_end - the innermost transaction ends: its cursors with it; the others go back to where
+ * they were when it is undone. */
 static void cursors_end(struct oracle *oracle, bool undo)
 {
 	struct oracle_frame *frame = &oracle->frame[oracle->depth - 1];
@@ -172,13 +179,15 @@ static int reader_apply(struct oracle *oracle, const struct op *op)
 			return OP_SKIP;
 		break;
 	default:
-		if (reader->state == READER_NONE || (op->kind == OP_READER_RESET && reader->state == READER_RESET))
+		if (reader->state == READER_NONE ||
+		    (op->kind == OP_READER_RESET && reader->state == READER_RESET))
 			return OP_SKIP;
 		to = op->kind == OP_READER_END ? READER_NONE : READER_RESET;
 	}
 	for (size_t i = 0; i < OP_CURSORS; i++) {
 		if (oracle->cursor[i].state != CURSOR_CLOSED && oracle->cursor[i].txn == op->txn)
-			oracle_cursor_place(&oracle->cursor[i], CURSOR_DEAD, NULL); /* until it is renewed */
+			oracle_cursor_place(&oracle->cursor[i], CURSOR_DEAD,
+			                    NULL); /* until it is renewed */
 	}
 	state_release(&reader->snapshot);
 	reader->state = to;
@@ -209,8 +218,9 @@ static int cursor_open(struct oracle *oracle, const struct op *op)
 		return OP_SKIP;
 	if (op->kind == OP_CURSOR_OPEN && cursor->state != CURSOR_CLOSED)
 		return OP_SKIP;
-	if (op->kind == OP_CURSOR_RENEW && (op->txn == 0 || cursor->txn == 0 || cursor->state == CURSOR_CLOSED || cursor->db != op->db ||
-	                                    cursor->incarnation != state->db[op->db].incarnation))
+	if (op->kind == OP_CURSOR_RENEW &&
+	    (op->txn == 0 || cursor->txn == 0 || cursor->state == CURSOR_CLOSED ||
+	     cursor->db != op->db || cursor->incarnation != state->db[op->db].incarnation))
 		return OP_SKIP;
 	oracle_cursor_place(cursor, CURSOR_UNPOSITIONED, NULL);
 	cursor->txn = op->txn;
@@ -220,7 +230,7 @@ static int cursor_open(struct oracle *oracle, const struct op *op)
 	return 0;
 }
 
-/* ---- databases ------------------------------------------------------------------------------------------------------------ */
+/* ---- databases ------------------------------------------------------------------------------- */
 
 static struct daxkv_val name_val(const char *name)
 {
@@ -244,8 +254,10 @@ static int db_create(struct oracle *oracle, const struct op *op)
 
 	if (db->incarnation || op->db == 0 || name_taken(oracle, op->name))
 		return OP_SKIP;
-	*db = (struct oracle_db){
-	    .incarnation = ++oracle->incarnations, .flags = op->flags, .key_width = op->key_width, .dup_width = op->dup_width};
+	*db = (struct oracle_db){.incarnation = ++oracle->incarnations,
+	                         .flags = op->flags,
+	                         .key_width = op->key_width,
+	                         .dup_width = op->dup_width};
 	memcpy(db->name, op->name, sizeof(db->name));
 	oracle_set(oracle, 0, &name, &none, true);
 	return 0;
@@ -260,7 +272,8 @@ static int db_open(struct oracle *oracle, const struct op *op)
 	if (op->db == 0)
 		return OP_SKIP;
 	if (db->incarnation == 0 || strcmp(db->name, op->name))
-		return op->flags & DAXKV_CREATE || name_taken(oracle, op->name) ? OP_SKIP : DAXKV_NOT_FOUND;
+		return op->flags & DAXKV_CREATE || name_taken(oracle, op->name) ? OP_SKIP
+		                                                                : DAXKV_NOT_FOUND;
 	return flags == 0 || flags == db->flags ? 0 : DAXKV_INCOMPATIBLE;
 }
 
@@ -366,7 +379,9 @@ static int apply(struct oracle *oracle, const struct op *op, struct outcome *out
 	case OP_COMPARE:
 	case OP_COMPARE_ALL:
 		state = oracle_view(oracle, op->txn);
-		return state && (op->kind == OP_COMPARE_ALL || state->db[op->db].incarnation) ? 0 : OP_SKIP;
+		return state && (op->kind == OP_COMPARE_ALL || state->db[op->db].incarnation)
+		           ? 0
+		           : OP_SKIP;
 	case OP_SYNC:
 	case OP_CHECK:
 		return oracle->depth ? OP_SKIP : 0;

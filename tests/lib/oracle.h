@@ -2,12 +2,13 @@
 /*
  * oracle.h - what a store must answer, computed as plainly as possible.
  *
- * A database is a treap, a state is all databases' roots, a transaction is a state of its own, a snapshot is a state that is kept.
- * A cursor is a pair and one word about it:
+ * A database is a treap, a state is all databases' roots, a transaction is a state of its own, a
+ * snapshot is a state that is kept. A cursor is a pair and one word about it:
  *
  *   CURSOR_AT     the pair is there
  *   CURSOR_GAP    the pair was deleted: the cursor stands between its neighbours
- *   CURSOR_VAGUE  daxkv.h does not say where the cursor stands (its pair came back after a deletion, a put was refused): until an
+ *   CURSOR_VAGUE  daxkv.h does not say where the cursor stands (its pair came back after a
+ *                 deletion, a put was refused): until an
  *                 absolute step everything else is skipped
  *   CURSOR_DEAD   its database was dropped
  */
@@ -29,11 +30,19 @@ struct oracle_state {
 	struct oracle_db db[OP_DBS];
 };
 
-enum oracle_cursor_state { CURSOR_CLOSED, CURSOR_UNPOSITIONED, CURSOR_AT, CURSOR_GAP, CURSOR_VAGUE, CURSOR_DEAD };
+enum oracle_cursor_state {
+	CURSOR_CLOSED,
+	CURSOR_UNPOSITIONED,
+	CURSOR_AT,
+	CURSOR_GAP,
+	CURSOR_VAGUE,
+	CURSOR_DEAD
+};
 struct oracle_cursor {
 	enum oracle_cursor_state state;
 	unsigned int txn, level, db;
-	uint32_t incarnation; /* of the database; 0: its reader has ended, it waits for OP_CURSOR_RENEW */
+	uint32_t incarnation; /* of the database; 0: its reader has ended, it waits for
+	                         OP_CURSOR_RENEW */
 	struct rec *rec;
 };
 
@@ -59,23 +68,28 @@ struct oracle {
 	struct rec *shown; /* keeps the bytes of the last outcome alive */
 };
 
-/* oracle_start - an empty store whose main database has main_flags. bad_pair: see struct ops_config. */
-void oracle_start(struct oracle *oracle, unsigned int main_flags, size_t max_key, size_t max_dup, size_t bad_pair);
+/* oracle_start - an empty store whose main database has main_flags. bad_pair: see struct
+ * ops_config. */
+void oracle_start(struct oracle *oracle, unsigned int main_flags, size_t max_key, size_t max_dup,
+                  size_t bad_pair);
 void oracle_end(struct oracle *oracle);
 
-/* oracle_apply - execute op; out->rc is what daxkv must return. Comparisons, OP_SYNC and OP_CHECK change nothing here. */
+/* oracle_apply - execute op; out->rc is what daxkv must return. Comparisons, OP_SYNC and OP_CHECK
+ * change nothing here. */
 void oracle_apply(struct oracle *oracle, const struct op *op, struct outcome *out);
 
 /* oracle_view - the state that transaction txn sees; NULL when it is not running. */
 const struct oracle_state *oracle_view(const struct oracle *oracle, unsigned int txn);
 
-/* What an executor needs to know of the moment before op: the database's identity and the cursor's place. */
+/* What an executor needs to know of the moment before op: the database's identity and the cursor's
+ * place. */
 struct oracle_before {
 	unsigned int depth, main_flags;
 	struct oracle_db db; /* root NULL */
 	struct oracle_cursor cursor;
 };
-void oracle_before_get(const struct oracle *oracle, const struct op *op, struct oracle_before *before);
+void oracle_before_get(const struct oracle *oracle, const struct op *op,
+                       struct oracle_before *before);
 void oracle_before_end(struct oracle_before *before);
 
 /* oracle_names - the digest of all database names of a state, in the main database's order. */

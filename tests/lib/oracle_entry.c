@@ -3,7 +3,7 @@
 
 #include "oracle_internal.h"
 
-/* ---- changes -------------------------------------------------------------------------------------------------------------- */
+/* ---- changes --------------------------------------------------------------------------------- */
 
 static bool recs_equal(unsigned int flags, const struct rec *a, const struct rec *b)
 {
@@ -26,7 +26,8 @@ static void pair_moved(struct oracle *oracle, unsigned int db, const struct rec 
 	for (size_t i = 0; i < OP_CURSORS; i++) {
 		struct oracle_cursor *cursor = &oracle->cursor[i];
 
-		if (cursor->txn != 0 || cursor->db != db || cursor->state != (came ? CURSOR_GAP : CURSOR_AT))
+		if (cursor->txn != 0 || cursor->db != db ||
+		    cursor->state != (came ? CURSOR_GAP : CURSOR_AT))
 			continue;
 		if (recs_equal(flags, cursor->rec, rec))
 			cursor->state = came ? CURSOR_VAGUE : CURSOR_GAP;
@@ -48,7 +49,8 @@ void oracle_pair_remove(struct oracle *oracle, unsigned int index, struct rec *r
 	rec_release(rec);
 }
 
-struct rec *oracle_set(struct oracle *oracle, unsigned int index, const struct daxkv_val *key, const struct daxkv_val *value, bool is_db)
+struct rec *oracle_set(struct oracle *oracle, unsigned int index, const struct daxkv_val *key,
+                       const struct daxkv_val *value, bool is_db)
 {
 	struct oracle_db *db = oracle_writer_db(oracle, index);
 	struct rec *rec = rec_make(key, value, is_db);
@@ -95,7 +97,8 @@ struct rec *oracle_key_first(const struct oracle_db *db, const struct daxkv_val 
 	return order_keys(db->flags, &found, key) ? NULL : rec;
 }
 
-static struct rec *pair_find(const struct oracle_db *db, const struct daxkv_val *key, const struct daxkv_val *value)
+static struct rec *pair_find(const struct oracle_db *db, const struct daxkv_val *key,
+                             const struct daxkv_val *value)
 {
 	struct probe probe = {.key = *key, .value = *value, .side = PROBE_PAIR};
 	struct rec *rec = treap_ge(db->flags, db->root, &probe);
@@ -103,7 +106,7 @@ static struct rec *pair_find(const struct oracle_db *db, const struct daxkv_val 
 	return rec && rec == treap_le(db->flags, db->root, &probe) ? rec : NULL;
 }
 
-/* ---- outcomes ------------------------------------------------------------------------------------------------------------- */
+/* ---- outcomes -------------------------------------------------------------------------------- */
 
 static void outcome_show(struct oracle *oracle, struct outcome *out, struct rec *rec)
 {
@@ -116,7 +119,8 @@ static void outcome_show(struct oracle *oracle, struct outcome *out, struct rec 
 	out->has_value = !rec->is_db;
 }
 
-int oracle_key_check(const struct oracle *oracle, const struct oracle_db *db, const struct daxkv_val *key)
+int oracle_key_check(const struct oracle *oracle, const struct oracle_db *db,
+                     const struct daxkv_val *key)
 {
 	if (key->size == 0 || key->size > oracle->max_key)
 		return DAXKV_KEY_SIZE;
@@ -134,11 +138,14 @@ static int value_check(const struct oracle *oracle, const struct oracle_db *db, 
 	if (db->dup_width && op->value.size != db->dup_width) {
 		if (db->flags & DAXKV_INTEGER_DUP && op->value.size != 4 && op->value.size != 8)
 			return DAXKV_VALUE_SIZE;
-		return db->root ? DAXKV_VALUE_SIZE : OP_SKIP; /* an empty one may take another size */
+		return db->root ? DAXKV_VALUE_SIZE
+		                : OP_SKIP; /* an empty one may take another size */
 	}
 	if (op->value.size > oracle->max_dup)
 		return DAXKV_VALUE_SIZE;
-	return oracle->bad_pair && op->key.size + op->value.size >= oracle->bad_pair ? DAXKV_VALUE_SIZE : 0;
+	return oracle->bad_pair && op->key.size + op->value.size >= oracle->bad_pair
+	           ? DAXKV_VALUE_SIZE
+	           : 0;
 }
 
 int oracle_pair_check(const struct oracle *oracle, const struct oracle_db *db, const struct op *op)
@@ -192,8 +199,8 @@ int oracle_put(struct oracle *oracle, const struct op *op, struct outcome *out, 
 	return 0;
 }
 
-/* put_current - OP_CURSOR_PUT with CURRENT. The new value must not be another duplicate of the key: daxkv.h does not say which error
- * that is. */
+/* put_current - OP_CURSOR_PUT with CURRENT. The new value must not be another duplicate of the key:
+ * daxkv.h does not say which error that is. */
 static int put_current(struct oracle *oracle, const struct op *op, struct oracle_cursor *cursor)
 {
 	struct oracle_db *db = oracle_writer_db(oracle, op->db);
@@ -206,7 +213,8 @@ static int put_current(struct oracle *oracle, const struct op *op, struct oracle
 	key = rec_key(cursor->rec);
 	if (order_keys(db->flags, &key, &op->key))
 		return OP_SKIP;
-	rec = pair_find(db, &key, &(struct daxkv_val){cursor->rec->vlen, rec_value(cursor->rec).data});
+	rec = pair_find(db, &key,
+	                &(struct daxkv_val){cursor->rec->vlen, rec_value(cursor->rec).data});
 	if (rec->is_db)
 		return DAXKV_INCOMPATIBLE;
 	rc = value_check(oracle, db, op);
@@ -221,7 +229,8 @@ static int put_current(struct oracle *oracle, const struct op *op, struct oracle
 			return OP_SKIP;
 		oracle_pair_remove(oracle, op->db, rec);
 	}
-	oracle_cursor_place(cursor, CURSOR_AT, oracle_set(oracle, op->db, &op->key, &op->value, false));
+	oracle_cursor_place(cursor, CURSOR_AT,
+	                    oracle_set(oracle, op->db, &op->key, &op->value, false));
 	return 0;
 }
 
@@ -245,7 +254,7 @@ static int del(struct oracle *oracle, const struct op *op)
 	return 0;
 }
 
-/* ---- cursors -------------------------------------------------------------------------------------------------------------- */
+/* ---- cursors --------------------------------------------------------------------------------- */
 
 /* same_key - rec when it has the key of *at, else NULL. */
 static struct rec *same_key(unsigned int flags, struct rec *rec, const struct daxkv_val *key)
@@ -259,10 +268,12 @@ static struct rec *same_key(unsigned int flags, struct rec *rec, const struct da
 }
 
 /* step_relative - where a step leads from the pair at; NULL: nowhere. */
-static struct rec *step_relative(const struct oracle_db *db, const struct rec *at, enum daxkv_cursor_op step)
+static struct rec *step_relative(const struct oracle_db *db, const struct rec *at,
+                                 enum daxkv_cursor_op step)
 {
 	struct daxkv_val key = rec_key(at);
-	struct probe pair = probe_rec(at), before = probe_key(&key, PROBE_BEFORE), after = probe_key(&key, PROBE_AFTER);
+	struct probe pair = probe_rec(at), before = probe_key(&key, PROBE_BEFORE),
+	             after = probe_key(&key, PROBE_AFTER);
 
 	switch (step) {
 	case DAXKV_NEXT:
@@ -288,7 +299,8 @@ static struct rec *step_relative(const struct oracle_db *db, const struct rec *a
 
 static struct rec *step_seek(const struct oracle_db *db, const struct op *op)
 {
-	struct probe before = probe_key(&op->key, PROBE_BEFORE), after = probe_key(&op->key, PROBE_AFTER);
+	struct probe before = probe_key(&op->key, PROBE_BEFORE),
+	             after = probe_key(&op->key, PROBE_AFTER);
 	struct probe pair = {.key = op->key, .value = op->value, .side = PROBE_PAIR};
 
 	switch (op->step) {
@@ -307,14 +319,14 @@ static struct rec *step_seek(const struct oracle_db *db, const struct op *op)
 
 static bool step_of_dups(enum daxkv_cursor_op step)
 {
-	return step == DAXKV_NEXT_DUP || step == DAXKV_PREV_DUP || step == DAXKV_FIRST_DUP || step == DAXKV_LAST_DUP ||
-	       step == DAXKV_SEEK_PAIR || step == DAXKV_SEEK_PAIR_GE;
+	return step == DAXKV_NEXT_DUP || step == DAXKV_PREV_DUP || step == DAXKV_FIRST_DUP ||
+	       step == DAXKV_LAST_DUP || step == DAXKV_SEEK_PAIR || step == DAXKV_SEEK_PAIR_GE;
 }
 
-/* cursor_get - OP_CURSOR_GET. Skipped, for daxkv.h leaves them open: steps among duplicates without DUP_SORT or from no position,
- * and from a gap everything but GET_CURRENT, NEXT and PREV. */
-int oracle_cursor_get(struct oracle *oracle, const struct oracle_db *db, const struct op *op, struct oracle_cursor *cursor,
-                      struct outcome *out)
+/* cursor_get - OP_CURSOR_GET. Skipped, for daxkv.h leaves them open: steps among duplicates without
+ * DUP_SORT or from no position, and from a gap everything but GET_CURRENT, NEXT and PREV. */
+int oracle_cursor_get(struct oracle *oracle, const struct oracle_db *db, const struct op *op,
+                      struct oracle_cursor *cursor, struct outcome *out)
 {
 	enum oracle_cursor_state next = CURSOR_AT;
 	struct rec *rec;
@@ -336,7 +348,8 @@ int oracle_cursor_get(struct oracle *oracle, const struct oracle_db *db, const s
 			return OP_SKIP;
 		rec = treap_at(db->root, op->step == DAXKV_NEXT ? 0 : treap_count(db->root) - 1);
 	} else {
-		if (cursor->state == CURSOR_GAP && op->step != DAXKV_NEXT && op->step != DAXKV_PREV && op->step != DAXKV_GET_CURRENT)
+		if (cursor->state == CURSOR_GAP && op->step != DAXKV_NEXT &&
+		    op->step != DAXKV_PREV && op->step != DAXKV_GET_CURRENT)
 			return OP_SKIP;
 		if (cursor->state != CURSOR_AT && cursor->state != CURSOR_GAP)
 			return OP_SKIP;
@@ -362,7 +375,8 @@ static int cursor_del(struct oracle *oracle, const struct op *op, struct oracle_
 	if (cursor->state != CURSOR_AT)
 		return OP_SKIP;
 	key = rec_key(cursor->rec);
-	rec = pair_find(db, &key, &(struct daxkv_val){cursor->rec->vlen, rec_value(cursor->rec).data});
+	rec = pair_find(db, &key,
+	                &(struct daxkv_val){cursor->rec->vlen, rec_value(cursor->rec).data});
 	if (rec->is_db)
 		return DAXKV_INCOMPATIBLE;
 	if (op->flags & DAXKV_NO_DUP_DATA)
@@ -372,7 +386,8 @@ static int cursor_del(struct oracle *oracle, const struct op *op, struct oracle_
 	return 0;
 }
 
-static int cursor_put(struct oracle *oracle, const struct op *op, struct oracle_cursor *cursor, struct outcome *out)
+static int cursor_put(struct oracle *oracle, const struct op *op, struct oracle_cursor *cursor,
+                      struct outcome *out)
 {
 	struct rec *stands = NULL;
 	int rc;
@@ -387,7 +402,8 @@ static int cursor_put(struct oracle *oracle, const struct op *op, struct oracle_
 	return rc;
 }
 
-static int cursor_count(const struct oracle_db *db, const struct oracle_cursor *cursor, struct outcome *out)
+static int cursor_count(const struct oracle_db *db, const struct oracle_cursor *cursor,
+                        struct outcome *out)
 {
 	struct daxkv_val key;
 	struct probe before, after;
@@ -397,7 +413,8 @@ static int cursor_count(const struct oracle_db *db, const struct oracle_cursor *
 	key = rec_key(cursor->rec);
 	before = probe_key(&key, PROBE_BEFORE);
 	after = probe_key(&key, PROBE_AFTER);
-	out->count = treap_rank(db->flags, db->root, &after) - treap_rank(db->flags, db->root, &before);
+	out->count =
+	    treap_rank(db->flags, db->root, &after) - treap_rank(db->flags, db->root, &before);
 	return 0;
 }
 
@@ -408,7 +425,8 @@ static int cursor_apply(struct oracle *oracle, const struct op *op, struct outco
 	const struct oracle_state *state = oracle_view(oracle, cursor->txn);
 	const struct oracle_db *db;
 
-	if (cursor->state == CURSOR_CLOSED || cursor->txn != op->txn || (op->txn == 0 && cursor->level != oracle->depth))
+	if (cursor->state == CURSOR_CLOSED || cursor->txn != op->txn ||
+	    (op->txn == 0 && cursor->level != oracle->depth))
 		return OP_SKIP;
 	if (op->kind == OP_CURSOR_CLOSE) {
 		oracle_cursor_place(cursor, CURSOR_CLOSED, NULL);

@@ -4,19 +4,27 @@
 
 #include "oracle_internal.h"
 
-/* put_many - one put after the other. One whose outcome daxkv.h leaves open makes the whole OP_SKIP, before anything was put. */
+/* put_many - one put after the other. One whose outcome daxkv.h leaves open makes the whole
+ * OP_SKIP, before anything was put. */
 static int put_many(struct oracle *oracle, const struct op *op, struct outcome *out)
 {
 	const struct op_pairs *pairs = op->pairs;
 
 	for (unsigned int i = 0; op->flags && i < pairs->n; i++) {
-		const struct rec *first = pairs->key[i].size ? oracle_key_first(oracle_writer_db(oracle, op->db), &pairs->key[i]) : NULL;
+		const struct rec *first =
+		    pairs->key[i].size
+		        ? oracle_key_first(oracle_writer_db(oracle, op->db), &pairs->key[i])
+		        : NULL;
 
 		if (first && first->is_db)
 			return OP_SKIP;
 	}
 	for (unsigned int i = 0; i < pairs->n; i++) {
-		struct op one = {.kind = OP_PUT, .db = op->db, .flags = op->flags, .key = pairs->key[i], .value = pairs->value[i]};
+		struct op one = {.kind = OP_PUT,
+		                 .db = op->db,
+		                 .flags = op->flags,
+		                 .key = pairs->key[i],
+		                 .value = pairs->value[i]};
 		struct outcome unused = {0};
 		struct rec *stands;
 
@@ -25,7 +33,8 @@ static int put_many(struct oracle *oracle, const struct op *op, struct outcome *
 	return 0;
 }
 
-static int get_many(const struct oracle *oracle, const struct oracle_db *db, const struct op *op, struct outcome *out)
+static int get_many(const struct oracle *oracle, const struct oracle_db *db, const struct op *op,
+                    struct outcome *out)
 {
 	for (unsigned int i = 0; i < op->pairs->n; i++) {
 		const struct daxkv_val *key = &op->pairs->key[i];
@@ -42,7 +51,8 @@ static int get_many(const struct oracle *oracle, const struct oracle_db *db, con
 	return 0;
 }
 
-/* load - puts as long as each pair lies behind the one before; one whose outcome daxkv.h leaves open makes the whole OP_SKIP. */
+/* load - puts as long as each pair lies behind the one before; one whose outcome daxkv.h leaves
+ * open makes the whole OP_SKIP. */
 static int load(struct oracle *oracle, const struct op *op, struct outcome *out)
 {
 	const struct op_pairs *pairs = op->pairs;
@@ -53,8 +63,11 @@ static int load(struct oracle *oracle, const struct op *op, struct outcome *out)
 			if (pairs->value[i].size != db->dup_width)
 				return OP_SKIP;
 	for (unsigned int i = 0; i < pairs->n; i++) {
-		struct op one = {.kind = OP_PUT, .db = op->db, .key = pairs->key[i], .value = pairs->value[i]};
-		struct probe at = {.key = one.key, .value = one.value, .side = db->flags & DAXKV_DUP_SORT ? PROBE_PAIR : PROBE_BEFORE};
+		struct op one = {
+		    .kind = OP_PUT, .db = op->db, .key = pairs->key[i], .value = pairs->value[i]};
+		struct probe at = {.key = one.key,
+		                   .value = one.value,
+		                   .side = db->flags & DAXKV_DUP_SORT ? PROBE_PAIR : PROBE_BEFORE};
 		struct outcome unused = {0};
 		struct rec *stands;
 		int rc = oracle_pair_check(oracle, db, &one);
@@ -74,7 +87,8 @@ static int load(struct oracle *oracle, const struct op *op, struct outcome *out)
 static int del_range(struct oracle *oracle, const struct op *op, struct outcome *out)
 {
 	struct oracle_db *db = oracle_writer_db(oracle, op->db);
-	struct probe from = probe_key(&op->key, PROBE_BEFORE), to = probe_key(&op->value, PROBE_BEFORE);
+	struct probe from = probe_key(&op->key, PROBE_BEFORE),
+	             to = probe_key(&op->value, PROBE_BEFORE);
 	size_t first = op->key.data ? treap_rank(db->flags, db->root, &from) : 0;
 	size_t end = op->value.data ? treap_rank(db->flags, db->root, &to) : treap_count(db->root);
 
@@ -105,8 +119,8 @@ int oracle_many(struct oracle *oracle, const struct op *op, struct outcome *out)
 	                               : del_range(oracle, op, out);
 }
 
-int oracle_cursor_many(struct oracle *oracle, const struct oracle_db *db, const struct op *op, struct oracle_cursor *cursor,
-                       struct outcome *out)
+int oracle_cursor_many(struct oracle *oracle, const struct oracle_db *db, const struct op *op,
+                       struct oracle_cursor *cursor, struct outcome *out)
 {
 	bool back = op->step == DAXKV_PREV || op->step == DAXKV_LAST || op->step == DAXKV_SEEK_LE;
 	unsigned int got = 0;
@@ -122,10 +136,12 @@ int oracle_cursor_many(struct oracle *oracle, const struct oracle_db *db, const 
 		if (got)
 			one.step = back ? DAXKV_PREV : DAXKV_NEXT;
 		rc = oracle_cursor_get(oracle, db, &one, cursor, &step);
-		if (rc == 0 && op->end && back == (order_keys(db->flags, &step.key, &op->value) < 0)) {
+		if (rc == 0 && op->end &&
+		    back == (order_keys(db->flags, &step.key, &op->value) < 0)) {
 			bool seek = one.step >= DAXKV_SEEK;
 
-			oracle_cursor_place(cursor, seek ? CURSOR_UNPOSITIONED : state, seek ? NULL : was);
+			oracle_cursor_place(cursor, seek ? CURSOR_UNPOSITIONED : state,
+			                    seek ? NULL : was);
 			rc = DAXKV_NOT_FOUND;
 		}
 		rec_release(was);

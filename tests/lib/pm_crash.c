@@ -27,14 +27,15 @@ static void die(const char *what)
 
 static uint8_t *take(size_t n)
 {
-	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+	               -1, 0);
 
 	if (p == MAP_FAILED)
 		die("mmap");
 	return p;
 }
 
-/* ---- units ---------------------------------------------------------------------------------------------------------------- */
+/* ---- units ----------------------------------------------------------------------------------- */
 
 static void unit_list(uint32_t i)
 {
@@ -115,7 +116,8 @@ static void unit_settle(uint32_t i, const uint8_t *bytes)
 	crash_pm.made_durable(off, crash_pm.granule);
 }
 
-/* unit_look - whether the unit was stored to; touched: it was, perhaps with the bytes that it had. */
+/* unit_look - whether the unit was stored to; touched: it was, perhaps with the bytes that it
+ * had. */
 static void unit_look(uint32_t i, bool touched)
 {
 	struct crash_unit *u = &crash_pm.unit[i];
@@ -146,7 +148,7 @@ void crash_pm_look(void)
 			look_at(off, step, false);
 }
 
-/* ---- the layer ------------------------------------------------------------------------------------------------------------ */
+/* ---- the layer ------------------------------------------------------------------------------- */
 
 static uint64_t offset_of(struct pm *pm, const void *p)
 {
@@ -226,10 +228,12 @@ static void crash_flush(struct pm *pm, const void *p, size_t n)
 /* fence_due - whether this fence is to fail; rare ones do so more often. */
 static bool fence_due(unsigned int rare)
 {
-	return crash_pm.fail_one_in && rng_below(&crash_pm.rng, crash_pm.fail_one_in / rare + 3) == 0;
+	return crash_pm.fail_one_in &&
+	       rng_below(&crash_pm.rng, crash_pm.fail_one_in / rare + 3) == 0;
 }
 
-/* fence_fail - fdatasync said EIO: of every dirty page some version was written, or none; the page counts as clean, or not. */
+/* fence_fail - fdatasync said EIO: of every dirty page some version was written, or none; the page
+ * counts as clean, or not. */
 static int fence_fail(void)
 {
 	for (size_t d = crash_pm.ndirty; d-- > 0;) {
@@ -241,8 +245,9 @@ static int fence_fail(void)
 		if (rng_percent(&crash_pm.rng, 20))
 			continue;
 		unit_drop(i, u->n);
-		u->stale = memcmp(crash_pm.durable + (uint64_t)i * crash_pm.granule, crash_pm.seen + (uint64_t)i * crash_pm.granule,
-		                  crash_pm.granule) != 0;
+		u->stale =
+		    memcmp(crash_pm.durable + (uint64_t)i * crash_pm.granule,
+		           crash_pm.seen + (uint64_t)i * crash_pm.granule, crash_pm.granule) != 0;
 	}
 	crash_pm.failures++;
 	return EIO;
@@ -281,10 +286,11 @@ const struct pm_ops crash_pm_ops = {
 
 void __wrap_pm_init(struct pm *pm, const struct pm_ops *ops, int fd)
 {
-	__real_pm_init(pm, crash_pm_override && ops != &pm_private_ops ? crash_pm_override : ops, fd);
+	__real_pm_init(pm, crash_pm_override && ops != &pm_private_ops ? crash_pm_override : ops,
+	               fd);
 }
 
-/* ---- the file ------------------------------------------------------------------------------------------------------------- */
+/* ---- the file -------------------------------------------------------------------------------- */
 
 void crash_pm_start(int fd, size_t granule, bool cached, uint64_t seed)
 {
@@ -384,7 +390,8 @@ int __wrap_fsync(int fd)
 	return -1;
 }
 
-/* In a page cache, growing ends with an fsync, which may fail like any other. It makes more durable than the model assumes. */
+/* In a page cache, growing ends with an fsync, which may fail like any other. It makes more durable
+ * than the model assumes. */
 int __wrap_map_grow(struct map *map, uint64_t size)
 {
 	struct stat st;

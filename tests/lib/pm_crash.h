@@ -5,17 +5,20 @@
  *   now       the file as the program sees it: its mapping
  *   seen      the same at the last look; a difference is a store, whoever made it
  *   durable   what is on the medium whatever happens
- *   unit[i]   of a line (64 bytes) or of a page of the file: its contents since the durable one, oldest first, and which of
+ *   unit[i]   of a line (64 bytes) or of a page of the file: its contents since the durable one,
+ *             oldest first, and which of
  *             them was flushed
  *
- * Any unit that has versions may be on the medium in any of them, torn between any two at 8-byte words, or not at all. A fence makes the
- * flushed version the durable one; what was stored behind the flush stays in doubt. With cached set the layer behaves like a page cache:
- * everything may be written at any time, a fence covers all, and a fence that fails leaves pages that count as clean while the medium has
- * old bytes.
+ * Any unit that has versions may be on the medium in any of them, torn between any two at 8-byte
+ * words, or not at all. A fence makes the flushed version the durable one; what was stored behind
+ * the flush stays in doubt. With cached set the layer behaves like a page cache: everything may be
+ * written at any time, a fence covers all, and a fence that fails leaves pages that count as clean
+ * while the medium has old bytes.
  *
- * The layer is slid under the engine by the linker: pm_init is wrapped (-Wl,--wrap=pm_init), so the engine needs no hook, and what opens
- * and recovers the store runs on it like everything else. map_grow and map_shrink are wrapped too: a file that grew is longer for good, one
- * that was cut may have its old length again after a crash. One layer at a time.
+ * The layer is slid under the engine by the linker: pm_init is wrapped (-Wl,--wrap=pm_init), so the
+ * engine needs no hook, and what opens and recovers the store runs on it like everything else.
+ * map_grow and map_shrink are wrapped too: a file that grew is longer for good, one that was cut
+ * may have its old length again after a crash. One layer at a time.
  */
 #ifndef DAXKV_TEST_PM_CRASH_H
 #define DAXKV_TEST_PM_CRASH_H
@@ -57,11 +60,12 @@ struct crash_pm {
 	struct map *map;   /* the engine's, as it was used last */
 	uint64_t failures; /* fences made to fail */
 	uint64_t shrinks;
-	uint64_t zeroed, zeroed_old; /* pages behind the ring zeroed: all, and those that had something behind their first line */
+	uint64_t zeroed, zeroed_old; /* pages behind the ring zeroed: all, and those that had
+	                                something behind their first line */
 	uint64_t flushes_in_vain;    /* of lines that were durable already */
 	struct rng rng;
-	unsigned int fail_one_in;                /* fences that fail; 0: none */
-	void (*point)(enum crash_point kind);    /* may not return; NULL: nobody looks */
+	unsigned int fail_one_in;                     /* fences that fail; 0: none */
+	void (*point)(enum crash_point kind);         /* may not return; NULL: nobody looks */
 	void (*made_durable)(uint64_t off, size_t n); /* durable changed there */
 };
 
@@ -71,7 +75,8 @@ extern struct crash_pm crash_pm;
 void crash_pm_start(int fd, size_t granule, bool cached, uint64_t seed);
 void crash_pm_end(void);
 
-/* crash_pm_use - the ops that the next mapped store gets: these, others, or (NULL) the engine's own. */
+/* crash_pm_use - the ops that the next mapped store gets: these, others, or (NULL) the engine's
+ * own. */
 extern const struct pm_ops crash_pm_ops;
 extern const struct pm_ops *crash_pm_override;
 
@@ -84,12 +89,12 @@ static inline const uint8_t *crash_pm_version(const struct crash_unit *u, uint32
 	return u->version[version];
 }
 
-/* crash_pm_stored - somebody else than the layer stored n bytes there, in the mapping used last, perhaps those that were there: for a page
- * cache they are dirty all the same. */
+/* crash_pm_stored - somebody else than the layer stored n bytes there, in the mapping used last,
+ * perhaps those that were there: for a page cache they are dirty all the same. */
 void crash_pm_stored(const void *p, size_t n);
 
-/* crash_pm_died - the process is gone, the machine is not: stores stay, flushes count for nothing any more. Pages that only the page
- * cache has right may be read from the medium again. */
+/* crash_pm_died - the process is gone, the machine is not: stores stay, flushes count for nothing
+ * any more. Pages that only the page cache has right may be read from the medium again. */
 void crash_pm_died(void);
 
 /* crash_pm_cut - the power fails and the medium has these bytes: they become file and durable. */

@@ -24,7 +24,8 @@ static void log_add(struct pm_log *log, enum pm_log_kind kind, const void *p, ui
 		log->event = event;
 		log->room = room;
 	}
-	log->event[log->n++] = (struct pm_log_event){kind, p ? (uint64_t)((const uint8_t *)p - log->base) : 0, n};
+	log->event[log->n++] =
+	    (struct pm_log_event){kind, p ? (uint64_t)((const uint8_t *)p - log->base) : 0, n};
 }
 
 static void log_write(struct pm *pm, void *dst, const void *src, size_t n)
@@ -65,7 +66,11 @@ static int log_fence(struct pm *pm)
 
 void pm_log_attach(struct pm_log *log, struct pm *pm, const uint8_t *base)
 {
-	*log = (struct pm_log){.ops = {"log", log_write, log_stream, log_store8, log_flush, log_fence}, .pm = pm, .below = pm->ops, .base = base};
+	*log =
+	    (struct pm_log){.ops = {"log", log_write, log_stream, log_store8, log_flush, log_fence},
+	                    .pm = pm,
+	                    .below = pm->ops,
+	                    .base = base};
 	pm->ops = &log->ops;
 }
 
@@ -104,7 +109,8 @@ size_t pm_log_count(const struct pm_log *log, unsigned int kinds)
 	return count;
 }
 
-size_t pm_log_touch(const struct pm_log *log, size_t from, size_t to, unsigned int kinds, uint64_t off, uint64_t n)
+size_t pm_log_touch(const struct pm_log *log, size_t from, size_t to, unsigned int kinds,
+                    uint64_t off, uint64_t n)
 {
 	for (size_t i = from; i < to && i < log->n; i++) {
 		const struct pm_log_event *e = &log->event[i];
@@ -118,7 +124,8 @@ size_t pm_log_touch(const struct pm_log *log, size_t from, size_t to, unsigned i
 bool pm_log_written_back(const struct pm_log *log, size_t from, size_t to, uint64_t off, uint64_t n)
 {
 	for (uint64_t line = round_down(off, LINE); line < off + n; line += LINE)
-		if (pm_log_touch(log, from, to, PM_LOG_FLUSH | PM_LOG_STREAM, line, LINE) == PM_LOG_NONE)
+		if (pm_log_touch(log, from, to, PM_LOG_FLUSH | PM_LOG_STREAM, line, LINE) ==
+		    PM_LOG_NONE)
 			return false;
 	return true;
 }

@@ -2,8 +2,8 @@
 /*
  * rng.h - the numbers that a random test is made of.
  *
- * The same seed gives the same numbers on every machine. A generator may read its numbers from a buffer instead (a fuzzer's
- * input): when the buffer is used up, the numbers come from the seed.
+ * The same seed gives the same numbers on every machine. A generator may read its numbers from a
+ * buffer instead (a fuzzer's input): when the buffer is used up, the numbers come from the seed.
  */
 #ifndef DAXKV_TEST_RNG_H
 #define DAXKV_TEST_RNG_H

@@ -25,7 +25,7 @@ void *xmalloc(size_t size)
 	return p;
 }
 
-/* ---- pairs ---------------------------------------------------------------------------------------------------------------- */
+/* ---- pairs ----------------------------------------------------------------------------------- */
 
 struct rec *rec_make(const struct daxkv_val *key, const struct daxkv_val *value, bool is_db)
 {
@@ -62,7 +62,7 @@ struct daxkv_val rec_value(const struct rec *rec)
 	return (struct daxkv_val){rec->vlen, (void *)(uintptr_t)(rec->bytes + rec->klen)};
 }
 
-/* ---- orders --------------------------------------------------------------------------------------------------------------- */
+/* ---- orders ---------------------------------------------------------------------------------- */
 
 static int bytes_compare(const struct daxkv_val *a, const struct daxkv_val *b)
 {
@@ -74,7 +74,8 @@ static int bytes_compare(const struct daxkv_val *a, const struct daxkv_val *b)
 
 static int reverse_compare(const struct daxkv_val *a, const struct daxkv_val *b)
 {
-	const unsigned char *x = (const unsigned char *)a->data + a->size, *y = (const unsigned char *)b->data + b->size;
+	const unsigned char *x = (const unsigned char *)a->data + a->size,
+	                    *y = (const unsigned char *)b->data + b->size;
 	size_t n = a->size < b->size ? a->size : b->size;
 
 	while (n--) {
@@ -162,7 +163,7 @@ static int probe_compare(unsigned int flags, const struct rec *rec, const struct
 	return order_values(flags, &value, &probe->value);
 }
 
-/* ---- nodes ---------------------------------------------------------------------------------------------------------------- */
+/* ---- nodes ----------------------------------------------------------------------------------- */
 
 struct node *treap_retain(struct node *root)
 {
@@ -187,7 +188,8 @@ size_t treap_count(const struct node *root)
 }
 
 /* node_make - a node that takes over the references left and right. */
-static struct node *node_make(struct rec *rec, uint64_t priority, struct node *left, struct node *right)
+static struct node *node_make(struct rec *rec, uint64_t priority, struct node *left,
+                              struct node *right)
 {
 	struct node *node = xmalloc(sizeof(*node));
 
@@ -200,7 +202,8 @@ static struct node *node_make(struct rec *rec, uint64_t priority, struct node *l
 	return node;
 }
 
-static void node_split(unsigned int flags, struct node *root, const struct probe *probe, struct node **left, struct node **right)
+static void node_split(unsigned int flags, struct node *root, const struct probe *probe,
+                       struct node **left, struct node **right)
 {
 	struct node *part;
 
@@ -220,22 +223,29 @@ static struct node *node_join(struct node *left, struct node *right)
 	if (!left || !right)
 		return treap_retain(left ? left : right);
 	if (left->priority > right->priority)
-		return node_make(left->rec, left->priority, treap_retain(left->left), node_join(left->right, right));
-	return node_make(right->rec, right->priority, node_join(left, right->left), treap_retain(right->right));
+		return node_make(left->rec, left->priority, treap_retain(left->left),
+		                 node_join(left->right, right));
+	return node_make(right->rec, right->priority, node_join(left, right->left),
+	                 treap_retain(right->right));
 }
 
-static struct node *node_replace(unsigned int flags, struct node *root, struct rec *rec, const struct probe *probe)
+static struct node *node_replace(unsigned int flags, struct node *root, struct rec *rec,
+                                 const struct probe *probe)
 {
 	int c = probe_compare(flags, root->rec, probe);
 
 	if (c == 0)
-		return node_make(rec, root->priority, treap_retain(root->left), treap_retain(root->right));
+		return node_make(rec, root->priority, treap_retain(root->left),
+		                 treap_retain(root->right));
 	if (c < 0)
-		return node_make(root->rec, root->priority, treap_retain(root->left), node_replace(flags, root->right, rec, probe));
-	return node_make(root->rec, root->priority, node_replace(flags, root->left, rec, probe), treap_retain(root->right));
+		return node_make(root->rec, root->priority, treap_retain(root->left),
+		                 node_replace(flags, root->right, rec, probe));
+	return node_make(root->rec, root->priority, node_replace(flags, root->left, rec, probe),
+	                 treap_retain(root->right));
 }
 
-static struct node *node_insert(unsigned int flags, struct node *root, struct rec *rec, const struct probe *probe, uint64_t priority)
+static struct node *node_insert(unsigned int flags, struct node *root, struct rec *rec,
+                                const struct probe *probe, uint64_t priority)
 {
 	struct node *left, *right;
 
@@ -246,12 +256,15 @@ static struct node *node_insert(unsigned int flags, struct node *root, struct re
 	if (probe_compare(flags, root->rec, probe) < 0)
 		return node_make(root->rec, root->priority, treap_retain(root->left),
 		                 node_insert(flags, root->right, rec, probe, priority));
-	return node_make(root->rec, root->priority, node_insert(flags, root->left, rec, probe, priority), treap_retain(root->right));
+	return node_make(root->rec, root->priority,
+	                 node_insert(flags, root->left, rec, probe, priority),
+	                 treap_retain(root->right));
 }
 
 struct node *treap_set(unsigned int flags, struct node *root, struct rec *rec)
 {
-	static uint64_t made; /* priorities shape the treap and nothing else: results do not depend on them */
+	static uint64_t
+	    made; /* priorities shape the treap and nothing else: results do not depend on them */
 	struct probe probe = probe_rec(rec);
 	struct rec *there = treap_ge(flags, root, &probe);
 
@@ -270,14 +283,17 @@ struct node *treap_remove(unsigned int flags, struct node *root, const struct pr
 	if (c == 0)
 		return node_join(root->left, root->right);
 	if (c < 0)
-		return node_make(root->rec, root->priority, treap_retain(root->left), treap_remove(flags, root->right, probe));
-	return node_make(root->rec, root->priority, treap_remove(flags, root->left, probe), treap_retain(root->right));
+		return node_make(root->rec, root->priority, treap_retain(root->left),
+		                 treap_remove(flags, root->right, probe));
+	return node_make(root->rec, root->priority, treap_remove(flags, root->left, probe),
+	                 treap_retain(root->right));
 }
 
-/* ---- searches ------------------------------------------------------------------------------------------------------------- */
+/* ---- searches -------------------------------------------------------------------------------- */
 
 /* first_above - the first pair whose comparison with *probe is at least least. */
-static struct rec *first_above(unsigned int flags, const struct node *node, const struct probe *probe, int least)
+static struct rec *first_above(unsigned int flags, const struct node *node,
+                               const struct probe *probe, int least)
 {
 	struct rec *found = NULL;
 
@@ -294,7 +310,8 @@ static struct rec *first_above(unsigned int flags, const struct node *node, cons
 	return found;
 }
 
-static struct rec *last_below(unsigned int flags, const struct node *node, const struct probe *probe, int most)
+static struct rec *last_below(unsigned int flags, const struct node *node,
+                              const struct probe *probe, int most)
 {
 	struct rec *found = NULL;
 

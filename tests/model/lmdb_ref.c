@@ -53,8 +53,9 @@ static int compare_values(const MDB_val *a, const MDB_val *b)
 static unsigned int db_flags(unsigned int flags)
 {
 	static const unsigned int map[][2] = {
-	    {DAXKV_REVERSE_KEY, MDB_REVERSEKEY}, {DAXKV_DUP_SORT, MDB_DUPSORT},       {DAXKV_INTEGER_KEY, MDB_INTEGERKEY},
-	    {DAXKV_DUP_FIXED, MDB_DUPFIXED},     {DAXKV_INTEGER_DUP, MDB_INTEGERDUP}, {DAXKV_REVERSE_DUP, MDB_REVERSEDUP},
+	    {DAXKV_REVERSE_KEY, MDB_REVERSEKEY}, {DAXKV_DUP_SORT, MDB_DUPSORT},
+	    {DAXKV_INTEGER_KEY, MDB_INTEGERKEY}, {DAXKV_DUP_FIXED, MDB_DUPFIXED},
+	    {DAXKV_INTEGER_DUP, MDB_INTEGERDUP}, {DAXKV_REVERSE_DUP, MDB_REVERSEDUP},
 	};
 	unsigned int to = 0;
 
@@ -76,11 +77,14 @@ static MDB_dbi dbi_get(struct lmdb_ref *ref, unsigned int index, const struct or
 	if (ref->dbi[index] && ref->incarnation[index] == db->incarnation)
 		return ref->dbi[index];
 	snprintf(name, sizeof(name), "%u-%x", index, db->flags);
-	must(mdb_dbi_open(txn_of(ref), name, db_flags(db->flags) | MDB_CREATE, &ref->dbi[index]), "mdb_dbi_open");
+	must(mdb_dbi_open(txn_of(ref), name, db_flags(db->flags) | MDB_CREATE, &ref->dbi[index]),
+	     "mdb_dbi_open");
 	if (db->flags & DAXKV_OWN_COMPARE)
-		must(mdb_set_compare(txn_of(ref), ref->dbi[index], compare_keys), "mdb_set_compare");
+		must(mdb_set_compare(txn_of(ref), ref->dbi[index], compare_keys),
+		     "mdb_set_compare");
 	if (db->flags & DAXKV_OWN_DUP_COMPARE)
-		must(mdb_set_dupsort(txn_of(ref), ref->dbi[index], compare_values), "mdb_set_dupsort");
+		must(mdb_set_dupsort(txn_of(ref), ref->dbi[index], compare_values),
+		     "mdb_set_dupsort");
 	ref->incarnation[index] = db->incarnation;
 	return ref->dbi[index];
 }
@@ -95,7 +99,9 @@ struct lmdb_ref *lmdb_ref_start(const char *path, unsigned int main_flags)
 	must(mdb_env_create(&ref->env), "mdb_env_create");
 	must(mdb_env_set_mapsize(ref->env, (size_t)8 << 30), "mdb_env_set_mapsize");
 	must(mdb_env_set_maxdbs(ref->env, 2048), "mdb_env_set_maxdbs");
-	must(mdb_env_open(ref->env, path, MDB_NOSUBDIR | MDB_NOSYNC | MDB_NOMETASYNC | MDB_NOLOCK, 0644), "mdb_env_open");
+	must(mdb_env_open(ref->env, path, MDB_NOSUBDIR | MDB_NOSYNC | MDB_NOMETASYNC | MDB_NOLOCK,
+	                  0644),
+	     "mdb_env_open");
 	must(mdb_txn_begin(ref->env, NULL, 0, &ref->txn[ref->depth++]), "mdb_txn_begin");
 	(void)dbi_get(ref, 0, &db);
 	must(mdb_txn_commit(ref->txn[--ref->depth]), "mdb_txn_commit");
@@ -119,11 +125,10 @@ void lmdb_ref_end(struct lmdb_ref *ref)
 
 static int result(int rc)
 {
-	return rc == MDB_KEYEXIST ? DAXKV_EXIST : rc == MDB_NOTFOUND ? DAXKV_NOT_FOUND
-	                                                             : rc;
+	return rc == MDB_KEYEXIST ? DAXKV_EXIST : rc == MDB_NOTFOUND ? DAXKV_NOT_FOUND : rc;
 }
 
-/* ---- transactions, databases ---------------------------------------------------------------------------------------------- */
+/* ---- transactions, databases ----------------------------------------------------------------- */
 
 static int txn_apply(struct lmdb_ref *ref, const struct op *op)
 {
@@ -161,10 +166,11 @@ static int name_del(struct lmdb_ref *ref, const char *name, const struct oracle_
 	return mdb_del(txn_of(ref), dbi_get(ref, 0, main_db), &key, NULL);
 }
 
-static int db_apply(struct lmdb_ref *ref, const struct op *op, const struct oracle_before *before, const struct outcome *want,
-                    struct outcome *out)
+static int db_apply(struct lmdb_ref *ref, const struct op *op, const struct oracle_before *before,
+                    const struct outcome *want, struct outcome *out)
 {
-	struct oracle_db main_db = {.incarnation = ref->incarnation[0], .flags = before->main_flags};
+	struct oracle_db main_db = {.incarnation = ref->incarnation[0],
+	                            .flags = before->main_flags};
 	MDB_stat stat;
 	int rc;
 
@@ -182,11 +188,12 @@ static int db_apply(struct lmdb_ref *ref, const struct op *op, const struct orac
 		return rc ? rc : name_put(ref, op->name, &main_db);
 	default:
 		rc = mdb_drop(txn_of(ref), dbi_get(ref, op->db, &before->db), 0);
-		return rc || op->kind == OP_DB_EMPTY ? rc : name_del(ref, before->db.name, &main_db);
+		return rc || op->kind == OP_DB_EMPTY ? rc
+		                                     : name_del(ref, before->db.name, &main_db);
 	}
 }
 
-/* ---- pairs ---------------------------------------------------------------------------------------------------------------- */
+/* ---- pairs ----------------------------------------------------------------------------------- */
 
 static unsigned int put_flags(unsigned int flags)
 {
@@ -204,7 +211,8 @@ static unsigned int put_flags(unsigned int flags)
 }
 
 /* put - APPEND_DUP is a plain put here: LMDB's looks at the key's duplicates only. */
-static int put(struct lmdb_ref *ref, const struct op *op, MDB_dbi dbi, const struct outcome *want, struct outcome *out)
+static int put(struct lmdb_ref *ref, const struct op *op, MDB_dbi dbi, const struct outcome *want,
+               struct outcome *out)
 {
 	MDB_val key = val_of(&op->key), value = val_of(&op->value);
 	int rc;
@@ -218,9 +226,10 @@ static int put(struct lmdb_ref *ref, const struct op *op, MDB_dbi dbi, const str
 	return result(rc);
 }
 
-/* put_current - as a deletion and a put: LMDB takes only a duplicate that sorts to the same place. */
-static int put_current(struct lmdb_ref *ref, const struct op *op, MDB_dbi dbi, const struct oracle_before *before,
-                       const struct outcome *want)
+/* put_current - as a deletion and a put: LMDB takes only a duplicate that sorts to the same
+ * place. */
+static int put_current(struct lmdb_ref *ref, const struct op *op, MDB_dbi dbi,
+                       const struct oracle_before *before, const struct outcome *want)
 {
 	struct daxkv_val old = rec_value(before->cursor.rec);
 	MDB_val key = val_of(&op->key), value = val_of(&old);
@@ -239,11 +248,13 @@ static int place_offset(MDB_cursor *cursor, const struct oracle_before *before)
 	struct daxkv_val key = rec_key(before->cursor.rec), value = rec_value(before->cursor.rec);
 	MDB_val k = val_of(&key), v = val_of(&value);
 
-	return mdb_cursor_get(cursor, &k, &v, before->db.flags & DAXKV_DUP_SORT ? MDB_GET_BOTH : MDB_SET_KEY);
+	return mdb_cursor_get(cursor, &k, &v,
+	                      before->db.flags & DAXKV_DUP_SORT ? MDB_GET_BOTH : MDB_SET_KEY);
 }
 
 /* seek_le - LMDB has no such step. */
-static int seek_le(MDB_cursor *cursor, const struct oracle_before *before, MDB_val *key, MDB_val *value)
+static int seek_le(MDB_cursor *cursor, const struct oracle_before *before, MDB_val *key,
+                   MDB_val *value)
 {
 	struct daxkv_val found, want = val_from(key);
 	int rc = mdb_cursor_get(cursor, key, value, MDB_SET_RANGE);
@@ -255,7 +266,8 @@ static int seek_le(MDB_cursor *cursor, const struct oracle_before *before, MDB_v
 	found = val_from(key);
 	if (order_keys(before->db.flags, &found, &want))
 		return mdb_cursor_get(cursor, key, value, MDB_PREV);
-	return before->db.flags & DAXKV_DUP_SORT ? mdb_cursor_get(cursor, key, value, MDB_LAST_DUP) : 0;
+	return before->db.flags & DAXKV_DUP_SORT ? mdb_cursor_get(cursor, key, value, MDB_LAST_DUP)
+	                                         : 0;
 }
 
 static const MDB_cursor_op steps[] = {
@@ -276,15 +288,18 @@ static const MDB_cursor_op steps[] = {
     [DAXKV_SEEK_PAIR_GE] = MDB_GET_BOTH_RANGE,
 };
 
-/* cursor_get - FIRST_DUP and LAST_DUP show no key in LMDB, SEEK_PAIR and SEEK_PAIR_GE need not: it is the one looked for. */
-static int cursor_get(MDB_cursor *cursor, const struct op *op, const struct oracle_before *before, struct outcome *out)
+/* cursor_get - FIRST_DUP and LAST_DUP show no key in LMDB, SEEK_PAIR and SEEK_PAIR_GE need not: it
+ * is the one looked for. */
+static int cursor_get(MDB_cursor *cursor, const struct op *op, const struct oracle_before *before,
+                      struct outcome *out)
 {
 	MDB_val key = val_of(&op->key), value = val_of(&op->value);
 	bool relative = op->step != DAXKV_FIRST && op->step != DAXKV_LAST && op->step < DAXKV_SEEK;
 	MDB_cursor_op step = steps[op->step];
 	int rc = 0;
 
-	if (relative && before->cursor.state == CURSOR_UNPOSITIONED && (op->step == DAXKV_NEXT || op->step == DAXKV_PREV))
+	if (relative && before->cursor.state == CURSOR_UNPOSITIONED &&
+	    (op->step == DAXKV_NEXT || op->step == DAXKV_PREV))
 		step = op->step == DAXKV_NEXT ? MDB_FIRST : MDB_LAST;
 	else if (relative && before->cursor.state != CURSOR_AT)
 		return OP_SKIP;
@@ -297,14 +312,16 @@ static int cursor_get(MDB_cursor *cursor, const struct op *op, const struct orac
 
 		key = val_of(&at);
 	}
-	rc = op->step == DAXKV_SEEK_LE ? seek_le(cursor, before, &key, &value) : mdb_cursor_get(cursor, &key, &value, step);
+	rc = op->step == DAXKV_SEEK_LE ? seek_le(cursor, before, &key, &value)
+	                               : mdb_cursor_get(cursor, &key, &value, step);
 	out->key = val_from(&key);
 	out->value = val_from(&value);
 	return result(rc);
 }
 
-static int cursor_apply(struct lmdb_ref *ref, const struct op *op, MDB_dbi dbi, const struct oracle_before *before,
-                        const struct outcome *want, struct outcome *out)
+static int cursor_apply(struct lmdb_ref *ref, const struct op *op, MDB_dbi dbi,
+                        const struct oracle_before *before, const struct outcome *want,
+                        struct outcome *out)
 {
 	MDB_cursor *cursor;
 	size_t count;
@@ -320,7 +337,8 @@ static int cursor_apply(struct lmdb_ref *ref, const struct op *op, MDB_dbi dbi, 
 	} else {
 		rc = place_offset(cursor, before);
 		if (rc == 0 && op->kind == OP_CURSOR_DEL) {
-			rc = mdb_cursor_del(cursor, op->flags & DAXKV_NO_DUP_DATA ? MDB_NODUPDATA : 0);
+			rc = mdb_cursor_del(cursor,
+			                    op->flags & DAXKV_NO_DUP_DATA ? MDB_NODUPDATA : 0);
 		} else if (rc == 0) {
 			rc = mdb_cursor_count(cursor, &count);
 			out->count = count;
@@ -331,32 +349,37 @@ static int cursor_apply(struct lmdb_ref *ref, const struct op *op, MDB_dbi dbi, 
 }
 
 /* put_many - the puts that do something. */
-static int put_many(struct lmdb_ref *ref, const struct op *op, MDB_dbi dbi, const struct outcome *want, struct outcome *out)
+static int put_many(struct lmdb_ref *ref, const struct op *op, MDB_dbi dbi,
+                    const struct outcome *want, struct outcome *out)
 {
 	for (unsigned int i = 0; i < op->pairs->n; i++) {
 		MDB_val key = val_of(&op->pairs->key[i]), value = val_of(&op->pairs->value[i]);
 
 		out->result[i] = want->result[i];
 		if (want->result[i] == 0)
-			out->result[i] = result(mdb_put(txn_of(ref), dbi, &key, &value, put_flags(op->flags)));
+			out->result[i] =
+			    result(mdb_put(txn_of(ref), dbi, &key, &value, put_flags(op->flags)));
 	}
 	return 0;
 }
 
 /* load - the pairs that were stored, one put after the other. */
-static int load(struct lmdb_ref *ref, const struct op *op, MDB_dbi dbi, const struct outcome *want, struct outcome *out)
+static int load(struct lmdb_ref *ref, const struct op *op, MDB_dbi dbi, const struct outcome *want,
+                struct outcome *out)
 {
 	int rc = 0;
 
 	for (; out->count < want->count && rc == 0; out->count++) {
-		MDB_val key = val_of(&op->pairs->key[out->count]), value = val_of(&op->pairs->value[out->count]);
+		MDB_val key = val_of(&op->pairs->key[out->count]),
+		        value = val_of(&op->pairs->value[out->count]);
 
 		rc = mdb_put(txn_of(ref), dbi, &key, &value, 0);
 	}
 	return rc ? result(rc) : want->rc;
 }
 
-static int del_range(struct lmdb_ref *ref, const struct op *op, MDB_dbi dbi, const struct outcome *want, struct outcome *out)
+static int del_range(struct lmdb_ref *ref, const struct op *op, MDB_dbi dbi,
+                     const struct outcome *want, struct outcome *out)
 {
 	MDB_val key = val_of(&op->key), value, end = val_of(&op->value);
 	MDB_cursor *cursor;
@@ -371,13 +394,15 @@ static int del_range(struct lmdb_ref *ref, const struct op *op, MDB_dbi dbi, con
 		out->count++;
 		key = val_of(&op->key);
 		if (rc == 0)
-			rc = mdb_cursor_get(cursor, &key, &value, op->key.data ? MDB_SET_RANGE : MDB_FIRST);
+			rc = mdb_cursor_get(cursor, &key, &value,
+			                    op->key.data ? MDB_SET_RANGE : MDB_FIRST);
 	}
 	mdb_cursor_close(cursor);
 	return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-static int entry_apply(struct lmdb_ref *ref, const struct op *op, const struct oracle_before *before, const struct outcome *want,
+static int entry_apply(struct lmdb_ref *ref, const struct op *op,
+                       const struct oracle_before *before, const struct outcome *want,
                        struct outcome *out)
 {
 	MDB_dbi dbi = dbi_get(ref, op->db, &before->db);
@@ -412,8 +437,8 @@ static int entry_apply(struct lmdb_ref *ref, const struct op *op, const struct o
 	}
 }
 
-void lmdb_ref_apply(struct lmdb_ref *ref, const struct op *op, const struct oracle_before *before, const struct outcome *want,
-                    struct outcome *out)
+void lmdb_ref_apply(struct lmdb_ref *ref, const struct op *op, const struct oracle_before *before,
+                    const struct outcome *want, struct outcome *out)
 {
 	memset(out, 0, sizeof(*out));
 	if (op->txn)
@@ -422,30 +447,38 @@ void lmdb_ref_apply(struct lmdb_ref *ref, const struct op *op, const struct orac
 		out->rc = txn_apply(ref, op);
 	else if (op->kind >= OP_DB_CREATE && op->kind <= OP_DB_STAT)
 		out->rc = db_apply(ref, op, before, want, out);
-	else if (op->kind <= OP_DEL || op->kind == OP_PUT_MANY || op->kind == OP_LOAD || op->kind == OP_DEL_RANGE || (op->kind >= OP_CURSOR_GET && op->kind <= OP_CURSOR_COUNT))
+	else if (op->kind <= OP_DEL || op->kind == OP_PUT_MANY || op->kind == OP_LOAD ||
+	         op->kind == OP_DEL_RANGE ||
+	         (op->kind >= OP_CURSOR_GET && op->kind <= OP_CURSOR_COUNT))
 		out->rc = entry_apply(ref, op, before, want, out);
 	else
 		out->rc = OP_SKIP;
 }
 
-bool lmdb_ref_compare(struct lmdb_ref *ref, unsigned int index, const struct oracle_db *db, struct rec **list, size_t n)
+bool lmdb_ref_compare(struct lmdb_ref *ref, unsigned int index, const struct oracle_db *db,
+                      struct rec **list, size_t n)
 {
 	MDB_cursor *cursor;
 	bool same = true;
 
 	for (int back = 0; back < 2 && same; back++) {
-		must(mdb_cursor_open(txn_of(ref), dbi_get(ref, index, db), &cursor), "mdb_cursor_open");
+		must(mdb_cursor_open(txn_of(ref), dbi_get(ref, index, db), &cursor),
+		     "mdb_cursor_open");
 		for (size_t i = 0; i <= n && same; i++) {
 			struct rec *rec = i == n ? NULL : list[back ? n - 1 - i : i];
 			MDB_val key, value;
-			int rc = mdb_cursor_get(cursor, &key, &value, i == 0 ? (back ? MDB_LAST : MDB_FIRST) : back ? MDB_PREV : MDB_NEXT);
+			int rc = mdb_cursor_get(cursor, &key, &value,
+			                        i == 0 ? (back ? MDB_LAST : MDB_FIRST)
+			                        : back ? MDB_PREV
+			                               : MDB_NEXT);
 
 			if (!rec || rc)
 				same = !rec && rc == MDB_NOTFOUND;
 			else
-				same = key.mv_size == rec->klen && value.mv_size == rec->vlen &&
-				       memcmp(key.mv_data, rec->bytes, rec->klen) == 0 &&
-				       memcmp(value.mv_data, rec->bytes + rec->klen, rec->vlen) == 0;
+				same =
+				    key.mv_size == rec->klen && value.mv_size == rec->vlen &&
+				    memcmp(key.mv_data, rec->bytes, rec->klen) == 0 &&
+				    memcmp(value.mv_data, rec->bytes + rec->klen, rec->vlen) == 0;
 		}
 		mdb_cursor_close(cursor);
 	}

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * model - drives one stream of operations through daxkv, the oracle and LMDB, and stops at the first difference.
+ * model - drives one stream of operations through daxkv, the oracle and LMDB, and stops at the
+ * first difference.
  *
- *   model [--seed N] [--ops N] [--page-size N] [--pmem file|force] [--no-lmdb] [--dir D] [--verbose]
+ *   model [--seed N] [--ops N] [--page-size N] [--pmem file|force] [--no-lmdb] [--dir D]
+ *     [--verbose]
  *
- * With LMDB the stream stays inside LMDB's limits (keys and duplicates of 511 bytes, no empty duplicate); without it keys reach
- * daxkv's own. A difference prints the line that replays it and keeps the store.
+ * With LMDB the stream stays inside LMDB's limits (keys and duplicates of 511 bytes, no empty
+ * duplicate); without it keys reach daxkv's own. A difference prints the line that replays it and
+ * keeps the store.
  */
 #include <getopt.h>
 #include <signal.h>
@@ -43,8 +46,8 @@ static bool outcomes_equal(const char *who, const struct outcome *want, const st
 	const char *what = NULL;
 
 	if (got->rc != want->rc) {
-		printf("%s returns %d (%s), must return %d (%s)\n", who, got->rc, daxkv_strerror(got->rc), want->rc,
-		       daxkv_strerror(want->rc));
+		printf("%s returns %d (%s), must return %d (%s)\n", who, got->rc,
+		       daxkv_strerror(got->rc), want->rc, daxkv_strerror(want->rc));
 		if (got->rc && strcmp(who, "daxkv") == 0)
 			printf("errmsg: %s\n", daxkv_errmsg());
 		return false;
@@ -54,17 +57,20 @@ static bool outcomes_equal(const char *who, const struct outcome *want, const st
 	else if (want->has_value && !bytes_equal(&want->value, &got->value))
 		what = "value";
 	if (what) {
-		printf("%s gives another %s: %zu bytes, must be %zu bytes\n", who, what, what[0] == 'k' ? got->key.size : got->value.size,
+		printf("%s gives another %s: %zu bytes, must be %zu bytes\n", who, what,
+		       what[0] == 'k' ? got->key.size : got->value.size,
 		       what[0] == 'k' ? want->key.size : want->value.size);
 		return false;
 	}
 	for (unsigned int i = 0; i < OP_MANY; i++)
 		if (want->result[i] != got->result[i]) {
-			printf("%s returns %d for pair %u, must return %d\n", who, got->result[i], i, want->result[i]);
+			printf("%s returns %d for pair %u, must return %d\n", who, got->result[i],
+			       i, want->result[i]);
 			return false;
 		}
 	if (want->count != got->count) {
-		printf("%s counts %llu, must be %llu\n", who, (unsigned long long)got->count, (unsigned long long)want->count);
+		printf("%s counts %llu, must be %llu\n", who, (unsigned long long)got->count,
+		       (unsigned long long)want->count);
 		return false;
 	}
 	return true;
@@ -121,7 +127,8 @@ static bool model_step(struct model *model, const struct op *op, const struct or
 		return false;
 	oracle_apply(&model->oracle, op, &want);
 	if (model->verbose)
-		printf("    must return %s\n", want.rc == OP_SKIP ? "(skipped)" : daxkv_strerror(want.rc));
+		printf("    must return %s\n",
+		       want.rc == OP_SKIP ? "(skipped)" : daxkv_strerror(want.rc));
 	if (want.rc == OP_SKIP) {
 		model->skipped++;
 		return true;
@@ -145,7 +152,8 @@ static bool model_step(struct model *model, const struct op *op, const struct or
 	return op->kind != OP_COMPARE_ALL || compare_all(model, op->txn);
 }
 
-/* model_finish - after the last operation: what was committed survives one more opening, and every rule of the format holds. */
+/* model_finish - after the last operation: what was committed survives one more opening, and every
+ * rule of the format holds. */
 static bool model_finish(struct model *model)
 {
 	struct op op = {.kind = OP_REOPEN};
@@ -191,17 +199,21 @@ static void model_summary(struct model *model, double seconds)
 	struct daxkv_counters counters;
 
 	drive_counters(&model->drive, &counters);
-	printf("model --seed %llu: %llu operations in %.1f s:", (unsigned long long)model->seed, (unsigned long long)model->ops, seconds);
+	printf("model --seed %llu: %llu operations in %.1f s:", (unsigned long long)model->seed,
+	       (unsigned long long)model->ops, seconds);
 	for (size_t i = 0; i < OP_KINDS; i++)
 		printf(" %s %llu", op_names[i], (unsigned long long)model->counts[i]);
-	printf("; skipped %llu; compared with LMDB %llu, pairs read whole %llu; depth %u, splits %llu, merges %llu, compactions %llu, "
+	printf("; skipped %llu; compared with LMDB %llu, pairs read whole %llu; depth %u, splits "
+	       "%llu, merges %llu, compactions %llu, "
 	       "grows %llu, commits %llu\n",
-	       (unsigned long long)model->skipped, (unsigned long long)model->lmdb_compared, (unsigned long long)model->pairs_compared,
-	       model->drive.deepest, (unsigned long long)counters.splits, (unsigned long long)counters.merges,
-	       (unsigned long long)counters.compactions, (unsigned long long)counters.grows, (unsigned long long)counters.commits);
+	       (unsigned long long)model->skipped, (unsigned long long)model->lmdb_compared,
+	       (unsigned long long)model->pairs_compared, model->drive.deepest,
+	       (unsigned long long)counters.splits, (unsigned long long)counters.merges,
+	       (unsigned long long)counters.compactions, (unsigned long long)counters.grows,
+	       (unsigned long long)counters.commits);
 }
 
-/* ---- failures ------------------------------------------------------------------------------------------------------------- */
+/* ---- failures -------------------------------------------------------------------------------- */
 
 static struct model *crashing; /* for the signal handler */
 static const int crash_signals[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE};
@@ -242,8 +254,10 @@ static void failures_watch(struct model *model)
 {
 	struct sigaction action = {.sa_handler = on_crash};
 
-	snprintf(model->replay, sizeof(model->replay), "kept: %s\nFAILED: model --seed %llu --page-size %u --pmem %s%s --ops ", model->path,
-	         (unsigned long long)model->seed, model->page_size, model->pmem == DAXKV_PMEM_FILE ? "file" : "force",
+	snprintf(model->replay, sizeof(model->replay),
+	         "kept: %s\nFAILED: model --seed %llu --page-size %u --pmem %s%s --ops ",
+	         model->path, (unsigned long long)model->seed, model->page_size,
+	         model->pmem == DAXKV_PMEM_FILE ? "file" : "force",
 	         model->no_lmdb ? " --no-lmdb" : "");
 	crashing = model;
 	sigemptyset(&action.sa_mask);
@@ -251,11 +265,12 @@ static void failures_watch(struct model *model)
 		(void)sigaction(crash_signals[i], &action, &crash_before[i]);
 }
 
-/* ---- start and end -------------------------------------------------------------------------------------------------------- */
+/* ---- start and end --------------------------------------------------------------------------- */
 
 static void usage(void)
 {
-	fprintf(stderr, "usage: model [--seed N] [--ops N] [--page-size N] [--pmem file|force] [--no-lmdb] [--dir D] [--verbose]\n");
+	fprintf(stderr, "usage: model [--seed N] [--ops N] [--page-size N] [--pmem file|force] "
+	                "[--no-lmdb] [--dir D] [--verbose]\n");
 	exit(2);
 }
 
@@ -281,7 +296,8 @@ static void arguments(struct model *model, int argc, char **argv)
 	int c;
 
 	dir = dir ? dir : access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-	*model = (struct model){.seed = 1, .ops = 200000, .page_size = 4096, .pmem = DAXKV_PMEM_FORCE};
+	*model =
+	    (struct model){.seed = 1, .ops = 200000, .page_size = 4096, .pmem = DAXKV_PMEM_FORCE};
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {
 		case 's':
@@ -318,7 +334,8 @@ static void arguments(struct model *model, int argc, char **argv)
 	snprintf(model->lmdb_path, sizeof(model->lmdb_path), "%s.lmdb", model->path);
 }
 
-/* limits - what the stream may ask for. A pair of duplicates must fit half a page: sizes near that are kept out of the stream. */
+/* limits - what the stream may ask for. A pair of duplicates must fit half a page: sizes near that
+ * are kept out of the stream. */
 static struct ops_config limits(const struct model *model, size_t max_key)
 {
 	size_t most = model->lmdb && max_key > 511 ? 511 : max_key;
@@ -337,7 +354,9 @@ static struct ops_config limits(const struct model *model, size_t max_key)
 
 static bool model_start(struct model *model)
 {
-	struct daxkv_options options = {.flags = DAXKV_CREATE | DAXKV_EXCLUSIVE, .pmem = model->pmem, .page_size = model->page_size};
+	struct daxkv_options options = {.flags = DAXKV_CREATE | DAXKV_EXCLUSIVE,
+	                                .pmem = model->pmem,
+	                                .page_size = model->page_size};
 	unsigned int main_flags = model->seed % 4 == 3 ? DAXKV_REVERSE_KEY : 0;
 	struct ops_config config;
 	size_t max_key;
@@ -382,7 +401,8 @@ int main(int argc, char **argv)
 		printf("close: %s: %s\nkept: %s\n", daxkv_strerror(rc), daxkv_errmsg(), model.path);
 		return 1;
 	}
-	model_summary(&model, (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9);
+	model_summary(&model, (double)(to.tv_sec - from.tv_sec) +
+	                          (double)(to.tv_nsec - from.tv_nsec) / 1e9);
 	if (model.lmdb)
 		lmdb_ref_end(model.lmdb);
 	ops_end(&model.stream);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* account.h - an account of stress.c: its key, its balance, and a filler whose stored part varies. */
+/* account.h - an account of stress.c: its key, its balance, and a filler whose stored part
+ * varies. */
 #ifndef DAXKV_TESTS_ACCOUNT_H
 #define DAXKV_TESTS_ACCOUNT_H
 
@@ -35,7 +36,8 @@ static int account_put(struct daxkv_txn *txn, unsigned int i, int64_t balance, s
 {
 	char buf[32];
 	struct account a = {.balance = balance};
-	struct daxkv_val key = account_key(i, buf, sizeof buf), value = {sizeof a.balance + rng_next(rng) % sizeof a.filler, &a};
+	struct daxkv_val key = account_key(i, buf, sizeof buf),
+	                 value = {sizeof a.balance + rng_next(rng) % sizeof a.filler, &a};
 
 	memset(a.filler, (int)i, sizeof a.filler);
 	return daxkv_put(txn, DAXKV_MAIN, &key, &value, 0);

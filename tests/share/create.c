@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * create.c - processes that create one store at the same moment: all get it, and each leaves an entry.
+ * create.c - processes that create one store at the same moment: all get it, and each leaves an
+ * entry.
  *
  *   create [PROCESSES [DIRECTORY]]        100, /dev/shm
  */
@@ -18,7 +19,8 @@ static char path[512];
 
 static int failed(const char *what, int rc)
 {
-	fprintf(stderr, "create: process %d: %s: %s (%s)\n", (int)getpid(), what, daxkv_strerror(rc), daxkv_errmsg());
+	fprintf(stderr, "create: process %d: %s: %s (%s)\n", (int)getpid(), what,
+	        daxkv_strerror(rc), daxkv_errmsg());
 	return 1;
 }
 
@@ -31,7 +33,7 @@ static int open_store(struct daxkv_store **store)
 
 static int leave_record(unsigned int i)
 {
-	struct daxkv_val key = {sizeof i, &i}, value = {6, (void *)(uintptr_t)"a name"};
+	struct daxkv_val key = {sizeof i, &i}, value = {6, (void *)(uintptr_t) "a name"};
 	struct daxkv_store *store;
 	struct daxkv_txn *txn;
 	int rc = open_store(&store);
@@ -69,7 +71,8 @@ static int verify(unsigned int processes)
 int main(int argc, char **argv)
 {
 	unsigned int processes = argc > 1 ? (unsigned int)strtoul(argv[1], NULL, 10) : 100;
-	volatile int *go = mmap(NULL, sizeof *go, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	volatile int *go =
+	    mmap(NULL, sizeof *go, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	char lock[600];
 	int bad = 0, status;
 
@@ -77,7 +80,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: create [PROCESSES [DIRECTORY]]\n");
 		return 2;
 	}
-	snprintf(path, sizeof path, "%s/create-%d.daxkv", argc > 2 ? argv[2] : "/dev/shm", (int)getpid());
+	snprintf(path, sizeof path, "%s/create-%d.daxkv", argc > 2 ? argv[2] : "/dev/shm",
+	         (int)getpid());
 	for (unsigned int i = 0; i < processes; i++) {
 		pid_t pid = fork();
 

@@ -4,10 +4,13 @@
  *
  *   evict [--dir D] [--seconds N] [--readers N] [--page-size N] [--seed N]
  *
- * The store may not grow, so that the writer gives readers up whenever it wants a page. Commit T rewrites group T % GROUPS: entries small and large, some gone, and in
- * another database duplicates. So what a snapshot has is a function of its number, and the readers, processes of their own, compare whatever a call returned
- * with it, after a second call has told that the snapshot was still theirs. They get, get many, scan both ways, count, list databases; they must never see anything
- * else, crash, or stand still. Ends with one line, and exit status 0 when nothing went wrong.
+ * The store may not grow, so that the writer gives readers up whenever it wants a page. Commit T
+ * rewrites group T % GROUPS: entries small and large, some gone, and in another database
+ * duplicates. So what a snapshot has is a function of its number, and the readers, processes of
+ * their own, compare whatever a call returned with it, after a second call has told that the
+ * snapshot was still theirs. They get, get many, scan both ways, count, list databases; they must
+ * never see anything else, crash, or stand still. Ends with one line, and exit status 0 when
+ * nothing went wrong.
  */
 #include "daxkv.h"
 
@@ -26,12 +29,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define GROUPS 24u
-#define KEYS 16u /* of a group */
-#define MAX_READERS 16
-#define VALUE_MAX 6000u
-#define FULL_TRIES 1000u  /* a millisecond apart */
-#define STILL_SECONDS 120 /* without a sign of life: it hangs */
+#define GROUPS        24u
+#define KEYS          16u /* of a group */
+#define MAX_READERS   16
+#define VALUE_MAX     6000u
+#define FULL_TRIES    1000u /* a millisecond apart */
+#define STILL_SECONDS 120   /* without a sign of life: it hangs */
 
 struct board {
 	volatile uint64_t calls[MAX_READERS], given_up[MAX_READERS];
@@ -46,11 +49,12 @@ static struct {
 
 static int failed(const char *what, int rc)
 {
-	fprintf(stderr, "evict: process %d: %s: %s (%s)\n", (int)getpid(), what, daxkv_strerror(rc), daxkv_errmsg());
+	fprintf(stderr, "evict: process %d: %s: %s (%s)\n", (int)getpid(), what, daxkv_strerror(rc),
+	        daxkv_errmsg());
 	return 1;
 }
 
-/* ---- the content: a function of the snapshot ------------------------------------------------------------------------------- */
+/* ---- the content: a function of the snapshot ------------------------------------------------- */
 
 /* version_at - the commit that wrote the group last. */
 static uint64_t version_at(uint64_t snapshot, unsigned int group)
@@ -90,11 +94,14 @@ struct name {
 /* Names share a beginning with their group's, so that pages have prefixes. */
 static struct daxkv_val *key_name(unsigned int key, struct name *n)
 {
-	n->val = (struct daxkv_val){(size_t)snprintf(n->bytes, sizeof n->bytes, "entry-of-group-%02u-%u", key / KEYS, key % KEYS), n->bytes};
+	n->val =
+	    (struct daxkv_val){(size_t)snprintf(n->bytes, sizeof n->bytes, "entry-of-group-%02u-%u",
+	                                        key / KEYS, key % KEYS),
+	                       n->bytes};
 	return &n->val;
 }
 
-/* ---- the writer ------------------------------------------------------------------------------------------------------------ */
+/* ---- the writer ------------------------------------------------------------------------------ */
 
 static int group_write(struct daxkv_txn *txn, daxkv_db dups, unsigned int group, uint64_t version)
 {
@@ -106,7 +113,8 @@ static int group_write(struct daxkv_txn *txn, daxkv_db dups, unsigned int group,
 	for (unsigned int key = group * KEYS; key < (group + 1) * KEYS && !rc; key++) {
 		v = (struct daxkv_val){size_of(key, version), value};
 		value_fill(value, (uint32_t)v.size, key, version);
-		rc = v.size ? daxkv_put(txn, DAXKV_MAIN, key_name(key, &n), &v, 0) : daxkv_del(txn, DAXKV_MAIN, key_name(key, &n), NULL);
+		rc = v.size ? daxkv_put(txn, DAXKV_MAIN, key_name(key, &n), &v, 0)
+		            : daxkv_del(txn, DAXKV_MAIN, key_name(key, &n), NULL);
 		rc = rc == DAXKV_NOT_FOUND ? 0 : rc;
 	}
 	if (!rc)
@@ -135,7 +143,8 @@ static int commit_try(struct daxkv_store *store, daxkv_db dups)
 	return rc;
 }
 
-/* commit_next - a large value needs contiguous pages; readers on their way out may hold the last such run for a moment. */
+/* commit_next - a large value needs contiguous pages; readers on their way out may hold the last
+ * such run for a moment. */
 static int commit_next(struct daxkv_store *store, daxkv_db dups)
 {
 	int rc = commit_try(store, dups);
@@ -150,8 +159,13 @@ static int commit_next(struct daxkv_store *store, daxkv_db dups)
 static int writer_open(struct daxkv_store **store, daxkv_db *dups)
 {
 	/* Little more than the content and a few versions of it. */
-	struct daxkv_options o = {.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .page_size = run.page_size, .initial_size = 1, .max_size = (uint64_t)run.page_size * (run.page_size < 4096 ? 1500 : 280)};
-	struct daxkv_val name = {4, (void *)(uintptr_t)"dups"};
+	struct daxkv_options o = {.flags = DAXKV_CREATE,
+	                          .pmem = DAXKV_PMEM_FORCE,
+	                          .page_size = run.page_size,
+	                          .initial_size = 1,
+	                          .max_size = (uint64_t)run.page_size *
+	                                      (run.page_size < 4096 ? 1500 : 280)};
+	struct daxkv_val name = {4, (void *)(uintptr_t) "dups"};
 	struct daxkv_txn *txn;
 	int rc = daxkv_open(run.path, &o, store);
 
@@ -166,7 +180,7 @@ static int writer_open(struct daxkv_store **store, daxkv_db *dups)
 	return rc;
 }
 
-/* ---- readers --------------------------------------------------------------------------------------------------------------- */
+/* ---- readers --------------------------------------------------------------------------------- */
 
 struct look {
 	struct daxkv_store *store;
@@ -190,7 +204,8 @@ static int still(struct look *l)
 	return daxkv_db_flags(l->txn, DAXKV_MAIN, &flags);
 }
 
-/* value_check - what a call gave for the key, rc and value: 0, TOO_OLD, or CORRUPT when it is not the snapshot's. */
+/* value_check - what a call gave for the key, rc and value: 0, TOO_OLD, or CORRUPT when it is not
+ * the snapshot's. */
 static int value_check(struct look *l, unsigned int key, int rc, const struct daxkv_val *v)
 {
 	uint64_t version = version_at(l->snapshot, key / KEYS);
@@ -208,7 +223,8 @@ static int value_check(struct look *l, unsigned int key, int rc, const struct da
 	value_fill(want, size, key, version);
 	if (good && memcmp(copy, want, size) == 0)
 		return 0;
-	fprintf(stderr, "evict: snapshot %lu, key %u, version %lu: not what was written\n", (unsigned long)l->snapshot, key, (unsigned long)version);
+	fprintf(stderr, "evict: snapshot %lu, key %u, version %lu: not what was written\n",
+	        (unsigned long)l->snapshot, key, (unsigned long)version);
 	return DAXKV_CORRUPT;
 }
 
@@ -243,7 +259,8 @@ static int scan(struct look *l, enum daxkv_cursor_op first, enum daxkv_cursor_op
 	unsigned int n = 0, want = 0;
 	int rc;
 
-	for (rc = daxkv_cursor_get(l->cursor, &k, &v, first); !rc; rc = daxkv_cursor_get(l->cursor, &k, &v, next)) {
+	for (rc = daxkv_cursor_get(l->cursor, &k, &v, first); !rc;
+	     rc = daxkv_cursor_get(l->cursor, &k, &v, next)) {
 		unsigned int group, key;
 		char text[40] = {0};
 
@@ -257,8 +274,10 @@ static int scan(struct look *l, enum daxkv_cursor_op first, enum daxkv_cursor_op
 			return rc;
 		if (memcmp(text, "dups", 4) == 0)
 			continue;
-		if (sscanf(text, "entry-of-group-%02u-%u", &group, &key) != 2 || group >= GROUPS || key >= KEYS) {
-			fprintf(stderr, "evict: snapshot %lu: a key that was never written\n", (unsigned long)l->snapshot);
+		if (sscanf(text, "entry-of-group-%02u-%u", &group, &key) != 2 || group >= GROUPS ||
+		    key >= KEYS) {
+			fprintf(stderr, "evict: snapshot %lu: a key that was never written\n",
+			        (unsigned long)l->snapshot);
 			return DAXKV_CORRUPT;
 		}
 		rc = value_check(l, group * KEYS + key, 0, &v);
@@ -271,7 +290,8 @@ static int scan(struct look *l, enum daxkv_cursor_op first, enum daxkv_cursor_op
 		want += size_of(key, version_at(l->snapshot, key / KEYS)) != 0;
 	if (n == want + 1) /* the named database's catalog entry */
 		return 0;
-	fprintf(stderr, "evict: snapshot %lu: a scan finds %u entries instead of %u\n", (unsigned long)l->snapshot, n, want + 1);
+	fprintf(stderr, "evict: snapshot %lu: a scan finds %u entries instead of %u\n",
+	        (unsigned long)l->snapshot, n, want + 1);
 	return DAXKV_CORRUPT;
 }
 
@@ -286,7 +306,8 @@ static int count(struct look *l)
 		rc = daxkv_cursor_count(l->dup_cursor, &n);
 	if (rc || n == dups_of(version_at(l->snapshot, group)))
 		return rc;
-	fprintf(stderr, "evict: snapshot %lu, group %u: %lu duplicates\n", (unsigned long)l->snapshot, group, (unsigned long)n);
+	fprintf(stderr, "evict: snapshot %lu, group %u: %lu duplicates\n",
+	        (unsigned long)l->snapshot, group, (unsigned long)n);
 	return DAXKV_CORRUPT;
 }
 
@@ -326,7 +347,7 @@ static int look_once(struct look *l)
 
 static int look_begin(struct look *l)
 {
-	struct daxkv_val name = {4, (void *)(uintptr_t)"dups"};
+	struct daxkv_val name = {4, (void *)(uintptr_t) "dups"};
 	int rc = daxkv_txn_begin(l->store, NULL, DAXKV_TXN_READ_ONLY, &l->txn);
 
 	if (rc)
@@ -350,7 +371,8 @@ static void look_end(struct look *l)
 
 static int reader(unsigned int id)
 {
-	struct daxkv_options o = {.flags = id % 2 ? DAXKV_READ_ONLY : 0, .pmem = DAXKV_PMEM_FORCE, .max_lag = 1 + id % 3};
+	struct daxkv_options o = {
+	    .flags = id % 2 ? DAXKV_READ_ONLY : 0, .pmem = DAXKV_PMEM_FORCE, .max_lag = 1 + id % 3};
 	struct look l = {.rng = run.seed * 1000003 + id * 7919, .id = id};
 	int rc = daxkv_open(run.path, &o, &l.store);
 
@@ -372,7 +394,7 @@ static int reader(unsigned int id)
 	return rc ? failed("close", rc) : 0;
 }
 
-/* ---- the parent ------------------------------------------------------------------------------------------------------------ */
+/* ---- the parent ------------------------------------------------------------------------------ */
 
 /* alive - nobody has ended, and everybody has called something since the last look. */
 static bool alive(pid_t *pid, uint64_t *seen, double *since)
@@ -381,7 +403,8 @@ static bool alive(pid_t *pid, uint64_t *seen, double *since)
 		int status;
 
 		if (waitpid(pid[i], &status, WNOHANG) == pid[i]) {
-			fprintf(stderr, "evict: reader %u ended with status 0x%x\n", i, (unsigned int)status);
+			fprintf(stderr, "evict: reader %u ended with status 0x%x\n", i,
+			        (unsigned int)status);
 			pid[i] = 0;
 			return false;
 		}
@@ -389,7 +412,8 @@ static bool alive(pid_t *pid, uint64_t *seen, double *since)
 			seen[i] = run.board->calls[i];
 			since[i] = now();
 		} else if (now() - since[i] > STILL_SECONDS) {
-			fprintf(stderr, "evict: reader %u (process %d) stands still\n", i, (int)pid[i]);
+			fprintf(stderr, "evict: reader %u (process %d) stands still\n", i,
+			        (int)pid[i]);
 			return false;
 		}
 	}
@@ -423,8 +447,10 @@ static int write_and_watch(struct daxkv_store *store, daxkv_db dups, pid_t *pid)
 	rc = daxkv_check(store, NULL, NULL, NULL);
 	if (rc)
 		return failed("check", rc);
-	printf("evict: pages of %u bytes: %lu commits, %lu calls of %u readers, %lu snapshots given up under them: no fault\n", run.page_size, (unsigned long)commits,
-	       (unsigned long)calls, run.readers, (unsigned long)given_up);
+	printf("evict: pages of %u bytes: %lu commits, %lu calls of %u readers, %lu snapshots "
+	       "given up under them: no fault\n",
+	       run.page_size, (unsigned long)commits, (unsigned long)calls, run.readers,
+	       (unsigned long)given_up);
 	return given_up == 0;
 }
 
@@ -450,7 +476,9 @@ static int start(void)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {{"dir", 1, NULL, 'd'}, {"seconds", 1, NULL, 's'}, {"readers", 1, NULL, 'r'}, {"page-size", 1, NULL, 'p'}, {"seed", 1, NULL, 'S'}, {0}};
+	static const struct option options[] = {
+	    {"dir", 1, NULL, 'd'},       {"seconds", 1, NULL, 's'}, {"readers", 1, NULL, 'r'},
+	    {"page-size", 1, NULL, 'p'}, {"seed", 1, NULL, 'S'},    {0}};
 	const char *dir = "/dev/shm";
 	char name[600];
 	int c;
@@ -469,12 +497,14 @@ int main(int argc, char **argv)
 		} else if (c == 'S') {
 			run.seed = value;
 		} else {
-			fprintf(stderr, "usage: evict [--dir D] [--seconds N] [--readers N] [--page-size N] [--seed N]\n");
+			fprintf(stderr, "usage: evict [--dir D] [--seconds N] [--readers N] "
+			                "[--page-size N] [--seed N]\n");
 			return 2;
 		}
 	}
 	snprintf(run.path, sizeof run.path, "%s/evict-%d.daxkv", dir, (int)getpid());
-	run.board = mmap(NULL, sizeof *run.board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	run.board = mmap(NULL, sizeof *run.board, PROT_READ | PROT_WRITE,
+	                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (run.board == MAP_FAILED)
 		return 1;
 	if (start()) {

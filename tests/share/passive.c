@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * passive.c - readers of another user, who may not write the lock file, beside writers that come, go and are killed.
+ * passive.c - readers of another user, who may not write the lock file, beside writers that come,
+ * go and are killed.
  *
  *   passive [--dir D] [--seconds N] [--readers N] [--page-size N] [--seed N]
  *
- * Commit number N, which is kept in an entry, rewrites group N % GROUPS, so what a snapshot has is a function of N. A reader begins, reads all, rests,
- * and reads all again, with one or two transactions at a time, while the writers take every page that is
- * free: it must never see anything else, and never an older commit than was acknowledged before it began. A
- * writer must never be kept out, but by a reader that shows an unclean file, for as long as that takes. Ends
+ * Commit number N, which is kept in an entry, rewrites group N % GROUPS, so what a snapshot has is
+ * a function of N. A reader begins, reads all, rests, and reads all again, with one or two
+ * transactions at a time, while the writers take every page that is free: it must never see
+ * anything else, and never an older commit than was acknowledged before it began. A writer must
+ * never be kept out, but by a reader that shows an unclean file, for as long as that takes. Ends
  * with one line, and exit status 0 when nothing went wrong; 77 when it cannot be tried here.
  */
 #include "daxkv.h"
@@ -28,12 +30,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define GROUPS 12u
-#define KEYS 8u /* of a group */
+#define GROUPS      12u
+#define KEYS        8u /* of a group */
 #define MAX_READERS 16
-#define OTHER_USER 65534u
+#define OTHER_USER  65534u
 
-struct board { /* atomic */
+struct board {                 /* atomic */
 	uint64_t acknowledged; /* the newest commit that returned */
 	uint64_t reads, unclean, kept_out, commits, lives;
 	uint64_t stop;
@@ -47,7 +49,8 @@ static struct {
 
 static int failed(const char *what, int rc)
 {
-	fprintf(stderr, "passive: process %d: %s: %s (%s)\n", (int)getpid(), what, daxkv_strerror(rc), daxkv_errmsg());
+	fprintf(stderr, "passive: process %d: %s: %s (%s)\n", (int)getpid(), what,
+	        daxkv_strerror(rc), daxkv_errmsg());
 	return 1;
 }
 
@@ -61,7 +64,7 @@ static void count(uint64_t *n)
 	__atomic_fetch_add(n, 1, __ATOMIC_RELAXED);
 }
 
-/* ---- the content ---------------------------------------------------------------------------------- */
+/* ---- the content ----------------------------------------------------------------------------- */
 
 static uint64_t version_at(uint64_t snapshot, unsigned int group)
 {
@@ -70,7 +73,8 @@ static uint64_t version_at(uint64_t snapshot, unsigned int group)
 
 static struct daxkv_val key_of(unsigned int key, char *bytes, size_t room)
 {
-	return (struct daxkv_val){(size_t)snprintf(bytes, room, "group %02u entry %u", key / KEYS, key % KEYS), bytes};
+	return (struct daxkv_val){
+	    (size_t)snprintf(bytes, room, "group %02u entry %u", key / KEYS, key % KEYS), bytes};
 }
 
 /* value_of - long and short ones: leaves split and join, and some lie outside of them. */
@@ -107,20 +111,22 @@ static int all_right(struct daxkv_txn *txn)
 		return failed("the number", 0);
 
 	for (unsigned int key = 0; key < GROUPS * KEYS; key++) {
-		struct daxkv_val k = key_of(key, name, sizeof name), wanted = value_of(key, version_at(snapshot, key / KEYS), bytes), v;
+		struct daxkv_val k = key_of(key, name, sizeof name),
+		                 wanted = value_of(key, version_at(snapshot, key / KEYS), bytes), v;
 		int rc = daxkv_get(txn, DAXKV_MAIN, &k, &v);
 
 		if (rc)
 			return failed("get", rc);
 		if (v.size == wanted.size && memcmp(v.data, wanted.data, v.size) == 0)
 			continue;
-		fprintf(stderr, "passive: %s of snapshot %lu is wrong\n", name, (unsigned long)snapshot);
+		fprintf(stderr, "passive: %s of snapshot %lu is wrong\n", name,
+		        (unsigned long)snapshot);
 		return 1;
 	}
 	return 0;
 }
 
-/* ---- writers -------------------------------------------------------------------------------------- */
+/* ---- writers --------------------------------------------------------------------------------- */
 
 static int commit_next(struct daxkv_store *store)
 {
@@ -142,7 +148,8 @@ static int commit_next(struct daxkv_store *store)
 	if (!rc)
 		rc = daxkv_put(txn, DAXKV_MAIN, &number_key, &number, 0);
 	for (unsigned int key = first; key < first + KEYS && !rc; key++) {
-		struct daxkv_val k = key_of(key, name, sizeof name), v = value_of(key, version, bytes);
+		struct daxkv_val k = key_of(key, name, sizeof name),
+		                 v = value_of(key, version, bytes);
 
 		rc = daxkv_put(txn, DAXKV_MAIN, &k, &v, 0);
 	}
@@ -168,7 +175,8 @@ static int writer_live(struct rng *rng)
 	double until = now() + 60;
 	int rc;
 
-	while ((rc = daxkv_open(run.path, &o, &store)) == DAXKV_BUSY && now() < until) { /* an unclean file is shown */
+	while ((rc = daxkv_open(run.path, &o, &store)) == DAXKV_BUSY &&
+	       now() < until) { /* an unclean file is shown */
 		count(&run.board->kept_out);
 		usleep(2000);
 	}
@@ -187,7 +195,7 @@ static int writer_live(struct rng *rng)
 	return rc ? failed("close", rc) : 0;
 }
 
-/* ---- readers -------------------------------------------------------------------------------------- */
+/* ---- readers --------------------------------------------------------------------------------- */
 
 static int read_twice(struct daxkv_store *store, struct rng *rng)
 {
@@ -200,7 +208,8 @@ static int read_twice(struct daxkv_store *store, struct rng *rng)
 	uint64_t number = 0;
 
 	if (number_of(txn[0], &number) || number < least) {
-		fprintf(stderr, "passive: commit %lu was acknowledged, and %lu is seen\n", (unsigned long)least, (unsigned long)number);
+		fprintf(stderr, "passive: commit %lu was acknowledged, and %lu is seen\n",
+		        (unsigned long)least, (unsigned long)number);
 		return 1;
 	}
 	rc = all_right(txn[0]);
@@ -234,7 +243,8 @@ static int reader_live(struct rng *rng)
 		return failed("opening for reading", rc);
 	if (info.private_recovery)
 		count(&run.board->unclean);
-	for (uint64_t n = info.private_recovery ? 1 : rng_next(rng) % 300; n && !rc && !stopped(); n--)
+	for (uint64_t n = info.private_recovery ? 1 : rng_next(rng) % 300; n && !rc && !stopped();
+	     n--)
 		rc = read_twice(store, rng);
 	if (rc)
 		return 1;
@@ -242,7 +252,7 @@ static int reader_live(struct rng *rng)
 	return rc ? failed("closing", rc) : 0;
 }
 
-/* ---- processes ------------------------------------------------------------------------------------ */
+/* ---- processes ------------------------------------------------------------------------------- */
 
 static int in_process(unsigned int number, int (*live)(struct rng *rng), bool reader)
 {
@@ -273,7 +283,8 @@ static int writers(void)
 	for (unsigned int n = 1000; now() < until && !bad; n++) {
 		pid_t pid = in_process(n, writer_live, false);
 
-		bad = waitpid(pid, &status, 0) != pid || (WIFSIGNALED(status) ? WTERMSIG(status) != SIGKILL : WEXITSTATUS(status));
+		bad = waitpid(pid, &status, 0) != pid ||
+		      (WIFSIGNALED(status) ? WTERMSIG(status) != SIGKILL : WEXITSTATUS(status));
 	}
 	return bad;
 }
@@ -299,17 +310,20 @@ static int run_all(void)
 	bad += rc ? failed("check", rc) : 0;
 	if (!rc)
 		(void)daxkv_close(store);
-	printf("passive: %lu commits in %lu lives, %lu reads, %lu of an unclean file, %lu times a writer waited for such; %d failures\n",
-	       (unsigned long)b->commits, (unsigned long)b->lives, (unsigned long)b->reads, (unsigned long)b->unclean,
-	       (unsigned long)b->kept_out, bad);
+	printf("passive: %lu commits in %lu lives, %lu reads, %lu of an unclean file, %lu times a "
+	       "writer waited for such; %d failures\n",
+	       (unsigned long)b->commits, (unsigned long)b->lives, (unsigned long)b->reads,
+	       (unsigned long)b->unclean, (unsigned long)b->kept_out, bad);
 	return bad || !b->reads || b->commits < GROUPS;
 }
 
 /* begin_store - with every group written once. Everybody may read it. */
 static int begin_store(void)
 {
-	const struct daxkv_options o = {
-	    .flags = DAXKV_CREATE, .mode = 0644, .page_size = run.page_size, .pmem = DAXKV_PMEM_FORCE};
+	const struct daxkv_options o = {.flags = DAXKV_CREATE,
+	                                .mode = 0644,
+	                                .page_size = run.page_size,
+	                                .pmem = DAXKV_PMEM_FORCE};
 	struct daxkv_store *store;
 	int rc = daxkv_open(run.path, &o, &store);
 
@@ -323,8 +337,9 @@ static int begin_store(void)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {{"dir", 1, NULL, 'd'},       {"seconds", 1, NULL, 's'}, {"readers", 1, NULL, 'r'},
-	                                        {"page-size", 1, NULL, 'p'}, {"seed", 1, NULL, 'e'},    {NULL, 0, NULL, 0}};
+	static const struct option options[] = {
+	    {"dir", 1, NULL, 'd'},       {"seconds", 1, NULL, 's'}, {"readers", 1, NULL, 'r'},
+	    {"page-size", 1, NULL, 'p'}, {"seed", 1, NULL, 'e'},    {NULL, 0, NULL, 0}};
 	char dir[400] = "";
 	int c;
 
@@ -334,19 +349,24 @@ int main(int argc, char **argv)
 		else if (c == '?')
 			return 2;
 		else
-			*(c == 's' ? &run.seconds : c == 'r' ? &run.readers : c == 'p' ? &run.page_size : &run.seed) = (unsigned int)atoi(optarg);
+			*(c == 's'   ? &run.seconds
+			  : c == 'r' ? &run.readers
+			  : c == 'p' ? &run.page_size
+			             : &run.seed) = (unsigned int)atoi(optarg);
 	}
 	if (geteuid() != 0) {
 		printf("skip: readers of another user need root\n");
 		return 0;
 	}
 	if (!dir[0])
-		snprintf(dir, sizeof dir, "%s/silent-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+		snprintf(dir, sizeof dir, "%s/silent-XXXXXX",
+		         access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 	umask(022);
 	if (run.readers > MAX_READERS || !mkdtemp(dir) || chmod(dir, 0755))
 		return 2;
 	snprintf(run.path, sizeof run.path, "%s/store", dir);
-	run.board = mmap(NULL, sizeof *run.board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	run.board = mmap(NULL, sizeof *run.board, PROT_READ | PROT_WRITE,
+	                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (run.board == MAP_FAILED || begin_store())
 		return 2;
 	int rc = run_all();

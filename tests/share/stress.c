@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * stress.c - many processes on one store: writers that move money between accounts, readers that count it, processes that come and go,
- * kills.
+ * stress.c - many processes on one store: writers that move money between accounts, readers that
+ * count it, processes that come and go, kills.
  *
- *   stress [--dir D] [--seconds N] [--writers N] [--readers N] [--kills N] [--pmem force|file] [--seed N] [--namespaces] [--resident]
+ *   stress [--dir D] [--seconds N] [--writers N] [--readers N] [--kills N] [--pmem force|file]
+ *     [--seed N] [--namespaces] [--resident]
  *
- * The store has ACCOUNTS accounts in the main database whose sum every transaction keeps, a log with one entry for each of the last
- * transfers of each writer (its number and sequence), and values of changing size, so that leaves split, merge and are rewritten. A writer acknowledges a
- * transfer outside the store, in memory shared with the parent, after commit returned. Readers check in every snapshot that the sum is
- * right, and, holding it a while, that nothing in it moves. With kills, the parent kills a child at random every now and then, and each
- * time, with the others there, lets the checker look and compares the logs with what was acknowledged; then it starts another in its place.
- * No child may be kept waiting for longer than a second, or than a process that touches no store was. With --resident the parent has the
- * store open all the time, and finds at the end that no reader's place is taken and that the file does not grow for want of pages. With
- * --namespaces every child lives in a PID namespace of its own, where its number is 1 (root only). Ends with one
- * line, and exit status 0 when nothing went wrong.
+ * The store has ACCOUNTS accounts in the main database whose sum every transaction keeps, a log
+ * with one entry for each of the last transfers of each writer (its number and sequence), and
+ * values of changing size, so that leaves split, merge and are rewritten. A writer acknowledges a
+ * transfer outside the store, in memory shared with the parent, after commit returned. Readers
+ * check in every snapshot that the sum is right, and, holding it a while, that nothing in it moves.
+ * With kills, the parent kills a child at random every now and then, and each time, with the others
+ * there, lets the checker look and compares the logs with what was acknowledged; then it starts
+ * another in its place. No child may be kept waiting for longer than a second, or than a process
+ * that touches no store was. With --resident the parent has the store open all the time, and finds
+ * at the end that no reader's place is taken and that the file does not grow for want of pages.
+ * With --namespaces every child lives in a PID namespace of its own, where its number is 1 (root
+ * only). Ends with one line, and exit status 0 when nothing went wrong.
  */
 #include "daxkv.h"
 
@@ -44,14 +48,16 @@
 #define LOG_KEPT     100u /* entries of each writer's log */
 #define GIVE_UP      120  /* seconds: what has not come by then does not come */
 #define STALL_MAX    1.0  /* seconds, on a machine that lets everybody run */
-#define STALL_LOAD 4 /* who waits may wait for several in turn, each kept from running as the control was */
-#define CONTROL      (MAX_CHILDREN - 1)
+#define STALL_LOAD                                                                                 \
+	4 /* who waits may wait for several in turn, each kept from running as the control was */
+#define CONTROL (MAX_CHILDREN - 1)
 
-struct board {                                        /* shared by all processes, outside the store */
+struct board { /* shared by all processes, outside the store */
 	volatile uint64_t acknowledged[MAX_CHILDREN]; /* transfers of writer i */
 	volatile uint64_t snapshots, opens, failures, stop, pause;
 	volatile uint64_t steps[MAX_CHILDREN]; /* how often child i got something done */
-	volatile double stall[MAX_CHILDREN];   /* seconds: the longest that child i was kept waiting; CONTROL: one that touches no store */
+	volatile double stall[MAX_CHILDREN]; /* seconds: the longest that child i was kept waiting;
+	                                        CONTROL: one that touches no store */
 };
 
 static struct {
@@ -74,7 +80,8 @@ static void went_on(unsigned int id, double *since)
 
 static int failed(const char *what, int rc)
 {
-	fprintf(stderr, "stress: process %d: %s: %s (%s)\n", (int)getpid(), what, daxkv_strerror(rc), daxkv_errmsg());
+	fprintf(stderr, "stress: process %d: %s: %s (%s)\n", (int)getpid(), what,
+	        daxkv_strerror(rc), daxkv_errmsg());
 	__atomic_fetch_add(&run.board->failures, 1, __ATOMIC_SEQ_CST);
 	return 1;
 }
@@ -86,14 +93,17 @@ static int open_store(struct daxkv_store **store)
 	return daxkv_open(run.path, &o, store);
 }
 
-/* ---- writers -------------------------------------------------------------------------------------------------------------- */
+/* ---- writers --------------------------------------------------------------------------------- */
 
 static int transfer(struct daxkv_txn *txn, unsigned int id, uint64_t sequence, struct rng *rng)
 {
-	unsigned int from = (unsigned int)(rng_next(rng) % ACCOUNTS), to = (unsigned int)(rng_next(rng) % ACCOUNTS);
+	unsigned int from = (unsigned int)(rng_next(rng) % ACCOUNTS),
+	             to = (unsigned int)(rng_next(rng) % ACCOUNTS);
 	int64_t a, b, amount = (int64_t)(rng_next(rng) % 10);
 	char name[64];
-	struct daxkv_val key = {(size_t)snprintf(name, sizeof name, "log-%02u-%010lu", id, (unsigned long)sequence), name},
+	struct daxkv_val key = {(size_t)snprintf(name, sizeof name, "log-%02u-%010lu", id,
+	                                         (unsigned long)sequence),
+	                        name},
 	                 value = {sizeof amount, &amount};
 	int rc = account_get(txn, from, &a);
 
@@ -107,7 +117,8 @@ static int transfer(struct daxkv_txn *txn, unsigned int id, uint64_t sequence, s
 		rc = daxkv_put(txn, DAXKV_MAIN, &key, &value, 0);
 	if (rc || sequence <= LOG_KEPT)
 		return rc;
-	key.size = (size_t)snprintf(name, sizeof name, "log-%02u-%010lu", id, (unsigned long)(sequence - LOG_KEPT));
+	key.size = (size_t)snprintf(name, sizeof name, "log-%02u-%010lu", id,
+	                            (unsigned long)(sequence - LOG_KEPT));
 	rc = daxkv_del(txn, DAXKV_MAIN, &key, NULL);
 	return rc == DAXKV_NOT_FOUND ? 0 : rc;
 }
@@ -177,7 +188,7 @@ static int writer(unsigned int id)
 	return rc ? failed("close", rc) : 0;
 }
 
-/* ---- readers -------------------------------------------------------------------------------------------------------------- */
+/* ---- readers --------------------------------------------------------------------------------- */
 
 static int count_money(struct daxkv_txn *txn, int64_t *sum, uint64_t *hash)
 {
@@ -219,13 +230,14 @@ static int look(struct daxkv_store *store, struct rng *rng)
 		usleep((useconds_t)(rng_next(rng) % 2000));
 		rc = count_money(txn, &again, &hash_again);
 		if (!rc && (again != sum || hash_again != hash)) {
-			fprintf(stderr, "stress: snapshot %lu moved\n", (unsigned long)daxkv_txn_id(txn));
+			fprintf(stderr, "stress: snapshot %lu moved\n",
+			        (unsigned long)daxkv_txn_id(txn));
 			rc = DAXKV_CORRUPT;
 		}
 	}
 	if (!rc && sum != (int64_t)ACCOUNTS * START) {
-		fprintf(stderr, "stress: snapshot %lu has %ld instead of %ld\n", (unsigned long)daxkv_txn_id(txn), (long)sum,
-		        (long)ACCOUNTS * START);
+		fprintf(stderr, "stress: snapshot %lu has %ld instead of %ld\n",
+		        (unsigned long)daxkv_txn_id(txn), (long)sum, (long)ACCOUNTS * START);
 		rc = DAXKV_CORRUPT;
 	}
 	daxkv_txn_abort(txn);
@@ -303,7 +315,8 @@ static int visitor(unsigned int id)
 	return 0;
 }
 
-/* control - what the machine alone does to a process that computes, sleeps and, in file mode, syncs a file. Nobody kills it. */
+/* control - what the machine alone does to a process that computes, sleeps and, in file mode, syncs
+ * a file. Nobody kills it. */
 static int control(void)
 {
 	char name[600];
@@ -316,7 +329,8 @@ static int control(void)
 		for (clock_t end = clock() + CLOCKS_PER_SEC / 1000; clock() < end;)
 			; /* a millisecond of work */
 		usleep(1000);
-		if (run.pmem == DAXKV_PMEM_FILE && (pwrite(fd, &since, sizeof since, 0) < 0 || fdatasync(fd) != 0))
+		if (run.pmem == DAXKV_PMEM_FILE &&
+		    (pwrite(fd, &since, sizeof since, 0) < 0 || fdatasync(fd) != 0))
 			return failed("the control's file", errno);
 		went_on(CONTROL, &since);
 	}
@@ -324,14 +338,18 @@ static int control(void)
 	return 0;
 }
 
-/* ---- the parent ----------------------------------------------------------------------------------------------------------- */
+/* ---- the parent ------------------------------------------------------------------------------ */
 
 static int child_run(unsigned int id)
 {
-	return id == CONTROL ? control() : id < run.writers ? writer(id) : id < run.writers + run.readers ? reader(id) : visitor(id);
+	return id == CONTROL                    ? control()
+	       : id < run.writers               ? writer(id)
+	       : id < run.writers + run.readers ? reader(id)
+	                                        : visitor(id);
 }
 
-/* namespace_run - in a child of this one, number 1 of a new PID namespace; it is killed when this one is. */
+/* namespace_run - in a child of this one, number 1 of a new PID namespace; it is killed when this
+ * one is. */
 static int namespace_run(unsigned int id)
 {
 	int status;
@@ -421,7 +439,8 @@ static void count_place(const struct daxkv_reader *reader, void *arg)
 	*(unsigned int *)arg += !reader->own;
 }
 
-/* nothing_lost - by one who was there all the time: no reader's place is taken, no pages are held back for good. */
+/* nothing_lost - by one who was there all the time: no reader's place is taken, no pages are held
+ * back for good. */
 static int nothing_lost(struct daxkv_store *store)
 {
 	struct daxkv_info info;
@@ -488,10 +507,12 @@ static int verify(unsigned int rounds_total)
 	rc = daxkv_close(store);
 	if (rc)
 		return failed("close", rc);
-	printf("stress: %lu transfers by %u writers, %lu snapshots by %u readers, %lu visits, %u kills, the longest wait %.0f ms (without "
+	printf("stress: %lu transfers by %u writers, %lu snapshots by %u readers, %lu visits, %u "
+	       "kills, the longest wait %.0f ms (without "
 	       "a store %.0f ms): %s\n",
-	       (unsigned long)transfers, run.writers, (unsigned long)run.board->snapshots, run.readers, (unsigned long)run.board->opens,
-	       rounds_total, longest * 1000, run.board->stall[CONTROL] * 1000,
+	       (unsigned long)transfers, run.writers, (unsigned long)run.board->snapshots,
+	       run.readers, (unsigned long)run.board->opens, rounds_total, longest * 1000,
+	       run.board->stall[CONTROL] * 1000,
 	       longest > limit ? "somebody was kept waiting for too long" : "no fault");
 	return longest > limit;
 }
@@ -505,7 +526,8 @@ static int reap(pid_t *child, unsigned int n, bool restart)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
 		for (unsigned int i = 0; i < n; i++)
 			if (child[i] == pid) {
-				bad |= WIFEXITED(status) ? WEXITSTATUS(status) != 0 : WTERMSIG(status) != SIGKILL;
+				bad |= WIFEXITED(status) ? WEXITSTATUS(status) != 0
+				                         : WTERMSIG(status) != SIGKILL;
 				child[i] = restart && !bad ? start(i) : 0;
 			}
 	return bad;
@@ -520,9 +542,13 @@ static int others_go_on(const pid_t *child, unsigned int n, unsigned int killed)
 	for (unsigned int i = 0; i < n; i++)
 		steps[i] = run.board->steps[i];
 	for (unsigned int i = 0; i < n; i++)
-		while (i != killed && child[i] && run.board->steps[i] == steps[i] && !run.board->failures) {
+		while (i != killed && child[i] && run.board->steps[i] == steps[i] &&
+		       !run.board->failures) {
 			if (now() > give_up) {
-				fprintf(stderr, "stress: process %d (child %u) does not go on after a kill\n", (int)child[i], i);
+				fprintf(
+				    stderr,
+				    "stress: process %d (child %u) does not go on after a kill\n",
+				    (int)child[i], i);
 				return 1;
 			}
 			usleep(500);
@@ -541,7 +567,8 @@ static int stop_all(pid_t *child, unsigned int n)
 		while (child[i]) {
 			bad |= reap(child, n, false);
 			if (now() > give_up) {
-				fprintf(stderr, "stress: process %d (child %u) hangs\n", (int)child[i], i);
+				fprintf(stderr, "stress: process %d (child %u) hangs\n",
+				        (int)child[i], i);
 				kill(child[i], SIGKILL);
 				return 1;
 			}
@@ -556,7 +583,8 @@ static int storm(void)
 	unsigned int n = run.writers + run.readers + 1, killed = 0;
 	struct daxkv_store *resident = NULL;
 	struct rng rng = {.state = run.seed};
-	double end = now() + run.seconds, each = run.kills ? (double)run.seconds / run.kills : 0, next = now() + each;
+	double end = now() + run.seconds, each = run.kills ? (double)run.seconds / run.kills : 0,
+	       next = now() + each;
 	int bad = 0, status;
 
 	if (run.resident && open_store(&resident))
@@ -573,7 +601,8 @@ static int storm(void)
 			next += each;
 			if (child[who]) {
 				kill(child[who], SIGKILL);
-				bad = waitpid(child[who], &status, 0) != child[who] || (WIFEXITED(status) && WEXITSTATUS(status) != 0);
+				bad = waitpid(child[who], &status, 0) != child[who] ||
+				      (WIFEXITED(status) && WEXITSTATUS(status) != 0);
 				killed++;
 				bad = bad || others_go_on(child, n, who) || look_over(resident);
 				child[who] = bad ? 0 : start(who);
@@ -590,23 +619,20 @@ static int storm(void)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: stress [--dir D] [--seconds N] [--writers N] [--readers N] [--kills N] [--pmem force|file] [--seed N] "
+	fprintf(stderr, "usage: stress [--dir D] [--seconds N] [--writers N] [--readers N] "
+	                "[--kills N] [--pmem force|file] [--seed N] "
 	                "[--namespaces] [--resident]\n");
 	return 2;
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {{"dir", 1, NULL, 'd'},
-	                                        {"seconds", 1, NULL, 's'},
-	                                        {"writers", 1, NULL, 'w'},
-	                                        {"readers", 1, NULL, 'r'},
-	                                        {"kills", 1, NULL, 'k'},
-	                                        {"pmem", 1, NULL, 'p'},
-	                                        {"seed", 1, NULL, 'S'},
-	                                        {"namespaces", 0, NULL, 'n'},
-	                                        {"resident", 0, NULL, 'R'},
-	                                        {0}};
+	static const struct option options[] = {
+	    {"dir", 1, NULL, 'd'},      {"seconds", 1, NULL, 's'},
+	    {"writers", 1, NULL, 'w'},  {"readers", 1, NULL, 'r'},
+	    {"kills", 1, NULL, 'k'},    {"pmem", 1, NULL, 'p'},
+	    {"seed", 1, NULL, 'S'},     {"namespaces", 0, NULL, 'n'},
+	    {"resident", 0, NULL, 'R'}, {0}};
 	const char *dir = "/dev/shm";
 	char name[600];
 	int c;
@@ -638,7 +664,8 @@ int main(int argc, char **argv)
 	if (run.writers + run.readers + 1 > CONTROL || optind != argc)
 		return usage();
 	snprintf(run.path, sizeof run.path, "%s/stress-%d.daxkv", dir, (int)getpid());
-	run.board = mmap(NULL, sizeof *run.board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	run.board = mmap(NULL, sizeof *run.board, PROT_READ | PROT_WRITE,
+	                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (run.board == MAP_FAILED)
 		return 1;
 	int rc = fill();

@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * takeover.c - a writer is killed at every step that it makes, one after the other, while another process has the store open and goes on.
+ * takeover.c - a writer is killed at every step that it makes, one after the other, while another
+ * process has the store open and goes on.
  *
  *   takeover [--page-size N] [--every N] [--first N] [--scenario N] [--instructions N --seed N]
  *
- * A step is a call of the persistence layer (store, flush, fence), a change of the shared limbo, or a system call on the files. For n = 1, 2, 3 ... a
- * fresh copy of a store is opened by this process, which writes to it and holds an old snapshot; a child opens it too, runs the scenario and is killed at step n,
- * until a child comes to its end. A second child, the first to take over, is killed at one of its steps as well. Then, without reopening anything, this process
- * looks at the newest snapshot, writes (and so takes over), lets another child write, and looks again: the transactions that the child acknowledged are there, at
- * most one more, whole; the old snapshot has not moved; the checker is silent. At the end the store closes clean.
+ * A step is a call of the persistence layer (store, flush, fence), a change of the shared limbo, or
+ * a system call on the files. For n = 1, 2, 3 ... a fresh copy of a store is opened by this
+ * process, which writes to it and holds an old snapshot; a child opens it too, runs the scenario
+ * and is killed at step n, until a child comes to its end. A second child, the first to take over,
+ * is killed at one of its steps as well. Then, without reopening anything, this process looks at
+ * the newest snapshot, writes (and so takes over), lets another child write, and looks again: the
+ * transactions that the child acknowledged are there, at most one more, whole; the old snapshot has
+ * not moved; the checker is silent. At the end the store closes clean.
  *
- * With --instructions the child is killed after a random number of instructions (ptrace(2), single steps) behind a random step.
+ * With --instructions the child is killed after a random number of instructions (ptrace(2), single
+ * steps) behind a random step.
  */
 #include "txn/store.h"
 
@@ -29,13 +34,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define KEYS 240u
-#define BEFORE 6u  /* transactions before the child comes */
-#define VICTIM 10u /* transactions of the child */
-#define VALUE_MAX 40000u
+#define KEYS       240u
+#define BEFORE     6u  /* transactions before the child comes */
+#define VICTIM     10u /* transactions of the child */
+#define VALUE_MAX  40000u
 #define HEIR_STEPS 60u
 
-struct board { /* shared with the child */
+struct board {                          /* shared with the child */
 	volatile uint64_t acknowledged; /* transactions */
 	volatile uint64_t steps, kill_at, stop_at;
 };
@@ -50,7 +55,7 @@ static struct {
 	uint8_t value[VALUE_MAX];
 } run = {.page_size = 512, .every = 1, .first = 1, .seed = 1};
 
-/* ---- steps ---------------------------------------------------------------------------------------------------------------- */
+/* ---- steps ----------------------------------------------------------------------------------- */
 
 static void step(void)
 {
@@ -74,7 +79,8 @@ static void step_stream(struct pm *pm, void *dst, const void *src, size_t n)
 {
 	for (size_t i = 0; i < n; i += 4096) { /* half done counts */
 		step();
-		pm_plain_write(pm, (uint8_t *)dst + i, (const uint8_t *)src + i, n - i < 4096 ? n - i : 4096);
+		pm_plain_write(pm, (uint8_t *)dst + i, (const uint8_t *)src + i,
+		               n - i < 4096 ? n - i : 4096);
 	}
 }
 
@@ -98,7 +104,8 @@ static int step_fence(struct pm *pm)
 	return 0;
 }
 
-static const struct pm_ops step_ops = {"steps", step_write, step_stream, step_store8, step_flush, step_fence};
+static const struct pm_ops step_ops = {"steps",     step_write, step_stream,
+                                       step_store8, step_flush, step_fence};
 
 void __wrap_pm_init(struct pm *pm, const struct pm_ops *ops, int fd);
 void __real_pm_init(struct pm *pm, const struct pm_ops *ops, int fd);
@@ -108,15 +115,15 @@ void __wrap_pm_init(struct pm *pm, const struct pm_ops *ops, int fd)
 }
 
 /* A step before the call and one after it. */
-#define WRAP(type, name, params, args)                                                                                                     \
-	type __wrap_##name params;                                                                                                         \
-	type __real_##name params;                                                                                                         \
-	type __wrap_##name params                                                                                                          \
-	{                                                                                                                                  \
-		step();                                                                                                                    \
-		type result = __real_##name args;                                                                                          \
-		step();                                                                                                                    \
-		return result;                                                                                                             \
+#define WRAP(type, name, params, args)                                                             \
+	type __wrap_##name params;                                                                 \
+	type __real_##name params;                                                                 \
+	type __wrap_##name params                                                                  \
+	{                                                                                          \
+		step();                                                                            \
+		type result = __real_##name args;                                                  \
+		step();                                                                            \
+		return result;                                                                     \
 	}
 
 WRAP(int, share_limbo_add, (struct share_file * file, const struct limbo_item *item), (file, item))
@@ -128,7 +135,9 @@ WRAP(int, lock_reader, (const struct lock *lock, uint32_t reader, bool hold), (l
 WRAP(int, ftruncate, (int fd, off_t size), (fd, size))
 WRAP(int, fallocate, (int fd, int mode, off_t off, off_t size), (fd, mode, off, size))
 WRAP(int, posix_fallocate, (int fd, off_t off, off_t size), (fd, off, size))
-WRAP(int, wlock_wait, (struct wlock * w, const struct lock *lock, uint32_t owner, int64_t wait_ms, bool *died), (w, lock, owner, wait_ms, died))
+WRAP(int, wlock_wait,
+     (struct wlock * w, const struct lock *lock, uint32_t owner, int64_t wait_ms, bool *died),
+     (w, lock, owner, wait_ms, died))
 
 void __wrap_wlock_give(struct wlock *w);
 void __real_wlock_give(struct wlock *w);
@@ -148,14 +157,16 @@ void __wrap_share_limbo_drop(struct share_file *file, uint64_t n)
 	step();
 }
 
-/* ---- the content: a function of the number of transactions ---------------------------------------------------------------- */
+/* ---- the content: a function of the number of transactions ----------------------------------- */
 
 struct content {
 	uint32_t size[KEYS], seed[KEYS]; /* size 0: not there */
 };
 
-/* changes_of - transaction t sets or deletes some keys; each scenario has its own kind. call is given each key with its new size. */
-static int changes_of(uint64_t t, int (*call)(uint64_t key, uint32_t size, uint32_t seed, void *arg), void *arg)
+/* changes_of - transaction t sets or deletes some keys; each scenario has its own kind. call is
+ * given each key with its new size. */
+static int changes_of(uint64_t t,
+                      int (*call)(uint64_t key, uint32_t size, uint32_t seed, void *arg), void *arg)
 {
 	unsigned int n = run.scenario == 1 ? (t % 4 == 3 ? KEYS : 2) : run.scenario == 2 ? 3 : 12;
 	int rc = 0;
@@ -202,7 +213,10 @@ static int failed(const char *what, int rc)
 static int put_change(uint64_t key, uint32_t size, uint32_t seed, void *arg)
 {
 	char name[32];
-	struct daxkv_val k = {(size_t)snprintf(name, sizeof name, "a key with a name %05lu", (unsigned long)key), name}, v = {size, run.value};
+	struct daxkv_val k = {(size_t)snprintf(name, sizeof name, "a key with a name %05lu",
+	                                       (unsigned long)key),
+	                      name},
+	                 v = {size, run.value};
 	int rc;
 
 	if (size == 0) {
@@ -245,7 +259,10 @@ static bool content_is(struct daxkv_txn *txn, uint64_t t)
 	content_at(t, &c);
 	for (unsigned int key = 0; key < KEYS; key++) {
 		char name[32];
-		struct daxkv_val k = {(size_t)snprintf(name, sizeof name, "a key with a name %05u", key), name}, v;
+		struct daxkv_val k = {(size_t)snprintf(name, sizeof name, "a key with a name %05u",
+		                                       key),
+		                      name},
+		                 v;
 		int rc = daxkv_get(txn, DAXKV_MAIN, &k, &v);
 
 		if (c.size[key] == 0 ? rc != DAXKV_NOT_FOUND : rc != 0 || v.size != c.size[key])
@@ -259,11 +276,15 @@ static bool content_is(struct daxkv_txn *txn, uint64_t t)
 	return true;
 }
 
-/* ---- a round -------------------------------------------------------------------------------------------------------------- */
+/* ---- a round --------------------------------------------------------------------------------- */
 
 static int open_store(struct daxkv_store **store)
 {
-	struct daxkv_options o = {.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .page_size = run.page_size, .max_readers = 8, .initial_size = 1 << 18};
+	struct daxkv_options o = {.flags = DAXKV_CREATE,
+	                          .pmem = DAXKV_PMEM_FORCE,
+	                          .page_size = run.page_size,
+	                          .max_readers = 8,
+	                          .initial_size = 1 << 18};
 
 	return daxkv_open(run.path, &o, store);
 }
@@ -331,8 +352,8 @@ static void print_fault(const char *fault, void *arg)
 	fprintf(stderr, "takeover: check: %s\n", fault);
 }
 
-/* look - the newest snapshot has the content after t transactions; or, with one_more, after t + 1. *t becomes which. The same snapshot has the same
- * content whenever it is looked at. */
+/* look - the newest snapshot has the content after t transactions; or, with one_more, after t + 1.
+ * *t becomes which. The same snapshot has the same content whenever it is looked at. */
 static int look(struct daxkv_store *store, uint64_t *t, bool one_more, const char *when)
 {
 	struct daxkv_txn *txn;
@@ -351,7 +372,8 @@ static int look(struct daxkv_store *store, uint64_t *t, bool one_more, const cha
 	}
 	daxkv_txn_abort(txn);
 	if (!good)
-		fprintf(stderr, "takeover: %s: the newest snapshot does not have transaction %lu\n", when, (unsigned long)*t);
+		fprintf(stderr, "takeover: %s: the newest snapshot does not have transaction %lu\n",
+		        when, (unsigned long)*t);
 	return !good;
 }
 
@@ -380,7 +402,8 @@ static void run_traced(pid_t pid, uint64_t instructions)
 			continue;
 		}
 		for (uint64_t i = 0; i < instructions && WIFSTOPPED(status); i++)
-			if (ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) != 0 || waitpid(pid, &status, 0) != pid)
+			if (ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) != 0 ||
+			    waitpid(pid, &status, 0) != pid)
 				break;
 		kill(pid, SIGKILL);
 		waitpid(pid, &status, 0);
@@ -394,7 +417,9 @@ static int die(uint64_t n, bool *ended)
 	int status;
 	uint64_t after = rng_of(run.seed * 7919 + n) % 3000;
 
-	*run.board = (struct board){.acknowledged = BEFORE, .kill_at = run.instructions ? 0 : n, .stop_at = run.instructions ? n : 0};
+	*run.board = (struct board){.acknowledged = BEFORE,
+	                            .kill_at = run.instructions ? 0 : n,
+	                            .stop_at = run.instructions ? n : 0};
 	*ended = false;
 	pid_t pid = fork();
 
@@ -411,7 +436,8 @@ static int die(uint64_t n, bool *ended)
 		return failed("waiting", errno);
 	*ended = WIFEXITED(status);
 	if (*ended ? WEXITSTATUS(status) != 0 : WTERMSIG(status) != SIGKILL) {
-		fprintf(stderr, "takeover: the child ended with status 0x%x\n", (unsigned int)status);
+		fprintf(stderr, "takeover: the child ended with status 0x%x\n",
+		        (unsigned int)status);
 		return 1;
 	}
 	return 0;
@@ -431,7 +457,8 @@ static int heir(void)
 	return rc ? failed("the child that takes over", rc) : 0;
 }
 
-/* heir_dies - the first to take over from the dead is killed in turn, at one of its steps; each round at another. */
+/* heir_dies - the first to take over from the dead is killed in turn, at one of its steps; each
+ * round at another. */
 static int heir_dies(uint64_t n)
 {
 	uint64_t steps = run.board->steps;
@@ -443,8 +470,10 @@ static int heir_dies(uint64_t n)
 
 	if (pid == 0)
 		_exit(heir());
-	if (waitpid(pid, &status, 0) != pid || (WIFEXITED(status) ? WEXITSTATUS(status) != 0 : WTERMSIG(status) != SIGKILL)) {
-		fprintf(stderr, "takeover: the child that takes over ended with status 0x%x\n", (unsigned int)status);
+	if (waitpid(pid, &status, 0) != pid ||
+	    (WIFEXITED(status) ? WEXITSTATUS(status) != 0 : WTERMSIG(status) != SIGKILL)) {
+		fprintf(stderr, "takeover: the child that takes over ended with status 0x%x\n",
+		        (unsigned int)status);
 		return 1;
 	}
 	run.heirs_killed += WIFSIGNALED(status);
@@ -466,7 +495,8 @@ static int go_on(struct daxkv_store *store, struct daxkv_txn *old)
 	uint64_t least = t;
 
 	if (!bad)
-		bad = look(store, &t, t == run.board->acknowledged, "after taking over") || check(store, old, "after taking over");
+		bad = look(store, &t, t == run.board->acknowledged, "after taking over") ||
+		      check(store, old, "after taking over");
 	if (bad || t < least)
 		return 1;
 	for (int i = 0; i < 2 && !rc; i++)
@@ -480,7 +510,8 @@ static int go_on(struct daxkv_store *store, struct daxkv_txn *old)
 	if (waitpid(pid, &status, 0) != pid || status != 0)
 		return failed("another child", 0);
 	t += 3;
-	bad = look(store, &t, false, "after another child wrote") || check(store, old, "after another child wrote");
+	bad = look(store, &t, false, "after another child wrote") ||
+	      check(store, old, "after another child wrote");
 	rc = bad ? 0 : transact(store, ++t);
 	if (rc)
 		return failed("going on", rc);
@@ -557,21 +588,29 @@ static int runs(void)
 		uint64_t at = run.instructions ? 1 + rng_of(run.seed + rounds) % total : n;
 
 		if (round_run(at, &ended)) {
-			printf("takeover: FAILED: --page-size %u --scenario %u --first %lu; the store is kept: %s\n", run.page_size, run.scenario,
-			       (unsigned long)at, run.path);
+			printf("takeover: FAILED: --page-size %u --scenario %u --first %lu; the "
+			       "store is kept: %s\n",
+			       run.page_size, run.scenario, (unsigned long)at, run.path);
 			return 1;
 		}
 		n += run.every;
 	}
-	printf("takeover: scenario %u, pages of %u bytes: a writer killed at %lu steps of %lu, and %lu times the next one, too: the others went on\n", run.scenario,
-	       run.page_size, (unsigned long)rounds - !run.instructions, (unsigned long)run.board->steps, (unsigned long)run.heirs_killed);
+	printf("takeover: scenario %u, pages of %u bytes: a writer killed at %lu steps of %lu, and "
+	       "%lu times the next one, too: the others went on\n",
+	       run.scenario, run.page_size, (unsigned long)rounds - !run.instructions,
+	       (unsigned long)run.board->steps, (unsigned long)run.heirs_killed);
 	return 0;
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {{"page-size", 1, NULL, 'p'}, {"every", 1, NULL, 'e'},        {"first", 1, NULL, 'f'},
-	                                        {"scenario", 1, NULL, 's'},  {"instructions", 1, NULL, 'i'}, {"seed", 1, NULL, 'S'}, {0}};
+	static const struct option options[] = {{"page-size", 1, NULL, 'p'},
+	                                        {"every", 1, NULL, 'e'},
+	                                        {"first", 1, NULL, 'f'},
+	                                        {"scenario", 1, NULL, 's'},
+	                                        {"instructions", 1, NULL, 'i'},
+	                                        {"seed", 1, NULL, 'S'},
+	                                        {0}};
 	char lock[600];
 	int c;
 
@@ -598,11 +637,13 @@ int main(int argc, char **argv)
 			run.seed = value;
 			break;
 		default:
-			fprintf(stderr, "usage: takeover [--page-size N] [--every N] [--first N] [--scenario 0|1|2] [--instructions ROUNDS --seed N]\n");
+			fprintf(stderr, "usage: takeover [--page-size N] [--every N] [--first N] "
+			                "[--scenario 0|1|2] [--instructions ROUNDS --seed N]\n");
 			return 2;
 		}
 	}
-	run.board = mmap(NULL, sizeof *run.board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	run.board = mmap(NULL, sizeof *run.board, PROT_READ | PROT_WRITE,
+	                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (run.board == MAP_FAILED || run.every == 0 || run.scenario > 2)
 		return 2;
 	int rc = make_image();

@@ -13,8 +13,8 @@
 #include "daxkv.h"
 
 #include "clock.h"
-#include "shm/readers.h"
 #include "rng.h"
+#include "shm/readers.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -39,7 +39,8 @@ static struct board *board;
 static char path[512], lock_path[520];
 static unsigned int seed = 1;
 
-static const struct daxkv_options options = {.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .page_size = 512, .max_size = 32 << 20};
+static const struct daxkv_options options = {
+    .flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .page_size = 512, .max_size = 32 << 20};
 
 static int writes_some(struct daxkv_store *store, struct rng *rng)
 {
@@ -129,7 +130,8 @@ static bool forged(void)
 	if (fd < 0 || pread(fd, &share, sizeof share, 0) != sizeof share)
 		return false;
 	share.writer.word = (uint64_t)share.next_owner << WLOCK_OWNER_SHIFT;
-	if (pwrite(fd, &share.writer, sizeof share.writer, offsetof(struct share, writer)) != sizeof share.writer)
+	if (pwrite(fd, &share.writer, sizeof share.writer, offsetof(struct share, writer)) !=
+	    sizeof share.writer)
 		return false;
 	close(fd);
 	alarm(STILL_SECONDS);
@@ -204,7 +206,8 @@ static void spoils(void)
 		int fd = open(lock_path, O_RDWR | O_CLOEXEC);
 
 		usleep((useconds_t)(rng_next(&rng) % 3000));
-		if (fd >= 0 && at != writer && at != 0 && /* without its name it is another file, and refused */
+		if (fd >= 0 && at != writer &&
+		    at != 0 && /* without its name it is another file, and refused */
 		    pread(fd, &word, sizeof word, (off_t)at) == sizeof word) {
 			word = wild_number(&rng, word);
 			if (pwrite(fd, &word, sizeof word, (off_t)at) == sizeof word)
@@ -266,7 +269,8 @@ static int ended(pid_t *pid)
 				continue;
 			}
 			if (WIFSIGNALED(status))
-				fprintf(stderr, "wild: user %d died of signal %d\n", i, WTERMSIG(status));
+				fprintf(stderr, "wild: user %d died of signal %d\n", i,
+				        WTERMSIG(status));
 			bad += WIFSIGNALED(status);
 			pid[i] = 0;
 		}
@@ -292,7 +296,8 @@ int main(int argc, char **argv)
 	struct daxkv_store *store;
 
 	seed = argc > 2 ? (unsigned int)atoi(argv[2]) : 1;
-	board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	board =
+	    mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (board == MAP_FAILED || !mkdtemp(dir))
 		return 2;
 	snprintf(path, sizeof path, "%s/store", dir);
@@ -316,8 +321,9 @@ int main(int argc, char **argv)
 		done += board->done[i];
 		failures += board->failed[i];
 	}
-	printf("wild: %lu words written, %lu things done, %lu of them refused; %d failures%s\n", (unsigned long)board->writes,
-	       (unsigned long)done, (unsigned long)failures, bad, went_on ? "" : ", and somebody stood still");
+	printf("wild: %lu words written, %lu things done, %lu of them refused; %d failures%s\n",
+	       (unsigned long)board->writes, (unsigned long)done, (unsigned long)failures, bad,
+	       went_on ? "" : ", and somebody stood still");
 	unlink(path);
 	unlink(lock_path);
 	rmdir(dir);

@@ -58,7 +58,7 @@ void ledger_advance(struct ledger *l)
 		l->bulk = l->last;
 }
 
-/* ---- entries -------------------------------------------------------------------------------------------------------------- */
+/* ---- entries --------------------------------------------------------------------------------- */
 
 struct name {
 	char bytes[24];
@@ -91,12 +91,14 @@ static int db_open(struct daxkv_txn *txn, const char *db_name, unsigned int flag
 	return daxkv_db_open(txn, &(struct daxkv_val){strlen(bytes), bytes}, flags, db);
 }
 
-static int put_number(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, int64_t number)
+static int put_number(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
+                      int64_t number)
 {
 	return daxkv_put(txn, db, key, &(struct daxkv_val){sizeof number, &number}, 0);
 }
 
-static int get_number(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key, int64_t *number)
+static int get_number(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
+                      int64_t *number)
 {
 	struct daxkv_val value;
 	int rc = daxkv_get(txn, db, key, &value);
@@ -109,7 +111,7 @@ static int get_number(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val
 	return 0;
 }
 
-/* ---- one transaction ------------------------------------------------------------------------------------------------------ */
+/* ---- one transaction ------------------------------------------------------------------------- */
 
 static int account_add(struct daxkv_txn *txn, unsigned int i, int64_t amount)
 {
@@ -137,7 +139,8 @@ static int transfer(struct daxkv_txn *txn, const struct plan *p)
 	return rc ? rc : account_add(txn, p->to, p->amount);
 }
 
-/* nested_tries - a transfer that is kept, after one that is not, with marks that must never be seen. */
+/* nested_tries - a transfer that is kept, after one that is not, with marks that must never be
+ * seen. */
 static int nested_tries(struct daxkv_store *store, struct daxkv_txn *txn, const struct plan *p)
 {
 	struct daxkv_txn *child;
@@ -170,7 +173,9 @@ static int log_write(struct daxkv_txn *txn, const struct plan *p, uint64_t t)
 
 	if (!rc && t > LEDGER_LOG)
 		rc = daxkv_del(txn, DAXKV_MAIN, name(&n, "log", t - LEDGER_LOG), NULL);
-	return rc ? rc : put_number(txn, DAXKV_MAIN, &(struct daxkv_val){4, (char[]){"last"}}, (int64_t)t);
+	return rc ? rc
+	          : put_number(txn, DAXKV_MAIN, &(struct daxkv_val){4, (char[]){"last"}},
+	                       (int64_t)t);
 }
 
 static int pair_change(struct daxkv_txn *txn, daxkv_db db, uint64_t t, bool add)
@@ -178,7 +183,8 @@ static int pair_change(struct daxkv_txn *txn, daxkv_db db, uint64_t t, bool add)
 	struct name n, number;
 	struct daxkv_val *key = name(&n, "pair", t % 20);
 
-	return add ? daxkv_put(txn, db, key, name(&number, "", t), 0) : daxkv_del(txn, db, key, name(&number, "", t));
+	return add ? daxkv_put(txn, db, key, name(&number, "", t), 0)
+	           : daxkv_del(txn, db, key, name(&number, "", t));
 }
 
 static int pairs_write(struct daxkv_txn *txn, uint64_t t)
@@ -233,7 +239,7 @@ int ledger_write(struct daxkv_store *store, uint64_t seed, uint64_t t, volatile 
 	return daxkv_txn_commit(txn);
 }
 
-/* ---- what is there -------------------------------------------------------------------------------------------------------- */
+/* ---- what is there --------------------------------------------------------------------------- */
 
 int ledger_last(struct daxkv_txn *txn, uint64_t *t)
 {
@@ -263,7 +269,8 @@ int ledger_sum(struct daxkv_txn *txn, int64_t *sum)
 
 static const char *differ(const char *what, uint64_t number, int rc)
 {
-	snprintf(wrong, sizeof wrong, "%s %" PRIu64 ": %s", what, number, rc ? daxkv_strerror(rc) : "not as it should be");
+	snprintf(wrong, sizeof wrong, "%s %" PRIu64 ": %s", what, number,
+	         rc ? daxkv_strerror(rc) : "not as it should be");
 	return wrong;
 }
 
@@ -280,7 +287,9 @@ static const char *accounts_differ(struct daxkv_txn *txn, const struct ledger *l
 			return differ("account", i, rc);
 		sum += balance;
 	}
-	return sum == (int64_t)LEDGER_ACCOUNTS * LEDGER_OPENING ? NULL : differ("the sum of the accounts at", l->last, 0);
+	return sum == (int64_t)LEDGER_ACCOUNTS * LEDGER_OPENING
+	           ? NULL
+	           : differ("the sum of the accounts at", l->last, 0);
 }
 
 static const char *log_differs(struct daxkv_txn *txn, const struct ledger *l)
@@ -299,7 +308,8 @@ static const char *log_differs(struct daxkv_txn *txn, const struct ledger *l)
 }
 
 /* count_differs - the database has so many entries, by its count and by walking it. */
-static const char *count_differs(struct daxkv_txn *txn, daxkv_db db, const char *what, uint64_t want)
+static const char *count_differs(struct daxkv_txn *txn, daxkv_db db, const char *what,
+                                 uint64_t want)
 {
 	struct daxkv_db_stat stat;
 	struct daxkv_cursor *cursor;
@@ -317,7 +327,9 @@ static const char *count_differs(struct daxkv_txn *txn, daxkv_db db, const char 
 		return differ(what, walked, rc);
 	if (stat.entries == want && walked == want)
 		return NULL;
-	snprintf(wrong, sizeof wrong, "%s: %" PRIu64 " entries, %" PRIu64 " counted, %" PRIu64 " wanted", what, walked, stat.entries, want);
+	snprintf(wrong, sizeof wrong,
+	         "%s: %" PRIu64 " entries, %" PRIu64 " counted, %" PRIu64 " wanted", what, walked,
+	         stat.entries, want);
 	return wrong;
 }
 
@@ -335,10 +347,12 @@ static const char *pairs_differ(struct daxkv_txn *txn, const struct ledger *l)
 	for (uint64_t t = first; t <= l->last && !rc; t++) {
 		struct name key, number;
 
-		rc = daxkv_cursor_get(cursor, name(&key, "pair", t % 20), name(&number, "", t), DAXKV_SEEK_PAIR);
+		rc = daxkv_cursor_get(cursor, name(&key, "pair", t % 20), name(&number, "", t),
+		                      DAXKV_SEEK_PAIR);
 	}
 	daxkv_cursor_close(cursor);
-	return rc ? differ("a pair at", l->last, rc) : count_differs(txn, db, "pairs", l->last - first + 1);
+	return rc ? differ("a pair at", l->last, rc)
+	          : count_differs(txn, db, "pairs", l->last - first + 1);
 }
 
 static const char *bulk_differs(struct daxkv_txn *txn, const struct ledger *l)
@@ -347,7 +361,8 @@ static const char *bulk_differs(struct daxkv_txn *txn, const struct ledger *l)
 	int rc = db_open(txn, "bulk", 0, &db);
 
 	if (!l->bulk)
-		return rc == DAXKV_NOT_FOUND ? NULL : differ("a database of bulk data at", l->last, rc);
+		return rc == DAXKV_NOT_FOUND ? NULL
+		                             : differ("a database of bulk data at", l->last, rc);
 	for (uint64_t i = 0; i < LEDGER_BULK && !rc; i++) {
 		struct name n;
 		int64_t number = 0;
@@ -356,7 +371,8 @@ static const char *bulk_differs(struct daxkv_txn *txn, const struct ledger *l)
 		if (rc || number != (int64_t)l->bulk)
 			return differ("bulk entry", i, rc);
 	}
-	return rc ? differ("the database of bulk data at", l->last, rc) : count_differs(txn, db, "bulk", LEDGER_BULK);
+	return rc ? differ("the database of bulk data at", l->last, rc)
+	          : count_differs(txn, db, "bulk", LEDGER_BULK);
 }
 
 static const char *txn_differs(struct daxkv_txn *txn, const struct ledger *l)
@@ -377,7 +393,9 @@ static const char *txn_differs(struct daxkv_txn *txn, const struct ledger *l)
 	if (!d)
 		d = bulk_differs(txn, l);
 	/* Accounts, log, "last", and the catalog entries. */
-	return d ? d : count_differs(txn, DAXKV_MAIN, "the main database", LEDGER_ACCOUNTS + log + 2 + (l->bulk != 0));
+	return d ? d
+	         : count_differs(txn, DAXKV_MAIN, "the main database",
+	                         LEDGER_ACCOUNTS + log + 2 + (l->bulk != 0));
 }
 
 static void fault_print(const char *fault, void *arg)

@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * storm.c - a writer is killed with SIGKILL at random moments, again and again; after each kill the store must have what was acknowledged.
+ * storm.c - a writer is killed with SIGKILL at random moments, again and again; after each kill the
+ * store must have what was acknowledged.
  *
  *   storm [--rounds N] [--dir DIR] [--pmem MODE] [--seed S]   kill writers, verify after each kill
- *   storm write STORE [--pmem MODE] [--seed S] [--limit N]    write transactions, "ACK n" after each: for whoever cuts the power
- *   storm verify STORE ACKED [--pmem MODE] [--seed S]         the store has transaction ACKED, or a later one, and all of it
+ *   storm write STORE [--pmem MODE] [--seed S] [--limit N] write transactions, "ACK n" after each:
+ *     for whoever cuts the power
+ *   storm verify STORE ACKED [--pmem MODE] [--seed S] the store has transaction ACKED, or a later
+ *     one, and all of it
  *
- * The writer notes in memory shared with its parent which transaction it began to commit and which returned. What the store must have follows from
- * its newest transaction's number, which must be the acknowledged one or the one on its way. While it writes, a second thread of the
- * writer reads: every snapshot must have all the money, and no snapshot may be older than the one before. A life opens the store, writes, now
- * and then closes and opens it again, and ends anywhere: in recovery, in growth, in a commit, in close.
+ * The writer notes in memory shared with its parent which transaction it began to commit and which
+ * returned. What the store must have follows from its newest transaction's number, which must be
+ * the acknowledged one or the one on its way. While it writes, a second thread of the writer reads:
+ * every snapshot must have all the money, and no snapshot may be older than the one before. A life
+ * opens the store, writes, now and then closes and opens it again, and ends anywhere: in recovery,
+ * in growth, in a commit, in close.
  */
 #include "ledger.h"
 #include "rng.h"
@@ -38,11 +43,12 @@ struct settings {
 
 static struct daxkv_store *reader_store;
 
-/* ---- the writer ----------------------------------------------------------------------------------------------------------- */
+/* ---- the writer ------------------------------------------------------------------------------ */
 
 static _Noreturn void writer_fail(struct shared *sh, const char *what, int rc)
 {
-	snprintf(sh->error, sizeof sh->error, "%s: %s (%s)", what, daxkv_strerror(rc), daxkv_errmsg());
+	snprintf(sh->error, sizeof sh->error, "%s: %s (%s)", what, daxkv_strerror(rc),
+	         daxkv_errmsg());
 	fprintf(stderr, "storm: the writer: %s\n", sh->error);
 	_exit(1);
 }
@@ -66,7 +72,10 @@ static void *read_snapshots(void *arg)
 		if (rc)
 			writer_fail(sh, "the reader", rc);
 		if (last < before || sum != (last ? (int64_t)LEDGER_ACCOUNTS * LEDGER_OPENING : 0))
-			writer_fail(sh, last < before ? "a snapshot is older than the one before" : "a snapshot does not have all the money", 0);
+			writer_fail(sh,
+			            last < before ? "a snapshot is older than the one before"
+			                          : "a snapshot does not have all the money",
+			            0);
 		before = last;
 		daxkv_txn_abort(txn);
 		nanosleep(&(struct timespec){0, 100000}, NULL);
@@ -74,7 +83,8 @@ static void *read_snapshots(void *arg)
 }
 
 /* writer_open - open, and learn what the newest transaction is. */
-static struct daxkv_store *writer_open(const struct settings *s, const char *path, struct shared *sh, uint64_t *last)
+static struct daxkv_store *writer_open(const struct settings *s, const char *path,
+                                       struct shared *sh, uint64_t *last)
 {
 	struct daxkv_options options = s->options;
 	struct daxkv_store *store;
@@ -95,8 +105,10 @@ static struct daxkv_store *writer_open(const struct settings *s, const char *pat
 	return store;
 }
 
-/* writer_run - write until killed. With reading, a thread reads meanwhile and the store stays open; else it is reopened at times. */
-static _Noreturn void writer_run(const struct settings *s, const char *path, struct shared *sh, uint64_t salt)
+/* writer_run - write until killed. With reading, a thread reads meanwhile and the store stays open;
+ * else it is reopened at times. */
+static _Noreturn void writer_run(const struct settings *s, const char *path, struct shared *sh,
+                                 uint64_t salt)
 {
 	const bool reading = salt % 2;
 	struct rng rng;
@@ -125,21 +137,25 @@ static _Noreturn void writer_run(const struct settings *s, const char *path, str
 	}
 }
 
-/* ---- the storm ------------------------------------------------------------------------------------------------------------ */
+/* ---- the storm ------------------------------------------------------------------------------- */
 
 struct tally {
 	uint64_t kills, kept, recovered, opens;
 };
 
-static bool complain(const struct settings *s, const char *path, uint64_t round, const char *what, const char *detail)
+static bool complain(const struct settings *s, const char *path, uint64_t round, const char *what,
+                     const char *detail)
 {
-	printf("FAIL: --pmem %s --seed %" PRIu64 ", kill %" PRIu64 ": %s: %s\nthe store is kept: %s\n", s->medium, s->seed, round, what, detail, path);
+	printf("FAIL: --pmem %s --seed %" PRIu64 ", kill %" PRIu64
+	       ": %s: %s\nthe store is kept: %s\n",
+	       s->medium, s->seed, round, what, detail, path);
 	return false;
 }
 
-/* verify - the store is at the acknowledged transaction or at the one on its way, and whole. Every other time it is only looked at, so that
- * the next writer meets what the kill left. */
-static bool verify(const struct settings *s, const char *path, const struct shared *sh, struct ledger *l, uint64_t round, struct tally *tally)
+/* verify - the store is at the acknowledged transaction or at the one on its way, and whole. Every
+ * other time it is only looked at, so that the next writer meets what the kill left. */
+static bool verify(const struct settings *s, const char *path, const struct shared *sh,
+                   struct ledger *l, uint64_t round, struct tally *tally)
 {
 	struct daxkv_options options = s->options;
 	struct daxkv_info info;
@@ -166,7 +182,8 @@ static bool verify(const struct settings *s, const char *path, const struct shar
 	if (last < sh->acked || last > sh->started) {
 		char text[120];
 
-		snprintf(text, sizeof text, "%" PRIu64 ", acknowledged %" PRIu64 ", begun %" PRIu64, last, sh->acked, sh->started);
+		snprintf(text, sizeof text, "%" PRIu64 ", acknowledged %" PRIu64 ", begun %" PRIu64,
+		         last, sh->acked, sh->started);
 		return complain(s, path, round, "the newest transaction is", text);
 	}
 	tally->kept += last > sh->acked;
@@ -185,8 +202,8 @@ static void wait_us(long us)
 	nanosleep(&(struct timespec){us / 1000000, us % 1000000 * 1000}, NULL);
 }
 
-/* round_wait - until it is time to kill: some writers have just begun, maybe in recovery; the others have got something acknowledged, however slow the
- * medium is. */
+/* round_wait - until it is time to kill: some writers have just begun, maybe in recovery; the
+ * others have got something acknowledged, however slow the medium is. */
 static void round_wait(const struct shared *sh, uint64_t last, uint64_t salt)
 {
 	if (salt % 4 == 0) {
@@ -198,7 +215,8 @@ static void round_wait(const struct shared *sh, uint64_t last, uint64_t salt)
 	wait_us((long)((salt >> 8) % 20000));
 }
 
-static bool round_run(const struct settings *s, const char *path, struct shared *sh, struct ledger *l, uint64_t round, struct tally *tally)
+static bool round_run(const struct settings *s, const char *path, struct shared *sh,
+                      struct ledger *l, uint64_t round, struct tally *tally)
 {
 	const uint64_t salt = rng_mix(s->seed * 977 + round);
 	int status = 0;
@@ -216,7 +234,8 @@ static bool round_run(const struct settings *s, const char *path, struct shared 
 	round_wait(sh, l->last, salt);
 	kill(pid, SIGKILL);
 	if (waitpid(pid, &status, 0) != pid || !WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
-		return complain(s, path, round, "the writer ended by itself", sh->error[0] ? sh->error : "no message");
+		return complain(s, path, round, "the writer ended by itself",
+		                sh->error[0] ? sh->error : "no message");
 	tally->kills++;
 	tally->opens += sh->opens;
 	return verify(s, path, sh, l, round, tally);
@@ -227,7 +246,8 @@ static int storm(const struct settings *s)
 	char dir[400], path[440], lock[460];
 	struct tally tally = {0};
 	struct ledger l;
-	struct shared *sh = mmap(NULL, sizeof *sh, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct shared *sh =
+	    mmap(NULL, sizeof *sh, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	snprintf(dir, sizeof dir, "%s/daxkv-storm-XXXXXX", s->dir);
 	if (sh == MAP_FAILED || !mkdtemp(dir)) {
@@ -240,20 +260,24 @@ static int storm(const struct settings *s)
 	for (uint64_t round = 1; round <= s->rounds; round++)
 		if (!round_run(s, path, sh, &l, round, &tally))
 			return 1;
-	printf("--pmem %s in %s, seed %" PRIu64 ": %" PRIu64 " kills, %" PRIu64 " transactions acknowledged or kept, %" PRIu64
-	       " on their way were kept, %" PRIu64 " openings by writers, %" PRIu64 " stores had records to replay; nothing lost, nothing half\n",
-	       s->medium, s->dir, s->seed, tally.kills, l.last, tally.kept, tally.opens, tally.recovered);
+	printf("--pmem %s in %s, seed %" PRIu64 ": %" PRIu64 " kills, %" PRIu64
+	       " transactions acknowledged or kept, %" PRIu64 " on their way were kept, %" PRIu64
+	       " openings by writers, %" PRIu64
+	       " stores had records to replay; nothing lost, nothing half\n",
+	       s->medium, s->dir, s->seed, tally.kills, l.last, tally.kept, tally.opens,
+	       tally.recovered);
 	(void)unlink(path);
 	(void)unlink(lock);
 	(void)rmdir(dir);
 	if (l.last < s->rounds / 2 || (s->rounds >= 20 && tally.recovered == 0)) {
-		printf("FAIL: the writers got too little done between the kills to show anything\n");
+		printf(
+		    "FAIL: the writers got too little done between the kills to show anything\n");
 		return 1;
 	}
 	return 0;
 }
 
-/* ---- for who cuts the power ----------------------------------------------------------------------------------------------- */
+/* ---- for who cuts the power ------------------------------------------------------------------ */
 
 static int write_on(const struct settings *s, const char *path)
 {
@@ -265,7 +289,8 @@ static int write_on(const struct settings *s, const char *path)
 		int rc = ledger_write(store, s->seed, last + 1, NULL);
 
 		if (rc) {
-			fprintf(stderr, "storm: transaction %" PRIu64 ": %s\n", last + 1, daxkv_errmsg());
+			fprintf(stderr, "storm: transaction %" PRIu64 ": %s\n", last + 1,
+			        daxkv_errmsg());
 			return 1;
 		}
 		printf("ACK %" PRIu64 "\n", ++last);
@@ -299,25 +324,31 @@ static int verify_one(const struct settings *s, const char *path, uint64_t acked
 	ledger_start(&l, s->seed);
 	while (l.last < last)
 		ledger_advance(&l);
-	const char *d = last < acked ? "an acknowledged transaction is missing" : ledger_differs(store, &l);
+	const char *d =
+	    last < acked ? "an acknowledged transaction is missing" : ledger_differs(store, &l);
 
-	printf("%s: acknowledged %" PRIu64 ", there %" PRIu64 ", %" PRIu64 " records replayed: %s\n", d ? "FAIL" : "good", acked, last, info.recovered,
-	       d ? d : "whole");
+	printf("%s: acknowledged %" PRIu64 ", there %" PRIu64 ", %" PRIu64
+	       " records replayed: %s\n",
+	       d ? "FAIL" : "good", acked, last, info.recovered, d ? d : "whole");
 	rc = daxkv_close(store);
 	return d || rc ? 1 : 0;
 }
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: storm [--rounds N] [--dir DIR] [--pmem auto|dax|file|force] [--seed S]\n"
-	                "       storm write STORE [--pmem MODE] [--seed S] [--limit N]\n"
-	                "       storm verify STORE ACKED [--pmem MODE] [--seed S]\n");
+	fprintf(stderr,
+	        "usage: storm [--rounds N] [--dir DIR] [--pmem auto|dax|file|force] [--seed S]\n"
+	        "       storm write STORE [--pmem MODE] [--seed S] [--limit N]\n"
+	        "       storm verify STORE ACKED [--pmem MODE] [--seed S]\n");
 	return 2;
 }
 
 static bool medium_set(struct settings *s, const char *word)
 {
-	static const char *const words[] = {[DAXKV_PMEM_AUTO] = "auto", [DAXKV_PMEM_DAX] = "dax", [DAXKV_PMEM_FILE] = "file", [DAXKV_PMEM_FORCE] = "force"};
+	static const char *const words[] = {[DAXKV_PMEM_AUTO] = "auto",
+	                                    [DAXKV_PMEM_DAX] = "dax",
+	                                    [DAXKV_PMEM_FILE] = "file",
+	                                    [DAXKV_PMEM_FORCE] = "force"};
 
 	for (unsigned int i = 0; i < 4; i++)
 		if (strcmp(word, words[i]) == 0) {
@@ -330,7 +361,10 @@ static bool medium_set(struct settings *s, const char *word)
 
 int main(int argc, char **argv)
 {
-	struct settings s = {.dir = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", .medium = "auto", .rounds = 100, .seed = 1};
+	struct settings s = {.dir = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp",
+	                     .medium = "auto",
+	                     .rounds = 100,
+	                     .seed = 1};
 	const char *operand[3] = {NULL, NULL, NULL};
 	unsigned int operands = 0;
 

@@ -2,18 +2,20 @@
 /*
  * check_image.h - a small store file for test_check.c, built by hand, byte by byte from the format.
  *
- *   superblock, ring with records 4 and 5 | directory | bitmap | main descriptor | inner | leaf A | leaf B | blob (2 pages)
+ *   superblock, ring with records 4 and 5 | directory | bitmap | main descriptor | inner | leaf A |
+ *     leaf B | blob (2 pages)
  *   | descriptor of "d" | its leaf | two free pages
  *
- * The newest transaction is 5. Both leaves and the leaf of "d", a database with duplicates, have a tail; leaf B holds the blob's entry and
- * the record of "d". Search heads and offsets are written out here, so that no code is shared with what reads them.
+ * The newest transaction is 5. Both leaves and the leaf of "d", a database with duplicates, have a
+ * tail; leaf B holds the blob's entry and the record of "d". Search heads and offsets are written
+ * out here, so that no code is shared with what reads them.
  */
 #ifndef DAXKV_TEST_CHECK_IMAGE_H
 #define DAXKV_TEST_CHECK_IMAGE_H
 
 #include "base/crc.h"
-#include "daxkv.h"
 #include "base/format.h"
+#include "daxkv.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -70,16 +72,19 @@ static uint64_t take(const uint8_t *p, size_t width)
 	return value;
 }
 
-/* ---- checksums ------------------------------------------------------------------------------------------------------------ */
+/* ---- checksums ------------------------------------------------------------------------------- */
 
 static void seal_page(struct image *im, uint64_t off)
 {
 	const uint32_t page_size = im->page_size;
 	uint8_t *p = im->base + off;
-	uint32_t n = (uint32_t)take(p + 22, 2), heads = (uint32_t)take(p + 26, 2), offs = (uint32_t)take(p + 28, 2), crc;
+	uint32_t n = (uint32_t)take(p + 22, 2), heads = (uint32_t)take(p + 26, 2),
+	         offs = (uint32_t)take(p + 28, 2), crc;
 	uint32_t end = (uint32_t)take(p + 30, 2);
 
-	if (end > page_size || (p[20] != FMT_LEAF && (offs > page_size || end < offs || heads > page_size || heads + 8 * n > page_size)))
+	if (end > page_size ||
+	    (p[20] != FMT_LEAF &&
+	     (offs > page_size || end < offs || heads > page_size || heads + 8 * n > page_size)))
 		return; /* damaged on purpose */
 	crc = crc32c(crc32c(0, p, 8), p + 20, 12);
 	if (p[20] == FMT_DESC) {
@@ -100,7 +105,8 @@ static void seal_tail(uint8_t *leaf, uint32_t page_size)
 		uint32_t off = (uint32_t)take(slot, 2), end = (uint32_t)take(slot + 2, 2);
 
 		if (off >= 8 && end <= page_size && off + 4 < end)
-			put(leaf + end - 4, crc32c(crc32c(0, leaf + off - 8, end - 4 - off + 8), slot, 8), 4);
+			put(leaf + end - 4,
+			    crc32c(crc32c(0, leaf + off - 8, end - 4 - off + 8), slot, 8), 4);
 	}
 }
 
@@ -108,7 +114,8 @@ static void seal_tail(uint8_t *leaf, uint32_t page_size)
 static void seal_record(struct image *im, enum place ring, bool values)
 {
 	uint8_t *p = im->base + im->at[ring];
-	uint32_t ranges = p[20], words = p[21], crc = 0, last = 3 + (ranges == 255 ? 3 : ranges + 2 * words);
+	uint32_t ranges = p[20], words = p[21], crc = 0,
+	         last = 3 + (ranges == 255 ? 3 : ranges + 2 * words);
 
 	if (last > 64)
 		return; /* damaged on purpose */
@@ -130,7 +137,8 @@ static void seal_record(struct image *im, enum place ring, bool values)
 static const enum place pages[] = {DESC, INNER, LEAF_A, LEAF_B, NAMED, DUPS};
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
-/* seal - make all checksums right for what the bytes say now; with values, records too say what is in place. */
+/* seal - make all checksums right for what the bytes say now; with values, records too say what is
+ * in place. */
 static void seal(struct image *im, bool values)
 {
 	put(im->base + 248, hash64(SUPER_SEED, im->base, 248), 8);
@@ -145,7 +153,7 @@ static void seal(struct image *im, bool values)
 	seal_record(im, RING5, values);
 }
 
-/* ---- the image ------------------------------------------------------------------------------------------------------------ */
+/* ---- the image ------------------------------------------------------------------------------- */
 
 struct pair {
 	const void *key, *value;
@@ -170,7 +178,8 @@ static uint32_t entry_put(uint8_t *leaf, uint32_t off, const struct pair *pair)
 	return off + 4 + pair->klen + pair->vlen;
 }
 
-static void leaf_put(struct image *im, enum place leaf, uint64_t birth, uint32_t plen, const struct pair *pair, uint32_t n)
+static void leaf_put(struct image *im, enum place leaf, uint64_t birth, uint32_t plen,
+                     const struct pair *pair, uint32_t n)
 {
 	uint8_t *p = im->base + im->at[leaf];
 	uint32_t offs = 160 + 8 * n, off = offs + 2 * n;
@@ -189,17 +198,20 @@ static void leaf_put(struct image *im, enum place leaf, uint64_t birth, uint32_t
 	im->leaf_end[leaf] = off;
 }
 
-static void slot_put(struct image *im, enum place leaf, uint32_t slot, uint64_t txn, uint32_t kind, uint32_t rank, const struct pair *pair)
+static void slot_put(struct image *im, enum place leaf, uint32_t slot, uint64_t txn, uint32_t kind,
+                     uint32_t rank, const struct pair *pair)
 {
 	uint8_t *p = im->base + im->at[leaf];
-	uint32_t off = im->leaf_end[leaf] + 8, end = entry_put(p, off, pair) + 4, fp = crc32c(0x1234, pair->key, pair->klen);
+	uint32_t off = im->leaf_end[leaf] + 8, end = entry_put(p, off, pair) + 4,
+	         fp = crc32c(0x1234, pair->key, pair->klen);
 
 	put(p + off - 8, txn, 8);
 	put(p + 32 + (size_t)slot * 8, FMT_SLOT(off, end, (fp ^ fp >> 16) & 0xffff, rank, kind), 8);
 	im->leaf_end[leaf] = end;
 }
 
-static void desc_put(struct image *im, enum place desc, uint64_t birth, uint32_t flags, uint64_t entries, enum place root)
+static void desc_put(struct image *im, enum place desc, uint64_t birth, uint32_t flags,
+                     uint64_t entries, enum place root)
 {
 	uint8_t *p = im->base + im->at[desc];
 
@@ -211,7 +223,8 @@ static void desc_put(struct image *im, enum place desc, uint64_t birth, uint32_t
 	put(p + 72, 1, 8);
 }
 
-static void record_put(struct image *im, enum place ring, uint64_t txn, uint64_t range, const uint64_t *words, uint32_t n)
+static void record_put(struct image *im, enum place ring, uint64_t txn, uint64_t range,
+                       const uint64_t *words, uint32_t n)
 {
 	uint8_t *p = im->base + im->at[ring];
 	uint32_t ranges = range != 0;
@@ -256,7 +269,8 @@ static void space_put(struct image *im)
 }
 
 /* inner_put - n separators of nine bytes, before all duplicates, without a prefix. */
-static void inner_put(struct image *im, enum place place, uint32_t level, uint32_t n, const char *const *seps, const uint64_t *kids)
+static void inner_put(struct image *im, enum place place, uint32_t level, uint32_t n,
+                      const char *const *seps, const uint64_t *kids)
 {
 	uint8_t *p = im->base + im->at[place];
 	uint32_t offs = 32 + 8 * n + 8 * (n + 1), off = offs + 2 * n;
@@ -283,12 +297,15 @@ static void main_put(struct image *im)
 	const struct pair a[] = {{"common--a", "1", 9, 1, UINT64_C(0x61) << 56, 0},
 	                         {"common--c", "2", 9, 1, UINT64_C(0x63) << 56, 0},
 	                         {"common--e", "3", 9, 1, UINT64_C(0x65) << 56, 0}};
-	const struct pair insert = {"common--b", "4", 9, 1, 0, 0}, replace = {"common--c", "55", 9, 2, 0, 0};
+	const struct pair insert = {"common--b", "4", 9, 1, 0, 0},
+	                  replace = {"common--c", "55", 9, 2, 0, 0};
 	const struct pair removal = {"common--a", "", 9, 0, 0, 0}, last = {"z", "abc", 1, 3, 0, 0};
-	const struct fmt_blob blob = {im->at[BLOB], im->page_size + 100, crc32c(0, im->base + im->at[BLOB], im->page_size + 100), 0};
+	const struct fmt_blob blob = {im->at[BLOB], im->page_size + 100,
+	                              crc32c(0, im->base + im->at[BLOB], im->page_size + 100), 0};
 	const struct fmt_db db = {im->at[NAMED], DAXKV_DUP_SORT, 0};
-	const struct pair b[] = {{"common--m", &blob, 9, sizeof blob, UINT64_C(0x636f6d6d6f6e2d2d), FMT_ENTRY_BLOB},
-	                         {"d", &db, 1, sizeof db, UINT64_C(0x64) << 56, FMT_ENTRY_DB}};
+	const struct pair b[] = {
+	    {"common--m", &blob, 9, sizeof blob, UINT64_C(0x636f6d6d6f6e2d2d), FMT_ENTRY_BLOB},
+	    {"d", &db, 1, sizeof db, UINT64_C(0x64) << 56, FMT_ENTRY_DB}};
 	uint8_t *desc = im->base + im->at[DESC];
 
 	leaf_put(im, LEAF_A, 2, 8, a, 3);
@@ -302,7 +319,8 @@ static void main_put(struct image *im)
 	im->at[B_DB] = im->at[B_BLOB] + sizeof blob + 4 + 1;
 	im->at[B_TAIL] = im->at[LEAF_B] + im->leaf_end[LEAF_B];
 	slot_put(im, LEAF_B, 0, 5, FMT_SLOT_INSERT, 2, &last);
-	inner_put(im, INNER, 1, 1, (const char *const[]){"common--m"}, (uint64_t[]){im->at[LEAF_A], im->at[LEAF_B]});
+	inner_put(im, INNER, 1, 1, (const char *const[]){"common--m"},
+	          (uint64_t[]){im->at[LEAF_A], im->at[LEAF_B]});
 	im->at[SEP] = im->at[INNER] + 58;
 	desc_put(im, DESC, 1, 0, 0, INNER);
 	put(desc + 72, 2, 8);
@@ -314,7 +332,8 @@ static void main_put(struct image *im)
 
 static void dups_put(struct image *im)
 {
-	const struct pair base[] = {{"k", "1", 1, 1, UINT64_C(0x6b) << 56, 0}, {"k", "2", 1, 1, UINT64_C(0x6b) << 56, 0}};
+	const struct pair base[] = {{"k", "1", 1, 1, UINT64_C(0x6b) << 56, 0},
+	                            {"k", "2", 1, 1, UINT64_C(0x6b) << 56, 0}};
 	const struct pair insert = {"k", "3", 1, 1, 0, 0}, removal = {"k", "1", 1, 1, 0, 0};
 
 	desc_put(im, NAMED, 3, DAXKV_DUP_SORT, 2, DUPS);
@@ -328,7 +347,8 @@ static void dups_put(struct image *im)
 static void image_make(struct image *im, uint32_t page_size)
 {
 	uint64_t first = (4096 + 64 * 512 + page_size - 1) / page_size * page_size;
-	static const enum place order[] = {DIR, BITMAP, DESC, INNER, LEAF_A, LEAF_B, BLOB, BLOB_END, NAMED, DUPS, SPILL};
+	static const enum place order[] = {DIR,  BITMAP,   DESC,  INNER, LEAF_A, LEAF_B,
+	                                   BLOB, BLOB_END, NAMED, DUPS,  SPILL};
 
 	memset(im, 0, sizeof *im);
 	im->page_size = page_size;
@@ -348,7 +368,8 @@ static void image_make(struct image *im, uint32_t page_size)
 	main_put(im);
 	dups_put(im);
 	record_put(im, RING4, 4, 0, (uint64_t[]){im->at[LEAF_A] + 48, im->at[DUPS] + 40}, 2);
-	record_put(im, RING5, 5, im->at[B_TAIL] << 16 | 20 / 4, (uint64_t[]){im->at[LEAF_B] + 32, im->at[DESC] + 136}, 2);
+	record_put(im, RING5, 5, im->at[B_TAIL] << 16 | 20 / 4,
+	           (uint64_t[]){im->at[LEAF_B] + 32, im->at[DESC] + 136}, 2);
 	seal(im, true);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* check_run.h - the checker over an image of check_image.h: what it says, and what it is expected to.
- * Include cmocka.h first. */
+/* check_run.h - the checker over an image of check_image.h: what it says, and what it is expected
+ * to. Include cmocka.h first. */
 #ifndef DAXKV_TESTS_CHECK_RUN_H
 #define DAXKV_TESTS_CHECK_RUN_H
 
@@ -35,7 +35,8 @@ static void run(const struct image *im, struct result *res)
 	res->text[0] = 0;
 	rc = check_run(&in, &res->faults);
 	assert_int_equal(rc, res->faults ? DAXKV_CORRUPT : 0);
-	assert_int_equal(res->reports, res->faults < CHECK_MAX_REPORTS ? res->faults : CHECK_MAX_REPORTS);
+	assert_int_equal(res->reports,
+	                 res->faults < CHECK_MAX_REPORTS ? res->faults : CHECK_MAX_REPORTS);
 }
 
 static void expect_clean(const struct image *im)

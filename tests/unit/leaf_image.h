@@ -19,13 +19,17 @@ struct mem { /* the page at offset PSIZE of a small file in memory, seen by a re
 static inline void mem_open(struct mem *m)
 {
 	m->map = (struct map){.base = file, .size = 2 * PSIZE};
-	m->view = (struct view){.map = &m->map, .base = m->map.base, .psize = PSIZE, .snapshot = 100};
+	m->view =
+	    (struct view){.map = &m->map, .base = m->map.base, .psize = PSIZE, .snapshot = 100};
 	leaf_open(&m->view, (const void *)page, PSIZE, &m->leaf);
 }
 
 static inline struct item item_of(const char *key, const char *value)
 {
-	return (struct item){.key = (const uint8_t *)key, .klen = (uint32_t)strlen(key), .val = (const uint8_t *)value, .vlen = (uint32_t)strlen(value)};
+	return (struct item){.key = (const uint8_t *)key,
+	                     .klen = (uint32_t)strlen(key),
+	                     .val = (const uint8_t *)value,
+	                     .vlen = (uint32_t)strlen(value)};
 }
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * map_helpers.h - what the tests of map.c share: making a mapped file and looking at it from outside.
+ * map_helpers.h - what the tests of map.c share: making a mapped file and looking at it from
+ * outside.
  */
 #ifndef DAXKV_TEST_MAP_HELPERS_H
 #define DAXKV_TEST_MAP_HELPERS_H
@@ -52,8 +53,8 @@ static inline int made(struct map *map, const char *path, uint64_t size, uint64_
 	return rc ? rc : map_attach(map, size, max, DAXKV_PMEM_AUTO, false);
 }
 
-/* empty_space - whether p lies in reserved space with nothing in it. A mapping beyond the end of the file cannot be read either, so the
- * kernel's list of mappings is asked. */
+/* empty_space - whether p lies in reserved space with nothing in it. A mapping beyond the end of
+ * the file cannot be read either, so the kernel's list of mappings is asked. */
 static inline bool empty_space(const uint8_t *p)
 {
 	char line[PATH_MAX + 128], perms[8];
@@ -61,7 +62,8 @@ static inline bool empty_space(const uint8_t *p)
 	bool empty = false;
 	FILE *f = fopen("/proc/self/maps", "re");
 	while (f && !empty && fgets(line, sizeof line, f))
-		if (sscanf(line, "%lx-%lx %7s", &from, &to, perms) == 3 && (uintptr_t)p >= from && (uintptr_t)p < to)
+		if (sscanf(line, "%lx-%lx %7s", &from, &to, perms) == 3 && (uintptr_t)p >= from &&
+		    (uintptr_t)p < to)
 			empty = strcmp(perms, "---p") == 0;
 	if (f)
 		fclose(f);
@@ -71,8 +73,9 @@ static inline bool empty_space(const uint8_t *p)
 /* as_before - the checks after a failed growth from size. */
 static inline bool as_before(const struct map *map, const char *path, uint64_t size)
 {
-	return map->size == size && length_of(path) == size && memcmp(map->base, "head", 4) == 0 && readable(map->base + size - 1) &&
-	       empty_space(map->base + size) && empty_space(map->base + size + STEP);
+	return map->size == size && length_of(path) == size && memcmp(map->base, "head", 4) == 0 &&
+	       readable(map->base + size - 1) && empty_space(map->base + size) &&
+	       empty_space(map->base + size + STEP);
 }
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * scratch.h - a directory for a unit test's files, and child processes for what would disturb the test itself: limits, mounts, denied
- * system calls. A child has no cmocka: it uses CHECK and returns 0, or SKIPPED after it has said why.
+ * scratch.h - a directory for a unit test's files, and child processes for what would disturb the
+ * test itself: limits, mounts, denied system calls. A child has no cmocka: it uses CHECK and
+ * returns 0, or SKIPPED after it has said why.
  */
 #ifndef DAXKV_TEST_SCRATCH_H
 #define DAXKV_TEST_SCRATCH_H
@@ -26,12 +27,13 @@
 #include <cmocka.h>
 
 #define SKIPPED 77
-#define CHECK(condition)                                                                                                                   \
-	do {                                                                                                                               \
-		if (!(condition)) {                                                                                                        \
-			fprintf(stderr, "%s:%d: %s (errno %d; %s)\n", __FILE__, __LINE__, #condition, errno, daxkv_errmsg());              \
-			return 1;                                                                                                          \
-		}                                                                                                                          \
+#define CHECK(condition)                                                                           \
+	do {                                                                                       \
+		if (!(condition)) {                                                                \
+			fprintf(stderr, "%s:%d: %s (errno %d; %s)\n", __FILE__, __LINE__,          \
+			        #condition, errno, daxkv_errmsg());                                \
+			return 1;                                                                  \
+		}                                                                                  \
 	} while (0)
 
 const char *daxkv_errmsg(void);
@@ -49,7 +51,8 @@ static inline int scratch_make(void **state)
 	return mkdtemp(scratch_dir) ? 0 : -1;
 }
 
-static inline int scratch_remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+static inline int scratch_remove_one(const char *path, const struct stat *st, int type,
+                                     struct FTW *ftw)
 {
 	(void)st;
 	(void)type;

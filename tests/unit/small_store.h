@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * small_store.h - what the tests of the engine's modules share: small real stores, entries by text or by number, and the image of a store as a
- * crash of its process would leave it.
+ * small_store.h - what the tests of the engine's modules share: small real stores, entries by text
+ * or by number, and the image of a store as a crash of its process would leave it.
  */
 #ifndef DAXKV_TEST_STORE_H
 #define DAXKV_TEST_STORE_H
 
-#include "txn/store.h"
 #include "scratch.h"
+#include "txn/store.h"
 
-#define OK(call)                                                                                                                           \
-	do {                                                                                                                               \
-		int result_of_call = (call);                                                                                               \
-		if (result_of_call)                                                                                                        \
-			fail_msg("%s:%d: %s: %s: %s", __FILE__, __LINE__, #call, daxkv_strerror(result_of_call), daxkv_errmsg());          \
+#define OK(call)                                                                                   \
+	do {                                                                                       \
+		int result_of_call = (call);                                                       \
+		if (result_of_call)                                                                \
+			fail_msg("%s:%d: %s: %s: %s", __FILE__, __LINE__, #call,                   \
+			         daxkv_strerror(result_of_call), daxkv_errmsg());                  \
 	} while (0)
 
 static inline struct daxkv_store *store_open(const char *name, struct daxkv_options o)
@@ -33,7 +34,8 @@ static inline void store_made_sure(struct daxkv_store *store)
 	daxkv_txn_abort(txn);
 }
 
-/* store_new - a fresh store, flushed by cache lines whatever the filesystem, so that nothing waits for a disk. */
+/* store_new - a fresh store, flushed by cache lines whatever the filesystem, so that nothing waits
+ * for a disk. */
 static inline struct daxkv_store *store_new(const char *name, unsigned int page_size)
 {
 	char lock[64];
@@ -41,7 +43,9 @@ static inline struct daxkv_store *store_new(const char *name, unsigned int page_
 	snprintf(lock, sizeof lock, "%s-lock", name);
 	unlink(scratch_path(name));
 	unlink(scratch_path(lock)); /* a test that failed may have left its store open */
-	struct daxkv_store *store = store_open(name, (struct daxkv_options){.flags = DAXKV_CREATE, .page_size = page_size, .pmem = DAXKV_PMEM_FORCE});
+	struct daxkv_store *store = store_open(
+	    name, (struct daxkv_options){
+	              .flags = DAXKV_CREATE, .page_size = page_size, .pmem = DAXKV_PMEM_FORCE});
 
 	store_made_sure(store);
 	return store;
@@ -73,7 +77,8 @@ static inline void store_done(struct daxkv_store *store)
 	OK(daxkv_close(store));
 }
 
-/* store_image - the bytes that a store's users see now, as a file of its own: what a crash of the process leaves. */
+/* store_image - the bytes that a store's users see now, as a file of its own: what a crash of the
+ * process leaves. */
 static inline void store_image(const struct daxkv_store *store, const char *name)
 {
 	int fd = open(scratch_path(name), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -145,7 +150,8 @@ static inline daxkv_db db_of(struct daxkv_txn *txn, const char *name, unsigned i
 	return db;
 }
 
-static inline int put(struct daxkv_txn *txn, daxkv_db db, const char *key, const char *value, unsigned int flags)
+static inline int put(struct daxkv_txn *txn, daxkv_db db, const char *key, const char *value,
+                      unsigned int flags)
 {
 	struct daxkv_val k = text(key), v = text(value);
 
@@ -170,7 +176,8 @@ static inline bool has(struct daxkv_txn *txn, daxkv_db db, const char *key, cons
 	return rc == 0 && v.size == strlen(value) && memcmp(v.data, value, v.size) == 0;
 }
 
-/* Numbered entries: key n is 16 bytes with a common prefix of 8, its value depends on n, version and length. */
+/* Numbered entries: key n is 16 bytes with a common prefix of 8, its value depends on n, version
+ * and length. */
 static inline struct daxkv_val key_n(char buf[17], uint64_t n)
 {
 	snprintf(buf, 17, "numbered%08lu", (unsigned long)(n % 100000000));
@@ -183,7 +190,8 @@ static inline void fill_n(uint8_t *p, size_t len, uint64_t n, uint64_t version)
 		p[i] = (uint8_t)(n * 31 + version * 131 + i * 7 + i / 251);
 }
 
-static inline int put_n(struct daxkv_txn *txn, daxkv_db db, uint64_t n, size_t len, uint64_t version)
+static inline int put_n(struct daxkv_txn *txn, daxkv_db db, uint64_t n, size_t len,
+                        uint64_t version)
 {
 	uint8_t small[256], *p = len <= sizeof small ? small : malloc(len);
 	char buf[17];
@@ -206,7 +214,8 @@ static inline int del_n(struct daxkv_txn *txn, daxkv_db db, uint64_t n)
 	return daxkv_del(txn, db, &k, NULL);
 }
 
-static inline bool has_n(struct daxkv_txn *txn, daxkv_db db, uint64_t n, size_t len, uint64_t version)
+static inline bool has_n(struct daxkv_txn *txn, daxkv_db db, uint64_t n, size_t len,
+                         uint64_t version)
 {
 	char buf[17];
 	struct daxkv_val k = key_n(buf, n), v;
@@ -214,7 +223,8 @@ static inline bool has_n(struct daxkv_txn *txn, daxkv_db db, uint64_t n, size_t 
 	if (daxkv_get(txn, db, &k, &v) || v.size != len)
 		return false;
 	for (size_t i = 0; i < len; i++)
-		if (((const uint8_t *)v.data)[i] != (uint8_t)(n * 31 + version * 131 + i * 7 + i / 251))
+		if (((const uint8_t *)v.data)[i] !=
+		    (uint8_t)(n * 31 + version * 131 + i * 7 + i / 251))
 			return false;
 	return true;
 }
@@ -236,7 +246,8 @@ static inline void put_one(struct daxkv_store *store, const char *key, const cha
 	OK(daxkv_txn_commit(txn));
 }
 
-static inline void put_some(struct daxkv_store *store, uint64_t from, uint64_t to, size_t len, uint64_t version)
+static inline void put_some(struct daxkv_store *store, uint64_t from, uint64_t to, size_t len,
+                            uint64_t version)
 {
 	struct daxkv_txn *txn = begin(store);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* poison.c - "poison FILE OFFSET": tell the kernel that the memory behind that byte of a file on a DAX filesystem has failed. Needs root. */
+/* poison.c - "poison FILE OFFSET": tell the kernel that the memory behind that byte of a file on a
+ * DAX filesystem has failed. Needs root. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <signal.h>
@@ -26,7 +27,8 @@ int main(int argc, char **argv)
 
 	signal(SIGBUS, on_sigbus);
 	if (fd >= 0)
-		page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)(strtoull(argv[2], NULL, 0) & ~(unsigned long long)4095));
+		page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		            (off_t)(strtoull(argv[2], NULL, 0) & ~(unsigned long long)4095));
 	if (page != MAP_FAILED)
 		(void)*(volatile char *)page; /* madvise poisons pages that are there */
 	if (page == MAP_FAILED || madvise(page, 4096, MADV_HWPOISON) != 0) {

@@ -41,7 +41,8 @@ int main(int argc, char **argv)
 		rc = mdb_env_open(env, argv[optind], flags, 0600);
 		if (!rc) {
 			action = "copying";
-			rc = argc - optind == 1 ? mdb_env_copyfd2(env, STDOUT_FILENO, copy) : mdb_env_copy2(env, argv[optind + 1], copy);
+			rc = argc - optind == 1 ? mdb_env_copyfd2(env, STDOUT_FILENO, copy)
+			                        : mdb_env_copy2(env, argv[optind + 1], copy);
 		}
 		mdb_env_close(env);
 	}
@@ -50,6 +51,7 @@ int main(int argc, char **argv)
 		raise(SIGPIPE);
 	}
 	if (rc)
-		fprintf(stderr, "%s: %s failed, error %d (%s)\n", tool_name, action, rc, mdb_strerror(rc));
+		fprintf(stderr, "%s: %s failed, error %d (%s)\n", tool_name, action, rc,
+		        mdb_strerror(rc));
 	return rc != 0;
 }

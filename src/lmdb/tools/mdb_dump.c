@@ -10,8 +10,9 @@
 static const struct {
 	unsigned int flag;
 	const char *name;
-} flag_names[] = {{MDB_REVERSEKEY, "reversekey"}, {MDB_DUPSORT, "dupsort"},       {MDB_INTEGERKEY, "integerkey"},
-                  {MDB_DUPFIXED, "dupfixed"},     {MDB_INTEGERDUP, "integerdup"}, {MDB_REVERSEDUP, "reversedup"}};
+} flag_names[] = {{MDB_REVERSEKEY, "reversekey"}, {MDB_DUPSORT, "dupsort"},
+                  {MDB_INTEGERKEY, "integerkey"}, {MDB_DUPFIXED, "dupfixed"},
+                  {MDB_INTEGERDUP, "integerdup"}, {MDB_REVERSEDUP, "reversedup"}};
 
 struct dump {
 	bool print, list;
@@ -96,7 +97,8 @@ static int dump_database(MDB_txn *txn, const char *name, MDB_dbi dbi, void *arg)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: %s [-V] [-f output] [-l] [-n] [-p] [-a|-s subdb] dbpath\n", tool_name);
+	fprintf(stderr, "usage: %s [-V] [-f output] [-l] [-n] [-p] [-a|-s subdb] dbpath\n",
+	        tool_name);
 	return 1;
 }
 
@@ -111,7 +113,8 @@ static int run(MDB_env *env, const char *path, struct dump *dump, bool all, cons
 	if (all || dump->list) {
 		rc = tool_named(txn, dump_database, dump);
 		if (!rc && !dump->seen) {
-			fprintf(stderr, "%s: %s does not contain multiple databases\n", tool_name, path);
+			fprintf(stderr, "%s: %s does not contain multiple databases\n", tool_name,
+			        path);
 			rc = MDB_NOTFOUND;
 		}
 	} else {

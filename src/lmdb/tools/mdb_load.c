@@ -41,15 +41,16 @@ static ssize_t line_read(struct load *load)
 	return n;
 }
 
-/* ---- headers -------------------------------------------------------------------------------------------------------------- */
+/* ---- headers --------------------------------------------------------------------------------- */
 
 static unsigned int flag_of(const char *word)
 {
 	static const struct {
 		const char *word;
 		unsigned int flag;
-	} words[] = {{"reversekey", MDB_REVERSEKEY}, {"dupsort", MDB_DUPSORT},   {"duplicates", MDB_DUPSORT},
-	             {"integerkey", MDB_INTEGERKEY}, {"dupfixed", MDB_DUPFIXED}, {"integerdup", MDB_INTEGERDUP},
+	} words[] = {{"reversekey", MDB_REVERSEKEY}, {"dupsort", MDB_DUPSORT},
+	             {"duplicates", MDB_DUPSORT},    {"integerkey", MDB_INTEGERKEY},
+	             {"dupfixed", MDB_DUPFIXED},     {"integerdup", MDB_INTEGERDUP},
 	             {"reversedup", MDB_REVERSEDUP}};
 
 	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
@@ -70,7 +71,9 @@ static int head_line(struct load *load)
 		return atoi(value) > 3 ? bad(load, "unsupported VERSION") : 0;
 	if (strcmp(load->line, "format") == 0) {
 		load->print = strcmp(value, "print") == 0;
-		return load->print || strcmp(value, "bytevalue") == 0 ? 0 : bad(load, "unsupported FORMAT");
+		return load->print || strcmp(value, "bytevalue") == 0
+		           ? 0
+		           : bad(load, "unsupported FORMAT");
 	}
 	if (strcmp(load->line, "type") == 0)
 		return strcmp(value, "btree") == 0 ? 0 : bad(load, "unsupported type");
@@ -82,11 +85,14 @@ static int head_line(struct load *load)
 	if (strcmp(load->line, "mapsize") == 0)
 		return sscanf(value, "%zu", &load->mapsize) == 1 ? 0 : bad(load, "invalid mapsize");
 	if (strcmp(load->line, "maxreaders") == 0)
-		return sscanf(value, "%u", &load->maxreaders) == 1 ? 0 : bad(load, "invalid maxreaders");
+		return sscanf(value, "%u", &load->maxreaders) == 1
+		           ? 0
+		           : bad(load, "invalid maxreaders");
 	if ((flag = flag_of(load->line)) != 0)
 		load->flags = atoi(value) ? load->flags | flag : load->flags & ~flag;
 	else if (strcmp(load->line, "db_pagesize") != 0 && strcmp(load->line, "mapaddr") != 0)
-		fprintf(stderr, "%s: line %zu: unrecognized keyword ignored: %s\n", tool_name, load->number, load->line);
+		fprintf(stderr, "%s: line %zu: unrecognized keyword ignored: %s\n", tool_name,
+		        load->number, load->line);
 	return 0;
 }
 
@@ -108,11 +114,14 @@ static int head_read(struct load *load, bool *more)
 	return 0;
 }
 
-/* ---- entries -------------------------------------------------------------------------------------------------------------- */
+/* ---- entries --------------------------------------------------------------------------------- */
 
 static int digit(char c)
 {
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+	return c >= '0' && c <= '9'   ? c - '0'
+	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
+	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
+	                              : -1;
 }
 
 /* decode - the bytes that the text stands for, in its place. */
@@ -124,13 +133,15 @@ static int decode(const struct load *load, char *text, size_t size, MDB_val *v)
 	for (size_t i = 0; i < size;) {
 		bool escape = (load->print || load->text) && text[i] == '\\';
 
-		if ((load->print || load->text) && (!escape || (i + 1 < size && text[i + 1] == '\\'))) {
+		if ((load->print || load->text) &&
+		    (!escape || (i + 1 < size && text[i + 1] == '\\'))) {
 			i += escape;
 			*out++ = text[i++];
 			continue;
 		}
 		i += escape;
-		int high = i < size ? digit(text[i]) : -1, low = i + 1 < size ? digit(text[i + 1]) : -1;
+		int high = i < size ? digit(text[i]) : -1,
+		    low = i + 1 < size ? digit(text[i + 1]) : -1;
 
 		if (high < 0 || low < 0)
 			return bad(load, "bad hexadecimal digits");
@@ -190,7 +201,8 @@ static int database_open(struct load *load, MDB_txn **txn, MDB_dbi *dbi, MDB_cur
 	return rc;
 }
 
-/* put - with -a in the order of the input: a key that is the last one's again gets another duplicate. */
+/* put - with -a in the order of the input: a key that is the last one's again gets another
+ * duplicate. */
 static int put(struct load *load, MDB_cursor *c, MDB_val *key, MDB_val *data)
 {
 	unsigned int flags = load->put_flags;
@@ -293,7 +305,8 @@ static int run(struct load *load)
 			rc = head_read(load, &more);
 	}
 	if (ferror(stdin)) {
-		fprintf(stderr, "%s: line %zu: the input cannot be read\n", tool_name, load->number + 1);
+		fprintf(stderr, "%s: line %zu: the input cannot be read\n", tool_name,
+		        load->number + 1);
 		rc = EIO;
 	}
 	if (load->env)
@@ -303,7 +316,8 @@ static int run(struct load *load)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: %s [-V] [-a] [-f input] [-n] [-s name] [-N] [-T] dbpath\n", tool_name);
+	fprintf(stderr, "usage: %s [-V] [-a] [-f input] [-n] [-s name] [-N] [-T] dbpath\n",
+	        tool_name);
 	return 1;
 }
 

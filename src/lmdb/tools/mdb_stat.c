@@ -8,8 +8,10 @@
 
 static void print_stat(const MDB_stat *st)
 {
-	printf("  Tree depth: %u\n  Branch pages: %zu\n  Leaf pages: %zu\n  Overflow pages: %zu\n  Entries: %zu\n", st->ms_depth,
-	       st->ms_branch_pages, st->ms_leaf_pages, st->ms_overflow_pages, st->ms_entries);
+	printf("  Tree depth: %u\n  Branch pages: %zu\n  Leaf pages: %zu\n  Overflow pages: %zu\n  "
+	       "Entries: %zu\n",
+	       st->ms_depth, st->ms_branch_pages, st->ms_leaf_pages, st->ms_overflow_pages,
+	       st->ms_entries);
 }
 
 static int print_env(MDB_env *env)
@@ -22,10 +24,12 @@ static int print_env(MDB_env *env)
 		rc = mdb_env_stat(env, &st);
 	if (rc)
 		return tool_fail("mdb_env_info", rc);
-	printf("Environment Info\n  Map address: %p\n  Map size: %zu\n  Page size: %u\n  Max pages: %zu\n  Number of pages used: %zu\n",
-	       info.me_mapaddr, info.me_mapsize, st.ms_psize, info.me_mapsize / st.ms_psize, info.me_last_pgno + 1);
-	printf("  Last transaction ID: %zu\n  Max readers: %u\n  Number of readers used: %u\n", info.me_last_txnid, info.me_maxreaders,
-	       info.me_numreaders);
+	printf("Environment Info\n  Map address: %p\n  Map size: %zu\n  Page size: %u\n  Max "
+	       "pages: %zu\n  Number of pages used: %zu\n",
+	       info.me_mapaddr, info.me_mapsize, st.ms_psize, info.me_mapsize / st.ms_psize,
+	       info.me_last_pgno + 1);
+	printf("  Last transaction ID: %zu\n  Max readers: %u\n  Number of readers used: %u\n",
+	       info.me_last_txnid, info.me_maxreaders, info.me_numreaders);
 	return 0;
 }
 
@@ -116,7 +120,8 @@ static int run(MDB_env *env, const struct wish *wish)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: %s [-V] [-n] [-e] [-r[r]] [-f[f[f]]] [-a|-s subdb] dbpath\n", tool_name);
+	fprintf(stderr, "usage: %s [-V] [-n] [-e] [-r[r]] [-f[f[f]]] [-a|-s subdb] dbpath\n",
+	        tool_name);
 	return 1;
 }
 

@@ -41,7 +41,8 @@ MDB_env *tool_open(const char *path, unsigned int flags, mode_t mode)
 	return NULL;
 }
 
-int tool_named(MDB_txn *txn, int (*use)(MDB_txn *txn, const char *name, MDB_dbi dbi, void *arg), void *arg)
+int tool_named(MDB_txn *txn, int (*use)(MDB_txn *txn, const char *name, MDB_dbi dbi, void *arg),
+               void *arg)
 {
 	MDB_cursor *c;
 	MDB_val key, data;

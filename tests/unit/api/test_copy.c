@@ -233,8 +233,8 @@ static struct daxkv_store *damaged(struct daxkv_store *store, uint64_t off)
 {
 	store_image(store, "bad");
 	image_flip("bad", off);
-	return store_open("bad",
-	                  (struct daxkv_options){.flags = DAXKV_READ_ONLY, .pmem = DAXKV_PMEM_FORCE});
+	return store_open(
+	    "bad", (struct daxkv_options){.flags = DAXKV_READ_ONLY, .pmem = DAXKV_PMEM_FORCE});
 }
 
 /* walk - all entries, one by one or many a call; the first error. */
@@ -289,7 +289,8 @@ static void damage_is_met_by_who_verifies(void **state)
 	daxkv_cursor_close(c);
 	daxkv_txn_abort(txn);
 	const struct fmt_super *super = (const void *)store->map.base;
-	const struct fmt_desc *desc = (const void *)(store->map.base + load_word(&super->main_desc));
+	const struct fmt_desc *desc =
+	    (const void *)(store->map.base + load_word(&super->main_desc));
 	const struct fmt_page *root = (const void *)(store->map.base + load_word(&desc->root));
 
 	assert_int_equal(root->type, FMT_INNER);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Cursors: every move in databases with and without duplicates, places kept while the tree changes, changes through a cursor, and lives. */
+/* Cursors: every move in databases with and without duplicates, places kept while the tree changes,
+ * changes through a cursor, and lives. */
 #include "small_store.h"
 
 #define MAIN DAXKV_MAIN
@@ -28,13 +29,15 @@ static bool moved(struct daxkv_cursor *c, enum daxkv_cursor_op op, const char *e
 	if (!*expected)
 		return rc == DAXKV_NOT_FOUND;
 	OK(rc);
-	snprintf(got, sizeof got, "%.*s=%.*s", (int)k.size, (char *)k.data, (int)v.size, (char *)v.data);
+	snprintf(got, sizeof got, "%.*s=%.*s", (int)k.size, (char *)k.data, (int)v.size,
+	         (char *)v.data);
 	if (strcmp(got, expected) != 0)
 		print_error("at %s, not at %s\n", got, expected);
 	return strcmp(got, expected) == 0;
 }
 
-static bool sought(struct daxkv_cursor *c, enum daxkv_cursor_op op, const char *key, const char *value, const char *expected)
+static bool sought(struct daxkv_cursor *c, enum daxkv_cursor_op op, const char *key,
+                   const char *value, const char *expected)
 {
 	struct daxkv_val k = text(key), v = text(value ? value : "");
 	char got[128];
@@ -42,13 +45,15 @@ static bool sought(struct daxkv_cursor *c, enum daxkv_cursor_op op, const char *
 	if (!*expected)
 		return rc == DAXKV_NOT_FOUND;
 	OK(rc);
-	snprintf(got, sizeof got, "%.*s=%.*s", (int)k.size, (char *)k.data, (int)v.size, (char *)v.data);
+	snprintf(got, sizeof got, "%.*s=%.*s", (int)k.size, (char *)k.data, (int)v.size,
+	         (char *)v.data);
 	if (strcmp(got, expected) != 0)
 		print_error("at %s, not at %s\n", got, expected);
 	return strcmp(got, expected) == 0;
 }
 
-static int cursor_put(struct daxkv_cursor *c, const char *key, const char *value, unsigned int flags)
+static int cursor_put(struct daxkv_cursor *c, const char *key, const char *value,
+                      unsigned int flags)
 {
 	struct daxkv_val k = text(key), v = text(value);
 	return daxkv_cursor_put(c, &k, &v, flags);
@@ -61,10 +66,14 @@ static void moves_in_an_empty_database(void **state)
 	for (int round = 0; round < 2; round++) { /* never used; emptied */
 		struct daxkv_txn *txn = begin(store);
 		struct daxkv_cursor *c = cursor(txn, MAIN);
-		const enum daxkv_cursor_op ops[] = {DAXKV_FIRST, DAXKV_LAST, DAXKV_NEXT, DAXKV_PREV, DAXKV_NEXT_KEY, DAXKV_PREV_KEY, DAXKV_NEXT_DUP, DAXKV_PREV_DUP};
+		const enum daxkv_cursor_op ops[] = {DAXKV_FIRST,    DAXKV_LAST,     DAXKV_NEXT,
+		                                    DAXKV_PREV,     DAXKV_NEXT_KEY, DAXKV_PREV_KEY,
+		                                    DAXKV_NEXT_DUP, DAXKV_PREV_DUP};
 		for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
 			assert_true(moved(c, ops[i], ""));
-		assert_true(sought(c, DAXKV_SEEK, "a", NULL, "") && sought(c, DAXKV_SEEK_GE, "a", NULL, "") && sought(c, DAXKV_SEEK_LE, "a", NULL, ""));
+		assert_true(sought(c, DAXKV_SEEK, "a", NULL, "") &&
+		            sought(c, DAXKV_SEEK_GE, "a", NULL, "") &&
+		            sought(c, DAXKV_SEEK_LE, "a", NULL, ""));
 		OK(put(txn, MAIN, "a", "1", 0));
 		assert_true(moved(c, DAXKV_NEXT, "a=1"));
 		OK(daxkv_cursor_del(c, 0));
@@ -93,12 +102,14 @@ static void unpositioned(void **state)
 	assert_int_equal(daxkv_cursor_del(c, 0), EINVAL);
 	assert_int_equal(daxkv_cursor_count(c, &n), EINVAL);
 	assert_int_equal(cursor_put(c, "a", "9", DAXKV_CURRENT), EINVAL);
-	assert_true(moved(c, DAXKV_PREV, "b=2")); /* LAST */
+	assert_true(moved(c, DAXKV_PREV, "b=2"));           /* LAST */
 	assert_true(sought(c, DAXKV_SEEK, "aa", NULL, "")); /* a failed seek gives the place up */
 	assert_int_equal(daxkv_cursor_get(c, &k, &v, DAXKV_GET_CURRENT), EINVAL);
 	assert_true(moved(c, DAXKV_NEXT, "a=1"));
-	assert_true(moved(c, DAXKV_PREV, "") && moved(c, DAXKV_GET_CURRENT, "a=1")); /* a failed move does not */
-	assert_true(moved(c, DAXKV_NEXT, "b=2") && moved(c, DAXKV_NEXT, "") && moved(c, DAXKV_GET_CURRENT, "b=2"));
+	assert_true(moved(c, DAXKV_PREV, "") &&
+	            moved(c, DAXKV_GET_CURRENT, "a=1")); /* a failed move does not */
+	assert_true(moved(c, DAXKV_NEXT, "b=2") && moved(c, DAXKV_NEXT, "") &&
+	            moved(c, DAXKV_GET_CURRENT, "b=2"));
 	daxkv_txn_abort(txn);
 	store_done(store);
 }
@@ -149,20 +160,32 @@ static void moves_among_duplicates(void **state)
 	struct daxkv_cursor *c = cursor(txn, db);
 	uint64_t n = 0;
 	(void)state;
-	static const char *const pairs[][2] = {{"a", "1"}, {"b", "1"}, {"b", "2"}, {"b", "3"}, {"c", "1"}, {"d", "1"}, {"d", "2"}};
+	static const char *const pairs[][2] = {{"a", "1"}, {"b", "1"}, {"b", "2"}, {"b", "3"},
+	                                       {"c", "1"}, {"d", "1"}, {"d", "2"}};
 	for (size_t i = 0; i < 7; i++)
 		OK(put(txn, db, pairs[i * 3 % 7][0], pairs[i * 3 % 7][1], 0));
-	assert_true(moved(c, DAXKV_FIRST, "a=1") && moved(c, DAXKV_NEXT_DUP, "") && moved(c, DAXKV_PREV_DUP, ""));
-	assert_true(moved(c, DAXKV_NEXT_KEY, "b=1") && moved(c, DAXKV_NEXT_DUP, "b=2") && moved(c, DAXKV_NEXT_DUP, "b=3") && moved(c, DAXKV_NEXT_DUP, ""));
-	assert_true(moved(c, DAXKV_GET_CURRENT, "b=3") && moved(c, DAXKV_NEXT, "c=1") && moved(c, DAXKV_PREV_KEY, "b=3"));
-	assert_true(moved(c, DAXKV_FIRST_DUP, "b=1") && moved(c, DAXKV_LAST_DUP, "b=3") && moved(c, DAXKV_PREV_DUP, "b=2"));
+	assert_true(moved(c, DAXKV_FIRST, "a=1") && moved(c, DAXKV_NEXT_DUP, "") &&
+	            moved(c, DAXKV_PREV_DUP, ""));
+	assert_true(moved(c, DAXKV_NEXT_KEY, "b=1") && moved(c, DAXKV_NEXT_DUP, "b=2") &&
+	            moved(c, DAXKV_NEXT_DUP, "b=3") && moved(c, DAXKV_NEXT_DUP, ""));
+	assert_true(moved(c, DAXKV_GET_CURRENT, "b=3") && moved(c, DAXKV_NEXT, "c=1") &&
+	            moved(c, DAXKV_PREV_KEY, "b=3"));
+	assert_true(moved(c, DAXKV_FIRST_DUP, "b=1") && moved(c, DAXKV_LAST_DUP, "b=3") &&
+	            moved(c, DAXKV_PREV_DUP, "b=2"));
 	OK(daxkv_cursor_count(c, &n));
 	assert_true(n == 3 && moved(c, DAXKV_GET_CURRENT, "b=2"));
-	assert_true(moved(c, DAXKV_NEXT_KEY, "c=1") && moved(c, DAXKV_NEXT_KEY, "d=1") && moved(c, DAXKV_NEXT_KEY, "") && moved(c, DAXKV_NEXT, "d=2"));
+	assert_true(moved(c, DAXKV_NEXT_KEY, "c=1") && moved(c, DAXKV_NEXT_KEY, "d=1") &&
+	            moved(c, DAXKV_NEXT_KEY, "") && moved(c, DAXKV_NEXT, "d=2"));
 	assert_true(moved(c, DAXKV_LAST, "d=2") && moved(c, DAXKV_PREV_KEY, "c=1"));
-	assert_true(sought(c, DAXKV_SEEK, "b", NULL, "b=1") && sought(c, DAXKV_SEEK_LE, "b", NULL, "b=3") && sought(c, DAXKV_SEEK_GE, "bb", NULL, "c=1"));
-	assert_true(sought(c, DAXKV_SEEK_PAIR, "b", "2", "b=2") && sought(c, DAXKV_SEEK_PAIR, "b", "22", "") && sought(c, DAXKV_SEEK_PAIR, "x", "1", ""));
-	assert_true(sought(c, DAXKV_SEEK_PAIR_GE, "b", "22", "b=3") && sought(c, DAXKV_SEEK_PAIR_GE, "b", "4", "") && sought(c, DAXKV_SEEK_PAIR_GE, "b", "", "b=1"));
+	assert_true(sought(c, DAXKV_SEEK, "b", NULL, "b=1") &&
+	            sought(c, DAXKV_SEEK_LE, "b", NULL, "b=3") &&
+	            sought(c, DAXKV_SEEK_GE, "bb", NULL, "c=1"));
+	assert_true(sought(c, DAXKV_SEEK_PAIR, "b", "2", "b=2") &&
+	            sought(c, DAXKV_SEEK_PAIR, "b", "22", "") &&
+	            sought(c, DAXKV_SEEK_PAIR, "x", "1", ""));
+	assert_true(sought(c, DAXKV_SEEK_PAIR_GE, "b", "22", "b=3") &&
+	            sought(c, DAXKV_SEEK_PAIR_GE, "b", "4", "") &&
+	            sought(c, DAXKV_SEEK_PAIR_GE, "b", "", "b=1"));
 	OK(daxkv_txn_commit(txn));
 	store_done(store);
 }
@@ -190,7 +213,8 @@ static void duplicates_over_many_leaves(void **state)
 		snprintf(expected, sizeof expected, "b=%06d", i);
 		assert_true(moved(c, DAXKV_NEXT_DUP, expected));
 	}
-	assert_true(moved(c, DAXKV_NEXT_DUP, "") && moved(c, DAXKV_NEXT_KEY, "c=x") && moved(c, DAXKV_PREV_KEY, "b=001499"));
+	assert_true(moved(c, DAXKV_NEXT_DUP, "") && moved(c, DAXKV_NEXT_KEY, "c=x") &&
+	            moved(c, DAXKV_PREV_KEY, "b=001499"));
 	assert_true(moved(c, DAXKV_FIRST_DUP, "b=000000") && moved(c, DAXKV_PREV, "a=x"));
 	assert_true(sought(c, DAXKV_SEEK_PAIR, "b", "000777", "b=000777"));
 	OK(daxkv_cursor_del(c, DAXKV_NO_DUP_DATA));
@@ -213,12 +237,16 @@ static void place_is_kept_while_the_tree_changes(void **state)
 		c[i] = cursor(txn, MAIN);
 		OK(daxkv_cursor_get(c[i], &k, &v, DAXKV_SEEK));
 	}
-	for (uint64_t i = 0; i < 1000; i++) /* splits everywhere, and the records under the odd cursors go */
+	for (uint64_t i = 0; i < 1000;
+	     i++) /* splits everywhere, and the records under the odd cursors go */
 		OK(i % 200 == 100 ? del_n(txn, MAIN, i) : put_n(txn, MAIN, i, 30, 1));
 	for (uint64_t i = 0; i < 10; i++) {
 		struct daxkv_val k, v;
 		char buf[17];
-		OK(daxkv_cursor_get(c[i], &k, &v, i % 2 ? DAXKV_NEXT : DAXKV_GET_CURRENT)); /* what followed the record that is gone */
+		OK(daxkv_cursor_get(
+		    c[i], &k, &v,
+		    i % 2 ? DAXKV_NEXT
+		          : DAXKV_GET_CURRENT)); /* what followed the record that is gone */
 		assert_memory_equal(k.data, key_n(buf, i * 100 + i % 2).data, 16);
 		OK(daxkv_cursor_get(c[i], &k, &v, DAXKV_NEXT));
 		assert_memory_equal(k.data, key_n(buf, i * 100 + i % 2 + 1).data, 16);
@@ -284,7 +312,8 @@ static void put_through_the_cursor(void **state)
 	OK(cursor_put(d, "k", "1", 0));
 	assert_true(moved(d, DAXKV_GET_CURRENT, "k=1") && moved(d, DAXKV_NEXT_DUP, "k=2"));
 	OK(cursor_put(d, "k", "0", DAXKV_CURRENT)); /* the pair moves to its new place */
-	assert_true(moved(d, DAXKV_GET_CURRENT, "k=0") && moved(d, DAXKV_NEXT, "k=1") && moved(d, DAXKV_NEXT, ""));
+	assert_true(moved(d, DAXKV_GET_CURRENT, "k=0") && moved(d, DAXKV_NEXT, "k=1") &&
+	            moved(d, DAXKV_NEXT, ""));
 	assert_int_equal(cursor_put(d, "k", "1", DAXKV_NO_DUP_DATA), DAXKV_EXIST);
 	OK(daxkv_cursor_del(d, 0));
 	assert_true(moved(d, DAXKV_FIRST, "k=0") && moved(d, DAXKV_NEXT, ""));
@@ -332,7 +361,8 @@ static void lives(void **state)
 	store_done(store);
 }
 
-/* A parent's cursor keeps its place while a child changes the tree under it, whatever becomes of the child. */
+/* A parent's cursor keeps its place while a child changes the tree under it, whatever becomes of
+ * the child. */
 static void place_of_a_parents_cursor(void **state)
 {
 	struct daxkv_store *store = store_new("c", 512);
@@ -349,7 +379,8 @@ static void place_of_a_parents_cursor(void **state)
 		OK(daxkv_cursor_get(c, &k, &v, DAXKV_SEEK));
 		child = begin_in(txn);
 		for (uint64_t i = 0; i < 200; i++)
-			OK(i < 90 && i % 2 == 0 ? del_n(child, MAIN, i) : put_n(child, MAIN, i, 30, 1));
+			OK(i < 90 && i % 2 == 0 ? del_n(child, MAIN, i)
+			                        : put_n(child, MAIN, i, 30, 1));
 		if (keep)
 			OK(daxkv_txn_commit(child));
 		else

@@ -134,8 +134,8 @@ static void on_entry(struct daxkv_cursor *c, unsigned int i)
 }
 
 /* in_gap - the cursor on entry i, which is deleted that way. */
-static struct daxkv_txn *in_gap(struct daxkv_store *store, bool dups, unsigned int i, enum deleter how,
-                                bool nested, struct daxkv_cursor **c)
+static struct daxkv_txn *in_gap(struct daxkv_store *store, bool dups, unsigned int i,
+                                enum deleter how, bool nested, struct daxkv_cursor **c)
 {
 	struct daxkv_txn *outer = begin(store), *txn = nested ? begin_in(outer) : outer;
 	daxkv_db db = filled(txn, dups);
@@ -147,24 +147,25 @@ static struct daxkv_txn *in_gap(struct daxkv_store *store, bool dups, unsigned i
 }
 
 /* behind_each - all that can follow, at one place and after one way of deleting. */
-static void behind_each(struct daxkv_store *store, bool dups, unsigned int i, enum deleter how, bool nested)
+static void behind_each(struct daxkv_store *store, bool dups, unsigned int i, enum deleter how,
+                        bool nested)
 {
 	unsigned int first = i / 3 * 3; /* of the key's three values, with dups */
-	unsigned int low = i == first ? first + 1 : first, high = i == first + 2 ? first + 1 : first + 2;
-	const enum daxkv_cursor_op ops[] = {
-	    DAXKV_NEXT,     DAXKV_PREV,     DAXKV_GET_CURRENT, DAXKV_FIRST_DUP, DAXKV_LAST_DUP,
-	    DAXKV_NEXT_DUP, DAXKV_PREV_DUP, DAXKV_NEXT_KEY,    DAXKV_PREV_KEY};
+	unsigned int low = i == first ? first + 1 : first,
+	             high = i == first + 2 ? first + 1 : first + 2;
+	const enum daxkv_cursor_op ops[] = {DAXKV_NEXT,      DAXKV_PREV,     DAXKV_GET_CURRENT,
+	                                    DAXKV_FIRST_DUP, DAXKV_LAST_DUP, DAXKV_NEXT_DUP,
+	                                    DAXKV_PREV_DUP,  DAXKV_NEXT_KEY, DAXKV_PREV_KEY};
 	const char *before = i ? name(dups, i - 1) : "none";
-	const char *expected[] = {
-	    name(dups, i + 1),
-	    before,
-	    name(dups, i + 1),
-	    dups ? name(dups, low) : "none",
-	    dups ? name(dups, high) : "none",
-	    dups && i < first + 2 ? name(dups, i + 1) : "none",
-	    dups && i > first ? before : "none",
-	    dups ? name(dups, first + 3) : name(dups, i + 1),
-	    dups ? (first ? name(dups, first - 1) : "none") : before};
+	const char *expected[] = {name(dups, i + 1),
+	                          before,
+	                          name(dups, i + 1),
+	                          dups ? name(dups, low) : "none",
+	                          dups ? name(dups, high) : "none",
+	                          dups && i < first + 2 ? name(dups, i + 1) : "none",
+	                          dups && i > first ? before : "none",
+	                          dups ? name(dups, first + 3) : name(dups, i + 1),
+	                          dups ? (first ? name(dups, first - 1) : "none") : before};
 	struct daxkv_cursor *c;
 
 	for (size_t o = 0; o < sizeof ops / sizeof *ops; o++) {
@@ -179,7 +180,8 @@ static void behind_each(struct daxkv_store *store, bool dups, unsigned int i, en
 
 static void moves_behind_a_deletion(void **state)
 {
-	const unsigned int places[] = {0, 1, 2, ENTRIES / 2, ENTRIES / 2 + 1, ENTRIES - 2, ENTRIES - 1};
+	const unsigned int places[] = {0,           1,          2, ENTRIES / 2, ENTRIES / 2 + 1,
+	                               ENTRIES - 2, ENTRIES - 1};
 	struct daxkv_store *store = store_new("c", 512);
 
 	(void)state;
@@ -218,7 +220,8 @@ static void changes_behind_a_deletion(void **state)
 			daxkv_txn_abort(txn);
 			txn = in_gap(store, dups, i, how, nested, &c);
 			snprintf(key, sizeof key, "%.7s", name(dups, i + 1));
-			assert_int_equal(put_current(c, key, "value 999"), last ? DAXKV_NOT_FOUND : 0);
+			assert_int_equal(put_current(c, key, "value 999"),
+			                 last ? DAXKV_NOT_FOUND : 0);
 			if (!last) {
 				char want[64];
 
@@ -278,7 +281,8 @@ static void committed(struct daxkv_store *store, uint64_t n, bool large)
 	}
 }
 
-/* level_damaged - the store with a wrong header in the n-th page of that level; false: it has none. */
+/* level_damaged - the store with a wrong header in the n-th page of that level; false: it has
+ * none. */
 static bool level_damaged(const struct daxkv_store *store, unsigned int level, unsigned int n)
 {
 	struct path path;
@@ -352,7 +356,8 @@ static void place_flipped(struct daxkv_store *store, uint64_t i)
 	OK(tree_seek(&s->tree, &p, &path));
 	OK(leaf_item(&path.leaf, path.eoff, &it));
 	store_image(store, "bad");
-	image_flip("bad", (uint64_t)(it.val - store->map.base) + offsetof(struct fmt_blob, off) + 6);
+	image_flip("bad",
+	           (uint64_t)(it.val - store->map.base) + offsetof(struct fmt_blob, off) + 6);
 	daxkv_txn_abort(txn);
 }
 
@@ -374,7 +379,8 @@ static void a_bad_entry_is_not_passed(void **state)
 
 			while (daxkv_cursor_get(c, &k, &v, op) == 0)
 				got++;
-			assert_int_equal(got, op == DAXKV_NEXT || op == DAXKV_NEXT_KEY ? i : 199 - i);
+			assert_int_equal(got,
+			                 op == DAXKV_NEXT || op == DAXKV_NEXT_KEY ? i : 199 - i);
 			for (unsigned int n = 0; n < 40; n++)
 				assert_int_equal(daxkv_cursor_get(c, &k, &v, op), DAXKV_CORRUPT);
 			daxkv_txn_abort(txn);

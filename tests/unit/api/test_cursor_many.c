@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Tests of daxkv_cursor_get_many: the same entries as single steps give, and the cursor behind them. */
+/* Tests of daxkv_cursor_get_many: the same entries as single steps give, and the cursor behind
+ * them. */
 #include "small_store.h"
 
 #include <errno.h>
@@ -14,7 +15,8 @@ static struct daxkv_store *filled(void)
 {
 	struct daxkv_store *store = store_new("c", 512);
 
-	put_some(store, 0, ENTRIES, 30, 1); /* then some in the tails of the leaves, and some gone */
+	put_some(store, 0, ENTRIES, 30,
+	         1); /* then some in the tails of the leaves, and some gone */
 	struct daxkv_txn *txn = begin(store);
 	for (uint64_t n = 0; n < ENTRIES; n += 10)
 		OK(put_n(txn, DAXKV_MAIN, n, 40, 2));
@@ -58,7 +60,8 @@ static void whole_scans(void **state)
 			uint64_t n = back ? ENTRIES - 1 : 0, seen = 0;
 
 			OK(daxkv_cursor_open(txn, DAXKV_MAIN, &c));
-			while (daxkv_cursor_get_many(c, back ? DAXKV_PREV : DAXKV_NEXT, NULL, rooms[r], key, value, &got) == 0) {
+			while (daxkv_cursor_get_many(c, back ? DAXKV_PREV : DAXKV_NEXT, NULL,
+			                             rooms[r], key, value, &got) == 0) {
 				assert_true(got > 0 && got <= rooms[r]);
 				for (size_t i = 0; i < got; i++, n += back ? UINT64_MAX : 1) {
 					while (gone(n))
@@ -68,7 +71,8 @@ static void whole_scans(void **state)
 				seen += got;
 			}
 			assert_int_equal(seen, ENTRIES - ENTRIES / 10);
-			assert_int_equal(daxkv_cursor_get_many(c, back ? DAXKV_PREV : DAXKV_NEXT, NULL, 9, key, value, &got),
+			assert_int_equal(daxkv_cursor_get_many(c, back ? DAXKV_PREV : DAXKV_NEXT,
+			                                       NULL, 9, key, value, &got),
 			                 DAXKV_NOT_FOUND);
 			OK(daxkv_cursor_get(c, &key[0], &value[0], DAXKV_GET_CURRENT));
 			shown(0, back ? 0 : ENTRIES - 1);
@@ -88,8 +92,10 @@ static void bounded(struct daxkv_cursor *c, bool back, uint64_t a, uint64_t end,
 	int rc;
 
 	key[0] = key_n(from, a);
-	rc = daxkv_cursor_get_many(c, back ? DAXKV_SEEK_LE : DAXKV_SEEK_GE, &limit, room, key, value, &got);
-	for (; rc == 0; rc = daxkv_cursor_get_many(c, back ? DAXKV_PREV : DAXKV_NEXT, &limit, room, key, value, &got)) {
+	rc = daxkv_cursor_get_many(c, back ? DAXKV_SEEK_LE : DAXKV_SEEK_GE, &limit, room, key,
+	                           value, &got);
+	for (; rc == 0; rc = daxkv_cursor_get_many(c, back ? DAXKV_PREV : DAXKV_NEXT, &limit, room,
+	                                           key, value, &got)) {
 		for (size_t i = 0; i < got; i++, n += back ? UINT64_MAX : 1) {
 			while (gone(n))
 				n += back ? UINT64_MAX : 1;
@@ -105,7 +111,8 @@ static void bounded(struct daxkv_cursor *c, bool back, uint64_t a, uint64_t end,
 		OK(daxkv_cursor_get(c, &key[0], &value[0], DAXKV_GET_CURRENT));
 		shown(0, last);
 	} else {
-		assert_int_equal(daxkv_cursor_get(c, &key[0], &value[0], DAXKV_GET_CURRENT), EINVAL);
+		assert_int_equal(daxkv_cursor_get(c, &key[0], &value[0], DAXKV_GET_CURRENT),
+		                 EINVAL);
 	}
 }
 
@@ -121,13 +128,16 @@ static void scans_with_an_end(void **state)
 	for (int i = 0; i < 300; i++) {
 		uint64_t a = random_next(&x) % ENTRIES, len = random_next(&x) % (i % 2 ? 12 : 200);
 
-		bounded(c, false, a, a + len < ENTRIES ? a + len : ENTRIES, 1 + random_next(&x) % 40);
+		bounded(c, false, a, a + len < ENTRIES ? a + len : ENTRIES,
+		        1 + random_next(&x) % 40);
 		bounded(c, true, a, a > len ? a - len + 1 : 1, 1 + random_next(&x) % 40);
 	}
 	struct daxkv_val before = text("a"), behind = text("z");
 
-	assert_int_equal(daxkv_cursor_get_many(c, DAXKV_FIRST, &before, 9, key, value, &got), DAXKV_NOT_FOUND);
-	assert_int_equal(daxkv_cursor_get_many(c, DAXKV_LAST, &behind, 9, key, value, &got), DAXKV_NOT_FOUND);
+	assert_int_equal(daxkv_cursor_get_many(c, DAXKV_FIRST, &before, 9, key, value, &got),
+	                 DAXKV_NOT_FOUND);
+	assert_int_equal(daxkv_cursor_get_many(c, DAXKV_LAST, &behind, 9, key, value, &got),
+	                 DAXKV_NOT_FOUND);
 	OK(daxkv_cursor_get_many(c, DAXKV_LAST, &before, 9, key, value, &got));
 	assert_int_equal(got, 9);
 	OK(daxkv_cursor_get_many(c, DAXKV_FIRST, &behind, 9, key, value, &got));
@@ -153,11 +163,13 @@ static void an_end_that_is_passed_leaves_the_cursor(void **state)
 			continue;
 		key[0] = key_n(a, n);
 		OK(daxkv_cursor_get(c, &key[0], &value[0], DAXKV_SEEK));
-		assert_int_equal(daxkv_cursor_get_many(c, DAXKV_NEXT, &limit, 5, key, value, &got), DAXKV_NOT_FOUND);
+		assert_int_equal(daxkv_cursor_get_many(c, DAXKV_NEXT, &limit, 5, key, value, &got),
+		                 DAXKV_NOT_FOUND);
 		OK(daxkv_cursor_get(c, &key[0], &value[0], DAXKV_GET_CURRENT));
 		shown(0, n);
 		limit = key_n(b, n);
-		assert_int_equal(daxkv_cursor_get_many(c, DAXKV_PREV, &limit, 5, key, value, &got), DAXKV_NOT_FOUND);
+		assert_int_equal(daxkv_cursor_get_many(c, DAXKV_PREV, &limit, 5, key, value, &got),
+		                 DAXKV_NOT_FOUND);
 		OK(daxkv_cursor_get(c, &key[0], &value[0], DAXKV_GET_CURRENT));
 		shown(0, n);
 	}
@@ -174,7 +186,8 @@ static void beside_changes_of_its_own_transaction(void **state)
 	(void)state;
 
 	OK(daxkv_cursor_open(txn, DAXKV_MAIN, &c));
-	OK(daxkv_cursor_get_many(c, DAXKV_FIRST, NULL, 20, key, value, &got)); /* 0 to 21, without 3 and 13 */
+	OK(daxkv_cursor_get_many(c, DAXKV_FIRST, NULL, 20, key, value,
+	                         &got)); /* 0 to 21, without 3 and 13 */
 	shown(19, 21);
 	OK(del_n(txn, DAXKV_MAIN, 21));
 	OK(del_n(txn, DAXKV_MAIN, 22));
@@ -196,14 +209,20 @@ static void wrong_calls(void **state)
 	(void)state;
 
 	OK(daxkv_cursor_open(txn, DAXKV_MAIN, &c));
-	assert_int_equal(daxkv_cursor_get_many(c, DAXKV_NEXT, NULL, 3, key, value, &got), DAXKV_NOT_FOUND);
-	assert_int_equal(daxkv_cursor_get_many(c, DAXKV_LAST, NULL, 3, key, value, &got), DAXKV_NOT_FOUND);
+	assert_int_equal(daxkv_cursor_get_many(c, DAXKV_NEXT, NULL, 3, key, value, &got),
+	                 DAXKV_NOT_FOUND);
+	assert_int_equal(daxkv_cursor_get_many(c, DAXKV_LAST, NULL, 3, key, value, &got),
+	                 DAXKV_NOT_FOUND);
 	assert_int_equal(daxkv_cursor_get_many(c, DAXKV_NEXT, NULL, 0, key, value, &got), EINVAL);
-	assert_int_equal(daxkv_cursor_get_many(c, DAXKV_NEXT_DUP, NULL, 3, key, value, &got), EINVAL);
-	assert_int_equal(daxkv_cursor_get_many(c, DAXKV_NEXT, &none, 3, key, value, &got), DAXKV_KEY_SIZE);
-	assert_int_equal(daxkv_cursor_get_many(NULL, DAXKV_NEXT, NULL, 3, key, value, &got), EINVAL);
+	assert_int_equal(daxkv_cursor_get_many(c, DAXKV_NEXT_DUP, NULL, 3, key, value, &got),
+	                 EINVAL);
+	assert_int_equal(daxkv_cursor_get_many(c, DAXKV_NEXT, &none, 3, key, value, &got),
+	                 DAXKV_KEY_SIZE);
+	assert_int_equal(daxkv_cursor_get_many(NULL, DAXKV_NEXT, NULL, 3, key, value, &got),
+	                 EINVAL);
 	daxkv_txn_abort(txn);
-	assert_int_equal(daxkv_cursor_get_many(c, DAXKV_NEXT, NULL, 3, key, value, &got), DAXKV_BAD_TXN);
+	assert_int_equal(daxkv_cursor_get_many(c, DAXKV_NEXT, NULL, 3, key, value, &got),
+	                 DAXKV_BAD_TXN);
 	daxkv_cursor_close(c);
 	store_done(store);
 }

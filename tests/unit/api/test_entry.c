@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* put, get and del: limits of sizes, every flag, values in and outside their leaf, values to be filled, and inputs that lie in the store. */
+/* put, get and del: limits of sizes, every flag, values in and outside their leaf, values to be
+ * filled, and inputs that lie in the store. */
 #include "small_store.h"
 
 #define MAIN DAXKV_MAIN
@@ -17,7 +18,10 @@ static void key_sizes(void **state)
 		struct daxkv_txn *txn = begin(store);
 		struct daxkv_val v = text("v"), got;
 		assert_int_equal(daxkv_max_key_size(store), cases[i].max);
-		for (size_t len = 1; len <= cases[i].max; len = len < cases[i].max - 2 ? len * 2 > cases[i].max ? cases[i].max - 2 : len * 2 : len + 1) {
+		for (size_t len = 1; len <= cases[i].max;
+		     len = len < cases[i].max - 2
+		               ? len * 2 > cases[i].max ? cases[i].max - 2 : len * 2
+		               : len + 1) {
 			struct daxkv_val k = bytes(key, len);
 			OK(daxkv_put(txn, MAIN, &k, &v, 0));
 			OK(daxkv_get(txn, MAIN, &k, &got));
@@ -35,14 +39,20 @@ static void key_sizes(void **state)
 	}
 }
 
-/* All lengths around the edge between a value in its leaf and one with pages of its own, by itself and replacing one another. */
+/* All lengths around the edge between a value in its leaf and one with pages of its own, by itself
+ * and replacing one another. */
 static void value_sizes(void **state)
 {
 	static const unsigned int sizes[] = {512, 4096, 32768};
 	(void)state;
 	for (size_t p = 0; p < 3; p++) {
 		struct daxkv_store *store = store_new("r", sizes[p]);
-		size_t half = (sizes[p] - 160) / 2, lens[] = {0, 1, 7, half - 60, half - 40, half - 30, half, sizes[p] - 1, sizes[p], sizes[p] + 1, 100001};
+		size_t half = (sizes[p] - 160) / 2, lens[] = {0,         1,
+		                                              7,         half - 60,
+		                                              half - 40, half - 30,
+		                                              half,      sizes[p] - 1,
+		                                              sizes[p],  sizes[p] + 1,
+		                                              100001};
 		const size_t n = sizeof lens / sizeof *lens;
 		uint64_t version = 0;
 		for (size_t a = 0; a < n; a++)
@@ -77,7 +87,8 @@ static void blob_pages_are_counted_and_freed(void **state)
 	OK(daxkv_txn_commit(txn));
 	txn = begin_reading(store);
 	OK(daxkv_db_stat(txn, MAIN, &stat));
-	assert_true(stat.blob_pages == 6 && stat.entries == 3 && stat.leaf_pages == 1 && stat.inner_pages == 0 && stat.depth == 1);
+	assert_true(stat.blob_pages == 6 && stat.entries == 3 && stat.leaf_pages == 1 &&
+	            stat.inner_pages == 0 && stat.depth == 1);
 	daxkv_txn_abort(txn);
 	store_done(store);
 }
@@ -128,7 +139,8 @@ static void append_in_an_empty_database(void **state)
 	store_done(store);
 }
 
-/* A reserved value in a tail, in a new leaf and outside, filled late, superseded, deleted, or never filled. */
+/* A reserved value in a tail, in a new leaf and outside, filled late, superseded, deleted, or never
+ * filled. */
 static void reserved_values(void **state)
 {
 	static const size_t lens[] = {0, 1, 30, 200, 5000, 100000};
@@ -149,7 +161,8 @@ static void reserved_values(void **state)
 					OK(put_n(txn, MAIN, n, 20, 0));
 				break;
 			case 2:
-				OK(daxkv_put(txn, MAIN, &k, &v, DAXKV_RESERVE)); /* once more in its own place */
+				OK(daxkv_put(txn, MAIN, &k, &v,
+				             DAXKV_RESERVE)); /* once more in its own place */
 				memset(v.data, 'x', lens[i]);
 				break;
 			case 3: /* a child begins */
@@ -166,11 +179,13 @@ static void reserved_values(void **state)
 			OK(daxkv_txn_commit(txn));
 			store_check(store);
 			txn = begin_reading(store);
-			assert_int_equal(daxkv_get(txn, MAIN, &k, &v), how == 4 ? DAXKV_NOT_FOUND : 0);
+			assert_int_equal(daxkv_get(txn, MAIN, &k, &v),
+			                 how == 4 ? DAXKV_NOT_FOUND : 0);
 			if (how < 4) {
 				assert_int_equal(v.size, lens[i]);
 				for (size_t b = 0; b < v.size; b++)
-					assert_int_equal(((uint8_t *)v.data)[b], how == 1 || how == 3 ? 'y' : 'x');
+					assert_int_equal(((uint8_t *)v.data)[b],
+					                 how == 1 || how == 3 ? 'y' : 'x');
 			}
 			daxkv_txn_abort(txn);
 		}
@@ -181,7 +196,10 @@ static void integer_keys_and_values_can_be_read_in_place(void **state)
 {
 	struct daxkv_store *store = store_new("r", 512);
 	struct daxkv_txn *txn = begin(store);
-	daxkv_db db = db_of(txn, "integers", DAXKV_INTEGER_KEY), dups = db_of(txn, "pairs", DAXKV_INTEGER_KEY | DAXKV_DUP_SORT | DAXKV_DUP_FIXED | DAXKV_INTEGER_DUP);
+	daxkv_db db = db_of(txn, "integers", DAXKV_INTEGER_KEY),
+	         dups = db_of(txn, "pairs",
+	                      DAXKV_INTEGER_KEY | DAXKV_DUP_SORT | DAXKV_DUP_FIXED |
+	                          DAXKV_INTEGER_DUP);
 	struct daxkv_cursor *c;
 	struct daxkv_val k, v;
 	uint64_t n = 0, last = 0;
@@ -198,7 +216,8 @@ static void integer_keys_and_values_can_be_read_in_place(void **state)
 	k = bytes("abc", 3);
 	assert_int_equal(daxkv_put(txn, db, &k, &v, 0), DAXKV_KEY_SIZE);
 	k = bytes("abcd", 4);
-	assert_int_equal(daxkv_put(txn, dups, &k, &(struct daxkv_val){3, k.data}, 0), DAXKV_VALUE_SIZE);
+	assert_int_equal(daxkv_put(txn, dups, &k, &(struct daxkv_val){3, k.data}, 0),
+	                 DAXKV_VALUE_SIZE);
 	for (int which = 0; which < 2; which++) {
 		OK(daxkv_cursor_open(txn, which ? dups : db, &c));
 		for (n = last = 0; daxkv_cursor_get(c, &k, &v, DAXKV_NEXT) == 0; n++) {
@@ -219,7 +238,8 @@ static void duplicates(void **state)
 {
 	struct daxkv_store *store = store_new("r", 4096);
 	struct daxkv_txn *txn = begin(store);
-	daxkv_db db = db_of(txn, "d", DAXKV_DUP_SORT), fixed = db_of(txn, "f", DAXKV_DUP_SORT | DAXKV_DUP_FIXED);
+	daxkv_db db = db_of(txn, "d", DAXKV_DUP_SORT),
+	         fixed = db_of(txn, "f", DAXKV_DUP_SORT | DAXKV_DUP_FIXED);
 	static char big[2000];
 	struct daxkv_val k = text("k"), v = bytes(big, 1024), r, reserved = {4, NULL};
 	(void)state;
@@ -235,20 +255,24 @@ static void duplicates(void **state)
 	OK(put(txn, db, "j", "3", DAXKV_APPEND_DUP));
 	OK(put(txn, db, "k", "", 0)); /* an empty duplicate is the first */
 	assert_true(has(txn, db, "k", ""));
-	assert_int_equal(daxkv_put(txn, db, &k, &(struct daxkv_val){5, NULL}, DAXKV_RESERVE), DAXKV_INCOMPATIBLE);
+	assert_int_equal(daxkv_put(txn, db, &k, &(struct daxkv_val){5, NULL}, DAXKV_RESERVE),
+	                 DAXKV_INCOMPATIBLE);
 	r = bytes("new", 3);
-	OK(daxkv_put(txn, db, &r, &reserved, DAXKV_RESERVE)); /* a key's first value has its place */
+	OK(daxkv_put(txn, db, &r, &reserved,
+	             DAXKV_RESERVE)); /* a key's first value has its place */
 	memcpy(reserved.data, "late", 4);
 	OK(put(txn, db, "new", "later", 0));
 	assert_true(has(txn, db, "new", "late"));
 	assert_int_equal(daxkv_put(txn, db, &r, &reserved, DAXKV_RESERVE), DAXKV_INCOMPATIBLE);
-	assert_int_equal(daxkv_put(txn, db, &r, &reserved, DAXKV_RESERVE | DAXKV_NO_OVERWRITE), DAXKV_EXIST);
+	assert_int_equal(daxkv_put(txn, db, &r, &reserved, DAXKV_RESERVE | DAXKV_NO_OVERWRITE),
+	                 DAXKV_EXIST);
 	OK(daxkv_put(txn, db, &k, &v, 0));
 	v.size = 1025;
 	assert_int_equal(daxkv_put(txn, db, &k, &v, 0), DAXKV_VALUE_SIZE);
 	k = bytes(big, 1024);
 	v.size = 1024;
-	assert_int_equal(daxkv_put(txn, db, &k, &v, 0), DAXKV_VALUE_SIZE); /* together more than half a page */
+	assert_int_equal(daxkv_put(txn, db, &k, &v, 0),
+	                 DAXKV_VALUE_SIZE); /* together more than half a page */
 	OK(put(txn, fixed, "k", "abc", 0));
 	assert_int_equal(put(txn, fixed, "k", "ab", 0), DAXKV_VALUE_SIZE);
 	assert_int_equal(del(txn, db, "k", "4"), DAXKV_NOT_FOUND);
@@ -282,16 +306,20 @@ static void many_duplicates_deleted(void **state)
 	struct daxkv_val k = text("b");
 	struct daxkv_cursor *c;
 	OK(daxkv_cursor_open(txn, db, &c));
-	OK(daxkv_cursor_get(c, &k, NULL, DAXKV_SEEK)); /* the key to delete lies in a page that the deletion rewrites */
+	OK(daxkv_cursor_get(
+	    c, &k, NULL,
+	    DAXKV_SEEK)); /* the key to delete lies in a page that the deletion rewrites */
 	OK(daxkv_del(txn, db, &k, NULL));
 	OK(daxkv_db_stat(txn, db, &stat));
 	assert_int_equal(stat.entries, 2);
-	assert_true(has(txn, db, "a", "before") && has(txn, db, "b", NULL) && has(txn, db, "c", "behind"));
+	assert_true(has(txn, db, "a", "before") && has(txn, db, "b", NULL) &&
+	            has(txn, db, "c", "behind"));
 	OK(daxkv_txn_commit(txn));
 	store_done(store);
 }
 
-/* Keys and values handed in that are pointers got from the store: a swap of records, in a page that is rewritten where it is. */
+/* Keys and values handed in that are pointers got from the store: a swap of records, in a page that
+ * is rewritten where it is. */
 static void inputs_that_lie_in_the_store(void **state)
 {
 	static const size_t lens[] = {20, 60, 170, 3000};
@@ -305,7 +333,8 @@ static void inputs_that_lie_in_the_store(void **state)
 				OK(put_n(txn, MAIN, i, lens[len], i));
 				from[i] = i; /* whose value record i has */
 			}
-			if (!own) { /* else the pages are the transaction's own and edited in place */
+			if (!own) { /* else the pages are the transaction's own and edited in place
+				     */
 				OK(daxkv_txn_commit(txn));
 				txn = begin(store);
 			}
@@ -318,12 +347,17 @@ static void inputs_that_lie_in_the_store(void **state)
 				OK(daxkv_cursor_get(c, &k, NULL, DAXKV_SEEK));
 				k = key_n(buf, a);
 				OK(daxkv_get(txn, MAIN, &k, &v));
-				OK(daxkv_cursor_get(c, &key, NULL, DAXKV_GET_CURRENT)); /* the key, too, lies in the store now */
-				OK(step % 2 ? daxkv_put(txn, MAIN, &key, &v, 0) : daxkv_cursor_put(c, &key, &v, 0));
+				OK(daxkv_cursor_get(
+				    c, &key, NULL,
+				    DAXKV_GET_CURRENT)); /* the key, too, lies in the store now */
+				OK(step % 2 ? daxkv_put(txn, MAIN, &key, &v, 0)
+				            : daxkv_cursor_put(c, &key, &v, 0));
 				from[b] = from[a];
-				if (step % 2 == 0) { /* the cursor stands on the record that was put */
+				if (step % 2 ==
+				    0) { /* the cursor stands on the record that was put */
 					OK(daxkv_cursor_get(c, &key, NULL, DAXKV_GET_CURRENT));
-					assert_true(key.size == 16 && memcmp(key.data, key_n(buf, b).data, 16) == 0);
+					assert_true(key.size == 16 &&
+					            memcmp(key.data, key_n(buf, b).data, 16) == 0);
 				}
 				daxkv_cursor_close(c);
 			}
@@ -373,7 +407,8 @@ static void pairs_copied_within_the_store(void **state)
 	store_done(store);
 }
 
-/* many_agrees - daxkv_get_many gives for keys 0 .. n + 2, and one that is too long, what daxkv_get gives. */
+/* many_agrees - daxkv_get_many gives for keys 0 .. n + 2, and one that is too long, what daxkv_get
+ * gives. */
 static void many_agrees(struct daxkv_txn *txn, daxkv_db db, uint64_t n)
 {
 	static char names[3000][17], too_long[9000];

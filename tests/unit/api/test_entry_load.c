@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Tests of daxkv_bulk_load: packed pages, old snapshots beside them, and what ends a load. Random loads are the model test's. */
+/* Tests of daxkv_bulk_load: packed pages, old snapshots beside them, and what ends a load. Random
+ * loads are the model test's. */
 #include "small_store.h"
 #include "txn/dbi.h"
 
@@ -25,7 +26,8 @@ static int next(void *arg, struct daxkv_val *key, struct daxkv_val *value)
 	return 0;
 }
 
-static int load_n(struct daxkv_txn *txn, daxkv_db db, unsigned int fill, uint64_t from, uint64_t to, size_t len, int then, uint64_t *loaded)
+static int load_n(struct daxkv_txn *txn, daxkv_db db, unsigned int fill, uint64_t from, uint64_t to,
+                  size_t len, int then, uint64_t *loaded)
 {
 	struct source s = {.at = from, .end = to, .version = 1, .len = len, .then = then};
 
@@ -45,7 +47,8 @@ static void load_some(struct daxkv_store *store, uint64_t from, uint64_t to, siz
 static void loads_of_every_size(void **state)
 {
 	(void)state;
-	for (uint64_t step = 1; step < 3000; step = step * 3 + 1) { /* from one entry a load to many levels at once */
+	for (uint64_t step = 1; step < 3000;
+	     step = step * 3 + 1) { /* from one entry a load to many levels at once */
 		struct daxkv_store *store = store_new("l", 512);
 		struct daxkv_txn *txn, *old;
 		struct daxkv_db_stat stat;
@@ -63,7 +66,8 @@ static void loads_of_every_size(void **state)
 		OK(daxkv_db_stat(old, DAXKV_MAIN, &stat));
 		assert_int_equal(stat.entries, n);
 		daxkv_txn_abort(old);
-		put_some(store, 0, n + step, 25, 2); /* the loaded pages take changes like any others */
+		put_some(store, 0, n + step, 25,
+		         2); /* the loaded pages take changes like any others */
 		txn = begin_reading(store);
 		for (uint64_t i = 0; i < n + step; i++)
 			assert_true(has_n(txn, DAXKV_MAIN, i, 25, 2));
@@ -110,17 +114,22 @@ static void an_entry_that_does_not_ascend_ends_it(void **state)
 	(void)state;
 
 	OK(put_n(txn, DAXKV_MAIN, 50, 20, 7));
-	assert_int_equal(load_n(txn, DAXKV_MAIN, 0, 50, 60, 20, DAXKV_NOT_FOUND, &loaded), DAXKV_EXIST);
+	assert_int_equal(load_n(txn, DAXKV_MAIN, 0, 50, 60, 20, DAXKV_NOT_FOUND, &loaded),
+	                 DAXKV_EXIST);
 	assert_int_equal(loaded, 0);
-	assert_int_equal(load_n(txn, DAXKV_MAIN, 0, 49, 60, 20, DAXKV_NOT_FOUND, &loaded), DAXKV_EXIST);
+	assert_int_equal(load_n(txn, DAXKV_MAIN, 0, 49, 60, 20, DAXKV_NOT_FOUND, &loaded),
+	                 DAXKV_EXIST);
 	OK(load_n(txn, DAXKV_MAIN, 0, 51, 51, 20, DAXKV_NOT_FOUND, &loaded)); /* of nothing */
 	assert_int_equal(loaded, 0);
-	assert_int_equal(load_n(txn, DAXKV_MAIN, 0, 51, 99, 20, 4711, &loaded), 4711); /* the source's own failure */
+	assert_int_equal(load_n(txn, DAXKV_MAIN, 0, 51, 99, 20, 4711, &loaded),
+	                 4711); /* the source's own failure */
 	assert_int_equal(loaded, 48);
-	assert_int_equal(load_n(txn, DAXKV_MAIN, 0, 100, 110, 20, DAXKV_PANIC, &loaded), DAXKV_PANIC);
+	assert_int_equal(load_n(txn, DAXKV_MAIN, 0, 100, 110, 20, DAXKV_PANIC, &loaded),
+	                 DAXKV_PANIC);
 	assert_int_equal(loaded, 10);
 	for (uint64_t n = 50; n < 110; n++)
-		assert_true(n == 99 ? lacks_n(txn, DAXKV_MAIN, n) : has_n(txn, DAXKV_MAIN, n, 20, n == 50 ? 7 : 1));
+		assert_true(n == 99 ? lacks_n(txn, DAXKV_MAIN, n)
+		                    : has_n(txn, DAXKV_MAIN, n, 20, n == 50 ? 7 : 1));
 	OK(daxkv_txn_commit(txn));
 	store_done(store);
 }
@@ -199,7 +208,8 @@ static void pairs(void **state)
 	assert_int_equal(loaded, 900);
 	n = 899;
 	assert_int_equal(daxkv_bulk_load(txn, db, 0, next_pair, &n, &loaded), DAXKV_EXIST);
-	assert_int_equal(load_n(txn, db, 0, 7, 8, 20, DAXKV_NOT_FOUND, &loaded), DAXKV_VALUE_SIZE); /* DUP_FIXED */
+	assert_int_equal(load_n(txn, db, 0, 7, 8, 20, DAXKV_NOT_FOUND, &loaded),
+	                 DAXKV_VALUE_SIZE); /* DUP_FIXED */
 	OK(daxkv_cursor_open(txn, db, &c));
 	for (n = 0; n < 900; n++) {
 		OK(daxkv_cursor_get(c, &key, &value, DAXKV_NEXT));
@@ -212,16 +222,20 @@ static void pairs(void **state)
 
 static void a_full_store_breaks_the_transaction(void **state)
 {
-	struct daxkv_store *store = store_open(
-	    "full", (struct daxkv_options){
-	                .flags = DAXKV_CREATE, .page_size = 512, .pmem = DAXKV_PMEM_FORCE, .initial_size = 64 << 10, .max_size = 96 << 10});
+	struct daxkv_store *store =
+	    store_open("full", (struct daxkv_options){.flags = DAXKV_CREATE,
+	                                              .page_size = 512,
+	                                              .pmem = DAXKV_PMEM_FORCE,
+	                                              .initial_size = 64 << 10,
+	                                              .max_size = 96 << 10});
 	struct daxkv_txn *txn;
 	uint64_t loaded = 0;
 	(void)state;
 
 	load_some(store, 0, 10, 20);
 	txn = begin(store);
-	assert_int_equal(load_n(txn, DAXKV_MAIN, 0, 10, 100000, 100, DAXKV_NOT_FOUND, &loaded), DAXKV_FULL);
+	assert_int_equal(load_n(txn, DAXKV_MAIN, 0, 10, 100000, 100, DAXKV_NOT_FOUND, &loaded),
+	                 DAXKV_FULL);
 	assert_in_range(loaded, 100, 1000);
 	assert_int_equal(put_n(txn, DAXKV_MAIN, 5, 20, 2), DAXKV_BAD_TXN);
 	daxkv_txn_abort(txn);
@@ -229,7 +243,8 @@ static void a_full_store_breaks_the_transaction(void **state)
 	store_done(store);
 }
 
-/* Each separator of a damaged page lies in it, but together they are longer: the load copies them. */
+/* Each separator of a damaged page lies in it, but together they are longer: the load copies
+ * them. */
 static void separators_that_overlap(void **state)
 {
 	struct daxkv_store *store = store_new("l", 512);
@@ -258,7 +273,8 @@ static void separators_that_overlap(void **state)
 		pm_write(&store->map.pm, store->map.base + at + sep, klen, sizeof klen);
 	}
 	txn = begin(store);
-	assert_int_equal(load_n(txn, DAXKV_MAIN, 0, n, n + 100, 30, DAXKV_NOT_FOUND, NULL), DAXKV_CORRUPT);
+	assert_int_equal(load_n(txn, DAXKV_MAIN, 0, n, n + 100, 30, DAXKV_NOT_FOUND, NULL),
+	                 DAXKV_CORRUPT);
 	assert_int_equal(daxkv_txn_commit(txn), DAXKV_BAD_TXN);
 	pm_write(&store->map.pm, store->map.base + at, was, sizeof was);
 	store_done(store);

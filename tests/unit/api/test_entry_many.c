@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Tests of daxkv_put_many: the same as single puts, one after the other. Random sequences are the model test's. */
+/* Tests of daxkv_put_many: the same as single puts, one after the other. Random sequences are the
+ * model test's. */
 #include "small_store.h"
 
 #include <errno.h>
@@ -64,7 +65,8 @@ static void keys_that_ascend_then_do_not(void **state)
 		pair(i, i % 100 == 50 ? i - 33 : i + 1000, 1);
 	OK(daxkv_put_many(txn, DAXKV_MAIN, MANY, key, value, 0, result));
 	for (size_t i = 0; i < MANY; i++)
-		assert_true(has_n(txn, DAXKV_MAIN, i % 100 == 50 ? i - 33 : i + 1000, sizeof texts[i], 1));
+		assert_true(
+		    has_n(txn, DAXKV_MAIN, i % 100 == 50 ? i - 33 : i + 1000, sizeof texts[i], 1));
 	OK(daxkv_txn_commit(txn));
 	store_done(store);
 }
@@ -79,14 +81,16 @@ static void equal_keys_in_one_call(void **state)
 		pair(i, i / 10, i);
 	OK(daxkv_put_many(txn, DAXKV_MAIN, 40, key, value, 0, result));
 	for (uint64_t n = 0; n < 4; n++)
-		assert_true(has_n(txn, DAXKV_MAIN, n, sizeof texts[n], 10 * n + 9)); /* the last one counts */
+		assert_true(has_n(txn, DAXKV_MAIN, n, sizeof texts[n],
+		                  10 * n + 9)); /* the last one counts */
 	for (size_t i = 0; i < 40; i++)
 		pair(i, 3 + i / 10, i);
 	OK(daxkv_put_many(txn, DAXKV_MAIN, 40, key, value, DAXKV_NO_OVERWRITE, result));
 	for (size_t i = 0; i < 40; i++)
 		assert_int_equal(result[i], i == 10 || i == 20 || i == 30 ? 0 : DAXKV_EXIST);
 	fill_n(texts[0], sizeof texts[0], 3, 39);
-	assert_memory_equal(value[5].data, texts[0], value[5].size); /* NO_OVERWRITE shows what is there */
+	assert_memory_equal(value[5].data, texts[0],
+	                    value[5].size); /* NO_OVERWRITE shows what is there */
 	assert_true(value[5].data != texts[5]);
 	OK(daxkv_txn_commit(txn));
 	store_done(store);
@@ -107,11 +111,15 @@ static void failures_among_successes(void **state)
 	value[21].data = NULL;
 	OK(daxkv_put_many(txn, DAXKV_MAIN, 30, key, value, 0, result));
 	for (size_t i = 0; i < 30; i++) {
-		assert_int_equal(result[i], i == 3 || i == 20 ? DAXKV_KEY_SIZE : i == 4 ? DAXKV_INCOMPATIBLE : i == 21 ? EINVAL : 0);
+		assert_int_equal(result[i], i == 3 || i == 20 ? DAXKV_KEY_SIZE
+		                            : i == 4          ? DAXKV_INCOMPATIBLE
+		                            : i == 21         ? EINVAL
+		                                              : 0);
 		assert_int_equal(has_n(txn, DAXKV_MAIN, i, sizeof texts[i], 1), result[i] == 0);
 	}
 	OK(daxkv_put_many(txn, DAXKV_MAIN, 0, NULL, NULL, 0, NULL));
-	assert_int_equal(daxkv_put_many(txn, DAXKV_MAIN, 1, key, value, DAXKV_RESERVE, result), EINVAL);
+	assert_int_equal(daxkv_put_many(txn, DAXKV_MAIN, 1, key, value, DAXKV_RESERVE, result),
+	                 EINVAL);
 	assert_int_equal(daxkv_put_many(txn, DAXKV_MAIN, 1, key, value, 0, NULL), EINVAL);
 	assert_int_equal(daxkv_put_many(txn, 77, 1, key, value, 0, result), DAXKV_BAD_DB);
 	OK(daxkv_txn_commit(txn));
@@ -156,9 +164,12 @@ static void pairs_of_duplicates_and_large_values(void **state)
 
 static void a_full_store_ends_the_whole(void **state)
 {
-	struct daxkv_store *store = store_open(
-	    "full", (struct daxkv_options){
-	                .flags = DAXKV_CREATE, .page_size = 512, .pmem = DAXKV_PMEM_FORCE, .initial_size = 64 << 10, .max_size = 96 << 10});
+	struct daxkv_store *store =
+	    store_open("full", (struct daxkv_options){.flags = DAXKV_CREATE,
+	                                              .page_size = 512,
+	                                              .pmem = DAXKV_PMEM_FORCE,
+	                                              .initial_size = 64 << 10,
+	                                              .max_size = 96 << 10});
 	struct daxkv_txn *txn;
 	int rc = 0;
 	(void)state;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Tests of daxkv_db_partition and daxkv_txn_clone: the parts are the whole, of about one size, also when threads read them beside a writer. */
+/* Tests of daxkv_db_partition and daxkv_txn_clone: the parts are the whole, of about one size, also
+ * when threads read them beside a writer. */
 #include "small_store.h"
 
 #include <errno.h>
@@ -8,7 +9,8 @@
 #define PARTS 8u
 
 /* part_count - entries from key *from on, up to *to (NULL: open). */
-static uint64_t part_count(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *from, const struct daxkv_val *to)
+static uint64_t part_count(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *from,
+                           const struct daxkv_val *to)
 {
 	struct daxkv_val key[100], value[100];
 	struct daxkv_cursor *c;
@@ -20,7 +22,8 @@ static uint64_t part_count(struct daxkv_txn *txn, daxkv_db db, const struct daxk
 		return UINT64_MAX;
 	if (from)
 		key[0] = *from;
-	rc = daxkv_cursor_get_many(c, from ? DAXKV_SEEK_GE : DAXKV_FIRST, to, 100, key, value, &got);
+	rc =
+	    daxkv_cursor_get_many(c, from ? DAXKV_SEEK_GE : DAXKV_FIRST, to, 100, key, value, &got);
 	while (!rc) {
 		count += got;
 		rc = daxkv_cursor_get_many(c, DAXKV_NEXT, to, 100, key, value, &got);
@@ -48,10 +51,12 @@ static void parts_of_about_one_size(void **state)
 			OK(daxkv_db_partition(txn, DAXKV_MAIN, parts, key, &n));
 			assert_true(n < parts);
 			for (size_t k = 0; k <= n; k++) {
-				uint64_t count = part_count(txn, DAXKV_MAIN, k ? &key[k - 1] : NULL, k < n ? &key[k] : NULL);
+				uint64_t count = part_count(txn, DAXKV_MAIN, k ? &key[k - 1] : NULL,
+				                            k < n ? &key[k] : NULL);
 
 				if (k && k < n)
-					assert_true(daxkv_db_compare(txn, DAXKV_MAIN, &key[k - 1], &key[k]) < 0);
+					assert_true(daxkv_db_compare(txn, DAXKV_MAIN, &key[k - 1],
+					                             &key[k]) < 0);
 				sum += count;
 				most = count > most ? count : most;
 			}
@@ -85,7 +90,8 @@ static void duplicates_of_a_key_stay_together(void **state)
 	OK(daxkv_db_partition(txn, db, PARTS, key, &n));
 	assert_in_range(n, 1, 3);
 	for (size_t k = 0; k <= n; k++) {
-		uint64_t count = part_count(txn, db, k ? &key[k - 1] : NULL, k < n ? &key[k] : NULL);
+		uint64_t count =
+		    part_count(txn, db, k ? &key[k - 1] : NULL, k < n ? &key[k] : NULL);
 
 		assert_int_equal(count % 1000, 0);
 		sum += count;
@@ -135,7 +141,8 @@ static void threads_read_the_parts_beside_a_writer(void **state)
 	txn = begin_reading(store);
 	OK(daxkv_db_partition(txn, DAXKV_MAIN, PARTS, key, &n));
 	assert_int_equal(n, PARTS - 1);
-	put_some(store, 20000, 21000, 20, 1); /* the clones' snapshot is the origin's, not the newest */
+	put_some(store, 20000, 21000, 20,
+	         1); /* the clones' snapshot is the origin's, not the newest */
 	for (size_t i = 0; i < PARTS; i++) {
 		job[i] = (struct job){.from = i ? &key[i - 1] : NULL, .to = i < n ? &key[i] : NULL};
 		OK(daxkv_txn_clone(i % 2 ? job[i - 1].txn : txn, &job[i].txn)); /* also of clones */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Tests of daxkv_del_range: what goes, what stays, for the transaction and for older snapshots. Random ranges are the model test's. */
+/* Tests of daxkv_del_range: what goes, what stays, for the transaction and for older snapshots.
+ * Random ranges are the model test's. */
 #include "small_store.h"
 
 #include <errno.h>
@@ -25,10 +26,12 @@ static struct daxkv_store *filled(void)
 	return store;
 }
 
-static void all(struct daxkv_txn *txn, uint64_t from, uint64_t to) /* of [0, ENTRIES) all but [from, to) are there */
+static void all(struct daxkv_txn *txn, uint64_t from,
+                uint64_t to) /* of [0, ENTRIES) all but [from, to) are there */
 {
 	for (uint64_t n = 0; n < ENTRIES; n++)
-		assert_true(n >= from && n < to ? lacks_n(txn, DAXKV_MAIN, n) : has_n(txn, DAXKV_MAIN, n, LEN, 1));
+		assert_true(n >= from && n < to ? lacks_n(txn, DAXKV_MAIN, n)
+		                                : has_n(txn, DAXKV_MAIN, n, LEN, 1));
 }
 
 static void ranges_of_every_size(void **state)
@@ -78,7 +81,8 @@ static void middle_pages_are_not_written(void **state)
 	OK(daxkv_txn_commit(txn));
 	after = counters(store);
 	assert_int_equal(deleted, ENTRIES - 20);
-	assert_in_range(after.lines_flushed - before.lines_flushed, 1, 400); /* about 300 leaves of 8 lines went */
+	assert_in_range(after.lines_flushed - before.lines_flushed, 1,
+	                400); /* about 300 leaves of 8 lines went */
 	assert_in_range(after.lines_streamed - before.lines_streamed, 0, 400);
 	store_done(store);
 }
@@ -131,7 +135,8 @@ static void nothing_from_an_empty_database(void **state)
 	(void)state;
 
 	put_one(store, "a", "b");
-	for (int i = 0; i < 3; i++) { /* each a transaction of its own: the second one changes nothing */
+	for (int i = 0; i < 3;
+	     i++) { /* each a transaction of its own: the second one changes nothing */
 		txn = begin(store);
 		OK(daxkv_del_range(txn, DAXKV_MAIN, NULL, NULL, &deleted));
 		assert_int_equal(deleted, i == 0);
@@ -151,7 +156,8 @@ static void names_of_databases_are_not_removed(void **state)
 
 	(void)db_of(txn, "numbered00001500x", 0); /* between two keys */
 	assert_int_equal(cut(txn, DAXKV_MAIN, 10, 2000, &deleted), DAXKV_INCOMPATIBLE);
-	assert_int_equal(daxkv_del_range(txn, DAXKV_MAIN, NULL, NULL, &deleted), DAXKV_INCOMPATIBLE);
+	assert_int_equal(daxkv_del_range(txn, DAXKV_MAIN, NULL, NULL, &deleted),
+	                 DAXKV_INCOMPATIBLE);
 	all(txn, 0, 0);
 	OK(cut(txn, DAXKV_MAIN, 10, 1500, &deleted)); /* up to 1500, which lies before it */
 	OK(cut(txn, DAXKV_MAIN, 1501, 2000, &deleted));
@@ -194,7 +200,9 @@ static void large_values_and_duplicates(void **state)
 	OK(cut(txn, dups, 0, 200, &deleted));
 	assert_int_equal(deleted, 140);
 	OK(daxkv_txn_commit(txn));
-	assert_in_range(info(store).used_bytes, used, used + 5 * 512); /* a descriptor and an empty leaf each, and a bitmap page where the file grew */
+	assert_in_range(info(store).used_bytes, used,
+	                used + 5 * 512); /* a descriptor and an empty leaf each, and a bitmap page
+	                                    where the file grew */
 	store_done(store);
 }
 
@@ -218,14 +226,17 @@ static void cursors_stand_before_what_followed(void **state)
 	store_done(store);
 }
 
-/* The ends of the range are keys as a get showed them: they lie in leaves that the call rewrites. */
+/* The ends of the range are keys as a get showed them: they lie in leaves that the call
+ * rewrites. */
 static void ends_that_lie_in_the_store(void **state)
 {
 	struct daxkv_store *store = filled();
 	struct daxkv_txn *txn = begin(store);
 	(void)state;
 
-	for (uint64_t n = 0; n < ENTRIES; n++) /* all leaves become private: they are rewritten where they are, one entry often in the place of another */
+	for (uint64_t n = 0; n < ENTRIES;
+	     n++) /* all leaves become private: they are rewritten where they are, one entry often
+	             in the place of another */
 		OK(put_n(txn, DAXKV_MAIN, n, 0, 2));
 	for (uint64_t from = 10; from + 300 < ENTRIES; from += 301) {
 		struct daxkv_cursor *a = NULL, *b = NULL;

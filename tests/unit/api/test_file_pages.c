@@ -4,7 +4,8 @@
 
 #include <inttypes.h>
 
-/* bytes_dirtied - what this process has given the kernel to write, in whole pages of the page cache. In memory nothing is counted. */
+/* bytes_dirtied - what this process has given the kernel to write, in whole pages of the page
+ * cache. In memory nothing is counted. */
 static uint64_t bytes_dirtied(void)
 {
 	FILE *f = fopen("/proc/self/io", "re");
@@ -18,7 +19,8 @@ static uint64_t bytes_dirtied(void)
 	return bytes;
 }
 
-/* A page cache may hold a file in pages of up to 2 MiB, and writes each that has a changed byte whole: a store's are small. */
+/* A page cache may hold a file in pages of up to 2 MiB, and writes each that has a changed byte
+ * whole: a store's are small. */
 static void small_commits_write_small_pages(struct daxkv_options options)
 {
 	enum { COMMITS = 40, ENTRIES = 100000, LEN = 100, PAGES = 8 };
@@ -43,13 +45,15 @@ static void small_commits_write_small_pages(struct daxkv_options options)
 static void of_a_new_file(void **state)
 {
 	(void)state;
-	small_commits_write_small_pages((struct daxkv_options){.flags = DAXKV_CREATE, .initial_size = 64 << 20});
+	small_commits_write_small_pages(
+	    (struct daxkv_options){.flags = DAXKV_CREATE, .initial_size = 64 << 20});
 }
 
 static void of_a_new_file_faulted_in(void **state)
 {
 	(void)state;
-	small_commits_write_small_pages((struct daxkv_options){.flags = DAXKV_CREATE | DAXKV_POPULATE, .initial_size = 64 << 20});
+	small_commits_write_small_pages((struct daxkv_options){
+	    .flags = DAXKV_CREATE | DAXKV_POPULATE, .initial_size = 64 << 20});
 }
 
 static void of_a_file_that_grew(void **state)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Calls that no program should make: arguments that are missing, of another store, closed, ended or
- * out of range. Each is an error with a text of its own, and nothing is harmed. What daxkv_errmsg says
- * is always of the call that failed last.
+ * out of range. Each is an error with a text of its own, and nothing is harmed. What daxkv_errmsg
+ * says is always of the call that failed last.
  */
 #include "small_store.h"
 
@@ -198,7 +198,8 @@ static void missing_stores(void **state)
 	REFUSED(daxkv_info(store, NULL));
 	REFUSED(daxkv_check(NULL, NULL, NULL, NULL));
 	REFUSED(daxkv_check_timed(NULL, 0, NULL, NULL, NULL));
-	assert_true(daxkv_size(NULL) == 0 && daxkv_user_version(NULL) == 0 && daxkv_fd(NULL) == -1 && !daxkv_lock_path(NULL));
+	assert_true(daxkv_size(NULL) == 0 && daxkv_user_version(NULL) == 0 &&
+	            daxkv_fd(NULL) == -1 && !daxkv_lock_path(NULL));
 	assert_true(daxkv_max_key_size(NULL) == 0 && daxkv_readers_reap(NULL) == 0);
 	daxkv_readers_list(NULL, NULL, NULL);
 	daxkv_readers_list(store, NULL, NULL);
@@ -265,8 +266,10 @@ static void wrong_cursors(void **state)
 
 static void sizes_near_the_limits(void **state)
 {
-	static const size_t sizes[] = {1u << 30,     UINT32_MAX,      (size_t)UINT32_MAX + 1, (size_t)UINT32_MAX + 9, (size_t)1 << 40,
-	                               SIZE_MAX / 2, SIZE_MAX - 4096, SIZE_MAX - 64,          SIZE_MAX - 1,           SIZE_MAX};
+	static const size_t sizes[] = {
+	    1u << 30,        UINT32_MAX,   (size_t)UINT32_MAX + 1, (size_t)UINT32_MAX + 9,
+	    (size_t)1 << 40, SIZE_MAX / 2, SIZE_MAX - 4096,        SIZE_MAX - 64,
+	    SIZE_MAX - 1,    SIZE_MAX};
 	static const unsigned int flags[] = {0, DAXKV_RESERVE, DAXKV_APPEND, DAXKV_NO_OVERWRITE};
 	daxkv_db dups = db_of(child, "dups", DAXKV_DUP_SORT);
 	struct daxkv_cursor *c;
@@ -312,7 +315,8 @@ static void options_near_the_limits(void **state)
 	                                 UINT64_MAX - (1u << 21),
 	                                 UINT64_MAX - 1,
 	                                 UINT64_MAX};
-	static const unsigned int counts[] = {1, 2, 1u << 20, (1u << 20) + 1, 1u << 26, INT32_MAX, UINT32_MAX - 1, UINT32_MAX};
+	static const unsigned int counts[] = {1,        2,         1u << 20,       (1u << 20) + 1,
+	                                      1u << 26, INT32_MAX, UINT32_MAX - 1, UINT32_MAX};
 	size_t n = sizeof sizes / sizeof *sizes, m = sizeof counts / sizeof *counts;
 	(void)state;
 
@@ -357,11 +361,11 @@ static void options_near_the_limits(void **state)
 
 /* ---- texts ----------------------------------------------------------------------------------- */
 
-#define SAYS(call, code, text_)                                                                                                            \
-	do {                                                                                                                               \
-		err_set(EIO, "before");                                                                                                    \
-		assert_int_equal((call), (code));                                                                                          \
-		assert_string_equal(daxkv_errmsg(), (text_));                                                                              \
+#define SAYS(call, code, text_)                                                                    \
+	do {                                                                                       \
+		err_set(EIO, "before");                                                            \
+		assert_int_equal((call), (code));                                                  \
+		assert_string_equal(daxkv_errmsg(), (text_));                                      \
 	} while (0)
 
 static int twice(void *arg, struct daxkv_val *key, struct daxkv_val *value)
@@ -374,7 +378,8 @@ static int twice(void *arg, struct daxkv_val *key, struct daxkv_val *value)
 static void answers_have_texts(void **state)
 {
 	const char *none = daxkv_strerror(DAXKV_NOT_FOUND), *there = daxkv_strerror(DAXKV_EXIST);
-	struct daxkv_val k = text("k"), q = text("q"), v = text("v"), name = text("no such"), dups_name = text("dups");
+	struct daxkv_val k = text("k"), q = text("q"), v = text("v"), name = text("no such"),
+	                 dups_name = text("dups");
 	struct daxkv_cursor *c;
 	daxkv_db dups = 0, out;
 	uint64_t n;
@@ -394,7 +399,8 @@ static void answers_have_texts(void **state)
 	SAYS(daxkv_del(child, dups, &k, &q), DAXKV_NOT_FOUND, none);
 	SAYS(daxkv_bulk_load(child, db, 0, twice, NULL, NULL), DAXKV_EXIST, there);
 	SAYS(daxkv_db_open(child, &name, 0, &out), DAXKV_NOT_FOUND, none);
-	SAYS(daxkv_db_rename(child, dups, &(struct daxkv_val){2, v.data = text("db").data}), DAXKV_EXIST, there);
+	SAYS(daxkv_db_rename(child, dups, &(struct daxkv_val){2, v.data = text("db").data}),
+	     DAXKV_EXIST, there);
 	name = text("zzzz");
 	SAYS(daxkv_db_list_next(child, &name), DAXKV_NOT_FOUND, none);
 	SAYS(daxkv_cursor_get(c, &q, &v, DAXKV_SEEK), DAXKV_NOT_FOUND, none);
@@ -409,7 +415,8 @@ static void answers_have_texts(void **state)
 	SAYS(daxkv_cursor_del(c, 0), DAXKV_NOT_FOUND, none);
 	SAYS(daxkv_cursor_count(c, &n), DAXKV_NOT_FOUND, none);
 	/* and a failure behind an answer has its own again */
-	SAYS(daxkv_get(child, HUGE_DB, &q, &v), DAXKV_BAD_DB, "4294967281 is not an open database handle");
+	SAYS(daxkv_get(child, HUGE_DB, &q, &v), DAXKV_BAD_DB,
+	     "4294967281 is not an open database handle");
 	daxkv_cursor_close(c);
 }
 
@@ -428,7 +435,8 @@ static void success_leaves_no_text(void **state)
 	OK(daxkv_open(scratch_path("made"), &o, &s)); /* the file was missing */
 	assert_string_equal(daxkv_errmsg(), "before");
 	txn = begin(s);
-	OK(daxkv_db_open(txn, &name, DAXKV_CREATE | DAXKV_OWN_COMPARE, &made)); /* so was the database, and its comparator is */
+	OK(daxkv_db_open(txn, &name, DAXKV_CREATE | DAXKV_OWN_COMPARE,
+	                 &made)); /* so was the database, and its comparator is */
 	assert_string_equal(daxkv_errmsg(), "before");
 	OK(daxkv_txn_commit(txn));
 	OK(daxkv_info(s, &info));
@@ -445,7 +453,10 @@ static void success_leaves_no_text(void **state)
 static int begin_all(void **state)
 {
 	struct daxkv_val k = text("k"), v = text("v"), large = {(size_t)1 << 40, NULL};
-	struct daxkv_options o = {.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .page_size = 512, .max_size = 16u << 20};
+	struct daxkv_options o = {.flags = DAXKV_CREATE,
+	                          .pmem = DAXKV_PMEM_FORCE,
+	                          .page_size = 512,
+	                          .max_size = 16u << 20};
 
 	if (scratch_make(state))
 		return -1;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_open_flags.c - NO_FILE_LOCK leaves the store's file to its program's locks; with NO_LOCK a write transaction goes from thread to
- * thread. */
+/* test_open_flags.c - NO_FILE_LOCK leaves the store's file to its program's locks; with NO_LOCK a
+ * write transaction goes from thread to thread. */
 #include "small_store.h"
 
 #include <pthread.h>
@@ -8,7 +8,8 @@
 
 #define EMULATED .pmem = DAXKV_PMEM_FORCE
 
-/* lock_all - a program's lock of the whole file: of a descriptor's own (OFD) or of the process. 0 or errno. */
+/* lock_all - a program's lock of the whole file: of a descriptor's own (OFD) or of the process. 0
+ * or errno. */
 static int lock_all(int fd, int command, short type)
 {
 	struct flock fl = {.l_type = type, .l_whence = SEEK_SET};
@@ -23,14 +24,16 @@ static void a_program_locks_its_file(void **state)
 
 	(void)state;
 	assert_true(fd >= 0);
-	assert_int_equal(lock_all(fd, F_OFD_SETLK, F_WRLCK), EAGAIN); /* the store's own lock is in the way */
+	assert_int_equal(lock_all(fd, F_OFD_SETLK, F_WRLCK),
+	                 EAGAIN); /* the store's own lock is in the way */
 	OK(daxkv_close(store));
 	store = store_open("plain", (struct daxkv_options){EMULATED, .flags = DAXKV_NO_FILE_LOCK});
 	assert_int_equal(lock_all(fd, F_OFD_SETLK, F_WRLCK), 0);
 	assert_int_equal(lock_all(fd, F_OFD_SETLK, F_UNLCK), 0);
 	assert_int_equal(lock_all(fd, F_SETLK, F_WRLCK), 0);
-	struct daxkv_store *second =
-	    store_open("plain", (struct daxkv_options){EMULATED, .flags = DAXKV_NO_FILE_LOCK}); /* nor is the program's */
+	struct daxkv_store *second = store_open(
+	    "plain", (struct daxkv_options){
+	                 EMULATED, .flags = DAXKV_NO_FILE_LOCK}); /* nor is the program's */
 
 	put_one(second, "a", "1");
 	store_done(second);
@@ -97,7 +100,8 @@ static uint64_t lines(struct daxkv_store *store)
 
 static void nolock_transactions_change_threads(void **state)
 {
-	struct daxkv_store *store = store_open("hopping", (struct daxkv_options){EMULATED, .flags = DAXKV_CREATE | DAXKV_NO_LOCK});
+	struct daxkv_store *store = store_open(
+	    "hopping", (struct daxkv_options){EMULATED, .flags = DAXKV_CREATE | DAXKV_NO_LOCK});
 	struct hand h = {.store = store};
 	struct daxkv_txn *other = NULL;
 	uint64_t stayed, hopped;
@@ -121,7 +125,8 @@ static void nolock_transactions_change_threads(void **state)
 	hopped = lines(store) - hopped;
 	assert_true(hopped > stayed); /* [R9] the committing thread flushed the words again */
 	h.txn = begin_reading(store);
-	assert_true(has(h.txn, DAXKV_MAIN, "by", "the thread") && has(h.txn, DAXKV_MAIN, "and", "by this one") &&
+	assert_true(has(h.txn, DAXKV_MAIN, "by", "the thread") &&
+	            has(h.txn, DAXKV_MAIN, "and", "by this one") &&
 	            has(h.txn, DAXKV_MAIN, "a", "third"));
 	daxkv_txn_abort(h.txn);
 	store_done(store);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_places.c - a page copied over another one of its store, every checksum in it right: whatever reads
- * with verification gives all that was stored, or CORRUPT. And a word that names another page. */
+/* test_places.c - a page copied over another one of its store, every checksum in it right: whatever
+ * reads with verification gives all that was stored, or CORRUPT. And a word that names another
+ * page. */
 #include "small_store.h"
 
 #include "base/crc.h"
@@ -15,7 +16,8 @@ static const struct {
 	const char *name;
 	unsigned int flags;
 } kinds[] = {
-    {"one", 0}, {"same keys", 0}, {"dups", DAXKV_DUP_SORT}, {"numbers", DAXKV_INTEGER_KEY}, {"single leaf", 0}, {"empty", 0},
+    {"one", 0},         {"same keys", 0}, {"dups", DAXKV_DUP_SORT}, {"numbers", DAXKV_INTEGER_KEY},
+    {"single leaf", 0}, {"empty", 0},
 };
 #define KINDS (sizeof kinds / sizeof *kinds)
 
@@ -30,7 +32,8 @@ static daxkv_db kind_open(struct daxkv_txn *txn, size_t kind, unsigned int more)
 	return db;
 }
 
-/* round_put - one transaction on all databases: every so many records, with values of this round. */
+/* round_put - one transaction on all databases: every so many records, with values of this
+ * round. */
 static void round_put(struct daxkv_store *store, uint64_t first, uint64_t step, uint64_t round)
 {
 	struct daxkv_txn *txn = begin(store);
@@ -52,7 +55,8 @@ static void round_put(struct daxkv_store *store, uint64_t first, uint64_t step, 
 	OK(daxkv_txn_commit(txn));
 }
 
-/* store_fill - with older versions of pages among the free ones, and leaves that are nearly empty. */
+/* store_fill - with older versions of pages among the free ones, and leaves that are nearly
+ * empty. */
 static struct daxkv_store *store_fill(void)
 {
 	struct daxkv_store *store = store_new("places", PAGE);
@@ -102,7 +106,8 @@ static int read_all(struct daxkv_store *store, bool forward, uint64_t *hash)
 	*hash = 1;
 	OK(daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY | DAXKV_TXN_VERIFY, &txn));
 	for (size_t kind = 0; kind < KINDS && !rc; kind++) {
-		struct daxkv_val name = {strlen(kinds[kind].name), (void *)(uintptr_t)kinds[kind].name};
+		struct daxkv_val name = {strlen(kinds[kind].name),
+		                         (void *)(uintptr_t)kinds[kind].name};
 		daxkv_db db;
 
 		rc = daxkv_db_open(txn, &name, kinds[kind].flags, &db);
@@ -156,7 +161,9 @@ static bool try(struct daxkv_store *store, const struct was *was, uint64_t to, u
 
 	for (unsigned int way = 0; way < 3; way++) {
 		int rc = way < 2 ? read_all(store, way == 0, &hash) : copy_all(store, &hash);
-		bool same = hash == (way == 0 ? was->forward : way == 1 ? was->backward : was->copy);
+		bool same = hash == (way == 0   ? was->forward
+		                     : way == 1 ? was->backward
+		                                : was->copy);
 
 		if (rc == DAXKV_NOT_FOUND || rc == DAXKV_INCOMPATIBLE || rc == DAXKV_BAD_DB)
 			fail_msg("%lx over %lx: way %u gives %d", (long)from, (long)to, way, rc);
@@ -173,7 +180,8 @@ static bool try(struct daxkv_store *store, const struct was *was, uint64_t to, u
 static unsigned int pages_of(const struct daxkv_store *store, uint64_t *pages)
 {
 	static const uint8_t none[PAGE];
-	uint64_t off = store->ring.off + FMT_RING_RECORDS * FMT_RING_RECORD, size = daxkv_size(store);
+	uint64_t off = store->ring.off + FMT_RING_RECORDS * FMT_RING_RECORD,
+	         size = daxkv_size(store);
 	unsigned int n = 0;
 
 	for (; off < size && n < PAGES; off += PAGE)
@@ -187,14 +195,16 @@ static void page_write(struct daxkv_store *store, const uint8_t *page, uint64_t 
 	assert_int_equal(pwrite(store->map.fd, page, PAGE, (off_t)to), PAGE);
 }
 
-/* is_tried - those that are rare: the first page, whose first word is no number of a transaction, over
- * all, descriptors over each other, and so the leaves of names. Of the rest a share. */
-static bool is_tried(const struct daxkv_store *store, const uint64_t *pages, unsigned int to, unsigned int from)
+/* is_tried - those that are rare: the first page, whose first word is no number of a transaction,
+ * over all, descriptors over each other, and so the leaves of names. Of the rest a share. */
+static bool is_tried(const struct daxkv_store *store, const uint64_t *pages, unsigned int to,
+                     unsigned int from)
 {
 	const char *name = kinds[KINDS - 2].name;
 	const uint8_t *a = store->map.base + pages[to], *b = store->map.base + pages[from];
 
-	return from == 0 || from % STRIDE == to % STRIDE || (a[20] == FMT_DESC && b[20] == FMT_DESC) ||
+	return from == 0 || from % STRIDE == to % STRIDE ||
+	       (a[20] == FMT_DESC && b[20] == FMT_DESC) ||
 	       (memmem(a, PAGE, name, strlen(name)) && memmem(b, PAGE, name, strlen(name)));
 }
 

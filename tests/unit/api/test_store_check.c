@@ -11,8 +11,8 @@
 
 static struct daxkv_store *reader_of(const char *name)
 {
-	return store_open(name,
-	                  (struct daxkv_options){.flags = DAXKV_READ_ONLY, .pmem = DAXKV_PMEM_FORCE});
+	return store_open(
+	    name, (struct daxkv_options){.flags = DAXKV_READ_ONLY, .pmem = DAXKV_PMEM_FORCE});
 }
 
 static void count_fault(const char *fault, void *arg)
@@ -150,7 +150,8 @@ static void half_way_in_a_commit_it_waits(void **state)
 	OK(put_number(txn, 1));
 	OK(daxkv_txn_commit(txn));
 	const struct fmt_super *super = (const void *)store->map.base;
-	const struct fmt_desc *desc = (const void *)(store->map.base + load_word(&super->main_desc));
+	const struct fmt_desc *desc =
+	    (const void *)(store->map.base + load_word(&super->main_desc));
 	uint64_t next = info(store).last_txn + 1, leaves = load_word(&desc->leaf_pages),
 	         before = load_word(ring_at(&store->ring, next));
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The file of a store from outside: how small it begins, how it grows and is cut, its times, and what opening and closing cost. */
+/* The file of a store from outside: how small it begins, how it grows and is cut, its times, and
+ * what opening and closing cost. */
 #include "small_store.h"
 
 #include <sys/stat.h>
@@ -65,10 +66,12 @@ static void growth_is_in_proportion(void **state)
 	(void)state;
 	for (uint64_t n = 0; n < 30000; n += 50) {
 		put_some(store, n, n + 50, 100, 0);
-		uint64_t used = info(store).used_bytes + info(store).held_pages * 4096, size = (uint64_t)stat_of("steps").st_size;
+		uint64_t used = info(store).used_bytes + info(store).held_pages * 4096,
+		         size = (uint64_t)stat_of("steps").st_size;
 
 		if (counters(store).grows > grows)
-			assert_true(size <= 2 * used + (64 << 10) && size <= used + used / 8 + 3 * MIB);
+			assert_true(size <= 2 * used + (64 << 10) &&
+			            size <= used + used / 8 + 3 * MIB);
 		grows = counters(store).grows;
 	}
 	assert_true(grows > 5);
@@ -98,7 +101,8 @@ static void the_initial_size_holds(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < 3; i++) {
-		struct daxkv_store *store = fresh("initial", (struct daxkv_options){.initial_size = sizes[i]});
+		struct daxkv_store *store =
+		    fresh("initial", (struct daxkv_options){.initial_size = sizes[i]});
 
 		assert_true((uint64_t)stat_of("initial").st_size >= sizes[i]);
 		put_one(store, "k", "v");
@@ -196,7 +200,8 @@ static void reading_waits_for_no_medium(void **state)
 	assert_int_equal(waits, 4);
 }
 
-/* dies_large - of a process that opened the store without a limit: a large value that is committed, or only begun. */
+/* dies_large - of a process that opened the store without a limit: a large value that is committed,
+ * or only begun. */
 static int dies_large(bool committed)
 {
 	struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE};
@@ -244,7 +249,8 @@ static void a_small_limit_takes_over(void **state)
 
 	(void)state;
 	put_one(store, "k", "v");
-	small = store_open("limits", (struct daxkv_options){.pmem = DAXKV_PMEM_FORCE, .max_size = 4 * MIB});
+	small = store_open("limits",
+	                   (struct daxkv_options){.pmem = DAXKV_PMEM_FORCE, .max_size = 4 * MIB});
 	child_run(dies_begun); /* the file is longer than the limit, the store is not */
 	put_one(small, "k", "w");
 	child_run(dies_committed);
@@ -263,9 +269,11 @@ static void a_small_limit_takes_over(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {TEST(a_few_entries_take_little), TEST(growth_is_in_proportion), TEST(a_long_end_is_cut_at_once),
-	                                   TEST(the_initial_size_holds), TEST(changes_show_in_the_times), TEST(reading_waits_for_no_medium),
-	                                   TEST(a_small_limit_takes_over)};
+	const struct CMUnitTest tests[] = {
+	    TEST(a_few_entries_take_little), TEST(growth_is_in_proportion),
+	    TEST(a_long_end_is_cut_at_once), TEST(the_initial_size_holds),
+	    TEST(changes_show_in_the_times), TEST(reading_waits_for_no_medium),
+	    TEST(a_small_limit_takes_over)};
 
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Opening and closing a store: options, files that are none, who else has it open, read-only use, and what it tells of itself. */
+/* Opening and closing a store: options, files that are none, who else has it open, read-only use,
+ * and what it tells of itself. */
 #include "small_store.h"
 
 #define FORCE .pmem = DAXKV_PMEM_FORCE
@@ -32,14 +33,15 @@ static uint8_t *file_bytes(const char *name, size_t *size)
 static void options_that_make_no_sense(void **state)
 {
 	struct daxkv_store *store = NULL;
-	const struct daxkv_options bad[] = {{.flags = 0x80000000u},
-	                                    {.flags = DAXKV_READ_ONLY | DAXKV_CREATE},
-	                                    {.flags = DAXKV_CREATE, .page_size = 5000},
-	                                    {.flags = DAXKV_CREATE, .page_size = 256},
-	                                    {.flags = DAXKV_CREATE, .page_size = 65536},
-	                                    {.flags = DAXKV_CREATE, .pmem = (enum daxkv_pmem)77},
-	                                    {.flags = DAXKV_CREATE, .initial_size = 8 << 20, .max_size = 4 << 20},
-	                                    {.flags = DAXKV_CREATE, .max_size = 10000}};
+	const struct daxkv_options bad[] = {
+	    {.flags = 0x80000000u},
+	    {.flags = DAXKV_READ_ONLY | DAXKV_CREATE},
+	    {.flags = DAXKV_CREATE, .page_size = 5000},
+	    {.flags = DAXKV_CREATE, .page_size = 256},
+	    {.flags = DAXKV_CREATE, .page_size = 65536},
+	    {.flags = DAXKV_CREATE, .pmem = (enum daxkv_pmem)77},
+	    {.flags = DAXKV_CREATE, .initial_size = 8 << 20, .max_size = 4 << 20},
+	    {.flags = DAXKV_CREATE, .max_size = 10000}};
 	(void)state;
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		assert_int_equal(try_open("none", bad[i]), EINVAL);
@@ -56,12 +58,15 @@ static void create_or_not(void **state)
 	(void)state;
 	assert_int_equal(try_open("e", (struct daxkv_options){FORCE}), ENOENT);
 	OK(try_open("e", (struct daxkv_options){FORCE, .flags = DAXKV_CREATE | DAXKV_EXCLUSIVE}));
-	assert_int_equal(try_open("e", (struct daxkv_options){FORCE, .flags = DAXKV_CREATE | DAXKV_EXCLUSIVE}), EEXIST);
+	assert_int_equal(
+	    try_open("e", (struct daxkv_options){FORCE, .flags = DAXKV_CREATE | DAXKV_EXCLUSIVE}),
+	    EEXIST);
 	OK(try_open("e", (struct daxkv_options){FORCE, .flags = DAXKV_CREATE}));
 	OK(try_open("e", (struct daxkv_options){FORCE}));
 	assert_int_equal(truncate(scratch_path("e"), 0), 0);
 	assert_int_equal(try_open("e", (struct daxkv_options){FORCE}), DAXKV_FOREIGN);
-	OK(try_open("e", (struct daxkv_options){FORCE, .flags = DAXKV_CREATE})); /* an empty file becomes a store */
+	OK(try_open("e", (struct daxkv_options){
+	                     FORCE, .flags = DAXKV_CREATE})); /* an empty file becomes a store */
 }
 
 static void page_size_must_match(void **state)
@@ -70,7 +75,8 @@ static void page_size_must_match(void **state)
 	(void)state;
 	assert_int_equal(info(store).page_size, 8192);
 	OK(daxkv_close(store));
-	assert_int_equal(try_open("e", (struct daxkv_options){FORCE, .page_size = 4096}), DAXKV_INCOMPATIBLE);
+	assert_int_equal(try_open("e", (struct daxkv_options){FORCE, .page_size = 4096}),
+	                 DAXKV_INCOMPATIBLE);
 	OK(try_open("e", (struct daxkv_options){FORCE, .page_size = 8192}));
 	OK(try_open("e", (struct daxkv_options){FORCE}));
 }
@@ -82,7 +88,8 @@ static void foreign_and_short_files(void **state)
 	(void)state;
 	assert_int_equal(write(fd, "no store at all\n", 16), 16);
 	close(fd);
-	assert_int_equal(try_open("text", (struct daxkv_options){FORCE, .flags = DAXKV_CREATE}), DAXKV_FOREIGN);
+	assert_int_equal(try_open("text", (struct daxkv_options){FORCE, .flags = DAXKV_CREATE}),
+	                 DAXKV_FOREIGN);
 	uint8_t *p = file_bytes("text", &size);
 	assert_int_equal(size, 16);
 	free(p);
@@ -96,11 +103,13 @@ static void foreign_and_short_files(void **state)
 	assert_int_equal(try_open("e", (struct daxkv_options){FORCE}), DAXKV_CORRUPT);
 }
 
-/* Two handles on one store stand for two processes: each sees the other's commits, and their writers take turns. */
+/* Two handles on one store stand for two processes: each sees the other's commits, and their
+ * writers take turns. */
 static void handles_share_a_store(void **state)
 {
 	struct daxkv_store *a = store_new("e", 512), *b = store_again("e"),
-	                   *reader = store_open("e", (struct daxkv_options){.flags = DAXKV_READ_ONLY});
+	                   *reader =
+	                       store_open("e", (struct daxkv_options){.flags = DAXKV_READ_ONLY});
 	struct daxkv_txn *txn, *other = NULL, *old;
 	(void)state;
 	put_some(a, 0, 200, 20, 0);
@@ -110,7 +119,8 @@ static void handles_share_a_store(void **state)
 	OK(put_n(txn, DAXKV_MAIN, 0, 20, 1));
 	assert_int_equal(daxkv_txn_begin(b, NULL, DAXKV_TXN_TRY, &other), DAXKV_BUSY);
 	OK(daxkv_txn_commit(txn));
-	for (uint64_t v = 2; v < 60; v++) { /* turn by turn, pages freed by one used again by the other */
+	for (uint64_t v = 2; v < 60;
+	     v++) { /* turn by turn, pages freed by one used again by the other */
 		put_some(v % 2 ? a : b, v % 3 * 50, v % 3 * 50 + 100, 20, v);
 		if (v % 10 == 9)
 			store_check(v % 20 == 9 ? a : b);
@@ -127,7 +137,8 @@ static void handles_share_a_store(void **state)
 	assert_true(has_n(old, DAXKV_MAIN, 0, 20, 57));
 	daxkv_txn_abort(old);
 	OK(daxkv_close(reader));
-	a = store_again("e"); /* the last one to leave could not write: there is something to recover */
+	a = store_again(
+	    "e"); /* the last one to leave could not write: there is something to recover */
 	assert_true(info(a).recovered > 0);
 	reader = store_open("e", (struct daxkv_options){.flags = DAXKV_READ_ONLY});
 	OK(daxkv_close(reader));
@@ -140,9 +151,11 @@ static void handles_share_a_store(void **state)
 static void without_a_lock_file(void **state)
 {
 	(void)state;
-	OK(try_open("unlocked", (struct daxkv_options){FORCE, .flags = DAXKV_CREATE | DAXKV_NO_LOCK}));
+	OK(try_open("unlocked",
+	            (struct daxkv_options){FORCE, .flags = DAXKV_CREATE | DAXKV_NO_LOCK}));
 	assert_int_equal(access(scratch_path("unlocked-lock"), F_OK), -1);
-	struct daxkv_store *store = store_open("unlocked", (struct daxkv_options){FORCE, .flags = DAXKV_NO_LOCK});
+	struct daxkv_store *store =
+	    store_open("unlocked", (struct daxkv_options){FORCE, .flags = DAXKV_NO_LOCK});
 	put_one(store, "a", "1");
 	store_done(store);
 }
@@ -157,7 +170,8 @@ static void read_only_refuses_changes(void **state)
 	OK(daxkv_close(store));
 	uint8_t *before = file_bytes("e", &size), *now;
 	store = store_open("e", (struct daxkv_options){.flags = DAXKV_READ_ONLY});
-	assert_true(info(store).read_only && !info(store).private_recovery && info(store).used_bytes > 0);
+	assert_true(info(store).read_only && !info(store).private_recovery &&
+	            info(store).used_bytes > 0);
 	assert_int_equal(daxkv_txn_begin(store, NULL, 0, &txn), EACCES);
 	assert_int_equal(daxkv_sync(store), EACCES);
 	store_check(store);
@@ -169,7 +183,8 @@ static void read_only_refuses_changes(void **state)
 	free(now);
 }
 
-/* A file that nobody closed, opened read-only: its newest state is shown, from private memory, and the file is not touched. */
+/* A file that nobody closed, opened read-only: its newest state is shown, from private memory, and
+ * the file is not touched. */
 static void read_only_of_an_unclean_file(void **state)
 {
 	struct daxkv_store *store = store_new("e", 512);
@@ -178,7 +193,8 @@ static void read_only_of_an_unclean_file(void **state)
 	for (uint64_t i = 0; i < 100; i++)
 		put_some(store, i, i + 1, 30, 0);
 	store_image(store, "unclean");
-	/* Take back from the image what the words of the newest two commits did: a power cut may have. */
+	/* Take back from the image what the words of the newest two commits did: a power cut may
+	 * have. */
 	int fd = open(scratch_path("unclean"), O_RDWR | O_CLOEXEC);
 	const uint64_t zero = 0;
 	assert_true(fd >= 0);
@@ -188,7 +204,8 @@ static void read_only_of_an_unclean_file(void **state)
 	OK(daxkv_close(store));
 	uint8_t *before = file_bytes("unclean", &size), *now;
 	store = store_open("unclean", (struct daxkv_options){.flags = DAXKV_READ_ONLY});
-	assert_true(info(store).read_only && info(store).private_recovery && info(store).recovered > 0);
+	assert_true(info(store).read_only && info(store).private_recovery &&
+	            info(store).recovered > 0);
 	assert_int_equal(info(store).last_txn, 100);
 	struct daxkv_txn *txn = begin_reading(store);
 	for (uint64_t i = 0; i < 100; i++)
@@ -252,23 +269,26 @@ static void info_and_counters(void **state)
 	(void)state;
 	assert_int_equal(i.medium, DAXKV_MEDIUM_EMULATED);
 	assert_non_null(strstr(i.durability, "power"));
-	assert_true(i.format_version == FMT_VERSION && i.last_txn == 0 && i.file_size == 64 << 10 && i.max_size >= i.file_size);
+	assert_true(i.format_version == FMT_VERSION && i.last_txn == 0 && i.file_size == 64 << 10 &&
+	            i.max_size >= i.file_size);
 	assert_true(i.readers == 0 && i.max_readers == 4096 && !i.read_only);
 	assert_int_equal(fstat(daxkv_fd(store), &st), 0);
 	assert_int_equal(st.st_size, 64 << 10);
-	assert_true(strstr(daxkv_lock_path(store), "-lock") && access(daxkv_lock_path(store), F_OK) == 0);
+	assert_true(strstr(daxkv_lock_path(store), "-lock") &&
+	            access(daxkv_lock_path(store), F_OK) == 0);
 	uint64_t fences = counters(store).fences; /* of opening */
 	put_some(store, 0, 1000, 100, 0);
 	struct daxkv_counters c = counters(store);
-	assert_true(c.commits == 1 && c.fences == fences + 2 && c.splits > 20 && c.compactions > 0 &&
-	            c.lines_flushed + c.lines_streamed > 1000 && c.grows == 2);
+	assert_true(c.commits == 1 && c.fences == fences + 2 && c.splits > 20 &&
+	            c.compactions > 0 && c.lines_flushed + c.lines_streamed > 1000 && c.grows == 2);
 	del_some(store, 0, 990);
 	assert_true(counters(store).merges > 0 || counters(store).compactions > c.compactions);
 	i = info(store);
 	assert_int_equal(i.last_txn, 2);
 	struct daxkv_txn *txn = begin(store);
 	OK(put_n(txn, DAXKV_MAIN, 1, 100000, 0));
-	assert_true(info(store).used_bytes >= i.used_bytes + 100000); /* of the own transaction, too */
+	assert_true(info(store).used_bytes >=
+	            i.used_bytes + 100000); /* of the own transaction, too */
 	uint64_t faults = 0;
 	OK(daxkv_check(store, NULL, NULL, &faults)); /* the newest commit, beside a transaction */
 	daxkv_txn_abort(txn);
@@ -283,7 +303,8 @@ static void check_finds_damage(void **state)
 	(void)state;
 	put_some(store, 0, 200, 30, 0);
 	const struct fmt_super *super = (const void *)store->map.base;
-	const struct fmt_desc *desc = (const void *)(store->map.base + load_word(&super->main_desc));
+	const struct fmt_desc *desc =
+	    (const void *)(store->map.base + load_word(&super->main_desc));
 	uint64_t root = load_word(&desc->root);
 	OK(daxkv_sync(store)); /* else recovery would take the damage for a torn transaction */
 	store_image(store, "damaged");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_user_version.c - the number that a program keeps with its store: a transaction's like everything else. */
+/* test_user_version.c - the number that a program keeps with its store: a transaction's like
+ * everything else. */
 #include "small_store.h"
 
 static void set(struct daxkv_store *store, uint64_t value)
@@ -26,7 +27,8 @@ static void kept_by_commit_only(void **state)
 	OK(daxkv_txn_commit(txn)); /* what the aborted one wanted is forgotten */
 	assert_int_equal(daxkv_user_version(store), 0);
 	set(store, UINT64_MAX);
-	assert_true(daxkv_user_version(store) == UINT64_MAX && daxkv_user_version(other) == UINT64_MAX);
+	assert_true(daxkv_user_version(store) == UINT64_MAX &&
+	            daxkv_user_version(other) == UINT64_MAX);
 	txn = begin_reading(store);
 	uint64_t id = daxkv_txn_id(txn);
 
@@ -80,7 +82,8 @@ static void nested_transactions(void **state)
 
 static void a_new_store_has_the_options_word(void **state)
 {
-	struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE, .flags = DAXKV_CREATE, .user_version = 11};
+	struct daxkv_options o = {
+	    .pmem = DAXKV_PMEM_FORCE, .flags = DAXKV_CREATE, .user_version = 11};
 	struct daxkv_store *store = store_open("word-new", o);
 
 	(void)state;

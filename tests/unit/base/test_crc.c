@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Checksums: known values, every length and alignment against a bit-by-bit computation, and what hash64 promises. */
+/* Checksums: known values, every length and alignment against a bit-by-bit computation, and what
+ * hash64 promises. */
 #include "base/crc.h"
 
 #include "scratch.h"
@@ -73,7 +74,8 @@ static void crc32c_every_alignment(void **state)
 		for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
 			uint32_t expected = crc_by_bits(0x12345678u, bytes + at, lengths[i]);
 			for (unsigned int f = 0; crc32c_way(f); f++)
-				assert_int_equal(crc32c_way(f)(0x12345678u, bytes + at, lengths[i]), expected);
+				assert_int_equal(crc32c_way(f)(0x12345678u, bytes + at, lengths[i]),
+				                 expected);
 		}
 }
 
@@ -144,9 +146,11 @@ static void hash64_unaligned(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(crc32c_known_inputs),    cmocka_unit_test(crc32c_every_length),  cmocka_unit_test(crc32c_every_alignment),
-	    cmocka_unit_test(crc32c_in_parts),        cmocka_unit_test(hash64_known_inputs),  cmocka_unit_test(hash64_zeros),
-	    cmocka_unit_test(hash64_one_bit_changed), cmocka_unit_test(hash64_words_swapped), cmocka_unit_test(hash64_unaligned),
+	    cmocka_unit_test(crc32c_known_inputs),    cmocka_unit_test(crc32c_every_length),
+	    cmocka_unit_test(crc32c_every_alignment), cmocka_unit_test(crc32c_in_parts),
+	    cmocka_unit_test(hash64_known_inputs),    cmocka_unit_test(hash64_zeros),
+	    cmocka_unit_test(hash64_one_bit_changed), cmocka_unit_test(hash64_words_swapped),
+	    cmocka_unit_test(hash64_unaligned),
 	};
 	return cmocka_run_group_tests(tests, fill_bytes, NULL);
 }

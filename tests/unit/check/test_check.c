@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The checker against the image of check_image.h: clean as built, one fault for every rule, every order of keys, and damaged at random:
- * then it must not crash, and it must see each flipped bit that a checksum covers. What it cannot show: that the engine writes such files.
+ * The checker against the image of check_image.h: clean as built, one fault for every rule, every
+ * order of keys, and damaged at random: then it must not crash, and it must see each flipped bit
+ * that a checksum covers. What it cannot show: that the engine writes such files.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -31,9 +32,13 @@ static void check_finds_nothing_in_a_sound_image(void **state)
 	}
 }
 
-/* ---- one fault for each rule ---------------------------------------------------------------------------------------------- */
+/* ---- one fault for each rule ----------------------------------------------------------------- */
 
-enum seal_how { RAW, SEALED /* checksums right again */, SUMS /* but the records' values and fresh crc stay */ };
+enum seal_how {
+	RAW,
+	SEALED /* checksums right again */,
+	SUMS /* but the records' values and fresh crc stay */
+};
 
 static const struct mutation {
 	enum place place;
@@ -172,7 +177,10 @@ static void check_names_the_broken_rule(void **state)
 
 			image_make(&im, sizes[s]);
 			p = im.base + im.at[m->place] + m->off;
-			put(p, (m->op == '+' ? take(p, m->width) : 0) + m->value + (uint64_t)m->pages * sizes[s], m->width);
+			put(p,
+			    (m->op == '+' ? take(p, m->width) : 0) + m->value +
+			        (uint64_t)m->pages * sizes[s],
+			    m->width);
 			if (m->how != RAW)
 				seal(&im, m->how == SEALED);
 			expect_fault(&im, m->expect);
@@ -190,11 +198,12 @@ static void check_bounds_what_it_reads_by_the_mapping(void **state)
 	image_make(&im, 512);
 	whole = im.mapped;
 	for (im.mapped = 0; im.mapped < whole - 512; im.mapped += 8)
-		expect_fault(&im, im.mapped < 4096 ? "less than a superblock" : "more than the file has");
+		expect_fault(&im, im.mapped < 4096 ? "less than a superblock"
+		                                   : "more than the file has");
 	free(im.base);
 }
 
-/* ---- commit records ------------------------------------------------------------------------------------------------------- */
+/* ---- commit records -------------------------------------------------------------------------- */
 
 static void check_accepts_an_empty_ring_when_clean(void **state)
 {
@@ -307,7 +316,7 @@ static void check_reads_spilled_records(void **state)
 	free(im.base);
 }
 
-/* ---- orders --------------------------------------------------------------------------------------------------------------- */
+/* ---- orders ---------------------------------------------------------------------------------- */
 
 #define U(x) (UINT64_C(0x##x))
 
@@ -316,24 +325,52 @@ static const struct order_case {
 	bool ordered; /* whether the checker knows the order */
 	struct pair pair[3];
 } orders[] = {
-    {0, true, {{"a", "", 1, 0, U(61) << 56, 0}, {"ab", "", 2, 0, U(6162) << 48, 0}, {"b", "", 1, 0, U(62) << 56, 0}}},
-    {DAXKV_REVERSE_KEY, true, {{"a", "", 1, 0, U(61) << 56, 0}, {"ba", "", 2, 0, U(6162) << 48, 0}, {"ab", "", 2, 0, U(6261) << 48, 0}}},
-    {DAXKV_INTEGER_KEY, true, {{"\2\0\0\0", "", 4, 0, 2, 0}, {"\1\1\0\0", "", 4, 0, 0x101, 0}, {"\0\0\1\0", "", 4, 0, 0x10000, 0}}},
+    {0,
+     true,
+     {{"a", "", 1, 0, U(61) << 56, 0},
+      {"ab", "", 2, 0, U(6162) << 48, 0},
+      {"b", "", 1, 0, U(62) << 56, 0}}},
+    {DAXKV_REVERSE_KEY,
+     true,
+     {{"a", "", 1, 0, U(61) << 56, 0},
+      {"ba", "", 2, 0, U(6162) << 48, 0},
+      {"ab", "", 2, 0, U(6261) << 48, 0}}},
     {DAXKV_INTEGER_KEY,
      true,
-     {{"\2\0\0\0\0\0\0\0", "", 8, 0, 2, 0}, {"\1\1\0\0\0\0\0\0", "", 8, 0, 0x101, 0}, {"\0\0\0\0\0\0\0\1", "", 8, 0, U(1) << 56, 0}}},
-    {DAXKV_OWN_COMPARE, false, {{"c", "", 1, 0, 0, 0}, {"a", "", 1, 0, 0, 0}, {"b", "", 1, 0, 0, 0}}},
-    {DAXKV_DUP_SORT, true, {{"a", "9", 1, 1, U(61) << 56, 0}, {"b", "1", 1, 1, U(62) << 56, 0}, {"b", "10", 1, 2, U(62) << 56, 0}}},
+     {{"\2\0\0\0", "", 4, 0, 2, 0},
+      {"\1\1\0\0", "", 4, 0, 0x101, 0},
+      {"\0\0\1\0", "", 4, 0, 0x10000, 0}}},
+    {DAXKV_INTEGER_KEY,
+     true,
+     {{"\2\0\0\0\0\0\0\0", "", 8, 0, 2, 0},
+      {"\1\1\0\0\0\0\0\0", "", 8, 0, 0x101, 0},
+      {"\0\0\0\0\0\0\0\1", "", 8, 0, U(1) << 56, 0}}},
+    {DAXKV_OWN_COMPARE,
+     false,
+     {{"c", "", 1, 0, 0, 0}, {"a", "", 1, 0, 0, 0}, {"b", "", 1, 0, 0, 0}}},
+    {DAXKV_DUP_SORT,
+     true,
+     {{"a", "9", 1, 1, U(61) << 56, 0},
+      {"b", "1", 1, 1, U(62) << 56, 0},
+      {"b", "10", 1, 2, U(62) << 56, 0}}},
     {DAXKV_DUP_SORT | DAXKV_REVERSE_DUP,
      true,
-     {{"a", "91", 1, 2, U(61) << 56, 0}, {"a", "12", 1, 2, U(61) << 56, 0}, {"a", "22", 1, 2, U(61) << 56, 0}}},
+     {{"a", "91", 1, 2, U(61) << 56, 0},
+      {"a", "12", 1, 2, U(61) << 56, 0},
+      {"a", "22", 1, 2, U(61) << 56, 0}}},
     {DAXKV_DUP_SORT | DAXKV_DUP_FIXED | DAXKV_INTEGER_DUP,
      true,
-     {{"a", "\2\0\0\0", 1, 4, U(61) << 56, 0}, {"a", "\1\1\0\0", 1, 4, U(61) << 56, 0}, {"a", "\0\0\1\0", 1, 4, U(61) << 56, 0}}},
+     {{"a", "\2\0\0\0", 1, 4, U(61) << 56, 0},
+      {"a", "\1\1\0\0", 1, 4, U(61) << 56, 0},
+      {"a", "\0\0\1\0", 1, 4, U(61) << 56, 0}}},
     {DAXKV_DUP_SORT | DAXKV_OWN_DUP_COMPARE,
      false,
-     {{"a", "3", 1, 1, U(61) << 56, 0}, {"a", "1", 1, 1, U(61) << 56, 0}, {"a", "2", 1, 1, U(61) << 56, 0}}},
-    {DAXKV_DUP_SORT | DAXKV_OWN_COMPARE, true, {{"a", "1", 1, 1, 0, 0}, {"a", "2", 1, 1, 0, 0}, {"a", "3", 1, 1, 0, 0}}},
+     {{"a", "3", 1, 1, U(61) << 56, 0},
+      {"a", "1", 1, 1, U(61) << 56, 0},
+      {"a", "2", 1, 1, U(61) << 56, 0}}},
+    {DAXKV_DUP_SORT | DAXKV_OWN_COMPARE,
+     true,
+     {{"a", "1", 1, 1, 0, 0}, {"a", "2", 1, 1, 0, 0}, {"a", "3", 1, 1, 0, 0}}},
 };
 
 /* order_make - the named database becomes one of these flags with three entries in its base. */
@@ -355,7 +392,8 @@ static void check_knows_the_orders(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(orders); i++) {
 		const struct order_case *c = &orders[i];
-		const struct pair swapped[] = {c->pair[0], c->pair[2], c->pair[1]}, same[] = {c->pair[0], c->pair[1], c->pair[1]};
+		const struct pair swapped[] = {c->pair[0], c->pair[2], c->pair[1]},
+		                  same[] = {c->pair[0], c->pair[1], c->pair[1]};
 
 		order_make(&im, c->flags, c->pair);
 		expect_clean(&im);
@@ -374,9 +412,12 @@ static void check_knows_the_orders(void **state)
 
 static void check_knows_the_sizes_of_integers_and_fixed_duplicates(void **state)
 {
-	const struct pair odd_key[] = {{"123", "", 3, 0, 0, 0}, {"2345", "", 4, 0, 0x35343332, 0}, {"3456", "", 4, 0, 0x36353433, 0}};
-	const struct pair odd_dup[] = {
-	    {"a", "1", 1, 1, U(61) << 56, 0}, {"b", "22", 1, 2, U(62) << 56, 0}, {"c", "3", 1, 1, U(63) << 56, 0}};
+	const struct pair odd_key[] = {{"123", "", 3, 0, 0, 0},
+	                               {"2345", "", 4, 0, 0x35343332, 0},
+	                               {"3456", "", 4, 0, 0x36353433, 0}};
+	const struct pair odd_dup[] = {{"a", "1", 1, 1, U(61) << 56, 0},
+	                               {"b", "22", 1, 2, U(62) << 56, 0},
+	                               {"c", "3", 1, 1, U(63) << 56, 0}};
 	struct image im;
 
 	(void)state;
@@ -394,10 +435,13 @@ static void check_knows_the_sizes_of_integers_and_fixed_duplicates(void **state)
 	free(im.base);
 }
 
-/* uniform_make - three pairs of a byte and a byte in a uniform base; then the bytes at off (0: none) become value. */
+/* uniform_make - three pairs of a byte and a byte in a uniform base; then the bytes at off (0:
+ * none) become value. */
 static void uniform_make(struct image *im, uint32_t off, uint32_t width, uint64_t value)
 {
-	static const struct pair pair[] = {{"a", "1", 1, 1, U(61) << 56, 0}, {"a", "2", 1, 1, U(61) << 56, 0}, {"b", "1", 1, 1, U(62) << 56, 0}};
+	static const struct pair pair[] = {{"a", "1", 1, 1, U(61) << 56, 0},
+	                                   {"a", "2", 1, 1, U(61) << 56, 0},
+	                                   {"b", "1", 1, 1, U(62) << 56, 0}};
 	uint8_t *p;
 
 	order_make(im, DAXKV_DUP_SORT, pair);
@@ -473,14 +517,17 @@ static void check_compares_separators_with_the_pages_above(void **state)
 	(void)state;
 	for (uint32_t right = 0; right < 2; right++) {
 		image_make(&im, 512);
-		inner_put(&im, SPILL, 2, 1, &bounds[right], (uint64_t[]){right ? 0 : im.at[INNER], right ? im.at[INNER] : 0});
+		inner_put(&im, SPILL, 2, 1, &bounds[right],
+		          (uint64_t[]){right ? 0 : im.at[INNER], right ? im.at[INNER] : 0});
 		put(im.base + im.at[DESC] + 64, im.at[SPILL], 8);
 		seal(&im, true);
-		expect_fault(&im, right ? "separator 0: out of order" : "separator 0: out of the bounds of the page above");
+		expect_fault(&im, right ? "separator 0: out of order"
+		                        : "separator 0: out of the bounds of the page above");
 		free(im.base);
 	}
 	image_make(&im, 512);
-	inner_put(&im, INNER, 1, 2, (const char *const[]){"common--m", "common--m"}, (uint64_t[]){im.at[LEAF_A], 0, im.at[LEAF_B]});
+	inner_put(&im, INNER, 1, 2, (const char *const[]){"common--m", "common--m"},
+	          (uint64_t[]){im.at[LEAF_A], 0, im.at[LEAF_B]});
 	seal(&im, true);
 	expect_fault(&im, "separator 1: out of order");
 	free(im.base);
@@ -488,7 +535,8 @@ static void check_compares_separators_with_the_pages_above(void **state)
 
 static void check_takes_tail_entries_apart(void **state)
 {
-	const struct pair valued = {"common--b", "x", 9, 1, 0, 0}, flagged = {"common--b", "", 9, 0, 0, FMT_ENTRY_BLOB};
+	const struct pair valued = {"common--b", "x", 9, 1, 0, 0},
+	                  flagged = {"common--b", "", 9, 0, 0, FMT_ENTRY_BLOB};
 	const struct pair small_db = {"zz", "abc", 2, 3, 0, FMT_ENTRY_DB};
 	struct image im;
 
@@ -507,7 +555,7 @@ static void check_takes_tail_entries_apart(void **state)
 	free(im.base);
 }
 
-/* ---- damage at random ----------------------------------------------------------------------------------------------------- */
+/* ---- damage at random ------------------------------------------------------------------------ */
 
 static uint64_t dice_state;
 
@@ -550,7 +598,8 @@ static void check_sees_each_bit_that_a_checksum_covers(void **state)
 			*p ^= (uint8_t)(1u << bit % 8);
 			run(&im, &res);
 			if (res.faults == 0)
-				fail_msg("bit %u of byte 0x%llx: its flip was not seen", (unsigned int)(bit % 8),
+				fail_msg("bit %u of byte 0x%llx: its flip was not seen",
+				         (unsigned int)(bit % 8),
 				         (unsigned long long)(covered[i].off + bit / 8));
 			*p ^= (uint8_t)(1u << bit % 8);
 		}
@@ -559,7 +608,8 @@ static void check_sees_each_bit_that_a_checksum_covers(void **state)
 	free(im.base);
 }
 
-/* Random bytes and words, half of the time with right checksums so that the damage gets past them. The sanitizers see a stray read. */
+/* Random bytes and words, half of the time with right checksums so that the damage gets past them.
+ * The sanitizers see a stray read. */
 static void check_survives_any_bytes(void **state)
 {
 	static const uint64_t odd[] = {0, 1, 0xffff, UINT64_MAX, UINT64_C(1) << 63, 0x1ffffff8};
@@ -576,7 +626,8 @@ static void check_survives_any_bytes(void **state)
 		memcpy(im.base, fresh.base, im.mapped);
 		dice_state = seed;
 		for (uint64_t n = 1 + dice(6); n > 0; n--) {
-			uint8_t *p = im.base + (dice(4) ? im.at[dice(PLACES - 1)] + dice(32) * 8 : dice(im.mapped / 8) * 8);
+			uint8_t *p = im.base + (dice(4) ? im.at[dice(PLACES - 1)] + dice(32) * 8
+			                                : dice(im.mapped / 8) * 8);
 
 			if (p + 8 > im.base + im.mapped)
 				continue;

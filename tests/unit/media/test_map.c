@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The file and its mapping: what may be opened, creation that is whole or not at all, attaching, growth and shrinking. */
+/* The file and its mapping: what may be opened, creation that is whole or not at all, attaching,
+ * growth and shrinking. */
 #include "map_helpers.h"
 
 #include <signal.h>
@@ -12,7 +13,7 @@ static int fill_fails(int fd, void *arg)
 	return *(int *)arg;
 }
 
-/* ---- opening and creating ------------------------------------------------------------------------------------------------- */
+/* ---- opening and creating -------------------------------------------------------------------- */
 
 static void assert_open_fails(const char *path, int error)
 {
@@ -64,7 +65,8 @@ static void create_makes_a_whole_file(void **state)
 	int fd = open(temp, O_RDWR | O_CREAT | O_CLOEXEC, 0600); /* somebody's */
 	assert_int_equal(pwrite(fd, "leftover", 8, 5000), 8);
 	mode_t mask = umask(022);
-	assert_int_equal(map_create_file(&map, path, 0664, &(uint64_t){STEP}, 0, fill_marks, NULL), 0);
+	assert_int_equal(map_create_file(&map, path, 0664, &(uint64_t){STEP}, 0, fill_marks, NULL),
+	                 0);
 	umask(mask);
 	assert_true(map.fd > 2 && !map.rdonly && map.path == path);
 	assert_int_equal(fcntl(map.fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
@@ -91,14 +93,20 @@ static void create_over_something(void **state)
 	(void)state;
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	assert_int_equal(write(fd, "mine", 4), 4);
-	assert_int_equal(map_create_file(&map, path, 0600, &(uint64_t){STEP}, 0, fill_marks, NULL), EEXIST);
+	assert_int_equal(map_create_file(&map, path, 0600, &(uint64_t){STEP}, 0, fill_marks, NULL),
+	                 EEXIST);
 	assert_int_equal(length_of(path), 4);
 	close(fd);
 	assert_int_equal(symlink("no such thing", link_path), 0);
-	assert_int_equal(map_create_file(&map, link_path, 0600, &(uint64_t){STEP}, 0, fill_marks, NULL), EEXIST);
+	assert_int_equal(
+	    map_create_file(&map, link_path, 0600, &(uint64_t){STEP}, 0, fill_marks, NULL), EEXIST);
 	assert_int_equal(access(scratch_path("dangling.daxkv-new"), F_OK), -1);
-	assert_int_equal(map_create_file(&map, scratch_dir, 0600, &(uint64_t){STEP}, 0, fill_marks, NULL), EISDIR);
-	assert_int_equal(map_create_file(&map, scratch_path("no/dir"), 0600, &(uint64_t){STEP}, 0, fill_marks, NULL), ENOENT);
+	assert_int_equal(
+	    map_create_file(&map, scratch_dir, 0600, &(uint64_t){STEP}, 0, fill_marks, NULL),
+	    EISDIR);
+	assert_int_equal(map_create_file(&map, scratch_path("no/dir"), 0600, &(uint64_t){STEP}, 0,
+	                                 fill_marks, NULL),
+	                 ENOENT);
 	assert_int_equal(map.fd, -1);
 }
 
@@ -112,10 +120,12 @@ static void create_in_an_empty_file(void **state)
 	(void)state;
 	close(open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
 	assert_int_equal(stat(path, &before), 0);
-	assert_int_equal(map_create_file(&map, path, 0644, &(uint64_t){STEP}, 0, fill_fails, &error), EDOM);
+	assert_int_equal(
+	    map_create_file(&map, path, 0644, &(uint64_t){STEP}, 0, fill_fails, &error), EDOM);
 	assert_int_equal(length_of(path), 0);
 	assert_int_equal(map.fd, -1);
-	assert_int_equal(map_create_file(&map, path, 0644, &(uint64_t){STEP}, 0, fill_marks, NULL), 0);
+	assert_int_equal(map_create_file(&map, path, 0644, &(uint64_t){STEP}, 0, fill_marks, NULL),
+	                 0);
 	assert_int_equal(fstat(map.fd, &after), 0);
 	assert_true(before.st_ino == after.st_ino && before.st_mode == after.st_mode);
 	assert_int_equal(after.st_size, STEP);
@@ -135,14 +145,16 @@ static void create_with_failing_fill(void **state)
 	for (size_t i = 0; i < 2; i++) {
 		struct map map = {.fd = -1};
 		int error = errors[i];
-		assert_int_equal(map_create_file(&map, path, 0644, &(uint64_t){STEP}, 0, fill_fails, &error), error);
+		assert_int_equal(
+		    map_create_file(&map, path, 0644, &(uint64_t){STEP}, 0, fill_fails, &error),
+		    error);
 		assert_int_equal(map.fd, -1);
 		assert_int_equal(access(path, F_OK), -1);
 		assert_int_equal(access(scratch_path("unfilled.daxkv-new"), F_OK), -1);
 	}
 }
 
-/* ---- attaching ------------------------------------------------------------------------------------------------------------ */
+/* ---- attaching ------------------------------------------------------------------------------- */
 
 static void attach_maps_the_file(void **state)
 {
@@ -156,7 +168,8 @@ static void attach_maps_the_file(void **state)
 	assert_memory_equal(map.base + 100000, "body", 4);
 	assert_true(empty_space(map.base + STEP));
 	assert_int_equal(fstatfs(map.fd, &fs), 0);
-	assert_int_equal(map.volatile_fs, fs.f_type == 0x01021994 || (uint32_t)fs.f_type == 0x858458f6u);
+	assert_int_equal(map.volatile_fs,
+	                 fs.f_type == 0x01021994 || (uint32_t)fs.f_type == 0x858458f6u);
 	assert_true(map.pm.ops == (map.medium == DAXKV_MEDIUM_DAX ? &pm_dax_ops : &pm_file_ops));
 	pm_write(&map.pm, map.base + 8192, "stored", 6);
 	pm_flush(&map.pm, map.base + 8192, 6);
@@ -178,9 +191,12 @@ static void attach_by_medium(void **state)
 	(void)state;
 	assert_int_equal(made(&map, path, STEP, 0), 0);
 	const bool dax = map.medium == DAXKV_MEDIUM_DAX;
-	const char *on_file = map.volatile_fs ? "survives a process crash, not a power cut (the filesystem is in memory)"
-	                                      : "survives a power cut (fdatasync)";
-	assert_string_equal(map_durability(&map), dax ? "survives a power cut (MAP_SYNC, cache-line flushes)" : on_file);
+	const char *on_file =
+	    map.volatile_fs
+	        ? "survives a process crash, not a power cut (the filesystem is in memory)"
+	        : "survives a power cut (fdatasync)";
+	assert_string_equal(map_durability(&map),
+	                    dax ? "survives a power cut (MAP_SYNC, cache-line flushes)" : on_file);
 	map_close(&map);
 	assert_int_equal(map_open_file(&map, path, false), 0);
 	if (!dax) {
@@ -190,7 +206,8 @@ static void attach_by_medium(void **state)
 	}
 	assert_int_equal(map_attach(&map, STEP, 0, DAXKV_PMEM_FORCE, false), 0);
 	assert_true(map.medium == DAXKV_MEDIUM_EMULATED && map.pm.ops == &pm_dax_ops);
-	assert_string_equal(map_durability(&map), "emulated: survives a process crash, not a power cut");
+	assert_string_equal(map_durability(&map),
+	                    "emulated: survives a process crash, not a power cut");
 	map_close(&map);
 	assert_int_equal(map_open_file(&map, path, false), 0);
 	assert_int_equal(map_attach(&map, STEP, 0, DAXKV_PMEM_FILE, false), 0);
@@ -253,7 +270,8 @@ static void attach_read_only(void **state)
 	assert_int_equal(map_grow(&map, 2 * STEP), EACCES);
 	assert_int_equal(map_shrink(&map, STEP / 2), EACCES);
 	assert_true(as_before(&map, path, STEP));
-	assert_int_equal(truncate(path, 2 * (off_t)STEP), 0); /* somebody who may write made it longer */
+	assert_int_equal(truncate(path, 2 * (off_t)STEP),
+	                 0); /* somebody who may write made it longer */
 	assert_int_equal(map_grow(&map, 2 * STEP), 0);
 	assert_true(readable(map.base + 2 * STEP - 1));
 	map_close(&map);
@@ -323,7 +341,7 @@ static void fork_does_not_inherit_the_mapping(void **state)
 	map_close(&map);
 }
 
-/* ---- growing and shrinking ------------------------------------------------------------------------------------------------ */
+/* ---- growing and shrinking ------------------------------------------------------------------- */
 
 static void grow_and_shrink(void **state)
 {
@@ -335,7 +353,8 @@ static void grow_and_shrink(void **state)
 	assert_int_equal(map_grow(&map, STEP / 2), 0);
 	assert_int_equal(map.size, STEP);
 	assert_int_equal(map_grow(&map, 4 * STEP), 0);
-	assert_true(map.base == base && map.size == 4 * STEP && length_of(path) == 4 * STEP && blocks_of(path) >= 4 * STEP);
+	assert_true(map.base == base && map.size == 4 * STEP && length_of(path) == 4 * STEP &&
+	            blocks_of(path) >= 4 * STEP);
 	assert_true(empty_space(base + 4 * STEP));
 	pm_write(&map.pm, base + 4 * STEP - 4, "last", 4);
 	assert_int_equal(map_grow(&map, 8 * STEP + 1), DAXKV_FULL);
@@ -345,7 +364,8 @@ static void grow_and_shrink(void **state)
 	assert_int_equal(map_shrink(&map, 0), EINVAL);
 	assert_int_equal(map_shrink(&map, 2 * STEP), 0);
 	assert_true(map.size == 2 * STEP && length_of(path) == 2 * STEP);
-	assert_true(readable(base + 2 * STEP - 1) && empty_space(base + 2 * STEP) && empty_space(base + 4 * STEP - 1));
+	assert_true(readable(base + 2 * STEP - 1) && empty_space(base + 2 * STEP) &&
+	            empty_space(base + 4 * STEP - 1));
 	assert_int_equal(map_grow(&map, 8 * STEP), 0);
 	assert_memory_equal(base + 4 * STEP - 4, "\0\0\0", 4);
 	assert_memory_equal(base, "head", 4);

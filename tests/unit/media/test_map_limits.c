@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Every failure of the mapping that a limit, a full disk or a denied system call can bring about: file and mapping are then as before. */
+/* Every failure of the mapping that a limit, a full disk or a denied system call can bring about:
+ * file and mapping are then as before. */
 #include "map_helpers.h"
 
 #include "daxkv.h"
@@ -13,14 +14,16 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-/* deny - from now on this process gets err from system call nr, where argument arg has value (arg < 0: always). */
+/* deny - from now on this process gets err from system call nr, where argument arg has value (arg <
+ * 0: always). */
 static bool deny(long nr, int arg, uint32_t value, int err)
 {
 	const unsigned int ret = SECCOMP_RET_ERRNO | (unsigned int)err;
 	struct sock_filter code[] = {
 	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned int)nr, 0, 3),
-	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (unsigned int)(offsetof(struct seccomp_data, args) + 8 * (arg < 0 ? 0 : (size_t)arg))),
+	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (unsigned int)(offsetof(struct seccomp_data, args) +
+	                                                      8 * (arg < 0 ? 0 : (size_t)arg))),
 	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, 1),
 	    BPF_STMT(BPF_RET | BPF_K, ret),
 	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
@@ -28,7 +31,8 @@ static bool deny(long nr, int arg, uint32_t value, int err)
 	struct sock_fprog prog = {.len = sizeof code / sizeof *code, .filter = code};
 	if (arg < 0)
 		code[3].jf = 0;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog, 0, 0) == 0)
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog, 0, 0) == 0)
 		return true;
 	fprintf(stderr, "skipped: no seccomp here: %s\n", strerror(errno));
 	return false;
@@ -59,10 +63,12 @@ static int child_meets_file_limit(void)
 	signal(SIGXFSZ, SIG_IGN);
 	CHECK(map_grow(&map, 4 * STEP) == EFBIG);
 	signal(SIGXFSZ, SIG_DFL);
-	CHECK(map_create_file(&map2, other, 0644, &(uint64_t){4 * STEP}, 0, fill_marks, NULL) == EFBIG);
+	CHECK(map_create_file(&map2, other, 0644, &(uint64_t){4 * STEP}, 0, fill_marks, NULL) ==
+	      EFBIG);
 	CHECK(length_of(other) == UINT64_MAX);
 	close(open(other, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-	CHECK(map_create_file(&map2, other, 0644, &(uint64_t){4 * STEP}, 0, fill_marks, NULL) == EFBIG);
+	CHECK(map_create_file(&map2, other, 0644, &(uint64_t){4 * STEP}, 0, fill_marks, NULL) ==
+	      EFBIG);
 	CHECK(length_of(other) == 0);
 	CHECK(map_grow(&map, 3 * STEP) == 0);
 	CHECK(map.size == 3 * STEP);
@@ -150,7 +156,8 @@ static int child_without_limit(void)
 	const struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
 	struct rlimit now;
 	struct map map;
-	if (getrlimit(RLIMIT_AS, &now) != 0 || (now.rlim_cur != RLIM_INFINITY && setrlimit(RLIMIT_AS, &none) != 0)) {
+	if (getrlimit(RLIMIT_AS, &now) != 0 ||
+	    (now.rlim_cur != RLIM_INFINITY && setrlimit(RLIMIT_AS, &none) != 0)) {
 		fprintf(stderr, "skipped: the address space is limited\n");
 		return SKIPPED;
 	}
@@ -198,14 +205,16 @@ static int written(struct daxkv_store *store, uint32_t number, bool put)
 /* The lock file cannot grow while a reader keeps what is freed; behind the reader it need not. */
 static int child_without_room_for_the_lock_file(void)
 {
-	const struct daxkv_options options = {.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .page_size = 512};
+	const struct daxkv_options options = {
+	    .flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .page_size = 512};
 	struct daxkv_txn *reader[200];
 	uint64_t faults = 1;
 	struct daxkv_store *store;
 	unsigned int n = 0;
 	int rc = 0;
 
-	if (geteuid() != 0 || unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+	if (geteuid() != 0 || unshare(CLONE_NEWNS) != 0 ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
 	    mount("none", scratch_path("small"), "tmpfs", 0, "size=3m") != 0)
 		return SKIPPED;
 	CHECK(daxkv_open(scratch_path("small/store"), &options, &store) == 0);
@@ -229,11 +238,14 @@ static int child_without_room_for_the_lock_file(void)
 
 static int child_on_a_small_disk(void)
 {
-	const char *dir = scratch_path("small"), *path = scratch_path("small/store"), *sparse = scratch_path("small/sparse");
+	const char *dir = scratch_path("small"), *path = scratch_path("small/store"),
+	           *sparse = scratch_path("small/sparse");
 	struct map map, other = {.fd = -1};
-	if (geteuid() != 0 || unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+	if (geteuid() != 0 || unshare(CLONE_NEWNS) != 0 ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
 	    mount("none", dir, "tmpfs", 0, "size=6m") != 0) {
-		fprintf(stderr, "skipped: may not mount a small filesystem: %s\n", geteuid() ? "not root" : strerror(errno));
+		fprintf(stderr, "skipped: may not mount a small filesystem: %s\n",
+		        geteuid() ? "not root" : strerror(errno));
 		return SKIPPED;
 	}
 	CHECK(made(&map, path, STEP, 16 * STEP) == 0);
@@ -244,10 +256,13 @@ static int child_on_a_small_disk(void)
 	CHECK(map_grow(&map, 2 * STEP) == 0);
 	CHECK(map_grow(&map, 4 * STEP) == ENOSPC);
 	CHECK(as_before(&map, path, 2 * STEP));
-	CHECK(map_create_file(&other, scratch_path("small/b"), 0644, &(uint64_t){2 * STEP}, 0, fill_marks, NULL) == ENOSPC);
-	CHECK(length_of(scratch_path("small/b")) == UINT64_MAX && length_of(scratch_path("small/b.daxkv-new")) == UINT64_MAX);
+	CHECK(map_create_file(&other, scratch_path("small/b"), 0644, &(uint64_t){2 * STEP}, 0,
+	                      fill_marks, NULL) == ENOSPC);
+	CHECK(length_of(scratch_path("small/b")) == UINT64_MAX &&
+	      length_of(scratch_path("small/b.daxkv-new")) == UINT64_MAX);
 	int fd = open(sparse, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	CHECK(map_create_file(&other, sparse, 0644, &(uint64_t){2 * STEP}, 0, fill_marks, NULL) == ENOSPC);
+	CHECK(map_create_file(&other, sparse, 0644, &(uint64_t){2 * STEP}, 0, fill_marks, NULL) ==
+	      ENOSPC);
 	CHECK(length_of(sparse) == 0);
 	CHECK(ftruncate(fd, 4 * (off_t)STEP) == 0);
 	close(fd);
@@ -282,7 +297,8 @@ static int child_cannot_fallocate(void)
 	CHECK(map_attach(&map, STEP, 8 * STEP, DAXKV_PMEM_AUTO, false) == 0);
 	CHECK(map_grow(&map, 3 * STEP) == 0);
 	CHECK(memcmp(map.base, "head", 4) == 0 && memcmp(map.base + 100000, "body", 4) == 0);
-	CHECK(memcmp(map.base + STEP + 100, "tail", 4) == 0); /* written bytes stay, though the mapping ended before them */
+	CHECK(memcmp(map.base + STEP + 100, "tail", 4) ==
+	      0); /* written bytes stay, though the mapping ended before them */
 	CHECK(length_of(path) == 3 * STEP && blocks_of(path) >= 2 * STEP);
 	CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
 	CHECK(map_grow(&map, 6 * STEP) == EFBIG);
@@ -302,7 +318,8 @@ static int child_denied(const char *name, long nr, int arg, uint32_t value, int 
 	const char *path = scratch_path(name);
 	struct map map;
 	CHECK(map_create_file(&map, path, 0644, &(uint64_t){STEP}, 0, fill_marks, NULL) == 0);
-	CHECK(map_attach(&map, STEP, 8 * STEP, DAXKV_PMEM_FILE, false) == 0); /* one way to mmap, on any filesystem */
+	CHECK(map_attach(&map, STEP, 8 * STEP, DAXKV_PMEM_FILE, false) ==
+	      0); /* one way to mmap, on any filesystem */
 	if (!deny(nr, arg, value, err))
 		return SKIPPED;
 	CHECK(map_grow(&map, 4 * STEP) == expected);
@@ -369,15 +386,18 @@ static int child_without_renameat2(void)
 {
 	const char *path = scratch_path("linked");
 	struct map map;
-	if (!deny(SYS_renameat2, -1, 0, EINVAL) || !deny(SYS_openat, 2, O_RDWR | O_TMPFILE | O_CLOEXEC, EOPNOTSUPP))
+	if (!deny(SYS_renameat2, -1, 0, EINVAL) ||
+	    !deny(SYS_openat, 2, O_RDWR | O_TMPFILE | O_CLOEXEC, EOPNOTSUPP))
 		return SKIPPED;
-	close(open(scratch_path("linked.daxkv-new"), O_RDWR | O_CREAT | O_CLOEXEC, 0600)); /* somebody's */
+	close(open(scratch_path("linked.daxkv-new"), O_RDWR | O_CREAT | O_CLOEXEC,
+	           0600)); /* somebody's */
 	CHECK(map_create_file(&map, path, 0644, &(uint64_t){STEP}, 0, fill_marks, NULL) == 0);
 	CHECK(length_of(path) == STEP && length_of(scratch_path("linked.daxkv-new")) == 0);
 	CHECK(length_of(scratch_path("linked.daxkv-new-1")) == UINT64_MAX);
 	map_close(&map);
 	CHECK(symlink("no such thing", scratch_path("linked2")) == 0);
-	CHECK(map_create_file(&map, scratch_path("linked2"), 0644, &(uint64_t){STEP}, 0, fill_marks, NULL) == EEXIST);
+	CHECK(map_create_file(&map, scratch_path("linked2"), 0644, &(uint64_t){STEP}, 0, fill_marks,
+	                      NULL) == EEXIST);
 	CHECK(length_of(scratch_path("linked2.daxkv-new")) == UINT64_MAX);
 	return 0;
 }
@@ -395,7 +415,8 @@ static int child_create_unsynced(void)
 	if (!deny(SYS_fsync, -1, 0, EIO))
 		return SKIPPED;
 	CHECK(map_create_file(&map, path, 0644, &(uint64_t){STEP}, 0, fill_marks, NULL) == EIO);
-	CHECK(map.fd == -1 && length_of(path) == UINT64_MAX && length_of(scratch_path("unsynced.daxkv-new")) == UINT64_MAX);
+	CHECK(map.fd == -1 && length_of(path) == UINT64_MAX &&
+	      length_of(scratch_path("unsynced.daxkv-new")) == UINT64_MAX);
 	return 0;
 }
 
@@ -406,7 +427,8 @@ static int child_create_in_unsynced_directory(void)
 	if (!deny(SYS_openat, 2, O_RDONLY | O_DIRECTORY | O_CLOEXEC, EMFILE))
 		return SKIPPED;
 	CHECK(map_create_file(&map, path, 0644, &(uint64_t){STEP}, 0, fill_marks, NULL) == EMFILE);
-	CHECK(map.fd == -1 && length_of(path) == UINT64_MAX && length_of(scratch_path("undirected.daxkv-new")) == UINT64_MAX);
+	CHECK(map.fd == -1 && length_of(path) == UINT64_MAX &&
+	      length_of(scratch_path("undirected.daxkv-new")) == UINT64_MAX);
 	return 0;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Where a store may lie: bind mounts, media that cannot be written, files of somebody else, network filesystems. Children in mount
- * namespaces of their own; they need root, else they are skipped. */
+/* Where a store may lie: bind mounts, media that cannot be written, files of somebody else, network
+ * filesystems. Children in mount namespaces of their own; they need root, else they are skipped. */
 #include "small_store.h"
 
 #include <grp.h>
@@ -27,7 +27,8 @@ static int open_code(const char *path, unsigned int flags, struct daxkv_store **
 /* mounts_own - a mount namespace of this child's own. */
 static bool mounts_own(void)
 {
-	if (geteuid() == 0 && unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
+	if (geteuid() == 0 && unshare(CLONE_NEWNS) == 0 &&
+	    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
 		return true;
 	fprintf(stderr, "skip: a mount namespace needs root (%s)\n", strerror(errno));
 	return false;
@@ -42,14 +43,16 @@ static bool mount_again(const char *what, const char *where, unsigned long flags
 enum left {
 	CLEAN,
 	IN_PLACE, /* as a killed process leaves it between commits */
-	TORN      /* with words of its newest commit that are not in place: by a power cut, or in the middle of storing them */
+	TORN /* with words of its newest commit that are not in place: by a power cut, or in the
+	        middle of storing them */
 };
 static enum left left;
 
 /* word_restore - in the image, the word at off is what it is in old. */
 static void word_restore(const char *image, const char *old, uint64_t off)
 {
-	int from = open(scratch_path(old), O_RDONLY | O_CLOEXEC), to = open(scratch_path(image), O_RDWR | O_CLOEXEC);
+	int from = open(scratch_path(old), O_RDONLY | O_CLOEXEC),
+	    to = open(scratch_path(image), O_RDWR | O_CLOEXEC);
 	uint64_t word;
 
 	assert_true(from >= 0 && to >= 0);
@@ -80,7 +83,8 @@ static void store_make(enum left how)
 
 static void put_and_close(const char *name)
 {
-	struct daxkv_store *store = store_open(name, (struct daxkv_options){.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE});
+	struct daxkv_store *store = store_open(
+	    name, (struct daxkv_options){.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE});
 	char lock[64];
 
 	put_one(store, "k", "v");
@@ -101,7 +105,7 @@ static bool shows(struct daxkv_store *store, const char *key, const char *value)
 	return good;
 }
 
-/* ---- bind mounts ----------------------------------------------------------------------------------------------------------- */
+/* ---- bind mounts ----------------------------------------------------------------------------- */
 
 static int child_binds(void)
 {
@@ -115,7 +119,8 @@ static int child_binds(void)
 	CHECK(mount_again(scratch_path("dir/e"), scratch_path("name"), 0));
 	CHECK(mount_again(scratch_path("dir"), scratch_path("other"), 0));
 	/* The file alone: another lock file, and so another name. */
-	CHECK(open_code(scratch_path("name"), 0, NULL) == DAXKV_BUSY && strstr(daxkv_errmsg(), "another name"));
+	CHECK(open_code(scratch_path("name"), 0, NULL) == DAXKV_BUSY &&
+	      strstr(daxkv_errmsg(), "another name"));
 	CHECK(open_code(scratch_path("name"), DAXKV_READ_ONLY, NULL) == DAXKV_BUSY);
 	/* The directory: the same lock file, and the store is shared. */
 	CHECK(open_code(scratch_path("other/e"), 0, &b) == 0);
@@ -135,24 +140,28 @@ static void bind_mounts(void **state)
 	child_run(child_binds);
 }
 
-/* ---- what cannot be written ------------------------------------------------------------------------------------------------ */
+/* ---- what cannot be written ------------------------------------------------------------------ */
 
-/* beside_a_writer - the reader goes on while somebody writes by way of the other mount: its snapshot stays, and the next one is new. */
+/* beside_a_writer - the reader goes on while somebody writes by way of the other mount: its
+ * snapshot stays, and the next one is new. */
 static int beside_a_writer(struct daxkv_store *reader)
 {
 	struct daxkv_txn *old, *txn;
 	struct daxkv_store *writer;
 
-	CHECK(daxkv_txn_begin(reader, NULL, DAXKV_TXN_READ_ONLY, &old) == 0 && has(old, DAXKV_MAIN, "k", "v"));
+	CHECK(daxkv_txn_begin(reader, NULL, DAXKV_TXN_READ_ONLY, &old) == 0 &&
+	      has(old, DAXKV_MAIN, "k", "v"));
 	CHECK(open_code(scratch_path("e"), 0, &writer) == 0);
 	for (int i = 0; i < 3000; i++) {
-		CHECK(daxkv_txn_begin(writer, NULL, 0, &txn) == 0 && put(txn, DAXKV_MAIN, "k", i % 2 ? "odd" : "even", 0) == 0);
+		CHECK(daxkv_txn_begin(writer, NULL, 0, &txn) == 0 &&
+		      put(txn, DAXKV_MAIN, "k", i % 2 ? "odd" : "even", 0) == 0);
 		CHECK(daxkv_txn_commit(txn) == 0);
 	}
 	CHECK(has(old, DAXKV_MAIN, "k", "v"));
 	daxkv_txn_abort(old);
 	CHECK(shows(reader, "k", "odd"));
-	CHECK(daxkv_txn_begin(writer, NULL, 0, &txn) == 0 && put(txn, DAXKV_MAIN, "k", "v", 0) == 0 && daxkv_txn_commit(txn) == 0);
+	CHECK(daxkv_txn_begin(writer, NULL, 0, &txn) == 0 &&
+	      put(txn, DAXKV_MAIN, "k", "v", 0) == 0 && daxkv_txn_commit(txn) == 0);
 	CHECK(daxkv_close(writer) == 0);
 	CHECK(shows(reader, "k", "v"));
 	return 0;
@@ -167,14 +176,16 @@ static int child_reads_readonly_media(void)
 		return SKIPPED;
 	CHECK(mkdir(scratch_path("ro"), 0700) == 0 || errno == EEXIST);
 	CHECK(mount_again(scratch_dir, scratch_path("ro"), MS_RDONLY));
-	for (int with_lock = 0; with_lock < 2; with_lock++) { /* a lock file that is there can only be read */
+	for (int with_lock = 0; with_lock < 2;
+	     with_lock++) { /* a lock file that is there can only be read */
 		if (with_lock)
 			close(open(scratch_path("e-lock"), O_CREAT | O_RDWR | O_CLOEXEC, 0600));
 		CHECK(open_code(scratch_path("ro/e"), 0, NULL) == EROFS);
 		CHECK(open_code(scratch_path("ro/e"), DAXKV_READ_ONLY, &store) == 0);
 		CHECK(open_code(scratch_path("ro/e"), DAXKV_READ_ONLY, &second) == 0);
 		CHECK(shows(store, "k", "v") && shows(second, "k", "v"));
-		CHECK(daxkv_info(store, &i) == 0 && i.private_recovery == (left == TORN) && i.read_only);
+		CHECK(daxkv_info(store, &i) == 0 && i.private_recovery == (left == TORN) &&
+		      i.read_only);
 		if (left == TORN) /* it keeps writers away who come by the other mount */
 			CHECK(open_code(scratch_path("e"), 0, NULL) == DAXKV_BUSY);
 		else
@@ -229,7 +240,7 @@ static void file_of_somebody_else(void **state)
 	}
 }
 
-/* ---- network filesystems --------------------------------------------------------------------------------------------------- */
+/* ---- network filesystems --------------------------------------------------------------------- */
 
 static struct {
 	uint32_t type; /* 0: what it is */
@@ -252,7 +263,8 @@ int fstatfs(int fd, struct statfs *fs)
 
 static void network_filesystems(void **state)
 {
-	static const uint32_t remote[] = {0x6969, 0x517b, 0xff534d42, 0xfe534d42, 0x00c36400, 0x5346414f, 0x0bd00bd0},
+	static const uint32_t remote[] = {0x6969,     0x517b,     0xff534d42, 0xfe534d42,
+	                                  0x00c36400, 0x5346414f, 0x0bd00bd0},
 	                      local[] = {0xef53, 0x58465342, 0x9123683e, 0x12345};
 	(void)state;
 	store_make(CLEAN);
@@ -263,7 +275,8 @@ static void network_filesystems(void **state)
 		assert_int_equal(open_code(scratch_path("e"), DAXKV_READ_ONLY, NULL), EOPNOTSUPP);
 		assert_int_equal(open_code(scratch_path("new"), DAXKV_CREATE, NULL), EOPNOTSUPP);
 		assert_int_equal(access(scratch_path("new"), F_OK), -1);
-		OK(open_code(scratch_path("e"), DAXKV_NO_LOCK, NULL)); /* who keeps the others away himself may */
+		OK(open_code(scratch_path("e"), DAXKV_NO_LOCK,
+		             NULL)); /* who keeps the others away himself may */
 	}
 	for (size_t i = 0; i < sizeof local / sizeof *local; i++) {
 		fake.type = local[i];
@@ -280,7 +293,8 @@ static bool layers_mount(void)
 {
 	char options[3 * PATH_MAX];
 
-	for (const char *const *name = (const char *const[]){"low", "up", "work", "ov", NULL}; *name; name++)
+	for (const char *const *name = (const char *const[]){"low", "up", "work", "ov", NULL};
+	     *name; name++)
 		(void)mkdir(scratch_path(*name), 0755);
 	int n = snprintf(options, sizeof options, "lowerdir=%s", scratch_path("low"));
 	n += snprintf(options + n, sizeof options - (size_t)n, ",upperdir=%s", scratch_path("up"));
@@ -291,8 +305,8 @@ static bool layers_mount(void)
 	return false;
 }
 
-/* A file of a lower layer becomes another one with its first writer: readers from before see what is committed there, and their running
- * snapshots stay. */
+/* A file of a lower layer becomes another one with its first writer: readers from before see what
+ * is committed there, and their running snapshots stay. */
 static int child_reads_layers(void)
 {
 	const unsigned int modes[] = {0, DAXKV_NO_LOCK | DAXKV_EXTERNAL_LOCK};
@@ -310,7 +324,8 @@ static int child_reads_layers(void)
 			return SKIPPED;
 		if (i)
 			CHECK(umount(scratch_path("ov")) == 0 && layers_mount());
-		CHECK(open_code(scratch_path(name), DAXKV_READ_ONLY | modes[i], &reader) == 0 && shows(reader, "k", "v"));
+		CHECK(open_code(scratch_path(name), DAXKV_READ_ONLY | modes[i], &reader) == 0 &&
+		      shows(reader, "k", "v"));
 		CHECK(daxkv_txn_begin(reader, NULL, DAXKV_TXN_READ_ONLY, &old) == 0);
 		CHECK(open_code(scratch_path(name), modes[i], &writer) == 0);
 		for (unsigned int n = 0; n < 200; n++)
@@ -321,7 +336,8 @@ static int child_reads_layers(void)
 		CHECK(shows(reader, "k", "w"));
 		put_one(writer, "k", "y");
 		CHECK(shows(reader, "k", "y"));
-		CHECK(daxkv_close(writer) == 0 && shows(reader, "k", "y") && daxkv_close(reader) == 0);
+		CHECK(daxkv_close(writer) == 0 && shows(reader, "k", "y") &&
+		      daxkv_close(reader) == 0);
 	}
 	return umount(scratch_path("ov"));
 }
@@ -334,7 +350,8 @@ static void layers(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {TEST(layers), TEST(bind_mounts), TEST(readonly_media), TEST(file_of_somebody_else), TEST(network_filesystems)};
+	const struct CMUnitTest tests[] = {TEST(layers), TEST(bind_mounts), TEST(readonly_media),
+	                                   TEST(file_of_somebody_else), TEST(network_filesystems)};
 
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The persistence layer: what each backend stores, and that lines and fences are counted exactly. What survives a power cut is the
- * subject of the crash tests: here a store cannot be told from a durable one. */
+/* The persistence layer: what each backend stores, and that lines and fences are counted exactly.
+ * What survives a power cut is the subject of the crash tests: here a store cannot be told from a
+ * durable one. */
 #include "media/pm.h"
 
 #include "base/base.h"
@@ -31,7 +32,9 @@ static void write_stores_exactly_the_range(void **state)
 		pm_zero(&pm, memory + 1000, 77);
 		pm_zero(&pm, memory + 2000, 0);
 		for (size_t i = 0; i < sizeof memory; i++)
-			assert_int_equal(memory[i], i >= 3 && i < 103 ? 0x55 : i >= 1000 && i < 1077 ? 0 : 0xaa);
+			assert_int_equal(memory[i], i >= 3 && i < 103       ? 0x55
+			                            : i >= 1000 && i < 1077 ? 0
+			                                                    : 0xaa);
 		assert_int_equal(pm.lines_flushed + pm.lines_streamed + pm.fences, 0);
 	}
 }

@@ -18,7 +18,8 @@ static int file_new(void)
 
 static int store_fd(uint32_t page_size, uint64_t size)
 {
-	struct super_new new = {.page_size = page_size, .size = size, .file_id = 0xabcdef, .created = 1};
+	struct super_new new = {
+	    .page_size = page_size, .size = size, .file_id = 0xabcdef, .created = 1};
 	int fd = file_new();
 	assert_int_equal(ftruncate(fd, (off_t)size), 0);
 	assert_int_equal(super_fill(fd, &new), 0);
@@ -55,11 +56,13 @@ static void fill_and_read_back(void **state)
 	}
 }
 
-/* The directory names a bitmap page for each zone, and the bitmaps have the pages in use and no others. */
+/* The directory names a bitmap page for each zone, and the bitmaps have the pages in use and no
+ * others. */
 static void fill_of_several_zones(void **state)
 {
 	const uint32_t psize = 512;
-	const uint64_t zones = 70, size = zones * super_zone_bytes(psize) - 10 * psize; /* two directory pages: 64 zones each */
+	const uint64_t zones = 70, size = zones * super_zone_bytes(psize) -
+	                                  10 * psize; /* two directory pages: 64 zones each */
 	struct fmt_super s;
 	uint64_t dir[64], bits[64], used = 0;
 	int fd = store_fd(psize, size);
@@ -68,7 +71,8 @@ static void fill_of_several_zones(void **state)
 	assert_true(s.dir[0] && s.dir[1] == s.dir[0] + psize && s.dir[2] == 0);
 	for (uint64_t z = 0; z < 128; z++) {
 		if (z % 64 == 0)
-			assert_int_equal(pread(fd, dir, sizeof dir, (off_t)s.dir[z / 64]), sizeof dir);
+			assert_int_equal(pread(fd, dir, sizeof dir, (off_t)s.dir[z / 64]),
+			                 sizeof dir);
 		if (z >= zones) {
 			assert_int_equal(dir[z % 64], 0);
 			continue;
@@ -144,7 +148,8 @@ static void cut_off_is_corrupt(void **state)
 
 static void version_and_features(void **state)
 {
-	const uint64_t version = offsetof(struct fmt_super, version), incompat = offsetof(struct fmt_super, incompat);
+	const uint64_t version = offsetof(struct fmt_super, version),
+	               incompat = offsetof(struct fmt_super, incompat);
 	struct geometry g;
 	int fd = store_fd(4096, SIZE);
 	(void)state;
@@ -172,10 +177,14 @@ static void geometry_out_of_range(void **state)
 	const struct {
 		uint64_t off;
 		uint32_t value;
-	} bad[] = {{offsetof(struct fmt_super, page_size), 0},      {offsetof(struct fmt_super, page_size), 256},
-	           {offsetof(struct fmt_super, page_size), 5000},   {offsetof(struct fmt_super, page_size), 65536},
-	           {offsetof(struct fmt_super, ring_record_size), 1}, {offsetof(struct fmt_super, ring_records), 32},
-	           {offsetof(struct fmt_super, ring_off), 8192},    {offsetof(struct fmt_super, first_page), 0},
+	} bad[] = {{offsetof(struct fmt_super, page_size), 0},
+	           {offsetof(struct fmt_super, page_size), 256},
+	           {offsetof(struct fmt_super, page_size), 5000},
+	           {offsetof(struct fmt_super, page_size), 65536},
+	           {offsetof(struct fmt_super, ring_record_size), 1},
+	           {offsetof(struct fmt_super, ring_records), 32},
+	           {offsetof(struct fmt_super, ring_off), 8192},
+	           {offsetof(struct fmt_super, first_page), 0},
 	           {offsetof(struct fmt_super, endian), 0x04030201}};
 	(void)state;
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

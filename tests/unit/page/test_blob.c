@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Large values: their pages are used again as soon as nobody can want the old bytes, also within the transaction, and by no
- * nesting level too early. */
+/* Large values: their pages are used again as soon as nobody can want the old bytes, also within
+ * the transaction, and by no nesting level too early. */
 #include "small_store.h"
 
-#define MAIN DAXKV_MAIN
-#define LARGE 10000u
+#define MAIN   DAXKV_MAIN
+#define LARGE  10000u
 #define VALUES 8u
 
-/* Whatever is stored again and again in one transaction, the file is as long as for a few of them. */
+/* Whatever is stored again and again in one transaction, the file is as long as for a few of
+ * them. */
 static void replaced_within_the_transaction(void **state)
 {
 	struct daxkv_store *store = store_new("b", 4096);
@@ -46,7 +47,8 @@ static void put_values(struct daxkv_txn *txn, uint64_t version)
 		OK(put_n(txn, MAIN, i, LARGE, version));
 }
 
-/* What a child replaces of its parent's is the parent's again when it aborts, and used again when it commits. */
+/* What a child replaces of its parent's is the parent's again when it aborts, and used again when
+ * it commits. */
 static void replaced_by_nested_transactions(void **state)
 {
 	struct daxkv_store *store = store_new("b", 4096);
@@ -74,7 +76,8 @@ static void replaced_by_nested_transactions(void **state)
 	store_done(store);
 }
 
-/* A grandchild's commit frees nothing of what the outermost made: the level between may still be undone. */
+/* A grandchild's commit frees nothing of what the outermost made: the level between may still be
+ * undone. */
 static void replaced_two_levels_below(void **state)
 {
 	struct daxkv_store *store = store_new("b", 4096);
@@ -121,7 +124,8 @@ static void committed_values_wait(void **state)
 	store_done(store);
 }
 
-/* The new value and the key are bytes of the old value, which leaves must not overwrite before they are copied. */
+/* The new value and the key are bytes of the old value, which leaves must not overwrite before they
+ * are copied. */
 static void replaced_by_a_part_of_itself(void **state)
 {
 	struct daxkv_store *store = store_new("b", 512);
@@ -137,7 +141,8 @@ static void replaced_by_a_part_of_itself(void **state)
 		fill_n(value, sizeof value, n, 1);
 		memcpy(value + 40, k.data, k.size);
 		OK(daxkv_put(txn, MAIN, &k, &v, 0));
-		for (uint64_t i = 0; i < n % 17; i++) /* the next entry finds a tail of any length */
+		for (uint64_t i = 0; i < n % 17;
+		     i++) /* the next entry finds a tail of any length */
 			OK(put_n(txn, MAIN, n ? n - 1 : 1, 20, i));
 		OK(daxkv_get(txn, MAIN, &k, &v));
 		k = bytes((uint8_t *)v.data + 40, 16);
@@ -155,10 +160,8 @@ static void replaced_by_a_part_of_itself(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(replaced_within_the_transaction),
-	    TEST(replaced_by_nested_transactions),
-	    TEST(replaced_two_levels_below),
-	    TEST(committed_values_wait),
+	    TEST(replaced_within_the_transaction), TEST(replaced_by_nested_transactions),
+	    TEST(replaced_two_levels_below),       TEST(committed_values_wait),
 	    TEST(replaced_by_a_part_of_itself),
 	};
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Inside an inner page: which kid holds a key, separators with and without duplicates, kids changed in place and pending, damage. */
+/* Inside an inner page: which kid holds a key, separators with and without duplicates, kids changed
+ * in place and pending, damage. */
 #include "small_store.h"
 
 #define PSIZE 4096u
@@ -12,7 +13,8 @@ static uint64_t kids[INNER_MAX(PSIZE) + 1];
 
 static struct sep sep_of(const char *key)
 {
-	return (struct sep){.key = (const uint8_t *)key, .klen = (uint32_t)strlen(key), .dlen = FMT_SEP_NODUP};
+	return (struct sep){
+	    .key = (const uint8_t *)key, .klen = (uint32_t)strlen(key), .dlen = FMT_SEP_NODUP};
 }
 
 static const struct fmt_page *build(const struct order *o, const struct sep *seps, uint32_t n)
@@ -61,7 +63,8 @@ static void find_with_common_prefixes(void **state)
 		}
 		assert_int_equal(build(&o, seps, 9)->plen, plen < 8 ? 0 : plen);
 		for (uint32_t i = 0; i < 9; i++) {
-			assert_int_equal(find(&o, keys[i]), i + 1); /* the separator itself belongs to its right */
+			assert_int_equal(find(&o, keys[i]),
+			                 i + 1); /* the separator itself belongs to its right */
 			snprintf(probe, 32, "%.*s%c~~~", (int)plen, full, (char)('a' + 2 * i));
 			assert_int_equal(find(&o, probe), i);
 		}
@@ -110,17 +113,22 @@ static void find_with_duplicates(void **state)
 		const char *key, *dup;
 		enum probe_edge edge;
 		uint32_t index;
-	} cases[] = {{"j", "z", PROBE_AT, 0},     {"k", "", PROBE_BEFORE, 1}, {"k", "a", PROBE_AT, 1},    {"k", "dup", PROBE_AT, 2},
-	             {"k", "dut", PROBE_AT, 2},   {"k", "", PROBE_AFTER, 2},  {"l", "", PROBE_BEFORE, 2}, {"m", "", PROBE_BEFORE, 3},
-	             {"m", "a", PROBE_AT, 3},     {"m", "", PROBE_AFTER, 3},  {"j", "", PROBE_AFTER, 0},  {"z", "a", PROBE_AT, 3}};
+	} cases[] = {
+	    {"j", "z", PROBE_AT, 0},    {"k", "", PROBE_BEFORE, 1}, {"k", "a", PROBE_AT, 1},
+	    {"k", "dup", PROBE_AT, 2},  {"k", "dut", PROBE_AT, 2},  {"k", "", PROBE_AFTER, 2},
+	    {"l", "", PROBE_BEFORE, 2}, {"m", "", PROBE_BEFORE, 3}, {"m", "a", PROBE_AT, 3},
+	    {"m", "", PROBE_AFTER, 3},  {"j", "", PROBE_AFTER, 0},  {"z", "a", PROBE_AT, 3}};
 	(void)state;
 	order_init(&o, DAXKV_DUP_SORT);
 	seps[1].dup = (const uint8_t *)"dup";
 	seps[1].dlen = 3;
 	build(&o, seps, 3);
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		struct probe p = {.key = (const uint8_t *)cases[i].key, .klen = 1, .dup = (const uint8_t *)cases[i].dup,
-		                  .dlen = (uint32_t)strlen(cases[i].dup), .edge = cases[i].edge};
+		struct probe p = {.key = (const uint8_t *)cases[i].key,
+		                  .klen = 1,
+		                  .dup = (const uint8_t *)cases[i].dup,
+		                  .dlen = (uint32_t)strlen(cases[i].dup),
+		                  .edge = cases[i].edge};
 		uint32_t index = 99;
 		OK(inner_find(&view, (const void *)page, PSIZE, &o, &p, &index));
 		assert_int_equal(index, cases[i].index);
@@ -144,7 +152,10 @@ static void full_page_by_cost(void **state)
 		uint32_t cost = 0, n = 0;
 		order_init(&o, 0);
 		for (;; n++) {
-			seps[n] = (struct sep){.key = bytes_of_keys, .klen = 1 + (uint32_t)(random_next(&x) % (round < 50 ? 4 : 1000)), .dlen = FMT_SEP_NODUP};
+			seps[n] = (struct sep){
+			    .key = bytes_of_keys,
+			    .klen = 1 + (uint32_t)(random_next(&x) % (round < 50 ? 4 : 1000)),
+			    .dlen = FMT_SEP_NODUP};
 			if (cost + inner_cost(&seps[n]) > inner_usable(PSIZE))
 				break;
 			cost += inner_cost(&seps[n]);
@@ -169,13 +180,15 @@ static void separator_outside_the_page(void **state)
 	p = build(&o, seps, 2);
 	memcpy(page + get16(page + p->offs), &long_key, 2);
 	assert_int_equal(inner_sep(&view, p, PSIZE, 0, &s), DAXKV_CORRUPT);
-	assert_int_equal(inner_find(&view, p, PSIZE, &o, &probe, &index), DAXKV_CORRUPT); /* the prefix is that one's */
+	assert_int_equal(inner_find(&view, p, PSIZE, &o, &probe, &index),
+	                 DAXKV_CORRUPT); /* the prefix is that one's */
 	p = build(&o, seps, 2);
 	memcpy(page + get16(page + p->offs), &(uint16_t){3}, 2);
-	assert_int_equal(inner_find(&view, p, PSIZE, &o, &probe, &index), DAXKV_CORRUPT); /* a prefix longer than the key it is taken from */
+	assert_int_equal(inner_find(&view, p, PSIZE, &o, &probe, &index),
+	                 DAXKV_CORRUPT); /* a prefix longer than the key it is taken from */
 }
 
-/* ---- kids that change ------------------------------------------------------------------------------------------------------ */
+/* ---- kids that change ------------------------------------------------------------------------ */
 
 static void swap_in_a_private_page(void **state)
 {
@@ -201,7 +214,8 @@ static void swap_in_a_private_page(void **state)
 	store_done(store);
 }
 
-/* In a page that others may see the new kids are pending: 16 of them, a kid changed twice counted once, and not one more. */
+/* In a page that others may see the new kids are pending: 16 of them, a kid changed twice counted
+ * once, and not one more. */
 static void swap_in_a_committed_page(void **state)
 {
 	struct daxkv_store *store = store_new("i", 4096);
@@ -238,7 +252,8 @@ static void swap_in_a_committed_page(void **state)
 	struct view reader = store->writer_view;
 	reader.w = NULL;
 	for (uint32_t i = 0; i < 21; i++) {
-		assert_int_equal(inner_kid(&store->writer_view, p, wp->off, i), i < 16 ? 8192 + i * 4096 : 4096);
+		assert_int_equal(inner_kid(&store->writer_view, p, wp->off, i),
+		                 i < 16 ? 8192 + i * 4096 : 4096);
 		assert_int_equal(inner_kid(&reader, p, wp->off, i), 4096);
 	}
 	wset_undo(w, &mark);
@@ -250,14 +265,10 @@ static void swap_in_a_committed_page(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(find_in_a_page_of_one_kid),
-	    TEST(find_with_common_prefixes),
-	    TEST(find_among_equal_heads),
-	    TEST(find_with_duplicates),
-	    TEST(full_page_by_cost),
-	    TEST(separator_outside_the_page),
-	    TEST(swap_in_a_private_page),
-	    TEST(swap_in_a_committed_page),
+	    TEST(find_in_a_page_of_one_kid), TEST(find_with_common_prefixes),
+	    TEST(find_among_equal_heads),    TEST(find_with_duplicates),
+	    TEST(full_page_by_cost),         TEST(separator_outside_the_page),
+	    TEST(swap_in_a_private_page),    TEST(swap_in_a_committed_page),
 	};
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }

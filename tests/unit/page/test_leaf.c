@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Inside a leaf: bases built and searched, tails appended to and followed by their ranks, what a snapshot sees of them, and damage. */
+/* Inside a leaf: bases built and searched, tails appended to and followed by their ranks, what a
+ * snapshot sees of them, and damage. */
 #include "leaf_image.h"
 
 static bool get(const struct mem *m, const struct order *o, const char *key, const char *value)
@@ -7,7 +8,8 @@ static bool get(const struct mem *m, const struct order *o, const char *key, con
 	struct item it;
 	bool found = true;
 	uint32_t len = (uint32_t)strlen(key);
-	OK(leaf_get(&m->view, m->leaf.page, m->leaf.off, o, (const uint8_t *)key, len, order_fp((const uint8_t *)key, len), &it, &found));
+	OK(leaf_get(&m->view, m->leaf.page, m->leaf.off, o, (const uint8_t *)key, len,
+	            order_fp((const uint8_t *)key, len), &it, &found));
 	if (!value)
 		return !found;
 	return found && it.vlen == strlen(value) && memcmp(it.val, value, it.vlen) == 0;
@@ -39,7 +41,8 @@ static void build_of_nothing(void **state)
 	assert_int_equal(leaf_at(&m.leaf, 0, &eoff), DAXKV_CORRUPT);
 }
 
-/* Prefixes of 7, 8, 9 and more bytes: shorter than 8 none is taken; keys before, inside and behind, and ones shorter than the prefix. */
+/* Prefixes of 7, 8, 9 and more bytes: shorter than 8 none is taken; keys before, inside and behind,
+ * and ones shorter than the prefix. */
 static void build_with_common_prefixes(void **state)
 {
 	static const char full[] = "prefixprefixprefix";
@@ -52,7 +55,8 @@ static void build_with_common_prefixes(void **state)
 		struct mem m;
 		bool exact;
 		for (int i = 0; i < 6; i++) {
-			snprintf(keys[i], 32, "%.*s%c%s", (int)plen, full, 'b' + 2 * i, i % 2 ? "tail of it" : "");
+			snprintf(keys[i], 32, "%.*s%c%s", (int)plen, full, 'b' + 2 * i,
+			         i % 2 ? "tail of it" : "");
 			snprintf(value[i], 2, "%d", i);
 			items[i] = item_of(keys[i], value[i]);
 		}
@@ -71,7 +75,8 @@ static void build_with_common_prefixes(void **state)
 		snprintf(probe, 32, "%.*s%c", (int)plen, full, 'z');
 		assert_int_equal(place(&m.leaf, &o, probe, &exact), 6);
 		if (plen > 1) {
-			snprintf(probe, 32, "%.*s", (int)plen - 1, full); /* shorter than the prefix, and a part of it */
+			snprintf(probe, 32, "%.*s", (int)plen - 1,
+			         full); /* shorter than the prefix, and a part of it */
 			assert_int_equal(place(&m.leaf, &o, probe, &exact), 0);
 			snprintf(probe, 32, "%.*s~", (int)plen - 1, full);
 			assert_int_equal(place(&m.leaf, &o, probe, &exact), 6);
@@ -87,7 +92,8 @@ static void key_that_is_the_prefix(void **state)
 	struct order o;
 	struct mem m;
 	bool exact;
-	struct item items[3] = {item_of("12345678", "a"), item_of("123456780", "b"), item_of("12345678\x01", "c")};
+	struct item items[3] = {item_of("12345678", "a"), item_of("123456780", "b"),
+	                        item_of("12345678\x01", "c")};
 	struct item t = items[1];
 	(void)state;
 	items[1] = items[2];
@@ -96,7 +102,8 @@ static void key_that_is_the_prefix(void **state)
 	leaf_build(page, PSIZE, &o, items, 3, 3, 0);
 	mem_open(&m);
 	assert_int_equal(m.leaf.page->plen, 8);
-	assert_true(get(&m, &o, "12345678", "a") && get(&m, &o, "123456780", "b") && get(&m, &o, "12345678\x01", "c"));
+	assert_true(get(&m, &o, "12345678", "a") && get(&m, &o, "123456780", "b") &&
+	            get(&m, &o, "12345678\x01", "c"));
 	assert_true(get(&m, &o, "1234567", NULL) && get(&m, &o, "123456781", NULL));
 	assert_int_equal(place(&m.leaf, &o, "12345678\x02", &exact), 2);
 }
@@ -137,7 +144,10 @@ static void heads_of_all_ones(void **state)
 	(void)state;
 	order_init(&o, DAXKV_INTEGER_KEY);
 	for (int i = 0; i < 3; i++)
-		items[i] = (struct item){.key = (const uint8_t *)&keys[i], .klen = 8, .val = (const uint8_t *)"v", .vlen = 1};
+		items[i] = (struct item){.key = (const uint8_t *)&keys[i],
+		                         .klen = 8,
+		                         .val = (const uint8_t *)"v",
+		                         .vlen = 1};
 	leaf_build(page, PSIZE, &o, items, 3, 3, 0);
 	mem_open(&m);
 	for (uint32_t i = 0; i < 3; i++) {
@@ -148,12 +158,14 @@ static void heads_of_all_ones(void **state)
 	}
 }
 
-/* Integers lie at their own alignment, in the base and in the tail, for all lengths that may stand before them. */
+/* Integers lie at their own alignment, in the base and in the tail, for all lengths that may stand
+ * before them. */
 static void integers_are_aligned(void **state)
 {
 	static const uint32_t flags[] = {DAXKV_INTEGER_KEY, DAXKV_INTEGER_KEY | DAXKV_DUP_SORT,
 	                                 DAXKV_DUP_SORT | DAXKV_DUP_FIXED | DAXKV_INTEGER_DUP,
-	                                 DAXKV_INTEGER_KEY | DAXKV_DUP_SORT | DAXKV_DUP_FIXED | DAXKV_INTEGER_DUP};
+	                                 DAXKV_INTEGER_KEY | DAXKV_DUP_SORT | DAXKV_DUP_FIXED |
+	                                     DAXKV_INTEGER_DUP};
 	(void)state;
 	for (size_t f = 0; f < 4; f++)
 		for (uint32_t klen = 1; klen <= 24; klen++) {
@@ -167,8 +179,11 @@ static void integers_are_aligned(void **state)
 			for (uint64_t i = 0; i < 10; i++) {
 				memset(keys[i], (int)i, sizeof keys[i]);
 				values[i] = i;
-				items[i] = (struct item){.key = (const uint8_t *)keys[i], .klen = klen, .val = (const uint8_t *)&values[i],
-				                         .vlen = flags[f] & DAXKV_INTEGER_DUP ? 8 : (uint32_t)i};
+				items[i] = (struct item){
+				    .key = (const uint8_t *)keys[i],
+				    .klen = klen,
+				    .val = (const uint8_t *)&values[i],
+				    .vlen = flags[f] & DAXKV_INTEGER_DUP ? 8 : (uint32_t)i};
 			}
 			leaf_build(page, PSIZE, &o, items, 10, 3, 0);
 			mem_open(&m);
@@ -187,17 +202,27 @@ static void integers_are_aligned(void **state)
 		}
 }
 
-/* A base of entries of one size, as long as that aligns integers and none has flags: no offsets, no lengths. */
+/* A base of entries of one size, as long as that aligns integers and none has flags: no offsets, no
+ * lengths. */
 static void uniform_bases(void **state)
 {
 	static const struct {
 		uint32_t flags, klen, vlen, each;
-	} cases[] = {{0, 5, 3, 8 + 8}, {0, 5, 4, 8 + 12}, {0, 1, 0, 8 + 4}, {0, 16, 100, 8 + 116}, {DAXKV_DUP_SORT, 2, 1, 8 + 4},
-	             {DAXKV_INTEGER_KEY, 8, 8, 8 + 16}, {DAXKV_INTEGER_KEY, 8, 0, 8 + 8}, {DAXKV_INTEGER_KEY, 8, 4, 0}, {DAXKV_INTEGER_KEY, 4, 4, 0},
-	             {DAXKV_DUP_SORT | DAXKV_INTEGER_DUP, 8, 8, 8 + 16}, {DAXKV_DUP_SORT | DAXKV_INTEGER_DUP, 5, 8, 0}};
+	} cases[] = {{0, 5, 3, 8 + 8},
+	             {0, 5, 4, 8 + 12},
+	             {0, 1, 0, 8 + 4},
+	             {0, 16, 100, 8 + 116},
+	             {DAXKV_DUP_SORT, 2, 1, 8 + 4},
+	             {DAXKV_INTEGER_KEY, 8, 8, 8 + 16},
+	             {DAXKV_INTEGER_KEY, 8, 0, 8 + 8},
+	             {DAXKV_INTEGER_KEY, 8, 4, 0},
+	             {DAXKV_INTEGER_KEY, 4, 4, 0},
+	             {DAXKV_DUP_SORT | DAXKV_INTEGER_DUP, 8, 8, 8 + 16},
+	             {DAXKV_DUP_SORT | DAXKV_INTEGER_DUP, 5, 8, 0}};
 	(void)state;
 	for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
-		const uint32_t n = 7, klen = cases[c].klen, vlen = cases[c].vlen, each = cases[c].each;
+		const uint32_t n = 7, klen = cases[c].klen, vlen = cases[c].vlen,
+		               each = cases[c].each;
 		static uint8_t key[7][128], value[7][128];
 		struct item items[7], it;
 		struct order o;
@@ -207,7 +232,8 @@ static void uniform_bases(void **state)
 			memset(key[i], 0, sizeof key[i]);
 			memset(value[i], (int)(100 + i), sizeof value[i]);
 			key[i][0] = (uint8_t)(i + 1);
-			items[i] = (struct item){.key = key[i], .klen = klen, .val = value[i], .vlen = vlen};
+			items[i] = (struct item){
+			    .key = key[i], .klen = klen, .val = value[i], .vlen = vlen};
 		}
 		memset(page, 0xff, PSIZE);
 		uint32_t end = leaf_build(page, PSIZE, &o, items, n, 3, 0);
@@ -271,7 +297,8 @@ static void uniform_header_damaged(void **state)
 	assert_true(page_sound(p, 0, PSIZE));
 }
 
-/* A pack of entries of one size, and then of any: the same leaf, entry by entry, whenever the first one of another size comes. */
+/* A pack of entries of one size, and then of any: the same leaf, entry by entry, whenever the first
+ * one of another size comes. */
 static void packs_of_any_sizes(void **state)
 {
 	static uint8_t room[2 * PSIZE] __attribute__((aligned(8)));
@@ -280,9 +307,14 @@ static void packs_of_any_sizes(void **state)
 	(void)state;
 	for (size_t f = 0; f < 3; f++)
 		for (uint32_t odd = 0; odd < 80; odd++) {
-			struct leaf_pack p = {.page = room, .off = off, .psize = PSIZE, .limit = FMT_LEAF_BASE + leaf_usable(PSIZE)};
+			struct leaf_pack p = {.page = room,
+			                      .off = off,
+			                      .psize = PSIZE,
+			                      .limit = FMT_LEAF_BASE + leaf_usable(PSIZE)};
 			static uint64_t key[400], value[400][4];
-			struct leaf l = {.page = (const void *)room, .slots = (const void *)(room + FMT_LEAF_SLOTS), .psize = PSIZE};
+			struct leaf l = {.page = (const void *)room,
+			                 .slots = (const void *)(room + FMT_LEAF_SLOTS),
+			                 .psize = PSIZE};
 			struct order o;
 			struct item it;
 			uint32_t n = 0;
@@ -291,22 +323,30 @@ static void packs_of_any_sizes(void **state)
 			for (; n < 400; n++) {
 				key[n] = o.key == ORDER_INTEGER ? n : __builtin_bswap64(n);
 				memset(value[n], (int)n, sizeof value[n]);
-				it = (struct item){.key = (const uint8_t *)&key[n], .klen = 8, .val = (const uint8_t *)value[n], .vlen = n == odd && f < 2 ? 13 : 8};
+				it = (struct item){.key = (const uint8_t *)&key[n],
+				                   .klen = 8,
+				                   .val = (const uint8_t *)value[n],
+				                   .vlen = n == odd && f < 2 ? 13 : 8};
 				if (n == odd && f == 2)
-					it.flags = FMT_ENTRY_BLOB; /* in no such database, but all the same to a pack */
+					it.flags = FMT_ENTRY_BLOB; /* in no such database, but all
+					                              the same to a pack */
 				assert_true(!n || leaf_pack_ascends(&p, &o, &it, true));
 				if (!leaf_pack_add(&p, &o, &it))
 					break;
 				it = leaf_pack_item(&p, n / 2);
 				assert_int_equal(get64(it.key), key[n / 2]);
 			}
-			uint32_t end = leaf_pack_build(&p, &o, 9, 0), fit = (PSIZE - FMT_LEAF_BASE) / (8 + 16);
+			uint32_t end = leaf_pack_build(&p, &o, 9, 0),
+			         fit = (PSIZE - FMT_LEAF_BASE) / (8 + 16);
 			assert_true(end <= p.limit && n > 25 && n <= fit);
 			assert_true(page_sound(l.page, 0, PSIZE));
 			assert_int_equal(l.page->crc, leaf_crc(room, end));
 			assert_int_equal((l.page->heads & FMT_UNIFORM) != 0, odd >= n);
 			for (uint32_t i = 0; i < n; i++) {
-				struct probe probe = {.key = (const uint8_t *)&key[i], .klen = 8, .dup = (const uint8_t *)value[i], .dlen = i == odd && f < 2 ? 13 : 8};
+				struct probe probe = {.key = (const uint8_t *)&key[i],
+				                      .klen = 8,
+				                      .dup = (const uint8_t *)value[i],
+				                      .dlen = i == odd && f < 2 ? 13 : 8};
 				uint32_t rank, eoff;
 				OK(leaf_place(&l, &o, &probe, &rank, &eoff));
 				assert_true(rank == i && eoff);
@@ -322,7 +362,8 @@ static void packs_of_any_sizes(void **state)
 /* What leaf_cost says an entry takes is never less than what it takes. */
 static void cost_is_an_upper_bound(void **state)
 {
-	static const uint32_t flags[] = {0, DAXKV_INTEGER_KEY, DAXKV_DUP_SORT | DAXKV_DUP_FIXED | DAXKV_INTEGER_DUP};
+	static const uint32_t flags[] = {0, DAXKV_INTEGER_KEY,
+	                                 DAXKV_DUP_SORT | DAXKV_DUP_FIXED | DAXKV_INTEGER_DUP};
 	uint64_t x = 99;
 	(void)state;
 	for (int round = 0; round < 300; round++) {
@@ -332,7 +373,10 @@ static void cost_is_an_upper_bound(void **state)
 		uint32_t cost = 0, n = 0;
 		order_init(&o, flags[round % 3]);
 		while (n < 40) {
-			items[n] = (struct item){.key = key, .val = key, .klen = 1 + (uint32_t)(random_next(&x) % 100), .vlen = (uint32_t)(random_next(&x) % 150)};
+			items[n] = (struct item){.key = key,
+			                         .val = key,
+			                         .klen = 1 + (uint32_t)(random_next(&x) % 100),
+			                         .vlen = (uint32_t)(random_next(&x) % 150)};
 			if (o.key == ORDER_INTEGER)
 				items[n].klen = n % 2 ? 4 : 8;
 			uint32_t more = leaf_cost(&o, items[n].klen, items[n].vlen);
@@ -341,17 +385,19 @@ static void cost_is_an_upper_bound(void **state)
 			cost += more;
 			n++;
 		}
-		assert_true(leaf_build(page, PSIZE, &o, items, n, 1, 0) <= round_up(FMT_LEAF_BASE + cost, 4));
+		assert_true(leaf_build(page, PSIZE, &o, items, n, 1, 0) <=
+		            round_up(FMT_LEAF_BASE + cost, 4));
 	}
 }
 
-/* ---- the tail -------------------------------------------------------------------------------------------------------------- */
+/* ---- the tail -------------------------------------------------------------------------------- */
 
 struct model { /* the leaf's entries, in order */
 	uint32_t n, key[64], version[64];
 };
 
-static void model_matches(struct daxkv_store *store, const struct leaf *l, const struct order *o, const struct model *m)
+static void model_matches(struct daxkv_store *store, const struct leaf *l, const struct order *o,
+                          const struct model *m)
 {
 	static uint16_t offsets[LEAF_MAX(FMT_PAGE_MAX)];
 	struct item it;
@@ -368,7 +414,9 @@ static void model_matches(struct daxkv_store *store, const struct leaf *l, const
 		OK(leaf_item(l, eoff, &it));
 		assert_true(it.klen == (uint32_t)len && memcmp(it.key, key, it.klen) == 0);
 		assert_int_equal(get32(it.val), m->version[i]);
-		OK(leaf_get(&store->writer_view, l->page, l->off, o, (const uint8_t *)key, (uint32_t)len, order_fp((const uint8_t *)key, (uint32_t)len), &it, &found));
+		OK(leaf_get(&store->writer_view, l->page, l->off, o, (const uint8_t *)key,
+		            (uint32_t)len, order_fp((const uint8_t *)key, (uint32_t)len), &it,
+		            &found));
 		assert_true(found && get32(it.val) == m->version[i]);
 		struct probe p = {.key = (const uint8_t *)key, .klen = (uint32_t)len};
 		uint32_t rank;
@@ -378,7 +426,8 @@ static void model_matches(struct daxkv_store *store, const struct leaf *l, const
 }
 
 /* model_step - a random insertion, replacement or removal, in the leaf and in the model. */
-static bool model_step(struct daxkv_store *store, const struct leaf *l, const struct order *o, struct model *m, uint64_t *x, uint32_t version)
+static bool model_step(struct daxkv_store *store, const struct leaf *l, const struct order *o,
+                       struct model *m, uint64_t *x, uint32_t version)
 {
 	char key[16];
 	uint32_t k = (uint32_t)(random_next(x) % 40), at = 0, eoff, rank;
@@ -392,8 +441,13 @@ static bool model_step(struct daxkv_store *store, const struct leaf *l, const st
 	OK(leaf_place(l, o, &p, &rank, &eoff));
 	assert_int_equal(rank, at);
 	assert_int_equal(eoff != 0, there);
-	struct leaf_change c = {.item = {.key = (const uint8_t *)key, .klen = 8, .val = (const uint8_t *)&version, .vlen = 4}, .rank = rank,
-	                        .fp = order_fp((const uint8_t *)key, 8), .kind = there ? FMT_SLOT_REPLACE : FMT_SLOT_INSERT};
+	struct leaf_change c = {.item = {.key = (const uint8_t *)key,
+	                                 .klen = 8,
+	                                 .val = (const uint8_t *)&version,
+	                                 .vlen = 4},
+	                        .rank = rank,
+	                        .fp = order_fp((const uint8_t *)key, 8),
+	                        .kind = there ? FMT_SLOT_REPLACE : FMT_SLOT_INSERT};
 	if (there && random_next(x) % 2) {
 		c.kind = FMT_SLOT_REMOVE;
 		c.item.vlen = 0;
@@ -416,7 +470,8 @@ static bool model_step(struct daxkv_store *store, const struct leaf *l, const st
 	return true;
 }
 
-/* The tail is searched by fingerprints: keys of one fingerprint are told apart, in any slot, and 0 is a fingerprint like others though unused slots have it. */
+/* The tail is searched by fingerprints: keys of one fingerprint are told apart, in any slot, and 0
+ * is a fingerprint like others though unused slots have it. */
 static void fingerprints_that_are_equal(void **state)
 {
 	static const uint32_t fps[] = {0, 1, 0x7fff, 0x8000, 0xffff};
@@ -438,14 +493,21 @@ static void fingerprints_that_are_equal(void **state)
 		OK(wset_new_page(w, &wp));
 		wset_install(w, wp, w->image, leaf_build(w->image, 4096, &o, NULL, 0, w->txn, 0));
 		for (n = 0; n <= FMT_TAIL_SLOTS; n++) {
-			leaf_open(&store->writer_view, (const void *)(store->map.base + wp->off), wp->off, &l);
+			leaf_open(&store->writer_view, (const void *)(store->map.base + wp->off),
+			          wp->off, &l);
 			for (uint32_t i = 0; i <= FMT_TAIL_SLOTS; i++) {
-				OK(leaf_get(&store->writer_view, l.page, l.off, &o, (const uint8_t *)&key[i], 4, fps[f], &it, &found));
+				OK(leaf_get(&store->writer_view, l.page, l.off, &o,
+				            (const uint8_t *)&key[i], 4, fps[f], &it, &found));
 				assert_int_equal(found, i < n);
 				assert_true(!found || (it.vlen == 4 && get32(it.val) == i));
 			}
 			struct probe p = {.key = (const uint8_t *)&key[n], .klen = 4};
-			struct leaf_change c = {.item = {.key = p.key, .klen = 4, .val = (const uint8_t *)&n, .vlen = 4}, .fp = fps[f], .kind = FMT_SLOT_INSERT};
+			struct leaf_change c = {.item = {.key = p.key,
+			                                 .klen = 4,
+			                                 .val = (const uint8_t *)&n,
+			                                 .vlen = 4},
+			                        .fp = fps[f],
+			                        .kind = FMT_SLOT_INSERT};
 			const uint8_t *value;
 			uint32_t eoff;
 			OK(leaf_place(&l, &o, &p, &c.rank, &eoff));
@@ -457,8 +519,9 @@ static void fingerprints_that_are_equal(void **state)
 	store_done(store);
 }
 
-/* A leaf with some base, then random changes until the tail is full: after each the order, by rank and by search, is the model's. On a private
- * page, and on one that is treated like a committed page (at a deeper level). */
+/* A leaf with some base, then random changes until the tail is full: after each the order, by rank
+ * and by search, is the model's. On a private page, and on one that is treated like a committed
+ * page (at a deeper level). */
 static void ranks_follow_random_changes(void **state)
 {
 	struct daxkv_store *store = store_new("l", 512);
@@ -478,7 +541,10 @@ static void ranks_follow_random_changes(void **state)
 		for (uint32_t i = 0; i < m.n; i++) {
 			m.key[i] = i * 6 + 1;
 			snprintf(keys[i], 16, "key%05u", m.key[i]);
-			items[i] = (struct item){.key = (const uint8_t *)keys[i], .klen = 8, .val = (const uint8_t *)&zero, .vlen = 4};
+			items[i] = (struct item){.key = (const uint8_t *)keys[i],
+			                         .klen = 8,
+			                         .val = (const uint8_t *)&zero,
+			                         .vlen = 4};
 		}
 		OK(wset_new_page(w, &wp));
 		wset_install(w, wp, w->image, leaf_build(w->image, 512, &o, items, m.n, w->txn, 0));
@@ -487,16 +553,21 @@ static void ranks_follow_random_changes(void **state)
 			wset_enter(w, &mark);
 		uint32_t appended = 0;
 		for (uint32_t version = 1;; version++) {
-			leaf_open(&store->writer_view, (const void *)(store->map.base + wp->off), wp->off, &l);
+			leaf_open(&store->writer_view, (const void *)(store->map.base + wp->off),
+			          wp->off, &l);
 			model_matches(store, &l, &o, &m);
 			if (!model_step(store, &l, &o, &m, &x, version))
 				break;
 			appended++;
 		}
 		assert_true(appended <= FMT_TAIL_SLOTS && appended >= 6);
-		assert_true(appended == FMT_TAIL_SLOTS || FMT_SLOT_END(l.slots[l.nslots - 1]) + 28 > 512); /* why it ended */
+		assert_true(appended == FMT_TAIL_SLOTS ||
+		            FMT_SLOT_END(l.slots[l.nslots - 1]) + 28 > 512); /* why it ended */
 		if (round % 2) {
-			assert_int_equal(load_word((const uint64_t *)(const void *)(store->map.base + wp->off + FMT_LEAF_SLOTS)), 0); /* held back */
+			assert_int_equal(
+			    load_word((const uint64_t *)(const void *)(store->map.base + wp->off +
+			                                               FMT_LEAF_SLOTS)),
+			    0); /* held back */
 			wset_undo(w, &mark);
 		}
 		daxkv_txn_abort(txn);
@@ -504,7 +575,8 @@ static void ranks_follow_random_changes(void **state)
 	store_done(store);
 }
 
-/* A reader sees the first slots, those of its transaction and older; a get, a walk by rank and a search agree. */
+/* A reader sees the first slots, those of its transaction and older; a get, a walk by rank and a
+ * search agree. */
 static void snapshot_sees_the_first_slots(void **state)
 {
 	struct daxkv_store *store = store_new("l", 4096);
@@ -512,7 +584,8 @@ static void snapshot_sees_the_first_slots(void **state)
 	(void)state;
 	put_one(store, "m", "base");
 	for (int i = 0; i < 12; i++) {
-		char key[3] = {(char)(i % 2 ? 'a' + i : 'z' - i), 0}, value[3] = {(char)('0' + i), 0};
+		char key[3] = {(char)(i % 2 ? 'a' + i : 'z' - i), 0},
+		     value[3] = {(char)('0' + i), 0};
 		put_one(store, i % 3 == 2 ? "m" : key, value);
 		OK(daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &reader[i]));
 	}
@@ -550,7 +623,7 @@ static void snapshot_sees_the_first_slots(void **state)
 	store_done(store);
 }
 
-/* ---- damage ---------------------------------------------------------------------------------------------------------------- */
+/* ---- damage ---------------------------------------------------------------------------------- */
 
 static void entry_outside_the_page(void **state)
 {
@@ -582,7 +655,8 @@ int main(void)
 	    TEST(uniform_header_damaged),
 	    TEST(packs_of_any_sizes),
 	    TEST(cost_is_an_upper_bound),
-	    TEST(fingerprints_that_are_equal), TEST(ranks_follow_random_changes),
+	    TEST(fingerprints_that_are_equal),
+	    TEST(ranks_follow_random_changes),
 	    TEST(snapshot_sees_the_first_slots),
 	    TEST(entry_outside_the_page),
 	};

@@ -6,7 +6,10 @@ static void ranks_that_make_no_sense(void **state)
 {
 	static const struct {
 		uint32_t rank, kind;
-	} bad[] = {{3, FMT_SLOT_INSERT}, {2, FMT_SLOT_REPLACE}, {2, FMT_SLOT_REMOVE}, {4095, FMT_SLOT_INSERT}};
+	} bad[] = {{3, FMT_SLOT_INSERT},
+	           {2, FMT_SLOT_REPLACE},
+	           {2, FMT_SLOT_REMOVE},
+	           {4095, FMT_SLOT_INSERT}};
 	static uint16_t offsets[LEAF_MAX(PSIZE)];
 	struct order o;
 	struct item items[2] = {item_of("a", "1"), item_of("b", "2")};
@@ -60,11 +63,13 @@ static void all_ranks(uint64_t *slots, unsigned int nslots, uint32_t n)
 	for (uint32_t kind = FMT_SLOT_INSERT; kind <= FMT_SLOT_REMOVE; kind++)
 		for (uint32_t r = 0; r < n + (kind == FMT_SLOT_INSERT); r++) {
 			slots[nslots] = FMT_SLOT(3000 + 16 * nslots, 3016, 1, r, kind);
-			all_ranks(slots, nslots + 1, n + (kind == FMT_SLOT_INSERT) - (kind == FMT_SLOT_REMOVE));
+			all_ranks(slots, nslots + 1,
+			          n + (kind == FMT_SLOT_INSERT) - (kind == FMT_SLOT_REMOVE));
 		}
 }
 
-/* Uniform bases, whose order is made without shifting, and others: all short tails over small bases, random full ones over bases of all sizes. */
+/* Uniform bases, whose order is made without shifting, and others: all short tails over small
+ * bases, random full ones over bases of all sizes. */
 static void order_without_shifting(void **state)
 {
 	static char keys[240][5];
@@ -94,7 +99,9 @@ static void order_without_shifting(void **state)
 			uint32_t kind = 1 + (uint32_t)rand() % (turn % 4 == 3 ? 3 : 2);
 			if (!n)
 				kind = FMT_SLOT_INSERT;
-			slots[i] = FMT_SLOT(3000 + 16 * i, 3016, 1, (uint32_t)rand() % (n + (kind == FMT_SLOT_INSERT)), kind);
+			slots[i] =
+			    FMT_SLOT(3000 + 16 * i, 3016, 1,
+			             (uint32_t)rand() % (n + (kind == FMT_SLOT_INSERT)), kind);
 			n += kind == FMT_SLOT_INSERT;
 			n -= kind == FMT_SLOT_REMOVE;
 		}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Orders: the four kinds compared with plain restatements, heads and separators by what they promise. */
+/* Orders: the four kinds compared with plain restatements, heads and separators by what they
+ * promise. */
 #include "page/order.h"
 
 #include "scratch.h"
@@ -21,7 +22,8 @@ static uint32_t roll(uint32_t below)
 	return (uint32_t)(seed >> 20) % below;
 }
 
-/* Few different bytes, the highest and lowest among them, so that keys share beginnings and ends. */
+/* Few different bytes, the highest and lowest among them, so that keys share beginnings and
+ * ends. */
 static struct key key_roll(const struct order *o)
 {
 	static const uint8_t some[] = {0x00, 0x01, 0x7f, 0x80, 0xff};
@@ -61,7 +63,8 @@ static int plain_integer(const struct key *a, const struct key *b)
 static const struct {
 	uint32_t flags;
 	int (*plain)(const struct key *, const struct key *);
-} kinds[] = {{0, plain_bytes}, {DAXKV_REVERSE_KEY, plain_reverse}, {DAXKV_INTEGER_KEY, plain_integer}};
+} kinds[] = {
+    {0, plain_bytes}, {DAXKV_REVERSE_KEY, plain_reverse}, {DAXKV_INTEGER_KEY, plain_integer}};
 
 static int own_backwards(const struct daxkv_val *a, const struct daxkv_val *b, void *arg)
 {
@@ -101,7 +104,8 @@ static void cmp_agrees_with_its_definition(void **state)
 			}
 			int expected = kinds[k].plain(&a, &b);
 			assert_int_equal(sign(order_key_cmp(&o, a.b, a.len, b.b, b.len)), expected);
-			assert_int_equal(sign(order_key_cmp(&o, b.b, b.len, a.b, a.len)), -expected);
+			assert_int_equal(sign(order_key_cmp(&o, b.b, b.len, a.b, a.len)),
+			                 -expected);
 		}
 	}
 }
@@ -115,7 +119,8 @@ static void cmp_of_short_integers(void **state)
 	order_init(&o, DAXKV_INTEGER_KEY | DAXKV_DUP_SORT | DAXKV_INTEGER_DUP);
 	assert_true(order_key_cmp(&o, (const uint8_t *)&small, 4, (const uint8_t *)&big, 4) < 0);
 	assert_true(order_key_cmp(&o, (const uint8_t *)&huge, 8, (const uint8_t *)&big, 4) > 0);
-	assert_true(order_key_cmp(&o, (const uint8_t *)&small, 4, (const uint8_t *)&wide, 8) < 0); /* equal numbers, then the length */
+	assert_true(order_key_cmp(&o, (const uint8_t *)&small, 4, (const uint8_t *)&wide, 8) <
+	            0); /* equal numbers, then the length */
 	assert_true(order_dup_cmp(&o, (const uint8_t *)&big, 4, (const uint8_t *)&small, 4) > 0);
 	assert_int_equal(order_dup_cmp(&o, (const uint8_t *)&big, 4, (const uint8_t *)&big, 4), 0);
 	assert_true(order_head(&o, (const uint8_t *)&big, 4, 0) == UINT32_MAX);
@@ -153,7 +158,8 @@ static void head_never_contradicts_cmp(void **state)
 				a.len = a.len < plen ? plen : a.len;
 				b.len = b.len < plen ? plen : b.len;
 			}
-			uint64_t x = order_head(&o, a.b, a.len, plen), y = order_head(&o, b.b, b.len, plen);
+			uint64_t x = order_head(&o, a.b, a.len, plen),
+			         y = order_head(&o, b.b, b.len, plen);
 			int c = order_key_cmp(&o, a.b, a.len, b.b, b.len);
 			if (x != y)
 				assert_int_equal(x < y ? -1 : 1, sign(c));
@@ -174,7 +180,8 @@ static void head_of_known_keys(void **state)
 	assert_true(order_head(&o, (const uint8_t *)"a", 1, 0) == (uint64_t)'a' << 56);
 	order_init(&o, DAXKV_REVERSE_KEY);
 	assert_true(order_head(&o, (const uint8_t *)"abcdefghi", 9, 0) == 0x6968676665646362u);
-	assert_true(order_head(&o, (const uint8_t *)"ab", 2, 0) == ((uint64_t)'b' << 56 | (uint64_t)'a' << 48));
+	assert_true(order_head(&o, (const uint8_t *)"ab", 2, 0) ==
+	            ((uint64_t)'b' << 56 | (uint64_t)'a' << 48));
 }
 
 static void fp_is_of_16_bits_and_of_the_bytes(void **state)
@@ -194,7 +201,8 @@ static void fp_is_of_16_bits_and_of_the_bytes(void **state)
 static void cmp_with_the_edges_of_a_key(void **state)
 {
 	struct order o;
-	const uint8_t *k = (const uint8_t *)"key", *v = (const uint8_t *)"v1", *w = (const uint8_t *)"v2";
+	const uint8_t *k = (const uint8_t *)"key", *v = (const uint8_t *)"v1",
+	              *w = (const uint8_t *)"v2";
 	struct probe p = {.key = k, .klen = 3, .dup = v, .dlen = 2};
 	(void)state;
 	order_init(&o, DAXKV_DUP_SORT);
@@ -208,7 +216,8 @@ static void cmp_with_the_edges_of_a_key(void **state)
 	assert_true(order_cmp(&o, (const uint8_t *)"kez", 3, w, 2, &p) > 0);
 	order_init(&o, 0);
 	p.edge = PROBE_AT;
-	assert_int_equal(order_cmp(&o, k, 3, w, 2, &p), 0); /* without duplicates the value does not count */
+	assert_int_equal(order_cmp(&o, k, 3, w, 2, &p),
+	                 0); /* without duplicates the value does not count */
 }
 
 /* a < s <= b, and where the order is one of bytes no shorter part of b would do. */
@@ -228,7 +237,8 @@ static void separator_lies_between(void **state)
 				a = b;
 				b = t;
 			}
-			struct separation s = order_separate(&o, a.b, a.len, NULL, 0, b.b, b.len, NULL, 0);
+			struct separation s =
+			    order_separate(&o, a.b, a.len, NULL, 0, b.b, b.len, NULL, 0);
 			const uint8_t *at = b.b + s.koff;
 			assert_int_equal(s.dlen, FMT_SEP_NODUP);
 			assert_true(s.klen >= 1 && s.koff + s.klen <= b.len);
@@ -255,8 +265,10 @@ static void separator_within_a_key(void **state)
 			struct key a = key_roll(&plain), b = key_roll(&plain);
 			if (order_dup_cmp(&o, a.b, a.len, b.b, b.len) >= 0)
 				continue;
-			struct separation s = order_separate(&o, key, 3, a.b, a.len, key, 3, b.b, b.len);
-			assert_true(s.klen == 3 && s.koff == 0 && s.dlen != FMT_SEP_NODUP && s.doff + s.dlen <= b.len);
+			struct separation s =
+			    order_separate(&o, key, 3, a.b, a.len, key, 3, b.b, b.len);
+			assert_true(s.klen == 3 && s.koff == 0 && s.dlen != FMT_SEP_NODUP &&
+			            s.doff + s.dlen <= b.len);
 			assert_true(order_dup_cmp(&o, a.b, a.len, b.b + s.doff, s.dlen) < 0);
 			assert_true(order_dup_cmp(&o, b.b + s.doff, s.dlen, b.b, b.len) <= 0);
 		}

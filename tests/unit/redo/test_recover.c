@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Recovery, on records written by hand: which transaction wins, what is stored, what is refused, and that every step may fail. */
+/* Recovery, on records written by hand: which transaction wins, what is stored, what is refused,
+ * and that every step may fail. */
 #include "redo/recover.h"
 
 #include "pm_log.h"
@@ -96,7 +97,8 @@ static void ring_that_wrapped(void **state)
 		raw_commit(&r, t, t > 2 ? t - 2 : 0, WORD, t);
 	recover_gives(&r, 200, 2);
 	assert_int_equal(raw_word(&r, WORD), 200);
-	assert_int_equal(*ring_at(&r.ring, 201), 137); /* the follower's place has its older record still */
+	assert_int_equal(*ring_at(&r.ring, 201),
+	                 137); /* the follower's place has its older record still */
 	raw_close(&r);
 }
 
@@ -116,13 +118,17 @@ static void newest_record_torn(void **state)
 	assert_int_equal(recover_needed(&r.ring, &needed, &txn), 0);
 	assert_false(needed); /* an erased place is nothing to do: a reader needs no private copy */
 	assert_false(ring_read(&r.ring, 70 % 64, &rec));
-	raw_flip(&r, raw_at(&r, 70) + 30); /* the line that was missing comes late: the record must not come to life */
+	raw_flip(
+	    &r,
+	    raw_at(&r, 70) +
+	        30); /* the line that was missing comes late: the record must not come to life */
 	assert_false(ring_read(&r.ring, 70 % 64, &rec));
 	raw_close(&r);
 }
 
-/* What was erased must not come back with the next power cut: it is zeroed as a whole, and written back before the first fence [I5].
- * Caught: recover.c, recover_run: the follower's pm_flush removed, or covering FMT_LINE only; its pm_zero covering FMT_WORD only. */
+/* What was erased must not come back with the next power cut: it is zeroed as a whole, and written
+ * back before the first fence [I5]. Caught: recover.c, recover_run: the follower's pm_flush
+ * removed, or covering FMT_LINE only; its pm_zero covering FMT_WORD only. */
 static void erased_follower_is_written_back_before_the_first_fence(void **state)
 {
 	struct raw r;
@@ -135,17 +141,20 @@ static void erased_follower_is_written_back_before_the_first_fence(void **state)
 	pm_log_attach(&log, &r.map.pm, r.map.base);
 	recover_gives(&r, 69, 2);
 	size_t fence = pm_log_next(&log, 0, PM_LOG_FENCE);
-	for (uint64_t off = raw_at(&r, 70); off < raw_at(&r, 70) + FMT_RING_RECORD; off += FMT_WORD) {
+	for (uint64_t off = raw_at(&r, 70); off < raw_at(&r, 70) + FMT_RING_RECORD;
+	     off += FMT_WORD) {
 		assert_int_equal(raw_word(&r, off), 0);
-		assert_true(pm_log_touch(&log, 0, fence, PM_LOG_STORES, off, FMT_WORD) != PM_LOG_NONE);
+		assert_true(pm_log_touch(&log, 0, fence, PM_LOG_STORES, off, FMT_WORD) !=
+		            PM_LOG_NONE);
 	}
 	assert_true(pm_log_written_back(&log, 0, fence, raw_at(&r, 70), FMT_RING_RECORD));
 	pm_log_detach(&log);
 	raw_close(&r);
 }
 
-/* The process that stored the mark may have died before its fence: it is stored and written back again, although nothing is replayed [R4] [R5].
- * Caught: recover.c, recover_run: its first redirty removed. */
+/* The process that stored the mark may have died before its fence: it is stored and written back
+ * again, although nothing is replayed [R4] [R5]. Caught: recover.c, recover_run: its first redirty
+ * removed. */
 static void mark_that_says_clean_is_made_durable(void **state)
 {
 	struct raw r;
@@ -160,8 +169,10 @@ static void mark_that_says_clean_is_made_durable(void **state)
 	pm_log_attach(&log, &r.map.pm, r.map.base);
 	assert_int_equal(recover(&r.ring, &result), 0);
 	assert_int_equal(result.replayed, 0);
-	size_t fence = pm_log_next(&log, 0, PM_LOG_FENCE), stored = pm_log_touch(&log, 0, log.n, PM_LOG_STORES, mark, sizeof five);
-	assert_true(fence != PM_LOG_NONE && stored < fence && pm_log_written_back(&log, stored, fence, mark, sizeof five));
+	size_t fence = pm_log_next(&log, 0, PM_LOG_FENCE),
+	       stored = pm_log_touch(&log, 0, log.n, PM_LOG_STORES, mark, sizeof five);
+	assert_true(fence != PM_LOG_NONE && stored < fence &&
+	            pm_log_written_back(&log, stored, fence, mark, sizeof five));
 	assert_int_equal(clean_of(&r), 5);
 	pm_log_detach(&log);
 	raw_close(&r);
@@ -185,7 +196,8 @@ static void newest_fresh_bytes_torn(void **state)
 	raw_close(&r);
 }
 
-/* Only the newest record's fresh bytes may be missing: those of older ones were written over by later transactions long since. */
+/* Only the newest record's fresh bytes may be missing: those of older ones were written over by
+ * later transactions long since. */
 static void older_fresh_bytes_are_not_looked_at(void **state)
 {
 	struct raw r;
@@ -198,7 +210,8 @@ static void older_fresh_bytes_are_not_looked_at(void **state)
 	raw_close(&r);
 }
 
-/* What is stored again of the record below a torn one has passed no test: its range must lie in the file. */
+/* What is stored again of the record below a torn one has passed no test: its range must lie in the
+ * file. */
 static void range_of_an_older_record_outside_the_file(void **state)
 {
 	const uint64_t bad[] = {RAW_SIZE, RAW_SIZE - 32, ((uint64_t)1 << 48) - 64};
@@ -328,7 +341,13 @@ static void a_damaged_mark_is_not_believed(void **state)
 
 static void words_where_none_may_be(void **state)
 {
-	const uint64_t bad[] = {0, 16, offsetof(struct fmt_super, hash), offsetof(struct fmt_super, clean), RAW_SIZE, RAW_SIZE + 4096, WORD + 4,
+	const uint64_t bad[] = {0,
+	                        16,
+	                        offsetof(struct fmt_super, hash),
+	                        offsetof(struct fmt_super, clean),
+	                        RAW_SIZE,
+	                        RAW_SIZE + 4096,
+	                        WORD + 4,
 	                        UINT64_MAX - 7};
 	(void)state;
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -360,7 +379,8 @@ static void word_of_two_records_is_stored_once(void **state)
 	raw_close(&r);
 }
 
-static void spill_put(struct raw *r, uint64_t page, uint64_t prev, uint64_t first, uint64_t n, uint32_t *crc)
+static void spill_put(struct raw *r, uint64_t page, uint64_t prev, uint64_t first, uint64_t n,
+                      uint32_t *crc)
 {
 	uint64_t buf[512] = {0};
 	struct fmt_spill *s = (void *)buf;
@@ -398,7 +418,8 @@ static void spilled_words_are_replayed(void **state)
 
 static void spilled_words_damaged(void **state)
 {
-	const uint64_t at[] = {RAW_DATA + 32768 + 20, RAW_DATA + 32768 + 8, RAW_DATA + 32768 + 32, RAW_DATA + 32768 + 48, RAW_DATA + 33280 + 100};
+	const uint64_t at[] = {RAW_DATA + 32768 + 20, RAW_DATA + 32768 + 8, RAW_DATA + 32768 + 32,
+	                       RAW_DATA + 32768 + 48, RAW_DATA + 33280 + 100};
 	(void)state;
 	for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
 		struct raw r;
@@ -409,7 +430,8 @@ static void spilled_words_damaged(void **state)
 	}
 }
 
-/* A spill page that lies less than a page before 2^64: its end, summed up, would lie in the file. */
+/* A spill page that lies less than a page before 2^64: its end, summed up, would lie in the
+ * file. */
 static void spill_page_at_the_end_of_all_numbers(void **state)
 {
 	struct raw r;
@@ -441,7 +463,8 @@ static void twice_gives_the_same(void **state)
 	raw_close(&r);
 }
 
-/* Whichever fence fails, the error comes back, and the next recovery gives what this one would have. */
+/* Whichever fence fails, the error comes back, and the next recovery gives what this one would
+ * have. */
 static void fence_that_fails(void **state)
 {
 	(void)state;

@@ -14,12 +14,15 @@ static void read_back(void **state)
 		ranges[i] = raw_fill(&r, RAW_DATA + i * 4096, 4 * (i + 1), (uint8_t)i);
 	ring_write(&r.ring, 130, 128, ranges, 3, words, 2);
 	assert_true(ring_read(&r.ring, 130 % 64, &rec));
-	assert_true(rec.txn == 130 && rec.durable_upto == 128 && !rec.spilled && rec.nranges == 3 && rec.nwords == 2);
+	assert_true(rec.txn == 130 && rec.durable_upto == 128 && !rec.spilled && rec.nranges == 3 &&
+	            rec.nwords == 2);
 	assert_int_equal(rec.bytes, (3 + 3 + 4) * 8);
 	for (unsigned int i = 0; i < 3; i++)
-		assert_true(rec.ranges[i] >> 16 == ranges[i].off && (rec.ranges[i] & 0xffff) * 4 == ranges[i].len);
+		assert_true(rec.ranges[i] >> 16 == ranges[i].off &&
+		            (rec.ranges[i] & 0xffff) * 4 == ranges[i].len);
 	for (unsigned int i = 0; i < 2; i++)
-		assert_true(rec.words[2 * i] == words[i].off && rec.words[2 * i + 1] == words[i].value);
+		assert_true(rec.words[2 * i] == words[i].off &&
+		            rec.words[2 * i + 1] == words[i].value);
 	assert_true(ring_fresh_ok(&r.ring, &rec));
 	raw_close(&r);
 }
@@ -32,8 +35,10 @@ static void read_back_spilled(void **state)
 	raw_open(&r, 512);
 	ring_write_spilled(&r.ring, 7, 5, RAW_DATA, 12345, 0xcafe);
 	assert_true(ring_read(&r.ring, 7, &rec));
-	assert_true(rec.txn == 7 && rec.durable_upto == 5 && rec.spilled && rec.nwords == 0 && rec.nranges == 0);
-	assert_true(rec.spill_off == RAW_DATA && rec.spill_words == 12345 && rec.spill_crc == 0xcafe);
+	assert_true(rec.txn == 7 && rec.durable_upto == 5 && rec.spilled && rec.nwords == 0 &&
+	            rec.nranges == 0);
+	assert_true(rec.spill_off == RAW_DATA && rec.spill_words == 12345 &&
+	            rec.spill_crc == 0xcafe);
 	assert_true(ring_fresh_ok(&r.ring, &rec));
 	raw_close(&r);
 }
@@ -52,8 +57,10 @@ static void read_of_an_empty_ring(void **state)
 static void fits_up_to_a_ring_record(void **state)
 {
 	(void)state;
-	assert_true(ring_fits(0, 0) && ring_fits(1, 30) && ring_fits(0, 30) && ring_fits(59, 1) && ring_fits(60, 0));
-	assert_false(ring_fits(0, 31) || ring_fits(2, 30) || ring_fits(60, 1) || ring_fits(61, 0) || ring_fits(0, 1000));
+	assert_true(ring_fits(0, 0) && ring_fits(1, 30) && ring_fits(0, 30) && ring_fits(59, 1) &&
+	            ring_fits(60, 0));
+	assert_false(ring_fits(0, 31) || ring_fits(2, 30) || ring_fits(60, 1) || ring_fits(61, 0) ||
+	             ring_fits(0, 1000));
 }
 
 static void largest_record_fills_its_place(void **state)

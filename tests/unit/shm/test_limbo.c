@@ -57,7 +57,8 @@ static void order_is_kept_over_wrap_and_growth(void **state)
 			limbo_add(&l, in / 3, in * 512, in % 5 + 1);
 		for (size_t i = 0; i < take && out < in; i++, out++) {
 			assert_true(limbo_take(&l, UINT64_MAX, &item));
-			assert_true(item.txn == out / 3 && item.off == out * 512 && item.pages == out % 5 + 1);
+			assert_true(item.txn == out / 3 && item.off == out * 512 &&
+			            item.pages == out % 5 + 1);
 		}
 		assert_int_equal(l.n, in - out);
 		assert_true(l.room >= l.n && (l.room & (l.room - 1)) == 0);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Who uses a store: one at a time through the open lock, who is alone, who is silent, whose slots are whose, and what a lock file may be. */
+/* Who uses a store: one at a time through the open lock, who is alone, who is silent, whose slots
+ * are whose, and what a lock file may be. */
 #include "shm/lock.h"
 
 #include "daxkv.h"
@@ -121,7 +122,8 @@ static int child_opens(const char *store)
 }
 
 /* The gate lets one through at a time: a child waits until it is opened. */
-static void assert_open_lock_holds(const char *store, struct lock *held, int (*open_it)(struct lock *))
+static void assert_open_lock_holds(const char *store, struct lock *held,
+                                   int (*open_it)(struct lock *))
 {
 	int status;
 	fflush(NULL);
@@ -191,7 +193,8 @@ static void reader_entries_show_their_holders(void **state)
 	lock_close(&a);
 	assert_false(lock_reader_held(&b, 4095));
 	lock_close(&b);
-	assert_int_equal(lock_reader(&b, 0, true), 0); /* without a lock file nobody else is there */
+	assert_int_equal(lock_reader(&b, 0, true),
+	                 0); /* without a lock file nobody else is there */
 }
 
 /* One that shows an unclean file keeps writers out, and nobody else. */
@@ -227,7 +230,8 @@ static int data_open(const char *name, bool rdonly)
 /* Snapshots that passive readers announce: the oldest one shows, to others. */
 static void announced_snapshots(void **state)
 {
-	int fd[3] = {data_open("announced", true), data_open("announced", true), data_open("announced", false)};
+	int fd[3] = {data_open("announced", true), data_open("announced", true),
+	             data_open("announced", false)};
 	const uint64_t snapshot[2][3] = {{700, 30, UINT64_MAX}, {31, 5, 0}};
 	uint64_t oldest = 1000;
 	(void)state;
@@ -272,7 +276,8 @@ static void another_name_of_the_file(void **state)
 		other = data_open("name", kinds & 2);
 		b = entered(scratch_path("name"), kinds & 2);
 		assert_false(b.alone);
-		assert_int_equal(lock_data(&b, other, true), 0); /* by the same name it is welcome */
+		assert_int_equal(lock_data(&b, other, true),
+		                 0); /* by the same name it is welcome */
 		lock_close(&b);
 		lock_close(&a);
 		close(other);
@@ -337,7 +342,8 @@ static void unlinked_file_is_not_the_lock(void **state)
 	assert_int_equal(stat(scratch_path("unlinked-lock"), &b), 0);
 	assert_true(a.st_ino == b.st_ino);
 	assert_true(fresh.alone);
-	assert_int_equal(lock_data(&fresh, again, true), DAXKV_BUSY); /* whose lock file was removed still uses the store */
+	assert_int_equal(lock_data(&fresh, again, true),
+	                 DAXKV_BUSY); /* whose lock file was removed still uses the store */
 	lock_close(&fresh);
 	lock_close(&old);
 	close(fd);
@@ -347,7 +353,8 @@ static void unlinked_file_is_not_the_lock(void **state)
 	close(again);
 }
 
-/* One process takes the lock and removes its file, over and over; the other must never hold a file that is not there any more. */
+/* One process takes the lock and removes its file, over and over; the other must never hold a file
+ * that is not there any more. */
 static int child_keeps_unlinking(void)
 {
 	for (;;) {
@@ -376,7 +383,8 @@ static void unlinking_races_with_opening(void **state)
 		struct stat mine, now;
 		int rc = lock_open(&lock, scratch_path("race"), false, &lock_for);
 		if (rc == 0) {
-			wrong += !lock.alone || fstat(lock.fd, &mine) != 0 || stat(scratch_path("race-lock"), &now) != 0 ||
+			wrong += !lock.alone || fstat(lock.fd, &mine) != 0 ||
+			         stat(scratch_path("race-lock"), &now) != 0 ||
 			         mine.st_ino != now.st_ino;
 			taken_times++;
 		}
@@ -399,7 +407,8 @@ static void lock_file_of_another_kind(void **state)
 	assert_int_equal(symlink("elsewhere", scratch_path("link-lock")), 0);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_true(fd >= 0);
-	assert_true(snprintf(addr.sun_path, sizeof addr.sun_path, "%s/socket-lock", scratch_dir) < (int)sizeof addr.sun_path);
+	assert_true(snprintf(addr.sun_path, sizeof addr.sun_path, "%s/socket-lock", scratch_dir) <
+	            (int)sizeof addr.sun_path);
 	assert_int_equal(bind(fd, (const struct sockaddr *)&addr, sizeof addr), 0);
 	for (int rdonly = 0; rdonly <= 1; rdonly++) {
 		assert_refused(scratch_path("dir"), rdonly, DAXKV_FOREIGN);
@@ -424,19 +433,24 @@ static int child_without_permission(void)
 	struct lock lock;
 	if (geteuid() == 0)
 		CHECK(setgid(65534) == 0 && setuid(65534) == 0);
-	CHECK(lock_open(&lock, scratch_path("closed/store"), false, &lock_for) == EACCES && lock.fd == -1);
+	CHECK(lock_open(&lock, scratch_path("closed/store"), false, &lock_for) == EACCES &&
+	      lock.fd == -1);
 	lock_close(&lock);
-	CHECK(lock_open(&lock, scratch_path("closed/store"), true, &lock_for) == 0 && lock.fd == -1); /* goes without */
+	CHECK(lock_open(&lock, scratch_path("closed/store"), true, &lock_for) == 0 &&
+	      lock.fd == -1); /* goes without */
 	lock_close(&lock);
-	CHECK(lock_open(&lock, scratch_path("closed/secret"), true, &lock_for) == EACCES && lock.fd == -1); /* it could not see writers */
+	CHECK(lock_open(&lock, scratch_path("closed/secret"), true, &lock_for) == EACCES &&
+	      lock.fd == -1); /* it could not see writers */
 	CHECK(strstr(daxkv_errmsg(), "secret-lock"));
 	lock_close(&lock);
-	CHECK(lock_open(&lock, scratch_path("closed/used"), true, &lock_for) == 0 && lock.passive && lock.used && !lock.alone);
+	CHECK(lock_open(&lock, scratch_path("closed/used"), true, &lock_for) == 0 && lock.passive &&
+	      lock.used && !lock.alone);
 	lock_close(&lock);
 	CHECK(lock_open(&lock, scratch_path("closed/shown"), true, &lock_for) == 0 && lock.fd > 2);
 	CHECK(lock.passive && !lock.used && lock.alone && lock_share(&lock) == 0);
 	struct lock second;
-	CHECK(lock_open(&second, scratch_path("closed/shown"), true, &lock_for) == 0 && second.passive);
+	CHECK(lock_open(&second, scratch_path("closed/shown"), true, &lock_for) == 0 &&
+	      second.passive);
 	return 0;
 }
 

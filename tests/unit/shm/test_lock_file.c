@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The lock file: of nobody, of another kind, somebody else's, lost, and by other names of the store. */
+/* The lock file: of nobody, of another kind, somebody else's, lost, and by other names of the
+ * store. */
 #include "small_store.h"
 
 static void lock_file_fill(const void *p, size_t n)
@@ -22,8 +23,8 @@ static int open_code(const char *name)
 	return rc;
 }
 
-/* Whatever a lock file has when nobody uses the store is of no account: ours, of any version, also in the
- * making, and LMDB's. */
+/* Whatever a lock file has when nobody uses the store is of no account: ours, of any version, also
+ * in the making, and LMDB's. */
 static void lock_file_of_nobody(void **state)
 {
 	static const char *const begins[] = {LOCK_MAGIC, LOCK_MAKING, "\xde\xc0\xef\xbe\1\0\2"};
@@ -71,11 +72,14 @@ static void lock_file_of_another_kind_in_use(void **state)
 	store_done(a);
 }
 
-/* What is no lock file stays as it is, however it is opened, and whether the store is there or not. */
+/* What is no lock file stays as it is, however it is opened, and whether the store is there or
+ * not. */
 static void lock_file_of_somebody_else(void **state)
 {
-	static const char *const texts[] = {"x", "daxkvl", "daxkvlkx and more", "PK\3\4 an archive of sorts"};
-	const unsigned int flags[] = {0, DAXKV_READ_ONLY, DAXKV_CREATE, DAXKV_CREATE | DAXKV_EXCLUSIVE, DAXKV_NO_FILE_LOCK};
+	static const char *const texts[] = {"x", "daxkvl", "daxkvlkx and more",
+	                                    "PK\3\4 an archive of sorts"};
+	const unsigned int flags[] = {0, DAXKV_READ_ONLY, DAXKV_CREATE,
+	                              DAXKV_CREATE | DAXKV_EXCLUSIVE, DAXKV_NO_FILE_LOCK};
 	uint8_t zeros[8192] = {0}, now[sizeof zeros + 1];
 	struct daxkv_store *store;
 	(void)state;
@@ -91,12 +95,15 @@ static void lock_file_of_somebody_else(void **state)
 
 			lock_file_fill(text, size);
 			for (unsigned int f = 0; f < 5; f++) {
-				struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE, .flags = flags[f]};
+				struct daxkv_options o = {.pmem = DAXKV_PMEM_FORCE,
+				                          .flags = flags[f]};
 				int rc = daxkv_open(scratch_path("e"), &o, &store), fd;
 
-				assert_int_equal(rc, there || flags[f] & DAXKV_CREATE ? DAXKV_FOREIGN : rc);
+				assert_int_equal(
+				    rc, there || flags[f] & DAXKV_CREATE ? DAXKV_FOREIGN : rc);
 				assert_true(rc == DAXKV_FOREIGN || rc == ENOENT);
-				assert_true(rc == ENOENT || strstr(daxkv_errmsg(), "e-lock is in the way"));
+				assert_true(rc == ENOENT ||
+				            strstr(daxkv_errmsg(), "e-lock is in the way"));
 				fd = open(scratch_path("e-lock"), O_RDONLY | O_CLOEXEC);
 				assert_int_equal(read(fd, now, sizeof now), (ssize_t)size);
 				assert_memory_equal(now, text, size);
@@ -109,7 +116,8 @@ static void lock_file_of_somebody_else(void **state)
 	OK(open_code("e"));
 }
 
-/* A store in use cannot be used by another name, and its lock file's loss lets nobody in who would not see the others. */
+/* A store in use cannot be used by another name, and its lock file's loss lets nobody in who would
+ * not see the others. */
 static void other_names_and_a_lost_lock_file(void **state)
 {
 	(void)state;

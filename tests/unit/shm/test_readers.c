@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The volatile state that users share: reader entries, the oldest snapshot, and the promise between readers and writer under threads. */
+/* The volatile state that users share: reader entries, the oldest snapshot, and the promise between
+ * readers and writer under threads. */
 #include "shm/readers.h"
 
 #include "base/base.h"
@@ -49,7 +50,8 @@ static void take_until_full(void **state)
 
 static void enter_holds_the_snapshot(void **state)
 {
-	struct share *share = share_new(4, 0); /* the snapshot of a new store is 0: an idle entry must not look like it */
+	struct share *share = share_new(
+	    4, 0); /* the snapshot of a new store is 0: an idle entry must not look like it */
 	uint32_t a, b;
 	(void)state;
 	assert_int_equal(share_take(share, NULL, 0, &a), 0);
@@ -129,7 +131,7 @@ static void writer_locks_once(void **state)
 	share_destroy(share);
 }
 
-/* ---- threads: what the writer may reuse is never newer than what a reader reads -------------------------------------------- */
+/* ---- threads: what the writer may reuse is never newer than what a reader reads -------------- */
 
 #define READERS 3
 #define ENTRIES 3000
@@ -146,7 +148,8 @@ static void *race_read(void *arg)
 	uint32_t reader;
 	if (share_take(r->share, NULL, 0, &reader))
 		abort();
-	while (__atomic_load_n(&r->share->published, __ATOMIC_SEQ_CST) == 0) /* until the writer runs */
+	while (__atomic_load_n(&r->share->published, __ATOMIC_SEQ_CST) ==
+	       0) /* until the writer runs */
 		usleep(100);
 	for (int i = 0; i < ENTRIES; i++) {
 		uint64_t snapshot = share_enter(r->share, reader);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A store used together: what one user frees, releases, grows or leaves half done, and what another may build on. Two handles of one
- * process stand for two processes where nothing has to die. */
+/* A store used together: what one user frees, releases, grows or leaves half done, and what another
+ * may build on. Two handles of one process stand for two processes where nothing has to die. */
 #include "small_store.h"
 
 #include <linux/seccomp.h>
@@ -12,7 +12,7 @@
 
 #define SHARED_SIZE 20u
 
-/* ---- free space ----------------------------------------------------------------------------------------------------------- */
+/* ---- free space ------------------------------------------------------------------------------ */
 
 /* churn - n commits that rewrite some records each: pages are freed all the time. */
 static void churn(struct daxkv_store *store, unsigned int n, uint64_t version)
@@ -21,7 +21,8 @@ static void churn(struct daxkv_store *store, unsigned int n, uint64_t version)
 		put_some(store, i % 10 * 40, i % 10 * 40 + 40, SHARED_SIZE, version + i);
 }
 
-/* touch_and_abort - take pages, so that the limbo's items which nobody needs are released, and forget the transaction. */
+/* touch_and_abort - take pages, so that the limbo's items which nobody needs are released, and
+ * forget the transaction. */
 static void touch_and_abort(struct daxkv_store *store)
 {
 	struct daxkv_txn *txn = begin(store);
@@ -31,8 +32,8 @@ static void touch_and_abort(struct daxkv_store *store)
 	daxkv_txn_abort(txn);
 }
 
-/* One releases freed pages and aborts; another, whose commit was the last, must not release the same ones again: later ones would go in
- * their stead. */
+/* One releases freed pages and aborts; another, whose commit was the last, must not release the
+ * same ones again: later ones would go in their stead. */
 static void released_by_one_is_released_for_all(void **state)
 {
 	struct daxkv_store *a = store_new("e", 512), *b = store_again("e");
@@ -60,7 +61,8 @@ static void released_by_one_is_released_for_all(void **state)
 	store_done(b);
 }
 
-/* begin_growing - a transaction that makes the file grow by some zones (2 MiB each with pages of 512 bytes). */
+/* begin_growing - a transaction that makes the file grow by some zones (2 MiB each with pages of
+ * 512 bytes). */
 static struct daxkv_txn *begin_growing(struct daxkv_store *store, uint64_t values, uint64_t version)
 {
 	struct daxkv_txn *txn = begin(store);
@@ -91,10 +93,12 @@ static void growth_undone_and_done_by_others(void **state)
 	store_done(a);
 }
 
-/* What one maps more of, the other sees; also an opener that came while the file grew, and a reader that began before. */
+/* What one maps more of, the other sees; also an opener that came while the file grew, and a reader
+ * that began before. */
 static void growth_is_seen_by_others(void **state)
 {
-	struct daxkv_store *a = store_new("e", 4096), *b = store_again("e"), *r = store_open("e", (struct daxkv_options){.flags = DAXKV_READ_ONLY});
+	struct daxkv_store *a = store_new("e", 4096), *b = store_again("e"),
+	                   *r = store_open("e", (struct daxkv_options){.flags = DAXKV_READ_ONLY});
 	(void)state;
 	struct daxkv_txn *old = begin_reading(r);
 
@@ -104,7 +108,8 @@ static void growth_is_seen_by_others(void **state)
 	daxkv_txn_reset(old);
 	OK(daxkv_txn_renew(old));
 	for (uint64_t i = 0; i < 20; i++)
-		assert_true(has_n(old, DAXKV_MAIN, i * 2, 1000000, i) && has_n(old, DAXKV_MAIN, i * 2 + 1, 1000000, i));
+		assert_true(has_n(old, DAXKV_MAIN, i * 2, 1000000, i) &&
+		            has_n(old, DAXKV_MAIN, i * 2 + 1, 1000000, i));
 	daxkv_txn_abort(old);
 	store_check(a);
 	OK(daxkv_close(r));
@@ -134,7 +139,8 @@ static void the_last_one_trims(void **state)
 
 #define READERS 4096u
 
-/* churn_looks - how many reader entries n commits look at for each extent that they free, times 100. */
+/* churn_looks - how many reader entries n commits look at for each extent that they free, times
+ * 100. */
 static uint64_t churn_looks(struct daxkv_store *store, unsigned int n, uint64_t version)
 {
 	uint64_t looked = store->oldest.looked, freed = store->share->limbo_next;
@@ -144,13 +150,17 @@ static uint64_t churn_looks(struct daxkv_store *store, unsigned int n, uint64_t 
 	return (store->oldest.looked - looked) * 100 / (store->share->limbo_next - freed);
 }
 
-/* However many entries there are, and however much an old reader holds back: a commit does not look at all of them. */
+/* However many entries there are, and however much an old reader holds back: a commit does not look
+ * at all of them. */
 static void many_readers_cost_commits_little(void **state)
 {
 	static struct daxkv_txn *reader[READERS];
-	struct daxkv_store *store = store_open(
-	    "many",
-	    (struct daxkv_options){.flags = DAXKV_CREATE, .page_size = 512, .pmem = DAXKV_PMEM_FORCE, .max_readers = READERS, .max_dbs = 2});
+	struct daxkv_store *store =
+	    store_open("many", (struct daxkv_options){.flags = DAXKV_CREATE,
+	                                              .page_size = 512,
+	                                              .pmem = DAXKV_PMEM_FORCE,
+	                                              .max_readers = READERS,
+	                                              .max_dbs = 2});
 	(void)state;
 	put_some(store, 0, 400, SHARED_SIZE, 0);
 	for (unsigned int i = 0; i < READERS; i++)
@@ -171,7 +181,7 @@ static void many_readers_cost_commits_little(void **state)
 	store_done(store);
 }
 
-/* ---- who holds the writer's lock ------------------------------------------------------------------------------------------ */
+/* ---- who holds the writer's lock ------------------------------------------------------------- */
 
 /* One thread, two handles of one store: waiting for itself would last forever. */
 static void two_handles_of_one_thread(void **state)
@@ -198,7 +208,8 @@ static void *thread_leaves_a_transaction(void *arg)
 	struct daxkv_val name = text("made");
 	daxkv_db db;
 
-	if (daxkv_txn_begin(store, NULL, 0, &txn) || daxkv_db_open(txn, &name, DAXKV_CREATE, &db) || put(txn, db, "x", "y", 0))
+	if (daxkv_txn_begin(store, NULL, 0, &txn) || daxkv_db_open(txn, &name, DAXKV_CREATE, &db) ||
+	    put(txn, db, "x", "y", 0))
 		return (void *)1;
 	if (daxkv_cursor_open(txn, DAXKV_MAIN, &cursor) || daxkv_txn_begin(store, txn, 0, &child))
 		return (void *)2;
@@ -255,7 +266,7 @@ static void closed_after_a_thread_left(void **state)
 	store_done(a);
 }
 
-/* ---- reader entries --------------------------------------------------------------------------------------------------------- */
+/* ---- reader entries -------------------------------------------------------------------------- */
 
 static struct {
 	struct daxkv_store *store;
@@ -292,7 +303,8 @@ static void *thread_starts_readers(void *arg)
 	return NULL;
 }
 
-/* An entry in use has its byte held, though threads come and go and the same descriptor holds all the process's bytes. */
+/* An entry in use has its byte held, though threads come and go and the same descriptor holds all
+ * the process's bytes. */
 static void reader_entries_of_threads_that_come_and_go(void **state)
 {
 	struct daxkv_store *a = store_new("e", 512), *b = store_again("e");
@@ -380,8 +392,8 @@ static void a_dead_readers_pages_return(void **state)
 	store_done(a);
 }
 
-/* Its place is not taken back before somebody needs it: closing then leaves the file as long as it is.
- * Caught: commit.c, commit_trim: "if (store->space.limbo.n) return 0;" removed. */
+/* Its place is not taken back before somebody needs it: closing then leaves the file as long as it
+ * is. Caught: commit.c, commit_trim: "if (store->space.limbo.n) return 0;" removed. */
 static void closing_with_pages_of_a_dead_reader(void **state)
 {
 	struct daxkv_store *a = store_new("e", 512);
@@ -408,11 +420,13 @@ static int child_reads_without_the_kernel(void)
 	return SKIPPED; /* they have calls of their own */
 #endif
 	CHECK(daxkv_open(scratch_path("e"), &o, &store) == 0);
-	CHECK(daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &txn) == 0 && has(txn, DAXKV_MAIN, "k", "v"));
+	CHECK(daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &txn) == 0 &&
+	      has(txn, DAXKV_MAIN, "k", "v"));
 	daxkv_txn_abort(txn);
 	CHECK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) == 0);
 	for (int i = 0; i < 1000; i++) {
-		if (daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &txn) || !has(txn, DAXKV_MAIN, "k", "v"))
+		if (daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &txn) ||
+		    !has(txn, DAXKV_MAIN, "k", "v"))
 			syscall(SYS_exit, 1);
 		daxkv_txn_abort(txn);
 	}
@@ -429,7 +443,8 @@ static void reading_asks_nothing_of_the_kernel(void **state)
 	child_run(child_reads_without_the_kernel);
 }
 
-/* With every lock of the store held, by this thread itself: one that was taken would be waited for until the alarm. */
+/* With every lock of the store held, by this thread itself: one that was taken would be waited for
+ * until the alarm. */
 static void reading_takes_no_lock(void **state)
 {
 	struct daxkv_store *a = store_new("e", 4096);
@@ -441,7 +456,8 @@ static void reading_takes_no_lock(void **state)
 	named = db_of(txn, "named", 0);
 	OK(put(txn, named, "n", "v", 0));
 	OK(daxkv_txn_commit(txn));
-	txn = begin_reading(a); /* a thread's first one has its place to get, and what the handles mean */
+	txn = begin_reading(
+	    a); /* a thread's first one has its place to get, and what the handles mean */
 	assert_true(has(txn, DAXKV_MAIN, "k", "v") && has(txn, named, "n", "v"));
 	daxkv_txn_abort(txn);
 	pthread_mutex_lock(&a->dbi_mutex);
@@ -464,7 +480,7 @@ static void reading_takes_no_lock(void **state)
 	store_done(a);
 }
 
-/* ---- read-only users ------------------------------------------------------------------------------------------------------ */
+/* ---- read-only users ------------------------------------------------------------------------- */
 
 static int open_code(const char *name)
 {
@@ -509,7 +525,8 @@ static void a_writer_joins_a_reader(void **state)
 	(void)state;
 	put_some(a, 0, 100, SHARED_SIZE, 0);
 	store_done(a);
-	struct daxkv_store *r = store_open("e", (struct daxkv_options){.flags = DAXKV_READ_ONLY, .pmem = DAXKV_PMEM_FORCE});
+	struct daxkv_store *r = store_open(
+	    "e", (struct daxkv_options){.flags = DAXKV_READ_ONLY, .pmem = DAXKV_PMEM_FORCE});
 	struct daxkv_txn *old = begin_reading(r), *now;
 
 	a = store_again("e");
@@ -517,7 +534,8 @@ static void a_writer_joins_a_reader(void **state)
 		put_some(a, 0, 100, SHARED_SIZE, v);
 	now = begin_reading(r);
 	for (uint64_t n = 0; n < 100; n++)
-		assert_true(has_n(old, DAXKV_MAIN, n, SHARED_SIZE, 0) && has_n(now, DAXKV_MAIN, n, SHARED_SIZE, 39));
+		assert_true(has_n(old, DAXKV_MAIN, n, SHARED_SIZE, 0) &&
+		            has_n(now, DAXKV_MAIN, n, SHARED_SIZE, 39));
 	daxkv_txn_abort(old);
 	daxkv_txn_abort(now);
 	store_done(a);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The writer's lock: one at a time among threads and processes, whatever dies; nobody waits for the dead, and nobody for ever for the quick. */
+/* The writer's lock: one at a time among threads and processes, whatever dies; nobody waits for the
+ * dead, and nobody for ever for the quick. */
 #include "shm/wlock.h"
 
 #include "clock.h"
-#include "shm/lock.h"
 #include "scratch.h"
+#include "shm/lock.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -47,7 +48,7 @@ static void left_half_done(void **state)
 	assert_true(wlock_try(&w, 3));
 }
 
-/* ---- threads -------------------------------------------------------------------------------------------------------------- */
+/* ---- threads --------------------------------------------------------------------------------- */
 
 #define THREADS 4
 #define ROUNDS  20000
@@ -65,7 +66,8 @@ static void *thread_counts(void *arg)
 	for (int i = 0; i < ROUNDS; i++) {
 		bool died = false;
 
-		if (!wlock_try(&many.w, self) && (wlock_wait(&many.w, NULL, self, -1, &died) || died))
+		if (!wlock_try(&many.w, self) &&
+		    (wlock_wait(&many.w, NULL, self, -1, &died) || died))
 			return (void *)1;
 		many.count++;
 		wlock_give(&many.w);
@@ -79,7 +81,8 @@ static void one_thread_at_a_time(void **state)
 	(void)state;
 	memset(&many, 0, sizeof many);
 	for (uintptr_t i = 0; i < THREADS; i++)
-		assert_int_equal(pthread_create(&thread[i], NULL, thread_counts, (void *)(i + 1)), 0);
+		assert_int_equal(pthread_create(&thread[i], NULL, thread_counts, (void *)(i + 1)),
+		                 0);
 	for (int i = 0; i < THREADS; i++) {
 		void *result;
 
@@ -168,14 +171,14 @@ static void who_has_waited_is_next(void **state)
 	assert_false(back);
 }
 
-/* ---- processes that die --------------------------------------------------------------------------------------------------- */
+/* ---- processes that die ---------------------------------------------------------------------- */
 
 static struct {
 	struct wlock w;
 	uint32_t inside; /* who is; 0: nobody */
 	uint64_t rounds, deaths, broken;
 	uint32_t next;
-} *shared;
+} * shared;
 
 static struct lock lock_taken(void)
 {
@@ -205,7 +208,8 @@ static void the_dead_are_taken_from(void **state)
 	assert_int_equal(wlock_owner(&shared->w), 7);
 	assert_int_equal(lock_owner_held(&lock, 7, &held), 0);
 	assert_false(held);
-	assert_int_equal(wlock_wait(&shared->w, &lock, 1, 0, &died), 0); /* also by one who does not wait */
+	assert_int_equal(wlock_wait(&shared->w, &lock, 1, 0, &died),
+	                 0); /* also by one who does not wait */
 	assert_true(died);
 	wlock_give(&shared->w);
 	struct lock other = lock_taken();
@@ -278,7 +282,8 @@ static pid_t child_start(void)
 	return pid;
 }
 
-/* Processes that want it all the time are killed wherever they are: there is never a second one inside, and the others go on. */
+/* Processes that want it all the time are killed wherever they are: there is never a second one
+ * inside, and the others go on. */
 static void killed_in_turn(void **state)
 {
 	pid_t pid[3];
@@ -293,7 +298,9 @@ static void killed_in_turn(void **state)
 		kill(pid[i % 3], SIGKILL);
 		assert_int_equal(waitpid(pid[i % 3], NULL, 0), pid[i % 3]);
 		pid[i % 3] = child_start();
-		for (int ms = 0; __atomic_load_n(&shared->rounds, __ATOMIC_RELAXED) == rounds && ms < 60000; ms++)
+		for (int ms = 0;
+		     __atomic_load_n(&shared->rounds, __ATOMIC_RELAXED) == rounds && ms < 60000;
+		     ms++)
 			usleep(1000);
 		assert_true(__atomic_load_n(&shared->rounds, __ATOMIC_RELAXED) > rounds);
 	}
@@ -302,13 +309,15 @@ static void killed_in_turn(void **state)
 		waitpid(pid[i], NULL, 0);
 	}
 	assert_int_equal(shared->broken, 0);
-	print_message("%lu turns, %lu taken from the dead\n", (unsigned long)shared->rounds, (unsigned long)shared->deaths);
+	print_message("%lu turns, %lu taken from the dead\n", (unsigned long)shared->rounds,
+	              (unsigned long)shared->deaths);
 	assert_true(shared->deaths > 5);
 }
 
 static int setup(void **state)
 {
-	shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	shared =
+	    mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	return shared == MAP_FAILED ? -1 : scratch_make(state);
 }
 

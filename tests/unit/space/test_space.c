@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Free space: what is taken, given, held and undone, growth over zones, and the end of the file given back. Pages are of 512 bytes, so a
- * zone is 2 MiB, unless a test says otherwise. */
+/* Free space: what is taken, given, held and undone, growth over zones, and the end of the file
+ * given back. Pages are of 512 bytes, so a zone is 2 MiB, unless a test says otherwise. */
 #include "pm_log.h"
 #include "small_store.h"
 
@@ -18,7 +18,8 @@ static uint64_t taken(struct daxkv_store *store, uint64_t pages)
 	uint64_t off = 0;
 	OK(space_take(&store->space, pages, &off));
 	assert_int_equal(off % store->page_size, 0);
-	assert_true(off >= store->geometry.first_page && off + pages * store->page_size <= store->space.end);
+	assert_true(off >= store->geometry.first_page &&
+	            off + pages * store->page_size <= store->space.end);
 	return off;
 }
 
@@ -45,7 +46,8 @@ static void take_gives_pages_of_their_own(void **state)
 		off[i] = taken(store, sizes[i]);
 		pages += sizes[i];
 		for (unsigned int j = 0; j < i; j++)
-			assert_true(off[i] + sizes[i] * PAGE <= off[j] || off[j] + sizes[j] * PAGE <= off[i]);
+			assert_true(off[i] + sizes[i] * PAGE <= off[j] ||
+			            off[j] + sizes[j] * PAGE <= off[i]);
 	}
 	assert_int_equal(used_of(store), before + pages);
 	daxkv_txn_abort(txn);
@@ -97,7 +99,8 @@ static void given_page_is_held(void **state)
 	reader = begin_reading(store);
 	txn = begin(store);
 	const struct fmt_super *super = (const void *)store->map.base;
-	page = load_word(&super->main_desc); /* some page that a commit refers to; it is given back below */
+	page = load_word(
+	    &super->main_desc); /* some page that a commit refers to; it is given back below */
 	size_t mark = space_mark(&store->space);
 	uint64_t before = used_of(store);
 	OK(space_give(&store->space, page, 1));
@@ -111,7 +114,8 @@ static void given_page_is_held(void **state)
 	store_done(store);
 }
 
-/* Held pages come back when no reader is older and their words are durable under a fenced record; both are needed. */
+/* Held pages come back when no reader is older and their words are durable under a fenced record;
+ * both are needed. */
 static void held_pages_wait_for_readers(void **state)
 {
 	struct daxkv_store *store = store_new("s", PAGE);
@@ -139,7 +143,8 @@ static void held_pages_wait_for_a_fenced_record(void **state)
 	struct daxkv_store *store = store_new("s", PAGE);
 	(void)state;
 	put_some(store, 0, 400, 20, 0);
-	del_some(store, 0, 400); /* transaction 2 frees: its words are durable with the fence of 3, said so by the record of 4 */
+	del_some(store, 0, 400); /* transaction 2 frees: its words are durable with the fence of 3,
+	                            said so by the record of 4 */
 	uint64_t held = store->space.limbo.pages;
 	assert_true(held > 10);
 	space_release(&store->space);
@@ -196,7 +201,8 @@ static void give_what_is_not_taken(void **state)
 	(void)state;
 	OK(space_give_own(&store->space, off, 1));
 	assert_int_equal(space_give(&store->space, off, 1), DAXKV_CORRUPT);
-	assert_int_equal(space_give(&store->space, off + PAGE, 1000), DAXKV_CORRUPT); /* its beginning is taken */
+	assert_int_equal(space_give(&store->space, off + PAGE, 1000),
+	                 DAXKV_CORRUPT); /* its beginning is taken */
 	assert_int_equal(space_give(&store->space, off + 100, 1), DAXKV_CORRUPT);
 	assert_int_equal(space_give(&store->space, 0, 1), DAXKV_CORRUPT);
 	assert_int_equal(space_give(&store->space, store->space.end, 1), DAXKV_CORRUPT);
@@ -231,8 +237,9 @@ static void growth_reaches_new_zones(void **state)
 	store_done(store);
 }
 
-/* A new zone's bitmap page may lie on old bytes: it is zeroed, written back as a whole and fenced before the record that names it [I11].
- * Caught: space.c, grow_zones: its pm_flush removed, or covering FMT_LINE only; its pm_fence removed. */
+/* A new zone's bitmap page may lie on old bytes: it is zeroed, written back as a whole and fenced
+ * before the record that names it [I11]. Caught: space.c, grow_zones: its pm_flush removed, or
+ * covering FMT_LINE only; its pm_fence removed. */
 static void bitmap_pages_are_durable_before_they_are_named(void **state)
 {
 	struct daxkv_store *store = store_new("s", PAGE);
@@ -244,18 +251,23 @@ static void bitmap_pages_are_durable_before_they_are_named(void **state)
 	OK(daxkv_txn_commit(txn));
 	assert_true(store->space.nzones > 1);
 	uint64_t bitmap = store->space.zone[1].bitmap_off;
-	size_t zeroed = pm_log_touch(&log, 0, log.n, PM_LOG_WRITE, bitmap, PAGE), fence = pm_log_next(&log, zeroed, PM_LOG_FENCE);
-	size_t record = pm_log_touch(&log, 0, log.n, PM_LOG_STORES, store->ring.off, FMT_RING_RECORDS * FMT_RING_RECORD);
+	size_t zeroed = pm_log_touch(&log, 0, log.n, PM_LOG_WRITE, bitmap, PAGE),
+	       fence = pm_log_next(&log, zeroed, PM_LOG_FENCE);
+	size_t record = pm_log_touch(&log, 0, log.n, PM_LOG_STORES, store->ring.off,
+	                             FMT_RING_RECORDS * FMT_RING_RECORD);
 	size_t first_value = pm_log_next(&log, zeroed + 1, PM_LOG_STORES);
 	assert_true(zeroed != PM_LOG_NONE && log.event[zeroed].off <= bitmap &&
 	            log.event[zeroed].off + log.event[zeroed].n >= bitmap + PAGE);
 	assert_true(pm_log_written_back(&log, zeroed, fence, bitmap, PAGE));
-	assert_true(fence < first_value && first_value < record); /* a fence of its own: nothing else is stored before it */
+	assert_true(fence < first_value &&
+	            first_value <
+	                record); /* a fence of its own: nothing else is stored before it */
 	pm_log_detach(&log);
 	store_done(store);
 }
 
-/* An aborted transaction made the store grow: the space is there for the next one, and its commit carries the words that say so. */
+/* An aborted transaction made the store grow: the space is there for the next one, and its commit
+ * carries the words that say so. */
 static void growth_is_kept_when_undone(void **state)
 {
 	struct daxkv_store *store = store_new("s", PAGE);
@@ -284,7 +296,8 @@ static void growth_is_kept_when_undone(void **state)
 	store_done(store);
 }
 
-/* At the maximum size the answer is FULL; the transaction is to be aborted, and then everything works. */
+/* At the maximum size the answer is FULL; the transaction is to be aborted, and then everything
+ * works. */
 static void full_at_max_size(void **state)
 {
 	struct daxkv_store *store;
@@ -293,8 +306,10 @@ static void full_at_max_size(void **state)
 	int rc = 0;
 	(void)state;
 	unlink(scratch_path("full"));
-	store = store_open("full",
-	                   (struct daxkv_options){.flags = DAXKV_CREATE, .page_size = 4096, .pmem = DAXKV_PMEM_FORCE, .max_size = 4 << 20});
+	store = store_open("full", (struct daxkv_options){.flags = DAXKV_CREATE,
+	                                                  .page_size = 4096,
+	                                                  .pmem = DAXKV_PMEM_FORCE,
+	                                                  .max_size = 4 << 20});
 	txn = begin(store);
 	while (!(rc = put_n(txn, DAXKV_MAIN, n, 20000, 0)))
 		n++;
@@ -319,7 +334,9 @@ static void one_extent_larger_than_the_store(void **state)
 	uint64_t off = 1;
 	(void)state;
 	unlink(scratch_path("full"));
-	store = store_open("full", (struct daxkv_options){.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .max_size = 4 << 20});
+	store = store_open("full", (struct daxkv_options){.flags = DAXKV_CREATE,
+	                                                  .pmem = DAXKV_PMEM_FORCE,
+	                                                  .max_size = 4 << 20});
 	txn = begin(store);
 	assert_int_equal(space_take(&store->space, 1 << 20, &off), DAXKV_FULL);
 	assert_int_equal(space_take(&store->space, (uint64_t)1 << 52, &off), DAXKV_FULL);
@@ -348,7 +365,8 @@ static void trim_at_close_gives_space_back(void **state)
 		struct daxkv_txn *txn = begin_reading(store);
 		assert_true(has_n(txn, DAXKV_MAIN, 0, 30, 5));
 		daxkv_txn_abort(txn);
-		put_some(store, 1, 6, 2000000, 1); /* it grows again, over the zones that were cut off */
+		put_some(store, 1, 6, 2000000,
+		         1); /* it grows again, over the zones that were cut off */
 		store_done(store);
 		store = store_again("s");
 		txn = begin_reading(store);
@@ -359,11 +377,12 @@ static void trim_at_close_gives_space_back(void **state)
 	}
 }
 
-/* Growth that an aborted transaction left, and that closing takes back: its record names each word once, and directory pages that no
- * commit has made known are found. */
+/* Growth that an aborted transaction left, and that closing takes back: its record names each word
+ * once, and directory pages that no commit has made known are found. */
 static void trim_of_growth_that_was_undone(void **state)
 {
-	const uint64_t dir_bytes = (uint64_t)PAGE / 8 * PAGE * 8 * PAGE; /* what one directory page covers */
+	const uint64_t dir_bytes =
+	    (uint64_t)PAGE / 8 * PAGE * 8 * PAGE; /* what one directory page covers */
 	const uint64_t sizes[] = {3000000, dir_bytes + 3000000};
 	(void)state;
 	for (size_t i = 0; i < 2; i++) {
@@ -381,7 +400,9 @@ static void trim_of_growth_that_was_undone(void **state)
 		assert_true(st.st_size <= 2 << 20);
 		store = store_again("s");
 		uint64_t last = info(store).last_txn;
-		assert_true(ring_read(&store->ring, (unsigned int)(last % FMT_RING_RECORDS), &rec) && rec.txn == last);
+		assert_true(
+		    ring_read(&store->ring, (unsigned int)(last % FMT_RING_RECORDS), &rec) &&
+		    rec.txn == last);
 		for (unsigned int a = 0; a < rec.nwords; a++)
 			for (unsigned int b = 0; b < a; b++)
 				assert_true(rec.words[2 * a] != rec.words[2 * b]);
@@ -432,7 +453,8 @@ static void bitmap_out_of_the_file(void **state)
 	store_done(store);
 }
 
-/* Random taking, giving and undoing against a list; at the end the bitmap says what the list says. */
+/* Random taking, giving and undoing against a list; at the end the bitmap says what the list
+ * says. */
 static void random_steps_and_undo(void **state)
 {
 	struct daxkv_store *store = store_new("s", PAGE);

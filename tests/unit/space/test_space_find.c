@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Where free pages are found: the first that are enough, over zones and bitmap words, also when the file has to grow for the rest of
- * them. Pages are of 512 bytes, so a zone is 2 MiB, unless a test says otherwise. */
+/* Where free pages are found: the first that are enough, over zones and bitmap words, also when the
+ * file has to grow for the rest of them. Pages are of 512 bytes, so a zone is 2 MiB, unless a test
+ * says otherwise. */
 #include "small_store.h"
 
 #define PAGE 512u
-#define MIB ((size_t)1 << 20)
+#define MIB  ((size_t)1 << 20)
 
 static bool page_is_free(const struct space *s, uint64_t p)
 {
-	return !(s->zone[p / s->zone_pages].busy[p % s->zone_pages / SPACE_WORD_BITS] >> p % SPACE_WORD_BITS & 1);
+	return !(s->zone[p / s->zone_pages].busy[p % s->zone_pages / SPACE_WORD_BITS] >>
+	             p % SPACE_WORD_BITS &
+	         1);
 }
 
-/* first_extent - the first n free pages in a row, looked for page by page; UINT64_MAX: there are none. */
+/* first_extent - the first n free pages in a row, looked for page by page; UINT64_MAX: there are
+ * none. */
 static uint64_t first_extent(const struct space *s, uint64_t n)
 {
 	uint64_t extent = 0;
@@ -23,7 +27,8 @@ static uint64_t first_extent(const struct space *s, uint64_t n)
 	return UINT64_MAX;
 }
 
-/* Random extents taken and given back over several zones: always the first place, or a few pages behind it when nothing is free before. */
+/* Random extents taken and given back over several zones: always the first place, or a few pages
+ * behind it when nothing is free before. */
 static void always_the_first_place(void **state)
 {
 	struct daxkv_store *store = store_new("f", PAGE);
@@ -39,7 +44,9 @@ static void always_the_first_place(void **state)
 	OK(space_give_own(s, off, 14000));
 	assert_true(s->nzones >= 4);
 	for (int step = 0; step < 6000; step++) {
-		uint64_t n = random_next(&x) % 3 ? random_next(&x) % 40 + 1 : random_next(&x) % 10 == 0 ? 5000 : 1;
+		uint64_t n = random_next(&x) % 3         ? random_next(&x) % 40 + 1
+		             : random_next(&x) % 10 == 0 ? 5000
+		                                         : 1;
 		if (nhave && (nhave == 400 || random_next(&x) % 5 < 2)) {
 			size_t i = random_next(&x) % nhave;
 			OK(space_give_own(s, have[i].off, have[i].n));
@@ -51,8 +58,11 @@ static void always_the_first_place(void **state)
 		OK(space_take(s, n, &off));
 		have[nhave].n = n;
 		have[nhave++].off = off;
-		if (page != UINT64_MAX && off / PAGE != page && !(n > 1 && page == lowest && (off / PAGE == page + 16 || off / PAGE == page + 64)))
-			fail_msg("step %d: %lu pages at %lu, not at %lu", step, (unsigned long)n, (unsigned long)off / PAGE, (unsigned long)page);
+		if (page != UINT64_MAX && off / PAGE != page &&
+		    !(n > 1 && page == lowest &&
+		      (off / PAGE == page + 16 || off / PAGE == page + 64)))
+			fail_msg("step %d: %lu pages at %lu, not at %lu", step, (unsigned long)n,
+			         (unsigned long)off / PAGE, (unsigned long)page);
 	}
 	daxkv_txn_abort(txn);
 	store_done(store);
@@ -64,7 +74,8 @@ static int put_size(struct daxkv_txn *txn, const char *key, size_t size)
 	return daxkv_put(txn, DAXKV_MAIN, &k, &v, DAXKV_RESERVE);
 }
 
-/* What an aborted transaction left free at the end is a part of the next large value's space, whatever bitmaps had to be made. */
+/* What an aborted transaction left free at the end is a part of the next large value's space,
+ * whatever bitmaps had to be made. */
 static void rest_of_an_abort_is_used(void **state)
 {
 	static const struct {
@@ -79,7 +90,10 @@ static void rest_of_an_abort_is_used(void **state)
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct daxkv_store *store;
 		unlink(scratch_path("f"));
-		store = store_open("f", (struct daxkv_options){.flags = DAXKV_CREATE, .page_size = cases[i].page, .pmem = DAXKV_PMEM_FORCE, .max_size = cases[i].max});
+		store = store_open("f", (struct daxkv_options){.flags = DAXKV_CREATE,
+		                                               .page_size = cases[i].page,
+		                                               .pmem = DAXKV_PMEM_FORCE,
+		                                               .max_size = cases[i].max});
 		put_one(store, "small", "value");
 		for (int round = 0; round < 3; round++) {
 			struct daxkv_txn *txn = begin(store);
@@ -105,7 +119,9 @@ static void small_changes_stay_before_large_values(void **state)
 	struct daxkv_store *store;
 	(void)state;
 	unlink(scratch_path("f"));
-	store = store_open("f", (struct daxkv_options){.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .max_size = 64 * MIB});
+	store = store_open("f", (struct daxkv_options){.flags = DAXKV_CREATE,
+	                                               .pmem = DAXKV_PMEM_FORCE,
+	                                               .max_size = 64 * MIB});
 	for (int round = 0; round < 6; round++) {
 		struct daxkv_txn *txn = begin(store);
 		OK(put_size(txn, "large", round % 2 ? 32 * MIB : 60 * MIB));
@@ -120,7 +136,8 @@ static void small_changes_stay_before_large_values(void **state)
 	store_done(store);
 }
 
-/* Values of many sizes, replaced again and again: the file stays within a factor of what they take. */
+/* Values of many sizes, replaced again and again: the file stays within a factor of what they
+ * take. */
 static void churn_of_large_values_is_bounded(void **state)
 {
 	struct daxkv_store *store = store_new("f", 4096);

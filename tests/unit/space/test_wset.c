@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The writer's set: pages found again however many there are, private pages, and nesting undone and merged. */
+/* The writer's set: pages found again however many there are, private pages, and nesting undone and
+ * merged. */
 #include "small_store.h"
 
 static uint64_t new_page(struct wset *w)
@@ -36,7 +37,8 @@ static void find_among_many(void **state)
 			struct wpage *wp;
 			assert_null(wset_find(w, (i * 7 + 1) * 512));
 			OK(wset_touch(w, (i * 7 + 1) * 512, &wp));
-			assert_true(wp->off == (i * 7 + 1) * 512 && wp->owner == 0 && wp->npending == 0 && !wp->dead);
+			assert_true(wp->off == (i * 7 + 1) * 512 && wp->owner == 0 &&
+			            wp->npending == 0 && !wp->dead);
 			wp->npending = (uint8_t)(i % 16);
 		}
 		assert_int_equal(w->n, counts[c]);
@@ -109,7 +111,7 @@ static void install_streams_only_first_changes(void **state)
 	store_done(store);
 }
 
-/* ---- nesting --------------------------------------------------------------------------------------------------------------- */
+/* ---- nesting --------------------------------------------------------------------------------- */
 
 static void undo_restores_entries(void **state)
 {

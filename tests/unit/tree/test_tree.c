@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The B+tree: growth and collapse of the root, splits, merges, every snapshot kept whole, walks in both directions, and damage. Pages of 512
- * bytes make small trees deep. */
+/* The B+tree: growth and collapse of the root, splits, merges, every snapshot kept whole, walks in
+ * both directions, and damage. Pages of 512 bytes make small trees deep. */
 #include "base/crc.h"
 #include "small_store.h"
 #include "txn/dbi.h"
@@ -21,7 +21,8 @@ static struct daxkv_db_stat stat_of(struct daxkv_txn *txn)
 	return s;
 }
 
-/* walk - the entries by tree_step, forwards or backwards: they are the numbers in order, each there or not as has says. */
+/* walk - the entries by tree_step, forwards or backwards: they are the numbers in order, each there
+ * or not as has says. */
 static uint64_t walk(struct daxkv_txn *txn, bool forward)
 {
 	struct tree *t = tree_of(txn);
@@ -78,7 +79,8 @@ static void empty_tree(void **state)
 	store_done(store);
 }
 
-/* One commit for each record up and down again: at each depth the count is right, and the root comes down to one empty leaf. */
+/* One commit for each record up and down again: at each depth the count is right, and the root
+ * comes down to one empty leaf. */
 static void root_grows_and_collapses(void **state)
 {
 	struct daxkv_store *store = store_new("t", 512);
@@ -130,7 +132,8 @@ static int next_short(void *arg, struct daxkv_val *key, struct daxkv_val *value)
 	return 0;
 }
 
-/* A full leaf of the smallest entries, all of one size, and one of another: each then takes half as much again, and one leaf becomes up to three. */
+/* A full leaf of the smallest entries, all of one size, and one of another: each then takes half as
+ * much again, and one leaf becomes up to three. */
 static void one_of_another_size(void **state)
 {
 	uint64_t most = 0;
@@ -139,7 +142,9 @@ static void one_of_another_size(void **state)
 		for (uint32_t len = 1; len < 160; len += 3) {
 			struct daxkv_store *store = store_new("t", 512);
 			struct daxkv_txn *txn = begin(store);
-			struct daxkv_val key = bytes((uint8_t[]){'k', (uint8_t)(2 * at - 1)}, at ? 2 : 1), value, got;
+			struct daxkv_val key = bytes((uint8_t[]){'k', (uint8_t)(2 * at - 1)},
+			                             at ? 2 : 1),
+			                 value, got;
 			static const uint8_t big[160] = {1, 2, 3};
 			uint32_t n = 0;
 			uint64_t loaded;
@@ -158,7 +163,8 @@ static void one_of_another_size(void **state)
 			assert_true(got.size == len && memcmp(got.data, big, len) == 0);
 			OK(daxkv_del(txn, DAXKV_MAIN, &key, NULL));
 			for (uint32_t i = 0; i < 29; i++) {
-				struct daxkv_val other = bytes((uint8_t[]){'k', (uint8_t)(2 * i)}, 2);
+				struct daxkv_val other =
+				    bytes((uint8_t[]){'k', (uint8_t)(2 * i)}, 2);
 				OK(daxkv_get(txn, DAXKV_MAIN, &other, &got));
 			}
 			OK(daxkv_txn_commit(txn));
@@ -180,7 +186,8 @@ static int next_of_two_sizes(void *arg, struct daxkv_val *key, struct daxkv_val 
 	return 0;
 }
 
-/* Two leaves, each of entries of one size, but not of the same: together they take more than both did, and do not join by what each took. */
+/* Two leaves, each of entries of one size, but not of the same: together they take more than both
+ * did, and do not join by what each took. */
 static void neighbours_of_two_sizes(void **state)
 {
 	struct daxkv_store *store = store_new("t", 512);
@@ -201,7 +208,8 @@ static void neighbours_of_two_sizes(void **state)
 	store_done(store);
 }
 
-/* An empty root, and a tree that grew again above it, with snapshots of each state: all see theirs. */
+/* An empty root, and a tree that grew again above it, with snapshots of each state: all see
+ * theirs. */
 static void empty_root_with_old_snapshots(void **state)
 {
 	struct daxkv_store *store = store_new("t", 512);
@@ -218,7 +226,8 @@ static void empty_root_with_old_snapshots(void **state)
 	for (int i = 0; i < 8; i++) {
 		whole(r[i], n[i]);
 		for (uint64_t k = 0; k < 300; k++)
-			assert_true(k < n[i] ? has_n(r[i], MAIN, k, 20, (uint64_t)i) : lacks_n(r[i], MAIN, k));
+			assert_true(k < n[i] ? has_n(r[i], MAIN, k, 20, (uint64_t)i)
+			                     : lacks_n(r[i], MAIN, k));
 	}
 	for (int i = 0; i < 8; i++)
 		daxkv_txn_abort(r[i]);
@@ -234,10 +243,15 @@ static void leaves_are_filled(void **state)
 		struct daxkv_store *store = store_new("t", 4096);
 		struct daxkv_txn *txn = begin(store);
 		for (uint64_t i = 0; i < 5000; i++)
-			OK(put_n(txn, MAIN, order == 0 ? i : order == 1 ? 4999 - i : i * 3571 % 5000, 64, 0));
+			OK(put_n(txn, MAIN,
+			         order == 0   ? i
+			         : order == 1 ? 4999 - i
+			                      : i * 3571 % 5000,
+			         64, 0));
 		OK(daxkv_txn_commit(txn));
 		txn = begin_reading(store);
-		double full = 5000.0 * (16 + 64 + 4 + 10) / (double)(stat_of(txn).leaf_pages * (4096 - 160));
+		double full =
+		    5000.0 * (16 + 64 + 4 + 10) / (double)(stat_of(txn).leaf_pages * (4096 - 160));
 		if (full < least[order])
 			fail_msg("order %d: leaves are full by %.2f", order, full);
 		whole(txn, 5000);
@@ -246,7 +260,8 @@ static void leaves_are_filled(void **state)
 	}
 }
 
-/* Random changes in many transactions, with a reader of every tenth state: a state is what it was until its reader ends. */
+/* Random changes in many transactions, with a reader of every tenth state: a state is what it was
+ * until its reader ends. */
 #define KEYS 500u
 #define KEPT 12
 
@@ -284,7 +299,9 @@ static void random_changes_under_snapshots(void **state)
 				continue;
 			for (uint64_t k = 0; k < KEYS; k++) {
 				n += then[s][k] != 0;
-				assert_true(then[s][k] ? has_n(reader[s], MAIN, k, then[s][k] % 60, then[s][k]) : lacks_n(reader[s], MAIN, k));
+				assert_true(then[s][k] ? has_n(reader[s], MAIN, k, then[s][k] % 60,
+				                               then[s][k])
+				                       : lacks_n(reader[s], MAIN, k));
 			}
 			whole(reader[s], n);
 		}
@@ -297,7 +314,8 @@ static void random_changes_under_snapshots(void **state)
 	store_done(store);
 }
 
-/* Values of very different sizes next to each other: a leaf that splits has to find a cut at which both halves fit. */
+/* Values of very different sizes next to each other: a leaf that splits has to find a cut at which
+ * both halves fit. */
 static void entries_of_very_different_sizes(void **state)
 {
 	static const unsigned int sizes[] = {512, 4096};
@@ -308,8 +326,11 @@ static void entries_of_very_different_sizes(void **state)
 		for (int t = 0; t < 60; t++) {
 			struct daxkv_txn *txn = begin(store);
 			for (int i = 0; i < 15; i++) {
-				size_t len = random_next(&x) % 3 ? random_next(&x) % 10 : random_next(&x) % (sizes[s] / 2 - 60);
-				OK(put_n(txn, MAIN, t % 3 ? random_next(&x) % 300 : 300 + n++, len, 0));
+				size_t len = random_next(&x) % 3
+				                 ? random_next(&x) % 10
+				                 : random_next(&x) % (sizes[s] / 2 - 60);
+				OK(put_n(txn, MAIN, t % 3 ? random_next(&x) % 300 : 300 + n++, len,
+				         0));
 			}
 			OK(daxkv_txn_commit(txn));
 			store_check(store);
@@ -335,7 +356,8 @@ static void longest_keys(void **state)
 				struct daxkv_val k = {max, key}, v = {3, key}, got;
 				uint64_t number = random_next(&x);
 				memset(key, 'k', max);
-				memcpy(key + max - 8, &number, 8); /* they differ at their end: separators are as long */
+				memcpy(key + max - 8, &number,
+				       8); /* they differ at their end: separators are as long */
 				if (daxkv_get(txn, MAIN, &k, &got) == DAXKV_NOT_FOUND)
 					count++;
 				OK(daxkv_put(txn, MAIN, &k, &v, 0));
@@ -378,7 +400,8 @@ static void clear_frees_all_pages(void **state)
 	store_done(store);
 }
 
-/* Each reference and header on the way down, damaged: CORRUPT from a search, a walk and a change, and never a crash. */
+/* Each reference and header on the way down, damaged: CORRUPT from a search, a walk and a change,
+ * and never a crash. */
 /* put_number - a transaction of one put; an 8-byte integer key, len bytes of value. */
 static void put_number(struct daxkv_store *store, uint64_t n, size_t len)
 {
@@ -405,9 +428,9 @@ static uint32_t depth_now(struct daxkv_store *store)
 	return depth;
 }
 
-/* A leaf of one base entry and ten in its tail, which lie closer there than a base would have them: as the last kid it cannot be copied to be the
- * root.
- * Caught: tree_replace.c, collapse_fits: the comparison with leaf_usable made "true". */
+/* A leaf of one base entry and ten in its tail, which lie closer there than a base would have them:
+ * as the last kid it cannot be copied to be the root. Caught: tree_replace.c, collapse_fits: the
+ * comparison with leaf_usable made "true". */
 static void last_kid_that_does_not_fit_stays_below_the_root(void **state)
 {
 	struct daxkv_store *store = store_new("t", 512);
@@ -461,14 +484,22 @@ static void damage_is_found_on_the_way(void **state)
 	(void)state;
 	put_some(store, 0, 300, 20, 0);
 	OK(daxkv_sync(store));
-	root = load_word(&((const struct fmt_desc *)(const void *)(store->map.base + load_word(&super->main_desc)))->root);
+	root = load_word(&((const struct fmt_desc *)(const void *)(store->map.base +
+	                                                           load_word(&super->main_desc)))
+	                      ->root);
 	const struct fmt_page *page = (const void *)(store->map.base + root);
 	assert_true(page->level > 0);
 	uint64_t kid = root + page->heads + page->n * (uint64_t)8;
 	const struct {
 		uint64_t off, value;
-	} bad[] = {{kid, 0},           {kid, 12345},         {kid, (uint64_t)1 << 44}, {kid, root},        {kid, UINT64_MAX - 511},
-	           {root + 16, 0},     {root + 24, 0xffffffffffffffff}, {root, UINT64_MAX}};
+	} bad[] = {{kid, 0},
+	           {kid, 12345},
+	           {kid, (uint64_t)1 << 44},
+	           {kid, root},
+	           {kid, UINT64_MAX - 511},
+	           {root + 16, 0},
+	           {root + 24, 0xffffffffffffffff},
+	           {root, UINT64_MAX}};
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		char buf[17];
 		struct daxkv_val k = key_n(buf, 0), v = {0, NULL};
@@ -494,7 +525,8 @@ static void damage_is_found_on_the_way(void **state)
 	store_done(store);
 }
 
-/* All entries of a leaf are one, the longest: more than any number of leaves that a put may make of it. */
+/* All entries of a leaf are one, the longest: more than any number of leaves that a put may make of
+ * it. */
 static void entries_that_overlap(void **state)
 {
 	struct daxkv_store *store = store_new("t", 512);
@@ -505,12 +537,20 @@ static void entries_that_overlap(void **state)
 		OK(put_n(txn, MAIN, i, 10, 0));
 	OK(daxkv_txn_commit(txn));
 	OK(daxkv_sync(store));
-	uint64_t root = load_word(&((const struct fmt_desc *)(const void *)(store->map.base + load_word(&super->main_desc)))->root);
+	uint64_t root =
+	    load_word(&((const struct fmt_desc *)(const void *)(store->map.base +
+	                                                        load_word(&super->main_desc)))
+	                   ->root);
 	uint8_t page[512];
 	memcpy(page, store->map.base + root, sizeof page);
 	struct fmt_page *head = (void *)page;
 	uint32_t offs = FMT_LEAF_BASE + 8 * 12, at = offs + 2 * 12;
-	*head = (struct fmt_page){.birth = head->birth, .type = FMT_LEAF, .n = 12, .heads = FMT_LEAF_BASE, .offs = (uint16_t)offs, .end = 480};
+	*head = (struct fmt_page){.birth = head->birth,
+	                          .type = FMT_LEAF,
+	                          .n = 12,
+	                          .heads = FMT_LEAF_BASE,
+	                          .offs = (uint16_t)offs,
+	                          .end = 480};
 	memset(page + FMT_LEAF_BASE, 0, 512 - FMT_LEAF_BASE);
 	for (uint32_t i = 0; i < 12; i++)
 		put16(page + offs + 2 * i, at);
@@ -529,7 +569,8 @@ static void entries_that_overlap(void **state)
 	OK(daxkv_close(store));
 }
 
-/* The format lets an appended entry end without the padding that daxkv puts behind it: the next one is appended all the same. */
+/* The format lets an appended entry end without the padding that daxkv puts behind it: the next one
+ * is appended all the same. */
 static void appended_entry_without_padding(void **state)
 {
 	struct daxkv_store *store = store_new("t", 512);
@@ -539,13 +580,17 @@ static void appended_entry_without_padding(void **state)
 	put_one(store, "a", "1");
 	put_one(store, "b", "12345");
 	OK(daxkv_sync(store));
-	root = load_word(&((const struct fmt_desc *)(const void *)(store->map.base + load_word(&super->main_desc)))->root);
+	root = load_word(&((const struct fmt_desc *)(const void *)(store->map.base +
+	                                                           load_word(&super->main_desc)))
+	                      ->root);
 	const uint8_t *leaf = store->map.base + root;
 	uint64_t slot = get64(leaf + FMT_LEAF_SLOTS);
-	uint32_t off = FMT_SLOT_OFF(slot), body = FMT_ENTRY_SIZE + 1 + 5, end = off + body + FMT_TAIL_AFTER;
+	uint32_t off = FMT_SLOT_OFF(slot), body = FMT_ENTRY_SIZE + 1 + 5,
+	         end = off + body + FMT_TAIL_AFTER;
 	assert_true(FMT_SLOT_END(slot) > end);
 	slot = FMT_SLOT(off, end, FMT_SLOT_FP(slot), FMT_SLOT_RANK(slot), FMT_SLOT_KIND(slot));
-	uint32_t crc = crc32c(crc32c(0, leaf + off - FMT_TAIL_BEFORE, FMT_TAIL_BEFORE + body), &slot, sizeof slot);
+	uint32_t crc = crc32c(crc32c(0, leaf + off - FMT_TAIL_BEFORE, FMT_TAIL_BEFORE + body),
+	                      &slot, sizeof slot);
 	OK(daxkv_close(store)); /* no record says what the slot is */
 	int fd = open(scratch_path("t"), O_RDWR | O_CLOEXEC);
 	assert_int_equal(pwrite(fd, &slot, 8, (off_t)(root + FMT_LEAF_SLOTS)), 8);

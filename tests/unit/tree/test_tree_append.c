@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Runs of ascending keys, which lie in memory until somebody looks at the tree: whoever looks must see them, and an abort must forget them. */
+/* Runs of ascending keys, which lie in memory until somebody looks at the tree: whoever looks must
+ * see them, and an abort must forget them. */
 #include "small_store.h"
 #include "txn/dbi.h"
 
@@ -13,7 +14,8 @@ static bool has_batch(struct daxkv_txn *txn, daxkv_db db)
 	return s->tree.batch != NULL;
 }
 
-static void append(struct daxkv_txn *txn, daxkv_db db, uint64_t from, uint64_t to, unsigned int flags)
+static void append(struct daxkv_txn *txn, daxkv_db db, uint64_t from, uint64_t to,
+                   unsigned int flags)
 {
 	for (uint64_t i = from; i < to; i++) {
 		char key[32], value[64];
@@ -39,7 +41,8 @@ static void all_there(struct daxkv_txn *txn, daxkv_db db, uint64_t n)
 		char expected[32];
 
 		snprintf(expected, sizeof expected, "key-%08lu", (unsigned long)i++);
-		assert_true(key.size == strlen(expected) && memcmp(key.data, expected, key.size) == 0);
+		assert_true(key.size == strlen(expected) &&
+		            memcmp(key.data, expected, key.size) == 0);
 	}
 	assert_int_equal(rc, DAXKV_NOT_FOUND);
 	assert_int_equal(i, n);
@@ -89,7 +92,8 @@ static void committed_with_a_batch(void **state)
 	for (uint64_t i = 0; i < 20; i++) { /* each goes on behind what the one before committed */
 		struct daxkv_txn *txn = begin(store);
 		append(txn, MAIN, i * i * 10, (i + 1) * (i + 1) * 10, 0);
-		assert_true(i < 3 || has_batch(txn, MAIN)); /* one may have been flushed at its length, and the next not begun */
+		assert_true(i < 3 || has_batch(txn, MAIN)); /* one may have been flushed at its
+		                                               length, and the next not begun */
 		OK(daxkv_txn_commit(txn));
 		store_check(store);
 	}
@@ -99,12 +103,14 @@ static void committed_with_a_batch(void **state)
 	store_done(store);
 }
 
-/* A last leaf that is committed, with a tail or without, is left to those who see it: after some puts the batch goes on in a page of its own. */
+/* A last leaf that is committed, with a tail or without, is left to those who see it: after some
+ * puts the batch goes on in a page of its own. */
 static void behind_a_committed_leaf(void **state)
 {
 	(void)state;
 	for (uint64_t n = 1; n < 60; n++)
-		for (int fate = 0; fate < 3; fate++) { /* aborted; committed; as a child whose parent is aborted */
+		for (int fate = 0; fate < 3;
+		     fate++) { /* aborted; committed; as a child whose parent is aborted */
 			struct daxkv_store *store = store_new("rise", 512);
 			struct daxkv_txn *txn = begin(store), *child = NULL, *old;
 			uint64_t after;
@@ -151,7 +157,8 @@ static void behind_a_committed_leaf(void **state)
 		}
 }
 
-/* Each put's value is where a get just found another one, in the leaf that is about to be written anew. */
+/* Each put's value is where a get just found another one, in the leaf that is about to be written
+ * anew. */
 static void values_from_the_leaf_itself(void **state)
 {
 	static uint8_t texts[200][100];
@@ -163,7 +170,9 @@ static void values_from_the_leaf_itself(void **state)
 			char buf[17];
 			for (uint64_t i = n; i-- > 0;) { /* falling: no batch */
 				fill_n(texts[i], sizeof texts[i], i, 7);
-				struct daxkv_val k = key_n(buf, i), v = bytes(texts[i], sizeof texts[i] - kind * (i % 3));
+				struct daxkv_val k = key_n(buf, i),
+				                 v = bytes(texts[i],
+				                           sizeof texts[i] - kind * (i % 3));
 				OK(daxkv_put(txn, MAIN, &k, &v, 0));
 			}
 			for (uint64_t i = n; i < n + 30; i++) {
@@ -282,7 +291,8 @@ static void duplicates(void **state)
 	store_done(store);
 }
 
-/* Separators of a thousand bytes: the parents hear of a few pages at a time. A value in a place of its own, and a reserved one, end the batch. */
+/* Separators of a thousand bytes: the parents hear of a few pages at a time. A value in a place of
+ * its own, and a reserved one, end the batch. */
 static void long_keys_and_large_values(void **state)
 {
 	struct daxkv_store *store = store_new("rise", 4096);
@@ -322,7 +332,8 @@ static void long_keys_and_large_values(void **state)
 	store_done(store);
 }
 
-/* By a cursor, as programs load that were written for LMDB: putting does not look for the cursor's old place. */
+/* By a cursor, as programs load that were written for LMDB: putting does not look for the cursor's
+ * old place. */
 static void put_by_a_cursor(void **state)
 {
 	struct daxkv_store *store = store_new("rise", 4096);
@@ -355,10 +366,15 @@ static int put_numbered(struct daxkv_txn *txn, uint64_t i)
 	return put(txn, MAIN, key, "value", 0);
 }
 
-/* fill_up - as many as there are pages for the batch's leaves. Whether there is one for their parents differs: returns whether there was none. */
+/* fill_up - as many as there are pages for the batch's leaves. Whether there is one for their
+ * parents differs: returns whether there was none. */
 static bool fill_up(uint64_t committed)
 {
-	struct daxkv_store *store = store_open("full", (struct daxkv_options){.flags = DAXKV_CREATE, .page_size = 512, .pmem = DAXKV_PMEM_FORCE, .max_size = 2 << 20});
+	struct daxkv_store *store =
+	    store_open("full", (struct daxkv_options){.flags = DAXKV_CREATE,
+	                                              .page_size = 512,
+	                                              .pmem = DAXKV_PMEM_FORCE,
+	                                              .max_size = 2 << 20});
 	struct daxkv_txn *txn = begin(store);
 	struct daxkv_val k = text("key-00000000"), v;
 	uint64_t n;
@@ -370,7 +386,8 @@ static bool fill_up(uint64_t committed)
 	for (n = committed; (rc = put_numbered(txn, n)) == 0;)
 		n++;
 	assert_int_equal(rc, DAXKV_FULL);
-	assert_int_not_equal(daxkv_txn_commit(txn), 0); /* a put that cannot be begun, or one that flushes */
+	assert_int_not_equal(daxkv_txn_commit(txn),
+	                     0); /* a put that cannot be begun, or one that flushes */
 	txn = begin(store);
 	for (uint64_t i = committed; i < n; i++)
 		OK(put_numbered(txn, i));
@@ -398,10 +415,15 @@ static void no_room_to_flush(void **state)
 	assert_true(failed > 0);
 }
 
-/* fill_beside - the same with entries in another database, which are removed after the failure: the commit has all the room that it wants. */
+/* fill_beside - the same with entries in another database, which are removed after the failure: the
+ * commit has all the room that it wants. */
 static bool fill_beside(uint64_t committed)
 {
-	struct daxkv_store *store = store_open("beside", (struct daxkv_options){.flags = DAXKV_CREATE, .page_size = 512, .pmem = DAXKV_PMEM_FORCE, .max_size = 2 << 20});
+	struct daxkv_store *store =
+	    store_open("beside", (struct daxkv_options){.flags = DAXKV_CREATE,
+	                                                .page_size = 512,
+	                                                .pmem = DAXKV_PMEM_FORCE,
+	                                                .max_size = 2 << 20});
 	struct daxkv_val name = text("d"), k = text("key-00000000"), from = text("key"), v;
 	struct daxkv_txn *txn = begin(store);
 	uint64_t n = UINT64_MAX;

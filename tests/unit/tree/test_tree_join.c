@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Leaves and inner pages with little left in them: however entries go, what stays fills a quarter of the pages that it takes. */
+/* Leaves and inner pages with little left in them: however entries go, what stays fills a quarter
+ * of the pages that it takes. */
 #include "small_store.h"
 
-#define MAIN DAXKV_MAIN
+#define MAIN  DAXKV_MAIN
 #define COUNT 6000u
-#define KEEP 16u
+#define KEEP  16u
 
 static struct daxkv_db_stat stat_of(struct daxkv_store *store)
 {
@@ -15,14 +16,17 @@ static struct daxkv_db_stat stat_of(struct daxkv_store *store)
 	return stat;
 }
 
-/* filled - entries of about each bytes fill their leaves by so many percent at least, and few inner pages lead to those. */
+/* filled - entries of about each bytes fill their leaves by so many percent at least, and few inner
+ * pages lead to those. */
 static void filled(struct daxkv_store *store, uint64_t entries, uint64_t each, uint64_t percent)
 {
 	struct daxkv_db_stat s = stat_of(store);
 	assert_int_equal(s.entries, entries);
-	if (s.entries * each * 100 < s.leaf_pages * store->page_size * percent || s.inner_pages > s.leaf_pages / 2 + 2)
-		fail_msg("%lu entries of %lu bytes in %lu leaves, %lu inner pages", (unsigned long)s.entries, (unsigned long)each,
-		         (unsigned long)s.leaf_pages, (unsigned long)s.inner_pages);
+	if (s.entries * each * 100 < s.leaf_pages * store->page_size * percent ||
+	    s.inner_pages > s.leaf_pages / 2 + 2)
+		fail_msg("%lu entries of %lu bytes in %lu leaves, %lu inner pages",
+		         (unsigned long)s.entries, (unsigned long)each, (unsigned long)s.leaf_pages,
+		         (unsigned long)s.inner_pages);
 }
 
 static size_t len_same(uint64_t n)
@@ -58,11 +62,13 @@ static void kept(struct daxkv_txn *txn, size_t (*len)(uint64_t n), bool all)
 			assert_true(lacks_n(txn, MAIN, n));
 }
 
-/* All but every sixteenth go: in one transaction, a few in each, in the order of keys and not. A snapshot keeps seeing all. */
+/* All but every sixteenth go: in one transaction, a few in each, in the order of keys and not. A
+ * snapshot keeps seeing all. */
 static void one_of_sixteen_stays(void **state)
 {
 	size_t (*const lens[])(uint64_t) = {len_same, len_large_and_small, len_any};
-	const uint64_t each[] = {16 + 40 + 14, 16 + 10 + 14, 16 + 50 + 14}, steps[] = {1, 1237}, in_txn[] = {1, 50, COUNT};
+	const uint64_t each[] = {16 + 40 + 14, 16 + 10 + 14, 16 + 50 + 14}, steps[] = {1, 1237},
+	               in_txn[] = {1, 50, COUNT};
 	(void)state;
 	for (unsigned int i = 0; i < 18; i++) {
 		struct daxkv_store *store = store_new("j", 512);
@@ -128,7 +134,8 @@ static void ranges_go(void **state)
 	}
 }
 
-/* A queue: entries go at the front, beside a full leaf that nothing joins. Its leaf is not written anew for each. */
+/* A queue: entries go at the front, beside a full leaf that nothing joins. Its leaf is not written
+ * anew for each. */
 static void front_of_a_queue(void **state)
 {
 	struct daxkv_store *store = store_new("j", 4096);
@@ -176,7 +183,8 @@ static void duplicates_go(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(one_of_sixteen_stays), TEST(values_shrink), TEST(ranges_go), TEST(front_of_a_queue), TEST(duplicates_go),
+	    TEST(one_of_sixteen_stays), TEST(values_shrink), TEST(ranges_go),
+	    TEST(front_of_a_queue),     TEST(duplicates_go),
 	};
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A thread that is cancelled does not end inside the library. Each call is made by a thread whose cancellation is pending
- * already, so that it would end at the first cancellation point. */
+/* A thread that is cancelled does not end inside the library. Each call is made by a thread whose
+ * cancellation is pending already, so that it would end at the first cancellation point. */
 #include "small_store.h"
 
 #include <pthread.h>
@@ -131,7 +131,8 @@ static void *wait_for_writer(void *arg)
 	return NULL; /* not reached */
 }
 
-/* A thread that is cancelled while it waits for the writer's lock gets it, and ends in its transaction. */
+/* A thread that is cancelled while it waits for the writer's lock gets it, and ends in its
+ * transaction. */
 static void waiting_for_the_lock(void **state)
 {
 	struct call call = {.name = "w"};
@@ -230,7 +231,8 @@ static void no_call_is_left_half_way(void **state)
 	store_done(call.store);
 }
 
-/* others_go_on - the thread was cancelled in the middle of its transaction: the next one recovers and grows. */
+/* others_go_on - the thread was cancelled in the middle of its transaction: the next one recovers
+ * and grows. */
 static void others_go_on(void **state)
 {
 	struct call call = {.name = "o"};
@@ -243,7 +245,8 @@ static void others_go_on(void **state)
 	MAKE(&call, close_it);
 }
 
-/* An unclean file is recovered when it is opened: by a writer in place, by a reader in private memory. */
+/* An unclean file is recovered when it is opened: by a writer in place, by a reader in private
+ * memory. */
 static void opening_recovers(void **state)
 {
 	struct call call = {.name = "image"};
@@ -263,9 +266,10 @@ static void opening_recovers(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-	    TEST(no_call_is_left_half_way), TEST(waiting_for_the_lock), TEST(cancellation_points_have_taken_nothing),
-	    TEST(others_go_on), TEST(opening_recovers)};
+	const struct CMUnitTest tests[] = {TEST(no_call_is_left_half_way),
+	                                   TEST(waiting_for_the_lock),
+	                                   TEST(cancellation_points_have_taken_nothing),
+	                                   TEST(others_go_on), TEST(opening_recovers)};
 
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }

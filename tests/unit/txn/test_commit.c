@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The commit: how many fences, what a crash right after it leaves, large transactions, and a fence that fails. */
+/* The commit: how many fences, what a crash right after it leaves, large transactions, and a fence
+ * that fails. */
 #include "pm_log.h"
 #include "small_store.h"
 
-/* crash_shows - the image of the store as it is now, opened, has the records [0, n) with that version, and the checker is content. */
+/* crash_shows - the image of the store as it is now, opened, has the records [0, n) with that
+ * version, and the checker is content. */
 static void crash_shows(struct daxkv_store *store, uint64_t n, size_t len, uint64_t version)
 {
 	store_image(store, "crashed");
@@ -20,7 +22,8 @@ static void one_put_takes_one_fence(void **state)
 {
 	struct daxkv_store *store = store_new("c", 4096);
 	(void)state;
-	for (uint64_t i = 0; i < 300; i++) { /* appends, compactions, splits, the ring's wrap: all the same */
+	for (uint64_t i = 0; i < 300;
+	     i++) { /* appends, compactions, splits, the ring's wrap: all the same */
 		uint64_t before = counters(store).fences;
 		put_some(store, i * 37 % 300, i * 37 % 300 + 1, 60, i);
 		assert_int_equal(counters(store).fences, before + 1);
@@ -37,7 +40,8 @@ static void nothing_changed_takes_none(void **state)
 	struct daxkv_val v;
 	(void)state;
 	put_one(store, "a", "1");
-	uint64_t fences = counters(store).fences, commits = counters(store).commits, last = info(store).last_txn;
+	uint64_t fences = counters(store).fences, commits = counters(store).commits,
+	         last = info(store).last_txn;
 	OK(daxkv_txn_commit(begin(store)));
 	txn = begin(store);
 	struct daxkv_val k = text("a");
@@ -107,7 +111,8 @@ static void many_pages_of_fresh_bytes(void **state)
 	struct daxkv_store *store = store_new("c", 4096);
 	(void)state;
 	uint64_t before = counters(store).fences;
-	put_some(store, 0, 1000, 100, 1); /* a tree of some 30 pages, all private: few words, over 64 KiB */
+	put_some(store, 0, 1000, 100,
+	         1); /* a tree of some 30 pages, all private: few words, over 64 KiB */
 	assert_int_equal(counters(store).fences, before + 2);
 	crash_shows(store, 1000, 100, 1);
 	store_done(store);
@@ -144,7 +149,8 @@ static void thousands_of_words_are_spilled(void **state)
 		OK(put_n(txn, DAXKV_MAIN, i, length, 1));
 	OK(daxkv_txn_commit(txn));
 	assert_true(store->words.n > 2500);
-	assert_in_range(counters(store).fences - before, 2, 2 + 2 * (counters(store).grows - grows));
+	assert_in_range(counters(store).fences - before, 2,
+	                2 + 2 * (counters(store).grows - grows));
 	store_image(store, "crashed");
 	for (uint64_t i = 0; i < n; i += 7)
 		assert_true(has_n(old, DAXKV_MAIN, i, length, 0));
@@ -156,7 +162,8 @@ static void thousands_of_words_are_spilled(void **state)
 		assert_true(has_n(txn, DAXKV_MAIN, i, length, i % 7 == 0));
 	daxkv_txn_abort(txn);
 	store_done(after);
-	put_one(store, "next", "1"); /* goes on with the words of the large one still to be flushed */
+	put_one(store, "next",
+	        "1"); /* goes on with the words of the large one still to be flushed */
 	store_done(store);
 }
 
@@ -218,9 +225,10 @@ static void sync_leaves_nothing_to_recover(void **state)
 	store_done(store);
 }
 
-/* ---- a fence that fails ---------------------------------------------------------------------------------------------------- */
+/* ---- a fence that fails ---------------------------------------------------------------------- */
 
-/* Whatever kind of transaction and whichever of its fences: PANIC, no more changes, snapshots as before, and the next open decides. */
+/* Whatever kind of transaction and whichever of its fences: PANIC, no more changes, snapshots as
+ * before, and the next open decides. */
 static void failed_fence_panics(size_t len, unsigned int after)
 {
 	struct daxkv_store *store = store_new("c", 4096), *next;
@@ -295,7 +303,8 @@ static void failed_fdatasync(void **state)
 	struct daxkv_txn *txn;
 	(void)state;
 	unlink(scratch_path("c"));
-	store = store_open("c", (struct daxkv_options){.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FILE});
+	store =
+	    store_open("c", (struct daxkv_options){.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FILE});
 	put_one(store, "a", "1");
 	assert_int_equal(pipe(ends), 0);
 	int fd = store->map.pm.fd;

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Database handles: made, opened, dropped and renamed; what snapshots before that go on seeing; comparators. */
+/* Database handles: made, opened, dropped, renamed; what older snapshots see; comparators. */
 #include "small_store.h"
-
-#include <fcntl.h>
 
 #define MAIN DAXKV_MAIN
 
@@ -46,7 +44,8 @@ static void create_and_open(void **state)
 	txn = begin_reading(store);
 	OK(open_db(txn, "a", 0, &a));
 	OK(open_db(txn, "b", 0, &b));
-	assert_true(has(txn, a, "k", "in a") && has(txn, b, "k", "in b") && has(txn, MAIN, "k", NULL));
+	assert_true(has(txn, a, "k", "in a") && has(txn, b, "k", "in b") &&
+	            has(txn, MAIN, "k", NULL));
 	daxkv_txn_abort(txn);
 	store_done(store);
 }
@@ -83,7 +82,8 @@ static void handles_up_to_the_maximum(void **state)
 	daxkv_db db[3], more = 0;
 	(void)state;
 	unlink(scratch_path("d"));
-	store = store_open("d", (struct daxkv_options){.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .max_dbs = 3});
+	store = store_open("d", (struct daxkv_options){
+	                            .flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .max_dbs = 3});
 	db[0] = made(store, "0", 0);
 	db[1] = made(store, "1", 0);
 	db[2] = made(store, "2", 0);
@@ -91,7 +91,8 @@ static void handles_up_to_the_maximum(void **state)
 	assert_int_equal(open_db(txn, "3", DAXKV_CREATE, &more), DAXKV_DBS_FULL);
 	daxkv_txn_abort(txn);
 	txn = begin(store);
-	assert_int_equal(open_db(txn, "3", 0, &more), DAXKV_NOT_FOUND); /* it was not made half-way */
+	assert_int_equal(open_db(txn, "3", 0, &more),
+	                 DAXKV_NOT_FOUND); /* it was not made half-way */
 	daxkv_txn_abort(txn);
 	daxkv_db_close(store, db[1]);
 	txn = begin(store);
@@ -324,7 +325,8 @@ static void flags_of_the_main_database(void **state)
 	assert_int_equal(db, MAIN);
 	OK(put(txn, MAIN, "k", "1", 0));
 	OK(put(txn, MAIN, "k", "2", 0));
-	assert_int_equal(daxkv_db_open(txn, NULL, DAXKV_CREATE | DAXKV_REVERSE_KEY, &db), DAXKV_INCOMPATIBLE);
+	assert_int_equal(daxkv_db_open(txn, NULL, DAXKV_CREATE | DAXKV_REVERSE_KEY, &db),
+	                 DAXKV_INCOMPATIBLE);
 	assert_int_equal(open_db(txn, "named", DAXKV_CREATE, &db), DAXKV_INCOMPATIBLE);
 	OK(daxkv_txn_commit(txn));
 	OK(daxkv_close(store));
@@ -363,7 +365,8 @@ static void comparators_are_asked_for(void **state)
 	assert_int_equal(daxkv_db_set_compare(txn, plain, by_length, &calls), DAXKV_INCOMPATIBLE);
 	assert_int_equal(daxkv_db_set_dup_compare(txn, db, by_length, &calls), DAXKV_INCOMPATIBLE);
 	OK(daxkv_db_set_compare(txn, db, by_length, &calls));
-	assert_true(daxkv_db_compare(txn, db, &a, &b) < 0 && daxkv_db_compare(txn, plain, &a, &b) > 0);
+	assert_true(daxkv_db_compare(txn, db, &a, &b) < 0 &&
+	            daxkv_db_compare(txn, plain, &a, &b) > 0);
 	for (int i = 0; i < 200; i++) {
 		char key[64];
 		memset(key, 'a' + i % 26, sizeof key);
@@ -433,7 +436,10 @@ static void an_equal_duplicate_is_replaced(void **state)
 }
 static void emptying_main_needs_no_handles(void **state)
 {
-	struct daxkv_store *store = store_open("many", (struct daxkv_options){.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .page_size = 512, .max_dbs = 3});
+	struct daxkv_store *store = store_open(
+	    "many",
+	    (struct daxkv_options){
+	        .flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .page_size = 512, .max_dbs = 3});
 	daxkv_db kept = 0, db = 0;
 	(void)state;
 	for (uint64_t i = 0; i < 12; i++) {
@@ -518,7 +524,8 @@ static void empty_databases_take_no_pages(void **state)
 	store_done(store);
 }
 
-/* What else happens to one without entries: deleted from, cut, emptied, renamed, dropped, dropped with all others. */
+/* What else happens to one without entries: deleted from, cut, emptied, renamed, dropped, dropped
+ * with all others. */
 static void changes_of_an_empty_database(void **state)
 {
 	struct daxkv_store *store = store_new("d", 512);
@@ -568,7 +575,8 @@ static void changes_of_an_empty_database(void **state)
 	store_done(store);
 }
 
-static void stat_is(struct daxkv_txn *txn, daxkv_db db, uint64_t entries, uint64_t leaves, uint64_t blobs)
+static void stat_is(struct daxkv_txn *txn, daxkv_db db, uint64_t entries, uint64_t leaves,
+                    uint64_t blobs)
 {
 	struct daxkv_db_stat stat;
 	OK(daxkv_db_stat(txn, db, &stat));
@@ -577,7 +585,8 @@ static void stat_is(struct daxkv_txn *txn, daxkv_db db, uint64_t entries, uint64
 	assert_int_equal(stat.blob_pages, blobs);
 }
 
-/* A database that is one leaf takes that page; it grows and shrinks under snapshots, which count what they see. */
+/* A database that is one leaf takes that page; it grows and shrinks under snapshots, which count
+ * what they see. */
 static void small_database_is_one_page(void **state)
 {
 	struct daxkv_store *store = store_new("d", 512);
@@ -588,7 +597,8 @@ static void small_database_is_one_page(void **state)
 	OK(open_db(txn, "small", DAXKV_CREATE, &db));
 	OK(put_n(txn, db, 0, 20, 0));
 	OK(daxkv_txn_commit(txn));
-	assert_int_equal(info(store).used_bytes, used + 2 * 512); /* the main database's leaf, too */
+	assert_int_equal(info(store).used_bytes,
+	                 used + 2 * 512);   /* the main database's leaf, too */
 	for (uint64_t n = 1; n < 40; n++) { /* its leaf is written anew now and then */
 		txn = begin(store);
 		OK(put_n(txn, db, random_next(&x) % 4, 20, n));
@@ -641,7 +651,8 @@ static void small_database_is_one_page(void **state)
 	store_done(store);
 }
 
-/* One leaf without entries gives way when the database gets another order: its page is not named any more. */
+/* One leaf without entries gives way when the database gets another order: its page is not named
+ * any more. */
 static void an_emptied_database_gets_another_order(void **state)
 {
 	struct daxkv_store *store = store_new("d", 512);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Descriptor pages: the number of entries of every snapshot, the page that is full of counts, and damage. */
+/* Descriptor pages: the number of entries of every snapshot, the page that is full of counts, and
+ * damage. */
 #include "small_store.h"
 #include "txn/desc.h"
 #include "txn/txn_check.h"
@@ -19,7 +20,8 @@ static uint64_t entries(struct daxkv_txn *txn, daxkv_db db)
 	return stat.entries;
 }
 
-/* Snapshots over more commits than the page has room for: it gives way to a new one, more than once, and all counts stay right. */
+/* Snapshots over more commits than the page has room for: it gives way to a new one, more than
+ * once, and all counts stay right. */
 static void count_of_every_snapshot(daxkv_db (*open_db)(struct daxkv_store *))
 {
 	struct daxkv_store *store = store_new("d", 512);
@@ -127,7 +129,8 @@ static void page_of_another_kind_is_corrupt(void **state)
 	for (size_t i = 0; i < 4; i++)
 		assert_int_equal(desc_read(txn_view(txn), bad[i], &desc, &at), DAXKV_CORRUPT);
 	daxkv_txn_abort(txn);
-	uint64_t root = load_word(&((const struct fmt_desc *)(const void *)(store->map.base + main_desc(store)))->root);
+	uint64_t root = load_word(
+	    &((const struct fmt_desc *)(const void *)(store->map.base + main_desc(store)))->root);
 	OK(daxkv_sync(store)); /* else recovery would take the damage for a torn transaction */
 	store_image(store, "damaged");
 	store_done(store);

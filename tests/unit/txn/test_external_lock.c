@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_external_lock.c - EXTERNAL_LOCK: open stores without a lock file that write to one file by turns. */
+/* test_external_lock.c - EXTERNAL_LOCK: open stores without a lock file that write to one file by
+ * turns. */
 #include "redo/ring.h"
 #include "small_store.h"
 
-#define EMULATED .pmem = DAXKV_PMEM_FORCE
+#define EMULATED      .pmem = DAXKV_PMEM_FORCE
 #define EXTERNAL_LOCK DAXKV_NO_LOCK | DAXKV_EXTERNAL_LOCK
-#define KEYS     400u
+#define KEYS          400u
 
 static struct daxkv_store *external_lock_open(const char *name, unsigned int flags)
 {
 	return store_open(name, (struct daxkv_options){EMULATED, .flags = EXTERNAL_LOCK | flags});
 }
 
-/* fill - KEYS records whose size and bytes follow from round; those of every seventh key are deleted. */
+/* fill - KEYS records whose size and bytes follow from round; those of every seventh key are
+ * deleted. */
 static void fill(struct daxkv_store *store, unsigned int round, bool keep)
 {
 	static uint8_t bytes[3000];
@@ -21,7 +23,8 @@ static void fill(struct daxkv_store *store, unsigned int round, bool keep)
 	OK(daxkv_txn_begin(store, NULL, 0, &txn));
 	memset(bytes, (int)round, sizeof bytes);
 	for (unsigned int i = 0; i < KEYS; i++) {
-		struct daxkv_val k = {sizeof i, &i}, v = {(i * 31 + round * 17) % (i % 50 ? 100 : sizeof bytes), bytes};
+		struct daxkv_val k = {sizeof i, &i},
+		                 v = {(i * 31 + round * 17) % (i % 50 ? 100 : sizeof bytes), bytes};
 
 		if (i % 7 == round % 7) {
 			int rc = daxkv_del(txn, DAXKV_MAIN, &k, NULL);
@@ -121,14 +124,16 @@ static void *reads_with_others(void *arg)
 		struct daxkv_txn *txn = NULL;
 
 		pthread_barrier_wait(&c->committed);
-		behind += daxkv_txn_begin(c->store, NULL, DAXKV_TXN_READ_ONLY, &txn) != 0 || daxkv_txn_id(txn) != c->first + round;
+		behind += daxkv_txn_begin(c->store, NULL, DAXKV_TXN_READ_ONLY, &txn) != 0 ||
+		          daxkv_txn_id(txn) != c->first + round;
 		daxkv_txn_abort(txn);
 		pthread_barrier_wait(&c->read);
 	}
 	return (void *)behind;
 }
 
-/* One of the threads catches up with the file; the others wait for it, and do not read what was there before. */
+/* One of the threads catches up with the file; the others wait for it, and do not read what was
+ * there before. */
 static void threads_see_what_the_others_did(void **state)
 {
 	struct daxkv_store *writer;
@@ -197,7 +202,8 @@ static void a_file_that_was_cut(void **state)
 	free(big);
 }
 
-/* dies - a process that ends in the commit of fill(round): behind its record, or, not all, when the first of its words is stored. */
+/* dies - a process that ends in the commit of fill(round): behind its record, or, not all, when the
+ * first of its words is stored. */
 static void dies(const char *name, unsigned int round, bool all)
 {
 	struct daxkv_store *store = external_lock_open(name, 0);
@@ -212,12 +218,14 @@ static void dies(const char *name, unsigned int round, bool all)
 	assert_int_equal(store->map.size, size);
 	uint64_t txn = store->share->published;
 
-	assert_true(ring_read(&store->ring, (unsigned int)(txn % FMT_RING_RECORDS), &rec) && rec.txn == txn && !rec.spilled && rec.nwords > 1);
+	assert_true(ring_read(&store->ring, (unsigned int)(txn % FMT_RING_RECORDS), &rec) &&
+	            rec.txn == txn && !rec.spilled && rec.nwords > 1);
 	for (unsigned int i = !all; i < rec.nwords; i++) {
 		uint64_t off = rec.words[2 * i], value;
 
 		memcpy(&value, before + off, sizeof value);
-		pm_store8(&store->map.pm, (const uint64_t *)(const void *)(store->map.base + off), value);
+		pm_store8(&store->map.pm, (const uint64_t *)(const void *)(store->map.base + off),
+		          value);
 	}
 	OK(daxkv_close(store));
 	free(before);
@@ -225,14 +233,17 @@ static void dies(const char *name, unsigned int round, bool all)
 
 static void one_died_in_its_commit(void **state)
 {
-	OK(daxkv_close(store_open("died", (struct daxkv_options){EMULATED, .flags = DAXKV_CREATE, .initial_size = 2 << 20})));
-	struct daxkv_store *store = external_lock_open("died", 0), *reader = external_lock_open("died", DAXKV_READ_ONLY), *late;
+	OK(daxkv_close(store_open("died", (struct daxkv_options){EMULATED, .flags = DAXKV_CREATE,
+	                                                         .initial_size = 2 << 20})));
+	struct daxkv_store *store = external_lock_open("died", 0),
+	                   *reader = external_lock_open("died", DAXKV_READ_ONLY), *late;
 	struct daxkv_txn *txn;
 
 	(void)state;
 	fill(store, 1, true);
 	shows(reader, 1);
-	dies("died", 2, true); /* not acknowledged: who only reads sees the commit before, who writes finishes it */
+	dies("died", 2, true); /* not acknowledged: who only reads sees the commit before, who
+	                          writes finishes it */
 	shows(reader, 1);
 	txn = begin_reading(reader);
 	assert_int_equal(daxkv_txn_id(txn), store->share->published);
@@ -245,7 +256,8 @@ static void one_died_in_its_commit(void **state)
 	shows(reader, 2);
 	shows(late, 2);
 	dies("died", 3, false);
-	assert_int_equal(daxkv_txn_begin(reader, NULL, DAXKV_TXN_READ_ONLY, &txn), DAXKV_BUSY); /* it may not put that right */
+	assert_int_equal(daxkv_txn_begin(reader, NULL, DAXKV_TXN_READ_ONLY, &txn),
+	                 DAXKV_BUSY); /* it may not put that right */
 	shows(store, 3);
 	shows(reader, 3);
 	fill(store, 4, true);
@@ -280,7 +292,8 @@ static void coming_and_going_writes_nothing(void **state)
 	uint8_t *before = malloc(size);
 
 	assert_non_null(before);
-	pm_store8(&store->map.pm, ring_at(&store->ring, store->share->published + 1), store->share->published + 1); /* one that is writing its record */
+	pm_store8(&store->map.pm, ring_at(&store->ring, store->share->published + 1),
+	          store->share->published + 1); /* one that is writing its record */
 	memcpy(before, store->map.base, size);
 	other = external_lock_open("going", 0);
 	shows(other, 2);

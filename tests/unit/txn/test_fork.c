@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* fork: what a child inherits is of no use to it, does no harm to its parent, and keeps nobody from the store. */
+/* fork: what a child inherits is of no use to it, does no harm to its parent, and keeps nobody from
+ * the store. */
 #include "clock.h"
 #include "small_store.h"
 
@@ -20,7 +21,8 @@ static int child_uses_everything(void)
 	struct daxkv_cursor *cursor;
 	daxkv_db db;
 
-	CHECK(daxkv_txn_begin(parents.store, NULL, 0, &txn) == DAXKV_BAD_TXN && strstr(daxkv_errmsg(), "parent"));
+	CHECK(daxkv_txn_begin(parents.store, NULL, 0, &txn) == DAXKV_BAD_TXN &&
+	      strstr(daxkv_errmsg(), "parent"));
 	CHECK(daxkv_txn_begin(parents.store, NULL, DAXKV_TXN_READ_ONLY, &txn) == DAXKV_BAD_TXN);
 	CHECK(daxkv_txn_begin(parents.store, parents.write, 0, &txn) == DAXKV_BAD_TXN);
 	CHECK(daxkv_get(parents.read, DAXKV_MAIN, &k, &v) == DAXKV_BAD_TXN);
@@ -37,7 +39,8 @@ static int child_uses_everything(void)
 	CHECK(daxkv_info(parents.store, &i) == DAXKV_BAD_TXN && strstr(daxkv_errmsg(), "parent"));
 	CHECK(daxkv_check(parents.store, NULL, NULL, &faults) == DAXKV_BAD_TXN);
 	CHECK(daxkv_set_max_size(parents.store, 0) == DAXKV_BAD_TXN);
-	CHECK(daxkv_size(parents.store) == 0 && daxkv_user_version(parents.store) == 0 && daxkv_fd(parents.store) == -1);
+	CHECK(daxkv_size(parents.store) == 0 && daxkv_user_version(parents.store) == 0 &&
+	      daxkv_fd(parents.store) == -1);
 	CHECK(daxkv_readers_reap(parents.store) == 0 && daxkv_writer_pid(parents.store) == 0);
 	CHECK(daxkv_txn_commit(parents.write) == DAXKV_BAD_TXN);
 	daxkv_txn_reset(parents.read);
@@ -74,7 +77,8 @@ static void a_child_is_refused_and_harmless(void **state)
 	store_done(store);
 }
 
-/* thread_forks - a thread that has read and written forks; in the child it is the thread that is left, and returns. */
+/* thread_forks - a thread that has read and written forks; in the child it is the thread that is
+ * left, and returns. */
 static void *thread_forks(void *arg)
 {
 	struct daxkv_txn *txn;
@@ -114,7 +118,8 @@ static int child_opens_its_own(void)
 	CHECK(daxkv_txn_begin(store, NULL, 0, &txn) == 0);
 	CHECK(put(txn, DAXKV_MAIN, "child", "c", 0) == 0 && daxkv_txn_commit(txn) == 0);
 	CHECK(daxkv_close(parents.store) == 0); /* the inherited one, before and after its own */
-	CHECK(daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &txn) == 0 && has(txn, DAXKV_MAIN, "k", "v"));
+	CHECK(daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &txn) == 0 &&
+	      has(txn, DAXKV_MAIN, "k", "v"));
 	daxkv_txn_abort(txn);
 	CHECK(daxkv_close(store) == 0);
 	return 0;
@@ -154,7 +159,8 @@ static int parent_that_dies(int tell)
 		dup2(null, 2);
 		alarm(300); /* when the test fails and does not kill it */
 		child = getpid();
-		if (write(tell, &child, sizeof child) == sizeof child) /* fork's handlers have run */
+		if (write(tell, &child, sizeof child) ==
+		    sizeof child) /* fork's handlers have run */
 			pause();
 		_exit(0);
 	}
@@ -163,7 +169,8 @@ static int parent_that_dies(int tell)
 	return 1;
 }
 
-/* orphan_make - a process has the store open, and dies; its child goes on, and would hold what it inherited. */
+/* orphan_make - a process has the store open, and dies; its child goes on, and would hold what it
+ * inherited. */
 static pid_t orphan_make(void)
 {
 	int tell[2], status;
@@ -268,7 +275,8 @@ static void forks_while_a_store_is_opened(void **state)
 			_exit(0);
 		}
 		usleep(50);
-		while (__atomic_load_n(&opener.opened, __ATOMIC_RELAXED) <= i / 20 && now() < end) /* the other thread has its turns, too */
+		while (__atomic_load_n(&opener.opened, __ATOMIC_RELAXED) <= i / 20 &&
+		       now() < end) /* the other thread has its turns, too */
 			usleep(50);
 	}
 	__atomic_store_n(&opener.stop, 1, __ATOMIC_RELAXED);
@@ -276,7 +284,8 @@ static void forks_while_a_store_is_opened(void **state)
 		usleep(1000);
 	bool good = __atomic_load_n(&opener.done, __ATOMIC_ACQUIRE) && alone_soon();
 
-	for (int i = 0; i < CHILDREN; i++) { /* else an opener that waits for one of them would wait for ever */
+	for (int i = 0; i < CHILDREN;
+	     i++) { /* else an opener that waits for one of them would wait for ever */
 		kill(pid[i], SIGKILL);
 		waitpid(pid[i], NULL, 0);
 	}
@@ -289,10 +298,8 @@ static void forks_while_a_store_is_opened(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(a_child_is_refused_and_harmless),
-	    TEST(the_thread_that_forked_ends),
-	    TEST(a_child_opens_the_store_again),
-	    TEST(an_orphan_holds_nothing),
+	    TEST(a_child_is_refused_and_harmless), TEST(the_thread_that_forked_ends),
+	    TEST(a_child_opens_the_store_again),   TEST(an_orphan_holds_nothing),
 	    TEST(forks_while_a_store_is_opened),
 	};
 

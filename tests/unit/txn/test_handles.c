@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The life of database handles (src/txn/handle.h): what a number means when others abort, drop, rename, make
- * anew and close; that it never means another database.
+ * The life of database handles (src/txn/handle.h): what a number means when others abort, drop,
+ * rename, make anew and close; that it never means another database.
  */
 #include "handles.h"
 
@@ -149,8 +149,8 @@ static void names_come_and_go(struct daxkv_store *store, int n)
 	}
 }
 
-/* Ever new names with few handles. Another process's reader keeps none of them; one of this process keeps those that were dropped
- * since, but not for ever. */
+/* Ever new names with few handles. Another process's reader keeps none of them; one of this process
+ * keeps those that were dropped since, but not for ever. */
 static void names_without_end(void **state)
 {
 	struct daxkv_store *store = small_store(3), *other = store_again("h");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What is kept with a handle and of it: comparators, a transaction's memory, and copies of names that
- * threads read while others change them.
+ * What is kept with a handle and of it: comparators, a transaction's memory, and copies of names
+ * that threads read while others change them.
  */
 #include "handles.h"
 
@@ -243,10 +243,10 @@ static void threads_that_open_and_close_the_same(void **state)
 	store_done(shared);
 }
 
-/* ---- nested transactions ---------------------------------------------------------------------- */
+/* ---- nested transactions --------------------------------------------------------------------- */
 
-/* What the parent had of a database before a child dropped it does not come back with the next child:
- * that one has the memory in which it stands. */
+/* What the parent had of a database before a child dropped it does not come back with the next
+ * child: that one has the memory in which it stands. */
 static void a_child_drops_and_the_next_does_not_bring_back(void **state)
 {
 	struct daxkv_store *store = small_store(0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Many database handles (src/txn/dbi_index.c): what one call looks at does not grow with their number.
- * Each bound here is a count of what is looked at, not a time.
+ * Many database handles (src/txn/dbi_index.c): what one call looks at does not grow with their
+ * number. Each bound here is a count of what is looked at, not a time.
  */
 #include "handles.h"
 #include "txn/entry.h"
@@ -42,7 +42,8 @@ static uint32_t own_count(const struct dbi_table *t)
 	return n;
 }
 
-/* claims_agree - no snapshot has two claims to a name [I21], and the lists say what the entries do. */
+/* claims_agree - no snapshot has two claims to a name [I21], and the lists say what the entries
+ * do. */
 static void claims_agree(const struct dbi_table *t)
 {
 	uint32_t names = 0, live = 0, nfree = 0, found = 0;
@@ -175,8 +176,9 @@ static void names_of_one_hash(void **state)
 
 #define ROUNDS 40
 
-/* A name that is made and dropped again and again has one claim for each snapshot that a reader has;
- * handles that were closed meanwhile are opened anew at the old snapshots, in a mixed order. */
+/* A name that is made and dropped again and again has one claim for each snapshot that a reader
+ * has; handles that were closed meanwhile are opened anew at the old snapshots, in a mixed
+ * order. */
 static void one_name_at_many_snapshots(void **state)
 {
 	struct daxkv_store *store = small_store(4 * ROUNDS);
@@ -253,7 +255,8 @@ static void a_claim_ends_where_the_next_begins(void **state)
 
 /* ---- places that are put by ------------------------------------------------------------------ */
 
-static void close_in_the_transaction(struct daxkv_store *store, struct daxkv_txn *txn, unsigned int from)
+static void close_in_the_transaction(struct daxkv_store *store, struct daxkv_txn *txn,
+                                     unsigned int from)
 {
 	for (unsigned int i = from; i < from + 100; i++) {
 		daxkv_db db = db_of(txn, name_of(i), 0);
@@ -320,8 +323,9 @@ static void nested_ones_end_by_themselves(void **state)
 	OK(open_db(nested, "gone", DAXKV_CREATE, &db));
 	OK(rename_db(nested, outer, "for a while"));
 	assert_true(own_first(&store->dbis)->pending == nested);
-	assert_true(own_next(&store->dbis, own_next(&store->dbis, own_first(&store->dbis)))->pending ==
-	            txn);
+	assert_true(
+	    own_next(&store->dbis, own_next(&store->dbis, own_first(&store->dbis)))->pending ==
+	    txn);
 	daxkv_txn_abort(nested);
 	assert_int_equal(get_rc(txn, db, "k"), BAD_DB);
 	assert_int_equal(get_rc(txn, outer, "k"), DAXKV_NOT_FOUND);
@@ -339,7 +343,7 @@ static void nested_ones_end_by_themselves(void **state)
 	store_done(store);
 }
 
-/* ---- what a transaction remembers ------------------------------------------------------------- */
+/* ---- what a transaction remembers ------------------------------------------------------------ */
 
 static unsigned int changed_count(const struct daxkv_txn *txn)
 {
@@ -409,8 +413,8 @@ static void nest(struct daxkv_store *store, struct daxkv_txn **txn, int n)
 		OK(daxkv_txn_begin(store, txn[i - 1], 0, &txn[i]));
 }
 
-/* A database that an outer transaction changed by a handle that was closed since is the one that the
- * inner transaction opens by its name: however deep, and whether that is kept. */
+/* A database that an outer transaction changed by a handle that was closed since is the one that
+ * the inner transaction opens by its name: however deep, and whether that is kept. */
 static void an_outer_state_is_found_by_its_name(void **state)
 {
 	for (int way = 0; way < 8; way++) {

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Old readers that hold back space: who is given up, who never is, what a given-up one's calls come to, and what a caller is asked. */
+/* Old readers that hold back space: who is given up, who never is, what a given-up one's calls come
+ * to, and what a caller is asked. */
 #include "clock.h"
 #include "small_store.h"
 
 #include <pthread.h>
 #include <sys/syscall.h>
 
-#define SIZE 20u
+#define SIZE         20u
 #define BOUNDED(...) store_open("e", (struct daxkv_options){.pmem = DAXKV_PMEM_FORCE, __VA_ARGS__})
 
 /* churn - n commits that rewrite some records each: pages are freed all the time. */
@@ -42,9 +43,10 @@ static bool given_up(struct daxkv_txn *txn)
 	return rc == DAXKV_TOO_OLD;
 }
 
-/* ---- who is given up ------------------------------------------------------------------------------------------------------- */
+/* ---- who is given up ------------------------------------------------------------------------- */
 
-/* By commits: never at or below the bound, however much space is wanted; beyond it when space is wanted, and the file stays small. */
+/* By commits: never at or below the bound, however much space is wanted; beyond it when space is
+ * wanted, and the file stays small. */
 static void bound_by_commits(void **state)
 {
 	struct daxkv_store *a = store_new("e", 512), *b = BOUNDED(.max_lag = 200);
@@ -81,7 +83,8 @@ static void bound_by_commits(void **state)
 
 static void bound_by_age(void **state)
 {
-	struct daxkv_store *a = store_new("e", 512), *b = BOUNDED(.max_age_ms = 1500, .flags = DAXKV_READ_ONLY);
+	struct daxkv_store *a = store_new("e", 512),
+	                   *b = BOUNDED(.max_age_ms = 1500, .flags = DAXKV_READ_ONLY);
 	struct daxkv_txn *old, *young;
 	(void)state;
 	put_some(a, 0, 400, SIZE, 1);
@@ -109,7 +112,8 @@ static void bound_by_age(void **state)
 /* A reader whose store declared nothing is never given up: the file grows. */
 static void without_a_bound(void **state)
 {
-	struct daxkv_store *a = store_new("e", 512), *b = store_again("e"), *c = BOUNDED(.max_lag = 1);
+	struct daxkv_store *a = store_new("e", 512), *b = store_again("e"),
+	                   *c = BOUNDED(.max_lag = 1);
 	struct daxkv_txn *old, *bounded;
 	(void)state;
 	put_some(a, 0, 400, SIZE, 1);
@@ -166,7 +170,7 @@ static void a_full_store_goes_on(void **state)
 	store_done(a);
 }
 
-/* ---- what its calls come to ------------------------------------------------------------------------------------------------ */
+/* ---- what its calls come to ------------------------------------------------------------------ */
 
 static struct {
 	struct daxkv_store *store;
@@ -190,7 +194,8 @@ static void r_evict(void)
 {
 	struct share *share = r.store->share;
 
-	assert_true(share_evict(share, r.txn->reader, share->reader[r.txn->reader].snapshot_plus_1));
+	assert_true(
+	    share_evict(share, r.txn->reader, share->reader[r.txn->reader].snapshot_plus_1));
 }
 
 static const struct daxkv_val untouched = {12345, (void *)0x5a5a};
@@ -202,7 +207,8 @@ static bool is_untouched(const struct daxkv_val *v)
 
 static void outputs_stay(void)
 {
-	struct daxkv_val k = text("key01"), key = untouched, value = untouched, many[2] = {untouched, untouched}, keys[2] = {k, k};
+	struct daxkv_val k = text("key01"), key = untouched, value = untouched,
+	                 many[2] = {untouched, untouched}, keys[2] = {k, k};
 	struct daxkv_db_stat stat = {.entries = 77};
 	struct daxkv_cursor *cursor = NULL;
 	uint64_t count = 77;
@@ -231,7 +237,8 @@ static void outputs_stay(void)
 	struct daxkv_val name = {0};
 
 	assert_int_equal(daxkv_db_list_next(r.txn, &name), DAXKV_TOO_OLD);
-	assert_true(is_untouched(&key) && is_untouched(&value) && count == 77 && flags == 77 && db == 77 && stat.entries == 77 && !cursor && !name.data);
+	assert_true(is_untouched(&key) && is_untouched(&value) && count == 77 && flags == 77 &&
+	            db == 77 && stat.entries == 77 && !cursor && !name.data);
 }
 
 static void dups_make(struct daxkv_store *store)
@@ -251,7 +258,8 @@ static void dups_make(struct daxkv_store *store)
 	OK(daxkv_txn_commit(txn));
 }
 
-/* Whatever is called first after it was given up; and again, and after the cursor's place was to be kept. */
+/* Whatever is called first after it was given up; and again, and after the cursor's place was to be
+ * kept. */
 static void every_call_says_so(void **state)
 {
 	struct daxkv_store *a = store_new("e", 512), *b = BOUNDED(.max_lag = 1);
@@ -266,8 +274,10 @@ static void every_call_says_so(void **state)
 			outputs_stay();
 		daxkv_txn_reset(r.txn);
 		OK(daxkv_txn_renew(r.txn));
-		/* A place that was kept while the snapshot could be believed is found again, another is nowhere. */
-		assert_int_equal(daxkv_cursor_get(r.cursor, &k, &v, DAXKV_GET_CURRENT), i ? EINVAL : 0);
+		/* A place that was kept while the snapshot could be believed is found again,
+		 * another is nowhere. */
+		assert_int_equal(daxkv_cursor_get(r.cursor, &k, &v, DAXKV_GET_CURRENT),
+		                 i ? EINVAL : 0);
 		OK(daxkv_cursor_get(r.cursor, &k, &v, DAXKV_FIRST));
 		assert_true(v.size == strlen("a duplicate's value 00"));
 		r_evict();
@@ -280,7 +290,8 @@ static void every_call_says_so(void **state)
 	OK(daxkv_close(b));
 }
 
-/* A handle that an evicted reader may be using is not given to another database: its calls may be looking at the name. */
+/* A handle that an evicted reader may be using is not given to another database: its calls may be
+ * looking at the name. */
 static void handles_outlive_eviction(void **state)
 {
 	struct daxkv_store *a = store_new("e", 512), *b = BOUNDED(.max_lag = 1);
@@ -298,16 +309,18 @@ static void handles_outlive_eviction(void **state)
 	OK(daxkv_db_open(txn, &other, DAXKV_CREATE, &db));
 	assert_true(db != r.db && b->dbis.dbi[r.db].name);
 	OK(daxkv_txn_commit(txn));
-	assert_int_equal(daxkv_cursor_get(r.cursor, &(struct daxkv_val){0}, NULL, DAXKV_FIRST), DAXKV_TOO_OLD);
+	assert_int_equal(daxkv_cursor_get(r.cursor, &(struct daxkv_val){0}, NULL, DAXKV_FIRST),
+	                 DAXKV_TOO_OLD);
 	daxkv_txn_abort(r.txn);
 	daxkv_cursor_close(r.cursor);
 	store_done(a);
 	OK(daxkv_close(b));
 }
 
-/* ---- pages that change in the middle of a call ----------------------------------------------------------------------------- */
+/* ---- pages that change in the middle of a call ----------------------------------------------- */
 
-/* A comparator is called in the middle of each search: there the snapshot is given up, and all pages get other bytes. */
+/* A comparator is called in the middle of each search: there the snapshot is given up, and all
+ * pages get other bytes. */
 static struct {
 	struct daxkv_store *store; /* the writer's handle */
 	uint8_t *saved;
@@ -328,8 +341,10 @@ static void pages_spoil(void)
 	assert_non_null(trap.saved);
 	memcpy(trap.saved, base.in, size);
 	for (uint64_t i = from; i < size; i++)
-		base.out[i] = trap.pattern < 2 ? (uint8_t)(0 - trap.pattern) : (uint8_t)random_next(&x);
-	for (uint64_t i = from; trap.pattern > 3 && i + 512 <= size; i += 512) { /* as they were, but for the number of entries */
+		base.out[i] =
+		    trap.pattern < 2 ? (uint8_t)(0 - trap.pattern) : (uint8_t)random_next(&x);
+	for (uint64_t i = from; trap.pattern > 3 && i + 512 <= size;
+	     i += 512) { /* as they were, but for the number of entries */
 		struct fmt_page *page = (void *)(base.out + i);
 
 		memcpy(page, trap.saved + i, 512);
@@ -337,7 +352,8 @@ static void pages_spoil(void)
 	}
 	if (trap.pattern == 3) /* sound headers, but of other pages */
 		for (uint64_t i = from; i + 512 <= size; i += 512)
-			memcpy(base.out + i, trap.saved + from + (i * 7 + 512) % (size - from) / 512 * 512, 32);
+			memcpy(base.out + i,
+			       trap.saved + from + (i * 7 + 512) % (size - from) / 512 * 512, 32);
 }
 
 static void pages_restore(void)
@@ -396,7 +412,8 @@ static int own_call(unsigned int which)
 	case 2:
 		rc = daxkv_cursor_get(r.cursor, &k, &v, DAXKV_SEEK_LE);
 		for (int i = 0; i < 200 && !rc; i++)
-			rc = daxkv_cursor_get(r.cursor, &k, &v, i % 2 ? DAXKV_PREV : DAXKV_PREV_KEY);
+			rc =
+			    daxkv_cursor_get(r.cursor, &k, &v, i % 2 ? DAXKV_PREV : DAXKV_PREV_KEY);
 		return rc;
 	case 3:
 		rc = daxkv_cursor_get(r.cursor, &k, &v, DAXKV_SEEK);
@@ -454,7 +471,8 @@ static int placed_call(unsigned int place, enum daxkv_cursor_op op)
 	pages_spoil();
 	k = (struct daxkv_val){(size_t)own_key(buf, place), buf};
 	v = text("v");
-	return op > DAXKV_SEEK_PAIR_GE ? daxkv_cursor_count(r.cursor, &count) : daxkv_cursor_get(r.cursor, &k, &v, op);
+	return op > DAXKV_SEEK_PAIR_GE ? daxkv_cursor_count(r.cursor, &count)
+	                               : daxkv_cursor_get(r.cursor, &k, &v, op);
 }
 
 /* trapped - a store without room to grow, whose pages are the trap's. */
@@ -462,7 +480,8 @@ static struct daxkv_store *trapped(void)
 {
 	unlink(scratch_path("e"));
 	unlink(scratch_path("e-lock"));
-	trap.store = BOUNDED(.flags = DAXKV_CREATE, .page_size = 512, .initial_size = 200 << 10, .max_size = 200 << 10);
+	trap.store = BOUNDED(.flags = DAXKV_CREATE, .page_size = 512, .initial_size = 200 << 10,
+	                     .max_size = 200 << 10);
 	own_fill(trap.store);
 	return trap.store;
 }
@@ -472,7 +491,8 @@ static void pages_that_changed_under_a_cursor(void **state)
 	struct daxkv_store *a, *b;
 	(void)state;
 #ifdef __SANITIZE_ADDRESS__
-	skip(); /* loads of plain integers from a page that changes may be misaligned, which processors bear and the sanitizer reports */
+	skip(); /* loads of plain integers from a page that changes may be misaligned, which
+	           processors bear and the sanitizer reports */
 #endif
 	a = trapped();
 	b = BOUNDED(.max_lag = 1);
@@ -485,7 +505,8 @@ static void pages_that_changed_under_a_cursor(void **state)
 
 				pages_restore();
 				if (rc != DAXKV_TOO_OLD)
-					fail_msg("place %u, move %u, pattern %u: %s", place, op, trap.pattern, daxkv_strerror(rc));
+					fail_msg("place %u, move %u, pattern %u: %s", place, op,
+					         trap.pattern, daxkv_strerror(rc));
 				daxkv_txn_abort(r.txn);
 				daxkv_cursor_close(r.cursor);
 			}
@@ -499,7 +520,8 @@ static void pages_that_change_under_a_search(void **state)
 	unsigned int sprung = 0;
 	(void)state;
 #ifdef __SANITIZE_ADDRESS__
-	skip(); /* loads of plain integers from a page that changes may be misaligned, which processors bear and the sanitizer reports */
+	skip(); /* loads of plain integers from a page that changes may be misaligned, which
+	           processors bear and the sanitizer reports */
 #endif
 	a = trapped();
 	b = BOUNDED(.max_lag = 1);
@@ -513,8 +535,10 @@ static void pages_that_change_under_a_search(void **state)
 
 				trap.left = 0;
 				pages_restore();
-				if (rc != (trap.done ? DAXKV_TOO_OLD : 0) && !(rc == DAXKV_NOT_FOUND && !trap.done))
-					fail_msg("call %u, comparison %u, pattern %u: %s", which, at, trap.pattern, daxkv_strerror(rc));
+				if (rc != (trap.done ? DAXKV_TOO_OLD : 0) &&
+				    !(rc == DAXKV_NOT_FOUND && !trap.done))
+					fail_msg("call %u, comparison %u, pattern %u: %s", which,
+					         at, trap.pattern, daxkv_strerror(rc));
 				sprung += trap.done;
 				daxkv_txn_abort(r.txn);
 				daxkv_cursor_close(r.cursor);
@@ -524,7 +548,7 @@ static void pages_that_change_under_a_search(void **state)
 	store_done(a);
 }
 
-/* ---- who is asked ---------------------------------------------------------------------------------------------------------- */
+/* ---- who is asked ---------------------------------------------------------------------------- */
 
 static struct {
 	struct daxkv_old_reader first, last;
@@ -555,7 +579,8 @@ static struct daxkv_store *asking(void)
 	memset(&asked, 0, sizeof asked);
 	unlink(scratch_path("e"));
 	unlink(scratch_path("e-lock"));
-	return BOUNDED(.flags = DAXKV_CREATE, .page_size = 512, .old_reader = asked_about, .old_reader_arg = &asked);
+	return BOUNDED(.flags = DAXKV_CREATE, .page_size = 512, .old_reader = asked_about,
+	               .old_reader_arg = &asked);
 }
 
 static void asked_and_told_to_grow(void **state)
@@ -578,8 +603,10 @@ static void asked_and_told_to_grow(void **state)
 	assert_int_equal(asked.last.retry, 3);
 	assert_int_equal(asked.first.pid, getpid());
 	assert_int_equal(asked.first.thread, syscall(SYS_gettid));
-	assert_true(asked.first.store == a && !asked.first.own && !asked.first.bounded && asked.first.snapshot == snapshot);
-	assert_true(asked.first.lag > 0 && asked.first.lag < 2000 && asked.last.lag >= asked.first.lag);
+	assert_true(asked.first.store == a && !asked.first.own && !asked.first.bounded &&
+	            asked.first.snapshot == snapshot);
+	assert_true(asked.first.lag > 0 && asked.first.lag < 2000 &&
+	            asked.last.lag >= asked.first.lag);
 	assert_true(asked.first.held_pages > 100 && asked.first.age_ms < 60000);
 	assert_true(file_size(a) > size);
 	assert_true(all_are(old, 1));
@@ -614,7 +641,8 @@ static void seen(const struct daxkv_reader *reader, void *arg)
 {
 	unsigned int *n = arg;
 
-	assert_true(reader->running && reader->bounded && reader->thread == (int)syscall(SYS_gettid));
+	assert_true(reader->running && reader->bounded &&
+	            reader->thread == (int)syscall(SYS_gettid));
 	*n += reader->evicted ? 100 : 1;
 }
 
@@ -647,8 +675,16 @@ static void asked_and_told_to_evict(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(bound_by_commits),   TEST(bound_by_age),           TEST(without_a_bound),           TEST(a_full_store_goes_on),
-	    TEST(every_call_says_so), TEST(handles_outlive_eviction), TEST(pages_that_change_under_a_search), TEST(pages_that_changed_under_a_cursor), TEST(asked_and_told_to_grow), TEST(asked_and_the_reader_ends),
+	    TEST(bound_by_commits),
+	    TEST(bound_by_age),
+	    TEST(without_a_bound),
+	    TEST(a_full_store_goes_on),
+	    TEST(every_call_says_so),
+	    TEST(handles_outlive_eviction),
+	    TEST(pages_that_change_under_a_search),
+	    TEST(pages_that_changed_under_a_cursor),
+	    TEST(asked_and_told_to_grow),
+	    TEST(asked_and_the_reader_ends),
 	    TEST(asked_and_told_to_evict),
 	};
 

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The rules of commit and recovery, R1 to R9 of docs/DESIGN.md, each by a test that fails when the rule is broken. Most look at what the
- * engine stores, flushes and fences, in order, through pm_log.h. Above each test stands a change of one line that it was shown to catch.
+ * The rules of commit and recovery, R1 to R9 of docs/DESIGN.md, each by a test that fails when the
+ * rule is broken. Most look at what the engine stores, flushes and fences, in order, through
+ * pm_log.h. Above each test stands a change of one line that it was shown to catch.
  *
- * What a power cut leaves at each point is the subject of the crash tests; here a rule is shown where it is kept.
+ * What a power cut leaves at each point is the subject of the crash tests; here a rule is shown
+ * where it is kept.
  */
 #include "pm_log.h"
 #include "redo/recover.h"
 #include "small_store.h"
 #include "txn/dbi.h"
 
-#define MAIN DAXKV_MAIN
+#define MAIN       DAXKV_MAIN
 #define RING_BYTES ((uint64_t)FMT_RING_RECORDS * FMT_RING_RECORD)
 
 struct commit { /* what one transaction did, by events of the log */
@@ -40,7 +42,10 @@ static void traced_done(struct daxkv_store *store)
 /* commit_fill - the rest of *c, when a transaction that began at event begin has been committed. */
 static void commit_fill(struct daxkv_store *store, size_t begin, struct commit *c)
 {
-	*c = (struct commit){.txn = store->share->published, .begin = begin, .first_fence = pm_log_next(&trace, begin, PM_LOG_FENCE), .end = trace.n};
+	*c = (struct commit){.txn = store->share->published,
+	                     .begin = begin,
+	                     .first_fence = pm_log_next(&trace, begin, PM_LOG_FENCE),
+	                     .end = trace.n};
 	for (size_t i = begin; i < trace.n; i++)
 		if (trace.event[i].kind == PM_LOG_FENCE)
 			c->fence = i;
@@ -48,22 +53,24 @@ static void commit_fill(struct daxkv_store *store, size_t begin, struct commit *
 	assert_true(ring_read(&store->ring, (unsigned int)(c->txn % FMT_RING_RECORDS), &c->rec));
 	assert_int_equal(c->rec.txn, c->txn);
 	for (unsigned int i = 0; i < c->rec.nranges; i++)
-		c->range[i] = (struct ring_range){c->rec.ranges[i] >> 16, (uint32_t)(c->rec.ranges[i] & 0xffff) * 4, 0};
+		c->range[i] = (struct ring_range){c->rec.ranges[i] >> 16,
+		                                  (uint32_t)(c->rec.ranges[i] & 0xffff) * 4, 0};
 	c->nwords = store->words.n < 64 ? store->words.n : 64;
 	memcpy(c->word, store->words.w, c->nwords * sizeof *c->word);
 }
 
-static void traced_put(struct daxkv_store *store, uint64_t n, size_t len, uint64_t version, struct commit *c)
+static void traced_put(struct daxkv_store *store, uint64_t n, size_t len, uint64_t version,
+                       struct commit *c)
 {
 	size_t at = trace.n;
 	put_some(store, n, n + 1, len, version);
 	commit_fill(store, at, c);
 }
 
-/* ---- R1 -------------------------------------------------------------------------------------------------------------------- */
+/* ---- R1 -------------------------------------------------------------------------------------- */
 
-/* Caught: wset.c, wset_install: "wp->used = used;" made "wp->used = w->psize;" - a new page is named with its unused space, where the next
- * transaction appends. */
+/* Caught: wset.c, wset_install: "wp->used = used;" made "wp->used = w->psize;" - a new page is
+ * named with its unused space, where the next transaction appends. */
 static void r1_named_bytes_stay_until_the_next_fence(void **state)
 {
 	struct daxkv_store *store = traced_store(512);
@@ -79,7 +86,9 @@ static void r1_named_bytes_stay_until_the_next_fence(void **state)
 		}
 		traced_put(store, random_next(&x) % 60, 10 + i % 40, i, &c);
 		for (unsigned int r = 0; r < last.rec.nranges; r++, checked++)
-			assert_true(pm_log_touch(&trace, last.end, c.fence, PM_LOG_STORES, last.range[r].off, last.range[r].len) == PM_LOG_NONE);
+			assert_true(pm_log_touch(&trace, last.end, c.fence, PM_LOG_STORES,
+			                         last.range[r].off,
+			                         last.range[r].len) == PM_LOG_NONE);
 		last = c;
 		if (i % 50 == 0)
 			store_check(store);
@@ -88,8 +97,9 @@ static void r1_named_bytes_stay_until_the_next_fence(void **state)
 	traced_done(store);
 }
 
-/* Each byte that a record names counts, and only they: damage to one loses the transaction, damage beside them does not.
- * Caught: leaf.c, shadow_add: "wp->fresh_off = (uint16_t)from;" made "... from + 4);" - the entry's first bytes are not named. */
+/* Each byte that a record names counts, and only they: damage to one loses the transaction, damage
+ * beside them does not. Caught: leaf.c, shadow_add: "wp->fresh_off = (uint16_t)from;" made "...
+ * from + 4);" - the entry's first bytes are not named. */
 static void r1_ranges_are_what_the_words_reach(void **state)
 {
 	struct daxkv_store *store = traced_store(4096), *after;
@@ -100,9 +110,13 @@ static void r1_ranges_are_what_the_words_reach(void **state)
 	assert_int_equal(c.rec.nranges, 1);
 	/* The bytes stored and not named are the record itself. */
 	for (size_t i = c.begin; i < c.fence; i++)
-		if (trace.event[i].kind & PM_LOG_STORES && (trace.event[i].off < store->ring.off || trace.event[i].off >= store->ring.off + RING_BYTES))
-			assert_true(trace.event[i].off == c.range[0].off && trace.event[i].n == c.range[0].len);
-	for (uint64_t off = c.range[0].off - 8; off < c.range[0].off + c.range[0].len + 16; off += 4) {
+		if (trace.event[i].kind & PM_LOG_STORES &&
+		    (trace.event[i].off < store->ring.off ||
+		     trace.event[i].off >= store->ring.off + RING_BYTES))
+			assert_true(trace.event[i].off == c.range[0].off &&
+			            trace.event[i].n == c.range[0].len);
+	for (uint64_t off = c.range[0].off - 8; off < c.range[0].off + c.range[0].len + 16;
+	     off += 4) {
 		bool named = off >= c.range[0].off && off < c.range[0].off + c.range[0].len;
 		if (off < c.range[0].off)
 			continue; /* another transaction's bytes */
@@ -118,7 +132,8 @@ static void r1_ranges_are_what_the_words_reach(void **state)
 	traced_done(store);
 }
 
-/* Caught: leaf.c, shadow_add: its pm_flush removed; commit.c, flush_private: its pm_flush removed. */
+/* Caught: leaf.c, shadow_add: its pm_flush removed; commit.c, flush_private: its pm_flush
+ * removed. */
 static void r1_record_and_ranges_are_written_back_before_the_fence(void **state)
 {
 	struct daxkv_store *store = traced_store(512);
@@ -127,29 +142,38 @@ static void r1_record_and_ranges_are_written_back_before_the_fence(void **state)
 	(void)state;
 	for (uint64_t i = 0; i < 300; i++) {
 		size_t at = trace.n;
-		put_some(store, random_next(&x) % 80, random_next(&x) % 80 + 80, i % 3 ? 20 : 300, i);
+		put_some(store, random_next(&x) % 80, random_next(&x) % 80 + 80, i % 3 ? 20 : 300,
+		         i);
 		commit_fill(store, at, &c);
 		if (!c.rec.spilled) {
-			uint64_t place = (uint64_t)((const uint8_t *)ring_at(&store->ring, c.txn) - store->map.base);
-			size_t stored = pm_log_touch(&trace, c.begin, c.fence, PM_LOG_WRITE, place, 8);
-			assert_true(stored != PM_LOG_NONE && pm_log_written_back(&trace, stored, c.fence, place, c.rec.bytes));
+			uint64_t place = (uint64_t)((const uint8_t *)ring_at(&store->ring, c.txn) -
+			                            store->map.base);
+			size_t stored =
+			    pm_log_touch(&trace, c.begin, c.fence, PM_LOG_WRITE, place, 8);
+			assert_true(
+			    stored != PM_LOG_NONE &&
+			    pm_log_written_back(&trace, stored, c.fence, place, c.rec.bytes));
 		}
 		for (unsigned int r = 0; r < c.rec.nranges; r++)
-			assert_true(pm_log_written_back(&trace, c.begin, c.fence, c.range[r].off, c.range[r].len));
-		/* Private pages are written back before the first fence, whether the record names them or not. */
+			assert_true(pm_log_written_back(&trace, c.begin, c.fence, c.range[r].off,
+			                                c.range[r].len));
+		/* Private pages are written back before the first fence, whether the record names
+		 * them or not. */
 		for (size_t p = 0; p < store->wset.n; p++) {
 			const struct wpage *wp = wset_at(&store->wset, p);
 			if (wp->owner && !wp->dead)
-				assert_true(pm_log_written_back(&trace, c.begin, c.first_fence, wp->off, wp->used));
+				assert_true(pm_log_written_back(&trace, c.begin, c.first_fence,
+				                                wp->off, wp->used));
 		}
 		pm_log_clear(&trace);
 	}
 	traced_done(store);
 }
 
-/* ---- R2 -------------------------------------------------------------------------------------------------------------------- */
+/* ---- R2 -------------------------------------------------------------------------------------- */
 
-/* words_are_durable - whether the words of a commit were flushed after it had stored them and before a fence in front of event upto. */
+/* words_are_durable - whether the words of a commit were flushed after it had stored them and
+ * before a fence in front of event upto. */
 static bool words_are_durable(const struct commit *c, size_t upto)
 {
 	size_t fence = PM_LOG_NONE;
@@ -164,7 +188,8 @@ static bool words_are_durable(const struct commit *c, size_t upto)
 	return true;
 }
 
-/* Caught: ring.c, ring_at: "txn % FMT_RING_RECORDS" made "txn / 2 % FMT_RING_RECORDS" - every other record is written over the one before. */
+/* Caught: ring.c, ring_at: "txn % FMT_RING_RECORDS" made "txn / 2 % FMT_RING_RECORDS" - every other
+ * record is written over the one before. */
 static void r2_ring_index_is_reused_when_its_words_are_durable(void **state)
 {
 	static struct commit commit[200];
@@ -177,23 +202,26 @@ static void r2_ring_index_is_reused_when_its_words_are_durable(void **state)
 		size_t at = trace.n;
 		memcpy(ring, store->map.base + store->ring.off, RING_BYTES);
 		put_some(store, random_next(&x) % 100, random_next(&x) % 100 + 101, 8, t);
-		size_t write = pm_log_touch(&trace, at, trace.n, PM_LOG_STORES, store->ring.off, RING_BYTES);
+		size_t write =
+		    pm_log_touch(&trace, at, trace.n, PM_LOG_STORES, store->ring.off, RING_BYTES);
 		assert_true(write != PM_LOG_NONE);
 		memcpy(&old, ring + (trace.event[write].off - store->ring.off), 8);
 		if (old) {
 			assert_true(old < t && words_are_durable(&commit[old], write));
 			reused++;
 		}
-		commit[t] = (struct commit){.txn = t, .end = trace.n, .nwords = store->words.n < 64 ? store->words.n : 64};
+		commit[t] = (struct commit){
+		    .txn = t, .end = trace.n, .nwords = store->words.n < 64 ? store->words.n : 64};
 		memcpy(commit[t].word, store->words.w, commit[t].nwords * sizeof *commit[t].word);
 	}
 	assert_int_equal(reused, 199 - 64);
 	traced_done(store);
 }
 
-/* ---- R3 -------------------------------------------------------------------------------------------------------------------- */
+/* ---- R3 -------------------------------------------------------------------------------------- */
 
-/* Caught: space.c, space_release: "min_u64(s->releasable, s->oldest_reader(s->arg))" made "s->releasable". */
+/* Caught: space.c, space_release: "min_u64(s->releasable, s->oldest_reader(s->arg))" made
+ * "s->releasable". */
 static void r3_pages_of_a_running_snapshot_are_not_reused(void **state)
 {
 	struct daxkv_store *store = traced_store(512);
@@ -216,7 +244,8 @@ static void r3_pages_of_a_running_snapshot_are_not_reused(void **state)
 			assert_true(has_n(reader, MAIN, n, 20, 0));
 	}
 	assert_true(info(store).held_pages > 100);
-	assert_int_equal(limbo_oldest(&store->space.limbo), 2); /* what the first transaction after the snapshot freed is still held */
+	assert_int_equal(limbo_oldest(&store->space.limbo),
+	                 2); /* what the first transaction after the snapshot freed is still held */
 	daxkv_txn_abort(reader);
 	put_some(store, 0, 600, 20, 1); /* and now they are */
 	put_some(store, 0, 600, 20, 2);
@@ -228,7 +257,8 @@ struct freed {
 	uint64_t txn, off, bytes;
 };
 
-/* Caught: commit.c, commit_store: "store->share->releasable = store->share->durable;" made "... = txn;". */
+/* Caught: commit.c, commit_store: "store->share->releasable = store->share->durable;" made "... =
+ * txn;". */
 static void r3_freed_pages_wait_for_a_fenced_record_that_names_them_durable(void **state)
 {
 	static struct freed freed[5000];
@@ -243,9 +273,11 @@ static void r3_freed_pages_wait_for_a_fenced_record_that_names_them_durable(void
 			put_some(store, from, from + 100, 40, t);
 		else
 			del_some(store, (t - 1) % 3 * 100, (t - 1) % 3 * 100 + 100);
-		/* Until this transaction's record is fenced, the newest fenced record is the one before. */
+		/* Until this transaction's record is fenced, the newest fenced record is the one
+		 * before. */
 		for (size_t i = 0; i < nfreed; i++) {
-			size_t touched = pm_log_touch(&trace, at, trace.n, PM_LOG_STORES, freed[i].off, freed[i].bytes);
+			size_t touched = pm_log_touch(&trace, at, trace.n, PM_LOG_STORES,
+			                              freed[i].off, freed[i].bytes);
 			if (touched == PM_LOG_NONE)
 				continue;
 			assert_true(freed[i].txn <= durable_upto);
@@ -257,7 +289,9 @@ static void r3_freed_pages_wait_for_a_fenced_record_that_names_them_durable(void
 		durable_upto = c.rec.durable_upto;
 		assert_true(durable_upto < t && (t < 3 || durable_upto == t - 2));
 		for (size_t i = 0; i < store->space.limbo.n; i++) {
-			const struct limbo_item *it = &store->space.limbo.item[(store->space.limbo.head + i) & (store->space.limbo.room - 1)];
+			const struct limbo_item *it =
+			    &store->space.limbo.item[(store->space.limbo.head + i) &
+			                             (store->space.limbo.room - 1)];
 			if (it->txn <= last)
 				continue;
 			assert_true(nfreed < 5000);
@@ -270,9 +304,10 @@ static void r3_freed_pages_wait_for_a_fenced_record_that_names_them_durable(void
 	traced_done(store);
 }
 
-/* ---- R4 -------------------------------------------------------------------------------------------------------------------- */
+/* ---- R4 -------------------------------------------------------------------------------------- */
 
-static void recover_image(const char *name, struct map *map, struct ring *ring, struct ring_record *top)
+static void recover_image(const char *name, struct map *map, struct ring *ring,
+                          struct ring_record *top)
 {
 	struct geometry g;
 	struct stat st;
@@ -316,22 +351,26 @@ static void r4_recovery_fences_what_it_rests_on_before_the_first_word(void **sta
 	assert_true(word != PM_LOG_NONE && fence != PM_LOG_NONE && fence < word);
 	assert_true(pm_log_written_back(&log, 0, fence, place, top.bytes));
 	for (unsigned int r = 0; r < top.nranges; r++)
-		assert_true(pm_log_written_back(&log, 0, fence, top.ranges[r] >> 16, (top.ranges[r] & 0xffff) * 4));
+		assert_true(pm_log_written_back(&log, 0, fence, top.ranges[r] >> 16,
+		                                (top.ranges[r] & 0xffff) * 4));
 	/* The words are durable before the mark that says so, and that before recovery ends. */
-	size_t mark = pm_log_touch(&log, fence, log.n, PM_LOG_WORD, offsetof(struct fmt_super, clean), 8);
+	size_t mark =
+	    pm_log_touch(&log, fence, log.n, PM_LOG_WORD, offsetof(struct fmt_super, clean), 8);
 	size_t second = pm_log_next(&log, fence + 1, PM_LOG_FENCE);
 	assert_true(mark != PM_LOG_NONE && second < mark);
 	for (unsigned int i = 0; i < top.nwords; i++)
 		assert_true(pm_log_written_back(&log, fence, second, top.words[2 * i], 8));
-	assert_true(pm_log_written_back(&log, mark, pm_log_next(&log, mark, PM_LOG_FENCE), offsetof(struct fmt_super, clean), 8));
+	assert_true(pm_log_written_back(&log, mark, pm_log_next(&log, mark, PM_LOG_FENCE),
+	                                offsetof(struct fmt_super, clean), 8));
 	assert_int_equal(log.event[log.n - 1].kind, PM_LOG_FENCE);
 	pm_log_detach(&log);
 	map_close(&map);
 }
 
-/* ---- R5 -------------------------------------------------------------------------------------------------------------------- */
+/* ---- R5 -------------------------------------------------------------------------------------- */
 
-/* Caught: txn.c, lock_writer: "if (!poison)" made "if (true)" - a store whose fence failed goes on being written. */
+/* Caught: txn.c, lock_writer: "if (!poison)" made "if (true)" - a store whose fence failed goes on
+ * being written. */
 static void r5_failed_fence_panics_the_store(void **state)
 {
 	struct daxkv_store *store = traced_store(4096), *next;
@@ -349,9 +388,10 @@ static void r5_failed_fence_panics_the_store(void **state)
 	txn = begin_reading(store);
 	assert_true(has_n(txn, MAIN, 1, 20, 1));
 	daxkv_txn_abort(txn);
-	store_check(store);                                                      /* what recovery will find: that is no damage */
-	assert_int_equal(pm_log_count(&trace, PM_LOG_STORES | PM_LOG_FENCE), 0); /* nothing touches the file any more */
-	store_image(store, "in panic");                                          /* closing stores nothing either: see the image after it */
+	store_check(store); /* what recovery will find: that is no damage */
+	assert_int_equal(pm_log_count(&trace, PM_LOG_STORES | PM_LOG_FENCE),
+	                 0);            /* nothing touches the file any more */
+	store_image(store, "in panic"); /* closing stores nothing either: see the image after it */
 	pm_log_detach(&trace);
 	OK(daxkv_close(store));
 	next = store_again("r");
@@ -359,8 +399,9 @@ static void r5_failed_fence_panics_the_store(void **state)
 	store_done(next);
 }
 
-/* After a failed sync the page cache may think bytes clean that the disk does not have: recovery stores all of them again, equal or not.
- * Caught: recover.c, redirty: its pm_write removed; recover_run: its pm_store8 loop made to skip words that are equal. */
+/* After a failed sync the page cache may think bytes clean that the disk does not have: recovery
+ * stores all of them again, equal or not. Caught: recover.c, redirty: its pm_write removed;
+ * recover_run: its pm_store8 loop made to skip words that are equal. */
 static void r5_recovery_stores_again_what_is_there_already(void **state)
 {
 	struct daxkv_store *store = store_new("r", 4096);
@@ -380,22 +421,29 @@ static void r5_recovery_stores_again_what_is_there_already(void **state)
 	OK(recover(&ring, &result));
 	assert_int_equal(result.txn, top.txn);
 	for (uint32_t i = 0; i < top.bytes; i += 8)
-		assert_true(pm_log_touch(&log, 0, log.n, PM_LOG_WRITE, (uint64_t)((const uint8_t *)ring_at(&ring, top.txn) - map.base) + i, 8) != PM_LOG_NONE);
+		assert_true(pm_log_touch(
+		                &log, 0, log.n, PM_LOG_WRITE,
+		                (uint64_t)((const uint8_t *)ring_at(&ring, top.txn) - map.base) + i,
+		                8) != PM_LOG_NONE);
 	for (unsigned int r = 0; r < top.nranges; r++)
 		for (uint32_t i = 0; i < (top.ranges[r] & 0xffff) * 4; i += 4)
-			assert_true(pm_log_touch(&log, 0, log.n, PM_LOG_WRITE, (top.ranges[r] >> 16) + i, 4) != PM_LOG_NONE);
+			assert_true(pm_log_touch(&log, 0, log.n, PM_LOG_WRITE,
+			                         (top.ranges[r] >> 16) + i, 4) != PM_LOG_NONE);
 	for (unsigned int i = 0; i < top.nwords; i++)
-		assert_true(pm_log_touch(&log, 0, log.n, PM_LOG_WORD, top.words[2 * i], 8) != PM_LOG_NONE);
+		assert_true(pm_log_touch(&log, 0, log.n, PM_LOG_WORD, top.words[2 * i], 8) !=
+		            PM_LOG_NONE);
 	for (unsigned int i = 0; i < before.nwords; i++)
-		assert_true(pm_log_touch(&log, 0, log.n, PM_LOG_WORD, before.words[2 * i], 8) != PM_LOG_NONE);
+		assert_true(pm_log_touch(&log, 0, log.n, PM_LOG_WORD, before.words[2 * i], 8) !=
+		            PM_LOG_NONE);
 	pm_log_detach(&log);
 	map_close(&map);
 }
 
-/* ---- R6 -------------------------------------------------------------------------------------------------------------------- */
+/* ---- R6 -------------------------------------------------------------------------------------- */
 
-/* Caught: leaf.c, leaf_append, before shadow_add: "if (c->kind == FMT_SLOT_REMOVE && wp->npending > wp->napplied) wp->npending--;" added - a
- * removal takes the newest pending slot back instead of adding a tombstone. */
+/* Caught: leaf.c, leaf_append, before shadow_add: "if (c->kind == FMT_SLOT_REMOVE && wp->npending >
+ * wp->napplied) wp->npending--;" added - a removal takes the newest pending slot back instead of
+ * adding a tombstone. */
 static void r6_slots_are_only_ever_appended(void **state)
 {
 	struct daxkv_store *store = store_new("r", 4096);
@@ -419,19 +467,22 @@ static void r6_slots_are_only_ever_appended(void **state)
 		const struct wpage *wp = wset_find(&store->wset, leaf);
 		assert_non_null(wp);
 		assert_int_equal(wp->npending, old.npending ? old.npending + 1u : 2u);
-		assert_memory_equal(wp->val, old.npending ? old.val : wp->val, old.npending * sizeof *old.val);
+		assert_memory_equal(wp->val, old.npending ? old.val : wp->val,
+		                    old.npending * sizeof *old.val);
 	}
 	assert_false(wset_find(&store->wset, leaf)->dead);
 	OK(daxkv_txn_commit(txn));
-	assert_true(has(reader, MAIN, "m", "0") && has(reader, MAIN, "n", "0") && has(reader, MAIN, "k", NULL));
+	assert_true(has(reader, MAIN, "m", "0") && has(reader, MAIN, "n", "0") &&
+	            has(reader, MAIN, "k", NULL));
 	daxkv_txn_abort(reader);
 	store_done(store); /* the checker applies the ranks and compares */
 }
 
-/* ---- R7 -------------------------------------------------------------------------------------------------------------------- */
+/* ---- R7 -------------------------------------------------------------------------------------- */
 
-/* A leaf that gets slots, and then is replaced in the same transaction: its slots stay as the last commit left them, for older snapshots.
- * Caught: commit.c, commit_pages: "if (wp->dead) continue;" removed; wset.c, wset_retire: "wp->dead = true;" removed. */
+/* A leaf that gets slots, and then is replaced in the same transaction: its slots stay as the last
+ * commit left them, for older snapshots. Caught: commit.c, commit_pages: "if (wp->dead) continue;"
+ * removed; wset.c, wset_retire: "wp->dead = true;" removed. */
 static void r7_words_of_a_replaced_page_leave_the_set(void **state)
 {
 	struct daxkv_store *store = traced_store(512);
@@ -451,14 +502,20 @@ static void r7_words_of_a_replaced_page_leave_the_set(void **state)
 			if (!wp->dead)
 				continue;
 			retired++;
-			assert_true(pm_log_touch(&trace, pm_log_next(&trace, at, PM_LOG_FENCE), trace.n, PM_LOG_WORD, wp->off, 512) == PM_LOG_NONE);
+			assert_true(pm_log_touch(&trace, pm_log_next(&trace, at, PM_LOG_FENCE),
+			                         trace.n, PM_LOG_WORD, wp->off,
+			                         512) == PM_LOG_NONE);
 			for (size_t w = 0; w < store->words.n; w++)
-				assert_true(store->words.w[w].off < wp->off || store->words.w[w].off >= wp->off + 512);
+				assert_true(store->words.w[w].off < wp->off ||
+				            store->words.w[w].off >= wp->off + 512);
 		}
 		for (size_t w = 0; w < store->words.n; w++) { /* nor in pages freed earlier */
 			for (size_t i = 0; i < store->space.limbo.n; i++) {
-				const struct limbo_item *it = &store->space.limbo.item[(store->space.limbo.head + i) & (store->space.limbo.room - 1)];
-				assert_true(store->words.w[w].off < it->off || store->words.w[w].off >= it->off + it->pages * 512);
+				const struct limbo_item *it =
+				    &store->space.limbo.item[(store->space.limbo.head + i) &
+				                             (store->space.limbo.room - 1)];
+				assert_true(store->words.w[w].off < it->off ||
+				            store->words.w[w].off >= it->off + it->pages * 512);
 			}
 		}
 		for (uint64_t n = 0; n < 100; n++)
@@ -470,7 +527,7 @@ static void r7_words_of_a_replaced_page_leave_the_set(void **state)
 	traced_done(store);
 }
 
-/* ---- R8 -------------------------------------------------------------------------------------------------------------------- */
+/* ---- R8 -------------------------------------------------------------------------------------- */
 
 /* Caught: wset.h, wset_editable: "wp->owner == w->level" made "wp->owner != 0". */
 static void r8_private_page_is_edited_by_its_own_level_only(void **state)
@@ -520,7 +577,7 @@ static void r8_private_page_is_edited_by_its_own_level_only(void **state)
 	traced_done(store);
 }
 
-/* ---- R9, and the order of a commit ------------------------------------------------------------------------------------------ */
+/* ---- R9, and the order of a commit ----------------------------------------------------------- */
 
 /* Caught: txn.c, begin_write: "commit_flush_words(kv);" removed. */
 static void r9_words_are_flushed_before_the_next_fence(void **state)
@@ -534,12 +591,14 @@ static void r9_words_are_flushed_before_the_next_fence(void **state)
 	for (uint64_t t = 1; t < 300; t++) {
 		size_t at = trace.n;
 		if (t % 10 == 0)
-			put_some(store, 0, 40, 20, t); /* many words: some share a line, some are many lines apart */
+			put_some(store, 0, 40, 20,
+			         t); /* many words: some share a line, some are many lines apart */
 		else
 			put_some(store, random_next(&x) % 300, random_next(&x) % 300 + 300, 20, t);
 		commit_fill(store, at, &c);
 		for (size_t i = 0; i < last.nwords; i++)
-			assert_true(pm_log_written_back(&trace, last.end, c.first_fence, last.word[i].off, 8));
+			assert_true(pm_log_written_back(&trace, last.end, c.first_fence,
+			                                last.word[i].off, 8));
 		last = c;
 		last.end = 0; /* events are counted anew from here */
 		pm_log_clear(&trace);
@@ -547,8 +606,8 @@ static void r9_words_are_flushed_before_the_next_fence(void **state)
 	traced_done(store);
 }
 
-/* Caught: commit.c, record_small: its "return fence(kv, ...)" made "return 0;"; record_small: the words stored before ring_write as
- * well. */
+/* Caught: commit.c, record_small: its "return fence(kv, ...)" made "return 0;"; record_small: the
+ * words stored before ring_write as well. */
 static void commit_stores_words_after_its_one_fence(void **state)
 {
 	struct daxkv_store *store = traced_store(512);
@@ -563,15 +622,18 @@ static void commit_stores_words_after_its_one_fence(void **state)
 		commit_fill(store, at, &c);
 		assert_true(c.rec.nranges && c.rec.nwords);
 		assert_int_equal(c.first_fence, c.fence);
-		/* Before the fence no word that a commit refers to is stored: what is stored to lies in private pages. */
+		/* Before the fence no word that a commit refers to is stored: what is stored to
+		 * lies in private pages. */
 		for (size_t i = c.begin; i < c.fence; i++) {
 			if (trace.event[i].kind != PM_LOG_WORD)
 				continue;
-			const struct wpage *wp = wset_find(&store->wset, trace.event[i].off / 512 * 512);
+			const struct wpage *wp =
+			    wset_find(&store->wset, trace.event[i].off / 512 * 512);
 			assert_true(wp && wp->owner);
 		}
 		for (size_t i = 0; i < c.nwords; i++)
-			assert_true(pm_log_touch(&trace, c.fence, c.end, PM_LOG_WORD, c.word[i].off, 8) != PM_LOG_NONE);
+			assert_true(pm_log_touch(&trace, c.fence, c.end, PM_LOG_WORD, c.word[i].off,
+			                         8) != PM_LOG_NONE);
 		pm_log_clear(&trace);
 	}
 	traced_done(store);

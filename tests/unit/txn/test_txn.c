@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Transactions: who may begin one and when, nesting, snapshots, and readers that verify theirs while a writer commits. */
+/* Transactions: who may begin one and when, nesting, snapshots, and readers that verify theirs
+ * while a writer commits. */
 #include "small_store.h"
 
 #define MAIN DAXKV_MAIN
@@ -16,7 +17,8 @@ static void begin_what_makes_no_sense(void **state)
 	assert_int_equal(daxkv_txn_begin(store, writer, DAXKV_TXN_READ_ONLY, &txn), EINVAL);
 	reader = begin_reading(store);
 	assert_int_equal(daxkv_txn_begin(store, reader, 0, &txn), EACCES);
-	assert_int_equal(daxkv_txn_begin(store, NULL, 0, &txn), DAXKV_BUSY); /* this thread's own is running */
+	assert_int_equal(daxkv_txn_begin(store, NULL, 0, &txn),
+	                 DAXKV_BUSY); /* this thread's own is running */
 	assert_int_equal(daxkv_txn_begin(store, NULL, DAXKV_TXN_TRY, &txn), DAXKV_BUSY);
 	assert_int_equal(daxkv_sync(store), DAXKV_BUSY);
 	assert_null(txn);
@@ -84,13 +86,16 @@ static void readers_up_to_the_maximum(void **state)
 	struct daxkv_store *store;
 	(void)state;
 	unlink(scratch_path("t"));
-	store = store_open("t", (struct daxkv_options){.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .max_readers = 5});
+	store =
+	    store_open("t", (struct daxkv_options){
+	                        .flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .max_readers = 5});
 	assert_int_equal(info(store).max_readers, 5);
 	for (int round = 0; round < 3; round++) {
 		for (int i = 0; i < 5; i++)
 			r[i] = begin_reading(store);
 		assert_int_equal(info(store).readers, 5);
-		assert_int_equal(daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &more), DAXKV_READERS_FULL);
+		assert_int_equal(daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &more),
+		                 DAXKV_READERS_FULL);
 		put_one(store, "a", "1"); /* writing needs no slot */
 		for (int i = 0; i < 5; i++)
 			round == 1 ? (void)daxkv_txn_commit(r[i]) : daxkv_txn_abort(r[i]);
@@ -124,13 +129,16 @@ static void failed_transaction_can_only_be_aborted(void **state)
 	struct daxkv_val k = text("a"), v = {3 << 20, NULL};
 	(void)state;
 	unlink(scratch_path("t"));
-	store = store_open("t", (struct daxkv_options){.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .max_size = 2 << 20});
+	store = store_open("t", (struct daxkv_options){.flags = DAXKV_CREATE,
+	                                               .pmem = DAXKV_PMEM_FORCE,
+	                                               .max_size = 2 << 20});
 	put_one(store, "a", "1");
 	txn = begin(store);
 	OK(put(txn, MAIN, "b", "2", 0));
 	child = begin_in(txn);
 	OK(put(child, MAIN, "a", "3", 0));
-	assert_int_equal(daxkv_put(child, MAIN, &k, &v, DAXKV_RESERVE), DAXKV_VALUE_SIZE); /* an answer that changes nothing */
+	assert_int_equal(daxkv_put(child, MAIN, &k, &v, DAXKV_RESERVE),
+	                 DAXKV_VALUE_SIZE); /* an answer that changes nothing */
 	assert_true(has(child, MAIN, "a", "3"));
 	v.size = (2 << 20) - 4096;
 	assert_int_equal(daxkv_put(child, MAIN, &k, &v, DAXKV_RESERVE), DAXKV_FULL);
@@ -145,7 +153,7 @@ static void failed_transaction_can_only_be_aborted(void **state)
 	store_done(store);
 }
 
-/* ---- nesting --------------------------------------------------------------------------------------------------------------- */
+/* ---- nesting --------------------------------------------------------------------------------- */
 
 static void parent_rests_while_its_child_runs(void **state)
 {
@@ -209,8 +217,9 @@ static void nested_up_to_the_limit(void **state)
 	store_done(store);
 }
 
-/* Random changes at random depth, each level with a model of its own: what a level sees, and what is left, is the model's. Every page is
- * touched by several levels, so that a page of the wrong owner changed in place shows. */
+/* Random changes at random depth, each level with a model of its own: what a level sees, and what
+ * is left, is the model's. Every page is touched by several levels, so that a page of the wrong
+ * owner changed in place shows. */
 #define KEYS 300u
 
 struct level {
@@ -221,7 +230,8 @@ struct level {
 static void level_matches(const struct level *l)
 {
 	for (uint32_t k = 0; k < KEYS; k++)
-		assert_true(l->version[k] ? has_n(l->txn, MAIN, k, 20, l->version[k]) : lacks_n(l->txn, MAIN, k));
+		assert_true(l->version[k] ? has_n(l->txn, MAIN, k, 20, l->version[k])
+		                          : lacks_n(l->txn, MAIN, k));
 }
 
 static void nested_random_changes(void **state)
@@ -242,7 +252,8 @@ static void nested_random_changes(void **state)
 			for (uint64_t i = random_next(&x) % 40; i; i--) {
 				uint32_t k = (uint32_t)(random_next(&x) % KEYS);
 				if (random_next(&x) % 3 == 0) {
-					assert_int_equal(del_n(l->txn, MAIN, k), l->version[k] ? 0 : DAXKV_NOT_FOUND);
+					assert_int_equal(del_n(l->txn, MAIN, k),
+					                 l->version[k] ? 0 : DAXKV_NOT_FOUND);
 					l->version[k] = 0;
 				} else {
 					version = (uint8_t)(version % 255 + 1);
@@ -300,11 +311,11 @@ static void abort_gives_the_space_back(void **state)
 	store_done(store);
 }
 
-/* ---- threads --------------------------------------------------------------------------------------------------------------- */
+/* ---- threads --------------------------------------------------------------------------------- */
 
-#define READERS 3
+#define READERS  3
 #define ACCOUNTS 400u
-#define COMMITS 600
+#define COMMITS  600
 
 struct bank { /* every commit moves amounts between accounts: each snapshot's sum is the same */
 	struct daxkv_store *store;
@@ -341,7 +352,8 @@ static void *bank_read(void *arg)
 		struct daxkv_val k, v;
 		int64_t sum = 0, sum2 = 0, amount;
 		uint64_t n = 0;
-		if (daxkv_txn_begin(b->store, NULL, DAXKV_TXN_READ_ONLY, &txn) || daxkv_cursor_open(txn, MAIN, &c))
+		if (daxkv_txn_begin(b->store, NULL, DAXKV_TXN_READ_ONLY, &txn) ||
+		    daxkv_cursor_open(txn, MAIN, &c))
 			abort();
 		while (daxkv_cursor_get(c, &k, &v, DAXKV_NEXT) == 0) {
 			memcpy(&amount, v.data, sizeof amount);

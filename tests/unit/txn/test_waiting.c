@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Waiting for the writer's lock: as long as asked, behind another thread or handle, and never because of a store that only looks the same. */
+/* Waiting for the writer's lock: as long as asked, behind another thread or handle, and never
+ * because of a store that only looks the same. */
 #include "shm/lock.h"
 #include "small_store.h"
 
@@ -89,7 +90,8 @@ static void waiting_for_a_while(void **state)
 	store_done(b);
 }
 
-/* A copy of a store has its id, and is another store: to wait for its writer while writing to the first is no deadlock. */
+/* A copy of a store has its id, and is another store: to wait for its writer while writing to the
+ * first is no deadlock. */
 static void a_copy_is_another_store(void **state)
 {
 	struct daxkv_store *a = store_new("e", 4096), *b;
