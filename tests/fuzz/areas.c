@@ -39,7 +39,7 @@ static void paint(struct areas *a, uint64_t off, uint64_t n, enum area area)
 
 /* ---- ring and space -------------------------------------------------------------------------- */
 
-/* record_paint - a slot: what of it the record has, and the rest. */
+/* record_paint - a place of the ring: what of it the record has, and the rest. */
 static void record_paint(struct areas *a, uint64_t off, uint64_t newest)
 {
 	uint64_t txn = take(a, off, 8), ranges = take(a, off + 20, 1), words = take(a, off + 21, 1),
@@ -154,7 +154,7 @@ static void leaf_paint(struct areas *a, uint64_t page)
 	uint64_t order[FMT_PAGE_MAX / 8]; /* of live entries */
 
 	header_paint(a, page, AREA_LEAF_REST);
-	paint(a, page + FMT_LEAF_SLOTS, FMT_TAIL_SLOTS * 8, AREA_RING_INDEX);
+	paint(a, page + FMT_LEAF_SLOTS, FMT_TAIL_SLOTS * 8, AREA_SLOT);
 	paint(a, page + FMT_LEAF_BASE, end - FMT_LEAF_BASE, AREA_BASE);
 	for (uint64_t i = 0; i < n; i++)
 		order[i] = heads & FMT_UNIFORM ? 0 : page + take(a, page + offs + 2 * i, 2);
@@ -248,7 +248,7 @@ const char *area_name(enum area area)
 	    [AREA_NEWEST] = "the newest record",
 	    [AREA_SPACE] = "bitmap and directory pages",
 	    [AREA_PAGE] = "page headers",
-	    [AREA_RING_INDEX] = "slots of leaves",
+	    [AREA_SLOT] = "slots of leaves",
 	    [AREA_BASE] = "bases of leaves, inner pages",
 	    [AREA_TAIL] = "appended entries",
 	    [AREA_DESC] = "descriptors",
@@ -264,7 +264,7 @@ const char *area_name(enum area area)
 	    [AREA_BLOB_REST] = "behind large values",
 	    [AREA_SPILL_REST] = "unused parts of spill pages",
 	    [AREA_RECORD_REST] = "ring: behind a record's end",
-	    [AREA_RECORD_NONE] = "ring: slots without a record",
+	    [AREA_RECORD_NONE] = "ring: places without a record",
 	    [AREA_FOLLOWER] = "ring: the slot that comes next",
 	    [AREA_FREE] = "free pages",
 	};

@@ -17,7 +17,7 @@ enum area {
 	AREA_NEWEST,
 	AREA_SPACE, /* directory and bitmap pages */
 	AREA_PAGE,  /* header, but for prev */
-	AREA_RING_INDEX,
+	AREA_SLOT,
 	AREA_BASE, /* heads, offsets and entries; of inner pages the children, too */
 	AREA_TAIL,
 	AREA_DESC,

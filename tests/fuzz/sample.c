@@ -254,8 +254,8 @@ static void rename_and_drop(struct daxkv_store *store)
 	must(daxkv_txn_commit(txn), "commit");
 }
 
-/* last_commit - the transaction that a cut comes behind: a few words, or as many as do not fit an
- * entry. */
+/* last_commit - the transaction that a cut comes behind: a few words, or as many as do not fit a
+ * record. */
 static void last_commit(struct daxkv_store *store, uint32_t page_size, bool spilled)
 {
 	struct daxkv_txn *txn;
@@ -281,7 +281,7 @@ static uint64_t word_at(const uint8_t *image, uint64_t off)
 	return word;
 }
 
-/* record_newest - the offset of the slot with the newest record. */
+/* record_newest - where the newest record lies. */
 static uint64_t record_newest(const uint8_t *image)
 {
 	uint64_t ring = word_at(image, offsetof(struct fmt_super, ring_off)), best = ring;

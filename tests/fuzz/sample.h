@@ -8,9 +8,9 @@
  * the same store, but for its id, its time of creation, and what follows from them.
  *
  *   SAMPLE_CLOSED   as a clean close leaves it
- *   SAMPLE_KILLED   as a killed process leaves it: the newest entries' words are in place
+ *   SAMPLE_KILLED   as a killed process leaves it: the newest records' words are in place
  *   SAMPLE_CUT      as a power cut leaves it behind the fence of the last commit: none of that
- *                   entry's words is in place
+ *                   record's words is in place
  *   SAMPLE_SPILLED  the same, and the words are so many that they lie in spill pages
  */
 #ifndef DAXKV_TEST_SAMPLE_H

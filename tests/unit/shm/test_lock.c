@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Who uses a store: one at a time through the open lock, who is alone, who is silent, whose slots
- * are whose, and what a lock file may be. */
+/* Who uses a store: one at a time through the open lock, who is alone, who is passive, whose reader
+ * entries are whose, and what a lock file may be. */
 #include "shm/lock.h"
 
 #include "daxkv.h"

@@ -235,7 +235,7 @@ static void nested(void **state)
 	store_done(store);
 }
 
-/* More databases than there are runs: the one used least recently gives its batch up. */
+/* More databases than there are batches: the one used least recently gives its batch up. */
 static void in_many_databases(void **state)
 {
 	struct daxkv_store *store = store_new("rise", 4096);

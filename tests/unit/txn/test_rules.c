@@ -391,7 +391,7 @@ static void r5_failed_fence_panics_the_store(void **state)
 	store_check(store); /* what recovery will find: that is no damage */
 	assert_int_equal(pm_log_count(&trace, PM_LOG_STORES | PM_LOG_FENCE),
 	                 0);            /* nothing touches the file any more */
-	store_image(store, "in panic"); /* closing stores nothing either: see the image after it */
+	store_image(store, "panicked"); /* closing stores nothing either: see the image after it */
 	pm_log_detach(&trace);
 	OK(daxkv_close(store));
 	next = store_again("r");
