@@ -89,12 +89,41 @@ t "big-endian" sh -c 'printf "#!/bin/sh\nexec cc -D__BYTE_ORDER__=__ORDER_BIG_EN
 	grep -q "little-endian machine" err' sh "$top"
 cat >bin/ccbare <<'END'
 #!/bin/sh
-case "$*" in *-fsyntax-only*) exec "${REAL_CC:-cc}" "$@" ;; esac
+# ccbare - finds no library but the C library, and that only unless NO_LIBC is set
+case "$*" in
+*-fsyntax-only* | -print-* | -dump*) exec "${REAL_CC:-cc}" "$@" ;;
+*-lc) [ -n "${NO_LIBC:-}" ] || exit 0 ;;
+esac
 exit 1
 END
 chmod +x bin/ccbare
 t "missing packages are named" sh -c 'CC=$PWD/bin/ccbare "$1/scripts/install-deps" --check 2>err; test $? -eq 1 &&
 	grep -q "apt-get install libpmem-dev liblmdb-dev libcmocka-dev" err' sh "$top"
+t "the C library's headers, too" sh -c '
+	NO_LIBC=1 CC=$PWD/bin/ccbare "$1/scripts/install-deps" --check --build 2>err; test $? -eq 1 &&
+	grep -q "apt-get install libc6-dev libpmem-dev\$" err' sh "$top"
+# A cross compiler brings its own objcopy: the machine need not have one.
+cat >bin/cccross <<'END'
+#!/bin/sh
+case $1 in
+-print-prog-name=objcopy) echo "${0%/*}/objcopy-cross" ;;
+-dumpmachine) echo pdp11-unknown-linux-gnu ;;
+*) exec "${0%/*}/ccbare" "$@" ;;
+esac
+END
+chmod +x bin/cccross
+mkdir tools
+for tool in sh make mktemp rm dirname basename sed sort uname; do
+	ln -s "$(command -v "$tool")" "tools/$tool"
+done
+cross() { # PACKAGES - what is missing
+	! PATH=$PWD/tools CC=$PWD/bin/cccross "$top/scripts/install-deps" --check --build 2>err &&
+		grep -q "for pdp11-unknown-linux-gnu, .*: $1\$" err
+}
+t "a cross compiler without objcopy" cross "build-essential libpmem-dev"
+: >bin/objcopy-cross
+chmod +x bin/objcopy-cross
+t "and with one" cross libpmem-dev
 t "and only what a build needs" sh -c 'CC=$PWD/bin/ccbare "$1/scripts/install-deps" --check --build 2>err; test $? -eq 1 &&
 	grep -q "apt-get install libpmem-dev\$" err' sh "$top"
 
