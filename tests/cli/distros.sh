@@ -27,7 +27,9 @@ mount -t tmpfs tmpfs "$TMPDIR/root"
 for tar; do
 	case $tar in *.tar) break ;; esac
 done
-mkdir -p "$TMPDIR/root/proc" "$TMPDIR/root/dev/shm" "$TMPDIR/root/etc" "$TMPDIR/root/home/plain"
+for directory in proc sys dev/pts dev/shm etc home/plain; do
+	mkdir -p "$TMPDIR/root/$directory"
+done
 tar -C "$TMPDIR/root" -cf "$tar" .
 E2
 cat >bin/chroot <<'E2'

@@ -30,7 +30,8 @@ static bool mounts_own(void)
 	if (geteuid() == 0 && unshare(CLONE_NEWNS) == 0 &&
 	    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
 		return true;
-	fprintf(stderr, "skip: a mount namespace needs root (%s)\n", strerror(errno));
+	fprintf(stderr, "skip: a mount namespace needs root%s%s\n", geteuid() ? "" : ": ",
+	        geteuid() ? "" : strerror(errno));
 	return false;
 }
 
