@@ -469,6 +469,34 @@ int daxkv_del(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
 int daxkv_del_range(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *from,
                     const struct daxkv_val *to, uint64_t *deleted);
 
+/* daxkv_count - how many entries have keys from *from on that lie before *to (NULL: from the first,
+ * to the last), each pair for itself: *n. Reads the header of each leaf between the ends; without
+ * ends it is what daxkv_db_stat says. In the main database the names of databases are entries, too.
+ * daxkv_count_estimate - about how many: reads the pages on the ways to the two ends alone. Exact
+ * when both ends lie in one leaf; else leaves and pages between the ends are taken for average
+ * ones, so that it is near where the database is filled evenly. Errors: those of daxkv_get. */
+int daxkv_count(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *from,
+                const struct daxkv_val *to, uint64_t *n);
+int daxkv_count_estimate(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *from,
+                         const struct daxkv_val *to, uint64_t *n);
+
+/* daxkv_exchange - daxkv_put that tells what was there: *found is 1 when the key had a value, a
+ * copy of which is then in old->data, which has room for old->size bytes, and old->size is its
+ * size; else both are 0. With DUP_SORT the key's only value is replaced: INCOMPATIBLE when it has
+ * several. Errors: ERANGE when the old value has no room: nothing has changed, and old->size is
+ * what it needs; those of daxkv_put. */
+int daxkv_exchange(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
+                   struct daxkv_val *value, struct daxkv_val *old, int *found);
+
+/* daxkv_compare_exchange - store value under key, or with NULL remove what is there, if the key has
+ * exactly the bytes of *expected for its value; with expected NULL, if it has none. With DUP_SORT,
+ * if *expected is one of the key's values, and that one is replaced or removed; the others stay,
+ * and the new one may be among them already. Otherwise nothing changes. Errors: NOT_FOUND (the
+ * expected value is not there), EXIST (a value is there, and none was expected); those of
+ * daxkv_put. */
+int daxkv_compare_exchange(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
+                           const struct daxkv_val *expected, struct daxkv_val *value);
+
 /* ---- cursors --------------------------------------------------------------------------------- */
 
 enum daxkv_cursor_op {

@@ -219,6 +219,14 @@ int tree_cut(struct tree *tree, const struct probe *from, const struct probe *to
 int tree_range_db(const struct tree *tree, const struct probe *from, const struct probe *to,
                   bool *some);
 
+/* tree_count - how many entries there are from the first probe on, up to the second (NULL: from the
+ * first entry, to the last). tree_count_estimate - about how many, by the ways to the two alone;
+ * the tree has so many entries and leaves in all. CORRUPT. */
+int tree_count(const struct tree *tree, const struct probe *from, const struct probe *to,
+               uint64_t *n);
+int tree_count_estimate(const struct tree *tree, const struct probe *from, const struct probe *to,
+                        uint64_t entries, uint64_t leaves, uint64_t *n);
+
 /* tree_verify - compare the checksums of the path's pages, which know their places, and see to it
  * that the leaf's entries lie where the pages above say. seen (or NULL): the inner page of each
  * level that was compared last, which is not compared again. tree_way_verify - the pages between

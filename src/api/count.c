@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* count.c - how many entries a range has. See daxkv.h and tree_count.c */
+#include "base/err.h"
+#include "txn/dbi.h"
+#include "txn/entry.h"
+#include "txn/store.h"
+#include "txn/txn_check.h"
+
+#include <errno.h>
+
+struct ends { /* of a range; NULL: open */
+	struct probe from_probe, to_probe, *from, *to;
+};
+
+static int end_set(const struct daxkv_store *store, const struct order *o,
+                   const struct daxkv_val *key, struct probe *probe, struct probe **end)
+{
+	int rc = key ? entry_key_check(store, o, key) : 0;
+
+	*end = NULL;
+	if (rc || !key)
+		return rc;
+	*probe = entry_probe(key, NULL, o->dups ? PROBE_BEFORE : PROBE_AT);
+	*end = probe;
+	return 0;
+}
+
+/* ends_set - *empty: the first does not lie before the second. */
+static int ends_set(struct daxkv_txn *txn, const struct dbstate *s, const struct daxkv_val *from,
+                    const struct daxkv_val *to, struct ends *ends, bool *empty)
+{
+	int rc = end_set(txn->store, &s->order, from, &ends->from_probe, &ends->from);
+
+	if (!rc)
+		rc = end_set(txn->store, &s->order, to, &ends->to_probe, &ends->to);
+	*empty = !rc && ends->from && ends->to &&
+	         order_key_cmp(&s->order, ends->from->key, ends->from->klen, ends->to->key,
+	                       ends->to->klen) >= 0;
+	return rc;
+}
+
+static int count(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *from,
+                 const struct daxkv_val *to, bool exact, uint64_t *n)
+{
+	struct daxkv_db_stat stat = {0};
+	struct dbstate *s;
+	struct ends ends;
+	bool empty = false;
+	uint64_t found = 0;
+	int rc = txn_check(txn, false);
+
+	if (!rc && !n)
+		rc = err_set(EINVAL, "no place for the count");
+	if (!rc && ((!from && !to) || !exact))
+		rc = daxkv_db_stat(txn, db, &stat);
+	if (rc)
+		return rc;
+	if (!from && !to) {
+		*n = stat.entries;
+		return 0;
+	}
+	rc = dbi_state(txn, db, &s);
+	if (!rc)
+		rc = ends_set(txn, s, from, to, &ends, &empty);
+	if (!rc && !empty)
+		rc = exact ? tree_count(&s->tree, ends.from, ends.to, &found)
+		           : tree_count_estimate(&s->tree, ends.from, ends.to, stat.entries,
+		                                 stat.leaf_pages, &found);
+	rc = txn_done(txn, rc);
+	if (!rc)
+		*n = found;
+	return rc;
+}
+
+int daxkv_count(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *from,
+                const struct daxkv_val *to, uint64_t *n)
+{
+	return count(txn, db, from, to, true, n);
+}
+
+int daxkv_count_estimate(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *from,
+                         const struct daxkv_val *to, uint64_t *n)
+{
+	return count(txn, db, from, to, false, n);
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * exchange.c - changes that depend on the value that is there. See daxkv.h
+ *
+ * Each is a get and a put or a removal in one transaction, which no other change comes between.
+ * With duplicates a value is replaced by adding the new pair before the old one goes: what can be
+ * refused is refused before anything has changed.
+ */
+#include "base/err.h"
+#include "txn/dbi.h"
+#include "txn/entry.h"
+#include "txn/store.h"
+#include "txn/txn_check.h"
+
+#include <errno.h>
+
+struct pair { /* copies: a put may move the page that the caller's bytes lie in */
+	struct daxkv_val key, value;
+	uint8_t key_bytes[FMT_PAGE_MAX / 4], value_bytes[FMT_PAGE_MAX / 4];
+};
+
+static void pair_copy(struct pair *p, const struct daxkv_val *key, const struct daxkv_val *value)
+{
+	assert(key->size <= sizeof p->key_bytes && value->size <= sizeof p->value_bytes);
+	memcpy(p->key_bytes, key->data, key->size);
+	if (value->size)
+		memcpy(p->value_bytes, value->data, value->size);
+	p->key = (struct daxkv_val){key->size, p->key_bytes};
+	p->value = (struct daxkv_val){value->size, p->value_bytes};
+}
+
+/* pair_replace - the pair of key and old, which is there, gives way to that of key and value. */
+static int pair_replace(struct daxkv_txn *txn, daxkv_db db, const struct order *o,
+                        const struct daxkv_val *key, const struct daxkv_val *old,
+                        struct daxkv_val *value)
+{
+	struct pair copy;
+	int rc = entry_put_check(txn->store, o, key, value, 0);
+
+	if (rc)
+		return rc;
+	if (order_dup_cmp(o, old->data, (uint32_t)old->size, value->data, (uint32_t)value->size) ==
+	    0)
+		return daxkv_put(txn, db, key, value, 0);
+	pair_copy(&copy, key, old);
+	rc = daxkv_put(txn, db, key, value, 0);
+	return rc ? rc : daxkv_del(txn, db, &copy.key, &copy.value);
+}
+
+/* only_value - INCOMPATIBLE when the key, which is there, has more values than one. */
+static int only_value(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key)
+{
+	struct daxkv_val at = *key, value;
+	struct daxkv_cursor *cursor;
+	int rc = daxkv_cursor_open(txn, db, &cursor);
+
+	if (rc)
+		return rc;
+	rc = daxkv_cursor_get(cursor, &at, &value, DAXKV_SEEK);
+	if (!rc)
+		rc = daxkv_cursor_get(cursor, &at, &value, DAXKV_NEXT_DUP);
+	daxkv_cursor_close(cursor);
+	if (rc == DAXKV_NOT_FOUND)
+		return 0;
+	return rc ? rc
+	          : err_set(DAXKV_INCOMPATIBLE,
+	                    "the key has several values: which one is to be replaced is not said");
+}
+
+int daxkv_exchange(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
+                   struct daxkv_val *value, struct daxkv_val *old, int *found)
+{
+	struct daxkv_val there;
+	struct dbstate *s;
+	int rc = txn_check(txn, true);
+
+	if (!rc && (!old || !found || (!old->data && old->size)))
+		rc = err_set(EINVAL, "no place for the old value");
+	if (!rc)
+		rc = dbi_state(txn, db, &s);
+	if (rc)
+		return rc;
+	rc = daxkv_get(txn, db, key, &there);
+	if (rc == DAXKV_NOT_FOUND) {
+		rc = daxkv_put(txn, db, key, value, 0);
+		if (!rc) {
+			*found = 0;
+			old->size = 0;
+		}
+		return rc;
+	}
+	if (!rc && s->order.dups)
+		rc = only_value(txn, db, key);
+	if (!rc && there.size > old->size) {
+		rc = err_set(ERANGE, "the old value has %zu bytes; there is room for %zu",
+		             there.size, old->size);
+		old->size = there.size;
+	}
+	if (rc)
+		return rc;
+	if (there.size)
+		memcpy(old->data, there.data, there.size);
+	rc = s->order.dups ? pair_replace(txn, db, &s->order, key, &there, value)
+	                   : daxkv_put(txn, db, key, value, 0);
+	if (rc)
+		return rc;
+	old->size = there.size;
+	*found = 1;
+	return 0;
+}
+
+static bool same_bytes(const struct daxkv_val *a, const struct daxkv_val *b)
+{
+	return a->size == b->size && (a->size == 0 || memcmp(a->data, b->data, a->size) == 0);
+}
+
+/* pair_there - whether the key has the value. NOT_FOUND. */
+static int pair_there(struct daxkv_txn *txn, daxkv_db db, const struct dbstate *s,
+                      const struct daxkv_val *key, const struct daxkv_val *value)
+{
+	struct daxkv_val there;
+	struct probe probe;
+	struct path path;
+	int rc;
+
+	if (!s->order.dups) {
+		rc = daxkv_get(txn, db, key, &there);
+		return rc ? rc : same_bytes(&there, value) ? 0 : DAXKV_NOT_FOUND;
+	}
+	rc = entry_key_check(txn->store, &s->order, key);
+	if (rc)
+		return rc;
+	if (entry_dup_check(txn->store, &s->order, key, value))
+		return DAXKV_NOT_FOUND;
+	probe = entry_probe(key, value, PROBE_AT);
+	rc = tree_seek(&s->tree, &probe, &path);
+	return rc ? rc : path.height && path.eoff ? 0 : DAXKV_NOT_FOUND;
+}
+
+int daxkv_compare_exchange(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
+                           const struct daxkv_val *expected, struct daxkv_val *value)
+{
+	struct daxkv_val there;
+	struct dbstate *s;
+	int rc = txn_check(txn, true);
+
+	if (!rc && expected && !expected->data && expected->size)
+		rc =
+		    err_set(EINVAL, "an expected value of %zu bytes, but no bytes", expected->size);
+	if (!rc)
+		rc = dbi_state(txn, db, &s);
+	if (rc)
+		return rc;
+	rc = expected ? pair_there(txn, db, s, key, expected) : daxkv_get(txn, db, key, &there);
+	if (!expected)
+		rc = rc == 0 ? DAXKV_EXIST : rc == DAXKV_NOT_FOUND ? 0 : rc;
+	if (rc)
+		return err_answer(rc);
+	if (!value)
+		return expected ? daxkv_del(txn, db, key, expected) : 0;
+	return expected && s->order.dups ? pair_replace(txn, db, &s->order, key, expected, value)
+	                                 : daxkv_put(txn, db, key, value, 0);
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * tree_count.c - how many entries a range has.
+ *
+ * Exactly: every leaf between the two ends is looked at, but of those between only the header and
+ * the slots, which tell how many entries there are. About: by the two ways to the ends alone,
+ * counting kids of their pages for what an average page of that level has.
+ */
+#include "tree/tree.h"
+
+#include "base/err.h"
+
+#define AHEAD 8u /* leaves whose headers are prefetched */
+
+/* ---- exactly --------------------------------------------------------------------------------- */
+
+struct span {
+	const struct tree *tree;
+	const struct probe *from, *to; /* NULL: open */
+	uint64_t pages; /* that may still be met: more than the file has are damage */
+	uint64_t n;
+};
+
+static void expect_leaf(const struct view *v, const struct fmt_page *page, uint64_t at,
+                        uint32_t index)
+{
+	uint64_t ref = index <= page->n ? inner_kid(v, page, at, index) : 0;
+
+	if (ref && ref + v->psize <= view_size(v))
+		for (unsigned int i = 0; i < FMT_LEAF_BASE; i += FMT_LINE)
+			__builtin_prefetch(v->base + ref + i);
+}
+
+/* count_leaf - left, right: the range's begin, its end may lie in this leaf. */
+static int count_leaf(struct span *s, const struct fmt_page *page, uint64_t at, bool left,
+                      bool right)
+{
+	struct leaf leaf;
+	uint32_t first = 0, end, unused;
+	int rc = 0;
+
+	leaf_open(s->tree->view, page, at, &leaf);
+	end = leaf_count(&leaf);
+	if (left)
+		rc = leaf_place(&leaf, s->tree->order, s->from, &first, &unused);
+	if (!rc && right)
+		rc = leaf_place(&leaf, s->tree->order, s->to, &end, &unused);
+	if (!rc && first < end)
+		s->n += end - first;
+	return rc;
+}
+
+/* count_page - a page and all below it; recursion is as deep as the tree. */
+static int count_page(struct span *s, const struct fmt_page *page, uint64_t at, bool left,
+                      bool right)
+{
+	const struct view *v = s->tree->view;
+	unsigned int level = page->level;
+	uint32_t first = 0, last = page->n;
+	int rc = 0;
+
+	if (s->pages-- == 0)
+		return err_corrupt(at, "a tree has more pages than the file");
+	if (!level)
+		return count_leaf(s, page, at, left, right);
+	if (left)
+		rc = inner_find(v, page, at, s->tree->order, s->from, &first);
+	if (!rc && right)
+		rc = inner_find(v, page, at, s->tree->order, s->to, &last);
+	for (uint32_t i = first; i <= last && !rc; i++) {
+		const struct fmt_page *kid = NULL;
+		uint64_t off = 0;
+
+		if (level == 1 && i + AHEAD <= last)
+			expect_leaf(v, page, at, i + AHEAD);
+		rc = view_page(v, inner_kid(v, page, at, i), level - 1, &kid, &off);
+		if (!rc)
+			rc = count_page(s, kid, off, left && i == first, right && i == last);
+	}
+	return rc;
+}
+
+int tree_count(const struct tree *t, const struct probe *from, const struct probe *to, uint64_t *n)
+{
+	struct span s = {.tree = t, .from = from, .to = to};
+	const struct fmt_page *root;
+	uint64_t at = 0;
+	int rc = tree_root(t, &root, &at);
+
+	s.pages = view_size(t->view) / t->view->psize;
+	if (!rc && root)
+		rc = count_page(&s, root, at, from != NULL, to != NULL);
+	*n = s.n;
+	return rc;
+}
+
+/* ---- about ----------------------------------------------------------------------------------- */
+
+static int way_to(const struct tree *t, const struct probe *probe, bool last, struct path *path)
+{
+	int rc = probe ? tree_seek(t, probe, path) : tree_edge(t, last, path);
+
+	if (!rc && !probe && last && path->height)
+		path->rank = leaf_count(&path->leaf);
+	return rc;
+}
+
+/* nth_root - of a number from 1 on, by halving. */
+static double nth_root(double x, unsigned int n)
+{
+	double low = 1, high = x;
+
+	for (int i = 0; i < 64; i++) {
+		double middle = (low + high) / 2, power = middle;
+
+		for (unsigned int k = 1; k < n && power <= x; k++)
+			power *= middle;
+		if (power <= x)
+			low = middle;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* between - what lies between the two ways, which part at that level of inner pages. A leaf stands
+ * for its share of all entries, a kid of the root as well, and the pages between these two have as
+ * many kids as is even. */
+static double between(const struct path *a, const struct path *b, unsigned int level,
+                      uint64_t entries, uint64_t leaves)
+{
+	double roots = a->at[a->height - 1].page->n + 1.0;
+	double kid = leaves ? (double)entries / (double)leaves : 0;
+	double sum = (double)leaf_count(&a->leaf) - a->rank + b->rank;
+	double fan = a->height > 2 && (double)leaves > roots
+	                 ? nth_root((double)leaves / roots, a->height - 2)
+	                 : 1;
+
+	for (unsigned int i = 1; i < level; i++) {
+		sum += kid * ((double)a->at[i].page->n - a->at[i].index + b->at[i].index);
+		kid *= fan;
+	}
+	return sum + kid * ((double)b->at[level].index - a->at[level].index - 1);
+}
+
+int tree_count_estimate(const struct tree *t, const struct probe *from, const struct probe *to,
+                        uint64_t entries, uint64_t leaves, uint64_t *n)
+{
+	struct path a, b;
+	unsigned int level;
+	double sum;
+	int rc = way_to(t, from, false, &a);
+
+	*n = 0;
+	if (!rc)
+		rc = way_to(t, to, true, &b);
+	if (rc || !a.height)
+		return rc;
+	for (level = a.height - 1; level && a.at[level].index == b.at[level].index;)
+		level--;
+	if (!level) { /* one leaf */
+		*n = a.rank < b.rank ? b.rank - a.rank : 0;
+		return 0;
+	}
+	sum = between(&a, &b, level, entries, leaves);
+	*n = sum < 0 ? 0 : sum > (double)entries ? entries : (uint64_t)(sum + 0.5);
+	return 0;
+}
