@@ -277,7 +277,7 @@ $(BUILD)/tests/takeover: $(BUILD)/obj/tests/share/takeover.o $(BUILD)/tests/engi
 	$(call quiet,LINK)$(LINK) $(call wrap,$(TAKEOVER_WRAP)) -o $@ $^ -ldl
 
 # What the tests of damaged files share.
-DAMAGE_LIB := $(call objects,$(addprefix tests/fuzz/,sample.c probe.c jobs.c areas.c))
+DAMAGE_LIB := $(call objects,$(addprefix tests/fuzz/,sample.c probe.c probe_write.c jobs.c areas.c))
 
 $(FLIP): $(call objects,$(FLIP_SRC)) $(DAMAGE_LIB) $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)

@@ -62,6 +62,13 @@ static inline uint32_t inner_usable(uint32_t psize)
 	return psize - FMT_INNER_HEADS - 8 - 4; /* the one kid more, alignment */
 }
 
+/* inner_fits - whether separators of that cost fit into a page together: any that a sound page has
+ * do, and those of a damaged one may lie over each other. */
+static inline bool inner_fits(uint32_t cost, uint32_t psize)
+{
+	return FMT_INNER_HEADS + 8 + cost <= psize;
+}
+
 #define INNER_MAX(psize) ((psize) / 16)
 
 /* inner_build - write an inner page of n separators and n + 1 kids to image. Nothing may lie in

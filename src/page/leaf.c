@@ -355,7 +355,8 @@ uint32_t leaf_count(const struct leaf *l)
 	return n;
 }
 
-int leaf_at(const struct leaf *l, uint32_t rank, uint32_t *eoff)
+/* leaf_at_raw - leaf_at, wherever the entry is said to lie. */
+static int leaf_at_raw(const struct leaf *l, uint32_t rank, uint32_t *eoff)
 {
 	for (unsigned int i = l->nslots; i-- > 0;) {
 		uint64_t slot = load_word(&l->slots[i]);
@@ -374,6 +375,17 @@ int leaf_at(const struct leaf *l, uint32_t rank, uint32_t *eoff)
 		return err_corrupt(l->off, "leaf: no entry has rank %u", rank);
 	*eoff = leaf_entry(l->page, rank);
 	return 0;
+}
+
+int leaf_at(const struct leaf *l, uint32_t rank, uint32_t *eoff)
+{
+	int rc = leaf_at_raw(l, rank, eoff);
+
+	if (!rc && UNLIKELY(*eoff < FMT_LEAF_BASE)) { /* 0 would say that there is none */
+		leaf_fault(l, *eoff);
+		return DAXKV_CORRUPT;
+	}
+	return rc;
 }
 
 static void base_offsets(const struct fmt_page *p, uint32_t n, uint16_t *out)

@@ -167,15 +167,29 @@ int wset_touch(struct wset *w, uint64_t off, struct wpage **wp)
 	return wset_save(w, found);
 }
 
+/* taken_check - the pages that space gave are none that the transaction has in use: only damage can
+ * lead to one that the bitmap says is free. */
+static int taken_check(const struct wset *w, uint64_t off, uint64_t pages)
+{
+	for (uint64_t end = off + pages * w->psize; w->n && off < end; off += w->psize) {
+		const struct wpage *wp = wset_find(w, off);
+
+		if (UNLIKELY(wp && !wp->dead))
+			return err_corrupt(off, "a page in use is free in its bitmap");
+	}
+	return 0;
+}
+
 int wset_new_extent(struct wset *w, uint64_t pages, struct wpage **out)
 {
 	struct wpage *wp;
 	uint64_t off;
 	int rc = space_take(w->space, pages, &off);
 
-	if (rc)
-		return rc;
-	rc = wset_touch(w, off, &wp); /* a page freed and taken again keeps its entry */
+	if (!rc)
+		rc = taken_check(w, off, pages);
+	if (!rc)
+		rc = wset_touch(w, off, &wp); /* a page freed and taken again keeps its entry */
 	if (rc)
 		return rc;
 	uint8_t saved = wp->saved_level;

@@ -513,9 +513,10 @@ static int store_in_leaf(struct tree *t, struct path *path, const struct item *i
 
 	if (UNLIKELY(less)) {
 		rc = tree_leaf_items(t, &path->leaf, items, &n);
-		items[path->rank] = *item;
-		if (!rc)
+		if (!rc) {
+			items[path->rank] = *item;
 			rc = tree_would_join(t, path, items, n, less, &join);
+		}
 	}
 	if (!rc && !join)
 		rc = leaf_append(t->view->w, t->order, &path->leaf, &c, &done, &placed->value);

@@ -3,12 +3,31 @@
  * See tree.h */
 #include "tree/tree.h"
 
+#include "base/err.h"
+
+/* items_damaged - entries that no leaf can have: some lie over each other, or one is as long as no
+ * put makes it. Written anew they would not fit where others do. */
+static bool items_damaged(uint32_t psize, uint32_t total, uint32_t longest)
+{
+	return total > psize || longest > leaf_usable(psize) / 2;
+}
+
 int tree_leaf_items(struct tree *t, const struct leaf *leaf, struct item *items, uint32_t *n)
 {
 	int rc = leaf_offsets(leaf, t->scratch->offsets, n);
+	uint32_t total = 0, longest = 0;
 
-	for (uint32_t i = 0; i < *n && !rc; i++)
+	for (uint32_t i = 0; i < *n && !rc; i++) {
+		uint32_t size;
+
 		rc = leaf_item(leaf, t->scratch->offsets[i], &items[i]);
+		size = items[i].klen + items[i].vlen;
+		total += size;
+		longest = size > longest ? size : longest;
+	}
+	if (!rc && UNLIKELY(items_damaged(leaf->psize, total, longest)))
+		rc = err_corrupt(leaf->off, "leaf: %u entries of %u bytes together, one of %u", *n,
+		                 total, longest);
 	return rc;
 }
 

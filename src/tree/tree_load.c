@@ -138,9 +138,8 @@ static int level_open(struct tree_load *l, unsigned int level, uint64_t kid)
 		v->old = l->path.at[level].off;
 		for (uint32_t i = 0; i <= page->n; i++) {
 			rc = i ? inner_sep(l->tree->view, page, v->old, i - 1, &sep) : 0;
-			if (!rc &&
-			    v->bytes + sep.klen + (sep.dlen == FMT_SEP_NODUP ? 0 : sep.dlen) >
-			        l->tree->view->psize)
+			if (!rc && i &&
+			    !inner_fits(v->cost + inner_cost(&sep), l->tree->view->psize))
 				rc = err_corrupt(v->old, "inner page: its separators overlap");
 			if (rc)
 				return rc;

@@ -225,6 +225,8 @@ static int new_root(struct tree *t, const struct change *c, unsigned int level, 
 
 	if (level >= TREE_DEPTH)
 		return err_set(DAXKV_FULL, "the tree has %u levels", level);
+	if (!inner_fits(seps_cost(c->sep, c->m - 1), w->psize))
+		return err_corrupt(prev, "inner page: its separators are too long");
 	used = inner_build(w->image, w->psize, t->order, c->sep, c->kid, c->m - 1, level, w->txn,
 	                   prev);
 	t->inner_pages++;
@@ -251,6 +253,8 @@ static int replace_copy_page(struct tree *t, const struct fmt_page *page, uint64
 	} else {
 		n = 0;
 		rc = replace_gather(t, page, off, 0, page->n, &b, &n);
+		if (!rc && !inner_fits(seps_cost(t->scratch->seps, n), w->psize))
+			rc = err_corrupt(off, "inner page: its separators overlap");
 		if (rc)
 			return rc;
 		used = inner_build(w->image, w->psize, t->order, t->scratch->seps, t->scratch->kids,

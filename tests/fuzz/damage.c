@@ -220,6 +220,8 @@ static bool damage_one(uint64_t number, uint64_t counters[JOBS_COUNTERS], void *
 		printf("damage: a store that the check passed: %s\n", text);
 		well = false;
 	}
+	if (!r.open && r.faults)
+		probe_change(file.path, number);
 	if (rng_percent(&d.rng, COMMANDS))
 		commands_run(&d);
 	free(d.bytes);

@@ -173,5 +173,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		fprintf(stderr, "fuzz-image: a store that the check passed: %s\n", text);
 		abort();
 	}
+	if (!r.open && r.faults)
+		probe_change(f.path, r.hash);
 	return 0;
 }

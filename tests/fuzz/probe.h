@@ -26,9 +26,16 @@ struct probe_result {
 struct probe_result probe_read(const char *path, bool quick);
 
 /* probe_write - open a store that the check passes, and change every database in transactions that
- * depend on seed: put, delete, replace by cursor, drop, nested transactions, abort. Then the
- * checker. Returns false when a call fails that should not, or when the store is in order no more;
- * text says what. */
+ * depend on seed: put, delete, by cursor, by range and by value, bulk load, drop, rename, nested
+ * transactions, abort. Then the checker. Returns false when a call fails that should not, or when
+ * the store is in order no more; text says what. */
 bool probe_write(const char *path, uint64_t seed, char text[256]);
+
+/* probe_change - the same changes of a store that may be damaged: any call may fail, and the check
+ * may find anything, but nothing ends the program. */
+void probe_change(const char *path, uint64_t seed);
+
+/* probe_fault - daxkv_check's report to the probe_result arg: keeps the first fault. */
+void probe_fault(const char *fault, void *arg);
 
 #endif

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Tests of changes to a tree whose pages are damaged: CORRUPT, whatever the bytes say. */
+#include "small_store.h"
+
+#include "page/inner.h"
+#include "page/leaf.h"
+
+#define ENTRIES 3000u
+#define LEN     30u
+
+static struct daxkv_store *filled(void)
+{
+	struct daxkv_store *store = store_new("t", 512);
+
+	put_some(store, 0, ENTRIES, LEN, 1);
+	for (uint64_t n = 0; n < ENTRIES; n += 5) /* entries in the tails of their leaves */
+		put_some(store, n, n + 1, LEN, 1);
+	OK(daxkv_sync(store));
+	return store;
+}
+
+static uint64_t root_of(const struct daxkv_store *store)
+{
+	const struct fmt_super *super = (const void *)store->map.base;
+	const struct fmt_desc *desc =
+	    (const void *)(store->map.base + load_word(&super->main_desc));
+
+	return load_word(&desc->root);
+}
+
+static const struct fmt_page *page_at(const struct daxkv_store *store, uint64_t off)
+{
+	return (const void *)(store->map.base + off);
+}
+
+/* leftmost, rightmost - the page of that level at the tree's edge. */
+static uint64_t edge_of(const struct daxkv_store *store, unsigned int level, bool right)
+{
+	uint64_t off = root_of(store);
+
+	while (page_at(store, off)->level > level) {
+		const struct fmt_page *page = page_at(store, off);
+
+		off = load_word(inner_kids(page) + (right ? page->n : 0));
+	}
+	return off;
+}
+
+/* damaged - a store whose file is that of the one given, with n bytes at off replaced. */
+static struct daxkv_store *damaged(struct daxkv_store *store, uint64_t off, const void *bytes_there,
+                                   size_t n)
+{
+	store_image(store, "damaged");
+	store_done(store);
+	int fd = open(scratch_path("damaged"), O_RDWR | O_CLOEXEC);
+
+	assert_int_equal(pwrite(fd, bytes_there, n, (off_t)off), (ssize_t)n);
+	close(fd);
+	return store_again("damaged");
+}
+
+static void damaged_done(struct daxkv_store *store, struct daxkv_txn *txn)
+{
+	assert_int_equal(daxkv_txn_commit(txn), DAXKV_BAD_TXN); /* nothing was kept */
+	(void)daxkv_close(store);
+}
+
+/* overlapping - the page at off, all of whose separators are one: their bytes would have room in a
+ * page, but not all that a page has of each. */
+static void overlapping(const struct daxkv_store *store, uint64_t off, uint8_t page[512])
+{
+	struct fmt_page *head = (void *)page;
+	uint32_t at;
+
+	memcpy(page, page_at(store, off), 512);
+	assert_true(head->level > 0 && head->n > 3);
+	at = head->offs + 2u * head->n;
+	for (uint32_t i = 0; i < head->n; i++)
+		put16(page + head->offs + 2 * i, at);
+	put16(page + at, 500u / head->n);
+	put16(page + at + 2, FMT_SEP_NODUP);
+	head->plen = 0;
+}
+
+static int load_next(void *arg, struct daxkv_val *key, struct daxkv_val *value)
+{
+	static char buf[17];
+	uint64_t *n = arg;
+
+	*key = key_n(buf, (*n)++);
+	*value = *key;
+	return *n > ENTRIES + 200 ? DAXKV_NOT_FOUND : 0;
+}
+
+static void bulk_load_behind_separators_that_overlap(void **state)
+{
+	struct daxkv_store *store = filled();
+	uint64_t off = edge_of(store, 1, true), n = ENTRIES + 1;
+	uint8_t page[512];
+	struct daxkv_txn *txn;
+	(void)state;
+
+	overlapping(store, off, page);
+	store = damaged(store, off, page, sizeof page);
+	txn = begin(store);
+	assert_int_equal(daxkv_bulk_load(txn, DAXKV_MAIN, 0, load_next, &n, NULL), DAXKV_CORRUPT);
+	assert_non_null(strstr(daxkv_errmsg(), "separators overlap"));
+	damaged_done(store, txn);
+}
+
+static void a_root_of_separators_that_overlap(void **state)
+{
+	struct daxkv_store *store = filled();
+	uint64_t root = root_of(store), first;
+	const struct fmt_page *page = page_at(store, root);
+	struct sep sep;
+	struct daxkv_val from;
+	uint8_t image[512];
+	struct daxkv_txn *txn;
+	(void)state;
+
+	/* All but the root's first kid goes: that one becomes the root. */
+	assert_true(page->level > 1);
+	first = load_word(inner_kids(page));
+	OK(inner_sep(&store->writer_view, page, root, 0, &sep));
+	from = bytes(sep.key, sep.klen);
+	overlapping(store, first, image);
+	char copy[64];
+
+	memcpy(copy, from.data, from.size);
+	from.data = copy;
+	store = damaged(store, first, image, sizeof image);
+	txn = begin(store);
+	assert_int_equal(daxkv_del_range(txn, DAXKV_MAIN, &from, NULL, NULL), DAXKV_CORRUPT);
+	damaged_done(store, txn);
+}
+
+/* letters_next - aa, ab ... jj, with values of two sizes, so that each entry has a place of its
+ * own. */
+static int letters_next(void *arg, struct daxkv_val *key, struct daxkv_val *value)
+{
+	static char text[12];
+	unsigned int *i = arg;
+
+	snprintf(text, sizeof text, "%c%c of many", 'a' + (int)*i / 10, 'a' + (int)*i % 10);
+	*key = bytes(text, 2);
+	*value = bytes(text, *i % 2 ? 5 : 7);
+	return ++*i > 100 ? DAXKV_NOT_FOUND : 0;
+}
+
+static void an_entry_that_lies_nowhere(void **state)
+{
+	struct daxkv_store *store = store_new("t", 512);
+	struct daxkv_txn *txn = begin(store);
+	struct daxkv_val key = text("cc"), to = text("cd"), value;
+	daxkv_db db = db_of(txn, "db", 0);
+	unsigned int i = 0, at = 0;
+	uint16_t nowhere = 0;
+	(void)state;
+
+	OK(daxkv_bulk_load(txn, db, 0, letters_next, &i, NULL));
+	OK(daxkv_txn_commit(txn));
+	OK(daxkv_sync(store));
+	txn = begin_reading(store);
+	OK(daxkv_get(txn, db, &key, &value));
+	uint64_t off = (uint64_t)((const uint8_t *)value.data - store->map.base),
+	         leaf = off & ~511u;
+	const struct fmt_page *page = page_at(store, leaf);
+
+	daxkv_txn_abort(txn);
+	assert_true(page->type == FMT_LEAF && !(page->heads & FMT_UNIFORM));
+	while (leaf_entry(page, at) + FMT_ENTRY_SIZE + 2 != off - leaf)
+		assert_true(++at < page->n);
+	store = damaged(store, leaf + page->offs + 2u * at, &nowhere, sizeof nowhere);
+	txn = begin(store);
+	db = db_of(txn, "db", 0);
+	assert_int_equal(daxkv_del_range(txn, db, &key, &to, NULL), DAXKV_CORRUPT);
+	damaged_done(store, txn);
+}
+
+static void a_page_in_use_that_is_free(void **state)
+{
+	struct daxkv_store *store = filled();
+	const struct fmt_super *super = (const void *)store->map.base;
+	const uint64_t *dir = (const void *)(store->map.base + load_word(&super->dir[0]));
+	uint64_t bitmap = load_word(&dir[0]), free_pages[64] = {0};
+	struct daxkv_txn *txn;
+	uint64_t n = ENTRIES;
+	int rc = 0;
+	(void)state;
+
+	/* All pages of the first zone but those that every commit needs. */
+	for (uint64_t at = 0; at < 100 * 512; at += 512)
+		free_pages[at / 512 / 64] |= (uint64_t)1 << at / 512 % 64;
+	store = damaged(store, bitmap, free_pages, sizeof free_pages);
+	txn = begin(store);
+	for (uint64_t i = 0; !rc && i < ENTRIES; i += 20) /* their leaves are touched */
+		rc = put_n(txn, DAXKV_MAIN, i, LEN, 2);
+	while (!rc && n < 3 * ENTRIES) /* and new ones are needed */
+		rc = put_n(txn, DAXKV_MAIN, n++, LEN, 1);
+	assert_int_equal(rc, DAXKV_CORRUPT);
+	assert_non_null(strstr(daxkv_errmsg(), "free in its bitmap"));
+	damaged_done(store, txn);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(bulk_load_behind_separators_that_overlap),
+	    TEST(a_root_of_separators_that_overlap),
+	    TEST(an_entry_that_lies_nowhere),
+	    TEST(a_page_in_use_that_is_free),
+	};
+	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
+}
