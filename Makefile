@@ -55,6 +55,7 @@ BENCH_FIND = $(if $(filter bench bench-instructions %/bench %/bench-count,$(MAKE
 BENCH_FOUND := $(call BENCH_FIND,names)
 BENCH_SRC := $(filter-out $(patsubst %,bench/engine_%.c,$(filter-out $(BENCH_FOUND),$(BENCH_OPTIONAL))),$(wildcard bench/*.c))
 BENCH_COUNT_SRC := $(wildcard bench/instructions/*.c)
+AWKWARD_SRC := $(wildcard bench/awkward/*.c)
 EXAMPLE_SRC := $(wildcard examples/*.c)
 LMDB_SRC := $(wildcard src/lmdb/*.c)
 MAN_SRC := $(wildcard docs/*.[1-8])
@@ -81,9 +82,11 @@ ABI := $(if $(LMDB_SRC),$(addprefix $(BUILD)/tests/abi/,areas differ steps addre
 MODEL := $(if $(MODEL_SRC),$(BUILD)/tests/model)
 CRASH := $(if $(CRASH_SRC),$(BUILD)/tests/crash)
 BENCH := $(if $(BENCH_SRC),$(BUILD)/bench)
+AWKWARD := $(if $(LMDB_SRC),$(BUILD)/bench-awkward)
 FORGET := $(if $(LMDB_SRC),$(BUILD)/tests/cluster/forget.so)
-PROGRAMS := $(LIBS) $(LMDB) $(KV) $(EXAMPLES) $(UNIT) $(MODEL) $(FAULT) $(STORM) $(FLIP) $(FUZZ) $(SHARE) $(CRASH) $(ABI) $(FORGET)
-ALL_OBJ := $(call objects,$(ENGINE_SRC) $(CLI_SRC) $(LMDB_SRC) $(ABI_SRC) $(wildcard src/lmdb/tools/*.c) $(TESTLIB_SRC) $(UNIT_SRC) $(MODEL_SRC) $(FAULT_SRC) $(STORM_SRC) $(FLIP_SRC) $(FUZZ_SRC) $(SHARE_SRC) $(CRASH_SRC) $(BENCH_SRC) $(BENCH_COUNT_SRC) $(EXAMPLE_SRC))
+PROGRAMS := $(LIBS) $(LMDB) $(KV) $(EXAMPLES) $(UNIT) $(MODEL) $(FAULT) $(STORM) $(FLIP) $(FUZZ) $(SHARE) $(CRASH) $(ABI) $(FORGET) $(AWKWARD)
+ALL_OBJ := $(call objects,$(ENGINE_SRC) $(CLI_SRC) $(LMDB_SRC) $(ABI_SRC) $(wildcard src/lmdb/tools/*.c) $(TESTLIB_SRC) $(UNIT_SRC) $(MODEL_SRC) $(FAULT_SRC) $(STORM_SRC) $(FLIP_SRC) $(FUZZ_SRC) $(SHARE_SRC) $(CRASH_SRC) $(BENCH_SRC) $(BENCH_COUNT_SRC) $(AWKWARD_SRC) \
+	$(EXAMPLE_SRC))
 
 # quiet - name what is made instead of showing the command
 quiet = $(if $(V),,@printf '  %-5s %s\n' $(1) $@;)
@@ -330,6 +333,10 @@ $(BUILD)/bench-count: $(call objects,bench/instructions/count.c) $(BUILD)/libdax
 $(BUILD)/bench-count-lmdb: $(call objects,bench/instructions/count_lmdb.c) $(BUILD)/lmdb/liblmdb.so.0
 	$(call quiet,LINK)$(LINK) -o $@ $^ -Wl,-rpath,'$$ORIGIN/lmdb'
 
+# This one opens the libraries that it compares.
+$(BUILD)/bench-awkward: $(call objects,$(AWKWARD_SRC)) | $(BUILD)/lmdb/liblmdb.so.0
+	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl -lm
+
 $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl
@@ -450,12 +457,15 @@ format: ## clang-format over the C files that differ from the last commit
 bench: $(BENCH) ## build and run the benchmark, a few minutes; BENCH_ARGS are its arguments
 	$(BENCH) $(BENCH_ARGS)
 
+bench-awkward: $(AWKWARD) ## LMDB and daxkv's library for its programs in awkward work, side by side; BENCH_ARGS
+	$(AWKWARD) $(BENCH_ARGS)
+
 bench-deps: ## install the other engines that the benchmark compares with, gnuplot for its pictures, and valgrind
 	@scripts/install-deps --bench
 
 bench-instructions: ## instructions of a get and of one-put commits, under valgrind; REVISIONS="A B" compares two commits
 	@BUILD=$(BUILD) CC='$(CC)' scripts/bench-instructions $(REVISIONS)
-.PHONY: bench-deps bench-instructions
+.PHONY: bench-awkward bench-deps bench-instructions
 
 demo: ## a tour on real files: load, compare, change, kill in the middle, check
 	@scripts/demo
