@@ -579,6 +579,10 @@ int daxkv_cursor_del(struct daxkv_cursor *cursor, unsigned int flags);
  * position), NOT_FOUND (behind the last entry), the read errors. */
 int daxkv_cursor_count(struct daxkv_cursor *cursor, uint64_t *count);
 
+/* daxkv_cursor_several - whether the key that the cursor stands on has more values than one:
+ * *several is 1 or 0. Cheaper than to count them. Errors as of daxkv_cursor_count. */
+int daxkv_cursor_several(struct daxkv_cursor *cursor, int *several);
+
 /* ---- copies ---------------------------------------------------------------------------------- */
 
 /* daxkv_copy - all that the read transaction sees, as a store of its own, while others write. write

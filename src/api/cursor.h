@@ -28,6 +28,59 @@ int cursor_verify(struct daxkv_cursor *c);
 int cursor_verify_pages(struct daxkv_cursor *c);
 int cursor_verify_value(const struct daxkv_cursor *c, const struct item *it);
 
+/* cursor_sound - for a transaction that verifies: the cursor's pages are. CORRUPT. */
+static inline int cursor_sound(struct daxkv_cursor *c)
+{
+	return UNLIKELY(c->txn->verify) ? cursor_verify_pages(c) : 0;
+}
+
+/* cursor_forward - path.rank may lie behind the leaf's last entry: go on to the next leaf that has
+ * one. cursor_back - to the entry before path.rank. NOT_FOUND: there is none that way; forward the
+ * path is behind the last entry then. */
+int cursor_forward(struct daxkv_cursor *c, const struct tree *t);
+int cursor_back(struct daxkv_cursor *c, const struct tree *t);
+
+/* cursor_get_by_key - a move that starts from the key under the cursor, among sorted duplicates: it
+ * is AT an entry. cursor_move_by_key - without output. A failed one leaves the cursor where it was.
+ */
+int cursor_get_by_key(struct daxkv_cursor *c, const struct dbstate *s, struct daxkv_val *key,
+                      struct daxkv_val *value, enum daxkv_cursor_op op);
+int cursor_move_by_key(struct daxkv_cursor *c, const struct dbstate *s, enum daxkv_cursor_op op);
+
+#define CURSOR_AHEAD 6u /* entries that are prefetched while a cursor steps */
+
+static inline void cursor_expect(const struct daxkv_cursor *c, uint32_t rank)
+{
+	const uint8_t *p = (const uint8_t *)c->path.leaf.page + c->order[rank];
+
+	__builtin_prefetch(p);
+	__builtin_prefetch(p + FMT_LINE);
+}
+
+/* cursor_step_near - a step inside a leaf whose order is at hand. What the next steps read comes
+ * meanwhile: the entry some places on, and piece by piece the next leaf. */
+static inline __attribute__((always_inline)) bool cursor_step_near(struct daxkv_cursor *c,
+                                                                   bool forward)
+{
+	uint32_t to = forward ? c->path.rank + 1 : c->path.rank - 1,
+	         further = forward ? to + CURSOR_AHEAD : to - CURSOR_AHEAD;
+
+	if (c->state != CURSOR_AT || c->gap || !c->ordered || to >= c->n)
+		return false;
+	c->path.rank = to;
+	if (further < c->n)
+		cursor_expect(c, further);
+	if (c->lines) {
+		uint32_t n = c->pace < c->lines ? c->pace : c->lines;
+
+		c->lines -= n;
+		for (const uint8_t *end = c->beside + n * FMT_LINE; c->beside < end;
+		     c->beside += FMT_LINE)
+			__builtin_prefetch(c->beside);
+	}
+	return true;
+}
+
 /* cursor_same_key - whether the cursor's entry has that key. CORRUPT. */
 int cursor_same_key(struct daxkv_cursor *c, const struct tree *t, const uint8_t *key, uint32_t klen,
                     bool *same);

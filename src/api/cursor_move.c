@@ -5,8 +5,6 @@
 
 #include <errno.h>
 
-#define MOVE_AHEAD 6u /* entries that are prefetched while a cursor steps */
-
 static void arrive(struct daxkv_cursor *c)
 {
 	c->state = CURSOR_AT;
@@ -14,21 +12,12 @@ static void arrive(struct daxkv_cursor *c)
 	c->ordered = false;
 }
 
-/* leave_leaf - with checksums: what has nothing that way must be sound, or it would hide what it
- * has. */
-static inline int leave_leaf(struct daxkv_cursor *c)
-{
-	return UNLIKELY(c->txn->verify) ? cursor_verify_pages(c) : 0;
-}
-
-/* forward_to_entry - path.rank may lie behind the leaf's last entry: go on to the next leaf that
- * has one. NOT_FOUND at the end: the path is there. */
-static int forward_to_entry(struct daxkv_cursor *c, const struct tree *t)
+int cursor_forward(struct daxkv_cursor *c, const struct tree *t)
 {
 	bool moved = true;
 
 	while (c->path.rank >= place_live(c)) {
-		int rc = c->path.height ? leave_leaf(c) : DAXKV_NOT_FOUND;
+		int rc = c->path.height ? cursor_sound(c) : DAXKV_NOT_FOUND;
 
 		if (!rc)
 			rc = tree_step(t, &c->path, true, &moved);
@@ -39,15 +28,14 @@ static int forward_to_entry(struct daxkv_cursor *c, const struct tree *t)
 	return 0;
 }
 
-/* back_to_entry - to the entry before path.rank. NOT_FOUND when there is none. */
-static int back_to_entry(struct daxkv_cursor *c, const struct tree *t)
+int cursor_back(struct daxkv_cursor *c, const struct tree *t)
 {
 	bool moved = true;
 
 	if (!c->path.height)
 		return DAXKV_NOT_FOUND;
 	while (c->path.rank == 0) {
-		int rc = leave_leaf(c);
+		int rc = cursor_sound(c);
 
 		if (!rc)
 			rc = tree_step(t, &c->path, false, &moved);
@@ -82,7 +70,7 @@ static int restore(struct daxkv_cursor *c, const struct tree *t)
 	bool gap = !c->path.height || !c->path.eoff;
 
 	if (gap) /* at the tree's end the path stays behind the last entry */
-		rc = forward_to_entry(c, t);
+		rc = cursor_forward(c, t);
 	if (rc && rc != DAXKV_NOT_FOUND)
 		return rc;
 	c->state = CURSOR_AT;
@@ -122,20 +110,12 @@ static int move_edge(struct daxkv_cursor *c, const struct tree *t, bool last)
 	if (rc)
 		return rc;
 	c->path.rank = last ? place_live(c) : 0;
-	rc = last ? back_to_entry(c, t) : forward_to_entry(c, t);
+	rc = last ? cursor_back(c, t) : cursor_forward(c, t);
 	if (!rc)
 		arrive(c);
 	else
 		c->gap = true;
 	return rc;
-}
-
-static void expect_entry(const struct daxkv_cursor *c, uint32_t rank)
-{
-	const uint8_t *p = (const uint8_t *)c->path.leaf.page + c->order[rank];
-
-	__builtin_prefetch(p);
-	__builtin_prefetch(p + FMT_LINE);
 }
 
 int cursor_order(struct daxkv_cursor *c, bool forward)
@@ -155,11 +135,12 @@ int cursor_order(struct daxkv_cursor *c, bool forward)
 	if (rc)
 		return rc;
 	c->ordered = true;
-	for (uint32_t i = 1; i < MOVE_AHEAD; i++) {
+	c->counted = c->path.leaf.off;
+	for (uint32_t i = 1; i < CURSOR_AHEAD; i++) {
 		uint32_t rank = forward ? c->path.rank + i : c->path.rank - i;
 
 		if (rank < c->n)
-			expect_entry(c, rank);
+			cursor_expect(c, rank);
 	}
 	uint64_t beside = tree_beside(t, &c->path, forward);
 
@@ -167,29 +148,6 @@ int cursor_order(struct daxkv_cursor *c, bool forward)
 	c->lines = beside ? t->view->psize / FMT_LINE : 0;
 	c->pace = c->lines / (c->n + 1) + 1;
 	return 0;
-}
-
-/* step_near - a step inside a leaf whose order is at hand. What the next steps read comes
- * meanwhile: the entry some places on, and piece by piece the next leaf. */
-static inline __attribute__((always_inline)) bool step_near(struct daxkv_cursor *c, bool forward)
-{
-	uint32_t to = forward ? c->path.rank + 1 : c->path.rank - 1,
-	         further = forward ? to + MOVE_AHEAD : to - MOVE_AHEAD;
-
-	if (c->state != CURSOR_AT || c->gap || !c->ordered || to >= c->n)
-		return false;
-	c->path.rank = to;
-	if (further < c->n)
-		expect_entry(c, further);
-	if (c->lines) {
-		uint32_t n = c->pace < c->lines ? c->pace : c->lines;
-
-		c->lines -= n;
-		for (const uint8_t *end = c->beside + n * FMT_LINE; c->beside < end;
-		     c->beside += FMT_LINE)
-			__builtin_prefetch(c->beside);
-	}
-	return true;
 }
 
 static int move_next(struct daxkv_cursor *c, const struct tree *t)
@@ -204,7 +162,7 @@ static int move_next(struct daxkv_cursor *c, const struct tree *t)
 	if (rc)
 		return rc;
 	p->rank += !c->gap;
-	rc = forward_to_entry(c, t);
+	rc = cursor_forward(c, t);
 	if (rc) {
 		p->rank = rank;
 		return rc;
@@ -218,7 +176,7 @@ static int move_prev(struct daxkv_cursor *c, const struct tree *t)
 	int rc = c->path.height ? cursor_order(c, false) : DAXKV_NOT_FOUND;
 
 	if (!rc)
-		rc = back_to_entry(c, t);
+		rc = cursor_back(c, t);
 	if (!rc)
 		c->gap = false;
 	return rc;
@@ -232,7 +190,7 @@ static int seek_side(struct daxkv_cursor *c, const struct tree *t, const struct 
 	int rc = seek(c, t, p);
 
 	if (!rc)
-		rc = before ? back_to_entry(c, t) : forward_to_entry(c, t);
+		rc = before ? cursor_back(c, t) : cursor_forward(c, t);
 	if (!rc)
 		arrive(c);
 	return rc;
@@ -243,7 +201,7 @@ int cursor_same_key(struct daxkv_cursor *c, const struct tree *t, const uint8_t 
                     bool *same)
 {
 	struct item it;
-	int rc = leave_leaf(c);
+	int rc = cursor_sound(c);
 
 	if (!rc)
 		rc = place_entry(c, &it);
@@ -252,62 +210,61 @@ int cursor_same_key(struct daxkv_cursor *c, const struct tree *t, const uint8_t 
 	return rc;
 }
 
-/* move_by_key - the moves that start from the key under the cursor. A failed one leaves the cursor
- * where it was. */
-static int move_by_key(struct daxkv_cursor *c, const struct tree *t, enum daxkv_cursor_op op)
+/* move_plain - a move by key where a key has one value. */
+static int move_plain(struct daxkv_cursor *c, const struct tree *t, enum daxkv_cursor_op op)
 {
-	struct path was = c->path;
-	bool gap = c->gap, same = true, dups = t->order->dups,
-	     within = op != DAXKV_NEXT_KEY && op != DAXKV_PREV_KEY;
-	struct item it;
-	int rc;
-
-	if (gap && !dups && within)
+	if (!c->gap && c->path.rank >= place_live(c))
 		return DAXKV_NOT_FOUND;
-	if (gap) { /* the key of the entry that is gone, which other duplicates may still have */
-		it = (struct item){.key = c->kept, .klen = c->klen};
-	} else {
-		if (c->path.rank >= place_live(c))
-			return DAXKV_NOT_FOUND;
-		rc = place_entry(c, &it);
-		if (rc)
-			return rc;
-	}
-	struct probe p = {.key = it.key, .klen = it.klen};
-
 	switch (op) {
 	case DAXKV_NEXT_KEY:
-		p.edge = PROBE_AFTER;
-		rc = dups ? seek_side(c, t, &p, false) : move_next(c, t);
-		break;
+		return move_next(c, t);
 	case DAXKV_PREV_KEY:
-		p.edge = PROBE_BEFORE;
-		rc = dups ? seek_side(c, t, &p, true) : move_prev(c, t);
-		break;
+		return move_prev(c, t);
 	case DAXKV_FIRST_DUP:
-		p.edge = PROBE_BEFORE;
-		rc = dups ? seek_side(c, t, &p, false) : 0;
-		break;
 	case DAXKV_LAST_DUP:
-		p.edge = PROBE_AFTER;
-		rc = dups ? seek_side(c, t, &p, true) : 0;
-		break;
-	case DAXKV_NEXT_DUP:
-		rc = dups ? move_next(c, t) : DAXKV_NOT_FOUND;
-		break;
+		return c->gap ? DAXKV_NOT_FOUND : 0;
 	default:
-		rc = dups ? move_prev(c, t) : DAXKV_NOT_FOUND;
-		break;
+		return DAXKV_NOT_FOUND;
 	}
-	if (!rc && within)
+}
+
+/* move_from_gap - a move by the key of the entry that is gone, which other duplicates may still
+ * have. */
+static int move_from_gap(struct daxkv_cursor *c, const struct tree *t, enum daxkv_cursor_op op)
+{
+	bool behind = op == DAXKV_NEXT_KEY || op == DAXKV_LAST_DUP,
+	     back = op == DAXKV_PREV_KEY || op == DAXKV_LAST_DUP, same = true;
+	struct probe p = {
+	    .key = c->kept, .klen = c->klen, .edge = behind ? PROBE_AFTER : PROBE_BEFORE};
+	int rc;
+
+	if (op == DAXKV_NEXT_DUP || op == DAXKV_PREV_DUP)
+		rc = op == DAXKV_NEXT_DUP ? move_next(c, t) : move_prev(c, t);
+	else
+		rc = seek_side(c, t, &p, back);
+	if (!rc && op != DAXKV_NEXT_KEY && op != DAXKV_PREV_KEY)
 		rc = cursor_same_key(c, t, p.key, p.klen, &same);
-	if (rc || !same) {
-		c->path = was;
+	return rc || same ? rc : DAXKV_NOT_FOUND;
+}
+
+/* move_by_key - the moves that start from the key under the cursor. A failed one leaves the cursor
+ * where it was. */
+static int move_by_key(struct daxkv_cursor *c, const struct dbstate *s, enum daxkv_cursor_op op)
+{
+	bool gap = c->gap;
+	struct path was;
+
+	if (s->order.dups && !gap)
+		return cursor_move_by_key(c, s, op);
+	path_copy(&was, &c->path);
+	int rc = (gap && s->order.dups ? move_from_gap : move_plain)(c, &s->tree, op);
+
+	if (rc) {
+		path_copy(&c->path, &was);
 		c->gap = gap;
 		c->ordered = false;
-		return rc ? rc : DAXKV_NOT_FOUND;
 	}
-	return 0;
+	return rc;
 }
 
 static int move_seek(struct daxkv_cursor *c, const struct tree *t, const struct daxkv_val *key,
@@ -344,7 +301,7 @@ static int move_seek(struct daxkv_cursor *c, const struct tree *t, const struct 
 			return 0;
 		}
 		if (!rc)
-			rc = back_to_entry(c, t);
+			rc = cursor_back(c, t);
 		if (!rc)
 			arrive(c);
 		return rc;
@@ -380,9 +337,10 @@ int cursor_ready(struct daxkv_cursor *c, bool write, struct dbstate **s)
 }
 
 /* move - all moves but a step inside a leaf. */
-static int move(struct daxkv_cursor *c, const struct tree *t, const struct daxkv_val *key,
+static int move(struct daxkv_cursor *c, const struct dbstate *s, const struct daxkv_val *key,
                 const struct daxkv_val *value, enum daxkv_cursor_op op)
 {
+	const struct tree *t = &s->tree;
 	bool unset = c->state == CURSOR_UNSET;
 	int rc;
 
@@ -399,16 +357,16 @@ static int move(struct daxkv_cursor *c, const struct tree *t, const struct daxkv
 		break;
 	case DAXKV_NEXT_KEY:
 	case DAXKV_NEXT_DUP:
-		rc = unset ? move_edge(c, t, false) : move_by_key(c, t, op);
+		rc = unset ? move_edge(c, t, false) : move_by_key(c, s, op);
 		break;
 	case DAXKV_PREV_KEY:
 	case DAXKV_PREV_DUP:
-		rc = unset ? move_edge(c, t, true) : move_by_key(c, t, op);
+		rc = unset ? move_edge(c, t, true) : move_by_key(c, s, op);
 		break;
 	case DAXKV_FIRST_DUP:
 	case DAXKV_LAST_DUP:
 		rc =
-		    unset ? err_set(EINVAL, "the cursor is not positioned") : move_by_key(c, t, op);
+		    unset ? err_set(EINVAL, "the cursor is not positioned") : move_by_key(c, s, op);
 		break;
 	case DAXKV_GET_CURRENT:
 		rc = unset ? err_set(EINVAL, "the cursor is not positioned")
@@ -438,7 +396,7 @@ static int move_and_read(struct daxkv_cursor *c, struct daxkv_val *key, struct d
 
 	if (rc)
 		return rc;
-	rc = move(c, &s->tree, key, value, op);
+	rc = move(c, s, key, value, op);
 	return rc ? rc : cursor_output(c, key, value);
 }
 
@@ -464,7 +422,7 @@ static void step_undone(struct daxkv_cursor *c, bool forward, bool gap)
 	if (!forward)
 		c->path.rank++;
 	if (!forward || !gap)
-		rc = forward ? back_to_entry(c, t) : forward_to_entry(c, t);
+		rc = forward ? cursor_back(c, t) : cursor_forward(c, t);
 	c->gap = gap;
 	if (rc)
 		c->state = CURSOR_UNSET;
@@ -492,6 +450,12 @@ static int step_far(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_
 	return rc;
 }
 
+/* by_key - whether the move starts from the key under the cursor. */
+static inline bool by_key(enum daxkv_cursor_op op)
+{
+	return op >= DAXKV_NEXT_KEY && op <= DAXKV_LAST_DUP;
+}
+
 /* move_far - all moves but a step inside a leaf. One that meets damage leaves the cursor where it
  * was, a seek unpositioned: trying again does not pass what is damaged. */
 static int move_far(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value,
@@ -504,6 +468,13 @@ static int move_far(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_
 
 	if (state == CURSOR_AT && (op == DAXKV_NEXT || op == DAXKV_PREV))
 		return step_far(c, key, value, op == DAXKV_NEXT);
+	if (state == CURSOR_AT && !gap && by_key(op)) {
+		struct dbstate *s;
+
+		rc = cursor_usable(c, false, &s);
+		if (rc || s->order.dups)
+			return rc ? rc : cursor_get_by_key(c, s, key, value, op);
+	}
 	was.height = was.rank = was.eoff = 0;
 	if (state == CURSOR_AT && op <= DAXKV_GET_CURRENT)
 		path_copy(&was, &c->path);
@@ -520,7 +491,7 @@ static inline __attribute__((always_inline)) int cursor_get(struct daxkv_cursor 
                                                             enum daxkv_cursor_op op)
 {
 	if ((op == DAXKV_NEXT || op == DAXKV_PREV) && c && c->txn && !txn_check(c->txn, false) &&
-	    step_near(c, op == DAXKV_NEXT)) {
+	    cursor_step_near(c, op == DAXKV_NEXT)) {
 		int rc = output(c, c->order[c->path.rank], key, value);
 
 		if (UNLIKELY(rc))
@@ -577,43 +548,4 @@ int daxkv_cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv
 {
 	return UNLIKELY(c && c->txn && c->txn->view.bound) ? get_bounded(c, key, value, op)
 	                                                   : cursor_get(c, key, value, op);
-}
-
-static int cursor_count(struct daxkv_cursor *c, uint64_t *count)
-{
-	struct dbstate *s;
-	int rc = cursor_ready(c, false, &s);
-
-	if (rc)
-		return rc;
-	if (c->state == CURSOR_UNSET)
-		return err_set(EINVAL, "the cursor is not positioned");
-	if (c->path.rank >= place_live(c))
-		return DAXKV_NOT_FOUND;
-	*count = 1;
-	if (!s->order.dups)
-		return 0;
-	struct path was = c->path;
-	bool gap = c->gap;
-
-	c->gap = false; /* as for GET_CURRENT: the entry behind the gap is meant */
-	rc = move_by_key(c, &s->tree, DAXKV_FIRST_DUP);
-	while (!rc && (rc = move_by_key(c, &s->tree, DAXKV_NEXT_DUP)) == 0)
-		++*count;
-	c->path = was;
-	c->gap = gap;
-	c->ordered = false;
-	return rc == DAXKV_NOT_FOUND ? 0 : rc;
-}
-
-int daxkv_cursor_count(struct daxkv_cursor *c, uint64_t *count)
-{
-	uint64_t n = 0;
-	int rc = count ? cursor_count(c, &n) : err_set(EINVAL, "no place for the count");
-
-	if (c && c->txn)
-		rc = txn_done(c->txn, rc);
-	if (!rc)
-		*count = n;
-	return err_answer(rc);
 }

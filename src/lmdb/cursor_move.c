@@ -47,14 +47,18 @@ static int peek(MDB_cursor *c, enum daxkv_cursor_op there, enum daxkv_cursor_op 
 
 int cursor_several(MDB_cursor *c, bool *several)
 {
-	int rc = 0;
+	int answer = 0, rc;
 
 	*several = c->state & (CURSOR_DUP_NONE | CURSOR_DUP_END | CURSOR_DUP_MOVED);
-	if (!*several && has_dups(c))
-		rc = peek(c, DAXKV_NEXT_DUP, DAXKV_PREV_DUP, several);
-	if (!rc && !*several && has_dups(c))
-		rc = peek(c, DAXKV_PREV_DUP, DAXKV_NEXT_DUP, several);
-	return rc;
+	if (*several || !has_dups(c))
+		return 0;
+	rc = daxkv_cursor_several(c->inner, &answer);
+	if (UNLIKELY(rc == DAXKV_NEED_COMPARE) && !compare_provide(c->txn->inner, c->handle))
+		rc = daxkv_cursor_several(c->inner, &answer);
+	if (rc)
+		return store_result(c, rc);
+	*several = answer;
+	return 0;
 }
 
 /* ---- steps ----------------------------------------------------------------------------------- */

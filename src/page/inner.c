@@ -78,8 +78,10 @@ int inner_find(const struct view *v, const struct fmt_page *page, uint64_t off,
 
 	if (hi && heads[hi - 1] == head)
 		lo = heads_below(heads, hi, head);
-	while (lo < hi) { /* equal heads: the full comparison decides */
-		uint32_t mid = (lo + hi) / 2;
+	/* Equal heads: the full comparison decides; that of the outermost alone where all are of
+	 * one key. */
+	for (bool near = p->edge != PROBE_AT; lo < hi; near = false) {
+		uint32_t mid = !near ? (lo + hi) / 2 : p->edge == PROBE_AFTER ? hi - 1 : lo;
 		struct sep s;
 
 		rc = inner_sep(v, page, off, mid, &s);

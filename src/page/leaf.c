@@ -82,8 +82,9 @@ static int base_match(const struct leaf *l, const struct order *o, const struct 
 	if (lo < page->n && heads[lo] == head)
 		hi = lo + 1 < page->n && heads[lo + 1] == head ? heads_upto(heads, page->n, head)
 		                                               : lo + 1;
-	while (lo < hi) {
-		uint32_t mid = (lo + hi) / 2;
+	for (bool near = p->edge != PROBE_AT; lo < hi; near = false) {
+		/* The outermost decides alone where all with this head have one key. */
+		uint32_t mid = !near ? (lo + hi) / 2 : p->edge == PROBE_AFTER ? hi - 1 : lo;
 		struct item it;
 		int rc = base_item(l, mid, &it);
 
@@ -355,7 +356,7 @@ uint32_t leaf_count(const struct leaf *l)
 	return n;
 }
 
-/* leaf_at_raw - leaf_at, wherever the entry is said to lie. */
+/* leaf_at_raw - leaf_at_any, wherever the entry is said to lie. */
 static int leaf_at_raw(const struct leaf *l, uint32_t rank, uint32_t *eoff)
 {
 	for (unsigned int i = l->nslots; i-- > 0;) {
@@ -377,7 +378,7 @@ static int leaf_at_raw(const struct leaf *l, uint32_t rank, uint32_t *eoff)
 	return 0;
 }
 
-int leaf_at(const struct leaf *l, uint32_t rank, uint32_t *eoff)
+int leaf_at_any(const struct leaf *l, uint32_t rank, uint32_t *eoff)
 {
 	int rc = leaf_at_raw(l, rank, eoff);
 

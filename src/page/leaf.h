@@ -170,7 +170,14 @@ int leaf_gap_place(const struct leaf *leaf, const struct order *order, const str
 
 /* leaf_count - live entries. leaf_at - the entry of that rank (below leaf_count). */
 uint32_t leaf_count(const struct leaf *leaf);
-int leaf_at(const struct leaf *leaf, uint32_t rank, uint32_t *eoff);
+int leaf_at_any(const struct leaf *leaf, uint32_t rank, uint32_t *eoff);
+static inline int leaf_at(const struct leaf *leaf, uint32_t rank, uint32_t *eoff)
+{
+	if (leaf->nslots || UNLIKELY(rank >= once(leaf->page->n)))
+		return leaf_at_any(leaf, rank, eoff);
+	*eoff = leaf_entry(leaf->page, rank);
+	return LIKELY(*eoff >= FMT_LEAF_BASE) ? 0 : leaf_at_any(leaf, rank, eoff);
+}
 
 /* leaf_tail_end - where the next tail entry may begin: the entries lie in the order of their slots.
  * Records name fresh bytes in units of 4, and the format allows an end between two. */

@@ -341,17 +341,46 @@ int entry_remove(struct daxkv_txn *txn, struct dbstate *s, struct path *path)
 	return rc ? txn_break(txn, rc) : 0;
 }
 
+#define ALONE 4u /* values of a key that go one by one; more by writing their leaf anew */
+
+/* run_end - behind the entries of the path's leaf that have the key of the one at its place. *ends:
+ * other keys follow there. */
+static int run_end(const struct dbstate *s, const struct path *path, const struct item *it,
+                   uint32_t *end, bool *ends)
+{
+	struct probe p = {.key = it->key, .klen = it->klen, .edge = PROBE_AFTER};
+	uint32_t n = leaf_count(&path->leaf), eoff;
+	struct item next;
+	int rc = 0;
+
+	*end = path->rank + 1;
+	*ends = *end < n;
+	if (*ends)
+		rc = leaf_at(&path->leaf, *end, &eoff);
+	if (*ends && !rc)
+		rc = leaf_item(&path->leaf, eoff, &next);
+	if (rc || !*ends || !order_key_same(&s->order, next.key, next.klen, it->key, it->klen))
+		return rc;
+	rc = leaf_place(&path->leaf, &s->order, &p, end, &eoff);
+	*ends = *end < n;
+	if (!rc && UNLIKELY(*end <= path->rank || *end > n))
+		rc = err_corrupt(path->leaf.off, "leaf: an entry is not where a search leads");
+	return rc;
+}
+
 int entry_remove_all(struct daxkv_txn *txn, struct dbstate *s, const uint8_t *key, uint32_t klen)
 {
 	uint8_t copy[FMT_PAGE_MAX / 4]; /* the caller's may lie in a page that changes */
-	struct probe first = {.key = copy, .klen = klen, .edge = PROBE_BEFORE};
+	struct probe first = {.key = copy, .klen = klen, .edge = PROBE_BEFORE}, behind = first;
 	uint64_t removed = 0;
+	bool ends = false;
 
 	memcpy(copy, key, klen);
-
+	behind.edge = PROBE_AFTER;
 	for (;; removed++) {
 		struct path path;
 		struct item it;
+		uint32_t end;
 		bool found;
 		int rc = tree_first(&s->tree, &first, &path, &it, &found);
 
@@ -359,8 +388,18 @@ int entry_remove_all(struct daxkv_txn *txn, struct dbstate *s, const uint8_t *ke
 			return rc;
 		if (!found || order_key_cmp(&s->order, it.key, it.klen, copy, klen) != 0)
 			return removed ? 0 : DAXKV_NOT_FOUND;
-		rc = entry_remove(txn, s, &path);
+		rc = run_end(s, &path, &it, &end, &ends);
 		if (rc)
+			return rc;
+		if (end - path.rank > ALONE) {
+			dbi_changed(txn, s);
+			rc = ends ? tree_leaf_without(&s->tree, &path, path.rank, end)
+			          : tree_cut(&s->tree, &first, &behind, &removed);
+			return rc ? txn_break(txn, rc) : 0;
+		}
+		ends = ends && end - path.rank == 1;
+		rc = entry_remove(txn, s, &path);
+		if (rc || ends)
 			return rc;
 	}
 }

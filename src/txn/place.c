@@ -30,7 +30,7 @@ void place_unlink(struct daxkv_cursor *c)
 void place_forget_pages(struct daxkv_cursor *c)
 {
 	c->path.height = 0;
-	c->verified = 0;
+	c->verified = c->counted = 0;
 }
 
 void daxkv_cursor_close(struct daxkv_cursor *c)
@@ -124,6 +124,8 @@ void place_lose_all(struct daxkv_txn *txn)
 void place_lose(struct daxkv_txn *txn, daxkv_db db)
 {
 	for (struct daxkv_cursor *c = txn->cursors; c; c = c->next)
-		if (c->db == db)
+		if (c->db == db) {
 			c->state = CURSOR_UNSET;
+			place_forget_pages(c);
+		}
 }

@@ -24,8 +24,9 @@ struct daxkv_cursor {
 	daxkv_db db;
 	enum cursor_state state;
 	bool gap;
-	bool ordered; /* order[] is that of path.leaf */
-	uint32_t n;   /* live entries of path.leaf, when ordered */
+	bool ordered;     /* order[] is that of path.leaf */
+	uint32_t n;       /* live entries of path.leaf, when ordered or counted */
+	uint64_t counted; /* a leaf, by its offset */
 	struct path path;
 	uint8_t *kept; /* key and duplicate */
 	uint32_t klen, dlen, kept_room;
@@ -57,7 +58,13 @@ static inline int place_entry(const struct daxkv_cursor *c, struct item *it)
 /* place_live - entries in its leaf. */
 static inline uint32_t place_live(struct daxkv_cursor *c)
 {
-	return c->ordered ? c->n : c->path.height ? leaf_count(&c->path.leaf) : 0;
+	if (!c->path.height)
+		return 0;
+	if (!c->ordered && c->counted != c->path.leaf.off) {
+		c->n = leaf_count(&c->path.leaf);
+		c->counted = c->path.leaf.off;
+	}
+	return c->n;
 }
 
 /* place_link, place_unlink - into the transaction's list of cursors, and out of it.

@@ -89,6 +89,7 @@ static void unpositioned(void **state)
 	struct daxkv_txn *txn;
 	struct daxkv_val k, v;
 	uint64_t n;
+	int several;
 	(void)state;
 	put_one(store, "a", "1");
 	put_one(store, "b", "2");
@@ -101,6 +102,7 @@ static void unpositioned(void **state)
 	assert_int_equal(daxkv_cursor_get(NULL, &k, &v, DAXKV_FIRST), EINVAL);
 	assert_int_equal(daxkv_cursor_del(c, 0), EINVAL);
 	assert_int_equal(daxkv_cursor_count(c, &n), EINVAL);
+	assert_int_equal(daxkv_cursor_several(c, &several), EINVAL);
 	assert_int_equal(cursor_put(c, "a", "9", DAXKV_CURRENT), EINVAL);
 	assert_true(moved(c, DAXKV_PREV, "b=2"));           /* LAST */
 	assert_true(sought(c, DAXKV_SEEK, "aa", NULL, "")); /* a failed seek gives the place up */

@@ -213,6 +213,7 @@ static void wrong_cursors(void **state)
 	struct daxkv_cursor *c, *w;
 	size_t got = 0;
 	uint64_t n = 0;
+	int several;
 	(void)state;
 
 	OK(daxkv_cursor_open(reader, db, &c));
@@ -226,6 +227,7 @@ static void wrong_cursors(void **state)
 		REFUSED(daxkv_cursor_put(wrong[i], &k, &v, DAXKV_CURRENT));
 		REFUSED(daxkv_cursor_del(wrong[i], 0));
 		REFUSED(daxkv_cursor_count(wrong[i], &n));
+		REFUSED(daxkv_cursor_several(wrong[i], &several));
 		assert_null(daxkv_cursor_txn(wrong[i]));
 	}
 	assert_int_equal(daxkv_cursor_db(NULL), 0);
@@ -258,6 +260,7 @@ static void wrong_cursors(void **state)
 	REFUSED(daxkv_cursor_get_many(w, DAXKV_FIRST, NULL, 1, &k, &v, NULL));
 	REFUSED(daxkv_cursor_get_many(w, DAXKV_FIRST, &hollow, 1, &k, &v, &got));
 	REFUSED(daxkv_cursor_count(w, NULL));
+	REFUSED(daxkv_cursor_several(w, NULL));
 	daxkv_cursor_close(c);
 	daxkv_cursor_close(w);
 }

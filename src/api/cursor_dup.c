@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * cursor_dup.c - moves by the key under the cursor, and the number of its values. See cursor.h
+ *
+ *                 first     end
+ *      | a1 a2 a3 | b1 b2 b3 | c1 |      the run of b in a leaf
+ *
+ * Where a run begins and ends is found without looking at its entries: the entry beside the
+ * cursor's decides when the key has one value, else a search in the leaf for the place before or
+ * behind all of the key. A run that reaches an end of its leaf may go on beside. One that takes all
+ * of the leaf beside, too, is looked for from the root.
+ */
+#include "api/cursor.h"
+#include "base/err.h"
+
+#include <errno.h>
+
+struct move { /* one that is under way */
+	struct daxkv_cursor *c;
+	const struct tree *tree;
+	struct item own; /* the entry that it starts from */
+	uint32_t rank;   /* and its place */
+	bool left;       /* its leaf was left: path leads back */
+	struct path path;
+};
+
+static int entry_at(const struct daxkv_cursor *c, uint32_t rank, struct item *it)
+{
+	uint32_t eoff;
+	int rc = 0;
+
+	if (LIKELY(c->ordered))
+		eoff = c->order[rank];
+	else
+		rc = leaf_at(&c->path.leaf, rank, &eoff);
+	return rc ? rc : leaf_item(&c->path.leaf, eoff, it);
+}
+
+/* has_key - whether the entry of that rank in the path's leaf has the move's key. */
+static inline int has_key(const struct move *m, uint32_t rank, bool *same)
+{
+	struct item it;
+	int rc = entry_at(m->c, rank, &it);
+
+	*same = !rc && order_key_same(m->tree->order, it.key, it.klen, m->own.key, m->own.klen);
+	return rc;
+}
+
+static int move_begin(struct move *m, struct daxkv_cursor *c, const struct dbstate *s)
+{
+	m->c = c;
+	m->tree = &s->tree;
+	m->rank = c->path.rank;
+	m->left = false;
+	if (UNLIKELY(m->rank >= place_live(c)))
+		return DAXKV_NOT_FOUND;
+	return entry_at(c, m->rank, &m->own);
+}
+
+/* move_undo - the cursor is where the move began. */
+static void move_undo(struct move *m)
+{
+	if (m->left) {
+		path_copy(&m->c->path, &m->path);
+		m->c->ordered = false;
+	}
+	m->c->path.rank = m->rank;
+}
+
+static struct probe edge_probe(const struct move *m, bool forward)
+{
+	return (struct probe){
+	    .key = m->own.key, .klen = m->own.klen, .edge = forward ? PROBE_AFTER : PROBE_BEFORE};
+}
+
+/* leaf_edge - the first rank behind the key (forward), or its first one, in the path's leaf, where
+ * the entry of that rank has the key. */
+static int leaf_edge(const struct move *m, uint32_t rank, bool forward, uint32_t *edge)
+{
+	struct probe p = edge_probe(m, forward);
+	uint32_t unused, n = place_live(m->c);
+	bool same;
+	int rc =
+	    has_key(m, forward ? n - 1 : 0, &same); /* so it is of most leaves if there are many */
+
+	*edge = forward ? n : 0;
+	if (rc || same)
+		return rc;
+	rc = leaf_place(&m->c->path.leaf, m->tree->order, &p, edge, &unused);
+	if (!rc && UNLIKELY(forward ? *edge <= rank || *edge > n : *edge > rank))
+		rc = err_corrupt(m->c->path.leaf.off, "leaf: an entry is not where a search leads");
+	return rc; /* it may be a leaf that is changing, too: view_evicted */
+}
+
+/* run_edge - the same in the leaf where the move begins. */
+static int run_edge(const struct move *m, bool forward, uint32_t *edge)
+{
+	uint32_t to = forward ? m->rank + 1 : m->rank - 1;
+	bool same = false;
+	int rc = to < place_live(m->c) ? has_key(m, to, &same) : 0;
+
+	*edge = forward ? m->rank + 1 : m->rank;
+	return rc || LIKELY(!same) ? rc : leaf_edge(m, m->rank, forward, edge);
+}
+
+static inline bool inside(const struct move *m, bool forward, uint32_t edge)
+{
+	return forward ? edge < place_live(m->c) : edge > 0;
+}
+
+/* beside - on to the nearest entry of the leaf beside; *same: it has the key. Nothing is there:
+ * NOT_FOUND. */
+static int beside(struct move *m, bool forward, bool *same)
+{
+	struct daxkv_cursor *c = m->c;
+
+	if (!m->left)
+		path_copy(&m->path, &c->path);
+	m->left = true;
+	c->path.rank = forward ? place_live(c) : 0;
+	int rc = forward ? cursor_forward(c, m->tree) : cursor_back(c, m->tree);
+
+	if (!rc)
+		rc = cursor_sound(c);
+	return rc ? rc : has_key(m, c->path.rank, same);
+}
+
+/* to_edge - the path goes to the place behind the last entry of the key (forward), or to its first
+ * entry. Either may lie at the other side of a leaf's end. */
+static int to_edge(struct move *m, bool forward)
+{
+	struct daxkv_cursor *c = m->c;
+	struct probe p = edge_probe(m, forward);
+	bool same;
+	uint32_t edge;
+	int rc = run_edge(m, forward, &edge);
+
+	if (rc)
+		return rc;
+	c->path.rank = edge;
+	if (inside(m, forward, edge))
+		return 0;
+	rc = beside(m, forward, &same);
+	if (rc == DAXKV_NOT_FOUND) { /* the database's end */
+		path_copy(&c->path, &m->path);
+		c->path.rank = edge;
+		return 0;
+	}
+	if (rc)
+		return rc;
+	if (!same) {
+		c->path.rank += !forward;
+		return 0;
+	}
+	rc = leaf_edge(m, c->path.rank, forward, &edge);
+	c->path.rank = edge;
+	if (rc || inside(m, forward, edge))
+		return rc;
+	c->ordered = false;
+	return tree_seek(m->tree, &p, &c->path);
+}
+
+/* peek - whether the entry beside has the key; *here: there is one in this leaf. */
+static inline int peek(const struct move *m, bool forward, bool *here, bool *same)
+{
+	uint32_t to = forward ? m->rank + 1 : m->rank - 1;
+
+	*same = false;
+	*here = to < place_live(m->c);
+	return *here ? has_key(m, to, same) : 0;
+}
+
+/* to_beside - to the entry beside, which peek has looked at. */
+static inline int to_beside(struct move *m, bool forward, bool here, bool *same)
+{
+	int rc = LIKELY(m->c->ordered) ? 0 : cursor_order(m->c, forward);
+
+	if (rc || LIKELY(here && cursor_step_near(m->c, forward)))
+		return rc;
+	return beside(m, forward, same);
+}
+
+static int move_on(struct move *m, enum daxkv_cursor_op op)
+{
+	struct daxkv_cursor *c = m->c;
+	bool forward = op == DAXKV_NEXT_KEY || op == DAXKV_NEXT_DUP || op == DAXKV_LAST_DUP;
+	bool within = op == DAXKV_NEXT_DUP || op == DAXKV_PREV_DUP, here, same;
+	int rc;
+
+	if (op != DAXKV_FIRST_DUP && op != DAXKV_LAST_DUP) {
+		rc = peek(m, forward, &here, &same);
+		if (rc || (here && within && !same))
+			return rc ? rc : DAXKV_NOT_FOUND;
+		if (within || !same) {
+			rc = to_beside(m, forward, here, &same);
+			if (rc || same == within)
+				return rc;
+			if (within)
+				return DAXKV_NOT_FOUND;
+			move_undo(m);
+		}
+	}
+	rc = to_edge(m, forward);
+	if (rc)
+		return rc;
+	return op == DAXKV_NEXT_KEY || op == DAXKV_FIRST_DUP ? cursor_forward(c, m->tree)
+	                                                     : cursor_back(c, m->tree);
+}
+
+int cursor_move_by_key(struct daxkv_cursor *c, const struct dbstate *s, enum daxkv_cursor_op op)
+{
+	struct move m;
+	int rc = move_begin(&m, c, s);
+
+	if (rc)
+		return rc;
+	rc = move_on(&m, op);
+	if (rc)
+		move_undo(&m);
+	return rc;
+}
+
+int cursor_get_by_key(struct daxkv_cursor *c, const struct dbstate *s, struct daxkv_val *key,
+                      struct daxkv_val *value, enum daxkv_cursor_op op)
+{
+	struct move m;
+	int rc = move_begin(&m, c, s);
+
+	if (rc)
+		return rc;
+	rc = move_on(&m, op);
+	if (!rc)
+		rc = cursor_output(c, key, value);
+	if (rc)
+		move_undo(&m);
+	return rc;
+}
+
+/* ---- how many -------------------------------------------------------------------------------- */
+
+/* count_beside - entries of the key in the leaf beside: *n of them, or *far: it has no others. */
+static int count_beside(struct move *m, bool forward, uint64_t *n, bool *far)
+{
+	bool same;
+	uint32_t edge = 0;
+	int rc = beside(m, forward, &same);
+
+	if (!rc && same)
+		rc = leaf_edge(m, m->c->path.rank, forward, &edge);
+	if (!rc && same) {
+		*far |= !inside(m, forward, edge);
+		*n += forward ? edge : place_live(m->c) - edge;
+	}
+	move_undo(m);
+	return rc == DAXKV_NOT_FOUND ? 0 : rc;
+}
+
+/* count_all - the values of the key that the move starts from. */
+static int count_all(struct move *m, uint64_t *count)
+{
+	uint32_t first, end;
+	bool far = false;
+	int rc = run_edge(m, false, &first);
+
+	if (!rc)
+		rc = run_edge(m, true, &end);
+	if (rc)
+		return rc;
+	*count = end - first;
+	if (!inside(m, false, first))
+		rc = count_beside(m, false, count, &far);
+	if (!rc && !far && !inside(m, true, end))
+		rc = count_beside(m, true, count, &far);
+	if (rc || !far)
+		return rc;
+	struct probe before = edge_probe(m, false), after = edge_probe(m, true);
+
+	return tree_count(m->tree, &before, &after, count);
+}
+
+static int cursor_count(struct daxkv_cursor *c, uint64_t *count)
+{
+	struct dbstate *s;
+	struct move m;
+	int rc = cursor_ready(c, false, &s);
+
+	if (rc)
+		return rc;
+	if (c->state == CURSOR_UNSET)
+		return err_set(EINVAL, "the cursor is not positioned");
+	rc = move_begin(&m, c, s);
+	if (rc)
+		return rc;
+	*count = 1;
+	return s->order.dups ? count_all(&m, count) : 0;
+}
+
+int daxkv_cursor_count(struct daxkv_cursor *c, uint64_t *count)
+{
+	uint64_t n = 0;
+	int rc = count ? cursor_count(c, &n) : err_set(EINVAL, "no place for the count");
+
+	if (c && c->txn)
+		rc = txn_done(c->txn, rc);
+	if (!rc)
+		*count = n;
+	return err_answer(rc);
+}
+
+static int cursor_several(struct daxkv_cursor *c, bool *several)
+{
+	struct dbstate *s;
+	struct move m;
+	int rc = cursor_ready(c, false, &s);
+
+	if (rc)
+		return rc;
+	if (c->state == CURSOR_UNSET)
+		return err_set(EINVAL, "the cursor is not positioned");
+	rc = move_begin(&m, c, s);
+	for (int way = 0; way < 2 && !rc && !*several && s->order.dups; way++) {
+		uint32_t beyond = way ? m.rank + 1 : m.rank - 1;
+
+		if (beyond < place_live(c)) {
+			rc = has_key(&m, beyond, several);
+			continue;
+		}
+		rc = beside(&m, way, several);
+		rc = rc == DAXKV_NOT_FOUND ? 0 : rc;
+		move_undo(&m);
+		m.left = false;
+	}
+	return rc;
+}
+
+int daxkv_cursor_several(struct daxkv_cursor *c, int *several)
+{
+	bool is = false;
+	int rc = several ? cursor_several(c, &is) : err_set(EINVAL, "no place for the answer");
+
+	if (c && c->txn)
+		rc = txn_done(c->txn, rc);
+	if (!rc)
+		*several = is;
+	return err_answer(rc);
+}

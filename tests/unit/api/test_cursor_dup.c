@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Keys with one value and with so many that they take leaves: moves by key, counts and removals,
+ * from every place there is, compared with what was put. Pages are small, so that runs of a key end
+ * at, before and behind the ends of leaves. */
+#include "small_store.h"
+
+#define KEYS   14u
+#define VALUES 320u
+
+struct shape {
+	const char *name;
+	unsigned int flags, size; /* of the database; bytes of a key */
+	bool own;                 /* keys in an order of the program's own */
+};
+
+struct content { /* what there is */
+	bool has[KEYS][VALUES];
+};
+
+struct place { /* key KEYS: none */
+	unsigned int key, value;
+};
+static const struct place nowhere = {KEYS, 0};
+
+static int backward(const struct daxkv_val *a, const struct daxkv_val *b, void *arg)
+{
+	size_t n = a->size < b->size ? a->size : b->size;
+	int c = memcmp(b->data, a->data, n);
+
+	(void)arg;
+	return c ? c : (b->size > a->size) - (b->size < a->size);
+}
+
+static unsigned int count_of(const struct content *m, unsigned int key)
+{
+	unsigned int n = 0;
+
+	for (unsigned int v = 0; v < VALUES; v++)
+		n += m->has[key][v];
+	return n;
+}
+
+/* beyond - the pair that follows p in order, or goes before it; key_only: of another key. */
+static struct place beyond(const struct content *m, struct place p, bool forward, bool key_only)
+{
+	int way = forward ? 1 : -1, at = (int)(p.key * VALUES + p.value);
+
+	if (key_only)
+		at = (int)(p.key * VALUES + (forward ? VALUES - 1 : 0));
+	for (at += way; at >= 0 && at < (int)(KEYS * VALUES); at += way)
+		if (m->has[at / (int)VALUES][at % (int)VALUES])
+			return (struct place){(unsigned int)at / VALUES, (unsigned int)at % VALUES};
+	return nowhere;
+}
+
+static struct place edge_of(const struct content *m, unsigned int key, bool last)
+{
+	for (unsigned int i = 0; i < VALUES; i++)
+		if (m->has[key][last ? VALUES - 1 - i : i])
+			return (struct place){key, last ? VALUES - 1 - i : i};
+	return nowhere;
+}
+
+static struct place expected(const struct content *m, struct place p, enum daxkv_cursor_op op)
+{
+	struct place to;
+
+	switch (op) {
+	case DAXKV_FIRST_DUP:
+	case DAXKV_LAST_DUP:
+		return edge_of(m, p.key, op == DAXKV_LAST_DUP);
+	case DAXKV_NEXT_DUP:
+	case DAXKV_PREV_DUP:
+		to = beyond(m, p, op == DAXKV_NEXT_DUP, false);
+		return to.key == p.key ? to : nowhere;
+	default:
+		return beyond(m, p, op == DAXKV_NEXT_KEY, true);
+	}
+}
+
+/* key_bytes - of one length, alike in the first bytes where there are many. An own order is
+ * backward, and so are its keys. */
+static struct daxkv_val key_bytes(const struct shape *s, unsigned int key, uint8_t *buf)
+{
+	memset(buf, 'k', s->size);
+	if (s->flags & DAXKV_REVERSE_KEY)
+		buf[0] = (uint8_t)('a' + key);
+	else
+		buf[s->size - 1] = (uint8_t)('a' + (s->own ? KEYS - key : key));
+	return (struct daxkv_val){s->size, buf};
+}
+
+static struct daxkv_val value_bytes(unsigned int value, char *buf)
+{
+	snprintf(buf, 8, "%04u", value);
+	return (struct daxkv_val){4, buf};
+}
+
+static struct place place_of(const struct shape *s, const struct daxkv_val *k,
+                             const struct daxkv_val *v)
+{
+	const uint8_t *key = k->data;
+	unsigned int letter =
+	    key[s->flags & DAXKV_REVERSE_KEY ? 0 : s->size - 1] - (unsigned int)'a';
+	char digits[5] = "";
+
+	assert_true(k->size == s->size && v->size == 4);
+	memcpy(digits, v->data, 4);
+	return (struct place){s->own ? KEYS - letter : letter, (unsigned int)atoi(digits)};
+}
+
+/* moved - the move from p, where the cursor is put first: leads where it should, and a failed one
+ * nowhere else. */
+static void moved(const struct shape *s, const struct content *m, struct daxkv_cursor *c,
+                  struct place p, enum daxkv_cursor_op op)
+{
+	uint8_t kb[64];
+	char vb[8];
+	struct daxkv_val k = key_bytes(s, p.key, kb), v = value_bytes(p.value, vb);
+	struct place to = expected(m, p, op);
+
+	OK(daxkv_cursor_get(c, &k, &v, DAXKV_SEEK_PAIR));
+	if (p.value % 2 &&
+	    !daxkv_cursor_get(c, NULL, NULL, DAXKV_NEXT)) /* the leaf's order at hand */
+		OK(daxkv_cursor_get(c, NULL, NULL, DAXKV_PREV));
+	int rc = daxkv_cursor_get(c, &k, &v, op);
+
+	assert_int_equal(rc, to.key == KEYS ? DAXKV_NOT_FOUND : 0);
+	OK(daxkv_cursor_get(c, &k, &v, DAXKV_GET_CURRENT));
+	struct place at = place_of(s, &k, &v), should = rc ? p : to;
+
+	if (at.key != should.key || at.value != should.value)
+		fail_msg("%s: move %d from %u=%u leads to %u=%u, not to %u=%u", s->name, (int)op,
+		         p.key, p.value, at.key, at.value, should.key, should.value);
+}
+
+static void counted(const struct shape *s, const struct content *m, struct daxkv_cursor *c,
+                    struct place p)
+{
+	uint8_t kb[64];
+	char vb[8];
+	struct daxkv_val k = key_bytes(s, p.key, kb), v = value_bytes(p.value, vb);
+	unsigned int n = count_of(m, p.key);
+	uint64_t count = 0;
+	int several = 2;
+
+	OK(daxkv_cursor_get(c, &k, &v, DAXKV_SEEK_PAIR));
+	OK(daxkv_cursor_count(c, &count));
+	OK(daxkv_cursor_several(c, &several));
+	if (count != n || several != (n > 1))
+		fail_msg("%s: at %u=%u of %u values: count %lu, several %d", s->name, p.key,
+		         p.value, n, (unsigned long)count, several);
+	OK(daxkv_cursor_get(c, &k, &v, DAXKV_GET_CURRENT));
+	struct place at = place_of(s, &k, &v);
+
+	assert_true(at.key == p.key && at.value == p.value);
+}
+
+/* all_moves - from every pair, one of every so many. */
+static void all_moves(const struct shape *s, const struct content *m, struct daxkv_txn *txn,
+                      daxkv_db db, unsigned int every)
+{
+	struct daxkv_cursor *c;
+
+	OK(daxkv_cursor_open(txn, db, &c));
+	for (unsigned int at = 0; at < KEYS * VALUES; at++) {
+		struct place p = {at / VALUES, at % VALUES};
+
+		if (!m->has[p.key][p.value] || (at % every && p.value))
+			continue;
+		for (int op = DAXKV_NEXT_KEY; op <= DAXKV_LAST_DUP; op++)
+			moved(s, m, c, p, (enum daxkv_cursor_op)op);
+		counted(s, m, c, p);
+	}
+	daxkv_cursor_close(c);
+}
+
+static void change(const struct shape *s, struct content *m, struct daxkv_txn *txn, daxkv_db db,
+                   unsigned int key, unsigned int value, bool there)
+{
+	uint8_t kb[64];
+	char vb[8];
+	struct daxkv_val k = key_bytes(s, key, kb), v = value_bytes(value, vb);
+
+	if (there)
+		OK(daxkv_put(txn, db, &k, &v, 0));
+	else
+		assert_int_equal(daxkv_del(txn, db, &k, &v),
+		                 m->has[key][value] ? 0 : DAXKV_NOT_FOUND);
+	m->has[key][value] = there;
+}
+
+static const unsigned int wanted[KEYS] = {1, 1, 2, 1, 60, 1, 3, 300, 5, 1, 30, 1, 1, 90};
+
+static daxkv_db shape_open(const struct shape *s, struct daxkv_txn *txn)
+{
+	daxkv_db db = db_of(txn, "dups", s->flags);
+
+	if (s->own)
+		OK(daxkv_db_set_compare(txn, db, backward, NULL));
+	return db;
+}
+
+/* fill - in an order that leaves tails in leaves, some a transaction. */
+static daxkv_db fill(const struct shape *s, struct daxkv_store *store, struct content *m)
+{
+	struct daxkv_txn *txn = begin(store);
+	daxkv_db db = shape_open(s, txn);
+	unsigned int n = 0;
+
+	memset(m, 0, sizeof *m);
+	for (unsigned int i = 0; i < KEYS * VALUES; i++) {
+		unsigned int at = i * 2777 % (KEYS * VALUES), key = at / VALUES;
+
+		if (at % VALUES * wanted[key] % VALUES >= wanted[key])
+			continue;
+		change(s, m, txn, db, key, at % VALUES, true);
+		if (++n % 37 == 0) {
+			OK(daxkv_txn_commit(txn));
+			txn = begin(store);
+		}
+	}
+	OK(daxkv_txn_commit(txn));
+	return db;
+}
+
+static const struct shape shapes[] = {
+    {"short keys", DAXKV_DUP_SORT, 3, false},
+    {"long keys", DAXKV_DUP_SORT, 24, false},
+    {"fixed values", DAXKV_DUP_SORT | DAXKV_DUP_FIXED, 8, false},
+    {"reverse keys", DAXKV_DUP_SORT | DAXKV_REVERSE_KEY, 11, false},
+    {"own order", DAXKV_DUP_SORT | DAXKV_OWN_COMPARE, 9, true},
+};
+#define SHAPES (sizeof shapes / sizeof *shapes)
+
+/* As committed, in a transaction that has changed something, and in an older snapshot beside that.
+ */
+static void moves_and_counts_from_every_place(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < SHAPES; i++) {
+		const struct shape *s = &shapes[i];
+		struct daxkv_store *store = store_new("c", 512);
+		static struct content m, old;
+		daxkv_db db = fill(s, store, &m);
+		struct daxkv_txn *reader = begin_reading(store), *txn;
+
+		old = m;
+		txn = begin(store);
+		for (unsigned int at = 0; at < KEYS * VALUES; at += 5)
+			change(s, &m, txn, db, at / VALUES, at % VALUES, at % 3 == 0);
+		all_moves(s, &m, txn, db, 5);
+		OK(daxkv_txn_commit(txn));
+		all_moves(s, &old, reader, db, 3);
+		daxkv_txn_abort(reader);
+		reader = begin_reading(store);
+		all_moves(s, &m, reader, db, 3);
+		daxkv_txn_abort(reader);
+		store_done(store);
+	}
+}
+
+/* del_key - all values of a key, by daxkv_del or through a cursor. */
+static void del_key(const struct shape *s, struct content *m, struct daxkv_txn *txn, daxkv_db db,
+                    unsigned int key, bool by_cursor)
+{
+	uint8_t kb[64];
+	struct daxkv_val k = key_bytes(s, key, kb), v;
+	bool there = count_of(m, key) > 0;
+	struct daxkv_cursor *c;
+
+	if (by_cursor && there) {
+		OK(daxkv_cursor_open(txn, db, &c));
+		OK(daxkv_cursor_get(c, &k, &v, DAXKV_SEEK_LE));
+		OK(daxkv_cursor_del(c, DAXKV_NO_DUP_DATA));
+		struct place next = beyond(m, (struct place){key, 0}, true, true);
+
+		assert_int_equal(daxkv_cursor_get(c, &k, &v, DAXKV_GET_CURRENT),
+		                 next.key == KEYS ? DAXKV_NOT_FOUND : 0);
+		if (next.key != KEYS)
+			assert_true(place_of(s, &k, &v).key == next.key);
+		daxkv_cursor_close(c);
+	} else {
+		assert_int_equal(daxkv_del(txn, db, &k, NULL), there ? 0 : DAXKV_NOT_FOUND);
+	}
+	memset(m->has[key], 0, sizeof m->has[key]);
+}
+
+/* Keys go one after the other, in every of some orders; a child transaction that does the same is
+ * aborted first, and an older snapshot keeps all. */
+static void a_key_goes_with_all_its_values(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < SHAPES * 2; i++) {
+		const struct shape *s = &shapes[i % SHAPES];
+		struct daxkv_store *store = store_new("c", 512);
+		static struct content m, old, gone;
+		daxkv_db db = fill(s, store, &m);
+		struct daxkv_txn *reader = begin_reading(store);
+
+		old = m;
+		for (unsigned int j = 0; j < KEYS; j++) {
+			unsigned int key = (j * (i < SHAPES ? 5 : 3) + 2) % KEYS;
+			struct daxkv_txn *txn = begin(store), *child = begin_in(txn);
+			struct daxkv_db_stat stat;
+			uint64_t left = 0;
+
+			gone = m;
+			del_key(s, &gone, child, db, key, j % 2);
+			daxkv_txn_abort(child);
+			all_moves(s, &m, txn, db, 41);
+			del_key(s, &m, txn, db, key, j % 2 == 0);
+			all_moves(s, &m, txn, db, 41);
+			for (unsigned int k = 0; k < KEYS; k++)
+				left += count_of(&m, k);
+			OK(daxkv_db_stat(txn, db, &stat));
+			assert_int_equal(stat.entries, left);
+			OK(daxkv_txn_commit(txn));
+			store_check(store);
+		}
+		all_moves(s, &old, reader, db, 29);
+		daxkv_txn_abort(reader);
+		store_done(store);
+	}
+}
+
+/* What a count and a removal of very many values look at are leaves, and not values. */
+static void many_values_are_not_visited(void **state)
+{
+	struct daxkv_store *store = store_new("c", 4096);
+	struct daxkv_txn *txn = begin(store);
+	struct daxkv_val k = text("key"), v;
+	struct daxkv_db_stat stat;
+	struct daxkv_cursor *c;
+	uint64_t n = 0;
+	daxkv_db db = db_of(txn, "dups", DAXKV_DUP_SORT);
+	(void)state;
+
+	for (uint32_t i = 0; i < 100000; i++) {
+		uint32_t value = __builtin_bswap32(i);
+
+		OK(daxkv_put(txn, db, &k, &(struct daxkv_val){sizeof value, &value}, 0));
+	}
+	OK(put(txn, db, "kez", "other", 0));
+	OK(daxkv_cursor_open(txn, db, &c));
+	OK(daxkv_cursor_get(c, &k, &v, DAXKV_SEEK));
+	OK(daxkv_cursor_count(c, &n));
+	assert_int_equal(n, 100000);
+	OK(daxkv_cursor_del(c, DAXKV_NO_DUP_DATA));
+	OK(daxkv_db_stat(txn, db, &stat));
+	assert_true(stat.entries == 1 && stat.leaf_pages == 1);
+	OK(daxkv_txn_commit(txn));
+	store_done(store);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(moves_and_counts_from_every_place),
+	    TEST(a_key_goes_with_all_its_values),
+	    TEST(many_values_are_not_visited),
+	};
+	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
+}
