@@ -21,15 +21,9 @@ static int db_next(struct daxkv_txn *txn, struct daxkv_val *name)
 		return rc;
 	if (s->order.dups || s->order.key == ORDER_INTEGER || s->order.key == ORDER_OWN)
 		return DAXKV_NOT_FOUND;
-	if (name->size)
-		rc = tree_seek(&s->tree, &p, &path);
-	else
-		rc = tree_edge(&s->tree, false, &path);
-	if (rc || !path.height) {
-		if (rc)
-			return rc;
-		return DAXKV_NOT_FOUND;
-	}
+	rc = name->size ? tree_seek(&s->tree, &p, &path) : tree_edge(&s->tree, false, &path);
+	if (rc || !path.height)
+		return rc ? rc : DAXKV_NOT_FOUND;
 	if (name->size && path.eoff)
 		path.rank++;
 	for (bool moved = true;;) {
@@ -51,11 +45,8 @@ static int db_next(struct daxkv_txn *txn, struct daxkv_val *name)
 			return 0;
 		}
 		rc = tree_step(&s->tree, &path, true, &moved);
-		if (rc || !moved) {
-			if (rc)
-				return rc;
-			return DAXKV_NOT_FOUND;
-		}
+		if (rc || !moved)
+			return rc ? rc : DAXKV_NOT_FOUND;
 	}
 }
 
@@ -64,9 +55,7 @@ int daxkv_db_list_next(struct daxkv_txn *txn, struct daxkv_val *name)
 	struct daxkv_val next;
 	int rc = txn_check(txn, false);
 
-	if (rc)
-		return rc;
-	if ((!name || (name->size && !name->data)))
+	if (!rc && (!name || (name->size && !name->data)))
 		rc = err_set(EINVAL, "a name to begin behind, or one of size 0, is needed");
 	if (rc)
 		return rc;
@@ -82,17 +71,13 @@ int daxkv_db_flags(struct daxkv_txn *txn, daxkv_db db, unsigned int *flags)
 	struct dbstate *s;
 	int rc = txn_check(txn, false);
 
-	if (rc)
-		return rc;
-	if (!flags)
+	if (!rc && !flags)
 		rc = err_set(EINVAL, "no place for the flags");
-	if (rc)
-		return rc;
-	rc = txn_done(txn, dbi_state_any(txn, db, &s));
-	if (rc)
-		return rc;
-	*flags = s->flags;
-	return 0;
+	if (!rc)
+		rc = txn_done(txn, dbi_state_any(txn, db, &s));
+	if (!rc)
+		*flags = s->flags;
+	return rc;
 }
 
 int daxkv_db_stat(struct daxkv_txn *txn, daxkv_db db, struct daxkv_db_stat *stat)
@@ -104,9 +89,7 @@ int daxkv_db_stat(struct daxkv_txn *txn, daxkv_db db, struct daxkv_db_stat *stat
 	uint64_t at;
 	int rc = txn_check(txn, false);
 
-	if (rc)
-		return rc;
-	if (!stat)
+	if (!rc && !stat)
 		rc = err_set(EINVAL, "no place for the numbers");
 	if (rc)
 		return rc;
@@ -133,10 +116,9 @@ int daxkv_db_stat(struct daxkv_txn *txn, daxkv_db db, struct daxkv_db_stat *stat
 		now.blob_pages = says.blob_pages;
 	}
 	rc = txn_done(txn, 0);
-	if (rc)
-		return rc;
-	*stat = now;
-	return 0;
+	if (!rc)
+		*stat = now;
+	return rc;
 }
 
 static int set_compare(struct daxkv_txn *txn, daxkv_db db, uint32_t flag, daxkv_compare_fn *fn,
@@ -145,9 +127,8 @@ static int set_compare(struct daxkv_txn *txn, daxkv_db db, uint32_t flag, daxkv_
 	struct dbstate *s;
 	int rc = txn_check(txn, false);
 
-	if (rc)
-		return rc;
-	rc = txn_done(txn, dbi_state_any(txn, db, &s));
+	if (!rc)
+		rc = txn_done(txn, dbi_state_any(txn, db, &s));
 	if (rc)
 		return rc;
 	if (fn && !(s->flags & flag) && txn->write && !s->tree.count &&

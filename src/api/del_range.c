@@ -25,20 +25,14 @@ int daxkv_del_range(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *
 	bool names = false;
 	int rc = txn_check(txn, true);
 
-	if (rc)
-		return rc;
-	rc = dbi_state(txn, db, &s);
-	if (rc)
-		return rc;
-	if (from)
+	if (!rc)
+		rc = dbi_state(txn, db, &s);
+	if (!rc && from)
 		rc = entry_key_check(txn->store, &s->order, from);
-	if (rc)
-		return rc;
-	if (to)
+	if (!rc && to)
 		rc = entry_key_check(txn->store, &s->order, to);
-	if (rc)
-		return rc;
-	rc = txn_changing(txn, db);
+	if (!rc)
+		rc = txn_changing(txn, db);
 	if (rc)
 		return rc;
 	if (from)

@@ -7,9 +7,7 @@
 
 size_t daxkv_max_key_size(const struct daxkv_store *store)
 {
-	if (store)
-		return store->max_key;
-	return 0;
+	return store ? store->max_key : 0;
 }
 
 /* get_end - the end of a get that failed, or of one from a snapshot that may be given up at any
@@ -19,11 +17,8 @@ static __attribute__((noinline)) int get_end(struct daxkv_txn *txn, int rc, bool
 {
 	struct daxkv_val out;
 
-	if (!rc) {
-		rc = DAXKV_NOT_FOUND;
-		if (found)
-			rc = entry_value(txn_view(txn), it, &out);
-	}
+	if (!rc)
+		rc = found ? entry_value(txn_view(txn), it, &out) : DAXKV_NOT_FOUND;
 	if (txn)
 		rc = txn_done(txn, rc);
 	if (!rc)
@@ -41,12 +36,9 @@ int daxkv_get(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
 
 	if (!rc)
 		rc = dbi_state(txn, db, &s);
-	if (!rc) {
-		if (value)
-			rc = entry_key_check(txn->store, &s->order, key);
-		else
-			rc = err_set(EINVAL, "no place for the value");
-	}
+	if (!rc)
+		rc = value ? entry_key_check(txn->store, &s->order, key)
+		           : err_set(EINVAL, "no place for the value");
 	if (UNLIKELY(rc))
 		return get_end(txn, rc, false, NULL, NULL);
 	if (LIKELY(s->order.fingerprints)) {
@@ -61,9 +53,7 @@ int daxkv_get(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
 	}
 	if (UNLIKELY(rc || txn->view.bound))
 		return get_end(txn, rc, found, &it, value);
-	if (found)
-		return entry_value(txn_view(txn), &it, value);
-	return err_answer(DAXKV_NOT_FOUND);
+	return found ? entry_value(txn_view(txn), &it, value) : err_answer(DAXKV_NOT_FOUND);
 }
 
 int daxkv_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
@@ -78,9 +68,7 @@ int daxkv_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
 		rc = txn_changing(txn, db);
 	if (LIKELY(!rc))
 		rc = entry_put(txn, db, key, value, flags, 0);
-	if (LIKELY(!rc))
-		return 0;
-	return err_answer(rc);
+	return LIKELY(!rc) ? 0 : err_answer(rc);
 }
 
 static int del_entry(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
@@ -90,12 +78,10 @@ static int del_entry(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val 
 	struct path path;
 	int rc = txn_check(txn, true);
 
-	if (rc)
-		return rc;
-	rc = dbi_state(txn, db, &s);
-	if (rc)
-		return rc;
-	rc = entry_key_check(txn->store, &s->order, key);
+	if (!rc)
+		rc = dbi_state(txn, db, &s);
+	if (!rc)
+		rc = entry_key_check(txn->store, &s->order, key);
 	if (rc)
 		return rc;
 	bool pair = s->order.dups && value;
@@ -111,13 +97,9 @@ static int del_entry(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val 
 	struct probe probe = entry_probe(key, pair ? value : NULL, PROBE_AT);
 
 	rc = tree_seek(&s->tree, &probe, &path);
-	if (rc)
-		return rc;
-	if ((!path.height || !path.eoff))
+	if (!rc && (!path.height || !path.eoff))
 		return DAXKV_NOT_FOUND;
-	if (rc)
-		return rc;
-	return entry_remove(txn, s, &path);
+	return rc ? rc : entry_remove(txn, s, &path);
 }
 
 int daxkv_del(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,

@@ -21,9 +21,7 @@ uint64_t daxkv_user_version(const struct daxkv_store *store)
 		return 0;
 	const struct fmt_super *super = (const void *)store->map.base;
 
-	if (txn_forked(store))
-		return 0;
-	return load_word(&super->user_version);
+	return txn_forked(store) ? 0 : load_word(&super->user_version);
 }
 
 uint64_t daxkv_size(const struct daxkv_store *store)
@@ -32,23 +30,18 @@ uint64_t daxkv_size(const struct daxkv_store *store)
 		return 0;
 	const struct fmt_super *super = (const void *)store->map.base;
 
-	if (txn_forked(store))
-		return 0;
-	return load_word(&super->size);
+	return txn_forked(store) ? 0 : load_word(&super->size);
 }
 
 const char *daxkv_lock_path(const struct daxkv_store *store)
 {
-	if (store && __atomic_load_n(&store->lock.fd, __ATOMIC_RELAXED) >= 0)
-		return store->lock.name;
-	return NULL;
+	return store && __atomic_load_n(&store->lock.fd, __ATOMIC_RELAXED) >= 0 ? store->lock.name
+	                                                                        : NULL;
 }
 
 int daxkv_fd(const struct daxkv_store *store)
 {
-	if (store)
-		return store->map.fd;
-	return -1;
+	return store ? store->map.fd : -1;
 }
 
 int daxkv_info(struct daxkv_store *store, struct daxkv_info *info)
@@ -56,16 +49,12 @@ int daxkv_info(struct daxkv_store *store, struct daxkv_info *info)
 	if (!store || !info)
 		return err_set(EINVAL, "a store is needed, and a place for what there is to know");
 	const struct fmt_super *super = (const void *)store->map.base;
-	uint64_t file_size;
-	uint64_t used = 0;
+	uint64_t file_size, used = 0;
 	int rc = txn_own(store);
 
-	if (rc)
-		return rc;
-	rc = map_file_size(&store->map, &file_size);
-	if (rc)
-		return rc;
-	if (store->external_lock)
+	if (!rc)
+		rc = map_file_size(&store->map, &file_size);
+	if (!rc && store->external_lock)
 		rc = commit_follow(store);
 	if (rc)
 		return rc;

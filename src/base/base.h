@@ -66,16 +66,12 @@ static inline uint64_t round_down(uint64_t x, uint64_t unit)
 
 static inline uint64_t min_u64(uint64_t a, uint64_t b)
 {
-	if (a < b)
-		return a;
-	return b;
+	return a < b ? a : b;
 }
 
 static inline uint64_t max_u64(uint64_t a, uint64_t b)
 {
-	if (a > b)
-		return a;
-	return b;
+	return a > b ? a : b;
 }
 
 /* get16, get64 - a value at any alignment. */

@@ -24,9 +24,7 @@ static int file_fence(struct pm *pm)
 		rc = fdatasync(pm->fd) == 0 ? 0 : errno;
 	while (rc == EINTR);
 	cancel_restore(cancel);
-	if (rc)
-		return err_sys(rc, "fdatasync");
-	return 0;
+	return rc ? err_sys(rc, "fdatasync") : 0;
 }
 
 static int private_fence(struct pm *pm)

@@ -41,9 +41,7 @@ static inline uint64_t inner_kid(const struct view *v, const struct fmt_page *pa
 {
 	uint64_t kid = load_word(inner_kids(page) + index);
 
-	if (v->w)
-		return inner_kid_pending(v->w, off, index, kid);
-	return kid;
+	return v->w ? inner_kid_pending(v->w, off, index, kid) : kid;
 }
 
 /* inner_sep - separator index. CORRUPT when it does not lie in the page. */

@@ -26,9 +26,7 @@ static int file_open(struct lock *lock, bool rdonly, const struct lock_for *file
 	for (int i = 0; i < LOCK_TRIES; i++) {
 		fds_hold();
 		lock->fd = open(lock->name, LOCK_OPEN_FLAGS | (rdonly ? O_RDONLY : O_RDWR));
-		rc = 0;
-		if (lock->fd < 0)
-			rc = errno;
+		rc = lock->fd < 0 ? errno : 0;
 		lock->made = false;
 		if (rc == ENOENT && make) {
 			rc = lock_make(lock, &store, file->mode);
@@ -41,10 +39,7 @@ static int file_open(struct lock *lock, bool rdonly, const struct lock_for *file
 		if ((rc == ENOTDIR || rc == EACCES) && file && file->look && !make)
 			lock->refused = file->look(file->arg, &store); /* is it the store's path? */
 		if (rc == ENOENT && file && !make) { /* look first, and then once more */
-			if (file->look)
-				lock->refused = file->look(file->arg, &store);
-			else
-				lock->refused = 0;
+			lock->refused = file->look ? file->look(file->arg, &store) : 0;
 			make = true;
 			if (!lock->refused)
 				continue;
@@ -73,9 +68,7 @@ static int byte_set(int fd, off_t byte, short type, bool wait)
 	do
 		rc = fcntl(fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &fl) == 0 ? 0 : errno;
 	while (rc == EINTR);
-	if (rc == EACCES)
-		return EAGAIN;
-	return rc;
+	return rc == EACCES ? EAGAIN : rc;
 }
 
 /* byte_wait - the same, waiting so many milliseconds (0: as long as it takes): then EAGAIN. The
@@ -109,9 +102,8 @@ static int byte_held(int fd, off_t byte, bool *held)
 
 static int byte_failed(const struct lock *lock, int err)
 {
-	if (err == EAGAIN)
-		return err_set(DAXKV_BUSY, "the store is in use: %s is locked", lock->name);
-	return err_sys(err, "locking %s", lock->name);
+	return err == EAGAIN ? err_set(DAXKV_BUSY, "the store is in use: %s is locked", lock->name)
+	                     : err_sys(err, "locking %s", lock->name);
 }
 
 /* open_lock_said - the one in the open lock has stayed there. */
@@ -139,9 +131,7 @@ static int open_lock_wait(const struct lock *lock, int fd, short type, unsigned 
 		(void)byte_set(fd, IN_OPEN_LOCK + getpid(), F_RDLCK, false);
 	if (rc == EAGAIN)
 		return open_lock_said(lock, fd);
-	if (rc)
-		return byte_failed(lock, rc);
-	return 0;
+	return rc ? byte_failed(lock, rc) : 0;
 }
 
 static int open_lock_leave(const struct lock *lock)
@@ -150,9 +140,7 @@ static int open_lock_leave(const struct lock *lock)
 
 	if (!rc)
 		rc = byte_set(lock->fd, OPEN_LOCK, F_UNLCK, false);
-	if (rc)
-		return byte_failed(lock, rc);
-	return 0;
+	return rc ? byte_failed(lock, rc) : 0;
 }
 
 /* file_same - whether the name still leads to the open file. */
@@ -207,11 +195,8 @@ static int open_passive(struct lock *lock)
 	lock->passive = lock->alone = true;
 	if (rc == ENOENT)
 		return 0;
-	if (rc) {
-		if (rc > 0)
-			return err_sys(rc, "lock file %s", lock->name);
-		return rc;
-	}
+	if (rc)
+		return rc > 0 ? err_sys(rc, "lock file %s", lock->name) : rc;
 	rc = byte_held(lock->fd, USERS, &lock->used);
 	if (rc)
 		return byte_failed(lock, rc);
@@ -256,15 +241,12 @@ int lock_open_named(struct lock *lock, const char *name, bool rdonly, const stru
 	lock->alone = rc == 0;
 	if (rc == EAGAIN)
 		rc = byte_wait(lock->fd, USERS, F_RDLCK, lock->wait_ms);
-	if (rc)
-		return byte_failed(lock, rc);
-	return 0;
+	return rc ? byte_failed(lock, rc) : 0;
 }
 
 int lock_open(struct lock *lock, const char *store_path, bool rdonly, const struct lock_for *file)
 {
-	const char *slash = strrchr(store_path, '/');
-	const char *base = slash ? slash + 1 : store_path;
+	const char *slash = strrchr(store_path, '/'), *base = slash ? slash + 1 : store_path;
 	const bool lmdb = strcmp(base, "data.mdb") == 0;
 	char *name;
 
@@ -301,11 +283,8 @@ int lock_data(struct lock *lock, int data_fd, bool hold)
 	int rc = hold && !lock->passive ? byte_set(data_fd, DATA_USERS, F_RDLCK, false) : 0;
 	if (rc && rc != EAGAIN)
 		return err_sys(rc, "locking the store");
-	bool users = rc == EAGAIN;
-	bool passive = false;
-	rc = 0;
-	if (lock->alone && !users)
-		rc = data_held(data_fd, DATA_USERS, &users);
+	bool users = rc == EAGAIN, passive = false;
+	rc = lock->alone && !users ? data_held(data_fd, DATA_USERS, &users) : 0;
 	if (!rc && !lock->rdonly)
 		rc = data_held(data_fd, DATA_PASSIVE, &passive);
 	if (rc)
@@ -315,10 +294,7 @@ int lock_data(struct lock *lock, int data_fd, bool hold)
 		    DAXKV_BUSY,
 		    "the store is in use by way of another name: its lock file is not %s",
 		    lock->name);
-	if (hold || lock->passive)
-		lock->data_fd = data_fd;
-	else
-		lock->data_fd = -1;
+	lock->data_fd = hold || lock->passive ? data_fd : -1;
 	return 0;
 }
 
@@ -333,9 +309,7 @@ int lock_be_passive(struct lock *lock)
 		rc = byte_set(lock->data_fd, DATA_USERS, F_UNLCK, false);
 	if (!rc)
 		rc = byte_set(lock->fd, USERS, F_UNLCK, false);
-	if (rc)
-		return byte_failed(lock, rc);
-	return 0;
+	return rc ? byte_failed(lock, rc) : 0;
 }
 
 int lock_show_unclean(struct lock *lock)
@@ -356,9 +330,7 @@ int lock_show_unclean(struct lock *lock)
 		rc = EAGAIN;
 	if (rc)
 		return byte_failed(lock, rc);
-	if (lock->passive)
-		return 0;
-	return lock_be_passive(lock);
+	return lock->passive ? 0 : lock_be_passive(lock);
 }
 
 int lock_again(struct lock *lock)
@@ -369,20 +341,14 @@ int lock_again(struct lock *lock)
 
 	if (!rc)
 		return open_lock_leave(lock);
-	if (rc > 0 && rc != ENOENT)
-		return err_sys(rc, "lock file %s", lock->name);
-	if (rc < 0)
-		return rc;
-	return 0;
+	return rc > 0 && rc != ENOENT ? err_sys(rc, "lock file %s", lock->name) : rc < 0 ? rc : 0;
 }
 
 int lock_pass(const struct lock *lock)
 {
 	int rc = open_lock_wait(lock, lock->fd, F_RDLCK, lock->wait_ms);
 
-	if (rc)
-		return rc;
-	return open_lock_leave(lock);
+	return rc ? rc : open_lock_leave(lock);
 }
 
 int lock_snapshot(int fd, uint64_t snapshot, bool hold)
@@ -420,9 +386,7 @@ int lock_share(struct lock *lock)
 	if (!lock->passive && lock->alone)
 		rc = byte_set(lock->fd, USERS, F_RDLCK, false);
 	lock->alone = false;
-	if (rc)
-		return byte_failed(lock, rc);
-	return open_lock_leave(lock);
+	return rc ? byte_failed(lock, rc) : open_lock_leave(lock);
 }
 
 int lock_enter(struct lock *lock, bool *alone)
@@ -452,16 +416,14 @@ int lock_allocate(const struct lock *lock, uint64_t off, uint64_t len)
 	const int cancel = cancel_off();
 	int rc = posix_fallocate(lock->fd, (off_t)off, (off_t)len);
 	cancel_restore(cancel);
-	if (rc)
-		return err_sys(rc, "the lock file's %lu bytes", (unsigned long)(off + len));
-	return 0;
+	return rc ? err_sys(rc, "the lock file's %lu bytes", (unsigned long)(off + len)) : 0;
 }
 
 int lock_reader(const struct lock *lock, uint32_t reader, bool hold)
 {
-	if (lock->fd < 0)
-		return 0;
-	return byte_set(lock->fd, (off_t)READERS + reader, hold ? F_WRLCK : F_UNLCK, false);
+	return lock->fd < 0
+	           ? 0
+	           : byte_set(lock->fd, (off_t)READERS + reader, hold ? F_WRLCK : F_UNLCK, false);
 }
 
 bool lock_reader_held(const struct lock *lock, uint32_t reader)
@@ -472,17 +434,13 @@ bool lock_reader_held(const struct lock *lock, uint32_t reader)
 
 int lock_owner(const struct lock *lock, uint32_t owner)
 {
-	if (lock->fd < 0)
-		return 0;
-	return byte_set(lock->fd, OWNERS + owner, F_WRLCK, false);
+	return lock->fd < 0 ? 0 : byte_set(lock->fd, OWNERS + owner, F_WRLCK, false);
 }
 
 int lock_owner_held(const struct lock *lock, uint32_t owner, bool *held)
 {
 	*held = true;
-	if (lock->fd < 0)
-		return 0;
-	return byte_held(lock->fd, OWNERS + owner, held);
+	return lock->fd < 0 ? 0 : byte_held(lock->fd, OWNERS + owner, held);
 }
 
 void lock_unmake(struct lock *lock)

@@ -100,9 +100,8 @@ static int file_empty(const struct share_file *f)
 	}
 	if ((uint64_t)st.st_size > PAGE && ftruncate(f->fd, PAGE) != 0) /* it stays known as ours */
 		return err_sys(errno, "emptying the lock file");
-	if (ftruncate(f->fd, (off_t)f->bytes) != 0)
-		return err_sys(errno, "the lock file's length");
-	return 0;
+	return ftruncate(f->fd, (off_t)f->bytes) != 0 ? err_sys(errno, "the lock file's length")
+	                                              : 0;
 }
 
 static int share_make(struct share_file *f, const struct lock *lock, uint32_t max_readers,
@@ -113,15 +112,12 @@ static int share_make(struct share_file *f, const struct lock *lock, uint32_t ma
 	f->bytes = round_up(share_bytes(max_readers), PAGE);
 	int rc = lock_claim(lock);
 
-	if (rc)
-		return rc;
-	rc = file_empty(f);
-	if (rc)
-		return rc;
-	rc = lock_allocate(lock, 0, PAGE);
-	if (rc)
-		return rc;
-	rc = share_map(f, max_readers);
+	if (!rc)
+		rc = file_empty(f);
+	if (!rc) /* more entries, and the limbo, get their space when they are wanted */
+		rc = lock_allocate(lock, 0, PAGE);
+	if (!rc)
+		rc = share_map(f, max_readers);
 	if (rc)
 		return rc;
 	memset((uint8_t *)f->share + LOCK_MAGIC_SIZE, 0, PAGE - LOCK_MAGIC_SIZE);
@@ -173,14 +169,9 @@ static int owner_take(struct share_file *f, const struct lock *lock)
 
 	do {
 		f->owner = __atomic_add_fetch(&f->share->next_owner, 1, __ATOMIC_RELAXED);
-		if (f->owner == 0 || f->fd < 0)
-			rc = 0;
-		else
-			rc = lock_owner(lock, f->owner);
+		rc = f->owner == 0 || f->fd < 0 ? 0 : lock_owner(lock, f->owner);
 	} while (f->owner == 0 || rc == EAGAIN); /* all numbers were given, and it begins again */
-	if (rc)
-		return err_sys(rc, "locking the number of an open store");
-	return 0;
+	return rc ? err_sys(rc, "locking the number of an open store") : 0;
 }
 
 int share_file_open(struct share_file *f, const struct lock *lock, uint32_t max_readers,
@@ -194,9 +185,7 @@ int share_file_open(struct share_file *f, const struct lock *lock, uint32_t max_
 	else
 		rc = lock->alone ? share_make(f, lock, max_readers, published, file_id)
 		                 : share_join(f, file_id);
-	if (rc)
-		return rc;
-	return owner_take(f, lock);
+	return rc ? rc : owner_take(f, lock);
 }
 
 int share_peek(int fd, uint64_t file_id, uint64_t *life, uint64_t *published)
@@ -205,8 +194,7 @@ int share_peek(int fd, uint64_t file_id, uint64_t *life, uint64_t *published)
 	unsigned int tries = 0;
 
 	do { /* nobody promises that a number is copied in one piece */
-		ssize_t n = pread(fd, &s, sizeof s, 0);
-		ssize_t m = pread(fd, &again, sizeof again, 0);
+		ssize_t n = pread(fd, &s, sizeof s, 0), m = pread(fd, &again, sizeof again, 0);
 
 		if (n < 0 || m < 0)
 			return errno;
@@ -225,16 +213,12 @@ static int limbo_pread(int fd, const struct share *s, uint64_t n, struct limbo_i
 	const uint64_t room = place_room(s->limbo_place);
 
 	for (uint64_t i = 0; i < n;) {
-		uint64_t at = (s->limbo_first + i) % room;
-		uint64_t some = min_u64(n - i, room - at);
+		uint64_t at = (s->limbo_first + i) % room, some = min_u64(n - i, room - at);
 		ssize_t got = pread(fd, item + i, some * sizeof *item,
 		                    (off_t)(place_off(s->limbo_place) + at * sizeof *item));
 
-		if (got != (ssize_t)(some * sizeof *item)) {
-			if (got < 0)
-				return errno;
-			return ENODATA;
-		}
+		if (got != (ssize_t)(some * sizeof *item))
+			return got < 0 ? errno : ENODATA;
 		i += some;
 	}
 	return 0;
@@ -318,9 +302,9 @@ static int place_have(const struct share_file *f, uint64_t place)
 		                     place_room(place) * sizeof *f->limbo);
 	if (fstat(f->fd, &st) != 0)
 		return err_sys(errno, "the lock file");
-	if (place_off(place) >= f->bytes && place_sound(place, (uint64_t)st.st_size))
-		return 0;
-	return share_limbo_wild(f);
+	return place_off(place) >= f->bytes && place_sound(place, (uint64_t)st.st_size)
+	           ? 0
+	           : share_limbo_wild(f);
 }
 
 /* limbo_map - have the limbo mapped where it is now. *first, *n: the number of its oldest item, and
@@ -346,23 +330,20 @@ static int limbo_map(struct share_file *f, uint64_t *first, uint64_t *n)
 	}
 	*first = __atomic_load_n(&f->share->limbo_first, __ATOMIC_RELAXED);
 	*n = __atomic_load_n(&f->share->limbo_next, __ATOMIC_RELAXED) - *first;
-	if (*n > f->limbo_room)
-		return share_limbo_wild(f);
-	return 0;
+	return *n > f->limbo_room ? share_limbo_wild(f) : 0;
 }
 
 /* limbo_grow - twice the room, behind the old place; n items from first on are there. */
 static int limbo_grow(struct share_file *f, uint64_t first, uint64_t n)
 {
-	uint64_t room = 2 * f->limbo_room;
-	uint64_t off = round_up(f->limbo_off + f->limbo_room * sizeof *f->limbo, PAGE);
+	uint64_t room = 2 * f->limbo_room,
+	         off = round_up(f->limbo_off + f->limbo_room * sizeof *f->limbo, PAGE);
 	struct limbo_item *to;
 	void *p;
 	int rc = lock_allocate(f->lock, off, room * sizeof *to);
 
-	if (rc)
-		return rc;
-	rc = file_map(f->fd, off, room * sizeof *to, &p);
+	if (!rc)
+		rc = file_map(f->fd, off, room * sizeof *to, &p);
 	if (rc)
 		return rc;
 	to = p;
@@ -385,9 +366,7 @@ int share_limbo_add(struct share_file *f, const struct limbo_item *item)
 	if (f->fd < 0)
 		return 0;
 	rc = limbo_map(f, &first, &n);
-	if (rc)
-		return rc;
-	if (n == f->limbo_room)
+	if (!rc && n == f->limbo_room)
 		rc = limbo_grow(f, first, n);
 	if (rc)
 		return rc;
@@ -420,9 +399,7 @@ void share_limbo_drop(struct share_file *f, uint64_t items)
 
 int share_limbo_load(struct share_file *f, struct limbo *limbo)
 {
-	uint64_t first = 0;
-	uint64_t n = 0;
-	uint64_t last = 0;
+	uint64_t first = 0, n = 0, last = 0;
 	int rc;
 
 	if (f->fd < 0)

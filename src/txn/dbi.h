@@ -78,9 +78,7 @@ void free_put(struct dbi_table *table, struct dbi *entry);
 struct dbi *free_take(struct dbi_table *table);
 static inline struct dbi *free_first(const struct dbi_table *table)
 {
-	if (table->n_free)
-		return &table->dbi[table->heap[0]];
-	return NULL;
+	return table->n_free ? &table->dbi[table->heap[0]] : NULL;
 }
 
 /* link_put - behind that link. link_out - of its list, if it is in one. */

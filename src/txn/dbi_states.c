@@ -20,9 +20,7 @@ int states_open(struct daxkv_txn *txn)
 {
 	txn->bucket = calloc(BUCKETS_FIRST, sizeof(struct dbstate *));
 	txn->buckets = BUCKETS_FIRST;
-	if (txn->bucket)
-		return 0;
-	return err_set(ENOMEM, "no memory for a transaction");
+	return txn->bucket ? 0 : err_set(ENOMEM, "no memory for a transaction");
 }
 
 void dbi_states_free(struct daxkv_txn *txn)
@@ -94,8 +92,7 @@ static void bucket_take(struct daxkv_txn *txn, struct dbstate **at)
 /* buckets_double - without memory for more they are longer. Stale states are left out. */
 static void buckets_double(struct daxkv_txn *txn)
 {
-	struct dbstate **old = txn->bucket;
-	struct dbstate **more;
+	struct dbstate **old = txn->bucket, **more;
 	uint32_t n = txn->buckets;
 
 	more = calloc(2ul * n, sizeof(struct dbstate *));
@@ -169,10 +166,8 @@ static void looked_at(struct daxkv_txn *txn, struct dbstate *s)
 struct dbstate *dbi_state_seen(const struct daxkv_txn *txn, uint32_t i)
 {
 	for (; txn; txn = txn->parent) {
-		struct dbstate *s = NULL;
+		struct dbstate *s = i < txn->ndb ? txn->db[i] : NULL;
 
-		if (i < txn->ndb)
-			s = txn->db[i];
 		if (s && s->generation == txn->generation)
 			return s;
 		if (s && s->links.looked == txn->generation)
@@ -218,10 +213,7 @@ static int inherit(struct daxkv_txn *txn, uint32_t i)
 		rc = state_copy(s, from);
 	if (rc)
 		return rc;
-	if (from)
-		s->generation = txn->generation;
-	else
-		s->generation = 0;
+	s->generation = from ? txn->generation : 0;
 	looked_at(txn, s);
 	if (from && from->handle != DAXKV_MAIN)
 		dbi_state_named(txn, s);
@@ -232,14 +224,11 @@ int dbi_state_at(struct daxkv_txn *txn, uint32_t i, struct dbstate **state)
 {
 	int rc = state_room(txn, i);
 
-	if (rc)
-		return rc;
-	if (txn->parent && txn->db[i]->links.looked != txn->generation)
+	if (!rc && txn->parent && txn->db[i]->links.looked != txn->generation)
 		rc = inherit(txn, i);
-	if (rc)
-		return rc;
-	*state = txn->db[i];
-	return 0;
+	if (!rc)
+		*state = txn->db[i];
+	return rc;
 }
 
 int dbi_twin(struct daxkv_txn *txn, const struct daxkv_val *name, struct dbstate **twin)
@@ -275,10 +264,7 @@ static void state_give(struct daxkv_txn *parent, struct daxkv_txn *child, struct
 	*to = *s;
 	to->links = was.links;
 	to->tree.order = &to->order;
-	if (s->generation == child->generation)
-		to->generation = parent->generation;
-	else
-		to->generation = 0;
+	to->generation = s->generation == child->generation ? parent->generation : 0;
 	s->name = was.name;
 	s->name_room = was.name_room;
 	s->name_len = 0;

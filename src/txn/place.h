@@ -52,9 +52,7 @@ static inline int place_entry(const struct daxkv_cursor *c, struct item *it)
 	uint32_t eoff;
 	int rc = place_offset(c, &eoff);
 
-	if (rc)
-		return rc;
-	return leaf_item(&c->path.leaf, eoff, it);
+	return rc ? rc : leaf_item(&c->path.leaf, eoff, it);
 }
 
 /* place_live - entries in its leaf. */

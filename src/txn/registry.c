@@ -87,9 +87,7 @@ int registry_watch_thread(void)
 		return 0;
 	int rc = pthread_setspecific(registry.writers, (void *)1);
 
-	if (rc)
-		return err_sys(rc, "watching a writing thread");
-	return 0;
+	return rc ? err_sys(rc, "watching a writing thread") : 0;
 }
 
 static void registry_handlers_set(void)
@@ -106,10 +104,8 @@ int registry_add(struct daxkv_store *store)
 	if (registry.failed)
 		return err_sys(registry.failed, "a handler for fork");
 	pthread_mutex_lock(&registry.mutex);
-	int rc = 0;
+	int rc = registry.first ? 0 : pthread_key_create(&registry.writers, registry_thread_ended);
 
-	if (!registry.first)
-		rc = pthread_key_create(&registry.writers, registry_thread_ended);
 	if (rc) {
 		pthread_mutex_unlock(&registry.mutex);
 		return err_sys(rc, "a key for the threads that write");

@@ -15,7 +15,8 @@ t "the value" test "$(kv get s.kv k)" = two
 t "the old value" prints two sh -c '"$1" put s.kv k three --return-old && echo' sh "$KV"
 t "it was replaced" test "$(kv get s.kv k)" = three
 first() { # there was none: a line says so, and nothing is printed
-	kv put s.kv new 1 --return-old >"$log/out" 2>"$log/err" && [ ! -s "$log/out" ] && says "was not there"
+	kv put s.kv new 1 --return-old >"$log/out" 2>"$log/err" && [ ! -s "$log/out" ] &&
+		says "was not there"
 }
 t "no old value" first
 t "is stored all the same" test "$(kv get s.kv new)" = 1
@@ -23,10 +24,13 @@ t "bytes" exits 0 kv put s.kv b '\x00\xff'
 t "are expected as bytes" exits 0 kv put s.kv b 1 --expect '\x00\xff'
 t "a bad escape" exits 2 kv put s.kv b 2 --expect '\x'
 t "two of them" exits 2 kv put s.kv b 2 --expect 1 --return-old
-t "a file" sh -c 'head -c 100000 /dev/urandom >big && "$1" put s.kv b --from big --expect 1' sh "$KV"
+t "a file" sh -c 'head -c 100000 /dev/urandom >big && "$1" put s.kv b --from big --expect 1' \
+	sh "$KV"
 t "arrives" sh -c '"$1" get s.kv b | cmp - big' sh "$KV"
 t "comes back" sh -c '"$1" put s.kv b small --return-old | cmp - big' sh "$KV"
-t "the standard input" sh -c 'printf more | "$1" put s.kv b - --expect small && test "$("$1" get s.kv b)" = more' sh "$KV"
+t "the standard input" \
+	sh -c 'printf more | "$1" put s.kv b - --expect small && test "$("$1" get s.kv b)" = more' \
+	sh "$KV"
 
 t "duplicates" exits 0 kv create s.kv --db dup --dup-sort
 t "the first" exits 0 kv put s.kv k 1 --db dup --if-absent

@@ -29,7 +29,8 @@ t "the other is as it was" prints 3 kv count s.kv --db one
 t "onto one that is there" unchanged s.kv exits 3 kv copy s.kv one two
 t "onto a key" unchanged s.kv exits 2 kv copy s.kv one plain
 t "of one that is missing" unchanged s.kv exits 1 kv copy s.kv none three
-t "a large value" sh -c 'head -c 200000 /dev/zero >big && "$1" create s.kv --db large && "$1" put s.kv big --from big --db large && "$1" copy s.kv large three' sh "$KV"
+t "a large value" sh -c 'head -c 200000 /dev/zero >big && "$1" create s.kv --db large &&
+	"$1" put s.kv big --from big --db large && "$1" copy s.kv large three' sh "$KV"
 t "is copied too" sh -c '"$1" get s.kv big --db three | cmp - big' sh "$KV"
 t "drop" prints "dropped the database 'two', which had 1 entries" kv drop s.kv two
 t "is gone" exits 1 kv scan s.kv --db two

@@ -1,10 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# progress.sh - what takes longer than a second says so on a terminal, and nowhere else. The terminal
-# is a pseudo-terminal that script(1) of util-linux makes; a reader that waits makes the command slow.
+# progress.sh - what takes longer than a second says so on a terminal, and nowhere else. The
+# terminal is a pseudo-terminal that script(1) of util-linux makes; a reader that waits makes the
+# command slow.
 . "$(dirname "$0")/lib.sh"
 
-t "many" sh -c 'awk "BEGIN { for (i = 0; i < 20000; i++) printf \"%08d\tvalue %d\n\", i, i }" | "$1" load s.kv -' sh "$KV"
+t "many" sh -c 'awk "BEGIN { for (i = 0; i < 20000; i++) printf \"%08d\tvalue %d\n\", i, i }" |
+	"$1" load s.kv -' sh "$KV"
 on_terminal() { # SHELL-COMMAND: with a terminal for its standard error
 	script -qec "$1" typescript </dev/null >/dev/null
 }

@@ -5,8 +5,10 @@
 
 printf '%s\t%s\n' a 1 b 2 ba 3 bb 4 c 5 d 6 >six.tsv
 t load exits 0 kv load s.kv six.tsv
-for options in '' '--from b' '--from bab' '--to ba' '--from b --to c' '--from c --to b' '--prefix b' '--prefix bc' \
-	'--prefix b --from ba' '--prefix b --to bb' '--from e' '--to A' '--prefix b --from a --to d'; do
+for options in '' '--from b' '--from bab' '--to ba' '--from b --to c' '--from c --to b' \
+	'--prefix b' '--prefix bc' \
+	'--prefix b --from ba' '--prefix b --to bb' '--from e' '--to A' \
+	'--prefix b --from a --to d'; do
 	# shellcheck disable=SC2086 # options
 	lines=$(kv scan s.kv $options | wc -l)
 	# shellcheck disable=SC2086
@@ -41,7 +43,8 @@ t "a prefix within a range" prints "deleted 1 entry from 'ba' on before 'bb' wit
 	kv del s.kv --prefix b --from ba --to bb
 t "left its neighbours" kept 'a b bb c d '
 t "bytes" exits 0 kv put s.kv '\xff\xff\x01' 1
-t "of the highest bytes" prints "deleted 1 entry with the prefix '\\xff\\xff'" kv del s.kv --prefix '\xff\xff'
+t "of the highest bytes" prints "deleted 1 entry with the prefix '\\xff\\xff'" kv del s.kv \
+	--prefix '\xff\xff'
 
 # ---- names of databases among the keys
 
@@ -52,7 +55,8 @@ t "nor estimated" prints 2 kv count s.kv --prefix b --estimate
 t "stays" prints "deleted 2 entries with the prefix 'b'" kv del s.kv --prefix b
 t "with its own keys" exits 0 kv put s.kv k v --db bz
 t "all others are gone" kept 'a c d '
-t "in a database" prints "deleted 1 entry from 'a' on in the database 'bz'" kv del s.kv --db bz --from a
+t "in a database" prints "deleted 1 entry from 'a' on in the database 'bz'" kv del s.kv --db bz \
+	--from a
 
 # ---- other orders
 
@@ -62,7 +66,8 @@ for pair in 'x 1' 'x 2' 'y 1' 'y 2' 'y 3'; do
 	t "put $pair" exits 0 kv put s.kv --db dup $pair
 done
 t "each value counts" prints 3 kv count s.kv --db dup --from y
-t "and goes" prints "deleted 2 entries with the prefix 'x' in the database 'dup'" kv del s.kv --db dup --prefix x
+t "and goes" prints "deleted 2 entries with the prefix 'x' in the database 'dup'" kv del s.kv --db \
+	dup --prefix x
 t "the other key stays" prints 3 kv count s.kv --db dup
 t "a database of reverse keys" exits 0 kv create s.kv --db rev --reverse-key
 for key in za ab ba zc; do
@@ -71,14 +76,16 @@ done
 t "prefixes lie apart" prints 2 kv count s.kv --db rev --prefix z
 t "bounds are in its order" prints 1 kv count s.kv --db rev --from za --to ab
 t "and both" prints 1 kv count s.kv --db rev --from za --to ab --prefix z
-t "they go" prints "deleted 2 entries with the prefix 'z' in the database 'rev'" kv del s.kv --db rev --prefix z
+t "they go" prints "deleted 2 entries with the prefix 'z' in the database 'rev'" kv del s.kv --db \
+	rev --prefix z
 t "and nothing else" prints "ab	v
 ba	v" sh -c '"$1" scan s.kv --db rev | sort' sh "$KV"
 t "all is sound" prints "0 faults" kv check s.kv
 
 # ---- many
 
-t "many" sh -c 'awk "BEGIN { for (i = 0; i < 20000; i++) printf \"%08d\tvalue %d\n\", i, i }" | "$1" load many.kv -' sh "$KV"
+t "many" sh -c 'awk "BEGIN { for (i = 0; i < 20000; i++) printf \"%08d\tvalue %d\n\", i, i }" |
+	"$1" load many.kv -' sh "$KV"
 t "are counted" prints 10000 kv count many.kv --from 00005000 --to 00015000
 about() {
 	about_got=$(kv count many.kv --from 00005000 --to 00015000 --estimate)
@@ -87,7 +94,8 @@ about() {
 	return 1
 }
 t "and estimated" about
-t "and go" prints "deleted 9000 entries from '00001000' on before '00010000'" kv del many.kv --from 00001000 --to 00010000
+t "and go" prints "deleted 9000 entries from '00001000' on before '00010000'" kv del many.kv \
+	--from 00001000 --to 00010000
 t "others stay" prints 11000 kv count many.kv
 t "many are sound" prints "0 faults" kv check many.kv
 finish

@@ -6,7 +6,9 @@
 t "a store" exits 0 kv put "$(kv create s.kv && echo s.kv)" k v
 t "watch ends by itself" exits 0 kv watch s.kv --count 3 --interval 0.05
 t "a heading, and a line each time" test "$(wc -l <"$log/out")" -eq 4
-lines_well() { awk -F '\t' 'NF != 9 { exit 1 } NR > 1 && ($2 !~ /^[0-9]+$/ || $6 < 4096 || $7 < $6) { exit 1 }' "$log/out"; }
+lines_well() { awk -F '\t' \
+	'NF != 9 { exit 1 } NR > 1 && ($2 !~ /^[0-9]+$/ || $6 < 4096 || $7 < $6) { exit 1 }' \
+	"$log/out"; }
 t "with a number in each column" lines_well
 live() { # a commit between two lines is seen
 	kv watch s.kv --count 40 --interval 0.1 >live &
@@ -14,7 +16,8 @@ live() { # a commit between two lines is seen
 	wait_for test -s live || return 1
 	kv put s.kv k w
 	wait "$live_pid" || return 1
-	awk -F '\t' 'NR == 2 { first = $2 } NR > 2 && $2 == first + 1 && $3 > 0 { seen = 1 } END { exit !seen }' live
+	awk -F '\t' 'NR == 2 { first = $2 } NR > 2 && $2 == first + 1 && $3 > 0 { seen = 1 } END {
+		exit !seen }' live
 }
 t "commits show while it runs" live
 json_well() {
@@ -33,7 +36,8 @@ t "a file that is missing" exits 3 kv watch none.kv --count 1
 t "a database with a name of all kinds" exits 0 kv create s.kv --db 'a"b\\c\x0a' --dup-sort
 t "metrics" exits 0 kv stat s.kv --openmetrics
 t "end so" test "$(tail -n 1 "$log/out")" = "# EOF"
-well_formed() { # each family's lines stand together, its type before its samples; names end in their unit
+# each family's lines stand together, its type before its samples; names end in their unit
+well_formed() {
 	awk '
 	/^# EOF$/ { eof = NR; next }
 	/^# TYPE / { if ($3 in seen) bad("twice " $3); seen[$3] = 1; family = $3; type = $4; next }
@@ -44,7 +48,8 @@ well_formed() { # each family's lines stand together, its type before its sample
 		if (type == "counter") sub(/_total$/, "", base)
 		if (type == "info") sub(/_info$/, "", base)
 		if (base != family || (type == "counter" && base == name)) bad("sample " $0)
-		if ($0 !~ /^[a-z_]+(\{([a-z_]+="([^"\\]|\\\\|\\"|\\n)*",?)*\})? [0-9.]+$/) bad("line " $0)
+		if ($0 !~ /^[a-z_]+(\{([a-z_]+="([^"\\]|\\\\|\\"|\\n)*",?)*\})? [0-9.]+$/)
+			bad("line " $0)
 	}
 	function bad(what) { print what; wrong = 1 }
 	END { exit wrong || eof != NR }' "$log/out"
@@ -63,7 +68,8 @@ t "kv help" exits 0 kv help
 t "is kv --help" sh -c '"$1" --help | cmp - "$2"' sh "$KV" "$log/out"
 for command in $(kv help | sed -n 's/^  \([a-z][a-z]*\) .*/\1/p'); do
 	t "kv help $command" exits 0 kv help "$command"
-	t "is kv $command --help" sh -c '"$1" "$2" --help | cmp - "$3"' sh "$KV" "$command" "$log/out"
+	t "is kv $command --help" sh -c '"$1" "$2" --help | cmp - "$3"' sh "$KV" "$command" \
+		"$log/out"
 done
 t "kv help of nothing" exits 2 kv help frob
 meant() { # WORD MEANT COMMAND...
