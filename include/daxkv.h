@@ -269,11 +269,10 @@ enum daxkv_txn_flags {
  * one, up to 255 deep: the parent rests until it ends; its changes become the parent's on commit
  * and vanish on abort. *txn is freed by daxkv_txn_commit or daxkv_txn_abort.
  * Errors: EINVAL, ENOMEM, BAD_TXN (forked child; a parent that cannot be changed; nested deeper).
- * Reading: READERS_FULL; with EXTERNAL_LOCK, for a reader that may not write the lock file, and
- * where overlayfs has copied the file for a writer, also BUSY, FULL, CORRUPT, errno. Writing:
- * EACCES (the store is open for reading), BUSY (TRY; this thread has a write transaction), PANIC,
- * and what can stop the recovery behind a writer that died: the space errors, errno. Nested: the
- * space errors, after which the parent can only be aborted. */
+ * Reading: READERS_FULL; with EXTERNAL_LOCK also BUSY, FULL, CORRUPT, errno. Writing: EACCES (the
+ * store is open for reading), BUSY (TRY; this thread has a write transaction), PANIC, and what can
+ * stop the recovery behind a writer that died: the space errors, errno. Nested: the space errors,
+ * after which the parent can only be aborted. */
 int daxkv_txn_begin(struct daxkv_store *store, struct daxkv_txn *parent, unsigned int flags,
                     struct daxkv_txn **txn);
 
@@ -604,8 +603,8 @@ struct daxkv_info {
 	enum daxkv_medium medium;
 	const char *durability; /* one line: what a commit survives. Static storage */
 	uint32_t format_version, page_size;
-	/* Sizes in bytes. used: of allocated pages and headers; while another thread writes, what
-	 * it was when last asked for, 0 at first. */
+	/* Sizes in bytes. used: of pages that the newest commit has allocated, headers included,
+	 * and that the caller's own write transaction has taken since. */
 	uint64_t file_id, file_size, used_bytes, max_size;
 	uint64_t last_txn;   /* the newest commit's number */
 	uint64_t recovered;  /* commits that were replayed at opening */
@@ -623,6 +622,18 @@ struct daxkv_info {
 /* daxkv_info - what there is to know of the store. Errors: EINVAL, BAD_TXN (forked child), ENOMEM,
  * CORRUPT, errno. */
 int daxkv_info(struct daxkv_store *store, struct daxkv_info *info);
+
+/* daxkv_usage - some of daxkv_info for programs that ask again and again: no system call, no lock
+ * and no wait. The first call of a store's users counts the pages, which takes its time in a large
+ * store; so does the first call of a handle that cannot write while no writer has counted, and the
+ * first after each commit of others with EXTERNAL_LOCK. Errors: EINVAL; BAD_TXN in a forked child;
+ * CORRUPT, FULL (the file has outgrown max_size) while counting; with EXTERNAL_LOCK those of a
+ * read's begin. Any thread may call it. */
+struct daxkv_usage {
+	uint64_t used_bytes, last_txn; /* as of daxkv_info */
+	uint32_t page_size, readers_peak;
+};
+int daxkv_usage(struct daxkv_store *store, struct daxkv_usage *usage);
 
 /* daxkv_writer_pid - the process whose write transaction is running, by its number in its own PID
  * namespace. 0: there is none, it has only just begun, or it is not known (a reader that may not

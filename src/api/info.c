@@ -44,12 +44,107 @@ int daxkv_fd(const struct daxkv_store *store)
 	return store ? store->map.fd : -1;
 }
 
+/* count_now - the pages that the newest commit has allocated. */
+static int count_now(struct daxkv_store *store, uint64_t *pages)
+{
+	const struct fmt_super *super = (const void *)store->map.base;
+	const uint64_t size = load_word(&super->size);
+	int rc = size > load_word(&store->map.size) ? map_extend(&store->map, size) : 0; /* [I17] */
+
+	return rc ? rc : space_count(&store->map, store->page_size, size, pages);
+}
+
+/* count_here - the same, once for each commit. */
+static int count_here(struct daxkv_store *store, uint64_t *pages)
+{
+	const uint64_t commit = __atomic_load_n(&store->share->published, __ATOMIC_ACQUIRE);
+
+	/* Pairs with the store at the end. */
+	if (__atomic_load_n(&store->used_of, __ATOMIC_ACQUIRE) == commit + 1) {
+		*pages = __atomic_load_n(&store->used, __ATOMIC_RELAXED);
+		return 0;
+	}
+	int rc = count_now(store, pages);
+
+	if (rc)
+		return rc;
+	__atomic_store_n(&store->used, *pages, __ATOMIC_RELAXED);
+	__atomic_store_n(&store->used_of, commit + 1, __ATOMIC_RELEASE);
+	return 0;
+}
+
+/* count_for_all - under the writer's lock, once for all users of the store: from here on commits
+ * keep the number. BUSY. */
+static int count_for_all(struct daxkv_store *store, uint64_t *pages)
+{
+	struct daxkv_txn *txn;
+	int rc = daxkv_txn_begin(store, NULL, DAXKV_TXN_TRY, &txn);
+
+	if (rc)
+		return rc;
+	rc = count_now(store, pages);
+	if (!rc)
+		__atomic_store_n(&store->share->used_pages, *pages, __ATOMIC_RELAXED);
+	daxkv_txn_abort(txn);
+	return rc;
+}
+
+/* used_pages - of the newest commit, and what the calling thread's own transaction has taken since.
+ */
+static int used_pages(struct daxkv_store *store, uint64_t *pages)
+{
+	const bool own = txn_writing(store);
+	struct err_saved before;
+	int rc = 0;
+
+	*pages = __atomic_load_n(&store->share->used_pages, __ATOMIC_RELAXED);
+	if (UNLIKELY(*pages == SHARE_NOT_COUNTED)) {
+		/* with an external lock it may not be this one's to write; before recovered nobody
+		 * has written */
+		const bool may = !store->read_only && !store->external_lock &&
+		                 store->share->recovered && !own && !store->share->panic;
+
+		err_save(&before);
+		rc = may ? count_for_all(store, pages) : DAXKV_BUSY;
+		if (rc == DAXKV_BUSY) { /* not worth waiting for */
+			err_restore(&before);
+			rc = count_here(store, pages);
+		}
+	}
+	if (own)
+		*pages += (uint64_t)store->space.gained;
+	/* Others can write the share. */
+	*pages = min_u64(*pages, load_word(&store->map.size) >> __builtin_ctz(store->page_size));
+	return rc;
+}
+
+int daxkv_usage(struct daxkv_store *store, struct daxkv_usage *usage)
+{
+	uint64_t pages;
+	int rc;
+
+	if (UNLIKELY(!store || !usage))
+		return err_set(EINVAL, "a store is needed, and a place for what there is to know");
+	rc = UNLIKELY(txn_forked(store)) ? txn_own(store) : 0;
+	if (!rc && UNLIKELY(store->external_lock))
+		rc = commit_follow(store);
+	if (!rc)
+		rc = used_pages(store, &pages);
+	if (rc)
+		return rc;
+	*usage = (struct daxkv_usage){
+	    .used_bytes = pages * store->page_size,
+	    .last_txn = __atomic_load_n(&store->share->published, __ATOMIC_ACQUIRE),
+	    .page_size = store->page_size,
+	    .readers_peak = share_high(store->share)};
+	return 0;
+}
+
 int daxkv_info(struct daxkv_store *store, struct daxkv_info *info)
 {
 	if (!store || !info)
 		return err_set(EINVAL, "a store is needed, and a place for what there is to know");
-	const struct fmt_super *super = (const void *)store->map.base;
-	uint64_t file_size, used = 0;
+	uint64_t file_size, used;
 	int rc = txn_own(store);
 
 	if (!rc)
@@ -58,34 +153,7 @@ int daxkv_info(struct daxkv_store *store, struct daxkv_info *info)
 		rc = commit_follow(store);
 	if (rc)
 		return rc;
-	if (store->read_only || store->external_lock ||
-	    !store->share->recovered) { /* with an external lock it may not be this one's to write;
-		                           else nobody has written */
-		struct space space;
-
-		rc = space_open(&space, &store->map, store->page_size, load_word(&super->size));
-		if (!rc)
-			rc = space_used(&space, &used);
-		space_close(&space);
-	} else {
-		struct daxkv_txn *txn = NULL;
-		struct err_saved before;
-		bool own = txn_writing(store);
-
-		err_save(&before);
-		if (!own && !store->share->panic)
-			rc = daxkv_txn_begin(store, NULL, DAXKV_TXN_TRY, &txn);
-		if (!rc)
-			rc = space_used(&store->space, &used);
-		if (!rc)
-			__atomic_store_n(&store->used, used, __ATOMIC_RELAXED);
-		if (rc == DAXKV_BUSY) { /* not worth waiting for */
-			err_restore(&before);
-			used = __atomic_load_n(&store->used, __ATOMIC_RELAXED);
-			rc = 0;
-		}
-		daxkv_txn_abort(txn);
-	}
+	rc = used_pages(store, &used);
 	if (rc)
 		return rc;
 	*info = (struct daxkv_info){
@@ -95,7 +163,7 @@ int daxkv_info(struct daxkv_store *store, struct daxkv_info *info)
 	    .page_size = store->page_size,
 	    .file_id = store->geometry.file_id,
 	    .file_size = file_size,
-	    .used_bytes = used,
+	    .used_bytes = used * store->page_size,
 	    .max_size = load_word(&store->map.cap),
 	    .last_txn = __atomic_load_n(&store->share->published, __ATOMIC_ACQUIRE),
 	    .recovered = store->recovered,

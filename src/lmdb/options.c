@@ -244,10 +244,10 @@ int mdb_env_sync(MDB_env *env, int force)
 /* peek_note - mdb_env_stat has read: in LMDB it takes no reader's place. */
 static void peek_note(MDB_env *env, uint32_t before)
 {
-	struct daxkv_info info;
+	struct daxkv_usage usage;
 
-	if (!daxkv_info(env->store, &info) && info.readers_peak > before)
-		__atomic_store_n(&env->peeked, (uint64_t)before << 32 | info.readers_peak,
+	if (!daxkv_usage(env->store, &usage) && usage.readers_peak > before)
+		__atomic_store_n(&env->peeked, (uint64_t)before << 32 | usage.readers_peak,
 		                 __ATOMIC_RELAXED);
 }
 
@@ -265,6 +265,7 @@ static unsigned int places_taken(const MDB_env *env, uint32_t places)
 
 int mdb_env_info(MDB_env *env, MDB_envinfo *arg)
 {
+	struct daxkv_usage usage;
 	struct daxkv_info info;
 	int rc;
 
@@ -273,18 +274,25 @@ int mdb_env_info(MDB_env *env, MDB_envinfo *arg)
 	rc = env_enter(env);
 	if (rc)
 		return rc;
-	rc = daxkv_info(env->store, &info);
+	rc = daxkv_usage(env->store, &usage);
 	if (rc)
 		return err_of(rc);
 	*arg = (MDB_envinfo){.me_mapsize = env->mapsize,
-	                     .me_last_txnid = (size_t)info.last_txn,
+	                     .me_last_txnid = (size_t)usage.last_txn,
 	                     .me_maxreaders = env->max_readers,
-	                     .me_numreaders = places_taken(env, info.readers_peak)};
+	                     .me_numreaders = places_taken(env, usage.readers_peak)};
+	const int shift = __builtin_ctz(usage.page_size);
+
 	arg->me_last_pgno =
-	    info.used_bytes > info.page_size ? (size_t)(info.used_bytes / info.page_size - 1) : 1;
-	if (mapsize_limit(arg->me_mapsize) < info.used_bytes) /* it grew past what was asked for */
+	    usage.used_bytes > usage.page_size ? (usage.used_bytes >> shift) - 1 : 1;
+	if (mapsize_limit(arg->me_mapsize) <
+	    usage.used_bytes) { /* it grew past what was asked for */
+		rc = daxkv_info(env->store, &info);
+		if (rc)
+			return err_of(rc);
 		arg->me_mapsize = (size_t)info.file_size;
-	size_t last = arg->me_mapsize / info.page_size;
+	}
+	const size_t last = arg->me_mapsize >> shift;
 
 	if (last && arg->me_last_pgno >= last) /* programs subtract the one from the other */
 		arg->me_last_pgno = last - 1;
@@ -305,7 +313,7 @@ static void stat_fill(const struct daxkv_db_stat *s, MDB_stat *arg)
 
 int mdb_env_stat(MDB_env *env, MDB_stat *arg)
 {
-	struct daxkv_info info;
+	struct daxkv_usage usage;
 	struct daxkv_db_stat s;
 	struct daxkv_txn *txn;
 	int rc;
@@ -315,7 +323,7 @@ int mdb_env_stat(MDB_env *env, MDB_stat *arg)
 	rc = env_enter(env);
 	if (rc)
 		return rc;
-	rc = daxkv_info(env->store, &info);
+	rc = daxkv_usage(env->store, &usage);
 	if (rc)
 		return err_of(rc);
 	rc = daxkv_txn_begin(env->store, NULL, DAXKV_TXN_READ_ONLY, &txn);
@@ -323,7 +331,7 @@ int mdb_env_stat(MDB_env *env, MDB_stat *arg)
 		return err_of(rc);
 	rc = daxkv_db_stat(txn, DAXKV_MAIN, &s);
 	daxkv_txn_abort(txn);
-	peek_note(env, info.readers_peak);
+	peek_note(env, usage.readers_peak);
 	if (!rc)
 		stat_fill(&s, arg);
 	return err_of(rc);

@@ -22,6 +22,7 @@
 #ifndef DAXKV_PM_H
 #define DAXKV_PM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,6 +30,7 @@ struct pm;
 
 struct pm_ops {
 	const char *name;
+	bool finds; /* what was stored is found by who makes it durable: flush does nothing */
 	void (*write)(struct pm *pm, void *dst, const void *src, size_t n); /* src NULL: zeros */
 	void (*stream)(struct pm *pm, void *dst, const void *src,
 	               size_t n); /* dst at a line, n whole lines */

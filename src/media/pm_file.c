@@ -35,6 +35,7 @@ static int private_fence(struct pm *pm)
 
 const struct pm_ops pm_file_ops = {
     .name = "file",
+    .finds = true,
     .write = pm_plain_write,
     .stream = pm_plain_write,
     .store8 = pm_plain_store8,
@@ -44,6 +45,7 @@ const struct pm_ops pm_file_ops = {
 
 const struct pm_ops pm_private_ops = {
     .name = "private",
+    .finds = true,
     .write = pm_plain_write,
     .stream = pm_plain_write,
     .store8 = pm_plain_store8,

@@ -21,6 +21,7 @@ size_t share_bytes(uint32_t max_readers)
 void share_init(struct share *share, uint32_t max_readers, uint32_t room, uint64_t published)
 {
 	share->published = published;
+	share->used_pages = SHARE_NOT_COUNTED;
 	share->max_readers = max_readers;
 	share->room = (uint32_t)min_u64(room, max_readers);
 }

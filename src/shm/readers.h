@@ -33,8 +33,9 @@ struct lock;
 
 enum reader_state { READER_FREE, READER_OWNED, READER_TAKING /* its byte is not held yet */ };
 
-#define SHARE_PAGE     4096u /* the lock file's space is taken by so many bytes */
-#define READER_EVICTED ((uint64_t)1 << 63)
+#define SHARE_NOT_COUNTED UINT64_MAX
+#define SHARE_PAGE        4096u /* the lock file's space is taken by so many bytes */
+#define READER_EVICTED    ((uint64_t)1 << 63)
 
 struct reader_entry {
 	uint64_t snapshot_plus_1; /* atomic; READER_EVICTED */
@@ -79,6 +80,8 @@ struct share {
 	uint64_t
 	    durable; /* words up to this commit are durable in place, under a fence that returned */
 	uint64_t releasable; /* space freed up to this commit is safe from replays */
+	uint64_t used_pages; /* atomic: that the newest commit has allocated; SHARE_NOT_COUNTED:
+	                        nobody has counted */
 	uint64_t limbo_place, limbo_first,
 	    limbo_next; /* the limbo: a ring of struct limbo_item in the lock file, see share.h */
 	struct reader_entry reader[] __attribute__((aligned(64)));

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LAYOUT          6u /* of struct share */
+#define LAYOUT          7u /* of struct share */
 #define PAGE            SHARE_PAGE
 #define LIMBO_FIRST_LOG 7u  /* 128 items: a page */
 #define PLACE_LOG_END   40u /* no room has so many bits */

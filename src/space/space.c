@@ -189,6 +189,7 @@ int space_reset(struct space *s, uint64_t size)
 	s->nzones = zones;
 	s->hint = s->extent_hint = s->extent_pages = 0;
 	s->nops = s->ndirty = 0;
+	s->gained = 0;
 	s->grown.n = 0;
 	return 0;
 }
@@ -238,6 +239,7 @@ static void set_bits(struct space *s, uint64_t off, uint64_t pages, unsigned int
 			assert(((zone->disk[w] & mask) == 0) == set);
 			touch_word(s, z, w);
 			zone->disk[w] = set ? zone->disk[w] | mask : zone->disk[w] & ~mask;
+			s->gained += set ? (int64_t)n : -(int64_t)n;
 		}
 		if (which & BITS_BUSY) {
 			assert(((zone->busy[w] & mask) == 0) == set);
@@ -691,5 +693,6 @@ void space_committed(struct space *s, uint64_t txn)
 			    ~((uint64_t)1 << w % SPACE_WORD_BITS);
 	}
 	s->ndirty = 0;
+	s->gained = 0;
 	s->grown.n = 0;
 }

@@ -53,6 +53,7 @@ struct space {
 	size_t ndirty, dirty_room;
 	struct words grown; /* directory words of growth, for the next commit */
 	uint64_t grows;
+	int64_t gained; /* pages allocated, less those given, that no commit has carried yet */
 	struct limbo limbo;
 	uint64_t scanned,
 	    takes; /* reader entries looked at in the last try to release, and pages taken since */
@@ -146,8 +147,10 @@ int space_load_zone(struct space *space, size_t z);
 int space_each_free(struct space *space, int (*show)(void *arg, uint64_t off, uint64_t pages),
                     void *arg);
 
-/* space_used - allocated bytes. Loads every zone. CORRUPT, ENOMEM. */
-int space_used(struct space *space, uint64_t *bytes);
+/* space_count - the pages that the newest commit has allocated, by the bitmaps as they lie in the
+ * mapped file, which ends at end. Any thread may: beside a writer's commit it is about right.
+ * CORRUPT. */
+int space_count(const struct map *map, uint32_t psize, uint64_t end, uint64_t *pages);
 
 /* space_trim - plan to cut free space off the end: lowers end and drops the bitmap pages of zones
  * behind it, to be carried by the next commit. 0 with *end unchanged when there is nothing worth

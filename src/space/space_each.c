@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* space_each.c - the free pages, extent by extent. See space.h */
 #include "base/base.h"
+#include "base/err.h"
 #include "space/space.h"
 
 static bool is_free(const struct space *s, uint64_t page)
@@ -30,18 +31,39 @@ int space_each_free(struct space *s, int (*show)(void *arg, uint64_t off, uint64
 	return rc;
 }
 
-int space_used(struct space *s, uint64_t *bytes)
+/* zone_bitmap - where the newest commit has the bitmap page of zone z. CORRUPT. */
+static int zone_bitmap(const struct map *map, uint32_t psize, uint64_t end, uint64_t z,
+                       uint64_t *bitmap)
 {
+	const struct fmt_super *super = (const void *)map->base;
+	const uint64_t per_dir = psize / FMT_WORD, dir = load_word(&super->dir[z / per_dir]);
+
+	if (dir % psize || dir == 0 || dir >= end)
+		return err_corrupt(offsetof(struct fmt_super, dir) + z / per_dir * FMT_WORD,
+		                   "superblock: directory page at 0x%lx", (unsigned long)dir);
+	*bitmap = load_word((const uint64_t *)(const void *)(map->base + dir) + z % per_dir);
+	if (*bitmap % psize || *bitmap == 0 || *bitmap >= end)
+		return err_corrupt(dir, "directory: the bitmap page of zone %lu at 0x%lx",
+		                   (unsigned long)z, (unsigned long)*bitmap);
+	return 0;
+}
+
+int space_count(const struct map *map, uint32_t psize, uint64_t end, uint64_t *pages)
+{
+	const uint64_t zone_bytes = (uint64_t)psize * 8 * psize;
 	uint64_t n = 0;
 
-	for (size_t z = 0; z < s->nzones; z++) {
-		int rc = space_load_zone(s, z);
+	for (uint64_t z = 0; z * zone_bytes < end; z++) {
+		uint64_t bitmap = 0;
+		int rc = zone_bitmap(map, psize, end, z, &bitmap);
 
 		if (rc)
 			return rc;
-		for (uint64_t w = 0; w < space_zone_words(s); w++)
-			n += (uint64_t)__builtin_popcountll(s->zone[z].disk[w]);
+		for (const uint64_t *w = (const void *)(map->base + bitmap),
+		                    *e = w + psize / FMT_WORD;
+		     w < e; w++)
+			n += (uint64_t)__builtin_popcountll(load_word(w));
 	}
-	*bytes = n * s->psize;
+	*pages = n;
 	return 0;
 }

@@ -29,6 +29,8 @@
 #define FRESH_MAX                                                                                  \
 	65536u /* more fresh bytes than this are fenced before the record: reading them back at    \
 	          recovery, and checksums, would cost more */
+#define FLUSH_AGAIN                                                                                \
+	16u /* words: more are not flushed by each of many transactions that change nothing */
 #define RECENT_LINES 8u /* looked back for a line that was flushed already */
 
 struct ranges {
@@ -361,6 +363,7 @@ static int record_fenced(struct daxkv_store *store, const struct words *words)
 /* flush_pairs - start writing back the words of (offset, value) pairs. */
 static void flush_pairs(struct daxkv_store *store, const uint64_t *pair, uint64_t n)
 {
+	store->flushed += n;
 	for (uint64_t i = 0; i < n; i++)
 		if (pair[2 * i] < store->map.size)
 			pm_flush(&store->map.pm, store->map.base + pair[2 * i], FMT_WORD);
@@ -396,12 +399,14 @@ void commit_flush_words(struct daxkv_store *store)
 	const uint64_t last = store->known;
 	size_t n = 0;
 
-	if (last == store->share->durable)
+	store->flushed = 0;
+	if (last == store->share->durable || store->map.pm.ops->finds)
 		return;
 	if (store->words_txn != last) {
 		flush_record(store, last);
 		return;
 	}
+	store->flushed = store->words.n;
 	for (size_t i = 0; i < store->words.n; i++) {
 		uint64_t line = store->words.w[i].off / FMT_LINE;
 		bool seen = false;
@@ -415,6 +420,25 @@ void commit_flush_words(struct daxkv_store *store)
 	}
 }
 
+void commit_empty(struct daxkv_store *store)
+{
+	if (LIKELY(store->flushed <= FLUSH_AGAIN) || !txn_writing(store))
+		return;
+	/* Orders: the words of the last commit in place, before durable says that they are [I3]
+	 * [R9]. */
+	if (fence(store, "ending a transaction without a change") == 0)
+		store->share->durable = store->known;
+}
+
+/* count_keep - where the pages in use were counted, nobody need count them again. */
+static void count_keep(struct daxkv_store *store)
+{
+	uint64_t *used = &store->share->used_pages, n = __atomic_load_n(used, __ATOMIC_RELAXED);
+
+	if (n != SHARE_NOT_COUNTED)
+		__atomic_store_n(used, n + (uint64_t)store->space.gained, __ATOMIC_RELAXED);
+}
+
 static void commit_store(struct daxkv_store *store)
 {
 	uint64_t txn = store->wset.txn;
@@ -424,6 +448,8 @@ static void commit_store(struct daxkv_store *store)
 		          (const uint64_t *)(const void *)(store->map.base + store->words.w[i].off),
 		          store->words.w[i].value);
 	store->words_txn = txn;
+	if (store->space.gained)
+		count_keep(store);
 	space_committed(&store->space, txn);
 	/* what the record, fenced now, says [R3] */
 	store->space.releasable = store->share->releasable = durable_upto(store);
@@ -463,6 +489,7 @@ int commit_run(struct daxkv_txn *txn)
 		return rc;
 	if (words->n == 0 && ranges.n == 0) { /* nothing changed: what was taken was given back */
 		space_undo(&store->space, 0);
+		commit_empty(store);
 		return 0;
 	}
 	if (ring_fits(0, words->n) && !ranges.too_many && ring_fits(ranges.n, words->n) &&

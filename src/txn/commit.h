@@ -21,6 +21,11 @@ int commit_run(struct daxkv_txn *txn);
  * it. */
 void commit_flush_words(struct daxkv_store *store);
 
+/* commit_empty - the thread whose begin flushed the last commit's words ends its transaction
+ * without one of its own: when they were many they are made durable now, so that no later begin
+ * flushes them again [R9]. A failed flush panics the store. */
+void commit_empty(struct daxkv_store *store);
+
 /* commit_take_over - the writer's lock is held, and another process may have written since this one
  * did, or died writing (died): know what is there. When a dead writer's work cannot be taken over
  * here the lock is to be left as it was. Errors: CORRUPT, ENOMEM, FULL, errno; the share is in

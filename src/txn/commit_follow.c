@@ -89,6 +89,7 @@ static int recover_for(struct daxkv_store *store)
 	store->share->durable = store->share->releasable = r.txn;
 	store->share->size =
 	    load_word(&((const struct fmt_super *)(const void *)store->map.base)->size);
+	__atomic_store_n(&store->share->used_pages, SHARE_NOT_COUNTED, __ATOMIC_RELAXED);
 	__atomic_store_n(&store->share->published, r.txn, __ATOMIC_SEQ_CST);
 	return 0;
 }
@@ -210,6 +211,7 @@ static int follow_commits(struct daxkv_store *store)
 		                   (unsigned long)size, (unsigned long)store->map.size);
 	store->followed = true;
 	__atomic_store_n(&store->share->size, size, __ATOMIC_RELEASE);
+	__atomic_store_n(&store->share->used_pages, SHARE_NOT_COUNTED, __ATOMIC_RELAXED);
 	__atomic_store_n(&store->share->published, txn, __ATOMIC_SEQ_CST);
 	return 0;
 }

@@ -76,14 +76,15 @@ struct daxkv_store {
 	struct tree_scratch scratch;
 	struct words words; /* of the last commit: stored, to be flushed when the next transaction
 	                       begins [R9] */
+	uint64_t flushed;   /* words of it that the running transaction's begin flushed */
 	uint64_t words_txn; /* which commit that is; 0: none, see its record */
 	uint64_t known;     /* the commit at which space holds: another process may have committed
 	                       since, or released pages (share->last_writer) */
 	bool followed; /* others have committed since this one last wrote; with an external lock
 	                  only */
 	uint64_t commits;
-	uint64_t used;        /* atomic: bytes in use when daxkv_info looked last */
-	struct oldest oldest; /* the reader that holds space back */
+	uint64_t used, used_of; /* atomic: pages in use at that commit, as counted here last */
+	struct oldest oldest;   /* the reader that holds space back */
 	struct reader_limit reader_limit;
 	struct daxkv_txn *writer;    /* the outermost write transaction running */
 	struct daxkv_txn *idle_txns; /* ended ones, for the next */

@@ -565,6 +565,7 @@ static void undo_outermost(struct daxkv_txn *txn)
 	place_end_all(txn);
 	tree_forget(&txn->store->scratch);
 	space_undo(&txn->store->space, 0);
+	commit_empty(txn->store);
 	end_write(txn);
 }
 

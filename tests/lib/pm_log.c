@@ -66,11 +66,15 @@ static int log_fence(struct pm *pm)
 
 void pm_log_attach(struct pm_log *log, struct pm *pm, const uint8_t *base)
 {
-	*log =
-	    (struct pm_log){.ops = {"log", log_write, log_stream, log_store8, log_flush, log_fence},
-	                    .pm = pm,
-	                    .below = pm->ops,
-	                    .base = base};
+	*log = (struct pm_log){.ops = {.name = "log",
+	                               .write = log_write,
+	                               .stream = log_stream,
+	                               .store8 = log_store8,
+	                               .flush = log_flush,
+	                               .fence = log_fence},
+	                       .pm = pm,
+	                       .below = pm->ops,
+	                       .base = base};
 	pm->ops = &log->ops;
 }
 

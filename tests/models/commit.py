@@ -46,6 +46,7 @@ RULES = {
     "SPILL-REUSE": "a spill page waits until its transaction lies at or below durable_upto of a fenced record",
     "FENCED-FENCE": "fresh bytes that a record does not name are fenced before it is written",
     "WORD-FLUSH": "a transaction flushes the words of the one before it",
+    "EMPTY-FENCE": "a transaction that changed nothing fences the words before it calls them durable",
     "GROW-SYNC": "the file's new length is durable before a word says so",
     "GROW-ZERO": "allocation words of new space are zeroed",
     "GROW-FENCE": "they are zero durably before the record that brings them in is written",
@@ -320,6 +321,14 @@ class Store:
             m.store(cell, value)
             yield "word " + at.names[cell], False
 
+    def empty(self, m, before):
+        """Steps of a transaction that is aborted, or changed nothing: its begin flushed the words before it."""
+        m.flush(c for c, _ in self.words_of(m.now, before))
+        yield "empty: words", self.on("EMPTY-FENCE")
+        if self.on("EMPTY-FENCE"):
+            m.fence()
+        yield "empty: durable", False
+
     def cut(self, m, txn, durable, before, plan, backwards):
         """Steps of a close that gives the last page up: settle, commit, settle, cut."""
         if self.on("CUT-LIMBO"):
@@ -525,6 +534,10 @@ class Search:
             self.rest((*m.image(), acked, (), txn, txn, None, epoch), end)
         if txn == store.limit:
             return
+        if durable < txn:
+            m = Media(now, durable_sets, stale)
+            end = self.run_steps(store.empty(m, before), m, (acked,), (acked,), limbo, txn, reader, epoch, trace)
+            self.rest((*m.image(), acked, limbo, txn, fenced, reader, epoch), end)
         for kind, backwards in itertools.product(store.kinds, range(self.orders)):
             self.explore_commit(state, before, kind, backwards, trace)
 

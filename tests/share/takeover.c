@@ -104,8 +104,12 @@ static int step_fence(struct pm *pm)
 	return 0;
 }
 
-static const struct pm_ops step_ops = {"steps",     step_write, step_stream,
-                                       step_store8, step_flush, step_fence};
+static const struct pm_ops step_ops = {.name = "steps",
+                                       .write = step_write,
+                                       .stream = step_stream,
+                                       .store8 = step_store8,
+                                       .flush = step_flush,
+                                       .fence = step_fence};
 
 void __wrap_pm_init(struct pm *pm, const struct pm_ops *ops, int fd);
 void __real_pm_init(struct pm *pm, const struct pm_ops *ops, int fd);

@@ -322,9 +322,68 @@ static void failed_fdatasync(void **state)
 	store_done(store);
 }
 
+/* put_range - every step-th key from from on, below to, in one transaction. */
+static void put_range(struct daxkv_store *store, uint64_t from, uint64_t to, uint64_t step,
+                      uint64_t version)
+{
+	struct daxkv_txn *txn = begin(store);
+
+	for (uint64_t i = from; i < to; i += step)
+		OK(put_n(txn, DAXKV_MAIN, i, 20, version));
+	OK(daxkv_txn_commit(txn));
+}
+
+/* Many words are made durable by the first transaction that ends without a change, and no later
+ * begin flushes them again [R9]. Caught: commit.c, commit_empty: its fence left out. */
+static void no_change_ends_the_flushing_of_many_words(void **state)
+{
+	struct daxkv_store *store = store_new("w", 4096);
+	struct ring_word word[64];
+	struct ring_record rec;
+	struct pm_log log;
+	(void)state;
+
+	put_range(store, 0, 8000, 1, 0);
+	pm_log_attach(&log, &store->map.pm, store->map.base);
+	for (uint64_t t = 1; t < 5; t++) {
+		put_range(store, 0, 8000, 100, t); /* another leaf, most times */
+		const uint64_t last = store->share->published;
+		const size_t n = store->words.n < 64 ? store->words.n : 64, stored = log.n;
+
+		memcpy(word, store->words.w, n * sizeof *word);
+		assert_true(n > 30 && store->share->durable == last - 1);
+		struct daxkv_txn *txn = begin(store);
+
+		if (t % 2)
+			daxkv_txn_abort(txn);
+		else
+			OK(daxkv_txn_commit(txn));
+		const size_t fence = pm_log_next(&log, stored, PM_LOG_FENCE), at = log.n;
+
+		assert_true(fence != PM_LOG_NONE && store->share->durable == last);
+		for (size_t i = 0; i < n; i++)
+			assert_true(pm_log_written_back(&log, stored, fence, word[i].off, 8));
+		daxkv_txn_abort(begin(store));
+		assert_int_equal(log.n, at);
+		put_range(store, 7, 8, 1,
+		          t); /* few: to change nothing behind it waits for nothing */
+		assert_true(ring_read(&store->ring, (last + 1) % FMT_RING_RECORDS, &rec));
+		assert_int_equal(rec.durable_upto, last);
+		const size_t few = log.n;
+
+		daxkv_txn_abort(begin(store));
+		assert_true(pm_log_next(&log, few, PM_LOG_FENCE) == PM_LOG_NONE);
+		assert_int_equal(store->share->durable, last);
+		pm_log_clear(&log);
+	}
+	pm_log_detach(&log);
+	store_done(store);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    TEST(no_change_ends_the_flushing_of_many_words),
 	    TEST(one_put_takes_one_fence),
 	    TEST(nothing_changed_takes_none),
 	    TEST(put_and_del_of_the_same_key),
