@@ -273,9 +273,7 @@ static int count_all(struct move *m, uint64_t *count)
 		rc = count_beside(m, true, count, &far);
 	if (rc || !far)
 		return rc;
-	struct probe before = edge_probe(m, false), after = edge_probe(m, true);
-
-	return tree_count(m->tree, &before, &after, count);
+	return tree_values(m->tree, m->own.key, m->own.klen, count);
 }
 
 static int cursor_count(struct daxkv_cursor *c, uint64_t *count)

@@ -46,6 +46,7 @@ void tree_scratch_close(struct tree_scratch *s)
 	for (unsigned int i = 0; s->batch && i < TREE_BATCHES; i++)
 		free(s->batch[i].pack.page);
 	free(s->batch);
+	free(s->tally);
 	*s = (struct tree_scratch){0};
 }
 
@@ -551,6 +552,8 @@ int tree_store(struct tree *t, struct path *path, const struct item *item, const
 	if (rc || begun)
 		return rc;
 	t->count += !replace;
+	if (UNLIKELY(t->scratch->tallies) && !replace)
+		tree_tally_change(t, item->key, item->klen, true);
 	if (item->flags & FMT_ENTRY_BLOB)
 		t->blob_pages += blob_pages(((const struct fmt_blob *)(const void *)item->val)->len,
 		                            t->view->psize);
@@ -590,6 +593,8 @@ int tree_remove(struct tree *t, struct path *path)
 	if (rc)
 		return rc;
 	t->count--;
+	if (UNLIKELY(t->scratch->tallies))
+		tree_tally_change(t, gone.key, gone.klen, false);
 	if (path->height > 1 && left && !tree_well_filled(&path->leaf, left, &gone))
 		rc = tree_would_join_without(t, path, left, &gone, &join);
 	if (rc)
@@ -623,6 +628,7 @@ int tree_leaf_without(struct tree *t, struct path *path, uint32_t from, uint32_t
 	if (rc)
 		return rc;
 	t->count -= to - from;
+	tree_tally_forget(t->scratch);
 	memmove(items + from, items + to, (n - to) * sizeof *items);
 	return leaf_rewrite(t, path, n - (to - from), &placed);
 }
@@ -665,6 +671,7 @@ int tree_clear(struct tree *t, bool forget)
 	if (rc || !page)
 		return rc;
 	t->scratch->finger_of = NULL;
+	tree_tally_forget(t->scratch);
 	prev = tree_prev_for(t, at);
 	rc = clear_page(t, at, page->level);
 	if (rc)

@@ -70,6 +70,10 @@ struct tree_batch { /* entries that ascend behind all others, not yet in the tre
 
 #define TREE_BATCHES 4u /* at once */
 
+#define TREE_TALLIES   2048u
+#define TREE_TALLY_KEY 40u /* bytes of a key that can have one */
+struct tree_tally;
+
 struct tree_scratch { /* the writer's, for rebuilding pages */
 	struct item *items;
 	struct sep *seps;
@@ -81,6 +85,10 @@ struct tree_scratch { /* the writer's, for rebuilding pages */
 	                                 changed; NULL: none */
 	struct tree_batch *batch;     /* TREE_BATCHES */
 	unsigned int batches;         /* in use */
+	struct tree_tally *tally;     /* TREE_TALLIES, see tree_tally.c */
+	unsigned int tallies;         /* kept since all were forgotten; 0: there is none */
+	uint64_t tally_round;         /* of those that are good */
+	uint64_t tally_txn;           /* the commit that they are right for */
 	int failed; /* one could not be put into its tree: the error that a commit gets */
 };
 
@@ -91,6 +99,7 @@ struct tree {
 	uint64_t root;                /* as the newest state has it; 0: nothing was ever stored */
 	uint64_t count, leaf_pages, inner_pages, blob_pages; /* of a write transaction's tree */
 	struct tree_batch *batch; /* NULL: all of the tree is in its pages */
+	uint32_t id;              /* of a write transaction's: the database's handle */
 	uint32_t appends;         /* puts behind all other entries, one after the other */
 	uint64_t appends_in;      /* the transaction of these: a state may outlast one */
 	int failed; /* a batch could not be put into the tree: the error that all later uses get */
@@ -226,6 +235,17 @@ int tree_count(const struct tree *tree, const struct probe *from, const struct p
                uint64_t *n);
 int tree_count_estimate(const struct tree *tree, const struct probe *from, const struct probe *to,
                         uint64_t entries, uint64_t leaves, uint64_t *n);
+
+/* tree_values - how many values the key has; a writer keeps it, and goes on counting. CORRUPT.
+ * tree_tally_change - a single entry of the key came (one_more) or went. tree_tally_forget - any
+ * other change. */
+int tree_values(const struct tree *tree, const uint8_t *key, uint32_t klen, uint64_t *n);
+void tree_tally_change(const struct tree *tree, const uint8_t *key, uint32_t klen, bool one_more);
+static inline void tree_tally_forget(struct tree_scratch *scratch)
+{
+	scratch->tallies = 0;
+	scratch->tally_round++;
+}
 
 /* tree_verify - compare the checksums of the path's pages, which know their places, and see to it
  * that the leaf's entries lie where the pages above say. seen (or NULL): the inner page of each

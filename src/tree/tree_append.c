@@ -144,6 +144,7 @@ void tree_forget(struct tree_scratch *s)
 	s->batches = 0;
 	s->failed = 0;
 	s->finger_of = NULL;
+	tree_tally_forget(s);
 }
 
 /* batch_take - a batch that nobody uses, or the one that was used least recently. ENOMEM, and
@@ -244,6 +245,7 @@ int tree_batch_begin(struct tree *t, const struct path *path, const struct item 
 	t->batch = batch;
 	t->count++;
 	t->scratch->batches++;
+	tree_tally_forget(t->scratch);
 	*begun = true;
 	return 0;
 }

@@ -252,6 +252,7 @@ int tree_load_begin(struct tree *t, unsigned int fill, struct tree_load **out)
 	l->tree = t;
 	l->pack.limit = FMT_LEAF_BASE + leaf_usable(psize) * fill / 100;
 	t->scratch->finger_of = NULL;
+	tree_tally_forget(t->scratch);
 	rc = level_alloc(&l->level[0], psize);
 	if (!rc)
 		rc = tree_edge(t, true, &l->path);

@@ -176,6 +176,7 @@ int tree_cut(struct tree *t, const struct probe *from, const struct probe *to, u
 	int rc = 0;
 
 	t->scratch->finger_of = NULL;
+	tree_tally_forget(t->scratch);
 	if (!from && !to) {
 		*removed = t->count;
 		return t->count ? tree_clear(t, false) : 0;

@@ -44,6 +44,7 @@ int dbi_state_read(struct daxkv_txn *txn, const struct fmt_db *catalog, struct d
 	                        .blob_pages = says.blob_pages};
 	if (txn->write) {
 		s->tree.scratch = &txn->store->scratch;
+		s->tree.id = s->handle;
 		if (txn->store->scratch.finger_of == &s->tree) /* it was another database's */
 			txn->store->scratch.finger_of = NULL;
 	}

@@ -86,14 +86,42 @@ static int put_append_ok(const struct put *p)
 }
 
 /* put_key_taken - with duplicates: whether the key has any; *it is the first. */
-static int put_key_taken(struct put *p, enum probe_edge edge, struct item *it, bool *taken)
+static int put_key_taken(struct put *p, struct item *it, bool *taken)
 {
-	struct probe probe = entry_probe(p->key, p->value, edge);
+	struct probe probe = entry_probe(p->key, NULL, PROBE_BEFORE);
 	struct path path;
 	int rc = tree_first(&p->s->tree, &probe, &path, it, taken);
 
 	if (!rc && *taken)
 		*taken = order_key_cmp(&p->s->order, it->key, it->klen, probe.key, probe.klen) == 0;
+	return rc;
+}
+
+/* put_dup_last - whether the pair's place, where it is not yet, lies behind all values of its key.
+ */
+static int put_dup_last(const struct put *p, bool *last)
+{
+	const struct tree *t = &p->s->tree;
+	struct path next;
+	struct item it;
+	bool moved = true;
+	uint32_t eoff;
+	int rc = 0;
+
+	*last = true;
+	if (!p->path->height)
+		return 0;
+	path_copy(&next, p->path);
+	while (!rc && moved && next.rank >= leaf_count(&next.leaf))
+		rc = tree_step(t, &next, true, &moved);
+	if (rc || !moved)
+		return rc;
+	rc = leaf_at(&next.leaf, next.rank, &eoff);
+	if (!rc)
+		rc = leaf_item(&next.leaf, eoff, &it);
+	if (!rc)
+		*last = !order_key_same(t->order, it.key, it.klen, p->key->data,
+		                        (uint32_t)p->key->size);
 	return rc;
 }
 
@@ -134,14 +162,14 @@ static int put_same(const struct put *p, bool *same)
 static int put_dup_allowed(struct put *p, bool *present)
 {
 	struct item it;
-	bool taken = false;
+	bool taken = false, last = true;
 	int rc = put_fixed_ok(p);
 
 	*present = p->path->height && p->path->eoff;
 	if (rc)
 		return rc;
 	if (p->flags & DAXKV_NO_OVERWRITE) {
-		rc = put_key_taken(p, PROBE_BEFORE, &it, &taken);
+		rc = put_key_taken(p, &it, &taken);
 		if (!rc && taken)
 			rc = entry_value(txn_view(p->txn), &it, p->value);
 		return rc ? rc : taken ? DAXKV_EXIST : 0;
@@ -150,8 +178,8 @@ static int put_dup_allowed(struct put *p, bool *present)
 		return p->flags & (DAXKV_NO_DUP_DATA | DAXKV_APPEND_DUP) ? DAXKV_EXIST
 		                                                         : put_same(p, present);
 	if (p->flags & DAXKV_APPEND_DUP) {
-		rc = put_key_taken(p, PROBE_AT, &it, &taken); /* what lies behind the pair */
-		return rc ? rc : taken ? DAXKV_EXIST : 0;
+		rc = put_dup_last(p, &last);
+		return rc ? rc : last ? 0 : DAXKV_EXIST;
 	}
 	return 0;
 }
@@ -282,7 +310,7 @@ static int put_reserve_dup(struct put *p, struct daxkv_val *as)
 	int rc;
 
 	*as = entry_bytes(zeros, (uint32_t)p->value->size);
-	rc = put_key_taken(p, PROBE_BEFORE, &it, &taken);
+	rc = put_key_taken(p, &it, &taken);
 	if (rc || !taken)
 		return rc;
 	if (!(p->flags & DAXKV_NO_OVERWRITE))

@@ -411,7 +411,9 @@ static void writer_bury(struct daxkv_store *store)
 {
 	struct daxkv_txn *txn = store->writer;
 
-	while (txn && txn->child)
+	if (LIKELY(!txn))
+		return;
+	while (txn->child)
 		txn = txn->child;
 	tree_forget(&store->scratch);
 	while (txn) {
@@ -488,6 +490,8 @@ static int begin_write(struct daxkv_store *store, int64_t wait_ms, struct daxkv_
 	wset_begin(&store->wset, store->known + 1);
 	store->writer_view.snapshot = store->wset.txn;
 	store->scratch.finger_of = NULL;
+	if (store->scratch.tally_txn != store->known) /* another has committed since */
+		tree_tally_forget(&store->scratch);
 	pm_own(ring_at(&store->ring, store->wset.txn));
 	commit_flush_words(store); /* [R9] */
 	*out = txn;
@@ -633,6 +637,7 @@ static int commit_outermost(struct daxkv_txn *txn)
 	dbi_end(txn, true);
 	place_end_all(txn);
 	states_keep(txn);
+	txn->store->scratch.tally_txn = txn->store->known;
 	end_write(txn);
 	return 0;
 }

@@ -324,6 +324,122 @@ static void a_key_goes_with_all_its_values(void **state)
 	}
 }
 
+/* count_is - of a key, asked for in a write transaction. */
+static void count_is(const struct shape *s, const struct content *m, struct daxkv_txn *txn,
+                     daxkv_db db, unsigned int key)
+{
+	uint8_t kb[64];
+	struct daxkv_val k = key_bytes(s, key, kb);
+	unsigned int n = count_of(m, key);
+	struct daxkv_cursor *c;
+	uint64_t count = 0;
+
+	OK(daxkv_cursor_open(txn, db, &c));
+	int rc = daxkv_cursor_get(c, &k, NULL, DAXKV_SEEK);
+
+	assert_int_equal(rc, n ? 0 : DAXKV_NOT_FOUND);
+	if (!rc)
+		OK(daxkv_cursor_count(c, &count));
+	assert_int_equal(count, n);
+	daxkv_cursor_close(c);
+}
+
+static unsigned int chance(unsigned int below)
+{
+	static uint64_t state = 17;
+
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return (unsigned int)(state % below);
+}
+
+/* any_change - one of all kinds there are, mostly a single one. */
+static void any_change(const struct shape *s, struct content *m, struct daxkv_txn *txn, daxkv_db db)
+{
+	uint8_t kb[2][64];
+	unsigned int key = chance(3) ? 7 : chance(KEYS), to = key + chance(3), kind = chance(30),
+	             from = chance(VALUES);
+	struct daxkv_val k = key_bytes(s, key, kb[0]), end = key_bytes(s, to, kb[1]);
+
+	switch (kind) {
+	case 0:
+		del_key(s, m, txn, db, key, from % 2);
+		break;
+	case 1:
+		OK(daxkv_del_range(txn, db, &k, &end, NULL));
+		for (unsigned int i = key; i < to && i < KEYS; i++)
+			memset(m->has[i], 0, sizeof m->has[i]);
+		break;
+	case 2: /* in order, behind all others: a batch begins */
+		for (unsigned int v = VALUES; v-- > from;)
+			change(s, m, txn, db, KEYS - 1, v, false);
+		count_is(s, m, txn, db, KEYS - 1);
+		for (unsigned int v = from; v < VALUES; v++)
+			change(s, m, txn, db, KEYS - 1, v, true);
+		break;
+	case 3: /* counted, less and less, until it goes by the leaf that is left */
+		count_is(s, m, txn, db, key);
+		for (unsigned int v = 9; v < VALUES; v++)
+			change(s, m, txn, db, key, v, false);
+		del_key(s, m, txn, db, key, from % 2);
+		for (unsigned int v = 0; v < VALUES; v++)
+			change(s, m, txn, db, key, v, v % 5 > 0);
+		count_is(s, m, txn, db, key);
+		break;
+	default:
+		for (unsigned int i = 0; i < 5; i++)
+			change(s, m, txn, db, key, chance(VALUES), chance(3) > 0);
+	}
+}
+
+/* A writer goes on counting what it has counted. Between its counts there are changes of all kinds,
+ * children that end either way, transactions that do, and those of another opening of the store. */
+static void counts_between_changes(void **state)
+{
+	const struct shape *s = &shapes[0];
+	struct daxkv_store *store = store_new("c", 512), *other = store_again("c");
+	static struct content m, before, outer;
+	daxkv_db db = fill(s, store, &m), others;
+	struct daxkv_txn *txn = begin_reading(other);
+	(void)state;
+
+	OK(daxkv_db_open(txn, &(struct daxkv_val){4, "dups"}, 0, &others));
+	daxkv_txn_abort(txn);
+	for (unsigned int i = 0; i < 1200; i++) {
+		bool by_other = chance(6) == 0;
+		daxkv_db in = by_other ? others : db;
+
+		outer = m;
+		txn = begin(by_other ? other : store);
+		for (unsigned int j = 0; j < 3; j++) {
+			struct daxkv_txn *child = chance(6) ? NULL : begin_in(txn);
+
+			before = m;
+			any_change(s, &m, child ? child : txn, in);
+			if (chance(2))
+				count_is(s, &m, child ? child : txn, in, 7);
+			count_is(s, &m, child ? child : txn, in, chance(KEYS));
+			if (child && chance(2)) {
+				daxkv_txn_abort(child);
+				m = before;
+			} else if (child) {
+				OK(daxkv_txn_commit(child));
+			}
+			count_is(s, &m, txn, in, 7);
+			count_is(s, &m, txn, in, KEYS - 1);
+		}
+		if (chance(9) == 0) {
+			daxkv_txn_abort(txn);
+			m = outer;
+		} else {
+			OK(daxkv_txn_commit(txn));
+		}
+	}
+	OK(daxkv_close(other));
+	store_done(store);
+}
+
 /* What a count and a removal of very many values look at are leaves, and not values. */
 static void many_values_are_not_visited(void **state)
 {
@@ -358,6 +474,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(moves_and_counts_from_every_place),
 	    TEST(a_key_goes_with_all_its_values),
+	    TEST(counts_between_changes),
 	    TEST(many_values_are_not_visited),
 	};
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
