@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # daxkv: `make help` lists the targets. There is no configure step; variables that matter:
-#   CC=clang            another compiler; with BUILD=build-clang its build stands beside the default one
+#   CC=clang            another compiler; BUILD=build-clang keeps its build beside the default one
 #   CFLAGS="-O2 -g"     optimisation and debugging; CPPFLAGS and LDFLAGS as usual, such as those of
 #                       dpkg-buildflags
 #   SANITIZE=address    any of -fsanitize's values
@@ -31,7 +31,8 @@ SONAME := libdaxkv.so.0
 
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wmissing-prototypes $(WERROR)
 SAN := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
-# Functions begin at cache lines: else what a short one costs depends on what stands before it (docs/DESIGN.md, Scans).
+# Functions begin at cache lines: otherwise the cost of a short one depends on the code before it
+# (docs/DESIGN.md, Looking up one key).
 # The static library's names are made local, and tests wrap calls: both need objects of machine
 # code, so link-time optimisation is taken back where a distribution's flags ask for it.
 LTO := $(if $(filter -flto%,$(CFLAGS) $(LDFLAGS)),-fno-lto)
@@ -51,9 +52,11 @@ STORM_SRC := $(wildcard tests/storm/*.c)
 SHARE_SRC := $(wildcard tests/share/*.c)
 # Other engines are in the benchmark when their packages are found; nothing else looks for them.
 BENCH_OPTIONAL := sqlite rocksdb leveldb wiredtiger
-BENCH_FIND = $(if $(filter bench bench-instructions %/bench %/bench-count,$(MAKECMDGOALS)),$(shell CC='$(CC)' bench/find-engines $(1)))
+BENCH_FIND = $(if $(filter bench bench-instructions %/bench \
+	%/bench-count,$(MAKECMDGOALS)),$(shell CC='$(CC)' bench/find-engines $(1)))
 BENCH_FOUND := $(call BENCH_FIND,names)
-BENCH_SRC := $(filter-out $(patsubst %,bench/engine_%.c,$(filter-out $(BENCH_FOUND),$(BENCH_OPTIONAL))),$(wildcard bench/*.c))
+BENCH_SRC := $(filter-out $(patsubst \
+	%,bench/engine_%.c,$(filter-out $(BENCH_FOUND),$(BENCH_OPTIONAL))),$(wildcard bench/*.c))
 BENCH_COUNT_SRC := $(wildcard bench/instructions/*.c)
 AWKWARD_SRC := $(wildcard bench/awkward/*.c)
 EXAMPLE_SRC := $(wildcard examples/*.c)
@@ -77,15 +80,20 @@ LMDB_TOOLS := $(patsubst src/lmdb/tools/%.c,$(BUILD)/lmdb/%,$(wildcard src/lmdb/
 SHARE := $(SHARE_SRC:tests/share/%.c=$(BUILD)/tests/%)
 LMDB := $(if $(LMDB_SRC),$(BUILD)/lmdb/liblmdb.so.0 $(LMDB_TOOLS))
 ABI_SRC := $(wildcard tests/abi/area*.c tests/abi/differ*.c tests/abi/steps*.c) tests/abi/damaged.c
-ABI := $(if $(LMDB_SRC),$(addprefix $(BUILD)/tests/abi/,areas differ steps addressbook layout layout-stock \
+ABI := $(if $(LMDB_SRC),$(addprefix $(BUILD)/tests/abi/,areas differ steps addressbook layout \
+	layout-stock \
 	load-stock damaged))
 MODEL := $(if $(MODEL_SRC),$(BUILD)/tests/model)
 CRASH := $(if $(CRASH_SRC),$(BUILD)/tests/crash)
 BENCH := $(if $(BENCH_SRC),$(BUILD)/bench)
 AWKWARD := $(if $(LMDB_SRC),$(BUILD)/bench-awkward)
 FORGET := $(if $(LMDB_SRC),$(BUILD)/tests/cluster/forget.so)
-PROGRAMS := $(LIBS) $(LMDB) $(KV) $(EXAMPLES) $(UNIT) $(MODEL) $(FAULT) $(STORM) $(FLIP) $(FUZZ) $(SHARE) $(CRASH) $(ABI) $(FORGET) $(AWKWARD)
-ALL_OBJ := $(call objects,$(ENGINE_SRC) $(CLI_SRC) $(LMDB_SRC) $(ABI_SRC) $(wildcard src/lmdb/tools/*.c) $(TESTLIB_SRC) $(UNIT_SRC) $(MODEL_SRC) $(FAULT_SRC) $(STORM_SRC) $(FLIP_SRC) $(FUZZ_SRC) $(SHARE_SRC) $(CRASH_SRC) $(BENCH_SRC) $(BENCH_COUNT_SRC) $(AWKWARD_SRC) \
+PROGRAMS := $(LIBS) $(LMDB) $(KV) $(EXAMPLES) $(UNIT) $(MODEL) $(FAULT) $(STORM) $(FLIP) $(FUZZ) \
+	$(SHARE) $(CRASH) $(ABI) $(FORGET) $(AWKWARD)
+ALL_OBJ := $(call objects,$(ENGINE_SRC) $(CLI_SRC) $(LMDB_SRC) $(ABI_SRC) \
+	$(wildcard src/lmdb/tools/*.c) $(TESTLIB_SRC) $(UNIT_SRC) $(MODEL_SRC) $(FAULT_SRC) \
+	$(STORM_SRC) $(FLIP_SRC) $(FUZZ_SRC) $(SHARE_SRC) $(CRASH_SRC) $(BENCH_SRC) \
+	$(BENCH_COUNT_SRC) $(AWKWARD_SRC) \
 	$(EXAMPLE_SRC))
 
 # quiet - name what is made instead of showing the command
@@ -98,19 +106,25 @@ RUN := BUILD=$(BUILD) scripts/run-tests
 .PHONY: FORCE
 .DEFAULT_GOAL := all
 
-all: $(LIBS) $(LMDB) $(KV) $(EXAMPLES) ## build the library, the kv command and the examples (default)
+## build the library, the kv command and the examples (default)
+all: $(LIBS) $(LMDB) $(KV) $(EXAMPLES)
 
-help: ## print this list
-	@sed -n 's/^\([a-z][a-z -]*\):[^#]*## \(.*\)/\1	\2/p' Makefile | awk -F '\t' '{ printf "  %-20s %s\n", $$1, $$2 }'
+## print this list
+help:
+	@awk '/^## / { text = text (text == "" ? "" : " ") substr($$0, 4); next } \
+		/^[a-z][a-z -]*:/ && text != "" { \
+			sub(/:.*/, ""); printf "  %-20s %s\n", $$0, text } \
+		{ text = "" }' Makefile
 
-# ---- objects ----------------------------------------------------------------------------------------------------------------
+# ---- objects -------------------------------------------------------------------------------------
 
 # Changed flags or a changed list of files rebuild what depends on them.
 SIGNATURE := $(CC) $(FLAGS) $(LDFLAGS)
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(SIGNATURE)' | cmp -s - $@ || \
-		{ CC='$(CC)' FLAGS='$(filter-out $(WARN),$(FLAGS))' scripts/install-deps --check --build && \
+		{ CC='$(CC)' FLAGS='$(filter-out $(WARN),$(FLAGS))' scripts/install-deps --check \
+		--build && \
 		echo '$(SIGNATURE)' > $@; }
 
 # What the tests need beyond that is named here, not by a compiler's message. FLAGS: a cross build
@@ -143,7 +157,8 @@ $(BUILD)/obj/bench/%.o: bench/%.c $(BUILD)/flags
 
 $(BUILD)/obj/tests/%.o: tests/%.c $(BUILD)/flags | $(BUILD)/test-packages
 	@mkdir -p $(@D)
-	$(call quiet,CC)$(CC) $(FLAGS) -Isrc -Isrc/abi -Itests/lib -Itests/fuzz -Itests/unit -MMD -MP -c -o $@ $<
+	$(call quiet,CC)$(CC) $(FLAGS) -Isrc -Isrc/abi -Itests/lib -Itests/fuzz -Itests/unit -MMD \
+		-MP -c -o $@ $<
 
 $(BUILD)/obj/examples/%.o: examples/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
@@ -151,9 +166,10 @@ $(BUILD)/obj/examples/%.o: examples/%.c $(BUILD)/flags
 
 -include $(ALL_OBJ:.o=.d)
 
-# ---- libraries and programs -------------------------------------------------------------------------------------------------
+# ---- libraries and programs ----------------------------------------------------------------------
 
-# One object whose hidden symbols are local: the engine's short names cannot clash with an application's.
+# One object whose hidden symbols are local: the engine's short names cannot clash with those of an
+# application.
 $(BUILD)/libdaxkv.a: $(ENGINE_OBJ) $(BUILD)/engine-files
 	@$(CC) -r -nostdlib -o $(BUILD)/daxkv.o $(ENGINE_OBJ)
 	@$(OBJCOPY) --localize-hidden $(BUILD)/daxkv.o
@@ -161,7 +177,8 @@ $(BUILD)/libdaxkv.a: $(ENGINE_OBJ) $(BUILD)/engine-files
 	$(call quiet,AR)$(AR) rcs $@ $(BUILD)/daxkv.o
 
 $(BUILD)/$(SONAME): $(ENGINE_OBJ) $(BUILD)/engine-files src/daxkv.map
-	$(call quiet,LINK)$(LINK) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=src/daxkv.map -Wl,-Bsymbolic-functions -o $@ $(ENGINE_OBJ) -ldl
+	$(call quiet,LINK)$(LINK) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=src/daxkv.map \
+		-Wl,-Bsymbolic-functions -o $@ $(ENGINE_OBJ) -ldl
 
 $(BUILD)/libdaxkv.so: $(BUILD)/$(SONAME)
 	@ln -sf $(SONAME) $@
@@ -172,13 +189,16 @@ $(BUILD)/kv: $(call objects,$(CLI_SRC)) $(BUILD)/libdaxkv.a
 # LMDB's interface over daxkv's: its symbols have no version, as liblmdb's have none.
 $(BUILD)/lmdb/liblmdb.so.0: $(call objects,$(LMDB_SRC)) $(BUILD)/libdaxkv.a src/lmdb/lmdb.map
 	@mkdir -p $(@D)
-	$(call quiet,LINK)$(LINK) -shared -Wl,-soname,liblmdb.so.0 -Wl,--version-script=src/lmdb/lmdb.map -o $@ $(call objects,$(LMDB_SRC)) \
+	$(call quiet,LINK)$(LINK) -shared -Wl,-soname,liblmdb.so.0 \
+		-Wl,--version-script=src/lmdb/lmdb.map -o $@ $(call objects,$(LMDB_SRC)) \
 		$(BUILD)/libdaxkv.a -ldl
 
-$(BUILD)/lmdb/mdb_%: $(BUILD)/obj/src/lmdb/tools/mdb_%.o $(BUILD)/obj/src/lmdb/tools/tool.o $(call objects,$(LMDB_SRC)) $(BUILD)/libdaxkv.a
+$(BUILD)/lmdb/mdb_%: $(BUILD)/obj/src/lmdb/tools/mdb_%.o $(BUILD)/obj/src/lmdb/tools/tool.o \
+	$(call objects,$(LMDB_SRC)) $(BUILD)/libdaxkv.a
 	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl
 
-# Programs of LMDB's users, linked with the stock library: which one they run with is LD_LIBRARY_PATH's matter.
+# Programs of LMDB's users, linked with the stock library. LD_LIBRARY_PATH decides which library
+# they run with.
 $(BUILD)/tests/abi/areas: $(call objects,$(wildcard tests/abi/area*.c))
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -llmdb
@@ -210,14 +230,16 @@ $(BUILD)/tests/abi/damaged: $(call objects,tests/abi/damaged.c)
 
 $(BUILD)/tests/cluster/forget.so: tests/cluster/forget.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(call quiet,CC)$(CC) $(filter-out -I% -fvisibility=%,$(FLAGS)) -fPIC -shared -o $@ $< $(LDFLAGS)
+	$(call quiet,CC)$(CC) $(filter-out -I% -fvisibility=%,$(FLAGS)) -fPIC -shared -o $@ $< \
+		$(LDFLAGS)
 
 # This one opens the libraries that it is told.
 $(BUILD)/tests/abi/steps: $(call objects,$(wildcard tests/abi/steps*.c))
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl
 
-# Unit tests reach the engine's internals: they link its plain objects, from an archive, so that each test takes what it needs.
+# Unit tests reach the engine's internals. They link its plain objects from an archive, so that each
+# test takes what it needs.
 $(BUILD)/tests/engine.a: $(ENGINE_OBJ) $(BUILD)/engine-files
 	@mkdir -p $(@D)
 	@rm -f $@
@@ -246,16 +268,20 @@ wrap = $(foreach name,$(1),-Wl$(comma)--wrap=$(name) \
 wrap_64 = -Wl$(comma)--wrap=$(1)64$(comma)--defsym=__wrap_$(1)64=__wrap_$(1)
 WRAP_64 := mmap open fcntl fallocate posix_fallocate ftruncate pwrite pread stat fstat lstat lseek
 
-# The explorer slides its persistence layer and its images under the engine's objects, and counts what they do.
-CRASH_WRAP := pm_init fsync map_grow map_shrink map_open_file map_attach map_detach map_close ring_write ring_write_spilled limbo_take wset_retire commit_checkpoint \
+# The explorer slides its persistence layer and its images under the engine's objects, and counts
+# what they do.
+CRASH_WRAP := pm_init fsync map_grow map_shrink map_open_file map_attach map_detach map_close \
+	ring_write ring_write_spilled limbo_take wset_retire commit_checkpoint \
 	desc_says desc_new wset_retire_extent tree_join space_trim
 CRASH_LINK := $(call wrap,$(CRASH_WRAP))
 $(BUILD)/tests/crash: $(call objects,$(CRASH_SRC)) $(BUILD)/tests/lib.a $(BUILD)/tests/engine.a
 	$(call quiet,LINK)$(LINK) $(CRASH_LINK) -o $@ $^ -ldl
 
 # The engine's calls to these go by way of tests/fault/inject.c, which lets them fail.
-FAULT_CALLS := malloc calloc realloc aligned_alloc strdup strndup asprintf free mmap madvise pthread_key_create pthread_setspecific getrandom \
-	open fcntl fallocate ftruncate fdatasync fsync pwrite pread renameat2 link unlink memfd_create stat fstat lstat lseek
+FAULT_CALLS := malloc calloc realloc aligned_alloc strdup strndup asprintf free mmap madvise \
+	pthread_key_create pthread_setspecific getrandom \
+	open fcntl fallocate ftruncate fdatasync fsync pwrite pread renameat2 link unlink \
+		memfd_create stat fstat lstat lseek
 # What _FORTIFY_SOURCE makes of them, where it makes something of them.
 FAULT_FORTIFIED := __asprintf_chk __open_2 __open64_2 __pread_chk __pread64_chk
 
@@ -269,12 +295,14 @@ $(BUILD)/tests/stress: $(BUILD)/obj/tests/share/stress.o $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl
 
-$(BUILD)/tests/evict $(BUILD)/tests/create $(BUILD)/tests/passive $(BUILD)/tests/wild: $(BUILD)/tests/%: $(BUILD)/obj/tests/share/%.o $(BUILD)/libdaxkv.a
+$(BUILD)/tests/evict $(BUILD)/tests/create $(BUILD)/tests/passive $(BUILD)/tests/wild: \
+	$(BUILD)/tests/%: $(BUILD)/obj/tests/share/%.o $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl
 
 # Each call of these is a step at which a writer can be killed.
-TAKEOVER_WRAP := pm_init share_limbo_add share_limbo_cut share_limbo_load share_limbo_drop lock_share lock_enter lock_reader ftruncate fallocate \
+TAKEOVER_WRAP := pm_init share_limbo_add share_limbo_cut share_limbo_load share_limbo_drop \
+	lock_share lock_enter lock_reader ftruncate fallocate \
 	posix_fallocate wlock_wait wlock_give
 $(BUILD)/tests/takeover: $(BUILD)/obj/tests/share/takeover.o $(BUILD)/tests/engine.a
 	$(call quiet,LINK)$(LINK) $(call wrap,$(TAKEOVER_WRAP)) -o $@ $^ -ldl
@@ -289,11 +317,13 @@ $(FLIP): $(call objects,$(FLIP_SRC)) $(DAMAGE_LIB) $(BUILD)/libdaxkv.a
 # The kv command as a function: tests/fuzz/command.c has its main file.
 COMMAND_LIB := $(call objects,tests/fuzz/command.c $(filter-out src/cli/main.c,$(CLI_SRC)))
 
-$(BUILD)/tests/damage: $(call objects,tests/fuzz/damage.c) $(DAMAGE_LIB) $(COMMAND_LIB) $(BUILD)/libdaxkv.a
+$(BUILD)/tests/damage: $(call objects,tests/fuzz/damage.c) $(DAMAGE_LIB) $(COMMAND_LIB) \
+	$(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl
 
-FUZZ_IMAGE := $(call objects,$(addprefix tests/fuzz/,fuzz_image.c reseal.c)) $(DAMAGE_LIB) $(BUILD)/obj/src/base/crc.o
+FUZZ_IMAGE := $(call objects,$(addprefix tests/fuzz/,fuzz_image.c reseal.c)) $(DAMAGE_LIB) \
+	$(BUILD)/obj/src/base/crc.o
 $(BUILD)/tests/fuzz-image: $(call objects,tests/fuzz/driver.c) $(FUZZ_IMAGE) $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl
@@ -316,8 +346,10 @@ $(BUILD)/tests/storm: $(call objects,$(STORM_SRC)) $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl
 
-$(BUILD)/bench: $(call objects,$(BENCH_SRC)) $(BUILD)/libdaxkv.a $(BUILD)/bench-engines | $(BUILD)/lmdb/liblmdb.so.0
-	$(call quiet,LINK)$(LINK) -o $@ $(filter %.o %.a,$^) -lpmem -ldl -llmdb $(call BENCH_FIND,libs) -lm
+$(BUILD)/bench: $(call objects,$(BENCH_SRC)) $(BUILD)/libdaxkv.a $(BUILD)/bench-engines | \
+	$(BUILD)/lmdb/liblmdb.so.0
+	$(call quiet,LINK)$(LINK) -o $@ $(filter %.o %.a,$^) -lpmem -ldl -llmdb \
+		$(call BENCH_FIND,libs) -lm
 
 $(BUILD)/bench-engines: FORCE
 	@mkdir -p $(@D)
@@ -330,7 +362,8 @@ $(BUILD)/obj/bench/engine_%.o: bench/engine_%.c $(BUILD)/flags
 $(BUILD)/bench-count: $(call objects,bench/instructions/count.c) $(BUILD)/libdaxkv.a
 	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl
 
-$(BUILD)/bench-count-lmdb: $(call objects,bench/instructions/count_lmdb.c) $(BUILD)/lmdb/liblmdb.so.0
+$(BUILD)/bench-count-lmdb: $(call objects,bench/instructions/count_lmdb.c) \
+	$(BUILD)/lmdb/liblmdb.so.0
 	$(call quiet,LINK)$(LINK) -o $@ $^ -Wl,-rpath,'$$ORIGIN/lmdb'
 
 # This one opens the libraries that it compares.
@@ -344,98 +377,142 @@ $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/libdaxkv.a
 programs: $(PROGRAMS)
 .PHONY: programs
 
-# ---- tests ------------------------------------------------------------------------------------------------------------------
+# ---- tests ---------------------------------------------------------------------------------------
 
-deps: ## install the packages that building and testing need, or name them
+## install the packages that building and testing need, or name them
+deps:
 	@scripts/install-deps
 
-test: deps ## the test run of the README: install what is missing, build, run all quick tests
+## the test run of the README: install what is missing, build, run all quick tests
+test: deps
 	@$(MAKE) --no-print-directory programs
-	@$(RUN) lint unit cli examples abi cluster model:200000:512:1 model:200000:4096:1 crash:3000:64:1 crash:2000:64:4 crash:2000:512:2 crash:1000:4096:4 fault storm:20 share flip:97 damage:600 fuzz:2500
+	@$(RUN) lint unit cli examples abi cluster model:200000:512:1 model:200000:4096:1 \
+		crash:3000:64:1 crash:2000:64:4 crash:2000:512:2 crash:1000:4096:4 fault storm:20 \
+		share flip:97 damage:600 fuzz:2500
 
-check: programs ## unit tests, CLI tests, the README's example and a short model test; about a minute
+## unit tests, CLI tests, the README's example and a short model test; about a minute
+check: programs
 	@$(RUN) unit cli examples model:50000:512:1 model:50000:4096:1
 
-check-unit: $(UNIT) ## unit tests
+## unit tests
+check-unit: $(UNIT)
 	@$(RUN) unit
 
-check-cli: $(KV) $(BUILD)/tests/abi/load-stock ## tests of the kv command
+## tests of the kv command
+check-cli: $(KV) $(BUILD)/tests/abi/load-stock
 	@$(RUN) cli
 
-check-distros: ## README's two commands in bare systems of Debian and Ubuntu, as root and as a user; an hour
+## README's two commands in bare systems of Debian and Ubuntu, as root and as a user; an hour
+check-distros:
 	@BUILD=$(BUILD) scripts/check-distros $(DISTROS_ARGS)
 .PHONY: check-distros
 
-check-big: $(KV) $(BUILD)/tests/abi/load-stock ## large inputs of the kv command; a minute or two, 2 GiB of /tmp and 6 GiB of /dev/shm
+## large inputs of the kv command; a minute or two, 2 GiB of /tmp and 6 GiB of /dev/shm
+check-big: $(KV) $(BUILD)/tests/abi/load-stock
 	@KV=$(KV) KV_BIG=1 sh tests/cli/big.sh
 .PHONY: check-big
 
-check-fault: $(FAULT) ## every call of the engine that can fail fails; a minute
+## every call of the engine that can fail fails; a minute
+check-fault: $(FAULT)
 	@$(RUN) fault-all
 
-# Slow under sanitizers: there, bits in bytes that nobody reads are shown to be so by filling them (tests/flip).
-check-flip: ## every bit of small stores, flipped, and 20,000 larger stores damaged at random; then the same under AddressSanitizer and UBSan; an hour
+# It is slow under sanitizers. There the test fills the bytes that nobody reads instead of flipping
+# each of their bits (tests/flip).
+## every bit of small stores, flipped, and 20,000 larger stores damaged at random; then the same
+## under AddressSanitizer and UBSan; an hour
+check-flip:
 	@$(MAKE) --no-print-directory $(FLIP) $(FUZZ)
 	@TEST_TIMEOUT=7200 $(RUN) flip:1 damage:20000
-	@$(MAKE) --no-print-directory BUILD=build-asan SANITIZE=address,undefined build-asan/tests/flip build-asan/tests/damage
+	@$(MAKE) --no-print-directory BUILD=build-asan SANITIZE=address,undefined \
+		build-asan/tests/flip build-asan/tests/damage
 	@BUILD=build-asan TEST_TIMEOUT=14400 scripts/run-tests flip-fill damage:5000
 .PHONY: check-flip
 
-check-models: ## the protocol drawn small, in Python: all rules hold, and without any one of them something breaks; a minute or two
+## the protocol drawn small, in Python: all rules hold, and without any one of them something
+## breaks; a minute or two
+check-models:
 	@tests/models/run-all
 .PHONY: check-models
 
 TIME ?= 60
-fuzz: ## libFuzzer on whole store files and on the input of kv load, TIME=60 seconds each; needs clang, installed when missing
+## libFuzzer on whole store files and on the input of kv load, TIME=60 seconds each; needs clang,
+## installed when missing
+fuzz:
 	@scripts/install-deps --fuzz
-	@$(MAKE) --no-print-directory BUILD=build-fuzz CC=clang SANITIZE=fuzzer-no-link$(comma)address$(comma)undefined $(addprefix build-fuzz/,libfuzzer/image libfuzzer/load \
+	@$(MAKE) --no-print-directory BUILD=build-fuzz CC=clang \
+		SANITIZE=fuzzer-no-link$(comma)address$(comma)undefined \
+		$(addprefix build-fuzz/,libfuzzer/image libfuzzer/load \
 		tests/fuzz-image tests/fuzz-load)
 	@TIME=$(TIME) tests/fuzz/run build-fuzz
 .PHONY: fuzz
 
-check-storm: $(STORM) ## kill a writing process 300 times on emulated persistent memory and 300 times on a regular file
+## kill a writing process 300 times on emulated persistent memory and 300 times on a regular file
+check-storm: $(STORM)
 	@BUILD=$(BUILD) scripts/crash-storm --rounds 300
 
-check-share: $(SHARE) $(BUILD)/tests/unit/test_share $(BUILD)/tests/unit/test_fork $(BUILD)/tests/unit/test_wlock ## processes on one store: readers and writers, bounds, kills at random and at every step; ten minutes
+## processes on one store: readers and writers, bounds, kills at random and at every step; ten
+## minutes
+check-share: $(SHARE) $(BUILD)/tests/unit/test_share $(BUILD)/tests/unit/test_fork \
+	$(BUILD)/tests/unit/test_wlock
 	@TEST_TIMEOUT=600 $(RUN) share-all
 .PHONY: check-share
 
-check-vm: $(KV) $(STORM) ## power cuts, DAX and its absence, in virtual machines (QEMU, installed when missing); a few minutes
+## power cuts, DAX and its absence, in virtual machines (QEMU, installed when missing); a few
+## minutes
+check-vm: $(KV) $(STORM)
 	@BUILD=$(BUILD) tests/vm/run
 .PHONY: check-fault check-storm check-vm
 
-check-abi: all $(ABI) ## the LMDB-compatible library against the stock one, with programs of Debian's packages; takes some minutes
+## the LMDB-compatible library against the stock one, with programs of Debian's packages; takes some
+## minutes
+check-abi: all $(ABI)
 	@TEST_TIMEOUT=3600 $(RUN) abi-full
 
-check-clients: all ## the test suites of LMDB's clients (OpenLDAP, ldb, py-lmdb, LMDB_File, lmdb-go) with LMDB and with ours; hours. CLIENTS="ldb go"
+## the test suites of LMDB's clients (OpenLDAP, ldb, py-lmdb, LMDB_File, lmdb-go) with LMDB and with
+## ours; hours. CLIENTS="ldb go"
+check-clients: all
 	@BUILD=$(BUILD) tests/abi/suites/run $(CLIENTS)
 .PHONY: check-clients
 
-check-cluster: all $(FORGET) ## servers that replicate to each other (OpenLDAP, Knot DNS), killed while they are written to; ten minutes
+## servers that replicate to each other (OpenLDAP, Knot DNS), killed while they are written to; ten
+## minutes
+check-cluster: all $(FORGET)
 	@TEST_TIMEOUT=3600 $(RUN) cluster-full
 .PHONY: check-cluster
 
-check-model: $(MODEL) ## the model test with 20 seeds of 1,000,000 operations; long
-	@TEST_TIMEOUT=3600 $(RUN) $(addprefix model:1000000:512:,1 2 3 4 5 6 7 8 9 10) $(addprefix model:1000000:4096:,11 12 13 14 15 16 17 18 19 20)
+## the model test with 20 seeds of 1,000,000 operations; long
+check-model: $(MODEL)
+	@TEST_TIMEOUT=3600 $(RUN) $(addprefix model:1000000:512:,1 2 3 4 5 6 7 8 9 10) \
+		$(addprefix model:1000000:4096:,11 12 13 14 15 16 17 18 19 20)
 
-check-asan asan: ## build with AddressSanitizer and UBSan in build-asan; unit, CLI, model, crash, fault, storm, flip, damage and fuzz tests
+## build with AddressSanitizer and UBSan in build-asan; unit, CLI, model, crash, fault, storm, flip,
+## damage and fuzz tests
+check-asan asan:
 	@$(MAKE) --no-print-directory BUILD=build-asan SANITIZE=address,undefined programs
-	@BUILD=build-asan TEST_TIMEOUT=1200 scripts/run-tests unit cli examples model:100000:512:1 model:100000:4096:1 crash:1000:64:1 crash:500:4096:2 fault-all storm:20 flip:29 damage:600 fuzz:2500
+	@BUILD=build-asan TEST_TIMEOUT=1200 scripts/run-tests unit cli examples model:100000:512:1 \
+		model:100000:4096:1 crash:1000:64:1 crash:500:4096:2 fault-all storm:20 flip:29 \
+		damage:600 fuzz:2500
 
-check-tsan tsan: ## build with ThreadSanitizer in build-tsan; threaded unit tests and a short model test
+## build with ThreadSanitizer in build-tsan; threaded unit tests and a short model test
+check-tsan tsan:
 	@$(MAKE) --no-print-directory BUILD=build-tsan SANITIZE=thread programs
 	@BUILD=build-tsan TEST_TIMEOUT=1200 scripts/run-tests unit-threads model:20000:4096:1
 
-cov: ## line coverage of the engine and the kv command, file by file
+## line coverage of the engine and the kv command, file by file
+cov:
 	@rm -rf build-cov
-	@$(MAKE) --no-print-directory BUILD=build-cov CFLAGS='-O0 -g' COVERAGE='--coverage -fprofile-update=atomic' programs
+	@$(MAKE) --no-print-directory BUILD=build-cov CFLAGS='-O0 -g' \
+		COVERAGE='--coverage -fprofile-update=atomic' programs
 	@BUILD=build-cov scripts/run-tests unit cli model:100000:512:1 model:100000:4096:1
 	@scripts/cov build-cov
 
 CRASH_SEEDS := 1-16
 CRASH_OPS := 2500
-check-crash: $(CRASH) ## every state that a power cut, a killed process or a failed sync could leave: lines, sectors and pages; a few minutes
-	@python3 tests/crash/sweep.py --build $(BUILD) --seeds $(CRASH_SEEDS) --ops $(CRASH_OPS) --images 1000000
+## every state that a power cut, a killed process or a failed sync could leave: lines, sectors and
+## pages; a few minutes
+check-crash: $(CRASH)
+	@python3 tests/crash/sweep.py --build $(BUILD) --seeds $(CRASH_SEEDS) --ops $(CRASH_OPS) \
+		--images 1000000
 
 # mutate.py builds each mutant from one changed file and these.
 mutate: export MUTATE_CC := $(CC)
@@ -443,45 +520,61 @@ mutate: export MUTATE_CFLAGS := $(filter-out $(WARN),$(FLAGS))
 mutate: export MUTATE_CRASH := $(call objects,$(CRASH_SRC))
 mutate: export MUTATE_MODEL := $(call objects,$(MODEL_SRC))
 mutate: export MUTATE_LDFLAGS_CRASH := $(CRASH_LINK)
-mutate: $(CRASH) $(MODEL) $(UNIT) ## break the engine in some 120 places, one at a time: do the tests notice? MUTATE_ARGS="--only NAME"; some minutes on two idle processors
+## break the engine in some 120 places, one at a time: do the tests notice? MUTATE_ARGS="--only
+## NAME"; some minutes on two idle processors
+mutate: $(CRASH) $(MODEL) $(UNIT)
 	@python3 tests/crash/mutate.py --build $(BUILD) $(MUTATE_ARGS)
 .PHONY: check-crash mutate
 
-lint: $(BUILD)/libdaxkv.so ## rules that compilers do not know: layers, sizes, fences, invariants, exports, man pages
+## rules that compilers do not know: layers, sizes, fences, invariants, exports, man pages
+lint: $(BUILD)/libdaxkv.so
 	@scripts/lint $(BUILD)
 
-format: ## clang-format over the C files that differ from the last commit
-	@{ git ls-files -mo --exclude-standard '*.c' '*.h'; git diff --cached --name-only --diff-filter=ACM -- '*.c' '*.h'; } | \
+## clang-format over the C files that differ from the last commit
+format:
+	@{ git ls-files -mo --exclude-standard '*.c' '*.h'; git diff --cached --name-only \
+		--diff-filter=ACM -- '*.c' '*.h'; } | \
 		sort -u | while read -r file; do [ ! -f "$$file" ] || clang-format -i "$$file"; done
 
-bench: $(BENCH) ## build and run the benchmark, a few minutes; BENCH_ARGS are its arguments
+## build and run the benchmark, a few minutes; BENCH_ARGS are its arguments
+bench: $(BENCH)
 	$(BENCH) $(BENCH_ARGS)
 
-bench-awkward: $(AWKWARD) ## LMDB and daxkv's library for its programs in awkward work, side by side; BENCH_ARGS
+## LMDB and daxkv's library for its programs in awkward work, side by side; BENCH_ARGS
+bench-awkward: $(AWKWARD)
 	$(AWKWARD) $(BENCH_ARGS)
 
-bench-deps: ## install the other engines that the benchmark compares with, gnuplot for its pictures, and valgrind
+## install the other engines that the benchmark compares with, gnuplot for its pictures, and
+## valgrind
+bench-deps:
 	@scripts/install-deps --bench
 
-bench-instructions: ## instructions of a get and of one-put commits, under valgrind; REVISIONS="A B" compares two commits
+## instructions of a get and of one-put commits, under valgrind; REVISIONS="A B" compares two
+## commits
+bench-instructions:
 	@BUILD=$(BUILD) CC='$(CC)' scripts/bench-instructions $(REVISIONS)
 .PHONY: bench-awkward bench-deps bench-instructions
 
-demo: ## a tour on real files: load, compare, change, kill in the middle, check
+## a tour on real files: load, compare, change, kill in the middle, check
+demo:
 	@scripts/demo
 
-# ---- what users get ---------------------------------------------------------------------------------------------------------
+# ---- what users get ------------------------------------------------------------------------------
 
-man: ## check the manual pages and render them as text into the build directory
+## check the manual pages and render them as text into the build directory
+man:
 	@mkdir -p $(BUILD)/man
 	mandoc -Tlint -W warning $(MAN_SRC)
-	@for page in $(MAN_SRC); do mandoc -Tutf8 "$$page" > "$(BUILD)/man/$$(basename "$$page").txt"; done; ls $(BUILD)/man
+	@for page in $(MAN_SRC); do mandoc -Tutf8 "$$page" > \
+		"$(BUILD)/man/$$(basename "$$page").txt"; done; ls $(BUILD)/man
 
 $(BUILD)/daxkv.pc: daxkv.pc.in include/daxkv.h FORCE
 	@mkdir -p $(@D)
-	@sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' daxkv.pc.in > $@
+	@sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' daxkv.pc.in > \
+		$@
 
-install: all $(BUILD)/daxkv.pc ## install below DESTDIR and PREFIX (/usr/local)
+## install below DESTDIR and PREFIX (/usr/local)
+install: all $(BUILD)/daxkv.pc
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)/pkgconfig
 	install -m 755 $(BUILD)/kv $(DESTDIR)$(PREFIX)/bin/kv
 	install -m 644 include/daxkv.h $(DESTDIR)$(PREFIX)/include/daxkv.h
@@ -491,21 +584,29 @@ install: all $(BUILD)/daxkv.pc ## install below DESTDIR and PREFIX (/usr/local)
 	install -d $(DESTDIR)$(LIBDIR)/daxkv
 	install -m 755 $(LMDB) $(DESTDIR)$(LIBDIR)/daxkv
 	install -m 644 $(BUILD)/daxkv.pc $(DESTDIR)$(LIBDIR)/pkgconfig/daxkv.pc
-	for page in $(MAN_SRC); do install -D -m 644 "$$page" "$(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}" || exit 1; done
+	for page in $(MAN_SRC); do install -D -m 644 "$$page" \
+		"$(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}" || exit 1; done
 	@DESTDIR='$(DESTDIR)' LIBDIR='$(LIBDIR)' SONAME='$(SONAME)' scripts/linker-hint
 
-uninstall: ## remove what install put there
-	rm -f $(DESTDIR)$(PREFIX)/bin/kv $(DESTDIR)$(PREFIX)/include/daxkv.h $(DESTDIR)$(LIBDIR)/libdaxkv.a
-	rm -f $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LIBDIR)/libdaxkv.so $(DESTDIR)$(LIBDIR)/pkgconfig/daxkv.pc
+## remove what install put there
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/kv $(DESTDIR)$(PREFIX)/include/daxkv.h \
+		$(DESTDIR)$(LIBDIR)/libdaxkv.a
+	rm -f $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LIBDIR)/libdaxkv.so \
+		$(DESTDIR)$(LIBDIR)/pkgconfig/daxkv.pc
 	rm -rf $(DESTDIR)$(LIBDIR)/daxkv
 	for page in $(MAN_SRC); do rm -f "$(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}"; done
 
-dist: ## a source archive of the last commit
+## a source archive of the last commit
+dist:
 	@mkdir -p $(BUILD)
-	git archive --format=tar.gz --prefix=daxkv-$(VERSION)/ -o $(BUILD)/daxkv-$(VERSION).tar.gz HEAD
+	git archive --format=tar.gz --prefix=daxkv-$(VERSION)/ -o $(BUILD)/daxkv-$(VERSION).tar.gz \
+		HEAD
 
-clean: ## remove everything that was built
+## remove everything that was built
+clean:
 	rm -rf $(BUILD) build-asan build-tsan build-cov build-fuzz
 
-.PHONY: all help deps test check check-unit check-cli check-abi check-model check-asan asan check-tsan tsan cov lint format bench demo man install \
+.PHONY: all help deps test check check-unit check-cli check-abi check-model check-asan asan \
+	check-tsan tsan cov lint format bench demo man install \
 	uninstall dist clean

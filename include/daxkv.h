@@ -269,10 +269,11 @@ enum daxkv_txn_flags {
  * one, up to 255 deep: the parent rests until it ends; its changes become the parent's on commit
  * and vanish on abort. *txn is freed by daxkv_txn_commit or daxkv_txn_abort.
  * Errors: EINVAL, ENOMEM, BAD_TXN (forked child; a parent that cannot be changed; nested deeper).
- * Reading: READERS_FULL; with EXTERNAL_LOCK also BUSY, FULL, CORRUPT, errno. Writing: EACCES (the
- * store is open for reading), BUSY (TRY; this thread has a write transaction), PANIC, and what can
- * stop the recovery behind a writer that died: the space errors, errno. Nested: the space errors,
- * after which the parent can only be aborted. */
+ * Reading: READERS_FULL; with EXTERNAL_LOCK, for a reader that may not write the lock file, and
+ * where overlayfs has copied the file for a writer, also BUSY, FULL, CORRUPT, errno. Writing:
+ * EACCES (the store is open for reading), BUSY (TRY; this thread has a write transaction), PANIC,
+ * and what can stop the recovery behind a writer that died: the space errors, errno. Nested: the
+ * space errors, after which the parent can only be aborted. */
 int daxkv_txn_begin(struct daxkv_store *store, struct daxkv_txn *parent, unsigned int flags,
                     struct daxkv_txn **txn);
 

@@ -3,7 +3,8 @@
 # with "." from the directory of this file.
 #
 #   usage_asked "$@"    answers -h and --help, as the first argument, and ends with status 0
-#   usage_wrong TEXT    says what is wrong, then the usage, on the standard error; ends with status 2
+#   usage_wrong TEXT    says what is wrong, then the usage, on the standard error; ends with status
+#                       2
 #   usage_none "$@"     for a script without arguments: answers --help, refuses everything else
 
 # usage_print - from the third line of the script to the end of its comment

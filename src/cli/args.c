@@ -11,6 +11,8 @@
 
 #include "args.h"
 #include "bytes.h"
+#include "commands.h"
+#include "suggest.h"
 
 #define SECONDS_MAX 4000000
 
@@ -33,6 +35,13 @@ enum option_id {
 	OPT_LIMIT,
 	OPT_KEYS,
 	OPT_NO_OVERWRITE,
+	OPT_EXPECT,
+	OPT_RETURN_OLD,
+	OPT_ESTIMATE,
+	OPT_EMPTY,
+	OPT_OPENMETRICS,
+	OPT_INTERVAL,
+	OPT_COUNT,
 	OPT_OUT,
 	OPT_FORMAT,
 	OPT_BATCH,
@@ -60,10 +69,18 @@ static const struct {
     {"from", required_argument, OPT_FROM, TAKES_FROM},
     {"to", required_argument, OPT_TO, TAKES_RANGE},
     {"prefix", required_argument, OPT_PREFIX, TAKES_RANGE},
-    {"reverse", no_argument, OPT_REVERSE, TAKES_RANGE},
-    {"limit", required_argument, OPT_LIMIT, TAKES_RANGE},
-    {"keys", no_argument, OPT_KEYS, TAKES_RANGE},
+    {"reverse", no_argument, OPT_REVERSE, TAKES_SCAN},
+    {"limit", required_argument, OPT_LIMIT, TAKES_SCAN},
+    {"keys", no_argument, OPT_KEYS, TAKES_SCAN},
+    {"if-absent", no_argument, OPT_NO_OVERWRITE, TAKES_KEEP},
     {"no-overwrite", no_argument, OPT_NO_OVERWRITE, TAKES_KEEP},
+    {"expect", required_argument, OPT_EXPECT, TAKES_KEEP},
+    {"return-old", no_argument, OPT_RETURN_OLD, TAKES_KEEP},
+    {"estimate", no_argument, OPT_ESTIMATE, TAKES_ESTIMATE},
+    {"empty", no_argument, OPT_EMPTY, TAKES_EMPTY},
+    {"openmetrics", no_argument, OPT_OPENMETRICS, TAKES_METRICS},
+    {"interval", required_argument, OPT_INTERVAL, TAKES_WATCH},
+    {"count", required_argument, OPT_COUNT, TAKES_WATCH},
     {"out", required_argument, OPT_OUT, TAKES_OUT},
     {"format", required_argument, OPT_FORMAT, TAKES_LOAD},
     {"batch", required_argument, OPT_BATCH, TAKES_LOAD},
@@ -167,10 +184,12 @@ static int set_number(struct call *call, int id)
 		return EXIT_OK;
 	}
 	if (!args_size(optarg, &n) || n == 0) {
-		if (id == OPT_LIMIT)
-			return bad_value(call, "limit", "a number from 1 on");
-		if (id == OPT_BATCH)
-			return bad_value(call, "batch", "a number from 1 on");
+		if (id == OPT_LIMIT || id == OPT_BATCH || id == OPT_COUNT)
+			return bad_value(call,
+			                 id == OPT_LIMIT   ? "limit"
+			                 : id == OPT_BATCH ? "batch"
+			                                   : "count",
+			                 "a number from 1 on");
 		return bad_value(call, id == OPT_MAX_SIZE ? "max-size" : "initial-size",
 		                 "a number of bytes, as 64M");
 	}
@@ -178,6 +197,8 @@ static int set_number(struct call *call, int id)
 		opt->limit = n;
 	else if (id == OPT_BATCH)
 		opt->batch = n;
+	else if (id == OPT_COUNT)
+		opt->count = n;
 	else if (id == OPT_MAX_SIZE)
 		opt->max_size = n;
 	else
@@ -220,6 +241,9 @@ static int set_text(struct call *call, int id)
 	} else if (id == OPT_WAIT) {
 		if (!seconds_read(optarg, &opt->wait_ms))
 			status = bad_value(call, "wait", "a number of seconds, as 0, 0.5 or 10");
+	} else if (id == OPT_INTERVAL) {
+		if (!seconds_read(optarg, &opt->interval_ms) || opt->interval_ms == 0)
+			status = bad_value(call, "interval", "a number of seconds, as 0.5 or 10");
 	} else if (id == OPT_FORMAT) {
 		if (strcmp(optarg, "tsv") != 0 && strcmp(optarg, "mdb") != 0 &&
 		    strcmp(optarg, "dir") != 0)
@@ -231,32 +255,18 @@ static int set_text(struct call *call, int id)
 		opt->to = optarg;
 	} else if (id == OPT_PREFIX) {
 		opt->prefix = optarg;
+	} else if (id == OPT_EXPECT) {
+		opt->expect = optarg;
 	} else {
 		opt->out = optarg;
 	}
 	return status;
 }
 
-static int set_option(struct call *call, int id)
+/* set_flag - options without an argument. */
+static void set_flag(struct options *opt, int id)
 {
-	struct options *opt = &call->opt;
-
 	switch (id) {
-	case OPT_DB:
-	case OPT_PMEM:
-	case OPT_WAIT:
-	case OPT_FORMAT:
-	case OPT_FROM:
-	case OPT_TO:
-	case OPT_PREFIX:
-	case OPT_OUT:
-		return set_text(call, id);
-	case OPT_PAGE_SIZE:
-	case OPT_INITIAL_SIZE:
-	case OPT_MAX_SIZE:
-	case OPT_LIMIT:
-	case OPT_BATCH:
-		return set_number(call, id);
 	case OPT_JSON:
 		opt->json = true;
 		break;
@@ -268,6 +278,18 @@ static int set_option(struct call *call, int id)
 		break;
 	case OPT_NO_OVERWRITE:
 		opt->no_overwrite = true;
+		break;
+	case OPT_RETURN_OLD:
+		opt->return_old = true;
+		break;
+	case OPT_ESTIMATE:
+		opt->estimate = true;
+		break;
+	case OPT_EMPTY:
+		opt->empty = true;
+		break;
+	case OPT_OPENMETRICS:
+		opt->openmetrics = true;
 		break;
 	case OPT_ACK:
 		opt->ack = true;
@@ -281,7 +303,33 @@ static int set_option(struct call *call, int id)
 	default:
 		opt->db_flags |= db_flag(id);
 	}
-	return EXIT_OK;
+}
+
+static int set_option(struct call *call, int id)
+{
+	switch (id) {
+	case OPT_DB:
+	case OPT_PMEM:
+	case OPT_WAIT:
+	case OPT_FORMAT:
+	case OPT_FROM:
+	case OPT_TO:
+	case OPT_PREFIX:
+	case OPT_EXPECT:
+	case OPT_INTERVAL:
+	case OPT_OUT:
+		return set_text(call, id);
+	case OPT_PAGE_SIZE:
+	case OPT_INITIAL_SIZE:
+	case OPT_MAX_SIZE:
+	case OPT_LIMIT:
+	case OPT_BATCH:
+	case OPT_COUNT:
+		return set_number(call, id);
+	default:
+		set_flag(&call->opt, id);
+		return EXIT_OK;
+	}
 }
 
 /* option_list - the options that command takes, for getopt_long; returns the short ones. */
@@ -299,40 +347,73 @@ static const char *option_list(const struct command *command, struct option list
 	return command->options & TAKES_PRINT ? ":hp" : ":h";
 }
 
+/* bad_option - what getopt_long has found wrong with the option that it came to; EXIT_USAGE. */
+static int bad_option(const struct call *call, int id, const char *text, const struct option *list)
+{
+	const char *name = call->command->name, *meant;
+	struct suggest suggest;
+	char word[64];
+	size_t n = strncmp(text, "--", 2) == 0 ? strcspn(text + 2, "=") : sizeof word;
+
+	if (id == ':')
+		return call_fail_as(call, EXIT_USAGE, "option '%s' needs an argument", text);
+	if (optopt > 0 && optopt < 256)
+		return call_fail_as(call, EXIT_USAGE, "no option '-%c' here; see kv %s --help",
+		                    optopt, name);
+	if (optopt == 0 && n < sizeof word) {
+		memcpy(word, text + 2, n);
+		word[n] = '\0';
+		suggest_begin(&suggest, word);
+		for (; list->name != NULL; list++)
+			suggest_try(&suggest, list->name);
+		meant = suggest_end(&suggest);
+		if (meant != NULL && strcmp(meant, word) != 0)
+			return call_fail_as(call, EXIT_USAGE,
+			                    "no option '%s'; did you mean '--%s'? See kv %s --help",
+			                    text, meant, name);
+	}
+	return call_fail_as(call, EXIT_USAGE, "option '%s' cannot be used so; see kv %s --help",
+	                    text, name);
+}
+
+const char *args_option(const struct command *command, size_t *at)
+{
+	while (*at < OPTIONS) {
+		size_t i = (*at)++;
+
+		if (option_table[i].set == 0 || (option_table[i].set & command->options) != 0)
+			return option_table[i].name;
+	}
+	return NULL;
+}
+
 int args_parse(struct call *call, int argc, char **argv)
 {
 	struct option list[OPTIONS + 1];
-	const char *shorts = option_list(call->command, list);
-	int id, status;
+	const struct command *command = call->command;
+	const char *shorts = option_list(command, list);
+	int id, status, file = call->session == NULL;
 
 	optind = 0; /* main has used getopt_long for the options before the command */
 	while ((id = getopt_long(argc, argv, shorts, list, NULL)) != -1) {
-		if (id == ':')
-			return call_fail_as(call, EXIT_USAGE, "option '%s' needs an argument",
-			                    argv[optind - 1]);
-		if (id == '?' && optopt > 0 && optopt < 256)
-			return call_fail_as(call, EXIT_USAGE,
-			                    "no option '-%c' here; see kv %s --help", optopt,
-			                    call->command->name);
-		if (id == '?')
-			return call_fail_as(call, EXIT_USAGE,
-			                    "option '%s' cannot be used so; see kv %s --help",
-			                    argv[optind - 1], call->command->name);
+		if (id == ':' || id == '?')
+			return bad_option(call, id, argv[optind - 1], list);
 		status = set_option(call, id);
 		if (status != EXIT_OK)
 			return status;
 		if (call->opt.help)
 			return EXIT_OK;
 	}
-	argc -= optind;
+	argc -= optind - !file;
 	argv += optind;
-	if (argc < call->command->min_operands || argc > call->command->max_operands)
-		return call_fail_as(call, EXIT_USAGE, "%s; usage: kv %s %s",
-		                    argc < call->command->min_operands ? "an operand is missing"
-		                                                       : "too many operands",
-		                    call->command->name, call->command->operands);
-	call->file = argv[0];
-	call->operands = argv + 1;
+	if (argc < command->min_operands || argc > command->max_operands)
+		return call_fail_as(
+		    call, EXIT_USAGE, "%s; usage: %s%s %s",
+		    argc < command->min_operands ? "an operand is missing" : "too many operands",
+		    file ? "kv " : "", command->name, command_operands(command, !file));
+	if (file)
+		call->file = argv[0];
+	call->operands = argv + file;
 	call->n_operands = argc - 1;
 	return EXIT_OK;
 }

@@ -14,6 +14,7 @@
 
 #include "bytes.h"
 #include "call_store.h"
+#include "session.h"
 
 #define WAIT_QUIET_MS 1000
 
@@ -65,8 +66,22 @@ static uint64_t newest_commit(const struct call *call)
 	return daxkv_info(call->store, &info) == 0 ? info.last_txn : 0;
 }
 
+/* session_open - the store of the session that the call is a line of. */
+static int session_open(struct call *call, unsigned int flags, bool *found)
+{
+	call->store = call->session->store;
+	if (found != NULL)
+		*found = flags & DAXKV_EXCLUSIVE;
+	else if (flags & DAXKV_EXCLUSIVE)
+		return call_fail_as(call, EXIT_USAGE,
+		                    "the store is open: --db makes a database in it");
+	return EXIT_OK;
+}
+
 int store_open(struct call *call, unsigned int flags, bool *found)
 {
+	if (call->session != NULL)
+		return session_open(call, flags, found);
 	struct daxkv_options options = {
 	    .flags = flags,
 	    .pmem = call->opt.pmem,
@@ -150,11 +165,18 @@ static int store_begin_write(struct call *call, bool *said)
 
 int store_begin(struct call *call, unsigned int flags)
 {
-	bool said = false;
-	int err = flags & DAXKV_TXN_READ_ONLY
-	              ? daxkv_txn_begin(call->store, NULL, flags, &call->txn)
-	              : store_begin_write(call, &said);
+	struct daxkv_txn *of = call->session != NULL ? call->session->txn : NULL;
+	bool read_only = flags & DAXKV_TXN_READ_ONLY, said = false;
+	int err;
 
+	if (of != NULL && (read_only || !call->session->nested)) {
+		call->txn = of;
+		return EXIT_OK;
+	}
+	if (read_only || of != NULL)
+		err = daxkv_txn_begin(call->store, of, flags, &call->txn);
+	else
+		err = store_begin_write(call, &said);
 	if (err == 0)
 		return EXIT_OK;
 	call->txn = NULL;
@@ -226,9 +248,15 @@ int store_write(struct call *call)
 	return status != EXIT_OK ? status : begin_selected(call, 0);
 }
 
+/* in_session - whether the running transaction is the session's, which ends it. */
+static bool in_session(const struct call *call)
+{
+	return call->session != NULL && call->txn == call->session->txn;
+}
+
 int store_commit(struct call *call)
 {
-	int err = daxkv_txn_commit(call->txn);
+	int err = in_session(call) ? 0 : daxkv_txn_commit(call->txn);
 
 	call->txn = NULL; /* gone whatever the result */
 	return err == 0 ? EXIT_OK : call_fail(call, err, "cannot commit");
@@ -240,6 +268,11 @@ int store_next_db(struct call *call)
 
 	if (call->db == DAXKV_MAIN)
 		return EXIT_OK;
+	if (in_session(call)) {
+		daxkv_db_close(call->store, call->db);
+		call->db = DAXKV_MAIN;
+		return EXIT_OK;
+	}
 	daxkv_txn_reset(call->txn); /* a handle is closed while no transaction uses it */
 	daxkv_db_close(call->store, call->db);
 	call->db = DAXKV_MAIN;
@@ -259,7 +292,10 @@ int store_cursor(struct call *call, struct daxkv_cursor **cursor)
 	int err = daxkv_db_flags(call->txn, call->db, &flags);
 
 	/* Any comparator does, because no step from an entry to its neighbour compares; the
-	 * commands refuse what would. */
+	 * commands refuse what would. In a session others come, which must not find it. */
+	if (err == 0 && call->session != NULL && call->db == DAXKV_MAIN &&
+	    flags & (DAXKV_OWN_COMPARE | DAXKV_OWN_DUP_COMPARE))
+		err = DAXKV_NEED_COMPARE;
 	if (err == 0 && flags & DAXKV_OWN_COMPARE)
 		err = daxkv_db_set_compare(call->txn, call->db, compare, NULL);
 	if (err == 0 && flags & DAXKV_OWN_DUP_COMPARE)
@@ -304,11 +340,16 @@ int store_end(struct call *call, int status)
 	bool gone;
 	int err;
 
-	if (call->txn != NULL)
+	if (call->txn != NULL && !in_session(call))
 		daxkv_txn_abort(call->txn);
 	call->txn = NULL;
 	if (call->store == NULL)
 		return status;
+	if (call->session != NULL) { /* the handle may have an order that is none: store_cursor */
+		daxkv_db_close(call->store, call->db);
+		call->store = NULL;
+		return status;
+	}
 	gone = status != EXIT_OK && call->made && fstat(daxkv_fd(call->store), &st) == 0 &&
 	       (call->half || newest_commit(call) == call->made_at);
 	if (gone && daxkv_lock_path(call->store) != NULL)

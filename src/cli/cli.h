@@ -2,12 +2,15 @@
 /*
  * cli.h - one call of the kv command: what was asked for, the store it works on, and how it ends.
  *
- *   main.c   finds the command, reads the options, runs it, ends the call
- *   args.c   options and sizes          bytes.c  the escapes of keys, values and names
- *   call_store.c  opening, transactions      value.c files as values names.c the named databases
- *   lmdb.c   LMDB's library
- *   edit.c read.c load*.c dump.c import.c export.c report.c        the commands
- *   medium.c a bad place of the medium: SIGBUS
+ *   main.c       finds the command, reads the options, runs it, ends the call
+ *   commands.c   the table of the commands, and their help      suggest.c  what was meant
+ *   args.c       options and sizes                              bytes.c    escapes
+ *   call_store.c opening, transactions                          names.c    the named databases
+ *   range.c      --from, --to, --prefix                         value.c    files as values
+ *   session.c    lines of commands: batch.c                     progress.c what takes long
+ *   medium.c     a bad place of the medium: SIGBUS              lmdb.c     LMDB's library
+ *   edit.c read.c count.c db.c load*.c dump.c import.c export.c report.c metrics.c watch.c
+ *                the commands
  *
  * Every command has the form int run_NAME(struct call *): it returns an exit status, having printed
  * one line on the standard error when that is not 0. It need not clean up the store: call_end, in
@@ -33,16 +36,20 @@ enum exit_status {
 
 struct options {
 	bool has_db, json, reverse, keys, no_overwrite, ack, print, help;
+	bool return_old, estimate, empty, openmetrics;
 	struct daxkv_val db;
 	enum daxkv_pmem pmem;
 	unsigned int page_size, db_flags;
 	uint64_t initial_size, max_size, limit, batch; /* limit, batch: 0 when not given */
-	int64_t wait_ms; /* for other processes; -1: as long as it takes */
-	char *from, *to, *prefix;
+	int64_t wait_ms;     /* for other processes; -1: as long as it takes */
+	uint64_t count;      /* of lines that kv watch prints; 0: until it is stopped */
+	int64_t interval_ms; /* between them; 0: not given */
+	char *from, *to, *prefix, *expect;
 	const char *out, *format;
 };
 
 struct call;
+struct session;
 struct command {
 	const char *name;
 	int (*run)(struct call *call);
@@ -55,7 +62,8 @@ struct command {
 struct call {
 	const struct command *command;
 	const char *file;
-	char **operands; /* those after FILE */
+	struct session *session; /* that the call is a line of; NULL: none */
+	char **operands;         /* those after FILE */
 	int n_operands;
 	struct options opt;
 	uint64_t user_version;     /* of a store that is made */
@@ -107,5 +115,15 @@ int run_stat(struct call *call);
 int run_info(struct call *call);
 int run_readers(struct call *call);
 int run_check(struct call *call);
+int run_count(struct call *call);
+int run_rename(struct call *call);
+int run_copy(struct call *call);
+int run_drop(struct call *call);
+int run_watch(struct call *call);
+int run_batch(struct call *call);
+int run_help(struct call *call);
+
+/* call_medium_word - the word for a medium. */
+const char *call_medium_word(enum daxkv_medium medium);
 
 #endif

@@ -13,6 +13,7 @@
 #include "bytes.h"
 #include "call_store.h"
 #include "names.h"
+#include "progress.h"
 
 #define MAPSIZE_MIN (16u << 20)
 #define LMDB_PAGE   4096u
@@ -68,6 +69,7 @@ static int each_entry(struct dump *dump, dump_entry *entry)
 	while (status == EXIT_OK &&
 	       (err = daxkv_cursor_get(cursor, &key, &value, DAXKV_NEXT)) == 0) {
 		found++;
+		progress_add(1);
 		if (call->db != DAXKV_MAIN || !names_has(&dump->names, &key))
 			status = entry(dump, &key, &value);
 	}
@@ -183,12 +185,14 @@ int run_dump(struct call *call)
 
 	if (status == EXIT_OK)
 		status = names_read(call, &dump.names);
+	progress_begin_beside_output(call, "entries read");
 	if (status == EXIT_OK)
 		status = dump_each_database(&dump, false);
 	while (dump.mapsize < 4 * dump.size)
 		dump.mapsize *= 2;
 	if (status == EXIT_OK)
 		status = dump_each_database(&dump, true);
+	progress_end();
 	names_free(&dump.names);
 	return status;
 }

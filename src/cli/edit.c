@@ -3,12 +3,17 @@
  * edit.c - kv create, put and del.
  */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "args.h"
 #include "bytes.h"
 #include "call_store.h"
+#include "progress.h"
+#include "range.h"
 #include "value.h"
 
 /* create_db - make the database of --db, or give the main one its flags. The other commands never
@@ -54,14 +59,78 @@ static int source_open(const struct call *call, struct value_source *source)
 	return EXIT_OK;
 }
 
+/* put_old - replace the value in call->txn; old gets a copy of what was there, in memory to be
+ * freed, and *found whether there was any. daxkv's result. */
+static int put_old(struct call *call, const struct daxkv_val *key, struct daxkv_val *value,
+                   struct daxkv_val *old, int *found)
+{
+	int err;
+
+	*old = (struct daxkv_val){0, NULL};
+	while ((err = daxkv_exchange(call->txn, call->db, key, value, old, found)) == ERANGE) {
+		void *more = realloc(old->data, old->size);
+
+		if (more == NULL)
+			return ENOMEM;
+		old->data = more;
+	}
+	return err;
+}
+
+/* print_old - what --return-old promises, now that it is replaced. */
+static int print_old(struct call *call, const struct daxkv_val *old, int found)
+{
+	if (!found)
+		call_note(call, "the key was not there");
+	else if (call->session != NULL)
+		bytes_print(stdout, old);
+	else if (old->size > 0)
+		fwrite(old->data, 1, old->size, stdout);
+	if (found && (call->session != NULL || isatty(STDOUT_FILENO) == 1))
+		putchar('\n');
+	return call_output(call, true);
+}
+
+/* put_conditional - --expect and --return-old. */
+static int put_conditional(struct call *call, const struct daxkv_val *key, struct daxkv_val *value)
+{
+	struct daxkv_val old = {0, NULL}, expected;
+	int err = 0, found = 0, status = EXIT_OK;
+
+	if (call->opt.expect != NULL)
+		status = args_bytes(call, "--expect", call->opt.expect, &expected);
+	if (status == EXIT_OK)
+		status = store_write(call);
+	if (status != EXIT_OK)
+		return status;
+	if (call->opt.return_old)
+		err = put_old(call, key, value, &old, &found);
+	else
+		err = daxkv_compare_exchange(call->txn, call->db, key, &expected, value);
+	if (err == DAXKV_NOT_FOUND)
+		status =
+		    call_fail_as(call, EXIT_NOT_FOUND, "the key does not have the expected value");
+	else if (err != 0)
+		status = call_fail(call, err, "cannot put the value");
+	if (status == EXIT_OK)
+		status = store_commit(call);
+	if (status == EXIT_OK && call->opt.return_old)
+		status = print_old(call, &old, found);
+	free(old.data);
+	return status;
+}
+
 /* put_value - value, or when sized the source's, in a transaction of its own. */
 static int put_value(struct call *call, const struct daxkv_val *key, struct daxkv_val *value,
                      struct value_source *sized)
 {
 	unsigned int flags = call->opt.no_overwrite ? DAXKV_NO_OVERWRITE : 0;
 	uint64_t size;
-	int err, status = store_write(call);
+	int err, status;
 
+	if (call->opt.expect != NULL || call->opt.return_old)
+		return put_conditional(call, key, value);
+	status = store_write(call);
 	if (status == EXIT_OK && sized != NULL) {
 		status = value_put(call, key, sized, flags, &size);
 	} else if (status == EXIT_OK) {
@@ -72,32 +141,49 @@ static int put_value(struct call *call, const struct daxkv_val *key, struct daxk
 	return status == EXIT_OK ? store_commit(call) : status;
 }
 
+/* put_arguments - whether they go together. */
+static int put_arguments(const struct call *call)
+{
+	const struct options *opt = &call->opt;
+
+	if ((call->n_operands == 2) == (opt->from != NULL))
+		return call_fail_as(call, EXIT_USAGE,
+		                    "give the value either as an operand or with --from");
+	if (opt->no_overwrite + opt->return_old + (opt->expect != NULL) > 1)
+		return call_fail_as(call, EXIT_USAGE,
+		                    "give one of --if-absent, --expect and --return-old");
+	if (call->session != NULL && call->n_operands == 2 && strcmp(call->operands[1], "-") == 0)
+		return call_fail_as(call, EXIT_USAGE,
+		                    "the standard input has the commands: \\x2d is the value '-'");
+	return EXIT_OK;
+}
+
 int run_put(struct call *call)
 {
 	struct value_source source;
 	struct daxkv_val key, value = {0, NULL};
+	bool whole = call->opt.expect != NULL || call->opt.return_old;
 	void *gathered = NULL;
-	int status;
+	int status = put_arguments(call);
 
-	if ((call->n_operands == 2) == (call->opt.from != NULL))
-		return call_fail_as(call, EXIT_USAGE,
-		                    "give the value either as an operand or with --from");
-	status = args_bytes(call, "the key", call->operands[0], &key);
+	if (status == EXIT_OK)
+		status = args_bytes(call, "the key", call->operands[0], &key);
 	if (status == EXIT_OK)
 		status = source_open(call, &source);
 	if (status != EXIT_OK)
 		return status;
 	if (source.fd < 0) {
 		status = args_bytes(call, "the value", call->operands[1], &value);
-	} else if (!source.sized) { /* it may have to be waited for: before the transaction */
+	} else if (!source.sized ||
+	           whole) { /* it may have to be waited for: before the transaction */
 		status = store_open(call, 0, NULL);
 		if (status == EXIT_OK)
 			status = value_gather(call, &source, &value);
 		gathered = value.data; /* after EXIST value shows the store's own */
 	}
 	if (status == EXIT_OK)
-		status =
-		    put_value(call, &key, &value, source.fd >= 0 && source.sized ? &source : NULL);
+		status = put_value(call, &key, &value,
+		                   source.fd >= 0 && source.sized && !whole ? &source : NULL);
 	free(gathered);
 	value_close(&source);
 	return status;
@@ -117,7 +203,7 @@ static int has_value(const struct call *call, const struct daxkv_val *key,
 	return bytes_cmp(&there, value) == 0 ? 0 : DAXKV_NOT_FOUND;
 }
 
-int run_del(struct call *call)
+static int del_key(struct call *call)
 {
 	bool pair = call->n_operands == 2;
 	unsigned int flags = 0;
@@ -140,4 +226,88 @@ int run_del(struct call *call)
 		return call_fail(call, err,
 		                 pair ? "cannot remove the pair" : "cannot remove the key");
 	return store_commit(call);
+}
+
+/* del_walk - remove what lies in the range, entry by entry: what is between its keys stays. daxkv's
+ * result. */
+static int del_walk(struct call *call, const struct range *range, uint64_t *deleted)
+{
+	struct daxkv_cursor *cursor;
+	struct daxkv_val key;
+	int err = daxkv_cursor_open(call->txn, call->db, &cursor);
+
+	if (err != 0)
+		return err;
+	err = range_start(range, false, cursor, &key, NULL);
+	while (err == 0 && range_place(call, range, &key) != RANGE_BEHIND) {
+		if (range_place(call, range, &key) == RANGE_INSIDE) {
+			err = daxkv_cursor_del(cursor, 0);
+			if (err != 0)
+				break;
+			progress_add(1);
+			++*deleted;
+		}
+		err = daxkv_cursor_get(cursor, &key, NULL, DAXKV_NEXT);
+	}
+	daxkv_cursor_close(cursor);
+	return err == DAXKV_NOT_FOUND ? 0 : err;
+}
+
+static void print_deleted(const struct call *call, const struct range *range, uint64_t deleted)
+{
+	printf("deleted %" PRIu64 " %s", deleted, deleted == 1 ? "entry" : "entries");
+	range_print(range);
+	if (call->opt.has_db) {
+		fputs(" in the database '", stdout);
+		bytes_print(stdout, &call->opt.db);
+		putchar('\'');
+	}
+	putchar('\n');
+}
+
+static int del_range(struct call *call, struct range *range)
+{
+	const struct daxkv_val *first, *end;
+	uint64_t deleted = 0;
+	int err = DAXKV_INCOMPATIBLE, status = store_write(call);
+
+	if (status == EXIT_OK)
+		status = range_open(call, range);
+	if (status != EXIT_OK)
+		return status;
+	progress_begin(call, "entries", 0);
+	/* The names of databases in a range of the main one have to be left out. */
+	if (range_ends(call, range, &first, &end))
+		err = daxkv_del_range(call->txn, call->db, first, end, &deleted);
+	if (err == DAXKV_INCOMPATIBLE)
+		err = del_walk(call, range, &deleted);
+	status = err == 0 ? store_commit(call) : call_fail(call, err, "cannot remove the range");
+	progress_end();
+	if (status == EXIT_OK)
+		print_deleted(call, range, deleted);
+	return status;
+}
+
+int run_del(struct call *call)
+{
+	const struct options *opt = &call->opt;
+	struct range range = {0};
+	int status;
+
+	if (opt->from == NULL && opt->to == NULL && opt->prefix == NULL) {
+		if (call->n_operands == 0)
+			return call_fail_as(call, EXIT_USAGE,
+			                    "give a key, or a range by --from, --to or --prefix");
+		return del_key(call);
+	}
+	if (call->n_operands > 0)
+		return call_fail_as(call, EXIT_USAGE, "give either a key or a range");
+	/* As a script's variable that is not set would have it. */
+	if (opt->prefix != NULL && *opt->prefix == '\0')
+		return call_fail_as(call, EXIT_USAGE, "--prefix needs a byte or more here");
+	status = range_arguments(call, &range);
+	if (status == EXIT_OK)
+		status = del_range(call, &range);
+	range_free(&range);
+	return status;
 }

@@ -10,7 +10,9 @@
 
 #include "bytes.h"
 #include "call_store.h"
+#include "metrics.h"
 #include "names.h"
+#include "progress.h"
 
 /* ---- each database --------------------------------------------------------------------------- */
 
@@ -151,8 +153,11 @@ static int stat_database(struct call *call, const struct daxkv_val *name, const 
 
 int run_stat(struct call *call)
 {
-	int status = report_each_database(call, stat_database);
+	int status;
 
+	if (call->opt.openmetrics)
+		return metrics_print(call);
+	status = report_each_database(call, stat_database);
 	if (call->opt.json && status == EXIT_OK)
 		fputs("]}\n", stdout);
 	return status;
@@ -160,7 +165,7 @@ int run_stat(struct call *call)
 
 /* ---- info ------------------------------------------------------------------------------------ */
 
-static const char *medium_word(enum daxkv_medium medium)
+const char *call_medium_word(enum daxkv_medium medium)
 {
 	return medium == DAXKV_MEDIUM_DAX    ? "dax"
 	       : medium == DAXKV_MEDIUM_FILE ? "file"
@@ -169,7 +174,7 @@ static const char *medium_word(enum daxkv_medium medium)
 
 static void print_info(const struct daxkv_info *info)
 {
-	printf("medium: %s\n", medium_word(info->medium));
+	printf("medium: %s\n", call_medium_word(info->medium));
 	printf("durability: %s\n", info->durability);
 	printf("full disk: %s\n",
 	       info->copy_on_write
@@ -193,7 +198,7 @@ static void print_info(const struct daxkv_info *info)
 
 static void print_info_json(const struct daxkv_info *info)
 {
-	printf("{\"medium\": \"%s\", \"durability\": ", medium_word(info->medium));
+	printf("{\"medium\": \"%s\", \"durability\": ", call_medium_word(info->medium));
 	bytes_print_json(stdout, info->durability, strlen(info->durability));
 	printf(",\n \"format_version\": %" PRIu32 ", \"page_size\": %" PRIu32
 	       ", \"file_id\": \"%016" PRIx64 "\", \"file_size\": %" PRIu64
@@ -318,7 +323,9 @@ int run_check(struct call *call)
 
 	if (status != EXIT_OK)
 		return status;
+	progress_begin(call, NULL, 0);
 	err = check(call, &faults, &count, &said);
+	progress_end();
 	if (err != 0 && err != DAXKV_CORRUPT)
 		return said ? EXIT_SYSTEM : call_fail(call, err, "cannot check the store");
 	if (call->opt.json)

@@ -273,6 +273,18 @@ int tree_leaf_without(struct tree *tree, struct path *path, uint32_t from,
 int tree_blob_drop(
     struct tree *tree,
     const struct item *item); /* an entry goes: free the space of its large value, if it has one */
+/* tree_way_sound - the way's page of that level is what it was when the way was found, as far as
+ * that matters: in a damaged file a new page may have been put over it. CORRUPT. */
+static inline int tree_way_sound(const struct tree *tree, const struct path *path,
+                                 unsigned int level)
+{
+	const struct fmt_page *page = path->at[level].page;
+
+	return LIKELY(page_sound(page, level, tree->view->psize) &&
+	              path->at[level].index <= page->n)
+	           ? 0
+	           : view_fault(tree->view, path->at[level].off, level);
+}
 /* tree_join - when the leaf's n items, which take total bytes, are few, take a neighbour's along:
  * *change then covers both leaves, and *sibling is the other one (0: none). tree_would_join -
  * whether the leaf would be joined if it was written anew with these items, of which one took so

@@ -136,6 +136,9 @@ static int level_open(struct tree_load *l, unsigned int level, uint64_t kid)
 		struct sep sep = {0};
 
 		v->old = l->path.at[level].off;
+		rc = tree_way_sound(l->tree, &l->path, level);
+		if (rc)
+			return rc;
 		for (uint32_t i = 0; i <= page->n; i++) {
 			rc = i ? inner_sep(l->tree->view, page, v->old, i - 1, &sep) : 0;
 			if (!rc && i &&

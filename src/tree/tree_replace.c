@@ -355,9 +355,13 @@ static int replace_at(struct tree *t, const struct path *path, unsigned int leve
 	uint64_t off = path->at[level].off;
 	struct replace_build b = {.level = level, .old = off};
 	bool is_root = level + 1 == path->height;
-	int rc;
+	int rc = tree_way_sound(t, path, level);
 
 	*done = false;
+	if (!rc && !is_root)
+		rc = tree_way_sound(t, path, level + 1);
+	if (UNLIKELY(rc))
+		return rc;
 	if (c->m == 1 && c->count == 1) {
 		if (inner_kid(t->view, page, off, c->from) == c->kid[0]) {
 			*done = true;

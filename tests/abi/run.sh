@@ -1,13 +1,17 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# run.sh - the LMDB-compatible library against the stock one: the same programs run with each, and what they print is compared.
+# run.sh - the LMDB-compatible library against the stock one: the same programs run with each, and
+# what they print is compared.
 #
-# usage: BUILD=build tests/abi/run.sh quick|full|clients [CLIENT...]|tools|steps CASES SEED|walk SEED OPS
+# usage: BUILD=build tests/abi/run.sh quick|full|clients [CLIENT...]|tools|steps CASES SEED|walk
+# SEED OPS
 #   quick     exported names, the areas, the tools, a short random walk: under 30 seconds
-#   clients   programs of the system's packages, installed with apt-get when run by root, else skipped; see clients/run
+#   clients   programs of the system's packages, installed with apt-get when run by root, else
+#             skipped; see clients/run
 #   steps     cursors, a few calls at a time
 #   walk      one random walk, as a failed one is replayed
-#   full      all of these, with 20 walks of 100,000 operations, by turns on emulated persistent memory and on files
+#   full      all of these, with 20 walks of 100,000 operations, by turns on emulated persistent
+#             memory and on files
 set -eu
 . "$(dirname "$0")/../../scripts/usage.sh"
 usage_asked "$@"
@@ -33,14 +37,16 @@ fault() {
 	failed=1
 }
 
-# both NAME COMMAND... - run COMMAND in two new directories, named by $dir in it, and compare what it prints
+# both NAME COMMAND... - run COMMAND in two new directories, named by $dir in it, and compare what
+# it prints
 both() {
 	name=$1
 	shift
 	for library in stock ours; do
 		mkdir -p "$work/$name/$library"
 		[ "$library" = ours ] && path=$ours || path=
-		(cd "$work/$name/$library" && mkdir dir && DAXKV_PMEM=${DAXKV_PMEM:-} LD_LIBRARY_PATH=$path timeout 280 "$@" >out 2>&1 || echo "status $?" >>out)
+		(cd "$work/$name/$library" && mkdir dir && DAXKV_PMEM=${DAXKV_PMEM:-} \
+			LD_LIBRARY_PATH=$path timeout 280 "$@" >out 2>&1 || echo "status $?" >>out)
 	done
 	if cmp -s "$work/$name/stock/out" "$work/$name/ours/out"; then
 		echo "ok: $name ($(wc -l <"$work/$name/ours/out") lines)"
@@ -52,7 +58,8 @@ both() {
 }
 
 exports() {
-	nm -D --defined-only "$stock" | awk '{ print $3 }' | grep '^mdb_' | grep -v '^mdb_mid' | sort >"$work/stock"
+	nm -D --defined-only "$stock" | awk '{ print $3 }' | grep '^mdb_' | grep -v '^mdb_mid' |
+		sort >"$work/stock"
 	nm -D --defined-only "$ours/liblmdb.so.0" | awk '{ print $3 }' | sort >"$work/ours"
 	if ! diff "$work/stock" "$work/ours"; then
 		fault "exports: < stock, > ours"
@@ -62,18 +69,22 @@ exports() {
 	"$BUILD/tests/abi/layout-stock" >"$work/stock"
 	"$BUILD/tests/abi/layout" >"$work/ours"
 	diff "$work/stock" "$work/ours" || fault "layout: < stock, > ours"
-	readelf -d "$ours/liblmdb.so.0" | grep -q 'soname: \[liblmdb.so.0\]' || fault "the library's soname"
+	readelf -d "$ours/liblmdb.so.0" | grep -q 'soname: \[liblmdb.so.0\]' ||
+		fault "the library's soname"
 }
 
-# The layer is written with daxkv.h and the types of LMDB alone: it includes nothing else of the engine's, and links with the library that exports nothing else.
+# The layer is written with daxkv.h and the types of LMDB alone: it includes nothing else of the
+# engine's, and links with the library that exports nothing else.
 layer() {
 	for file in src/lmdb/*.[ch] src/lmdb/tools/*.[ch]; do
 		sed -n 's|^ *# *include "\(.*\)".*|\1|p' "$file" | while read -r header; do
-			[ "$header" = daxkv.h ] || [ "$header" = lmdb_abi.h ] || [ -e "$(dirname "$file")/$header" ] || echo "$file includes $header"
+			[ "$header" = daxkv.h ] || [ "$header" = lmdb_abi.h ] ||
+				[ -e "$(dirname "$file")/$header" ] || echo "$file includes $header"
 		done
 	done >"$work/includes"
 	[ ! -s "$work/includes" ] || { fault "the layer's includes:" && cat "$work/includes"; }
-	if "${CC:-cc}" -shared -Wl,-z,defs -o "$work/layer.so" "$BUILD"/obj/src/lmdb/*.o -L"$BUILD" -ldaxkv -pthread 2>"$work/link"; then
+	if "${CC:-cc}" -shared -Wl,-z,defs -o "$work/layer.so" "$BUILD"/obj/src/lmdb/*.o \
+		-L"$BUILD" -ldaxkv -pthread 2>"$work/link"; then
 		echo "ok: layer"
 	else
 		fault "the layer uses what daxkv.h does not have:"
@@ -101,7 +112,8 @@ key_size() {
 		print "\n v\nDATA=END"
 	}' >"$work/long"
 	mkdir "$work/keys"
-	said=$("$ours/mdb_load" -f "$work/long" "$work/keys" 2>&1) && fault "a key of 1000 bytes is taken"
+	said=$("$ours/mdb_load" -f "$work/long" "$work/keys" 2>&1) &&
+		fault "a key of 1000 bytes is taken"
 	case $said in *MDB_BAD_VALSIZE*) ;; *) fault "a key of 1000 bytes: $said" ;; esac
 	DAXKV_MAXKEYSIZE=999 "$ours/mdb_load" -f "$work/long" "$work/keys" 2>/dev/null &&
 		fault "a key of 1000 bytes is taken with DAXKV_MAXKEYSIZE=999"
@@ -118,7 +130,8 @@ key_size() {
 }
 
 areas() {
-	for area in env open txn threads hands map flags dbi handles misuse cancel order entry cursor dups deleted full copy file process fork; do
+	for area in env open txn threads hands map flags dbi handles misuse cancel order entry \
+		cursor dups deleted full copy file process fork; do
 		both "area-$area" "$BUILD/tests/abi/areas" dir "$area"
 	done
 }
@@ -128,12 +141,14 @@ program() {
 	both addressbook "$BUILD/tests/abi/addressbook" dir
 }
 
-# Every operation on a cursor behind every way of deleting, a few calls at a time. LMDB_SECOND names one more
-# library to agree with: where LMDBs differ, none of them is followed.
+# Every operation on a cursor behind every way of deleting, a few calls at a time. LMDB_SECOND names
+# one more library to agree with: where LMDBs differ, none of them is followed.
 steps() { # CASES SEED
 	mkdir -p "$work/steps"
-	if (ulimit -c 0 && DAXKV_PMEM=force timeout 1500 "$BUILD/tests/abi/steps" "$ours/liblmdb.so.0" \
-		"$work/steps" "$1" "$2" "$stock" ${LMDB_SECOND:+"$LMDB_SECOND"}) >"$work/steps.out" 2>&1; then
+	if (ulimit -c 0 && DAXKV_PMEM=force timeout 1500 "$BUILD/tests/abi/steps" \
+		"$ours/liblmdb.so.0" \
+		"$work/steps" "$1" "$2" "$stock" \
+		${LMDB_SECOND:+"$LMDB_SECOND"}) >"$work/steps.out" 2>&1; then
 		echo "ok: steps, $(tail -n 1 "$work/steps.out")"
 	else
 		fault "steps $1 $2:"
@@ -147,7 +162,8 @@ steps() { # CASES SEED
 # Damaged stores: nothing that was stored is missing without an error.
 damaged() { # CASES SEED
 	mkdir -p "$work/damaged"
-	if (ulimit -c 0 && DAXKV_PMEM=force LD_LIBRARY_PATH=$ours timeout 280 "$BUILD/tests/abi/damaged" \
+	if (ulimit -c 0 && DAXKV_PMEM=force LD_LIBRARY_PATH=$ours timeout 280 \
+		"$BUILD/tests/abi/damaged" \
 		"$work/damaged" "$ours" "$1" "$2") >"$work/damaged.out" 2>&1; then
 		echo "ok: damaged, $(tail -n 1 "$work/damaged.out")"
 	else
@@ -162,7 +178,8 @@ walk() { # SEED OPS
 	before=$failed
 	failed=0
 	both "walk-$1-$2" "$BUILD/tests/abi/differ" dir "$1" "$2"
-	[ "$failed" -eq 0 ] || echo "again: DAXKV_PMEM=${DAXKV_PMEM:-} BUILD=$BUILD tests/abi/run.sh walk $1 $2"
+	[ "$failed" -eq 0 ] || echo \
+		"again: DAXKV_PMEM=${DAXKV_PMEM:-} BUILD=$BUILD tests/abi/run.sh walk $1 $2"
 	[ "$before" -eq 0 ] || failed=1
 }
 
@@ -202,7 +219,8 @@ tools() {
 		[ "$side" = ours ] && bin=$ours/ load=$ours/mdb_load || bin='' load=$stock_load
 		mkdir "$work/$side.db" "$work/$side.copy"
 		{
-			"$load" -f "$work/input" "$work/$side.db" 2>/dev/null # it says that it does not know a word that mdb_dump writes
+			# It says that it does not know a word that mdb_dump writes.
+			"$load" -f "$work/input" "$work/$side.db" 2>/dev/null
 			"$load" -N -f "$work/input" "$work/$side.db" 2>/dev/null
 			"${bin}mdb_dump" -l "$work/$side.db"
 			"${bin}mdb_dump" -a "$work/$side.db"
@@ -213,8 +231,10 @@ tools() {
 			"${bin}mdb_copy" "$work/$side.db" "$work/$side.copy" || echo "refused: $?"
 			"${bin}mdb_copy" -c "$work/$side.db" >"$work/$side.file"
 			"${bin}mdb_dump" -n -a "$work/$side.file"
-			"${bin}mdb_stat" -e -a "$work/$side.db" | grep -v 'pages used\|Last transaction'
-			"${bin}mdb_stat" -r "$work/$side.db" || : # its status is what printing returned
+			"${bin}mdb_stat" -e -a "$work/$side.db" |
+			grep -v 'pages used\|Last transaction'
+			"${bin}mdb_stat" -r "$work/$side.db" ||
+			: # its status is what printing returned
 			printf 'k1\nv1\nk2\nv2\n' | "${bin}mdb_load" -T -n "$work/$side.text"
 			"${bin}mdb_dump" -n -p "$work/$side.text"
 			"${bin}mdb_load" -n -f /dev/null "$work/$side.text"
@@ -228,7 +248,8 @@ tools() {
 		cat "$work/diff"
 	fi
 	mkdir "$work/append"
-	"$ours/mdb_load" -a -f "$work/input" "$work/append" && "$ours/mdb_dump" -a "$work/append" >"$work/append.out"
+	"$ours/mdb_load" -a -f "$work/input" "$work/append" &&
+	"$ours/mdb_dump" -a "$work/append" >"$work/append.out"
 	"$ours/mdb_dump" -a "$work/ours.db" | cmp - "$work/append.out" || fault "mdb_load -a"
 	cp "$work/stock.db/data.mdb" "$work/lmdb-file"
 	"$ours/mdb_stat" "$work/stock.db" 2>/dev/null && fault "a file of LMDB's own was opened"

@@ -1,7 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# tools.sh - mdb_load, mdb_dump, mdb_stat and mdb_copy beside those of lmdb-utils on equal content, byte for byte; kv import and kv export between the two; files of
-# the other library refused. What may differ is written as N: numbers of pages, the number of the last transaction, and mdb_dump's map size behind kv export.
+# tools.sh - mdb_load, mdb_dump, mdb_stat and mdb_copy beside those of lmdb-utils on equal content,
+# byte for byte; kv import and kv export between the two; files of the other library refused. What
+# may differ is written as N: numbers of pages, the number of the last transaction, and mdb_dump's
+# map size behind kv export.
 #
 # usage: BUILD=build tests/abi/tools.sh
 set -eu
@@ -40,9 +42,10 @@ same() {
 }
 
 stock_probe "$work" "$BUILD/tests/abi/load-stock"
-[ "$stock_flags" = yes ] || echo "note: this mdb_load loses the flags of databases: load-stock stands in for it"
+[ "$stock_flags" = yes ] || echo \
+	"note: this mdb_load loses the flags of databases: load-stock stands in for it"
 
-# ---- content: every flag a database can have ---------------------------------------------------------------------------------
+# ---- content: every flag a database can have -----------------------------------------------------
 
 database() { # NAME FLAGS AWK-PROGRAM
 	printf 'VERSION=3\nformat=bytevalue\n'
@@ -54,19 +57,45 @@ database() { # NAME FLAGS AWK-PROGRAM
 	printf 'DATA=END\n'
 }
 {
-	database plain '' 'BEGIN { for (i = 0; i < 700; i++) { printf " %06x00%04x\n ", i * 37 % 700, i; for (k = 0; k < i % 90; k++) printf "%02x", (i + k) % 256; print "" } }'
-	database large '' 'BEGIN { for (i = 0; i < 9; i++) { printf " 6c%02x\n ", i; for (k = 0; k < i * 2300; k++) printf "%02x", (i + k) % 256; print "" } }'
-	database reverse 'reversekey' 'BEGIN { for (i = 0; i < 300; i++) printf " %02x%02x%02x\n 76%02x\n", i * 7 % 256, i % 3, i * 13 % 256, i % 256 }'
-	database integers 'integerkey' 'BEGIN { for (i = 0; i < 500; i++) printf " %02x%02x%02x00\n 76\n", i * 7 % 256, i % 256, i * 13 % 5 }'
-	database wide 'integerkey' 'BEGIN { for (i = 0; i < 300; i++) printf " %02x%02x0000%02x000000\n 77%02x\n", i % 256, i / 256, i * 29 % 100, i % 256 }'
-	database dups 'dupsort' 'BEGIN { for (i = 0; i < 900; i++) printf " 6b%02x\n %02x%02x\n", i % 7, i * 11 % 256, i % 256 }'
-	database fixed 'dupsort dupfixed' 'BEGIN { for (i = 0; i < 900; i++) printf " 6b%02x\n %02x%02x%02x%02x\n", i % 5, i % 9, i * 11 % 256, i % 256, i % 4 }'
-	database numbers 'dupsort dupfixed integerdup' 'BEGIN { for (i = 0; i < 900; i++) printf " 6b%02x\n %02x%02x0000\n", i % 5, i * 11 % 256, i % 256 }'
-	database backwards 'dupsort reversedup' 'BEGIN { for (i = 0; i < 300; i++) printf " 6b%02x\n %02x%02x\n", i % 3, i % 100, i * 11 % 256 }'
-	database all 'reversekey dupsort dupfixed reversedup' 'BEGIN { for (i = 0; i < 300; i++) printf " %02x6b%02x\n %02x%02x\n", i % 2, i % 3, i % 100, i * 11 % 256 }'
+	database plain '' 'BEGIN { for (i = 0; i < 700; i++) {
+		printf " %06x00%04x\n ", i * 37 % 700, i
+		for (k = 0; k < i % 90; k++) printf "%02x", (i + k) % 256
+		print "" } }'
+	database large '' 'BEGIN { for (i = 0; i < 9; i++) {
+		printf " 6c%02x\n ", i
+		for (k = 0; k < i * 2300; k++) printf "%02x", (i + k) % 256
+		print "" } }'
+	database reverse 'reversekey' \
+		'BEGIN { for (i = 0; i < 300; i++)
+			printf " %02x%02x%02x\n 76%02x\n",
+				i * 7 % 256, i % 3, i * 13 % 256, i % 256 }'
+	database integers 'integerkey' \
+		'BEGIN { for (i = 0; i < 500; i++)
+			printf " %02x%02x%02x00\n 76\n", i * 7 % 256, i % 256, i * 13 % 5 }'
+	database wide 'integerkey' \
+		'BEGIN { for (i = 0; i < 300; i++)
+			printf " %02x%02x0000%02x000000\n 77%02x\n",
+				i % 256, i / 256, i * 29 % 100, i % 256 }'
+	database dups 'dupsort' \
+		'BEGIN { for (i = 0; i < 900; i++)
+			printf " 6b%02x\n %02x%02x\n", i % 7, i * 11 % 256, i % 256 }'
+	database fixed 'dupsort dupfixed' \
+		'BEGIN { for (i = 0; i < 900; i++)
+			printf " 6b%02x\n %02x%02x%02x%02x\n",
+				i % 5, i % 9, i * 11 % 256, i % 256, i % 4 }'
+	database numbers 'dupsort dupfixed integerdup' \
+		'BEGIN { for (i = 0; i < 900; i++)
+			printf " 6b%02x\n %02x%02x0000\n", i % 5, i * 11 % 256, i % 256 }'
+	database backwards 'dupsort reversedup' \
+		'BEGIN { for (i = 0; i < 300; i++)
+			printf " 6b%02x\n %02x%02x\n", i % 3, i % 100, i * 11 % 256 }'
+	database all 'reversekey dupsort dupfixed reversedup' \
+		'BEGIN { for (i = 0; i < 300; i++)
+			printf " %02x6b%02x\n %02x%02x\n", i % 2, i % 3, i % 100, i * 11 % 256 }'
 	database nothing '' 'BEGIN { }'
 } >input
-{ database '' '' 'BEGIN { for (i = 0; i < 20; i++) printf " 6d%02x00\n 76%02x\n", i, i }'; } >input.main
+{ database '' '' 'BEGIN { for (i = 0; i < 20; i++) printf " 6d%02x00\n 76%02x\n", i, i }';
+} >input.main
 
 mkdir S O
 "$stock_load" -f input S 2>/dev/null # it warns of words that mdb_dump writes
@@ -74,7 +103,7 @@ mkdir S O
 "$ours/mdb_load" -f input O
 "$ours/mdb_load" -f input.main O
 
-# ---- the same content ----------------------------------------------------------------------------------------------------------
+# ---- the same content ----------------------------------------------------------------------------
 
 read_all() { # TOOLS ENVIRONMENT
 	"$1/mdb_dump" -a "$2"
@@ -82,7 +111,8 @@ read_all() { # TOOLS ENVIRONMENT
 	[ "$1" != "$stock" ] || printed=stock_printed
 	"$1/mdb_dump" -a -p "$2" | $printed | sed 's/\\5c/\\/g'
 	"$1/mdb_dump" -l "$2"
-	"$1/mdb_dump" "$2" | grep -v '^ [0-9a-f]\{32\}$\|^ [0-9a-f]\{96\}$' # entries of named databases
+	# entries of named databases
+	"$1/mdb_dump" "$2" | grep -v '^ [0-9a-f]\{32\}$\|^ [0-9a-f]\{96\}$'
 	"$1/mdb_dump" -s dups "$2"
 }
 read_all "$stock" S >S.dump
@@ -126,7 +156,7 @@ grep -v '^ [0-9a-f]\{96\}$' S.main >S.m
 grep -v '^ [0-9a-f]\{96\}$' E.main >E.m
 same "kv export, the main database" S.m E.m
 
-# ---- copies --------------------------------------------------------------------------------------------------------------------
+# ---- copies --------------------------------------------------------------------------------------
 
 for side in S:$stock O:$ours; do
 	tools=${side#*:} env=${side%%:*}
@@ -136,13 +166,14 @@ for side in S:$stock O:$ours; do
 	"$tools/mdb_copy" "$env" >"$env.streamed"
 	"$tools/mdb_copy" -c "$env" | cat >"$env.piped"
 	"$tools/mdb_copy" -n "$env.piped" "$env.again"
-	for copy in "$env.copy" "$env.compact" "-n $env.streamed" "-n $env.piped" "-n $env.again"; do
+	for copy in "$env.copy" "$env.compact" "-n $env.streamed" "-n $env.piped" \
+		"-n $env.again"; do
 		"$tools/mdb_dump" -a $copy
 	done >"$env.copies"
 done
 same "copies" S.copies O.copies
 
-# ---- mdb_stat ------------------------------------------------------------------------------------------------------------------
+# ---- mdb_stat ------------------------------------------------------------------------------------
 
 for side in S:$stock O:$ours; do
 	tools=${side#*:} env=${side%%:*}
@@ -156,13 +187,16 @@ for side in S:$stock O:$ours; do
 		"$tools/mdb_stat" -r "$env" || : # its status is what printing returned
 		"$tools/mdb_stat" -rr "$env" || :
 		"$tools/mdb_stat" -n "$env.piped"
-	} 2>&1 | sed 's/\(depth\|Branch pages\|Leaf pages\|Overflow pages\|pages used\|Last transaction ID\|Free pages\): [0-9]*/\1: N/' >"$env.stat.all"
+	} 2>&1 | sed -e 's/\(depth\|Branch pages\|Leaf pages\|Overflow pages\): [0-9]*/\1: N/' \
+		-e 's/\(pages used\|Last transaction ID\|Free pages\): [0-9]*/\1: N/' \
+		>"$env.stat.all"
 	# the free list has entries of its own in LMDB
-	awk '/^Freelist/ { skip = 6 } skip > 0 { skip--; if (/Entries/) next } { print }' "$env.stat.all" >"$env.stat"
+	awk '/^Freelist/ { skip = 6 } skip > 0 { skip--; if (/Entries/) next } { print }' \
+		"$env.stat.all" >"$env.stat"
 done
 same "mdb_stat" S.stat O.stat
 
-# ---- failures ------------------------------------------------------------------------------------------------------------------
+# ---- failures ------------------------------------------------------------------------------------
 
 failures() { # TOOLS ENVIRONMENT
 	for tool in stat dump load copy; do
@@ -178,21 +212,30 @@ failures() { # TOOLS ENVIRONMENT
 	"$1/mdb_copy" "$2" "$2.nowhere" || echo "status $?"
 	# what it says of bad input is not compared
 	printf ' 6b\n' | "$1/mdb_load" -s one "$2" 2>/dev/null || echo "status $?"
-	printf 'VERSION=3\nformat=bytevalue\nHEADER=END\n 6b\n zz\nDATA=END\n' | "$1/mdb_load" -s one "$2" 2>/dev/null || echo "status $?"
-	printf 'VERSION=3\nformat=bytevalue\nHEADER=END\n 6b\n' | "$1/mdb_load" -s one "$2" 2>/dev/null || echo "status $?"
+	printf 'VERSION=3\nformat=bytevalue\nHEADER=END\n 6b\n zz\nDATA=END\n' |
+		"$1/mdb_load" -s one "$2" 2>/dev/null || echo "status $?"
+	printf 'VERSION=3\nformat=bytevalue\nHEADER=END\n 6b\n' |
+		"$1/mdb_load" -s one "$2" 2>/dev/null || echo "status $?"
 	printf 'VERSION=4\n' | "$1/mdb_load" "$2" 2>/dev/null || echo "status $?"
 	printf 'VERSION=3\nformat=none\n' | "$1/mdb_load" "$2" 2>/dev/null || echo "status $?"
-	printf 'VERSION=3\nformat=print\ntype=hash\n' | "$1/mdb_load" "$2" 2>/dev/null || echo "status $?"
-	printf 'VERSION=3\nformat=print\nmapsize=many\nHEADER=END\n' | "$1/mdb_load" "$2" 2>/dev/null || echo "status $?"
+	printf 'VERSION=3\nformat=print\ntype=hash\n' | "$1/mdb_load" "$2" 2>/dev/null ||
+		echo "status $?"
+	printf 'VERSION=3\nformat=print\nmapsize=many\nHEADER=END\n' |
+		"$1/mdb_load" "$2" 2>/dev/null || echo "status $?"
 	printf 'a\n1\nb\n' | "$1/mdb_load" -T -s text "$2" 2>/dev/null || echo "status $?"
 	"$1/mdb_dump" -p -s text "$2" || echo "status $?"
 }
 # newer versions say in the usage that mdb_load takes -a
-failures "$stock" S 2>&1 | sed "s|$stock/||g; s|S\.\(copy\|nowhere\)|DIR.\1|; s| \[-a\]||; s|noneS|none|; s/ S / DIR /; s/ S\$/ DIR/; s/^S:/DIR:/; s| S/| DIR/|" >S.failures
-failures "$ours" O 2>&1 | sed "s|$ours/||g; s|O\.\(copy\|nowhere\)|DIR.\1|; s| \[-a\]||; s|noneO|none|; s/ O / DIR /; s/ O\$/ DIR/; s/^O:/DIR:/; s| O/| DIR/|" >O.failures
+# without_names TOOLS LETTER - what failures prints, without the places of tools and environments
+without_names() {
+	sed -e "s|$1/||g; s|$2\.\(copy\|nowhere\)|DIR.\1|; s| \[-a\]||; s|none$2|none|" \
+		-e "s/ $2 / DIR /; s/ $2\$/ DIR/; s/^$2:/DIR:/; s| $2/| DIR/|"
+}
+failures "$stock" S 2>&1 | without_names "$stock" S >S.failures
+failures "$ours" O 2>&1 | without_names "$ours" O >O.failures
 same "failures" S.failures O.failures
 
-# ---- the other library's files -------------------------------------------------------------------------------------------------
+# ---- the other library's files -------------------------------------------------------------------
 
 rm -f S2/lock.mdb
 cksum S/data.mdb S/lock.mdb S2/data.mdb >before
@@ -205,15 +248,19 @@ done >refused
 cksum S/data.mdb S/lock.mdb S2/data.mdb >after
 same "a file of LMDB's own is not touched" before after
 [ ! -e S2/lock.mdb ] || { echo "FAIL: a lock file was made" && failed=1; }
-if [ "$(grep -c -- '-30794\|MDB_VERSION_MISMATCH' refused)" -ne 8 ] || grep -q 'status 0\|kv opened' refused; then
-	echo "FAIL: a file of LMDB's own is not refused with MDB_VERSION_MISMATCH:" && cat refused && failed=1
+if [ "$(grep -c -- '-30794\|MDB_VERSION_MISMATCH' refused)" -ne 8 ] ||
+	grep -q 'status 0\|kv opened' refused; then
+	echo "FAIL: a file of LMDB's own is not refused with MDB_VERSION_MISMATCH:" &&
+		cat refused && failed=1
 fi
 "$stock/mdb_stat" O >refused 2>&1 && { echo "FAIL: LMDB opened a store" && failed=1; }
-grep -q MDB_INVALID refused || { echo "FAIL: LMDB does not say MDB_INVALID:" && cat refused && failed=1; }
+grep -q MDB_INVALID refused || { echo "FAIL: LMDB does not say MDB_INVALID:" && cat refused &&
+	failed=1; }
 LD_LIBRARY_PATH=$ours "$kv" import S none.kv 2>refused && failed=1
-grep -q "daxkv's" refused || { echo "FAIL: kv import with daxkv's own library says:" && cat refused && failed=1; }
+grep -q "daxkv's" refused || { echo "FAIL: kv import with daxkv's own library says:" &&
+	cat refused && failed=1; }
 
-# ---- copies are streams, and damage ends a dump or a copy ----------------------------------------------------------------------
+# ---- copies are streams, and damage ends a dump or a copy ----------------------------------------
 
 check() { # NAME COMMAND...
 	name=$1
@@ -229,7 +276,8 @@ status() { # N COMMAND...: its status, its standard error in err
 	shift
 	got=0
 	"$@" 2>err || got=$?
-	[ "$got" -eq "$wanted" ] || { echo "status $got instead of $wanted" && cat err && return 1; }
+	[ "$got" -eq "$wanted" ] || { echo "status $got instead of $wanted" && cat err &&
+		return 1; }
 }
 "$ours/mdb_copy" O | cat >piped.mdb
 "$ours/mdb_copy" -c O | cat >packed.mdb

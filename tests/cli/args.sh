@@ -26,7 +26,8 @@ for command in create put get del scan load dump list stat info check; do
 	case $command in
 	create | load) ;;
 	put) t "$command of a file that is missing" exits 3 kv put missing-put.kv k v ;;
-	get | del) t "$command of a file that is missing" exits 3 kv $command missing-$command.kv k ;;
+	get | del) t "$command of a file that is missing" exits 3 kv $command missing-$command.kv \
+		k ;;
 	*) t "$command of a file that is missing" exits 3 kv $command missing-$command.kv ;;
 	esac
 done
@@ -60,7 +61,8 @@ t "--pmem auto" exits 0 kv --pmem=auto put a.kv k v
 t "--pmem of something else" exits 2 kv get a.kv k --pmem tape
 t "--pmem of something else, before" exits 2 kv --pmem tape get a.kv k
 t "DAXKV_PMEM" sh -c 'DAXKV_PMEM=force "$1" info a.kv | grep -qx "medium: emulated"' sh "$KV"
-t "--pmem overrules it" sh -c 'DAXKV_PMEM=force "$1" info a.kv --pmem file | grep -qx "medium: file"' sh "$KV"
+t "--pmem overrules it" \
+	sh -c 'DAXKV_PMEM=force "$1" info a.kv --pmem file | grep -qx "medium: file"' sh "$KV"
 wrong_variable() { DAXKV_PMEM=tape kv get a.kv k; }
 t "DAXKV_PMEM of something else" exits 2 wrong_variable
 if kv info a.kv | grep -qx 'medium: dax'; then
@@ -78,10 +80,12 @@ t "list them" prints '(main)	1	-
 x"\x00\\	0	dup-sort,dup-fixed,integer-dup' kv list a.kv
 t "list --json" prints '{"databases": [
   {"name": null, "entries": 1, "flags": []},
-  {"name": "x\"\\x00\\\\", "entries": 0, "flags": ["dup-sort","dup-fixed","integer-dup"]}]}' kv list a.kv --json
+  {"name": "x\"\\x00\\\\", "entries": 0, "flags": ["dup-sort","dup-fixed","integer-dup"]}]}' \
+	kv list a.kv --json
 stat_table() {
 	kv stat a.kv >stat.out || return 1
-	awk -F '\t' 'NR == 1 && $2 != "page_size" || NF != 7 || NR > 1 && $2 != 4096 { bad = 1 } END { exit bad || NR != 3 }' stat.out
+	awk -F '\t' 'NR == 1 && $2 != "page_size" || NF != 7 || NR > 1 && $2 != 4096 { bad = 1 }
+		END { exit bad || NR != 3 }' stat.out
 }
 t "stat" stat_table
 stat_one() { test "$(kv stat a.kv --db 'x"\x00\\' | wc -l)" -eq 2; }
@@ -93,7 +97,8 @@ t "check" prints '0 faults' kv check a.kv
 t "check --json" prints '{"faults": [], "count": 0}' kv check a.kv --json
 if command -v python3 >"$log/which"; then
 	for command in list stat info check; do
-		t "$command --json is JSON" sh -c '"$1" "$2" a.kv --json | python3 -m json.tool' sh "$KV" "$command"
+		t "$command --json is JSON" sh -c '"$1" "$2" a.kv --json | python3 -m json.tool' \
+			sh "$KV" "$command"
 	done
 else
 	skip "JSON read by a parser" "python3 is not installed"
@@ -114,7 +119,8 @@ to_full() { kv "$@" >/dev/full; }
 full_fails() { # COMMAND...: like exits 3, whose own redirection comes too late for the output here
 	full_status=0
 	to_full "$@" 2>"$log/err" || full_status=$?
-	[ "$full_status" -eq 3 ] && grep -q '^kv.*No space left' "$log/err" && [ "$(wc -l <"$log/err")" -eq 1 ] && return 0
+	[ "$full_status" -eq 3 ] && grep -q '^kv.*No space left' "$log/err" &&
+		[ "$(wc -l <"$log/err")" -eq 1 ] && return 0
 	echo "status $full_status: $(cat "$log/err")"
 	return 1
 }
@@ -155,7 +161,8 @@ if env --default-signal=PIPE true 2>"$log/env"; then
 		} | :
 		test "$(cat pipe.status)" -eq 141 && test ! -s pipe.err
 	}
-	for command in 'dump a.kv' 'scan a.kv' 'get a.kv k' 'list a.kv' 'stat a.kv' 'info a.kv' 'check a.kv' 'scan --help' --help --version; do
+	for command in 'dump a.kv' 'scan a.kv' 'get a.kv k' 'list a.kv' 'stat a.kv' 'info a.kv' \
+		'check a.kv' 'scan --help' --help --version; do
 		# shellcheck disable=SC2086 # the words of a command
 		t "kv $command, and nobody reads" gone "$KV" $command
 	done
@@ -175,7 +182,8 @@ else
 	skip "an output that nobody reads" "env has no --default-signal"
 fi
 full() { "$KV" "$@" >/dev/full; }
-for command in 'dump a.kv' 'scan a.kv' 'get a.kv k' 'list a.kv' 'stat a.kv' 'info a.kv' 'readers a.kv --json' 'check a.kv' 'scan --help' --help --version; do
+for command in 'dump a.kv' 'scan a.kv' 'get a.kv k' 'list a.kv' 'stat a.kv' 'info a.kv' \
+	'readers a.kv --json' 'check a.kv' 'scan --help' --help --version; do
 	# shellcheck disable=SC2086
 	t "kv $command to a full device" exits 3 full $command
 done

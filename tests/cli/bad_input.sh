@@ -1,23 +1,26 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# bad_input.sh - files that are no stores, damaged stores, refusals of the system: the status and the message are right, and the file
-# is as it was.
+# bad_input.sh - files that are no stores, damaged stores, refusals of the system: the status and
+# the message are right, and the file is as it was.
 . "$(dirname "$0")/lib.sh"
 
 # each_command STATUS FILE - every command ends with the status and leaves the file alone.
 each_command() {
-	for each in 'put k v' 'get k' 'del k' scan dump list stat info check 'load /dev/null' 'create --db x'; do
+	for each in 'put k v' 'get k' 'del k' scan dump list stat info check 'load /dev/null' \
+		'create --db x'; do
 		# shellcheck disable=SC2086 # a command and its operands
 		set -- "$1" "$2" $each
 		each_status=$1 each_file=$2 each_name=$3
 		shift 3
-		t "kv $each_name of $each_file" unchanged "$each_file" exits "$each_status" kv "$each_name" "$each_file" "$@"
+		t "kv $each_name of $each_file" unchanged "$each_file" exits "$each_status" kv \
+			"$each_name" "$each_file" "$@"
 		t "kv $each_name names $each_file" says "$each_file"
 		set -- "$each_status" "$each_file"
 	done
 }
 
-# not_a_file COMMAND FILE... - status 3 or 4: the system may refuse to open it, or kv to take it for a store.
+# not_a_file COMMAND FILE... - status 3 or 4: the system may refuse to open it, or kv to take it for
+# a store.
 not_a_file() {
 	not_status=0
 	kv "$@" >"$log/out" 2>"$log/err" || not_status=$?
@@ -90,8 +93,9 @@ kv dump good.kv >good.dump
 size=$(wc -c <good.kv)
 used=$(kv info good.kv --json | sed -n 's/.*"used_bytes": \([0-9]*\).*/\1/p')
 
-# verdict FILE COMMAND... - run a command that reads FILE: prints its status. Whatever is wrong with the file, the command ends by itself,
-# with 0, or with 3 or 4 and one line that says why, and leaves the file alone; else the status of verdict is 1.
+# verdict FILE COMMAND... - run a command that reads FILE: prints its status. Whatever is wrong with
+# the file, the command ends by itself, with 0, or with 3 or 4 and one line that says why, and
+# leaves the file alone; else the status of verdict is 1.
 verdict() {
 	verdict_file=$1 verdict_name=$2
 	shift 2
@@ -100,8 +104,10 @@ verdict() {
 	case $verdict_status in
 	0) ;;
 	3 | 4)
-		grep -q "^kv $verdict_name: $verdict_file: " "$log/err" && [ "$(wc -l <"$log/err")" -eq 1 ] || {
-			echo "kv $verdict_name ends with $verdict_status and without one line: $(cat "$log/err")"
+		grep -q "^kv $verdict_name: $verdict_file: " "$log/err" &&
+			[ "$(wc -l <"$log/err")" -eq 1 ] || {
+			echo "kv $verdict_name ends with $verdict_status and without one line:"
+			cat "$log/err"
 			return 1
 		}
 		;;
@@ -127,8 +133,9 @@ refused() {
 	done
 }
 
-# found_or_harmless FILE: the damage is where nothing lies, and the entries are whole; or kv check finds it. What reads entries need not
-# find it, because it verifies no checksums of pages; but it ends in order.
+# found_or_harmless FILE: the damage is where nothing lies, and the entries are whole; or kv check
+# finds it. What reads entries need not find it, because it verifies no checksums of pages; but it
+# ends in order.
 found_or_harmless() {
 	cp "$1" victim.before
 	verdict "$1" check || return 1
@@ -140,7 +147,7 @@ found_or_harmless() {
 	verdict "$1" dump || return 1
 	if [ "$found" -eq 0 ]; then
 		[ "$verdict_status" -eq 0 ] && cmp "$log/out" good.dump || {
-			echo "kv check finds nothing, and kv dump ends with $verdict_status and other entries"
+			echo "kv check finds nothing; kv dump ends with $verdict_status and differs"
 			return 1
 		}
 	fi
@@ -148,7 +155,8 @@ found_or_harmless() {
 	change_in_order "$1"
 }
 
-# change_in_order FILE: a change ends in order, too; a store that was refused when it was opened stays as it is.
+# change_in_order FILE: a change ends in order, too; a store that was refused when it was opened
+# stays as it is.
 change_in_order() {
 	status=0
 	kv put "$1" key00007 changed >"$log/out" 2>"$log/err" || status=$?
@@ -166,8 +174,10 @@ truncated() { # SIZE
 	head -c "$1" good.kv >victim
 	found_or_harmless victim
 }
-for at in 1 7 8 12 63 64 100 255 256 328 511 512 1024 4095 4096 4097 8192 20480 36863 36864 36865 40960 45056 65536 \
-	$((used / 4)) $((used / 2)) $((used / 2 + 1)) $((used * 3 / 4)) $((used - 4096)) $((used - 1)) "$used" $((size - 1)); do
+for at in 1 7 8 12 63 64 100 255 256 328 511 512 1024 4095 4096 4097 8192 20480 36863 36864 36865 \
+	40960 45056 65536 \
+	$((used / 4)) $((used / 2)) $((used / 2 + 1)) $((used * 3 / 4)) $((used - 4096)) \
+	$((used - 1)) "$used" $((size - 1)); do
 	[ "$at" -lt "$size" ] && [ "$at" -gt 0 ] || continue
 	t "truncated to $at bytes" truncated "$at"
 done
@@ -204,7 +214,8 @@ while [ "$offset" -lt 256 ]; do # all that the superblock's hash covers, and the
 	t "byte $offset flipped" flipped_in_super "$offset" $((1 << offset % 8))
 	offset=$((offset + 3))
 done
-for offset in 256 257 263 264 300 320 321 322 323 327 328 329 330 331 335 336 360 383 384 385 386 387 391 392 400 4088 4095; do
+for offset in 256 257 263 264 300 320 321 322 323 327 328 329 330 331 335 336 360 383 384 385 386 \
+	387 391 392 400 4088 4095; do
 	for mask in 1 16 128; do
 		t "byte $offset flipped with $mask" flipped $offset $mask
 	done
@@ -240,7 +251,8 @@ t "the store is sound" exits 0 kv check dup.kv
 
 head -c 8000000 /dev/urandom >eight
 t "a store of at most 4 MiB" exits 0 kv create max.kv --max-size 4M
-t "a value beyond the maximum size" unchanged max.kv exits 2 kv put max.kv k --from eight --max-size 4M
+t "a value beyond the maximum size" unchanged max.kv exits 2 kv put max.kv k --from eight \
+	--max-size 4M
 t "says how large it can be" says 'at most 4194304'
 t "nothing of it is there" exits 1 kv get max.kv k
 awk 'BEGIN { for (i = 0; i < 200000; i++) printf "key%06d\tvalue %d\n", i, i }' >many.tsv
@@ -250,29 +262,37 @@ t "says so" says 'the store is full: .* at most 4194304'
 t "some were committed" test "${acked:-0}" -ge 1000
 t "the file is not larger" test "$(wc -c <max.kv)" -le 4194304
 t "the store is sound" exits 0 kv check max.kv
-t "and has what was committed" sh -c '"$1" scan max.kv >max.out && head -n "$2" many.tsv | cmp - max.out' sh "$KV" "$acked"
+t "and has what was committed" \
+	sh -c '"$1" scan max.kv >max.out && head -n "$2" many.tsv | cmp - max.out' sh "$KV" "$acked"
 
-# One entry after the other, until not even one fits: what is there is whole, and room made by deleting is room for others.
+# One entry after the other, until not even one fits: what is there is whole, and room made by
+# deleting is room for others.
 awk 'BEGIN { for (i = 0; i < 3000; i++) printf "key%06d\t%03000d\n", i, i }' >wide.tsv
-t "a store filled to the last record" exits 3 kv load full.kv wide.tsv --batch 1 --ack --initial-size 2M --max-size 4M --pmem force
+t "a store filled to the last record" exits 3 kv load full.kv wide.tsv --batch 1 --ack \
+	--initial-size 2M --max-size 4M --pmem force
 t "says so" says 'the store is full: .* at most 4194304'
 acked=$(tail -n 1 "$log/out")
 t "it is filled well" test "$((acked * 3000))" -ge $((4194304 * 6 / 10))
 t "and not larger than allowed" test "$(wc -c <full.kv)" -le 4194304
 t "the store is sound" exits 0 kv check full.kv
-t "and has every entry" sh -c '"$1" scan full.kv >full.out && head -n "$2" wide.tsv | cmp - full.out' sh "$KV" "$acked"
+t "and has every entry" \
+	sh -c '"$1" scan full.kv >full.out && head -n "$2" wide.tsv | cmp - full.out' sh "$KV" \
+	"$acked"
 wide=$(head -c 3000 /dev/zero | tr '\0' w)
 t "reading a full store changes nothing" unchanged full.kv exits 0 kv get full.kv key000000
 delete_many() {
-	for key in 000100 000101 000102 000103 000104 000105 000106 000107 000108 000109 000110 000111; do
+	for key in 000100 000101 000102 000103 000104 000105 000106 000107 000108 000109 000110 \
+		000111; do
 		kv del full.kv key$key --max-size 4M || return 1
 	done
 }
 t "keys of a full store are deleted" delete_many
 t "the store is sound" exits 0 kv check full.kv
-t "others fit again" sh -c 'for key in 1 2 3 4 5 6; do "$1" put full.kv new$key "$2" --max-size 4M || exit; done' sh "$KV" "$wide"
+t "others fit again" sh -c 'for key in 1 2 3 4 5 6; do
+	"$1" put full.kv new$key "$2" --max-size 4M || exit; done' sh "$KV" "$wide"
 t "they are there" sh -c 'test "$("$1" get full.kv new6)" = "$2"' sh "$KV" "$wide"
-t "all others, too" sh -c 'test "$("$1" scan full.kv --keys | wc -l)" -eq $(($2 - 12 + 6))' sh "$KV" "$acked"
+t "all others, too" sh -c 'test "$("$1" scan full.kv --keys | wc -l)" -eq $(($2 - 12 + 6))' \
+	sh "$KV" "$acked"
 t "the file is not larger" test "$(wc -c <full.kv)" -le 4194304
 t "the store is sound" exits 0 kv check full.kv
 t "it goes on with more room" exits 0 kv load max.kv many.tsv --max-size 256M
@@ -289,7 +309,8 @@ printf 'busy\t1\n' >&9
 t "a loader is at work" wait_for grep -q 1 acks
 t "a reader sees what was committed" has busy.kv busy 1
 t "the store is sound" exits 0 kv check busy.kv
-"$KV" put busy.kv second 2 2>put.err 9>&- & # the loader has a transaction while it waits for its input
+# the loader has a transaction while it waits for its input
+"$KV" put busy.kv second 2 2>put.err 9>&- &
 writer=$!
 printf 'third\t3\n' >&9
 t "the loader goes on" wait_for grep -q 2 acks
@@ -300,7 +321,8 @@ for command in 'put k v' 'get k' check 'load /dev/null' 'create --db x'; do
 	set -- $command
 	name=$1
 	shift
-	t "kv $name by another name of the store in use" unchanged busy.kv exits 3 kv "$name" alias.kv "$@"
+	t "kv $name by another name of the store in use" unchanged busy.kv exits 3 kv "$name" \
+		alias.kv "$@"
 	t "kv $name says so" says 'another name'
 done
 exec 9>&-

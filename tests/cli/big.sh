@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# big.sh - the kv command with large inputs: more than 10,000 files, 100,000 entries of LMDB, a store beyond 4 GiB. make check-big runs
-# it: it takes a minute or two, 2 GiB of the scratch directory and 6 GiB of the directory KV_BIG_DIR (/dev/shm).
+# big.sh - the kv command with large inputs: more than 10,000 files, 100,000 entries of LMDB, a
+# store beyond 4 GiB. make check-big runs it: it takes a minute or two, 2 GiB of the scratch
+# directory and 6 GiB of the directory KV_BIG_DIR (/dev/shm).
 top=$(cd "$(dirname "$0")/../.." && pwd)
 if [ "${KV_BIG:-}" != 1 ]; then
 	echo "skip large inputs: make check-big runs them"
@@ -80,16 +81,22 @@ rm -rf tree ./*.kv ./*.dump
 if command -v mdb_load >"$log/which" && command -v mdb_dump >"$log/which"; then
 	awk 'BEGIN {
 		head = "type=btree\nmapsize=1073741824\nmaxreaders=126\ndb_pagesize=4096\n"
-		printf "VERSION=3\nformat=bytevalue\ndatabase=dups\n%sduplicates=1\ndupsort=1\nHEADER=END\n", head
-		for (i = 0; i < 50000; i++) printf " %08x\n %04x%06x00ff5c0a\n", i * 7919 % 5003, i % 65536, i * 31 % 1000003
+		printf "VERSION=3\nformat=bytevalue\ndatabase=dups\n%s", head
+		printf "duplicates=1\ndupsort=1\nHEADER=END\n"
+		for (i = 0; i < 50000; i++)
+			printf " %08x\n %04x%06x00ff5c0a\n", i * 7919 % 5003, i % 65536,
+				i * 31 % 1000003
 		printf "DATA=END\nVERSION=3\nformat=bytevalue\ndatabase=plain\n%sHEADER=END\n", head
 		large = "5c00ff"
 		while (length(large) < 12000) large = large large
-		for (i = 0; i < 50000; i++) printf " %08x\n %08x%s\n", i * 7919 % 50021, i, substr(large, 1, i % 100 == 0 ? i % 12000 * 2 : i % 60 * 2)
+		for (i = 0; i < 50000; i++)
+			printf " %08x\n %08x%s\n", i * 7919 % 50021, i,
+				substr(large, 1, i % 100 == 0 ? i % 12000 * 2 : i % 60 * 2)
 		print "DATA=END"
 	}' >lmdb.in
 	mkdir lmdb1 lmdb2
-	contents_of() { mdb_dump -a "$1" >"$2.all" && grep -v -e '^mapsize=' -e '^maxreaders=' "$2.all" >"$2"; }
+	contents_of() { mdb_dump -a "$1" >"$2.all" &&
+		grep -v -e '^mapsize=' -e '^maxreaders=' "$2.all" >"$2"; }
 	mkdir probe
 	stock_probe probe "$(dirname "$KV")/tests/abi/load-stock"
 	t "an LMDB database" "$stock_load" -f lmdb.in lmdb1
@@ -125,7 +132,8 @@ entries() { # small values, values that nearly fill a page, and a large one in a
 		page = sprintf("%03900d", 0)
 		large = page
 		for (i = 0; i < 8; i++) large = large large
-		for (i = 0; ; i++) printf "key%09d\t%s%d\n", i, i % 100 == 99 ? large : i % 3 ? "" : page, i
+		for (i = 0; ; i++)
+			printf "key%09d\t%s%d\n", i, i % 100 == 99 ? large : i % 3 ? "" : page, i
 	}'
 }
 mkfifo feed
@@ -149,7 +157,8 @@ wait "$loader" 2>"$log/killed"
 t "it was killed while loading" test $? -eq 137
 loader=
 acked=$(tail -n 1 acks)
-t "its store is unclean" sh -c '"$1" info "$2" | grep -q "^last use: not closed"' sh "$KV" "$grow/kv"
+t "its store is unclean" sh -c '"$1" info "$2" | grep -q "^last use: not closed"' sh "$KV" \
+	"$grow/kv"
 
 cat >open.c <<'END'
 #include <daxkv.h>
@@ -159,7 +168,8 @@ cat >open.c <<'END'
 #include <time.h>
 int main(int argc, char **argv)
 {
-	struct daxkv_options options = {.flags = argc > 2 && strcmp(argv[2], "read-only") == 0 ? DAXKV_READ_ONLY : 0};
+	int read_only = argc > 2 && strcmp(argv[2], "read-only") == 0;
+	struct daxkv_options options = {.flags = read_only ? DAXKV_READ_ONLY : 0};
 	struct daxkv_val key = {12, "key000000001"}, value;
 	struct timespec a, b;
 	struct daxkv_info info;
@@ -167,7 +177,8 @@ int main(int argc, char **argv)
 	struct daxkv_store *kv;
 	double ms;
 	clock_gettime(CLOCK_MONOTONIC, &a);
-	if (daxkv_open(argv[1], &options, &kv) != 0 || daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn) != 0 ||
+	if (daxkv_open(argv[1], &options, &kv) != 0 ||
+	    daxkv_txn_begin(kv, NULL, DAXKV_TXN_READ_ONLY, &txn) != 0 ||
 	    daxkv_get(txn, DAXKV_MAIN, &key, &value) != 0) {
 		puts(daxkv_errmsg());
 		return 1;
@@ -176,15 +187,21 @@ int main(int argc, char **argv)
 	ms = (double)(b.tv_sec - a.tv_sec) * 1e3 + (double)(b.tv_nsec - a.tv_nsec) / 1e6;
 	if (value.size != 1 || memcmp(value.data, "1", 1) != 0 || daxkv_info(kv, &info) != 0)
 		return 2;
-	printf("open and get, %s: %.3f ms, %llu bytes, %llu records replayed\n", argv[2], ms, (unsigned long long)info.file_size,
-	       (unsigned long long)info.recovered);
+	printf("open and get, %s: %.3f ms, %llu bytes, %llu records replayed\n", argv[2], ms,
+	       (unsigned long long)info.file_size, (unsigned long long)info.recovered);
 	fflush(stdout);
-	_Exit(ms < 10 && info.recovered > 0 ? 0 : 3); /* without a close: the next open finds what this one left */
+	/* Without a close: the next open finds what this one left. */
+	_Exit(ms < 10 && info.recovered > 0 ? 0 : 3);
 }
 END
 lib=$(dirname "$KV")/libdaxkv.a
-if [ -e "$lib" ] && ${CC:-cc} -O2 -I"$top/include" -o open open.c "$lib" -ldl -pthread >"$log/cc" 2>&1; then
-	timed() { ./open "$grow/kv" "$1" >open.out && cat open.out >>opened || { cat open.out && return 1; }; }
+if [ -e "$lib" ] &&
+	${CC:-cc} -O2 -I"$top/include" -o open open.c "$lib" -ldl -pthread >"$log/cc" 2>&1; then
+	timed() {
+		./open "$grow/kv" "$1" >open.out && cat open.out >>opened && return
+		cat open.out
+		return 1
+	}
 	t "opened read-only in less than 10 ms" timed read-only
 	t "again" timed read-only
 	t "opened for writing in less than 10 ms" timed writing
@@ -197,7 +214,8 @@ kv scan "$grow/kv" --keys >keys
 t "what was acknowledged is there" test "$(wc -l <keys)" -ge "${acked:-1}"
 t "and at most one commit more" test "$(wc -l <keys)" -le $((acked + 1000))
 t "in order, without a gap" sh -c 'awk "{ if (\$0 != sprintf(\"key%09d\", NR - 1)) exit 1 }" keys'
-echo "killed at $(stat -c %s "$grow/kv") bytes with $acked entries acknowledged, $(wc -l <keys) there"
+echo "killed at $(stat -c %s "$grow/kv") bytes with $acked entries acknowledged," \
+	"$(wc -l <keys) there"
 awk 'BEGIN { for (i = 0; i < 5000; i++) printf "more%d\t%d\n", i, i }' >more.tsv
 t "it can be written" exits 0 kv load "$grow/kv" more.tsv
 t "and is sound" exits 0 kv check "$grow/kv"

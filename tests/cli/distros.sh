@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# distros.sh - scripts/check-distros ends what it started and removes what it made, whatever signal it
-# gets and when. mmdebstrap and chroot are replaced: no system is made, no network is used.
+# distros.sh - scripts/check-distros ends what it started and removes what it made, whatever signal
+# it gets and when. mmdebstrap and chroot are replaced: no system is made, no network is used.
 top=$(cd "$(dirname "$0")/../.." && pwd)
 . "$(dirname "$0")/lib.sh"
 if [ "$(id -u)" -ne 0 ] || ! unshare --mount --pid --fork true 2>"$log/err"; then
@@ -102,9 +102,10 @@ done
 # Something is mounted in a system of an earlier run: it is not removed, and the run does not begin.
 mkdir -p "$distros/debian-12/mnt"
 kept() {
-	unshare --mount sh -c 'mount -t tmpfs tmpfs "$1/debian-12/mnt" && : >"$1/debian-12/mnt/file" &&
+	unshare --mount sh -c 'mount -t tmpfs tmpfs "$1/debian-12/mnt" &&
+		: >"$1/debian-12/mnt/file" &&
 		{ "$2/scripts/check-distros" --systems debian-12 2>err; test $? -eq 1; } &&
-		grep -q "something is mounted in .*/a place/distros/debian-12: it is left there" err &&
+		grep -q "something is mounted in .*/a place/distros/debian-12: it is left" err &&
 		test -e "$1/debian-12/mnt/file"' sh "$distros" "$top"
 }
 DISTROS=$distros

@@ -47,7 +47,8 @@ databases() { # the databases of a dump
 	databases_wanted=$1
 	shift
 	kv dump "$@" >dump || return 1
-	databases_got=$(awk '/^VERSION/ { name = "-" } /^database=/ { name = substr($0, 10) } /^HEADER=END/ { printf "%s ", name }' dump)
+	databases_got=$(awk '/^VERSION/ { name = "-" } /^database=/ { name = substr($0, 10) }
+		/^HEADER=END/ { printf "%s ", name }' dump)
 	[ "$databases_got" = "$databases_wanted" ] && return 0
 	echo "got '$databases_got' instead of '$databases_wanted'"
 	return 1
@@ -78,15 +79,19 @@ head -c 200000 /dev/urandom >big
 t "a large value" exits 0 kv put all.kv big --from big
 there_and_back() {
 	rm -f back.kv back.kv-lock
-	kv dump all.kv "$@" >1.dump && kv load back.kv 1.dump && kv dump back.kv "$@" >2.dump && cmp 1.dump 2.dump
+	kv dump all.kv "$@" >1.dump && kv load back.kv 1.dump && kv dump back.kv "$@" >2.dump &&
+		cmp 1.dump 2.dump
 }
 t "dump, load, dump" there_and_back
 t "the same with -p" there_and_back -p
 t "large values are whole" sh -c '"$1" get back.kv big | cmp - big' sh "$KV"
-t "flags, too" sh -c '"$1" list all.kv >1; "$1" list back.kv | cmp - 1 && grep -q dup-fixed 1' sh "$KV"
+t "flags, too" sh -c '"$1" list all.kv >1; "$1" list back.kv | cmp - 1 && grep -q dup-fixed 1' \
+	sh "$KV"
 t "the copy is sound" exits 0 kv check back.kv
-t "through a pipe" sh -c '"$1" dump all.kv | "$1" load piped.kv && "$1" dump piped.kv | cmp - 1.dump || "$1" dump -p piped.kv | cmp - 1.dump' sh "$KV"
-t "one database into another" sh -c '"$1" dump a.kv | "$1" load all.kv --db copy && "$1" get all.kv --db copy a' sh "$KV"
+t "through a pipe" sh -c '"$1" dump all.kv | "$1" load piped.kv &&
+	"$1" dump piped.kv | cmp - 1.dump || "$1" dump -p piped.kv | cmp - 1.dump' sh "$KV"
+t "one database into another" \
+	sh -c '"$1" dump a.kv | "$1" load all.kv --db copy && "$1" get all.kv --db copy a' sh "$KV"
 
 # ---- dumps that must be refused
 
@@ -105,13 +110,15 @@ refuse "no end of the data" 'VERSION=3\nformat=print\ntype=btree\nHEADER=END\n k
 refuse "a key without a value" 'VERSION=3\nformat=print\ntype=btree\nHEADER=END\n k\nDATA=END\n'
 refuse "the end after a key" 'VERSION=3\nformat=print\ntype=btree\nHEADER=END\n k\n'
 refuse "no blank" 'VERSION=3\nformat=print\ntype=btree\nHEADER=END\nk\n v\nDATA=END\n'
-refuse "an odd number of digits" 'VERSION=3\nformat=bytevalue\ntype=btree\nHEADER=END\n 616\n 61\nDATA=END\n'
+refuse "an odd number of digits" \
+	'VERSION=3\nformat=bytevalue\ntype=btree\nHEADER=END\n 616\n 61\nDATA=END\n'
 refuse "no digits" 'VERSION=3\nformat=bytevalue\ntype=btree\nHEADER=END\n zz\n 61\nDATA=END\n'
 refuse "a lone backslash" 'VERSION=3\nformat=print\ntype=btree\nHEADER=END\n k\\q\n v\nDATA=END\n'
 refuse "a hash table" 'VERSION=3\nformat=print\ntype=hash\nHEADER=END\nDATA=END\n'
 refuse "an unknown format" 'VERSION=3\nformat=xml\ntype=btree\nHEADER=END\nDATA=END\n'
 refuse "a flag of 2" 'VERSION=3\nformat=print\ntype=btree\ndupsort=2\nHEADER=END\nDATA=END\n'
-refuse "something between two databases" 'VERSION=3\nformat=print\ntype=btree\nHEADER=END\nDATA=END\nx\n'
+refuse "something between two databases" \
+	'VERSION=3\nformat=print\ntype=btree\nHEADER=END\nDATA=END\nx\n'
 printf 'VERSION=3\nformat=print\ncolour=red\ntype=btree\nHEADER=END\n k\n v\nDATA=END\n' >unknown
 t "an unknown keyword is passed over" exits 0 kv load unknown.kv unknown
 t "and named" says "line 3.*colour"
@@ -170,10 +177,13 @@ t "mdb_load takes it" mdb_load -f main-kv lmdb3
 t "and gives it back" sh -c 'mdb_dump lmdb3 >main-lmdb'
 t "as it was" same_dump main-kv main-lmdb
 mkdir lmdb4
-t "the printable form" sh -c '"$1" dump -p main.kv | mdb_load lmdb4 && mdb_dump lmdb4 >main-lmdb' sh "$KV"
+t "the printable form" sh -c '"$1" dump -p main.kv | mdb_load lmdb4 &&
+	mdb_dump lmdb4 >main-lmdb' sh "$KV"
 t "says the same" same_dump main-kv main-lmdb
 mkdir lmdb5
-awk 'BEGIN { for (i = 0; i < 30000; i++) printf "key %07d\tvalue %d of some length to fill pages with: %060d\n", i, i, i }' >many.tsv
-t "many entries" sh -c '"$1" load many.kv many.tsv && "$1" dump many.kv >many-kv && mdb_load -f many-kv lmdb5 && mdb_dump lmdb5 >many-lmdb' sh "$KV"
+awk 'BEGIN { for (i = 0; i < 30000; i++)
+	printf "key %07d\tvalue %d of some length to fill pages with: %060d\n", i, i, i }' >many.tsv
+t "many entries" sh -c '"$1" load many.kv many.tsv && "$1" dump many.kv >many-kv &&
+	mdb_load -f many-kv lmdb5 && mdb_dump lmdb5 >many-lmdb' sh "$KV"
 t "fit the mapsize and are the same" same_dump many-kv many-lmdb
 finish

@@ -78,7 +78,8 @@ t "the fifo's bytes" sh -c '"$1" get a.kv fifo | cmp - big' sh "$KV"
 t "--from a file that is missing" unchanged a.kv exits 3 kv put a.kv k --from no-such-file
 t "--from a directory" unchanged a.kv exits 3 kv put a.kv k --from .
 if [ -e /proc/self/mem ]; then
-	t "--from a file that cannot be read" unchanged a.kv exits 3 kv put a.kv k --from /proc/self/mem
+	t "--from a file that cannot be read" unchanged a.kv exits 3 kv put a.kv k --from \
+		/proc/self/mem
 else
 	skip "--from a file that cannot be read" "there is no /proc/self/mem"
 fi
@@ -98,9 +99,12 @@ t "none was made" test ! -e absent.out
 
 if command -v script >"$log/which" && script -qec true none >"$log/script" 2>&1; then
 	# shellcheck disable=SC2016 # for the shell in the terminal
-	t "a newline behind the value on a terminal" sh -c 'kv=$1 script -qec "\"\$kv\" get a.kv -- -k" none | tr -d "\r" >tty.out; printf "%s\n" -v | cmp - tty.out' sh "$KV"
+	t "a newline behind the value on a terminal" \
+		sh -c 'kv=$1 script -qec "\"\$kv\" get a.kv -- -k" none | tr -d "\r" >tty.out;
+			printf "%s\n" -v | cmp - tty.out' sh "$KV"
 else
-	skip "the output on a terminal" "script(1) is not installed, or there are no pseudo-terminals"
+	skip "the output on a terminal" \
+		"script(1) is not installed, or there are no pseudo-terminals"
 fi
 
 # ---- named databases
@@ -137,7 +141,8 @@ t "put --from with duplicates" exits 0 kv put d.kv k2 --from nothing --db dup
 t "--no-overwrite with duplicates" exits 3 kv put d.kv k z --no-overwrite --db dup
 t "del of a key takes all" exits 0 kv del d.kv k --db dup
 t "nothing is left of it" exits 1 kv get d.kv k --db dup
-t "a flag that does not suit the database" exits 2 sh -c 'printf "k\tv\n" | "$1" load d.kv --db dup --integer-key' sh "$KV"
+t "a flag that does not suit the database" exits 2 \
+	sh -c 'printf "k\tv\n" | "$1" load d.kv --db dup --integer-key' sh "$KV"
 t "create --integer-key" exits 0 kv create d.kv --db int --integer-key
 t "a key of 4 bytes" exits 0 kv put d.kv '\x00\x01\x00\x00' 256 --db int
 t "a smaller one" exits 0 kv put d.kv '\x02\x00\x00\x00' 2 --db int
@@ -163,7 +168,8 @@ t "ab" exits 0 kv put d.kv k ab --db revdup
 t "duplicates by their last byte" prints "k	za
 k	ab" kv scan d.kv --db revdup
 t "flags of the main database" exits 0 kv create m.kv --dup-sort
-t "they hold" sh -c '"$1" put m.kv k 2 && "$1" put m.kv k 1 && test "$("$1" scan m.kv | wc -l)" -eq 2' sh "$KV"
+t "they hold" sh -c '"$1" put m.kv k 2 && "$1" put m.kv k 1 &&
+	test "$("$1" scan m.kv | wc -l)" -eq 2' sh "$KV"
 for size in 4K 8192 16K 32768; do
 	t "create --page-size $size" exits 0 kv create p$size.kv --page-size $size
 	t "put there" exits 0 kv put p$size.kv k --from big

@@ -1,30 +1,36 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# fences.sh - what kv asks of the system on a regular file, as strace sees it: one fdatasync makes a commit durable, and it comes before
-# the commit is acknowledged; reading asks for none.
+# fences.sh - what kv asks of the system on a regular file, as strace sees it: one fdatasync makes a
+# commit durable, and it comes before the commit is acknowledged; reading asks for none.
 . "$(dirname "$0")/lib.sh"
 
 t "create a store" exits 0 kv create a.kv --pmem file --initial-size 4M # it need not grow
-if ! command -v strace >"$log/which" || ! strace -o probe -e trace=exit_group true 2>"$log/strace" || ! grep -q exit_group probe; then
+if ! command -v strace >"$log/which" || ! strace -o probe -e trace=exit_group \
+	true 2>"$log/strace" || ! grep -q exit_group probe; then
 	skip "fences" "strace is not installed or may not trace"
 	finish
 fi
 
-# traced FILE COMMAND... - kv COMMAND, its fences and acknowledgements in FILE: "fence fdatasync", "ack", one a line.
+# traced FILE COMMAND... - kv COMMAND, its fences and acknowledgements in FILE: "fence fdatasync",
+# "ack", one a line.
 traced() {
 	traced_to=$1
 	shift
-	ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 strace -f -qq -e signal=none -e trace=fdatasync,fsync,msync,sync,syncfs,sync_file_range,write -o trace "$KV" "$@" >acks || return 1
-	sed -n -e 's/^[0-9]* *write(1,.*/ack/p' -e 's/^[0-9]* *\([a-z_]*sync[a-z_]*\)(.*/fence \1/p' trace >"$traced_to"
+	ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 strace -f -qq -e signal=none \
+		-e trace=fdatasync,fsync,msync,sync,syncfs,sync_file_range,write -o trace "$KV" \
+		"$@" >acks || return 1
+	sed -n -e 's/^[0-9]* *write(1,.*/ack/p' \
+		-e 's/^[0-9]* *\([a-z_]*sync[a-z_]*\)(.*/fence \1/p' trace >"$traced_to"
 }
 
-# one_each N FILE - N acknowledgements, and before each of them, since the one before, one fdatasync and nothing else; before the first
-# also the one that makes sure of what was found.
+# one_each N FILE - N acknowledgements, and before each of them, since the one before, one fdatasync
+# and nothing else; before the first also the one that makes sure of what was found.
 one_each() {
 	awk -v wanted="$1" '
 	$1 == "fence" { fences++; if ($2 != "fdatasync") other = $2 }
 	$1 == "ack" {
-		if (fences != 1 + (acks == 0) || other != "") { printf "commit %d: %d fences %s\n", acks + 1, fences, other; bad = 1; exit }
+		if (fences != 1 + (acks == 0) || other != "") {
+		printf "commit %d: %d fences %s\n", acks + 1, fences, other; bad = 1; exit }
 		acks++
 		fences = 0
 	}

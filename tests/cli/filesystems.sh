@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# filesystems.sh - stores on disks that are full, on filesystems of several kinds, each in an image file: what needs no space works, what
-# needs some is "No space left on device", nothing is SIGBUS, and nothing is lost. Needs root for the mounts.
+# filesystems.sh - stores on disks that are full, on filesystems of several kinds, each in an image
+# file: what needs no space works, what needs some is "No space left on device", nothing is SIGBUS,
+# and nothing is lost. Needs root for the mounts.
 . "$(dirname "$0")/lib.sh"
 
 if [ "$(id -u)" -ne 0 ]; then
@@ -11,7 +12,8 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 at_end='umount -l "$scratch"/*.m 2>/dev/null || :'
 
-# mounted FS MIB - an empty filesystem of that kind and size at FS.m; 1 when this machine cannot have it.
+# mounted FS MIB - an empty filesystem of that kind and size at FS.m; 1 when this machine cannot
+# have it.
 mounted() {
 	command -v "mkfs.$1" >"$log/which" || return 1
 	truncate -s "$2M" "$1.img" || return 1
@@ -27,7 +29,8 @@ filled() {
 	sync -f "$1"
 	filled_kib=$(($(df -k --output=avail "$1" | tail -n 1) - $2))
 	[ "$filled_kib" -le 0 ] || fallocate -l "${filled_kib}K" "$1/fill" 2>"$log/fill" || :
-	[ "$2" -gt 0 ] || dd if=/dev/zero of="$1/fill" oflag=append conv=notrunc bs=4k 2>"$log/fill" || :
+	[ "$2" -gt 0 ] || dd if=/dev/zero of="$1/fill" oflag=append conv=notrunc \
+		bs=4k 2>"$log/fill" || :
 	sync -f "$1"
 }
 
@@ -51,8 +54,8 @@ counted() { # STORE ENTRIES
 awk 'BEGIN { for (i = 0; i < 60000; i++) printf "key%06d\t%040d\n", i * 7919 % 60000, i }' >in.tsv
 awk 'BEGIN { for (i = 0; i < 60000; i += 600) printf "key%06d\t%040d\n", i, i + 1 }' >changes.tsv
 
-# A filesystem in memory is full to the last page: without a lock file a store is read from there, and a
-# change says what it needs.
+# A filesystem in memory is full to the last page: without a lock file a store is read from there,
+# and a change says what it needs.
 mkdir memory.m
 if mount -t tmpfs -o size=512k none memory.m 2>"$log/mount"; then
 	kv load memory.m/s - <<'END'
@@ -62,7 +65,8 @@ END
 	dd if=/dev/zero of=memory.m/fill bs=4k 2>"$log/fill" || :
 	t "memory: get without room for a lock file" gets value memory.m/s key
 	t "memory: del" exits 3 kv del memory.m/s key
-	t "memory: says what it needs" says 'no room for the lock file memory.m/s-lock: a writer needs 4096 bytes .* No space left'
+	t "memory: says what it needs" says \
+		'no room for the lock file memory.m/s-lock: a writer needs 4096 bytes .* No space'
 	t "memory: and leaves nothing" test ! -e memory.m/s-lock
 	truncate -s -8k memory.m/fill
 	t "memory: with so much it works" exits 0 kv del memory.m/s key
@@ -77,7 +81,8 @@ for fs in ext4 xfs btrfs; do
 		continue
 	fi
 	t "$fs: a store is loaded" exits 0 kv load $fs.m/s in.tsv
-	t "$fs: info says that a full disk is an error" sh -c '"$1" info "$2" | grep -q "^full disk: an error"' sh "$KV" $fs.m/s
+	t "$fs: info says that a full disk is an error" sh -c '"$1" info "$2" |
+		grep -q "^full disk: an error"' sh "$KV" $fs.m/s
 	filled $fs.m 1500
 	t "$fs: less is free than the store is long: put" exits 0 kv put $fs.m/s key000001 new
 	t "$fs: and del" exits 0 kv del $fs.m/s key000002
@@ -86,7 +91,8 @@ for fs in ext4 xfs btrfs; do
 	filled $fs.m 0
 	t "$fs: get on a full disk without a lock file" gets new $fs.m/s key000001
 	t "$fs: del there" enospc kv del $fs.m/s key000004
-	[ "$enospc_got" -eq 0 ] || t "$fs: or it says what a writer needs" says 'no room for the lock file .* remove another file there first'
+	[ "$enospc_got" -eq 0 ] || t "$fs: or it says what a writer needs" \
+		says 'no room for the lock file .* remove another file there first'
 	rm $fs.m/fill
 	kv put $fs.m/s key000004 back
 	kv put $fs.m/s key000001 newer # the lock file is there
@@ -100,7 +106,8 @@ for fs in ext4 xfs btrfs; do
 	t "$fs: the store is sound" exits 0 kv check $fs.m/s
 	cp --sparse=always --reflink=never $fs.m/s $fs.m/holes && truncate -s +64M $fs.m/holes
 	filled $fs.m 1500
-	t "$fs: a hole that cannot be filled is an error" exits 3 kv put $fs.m/holes key000001 newest
+	t "$fs: a hole that cannot be filled is an error" exits 3 \
+		kv put $fs.m/holes key000001 newest
 	t "$fs: which says why" says 'cannot allocate'
 	rm -f $fs.m/holes $fs.m/fill
 	if cp --reflink=always $fs.m/s $fs.m/shared 2>"$log/reflink"; then
@@ -108,9 +115,11 @@ for fs in ext4 xfs btrfs; do
 		filled $fs.m 0
 		if [ $fs = btrfs ]; then # it cannot be asked to copy shared blocks
 			rm $fs.m/fill
-			t "$fs: info warns of shared blocks" sh -c '"$1" info "$2" | grep -q "^full disk: may end"' sh "$KV" $fs.m/shared
+			t "$fs: info warns of shared blocks" sh -c '"$1" info "$2" |
+				grep -q "^full disk: may end"' sh "$KV" $fs.m/shared
 		else
-			t "$fs: blocks that two stores share are copied first" enospc kv load $fs.m/shared changes.tsv
+			t "$fs: blocks that two stores share are copied first" \
+				enospc kv load $fs.m/shared changes.tsv
 			t "$fs: the other one is as before" gets newer $fs.m/s key000001
 		fi
 	fi

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# import.sh - kv import and kv export: LMDB files become stores and stores LMDB files. Needs liblmdb.so.0, and the tools of lmdb-utils beside it.
+# import.sh - kv import and kv export: LMDB files become stores and stores LMDB files. Needs
+# liblmdb.so.0, and the tools of lmdb-utils beside it.
 stock=$(cd "$(dirname "$0")/../abi" && pwd)/stock.sh
 . "$(dirname "$0")/lib.sh"
 . "$stock"
@@ -51,7 +52,10 @@ t "not LMDB's" exits 4 kv import a.kv c.kv
 t "no store is left" sh -c '! [ -e c.kv ]'
 t "nothing there" exits 3 kv import none c.kv
 t "export" exits 0 kv export a.kv out
-same() { mdb_dump "$@" lmdb | grep -v '^mapsize' >1.dump && mdb_dump "$@" out | grep -v '^mapsize' >2.dump && cmp 1.dump 2.dump; }
+same() {
+	mdb_dump "$@" lmdb | grep -v '^mapsize' >1.dump &&
+		mdb_dump "$@" out | grep -v '^mapsize' >2.dump && cmp 1.dump 2.dump
+}
 t "the same databases" same -a
 t "never over a file" unchanged out/data.mdb exits 3 kv export a.kv out
 t "export to a file" exits 0 kv export a.kv out.mdb
@@ -84,8 +88,9 @@ flagged() { # [DATABASE] FLAGS... - a dump of it
 n=0
 : >flags.mdb
 for keys in '' integerkey reversekey 'integerkey reversekey'; do
-	for dups in '' dupsort 'dupsort dupfixed' 'dupsort integerdup' 'dupsort reversedup' 'dupsort dupfixed integerdup' \
-		'dupsort dupfixed reversedup' 'dupsort integerdup reversedup' 'dupsort dupfixed integerdup reversedup'; do
+	for dups in '' dupsort 'dupsort dupfixed' 'dupsort integerdup' 'dupsort reversedup' \
+		'dupsort dupfixed integerdup' 'dupsort dupfixed reversedup' \
+		'dupsort integerdup reversedup' 'dupsort dupfixed integerdup reversedup'; do
 		n=$((n + 1))
 		# shellcheck disable=SC2086 # words
 		flagged "db$n" $keys $dups >>flags.mdb
@@ -95,13 +100,15 @@ for keys in '' integerkey reversekey 'integerkey reversekey'; do
 		t "the main database, $keys $dups" exits 0 kv load main.kv main.mdb
 		t "export it" exits 0 kv export main.kv main.lmdb
 		t "import it" exits 0 kv import main.lmdb main-back.kv
-		t "the same" sh -c '"$1" dump main.kv >1 && "$1" dump main-back.kv >2 && cmp 1 2' sh "$KV"
+		t "the same" sh -c '"$1" dump main.kv >1 && "$1" dump main-back.kv >2 &&
+			cmp 1 2' sh "$KV"
 	done
 done
 t "$n databases" exits 0 kv load flags.kv flags.mdb
 t "export all" exits 0 kv export flags.kv flags.lmdb
 t "import all" exits 0 kv import flags.lmdb flags-back.kv
-t "flags and counts are the same" sh -c '"$1" list flags.kv >1 && "$1" list flags-back.kv >2 && cmp 1 2 && [ "$(wc -l <1)" -eq $(($2 + 1)) ]' sh "$KV" $n
+t "flags and counts are the same" sh -c '"$1" list flags.kv >1 && "$1" list flags-back.kv >2 &&
+	cmp 1 2 && [ "$(wc -l <1)" -eq $(($2 + 1)) ]' sh "$KV" $n
 t "entries, too" sh -c '"$1" dump flags.kv >1 && "$1" dump flags-back.kv >2 && cmp 1 2' sh "$KV"
 t "it is sound" exits 0 kv check flags-back.kv
 for print in '' -p; do
@@ -116,7 +123,8 @@ rm -f flags-load.kv*
 t "LMDB's dump of the export" exits 0 kv load flags-load.kv flags.dump
 t "has the same" sh -c '"$1" dump flags.kv >1 && "$1" dump flags-load.kv >2 && cmp 1 2' sh "$KV"
 
-# With both flags LMDB compares from the last byte: keys that are no integers of one size lose integer-key.
+# With both flags LMDB compares from the last byte: keys that are no integers of one size lose
+# integer-key.
 flagged mixed reversekey >mixed.mdb
 sed -i 's/^reversekey=1/&\nintegerkey=1/; s/^ ff00000000000000/ ff00/' mixed.mdb
 mkdir mixed.lmdb
@@ -130,5 +138,7 @@ awk 'BEGIN { for (i = 0; i < 600; i++) printf "k" }' >long
 t "a long key" exits 0 kv put own.kv "$(cat long)" v
 t "is refused" exits 2 kv export own.kv long.mdb
 t "and no file is left" sh -c '! [ -e long.mdb ]'
-t "without the library" sh -c 'LD_LIBRARY_PATH=$PWD/lib; export LD_LIBRARY_PATH; mkdir lib && echo x >lib/liblmdb.so.0; "$1" import lmdb z.kv 2>said; test $? -eq 3 && grep -q "not installed" said' sh "$KV"
+t "without the library" sh -c 'LD_LIBRARY_PATH=$PWD/lib; export LD_LIBRARY_PATH; mkdir lib &&
+	echo x >lib/liblmdb.so.0; "$1" import lmdb z.kv 2>said; test $? -eq 3 &&
+	grep -q "not installed" said' sh "$KV"
 finish

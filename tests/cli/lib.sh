@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# lib.sh - what the tests of the kv command share; each of them is a script of plain sh that begins with
+# lib.sh - what the tests of the kv command share; each of them is a script of plain sh that begins
+# with
 #
 #   . "$(dirname "$0")/lib.sh"
 #
-# and ends with finish. KV names the command under test (build/kv). A test runs in a scratch directory of its own that is removed at
-# the end, or kept when a test failed.
+# and ends with finish. KV names the command under test (build/kv). A test runs in a scratch
+# directory of its own that is removed at the end, or kept when a test failed.
 #
 #   t NAME COMMAND...           the command must succeed
-#   exits N COMMAND...          the command ends with status N; with N from 1 on it must print one line "kv ..." on the standard error
+#   exits N COMMAND...          the command ends with status N; with N from 1 on it must print one
+#                               line "kv ..." on the standard error
 #   prints TEXT COMMAND...      the command succeeds and prints exactly TEXT (and a newline)
 #   unchanged FILE COMMAND...   the command leaves the file as it is; its own result counts, too
-#   says PATTERN                the last exits had a line on the standard error that grep finds the pattern in
+#   says PATTERN                the last exits had a line on the standard error that grep finds the
+#                               pattern in
 #   skip NAME WHY               a test that cannot run here
 set -u
 case ${KV:=build/kv} in
@@ -118,10 +121,12 @@ skip() {
 flip() {
 	flip_byte=$(od -An -tu1 -j "$2" -N 1 "$1" | tr -d ' ')
 	# shellcheck disable=SC2059 # the octal escape is the format
-	printf "\\$(printf %03o $((flip_byte ^ $3)))" | dd of="$1" bs=1 seek="$2" conv=notrunc 2>/dev/null
+	printf "\\$(printf %03o $((flip_byte ^ $3)))" |
+		dd of="$1" bs=1 seek="$2" conv=notrunc 2>/dev/null
 }
 
-# wait_for COMMAND... - until it succeeds, for at most 120 seconds: what is waited for takes as long as the machine is busy.
+# wait_for COMMAND... - until it succeeds, for at most 120 seconds: what is waited for takes as long
+# as the machine is busy.
 wait_for() {
 	wait_end=$(($(date +%s) + 120))
 	until "$@"; do

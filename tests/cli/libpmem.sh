@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# libpmem.sh - a store in a file needs no libpmem, which comes with many other libraries; flushing cache lines does, and says so where it is
-# missing.
+# libpmem.sh - a store in a file needs no libpmem, which comes with many other libraries; flushing
+# cache lines does, and says so where it is missing.
 . "$(dirname "$0")/lib.sh"
 
 without() {

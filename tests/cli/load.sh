@@ -18,11 +18,13 @@ t "from -" from_dash
 same() { kv dump "$1" >1.dump && kv dump "$2" >2.dump && cmp 1.dump 2.dump; }
 t "all the same" same a.kv b.kv
 t "all the same" same a.kv c.kv
-t "scan loads back" sh -c '"$1" scan a.kv | "$1" load d.kv && "$1" scan d.kv >d && "$1" scan a.kv | cmp - d' sh "$KV"
+t "scan loads back" sh -c '"$1" scan a.kv | "$1" load d.kv && "$1" scan d.kv >d && "$1" scan a.kv |
+	cmp - d' sh "$KV"
 printf 'last\tno newline' >end.tsv
 t "the last line needs no end" exits 0 kv load a.kv end.tsv
 t "its value" prints "last	no newline" kv scan a.kv --from last
-t "replaces" sh -c 'printf "last\tnew\n" | "$1" load a.kv && test "$("$1" get a.kv last)" = new' sh "$KV"
+t "replaces" sh -c 'printf "last\tnew\n" | "$1" load a.kv && test "$("$1" get a.kv last)" = new' \
+	sh "$KV"
 : >empty
 t "empty input makes an empty store" exits 0 kv load e.kv empty
 t "it is sound" exits 0 kv check e.kv
@@ -46,7 +48,9 @@ t "all the same" same f.kv g.kv
 t "without --ack nothing is printed" sh -c 'test -z "$("$1" load i.kv many.tsv 2>&1)"' sh "$KV"
 if command -v script >"$log/which" && script -qec true none >"$log/script" 2>&1; then
 	# shellcheck disable=SC2016 # for the shell in the terminal
-	t "progress on a terminal" sh -c 'kv=$1 script -qec "\"\$kv\" load tty.kv many.tsv" none | grep -q "2500 entries, .* entries/s"' sh "$KV"
+	t "progress on a terminal" \
+		sh -c 'kv=$1 script -qec "\"\$kv\" load tty.kv many.tsv" none |
+			grep -q "2500 entries, .* entries/s"' sh "$KV"
 	t "and the store" same f.kv tty.kv
 else
 	skip "progress on a terminal" "script(1) is not installed, or there are no pseudo-terminals"
@@ -64,7 +68,8 @@ t "the store is sound" exits 0 kv check j.kv
 t "--batch 0" exits 2 kv load k.kv many.tsv --batch 0
 t "the store was not made" test ! -e k.kv
 
-# The last of these does not fit the leaf; wherever a leaf that is kept nearly full could be cut, one side has too much.
+# The last of these does not fit the leaf; wherever a leaf that is kept nearly full could be cut,
+# one side has too much.
 for entry in a:785 b:785 c:1940 d:80 e:1940; do
 	awk -v key=${entry%:*} -v size=${entry#*:} 'BEGIN { printf "%s\t%0" size "d\n", key, 0 }'
 done >rising.tsv
@@ -128,7 +133,8 @@ printf '\377\376a\0\t\0001\0' >bad.tsv
 t "a text in UTF-16" exits 2 kv load utf16.kv bad.tsv
 t "is named so" says "UTF-16"
 t "the store was not made" test ! -e utf16.kv
-t "a dump" sh -c '"$1" dump f.kv | sed "s/\$/\r/" >crlf.dump && "$1" load crlf.kv crlf.dump' sh "$KV"
+t "a dump" sh -c '"$1" dump f.kv | sed "s/\$/\r/" >crlf.dump && "$1" load crlf.kv crlf.dump' \
+	sh "$KV"
 t "with lines in CR LF" same f.kv crlf.kv
 
 # ---- a directory
@@ -176,7 +182,8 @@ t "a bad line in the first transaction" exits 2 kv load made.kv later.tsv --db n
 t "leaves none" gone made.kv
 t "a bad dump" exits 2 kv load made.kv bad.mdb
 t "leaves none" gone made.kv
-t "an input that ends the wait for it" sh -c 'printf "no tab\n" | "$1" load made.kv; test $? = 2' sh "$KV"
+t "an input that ends the wait for it" sh -c 'printf "no tab\n" | "$1" load made.kv; test $? = 2' \
+	sh "$KV"
 t "leaves none" gone made.kv
 t "a name that cannot be" exits 2 kv create made.kv --db ""
 t "leaves none" gone made.kv

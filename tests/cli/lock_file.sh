@@ -5,18 +5,20 @@
 . "$(dirname "$0")/lib.sh"
 chmod 755 "$scratch"
 
-# ---- none beside what is no store -----------------------------------------------------------------
+# ---- none beside what is no store ----------------------------------------------------------------
 
 echo "some text" >text
 : >empty
 mkdir dir
-for command in 'get F k' 'scan F' 'dump F' 'list F' 'stat F' 'info F' 'check F' 'readers F' 'put F k v' 'del F k'; do
+for command in 'get F k' 'scan F' 'dump F' 'list F' 'stat F' 'info F' 'check F' 'readers F' \
+	'put F k v' 'del F k'; do
 	for file in text empty dir missing missing/store; do
 		case $command:$file in
 		put*:empty | put*:missing) continue ;; # makes a store, or says that there is none
 		esac
 		# shellcheck disable=SC2046,SC2086 # words
-		"$KV" $(echo "$command" | sed "s|F|$file|") >"$log/out" 2>"$log/err" && echo "$command $file succeeded" >>"$log/odd"
+		"$KV" $(echo "$command" | sed "s|F|$file|") >"$log/out" 2>"$log/err" &&
+			echo "$command $file succeeded" >>"$log/odd"
 	done
 done
 t "no command worked on what is no store" test ! -e "$log/odd"
@@ -36,10 +38,11 @@ head -c 60000 good >broken
 t "a store that was cut off" exits 4 kv get broken k
 t "has none" test ! -e broken-lock
 
-# ---- owner, group, permissions ---------------------------------------------------------------------
+# ---- owner, group, permissions -------------------------------------------------------------------
 
 # like FILE STORE - the same owner and group; and the permissions given.
-like() { [ "$(stat -c '%u %g' "$1")" = "$(stat -c '%u %g' "$2")" ] && [ "$(stat -c %a "$1")" = "$3" ]; }
+like() { [ "$(stat -c '%u %g' "$1")" = "$(stat -c '%u %g' "$2")" ] &&
+	[ "$(stat -c %a "$1")" = "$3" ]; }
 
 for mode in 600 640 644 660 664; do
 	kv create s || exit 2

@@ -27,7 +27,8 @@ copies page.3 '/^\.Fo daxkv_sync$/,/^\.Fc/d'
 t "a call that the synopsis lacks" differ 'daxkv_sync.*synopsis'
 copies page.3 's/^\.It Fn daxkv_sync .*/.It Sync/'
 t "a call that is not described" differ 'daxkv_sync.*description'
-copies header.h 's/^int daxkv_sync(struct daxkv_store \*store);/int daxkv_sync(struct daxkv_store *store, int how);/'
+copies header.h \
+	's/^int daxkv_sync(struct daxkv_store \*store);/int daxkv_sync(int store, int how);/'
 t "another parameter" differ daxkv_sync
 copies header.h 's/^uint64_t daxkv_size(/uint32_t daxkv_size(/'
 t "another type" differ daxkv_size

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# own_order.sh - databases that a program orders by its own comparator: kv reads them from end to end and refuses the rest in words.
+# own_order.sh - databases that a program orders by its own comparator: kv reads them from end to
+# end and refuses the rest in words.
 top=$(cd "$(dirname "$0")/../.." && pwd)
 . "$(dirname "$0")/lib.sh"
 
@@ -24,7 +25,8 @@ int main(void)
 	daxkv_db db;
 	if (daxkv_open("own.kv", &options, &kv) != 0 || daxkv_txn_begin(kv, NULL, 0, &txn) != 0)
 		return 1;
-	if (daxkv_db_open(txn, &name, DAXKV_CREATE | DAXKV_OWN_COMPARE, &db) != 0 || daxkv_db_set_compare(txn, db, backwards, NULL) != 0)
+	if (daxkv_db_open(txn, &name, DAXKV_CREATE | DAXKV_OWN_COMPARE, &db) != 0 ||
+	    daxkv_db_set_compare(txn, db, backwards, NULL) != 0)
 		return 2;
 	for (int i = 0; i < 3; i++) {
 		struct daxkv_val key = {1, (void *)keys[i]}, value = {1, "v"};
@@ -35,7 +37,8 @@ int main(void)
 }
 END
 lib=$(dirname "$KV")/libdaxkv.a
-if [ ! -e "$lib" ] || ! ${CC:-cc} -I"$top/include" -o make make.c "$lib" -ldl -pthread >"$log/cc" 2>&1; then
+if [ ! -e "$lib" ] ||
+	! ${CC:-cc} -I"$top/include" -o make make.c "$lib" -ldl -pthread >"$log/cc" 2>&1; then
 	t "kv runs" exits 0 kv --version
 	skip "databases with their own order" "a program with the library $lib cannot be built here"
 	finish
@@ -60,5 +63,6 @@ t "stat" exits 0 kv stat own.kv
 t "check" prints '0 faults' kv check own.kv
 t "dump" exits 0 kv dump own.kv
 t "tells that the order is not in the dump" says 'own order'
-t "the dump is in the database's order" sh -c 'test "$(grep -c "^ 6[123]$" "$1")" -eq 3 && grep -n "^ 63$" "$1" | grep -q "^9:"' sh "$log/out"
+t "the dump is in the database's order" sh -c 'test "$(grep -c "^ 6[123]$" "$1")" -eq 3 &&
+	grep -n "^ 63$" "$1" | grep -q "^9:"' sh "$log/out"
 finish

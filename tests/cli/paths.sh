@@ -1,13 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# paths.sh - other people's files stay as they are; symbolic links to a store; paths that lead nowhere.
+# paths.sh - other people's files stay as they are; symbolic links to a store; paths that lead
+# nowhere.
 stock=$(cd "$(dirname "$0")/../abi" && pwd)/stock.sh
 . "$(dirname "$0")/lib.sh"
 . "$stock"
 lmdb=${KV%/*}/lmdb
 both() { LD_LIBRARY_PATH="$lmdb" "$lmdb/$@"; } # a tool with the LMDB-compatible library
 
-# ---- somebody else's files -------------------------------------------------------------------------
+# ---- somebody else's files -----------------------------------------------------------------------
 
 echo "notes that somebody keeps" >t-lock
 for command in 'create t' 'create t --db x' 'load t /dev/null'; do
@@ -20,7 +21,8 @@ cp t-lock notes
 rm t-lock
 kv create t && kv put t k v
 cp notes t-lock
-for command in 'get t k' 'put t k w' 'del t k' 'scan t' 'dump t' 'list t' 'stat t' 'info t' 'check t' 'readers t' 'load t /dev/null'; do
+for command in 'get t k' 'put t k w' 'del t k' 'scan t' 'dump t' 'list t' 'stat t' 'info t' \
+	'check t' 'readers t' 'load t /dev/null'; do
 	# shellcheck disable=SC2086 # words
 	t "kv $command beside a file t-lock" unchanged t-lock exits 4 kv $command
 	t "which is named" says 't-lock is in the way'
@@ -64,8 +66,11 @@ if command -v mdb_load >"$log/which"; then
 	printf 'k\nv\n' | mdb_load -T stock
 	mkdir env && cp stock/lock.mdb env/ && cp stock/lock.mdb w-lock
 	if [ -x "$lmdb/mdb_stat" ]; then
-		t "LMDB's lock file without users becomes the store's" exits 0 kv import stock env/data.mdb
-		t "for LMDB's programs, too" sh -c '[ "$(LD_LIBRARY_PATH=$1 "$1/mdb_dump" -p env | grep -c "^ v")" = 1 ]' sh "$lmdb"
+		t "LMDB's lock file without users becomes the store's" exits 0 kv import stock \
+			env/data.mdb
+		t "for LMDB's programs, too" \
+			sh -c '[ "$(LD_LIBRARY_PATH=$1 "$1/mdb_dump" -p env |
+			grep -c "^ v")" = 1 ]' sh "$lmdb"
 		cp notes env/lock.mdb
 		refused() { ! both mdb_dump "$1" && grep -q MDB_INVALID "$log/report"; }
 		t "another file called lock.mdb stays" unchanged env/lock.mdb refused env
@@ -82,7 +87,8 @@ open("locked", "w").close()
 time.sleep(300)' &
 		holder=$!
 		wait_for test -e locked
-		t "LMDB's lock file in use" unchanged s-in-use-lock exits 3 kv create s-in-use --wait 0
+		t "LMDB's lock file in use" unchanged s-in-use-lock exits 3 kv create s-in-use \
+			--wait 0
 		t "by a process" says "process $holder"
 		kill $holder
 		wait $holder 2>"$log/killed"
@@ -93,7 +99,7 @@ else
 	skip "LMDB's lock files" "lmdb-utils is not installed"
 fi
 
-# ---- symbolic links --------------------------------------------------------------------------------
+# ---- symbolic links ------------------------------------------------------------------------------
 
 mkdir real links
 ln -s ../real/s links/s
@@ -124,13 +130,15 @@ if [ -x "$lmdb/mdb_load" ]; then
 	printf 'k\nv\n' | both mdb_load -T dir-link
 	ln -s dir/data.mdb file-link
 	t "kv by a link to a directory's store" exits 0 kv put file-link k2 v2
-	t "shares the directory's lock file" sh -c '! ls file-link-lock dir/data.mdb-lock 2>/dev/null && [ -e dir/lock.mdb ]'
+	t "shares the directory's lock file" \
+		sh -c '! ls file-link-lock dir/data.mdb-lock 2>/dev/null && [ -e dir/lock.mdb ]'
 	printf 'k3\nv3\n' | both mdb_load -n -T file-link
 	t "MDB_NOSUBDIR by a link, too" sh -c '! ls file-link-lock dir/data.mdb-lock 2>/dev/null'
 	t "all is there" sh -c '[ "$("$1" scan dir/data.mdb | wc -l)" -eq 3 ]' sh "$KV"
 	ln -s nowhere dangling
 	printf 'k\nv\n' | both mdb_load -n -T dangling
-	t "MDB_NOSUBDIR makes a store through a link" test -f nowhere -a -f nowhere-lock -a -L dangling
+	t "MDB_NOSUBDIR makes a store through a link" test -f nowhere -a -f nowhere-lock \
+		-a -L dangling
 fi
 ln -s other one
 ln -s one other
@@ -144,15 +152,17 @@ ln -s fresh fresh-link
 t "a load that fails through a link" exits 2 kv load --format mdb fresh-link bad.dump
 t "leaves the link alone" sh -c '[ -L fresh-link ] && ! [ -e fresh ] && ! [ -e fresh-lock ]'
 
-# ---- paths that lead nowhere -----------------------------------------------------------------------
+# ---- paths that lead nowhere ---------------------------------------------------------------------
 
 : >file
-for command in 'create P' 'load P /dev/null' 'get P k' 'put P k v' 'del P k' 'scan P' 'dump P' 'list P' 'stat P' 'info P' 'check P' 'readers P'; do
+for command in 'create P' 'load P /dev/null' 'get P k' 'put P k v' 'del P k' 'scan P' 'dump P' \
+	'list P' 'stat P' 'info P' 'check P' 'readers P'; do
 	for path in absent/s absent/deep/s file/s; do
 		# shellcheck disable=SC2046,SC2086 # words
 		t "kv $command, $path" exits 3 kv $(echo "$command" | sed "s|P|$path|")
 		case $path in
-		absent/*) t "says what is missing" says 'the directory absent\(/deep\)\? is missing' ;;
+		absent/*) t "says what is missing" says \
+			'the directory absent\(/deep\)\? is missing' ;;
 		*) t "says what is no directory" says 'file: Not a directory' ;;
 		esac
 		t "and does not speak of a lock file" sh -c '! grep -q -e -lock "$1"' sh "$log/err"

@@ -1,10 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# pmem_setup.sh - scripts/pmem-setup on a machine of files: what it would run, and what it refuses. tests/vm runs it on an emulated NVDIMM.
+# pmem_setup.sh - scripts/pmem-setup on a machine of files: what it would run, and what it refuses.
+# tests/vm runs it on an emulated NVDIMM.
 setup=$(cd "$(dirname "$0")/../../scripts" && pwd)/pmem-setup
 . "$(dirname "$0")/lib.sh"
 
-# The machine: region0 is full and has namespace0.0, in fsdax mode as pmem0; region1 is free. pmem1 is not in fsdax mode.
+# The machine: region0 is full and has namespace0.0, in fsdax mode as pmem0; region1 is free. pmem1
+# is not in fsdax mode.
 PMEM_SETUP_ROOT=$scratch/root
 export PMEM_SETUP_ROOT
 mkdir -p root/proc root/dev bin
@@ -46,7 +48,8 @@ KV=$scratch/bin/kv
 export KV
 PATH=$scratch/bin:$PATH
 
-# run STATUS ARGUMENT... - the script ends with that status; its calls that change something are in the file changes
+# run STATUS ARGUMENT... - the script ends with that status; its calls that change something are in
+# the file changes
 run() {
 	run_wanted=$1
 	shift
@@ -106,20 +109,23 @@ filefrag -v -b4096 $scratch/mnt/.daxkv-setup" create "$scratch/mnt" --region reg
 t region-shows-commands shows '^+ mount -t ext4 -o dax /dev/pmem0'
 t region-shows-medium shows '^medium: *dax'
 t region-fstab shows "^for /etc/fstab: /dev/pmem0 $scratch/mnt ext4 dax,nofail 0 0"
-t region-xfs does "ndctl create-namespace --region=region1 --mode=fsdax --map=mem --align=2M --size=2G
+made="ndctl create-namespace --region=region1 --mode=fsdax --map=mem --align=2M --size=2G"
+t region-xfs does "$made
 mkfs.xfs -q -f -m reflink=0 -d su=2m,sw=1 /dev/pmem0
 mount -t xfs -o dax /dev/pmem0 $scratch/mnt
 xfs_io -c extsize 2m $scratch/mnt
 kv --pmem dax create $scratch/mnt/.daxkv-setup --initial-size 4M
 kv info $scratch/mnt/.daxkv-setup
-filefrag -v -b4096 $scratch/mnt/.daxkv-setup" create "$scratch/mnt" --region region1 --size 2G --filesystem xfs --map mem
+filefrag -v -b4096 $scratch/mnt/.daxkv-setup" \
+	create "$scratch/mnt" --region region1 --size 2G --filesystem xfs --map mem
 rmdir mnt
 
 t dry-run does '' create "$scratch/mnt" --region region1 --dry-run
 t dry-run-shows shows '^+ ndctl create-namespace --region=region1'
 t dry-run-shows-mkfs shows '^+ mkfs.ext4 .* /dev/pmemN$'
 t dry-run-makes-nothing test ! -e mnt
-# A machine without the memory and without the tools: the commands are shown, and what is missing is noted.
+# A machine without the memory and without the tools: the commands are shown, and what is missing is
+# noted.
 mkdir bare bare/bin
 bare() { (PMEM_SETUP_ROOT=$scratch/bare PATH=$scratch/bare/bin KV=kv && does '' "$@"); }
 for tool in sh sed awk grep id cat ls diff dirname basename head; do
@@ -127,8 +133,9 @@ for tool in sh sed awk grep id cat ls diff dirname basename head; do
 done
 t bare-region bare create "$scratch/mnt" --region region0 --filesystem xfs --dry-run
 for text in '^note: ndctl is not installed' '^note: there is no region region0' \
-	'^+ ndctl create-namespace --region=region0' '^note: mkfs.xfs is not installed' '^+ mkfs.xfs .* /dev/pmemN$' \
-	"^+ mount -t xfs -o dax /dev/pmemN $scratch/mnt" '^+ xfs_io -c extsize 2m' '^+ kv --pmem dax create'; do
+	'^+ ndctl create-namespace --region=region0' '^note: mkfs.xfs is not installed' \
+	'^+ mkfs.xfs .* /dev/pmemN$' "^+ mount -t xfs -o dax /dev/pmemN $scratch/mnt" \
+	'^+ xfs_io -c extsize 2m' '^+ kv --pmem dax create'; do
 	t "bare-region-shows $text" shows "$text"
 done
 t bare-namespace bare create "$scratch/mnt" --namespace namespace0.0 --erase --dry-run
@@ -145,25 +152,32 @@ t dry-run-needs-no-root does '' create "$scratch/mnt" --device /dev/pmem0 --dry-
 t root refused 'this needs root' create "$scratch/mnt" --device /dev/pmem0
 FAKE_ID=0
 
-t region-full refused 'region0 has no free space; its namespaces: namespace0.0 namespace0.1' create "$scratch/mnt" --region region0
+t region-full refused 'region0 has no free space; its namespaces: namespace0.0 namespace0.1' \
+	create "$scratch/mnt" --region region0
 t region-unknown refused 'no region region7' create "$scratch/mnt" --region region7
-t namespace-unknown refused 'no namespace namespace7.0' create "$scratch/mnt" --namespace namespace7.0 --erase
-t namespace-there refused 'namespace0.0 is there already' create "$scratch/mnt" --namespace namespace0.0
-t device-not-dax refused '/dev/pmem1 cannot do DAX' create "$scratch/mnt" --device /dev/pmem1 --erase
-t device-unknown refused 'the kernel does not know /dev/pmem9' create "$scratch/mnt" --device /dev/pmem9 --erase
+t namespace-unknown refused 'no namespace namespace7.0' create "$scratch/mnt" \
+	--namespace namespace7.0 --erase
+t namespace-there refused 'namespace0.0 is there already' create "$scratch/mnt" \
+	--namespace namespace0.0
+t device-not-dax refused '/dev/pmem1 cannot do DAX' create "$scratch/mnt" \
+	--device /dev/pmem1 --erase
+t device-unknown refused 'the kernel does not know /dev/pmem9' create "$scratch/mnt" \
+	--device /dev/pmem9 --erase
 t device-no-device refused 'is not a device' create "$scratch/mnt" --device "$scratch/calls" --erase
 t place-relative refused 'named from the root' create mnt --device /dev/pmem0
 mkdir taken && : >taken/file
 t place-not-empty refused 'is not empty' create "$scratch/taken" --device /dev/pmem0
 t place-file refused 'is not a directory' create "$scratch/calls" --device /dev/pmem0
 
-# Nothing that a device holds is overwritten unless that is said: a filesystem, or any byte at its beginning or its end.
+# Nothing that a device holds is overwritten unless that is said: a filesystem, or any byte at its
+# beginning or its end.
 for place in ext4:1080:'\123\357' xfs:0:XFSB data:700000:x data:4194303:x; do
 	truncate -s 0 root/dev/pmem0 && truncate -s 4M root/dev/pmem0
 	rest=${place#*:}
 	# shellcheck disable=SC2059 # the escapes are the format's
 	printf "${rest#*:}" | dd of=root/dev/pmem0 bs=1 seek="${rest%%:*}" conv=notrunc 2>/dev/null
-	t "device-holds-$place" refused "/dev/pmem0 holds something (${place%%:*})" create "$scratch/mnt" --device /dev/pmem0
+	t "device-holds-$place" refused "/dev/pmem0 holds something (${place%%:*})" create \
+		"$scratch/mnt" --device /dev/pmem0
 done
 t device-erase run 0 create "$scratch/mnt" --device /dev/pmem0 --erase
 t device-erase-forces grep -q '^mkfs.ext4 -q -F ' changes
@@ -171,7 +185,8 @@ truncate -s 0 root/dev/pmem0 && truncate -s 4M root/dev/pmem0
 t device-blank run 0 create "$scratch/mnt" --device /dev/pmem0
 t device-blank-does-not-force grep -q '^mkfs.ext4 -q -b ' changes
 
-t mount-nothing refused 'has no ext4 or xfs filesystem but nothing' mount "$scratch/mnt" --device /dev/pmem0
+t mount-nothing refused 'has no ext4 or xfs filesystem but nothing' mount "$scratch/mnt" --device \
+	/dev/pmem0
 printf XFSB | dd of=root/dev/pmem0 conv=notrunc 2>/dev/null
 t mount-xfs does "mount -t xfs -o dax /dev/pmem0 $scratch/mnt
 kv --pmem dax create $scratch/mnt/.daxkv-setup --initial-size 4M
@@ -181,17 +196,20 @@ filefrag -v -b4096 $scratch/mnt/.daxkv-setup" mount "$scratch/mnt" --device /dev
 # What is in use is left alone, whatever is said.
 echo "/dev/pmem0 /srv ext4 rw,dax 0 0" >root/proc/mounts
 t mounted refused '/dev/pmem0 is mounted on /srv' create "$scratch/mnt" --device /dev/pmem0 --erase
-t mounted-namespace refused 'of namespace namespace0.0, is mounted on /srv' create "$scratch/mnt" --namespace namespace0.0 --erase
+t mounted-namespace refused 'of namespace namespace0.0, is mounted on /srv' create "$scratch/mnt" \
+	--namespace namespace0.0 --erase
 t mounted-list run 0 list
 t mounted-list-shows shows '^/dev/pmem0: 4 MiB, xfs, mounted on /srv$'
 t mounted-list-other shows '^/dev/pmem1: 4 MiB, blank, not mounted$'
 : >root/proc/mounts
 : >root/sys/class/block/pmem0/holders/dm-0
 t holder refused '/dev/pmem0 is in use by dm-0' create "$scratch/mnt" --device /dev/pmem0 --erase
-t holder-namespace refused 'of namespace namespace0.0, is in use' create "$scratch/mnt" --namespace namespace0.0 --erase
+t holder-namespace refused 'of namespace namespace0.0, is in use' create "$scratch/mnt" \
+	--namespace namespace0.0 --erase
 rm root/sys/class/block/pmem0/holders/dm-0
 mkdir root/sys/class/block/pmem0/pmem0p1
-t partitions refused '/dev/pmem0 has partitions: pmem0p1' create "$scratch/mnt" --device /dev/pmem0 --erase
+t partitions refused '/dev/pmem0 has partitions: pmem0p1' create "$scratch/mnt" --device \
+	/dev/pmem0 --erase
 rmdir root/sys/class/block/pmem0/pmem0p1
 
 # The real command finds that there is no MAP_SYNC here, whatever was mounted.

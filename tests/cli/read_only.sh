@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# read_only.sh - stores that may only be read: files, directories and filesystems without write permission, other users' stores, and
-# stores whose user was killed. Reading works, shows everything that was acknowledged, and changes and leaves nothing.
+# read_only.sh - stores that may only be read: files, directories and filesystems without write
+# permission, other users' stores, and stores whose user was killed. Reading works, shows everything
+# that was acknowledged, and changes and leaves nothing.
 . "$(dirname "$0")/lib.sh"
 chmod 755 "$scratch"
 
@@ -17,18 +18,22 @@ fi
 cp "$KV" kv-copy
 chmod 755 kv-copy
 
-# reads DIR FILE - every reading command, as the user, on FILE in DIR, which must have the entries of in.tsv; neither changes.
+# reads DIR FILE - every reading command, as the user, on FILE in DIR, which must have the entries
+# of in.tsv; neither changes.
 reads() {
 	ls -a "$1" >"$log/ls"
 	reads_dir=$1 reads_file=$1/$2
-	for reads_command in 'get key00007' scan dump list stat info check 'scan --db other' 'list --json' 'get big --out /dev/null'; do
+	for reads_command in 'get key00007' scan dump list stat info check 'scan --db other' \
+		'list --json' 'get big --out /dev/null'; do
 		# shellcheck disable=SC2086 # a command and its operands
 		set -- $reads_command
 		reads_name=$1
 		shift
-		t "$reads_command of $reads_file" unchanged "$reads_file" exits 0 as_user ./kv-copy "$reads_name" "$reads_file" "$@"
+		t "$reads_command of $reads_file" unchanged "$reads_file" exits 0 as_user \
+			./kv-copy "$reads_name" "$reads_file" "$@"
 	done
-	t "every entry of $reads_file" sh -c 'grep -v ^big "$1" | cmp - in.tsv' sh "$scratch/scanned"
+	t "every entry of $reads_file" sh -c 'grep -v ^big "$1" | cmp - in.tsv' \
+		sh "$scratch/scanned"
 	t "no file came to $reads_dir" sh -c 'ls -a "$1" | cmp - "$2"' sh "$reads_dir" "$log/ls"
 }
 # scanned FILE - the main database as the user sees it.
@@ -41,7 +46,8 @@ refuses() {
 		set -- $refuses_command
 		refuses_name=$1
 		shift
-		t "$refuses_command of $refuses_file" unchanged "$refuses_file" exits 3 as_user ./kv-copy "$refuses_name" "$refuses_file" "$@"
+		t "$refuses_command of $refuses_file" unchanged "$refuses_file" exits 3 as_user \
+			./kv-copy "$refuses_name" "$refuses_file" "$@"
 		t "names it" says "$refuses_file"
 	done
 }
@@ -67,12 +73,14 @@ kill -9 "$loader"
 wait "$loader" 2>"$log/killed"
 at_end=
 exec 9>&-
-t "it left the store unclean" sh -c '"$1" info store/killed.kv | grep -q "^last use: not closed"' sh "$KV"
+t "it left the store unclean" sh -c '"$1" info store/killed.kv | grep -q "^last use: not closed"' \
+	sh "$KV"
 
 if [ -z "$user_is" ] || ! as_user ./kv-copy --version >"$log/as-user" 2>&1; then
 	skip "permissions" "this is root and no other user can run kv here"
 else
-	# Each state of the directory: with lock files of another user, read-only, and without lock files.
+	# Each state of the directory: with lock files of another user, read-only, and without lock
+	# files.
 	for store in clean killed; do
 		chmod 444 store/$store.kv
 		t "another user scans" scanned store/$store.kv

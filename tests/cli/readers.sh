@@ -23,7 +23,9 @@ shows_scanner() {
 }
 t "a scan that waits for its reader is listed" wait_for shows_scanner
 t "once" test "$(kv readers a.kv | wc -l)" -eq 1
-t "as JSON, too" sh -c '"$1" readers a.kv --json | grep -q "^\[{\"pid\": $2, \"thread\": $2, \"snapshot\": [1-9][0-9]*, \"seconds\": [0-9.]*, \"evicted\": false}\]\$"' sh "$KV" "$scanner"
+t "as JSON, too" sh -c '"$1" readers a.kv --json |
+	grep -q "^\[{\"pid\": $2, \"thread\": $2, $3}\]\$"' \
+	sh "$KV" "$scanner" '"snapshot": [1-9][0-9]*, "seconds": [0-9.]*, "evicted": false'
 kill -9 "$scanner"
 wait "$scanner" 2>"$log/killed"
 exec 8<&-

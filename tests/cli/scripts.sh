@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# scripts.sh - every script of the project answers --help, and a wrong option is an error and nothing
-# else. Also what single scripts refuse.
+# scripts.sh - every script of the project answers --help, and a wrong option is an error and
+# nothing else. Also what single scripts refuse.
 top=$(cd "$(dirname "$0")/../.." && pwd)
 . "$(dirname "$0")/lib.sh"
 
@@ -16,7 +16,8 @@ refuses() {
 	refuses_script=$1
 	shift
 	refuses_status=0
-	timeout 20 "$top/$refuses_script" "$@" >"$log/out" 2>"$log/err" </dev/null || refuses_status=$?
+	timeout 20 "$top/$refuses_script" "$@" >"$log/out" 2>"$log/err" </dev/null ||
+		refuses_status=$?
 	[ "$refuses_status" -eq 2 ] && [ -s "$log/err" ] && [ ! -s "$log/out" ] && return 0
 	echo "status $refuses_status:"
 	cat "$log/out" "$log/err"
@@ -56,12 +57,15 @@ if command -v python3 >"$log/which"; then
 	: >image
 	echo nvdimm ext4 >image.made
 	t "dax-vm: an image of the nvdimm as a disk" sh -c '
-		"$1/scripts/dax-vm" run --device disk --image image -- true >out 2>err; test $? -eq 2 &&
+		"$1/scripts/dax-vm" run --device disk --image image -- true >out 2>err;
+		test $? -eq 2 &&
 		grep -q "made with --device nvdimm --filesystem ext4" err' sh "$top"
 	t "dax-vm: an image of another filesystem" sh -c '
-		"$1/scripts/dax-vm" run --filesystem xfs --image image -- true >out 2>err; test $? -eq 2' sh "$top"
+		"$1/scripts/dax-vm" run --filesystem xfs --image image -- true >out 2>err;
+		test $? -eq 2' sh "$top"
 	t "format-hexdump: no store" sh -c '
-		"$1/scripts/format-hexdump" image 2>err; test $? -eq 1 && grep -q "image is no store" err' sh "$top"
+		"$1/scripts/format-hexdump" image 2>err; test $? -eq 1 &&
+		grep -q "image is no store" err' sh "$top"
 	kv create store
 	t "format-hexdump: a store" "$top/scripts/format-hexdump" store
 fi
@@ -80,12 +84,18 @@ cat >bin/cc32 <<'END'
 exec "${REAL_CC:-cc}" -U__SIZEOF_POINTER__ -D__SIZEOF_POINTER__=4 "$@"
 END
 chmod +x bin/cc32
-t "32 bits" sh -c 'CC=$PWD/bin/cc32 "$1/scripts/install-deps" --check --build 2>err; test $? -eq 1 &&
+t "32 bits" sh -c 'CC=$PWD/bin/cc32 "$1/scripts/install-deps" --check --build 2>err;
+	test $? -eq 1 &&
 	grep -q "daxkv needs a 64-bit machine" err' sh "$top"
 t "32 bits, make" sh -c '! make -C "$1" CC="$PWD/bin/cc32" BUILD="$PWD/build" all >out 2>&1 &&
 	grep -q "daxkv needs a 64-bit machine" out && ! [ -e build/obj ]' sh "$top"
-t "big-endian" sh -c 'printf "#!/bin/sh\nexec cc -D__BYTE_ORDER__=__ORDER_BIG_ENDIAN__ -w \"\$@\"\n" >bin/ccbe &&
-	chmod +x bin/ccbe && CC=$PWD/bin/ccbe "$1/scripts/install-deps" --check --build 2>err; test $? -eq 1 &&
+cat >bin/ccbe <<'END'
+#!/bin/sh
+exec cc -D__BYTE_ORDER__=__ORDER_BIG_ENDIAN__ -w "$@"
+END
+chmod +x bin/ccbe
+t "big-endian" sh -c 'CC=$PWD/bin/ccbe "$1/scripts/install-deps" --check --build 2>err;
+	test $? -eq 1 &&
 	grep -q "little-endian machine" err' sh "$top"
 cat >bin/ccbare <<'END'
 #!/bin/sh
@@ -97,10 +107,12 @@ esac
 exit 1
 END
 chmod +x bin/ccbare
-t "missing packages are named" sh -c 'CC=$PWD/bin/ccbare "$1/scripts/install-deps" --check 2>err; test $? -eq 1 &&
+t "missing packages are named" sh -c 'CC=$PWD/bin/ccbare "$1/scripts/install-deps" --check 2>err;
+	test $? -eq 1 &&
 	grep -q "apt-get install libpmem-dev liblmdb-dev libcmocka-dev" err' sh "$top"
 t "the C library's headers, too" sh -c '
-	NO_LIBC=1 CC=$PWD/bin/ccbare "$1/scripts/install-deps" --check --build 2>err; test $? -eq 1 &&
+	NO_LIBC=1 CC=$PWD/bin/ccbare "$1/scripts/install-deps" --check --build 2>err;
+	test $? -eq 1 &&
 	grep -q "apt-get install libc6-dev libpmem-dev\$" err' sh "$top"
 # A cross compiler brings its own objcopy: the machine need not have one.
 cat >bin/cccross <<'END'
@@ -124,16 +136,23 @@ t "a cross compiler without objcopy" cross "build-essential libpmem-dev"
 : >bin/objcopy-cross
 chmod +x bin/objcopy-cross
 t "and with one" cross libpmem-dev
-t "and only what a build needs" sh -c 'CC=$PWD/bin/ccbare "$1/scripts/install-deps" --check --build 2>err; test $? -eq 1 &&
+t "and only what a build needs" sh -c '
+	CC=$PWD/bin/ccbare "$1/scripts/install-deps" --check --build 2>err; test $? -eq 1 &&
 	grep -q "apt-get install libpmem-dev\$" err' sh "$top"
 
 # patient: the status is the command's, and it does not stay silent.
-t "patient: the status" sh -c '"$1/scripts/patient" text log sh -c "exit 7"; test $? -eq 7' sh "$top"
-t "patient: the output" sh -c '"$1/scripts/patient" text log echo said && test "$(cat log)" = said' sh "$top"
-t "patient: SIGINT is not ignored" sh -c '"$1/scripts/patient" text log sh -c "kill -INT \$\$; echo alive"; ! grep -q alive log' sh "$top"
-t "patient: speaks" sh -c '"$1/scripts/patient" text log sleep 9 >out; grep -q "text: 8 s so far" out' sh "$top"
+t "patient: the status" sh -c '"$1/scripts/patient" text log sh -c "exit 7";
+	test $? -eq 7' sh "$top"
+t "patient: the output" sh -c '"$1/scripts/patient" text log echo said &&
+	test "$(cat log)" = said' sh "$top"
+t "patient: SIGINT is not ignored" sh -c '"$1/scripts/patient" text log \
+	sh -c "kill -INT \$\$; echo alive"; ! grep -q alive log' sh "$top"
+t "patient: speaks" sh -c '"$1/scripts/patient" text log sleep 9 >out;
+	grep -q "text: 8 s so far" out' sh "$top"
 
 # linker-hint: nothing to say of a staged tree; a directory that is not searched is named.
-t "linker-hint: staged" sh -c 'test -z "$(DESTDIR=/stage LIBDIR=/usr/local/lib SONAME=x.so "$1/scripts/linker-hint")"' sh "$top"
-t "linker-hint: not searched" sh -c 'LIBDIR=$PWD SONAME=x.so "$1/scripts/linker-hint" | grep -q "does not search $PWD"' sh "$top"
+t "linker-hint: staged" sh -c 'test -z "$(DESTDIR=/stage LIBDIR=/usr/local/lib SONAME=x.so \
+	"$1/scripts/linker-hint")"' sh "$top"
+t "linker-hint: not searched" sh -c 'LIBDIR=$PWD SONAME=x.so "$1/scripts/linker-hint" |
+	grep -q "does not search $PWD"' sh "$top"
 finish

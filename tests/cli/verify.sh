@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# verify.sh - dumps and scans compare checksums: a damaged entry is an error that says where, and never a silent copy of the damage.
+# verify.sh - dumps and scans compare checksums: a damaged entry is an error that says where, and
+# never a silent copy of the damage.
 . "$(dirname "$0")/lib.sh"
 
 i=0
@@ -17,13 +18,15 @@ bad() { # NAME BYTES: the store with a bit of these bytes flipped
 	cp a.kv bad.kv
 	rm -f bad.kv-lock
 	flip bad.kv $(($(place "$2") + 3)) 1
-	for command in 'dump bad.kv' 'dump bad.kv -p' 'scan bad.kv' 'scan bad.kv --reverse' 'check bad.kv'; do
+	for command in 'dump bad.kv' 'dump bad.kv -p' 'scan bad.kv' 'scan bad.kv --reverse' \
+		'check bad.kv'; do
 		# shellcheck disable=SC2086 # the words of a command
 		t "$1: kv $command" exits 4 kv $command
 	done
 	t "$1: dump says where" exits 4 kv dump bad.kv
 	t "$1: it does" says "corrupted at 0x"
-	t "$1: what is printed before it ends there" sh -c '! grep -q "^DATA=END" "$1"' sh "$log/out"
+	t "$1: what is printed before it ends there" sh -c '! grep -q "^DATA=END" "$1"' \
+		sh "$log/out"
 	t "$1: the rest can be read" exits 0 kv get bad.kv key000000
 	t "$1: and scanned" exits 0 kv scan bad.kv --to key000003
 }

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# waiting.sh - commands beside other processes that write: what waits, for whom, how long, and what need not wait.
+# waiting.sh - commands beside other processes that write: what waits, for whom, how long, and what
+# need not wait.
 . "$(dirname "$0")/lib.sh"
 
 t "a store" exits 0 kv create s.kv
@@ -34,9 +35,10 @@ t "whose value came later" sh -c 'test "$("$1" get s.kv piped)" = value' sh "$KV
 mkdir files
 (cd files && seq 5000 | split -l 1 -a 4 -)
 has_files() { kv list f.kv 2>"$log/list" | grep -q "^files$1"; }
-reads_files() { awk '$1 == "syscr:" && $2 > 300 { some = 1 } END { exit !some }' "/proc/$loader/io"; }
-# put_beside_files - a put goes through while the directory is read, before anything of it is stored;
-# again when the moment was missed.
+reads_files() { awk '$1 == "syscr:" && $2 > 300 { some = 1 } END { exit !some }' \
+	"/proc/$loader/io"; }
+# put_beside_files - a put goes through while the directory is read, before anything of it is
+# stored; again when the moment was missed.
 put_beside_files() {
 	for _ in 1 2 3 4 5 6 7 8 9 10; do
 		rm -f f.kv f.kv-lock
@@ -60,13 +62,16 @@ t "which has all of them" has_files '	5000	'
 
 # ---- a writer that stands still in its transaction
 
-awk 'BEGIN { for (i = 0; i < 700000; i++) printf "%07d\tvalue of %d\n", i * 7919 % 700000, i }' >many.tsv
-# busy - $writer has the lock, and has said so: a writer notes its number just after it took the lock.
+awk 'BEGIN { for (i = 0; i < 700000; i++)
+	printf "%07d\tvalue of %d\n", i * 7919 % 700000, i }' >many.tsv
+# busy - $writer has the lock, and has said so: a writer notes its number just after it took the
+# lock.
 busy() {
 	! kv put s.kv probe 1 --wait 0 2>"$log/busy" &&
 		grep -q "process $writer has the writer's lock" "$log/busy"
 }
-# stop_in_transaction - $writer is a load that is stopped in its transaction; again when the moment was missed.
+# stop_in_transaction - $writer is a load that is stopped in its transaction; again when the moment
+# was missed.
 stop_in_transaction() {
 	for _ in 1 2 3 4 5; do
 		"$KV" load s.kv many.tsv --batch 1000000 &
@@ -97,14 +102,18 @@ if stop_in_transaction; then
 	t "nor does checking" prints "0 faults" kv check s.kv --wait 0
 	"$KV" put s.kv waited 1 2>waited.err &
 	putter=$!
-	named() { grep -q "^kv put: s.kv: waiting for process $writer, which has the writer's lock\$" waited.err; }
+	named() {
+		grep -qx "kv put: s.kv: waiting for process $writer, which has the writer's lock" \
+			waited.err
+	}
 	t "a put without --wait says whom it waits for" wait_for named
 	kill -CONT "$writer"
 	wait "$putter"
 	t "and has its turn" exits 0 kv get s.kv waited
 	t "having said so once" test "$(wc -l <waited.err)" -eq 1
 	wait "$writer"
-	t "the writer was not harmed" sh -c 'test "$("$1" scan s.kv --prefix 0 | wc -l)" -eq 700000' sh "$KV"
+	t "the writer was not harmed" \
+		sh -c 'test "$("$1" scan s.kv --prefix 0 | wc -l)" -eq 700000' sh "$KV"
 else
 	t "a load that could be stopped in its transaction" false
 fi
@@ -176,7 +185,8 @@ if stop_in_transaction; then
 	kill -KILL "$writer"
 	wait "$writer" 2>"$log/killed"
 	t "behind a writer that died, a user is left" kill -0 "$holder"
-	t "the checker is silent, and changes nothing" unchanged s.kv prints "0 faults" kv check s.kv
+	t "the checker is silent, and changes nothing" unchanged s.kv prints "0 faults" kv check \
+		s.kv
 	t "a writer goes on" exits 0 kv put s.kv after 1 --wait 20
 	t "and the checker is silent still" prints "0 faults" kv check s.kv
 	cat held >held.out

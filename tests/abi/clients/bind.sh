@@ -32,10 +32,12 @@ setup() {
 	rndc-confgen -a -c "$PWD/key" -k control >keygen.log 2>&1
 	{
 		cat key
-		printf 'options { default-server 127.0.0.1; default-key control; default-port %d; };\n' $((port + 1))
+		printf 'options { default-server 127.0.0.1; default-key control; '
+		printf 'default-port %d; };\n' $((port + 1))
 	} >rndc.conf
 	cat key - >named.conf <<-END
-		controls { inet 127.0.0.1 port $((port + 1)) allow { 127.0.0.1; } keys { control; }; };
+		controls { inet 127.0.0.1 port $((port + 1)) allow { 127.0.0.1; } keys { control; };
+		};
 		options {
 			directory "$PWD";
 			listen-on port $port { 127.0.0.1; };
@@ -49,7 +51,8 @@ setup() {
 			dnssec-validation no;
 		};
 	END
-	printf '$TTL 60\n@ SOA ns hostmaster 7 3600 600 86400 60\n  NS ns\nns A 127.0.0.1\nwww A 127.0.0.2\n' >zone
+	printf '%s\n' '$TTL 60' '@ SOA ns hostmaster 7 3600 600 86400 60' '  NS ns' \
+		'ns A 127.0.0.1' 'www A 127.0.0.2' >zone
 	cp zone zone2
 	echo 'extra TXT "second"' >>zone2
 }

@@ -6,7 +6,8 @@ stores='*.lmdb'
 batch=1
 setup() {
 	mkdir conf
-	printf '%s\n' 'compatibility_level = 3.6' 'queue_directory = /var/spool/postfix' 'mail_owner = postfix' 'setgid_group = postdrop' \
+	printf '%s\n' 'compatibility_level = 3.6' 'queue_directory = /var/spool/postfix' \
+		'mail_owner = postfix' 'setgid_group = postdrop' \
 		'alias_maps =' >conf/main.cf
 	: >conf/master.cf
 	for i in $(seq 1 200); do echo "user$i@example.org value$i"; done >table
@@ -19,12 +20,14 @@ fill() {
 	postmap -c conf -d user8@example.org lmdb:table
 	postmap -c conf -d user8@example.org lmdb:table || echo "not deleted $?"
 	echo 'new@example.org x' | postmap -c conf -i lmdb:table
-	echo 'user9@example.org y' | postmap -c conf -i lmdb:table 2>&1 | sed 's/^.*warning/warning/'
+	echo 'user9@example.org y' | postmap -c conf -i lmdb:table 2>&1 |
+		sed 's/^.*warning/warning/'
 	echo 'user9@example.org y' | postmap -c conf -r -i lmdb:table
 	postalias -c conf lmdb:aliases
 	beside
 }
-# beside - a daemon has the table open while it is changed: what asks for names by and by stands for it.
+# beside - a daemon has the table open while it is changed: what asks for names by and by stands for
+# it.
 beside() {
 	mkfifo names
 	postmap -c conf -q - lmdb:table <names >answers &
@@ -43,13 +46,15 @@ beside() {
 	exec 3>&-
 	wait "$asks"
 	cat answers
-	for i in $(seq 1000 1060); do echo "many$i@example.org"; done | postmap -c conf -d - lmdb:table
+	for i in $(seq 1000 1060); do echo "many$i@example.org"; done |
+		postmap -c conf -d - lmdb:table
 }
 show() {
 	postmap -c conf -q new@example.org lmdb:table
 	postmap -c conf -s lmdb:table | sort
 	seq 1 40 | sed 's/.*/user&@example.org/' | postmap -c conf -q - lmdb:table
-	postalias -c conf -s lmdb:aliases | grep -v YP_LAST_MODIFIED | sort # which is when it was made
+	# which is when it was made
+	postalias -c conf -s lmdb:aliases | grep -v YP_LAST_MODIFIED | sort
 	postalias -c conf -q all lmdb:aliases
 }
 stream() {

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # shellcheck shell=sh disable=SC2034,SC2154
-# powerdns.sh - PowerDNS with its lmdb back end: pdnsutil, the server, and updates that it is sent; see run.
+# powerdns.sh - PowerDNS with its lmdb back end: pdnsutil, the server, and updates that it is sent;
+# see run.
 packages='pdns-server pdns-backend-lmdb bind9-dnsutils'
 stores='pdns.lmdb*[0-9b]'
 batch=2
@@ -11,7 +12,8 @@ start() { # the server, until it answers
 	pdns_server --config-dir="$PWD" >>server.log 2>&1 &
 	server=$!
 	for i in $(seq 1 1200); do
-		[ "$(dig +short +tries=1 +time=1 -p "$port" @127.0.0.1 version.bind CH TXT 2>/dev/null)" = '"here"' ] && return
+		[ "$(dig +short +tries=1 +time=1 -p "$port" @127.0.0.1 version.bind CH TXT \
+			2>/dev/null)" = '"here"' ] && return
 		kill -0 "$server" 2>/dev/null || break
 		sleep 0.1
 	done
@@ -78,8 +80,12 @@ stream() {
 	start || return
 	n=$1
 	while :; do
-		printf 'server 127.0.0.1 %d\nzone stream\nupdate add %d.stream 60 TXT "value %d"\nupdate add %d.stream 60 TXT "value %d"\nsend\n' \
-			"$port" "$n" "$n" $((n + 1)) $((n + 1)) | nsupdate || exit 1
+		{
+			printf 'server 127.0.0.1 %d\nzone stream\n' "$port"
+			printf 'update add %d.stream 60 TXT "value %d"\n' "$n" "$n" \
+				$((n + 1)) $((n + 1))
+			echo send
+		} | nsupdate || exit 1
 		n=$((n + 2))
 		echo $((n - 1))
 	done
@@ -87,7 +93,8 @@ stream() {
 present() {
 	util list-zone stream >records
 	start || return
-	sed -n 's/^\([0-9]*\)\.stream[[:blank:]].*TXT[[:blank:]]"value \1"$/\1/p' records | while IFS= read -r n; do
+	sed -n 's/^\([0-9]*\)\.stream[[:blank:]].*TXT[[:blank:]]"value \1"$/\1/p' records |
+		while IFS= read -r n; do
 		[ "$(ask "$n.stream" TXT)" != "\"value $n\"" ] || echo "$n"
 	done
 	stop

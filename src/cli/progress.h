@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * progress.h - what a command that takes more than a second says meanwhile: one line on the
+ * standard error, written over again and again, and gone in the end. Nothing is said when the
+ * standard error is no terminal, or when the command's own output goes to one.
+ *
+ * The line is a thread's of its own, so that it lives also while one call of the library takes
+ * long.
+ */
+#ifndef DAXKV_CLI_PROGRESS_H
+#define DAXKV_CLI_PROGRESS_H
+
+#include "cli.h"
+
+/* progress_begin - what: the unit that progress_add counts; NULL: only the time is told. total: of
+ * them; 0: not known. progress_end - in any case; does nothing when none runs. */
+void progress_begin(const struct call *call, const char *what, uint64_t total);
+void progress_end(void);
+
+/* progress_begin_beside_output - the same, for a command that prints meanwhile. */
+void progress_begin_beside_output(const struct call *call, const char *what);
+
+/* progress_clear - what stands on the terminal's line goes: another message is about to. */
+void progress_clear(void);
+
+/* progress_add - so many more are done. Any thread may say so. */
+void progress_add(uint64_t n);
+
+#endif

@@ -1,0 +1,31 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# progress.sh - what takes longer than a second says so on a terminal, and nowhere else. The
+# terminal is a pseudo-terminal that script(1) of util-linux makes; a reader that waits makes the
+# command slow.
+. "$(dirname "$0")/lib.sh"
+
+t "many" sh -c 'awk "BEGIN { for (i = 0; i < 20000; i++) printf \"%08d\tvalue %d\n\", i, i }" |
+	"$1" load s.kv -' sh "$KV"
+on_terminal() { # SHELL-COMMAND: with a terminal for its standard error
+	script -qec "$1" typescript </dev/null >/dev/null
+}
+slow() { # COMMAND PATTERN: its output waits for a reader, and what the terminal shows matches
+	on_terminal "$KV $1 | (sleep 1.6; cat >/dev/null)" && grep -q "$2" typescript && return 0
+	cat -v typescript
+	return 1
+}
+if command -v script >/dev/null; then
+	t "scan" slow 'scan s.kv' 'kv scan: 1 s, [0-9][0-9]* entries'
+	t "dump" slow 'dump s.kv' 'kv dump: 1 s, [0-9][0-9]* entries read'
+	t "the line is gone in the end" grep -q "$(printf '\r\033\\[K$')" typescript
+	quick() { on_terminal "$KV check s.kv >/dev/null" && ! grep -q 'kv check: ' typescript; }
+	t "nothing of what is quick" quick
+	to_terminal() { on_terminal "$KV scan s.kv --limit 3" && ! grep -q 'kv scan: ' typescript; }
+	t "nothing among the output" to_terminal
+else
+	skip "on a terminal" "no script(1)"
+fi
+elsewhere() { kv scan s.kv 2>err | (sleep 1.4 && cat >/dev/null) && [ ! -s err ]; }
+t "nothing in a file" elsewhere
+finish
