@@ -24,8 +24,10 @@ static int load_item(struct daxkv_txn *txn, struct dbstate *s, struct tree_load 
 	uint32_t usable = leaf_usable(txn->store->page_size);
 	bool plain = entry_plain(txn->store, &s->order, key, value);
 	struct fmt_blob blob;
-	int rc = plain ? 0 : entry_put_check(txn->store, &s->order, key, value, 0);
+	int rc = 0;
 
+	if (!plain)
+		rc = entry_put_check(txn->store, &s->order, key, value, 0);
 	if (UNLIKELY(rc))
 		return rc;
 	if (UNLIKELY(!tree_load_ascends(load, &item)))
@@ -41,7 +43,10 @@ static int load_item(struct daxkv_txn *txn, struct dbstate *s, struct tree_load 
 		item.flags = FMT_ENTRY_BLOB;
 		item.val = (const uint8_t *)&blob;
 		item.vlen = sizeof blob;
-		s->tree.blob_pages += rc ? 0 : blob_pages(value->size, txn->store->page_size);
+		if (rc)
+			s->tree.blob_pages += 0;
+		else
+			s->tree.blob_pages += blob_pages(value->size, txn->store->page_size);
 	}
 	if (!rc)
 		rc = tree_load_add(load, &item);
@@ -57,17 +62,23 @@ int daxkv_bulk_load(struct daxkv_txn *txn, daxkv_db db, unsigned int fill, daxkv
 	struct dbstate *s;
 	bool fatal = false;
 	uint64_t n = 0;
-	int rc = txn_check(txn, true), stop = 0;
+	int rc = txn_check(txn, true);
+	int stop = 0;
 
-	if (!rc && (!next || (fill && (fill < FILL_MIN || fill > 100))))
+	if (rc)
+		return rc;
+	if ((!next || (fill && (fill < FILL_MIN || fill > 100))))
 		rc = err_set(EINVAL, "a load needs a source, and fills pages to %u .. 100 percent",
 		             FILL_MIN);
-	if (!rc)
-		rc = dbi_state(txn, db, &s);
-	if (!rc)
-		rc = txn_changing(txn, db);
-	if (!rc)
-		rc = tree_load_begin(&s->tree, fill ? fill : FILL_DEFAULT, &load);
+	if (rc)
+		return rc;
+	rc = dbi_state(txn, db, &s);
+	if (rc)
+		return rc;
+	rc = txn_changing(txn, db);
+	if (rc)
+		return rc;
+	rc = tree_load_begin(&s->tree, fill ? fill : FILL_DEFAULT, &load);
 	if (rc)
 		return rc;
 	while (!stop && (stop = next(arg, &key, &value)) == 0) {
@@ -86,5 +97,7 @@ int daxkv_bulk_load(struct daxkv_txn *txn, daxkv_db db, unsigned int fill, daxkv
 		*loaded = n;
 	if (fatal)
 		return txn_break(txn, rc ? rc : stop);
-	return stop == DAXKV_NOT_FOUND ? 0 : err_answer(stop);
+	if (stop == DAXKV_NOT_FOUND)
+		return 0;
+	return err_answer(stop);
 }

@@ -45,8 +45,10 @@ struct state { /* what a look is at */
 static void fault_keep(const char *text, void *arg)
 {
 	struct check_faults *f = arg;
-	char *copy = f->n < CHECK_MAX_REPORTS ? strdup(text) : NULL;
+	char *copy = NULL;
 
+	if (f->n < CHECK_MAX_REPORTS)
+		copy = strdup(text);
 	if (copy)
 		f->text[f->n++] = copy;
 }
@@ -61,7 +63,8 @@ static void faults_forget(struct check_faults *f)
 int store_stamp(const struct daxkv_store *store, uint64_t *stamp)
 {
 	const uint64_t end = store->geometry.ring_off + FMT_RING_RECORD * FMT_RING_RECORDS;
-	uint64_t bytes[FMT_SUPER_SIZE / FMT_WORD], hash = store->geometry.file_id;
+	uint64_t bytes[FMT_SUPER_SIZE / FMT_WORD];
+	uint64_t hash = store->geometry.file_id;
 
 	for (uint64_t at = 0; at < end;) {
 		ssize_t n = pread(store->map.fd, bytes, min_u64(sizeof bytes, end - at), (off_t)at);
@@ -132,21 +135,30 @@ static int see_all(struct daxkv_store *store)
 	const struct fmt_super *super = (const void *)store->map.base;
 	uint64_t size = load_word(&super->size);
 
-	return size > load_word(&store->map.size) ? map_extend(&store->map, size) : 0;
+	if (size > load_word(&store->map.size))
+		return map_extend(&store->map, size);
+	return 0;
 }
 
 /* look_free - without a lock. EAGAIN when a commit is half done, or came in between. */
 static int look_free(struct daxkv_store *store, struct check_faults *f)
 {
-	int rc = store->external_lock ? commit_follow(store) : 0;
+	int rc = 0;
 
+	if (store->external_lock)
+		rc = commit_follow(store);
 	if (!rc)
 		rc = see_all(store);
 	struct state s = state_now(store);
 
-	if (rc)
-		return state_moved(&s) ? EAGAIN : rc;
-	return s.next == s.txn + 1 ? EAGAIN : look(&store->map, &s, true, f);
+	if (rc) {
+		if (state_moved(&s))
+			return EAGAIN;
+		return rc;
+	}
+	if (s.next == s.txn + 1)
+		return EAGAIN;
+	return look(&store->map, &s, true, f);
 }
 
 /* look_recovered - at what the next writer will recover. The writer's lock is held. */
@@ -158,10 +170,10 @@ static int look_recovered(struct daxkv_store *store, struct check_faults *f)
 	uint64_t size;
 	int rc = map_file_size(&store->map, &size);
 
-	if (!rc) {
-		size = round_down(size, store->page_size);
-		rc = map_attach(&copy, size, size, DAXKV_PMEM_FORCE, true);
-	}
+	if (rc)
+		return rc;
+	size = round_down(size, store->page_size);
+	rc = map_attach(&copy, size, size, DAXKV_PMEM_FORCE, true);
 	if (rc)
 		return rc;
 	ring.map = &copy;
@@ -212,20 +224,27 @@ static int look_shared(struct daxkv_store *store, int64_t wait_ms, struct check_
 
 	for (;;) {
 		bool panic = __atomic_load_n(&store->share->panic, __ATOMIC_SEQ_CST);
-		int rc = panic ? EAGAIN : look_free(store, f);
-		int64_t left = wait_ms < 0 ? HOLD_MS : wait_ms - (clock_ms() - from);
+		int rc = EAGAIN;
+		int64_t left = HOLD_MS;
 
+		if (!panic)
+			rc = look_free(store, f);
+		if (wait_ms >= 0)
+			left = wait_ms - (clock_ms() - from);
 		if (rc != EAGAIN)
 			return rc;
 		if (store->external_lock) { /* the lock is the caller's own, and not known here */
-			rc = left > 0 ? 0
-			              : err_set(DAXKV_BUSY, "the store is written to all the time");
+			if (left > 0)
+				rc = 0;
+			else
+				rc = err_set(DAXKV_BUSY, "the store is written to all the time");
 			nanosleep(&pause, NULL);
 		} else {
 			rc = look_held(store, left < 0 ? 0 : left < HOLD_MS ? left : HOLD_MS, f);
 			if (rc != DAXKV_BUSY)
 				return rc;
-			rc = left > 0 ? 0 : rc;
+			if (left > 0)
+				rc = 0;
 		}
 		if (rc)
 			return rc;
@@ -238,14 +257,15 @@ static int look_alone(struct daxkv_store *store, struct check_faults *f)
 {
 	struct state s = state_now(store);
 	uint64_t stamp;
-	int rc = look(&store->map, &s, false, f), end = store_stamp(store, &stamp);
+	int rc = look(&store->map, &s, false, f);
+	int end = store_stamp(store, &stamp);
 
 	if (end)
 		return end;
-	return stamp == store->stamp
-	           ? rc
-	           : err_set(DAXKV_BUSY, "a writer changed the store while it was checked, and "
-	                                 "this user cannot use its lock file");
+	if (stamp == store->stamp)
+		return rc;
+	return err_set(DAXKV_BUSY, "a writer changed the store while it was checked, and "
+	                           "this user cannot use its lock file");
 }
 
 static int check_walk_run(struct daxkv_store *store, int64_t wait_ms,
@@ -265,7 +285,10 @@ static int check_walk_run(struct daxkv_store *store, int64_t wait_ms,
 		return err_set(ENOMEM, "no memory for a check");
 	const int cancel = cancel_off();
 
-	rc = alone(store) ? look_alone(store, f) : look_shared(store, wait_ms, f);
+	if (alone(store))
+		rc = look_alone(store, f);
+	else
+		rc = look_shared(store, wait_ms, f);
 	cancel_restore(cancel);
 	if (rc == DAXKV_CORRUPT && f->found == 0) { /* met before anything was looked at */
 		fault_keep(daxkv_errmsg(), f);

@@ -50,9 +50,12 @@ int copy_each(struct copy *copy, const struct fmt_db *from, struct dbstate *stat
 	bool moved = true;
 
 	*state = (struct dbstate){0};
-	int rc = order ? dbi_state_read(copy->txn, from, state)
-	               : err_set(ENOMEM, "no memory for a copy");
+	int rc;
 
+	if (order)
+		rc = dbi_state_read(copy->txn, from, state);
+	else
+		rc = err_set(ENOMEM, "no memory for a copy");
 	if (!rc)
 		rc = desc_says(&copy->txn->view, from, true, &says);
 	if (!rc && says.desc)
@@ -110,16 +113,20 @@ static int pass(struct copy *copy, const struct fmt_db *main_db, uint64_t *desc)
 	copy->ndesc = copy->desc_used = 0;
 	int rc = copy_each(copy, main_db, &state, named_out, copy);
 
-	return rc ? rc : copy_tree(copy, main_db, true, desc);
+	if (rc)
+		return rc;
+	return copy_tree(copy, main_db, true, desc);
 }
 
 /* head_out - superblock, ring, directory and bitmaps of a store of so many pages, all in use. */
 static int head_out(struct copy *copy, const struct super_new *new,
                     const struct super_layout *layout, uint64_t main_desc)
 {
-	const uint64_t per_page = copy->psize / FMT_WORD, pages = new->size / copy->psize,
-	               zone = (uint64_t)copy->psize * 8;
-	uint64_t *words = (void *)copy->image, off;
+	const uint64_t per_page = copy->psize / FMT_WORD;
+	const uint64_t pages = new->size / copy->psize;
+	const uint64_t zone = (uint64_t)copy->psize * 8;
+	uint64_t *words = (void *)copy->image;
+	uint64_t off;
 	struct fmt_super super;
 	int rc;
 
@@ -128,19 +135,24 @@ static int head_out(struct copy *copy, const struct super_new *new,
 	while (!rc && copy->at < layout->first_page)
 		rc = copy_put(copy, copy->zeros, copy->psize, &off);
 	for (uint64_t d = 0; d < layout->dirs && !rc; d++) {
-		for (uint64_t i = 0; i < per_page; i++)
-			words[i] = d * per_page + i < layout->zones
-			               ? layout->bitmaps_off + (d * per_page + i) * copy->psize
-			               : 0;
+		for (uint64_t i = 0; i < per_page; i++) {
+			if (d * per_page + i < layout->zones)
+				words[i] = layout->bitmaps_off + (d * per_page + i) * copy->psize;
+			else
+				words[i] = 0;
+		}
 		rc = copy_put(copy, words, copy->psize, &off);
 	}
 	for (uint64_t z = 0; z < layout->zones && !rc; z++) {
 		for (uint64_t i = 0; i < per_page; i++) {
 			uint64_t first = z * zone + i * 64;
 
-			words[i] = pages >= first + 64 ? UINT64_MAX
-			           : pages > first     ? ((uint64_t)1 << (pages - first)) - 1
-			                               : 0;
+			if (pages >= first + 64)
+				words[i] = UINT64_MAX;
+			else if (pages > first)
+				words[i] = ((uint64_t)1 << (pages - first)) - 1;
+			else
+				words[i] = 0;
 		}
 		rc = copy_put(copy, words, copy->psize, &off);
 	}
@@ -170,9 +182,12 @@ static int copy_run(struct copy *copy, daxkv_copy_fn *write)
 	copy->write = write;
 	copy->at = 0;
 	rc = head_out(copy, &new, &layout, layout.data_off + desc);
-	if (!rc)
-		rc = pass(copy, &main_db, &desc);
-	if (!rc && copy->at != new.size)
+	if (rc)
+		return rc;
+	rc = pass(copy, &main_db, &desc);
+	if (rc)
+		return rc;
+	if (copy->at != new.size)
 		rc = err_corrupt(0, "the copy came to %lu bytes, and not to %lu",
 		                 (unsigned long)copy->at, (unsigned long)new.size);
 	return rc;
@@ -183,7 +198,9 @@ int daxkv_copy(struct daxkv_txn *txn, daxkv_copy_fn *write, void *arg)
 	struct copy copy = {.txn = txn, .arg = arg};
 	int rc = txn_check(txn, false);
 
-	if (!rc && (txn->write || !write))
+	if (rc)
+		return rc;
+	if ((txn->write || !write))
 		rc = err_set(
 		    EINVAL, "a copy needs a read transaction, and a function that takes its bytes");
 	if (rc)

@@ -31,8 +31,10 @@ struct copy_build {
 
 static struct sep sep_keep(const struct sep *from, uint8_t *to)
 {
-	uint32_t dlen = from->dlen == FMT_SEP_NODUP ? 0 : from->dlen;
+	uint32_t dlen = 0;
 
+	if (from->dlen != FMT_SEP_NODUP)
+		dlen = from->dlen;
 	memcpy(to, from->key, from->klen);
 	if (dlen)
 		memcpy(to + from->klen, from->dup, dlen);
@@ -49,8 +51,8 @@ static int copy_page(struct copy *copy, uint8_t *image, uint32_t used, uint64_t 
 
 static int level_ready(struct level *v, uint32_t psize)
 {
-	size_t kids = (INNER_MAX(psize) + 2) * sizeof *v->kids,
-	       seps = (INNER_MAX(psize) + 2) * sizeof *v->seps;
+	size_t kids = (INNER_MAX(psize) + 2) * sizeof *v->kids;
+	size_t seps = (INNER_MAX(psize) + 2) * sizeof *v->seps;
 	uint8_t *p;
 
 	if (v->kids)
@@ -82,10 +84,13 @@ static int copy_level_add(struct copy_build *b, unsigned int level, const struct
                           uint64_t kid)
 {
 	struct level *v = &b->level[level];
-	int rc = level < TREE_DEPTH - 1 ? level_ready(v, b->copy->psize)
-	                                : err_corrupt(kid, "a tree of %u levels", level);
+	int rc;
 	uint64_t off;
 
+	if (level < TREE_DEPTH - 1)
+		rc = level_ready(v, b->copy->psize);
+	else
+		rc = err_corrupt(kid, "a tree of %u levels", level);
 	if (rc)
 		return rc;
 	if (v->n > 1 && v->cost + inner_cost(sep) > inner_usable(b->copy->psize) * FILL / 100) {
@@ -97,7 +102,10 @@ static int copy_level_add(struct copy_build *b, unsigned int level, const struct
 		v->n = v->cost = v->bytes = 0;
 	}
 	if (v->n == 0) {
-		v->left = sep ? sep_keep(sep, v->left_buf) : (struct sep){0};
+		if (sep)
+			v->left = sep_keep(sep, v->left_buf);
+		else
+			v->left = (struct sep){0};
 	} else {
 		v->seps[v->n - 1] = sep_keep(sep, v->buf + v->bytes);
 		v->bytes += sep->klen + (sep->dlen == FMT_SEP_NODUP ? 0 : sep->dlen);
@@ -113,7 +121,9 @@ static int leaf_out(struct copy_build *b)
 	uint64_t off;
 	int rc = copy_page(b->copy, b->pack.page, used, &off);
 
-	return rc ? rc : copy_level_add(b, 1, b->leaf_pages++ ? &b->left : NULL, off);
+	if (rc)
+		return rc;
+	return copy_level_add(b, 1, b->leaf_pages++ ? &b->left : NULL, off);
 }
 
 /* value_out - a large value; blob is its place, old and then new. */
@@ -122,7 +132,9 @@ static int value_out(struct copy_build *b, struct fmt_blob *blob)
 	const uint8_t *bytes;
 	int rc = blob_bytes(&b->copy->txn->view, blob, &bytes);
 
-	if (!rc && !b->copy->write && crc32c(0, bytes, blob->len) != blob->crc)
+	if (rc)
+		return rc;
+	if (!b->copy->write && crc32c(0, bytes, blob->len) != blob->crc)
 		rc = err_corrupt(blob->off, "a value of %lu bytes: its checksum does not match",
 		                 (unsigned long)blob->len);
 	if (rc)
@@ -161,8 +173,10 @@ static int entry_out(void *arg, struct item *it)
 	struct item out = *it; /* its value may be one of these two, which end with this function */
 	struct fmt_blob blob;
 	struct fmt_db catalog;
-	int rc = it->flags ? value_of(b, &out, &blob, &catalog) : 0;
+	int rc = 0;
 
+	if (it->flags)
+		rc = value_of(b, &out, &blob, &catalog);
 	b->entries++;
 	if (rc || leaf_pack_add(&b->pack, &b->state->order, &out))
 		return rc;
@@ -176,7 +190,9 @@ static int entry_out(void *arg, struct item *it)
 	rc = leaf_out(b);
 	b->left = next;
 	b->pack.n = 0;
-	if (!rc && !leaf_pack_add(&b->pack, &b->state->order, &out))
+	if (rc)
+		return rc;
+	if (!leaf_pack_add(&b->pack, &b->state->order, &out))
 		rc = err_corrupt(0, "an entry that no leaf has room for");
 	return rc;
 }
@@ -184,8 +200,10 @@ static int entry_out(void *arg, struct item *it)
 /* tree_out - what is still in the making; *root: 0 when there is nothing. */
 static int tree_out(struct copy_build *b, uint64_t *root)
 {
-	int rc = b->pack.n ? leaf_out(b) : 0;
+	int rc = 0;
 
+	if (b->pack.n)
+		rc = leaf_out(b);
 	*root = 0;
 	for (unsigned int level = 1; !rc && b->level[level].n; level++) {
 		struct level *v = &b->level[level];

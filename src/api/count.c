@@ -15,8 +15,10 @@ struct ends { /* of a range; NULL: open */
 static int end_set(const struct daxkv_store *store, const struct order *o,
                    const struct daxkv_val *key, struct probe *probe, struct probe **end)
 {
-	int rc = key ? entry_key_check(store, o, key) : 0;
+	int rc = 0;
 
+	if (key)
+		rc = entry_key_check(store, o, key);
 	*end = NULL;
 	if (rc || !key)
 		return rc;
@@ -49,9 +51,13 @@ static int count(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *fro
 	uint64_t found = 0;
 	int rc = txn_check(txn, false);
 
-	if (!rc && !n)
+	if (rc)
+		return rc;
+	if (!n)
 		rc = err_set(EINVAL, "no place for the count");
-	if (!rc && ((!from && !to) || !exact))
+	if (rc)
+		return rc;
+	if (((!from && !to) || !exact))
 		rc = daxkv_db_stat(txn, db, &stat);
 	if (rc)
 		return rc;
@@ -62,14 +68,18 @@ static int count(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *fro
 	rc = dbi_state(txn, db, &s);
 	if (!rc)
 		rc = ends_set(txn, s, from, to, &ends, &empty);
-	if (!rc && !empty)
-		rc = exact ? tree_count(&s->tree, ends.from, ends.to, &found)
-		           : tree_count_estimate(&s->tree, ends.from, ends.to, stat.entries,
-		                                 stat.leaf_pages, &found);
+	if (!rc && !empty) {
+		if (exact)
+			rc = tree_count(&s->tree, ends.from, ends.to, &found);
+		else
+			rc = tree_count_estimate(&s->tree, ends.from, ends.to, stat.entries,
+			                         stat.leaf_pages, &found);
+	}
 	rc = txn_done(txn, rc);
-	if (!rc)
-		*n = found;
-	return rc;
+	if (rc)
+		return rc;
+	*n = found;
+	return 0;
 }
 
 int daxkv_count(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *from,

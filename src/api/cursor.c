@@ -15,10 +15,13 @@ int daxkv_cursor_open(struct daxkv_txn *txn, daxkv_db db, struct daxkv_cursor **
 	struct daxkv_cursor *c;
 	int rc = txn_check(txn, false);
 
-	if (!rc && !cursor)
+	if (rc)
+		return rc;
+	if (!cursor)
 		rc = err_set(EINVAL, "no place for the cursor");
-	if (!rc)
-		rc = txn_done(txn, dbi_state(txn, db, &s));
+	if (rc)
+		return rc;
+	rc = txn_done(txn, dbi_state(txn, db, &s));
 	if (rc)
 		return rc;
 	c = calloc(1, sizeof *c + LEAF_MAX(txn->store->page_size) * sizeof c->order[0]);
@@ -36,12 +39,17 @@ int daxkv_cursor_renew(struct daxkv_txn *txn, struct daxkv_cursor *c)
 	struct dbstate *s;
 	int rc = txn_check(txn, false);
 
-	if (!rc && (!c || txn->write || (c->txn && c->txn->write)))
+	if (rc)
+		return rc;
+	if ((!c || txn->write || (c->txn && c->txn->write)))
 		rc = err_set(EINVAL, "only a read transaction's cursor can be renewed");
-	if (!rc && c->store != txn->store)
+	if (rc)
+		return rc;
+	if (c->store != txn->store)
 		rc = err_set(EINVAL, "the cursor is another store's");
-	if (!rc)
-		rc = txn_done(txn, dbi_state(txn, c->db, &s));
+	if (rc)
+		return rc;
+	rc = txn_done(txn, dbi_state(txn, c->db, &s));
 	if (rc)
 		return rc;
 	place_unlink(c);
@@ -53,12 +61,16 @@ int daxkv_cursor_renew(struct daxkv_txn *txn, struct daxkv_cursor *c)
 
 struct daxkv_txn *daxkv_cursor_txn(const struct daxkv_cursor *c)
 {
-	return c ? c->txn : NULL;
+	if (c)
+		return c->txn;
+	return NULL;
 }
 
 daxkv_db daxkv_cursor_db(const struct daxkv_cursor *c)
 {
-	return c ? c->db : 0;
+	if (c)
+		return c->db;
+	return 0;
 }
 
 /* ---- changing -------------------------------------------------------------------------------- */
@@ -71,8 +83,10 @@ static int replace_current(struct daxkv_cursor *c, struct dbstate *s, struct dax
 	struct daxkv_txn *txn = c->txn;
 	struct daxkv_val key, old;
 	uint8_t *copy = NULL;
-	int rc = c->path.rank < place_live(c) ? cursor_output(c, &key, &old) : DAXKV_NOT_FOUND;
+	int rc = DAXKV_NOT_FOUND;
 
+	if (c->path.rank < place_live(c))
+		rc = cursor_output(c, &key, &old);
 	if (rc)
 		return rc;
 	if (s->order.dups) {
@@ -83,7 +97,9 @@ static int replace_current(struct daxkv_cursor *c, struct dbstate *s, struct dax
 			    "a duplicate of %zu bytes in a database whose duplicates have %zu",
 			    value->size, old.size);
 	}
-	if (!rc && !(copy = malloc(key.size + (s->order.dups ? value->size : 0) + 1)))
+	if (rc)
+		return rc;
+	if (!(copy = malloc(key.size + (s->order.dups ? value->size : 0) + 1)))
 		rc = err_set(ENOMEM, "no memory for a pair");
 	if (rc)
 		return rc;
@@ -122,10 +138,16 @@ static int cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struc
                       unsigned int flags)
 {
 	struct dbstate *s;
-	int rc = flags & DAXKV_CURRENT ? cursor_ready(c, true, &s) : cursor_usable(c, true, &s);
+	int rc;
 
-	if (!rc && (!value || (!value->data && value->size && !(flags & DAXKV_RESERVE)) ||
-	            (key && key->size && !key->data)))
+	if (flags & DAXKV_CURRENT)
+		rc = cursor_ready(c, true, &s);
+	else
+		rc = cursor_usable(c, true, &s);
+	if (rc)
+		return rc;
+	if ((!value || (!value->data && value->size && !(flags & DAXKV_RESERVE)) ||
+	     (key && key->size && !key->data)))
 		rc = err_set(EINVAL, "a value is needed, and the bytes of key and value");
 	if (rc)
 		return rc;
@@ -140,14 +162,21 @@ static int cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struc
 			rc = cursor_same_key(c, &s->tree, key->data, (uint32_t)key->size, &same);
 		if (!rc && !same)
 			rc = err_set(EINVAL, "CURRENT with another key than the cursor's");
-		return rc ? rc : replace_current(c, s, value, flags);
+		if (rc)
+			return rc;
+		return replace_current(c, s, value, flags);
 	}
 	/* Key and duplicate may lie in a page that the change rewrites: the cursor keeps what they
 	 * were. */
 	uint8_t pair[FMT_PAGE_MAX / 2];
-	size_t max = c->txn->store->max_key, klen = key && key->size <= max ? key->size : 0;
-	size_t dlen = s->order.dups && value && value->size <= max ? value->size : 0;
+	size_t max = c->txn->store->max_key;
+	size_t klen = 0;
+	size_t dlen = 0;
 
+	if (key && key->size <= max)
+		klen = key->size;
+	if (s->order.dups && value && value->size <= max)
+		dlen = value->size;
 	if (klen)
 		memcpy(pair, key->data, klen);
 	if (dlen && value->data)
@@ -159,11 +188,16 @@ static int cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struc
 		return rc;
 	if (rc == DAXKV_EXIST && flags & (DAXKV_APPEND | DAXKV_APPEND_DUP))
 		return rc;
-	int kept = rc ? place_keep(c, key->data, (uint32_t)key->size, value->data,
-	                           s->order.dups ? (uint32_t)value->size : 0)
-	              : place_keep(c, pair, (uint32_t)klen, pair + klen, (uint32_t)dlen);
+	int kept;
 
-	return kept ? kept : rc;
+	if (rc)
+		kept = place_keep(c, key->data, (uint32_t)key->size, value->data,
+		                  s->order.dups ? (uint32_t)value->size : 0);
+	else
+		kept = place_keep(c, pair, (uint32_t)klen, pair + klen, (uint32_t)dlen);
+	if (kept)
+		return kept;
+	return rc;
 }
 
 int daxkv_cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struct daxkv_val *value,
@@ -194,7 +228,9 @@ static int cursor_del(struct daxkv_cursor *c, unsigned int flags)
 	    .key = c->kept, .klen = c->klen, .dup = c->kept + c->klen, .dlen = c->dlen};
 
 	rc = tree_seek(&s->tree, &p, &path);
-	return rc ? rc : entry_remove(c->txn, s, &path);
+	if (rc)
+		return rc;
+	return entry_remove(c->txn, s, &path);
 }
 
 int daxkv_cursor_del(struct daxkv_cursor *c, unsigned int flags)

@@ -31,7 +31,9 @@ int cursor_verify_value(const struct daxkv_cursor *c, const struct item *it);
 /* cursor_sound - for a transaction that verifies: the cursor's pages are. CORRUPT. */
 static inline int cursor_sound(struct daxkv_cursor *c)
 {
-	return UNLIKELY(c->txn->verify) ? cursor_verify_pages(c) : 0;
+	if (UNLIKELY(c->txn->verify))
+		return cursor_verify_pages(c);
+	return 0;
 }
 
 /* cursor_forward - path.rank may lie behind the leaf's last entry: go on to the next leaf that has
@@ -62,17 +64,29 @@ static inline void cursor_expect(const struct daxkv_cursor *c, uint32_t rank)
 static inline __attribute__((always_inline)) bool cursor_step_near(struct daxkv_cursor *c,
                                                                    bool forward)
 {
-	uint32_t to = forward ? c->path.rank + 1 : c->path.rank - 1,
-	         further = forward ? to + CURSOR_AHEAD : to - CURSOR_AHEAD;
+	uint32_t to;
+	uint32_t further;
 
+	if (forward)
+		to = c->path.rank + 1;
+	else
+		to = c->path.rank - 1;
+	if (forward)
+		further = to + CURSOR_AHEAD;
+	else
+		further = to - CURSOR_AHEAD;
 	if (c->state != CURSOR_AT || c->gap || !c->ordered || to >= c->n)
 		return false;
 	c->path.rank = to;
 	if (further < c->n)
 		cursor_expect(c, further);
 	if (c->lines) {
-		uint32_t n = c->pace < c->lines ? c->pace : c->lines;
+		uint32_t n;
 
+		if (c->pace < c->lines)
+			n = c->pace;
+		else
+			n = c->lines;
 		c->lines -= n;
 		for (const uint8_t *end = c->beside + n * FMT_LINE; c->beside < end;
 		     c->beside += FMT_LINE)

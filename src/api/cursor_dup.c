@@ -33,7 +33,9 @@ static int entry_at(const struct daxkv_cursor *c, uint32_t rank, struct item *it
 		eoff = c->order[rank];
 	else
 		rc = leaf_at(&c->path.leaf, rank, &eoff);
-	return rc ? rc : leaf_item(&c->path.leaf, eoff, it);
+	if (rc)
+		return rc;
+	return leaf_item(&c->path.leaf, eoff, it);
 }
 
 /* has_key - whether the entry of that rank in the path's leaf has the move's key. */
@@ -78,12 +80,16 @@ static struct probe edge_probe(const struct move *m, bool forward)
 static int leaf_edge(const struct move *m, uint32_t rank, bool forward, uint32_t *edge)
 {
 	struct probe p = edge_probe(m, forward);
-	uint32_t unused, n = place_live(m->c);
+	uint32_t unused;
+	uint32_t n = place_live(m->c);
 	bool same;
 	int rc =
 	    has_key(m, forward ? n - 1 : 0, &same); /* so it is of most leaves if there are many */
 
-	*edge = forward ? n : 0;
+	if (forward)
+		*edge = n;
+	else
+		*edge = 0;
 	if (rc || same)
 		return rc;
 	rc = leaf_place(&m->c->path.leaf, m->tree->order, &p, edge, &unused);
@@ -95,17 +101,30 @@ static int leaf_edge(const struct move *m, uint32_t rank, bool forward, uint32_t
 /* run_edge - the same in the leaf where the move begins. */
 static int run_edge(const struct move *m, bool forward, uint32_t *edge)
 {
-	uint32_t to = forward ? m->rank + 1 : m->rank - 1;
+	uint32_t to;
 	bool same = false;
-	int rc = to < place_live(m->c) ? has_key(m, to, &same) : 0;
+	int rc = 0;
 
-	*edge = forward ? m->rank + 1 : m->rank;
-	return rc || LIKELY(!same) ? rc : leaf_edge(m, m->rank, forward, edge);
+	if (forward)
+		to = m->rank + 1;
+	else
+		to = m->rank - 1;
+	if (to < place_live(m->c))
+		rc = has_key(m, to, &same);
+	if (forward)
+		*edge = m->rank + 1;
+	else
+		*edge = m->rank;
+	if (rc || LIKELY(!same))
+		return rc;
+	return leaf_edge(m, m->rank, forward, edge);
 }
 
 static inline bool inside(const struct move *m, bool forward, uint32_t edge)
 {
-	return forward ? edge < place_live(m->c) : edge > 0;
+	if (forward)
+		return edge < place_live(m->c);
+	return edge > 0;
 }
 
 /* beside - on to the nearest entry of the leaf beside; *same: it has the key. Nothing is there:
@@ -117,12 +136,22 @@ static int beside(struct move *m, bool forward, bool *same)
 	if (!m->left)
 		path_copy(&m->path, &c->path);
 	m->left = true;
-	c->path.rank = forward ? place_live(c) : 0;
-	int rc = forward ? cursor_forward(c, m->tree) : cursor_back(c, m->tree);
+	if (forward)
+		c->path.rank = place_live(c);
+	else
+		c->path.rank = 0;
+	int rc;
 
-	if (!rc)
-		rc = cursor_sound(c);
-	return rc ? rc : has_key(m, c->path.rank, same);
+	if (forward)
+		rc = cursor_forward(c, m->tree);
+	else
+		rc = cursor_back(c, m->tree);
+	if (rc)
+		return rc;
+	rc = cursor_sound(c);
+	if (rc)
+		return rc;
+	return has_key(m, c->path.rank, same);
 }
 
 /* to_edge - the path goes to the place behind the last entry of the key (forward), or to its first
@@ -163,18 +192,26 @@ static int to_edge(struct move *m, bool forward)
 /* peek - whether the entry beside has the key; *here: there is one in this leaf. */
 static inline int peek(const struct move *m, bool forward, bool *here, bool *same)
 {
-	uint32_t to = forward ? m->rank + 1 : m->rank - 1;
+	uint32_t to;
 
+	if (forward)
+		to = m->rank + 1;
+	else
+		to = m->rank - 1;
 	*same = false;
 	*here = to < place_live(m->c);
-	return *here ? has_key(m, to, same) : 0;
+	if (*here)
+		return has_key(m, to, same);
+	return 0;
 }
 
 /* to_beside - to the entry beside, which peek has looked at. */
 static inline int to_beside(struct move *m, bool forward, bool here, bool *same)
 {
-	int rc = LIKELY(m->c->ordered) ? 0 : cursor_order(m->c, forward);
+	int rc = 0;
 
+	if (UNLIKELY(!m->c->ordered))
+		rc = cursor_order(m->c, forward);
 	if (rc || LIKELY(here && cursor_step_near(m->c, forward)))
 		return rc;
 	return beside(m, forward, same);
@@ -184,13 +221,17 @@ static int move_on(struct move *m, enum daxkv_cursor_op op)
 {
 	struct daxkv_cursor *c = m->c;
 	bool forward = op == DAXKV_NEXT_KEY || op == DAXKV_NEXT_DUP || op == DAXKV_LAST_DUP;
-	bool within = op == DAXKV_NEXT_DUP || op == DAXKV_PREV_DUP, here, same;
+	bool within = op == DAXKV_NEXT_DUP || op == DAXKV_PREV_DUP;
+	bool here, same;
 	int rc;
 
 	if (op != DAXKV_FIRST_DUP && op != DAXKV_LAST_DUP) {
 		rc = peek(m, forward, &here, &same);
-		if (rc || (here && within && !same))
-			return rc ? rc : DAXKV_NOT_FOUND;
+		if (rc || (here && within && !same)) {
+			if (rc)
+				return rc;
+			return DAXKV_NOT_FOUND;
+		}
 		if (within || !same) {
 			rc = to_beside(m, forward, here, &same);
 			if (rc || same == within)
@@ -203,8 +244,9 @@ static int move_on(struct move *m, enum daxkv_cursor_op op)
 	rc = to_edge(m, forward);
 	if (rc)
 		return rc;
-	return op == DAXKV_NEXT_KEY || op == DAXKV_FIRST_DUP ? cursor_forward(c, m->tree)
-	                                                     : cursor_back(c, m->tree);
+	if (op == DAXKV_NEXT_KEY || op == DAXKV_FIRST_DUP)
+		return cursor_forward(c, m->tree);
+	return cursor_back(c, m->tree);
 }
 
 int cursor_move_by_key(struct daxkv_cursor *c, const struct dbstate *s, enum daxkv_cursor_op op)
@@ -249,10 +291,15 @@ static int count_beside(struct move *m, bool forward, uint64_t *n, bool *far)
 		rc = leaf_edge(m, m->c->path.rank, forward, &edge);
 	if (!rc && same) {
 		*far |= !inside(m, forward, edge);
-		*n += forward ? edge : place_live(m->c) - edge;
+		if (forward)
+			*n += edge;
+		else
+			*n += place_live(m->c) - edge;
 	}
 	move_undo(m);
-	return rc == DAXKV_NOT_FOUND ? 0 : rc;
+	if (rc == DAXKV_NOT_FOUND)
+		return 0;
+	return rc;
 }
 
 /* count_all - the values of the key that the move starts from. */
@@ -262,8 +309,9 @@ static int count_all(struct move *m, uint64_t *count)
 	bool far = false;
 	int rc = run_edge(m, false, &first);
 
-	if (!rc)
-		rc = run_edge(m, true, &end);
+	if (rc)
+		return rc;
+	rc = run_edge(m, true, &end);
 	if (rc)
 		return rc;
 	*count = end - first;
@@ -290,14 +338,20 @@ static int cursor_count(struct daxkv_cursor *c, uint64_t *count)
 	if (rc)
 		return rc;
 	*count = 1;
-	return s->order.dups ? count_all(&m, count) : 0;
+	if (s->order.dups)
+		return count_all(&m, count);
+	return 0;
 }
 
 int daxkv_cursor_count(struct daxkv_cursor *c, uint64_t *count)
 {
 	uint64_t n = 0;
-	int rc = count ? cursor_count(c, &n) : err_set(EINVAL, "no place for the count");
+	int rc;
 
+	if (count)
+		rc = cursor_count(c, &n);
+	else
+		rc = err_set(EINVAL, "no place for the count");
 	if (c && c->txn)
 		rc = txn_done(c->txn, rc);
 	if (!rc)
@@ -317,14 +371,19 @@ static int cursor_several(struct daxkv_cursor *c, bool *several)
 		return err_set(EINVAL, "the cursor is not positioned");
 	rc = move_begin(&m, c, s);
 	for (int way = 0; way < 2 && !rc && !*several && s->order.dups; way++) {
-		uint32_t beyond = way ? m.rank + 1 : m.rank - 1;
+		uint32_t beyond;
 
+		if (way)
+			beyond = m.rank + 1;
+		else
+			beyond = m.rank - 1;
 		if (beyond < place_live(c)) {
 			rc = has_key(&m, beyond, several);
 			continue;
 		}
 		rc = beside(&m, way, several);
-		rc = rc == DAXKV_NOT_FOUND ? 0 : rc;
+		if (rc == DAXKV_NOT_FOUND)
+			rc = 0;
 		move_undo(&m);
 		m.left = false;
 	}
@@ -334,8 +393,12 @@ static int cursor_several(struct daxkv_cursor *c, bool *several)
 int daxkv_cursor_several(struct daxkv_cursor *c, int *several)
 {
 	bool is = false;
-	int rc = several ? cursor_several(c, &is) : err_set(EINVAL, "no place for the answer");
+	int rc;
 
+	if (several)
+		rc = cursor_several(c, &is);
+	else
+		rc = err_set(EINVAL, "no place for the answer");
 	if (c && c->txn)
 		rc = txn_done(c->txn, rc);
 	if (!rc)

@@ -28,7 +28,9 @@ static bool beyond(const struct batch *b, const struct order *o, const struct da
 	int c =
 	    order_key_cmp(o, key->data, (uint32_t)key->size, b->end->data, (uint32_t)b->end->size);
 
-	return b->forward ? c >= 0 : c < 0;
+	if (b->forward)
+		return c >= 0;
+	return c < 0;
 }
 
 /* first - the batch's next entry, by a step of its own: into the scan, or on to another leaf. */
@@ -37,7 +39,8 @@ static int first(struct daxkv_cursor *c, const struct order *o, struct batch *b,
 {
 	enum cursor_state state = c->state;
 	bool gap = c->gap;
-	struct daxkv_val key = b->key[b->got], value;
+	struct daxkv_val key = b->key[b->got];
+	struct daxkv_val value;
 	struct path was;
 
 	if (b->end && state == CURSOR_AT)
@@ -47,7 +50,10 @@ static int first(struct daxkv_cursor *c, const struct order *o, struct batch *b,
 	if (rc)
 		return rc;
 	if (beyond(b, o, &key)) {
-		c->state = op == DAXKV_SEEK_GE || op == DAXKV_SEEK_LE ? CURSOR_UNSET : state;
+		if (op == DAXKV_SEEK_GE || op == DAXKV_SEEK_LE)
+			c->state = CURSOR_UNSET;
+		else
+			c->state = state;
 		c->gap = gap;
 		c->ordered = false;
 		if (c->state == CURSOR_AT)
@@ -66,7 +72,10 @@ static int leaf_limit(const struct daxkv_cursor *c, const struct order *o, const
 {
 	uint32_t eoff;
 
-	*limit = b->forward ? c->n : 0;
+	if (b->forward)
+		*limit = c->n;
+	else
+		*limit = 0;
 	if (!b->end)
 		return 0;
 	struct probe p = entry_probe(b->end, NULL, o->dups ? PROBE_BEFORE : PROBE_AT);
@@ -83,18 +92,26 @@ static int hand_out(struct daxkv_cursor *c, const struct order *o, struct batch 
 {
 	const struct view *v = txn_view(c->txn);
 	const struct leaf *leaf = &c->path.leaf;
-	uint32_t rank = c->path.rank, limit, left;
-	int rc = c->txn->verify ? cursor_verify_pages(c) : 0;
+	uint32_t rank = c->path.rank;
+	uint32_t limit, left;
+	int rc = 0;
 
-	if (!rc)
-		rc = cursor_order(c, b->forward);
-	if (!rc)
-		rc = leaf_limit(c, o, b, &limit);
+	if (c->txn->verify)
+		rc = cursor_verify_pages(c);
 	if (rc)
 		return rc;
-	left = b->forward     ? (limit > rank + 1 ? limit - rank - 1 : 0)
-	       : rank > limit ? rank - limit
-	                      : 0;
+	rc = cursor_order(c, b->forward);
+	if (rc)
+		return rc;
+	rc = leaf_limit(c, o, b, &limit);
+	if (rc)
+		return rc;
+	if (b->forward)
+		left = (limit > rank + 1 ? limit - rank - 1 : 0);
+	else if (rank > limit)
+		left = rank - limit;
+	else
+		left = 0;
 	*ends = b->end && (b->forward ? limit < c->n : limit > 0);
 	if (left > b->n - b->got) {
 		left = (uint32_t)(b->n - b->got);
@@ -103,9 +120,16 @@ static int hand_out(struct daxkv_cursor *c, const struct order *o, struct batch 
 	for (; left; left--) {
 		struct item it;
 
-		rank += b->forward ? 1 : UINT32_MAX;
-		uint32_t further = b->forward ? rank + MANY_AHEAD : rank - MANY_AHEAD;
+		if (b->forward)
+			rank += 1;
+		else
+			rank += UINT32_MAX;
+		uint32_t further;
 
+		if (b->forward)
+			further = rank + MANY_AHEAD;
+		else
+			further = rank - MANY_AHEAD;
 		if (further < c->n)
 			__builtin_prefetch((const uint8_t *)leaf->page + c->order[further]);
 		for (uint32_t i = 0; i < c->pace && c->lines;
@@ -115,7 +139,9 @@ static int hand_out(struct daxkv_cursor *c, const struct order *o, struct batch 
 		if (UNLIKELY(rc))
 			return rc;
 		if (UNLIKELY(it.flags & FMT_ENTRY_BLOB)) {
-			rc = c->txn->verify ? cursor_verify_value(c, &it) : 0;
+			rc = 0;
+			if (c->txn->verify)
+				rc = cursor_verify_value(c, &it);
 			if (!rc)
 				rc = entry_value(v, &it, &b->value[b->got]);
 			if (rc)
@@ -147,7 +173,9 @@ int daxkv_cursor_get_many(struct daxkv_cursor *c, enum daxkv_cursor_op op,
 	if (!b.forward && op != DAXKV_PREV && op != DAXKV_LAST && op != DAXKV_SEEK_LE)
 		return err_set(EINVAL, "cursor operation %d for get_many", (int)op);
 	rc = cursor_ready(c, false, &s);
-	if (!rc && end)
+	if (rc)
+		return rc;
+	if (end)
 		rc = entry_key_check(c->txn->store, &s->order, end);
 	if (rc)
 		return rc;

@@ -17,12 +17,17 @@ int cursor_forward(struct daxkv_cursor *c, const struct tree *t)
 	bool moved = true;
 
 	while (c->path.rank >= place_live(c)) {
-		int rc = c->path.height ? cursor_sound(c) : DAXKV_NOT_FOUND;
+		int rc = DAXKV_NOT_FOUND;
 
+		if (c->path.height)
+			rc = cursor_sound(c);
 		if (!rc)
 			rc = tree_step(t, &c->path, true, &moved);
-		if (rc || !moved)
-			return rc ? rc : DAXKV_NOT_FOUND;
+		if (rc || !moved) {
+			if (rc)
+				return rc;
+			return DAXKV_NOT_FOUND;
+		}
 		c->ordered = false;
 	}
 	return 0;
@@ -39,8 +44,11 @@ int cursor_back(struct daxkv_cursor *c, const struct tree *t)
 
 		if (!rc)
 			rc = tree_step(t, &c->path, false, &moved);
-		if (rc || !moved)
-			return rc ? rc : DAXKV_NOT_FOUND;
+		if (rc || !moved) {
+			if (rc)
+				return rc;
+			return DAXKV_NOT_FOUND;
+		}
 		c->ordered = false;
 		c->path.rank = place_live(c);
 	}
@@ -97,7 +105,9 @@ int cursor_output(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_va
 	uint32_t eoff;
 	int rc = place_offset(c, &eoff);
 
-	return rc ? rc : output(c, eoff, key, value);
+	if (rc)
+		return rc;
+	return output(c, eoff, key, value);
 }
 
 /* move_edge - to the first or the last entry. NOT_FOUND in an empty tree: a cursor that had a place
@@ -109,8 +119,14 @@ static int move_edge(struct daxkv_cursor *c, const struct tree *t, bool last)
 	c->ordered = false;
 	if (rc)
 		return rc;
-	c->path.rank = last ? place_live(c) : 0;
-	rc = last ? cursor_back(c, t) : cursor_forward(c, t);
+	if (last)
+		c->path.rank = place_live(c);
+	else
+		c->path.rank = 0;
+	if (last)
+		rc = cursor_back(c, t);
+	else
+		rc = cursor_forward(c, t);
 	if (!rc)
 		arrive(c);
 	else
@@ -126,6 +142,8 @@ int cursor_order(struct daxkv_cursor *c, bool forward)
 		return 0;
 	int rc = leaf_offsets(&c->path.leaf, c->order, &c->n);
 
+	if (rc)
+		return rc;
 	if (!rc &&
 	    UNLIKELY(
 	        c->path.rank >
@@ -137,15 +155,25 @@ int cursor_order(struct daxkv_cursor *c, bool forward)
 	c->ordered = true;
 	c->counted = c->path.leaf.off;
 	for (uint32_t i = 1; i < CURSOR_AHEAD; i++) {
-		uint32_t rank = forward ? c->path.rank + i : c->path.rank - i;
+		uint32_t rank;
 
+		if (forward)
+			rank = c->path.rank + i;
+		else
+			rank = c->path.rank - i;
 		if (rank < c->n)
 			cursor_expect(c, rank);
 	}
 	uint64_t beside = tree_beside(t, &c->path, forward);
 
-	c->beside = beside ? t->view->base + beside : NULL;
-	c->lines = beside ? t->view->psize / FMT_LINE : 0;
+	if (beside)
+		c->beside = t->view->base + beside;
+	else
+		c->beside = NULL;
+	if (beside)
+		c->lines = t->view->psize / FMT_LINE;
+	else
+		c->lines = 0;
 	c->pace = c->lines / (c->n + 1) + 1;
 	return 0;
 }
@@ -173,13 +201,17 @@ static int move_next(struct daxkv_cursor *c, const struct tree *t)
 
 static int move_prev(struct daxkv_cursor *c, const struct tree *t)
 {
-	int rc = c->path.height ? cursor_order(c, false) : DAXKV_NOT_FOUND;
+	int rc = DAXKV_NOT_FOUND;
 
-	if (!rc)
-		rc = cursor_back(c, t);
-	if (!rc)
-		c->gap = false;
-	return rc;
+	if (c->path.height)
+		rc = cursor_order(c, false);
+	if (rc)
+		return rc;
+	rc = cursor_back(c, t);
+	if (rc)
+		return rc;
+	c->gap = false;
+	return 0;
 }
 
 /* seek_side - to the first entry at or after the probe, or with before to the last one before
@@ -189,11 +221,16 @@ static int seek_side(struct daxkv_cursor *c, const struct tree *t, const struct 
 {
 	int rc = seek(c, t, p);
 
-	if (!rc)
-		rc = before ? cursor_back(c, t) : cursor_forward(c, t);
-	if (!rc)
-		arrive(c);
-	return rc;
+	if (rc)
+		return rc;
+	if (before)
+		rc = cursor_back(c, t);
+	else
+		rc = cursor_forward(c, t);
+	if (rc)
+		return rc;
+	arrive(c);
+	return 0;
 }
 
 /* same_key - whether the cursor's entry has that key. */
@@ -203,11 +240,13 @@ int cursor_same_key(struct daxkv_cursor *c, const struct tree *t, const uint8_t 
 	struct item it;
 	int rc = cursor_sound(c);
 
-	if (!rc)
-		rc = place_entry(c, &it);
-	if (!rc)
-		*same = order_key_cmp(t->order, it.key, it.klen, key, klen) == 0;
-	return rc;
+	if (rc)
+		return rc;
+	rc = place_entry(c, &it);
+	if (rc)
+		return rc;
+	*same = order_key_cmp(t->order, it.key, it.klen, key, klen) == 0;
+	return 0;
 }
 
 /* move_plain - a move by key where a key has one value. */
@@ -222,7 +261,9 @@ static int move_plain(struct daxkv_cursor *c, const struct tree *t, enum daxkv_c
 		return move_prev(c, t);
 	case DAXKV_FIRST_DUP:
 	case DAXKV_LAST_DUP:
-		return c->gap ? DAXKV_NOT_FOUND : 0;
+		if (c->gap)
+			return DAXKV_NOT_FOUND;
+		return 0;
 	default:
 		return DAXKV_NOT_FOUND;
 	}
@@ -232,8 +273,9 @@ static int move_plain(struct daxkv_cursor *c, const struct tree *t, enum daxkv_c
  * have. */
 static int move_from_gap(struct daxkv_cursor *c, const struct tree *t, enum daxkv_cursor_op op)
 {
-	bool behind = op == DAXKV_NEXT_KEY || op == DAXKV_LAST_DUP,
-	     back = op == DAXKV_PREV_KEY || op == DAXKV_LAST_DUP, same = true;
+	bool behind = op == DAXKV_NEXT_KEY || op == DAXKV_LAST_DUP;
+	bool back = op == DAXKV_PREV_KEY || op == DAXKV_LAST_DUP;
+	bool same = true;
 	struct probe p = {
 	    .key = c->kept, .klen = c->klen, .edge = behind ? PROBE_AFTER : PROBE_BEFORE};
 	int rc;
@@ -244,7 +286,9 @@ static int move_from_gap(struct daxkv_cursor *c, const struct tree *t, enum daxk
 		rc = seek_side(c, t, &p, back);
 	if (!rc && op != DAXKV_NEXT_KEY && op != DAXKV_PREV_KEY)
 		rc = cursor_same_key(c, t, p.key, p.klen, &same);
-	return rc || same ? rc : DAXKV_NOT_FOUND;
+	if (rc || same)
+		return rc;
+	return DAXKV_NOT_FOUND;
 }
 
 /* move_by_key - the moves that start from the key under the cursor. A failed one leaves the cursor
@@ -274,7 +318,8 @@ static int move_seek(struct daxkv_cursor *c, const struct tree *t, const struct 
 	struct probe p = {.key = key->data,
 	                  .klen = (uint32_t)key->size,
 	                  .edge = o->dups ? PROBE_BEFORE : PROBE_AT};
-	bool pair = op == DAXKV_SEEK_PAIR || op == DAXKV_SEEK_PAIR_GE, same = true;
+	bool pair = op == DAXKV_SEEK_PAIR || op == DAXKV_SEEK_PAIR_GE;
+	bool same = true;
 	int rc = entry_key_check(c->txn->store, o, key);
 
 	c->state = CURSOR_UNSET;
@@ -285,16 +330,20 @@ static int move_seek(struct daxkv_cursor *c, const struct tree *t, const struct 
 			return err_set(DAXKV_INCOMPATIBLE,
 			               "a seek by pair needs sorted duplicates and a value");
 		rc = entry_dup_check(c->txn->store, o, key, value);
-		if (rc)
-			return rc == DAXKV_VALUE_SIZE && value->size > c->txn->store->max_key
-			           ? rc
-			           : DAXKV_NOT_FOUND;
+		if (rc) {
+			if (rc == DAXKV_VALUE_SIZE && value->size > c->txn->store->max_key)
+				return rc;
+			return DAXKV_NOT_FOUND;
+		}
 		p.dup = value->data;
 		p.dlen = (uint32_t)value->size;
 		p.edge = PROBE_AT;
 	}
 	if (op == DAXKV_SEEK_LE) {
-		p.edge = o->dups ? PROBE_AFTER : PROBE_AT;
+		if (o->dups)
+			p.edge = PROBE_AFTER;
+		else
+			p.edge = PROBE_AT;
 		rc = seek(c, t, &p);
 		if (!rc && c->path.height && c->path.eoff) {
 			arrive(c);
@@ -314,7 +363,11 @@ static int move_seek(struct daxkv_cursor *c, const struct tree *t, const struct 
 		same = c->path.eoff != 0;
 	if (rc || !same)
 		c->state = CURSOR_UNSET;
-	return rc ? rc : same ? 0 : DAXKV_NOT_FOUND;
+	if (rc)
+		return rc;
+	if (same)
+		return 0;
+	return DAXKV_NOT_FOUND;
 }
 
 int cursor_usable(struct daxkv_cursor *c, bool write, struct dbstate **s)
@@ -326,14 +379,20 @@ int cursor_usable(struct daxkv_cursor *c, bool write, struct dbstate **s)
 	if (UNLIKELY(!c->txn))
 		return err_set(DAXKV_BAD_TXN, "the cursor's transaction has ended");
 	rc = txn_check(c->txn, write);
-	return rc ? rc : dbi_state(c->txn, c->db, s);
+	if (rc)
+		return rc;
+	return dbi_state(c->txn, c->db, s);
 }
 
 int cursor_ready(struct daxkv_cursor *c, bool write, struct dbstate **s)
 {
 	int rc = cursor_usable(c, write, s);
 
-	return !rc && UNLIKELY(c->state == CURSOR_KEPT) ? restore(c, &(*s)->tree) : rc;
+	if (rc)
+		return rc;
+	if (UNLIKELY(c->state == CURSOR_KEPT))
+		return restore(c, &(*s)->tree);
+	return rc;
 }
 
 /* move - all moves but a step inside a leaf. */
@@ -350,28 +409,45 @@ static int move(struct daxkv_cursor *c, const struct dbstate *s, const struct da
 		rc = move_edge(c, t, op == DAXKV_LAST);
 		break;
 	case DAXKV_NEXT:
-		rc = unset ? move_edge(c, t, false) : move_next(c, t);
+		if (unset)
+			rc = move_edge(c, t, false);
+		else
+			rc = move_next(c, t);
 		break;
 	case DAXKV_PREV:
-		rc = unset ? move_edge(c, t, true) : move_prev(c, t);
+		if (unset)
+			rc = move_edge(c, t, true);
+		else
+			rc = move_prev(c, t);
 		break;
 	case DAXKV_NEXT_KEY:
 	case DAXKV_NEXT_DUP:
-		rc = unset ? move_edge(c, t, false) : move_by_key(c, s, op);
+		if (unset)
+			rc = move_edge(c, t, false);
+		else
+			rc = move_by_key(c, s, op);
 		break;
 	case DAXKV_PREV_KEY:
 	case DAXKV_PREV_DUP:
-		rc = unset ? move_edge(c, t, true) : move_by_key(c, s, op);
+		if (unset)
+			rc = move_edge(c, t, true);
+		else
+			rc = move_by_key(c, s, op);
 		break;
 	case DAXKV_FIRST_DUP:
 	case DAXKV_LAST_DUP:
-		rc =
-		    unset ? err_set(EINVAL, "the cursor is not positioned") : move_by_key(c, s, op);
+		if (unset)
+			rc = err_set(EINVAL, "the cursor is not positioned");
+		else
+			rc = move_by_key(c, s, op);
 		break;
 	case DAXKV_GET_CURRENT:
-		rc = unset ? err_set(EINVAL, "the cursor is not positioned")
-		     : c->path.rank < place_live(c) ? 0
-		                                    : DAXKV_NOT_FOUND;
+		if (unset)
+			rc = err_set(EINVAL, "the cursor is not positioned");
+		else if (c->path.rank < place_live(c))
+			rc = 0;
+		else
+			rc = DAXKV_NOT_FOUND;
 		if (!rc)
 			c->gap = false; /* the entry behind the gap is the cursor's from here on */
 		break;
@@ -380,7 +456,10 @@ static int move(struct daxkv_cursor *c, const struct dbstate *s, const struct da
 	case DAXKV_SEEK_LE:
 	case DAXKV_SEEK_PAIR:
 	case DAXKV_SEEK_PAIR_GE:
-		rc = key ? move_seek(c, t, key, value, op) : err_set(EINVAL, "a seek needs a key");
+		if (key)
+			rc = move_seek(c, t, key, value, op);
+		else
+			rc = err_set(EINVAL, "a seek needs a key");
 		break;
 	default:
 		rc = err_set(EINVAL, "unknown cursor operation %d", (int)op);
@@ -397,7 +476,9 @@ static int move_and_read(struct daxkv_cursor *c, struct daxkv_val *key, struct d
 	if (rc)
 		return rc;
 	rc = move(c, s, key, value, op);
-	return rc ? rc : cursor_output(c, key, value);
+	if (rc)
+		return rc;
+	return cursor_output(c, key, value);
 }
 
 /* back_to - after a failure: the cursor is where it was, by a path only when it was AT. */
@@ -421,8 +502,12 @@ static void step_undone(struct daxkv_cursor *c, bool forward, bool gap)
 	c->ordered = false;
 	if (!forward)
 		c->path.rank++;
-	if (!forward || !gap)
-		rc = forward ? cursor_back(c, t) : cursor_forward(c, t);
+	if (!forward || !gap) {
+		if (forward)
+			rc = cursor_back(c, t);
+		else
+			rc = cursor_forward(c, t);
+	}
 	c->gap = gap;
 	if (rc)
 		c->state = CURSOR_UNSET;
@@ -437,8 +522,12 @@ static int step_far(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_
 	uint64_t off = c->path.leaf.off;
 	bool gap = c->gap;
 
-	if (!rc)
-		rc = forward ? move_next(c, &s->tree) : move_prev(c, &s->tree);
+	if (!rc) {
+		if (forward)
+			rc = move_next(c, &s->tree);
+		else
+			rc = move_prev(c, &s->tree);
+	}
 	if (rc) {
 		if (rc != DAXKV_NOT_FOUND && c->path.leaf.off != off)
 			c->state = CURSOR_UNSET; /* behind an empty leaf */
@@ -461,19 +550,24 @@ static inline bool by_key(enum daxkv_cursor_op op)
 static int move_far(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value,
                     enum daxkv_cursor_op op)
 {
-	enum cursor_state state = c ? c->state : CURSOR_UNSET;
+	enum cursor_state state = CURSOR_UNSET;
 	bool gap = c && c->gap;
 	struct path was;
 	int rc;
 
+	if (c)
+		state = c->state;
 	if (state == CURSOR_AT && (op == DAXKV_NEXT || op == DAXKV_PREV))
 		return step_far(c, key, value, op == DAXKV_NEXT);
 	if (state == CURSOR_AT && !gap && by_key(op)) {
 		struct dbstate *s;
 
 		rc = cursor_usable(c, false, &s);
-		if (rc || s->order.dups)
-			return rc ? rc : cursor_get_by_key(c, s, key, value, op);
+		if (rc || s->order.dups) {
+			if (rc)
+				return rc;
+			return cursor_get_by_key(c, s, key, value, op);
+		}
 	}
 	was.height = was.rank = was.eoff = 0;
 	if (state == CURSOR_AT && op <= DAXKV_GET_CURRENT)
@@ -494,8 +588,12 @@ static inline __attribute__((always_inline)) int cursor_get(struct daxkv_cursor 
 	    cursor_step_near(c, op == DAXKV_NEXT)) {
 		int rc = output(c, c->order[c->path.rank], key, value);
 
-		if (UNLIKELY(rc))
-			c->path.rank -= op == DAXKV_NEXT ? 1 : UINT32_MAX;
+		if (UNLIKELY(rc)) {
+			if (op == DAXKV_NEXT)
+				c->path.rank -= 1;
+			else
+				c->path.rank -= UINT32_MAX;
+		}
 		return rc;
 	}
 	return err_answer(move_far(c, key, value, op));
@@ -513,7 +611,8 @@ static int get_verified(struct daxkv_cursor *c, struct daxkv_val *key, struct da
 	was.height = was.rank = was.eoff = 0;
 	if (state == CURSOR_AT)
 		path_copy(&was, &c->path);
-	int rc = cursor_get(c, key, value, op), unsound = 0;
+	int rc = cursor_get(c, key, value, op);
+	int unsound = 0;
 
 	if (!rc)
 		unsound = cursor_verify(c);
@@ -536,9 +635,13 @@ static __attribute__((noinline)) int get_bounded(struct daxkv_cursor *c, struct 
 	    (c->txn->verify ? get_verified : cursor_get)(c, key ? &k : NULL, value ? &v : NULL, op);
 
 	rc = txn_done(c->txn, rc);
-	if (!rc && key)
+	if (rc)
+		return rc;
+	if (key)
 		*key = k;
-	if (!rc && value)
+	if (rc)
+		return rc;
+	if (value)
 		*value = v;
 	return rc;
 }
@@ -546,6 +649,7 @@ static __attribute__((noinline)) int get_bounded(struct daxkv_cursor *c, struct 
 int daxkv_cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value,
                      enum daxkv_cursor_op op)
 {
-	return UNLIKELY(c && c->txn && c->txn->view.bound) ? get_bounded(c, key, value, op)
-	                                                   : cursor_get(c, key, value, op);
+	if (UNLIKELY(c && c->txn && c->txn->view.bound))
+		return get_bounded(c, key, value, op);
+	return cursor_get(c, key, value, op);
 }

@@ -19,15 +19,18 @@ static uint64_t way_of(const struct path *p)
 int cursor_verify_pages(struct daxkv_cursor *c)
 {
 	const struct tree *t = &dbi_state_known(c->txn, c->db)->tree;
-	uint64_t way = c->path.height ? way_of(&c->path) : 0;
+	uint64_t way = 0;
 	int rc;
 
+	if (c->path.height)
+		way = way_of(&c->path);
 	if (way && c->verified == way)
 		return 0;
 	rc = tree_verify(t, &c->path, NULL);
-	if (!rc)
-		c->verified = way;
-	return rc;
+	if (rc)
+		return rc;
+	c->verified = way;
+	return 0;
 }
 
 int cursor_verify_value(const struct daxkv_cursor *c, const struct item *it)
@@ -43,7 +46,9 @@ int cursor_verify_value(const struct daxkv_cursor *c, const struct item *it)
 	memcpy(&blob, it->val, sizeof blob);
 	int rc = blob_bytes(txn_view(c->txn), &blob, &bytes);
 
-	if (!rc && crc32c(0, bytes, blob.len) != blob.crc)
+	if (rc)
+		return rc;
+	if (crc32c(0, bytes, blob.len) != blob.crc)
 		rc = err_corrupt(blob.off, "a value of %lu bytes: its checksum does not match",
 		                 (unsigned long)blob.len);
 	return rc;
@@ -54,7 +59,10 @@ int cursor_verify(struct daxkv_cursor *c)
 	struct item it;
 	int rc = cursor_verify_pages(c);
 
-	if (!rc)
-		rc = place_entry(c, &it);
-	return rc ? rc : cursor_verify_value(c, &it);
+	if (rc)
+		return rc;
+	rc = place_entry(c, &it);
+	if (rc)
+		return rc;
+	return cursor_verify_value(c, &it);
 }

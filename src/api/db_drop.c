@@ -43,8 +43,10 @@ static int drop_with_main(struct daxkv_txn *txn, const struct daxkv_val *name)
 	daxkv_db db = dbi_find(txn, name);
 	struct dbi_name *end = NULL;
 	struct dbstate unopened = {0}, *s;
-	int rc = db ? end_new(&end) : 0;
+	int rc = 0;
 
+	if (db)
+		rc = end_new(&end);
 	if (!rc)
 		rc = state_named(txn, name, db, &unopened, &s);
 	if (!rc && db)
@@ -74,7 +76,9 @@ static int drop_all_named(struct daxkv_txn *txn)
 		if (rc)
 			return txn_break(txn, rc);
 	}
-	return rc == DAXKV_NOT_FOUND ? 0 : rc;
+	if (rc == DAXKV_NOT_FOUND)
+		return 0;
+	return rc;
 }
 
 static int catalog_drop(struct daxkv_txn *txn, struct dbstate *s)
@@ -104,13 +108,19 @@ int daxkv_db_drop(struct daxkv_txn *txn, daxkv_db db, int del)
 	struct dbstate *s;
 	int rc = txn_check(txn, true);
 
-	if (!rc)
-		rc = dbi_state_any(txn, db, &s);
-	if (!rc)
-		rc = txn_changing(txn, db);
-	if (!rc && del && db != DAXKV_MAIN)
+	if (rc)
+		return rc;
+	rc = dbi_state_any(txn, db, &s);
+	if (rc)
+		return rc;
+	rc = txn_changing(txn, db);
+	if (rc)
+		return rc;
+	if (del && db != DAXKV_MAIN)
 		rc = txn_changing(txn, DAXKV_MAIN);
-	if (!rc && db == DAXKV_MAIN)
+	if (rc)
+		return rc;
+	if (db == DAXKV_MAIN)
 		rc = drop_all_named(txn);
 	if (rc)
 		return rc;
@@ -152,7 +162,9 @@ static int catalog_move(struct daxkv_txn *txn, struct dbstate *s, struct dbstate
 	if (!rc)
 		rc = entry_put(txn, DAXKV_MAIN, &(struct daxkv_val){name->len, name->bytes}, &value,
 		               0, FMT_ENTRY_DB);
-	return rc ? txn_break(txn, rc) : 0;
+	if (rc)
+		return txn_break(txn, rc);
+	return 0;
 }
 
 /* rename_check - whether the database may get that name. EXIST. */
@@ -163,11 +175,18 @@ static int rename_check(struct daxkv_txn *txn, const struct dbstate *main_state,
 	bool taken = false;
 	int rc = entry_key_check(txn->store, &main_state->order, name);
 
-	if (!rc && !name->data)
+	if (rc)
+		return rc;
+	if (!name->data)
 		rc = err_set(EINVAL, "a database's name without bytes");
-	if (!rc)
-		rc = tree_get(&main_state->tree, name->data, (uint32_t)name->size, &it, &taken);
-	return !rc && taken ? DAXKV_EXIST : rc;
+	if (rc)
+		return rc;
+	rc = tree_get(&main_state->tree, name->data, (uint32_t)name->size, &it, &taken);
+	if (rc)
+		return rc;
+	if (taken)
+		return DAXKV_EXIST;
+	return rc;
 }
 
 /* rename_to - the handle, and no other, has the name from this transaction on: one that had it
@@ -177,7 +196,8 @@ static int rename_to(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s,
                      struct dbstate *main_state, const struct daxkv_val *name)
 {
 	daxkv_db stale = dbi_find(txn, name);
-	struct dbi_name *end = NULL, *copy = NULL;
+	struct dbi_name *end = NULL;
+	struct dbi_name *copy = NULL;
 	int rc = dbi_name_new(name, false, &copy);
 
 	if (!rc && stale)

@@ -21,9 +21,15 @@ static int db_next(struct daxkv_txn *txn, struct daxkv_val *name)
 		return rc;
 	if (s->order.dups || s->order.key == ORDER_INTEGER || s->order.key == ORDER_OWN)
 		return DAXKV_NOT_FOUND;
-	rc = name->size ? tree_seek(&s->tree, &p, &path) : tree_edge(&s->tree, false, &path);
-	if (rc || !path.height)
-		return rc ? rc : DAXKV_NOT_FOUND;
+	if (name->size)
+		rc = tree_seek(&s->tree, &p, &path);
+	else
+		rc = tree_edge(&s->tree, false, &path);
+	if (rc || !path.height) {
+		if (rc)
+			return rc;
+		return DAXKV_NOT_FOUND;
+	}
 	if (name->size && path.eoff)
 		path.rank++;
 	for (bool moved = true;;) {
@@ -45,8 +51,11 @@ static int db_next(struct daxkv_txn *txn, struct daxkv_val *name)
 			return 0;
 		}
 		rc = tree_step(&s->tree, &path, true, &moved);
-		if (rc || !moved)
-			return rc ? rc : DAXKV_NOT_FOUND;
+		if (rc || !moved) {
+			if (rc)
+				return rc;
+			return DAXKV_NOT_FOUND;
+		}
 	}
 }
 
@@ -55,7 +64,9 @@ int daxkv_db_list_next(struct daxkv_txn *txn, struct daxkv_val *name)
 	struct daxkv_val next;
 	int rc = txn_check(txn, false);
 
-	if (!rc && (!name || (name->size && !name->data)))
+	if (rc)
+		return rc;
+	if ((!name || (name->size && !name->data)))
 		rc = err_set(EINVAL, "a name to begin behind, or one of size 0, is needed");
 	if (rc)
 		return rc;
@@ -71,13 +82,17 @@ int daxkv_db_flags(struct daxkv_txn *txn, daxkv_db db, unsigned int *flags)
 	struct dbstate *s;
 	int rc = txn_check(txn, false);
 
-	if (!rc && !flags)
+	if (rc)
+		return rc;
+	if (!flags)
 		rc = err_set(EINVAL, "no place for the flags");
-	if (!rc)
-		rc = txn_done(txn, dbi_state_any(txn, db, &s));
-	if (!rc)
-		*flags = s->flags;
-	return rc;
+	if (rc)
+		return rc;
+	rc = txn_done(txn, dbi_state_any(txn, db, &s));
+	if (rc)
+		return rc;
+	*flags = s->flags;
+	return 0;
 }
 
 int daxkv_db_stat(struct daxkv_txn *txn, daxkv_db db, struct daxkv_db_stat *stat)
@@ -89,7 +104,9 @@ int daxkv_db_stat(struct daxkv_txn *txn, daxkv_db db, struct daxkv_db_stat *stat
 	uint64_t at;
 	int rc = txn_check(txn, false);
 
-	if (!rc && !stat)
+	if (rc)
+		return rc;
+	if (!stat)
 		rc = err_set(EINVAL, "no place for the numbers");
 	if (rc)
 		return rc;
@@ -116,9 +133,10 @@ int daxkv_db_stat(struct daxkv_txn *txn, daxkv_db db, struct daxkv_db_stat *stat
 		now.blob_pages = says.blob_pages;
 	}
 	rc = txn_done(txn, 0);
-	if (!rc)
-		*stat = now;
-	return rc;
+	if (rc)
+		return rc;
+	*stat = now;
+	return 0;
 }
 
 static int set_compare(struct daxkv_txn *txn, daxkv_db db, uint32_t flag, daxkv_compare_fn *fn,
@@ -127,8 +145,9 @@ static int set_compare(struct daxkv_txn *txn, daxkv_db db, uint32_t flag, daxkv_
 	struct dbstate *s;
 	int rc = txn_check(txn, false);
 
-	if (!rc)
-		rc = txn_done(txn, dbi_state_any(txn, db, &s));
+	if (rc)
+		return rc;
+	rc = txn_done(txn, dbi_state_any(txn, db, &s));
 	if (rc)
 		return rc;
 	if (fn && !(s->flags & flag) && txn->write && !s->tree.count &&

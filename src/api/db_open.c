@@ -54,7 +54,9 @@ int db_flags_change(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s, unsig
 	s->flags = flags;
 	dbi_changed(txn, s);
 	dbi_state_order(s, flags);
-	return db == DAXKV_MAIN ? 0 : catalog_store(txn, dbi_name_val(s), off, flags);
+	if (db == DAXKV_MAIN)
+		return 0;
+	return catalog_store(txn, dbi_name_val(s), off, flags);
 }
 
 /* main_flags - give the main database flags, while it is empty. */
@@ -92,7 +94,9 @@ static int create_check(struct daxkv_txn *txn, const struct daxkv_val *name)
 		               "the main database's flags 0x%x rule named databases out",
 		               main_state->flags);
 	rc = txn_check(txn, true);
-	return rc ? rc : entry_key_check(txn->store, &main_state->order, name);
+	if (rc)
+		return rc;
+	return entry_key_check(txn->store, &main_state->order, name);
 }
 
 /* db_create - a catalog entry for a new database: pages come with entries. */
@@ -100,7 +104,9 @@ static int db_create(struct daxkv_txn *txn, const struct daxkv_val *name, unsign
 {
 	int rc = txn_changing(txn, DAXKV_MAIN);
 
-	return rc ? rc : catalog_store(txn, *name, 0, flags);
+	if (rc)
+		return rc;
+	return catalog_store(txn, *name, 0, flags);
 }
 
 /* handle_open - a handle for the database, which is made when that is wanted. The handle is taken
@@ -122,13 +128,16 @@ static int handle_open(struct daxkv_txn *txn, const struct daxkv_val *name, bool
 		dbi_changed(txn, s);
 	if (rc && is_new)
 		dbi_untake(txn, *db);
-	return rc && create ? txn_break(txn, rc) : rc;
+	if (rc && create)
+		return txn_break(txn, rc);
+	return rc;
 }
 
 static int open_named(struct daxkv_txn *txn, const struct daxkv_val *name, unsigned int flags,
                       daxkv_db *db)
 {
-	unsigned int kept = flags & DB_FLAGS, tries = 0;
+	unsigned int kept = flags & DB_FLAGS;
+	unsigned int tries = 0;
 	bool create = false;
 	struct fmt_db catalog;
 	int rc = dbi_catalog_find(txn, name->data, (uint32_t)name->size, &catalog);
@@ -156,10 +165,13 @@ int daxkv_db_open(struct daxkv_txn *txn, const struct daxkv_val *name, unsigned 
 	daxkv_db handle = DAXKV_MAIN;
 	int rc = txn_check(txn, false);
 
-	if (!rc && (!db || (name && name->size && !name->data)))
+	if (rc)
+		return rc;
+	if ((!db || (name && name->size && !name->data)))
 		rc = err_set(EINVAL, "a place for the handle is needed, and a name's bytes");
-	if (!rc)
-		rc = flags_check(flags);
+	if (rc)
+		return rc;
+	rc = flags_check(flags);
 	if (rc)
 		return rc;
 	if (name && (name->size == 0 || name->size > txn->store->max_key))

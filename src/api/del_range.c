@@ -25,14 +25,20 @@ int daxkv_del_range(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *
 	bool names = false;
 	int rc = txn_check(txn, true);
 
-	if (!rc)
-		rc = dbi_state(txn, db, &s);
-	if (!rc && from)
+	if (rc)
+		return rc;
+	rc = dbi_state(txn, db, &s);
+	if (rc)
+		return rc;
+	if (from)
 		rc = entry_key_check(txn->store, &s->order, from);
-	if (!rc && to)
+	if (rc)
+		return rc;
+	if (to)
 		rc = entry_key_check(txn->store, &s->order, to);
-	if (!rc)
-		rc = txn_changing(txn, db);
+	if (rc)
+		return rc;
+	rc = txn_changing(txn, db);
 	if (rc)
 		return rc;
 	if (from)

@@ -44,13 +44,16 @@ static int pair_replace(struct daxkv_txn *txn, daxkv_db db, const struct order *
 		return daxkv_put(txn, db, key, value, 0);
 	pair_copy(&copy, key, old);
 	rc = daxkv_put(txn, db, key, value, 0);
-	return rc ? rc : daxkv_del(txn, db, &copy.key, &copy.value);
+	if (rc)
+		return rc;
+	return daxkv_del(txn, db, &copy.key, &copy.value);
 }
 
 /* only_value - INCOMPATIBLE when the key, which is there, has more values than one. */
 static int only_value(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key)
 {
-	struct daxkv_val at = *key, value;
+	struct daxkv_val at = *key;
+	struct daxkv_val value;
 	struct daxkv_cursor *cursor;
 	int rc = daxkv_cursor_open(txn, db, &cursor);
 
@@ -62,9 +65,10 @@ static int only_value(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val
 	daxkv_cursor_close(cursor);
 	if (rc == DAXKV_NOT_FOUND)
 		return 0;
-	return rc ? rc
-	          : err_set(DAXKV_INCOMPATIBLE,
-	                    "the key has several values: which one is to be replaced is not said");
+	if (rc)
+		return rc;
+	return err_set(DAXKV_INCOMPATIBLE,
+	               "the key has several values: which one is to be replaced is not said");
 }
 
 int daxkv_exchange(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
@@ -74,10 +78,13 @@ int daxkv_exchange(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *k
 	struct dbstate *s;
 	int rc = txn_check(txn, true);
 
-	if (!rc && (!old || !found || (!old->data && old->size)))
+	if (rc)
+		return rc;
+	if ((!old || !found || (!old->data && old->size)))
 		rc = err_set(EINVAL, "no place for the old value");
-	if (!rc)
-		rc = dbi_state(txn, db, &s);
+	if (rc)
+		return rc;
+	rc = dbi_state(txn, db, &s);
 	if (rc)
 		return rc;
 	rc = daxkv_get(txn, db, key, &there);
@@ -89,9 +96,13 @@ int daxkv_exchange(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *k
 		}
 		return rc;
 	}
-	if (!rc && s->order.dups)
+	if (rc)
+		return rc;
+	if (s->order.dups)
 		rc = only_value(txn, db, key);
-	if (!rc && there.size > old->size) {
+	if (rc)
+		return rc;
+	if (there.size > old->size) {
 		rc = err_set(ERANGE, "the old value has %zu bytes; there is room for %zu",
 		             there.size, old->size);
 		old->size = there.size;
@@ -100,8 +111,10 @@ int daxkv_exchange(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *k
 		return rc;
 	if (there.size)
 		memcpy(old->data, there.data, there.size);
-	rc = s->order.dups ? pair_replace(txn, db, &s->order, key, &there, value)
-	                   : daxkv_put(txn, db, key, value, 0);
+	if (s->order.dups)
+		rc = pair_replace(txn, db, &s->order, key, &there, value);
+	else
+		rc = daxkv_put(txn, db, key, value, 0);
 	if (rc)
 		return rc;
 	old->size = there.size;
@@ -125,7 +138,11 @@ static int pair_there(struct daxkv_txn *txn, daxkv_db db, const struct dbstate *
 
 	if (!s->order.dups) {
 		rc = daxkv_get(txn, db, key, &there);
-		return rc ? rc : same_bytes(&there, value) ? 0 : DAXKV_NOT_FOUND;
+		if (rc)
+			return rc;
+		if (same_bytes(&there, value))
+			return 0;
+		return DAXKV_NOT_FOUND;
 	}
 	rc = entry_key_check(txn->store, &s->order, key);
 	if (rc)
@@ -134,7 +151,11 @@ static int pair_there(struct daxkv_txn *txn, daxkv_db db, const struct dbstate *
 		return DAXKV_NOT_FOUND;
 	probe = entry_probe(key, value, PROBE_AT);
 	rc = tree_seek(&s->tree, &probe, &path);
-	return rc ? rc : path.height && path.eoff ? 0 : DAXKV_NOT_FOUND;
+	if (rc)
+		return rc;
+	if (path.height && path.eoff)
+		return 0;
+	return DAXKV_NOT_FOUND;
 }
 
 int daxkv_compare_exchange(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
@@ -144,20 +165,34 @@ int daxkv_compare_exchange(struct daxkv_txn *txn, daxkv_db db, const struct daxk
 	struct dbstate *s;
 	int rc = txn_check(txn, true);
 
-	if (!rc && expected && !expected->data && expected->size)
-		rc =
-		    err_set(EINVAL, "an expected value of %zu bytes, but no bytes", expected->size);
-	if (!rc)
-		rc = dbi_state(txn, db, &s);
 	if (rc)
 		return rc;
-	rc = expected ? pair_there(txn, db, s, key, expected) : daxkv_get(txn, db, key, &there);
-	if (!expected)
-		rc = rc == 0 ? DAXKV_EXIST : rc == DAXKV_NOT_FOUND ? 0 : rc;
+	if (expected && !expected->data && expected->size)
+		rc =
+		    err_set(EINVAL, "an expected value of %zu bytes, but no bytes", expected->size);
+	if (rc)
+		return rc;
+	rc = dbi_state(txn, db, &s);
+	if (rc)
+		return rc;
+	if (expected)
+		rc = pair_there(txn, db, s, key, expected);
+	else
+		rc = daxkv_get(txn, db, key, &there);
+	if (!expected) {
+		if (rc == 0)
+			rc = DAXKV_EXIST;
+		else if (rc == DAXKV_NOT_FOUND)
+			rc = 0;
+	}
 	if (rc)
 		return err_answer(rc);
-	if (!value)
-		return expected ? daxkv_del(txn, db, key, expected) : 0;
-	return expected && s->order.dups ? pair_replace(txn, db, &s->order, key, expected, value)
-	                                 : daxkv_put(txn, db, key, value, 0);
+	if (!value) {
+		if (expected)
+			return daxkv_del(txn, db, key, expected);
+		return 0;
+	}
+	if (expected && s->order.dups)
+		return pair_replace(txn, db, &s->order, key, expected, value);
+	return daxkv_put(txn, db, key, value, 0);
 }

@@ -7,7 +7,9 @@
 
 size_t daxkv_max_key_size(const struct daxkv_store *store)
 {
-	return store ? store->max_key : 0;
+	if (store)
+		return store->max_key;
+	return 0;
 }
 
 /* get_end - the end of a get that failed, or of one from a snapshot that may be given up at any
@@ -17,8 +19,11 @@ static __attribute__((noinline)) int get_end(struct daxkv_txn *txn, int rc, bool
 {
 	struct daxkv_val out;
 
-	if (!rc)
-		rc = found ? entry_value(txn_view(txn), it, &out) : DAXKV_NOT_FOUND;
+	if (!rc) {
+		rc = DAXKV_NOT_FOUND;
+		if (found)
+			rc = entry_value(txn_view(txn), it, &out);
+	}
 	if (txn)
 		rc = txn_done(txn, rc);
 	if (!rc)
@@ -36,9 +41,12 @@ int daxkv_get(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
 
 	if (!rc)
 		rc = dbi_state(txn, db, &s);
-	if (!rc)
-		rc = value ? entry_key_check(txn->store, &s->order, key)
-		           : err_set(EINVAL, "no place for the value");
+	if (!rc) {
+		if (value)
+			rc = entry_key_check(txn->store, &s->order, key);
+		else
+			rc = err_set(EINVAL, "no place for the value");
+	}
 	if (UNLIKELY(rc))
 		return get_end(txn, rc, false, NULL, NULL);
 	if (LIKELY(s->order.fingerprints)) {
@@ -53,7 +61,9 @@ int daxkv_get(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
 	}
 	if (UNLIKELY(rc || txn->view.bound))
 		return get_end(txn, rc, found, &it, value);
-	return found ? entry_value(txn_view(txn), &it, value) : err_answer(DAXKV_NOT_FOUND);
+	if (found)
+		return entry_value(txn_view(txn), &it, value);
+	return err_answer(DAXKV_NOT_FOUND);
 }
 
 int daxkv_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
@@ -68,7 +78,9 @@ int daxkv_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
 		rc = txn_changing(txn, db);
 	if (LIKELY(!rc))
 		rc = entry_put(txn, db, key, value, flags, 0);
-	return LIKELY(!rc) ? 0 : err_answer(rc);
+	if (LIKELY(!rc))
+		return 0;
+	return err_answer(rc);
 }
 
 static int del_entry(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
@@ -78,10 +90,12 @@ static int del_entry(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val 
 	struct path path;
 	int rc = txn_check(txn, true);
 
-	if (!rc)
-		rc = dbi_state(txn, db, &s);
-	if (!rc)
-		rc = entry_key_check(txn->store, &s->order, key);
+	if (rc)
+		return rc;
+	rc = dbi_state(txn, db, &s);
+	if (rc)
+		return rc;
+	rc = entry_key_check(txn->store, &s->order, key);
 	if (rc)
 		return rc;
 	bool pair = s->order.dups && value;
@@ -97,9 +111,13 @@ static int del_entry(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val 
 	struct probe probe = entry_probe(key, pair ? value : NULL, PROBE_AT);
 
 	rc = tree_seek(&s->tree, &probe, &path);
-	if (!rc && (!path.height || !path.eoff))
+	if (rc)
+		return rc;
+	if ((!path.height || !path.eoff))
 		return DAXKV_NOT_FOUND;
-	return rc ? rc : entry_remove(txn, s, &path);
+	if (rc)
+		return rc;
+	return entry_remove(txn, s, &path);
 }
 
 int daxkv_del(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,

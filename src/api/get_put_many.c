@@ -13,7 +13,8 @@ static int get_group(struct daxkv_txn *txn, struct dbstate *s, size_t n,
                      const struct daxkv_val *key, struct daxkv_val *value, int *result)
 {
 	struct lookup l[TREE_MANY];
-	unsigned int at[TREE_MANY], m = 0;
+	unsigned int at[TREE_MANY];
+	unsigned int m = 0;
 	int rc;
 
 	for (unsigned int i = 0; i < n; i++) {
@@ -26,7 +27,10 @@ static int get_group(struct daxkv_txn *txn, struct dbstate *s, size_t n,
 	}
 	rc = tree_get_many(&s->tree, l, m);
 	for (unsigned int i = 0; i < m && !rc; i++) {
-		result[at[i]] = l[i].found ? 0 : DAXKV_NOT_FOUND;
+		if (l[i].found)
+			result[at[i]] = 0;
+		else
+			result[at[i]] = DAXKV_NOT_FOUND;
 		if (l[i].found)
 			rc = entry_value(txn_view(txn), &l[i].item, &value[at[i]]);
 	}
@@ -39,21 +43,26 @@ int daxkv_get_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct da
 	struct dbstate *s;
 	int rc = txn_check(txn, false);
 
-	if (!rc && n && (!key || !value || !result))
+	if (rc)
+		return rc;
+	if (n && (!key || !value || !result))
 		rc = err_set(EINVAL, "get_many needs keys, and places for values and results");
 	if (rc)
 		return rc;
 	rc = dbi_state(txn, db, &s);
 	for (size_t i = 0; i < n && !rc;) {
-		size_t group = n - i < TREE_MANY ? n - i : TREE_MANY;
+		size_t group = TREE_MANY;
 
+		if (n - i < TREE_MANY)
+			group = n - i;
 		if (s->order.fingerprints) {
 			rc = get_group(txn, s, group, key + i, value + i, result + i);
 			i += group;
 		} else {
 			result[i] = daxkv_get(txn, db, &key[i], &value[i]);
-			rc = result[i] == DAXKV_CORRUPT || result[i] == DAXKV_TOO_OLD ? result[i]
-			                                                              : 0;
+			rc = 0;
+			if (result[i] == DAXKV_CORRUPT || result[i] == DAXKV_TOO_OLD)
+				rc = result[i];
 			i++;
 		}
 	}
@@ -129,15 +138,21 @@ int daxkv_put_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct da
 	struct dbstate *s;
 	int rc = txn_check(txn, true);
 
-	if (!rc && flags & ~(unsigned int)(DAXKV_NO_OVERWRITE | DAXKV_NO_DUP_DATA | DAXKV_APPEND |
-	                                   DAXKV_APPEND_DUP))
+	if (rc)
+		return rc;
+	if (flags & ~(unsigned int)(DAXKV_NO_OVERWRITE | DAXKV_NO_DUP_DATA | DAXKV_APPEND |
+	                            DAXKV_APPEND_DUP))
 		rc = err_set(EINVAL, "flags 0x%x for put_many", flags);
-	if (!rc && n && (!key || !value || !result))
+	if (rc)
+		return rc;
+	if (n && (!key || !value || !result))
 		rc = err_set(EINVAL, "put_many needs keys, values and a place for results");
-	if (!rc)
-		rc = dbi_state(txn, db, &s);
-	if (!rc)
-		rc = txn_changing(txn, db);
+	if (rc)
+		return rc;
+	rc = dbi_state(txn, db, &s);
+	if (rc)
+		return rc;
+	rc = txn_changing(txn, db);
 	if (rc)
 		return rc;
 	scratch = &txn->store->scratch;
@@ -146,17 +161,23 @@ int daxkv_put_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct da
 		 * search. */
 		if (i == 0 || s->tree.batch || scratch->finger_of == &s->tree) {
 			result[i] = entry_put(txn, db, &key[i], &value[i], flags, 0);
-			rc = txn->broken || result[i] == DAXKV_CORRUPT ? result[i] : 0;
+			rc = 0;
+			if (txn->broken || result[i] == DAXKV_CORRUPT)
+				rc = result[i];
 			i++;
 			continue;
 		}
-		size_t group = n - i < TREE_MANY ? n - i : TREE_MANY;
+		size_t group = TREE_MANY;
 
+		if (n - i < TREE_MANY)
+			group = n - i;
 		rc = put_group(txn, s, group, key + i, value + i, flags, result + i);
 		i += group;
 	}
 	bool shown = flags & DAXKV_NO_OVERWRITE &&
 	             !(flags & DAXKV_APPEND); /* APPEND refuses without looking */
 
-	return rc || !shown ? rc : puts_shown(txn, db, n, key, value, result);
+	if (rc || !shown)
+		return rc;
+	return puts_shown(txn, db, n, key, value, result);
 }

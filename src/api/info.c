@@ -21,7 +21,9 @@ uint64_t daxkv_user_version(const struct daxkv_store *store)
 		return 0;
 	const struct fmt_super *super = (const void *)store->map.base;
 
-	return txn_forked(store) ? 0 : load_word(&super->user_version);
+	if (txn_forked(store))
+		return 0;
+	return load_word(&super->user_version);
 }
 
 uint64_t daxkv_size(const struct daxkv_store *store)
@@ -30,18 +32,23 @@ uint64_t daxkv_size(const struct daxkv_store *store)
 		return 0;
 	const struct fmt_super *super = (const void *)store->map.base;
 
-	return txn_forked(store) ? 0 : load_word(&super->size);
+	if (txn_forked(store))
+		return 0;
+	return load_word(&super->size);
 }
 
 const char *daxkv_lock_path(const struct daxkv_store *store)
 {
-	return store && __atomic_load_n(&store->lock.fd, __ATOMIC_RELAXED) >= 0 ? store->lock.name
-	                                                                        : NULL;
+	if (store && __atomic_load_n(&store->lock.fd, __ATOMIC_RELAXED) >= 0)
+		return store->lock.name;
+	return NULL;
 }
 
 int daxkv_fd(const struct daxkv_store *store)
 {
-	return store ? store->map.fd : -1;
+	if (store)
+		return store->map.fd;
+	return -1;
 }
 
 /* count_now - the pages that the newest commit has allocated. */
@@ -144,12 +151,16 @@ int daxkv_info(struct daxkv_store *store, struct daxkv_info *info)
 {
 	if (!store || !info)
 		return err_set(EINVAL, "a store is needed, and a place for what there is to know");
-	uint64_t file_size, used;
+	uint64_t file_size;
+	uint64_t used;
 	int rc = txn_own(store);
 
-	if (!rc)
-		rc = map_file_size(&store->map, &file_size);
-	if (!rc && store->external_lock)
+	if (rc)
+		return rc;
+	rc = map_file_size(&store->map, &file_size);
+	if (rc)
+		return rc;
+	if (store->external_lock)
 		rc = commit_follow(store);
 	if (rc)
 		return rc;

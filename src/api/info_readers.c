@@ -17,7 +17,9 @@ int daxkv_writer_pid(const struct daxkv_store *store)
 	uint32_t last = __atomic_load_n(&share->last_writer, __ATOMIC_ACQUIRE);
 	int pid = __atomic_load_n(&share->writer_pid, __ATOMIC_RELAXED);
 
-	return last && wlock_owner(&share->writer) == last ? pid : 0;
+	if (last && wlock_owner(&share->writer) == last)
+		return pid;
+	return 0;
 }
 
 void daxkv_readers_list(struct daxkv_store *store,
@@ -30,8 +32,8 @@ void daxkv_readers_list(struct daxkv_store *store,
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
 	for (uint32_t i = 0, high = share_high(store->share); i < high; i++) {
 		const struct reader_entry *s = &store->share->reader[i];
-		uint64_t snapshot = __atomic_load_n(&s->snapshot_plus_1, __ATOMIC_ACQUIRE),
-		         since = __atomic_load_n(&s->since_ms, __ATOMIC_RELAXED);
+		uint64_t snapshot = __atomic_load_n(&s->snapshot_plus_1, __ATOMIC_ACQUIRE);
+		uint64_t since = __atomic_load_n(&s->since_ms, __ATOMIC_RELAXED);
 		uint64_t ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 
 		if (__atomic_load_n(&s->taken, __ATOMIC_ACQUIRE) != READER_OWNED)

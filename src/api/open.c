@@ -81,7 +81,9 @@ static uint64_t size_of_new(const struct daxkv_options *o, uint32_t page_size, u
 
 	if (o->max_size && size > o->max_size)
 		size = round_down(o->max_size, page_size);
-	return size < least ? 0 : size;
+	if (size < least)
+		return 0;
+	return size;
 }
 
 static int create_file(struct daxkv_store *store, const char *path, const struct daxkv_options *o)
@@ -120,8 +122,9 @@ static int open_file(struct daxkv_store *store, const char *path, const struct d
 		*made = !rc;
 		return rc;
 	}
-	if (!rc)
-		rc = map_file_size(&store->map, &size);
+	if (rc)
+		return rc;
+	rc = map_file_size(&store->map, &size);
 	if (rc)
 		return rc;
 	if (create && o->flags & DAXKV_EXCLUSIVE)
@@ -141,13 +144,19 @@ static int attach_map(struct daxkv_store *store, const struct daxkv_options *o, 
 	bool room = o->flags & DAXKV_RESERVE_MAX && max;
 	int rc = map_attach(&store->map, size, room ? 0 : max, pmem, false);
 
-	if (!rc && room && store->map.reserve < max) {
+	if (rc)
+		return rc;
+	if (room && store->map.reserve < max) {
 		map_detach(&store->map);
 		rc = map_attach(&store->map, size, max, pmem, false);
 	}
-	if (!rc && room)
+	if (rc)
+		return rc;
+	if (room)
 		store->map.cap = max;
-	if (!rc && o->flags & DAXKV_POPULATE)
+	if (rc)
+		return rc;
+	if (o->flags & DAXKV_POPULATE)
 		map_populate(&store->map);
 	return rc;
 }
@@ -157,11 +166,13 @@ static int attach(struct daxkv_store *store, const struct daxkv_options *o, uint
 {
 	uint64_t file_size, size;
 	struct recover_result r = {0};
-	bool needed = false, in_place = false;
+	bool needed = false;
+	bool in_place = false;
 	int rc = map_file_size(&store->map, &file_size);
 
-	if (!rc)
-		rc = super_read(store->map.fd, file_size, &store->geometry);
+	if (rc)
+		return rc;
+	rc = super_read(store->map.fd, file_size, &store->geometry);
 	if (rc)
 		return rc;
 	store->page_size = store->geometry.page_size;
@@ -260,7 +271,9 @@ static int share_open(struct daxkv_store *store, const struct daxkv_options *o, 
 	if (!rc)
 		rc = passive_bequeath(store, &left, unknown);
 	limbo_free(&left);
-	if (!rc && store->joined)
+	if (rc)
+		return rc;
+	if (store->joined)
 		rc = join(store, o);
 	if (rc)
 		return rc;
@@ -319,7 +332,8 @@ static int size_check(struct daxkv_store *store)
 static uint64_t oldest_reader(void *arg)
 {
 	struct daxkv_store *store = arg;
-	uint64_t looked = store->oldest.looked, oldest = share_oldest(store->share, &store->oldest);
+	uint64_t looked = store->oldest.looked;
+	uint64_t oldest = share_oldest(store->share, &store->oldest);
 
 	store->space.scanned += store->oldest.looked - looked;
 	if (store->share_file.fd < 0 || limbo_oldest(&store->space.limbo) > oldest)
@@ -355,7 +369,10 @@ static int open_writer(struct daxkv_store *store, uint64_t txn)
 	store->space.reader_limit = reader_limit_apply;
 	store->space.released = released;
 	store->space.releasable = txn;
-	store->known = store->joined ? UINT64_MAX : txn;
+	if (store->joined)
+		store->known = UINT64_MAX;
+	else
+		store->known = txn;
 	if (!rc)
 		rc = passive_hold(store);
 	if (!rc)
@@ -408,7 +425,10 @@ static int store_start(struct daxkv_store *store, const struct daxkv_options *o)
 		rc = txn_open_tables(store);
 	if (!rc)
 		rc = lock_share(&store->lock);
-	store->max_key = store->page_size / 4 < KEY_MAX ? store->page_size / 4 : KEY_MAX;
+	if (store->page_size / 4 < KEY_MAX)
+		store->max_key = store->page_size / 4;
+	else
+		store->max_key = KEY_MAX;
 	return rc;
 }
 
@@ -450,10 +470,12 @@ static int store_open_locked(struct daxkv_store *store, const char *path,
 	store->max_age_ms = o->max_age_ms;
 	store->max_lag = o->max_lag;
 	store->reader_limit = (struct reader_limit){.fn = o->old_reader, .arg = o->old_reader_arg};
-	if (!(o->flags & DAXKV_NO_LOCK))
-		rc = o->lock_path
-		         ? lock_open_named(&store->lock, o->lock_path, store->read_only, &file)
-		         : lock_open(&store->lock, path, store->read_only, &file);
+	if (!(o->flags & DAXKV_NO_LOCK)) {
+		if (o->lock_path)
+			rc = lock_open_named(&store->lock, o->lock_path, store->read_only, &file);
+		else
+			rc = lock_open(&store->lock, path, store->read_only, &file);
+	}
 	if (!rc)
 		rc = open_file(store, path, o, &made);
 	if (!rc)
@@ -476,10 +498,16 @@ static int store_open_locked(struct daxkv_store *store, const char *path,
 static int open_it(const char *path, const struct daxkv_options *options, struct daxkv_store **out)
 {
 	static const struct daxkv_options none;
-	const struct daxkv_options *o = options ? options : &none;
+	const struct daxkv_options *o = options;
 	struct daxkv_store *store;
-	int rc = out ? options_check(path, o) : err_set(EINVAL, "no place for the handle");
+	int rc;
 
+	if (!options)
+		o = &none;
+	if (out)
+		rc = options_check(path, o);
+	else
+		rc = err_set(EINVAL, "no place for the handle");
 	if (rc)
 		return rc;
 	store = calloc(1, sizeof *store);
@@ -528,9 +556,12 @@ static int cut_end(struct daxkv_store *store, bool *cut)
 	if (rc || !*cut)
 		return rc;
 	rc = commit_checkpoint(store);
-	if (!rc)
-		rc = map_shrink(&store->map, store->space.end);
-	return rc ? rc : space_reset(&store->space, store->space.end);
+	if (rc)
+		return rc;
+	rc = map_shrink(&store->map, store->space.end);
+	if (rc)
+		return rc;
+	return space_reset(&store->space, store->space.end);
 }
 
 /* close_clean - leave nothing to recover, and no free space at the end. Nobody else uses the
@@ -585,8 +616,10 @@ static int close_it(struct daxkv_store *store)
 int daxkv_close(struct daxkv_store *store)
 {
 	const int cancel = cancel_off();
-	int rc = store ? close_it(store) : 0;
+	int rc = 0;
 
+	if (store)
+		rc = close_it(store);
 	cancel_restore(cancel);
 	return rc;
 }

@@ -19,7 +19,9 @@ int daxkv_db_partition(struct daxkv_txn *txn, daxkv_db db, size_t parts, struct 
 	uint32_t got = 0;
 	int rc = txn_check(txn, false);
 
-	if (!rc && (!parts || parts > PARTS_MAX || !n || (parts > 1 && !key)))
+	if (rc)
+		return rc;
+	if ((!parts || parts > PARTS_MAX || !n || (parts > 1 && !key)))
 		rc = err_set(EINVAL,
 		             "a split needs 1 to %u parts, and room for the keys between them",
 		             PARTS_MAX);
@@ -36,7 +38,8 @@ int daxkv_db_partition(struct daxkv_txn *txn, daxkv_db db, size_t parts, struct 
 		rc = entry_value(txn_view(txn),
 		                 &(struct item){.val = seps[i].key, .vlen = seps[i].klen}, &key[i]);
 	free(seps);
-	if (!rc)
-		*n = got;
-	return rc;
+	if (rc)
+		return rc;
+	*n = got;
+	return 0;
 }

@@ -66,12 +66,16 @@ static inline uint64_t round_down(uint64_t x, uint64_t unit)
 
 static inline uint64_t min_u64(uint64_t a, uint64_t b)
 {
-	return a < b ? a : b;
+	if (a < b)
+		return a;
+	return b;
 }
 
 static inline uint64_t max_u64(uint64_t a, uint64_t b)
 {
-	return a > b ? a : b;
+	if (a > b)
+		return a;
+	return b;
 }
 
 /* get16, get64 - a value at any alignment. */

@@ -85,7 +85,9 @@ __attribute__((target("sse4.2"))) static uint32_t crc_run(uint32_t state, const 
 		rest = _mm_crc32_u16(rest, get16(b));
 		b += 2;
 	}
-	return n & 1 ? _mm_crc32_u8(rest, *b) : rest;
+	if (n & 1)
+		return _mm_crc32_u8(rest, *b);
+	return rest;
 }
 
 static uint32_t crc_by_sse42(uint32_t crc, const void *p, size_t n)
@@ -107,7 +109,8 @@ static uint32_t crc_by_sse42(uint32_t crc, const void *p, size_t n)
 __attribute__((target("sse4.2,pclmul"), always_inline)) static inline uint64_t
 crc_three(uint64_t c0, const uint8_t *b, size_t stream, __m128i skip)
 {
-	uint64_t c1 = 0, c2 = 0;
+	uint64_t c1 = 0;
+	uint64_t c2 = 0;
 	for (size_t i = 0; i < stream; i += 8) {
 		c0 = _mm_crc32_u64(c0, get64(b + i));
 		c1 = _mm_crc32_u64(c1, get64(b + stream + i));
@@ -166,8 +169,10 @@ WIDE static uint32_t crc_by_folding(uint32_t crc, const void *p, size_t n)
 
 	if (n < FOLD_MIN)
 		return ~crc_run(~crc, b, n);
-	__m512i a0 = _mm512_loadu_si512(b), a1 = _mm512_loadu_si512(b + 64),
-	        a2 = _mm512_loadu_si512(b + 128), a3 = _mm512_loadu_si512(b + 192);
+	__m512i a0 = _mm512_loadu_si512(b);
+	__m512i a1 = _mm512_loadu_si512(b + 64);
+	__m512i a2 = _mm512_loadu_si512(b + 128);
+	__m512i a3 = _mm512_loadu_si512(b + 192);
 
 	a0 = _mm512_xor_si512(a0, _mm512_zextsi128_si512(_mm_cvtsi32_si128((int)~crc)));
 	for (b += 256, n -= 256; n >= 256; b += 256, n -= 256) {
@@ -221,8 +226,8 @@ crc_fn *crc32c_way(unsigned int i)
 	unsigned int n = 0;
 
 #if defined(__x86_64__)
-	bool instruction = __builtin_cpu_supports("sse4.2"),
-	     product = instruction && __builtin_cpu_supports("pclmul");
+	bool instruction = __builtin_cpu_supports("sse4.2");
+	bool product = instruction && __builtin_cpu_supports("pclmul");
 
 	if (product && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
 	    __builtin_cpu_supports("vpclmulqdq"))
@@ -236,7 +241,9 @@ crc_fn *crc32c_way(unsigned int i)
 		way[n++] = crc_by_arm;
 #endif
 	way[n++] = crc32c_by_table;
-	return i < n ? way[i] : NULL;
+	if (i < n)
+		return way[i];
+	return NULL;
 }
 
 static uint32_t crc_choose(uint32_t crc, const void *p, size_t n)

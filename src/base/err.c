@@ -37,11 +37,15 @@ static const char *sys_text(int err)
 {
 #if defined(__GLIBC__) && __GLIBC_PREREQ(2, 32)
 	const char *s = strerrordesc_np(err);
-	return s ? s : "unknown error number";
+	if (s)
+		return s;
+	return "unknown error number";
 #else
 	/* Known numbers have constant texts here; an unknown one would be printed into a buffer
 	 * that threads share. */
-	return err < 134 ? strerror(err) : "unknown error number";
+	if (err < 134)
+		return strerror(err);
+	return "unknown error number";
 #endif
 }
 
@@ -51,14 +55,18 @@ DAXKV_API const char *daxkv_strerror(int err)
 	if (err > 0)
 		return sys_text(err);
 	size_t i = -(size_t)err;
-	return i < known ? error_texts[i] : "unknown error code";
+	if (i < known)
+		return error_texts[i];
+	return "unknown error code";
 }
 
 DAXKV_API const char *daxkv_errmsg(void)
 {
 	if (err_answered)
 		return daxkv_strerror(err_answered);
-	return text[0] ? text : "no call of this thread has failed";
+	if (text[0])
+		return text;
+	return "no call of this thread has failed";
 }
 
 /* text_set - "<prefix><formatted><suffix>". By way of a second buffer: an argument may be the text
@@ -70,7 +78,8 @@ __attribute__((format(printf, 3, 0))) static void text_set(const char *prefix, c
 	int at = snprintf(fresh, sizeof fresh, "%s", prefix);
 	if (at >= 0) {
 		int n = vsnprintf(fresh + at, sizeof fresh - (size_t)at, format, args);
-		at = n < 0 ? at : at + n;
+		if (n >= 0)
+			at = at + n;
 		if (at < ERR_TEXT)
 			snprintf(fresh + at, sizeof fresh - (size_t)at, "%s", suffix);
 	}

@@ -190,5 +190,7 @@ int check_run(const struct check_input *in, uint64_t *faults)
 	if (ck.err != 0 || check_moved(&ck))
 		return ck.err;
 	*faults = ck.faults;
-	return ck.faults == 0 ? 0 : DAXKV_CORRUPT;
+	if (ck.faults == 0)
+		return 0;
+	return DAXKV_CORRUPT;
 }

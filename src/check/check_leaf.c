@@ -20,7 +20,9 @@ struct check_leaf_state { /* the leaf being checked */
 
 static const char *part_of(const struct check_entry *e)
 {
-	return e->tail ? "slot" : "entry";
+	if (e->tail)
+		return "slot";
+	return "entry";
 }
 
 /* entry_read - the entry at off of a page, in [low, high). False when it does not lie there. */
@@ -50,8 +52,10 @@ static void entry_form(const struct check_leaf_state *leaf, const struct check_e
                        bool tombstone)
 {
 	const struct check *ck = leaf->ck;
-	uint32_t klen = e->item.klen, vlen = e->item.dlen, flags = leaf->db->flags,
-	         known = FMT_ENTRY_BLOB;
+	uint32_t klen = e->item.klen;
+	uint32_t vlen = e->item.dlen;
+	uint32_t flags = leaf->db->flags;
+	uint32_t known = FMT_ENTRY_BLOB;
 	const char *fault = NULL;
 
 	if (leaf->db->main)
@@ -188,8 +192,9 @@ static bool in_order(const struct check_leaf_state *leaf, const struct check_ent
 /* uniform_read - entry i of a uniform base, which lies in the page. */
 static void uniform_read(const struct check_page *page, uint32_t i, struct check_entry *e)
 {
-	uint32_t klen = page->head.heads & FMT_KLEN_MASK, vlen = page->head.offs,
-	         stride = (uint32_t)round_up(klen + vlen, 4);
+	uint32_t klen = page->head.heads & FMT_KLEN_MASK;
+	uint32_t vlen = page->head.offs;
+	uint32_t stride = (uint32_t)round_up(klen + vlen, 4);
 	uint32_t off = FMT_LEAF_BASE + 8u * page->head.n + i * stride;
 
 	*e = (struct check_entry){.off = off, .end = off + klen + vlen};
@@ -249,7 +254,9 @@ static bool slot_read(const struct check_leaf_state *leaf, uint32_t slot, uint64
                       struct check_entry *e)
 {
 	const struct check_page *page = leaf->page;
-	uint32_t off = FMT_SLOT_OFF(word), end = FMT_SLOT_END(word), crc;
+	uint32_t off = FMT_SLOT_OFF(word);
+	uint32_t end = FMT_SLOT_END(word);
+	uint32_t crc;
 
 	if (FMT_SLOT_KIND(word) < FMT_SLOT_INSERT || FMT_SLOT_KIND(word) > FMT_SLOT_REMOVE) {
 		slot_fault(leaf, slot, "unknown kind");
@@ -279,8 +286,9 @@ static void slot_apply(struct check_leaf_state *leaf, uint32_t slot, uint64_t wo
 {
 	uint16_t *order = leaf->ck->order;
 	const struct check_entry *entries = leaf->ck->entries;
-	uint32_t rank = FMT_SLOT_RANK(word), kind = FMT_SLOT_KIND(word),
-	         places = leaf->live + (kind == FMT_SLOT_INSERT);
+	uint32_t rank = FMT_SLOT_RANK(word);
+	uint32_t kind = FMT_SLOT_KIND(word);
+	uint32_t places = leaf->live + (kind == FMT_SLOT_INSERT);
 	enum check_order same;
 
 	if (rank >= places) {
@@ -314,7 +322,8 @@ static void tail_read(struct check_leaf_state *leaf)
 	bool ended = false;
 
 	for (uint32_t slot = 0; slot < FMT_TAIL_SLOTS; slot++) {
-		uint64_t word = get64(page->p + FMT_LEAF_SLOTS + slot * FMT_WORD), now;
+		uint64_t word = get64(page->p + FMT_LEAF_SLOTS + slot * FMT_WORD);
+		uint64_t now;
 
 		if (word == 0) {
 			ended = true;
@@ -350,11 +359,12 @@ static void order_check(const struct check_leaf_state *leaf, const struct check_
 	const struct check *ck = leaf->ck;
 
 	for (uint32_t i = 0; i < leaf->live; i++) {
-		const struct check_entry *e = &ck->entries[ck->order[i]],
-		                         *before = i > 0 ? &ck->entries[ck->order[i - 1]] : NULL;
+		const struct check_entry *e = &ck->entries[ck->order[i]];
+		const struct check_entry *before = i > 0 ? &ck->entries[ck->order[i - 1]] : NULL;
 		bool compared =
 		    before && !e->tail && !before->tail && before->index + 1 == e->index;
-		enum check_order low = CHECK_SAME, high = CHECK_BEFORE;
+		enum check_order low = CHECK_SAME;
+		enum check_order high = CHECK_BEFORE;
 
 		if (before && !compared && !in_order(leaf, before, e))
 			check_fault(leaf->ck, leaf->db,

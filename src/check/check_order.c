@@ -4,19 +4,29 @@
 
 static enum check_order sign(int diff)
 {
-	return diff < 0 ? CHECK_BEFORE : diff > 0 ? CHECK_AFTER : CHECK_SAME;
+	if (diff < 0)
+		return CHECK_BEFORE;
+	if (diff > 0)
+		return CHECK_AFTER;
+	return CHECK_SAME;
 }
 
 static enum check_order by_number(uint64_t a, uint64_t b)
 {
-	return a < b ? CHECK_BEFORE : a > b ? CHECK_AFTER : CHECK_SAME;
+	if (a < b)
+		return CHECK_BEFORE;
+	if (a > b)
+		return CHECK_AFTER;
+	return CHECK_SAME;
 }
 
 static enum check_order check_by_bytes(const uint8_t *a, uint32_t alen, const uint8_t *b,
                                        uint32_t blen)
 {
 	int diff = memcmp(a, b, alen < blen ? alen : blen);
-	return diff != 0 ? sign(diff) : by_number(alen, blen);
+	if (diff != 0)
+		return sign(diff);
+	return by_number(alen, blen);
 }
 
 static enum check_order by_last_byte(const uint8_t *a, uint32_t alen, const uint8_t *b,
@@ -35,7 +45,9 @@ static bool check_is_integer(uint32_t len)
 
 static uint64_t check_integer(const uint8_t *p, uint32_t len)
 {
-	return len == sizeof(uint32_t) ? get32(p) : get64(p);
+	if (len == sizeof(uint32_t))
+		return get32(p);
+	return get64(p);
 }
 
 /* A wrong size is a fault of its own, reported where the entry is read: here it only must not be
@@ -48,13 +60,17 @@ static enum check_order check_by_integer(const uint8_t *a, uint32_t alen, const 
 	if (!check_is_integer(alen) || !check_is_integer(blen))
 		return check_by_bytes(a, alen, b, blen);
 	order = by_number(check_integer(a, alen), check_integer(b, blen));
-	return order != CHECK_SAME ? order : by_number(alen, blen);
+	if (order != CHECK_SAME)
+		return order;
+	return by_number(alen, blen);
 }
 
 /* Equal bytes are equal under any comparator; of others only the program knows the order. */
 static enum check_order by_program(const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
 {
-	return alen == blen && memcmp(a, b, alen) == 0 ? CHECK_SAME : CHECK_UNKNOWN;
+	if (alen == blen && memcmp(a, b, alen) == 0)
+		return CHECK_SAME;
+	return CHECK_UNKNOWN;
 }
 
 static enum check_order keys(uint32_t flags, const struct check_item *a, const struct check_item *b)
@@ -70,8 +86,13 @@ static enum check_order keys(uint32_t flags, const struct check_item *a, const s
 
 static enum check_order dups(uint32_t flags, const struct check_item *a, const struct check_item *b)
 {
-	if (a->nodup || b->nodup)
-		return a->nodup == b->nodup ? CHECK_SAME : a->nodup ? CHECK_BEFORE : CHECK_AFTER;
+	if (a->nodup || b->nodup) {
+		if (a->nodup == b->nodup)
+			return CHECK_SAME;
+		if (a->nodup)
+			return CHECK_BEFORE;
+		return CHECK_AFTER;
+	}
 	if (flags & DAXKV_OWN_DUP_COMPARE)
 		return by_program(a->dup, a->dlen, b->dup, b->dlen);
 	if (flags & DAXKV_INTEGER_DUP)
@@ -97,8 +118,11 @@ uint64_t check_head(uint32_t flags, const uint8_t *key, uint32_t klen, uint32_t 
 
 	if (flags & DAXKV_OWN_COMPARE)
 		return 0;
-	if (flags & DAXKV_INTEGER_KEY)
-		return check_is_integer(klen) ? check_integer(key, klen) : 0;
+	if (flags & DAXKV_INTEGER_KEY) {
+		if (check_is_integer(klen))
+			return check_integer(key, klen);
+		return 0;
+	}
 	for (uint32_t i = 0; i < 8; i++) {
 		uint8_t byte = 0;
 		if (flags & DAXKV_REVERSE_KEY)

@@ -28,9 +28,14 @@ static uint64_t record_word(const struct check *ck, const struct record *rec, ui
 static enum index_state index_read(const struct check *ck, uint64_t off, struct record *rec)
 {
 	const uint8_t *p = ck->base + off;
-	uint64_t txn = get64(p), hash = get64(p + 8), head = get64(p + 16), back = head >> 48, got;
-	uint32_t ranges = (uint32_t)(head >> 32 & 0xff), words = (uint32_t)(head >> 40 & 0xff),
-	         last;
+	uint64_t txn = get64(p);
+	uint64_t hash = get64(p + 8);
+	uint64_t head = get64(p + 16);
+	uint64_t back = head >> 48;
+	uint64_t got;
+	uint32_t ranges = (uint32_t)(head >> 32 & 0xff);
+	uint32_t words = (uint32_t)(head >> 40 & 0xff);
+	uint32_t last;
 
 	if (txn == 0 && hash == 0 && head == 0)
 		return INDEX_EMPTY;
@@ -38,8 +43,14 @@ static enum index_state index_read(const struct check *ck, uint64_t off, struct 
 	                       .txn = txn,
 	                       .fresh_crc = (uint32_t)head,
 	                       .spilled = ranges == FMT_REC_SPILLED};
-	rec->ranges = rec->spilled ? 0 : ranges;
-	rec->words = rec->spilled ? 0 : words;
+	if (rec->spilled)
+		rec->ranges = 0;
+	else
+		rec->ranges = ranges;
+	if (rec->spilled)
+		rec->words = 0;
+	else
+		rec->words = words;
 	rec->durable_upto = txn - back;
 	last = FMT_REC_HEAD + (rec->spilled ? 3 : rec->ranges + 2 * rec->words);
 	if (rec->ranges > FMT_REC_MAX_RANGES || last * FMT_WORD > ck->super.ring_record_size ||
@@ -47,14 +58,17 @@ static enum index_state index_read(const struct check *ck, uint64_t off, struct 
 		return INDEX_INVALID;
 	got =
 	    hash64(hash64(ck->super.file_id, p, FMT_WORD), p + 2 * FMT_WORD, (last - 2) * FMT_WORD);
-	return got == hash ? INDEX_RECORD : INDEX_INVALID;
+	if (got == hash)
+		return INDEX_RECORD;
+	return INDEX_INVALID;
 }
 
 /* word_check - one word of a record that recovery may store. in_place: it must have its value
  * already. */
 static void word_check(struct check *ck, uint64_t txn, const uint8_t *pair, bool in_place)
 {
-	uint64_t off = get64(pair), value = get64(pair + FMT_WORD);
+	uint64_t off = get64(pair);
+	uint64_t value = get64(pair + FMT_WORD);
 
 	if (off % FMT_WORD != 0 || off > ck->limit - FMT_WORD)
 		check_fault(ck, NULL,
@@ -72,9 +86,11 @@ static void word_check(struct check *ck, uint64_t txn, const uint8_t *pair, bool
  * has pages is a loop. */
 static void spill_check(struct check *ck, const struct record *rec, bool in_place)
 {
-	uint64_t off = record_word(ck, rec, FMT_REC_HEAD),
-	         left = record_word(ck, rec, FMT_REC_HEAD + 1), steps = 0;
-	uint32_t want = (uint32_t)record_word(ck, rec, FMT_REC_HEAD + 2), crc = 0;
+	uint64_t off = record_word(ck, rec, FMT_REC_HEAD);
+	uint64_t left = record_word(ck, rec, FMT_REC_HEAD + 1);
+	uint64_t steps = 0;
+	uint32_t want = (uint32_t)record_word(ck, rec, FMT_REC_HEAD + 2);
+	uint32_t crc = 0;
 
 	while (left > 0) {
 		struct fmt_spill page;
@@ -116,8 +132,9 @@ static void fresh_check(struct check *ck, const struct record *rec)
 	uint32_t crc = 0;
 
 	for (uint32_t i = 0; i < rec->ranges; i++) {
-		uint64_t range = record_word(ck, rec, FMT_REC_HEAD + i), off = range >> 16,
-		         len = (range & 0xffff) * 4;
+		uint64_t range = record_word(ck, rec, FMT_REC_HEAD + i);
+		uint64_t off = range >> 16;
+		uint64_t len = (range & 0xffff) * 4;
 		uint32_t one;
 
 		if (off >= ck->limit || len > ck->limit - off) {
@@ -142,7 +159,8 @@ static void fresh_check(struct check *ck, const struct record *rec)
  */
 static void record_check(struct check *ck, const struct record *rec, uint64_t first_used)
 {
-	bool newest = rec->txn == ck->txn, used = rec->txn >= first_used;
+	bool newest = rec->txn == ck->txn;
+	bool used = rec->txn >= first_used;
 
 	if (newest && used)
 		fresh_check(ck, rec);
@@ -193,7 +211,8 @@ static void newest_find(struct check *ck, struct record *newest)
 /* clean_read - the transaction marked clean. 0, reported, when the mark's checksum is wrong. */
 static uint64_t clean_read(struct check *ck)
 {
-	const uint64_t txn = ck->super.clean & ((UINT64_C(1) << FMT_CLEAN_BITS) - 1), none = 0;
+	const uint64_t txn = ck->super.clean & ((UINT64_C(1) << FMT_CLEAN_BITS) - 1);
+	const uint64_t none = 0;
 	const uint32_t c = crc32c(0, &txn, sizeof txn) ^ crc32c(0, &none, sizeof none);
 
 	if (ck->super.clean == FMT_CLEAN(txn, c))
@@ -206,7 +225,8 @@ static uint64_t clean_read(struct check *ck)
 void check_ring(struct check *ck)
 {
 	struct record newest = {.txn = 0}, rec;
-	uint64_t first_used, clean = clean_read(ck);
+	uint64_t first_used;
+	uint64_t clean = clean_read(ck);
 
 	newest_find(ck, &newest);
 	if (newest.txn == 0) {

@@ -16,7 +16,8 @@ static void bit_set(uint64_t *bits, uint64_t i)
 bool check_space_claim(struct check *ck, const struct check_db *db, const char *what, uint64_t off,
                        uint64_t len, uint64_t at)
 {
-	uint64_t free_pages = 0, first_free = 0;
+	uint64_t free_pages = 0;
+	uint64_t first_free = 0;
 
 	if (off % ck->page_size != 0) {
 		check_fault(ck, db,
@@ -59,13 +60,16 @@ static void bitmap_load(struct check *ck, uint64_t zone, uint64_t off)
 
 	for (uint64_t w = 0; w < zone_words; w++) {
 		uint64_t bits = get64(ck->base + off + w * FMT_WORD);
-		uint64_t first = (zone * zone_words + w) * 64, keep = 0;
+		uint64_t first = (zone * zone_words + w) * 64;
+		uint64_t keep = 0;
 
 		if (bits == 0)
 			continue;
 		if (first < ck->pages) {
-			keep = ck->pages - first >= 64 ? UINT64_MAX
-			                               : (UINT64_C(1) << (ck->pages - first)) - 1;
+			if (ck->pages - first >= 64)
+				keep = UINT64_MAX;
+			else
+				keep = (UINT64_C(1) << (ck->pages - first)) - 1;
 			ck->used[first / 64] = bits & keep;
 		}
 		if (bits & ~keep)
@@ -92,10 +96,12 @@ static bool readable(const struct check *ck, uint64_t off)
  * 8, whatever the directory says. */
 static void bitmaps_load(struct check *ck)
 {
-	const uint64_t per_page = ck->page_size / FMT_WORD, needed = zones_needed(ck);
+	const uint64_t per_page = ck->page_size / FMT_WORD;
+	const uint64_t needed = zones_needed(ck);
 
 	for (uint64_t zone = 0; zone < needed && zone / per_page < FMT_DIR_WORDS; zone++) {
-		uint64_t dir = ck->super.dir[zone / per_page], off;
+		uint64_t dir = ck->super.dir[zone / per_page];
+		uint64_t off;
 
 		if (!readable(ck, dir))
 			continue;
@@ -109,7 +115,8 @@ static void bitmaps_load(struct check *ck)
 static void directory_page(struct check *ck, uint64_t dir, uint64_t first_zone)
 {
 	for (uint64_t i = 0; i < ck->page_size / FMT_WORD; i++) {
-		uint64_t at = dir + i * FMT_WORD, off = get64(ck->base + at);
+		uint64_t at = dir + i * FMT_WORD;
+		uint64_t off = get64(ck->base + at);
 		bool needed = first_zone + i < zones_needed(ck);
 
 		if (off == 0 && needed)
@@ -133,8 +140,8 @@ void check_space_load(struct check *ck)
 	check_space_claim(ck, NULL, "superblock and ring", 0, ck->super.first_page,
 	                  offsetof(struct fmt_super, first_page));
 	for (uint64_t i = 0; i < FMT_DIR_WORDS; i++) {
-		uint64_t at = offsetof(struct fmt_super, dir) + i * FMT_WORD,
-		         off = ck->super.dir[i];
+		uint64_t at = offsetof(struct fmt_super, dir) + i * FMT_WORD;
+		uint64_t off = ck->super.dir[i];
 
 		if (off == 0 && i * per_page < zones_needed(ck))
 			check_fault(

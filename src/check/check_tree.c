@@ -47,7 +47,8 @@ void check_heads(struct check *ck, const struct check_db *db, const struct check
                  void (*item)(const void *arg, uint32_t i, struct check_item *out), const void *arg)
 {
 	const uint32_t no_prefix = DAXKV_OWN_COMPARE | DAXKV_INTEGER_KEY | DAXKV_REVERSE_KEY;
-	uint32_t plen = page->head.plen, n = page->head.n;
+	uint32_t plen = page->head.plen;
+	uint32_t n = page->head.n;
 	struct check_item first = {.klen = 0}, it;
 
 	if (n > 0)
@@ -85,7 +86,8 @@ static uint32_t kids_off(const struct check_page *page)
 static bool separator_read(const struct check_page *page, uint32_t i, struct check_item *item)
 {
 	uint32_t start = page->head.offs + 2u * page->head.n;
-	uint32_t off = get16(page->p + page->head.offs + 2 * i), klen, dlen;
+	uint32_t off = get16(page->p + page->head.offs + 2 * i);
+	uint32_t klen, dlen;
 
 	if (off < start || off + FMT_SEP_SIZE > page->head.end)
 		return false;
@@ -94,7 +96,10 @@ static bool separator_read(const struct check_page *page, uint32_t i, struct che
 	*item = (struct check_item){
 	    .key = page->p + off + FMT_SEP_SIZE, .klen = klen, .nodup = dlen == FMT_SEP_NODUP};
 	item->dup = item->key + klen;
-	item->dlen = item->nodup ? 0 : dlen;
+	if (item->nodup)
+		item->dlen = 0;
+	else
+		item->dlen = dlen;
 	return off + FMT_SEP_SIZE + klen + item->dlen <= page->head.end;
 }
 
@@ -122,7 +127,8 @@ static bool after(enum check_order order)
 static bool separators_check(struct check *ck, const struct check_db *db,
                              const struct check_page *page, const struct check_bounds *bounds)
 {
-	struct check_item before = bounds->low, item;
+	struct check_item before = bounds->low;
+	struct check_item item;
 	bool has_before = bounds->has_low;
 
 	for (uint32_t i = 0; i < page->head.n; i++) {
@@ -223,12 +229,13 @@ static uint64_t counts_last(struct check *ck, const struct check_db *db,
                             const struct fmt_desc *desc)
 {
 	const uint64_t mask = (UINT64_C(1) << FMT_COUNT_BITS) - 1;
-	uint64_t entries = desc->base_count, txn = 0;
+	uint64_t entries = desc->base_count;
+	uint64_t txn = 0;
 	bool ended = false;
 
 	for (uint32_t off = FMT_DESC_COUNTS; off < ck->page_size; off += FMT_WORD) {
-		uint64_t word = get64(ck->base + db->desc + off),
-		         now = desc->page.birth + (word >> FMT_COUNT_BITS);
+		uint64_t word = get64(ck->base + db->desc + off);
+		uint64_t now = desc->page.birth + (word >> FMT_COUNT_BITS);
 		uint32_t i = (off - FMT_DESC_COUNTS) / FMT_WORD;
 
 		if (word == 0) {

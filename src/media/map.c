@@ -60,9 +60,9 @@ static int reserve_exactly(uint64_t len, const uint8_t **base)
 static uint64_t address_limit(void)
 {
 	struct rlimit lim;
-	return getrlimit(RLIMIT_AS, &lim) == 0 && lim.rlim_cur != RLIM_INFINITY
-	           ? (uint64_t)lim.rlim_cur
-	           : UINT64_MAX;
+	if (getrlimit(RLIMIT_AS, &lim) == 0 && lim.rlim_cur != RLIM_INFINITY)
+		return (uint64_t)lim.rlim_cur;
+	return UINT64_MAX;
 }
 
 /* reserve_space - fill base and reserve. With max 0 it begins at 1 TiB, or at half of RLIMIT_AS so
@@ -70,7 +70,8 @@ static uint64_t address_limit(void)
 static int reserve_space(struct map *map, uint64_t size, uint64_t max)
 {
 	const uint64_t behind = map->guard ? MAP_STEP : 0;
-	const uint64_t least = max_u64(round_up(size, MAP_STEP), MAP_STEP), limit = address_limit();
+	const uint64_t least = max_u64(round_up(size, MAP_STEP), MAP_STEP);
+	const uint64_t limit = address_limit();
 	uint64_t len = round_up(max_u64(max, 1), MAP_STEP);
 	if (max == 0)
 		len = round_down(min_u64(map->room ? map->room : RESERVE_MAX, limit / 2), MAP_STEP);
@@ -86,7 +87,10 @@ static int reserve_space(struct map *map, uint64_t size, uint64_t max)
 		               map->path, (ulong)len, (ulong)limit);
 	if (rc)
 		return err_sys(rc, "%s: no %lu bytes of address space", map->path, (ulong)len);
-	map->reserve = map->cap = max == 0 ? len : max_u64(max, size);
+	map->reserve = len;
+	if (max != 0)
+		map->reserve = max_u64(max, size);
+	map->cap = map->reserve;
 	return 0;
 }
 
@@ -100,7 +104,8 @@ static void space_give_back(const struct map *map)
  * the system page. */
 static int range_fill(const struct map *map, uint64_t from, uint64_t to)
 {
-	int prot = PROT_READ, flags = MAP_FIXED;
+	int prot = PROT_READ;
+	int flags = MAP_FIXED;
 	if (from >= to)
 		return 0;
 	if (map->guard && mprotect(address(map, to), MAP_STEP, PROT_READ) != 0)
@@ -219,7 +224,9 @@ static int space_ensure(const struct map *map, uint64_t size)
 	if (map->rdonly || map->private_copy)
 		return 0;
 	rc = file_own(map->fd, length);
-	return rc ? err_sys(rc, "%s: cannot allocate its %lu bytes", map->path, (ulong)length) : 0;
+	if (rc)
+		return err_sys(rc, "%s: cannot allocate its %lu bytes", map->path, (ulong)length);
+	return 0;
 }
 
 int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pmem,
@@ -268,7 +275,8 @@ int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pme
 /* grow_shared - the part of map_grow for who may write: length is the file's. 0 or errno. */
 static int grow_shared(struct map *map, uint64_t size, uint64_t length)
 {
-	const uint64_t from = page_up(map->size), to = page_up(size);
+	const uint64_t from = page_up(map->size);
+	const uint64_t to = page_up(size);
 	/* Growth that was undone may have left a longer file: it has its space already, but for
 	 * what a copy made sparse. */
 	int rc = length > map->size ? file_own(map->fd, min_u64(length, size)) : 0;
@@ -404,7 +412,8 @@ int map_follow_copy(struct map *map)
 	         map->fd); /* the same file, whatever its name is by now */
 	const int cancel = cancel_off();
 	fds_hold();
-	int fd = open(self, O_RDONLY | O_CLOEXEC | O_NOCTTY), rc = fd < 0 ? errno : 0;
+	int fd = open(self, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	int rc = fd < 0 ? errno : 0;
 	if (rc == 0 && dup3(fd, map->fd, O_CLOEXEC) < 0)
 		rc = errno;
 	if (fd >= 0)
@@ -415,11 +424,13 @@ int map_follow_copy(struct map *map)
 		rc = range_fill(map, 0, page_up(map->size));
 	pthread_mutex_unlock(&map->mutex);
 	cancel_restore(cancel);
-	return rc ? err_sys(rc,
-	                    "%s: the filesystem has copied it for a writer, and the copy cannot be "
-	                    "opened; open the store again",
-	                    map->path)
-	          : 0;
+	if (rc)
+		return err_sys(
+		    rc,
+		    "%s: the filesystem has copied it for a writer, and the copy cannot be "
+		    "opened; open the store again",
+		    map->path);
+	return 0;
 }
 
 void map_cut(struct map *map, uint64_t size)
@@ -455,7 +466,9 @@ int map_shrink(struct map *map, uint64_t size)
 int map_file_size(const struct map *map, uint64_t *size)
 {
 	int rc = file_length(map->fd, size);
-	return rc ? err_sys(rc, "%s", map->path) : 0;
+	if (rc)
+		return err_sys(rc, "%s", map->path);
+	return 0;
 }
 
 void map_detach(struct map *map)
@@ -470,9 +483,11 @@ void map_detach(struct map *map)
 
 enum daxkv_pmem map_pmem(enum daxkv_medium medium)
 {
-	return medium == DAXKV_MEDIUM_DAX    ? DAXKV_PMEM_DAX
-	       : medium == DAXKV_MEDIUM_FILE ? DAXKV_PMEM_FILE
-	                                     : DAXKV_PMEM_FORCE;
+	if (medium == DAXKV_MEDIUM_DAX)
+		return DAXKV_PMEM_DAX;
+	if (medium == DAXKV_MEDIUM_FILE)
+		return DAXKV_PMEM_FILE;
+	return DAXKV_PMEM_FORCE;
 }
 
 void map_close(struct map *map)
@@ -502,7 +517,7 @@ const char *map_durability(const struct map *map)
 		return "survives a power cut (MAP_SYNC, cache-line flushes)";
 	if (map->medium == DAXKV_MEDIUM_EMULATED)
 		return "emulated: survives a process crash, not a power cut";
-	return map->volatile_fs
-	           ? "survives a process crash, not a power cut (the filesystem is in memory)"
-	           : "survives a power cut (fdatasync)";
+	if (map->volatile_fs)
+		return "survives a process crash, not a power cut (the filesystem is in memory)";
+	return "survives a power cut (fdatasync)";
 }

@@ -89,7 +89,8 @@ int map_grow(struct map *map, uint64_t size);
 void map_prefault(struct map *map, uint64_t off, uint64_t len);
 static inline void map_prefaulted(struct map *map, uint64_t off, uint64_t len)
 {
-	uint64_t first = off / MAP_STEP, last = (off + len - 1) / MAP_STEP;
+	uint64_t first = off / MAP_STEP;
+	uint64_t last = (off + len - 1) / MAP_STEP;
 
 	if (map->prefaulted && (first != last || !(map->prefaulted[first / 8] >> first % 8 & 1)))
 		map_prefault(map, off, len);

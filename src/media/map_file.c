@@ -37,8 +37,11 @@ static int write_all(int fd, const uint8_t *p, uint64_t n, uint64_t off)
 		ssize_t done = pwrite(fd, p, n, (off_t)off);
 		if (done < 0 && errno == EINTR)
 			continue;
-		if (done <= 0)
-			return done < 0 ? errno : EIO;
+		if (done <= 0) {
+			if (done < 0)
+				return errno;
+			return EIO;
+		}
 		p += done;
 		n -= (uint64_t)done;
 		off += (uint64_t)done;
@@ -136,7 +139,9 @@ static int extents_walk(int fd, uint64_t length, extent_fn *see, bool *known)
 		list.map.fm_extent_count = EXTENTS;
 		if (ioctl(fd, FS_IOC_FIEMAP, &list.map) != 0) {
 			*known = at > 0;
-			return *known ? errno : 0;
+			if (*known)
+				return errno;
+			return 0;
 		}
 		last = list.map.fm_mapped_extents == 0;
 		for (uint32_t i = 0; i < list.map.fm_mapped_extents; i++) {
@@ -172,7 +177,9 @@ static int extent_own(int fd, uint64_t from, const struct fiemap_extent *e, uint
 static int extent_shared(int fd, uint64_t from, const struct fiemap_extent *e, uint64_t length)
 {
 	(void)fd, (void)from, (void)length;
-	return e && e->fe_flags & FIEMAP_EXTENT_SHARED ? EEXIST : 0;
+	if (e && e->fe_flags & FIEMAP_EXTENT_SHARED)
+		return EEXIST;
+	return 0;
 }
 
 /* own_by_seek - the same by SEEK_HOLE, which takes allocated blocks that nobody has written for
@@ -183,8 +190,11 @@ static int own_by_seek(int fd, uint64_t length)
 		off_t hole = lseek(fd, (off_t)at, SEEK_HOLE);
 		if (hole < 0 && (errno == EINVAL || errno == EOPNOTSUPP))
 			return file_extend(fd, at, length, length); /* it cannot tell */
-		if (hole < 0)
-			return errno == ENXIO ? 0 : errno;
+		if (hole < 0) {
+			if (errno == ENXIO)
+				return 0;
+			return errno;
+		}
 		if ((uint64_t)hole >= length)
 			return 0;
 		off_t data = lseek(fd, hole, SEEK_DATA);
@@ -213,13 +223,17 @@ int file_own(int fd, uint64_t length)
 	/* The filesystem's own list of extents knows allocated blocks that nobody has written yet
 	 * from holes. */
 	int rc = extents_walk(fd, length, extent_own, &known);
-	return known ? rc : own_by_seek(fd, length);
+	if (known)
+		return rc;
+	return own_by_seek(fd, length);
 }
 
 static uint32_t fs_magic(int fd)
 {
 	struct statfs fs;
-	return fstatfs(fd, &fs) == 0 ? (uint32_t)fs.f_type : 0;
+	if (fstatfs(fd, &fs) == 0)
+		return (uint32_t)fs.f_type;
+	return 0;
 }
 
 bool file_in_memory(int fd)
@@ -281,7 +295,10 @@ int map_open_file(struct map *map, const char *path, bool rdonly)
 	fds_release();
 	if (map->fd < 0)
 		return err_sys(errno, "%s", path);
-	rc = fstat(map->fd, &st) != 0 ? err_sys(errno, "%s", path) : type_check(path, st.st_mode);
+	if (fstat(map->fd, &st) != 0)
+		rc = err_sys(errno, "%s", path);
+	else
+		rc = type_check(path, st.st_mode);
 	if (rc)
 		fds_close(&map->fd);
 	return rc;
@@ -303,8 +320,12 @@ static int dir_sync(const char *path, int fd)
 	free(dir);
 	if (dirfd >= 0)
 		close(dirfd);
-	if (rc == EACCES || rc == EINVAL)
-		rc = syncfs(fd) == 0 ? 0 : errno;
+	if (rc == EACCES || rc == EINVAL) {
+		if (syncfs(fd) == 0)
+			rc = 0;
+		else
+			rc = errno;
+	}
 	return rc;
 }
 
@@ -324,10 +345,15 @@ static int name_move(const char *temp, const char *path)
 int file_nameless(const char *path, unsigned int mode)
 {
 	const char *slash = strrchr(path, '/');
-	char *dir =
-	    !slash ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
-	int fd = dir ? open(dir, O_RDWR | O_TMPFILE | O_CLOEXEC, mode) : -1;
+	char *dir;
+	int fd = -1;
 
+	if (!slash)
+		dir = strdup(".");
+	else
+		dir = strndup(path, slash == path ? 1 : (size_t)(slash - path));
+	if (dir)
+		fd = open(dir, O_RDWR | O_TMPFILE | O_CLOEXEC, mode);
 	free(dir);
 	return fd;
 }
@@ -337,7 +363,9 @@ int file_name(int fd, const char *path)
 	char self[64];
 
 	snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
-	return linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0 ? 0 : errno;
+	if (linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0)
+		return 0;
+	return errno;
 }
 
 /* temp_open - a new file beside path, with a name that nothing has: what has one of these names may
@@ -356,7 +384,9 @@ static int temp_open(const char *path, unsigned int mode, char **temp, int *fd)
 		fds_hold();
 		*fd = fd_above_stdio(
 		    open(*temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
-		rc = *fd < 0 ? errno : 0;
+		rc = 0;
+		if (*fd < 0)
+			rc = errno;
 		fds_release();
 	}
 	if (rc) {
@@ -387,9 +417,12 @@ static int content_make(int fd, uint64_t *size, uint64_t on_dax, fill_fn *fill, 
 	file_prepare(fd, size, on_dax);
 	int rc = file_extend(fd, 0, *size, 0);
 
-	if (!rc)
-		rc = fill(fd, arg);
-	return rc ? rc : file_sync(fd);
+	if (rc)
+		return rc;
+	rc = fill(fd, arg);
+	if (rc)
+		return rc;
+	return file_sync(fd);
 }
 
 /* new_nameless - a file that has its name only when it is whole, so that a crash leaves nothing.
@@ -451,8 +484,9 @@ static int create_new(const char *path, unsigned int mode, uint64_t *size, uint6
 			fds_close(fd);
 		}
 	}
-	return rc > 0 ? err_sys(rc, "%s: cannot create a store of %lu bytes", path, (ulong)*size)
-	              : rc;
+	if (rc > 0)
+		return err_sys(rc, "%s: cannot create a store of %lu bytes", path, (ulong)*size);
+	return rc;
 }
 
 /* data_copy - copy what is data of [from, to): the rest is zero in both files. */
@@ -461,16 +495,22 @@ static int data_copy(int in, int out, uint64_t from, uint64_t to)
 	uint8_t buffer[16384];
 	while (from < to) {
 		off_t data = lseek(in, (off_t)from, SEEK_DATA);
-		if (data < 0)
-			return errno == ENXIO ? 0 : errno;
+		if (data < 0) {
+			if (errno == ENXIO)
+				return 0;
+			return errno;
+		}
 		from = (uint64_t)data;
 		if (from >= to)
 			break;
 		ssize_t n = pread(in, buffer, min_u64(sizeof buffer, to - from), data);
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n <= 0)
-			return n < 0 ? errno : EIO;
+		if (n <= 0) {
+			if (n < 0)
+				return errno;
+			return EIO;
+		}
 		int rc = write_all(out, buffer, (uint64_t)n, from);
 		if (rc)
 			return rc;
@@ -506,9 +546,10 @@ static int create_inside(const char *path, int fd, uint64_t *length, uint64_t on
 	if (rc)
 		(void)file_cut(fd, 0);
 	close(image);
-	return rc > 0 ? err_sys(rc, "%s: cannot make a store of %lu bytes in the empty file", path,
-	                        (ulong)size)
-	              : rc;
+	if (rc > 0)
+		return err_sys(rc, "%s: cannot make a store of %lu bytes in the empty file", path,
+		               (ulong)size);
+	return rc;
 }
 
 int map_create_file(struct map *map, const char *path, unsigned int mode, uint64_t *size,

@@ -23,8 +23,12 @@ static int link_step(char **path, bool *more)
 	if (n <= 0)
 		return 0; /* what is wrong with the path, opening it tells */
 	target[n] = 0;
-	const int dir = target[0] == '/' || !slash ? 0 : (int)(slash + 1 - *path);
+	int dir;
 
+	if (target[0] == '/' || !slash)
+		dir = 0;
+	else
+		dir = (int)(slash + 1 - *path);
 	if (asprintf(&next, "%.*s%s", dir, *path, target) < 0)
 		return err_set(ENOMEM, "no memory for a file name");
 	free(*path);
@@ -49,16 +53,23 @@ int path_follow(const char *path, char **out)
 {
 	char *at = strdup(path);
 	bool more = true;
-	int rc = at ? 0 : err_set(ENOMEM, "no memory for a file name");
+	int rc = 0;
 
-	for (unsigned int i = 0; !rc && more; i++)
-		rc = i <= LINKS_MAX
-		         ? link_step(&at, &more)
-		         : err_sys(ELOOP, "%s: symbolic links that lead to each other", path);
+	if (!at)
+		rc = err_set(ENOMEM, "no memory for a file name");
+	for (unsigned int i = 0; !rc && more; i++) {
+		if (i <= LINKS_MAX)
+			rc = link_step(&at, &more);
+		else
+			rc = err_sys(ELOOP, "%s: symbolic links that lead to each other", path);
+	}
 	if (!rc && strcmp(at, path) != 0 && leads_astray(path, at)) {
 		free(at);
 		at = strdup(path);
-		rc = at ? 0 : err_set(ENOMEM, "no memory for a file name");
+		if (at)
+			rc = 0;
+		else
+			rc = err_set(ENOMEM, "no memory for a file name");
 	}
 	if (rc) {
 		free(at);
@@ -74,10 +85,11 @@ static int dir_error(const char *path, const char *dir)
 {
 	struct stat st;
 
-	if (stat(dir, &st) != 0)
-		return errno == ENOENT
-		           ? err_sys(errno, "%s: the directory %s is missing", path, dir)
-		           : err_sys(errno, "%s: %s", path, dir);
+	if (stat(dir, &st) != 0) {
+		if (errno == ENOENT)
+			return err_sys(errno, "%s: the directory %s is missing", path, dir);
+		return err_sys(errno, "%s: %s", path, dir);
+	}
 	if (!S_ISDIR(st.st_mode))
 		return err_sys(ENOTDIR, "%s: %s", path, dir);
 	if (faccessat(AT_FDCWD, dir, X_OK, AT_EACCESS) != 0 && errno == EACCES)
@@ -99,17 +111,22 @@ int path_error(int rc, const char *path)
 		}
 	}
 	free(dir);
-	return found ? found : err_sys(rc, "%s", path);
+	if (found)
+		return found;
+	return err_sys(rc, "%s", path);
 }
 
 int path_make_error(const char *path)
 {
 	const char *slash = strrchr(path, '/');
-	char *dir =
-	    !slash ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
+	char *dir;
 	struct stat st;
 	int rc = 0;
 
+	if (!slash)
+		dir = strdup(".");
+	else
+		dir = strndup(path, slash == path ? 1 : (size_t)(slash - path));
 	if (!dir)
 		return err_set(ENOMEM, "no memory for a file name");
 	if (stat(dir, &st) != 0)

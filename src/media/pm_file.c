@@ -24,7 +24,9 @@ static int file_fence(struct pm *pm)
 		rc = fdatasync(pm->fd) == 0 ? 0 : errno;
 	while (rc == EINTR);
 	cancel_restore(cancel);
-	return rc ? err_sys(rc, "fdatasync") : 0;
+	if (rc)
+		return err_sys(rc, "fdatasync");
+	return 0;
 }
 
 static int private_fence(struct pm *pm)

@@ -117,11 +117,14 @@ uint64_t super_clean_word(uint64_t txn)
 
 bool super_clean(const struct fmt_super *super, uint64_t *txn)
 {
-	uint64_t word = load_word(&super->clean),
-	         named = word & (((uint64_t)1 << FMT_CLEAN_BITS) - 1);
+	uint64_t word = load_word(&super->clean);
+	uint64_t named = word & (((uint64_t)1 << FMT_CLEAN_BITS) - 1);
 	bool sound = super_clean_word(named) == word;
 
-	*txn = sound ? named : 0;
+	if (sound)
+		*txn = named;
+	else
+		*txn = 0;
 	return sound;
 }
 
@@ -195,7 +198,8 @@ void super_image(struct fmt_super *s, const struct super_new *new, uint64_t dirs
 
 void super_layout(struct super_layout *l, uint32_t page_size, uint64_t data)
 {
-	const uint64_t per_dir = page_size / FMT_WORD, zone = super_zone_bytes(page_size);
+	const uint64_t per_dir = page_size / FMT_WORD;
+	const uint64_t zone = super_zone_bytes(page_size);
 	uint64_t need = 1;
 
 	l->first_page = first_page_of(page_size);
@@ -221,10 +225,12 @@ int super_fill(int fd, void *arg)
 {
 	const struct super_new *new = arg;
 	uint32_t psize = new->page_size;
-	uint64_t zones = (new->size + super_zone_bytes(psize) - 1) / super_zone_bytes(psize),
-	         per_dir = psize / FMT_WORD;
-	uint64_t dirs = (zones + per_dir - 1) / per_dir, first = first_page_of(psize);
-	uint64_t bitmaps_off = first + dirs * psize, desc_off = bitmaps_off + zones * psize;
+	uint64_t zones = (new->size + super_zone_bytes(psize) - 1) / super_zone_bytes(psize);
+	uint64_t per_dir = psize / FMT_WORD;
+	uint64_t dirs = (zones + per_dir - 1) / per_dir;
+	uint64_t first = first_page_of(psize);
+	uint64_t bitmaps_off = first + dirs * psize;
+	uint64_t desc_off = bitmaps_off + zones * psize;
 	struct fmt_super s;
 	uint64_t *page = calloc(1, max_u64(psize, FMT_RING_RECORD * FMT_RING_RECORDS));
 	int rc;
@@ -234,14 +240,18 @@ int super_fill(int fd, void *arg)
 		return ENOMEM;
 	rc = write_at(fd, page, FMT_RING_RECORD * FMT_RING_RECORDS, ring_off_of(psize));
 	for (uint64_t d = 0; d < dirs && !rc; d++) {
-		for (uint64_t i = 0; i < per_dir; i++)
-			page[i] =
-			    d * per_dir + i < zones ? bitmaps_off + (d * per_dir + i) * psize : 0;
+		for (uint64_t i = 0; i < per_dir; i++) {
+			if (d * per_dir + i < zones)
+				page[i] = bitmaps_off + (d * per_dir + i) * psize;
+			else
+				page[i] = 0;
+		}
 		rc = write_at(fd, page, psize, first + d * psize);
 	}
 	for (uint64_t z = 0; z < zones && !rc; z++) {
-		uint64_t used = desc_off / psize + 1, per_zone = (uint64_t)psize * 8,
-		         from = z * per_zone;
+		uint64_t used = desc_off / psize + 1;
+		uint64_t per_zone = (uint64_t)psize * 8;
+		uint64_t from = z * per_zone;
 
 		memset(page, 0, psize);
 		if (used > from)

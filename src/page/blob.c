@@ -14,7 +14,9 @@ int blob_write(struct wset *w, const uint8_t *val, uint64_t len, struct fmt_blob
 {
 	struct pm *pm = &w->map->pm;
 	uint8_t line[FMT_LINE] = {0};
-	uint64_t whole = round_down(len, FMT_LINE), rest = len - whole, padded = round_up(len, 4);
+	uint64_t whole = round_down(len, FMT_LINE);
+	uint64_t rest = len - whole;
+	uint64_t padded = round_up(len, 4);
 	struct wpage *wp;
 	uint32_t crc = 0;
 	int rc = wset_new_extent(w, blob_pages(len, w->psize), &wp);

@@ -33,9 +33,14 @@ static int sep_cmp(const struct order *o, const struct sep *s, const struct prob
 		return c;
 	if (p->edge == PROBE_AFTER)
 		return -1;
-	if (s->dlen == FMT_SEP_NODUP)
-		return p->edge == PROBE_BEFORE ? 0 : -1;
-	return p->edge == PROBE_BEFORE ? 1 : order_dup_cmp(o, s->dup, s->dlen, p->dup, p->dlen);
+	if (s->dlen == FMT_SEP_NODUP) {
+		if (p->edge == PROBE_BEFORE)
+			return 0;
+		return -1;
+	}
+	if (p->edge == PROBE_BEFORE)
+		return 1;
+	return order_dup_cmp(o, s->dup, s->dlen, p->dup, p->dlen);
 }
 
 /* inner_prefix_side - for a page with a prefix. 0: the key begins with it; <0, >0: it lies before,
@@ -64,26 +69,38 @@ int inner_find(const struct view *v, const struct fmt_page *page, uint64_t off,
 {
 	const uint64_t *heads = inner_heads(page);
 	uint32_t plen = once(page->plen);
-	int side = 0,
-	    rc = UNLIKELY(plen) ? inner_prefix_side(v, page, off, plen, p->key, p->klen, &side) : 0;
+	int side = 0;
+	int rc = 0;
 
+	if (UNLIKELY(plen))
+		rc = inner_prefix_side(v, page, off, plen, p->key, p->klen, &side);
 	if (UNLIKELY(rc))
 		return rc;
 	if (UNLIKELY(side)) {
-		*index = side < 0 ? 0 : page->n;
+		if (side < 0)
+			*index = 0;
+		else
+			*index = page->n;
 		return 0;
 	}
 	uint64_t head = order_head(o, p->key, p->klen, plen);
-	uint32_t hi = heads_upto(heads, page->n, head), lo = hi;
+	uint32_t hi = heads_upto(heads, page->n, head);
+	uint32_t lo = hi;
 
 	if (hi && heads[hi - 1] == head)
 		lo = heads_below(heads, hi, head);
 	/* Equal heads: the full comparison decides; that of the outermost alone where all are of
 	 * one key. */
 	for (bool near = p->edge != PROBE_AT; lo < hi; near = false) {
-		uint32_t mid = !near ? (lo + hi) / 2 : p->edge == PROBE_AFTER ? hi - 1 : lo;
+		uint32_t mid;
 		struct sep s;
 
+		if (!near)
+			mid = (lo + hi) / 2;
+		else if (p->edge == PROBE_AFTER)
+			mid = hi - 1;
+		else
+			mid = lo;
 		rc = inner_sep(v, page, off, mid, &s);
 		if (rc)
 			return rc;
@@ -122,7 +139,9 @@ uint32_t inner_build(uint8_t *image, uint32_t psize, const struct order *o, cons
 {
 	struct fmt_page *page = (void *)image;
 	uint64_t *heads = (void *)(image + FMT_INNER_HEADS);
-	uint32_t offs = FMT_INNER_HEADS + 16 * n + 8, at = offs + 2 * n, plen = 0;
+	uint32_t offs = FMT_INNER_HEADS + 16 * n + 8;
+	uint32_t at = offs + 2 * n;
+	uint32_t plen = 0;
 
 	if (n > 1)
 		plen =
@@ -138,8 +157,10 @@ uint32_t inner_build(uint8_t *image, uint32_t psize, const struct order *o, cons
 	memcpy(heads + n, kids, 8 * ((size_t)n + 1));
 	for (uint32_t i = 0; i < n; i++) {
 		const struct sep *s = &seps[i];
-		uint32_t dlen = s->dlen == FMT_SEP_NODUP ? 0 : s->dlen;
+		uint32_t dlen = 0;
 
+		if (s->dlen != FMT_SEP_NODUP)
+			dlen = s->dlen;
 		heads[i] = order_head(o, s->key, s->klen, plen);
 		put16(image + offs + 2 * i, at);
 		put16(image + at, s->klen);
@@ -194,10 +215,12 @@ uint32_t inner_insert(uint8_t *image, const struct view *v, const struct fmt_pag
                       uint64_t off, const struct sep *sep, const uint64_t kid[2], uint32_t index,
                       const struct order *o, uint64_t birth, uint64_t prev)
 {
-	uint32_t n = page->n, dlen = sep->dlen == FMT_SEP_NODUP ? 0 : sep->dlen,
-	         data = page->end - page->offs - 2 * n;
-	uint32_t offs = page->offs + 16, at = offs + 2 * (n + 1) + data,
-	         end = (uint32_t)round_up(at + FMT_SEP_SIZE + sep->klen + dlen, 4);
+	uint32_t n = page->n;
+	uint32_t dlen = sep->dlen == FMT_SEP_NODUP ? 0 : sep->dlen;
+	uint32_t data = page->end - page->offs - 2 * n;
+	uint32_t offs = page->offs + 16;
+	uint32_t at = offs + 2 * (n + 1) + data;
+	uint32_t end = (uint32_t)round_up(at + FMT_SEP_SIZE + sep->klen + dlen, 4);
 	const uint64_t *heads = inner_heads(page);
 	uint64_t *to = (void *)(image + FMT_INNER_HEADS);
 	int side = 0;
@@ -268,7 +291,7 @@ int inner_swap(struct wset *w, const struct fmt_page *page, uint64_t off, uint32
 
 int inner_verify(const struct fmt_page *page, uint64_t off)
 {
-	return (page_crc((const uint8_t *)page) ^ crc32c_place(off)) == page->crc
-	           ? 0
-	           : err_corrupt(off, "inner page: its checksum does not match");
+	if ((page_crc((const uint8_t *)page) ^ crc32c_place(off)) == page->crc)
+		return 0;
+	return err_corrupt(off, "inner page: its checksum does not match");
 }

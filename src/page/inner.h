@@ -41,7 +41,9 @@ static inline uint64_t inner_kid(const struct view *v, const struct fmt_page *pa
 {
 	uint64_t kid = load_word(inner_kids(page) + index);
 
-	return v->w ? inner_kid_pending(v->w, off, index, kid) : kid;
+	if (v->w)
+		return inner_kid_pending(v->w, off, index, kid);
+	return kid;
 }
 
 /* inner_sep - separator index. CORRUPT when it does not lie in the page. */

@@ -24,15 +24,17 @@ static uint64_t slot_txn(const struct fmt_page *p, uint32_t psize, uint64_t slot
 {
 	uint32_t off = FMT_SLOT_OFF(slot);
 
-	return off >= FMT_LEAF_BASE + FMT_TAIL_BEFORE && off < psize
-	           ? get64((const uint8_t *)p + off - FMT_TAIL_BEFORE)
-	           : UINT64_MAX;
+	if (off >= FMT_LEAF_BASE + FMT_TAIL_BEFORE && off < psize)
+		return get64((const uint8_t *)p + off - FMT_TAIL_BEFORE);
+	return UINT64_MAX;
 }
 
 void leaf_open(const struct view *v, const struct fmt_page *page, uint64_t off, struct leaf *l)
 {
-	const struct wpage *wp = v->w ? wset_find(v->w, off) : NULL;
+	const struct wpage *wp = NULL;
 
+	if (v->w)
+		wp = wset_find(v->w, off);
 	*l = (struct leaf){.page = page, .off = off, .psize = v->psize};
 	if (wp && wp->npending) {
 		l->slots = wp->val;
@@ -79,9 +81,12 @@ static int base_match(const struct leaf *l, const struct order *o, const struct 
 	uint32_t hi = lo;
 
 	*exact = false;
-	if (lo < page->n && heads[lo] == head)
-		hi = lo + 1 < page->n && heads[lo + 1] == head ? heads_upto(heads, page->n, head)
-		                                               : lo + 1;
+	if (lo < page->n && heads[lo] == head) {
+		if (lo + 1 < page->n && heads[lo + 1] == head)
+			hi = heads_upto(heads, page->n, head);
+		else
+			hi = lo + 1;
+	}
 	for (bool near = p->edge != PROBE_AT; lo < hi; near = false) {
 		/* The outermost decides alone where all with this head have one key. */
 		uint32_t mid = !near ? (lo + hi) / 2 : p->edge == PROBE_AFTER ? hi - 1 : lo;
@@ -112,13 +117,19 @@ static int base_find(const struct leaf *l, const struct order *o, const struct p
 {
 	const struct fmt_page *page = l->page;
 	uint32_t plen = once(page->plen);
-	int side = 0, rc = UNLIKELY(plen) ? prefix_side(l, plen, p->key, p->klen, &side) : 0;
+	int side = 0;
+	int rc = 0;
 
+	if (UNLIKELY(plen))
+		rc = prefix_side(l, plen, p->key, p->klen, &side);
 	*exact = false;
 	if (UNLIKELY(rc))
 		return rc;
 	if (UNLIKELY(side)) {
-		*at = side < 0 ? 0 : page->n;
+		if (side < 0)
+			*at = 0;
+		else
+			*at = page->n;
 		return 0;
 	}
 	uint64_t head = order_head(o, p->key, p->klen, plen);
@@ -138,8 +149,8 @@ static inline __m128i fp_eight(const uint64_t *slots)
 	__m128i half[2];
 
 	for (unsigned int i = 0; i < 2; i++) {
-		__m128 a = _mm_castsi128_ps(_mm_loadu_si128(two + 2 * i)),
-		       b = _mm_castsi128_ps(_mm_loadu_si128(two + 2 * i + 1));
+		__m128 a = _mm_castsi128_ps(_mm_loadu_si128(two + 2 * i));
+		__m128 b = _mm_castsi128_ps(_mm_loadu_si128(two + 2 * i + 1));
 
 		half[i] = _mm_srai_epi32(
 		    _mm_slli_epi32(_mm_castps_si128(_mm_shuffle_ps(a, b, _MM_SHUFFLE(3, 1, 3, 1))),
@@ -175,12 +186,16 @@ static inline __attribute__((always_inline)) void prefetch_entry(const struct fm
                                                                  uint32_t eoff)
 {
 	const uint8_t *p = (const uint8_t *)page + eoff;
-	uint32_t heads = page->heads, most = 4 * FMT_LINE;
-	uint32_t size = heads & FMT_UNIFORM
-	                    ? FMT_ENTRY_SIZE + uniform_stride(heads & FMT_KLEN_MASK, page->offs)
-	                    : 2 * FMT_LINE;
+	uint32_t heads = page->heads;
+	uint32_t most = 4 * FMT_LINE;
+	uint32_t size;
 
-	size = size < most ? size : most;
+	if (heads & FMT_UNIFORM)
+		size = FMT_ENTRY_SIZE + uniform_stride(heads & FMT_KLEN_MASK, page->offs);
+	else
+		size = 2 * FMT_LINE;
+	if (size >= most)
+		size = most;
 	for (uint32_t i = 0; i < size; i += FMT_LINE)
 		__builtin_prefetch(p + i);
 	__builtin_prefetch(p + size - 1);
@@ -188,12 +203,15 @@ static inline __attribute__((always_inline)) void prefetch_entry(const struct fm
 
 static inline void look_begin(const struct view *v, uint32_t fp, struct leaf_look *look)
 {
-	const struct wpage *wp = v->w ? wset_find(v->w, look->off) : NULL;
+	const struct wpage *wp = NULL;
 
-	look->slots =
-	    wp && wp->npending
-	        ? wp->val
-	        : (const uint64_t *)(const void *)((const uint8_t *)look->page + FMT_LEAF_SLOTS);
+	if (v->w)
+		wp = wset_find(v->w, look->off);
+	if (wp && wp->npending)
+		look->slots = wp->val;
+	else
+		look->slots =
+		    (const uint64_t *)(const void *)((const uint8_t *)look->page + FMT_LEAF_SLOTS);
 	look->match = fp_matches(look->slots, fp);
 	look->below = UINT32_MAX;
 }
@@ -250,7 +268,9 @@ look_end(const struct view *v, const struct order *o, const uint8_t *key, uint32
 		rc = base_find(&l, o, &p, &at, found);
 	else
 		rc = base_match(&l, o, &p, order_head(o, key, klen, 0), look->below, &at, found);
-	return rc || !*found ? rc : base_item(&l, at, item);
+	if (rc || !*found)
+		return rc;
+	return base_item(&l, at, item);
 }
 
 int leaf_found(const struct view *v, const struct order *o, const uint8_t *key, uint32_t klen,
@@ -270,7 +290,8 @@ int leaf_get(const struct view *v, const struct fmt_page *page, uint64_t off, co
 
 static void gap_follow(struct leaf_gap *g, uint64_t slot)
 {
-	uint32_t rank = FMT_SLOT_RANK(slot), kind = FMT_SLOT_KIND(slot);
+	uint32_t rank = FMT_SLOT_RANK(slot);
+	uint32_t kind = FMT_SLOT_KIND(slot);
 
 	if (rank - g->lo > g->n) { /* unsigned: before or behind the gap */
 		if (rank < g->lo)
@@ -291,7 +312,10 @@ static void gap_follow(struct leaf_gap *g, uint64_t slot)
 		g->n--;
 		memmove(g->entry + j, g->entry + j + 1, (g->n - j) * sizeof *g->entry);
 	} else if (g->base) {
-		g->base = kind == FMT_SLOT_REPLACE ? FMT_SLOT_OFF(slot) : 0;
+		if (kind == FMT_SLOT_REPLACE)
+			g->base = FMT_SLOT_OFF(slot);
+		else
+			g->base = 0;
 	}
 }
 
@@ -306,7 +330,10 @@ int leaf_gap_find(const struct leaf *l, const struct order *o, const struct prob
 		return rc;
 	g->n = 0;
 	g->lo = at;
-	g->base = exact ? leaf_entry(l->page, at) : 0;
+	if (exact)
+		g->base = leaf_entry(l->page, at);
+	else
+		g->base = 0;
 	for (unsigned int i = 0; i < l->nslots; i++)
 		gap_follow(g, load_word(&l->slots[i]));
 	return 0;
@@ -326,7 +353,10 @@ int leaf_gap_place(const struct leaf *l, const struct order *o, const struct pro
 
 		if (c >= 0) {
 			*rank = g->lo + j;
-			*eoff = c == 0 ? g->entry[j] : 0;
+			if (c == 0)
+				*eoff = g->entry[j];
+			else
+				*eoff = 0;
 			return 0;
 		}
 	}
@@ -341,7 +371,9 @@ int leaf_place(const struct leaf *l, const struct order *o, const struct probe *
 	struct leaf_gap g;
 	int rc = leaf_gap_find(l, o, p, &g);
 
-	return rc ? rc : leaf_gap_place(l, o, p, &g, rank, eoff);
+	if (rc)
+		return rc;
+	return leaf_gap_place(l, o, p, &g, rank, eoff);
 }
 
 uint32_t leaf_count(const struct leaf *l)
@@ -361,7 +393,8 @@ static int leaf_at_raw(const struct leaf *l, uint32_t rank, uint32_t *eoff)
 {
 	for (unsigned int i = l->nslots; i-- > 0;) {
 		uint64_t slot = load_word(&l->slots[i]);
-		uint32_t r = FMT_SLOT_RANK(slot), kind = FMT_SLOT_KIND(slot);
+		uint32_t r = FMT_SLOT_RANK(slot);
+		uint32_t kind = FMT_SLOT_KIND(slot);
 
 		if (kind == FMT_SLOT_REMOVE) {
 			rank += r <= rank;
@@ -382,7 +415,9 @@ int leaf_at_any(const struct leaf *l, uint32_t rank, uint32_t *eoff)
 {
 	int rc = leaf_at_raw(l, rank, eoff);
 
-	if (!rc && UNLIKELY(*eoff < FMT_LEAF_BASE)) { /* 0 would say that there is none */
+	if (rc)
+		return rc;
+	if (UNLIKELY(*eoff < FMT_LEAF_BASE)) { /* 0 would say that there is none */
 		leaf_fault(l, *eoff);
 		return DAXKV_CORRUPT;
 	}
@@ -394,8 +429,8 @@ static void base_offsets(const struct fmt_page *p, uint32_t n, uint16_t *out)
 	uint32_t heads = p->heads;
 
 	if (heads & FMT_UNIFORM) {
-		uint32_t start = FMT_LEAF_BASE + 8 * n,
-		         stride = uniform_stride(heads & FMT_KLEN_MASK, p->offs);
+		uint32_t start = FMT_LEAF_BASE + 8 * n;
+		uint32_t stride = uniform_stride(heads & FMT_KLEN_MASK, p->offs);
 
 		for (uint32_t i = 0; i < n; i++)
 			out[i] = (uint16_t)(start + i * stride);
@@ -421,7 +456,8 @@ static inline lanes all_lanes(int32_t x)
 static bool offsets_uniform(const struct leaf *l, uint32_t n, uint16_t *out, uint32_t *count)
 {
 	static const lanes index[2] = {{0, 1, 2, 3, 4, 5, 6, 7}, {8, 9, 10, 11, 12, 13, 14, 15}};
-	uint32_t heads = once(l->page->heads), total = n;
+	uint32_t heads = once(l->page->heads);
+	uint32_t total = n;
 	lanes at[2] = {all_lanes(-1), all_lanes(-1)},
 	      inserted[FMT_TAIL_SLOTS]; /* -1: not yet there */
 	uint16_t off[FMT_TAIL_SLOTS];
@@ -432,7 +468,8 @@ static bool offsets_uniform(const struct leaf *l, uint32_t n, uint16_t *out, uin
 		return false;
 	for (unsigned int i = 0; i < l->nslots; i++) {
 		uint64_t slot = load_word(&l->slots[i]);
-		uint32_t rank = FMT_SLOT_RANK(slot), kind = FMT_SLOT_KIND(slot);
+		uint32_t rank = FMT_SLOT_RANK(slot);
+		uint32_t kind = FMT_SLOT_KIND(slot);
 
 		insert[i] = kind == FMT_SLOT_INSERT;
 		if (kind == FMT_SLOT_REMOVE || rank >= total + insert[i])
@@ -447,11 +484,12 @@ static bool offsets_uniform(const struct leaf *l, uint32_t n, uint16_t *out, uin
 	memcpy(place, at, sizeof place);
 	for (unsigned int i = 0; i < l->nslots; i++)
 		inserted[i] = all_lanes(insert[i] ? place[i] : INT16_MAX);
-	uint16_t start = (uint16_t)(FMT_LEAF_BASE + 8 * n),
-	         stride = (uint16_t)uniform_stride(heads & FMT_KLEN_MASK, once(l->page->offs));
+	uint16_t start = (uint16_t)(FMT_LEAF_BASE + 8 * n);
+	uint16_t stride = (uint16_t)uniform_stride(heads & FMT_KLEN_MASK, once(l->page->offs));
 
 	for (uint32_t j = 0; j < total; j += LANES) {
-		lanes rank = all_lanes((int32_t)j) + index[0], base = rank;
+		lanes rank = all_lanes((int32_t)j) + index[0];
+		lanes base = rank;
 
 		for (unsigned int i = 0; i < l->nslots; i++)
 			base += rank >= inserted[i];
@@ -476,7 +514,8 @@ int leaf_offsets(const struct leaf *l, uint16_t *out, uint32_t *count)
 	base_offsets(l->page, n, out);
 	for (unsigned int i = 0; i < l->nslots; i++) {
 		uint64_t slot = load_word(&l->slots[i]);
-		uint32_t r = FMT_SLOT_RANK(slot), kind = FMT_SLOT_KIND(slot);
+		uint32_t r = FMT_SLOT_RANK(slot);
+		uint32_t kind = FMT_SLOT_KIND(slot);
 
 		if (r > n || (r == n && kind != FMT_SLOT_INSERT))
 			return err_corrupt(l->off, "leaf: slot %u has rank %u among %u entries", i,

@@ -67,7 +67,8 @@ static inline bool uniform_suits(const struct order *o, const struct item *it)
 /* leaf_entry - the byte offset of base entry i. */
 static inline uint32_t leaf_entry(const struct fmt_page *p, uint32_t i)
 {
-	uint32_t heads = once(p->heads), offs = once(p->offs);
+	uint32_t heads = once(p->heads);
+	uint32_t offs = once(p->offs);
 
 	if (LIKELY(heads & FMT_UNIFORM))
 		return FMT_LEAF_BASE + 8u * once(p->n) +
@@ -91,8 +92,9 @@ static inline int item_at(const struct leaf *leaf, uint32_t eoff, uint32_t heade
 		goto fault;
 	const uint8_t *lengths =
 	    page + ((eoff & ~header) | (offsetof(struct fmt_page, heads) & header));
-	uint32_t kf = once(get16(lengths)) & (FMT_KLEN_MASK | ~header),
-	         vlen = once(get16(lengths + 2)), at = eoff + (FMT_ENTRY_SIZE & ~header);
+	uint32_t kf = once(get16(lengths)) & (FMT_KLEN_MASK | ~header);
+	uint32_t vlen = once(get16(lengths + 2));
+	uint32_t at = eoff + (FMT_ENTRY_SIZE & ~header);
 
 	item->klen = kf & FMT_KLEN_MASK;
 	item->flags = kf & ~FMT_KLEN_MASK;
@@ -112,8 +114,8 @@ static inline int leaf_item(const struct leaf *leaf, uint32_t eoff, struct item 
 {
 	/* By masks: of which kind the next entry of a scan is can not be predicted, and to guess
 	 * wrong is dear. */
-	uint32_t uniform = -(once(leaf->page->heads) / FMT_UNIFORM),
-	         base = -(uint32_t)(eoff < once(leaf->page->end));
+	uint32_t uniform = -(once(leaf->page->heads) / FMT_UNIFORM);
+	uint32_t base = -(uint32_t)(eoff < once(leaf->page->end));
 
 	return item_at(leaf, eoff, uniform & base, item);
 }
@@ -176,15 +178,19 @@ static inline int leaf_at(const struct leaf *leaf, uint32_t rank, uint32_t *eoff
 	if (leaf->nslots || UNLIKELY(rank >= once(leaf->page->n)))
 		return leaf_at_any(leaf, rank, eoff);
 	*eoff = leaf_entry(leaf->page, rank);
-	return LIKELY(*eoff >= FMT_LEAF_BASE) ? 0 : leaf_at_any(leaf, rank, eoff);
+	if (LIKELY(*eoff >= FMT_LEAF_BASE))
+		return 0;
+	return leaf_at_any(leaf, rank, eoff);
 }
 
 /* leaf_tail_end - where the next tail entry may begin: the entries lie in the order of their slots.
  * Records name fresh bytes in units of 4, and the format allows an end between two. */
 static inline uint32_t leaf_tail_end(const struct leaf *l)
 {
-	uint32_t last = l->nslots ? FMT_SLOT_END(l->slots[l->nslots - 1]) : 0;
+	uint32_t last = 0;
 
+	if (l->nslots)
+		last = FMT_SLOT_END(l->slots[l->nslots - 1]);
 	return (uint32_t)round_up(last > l->page->end ? last : l->page->end, 4);
 }
 
@@ -193,8 +199,9 @@ static inline const uint8_t *leaf_value(const struct fmt_page *page, uint32_t i)
 {
 	const uint8_t *e = (const uint8_t *)page + leaf_entry(page, i);
 
-	return page->heads & FMT_UNIFORM ? e + (page->heads & FMT_KLEN_MASK)
-	                                 : e + FMT_ENTRY_SIZE + (get16(e) & FMT_KLEN_MASK);
+	if (page->heads & FMT_UNIFORM)
+		return e + (page->heads & FMT_KLEN_MASK);
+	return e + FMT_ENTRY_SIZE + (get16(e) & FMT_KLEN_MASK);
 }
 
 /* leaf_offsets - all entries in order; out has room for LEAF_MAX(psize). CORRUPT when the ranks
@@ -213,8 +220,10 @@ static inline uint32_t leaf_usable(uint32_t psize)
 
 static inline uint32_t leaf_cost(const struct order *order, uint32_t klen, uint32_t vlen)
 {
-	uint32_t pad = order->flags & (DAXKV_INTEGER_KEY | DAXKV_INTEGER_DUP) ? 4 : 0;
+	uint32_t pad = 0;
 
+	if (order->flags & (DAXKV_INTEGER_KEY | DAXKV_INTEGER_DUP))
+		pad = 4;
 	return 8 + 2 + (uint32_t)round_up(FMT_ENTRY_SIZE + klen + vlen, 4) + pad;
 }
 uint32_t leaf_costs(const struct order *order, const struct item *items, uint32_t n);
@@ -230,16 +239,20 @@ uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *order,
  * leaf_header - of a base of n entries; uniform: one of them if they are, else NULL. */
 static inline uint32_t leaf_entry_align(const struct order *o, uint32_t off, uint32_t klen)
 {
-	uint32_t at = (uint32_t)round_up(off, 4), want;
+	uint32_t at = (uint32_t)round_up(off, 4);
+	uint32_t want;
 
 	if (LIKELY(!(o->flags & (DAXKV_INTEGER_DUP | DAXKV_INTEGER_KEY))))
 		return at;
-	want =
-	    o->flags & DAXKV_INTEGER_DUP ? (8 - (FMT_ENTRY_SIZE + klen) % 8) % 8 : FMT_ENTRY_SIZE;
+	want = FMT_ENTRY_SIZE;
+	if (o->flags & DAXKV_INTEGER_DUP)
+		want = (8 - (FMT_ENTRY_SIZE + klen) % 8) % 8;
 	if (want % 4)
 		return at; /* a key of odd length before an integer: no place aligns both the entry
 		              and the integer */
-	return at % 8 == want ? at : at + 4;
+	if (at % 8 == want)
+		return at;
+	return at + 4;
 }
 
 static inline void leaf_entry_copy(uint8_t *to, const uint8_t *from, uint32_t n)
@@ -324,7 +337,8 @@ static inline bool leaf_pack_like(const struct leaf_pack *p, size_t klen, size_t
 static inline __attribute__((always_inline)) bool
 leaf_pack_more(struct leaf_pack *p, const struct item *it, uint64_t head)
 {
-	uint32_t n = p->n, at = p->at;
+	uint32_t n = p->n;
+	uint32_t at = p->at;
 
 	if (UNLIKELY(n == p->max))
 		return false;
@@ -355,7 +369,8 @@ static inline struct item leaf_pack_item(const struct leaf_pack *p, uint32_t i)
 	if (p->stride)
 		return (struct item){
 		    .key = e, .val = e + p->klen, .klen = p->klen, .vlen = p->vlen};
-	uint32_t kf = get16(e), klen = kf & FMT_KLEN_MASK;
+	uint32_t kf = get16(e);
+	uint32_t klen = kf & FMT_KLEN_MASK;
 
 	return (struct item){.key = e + FMT_ENTRY_SIZE,
 	                     .val = e + FMT_ENTRY_SIZE + klen,

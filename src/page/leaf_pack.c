@@ -31,8 +31,10 @@ void leaf_pack_begin(struct leaf_pack *p, const struct order *o, const struct it
 
 static bool mixed_add(struct leaf_pack *p, const struct order *o, const struct item *it)
 {
-	uint32_t at = p->at, n = p->n, e = leaf_entry_align(o, at, it->klen),
-	         end = (uint32_t)round_up(e + FMT_ENTRY_SIZE + it->klen + it->vlen, 4);
+	uint32_t at = p->at;
+	uint32_t n = p->n;
+	uint32_t e = leaf_entry_align(o, at, it->klen);
+	uint32_t end = (uint32_t)round_up(e + FMT_ENTRY_SIZE + it->klen + it->vlen, 4);
 
 	if (mixed_start(n + 1) + end > (n ? p->limit : p->psize))
 		return false;
@@ -103,15 +105,19 @@ static void build_mixed(struct leaf_pack *p, const struct order *o, uint32_t ple
 uint32_t leaf_pack_build(struct leaf_pack *p, const struct order *o, uint64_t birth, uint64_t prev)
 {
 	struct fmt_page *page = (void *)p->page;
-	uint32_t n = p->n, start = p->stride ? FMT_LEAF_BASE + 8 * n : mixed_start(n),
-	         end = start + p->at;
+	uint32_t n = p->n;
+	uint32_t start = p->stride ? FMT_LEAF_BASE + 8 * n : mixed_start(n);
+	uint32_t end = start + p->at;
 
 	assert(n);
 	if (p->bytes != p->page + start)
 		p->bytes = memmove(p->page + start, p->bytes, p->at);
-	struct item first = leaf_pack_item(p, 0), last = leaf_pack_item(p, n - 1);
-	uint32_t plen = n < 2 ? 0 : order_prefix(o, first.key, first.klen, last.key, last.klen);
+	struct item first = leaf_pack_item(p, 0);
+	struct item last = leaf_pack_item(p, n - 1);
+	uint32_t plen = 0;
 
+	if (n >= 2)
+		plen = order_prefix(o, first.key, first.klen, last.key, last.klen);
 	memset(page, 0, FMT_LEAF_BASE);
 	*page = leaf_header(n, p->stride ? &first : NULL, birth, prev);
 	page->plen = (uint16_t)plen;

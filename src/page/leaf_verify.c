@@ -8,8 +8,10 @@
 static int tail_verify(const struct leaf *leaf, unsigned int i, uint64_t slot)
 {
 	const uint8_t *p = (const uint8_t *)leaf->page;
-	uint32_t off = FMT_SLOT_OFF(slot), end = FMT_SLOT_END(slot),
-	         from = leaf->page->end + FMT_TAIL_BEFORE, behind;
+	uint32_t off = FMT_SLOT_OFF(slot);
+	uint32_t end = FMT_SLOT_END(slot);
+	uint32_t from = leaf->page->end + FMT_TAIL_BEFORE;
+	uint32_t behind;
 
 	if (off < from || end > leaf->psize || off + FMT_ENTRY_SIZE + FMT_TAIL_AFTER > end)
 		return err_corrupt(leaf->off,
@@ -35,8 +37,10 @@ int leaf_verify(const struct leaf *leaf)
 		return err_corrupt(leaf->off, "leaf: its checksum does not match");
 	for (unsigned int i = 0; i < FMT_TAIL_SLOTS; i++) {
 		uint64_t slot = load_word(&slots[i]);
-		int rc = slot ? tail_verify(leaf, i, slot) : 0;
+		int rc = 0;
 
+		if (slot)
+			rc = tail_verify(leaf, i, slot);
 		if (!rc && slot && ended)
 			rc = err_corrupt(leaf->off, "leaf: slot %u follows an unused one", i);
 		if (rc)

@@ -29,7 +29,9 @@ static uint32_t base_uniform(uint8_t *image, uint32_t psize, const struct order 
                              const struct item *items, uint32_t n, uint32_t plen)
 {
 	uint64_t *heads = (void *)(image + FMT_LEAF_BASE);
-	uint32_t klen = items[0].klen, vlen = items[0].vlen, stride = uniform_stride(klen, vlen);
+	uint32_t klen = items[0].klen;
+	uint32_t vlen = items[0].vlen;
+	uint32_t stride = uniform_stride(klen, vlen);
 	uint8_t *e = image + FMT_LEAF_BASE + 8 * n;
 
 	assert(FMT_LEAF_BASE + n * (8 + stride) <= psize);
@@ -45,7 +47,8 @@ static uint32_t base_uniform(uint8_t *image, uint32_t psize, const struct order 
 static uint32_t base_mixed(uint8_t *image, uint32_t psize, const struct order *o,
                            const struct item *items, uint32_t n, uint32_t plen)
 {
-	uint32_t offs_at = FMT_LEAF_BASE + 8 * n, at = offs_at + 2 * n;
+	uint32_t offs_at = FMT_LEAF_BASE + 8 * n;
+	uint32_t at = offs_at + 2 * n;
 	uint64_t *heads = (void *)(image + FMT_LEAF_BASE);
 	uint16_t *offs = (void *)(image + offs_at);
 
@@ -68,15 +71,16 @@ uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *o, const
 {
 	struct fmt_page *page = (void *)image;
 	bool uniform = leaf_costs(o, items, n) > 0;
-	uint32_t plen = n < 2 ? 0
-	                      : order_prefix(o, items[0].key, items[0].klen, items[n - 1].key,
-	                                     items[n - 1].klen);
+	uint32_t plen = 0;
 
+	if (n >= 2)
+		plen = order_prefix(o, items[0].key, items[0].klen, items[n - 1].key,
+		                    items[n - 1].klen);
 	memset(image, 0, FMT_LEAF_BASE);
 	*page = leaf_header(n, uniform ? items : NULL, birth, prev);
 	page->plen = (uint16_t)plen;
-	uint32_t at = (uniform ? base_uniform : base_mixed)(image, psize, o, items, n, plen),
-	         end = (uint32_t)round_up(at, 4);
+	uint32_t at = (uniform ? base_uniform : base_mixed)(image, psize, o, items, n, plen);
+	uint32_t end = (uint32_t)round_up(at, 4);
 
 	memset(image + at, 0, round_up(end, FMT_LINE) - at);
 	page->end = (uint16_t)end;
@@ -108,8 +112,8 @@ void leaf_own(const struct leaf *l, uint32_t bytes)
 
 void leaf_expect_put(const struct leaf *l, const struct leaf_gap *g, uint32_t bytes, bool *full)
 {
-	uint32_t end = leaf_tail_end(l),
-	         need = FMT_TAIL_BEFORE + FMT_ENTRY_SIZE + bytes + FMT_TAIL_AFTER;
+	uint32_t end = leaf_tail_end(l);
+	uint32_t need = FMT_TAIL_BEFORE + FMT_ENTRY_SIZE + bytes + FMT_TAIL_AFTER;
 
 	*full = l->nslots == FMT_TAIL_SLOTS || end + need > l->psize;
 	if (*full) {
@@ -156,10 +160,16 @@ static void shadow_add(struct wset *w, struct wpage *wp, const struct fresh *f, 
 	if (!wp->fresh_end) {
 		wp->fresh_off = (uint16_t)f->from;
 		wp->crc_valid = !f->to_fill;
-		wp->fresh_crc = f->to_fill ? 0 : crc32c(f->crc, f->bytes + f->known, n - f->known);
+		if (f->to_fill)
+			wp->fresh_crc = 0;
+		else
+			wp->fresh_crc = crc32c(f->crc, f->bytes + f->known, n - f->known);
 	} else if (wp->crc_valid) {
 		wp->crc_valid = !f->to_fill;
-		wp->fresh_crc = f->to_fill ? 0 : crc32c(wp->fresh_crc, f->bytes, n);
+		if (f->to_fill)
+			wp->fresh_crc = 0;
+		else
+			wp->fresh_crc = crc32c(wp->fresh_crc, f->bytes, n);
 	}
 	wp->fresh_end = (uint16_t)f->end;
 	wp->val[wp->npending++] = slot;
@@ -170,11 +180,11 @@ int leaf_append(struct wset *w, const struct order *o, const struct leaf *l,
                 const struct leaf_change *c, bool *done, const uint8_t **value)
 {
 	uint8_t buf[FMT_PAGE_MAX / 2 + 64];
-	uint32_t from = leaf_tail_end(l),
-	         e = leaf_entry_align(o, from + FMT_TAIL_BEFORE, c->item.klen);
+	uint32_t from = leaf_tail_end(l);
+	uint32_t e = leaf_entry_align(o, from + FMT_TAIL_BEFORE, c->item.klen);
 	uint32_t body = FMT_TAIL_BEFORE + FMT_ENTRY_SIZE + c->item.klen + c->item.vlen;
-	uint32_t crc_at = e - FMT_TAIL_BEFORE + body,
-	         end = (uint32_t)round_up(crc_at + FMT_TAIL_AFTER, 4);
+	uint32_t crc_at = e - FMT_TAIL_BEFORE + body;
+	uint32_t end = (uint32_t)round_up(crc_at + FMT_TAIL_AFTER, 4);
 	uint32_t lead = e - FMT_TAIL_BEFORE - from;
 	struct wpage *wp;
 	int rc;
@@ -188,7 +198,8 @@ int leaf_append(struct wset *w, const struct order *o, const struct leaf *l,
 	put64(buf, 0); /* alignment: up to 4 bytes here, up to 3 behind the entry */
 	put64(p, w->txn);
 	leaf_entry_store(p + FMT_TAIL_BEFORE, &c->item);
-	uint32_t body_crc = crc32c(0, p, body), crc = crc32c(body_crc, &slot, sizeof slot);
+	uint32_t body_crc = crc32c(0, p, body);
+	uint32_t crc = crc32c(body_crc, &slot, sizeof slot);
 
 	put32(p + body, crc);
 	put32(p + body + sizeof crc, 0);
@@ -203,7 +214,8 @@ int leaf_append(struct wset *w, const struct order *o, const struct leaf *l,
 		wset_apply(w, wp);
 		pm_write(&w->map->pm, bytes_of(l) + from, buf, end - from);
 		pm_store8(&w->map->pm, slots + l->nslots, slot);
-		wp->used = end > wp->used ? end : wp->used;
+		if (end > wp->used)
+			wp->used = end;
 		wp->streamed = false;
 	} else {
 		rc = shadow_open(w, l, &wp);

@@ -11,58 +11,90 @@
 void order_init(struct order *o, uint32_t flags)
 {
 	*o = (struct order){.flags = flags, .dups = (flags & DAXKV_DUP_SORT) != 0};
-	o->key = flags & DAXKV_OWN_COMPARE   ? ORDER_OWN
-	         : flags & DAXKV_INTEGER_KEY ? ORDER_INTEGER
-	         : flags & DAXKV_REVERSE_KEY ? ORDER_REVERSE
-	                                     : ORDER_BYTES;
-	o->dup = flags & DAXKV_OWN_DUP_COMPARE ? ORDER_OWN
-	         : flags & DAXKV_INTEGER_DUP   ? ORDER_INTEGER
-	         : flags & DAXKV_REVERSE_DUP   ? ORDER_REVERSE
-	                                       : ORDER_BYTES;
+	if (flags & DAXKV_OWN_COMPARE)
+		o->key = ORDER_OWN;
+	else if (flags & DAXKV_INTEGER_KEY)
+		o->key = ORDER_INTEGER;
+	else if (flags & DAXKV_REVERSE_KEY)
+		o->key = ORDER_REVERSE;
+	else
+		o->key = ORDER_BYTES;
+	if (flags & DAXKV_OWN_DUP_COMPARE)
+		o->dup = ORDER_OWN;
+	else if (flags & DAXKV_INTEGER_DUP)
+		o->dup = ORDER_INTEGER;
+	else if (flags & DAXKV_REVERSE_DUP)
+		o->dup = ORDER_REVERSE;
+	else
+		o->dup = ORDER_BYTES;
 	o->fingerprints = !o->dups && o->key != ORDER_OWN;
 }
 
 static int cmp_len(uint32_t a, uint32_t b)
 {
-	return a < b ? -1 : a > b;
+	if (a < b)
+		return -1;
+	return a > b;
 }
 
 static int cmp_bytes(const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
 {
-	uint32_t n = alen < blen ? alen : blen, i = 0;
+	uint32_t n = blen;
+	uint32_t i = 0;
 
+	if (alen < blen)
+		n = alen;
 	for (; i + 8 <= n; i += 8) {
-		uint64_t x = get64(a + i), y = get64(b + i);
+		uint64_t x = get64(a + i);
+		uint64_t y = get64(b + i);
 
-		if (x != y)
-			return __builtin_bswap64(x) < __builtin_bswap64(y) ? -1 : 1;
+		if (x != y) {
+			if (__builtin_bswap64(x) < __builtin_bswap64(y))
+				return -1;
+			return 1;
+		}
 	}
 	for (; i < n; i++)
-		if (a[i] != b[i])
-			return a[i] < b[i] ? -1 : 1;
+		if (a[i] != b[i]) {
+			if (a[i] < b[i])
+				return -1;
+			return 1;
+		}
 	return cmp_len(alen, blen);
 }
 
 static int cmp_reverse(const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
 {
-	uint32_t n = alen < blen ? alen : blen;
+	uint32_t n = blen;
 
+	if (alen < blen)
+		n = alen;
 	for (uint32_t i = 1; i <= n; i++)
-		if (a[alen - i] != b[blen - i])
-			return a[alen - i] < b[blen - i] ? -1 : 1;
+		if (a[alen - i] != b[blen - i]) {
+			if (a[alen - i] < b[blen - i])
+				return -1;
+			return 1;
+		}
 	return cmp_len(alen, blen);
 }
 
 static uint64_t integer_of(const uint8_t *p, uint32_t n)
 {
-	return n == 8 ? get64(p) : n == 4 ? get32(p) : 0;
+	if (n == 8)
+		return get64(p);
+	if (n == 4)
+		return get32(p);
+	return 0;
 }
 
 static int cmp_integer(const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
 {
-	uint64_t x = integer_of(a, alen), y = integer_of(b, blen);
+	uint64_t x = integer_of(a, alen);
+	uint64_t y = integer_of(b, blen);
 
-	return x != y ? (x < y ? -1 : 1) : cmp_len(alen, blen);
+	if (x != y)
+		return (x < y ? -1 : 1);
+	return cmp_len(alen, blen);
 }
 
 static int cmp_own(daxkv_compare_fn *fn, void *arg, const uint8_t *a, uint32_t alen,
@@ -116,8 +148,11 @@ int order_cmp(const struct order *o, const uint8_t *key, uint32_t klen, const ui
 
 	if (c || !o->dups)
 		return c;
-	if (p->edge != PROBE_AT)
-		return p->edge == PROBE_BEFORE ? 1 : -1;
+	if (p->edge != PROBE_AT) {
+		if (p->edge == PROBE_BEFORE)
+			return 1;
+		return -1;
+	}
 	return order_dup_cmp(o, dup, dlen, p->dup, p->dlen);
 }
 
@@ -132,7 +167,9 @@ uint64_t order_head_rare(const struct order *o, const uint8_t *key, uint32_t kle
 	case ORDER_INTEGER:
 		return integer_of(key, klen);
 	case ORDER_REVERSE:
-		n = klen < HEAD ? klen : HEAD;
+		n = HEAD;
+		if (klen < HEAD)
+			n = klen;
 		for (uint32_t i = 0; i < n; i++)
 			head |= (uint64_t)key[klen - 1 - i] << (56 - 8 * i);
 		return head;
@@ -147,13 +184,18 @@ uint64_t order_head_rare(const struct order *o, const uint8_t *key, uint32_t kle
 uint32_t order_prefix(const struct order *o, const uint8_t *first, uint32_t flen,
                       const uint8_t *last, uint32_t llen)
 {
-	uint32_t n = flen < llen ? flen : llen, i = 0;
+	uint32_t n = llen;
+	uint32_t i = 0;
 
+	if (flen < llen)
+		n = flen;
 	if (o->key != ORDER_BYTES)
 		return 0;
 	while (i < n && first[i] == last[i])
 		i++;
-	return i < PREFIX_MIN ? 0 : i;
+	if (i < PREFIX_MIN)
+		return 0;
+	return i;
 }
 
 uint32_t order_fp(const uint8_t *key, uint32_t klen)
@@ -168,8 +210,11 @@ uint32_t order_fp(const uint8_t *key, uint32_t klen)
 static uint32_t shortest(enum order_kind kind, const uint8_t *a, uint32_t alen, const uint8_t *b,
                          uint32_t blen)
 {
-	uint32_t n = alen < blen ? alen : blen, i = 0;
+	uint32_t n = blen;
+	uint32_t i = 0;
 
+	if (alen < blen)
+		n = alen;
 	if (kind == ORDER_BYTES)
 		while (i < n && a[i] == b[i])
 			i++;
@@ -178,7 +223,9 @@ static uint32_t shortest(enum order_kind kind, const uint8_t *a, uint32_t alen, 
 			i++;
 	else
 		return blen;
-	return i + 1 < blen ? i + 1 : blen;
+	if (i + 1 < blen)
+		return i + 1;
+	return blen;
 }
 
 struct separation order_separate(const struct order *o, const uint8_t *ka, uint32_t kalen,

@@ -76,9 +76,9 @@ uint64_t order_head_rare(const struct order *order, const uint8_t *key, uint32_t
 static inline uint64_t order_head(const struct order *o, const uint8_t *key, uint32_t klen,
                                   uint32_t plen)
 {
-	return LIKELY(o->key == ORDER_BYTES && klen >= plen + 8)
-	           ? __builtin_bswap64(get64(key + plen))
-	           : order_head_rare(o, key, klen, plen);
+	if (LIKELY(o->key == ORDER_BYTES && klen >= plen + 8))
+		return __builtin_bswap64(get64(key + plen));
+	return order_head_rare(o, key, klen, plen);
 }
 
 /* order_prefix - how many bytes the first and the last key of a page share, when that is worth
@@ -106,7 +106,9 @@ static inline uint32_t heads_below(const uint64_t *heads, uint32_t n, uint64_t h
 /* heads_upto - how many of them are at most h. */
 static inline uint32_t heads_upto(const uint64_t *heads, uint32_t n, uint64_t h)
 {
-	return h == UINT64_MAX ? n : heads_below(heads, n, h + 1);
+	if (h == UINT64_MAX)
+		return n;
+	return heads_below(heads, n, h + 1);
 }
 
 /* order_fp - the key's fingerprint. */

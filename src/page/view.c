@@ -4,13 +4,15 @@
 
 int view_extend(const struct view *v, uint64_t size)
 {
-	int rc = size < v->psize ? DAXKV_CORRUPT : map_extend(v->map, size);
+	int rc = DAXKV_CORRUPT;
 
+	if (size >= v->psize)
+		rc = map_extend(v->map, size);
 	/* A reference behind the file's end, or behind what this process may map. */
-	return rc == DAXKV_CORRUPT
-	           ? err_corrupt(size - v->psize, "a reference behind the file's end (0x%lx)",
-	                         (unsigned long)view_size(v))
-	           : rc;
+	if (rc == DAXKV_CORRUPT)
+		return err_corrupt(size - v->psize, "a reference behind the file's end (0x%lx)",
+		                   (unsigned long)view_size(v));
+	return rc;
 }
 
 int view_too_old(const struct view *v)

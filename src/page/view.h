@@ -49,7 +49,8 @@ static inline const struct fmt_page *view_raw(const struct view *v, uint64_t off
  * the page. */
 static inline bool page_sound(const struct fmt_page *p, unsigned int level, uint32_t psize)
 {
-	uint32_t n = p->n, end = p->end;
+	uint32_t n = p->n;
+	uint32_t end = p->end;
 
 	if (p->level != level || end > psize)
 		return false;

@@ -27,7 +27,9 @@ static const struct ring_record *plan_record(const struct plan *p, uint64_t txn)
 {
 	unsigned int i = (unsigned int)(txn % FMT_RING_RECORDS);
 
-	return p->valid[i] && p->rec[i].txn == txn ? &p->rec[i] : NULL;
+	if (p->valid[i] && p->rec[i].txn == txn)
+		return &p->rec[i];
+	return NULL;
 }
 
 /* Step 1. */
@@ -60,7 +62,10 @@ static int plan_make(const struct ring *ring, struct plan *p)
 	if (newest > p->clean && !top)
 		return err_corrupt(ring->off, "ring: record %lu is missing", (unsigned long)newest);
 	p->newest = newest;
-	p->durable_upto = top ? max_u64(top->durable_upto, p->clean) : p->clean;
+	if (top)
+		p->durable_upto = max_u64(top->durable_upto, p->clean);
+	else
+		p->durable_upto = p->clean;
 	for (uint64_t n = p->durable_upto + 1; n <= newest; n++)
 		if (!plan_record(p, n))
 			return err_corrupt(ring->off,
@@ -88,9 +93,11 @@ static int word_add(const struct ring *ring, struct words *ws, uint64_t txn, uin
 static int words_add_spilled(const struct ring *ring, struct words *ws,
                              const struct ring_record *rec)
 {
-	uint32_t psize = recover_super(ring)->page_size, crc = 0;
-	uint64_t left = rec->spill_words, off = rec->spill_off,
-	         room = (psize - FMT_SPILL_PAIRS) / (2 * FMT_WORD);
+	uint32_t psize = recover_super(ring)->page_size;
+	uint32_t crc = 0;
+	uint64_t left = rec->spill_words;
+	uint64_t off = rec->spill_off;
+	uint64_t room = (psize - FMT_SPILL_PAIRS) / (2 * FMT_WORD);
 
 	while (left) {
 		bool inside = off % psize == 0 && off <= ring->map->size - psize;
@@ -122,7 +129,8 @@ static int words_add_spilled(const struct ring *ring, struct words *ws,
 static int ranges_check(const struct ring *ring, const struct ring_record *rec)
 {
 	for (unsigned int i = 0; rec && i < rec->nranges; i++) {
-		uint64_t off = rec->ranges[i] >> 16, len = (rec->ranges[i] & 0xffff) * 4;
+		uint64_t off = rec->ranges[i] >> 16;
+		uint64_t len = (rec->ranges[i] & 0xffff) * 4;
 
 		if (off > ring->map->size || len > ring->map->size - off)
 			return err_corrupt(off, "record %lu: a range outside the file's %lu bytes",
@@ -151,9 +159,12 @@ static int words_gather(const struct ring *ring, const struct plan *p, uint64_t 
 
 static int word_compare(const void *a, const void *b)
 {
-	const struct ring_word *x = a, *y = b;
+	const struct ring_word *x = a;
+	const struct ring_word *y = b;
 
-	return x->off < y->off ? -1 : x->off > y->off;
+	if (x->off < y->off)
+		return -1;
+	return x->off > y->off;
 }
 
 /* words_final - keep the newest value of each word only: a replay in order would go through old
@@ -174,7 +185,8 @@ static int words_final(struct words *ws)
 		s[i] = (struct seq){ws->w[i], i};
 	qsort(s, ws->n, sizeof *s, word_compare);
 	for (size_t i = 0; i < ws->n;) {
-		size_t j = i, last = i;
+		size_t j = i;
+		size_t last = i;
 
 		for (; j < ws->n && s[j].word.off == s[i].word.off; j++)
 			if (s[j].at > s[last].at)
@@ -194,8 +206,10 @@ static void redirty(struct pm *pm, const uint8_t *p, size_t n)
 	uint8_t line[FMT_LINE];
 
 	for (size_t i = 0; i < n; i += FMT_LINE) {
-		size_t part = n - i < FMT_LINE ? n - i : FMT_LINE;
+		size_t part = FMT_LINE;
 
+		if (n - i < FMT_LINE)
+			part = n - i;
 		memcpy(line, p + i, part);
 		pm_write(pm, p + i, line, part);
 	}
@@ -207,7 +221,9 @@ static int recover_fence(struct ring *ring)
 	/* Orders: each step of recovery, before the next; the callers say which. */
 	int rc = pm_fence(&ring->map->pm);
 
-	return rc ? err_sys(rc, "recovery could not make the file durable") : 0;
+	if (rc)
+		return err_sys(rc, "recovery could not make the file durable");
+	return 0;
 }
 
 static int recover_run(struct ring *ring, const struct plan *p, const struct words *ws)

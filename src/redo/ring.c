@@ -94,13 +94,16 @@ void ring_write_spilled(struct ring *ring, uint64_t txn, uint64_t durable_upto, 
 bool ring_read(const struct ring *ring, unsigned int index, struct ring_record *rec)
 {
 	const uint64_t *r = ring_at(ring, index);
-	unsigned int nranges = (unsigned int)(r[2] >> 32 & 0xff),
-	             nwords = (unsigned int)(r[2] >> 40 & 0xff);
+	unsigned int nranges = (unsigned int)(r[2] >> 32 & 0xff);
+	unsigned int nwords = (unsigned int)(r[2] >> 40 & 0xff);
 	uint64_t lag = r[2] >> 48;
 	bool spilled = nranges == FMT_REC_SPILLED;
-	size_t n =
-	    spilled ? FMT_REC_HEAD + SPILL_RECORD_WORDS : FMT_REC_HEAD + nranges + 2 * nwords;
+	size_t n;
 
+	if (spilled)
+		n = FMT_REC_HEAD + SPILL_RECORD_WORDS;
+	else
+		n = FMT_REC_HEAD + nranges + 2 * nwords;
 	if (r[0] == 0 || r[0] % FMT_RING_RECORDS != index || n > RECORD_WORDS || lag == 0 ||
 	    lag > r[0])
 		return false;
@@ -131,7 +134,8 @@ bool ring_fresh_ok(const struct ring *ring, const struct ring_record *rec)
 	if (rec->spilled)
 		return true;
 	for (unsigned int i = 0; i < rec->nranges; i++) {
-		uint64_t off = rec->ranges[i] >> 16, len = (rec->ranges[i] & 0xffff) * 4;
+		uint64_t off = rec->ranges[i] >> 16;
+		uint64_t len = (rec->ranges[i] & 0xffff) * 4;
 
 		if (off > ring->map->size || len > ring->map->size - off)
 			return false;

@@ -10,8 +10,10 @@
 
 int limbo_reserve(struct limbo *l, size_t n)
 {
-	size_t room = l->room ? l->room : 64;
+	size_t room = 64;
 
+	if (l->room)
+		room = l->room;
 	while (room < l->n + n)
 		room *= 2;
 	if (room == l->room)
@@ -49,7 +51,9 @@ bool limbo_take(struct limbo *l, uint64_t upto, struct limbo_item *item)
 
 uint64_t limbo_oldest(const struct limbo *l)
 {
-	return l->n ? l->item[l->head].txn : UINT64_MAX;
+	if (l->n)
+		return l->item[l->head].txn;
+	return UINT64_MAX;
 }
 
 bool limbo_sound(const struct limbo *l, uint64_t newest, uint64_t page_size, uint64_t bytes)

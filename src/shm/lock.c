@@ -26,7 +26,9 @@ static int file_open(struct lock *lock, bool rdonly, const struct lock_for *file
 	for (int i = 0; i < LOCK_TRIES; i++) {
 		fds_hold();
 		lock->fd = open(lock->name, LOCK_OPEN_FLAGS | (rdonly ? O_RDONLY : O_RDWR));
-		rc = lock->fd < 0 ? errno : 0;
+		rc = 0;
+		if (lock->fd < 0)
+			rc = errno;
 		lock->made = false;
 		if (rc == ENOENT && make) {
 			rc = lock_make(lock, &store, file->mode);
@@ -39,7 +41,10 @@ static int file_open(struct lock *lock, bool rdonly, const struct lock_for *file
 		if ((rc == ENOTDIR || rc == EACCES) && file && file->look && !make)
 			lock->refused = file->look(file->arg, &store); /* is it the store's path? */
 		if (rc == ENOENT && file && !make) { /* look first, and then once more */
-			lock->refused = file->look ? file->look(file->arg, &store) : 0;
+			if (file->look)
+				lock->refused = file->look(file->arg, &store);
+			else
+				lock->refused = 0;
 			make = true;
 			if (!lock->refused)
 				continue;
@@ -68,7 +73,9 @@ static int byte_set(int fd, off_t byte, short type, bool wait)
 	do
 		rc = fcntl(fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &fl) == 0 ? 0 : errno;
 	while (rc == EINTR);
-	return rc == EACCES ? EAGAIN : rc;
+	if (rc == EACCES)
+		return EAGAIN;
+	return rc;
 }
 
 /* byte_wait - the same, waiting so many milliseconds (0: as long as it takes): then EAGAIN. The
@@ -102,8 +109,9 @@ static int byte_held(int fd, off_t byte, bool *held)
 
 static int byte_failed(const struct lock *lock, int err)
 {
-	return err == EAGAIN ? err_set(DAXKV_BUSY, "the store is in use: %s is locked", lock->name)
-	                     : err_sys(err, "locking %s", lock->name);
+	if (err == EAGAIN)
+		return err_set(DAXKV_BUSY, "the store is in use: %s is locked", lock->name);
+	return err_sys(err, "locking %s", lock->name);
 }
 
 /* open_lock_said - the one in the open lock has stayed there. */
@@ -131,7 +139,9 @@ static int open_lock_wait(const struct lock *lock, int fd, short type, unsigned 
 		(void)byte_set(fd, IN_OPEN_LOCK + getpid(), F_RDLCK, false);
 	if (rc == EAGAIN)
 		return open_lock_said(lock, fd);
-	return rc ? byte_failed(lock, rc) : 0;
+	if (rc)
+		return byte_failed(lock, rc);
+	return 0;
 }
 
 static int open_lock_leave(const struct lock *lock)
@@ -140,7 +150,9 @@ static int open_lock_leave(const struct lock *lock)
 
 	if (!rc)
 		rc = byte_set(lock->fd, OPEN_LOCK, F_UNLCK, false);
-	return rc ? byte_failed(lock, rc) : 0;
+	if (rc)
+		return byte_failed(lock, rc);
+	return 0;
 }
 
 /* file_same - whether the name still leads to the open file. */
@@ -195,8 +207,11 @@ static int open_passive(struct lock *lock)
 	lock->passive = lock->alone = true;
 	if (rc == ENOENT)
 		return 0;
-	if (rc)
-		return rc > 0 ? err_sys(rc, "lock file %s", lock->name) : rc;
+	if (rc) {
+		if (rc > 0)
+			return err_sys(rc, "lock file %s", lock->name);
+		return rc;
+	}
 	rc = byte_held(lock->fd, USERS, &lock->used);
 	if (rc)
 		return byte_failed(lock, rc);
@@ -241,12 +256,15 @@ int lock_open_named(struct lock *lock, const char *name, bool rdonly, const stru
 	lock->alone = rc == 0;
 	if (rc == EAGAIN)
 		rc = byte_wait(lock->fd, USERS, F_RDLCK, lock->wait_ms);
-	return rc ? byte_failed(lock, rc) : 0;
+	if (rc)
+		return byte_failed(lock, rc);
+	return 0;
 }
 
 int lock_open(struct lock *lock, const char *store_path, bool rdonly, const struct lock_for *file)
 {
-	const char *slash = strrchr(store_path, '/'), *base = slash ? slash + 1 : store_path;
+	const char *slash = strrchr(store_path, '/');
+	const char *base = slash ? slash + 1 : store_path;
 	const bool lmdb = strcmp(base, "data.mdb") == 0;
 	char *name;
 
@@ -283,8 +301,11 @@ int lock_data(struct lock *lock, int data_fd, bool hold)
 	int rc = hold && !lock->passive ? byte_set(data_fd, DATA_USERS, F_RDLCK, false) : 0;
 	if (rc && rc != EAGAIN)
 		return err_sys(rc, "locking the store");
-	bool users = rc == EAGAIN, passive = false;
-	rc = lock->alone && !users ? data_held(data_fd, DATA_USERS, &users) : 0;
+	bool users = rc == EAGAIN;
+	bool passive = false;
+	rc = 0;
+	if (lock->alone && !users)
+		rc = data_held(data_fd, DATA_USERS, &users);
 	if (!rc && !lock->rdonly)
 		rc = data_held(data_fd, DATA_PASSIVE, &passive);
 	if (rc)
@@ -294,7 +315,10 @@ int lock_data(struct lock *lock, int data_fd, bool hold)
 		    DAXKV_BUSY,
 		    "the store is in use by way of another name: its lock file is not %s",
 		    lock->name);
-	lock->data_fd = hold || lock->passive ? data_fd : -1;
+	if (hold || lock->passive)
+		lock->data_fd = data_fd;
+	else
+		lock->data_fd = -1;
 	return 0;
 }
 
@@ -309,7 +333,9 @@ int lock_be_passive(struct lock *lock)
 		rc = byte_set(lock->data_fd, DATA_USERS, F_UNLCK, false);
 	if (!rc)
 		rc = byte_set(lock->fd, USERS, F_UNLCK, false);
-	return rc ? byte_failed(lock, rc) : 0;
+	if (rc)
+		return byte_failed(lock, rc);
+	return 0;
 }
 
 int lock_show_unclean(struct lock *lock)
@@ -330,7 +356,9 @@ int lock_show_unclean(struct lock *lock)
 		rc = EAGAIN;
 	if (rc)
 		return byte_failed(lock, rc);
-	return lock->passive ? 0 : lock_be_passive(lock);
+	if (lock->passive)
+		return 0;
+	return lock_be_passive(lock);
 }
 
 int lock_again(struct lock *lock)
@@ -341,14 +369,20 @@ int lock_again(struct lock *lock)
 
 	if (!rc)
 		return open_lock_leave(lock);
-	return rc > 0 && rc != ENOENT ? err_sys(rc, "lock file %s", lock->name) : rc < 0 ? rc : 0;
+	if (rc > 0 && rc != ENOENT)
+		return err_sys(rc, "lock file %s", lock->name);
+	if (rc < 0)
+		return rc;
+	return 0;
 }
 
 int lock_pass(const struct lock *lock)
 {
 	int rc = open_lock_wait(lock, lock->fd, F_RDLCK, lock->wait_ms);
 
-	return rc ? rc : open_lock_leave(lock);
+	if (rc)
+		return rc;
+	return open_lock_leave(lock);
 }
 
 int lock_snapshot(int fd, uint64_t snapshot, bool hold)
@@ -386,7 +420,9 @@ int lock_share(struct lock *lock)
 	if (!lock->passive && lock->alone)
 		rc = byte_set(lock->fd, USERS, F_RDLCK, false);
 	lock->alone = false;
-	return rc ? byte_failed(lock, rc) : open_lock_leave(lock);
+	if (rc)
+		return byte_failed(lock, rc);
+	return open_lock_leave(lock);
 }
 
 int lock_enter(struct lock *lock, bool *alone)
@@ -416,14 +452,16 @@ int lock_allocate(const struct lock *lock, uint64_t off, uint64_t len)
 	const int cancel = cancel_off();
 	int rc = posix_fallocate(lock->fd, (off_t)off, (off_t)len);
 	cancel_restore(cancel);
-	return rc ? err_sys(rc, "the lock file's %lu bytes", (unsigned long)(off + len)) : 0;
+	if (rc)
+		return err_sys(rc, "the lock file's %lu bytes", (unsigned long)(off + len));
+	return 0;
 }
 
 int lock_reader(const struct lock *lock, uint32_t reader, bool hold)
 {
-	return lock->fd < 0
-	           ? 0
-	           : byte_set(lock->fd, (off_t)READERS + reader, hold ? F_WRLCK : F_UNLCK, false);
+	if (lock->fd < 0)
+		return 0;
+	return byte_set(lock->fd, (off_t)READERS + reader, hold ? F_WRLCK : F_UNLCK, false);
 }
 
 bool lock_reader_held(const struct lock *lock, uint32_t reader)
@@ -434,13 +472,17 @@ bool lock_reader_held(const struct lock *lock, uint32_t reader)
 
 int lock_owner(const struct lock *lock, uint32_t owner)
 {
-	return lock->fd < 0 ? 0 : byte_set(lock->fd, OWNERS + owner, F_WRLCK, false);
+	if (lock->fd < 0)
+		return 0;
+	return byte_set(lock->fd, OWNERS + owner, F_WRLCK, false);
 }
 
 int lock_owner_held(const struct lock *lock, uint32_t owner, bool *held)
 {
 	*held = true;
-	return lock->fd < 0 ? 0 : byte_held(lock->fd, OWNERS + owner, held);
+	if (lock->fd < 0)
+		return 0;
+	return byte_held(lock->fd, OWNERS + owner, held);
 }
 
 void lock_unmake(struct lock *lock)

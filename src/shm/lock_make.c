@@ -15,7 +15,8 @@
  * somebody else's. Only who is in the store's group is not known; mostly its owner is. */
 static bool owner_may(const struct stat *lock, const struct stat *store)
 {
-	const mode_t group = S_IRGRP | S_IWGRP, others = S_IROTH | S_IWOTH;
+	const mode_t group = S_IRGRP | S_IWGRP;
+	const mode_t others = S_IROTH | S_IWOTH;
 
 	return lock->st_uid == store->st_uid || (lock->st_mode & others) == others ||
 	       (lock->st_gid == store->st_gid && (lock->st_mode & group) == group);
@@ -83,7 +84,9 @@ int lock_make(struct lock *lock, const struct stat *store, unsigned int mode)
 	if (store->st_mode)
 		return make_like(lock->name, store, lock->rdonly, &lock->fd);
 	lock->fd = open(lock->name, LOCK_OPEN_FLAGS | O_RDWR | O_CREAT | O_EXCL, mode);
-	return lock->fd < 0 ? errno : 0;
+	if (lock->fd < 0)
+		return errno;
+	return 0;
 }
 
 /* ---- whose it is ----------------------------------------------------------------------------- */
@@ -97,7 +100,10 @@ static int kind_of(int fd, enum kind *kind)
 
 	if (n < 0)
 		return errno;
-	*kind = n == 0 ? KIND_EMPTY : KIND_OTHER;
+	if (n == 0)
+		*kind = KIND_EMPTY;
+	else
+		*kind = KIND_OTHER;
 	if (n == (ssize_t)sizeof head && (memcmp(head, LOCK_MAGIC, sizeof head) == 0 ||
 	                                  memcmp(head, LOCK_MAKING, sizeof head) == 0))
 		*kind = KIND_OURS;
@@ -145,7 +151,9 @@ int lock_error(const struct lock *lock, int rc)
 		    "no room for the lock file %s: a writer needs %u bytes on that filesystem, "
 		    "so remove another file there first; reading needs none",
 		    lock->name, FIRST_PAGE);
-	return rc > 0 ? err_sys(rc, "lock file %s", lock->name) : rc;
+	if (rc > 0)
+		return err_sys(rc, "lock file %s", lock->name);
+	return rc;
 }
 
 int lock_claim(const struct lock *lock)
@@ -160,13 +168,20 @@ int lock_claim(const struct lock *lock)
 		rc = file_cut(lock->fd, 0);
 	if (rc)
 		return lock_error(lock, rc);
-	const size_t n = kind == KIND_OURS ? LOCK_MAGIC_SIZE : sizeof first;
+	size_t n = LOCK_MAGIC_SIZE;
 
+	if (kind != KIND_OURS)
+		n = sizeof first;
 	if (kind != KIND_OURS)
 		file_exempt(lock->fd);
 	ssize_t done = pwrite(lock->fd, first, n, 0);
 
-	rc = done == (ssize_t)n ? 0 : done < 0 ? errno : ENOSPC;
+	if (done == (ssize_t)n)
+		rc = 0;
+	else if (done < 0)
+		rc = errno;
+	else
+		rc = ENOSPC;
 	if (!rc &&
 	    kind != KIND_OURS) /* else a power cut may leave its length and nothing that is ours */
 		rc = file_sync(lock->fd);

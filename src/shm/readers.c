@@ -52,13 +52,16 @@ void share_destroy(struct share *share)
 static int reader_own(struct share *share, const struct lock *lock, uint32_t owner, uint32_t i)
 {
 	struct reader_entry *s = &share->reader[i];
-	uint32_t idle = READER_FREE, taking = READER_TAKING;
+	uint32_t idle = READER_FREE;
+	uint32_t taking = READER_TAKING;
 
 	if (!__atomic_compare_exchange_n(&s->taken, &idle, READER_TAKING, false, __ATOMIC_ACQ_REL,
 	                                 __ATOMIC_RELAXED))
 		return EAGAIN;
-	int rc = lock ? lock_reader(lock, i, true) : 0;
+	int rc = 0;
 
+	if (lock)
+		rc = lock_reader(lock, i, true);
 	if (rc) { /* its last owner may not have let go of the byte yet: the entry is free again,
 		     whoever is taking it */
 		(void)__atomic_compare_exchange_n(&s->taken, &taking, READER_FREE, false,
@@ -88,9 +91,12 @@ static int room_make(struct share *share, const struct lock *lock, uint32_t i)
 
 	if (LIKELY(i < room))
 		return 0;
-	const uint64_t from = share_bytes(room), to = round_up(share_bytes(i + 1), SHARE_PAGE);
-	int rc = lock ? lock_allocate(lock, from, to - from) : 0;
+	const uint64_t from = share_bytes(room);
+	const uint64_t to = round_up(share_bytes(i + 1), SHARE_PAGE);
+	int rc = 0;
 
+	if (lock)
+		rc = lock_allocate(lock, from, to - from);
 	if (rc)
 		return rc;
 	const uint32_t more = (uint32_t)min_u64((to - sizeof *share) / sizeof share->reader[0],
@@ -109,9 +115,9 @@ int share_take(struct share *share, const struct lock *lock, uint32_t owner, uin
 
 		if (rc)
 			return rc;
-		rc = __atomic_load_n(&share->reader[i].taken, __ATOMIC_RELAXED) == READER_FREE
-		         ? reader_own(share, lock, owner, i)
-		         : EAGAIN;
+		rc = EAGAIN;
+		if (__atomic_load_n(&share->reader[i].taken, __ATOMIC_RELAXED) == READER_FREE)
+			rc = reader_own(share, lock, owner, i);
 
 		if (rc == EAGAIN)
 			continue;
@@ -152,7 +158,8 @@ uint64_t share_oldest(const struct share *share, struct oldest *memo)
 	uint64_t oldest = __atomic_load_n(&share->published, __ATOMIC_SEQ_CST);
 	uint32_t high = share_high(share);
 
-	memo = memo ? memo : &none;
+	if (!memo)
+		memo = &none;
 	memo->looked++;
 	if (memo->word && reader_word(share, memo->reader) == memo->word)
 		return memo->word - 1;
@@ -223,7 +230,8 @@ uint64_t share_oldest_own(const struct share *share, uint32_t owner)
 
 uint32_t share_active(const struct share *share)
 {
-	uint32_t high = share_high(share), n = 0;
+	uint32_t high = share_high(share);
+	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < high; i++)
 		n += __atomic_load_n(&share->reader[i].snapshot_plus_1, __ATOMIC_RELAXED) != 0;
@@ -232,7 +240,8 @@ uint32_t share_active(const struct share *share)
 
 uint32_t share_reap(struct share *share, const struct lock *lock, uint32_t owner)
 {
-	uint32_t high = share_high(share), n = 0;
+	uint32_t high = share_high(share);
+	uint32_t n = 0;
 
 	for (uint32_t i = 0; lock->fd >= 0 && i < high; i++) {
 		if (!__atomic_load_n(&share->reader[i].taken, __ATOMIC_ACQUIRE) ||

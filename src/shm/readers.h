@@ -100,10 +100,12 @@ static inline uint32_t share_max_readers(const struct share *share)
 /* share_high - the entries that a scan looks at. */
 static inline uint32_t share_high(const struct share *share)
 {
-	uint32_t high = __atomic_load_n(&share->high, __ATOMIC_SEQ_CST),
-	         most = share_max_readers(share);
+	uint32_t high = __atomic_load_n(&share->high, __ATOMIC_SEQ_CST);
+	uint32_t most = share_max_readers(share);
 
-	return high < most ? high : most;
+	if (high < most)
+		return high;
+	return most;
 }
 
 /* share_bytes - of a share with so many entries. share_init - make zeroed memory one: max_readers

@@ -100,8 +100,9 @@ static int file_empty(const struct share_file *f)
 	}
 	if ((uint64_t)st.st_size > PAGE && ftruncate(f->fd, PAGE) != 0) /* it stays known as ours */
 		return err_sys(errno, "emptying the lock file");
-	return ftruncate(f->fd, (off_t)f->bytes) != 0 ? err_sys(errno, "the lock file's length")
-	                                              : 0;
+	if (ftruncate(f->fd, (off_t)f->bytes) != 0)
+		return err_sys(errno, "the lock file's length");
+	return 0;
 }
 
 static int share_make(struct share_file *f, const struct lock *lock, uint32_t max_readers,
@@ -112,12 +113,15 @@ static int share_make(struct share_file *f, const struct lock *lock, uint32_t ma
 	f->bytes = round_up(share_bytes(max_readers), PAGE);
 	int rc = lock_claim(lock);
 
-	if (!rc)
-		rc = file_empty(f);
-	if (!rc) /* more entries, and the limbo, get their space when they are wanted */
-		rc = lock_allocate(lock, 0, PAGE);
-	if (!rc)
-		rc = share_map(f, max_readers);
+	if (rc)
+		return rc;
+	rc = file_empty(f);
+	if (rc)
+		return rc;
+	rc = lock_allocate(lock, 0, PAGE);
+	if (rc)
+		return rc;
+	rc = share_map(f, max_readers);
 	if (rc)
 		return rc;
 	memset((uint8_t *)f->share + LOCK_MAGIC_SIZE, 0, PAGE - LOCK_MAGIC_SIZE);
@@ -169,9 +173,14 @@ static int owner_take(struct share_file *f, const struct lock *lock)
 
 	do {
 		f->owner = __atomic_add_fetch(&f->share->next_owner, 1, __ATOMIC_RELAXED);
-		rc = f->owner == 0 || f->fd < 0 ? 0 : lock_owner(lock, f->owner);
+		if (f->owner == 0 || f->fd < 0)
+			rc = 0;
+		else
+			rc = lock_owner(lock, f->owner);
 	} while (f->owner == 0 || rc == EAGAIN); /* all numbers were given, and it begins again */
-	return rc ? err_sys(rc, "locking the number of an open store") : 0;
+	if (rc)
+		return err_sys(rc, "locking the number of an open store");
+	return 0;
 }
 
 int share_file_open(struct share_file *f, const struct lock *lock, uint32_t max_readers,
@@ -185,7 +194,9 @@ int share_file_open(struct share_file *f, const struct lock *lock, uint32_t max_
 	else
 		rc = lock->alone ? share_make(f, lock, max_readers, published, file_id)
 		                 : share_join(f, file_id);
-	return rc ? rc : owner_take(f, lock);
+	if (rc)
+		return rc;
+	return owner_take(f, lock);
 }
 
 int share_peek(int fd, uint64_t file_id, uint64_t *life, uint64_t *published)
@@ -194,7 +205,8 @@ int share_peek(int fd, uint64_t file_id, uint64_t *life, uint64_t *published)
 	unsigned int tries = 0;
 
 	do { /* nobody promises that a number is copied in one piece */
-		ssize_t n = pread(fd, &s, sizeof s, 0), m = pread(fd, &again, sizeof again, 0);
+		ssize_t n = pread(fd, &s, sizeof s, 0);
+		ssize_t m = pread(fd, &again, sizeof again, 0);
 
 		if (n < 0 || m < 0)
 			return errno;
@@ -213,12 +225,16 @@ static int limbo_pread(int fd, const struct share *s, uint64_t n, struct limbo_i
 	const uint64_t room = place_room(s->limbo_place);
 
 	for (uint64_t i = 0; i < n;) {
-		uint64_t at = (s->limbo_first + i) % room, some = min_u64(n - i, room - at);
+		uint64_t at = (s->limbo_first + i) % room;
+		uint64_t some = min_u64(n - i, room - at);
 		ssize_t got = pread(fd, item + i, some * sizeof *item,
 		                    (off_t)(place_off(s->limbo_place) + at * sizeof *item));
 
-		if (got != (ssize_t)(some * sizeof *item))
-			return got < 0 ? errno : ENODATA;
+		if (got != (ssize_t)(some * sizeof *item)) {
+			if (got < 0)
+				return errno;
+			return ENODATA;
+		}
 		i += some;
 	}
 	return 0;
@@ -302,9 +318,9 @@ static int place_have(const struct share_file *f, uint64_t place)
 		                     place_room(place) * sizeof *f->limbo);
 	if (fstat(f->fd, &st) != 0)
 		return err_sys(errno, "the lock file");
-	return place_off(place) >= f->bytes && place_sound(place, (uint64_t)st.st_size)
-	           ? 0
-	           : share_limbo_wild(f);
+	if (place_off(place) >= f->bytes && place_sound(place, (uint64_t)st.st_size))
+		return 0;
+	return share_limbo_wild(f);
 }
 
 /* limbo_map - have the limbo mapped where it is now. *first, *n: the number of its oldest item, and
@@ -330,20 +346,23 @@ static int limbo_map(struct share_file *f, uint64_t *first, uint64_t *n)
 	}
 	*first = __atomic_load_n(&f->share->limbo_first, __ATOMIC_RELAXED);
 	*n = __atomic_load_n(&f->share->limbo_next, __ATOMIC_RELAXED) - *first;
-	return *n > f->limbo_room ? share_limbo_wild(f) : 0;
+	if (*n > f->limbo_room)
+		return share_limbo_wild(f);
+	return 0;
 }
 
 /* limbo_grow - twice the room, behind the old place; n items from first on are there. */
 static int limbo_grow(struct share_file *f, uint64_t first, uint64_t n)
 {
-	uint64_t room = 2 * f->limbo_room,
-	         off = round_up(f->limbo_off + f->limbo_room * sizeof *f->limbo, PAGE);
+	uint64_t room = 2 * f->limbo_room;
+	uint64_t off = round_up(f->limbo_off + f->limbo_room * sizeof *f->limbo, PAGE);
 	struct limbo_item *to;
 	void *p;
 	int rc = lock_allocate(f->lock, off, room * sizeof *to);
 
-	if (!rc)
-		rc = file_map(f->fd, off, room * sizeof *to, &p);
+	if (rc)
+		return rc;
+	rc = file_map(f->fd, off, room * sizeof *to, &p);
 	if (rc)
 		return rc;
 	to = p;
@@ -366,7 +385,9 @@ int share_limbo_add(struct share_file *f, const struct limbo_item *item)
 	if (f->fd < 0)
 		return 0;
 	rc = limbo_map(f, &first, &n);
-	if (!rc && n == f->limbo_room)
+	if (rc)
+		return rc;
+	if (n == f->limbo_room)
 		rc = limbo_grow(f, first, n);
 	if (rc)
 		return rc;
@@ -399,7 +420,9 @@ void share_limbo_drop(struct share_file *f, uint64_t items)
 
 int share_limbo_load(struct share_file *f, struct limbo *limbo)
 {
-	uint64_t first = 0, n = 0, last = 0;
+	uint64_t first = 0;
+	uint64_t n = 0;
+	uint64_t last = 0;
 	int rc;
 
 	if (f->fd < 0)

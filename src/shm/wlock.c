@@ -74,20 +74,27 @@ static int owner_gone(const struct lock *lock, uint32_t owner, uint32_t self, un
 	const bool nameless = lock && owner == self && lock->writer &&
 	                      __atomic_load_n(lock->writer, __ATOMIC_RELAXED) == 0;
 
-	*looks = nameless ? *looks + 1 : 0;
+	if (nameless)
+		*looks = *looks + 1;
+	else
+		*looks = 0;
 	*gone = !rc && !held;
-	return *looks > NAMELESS_LOOKS ? EUCLEAN : rc;
+	if (*looks > NAMELESS_LOOKS)
+		return EUCLEAN;
+	return rc;
 }
 
 int wlock_wait(struct wlock *w, const struct lock *lock, uint32_t self, int64_t wait_ms, bool *died)
 {
-	const uint64_t mine = (uint64_t)self << WLOCK_OWNER_SHIFT, from = now_us();
+	const uint64_t mine = (uint64_t)self << WLOCK_OWNER_SHIFT;
+	const uint64_t from = now_us();
 	uint64_t sleep_us = SLEEP_FIRST_US;
 	unsigned int nameless = 0;
 	bool slept = false;
 
 	for (;;) {
-		uint64_t seen = __atomic_load_n(&w->word, __ATOMIC_RELAXED), mark = seen | WAITED;
+		uint64_t seen = __atomic_load_n(&w->word, __ATOMIC_RELAXED);
+		uint64_t mark = seen | WAITED;
 		uint32_t owner = (uint32_t)(seen >> WLOCK_OWNER_SHIFT);
 		bool gone = false;
 
@@ -127,7 +134,8 @@ int wlock_wait(struct wlock *w, const struct lock *lock, uint32_t self, int64_t 
 /* word_free - give the word up; with left, what it protects is half done. */
 static void word_free(struct wlock *w, uint64_t left)
 {
-	uint64_t seen = __atomic_load_n(&w->word, __ATOMIC_RELAXED), word;
+	uint64_t seen = __atomic_load_n(&w->word, __ATOMIC_RELAXED);
+	uint64_t word;
 
 	do
 		word = left | (seen & STARVING ? RESERVED | (seen & WAITED) : 0);

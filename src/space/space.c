@@ -2,9 +2,11 @@
 /* space.c - see space.h */
 #include "space/space.h"
 
+#include "base/array.h"
 #include "base/base.h"
 #include "base/err.h"
 #include "media/super.h"
+#include "space/space_zones.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -13,205 +15,13 @@
 #define RELEASE_BATCH 32u /* limbo items that make a scan of the readers worth it */
 #define SCAN_PER_TAKE 8u  /* reader entries that taking a page may cost, in the mean */
 
-static const struct fmt_super *space_super(const struct space *s)
-{
-	return (const void *)s->map->base;
-}
-
-static const uint64_t *word_at(const struct space *s, uint64_t off)
-{
-	return (const uint64_t *)(const void *)(s->map->base + off);
-}
-
-/* grow_array - make room for one more element. */
-static int grow_array(void *array, size_t n, size_t *room, size_t size)
-{
-	void **p = array;
-
-	if (n < *room)
-		return 0;
-	size_t more = *room ? 2 * *room : 64;
-	void *q = realloc(*p, more * size);
-
-	if (!q)
-		return err_set(ENOMEM, "no memory for %zu items", more);
-	*p = q;
-	*room = more;
-	return 0;
-}
-
-/* ---- zones ----------------------------------------------------------------------------------- */
-
-/* zone_usable - the pages of zone z that lie before end. */
-static uint64_t zone_usable(const struct space *s, size_t z)
-{
-	uint64_t pages = s->end / s->psize, first = z * s->zone_pages;
-
-	return pages <= first ? 0 : min_u64(pages - first, s->zone_pages);
-}
-
-static uint32_t zone_count_free(const struct space *s, size_t z)
-{
-	uint64_t usable = zone_usable(s, z), used = 0;
-
-	for (uint64_t i = 0; i * SPACE_WORD_BITS < usable; i++) {
-		uint64_t w = s->zone[z].busy[i], left = usable - i * SPACE_WORD_BITS;
-
-		if (left < SPACE_WORD_BITS)
-			w &= ((uint64_t)1 << left) - 1;
-		used += (uint64_t)__builtin_popcountll(w);
-	}
-	return (uint32_t)(usable - used);
-}
-
-static int zone_alloc(struct space *s, size_t z)
-{
-	uint64_t n = space_zone_words(s), ndirty = (n + SPACE_WORD_BITS - 1) / SPACE_WORD_BITS;
-	uint64_t *p = calloc(2 * n + ndirty, sizeof *p);
-
-	if (!p)
-		return err_set(ENOMEM, "no memory for the bitmap of zone %zu", z);
-	s->zone[z].disk = p;
-	s->zone[z].busy = p + n;
-	s->zone[z].dirty = p + 2 * n;
-	s->zone[z].longest = (uint32_t)s->zone_pages;
-	return 0;
-}
-
-/* zone_hold - pages in the limbo are busy. */
-static void zone_hold(struct space *s, size_t z)
-{
-	uint64_t first = z * s->zone_pages, last = first + s->zone_pages;
-
-	for (size_t i = 0; i < s->limbo.n; i++) {
-		const struct limbo_item *it =
-		    &s->limbo.item[(s->limbo.head + i) & (s->limbo.room - 1)];
-		uint64_t from = max_u64(it->off / s->psize, first),
-		         to = min_u64(it->off / s->psize + it->pages, last);
-
-		for (uint64_t p = from; p < to; p++)
-			s->zone[z].busy[(p - first) / SPACE_WORD_BITS] |= (uint64_t)1
-			                                                  << p % SPACE_WORD_BITS;
-	}
-}
-
-uint64_t space_dir_page(const struct space *s, size_t z)
-{
-	size_t i = z / (s->psize / FMT_WORD);
-	uint64_t dir = load_word(&space_super(s)->dir[i]);
-
-	for (size_t g = 0; g < s->grown.n; g++)
-		if (s->grown.w[g].off == offsetof(struct fmt_super, dir) + i * FMT_WORD)
-			dir = s->grown.w[g].value;
-	return dir;
-}
-
-int space_load_zone(struct space *s, size_t z)
-{
-	struct zone *zone = &s->zone[z];
-	uint64_t per_dir = s->psize / FMT_WORD;
-	int rc;
-
-	if (zone->disk)
-		return 0;
-	uint64_t dir = space_dir_page(s, z);
-
-	if (dir % s->psize || dir == 0 || dir >= s->end)
-		return err_corrupt(offsetof(struct fmt_super, dir) + z / per_dir * FMT_WORD,
-		                   "superblock: directory page at 0x%lx", (unsigned long)dir);
-	uint64_t bitmap = load_word(word_at(s, dir + z % per_dir * FMT_WORD));
-
-	if (bitmap % s->psize || bitmap == 0 || bitmap >= s->end)
-		return err_corrupt(dir, "directory: the bitmap page of zone %zu at 0x%lx", z,
-		                   (unsigned long)bitmap);
-	rc = zone_alloc(s, z);
-	if (rc)
-		return rc;
-	zone->bitmap_off = bitmap;
-	memcpy(zone->disk, s->map->base + bitmap, s->psize);
-	memcpy(zone->busy, zone->disk, s->psize);
-	zone_hold(s, z);
-	zone->nfree = zone_count_free(s, z);
-	return 0;
-}
-
-static int zones_room(struct space *s, size_t n)
-{
-	if (n <= s->zone_room)
-		return 0;
-	size_t room = n + n / 2 + 8;
-	struct zone *zone = realloc(s->zone, room * sizeof *zone);
-
-	if (!zone)
-		return err_set(ENOMEM, "no memory for %zu zones", room);
-	memset(zone + s->zone_room, 0, (room - s->zone_room) * sizeof *zone);
-	s->zone = zone;
-	s->zone_room = room;
-	return 0;
-}
-
-static size_t zones_for(const struct space *s, uint64_t bytes)
-{
-	uint64_t zone_bytes = s->zone_pages * s->psize;
-
-	return (size_t)((bytes + zone_bytes - 1) / zone_bytes);
-}
-
-int space_open(struct space *s, struct map *map, uint32_t psize, uint64_t size)
-{
-	*s = (struct space){
-	    .map = map, .psize = psize, .zone_pages = (uint64_t)psize * 8, .end = size};
-	size_t zones = zones_for(s, size);
-	int rc = zones_room(s, zones);
-
-	if (!rc)
-		s->nzones = zones;
-	return rc;
-}
-
-static void zones_forget(struct space *s)
-{
-	for (size_t z = 0; z < s->nzones; z++) {
-		free(s->zone[z].disk);
-		s->zone[z] = (struct zone){0};
-	}
-}
-
-int space_reset(struct space *s, uint64_t size)
-{
-	size_t zones = zones_for(s, size);
-	int rc = zones_room(s, zones);
-
-	if (rc)
-		return rc;
-	zones_forget(s);
-	s->end = size;
-	s->nzones = zones;
-	s->hint = s->extent_hint = s->extent_pages = 0;
-	s->nops = s->ndirty = 0;
-	s->gained = 0;
-	s->grown.n = 0;
-	return 0;
-}
-
-void space_close(struct space *s)
-{
-	zones_forget(s);
-	free(s->zone);
-	free(s->op);
-	free(s->dirty_word);
-	free(s->grown.w);
-	limbo_free(&s->limbo);
-	*s = (struct space){0};
-}
-
 /* ---- bits ------------------------------------------------------------------------------------ */
 
 /* touch_word - a word of zone z's disk bitmap is about to change. Room was made by touch_room. */
 static void touch_word(struct space *s, size_t z, uint64_t w)
 {
-	uint64_t *d = &s->zone[z].dirty[w / SPACE_WORD_BITS],
-	         bit = (uint64_t)1 << w % SPACE_WORD_BITS;
+	uint64_t *d = &s->zone[z].dirty[w / SPACE_WORD_BITS];
+	uint64_t bit = (uint64_t)1 << w % SPACE_WORD_BITS;
 
 	if (*d & bit)
 		return;
@@ -228,8 +38,9 @@ static void set_bits(struct space *s, uint64_t off, uint64_t pages, unsigned int
 
 	for (uint64_t left = pages; left;) {
 		size_t z = (size_t)(page / s->zone_pages);
-		uint64_t i = page % s->zone_pages, w = i / SPACE_WORD_BITS,
-		         bit = i % SPACE_WORD_BITS;
+		uint64_t i = page % s->zone_pages;
+		uint64_t w = i / SPACE_WORD_BITS;
+		uint64_t bit = i % SPACE_WORD_BITS;
 		uint64_t n = min_u64(left, SPACE_WORD_BITS - bit);
 		uint64_t mask = (n == SPACE_WORD_BITS ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1)
 		                << bit;
@@ -238,14 +49,24 @@ static void set_bits(struct space *s, uint64_t off, uint64_t pages, unsigned int
 		if (which & BITS_DISK) {
 			assert(((zone->disk[w] & mask) == 0) == set);
 			touch_word(s, z, w);
-			zone->disk[w] = set ? zone->disk[w] | mask : zone->disk[w] & ~mask;
+			if (set)
+				zone->disk[w] = zone->disk[w] | mask;
+			else
+				zone->disk[w] = zone->disk[w] & ~mask;
 			s->gained += set ? (int64_t)n : -(int64_t)n;
 		}
 		if (which & BITS_BUSY) {
 			assert(((zone->busy[w] & mask) == 0) == set);
-			zone->busy[w] = set ? zone->busy[w] | mask : zone->busy[w] & ~mask;
-			zone->nfree = set ? zone->nfree - (uint32_t)n : zone->nfree + (uint32_t)n;
-			zone->longest = set ? zone->longest : (uint32_t)s->zone_pages;
+			if (set)
+				zone->busy[w] = zone->busy[w] | mask;
+			else
+				zone->busy[w] = zone->busy[w] & ~mask;
+			if (set)
+				zone->nfree = zone->nfree - (uint32_t)n;
+			else
+				zone->nfree = zone->nfree + (uint32_t)n;
+			if (!set)
+				zone->longest = (uint32_t)s->zone_pages;
 		}
 		page += n;
 		left -= n;
@@ -258,11 +79,12 @@ static void set_bits(struct space *s, uint64_t off, uint64_t pages, unsigned int
  * fails half-way. */
 static int op_room(struct space *s, uint64_t off, uint64_t pages)
 {
-	uint64_t first = off / s->psize, words = pages / SPACE_WORD_BITS + 2;
-	int rc = grow_array(&s->op, s->nops, &s->op_room, sizeof *s->op);
+	uint64_t first = off / s->psize;
+	uint64_t words = pages / SPACE_WORD_BITS + 2;
+	int rc = array_room(&s->op, s->nops, &s->op_room, sizeof *s->op);
 
 	while (!rc && s->ndirty + words > s->dirty_room)
-		rc = grow_array(&s->dirty_word, s->dirty_room, &s->dirty_room,
+		rc = array_room(&s->dirty_word, s->dirty_room, &s->dirty_room,
 		                sizeof *s->dirty_word);
 	for (uint64_t z = first / s->zone_pages; !rc && z <= (first + pages - 1) / s->zone_pages;
 	     z++)
@@ -281,7 +103,7 @@ static void op_log(struct space *s, enum space_op_kind kind, uint64_t off, uint6
  * directory pages of these. */
 static uint64_t grow_meta(const struct space *s, uint64_t new_end)
 {
-	size_t zones = zones_for(s, new_end);
+	size_t zones = space_zones_for(s, new_end);
 	uint64_t per_dir = s->psize / FMT_WORD;
 
 	return (zones - s->nzones) +
@@ -292,25 +114,32 @@ static uint64_t grow_meta(const struct space *s, uint64_t new_end)
  * before any word names them. */
 static int grow_zones(struct space *s, uint64_t new_end, uint64_t head)
 {
-	size_t zones = zones_for(s, new_end), old = s->nzones;
-	uint64_t per_dir = s->psize / FMT_WORD, dirs = (zones + per_dir - 1) / per_dir,
-	         old_dirs = (old + per_dir - 1) / per_dir;
-	uint64_t meta = grow_meta(s, new_end), bitmaps = head + (dirs - old_dirs) * s->psize;
+	size_t zones = space_zones_for(s, new_end);
+	size_t old = s->nzones;
+	uint64_t per_dir = s->psize / FMT_WORD;
+	uint64_t dirs = (zones + per_dir - 1) / per_dir;
+	uint64_t old_dirs = (old + per_dir - 1) / per_dir;
+	uint64_t meta = grow_meta(s, new_end);
+	uint64_t bitmaps = head + (dirs - old_dirs) * s->psize;
 	struct pm *pm = &s->map->pm;
-	int rc = zones_room(s, zones);
+	int rc = space_zones_room(s, zones);
 
 	for (size_t z = old; z < zones && !rc; z++) {
-		uint64_t bitmap = bitmaps + (z - old) * s->psize, dir_index = z / per_dir;
-		uint64_t dir = dir_index < old_dirs ? space_dir_page(s, z)
-		                                    : head + (dir_index - old_dirs) * s->psize;
+		uint64_t bitmap = bitmaps + (z - old) * s->psize;
+		uint64_t dir_index = z / per_dir;
+		uint64_t dir;
 
+		if (dir_index < old_dirs)
+			dir = space_dir_page(s, z);
+		else
+			dir = head + (dir_index - old_dirs) * s->psize;
 		if (dir_index >= old_dirs && z % per_dir == 0)
 			rc = words_add(&s->grown,
 			               offsetof(struct fmt_super, dir) + dir_index * FMT_WORD, dir);
 		if (!rc)
 			rc = words_add(&s->grown, dir + z % per_dir * FMT_WORD, bitmap);
 		if (!rc)
-			rc = zone_alloc(s, z);
+			rc = space_zone_alloc(s, z);
 		s->zone[z].bitmap_off = bitmap;
 	}
 	if (rc || !meta)
@@ -320,19 +149,23 @@ static int grow_zones(struct space *s, uint64_t new_end, uint64_t head)
 	/* Orders: empty bitmap and directory pages, before the record whose words name them and set
 	 * bits in them [I11]. */
 	rc = pm_fence(pm);
-	return rc ? err_sys(rc, "growing the store to %lu bytes", (unsigned long)new_end) : 0;
+	if (rc)
+		return err_sys(rc, "growing the store to %lu bytes", (unsigned long)new_end);
+	return 0;
 }
 
 static void grow_finish(struct space *s, uint64_t new_end, uint64_t head, uint64_t meta)
 {
 	uint64_t end = s->end;
-	size_t last = s->nzones ? s->nzones - 1 : 0;
+	size_t last = 0;
 
-	s->nzones = zones_for(s, new_end);
+	if (s->nzones)
+		last = s->nzones - 1;
+	s->nzones = space_zones_for(s, new_end);
 	s->end = new_end;
 	for (size_t z = last; z < s->nzones; z++)
 		if (s->zone[z].disk) {
-			s->zone[z].nfree = zone_count_free(s, z);
+			s->zone[z].nfree = space_zone_count_free(s, z);
 			s->zone[z].longest = (uint32_t)s->zone_pages;
 		}
 	if (meta)
@@ -346,15 +179,20 @@ static void grow_finish(struct space *s, uint64_t new_end, uint64_t head, uint64
  * On failure nothing has changed but, perhaps, the file's length. */
 static int grow_to(struct space *s, uint64_t new_end, uint64_t tail)
 {
-	size_t zones = zones_for(s, new_end), grown = s->grown.n;
-	uint64_t meta = grow_meta(s, new_end),
-	         head = tail >= meta ? s->end - tail * s->psize : s->end;
+	size_t zones = space_zones_for(s, new_end);
+	size_t grown = s->grown.n;
+	uint64_t meta = grow_meta(s, new_end);
+	uint64_t head = tail >= meta ? s->end - tail * s->psize : s->end;
 	int rc = map_grow(s->map, new_end);
 
-	if (!rc && meta)
-		rc = head < s->end ? op_room(s, head, meta) : op_room(s, s->end - s->psize, 1);
+	if (!rc && meta) {
+		if (head < s->end)
+			rc = op_room(s, head, meta);
+		else
+			rc = op_room(s, s->end - s->psize, 1);
+	}
 	while (!rc && s->ndirty + meta / SPACE_WORD_BITS + 4 > s->dirty_room)
-		rc = grow_array(&s->dirty_word, s->dirty_room, &s->dirty_room,
+		rc = array_room(&s->dirty_word, s->dirty_room, &s->dirty_room,
 		                sizeof *s->dirty_word);
 	if (!rc && s->end % (s->zone_pages * s->psize))
 		rc = space_load_zone(s, s->nzones - 1); /* it holds the first new pages */
@@ -376,7 +214,8 @@ static int grow_to(struct space *s, uint64_t new_end, uint64_t tail)
  * already. */
 static uint64_t end_for(const struct space *s, uint64_t pages, uint64_t tail)
 {
-	uint64_t meta = 0, end, more;
+	uint64_t meta = 0;
+	uint64_t end, more;
 
 	for (;; meta = more) {
 		end = s->end + (pages + meta - tail) * s->psize;
@@ -415,11 +254,14 @@ static bool no_room(int rc)
 /* space_grow - as growth_wanted, at least need pages; less when there is no room for that much. */
 static int space_grow(struct space *s, uint64_t pages)
 {
-	uint64_t unit = space_step(s, s->end), tail = 0;
+	uint64_t unit = space_step(s, s->end);
+	uint64_t tail = 0;
 	uint64_t limit =
 	    min_u64(round_down(load_word(&s->map->cap), s->psize), super_max_bytes(s->psize));
-	int rc = pages > limit / s->psize ? 0 : space_tail(s, pages - 1, &tail);
+	int rc = 0;
 
+	if (pages <= limit / s->psize)
+		rc = space_tail(s, pages - 1, &tail);
 	if (rc)
 		return rc;
 	if (tail && pages <= limit / s->psize && tail < grow_meta(s, end_for(s, pages, tail)))
@@ -449,8 +291,9 @@ static int space_grow(struct space *s, uint64_t pages)
 static void pages_let_go(struct zone *zone, uint64_t i, uint64_t n)
 {
 	while (n) {
-		uint64_t w = i / SPACE_WORD_BITS, bit = i % SPACE_WORD_BITS,
-		         some = min_u64(n, SPACE_WORD_BITS - bit);
+		uint64_t w = i / SPACE_WORD_BITS;
+		uint64_t bit = i % SPACE_WORD_BITS;
+		uint64_t some = min_u64(n, SPACE_WORD_BITS - bit);
 		uint64_t mask = (some == SPACE_WORD_BITS ? ~(uint64_t)0 : ((uint64_t)1 << some) - 1)
 		                << bit;
 
@@ -466,7 +309,8 @@ static void pages_let_go(struct zone *zone, uint64_t i, uint64_t n)
  * more. */
 static void item_free(struct space *s, const struct limbo_item *item)
 {
-	uint64_t page = item->off / s->psize, left = item->pages;
+	uint64_t page = item->off / s->psize;
+	uint64_t left = item->pages;
 
 	while (left) {
 		size_t z = (size_t)(page / s->zone_pages);
@@ -534,10 +378,13 @@ static int find_or_grow(struct space *s, uint64_t pages, uint64_t *page)
 			rc = space_find(s, pages, page, &found);
 		}
 	}
-	return rc      ? rc
-	       : found ? 0
-	       : why   ? why
-	               : err_set(ENOSPC, "no room for %lu contiguous pages", (unsigned long)pages);
+	if (rc)
+		return rc;
+	if (found)
+		return 0;
+	if (why)
+		return why;
+	return err_set(ENOSPC, "no room for %lu contiguous pages", (unsigned long)pages);
 }
 
 static int take(struct space *s, uint64_t pages, enum space_op_kind kind, unsigned int which,
@@ -664,15 +511,17 @@ int space_words(struct space *s, struct words *words)
 		const struct zone *zone = &s->zone[s->dirty_word[i] / per_zone];
 		uint64_t off = zone->bitmap_off + w * FMT_WORD;
 
-		if (off < s->end &&
-		    load_word(word_at(s, off)) != zone->disk[w]) /* a page cut off has no words */
+		if (off < s->end && load_word(space_word_at(s, off)) !=
+		                        zone->disk[w]) /* a page cut off has no words */
 			rc = words_add(words, off, zone->disk[w]);
 	}
 	for (size_t i = 0; i < s->grown.n && !rc; i++)
 		if (s->grown.w[i].off < s->end &&
-		    load_word(word_at(s, s->grown.w[i].off)) != s->grown.w[i].value)
+		    load_word(space_word_at(s, s->grown.w[i].off)) != s->grown.w[i].value)
 			rc = words_add(words, s->grown.w[i].off, s->grown.w[i].value);
-	if (!rc && load_word(&space_super(s)->size) != s->end)
+	if (rc)
+		return rc;
+	if (load_word(&space_super(s)->size) != s->end)
 		rc = words_add(words, offsetof(struct fmt_super, size), s->end);
 	return rc;
 }
@@ -686,7 +535,8 @@ void space_committed(struct space *s, uint64_t txn)
 			limbo_add(&s->limbo, txn, s->op[i].off, s->op[i].pages);
 	s->nops = 0;
 	for (size_t i = 0; i < s->ndirty; i++) {
-		uint64_t z = s->dirty_word[i] / per_zone, w = s->dirty_word[i] % per_zone;
+		uint64_t z = s->dirty_word[i] / per_zone;
+		uint64_t w = s->dirty_word[i] % per_zone;
 
 		if (z < s->nzones) /* else the zone was trimmed off */
 			s->zone[z].dirty[w / SPACE_WORD_BITS] &=

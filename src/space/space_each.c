@@ -15,7 +15,9 @@ static bool is_free(const struct space *s, uint64_t page)
 int space_each_free(struct space *s, int (*show)(void *arg, uint64_t off, uint64_t pages),
                     void *arg)
 {
-	uint64_t end = s->end / s->psize, from = 0, n = 0;
+	uint64_t end = s->end / s->psize;
+	uint64_t from = 0;
+	uint64_t n = 0;
 	int rc = 0;
 
 	for (uint64_t page = 0; page <= end && !rc; page++) {

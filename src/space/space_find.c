@@ -49,27 +49,37 @@ static int find_page(struct space *s, uint64_t from, uint64_t *page, bool *found
  * all not. */
 static uint64_t span_at(const struct space *s, uint64_t p, uint64_t to, bool *is_free)
 {
-	uint64_t i = p % s->zone_pages, bit = i % SPACE_WORD_BITS,
-	         word = s->zone[p / s->zone_pages].busy[i / SPACE_WORD_BITS] >> bit;
+	uint64_t i = p % s->zone_pages;
+	uint64_t bit = i % SPACE_WORD_BITS;
+	uint64_t word = s->zone[p / s->zone_pages].busy[i / SPACE_WORD_BITS] >> bit;
 	uint64_t span = min_u64(SPACE_WORD_BITS - bit, to - p);
 
 	*is_free = !(word & 1);
-	if (*is_free)
-		return word ? min_u64(span, (uint64_t)__builtin_ctzll(word)) : span;
-	return ~word ? min_u64(span, (uint64_t)__builtin_ctzll(~word)) : span;
+	if (*is_free) {
+		if (word)
+			return min_u64(span, (uint64_t)__builtin_ctzll(word));
+		return span;
+	}
+	if (~word)
+		return min_u64(span, (uint64_t)__builtin_ctzll(~word));
+	return span;
 }
 
 /* free_before - the free pages right before page p, of its zone only, which is loaded; at most. */
 static uint64_t free_before(const struct space *s, uint64_t p, uint64_t most)
 {
-	uint64_t n = 0, room = (p - 1) % s->zone_pages + 1;
+	uint64_t n = 0;
+	uint64_t room = (p - 1) % s->zone_pages + 1;
 
 	while (n < room && n < most) {
-		uint64_t i = (p - n - 1) % s->zone_pages, bit = i % SPACE_WORD_BITS;
+		uint64_t i = (p - n - 1) % s->zone_pages;
+		uint64_t bit = i % SPACE_WORD_BITS;
 		uint64_t word = s->zone[(p - 1) / s->zone_pages].busy[i / SPACE_WORD_BITS]
 		                << (SPACE_WORD_BITS - 1 - bit);
-		uint64_t clear = word ? (uint64_t)__builtin_clzll(word) : SPACE_WORD_BITS;
+		uint64_t clear = SPACE_WORD_BITS;
 
+		if (word)
+			clear = (uint64_t)__builtin_clzll(word);
 		n += min_u64(clear, bit + 1);
 		if (clear <= bit)
 			break;
@@ -80,13 +90,16 @@ static uint64_t free_before(const struct space *s, uint64_t p, uint64_t most)
 /* find_extent - the first extent of n free pages at or after from. */
 static int find_extent(struct space *s, uint64_t from, uint64_t n, uint64_t *page, bool *found)
 {
-	uint64_t to = s->end / s->psize, extent = 0, longest = 0;
+	uint64_t to = s->end / s->psize;
+	uint64_t extent = 0;
+	uint64_t longest = 0;
 	bool whole = false; /* the zone has been gone through from its begin */
 
 	*found = false;
 	for (uint64_t p = from; p < to;) {
 		size_t z = (size_t)(p / s->zone_pages);
-		uint64_t first = z * s->zone_pages, end = min_u64(first + s->zone_pages, to);
+		uint64_t first = z * s->zone_pages;
+		uint64_t end = min_u64(first + s->zone_pages, to);
 		struct zone *zone = &s->zone[z];
 		int rc = space_load_zone(s, z);
 		bool is_free;
@@ -94,7 +107,9 @@ static int find_extent(struct space *s, uint64_t from, uint64_t n, uint64_t *pag
 		if (rc)
 			return rc;
 		if (p == first && !extent && min_u64(zone->nfree, zone->longest) < n) {
-			extent = zone->nfree ? free_before(s, end, n) : 0;
+			extent = 0;
+			if (zone->nfree)
+				extent = free_before(s, end, n);
 			p = end;
 			continue;
 		}
@@ -105,7 +120,10 @@ static int find_extent(struct space *s, uint64_t from, uint64_t n, uint64_t *pag
 		uint64_t span = span_at(s, p, end, &is_free);
 
 		p += span;
-		extent = is_free ? extent + span : 0;
+		if (is_free)
+			extent = extent + span;
+		else
+			extent = 0;
 		if (extent >= n) {
 			*page = p - extent;
 			*found = true;
@@ -144,13 +162,18 @@ static int leave_gap(struct space *s, uint64_t n, uint64_t *page)
 
 int space_find(struct space *s, uint64_t n, uint64_t *page, bool *found)
 {
-	uint64_t pages = s->end / s->psize, hint;
+	uint64_t pages = s->end / s->psize;
+	uint64_t hint;
 	int rc;
 
 	if (n == 1) {
 		rc = find_page(s, s->hint, page, found);
-		if (!rc)
-			s->hint = *found ? *page + 1 : pages;
+		if (!rc) {
+			if (*found)
+				s->hint = *page + 1;
+			else
+				s->hint = pages;
+		}
 		return rc;
 	}
 	rc = find_extent(s, n >= s->extent_pages ? s->extent_hint : 0, n, page, found);
@@ -160,7 +183,10 @@ int space_find(struct space *s, uint64_t n, uint64_t *page, bool *found)
 	if (*found)
 		rc = leave_gap(s, n, page);
 	s->extent_pages = n;
-	s->extent_hint = *found && *page == hint ? hint + n : hint;
+	if (*found && *page == hint)
+		s->extent_hint = hint + n;
+	else
+		s->extent_hint = hint;
 	return rc;
 }
 
@@ -174,7 +200,9 @@ void space_found_free(struct space *s, uint64_t page)
 
 int space_tail(struct space *s, uint64_t most, uint64_t *pages)
 {
-	uint64_t end = s->end / s->psize, n = 0, more;
+	uint64_t end = s->end / s->psize;
+	uint64_t n = 0;
+	uint64_t more;
 
 	do {
 		if (n == end)

@@ -61,7 +61,8 @@ static int dir_word(struct space *s, uint64_t off)
  * down that the words of the zones cut off do not fit a record. */
 static uint64_t end_wanted(const struct space *s, uint64_t last, uint64_t floor)
 {
-	const uint64_t zone_bytes = s->zone_pages * s->psize, used = (last + 1) * s->psize;
+	const uint64_t zone_bytes = s->zone_pages * s->psize;
+	const uint64_t used = (last + 1) * s->psize;
 	uint64_t end = max_u64(round_up(used, space_step(s, used)), round_up(floor, s->psize));
 
 	const uint64_t committed =
@@ -78,12 +79,15 @@ static uint64_t end_wanted(const struct space *s, uint64_t last, uint64_t floor)
  * use is cut and grown each time. */
 static uint64_t tail_kept(const struct space *s, uint64_t end)
 {
-	return s->psize < FMT_SUPER_SIZE ? space_step(s, end) : min_u64(end, MAP_STEP);
+	if (s->psize < FMT_SUPER_SIZE)
+		return space_step(s, end);
+	return min_u64(end, MAP_STEP);
 }
 
 int space_trim(struct space *s, uint64_t floor, bool *cut)
 {
-	uint64_t last, per_dir = s->psize / FMT_WORD;
+	uint64_t last;
+	uint64_t per_dir = s->psize / FMT_WORD;
 	int rc = last_needed(s, &last);
 
 	*cut = false;

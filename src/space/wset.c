@@ -186,10 +186,12 @@ int wset_new_extent(struct wset *w, uint64_t pages, struct wpage **out)
 	uint64_t off;
 	int rc = space_take(w->space, pages, &off);
 
-	if (!rc)
-		rc = taken_check(w, off, pages);
-	if (!rc)
-		rc = wset_touch(w, off, &wp); /* a page freed and taken again keeps its entry */
+	if (rc)
+		return rc;
+	rc = taken_check(w, off, pages);
+	if (rc)
+		return rc;
+	rc = wset_touch(w, off, &wp); /* a page freed and taken again keeps its entry */
 	if (rc)
 		return rc;
 	uint8_t saved = wp->saved_level;
@@ -245,9 +247,10 @@ static int retire(struct wset *w, uint64_t off, uint64_t pages)
 		return rc;
 	rc = wset_editable(w, wp) ? space_give_own(w->space, off, pages)
 	                          : space_give(w->space, off, pages); /* [R8] */
-	if (!rc)
-		wp->dead = true; /* [R7] */
-	return rc;
+	if (rc)
+		return rc;
+	wp->dead = true; /* [R7] */
+	return 0;
 }
 
 int wset_retire(struct wset *w, uint64_t off)
@@ -257,7 +260,9 @@ int wset_retire(struct wset *w, uint64_t off)
 
 int wset_retire_extent(struct wset *w, uint64_t off, uint64_t pages)
 {
-	return wset_find(w, off) ? retire(w, off, pages) : space_give(w->space, off, pages);
+	if (wset_find(w, off))
+		return retire(w, off, pages);
+	return space_give(w->space, off, pages);
 }
 
 void wset_apply(struct wset *w, struct wpage *wp)
@@ -301,9 +306,10 @@ void wset_enter(struct wset *w, struct wset_mark *mark)
 static void free_of_parent(struct wset *w, size_t mark, uint8_t parent)
 {
 	for (size_t i = mark; i < space_mark(w->space); i++) {
-		const struct wpage *wp =
-		    space_is_held(w->space, i) ? wset_find(w, w->space->op[i].off) : NULL;
+		const struct wpage *wp = NULL;
 
+		if (space_is_held(w->space, i))
+			wp = wset_find(w, w->space->op[i].off);
 		if (wp && wp->owner == parent)
 			space_unhold(w->space, i);
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tree.c - looking things up; the leaf's side of a change. See tree.h */
+/* tree.c - the leaf's side of a change. See tree.h */
 #include "tree/tree.h"
 
 #include <errno.h>
@@ -10,13 +10,6 @@
 	       beyond that it splits */
 #define LEAF_APPEND_FILL                                                                           \
 	90u /* percent that the left leaf keeps when keys arrive in ascending order */
-#define LEAF_LINES                                                                                 \
-	32u /* prefetched on the way to a leaf: what the search touches, and with some luck the    \
-	       entry */
-#define WRITE_LINES 48u /* the same for a writer: with some luck the tail's end, too */
-#define INNER_LINES                                                                                \
-	28u /* of a page above leaves: heads and kids. The few pages above these are in the cache  \
-	     */
 
 int tree_scratch_open(struct tree_scratch *s, uint32_t psize)
 {
@@ -50,236 +43,6 @@ void tree_scratch_close(struct tree_scratch *s)
 	*s = (struct tree_scratch){0};
 }
 
-/* ---- finding --------------------------------------------------------------------------------- */
-
-int tree_root(const struct tree *t, const struct fmt_page **page, uint64_t *at)
-{
-	int rc;
-
-	*page = NULL;
-	if (UNLIKELY(t->batch || t->failed)) {
-		rc = t->batch ? tree_flush(t->batch->tree) : t->failed;
-		if (rc)
-			return rc;
-	}
-	if (!t->root)
-		return 0;
-	rc = view_version(t->view, t->root, 0, page, at);
-	if (rc || !*page)
-		return rc;
-	if ((*page)->level >= TREE_DEPTH || !page_sound(*page, (*page)->level, t->view->psize))
-		return view_fault(t->view, *at, 0);
-	return 0;
-}
-
-static void prefetch(const struct view *v, uint64_t off, unsigned int lines)
-{
-	const uint8_t *p = v->base + off;
-
-#pragma GCC unroll 4
-	for (unsigned int i = 0; i < lines; i++)
-		__builtin_prefetch(p + i * FMT_LINE);
-}
-
-/* level_of - of a page that tree_root found. Levels are counted down from there, not read again:
- * the page may be changing (view_evicted). */
-static inline unsigned int level_of(const struct fmt_page *root)
-{
-	return once(root->level) % TREE_DEPTH;
-}
-
-/* kid_of - the kid at index, of that level, as this view sees it. */
-static int kid_of(const struct tree *t, const struct fmt_page *page, uint64_t off, uint32_t index,
-                  unsigned int level, const struct fmt_page **kid, uint64_t *at)
-{
-	uint64_t ref = inner_kid(t->view, page, off, index);
-
-	if (LIKELY(ref < view_size(t->view)))
-		prefetch(t->view, ref,
-		         level > 1    ? 0
-		         : level == 1 ? INNER_LINES
-		         : t->view->w ? WRITE_LINES
-		                      : LEAF_LINES);
-	return view_page(t->view, ref, level, kid, at);
-}
-
-int tree_get(const struct tree *t, const uint8_t *key, uint32_t klen, struct item *item,
-             bool *found)
-{
-	struct probe p = {.key = key, .klen = klen};
-	const struct fmt_page *page;
-	uint32_t index, fp = order_fp(key, klen);
-	uint64_t at;
-	int rc = tree_root(t, &page, &at);
-
-	*found = false;
-	if (rc || !page)
-		return rc;
-	for (unsigned int level = level_of(page); level; level--) {
-		rc = inner_find(t->view, page, at, t->order, &p, &index);
-		if (!rc)
-			rc = kid_of(t, page, at, index, level - 1, &page, &at);
-		if (rc)
-			return rc;
-	}
-	return leaf_get(t->view, page, at, t->order, key, klen, fp, item, found);
-}
-
-static int descend(const struct tree *t, struct path *path, const struct probe *probe, bool last)
-{
-	const struct fmt_page *page;
-	uint64_t at;
-	int rc = tree_root(t, &page, &at);
-
-	path->height = 0;
-	path->rank = path->eoff = 0;
-	if (rc || !page)
-		return rc;
-	unsigned int level = level_of(page), height = level + 1;
-
-	for (;; level--) {
-		uint32_t index = last ? page->n : 0;
-
-		path->at[level].page = page;
-		path->at[level].off = at;
-		if (level == 0)
-			break;
-		if (probe)
-			rc = inner_find(t->view, page, at, t->order, probe, &index);
-		path->at[level].index = index;
-		if (!rc)
-			rc = kid_of(t, page, at, index, level - 1, &page, &at);
-		if (rc)
-			return rc;
-	}
-	path->height = height;
-	leaf_open(t->view, page, at, &path->leaf);
-	return 0;
-}
-
-int tree_down(const struct tree *t, const struct probe *probe, struct path *path)
-{
-	return descend(t, path, probe, false);
-}
-
-int tree_seek(const struct tree *t, const struct probe *probe, struct path *path)
-{
-	int rc = descend(t, path, probe, false);
-
-	if (rc || !path->height)
-		return rc;
-	return leaf_place(&path->leaf, t->order, probe, &path->rank, &path->eoff);
-}
-
-int tree_edge(const struct tree *t, bool last, struct path *path)
-{
-	return descend(t, path, NULL, last);
-}
-
-uint64_t tree_beside(const struct tree *t, const struct path *path, bool forward)
-{
-	uint32_t index = path->height > 1 ? path->at[1].index : 0;
-
-	if (path->height < 2 || index == (forward ? path->at[1].page->n : 0))
-		return 0;
-	uint64_t ref =
-	    inner_kid(t->view, path->at[1].page, path->at[1].off, forward ? index + 1 : index - 1);
-
-	return ref <= view_size(t->view) - t->view->psize ? ref : 0;
-}
-
-/* step_over - to the kid beside the one taken on that level, and down to its nearest leaf. A page
- * that is damaged is not passed by trying again: till all are read the path stays. */
-static __attribute__((noinline)) int step_over(const struct tree *t, struct path *path,
-                                               bool forward, unsigned int level)
-{
-	struct {
-		const struct fmt_page *page;
-		uint64_t off;
-	} kid[TREE_DEPTH];
-	const struct fmt_page *page = path->at[level].page;
-	uint64_t off = path->at[level].off;
-	uint32_t index = path->at[level].index + (forward ? 1 : UINT32_MAX);
-
-	for (unsigned int l = level; l > 0; l--) {
-		int rc = kid_of(t, page, off, index, l - 1, &kid[l - 1].page, &kid[l - 1].off);
-
-		if (rc)
-			return rc;
-		page = kid[l - 1].page;
-		off = kid[l - 1].off;
-		index = forward ? 0 : page->n;
-	}
-	path->at[level].index += forward ? 1 : UINT32_MAX;
-	for (; level > 0; level--) {
-		path->at[level - 1].page = kid[level - 1].page;
-		path->at[level - 1].off = kid[level - 1].off;
-		path->at[level - 1].index = forward ? 0 : kid[level - 1].page->n;
-	}
-	return 0;
-}
-
-/* step_beside - the same where the leaf beside has the same parent. */
-static inline int step_beside(const struct tree *t, struct path *path, bool forward)
-{
-	uint32_t index = path->at[1].index + (forward ? 1 : UINT32_MAX);
-	const struct fmt_page *page;
-	uint64_t off;
-	int rc = kid_of(t, path->at[1].page, path->at[1].off, index, 0, &page, &off);
-
-	if (rc)
-		return rc;
-	path->at[1].index = index;
-	path->at[0].page = page;
-	path->at[0].off = off;
-	path->at[0].index = forward ? 0 : page->n;
-	return 0;
-}
-
-int tree_step(const struct tree *t, struct path *path, bool forward, bool *moved)
-{
-	unsigned int level = 1;
-
-	*moved = false;
-	if (UNLIKELY(view_evicted(t->view)))
-		return view_too_old(t->view);
-	while (level < path->height && (forward ? path->at[level].index >= path->at[level].page->n
-	                                        : path->at[level].index == 0))
-		level++;
-	if (level >= path->height)
-		return 0;
-	int rc =
-	    LIKELY(level == 1) ? step_beside(t, path, forward) : step_over(t, path, forward, level);
-
-	if (rc)
-		return rc;
-	leaf_open(t->view, path->at[0].page, path->at[0].off, &path->leaf);
-	path->rank = path->eoff = 0;
-	*moved = true;
-	return 0;
-}
-
-int tree_first(const struct tree *t, const struct probe *probe, struct path *path,
-               struct item *item, bool *found)
-{
-	int rc = tree_seek(t, probe, path);
-	bool moved = true;
-
-	*found = false;
-	if (rc || !path->height)
-		return rc;
-	while (path->rank >= leaf_count(&path->leaf)) {
-		rc = tree_step(t, path, true, &moved);
-		if (rc || !moved)
-			return rc;
-	}
-	rc = leaf_at(&path->leaf, path->rank, &path->eoff);
-	if (!rc)
-		rc = leaf_item(&path->leaf, path->eoff, item);
-	*found = !rc;
-	return rc;
-}
-
 /* ---- changing -------------------------------------------------------------------------------- */
 
 static bool editable(const struct tree *t, uint64_t off)
@@ -293,7 +56,9 @@ uint64_t tree_prev_for(const struct tree *t, uint64_t off)
 {
 	const struct wpage *wp = wset_find(t->view->w, off);
 
-	return wp && wp->owner ? view_raw(t->view, off)->prev : off;
+	if (wp && wp->owner)
+		return view_raw(t->view, off)->prev;
+	return off;
 }
 
 /* tree_page_out - the page built in image takes the place of old (0: of none): where old is when it
@@ -335,14 +100,23 @@ int tree_page_out(struct tree *t, uint64_t old, uint8_t *image, uint32_t used, u
 static uint32_t split(const struct tree *t, const struct item *items, uint32_t n, uint32_t total,
                       bool appends, uint32_t cut[LEAF_PARTS])
 {
-	uint32_t usable = leaf_usable(t->view->psize), each = leaf_costs(t->order, items, n),
-	         left = 0, parts = 0, batch = 0, best_max = UINT32_MAX;
+	uint32_t usable = leaf_usable(t->view->psize);
+	uint32_t each = leaf_costs(t->order, items, n);
+	uint32_t left = 0;
+	uint32_t parts = 0;
+	uint32_t batch = 0;
+	uint32_t best_max = UINT32_MAX;
 
 	cut[1] = n;
 	for (uint32_t i = 0; i + 1 < n; i++) {
-		left += each ? each : leaf_cost(t->order, items[i].klen, items[i].vlen);
-		uint32_t max = left > total - left ? left : total - left;
+		if (each)
+			left += each;
+		else
+			left += leaf_cost(t->order, items[i].klen, items[i].vlen);
+		uint32_t max = left;
 
+		if (left <= total - left)
+			max = total - left;
 		if (left <= usable * LEAF_APPEND_FILL / 100 && total - left <= usable)
 			batch = i + 1;
 		if (max < best_max) {
@@ -384,7 +158,9 @@ static int leaf_write(struct tree *t, uint64_t old, const struct item *items, ui
 	uint32_t used = leaf_build(w->image, w->psize, t->order, items, n, w->txn, prev);
 	int rc = tree_page_out(t, old, w->image, used, off);
 
-	if (!rc && placed->index - first < n) {
+	if (rc)
+		return rc;
+	if (placed->index - first < n) {
 		placed->leaf = *off;
 		placed->value = leaf_value(view_raw(t->view, *off), placed->index - first);
 	}
@@ -396,18 +172,26 @@ static int leaf_write(struct tree *t, uint64_t old, const struct item *items, ui
 static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, struct placed *placed)
 {
 	struct item *items = t->scratch->items;
-	uint32_t usable = leaf_usable(t->view->psize), total = tree_items_cost(t, items, n);
+	uint32_t usable = leaf_usable(t->view->psize);
+	uint32_t total = tree_items_cost(t, items, n);
 	struct change change;
-	uint64_t old = path->leaf.off, prev = tree_prev_for(t, old), sibling;
+	uint64_t old = path->leaf.off;
+	uint64_t prev = tree_prev_for(t, old);
+	uint64_t sibling;
 	int rc;
 
-	change.from = path->height > 1 ? path->at[1].index : 0;
+	if (path->height > 1)
+		change.from = path->at[1].index;
+	else
+		change.from = 0;
 	change.count = 1;
 	change.m = 0;
 	if (n == 0 && path->height > 1) {
 		t->leaf_pages--;
 		rc = wset_retire(t->view->w, old);
-		return rc ? rc : tree_replace(t, path, &change);
+		if (rc)
+			return rc;
+		return tree_replace(t, path, &change);
 	}
 	uint32_t own = n;
 
@@ -435,12 +219,16 @@ static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, struct pl
 	change.m = parts;
 	/* The leftmost leaf last: the others' items may lie in the page that it rewrites. */
 	for (uint32_t i = parts; i-- > 0 && !rc;) {
-		uint32_t first = i ? cut[i - 1] : 0;
+		uint32_t first = 0;
 
+		if (i)
+			first = cut[i - 1];
 		rc = leaf_write(t, i ? 0 : old, items + first, cut[i] - first, i ? 0 : prev, first,
 		                placed, &change.kid[i]);
 	}
-	if (!rc && sibling)
+	if (rc)
+		return rc;
+	if (sibling)
 		rc = wset_retire(t->view->w, sibling);
 	if (rc)
 		return rc;
@@ -472,7 +260,9 @@ int tree_blob_drop(struct tree *t, const struct item *it)
 		return 0;
 	int rc = blob_of(it, &blob);
 
-	return rc ? rc : drop_blob(t, &blob);
+	if (rc)
+		return rc;
+	return drop_blob(t, &blob);
 }
 
 /* first_leaf - the tree's very first page. */
@@ -492,10 +282,12 @@ static int first_leaf(struct tree *t, const struct item *item, struct placed *pl
  * it or more; else 0. */
 static uint32_t shrinks_by(const struct tree *t, const struct item *old, const struct item *item)
 {
-	uint32_t was = leaf_cost(t->order, old->klen, old->vlen),
-	         is = leaf_cost(t->order, item->klen, item->vlen);
+	uint32_t was = leaf_cost(t->order, old->klen, old->vlen);
+	uint32_t is = leaf_cost(t->order, item->klen, item->vlen);
 
-	return was >= 2 * is ? was - is : 0;
+	if (was >= 2 * is)
+		return was - is;
+	return 0;
 }
 
 /* store_in_leaf - into the leaf of path: behind its last entry, or by writing it anew. */
@@ -508,10 +300,14 @@ static int store_in_leaf(struct tree *t, struct path *path, const struct item *i
 	                        .kind = old ? FMT_SLOT_REPLACE : FMT_SLOT_INSERT,
 	                        .to_fill = !item->val || item->flags & FMT_ENTRY_BLOB};
 	struct item *items = t->scratch->items;
-	bool done = false, join = false;
-	uint32_t n, less = old && path->height > 1 ? shrinks_by(t, old, item) : 0;
+	bool done = false;
+	bool join = false;
+	uint32_t n;
+	uint32_t less = 0;
 	int rc = 0;
 
+	if (old && path->height > 1)
+		less = shrinks_by(t, old, item);
 	if (UNLIKELY(less)) {
 		rc = tree_leaf_items(t, &path->leaf, items, &n);
 		if (!rc) {
@@ -539,11 +335,17 @@ int tree_store(struct tree *t, struct path *path, const struct item *item, const
                uint64_t *leaf_off)
 {
 	struct placed placed = {0};
-	bool replace = path->height && path->eoff, last = !replace && tree_at_end(path),
-	     begun = false;
+	bool replace = path->height && path->eoff;
+	bool last = !replace && tree_at_end(path);
+	bool begun = false;
 	int rc = 0;
 
-	t->appends = !last ? 0 : t->appends_in == t->view->w->txn ? t->appends + 1 : 1;
+	if (!last)
+		t->appends = 0;
+	else if (t->appends_in == t->view->w->txn)
+		t->appends = t->appends + 1;
+	else
+		t->appends = 1;
 	t->appends_in = t->view->w->txn;
 	t->scratch->finger_of =
 	    last && path == t->scratch->finger ? t : NULL; /* until a page is replaced */
@@ -563,12 +365,16 @@ int tree_store(struct tree *t, struct path *path, const struct item *item, const
 
 	if (replace)
 		rc = leaf_item(&path->leaf, path->eoff, &old);
-	if (!rc && old.flags & FMT_ENTRY_BLOB)
+	if (rc)
+		return rc;
+	if (old.flags & FMT_ENTRY_BLOB)
 		rc = blob_of(&old, &blob);
 	if (rc)
 		return rc;
-	rc = path->height ? store_in_leaf(t, path, item, replace ? &old : NULL, last, &placed)
-	                  : first_leaf(t, item, &placed);
+	if (path->height)
+		rc = store_in_leaf(t, path, item, replace ? &old : NULL, last, &placed);
+	else
+		rc = first_leaf(t, item, &placed);
 	if (!rc && old.flags & FMT_ENTRY_BLOB)
 		rc = drop_blob(t, &blob);
 	*value = placed.value;
@@ -581,15 +387,18 @@ int tree_remove(struct tree *t, struct path *path)
 	struct placed placed = {.index = UINT32_MAX};
 	struct item gone;
 	const uint8_t *unused;
-	bool done = false, join = false;
-	uint32_t n, left = path->height > 1 ? leaf_count(&path->leaf) - 1 : 1;
+	bool done = false;
+	bool join = false;
+	uint32_t n;
+	uint32_t left = path->height > 1 ? leaf_count(&path->leaf) - 1 : 1;
 	int rc = leaf_item(&path->leaf, path->eoff, &gone);
 
 	assert(path->height && path->eoff && !t->batch);
 	t->scratch->finger_of = NULL;
 	t->appends = 0;
-	if (!rc)
-		rc = tree_blob_drop(t, &gone);
+	if (rc)
+		return rc;
+	rc = tree_blob_drop(t, &gone);
 	if (rc)
 		return rc;
 	t->count--;
@@ -613,7 +422,9 @@ int tree_remove(struct tree *t, struct path *path)
 			return rc;
 	}
 	rc = tree_items_without(t, path, t->scratch->items, &n);
-	return rc ? rc : leaf_rewrite(t, path, n, &placed);
+	if (rc)
+		return rc;
+	return leaf_rewrite(t, path, n, &placed);
 }
 
 int tree_leaf_without(struct tree *t, struct path *path, uint32_t from, uint32_t to)

@@ -46,7 +46,8 @@ bool tree_at_end(const struct path *path)
 /* last_item - the leaf's last entry; *some false: there is none. */
 static int last_item(const struct leaf *leaf, struct item *it, bool *some)
 {
-	uint32_t n = leaf_count(leaf), eoff;
+	uint32_t n = leaf_count(leaf);
+	uint32_t eoff;
 	int rc = 0;
 
 	*some = n > 0;
@@ -101,9 +102,9 @@ static void batch_out(struct tree *t, struct tree_batch *batch)
  * become its neighbours. The path is of no use then. */
 static int batch_link(struct tree *t, struct tree_batch *batch)
 {
-	return batch->change.m > 1 || batch->change.kid[0] != batch->path.at[0].off
-	           ? tree_replace(t, &batch->path, &batch->change)
-	           : 0;
+	if (batch->change.m > 1 || batch->change.kid[0] != batch->path.at[0].off)
+		return tree_replace(t, &batch->path, &batch->change);
+	return 0;
 }
 
 int tree_flush(struct tree *t)
@@ -188,7 +189,9 @@ static int batch_page(struct tree *t, struct tree_batch *batch, uint64_t old)
 	if (wset_editable(w, wset_find(w, old)))
 		return wset_touch(w, old, &batch->wp);
 	rc = wset_new_page(w, &batch->wp);
-	return rc ? rc : wset_retire(w, old);
+	if (rc)
+		return rc;
+	return wset_retire(w, old);
 }
 
 /* batch_takes - whether the item may follow the last one of the leaf in the making. key_ascends:
@@ -235,7 +238,10 @@ int tree_batch_begin(struct tree *t, const struct path *path, const struct item 
 		return rc;
 	counter_add(&w->compactions, !ready);
 	batch->cost = batch->bytes = 0;
-	batch->change.from = path->height > 1 ? path->at[1].index : 0;
+	if (path->height > 1)
+		batch->change.from = path->at[1].index;
+	else
+		batch->change.from = 0;
 	batch->change.count = batch->change.m = 1;
 	batch->change.kid[0] = batch->wp->off;
 	batch->path.height = path->height;

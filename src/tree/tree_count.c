@@ -24,8 +24,10 @@ struct span {
 static void expect_leaf(const struct view *v, const struct fmt_page *page, uint64_t at,
                         uint32_t index)
 {
-	uint64_t ref = index <= page->n ? inner_kid(v, page, at, index) : 0;
+	uint64_t ref = 0;
 
+	if (index <= page->n)
+		ref = inner_kid(v, page, at, index);
 	if (ref && ref + v->psize <= view_size(v))
 		for (unsigned int i = 0; i < FMT_LEAF_BASE; i += FMT_LINE)
 			__builtin_prefetch(v->base + ref + i);
@@ -36,16 +38,21 @@ static int count_leaf(struct span *s, const struct fmt_page *page, uint64_t at, 
                       bool right)
 {
 	struct leaf leaf;
-	uint32_t first = 0, end, unused;
+	uint32_t first = 0;
+	uint32_t end, unused;
 	int rc = 0;
 
 	leaf_open(s->tree->view, page, at, &leaf);
 	end = leaf_count(&leaf);
 	if (left)
 		rc = leaf_place(&leaf, s->tree->order, s->from, &first, &unused);
-	if (!rc && right)
+	if (rc)
+		return rc;
+	if (right)
 		rc = leaf_place(&leaf, s->tree->order, s->to, &end, &unused);
-	if (!rc && first < end)
+	if (rc)
+		return rc;
+	if (first < end)
 		s->n += end - first;
 	return rc;
 }
@@ -56,7 +63,8 @@ static int count_page(struct span *s, const struct fmt_page *page, uint64_t at, 
 {
 	const struct view *v = s->tree->view;
 	unsigned int level = page->level;
-	uint32_t first = 0, last = page->n;
+	uint32_t first = 0;
+	uint32_t last = page->n;
 	int rc = 0;
 
 	if (s->pages-- == 0)
@@ -98,9 +106,15 @@ int tree_count(const struct tree *t, const struct probe *from, const struct prob
 
 static int way_to(const struct tree *t, const struct probe *probe, bool last, struct path *path)
 {
-	int rc = probe ? tree_seek(t, probe, path) : tree_edge(t, last, path);
+	int rc;
 
-	if (!rc && !probe && last && path->height)
+	if (probe)
+		rc = tree_seek(t, probe, path);
+	else
+		rc = tree_edge(t, last, path);
+	if (rc)
+		return rc;
+	if (!probe && last && path->height)
 		path->rank = leaf_count(&path->leaf);
 	return rc;
 }
@@ -108,10 +122,12 @@ static int way_to(const struct tree *t, const struct probe *probe, bool last, st
 /* nth_root - of a number from 1 on, by halving. */
 static double nth_root(double x, unsigned int n)
 {
-	double low = 1, high = x;
+	double low = 1;
+	double high = x;
 
 	for (int i = 0; i < 64; i++) {
-		double middle = (low + high) / 2, power = middle;
+		double middle = (low + high) / 2;
+		double power = middle;
 
 		for (unsigned int k = 1; k < n && power <= x; k++)
 			power *= middle;
@@ -132,10 +148,10 @@ static double between(const struct path *a, const struct path *b, unsigned int l
 	double roots = a->at[a->height - 1].page->n + 1.0;
 	double kid = leaves ? (double)entries / (double)leaves : 0;
 	double sum = (double)leaf_count(&a->leaf) - a->rank + b->rank;
-	double fan = a->height > 2 && (double)leaves > roots
-	                 ? nth_root((double)leaves / roots, a->height - 2)
-	                 : 1;
+	double fan = 1;
 
+	if (a->height > 2 && (double)leaves > roots)
+		fan = nth_root((double)leaves / roots, a->height - 2);
 	for (unsigned int i = 1; i < level; i++) {
 		sum += kid * ((double)a->at[i].page->n - a->at[i].index + b->at[i].index);
 		kid *= fan;
@@ -159,10 +175,18 @@ int tree_count_estimate(const struct tree *t, const struct probe *from, const st
 	for (level = a.height - 1; level && a.at[level].index == b.at[level].index;)
 		level--;
 	if (!level) { /* one leaf */
-		*n = a.rank < b.rank ? b.rank - a.rank : 0;
+		if (a.rank < b.rank)
+			*n = b.rank - a.rank;
+		else
+			*n = 0;
 		return 0;
 	}
 	sum = between(&a, &b, level, entries, leaves);
-	*n = sum < 0 ? 0 : sum > (double)entries ? entries : (uint64_t)(sum + 0.5);
+	if (sum < 0)
+		*n = 0;
+	else if (sum > (double)entries)
+		*n = entries;
+	else
+		*n = (uint64_t)(sum + 0.5);
 	return 0;
 }

@@ -22,7 +22,8 @@
 static int join_beside(struct tree *t, const struct path *path, struct item *items, uint32_t n,
                        bool left, uint32_t *more, uint64_t *at)
 {
-	uint32_t usable = leaf_usable(t->view->psize), index = path->at[1].index;
+	uint32_t usable = leaf_usable(t->view->psize);
+	uint32_t index = path->at[1].index;
 	const struct fmt_page *page = NULL;
 	struct leaf leaf;
 
@@ -50,7 +51,9 @@ static int either(struct tree *t, const struct path *path, struct item *items, u
 	int rc = join_beside(t, path, items, n, true, more, at);
 
 	*left = *more > 0;
-	return rc || *more ? rc : join_beside(t, path, items, n, false, more, at);
+	if (rc || *more)
+		return rc;
+	return join_beside(t, path, items, n, false, more, at);
 }
 
 static bool sparse(const struct tree *t, const struct path *path, uint32_t total)
@@ -73,7 +76,8 @@ int tree_join(struct tree *t, const struct path *path, struct item *items, uint3
 	if (rc || !more)
 		return rc;
 	if (left) { /* the neighbour's come first */
-		struct item *behind = items + *n, *tmp = behind + more;
+		struct item *behind = items + *n;
+		struct item *tmp = behind + more;
 
 		memcpy(tmp, items, *n * sizeof *items);
 		memmove(items, behind, more * sizeof *items);
@@ -81,7 +85,10 @@ int tree_join(struct tree *t, const struct path *path, struct item *items, uint3
 	}
 	*n += more;
 	*sibling = at;
-	change->from = left ? path->at[1].index - 1 : path->at[1].index;
+	if (left)
+		change->from = path->at[1].index - 1;
+	else
+		change->from = path->at[1].index;
 	change->count = 2;
 	counter_add(&t->view->w->merges, 1);
 	return 0;
@@ -91,15 +98,17 @@ int tree_join(struct tree *t, const struct path *path, struct item *items, uint3
  * others stay, by what its entries take on average. */
 static bool thin(const struct leaf *l, uint32_t left, const struct item *gone)
 {
-	uint32_t usable = leaf_usable(l->psize), all = l->page->n + l->nslots,
-	         size = gone->klen + gone->vlen + 8 + 2 + FMT_ENTRY_SIZE;
+	uint32_t usable = leaf_usable(l->psize);
+	uint32_t all = l->page->n + l->nslots;
+	uint32_t size = gone->klen + gone->vlen + 8 + 2 + FMT_ENTRY_SIZE;
 
 	if (UNLIKELY(left >= all)) /* a damaged leaf */
 		return true;
 	/* Tombstones are no entries: as many as the slots do not explain otherwise. */
-	uint32_t tombs = (all - left) / 2,
-	         dead = tombs * (gone->klen + FMT_TAIL_BEFORE + FMT_ENTRY_SIZE + FMT_TAIL_AFTER);
-	uint64_t entries = all - tombs, bytes = leaf_tail_end(l) - FMT_LEAF_BASE;
+	uint32_t tombs = (all - left) / 2;
+	uint32_t dead = tombs * (gone->klen + FMT_TAIL_BEFORE + FMT_ENTRY_SIZE + FMT_TAIL_AFTER);
+	uint64_t entries = all - tombs;
+	uint64_t bytes = leaf_tail_end(l) - FMT_LEAF_BASE;
 
 	bytes -= min_u64(bytes, dead);
 	return 8 * left * bytes < THIN_PER_8 * entries * usable ||
@@ -120,7 +129,8 @@ static bool falls_below(uint32_t usable, uint32_t total, uint32_t less)
 int tree_would_join(struct tree *t, const struct path *path, struct item *items, uint32_t n,
                     uint32_t less, bool *join)
 {
-	uint32_t total = tree_items_cost(t, items, n), more;
+	uint32_t total = tree_items_cost(t, items, n);
+	uint32_t more;
 	uint64_t at;
 	bool left;
 
@@ -144,7 +154,8 @@ int tree_would_join_without(struct tree *t, const struct path *path, uint32_t le
 		return 0;
 	int rc = tree_items_without(t, path, items, &n);
 
-	return rc ? rc
-	          : tree_would_join(t, path, items, n, leaf_cost(t->order, gone->klen, gone->vlen),
-	                            join);
+	if (rc)
+		return rc;
+	return tree_would_join(t, path, items, n, leaf_cost(t->order, gone->klen, gone->vlen),
+	                       join);
 }

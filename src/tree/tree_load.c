@@ -52,8 +52,8 @@ struct tree_load {
 
 static int level_alloc(struct load_level *v, uint32_t psize)
 {
-	size_t kids = (INNER_MAX(psize) + 2) * sizeof *v->kids,
-	       seps = (INNER_MAX(psize) + 2) * sizeof *v->seps;
+	size_t kids = (INNER_MAX(psize) + 2) * sizeof *v->kids;
+	size_t seps = (INNER_MAX(psize) + 2) * sizeof *v->seps;
 	uint8_t *p;
 
 	if (v->left_buf)
@@ -70,8 +70,10 @@ static int level_alloc(struct load_level *v, uint32_t psize)
 
 static struct sep sep_copy(const struct sep *from, uint8_t *to)
 {
-	uint32_t dlen = from->dlen == FMT_SEP_NODUP ? 0 : from->dlen;
+	uint32_t dlen = 0;
 
+	if (from->dlen != FMT_SEP_NODUP)
+		dlen = from->dlen;
 	memcpy(to, from->key, from->klen);
 	if (dlen)
 		memcpy(to + from->klen, from->dup, dlen);
@@ -96,7 +98,9 @@ static int page_write(struct tree_load *l, struct load_level *v, uint8_t *image,
 	uint64_t old = v->old;
 
 	v->old = 0;
-	return old ? wset_retire(w, old) : 0;
+	if (old)
+		return wset_retire(w, old);
+	return 0;
 }
 
 /* page_prev - what the level's next page names as prev. only: there will be no other at that
@@ -105,9 +109,11 @@ static uint64_t page_prev(const struct tree_load *l, unsigned int level, bool on
 {
 	uint64_t old = l->level[level].old;
 
-	return old                               ? tree_prev_for(l->tree, old)
-	       : only && level >= l->path.height ? l->root_prev
-	                                         : 0;
+	if (old)
+		return tree_prev_for(l->tree, old);
+	if (only && level >= l->path.height)
+		return l->root_prev;
+	return 0;
 }
 
 static void level_push(struct load_level *v, const struct sep *sep, uint64_t kid)
@@ -125,9 +131,12 @@ static void level_push(struct load_level *v, const struct sep *sep, uint64_t kid
 static int level_open(struct tree_load *l, unsigned int level, uint64_t kid)
 {
 	struct load_level *v = &l->level[level];
-	int rc = level >= TREE_DEPTH - 1 ? err_set(DAXKV_FULL, "the tree has %u levels", level)
-	                                 : level_alloc(v, l->tree->view->psize);
+	int rc;
 
+	if (level >= TREE_DEPTH - 1)
+		rc = err_set(DAXKV_FULL, "the tree has %u levels", level);
+	else
+		rc = level_alloc(v, l->tree->view->psize);
 	if (rc)
 		return rc;
 	v->open = true;
@@ -140,7 +149,9 @@ static int level_open(struct tree_load *l, unsigned int level, uint64_t kid)
 		if (rc)
 			return rc;
 		for (uint32_t i = 0; i <= page->n; i++) {
-			rc = i ? inner_sep(l->tree->view, page, v->old, i - 1, &sep) : 0;
+			rc = 0;
+			if (i)
+				rc = inner_sep(l->tree->view, page, v->old, i - 1, &sep);
 			if (!rc && i &&
 			    !inner_fits(v->cost + inner_cost(&sep), l->tree->view->psize))
 				rc = err_corrupt(v->old, "inner page: its separators overlap");
@@ -173,8 +184,10 @@ static int load_level_add(struct tree_load *l, unsigned int level, uint64_t firs
 {
 	struct load_level *v = &l->level[level];
 	uint64_t off;
-	int rc = v->open ? 0 : level_open(l, level, first);
+	int rc = 0;
 
+	if (!v->open)
+		rc = level_open(l, level, first);
 	if (rc)
 		return rc;
 	if (v->n > 1 &&
@@ -203,7 +216,9 @@ static int load_leaf_write(struct tree_load *l)
 	l->tree->leaf_pages += !v->old;
 	int rc = page_write(l, v, l->pack.page, used, &off);
 
-	return rc || v->written == 1 ? rc : load_level_add(l, 1, v->first, &v->left, off);
+	if (rc || v->written == 1)
+		return rc;
+	return load_level_add(l, 1, v->first, &v->left, off);
 }
 
 /* absorb - the new leaf begins with the entries of the tree's last one, when these and the first
@@ -211,7 +226,8 @@ static int load_leaf_write(struct tree_load *l)
 static int absorb(struct tree_load *l, const struct item *it)
 {
 	struct tree *t = l->tree;
-	uint32_t n = 0, i = 0;
+	uint32_t n = 0;
+	uint32_t i = 0;
 	bool fits = true;
 	int rc = 0;
 
@@ -224,7 +240,10 @@ static int absorb(struct tree_load *l, const struct item *it)
 	if (fits)
 		fits = leaf_pack_add(&l->pack, t->order, it);
 	if (fits) {
-		l->level[0].old = l->path.height ? l->path.leaf.off : 0;
+		if (l->path.height)
+			l->level[0].old = l->path.leaf.off;
+		else
+			l->level[0].old = 0;
 		return 0;
 	}
 	/* It stays: what comes is behind it. */
@@ -239,7 +258,9 @@ static int absorb(struct tree_load *l, const struct item *it)
 
 int tree_load_begin(struct tree *t, unsigned int fill, struct tree_load **out)
 {
-	uint32_t psize = t->view->psize, eoff, n = 0;
+	uint32_t psize = t->view->psize;
+	uint32_t eoff;
+	uint32_t n = 0;
 	struct tree_load *l = calloc(1, sizeof *l);
 	int rc;
 
@@ -282,13 +303,17 @@ bool tree_load_ascends(const struct tree_load *l, const struct item *it)
 {
 	const struct order *o = l->tree->order;
 
-	return LIKELY(l->begun) ? leaf_pack_ascends(&l->pack, o, it, false)
-	                        : !l->some || leaf_item_ascends(o, &l->last, it, false);
+	if (LIKELY(l->begun))
+		return leaf_pack_ascends(&l->pack, o, it, false);
+	return !l->some || leaf_item_ascends(o, &l->last, it, false);
 }
 
 bool tree_load_last(const struct tree_load *l, struct item *it)
 {
-	*it = l->begun ? leaf_pack_item(&l->pack, l->pack.n - 1) : l->last;
+	if (l->begun)
+		*it = leaf_pack_item(&l->pack, l->pack.n - 1);
+	else
+		*it = l->last;
 	return l->some;
 }
 
@@ -351,7 +376,8 @@ int tree_load_end(struct tree_load *l)
 	 * level above, and opened it. */
 	for (; !rc; level++) {
 		struct load_level *up = &l->level[level + 1];
-		uint64_t only = l->level[level].first, off;
+		uint64_t only = l->level[level].first;
+		uint64_t off;
 		bool done = false;
 
 		if (!up->open && level + 1 >= l->path.height) {

@@ -142,7 +142,10 @@ int tree_places(const struct tree *t, struct put_place *p, unsigned int n)
 	assert(n <= TREE_MANY);
 	for (unsigned int i = 0; i < n; i++) {
 		p[i].installs = t->view->w->installs;
-		p[i].path.height = root ? root->level + 1u : 0;
+		if (root)
+			p[i].path.height = root->level + 1u;
+		else
+			p[i].path.height = 0;
 		p[i].path.rank = p[i].path.eoff = 0;
 		if (root) {
 			p[i].path.at[root->level].page = root;

@@ -21,8 +21,10 @@ struct partition_cut {
 static void partition_take(struct partition_cut *c, const struct sep *sep)
 {
 	const struct order *o = c->tree->order;
-	const struct sep *last = c->n ? &c->sep[c->n - 1] : NULL;
+	const struct sep *last = NULL;
 
+	if (c->n)
+		last = &c->sep[c->n - 1];
 	if (last && order_key_cmp(o, last->key, last->klen, sep->key, sep->klen) == 0)
 		return; /* a key with many values is in one part */
 	if (c->n + 1 >= c->parts)
@@ -71,7 +73,8 @@ static int split_leaf(struct partition_cut *c, const struct fmt_page *page, uint
 	leaf_open(c->tree->view, page, at, &leaf);
 	n = leaf_count(&leaf);
 	for (uint32_t k = 1; k < c->parts && !rc; k++) {
-		uint32_t rank = (uint32_t)((uint64_t)n * k / c->parts), eoff;
+		uint32_t rank = (uint32_t)((uint64_t)n * k / c->parts);
+		uint32_t eoff;
 		struct item it = {0};
 
 		if (!rank || rank == (uint32_t)((uint64_t)n * (k - 1) / c->parts))

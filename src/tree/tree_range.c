@@ -30,8 +30,10 @@ struct range_cut {
 static void expect_leaf(const struct tree *t, const struct fmt_page *page, uint64_t at,
                         uint32_t index)
 {
-	uint64_t ref = index <= page->n ? inner_kid(t->view, page, at, index) : 0;
+	uint64_t ref = 0;
 
+	if (index <= page->n)
+		ref = inner_kid(t->view, page, at, index);
 	if (ref && ref + t->view->psize <= view_size(t->view))
 		for (unsigned int i = 0; i < FMT_LEAF_BASE; i += FMT_LINE)
 			__builtin_prefetch(t->view->base + ref + i);
@@ -67,15 +69,20 @@ static int free_page(struct range_cut *c, uint64_t ref, unsigned int level)
 	uint64_t at = 0;
 	int rc = view_page(t->view, ref, level, &page, &at);
 
-	if (rc || !level)
-		return rc ? rc : free_leaf(c, page, at);
+	if (rc || !level) {
+		if (rc)
+			return rc;
+		return free_leaf(c, page, at);
+	}
 	for (uint32_t i = 0; i <= page->n && !rc; i++) {
 		if (level == 1)
 			expect_leaf(t, page, at, i + RANGE_AHEAD);
 		rc = free_page(c, inner_kid(t->view, page, at, i), level - 1);
 	}
 	t->inner_pages--;
-	return rc ? rc : wset_retire(t->view->w, at);
+	if (rc)
+		return rc;
+	return wset_retire(t->view->w, at);
 }
 
 /* cut_kids - kids [first, end) of the path's page at that level go. */
@@ -92,7 +99,9 @@ static int cut_kids(struct range_cut *c, struct path *path, unsigned int level, 
 		rc =
 		    free_page(c, inner_kid(c->tree->view, page, path->at[level].off, i), level - 1);
 	}
-	return rc ? rc : tree_replace_at(c->tree, path, level, &change);
+	if (rc)
+		return rc;
+	return tree_replace_at(c->tree, path, level, &change);
 }
 
 /* ---- the edges ------------------------------------------------------------------------------- */
@@ -101,9 +110,13 @@ static int cut_kids(struct range_cut *c, struct path *path, unsigned int level, 
 static int cut_leaf(struct range_cut *c, struct path *path, bool left, bool right, bool *cut)
 {
 	struct tree *t = c->tree;
-	uint32_t first = 0, end = leaf_count(&path->leaf), unused;
-	int rc = left && c->from ? leaf_place(&path->leaf, t->order, c->from, &first, &unused) : 0;
+	uint32_t first = 0;
+	uint32_t end = leaf_count(&path->leaf);
+	uint32_t unused;
+	int rc = 0;
 
+	if (left && c->from)
+		rc = leaf_place(&path->leaf, t->order, c->from, &first, &unused);
 	if (!rc && right && c->to)
 		rc = leaf_place(&path->leaf, t->order, c->to, &end, &unused);
 	*cut = !rc && first < end;
@@ -116,7 +129,9 @@ static int cut_leaf(struct range_cut *c, struct path *path, bool left, bool righ
 	path->rank = first;
 	rc = leaf_at(&path->leaf, first, &path->eoff);
 	c->removed++;
-	return rc ? rc : tree_remove(t, path);
+	if (rc)
+		return rc;
+	return tree_remove(t, path);
 }
 
 /* cut_side - below where the ways part: what lies right of the way to the range's begin (left), or
@@ -125,12 +140,18 @@ static int cut_side(struct range_cut *c, struct path *path, unsigned int level, 
                     bool *cut)
 {
 	for (; level; level--) {
-		uint32_t index = path->at[level].index, n = path->at[level].page->n;
+		uint32_t index = path->at[level].index;
+		uint32_t n = path->at[level].page->n;
 
-		*cut = left ? index < n : index > 0;
-		if (*cut)
-			return left ? cut_kids(c, path, level, index + 1, n + 1)
-			            : cut_kids(c, path, level, 0, index);
+		if (left)
+			*cut = index < n;
+		else
+			*cut = index > 0;
+		if (*cut) {
+			if (left)
+				return cut_kids(c, path, level, index + 1, n + 1);
+			return cut_kids(c, path, level, 0, index);
+		}
 	}
 	return cut_leaf(c, path, left, !left, cut);
 }
@@ -139,19 +160,33 @@ static int cut_side(struct range_cut *c, struct path *path, unsigned int level, 
 static int cut_step(struct range_cut *c, struct path *a, struct path *b, bool *cut)
 {
 	struct tree *t = c->tree;
-	int rc = c->from ? tree_down(t, c->from, a) : tree_edge(t, false, a);
+	int rc;
 
+	if (c->from)
+		rc = tree_down(t, c->from, a);
+	else
+		rc = tree_edge(t, false, a);
 	*cut = false;
-	if (!rc)
-		rc = c->to ? tree_down(t, c->to, b) : tree_edge(t, true, b);
+	if (!rc) {
+		if (c->to)
+			rc = tree_down(t, c->to, b);
+		else
+			rc = tree_edge(t, true, b);
+	}
 	if (rc || !a->height)
 		return rc;
 	for (unsigned int level = a->height - 1; level; level--) {
 		/* Kids [first, end) lie in the range. */
-		uint32_t first = c->from ? a->at[level].index + 1 : 0,
-		         end = c->to ? b->at[level].index : a->at[level].page->n + 1u;
+		uint32_t first = 0;
+		uint32_t end;
 		bool whole = level + 1 == a->height || a->at[level].off == b->at[level].off;
 
+		if (c->from)
+			first = a->at[level].index + 1;
+		if (c->to)
+			end = b->at[level].index;
+		else
+			end = a->at[level].page->n + 1u;
 		assert(whole);
 		(void)whole;
 		*cut = first < end;
@@ -179,7 +214,9 @@ int tree_cut(struct tree *t, const struct probe *from, const struct probe *to, u
 	tree_tally_forget(t->scratch);
 	if (!from && !to) {
 		*removed = t->count;
-		return t->count ? tree_clear(t, false) : 0;
+		if (t->count)
+			return tree_clear(t, false);
+		return 0;
 	}
 	while (cut && !rc)
 		rc = cut_step(&c, &a, &b, &cut);
@@ -192,13 +229,22 @@ int tree_range_db(const struct tree *t, const struct probe *from, const struct p
 {
 	struct path path, end;
 	bool moved = true;
-	int rc = from ? tree_seek(t, from, &path) : tree_edge(t, false, &path);
+	int rc;
 
+	if (from)
+		rc = tree_seek(t, from, &path);
+	else
+		rc = tree_edge(t, false, &path);
 	*some = false;
-	if (!rc)
-		rc = to ? tree_seek(t, to, &end) : tree_edge(t, true, &end);
+	if (rc)
+		return rc;
+	if (to)
+		rc = tree_seek(t, to, &end);
+	else
+		rc = tree_edge(t, true, &end);
 	while (!rc && moved && path.height) {
-		uint32_t i = path.rank, n = 0;
+		uint32_t i = path.rank;
+		uint32_t n = 0;
 		bool last = path.leaf.off == end.leaf.off;
 
 		rc = leaf_offsets(&path.leaf, t->scratch->offsets, &n);

@@ -51,7 +51,8 @@ static int gather_changed(struct tree *t, const struct fmt_page *page, uint64_t 
                           const struct change *c, struct replace_build *b)
 {
 	struct sep *seps = t->scratch->seps;
-	uint32_t ns = 0, behind = c->from + c->count;
+	uint32_t ns = 0;
+	uint32_t behind = c->from + c->count;
 	int rc = 0;
 
 	if (c->from > 0)
@@ -101,14 +102,22 @@ static int replace_beside(struct tree *t, const struct path *path, const struct 
 
 	if (!rc)
 		rc = inner_sep(t->view, parent, parent_off, left ? index - 1 : index, between);
-	*cost = rc ? 0 : inner_cost(between);
+	if (rc)
+		*cost = 0;
+	else
+		*cost = inner_cost(between);
 	for (uint32_t i = 0; !rc && i < (*page)->n; i++) {
 		struct sep s;
 
 		rc = inner_sep(t->view, *page, *at, i, &s);
-		*cost += rc ? 0 : inner_cost(&s);
+		if (rc)
+			*cost += 0;
+		else
+			*cost += inner_cost(&s);
 	}
-	if (!rc && b->cost + *cost > inner_usable(t->view->psize) * INNER_JOINED / 100)
+	if (rc)
+		return rc;
+	if (b->cost + *cost > inner_usable(t->view->psize) * INNER_JOINED / 100)
 		*page = NULL;
 	return rc;
 }
@@ -118,8 +127,11 @@ static int replace_beside(struct tree *t, const struct path *path, const struct 
 static int join_sibling(struct tree *t, const struct path *path, struct replace_build *b,
                         struct change *c)
 {
-	uint32_t index = path->at[b->level + 1].index, ns = 0, cost;
-	struct sep *seps = t->scratch->seps, between;
+	uint32_t index = path->at[b->level + 1].index;
+	uint32_t ns = 0;
+	uint32_t cost;
+	struct sep *seps = t->scratch->seps;
+	struct sep between;
 	const struct fmt_page *page;
 	struct replace_build other = {0};
 	uint64_t at = 0;
@@ -135,7 +147,8 @@ static int join_sibling(struct tree *t, const struct path *path, struct replace_
 	}
 	if (rc || !page)
 		return rc;
-	uint32_t own = b->n, more = page->n + 1u;
+	uint32_t own = b->n;
+	uint32_t more = page->n + 1u;
 
 	if (left) { /* the neighbour's come first */
 		memmove(seps + more, seps, (own - 1) * sizeof *seps);
@@ -149,7 +162,10 @@ static int join_sibling(struct tree *t, const struct path *path, struct replace_
 	b->n = own + more;
 	b->cost += cost;
 	b->sibling = at;
-	c->from = left ? index - 1 : index;
+	if (left)
+		c->from = index - 1;
+	else
+		c->from = index;
 	c->count = 2;
 	return rc;
 }
@@ -159,13 +175,19 @@ static int join_sibling(struct tree *t, const struct path *path, struct replace_
 static uint32_t cut(const struct tree *t, const struct replace_build *b, uint32_t first)
 {
 	const struct sep *seps = t->scratch->seps;
-	uint32_t usable = inner_usable(t->view->psize),
-	         total = seps_cost(seps + first, b->n - 1 - first), left = 0, best = 1;
+	uint32_t usable = inner_usable(t->view->psize);
+	uint32_t total = seps_cost(seps + first, b->n - 1 - first);
+	uint32_t left = 0;
+	uint32_t best = 1;
 
 	if (total <= usable)
 		return b->n - first;
-	uint32_t aim = b->appends ? usable * INNER_APPEND_FILL / 100 : total / 2;
+	uint32_t aim;
 
+	if (b->appends)
+		aim = usable * INNER_APPEND_FILL / 100;
+	else
+		aim = total / 2;
 	for (uint32_t i = first; i + 1 < b->n; i++) {
 		/* kids first .. i on the left: separators first .. i - 1; separator i moves up */
 		if (left > usable || (left > aim && i > first))
@@ -193,8 +215,10 @@ static int write_pages(struct tree *t, const struct replace_build *b, struct cha
 	for (uint32_t i = 0; i + 1 < parts;
 	     i++) { /* copied: the pages they lie in may be rewritten now */
 		const struct sep *s = &t->scratch->seps[first[i + 1] - 1];
-		uint32_t dlen = s->dlen == FMT_SEP_NODUP ? 0 : s->dlen;
+		uint32_t dlen = 0;
 
+		if (s->dlen != FMT_SEP_NODUP)
+			dlen = s->dlen;
 		memcpy(buf, s->key, s->klen);
 		if (dlen)
 			memcpy(buf + s->klen, s->dup, dlen);
@@ -204,7 +228,8 @@ static int write_pages(struct tree *t, const struct replace_build *b, struct cha
 	}
 	for (uint32_t i = parts;
 	     i-- > 0 && !rc;) { /* the old page last: the others' separators lie in it */
-		uint32_t n = first[i + 1] - first[i], used;
+		uint32_t n = first[i + 1] - first[i];
+		uint32_t used;
 
 		used = inner_build(w->image, w->psize, t->order, t->scratch->seps + first[i],
 		                   t->scratch->kids + first[i], n - 1, b->level, w->txn,
@@ -267,7 +292,8 @@ static int replace_copy_page(struct tree *t, const struct fmt_page *page, uint64
  * [I8]; and again while it has one kid itself. */
 static int collapse(struct tree *t, uint64_t root, unsigned int level, uint64_t kid)
 {
-	uint64_t prev = tree_prev_for(t, root), at = root;
+	uint64_t prev = tree_prev_for(t, root);
+	uint64_t at = root;
 
 	for (;;) {
 		const struct fmt_page *page = NULL;
@@ -373,8 +399,8 @@ static int replace_at(struct tree *t, const struct path *path, unsigned int leve
 	}
 	b.prev = tree_prev_for(t, off);
 	b.appends = c->m > 1 && c->from == page->n;
-	uint32_t index = is_root ? 0 : path->at[level + 1].index,
-	         used = changed_copy(t, page, off, c, b.prev);
+	uint32_t index = is_root ? 0 : path->at[level + 1].index;
+	uint32_t used = changed_copy(t, page, off, c, b.prev);
 
 	if (used) {
 		c->from = index;
@@ -392,8 +418,11 @@ static int replace_at(struct tree *t, const struct path *path, unsigned int leve
 		uint64_t kid = t->scratch->kids[0];
 
 		rc = collapse_fits(t, level, kid, done);
-		if (rc || *done)
-			return rc ? rc : collapse(t, off, level, kid);
+		if (rc || *done) {
+			if (rc)
+				return rc;
+			return collapse(t, off, level, kid);
+		}
 	}
 	c->from = index;
 	c->count = 1;
@@ -405,7 +434,9 @@ static int replace_at(struct tree *t, const struct path *path, unsigned int leve
 	b.cost = seps_cost(t->scratch->seps, b.n - 1);
 	if (!is_root)
 		rc = join_sibling(t, path, &b, c);
-	return rc ? rc : write_pages(t, &b, c);
+	if (rc)
+		return rc;
+	return write_pages(t, &b, c);
 }
 
 int tree_replace_at(struct tree *t, struct path *path, unsigned int level, struct change *c)

@@ -76,8 +76,9 @@ static int edge_verify(const struct tree *t, const struct path *p, uint32_t rank
 	if (rc || !some)
 		return rc;
 	rc = leaf_at(&p->leaf, rank, &eoff);
-	if (!rc)
-		rc = leaf_item(&p->leaf, eoff, &it);
+	if (rc)
+		return rc;
+	rc = leaf_item(&p->leaf, eoff, &it);
 	if (rc)
 		return rc;
 	int side = order_cmp(t->order, it.key, it.klen, it.val, it.vlen, &bound);
@@ -118,5 +119,7 @@ int tree_verify(const struct tree *t, const struct path *p, uint64_t *seen)
 
 	if (n)
 		rc = edge_verify(t, p, 0, false);
-	return rc || !n ? rc : edge_verify(t, p, n - 1, true);
+	if (rc || !n)
+		return rc;
+	return edge_verify(t, p, n - 1, true);
 }

@@ -75,12 +75,15 @@ static int recover_for(struct daxkv_store *store)
 	if (!rc)
 		rc = recover(&ring, &r);
 	whole_close(store, &whole);
-	if (!rc && r.txn < store->share->published)
+	if (rc)
+		return rc;
+	if (r.txn < store->share->published)
 		rc = err_corrupt(store->ring.off,
 		                 "ring: the newest valid record is %lu, but %lu was published",
 		                 (unsigned long)r.txn, (unsigned long)store->share->published);
-	if (!rc)
-		rc = share_limbo_cut(&store->share_file, r.txn);
+	if (rc)
+		return rc;
+	rc = share_limbo_cut(&store->share_file, r.txn);
 	if (rc)
 		return rc;
 	if (r.replayed)
@@ -97,7 +100,8 @@ static int recover_for(struct daxkv_store *store)
 /* share_agrees - what the lock file says of the newest commit is what the store says. */
 static int share_agrees(const struct daxkv_store *store, uint64_t last)
 {
-	const uint64_t durable = store->share->durable, releasable = store->share->releasable;
+	const uint64_t durable = store->share->durable;
+	const uint64_t releasable = store->share->releasable;
 	uint64_t clean;
 
 	(void)super_clean((const void *)store->map.base, &clean);
@@ -165,7 +169,8 @@ int commit_take_over(struct daxkv_store *store, bool died)
 static bool newer(const struct daxkv_store *store)
 {
 	const struct fmt_super *super = (const void *)store->map.base;
-	uint64_t last = __atomic_load_n(&store->share->published, __ATOMIC_RELAXED), clean;
+	uint64_t last = __atomic_load_n(&store->share->published, __ATOMIC_RELAXED);
+	uint64_t clean;
 
 	if (load_word(ring_at(&store->ring, last + 1)) > last)
 		return true;
@@ -182,7 +187,8 @@ bool commit_behind(const struct daxkv_store *store)
 static int follow_commits(struct daxkv_store *store)
 {
 	const struct fmt_super *super = (const void *)store->map.base;
-	uint64_t txn = 0, size;
+	uint64_t txn = 0;
+	uint64_t size;
 	struct map whole;
 	struct ring ring;
 	bool in_place = true;
@@ -193,12 +199,13 @@ static int follow_commits(struct daxkv_store *store)
 	whole_close(store, &whole);
 	if (rc)
 		return rc;
-	if (!in_place)
-		return store->read_only
-		           ? err_set(
-		                 DAXKV_BUSY,
-		                 "another process died in its commit: a writer has to put it right")
-		           : commit_take_over(store, true);
+	if (!in_place) {
+		if (store->read_only)
+			return err_set(
+			    DAXKV_BUSY,
+			    "another process died in its commit: a writer has to put it right");
+		return commit_take_over(store, true);
+	}
 	size = load_word(&super->size);
 	if (size > store->map.reserve)
 		return err_set(DAXKV_FULL,
@@ -254,8 +261,10 @@ int commit_follow(struct daxkv_store *store)
 		                                          at the front */
 			return 0;
 		if (wlock_try(&store->share->writer, store->share_file.owner)) {
-			int rc = newer(store) ? follow_commits(store) : 0;
+			int rc = 0;
 
+			if (newer(store))
+				rc = follow_commits(store);
 			wlock_give(&store->share->writer);
 			return rc;
 		}

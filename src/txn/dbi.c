@@ -44,7 +44,9 @@ static struct dbi_name *name_at(const struct dbi *d, uint64_t snapshot)
 
 	while (n && n->since > snapshot)
 		n = n->older;
-	return n && !n->gone ? n : NULL;
+	if (n && !n->gone)
+		return n;
+	return NULL;
 }
 
 /* entry_changed - copies that states have of the entry are old. Pairs with copy_holds. */
@@ -69,7 +71,10 @@ int dbi_open_tables(struct daxkv_store *store, uint32_t max_dbs)
 	struct dbi_table *t = &store->dbis;
 	const struct daxkv_val none = {0, NULL};
 
-	t->max = max_dbs < DBI_MAX ? max_dbs : DBI_MAX;
+	if (max_dbs < DBI_MAX)
+		t->max = max_dbs;
+	else
+		t->max = DBI_MAX;
 	t->mask =
 	    pow2_from(t->max + t->max / 2 + 1024) - 1; /* some more, for those that are GONE */
 	t->room = t->mask + 1;
@@ -80,7 +85,9 @@ int dbi_open_tables(struct daxkv_store *store, uint32_t max_dbs)
 	t->dbi[DAXKV_MAIN] = (struct dbi){.number = DAXKV_MAIN, .life = 1, .version = 1};
 	int rc = index_open(t);
 
-	return rc ? rc : dbi_name_new(&none, false, &t->dbi[DAXKV_MAIN].name);
+	if (rc)
+		return rc;
+	return dbi_name_new(&none, false, &t->dbi[DAXKV_MAIN].name);
 }
 
 void dbi_close_tables(struct daxkv_store *store)
@@ -104,7 +111,9 @@ static struct dbi *entry_of(const struct daxkv_store *store, daxkv_db db)
 {
 	struct dbi *d = &store->dbis.dbi[db & store->dbis.mask];
 
-	return db && d->number == db ? d : NULL;
+	if (db && d->number == db)
+		return d;
+	return NULL;
 }
 
 /* entry_sort - the entry counts, and waits for its older names to be forgotten, as its newest name
@@ -170,7 +179,8 @@ static bool handle_prune(struct dbi_table *t, struct dbi *d, uint64_t oldest)
  * long. */
 static void table_prune(const struct daxkv_store *store, struct dbi_table *t)
 {
-	struct dbi *gone = past_first(&t->gone), *renamed = past_first(&t->renamed);
+	struct dbi *gone = past_first(&t->gone);
+	struct dbi *renamed = past_first(&t->renamed);
 
 	if (!gone && !renamed)
 		return;
@@ -186,8 +196,10 @@ static void table_prune(const struct daxkv_store *store, struct dbi_table *t)
  * closed since. */
 static bool entry_kept(const struct daxkv_txn *txn, uint32_t i)
 {
-	const struct dbstate *s = txn->write ? dbi_state_seen(txn, i) : NULL;
+	const struct dbstate *s = NULL;
 
+	if (txn->write)
+		s = dbi_state_seen(txn, i);
 	return s && s->changed;
 }
 
@@ -268,13 +280,16 @@ static int entry_open(struct daxkv_txn *txn, const struct daxkv_val *name, const
 {
 	const struct daxkv_val none = {0, NULL};
 	struct dbi_table *t = &txn->store->dbis;
-	struct dbi_name *n = NULL, *end = NULL;
+	struct dbi_name *n = NULL;
+	struct dbi_name *end = NULL;
 	int rc = dbi_name_new(name, false, &n);
 
 	if (!rc && s->later)
 		rc = dbi_name_new(&none, true, &end);
-	struct dbi *d = !rc && t->live < t->max ? entry_next(txn, t) : NULL;
+	struct dbi *d = NULL;
 
+	if (!rc && t->live < t->max)
+		d = entry_next(txn, t);
 	if (!rc && !d)
 		rc = err_set(DAXKV_DBS_FULL,
 		             "%u database handles are open, and no more are allowed", t->live);
@@ -289,7 +304,10 @@ static int entry_open(struct daxkv_txn *txn, const struct daxkv_val *name, const
 		end->since = s->later->since;
 		name_push(t, d, end);
 	}
-	d->opened_by = txn->write ? txn : NULL;
+	if (txn->write)
+		d->opened_by = txn;
+	else
+		d->opened_by = NULL;
 	if (txn->write)
 		entry_pending(txn, d);
 	*db = (daxkv_db)(d - t->dbi) |
@@ -495,8 +513,10 @@ int dbi_copy(struct daxkv_txn *txn, daxkv_db db, uint64_t snapshot, struct dbsta
 	if (copy_holds(d, db, s))
 		return 0;
 	pthread_mutex_lock(&store->dbi_mutex);
-	const struct dbi_name *n = d->number == db ? name_at(d, snapshot) : NULL;
+	const struct dbi_name *n = NULL;
 
+	if (d->number == db)
+		n = name_at(d, snapshot);
 	if (n)
 		rc = dbi_name_room(s, n->len);
 	else

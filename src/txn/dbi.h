@@ -78,7 +78,9 @@ void free_put(struct dbi_table *table, struct dbi *entry);
 struct dbi *free_take(struct dbi_table *table);
 static inline struct dbi *free_first(const struct dbi_table *table)
 {
-	return table->n_free ? &table->dbi[table->heap[0]] : NULL;
+	if (table->n_free)
+		return &table->dbi[table->heap[0]];
+	return NULL;
 }
 
 /* link_put - behind that link. link_out - of its list, if it is in one. */

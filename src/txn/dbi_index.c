@@ -24,9 +24,9 @@ int index_open(struct dbi_table *t)
 	list_open(&t->gone);
 	list_open(&t->renamed);
 	list_open(&t->own);
-	return t->bucket && t->heap
-	           ? 0
-	           : err_set(ENOMEM, "no memory for the names of %u databases", t->max);
+	if (t->bucket && t->heap)
+		return 0;
+	return err_set(ENOMEM, "no memory for the names of %u databases", t->max);
 }
 
 void index_close(struct dbi_table *t)
@@ -128,12 +128,15 @@ struct dbi_name *index_next(const struct dbi_name *n, const struct daxkv_val *na
  * as possible; of two like that the lower one, so that transactions' arrays stay short. */
 static bool before(const struct dbi_table *t, uint32_t a, uint32_t b)
 {
-	return t->dbi[a].life != t->dbi[b].life ? t->dbi[a].life < t->dbi[b].life : a < b;
+	if (t->dbi[a].life != t->dbi[b].life)
+		return t->dbi[a].life < t->dbi[b].life;
+	return a < b;
 }
 
 void free_put(struct dbi_table *t, struct dbi *d)
 {
-	uint32_t i = (uint32_t)(d - t->dbi), at = t->n_free++;
+	uint32_t i = (uint32_t)(d - t->dbi);
+	uint32_t at = t->n_free++;
 
 	for (; at && before(t, i, t->heap[(at - 1) / 2]); at = (at - 1) / 2)
 		t->heap[at] = t->heap[(at - 1) / 2];
@@ -142,7 +145,9 @@ void free_put(struct dbi_table *t, struct dbi *d)
 
 struct dbi *free_take(struct dbi_table *t)
 {
-	uint32_t first = t->heap[0], last = t->heap[--t->n_free], at = 0;
+	uint32_t first = t->heap[0];
+	uint32_t last = t->heap[--t->n_free];
+	uint32_t at = 0;
 
 	for (uint32_t kid = 1; kid < t->n_free; kid = 2 * at + 1) {
 		if (kid + 1 < t->n_free && before(t, t->heap[kid + 1], t->heap[kid]))
@@ -178,7 +183,9 @@ void link_out(struct dbi_link *l)
 /* entry_at - the entry whose link, that many bytes from its beginning, it is. */
 static struct dbi *entry_at(const struct dbi_link *list, struct dbi_link *l, size_t offset)
 {
-	return l == list ? NULL : (struct dbi *)(void *)((char *)l - offset);
+	if (l == list)
+		return NULL;
+	return (struct dbi *)(void *)((char *)l - offset);
 }
 
 struct dbi *past_first(const struct dbi_link *list)

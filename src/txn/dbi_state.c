@@ -26,7 +26,9 @@ int dbi_state_read(struct daxkv_txn *txn, const struct fmt_db *catalog, struct d
 	struct desc_says says;
 	int rc = desc_says(v, catalog, txn->write, &says);
 
-	if (!rc && txn->verify && says.desc)
+	if (rc)
+		return rc;
+	if (txn->verify && says.desc)
 		rc = desc_verify(v, catalog->desc, says.desc);
 	if (rc)
 		return rc;
@@ -58,7 +60,9 @@ static int name_verify(const struct tree *t, const uint8_t *name, uint32_t len)
 	struct path path;
 	int rc = tree_seek(t, &p, &path);
 
-	return rc ? rc : tree_verify(t, &path, NULL);
+	if (rc)
+		return rc;
+	return tree_verify(t, &path, NULL);
 }
 
 int dbi_catalog_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len,
@@ -75,7 +79,9 @@ int dbi_catalog_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len,
 	    main_state->order.key == ORDER_OWN)
 		return DAXKV_NOT_FOUND;
 	rc = tree_get(&main_state->tree, name, len, &it, &found);
-	if (!rc && txn->verify)
+	if (rc)
+		return rc;
+	if (txn->verify)
 		rc = name_verify(&main_state->tree, name, len);
 	if (rc)
 		return rc;
@@ -95,7 +101,8 @@ int dbi_catalog_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len,
  * in use [I21]. */
 static int twin_take(struct daxkv_txn *txn, daxkv_db db, struct dbstate *twin, struct dbstate *s)
 {
-	uint32_t from = twin->handle & txn->store->dbis.mask, to = db & txn->store->dbis.mask;
+	uint32_t from = twin->handle & txn->store->dbis.mask;
+	uint32_t to = db & txn->store->dbis.mask;
 
 	if (__atomic_load_n(&twin->entry->number, __ATOMIC_ACQUIRE) == twin->handle)
 		return err_set(DAXKV_BAD_DB,
@@ -114,7 +121,8 @@ static int twin_take(struct daxkv_txn *txn, daxkv_db db, struct dbstate *twin, s
 static int state_resolve(struct daxkv_txn *txn, daxkv_db db, uint32_t i)
 {
 	const struct fmt_super *super = (const void *)txn->store->map.base;
-	struct dbstate *s = txn->db[i], *twin;
+	struct dbstate *s = txn->db[i];
+	struct dbstate *twin;
 	struct fmt_db catalog = {.desc = load_word(&super->main_desc)};
 
 	s->generation = 0;
@@ -131,11 +139,16 @@ static int state_resolve(struct daxkv_txn *txn, daxkv_db db, uint32_t i)
 		const struct daxkv_val name = dbi_name_val(s);
 
 		rc = dbi_twin(txn, &name, &twin);
-		if (rc || twin)
-			return rc ? rc : twin_take(txn, db, twin, s);
+		if (rc || twin) {
+			if (rc)
+				return rc;
+			return twin_take(txn, db, twin, s);
+		}
 	}
 	rc = dbi_state_read(txn, &catalog, s);
-	if (!rc && db == DAXKV_MAIN && !s->desc)
+	if (rc)
+		return rc;
+	if (db == DAXKV_MAIN && !s->desc)
 		rc = err_corrupt(catalog.desc, "not the descriptor page of the main database");
 	if (rc)
 		return rc;
@@ -175,7 +188,9 @@ static int compare_renew(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s)
 	uint64_t had = s->version;
 	int rc = dbi_copy(txn, db, txn_view(txn)->snapshot, s);
 
-	if (!rc && (!had || s->version != had))
+	if (rc)
+		return rc;
+	if ((!had || s->version != had))
 		dbi_state_order(s, s->flags);
 	return rc;
 }
@@ -189,11 +204,14 @@ int dbi_state_any(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state)
 		return err_set(DAXKV_BAD_DB, "%u is not an open database handle", db);
 	int rc = state_renew(txn, db, i);
 
-	if (!rc && txn->db[i]->flags & (DAXKV_OWN_COMPARE | DAXKV_OWN_DUP_COMPARE))
+	if (rc)
+		return rc;
+	if (txn->db[i]->flags & (DAXKV_OWN_COMPARE | DAXKV_OWN_DUP_COMPARE))
 		rc = compare_renew(txn, db, txn->db[i]);
-	if (!rc)
-		*state = txn->db[i];
-	return rc;
+	if (rc)
+		return rc;
+	*state = txn->db[i];
+	return 0;
 }
 
 int dbi_state_find(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state)

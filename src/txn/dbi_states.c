@@ -20,7 +20,9 @@ int states_open(struct daxkv_txn *txn)
 {
 	txn->bucket = calloc(BUCKETS_FIRST, sizeof(struct dbstate *));
 	txn->buckets = BUCKETS_FIRST;
-	return txn->bucket ? 0 : err_set(ENOMEM, "no memory for a transaction");
+	if (txn->bucket)
+		return 0;
+	return err_set(ENOMEM, "no memory for a transaction");
 }
 
 void dbi_states_free(struct daxkv_txn *txn)
@@ -92,7 +94,8 @@ static void bucket_take(struct daxkv_txn *txn, struct dbstate **at)
 /* buckets_double - without memory for more they are longer. Stale states are left out. */
 static void buckets_double(struct daxkv_txn *txn)
 {
-	struct dbstate **old = txn->bucket, **more;
+	struct dbstate **old = txn->bucket;
+	struct dbstate **more;
 	uint32_t n = txn->buckets;
 
 	more = calloc(2ul * n, sizeof(struct dbstate *));
@@ -166,8 +169,10 @@ static void looked_at(struct daxkv_txn *txn, struct dbstate *s)
 struct dbstate *dbi_state_seen(const struct daxkv_txn *txn, uint32_t i)
 {
 	for (; txn; txn = txn->parent) {
-		struct dbstate *s = i < txn->ndb ? txn->db[i] : NULL;
+		struct dbstate *s = NULL;
 
+		if (i < txn->ndb)
+			s = txn->db[i];
 		if (s && s->generation == txn->generation)
 			return s;
 		if (s && s->links.looked == txn->generation)
@@ -213,7 +218,10 @@ static int inherit(struct daxkv_txn *txn, uint32_t i)
 		rc = state_copy(s, from);
 	if (rc)
 		return rc;
-	s->generation = from ? txn->generation : 0;
+	if (from)
+		s->generation = txn->generation;
+	else
+		s->generation = 0;
 	looked_at(txn, s);
 	if (from && from->handle != DAXKV_MAIN)
 		dbi_state_named(txn, s);
@@ -224,11 +232,14 @@ int dbi_state_at(struct daxkv_txn *txn, uint32_t i, struct dbstate **state)
 {
 	int rc = state_room(txn, i);
 
-	if (!rc && txn->parent && txn->db[i]->links.looked != txn->generation)
+	if (rc)
+		return rc;
+	if (txn->parent && txn->db[i]->links.looked != txn->generation)
 		rc = inherit(txn, i);
-	if (!rc)
-		*state = txn->db[i];
-	return rc;
+	if (rc)
+		return rc;
+	*state = txn->db[i];
+	return 0;
 }
 
 int dbi_twin(struct daxkv_txn *txn, const struct daxkv_val *name, struct dbstate **twin)
@@ -264,7 +275,10 @@ static void state_give(struct daxkv_txn *parent, struct daxkv_txn *child, struct
 	*to = *s;
 	to->links = was.links;
 	to->tree.order = &to->order;
-	to->generation = s->generation == child->generation ? parent->generation : 0;
+	if (s->generation == child->generation)
+		to->generation = parent->generation;
+	else
+		to->generation = 0;
 	s->name = was.name;
 	s->name_room = was.name_room;
 	s->name_len = 0;

@@ -35,7 +35,8 @@ int desc_read(const struct view *v, uint64_t off, const struct fmt_desc **desc, 
 
 uint64_t desc_count(const struct view *v, const struct fmt_desc *desc)
 {
-	uint32_t lo = 0, hi = desc_pairs(v->psize);
+	uint32_t lo = 0;
+	uint32_t hi = desc_pairs(v->psize);
 
 	while (lo < hi) { /* the first word that the snapshot does not see */
 		uint32_t mid = (lo + hi) / 2;
@@ -46,7 +47,9 @@ uint64_t desc_count(const struct view *v, const struct fmt_desc *desc)
 		else
 			hi = mid;
 	}
-	return lo ? load_word(&desc->counts[lo - 1]) & COUNT_MASK : desc->base_count;
+	if (lo)
+		return load_word(&desc->counts[lo - 1]) & COUNT_MASK;
+	return desc->base_count;
 }
 
 /* leaf_says - of a database that is one leaf, which is sound. */
@@ -81,8 +84,10 @@ int desc_says(const struct view *v, const struct fmt_db *catalog, bool counts,
 	const struct fmt_page *page = NULL;
 	const struct fmt_desc *desc;
 	uint64_t at = 0;
-	int rc = catalog->desc ? view_version(v, catalog->desc, 0, &page, &at) : 0;
+	int rc = 0;
 
+	if (catalog->desc)
+		rc = view_version(v, catalog->desc, 0, &page, &at);
 	*says = (struct desc_says){.flags = catalog->flags};
 	if (rc || !catalog->desc)
 		return rc;
@@ -90,7 +95,9 @@ int desc_says(const struct view *v, const struct fmt_db *catalog, bool counts,
 		says->root = catalog->desc;
 		if (!page_sound(page, 0, v->psize))
 			return view_fault(v, at, 0);
-		return counts ? leaf_says(v, page, at, says) : 0;
+		if (counts)
+			return leaf_says(v, page, at, says);
+		return 0;
 	}
 	rc = desc_read(v, catalog->desc, &desc, &at);
 	if (rc)
@@ -114,9 +121,9 @@ int desc_verify(const struct view *v, uint64_t from, uint64_t at)
 
 	if (rc)
 		return rc;
-	return (desc_crc(desc) ^ crc32c_place(at)) == desc->page.crc
-	           ? 0
-	           : err_corrupt(at, "descriptor: its checksum does not match");
+	if ((desc_crc(desc) ^ crc32c_place(at)) == desc->page.crc)
+		return 0;
+	return err_corrupt(at, "descriptor: its checksum does not match");
 }
 
 int desc_new(struct wset *w, uint32_t flags, uint64_t count, uint64_t prev, uint64_t *off)
@@ -142,7 +149,8 @@ int desc_new(struct wset *w, uint32_t flags, uint64_t count, uint64_t prev, uint
  * tried first. */
 static uint64_t free_pair(const struct dbstate *s, const struct fmt_desc *desc, uint32_t psize)
 {
-	uint64_t lo = 0, hi = desc_pairs(psize);
+	uint64_t lo = 0;
+	uint64_t hi = desc_pairs(psize);
 
 	if (s->counted == s->desc && s->npairs <= hi &&
 	    (s->npairs == 0 || load_word(&desc->counts[s->npairs - 1])) &&
@@ -162,7 +170,9 @@ static uint64_t free_pair(const struct dbstate *s, const struct fmt_desc *desc, 
 /* last_count - what the newest commit said. */
 static uint64_t last_count(const struct fmt_desc *desc, uint64_t npairs)
 {
-	return npairs ? load_word(&desc->counts[npairs - 1]) & COUNT_MASK : desc->base_count;
+	if (npairs)
+		return load_word(&desc->counts[npairs - 1]) & COUNT_MASK;
+	return desc->base_count;
 }
 
 static int word_if_changed(struct daxkv_store *store, struct words *words, const uint64_t *word,
@@ -202,8 +212,8 @@ int desc_commit(struct daxkv_store *store, struct dbstate *state, struct words *
 		state->npairs = 0;
 		return 0;
 	}
-	uint64_t n = free_pair(state, desc, store->page_size),
-	         age = store->wset.txn - desc->page.birth;
+	uint64_t n = free_pair(state, desc, store->page_size);
+	uint64_t age = store->wset.txn - desc->page.birth;
 	int rc = 0;
 
 	if (last_count(desc, n) != t->count) {

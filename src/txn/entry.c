@@ -75,14 +75,14 @@ static int put_append_ok(const struct put *p)
 		return 0;
 	int rc = leaf_at(&p->path->leaf, p->path->rank - 1, &eoff);
 
-	if (!rc)
-		rc = leaf_item(&p->path->leaf, eoff, &it);
 	if (rc)
 		return rc;
-	return order_key_cmp(&p->s->order, it.key, it.klen, p->key->data, (uint32_t)p->key->size) <
-	               0
-	           ? 0
-	           : DAXKV_EXIST;
+	rc = leaf_item(&p->path->leaf, eoff, &it);
+	if (rc)
+		return rc;
+	if (order_key_cmp(&p->s->order, it.key, it.klen, p->key->data, (uint32_t)p->key->size) < 0)
+		return 0;
+	return DAXKV_EXIST;
 }
 
 /* put_key_taken - with duplicates: whether the key has any; *it is the first. */
@@ -92,7 +92,9 @@ static int put_key_taken(struct put *p, struct item *it, bool *taken)
 	struct path path;
 	int rc = tree_first(&p->s->tree, &probe, &path, it, taken);
 
-	if (!rc && *taken)
+	if (rc)
+		return rc;
+	if (*taken)
 		*taken = order_key_cmp(&p->s->order, it->key, it->klen, probe.key, probe.klen) == 0;
 	return rc;
 }
@@ -135,9 +137,12 @@ static int put_fixed_ok(const struct put *p)
 		return 0;
 	int rc = leaf_at(&p->path->leaf, 0, &eoff);
 
-	if (!rc)
-		rc = leaf_item(&p->path->leaf, eoff, &it);
-	if (!rc && it.vlen != p->value->size)
+	if (rc)
+		return rc;
+	rc = leaf_item(&p->path->leaf, eoff, &it);
+	if (rc)
+		return rc;
+	if (it.vlen != p->value->size)
 		rc = err_set(DAXKV_VALUE_SIZE,
 		             "a duplicate of %zu bytes in a database whose duplicates have %u",
 		             p->value->size, it.vlen);
@@ -172,14 +177,24 @@ static int put_dup_allowed(struct put *p, bool *present)
 		rc = put_key_taken(p, &it, &taken);
 		if (!rc && taken)
 			rc = entry_value(txn_view(p->txn), &it, p->value);
-		return rc ? rc : taken ? DAXKV_EXIST : 0;
+		if (rc)
+			return rc;
+		if (taken)
+			return DAXKV_EXIST;
+		return 0;
 	}
-	if (*present)
-		return p->flags & (DAXKV_NO_DUP_DATA | DAXKV_APPEND_DUP) ? DAXKV_EXIST
-		                                                         : put_same(p, present);
+	if (*present) {
+		if (p->flags & (DAXKV_NO_DUP_DATA | DAXKV_APPEND_DUP))
+			return DAXKV_EXIST;
+		return put_same(p, present);
+	}
 	if (p->flags & DAXKV_APPEND_DUP) {
 		rc = put_dup_last(p, &last);
-		return rc ? rc : last ? 0 : DAXKV_EXIST;
+		if (rc)
+			return rc;
+		if (!last)
+			return DAXKV_EXIST;
+		return 0;
 	}
 	return 0;
 }
@@ -196,7 +211,9 @@ static int put_unique_allowed(struct put *p)
 		return rc;
 	if (p->flags & DAXKV_NO_OVERWRITE) {
 		rc = entry_value(txn_view(p->txn), &old, p->value);
-		return rc ? rc : DAXKV_EXIST;
+		if (rc)
+			return rc;
+		return DAXKV_EXIST;
 	}
 	if (old.flags & FMT_ENTRY_DB && !(p->entry_flags & FMT_ENTRY_DB))
 		return err_set(DAXKV_INCOMPATIBLE, "the key is the name of a database");
@@ -227,7 +244,12 @@ static int put_store(struct put *p)
 		item.val = (const uint8_t *)&blob;
 		item.vlen = sizeof blob;
 	} else {
-		item.val = reserve ? NULL : p->value->size ? p->value->data : (const uint8_t *)"";
+		if (reserve)
+			item.val = NULL;
+		else if (p->value->size)
+			item.val = p->value->data;
+		else
+			item.val = (const uint8_t *)"";
 		item.vlen = (uint32_t)p->value->size;
 	}
 	rc = tree_store(&p->s->tree, p->path, &item, &value, &leaf);
@@ -266,14 +288,22 @@ int entry_put_check(const struct daxkv_store *store, const struct order *o,
 int entry_put_at(struct put *p)
 {
 	bool present = false;
-	int rc = p->flags & DAXKV_APPEND ? put_append_ok(p) : 0;
+	int rc = 0;
 
-	if (!rc)
-		rc = p->s->order.dups ? put_dup_allowed(p, &present) : put_unique_allowed(p);
+	if (p->flags & DAXKV_APPEND)
+		rc = put_append_ok(p);
+	if (!rc) {
+		if (p->s->order.dups)
+			rc = put_dup_allowed(p, &present);
+		else
+			rc = put_unique_allowed(p);
+	}
 	if (rc || present)
 		return rc;
 	rc = put_store(p);
-	return rc ? txn_break(p->txn, rc) : 0;
+	if (rc)
+		return txn_break(p->txn, rc);
+	return 0;
 }
 
 /* put_in_batch - a key behind all others, while more such come: see tree_append.c. */
@@ -296,7 +326,9 @@ static int put_in_batch(struct daxkv_txn *txn, struct dbstate *s, const struct d
 	                    .vlen = (uint32_t)value->size};
 	int rc = tree_batch_put(&s->tree, &item, flags & (DAXKV_APPEND | DAXKV_NO_OVERWRITE), done);
 
-	return rc ? txn_break(txn, rc) : 0;
+	if (rc)
+		return txn_break(txn, rc);
+	return 0;
 }
 
 /* put_reserve_dup - with sorted duplicates the place of a value depends on its bytes, which are
@@ -317,7 +349,9 @@ static int put_reserve_dup(struct put *p, struct daxkv_val *as)
 		return err_set(DAXKV_INCOMPATIBLE,
 		               "RESERVE for a key that has sorted duplicates already");
 	rc = entry_value(txn_view(p->txn), &it, p->value);
-	return rc ? rc : DAXKV_EXIST;
+	if (rc)
+		return rc;
+	return DAXKV_EXIST;
 }
 
 int entry_put_any(struct daxkv_txn *txn, struct dbstate *s, const struct daxkv_val *key,
@@ -331,16 +365,20 @@ int entry_put_any(struct daxkv_txn *txn, struct dbstate *s, const struct daxkv_v
 	                .entry_flags = entry_flags,
 	                .path = txn->store->scratch.finger};
 	bool done = false;
-	int rc = s->tree.batch && !entry_flags ? put_in_batch(txn, s, key, value, flags, &done) : 0;
+	int rc = 0;
 
+	if (s->tree.batch && !entry_flags)
+		rc = put_in_batch(txn, s, key, value, flags, &done);
 	if (rc || done)
 		return rc;
 	rc = entry_put_check(txn->store, &s->order, key, value, flags);
 	if (rc)
 		return rc;
-	const struct daxkv_val *dup = s->order.dups ? value : NULL;
+	const struct daxkv_val *dup = NULL;
 	struct daxkv_val zeros;
 
+	if (s->order.dups)
+		dup = value;
 	if (UNLIKELY(dup && flags & DAXKV_RESERVE)) {
 		rc = put_reserve_dup(&p, &zeros);
 		if (rc)
@@ -350,7 +388,9 @@ int entry_put_any(struct daxkv_txn *txn, struct dbstate *s, const struct daxkv_v
 	struct probe probe = entry_probe(key, dup, PROBE_AT);
 
 	rc = tree_seek_put(&s->tree, &probe, entry_size(txn->store, key, value));
-	return rc ? rc : entry_put_at(&p);
+	if (rc)
+		return rc;
+	return entry_put_at(&p);
 }
 
 /* ---- del ------------------------------------------------------------------------------------- */
@@ -366,7 +406,9 @@ int entry_remove(struct daxkv_txn *txn, struct dbstate *s, struct path *path)
 		return err_set(DAXKV_INCOMPATIBLE, "the key is the name of a database: drop it");
 	dbi_changed(txn, s);
 	rc = tree_remove(&s->tree, path);
-	return rc ? txn_break(txn, rc) : 0;
+	if (rc)
+		return txn_break(txn, rc);
+	return 0;
 }
 
 #define ALONE 4u /* values of a key that go one by one; more by writing their leaf anew */
@@ -377,7 +419,8 @@ static int run_end(const struct dbstate *s, const struct path *path, const struc
                    uint32_t *end, bool *ends)
 {
 	struct probe p = {.key = it->key, .klen = it->klen, .edge = PROBE_AFTER};
-	uint32_t n = leaf_count(&path->leaf), eoff;
+	uint32_t n = leaf_count(&path->leaf);
+	uint32_t eoff;
 	struct item next;
 	int rc = 0;
 
@@ -391,7 +434,9 @@ static int run_end(const struct dbstate *s, const struct path *path, const struc
 		return rc;
 	rc = leaf_place(&path->leaf, &s->order, &p, end, &eoff);
 	*ends = *end < n;
-	if (!rc && UNLIKELY(*end <= path->rank || *end > n))
+	if (rc)
+		return rc;
+	if (UNLIKELY(*end <= path->rank || *end > n))
 		rc = err_corrupt(path->leaf.off, "leaf: an entry is not where a search leads");
 	return rc;
 }
@@ -414,16 +459,23 @@ int entry_remove_all(struct daxkv_txn *txn, struct dbstate *s, const uint8_t *ke
 
 		if (rc)
 			return rc;
-		if (!found || order_key_cmp(&s->order, it.key, it.klen, copy, klen) != 0)
-			return removed ? 0 : DAXKV_NOT_FOUND;
+		if (!found || order_key_cmp(&s->order, it.key, it.klen, copy, klen) != 0) {
+			if (removed)
+				return 0;
+			return DAXKV_NOT_FOUND;
+		}
 		rc = run_end(s, &path, &it, &end, &ends);
 		if (rc)
 			return rc;
 		if (end - path.rank > ALONE) {
 			dbi_changed(txn, s);
-			rc = ends ? tree_leaf_without(&s->tree, &path, path.rank, end)
-			          : tree_cut(&s->tree, &first, &behind, &removed);
-			return rc ? txn_break(txn, rc) : 0;
+			if (ends)
+				rc = tree_leaf_without(&s->tree, &path, path.rank, end);
+			else
+				rc = tree_cut(&s->tree, &first, &behind, &removed);
+			if (rc)
+				return txn_break(txn, rc);
+			return 0;
 		}
 		ends = ends && end - path.rank == 1;
 		rc = entry_remove(txn, s, &path);

@@ -11,7 +11,8 @@
  * been made anew since, says nothing: the file is as it was. */
 static int newest(struct daxkv_store *store, uint64_t *txn)
 {
-	uint64_t life = 0, published = 0;
+	uint64_t life = 0;
+	uint64_t published = 0;
 	int rc = lock_again(&store->lock);
 
 	*txn = __atomic_load_n(&store->share->published, __ATOMIC_RELAXED);
@@ -57,7 +58,9 @@ int passive_open(struct daxkv_store *store, uint64_t *txn)
 /* byte_file - where this reader announces itself: in one file for as long as the store is open. */
 static int byte_file(const struct daxkv_store *store)
 {
-	return store->passive.in_store ? store->map.fd : store->lock.fd;
+	if (store->passive.in_store)
+		return store->map.fd;
+	return store->lock.fd;
 }
 
 /* announce - have the newest commit announced; *txn is not older. The mutex is held, nothing is
@@ -113,8 +116,10 @@ void passive_leave(struct daxkv_store *store, uint32_t reader)
 
 	pthread_mutex_lock(&s->mutex);
 	share_leave(store->share, reader);
-	uint64_t now = share_active(store->share) ? share_oldest_running(store->share) + 1 : 0;
+	uint64_t now = 0;
 
+	if (share_active(store->share))
+		now = share_oldest_running(store->share) + 1;
 	if (s->announced && now != s->announced) {
 		if (!now || lock_snapshot(byte_file(store), now - 1, true) == 0) {
 			(void)lock_snapshot(byte_file(store), s->announced - 1, false);
@@ -151,7 +156,9 @@ int passive_inherit(struct daxkv_store *store, uint64_t upto, struct limbo *limb
 		rc = ENODATA;
 	}
 	*unknown = rc == ENODATA;
-	return *unknown ? 0 : rc;
+	if (*unknown)
+		return 0;
+	return rc;
 }
 
 int passive_bequeath(struct daxkv_store *store, struct limbo *limbo, bool unknown)
@@ -176,9 +183,12 @@ static int hold(void *arg, uint64_t off, uint64_t pages)
 
 int passive_hold(struct daxkv_store *store)
 {
-	int rc = store->share->hold_free ? space_each_free(&store->space, hold, store) : 0;
+	int rc = 0;
 
-	if (!rc)
-		store->share->hold_free = 0;
-	return rc;
+	if (store->share->hold_free)
+		rc = space_each_free(&store->space, hold, store);
+	if (rc)
+		return rc;
+	store->share->hold_free = 0;
+	return 0;
 }

@@ -52,7 +52,9 @@ static inline int place_entry(const struct daxkv_cursor *c, struct item *it)
 	uint32_t eoff;
 	int rc = place_offset(c, &eoff);
 
-	return rc ? rc : leaf_item(&c->path.leaf, eoff, it);
+	if (rc)
+		return rc;
+	return leaf_item(&c->path.leaf, eoff, it);
 }
 
 /* place_live - entries in its leaf. */

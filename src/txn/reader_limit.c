@@ -23,14 +23,16 @@ static uint64_t age_of(const struct reader_entry *s, const struct moment *now)
 {
 	uint64_t since = __atomic_load_n(&s->since_ms, __ATOMIC_RELAXED);
 
-	return now->ms > since ? now->ms - since : 0;
+	if (now->ms > since)
+		return now->ms - since;
+	return 0;
 }
 
 /* late - whether the reader of that word is beyond a bound of its entry. */
 static bool late(const struct reader_entry *s, uint64_t word, const struct moment *now)
 {
-	uint64_t max_age_ms = __atomic_load_n(&s->max_age_ms, __ATOMIC_RELAXED),
-	         max_lag = __atomic_load_n(&s->max_lag, __ATOMIC_RELAXED);
+	uint64_t max_age_ms = __atomic_load_n(&s->max_age_ms, __ATOMIC_RELAXED);
+	uint64_t max_lag = __atomic_load_n(&s->max_lag, __ATOMIC_RELAXED);
 
 	return (max_age_ms && age_of(s, now) >= max_age_ms) ||
 	       (max_lag && now->published - (word - 1) > max_lag);
@@ -60,9 +62,10 @@ static bool ask(struct daxkv_store *store, uint32_t reader, uint64_t word, const
 	struct reader_limit *reader_limit = &store->reader_limit;
 	const struct reader_entry *s = &store->share->reader[reader];
 
-	reader_limit->retry = reader_limit->reader == reader && reader_limit->word == word
-	                          ? reader_limit->retry + 1
-	                          : 0;
+	if (reader_limit->reader == reader && reader_limit->word == word)
+		reader_limit->retry = reader_limit->retry + 1;
+	else
+		reader_limit->retry = 0;
 	reader_limit->reader = reader;
 	reader_limit->word = word;
 	struct daxkv_old_reader r = {.store = store,

@@ -87,7 +87,9 @@ int registry_watch_thread(void)
 		return 0;
 	int rc = pthread_setspecific(registry.writers, (void *)1);
 
-	return rc ? err_sys(rc, "watching a writing thread") : 0;
+	if (rc)
+		return err_sys(rc, "watching a writing thread");
+	return 0;
 }
 
 static void registry_handlers_set(void)
@@ -104,8 +106,10 @@ int registry_add(struct daxkv_store *store)
 	if (registry.failed)
 		return err_sys(registry.failed, "a handler for fork");
 	pthread_mutex_lock(&registry.mutex);
-	int rc = registry.first ? 0 : pthread_key_create(&registry.writers, registry_thread_ended);
+	int rc = 0;
 
+	if (!registry.first)
+		rc = pthread_key_create(&registry.writers, registry_thread_ended);
 	if (rc) {
 		pthread_mutex_unlock(&registry.mutex);
 		return err_sys(rc, "a key for the threads that write");

@@ -10,11 +10,11 @@
 
 int txn_own(const struct daxkv_store *store)
 {
-	return txn_forked(store)
-	           ? err_set(
-	                 DAXKV_BAD_TXN,
-	                 "the store was opened by the parent process: open it again in the child")
-	           : 0;
+	if (txn_forked(store))
+		return err_set(
+		    DAXKV_BAD_TXN,
+		    "the store was opened by the parent process: open it again in the child");
+	return 0;
 }
 
 int txn_refuse(const struct daxkv_txn *txn, bool write)
@@ -25,12 +25,12 @@ int txn_refuse(const struct daxkv_txn *txn, bool write)
 		return err_set(DAXKV_BAD_TXN, "the transaction belongs to the parent process");
 	if (txn->child)
 		return err_set(DAXKV_BAD_TXN, "a nested transaction is running: its parent rests");
-	if (txn->broken)
-		return txn->too_old
-		           ? view_too_old(&txn->view)
-		           : err_set(
-		                 DAXKV_BAD_TXN,
-		                 "an earlier change failed: the transaction can only be aborted");
+	if (txn->broken) {
+		if (txn->too_old)
+			return view_too_old(&txn->view);
+		return err_set(DAXKV_BAD_TXN,
+		               "an earlier change failed: the transaction can only be aborted");
+	}
 	if (txn->idle)
 		return err_set(DAXKV_BAD_TXN, "the read transaction was reset");
 	assert(write && !txn->write);

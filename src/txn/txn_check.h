@@ -39,7 +39,9 @@ static inline int txn_check(const struct daxkv_txn *txn, bool write)
 /* txn_view - what it sees. */
 static inline struct view *txn_view(struct daxkv_txn *txn)
 {
-	return txn->write ? &txn->store->writer_view : &txn->view;
+	if (txn->write)
+		return &txn->store->writer_view;
+	return &txn->view;
 }
 
 /* txn_done - what a call that read comes to: rc, or TOO_OLD when the snapshot was given up
@@ -47,7 +49,9 @@ static inline struct view *txn_view(struct daxkv_txn *txn)
 int txn_too_old(struct daxkv_txn *txn);
 static inline int txn_done(struct daxkv_txn *txn, int rc)
 {
-	return UNLIKELY(view_evicted(&txn->view)) ? txn_too_old(txn) : rc;
+	if (UNLIKELY(view_evicted(&txn->view)))
+		return txn_too_old(txn);
+	return rc;
 }
 
 /* txn_break - a change failed half-way with rc: only abort is left. Returns rc. */
@@ -63,7 +67,9 @@ static inline int txn_changing(struct daxkv_txn *txn, daxkv_db db)
 	if (UNLIKELY(txn->reserved.pending))
 		txn_seal(txn);
 	txn->store->wset.changes++;
-	return UNLIKELY(txn->cursors) ? place_save_all(txn, db) : 0;
+	if (UNLIKELY(txn->cursors))
+		return place_save_all(txn, db);
+	return 0;
 }
 
 #endif

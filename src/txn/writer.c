@@ -12,18 +12,23 @@
  * the same store. *died: its last owner did, half-way. */
 static int lock_take(struct daxkv_store *store, int64_t wait_ms, bool *died)
 {
-	const struct lock *lock = store->share_file.fd < 0 ? NULL : &store->lock;
+	const struct lock *lock = NULL;
 	struct wlock *w = &store->share->writer;
 	int rc = 0;
 
+	if (store->share_file.fd >= 0)
+		lock = &store->lock;
 	*died = false;
-	if (UNLIKELY(!wlock_try(w, store->share_file.owner)))
-		rc = registry_writing(store)
-		         ? EDEADLK
-		         : wlock_wait(w, lock, store->share_file.owner, wait_ms, died);
-	if (!rc)
-		__atomic_store_n(&store->writer_thread, pthread_self(), __ATOMIC_RELAXED);
-	return rc;
+	if (UNLIKELY(!wlock_try(w, store->share_file.owner))) {
+		if (registry_writing(store))
+			rc = EDEADLK;
+		else
+			rc = wlock_wait(w, lock, store->share_file.owner, wait_ms, died);
+	}
+	if (rc)
+		return rc;
+	__atomic_store_n(&store->writer_thread, pthread_self(), __ATOMIC_RELAXED);
+	return 0;
 }
 
 int writer_hold(struct daxkv_store *store, int64_t wait_ms, bool *died)
@@ -41,7 +46,9 @@ int writer_hold(struct daxkv_store *store, int64_t wait_ms, bool *died)
 		               "%s is damaged: it says that this process is writing; "
 		               "the store is whole, when all have closed it",
 		               store->lock.name);
-	return rc ? err_sys(rc, "the writer's lock") : 0;
+	if (rc)
+		return err_sys(rc, "the writer's lock");
+	return 0;
 }
 
 void writer_let_go(struct daxkv_store *store, bool left)

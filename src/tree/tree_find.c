@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* tree_find.c - looking things up: down to an entry, and on to the next one. See tree.h */
+#include "tree/tree.h"
+
+#define LEAF_LINES                                                                                 \
+	32u /* prefetched on the way to a leaf: what the search touches, and with some luck the    \
+	       entry */
+#define WRITE_LINES 48u /* the same for a writer: with some luck the tail's end, too */
+#define INNER_LINES                                                                                \
+	28u /* of a page above leaves: heads and kids. The few pages above these are in the cache  \
+	     */
+
+int tree_root(const struct tree *t, const struct fmt_page **page, uint64_t *at)
+{
+	int rc;
+
+	*page = NULL;
+	if (UNLIKELY(t->batch || t->failed)) {
+		if (t->batch)
+			rc = tree_flush(t->batch->tree);
+		else
+			rc = t->failed;
+		if (rc)
+			return rc;
+	}
+	if (!t->root)
+		return 0;
+	rc = view_version(t->view, t->root, 0, page, at);
+	if (rc || !*page)
+		return rc;
+	if ((*page)->level >= TREE_DEPTH || !page_sound(*page, (*page)->level, t->view->psize))
+		return view_fault(t->view, *at, 0);
+	return 0;
+}
+
+static void prefetch(const struct view *v, uint64_t off, unsigned int lines)
+{
+	const uint8_t *p = v->base + off;
+
+#pragma GCC unroll 4
+	for (unsigned int i = 0; i < lines; i++)
+		__builtin_prefetch(p + i * FMT_LINE);
+}
+
+/* level_of - of a page that tree_root found. Levels are counted down from there, not read again:
+ * the page may be changing (view_evicted). */
+static inline unsigned int level_of(const struct fmt_page *root)
+{
+	return once(root->level) % TREE_DEPTH;
+}
+
+/* kid_of - the kid at index, of that level, as this view sees it. */
+static int kid_of(const struct tree *t, const struct fmt_page *page, uint64_t off, uint32_t index,
+                  unsigned int level, const struct fmt_page **kid, uint64_t *at)
+{
+	uint64_t ref = inner_kid(t->view, page, off, index);
+
+	if (LIKELY(ref < view_size(t->view)))
+		prefetch(t->view, ref,
+		         level > 1    ? 0
+		         : level == 1 ? INNER_LINES
+		         : t->view->w ? WRITE_LINES
+		                      : LEAF_LINES);
+	return view_page(t->view, ref, level, kid, at);
+}
+
+int tree_get(const struct tree *t, const uint8_t *key, uint32_t klen, struct item *item,
+             bool *found)
+{
+	struct probe p = {.key = key, .klen = klen};
+	const struct fmt_page *page;
+	uint32_t index;
+	uint32_t fp = order_fp(key, klen);
+	uint64_t at;
+	int rc = tree_root(t, &page, &at);
+
+	*found = false;
+	if (rc || !page)
+		return rc;
+	for (unsigned int level = level_of(page); level; level--) {
+		rc = inner_find(t->view, page, at, t->order, &p, &index);
+		if (!rc)
+			rc = kid_of(t, page, at, index, level - 1, &page, &at);
+		if (rc)
+			return rc;
+	}
+	return leaf_get(t->view, page, at, t->order, key, klen, fp, item, found);
+}
+
+static int descend(const struct tree *t, struct path *path, const struct probe *probe, bool last)
+{
+	const struct fmt_page *page;
+	uint64_t at;
+	int rc = tree_root(t, &page, &at);
+
+	path->height = 0;
+	path->rank = path->eoff = 0;
+	if (rc || !page)
+		return rc;
+	unsigned int level = level_of(page);
+	unsigned int height = level + 1;
+
+	for (;; level--) {
+		uint32_t index = 0;
+
+		if (last)
+			index = page->n;
+		path->at[level].page = page;
+		path->at[level].off = at;
+		if (level == 0)
+			break;
+		if (probe)
+			rc = inner_find(t->view, page, at, t->order, probe, &index);
+		path->at[level].index = index;
+		if (!rc)
+			rc = kid_of(t, page, at, index, level - 1, &page, &at);
+		if (rc)
+			return rc;
+	}
+	path->height = height;
+	leaf_open(t->view, page, at, &path->leaf);
+	return 0;
+}
+
+int tree_down(const struct tree *t, const struct probe *probe, struct path *path)
+{
+	return descend(t, path, probe, false);
+}
+
+int tree_seek(const struct tree *t, const struct probe *probe, struct path *path)
+{
+	int rc = descend(t, path, probe, false);
+
+	if (rc || !path->height)
+		return rc;
+	return leaf_place(&path->leaf, t->order, probe, &path->rank, &path->eoff);
+}
+
+int tree_edge(const struct tree *t, bool last, struct path *path)
+{
+	return descend(t, path, NULL, last);
+}
+
+uint64_t tree_beside(const struct tree *t, const struct path *path, bool forward)
+{
+	uint32_t index = 0;
+
+	if (path->height > 1)
+		index = path->at[1].index;
+	if (path->height < 2 || index == (forward ? path->at[1].page->n : 0))
+		return 0;
+	uint64_t ref =
+	    inner_kid(t->view, path->at[1].page, path->at[1].off, forward ? index + 1 : index - 1);
+
+	if (ref <= view_size(t->view) - t->view->psize)
+		return ref;
+	return 0;
+}
+
+/* step_over - to the kid beside the one taken on that level, and down to its nearest leaf. A page
+ * that is damaged is not passed by trying again: till all are read the path stays. */
+static __attribute__((noinline)) int step_over(const struct tree *t, struct path *path,
+                                               bool forward, unsigned int level)
+{
+	struct {
+		const struct fmt_page *page;
+		uint64_t off;
+	} kid[TREE_DEPTH];
+	const struct fmt_page *page = path->at[level].page;
+	uint64_t off = path->at[level].off;
+	uint32_t index = path->at[level].index + (forward ? 1 : UINT32_MAX);
+
+	for (unsigned int l = level; l > 0; l--) {
+		int rc = kid_of(t, page, off, index, l - 1, &kid[l - 1].page, &kid[l - 1].off);
+
+		if (rc)
+			return rc;
+		page = kid[l - 1].page;
+		off = kid[l - 1].off;
+		if (forward)
+			index = 0;
+		else
+			index = page->n;
+	}
+	if (forward)
+		path->at[level].index += 1;
+	else
+		path->at[level].index += UINT32_MAX;
+	for (; level > 0; level--) {
+		path->at[level - 1].page = kid[level - 1].page;
+		path->at[level - 1].off = kid[level - 1].off;
+		if (forward)
+			path->at[level - 1].index = 0;
+		else
+			path->at[level - 1].index = kid[level - 1].page->n;
+	}
+	return 0;
+}
+
+/* step_beside - the same where the leaf beside has the same parent. */
+static inline int step_beside(const struct tree *t, struct path *path, bool forward)
+{
+	uint32_t index = path->at[1].index + (forward ? 1 : UINT32_MAX);
+	const struct fmt_page *page;
+	uint64_t off;
+	int rc = kid_of(t, path->at[1].page, path->at[1].off, index, 0, &page, &off);
+
+	if (rc)
+		return rc;
+	path->at[1].index = index;
+	path->at[0].page = page;
+	path->at[0].off = off;
+	if (forward)
+		path->at[0].index = 0;
+	else
+		path->at[0].index = page->n;
+	return 0;
+}
+
+int tree_step(const struct tree *t, struct path *path, bool forward, bool *moved)
+{
+	unsigned int level = 1;
+
+	*moved = false;
+	if (UNLIKELY(view_evicted(t->view)))
+		return view_too_old(t->view);
+	while (level < path->height && (forward ? path->at[level].index >= path->at[level].page->n
+	                                        : path->at[level].index == 0))
+		level++;
+	if (level >= path->height)
+		return 0;
+	int rc;
+
+	if (LIKELY(level == 1))
+		rc = step_beside(t, path, forward);
+	else
+		rc = step_over(t, path, forward, level);
+	if (rc)
+		return rc;
+	leaf_open(t->view, path->at[0].page, path->at[0].off, &path->leaf);
+	path->rank = path->eoff = 0;
+	*moved = true;
+	return 0;
+}
+
+int tree_first(const struct tree *t, const struct probe *probe, struct path *path,
+               struct item *item, bool *found)
+{
+	int rc = tree_seek(t, probe, path);
+	bool moved = true;
+
+	*found = false;
+	if (rc || !path->height)
+		return rc;
+	while (path->rank >= leaf_count(&path->leaf)) {
+		rc = tree_step(t, path, true, &moved);
+		if (rc || !moved)
+			return rc;
+	}
+	rc = leaf_at(&path->leaf, path->rank, &path->eoff);
+	if (!rc)
+		rc = leaf_item(&path->leaf, path->eoff, item);
+	*found = !rc;
+	return rc;
+}
