@@ -18,6 +18,7 @@ WERROR ?= -Werror
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 MANDIR ?= $(PREFIX)/share/man
+DATADIR ?= $(PREFIX)/share
 # The binary tools belong to the compiler: a cross compiler has its own.
 tool_of_cc = $(or $(shell $(CC) -print-prog-name=$(1) 2>/dev/null),$(1))
 OBJCOPY ?= $(call tool_of_cc,objcopy)
@@ -87,13 +88,14 @@ MODEL := $(if $(MODEL_SRC),$(BUILD)/tests/model)
 CRASH := $(if $(CRASH_SRC),$(BUILD)/tests/crash)
 BENCH := $(if $(BENCH_SRC),$(BUILD)/bench)
 AWKWARD := $(if $(LMDB_SRC),$(BUILD)/bench-awkward)
+PTY := $(BUILD)/tests/pty
 FORGET := $(if $(LMDB_SRC),$(BUILD)/tests/cluster/forget.so)
 PROGRAMS := $(LIBS) $(LMDB) $(KV) $(EXAMPLES) $(UNIT) $(MODEL) $(FAULT) $(STORM) $(FLIP) $(FUZZ) \
-	$(SHARE) $(CRASH) $(ABI) $(FORGET) $(AWKWARD)
+	$(SHARE) $(CRASH) $(ABI) $(FORGET) $(AWKWARD) $(PTY)
 ALL_OBJ := $(call objects,$(ENGINE_SRC) $(CLI_SRC) $(LMDB_SRC) $(ABI_SRC) \
 	$(wildcard src/lmdb/tools/*.c) $(TESTLIB_SRC) $(UNIT_SRC) $(MODEL_SRC) $(FAULT_SRC) \
 	$(STORM_SRC) $(FLIP_SRC) $(FUZZ_SRC) $(SHARE_SRC) $(CRASH_SRC) $(BENCH_SRC) \
-	$(BENCH_COUNT_SRC) $(AWKWARD_SRC) \
+	$(BENCH_COUNT_SRC) $(AWKWARD_SRC) tests/cli/pty.c \
 	$(EXAMPLE_SRC))
 
 # quiet - name what is made instead of showing the command
@@ -295,6 +297,11 @@ $(BUILD)/tests/stress: $(BUILD)/obj/tests/share/stress.o $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl
 
+# A person at a terminal, for the tests of the command.
+$(PTY): $(call objects,tests/cli/pty.c)
+	@mkdir -p $(@D)
+	$(call quiet,LINK)$(LINK) -o $@ $^ -lutil
+
 $(BUILD)/tests/evict $(BUILD)/tests/create $(BUILD)/tests/passive $(BUILD)/tests/wild: \
 	$(BUILD)/tests/%: $(BUILD)/obj/tests/share/%.o $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
@@ -399,7 +406,7 @@ check-unit: $(UNIT)
 	@$(RUN) unit
 
 ## tests of the kv command
-check-cli: $(KV) $(BUILD)/tests/abi/load-stock
+check-cli: $(KV) $(PTY) $(BUILD)/tests/abi/load-stock
 	@$(RUN) cli
 
 ## README's two commands in bare systems of Debian and Ubuntu, as root and as a user; an hour
@@ -584,6 +591,8 @@ install: all $(BUILD)/daxkv.pc
 	install -d $(DESTDIR)$(LIBDIR)/daxkv
 	install -m 755 $(LMDB) $(DESTDIR)$(LIBDIR)/daxkv
 	install -m 644 $(BUILD)/daxkv.pc $(DESTDIR)$(LIBDIR)/pkgconfig/daxkv.pc
+	install -D -m 644 completions/kv.bash $(DESTDIR)$(DATADIR)/bash-completion/completions/kv
+	install -D -m 644 completions/_kv $(DESTDIR)$(DATADIR)/zsh/site-functions/_kv
 	for page in $(MAN_SRC); do install -D -m 644 "$$page" \
 		"$(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}" || exit 1; done
 	@DESTDIR='$(DESTDIR)' LIBDIR='$(LIBDIR)' SONAME='$(SONAME)' scripts/linker-hint
@@ -595,6 +604,8 @@ uninstall:
 	rm -f $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LIBDIR)/libdaxkv.so \
 		$(DESTDIR)$(LIBDIR)/pkgconfig/daxkv.pc
 	rm -rf $(DESTDIR)$(LIBDIR)/daxkv
+	rm -f $(DESTDIR)$(DATADIR)/bash-completion/completions/kv \
+		$(DESTDIR)$(DATADIR)/zsh/site-functions/_kv
 	for page in $(MAN_SRC); do rm -f "$(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}"; done
 
 ## a source archive of the last commit

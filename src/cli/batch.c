@@ -72,6 +72,7 @@ int run_batch(struct call *call)
 		session.store = call->store;
 		session.txn = call->txn;
 		status = lines_run(&session, &script);
+		call->reader_gone = session.reader_gone;
 	}
 	if (status == EXIT_OK)
 		status = store_commit(call);

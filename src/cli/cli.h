@@ -7,7 +7,8 @@
  *   args.c       options and sizes                              bytes.c    escapes
  *   call_store.c opening, transactions                          names.c    the named databases
  *   range.c      --from, --to, --prefix                         value.c    files as values
- *   session.c    lines of commands: batch.c                     progress.c what takes long
+ *   session.c    lines of commands: batch.c shell.c             editline.c lines that are typed
+ *   progress.c   what takes long
  *   medium.c     a bad place of the medium: SIGBUS              lmdb.c     LMDB's library
  *   edit.c read.c count.c db.c load*.c dump.c import.c export.c report.c metrics.c watch.c
  *                the commands
@@ -122,6 +123,7 @@ int run_drop(struct call *call);
 int run_watch(struct call *call);
 int run_batch(struct call *call);
 int run_help(struct call *call);
+int run_shell(struct call *call);
 
 /* call_medium_word - the word for a medium. */
 const char *call_medium_word(enum daxkv_medium medium);

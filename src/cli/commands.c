@@ -135,6 +135,16 @@ static const struct command commands[] = {
      "transaction. When one fails, its line is named and nothing is changed. Words are parted by\n"
      "blanks; single or double quotes keep them together; a line that begins with # is skipped.\n\n"
      "  --max-size N         do not let the file grow beyond N\n" WAIT_HELP},
+    {"shell", run_shell, TAKES_MAX_SIZE | TAKES_WAIT, 1, 1, "FILE", "work in a store line by line",
+     "Reads commands as kv batch does and does each at once, or those between begin and commit "
+     "(or\n"
+     "abort) as one transaction. What fails does not end it; exit, quit or the input's end does. "
+     "On\n"
+     "a terminal lines can be edited, commands, options and names of databases completed with "
+     "TAB,\n"
+     "and earlier lines be called back, which are kept in ~/.kv_history (or the file that the\n"
+     "variable KV_HISTORY names; none when it is empty).\n\n"
+     "  --max-size N         do not let the file grow beyond N\n" WAIT_HELP},
     {"list", run_list, TAKES_JSON | IN_SESSION, 1, 1, "FILE [--json]", "list the databases",
      "Prints for each database: name TAB entries TAB flags, the main one, (main), first and "
      "without its entries that are databases.\n\n"
@@ -201,11 +211,12 @@ const char *command_meant(const char *name)
 {
 	/* As other programs call it. */
 	static const char *const others[][2] = {
-	    {"delete", "del"}, {"remove", "del"},     {"rm", "del"},       {"unlink", "del"},
-	    {"set", "put"},    {"insert", "put"},     {"add", "put"},      {"store", "put"},
-	    {"ls", "list"},    {"databases", "list"}, {"tables", "list"},  {"cat", "get"},
-	    {"mv", "rename"},  {"cp", "copy"},        {"keys", "scan"},    {"range", "scan"},
-	    {"exec", "batch"}, {"monitor", "watch"},  {"verify", "check"}, {"fsck", "check"}};
+	    {"delete", "del"},   {"remove", "del"},     {"rm", "del"},      {"unlink", "del"},
+	    {"set", "put"},      {"insert", "put"},     {"add", "put"},     {"store", "put"},
+	    {"ls", "list"},      {"databases", "list"}, {"tables", "list"}, {"cat", "get"},
+	    {"mv", "rename"},    {"cp", "copy"},        {"keys", "scan"},   {"range", "scan"},
+	    {"exec", "batch"},   {"cli", "shell"},      {"repl", "shell"},  {"monitor", "watch"},
+	    {"verify", "check"}, {"fsck", "check"}};
 	struct suggest suggest;
 
 	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {

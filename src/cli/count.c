@@ -2,12 +2,14 @@
 /*
  * count.c - kv count.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "call_store.h"
 #include "progress.h"
 #include "range.h"
+#include "session.h"
 
 /* names_inside - how many of the main database's entries in the range are databases. */
 static uint64_t names_inside(const struct call *call, const struct range *range)
@@ -50,7 +52,8 @@ static int count_walk(struct call *call, const struct range *range, uint64_t *n,
 	while (err == 0 && range_place(call, range, &key) != RANGE_BEHIND) {
 		*n += range_place(call, range, &key) == RANGE_INSIDE;
 		progress_add(1);
-		err = daxkv_cursor_get(cursor, &key, NULL, DAXKV_NEXT);
+		err = session_interrupted() ? EINTR
+		                            : daxkv_cursor_get(cursor, &key, NULL, DAXKV_NEXT);
 	}
 	daxkv_cursor_close(cursor);
 	return err == DAXKV_NOT_FOUND ? 0 : err;

@@ -10,6 +10,7 @@
 #include "bytes.h"
 #include "call_store.h"
 #include "progress.h"
+#include "session.h"
 
 /* open_named - begin a write transaction and select the database that the first operand names. */
 static int open_named(struct call *call, struct daxkv_val *name)
@@ -77,7 +78,7 @@ static int copy_entries(struct call *call, daxkv_db to)
 	if (err != 0)
 		return err;
 	while ((err = daxkv_cursor_get(cursor, &key, &value, DAXKV_NEXT)) == 0) {
-		err = daxkv_put(call->txn, to, &key, &value, 0);
+		err = session_interrupted() ? EINTR : daxkv_put(call->txn, to, &key, &value, 0);
 		if (err != 0)
 			break;
 		progress_add(1);

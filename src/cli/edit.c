@@ -14,6 +14,7 @@
 #include "call_store.h"
 #include "progress.h"
 #include "range.h"
+#include "session.h"
 #include "value.h"
 
 /* create_db - make the database of --db, or give the main one its flags. The other commands never
@@ -247,7 +248,8 @@ static int del_walk(struct call *call, const struct range *range, uint64_t *dele
 			progress_add(1);
 			++*deleted;
 		}
-		err = daxkv_cursor_get(cursor, &key, NULL, DAXKV_NEXT);
+		err = session_interrupted() ? EINTR
+		                            : daxkv_cursor_get(cursor, &key, NULL, DAXKV_NEXT);
 	}
 	daxkv_cursor_close(cursor);
 	return err == DAXKV_NOT_FOUND ? 0 : err;

@@ -90,7 +90,8 @@ int call_fail(const struct call *call, int err, const char *what)
 {
 	const char *detail = daxkv_errmsg();
 
-	if (err == DAXKV_NOT_FOUND || err == DAXKV_EXIST || detail == NULL || *detail == '\0')
+	if (err == DAXKV_NOT_FOUND || err == DAXKV_EXIST || err == EINTR || detail == NULL ||
+	    *detail == '\0')
 		detail = daxkv_strerror(
 		    err); /* answers rather than failures: daxkv_errmsg knows nothing of them */
 	if (err == DAXKV_NEED_COMPARE)

@@ -15,6 +15,7 @@
 #include "call_store.h"
 #include "progress.h"
 #include "range.h"
+#include "session.h"
 
 /* write_full - all bytes of value, from the mapping to the descriptor, without a copy. 0 or
  * errno. */
@@ -136,7 +137,7 @@ static int scan_entries(struct call *call, const struct range *range, struct dax
 			if (++printed == call->opt.limit)
 				return 0;
 		}
-		err = daxkv_cursor_get(cursor, &key, &value, next);
+		err = session_interrupted() ? EINTR : daxkv_cursor_get(cursor, &key, &value, next);
 	}
 	return err == DAXKV_NOT_FOUND ? 0 : err;
 }

@@ -2,6 +2,7 @@
 /*
  * session.c - see session.h.
  */
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,26 @@
 #include "medium.h"
 #include "progress.h"
 #include "session.h"
+
+static volatile sig_atomic_t interrupts;
+
+void session_interrupt(void)
+{
+	if (interrupts++ == 0)
+		return;
+	signal(SIGINT, SIG_DFL);
+	raise(SIGINT);
+}
+
+bool session_interrupted(void)
+{
+	return interrupts != 0;
+}
+
+void session_calm(void)
+{
+	interrupts = 0;
+}
 
 int session_fail(const struct session *session, enum exit_status status, const char *format, ...)
 {
@@ -93,7 +114,7 @@ static int help(const struct session *session, char **words)
 		if (command->options & IN_SESSION)
 			printf("  %-8s %s\n", command->name, command->summary);
 	}
-	if (session->nested)
+	if (session->own != NULL)
 		puts("  begin    what follows is one transaction, until commit or abort\n"
 		     "  commit   make it durable\n"
 		     "  abort    forget it\n"
@@ -122,6 +143,7 @@ static int command_run(struct session *session, const struct command *command, c
 	progress_end();
 	output = call_output(&call, true);
 	status = store_end(&call, status == EXIT_OK ? output : status);
+	session->reader_gone = session->reader_gone || call.reader_gone;
 	medium_watch(session->call);
 	return status;
 }
@@ -140,6 +162,13 @@ int session_line(struct session *session, char *line, size_t size, const char **
 		return status;
 	if (strcmp(words[0], "help") == 0)
 		return help(session, words);
+	if (session->own != NULL) {
+		bool done;
+
+		status = session->own(session->own_arg, words, n, &done);
+		if (done)
+			return status;
+	}
 	command = command_find(words[0]);
 	if (command == NULL)
 		return command_missing(&call, words[0]);

@@ -16,6 +16,9 @@
 
 #include "cli.h"
 
+/* A command of the session's own, by its words. *done false: it is none. An exit status. */
+typedef int session_own(void *arg, char **words, unsigned int n, bool *done);
+
 struct session {
 	const struct call *call; /* of the command that the session is */
 	struct daxkv_store *store;
@@ -23,7 +26,10 @@ struct session {
 	bool nested;           /* a command that changes something is a transaction in txn */
 	bool all_or_nothing;   /* failures say that nothing was changed */
 	bool told;             /* lines are counted, and failures name theirs */
+	bool reader_gone;      /* as a call's: nobody reads the output any more */
 	uint64_t line;
+	session_own *own; /* NULL: there are no commands but those of kv */
+	void *own_arg;
 };
 
 /* session_line - do what a line of text says, which is changed. *word: its first word, NULL when
@@ -34,6 +40,14 @@ int session_line(struct session *session, char *line, size_t size, const char **
 int session_words(const struct session *session, char *line, size_t size, char **words,
                   unsigned int max, unsigned int *n);
 #define SESSION_WORDS 32u
+
+/* session_interrupt - a signal's handler: the command that runs ends as soon as it can, and a
+ * second signal ends the process. session_interrupted - whether it should. */
+void session_interrupt(void);
+bool session_interrupted(void);
+
+/* session_calm - no command runs that a signal before this could have been for. */
+void session_calm(void);
 
 /* session_fail - print that the line cannot be done; returns status. */
 int session_fail(const struct session *session, enum exit_status status, const char *format, ...)
