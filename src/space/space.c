@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define GROW_MAX      ((uint64_t)1 << 30)
+#define GROW_MAX      ((uint64_t)16 << 20) /* a put waits until the medium has it */
 #define RELEASE_BATCH 32u /* limbo items that make a scan of the readers worth it */
 #define SCAN_PER_TAKE 8u  /* reader entries that taking a page may cost, in the mean */
 

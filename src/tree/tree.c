@@ -444,34 +444,6 @@ int tree_leaf_without(struct tree *t, struct path *path, uint32_t from, uint32_t
 	return leaf_rewrite(t, path, n - (to - from), &placed);
 }
 
-/* clear_page - free a page and all below it; recursion is as deep as the tree. */
-static int clear_page(struct tree *t, uint64_t off, unsigned int level)
-{
-	const struct fmt_page *page = NULL;
-	uint64_t at = 0;
-	int rc = view_page(t->view, off, level, &page, &at);
-
-	if (rc)
-		return rc;
-	for (uint32_t i = 0; level && i <= page->n; i++) {
-		rc = clear_page(t, inner_kid(t->view, page, at, i), level - 1);
-		if (rc)
-			return rc;
-	}
-	if (!level && t->blob_pages) {
-		struct leaf leaf;
-		uint32_t n;
-
-		leaf_open(t->view, page, at, &leaf);
-		rc = tree_leaf_items(t, &leaf, t->scratch->items, &n);
-		for (uint32_t i = 0; !rc && i < n; i++)
-			rc = tree_blob_drop(t, &t->scratch->items[i]);
-		if (rc)
-			return rc;
-	}
-	return wset_retire(t->view->w, at);
-}
-
 int tree_clear(struct tree *t, bool forget)
 {
 	struct placed placed = {.index = UINT32_MAX};
@@ -484,7 +456,7 @@ int tree_clear(struct tree *t, bool forget)
 	t->scratch->finger_of = NULL;
 	tree_tally_forget(t->scratch);
 	prev = tree_prev_for(t, at);
-	rc = clear_page(t, at, page->level);
+	rc = tree_free_below(t, at, page->level);
 	if (rc)
 		return rc;
 	t->count = t->leaf_pages = t->inner_pages = t->blob_pages = 0;

@@ -201,6 +201,10 @@ void tree_forget(struct tree_scratch *scratch);
 /* tree_remove - take the entry at the place that tree_seek found (there is one) out. */
 int tree_remove(struct tree *tree, struct path *path);
 
+/* tree_free_below - free the page at off, of that level, and all below it. Recursion is as deep as
+ * the tree. */
+int tree_free_below(struct tree *tree, uint64_t off, unsigned int level);
+
 /* tree_clear - free all pages; the tree is then an empty leaf, or with forget nothing at all. */
 int tree_clear(struct tree *tree, bool forget);
 

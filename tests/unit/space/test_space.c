@@ -268,6 +268,25 @@ static void bitmap_pages_are_durable_before_they_are_named(void **state)
 
 /* An aborted transaction made the store grow: the space is there for the next one, and its commit
  * carries the words that say so. */
+/* However large the file is, a put that makes it grow waits for 16 MiB at most. */
+static void growth_is_by_small_steps(void **state)
+{
+	struct daxkv_store *store =
+	    store_open("large", (struct daxkv_options){.flags = DAXKV_CREATE,
+	                                               .initial_size = (uint64_t)160 << 20,
+	                                               .pmem = DAXKV_PMEM_FORCE});
+	struct daxkv_txn *txn = begin(store);
+	const uint64_t end = store->space.end;
+	uint64_t off, n = 0;
+	(void)state;
+
+	while (store->space.end == end && n++ < end / 4096)
+		OK(space_take(&store->space, 1, &off));
+	assert_in_range(store->space.end - end, (uint64_t)2 << 20, (uint64_t)16 << 20);
+	daxkv_txn_abort(txn);
+	store_done(store);
+}
+
 static void growth_is_kept_when_undone(void **state)
 {
 	struct daxkv_store *store = store_new("s", PAGE);
@@ -510,6 +529,7 @@ int main(void)
 	    TEST(held_pages_are_used_again),
 	    TEST(spill_pages_are_never_marked),
 	    TEST(give_what_is_not_taken),
+	    TEST(growth_is_by_small_steps),
 	    TEST(growth_reaches_new_zones),
 	    TEST(bitmap_pages_are_durable_before_they_are_named),
 	    TEST(growth_is_kept_when_undone),

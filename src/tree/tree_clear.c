@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * tree_clear.c - free a part of a tree that nobody needs any more. See tree.h
+ *
+ * Leaves are not looked at: their parent says where they are. But those of a database with large
+ * values are, which go with them.
+ */
+#include "tree/tree.h"
+
+/* leaf_blobs_drop - free the large values of a leaf. */
+static int leaf_blobs_drop(struct tree *t, uint64_t ref)
+{
+	const struct fmt_page *page = NULL;
+	struct leaf leaf;
+	uint64_t at = 0;
+	uint32_t n;
+	int rc = view_page(t->view, ref, 0, &page, &at);
+
+	if (rc)
+		return rc;
+	leaf_open(t->view, page, at, &leaf);
+	rc = tree_leaf_items(t, &leaf, t->scratch->items, &n);
+	for (uint32_t i = 0; !rc && i < n; i++)
+		rc = tree_blob_drop(t, &t->scratch->items[i]);
+	return rc;
+}
+
+/* leaves_free - the kids of a page above leaves. Those that lie behind each other, and that this
+ * transaction has not touched, go as one extent. */
+static int leaves_free(struct tree *t, const struct fmt_page *page, uint64_t at)
+{
+	struct wset *w = t->view->w;
+	uint64_t from = inner_kid(t->view, page, at, 0), n = 1;
+	bool touched = wset_find(w, from) != NULL;
+	int rc = 0;
+
+	for (uint32_t i = 0; t->blob_pages && !rc && i <= page->n; i++)
+		rc = leaf_blobs_drop(t, inner_kid(t->view, page, at, i));
+	for (uint32_t i = 1; !rc && i <= page->n; i++) {
+		const uint64_t ref = inner_kid(t->view, page, at, i);
+		const bool next = wset_find(w, ref) != NULL;
+
+		if (!touched && !next && ref == from + n * w->psize) {
+			n++;
+			continue;
+		}
+		rc = wset_retire_extent(w, from, n);
+		from = ref;
+		n = 1;
+		touched = next;
+	}
+	return rc ? rc : wset_retire_extent(w, from, n);
+}
+
+int tree_free_below(struct tree *t, uint64_t off, unsigned int level)
+{
+	const struct fmt_page *page = NULL;
+	uint64_t at = off;
+	int rc = 0;
+
+	if (level == 0) {
+		rc = t->blob_pages ? leaf_blobs_drop(t, off) : 0;
+		return rc ? rc : wset_retire(t->view->w, off);
+	}
+	rc = view_page(t->view, off, level, &page, &at);
+	for (uint32_t i = 0; !rc && level > 1 && i <= page->n; i++)
+		rc = tree_free_below(t, inner_kid(t->view, page, at, i), level - 1);
+	if (!rc && level == 1)
+		rc = leaves_free(t, page, at);
+	return rc ? rc : wset_retire(t->view->w, at);
+}
