@@ -60,9 +60,15 @@ static int pop(struct daxkv_txn *txn, char **text)
 		return err;
 	err = daxkv_cursor_get(cursor, &key, &value, DAXKV_FIRST);
 	if (!err) {
-		/* The value is valid until the next change, which is the deletion. */
-		*text = strndup(value.data, value.size);
-		err = *text ? daxkv_cursor_del(cursor, 0) : ENOMEM;
+		/* The value is valid until the next change, which is the deletion: copy it. */
+		*text = malloc(value.size + 1);
+		if (*text) {
+			memcpy(*text, value.data, value.size);
+			(*text)[value.size] = '\0';
+			err = daxkv_cursor_del(cursor, 0);
+		} else {
+			err = ENOMEM;
+		}
 	}
 	daxkv_cursor_close(cursor);
 	return err;
