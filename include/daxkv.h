@@ -137,8 +137,29 @@ enum daxkv_open_flags {
 	DAXKV_RESERVE_MAX = 0x2,
 	/* Map the whole file before daxkv_open returns, so that reading meets no page faults; what
 	 * is added later may. No effect before Linux 5.14. */
-	DAXKV_POPULATE = 0x8
+	DAXKV_POPULATE = 0x8,
+	/* Write transactions of this handle's threads share commits: see below. */
+	DAXKV_GROUP_COMMIT = 0x40
 };
+
+/*
+ * Group commit. On a disk a commit is little more than the wait for its flush. With GROUP_COMMIT
+ * a transaction that commits while other threads of the handle wait to write is not flushed at
+ * once: theirs run first, and one flush makes all of them durable. Then all their commits return,
+ * with the same result. A commit that returned 0 is durable, and readers see only what is durable,
+ * as always. What is different:
+ *
+ * - A commit waits for transactions of other threads that begin after it is called. So a thread
+ *   must not wait inside a write transaction for one that may be in daxkv_txn_commit, such as for
+ *   a mutex that is held there: neither would go on.
+ * - A write transaction may read what others of its group have changed, before that is durable.
+ *   What it has read is certain when its commit has returned 0.
+ * - When the commit of a group fails, none of its transactions is kept. What one of them alone
+ *   lacks, such as room, is found before, and fails that one.
+ *
+ * A thread alone waits for nobody. Where a flush costs less than to wake a thread (persistent
+ * memory, tmpfs), and with NO_LOCK, the flag has no effect. Other handles need not have it.
+ */
 
 /*
  * Old readers. Pages that a commit frees are used again when no read transaction older than the
@@ -286,9 +307,10 @@ int daxkv_txn_begin_timed(struct daxkv_store *store, unsigned int milliseconds,
 /* daxkv_txn_commit - end the transaction and keep its changes. When the outermost commit returns 0,
  * all of them are durable, and transactions that begin from then on see them. The transaction is
  * freed whatever the result; one that is nested in it is committed first. Of a read transaction:
- * the same as an abort. Errors: EINVAL; BAD_TXN (an earlier call failed half-way; forked child);
- * the space errors: nothing was kept. PANIC when flushing failed: whether the transaction was kept
- * shows at the next opening, and it is then there in full or not at all. */
+ * the same as an abort. With GROUP_COMMIT it may wait for transactions of other threads, and a
+ * failure may be theirs, too. Errors: EINVAL; BAD_TXN (an earlier call failed half-way; forked
+ * child); the space errors: nothing was kept. PANIC when flushing failed: whether the transaction
+ * was kept shows at the next opening, and it is then there in full or not at all. */
 int daxkv_txn_commit(struct daxkv_txn *txn);
 
 /* daxkv_txn_abort - end the transaction and forget its changes, those of nested ones too. Frees it;
@@ -312,8 +334,9 @@ int daxkv_txn_set_user_version(struct daxkv_txn *txn, uint64_t value);
  * ENOMEM. */
 int daxkv_txn_clone(struct daxkv_txn *txn, struct daxkv_txn **clone);
 
-/* daxkv_txn_id - the number of the snapshot that is read, or of the commit that will be made.
- * daxkv_txn_store - the transaction's store. */
+/* daxkv_txn_id - the number of the snapshot that is read, or of the commit that will be made;
+ * transactions that share a commit (GROUP_COMMIT) have one number. daxkv_txn_store - the
+ * transaction's store. */
 uint64_t daxkv_txn_id(const struct daxkv_txn *txn);
 struct daxkv_store *daxkv_txn_store(const struct daxkv_txn *txn);
 

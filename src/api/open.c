@@ -19,6 +19,7 @@
 #include "txn/txn_check.h"
 
 #include <errno.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -38,7 +39,7 @@
 #define PASSIVE_COST    16u /* of asking for passive readers, in entries looked at */
 #define OPEN_FLAGS                                                                                 \
 	(DAXKV_CREATE | DAXKV_EXCLUSIVE | DAXKV_READ_ONLY | DAXKV_NO_LOCK | DAXKV_EXTERNAL_LOCK |  \
-	 DAXKV_NO_FILE_LOCK | DAXKV_RESERVE_MAX | DAXKV_POPULATE)
+	 DAXKV_NO_FILE_LOCK | DAXKV_RESERVE_MAX | DAXKV_POPULATE | DAXKV_GROUP_COMMIT)
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
@@ -243,6 +244,17 @@ static int join(struct daxkv_store *store, const struct daxkv_options *o)
 	return attach_map(store, o, size, map_pmem((enum daxkv_medium)store->share->medium));
 }
 
+/* group_pays - on persistent memory, and in memory, a fence costs less than to wake a thread.
+ * Without a lock file a write transaction may go from thread to thread, which may not wait for each
+ * other. */
+static bool group_pays(const struct daxkv_store *store)
+{
+	struct statfs fs;
+
+	return !store->nolock && store->map.medium == DAXKV_MEDIUM_FILE &&
+	       fstatfs(store->map.fd, &fs) == 0 && (uint32_t)fs.f_type != TMPFS_MAGIC;
+}
+
 /* share_open - the state shared with other users, for who is alone too. */
 static int share_open(struct daxkv_store *store, const struct daxkv_options *o, uint64_t txn)
 {
@@ -289,6 +301,7 @@ static int share_open(struct daxkv_store *store, const struct daxkv_options *o, 
 	    store->made_sure; /* else the first who writes does it: reading needs no flush */
 	store->map.committed = &store->share->size;
 	store->lock.writer = &store->writer_thread;
+	store->group.on = o->flags & DAXKV_GROUP_COMMIT && group_pays(store);
 	return 0;
 }
 
@@ -401,6 +414,7 @@ static void store_free(struct daxkv_store *store)
 	pthread_mutex_destroy(&store->dbi_mutex);
 	pthread_mutex_destroy(&store->reader_mutex);
 	pthread_mutex_destroy(&store->passive.mutex);
+	group_close(&store->group);
 	if (store->alive)
 		munmap(store->alive, (size_t)sysconf(_SC_PAGESIZE));
 	free(store->path);
@@ -518,6 +532,7 @@ static int open_it(const char *path, const struct daxkv_options *options, struct
 	pthread_mutex_init(&store->dbi_mutex, NULL);
 	pthread_mutex_init(&store->reader_mutex, NULL);
 	pthread_mutex_init(&store->passive.mutex, NULL);
+	group_open(&store->group, false);
 	rc = path_follow(path, &store->path);
 	if (!rc)
 		rc = registry_add(store);
@@ -574,7 +589,7 @@ static int close_clean(struct daxkv_store *store)
 	while (!rc && cut) { /* a very long end goes in parts */
 		struct daxkv_txn *txn;
 
-		rc = daxkv_txn_begin(store, NULL, 0, &txn); /* knows what other processes did */
+		rc = txn_begin_alone(store, &txn); /* knows what other processes did */
 		if (rc)
 			return rc;
 		rc = commit_checkpoint(store);
@@ -627,7 +642,7 @@ int daxkv_close(struct daxkv_store *store)
 int daxkv_sync(struct daxkv_store *store)
 {
 	struct daxkv_txn *txn;
-	int rc = daxkv_txn_begin(store, NULL, 0, &txn);
+	int rc = store ? txn_begin_alone(store, &txn) : err_set(EINVAL, "no store was given");
 
 	if (rc)
 		return rc;

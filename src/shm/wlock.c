@@ -131,6 +131,16 @@ int wlock_wait(struct wlock *w, const struct lock *lock, uint32_t self, int64_t 
 	}
 }
 
+bool wlock_wanted(const struct wlock *w)
+{
+	return __atomic_load_n(&w->word, __ATOMIC_RELAXED) & WAITED;
+}
+
+bool wlock_starving(const struct wlock *w)
+{
+	return __atomic_load_n(&w->word, __ATOMIC_RELAXED) & STARVING;
+}
+
 /* word_free - give the word up; with left, what it protects is half done. */
 static void word_free(struct wlock *w, uint64_t left)
 {

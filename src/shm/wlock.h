@@ -61,6 +61,11 @@ int wlock_wait(struct wlock *w, const struct lock *lock, uint32_t owner, int64_t
 void wlock_give(struct wlock *w);
 void wlock_leave(struct wlock *w);
 
+/* wlock_wanted - whether somebody waits for it. wlock_starving - whether one has waited for long.
+ */
+bool wlock_wanted(const struct wlock *w);
+bool wlock_starving(const struct wlock *w);
+
 /* wlock_owner - who has it; 0: nobody. */
 static inline uint32_t wlock_owner(const struct wlock *w)
 {

@@ -506,6 +506,26 @@ int commit_run(struct daxkv_txn *txn)
 	return rc;
 }
 
+bool commit_room(const struct daxkv_store *store, unsigned int members, size_t *words)
+{
+	size_t nranges = 0, nwords = store->space.ndirty + store->space.grown.n + 1;
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < store->wset.n; i++) {
+		const struct wpage *wp = wset_at(&store->wset, i);
+
+		if (wp->dead)
+			continue;
+		nranges += wp->owner || wp->fresh_end;
+		bytes += wp->owner ? wp->used : (uint64_t)wp->fresh_end - wp->fresh_off;
+		if (!wp->owner)
+			nwords += wp->npending - wp->napplied;
+	}
+	*words = nwords;
+	return bytes <= FRESH_MAX &&
+	       ring_fits(nranges + 1 + nranges / members, nwords + 2 + nwords / members);
+}
+
 /* ---- checkpoint and trim --------------------------------------------------------------------- */
 
 int commit_checkpoint(struct daxkv_store *store)

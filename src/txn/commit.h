@@ -17,6 +17,10 @@
 /* commit_run - make the outermost transaction's changes durable and current. */
 int commit_run(struct daxkv_txn *txn);
 
+/* commit_room - whether the running outermost transaction, which members share, has a record of one
+ * fence with room for one more like them. *words: how many it has. */
+bool commit_room(const struct daxkv_store *store, unsigned int members, size_t *words);
+
 /* commit_flush_words - start writing the last commit's words back [R9], whichever process made
  * it. */
 void commit_flush_words(struct daxkv_store *store);

@@ -61,6 +61,23 @@ static void registry_after_fork_in_child(void)
 	pthread_mutex_unlock(&registry.mutex);
 }
 
+/* txn_left - the calling thread ends in its write transaction. Members of its group undo that and
+ * close the group [G5]; without one the lock is left to the next writer, who recovers. */
+static void txn_left(struct daxkv_store *store)
+{
+	struct commit_group *g = &store->group;
+
+	__atomic_store_n(&store->writer_thread, 0, __ATOMIC_RELAXED);
+	if (g->on && g->root) {
+		g->orphan = true;
+		group_yield(g);
+		return;
+	}
+	wlock_leave(&store->share->writer);
+	if (g->on)
+		group_leave(g);
+}
+
 /* registry_thread_ended - destructor: leave the locks that the thread still has. In a late round of
  * destructors, so that those of the program's own may end the transactions first: arg counts them.
  * The last round is left to sanitizers, which end their threads there. */
@@ -73,11 +90,8 @@ static void registry_thread_ended(void *arg)
 		return;
 	pthread_mutex_lock(&registry.mutex);
 	for (struct daxkv_store *store = registry.first; store; store = store->next_store)
-		if (txn_writing(store) &&
-		    !store->nolock) { /* else another thread may have the transaction */
-			__atomic_store_n(&store->writer_thread, 0, __ATOMIC_RELAXED);
-			wlock_leave(&store->share->writer);
-		}
+		if (txn_writing(store) && !store->nolock) /* else another thread may have it */
+			txn_left(store);
 	pthread_mutex_unlock(&registry.mutex);
 }
 

@@ -17,6 +17,7 @@
 #include "shm/share.h"
 #include "space/space.h"
 #include "tree/tree.h"
+#include "txn/group.h"
 #include "txn/handle.h"
 
 #include <pthread.h>
@@ -90,6 +91,8 @@ struct daxkv_store {
 	struct daxkv_txn *idle_txns; /* ended ones, for the next */
 	uint64_t generation;
 	pthread_t writer_thread; /* atomic: who has the lock, 0: nobody here */
+	struct commit_group
+	    group; /* whose turn it is among this store's threads, and who shares a commit */
 };
 
 struct reserved {             /* a value that the caller of put is filling */
@@ -102,6 +105,8 @@ struct reserved {             /* a value that the caller of put is filling */
 struct daxkv_txn {
 	struct daxkv_store *store;
 	struct daxkv_txn *parent, *child;
+	bool member; /* nested in the outermost one of an open group: for its program it is
+	                outermost */
 	bool write, broken, idle; /* broken: to be aborted; idle: a read transaction after reset */
 	bool too_old;             /* broken, because its snapshot was given up */
 	bool verify;              /* a read transaction: its cursors compare checksums */

@@ -68,6 +68,7 @@ static int write_txn_take(struct daxkv_store *store, struct daxkv_txn *parent,
 	}
 	txn->parent = parent;
 	txn->child = NULL;
+	txn->member = false;
 	txn->broken = false;
 	txn->reserved.pending = false;
 	txn->user_version_set = false;
@@ -84,7 +85,7 @@ static int write_txn_take(struct daxkv_store *store, struct daxkv_txn *parent,
 	return 0;
 }
 
-static void write_txn_give(struct daxkv_txn *txn)
+void write_txn_give(struct daxkv_txn *txn)
 {
 	txn->next = txn->store->idle_txns;
 	txn->store->idle_txns = txn;
@@ -375,10 +376,24 @@ int daxkv_txn_renew(struct daxkv_txn *txn)
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-static int begin_nested(struct daxkv_txn *parent, struct daxkv_txn **out)
+int write_txn_nest(struct daxkv_txn *parent, struct daxkv_txn **out)
 {
 	struct daxkv_store *store = parent->store;
 	struct daxkv_txn *txn;
+	int rc = write_txn_take(store, parent, &txn);
+
+	if (rc)
+		return rc;
+	store->scratch.finger_of = NULL;
+	wset_enter(&store->wset, &txn->mark);
+	parent->child = txn;
+	*out = txn;
+	return 0;
+}
+
+static int begin_nested(struct daxkv_txn *parent, struct daxkv_txn **out)
+{
+	struct daxkv_store *store = parent->store;
 	int rc = txn_check(parent, true);
 
 	if (rc)
@@ -395,14 +410,7 @@ static int begin_nested(struct daxkv_txn *parent, struct daxkv_txn **out)
 		if (rc)
 			return rc;
 	}
-	rc = write_txn_take(store, parent, &txn);
-	if (rc)
-		return rc;
-	store->scratch.finger_of = NULL;
-	wset_enter(&store->wset, &txn->mark);
-	parent->child = txn;
-	*out = txn;
-	return 0;
+	return write_txn_nest(parent, out);
 }
 
 /* writer_bury - the lock is held anew: a transaction that is still there, nested ones included, was
@@ -427,12 +435,6 @@ static void writer_bury(struct daxkv_store *store)
 	__atomic_store_n(&store->writer, NULL, __ATOMIC_RELEASE);
 }
 
-static void lock_give(struct daxkv_store *store)
-{
-	__atomic_store_n(&store->writer_thread, 0, __ATOMIC_RELAXED);
-	wlock_give(&store->share->writer);
-}
-
 /* lock_writer - have the lock, and know what is there. wait_ms: 0 not to wait, negative to wait as
  * long as it takes. */
 static int lock_writer(struct daxkv_store *store, int64_t wait_ms)
@@ -448,8 +450,7 @@ static int lock_writer(struct daxkv_store *store, int64_t wait_ms)
 	if (died) {
 		rc = store->share->panic ? 0 : commit_take_over(store, true);
 		if (rc) { /* left half done as before: the next one tries */
-			__atomic_store_n(&store->writer_thread, 0, __ATOMIC_RELAXED);
-			wlock_leave(&store->share->writer);
+			writer_let_go(store, true);
 			return rc;
 		}
 	}
@@ -457,33 +458,29 @@ static int lock_writer(struct daxkv_store *store, int64_t wait_ms)
 
 	if (!panic)
 		return 0;
-	lock_give(store);
+	writer_let_go(store, false);
 	return err_set(
 	    DAXKV_PANIC,
 	    "an earlier flush failed (%s): the store refuses changes until it is opened again",
 	    strerror((int)panic));
 }
 
-static int begin_write(struct daxkv_store *store, int64_t wait_ms, struct daxkv_txn **out)
+static int begin_outermost(struct daxkv_store *store, int64_t wait_ms, struct daxkv_txn **out)
 {
 	struct daxkv_txn *txn;
-
-	pthread_testcancel(); /* a thread that only writes can be cancelled as well: here, where it
-	                         has nothing */
-	int rc = store->read_only ? err_set(EACCES, "the store was opened read-only")
-	                          : lock_writer(store, wait_ms);
+	int rc = lock_writer(store, wait_ms);
 
 	if (rc)
 		return rc;
 	rc = write_txn_take(store, NULL, &txn);
 	if (rc) {
-		lock_give(store);
+		writer_let_go(store, false);
 		return rc;
 	}
 	rc = commit_take_over(store, false);
 	if (rc) {
 		write_txn_give(txn);
-		lock_give(store);
+		writer_let_go(store, false);
 		return rc;
 	}
 	__atomic_store_n(&store->writer, txn, __ATOMIC_RELEASE); /* pairs with commit_follow */
@@ -498,16 +495,31 @@ static int begin_write(struct daxkv_store *store, int64_t wait_ms, struct daxkv_
 	return 0;
 }
 
-static void end_write(struct daxkv_txn *txn)
+static int begin_write(struct daxkv_store *store, int64_t wait_ms, bool may_join,
+                       struct daxkv_txn **out)
 {
-	struct daxkv_store *store = txn->store;
+	bool joined = false;
+	int rc = 0;
 
-	if (store->map.pm.failed) /* growth may have met it, not a fence */
-		__atomic_store_n(&store->share->panic, (uint32_t)store->map.pm.failed,
-		                 __ATOMIC_SEQ_CST);
-	__atomic_store_n(&store->writer, NULL, __ATOMIC_RELEASE);
-	write_txn_give(txn);
-	lock_give(store);
+	pthread_testcancel(); /* a thread that only writes can be cancelled as well: here, where it
+	                         has nothing */
+	if (UNLIKELY(store->read_only))
+		return err_set(EACCES, "the store was opened read-only");
+	if (UNLIKELY(store->group.on))
+		rc = member_turn(store, may_join, &wait_ms, &joined);
+	if (UNLIKELY(rc))
+		return rc;
+	if (UNLIKELY(joined))
+		return member_begin(store, out);
+	rc = begin_outermost(store, wait_ms, out);
+	if (UNLIKELY(rc && store->group.on))
+		group_leave(&store->group);
+	return rc;
+}
+
+int txn_begin_alone(struct daxkv_store *store, struct daxkv_txn **txn)
+{
+	return txn_forked(store) ? txn_own(store) : begin_write(store, -1, false, txn);
 }
 
 /* begin_unusual - a nested transaction, or one with more flags than whether it reads. */
@@ -524,9 +536,11 @@ static __attribute__((noinline)) int begin_unusual(struct daxkv_store *store,
 		return begin_nested(parent, txn);
 	if (flags & DAXKV_TXN_VERIFY && !(flags & DAXKV_TXN_READ_ONLY))
 		return err_set(EINVAL, "only a read transaction verifies what it reads");
-	return flags & DAXKV_TXN_READ_ONLY
-	           ? begin_read(store, flags & DAXKV_TXN_VERIFY, txn)
-	           : begin_write(store, flags & DAXKV_TXN_TRY ? 0 : -1, txn);
+	if (flags & DAXKV_TXN_READ_ONLY)
+		return begin_read(store, flags & DAXKV_TXN_VERIFY, txn);
+	const bool tries = flags & DAXKV_TXN_TRY;
+
+	return begin_write(store, tries ? 0 : -1, !tries, txn);
 }
 
 int daxkv_txn_begin(struct daxkv_store *store, struct daxkv_txn *parent, unsigned int flags,
@@ -539,7 +553,7 @@ int daxkv_txn_begin(struct daxkv_store *store, struct daxkv_txn *parent, unsigne
 		               "a transaction needs a store, and a parent that writes to it");
 	if (UNLIKELY(parent || flags & ~(unsigned int)DAXKV_TXN_READ_ONLY))
 		return begin_unusual(store, parent, flags, txn);
-	return flags ? begin_read(store, false, txn) : begin_write(store, -1, txn);
+	return flags ? begin_read(store, false, txn) : begin_write(store, -1, true, txn);
 }
 
 int daxkv_txn_begin_timed(struct daxkv_store *store, unsigned int milliseconds,
@@ -547,30 +561,8 @@ int daxkv_txn_begin_timed(struct daxkv_store *store, unsigned int milliseconds,
 {
 	if (store && txn_forked(store))
 		return txn_own(store);
-	return store && txn ? begin_write(store, milliseconds, txn)
+	return store && txn ? begin_write(store, milliseconds, true, txn)
 	                    : err_set(EINVAL, "a transaction needs a store");
-}
-
-static void undo_nested(struct daxkv_txn *txn)
-{
-	struct daxkv_txn *parent = txn->parent;
-
-	dbi_end(txn, false);
-	place_end_all(txn);
-	tree_forget(&txn->store->scratch);
-	wset_undo(&txn->store->wset, &txn->mark);
-	parent->child = NULL;
-	write_txn_give(txn);
-}
-
-static void undo_outermost(struct daxkv_txn *txn)
-{
-	dbi_end(txn, false);
-	place_end_all(txn);
-	tree_forget(&txn->store->scratch);
-	space_undo(&txn->store->space, 0);
-	commit_empty(txn->store);
-	end_write(txn);
 }
 
 void daxkv_txn_abort(struct daxkv_txn *txn)
@@ -581,65 +573,12 @@ void daxkv_txn_abort(struct daxkv_txn *txn)
 		daxkv_txn_abort(txn->child); /* as deep as they are nested */
 	if (!txn->write)
 		end_read(txn);
+	else if (UNLIKELY(txn->member))
+		member_abort(txn);
 	else if (txn->parent)
 		undo_nested(txn);
 	else
-		undo_outermost(txn);
-}
-
-static int commit_nested(struct daxkv_txn *txn)
-{
-	struct daxkv_txn *parent = txn->parent;
-	int rc;
-
-	txn_seal(txn);
-	rc = tree_flush_all(&txn->store->scratch);
-	if (rc) {
-		undo_nested(txn);
-		return rc;
-	}
-	dbi_end(txn, true);
-	place_end_all(txn);
-	txn->store->scratch.finger_of = NULL;
-	wset_merge(&txn->store->wset, &txn->mark);
-	dbi_states_give(parent, txn);
-	if (txn->user_version_set) {
-		parent->user_version = txn->user_version;
-		parent->user_version_set = true;
-	}
-	parent->child = NULL;
-	write_txn_give(txn);
-	return 0;
-}
-
-/* states_keep - what the committed transaction knows of its databases is what the next one will
- * find. */
-static void states_keep(struct daxkv_txn *txn)
-{
-	for (struct dbstate *s = txn->changed; s; s = s->links.next_changed)
-		s->changed = false;
-	txn->valid_at = __atomic_load_n(&txn->store->share->published, __ATOMIC_RELAXED);
-}
-
-static int commit_outermost(struct daxkv_txn *txn)
-{
-	int rc;
-
-	txn_seal(txn);
-	if (UNLIKELY(txn->store->nolock && !txn_writing(txn->store)))
-		commit_flush_words(txn->store); /* [R9] the thread that did so first is another, and
-		                                   this one's fence does not wait for it */
-	rc = commit_run(txn);
-	if (rc) {
-		undo_outermost(txn);
-		return rc;
-	}
-	dbi_end(txn, true);
-	place_end_all(txn);
-	states_keep(txn);
-	txn->store->scratch.tally_txn = txn->store->known;
-	end_write(txn);
-	return 0;
+		abort_outermost(txn);
 }
 
 int daxkv_txn_commit(struct daxkv_txn *txn)
@@ -666,6 +605,8 @@ int daxkv_txn_commit(struct daxkv_txn *txn)
 		daxkv_txn_abort(txn);
 		return rc;
 	}
+	if (UNLIKELY(txn->member))
+		return member_commit(txn);
 	return txn->parent ? commit_nested(txn) : commit_outermost(txn);
 }
 

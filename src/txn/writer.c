@@ -31,6 +31,13 @@ static int lock_take(struct daxkv_store *store, int64_t wait_ms, bool *died)
 	return 0;
 }
 
+int writer_busy(int rc)
+{
+	return err_set(DAXKV_BUSY, rc == EBUSY
+	                               ? "another write transaction is running"
+	                               : "this thread's write transaction is still running");
+}
+
 int writer_hold(struct daxkv_store *store, int64_t wait_ms, bool *died)
 {
 	int rc = registry_watch_thread();
@@ -38,9 +45,7 @@ int writer_hold(struct daxkv_store *store, int64_t wait_ms, bool *died)
 	if (!rc)
 		rc = lock_take(store, wait_ms, died);
 	if (rc == EDEADLK || rc == EBUSY)
-		return err_set(DAXKV_BUSY,
-		               rc == EBUSY ? "another write transaction is running"
-		                           : "this thread's write transaction is still running");
+		return writer_busy(rc);
 	if (rc == EUCLEAN)
 		return err_set(DAXKV_CORRUPT,
 		               "%s is damaged: it says that this process is writing; "

@@ -14,4 +14,7 @@
 int writer_hold(struct daxkv_store *store, int64_t wait_ms, bool *died);
 void writer_let_go(struct daxkv_store *store, bool left);
 
+/* writer_busy - BUSY with a text: EBUSY: another thread writes; EDEADLK: this one does. */
+int writer_busy(int rc);
+
 #endif

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* group.c - see group.h */
+#include "txn/group.h"
+
+#include "base/base.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NS_PER_MS  1000000
+#define AGE_MAX_NS UINT64_C(10000000)
+#define NO_LIMIT   UINT64_MAX
+
+uint64_t group_clock(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* sleep_on - until the word changes, somebody wakes this thread, or so long. Who is woken looks
+ * anew, whatever the call returns. No cancellation point. */
+static void sleep_on(uint32_t *word, uint32_t seen, uint64_t ns)
+{
+	const struct timespec t = {.tv_sec = (time_t)(ns / 1000000000),
+	                           .tv_nsec = (long)(ns % 1000000000)};
+
+	(void)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, ns == NO_LIMIT ? NULL : &t, NULL,
+	              0);
+}
+
+static void wake(uint32_t *word, int threads)
+{
+	(void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, threads, NULL, NULL, 0);
+}
+
+void group_open(struct commit_group *g, bool on)
+{
+	*g = (struct commit_group){.on = on, .age_max_ns = AGE_MAX_NS};
+	g->last = &g->first;
+	pthread_mutex_init(&g->mutex, NULL);
+}
+
+void group_close(struct commit_group *g)
+{
+	pthread_mutex_destroy(&g->mutex);
+}
+
+/* ---- the queue ------------------------------------------------------------------------------- */
+
+/* queue_enter - the mutex is held. false: nobody had the turn any more, and the caller has it. */
+static bool queue_enter(struct commit_group *g, struct group_wait *me)
+{
+	uint32_t seen = __atomic_load_n(&g->turn, __ATOMIC_RELAXED), word;
+
+	do
+		word = seen & GROUP_TAKEN ? seen + GROUP_WAITER : seen | GROUP_TAKEN;
+	while (!__atomic_compare_exchange_n(&g->turn, &seen, word, false, __ATOMIC_ACQUIRE,
+	                                    __ATOMIC_RELAXED));
+	if (!(seen & GROUP_TAKEN))
+		return false;
+	me->next = NULL;
+	*g->last = me;
+	g->last = &me->next;
+	return true;
+}
+
+/* queue_remove - the mutex is held, and *at is in the queue. */
+static struct group_wait *queue_remove(struct commit_group *g, struct group_wait **at)
+{
+	struct group_wait *w = *at;
+
+	*at = w->next;
+	if (g->last == &w->next)
+		g->last = at;
+	__atomic_fetch_sub(&g->turn, GROUP_WAITER, __ATOMIC_RELAXED);
+	return w;
+}
+
+/* queue_quit - me does not want the turn any more. false: it has it already. */
+static bool queue_quit(struct commit_group *g, struct group_wait *me)
+{
+	struct group_wait **at = &g->first;
+	bool there;
+
+	pthread_mutex_lock(&g->mutex);
+	while (*at && *at != me)
+		at = &(*at)->next;
+	there = *at;
+	if (there)
+		(void)queue_remove(g, at);
+	pthread_mutex_unlock(&g->mutex);
+	return there;
+}
+
+/* queue_await - false: the time is over, and me has left the queue. */
+static bool queue_await(struct commit_group *g, struct group_wait *me, uint64_t until)
+{
+	while (__atomic_load_n(&me->state, __ATOMIC_ACQUIRE) ==
+	       GROUP_WAITS) { /* pairs with grant */
+		uint64_t now = until == NO_LIMIT ? 0 : group_clock();
+
+		if (now >= until && queue_quit(g, me))
+			return false;
+		sleep_on(&me->state, GROUP_WAITS,
+		         until == NO_LIMIT || now >= until ? NO_LIMIT : until - now);
+	}
+	return true;
+}
+
+int group_wait(struct commit_group *g, bool may_join, int64_t *wait_ms, bool *joined)
+{
+	struct group_wait me = {.joins = may_join};
+	const uint64_t from = group_clock();
+	const uint64_t until = *wait_ms < 0 ? NO_LIMIT : from + (uint64_t)*wait_ms * NS_PER_MS;
+	bool queued = false;
+
+	pthread_mutex_lock(&g->mutex);
+	*joined = g->offerer && may_join;
+	if (*joined)
+		g->offerer = NULL;
+	else
+		queued = queue_enter(g, &me);
+	pthread_mutex_unlock(&g->mutex);
+	if (!queued)
+		return 0;
+	if (!queue_await(g, &me, until))
+		return EBUSY;
+	*joined = me.state == GROUP_JOINS;
+	if (*wait_ms > 0)
+		*wait_ms -=
+		    (int64_t)min_u64((uint64_t)*wait_ms, (group_clock() - from) / NS_PER_MS);
+	return 0;
+}
+
+/* grant - w, which is in no list any more, has the turn. Its memory may be gone when it is woken,
+ * which does no harm: the kernel looks for sleepers by the address alone. */
+static void grant(struct group_wait *w, enum group_state state)
+{
+	__atomic_store_n(&w->state, state, __ATOMIC_RELEASE); /* pairs with queue_await */
+	wake(&w->state, 1);
+}
+
+void group_leave(struct commit_group *g)
+{
+	struct group_wait *w = NULL;
+	uint32_t seen = GROUP_TAKEN;
+
+	if (LIKELY(__atomic_compare_exchange_n(&g->turn, &seen, 0, false, __ATOMIC_RELEASE,
+	                                       __ATOMIC_RELAXED)))
+		return;
+	pthread_mutex_lock(&g->mutex);
+	if (g->first)
+		w = queue_remove(g, &g->first);
+	else /* the last one has just left the queue */
+		__atomic_store_n(&g->turn, 0, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&g->mutex);
+	if (w)
+		grant(w, GROUP_ALONE);
+}
+
+/* ---- the group ------------------------------------------------------------------------------- */
+
+bool group_pass(struct commit_group *g, struct group_wait *me, bool offer)
+{
+	struct group_wait *w = NULL;
+
+	pthread_mutex_lock(&g->mutex);
+	if (g->first && g->first->joins)
+		w = queue_remove(g, &g->first);
+	offer = offer && !g->first && !w;
+	if (me && (w || offer)) {
+		me->next = g->members;
+		g->members = me;
+	}
+	g->offerer = offer ? me : NULL;
+	pthread_mutex_unlock(&g->mutex);
+	if (w)
+		grant(w, GROUP_JOINS);
+	return w || offer;
+}
+
+/* offer_withdraw - when nobody came, me has the turn again, and is no member of the list any more.
+ */
+static bool offer_withdraw(struct commit_group *g, struct group_wait *me)
+{
+	bool was;
+
+	pthread_mutex_lock(&g->mutex);
+	was = g->offerer == me;
+	if (was)
+		g->offerer = NULL;
+	pthread_mutex_unlock(&g->mutex);
+	if (was) {
+		assert(g->members == me); /* it was the last to commit */
+		g->members = me->next;
+	}
+	return was;
+}
+
+enum group_state group_await(struct commit_group *g, struct group_wait *me, uint64_t offer_ns)
+{
+	uint64_t until = offer_ns ? group_clock() + offer_ns : NO_LIMIT;
+
+	for (;;) {
+		uint32_t woken = __atomic_load_n(&g->woken, __ATOMIC_ACQUIRE);
+		uint32_t state =
+		    __atomic_load_n(&me->state, __ATOMIC_ACQUIRE); /* pairs with tell */
+		uint64_t now;
+
+		if (state != GROUP_WAITS)
+			return (enum group_state)state;
+		now = until == NO_LIMIT ? 0 : group_clock();
+		if (now >= until) {
+			if (offer_withdraw(g, me))
+				return GROUP_CLOSES;
+			until = NO_LIMIT;
+			continue;
+		}
+		sleep_on(&g->woken, woken, until == NO_LIMIT ? NO_LIMIT : until - now);
+	}
+}
+
+/* tell - a member goes on; its memory may be gone afterwards. */
+static void tell(struct group_wait *w, enum group_state state)
+{
+	__atomic_store_n(&w->state, state, __ATOMIC_RELEASE); /* pairs with group_await */
+}
+
+static void wake_members(struct commit_group *g)
+{
+	__atomic_fetch_add(&g->woken, 1, __ATOMIC_RELEASE);
+	wake(&g->woken, INT_MAX);
+}
+
+void group_yield(struct commit_group *g)
+{
+	struct group_wait *w = g->members;
+
+	assert(g->root && w);
+	g->members = w->next;
+	tell(w, GROUP_CLOSES);
+	wake_members(g);
+}
+
+void group_tell(struct commit_group *g, int rc)
+{
+	struct group_wait *w = g->members, *next;
+	bool any = w;
+
+	g->members = NULL;
+	g->root = NULL;
+	g->n = 0;
+	for (; w; w = next) {
+		next = w->next;
+		w->rc = rc;
+		if (rc)
+			err_save(&w->why);
+		tell(w, GROUP_DONE);
+	}
+	if (any)
+		wake_members(g);
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* txn_end.c - how write transactions end. See txn.h */
+#include "txn/commit.h"
+#include "txn/dbi.h"
+#include "txn/place.h"
+#include "txn/txn.h"
+#include "txn/txn_check.h"
+#include "txn/writer.h"
+
+void undo_nested(struct daxkv_txn *txn)
+{
+	struct daxkv_txn *parent = txn->parent;
+
+	dbi_end(txn, false);
+	place_end_all(txn);
+	tree_forget(&txn->store->scratch);
+	wset_undo(&txn->store->wset, &txn->mark);
+	parent->child = NULL;
+	write_txn_give(txn);
+}
+
+static void undo_outermost(struct daxkv_txn *txn)
+{
+	dbi_end(txn, false);
+	place_end_all(txn);
+	tree_forget(&txn->store->scratch);
+	space_undo(&txn->store->space, 0);
+	commit_empty(txn->store);
+}
+
+void outermost_end(struct daxkv_txn *txn)
+{
+	struct daxkv_store *store = txn->store;
+
+	if (store->map.pm.failed) /* growth may have met it, not a fence */
+		__atomic_store_n(&store->share->panic, (uint32_t)store->map.pm.failed,
+		                 __ATOMIC_SEQ_CST);
+	__atomic_store_n(&store->writer, NULL, __ATOMIC_RELEASE);
+	write_txn_give(txn);
+	writer_let_go(store, false);
+	if (UNLIKELY(store->group.on))
+		group_leave(&store->group);
+}
+
+void abort_outermost(struct daxkv_txn *txn)
+{
+	undo_outermost(txn);
+	outermost_end(txn);
+}
+
+int commit_nested(struct daxkv_txn *txn)
+{
+	struct daxkv_txn *parent = txn->parent;
+	int rc;
+
+	txn_seal(txn);
+	rc = tree_flush_all(&txn->store->scratch);
+	if (rc) {
+		undo_nested(txn);
+		return rc;
+	}
+	dbi_end(txn, true);
+	place_end_all(txn);
+	txn->store->scratch.finger_of = NULL;
+	wset_merge(&txn->store->wset, &txn->mark);
+	dbi_states_give(parent, txn);
+	if (txn->user_version_set) {
+		parent->user_version = txn->user_version;
+		parent->user_version_set = true;
+	}
+	parent->child = NULL;
+	write_txn_give(txn);
+	return 0;
+}
+
+/* states_keep - what the committed transaction knows of its databases is what the next one will
+ * find. */
+static void states_keep(struct daxkv_txn *txn)
+{
+	for (struct dbstate *s = txn->changed; s; s = s->links.next_changed)
+		s->changed = false;
+	txn->valid_at = __atomic_load_n(&txn->store->share->published, __ATOMIC_RELAXED);
+}
+
+int outermost_run(struct daxkv_txn *txn)
+{
+	int rc;
+
+	if (UNLIKELY(txn->store->nolock && !txn_writing(txn->store)))
+		commit_flush_words(txn->store); /* [R9] the thread that did so first is another, and
+		                                   this one's fence does not wait for it */
+	rc = commit_run(txn);
+	if (rc) {
+		undo_outermost(txn);
+		return rc;
+	}
+	dbi_end(txn, true);
+	place_end_all(txn);
+	states_keep(txn);
+	txn->store->scratch.tally_txn = txn->store->known;
+	return 0;
+}
+
+int commit_outermost(struct daxkv_txn *txn)
+{
+	int rc;
+
+	txn_seal(txn);
+	if (UNLIKELY(txn->store->group.on) && member_first(txn, &rc))
+		return rc;
+	rc = outermost_run(txn);
+	outermost_end(txn);
+	return rc;
+}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * txn_group.c - write transactions of several threads that share a commit. See group.h, txn.h
+ *
+ * The first member's transaction stays as the outermost one when its thread commits; every other
+ * member's is nested in it, so that it can be undone alone. What a nested transaction may not do to
+ * its parent it may not do to the members before it.
+ */
+#include "base/err.h"
+#include "txn/commit.h"
+#include "txn/place.h"
+#include "txn/registry.h"
+#include "txn/txn.h"
+#include "txn/txn_check.h"
+#include "txn/writer.h"
+
+#include <errno.h>
+
+#define MEMBERS_MAX  64u
+#define OFFER_MAX_NS UINT64_C(1000000)
+#define ROOM_PAGES   8u  /* that the closing may take for the main database */
+#define ROOM_DB      2u  /* for each other one */
+#define ROOM_WORDS   16u /* words that a page has room for, at least, when they are spilled */
+
+/* ---- beginning ------------------------------------------------------------------------------- */
+
+int member_turn(struct daxkv_store *store, bool may_join, int64_t *wait_ms, bool *joined)
+{
+	int rc = registry_watch_thread();
+
+	if (rc || LIKELY(group_try(&store->group)))
+		return rc;
+	rc = registry_writing(store) ? EDEADLK
+	                             : group_wait(&store->group, may_join, wait_ms, joined);
+	return rc ? writer_busy(rc) : 0;
+}
+
+int member_begin(struct daxkv_store *store, struct daxkv_txn **out)
+{
+	struct daxkv_txn *txn;
+	int rc = write_txn_nest(store->group.root, &txn);
+
+	if (rc) {
+		group_yield(&store->group);
+		return rc;
+	}
+	__atomic_store_n(&store->writer_thread, pthread_self(), __ATOMIC_RELAXED);
+	txn->member = true;
+	*out = txn;
+	return 0;
+}
+
+/* ---- going on, or not -------------------------------------------------------------------------
+ */
+
+/* goes_on - whether the group takes one more. Where nobody waits, *offer_ns: how long it is worth
+ * to wait for one, because the last group was larger; 0: not at all. */
+static bool goes_on(struct daxkv_store *store, uint64_t *offer_ns)
+{
+	struct commit_group *g = &store->group;
+	const struct wlock *lock = &store->share->writer;
+	const unsigned int waiting = group_waiting(g), n = g->root ? g->n : 1;
+	size_t words;
+
+	*offer_ns = 0;
+	if ((!waiting && n >= g->expected) || n >= MEMBERS_MAX || wlock_starving(lock)) /* [G4] */
+		return false;
+	/* A record that is full costs a second fence, which pays when as many come once more. */
+	const bool room = commit_room(store, n, &words);
+
+	g->large |= !room && waiting >= n;
+	if (waiting)
+		return (room || g->large) &&
+		       (!g->root || group_clock() - g->since_ns < g->age_max_ns);
+	if (room && !wlock_wanted(lock))
+		*offer_ns = min_u64(g->fence_ns / 2, OFFER_MAX_NS);
+	return *offer_ns;
+}
+
+/* room_keep - what the closing may need is there, so that it does not fail for all [G3]. FULL,
+ * ENOSPC, EFBIG, ENOMEM. */
+static int room_keep(struct daxkv_txn *txn)
+{
+	struct daxkv_store *store = txn->store;
+	const size_t mark = space_mark(&store->space);
+	size_t words, pages = ROOM_PAGES;
+	uint64_t off;
+	int rc = 0;
+
+	(void)commit_room(store, 1, &words);
+	pages += words / ROOM_WORDS;
+	for (; txn; txn = txn->parent)
+		for (const struct dbstate *s = txn->changed; s; s = s->links.next_changed)
+			pages += ROOM_DB;
+	while (pages-- && !rc)
+		rc = space_take(&store->space, 1, &off);
+	space_undo(&store->space, mark);
+	return rc;
+}
+
+/* ---- the end ----------------------------------------------------------------------------------
+ */
+
+/* orphan_undo - the transaction of a member whose thread has ended, nested ones first [G5]. */
+static void orphan_undo(struct daxkv_txn *root)
+{
+	while (root->child) {
+		struct daxkv_txn *txn = root->child;
+
+		while (txn->child)
+			txn = txn->child;
+		undo_nested(txn);
+	}
+}
+
+int group_finish(struct daxkv_store *store)
+{
+	struct commit_group *g = &store->group;
+	struct daxkv_txn *root = g->root;
+	const unsigned int n = g->n;
+	const uint64_t from = group_clock();
+
+	__atomic_store_n(&store->writer_thread, pthread_self(), __ATOMIC_RELAXED);
+	if (g->orphan)
+		orphan_undo(root);
+	g->orphan = g->large = false;
+	assert(store->writer == root && !root->child);
+	int rc = outermost_run(root);
+
+	if (!rc)
+		__atomic_store_n(&store->commits, store->commits + n - 1, __ATOMIC_RELAXED);
+	g->fence_ns = group_clock() - from;
+	g->expected = n;
+	group_tell(g, rc); /* [G1] not before */
+	outermost_end(root);
+	return rc;
+}
+
+/* member_await - the calling thread's changes are in the group: the result of its closing. */
+static int member_await(struct daxkv_store *store)
+{
+	struct commit_group *g = &store->group;
+	struct group_wait me = {.state = GROUP_WAITS};
+	uint64_t offer_ns;
+
+	if (!goes_on(store, &offer_ns) || !group_pass(g, &me, offer_ns) ||
+	    group_await(g, &me, offer_ns) == GROUP_CLOSES)
+		return group_finish(store);
+	if (me.rc)
+		err_restore(&me.why);
+	return me.rc;
+}
+
+/* first_keep - the outermost transaction becomes the group's. */
+static int first_keep(struct daxkv_txn *txn)
+{
+	struct commit_group *g = &txn->store->group;
+	int rc = tree_flush_all(&txn->store->scratch);
+
+	if (!rc)
+		rc = room_keep(txn);
+	if (rc) {
+		g->large = false;
+		daxkv_txn_abort(txn);
+		return rc;
+	}
+	place_end_all(txn);
+	g->root = txn;
+	g->n = 1;
+	g->since_ns = group_clock();
+	return 0;
+}
+
+int member_keep(struct daxkv_txn *txn)
+{
+	struct daxkv_store *store = txn->store;
+	int rc;
+
+	txn_seal(txn);
+	if (!txn->member)
+		return first_keep(txn);
+	rc = room_keep(txn);
+	if (rc)
+		undo_nested(txn);
+	else
+		rc = commit_nested(txn);
+	store->group.n += !rc;
+	return rc;
+}
+
+bool member_first(struct daxkv_txn *txn, int *rc)
+{
+	struct daxkv_store *store = txn->store;
+	uint64_t offer_ns;
+
+	if (!goes_on(store, &offer_ns)) {
+		store->group.expected = 1;
+		return false;
+	}
+	*rc = member_keep(txn);
+	if (!*rc)
+		*rc = member_await(store);
+	return true;
+}
+
+/* member_gone - a member is undone, and the turn is still its thread's: others go on [G2]. */
+static void member_gone(struct daxkv_store *store)
+{
+	uint64_t offer_ns;
+
+	/* This thread may end before the next one has put its name there. */
+	__atomic_store_n(&store->writer_thread, 0, __ATOMIC_RELAXED);
+	if (!goes_on(store, &offer_ns) || !group_pass(&store->group, NULL, false))
+		group_yield(&store->group);
+}
+
+int member_commit(struct daxkv_txn *txn)
+{
+	struct daxkv_store *store = txn->store;
+	int rc = member_keep(txn);
+
+	if (!rc)
+		return member_await(store);
+	member_gone(store);
+	return rc;
+}
+
+void member_abort(struct daxkv_txn *txn)
+{
+	struct daxkv_store *store = txn->store;
+
+	undo_nested(txn);
+	member_gone(store);
+}
