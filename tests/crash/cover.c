@@ -3,6 +3,7 @@
 #include "cover.h"
 
 #include "cover_tree.h"
+#include "members.h"
 
 #include <stdio.h>
 
@@ -166,5 +167,9 @@ void cover_print(void)
 	cover_show("reopened", cover.reopens);
 	cover_show("synced", cover.syncs);
 	cover_show("snapshots", cover.readers);
+	cover_show("groups", member_counts.groups);
+	cover_show("members", member_counts.kept);
+	cover_show("members undone", member_counts.undone);
+	cover_show("groups given up", member_counts.given_up);
 	printf("\n");
 }

@@ -30,6 +30,7 @@
 
 #include "content.h"
 #include "media/super.h"
+#include "members.h"
 #include "run.h"
 
 #define PAGE            512u
@@ -213,12 +214,20 @@ static void oracle_follow(uint64_t content)
 	retry_plan(again);
 }
 
+/* members_of_run - groups of the stream; NULL: there are none, because the store may be full where
+ * a member asks for room. */
+static const struct drive_members *members_of_run(void)
+{
+	return run.steer.pressed ? NULL : &members;
+}
+
 /* other_open - a second user comes. */
 static int other_open(void)
 {
 	run.other = (struct drive){.oracle = &run.oracle,
 	                           .path = run.path,
 	                           .options = run.drive.options,
+	                           .members = members_of_run(),
 	                           .stored = crash_pm_stored};
 	return daxkv_open(run.path, &run.other.options, &run.other.store);
 }
@@ -238,6 +247,7 @@ static void reopen(void)
 	run.drive = (struct drive){.oracle = &run.oracle,
 	                           .path = run.path,
 	                           .options = run.drive.options,
+	                           .members = members_of_run(),
 	                           .stored = crash_pm_stored};
 	int rc = daxkv_open(run.path, &run.drive.options, &run.drive.store);
 
@@ -332,8 +342,7 @@ static void fence_failed(const struct op *op, int rc)
 	if (rc == 0)
 		fail("a failed fence was not reported");
 	if (op->kind != OP_REOPEN) {
-		while (run.drive.depth)
-			daxkv_txn_abort(run.drive.txn[--run.drive.depth]);
+		drive_abort(&run.drive);
 		rc = daxkv_txn_begin(run.drive.store, NULL, DAXKV_TXN_TRY, &txn);
 		if (rc != DAXKV_PANIC)
 			fail("after a failed fence the store lets itself be changed");
@@ -539,6 +548,7 @@ static void start(void)
 		exit(2);
 	}
 	run.drive.stored = crash_pm_stored;
+	run.drive.members = members_of_run();
 	run.acked = content_of_oracle(&run.oracle.committed);
 	explore_allow(run.acked, false, 0);
 	if (run.shared && other_open()) {

@@ -157,6 +157,14 @@ static int reader_end(struct drive *drive, struct drive_reader *reader)
 	return rc;
 }
 
+void drive_abort(struct drive *drive)
+{
+	if (drive->grouped)
+		members_abort(drive);
+	while (drive->depth)
+		daxkv_txn_abort(drive->txn[--drive->depth]);
+}
+
 int drive_end(struct drive *drive)
 {
 	struct daxkv_counters sum;
@@ -167,8 +175,7 @@ int drive_end(struct drive *drive)
 			daxkv_cursor_close(drive->cursor[i].cursor);
 		drive->cursor[i] = (struct drive_cursor){0};
 	}
-	while (drive->depth)
-		daxkv_txn_abort(drive->txn[--drive->depth]);
+	drive_abort(drive);
 	for (size_t i = 1; i <= OP_READERS; i++) {
 		if (drive->reader[i].txn) {
 			err = reader_end(drive, &drive->reader[i]);
@@ -226,7 +233,9 @@ static int writer_end(struct drive *drive, bool keep)
 		    drive->cursor[i].level == drive->depth)
 			drive->cursor[i].cursor = NULL;
 	}
-	if (keep)
+	if (drive->grouped && drive->depth <= 1u + drive->second)
+		rc = members_end(drive, keep);
+	else if (keep)
 		rc = daxkv_txn_commit(txn);
 	else
 		daxkv_txn_abort(txn);
@@ -239,6 +248,18 @@ static int writer_end(struct drive *drive, bool keep)
 	return rc;
 }
 
+static int writer_begin(struct drive *drive)
+{
+	bool done;
+	int rc = members_begin(drive, &done);
+
+	if (done)
+		return rc;
+	rc = daxkv_txn_begin(drive->store, txn_of(drive, 0), 0, &drive->txn[drive->depth]);
+	drive->depth += rc == 0;
+	return rc;
+}
+
 static int txn_apply(struct drive *drive, const struct op *op)
 {
 	struct drive_reader *reader = &drive->reader[op->txn];
@@ -246,9 +267,7 @@ static int txn_apply(struct drive *drive, const struct op *op)
 
 	switch (op->kind) {
 	case OP_BEGIN:
-		rc = daxkv_txn_begin(drive->store, txn_of(drive, 0), 0, &drive->txn[drive->depth]);
-		drive->depth += rc == 0;
-		return rc;
+		return writer_begin(drive);
 	case OP_COMMIT:
 	case OP_ABORT:
 		return writer_end(drive, op->kind == OP_COMMIT);

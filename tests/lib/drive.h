@@ -10,6 +10,7 @@
 #ifndef DAXKV_TEST_DRIVE_H
 #define DAXKV_TEST_DRIVE_H
 
+#include "drive_members.h"
 #include "oracle.h"
 
 struct drive_handle {
@@ -42,6 +43,10 @@ struct drive {
 	struct daxkv_counters past; /* of the handles before the last reopen */
 	uint32_t deepest;           /* levels of a tree, seen by OP_DB_STAT */
 	uint64_t ends;
+	const struct drive_members *members; /* NULL: there are none */
+	bool grouped;                        /* a group is open: txn[0] is a member of it, */
+	bool second;                         /* and txn[1], too */
+	uint64_t begins;
 	void (*stored)(
 	    const void *p,
 	    size_t n); /* the bytes of a reserved value were filled in; NULL: nobody is to know */
@@ -52,6 +57,9 @@ struct drive {
 int drive_start(struct drive *drive, const char *path, const struct daxkv_options *options,
                 unsigned int main_flags, const struct oracle *oracle);
 int drive_end(struct drive *drive);
+
+/* drive_abort - end the write transactions, whatever state they are in. */
+void drive_abort(struct drive *drive);
 
 /* drive_apply - execute op. The oracle has executed it already; before is what there was before. */
 void drive_apply(struct drive *drive, const struct op *op, const struct oracle_before *before,

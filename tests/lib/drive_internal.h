@@ -10,4 +10,11 @@
 int drive_many(struct daxkv_txn *txn, daxkv_db db, const struct op *op, struct outcome *out);
 int drive_cursor_many(struct daxkv_cursor *cursor, const struct op *op, struct outcome *out);
 
+/* drive_group.c: members_begin - the transaction of depth 1 becomes a member, or ends as one, and
+ * another begins at depth 2. *done false: it is to be nested. members_end - the innermost
+ * transaction, which is a member, ends; keep: well. members_abort - so does all of the group. */
+int members_begin(struct drive *drive, bool *done);
+int members_end(struct drive *drive, bool keep);
+void members_abort(struct drive *drive);
+
 #endif
