@@ -138,27 +138,20 @@ enum daxkv_open_flags {
 	/* Map the whole file before daxkv_open returns, so that reading meets no page faults; what
 	 * is added later may. No effect before Linux 5.14. */
 	DAXKV_POPULATE = 0x8,
-	/* Write transactions of this handle's threads share commits: see below. */
+	/* Threads of this handle share commits: see below. */
 	DAXKV_GROUP_COMMIT = 0x40
 };
 
 /*
- * Group commit. On a disk a commit is little more than the wait for its flush. With GROUP_COMMIT
- * a transaction that commits while other threads of the handle wait to write is not flushed at
- * once: theirs run first, and one flush makes all of them durable. Then all their commits return,
- * with the same result. A commit that returned 0 is durable, and readers see only what is durable,
- * as always. What is different:
- *
- * - A commit waits for transactions of other threads that begin after it is called. So a thread
- *   must not wait inside a write transaction for one that may be in daxkv_txn_commit, such as for
- *   a mutex that is held there: neither would go on.
- * - A write transaction may read what others of its group have changed, before that is durable.
- *   What it has read is certain when its commit has returned 0.
- * - When the commit of a group fails, none of its transactions is kept. What one of them alone
- *   lacks, such as room, is found before, and fails that one.
- *
- * A thread alone waits for nobody. Where a flush costs less than to wake a thread (persistent
- * memory, tmpfs), and with NO_LOCK, the flag has no effect. Other handles need not have it.
+ * Group commit. A transaction that commits while other threads of the handle wait to write is not
+ * flushed at once: theirs run first, and one flush makes all durable. Then all their commits
+ * return, with the same result; when it is an error none is kept. What a commit that returned 0
+ * promises, and what readers see, is as always. But a commit waits for transactions that begin
+ * after it was called: a thread must not wait inside a write transaction for one that may be in
+ * daxkv_txn_commit, as by a mutex that is held there. And what a write transaction reads may be of
+ * its group: it is certain when the commit has returned 0. A thread alone waits for nobody. No
+ * effect where a flush costs less than to wake a thread (persistent memory, tmpfs), and with
+ * NO_LOCK.
  */
 
 /*
