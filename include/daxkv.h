@@ -138,21 +138,14 @@ enum daxkv_open_flags {
 	/* Map the whole file before daxkv_open returns, so that reading meets no page faults; what
 	 * is added later may. No effect before Linux 5.14. */
 	DAXKV_POPULATE = 0x8,
-	/* Threads of this handle share commits: see below. */
+	/* Threads of this handle share commits: one that commits while others wait to write waits
+	 * for these, too, and one flush makes all durable; all have its result. So a thread must
+	 * not wait inside a write transaction for one that may be in daxkv_txn_commit, as by a
+	 * mutex that is held there. What a write transaction reads may be of its group: it is
+	 * certain when the commit has returned 0. A thread alone waits for nobody. No effect on
+	 * persistent memory and tmpfs, and with NO_LOCK. See daxkv(3). */
 	DAXKV_GROUP_COMMIT = 0x40
 };
-
-/*
- * Group commit. A transaction that commits while other threads of the handle wait to write is not
- * flushed at once: theirs run first, and one flush makes all durable. Then all their commits
- * return, with the same result; when it is an error none is kept. What a commit that returned 0
- * promises, and what readers see, is as always. But a commit waits for transactions that begin
- * after it was called: a thread must not wait inside a write transaction for one that may be in
- * daxkv_txn_commit, as by a mutex that is held there. And what a write transaction reads may be of
- * its group: it is certain when the commit has returned 0. A thread alone waits for nobody. No
- * effect where a flush costs less than to wake a thread (persistent memory, tmpfs), and with
- * NO_LOCK.
- */
 
 /*
  * Old readers. Pages that a commit frees are used again when no read transaction older than the
@@ -297,13 +290,13 @@ int daxkv_txn_begin(struct daxkv_store *store, struct daxkv_txn *parent, unsigne
 int daxkv_txn_begin_timed(struct daxkv_store *store, unsigned int milliseconds,
                           struct daxkv_txn **txn);
 
-/* daxkv_txn_commit - end the transaction and keep its changes. When the outermost commit returns 0,
- * all of them are durable, and transactions that begin from then on see them. The transaction is
- * freed whatever the result; one that is nested in it is committed first. Of a read transaction:
- * the same as an abort. With GROUP_COMMIT it may wait for transactions of other threads, and a
- * failure may be theirs, too. Errors: EINVAL; BAD_TXN (an earlier call failed half-way; forked
- * child); the space errors: nothing was kept. PANIC when flushing failed: whether the transaction
- * was kept shows at the next opening, and it is then there in full or not at all. */
+/* daxkv_txn_commit - end the transaction and keep its changes. When the outermost commit returns
+ * 0, all of them are durable, and transactions that begin from then on see them. The transaction
+ * is freed whatever the result; one that is nested in it is committed first. Of a read
+ * transaction: the same as an abort. With GROUP_COMMIT the errors may be other threads'. Errors:
+ * EINVAL; BAD_TXN (an earlier call failed half-way; forked child); the space errors: nothing was
+ * kept. PANIC when flushing failed: whether the transaction was kept shows at the next opening,
+ * and it is then there in full or not at all. */
 int daxkv_txn_commit(struct daxkv_txn *txn);
 
 /* daxkv_txn_abort - end the transaction and forget its changes, those of nested ones too. Frees it;
