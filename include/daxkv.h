@@ -479,12 +479,13 @@ int daxkv_del(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
 int daxkv_del_range(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *from,
                     const struct daxkv_val *to, uint64_t *deleted);
 
-/* daxkv_count - how many entries have keys from *from on that lie before *to (NULL: from the first,
- * to the last), each pair for itself: *n. Reads the header of each leaf between the ends; without
- * ends it is what daxkv_db_stat says. In the main database the names of databases are entries, too.
- * daxkv_count_estimate - about how many: reads the pages on the ways to the two ends alone. Exact
- * when both ends lie in one leaf; else leaves and pages between the ends are taken for average
- * ones, so that it is near where the database is filled evenly. Errors: those of daxkv_get. */
+/* daxkv_count - how many entries have keys from *from on that come before *to (NULL: from the
+ * first, to the last), each pair for itself: *n. Reads the header of each leaf between the ends;
+ * without ends it is what daxkv_db_stat says. In the main database the names of databases are
+ * entries, too. daxkv_count_estimate - about how many: reads the pages on the ways to the two ends
+ * alone. Exact when both ends lie in one leaf; else leaves and pages between the ends are taken for
+ * average ones, so that it is near where the database is filled evenly. Errors: KEY_SIZE; the read
+ * errors. */
 int daxkv_count(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *from,
                 const struct daxkv_val *to, uint64_t *n);
 int daxkv_count_estimate(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *from,

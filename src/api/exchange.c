@@ -53,22 +53,20 @@ static int pair_replace(struct daxkv_txn *txn, daxkv_db db, const struct order *
 static int only_value(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key)
 {
 	struct daxkv_val at = *key;
-	struct daxkv_val value;
 	struct daxkv_cursor *cursor;
+	int several = 0;
 	int rc = daxkv_cursor_open(txn, db, &cursor);
 
 	if (rc)
 		return rc;
-	rc = daxkv_cursor_get(cursor, &at, &value, DAXKV_SEEK);
+	rc = daxkv_cursor_get(cursor, &at, NULL, DAXKV_SEEK);
 	if (!rc)
-		rc = daxkv_cursor_get(cursor, &at, &value, DAXKV_NEXT_DUP);
+		rc = daxkv_cursor_several(cursor, &several);
 	daxkv_cursor_close(cursor);
-	if (rc == DAXKV_NOT_FOUND)
-		return 0;
-	if (rc)
-		return rc;
-	return err_set(DAXKV_INCOMPATIBLE,
-	               "the key has several values: which one is to be replaced is not said");
+	if (!rc && several)
+		rc = err_set(DAXKV_INCOMPATIBLE,
+		             "the key has several values: which one is to be replaced is not said");
+	return rc;
 }
 
 int daxkv_exchange(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,

@@ -172,6 +172,38 @@ static void commands_run(const struct damaged *d)
 	(void)command_run((const char *const[]){"info", f.path, NULL}, NULL);
 	(void)command_run((const char *const[]){"scan", f.path, "--from", "b", "--reverse", NULL},
 	                  NULL);
+	(void)command_run((const char *const[]){"count", f.path, "--from", "b", NULL}, NULL);
+	(void)command_run((const char *const[]){"stat", f.path, "--openmetrics", NULL}, NULL);
+	memfile_close(&f);
+}
+
+/* changes_run - the commands that change a store, one after the other. */
+static void changes_run(const struct damaged *d)
+{
+	static const char *const changes[][6] = {
+	    {"put", "a key 7", "value", "--return-old"},
+	    {"put", "a key 8", "value", "--expect", "nothing"},
+	    {"del", "--prefix", "a key 1"},
+	    {"copy", "dups", "copied"},
+	    {"del", "--db", "copied", "--from", "a"},
+	    {"rename", "copied", "renamed"},
+	    {"drop", "dups", "--empty"},
+	    {"drop", "renamed"},
+	};
+	struct memfile f;
+
+	memfile_open_named(&f);
+	memfile_set(&f, d->bytes, d->used < d->file ? d->used : d->file, d->file);
+	for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+		const char *arguments[10] = {changes[i][0], f.path};
+		size_t n = 2;
+
+		for (size_t k = 1; k < 6 && changes[i][k]; k++)
+			arguments[n++] = changes[i][k];
+		arguments[n++] = "--pmem";
+		arguments[n++] = "force";
+		(void)command_run(arguments, NULL);
+	}
 	memfile_close(&f);
 }
 
@@ -224,6 +256,8 @@ static bool damage_one(uint64_t number, uint64_t counters[JOBS_COUNTERS], void *
 		probe_change(file.path, number);
 	if (rng_percent(&d.rng, COMMANDS))
 		commands_run(&d);
+	if (rng_percent(&d.rng, COMMANDS))
+		changes_run(&d);
 	free(d.bytes);
 	return well;
 }

@@ -73,6 +73,21 @@ static int next_pair(void *arg, struct daxkv_val *key, struct daxkv_val *value)
 	return 0;
 }
 
+/* del_range - as many entries go as were counted before. */
+static int del_range(struct daxkv_txn *txn, daxkv_db db, const struct op *op, struct outcome *out)
+{
+	const struct daxkv_val *from = op->key.data ? &op->key : NULL,
+	                       *to = op->value.data ? &op->value : NULL;
+	uint64_t counted;
+	int rc = daxkv_count(txn, db, from, to, &counted);
+
+	if (!rc)
+		rc = daxkv_del_range(txn, db, from, to, &out->count);
+	if (!rc && counted != out->count)
+		out->count = UINT64_MAX; /* what the oracle never has */
+	return rc;
+}
+
 int drive_many(struct daxkv_txn *txn, daxkv_db db, const struct op *op, struct outcome *out)
 {
 	struct daxkv_val value[OP_MANY];
@@ -87,8 +102,7 @@ int drive_many(struct daxkv_txn *txn, daxkv_db db, const struct op *op, struct o
 		return daxkv_bulk_load(txn, db, op->flags, next_pair, &s, &out->count);
 	}
 	if (op->kind == OP_DEL_RANGE)
-		return daxkv_del_range(txn, db, op->key.data ? &op->key : NULL,
-		                       op->value.data ? &op->value : NULL, &out->count);
+		return del_range(txn, db, op, out);
 	memcpy(value, op->pairs->value, sizeof value); /* outputs of NO_OVERWRITE */
 	return daxkv_put_many(txn, db, op->pairs->n, op->pairs->key, value, op->flags, out->result);
 }

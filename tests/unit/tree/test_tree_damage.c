@@ -203,6 +203,51 @@ static void a_page_in_use_that_is_free(void **state)
 	damaged_done(store, txn);
 }
 
+struct large_first { /* entries behind all others, of which the first is a large one */
+	uint64_t n;
+	bool more;
+};
+
+static int large_first_next(void *arg, struct daxkv_val *key, struct daxkv_val *value)
+{
+	static uint8_t large[3000];
+	static char buf[17];
+	struct large_first *entries = arg;
+
+	/* As a page it would have more kids than there is room for. */
+	memset(large + offsetof(struct fmt_page, n), 0xff, sizeof(uint16_t));
+	*key = key_n(buf, entries->n++);
+	*value = entries->more ? *key : bytes(large, sizeof large);
+	entries->more = true;
+	return entries->n > ENTRIES + 200 ? DAXKV_NOT_FOUND : 0;
+}
+
+/* A large value is put over the inner page that leads to the last leaf. */
+static void a_page_on_the_way_that_is_free(void **state)
+{
+	struct daxkv_store *store = filled();
+	const struct fmt_super *super = (const void *)store->map.base;
+	const uint64_t *dir = (const void *)(store->map.base + load_word(&super->dir[0]));
+	uint64_t bitmap = load_word(&dir[0]);
+	uint64_t first = edge_of(store, 1, true) / 512;
+	struct large_first entries = {.n = ENTRIES + 1};
+	uint8_t bits[512];
+	struct daxkv_txn *txn;
+	(void)state;
+
+	memcpy(bits, store->map.base + bitmap, sizeof bits);
+	for (uint64_t page = 0; page < first; page++)
+		bits[page / 8] |= (uint8_t)(1u << page % 8);
+	for (uint64_t page = first; page < first + 3000 / 512 + 1; page++)
+		bits[page / 8] &= (uint8_t) ~(1u << page % 8);
+	store = damaged(store, bitmap, bits, sizeof bits);
+	txn = begin(store);
+	assert_int_equal(daxkv_bulk_load(txn, DAXKV_MAIN, 0, large_first_next, &entries, NULL),
+	                 DAXKV_CORRUPT);
+	assert_non_null(strstr(daxkv_errmsg(), "where one of level 1 is expected"));
+	damaged_done(store, txn);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -210,6 +255,7 @@ int main(void)
 	    TEST(a_root_of_separators_that_overlap),
 	    TEST(an_entry_that_lies_nowhere),
 	    TEST(a_page_in_use_that_is_free),
+	    TEST(a_page_on_the_way_that_is_free),
 	};
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }
