@@ -138,7 +138,7 @@ entries() { # small values, values that nearly fill a page, and a large one in a
 }
 mkfifo feed
 entries >feed 2>"$log/entries" &
-t "a store of 2 MiB" exits 0 kv create "$grow/kv"
+t "a store of 2 MiB" exits 0 kv create "$grow/kv" --initial-size 2M
 t "of that size" test "$(stat -c %s "$grow/kv")" -eq 2097152
 "$KV" load "$grow/kv" feed --ack >acks 2>load.err &
 loader=$!
