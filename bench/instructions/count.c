@@ -162,7 +162,7 @@ int count_delete(void *store, uint64_t n)
 	return err;
 }
 
-static int store_open(const char *file, void **store)
+static int store_open(const char *file, void **opened)
 {
 	/* valgrind has little address space to give: max_size keeps the reservation small. */
 	struct daxkv_options options = {.flags = DAXKV_CREATE | DAXKV_EXCLUSIVE,
@@ -173,7 +173,7 @@ static int store_open(const char *file, void **store)
 	int err = daxkv_open(file, &options, &store);
 
 	if (!err)
-		*store = store;
+		*opened = store;
 	return err;
 }
 

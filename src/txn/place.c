@@ -61,7 +61,7 @@ void place_end_all(struct daxkv_txn *txn)
 int place_keep(struct daxkv_cursor *c, const uint8_t *key, uint32_t klen, const uint8_t *dup,
                uint32_t dlen)
 {
-	if (klen + dlen > c->kept_room) {
+	if (klen + dlen >= c->kept_room) { /* also when both are 0, as damage has them */
 		uint32_t room = 2 * (klen + dlen) + 64;
 		uint8_t *more = malloc(room);
 
