@@ -75,6 +75,77 @@ daxkv_db daxkv_cursor_db(const struct daxkv_cursor *c)
 
 /* ---- changing -------------------------------------------------------------------------------- */
 
+/* A change of the cursor's own entry needs no search, and where the leaf is not written anew, the
+ * cursor stays where it is: a scan that changes what it sees goes on as any other. */
+struct here {
+	struct path path; /* the cursor's, with its entry */
+	uint64_t installs;
+	bool ordered;
+};
+
+/* here_begin - the transaction is going to change what is under the cursor, whose key is kept. */
+static int here_begin(struct daxkv_cursor *c, struct here *here)
+{
+	int rc = place_offset(c, &c->path.eoff);
+
+	assert(c->state == CURSOR_AT); /* so no append batch has begun since it came there */
+	if (rc)
+		return rc;
+	path_copy(&here->path, &c->path);
+	here->ordered = c->ordered;
+	here->installs = c->store->wset.installs;
+	return txn_changing(c->txn, c->db);
+}
+
+/* here_stay - after the change: whether the leaf only got one more slot, or not even that. Then the
+ * cursor is at its rank there; else it is known by its key. */
+static bool here_stay(struct daxkv_cursor *c, const struct here *here)
+{
+	const struct wset *w = &c->store->wset;
+	const struct leaf *leaf = &here->path.leaf;
+	const struct wpage *wp = wset_find(w, leaf->off);
+
+	if (w->installs != here->installs || !wp || wp->dead)
+		return false;
+	path_copy(&c->path, &here->path);
+	leaf_open(txn_view(c->txn), leaf->page, leaf->off, &c->path.leaf);
+	c->state = CURSOR_AT;
+	c->ordered = here->ordered;
+	return true;
+}
+
+/* replace_here - DAXKV_CURRENT without duplicates. */
+static int replace_here(struct daxkv_cursor *c, struct dbstate *s, struct daxkv_val *value,
+                        unsigned int flags)
+{
+	struct daxkv_val put = *value;
+	struct here here;
+
+	c->gap = false; /* behind a gap stands the entry that is meant */
+	int rc = here_begin(c, &here);
+
+	if (rc)
+		return rc;
+	const struct daxkv_val key = {c->klen, c->kept};
+	struct put p = {.txn = c->txn,
+	                .s = s,
+	                .key = &key,
+	                .value = &put,
+	                .flags = flags & DAXKV_RESERVE,
+	                .path = &here.path};
+
+	rc = entry_put_check(c->txn->store, &s->order, &key, &put, p.flags);
+	if (!rc)
+		rc = entry_put_at(&p);
+	if (rc)
+		return rc;
+	if (here_stay(c, &here) && c->ordered && c->path.leaf.nslots != here.path.leaf.nslots)
+		c->order[c->path.rank] = FMT_SLOT_OFF(c->path.leaf.slots[c->path.leaf.nslots - 1]);
+	if (flags & DAXKV_RESERVE)
+		value->data = put.data;
+	return 0;
+}
+
 /* replace_current - DAXKV_CURRENT: another value for the key under the cursor. With duplicates the
  * pair moves to its new place. */
 static int replace_current(struct daxkv_cursor *c, struct dbstate *s, struct daxkv_val *value,
@@ -85,6 +156,8 @@ static int replace_current(struct daxkv_cursor *c, struct dbstate *s, struct dax
 	uint8_t *copy = NULL;
 	int rc = DAXKV_NOT_FOUND;
 
+	if (c->path.rank < place_live(c) && !s->order.dups)
+		return replace_here(c, s, value, flags);
 	if (c->path.rank < place_live(c))
 		rc = cursor_output(c, &key, &old);
 	if (rc)
@@ -206,10 +279,27 @@ int daxkv_cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struct
 	return err_answer(cursor_put(c, key, value, flags));
 }
 
+/* fall_in_gap - the cursor's entry has got a tombstone: it stands before the one that followed, if
+ * that is in the same leaf. */
+static void fall_in_gap(struct daxkv_cursor *c)
+{
+	const uint32_t rank = c->path.rank;
+
+	if (c->ordered) {
+		c->n--;
+		memmove(c->order + rank, c->order + rank + 1, (c->n - rank) * sizeof c->order[0]);
+	}
+	c->gap = true;
+	if (rank >= place_live(c)) { /* the search that a kept place needs finds the next leaf's */
+		c->state = CURSOR_KEPT;
+		place_forget_pages(c);
+	}
+}
+
 static int cursor_del(struct daxkv_cursor *c, unsigned int flags)
 {
 	struct dbstate *s;
-	struct path path;
+	struct here here;
 	int rc = cursor_ready(c, true, &s);
 
 	if (rc)
@@ -219,18 +309,15 @@ static int cursor_del(struct daxkv_cursor *c, unsigned int flags)
 	if (c->path.rank >= place_live(c))
 		return DAXKV_NOT_FOUND;
 	c->gap = false; /* behind a gap stands the entry that is meant */
-	rc = txn_changing(c->txn, c->db);
+	rc = here_begin(c, &here);
 	if (rc)
 		return rc;
 	if (s->order.dups && flags & DAXKV_NO_DUP_DATA)
 		return entry_remove_all(c->txn, s, c->kept, c->klen);
-	struct probe p = {
-	    .key = c->kept, .klen = c->klen, .dup = c->kept + c->klen, .dlen = c->dlen};
-
-	rc = tree_seek(&s->tree, &p, &path);
-	if (rc)
-		return rc;
-	return entry_remove(c->txn, s, &path);
+	rc = entry_remove(c->txn, s, &here.path);
+	if (!rc && here_stay(c, &here))
+		fall_in_gap(c);
+	return rc;
 }
 
 int daxkv_cursor_del(struct daxkv_cursor *c, unsigned int flags)

@@ -29,6 +29,8 @@
 #include "page/order.h"
 #include "page/view.h"
 
+struct wpage;
+
 struct item { /* an entry, in a page or to be written to one */
 	const uint8_t *key, *val;
 	uint32_t klen, vlen;
@@ -421,6 +423,14 @@ void leaf_own(const struct leaf *leaf, uint32_t bytes);
  * written anew. *full: that is so. */
 void leaf_expect_put(const struct leaf *leaf, const struct leaf_gap *gap, uint32_t bytes,
                      bool *full);
+
+/* leaf_overwrite - give the entry at eoff, old, the item's value where it lies: in a page that the
+ * running level of the transaction may edit, and of the same size. False: it cannot be, and nothing
+ * has changed. leaf_reseal - the checksum of a base in which that was done, before the page is
+ * committed. */
+bool leaf_overwrite(struct wset *w, const struct leaf *leaf, uint32_t eoff, const struct item *old,
+                    const struct item *item);
+void leaf_reseal(struct wset *w, struct wpage *wp);
 
 /* leaf_seal - the value at value was filled after leaf_append or leaf_build: recompute the checksum
  * that covers it. */

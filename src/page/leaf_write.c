@@ -236,6 +236,60 @@ int leaf_append(struct wset *w, const struct order *o, const struct leaf *l,
 	return 0;
 }
 
+/* overwrites - whether the item differs from old in nothing but its value's bytes, which lie
+ * elsewhere. */
+static bool overwrites(const struct leaf *l, const struct item *old, const struct item *item)
+{
+	return item->val && !(old->flags | item->flags) && old->vlen == item->vlen &&
+	       old->klen == item->klen && memcmp(old->key, item->key, old->klen) == 0 &&
+	       (item->val >= bytes_of(l) + l->psize || item->val + item->vlen <= bytes_of(l));
+}
+
+/* slot_of - the tail slot of the entry at eoff; NULL: there is none. */
+static const uint64_t *slot_of(const struct leaf *l, uint32_t eoff)
+{
+	for (unsigned int i = l->nslots; i-- > 0;)
+		if (FMT_SLOT_OFF(l->slots[i]) == eoff)
+			return &l->slots[i];
+	return NULL;
+}
+
+bool leaf_overwrite(struct wset *w, const struct leaf *l, uint32_t eoff, const struct item *old,
+                    const struct item *item)
+{
+	struct wpage *wp = wset_find(w, l->off);
+	struct pm *pm = &w->map->pm;
+	const uint64_t *slot = NULL;
+
+	if (!wset_editable(w, wp) || !overwrites(l, old, item)) /* [I1] [R8] */
+		return false;
+	if (eoff >= l->page->end && !(slot = slot_of(l, eoff)))
+		return false;
+	pm_write(pm, old->val, item->val, item->vlen);
+	wp->streamed = false;
+	if (slot) {
+		const uint8_t *from = bytes_of(l) + eoff - FMT_TAIL_BEFORE;
+		const uint8_t *end = old->val + old->vlen;
+		uint32_t crc = crc32c(crc32c(0, from, (size_t)(end - from)), slot, sizeof *slot);
+
+		pm_write(pm, end, &crc, sizeof crc);
+	} else {
+		wp->stale = true;
+	}
+	return true;
+}
+
+void leaf_reseal(struct wset *w, struct wpage *wp)
+{
+	const uint8_t *bytes = w->map->base + wp->off;
+	const struct fmt_page *page = (const void *)bytes;
+	uint32_t crc = leaf_crc(bytes, page->end) ^ crc32c_place(wp->off);
+
+	assert(wp->owner && page->type == FMT_LEAF);
+	pm_write(&w->map->pm, &page->crc, &crc, sizeof crc);
+	wp->stale = false;
+}
+
 /* seal_slot - the tail slot whose value lies at value; NULL: it is in the base. */
 static const uint64_t *seal_slot(const struct leaf *l, const uint8_t *value)
 {

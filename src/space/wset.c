@@ -219,6 +219,7 @@ static void install(struct wset *w, struct wpage *wp, uint8_t *image, uint32_t u
 	wp->installed = ++w->installs;
 	wp->used = used; /* [R1] exactly: the next transaction appends behind it */
 	wp->streamed = stream;
+	wp->stale = false;
 	wp->crc_valid = stream && w->n <= NAMED_EAGER;
 	if (wp->crc_valid)
 		wp->fresh_crc = crc32c(0, image, used);

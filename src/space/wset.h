@@ -39,6 +39,8 @@ struct wpage {
 	    fresh_end; /* committed or foreign leaf: the entries appended by this transaction */
 	uint32_t fresh_crc; /* of them, or of a streamed page, when crc_valid */
 	bool crc_valid;
+	bool stale;    /* private: a value in its base was overwritten, its checksum is of what was
+	                  there */
 	uint32_t used; /* private: bytes to make durable, of a large value too; WSET_UNNAMED: no
 	                  record can name them */
 	uint64_t installed;           /* its last installation's number; 0: none */

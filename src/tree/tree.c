@@ -306,6 +306,12 @@ static int store_in_leaf(struct tree *t, struct path *path, const struct item *i
 	uint32_t less = 0;
 	int rc = 0;
 
+	if (old && !t->order->dups &&
+	    leaf_overwrite(t->view->w, &path->leaf, path->eoff, old, item)) {
+		placed->leaf = path->leaf.off;
+		placed->value = old->val;
+		return 0;
+	}
 	if (old && path->height > 1)
 		less = shrinks_by(t, old, item);
 	if (UNLIKELY(less)) {

@@ -147,6 +147,8 @@ static int commit_pages(struct wset *w, struct words *words, struct ranges *rang
 			continue;
 		if (wp->owner) {
 			wset_apply(w, wp);
+			if (UNLIKELY(wp->stale))
+				leaf_reseal(w, wp);
 			ranges_add(ranges, wp->off, wp->used, 0);
 			continue;
 		}

@@ -121,7 +121,7 @@ def written_mutants():
 
 
 def compile_one(cc, flags, source, obj):
-    command = cc + flags + ["-include", os.path.join(os.path.dirname(source), "export.h"), "-c", "-o", obj, source]
+    command = cc + flags + ["-include", os.path.join(ROOT, "src/base/export.h"), "-c", "-o", obj, source]
     return subprocess.run(command, capture_output=True, text=True)
 
 
