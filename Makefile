@@ -279,7 +279,7 @@ CRASH_LINK := $(call wrap,$(CRASH_WRAP))
 $(BUILD)/tests/crash: $(call objects,$(CRASH_SRC)) $(BUILD)/tests/lib.a $(BUILD)/tests/engine.a
 	$(call quiet,LINK)$(LINK) $(CRASH_LINK) -o $@ $^ -ldl
 
-# The engine's calls to these go by way of tests/fault/inject.c, which lets them fail.
+# The engine's calls to these go through tests/fault/inject.c, which lets them fail.
 FAULT_CALLS := malloc calloc realloc aligned_alloc strdup strndup asprintf free mmap madvise \
 	pthread_key_create pthread_setspecific getrandom \
 	open fcntl fallocate ftruncate fdatasync fsync pwrite pread renameat2 link unlink \

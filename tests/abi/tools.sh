@@ -190,7 +190,7 @@ for side in S:$stock O:$ours; do
 	} 2>&1 | sed -e 's/\(depth\|Branch pages\|Leaf pages\|Overflow pages\): [0-9]*/\1: N/' \
 		-e 's/\(pages used\|Last transaction ID\|Free pages\): [0-9]*/\1: N/' \
 		>"$env.stat.all"
-	# the free list has entries of its own in LMDB
+	# LMDB's free list has entries, too
 	awk '/^Freelist/ { skip = 6 } skip > 0 { skip--; if (/Entries/) next } { print }' \
 		"$env.stat.all" >"$env.stat"
 done

@@ -9,7 +9,7 @@ if [ "$(id -u)" -ne 0 ] || ! unshare --mount --pid --fork true 2>"$log/err"; the
 	finish
 fi
 
-# linger - stays whatever signal comes, also in a session of its own; its arguments name it
+# linger - stays whatever signal comes, also in its own session; its arguments name it
 mkdir bin
 cat >bin/linger <<'E2'
 #!/bin/sh

@@ -5,7 +5,7 @@
 #   . "$(dirname "$0")/lib.sh"
 #
 # and ends with finish. KV names the command under test (build/kv). A test runs in a scratch
-# directory of its own that is removed at the end, or kept when a test failed.
+# directory that is removed at the end, or kept when a test failed.
 #
 #   t NAME COMMAND...           the command must succeed
 #   exits N COMMAND...          the command ends with status N; with N from 1 on it must print one

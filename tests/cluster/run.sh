@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# run.sh - servers that replicate to each other, each on a store of its own, killed while they are
+# run.sh - servers that replicate to each other, each on its own store, killed while they are
 # written to.
 #
 # usage: BUILD=build tests/cluster/run.sh quick|full|ldap|knot
