@@ -594,6 +594,14 @@ int daxkv_cursor_count(struct daxkv_cursor *cursor, uint64_t *count);
  * *several is 1 or 0. Cheaper than to count them. Errors as of daxkv_cursor_count. */
 int daxkv_cursor_several(struct daxkv_cursor *cursor, int *several);
 
+/* daxkv_cursor_get_values - copy the value that the cursor stands on, and those of its key that
+ * follow and have the same size, one behind the other to bytes, which has room for n of them. The
+ * cursor then stands on the last one, *got says how many there are. size is that of each. Errors:
+ * EINVAL (no position, no room), INCOMPATIBLE (without DUP_SORT), VALUE_SIZE (the first has another
+ * size), NOT_FOUND (behind the last entry), the read errors. */
+int daxkv_cursor_get_values(struct daxkv_cursor *cursor, size_t n, size_t size, void *bytes,
+                            size_t *got);
+
 /* ---- copies ---------------------------------------------------------------------------------- */
 
 /* daxkv_copy - all that the read transaction sees, as a store of its own, while others write. write

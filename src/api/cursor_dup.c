@@ -405,3 +405,122 @@ int daxkv_cursor_several(struct daxkv_cursor *c, int *several)
 		*several = is;
 	return err_answer(rc);
 }
+
+/* ---- their values ---------------------------------------------------------------------------- */
+
+/* copy_strided - n values of that size, which lie so far from each other. */
+static void copy_strided(uint8_t *to, const uint8_t *from, uint32_t stride, uint32_t size,
+                         uint32_t n)
+{
+	if (size == 8)
+		for (uint32_t i = 0; i < n; i++)
+			put64(to + 8 * (size_t)i, get64(from + (size_t)i * stride));
+	else if (size == 4)
+		for (uint32_t i = 0; i < n; i++)
+			put32(to + 4 * (size_t)i, get32(from + (size_t)i * stride));
+	else
+		for (uint32_t i = 0; i < n; i++)
+			memcpy(to + (size_t)i * size, from + (size_t)i * stride, size);
+}
+
+/* copy_values - of the n entries from the cursor's on, all in its leaf: *done of them, up to one of
+ * another size. */
+static int copy_values(struct daxkv_cursor *c, uint32_t n, uint32_t size, uint8_t *to,
+                       uint32_t *done)
+{
+	const struct leaf *l = &c->path.leaf;
+	const struct fmt_page *page = l->page;
+	uint32_t rank = c->path.rank, heads = once(page->heads), klen = heads & FMT_KLEN_MASK;
+
+	if (!l->nslots && heads & FMT_UNIFORM && once(page->offs) == size) {
+		uint32_t stride = uniform_stride(klen, size), at = leaf_entry(page, rank);
+
+		if (UNLIKELY(at > l->psize || n * stride > l->psize - at)) { /* it is changing */
+			leaf_fault(l, at);
+			return DAXKV_CORRUPT;
+		}
+		copy_strided(to, (const uint8_t *)page + at + klen, stride, size, n);
+		*done = n;
+		return 0;
+	}
+	int rc = n > 1 ? cursor_order(c, true) : 0;
+	struct item it;
+
+	for (*done = 0; *done < n && !rc; ++*done) {
+		rc = entry_at(c, rank + *done, &it);
+		if (rc || it.vlen != size)
+			break;
+		memcpy(to + (size_t)*done * size, it.val, size);
+	}
+	return rc;
+}
+
+/* get_values - the cursor is on the first one, of that size. */
+static int get_values(struct move *m, size_t n, uint32_t size, uint8_t *to, size_t *got)
+{
+	struct daxkv_cursor *c = m->c;
+	uint32_t last = m->rank;
+	int rc = cursor_sound(c);
+
+	for (*got = 0; !rc;) {
+		uint32_t end, done = 0;
+		bool same;
+
+		rc = run_edge(m, true, &end);
+		uint32_t take = rc ? 0 : (uint32_t)min_u64(end - m->rank, n - *got);
+
+		if (!rc)
+			rc = copy_values(c, take, size, to + *got * size, &done);
+		*got += done;
+		if (rc || !done) /* the leaf before had the last one */
+			break;
+		m->left = false;
+		last = m->rank = c->path.rank += done - 1;
+		if (done < take || *got == n || inside(m, true, end))
+			return 0;
+		rc = beside(m, true, &same);
+		if (rc || !same)
+			break;
+		m->rank = c->path.rank;
+	}
+	m->rank = last;
+	move_undo(m);
+	return rc == DAXKV_NOT_FOUND ? 0 : rc;
+}
+
+static int cursor_get_values(struct daxkv_cursor *c, size_t n, size_t size, void *bytes,
+                             size_t *got)
+{
+	struct dbstate *s;
+	struct move m;
+	int rc = cursor_ready(c, false, &s);
+
+	if (rc)
+		return rc;
+	if (!s->order.dups)
+		return err_set(DAXKV_INCOMPATIBLE, "values of a key without sorted duplicates");
+	if (c->state == CURSOR_UNSET)
+		return err_set(EINVAL, "the cursor is not positioned");
+	rc = move_begin(&m, c, s);
+	if (rc)
+		return rc;
+	if (m.own.vlen != size)
+		return err_set(DAXKV_VALUE_SIZE, "a value of %u bytes, where %zu were asked for",
+		               m.own.vlen, size);
+	c->gap = false;
+	return get_values(&m, n, m.own.vlen, bytes, got);
+}
+
+int daxkv_cursor_get_values(struct daxkv_cursor *c, size_t n, size_t size, void *bytes, size_t *got)
+{
+	size_t some = 0;
+	int rc = n && bytes && got ? cursor_get_values(c, n, size, bytes, &some)
+	                           : err_set(EINVAL, "room for one value is needed, and for the "
+	                                             "number of them");
+
+	if (c && c->txn)
+		rc = txn_done(c->txn, rc);
+	if (!rc)
+		*got = some;
+	return err_answer(rc);
+}

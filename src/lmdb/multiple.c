@@ -56,25 +56,22 @@ static int to_page(MDB_cursor *c, size_t per, size_t *went, bool *first)
 static int multiple_gather(MDB_cursor *c, size_t n, MDB_val *data)
 {
 	MDB_val value = {0, NULL};
-	size_t size, got = 0;
+	size_t got = 1;
 	int rc = cursor_store_get(c, NULL, &value, DAXKV_GET_CURRENT);
 
 	if (rc)
 		return rc;
 	if (!c->page && !(c->page = aligned_alloc(64, PAGE_SIZE)))
 		return ENOMEM;
-	size = value.mv_size;
-	do {
-		if (size)
-			memcpy(c->page + got * size, value.mv_data, size);
-		got++;
-	} while (got < n && (rc = cursor_store_get(c, NULL, &value, DAXKV_NEXT_DUP)) == 0);
-	if (rc && rc != MDB_NOTFOUND)
+	if (value.mv_size)
+		rc = txn_result(c->txn,
+		                daxkv_cursor_get_values(c->inner, n, value.mv_size, c->page, &got));
+	if (rc)
 		return rc;
 	c->array = got;
 	c->state &= CURSOR_SET | CURSOR_EOF | CURSOR_MOVED | CURSOR_DUP_MOVED;
 	c->state |= CURSOR_ARRAY;
-	*data = (MDB_val){got * size, c->page};
+	*data = (MDB_val){got * value.mv_size, c->page};
 	return 0;
 }
 

@@ -440,6 +440,102 @@ static void counts_between_changes(void **state)
 	store_done(store);
 }
 
+/* values_from - n values from p on in one array, and the cursor on the last. */
+static void values_from(const struct shape *s, const struct content *m, struct daxkv_cursor *c,
+                        struct place p, size_t n)
+{
+	uint8_t kb[64], all[(VALUES + 1) * 4];
+	char vb[8];
+	struct daxkv_val k = key_bytes(s, p.key, kb), v = value_bytes(p.value, vb);
+	size_t got = 0;
+
+	OK(daxkv_cursor_get(c, &k, &v, DAXKV_SEEK_PAIR));
+	memset(all, '?', sizeof all);
+	OK(daxkv_cursor_get_values(c, n, 4, all, &got));
+	for (size_t i = 0; i < got; i++) {
+		assert_memory_equal(all + 4 * i, value_bytes(p.value, vb).data, 4);
+		struct place next = expected(m, p, DAXKV_NEXT_DUP);
+
+		assert_true(i + 1 < got ? next.key != KEYS : got == n || next.key == KEYS);
+		p = i + 1 < got ? next : p;
+	}
+	assert_int_equal(all[4 * got], '?');
+	OK(daxkv_cursor_get(c, &k, &v, DAXKV_GET_CURRENT));
+	struct place at = place_of(s, &k, &v);
+
+	assert_true(at.key == p.key && at.value == p.value);
+}
+
+static void values_in_one_array(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < SHAPES; i++) {
+		const struct shape *s = &shapes[i];
+		struct daxkv_store *store = store_new("c", 512);
+		static struct content m;
+		daxkv_db db = fill(s, store, &m);
+		struct daxkv_txn *txn = begin_reading(store);
+		struct daxkv_cursor *c;
+
+		OK(daxkv_cursor_open(txn, db, &c));
+		for (unsigned int at = 0; at < KEYS * VALUES; at++)
+			if (m.has[at / VALUES][at % VALUES] && (at % 7 == 0 || at % VALUES < 3))
+				for (unsigned int n = 1; n <= VALUES; n = 3 * n + at % 2)
+					values_from(s, &m, c,
+					            (struct place){at / VALUES, at % VALUES}, n);
+		daxkv_cursor_close(c);
+		daxkv_txn_abort(txn);
+		store_done(store);
+	}
+}
+
+/* An array ends before a value of another size, wherever leaves end; and what is refused. */
+static void values_of_other_sizes(void **state)
+{
+	struct daxkv_store *store = store_new("c", 512);
+	struct daxkv_txn *txn = begin(store);
+	daxkv_db db = db_of(txn, "dups", DAXKV_DUP_SORT);
+	char value[8], all[4 * 100];
+	struct daxkv_val k = text("key"), v;
+	struct daxkv_cursor *c;
+	size_t got = 0;
+	(void)state;
+
+	OK(put(txn, DAXKV_MAIN, "one", "value", 0));
+	for (int i = 0; i < 100; i++) { /* every 30th, at first every 11th, is longer */
+		snprintf(value, sizeof value, i % 30 == 29 || i == 11 ? "%04dx" : "%04d", i);
+		OK(put(txn, db, "key", value, 0));
+	}
+	OK(daxkv_cursor_open(txn, db, &c));
+	assert_int_equal(daxkv_cursor_get_values(c, 9, 4, all, &got), EINVAL);
+	for (int i = 0; i < 100; i++) {
+		int end = i < 11 ? 11 : i / 30 * 30 + 29;
+
+		snprintf(value, sizeof value, "%04d", i);
+		v = text(value);
+		OK(daxkv_cursor_get(c, &k, &v, DAXKV_SEEK_PAIR_GE));
+		if (i == end || i == 11) {
+			assert_int_equal(daxkv_cursor_get_values(c, 100, 4, all, &got),
+			                 DAXKV_VALUE_SIZE);
+			continue;
+		}
+		OK(daxkv_cursor_get_values(c, 100, 4, all, &got));
+		assert_int_equal(got, (end < 100 ? end : 100) - i);
+		assert_memory_equal(all, value, 4);
+		OK(daxkv_cursor_get(c, &k, &v, DAXKV_GET_CURRENT));
+		assert_int_equal(atoi(memcpy(value, v.data, 4)), i + (int)got - 1);
+	}
+	assert_int_equal(daxkv_cursor_get_values(c, 0, 4, all, &got), EINVAL);
+	assert_int_equal(daxkv_cursor_get_values(c, 9, 4, NULL, &got), EINVAL);
+	assert_int_equal(daxkv_cursor_get_values(c, 9, 4, all, NULL), EINVAL);
+	daxkv_cursor_close(c);
+	OK(daxkv_cursor_open(txn, DAXKV_MAIN, &c));
+	OK(daxkv_cursor_get(c, &k, &v, DAXKV_FIRST));
+	assert_int_equal(daxkv_cursor_get_values(c, 9, 5, all, &got), DAXKV_INCOMPATIBLE);
+	OK(daxkv_txn_commit(txn));
+	store_done(store);
+}
+
 /* What a count and a removal of very many values look at are leaves, and not values. */
 static void many_values_are_not_visited(void **state)
 {
@@ -476,6 +572,8 @@ int main(void)
 	    TEST(a_key_goes_with_all_its_values),
 	    TEST(counts_between_changes),
 	    TEST(many_values_are_not_visited),
+	    TEST(values_in_one_array),
+	    TEST(values_of_other_sizes),
 	};
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }

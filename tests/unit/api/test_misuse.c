@@ -214,6 +214,7 @@ static void wrong_cursors(void **state)
 	size_t got = 0;
 	uint64_t n = 0;
 	int several;
+	char buf[8];
 	(void)state;
 
 	OK(daxkv_cursor_open(reader, db, &c));
@@ -228,6 +229,7 @@ static void wrong_cursors(void **state)
 		REFUSED(daxkv_cursor_del(wrong[i], 0));
 		REFUSED(daxkv_cursor_count(wrong[i], &n));
 		REFUSED(daxkv_cursor_several(wrong[i], &several));
+		REFUSED(daxkv_cursor_get_values(wrong[i], 1, 1, buf, &got));
 		assert_null(daxkv_cursor_txn(wrong[i]));
 	}
 	assert_int_equal(daxkv_cursor_db(NULL), 0);
