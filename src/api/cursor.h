@@ -95,6 +95,20 @@ static inline __attribute__((always_inline)) bool cursor_step_near(struct daxkv_
 	return true;
 }
 
+/* cursor_key_beside - whether two neighbours in the cursor's leaf, whose order is at hand, have one
+ * key: 1, 0; -1: not to be told so quickly, as one is an entry of the tail. */
+static inline int cursor_key_beside(const struct daxkv_cursor *c, uint32_t rank, uint32_t to)
+{
+	const struct leaf *l = &c->path.leaf;
+	const uint8_t *bytes = (const uint8_t *)l->page;
+	uint32_t heads = once(l->page->heads), klen = heads & FMT_KLEN_MASK, a = c->order[rank],
+	         b = c->order[to], high = a > b ? a : b;
+
+	if (!(heads & FMT_UNIFORM) || high >= once(l->page->end) || high + klen > l->psize)
+		return -1;
+	return order_bytes_same(bytes + a, bytes + b, klen);
+}
+
 /* cursor_same_key - whether the cursor's entry has that key. CORRUPT. */
 int cursor_same_key(struct daxkv_cursor *c, const struct tree *t, const uint8_t *key, uint32_t klen,
                     bool *same);

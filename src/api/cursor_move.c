@@ -153,6 +153,7 @@ int cursor_order(struct daxkv_cursor *c, bool forward)
 	if (rc)
 		return rc;
 	c->ordered = true;
+	c->by_bytes = t->order->dups && t->order->key != ORDER_OWN;
 	c->counted = c->path.leaf.off;
 	for (uint32_t i = 1; i < CURSOR_AHEAD; i++) {
 		uint32_t rank;
@@ -559,22 +560,47 @@ static int move_far(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_
 		state = c->state;
 	if (state == CURSOR_AT && (op == DAXKV_NEXT || op == DAXKV_PREV))
 		return step_far(c, key, value, op == DAXKV_NEXT);
-	if (state == CURSOR_AT && !gap && by_key(op)) {
-		struct dbstate *s;
-
-		rc = cursor_usable(c, false, &s);
-		if (rc || s->order.dups) {
-			if (rc)
-				return rc;
-			return cursor_get_by_key(c, s, key, value, op);
-		}
-	}
 	was.height = was.rank = was.eoff = 0;
 	if (state == CURSOR_AT && op <= DAXKV_GET_CURRENT)
 		path_copy(&was, &c->path);
 	rc = move_and_read(c, key, value, op);
 	if (UNLIKELY(rc && rc != DAXKV_NOT_FOUND && c))
 		back_to(c, op <= DAXKV_GET_CURRENT ? state : CURSOR_UNSET, gap, &was);
+	return rc;
+}
+
+/* get_by_key - such a move, from an entry. */
+static __attribute__((noinline)) int get_by_key(struct daxkv_cursor *c, struct daxkv_val *key,
+                                                struct daxkv_val *value, enum daxkv_cursor_op op)
+{
+	struct dbstate *s;
+	int rc = cursor_usable(c, false, &s);
+
+	if (rc)
+		return rc;
+	return s->order.dups ? cursor_get_by_key(c, s, key, value, op)
+	                     : move_far(c, key, value, op);
+}
+
+/* step_by_key - one of these moves that ends at the entry beside, in the same leaf; *done false: it
+ * is none such. */
+static inline __attribute__((always_inline)) int step_by_key(struct daxkv_cursor *c,
+                                                             struct daxkv_val *key,
+                                                             struct daxkv_val *value,
+                                                             enum daxkv_cursor_op op, bool *done)
+{
+	bool forward = op == DAXKV_NEXT_KEY || op == DAXKV_NEXT_DUP;
+	bool within = op == DAXKV_NEXT_DUP || op == DAXKV_PREV_DUP;
+	uint32_t rank = c->path.rank, to = forward ? rank + 1 : rank - 1;
+	int same = to < c->n ? cursor_key_beside(c, rank, to) : -1, rc = DAXKV_NOT_FOUND;
+
+	*done = same == within || (within && same == 0);
+	if (same != within)
+		return rc;
+	cursor_step_near(c, forward);
+	rc = output(c, c->order[to], key, value);
+	if (UNLIKELY(rc))
+		c->path.rank = rank;
 	return rc;
 }
 
@@ -595,6 +621,15 @@ static inline __attribute__((always_inline)) int cursor_get(struct daxkv_cursor 
 				c->path.rank -= UINT32_MAX;
 		}
 		return rc;
+	}
+	if (by_key(op) && c && c->state == CURSOR_AT && !c->gap) {
+		bool done = false;
+		int rc = 0;
+
+		if (op < DAXKV_FIRST_DUP && c->ordered && c->by_bytes && c->txn &&
+		    !txn_check(c->txn, false))
+			rc = step_by_key(c, key, value, op, &done);
+		return err_answer(done ? rc : get_by_key(c, key, value, op));
 	}
 	return err_answer(move_far(c, key, value, op));
 }

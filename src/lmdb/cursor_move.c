@@ -472,19 +472,61 @@ static int get_far(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op)
 	return rc;
 }
 
+/* plain_op - the store's operation that is all of op while the cursor remembers nothing beside its
+ * place but CURSOR_DUP_EOF; DAXKV_GET_CURRENT: there is none. */
+static inline enum daxkv_cursor_op plain_op(const MDB_cursor *c, MDB_cursor_op op)
+{
+	switch (op) {
+	case MDB_NEXT_DUP:
+		return has_dups(c) ? DAXKV_NEXT_DUP : DAXKV_GET_CURRENT;
+	case MDB_NEXT_NODUP:
+		return DAXKV_NEXT_KEY;
+	case MDB_PREV_NODUP:
+		return has_dups(c) ? DAXKV_PREV_KEY : DAXKV_GET_CURRENT;
+	default:
+		return DAXKV_GET_CURRENT;
+	}
+}
+
+/* get_plain - such an operation; *done false: it is none, or has found nothing. */
+static int get_plain(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op, bool *done)
+{
+	enum daxkv_cursor_op to = plain_op(c, op);
+
+	*done = false;
+	if (to == DAXKV_GET_CURRENT || !c->handle->used)
+		return 0;
+	int rc = daxkv_cursor_get(c->inner, val_of(key), val_of(data), to);
+
+	if (rc == DAXKV_NEED_COMPARE || (rc == DAXKV_NOT_FOUND && to != DAXKV_NEXT_DUP))
+		return 0;
+	*done = true;
+	if (LIKELY(!rc))
+		c->state = to == DAXKV_PREV_KEY ? CURSOR_SET | CURSOR_DUP_EOF : CURSOR_SET;
+	else if (rc == DAXKV_NOT_FOUND)
+		c->state |= CURSOR_DUP_EOF;
+	return store_result(c, rc);
+}
+
 int mdb_cursor_get(MDB_cursor *c, MDB_val *key, MDB_val *data, MDB_cursor_op op)
 {
+	bool done;
+	int rc;
+
 	if (UNLIKELY(!c))
 		return EINVAL;
 	if (UNLIKELY(!c->txn || c->txn->state))
 		return MDB_BAD_TXN;
 	if (op == MDB_NEXT && LIKELY(c->state == CURSOR_SET && c->handle->used)) {
-		int rc = daxkv_cursor_get(c->inner, val_of(key), val_of(data), DAXKV_NEXT);
-
+		rc = daxkv_cursor_get(c->inner, val_of(key), val_of(data), DAXKV_NEXT);
 		if (LIKELY(!rc))
 			return 0;
 		if (rc != DAXKV_NOT_FOUND && rc != DAXKV_NEED_COMPARE)
 			return store_result(c, rc);
+	} else if ((c->state & ~(unsigned int)CURSOR_DUP_EOF) == CURSOR_SET && c->inner) {
+		rc = get_plain(c, key, data, op, &done);
+		if (done)
+			return rc;
 	}
 	return get_far(c, key, data, op);
 }

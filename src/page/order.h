@@ -45,24 +45,28 @@ int order_key_cmp(const struct order *order, const uint8_t *a, uint32_t alen, co
 int order_dup_cmp(const struct order *order, const uint8_t *a, uint32_t alen, const uint8_t *b,
                   uint32_t blen);
 
-/* order_key_same - whether two keys are one. By their bytes where the order allows it. */
+/* order_bytes_same - whether two keys of that length have the same bytes. order_key_same - whether
+ * two keys are one: by their bytes where the order allows it. */
+static inline bool order_bytes_same(const uint8_t *a, const uint8_t *b, uint32_t len)
+{
+	if (UNLIKELY(len < 8)) {
+		for (uint32_t i = 0; i < len; i++)
+			if (a[i] != b[i])
+				return false;
+		return true;
+	}
+	for (uint32_t i = 0; i + 8 < len; i += 8)
+		if (get64(a + i) != get64(b + i))
+			return false;
+	return get64(a + len - 8) == get64(b + len - 8);
+}
+
 static inline bool order_key_same(const struct order *o, const uint8_t *a, uint32_t alen,
                                   const uint8_t *b, uint32_t blen)
 {
 	if (UNLIKELY(o->key == ORDER_OWN))
 		return order_key_cmp(o, a, alen, b, blen) == 0;
-	if (alen != blen)
-		return false;
-	if (UNLIKELY(alen < 8)) {
-		for (uint32_t i = 0; i < alen; i++)
-			if (a[i] != b[i])
-				return false;
-		return true;
-	}
-	for (uint32_t i = 0; i + 8 < alen; i += 8)
-		if (get64(a + i) != get64(b + i))
-			return false;
-	return get64(a + alen - 8) == get64(b + alen - 8);
+	return alen == blen && order_bytes_same(a, b, alen);
 }
 
 /* order_cmp - compare an entry (key and value bytes) with the probe. */

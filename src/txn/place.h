@@ -24,8 +24,10 @@ struct daxkv_cursor {
 	daxkv_db db;
 	enum cursor_state state;
 	bool gap;
-	bool ordered;     /* order[] is that of path.leaf */
-	uint32_t n;       /* live entries of path.leaf, when ordered or counted */
+	bool by_bytes; /* when ordered: keys may have many values, and are one when their bytes are
+	                */
+	bool ordered;  /* order[] is that of path.leaf */
+	uint32_t n;    /* live entries of path.leaf, when ordered or counted */
 	uint64_t counted; /* a leaf, by its offset */
 	struct path path;
 	uint8_t *kept; /* key and duplicate */
