@@ -586,21 +586,13 @@ int daxkv_cursor_put(struct daxkv_cursor *cursor, const struct daxkv_val *key,
  * INCOMPATIBLE (a database's name), the change errors. */
 int daxkv_cursor_del(struct daxkv_cursor *cursor, unsigned int flags);
 
-/* daxkv_cursor_count - how many values the key that the cursor stands on has. Errors: EINVAL (no
- * position), NOT_FOUND (behind the last entry), the read errors. */
+/* daxkv_cursor_count - how many values the cursor's key has. daxkv_cursor_several - whether more
+ * than one: 1 or 0. daxkv_cursor_get_values - those from the cursor's on, n at most, all of that
+ * size, copied to to: *got of them, and it stands on the last. Errors: EINVAL (no position, no
+ * room), NOT_FOUND (behind all), INCOMPATIBLE (no DUP_SORT), VALUE_SIZE (the first), the read's. */
 int daxkv_cursor_count(struct daxkv_cursor *cursor, uint64_t *count);
-
-/* daxkv_cursor_several - whether the key that the cursor stands on has more values than one:
- * *several is 1 or 0. Cheaper than to count them. Errors as of daxkv_cursor_count. */
 int daxkv_cursor_several(struct daxkv_cursor *cursor, int *several);
-
-/* daxkv_cursor_get_values - copy the value that the cursor stands on, and those of its key that
- * follow and have the same size, one behind the other to bytes, which has room for n of them. The
- * cursor then stands on the last one, *got says how many there are. size is that of each. Errors:
- * EINVAL (no position, no room), INCOMPATIBLE (without DUP_SORT), VALUE_SIZE (the first has another
- * size), NOT_FOUND (behind the last entry), the read errors. */
-int daxkv_cursor_get_values(struct daxkv_cursor *cursor, size_t n, size_t size, void *bytes,
-                            size_t *got);
+int daxkv_cursor_get_values(struct daxkv_cursor *c, size_t n, size_t size, void *to, size_t *got);
 
 /* ---- copies ---------------------------------------------------------------------------------- */
 

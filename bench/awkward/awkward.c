@@ -45,8 +45,8 @@ struct line { /* of the table */
 	double ns[LIBRARIES], ratio, p9999[LIBRARIES], worst[LIBRARIES];
 };
 
-static const struct phase *const tables[] = {order_phases, change_phases, txn_phases,
-                                             many_phases,  read_phases,   growth_phases};
+static const struct phase *const tables[] = {order_phases, change_phases, txn_phases,   many_phases,
+                                             read_phases,  dups_phases,   growth_phases};
 
 static void fail(const char *what, const char *more)
 {

@@ -89,7 +89,7 @@ struct phase {
 
 /* The tables, each ended by a phase without a name. */
 extern const struct phase order_phases[], change_phases[], txn_phases[], many_phases[],
-    read_phases[], growth_phases[];
+    read_phases[], dups_phases[], growth_phases[];
 
 /* job_open - load the library and make the store. job_close ends what is still running. */
 void job_open(struct job *j, const char *library, const char *pmem);
