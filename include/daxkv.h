@@ -273,8 +273,8 @@ enum daxkv_txn_flags {
 
 /* daxkv_txn_begin - begin a transaction: 0 in flags is a write transaction, which waits until the
  * running one has ended, in whatever process. parent, NULL or a write transaction, makes a nested
- * one, up to 255 deep: the parent rests until it ends; its changes become the parent's on commit
- * and vanish on abort. *txn is freed by daxkv_txn_commit or daxkv_txn_abort.
+ * one, 255 deep at most with the outermost: the parent rests until it ends; its changes become the
+ * parent's on commit and vanish on abort. *txn is freed by daxkv_txn_commit or daxkv_txn_abort.
  * Errors: EINVAL, ENOMEM, BAD_TXN (forked child; a parent that cannot be changed; nested deeper).
  * Reading: READERS_FULL; with EXTERNAL_LOCK, for a reader that may not write the lock file, and
  * where overlayfs has copied the file for a writer, also BUSY, FULL, CORRUPT, errno. Writing:
