@@ -2,15 +2,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """mutate.py - break the engine in one place at a time and see whether the tests notice.
 
-usage: mutate.py [--build BUILD] [--jobs N] [--only PATTERN,...] [--list] [--no-baseline] [--kinds crash,unit,model]
+usage: mutate.py [--build BUILD] [--jobs N] [--only PATTERN,...] [--list] [--no-baseline] [--kinds
+                 crash,unit,model]
 
 Two kinds of mutants:
-  sites     made from the source: every call that flushes, fences, streams or re-dirties is switched off; every flush of more than a word
-            covers its first byte's line only; every stream is a plain store. New calls are included by themselves.
+  sites     made from the source: every call that flushes, fences, streams or re-dirties is switched
+            off; every flush of more than a word covers its first byte's line only; every stream is
+            a plain store. New calls are included by themselves.
   written   tests/crash/mutants/*.mut: a broken rule of the protocol, as old and new lines.
 
-Each is built from one changed file and the objects in BUILD, and meets, until one fails: short runs of the explorer, the unit tests, long runs of the
-explorer; or, where its file says "run: model", the model test. The list ends with the score; the exit status is 0 when every survivor is named in
+Each is built from one changed file and the objects in BUILD, and meets, until one fails: short runs
+of the explorer, the unit tests, long runs of the explorer; or, where its file says "run: model",
+the model test. The list ends with the score; the exit status is 0 when every survivor is named in
 tests/crash/mutants/survivors, with its reason.
 """
 import argparse
@@ -34,10 +37,12 @@ CALL = re.compile(r"(?<![\w.>])(pm_flush|pm_fence|pm_stream|fence|recover_fence|
 OFF = "#define mutant_off(...) 0\n#define mutant_line(pm, p, n) pm_flush(pm, p, (n) > 0)\n"
 # What a mutant has to pass, in this order. Seeds stand for different stores, see crash.c.
 def crash_runs(ops, seeds, granules):
-    return [f"--seed {seed} --granule {granule} --ops {ops}" for granule in granules for seed in seeds]
+    return [f"--seed {seed} --granule {granule} --ops {ops}" for granule in granules for
+            seed in seeds]
 
 
-CRASH_SHORT = crash_runs(800, (1, 4, 2), (64,)) + crash_runs(800, (1, 2), (4096, 512)) + crash_runs(2000, (5, 3), (64,))
+CRASH_SHORT = crash_runs(800, (1, 4, 2), (64,)) + crash_runs(800, (1, 2), (4096,
+        512)) + crash_runs(2000, (5, 3), (64,))
 CRASH_LONG = crash_runs(2500, (10, 5, 13), (64,)) + crash_runs(2500, (5, 13), (4096, 512))
 CRASH_LONG += crash_runs(5000, (8, 9, 11, 16, 20), (64,)) + crash_runs(4000, (8, 9), (4096, 512))
 MODEL_RUNS = [f"--no-lmdb --ops 60000 --page-size 512 --seed {seed}" for seed in (1, 2, 3, 4)]
@@ -54,7 +59,8 @@ class Mutant:
 
 def is_definition(text, at):
     line = text[text.rfind("\n", 0, at) + 1 : at]
-    return bool(re.match(r"(static |int |void |extern )", line)) or line.lstrip().startswith(("*", "/*", "//"))
+    return bool(re.match(r"(static |int |void |extern )", line)) or line.lstrip().startswith(("*",
+            "/*", "//"))
 
 
 def in_comment(text, at):
@@ -73,8 +79,10 @@ def argument_of(text, at):
 def engine_sources(src):
     """The engine's files: those of the folders that src/LAYERS names."""
     with open(os.path.join(src, "LAYERS")) as f:
-        folders = [line.split()[0].rstrip(":") for line in f if line.strip() and not line.startswith("#")]
-    return sorted(path for folder in folders for path in glob.glob(os.path.join(src, folder, "*.c")))
+        folders = [line.split()[0].rstrip(":") for line in f if line.strip() and
+                   not line.startswith("#")]
+    return sorted(path for folder in folders for path in glob.glob(os.path.join(src, folder,
+            "*.c")))
 
 
 def site_mutants():
@@ -94,11 +102,14 @@ def site_mutants():
 
             where = f"{base}:{line}"
             if call == "pm_stream":
-                yield Mutant(f"stream-{where}", f"plain store: {call}({args})", path, replaced("pm_write"))
+                yield Mutant(f"stream-{where}", f"plain store: {call}({args})", path,
+                             replaced("pm_write"))
                 continue
-            yield Mutant(f"off-{where}", f"switched off: {call}({args})", path, replaced("mutant_off"))
+            yield Mutant(f"off-{where}", f"switched off: {call}({args})", path,
+                         replaced("mutant_off"))
             if call == "pm_flush" and args.rsplit(",", 1)[1].strip() != "FMT_WORD":
-                yield Mutant(f"line-{where}", f"first line only: {call}({args})", path, replaced("mutant_line"))
+                yield Mutant(f"line-{where}", f"first line only: {call}({args})", path,
+                             replaced("mutant_line"))
 
 
 OUTDATED = "#error its old lines"
@@ -107,21 +118,24 @@ OUTDATED = "#error its old lines"
 def written_mutants():
     for name in sorted(glob.glob(os.path.join(MUTANTS, "*.mut"))):
         head, *blocks = open(name).read().split("\n<<<<\n")
-        fields = dict(line.split(": ", 1) for line in head.splitlines() if ": " in line and not line.startswith("#"))
+        fields = dict(line.split(": ",
+                                 1) for line in head.splitlines() if ": " in line and not line.startswith("#"))
         path = os.path.join(ROOT, fields["file"])
         text = open(path).read()
         for block in blocks:
             old, new = block.split("\n====\n")
             new = new[: new.rindex("\n>>>>")] if "\n>>>>" in new else new[: new.index(">>>>")]
-            if text.count(old) != 1:  # a broken one: to be written anew
+            if text.count(old) != 1:  # a broken one: it has to be rewritten
                 text = f"{OUTDATED} are {text.count(old)} times in {fields['file']}, not once"
                 break
             text = text.replace(old, new)
-        yield Mutant(os.path.basename(name)[:-4], fields["what"], path, text, fields.get("run", "crash"))
+        yield Mutant(os.path.basename(name)[:-4], fields["what"], path, text, fields.get("run",
+                "crash"))
 
 
 def compile_one(cc, flags, source, obj):
-    command = cc + flags + ["-include", os.path.join(ROOT, "src/base/export.h"), "-c", "-o", obj, source]
+    command = cc + flags + ["-include", os.path.join(ROOT, "src/base/export.h"), "-c", "-o", obj,
+                            source]
     return subprocess.run(command, capture_output=True, text=True)
 
 
@@ -131,11 +145,13 @@ class Build:
     def __init__(self, mutant, args, work):
         self.args, self.work, self.objects, self.why = args, work, [], ""
         src = os.path.join(work, "src")
-        shutil.copytree(os.path.join(ROOT, "src"), src, ignore=shutil.ignore_patterns("cli", "lmdb"))
+        shutil.copytree(os.path.join(ROOT, "src"), src, ignore=shutil.ignore_patterns("cli",
+                "lmdb"))
         changed = os.path.join(src, os.path.relpath(mutant.path, os.path.join(ROOT, "src")))
         with open(changed, "w") as f:
             f.write(mutant.text)
-        flags = shlex.split(os.environ["MUTATE_CFLAGS"]) + ["-w", "-I" + src, "-I" + os.path.join(ROOT, "include")]
+        flags = shlex.split(os.environ["MUTATE_CFLAGS"]) + ["-w", "-I" + src,
+                "-I" + os.path.join(ROOT, "include")]
         self.cc = shlex.split(os.environ["MUTATE_CC"])
         for source in [changed] if changed.endswith(".c") else engine_sources(src):
             self.objects.append(source[:-2] + ".o")
@@ -149,24 +165,30 @@ class Build:
         path = os.path.join(self.work, name)
         if os.path.exists(path):
             return path
-        libraries = [os.path.join(self.args.build, "tests/lib.a"), os.path.join(self.args.build, "tests/engine.a")]
-        link = self.cc + flags + ["-o", path] + self.objects + objects + libraries + ["-ldl", "-llmdb", "-lcmocka", "-pthread"]
+        libraries = [os.path.join(self.args.build, "tests/lib.a"), os.path.join(self.args.build,
+                "tests/engine.a")]
+        link = self.cc + flags + ["-o", path] + self.objects + objects + libraries + ["-ldl",
+                "-llmdb", "-lcmocka", "-pthread"]
         result = subprocess.run(link, capture_output=True, text=True)
         self.why = result.stderr.strip()
         return path if result.returncode == 0 else None
 
 
 def unit_tests():
-    names = [os.path.basename(path)[5:-2] for path in glob.glob(os.path.join(ROOT, "tests/unit/*/test_*.c"))]
-    return [name for name in UNIT_FIRST if name in names] + sorted(name for name in names if name not in UNIT_FIRST)
+    names = [os.path.basename(path)[5:-2] for path in glob.glob(os.path.join(ROOT,
+            "tests/unit/*/test_*.c"))]
+    return [name for name in UNIT_FIRST if name in names] + sorted(name for name in names if
+            name not in UNIT_FIRST)
 
 
 def steps_of(mutant, build):
     """Pairs: the kind of run, and its command, made when its turn comes."""
     root = lambda objects: [os.path.join(ROOT, name) for name in shlex.split(objects)]
-    crash = lambda: build.program("crash", shlex.split(os.environ["MUTATE_LDFLAGS_CRASH"]), root(os.environ["MUTATE_CRASH"]))
+    crash = lambda: build.program("crash", shlex.split(os.environ["MUTATE_LDFLAGS_CRASH"]),
+                                  root(os.environ["MUTATE_CRASH"]))
     model = lambda: build.program("model", [], root(os.environ["MUTATE_MODEL"]))
-    unit = lambda name: build.program("test_" + name, [], glob.glob(os.path.join(build.args.build, "obj/tests/unit/*", f"test_{name}.o")))
+    unit = lambda name: build.program("test_" + name, [], glob.glob(os.path.join(build.args.build,
+            "obj/tests/unit/*", f"test_{name}.o")))
     if mutant.run == "model":
         return [("model", model, run) for run in MODEL_RUNS]
     units = [("unit", lambda name=name: unit(name), "") for name in unit_tests()]
@@ -181,7 +203,8 @@ def limit_time():
 def last_words(result, run):
     """What a failing test says, in one line."""
     lines = (result.stdout + result.stderr).splitlines()
-    said = [line for line in lines if line.startswith(("FAILED", "a signal")) or "FAILED  ]" in line or "FAIL" in line] + lines[:1] + ["?"]
+    said = [line for line in lines if line.startswith(("FAILED",
+            "a signal")) or "FAILED  ]" in line or "FAIL" in line] + lines[:1] + ["?"]
     return f"{run}: {said[0]}"
 
 
@@ -203,7 +226,8 @@ def judge(mutant, args):
             command = [path] + run.split() + (["--dir", work] if kind != "unit" else [])
             run = run or os.path.basename(path)
             try:
-                result = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, errors="replace", env=env, cwd=ROOT, preexec_fn=limit_time)
+                result = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT,
+                                        errors="replace", env=env, cwd=ROOT, preexec_fn=limit_time)
             except subprocess.TimeoutExpired:
                 return "killed", kind, f"{run}: no end", time.time() - start
             if result.returncode:
@@ -234,7 +258,9 @@ def survivors_known():
 
 def is_known(mutant, known):
     """Lines move, so a generated mutant is known by its file and the text of its call."""
-    return any(fnmatch.fnmatch(mutant.name, name) and (source == "-" or source in mutant.what) for name, source in known)
+    return any(fnmatch.fnmatch(mutant.name,
+                               name) and (source == "-" or
+                                          source in mutant.what) for name, source in known)
 
 
 def main():
@@ -244,10 +270,12 @@ def main():
     parser.add_argument("--only", default="*")
     parser.add_argument("--kinds", default="crash,unit,model", help="kinds of run to use")
     parser.add_argument("--list", action="store_true")
-    parser.add_argument("--no-baseline", dest="baseline", action="store_false", help="take for granted that the engine as it is passes")
+    parser.add_argument("--no-baseline", dest="baseline", action="store_false",
+                        help="take for granted that the engine as it is passes")
     args = parser.parse_args()
     args.build = os.path.join(ROOT, args.build)
-    mutants = [m for m in list(site_mutants()) + list(written_mutants()) if any(fnmatch.fnmatch(m.name, one) for one in args.only.split(","))]
+    mutants = [m for m in list(site_mutants()) + list(written_mutants()) if
+               any(fnmatch.fnmatch(m.name, one) for one in args.only.split(","))]
     if args.list:
         outdated = [m for m in mutants if m.text.startswith(OUTDATED)]
         for m in mutants:

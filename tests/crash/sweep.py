@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """sweep.py - the crash explorer over many seeds and all granules, and what the runs together did.
 
-usage: sweep.py [--build BUILD] [--seeds 1-16] [--granules 64,512,4096] [--ops N] [--jobs N] [--images N]
+usage: sweep.py [--build BUILD] [--seeds 1-16] [--granules 64,512,4096] [--ops N] [--jobs N]
+                [--images N]
 
-A run that fails shows its output, with the line that repeats it. The summary adds up what the runs counted; the sweep fails when a run failed, when
-fewer images than --images were tried, or when something that the runs are to cover was covered by none of them.
+A run that fails shows its output, with the line that repeats it. The summary adds up what the runs
+counted; the sweep fails when a run failed, when fewer images than --images were tried, or when
+something that the runs are to cover was covered by none of them.
 """
 import argparse
 import collections
@@ -19,7 +21,8 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 COUNT = re.compile(r"([a-z][a-z ]*?) (\d+)")
-LARGEST = ("most units in doubt", "words of the longest spill", "longest file")  # not added up: the largest counts
+LARGEST = ("most units in doubt", "words of the longest spill",
+           "longest file")  # not added up: the largest counts
 MAY_BE_ZERO = ("flushes in vain",)  # a hint, not a feature
 TIMEOUT = 900
 
@@ -31,13 +34,16 @@ def seeds_of(text):
 
 
 def run_one(args, seed, granule):
-    command = [os.path.join(args.build, "tests/crash"), "--seed", str(seed), "--granule", str(granule), "--ops", str(args.ops)]
+    command = [os.path.join(args.build, "tests/crash"), "--seed", str(seed), "--granule",
+               str(granule), "--ops", str(args.ops)]
     start = time.time()
     try:
-        result = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT)
+        result = subprocess.run(command, capture_output=True, text=True, errors="replace",
+                                timeout=TIMEOUT)
         return result.returncode, result.stdout + result.stderr, time.time() - start
     except subprocess.TimeoutExpired as e:
-        return 1, (e.stdout or b"").decode(errors="replace") + f"no end after {TIMEOUT} s\n", TIMEOUT
+        return 1, (e.stdout or
+                   b"").decode(errors="replace") + f"no end after {TIMEOUT} s\n", TIMEOUT
 
 
 def counts_of(output):
@@ -60,7 +66,8 @@ def add(total, counts):
 def show(total):
     """Print the summary; return the names of what was covered by no run."""
     explored = total["explored"]
-    points, exhaustive = explored.get("points", 0), explored.get("points with every subset tried", 0)
+    points, exhaustive = explored.get("points", 0), explored.get("points with every subset tried",
+            0)
     print(f"images {explored.get('images', 0):,}, crash points {points:,}, with every subset tried {exhaustive:,} ({100 * exhaustive / max(points, 1):.0f} %)")
     for group in ("explored", "crashed", "covered"):
         words = [f"{name} {number:,}" for name, number in total[group].items()]
@@ -71,7 +78,8 @@ def show(total):
                 line = "   "
             line += ("," if line.strip(" :") not in ("", group) else "") + " " + word
         print(line)
-    return [name for group in ("explored", "crashed", "covered") for name, number in total[group].items() if number == 0 and name not in MAY_BE_ZERO]
+    return [name for group in ("explored", "crashed", "covered") for name,
+            number in total[group].items() if number == 0 and name not in MAY_BE_ZERO]
 
 
 def main():
@@ -85,11 +93,13 @@ def main():
     args = parser.parse_args()
     args.build = os.path.join(ROOT, args.build)
     # The slowest first: large stores, whose images cost most.
-    runs = [(seed, int(granule)) for seed in seeds_of(args.seeds) for granule in args.granules.split(",")]
+    runs = [(seed, int(granule)) for seed in seeds_of(args.seeds) for
+            granule in args.granules.split(",")]
     runs.sort(key=lambda run: run[0] % 6 != 4)
     total, failed, start = collections.defaultdict(dict), 0, time.time()
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
-        for (seed, granule), (status, output, seconds) in zip(runs, pool.map(lambda run: run_one(args, *run), runs)):
+        for (seed, granule), (status, output, seconds) in zip(runs,
+                pool.map(lambda run: run_one(args, *run), runs)):
             counts = counts_of(output)
             print(f"{'FAIL' if status else 'ok  '}  seed {seed}, granule {granule}: {counts['explored'].get('images', 0):,} images, {seconds:.1f} s", flush=True)
             failed += status != 0

@@ -1,25 +1,32 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""commit.py - every crash of a tiny store: commit, ring, recovery, clean close, growth and cutting of the file.
+"""commit.py - every crash of a tiny store: commit, ring, recovery, clean close, growth and cutting
+of the file.
 
-The store has one leaf (a base, one tail slot), a handful of pages, an allocation word for each, a ring of three records and the
-superblock's H. Transaction T puts the value T: into the leaf's free slot when there is one, else it writes a new leaf and frees the
-old one. It also sets the word AUX to the number of crashes so far, so that a transaction tried again after a crash differs from its
-first try although its fresh bytes are the same. A transaction may be small (record names its fresh bytes, one fence), fenced (record names none,
-two fences) or spilled (word list in a page from free space, two fences).
+The store has one leaf (a base, one tail slot), a handful of pages, an allocation word for each, a
+ring of three records and the superblock's H. Transaction T puts the value T: into the leaf's free
+slot when there is one, else it writes a new leaf and frees the old one. It also sets the word AUX
+to the number of crashes so far, so that a transaction tried again after a crash differs from its
+first try although its fresh bytes are the same. A transaction may be small (record names its fresh
+bytes, one fence), fenced (record names none, two fences) or spilled (word list in a page from free
+space, two fences).
 
-In some searches the file has an end that moves: the last page lies behind it at first, with an allocation word of an older life. A transaction may grow the
-file; and one that comes when nobody reads, as at a close, may give the last page up, after which the file is cut.
+In some searches the file has an end that moves: the last page lies behind it at first, with an
+allocation word of an older life. A transaction may grow the file; and one that comes when nobody
+reads, as at a close, may give the last page up, after which the file is cut.
 
-Media: memory is a few cells. A stored cell may become durable at any moment, each by itself, in any order; it must be durable once
-it was flushed after the store and a fence followed. A record is one cell that can also be torn. At every step the process may die
-(the cache stays, cells not yet durable stay so), and power may fail (any combination of durable values is what is left). A fence may
-also fail as fdatasync does: what it should have written counts as clean from then on, and flushing it again does nothing. Power
-cuts need to be looked at only before each fence and when nothing runs: between two fences the set of possible images only grows.
+Media: memory is a few cells. A stored cell may become durable at any moment, each by itself, in any
+order; it must be durable once it was flushed after the store and a fence followed. A record is one
+cell that can also be torn. At every step the process may die (the cache stays, cells not yet
+durable stay so), and power may fail (any combination of durable values is what is left). A fence
+may also fail as fdatasync does: what it should have written counts as clean from then on, and
+flushing it again does nothing. Power cuts need to be looked at only before each fence and when
+nothing runs: between two fences the set of possible images only grows.
 
-What is checked: the recovered value and AUX are those of the last transaction whose commit returned, or of the one that was
-running; a live reader sees its snapshot after every single step, also while another process recovers; no step finds the ring
-broken. The search is depth-first over all states, remembering the states that it has seen.
+What is checked: the recovered value and AUX are those of the last transaction whose commit
+returned, or of the one that was running; a live reader sees its snapshot after every single step,
+also while another process recovers; no step finds the ring broken. The search is depth-first over
+all states, remembering the states that it has seen.
 """
 import argparse
 import itertools
@@ -99,7 +106,8 @@ class Layout:
         return self.RING + txn % self.ring
 
     def describe(self, cell):
-        for base, text in ((self.RING, "ring"), (self.ENTRY, "entry"), (self.SLOT, "slot"), (self.HEAD, "head"), (self.BIT, "bit")):
+        for base, text in ((self.RING, "ring"), (self.ENTRY, "entry"), (self.SLOT, "slot"),
+                           (self.HEAD, "head"), (self.BIT, "bit")):
             if cell >= base:
                 return "%s[%d]" % (text, cell - base)
         return ("H", "root", "aux", "size", "file length")[cell]
@@ -141,7 +149,8 @@ class Media:
         return tuple(self.now), tuple(self.durable), frozenset(self.stale)
 
 
-# A record: (T, durable_upto, spill page or None, words or None, fresh bytes named); words and fresh are tuples of (cell, value).
+# A record: (T, durable_upto, spill page or None, words or None, fresh bytes named); words and fresh
+# are tuples of (cell, value).
 
 
 class Store:
@@ -217,10 +226,12 @@ class Store:
     def plan_end(self, kind, now, txn, aux, page):
         """The file gets its last page, or gives it up: a new leaf, in page, and a new size."""
         at, leaf, last = self.at, now[self.at.ROOT], self.at.pages - 1
-        if page in (None, last) or leaf == last or (now[at.SIZE] == at.pages) == (kind == "growing"):
+        if page in (None, last) or leaf == last or (now[at.SIZE] == at.pages) == (kind ==
+                "growing"):
             return None
         fresh = [(at.head(page), (txn, leaf, txn)), (at.slot(page), 0)]
-        words = [(at.ROOT, page), (at.bit(page), 1), (at.bit(leaf), 0), (at.SIZE, at.pages if kind == "growing" else last), aux]
+        words = [(at.ROOT, page), (at.bit(page), 1), (at.bit(leaf), 0), (at.SIZE,
+                at.pages if kind == "growing" else last), aux]
         return fresh, words, list(fresh), leaf, None
 
     def plan_cutting(self, now, txn, aux, limbo, oldest):
@@ -228,14 +239,16 @@ class Store:
         at, leaf, last = self.at, now[self.at.ROOT], self.at.pages - 1
         if now[at.bit(last)] or oldest != FOREVER:
             return None
-        return self.plan_end("cutting", now, txn, aux, self.take_page(now, limbo, FOREVER, FOREVER, {leaf, last}))
+        return self.plan_end("cutting", now, txn, aux, self.take_page(now, limbo, FOREVER, FOREVER,
+                {leaf, last}))
 
     def plan(self, now, txn, epoch, limbo, fenced, oldest, kind):
         """What transaction txn writes: (fresh bytes, words, named bytes, freed page, spill page), or None when it cannot be."""
         at, leaf = self.at, now[self.at.ROOT]
         aux, freed, spill = (at.AUX, epoch), None, None
         if kind == "growing":
-            return self.plan_end(kind, now, txn, aux, self.take_page(now, limbo, fenced, oldest, {leaf}))
+            return self.plan_end(kind, now, txn, aux, self.take_page(now, limbo, fenced, oldest,
+                    {leaf}))
         if kind == "cutting":
             return self.plan_cutting(now, txn, aux, limbo, oldest)
         taken = {leaf}
@@ -427,7 +440,8 @@ class Store:
         if follower == 0:
             erase = self.on("ERASE-AGAIN")
         else:
-            erase = (follower == TORN or follower[0] > newest) and (self.on("ERASE-CLEAN") or m.now[at.H] != newest)
+            erase = (follower == TORN or follower[0] > newest) and (self.on("ERASE-CLEAN") or
+                    m.now[at.H] != newest)
         if erase and self.on("ERASE"):
             m.store(at.record(newest + 1), 0)
             m.flush((at.record(newest + 1),))
@@ -449,8 +463,9 @@ class Search:
         self.seen, self.work = set(), []
         self.counts = {"states": 0, "recoveries": 0, "images": 0}
 
-    # A state at rest: (now, durable sets, stale cells, acked (T, aux), limbo, words durable up to, durable_upto of a fenced record,
-    # the reader's snapshot or None, crashes so far). Trace: linked pairs.
+    # A state at rest: (now, durable sets, stale cells, acked (T, aux), limbo, words durable up to,
+    # durable_upto of a fenced record, the reader's snapshot or None, crashes so far). Trace: linked
+    # pairs.
 
     def rest(self, state, trace):
         if state[8] >= self.crashes:
@@ -504,7 +519,8 @@ class Search:
                 self.power_cut(m, allowed, epoch, trace)
                 stale = m.failed_fence_stale()
                 if stale:  # writing stops; the next opener finds no live process
-                    self.death((image[0], image[1], stale), allowed, (), None, None, epoch, ("fdatasync failed", trace))
+                    self.death((image[0], image[1], stale), allowed, (), None, None, epoch,
+                               ("fdatasync failed", trace))
         return trace
 
     def explore(self, state, trace):
@@ -513,9 +529,11 @@ class Search:
         self.counts["states"] += 1
         txn = acked[0]
         if (store.read(now, FOREVER), now[at.AUX]) != acked:
-            raise Broken("the store shows %s, committed was %s" % ((store.read(now, FOREVER), now[at.AUX]), acked), trace)
+            raise Broken("the store shows %s, committed was %s" % ((store.read(now, FOREVER),
+                    now[at.AUX]), acked), trace)
         if now[at.SIZE] > now[at.LENGTH]:
-            raise Broken("the file has %d pages, its size word says %d" % (now[at.LENGTH], now[at.SIZE]), trace)
+            raise Broken("the file has %d pages, its size word says %d" % (now[at.LENGTH],
+                    now[at.SIZE]), trace)
         used = [page for page in range(now[at.SIZE]) if now[at.bit(page)]]
         if used != [now[at.ROOT]]:
             raise Broken("allocated pages %s, in use %d" % (used, now[at.ROOT]), trace)
@@ -530,13 +548,15 @@ class Search:
         before = now[at.record(txn)] if durable < txn else None
         if reader is None and durable < txn:
             m = Media(now, durable_sets, stale)
-            end = self.run_steps(store.close(m, txn, before), m, (acked,), (acked,), (), None, None, epoch, trace)
+            end = self.run_steps(store.close(m, txn, before), m, (acked,), (acked,), (), None, None,
+                                 epoch, trace)
             self.rest((*m.image(), acked, (), txn, txn, None, epoch), end)
         if txn == store.limit:
             return
         if durable < txn:
             m = Media(now, durable_sets, stale)
-            end = self.run_steps(store.empty(m, before), m, (acked,), (acked,), limbo, txn, reader, epoch, trace)
+            end = self.run_steps(store.empty(m, before), m, (acked,), (acked,), limbo, txn, reader,
+                                 epoch, trace)
             self.rest((*m.image(), acked, limbo, txn, fenced, reader, epoch), end)
         for kind, backwards in itertools.product(store.kinds, range(self.orders)):
             self.explore_commit(state, before, kind, backwards, trace)
@@ -551,10 +571,12 @@ class Search:
         _, _, _, freed, spill = plan
         m = Media(now, durable_sets, stale)
         new = (txn, epoch)
-        trace = ("commit %d, %s%s" % (txn, kind, " to page %d" % spill if spill is not None else ""), trace)
+        trace = ("commit %d, %s%s" % (txn, kind,
+                                      " to page %d" % spill if spill is not None else ""), trace)
         held = limbo + (((txn, spill, True),) if spill is not None else ())
         if kind == "cutting":
-            end = self.run_steps(store.cut(m, txn, durable, before, plan, backwards), m, (acked, new), (new,), limbo, acked[0], None, epoch, trace)
+            end = self.run_steps(store.cut(m, txn, durable, before, plan, backwards), m, (acked,
+                    new), (new,), limbo, acked[0], None, epoch, trace)
             self.rest((*m.image(), new, (), txn, txn, None, epoch), end)
             return
         steps = store.commit(m, txn, durable, before, plan, backwards, kind)
@@ -577,10 +599,13 @@ class Search:
                 got = store.find_newest(tuple(image), None)[1]
             except Broken as broken:
                 if (now[at.H] == newest and lost) or (lost and lost <= durable):
-                    raise Broken("%s, which was not needed, went bad: %s" % (at.names[cell], broken.args[0]), trace)
+                    raise Broken("%s, which was not needed, went bad: %s" % (at.names[cell],
+                            broken.args[0]), trace)
                 continue
-            if durable < (lost or 0) < newest or (got != newest and (lost is None or now[at.H] == newest)):
-                raise Broken("%s went bad, and transaction %d is found for %d" % (at.names[cell], got, newest), trace)
+            if durable < (lost or 0) < newest or (got != newest and (lost is None or
+                    now[at.H] == newest)):
+                raise Broken("%s went bad, and transaction %d is found for %d" % (at.names[cell],
+                        got, newest), trace)
 
     def explore_recovery(self, state, trace):
         now, durable_sets, stale, allowed, limbo, published, reader, epoch = state
@@ -600,10 +625,12 @@ class Search:
             for cell, value in store.words_of(now, found[0][newest]):
                 if store.at.BIT <= cell < store.at.HEAD and value == 0:
                     limbo += ((newest, cell - store.at.BIT, False),)
-        end = self.run_steps(store.recover(m, published, found), m, allowed, allowed, limbo, published, reader, epoch, trace)
+        end = self.run_steps(store.recover(m, published, found), m, allowed, allowed, limbo,
+                             published, reader, epoch, trace)
         got = (store.read(m.now, FOREVER), m.now[store.at.AUX])
         if got not in allowed or got[0] != newest:
-            raise Broken("recovered %s as transaction %d; allowed: %s" % (got, newest, allowed), end)
+            raise Broken("recovered %s as transaction %d; allowed: %s" % (got, newest, allowed),
+                         end)
         limbo = tuple(x for x in limbo if not x[2] and reader is not None and x[0] > reader)
         self.rest((*m.image(), got, limbo, newest, newest, reader, epoch), end)
 
@@ -643,7 +670,8 @@ def check(without, args, quiet=False):
     for txns, crashes, tail in args.depths:
         if moving and not tail:
             continue  # nothing there that the rule is about
-        search = Search(Store(without, args.pages, txns, tail), crashes, args.orders, start + args.seconds)
+        search = Search(Store(without, args.pages, txns, tail), crashes, args.orders,
+                        start + args.seconds)
         try:
             broken = search.run()
         except TimeoutError:
@@ -652,7 +680,8 @@ def check(without, args, quiet=False):
         for name, count in search.counts.items():
             total[name] = total.get(name, 0) + count
         if broken:
-            print("commit: %s: BROKEN: %s (%d transactions, %d crashes%s)" % (label, broken[0], txns, crashes, ", moving end" if tail else ""))
+            print("commit: %s: BROKEN: %s (%d transactions, %d crashes%s)" % (label, broken[0],
+                    txns, crashes, ", moving end" if tail else ""))
             if not quiet:
                 print_trace(broken[1])
             return False
@@ -665,12 +694,17 @@ def main():
     parser = argparse.ArgumentParser(description="Explore commit and recovery of a tiny store.")
     parser.add_argument("--txns", type=int, help="transactions in a run")
     parser.add_argument("--crashes", type=int, help="crashes in a run")
-    parser.add_argument("--tail", action="store_true", help="with --txns or --crashes: the file's end moves")
+    parser.add_argument("--tail", action="store_true",
+                        help="with --txns or --crashes: the file's end moves")
     parser.add_argument("--pages", type=int, default=4, help="pages of the store (default 4)")
-    parser.add_argument("--orders", type=int, default=1, choices=(1, 2), help="2: words are stored in both orders")
-    parser.add_argument("--seconds", type=int, default=3600, help="give up, with exit status 2, after so long")
-    parser.add_argument("--without", metavar="RULE", action="append", default=[], choices=sorted(RULES), help="switch a rule off")
-    parser.add_argument("--all-mutants", action="store_true", help="all rules, then each one switched off")
+    parser.add_argument("--orders", type=int, default=1, choices=(1, 2),
+                        help="2: words are stored in both orders")
+    parser.add_argument("--seconds", type=int, default=3600,
+                        help="give up, with exit status 2, after so long")
+    parser.add_argument("--without", metavar="RULE", action="append", default=[],
+                        choices=sorted(RULES), help="switch a rule off")
+    parser.add_argument("--all-mutants", action="store_true",
+                        help="all rules, then each one switched off")
     parser.add_argument("--list", action="store_true", help="list the rules")
     args = parser.parse_args()
     if args.list:

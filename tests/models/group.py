@@ -2,15 +2,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """group.py - threads that share a commit: every interleaving of a few of them.
 
-A thread has a short program of write transactions, each of which puts a value of its own and then commits, aborts, or ends with
-its thread; a begin may have a time limit, and a checkpoint is a transaction that takes part in no group. The turn, the queue, the
-group and what wakes whom are those of src/txn/group.c, one step for each thing that another thread can come between: a mutex's
-section, a store that somebody waits for, a fence. Whether a group goes on, whether the turn is offered to threads that may come,
-and when a time limit is over, are tried both ways at every point; one fence may fail.
+A thread has a short program of write transactions, each of which puts a value of its own and then
+commits, aborts, or ends with its thread; a begin may have a time limit, and a checkpoint is a
+transaction that takes part in no group. The turn, the queue, the group and what wakes whom are
+those of src/txn/group.c, one step for each thing that another thread can come between: a mutex's
+section, a store that somebody waits for, a fence. Whether a group goes on, whether the turn is
+offered to threads that may come, and when a time limit is over, are tried both ways at every point;
+one fence may fail.
 
-What is checked: at most one thread has the turn; what a commit acknowledged is durable at that moment, so a power cut may come at
-any time; what was aborted, or left by its thread, never is; after a failed fence no member is told of success; a checkpoint finds
-no open group; and when nothing can go on every thread has finished. The search is depth-first over all states.
+What is checked: at most one thread has the turn; what a commit acknowledged is durable at that
+moment, so a power cut may come at any time; what was aborted, or left by its thread, never is;
+after a failed fence no member is told of success; a checkpoint finds no open group; and when
+nothing can go on every thread has finished. The search is depth-first over all states.
 """
 import argparse
 import itertools
@@ -33,7 +36,8 @@ RULES = {
 }
 ENDS = ("commit", "abort", "dies", "timed", "checkpoint")
 WAITS, ALONE, JOINS, CLOSES, DONE = "waits", "alone", "joins", "closes", "done"
-HAS_TURN = ("puts", "ends", "passes", "gone", "grants", "closes", "fences", "tells", "leaves", "checks")
+HAS_TURN = ("puts", "ends", "passes", "gone", "grants", "closes", "fences", "tells", "leaves",
+            "checks")
 
 
 class Broken(Exception):
@@ -43,7 +47,8 @@ class Broken(Exception):
 class State:
     """Everything there is; copied for each step."""
 
-    FIELDS = ("programs", "pc", "wait", "result", "taken", "queue", "offerer", "root", "members", "orphan", "name")
+    FIELDS = ("programs", "pc", "wait", "result", "taken", "queue", "offerer", "root", "members",
+              "orphan", "name")
     FIELDS += ("group", "level", "durable", "acked", "failed", "panic")
 
     def __init__(self, programs):
@@ -184,7 +189,8 @@ class Model:
             if s.root and self.on("NAME"):
                 n.name = None
             return [("aborts", n)]
-        ways = [("commits, and closes", self.go(s, t, "closes")), ("commits, and goes on", self.go(s, t, "passes"))]
+        ways = [("commits, and closes", self.go(s, t, "closes")), ("commits, and goes on",
+                self.go(s, t, "passes"))]
         for _, n in ways:
             n.root = True
             n.group, n.level = s.group | s.level, frozenset()
@@ -309,7 +315,8 @@ class Model:
     # ---- the promises
 
     def check(self, s):
-        having = [t for t, pc in enumerate(s.pc) if (pc if isinstance(pc, str) else pc[0]) in HAS_TURN]
+        having = [t for t, pc in enumerate(s.pc) if (pc if isinstance(pc,
+                str) else pc[0]) in HAS_TURN]
         # One that wakes the next has given the turn up when that runs.
         having = [t for t in having if isinstance(s.pc[t], str)]
         if len(having) > 1:
@@ -324,7 +331,8 @@ class Model:
             for i, kind in enumerate(program):
                 if kind in ("abort", "dies") and (thread, len(program) - i) in s.durable:
                     raise Broken("what thread %d never committed is durable" % thread)
-                if kind == "commit" and not s.failed and "dies" not in program[:i] and (thread, len(program) - i) not in s.acked:
+                if kind == "commit" and not s.failed and "dies" not in program[:i] and (thread,
+                        len(program) - i) not in s.acked:
                     raise Broken("thread %d committed, and was not told so" % thread)
 
 
@@ -380,18 +388,22 @@ def check(without, quiet=False):
         runs += 1
         broken = explore(Model(without), programs, counts)
         if broken:
-            print("group: %s: BROKEN: %s (%s)" % (label, broken[0], ", ".join(" ".join(p) for p in programs)))
+            print("group: %s: BROKEN: %s (%s)" % (label, broken[0],
+                                                  ", ".join(" ".join(p) for p in programs)))
             if not quiet:
                 print_trace(broken[1])
             return False
-    print("group: %s: holds (%d programs, %d states, %.1f s)" % (label, runs, counts["states"], time.monotonic() - start))
+    print("group: %s: holds (%d programs, %d states, %.1f s)" % (label, runs, counts["states"],
+            time.monotonic() - start))
     return True
 
 
 def main():
     parser = argparse.ArgumentParser(description="Explore threads that share commits.")
-    parser.add_argument("--without", metavar="RULE", action="append", default=[], choices=sorted(RULES), help="switch a rule off")
-    parser.add_argument("--all-mutants", action="store_true", help="all rules, then each one switched off")
+    parser.add_argument("--without", metavar="RULE", action="append", default=[],
+                        choices=sorted(RULES), help="switch a rule off")
+    parser.add_argument("--all-mutants", action="store_true",
+                        help="all rules, then each one switched off")
     parser.add_argument("--list", action="store_true", help="list the rules")
     args = parser.parse_args()
     if args.list:

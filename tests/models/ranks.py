@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """ranks.py - the order of a leaf from its slots' ranks, for every prefix of the slots.
 
-A leaf is a sorted base and a tail of slots in order of appending. A slot says insert, replace or remove, and a rank: the place in
-the leaf's order at the time of appending. Applying the ranks one by one gives the order without comparing keys. A snapshot sees a
-prefix of the slots, and every prefix that ends a transaction must give that transaction's entries, in key order.
+A leaf is a sorted base and a tail of slots in order of appending. A slot says insert, replace or
+remove, and a rank: the place in the leaf's order at the time of appending. Applying the ranks one
+by one gives the order without comparing keys. A snapshot sees a prefix of the slots, and every
+prefix that ends a transaction must give that transaction's entries, in key order.
 
-A transaction may change its own slots before it commits. It may point a slot of its own at a newer entry for the same key; it must
-append a remove slot to take an entry away. All bases of up to three keys and all sequences of puts and deletes up to a length are
-tried, with a commit or none after each operation.
+A transaction may change its own slots before it commits. It may point a slot of its own at a newer
+entry for the same key; it must append a remove slot to take an entry away. All bases of up to three
+keys and all sequences of puts and deletes up to a length are tried, with a commit or none after
+each operation.
 """
 import argparse
 import bisect
@@ -65,7 +67,8 @@ class Leaf:
             if "R6-ORDER" in self.off:
                 self.slots.append(self.slots.pop(own))
         else:
-            self.slots.append((REPLACE if key in self.expected else INSERT, self.rank_of(key), key, version))
+            self.slots.append((REPLACE if key in self.expected else INSERT, self.rank_of(key), key,
+                               version))
         self.expected[key] = version
 
     def delete(self, key):
@@ -95,11 +98,13 @@ def sequences(length):
     for base_size in range(4):
         for base in itertools.combinations(KEYS, base_size):
             for n in range(1, length + 1):
-                # Five operations and more only on three keys and small bases: enough for each slot to have neighbours.
+                # Five operations and more only on three keys and small bases: enough for each slot
+                # to have neighbours.
                 if n >= 5 and base_size > 1:
                     break
                 keys = KEYS if n < 5 else KEYS[:3]
-                for ops in itertools.product(itertools.product(("put", "delete"), keys, (False, True)), repeat=n):
+                for ops in itertools.product(itertools.product(("put", "delete"), keys, (False,
+                        True)), repeat=n):
                     yield base, ops
 
 
@@ -120,11 +125,13 @@ def check(off, length, quiet=False):
         wrong = leaf.wrong()
         if wrong is None:
             continue
-        print("ranks: %s: BROKEN: the first %d slots give %s, committed was %s" % (label, wrong[0], wrong[2], sorted(wrong[1].items())))
+        print("ranks: %s: BROKEN: the first %d slots give %s, committed was %s" % (label, wrong[0],
+                wrong[2], sorted(wrong[1].items())))
         if not quiet:
             print("    base keys %s" % (base,))
             for version, (op, key, commit) in enumerate(ops, 1):
-                print("    %s %d%s%s" % (op, key, " = %d" % version if op == "put" else "", ", commit" if commit else ""))
+                print("    %s %d%s%s" % (op, key, " = %d" % version if op == "put" else "",
+                                         ", commit" if commit else ""))
             for slot in leaf.slots:
                 print("    slot: %s at rank %d: key %d = %d" % slot)
         return False
@@ -134,9 +141,12 @@ def check(off, length, quiet=False):
 
 def main():
     parser = argparse.ArgumentParser(description="Check the order that ranks give.")
-    parser.add_argument("--length", type=int, default=5, help="operations in a sequence (default 5)")
-    parser.add_argument("--without", metavar="RULE", action="append", default=[], choices=sorted(RULES), help="switch a rule off")
-    parser.add_argument("--all-mutants", action="store_true", help="all rules, then each one switched off")
+    parser.add_argument("--length", type=int, default=5,
+                        help="operations in a sequence (default 5)")
+    parser.add_argument("--without", metavar="RULE", action="append", default=[],
+                        choices=sorted(RULES), help="switch a rule off")
+    parser.add_argument("--all-mutants", action="store_true",
+                        help="all rules, then each one switched off")
     parser.add_argument("--list", action="store_true", help="list the rules")
     args = parser.parse_args()
     if args.list:

@@ -1,17 +1,22 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""versions.py - many snapshots in one tree: births and prev, splits, removal, nesting, reuse of pages.
+"""versions.py - many snapshots in one tree: births and prev, splits, removal, nesting, reuse of
+pages.
 
-A small B+tree: leaves have a base of two keys and a tail of two slots; two neighbours that fit one are merged; inner nodes two separators. A node's base, separators, birth
-and prev are written once; child pointers, slots and the root are words. A write transaction holds its word changes back (pending)
-except in pages of its own, and stores them in any order at commit. A reader at snapshot S goes through the same tree, and where a
-node's birth lies above S it follows prev. Freed pages come back through the limbo and are overwritten.
+A small B+tree: leaves have a base of two keys and a tail of two slots; two neighbours that fit one
+are merged; inner nodes two separators. A node's base, separators, birth and prev are written once;
+child pointers, slots and the root are words. A write transaction holds its word changes back
+(pending) except in pages of its own, and stores them in any order at commit. A reader at snapshot S
+goes through the same tree, and where a node's birth lies above S it follows prev. Freed pages come
+back through the limbo and are overwritten.
 
-Random histories with nested transactions, aborts, several readers that come and go, phases of growing and of shrinking. After each
-operation and between the stores of a commit every live snapshot is read in full and compared with what was committed; after a
-commit every page must be in the tree, free, or in the limbo, and in one place only.
+Random histories with nested transactions, aborts, several readers that come and go, phases of
+growing and of shrinking. After each operation and between the stores of a commit every live
+snapshot is read in full and compared with what was committed; after a commit every page must be in
+the tree, free, or in the limbo, and in one place only.
 
-Births: a word swap installs a node born in that transaction whose prev is what the word held before; births fall along prev.
+Births: a word swap installs a node born in that transaction whose prev is what the word held
+before; births fall along prev.
 """
 import argparse
 import random
@@ -98,7 +103,8 @@ class Store:
         for snapshot in {*self.readers, self.newest}:
             content = self.read(snapshot)
             if content != self.history[snapshot]:
-                raise Broken("snapshot %d reads %s, committed was %s" % (snapshot, content, self.history[snapshot]))
+                raise Broken("snapshot %d reads %s, committed was %s" % (snapshot, content,
+                        self.history[snapshot]))
 
     def check_pages(self):
         used, pending = set(), [self.words[ROOT]]
@@ -110,7 +116,9 @@ class Store:
                 raise Broken("page %d twice in the tree" % page)
             used.add(page)
             if "separators" in self.nodes[page]:
-                pending += [self.words.get((page, i)) for i in range(len(self.nodes[page]["separators"]) + 1)]
+                pending += [self.words.get((page,
+                                            i)) for i in range(len(self.nodes[page]["separators"]) +
+                                                               1)]
         idle = self.free + [page for _, page in self.limbo]
         if len(idle) != len(set(idle)) or used & set(idle):
             raise Broken("a page is free twice, or free and in the tree")
@@ -131,7 +139,8 @@ class Txn:
 
     def __init__(self, store):
         self.store, self.number, self.level = store, store.newest + 1, 0
-        self.oldest = min([store.newest, *store.readers]) if store.on("R3-READERS") else store.newest
+        self.oldest = min([store.newest,
+                           *store.readers]) if store.on("R3-READERS") else store.newest
         self.pending, self.own, self.freed = {}, {}, []
         self.free, self.limbo, self.next_page = list(store.free), list(store.limbo), store.next_page
 
@@ -149,7 +158,8 @@ class Txn:
         self.level -= 1
         for page, level in self.own.items():
             self.own[page] = min(level, self.level)
-        own = [p for p in self.freed if p in self.own and (self.own[p] == self.level or not self.store.on("R8-MERGE"))]
+        own = [p for p in self.freed if p in self.own and (self.own[p] == self.level or
+                not self.store.on("R8-MERGE"))]
         for page in own:
             self.freed.remove(page)
             del self.own[page]
@@ -162,7 +172,8 @@ class Txn:
 
     def set_word(self, word, value):
         level = self.own.get(word[0])
-        if word not in self.pending and level is not None and (level == self.level or not self.store.on("R8")):
+        if word not in self.pending and level is not None and (level == self.level or
+                not self.store.on("R8")):
             self.store.words[word] = value  # nobody else can see the page
         else:
             self.pending[word] = value
@@ -263,7 +274,8 @@ class Txn:
             pass
         else:
             half = len(keys) // 2
-            parts = [self.make({"base": {k: leaf[k] for k in part}}, self.prev_for(page)) for part in (keys[:half], keys[half:])]
+            parts = [self.make({"base": {k: leaf[k] for k in part}},
+                               self.prev_for(page)) for part in (keys[:half], keys[half:])]
             self.split(path, page, parts, keys[half])
             self.discard(page)
 
@@ -277,7 +289,8 @@ class Txn:
         beside = children[left + 1 if left == child else left] if left >= 0 else None
         if beside is None or len(leaf) + len(self.content_of(beside)) > BASE_KEYS:
             return False
-        both = self.make({"base": {**leaf, **self.content_of(beside)}}, self.prev_for(children[left]))
+        both = self.make({"base": {**leaf, **self.content_of(beside)}},
+                         self.prev_for(children[left]))
         children[left:left + 2] = [both]
         del separators[left]
         if not self.store.on("MERGE-PARENT"):
@@ -340,7 +353,8 @@ class Txn:
             self.discard(parent)
             return
         node = {k: v for k, v in self.store.nodes[child].items() if k in ("base", "separators")}
-        words = self.children(child) if "separators" in node else [self.word((child, i)) for i in range(TAIL)]
+        words = self.children(child) if "separators" in node else [self.word((child,
+                i)) for i in range(TAIL)]
         self.replace(ROOT, parent, node, words)
         self.discard(child)
 
@@ -382,7 +396,8 @@ class Txn:
             passed = store.nodes[node["prev"]]
             if passed["birth"] >= node["birth"]:
                 raise Broken("births do not fall along prev")
-            if store.on("SKIP-READERS") and any(passed["birth"] <= s < node["birth"] for s in readers):
+            if store.on("SKIP-READERS") and any(passed["birth"] <= s < node["birth"] for
+                                                s in readers):
                 return
             node["prev"] = passed["prev"]
 
@@ -423,7 +438,8 @@ class History:
             txn.commit_nested()
             content = inner
         if txn.content() != content:
-            raise Broken("after the nested transaction the writer reads %s, expected %s" % (txn.content(), content))
+            raise Broken("after the nested transaction the writer reads %s, expected %s" %
+                         (txn.content(), content))
         return content
 
     def transaction(self, step, content):
@@ -464,7 +480,8 @@ def check(off, args, quiet=False):
         try:
             history.run()
         except (Broken, KeyError) as broken:
-            # Without a rule a reader or the writer may also end up in a page that holds another kind of node.
+            # Without a rule a reader or the writer may also end up in a page that holds another
+            # kind of node.
             text = broken.args[0] if isinstance(broken, Broken) else "a page of the wrong kind"
             print("versions: %s: BROKEN: %s (seed %d)" % (label, text, seed))
             if not quiet:
@@ -477,10 +494,13 @@ def check(off, args, quiet=False):
 def main():
     parser = argparse.ArgumentParser(description="Read every live snapshot all the time while a tree changes.")
     parser.add_argument("--runs", type=int, default=1500, help="histories (default 1500)")
-    parser.add_argument("--steps", type=int, default=60, help="transactions in a history (default 60)")
+    parser.add_argument("--steps", type=int, default=60,
+                        help="transactions in a history (default 60)")
     parser.add_argument("--seed", type=int, default=1, help="of the first history (default 1)")
-    parser.add_argument("--without", metavar="RULE", action="append", default=[], choices=sorted(RULES), help="switch a rule off")
-    parser.add_argument("--all-mutants", action="store_true", help="all rules, then each one switched off")
+    parser.add_argument("--without", metavar="RULE", action="append", default=[],
+                        choices=sorted(RULES), help="switch a rule off")
+    parser.add_argument("--all-mutants", action="store_true",
+                        help="all rules, then each one switched off")
     parser.add_argument("--list", action="store_true", help="list the rules")
     args = parser.parse_args()
     if args.list:
