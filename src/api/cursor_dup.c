@@ -307,8 +307,12 @@ static int count_all(struct move *m, uint64_t *count)
 {
 	uint32_t first, end;
 	bool far = false;
-	int rc = run_edge(m, false, &first);
+	int rc;
 
+	if (m->tree->scratch && m->tree->scratch->tallies &&
+	    tree_tally_find(m->tree, m->own.key, m->own.klen, count))
+		return 0;
+	rc = run_edge(m, false, &first);
 	if (rc)
 		return rc;
 	rc = run_edge(m, true, &end);

@@ -240,10 +240,12 @@ int tree_count(const struct tree *tree, const struct probe *from, const struct p
 int tree_count_estimate(const struct tree *tree, const struct probe *from, const struct probe *to,
                         uint64_t entries, uint64_t leaves, uint64_t *n);
 
-/* tree_values - how many values the key has; a writer keeps it, and goes on counting. CORRUPT.
+/* tree_values - how many values the key has, by its leaves; a writer keeps the number, and goes on
+ * counting. CORRUPT. tree_tally_find - a number that is kept; false: there is none.
  * tree_tally_change - a single entry of the key came (one_more) or went. tree_tally_forget - any
  * other change. */
 int tree_values(const struct tree *tree, const uint8_t *key, uint32_t klen, uint64_t *n);
+bool tree_tally_find(const struct tree *tree, const uint8_t *key, uint32_t klen, uint64_t *n);
 void tree_tally_change(const struct tree *tree, const uint8_t *key, uint32_t klen, bool one_more);
 static inline void tree_tally_forget(struct tree_scratch *scratch)
 {

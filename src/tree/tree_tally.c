@@ -74,15 +74,20 @@ void tree_tally_change(const struct tree *t, const uint8_t *key, uint32_t klen, 
 	tally->values += one_more ? 1 : UINT64_MAX;
 }
 
+bool tree_tally_find(const struct tree *t, const uint8_t *key, uint32_t klen, uint64_t *n)
+{
+	const struct tree_tally *tally = tally_of(t, key, klen);
+
+	if (tally)
+		*n = tally->values;
+	return tally;
+}
+
 int tree_values(const struct tree *t, const uint8_t *key, uint32_t klen, uint64_t *n)
 {
-	struct probe from = {.key = key, .klen = klen, .edge = PROBE_BEFORE}, to = from;
-	const struct tree_tally *tally = t->scratch ? tally_of(t, key, klen) : NULL;
+	struct probe from = {.key = key, .klen = klen, .edge = PROBE_BEFORE};
+	struct probe to = from;
 
-	if (tally) {
-		*n = tally->values;
-		return 0;
-	}
 	to.edge = PROBE_AFTER;
 	int rc = tree_count(t, &from, &to, n);
 

@@ -457,12 +457,16 @@ static void own_fill(struct daxkv_store *a)
 	OK(daxkv_txn_commit(txn));
 }
 
+enum { VALUES = DAXKV_SEEK_PAIR_GE + 1, COUNT, SEVERAL };
+
 /* placed_call - with pages spoilt behind a cursor that has a place: one move. */
-static int placed_call(unsigned int place, enum daxkv_cursor_op op)
+static int placed_call(unsigned int place, unsigned int op)
 {
 	char buf[16];
 	struct daxkv_val k = {(size_t)own_key(buf, place * 37 % OWN_KEYS), buf}, v;
-	uint64_t count;
+	char values[OWN_KEYS * 8];
+	size_t count;
+	int several;
 
 	OK(daxkv_cursor_get(r.cursor, &k, &v, place % 3 ? DAXKV_SEEK_GE : DAXKV_LAST));
 	if (place % 2) /* with the leaf's order at hand */
@@ -471,8 +475,11 @@ static int placed_call(unsigned int place, enum daxkv_cursor_op op)
 	pages_spoil();
 	k = (struct daxkv_val){(size_t)own_key(buf, place), buf};
 	v = text("v");
-	return op > DAXKV_SEEK_PAIR_GE ? daxkv_cursor_count(r.cursor, &count)
-	                               : daxkv_cursor_get(r.cursor, &k, &v, op);
+	if (op > VALUES)
+		return op == COUNT ? daxkv_cursor_count(r.cursor, &count)
+		                   : daxkv_cursor_several(r.cursor, &several);
+	return op == VALUES ? daxkv_cursor_get_values(r.cursor, OWN_KEYS, 5, values, &count)
+	                    : daxkv_cursor_get(r.cursor, &k, &v, op);
 }
 
 /* trapped - a store without room to grow, whose pages are the trap's. */
@@ -498,7 +505,7 @@ static void pages_that_changed_under_a_cursor(void **state)
 	b = BOUNDED(.max_lag = 1);
 	trap.left = 0;
 	for (unsigned int place = 0; place < 40; place++)
-		for (enum daxkv_cursor_op op = DAXKV_FIRST; op <= DAXKV_SEEK_PAIR_GE + 1; op++)
+		for (unsigned int op = DAXKV_FIRST; op <= SEVERAL; op++)
 			for (trap.pattern = 0; trap.pattern < 6; trap.pattern++) {
 				own_begin(b);
 				int rc = placed_call(place, op);
