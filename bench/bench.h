@@ -15,7 +15,7 @@
 
 #define BENCH_ENGINES    10u /* at most */
 #define BENCH_ROUNDS     99u
-#define BENCH_PHASES     32u
+#define BENCH_PHASES     40u
 #define BENCH_PATH       4096u
 #define BENCH_KEY_MAX    511u
 #define BENCH_VALUE_MAX  65536u
@@ -132,6 +132,7 @@ enum bench_kind {
 	BENCH_MODIFY,
 	BENCH_MIXED,
 	BENCH_READERS,
+	BENCH_WRITERS,
 	BENCH_REOPEN
 };
 
@@ -143,7 +144,7 @@ struct bench_phase {
 	int append;
 	int many;             /* GET, PUT, SCAN: many in one call; PUT with append: a sorted load */
 	int timed;            /* each transaction by itself, for PUT */
-	unsigned int threads; /* readers, for READERS */
+	unsigned int threads; /* readers, for READERS; writers, for WRITERS */
 	int writer;           /* beside them a thread that commits */
 	unsigned int idle;    /* threads that hold a read transaction, for PUT */
 	double floor_reads,
@@ -190,7 +191,9 @@ int idle_start(const struct bench_engine *engine, void *session, unsigned int n,
                struct idle **idle);
 void idle_stop(struct idle *idle);
 
-/* readers_run - the same for a phase of kind READERS, in threads. */
+/* readers_run, writers_run - the same for a phase of kind READERS, WRITERS, in threads. */
+int writers_run(const struct bench_config *config, const struct bench_engine *engine, void *session,
+                const struct bench_plan *plan, struct bench_result *result, const char **what);
 int readers_run(const struct bench_config *config, const struct bench_engine *engine, void *session,
                 const struct bench_plan *plan, struct bench_result *result, const char **what);
 

@@ -25,7 +25,8 @@ static const char *store_errmsg(int err)
 static int store_open(const struct bench_config *config, const char *dir, int create, void **out)
 {
 	struct daxkv_options options = {
-	    .flags = create ? DAXKV_CREATE | DAXKV_EXCLUSIVE | DAXKV_POPULATE : 0,
+	    .flags = (create ? DAXKV_CREATE | DAXKV_EXCLUSIVE | DAXKV_POPULATE : 0u) |
+	             DAXKV_GROUP_COMMIT,
 	    .initial_size = config->file_size};
 	struct store *s = calloc(1, sizeof *s);
 	char path[BENCH_PATH];

@@ -394,7 +394,7 @@ int phase_run(const struct bench_config *config, const struct bench_engine *engi
 	struct bench_counts before = {0}, after = {0};
 	enum bench_kind kind = plan->phase->kind;
 	int writes = kind == BENCH_PUT || kind == BENCH_DEL || kind == BENCH_CUT ||
-	             kind == BENCH_MIXED || kind == BENCH_READERS;
+	             kind == BENCH_MIXED || kind == BENCH_READERS || kind == BENCH_WRITERS;
 	struct run r = {config,
 	                engine,
 	                session,
@@ -419,6 +419,8 @@ int phase_run(const struct bench_config *config, const struct bench_engine *engi
 	if (!err)
 		err = kind == BENCH_READERS
 		          ? readers_run(config, engine, session, plan, result, what)
+		      : kind == BENCH_WRITERS
+		          ? writers_run(config, engine, session, plan, result, what)
 		          : run_any(&r);
 	idle_stop(idle);
 	if (err)

@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WRITER_IDS 1000u /* entries that the thread beside the readers rewrites */
+#define WRITERS_PART 10u   /* of the operations, for each of several writers */
+#define WRITER_IDS   1000u /* entries that the thread beside the readers rewrites */
 
 #define RANDOM(n, w, k, ...)                                                                       \
 	{                                                                                          \
@@ -62,6 +63,11 @@ static const struct bench_phase phases[] = {
         "idle100",
         "put of an existing random key, one a transaction, beside 100 open readers that do nothing",
         BENCH_PUT, .batch = 1, .idle = 100, .floor_reads = 1, .floor_commits = 1),
+    RANDOM("write1", "put of an existing random key, one a transaction, by 1 thread", BENCH_WRITERS,
+           .threads = 1),
+    RANDOM("write2", "the same by 2 threads", BENCH_WRITERS, .threads = 2),
+    RANDOM("write8", "the same by 8 threads", BENCH_WRITERS, .threads = 8),
+    RANDOM("write32", "the same by 32 threads", BENCH_WRITERS, .threads = 32),
     RANDOM("delete", "delete of an existing random key, one a transaction", BENCH_DEL, .batch = 1,
            .floor_reads = 1, .floor_commits = 1),
     OTHER("ascend", "plain put of ascending keys, 1,000 a transaction", BENCH_STORE_ASCEND,
@@ -98,7 +104,8 @@ static int name_matches(const char *name, const char *wanted, size_t len)
 {
 	return (strlen(name) == len && memcmp(name, wanted, len) == 0) ||
 	       (len == 4 && memcmp(wanted, "ycsb", 4) == 0 && strncmp(name, "ycsb-", 5) == 0) ||
-	       (len == 7 && memcmp(wanted, "readers", 7) == 0 && strncmp(name, "read", 4) == 0);
+	       (len == 7 && memcmp(wanted, "readers", 7) == 0 && strncmp(name, "read", 4) == 0) ||
+	       (len == 7 && memcmp(wanted, "writers", 7) == 0 && strncmp(name, "write", 5) == 0);
 }
 
 int plan_chosen(const struct bench_config *config, size_t phase)
@@ -182,6 +189,8 @@ static uint64_t phase_reported(const struct bench_config *c, const struct bench_
 		return c->mixed_ops;
 	case BENCH_READERS:
 		return c->ops * phase->threads;
+	case BENCH_WRITERS:
+		return phase->threads * (c->ops < WRITERS_PART ? 1 : c->ops / WRITERS_PART);
 	case BENCH_REOPEN:
 		return 1;
 	case BENCH_CUT:
@@ -229,7 +238,11 @@ static void op_draw(const struct bench_config *c, const struct bench_phase *phas
 		op->id = contents->next;
 	else if (existing)
 		op->id = phase_mix(++*rng) % known;
-	if (phase->kind == BENCH_PUT || phase->kind == BENCH_READERS)
+	if (phase->kind == BENCH_WRITERS && known >= phase->threads)
+		op->id = phase_mix(++*rng) % (known / phase->threads) * phase->threads +
+		         i % phase->threads;
+	if (phase->kind == BENCH_PUT || phase->kind == BENCH_READERS ||
+	    phase->kind == BENCH_WRITERS)
 		op->version = ++contents->versions[op->id];
 	else if (phase->kind == BENCH_DEL)
 		contents->versions[op->id] = 0;
@@ -241,7 +254,7 @@ static uint64_t plan_user_bytes(const struct bench_config *c, const struct bench
 {
 	uint64_t n = 0, entry = c->key_size + phase_value_size(c, plan->phase->store);
 
-	if (plan->phase->kind == BENCH_PUT)
+	if (plan->phase->kind == BENCH_PUT || plan->phase->kind == BENCH_WRITERS)
 		return plan->n * entry;
 	if (plan->phase->kind == BENCH_DEL)
 		return plan->n * c->key_size;
