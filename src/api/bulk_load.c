@@ -16,10 +16,13 @@
 static int load_item(struct daxkv_txn *txn, struct dbstate *s, struct tree_load *load,
                      const struct daxkv_val *key, const struct daxkv_val *value, bool *fatal)
 {
-	struct item item = {.key = key->data,
+	struct item item =
+	                {
+	                    .key = key->data,
 	                    .klen = (uint32_t)key->size,
 	                    .val = value->size ? value->data : (const uint8_t *)"",
-	                    .vlen = (uint32_t)value->size},
+	                    .vlen = (uint32_t)value->size,
+	                },
 	            last;
 	uint32_t usable = leaf_usable(txn->store->page_size);
 	bool plain = entry_plain(txn->store, &s->order, key, value);

@@ -27,8 +27,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define HOLD_MS                                                                                    \
-	50 /* waited for the lock before the state is looked at again: its owner may be idle */
+/* waited for the lock before the state is looked at again: its owner may be idle */
+#define HOLD_MS  50
 #define PAUSE_NS 1000000
 
 struct check_faults { /* of one look at the store: nothing is told of one that has to be repeated */
@@ -39,7 +39,10 @@ struct check_faults { /* of one look at the store: nothing is told of one that h
 
 struct state { /* what a look is at */
 	struct daxkv_store *store;
-	uint64_t txn, clean, next; /* next: the number in the place of record txn + 1 */
+	/* next: the number in the place of record txn + 1 */
+	uint64_t txn;
+	uint64_t clean;
+	uint64_t next;
 };
 
 static void fault_keep(const char *text, void *arg)
@@ -109,8 +112,8 @@ static bool state_moved(void *arg)
 	const struct state *s = arg;
 	const struct fmt_super *super = (const void *)s->store->map.base;
 
-	fence_loads(); /* pairs with the release stores of commit_store, which come behind the
-	                  record */
+	/* pairs with the release stores of commit_store, which come behind the record */
+	fence_loads();
 	return __atomic_load_n(&s->store->share->published, __ATOMIC_RELAXED) != s->txn ||
 	       next_of(s->store, s->txn) != s->next || load_word(&super->clean) != s->clean;
 }
@@ -118,7 +121,12 @@ static bool state_moved(void *arg)
 /* look - at the state that base shows. EAGAIN when it has moved. */
 static int look(const struct map *map, struct state *s, bool may_move, struct check_faults *f)
 {
-	struct check_input in = {.base = map->base, .txn = s->txn, .report = fault_keep, .arg = f};
+	struct check_input in = {
+	    .base = map->base,
+	    .txn = s->txn,
+	    .report = fault_keep,
+	    .arg = f,
+	};
 
 	in.mapped = load_word(&map->size);
 	if (may_move) {
@@ -164,7 +172,11 @@ static int look_free(struct daxkv_store *store, struct check_faults *f)
 /* look_recovered - at what the next writer will recover. The writer's lock is held. */
 static int look_recovered(struct daxkv_store *store, struct check_faults *f)
 {
-	struct map copy = {.fd = store->map.fd, .rdonly = true, .path = store->map.path};
+	struct map copy = {
+	    .fd = store->map.fd,
+	    .rdonly = true,
+	    .path = store->map.path,
+	};
 	struct ring ring = store->ring;
 	struct recover_result r;
 	uint64_t size;
@@ -233,7 +245,8 @@ static int look_shared(struct daxkv_store *store, int64_t wait_ms, struct check_
 			left = wait_ms - (clock_ms() - from);
 		if (rc != EAGAIN)
 			return rc;
-		if (store->external_lock) { /* the lock is the caller's own, and not known here */
+		/* the lock is the caller's own, and not known here */
+		if (store->external_lock) {
 			if (left > 0)
 				rc = 0;
 			else
@@ -278,8 +291,8 @@ static int check_walk_run(struct daxkv_store *store, int64_t wait_ms,
 		return err_set(store ? DAXKV_BAD_TXN : EINVAL,
 		               store ? "the store was opened by the parent process"
 		                     : "no store was given");
-	pthread_testcancel(); /* a thread that only checks can be cancelled: here, where it has
-	                         nothing */
+	/* a thread that only checks can be cancelled: here, where it has nothing */
+	pthread_testcancel();
 	f = calloc(1, sizeof *f);
 	if (!f)
 		return err_set(ENOMEM, "no memory for a check");

@@ -165,9 +165,11 @@ static int copy_run(struct copy *copy, daxkv_copy_fn *write)
 	const struct daxkv_store *store = copy->txn->store;
 	const struct fmt_super *super = (const void *)store->map.base;
 	const struct fmt_db main_db = {.desc = load_word(&super->main_desc)};
-	struct super_new new = {.page_size = copy->psize,
-	                        .created = (uint64_t)time(NULL),
-	                        .user_version = load_word(&super->user_version)};
+	struct super_new new = {
+	    .page_size = copy->psize,
+	    .created = (uint64_t)time(NULL),
+	    .user_version = load_word(&super->user_version),
+	};
 	struct super_layout layout;
 	uint64_t desc, data;
 	int rc = pass(copy, &main_db, &desc);
@@ -200,7 +202,7 @@ int daxkv_copy(struct daxkv_txn *txn, daxkv_copy_fn *write, void *arg)
 
 	if (rc)
 		return rc;
-	if ((txn->write || !write))
+	if (txn->write || !write)
 		rc = err_set(
 		    EINVAL, "a copy needs a read transaction, and a function that takes its bytes");
 	if (rc)

@@ -28,9 +28,11 @@ struct copy {
 	uint64_t at;    /* where the next page will lie */
 	uint8_t *zeros; /* a page of them */
 	uint8_t *image; /* for an inner page or a descriptor */
-	uint64_t
-	    *desc; /* descriptors of the named databases, in the order of their catalog entries */
-	size_t ndesc, desc_room, desc_used;
+	/* descriptors of the named databases, in the order of their catalog entries */
+	uint64_t *desc;
+	size_t ndesc;
+	size_t desc_room;
+	size_t desc_used;
 };
 
 /* copy_put - n bytes, and zeros to the end of their last page; *off is where they lie. The caller's

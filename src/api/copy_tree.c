@@ -9,9 +9,13 @@
 
 #define FILL 90u /* percent of a page, as of a load */
 
-struct level {                   /* the page in the making, of one level above the leaves */
-	uint32_t n, cost, bytes; /* kids; what they take of the page; separators' bytes */
-	uint64_t *kids, written;
+struct level { /* the page in the making, of one level above the leaves */
+	/* kids; what they take of the page; separators' bytes */
+	uint32_t n;
+	uint32_t cost;
+	uint32_t bytes;
+	uint64_t *kids;
+	uint64_t written;
 	struct sep *seps;
 	uint8_t *buf;    /* the separators' bytes */
 	struct sep left; /* between the page before and this one */
@@ -22,9 +26,13 @@ struct copy_build {
 	struct copy *copy;
 	struct dbstate *state;
 	uint64_t txn; /* of which all pages are */
-	uint64_t entries, leaf_pages, inner_pages, blob_pages;
+	uint64_t entries;
+	uint64_t leaf_pages;
+	uint64_t inner_pages;
+	uint64_t blob_pages;
 	struct leaf_pack pack;
-	struct sep left; /* between the leaf before and the one in the making */
+	/* between the leaf before and the one in the making */
+	struct sep left;
 	uint8_t *left_buf;
 	struct level level[TREE_DEPTH];
 };
@@ -39,7 +47,11 @@ static struct sep sep_keep(const struct sep *from, uint8_t *to)
 	if (dlen)
 		memcpy(to + from->klen, from->dup, dlen);
 	return (struct sep){
-	    .key = to, .dup = to + from->klen, .klen = from->klen, .dlen = from->dlen};
+	    .key = to,
+	    .dup = to + from->klen,
+	    .klen = from->klen,
+	    .dlen = from->dlen,
+	};
 }
 
 /* copy_page - a page with a header, whose checksum leaves the place out. */
@@ -170,7 +182,8 @@ static int value_of(struct copy_build *b, struct item *it, struct fmt_blob *blob
 static int entry_out(void *arg, struct item *it)
 {
 	struct copy_build *b = arg;
-	struct item out = *it; /* its value may be one of these two, which end with this function */
+	/* its value may be one of these two, which end with this function */
+	struct item out = *it;
 	struct fmt_blob blob;
 	struct fmt_db catalog;
 	int rc = 0;
@@ -224,7 +237,11 @@ static int desc_out(struct copy_build *b, uint64_t root, uint64_t *off)
 	struct fmt_desc *desc = (void *)b->copy->image;
 
 	memset(desc, 0, b->copy->psize);
-	desc->page = (struct fmt_page){.birth = b->txn, .type = FMT_DESC, .end = FMT_DESC_COUNTS};
+	desc->page = (struct fmt_page){
+	    .birth = b->txn,
+	    .type = FMT_DESC,
+	    .end = FMT_DESC_COUNTS,
+	};
 	desc->flags = b->state->flags;
 	desc->base_count = b->entries;
 	desc->root = root;
@@ -257,11 +274,12 @@ int copy_tree(struct copy *copy, const struct fmt_db *from, bool descriptor, uin
 		b->copy = copy;
 		b->state = &state;
 		b->txn = copy->txn->view.snapshot;
-		b->pack =
-		    (struct leaf_pack){.page = malloc(2 * (size_t)psize),
-		                       .off = malloc(LEAF_PACK_MAX(psize) * sizeof *b->pack.off),
-		                       .psize = psize,
-		                       .limit = FMT_LEAF_BASE + leaf_usable(psize) * FILL / 100};
+		b->pack = (struct leaf_pack){
+		    .page = malloc(2 * (size_t)psize),
+		    .off = malloc(LEAF_PACK_MAX(psize) * sizeof *b->pack.off),
+		    .psize = psize,
+		    .limit = FMT_LEAF_BASE + leaf_usable(psize) * FILL / 100,
+		};
 		b->left_buf = malloc(2 * (size_t)psize);
 	}
 	if (!b || !b->pack.page || !b->pack.off || !b->left_buf)
@@ -270,8 +288,9 @@ int copy_tree(struct copy *copy, const struct fmt_db *from, bool descriptor, uin
 		rc = copy_each(copy, from, &state, entry_out, b);
 	if (!rc)
 		rc = tree_out(b, &root);
+	/* a database of one leaf, or of none, has no descriptor */
 	if (!rc)
-		*desc = root; /* a database of one leaf, or of none, has no descriptor */
+		*desc = root;
 	if (!rc && (descriptor || b->leaf_pages > 1))
 		rc = desc_out(b, root, desc);
 	if (b)

@@ -9,7 +9,10 @@
 #include <errno.h>
 
 struct ends { /* of a range; NULL: open */
-	struct probe from_probe, to_probe, *from, *to;
+	struct probe from_probe;
+	struct probe to_probe;
+	struct probe *from;
+	struct probe *to;
 };
 
 static int end_set(const struct daxkv_store *store, const struct order *o,
@@ -57,7 +60,7 @@ static int count(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *fro
 		rc = err_set(EINVAL, "no place for the count");
 	if (rc)
 		return rc;
-	if (((!from && !to) || !exact))
+	if ((!from && !to) || !exact)
 		rc = daxkv_db_stat(txn, db, &stat);
 	if (rc)
 		return rc;

@@ -41,7 +41,7 @@ int daxkv_cursor_renew(struct daxkv_txn *txn, struct daxkv_cursor *c)
 
 	if (rc)
 		return rc;
-	if ((!c || txn->write || (c->txn && c->txn->write)))
+	if (!c || txn->write || (c->txn && c->txn->write))
 		rc = err_set(EINVAL, "only a read transaction's cursor can be renewed");
 	if (rc)
 		return rc;
@@ -88,7 +88,8 @@ static int here_begin(struct daxkv_cursor *c, struct here *here)
 {
 	int rc = place_offset(c, &c->path.eoff);
 
-	assert(c->state == CURSOR_AT); /* so no append batch has begun since it came there */
+	/* so no append batch has begun since it came there */
+	assert(c->state == CURSOR_AT);
 	if (rc)
 		return rc;
 	path_copy(&here->path, &c->path);
@@ -127,16 +128,19 @@ static int replace_here(struct daxkv_cursor *c, struct dbstate *s, struct daxkv_
 	if (rc)
 		return rc;
 	const struct daxkv_val key = {c->klen, c->kept};
-	struct put p = {.txn = c->txn,
-	                .s = s,
-	                .key = &key,
-	                .value = &put,
-	                .flags = flags & DAXKV_RESERVE,
-	                .path = &here.path};
+	struct put p = {
+	    .txn = c->txn,
+	    .s = s,
+	    .key = &key,
+	    .value = &put,
+	    .flags = flags & DAXKV_RESERVE,
+	    .path = &here.path,
+	};
 
 	rc = entry_put_check(c->txn->store, &s->order, &key, &put, p.flags);
-	if (!rc)
-		rc = entry_put_at(&p);
+	if (rc)
+		return rc;
+	rc = entry_put_at(&p);
 	if (rc)
 		return rc;
 	if (here_stay(c, &here) && c->ordered && c->path.leaf.nslots != here.path.leaf.nslots)
@@ -189,7 +193,11 @@ static int replace_current(struct daxkv_cursor *c, struct dbstate *s, struct dax
 	rc = txn_changing(txn, c->db); /* keeps this cursor's old pair */
 	if (!rc && s->order.dups) {
 		struct probe p = {
-		    .key = c->kept, .klen = c->klen, .dup = c->kept + c->klen, .dlen = c->dlen};
+		    .key = c->kept,
+		    .klen = c->klen,
+		    .dup = c->kept + c->klen,
+		    .dlen = c->dlen,
+		};
 		struct path path;
 
 		rc = tree_seek(&s->tree, &p, &path);
@@ -290,7 +298,8 @@ static void fall_in_gap(struct daxkv_cursor *c)
 		memmove(c->order + rank, c->order + rank + 1, (c->n - rank) * sizeof c->order[0]);
 	}
 	c->gap = true;
-	if (rank >= place_live(c)) { /* the search that a kept place needs finds the next leaf's */
+	/* the search that a kept place needs finds the next leaf's */
+	if (rank >= place_live(c)) {
 		c->state = CURSOR_KEPT;
 		place_forget_pages(c);
 	}
@@ -315,7 +324,9 @@ static int cursor_del(struct daxkv_cursor *c, unsigned int flags)
 	if (s->order.dups && flags & DAXKV_NO_DUP_DATA)
 		return entry_remove_all(c->txn, s, c->kept, c->klen);
 	rc = entry_remove(c->txn, s, &here.path);
-	if (!rc && here_stay(c, &here))
+	if (rc)
+		return rc;
+	if (here_stay(c, &here))
 		fall_in_gap(c);
 	return rc;
 }

@@ -101,9 +101,14 @@ static inline int cursor_key_beside(const struct daxkv_cursor *c, uint32_t rank,
 {
 	const struct leaf *l = &c->path.leaf;
 	const uint8_t *bytes = (const uint8_t *)l->page;
-	uint32_t heads = once(l->page->heads), klen = heads & FMT_KLEN_MASK, a = c->order[rank],
-	         b = c->order[to], high = a > b ? a : b;
+	uint32_t heads = once(l->page->heads);
+	uint32_t klen = heads & FMT_KLEN_MASK;
+	uint32_t a = c->order[rank];
+	uint32_t b = c->order[to];
+	uint32_t high = b;
 
+	if (a > b)
+		high = a;
 	if (!(heads & FMT_UNIFORM) || high >= once(l->page->end) || high + klen > l->psize)
 		return -1;
 	return order_bytes_same(bytes + a, bytes + b, klen);

@@ -72,7 +72,10 @@ static void move_undo(struct move *m)
 static struct probe edge_probe(const struct move *m, bool forward)
 {
 	return (struct probe){
-	    .key = m->own.key, .klen = m->own.klen, .edge = forward ? PROBE_AFTER : PROBE_BEFORE};
+	    .key = m->own.key,
+	    .klen = m->own.klen,
+	    .edge = forward ? PROBE_AFTER : PROBE_BEFORE,
+	};
 }
 
 /* leaf_edge - the first rank behind the key (forward), or its first one, in the path's leaf, where
@@ -83,8 +86,8 @@ static int leaf_edge(const struct move *m, uint32_t rank, bool forward, uint32_t
 	uint32_t unused;
 	uint32_t n = place_live(m->c);
 	bool same;
-	int rc =
-	    has_key(m, forward ? n - 1 : 0, &same); /* so it is of most leaves if there are many */
+	/* so it is of most leaves if there are many */
+	int rc = has_key(m, forward ? n - 1 : 0, &same);
 
 	if (forward)
 		*edge = n;
@@ -95,7 +98,8 @@ static int leaf_edge(const struct move *m, uint32_t rank, bool forward, uint32_t
 	rc = leaf_place(&m->c->path.leaf, m->tree->order, &p, edge, &unused);
 	if (!rc && UNLIKELY(forward ? *edge <= rank || *edge > n : *edge > rank))
 		rc = err_corrupt(m->c->path.leaf.off, "leaf: an entry is not where a search leads");
-	return rc; /* it may be a leaf that is changing, too: view_evicted */
+	/* it may be a leaf that is changing, too: view_evicted */
+	return rc;
 }
 
 /* run_edge - the same in the leaf where the move begins. */
@@ -434,10 +438,13 @@ static int copy_values(struct daxkv_cursor *c, uint32_t n, uint32_t size, uint8_
 {
 	const struct leaf *l = &c->path.leaf;
 	const struct fmt_page *page = l->page;
-	uint32_t rank = c->path.rank, heads = once(page->heads), klen = heads & FMT_KLEN_MASK;
+	uint32_t rank = c->path.rank;
+	uint32_t heads = once(page->heads);
+	uint32_t klen = heads & FMT_KLEN_MASK;
 
 	if (!l->nslots && heads & FMT_UNIFORM && once(page->offs) == size) {
-		uint32_t stride = uniform_stride(klen, size), at = leaf_entry(page, rank);
+		uint32_t stride = uniform_stride(klen, size);
+		uint32_t at = leaf_entry(page, rank);
 
 		if (UNLIKELY(at > l->psize || n * stride > l->psize - at)) { /* it is changing */
 			leaf_fault(l, at);
@@ -447,9 +454,11 @@ static int copy_values(struct daxkv_cursor *c, uint32_t n, uint32_t size, uint8_
 		*done = n;
 		return 0;
 	}
-	int rc = n > 1 ? cursor_order(c, true) : 0;
+	int rc = 0;
 	struct item it;
 
+	if (n > 1)
+		rc = cursor_order(c, true);
 	for (*done = 0; *done < n && !rc; ++*done) {
 		rc = entry_at(c, rank + *done, &it);
 		if (rc || it.vlen != size)
@@ -467,12 +476,15 @@ static int get_values(struct move *m, size_t n, uint32_t size, uint8_t *to, size
 	int rc = cursor_sound(c);
 
 	for (*got = 0; !rc;) {
-		uint32_t end, done = 0;
+		uint32_t end;
+		uint32_t done = 0;
 		bool same;
 
 		rc = run_edge(m, true, &end);
-		uint32_t take = rc ? 0 : (uint32_t)min_u64(end - m->rank, n - *got);
+		uint32_t take = 0;
 
+		if (!rc)
+			take = (uint32_t)min_u64(end - m->rank, n - *got);
 		if (!rc)
 			rc = copy_values(c, take, size, to + *got * size, &done);
 		*got += done;
@@ -489,7 +501,9 @@ static int get_values(struct move *m, size_t n, uint32_t size, uint8_t *to, size
 	}
 	m->rank = last;
 	move_undo(m);
-	return rc == DAXKV_NOT_FOUND ? 0 : rc;
+	if (rc == DAXKV_NOT_FOUND)
+		return 0;
+	return rc;
 }
 
 static int cursor_get_values(struct daxkv_cursor *c, size_t n, size_t size, void *bytes,
@@ -518,10 +532,13 @@ static int cursor_get_values(struct daxkv_cursor *c, size_t n, size_t size, void
 int daxkv_cursor_get_values(struct daxkv_cursor *c, size_t n, size_t size, void *bytes, size_t *got)
 {
 	size_t some = 0;
-	int rc = n && bytes && got ? cursor_get_values(c, n, size, bytes, &some)
-	                           : err_set(EINVAL, "room for one value is needed, and for the "
-	                                             "number of them");
+	int rc;
 
+	if (n && bytes && got)
+		rc = cursor_get_values(c, n, size, bytes, &some);
+	else
+		rc = err_set(EINVAL, "room for one value is needed, and for the "
+		                     "number of them");
 	if (c && c->txn)
 		rc = txn_done(c->txn, rc);
 	if (!rc)

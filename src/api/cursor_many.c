@@ -13,8 +13,10 @@
 #define MANY_AHEAD 4u /* entries that are prefetched while a leaf is handed out */
 
 struct batch {
-	struct daxkv_val *key, *value;
-	size_t n, got;
+	struct daxkv_val *key;
+	struct daxkv_val *value;
+	size_t n;
+	size_t got;
 	const struct daxkv_val *end; /* NULL: none */
 	bool forward;
 };
@@ -159,11 +161,13 @@ int daxkv_cursor_get_many(struct daxkv_cursor *c, enum daxkv_cursor_op op,
                           const struct daxkv_val *end, size_t n, struct daxkv_val *key,
                           struct daxkv_val *value, size_t *got)
 {
-	struct batch b = {.key = key,
-	                  .value = value,
-	                  .n = n,
-	                  .end = end,
-	                  .forward = op == DAXKV_NEXT || op == DAXKV_FIRST || op == DAXKV_SEEK_GE};
+	struct batch b = {
+	    .key = key,
+	    .value = value,
+	    .n = n,
+	    .end = end,
+	    .forward = op == DAXKV_NEXT || op == DAXKV_FIRST || op == DAXKV_SEEK_GE,
+	};
 	struct dbstate *s;
 	bool ends = false;
 	int rc;

@@ -67,8 +67,8 @@ static int drop_with_main(struct daxkv_txn *txn, const struct daxkv_val *name)
 
 static int drop_all_named(struct daxkv_txn *txn)
 {
-	struct daxkv_val name = {0,
-	                         NULL}; /* in the main database, which does not change meanwhile */
+	/* in the main database, which does not change meanwhile */
+	struct daxkv_val name = {0, NULL};
 	int rc;
 
 	while ((rc = daxkv_db_list_next(txn, &name)) == 0) {

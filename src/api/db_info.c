@@ -43,8 +43,9 @@ static int db_next(struct daxkv_txn *txn, struct daxkv_val *name)
 				return rc;
 			if (!(it.flags & FMT_ENTRY_DB))
 				continue;
-			if (name->size && order_key_cmp(&s->order, it.key, it.klen, p.key,
-			                                p.klen) <= 0) /* a list would never end */
+			/* a list would never end */
+			if (name->size &&
+			    order_key_cmp(&s->order, it.key, it.klen, p.key, p.klen) <= 0)
 				return err_corrupt(path.leaf.off,
 				                   "leaf: its keys are not in order");
 			*name = entry_bytes(it.key, it.klen);
@@ -66,7 +67,7 @@ int daxkv_db_list_next(struct daxkv_txn *txn, struct daxkv_val *name)
 
 	if (rc)
 		return rc;
-	if ((!name || (name->size && !name->data)))
+	if (!name || (name->size && !name->data))
 		rc = err_set(EINVAL, "a name to begin behind, or one of size 0, is needed");
 	if (rc)
 		return rc;

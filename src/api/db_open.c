@@ -167,7 +167,7 @@ int daxkv_db_open(struct daxkv_txn *txn, const struct daxkv_val *name, unsigned 
 
 	if (rc)
 		return rc;
-	if ((!db || (name && name->size && !name->data)))
+	if (!db || (name && name->size && !name->data))
 		rc = err_set(EINVAL, "a place for the handle is needed, and a name's bytes");
 	if (rc)
 		return rc;

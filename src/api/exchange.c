@@ -15,8 +15,10 @@
 #include <errno.h>
 
 struct pair { /* copies: a put may move the page that the caller's bytes lie in */
-	struct daxkv_val key, value;
-	uint8_t key_bytes[FMT_PAGE_MAX / 4], value_bytes[FMT_PAGE_MAX / 4];
+	struct daxkv_val key;
+	struct daxkv_val value;
+	uint8_t key_bytes[FMT_PAGE_MAX / 4];
+	uint8_t value_bytes[FMT_PAGE_MAX / 4];
 };
 
 static void pair_copy(struct pair *p, const struct daxkv_val *key, const struct daxkv_val *value)
@@ -63,7 +65,9 @@ static int only_value(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val
 	if (!rc)
 		rc = daxkv_cursor_several(cursor, &several);
 	daxkv_cursor_close(cursor);
-	if (!rc && several)
+	if (rc)
+		return rc;
+	if (several)
 		rc = err_set(DAXKV_INCOMPATIBLE,
 		             "the key has several values: which one is to be replaced is not said");
 	return rc;
@@ -78,7 +82,7 @@ int daxkv_exchange(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *k
 
 	if (rc)
 		return rc;
-	if ((!old || !found || (!old->data && old->size)))
+	if (!old || !found || (!old->data && old->size))
 		rc = err_set(EINVAL, "no place for the old value");
 	if (rc)
 		return rc;

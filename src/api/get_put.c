@@ -113,7 +113,7 @@ static int del_entry(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val 
 	rc = tree_seek(&s->tree, &probe, &path);
 	if (rc)
 		return rc;
-	if ((!path.height || !path.eoff))
+	if (!path.height || !path.eoff)
 		return DAXKV_NOT_FOUND;
 	if (rc)
 		return rc;

@@ -100,12 +100,14 @@ static int put_group(struct daxkv_txn *txn, struct dbstate *s, size_t n,
 	for (size_t i = 0; i < n && !rc; i++) {
 		if (result[i])
 			continue;
-		struct put p = {.txn = txn,
-		                .s = s,
-		                .key = &key[i],
-		                .value = &value[i],
-		                .flags = flags,
-		                .path = &place[m].path};
+		struct put p = {
+		    .txn = txn,
+		    .s = s,
+		    .key = &key[i],
+		    .value = &value[i],
+		    .flags = flags,
+		    .path = &place[m].path,
+		};
 
 		m++;
 		txn->store->wset.changes++;
@@ -174,8 +176,8 @@ int daxkv_put_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct da
 		rc = put_group(txn, s, group, key + i, value + i, flags, result + i);
 		i += group;
 	}
-	bool shown = flags & DAXKV_NO_OVERWRITE &&
-	             !(flags & DAXKV_APPEND); /* APPEND refuses without looking */
+	/* APPEND refuses without looking */
+	bool shown = flags & DAXKV_NO_OVERWRITE && !(flags & DAXKV_APPEND);
 
 	if (rc || !shown)
 		return rc;

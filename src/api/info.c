@@ -58,7 +58,9 @@ static int count_now(struct daxkv_store *store, uint64_t *pages)
 	const uint64_t size = load_word(&super->size);
 	int rc = size > load_word(&store->map.size) ? map_extend(&store->map, size) : 0; /* [I17] */
 
-	return rc ? rc : space_count(&store->map, store->page_size, size, pages);
+	if (rc)
+		return rc;
+	return space_count(&store->map, store->page_size, size, pages);
 }
 
 /* count_here - the same, once for each commit. */
@@ -112,7 +114,9 @@ static int used_pages(struct daxkv_store *store, uint64_t *pages)
 		                 store->share->recovered && !own && !store->share->panic;
 
 		err_save(&before);
-		rc = may ? count_for_all(store, pages) : DAXKV_BUSY;
+		rc = DAXKV_BUSY;
+		if (may)
+			rc = count_for_all(store, pages);
 		if (rc == DAXKV_BUSY) { /* not worth waiting for */
 			err_restore(&before);
 			rc = count_here(store, pages);
@@ -132,18 +136,24 @@ int daxkv_usage(struct daxkv_store *store, struct daxkv_usage *usage)
 
 	if (UNLIKELY(!store || !usage))
 		return err_set(EINVAL, "a store is needed, and a place for what there is to know");
-	rc = UNLIKELY(txn_forked(store)) ? txn_own(store) : 0;
-	if (!rc && UNLIKELY(store->external_lock))
+	rc = 0;
+	if (UNLIKELY(txn_forked(store)))
+		rc = txn_own(store);
+	if (rc)
+		return rc;
+	if (UNLIKELY(store->external_lock))
 		rc = commit_follow(store);
-	if (!rc)
-		rc = used_pages(store, &pages);
+	if (rc)
+		return rc;
+	rc = used_pages(store, &pages);
 	if (rc)
 		return rc;
 	*usage = (struct daxkv_usage){
 	    .used_bytes = pages * store->page_size,
 	    .last_txn = __atomic_load_n(&store->share->published, __ATOMIC_ACQUIRE),
 	    .page_size = store->page_size,
-	    .readers_peak = share_high(store->share)};
+	    .readers_peak = share_high(store->share),
+	};
 	return 0;
 }
 
@@ -184,7 +194,8 @@ int daxkv_info(struct daxkv_store *store, struct daxkv_info *info)
 	    .readers_peak = share_high(store->share),
 	    .read_only = store->read_only,
 	    .private_recovery = store->map.private_copy,
-	    .copy_on_write = map_copies(&store->map)};
+	    .copy_on_write = map_copies(&store->map),
+	};
 	return 0;
 }
 
@@ -200,5 +211,6 @@ void daxkv_counters(struct daxkv_store *store, struct daxkv_counters *c)
 	    .grows = __atomic_load_n(&store->space.grows, __ATOMIC_RELAXED),
 	    .splits = __atomic_load_n(&store->wset.splits, __ATOMIC_RELAXED),
 	    .compactions = __atomic_load_n(&store->wset.compactions, __ATOMIC_RELAXED),
-	    .merges = __atomic_load_n(&store->wset.merges, __ATOMIC_RELAXED)};
+	    .merges = __atomic_load_n(&store->wset.merges, __ATOMIC_RELAXED),
+	};
 }

@@ -38,18 +38,20 @@ void daxkv_readers_list(struct daxkv_store *store,
 
 		if (__atomic_load_n(&s->taken, __ATOMIC_ACQUIRE) != READER_OWNED)
 			continue;
-		show(&(struct daxkv_reader){.pid = __atomic_load_n(&s->pid, __ATOMIC_RELAXED),
-		                            .thread = __atomic_load_n(&s->tid, __ATOMIC_RELAXED),
-		                            .handle = __atomic_load_n(&s->thread, __ATOMIC_RELAXED),
-		                            .running = snapshot != 0,
-		                            .bounded = share_bounded(store->share, i),
-		                            .evicted = (snapshot & READER_EVICTED) != 0,
-		                            .own = __atomic_load_n(&s->owner, __ATOMIC_RELAXED) ==
-		                                   store->share_file.owner,
-		                            .snapshot =
-		                                snapshot ? (snapshot & ~READER_EVICTED) - 1 : 0,
-		                            .age_ms = snapshot && ms > since ? ms - since : 0},
-		     arg);
+		show(
+		    &(struct daxkv_reader){
+		        .pid = __atomic_load_n(&s->pid, __ATOMIC_RELAXED),
+		        .thread = __atomic_load_n(&s->tid, __ATOMIC_RELAXED),
+		        .handle = __atomic_load_n(&s->thread, __ATOMIC_RELAXED),
+		        .running = snapshot != 0,
+		        .bounded = share_bounded(store->share, i),
+		        .evicted = (snapshot & READER_EVICTED) != 0,
+		        .own =
+		            __atomic_load_n(&s->owner, __ATOMIC_RELAXED) == store->share_file.owner,
+		        .snapshot = snapshot ? (snapshot & ~READER_EVICTED) - 1 : 0,
+		        .age_ms = snapshot && ms > since ? ms - since : 0,
+		    },
+		    arg);
 	}
 }
 

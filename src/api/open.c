@@ -29,8 +29,8 @@
 
 #define PAGE_DEFAULT 4096u
 #define SIZE_UNIT    ((uint64_t)64 << 10) /* of a new store */
-#define ROOM_LEAST                                                                                 \
-	2u /* free pages that a new store has at least: one put must be possible, and one more */
+/* free pages that a new store has at least: one put must be possible, and one more */
+#define ROOM_LEAST      2u
 #define READERS_DEFAULT 4096u
 #define READERS_MAX     (1u << 20)
 #define DBS_DEFAULT     1024u
@@ -189,9 +189,11 @@ static int attach(struct daxkv_store *store, const struct daxkv_options *o, uint
 	store->map.room = registry_room();
 	rc = attach_map(store, o, size, o->pmem);
 	__atomic_store_n(&store->reserved, store->map.reserve, __ATOMIC_RELAXED);
-	store->ring = (struct ring){.map = &store->map,
-	                            .file_id = store->geometry.file_id,
-	                            .off = store->geometry.ring_off};
+	store->ring = (struct ring){
+	    .map = &store->map,
+	    .file_id = store->geometry.file_id,
+	    .off = store->geometry.ring_off,
+	};
 	if (rc || store->joined)
 		return rc;
 	if (store->read_only && !store->external_lock)
@@ -201,8 +203,9 @@ static int attach(struct daxkv_store *store, const struct daxkv_options *o, uint
 	rc = recover_needed(&store->ring, &needed, txn);
 	if (!rc && store->external_lock) {
 		rc = recover_in_place(&store->ring, &in_place, txn);
-		if (rc || in_place) /* nothing that a reader would miss; a writer makes sure of the
-		                       rest when it is its turn */
+		/* nothing that a reader would miss; a writer makes sure of the rest when it is its
+		 * turn */
+		if (rc || in_place)
 			return rc;
 		store->external_lock = !store->read_only; /* a private copy follows nobody */
 	}
@@ -230,9 +233,9 @@ static int attach(struct daxkv_store *store, const struct daxkv_options *o, uint
 /* join - agree with the store's other users. The open lock is held. */
 static int join(struct daxkv_store *store, const struct daxkv_options *o)
 {
+	/* nobody can have written yet */
 	if (!store->read_only && !store->share->writable)
-		store->share->medium =
-		    (uint32_t)store->map.medium; /* nobody can have written yet */
+		store->share->medium = (uint32_t)store->map.medium;
 	if (store->read_only || store->share->medium == (uint32_t)store->map.medium)
 		return 0;
 	if (o->pmem != DAXKV_PMEM_AUTO)
@@ -269,8 +272,8 @@ static int share_open(struct daxkv_store *store, const struct daxkv_options *o, 
 	if (!rc)
 		rc = share_file_open(&store->share_file, &store->lock, max_readers, txn,
 		                     store->geometry.file_id);
-	if ((rc == ENOSPC || rc == EDQUOT) && store->read_only &&
-	    !store->joined) { /* no room for a lock file */
+	/* no room for a lock file */
+	if ((rc == ENOSPC || rc == EDQUOT) && store->read_only && !store->joined) {
 		rc = lock_be_passive(&store->lock);
 		lock_unmake(&store->lock);
 		if (!rc)
@@ -297,8 +300,8 @@ static int share_open(struct daxkv_store *store, const struct daxkv_options *o, 
 	store->copied = !store->share->writable && map_on_layers(&store->map);
 	store->follows = store->external_lock || store->copied;
 	store->share->writable |= !store->read_only;
-	store->share->recovered |=
-	    store->made_sure; /* else the first who writes does it: reading needs no flush */
+	/* else the first who writes does it: reading needs no flush */
+	store->share->recovered |= store->made_sure;
 	store->map.committed = &store->share->size;
 	store->lock.writer = &store->writer_thread;
 	store->group.on = o->flags & DAXKV_GROUP_COMMIT && group_pays(store);
@@ -392,10 +395,12 @@ static int open_writer(struct daxkv_store *store, uint64_t txn)
 		rc = wset_open(&store->wset, &store->map, &store->space, store->page_size);
 	if (!rc)
 		rc = tree_scratch_open(&store->scratch, store->page_size);
-	store->writer_view = (struct view){.map = &store->map,
-	                                   .base = store->map.base,
-	                                   .psize = store->page_size,
-	                                   .w = &store->wset};
+	store->writer_view = (struct view){
+	    .map = &store->map,
+	    .base = store->map.base,
+	    .psize = store->page_size,
+	    .w = &store->wset,
+	};
 	return rc;
 }
 
@@ -471,10 +476,12 @@ static int store_open_locked(struct daxkv_store *store, const char *path,
                              const struct daxkv_options *o)
 {
 	struct open_look look = {.path = path, .flags = o->flags};
-	const struct lock_for file = {.mode = o->mode ? o->mode : MODE_DEFAULT,
-	                              .wait_ms = o->wait_ms,
-	                              .look = open_look,
-	                              .arg = &look};
+	const struct lock_for file = {
+	    .mode = o->mode ? o->mode : MODE_DEFAULT,
+	    .wait_ms = o->wait_ms,
+	    .look = open_look,
+	    .arg = &look,
+	};
 	bool made = false;
 	int rc = 0;
 
@@ -501,9 +508,9 @@ static int store_open_locked(struct daxkv_store *store, const char *path,
 		rc = alive_open(store);
 	if (!rc)
 		rc = store_start(store, o);
+	/* nobody else has it: the lock is held. What stays when this fails is an empty store */
 	if (rc && made)
-		(void)unlink(path); /* nobody else has it: the lock is held. What stays when this
-		                       fails is an empty store */
+		(void)unlink(path);
 	if (rc)
 		lock_unmake(&store->lock);
 	return rc;
@@ -554,8 +561,9 @@ int daxkv_open(const char *path, const struct daxkv_options *options, struct dax
 	err_save(&before);
 	int rc = open_it(path, options, out);
 
+	/* that a file to be made was missing is no failure */
 	if (!rc)
-		err_restore(&before); /* that a file to be made was missing is no failure */
+		err_restore(&before);
 	cancel_restore(cancel);
 	return rc;
 }
@@ -606,12 +614,13 @@ static int close_it(struct daxkv_store *store)
 	bool alone = false;
 	int rc = 0;
 
-	if (txn_forked(store)) /* registry.c has closed what this child inherited; the mapping, and
-	                          the share, are not there for it */
+	/* registry.c has closed what this child inherited; the mapping, and the share, are not
+	 * there for it */
+	if (txn_forked(store))
 		return 0;
+	/* a thread ended in its transaction: to have the lock anew is to forget it */
 	if (store->writer && !__atomic_load_n(&store->writer_thread, __ATOMIC_RELAXED))
-		(void)daxkv_sync(store); /* a thread ended in its transaction: to have the lock anew
-		                            is to forget it */
+		(void)daxkv_sync(store);
 	for (const struct daxkv_txn *t = store->read_txns; t; t = t->next)
 		readers += !t->idle;
 	if (store->writer || readers)
@@ -620,8 +629,9 @@ static int close_it(struct daxkv_store *store)
 		               readers, store->writer != NULL);
 	if (!store->read_only)
 		rc = lock_enter(&store->lock, &alone);
+	/* not recovered: nobody has written */
 	if (!rc && alone && store->share->recovered && !store->share->panic &&
-	    !store->external_lock) /* not recovered: nobody has written */
+	    !store->external_lock)
 		rc = close_clean(store);
 	txn_close_tables(store);
 	store_free(store);
@@ -642,8 +652,12 @@ int daxkv_close(struct daxkv_store *store)
 int daxkv_sync(struct daxkv_store *store)
 {
 	struct daxkv_txn *txn;
-	int rc = store ? txn_begin_alone(store, &txn) : err_set(EINVAL, "no store was given");
+	int rc;
 
+	if (store)
+		rc = txn_begin_alone(store, &txn);
+	else
+		rc = err_set(EINVAL, "no store was given");
 	if (rc)
 		return rc;
 	rc = commit_checkpoint(store);

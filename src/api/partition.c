@@ -21,7 +21,7 @@ int daxkv_db_partition(struct daxkv_txn *txn, daxkv_db db, size_t parts, struct 
 
 	if (rc)
 		return rc;
-	if ((!parts || parts > PARTS_MAX || !n || (parts > 1 && !key)))
+	if (!parts || parts > PARTS_MAX || !n || (parts > 1 && !key))
 		rc = err_set(EINVAL,
 		             "a split needs 1 to %u parts, and room for the keys between them",
 		             PARTS_MAX);

@@ -4,6 +4,16 @@
  *
  * It begins with the machines that daxkv does not run on: the Makefile compiles it alone before it
  * builds anything (scripts/install-deps), so a refusal is the first message of a build.
+ *
+ * What is here: rounding and comparing of sizes, values at any alignment, loads and stores with an
+ * order, and a few words for the compiler. Nothing here fails, allocates or takes a lock, and
+ * nothing here knows what a store is.
+ *
+ * Memory order, in one place. A word of the file is loaded by load_word (acquire) and stored by
+ * pm_store8 (release): who sees a reference sees what it refers to. Counters that one thread
+ * changes and others read are relaxed, because only the number matters. What readers and the
+ * writer tell each other in the share is ordered there (shm/readers.h), by seq_cst operations and
+ * these fences.
  */
 #ifndef DAXKV_BASE_H
 #define DAXKV_BASE_H
@@ -54,6 +64,7 @@ static inline int64_t clock_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* round_up, round_down - the next multiple of unit, which need not be a power of two. */
 static inline uint64_t round_up(uint64_t x, uint64_t unit)
 {
 	return (x + unit - 1) / unit * unit;
@@ -64,6 +75,7 @@ static inline uint64_t round_down(uint64_t x, uint64_t unit)
 	return x / unit * unit;
 }
 
+/* min_u64, max_u64 - of two numbers. Each argument is evaluated once. */
 static inline uint64_t min_u64(uint64_t a, uint64_t b)
 {
 	if (a < b)
@@ -100,6 +112,7 @@ static inline uint64_t get64(const void *p)
 	return x;
 }
 
+/* put16, put32, put64 - store a value at any alignment. put16 takes the low 16 bits. */
 static inline void put16(void *p, uint32_t x)
 {
 	uint16_t y = (uint16_t)x;

@@ -21,11 +21,13 @@ static inline int cancel_off(void)
 {
 	int state = PTHREAD_CANCEL_ENABLE;
 
-	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE,
-	                             &state); /* fails on bad arguments only */
+	/* fails on bad arguments only */
+	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	return state;
 }
 
+/* cancel_restore - what the state was before cancel_off. A cancellation that came meanwhile stays
+ * pending until the thread's next cancellation point. */
 static inline void cancel_restore(int state)
 {
 	(void)pthread_setcancelstate(state, &state);

@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * crc.c - checksums. See crc.h
+ *
+ * The ways to compute crc32c differ in speed alone: tests/unit/base compares them at every length
+ * and alignment. All of them keep the state complemented between the bytes, as the polynomial's
+ * definition has it, and complement it again at the end.
+ */
 #include "base/crc.h"
 
 #include "base/base.h"
@@ -51,6 +58,8 @@ static const uint32_t table[8][256] = {
           0x34019664u),
 };
 
+/* Eight tables take eight bytes a step ("slicing by eight"): the crc of a word is the exclusive or
+ * of what each of its bytes leaves at its distance from the end. */
 uint32_t crc32c_by_table(uint32_t crc, const void *p, size_t n)
 {
 	const uint8_t *b = p;
@@ -70,6 +79,8 @@ uint32_t crc32c_by_table(uint32_t crc, const void *p, size_t n)
 
 #if defined(__x86_64__)
 
+/* crc_run - go on with a state by the processor's instruction, eight bytes a step. The state is
+ * not complemented here, so that the other ways can end in this one. */
 __attribute__((target("sse4.2"))) static uint32_t crc_run(uint32_t state, const uint8_t *b,
                                                           size_t n)
 {
@@ -90,6 +101,7 @@ __attribute__((target("sse4.2"))) static uint32_t crc_run(uint32_t state, const 
 	return rest;
 }
 
+/* crc_by_sse42 - one stream: for processors that have the instruction and not the product. */
 static uint32_t crc_by_sse42(uint32_t crc, const void *p, size_t n)
 {
 	return ~crc_run(~crc, p, n);
@@ -106,6 +118,8 @@ static uint32_t crc_by_sse42(uint32_t crc, const void *p, size_t n)
 #define SHORT_SKIP_2 0x0d3b6092u
 #define SHORT_SKIP_1 0x9e4addf8u
 
+/* crc_three - the state after three streams that lie one behind the other, the first of which
+ * begins with the state c0. */
 __attribute__((target("sse4.2,pclmul"), always_inline)) static inline uint64_t
 crc_three(uint64_t c0, const uint8_t *b, size_t stream, __m128i skip)
 {
@@ -121,6 +135,7 @@ crc_three(uint64_t c0, const uint8_t *b, size_t stream, __m128i skip)
 	return c2 ^ _mm_crc32_u64(0, (uint64_t)_mm_cvtsi128_si64(_mm_xor_si128(a0, a1)));
 }
 
+/* crc_by_streams - as many long triples of streams as there are, then short ones, then the rest. */
 __attribute__((target("sse4.2,pclmul"))) static uint32_t crc_by_streams(uint32_t crc, const void *p,
                                                                         size_t n)
 {
@@ -145,6 +160,8 @@ __attribute__((target("sse4.2,pclmul"))) static uint32_t crc_by_streams(uint32_t
 #define FOLD_MIN 512u
 #define WIDE     __attribute__((target("sse4.2,pclmul,avx512f,avx512dq,vpclmulqdq")))
 
+/* fold_wide - move the four 16-byte parts of a over a distance, and add them to those of onto.
+ * first and second are the factors of the distance for the two halves of each part. */
 WIDE static inline __m512i fold_wide(__m512i a, long long first, long long second, __m512i onto)
 {
 	const __m512i by =
@@ -154,6 +171,7 @@ WIDE static inline __m512i fold_wide(__m512i a, long long first, long long secon
 	                                 _mm512_clmulepi64_epi128(a, by, 0x11), onto, 0x96);
 }
 
+/* fold - the same for one part of 16 bytes. */
 WIDE static inline __m128i fold(__m128i a, long long first, long long second, __m128i onto)
 {
 	const __m128i by = _mm_set_epi64x(second, first);
@@ -163,6 +181,8 @@ WIDE static inline __m128i fold(__m128i a, long long first, long long second, __
 	    onto);
 }
 
+/* crc_by_folding - for inputs long enough to pay for the way into and out of the wide registers.
+ * Shorter ones go by the instruction. */
 WIDE static uint32_t crc_by_folding(uint32_t crc, const void *p, size_t n)
 {
 	const uint8_t *b = p;
@@ -199,6 +219,8 @@ WIDE static uint32_t crc_by_folding(uint32_t crc, const void *p, size_t n)
 
 #elif defined(__aarch64__)
 
+/* crc_by_arm - the crc instruction of Armv8, which has no product without carry to make streams
+ * worth it. */
 static uint32_t crc_by_arm(uint32_t crc, const void *p, size_t n)
 {
 	const uint8_t *b = p;
@@ -220,6 +242,8 @@ static crc_fn crc_choose;
  * refers to code alone. */
 static crc_fn *crc_chosen = crc_choose;
 
+/* The list is made at each call: it is short, and asked for once by crc_choose and otherwise by
+ * tests. */
 crc_fn *crc32c_way(unsigned int i)
 {
 	crc_fn *way[4];
@@ -246,6 +270,7 @@ crc_fn *crc32c_way(unsigned int i)
 	return NULL;
 }
 
+/* crc_choose - what crc_chosen is until the first call: choose, remember, compute. */
 static uint32_t crc_choose(uint32_t crc, const void *p, size_t n)
 {
 	crc_fn *fn = crc32c_way(0);
@@ -254,6 +279,8 @@ static uint32_t crc_choose(uint32_t crc, const void *p, size_t n)
 	return fn(crc, p, n);
 }
 
+/* A call through a pointer: the processors differ, and a test of what this one has would cost
+ * more. */
 uint32_t crc32c(uint32_t crc, const void *p, size_t n)
 {
 	return __atomic_load_n(&crc_chosen, __ATOMIC_RELAXED)(crc, p, n);
@@ -261,6 +288,8 @@ uint32_t crc32c(uint32_t crc, const void *p, size_t n)
 
 /* ---- hash64 ---------------------------------------------------------------------------------- */
 
+/* The last three lines mix the high bits down: without them two inputs that differ in the last
+ * word's high bits alone would have hashes with equal low bits. */
 uint64_t hash64(uint64_t seed, const void *p, size_t n)
 {
 	const uint8_t *b = p;

@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * err.c - see err.h
+ *
+ * Each thread has one text. It is kept until the thread's next failure, and never cleared by
+ * success, as errno is not. errno itself is saved around everything here: a caller may still want
+ * it.
+ */
 #include "base/err.h"
 
 #include "base/base.h"
@@ -33,6 +40,7 @@ static const char *const error_texts[] = {
     [-DAXKV_NOT_DAX] = "the mapping cannot have MAP_SYNC",
 };
 
+/* sys_text - the text of an errno value, in storage that no other thread changes. */
 static const char *sys_text(int err)
 {
 #if defined(__GLIBC__) && __GLIBC_PREREQ(2, 32)
@@ -49,6 +57,7 @@ static const char *sys_text(int err)
 #endif
 }
 
+/* A positive code is an errno value, a negative one is daxkv's, 0 is success. */
 DAXKV_API const char *daxkv_strerror(int err)
 {
 	const size_t known = sizeof error_texts / sizeof *error_texts;
@@ -60,6 +69,7 @@ DAXKV_API const char *daxkv_strerror(int err)
 	return "unknown error code";
 }
 
+/* An answer (NOT_FOUND, EXIST) that was returned after the text was kept comes first. */
 DAXKV_API const char *daxkv_errmsg(void)
 {
 	if (err_answered)

@@ -23,13 +23,13 @@ int err_set(int code, const char *format, ...) __attribute__((format(printf, 2, 
 /* err_answer - rc of a public function, which it returns: where that is NOT_FOUND or EXIST, the
  * thread's text becomes that answer's, at the cost of one store. */
 #if defined(__GLIBC__)
-#define ERR_TLS                                                                                    \
-	__attribute__((tls_model("initial-exec"))) /* 4 bytes: no call is needed to find them */
+/* 4 bytes: no call is needed to find them */
+#define ERR_TLS __attribute__((tls_model("initial-exec")))
 #else
 #define ERR_TLS
 #endif
-extern _Thread_local int err_answered
-    ERR_TLS; /* the answer returned since a text was kept; 0: none */
+/* the answer returned since a text was kept; 0: none */
+extern _Thread_local int err_answered ERR_TLS;
 static inline int err_answer(int rc)
 {
 	if (rc == DAXKV_NOT_FOUND || rc == DAXKV_EXIST)

@@ -9,6 +9,8 @@
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
+/* fds_hold, fds_release - from here to there no fork happens in between: what is opened is noted,
+ * too. */
 void fds_hold(void)
 {
 	pthread_mutex_lock(&mutex);
@@ -19,6 +21,8 @@ void fds_release(void)
 	pthread_mutex_unlock(&mutex);
 }
 
+/* errno is mmap's. That the mapping is kept from children is a help, and may fail: an old kernel
+ * without MADV_DONTFORK is none that daxkv runs on. */
 void *fds_map(void *at, size_t len, int prot, int flags, int fd, off_t off)
 {
 	fds_hold();

@@ -25,8 +25,8 @@
 #define FMT_MAGIC_SIZE 8u
 #define FMT_VERSION    3u
 #define FMT_ENDIAN     0x01020304u
-#define FMT_PAGE_MIN                                                                               \
-	512u /* below 4096 only in tests: small pages make small stores do everything */
+/* below 4096 only in tests: small pages make small stores do everything */
+#define FMT_PAGE_MIN     512u
 #define FMT_PAGE_MAX     32768u
 #define FMT_SUPER_SIZE   4096u
 #define FMT_RING_RECORD  512u
@@ -40,26 +40,33 @@
 
 struct fmt_super {
 	char magic[8];
-	uint32_t version, endian;
-	uint32_t page_size, ring_record_size, ring_records;
-	uint32_t incompat, rocompat,
-	    compat; /* feature bits: unknown incompat: do not open; rocompat: open read-only */
+	uint32_t version;
+	uint32_t endian;
+	uint32_t page_size;
+	uint32_t ring_record_size;
+	uint32_t ring_records;
+	/* feature bits: unknown incompat: do not open; rocompat: open read-only */
+	uint32_t incompat, rocompat, compat;
 	uint64_t file_id; /* random; seeds the records' checksums */
-	uint64_t ring_off, first_page;
+	uint64_t ring_off;
+	uint64_t first_page;
 	uint64_t created; /* seconds since 1970 */
-	uint64_t initial; /* bytes that were asked for when the store was made: the file is not cut
-	                     to less. 0: nothing was asked for */
+	/* bytes that were asked for when the store was made: the file is not cut to less. 0:
+	 * nothing was asked for */
+	uint64_t initial;
 	uint8_t zero1[248 - 80];
-	uint64_t hash;  /* hash64 of the bytes before it */
-	uint64_t clean; /* FMT_CLEAN: every word of records up to this transaction is durable in
-	                   place. When it is the newest, the ring is not needed */
+	uint64_t hash; /* hash64 of the bytes before it */
+	/* FMT_CLEAN: every word of records up to this transaction is durable in place. When it is
+	 * the newest, the ring is not needed */
+	uint64_t clean;
 	uint8_t zero2[56];
-	uint64_t main_desc;    /* W: descriptor page of the main database */
-	uint64_t size;         /* W: bytes of the file in use; the file may be longer */
+	uint64_t main_desc; /* W: descriptor page of the main database */
+	/* W: bytes of the file in use; the file may be longer */
+	uint64_t size;
 	uint64_t user_version; /* W: a number of the program's own */
 	uint8_t zero3[40];
-	uint64_t dir[FMT_DIR_WORDS]; /* W: directory pages, each a page of bitmap page offsets; 0 =
-	                                none */
+	/* W: directory pages, each a page of bitmap page offsets; 0 = none */
+	uint64_t dir[FMT_DIR_WORDS];
 };
 
 /* The clean mark: the transaction in the low 52 bits, above them a checksum of it, so that a
@@ -82,19 +89,24 @@ enum fmt_page_type { FMT_LEAF = 1, FMT_INNER = 2, FMT_DESC = 3, FMT_SPILL = 4 };
 
 struct fmt_page {
 	uint64_t birth; /* the transaction that made the page */
-	uint64_t prev;  /* the page that its pointing word held before, for snapshots older than
-	                   birth; 0 = none. Means nothing after a restart */
-	uint32_t crc;   /* crc32c of the page's immutable bytes, see below, exclusive-or that of the
-	                   page's offset as 8 bytes */
+	/* the page that its pointing word held before, for snapshots older than birth; 0 = none.
+	 * Means nothing after a restart */
+	uint64_t prev;
+	/* crc32c of the page's immutable bytes, see below, exclusive-or that of the page's offset
+	 * as 8 bytes */
+	uint32_t crc;
 	uint8_t type;
 	uint8_t level; /* 0 leaf */
 	uint16_t n;    /* base entries; separators of an inner page */
-	uint16_t plen; /* bytes that all keys of the base (separators) share, 0 or 8 and more: the
-	                  first plen bytes of the first one's key */
-	uint16_t
-	    heads; /* offset of heads[n]; of a uniform leaf FMT_UNIFORM + the length of each key */
-	uint16_t offs; /* offset of offs[n], u16; of a uniform leaf the length of each value */
-	uint16_t end;  /* end of the base: the tail's entries lie behind it */
+	/* bytes that all keys of the base (separators) share, 0 or 8 and more: the first plen bytes
+	 * of the first one's key */
+	uint16_t plen;
+	/* offset of heads[n]; of a uniform leaf FMT_UNIFORM + the length of each key */
+	uint16_t heads;
+	/* offset of offs[n], u16; of a uniform leaf the length of each value */
+	uint16_t offs;
+	/* end of the base: the tail's entries lie behind it */
+	uint16_t end;
 };
 
 /*
@@ -142,14 +154,16 @@ enum fmt_slot_kind { FMT_SLOT_INSERT = 1, FMT_SLOT_REPLACE = 2, FMT_SLOT_REMOVE 
 
 struct fmt_blob { /* a value outside its leaf: pages of its own, contiguous, nothing but the value
 	             in them */
-	uint64_t off, len; /* bytes */
-	uint32_t crc;      /* crc32c of the value */
+	/* bytes */
+	uint64_t off;
+	uint64_t len;
+	uint32_t crc; /* crc32c of the value */
 	uint32_t zero;
 };
 
-struct fmt_db {         /* a named database's catalog entry in the main one */
-	uint64_t desc;  /* its descriptor page; or the leaf that is all of it; 0: nothing was ever
-	                   stored */
+struct fmt_db { /* a named database's catalog entry in the main one */
+	/* its descriptor page; or the leaf that is all of it; 0: nothing was ever stored */
+	uint64_t desc;
 	uint32_t flags; /* enum daxkv_db_flags */
 	uint32_t zero;
 };
@@ -162,9 +176,9 @@ struct fmt_db {         /* a named database's catalog entry in the main one */
 #define FMT_INNER_HEADS 32u
 struct fmt_sep {
 	uint16_t klen; /* key bytes */
-	uint16_t dlen; /* duplicate bytes behind the key, or FMT_SEP_NODUP: before all duplicates of
-	                  the key */
-	               /* key bytes, duplicate bytes */
+	/* duplicate bytes behind the key, or FMT_SEP_NODUP: before all duplicates of the key */
+	uint16_t dlen;
+	/* key bytes, duplicate bytes */
 };
 #define FMT_SEP_SIZE  4u
 #define FMT_SEP_NODUP 0xffffu
@@ -176,11 +190,15 @@ struct fmt_sep {
  */
 struct fmt_desc {
 	struct fmt_page page; /* n, plen, heads, offs are 0; end is 128 */
-	uint32_t flags, zero;
+	uint32_t flags;
+	uint32_t zero;
 	uint64_t base_count;
 	uint8_t zero2[16];
-	uint64_t root;                                /* W: 0 = nothing was ever stored */
-	uint64_t leaf_pages, inner_pages, blob_pages; /* W: a blob counts its pages */
+	uint64_t root; /* W: 0 = nothing was ever stored */
+	/* W: a blob counts its pages */
+	uint64_t leaf_pages;
+	uint64_t inner_pages;
+	uint64_t blob_pages;
 	uint8_t zero3[32];
 	uint64_t counts[]; /* W: to the end of the page */
 };

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * check.c - the superblock, and the run of a check. See check.h
+ */
 #include "check/check.h"
 
 #include "base/crc.h"
@@ -33,6 +36,8 @@ static void name_print(char *out, size_t size, const struct check_db *db)
 	snprintf(out + used, size - used, "%s\")", db->name_len > NAME_SHOWN ? "..." : "");
 }
 
+/* Asked often, because it is what makes a check of a live store sound: a fault is believed only
+ * when the bytes behind it are still those of the transaction that is checked. */
 bool check_moved(struct check *ck)
 {
 	if (ck->err == 0 && ck->in->moved && ck->in->moved(ck->in->moved_arg))
@@ -40,6 +45,8 @@ bool check_moved(struct check *ck)
 	return ck->err == EAGAIN;
 }
 
+/* A fault beyond CHECK_MAX_REPORTS is counted and has no text: a file of garbage would fill the
+ * disk with reports. */
 void check_fault(struct check *ck, const struct check_db *db, const char *format, ...)
 {
 	char text[FAULT_SIZE], name[NAME_SHOWN * 4 + 32];
@@ -57,6 +64,7 @@ void check_fault(struct check *ck, const struct check_db *db, const char *format
 	ck->in->report(text, ck->in->arg);
 }
 
+/* all_zero - whether n bytes are zeros, as the format asks of what it keeps for later. */
 static bool all_zero(const uint8_t *p, size_t n)
 {
 	while (n > 0 && *p == 0)
@@ -134,8 +142,12 @@ static bool check_super_layout(struct check *ck)
 	return true;
 }
 
+/* memory_take - what a run needs, all at once, so that nothing fails half-way but a long list of
+ * databases. The sizes come from limit, which the file's real length bounds. */
 static bool memory_take(struct check *ck)
 {
+	assert(ck->limit > 0);
+	assert(ck->page_size >= FMT_PAGE_MIN);
 	size_t entries = (ck->page_size - FMT_LEAF_BASE) / CHECK_MIN_ENTRY + FMT_TAIL_SLOTS;
 
 	ck->pages = ck->limit / ck->page_size;
@@ -158,9 +170,14 @@ static void databases_walk(struct check *ck)
 		check_db_walk(ck, &ck->dbs[i], (uint64_t)(ck->dbs[i].name - ck->base));
 }
 
+/* Everything of the run is freed here, also when it ended early. */
 int check_run(const struct check_input *in, uint64_t *faults)
 {
-	struct check ck = {.in = in, .base = in->base, .txn = in->txn};
+	struct check ck = {
+	    .in = in,
+	    .base = in->base,
+	    .txn = in->txn,
+	};
 
 	if (in->mapped < sizeof ck.super) {
 		check_fault(&ck, NULL,

@@ -30,9 +30,10 @@
 struct check_input {
 	const uint8_t *base;
 	uint64_t mapped; /* bytes readable at base */
-	uint64_t txn;    /* newest committed transaction: its state is checked */
-	void (*report)(const char *fault,
-	               void *arg); /* may be NULL; one line, valid during the call */
+	/* newest committed transaction: its state is checked */
+	uint64_t txn;
+	/* may be NULL; one line, valid during the call */
+	void (*report)(const char *fault, void *arg);
 	void *arg;
 	/* Whether the state is no longer the newest, or not wholly there: what was read may be
 	 * anything. NULL: nothing is written meanwhile. */

@@ -1,4 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * check_leaf.c - a leaf: its base, its tail, the order of both together, and the values outside.
+ * See check_walk.h
+ *
+ * The leaf is read into ck->entries first: the base's entries in the order of the page, then the
+ * tail's in the order of the slots. ck->order then has their indexes in key order: at first 0 to
+ * n-1, then changed by each slot's rank in turn. So a rule of the order is checked without
+ * searching, and the engine's own way to find an entry is not used.
+ */
 #include "base/crc.h"
 #include "check/check_walk.h"
 #include "daxkv.h"
@@ -18,6 +27,7 @@ struct check_leaf_state { /* the leaf being checked */
 	uint32_t live; /* entries in ck->order */
 };
 
+/* part_of - what a report calls the place of an entry. */
 static const char *part_of(const struct check_entry *e)
 {
 	if (e->tail)
@@ -37,7 +47,10 @@ static bool entry_read(const struct check_page *page, uint32_t off, uint32_t low
 	klen = flags & FMT_KLEN_MASK;
 	vlen = get16(page->p + off + 2);
 	*e = (struct check_entry){
-	    .off = off, .end = off + FMT_ENTRY_SIZE + klen + vlen, .flags = flags & ~FMT_KLEN_MASK};
+	    .off = off,
+	    .end = off + FMT_ENTRY_SIZE + klen + vlen,
+	    .flags = flags & ~FMT_KLEN_MASK,
+	};
 	e->item.key = page->p + off + FMT_ENTRY_SIZE;
 	e->item.klen = klen;
 	e->item.dup = e->item.key + klen;
@@ -87,6 +100,8 @@ static void entry_form(const struct check_leaf_state *leaf, const struct check_e
 		            leaf->page->off, part_of(e), e->index, fault, klen, vlen, e->flags);
 }
 
+/* blob_check - the value outside the leaf: its pages are claimed, and its bytes have its checksum.
+ */
 static void blob_check(const struct check_leaf_state *leaf, const struct check_entry *e)
 {
 	struct check *ck = leaf->ck;
@@ -135,11 +150,12 @@ static void db_note(const struct check_leaf_state *leaf, const struct check_entr
 		ck->dbs_size = size;
 	}
 	/* The page's copy does not last as long as the name. */
-	ck->dbs[ck->dbs_count++] =
-	    (struct check_db){.desc = record.desc,
-	                      .flags = record.flags,
-	                      .name = ck->base + leaf->page->off + (e->item.key - leaf->page->p),
-	                      .name_len = e->item.klen};
+	ck->dbs[ck->dbs_count++] = (struct check_db){
+	    .desc = record.desc,
+	    .flags = record.flags,
+	    .name = ck->base + leaf->page->off + (e->item.key - leaf->page->p),
+	    .name_len = e->item.klen,
+	};
 }
 
 /* entry_live - rules for what a reader finds. */
@@ -166,6 +182,7 @@ static void entry_live(const struct check_leaf_state *leaf, const struct check_e
 
 /* ---- base ------------------------------------------------------------------------------------ */
 
+/* check_leaf_crc - of the immutable bytes: birth, the fields from type on, and the base. */
 static uint32_t check_leaf_crc(const struct check_page *page)
 {
 	uint32_t crc = crc32c(0, page->p, 8);
@@ -174,6 +191,7 @@ static uint32_t check_leaf_crc(const struct check_page *page)
 	return crc32c(crc, page->p + FMT_LEAF_BASE, (size_t)(page->head.end - FMT_LEAF_BASE));
 }
 
+/* check_base_item - entry i of the base, for check_heads. */
 static void check_base_item(const void *arg, uint32_t i, struct check_item *out)
 {
 	const struct check_leaf_state *leaf = arg;
@@ -181,6 +199,7 @@ static void check_base_item(const void *arg, uint32_t i, struct check_item *out)
 	*out = leaf->ck->entries[i].item;
 }
 
+/* in_order - whether b may follow a. Where only the program's comparator knows, it may. */
 static bool in_order(const struct check_leaf_state *leaf, const struct check_entry *a,
                      const struct check_entry *b)
 {
@@ -199,9 +218,15 @@ static void uniform_read(const struct check_page *page, uint32_t i, struct check
 
 	*e = (struct check_entry){.off = off, .end = off + klen + vlen};
 	e->item = (struct check_item){
-	    .key = page->p + off, .klen = klen, .dup = page->p + off + klen, .dlen = vlen};
+	    .key = page->p + off,
+	    .klen = klen,
+	    .dup = page->p + off + klen,
+	    .dlen = vlen,
+	};
 }
 
+/* base_read - the base into entries and order. False, reported, when an entry cannot be read: then
+ * nothing else in the leaf can be trusted to be found. */
 static bool base_read(struct check_leaf_state *leaf)
 {
 	struct check *ck = leaf->ck;
@@ -235,6 +260,7 @@ static bool base_read(struct check_leaf_state *leaf)
 
 /* ---- tail ------------------------------------------------------------------------------------ */
 
+/* fingerprint - of a key, as docs/FORMAT.md defines it. */
 static uint32_t fingerprint(const struct check_item *item)
 {
 	uint32_t crc = crc32c(0x1234, item->key, item->klen);
@@ -242,6 +268,7 @@ static uint32_t fingerprint(const struct check_item *item)
 	return (crc ^ crc >> 16) & 0xffff;
 }
 
+/* slot_fault - report a fault of one slot. */
 static void slot_fault(const struct check_leaf_state *leaf, uint32_t slot, const char *fault)
 {
 	check_fault(leaf->ck, leaf->db, "leaf 0x%" PRIx64 " slot %" PRIu32 ": %s", leaf->page->off,
@@ -312,6 +339,8 @@ static void slot_apply(struct check_leaf_state *leaf, uint32_t slot, uint64_t wo
 	}
 }
 
+/* tail_read - each slot in turn: used ones first, entries in the order of their slots,
+ * transactions that do not fall, and ranks that lead somewhere. */
 static void tail_read(struct check_leaf_state *leaf)
 {
 	struct check *ck = leaf->ck;
@@ -384,10 +413,15 @@ static void order_check(const struct check_leaf_state *leaf, const struct check_
 	}
 }
 
+/* What cannot be read any more ends the check of this leaf alone. */
 void check_leaf(struct check *ck, struct check_db *db, const struct check_page *page,
                 const struct check_bounds *bounds)
 {
-	struct check_leaf_state leaf = {.ck = ck, .db = db, .page = page};
+	struct check_leaf_state leaf = {
+	    .ck = ck,
+	    .db = db,
+	    .page = page,
+	};
 
 	if (!check_header(ck, db, page, "leaf", FMT_LEAF_BASE, 0))
 		return;

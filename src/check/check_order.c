@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * check_order.c - the orders of keys and duplicates, written a second time. See check_walk.h
+ */
 #include "check/check_walk.h"
 #include "daxkv.h"
 
+/* sign - of what memcmp returned. */
 static enum check_order sign(int diff)
 {
 	if (diff < 0)
@@ -11,6 +15,7 @@ static enum check_order sign(int diff)
 	return CHECK_SAME;
 }
 
+/* by_number - the order of two unsigned numbers. */
 static enum check_order by_number(uint64_t a, uint64_t b)
 {
 	if (a < b)
@@ -20,6 +25,7 @@ static enum check_order by_number(uint64_t a, uint64_t b)
 	return CHECK_SAME;
 }
 
+/* check_by_bytes - as memcmp; of two that begin alike the shorter one comes first. */
 static enum check_order check_by_bytes(const uint8_t *a, uint32_t alen, const uint8_t *b,
                                        uint32_t blen)
 {
@@ -29,6 +35,7 @@ static enum check_order check_by_bytes(const uint8_t *a, uint32_t alen, const ui
 	return by_number(alen, blen);
 }
 
+/* by_last_byte - the same from the last byte backwards. */
 static enum check_order by_last_byte(const uint8_t *a, uint32_t alen, const uint8_t *b,
                                      uint32_t blen)
 {
@@ -38,11 +45,13 @@ static enum check_order by_last_byte(const uint8_t *a, uint32_t alen, const uint
 	return by_number(alen, blen);
 }
 
+/* check_is_integer - whether an integer key can have that many bytes. */
 static bool check_is_integer(uint32_t len)
 {
 	return len == sizeof(uint32_t) || len == sizeof(uint64_t);
 }
 
+/* check_integer - the number at p, which has 4 or 8 bytes. */
 static uint64_t check_integer(const uint8_t *p, uint32_t len)
 {
 	if (len == sizeof(uint32_t))
@@ -73,6 +82,7 @@ static enum check_order by_program(const uint8_t *a, uint32_t alen, const uint8_
 	return CHECK_UNKNOWN;
 }
 
+/* keys - the order of the keys alone, by the database's flags. */
 static enum check_order keys(uint32_t flags, const struct check_item *a, const struct check_item *b)
 {
 	if (flags & DAXKV_OWN_COMPARE)
@@ -84,6 +94,7 @@ static enum check_order keys(uint32_t flags, const struct check_item *a, const s
 	return check_by_bytes(a->key, a->klen, b->key, b->klen);
 }
 
+/* dups - the order of two duplicates of one key; a separator without one lies before all. */
 static enum check_order dups(uint32_t flags, const struct check_item *a, const struct check_item *b)
 {
 	if (a->nodup || b->nodup) {
@@ -112,6 +123,7 @@ enum check_order check_compare(uint32_t flags, const struct check_item *a,
 	return dups(flags, a, b);
 }
 
+/* A head of a program's own order is always 0: nothing may be concluded from it. */
 uint64_t check_head(uint32_t flags, const uint8_t *key, uint32_t klen, uint32_t plen)
 {
 	uint64_t head = 0;

@@ -1,4 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * check_ring.c - the ring of commit records against the state that is checked. See check_walk.h
+ *
+ * Three questions: is each index either empty or a record that belongs there; are the records
+ * there that the next recovery needs; and do the newest record's words have the values in place
+ * that it says, with its fresh bytes whole. Older records are only looked at as far as recovery
+ * would: what they name may have been freed and used again since.
+ */
 #include "base/crc.h"
 #include "check/check_walk.h"
 
@@ -6,18 +14,24 @@
 
 struct record {       /* one whose hash is right */
 	uint64_t off; /* where it lies in the file */
-	uint64_t txn, durable_upto;
-	uint32_t fresh_crc, ranges, words; /* spilled: ranges and words are 0 */
+	uint64_t txn;
+	uint64_t durable_upto;
+	/* spilled: ranges and words are 0 */
+	uint32_t fresh_crc;
+	uint32_t ranges;
+	uint32_t words;
 	bool spilled;
 };
 
 enum index_state { INDEX_EMPTY, INDEX_INVALID, INDEX_RECORD };
 
+/* index_off - where the record of a transaction lies. */
 static uint64_t index_off(const struct check *ck, uint64_t txn)
 {
 	return ck->super.ring_off + txn % ck->super.ring_records * ck->super.ring_record_size;
 }
 
+/* record_word - word i of a record. */
 static uint64_t record_word(const struct check *ck, const struct record *rec, uint32_t i)
 {
 	return get64(ck->base + rec->off + i * FMT_WORD);
@@ -39,10 +53,12 @@ static enum index_state index_read(const struct check *ck, uint64_t off, struct 
 
 	if (txn == 0 && hash == 0 && head == 0)
 		return INDEX_EMPTY;
-	*rec = (struct record){.off = off,
-	                       .txn = txn,
-	                       .fresh_crc = (uint32_t)head,
-	                       .spilled = ranges == FMT_REC_SPILLED};
+	*rec = (struct record){
+	    .off = off,
+	    .txn = txn,
+	    .fresh_crc = (uint32_t)head,
+	    .spilled = ranges == FMT_REC_SPILLED,
+	};
 	if (rec->spilled)
 		rec->ranges = 0;
 	else
@@ -222,6 +238,8 @@ static uint64_t clean_read(struct check *ck)
 	return 0;
 }
 
+/* The order matters for the reader of the reports: a wrong newest record explains most of what
+ * follows. */
 void check_ring(struct check *ck)
 {
 	struct record newest = {.txn = 0}, rec;

@@ -1,8 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * check_space.c - the allocation bitmaps against what is reachable. See check_walk.h
+ *
+ * used has the bits that the file says, seen those of the pages that something refers to. A page
+ * that is claimed twice, or claimed and not used, is a fault at once; one that is used and was
+ * never claimed is a leak, which shows at the end.
+ */
 #include "check/check_walk.h"
 
 #include <inttypes.h>
 
+/* bit_get, bit_set - of page i. */
 static bool bit_get(const uint64_t *bits, uint64_t i)
 {
 	return bits[i / 64] >> (i % 64) & 1;
@@ -80,6 +88,7 @@ static void bitmap_load(struct check *ck, uint64_t zone, uint64_t off)
 	}
 }
 
+/* zones_needed - how many zones the pages below limit take. */
 static uint64_t zones_needed(const struct check *ck)
 {
 	const uint64_t zone_bytes = (uint64_t)ck->page_size * 8 * ck->page_size;
@@ -87,6 +96,8 @@ static uint64_t zones_needed(const struct check *ck)
 	return (ck->limit + zone_bytes - 1) / zone_bytes;
 }
 
+/* readable - whether a page of bits can be read there. That it is the wrong page is found when it
+ * is claimed. */
 static bool readable(const struct check *ck, uint64_t off)
 {
 	return off != 0 && off % ck->page_size == 0 && off < ck->limit;
@@ -152,6 +163,7 @@ void check_space_load(struct check *ck)
 	}
 }
 
+/* Reported page by page: which ones they are is what helps to find out why. */
 void check_space_leaks(struct check *ck)
 {
 	for (uint64_t w = 0; w < ck->words && ck->err == 0; w++) {

@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * check_tree.c - descriptors and inner pages, from a database's root down. See check_walk.h
+ *
+ * The walk is recursive, bounded by CHECK_MAX_LEVEL, and has a copy of each page on its way. What
+ * the inner pages say of a subtree travels down as bounds: every entry below must lie between
+ * them.
+ */
 #include "base/crc.h"
 #include "check/check_walk.h"
 #include "daxkv.h"
@@ -77,6 +84,7 @@ void check_heads(struct check *ck, const struct check_db *db, const struct check
 
 /* ---- inner pages ----------------------------------------------------------------------------- */
 
+/* kids_off - where the kids lie in an inner page: behind its heads. */
 static uint32_t kids_off(const struct check_page *page)
 {
 	return page->head.heads + (uint32_t)(page->head.n * sizeof(uint64_t));
@@ -94,7 +102,10 @@ static bool separator_read(const struct check_page *page, uint32_t i, struct che
 	klen = get16(page->p + off);
 	dlen = get16(page->p + off + 2);
 	*item = (struct check_item){
-	    .key = page->p + off + FMT_SEP_SIZE, .klen = klen, .nodup = dlen == FMT_SEP_NODUP};
+	    .key = page->p + off + FMT_SEP_SIZE,
+	    .klen = klen,
+	    .nodup = dlen == FMT_SEP_NODUP,
+	};
 	item->dup = item->key + klen;
 	if (item->nodup)
 		item->dlen = 0;
@@ -103,11 +114,13 @@ static bool separator_read(const struct check_page *page, uint32_t i, struct che
 	return off + FMT_SEP_SIZE + klen + item->dlen <= page->head.end;
 }
 
+/* separator_item - separator i, for check_heads. It was found readable before. */
 static void separator_item(const void *arg, uint32_t i, struct check_item *out)
 {
 	separator_read(arg, i, out);
 }
 
+/* inner_crc - of everything in an inner page but prev and the kids, which change in place. */
 static uint32_t inner_crc(const struct check_page *page)
 {
 	uint32_t crc = crc32c(0, page->p, 8);
@@ -117,6 +130,7 @@ static uint32_t inner_crc(const struct check_page *page)
 	return crc32c(crc, page->p + page->head.offs, (size_t)(page->head.end - page->head.offs));
 }
 
+/* after - whether an order allows that something lies behind another. */
 static bool after(enum check_order order)
 {
 	return order == CHECK_AFTER || order == CHECK_UNKNOWN;
@@ -155,15 +169,20 @@ static bool separators_check(struct check *ck, const struct check_db *db,
 	return true;
 }
 
-struct check_place {      /* a page that is to be walked */
-	uint64_t off, at; /* at: file offset of the word that names it */
-	int level; /* what the page above asks for, -1 at the root: it bounds the recursion */
+struct check_place { /* a page that is to be walked */
+	/* at: file offset of the word that names it */
+	uint64_t off;
+	uint64_t at;
+	/* what the page above asks for, -1 at the root: it bounds the recursion */
+	int level;
 	unsigned int depth;
 };
 
 static void tree_walk(struct check *ck, struct check_db *db, const struct check_place *place,
                       const struct check_bounds *bounds);
 
+/* inner_walk - the page itself, then each kid with the bounds that the separators give it. Without
+ * sound separators the kids are still walked, so that their pages do not all count as leaked. */
 static void inner_walk(struct check *ck, struct check_db *db, const struct check_page *page,
                        unsigned int depth, const struct check_bounds *bounds)
 {
@@ -262,6 +281,8 @@ static uint64_t counts_last(struct check *ck, const struct check_db *db,
 	return entries;
 }
 
+/* desc_header - the fixed part of a descriptor, and that its flags are those of the catalog entry.
+ */
 static void desc_header(struct check *ck, const struct check_db *db, const struct fmt_desc *desc)
 {
 	const struct fmt_page *head = &desc->page;
@@ -296,6 +317,7 @@ static void desc_header(struct check *ck, const struct check_db *db, const struc
 		            db->desc, desc->flags, db->flags);
 }
 
+/* count_check - a number that the descriptor says against what the walk found. */
 static void count_check(struct check *ck, const struct check_db *db, const char *what,
                         uint64_t said, uint64_t found)
 {
@@ -305,6 +327,8 @@ static void count_check(struct check *ck, const struct check_db *db, const char 
 		            db->desc, said, what, found);
 }
 
+/* is_leaf - whether a catalog entry names a leaf, which is all of a small database, and no
+ * descriptor. */
 static bool is_leaf(const struct check *ck, uint64_t off)
 {
 	struct fmt_page head;
@@ -315,6 +339,7 @@ static bool is_leaf(const struct check *ck, uint64_t off)
 	return head.type == FMT_LEAF;
 }
 
+/* A database without a descriptor has no counts to compare: its one leaf is all that there is. */
 void check_db_walk(struct check *ck, struct check_db *db, uint64_t at)
 {
 	const struct check_bounds everything = {.has_low = false, .has_high = false};

@@ -19,22 +19,29 @@
 #define CHECK_COPIES    (CHECK_MAX_LEVEL + 1) /* of pages: one a level */
 
 struct check_item { /* a key and, in a DUP_SORT database, the duplicate; also a separator */
-	const uint8_t *key, *dup;
-	uint32_t klen, dlen;
-	bool nodup; /* a separator that lies before all duplicates of its key */
+	const uint8_t *key;
+	const uint8_t *dup;
+	uint32_t klen;
+	uint32_t dlen;
+	/* a separator that lies before all duplicates of its key */
+	bool nodup;
 };
 
 struct check_entry {            /* an entry of a leaf, base or tail */
 	struct check_item item; /* dup is the value, whatever the database */
-	uint32_t off, end;      /* in the page: struct fmt_entry, and behind the value */
+	/* in the page: struct fmt_entry, and behind the value */
+	uint32_t off;
+	uint32_t end;
 	uint32_t flags;
 	uint32_t index; /* in the base, or in the tail */
 	bool tail;
 };
 
 struct check_bounds { /* what the inner pages above let into a page: low <= x < high */
-	struct check_item low, high;
-	bool has_low, has_high;
+	struct check_item low;
+	struct check_item high;
+	bool has_low;
+	bool has_high;
 };
 
 struct check_db {
@@ -45,7 +52,11 @@ struct check_db {
 	uint32_t name_len;
 	bool has_dup_size;
 	uint32_t dup_size; /* of all values of a DUP_FIXED database */
-	uint64_t entries, leaf_pages, inner_pages, blob_pages; /* found */
+	/* found */
+	uint64_t entries;
+	uint64_t leaf_pages;
+	uint64_t inner_pages;
+	uint64_t blob_pages;
 };
 
 struct check_page {       /* a tree page whose header's offsets were found inside the page */
@@ -60,18 +71,23 @@ struct check {
 	uint64_t txn;
 	struct fmt_super super;
 	uint32_t page_size;
-	uint64_t limit;  /* bytes that are in use and readable: no reference goes beyond */
-	uint64_t pages;  /* in limit */
-	uint64_t words;  /* in each of the next two */
-	uint64_t *used;  /* a bit a page: allocated, by the bitmaps */
-	uint64_t *seen;  /* a bit a page: something refers to it */
-	uint8_t *copies; /* of the pages from the root to the one being checked */
+	/* bytes that are in use and readable: no reference goes beyond */
+	uint64_t limit;
+	uint64_t pages; /* in limit */
+	uint64_t words; /* in each of the next two */
+	uint64_t *used; /* a bit a page: allocated, by the bitmaps */
+	uint64_t *seen; /* a bit a page: something refers to it */
+	/* of the pages from the root to the one being checked */
+	uint8_t *copies;
 	struct check_entry *entries; /* of the leaf being checked: base, then tail */
-	uint16_t *order;             /* of the leaf being checked: indexes into entries */
-	struct check_db *dbs;        /* named databases found in the main one */
-	size_t dbs_count, dbs_size;
+	/* of the leaf being checked: indexes into entries */
+	uint16_t *order;
+	struct check_db *dbs; /* named databases found in the main one */
+	size_t dbs_count;
+	size_t dbs_size;
 	uint64_t faults;
-	int err; /* ENOMEM once memory ran out, EAGAIN once the state has moved: the run ends */
+	/* ENOMEM once memory ran out, EAGAIN once the state has moved: the run ends */
+	int err;
 };
 
 /* check_moved - whether the state is no longer there to be checked; ck->err is EAGAIN then. */

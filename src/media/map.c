@@ -1,4 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * map.c - see map.h
+ *
+ * Two locks order what is here. map->mutex is held while the mapping grows or is extended, by the
+ * writer's thread and by readers that follow another process. The mutex of fds.h is held for the
+ * single step of a mapping and its advice. The size is published last, with release order: a
+ * reader that sees it finds the pages mapped.
+ */
 #include "media/map.h"
 
 #include "base/base.h"
@@ -24,11 +32,14 @@ typedef unsigned long ulong;
 
 /* ---- address space --------------------------------------------------------------------------- */
 
+/* page_up - to a multiple of the system's page, which is not the store's. */
 static uint64_t page_up(uint64_t n)
 {
 	return round_up(n, (uint64_t)sysconf(_SC_PAGESIZE));
 }
 
+/* address - of a byte of the file in the reserved range. Here the mapping is changed as a whole,
+ * so the const of its bytes is taken off. */
 static uint8_t *address(const struct map *map, uint64_t off)
 {
 	return (uint8_t *)(uintptr_t)(map->base + off);
@@ -57,6 +68,7 @@ static int reserve_exactly(uint64_t len, const uint8_t **base)
 	return 0;
 }
 
+/* address_limit - how much address space the process may have; UINT64_MAX: no limit. */
 static uint64_t address_limit(void)
 {
 	struct rlimit lim;
@@ -77,8 +89,8 @@ static int reserve_space(struct map *map, uint64_t size, uint64_t max)
 		len = round_down(min_u64(map->room ? map->room : RESERVE_MAX, limit / 2), MAP_STEP);
 	len = max_u64(len, least);
 	int rc = reserve_exactly(len + behind, &map->base);
-	while ((rc == ENOMEM || rc == EINVAL) && max == 0 &&
-	       len > least) { /* EINVAL: from valgrind */
+	/* EINVAL: from valgrind */
+	while ((rc == ENOMEM || rc == EINVAL) && max == 0 && len > least) {
 		len = max_u64(round_down(len / 2, MAP_STEP), least);
 		rc = reserve_exactly(len + behind, &map->base);
 	}
@@ -104,6 +116,8 @@ static void space_give_back(const struct map *map)
  * the system page. */
 static int range_fill(const struct map *map, uint64_t from, uint64_t to)
 {
+	assert(from % page_up(1) == 0);
+	assert(to <= round_up(map->reserve, MAP_STEP));
 	int prot = PROT_READ;
 	int flags = MAP_FIXED;
 	if (from >= to)
@@ -144,20 +158,19 @@ static void range_empty(const struct map *map, uint64_t from, uint64_t to)
  * 5.14 do not know how: EINVAL. */
 static int range_populate(const struct map *map, uint64_t from, uint64_t to)
 {
+	assert(from >= to || !map->rdonly);
 	int rc = 0;
 	if (from >= to)
 		return 0;
+	/* reading ahead gathers pages in larger ones, each of which is written whole */
 	if (map->medium == DAXKV_MEDIUM_FILE)
-		madvise(address(map, from), to - from,
-		        MADV_RANDOM); /* reading ahead gathers pages in larger ones, each of which
-		                         is written whole */
+		madvise(address(map, from), to - from, MADV_RANDOM);
 	while (madvise(address(map, from), to - from, MADV_POPULATE_WRITE) != 0) {
 		if (errno == EINTR || errno == EAGAIN)
 			continue;
+		/* a store there would have been SIGBUS */
 		if (errno != EINVAL)
-			rc = errno == EFAULT || errno == EHWPOISON
-			         ? EIO
-			         : errno; /* a store there would have been SIGBUS */
+			rc = errno == EFAULT || errno == EHWPOISON ? EIO : errno;
 		break;
 	}
 	if (map->medium == DAXKV_MEDIUM_FILE)
@@ -180,6 +193,8 @@ static int sync_probe(const struct map *map)
 	return 0;
 }
 
+/* medium_choose - what the file lies on and how stores to it become durable, as the caller allows
+ * it. */
 static int medium_choose(struct map *map, enum daxkv_pmem pmem)
 {
 	map->medium = DAXKV_MEDIUM_FILE;
@@ -235,13 +250,15 @@ int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pme
 	static const struct pm_ops *const ops[] = {[DAXKV_MEDIUM_DAX] = &pm_dax_ops,
 	                                           [DAXKV_MEDIUM_FILE] = &pm_file_ops,
 	                                           [DAXKV_MEDIUM_EMULATED] = &pm_dax_ops};
-	struct map fresh = {.fd = map->fd,
-	                    .rdonly = map->rdonly,
-	                    .made = map->made,
-	                    .private_copy = private_copy,
-	                    .guard = map->guard,
-	                    .room = map->room,
-	                    .path = map->path};
+	struct map fresh = {
+	    .fd = map->fd,
+	    .rdonly = map->rdonly,
+	    .made = map->made,
+	    .private_copy = private_copy,
+	    .guard = map->guard,
+	    .room = map->room,
+	    .path = map->path,
+	};
 	assert(map->fd >= 0 && !map->base);
 	if (size == 0 || max_u64(size, max) > INT64_MAX / 2)
 		return err_set(EINVAL, "%s: a mapping of %lu, at most %lu bytes", map->path,
@@ -264,6 +281,7 @@ int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pme
 	if (!private_copy && !map->rdonly && fresh.medium != DAXKV_MEDIUM_FILE)
 		fresh.prefaulted = calloc(1, fresh.reserve / MAP_STEP / 8 + 1);
 	fresh.size = size;
+	assert(fresh.size <= fresh.reserve && fresh.cap <= fresh.reserve);
 	pthread_mutex_init(&fresh.mutex, NULL);
 	pm_init(&fresh.pm, private_copy ? &pm_private_ops : ops[fresh.medium], fresh.fd);
 	*map = fresh;
@@ -275,6 +293,8 @@ int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pme
 /* grow_shared - the part of map_grow for who may write: length is the file's. 0 or errno. */
 static int grow_shared(struct map *map, uint64_t size, uint64_t length)
 {
+	assert(size > map->size && size <= map->reserve);
+	assert(!map->rdonly && !map->private_copy);
 	const uint64_t from = page_up(map->size);
 	const uint64_t to = page_up(size);
 	/* Growth that was undone may have left a longer file: it has its space already, but for
@@ -290,11 +310,12 @@ static int grow_shared(struct map *map, uint64_t size, uint64_t length)
 	rc = range_populate(map, from, to);
 	if (rc)
 		goto undo;
-	rc = file_sync(map->fd); /* Orders: the file's new length and space, before any reference to
-	                            them [I11]. */
+	/* Orders: the file's new length and space, before any reference to them [I11]. */
+	rc = file_sync(map->fd);
 	if (rc == 0)
 		return 0;
-	map->pm.failed = rc; /* the file's other dirty pages may be what was lost */
+	/* the file's other dirty pages may be what was lost */
+	map->pm.failed = rc;
 undo:
 	range_empty(map, from, to);
 	if (size > length)
@@ -302,6 +323,7 @@ undo:
 	return rc;
 }
 
+/* grow - map_grow with the mutex held. */
 static int grow(struct map *map, uint64_t size)
 {
 	uint64_t length = 0;
@@ -332,14 +354,15 @@ static int grow(struct map *map, uint64_t size)
 
 void map_prefault(struct map *map, uint64_t off, uint64_t len)
 {
+	assert(map->prefaulted && len > 0);
 	for (uint64_t step = off / MAP_STEP; step <= (off + len - 1) / MAP_STEP; step++) {
 		if (map->prefaulted[step / 8] >> step % 8 & 1)
 			continue;
 		map->prefaulted[step / 8] |= (uint8_t)(1u << step % 8);
+		/* else page by page */
 		(void)range_populate(
 		    map, step * MAP_STEP,
-		    min_u64((step + 1) * MAP_STEP,
-		            round_down(map->size, page_up(1)))); /* else page by page */
+		    min_u64((step + 1) * MAP_STEP, round_down(map->size, page_up(1))));
 	}
 }
 
@@ -367,6 +390,7 @@ int map_grow(struct map *map, uint64_t size)
 	return rc;
 }
 
+/* extend - map_extend with the mutex held. */
 static int extend(struct map *map, uint64_t size)
 {
 	uint64_t length = 0;
@@ -408,8 +432,8 @@ bool map_on_layers(const struct map *map)
 int map_follow_copy(struct map *map)
 {
 	char self[32];
-	snprintf(self, sizeof self, "/proc/self/fd/%d",
-	         map->fd); /* the same file, whatever its name is by now */
+	/* the same file, whatever its name is by now */
+	snprintf(self, sizeof self, "/proc/self/fd/%d", map->fd);
 	const int cancel = cancel_off();
 	fds_hold();
 	int fd = open(self, O_RDONLY | O_CLOEXEC | O_NOCTTY);
@@ -435,8 +459,10 @@ int map_follow_copy(struct map *map)
 
 void map_cut(struct map *map, uint64_t size)
 {
+	assert(size <= map->reserve);
 	pthread_mutex_lock(&map->mutex);
 	const uint64_t old = map->size;
+	assert(size <= old);
 
 	size_set(map, size);
 	range_empty(map, page_up(size), page_up(old));
@@ -471,6 +497,7 @@ int map_file_size(const struct map *map, uint64_t *size)
 	return 0;
 }
 
+/* The reserved range goes as a whole, mapped parts and empty ones. */
 void map_detach(struct map *map)
 {
 	if (map->base)
@@ -499,9 +526,9 @@ void map_close(struct map *map)
 
 void map_touch(const struct map *map)
 {
+	/* a file of somebody else's, on a medium without times: it stays as it is */
 	if (!map->rdonly && !map->private_copy)
-		(void)futimens(map->fd, NULL); /* a file of somebody else's, on a medium without
-		                                  times: it stays as it is */
+		(void)futimens(map->fd, NULL);
 }
 
 bool map_copies(const struct map *map)

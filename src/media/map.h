@@ -9,6 +9,12 @@
  * never move [I14]. The file is never sparse: growth is fallocate(2), then fsync, before anything
  * refers to the new space; so a full disk is ENOSPC from a call and not SIGBUS from a store. On
  * failure the file has its old size again.
+ *
+ * What a failure leaves is the rule of every call here: file and mapping are as before, but for a
+ * file that may be longer than it need be, which the format allows. What was rejected: mremap (it
+ * moves, and pointers that readers hold would be wild), several mappings (a value could not lie
+ * across two of them), and a file that is sparse until it is written (a store to it can then fail,
+ * which a signal tells and no return value).
  */
 #ifndef DAXKV_MAP_H
 #define DAXKV_MAP_H
@@ -26,24 +32,29 @@ struct map {
 	bool rdonly;       /* the descriptor cannot write */
 	bool made;         /* the file is new: made by way of this struct */
 	bool private_copy; /* MAP_PRIVATE: stores stay in this process */
-	bool guard; /* set before map_attach: MAP_STEP bytes behind the mapping can be read, too, as
-	               zeros (see view.h on eviction) */
-	uint64_t
-	    room; /* set before map_attach: what is reserved when there is no maximum; 0: 1 TiB */
+	/* set before map_attach: MAP_STEP bytes behind the mapping can be read, too, as zeros (see
+	 * view.h on eviction) */
+	bool guard;
+	/* set before map_attach: what is reserved when there is no maximum; 0: 1 TiB */
+	uint64_t room;
 	const uint8_t *base;
 	uint64_t reserve; /* bytes of address space: no size is above it */
-	uint64_t cap;     /* bytes: the writer's growing stops here; at most reserve. Atomic */
-	uint64_t size;    /* bytes mapped; the file has at least as many. Stored with release order:
-	                     load_word for other threads */
+	/* bytes: the writer's growing stops here; at most reserve. Atomic */
+	uint64_t cap;
+	/* bytes mapped; the file has at least as many. Stored with release order: load_word for
+	 * other threads */
+	uint64_t size;
 	enum daxkv_medium medium;
-	bool volatile_fs; /* tmpfs or ramfs: nothing survives a power cut whatever is flushed */
+	/* tmpfs or ramfs: nothing survives a power cut whatever is flushed */
+	bool volatile_fs;
 	struct pm pm;
 	pthread_mutex_t mutex; /* of growing and extending */
-	const uint64_t
-	    *committed;      /* bytes that commits use, by all processes; NULL: this one's alone */
-	const char *path;    /* the caller's; for messages */
-	uint8_t *prefaulted; /* the writer's: a bit for each MAP_STEP that is faulted in; NULL: no
-	                        need to, or no memory */
+	/* bytes that commits use, by all processes; NULL: this one's alone */
+	const uint64_t *committed;
+	const char *path; /* the caller's; for messages */
+	/* the writer's: a bit for each MAP_STEP that is faulted in; NULL: no need to, or no memory
+	 */
+	uint8_t *prefaulted;
 };
 
 /* map_open_file - open path for a store, never creating it. Fills fd, rdonly, path. Errors: errno

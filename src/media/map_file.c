@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* map_file.c - see map_file.h, and map.h for opening and creating */
+/*
+ * map_file.c - see map_file.h, and map.h for opening and creating
+ *
+ * What is asked of a filesystem differs between filesystems, so each question has an answer for
+ * "it cannot tell": a list of extents, else SEEK_HOLE, else everything is allocated again. All
+ * calls are repeated after EINTR. None of them knows what a store is.
+ */
 #include "media/map_file.h"
 
 #include "base/base.h"
@@ -22,8 +28,8 @@
 
 #define EXTENTS    32u /* of a file, asked for in one call */
 #define TEMP_NAMES 100u
-#define HEAD_SIZE                                                                                  \
-	4096u /* what makes a file a store: written last where the file is visible already */
+/* what makes a file a store: written last where the file is visible already */
+#define HEAD_SIZE 4096u
 
 typedef unsigned long ulong;
 typedef int fill_fn(int fd, void *arg); /* of map_create_file */
@@ -31,6 +37,8 @@ typedef int extent_fn(int fd, uint64_t from, const struct fiemap_extent *extent,
 
 /* ---- bytes of a file ------------------------------------------------------------------------- */
 
+/* write_all - pwrite until all is written. A write of nothing is EIO: it would be tried for ever.
+ */
 static int write_all(int fd, const uint8_t *p, uint64_t n, uint64_t off)
 {
 	while (n > 0) {
@@ -49,6 +57,7 @@ static int write_all(int fd, const uint8_t *p, uint64_t n, uint64_t off)
 	return 0;
 }
 
+/* write_zeros - for filesystems without fallocate. */
 static int write_zeros(int fd, uint64_t from, uint64_t to)
 {
 	const uint8_t zeros[16384] = {0};
@@ -66,6 +75,7 @@ int file_sync(int fd)
 	return 0;
 }
 
+/* The functions below return 0 or errno without a text: the caller knows the file's name. */
 int file_length(int fd, uint64_t *size)
 {
 	struct stat st;
@@ -99,6 +109,7 @@ static int file_allocate(int fd, uint64_t from, uint64_t to, uint64_t length)
 /* Beyond RLIMIT_FSIZE the kernel sends the calling thread SIGXFSZ: it is held back and taken. */
 int file_extend(int fd, uint64_t from, uint64_t to, uint64_t length)
 {
+	assert(from <= to);
 	sigset_t xfsz, old, pending;
 	const struct timespec now = {0, 0};
 	sigemptyset(&xfsz);
@@ -108,9 +119,9 @@ int file_extend(int fd, uint64_t from, uint64_t to, uint64_t length)
 		return rc;
 	bool was_pending = sigpending(&pending) == 0 && sigismember(&pending, SIGXFSZ) == 1;
 	rc = file_allocate(fd, from, to, length);
+	/* when this fails too the file is longer than it need be, which the format allows */
 	if (rc && to > length)
-		(void)file_cut(fd, length); /* when this fails too the file is longer than it need
-		                               be, which the format allows */
+		(void)file_cut(fd, length);
 	if (rc == EFBIG && !was_pending)
 		while (sigtimedwait(&xfsz, NULL, &now) < 0 && errno == EINTR)
 			;
@@ -166,14 +177,16 @@ static int extent_own(int fd, uint64_t from, const struct fiemap_extent *e, uint
 		return rc;
 	const uint64_t shared = min_u64(e->fe_length, length - e->fe_logical);
 	while (fallocate(fd, FALLOC_FL_UNSHARE_RANGE, (off_t)e->fe_logical, (off_t)shared) != 0) {
+		/* file_copies tells of it */
 		if (errno == EOPNOTSUPP || errno == EINVAL)
-			return 0; /* file_copies tells of it */
+			return 0;
 		if (errno != EINTR)
 			return errno;
 	}
 	return 0;
 }
 
+/* extent_shared - EEXIST for an extent that another file has, too. */
 static int extent_shared(int fd, uint64_t from, const struct fiemap_extent *e, uint64_t length)
 {
 	(void)fd, (void)from, (void)length;
@@ -188,8 +201,9 @@ static int own_by_seek(int fd, uint64_t length)
 {
 	for (uint64_t at = 0; at < length;) {
 		off_t hole = lseek(fd, (off_t)at, SEEK_HOLE);
+		/* it cannot tell */
 		if (hole < 0 && (errno == EINVAL || errno == EOPNOTSUPP))
-			return file_extend(fd, at, length, length); /* it cannot tell */
+			return file_extend(fd, at, length, length);
 		if (hole < 0) {
 			if (errno == ENXIO)
 				return 0;
@@ -228,6 +242,7 @@ int file_own(int fd, uint64_t length)
 	return own_by_seek(fd, length);
 }
 
+/* fs_magic - which filesystem the file lies on; 0 when that cannot be asked. */
 static uint32_t fs_magic(int fd)
 {
 	struct statfs fs;
@@ -269,6 +284,7 @@ void file_exempt(int fd)
 
 /* ---- opening and creating -------------------------------------------------------------------- */
 
+/* type_check - a store is a regular file, and nothing else. */
 static int type_check(const char *path, mode_t mode)
 {
 	if (S_ISDIR(mode))
@@ -288,7 +304,11 @@ int map_open_file(struct map *map, const char *path, bool rdonly)
 	int rc = type_check(path, st.st_mode);
 	if (rc)
 		return rc;
-	*map = (struct map){.fd = -1, .rdonly = rdonly, .path = path};
+	*map = (struct map){
+	    .fd = -1,
+	    .rdonly = rdonly,
+	    .path = path,
+	};
 	fds_hold();
 	map->fd = fd_above_stdio(
 	    open(path, (rdonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
@@ -469,6 +489,8 @@ static int new_temporary(const char *path, unsigned int mode, uint64_t *size, ui
 	return rc;
 }
 
+/* create_new - a store at a path where nothing is. When the directory's entry cannot be made
+ * durable, there is none. */
 static int create_new(const char *path, unsigned int mode, uint64_t *size, uint64_t on_dax,
                       fill_fn *fill, void *arg, int *fd)
 {
@@ -492,6 +514,7 @@ static int create_new(const char *path, unsigned int mode, uint64_t *size, uint6
 /* data_copy - copy what is data of [from, to): the rest is zero in both files. */
 static int data_copy(int in, int out, uint64_t from, uint64_t to)
 {
+	assert(from % HEAD_SIZE == 0);
 	uint8_t buffer[16384];
 	while (from < to) {
 		off_t data = lseek(in, (off_t)from, SEEK_DATA);
@@ -530,6 +553,7 @@ static int create_inside(const char *path, int fd, uint64_t *length, uint64_t on
 		return err_sys(errno, "%s: memory for a new store", path);
 	file_prepare(fd, length, on_dax);
 	const uint64_t size = *length;
+	assert(size > 0);
 	int rc = file_extend(fd, 0, size, 0);
 	if (rc == 0)
 		rc = file_cut(image, size);

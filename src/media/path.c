@@ -20,8 +20,9 @@ static int link_step(char **path, bool *more)
 	ssize_t n = readlink(*path, target, sizeof target - 1);
 
 	*more = n > 0;
+	/* what is wrong with the path, opening it tells */
 	if (n <= 0)
-		return 0; /* what is wrong with the path, opening it tells */
+		return 0;
 	target[n] = 0;
 	int dir;
 
@@ -49,6 +50,7 @@ static bool leads_astray(const char *path, const char *told)
 	return x.st_dev != y.st_dev || x.st_ino != y.st_ino;
 }
 
+/* Each link is followed by hand, because realpath(3) wants the last component to exist. */
 int path_follow(const char *path, char **out)
 {
 	char *at = strdup(path);
@@ -97,6 +99,7 @@ static int dir_error(const char *path, const char *dir)
 	return 0;
 }
 
+/* The directories are looked at from the root on: the first one that is wrong is the reason. */
 int path_error(int rc, const char *path)
 {
 	char *dir = strdup(path);
@@ -116,6 +119,8 @@ int path_error(int rc, const char *path)
 	return err_sys(rc, "%s", path);
 }
 
+/* Asked before anything is made, so that the message is about the directory and not about a
+ * temporary file in it. */
 int path_make_error(const char *path)
 {
 	const char *slash = strrchr(path, '/');

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * pm.c - what both media share: checks, counters, and the choice of a backend. See pm.h
+ */
 #include "media/pm.h"
 
 #include "base/base.h"
@@ -20,9 +23,11 @@ static void *writable(const void *p)
 
 void pm_init(struct pm *pm, const struct pm_ops *ops, int fd)
 {
+	assert(ops);
 	*pm = (struct pm){.ops = ops, .fd = fd};
 }
 
+/* A write of no bytes is nothing, and may have no source. */
 void pm_write(struct pm *pm, const void *dst, const void *src, size_t n)
 {
 	assert(src || n == 0);
@@ -30,6 +35,7 @@ void pm_write(struct pm *pm, const void *dst, const void *src, size_t n)
 		pm->ops->write(pm, writable(dst), src, n);
 }
 
+/* The backend writes zeros where there is no source. */
 void pm_zero(struct pm *pm, const void *dst, size_t n)
 {
 	if (n > 0)
@@ -59,6 +65,8 @@ void pm_flush(struct pm *pm, const void *p, size_t n)
 	count(&pm->lines_flushed, ((uintptr_t)p + n - 1) / LINE - (uintptr_t)p / LINE + 1);
 }
 
+/* Once failed, the backend is not asked again: what a later success would mean is not known [R5].
+ */
 int pm_fence(struct pm *pm)
 {
 	count(&pm->fences, 1);

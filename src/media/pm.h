@@ -18,6 +18,9 @@
  * emulated) and pm_file.c (flush does nothing, the fence is fdatasync). Rejected: pmem_is_pmem()
  * and PMEM_IS_PMEM_FORCE as the test for DAX, because they can be wrong; msync, because it needs
  * the list of ranges that fdatasync knows by itself.
+ *
+ * The counters are there for tests and for `kv stats`: what a commit costs in lines and fences is
+ * stated in DESIGN, and measured.
  */
 #ifndef DAXKV_PM_H
 #define DAXKV_PM_H
@@ -30,10 +33,11 @@ struct pm;
 
 struct pm_ops {
 	const char *name;
-	bool finds; /* what was stored is found by who makes it durable: flush does nothing */
+	/* what was stored is found by who makes it durable: flush does nothing */
+	bool finds;
 	void (*write)(struct pm *pm, void *dst, const void *src, size_t n); /* src NULL: zeros */
-	void (*stream)(struct pm *pm, void *dst, const void *src,
-	               size_t n); /* dst at a line, n whole lines */
+	/* dst at a line, n whole lines */
+	void (*stream)(struct pm *pm, void *dst, const void *src, size_t n);
 	void (*store8)(struct pm *pm, uint64_t *word, uint64_t value);
 	void (*flush)(struct pm *pm, const void *p, size_t n);
 	int (*fence)(struct pm *pm); /* 0 or errno */
@@ -42,18 +46,21 @@ struct pm_ops {
 struct pm {
 	const struct pm_ops *ops;
 	int fd;
-	int failed; /* errno of a sync of the file that failed, in a fence or at growth: every later
-	               fence fails with it */
+	/* errno of a sync of the file that failed, in a fence or at growth: every later fence fails
+	 * with it */
+	int failed;
 	/* Lines are of 64 bytes. Changed, with relaxed atomic stores, by who may write; read by all
 	 * with relaxed loads. */
-	uint64_t lines_flushed, lines_streamed, fences;
+	uint64_t lines_flushed;
+	uint64_t lines_streamed;
+	uint64_t fences;
 };
 
-extern const struct pm_ops
-    pm_dax_ops; /* cache-line flushes by libpmem: after pm_dax_missing has said NULL */
+/* cache-line flushes by libpmem: after pm_dax_missing has said NULL */
+extern const struct pm_ops pm_dax_ops;
 extern const struct pm_ops pm_file_ops; /* fdatasync */
-extern const struct pm_ops
-    pm_private_ops; /* a private mapping: stores only, nothing is ever durable */
+/* a private mapping: stores only, nothing is ever durable */
+extern const struct pm_ops pm_private_ops;
 
 /* pm_dax_missing - load libpmem, once for the process: NULL, or what cannot be found. Any
  * thread. */

@@ -53,6 +53,8 @@ const char *pm_dax_missing(void)
 	return pmem.missing;
 }
 
+/* dax_stream, dax_flush, dax_fence - libpmem's calls. The fence cannot fail: a lost line is a
+ * machine check, and no return value. */
 static void dax_stream(struct pm *pm, void *dst, const void *src, size_t n)
 {
 	(void)pm;

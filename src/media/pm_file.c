@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "media/pm.h"
 
+/* file_flush - the kernel knows by itself which pages are dirty. */
 static void file_flush(struct pm *pm, const void *p, size_t n)
 {
 	(void)pm;
@@ -16,6 +17,7 @@ static void file_flush(struct pm *pm, const void *p, size_t n)
 	(void)n;
 }
 
+/* file_fence - fdatasync is enough: the file's length became durable when it grew (map_grow). */
 static int file_fence(struct pm *pm)
 {
 	const int cancel = cancel_off();
@@ -29,6 +31,7 @@ static int file_fence(struct pm *pm)
 	return 0;
 }
 
+/* private_fence - there is nothing that could become durable. */
 static int private_fence(struct pm *pm)
 {
 	(void)pm;

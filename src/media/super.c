@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* super.c - see super.h */
+/*
+ * super.c - see super.h
+ *
+ * The first 256 bytes are written once and carry a hash, so a wrong byte there is found before
+ * anything else is believed. A format that is newer than this library is told from a damaged file
+ * by that hash: the version is looked at first only where it is greater, because a newer format
+ * may place its hash elsewhere.
+ */
 #include "media/super.h"
 
 #include "base/base.h"
@@ -15,6 +22,7 @@
 #define LMDB_MAGIC      0xBEEFC0DEu
 #define LMDB_MAGIC_OFF  16
 
+/* super_blank - what a file whose creation was cut short begins with. */
 static const struct fmt_super *super_blank(void)
 {
 	static const struct fmt_super blank;
@@ -37,11 +45,13 @@ static int super_foreign(const struct fmt_super *s)
 	return err_set(DAXKV_FOREIGN, "not a daxkv store: no magic number at its start");
 }
 
+/* page_size_valid - a power of two in the format's range. */
 static bool page_size_valid(uint32_t n)
 {
 	return n >= FMT_PAGE_MIN && n <= FMT_PAGE_MAX && (n & (n - 1)) == 0;
 }
 
+/* super_validate - each fact that the rest of the engine takes for granted from here on. */
 static int super_validate(const struct fmt_super *s)
 {
 	if (memcmp(s->magic, FMT_MAGIC, FMT_MAGIC_SIZE) != 0)
@@ -74,6 +84,7 @@ static int super_validate(const struct fmt_super *s)
 	return 0;
 }
 
+/* Errors name the byte where the superblock is wrong. */
 int super_read(int fd, uint64_t file_size, struct geometry *g)
 {
 	struct fmt_super s;
@@ -99,11 +110,13 @@ int super_read(int fd, uint64_t file_size, struct geometry *g)
 		return err_corrupt(0, "truncated: the file has %lu bytes, a store at least %lu",
 		                   (unsigned long)file_size,
 		                   (unsigned long)super_min_size(s.page_size));
-	*g = (struct geometry){.page_size = s.page_size,
-	                       .file_id = s.file_id,
-	                       .ring_off = s.ring_off,
-	                       .first_page = s.first_page,
-	                       .rocompat = s.rocompat != 0};
+	*g = (struct geometry){
+	    .page_size = s.page_size,
+	    .file_id = s.file_id,
+	    .ring_off = s.ring_off,
+	    .first_page = s.first_page,
+	    .rocompat = s.rocompat != 0,
+	};
 	return 0;
 }
 
@@ -128,6 +141,8 @@ bool super_clean(const struct fmt_super *super, uint64_t *txn)
 	return sound;
 }
 
+/* ring_off_of, first_page_of - where the ring and the pages behind it begin. They follow from the
+ * page size alone. */
 static uint64_t ring_off_of(uint32_t page_size)
 {
 	return round_up(FMT_SUPER_SIZE, page_size);
@@ -140,10 +155,12 @@ static uint64_t first_page_of(uint32_t page_size)
 
 uint64_t super_min_size(uint32_t page_size)
 {
-	return first_page_of(page_size) +
-	       3 * (uint64_t)page_size; /* directory, bitmap, descriptor */
+	/* directory, bitmap, descriptor */
+	return first_page_of(page_size) + 3 * (uint64_t)page_size;
 }
 
+/* write_at - as write_all of map_file.c, which is about files and not about stores. A write of
+ * nothing is EIO. */
 static int write_at(int fd, const void *p, size_t n, uint64_t off)
 {
 	const uint8_t *bytes = p;
@@ -164,6 +181,7 @@ static int write_at(int fd, const void *p, size_t n, uint64_t off)
 	return 0;
 }
 
+/* super_set_bits - n pages from a zone's page number from on are in use. */
 static void super_set_bits(uint64_t *bitmap, uint64_t from, uint64_t n)
 {
 	for (uint64_t i = from; i < from + n; i++)
@@ -173,6 +191,9 @@ static void super_set_bits(uint64_t *bitmap, uint64_t from, uint64_t n)
 void super_image(struct fmt_super *s, const struct super_new *new, uint64_t dirs,
                  uint64_t main_desc, uint64_t txn)
 {
+	assert(page_size_valid(new->page_size));
+	assert(new->size % new->page_size == 0);
+	assert(dirs <= FMT_DIR_WORDS);
 	uint64_t first = first_page_of(new->page_size);
 
 	memset(s, 0, sizeof *s);
@@ -196,8 +217,11 @@ void super_image(struct fmt_super *s, const struct super_new *new, uint64_t dirs
 		s->dir[d] = first + d * new->page_size;
 }
 
+/* Bitmap pages lie in the zones that they are for: one more zone may need one more page, so the
+ * sum is made again until it holds. */
 void super_layout(struct super_layout *l, uint32_t page_size, uint64_t data)
 {
+	assert(page_size_valid(page_size));
 	const uint64_t per_dir = page_size / FMT_WORD;
 	const uint64_t zone = super_zone_bytes(page_size);
 	uint64_t need = 1;

@@ -4,6 +4,11 @@
  *
  * The first 256 bytes never change and carry a hash; the words behind them change by commit records
  * (main_desc, size, user_version, dir) or by recovery and close (clean).
+ *
+ * The rule: what is hashed never changes, and what changes is a word with an owner of its own.
+ * clean carries a checksum of itself in its upper bits, because a wrong mark would make recovery
+ * leave out words that are not in place [I4]. A feature that a library does not know is in
+ * incompat (do not open), rocompat (only read) or compat (do not care).
  */
 #ifndef DAXKV_SUPER_H
 #define DAXKV_SUPER_H
@@ -14,8 +19,11 @@
 
 struct geometry { /* the fixed facts of a store */
 	uint32_t page_size;
-	uint64_t file_id, ring_off, first_page;
-	bool rocompat; /* features are unknown here that reading does not need: read-only */
+	uint64_t file_id;
+	uint64_t ring_off;
+	uint64_t first_page;
+	/* features are unknown here that reading does not need: read-only */
+	bool rocompat;
 };
 
 /* super_read - validate the superblock of the open file, file_size bytes long. Errors: FOREIGN,
@@ -25,7 +33,10 @@ int super_read(int fd, uint64_t file_size, struct geometry *geometry);
 struct super_new {
 	uint32_t page_size;
 	uint64_t size; /* a multiple of the page size */
-	uint64_t file_id, created, user_version, initial;
+	uint64_t file_id;
+	uint64_t created;
+	uint64_t user_version;
+	uint64_t initial;
 };
 
 /* super_fill - write a new store's superblock, ring, space pages and main descriptor into fd, whose
@@ -44,7 +55,11 @@ uint64_t super_clean_word(uint64_t txn);
  * the ring, all else clean. super_layout - where in a store the pages behind the ring lie:
  * directory pages, a bitmap page for each zone, and data bytes behind them, all in use. */
 struct super_layout {
-	uint64_t first_page, dirs, zones, bitmaps_off, data_off;
+	uint64_t first_page;
+	uint64_t dirs;
+	uint64_t zones;
+	uint64_t bitmaps_off;
+	uint64_t data_off;
 };
 void super_image(struct fmt_super *s, const struct super_new *new_store, uint64_t dirs,
                  uint64_t main_desc, uint64_t txn);

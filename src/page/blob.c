@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* blob.c - see blob.h */
+/*
+ * blob.c - see blob.h
+ *
+ * A value is streamed past the cache in chunks, each checksummed right before, while it is in the
+ * cache for the copy. The last, incomplete line is padded with zeros, so that whole lines are
+ * written and nothing of an older page shows.
+ */
 #include "page/blob.h"
 
 #include "base/crc.h"
@@ -12,6 +18,7 @@
 
 int blob_write(struct wset *w, const uint8_t *val, uint64_t len, struct fmt_blob *blob)
 {
+	assert(len > 0);
 	struct pm *pm = &w->map->pm;
 	uint8_t line[FMT_LINE] = {0};
 	uint64_t whole = round_down(len, FMT_LINE);
@@ -51,8 +58,11 @@ int blob_write(struct wset *w, const uint8_t *val, uint64_t len, struct fmt_blob
 	return 0;
 }
 
+/* The caller has written to the mapping by plain stores: they are in the cache, and flushed here.
+ */
 uint32_t blob_seal(struct wset *w, const struct fmt_blob *blob)
 {
+	assert(blob->len > 0);
 	const uint8_t *bytes = w->map->base + blob->off;
 
 	pm_flush(&w->map->pm, bytes, blob->len);
@@ -64,6 +74,7 @@ int blob_free(struct wset *w, const struct fmt_blob *blob)
 	return wset_retire_extent(w, blob->off, blob_pages(blob->len, w->psize));
 }
 
+/* Bounds come first: the numbers come from a leaf that may be damaged. */
 int blob_bytes(const struct view *v, const struct fmt_blob *blob, const uint8_t **bytes)
 {
 	uint64_t size = view_size(v);

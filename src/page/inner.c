@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* inner.c - see inner.h */
+/*
+ * inner.c - see inner.h
+ *
+ * Readers look at pages that a writer may be changing under an evicted snapshot, or that are
+ * damaged. So each length is read once (once) and bounded before it is used; what then comes out
+ * may be wrong, and never lies outside the page.
+ */
 #include "page/inner.h"
 
 #include "base/crc.h"
@@ -64,6 +70,8 @@ static int inner_prefix_side(const struct view *v, const struct fmt_page *page, 
 	return 0;
 }
 
+/* Heads first, by masks; entries of equal heads by comparison. Most searches touch the heads and
+ * one kid. */
 int inner_find(const struct view *v, const struct fmt_page *page, uint64_t off,
                const struct order *o, const struct probe *p, uint32_t *index)
 {
@@ -113,6 +121,7 @@ int inner_find(const struct view *v, const struct fmt_page *page, uint64_t off,
 	return 0;
 }
 
+/* The transaction's own pending kids come first: a writer sees what it has done. */
 uint64_t inner_kid_pending(const struct wset *w, uint64_t off, uint32_t index, uint64_t kid)
 {
 	const struct wpage *wp = wset_find(w, off);
@@ -124,6 +133,7 @@ uint64_t inner_kid_pending(const struct wset *w, uint64_t off, uint32_t index, u
 	return kid;
 }
 
+/* page_crc - of everything in the page but prev and the kids, which change in place. */
 static uint32_t page_crc(const uint8_t *image)
 {
 	const struct fmt_page *page = (const void *)image;
@@ -133,10 +143,12 @@ static uint32_t page_crc(const uint8_t *image)
 	              image + page->offs, page->end - page->offs);
 }
 
+/* The padding is zeroed, because the checksum covers it. */
 uint32_t inner_build(uint8_t *image, uint32_t psize, const struct order *o, const struct sep *seps,
                      const uint64_t *kids, uint32_t n, unsigned int level, uint64_t birth,
                      uint64_t prev)
 {
+	assert(n <= INNER_MAX(psize));
 	struct fmt_page *page = (void *)image;
 	uint64_t *heads = (void *)(image + FMT_INNER_HEADS);
 	uint32_t offs = FMT_INNER_HEADS + 16 * n + 8;
@@ -146,14 +158,16 @@ uint32_t inner_build(uint8_t *image, uint32_t psize, const struct order *o, cons
 	if (n > 1)
 		plen =
 		    order_prefix(o, seps[0].key, seps[0].klen, seps[n - 1].key, seps[n - 1].klen);
-	*page = (struct fmt_page){.birth = birth,
-	                          .prev = prev,
-	                          .type = FMT_INNER,
-	                          .level = (uint8_t)level,
-	                          .n = (uint16_t)n,
-	                          .plen = (uint16_t)plen,
-	                          .heads = FMT_INNER_HEADS,
-	                          .offs = (uint16_t)offs};
+	*page = (struct fmt_page){
+	    .birth = birth,
+	    .prev = prev,
+	    .type = FMT_INNER,
+	    .level = (uint8_t)level,
+	    .n = (uint16_t)n,
+	    .plen = (uint16_t)plen,
+	    .heads = FMT_INNER_HEADS,
+	    .offs = (uint16_t)offs,
+	};
 	memcpy(heads + n, kids, 8 * ((size_t)n + 1));
 	for (uint32_t i = 0; i < n; i++) {
 		const struct sep *s = &seps[i];
@@ -185,6 +199,7 @@ uint32_t inner_build(uint8_t *image, uint32_t psize, const struct order *o, cons
 static void kids_change(uint64_t *to, const struct view *v, const struct fmt_page *page,
                         uint64_t off, const uint64_t *kid, uint32_t m, uint32_t index)
 {
+	assert(m > 0);
 	const struct wpage *wp = v->w ? wset_find(v->w, off) : NULL;
 	const uint64_t *from = inner_kids(page);
 
@@ -211,6 +226,9 @@ uint32_t inner_copy(uint8_t *image, const struct view *v, const struct fmt_page 
 	return page->end;
 }
 
+/* The parts of the page in their order: header, heads, kids, offsets, separators. The new
+ * separator's bytes go to the end, wherever it belongs in the order, so that no other one moves
+ * against the others. */
 uint32_t inner_insert(uint8_t *image, const struct view *v, const struct fmt_page *page,
                       uint64_t off, const struct sep *sep, const uint64_t kid[2], uint32_t index,
                       const struct order *o, uint64_t birth, uint64_t prev)
@@ -230,21 +248,24 @@ uint32_t inner_insert(uint8_t *image, const struct view *v, const struct fmt_pag
 	     inner_prefix_side(v, page, off, page->plen, sep->key, sep->klen, &side)) ||
 	    side)
 		return 0;
-	*(struct fmt_page *)(void *)image = (struct fmt_page){.birth = birth,
-	                                                      .prev = prev,
-	                                                      .type = FMT_INNER,
-	                                                      .level = page->level,
-	                                                      .n = (uint16_t)(n + 1),
-	                                                      .plen = page->plen,
-	                                                      .heads = FMT_INNER_HEADS,
-	                                                      .offs = (uint16_t)offs,
-	                                                      .end = (uint16_t)end};
+	*(struct fmt_page *)(void *)image = (struct fmt_page){
+	    .birth = birth,
+	    .prev = prev,
+	    .type = FMT_INNER,
+	    .level = page->level,
+	    .n = (uint16_t)(n + 1),
+	    .plen = page->plen,
+	    .heads = FMT_INNER_HEADS,
+	    .offs = (uint16_t)offs,
+	    .end = (uint16_t)end,
+	};
 	memcpy(to, heads, index * sizeof *to);
 	to[index] = order_head(o, sep->key, sep->klen, page->plen);
 	memcpy(to + index + 1, heads + index, (n - index) * sizeof *to);
 	kids_change(to + n + 1, v, page, off, kid, 2, index);
-	for (uint32_t i = 0; i < n; i++) /* what they point to lies 18 bytes further: a head, a kid
-	                                    and an offset more are before it */
+	/* what they point to lies 18 bytes further: a head, a kid and an offset more are before it
+	 */
+	for (uint32_t i = 0; i < n; i++)
 		put16(image + offs + 2 * (i + (i >= index)),
 		      get16((const uint8_t *)page + page->offs + 2 * i) + 18u);
 	put16(image + offs + 2 * index, at);
@@ -260,6 +281,7 @@ uint32_t inner_insert(uint8_t *image, const struct view *v, const struct fmt_pag
 	return end;
 }
 
+/* In place where the running level made the page; pending where a commit did. */
 int inner_swap(struct wset *w, const struct fmt_page *page, uint64_t off, uint32_t index,
                uint64_t kid, bool *done)
 {
@@ -289,6 +311,7 @@ int inner_swap(struct wset *w, const struct fmt_page *page, uint64_t off, uint32
 	return 0;
 }
 
+/* The place counts, too: a page that was copied elsewhere does not match [I12]. */
 int inner_verify(const struct fmt_page *page, uint64_t off)
 {
 	if ((page_crc((const uint8_t *)page) ^ crc32c_place(off)) == page->crc)

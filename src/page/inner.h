@@ -15,14 +15,18 @@
 #include "page/view.h"
 
 struct sep { /* a separator, in a page or in memory */
-	const uint8_t *key, *dup;
-	uint32_t klen, dlen; /* dlen FMT_SEP_NODUP: before all of the key's duplicates */
+	const uint8_t *key;
+	const uint8_t *dup;
+	/* dlen FMT_SEP_NODUP: before all of the key's duplicates */
+	uint32_t klen;
+	uint32_t dlen;
 };
 
 /* inner_find - the kid that holds the probe. CORRUPT. */
 int inner_find(const struct view *view, const struct fmt_page *page, uint64_t off,
                const struct order *order, const struct probe *probe, uint32_t *index);
 
+/* inner_heads, inner_kids - the arrays in the page; kids lie directly behind heads. */
 static inline const uint64_t *inner_heads(const struct fmt_page *p)
 {
 	return (const uint64_t *)(const void *)((const uint8_t *)p + FMT_INNER_HEADS);
@@ -36,6 +40,7 @@ static inline const uint64_t *inner_kids(const struct fmt_page *p)
 /* inner_kid - the page that kid index (0 .. n) is in this view. inner_kid_pending - the same for a
  * writer, when kid is what the page says. */
 uint64_t inner_kid_pending(const struct wset *w, uint64_t off, uint32_t index, uint64_t kid);
+/* A writer has pending kids; a reader's view has none, and pays one test. */
 static inline uint64_t inner_kid(const struct view *v, const struct fmt_page *page, uint64_t off,
                                  uint32_t index)
 {
@@ -59,6 +64,7 @@ static inline uint32_t inner_cost(const struct sep *sep)
 	           FMT_SEP_SIZE + sep->klen + (sep->dlen == FMT_SEP_NODUP ? 0 : sep->dlen), 2);
 }
 
+/* Less one kid, which a page has more than separators, and what alignment may take. */
 static inline uint32_t inner_usable(uint32_t psize)
 {
 	return psize - FMT_INNER_HEADS - 8 - 4; /* the one kid more, alignment */

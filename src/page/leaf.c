@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* leaf.c - see leaf.h */
+/*
+ * leaf.c - see leaf.h
+ *
+ * Everything here reads pages that may be damaged, or that a writer changes because the snapshot
+ * was given up: no assertion may depend on what is in them. Each field is read once and bounded; a
+ * wrong one leads to CORRUPT, or to an answer that view_evicted throws away [I20].
+ */
 #include "page/leaf.h"
 
 #include "base/crc.h"
@@ -9,11 +15,13 @@
 #include <emmintrin.h>
 #endif
 
+/* heads_of - the search heads of the base, one for each entry, ascending. */
 static const uint64_t *heads_of(const struct fmt_page *p)
 {
 	return (const uint64_t *)(const void *)((const uint8_t *)p + FMT_LEAF_BASE);
 }
 
+/* Only the text: the caller returns CORRUPT. */
 void leaf_fault(const struct leaf *l, uint32_t eoff)
 {
 	(void)err_corrupt(l->off, "leaf: the entry at byte %u does not lie inside the page", eoff);
@@ -29,13 +37,19 @@ static uint64_t slot_txn(const struct fmt_page *p, uint32_t psize, uint64_t slot
 	return UINT64_MAX;
 }
 
+/* A reader sees the slots of transactions up to its snapshot, which are always the first ones. A
+ * writer sees all, pending ones included. */
 void leaf_open(const struct view *v, const struct fmt_page *page, uint64_t off, struct leaf *l)
 {
 	const struct wpage *wp = NULL;
 
 	if (v->w)
 		wp = wset_find(v->w, off);
-	*l = (struct leaf){.page = page, .off = off, .psize = v->psize};
+	*l = (struct leaf){
+	    .page = page,
+	    .off = off,
+	    .psize = v->psize,
+	};
 	if (wp && wp->npending) {
 		l->slots = wp->val;
 		l->nslots = wp->npending;
@@ -44,7 +58,8 @@ void leaf_open(const struct view *v, const struct fmt_page *page, uint64_t off, 
 	l->slots = (const uint64_t *)(const void *)((const uint8_t *)page + FMT_LEAF_SLOTS);
 	while (l->nslots < FMT_TAIL_SLOTS && load_word(&l->slots[l->nslots]))
 		l->nslots++;
-	if (!v->w) /* entries of younger transactions are the last ones */
+	/* entries of younger transactions are the last ones */
+	if (!v->w)
 		while (l->nslots && slot_txn(page, v->psize, l->slots[l->nslots - 1]) > v->snapshot)
 			l->nslots--;
 }
@@ -201,6 +216,7 @@ static inline __attribute__((always_inline)) void prefetch_entry(const struct fm
 	__builtin_prefetch(p + size - 1);
 }
 
+/* look_begin - the slots of the view, and which of them have the fingerprint. */
 static inline void look_begin(const struct view *v, uint32_t fp, struct leaf_look *look)
 {
 	const struct wpage *wp = NULL;
@@ -216,6 +232,7 @@ static inline void look_begin(const struct view *v, uint32_t fp, struct leaf_loo
 	look->below = UINT32_MAX;
 }
 
+/* The entry's line is asked for here and read in leaf_found, many lookups later. */
 void leaf_look(const struct view *v, const struct order *o, const uint8_t *key, uint32_t klen,
                uint32_t fp, struct leaf_look *look)
 {
@@ -237,12 +254,18 @@ void leaf_look(const struct view *v, const struct order *o, const uint8_t *key, 
 		prefetch_entry(page, eoff);
 }
 
+/* look_end - the newest slot of the key that the snapshot sees decides; else the base does. A slot
+ * that removes the key is an answer, too. */
 static inline __attribute__((always_inline)) int
 look_end(const struct view *v, const struct order *o, const uint8_t *key, uint32_t klen,
          const struct leaf_look *look, struct item *item, bool *found)
 {
 	struct leaf l = {
-	    .page = look->page, .off = look->off, .psize = v->psize, .slots = look->slots};
+	    .page = look->page,
+	    .off = look->off,
+	    .psize = v->psize,
+	    .slots = look->slots,
+	};
 	struct probe p = {.key = key, .klen = klen};
 	uint32_t at;
 	int rc;
@@ -273,12 +296,14 @@ look_end(const struct view *v, const struct order *o, const uint8_t *key, uint32
 	return base_item(&l, at, item);
 }
 
+/* Out of line, for tree_get_many. */
 int leaf_found(const struct view *v, const struct order *o, const uint8_t *key, uint32_t klen,
                const struct leaf_look *look, struct item *item, bool *found)
 {
 	return look_end(v, o, key, klen, look, item, found);
 }
 
+/* Both halves at once, inlined. */
 int leaf_get(const struct view *v, const struct fmt_page *page, uint64_t off, const struct order *o,
              const uint8_t *key, uint32_t klen, uint32_t fp, struct item *item, bool *found)
 {
@@ -288,6 +313,7 @@ int leaf_get(const struct view *v, const struct fmt_page *page, uint64_t off, co
 	return look_end(v, o, key, klen, &look, item, found);
 }
 
+/* gap_follow - what one slot does to the gap: opens it wider, closes it, or moves it. */
 static void gap_follow(struct leaf_gap *g, uint64_t slot)
 {
 	uint32_t rank = FMT_SLOT_RANK(slot);
@@ -319,6 +345,7 @@ static void gap_follow(struct leaf_gap *g, uint64_t slot)
 	}
 }
 
+/* The base's lower bound, then each slot in turn: no entry of the tail is touched. */
 int leaf_gap_find(const struct leaf *l, const struct order *o, const struct probe *p,
                   struct leaf_gap *g)
 {
@@ -339,6 +366,7 @@ int leaf_gap_find(const struct leaf *l, const struct order *o, const struct prob
 	return 0;
 }
 
+/* At most sixteen entries stand in a gap, mostly none or one: they are compared in order. */
 int leaf_gap_place(const struct leaf *l, const struct order *o, const struct probe *p,
                    const struct leaf_gap *g, uint32_t *rank, uint32_t *eoff)
 {
@@ -365,6 +393,7 @@ int leaf_gap_place(const struct leaf *l, const struct order *o, const struct pro
 	return 0;
 }
 
+/* The common way, for those that do not need the halves apart. */
 int leaf_place(const struct leaf *l, const struct order *o, const struct probe *p, uint32_t *rank,
                uint32_t *eoff)
 {
@@ -376,6 +405,7 @@ int leaf_place(const struct leaf *l, const struct order *o, const struct probe *
 	return leaf_gap_place(l, o, p, &g, rank, eoff);
 }
 
+/* By the slots' kinds alone: a replacement changes nothing. */
 uint32_t leaf_count(const struct leaf *l)
 {
 	uint32_t n = l->page->n;
@@ -411,6 +441,8 @@ static int leaf_at_raw(const struct leaf *l, uint32_t rank, uint32_t *eoff)
 	return 0;
 }
 
+/* An offset of 0 would say that there is none, so an entry that claims to lie in the header is
+ * damage. */
 int leaf_at_any(const struct leaf *l, uint32_t rank, uint32_t *eoff)
 {
 	int rc = leaf_at_raw(l, rank, eoff);
@@ -424,6 +456,7 @@ int leaf_at_any(const struct leaf *l, uint32_t rank, uint32_t *eoff)
 	return rc;
 }
 
+/* base_offsets - where the base's entries lie, in order. */
 static void base_offsets(const struct fmt_page *p, uint32_t n, uint16_t *out)
 {
 	uint32_t heads = p->heads;
@@ -443,6 +476,7 @@ typedef int16_t lanes __attribute__((vector_size(16)));
 typedef uint16_t byte_offsets __attribute__((vector_size(16)));
 #define LANES 8
 
+/* all_lanes - the number in each lane. */
 static inline lanes all_lanes(int32_t x)
 {
 	return (int16_t)x - (lanes){0};
@@ -458,8 +492,8 @@ static bool offsets_uniform(const struct leaf *l, uint32_t n, uint16_t *out, uin
 	static const lanes index[2] = {{0, 1, 2, 3, 4, 5, 6, 7}, {8, 9, 10, 11, 12, 13, 14, 15}};
 	uint32_t heads = once(l->page->heads);
 	uint32_t total = n;
-	lanes at[2] = {all_lanes(-1), all_lanes(-1)},
-	      inserted[FMT_TAIL_SLOTS]; /* -1: not yet there */
+	/* -1: not yet there */
+	lanes at[2] = {all_lanes(-1), all_lanes(-1)}, inserted[FMT_TAIL_SLOTS];
 	uint16_t off[FMT_TAIL_SLOTS];
 	int16_t place[FMT_TAIL_SLOTS];
 	bool insert[FMT_TAIL_SLOTS];
@@ -503,6 +537,8 @@ static bool offsets_uniform(const struct leaf *l, uint32_t n, uint16_t *out, uin
 	return true;
 }
 
+/* A uniform leaf without removals, which most are, goes by vectors; any other one by shifting an
+ * array. */
 int leaf_offsets(const struct leaf *l, uint16_t *out, uint32_t *count)
 {
 	uint32_t n = once(l->page->n);

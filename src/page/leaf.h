@@ -32,8 +32,10 @@
 struct wpage;
 
 struct item { /* an entry, in a page or to be written to one */
-	const uint8_t *key, *val;
-	uint32_t klen, vlen;
+	const uint8_t *key;
+	const uint8_t *val;
+	uint32_t klen;
+	uint32_t vlen;
 	uint32_t flags; /* FMT_ENTRY_BLOB, FMT_ENTRY_DB */
 };
 
@@ -59,6 +61,7 @@ static inline uint32_t uniform_stride(uint32_t klen, uint32_t vlen)
 	return (uint32_t)round_up(klen + vlen, 4);
 }
 
+/* Integers must stay aligned for programs that read them where they lie. */
 static inline bool uniform_suits(const struct order *o, const struct item *it)
 {
 	return it->klen && !it->flags &&
@@ -86,11 +89,8 @@ static inline int item_at(const struct leaf *leaf, uint32_t eoff, uint32_t heade
 {
 	const uint8_t *page = (const uint8_t *)leaf->page;
 
-	if (UNLIKELY(
-	        eoff < FMT_LEAF_BASE ||
-	        eoff >
-	            leaf->psize -
-	                FMT_ENTRY_SIZE)) /* no sum: it may be anything where the page is changing */
+	/* no sum: it may be anything where the page is changing */
+	if (UNLIKELY(eoff < FMT_LEAF_BASE || eoff > leaf->psize - FMT_ENTRY_SIZE))
 		goto fault;
 	const uint8_t *lengths =
 	    page + ((eoff & ~header) | (offsetof(struct fmt_page, heads) & header));
@@ -112,6 +112,7 @@ fault:
 	return DAXKV_CORRUPT;
 }
 
+/* leaf_item - see above item_at. */
 static inline int leaf_item(const struct leaf *leaf, uint32_t eoff, struct item *item)
 {
 	/* By masks: of which kind the next entry of a scan is can not be predicted, and to guess
@@ -122,6 +123,7 @@ static inline int leaf_item(const struct leaf *leaf, uint32_t eoff, struct item 
 	return item_at(leaf, eoff, uniform & base, item);
 }
 
+/* base_item - base entry i, of either shape. */
 static inline int base_item(const struct leaf *leaf, uint32_t i, struct item *item)
 {
 	if (LIKELY(once(leaf->page->heads) & FMT_UNIFORM))
@@ -129,6 +131,7 @@ static inline int base_item(const struct leaf *leaf, uint32_t i, struct item *it
 	return item_at(leaf, leaf_entry(leaf->page, i), 0, item);
 }
 
+/* tail_item - its lengths always stand before it. */
 static inline int tail_item(const struct leaf *leaf, uint32_t eoff, struct item *item)
 {
 	return item_at(leaf, eoff, 0, item);
@@ -147,8 +150,8 @@ struct leaf_look {
 	uint64_t off;
 	const uint64_t *slots;
 	uint32_t match; /* a bit for each slot with the fingerprint */
-	uint32_t
-	    below; /* so many heads of the base are smaller than the key's; UINT32_MAX: not known */
+	/* so many heads of the base are smaller than the key's; UINT32_MAX: not known */
+	uint32_t below;
 };
 void leaf_look(const struct view *view, const struct order *order, const uint8_t *key,
                uint32_t klen, uint32_t fp, struct leaf_look *look);
@@ -163,8 +166,11 @@ int leaf_place(const struct leaf *leaf, const struct order *order, const struct 
  * and finds the gap between two base entries where the probe belongs, with the tail entries alive
  * in it. The gap holds as long as the leaf has as many slots and base entries. CORRUPT. */
 struct leaf_gap {
-	uint32_t lo, n, base; /* the rank of the first; how many; the base entry that equals the
-	                         probe and stands behind the gap, 0 = none (any more) */
+	/* the rank of the first; how many; the base entry that equals the probe and stands behind
+	 * the gap, 0 = none (any more) */
+	uint32_t lo;
+	uint32_t n;
+	uint32_t base;
 	uint16_t entry[FMT_TAIL_SLOTS];
 };
 int leaf_gap_find(const struct leaf *leaf, const struct order *order, const struct probe *probe,
@@ -175,6 +181,7 @@ int leaf_gap_place(const struct leaf *leaf, const struct order *order, const str
 /* leaf_count - live entries. leaf_at - the entry of that rank (below leaf_count). */
 uint32_t leaf_count(const struct leaf *leaf);
 int leaf_at_any(const struct leaf *leaf, uint32_t rank, uint32_t *eoff);
+/* Inlined for a leaf without a tail: a scan of such leaves touches nothing but the entries. */
 static inline int leaf_at(const struct leaf *leaf, uint32_t rank, uint32_t *eoff)
 {
 	if (leaf->nslots || UNLIKELY(rank >= once(leaf->page->n)))
@@ -209,8 +216,8 @@ static inline const uint8_t *leaf_value(const struct fmt_page *page, uint32_t i)
 /* leaf_offsets - all entries in order; out has room for LEAF_MAX(psize). CORRUPT when the ranks
  * make no sense. */
 int leaf_offsets(const struct leaf *leaf, uint16_t *out, uint32_t *n);
-#define LEAF_MAX(psize)                                                                            \
-	((psize) / 12 + FMT_TAIL_SLOTS) /* a head, and a key and a value of 4 bytes together */
+/* a head, and a key and a value of 4 bytes together */
+#define LEAF_MAX(psize) ((psize) / 12 + FMT_TAIL_SLOTS)
 
 /* leaf_usable - bytes for entries in a page, the alignment of the first one taken off. leaf_cost -
  * what an entry takes of them in a base, at most. leaf_costs - what these take in one base: each;
@@ -220,6 +227,7 @@ static inline uint32_t leaf_usable(uint32_t psize)
 	return psize - FMT_LEAF_BASE - 4;
 }
 
+/* In a base that is not uniform: a head, an offset, the entry, and what alignment may take. */
 static inline uint32_t leaf_cost(const struct order *order, uint32_t klen, uint32_t vlen)
 {
 	uint32_t pad = 0;
@@ -249,18 +257,20 @@ static inline uint32_t leaf_entry_align(const struct order *o, uint32_t off, uin
 	want = FMT_ENTRY_SIZE;
 	if (o->flags & DAXKV_INTEGER_DUP)
 		want = (8 - (FMT_ENTRY_SIZE + klen) % 8) % 8;
+	/* a key of odd length before an integer: no place aligns both the entry and the integer */
 	if (want % 4)
-		return at; /* a key of odd length before an integer: no place aligns both the entry
-		              and the integer */
+		return at;
 	if (at % 8 == want)
 		return at;
 	return at + 4;
 }
 
+/* leaf_entry_copy - n bytes. Short ones without a call. */
 static inline void leaf_entry_copy(uint8_t *to, const uint8_t *from, uint32_t n)
 {
-	if (LIKELY(n - 8 <= 8)) { /* 8 to 16 bytes, the most usual: two words, which may overlap. No
-		                     call, and a key just made of words is read by words */
+	/* 8 to 16 bytes, the most usual: two words, which may overlap. No call, and a key just made
+	 * of words is read by words */
+	if (LIKELY(n - 8 <= 8)) {
 		uint64_t first = get64(from), last = get64(from + n - 8);
 
 		put64(to, first);
@@ -270,6 +280,7 @@ static inline void leaf_entry_copy(uint8_t *to, const uint8_t *from, uint32_t n)
 	}
 }
 
+/* leaf_value_copy - the value, or zeros for one that the caller fills later. */
 static inline void leaf_value_copy(uint8_t *to, const uint8_t *val, uint32_t vlen)
 {
 	if (LIKELY(vlen && val))
@@ -278,6 +289,7 @@ static inline void leaf_value_copy(uint8_t *to, const uint8_t *val, uint32_t vle
 		memset(to, 0, vlen); /* to be filled by the caller of put */
 }
 
+/* leaf_entry_store - the fixed part, key and value of an entry that is not in a uniform base. */
 static inline void leaf_entry_store(uint8_t *p, const struct item *it)
 {
 	put16(p, it->klen | it->flags);
@@ -290,6 +302,7 @@ uint32_t leaf_crc(const uint8_t *page, uint32_t end);
 /* leaf_verify - compare the checksums of the base and of all entries of the tail. CORRUPT. */
 int leaf_verify(const struct leaf *leaf);
 
+/* leaf_header - a header without plen, end and checksum, which depend on the entries. */
 static inline struct fmt_page leaf_header(uint32_t n, const struct item *uniform, uint64_t birth,
                                           uint64_t prev)
 {
@@ -299,7 +312,8 @@ static inline struct fmt_page leaf_header(uint32_t n, const struct item *uniform
 	    .type = FMT_LEAF,
 	    .n = (uint16_t)n,
 	    .heads = (uint16_t)(uniform ? FMT_UNIFORM | uniform->klen : FMT_LEAF_BASE),
-	    .offs = (uint16_t)(uniform ? uniform->vlen : FMT_LEAF_BASE + 8 * n)};
+	    .offs = (uint16_t)(uniform ? uniform->vlen : FMT_LEAF_BASE + 8 * n),
+	};
 }
 
 /* leaf_pack - a leaf in the making, entry by entry in order, in a buffer of its maker's. They are
@@ -313,17 +327,23 @@ static inline struct fmt_page leaf_header(uint32_t n, const struct item *uniform
 struct leaf_pack {
 	uint8_t *page;  /* two pages of room, at a multiple of 8 */
 	uint8_t *bytes; /* of the entries: in page, at a multiple of 8 */
-	uint16_t *
-	    off; /* of each, from bytes, when they are not uniform; room for LEAF_PACK_MAX(psize) */
-	uint64_t head;                /* the last one's */
-	uint32_t n, at, limit, psize; /* how many; where the next begins in bytes, the last being
-	                                 padded; where they may end in a page */
-	uint32_t stride, klen, vlen, max; /* of each, and how many have room: while they are
-	                                     uniform. stride 0: they are not */
+	/* of each, from bytes, when they are not uniform; room for LEAF_PACK_MAX(psize) */
+	uint16_t *off;
+	uint64_t head; /* the last one's */
+	/* how many; where the next begins in bytes, the last being padded; where they may end in a
+	 * page */
+	uint32_t n;
+	uint32_t at;
+	uint32_t limit;
+	uint32_t psize;
+	/* of each, and how many have room: while they are uniform. stride 0: they are not */
+	uint32_t stride;
+	uint32_t klen;
+	uint32_t vlen;
+	uint32_t max;
 };
-#define LEAF_PACK_MAX(psize)                                                                       \
-	((psize) / (8 + 2 + FMT_ENTRY_SIZE)) /* of entries as small as a damaged leaf may show     \
-	                                        them: a head, an offset, lengths */
+/* of entries as small as a damaged leaf may show them: a head, an offset, lengths */
+#define LEAF_PACK_MAX(psize) ((psize) / (8 + 2 + FMT_ENTRY_SIZE))
 
 void leaf_pack_begin(struct leaf_pack *p, const struct order *o, const struct item *it);
 bool leaf_pack_mixed(struct leaf_pack *p, const struct order *o, const struct item *it);
@@ -354,6 +374,7 @@ leaf_pack_more(struct leaf_pack *p, const struct item *it, uint64_t head)
 	return true;
 }
 
+/* leaf_pack_add - see above struct leaf_pack. */
 static inline __attribute__((always_inline)) bool
 leaf_pack_add(struct leaf_pack *p, const struct order *o, const struct item *it)
 {
@@ -364,23 +385,31 @@ leaf_pack_add(struct leaf_pack *p, const struct order *o, const struct item *it)
 	return leaf_pack_more(p, it, order_head(o, it->key, it->klen, 0));
 }
 
+/* leaf_pack_item - entry i, where it lies. */
 static inline struct item leaf_pack_item(const struct leaf_pack *p, uint32_t i)
 {
 	const uint8_t *e = p->bytes + (p->stride ? i * p->stride : p->off[i]);
 
 	if (p->stride)
 		return (struct item){
-		    .key = e, .val = e + p->klen, .klen = p->klen, .vlen = p->vlen};
+		    .key = e,
+		    .val = e + p->klen,
+		    .klen = p->klen,
+		    .vlen = p->vlen,
+		};
 	uint32_t kf = get16(e);
 	uint32_t klen = kf & FMT_KLEN_MASK;
 
-	return (struct item){.key = e + FMT_ENTRY_SIZE,
-	                     .val = e + FMT_ENTRY_SIZE + klen,
-	                     .klen = klen,
-	                     .vlen = get16(e + 2),
-	                     .flags = kf & ~FMT_KLEN_MASK};
+	return (struct item){
+	    .key = e + FMT_ENTRY_SIZE,
+	    .val = e + FMT_ENTRY_SIZE + klen,
+	    .klen = klen,
+	    .vlen = get16(e + 2),
+	    .flags = kf & ~FMT_KLEN_MASK,
+	};
 }
 
+/* leaf_item_ascends - by the key first, and with sorted duplicates by the value. */
 static inline bool leaf_item_ascends(const struct order *o, const struct item *last,
                                      const struct item *it, bool keys)
 {
@@ -390,6 +419,7 @@ static inline bool leaf_item_ascends(const struct order *o, const struct item *l
 	                 order_dup_cmp(o, last->val, last->vlen, it->val, it->vlen) < 0);
 }
 
+/* leaf_pack_ascends - the head decides most; equal heads need the entry. */
 static inline bool leaf_pack_ascends(const struct leaf_pack *p, const struct order *o,
                                      const struct item *it, bool keys)
 {
@@ -407,7 +437,8 @@ uint32_t leaf_pack_build(struct leaf_pack *pack, const struct order *order, uint
  * val gets zeros, to be filled, and sealed by leaf_seal. ENOMEM. */
 struct leaf_change {
 	struct item item;
-	uint32_t rank, fp;
+	uint32_t rank;
+	uint32_t fp;
 	enum fmt_slot_kind kind;
 	bool to_fill; /* bytes of the value are going to change */
 };

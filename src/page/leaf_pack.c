@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* leaf_pack.c - a leaf that is filled entry by entry, in order, and written once. See leaf.h */
+/*
+ * leaf_pack.c - a leaf that is filled entry by entry, in order, and written once. See leaf.h
+ *
+ * Where the entries will begin depends on how many there will be, which is not known. So they are
+ * gathered where they would lie if the page became full of entries like the first; when it is
+ * built with fewer, they are moved once.
+ */
 #include "page/leaf.h"
 
 /* mixed_start - where the first of n entries that are not uniform lies in the page: a multiple of
@@ -9,16 +15,18 @@ static uint32_t mixed_start(uint32_t n)
 	return (uint32_t)round_up(FMT_LEAF_BASE + (8 + 2) * n, 8);
 }
 
+/* leaf_pack_begin - the shape of the leaf, by its first entry. */
 void leaf_pack_begin(struct leaf_pack *p, const struct order *o, const struct item *it)
 {
+	assert(p->n == 0);
 	p->at = 0;
 	p->stride = 0;
 	if (!uniform_suits(o, it))
 		return;
 	uint32_t stride = uniform_stride(it->klen, it->vlen);
 
-	if (FMT_LEAF_BASE + 8 + stride >
-	    p->psize) /* only in a damaged leaf: refused when it is added */
+	/* only in a damaged leaf: refused when it is added */
+	if (FMT_LEAF_BASE + 8 + stride > p->psize)
 		return;
 	p->klen = it->klen;
 	p->vlen = it->vlen;
@@ -29,8 +37,10 @@ void leaf_pack_begin(struct leaf_pack *p, const struct order *o, const struct it
 	p->bytes = p->page + FMT_LEAF_BASE + 8 * p->max;
 }
 
+/* mixed_add - add to a leaf that is not uniform. False: no room. */
 static bool mixed_add(struct leaf_pack *p, const struct order *o, const struct item *it)
 {
+	assert(p->stride == 0);
 	uint32_t at = p->at;
 	uint32_t n = p->n;
 	uint32_t e = leaf_entry_align(o, at, it->klen);
@@ -55,6 +65,7 @@ static bool mixed_add(struct leaf_pack *p, const struct order *o, const struct i
  * They wait at the end of the two pages meanwhile. */
 static bool to_mixed(struct leaf_pack *p, const struct order *o, const struct item *it)
 {
+	assert(p->stride && p->n);
 	struct leaf_pack was = *p;
 
 	if (FMT_LEAF_BASE + 8 + p->n * leaf_cost(o, p->klen, p->vlen) +
@@ -73,6 +84,7 @@ static bool to_mixed(struct leaf_pack *p, const struct order *o, const struct it
 	return true;
 }
 
+/* leaf_pack_mixed - an entry that does not have the shape of those that are there. */
 bool leaf_pack_mixed(struct leaf_pack *p, const struct order *o, const struct item *it)
 {
 	return (!p->stride || to_mixed(p, o, it)) && mixed_add(p, o, it);
@@ -90,6 +102,7 @@ static void build_uniform(struct leaf_pack *p, const struct order *o, uint32_t p
 
 static void build_mixed(struct leaf_pack *p, const struct order *o, uint32_t plen)
 {
+	assert(p->stride == 0);
 	uint64_t *heads = (void *)(p->page + FMT_LEAF_BASE);
 	uint16_t *offs = (void *)(heads + p->n);
 
@@ -102,6 +115,7 @@ static void build_mixed(struct leaf_pack *p, const struct order *o, uint32_t ple
 	memset(offs + p->n, 0, (size_t)(p->bytes - (uint8_t *)(offs + p->n)));
 }
 
+/* The prefix of first and last is that of all between, because they are in order. */
 uint32_t leaf_pack_build(struct leaf_pack *p, const struct order *o, uint64_t birth, uint64_t prev)
 {
 	struct fmt_page *page = (void *)p->page;
@@ -122,6 +136,7 @@ uint32_t leaf_pack_build(struct leaf_pack *p, const struct order *o, uint64_t bi
 	*page = leaf_header(n, p->stride ? &first : NULL, birth, prev);
 	page->plen = (uint16_t)plen;
 	page->end = (uint16_t)end;
+	assert(end <= p->psize);
 	(p->stride ? build_uniform : build_mixed)(p, o, plen);
 	memset(p->page + end, 0, round_up(end, FMT_LINE) - end);
 	page->crc = leaf_crc(p->page, end);

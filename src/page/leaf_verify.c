@@ -27,6 +27,7 @@ static int tail_verify(const struct leaf *leaf, unsigned int i, uint64_t slot)
 	return 0;
 }
 
+/* Unused slots come last: one behind a hole would never be read. */
 int leaf_verify(const struct leaf *leaf)
 {
 	const uint8_t *p = (const uint8_t *)leaf->page;

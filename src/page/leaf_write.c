@@ -1,18 +1,28 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* leaf_write.c - building a leaf, and appending to one. See leaf.h */
+/*
+ * leaf_write.c - building a leaf, and appending to one. See leaf.h
+ *
+ * Appending is what a put does, and the one place where fresh bytes go into a page that a commit
+ * refers to. They lie behind everything that a committed slot names, so nobody can see them before
+ * the slot's word is stored; and the slot is stored, or listed for the record, after the bytes
+ * [I9].
+ */
 #include "base/crc.h"
 #include "page/leaf.h"
 #include "space/wset.h"
+/* bytes_of - the page as bytes. */
 static const uint8_t *bytes_of(const struct leaf *l)
 {
 	return (const uint8_t *)l->page;
 }
 
+/* Of birth, the fields from type on, and the base: not of prev and the slots, which change. */
 uint32_t leaf_crc(const uint8_t *p, uint32_t end)
 {
 	return crc32c(crc32c(crc32c(0, p, 8), p + 20, 12), p + FMT_LEAF_BASE, end - FMT_LEAF_BASE);
 }
 
+/* One pass: whether all of them have the lengths of the first. */
 uint32_t leaf_costs(const struct order *o, const struct item *items, uint32_t n)
 {
 	if (!n || !uniform_suits(o, &items[0]))
@@ -44,6 +54,7 @@ static uint32_t base_uniform(uint8_t *image, uint32_t psize, const struct order 
 	return (uint32_t)(e - image);
 }
 
+/* base_mixed - entries of any sizes, each with its offset. */
 static uint32_t base_mixed(uint8_t *image, uint32_t psize, const struct order *o,
                            const struct item *items, uint32_t n, uint32_t plen)
 {
@@ -66,6 +77,7 @@ static uint32_t base_mixed(uint8_t *image, uint32_t psize, const struct order *o
 	return at;
 }
 
+/* An empty leaf is one, too: a tree that lost its last entry. */
 uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *o, const struct item *items,
                     uint32_t n, uint64_t birth, uint64_t prev)
 {
@@ -84,24 +96,27 @@ uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *o, const
 
 	memset(image + at, 0, round_up(end, FMT_LINE) - at);
 	page->end = (uint16_t)end;
+	assert(end <= psize);
 	page->crc = leaf_crc(image, end);
 	return end;
 }
 
+/* expect_all - the whole leaf will be read. */
 static void expect_all(const struct leaf *l)
 {
 	for (uint32_t i = 0; i < l->psize; i += FMT_LINE)
 		__builtin_prefetch(bytes_of(l) + i);
 }
 
+/* Three lines: what most entries take. */
 void leaf_own(const struct leaf *l, uint32_t bytes)
 {
 	uint32_t end = leaf_tail_end(l);
 	const uint8_t *from = bytes_of(l) + end;
 
+	/* it will be written anew */
 	if (l->nslots == FMT_TAIL_SLOTS ||
-	    end + FMT_TAIL_BEFORE + FMT_ENTRY_SIZE + bytes + FMT_TAIL_AFTER >
-	        l->psize) { /* it will be written anew */
+	    end + FMT_TAIL_BEFORE + FMT_ENTRY_SIZE + bytes + FMT_TAIL_AFTER > l->psize) {
 		expect_all(l);
 		return;
 	}
@@ -110,6 +125,7 @@ void leaf_own(const struct leaf *l, uint32_t bytes)
 		pm_own(from + i * FMT_LINE);
 }
 
+/* What is prefetched is a guess, and costs nothing when it is wrong but the bandwidth. */
 void leaf_expect_put(const struct leaf *l, const struct leaf_gap *g, uint32_t bytes, bool *full)
 {
 	uint32_t end = leaf_tail_end(l);
@@ -141,18 +157,27 @@ static int shadow_open(struct wset *w, const struct leaf *l, struct wpage **out)
 		wp->npending = wp->napplied = (uint8_t)l->nslots;
 	}
 	*out = wp;
+	assert(!wp->owner || wp->owner < w->level);
+	assert(wp->npending == l->nslots);
 	return 0;
 }
 
 struct fresh { /* what is appended to the page, from..end */
 	const uint8_t *bytes;
-	uint32_t from, end;
-	uint32_t known, crc; /* the first so many bytes have that checksum */
-	bool to_fill;        /* some of them are going to change */
+	uint32_t from;
+	uint32_t end;
+	/* the first so many bytes have that checksum */
+	uint32_t known;
+	uint32_t crc;
+	bool to_fill; /* some of them are going to change */
 };
 
+/* shadow_add - the entry's bytes are in the page: note slot and range, and start writing them
+ * back. */
 static void shadow_add(struct wset *w, struct wpage *wp, const struct fresh *f, uint64_t slot)
 {
+	assert(wp->npending < FMT_TAIL_SLOTS);
+	assert(f->from % 4 == 0 && f->end % 4 == 0 && f->from < f->end);
 	uint32_t n = f->end - f->from;
 
 	/* Bytes between the last entry and this one are alignment, stored with it: the range stays
@@ -176,9 +201,12 @@ static void shadow_add(struct wset *w, struct wpage *wp, const struct fresh *f, 
 	pm_flush(&w->map->pm, w->map->base + wp->off + f->from, n);
 }
 
+/* The entry is put together in a buffer with its checksum, then written at once: the page's bytes
+ * are stored once, in order. */
 int leaf_append(struct wset *w, const struct order *o, const struct leaf *l,
                 const struct leaf_change *c, bool *done, const uint8_t **value)
 {
+	assert(c->kind != 0);
 	uint8_t buf[FMT_PAGE_MAX / 2 + 64];
 	uint32_t from = leaf_tail_end(l);
 	uint32_t e = leaf_entry_align(o, from + FMT_TAIL_BEFORE, c->item.klen);
@@ -195,7 +223,8 @@ int leaf_append(struct wset *w, const struct order *o, const struct leaf *l,
 	uint64_t slot = FMT_SLOT(e, end, c->fp, c->rank, c->kind);
 	uint8_t *p = buf + lead;
 
-	put64(buf, 0); /* alignment: up to 4 bytes here, up to 3 behind the entry */
+	/* alignment: up to 4 bytes here, up to 3 behind the entry */
+	put64(buf, 0);
 	put64(p, w->txn);
 	leaf_entry_store(p + FMT_TAIL_BEFORE, &c->item);
 	uint32_t body_crc = crc32c(0, p, body);
@@ -222,12 +251,14 @@ int leaf_append(struct wset *w, const struct order *o, const struct leaf *l,
 		if (rc)
 			return rc;
 		pm_write(&w->map->pm, bytes_of(l) + from, buf, end - from);
-		struct fresh f = {.bytes = buf,
-		                  .from = from,
-		                  .end = end,
-		                  .known = lead ? 0 : body,
-		                  .crc = lead ? 0 : body_crc,
-		                  .to_fill = c->to_fill};
+		struct fresh f = {
+		    .bytes = buf,
+		    .from = from,
+		    .end = end,
+		    .known = lead ? 0 : body,
+		    .crc = lead ? 0 : body_crc,
+		    .to_fill = c->to_fill,
+		};
 
 		shadow_add(w, wp, &f, slot);
 	}
@@ -303,10 +334,16 @@ static const uint64_t *seal_slot(const struct leaf *l, const uint8_t *value)
 	return NULL;
 }
 
+/* In the tail the entry's own checksum covers the value, in the base the page's does. */
 void leaf_seal(struct wset *w, uint64_t off, const uint8_t *value, uint32_t vlen)
 {
 	struct view v = {
-	    .map = w->map, .base = w->map->base, .psize = w->psize, .snapshot = w->txn, .w = w};
+	    .map = w->map,
+	    .base = w->map->base,
+	    .psize = w->psize,
+	    .snapshot = w->txn,
+	    .w = w,
+	};
 	struct pm *pm = &w->map->pm;
 	struct wpage *wp = wset_find(w, off);
 	struct leaf l;

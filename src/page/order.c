@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* order.c - see order.h */
+/*
+ * order.c - see order.h
+ *
+ * Every order compares the same way at all places: pages, separators, probes. A head never decides
+ * alone where heads are equal, and a program's own order has none.
+ */
 #include "page/order.h"
 
 #include "base/crc.h"
@@ -8,6 +13,7 @@
 #define HEAD       8u
 #define PREFIX_MIN 8u /* shorter ones do not pay for the test */
 
+/* An own order has no fingerprints: keys that it calls equal may have different bytes. */
 void order_init(struct order *o, uint32_t flags)
 {
 	*o = (struct order){.flags = flags, .dups = (flags & DAXKV_DUP_SORT) != 0};
@@ -30,6 +36,7 @@ void order_init(struct order *o, uint32_t flags)
 	o->fingerprints = !o->dups && o->key != ORDER_OWN;
 }
 
+/* cmp_len - of two that begin alike the shorter one is the smaller. */
 static int cmp_len(uint32_t a, uint32_t b)
 {
 	if (a < b)
@@ -37,6 +44,7 @@ static int cmp_len(uint32_t a, uint32_t b)
 	return a > b;
 }
 
+/* cmp_bytes - as memcmp, eight bytes a step: keys are short, and a call would cost more. */
 static int cmp_bytes(const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
 {
 	uint32_t n = blen;
@@ -63,6 +71,7 @@ static int cmp_bytes(const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t
 	return cmp_len(alen, blen);
 }
 
+/* cmp_reverse - from the last byte backwards. */
 static int cmp_reverse(const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
 {
 	uint32_t n = blen;
@@ -78,6 +87,7 @@ static int cmp_reverse(const uint8_t *a, uint32_t alen, const uint8_t *b, uint32
 	return cmp_len(alen, blen);
 }
 
+/* integer_of - a native integer of 4 or 8 bytes; any other length, which only damage has, is 0. */
 static uint64_t integer_of(const uint8_t *p, uint32_t n)
 {
 	if (n == 8)
@@ -87,6 +97,7 @@ static uint64_t integer_of(const uint8_t *p, uint32_t n)
 	return 0;
 }
 
+/* cmp_integer - by the numbers; of equal ones by their sizes, so that the order is total. */
 static int cmp_integer(const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
 {
 	uint64_t x = integer_of(a, alen);
@@ -97,9 +108,11 @@ static int cmp_integer(const uint8_t *a, uint32_t alen, const uint8_t *b, uint32
 	return cmp_len(alen, blen);
 }
 
+/* cmp_own - by the program's comparator, which promises not to write. */
 static int cmp_own(daxkv_compare_fn *fn, void *arg, const uint8_t *a, uint32_t alen,
                    const uint8_t *b, uint32_t blen)
 {
+	assert(fn);
 	union {
 		const uint8_t *in;
 		void *out;
@@ -109,6 +122,7 @@ static int cmp_own(daxkv_compare_fn *fn, void *arg, const uint8_t *a, uint32_t a
 	return fn(&x, &y, arg);
 }
 
+/* The commonest order is tested last and called last, without a table of functions. */
 int order_key_cmp(const struct order *o, const uint8_t *a, uint32_t alen, const uint8_t *b,
                   uint32_t blen)
 {
@@ -125,6 +139,7 @@ int order_key_cmp(const struct order *o, const uint8_t *a, uint32_t alen, const 
 	return cmp_bytes(a, alen, b, blen);
 }
 
+/* The duplicates' order is chosen apart from the keys'. */
 int order_dup_cmp(const struct order *o, const uint8_t *a, uint32_t alen, const uint8_t *b,
                   uint32_t blen)
 {
@@ -141,6 +156,7 @@ int order_dup_cmp(const struct order *o, const uint8_t *a, uint32_t alen, const 
 	return cmp_bytes(a, alen, b, blen);
 }
 
+/* A probe before or after all duplicates of a key is settled by its edge. */
 int order_cmp(const struct order *o, const uint8_t *key, uint32_t klen, const uint8_t *dup,
               uint32_t dlen, const struct probe *p)
 {
@@ -156,6 +172,8 @@ int order_cmp(const struct order *o, const uint8_t *key, uint32_t klen, const ui
 	return order_dup_cmp(o, dup, dlen, p->dup, p->dlen);
 }
 
+/* Big-endian, so that a smaller number means a smaller key. Short keys are padded with zeros,
+ * which is why equal heads are compared in full. */
 uint64_t order_head_rare(const struct order *o, const uint8_t *key, uint32_t klen, uint32_t plen)
 {
 	uint64_t head = 0;
@@ -181,6 +199,7 @@ uint64_t order_head_rare(const struct order *o, const uint8_t *key, uint32_t kle
 	return head;
 }
 
+/* A short prefix is not worth its test at each search. */
 uint32_t order_prefix(const struct order *o, const uint8_t *first, uint32_t flen,
                       const uint8_t *last, uint32_t llen)
 {
@@ -198,6 +217,7 @@ uint32_t order_prefix(const struct order *o, const uint8_t *first, uint32_t flen
 	return i;
 }
 
+/* The crc folded to 16 bits; 0 is a fingerprint like any other. */
 uint32_t order_fp(const uint8_t *key, uint32_t klen)
 {
 	uint32_t c = crc32c(FP_SEED, key, klen);
@@ -228,6 +248,8 @@ static uint32_t shortest(enum order_kind kind, const uint8_t *a, uint32_t alen, 
 	return blen;
 }
 
+/* Short separators are what keeps trees low: a key's first bytes that tell it from the one before
+ * are enough. */
 struct separation order_separate(const struct order *o, const uint8_t *ka, uint32_t kalen,
                                  const uint8_t *da, uint32_t dalen, const uint8_t *kb,
                                  uint32_t kblen, const uint8_t *db, uint32_t dblen)

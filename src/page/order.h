@@ -9,6 +9,9 @@
  *   bytes     big-endian first 8 bytes behind the page's common prefix reverse the last 8 bytes,
  *             last first
  *   integer   the integer                                                       own       0
+ *
+ * What a comparator must be: a total order that never changes for a database. If it is not,
+ * entries are not found where they are, and nothing worse: no page is damaged by it.
  */
 #ifndef DAXKV_ORDER_H
 #define DAXKV_ORDER_H
@@ -21,20 +24,25 @@ enum order_kind { ORDER_BYTES, ORDER_REVERSE, ORDER_INTEGER, ORDER_OWN };
 
 struct order {
 	uint32_t flags; /* enum daxkv_db_flags */
-	enum order_kind key, dup;
-	bool dups;         /* entries are (key, value) pairs */
-	bool fingerprints; /* equal keys have equal bytes and one entry: a lookup may go by
-	                      fingerprint */
-	daxkv_compare_fn *key_fn, *dup_fn;
-	void *key_arg, *dup_arg;
+	enum order_kind key;
+	enum order_kind dup;
+	bool dups; /* entries are (key, value) pairs */
+	/* equal keys have equal bytes and one entry: a lookup may go by fingerprint */
+	bool fingerprints;
+	daxkv_compare_fn *key_fn;
+	daxkv_compare_fn *dup_fn;
+	void *key_arg;
+	void *dup_arg;
 };
 
 enum probe_edge { PROBE_BEFORE = -1, PROBE_AT = 0, PROBE_AFTER = 1 };
 
 struct probe { /* what is searched: a key, and with duplicates a value, or the place before or after
 	          all of the key's */
-	const uint8_t *key, *dup;
-	uint32_t klen, dlen;
+	const uint8_t *key;
+	const uint8_t *dup;
+	uint32_t klen;
+	uint32_t dlen;
 	enum probe_edge edge; /* PROBE_AT without duplicates */
 };
 
@@ -77,6 +85,7 @@ int order_cmp(const struct order *order, const uint8_t *key, uint32_t klen, cons
  * Most are 8 bytes of a longer key. */
 uint64_t order_head_rare(const struct order *order, const uint8_t *key, uint32_t klen,
                          uint32_t plen);
+/* Two loads and a swap for most keys; the rest is a call. */
 static inline uint64_t order_head(const struct order *o, const uint8_t *key, uint32_t klen,
                                   uint32_t plen)
 {
@@ -122,7 +131,10 @@ uint32_t order_fp(const uint8_t *key, uint32_t klen);
  * a, value a): lengths of a separator s with a < s <= b. *dlen is FMT_SEP_NODUP when the key alone
  * does. *koff: where the key part begins in key b (a suffix in reverse order). */
 struct separation {
-	uint32_t koff, klen, doff, dlen;
+	uint32_t koff;
+	uint32_t klen;
+	uint32_t doff;
+	uint32_t dlen;
 };
 struct separation order_separate(const struct order *order, const uint8_t *ka, uint32_t kalen,
                                  const uint8_t *da, uint32_t dalen, const uint8_t *kb,

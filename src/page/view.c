@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* view.c - see view.h */
+/*
+ * view.c - see view.h
+ *
+ */
 #include "page/view.h"
 
+/* Another process may have made the file longer since it was mapped here. */
 int view_extend(const struct view *v, uint64_t size)
 {
 	int rc = DAXKV_CORRUPT;
@@ -15,6 +19,7 @@ int view_extend(const struct view *v, uint64_t size)
 	return rc;
 }
 
+/* Not a fault: the bound was the store's own. */
 int view_too_old(const struct view *v)
 {
 	return err_set(DAXKV_TOO_OLD,
@@ -23,6 +28,7 @@ int view_too_old(const struct view *v)
 	               (unsigned long)v->snapshot);
 }
 
+/* The text says what was found, because the page will have changed when somebody looks. */
 int view_fault(const struct view *v, uint64_t off, unsigned int level)
 {
 	const struct fmt_page *p;

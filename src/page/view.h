@@ -27,11 +27,13 @@ struct wset;
 struct view {
 	struct map *map;
 	const uint8_t *base;
-	uint32_t psize;        /* a power of two */
-	uint64_t snapshot;     /* of a write transaction: its own number */
-	struct wset *w;        /* what the transaction changed; NULL for a read transaction */
-	const uint64_t *bound; /* of a read transaction that may be evicted: its entry's word
-	                          (readers.h). NULL: it may not */
+	uint32_t psize;    /* a power of two */
+	uint64_t snapshot; /* of a write transaction: its own number */
+	/* what the transaction changed; NULL for a read transaction */
+	struct wset *w;
+	/* of a read transaction that may be evicted: its entry's word (readers.h). NULL: it may not
+	 */
+	const uint64_t *bound;
 };
 
 /* view_size - bytes of the mapping that may be read; grows while a transaction runs. */
@@ -40,6 +42,7 @@ static inline uint64_t view_size(const struct view *v)
 	return __atomic_load_n(&v->map->size, __ATOMIC_RELAXED);
 }
 
+/* view_raw - the page at off, whatever is there. For offsets that were checked. */
 static inline const struct fmt_page *view_raw(const struct view *v, uint64_t off)
 {
 	return (const void *)(v->base + off);

@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* recover.c - see recover.h */
+/*
+ * recover.c - see recover.h
+ *
+ * What is read here comes from a file that may be damaged in any way: every offset is bounded
+ * before it is followed, and nothing is stored before all of it was read (plan_make,
+ * words_gather). An assertion would be wrong for any of it. Step by step, with the crash before
+ * each: DESIGN 4 and 5.
+ */
 #include "redo/recover.h"
 
 #include "base/crc.h"
@@ -11,18 +18,23 @@
 #include <stdlib.h>
 
 struct plan {
-	uint64_t newest, durable_upto, clean;
-	bool whole_follower; /* the place after the newest holds the ring's round before, or
-	                        nothing: no record can come to life there [I5] */
+	uint64_t newest;
+	uint64_t durable_upto;
+	uint64_t clean;
+	/* the place after the newest holds the ring's round before, or nothing: no record can come
+	 * to life there [I5] */
+	bool whole_follower;
 	struct ring_record rec[FMT_RING_RECORDS];
 	bool valid[FMT_RING_RECORDS];
 };
 
+/* recover_super - the superblock in the mapping. */
 static const struct fmt_super *recover_super(const struct ring *ring)
 {
 	return (const void *)ring->map->base;
 }
 
+/* plan_record - the valid record of a transaction; NULL: the ring has none. */
 static const struct ring_record *plan_record(const struct plan *p, uint64_t txn)
 {
 	unsigned int i = (unsigned int)(txn % FMT_RING_RECORDS);
@@ -62,6 +74,7 @@ static int plan_make(const struct ring *ring, struct plan *p)
 	if (newest > p->clean && !top)
 		return err_corrupt(ring->off, "ring: record %lu is missing", (unsigned long)newest);
 	p->newest = newest;
+	assert(newest >= p->clean);
 	if (top)
 		p->durable_upto = max_u64(top->durable_upto, p->clean);
 	else
@@ -81,6 +94,8 @@ static int plan_make(const struct ring *ring, struct plan *p)
 	return 0;
 }
 
+/* word_add - a word that recovery will store lies in the file, aligned, and not in the part of the
+ * superblock that never changes. */
 static int word_add(const struct ring *ring, struct words *ws, uint64_t txn, uint64_t off,
                     uint64_t value)
 {
@@ -90,6 +105,8 @@ static int word_add(const struct ring *ring, struct words *ws, uint64_t txn, uin
 	return words_add(ws, off, value);
 }
 
+/* words_add_spilled - the words of a spilled record, page by page. Each page has at least one of
+ * those that are left, so the walk ends. */
 static int words_add_spilled(const struct ring *ring, struct words *ws,
                              const struct ring_record *rec)
 {
@@ -157,6 +174,7 @@ static int words_gather(const struct ring *ring, const struct plan *p, uint64_t 
 	return 0;
 }
 
+/* word_compare - by offset, for qsort. */
 static int word_compare(const void *a, const void *b)
 {
 	const struct ring_word *x = a;
@@ -216,6 +234,7 @@ static void redirty(struct pm *pm, const uint8_t *p, size_t n)
 	pm_flush(pm, p, n);
 }
 
+/* recover_fence - one of recovery's three fences, with its error's text. */
 static int recover_fence(struct ring *ring)
 {
 	/* Orders: each step of recovery, before the next; the callers say which. */
@@ -226,8 +245,10 @@ static int recover_fence(struct ring *ring)
 	return 0;
 }
 
+/* recover_run - steps 2 to 4, on a plan that was checked. */
 static int recover_run(struct ring *ring, const struct plan *p, const struct words *ws)
 {
+	assert(p->durable_upto <= p->newest && p->clean <= p->newest);
 	struct pm *pm = &ring->map->pm;
 	const uint8_t *base = ring->map->base;
 	const struct ring_record *top = plan_record(p, p->newest);
@@ -267,6 +288,8 @@ static int recover_run(struct ring *ring, const struct plan *p, const struct wor
 	return recover_fence(ring);
 }
 
+/* plan_idle - whether there is nothing to do: the store is clean, and the ring's next place can
+ * hold nothing that comes to life. */
 static bool plan_idle(const struct plan *p)
 {
 	return p->newest == p->clean && p->whole_follower;
@@ -299,6 +322,7 @@ int recover(struct ring *ring, struct recover_result *result)
 		rc = words_gather(ring, &p, p.durable_upto + 1, p.newest, &ws);
 	if (!rc)
 		rc = words_final(&ws);
+	assert(rc || ws.n <= ws.room);
 	if (!rc)
 		rc = recover_run(ring, &p, &ws);
 	free(ws.w);

@@ -21,8 +21,9 @@
 #include "redo/ring.h"
 
 struct recover_result {
-	uint64_t txn;      /* the newest transaction, N */
-	uint64_t replayed; /* records whose words were stored; 0: the store was clean */
+	uint64_t txn; /* the newest transaction, N */
+	/* records whose words were stored; 0: the store was clean */
+	uint64_t replayed;
 };
 
 /* recover - bring the mapped store to its newest transaction. On a private mapping the stores stay

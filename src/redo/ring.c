@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* ring.c - see ring.h */
+/*
+ * ring.c - see ring.h
+ *
+ * A record is built in memory and stored as a whole, then flushed. Nothing here fences: the commit
+ * decides what else goes under the same fence. ring_read trusts nothing of what it reads: the two
+ * lengths are bounded before the hash, which covers them, is computed.
+ */
 #include "redo/ring.h"
 
 #include "base/crc.h"
@@ -13,6 +19,7 @@
 
 int words_add(struct words *words, uint64_t off, uint64_t value)
 {
+	assert(off % FMT_WORD == 0);
 	if (words->n == words->room) {
 		size_t room = words->room ? 2 * words->room : 64;
 		struct ring_word *w = realloc(words->w, room * sizeof *w);
@@ -38,13 +45,20 @@ static uint64_t record_hash(const struct ring *ring, const uint64_t *r, size_t n
 	return hash64(hash64(ring->file_id, r, FMT_WORD), r + 2, (n - 2) * FMT_WORD);
 }
 
+/* head_word - word 2 of a record: the checksum of the fresh bytes, two lengths, and how far
+ * durable_upto lies back. */
 static uint64_t head_word(uint32_t fresh_crc, size_t nranges, size_t nwords, uint64_t lag)
 {
+	assert(nranges <= 0xff && nwords <= 0xff);
+	assert(lag > 0 && lag <= 0xffff);
 	return (uint64_t)fresh_crc | (uint64_t)nranges << 32 | (uint64_t)nwords << 40 | lag << 48;
 }
 
+/* record_store - finish the record of n words with its hash, store and flush it. */
 static void record_store(struct ring *ring, uint64_t txn, uint64_t *r, size_t n)
 {
+	assert(n >= FMT_REC_HEAD && n <= RECORD_WORDS);
+	assert(r[0] == txn);
 	const uint64_t *at = ring_at(ring, txn);
 
 	r[1] = record_hash(ring, r, n);
@@ -80,6 +94,7 @@ void ring_write(struct ring *ring, uint64_t txn, uint64_t durable_upto,
 void ring_write_spilled(struct ring *ring, uint64_t txn, uint64_t durable_upto, uint64_t spill_off,
                         uint64_t nwords, uint32_t crc)
 {
+	assert(spill_off != 0 || nwords == 0);
 	uint64_t r[FMT_REC_HEAD + SPILL_RECORD_WORDS];
 
 	assert(durable_upto < txn && txn - durable_upto < FMT_RING_RECORDS);
@@ -109,10 +124,12 @@ bool ring_read(const struct ring *ring, unsigned int index, struct ring_record *
 		return false;
 	if (r[1] != record_hash(ring, r, n))
 		return false;
-	*rec = (struct ring_record){.txn = r[0],
-	                            .durable_upto = r[0] - lag,
-	                            .fresh_crc = (uint32_t)r[2],
-	                            .bytes = (uint32_t)(n * FMT_WORD)};
+	*rec = (struct ring_record){
+	    .txn = r[0],
+	    .durable_upto = r[0] - lag,
+	    .fresh_crc = (uint32_t)r[2],
+	    .bytes = (uint32_t)(n * FMT_WORD),
+	};
 	rec->spilled = spilled;
 	if (spilled) {
 		rec->spill_off = r[3];
@@ -127,6 +144,7 @@ bool ring_read(const struct ring *ring, unsigned int index, struct ring_record *
 	return true;
 }
 
+/* Asked of the newest record only, at recovery: all others had their fence. */
 bool ring_fresh_ok(const struct ring *ring, const struct ring_record *rec)
 {
 	uint32_t crc = 0;

@@ -14,6 +14,12 @@
  * The rule that makes it correct: the place of record T - FMT_RING_RECORDS is overwritten at T,
  * when durable_upto is T - 2 at least [R2]. Rejected: a log of variable records, because finding
  * its end means trusting stale bytes or another durable word.
+ *
+ * What a reader of this file should know: a record is at most 512 bytes, eight cache lines; the
+ * commonest one, of a single put, is one line. Its hash is seeded with the store's own number, so
+ * that a record of another store, copied over this one, is not taken for its own. Transaction
+ * numbers only rise, and 64 of them are there: with durable_upto two behind, the record that is
+ * overwritten has not been needed for 62 transactions.
  */
 #ifndef DAXKV_RING_H
 #define DAXKV_RING_H
@@ -24,34 +30,44 @@
 
 struct ring {
 	struct map *map;
-	uint64_t file_id, off;
+	uint64_t file_id;
+	uint64_t off;
 };
 
 struct ring_range {
 	uint64_t off;
-	uint32_t len, crc; /* len a multiple of 4, under 256 KiB */
+	/* len a multiple of 4, under 256 KiB */
+	uint32_t len;
+	uint32_t crc;
 };
 
 struct ring_word {
-	uint64_t off, value;
+	uint64_t off;
+	uint64_t value;
 };
 
 struct words { /* a list of words, growing */
 	struct ring_word *w;
-	size_t n, room;
+	size_t n;
+	size_t room;
 };
 
 /* words_add - append; ENOMEM. */
 int words_add(struct words *words, uint64_t off, uint64_t value);
 
 struct ring_record { /* what ring_read understood of a record */
-	uint64_t txn, durable_upto;
+	uint64_t txn;
+	uint64_t durable_upto;
 	uint32_t fresh_crc;
-	unsigned int nranges, nwords;
+	unsigned int nranges;
+	unsigned int nwords;
 	bool spilled;
-	uint64_t spill_off, spill_words;
+	uint64_t spill_off;
+	uint64_t spill_words;
 	uint32_t spill_crc;
-	const uint64_t *ranges, *words; /* in the mapping */
+	/* in the mapping */
+	const uint64_t *ranges;
+	const uint64_t *words;
 	uint32_t bytes;
 };
 

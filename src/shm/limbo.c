@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* limbo.c - see limbo.h */
+/*
+ * limbo.c - see limbo.h
+ *
+ * A ring buffer: the oldest item is at head, and item i at (head + i) modulo room. Room is
+ * reserved before the commit whose items are added, so that what follows the fence cannot fail.
+ */
 #include "shm/limbo.h"
 
 #include "base/base.h"
@@ -8,6 +13,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* The items are moved to the new memory's beginning, in order. */
 int limbo_reserve(struct limbo *l, size_t n)
 {
 	size_t room = 64;
@@ -33,11 +39,13 @@ int limbo_reserve(struct limbo *l, size_t n)
 
 void limbo_add(struct limbo *l, uint64_t txn, uint64_t off, uint64_t pages)
 {
+	assert(l->n == 0 || l->item[(l->head + l->n - 1) & (l->room - 1)].txn <= txn);
 	assert(l->n < l->room);
 	l->item[(l->head + l->n++) & (l->room - 1)] = (struct limbo_item){txn, off, pages};
 	counter_add(&l->pages, pages);
 }
 
+/* The rule of [R3] is the caller's: upto is the lesser of what readers and recovery allow. */
 bool limbo_take(struct limbo *l, uint64_t upto, struct limbo_item *item)
 {
 	if (!l->n || l->item[l->head].txn > upto)
@@ -56,6 +64,7 @@ uint64_t limbo_oldest(const struct limbo *l)
 	return UINT64_MAX;
 }
 
+/* Asked of a limbo that came from the lock file, which other processes can write. */
 bool limbo_sound(const struct limbo *l, uint64_t newest, uint64_t page_size, uint64_t bytes)
 {
 	for (size_t i = 0; i < l->n; i++) {

@@ -8,6 +8,10 @@
  * Both die with the machine: after a power cut there are no readers and recovery makes every word
  * durable before anything else, so the queue needs no place in the file [R3]. Rejected: a
  * persistent queue; it costs words in every record that frees.
+ *
+ * Who may let go of an item: the writer alone, when it wants space. It asks for the oldest
+ * snapshot that any reader has announced, and for the commit up to which a fenced record says that
+ * all words are durable in place; items freed at or before both are nobody's any more.
  */
 #ifndef DAXKV_LIMBO_H
 #define DAXKV_LIMBO_H
@@ -17,12 +21,17 @@
 #include <stdint.h>
 
 struct limbo_item {
-	uint64_t txn, off, pages;
+	uint64_t txn;
+	uint64_t off;
+	uint64_t pages;
 };
 
 struct limbo {
 	struct limbo_item *item;
-	size_t head, n, room; /* a ring buffer; room is a power of two */
+	/* a ring buffer; room is a power of two */
+	size_t head;
+	size_t n;
+	size_t room;
 	uint64_t pages;
 };
 

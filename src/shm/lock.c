@@ -1,4 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * lock.c - the locks on bytes of the lock file. See lock.h
+ *
+ * Every lock is an open file description lock of one byte (byte_set). The order in which they are
+ * taken is the protocol: the open lock first, which serialises openings and closings; under it the
+ * users byte, exclusively if nobody else has it, which is what "alone" means; then the bytes of
+ * the data file. They are given back in the reverse order, and all at once by the kernel at a
+ * death.
+ */
 #include "shm/lock.h"
 
 #include "base/base.h"
@@ -38,8 +47,9 @@ static int file_open(struct lock *lock, bool rdonly, const struct lock_for *file
 		if (!rc && lock->fd < 0)
 			rc = errno;
 		fds_release();
+		/* is it the store's path? */
 		if ((rc == ENOTDIR || rc == EACCES) && file && file->look && !make)
-			lock->refused = file->look(file->arg, &store); /* is it the store's path? */
+			lock->refused = file->look(file->arg, &store);
 		if (rc == ENOENT && file && !make) { /* look first, and then once more */
 			if (file->look)
 				lock->refused = file->look(file->arg, &store);
@@ -68,7 +78,12 @@ enum lock_byte { OPEN_LOCK = 0, USERS = 1, PASSIVE = 2, READERS = 16 };
  * wait is not set. */
 static int byte_set(int fd, off_t byte, short type, bool wait)
 {
-	struct flock fl = {.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+	struct flock fl = {
+	    .l_type = type,
+	    .l_whence = SEEK_SET,
+	    .l_start = byte,
+	    .l_len = 1,
+	};
 	int rc;
 	do
 		rc = fcntl(fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &fl) == 0 ? 0 : errno;
@@ -100,13 +115,19 @@ static int byte_wait(int fd, off_t byte, short type, unsigned int wait_ms)
 /* byte_held - whether another open file description keeps one from having a lock. 0 or errno. */
 static int byte_held(int fd, off_t byte, bool *held)
 {
-	struct flock fl = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+	struct flock fl = {
+	    .l_type = F_WRLCK,
+	    .l_whence = SEEK_SET,
+	    .l_start = byte,
+	    .l_len = 1,
+	};
 	if (fcntl(fd, F_OFD_GETLK, &fl) != 0)
 		return errno;
 	*held = fl.l_type != F_UNLCK;
 	return 0;
 }
 
+/* byte_failed - an errno of byte_set as an error with a text: EAGAIN is somebody else's lock. */
 static int byte_failed(const struct lock *lock, int err)
 {
 	if (err == EAGAIN)
@@ -118,7 +139,11 @@ static int byte_failed(const struct lock *lock, int err)
 static int open_lock_said(const struct lock *lock, int fd)
 {
 	struct flock fl = {
-	    .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = IN_OPEN_LOCK, .l_len = PIDS};
+	    .l_type = F_WRLCK,
+	    .l_whence = SEEK_SET,
+	    .l_start = IN_OPEN_LOCK,
+	    .l_len = PIDS,
+	};
 
 	if (fcntl(fd, F_OFD_GETLK, &fl) == 0 && fl.l_type != F_UNLCK && fl.l_start > IN_OPEN_LOCK)
 		return err_set(DAXKV_BUSY,
@@ -144,6 +169,7 @@ static int open_lock_wait(const struct lock *lock, int fd, short type, unsigned 
 	return 0;
 }
 
+/* open_lock_leave - let the next one in. The byte that shows this process there goes first. */
 static int open_lock_leave(const struct lock *lock)
 {
 	int rc = byte_set(lock->fd, IN_OPEN_LOCK + getpid(), F_UNLCK, false);
@@ -225,13 +251,17 @@ static bool reads_on(int rc)
 	return rc == EROFS || rc == EACCES || rc == EPERM || rc == ENOSPC || rc == EDQUOT;
 }
 
+/* What happens depends on who may do what: a reader that cannot write the lock file reads
+ * passively, anybody else must have it. */
 int lock_open_named(struct lock *lock, const char *name, bool rdonly, const struct lock_for *file)
 {
-	*lock = (struct lock){.fd = -1,
-	                      .data_fd = -1,
-	                      .rdonly = rdonly,
-	                      .wait_ms = file->wait_ms,
-	                      .name = strdup(name)};
+	*lock = (struct lock){
+	    .fd = -1,
+	    .data_fd = -1,
+	    .rdonly = rdonly,
+	    .wait_ms = file->wait_ms,
+	    .name = strdup(name),
+	};
 	if (!lock->name)
 		return err_set(ENOMEM, "no memory for a file name");
 	int rc = open_lock_enter(lock, false, file);
@@ -261,6 +291,7 @@ int lock_open_named(struct lock *lock, const char *name, bool rdonly, const stru
 	return 0;
 }
 
+/* A store called data.mdb has lock.mdb beside it, as LMDB's programs expect. */
 int lock_open(struct lock *lock, const char *store_path, bool rdonly, const struct lock_for *file)
 {
 	const char *slash = strrchr(store_path, '/');
@@ -282,7 +313,12 @@ int lock_open(struct lock *lock, const char *store_path, bool rdonly, const stru
  * file is a program's own matter. 0 or errno. */
 static int data_held(int data_fd, off_t byte, bool *held)
 {
-	struct flock fl = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+	struct flock fl = {
+	    .l_type = F_WRLCK,
+	    .l_whence = SEEK_SET,
+	    .l_start = byte,
+	    .l_len = 1,
+	};
 
 	if (fcntl(data_fd, F_OFD_GETLK, &fl) != 0)
 		return errno;
@@ -322,6 +358,8 @@ int lock_data(struct lock *lock, int data_fd, bool hold)
 	return 0;
 }
 
+/* The bytes by which this one showed as a user are given back: from here on it is seen by its
+ * snapshot's byte only. */
 int lock_be_passive(struct lock *lock)
 {
 	int rc = 0;
@@ -338,6 +376,7 @@ int lock_be_passive(struct lock *lock)
 	return 0;
 }
 
+/* Its own byte first, then a look at the others': of two that come at once one sees the other. */
 int lock_show_unclean(struct lock *lock)
 {
 	bool users = false;
@@ -349,8 +388,8 @@ int lock_show_unclean(struct lock *lock)
 		rc = byte_set(lock->fd, PASSIVE, F_RDLCK, false);
 	if (!rc && lock->data_fd >= 0)
 		rc = byte_set(lock->data_fd, DATA_PASSIVE, F_RDLCK, false);
-	if (!rc && lock->fd < 0 &&
-	    lock->data_fd >= 0) /* no open lock keeps a writer away who is opening now */
+	/* no open lock keeps a writer away who is opening now */
+	if (!rc && lock->fd < 0 && lock->data_fd >= 0)
 		rc = data_held(lock->data_fd, DATA_USERS, &users);
 	if (!rc && users)
 		rc = EAGAIN;
@@ -361,6 +400,7 @@ int lock_show_unclean(struct lock *lock)
 	return lock_be_passive(lock);
 }
 
+/* Entered and left again: what counts is that the file is open afterwards. */
 int lock_again(struct lock *lock)
 {
 	if (lock->fd >= 0)
@@ -376,6 +416,7 @@ int lock_again(struct lock *lock)
 	return 0;
 }
 
+/* Shared, so that readers that wait do not wait for each other. */
 int lock_pass(const struct lock *lock)
 {
 	int rc = open_lock_wait(lock, lock->fd, F_RDLCK, lock->wait_ms);
@@ -385,6 +426,8 @@ int lock_pass(const struct lock *lock)
 	return open_lock_leave(lock);
 }
 
+/* A snapshot beyond SNAPSHOT_MAX has that byte: it is then held as older than it is, which is
+ * safe. */
 int lock_snapshot(int fd, uint64_t snapshot, bool hold)
 {
 	return byte_set(fd, SNAPSHOTS + (off_t)min_u64(snapshot, SNAPSHOT_MAX),
@@ -398,10 +441,12 @@ int lock_snapshot_oldest(int fd, uint64_t *oldest)
 	uint64_t len = min_u64(*oldest, SNAPSHOT_MAX);
 
 	while (len) {
-		struct flock fl = {.l_type = F_WRLCK,
-		                   .l_whence = SEEK_SET,
-		                   .l_start = SNAPSHOTS,
-		                   .l_len = (off_t)len};
+		struct flock fl = {
+		    .l_type = F_WRLCK,
+		    .l_whence = SEEK_SET,
+		    .l_start = SNAPSHOTS,
+		    .l_len = (off_t)len,
+		};
 
 		if (fcntl(fd, F_OFD_GETLK, &fl) != 0)
 			return errno;
@@ -412,6 +457,7 @@ int lock_snapshot_oldest(int fd, uint64_t *oldest)
 	return 0;
 }
 
+/* The exclusive lock becomes a shared one in one step: nobody can come between. */
 int lock_share(struct lock *lock)
 {
 	int rc = 0;
@@ -425,6 +471,8 @@ int lock_share(struct lock *lock)
 	return open_lock_leave(lock);
 }
 
+/* A closing that cannot have the open lock leaves without it: that is what a death looks like,
+ * too, and recovery knows it. */
 int lock_enter(struct lock *lock, bool *alone)
 {
 	*alone = lock->fd < 0;
@@ -445,6 +493,7 @@ int lock_enter(struct lock *lock, bool *alone)
 	return 0;
 }
 
+/* posix_fallocate is a cancellation point. */
 int lock_allocate(const struct lock *lock, uint64_t off, uint64_t len)
 {
 	if (lock->fd < 0)
@@ -457,6 +506,7 @@ int lock_allocate(const struct lock *lock, uint64_t off, uint64_t len)
 	return 0;
 }
 
+/* In NO_LOCK, where there is no lock file, every lock succeeds: the program keeps order. */
 int lock_reader(const struct lock *lock, uint32_t reader, bool hold)
 {
 	if (lock->fd < 0)
@@ -464,12 +514,15 @@ int lock_reader(const struct lock *lock, uint32_t reader, bool hold)
 	return byte_set(lock->fd, (off_t)READERS + reader, hold ? F_WRLCK : F_UNLCK, false);
 }
 
+/* What cannot be asked for counts as held: an entry is then not reaped. */
 bool lock_reader_held(const struct lock *lock, uint32_t reader)
 {
 	bool held = true;
 	return lock->fd < 0 || byte_held(lock->fd, (off_t)READERS + reader, &held) != 0 || held;
 }
 
+/* One byte for each number that a share ever gives, so that a number is not taken for another
+ * store's. */
 int lock_owner(const struct lock *lock, uint32_t owner)
 {
 	if (lock->fd < 0)
@@ -477,6 +530,7 @@ int lock_owner(const struct lock *lock, uint32_t owner)
 	return byte_set(lock->fd, OWNERS + owner, F_WRLCK, false);
 }
 
+/* *held is true where it cannot be known: the owner then counts as alive. */
 int lock_owner_held(const struct lock *lock, uint32_t owner, bool *held)
 {
 	*held = true;
@@ -485,19 +539,21 @@ int lock_owner_held(const struct lock *lock, uint32_t owner, bool *held)
 	return byte_held(lock->fd, OWNERS + owner, held);
 }
 
+/* Under its name only: somebody may have removed the file and made another one. */
 void lock_unmake(struct lock *lock)
 {
 	bool same = false;
 
 	if (lock->fd < 0 || !lock->made || !lock->alone)
 		return;
+	/* who waits for the open lock looks whether the file still has its name */
 	if (file_same(lock, lock->fd, &same) == 0 && same)
-		(void)unlink(lock->name); /* who waits for the open lock looks whether the file
-		                             still has its name */
+		(void)unlink(lock->name);
 	fds_close(&lock->fd);
 	lock->made = false;
 }
 
+/* The kernel drops the locks with the descriptor. */
 void lock_close(struct lock *lock)
 {
 	fds_close(&lock->fd);

@@ -23,6 +23,10 @@
  * snapshot's byte in the data file, too. Who believes to be alone looks at them: they show a user
  * that came by another name of the file, and has another lock file. Rejected: a pid in the file
  * (namespaces, reuse), POSIX locks (any close in the process drops them).
+ *
+ * What is where in the code: lock.c takes and gives bytes; lock_make.c makes the file and tells
+ * whose it is; wlock.c is the writer's lock, a word in shared memory whose owners' deaths show by
+ * their bytes here.
  */
 #ifndef DAXKV_LOCK_H
 #define DAXKV_LOCK_H
@@ -39,25 +43,30 @@ struct stat;
  * group and permissions (and its owner may always read and write it): whoever comes first, root
  * perhaps, keeps nobody out that the store lets in. */
 struct lock_for {
-	unsigned int mode;    /* permissions when the store is to be made; before the umask */
-	unsigned int wait_ms; /* for another one in the open lock; 0: as long as it takes */
+	/* permissions when the store is to be made; before the umask */
+	unsigned int mode;
+	/* for another one in the open lock; 0: as long as it takes */
+	unsigned int wait_ms;
 	int (*look)(void *arg, struct stat *store);
 	void *arg;
 };
 
 struct lock {
-	int fd;       /* of the lock file; -1: none is used */
-	bool made;    /* the file was made by this opening */
-	int refused;  /* the error of lock_for's look, which has a text */
-	int data_fd;  /* of the store, once lock_data was called; not owned */
+	int fd;    /* of the lock file; -1: none is used */
+	bool made; /* the file was made by this opening */
+	/* the error of lock_for's look, which has a text */
+	int refused;
+	/* of the store, once lock_data was called; not owned */
+	int data_fd;
 	bool alone;   /* nobody else uses the store; until lock_share */
 	bool passive; /* a reader that must not write the lock file */
-	bool used;    /* a passive one: others use the store; when it was opened */
+	/* a passive one: others use the store; when it was opened */
+	bool used;
 	bool rdonly;
-	unsigned int wait_ms;    /* as of lock_for */
-	char *name;              /* of the lock file */
-	const pthread_t *writer; /* atomic: this store's thread that has the writer's lock, 0: none;
-	                            see wlock.h */
+	unsigned int wait_ms; /* as of lock_for */
+	char *name;           /* of the lock file */
+	/* atomic: this store's thread that has the writer's lock, 0: none; see wlock.h */
+	const pthread_t *writer;
 };
 
 #define LOCK_OPEN_FLAGS (O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* lock_make.c - making a lock file that is missing, and telling one from other files. See lock.h */
+/*
+ * lock_make.c - making a lock file that is missing, and telling one from other files. See lock.h
+ *
+ * The first bytes tell whose a file is. A file that begins otherwise is never changed: the name
+ * may be a program's own. LMDB's lock file is the exception, because a directory of LMDB's is used
+ * by both libraries in turn; it is taken over when no process has LMDB's lock on it.
+ */
 #include "base/base.h"
 #include "base/err.h"
 #include "media/map_file.h"
@@ -34,16 +40,16 @@ static int give(int fd, const struct stat *store, bool rdonly)
 		return errno;
 	if (now.st_gid != store->st_gid && fchown(fd, (uid_t)-1, store->st_gid) == 0)
 		now.st_gid = store->st_gid;
-	if (now.st_gid !=
-	    store->st_gid) /* what the store's group may do is no other group's business */
+	/* what the store's group may do is no other group's business */
+	if (now.st_gid != store->st_gid)
 		mode &= ~(mode_t)(S_IRGRP | S_IWGRP);
 	if ((now.st_mode & 07777) != mode && fchmod(fd, mode) != 0)
 		return errno;
 	now.st_mode = mode;
 	if (now.st_uid != store->st_uid && fchown(fd, store->st_uid, (gid_t)-1) == 0)
 		now.st_uid = store->st_uid;
-	return rdonly && !owner_may(&now, store) ? EACCES
-	                                         : 0; /* a reader can do without a lock file */
+	/* a reader can do without a lock file */
+	return rdonly && !owner_may(&now, store) ? EACCES : 0;
 }
 
 /* make_like - a lock file like the store. It has its name only when it is complete, so that nobody
@@ -79,6 +85,8 @@ static int make_like(const char *name, const struct stat *store, bool rdonly, in
 	return rc;
 }
 
+/* A store that is to be made has no owner yet: the file gets the permissions asked for, less the
+ * umask. */
 int lock_make(struct lock *lock, const struct stat *store, unsigned int mode)
 {
 	if (store->st_mode)
@@ -93,6 +101,7 @@ int lock_make(struct lock *lock, const struct stat *store, unsigned int mode)
 
 enum kind { KIND_EMPTY, KIND_OURS, KIND_LMDB, KIND_OTHER };
 
+/* kind_of - what the first bytes say. */
 static int kind_of(int fd, enum kind *kind)
 {
 	uint8_t head[LOCK_MAGIC_SIZE];
@@ -116,7 +125,12 @@ static int kind_of(int fd, enum kind *kind)
  * where daxkv's belong to an open file. */
 static int lmdb_used(const struct lock *lock, int fd)
 {
-	struct flock fl = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
+	struct flock fl = {
+	    .l_type = F_WRLCK,
+	    .l_whence = SEEK_SET,
+	    .l_start = 0,
+	    .l_len = 1,
+	};
 
 	if (fcntl(fd, F_OFD_GETLK, &fl) != 0)
 		return err_sys(errno, "locking %s", lock->name);
@@ -126,6 +140,7 @@ static int lmdb_used(const struct lock *lock, int fd)
 	               lock->name);
 }
 
+/* An empty file is one that is being made, or whose maker died: it may be used. */
 int lock_known(const struct lock *lock, int fd)
 {
 	enum kind kind;
@@ -156,8 +171,11 @@ int lock_error(const struct lock *lock, int rc)
 	return rc;
 }
 
+/* The beginning is written and synced before anything else is, so that a file cut short by a power
+ * failure is still known as ours. */
 int lock_claim(const struct lock *lock)
 {
+	assert(lock->fd >= 0);
 	static const uint8_t first[FIRST_PAGE] = LOCK_MAKING;
 	enum kind kind;
 	int rc = kind_of(lock->fd, &kind);
@@ -182,8 +200,8 @@ int lock_claim(const struct lock *lock)
 		rc = errno;
 	else
 		rc = ENOSPC;
-	if (!rc &&
-	    kind != KIND_OURS) /* else a power cut may leave its length and nothing that is ours */
+	/* else a power cut may leave its length and nothing that is ours */
+	if (!rc && kind != KIND_OURS)
 		rc = file_sync(lock->fd);
 	if (rc && kind != KIND_OURS)
 		(void)file_cut(lock->fd, 0);

@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* readers.c - see readers.h */
+/*
+ * readers.c - see readers.h
+ *
+ * Two kinds of users look at an entry: its owner, who changes it without asking anybody, and the
+ * writer, who scans all of them. Every field is atomic; only the announced word is ordered
+ * (seq_cst). An entry beyond the share's room has no space in the lock file yet and is never
+ * touched.
+ */
 #include "shm/readers.h"
 
 #include "base/base.h"
@@ -13,6 +20,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* A multiple of a cache line. */
 size_t share_bytes(uint32_t max_readers)
 {
 	return round_up(sizeof(struct share) + max_readers * sizeof(struct reader_entry), 64);
@@ -26,6 +34,7 @@ void share_init(struct share *share, uint32_t max_readers, uint32_t room, uint64
 	share->room = (uint32_t)min_u64(room, max_readers);
 }
 
+/* The number of entries stands in front of the share, in memory that no other process can write. */
 int share_create(struct share **out, uint32_t max_readers, uint64_t published)
 {
 	size_t size = SHARE_FRONT + share_bytes(max_readers);
@@ -62,8 +71,9 @@ static int reader_own(struct share *share, const struct lock *lock, uint32_t own
 
 	if (lock)
 		rc = lock_reader(lock, i, true);
-	if (rc) { /* its last owner may not have let go of the byte yet: the entry is free again,
-		     whoever is taking it */
+	/* its last owner may not have let go of the byte yet: the entry is free again, whoever is
+	 * taking it */
+	if (rc) {
 		(void)__atomic_compare_exchange_n(&s->taken, &taking, READER_FREE, false,
 		                                  __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 		return rc;
@@ -108,6 +118,7 @@ static int room_make(struct share *share, const struct lock *lock, uint32_t i)
 	return 0;
 }
 
+/* From the first entry on, so that scans stay short. */
 int share_take(struct share *share, const struct lock *lock, uint32_t owner, uint32_t *reader)
 {
 	for (uint32_t i = 0; i < share_max_readers(share); i++) {
@@ -139,19 +150,23 @@ int share_take(struct share *share, const struct lock *lock, uint32_t owner, uin
 	               share_max_readers(share));
 }
 
+/* Idle first, then free, then the byte: a reaper that sees the byte free finds the entry idle. */
 void share_release(struct share *share, const struct lock *lock, uint32_t reader)
 {
+	assert(reader < share_max_readers(share));
 	share_leave(share, reader);
 	__atomic_store_n(&share->reader[reader].taken, READER_FREE, __ATOMIC_RELEASE);
 	if (lock)
 		(void)lock_reader(lock, reader, false);
 }
 
+/* reader_word - what entry i announces. */
 static uint64_t reader_word(const struct share *share, uint32_t i)
 {
 	return __atomic_load_n(&share->reader[i].snapshot_plus_1, __ATOMIC_SEQ_CST);
 }
 
+/* The newest commit is read first: a reader that begins later reads that or a newer one [I13]. */
 uint64_t share_oldest(const struct share *share, struct oldest *memo)
 {
 	struct oldest none = {0};
@@ -179,6 +194,7 @@ uint64_t share_oldest(const struct share *share, struct oldest *memo)
 
 void share_bound(struct share *share, uint32_t i, uint64_t max_age_ms, uint64_t max_lag)
 {
+	assert(i < share_max_readers(share));
 	__atomic_store_n(&share->reader[i].max_age_ms, max_age_ms, __ATOMIC_RELAXED);
 	__atomic_store_n(&share->reader[i].max_lag, max_lag, __ATOMIC_RELAXED);
 	if (max_age_ms || max_lag)
@@ -191,8 +207,11 @@ bool share_bounded(const struct share *share, uint32_t i)
 	       __atomic_load_n(&share->reader[i].max_lag, __ATOMIC_RELAXED);
 }
 
+/* The exchange fails when the reader has ended or begun anew: then there is nothing to evict. */
 bool share_evict(struct share *share, uint32_t i, uint64_t word)
 {
+	assert(word && !(word & READER_EVICTED));
+	assert(i < share_max_readers(share));
 	if (!__atomic_compare_exchange_n(&share->reader[i].snapshot_plus_1, &word,
 	                                 word | READER_EVICTED, false, __ATOMIC_SEQ_CST,
 	                                 __ATOMIC_RELAXED))
@@ -218,6 +237,7 @@ static uint64_t oldest_running(const struct share *share, uint32_t owner)
 	return oldest;
 }
 
+/* For the memory of names (dbi.c) an evicted reader still counts: its calls may be running. */
 uint64_t share_oldest_running(const struct share *share)
 {
 	return oldest_running(share, 0);
@@ -228,6 +248,7 @@ uint64_t share_oldest_own(const struct share *share, uint32_t owner)
 	return oldest_running(share, owner);
 }
 
+/* A number for people: it may be old by the time it is read. */
 uint32_t share_active(const struct share *share)
 {
 	uint32_t high = share_high(share);
@@ -238,8 +259,11 @@ uint32_t share_active(const struct share *share)
 	return n;
 }
 
+/* An entry whose byte this process can lock has no owner. It holds the byte while it frees the
+ * entry. */
 uint32_t share_reap(struct share *share, const struct lock *lock, uint32_t owner)
 {
+	assert(lock);
 	uint32_t high = share_high(share);
 	uint32_t n = 0;
 

@@ -18,6 +18,12 @@
  * Eviction: a store may declare a bound for its own readers, kept in their entries. The writer
  * marks such an entry, fences, and then counts it no more; the reader looks at its entry after
  * reading and before it believes what it read [I20].
+ *
+ * Costs, because they decide the design: to begin a read is one exchange in a line of its own, no
+ * system call and no lock; to scan is one load for each entry ever taken, and the writer scans
+ * only when it wants space. Rejected: reference counts of snapshots (a line that all readers
+ * write), epochs (a reader that sleeps stops everybody's reclamation at its epoch, and cannot be
+ * told apart).
  */
 #ifndef DAXKV_READERS_H
 #define DAXKV_READERS_H
@@ -39,51 +45,63 @@ enum reader_state { READER_FREE, READER_OWNED, READER_TAKING /* its byte is not 
 
 struct reader_entry {
 	uint64_t snapshot_plus_1; /* atomic; READER_EVICTED */
-	uint64_t since_ms;        /* atomic: when the transaction began, CLOCK_MONOTONIC */
-	uint32_t taken;           /* atomic, enum reader_state */
-	uint32_t owner; /* atomic: the open store that it belongs to, by its number in this share */
-	int32_t pid, tid;             /* atomic: who took it */
-	uint64_t max_age_ms, max_lag; /* atomic, set while idle: the bounds of its store; 0: none.
-	                                 Without any it is never evicted */
-	uint64_t thread;              /* atomic: and by which pthread_self() */
+	/* atomic: when the transaction began, CLOCK_MONOTONIC */
+	uint64_t since_ms;
+	uint32_t taken; /* atomic, enum reader_state */
+	/* atomic: the open store that it belongs to, by its number in this share */
+	uint32_t owner;
+	/* atomic: who took it */
+	int32_t pid;
+	int32_t tid;
+	/* atomic, set while idle: the bounds of its store; 0: none. Without any it is never evicted
+	 */
+	uint64_t max_age_ms;
+	uint64_t max_lag;
+	uint64_t thread; /* atomic: and by which pthread_self() */
 	uint8_t pad[8];
 };
 static_assert(sizeof(struct reader_entry) == 64, "an entry is a cache line");
 
 struct share {
 	char magic[8];
-	uint32_t version, max_readers; /* fixed */
-	uint32_t room; /* atomic: entries that have their space in the lock file; the others are not
-	                  looked at */
+	/* fixed */
+	uint32_t version;
+	uint32_t max_readers;
+	/* atomic: entries that have their space in the lock file; the others are not looked at */
+	uint32_t room;
 	uint64_t file_id;    /* of the store */
 	uint64_t life;       /* another number whenever it is made */
 	uint32_t medium;     /* enum daxkv_medium: one for all users */
 	uint32_t next_owner; /* atomic */
 	/* read by everybody */
 	uint64_t published __attribute__((aligned(64))); /* atomic, seq_cst: the newest commit */
-	uint32_t panic;   /* atomic: errno of a failed fence; writing is refused */
+	/* atomic: errno of a failed fence; writing is refused */
+	uint32_t panic;
 	uint32_t high;    /* atomic: entries ever taken */
 	uint32_t bounded; /* atomic: some entry has had a bound */
 	/* the writer's lock, and what the next writer must know */
 	struct wlock writer __attribute__((aligned(64)));
-	uint32_t writable;  /* somebody who can write has opened the store since this began: medium
-	                       is fixed */
-	uint32_t recovered; /* and has made sure that what was found clean is durable: nobody writes
-	                       before */
-	uint32_t hold_free; /* what is free may still be read by passive readers: the next writer to
-	                       open it holds it back */
-	uint32_t last_writer; /* atomic: the open store, by its number, that held the lock last:
-	                         only that one's picture of the free space is up to date */
-	int32_t
-	    writer_pid; /* atomic: the process of last_writer, as that one's PID namespace has it */
-	uint64_t size;  /* bytes of the file in use, at least */
-	uint64_t
-	    durable; /* words up to this commit are durable in place, under a fence that returned */
-	uint64_t releasable; /* space freed up to this commit is safe from replays */
-	uint64_t used_pages; /* atomic: that the newest commit has allocated; SHARE_NOT_COUNTED:
-	                        nobody has counted */
-	uint64_t limbo_place, limbo_first,
-	    limbo_next; /* the limbo: a ring of struct limbo_item in the lock file, see share.h */
+	/* somebody who can write has opened the store since this began: medium is fixed */
+	uint32_t writable;
+	/* and has made sure that what was found clean is durable: nobody writes before */
+	uint32_t recovered;
+	/* what is free may still be read by passive readers: the next writer to open it holds it
+	 * back */
+	uint32_t hold_free;
+	/* atomic: the open store, by its number, that held the lock last: only that one's picture
+	 * of the free space is up to date */
+	uint32_t last_writer;
+	/* atomic: the process of last_writer, as that one's PID namespace has it */
+	int32_t writer_pid;
+	uint64_t size; /* bytes of the file in use, at least */
+	/* words up to this commit are durable in place, under a fence that returned */
+	uint64_t durable;
+	/* space freed up to this commit is safe from replays */
+	uint64_t releasable;
+	/* atomic: that the newest commit has allocated; SHARE_NOT_COUNTED: nobody has counted */
+	uint64_t used_pages;
+	/* the limbo: a ring of struct limbo_item in the lock file, see share.h */
+	uint64_t limbo_place, limbo_first, limbo_next;
 	struct reader_entry reader[] __attribute__((aligned(64)));
 };
 
@@ -92,6 +110,8 @@ struct share {
  * memory.
  */
 #define SHARE_FRONT 64u
+/* share_max_readers - how many entries there are: the number in front of the share, not the one in
+ * it. */
 static inline uint32_t share_max_readers(const struct share *share)
 {
 	return *(const uint32_t *)(const void *)((const uint8_t *)share - SHARE_FRONT);
@@ -158,7 +178,8 @@ uint32_t share_reap(struct share *share, const struct lock *lock, uint32_t owner
  * at. */
 struct oldest {
 	uint32_t reader;
-	uint64_t word;   /* snapshot + 1 of that entry; 0: nothing is known */
+	/* snapshot + 1 of that entry; 0: nothing is known */
+	uint64_t word;
 	uint64_t looked; /* entries looked at, in all */
 };
 uint64_t share_oldest(const struct share *share, struct oldest *memo);

@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* share.c - see share.h */
+/*
+ * share.c - see share.h
+ *
+ * Numbers that come from the file are bounded before they are used: another process, or a program
+ * that writes where it should not, may have put anything there. What cannot be is CORRUPT
+ * (share_limbo_wild) and never an assertion. The store's file is not touched by any of this, so it
+ * is whole whatever the lock file says.
+ */
 #include "shm/share.h"
 
 #include "base/base.h"
@@ -21,6 +28,8 @@
 #define PLACE_LOG_END   40u /* no room has so many bits */
 #define PEEK_TRIES      1000u
 
+/* place_off, place_room - a place is an offset, a multiple of PAGE, and in its low bits the
+ * logarithm of the room. */
 static uint64_t place_off(uint64_t place)
 {
 	return round_down(place, PAGE);
@@ -53,6 +62,7 @@ static bool share_mine(const struct share *s, uint64_t file_id)
 	       s->file_id == file_id;
 }
 
+/* file_map - a part of the lock file, shared. The caller unmaps it. */
 static int file_map(int fd, uint64_t off, size_t bytes, void **p)
 {
 	*p = fds_map(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)off);
@@ -105,9 +115,12 @@ static int file_empty(const struct share_file *f)
 	return 0;
 }
 
+/* share_make - nobody else uses the store: a share from nothing. It is whole when its magic number
+ * is there, which is stored last. */
 static int share_make(struct share_file *f, const struct lock *lock, uint32_t max_readers,
                       uint64_t published, uint64_t file_id)
 {
+	assert(lock->alone);
 	uint64_t magic;
 
 	f->bytes = round_up(share_bytes(max_readers), PAGE);
@@ -138,6 +151,7 @@ static int share_make(struct share_file *f, const struct lock *lock, uint32_t ma
 	return 0;
 }
 
+/* share_join - others use the store: their share, if it is of this layout and this store. */
 static int share_join(struct share_file *f, uint64_t file_id)
 {
 	struct stat st;
@@ -199,6 +213,8 @@ int share_file_open(struct share_file *f, const struct lock *lock, uint32_t max_
 	return owner_take(f, lock);
 }
 
+/* Read twice, because a number may be copied while it changes: what is equal both times was there.
+ */
 int share_peek(int fd, uint64_t file_id, uint64_t *life, uint64_t *published)
 {
 	struct share s, again;
@@ -210,8 +226,8 @@ int share_peek(int fd, uint64_t file_id, uint64_t *life, uint64_t *published)
 
 		if (n < 0 || m < 0)
 			return errno;
-		if (n < (ssize_t)sizeof s || m < (ssize_t)sizeof again ||
-		    !share_mine(&s, file_id)) /* the first: whole in the second then */
+		/* the first: whole in the second then */
+		if (n < (ssize_t)sizeof s || m < (ssize_t)sizeof again || !share_mine(&s, file_id))
 			return ENODATA;
 		*life = again.life;
 		*published = again.published;
@@ -255,6 +271,7 @@ static int limbo_fill(struct limbo *limbo, const struct limbo_item *item, uint64
 	return rc;
 }
 
+/* The items are taken as they are, in order, and judged by the caller (limbo_sound). */
 int share_inherit(int fd, uint64_t file_id, uint64_t newest, uint64_t most, struct limbo *limbo)
 {
 	struct limbo_item *item;
@@ -286,6 +303,7 @@ int share_inherit(int fd, uint64_t file_id, uint64_t newest, uint64_t most, stru
 	return rc;
 }
 
+/* The limbo first: it is a mapping of its own. */
 void share_file_close(struct share_file *f)
 {
 	if (f->limbo)
@@ -299,6 +317,7 @@ void share_file_close(struct share_file *f)
 
 /* ---- the limbo ------------------------------------------------------------------------------- */
 
+/* The text says what to do: the share is made anew when nobody uses the store. */
 int share_limbo_wild(const struct share_file *f)
 {
 	return err_set(DAXKV_CORRUPT,
@@ -354,6 +373,7 @@ static int limbo_map(struct share_file *f, uint64_t *first, uint64_t *n)
 /* limbo_grow - twice the room, behind the old place; n items from first on are there. */
 static int limbo_grow(struct share_file *f, uint64_t first, uint64_t n)
 {
+	assert(n == f->limbo_room);
 	uint64_t room = 2 * f->limbo_room;
 	uint64_t off = round_up(f->limbo_off + f->limbo_room * sizeof *f->limbo, PAGE);
 	struct limbo_item *to;
@@ -377,6 +397,8 @@ static int limbo_grow(struct share_file *f, uint64_t first, uint64_t n)
 	return 0;
 }
 
+/* The item is stored before the number that makes it count, with release order: a writer that dies
+ * between leaves nothing. */
 int share_limbo_add(struct share_file *f, const struct limbo_item *item)
 {
 	uint64_t first, n;
@@ -396,6 +418,7 @@ int share_limbo_add(struct share_file *f, const struct limbo_item *item)
 	return 0;
 }
 
+/* From the newest backwards: they were added by a transaction that did not come to be. */
 int share_limbo_cut(struct share_file *f, uint64_t txn)
 {
 	uint64_t first, n;
@@ -409,6 +432,7 @@ int share_limbo_cut(struct share_file *f, uint64_t txn)
 	return rc;
 }
 
+/* A failure to map the limbo leaves the items there: they are released later, which is safe. */
 void share_limbo_drop(struct share_file *f, uint64_t items)
 {
 	uint64_t first, n;
@@ -418,6 +442,7 @@ void share_limbo_drop(struct share_file *f, uint64_t items)
 		                 __ATOMIC_RELEASE);
 }
 
+/* A copy in this process's memory, in order; what is not in order is damage. */
 int share_limbo_load(struct share_file *f, struct limbo *limbo)
 {
 	uint64_t first = 0;

@@ -28,11 +28,14 @@
 struct share_file {
 	struct share *share;
 	size_t bytes;
-	int fd;                   /* of the lock file; -1: the share is in this process's memory */
+	/* of the lock file; -1: the share is in this process's memory */
+	int fd;
 	const struct lock *lock;  /* the lock file */
 	struct limbo_item *limbo; /* mapped; NULL: not yet */
-	uint64_t limbo_off, limbo_room; /* of that mapping */
-	uint32_t owner;                 /* this open store's number */
+	/* of that mapping */
+	uint64_t limbo_off;
+	uint64_t limbo_room;
+	uint32_t owner; /* this open store's number */
 };
 
 /* share_file_open - the share of the store: made anew when lock->alone, else joined. When there is

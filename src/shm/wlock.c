@@ -1,5 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* wlock.c - see wlock.h */
+/*
+ * wlock.c - see wlock.h
+ *
+ * The word's states, and who leads from one to the next:
+ *
+ *    0 free          --wlock_try-->   owner          the common way, one exchange each way
+ *    owner           --waiter-->      owner|WAITED   somebody sleeps; the owner will wake one
+ *    owner|WAITED    --waiter-->      ...|STARVING   it has slept for long
+ *    ...|STARVING    --wlock_give-->  RESERVED       free, but for one that has slept
+ *    owner           --wlock_leave--> ABANDONED      free, and something is half done
+ *    owner, dead     --waiter-->      waiter         its byte of the lock file is free [I19]
+ *
+ * Nobody takes the word but by an exchange of exactly what was seen, so of several that find it
+ * free, or find its owner dead, one gets it.
+ */
 #include "shm/wlock.h"
 
 #include "base/base.h"
@@ -21,6 +35,7 @@ enum wlock_flag {
 #define STARVING_US    8000u
 #define NAMELESS_LOOKS 128u /* two seconds of sleep at least */
 
+/* now_us - microseconds of a clock that only goes forward. */
 static uint64_t now_us(void)
 {
 	struct timespec t;
@@ -48,11 +63,14 @@ static int word_sleep(struct wlock *w, uint64_t seen, uint64_t us)
 	return errno;
 }
 
+/* word_wake - wake one that sleeps. A wake that nobody needed costs a look at the word. */
 static void word_wake(struct wlock *w)
 {
 	(void)syscall(SYS_futex, low_half(w), FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
+/* word_swap - the word becomes another if it is still what was seen. Acquire order: pairs with
+ * word_free. */
 static bool word_swap(struct wlock *w, uint64_t seen, uint64_t word)
 {
 	return __atomic_compare_exchange_n(&w->word, &seen, word, false, __ATOMIC_ACQUIRE,
@@ -84,8 +102,11 @@ static int owner_gone(const struct lock *lock, uint32_t owner, uint32_t self, un
 	return rc;
 }
 
+/* Each round looks at the word once and acts on that: takes it, marks that somebody waits, or
+ * sleeps on exactly the value that it marked. */
 int wlock_wait(struct wlock *w, const struct lock *lock, uint32_t self, int64_t wait_ms, bool *died)
 {
+	assert(self != 0);
 	const uint64_t mine = (uint64_t)self << WLOCK_OWNER_SHIFT;
 	const uint64_t from = now_us();
 	uint64_t sleep_us = SLEEP_FIRST_US;
@@ -144,6 +165,7 @@ bool wlock_starving(const struct wlock *w)
 /* word_free - give the word up; with left, what it protects is half done. */
 static void word_free(struct wlock *w, uint64_t left)
 {
+	assert((left & ~(uint64_t)ABANDONED) == 0);
 	uint64_t seen = __atomic_load_n(&w->word, __ATOMIC_RELAXED);
 	uint64_t word;
 

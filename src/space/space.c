@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* space.c - see space.h */
+/*
+ * space.c - see space.h
+ *
+ * Each step is one line in the log (op), with room made before anything is changed (op_room), so a
+ * step is done wholly or not at all. To undo is to walk the log backwards. A bit that is not as a
+ * step expects it is an assertion in set_bits: what the file's bitmaps say was compared before, by
+ * give_check, where a difference is corruption [I10].
+ */
 #include "space/space.h"
 
 #include "base/array.h"
@@ -20,6 +27,7 @@
 /* touch_word - a word of zone z's disk bitmap is about to change. Room was made by touch_room. */
 static void touch_word(struct space *s, size_t z, uint64_t w)
 {
+	assert(s->ndirty < s->dirty_room);
 	uint64_t *d = &s->zone[z].dirty[w / SPACE_WORD_BITS];
 	uint64_t bit = (uint64_t)1 << w % SPACE_WORD_BITS;
 
@@ -34,6 +42,8 @@ enum bits_of { BITS_DISK = 1, BITS_BUSY = 2 };
 /* set_bits - set or clear pages in the bitmaps chosen. The zones are loaded. */
 static void set_bits(struct space *s, uint64_t off, uint64_t pages, unsigned int which, bool set)
 {
+	assert(s->zone[off / s->psize / s->zone_pages].disk);
+	assert(off % s->psize == 0);
 	uint64_t page = off / s->psize;
 
 	for (uint64_t left = pages; left;) {
@@ -53,7 +63,10 @@ static void set_bits(struct space *s, uint64_t off, uint64_t pages, unsigned int
 				zone->disk[w] = zone->disk[w] | mask;
 			else
 				zone->disk[w] = zone->disk[w] & ~mask;
-			s->gained += set ? (int64_t)n : -(int64_t)n;
+			if (set)
+				s->gained += (int64_t)n;
+			else
+				s->gained += -(int64_t)n;
 		}
 		if (which & BITS_BUSY) {
 			assert(((zone->busy[w] & mask) == 0) == set);
@@ -92,8 +105,10 @@ static int op_room(struct space *s, uint64_t off, uint64_t pages)
 	return rc;
 }
 
+/* op_log - note a step. Room was made by op_room. */
 static void op_log(struct space *s, enum space_op_kind kind, uint64_t off, uint64_t pages)
 {
+	assert(s->nops < s->op_room);
 	s->op[s->nops++] = (struct space_op){off, pages, kind};
 }
 
@@ -154,8 +169,10 @@ static int grow_zones(struct space *s, uint64_t new_end, uint64_t head)
 	return 0;
 }
 
+/* grow_finish - the file has grown: the pages are there, and the bitmaps know it. Cannot fail. */
 static void grow_finish(struct space *s, uint64_t new_end, uint64_t head, uint64_t meta)
 {
+	assert(new_end > s->end);
 	uint64_t end = s->end;
 	size_t last = 0;
 
@@ -179,6 +196,7 @@ static void grow_finish(struct space *s, uint64_t new_end, uint64_t head, uint64
  * On failure nothing has changed but, perhaps, the file's length. */
 static int grow_to(struct space *s, uint64_t new_end, uint64_t tail)
 {
+	assert(new_end > s->end && tail * s->psize <= s->end);
 	size_t zones = space_zones_for(s, new_end);
 	size_t grown = s->grown.n;
 	uint64_t meta = grow_meta(s, new_end);
@@ -194,8 +212,9 @@ static int grow_to(struct space *s, uint64_t new_end, uint64_t tail)
 	while (!rc && s->ndirty + meta / SPACE_WORD_BITS + 4 > s->dirty_room)
 		rc = array_room(&s->dirty_word, s->dirty_room, &s->dirty_room,
 		                sizeof *s->dirty_word);
+	/* it holds the first new pages */
 	if (!rc && s->end % (s->zone_pages * s->psize))
-		rc = space_load_zone(s, s->nzones - 1); /* it holds the first new pages */
+		rc = space_load_zone(s, s->nzones - 1);
 	if (!rc)
 		rc = grow_zones(s, new_end, head);
 	if (rc) {
@@ -214,6 +233,7 @@ static int grow_to(struct space *s, uint64_t new_end, uint64_t tail)
  * already. */
 static uint64_t end_for(const struct space *s, uint64_t pages, uint64_t tail)
 {
+	assert(tail <= pages);
 	uint64_t meta = 0;
 	uint64_t end, more;
 
@@ -225,6 +245,8 @@ static uint64_t end_for(const struct space *s, uint64_t pages, uint64_t tail)
 	}
 }
 
+/* A step is at most half of the file, so that a small store does not double its file by one page.
+ */
 uint64_t space_step(const struct space *s, uint64_t size)
 {
 	uint64_t step = MAP_STEP;
@@ -264,8 +286,9 @@ static int space_grow(struct space *s, uint64_t pages)
 		rc = space_tail(s, pages - 1, &tail);
 	if (rc)
 		return rc;
+	/* bitmaps come between */
 	if (tail && pages <= limit / s->psize && tail < grow_meta(s, end_for(s, pages, tail)))
-		tail = 0; /* bitmaps come between */
+		tail = 0;
 	if (pages > limit / s->psize || end_for(s, pages, tail) > limit)
 		return err_set(
 		    DAXKV_FULL,
@@ -290,6 +313,7 @@ static int space_grow(struct space *s, uint64_t pages)
  * that are allocated: the limbo lies where other processes can write. */
 static void pages_let_go(struct zone *zone, uint64_t i, uint64_t n)
 {
+	assert(zone->disk);
 	while (n) {
 		uint64_t w = i / SPACE_WORD_BITS;
 		uint64_t bit = i % SPACE_WORD_BITS;
@@ -324,6 +348,8 @@ static void item_free(struct space *s, const struct limbo_item *item)
 	}
 }
 
+/* Nothing is released that recovery might still use, whatever readers say: both bounds count [R3].
+ */
 void space_release(struct space *s)
 {
 	struct limbo_item item;
@@ -350,6 +376,8 @@ static int find_released(struct space *s, uint64_t pages, uint64_t *page, bool *
 	return rc;
 }
 
+/* find_or_grow - the pages, by what costs least first: what is free, what can be released, growth,
+ * and at last a checkpoint, which makes what the last commits freed releasable at once. */
 static int find_or_grow(struct space *s, uint64_t pages, uint64_t *page)
 {
 	bool found;
@@ -366,7 +394,8 @@ static int find_or_grow(struct space *s, uint64_t pages, uint64_t *page)
 	}
 	int why = space_grow(s, pages);
 
-	if (why && !no_room(why)) /* other pages would do, and nobody learned of the failure */
+	/* other pages would do, and nobody learned of the failure */
+	if (why && !no_room(why))
 		return why;
 	if (!why || !s->limbo.n || s->checkpoint(s->arg)) {
 		rc = space_find(s, pages, page, &found);
@@ -387,6 +416,7 @@ static int find_or_grow(struct space *s, uint64_t pages, uint64_t *page)
 	return err_set(ENOSPC, "no room for %lu contiguous pages", (unsigned long)pages);
 }
 
+/* take - pages for a step of that kind, set in those bitmaps. */
 static int take(struct space *s, uint64_t pages, enum space_op_kind kind, unsigned int which,
                 uint64_t *off)
 {
@@ -413,16 +443,19 @@ static int take(struct space *s, uint64_t pages, enum space_op_kind kind, unsign
 	return 0;
 }
 
+/* The pages belong to the running transaction alone until its commit. */
 int space_take(struct space *s, uint64_t pages, uint64_t *off)
 {
 	return take(s, pages, SPACE_TAKEN, BITS_DISK | BITS_BUSY, off);
 }
 
+/* Its bits stay 0 in the file: a spilled word list is superfluous after recovery's first step. */
 int space_take_spill(struct space *s, uint64_t pages, uint64_t *off)
 {
 	return take(s, pages, SPACE_SPILL, BITS_BUSY, off);
 }
 
+/* given_in_range - whether an extent that the file names can be one. */
 static bool given_in_range(const struct space *s, uint64_t off, uint64_t pages)
 {
 	return off % s->psize == 0 && off >= FMT_SUPER_SIZE && off < s->end &&
@@ -446,6 +479,7 @@ static int give_check(struct space *s, uint64_t off, uint64_t pages)
 	return rc;
 }
 
+/* Clear in what the commit will write, busy until the limbo lets it go. */
 int space_give(struct space *s, uint64_t off, uint64_t pages)
 {
 	int rc = give_check(s, off, pages);
@@ -457,6 +491,7 @@ int space_give(struct space *s, uint64_t off, uint64_t pages)
 	return 0;
 }
 
+/* Nobody else has seen these pages: they are free at once. */
 int space_give_own(struct space *s, uint64_t off, uint64_t pages)
 {
 	int rc = give_check(s, off, pages);
@@ -470,6 +505,7 @@ int space_give_own(struct space *s, uint64_t off, uint64_t pages)
 
 void space_unhold(struct space *s, size_t i)
 {
+	assert(i < s->nops);
 	struct space_op *op = &s->op[i];
 
 	assert(op->kind == SPACE_HELD);
@@ -477,8 +513,10 @@ void space_unhold(struct space *s, size_t i)
 	op->kind = SPACE_FREED;
 }
 
+/* In reverse, so that each step finds the bits as it left them. */
 void space_undo(struct space *s, size_t mark)
 {
+	assert(mark <= s->nops);
 	while (s->nops > mark) {
 		const struct space_op *op = &s->op[--s->nops];
 
@@ -501,6 +539,8 @@ void space_undo(struct space *s, size_t mark)
 
 /* ---- commit ---------------------------------------------------------------------------------- */
 
+/* Only words that differ from the file's are listed: a page taken and given back leaves no trace
+ * in the record. */
 int space_words(struct space *s, struct words *words)
 {
 	uint64_t per_zone = space_zone_words(s);
@@ -511,8 +551,8 @@ int space_words(struct space *s, struct words *words)
 		const struct zone *zone = &s->zone[s->dirty_word[i] / per_zone];
 		uint64_t off = zone->bitmap_off + w * FMT_WORD;
 
-		if (off < s->end && load_word(space_word_at(s, off)) !=
-		                        zone->disk[w]) /* a page cut off has no words */
+		/* a page cut off has no words */
+		if (off < s->end && load_word(space_word_at(s, off)) != zone->disk[w])
 			rc = words_add(words, off, zone->disk[w]);
 	}
 	for (size_t i = 0; i < s->grown.n && !rc; i++)
@@ -526,6 +566,7 @@ int space_words(struct space *s, struct words *words)
 	return rc;
 }
 
+/* The log becomes the limbo's; the dirty marks are for the next transaction. */
 void space_committed(struct space *s, uint64_t txn)
 {
 	uint64_t per_zone = space_zone_words(s);

@@ -25,48 +25,62 @@
 #include "shm/limbo.h"
 
 struct zone {
-	uint64_t *disk, *busy, *dirty; /* dirty: a bit per word of disk that may differ from the
-	                                  file. NULL: not loaded */
+	/* dirty: a bit per word of disk that may differ from the file. NULL: not loaded */
+	uint64_t *disk;
+	uint64_t *busy;
+	uint64_t *dirty;
 	uint64_t bitmap_off;
-	uint32_t nfree;   /* clear bits of busy among the zone's usable pages */
-	uint32_t longest; /* no more of them follow each other, within the zone */
+	/* clear bits of busy among the zone's usable pages */
+	uint32_t nfree;
+	/* no more of them follow each other, within the zone */
+	uint32_t longest;
 };
 
 enum space_op_kind { SPACE_TAKEN, SPACE_FREED, SPACE_HELD, SPACE_SPILL };
 struct space_op {
-	uint64_t off, pages;
+	uint64_t off;
+	uint64_t pages;
 	enum space_op_kind kind;
 };
 
 struct space {
 	struct map *map;
 	uint32_t psize;
-	uint64_t zone_pages, end; /* end: bytes usable, what the size word becomes */
+	/* end: bytes usable, what the size word becomes */
+	uint64_t zone_pages;
+	uint64_t end;
 	struct zone *zone;
-	size_t nzones, zone_room;
-	uint64_t hint; /* no page before it is known to be free: a page number */
-	uint64_t extent_hint,
-	    extent_pages; /* before that page no extent of so many free pages or more begins */
+	size_t nzones;
+	size_t zone_room;
+	/* no page before it is known to be free: a page number */
+	uint64_t hint;
+	/* before that page no extent of so many free pages or more begins */
+	uint64_t extent_hint, extent_pages;
 	struct space_op *op;
-	size_t nops, op_room;
+	size_t nops;
+	size_t op_room;
 	uint64_t *dirty_word; /* zone * words per zone + word */
-	size_t ndirty, dirty_room;
-	struct words grown; /* directory words of growth, for the next commit */
+	size_t ndirty;
+	size_t dirty_room;
+	/* directory words of growth, for the next commit */
+	struct words grown;
 	uint64_t grows;
-	int64_t gained; /* pages allocated, less those given, that no commit has carried yet */
+	/* pages allocated, less those given, that no commit has carried yet */
+	int64_t gained;
 	struct limbo limbo;
-	uint64_t scanned,
-	    takes; /* reader entries looked at in the last try to release, and pages taken since */
-	uint64_t releasable; /* limbo items up to this transaction are durable in place under a
-	                        fenced record */
+	/* reader entries looked at in the last try to release, and pages taken since */
+	uint64_t scanned, takes;
+	/* limbo items up to this transaction are durable in place under a fenced record */
+	uint64_t releasable;
 	uint64_t (*oldest_reader)(void *arg); /* for the limbo; adds to scanned */
-	void (*reap)(void *arg); /* forget readers that died; called before the file grows */
-	bool (*reader_limit)(void *arg); /* likewise, old readers beyond their limits: whether to
-	                                    look for released pages again */
-	void (*released)(void *arg,
-	                 uint64_t items); /* that many limbo items, the oldest, are gone */
-	int (*checkpoint)(void *arg);     /* make all committed words durable in place and mark it;
-	                                     raises releasable */
+	/* forget readers that died; called before the file grows */
+	void (*reap)(void *arg);
+	/* likewise, old readers beyond their limits: whether to look for released pages again */
+	bool (*reader_limit)(void *arg);
+	/* that many limbo items, the oldest, are gone */
+	void (*released)(void *arg, uint64_t items);
+	/* make all committed words durable in place and mark it; raises releasable */
+	int (*checkpoint)(void *arg);
 	void *arg;
 };
 
@@ -74,6 +88,7 @@ struct space {
 #define SPACE_TEST_STEP  64u /* pages under 4096 bytes, of tests, make the file grow by so many */
 #define SPACE_STEP_LEAST ((uint64_t)64 << 10)
 
+/* space_zone_words - 64-bit words of a zone's bitmap. */
 static inline uint64_t space_zone_words(const struct space *space)
 {
 	return space->zone_pages / SPACE_WORD_BITS;

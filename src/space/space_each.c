@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* space_each.c - the free pages, extent by extent. See space.h */
+/*
+ * space_each.c - the free pages, extent by extent. See space.h
+ *
+ * For info, for `kv stats`, and for a writer that must hold all of them back for passive readers.
+ * It reads every bitmap, so no put or commit uses it.
+ */
 #include "base/base.h"
 #include "base/err.h"
 #include "space/space.h"
 
+/* is_free - whether the page, whose zone is loaded, can be taken. */
 static bool is_free(const struct space *s, uint64_t page)
 {
 	uint64_t i = page % s->zone_pages;
@@ -12,6 +18,7 @@ static bool is_free(const struct space *s, uint64_t page)
 	         1);
 }
 
+/* An extent may cross zones: it is shown when the first page behind it is not free. */
 int space_each_free(struct space *s, int (*show)(void *arg, uint64_t off, uint64_t pages),
                     void *arg)
 {
@@ -38,7 +45,8 @@ static int zone_bitmap(const struct map *map, uint32_t psize, uint64_t end, uint
                        uint64_t *bitmap)
 {
 	const struct fmt_super *super = (const void *)map->base;
-	const uint64_t per_dir = psize / FMT_WORD, dir = load_word(&super->dir[z / per_dir]);
+	const uint64_t per_dir = psize / FMT_WORD;
+	const uint64_t dir = load_word(&super->dir[z / per_dir]);
 
 	if (dir % psize || dir == 0 || dir >= end)
 		return err_corrupt(offsetof(struct fmt_super, dir) + z / per_dir * FMT_WORD,

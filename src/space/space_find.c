@@ -15,6 +15,8 @@
 #define GAP_MIN  16u
 #define GAP_PART 4u /* at most this part of what the value leaves of the extent */
 
+/* find_page - the first free page at or after from. Zones that have none are passed without a look
+ * at their bits. */
 static int find_page(struct space *s, uint64_t from, uint64_t *page, bool *found)
 {
 	uint64_t pages = s->end / s->psize;
@@ -93,7 +95,8 @@ static int find_extent(struct space *s, uint64_t from, uint64_t n, uint64_t *pag
 	uint64_t to = s->end / s->psize;
 	uint64_t extent = 0;
 	uint64_t longest = 0;
-	bool whole = false; /* the zone has been gone through from its begin */
+	/* the zone has been gone through from its begin */
+	bool whole = false;
 
 	*found = false;
 	for (uint64_t p = from; p < to;) {
@@ -160,8 +163,11 @@ static int leave_gap(struct space *s, uint64_t n, uint64_t *page)
 	return 0;
 }
 
+/* For one page and for several there are hints of their own: a store whose single pages are all
+ * taken may have large gaps, and the other way round. */
 int space_find(struct space *s, uint64_t n, uint64_t *page, bool *found)
 {
+	assert(n > 0);
 	uint64_t pages = s->end / s->psize;
 	uint64_t hint;
 	int rc;
@@ -190,11 +196,13 @@ int space_find(struct space *s, uint64_t n, uint64_t *page, bool *found)
 	return rc;
 }
 
+/* Hints may be too low, which costs a longer search, and never too high, which would lose space. */
 void space_found_free(struct space *s, uint64_t page)
 {
 	if (page < s->hint)
 		s->hint = page;
-	if (page < s->extent_hint) /* an extent that reaches it may begin before it */
+	/* an extent that reaches it may begin before it */
+	if (page < s->extent_hint)
 		s->extent_hint = page > s->extent_pages ? page - s->extent_pages : 0;
 }
 

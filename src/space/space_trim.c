@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* space_trim.c - giving free space at the file's end back. See space.h */
+/*
+ * space_trim.c - giving free space at the file's end back. See space.h
+ *
+ * What is cut must be nobody's: the limbo is empty, all words are durable in place, and this is
+ * the only user. The bitmaps of zones that go, and directory pages that name none any more, are
+ * given back like pages of a tree; the size word is lowered by the same commit.
+ */
 #include "base/base.h"
 #include "space/space.h"
 
-#define TRIM_ZONES                                                                                 \
-	20u /* cut off by one commit: each takes a directory word, and their bitmaps a few */
+/* cut off by one commit: each takes a directory word, and their bitmaps a few */
+#define TRIM_ZONES 20u
 
 /* is_meta_from - whether the page is a bitmap page of a zone at or after z, or a directory page of
  * such zones only. */
@@ -70,7 +76,8 @@ static uint64_t end_wanted(const struct space *s, uint64_t last, uint64_t floor)
 	     1) /
 	    zone_bytes;
 
-	if (committed > TRIM_ZONES) /* zones that no commit has carried yet take no words */
+	/* zones that no commit has carried yet take no words */
+	if (committed > TRIM_ZONES)
 		end = max_u64(end, (committed - TRIM_ZONES) * zone_bytes);
 	return min_u64(end, s->end);
 }
@@ -84,6 +91,7 @@ static uint64_t tail_kept(const struct space *s, uint64_t end)
 	return min_u64(end, MAP_STEP);
 }
 
+/* A failure undoes the whole plan: the end stays where it was. */
 int space_trim(struct space *s, uint64_t floor, bool *cut)
 {
 	uint64_t last;
@@ -121,6 +129,7 @@ int space_trim(struct space *s, uint64_t floor, bool *cut)
 		return rc;
 	}
 	s->end = new_end;
+	assert(new_end % s->psize == 0);
 	*cut = true;
 	return 0;
 }

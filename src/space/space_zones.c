@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* space_zones.c - the bitmaps of zones, loaded when they are first looked at. See space.h */
+/*
+ * space_zones.c - the bitmaps of zones, loaded when they are first looked at. See space.h
+ *
+ * For each zone there are three arrays in one piece of memory: disk, busy and dirty. busy is disk
+ * and what the limbo holds. Loading is the only place where bytes of the file become bits here, so
+ * it is where offsets are checked; behind it a zone's arrays are this process's own.
+ */
 #include "space/space.h"
 
 #include "base/array.h"
@@ -24,8 +30,10 @@ static uint64_t zone_usable(const struct space *s, size_t z)
 	return min_u64(pages - first, s->zone_pages);
 }
 
+/* Of the pages before the file's end: the last zone is rarely whole. */
 uint32_t space_zone_count_free(const struct space *s, size_t z)
 {
+	assert(s->zone[z].busy);
 	uint64_t usable = zone_usable(s, z);
 	uint64_t used = 0;
 
@@ -42,6 +50,7 @@ uint32_t space_zone_count_free(const struct space *s, size_t z)
 
 int space_zone_alloc(struct space *s, size_t z)
 {
+	assert(z < s->zone_room && !s->zone[z].disk);
 	uint64_t n = space_zone_words(s);
 	uint64_t ndirty = (n + SPACE_WORD_BITS - 1) / SPACE_WORD_BITS;
 	uint64_t *p = calloc(2 * n + ndirty, sizeof *p);
@@ -73,6 +82,7 @@ static void zone_hold(struct space *s, size_t z)
 	}
 }
 
+/* Growth that no commit has carried yet is known from its words only. */
 uint64_t space_dir_page(const struct space *s, size_t z)
 {
 	size_t i = z / (s->psize / FMT_WORD);
@@ -86,6 +96,7 @@ uint64_t space_dir_page(const struct space *s, size_t z)
 
 int space_load_zone(struct space *s, size_t z)
 {
+	assert(z < s->zone_room);
 	struct zone *zone = &s->zone[z];
 	uint64_t per_dir = s->psize / FMT_WORD;
 	int rc;
@@ -113,6 +124,8 @@ int space_load_zone(struct space *s, size_t z)
 	return 0;
 }
 
+/* Half more than needed: growth comes in many steps. New entries are zeros, which means not
+ * loaded. */
 int space_zones_room(struct space *s, size_t n)
 {
 	if (n <= s->zone_room)
@@ -128,6 +141,7 @@ int space_zones_room(struct space *s, size_t n)
 	return 0;
 }
 
+/* Rounded up: the last one may be covered in part. */
 size_t space_zones_for(const struct space *s, uint64_t bytes)
 {
 	uint64_t zone_bytes = s->zone_pages * s->psize;
@@ -135,10 +149,15 @@ size_t space_zones_for(const struct space *s, uint64_t bytes)
 	return (size_t)((bytes + zone_bytes - 1) / zone_bytes);
 }
 
+/* Nothing is read: the first page that is wanted loads the first zone. */
 int space_open(struct space *s, struct map *map, uint32_t psize, uint64_t size)
 {
 	*s = (struct space){
-	    .map = map, .psize = psize, .zone_pages = (uint64_t)psize * 8, .end = size};
+	    .map = map,
+	    .psize = psize,
+	    .zone_pages = (uint64_t)psize * 8,
+	    .end = size,
+	};
 	size_t zones = space_zones_for(s, size);
 	int rc = space_zones_room(s, zones);
 
@@ -148,6 +167,7 @@ int space_open(struct space *s, struct map *map, uint32_t psize, uint64_t size)
 	return 0;
 }
 
+/* zones_forget - what is known of the bitmaps goes; the array of zones stays. */
 static void zones_forget(struct space *s)
 {
 	for (size_t z = 0; z < s->nzones; z++) {
@@ -156,6 +176,7 @@ static void zones_forget(struct space *s)
 	}
 }
 
+/* The log must be empty: this is a writer that begins, not one that runs. */
 int space_reset(struct space *s, uint64_t size)
 {
 	size_t zones = space_zones_for(s, size);
@@ -173,6 +194,7 @@ int space_reset(struct space *s, uint64_t size)
 	return 0;
 }
 
+/* Safe on a struct space that is all zeros. */
 void space_close(struct space *s)
 {
 	zones_forget(s);

@@ -17,6 +17,7 @@ static inline const struct fmt_super *space_super(const struct space *s)
 
 static inline const uint64_t *space_word_at(const struct space *s, uint64_t off)
 {
+	assert(off % FMT_WORD == 0);
 	return (const uint64_t *)(const void *)(s->map->base + off);
 }
 

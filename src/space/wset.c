@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* wset.c - see wset.h */
+/*
+ * wset.c - see wset.h
+ *
+ * Entries lie in blocks that never move, so that a pointer to one stays good; a table of indexes,
+ * open addressed, finds them by offset. Entries are only added, in the order of their first touch,
+ * so the newest can be taken out again when a nested transaction is undone.
+ */
 #include "space/wset.h"
 
 #include "base/crc.h"
@@ -13,20 +19,26 @@
 
 #define BLOCK       256u
 #define TABLE_FIRST 1024u
-#define NAMED_EAGER                                                                                \
-	8u /* pages of a transaction whose record will hardly name ranges: their checksums are     \
-	      made at commit if it does */
-#define STREAM_CHANGES                                                                             \
-	1u /* a page made by a transaction's first changes will hardly be edited again */
+/* pages of a transaction whose record will hardly name ranges: their checksums are made at commit
+ * if it does */
+#define NAMED_EAGER 8u
+/* a page made by a transaction's first changes will hardly be edited again */
+#define STREAM_CHANGES 1u
 
 struct wset_undo {
 	uint32_t index;
 	struct wpage copy;
 };
 
+/* The image is two pages: a leaf in the making, and room for what does not fit. */
 int wset_open(struct wset *w, struct map *map, struct space *space, uint32_t psize)
 {
-	*w = (struct wset){.map = map, .space = space, .psize = psize, .mask = TABLE_FIRST - 1};
+	*w = (struct wset){
+	    .map = map,
+	    .space = space,
+	    .psize = psize,
+	    .mask = TABLE_FIRST - 1,
+	};
 	w->table = calloc(TABLE_FIRST, sizeof *w->table);
 	w->image = aligned_alloc(FMT_LINE, 4 * (size_t)psize);
 	if (w->table && w->image)
@@ -35,6 +47,7 @@ int wset_open(struct wset *w, struct map *map, struct space *space, uint32_t psi
 	return err_set(ENOMEM, "no memory for the writer's tables");
 }
 
+/* Safe on what wset_open left half-way. */
 void wset_close(struct wset *w)
 {
 	for (size_t i = 0; i < w->nblocks; i++)
@@ -46,6 +59,8 @@ void wset_close(struct wset *w)
 	*w = (struct wset){0};
 }
 
+/* table_bucket - where the search for an offset begins: the high bits of a product, because
+ * offsets are multiples of the page size. */
 static size_t table_bucket(const struct wset *w, uint64_t off)
 {
 	return (size_t)((off / FMT_PAGE_MIN) * 0x9E3779B97F4A7C15u >> 20) & w->mask;
@@ -73,6 +88,7 @@ void wset_begin(struct wset *w, uint64_t txn)
 	w->nundo = 0;
 }
 
+/* Mostly nothing is there: a small transaction has touched few pages. */
 struct wpage *wset_find(const struct wset *w, uint64_t off)
 {
 	if (!w->n)
@@ -86,6 +102,8 @@ struct wpage *wset_find(const struct wset *w, uint64_t off)
 	return NULL;
 }
 
+/* table_grow - twice as many places. At most half of them are in use, so that searches stay short.
+ */
 static int table_grow(struct wset *w)
 {
 	size_t mask = 2 * w->mask + 1;
@@ -107,8 +125,10 @@ static int table_grow(struct wset *w)
 	return 0;
 }
 
+/* wset_add - a blank entry, at the end. */
 static int wset_add(struct wset *w, uint64_t off, struct wpage **wp)
 {
+	assert(off % w->psize == 0);
 	if (w->n / BLOCK == w->nblocks) {
 		struct wpage **block = realloc(w->block, (w->nblocks + 1) * sizeof(struct wpage *));
 
@@ -157,6 +177,7 @@ static int wset_save(struct wset *w, struct wpage *wp)
 	return 0;
 }
 
+/* An entry that an outer level made is copied to the undo log first, once for each level. */
 int wset_touch(struct wset *w, uint64_t off, struct wpage **wp)
 {
 	struct wpage *found = wset_find(w, off);
@@ -180,8 +201,11 @@ static int taken_check(const struct wset *w, uint64_t off, uint64_t pages)
 	return 0;
 }
 
+/* One entry for all pages of the extent, under the offset of its first. */
 int wset_new_extent(struct wset *w, uint64_t pages, struct wpage **out)
 {
+	assert(pages > 0);
+	assert(w->level >= 1);
 	struct wpage *wp;
 	uint64_t off;
 	int rc = space_take(w->space, pages, &off);
@@ -196,7 +220,11 @@ int wset_new_extent(struct wset *w, uint64_t pages, struct wpage **out)
 		return rc;
 	uint8_t saved = wp->saved_level;
 
-	*wp = (struct wpage){.off = off, .saved_level = saved, .owner = (uint8_t)w->level};
+	*wp = (struct wpage){
+	    .off = off,
+	    .saved_level = saved,
+	    .owner = (uint8_t)w->level,
+	};
 	*out = wp;
 	return 0;
 }
@@ -206,6 +234,7 @@ int wset_new_page(struct wset *w, struct wpage **wp)
 	return wset_new_extent(w, 1, wp);
 }
 
+/* install - the image becomes the private page's content. */
 static void install(struct wset *w, struct wpage *wp, uint8_t *image, uint32_t used, bool stream)
 {
 	struct fmt_page *head = (void *)image;
@@ -217,7 +246,8 @@ static void install(struct wset *w, struct wpage *wp, uint8_t *image, uint32_t u
 	wp->npending = 0;
 	wp->napplied = 0;
 	wp->installed = ++w->installs;
-	wp->used = used; /* [R1] exactly: the next transaction appends behind it */
+	/* [R1] exactly: the next transaction appends behind it */
+	wp->used = used;
 	wp->streamed = stream;
 	wp->stale = false;
 	wp->crc_valid = stream && w->n <= NAMED_EAGER;
@@ -229,6 +259,8 @@ static void install(struct wset *w, struct wpage *wp, uint8_t *image, uint32_t u
 		pm_write(pm, page, image, used);
 }
 
+/* A page that a transaction's first change makes is rarely changed again: it goes to the medium at
+ * once. One of a larger transaction may be edited many times, and is flushed at commit. */
 void wset_install(struct wset *w, struct wpage *wp, uint8_t *image, uint32_t used)
 {
 	install(w, wp, image, used, w->changes <= STREAM_CHANGES);
@@ -239,6 +271,7 @@ void wset_install_whole(struct wset *w, struct wpage *wp, uint8_t *image, uint32
 	install(w, wp, image, used, true);
 }
 
+/* retire - pages of which the set has an entry. */
 static int retire(struct wset *w, uint64_t off, uint64_t pages)
 {
 	struct wpage *wp;
@@ -246,8 +279,9 @@ static int retire(struct wset *w, uint64_t off, uint64_t pages)
 
 	if (rc)
 		return rc;
+	/* [R8] */
 	rc = wset_editable(w, wp) ? space_give_own(w->space, off, pages)
-	                          : space_give(w->space, off, pages); /* [R8] */
+	                          : space_give(w->space, off, pages);
 	if (rc)
 		return rc;
 	wp->dead = true; /* [R7] */
@@ -256,9 +290,11 @@ static int retire(struct wset *w, uint64_t off, uint64_t pages)
 
 int wset_retire(struct wset *w, uint64_t off)
 {
+	assert(off % w->psize == 0);
 	return retire(w, off, 1);
 }
 
+/* A value that a commit made has no entry, and needs none. */
 int wset_retire_extent(struct wset *w, uint64_t off, uint64_t pages)
 {
 	if (wset_find(w, off))
@@ -266,6 +302,7 @@ int wset_retire_extent(struct wset *w, uint64_t off, uint64_t pages)
 	return space_give(w->space, off, pages);
 }
 
+/* Slots that are in the page already are left: each is stored once. */
 void wset_apply(struct wset *w, struct wpage *wp)
 {
 	const uint8_t *page = w->map->base + wp->off;
@@ -298,7 +335,12 @@ void wset_apply(struct wset *w, struct wpage *wp)
 
 void wset_enter(struct wset *w, struct wset_mark *mark)
 {
-	*mark = (struct wset_mark){.n = w->n, .nundo = w->nundo, .space = space_mark(w->space)};
+	assert(w->level >= 1 && w->level < UINT8_MAX);
+	*mark = (struct wset_mark){
+	    .n = w->n,
+	    .nundo = w->nundo,
+	    .space = space_mark(w->space),
+	};
 	w->level++;
 }
 
@@ -320,6 +362,7 @@ static void free_of_parent(struct wset *w, size_t mark, uint8_t parent)
  * already. */
 void wset_merge(struct wset *w, const struct wset_mark *mark)
 {
+	assert(w->level > 1 && mark->n <= w->n && mark->nundo <= w->nundo);
 	uint8_t parent = (uint8_t)(w->level - 1);
 	size_t keep = mark->nundo;
 
@@ -344,13 +387,15 @@ void wset_merge(struct wset *w, const struct wset_mark *mark)
 	free_of_parent(w, mark->space, parent);
 }
 
+/* First the copies, newest first, then the entries that the level added, then its space. */
 void wset_undo(struct wset *w, const struct wset_mark *mark)
 {
+	assert(w->level > 1 && mark->n <= w->n && mark->nundo <= w->nundo);
 	while (w->nundo > mark->nundo) {
 		const struct wset_undo *u = &w->undo[--w->nundo];
 
-		*wset_at(w, u->index) = u->copy; /* what was appended behind fresh_end stays as
-		                                    unused bytes, or is written again */
+		/* what was appended behind fresh_end stays as unused bytes, or is written again */
+		*wset_at(w, u->index) = u->copy;
 	}
 	while (w->n > mark->n) {
 		size_t h = table_bucket(w, wset_at(w, w->n - 1)->off);

@@ -13,6 +13,10 @@
  *
  * The rule that makes it correct: the tree reads words through wset_find; a superseded page is
  * marked dead, so its pending words never reach a record [R7].
+ *
+ * An entry is 200 bytes and lives for one transaction; the memory stays for the next. What a level
+ * may do with a page follows from two numbers: owner, the level that made it (0: a commit), and
+ * level, the one that runs. Equal: edit in place. Anything else: pending words, or a new page.
  */
 #ifndef DAXKV_WSET_H
 #define DAXKV_WSET_H
@@ -28,21 +32,25 @@ struct space;
 
 struct wpage {
 	uint64_t off;
-	uint8_t owner; /* nesting level that made the page, 1 = outermost; 0 = a commit made it */
-	uint8_t saved_level; /* the level whose undo log has (or needs no) copy of this */
-	bool dead;           /* superseded: not part of the tree any more */
-	bool streamed;       /* private, and on its way to the medium */
-	uint8_t npending;    /* leaf: slots in val, applied ones included, 0 = no shadow; inner:
-	                        pending kids */
-	uint8_t napplied;    /* leaf: slots that are in the page already */
-	uint16_t fresh_off,
-	    fresh_end; /* committed or foreign leaf: the entries appended by this transaction */
-	uint32_t fresh_crc; /* of them, or of a streamed page, when crc_valid */
+	/* nesting level that made the page, 1 = outermost; 0 = a commit made it */
+	uint8_t owner;
+	/* the level whose undo log has (or needs no) copy of this */
+	uint8_t saved_level;
+	bool dead;     /* superseded: not part of the tree any more */
+	bool streamed; /* private, and on its way to the medium */
+	/* leaf: slots in val, applied ones included, 0 = no shadow; inner: pending kids */
+	uint8_t npending;
+	uint8_t napplied; /* leaf: slots that are in the page already */
+	/* committed or foreign leaf: the entries appended by this transaction */
+	uint16_t fresh_off, fresh_end;
+	/* of them, or of a streamed page, when crc_valid */
+	uint32_t fresh_crc;
 	bool crc_valid;
-	bool stale;    /* private: a value in its base was overwritten, its checksum is of what was
-	                  there */
-	uint32_t used; /* private: bytes to make durable, of a large value too; WSET_UNNAMED: no
-	                  record can name them */
+	/* private: a value in its base was overwritten, its checksum is of what was there */
+	bool stale;
+	/* private: bytes to make durable, of a large value too; WSET_UNNAMED: no record can name
+	 * them */
+	uint32_t used;
 	uint64_t installed;           /* its last installation's number; 0: none */
 	uint64_t val[FMT_TAIL_SLOTS]; /* leaf: the slots; inner: the kids */
 	uint16_t idx[WSET_PENDING];   /* inner: which kid */
@@ -56,20 +64,27 @@ struct wset {
 	uint64_t txn;       /* the transaction's number */
 	unsigned int level; /* nesting, 1 = outermost */
 	uint64_t changes;   /* put and delete calls so far */
-	uint64_t installs;  /* pages written whole, so far and before: never set back */
+	/* pages written whole, so far and before: never set back */
+	uint64_t installs;
 	/* one struct wpage each, at stable addresses */
 	struct wpage **block;
-	size_t nblocks, n;
+	size_t nblocks;
+	size_t n;
 	uint32_t *table; /* open addressing: index + 1 */
 	size_t mask;
 	struct wset_undo *undo;
-	size_t nundo, undo_room;
+	size_t nundo;
+	size_t undo_room;
 	uint8_t *image; /* two pages of scratch: where pages are built */
-	uint64_t splits, compactions, merges;
+	uint64_t splits;
+	uint64_t compactions;
+	uint64_t merges;
 };
 
 struct wset_mark { /* where a nested transaction began */
-	size_t n, nundo, space;
+	size_t n;
+	size_t nundo;
+	size_t space;
 };
 
 int wset_open(struct wset *w, struct map *map, struct space *space, uint32_t psize);

@@ -1,16 +1,26 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tree.c - the leaf's side of a change. See tree.h */
+/*
+ * tree.c - the leaf's side of a change. See tree.h
+ *
+ * A change ends in one of three ways, the cheapest first: the entry is appended to its leaf
+ * (leaf_append); the leaf is written anew as one page, which takes the place of the old one in its
+ * parent; or it becomes several pages, or none, or joins its neighbour, and the parent hears of
+ * that (tree_replace). Items that a page is made of may lie in the page that it replaces, so that
+ * one is written last, and freed after that.
+ */
 #include "tree/tree.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-#define LEAF_TAIL                                                                                  \
-	20u /* percent of a leaf that a base leaves to the tail, unless a full tail takes less:    \
-	       beyond that it splits */
-#define LEAF_APPEND_FILL                                                                           \
-	90u /* percent that the left leaf keeps when keys arrive in ascending order */
+/* percent of a leaf that a base leaves to the tail, unless a full tail takes less: beyond that it
+ * splits */
+#define LEAF_TAIL 20u
+/* percent that the left leaf keeps when keys arrive in ascending order */
+#define LEAF_APPEND_FILL 90u
 
+/* Room for two neighbours at once, and what a change adds: nothing is allocated while a page is
+ * rebuilt. */
 int tree_scratch_open(struct tree_scratch *s, uint32_t psize)
 {
 	*s = (struct tree_scratch){
@@ -28,6 +38,7 @@ int tree_scratch_open(struct tree_scratch *s, uint32_t psize)
 	return err_set(ENOMEM, "no memory for the writer's scratch pages");
 }
 
+/* Safe on what tree_scratch_open left half-way. */
 void tree_scratch_close(struct tree_scratch *s)
 {
 	free(s->items);
@@ -45,6 +56,7 @@ void tree_scratch_close(struct tree_scratch *s)
 
 /* ---- changing -------------------------------------------------------------------------------- */
 
+/* editable - whether the page at off is one that the running level made. */
 static bool editable(const struct tree *t, uint64_t off)
 {
 	return wset_editable(t->view->w, wset_find(t->view->w, off));
@@ -65,6 +77,7 @@ uint64_t tree_prev_for(const struct tree *t, uint64_t off)
  * may be rewritten there, else on a new page. */
 int tree_page_out(struct tree *t, uint64_t old, uint8_t *image, uint32_t used, uint64_t *off)
 {
+	assert(used > 0 && used <= t->view->w->psize);
 	struct wset *w = t->view->w;
 	struct wpage *wp;
 	int rc;
@@ -146,11 +159,14 @@ static uint32_t split(const struct tree *t, const struct item *items, uint32_t n
 
 struct placed {         /* which of the items is the new one, and where it went */
 	uint32_t index; /* UINT32_MAX: none */
-	bool appends;   /* and it lies behind all others: more like it may come */
+	/* and it lies behind all others: more like it may come */
+	bool appends;
 	const uint8_t *value;
 	uint64_t leaf;
 };
 
+/* leaf_write - items first to first + n become the leaf that replaces old; where the new one went
+ * is noted. */
 static int leaf_write(struct tree *t, uint64_t old, const struct item *items, uint32_t n,
                       uint64_t prev, uint32_t first, struct placed *placed, uint64_t *off)
 {
@@ -171,6 +187,7 @@ static int leaf_write(struct tree *t, uint64_t old, const struct item *items, ui
  * scratch->items). */
 static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, struct placed *placed)
 {
+	assert(path->height > 0);
 	struct item *items = t->scratch->items;
 	uint32_t usable = leaf_usable(t->view->psize);
 	uint32_t total = tree_items_cost(t, items, n);
@@ -238,6 +255,7 @@ static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, struct pl
 	return tree_replace(t, path, &change);
 }
 
+/* blob_of - what a leaf's entry says of its large value. */
 static int blob_of(const struct item *it, struct fmt_blob *blob)
 {
 	if (it->vlen != sizeof *blob)
@@ -246,12 +264,14 @@ static int blob_of(const struct item *it, struct fmt_blob *blob)
 	return 0;
 }
 
+/* drop_blob - give the value's pages back, and count them off. */
 static int drop_blob(struct tree *t, const struct fmt_blob *blob)
 {
 	t->blob_pages -= blob_pages(blob->len, t->view->psize);
 	return blob_free(t->view->w, blob);
 }
 
+/* An entry without a large value has nothing to drop. */
 int tree_blob_drop(struct tree *t, const struct item *it)
 {
 	struct fmt_blob blob;
@@ -294,11 +314,13 @@ static uint32_t shrinks_by(const struct tree *t, const struct item *old, const s
 static int store_in_leaf(struct tree *t, struct path *path, const struct item *item,
                          const struct item *old, bool last, struct placed *placed)
 {
-	struct leaf_change c = {.item = *item,
-	                        .rank = path->rank,
-	                        .fp = order_fp(item->key, item->klen),
-	                        .kind = old ? FMT_SLOT_REPLACE : FMT_SLOT_INSERT,
-	                        .to_fill = !item->val || item->flags & FMT_ENTRY_BLOB};
+	struct leaf_change c = {
+	    .item = *item,
+	    .rank = path->rank,
+	    .fp = order_fp(item->key, item->klen),
+	    .kind = old ? FMT_SLOT_REPLACE : FMT_SLOT_INSERT,
+	    .to_fill = !item->val || item->flags & FMT_ENTRY_BLOB,
+	};
 	struct item *items = t->scratch->items;
 	bool done = false;
 	bool join = false;
@@ -337,6 +359,7 @@ static int store_in_leaf(struct tree *t, struct path *path, const struct item *i
 	return leaf_rewrite(t, path, n, placed);
 }
 
+/* The finger stays only while puts go behind the last entry, and no page is replaced. */
 int tree_store(struct tree *t, struct path *path, const struct item *item, const uint8_t **value,
                uint64_t *leaf_off)
 {
@@ -353,8 +376,8 @@ int tree_store(struct tree *t, struct path *path, const struct item *item, const
 	else
 		t->appends = 1;
 	t->appends_in = t->view->w->txn;
-	t->scratch->finger_of =
-	    last && path == t->scratch->finger ? t : NULL; /* until a page is replaced */
+	/* until a page is replaced */
+	t->scratch->finger_of = last && path == t->scratch->finger ? t : NULL;
 	if (last && item->val && !item->flags && path == t->scratch->finger)
 		rc = tree_batch_begin(t, path, item, &begun);
 	if (rc || begun)
@@ -366,8 +389,9 @@ int tree_store(struct tree *t, struct path *path, const struct item *item, const
 		t->blob_pages += blob_pages(((const struct fmt_blob *)(const void *)item->val)->len,
 		                            t->view->psize);
 	struct item old = {0};
-	struct fmt_blob blob; /* the key and value that are put may lie in it: it is given up last,
-	                         for it may be used again at once */
+	/* the key and value that are put may lie in it: it is given up last, for it may be used
+	 * again at once */
+	struct fmt_blob blob;
 
 	if (replace)
 		rc = leaf_item(&path->leaf, path->eoff, &old);
@@ -388,6 +412,8 @@ int tree_store(struct tree *t, struct path *path, const struct item *item, const
 	return rc;
 }
 
+/* A removal is a tombstone in the tail as long as the leaf is well filled; else the leaf is looked
+ * at with its neighbours. */
 int tree_remove(struct tree *t, struct path *path)
 {
 	struct placed placed = {.index = UINT32_MAX};
@@ -415,10 +441,12 @@ int tree_remove(struct tree *t, struct path *path)
 	if (rc)
 		return rc;
 	if (left && !join) {
-		struct leaf_change c = {.item = gone,
-		                        .rank = path->rank,
-		                        .fp = order_fp(gone.key, gone.klen),
-		                        .kind = FMT_SLOT_REMOVE};
+		struct leaf_change c = {
+		    .item = gone,
+		    .rank = path->rank,
+		    .fp = order_fp(gone.key, gone.klen),
+		    .kind = FMT_SLOT_REMOVE,
+		};
 
 		c.item.flags = 0;
 		if (!t->order->dups)
@@ -433,8 +461,11 @@ int tree_remove(struct tree *t, struct path *path)
 	return leaf_rewrite(t, path, n, &placed);
 }
 
+/* For several entries of one leaf it is cheaper to write the leaf anew than to append a tombstone
+ * for each. */
 int tree_leaf_without(struct tree *t, struct path *path, uint32_t from, uint32_t to)
 {
+	assert(from <= to && !t->batch);
 	struct placed placed = {.index = UINT32_MAX};
 	struct item *items = t->scratch->items;
 	uint32_t n;
@@ -450,6 +481,8 @@ int tree_leaf_without(struct tree *t, struct path *path, uint32_t from, uint32_t
 	return leaf_rewrite(t, path, n - (to - from), &placed);
 }
 
+/* A root that snapshots know is replaced by an empty leaf that names it as prev; with forget, the
+ * database itself goes. */
 int tree_clear(struct tree *t, bool forget)
 {
 	struct placed placed = {.index = UINT32_MAX};

@@ -13,6 +13,12 @@
  * root too, when the tree grows, shrinks or becomes empty. A page made in the transaction at the
  * running nesting level is rewritten where it is. Whatever fails half-way leaves the transaction to
  * be aborted.
+ *
+ * Which file does what: tree_find.c goes down and sideways; tree.c changes leaves; tree_replace.c
+ * carries a change up; tree_join.c looks at neighbours; tree_append.c gathers ascending keys in
+ * memory; tree_load.c builds from sorted input; tree_range.c removes ranges; tree_count.c and
+ * tree_partition.c read inner pages for numbers; tree_many.c does several lookups at once;
+ * tree_verify.c compares checksums.
  */
 #ifndef DAXKV_TREE_H
 #define DAXKV_TREE_H
@@ -24,9 +30,12 @@
 
 #define TREE_DEPTH 32u
 
-struct path {                /* from the root to a place in a leaf */
-	unsigned int height; /* levels, 0 = empty tree; the root is at[height - 1] */
-	uint32_t rank, eoff; /* the place, and the entry found there or 0 */
+struct path { /* from the root to a place in a leaf */
+	/* levels, 0 = empty tree; the root is at[height - 1] */
+	unsigned int height;
+	/* the place, and the entry found there or 0 */
+	uint32_t rank;
+	uint32_t eoff;
 	struct leaf leaf;
 	struct {
 		const struct fmt_page *page;
@@ -50,7 +59,9 @@ static inline void path_copy(struct path *to, const struct path *from)
 
 struct change { /* kids [from, from + count) of a page give way to m others, with the separators
 	           between them */
-	uint32_t from, count, m;
+	uint32_t from;
+	uint32_t count;
+	uint32_t m;
 	uint64_t kid[TREE_BATCH_KIDS + 1];
 	struct sep sep[TREE_BATCH_KIDS];
 };
@@ -59,13 +70,17 @@ struct tree_batch { /* entries that ascend behind all others, not yet in the tre
 	             */
 	struct tree *tree;     /* whose; NULL: nobody's */
 	struct leaf_pack pack; /* its last leaf, in the making */
-	struct wpage *wp;      /* the page that it is for, and what that names as prev */
+	/* the page that it is for, and what that names as prev */
+	struct wpage *wp;
 	uint64_t prev;
-	uint8_t *seps;        /* keys of the separators in change */
-	uint32_t cost, bytes; /* of these: in an inner page, and in seps */
-	uint64_t used;        /* wset.changes at the last put */
-	struct change change; /* the tree's last leaf, and the pages that will follow it */
-	struct path path;     /* to the tree's last leaf */
+	uint8_t *seps; /* keys of the separators in change */
+	/* of these: in an inner page, and in seps */
+	uint32_t cost;
+	uint32_t bytes;
+	uint64_t used; /* wset.changes at the last put */
+	/* the tree's last leaf, and the pages that will follow it */
+	struct change change;
+	struct path path; /* to the tree's last leaf */
 };
 
 #define TREE_BATCHES 4u /* at once */
@@ -79,30 +94,42 @@ struct tree_scratch { /* the writer's, for rebuilding pages */
 	struct sep *seps;
 	uint64_t *kids;
 	uint16_t *offsets;
-	uint8_t *sepbuf;              /* two halves, each three pages: separators on their way up */
-	struct path *finger;          /* the last place of a put */
-	const struct tree *finger_of; /* the tree whose last leaf that is, while nothing else has
-	                                 changed; NULL: none */
-	struct tree_batch *batch;     /* TREE_BATCHES */
-	unsigned int batches;         /* in use */
-	struct tree_tally *tally;     /* TREE_TALLIES, see tree_tally.c */
-	unsigned int tallies;         /* kept since all were forgotten; 0: there is none */
-	uint64_t tally_round;         /* of those that are good */
-	uint64_t tally_txn;           /* the commit that they are right for */
-	int failed; /* one could not be put into its tree: the error that a commit gets */
+	/* two halves, each three pages: separators on their way up */
+	uint8_t *sepbuf;
+	struct path *finger; /* the last place of a put */
+	/* the tree whose last leaf that is, while nothing else has changed; NULL: none */
+	const struct tree *finger_of;
+	struct tree_batch *batch; /* TREE_BATCHES */
+	unsigned int batches;     /* in use */
+	struct tree_tally *tally; /* TREE_TALLIES, see tree_tally.c */
+	/* kept since all were forgotten; 0: there is none */
+	unsigned int tallies;
+	uint64_t tally_round; /* of those that are good */
+	uint64_t tally_txn;   /* the commit that they are right for */
+	/* one could not be put into its tree: the error that a commit gets */
+	int failed;
 };
 
 struct tree {
 	struct view *view;
 	const struct order *order;
 	struct tree_scratch *scratch; /* NULL in a read transaction */
-	uint64_t root;                /* as the newest state has it; 0: nothing was ever stored */
-	uint64_t count, leaf_pages, inner_pages, blob_pages; /* of a write transaction's tree */
+	/* as the newest state has it; 0: nothing was ever stored */
+	uint64_t root;
+	/* of a write transaction's tree */
+	uint64_t count;
+	uint64_t leaf_pages;
+	uint64_t inner_pages;
+	uint64_t blob_pages;
 	struct tree_batch *batch; /* NULL: all of the tree is in its pages */
-	uint32_t id;              /* of a write transaction's: the database's handle */
-	uint32_t appends;         /* puts behind all other entries, one after the other */
-	uint64_t appends_in;      /* the transaction of these: a state may outlast one */
-	int failed; /* a batch could not be put into the tree: the error that all later uses get */
+	/* of a write transaction's: the database's handle */
+	uint32_t id;
+	/* puts behind all other entries, one after the other */
+	uint32_t appends;
+	/* the transaction of these: a state may outlast one */
+	uint64_t appends_in;
+	/* a batch could not be put into the tree: the error that all later uses get */
+	int failed;
 };
 
 int tree_scratch_open(struct tree_scratch *scratch, uint32_t psize);
@@ -152,9 +179,11 @@ int tree_seek_put(struct tree *tree, const struct probe *probe, uint32_t bytes);
  *   where that still holds. CORRUPT. */
 struct put_place {
 	struct probe probe;
-	uint32_t bytes;         /* of the entry, about */
-	uint64_t installs;      /* of the set, when the way was found */
-	uint32_t nslots, nbase; /* of the leaf then */
+	uint32_t bytes;    /* of the entry, about */
+	uint64_t installs; /* of the set, when the way was found */
+	/* of the leaf then */
+	uint32_t nslots;
+	uint32_t nbase;
 	struct path path;
 	struct leaf_gap gap;
 };
@@ -266,19 +295,18 @@ int tree_way_verify(const struct view *view, uint64_t from, uint64_t to);
 int tree_partition(const struct tree *tree, uint32_t parts, struct sep *seps, uint32_t *n);
 
 /* Within the floor: */
-int tree_down(const struct tree *tree, const struct probe *probe,
-              struct path *path); /* tree_seek without the leaf's inside */
-int tree_root(const struct tree *tree, const struct fmt_page **page,
-              uint64_t *at); /* in this view; NULL: an empty tree */
-int tree_replace(struct tree *tree, struct path *path,
-                 struct change *change); /* in the leaf's parent */
+/* tree_seek without the leaf's inside */
+int tree_down(const struct tree *tree, const struct probe *probe, struct path *path);
+/* in this view; NULL: an empty tree */
+int tree_root(const struct tree *tree, const struct fmt_page **page, uint64_t *at);
+/* in the leaf's parent */
+int tree_replace(struct tree *tree, struct path *path, struct change *change);
 int tree_replace_at(struct tree *tree, struct path *path, unsigned int level,
                     struct change *change);
-int tree_leaf_without(struct tree *tree, struct path *path, uint32_t from,
-                      uint32_t to); /* the path's leaf loses the entries of ranks [from, to) */
-int tree_blob_drop(
-    struct tree *tree,
-    const struct item *item); /* an entry goes: free the space of its large value, if it has one */
+/* the path's leaf loses the entries of ranks [from, to) */
+int tree_leaf_without(struct tree *tree, struct path *path, uint32_t from, uint32_t to);
+/* an entry goes: free the space of its large value, if it has one */
+int tree_blob_drop(struct tree *tree, const struct item *item);
 /* tree_way_sound - the way's page of that level is what it was when the way was found, as far as
  * that matters: in a damaged file a new page may have been put over it. CORRUPT. */
 static inline int tree_way_sound(const struct tree *tree, const struct path *path,
@@ -286,10 +314,9 @@ static inline int tree_way_sound(const struct tree *tree, const struct path *pat
 {
 	const struct fmt_page *page = path->at[level].page;
 
-	return LIKELY(page_sound(page, level, tree->view->psize) &&
-	              path->at[level].index <= page->n)
-	           ? 0
-	           : view_fault(tree->view, path->at[level].off, level);
+	if (LIKELY(page_sound(page, level, tree->view->psize) && path->at[level].index <= page->n))
+		return 0;
+	return view_fault(tree->view, path->at[level].off, level);
 }
 /* tree_join - when the leaf's n items, which take total bytes, are few, take a neighbour's along:
  * *change then covers both leaves, and *sibling is the other one (0: none). tree_would_join -
@@ -300,11 +327,12 @@ int tree_join(struct tree *tree, const struct path *path, struct item *items, ui
               uint32_t total, struct change *change, uint64_t *sibling);
 int tree_would_join(struct tree *tree, const struct path *path, struct item *items, uint32_t n,
                     uint32_t less, bool *join);
+/* the entry at its place goes */
 int tree_would_join_without(struct tree *tree, const struct path *path, uint32_t left,
-                            const struct item *gone, bool *join); /* the entry at its place goes */
-#define THIN_PER_8                                                                                 \
-	3u /* eighths of a page under which a leaf is looked at closely: a quarter, and what the   \
-	      average may err */
+                            const struct item *gone, bool *join);
+/* eighths of a page under which a leaf is looked at closely: a quarter, and what the average may
+ * err */
+#define THIN_PER_8 3u
 /* tree_well_filled - the commonest answer, inlined: left others like the one that goes, of a
  * uniform base, are more than that. */
 static inline bool tree_well_filled(const struct leaf *l, uint32_t left, const struct item *gone)
@@ -312,16 +340,17 @@ static inline bool tree_well_filled(const struct leaf *l, uint32_t left, const s
 	return l->page->heads == (FMT_UNIFORM | gone->klen) && l->page->offs == gone->vlen &&
 	       8 * left * (8 + gone->klen + gone->vlen) >= THIN_PER_8 * leaf_usable(l->psize);
 }
-int tree_items_without(struct tree *tree, const struct path *path, struct item *items,
-                       uint32_t *n); /* the others of its leaf */
+/* the others of its leaf */
+int tree_items_without(struct tree *tree, const struct path *path, struct item *items, uint32_t *n);
 uint64_t tree_prev_for(const struct tree *tree, uint64_t off);
 int tree_page_out(struct tree *tree, uint64_t old, uint8_t *image, uint32_t used, uint64_t *off);
 void tree_separator(const struct tree *tree, const struct item *a, const struct item *b,
                     uint8_t *buf, struct sep *sep); /* of two items; copied to buf */
+/* with the item */
 int tree_batch_begin(struct tree *tree, const struct path *path, const struct item *item,
-                     bool *begun); /* with the item */
+                     bool *begun);
 int tree_leaf_items(struct tree *tree, const struct leaf *leaf, struct item *items, uint32_t *n);
-uint32_t tree_items_cost(const struct tree *tree, const struct item *items,
-                         uint32_t n); /* in the base of one leaf, at most */
+/* in the base of one leaf, at most */
+uint32_t tree_items_cost(const struct tree *tree, const struct item *items, uint32_t n);
 
 #endif

@@ -28,13 +28,13 @@
 #include <stdlib.h>
 
 #define BATCH_FULL 90u /* percent of a leaf filled this way: a later update needs room */
-#define BATCH_AFTER                                                                                \
-	2u /* ascending puts that a batch may expect more of, when the last leaf is private and    \
-	      has no tail */
-#define BATCH_COPY                                                                                 \
-	8u /* ascending puts after which any last leaf is written anew for a batch, or after twice \
-	    * as many and so on if it is too full: a page for what would be a few lines each */
+/* ascending puts that a batch may expect more of, when the last leaf is private and has no tail */
+#define BATCH_AFTER 2u
+/* ascending puts after which any last leaf is written anew for a batch, or after twice * as many
+ * and so on if it is too full: a page for what would be a few lines each */
+#define BATCH_COPY 8u
 
+/* The last kid at each level, and behind the last entry of the leaf. */
 bool tree_at_end(const struct path *path)
 {
 	for (unsigned int l = 1; l < path->height; l++)
@@ -58,6 +58,8 @@ static int last_item(const struct leaf *leaf, struct item *it, bool *some)
 	return rc;
 }
 
+/* The finger is tried first. Elsewhere the lines that the put will change are asked for while it
+ * is placed. */
 int tree_seek_put(struct tree *t, const struct probe *probe, uint32_t bytes)
 {
 	struct path *path = t->scratch->finger;
@@ -92,6 +94,7 @@ int tree_seek_put(struct tree *t, const struct probe *probe, uint32_t bytes)
 /* batch_out - the leaf in the making goes to its page. */
 static void batch_out(struct tree *t, struct tree_batch *batch)
 {
+	assert(batch->pack.n > 0);
 	struct wset *w = t->view->w;
 	uint32_t used = leaf_pack_build(&batch->pack, t->order, w->txn, batch->prev);
 
@@ -107,6 +110,7 @@ static int batch_link(struct tree *t, struct tree_batch *batch)
 	return 0;
 }
 
+/* The batch is the tree's no longer before it is linked: what links it looks things up. */
 int tree_flush(struct tree *t)
 {
 	struct tree_batch *batch = t->batch;
@@ -115,6 +119,7 @@ int tree_flush(struct tree *t)
 		return t->failed;
 	t->batch = NULL;
 	batch->tree = NULL;
+	assert(t->scratch->batches > 0);
 	t->scratch->batches--;
 	t->appends = 0;
 	t->scratch->finger_of = NULL;
@@ -125,6 +130,7 @@ int tree_flush(struct tree *t)
 	return t->failed;
 }
 
+/* Each tree that has one; there are at most TREE_BATCHES. */
 int tree_flush_all(struct tree_scratch *s)
 {
 	int rc = s->failed;
@@ -135,6 +141,7 @@ int tree_flush_all(struct tree_scratch *s)
 	return rc;
 }
 
+/* The pages of the batches are the transaction's, and go with its undo. */
 void tree_forget(struct tree_scratch *s)
 {
 	for (unsigned int i = 0; s->batches && i < TREE_BATCHES; i++) {
@@ -204,8 +211,11 @@ static inline bool batch_takes(const struct tree *t, const struct tree_batch *ba
 	        item->vlen == leaf_pack_item(&batch->pack, batch->pack.n - 1).vlen);
 }
 
+/* A batch needs to know its first leaf's entries: these are packed with the new item, and the leaf
+ * is written as a whole when it is full. */
 int tree_batch_begin(struct tree *t, const struct path *path, const struct item *item, bool *begun)
 {
+	assert(!t->batch && path->height > 0);
 	struct wset *w = t->view->w;
 	struct wpage *wp = wset_find(w, path->leaf.off);
 	bool ready = wset_editable(w, wp) && !wp->npending && !path->leaf.nslots;
@@ -223,15 +233,15 @@ int tree_batch_begin(struct tree *t, const struct path *path, const struct item 
 	if (rc || n == 0)
 		return rc;
 	batch->pack.n = 0;
+	/* too full: it will split first */
 	for (uint32_t i = 0; i < n; i++)
-		if (!leaf_pack_add(&batch->pack, t->order,
-		                   &items[i])) /* too full: it will split first */
+		if (!leaf_pack_add(&batch->pack, t->order, &items[i]))
 			return 0;
 	if (!batch_takes(t, batch, item, false))
 		return err_corrupt(path->leaf.off,
 		                   "leaf: its entries are not in order, or not of one size");
-	if (!leaf_pack_add(&batch->pack, t->order,
-	                   item)) /* now: its bytes may lie in the page that will be written anew */
+	/* now: its bytes may lie in the page that will be written anew */
+	if (!leaf_pack_add(&batch->pack, t->order, item))
 		return 0;
 	rc = batch_page(t, batch, path->leaf.off);
 	if (rc)
@@ -260,6 +270,7 @@ int tree_batch_begin(struct tree *t, const struct path *path, const struct item 
  * the item. *done false: the parents have to hear of the pages first. */
 static int batch_next(struct tree *t, struct tree_batch *batch, const struct item *item, bool *done)
 {
+	assert(batch->change.m > 0);
 	struct wset *w = t->view->w;
 	struct change *c = &batch->change;
 	struct sep *sep = &c->sep[c->m - 1];
@@ -291,8 +302,11 @@ static int batch_next(struct tree *t, struct tree_batch *batch, const struct ite
 	return 0;
 }
 
+/* A full leaf goes out and the next one begins; if the parents must hear of it first, the put goes
+ * the common way, which flushes. */
 int tree_batch_put(struct tree *t, const struct item *item, bool key_ascends, bool *done)
 {
+	assert(t->batch && t->batch->tree == t);
 	struct tree_batch *batch = t->batch;
 
 	*done = false;

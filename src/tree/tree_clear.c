@@ -30,7 +30,8 @@ static int leaf_blobs_drop(struct tree *t, uint64_t ref)
 static int leaves_free(struct tree *t, const struct fmt_page *page, uint64_t at)
 {
 	struct wset *w = t->view->w;
-	uint64_t from = inner_kid(t->view, page, at, 0), n = 1;
+	uint64_t from = inner_kid(t->view, page, at, 0);
+	uint64_t n = 1;
 	bool touched = wset_find(w, from) != NULL;
 	int rc = 0;
 
@@ -49,7 +50,9 @@ static int leaves_free(struct tree *t, const struct fmt_page *page, uint64_t at)
 		n = 1;
 		touched = next;
 	}
-	return rc ? rc : wset_retire_extent(w, from, n);
+	if (rc)
+		return rc;
+	return wset_retire_extent(w, from, n);
 }
 
 int tree_free_below(struct tree *t, uint64_t off, unsigned int level)
@@ -59,13 +62,21 @@ int tree_free_below(struct tree *t, uint64_t off, unsigned int level)
 	int rc = 0;
 
 	if (level == 0) {
-		rc = t->blob_pages ? leaf_blobs_drop(t, off) : 0;
-		return rc ? rc : wset_retire(t->view->w, off);
+		rc = 0;
+		if (t->blob_pages)
+			rc = leaf_blobs_drop(t, off);
+		if (rc)
+			return rc;
+		return wset_retire(t->view->w, off);
 	}
 	rc = view_page(t->view, off, level, &page, &at);
 	for (uint32_t i = 0; !rc && level > 1 && i <= page->n; i++)
 		rc = tree_free_below(t, inner_kid(t->view, page, at, i), level - 1);
-	if (!rc && level == 1)
+	if (rc)
+		return rc;
+	if (level == 1)
 		rc = leaves_free(t, page, at);
-	return rc ? rc : wset_retire(t->view->w, at);
+	if (rc)
+		return rc;
+	return wset_retire(t->view->w, at);
 }

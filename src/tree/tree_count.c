@@ -16,11 +16,15 @@
 
 struct span {
 	const struct tree *tree;
-	const struct probe *from, *to; /* NULL: open */
-	uint64_t pages; /* that may still be met: more than the file has are damage */
+	/* NULL: open */
+	const struct probe *from;
+	const struct probe *to;
+	/* that may still be met: more than the file has are damage */
+	uint64_t pages;
 	uint64_t n;
 };
 
+/* expect_leaf - ask for a leaf's header and slots, which is all that is read of it. */
 static void expect_leaf(const struct view *v, const struct fmt_page *page, uint64_t at,
                         uint32_t index)
 {
@@ -88,9 +92,14 @@ static int count_page(struct span *s, const struct fmt_page *page, uint64_t at, 
 	return rc;
 }
 
+/* The number of pages bounds the walk: a damaged tree may have a page twice. */
 int tree_count(const struct tree *t, const struct probe *from, const struct probe *to, uint64_t *n)
 {
-	struct span s = {.tree = t, .from = from, .to = to};
+	struct span s = {
+	    .tree = t,
+	    .from = from,
+	    .to = to,
+	};
 	const struct fmt_page *root;
 	uint64_t at = 0;
 	int rc = tree_root(t, &root, &at);
@@ -104,6 +113,7 @@ int tree_count(const struct tree *t, const struct probe *from, const struct prob
 
 /* ---- about ----------------------------------------------------------------------------------- */
 
+/* way_to - the path to an end of the range; open ends are the tree's. */
 static int way_to(const struct tree *t, const struct probe *probe, bool last, struct path *path)
 {
 	int rc;
@@ -159,6 +169,7 @@ static double between(const struct path *a, const struct path *b, unsigned int l
 	return sum + kid * ((double)b->at[level].index - a->at[level].index - 1);
 }
 
+/* Never more than there are, never less than none. */
 int tree_count_estimate(const struct tree *t, const struct probe *from, const struct probe *to,
                         uint64_t entries, uint64_t leaves, uint64_t *n)
 {

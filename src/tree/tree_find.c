@@ -2,14 +2,14 @@
 /* tree_find.c - looking things up: down to an entry, and on to the next one. See tree.h */
 #include "tree/tree.h"
 
-#define LEAF_LINES                                                                                 \
-	32u /* prefetched on the way to a leaf: what the search touches, and with some luck the    \
-	       entry */
+/* prefetched on the way to a leaf: what the search touches, and with some luck the entry */
+#define LEAF_LINES  32u
 #define WRITE_LINES 48u /* the same for a writer: with some luck the tail's end, too */
-#define INNER_LINES                                                                                \
-	28u /* of a page above leaves: heads and kids. The few pages above these are in the cache  \
-	     */
+/* of a page above leaves: heads and kids. The few pages above these are in the cache */
+#define INNER_LINES 28u
 
+/* Here a batch ends: whoever looks at a tree finds all of it in pages. A batch that could not be
+ * flushed fails every look from then on. */
 int tree_root(const struct tree *t, const struct fmt_page **page, uint64_t *at)
 {
 	int rc;
@@ -33,6 +33,7 @@ int tree_root(const struct tree *t, const struct fmt_page **page, uint64_t *at)
 	return 0;
 }
 
+/* prefetch - the first lines of the page at off. */
 static void prefetch(const struct view *v, uint64_t off, unsigned int lines)
 {
 	const uint8_t *p = v->base + off;
@@ -64,6 +65,7 @@ static int kid_of(const struct tree *t, const struct fmt_page *page, uint64_t of
 	return view_page(t->view, ref, level, kid, at);
 }
 
+/* Without a path: a get needs the entry and no place. */
 int tree_get(const struct tree *t, const uint8_t *key, uint32_t klen, struct item *item,
              bool *found)
 {
@@ -87,6 +89,7 @@ int tree_get(const struct tree *t, const uint8_t *key, uint32_t klen, struct ite
 	return leaf_get(t->view, page, at, t->order, key, klen, fp, item, found);
 }
 
+/* descend - fill the path from the root to a leaf, by the probe or along an edge. */
 static int descend(const struct tree *t, struct path *path, const struct probe *probe, bool last)
 {
 	const struct fmt_page *page;
@@ -122,11 +125,13 @@ static int descend(const struct tree *t, struct path *path, const struct probe *
 	return 0;
 }
 
+/* For those that look into the leaf themselves. */
 int tree_down(const struct tree *t, const struct probe *probe, struct path *path)
 {
 	return descend(t, path, probe, false);
 }
 
+/* The place, and the entry there if it is the probe's. */
 int tree_seek(const struct tree *t, const struct probe *probe, struct path *path)
 {
 	int rc = descend(t, path, probe, false);
@@ -136,11 +141,13 @@ int tree_seek(const struct tree *t, const struct probe *probe, struct path *path
 	return leaf_place(&path->leaf, t->order, probe, &path->rank, &path->eoff);
 }
 
+/* The rank is 0 at either edge: the caller knows how many there are. */
 int tree_edge(const struct tree *t, bool last, struct path *path)
 {
 	return descend(t, path, NULL, last);
 }
 
+/* Only under the same parent: the next parent's kids are not known without reading it. */
 uint64_t tree_beside(const struct tree *t, const struct path *path, bool forward)
 {
 	uint32_t index = 0;
@@ -217,6 +224,7 @@ static inline int step_beside(const struct tree *t, struct path *path, bool forw
 	return 0;
 }
 
+/* Up to the first level that has a kid on that side, and down its edge. */
 int tree_step(const struct tree *t, struct path *path, bool forward, bool *moved)
 {
 	unsigned int level = 1;
@@ -243,6 +251,7 @@ int tree_step(const struct tree *t, struct path *path, bool forward, bool *moved
 	return 0;
 }
 
+/* Empty leaves, which only a tree's root can be, and the end of a leaf lead on to the next one. */
 int tree_first(const struct tree *t, const struct probe *probe, struct path *path,
                struct item *item, bool *found)
 {

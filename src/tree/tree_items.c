@@ -57,7 +57,12 @@ void tree_separator(const struct tree *t, const struct item *a, const struct ite
 	memcpy(buf, b->key + s.koff, s.klen);
 	if (dlen)
 		memcpy(buf + s.klen, b->val + s.doff, dlen);
-	*sep = (struct sep){.key = buf, .dup = buf + s.klen, .klen = s.klen, .dlen = s.dlen};
+	*sep = (struct sep){
+	    .key = buf,
+	    .dup = buf + s.klen,
+	    .klen = s.klen,
+	    .dlen = s.dlen,
+	};
 }
 
 int tree_items_without(struct tree *t, const struct path *path, struct item *items, uint32_t *n)

@@ -9,13 +9,11 @@
  */
 #include "tree/tree.h"
 
-#define LEAF_SPARSE                                                                                \
-	4u              /* a leaf joins its neighbour when it holds less than this part of a page  \
-	                 */
+/* a leaf joins its neighbour when it holds less than this part of a page */
+#define LEAF_SPARSE 4u
 #define LEAF_JOINED 75u /* percent that both may take together */
-#define LARGE_PART                                                                                 \
-	16u /* an entry of this part of a page or more, half as large again as the average,        \
-	       misleads it */
+/* an entry of this part of a page or more, half as large again as the average, misleads it */
+#define LARGE_PART 16u
 
 /* beside - append the neighbour's items to n of the leaf's, when both fit one leaf; *more of them,
  * 0: they do not, or there is no such neighbour. */

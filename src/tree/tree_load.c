@@ -25,14 +25,18 @@
 
 struct load_level { /* level 0 is of leaves: kids, seps and open are not used there */
 	bool open;
-	uint32_t n, cost, bytes; /* of the page in the making: kids, what it takes of the page,
-	                            separators' bytes */
+	/* of the page in the making: kids, what it takes of the page, separators' bytes */
+	uint32_t n;
+	uint32_t cost;
+	uint32_t bytes;
 	uint64_t *kids;
 	struct sep *seps;
-	uint8_t *buf;    /* the separators' bytes */
-	struct sep left; /* between the page in the making and the one before it */
+	uint8_t *buf; /* the separators' bytes */
+	/* between the page in the making and the one before it */
+	struct sep left;
 	uint8_t *left_buf;
-	uint64_t old;   /* the page whose place the first one takes; 0: none, or done */
+	/* the page whose place the first one takes; 0: none, or done */
+	uint64_t old;
 	uint64_t first; /* the first one, and how many there are */
 	uint64_t written;
 };
@@ -40,9 +44,13 @@ struct load_level { /* level 0 is of leaves: kids, seps and open are not used th
 struct tree_load {
 	struct tree *tree;
 	unsigned int fill;
-	bool begun, some; /* an entry was added; or there was one before */
-	uint64_t entries, root_prev;
-	struct item last;      /* of the tree, before the first was added; then of pack */
+	/* an entry was added; or there was one before */
+	bool begun;
+	bool some;
+	uint64_t entries;
+	uint64_t root_prev;
+	/* of the tree, before the first was added; then of pack */
+	struct item last;
 	struct leaf_pack pack; /* the leaf in the making */
 	struct path path;      /* the tree's right edge */
 	struct load_level level[TREE_DEPTH];
@@ -50,6 +58,7 @@ struct tree_load {
 
 /* ---- pages ----------------------------------------------------------------------------------- */
 
+/* level_alloc - memory for a level's kids and separators, when it is first used. */
 static int level_alloc(struct load_level *v, uint32_t psize)
 {
 	size_t kids = (INNER_MAX(psize) + 2) * sizeof *v->kids;
@@ -68,6 +77,7 @@ static int level_alloc(struct load_level *v, uint32_t psize)
 	return 0;
 }
 
+/* sep_copy - the separator with its bytes at to: those of a page may go. */
 static struct sep sep_copy(const struct sep *from, uint8_t *to)
 {
 	uint32_t dlen = 0;
@@ -78,7 +88,11 @@ static struct sep sep_copy(const struct sep *from, uint8_t *to)
 	if (dlen)
 		memcpy(to + from->klen, from->dup, dlen);
 	return (struct sep){
-	    .key = to, .dup = to + from->klen, .klen = from->klen, .dlen = from->dlen};
+	    .key = to,
+	    .dup = to + from->klen,
+	    .klen = from->klen,
+	    .dlen = from->dlen,
+	};
 }
 
 /* page_write - the page in image is the level's next. */
@@ -116,6 +130,7 @@ static uint64_t page_prev(const struct tree_load *l, unsigned int level, bool on
 	return 0;
 }
 
+/* level_push - one kid more, behind the separator, which the first one does not have. */
 static void level_push(struct load_level *v, const struct sep *sep, uint64_t kid)
 {
 	if (v->n) {
@@ -166,6 +181,7 @@ static int level_open(struct tree_load *l, unsigned int level, uint64_t kid)
 	return 0;
 }
 
+/* load_level_write - the level's kids become a page. */
 static int load_level_write(struct tree_load *l, unsigned int level, bool only, uint64_t *off)
 {
 	struct load_level *v = &l->level[level];
@@ -206,8 +222,10 @@ static int load_level_add(struct tree_load *l, unsigned int level, uint64_t firs
 
 /* ---- leaves ---------------------------------------------------------------------------------- */
 
+/* load_leaf_write - the leaf in the making becomes a page, and its parent hears of it. */
 static int load_leaf_write(struct tree_load *l)
 {
+	assert(l->pack.n > 0);
 	struct load_level *v = &l->level[0];
 	uint32_t used = leaf_pack_build(&l->pack, l->tree->order, l->tree->view->w->txn,
 	                                page_prev(l, 0, false));
@@ -256,6 +274,7 @@ static int absorb(struct tree_load *l, const struct item *it)
 	return 0;
 }
 
+/* The right edge of the tree is kept as it is now: each level goes on from there. */
 int tree_load_begin(struct tree *t, unsigned int fill, struct tree_load **out)
 {
 	uint32_t psize = t->view->psize;
@@ -265,10 +284,11 @@ int tree_load_begin(struct tree *t, unsigned int fill, struct tree_load **out)
 	int rc;
 
 	if (l)
-		l->pack =
-		    (struct leaf_pack){.page = malloc(2 * (size_t)psize),
-		                       .off = malloc(LEAF_PACK_MAX(psize) * sizeof *l->pack.off),
-		                       .psize = psize};
+		l->pack = (struct leaf_pack){
+		    .page = malloc(2 * (size_t)psize),
+		    .off = malloc(LEAF_PACK_MAX(psize) * sizeof *l->pack.off),
+		    .psize = psize,
+		};
 	if (!l || !l->pack.page || !l->pack.off) {
 		tree_load_free(l);
 		return err_set(ENOMEM, "no memory for a load");
@@ -299,6 +319,7 @@ int tree_load_begin(struct tree *t, unsigned int fill, struct tree_load **out)
 	return 0;
 }
 
+/* Behind the last one that was added, or the tree's last before that. */
 bool tree_load_ascends(const struct tree_load *l, const struct item *it)
 {
 	const struct order *o = l->tree->order;
@@ -308,6 +329,7 @@ bool tree_load_ascends(const struct tree_load *l, const struct item *it)
 	return !l->some || leaf_item_ascends(o, &l->last, it, false);
 }
 
+/* For messages, and for APPEND of duplicates. */
 bool tree_load_last(const struct tree_load *l, struct item *it)
 {
 	if (l->begun)
@@ -319,10 +341,12 @@ bool tree_load_last(const struct tree_load *l, struct item *it)
 
 bool tree_load_more(struct tree_load *l, const struct daxkv_val *key, const struct daxkv_val *value)
 {
-	struct item it = {.key = key->data,
-	                  .klen = (uint32_t)key->size,
-	                  .val = value->data,
-	                  .vlen = (uint32_t)value->size};
+	struct item it = {
+	    .key = key->data,
+	    .klen = (uint32_t)key->size,
+	    .val = value->data,
+	    .vlen = (uint32_t)value->size,
+	};
 
 	if (!l->begun || !leaf_pack_like(&l->pack, key->size, value->size))
 		return false;
@@ -334,6 +358,7 @@ bool tree_load_more(struct tree_load *l, const struct daxkv_val *key, const stru
 	return true;
 }
 
+/* A full leaf is written and the next one begins. */
 int tree_load_add(struct tree_load *l, const struct item *it)
 {
 	const struct order *o = l->tree->order;
@@ -362,6 +387,7 @@ int tree_load_add(struct tree_load *l, const struct item *it)
 	return 0;
 }
 
+/* From the leaves up: a level with several new pages tells the one above. */
 int tree_load_end(struct tree_load *l)
 {
 	struct tree *t = l->tree;
@@ -401,6 +427,7 @@ int tree_load_end(struct tree_load *l)
 	return rc;
 }
 
+/* Safe on NULL, and on what tree_load_begin left half-way. */
 void tree_load_free(struct tree_load *l)
 {
 	if (!l)

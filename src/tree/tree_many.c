@@ -16,16 +16,17 @@
 
 #define MANY_LEAF_LINES  5u  /* to the heads of a leaf that is as full as most are */
 #define MANY_INNER_LINES 14u /* the same for inner pages */
-#define BEHIND                                                                                     \
-	3u /* a kid's word is read so many searches after its place was found: it comes meanwhile  \
-	    */
+/* a kid's word is read so many searches after its place was found: it comes meanwhile */
+#define BEHIND 3u
 
-struct many {                  /* one lookup of a group */
-	struct leaf_look look; /* until the leaf is reached, only where the page lies */
-	uint32_t index;        /* the kid to go to, and where it lies */
+struct many { /* one lookup of a group */
+	/* until the leaf is reached, only where the page lies */
+	struct leaf_look look;
+	uint32_t index; /* the kid to go to, and where it lies */
 	uint64_t ref;
 };
 
+/* prefetch_page - the first lines of a page, when it lies in the mapping. */
 static void prefetch_page(const struct tree *t, uint64_t ref, unsigned int lines)
 {
 	if (ref < view_size(t->view))
@@ -75,6 +76,7 @@ static int step_down(const struct tree *t, const struct lookup *l, struct many *
 	return 0;
 }
 
+/* One level after the other for all of them, then the leaves in two halves. */
 int tree_get_many(const struct tree *t, struct lookup *l, unsigned int n)
 {
 	struct many m[TREE_MANY];
@@ -133,6 +135,7 @@ static int places_down(const struct tree *t, struct put_place *p, unsigned int n
 	return 0;
 }
 
+/* What is found is a guess for tree_place: puts before it may change the tree. */
 int tree_places(const struct tree *t, struct put_place *p, unsigned int n)
 {
 	const struct fmt_page *root;
@@ -194,6 +197,7 @@ static bool path_holds(const struct tree *t, const struct put_place *p)
 	return path->height > 0;
 }
 
+/* By what was found ahead where the way and the leaf are as they were; else by a new search. */
 int tree_place(const struct tree *t, struct put_place *p)
 {
 	struct path *path = &p->path;

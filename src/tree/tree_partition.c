@@ -13,7 +13,8 @@ struct partition_cut {
 	unsigned int level; /* whose kids are counted */
 	uint64_t kids;      /* seen so far, or in all */
 	uint64_t total;     /* in all; 0: they are being counted */
-	uint32_t parts, n;
+	uint32_t parts;
+	uint32_t n;
 	struct sep *sep; /* n of them */
 };
 
@@ -25,10 +26,12 @@ static void partition_take(struct partition_cut *c, const struct sep *sep)
 
 	if (c->n)
 		last = &c->sep[c->n - 1];
+	/* a key with many values is in one part */
 	if (last && order_key_cmp(o, last->key, last->klen, sep->key, sep->klen) == 0)
-		return; /* a key with many values is in one part */
+		return;
+	/* pages of a snapshot that was given up may change between the two walks */
 	if (c->n + 1 >= c->parts)
-		return; /* pages of a snapshot that was given up may change between the two walks */
+		return;
 	c->sep[c->n++] = *sep;
 }
 
@@ -88,9 +91,14 @@ static int split_leaf(struct partition_cut *c, const struct fmt_page *page, uint
 	return rc;
 }
 
+/* From the root down, until a level has enough kids to cut evenly. */
 int tree_partition(const struct tree *t, uint32_t parts, struct sep *seps, uint32_t *n)
 {
-	struct partition_cut c = {.tree = t, .parts = parts, .sep = seps};
+	struct partition_cut c = {
+	    .tree = t,
+	    .parts = parts,
+	    .sep = seps,
+	};
 	const struct sep none = {0};
 	const struct fmt_page *root;
 	uint64_t at = 0;

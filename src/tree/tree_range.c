@@ -16,12 +16,14 @@
 #include "tree/tree.h"
 
 #define RANGE_AHEAD 8u /* leaves whose headers are prefetched */
-#define TOMBSTONES                                                                                 \
-	4u /* so many entries are removed by appending to their leaf; more by writing it anew */
+/* so many entries are removed by appending to their leaf; more by writing it anew */
+#define TOMBSTONES 4u
 
 struct range_cut {
 	struct tree *tree;
-	const struct probe *from, *to; /* NULL: open */
+	/* NULL: open */
+	const struct probe *from;
+	const struct probe *to;
 	uint64_t removed;
 };
 
@@ -203,9 +205,15 @@ static int cut_step(struct range_cut *c, struct path *a, struct path *b, bool *c
 	return cut_leaf(c, a, true, true, cut);
 }
 
+/* Everything at once is a clear; a range goes piece by piece until nothing of it is left. */
 int tree_cut(struct tree *t, const struct probe *from, const struct probe *to, uint64_t *removed)
 {
-	struct range_cut c = {.tree = t, .from = from, .to = to};
+	assert(t->scratch);
+	struct range_cut c = {
+	    .tree = t,
+	    .from = from,
+	    .to = to,
+	};
 	struct path a, b;
 	bool cut = true;
 	int rc = 0;
@@ -224,6 +232,8 @@ int tree_cut(struct tree *t, const struct probe *from, const struct probe *to, u
 	return rc;
 }
 
+/* Databases are entries of the main one: a range that has one cannot be removed by deleting
+ * entries. */
 int tree_range_db(const struct tree *t, const struct probe *from, const struct probe *to,
                   bool *some)
 {

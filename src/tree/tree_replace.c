@@ -11,20 +11,25 @@
 
 #include <errno.h>
 
-#define INNER_APPEND_FILL                                                                          \
-	90u              /* percent that the left page keeps when keys arrive in ascending order */
-#define INNER_SPARSE 25u /* percent under which an inner page joins its neighbour */
-#define INNER_JOINED 75u
+/* percent that the left page keeps when keys arrive in ascending order */
+#define INNER_APPEND_FILL 90u
+#define INNER_SPARSE      25u /* percent under which an inner page joins its neighbour */
+#define INNER_JOINED      75u
 
 struct replace_build { /* an inner page in the making: n kids in scratch->kids, n - 1 separators in
 	                  scratch->seps */
-	uint32_t n, cost;
+	uint32_t n;
+	uint32_t cost;
 	unsigned int level;
-	uint64_t old, prev; /* the page it replaces */
-	uint64_t sibling;   /* joined, or 0 */
+	/* the page it replaces */
+	uint64_t old;
+	uint64_t prev;
+	uint64_t sibling; /* joined, or 0 */
 	bool appends;
 };
 
+/* sepbuf_half - where separators of that level lie on their way up: two levels take turns, because
+ * one is read while the next is written. */
 static uint8_t *sepbuf_half(const struct tree *t, unsigned int level)
 {
 	return t->scratch->sepbuf + (level % 2) * 3 * (size_t)t->view->psize;
@@ -74,6 +79,7 @@ static int gather_changed(struct tree *t, const struct fmt_page *page, uint64_t 
 	return rc;
 }
 
+/* seps_cost - what n separators, with a kid each, take in a page. */
 static uint32_t seps_cost(const struct sep *seps, uint32_t n)
 {
 	uint32_t cost = 0;
@@ -223,7 +229,11 @@ static int write_pages(struct tree *t, const struct replace_build *b, struct cha
 		if (dlen)
 			memcpy(buf + s->klen, s->dup, dlen);
 		c->sep[i] = (struct sep){
-		    .key = buf, .dup = buf + s->klen, .klen = s->klen, .dlen = s->dlen};
+		    .key = buf,
+		    .dup = buf + s->klen,
+		    .klen = s->klen,
+		    .dlen = s->dlen,
+		};
 		buf += s->klen + dlen;
 	}
 	for (uint32_t i = parts;
@@ -439,8 +449,10 @@ static int replace_at(struct tree *t, const struct path *path, unsigned int leve
 	return write_pages(t, &b, c);
 }
 
+/* From that level up, until a level is changed in place or the root is reached. */
 int tree_replace_at(struct tree *t, struct path *path, unsigned int level, struct change *c)
 {
+	assert(path->height > 0 && c->count + c->m > 0);
 	uint64_t root_prev = tree_prev_for(t, path->at[path->height - 1].off);
 	bool done = false;
 	int rc;
@@ -458,6 +470,7 @@ int tree_replace_at(struct tree *t, struct path *path, unsigned int level, struc
 	return new_root(t, c, path->height, root_prev);
 }
 
+/* Leaves' parents are at level 1. */
 int tree_replace(struct tree *t, struct path *path, struct change *c)
 {
 	return tree_replace_at(t, path, 1, c);

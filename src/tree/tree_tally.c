@@ -18,7 +18,9 @@
 struct tree_tally {
 	uint64_t round; /* good when it is the scratch's */
 	uint64_t values;
-	uint32_t id, klen; /* of the tree */
+	/* of the tree */
+	uint32_t id;
+	uint32_t klen;
 	uint8_t key[TREE_TALLY_KEY];
 };
 
@@ -40,7 +42,9 @@ static struct tree_tally *tally_of(const struct tree *t, const uint8_t *key, uin
 	bool is = tally->round == s->tally_round && tally->id == t->id && tally->klen == klen &&
 	          memcmp(tally->key, key, klen) == 0;
 
-	return is ? tally : NULL;
+	if (is)
+		return tally;
+	return NULL;
 }
 
 /* tally_keep - of a key with one way to write it, where there is memory. */
@@ -60,7 +64,11 @@ static void tally_keep(const struct tree *t, const uint8_t *key, uint32_t klen, 
 
 	s->tallies++;
 	*tally = (struct tree_tally){
-	    .round = s->tally_round, .values = values, .id = t->id, .klen = klen};
+	    .round = s->tally_round,
+	    .values = values,
+	    .id = t->id,
+	    .klen = klen,
+	};
 	memcpy(tally->key, key, klen);
 }
 
@@ -71,7 +79,10 @@ void tree_tally_change(const struct tree *t, const uint8_t *key, uint32_t klen, 
 	if (!tally)
 		return;
 	assert(one_more || tally->values);
-	tally->values += one_more ? 1 : UINT64_MAX;
+	if (one_more)
+		tally->values += 1;
+	else
+		tally->values += UINT64_MAX;
 }
 
 bool tree_tally_find(const struct tree *t, const uint8_t *key, uint32_t klen, uint64_t *n)
@@ -85,13 +96,19 @@ bool tree_tally_find(const struct tree *t, const uint8_t *key, uint32_t klen, ui
 
 int tree_values(const struct tree *t, const uint8_t *key, uint32_t klen, uint64_t *n)
 {
-	struct probe from = {.key = key, .klen = klen, .edge = PROBE_BEFORE};
+	struct probe from = {
+	    .key = key,
+	    .klen = klen,
+	    .edge = PROBE_BEFORE,
+	};
 	struct probe to = from;
 
 	to.edge = PROBE_AFTER;
 	int rc = tree_count(t, &from, &to, n);
 
-	if (!rc && t->scratch)
+	if (rc)
+		return rc;
+	if (t->scratch)
 		tally_keep(t, key, klen, *n);
 	return rc;
 }

@@ -21,6 +21,7 @@ static int page_verify(const struct view *v, uint64_t off)
 	return err_corrupt(off, "a page of type %u: its checksum does not match", page->type);
 }
 
+/* Versions older than the snapshot are not looked at: nobody reads them here. */
 int tree_way_verify(const struct view *v, uint64_t from, uint64_t to)
 {
 	int rc = 0;
@@ -53,7 +54,11 @@ static int bound_of(const struct tree *t, const struct path *p, bool above, stru
 
 		if (rc)
 			return rc;
-		*bound = (struct probe){.key = s.key, .klen = s.klen, .edge = PROBE_BEFORE};
+		*bound = (struct probe){
+		    .key = s.key,
+		    .klen = s.klen,
+		    .edge = PROBE_BEFORE,
+		};
 		if (s.dlen != FMT_SEP_NODUP || !t->order->dups) {
 			bound->dup = s.dup;
 			bound->dlen = s.dlen;
@@ -95,6 +100,8 @@ static bool can_compare(const struct order *o)
 	return (o->key != ORDER_OWN || o->key_fn) && (!o->dups || o->dup != ORDER_OWN || o->dup_fn);
 }
 
+/* From the root down, each page against its checksum, then the leaf's first and last entry against
+ * the separators above: a page that is whole but hangs in the wrong place is found by that. */
 int tree_verify(const struct tree *t, const struct path *p, uint64_t *seen)
 {
 	const struct view *v = t->view;

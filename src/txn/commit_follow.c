@@ -46,14 +46,18 @@ static int whole_open(struct daxkv_store *store, struct map *whole, struct ring 
 		rc = map_file_size(&store->map, &length);
 	if (rc || round_down(length, store->page_size) <= store->map.reserve)
 		return rc;
-	*whole =
-	    (struct map){.fd = store->map.fd, .rdonly = store->map.rdonly, .path = store->map.path};
+	*whole = (struct map){
+	    .fd = store->map.fd,
+	    .rdonly = store->map.rdonly,
+	    .path = store->map.path,
+	};
 	rc = map_attach(whole, round_down(length, store->page_size), 0, map_pmem(store->map.medium),
 	                false);
 	ring->map = whole;
 	return rc;
 }
 
+/* whole_close - back to the store's own mapping; a failed fence is the store's. */
 static void whole_close(struct daxkv_store *store, struct map *whole)
 {
 	if (!whole->base)
@@ -117,6 +121,7 @@ static int share_agrees(const struct daxkv_store *store, uint64_t last)
 	               store->lock.name, (unsigned long)last);
 }
 
+/* Nothing to do is the common case: this store wrote last, and nobody died. */
 int commit_take_over(struct daxkv_store *store, bool died)
 {
 	const struct fmt_super *super = (const void *)store->map.base;
@@ -127,22 +132,23 @@ int commit_take_over(struct daxkv_store *store, bool died)
 		return 0;
 	bool behind = commit_behind(store);
 
-	if (died || !store->share->recovered) /* what was found clean when it was opened may be so
-	                                         in a cache only [R4] */
+	/* what was found clean when it was opened may be so in a cache only [R4] */
+	if (died || !store->share->recovered)
 		rc = recover_for(store);
 	if (rc && store->map.pm.failed)
 		__atomic_store_n(&store->share->panic, (uint32_t)store->map.pm.failed,
 		                 __ATOMIC_SEQ_CST);
-	if (rc) /* it stays to be done: another process may have the memory, or the descriptors,
-	           that were missing here */
+	/* it stays to be done: another process may have the memory, or the descriptors, that were
+	 * missing here */
+	if (rc)
 		return rc;
 	store->share->recovered = 1;
 	last = __atomic_load_n(&store->share->published, __ATOMIC_RELAXED);
 	rc = share_agrees(store, last);
 	if (!rc && store->share->size > store->map.size)
 		rc = map_extend(&store->map, store->share->size);
-	if (!rc && behind) /* all words are durable in place, as in a store that was just opened:
-	                      nothing waits [R3] */
+	/* all words are durable in place, as in a store that was just opened: nothing waits [R3] */
+	if (!rc && behind)
 		limbo_free(&store->space.limbo);
 	if (!rc)
 		rc = space_reset(&store->space, load_word(&super->size));
@@ -157,8 +163,8 @@ int commit_take_over(struct daxkv_store *store, bool died)
 	store->space.releasable = store->share->releasable;
 	store->known = last;
 	__atomic_store_n(&store->share->writer_pid, getpid(), __ATOMIC_RELAXED);
-	__atomic_store_n(&store->share->last_writer, store->share_file.owner,
-	                 __ATOMIC_RELEASE); /* pairs with daxkv_writer_pid */
+	/* pairs with daxkv_writer_pid */
+	__atomic_store_n(&store->share->last_writer, store->share_file.owner, __ATOMIC_RELEASE);
 	store->followed = false;
 	return 0;
 }
@@ -178,6 +184,7 @@ static bool newer(const struct daxkv_store *store)
 	return clean > last;
 }
 
+/* Only with an external lock: else the share tells. */
 bool commit_behind(const struct daxkv_store *store)
 {
 	return store->external_lock && (store->followed || newer(store));
@@ -234,13 +241,14 @@ static int follow_copy(struct daxkv_store *store)
 		rc = map_follow_copy(&store->map);
 	if (!rc && store->lock.data_fd >= 0) /* the descriptor is another one by that number */
 		rc = lock_data(&store->lock, store->map.fd, true);
-	if (!rc && !store->external_lock) /* with an external lock nothing tells of writers: each
-	                                     read looks anew */
+	/* with an external lock nothing tells of writers: each read looks anew */
+	if (!rc && !store->external_lock)
 		__atomic_store_n(&store->copied, false, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&store->reader_mutex);
 	return rc;
 }
 
+/* Short waits: another thread of this process follows, or begins to write. */
 int commit_follow(struct daxkv_store *store)
 {
 	const struct timespec pause = {.tv_nsec = 100000};
@@ -255,10 +263,8 @@ int commit_follow(struct daxkv_store *store)
 	if (!store->external_lock)
 		return 0;
 	for (unsigned int tries = 0; newer(store); tries++) {
-		if (registry_writing(store) ||
-		    __atomic_load_n(&store->writer,
-		                    __ATOMIC_ACQUIRE)) /* pairs with begin_write: who writes here is
-		                                          at the front */
+		/* pairs with begin_write: who writes here is at the front */
+		if (registry_writing(store) || __atomic_load_n(&store->writer, __ATOMIC_ACQUIRE))
 			return 0;
 		if (wlock_try(&store->share->writer, store->share_file.owner)) {
 			int rc = 0;

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dbi.c - the table of database handles. See dbi.h */
+/*
+ * dbi.c - the table of database handles. See dbi.h
+ *
+ * All of it is under dbi_mutex but two things: a handle's number, by which a call notices that it
+ * was closed, and an entry's version, by which a state notices that its copies are old. Both are
+ * stored last, with release order.
+ */
 #include "txn/dbi.h"
 
 #include "base/err.h"
@@ -11,6 +17,7 @@
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
+/* The bytes follow the struct: a name is one piece of memory. */
 int dbi_name_new(const struct daxkv_val *bytes, bool gone, struct dbi_name **name)
 {
 	struct dbi_name *n = calloc(1, sizeof *n + bytes->size);
@@ -57,6 +64,7 @@ static void entry_changed(struct dbi *d)
 
 /* ---- entries --------------------------------------------------------------------------------- */
 
+/* pow2_from - the least power of two that is not smaller. */
 static uint32_t pow2_from(uint32_t n)
 {
 	uint32_t p = 1;
@@ -66,6 +74,7 @@ static uint32_t pow2_from(uint32_t n)
 	return p;
 }
 
+/* The table does not grow: entries are pointed to without a lock. */
 int dbi_open_tables(struct daxkv_store *store, uint32_t max_dbs)
 {
 	struct dbi_table *t = &store->dbis;
@@ -75,14 +84,18 @@ int dbi_open_tables(struct daxkv_store *store, uint32_t max_dbs)
 		t->max = max_dbs;
 	else
 		t->max = DBI_MAX;
-	t->mask =
-	    pow2_from(t->max + t->max / 2 + 1024) - 1; /* some more, for those that are GONE */
+	/* some more, for those that are GONE */
+	t->mask = pow2_from(t->max + t->max / 2 + 1024) - 1;
 	t->room = t->mask + 1;
 	t->high = DAXKV_MAIN + 1;
 	t->dbi = calloc(t->room, sizeof *t->dbi); /* memory that is not used is not there yet */
 	if (!t->dbi)
 		return err_set(ENOMEM, "no memory for %u database handles", t->max);
-	t->dbi[DAXKV_MAIN] = (struct dbi){.number = DAXKV_MAIN, .life = 1, .version = 1};
+	t->dbi[DAXKV_MAIN] = (struct dbi){
+	    .number = DAXKV_MAIN,
+	    .life = 1,
+	    .version = 1,
+	};
 	int rc = index_open(t);
 
 	if (rc)
@@ -90,6 +103,7 @@ int dbi_open_tables(struct daxkv_store *store, uint32_t max_dbs)
 	return dbi_name_new(&none, false, &t->dbi[DAXKV_MAIN].name);
 }
 
+/* Nobody uses the store any more: no lock is needed. */
 void dbi_close_tables(struct daxkv_store *store)
 {
 	struct dbi_table *t = &store->dbis;
@@ -141,6 +155,8 @@ static void entry_pending(struct daxkv_txn *txn, struct dbi *d)
 	txn->handles = true;
 }
 
+/* handle_free - the entry is FREE from here on: the number means nothing, and the next one will be
+ * another. */
 static void handle_free(struct dbi_table *t, struct dbi *d)
 {
 	dbi_names_free(t, d->name);
@@ -205,10 +221,11 @@ static bool entry_kept(const struct daxkv_txn *txn, uint32_t i)
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-struct search {                 /* what there is of a name */
-	struct dbi *at;         /* the handle that has it at the snapshot */
-	struct dbi_name *later; /* else the first claim to it from a later one on */
-	uint64_t since;         /* where the last other claim to it ends */
+struct search {         /* what there is of a name */
+	struct dbi *at; /* the handle that has it at the snapshot */
+	/* else the first claim to it from a later one on */
+	struct dbi_name *later;
+	uint64_t since; /* where the last other claim to it ends */
 };
 
 /* table_search - who has the name [I21]. The claims to it lie one behind the other. The mutex is
@@ -262,6 +279,7 @@ static struct dbi *entry_next(struct daxkv_txn *txn, struct dbi_table *t)
 	return free_take(t);
 }
 
+/* name_push - the newest name of the entry, which can be found by it. */
 static void name_push(struct dbi_table *t, struct dbi *d, struct dbi_name *n)
 {
 	n->older = d->name;
@@ -316,6 +334,8 @@ static int entry_open(struct daxkv_txn *txn, const struct daxkv_val *name, const
 	return 0;
 }
 
+/* An open of a name that a later snapshot knows extends that claim backwards, if nothing lies
+ * between. */
 int dbi_take(struct daxkv_txn *txn, const struct daxkv_val *name, daxkv_db *db, bool *is_new)
 {
 	struct daxkv_store *store = txn->store;
@@ -332,8 +352,9 @@ int dbi_take(struct daxkv_txn *txn, const struct daxkv_val *name, daxkv_db *db, 
 	*is_new = !s.at;
 	if (s.at) {
 		*db = s.at->number;
+		/* two transactions rely on it */
 		if (!txn->write)
-			s.at->opened_by = NULL; /* two transactions rely on it */
+			s.at->opened_by = NULL;
 	} else {
 		rc = entry_open(txn, name, &s, db);
 	}
@@ -341,6 +362,7 @@ int dbi_take(struct daxkv_txn *txn, const struct daxkv_val *name, daxkv_db *db, 
 	return rc;
 }
 
+/* Only where nobody else has found it meanwhile. */
 void dbi_untake(struct daxkv_txn *txn, daxkv_db db)
 {
 	struct daxkv_store *store = txn->store;
@@ -353,6 +375,7 @@ void dbi_untake(struct daxkv_txn *txn, daxkv_db db)
 	pthread_mutex_unlock(&store->dbi_mutex);
 }
 
+/* The newest names only: the writer sees no older ones. */
 daxkv_db dbi_find(const struct daxkv_txn *txn, const struct daxkv_val *name)
 {
 	struct daxkv_store *store = txn->store;
@@ -367,6 +390,7 @@ daxkv_db dbi_find(const struct daxkv_txn *txn, const struct daxkv_val *name)
 	return db;
 }
 
+/* A number that is no handle's is nothing to close. */
 void daxkv_db_close(struct daxkv_store *store, daxkv_db db)
 {
 	if (!store || txn_forked(store) || db == DAXKV_MAIN)
@@ -381,8 +405,10 @@ void daxkv_db_close(struct daxkv_store *store, daxkv_db db)
 
 /* ---- changing -------------------------------------------------------------------------------- */
 
+/* When the handle was closed meanwhile the name has no place to go. */
 void dbi_push(struct daxkv_txn *txn, daxkv_db db, struct dbi_name *n)
 {
+	assert(n);
 	struct daxkv_store *store = txn->store;
 
 	pthread_mutex_lock(&store->dbi_mutex);
@@ -454,6 +480,8 @@ static void entry_end(struct daxkv_txn *txn, struct dbi *d, bool keep)
 		handle_free(t, d);
 }
 
+/* Entries of an inner transaction stand before those of its parent, so the walk ends at the first
+ * that is not its own. */
 void dbi_end(struct daxkv_txn *txn, bool keep)
 {
 	struct dbi_table *t = &txn->store->dbis;
@@ -474,6 +502,7 @@ void dbi_end(struct daxkv_txn *txn, bool keep)
 
 /* ---- copies ---------------------------------------------------------------------------------- */
 
+/* It grows to what is needed: names rarely change. */
 int dbi_name_room(struct dbstate *s, uint32_t len)
 {
 	if (len <= s->name_room)
@@ -487,6 +516,7 @@ int dbi_name_room(struct dbstate *s, uint32_t len)
 	return 0;
 }
 
+/* The version is 0 until the caller says what the copy is of. */
 void dbi_name_keep(struct dbstate *s, const struct dbi_name *n)
 {
 	assert(n->len <= s->name_room);
@@ -504,6 +534,7 @@ static bool copy_holds(const struct dbi *d, daxkv_db db, const struct dbstate *s
 	       s->version == __atomic_load_n(&d->version, __ATOMIC_ACQUIRE);
 }
 
+/* The lock is taken only when something changed since the copy was made. */
 int dbi_copy(struct daxkv_txn *txn, daxkv_db db, uint64_t snapshot, struct dbstate *s)
 {
 	struct daxkv_store *store = txn->store;
@@ -527,13 +558,14 @@ int dbi_copy(struct daxkv_txn *txn, daxkv_db db, uint64_t snapshot, struct dbsta
 		s->handle = db;
 		s->entry = d;
 		s->compare = d->compare;
-		s->version =
-		    n == d->name && !n->by ? d->version : 0; /* for every snapshot to come */
+		/* for every snapshot to come */
+		s->version = n == d->name && !n->by ? d->version : 0;
 	}
 	pthread_mutex_unlock(&store->dbi_mutex);
 	return rc;
 }
 
+/* States of other transactions take it over at their next use. */
 void dbi_compare_set(struct daxkv_store *store, daxkv_db db, uint32_t flag, daxkv_compare_fn *fn,
                      void *arg, struct dbstate *s)
 {

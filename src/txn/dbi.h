@@ -76,6 +76,7 @@ struct dbi_name *index_next(const struct dbi_name *n, const struct daxkv_val *na
 /* free_put - a FREE entry, to be taken again. free_take - take the first one. */
 void free_put(struct dbi_table *table, struct dbi *entry);
 struct dbi *free_take(struct dbi_table *table);
+/* free_first - the FREE entry to be taken next; NULL: there is none. */
 static inline struct dbi *free_first(const struct dbi_table *table)
 {
 	if (table->n_free)
@@ -139,6 +140,7 @@ void dbi_states_give(struct daxkv_txn *parent, struct daxkv_txn *child);
 
 /* dbi_changed - the database is changed: its descriptor is written at the commit. */
 void dbi_changed_list(struct daxkv_txn *txn, struct dbstate *state);
+/* dbi_changed - see above dbi_changed_list. */
 static inline void dbi_changed(struct daxkv_txn *txn, struct dbstate *state)
 {
 	if (UNLIKELY(!state->changed))

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dbi_index.c - how entries of the table of database handles are found without a walk through it:
- * by a name, as FREE ones, and by what is to become of them. See dbi.h */
+/*
+ * dbi_index.c - how entries of the table of database handles are found without a walk through it:
+ * by a name, as FREE ones, and by what is to become of them. See dbi.h
+ *
+ * Three ways to find an entry, none of which walks through the table: by a name's hash, in which
+ * the claims to one name lie in order; by a heap of FREE ones; and by lists of those that have
+ * something to be forgotten or ended.
+ */
 #include "base/crc.h"
 #include "base/err.h"
 #include "txn/dbi.h"
@@ -11,11 +17,13 @@
 
 #define BUCKETS_FIRST 2u /* most stores have few databases */
 
+/* list_open - an empty list: its head is its own neighbour. */
 static void list_open(struct dbi_link *list)
 {
 	list->prev = list->next = list;
 }
 
+/* Memory that is not used is not there: the heap has room for every entry. */
 int index_open(struct dbi_table *t)
 {
 	t->buckets = BUCKETS_FIRST;
@@ -29,6 +37,7 @@ int index_open(struct dbi_table *t)
 	return err_set(ENOMEM, "no memory for the names of %u databases", t->max);
 }
 
+/* The names are freed by their entries. */
 void index_close(struct dbi_table *t)
 {
 	free(t->bucket);
@@ -37,11 +46,13 @@ void index_close(struct dbi_table *t)
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
+/* An end (gone) is no name. */
 bool name_is(const struct dbi_name *n, const struct daxkv_val *name)
 {
 	return n && !n->gone && n->len == name->size && memcmp(n->bytes, name->data, n->len) == 0;
 }
 
+/* The crc is at hand, and names are short. */
 uint32_t name_hash(const struct daxkv_val *name)
 {
 	return crc32c(0, name->data, name->size);
@@ -71,8 +82,10 @@ static void buckets_double(struct dbi_table *t)
 	t->buckets = 2 * old;
 }
 
+/* Behind the claims that began later, before those that began earlier. */
 void index_add(struct dbi_table *t, struct dbi *d, struct dbi_name *n)
 {
+	assert(d);
 	struct dbi_name **at;
 
 	n->entry = d;
@@ -93,6 +106,7 @@ void index_add(struct dbi_table *t, struct dbi *d, struct dbi_name *n)
 
 void index_remove(struct dbi_table *t, struct dbi_name *n)
 {
+	assert(n->gone || t->names > 0);
 	if (n->gone)
 		return;
 	struct dbi_name **at = &t->bucket[n->hash & (t->buckets - 1)];
@@ -103,6 +117,7 @@ void index_remove(struct dbi_table *t, struct dbi_name *n)
 	t->names--;
 }
 
+/* same_from - the first of the list with those bytes. */
 static struct dbi_name *same_from(struct dbi_name *n, uint32_t hash, const struct daxkv_val *name)
 {
 	while (n && !(n->hash == hash && name_is(n, name)))
@@ -110,6 +125,7 @@ static struct dbi_name *same_from(struct dbi_name *n, uint32_t hash, const struc
 	return n;
 }
 
+/* The latest claim, because it stands first. */
 struct dbi_name *index_first(const struct dbi_table *t, const struct daxkv_val *name)
 {
 	uint32_t hash = name_hash(name);
@@ -117,6 +133,7 @@ struct dbi_name *index_first(const struct dbi_table *t, const struct daxkv_val *
 	return same_from(t->bucket[hash & (t->buckets - 1)], hash, name);
 }
 
+/* The claim before that one. */
 struct dbi_name *index_next(const struct dbi_name *n, const struct daxkv_val *name)
 {
 	return same_from(n->next, n->hash, name);
@@ -133,8 +150,10 @@ static bool before(const struct dbi_table *t, uint32_t a, uint32_t b)
 	return a < b;
 }
 
+/* Up the heap from its end. */
 void free_put(struct dbi_table *t, struct dbi *d)
 {
+	assert(t->n_free < t->room);
 	uint32_t i = (uint32_t)(d - t->dbi);
 	uint32_t at = t->n_free++;
 
@@ -143,8 +162,10 @@ void free_put(struct dbi_table *t, struct dbi *d)
 	t->heap[at] = i;
 }
 
+/* The last one takes the first one's place, and goes down. */
 struct dbi *free_take(struct dbi_table *t)
 {
+	assert(t->n_free > 0);
 	uint32_t first = t->heap[0];
 	uint32_t last = t->heap[--t->n_free];
 	uint32_t at = 0;
@@ -163,14 +184,17 @@ struct dbi *free_take(struct dbi_table *t)
 
 /* ---- lists ----------------------------------------------------------------------------------- */
 
+/* Behind any link of a list, its head included. */
 void link_put(struct dbi_link *behind, struct dbi_link *l)
 {
+	assert(behind->next && !l->next);
 	l->prev = behind;
 	l->next = behind->next;
 	l->next->prev = l;
 	behind->next = l;
 }
 
+/* A link that is in no list stays as it is. */
 void link_out(struct dbi_link *l)
 {
 	if (!l->next)
@@ -188,16 +212,19 @@ static struct dbi *entry_at(const struct dbi_link *list, struct dbi_link *l, siz
 	return (struct dbi *)(void *)((char *)l - offset);
 }
 
+/* The list's oldest. */
 struct dbi *past_first(const struct dbi_link *list)
 {
 	return entry_at(list, list->next, offsetof(struct dbi, past));
 }
 
+/* The innermost transaction's first. */
 struct dbi *own_first(const struct dbi_table *t)
 {
 	return entry_at(&t->own, t->own.next, offsetof(struct dbi, own));
 }
 
+/* NULL at the list's end. */
 struct dbi *own_next(const struct dbi_table *t, const struct dbi *d)
 {
 	return entry_at(&t->own, d->own.next, offsetof(struct dbi, own));

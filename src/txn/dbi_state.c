@@ -11,6 +11,7 @@
 
 /* ---- resolving ------------------------------------------------------------------------------- */
 
+/* Flags say which order, the copies of the entry have the program's comparators. */
 void dbi_state_order(struct dbstate *s, uint32_t flags)
 {
 	order_init(&s->order, flags);
@@ -20,6 +21,7 @@ void dbi_state_order(struct dbstate *s, uint32_t flags)
 	s->order.dup_arg = s->compare.dup_arg;
 }
 
+/* A state's tree refers to the view of its transaction: it is of no use to another one. */
 int dbi_state_read(struct daxkv_txn *txn, const struct fmt_db *catalog, struct dbstate *s)
 {
 	struct view *v = txn_view(txn);
@@ -37,13 +39,15 @@ int dbi_state_read(struct daxkv_txn *txn, const struct fmt_db *catalog, struct d
 	s->flags = says.flags;
 	s->changed = false;
 	dbi_state_order(s, says.flags);
-	s->tree = (struct tree){.view = v,
-	                        .order = &s->order,
-	                        .root = says.root,
-	                        .count = says.entries,
-	                        .leaf_pages = says.leaf_pages,
-	                        .inner_pages = says.inner_pages,
-	                        .blob_pages = says.blob_pages};
+	s->tree = (struct tree){
+	    .view = v,
+	    .order = &s->order,
+	    .root = says.root,
+	    .count = says.entries,
+	    .leaf_pages = says.leaf_pages,
+	    .inner_pages = says.inner_pages,
+	    .blob_pages = says.blob_pages,
+	};
 	if (txn->write) {
 		s->tree.scratch = &txn->store->scratch;
 		s->tree.id = s->handle;
@@ -65,6 +69,7 @@ static int name_verify(const struct tree *t, const uint8_t *name, uint32_t len)
 	return tree_verify(t, &path, NULL);
 }
 
+/* A main database with an order of its own has no named databases. */
 int dbi_catalog_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len,
                      struct fmt_db *catalog)
 {
@@ -176,6 +181,7 @@ static int state_renew(struct daxkv_txn *txn, daxkv_db db, uint32_t i)
 	return state_resolve(txn, db, i);
 }
 
+/* compare_missing - whether the order is the program's and nobody has set it. */
 static bool compare_missing(const struct dbstate *s)
 {
 	return (s->order.key == ORDER_OWN && !s->order.key_fn) ||
@@ -190,11 +196,12 @@ static int compare_renew(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s)
 
 	if (rc)
 		return rc;
-	if ((!had || s->version != had))
+	if (!had || s->version != had)
 		dbi_state_order(s, s->flags);
 	return rc;
 }
 
+/* For those that set a comparator, or ask for flags, without needing the order. */
 int dbi_state_any(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state)
 {
 	const struct dbi_table *t = &txn->store->dbis;
@@ -214,6 +221,7 @@ int dbi_state_any(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state)
 	return 0;
 }
 
+/* The uncommon way of dbi_state: a state that is stale, or an order that may have changed. */
 int dbi_state_find(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state)
 {
 	struct dbstate *s;

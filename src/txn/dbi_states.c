@@ -3,6 +3,9 @@
  * dbi_states.c - what a transaction remembers of databases: a state for each entry of the handles'
  * table that it looked at. A nested one begins without any, and gets a copy of the nearest outer
  * one's state where it looks; at its commit those, and no others, go to its parent. See dbi.h
+ *
+ * Memory stays for the next transaction: states are marked stale by their generation, and never
+ * freed while the handle of the transaction is kept.
  */
 #include "base/err.h"
 #include "txn/dbi.h"
@@ -16,6 +19,7 @@
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
+/* Few buckets at first: most transactions see one or two databases. */
 int states_open(struct daxkv_txn *txn)
 {
 	txn->bucket = calloc(BUCKETS_FIRST, sizeof(struct dbstate *));
@@ -25,6 +29,7 @@ int states_open(struct daxkv_txn *txn)
 	return err_set(ENOMEM, "no memory for a transaction");
 }
 
+/* Names are the states' own. */
 void dbi_states_free(struct daxkv_txn *txn)
 {
 	for (uint32_t i = 0; i < txn->room; i++) {
@@ -36,6 +41,7 @@ void dbi_states_free(struct daxkv_txn *txn)
 	free(txn->bucket);
 }
 
+/* Only the changed ones need it: the rest is stale by generation. */
 void states_begin(struct daxkv_txn *txn)
 {
 	for (struct dbstate *s = txn->changed; s; s = s->links.next_changed)
@@ -73,8 +79,10 @@ static int state_room(struct daxkv_txn *txn, uint32_t i)
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
+/* bucket_put - the state can be found by its name. */
 static void bucket_put(struct daxkv_txn *txn, struct dbstate *s)
 {
+	assert(!s->links.named);
 	struct dbstate **bucket = &txn->bucket[s->links.hash & (txn->buckets - 1)];
 
 	s->links.next_named = *bucket;
@@ -114,6 +122,7 @@ static void buckets_double(struct daxkv_txn *txn)
 	free(old);
 }
 
+/* state_unnamed - it can be found by its name no more. */
 static void state_unnamed(struct daxkv_txn *txn, struct dbstate *s)
 {
 	struct dbstate **at = &txn->bucket[s->links.hash & (txn->buckets - 1)];
@@ -125,6 +134,7 @@ static void state_unnamed(struct daxkv_txn *txn, struct dbstate *s)
 	bucket_take(txn, at);
 }
 
+/* It may have had another name: that one is taken out first. */
 void dbi_state_named(struct daxkv_txn *txn, struct dbstate *s)
 {
 	const struct daxkv_val name = dbi_name_val(s);
@@ -166,6 +176,7 @@ static void looked_at(struct daxkv_txn *txn, struct dbstate *s)
 	txn->looked = s;
 }
 
+/* From the inside out: the first level that has looked there decides. */
 struct dbstate *dbi_state_seen(const struct daxkv_txn *txn, uint32_t i)
 {
 	for (; txn; txn = txn->parent) {
@@ -228,6 +239,7 @@ static int inherit(struct daxkv_txn *txn, uint32_t i)
 	return 0;
 }
 
+/* A nested transaction inherits at its first look. */
 int dbi_state_at(struct daxkv_txn *txn, uint32_t i, struct dbstate **state)
 {
 	int rc = state_room(txn, i);
@@ -242,6 +254,7 @@ int dbi_state_at(struct daxkv_txn *txn, uint32_t i, struct dbstate **state)
 	return 0;
 }
 
+/* Two handles for one database in one transaction would be two trees with one root. */
 int dbi_twin(struct daxkv_txn *txn, const struct daxkv_val *name, struct dbstate **twin)
 {
 	*twin = NULL;
@@ -254,8 +267,10 @@ int dbi_twin(struct daxkv_txn *txn, const struct daxkv_val *name, struct dbstate
 	return 0;
 }
 
+/* Pointers to the states stay good: only their places change. */
 void states_exchange(struct daxkv_txn *txn, uint32_t i, uint32_t j)
 {
+	assert(i < txn->room && j < txn->room);
 	struct dbstate *s = txn->db[i];
 
 	txn->db[i] = txn->db[j];
@@ -292,14 +307,17 @@ static void state_give(struct daxkv_txn *parent, struct daxkv_txn *child, struct
 		dbi_changed_list(parent, to);
 }
 
+/* Those that the child looked at, and no others. */
 void dbi_states_give(struct daxkv_txn *parent, struct daxkv_txn *child)
 {
+	assert(child->parent == parent);
 	for (struct dbstate *s = child->looked; s; s = s->links.next_looked)
 		state_give(parent, child, s);
 }
 
 /* ---- changes --------------------------------------------------------------------------------- */
 
+/* Listed once in a transaction's life, however often it is changed. */
 void dbi_changed_list(struct daxkv_txn *txn, struct dbstate *s)
 {
 	s->changed = true;

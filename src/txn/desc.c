@@ -15,11 +15,13 @@
 #define COUNT_MASK (((uint64_t)1 << FMT_COUNT_BITS) - 1)
 #define AGE_MAX    ((uint64_t)1 << (64 - FMT_COUNT_BITS))
 
+/* desc_pairs - count words that a descriptor page has. */
 static uint32_t desc_pairs(uint32_t psize)
 {
 	return (psize - FMT_DESC_COUNTS) / FMT_WORD;
 }
 
+/* The page may be any: a descriptor is told by its type. */
 int desc_read(const struct view *v, uint64_t off, const struct fmt_desc **desc, uint64_t *at)
 {
 	const struct fmt_page *page = NULL;
@@ -33,12 +35,14 @@ int desc_read(const struct view *v, uint64_t off, const struct fmt_desc **desc, 
 	return 0;
 }
 
+/* By halving: words are in the order of transactions, unused ones last. */
 uint64_t desc_count(const struct view *v, const struct fmt_desc *desc)
 {
 	uint32_t lo = 0;
 	uint32_t hi = desc_pairs(v->psize);
 
-	while (lo < hi) { /* the first word that the snapshot does not see */
+	/* the first word that the snapshot does not see */
+	while (lo < hi) {
 		uint32_t mid = (lo + hi) / 2;
 		uint64_t pair = load_word(&desc->counts[mid]);
 
@@ -78,6 +82,7 @@ static int leaf_says(const struct view *v, const struct fmt_page *page, uint64_t
 	return rc;
 }
 
+/* A small database has no descriptor: its catalog entry names its only leaf, which is counted. */
 int desc_says(const struct view *v, const struct fmt_db *catalog, bool counts,
               struct desc_says *says)
 {
@@ -114,6 +119,7 @@ int desc_says(const struct view *v, const struct fmt_db *catalog, bool counts,
 	return 0;
 }
 
+/* The pages on the way from the catalog entry's word count, too. */
 int desc_verify(const struct view *v, uint64_t from, uint64_t at)
 {
 	const struct fmt_desc *desc = (const void *)view_raw(v, at);
@@ -136,7 +142,11 @@ int desc_new(struct wset *w, uint32_t flags, uint64_t count, uint64_t prev, uint
 		return rc;
 	memset(w->image, 0, w->psize);
 	desc->page = (struct fmt_page){
-	    .birth = w->txn, .prev = prev, .type = FMT_DESC, .end = FMT_DESC_COUNTS};
+	    .birth = w->txn,
+	    .prev = prev,
+	    .type = FMT_DESC,
+	    .end = FMT_DESC_COUNTS,
+	};
 	desc->flags = flags;
 	desc->base_count = count;
 	desc->page.crc = desc_crc(desc);
@@ -175,6 +185,7 @@ static uint64_t last_count(const struct fmt_desc *desc, uint64_t npairs)
 	return desc->base_count;
 }
 
+/* word_if_changed - a record names only what differs. */
 static int word_if_changed(struct daxkv_store *store, struct words *words, const uint64_t *word,
                            uint64_t value)
 {
@@ -183,9 +194,11 @@ static int word_if_changed(struct daxkv_store *store, struct words *words, const
 	return words_add(words, (uint64_t)((const uint8_t *)word - store->map.base), value);
 }
 
+/* desc_write_private - all of a page that nobody else can see, with its checksum. */
 static void desc_write_private(struct daxkv_store *store, struct wpage *wp,
                                const struct fmt_desc *desc, const struct tree *t)
 {
+	assert(wp->owner);
 	struct pm *pm = &store->map.pm;
 	uint32_t crc;
 
@@ -199,6 +212,8 @@ static void desc_write_private(struct daxkv_store *store, struct wpage *wp,
 	pm_write(pm, &desc->page.crc, &crc, sizeof crc);
 }
 
+/* A private page is written in place; a committed one gets words: one count at least, and what
+ * else differs. */
 int desc_commit(struct daxkv_store *store, struct dbstate *state, struct words *words, bool *full)
 {
 	const struct fmt_desc *desc = (const void *)view_raw(&store->writer_view, state->desc);

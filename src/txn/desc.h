@@ -27,7 +27,11 @@ uint64_t desc_count(const struct view *view, const struct fmt_desc *desc);
  * root and flags. CORRUPT. */
 struct desc_says {
 	uint64_t desc; /* the descriptor page; 0: there is none */
-	uint64_t root, entries, leaf_pages, inner_pages, blob_pages;
+	uint64_t root;
+	uint64_t entries;
+	uint64_t leaf_pages;
+	uint64_t inner_pages;
+	uint64_t blob_pages;
 	uint32_t flags;
 };
 int desc_says(const struct view *view, const struct fmt_db *catalog, bool counts,

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* entry.c - putting and removing an entry. See entry.h */
+/*
+ * entry.c - putting and removing an entry. See entry.h
+ *
+ * A put asks first and changes then: every answer that needs no change (EXIST, a pair that is
+ * there) comes before anything is touched, so that a refused put leaves the transaction usable. A
+ * failure behind that breaks it (txn_break), because pages may be half changed.
+ */
 #include "txn/entry.h"
 
 #include "base/err.h"
@@ -9,6 +15,7 @@
 
 #define PAIR_SLACK 32u /* of half a leaf, for the entry around a pair */
 
+/* Only called when one of the reasons holds. */
 int entry_key_refuse(const struct daxkv_store *store, const struct daxkv_val *key)
 {
 	if (!key || key->size == 0 || key->size > store->max_key)
@@ -21,6 +28,7 @@ int entry_key_refuse(const struct daxkv_store *store, const struct daxkv_val *ke
 	               key->size);
 }
 
+/* A pair must fit half a leaf, as an entry does. */
 int entry_dup_check(const struct daxkv_store *store, const struct order *o,
                     const struct daxkv_val *key, const struct daxkv_val *dup)
 {
@@ -41,6 +49,7 @@ int entry_dup_check(const struct daxkv_store *store, const struct order *o,
 	return 0;
 }
 
+/* The numbers are bounded by blob_bytes. */
 int entry_large(const struct view *v, const struct item *it, struct daxkv_val *value)
 {
 	struct fmt_blob blob;
@@ -119,12 +128,13 @@ static int put_dup_last(const struct put *p, bool *last)
 	if (rc || !moved)
 		return rc;
 	rc = leaf_at(&next.leaf, next.rank, &eoff);
-	if (!rc)
-		rc = leaf_item(&next.leaf, eoff, &it);
-	if (!rc)
-		*last = !order_key_same(t->order, it.key, it.klen, p->key->data,
-		                        (uint32_t)p->key->size);
-	return rc;
+	if (rc)
+		return rc;
+	rc = leaf_item(&next.leaf, eoff, &it);
+	if (rc)
+		return rc;
+	*last = !order_key_same(t->order, it.key, it.klen, p->key->data, (uint32_t)p->key->size);
+	return 0;
 }
 
 /* put_fixed_ok - with DUP_FIXED: the value is as long as those that are there. */
@@ -167,7 +177,8 @@ static int put_same(const struct put *p, bool *same)
 static int put_dup_allowed(struct put *p, bool *present)
 {
 	struct item it;
-	bool taken = false, last = true;
+	bool taken = false;
+	bool last = true;
 	int rc = put_fixed_ok(p);
 
 	*present = p->path->height && p->path->eoff;
@@ -199,6 +210,8 @@ static int put_dup_allowed(struct put *p, bool *present)
 	return 0;
 }
 
+/* put_unique_allowed - without duplicates: EXIST with the value that is there, or a name that must
+ * not be overwritten. */
 static int put_unique_allowed(struct put *p)
 {
 	struct item old;
@@ -225,7 +238,10 @@ static int put_store(struct put *p)
 {
 	struct daxkv_store *store = p->txn->store;
 	struct item item = {
-	    .key = p->key->data, .klen = (uint32_t)p->key->size, .flags = p->entry_flags};
+	    .key = p->key->data,
+	    .klen = (uint32_t)p->key->size,
+	    .flags = p->entry_flags,
+	};
 	bool reserve = p->flags & DAXKV_RESERVE;
 	const uint8_t *value;
 	struct fmt_blob blob;
@@ -255,15 +271,18 @@ static int put_store(struct put *p)
 	rc = tree_store(&p->s->tree, p->path, &item, &value, &leaf);
 	if (rc || !reserve)
 		return rc;
-	p->txn->reserved = (struct reserved){.value = value,
-	                                     .leaf = leaf,
-	                                     .vlen = item.vlen,
-	                                     .pending = true,
-	                                     .blob = item.flags & FMT_ENTRY_BLOB};
+	p->txn->reserved = (struct reserved){
+	    .value = value,
+	    .leaf = leaf,
+	    .vlen = item.vlen,
+	    .pending = true,
+	    .blob = item.flags & FMT_ENTRY_BLOB,
+	};
 	item.val = value;
 	return entry_value(txn_view(p->txn), &item, p->value);
 }
 
+/* Before any search: what can be said of key and value alone. */
 int entry_put_check(const struct daxkv_store *store, const struct order *o,
                     const struct daxkv_val *key, const struct daxkv_val *value, unsigned int flags)
 {
@@ -273,7 +292,8 @@ int entry_put_check(const struct daxkv_store *store, const struct order *o,
 		return rc;
 	if (!value || (!value->data && value->size && !(flags & DAXKV_RESERVE)))
 		return err_set(EINVAL, "no value was given");
-	if (o->dups) { /* the bytes of a reserved one are still to come: the key's stand for them */
+	/* the bytes of a reserved one are still to come: the key's stand for them */
+	if (o->dups) {
 		struct daxkv_val sized = {value->size, value->data ? value->data : key->data};
 
 		return entry_dup_check(store, o, key, &sized);
@@ -285,8 +305,10 @@ int entry_put_check(const struct daxkv_store *store, const struct order *o,
 	return 0;
 }
 
+/* The place is known: what remains is whether to put, and where the value lies. */
 int entry_put_at(struct put *p)
 {
+	assert(p->txn->write && p->path);
 	bool present = false;
 	int rc = 0;
 
@@ -320,10 +342,12 @@ static int put_in_batch(struct daxkv_txn *txn, struct dbstate *s, const struct d
 	      leaf_cost(o, (uint32_t)key->size, (uint32_t)value->size) > half ||
 	      (o->dups && entry_dup_check(txn->store, o, key, value)))))
 		return 0;
-	struct item item = {.key = key->data,
-	                    .klen = (uint32_t)key->size,
-	                    .val = value->data,
-	                    .vlen = (uint32_t)value->size};
+	struct item item = {
+	    .key = key->data,
+	    .klen = (uint32_t)key->size,
+	    .val = value->data,
+	    .vlen = (uint32_t)value->size,
+	};
 	int rc = tree_batch_put(&s->tree, &item, flags & (DAXKV_APPEND | DAXKV_NO_OVERWRITE), done);
 
 	if (rc)
@@ -354,16 +378,19 @@ static int put_reserve_dup(struct put *p, struct daxkv_val *as)
 	return DAXKV_EXIST;
 }
 
+/* The common way: check, search, put. */
 int entry_put_any(struct daxkv_txn *txn, struct dbstate *s, const struct daxkv_val *key,
                   struct daxkv_val *value, unsigned int flags, uint32_t entry_flags)
 {
-	struct put p = {.txn = txn,
-	                .s = s,
-	                .key = key,
-	                .value = value,
-	                .flags = flags,
-	                .entry_flags = entry_flags,
-	                .path = txn->store->scratch.finger};
+	struct put p = {
+	    .txn = txn,
+	    .s = s,
+	    .key = key,
+	    .value = value,
+	    .flags = flags,
+	    .entry_flags = entry_flags,
+	    .path = txn->store->scratch.finger,
+	};
 	bool done = false;
 	int rc = 0;
 
@@ -395,8 +422,10 @@ int entry_put_any(struct daxkv_txn *txn, struct dbstate *s, const struct daxkv_v
 
 /* ---- del ------------------------------------------------------------------------------------- */
 
+/* A catalog entry goes with its database only. */
 int entry_remove(struct daxkv_txn *txn, struct dbstate *s, struct path *path)
 {
+	assert(path->height > 0);
 	struct item it;
 	int rc = leaf_item(&path->leaf, path->eoff, &it);
 
@@ -418,7 +447,11 @@ int entry_remove(struct daxkv_txn *txn, struct dbstate *s, struct path *path)
 static int run_end(const struct dbstate *s, const struct path *path, const struct item *it,
                    uint32_t *end, bool *ends)
 {
-	struct probe p = {.key = it->key, .klen = it->klen, .edge = PROBE_AFTER};
+	struct probe p = {
+	    .key = it->key,
+	    .klen = it->klen,
+	    .edge = PROBE_AFTER,
+	};
 	uint32_t n = leaf_count(&path->leaf);
 	uint32_t eoff;
 	struct item next;
@@ -441,10 +474,17 @@ static int run_end(const struct dbstate *s, const struct path *path, const struc
 	return rc;
 }
 
+/* A few values go one by one, as tombstones; many by their leaves, or as a range. */
 int entry_remove_all(struct daxkv_txn *txn, struct dbstate *s, const uint8_t *key, uint32_t klen)
 {
 	uint8_t copy[FMT_PAGE_MAX / 4]; /* the caller's may lie in a page that changes */
-	struct probe first = {.key = copy, .klen = klen, .edge = PROBE_BEFORE}, behind = first;
+	struct probe first =
+	                 {
+	                     .key = copy,
+	                     .klen = klen,
+	                     .edge = PROBE_BEFORE,
+	                 },
+	             behind = first;
 	uint64_t removed = 0;
 	bool ends = false;
 

@@ -15,6 +15,7 @@
  * entry_put_any - every other put. */
 int entry_put_any(struct daxkv_txn *txn, struct dbstate *state, const struct daxkv_val *key,
                   struct daxkv_val *value, unsigned int flags, uint32_t entry_flags);
+/* entry_put - see above entry_put_any. */
 static inline __attribute__((always_inline)) int entry_put(struct daxkv_txn *txn, daxkv_db db,
                                                            const struct daxkv_val *key,
                                                            struct daxkv_val *value,
@@ -27,10 +28,12 @@ static inline __attribute__((always_inline)) int entry_put(struct daxkv_txn *txn
 		return rc;
 	if (s->tree.batch && !entry_flags && !(flags & DAXKV_RESERVE) && key && value &&
 	    value->data && leaf_pack_like(&s->tree.batch->pack, key->size, value->size)) {
-		struct item item = {.key = key->data,
-		                    .klen = (uint32_t)key->size,
-		                    .val = value->data,
-		                    .vlen = (uint32_t)value->size};
+		struct item item = {
+		    .key = key->data,
+		    .klen = (uint32_t)key->size,
+		    .val = value->data,
+		    .vlen = (uint32_t)value->size,
+		};
 
 		if (LIKELY(tree_batch_add(&s->tree, &item)))
 			return 0;
@@ -57,7 +60,11 @@ int entry_put_at(struct put *put);
 static inline struct probe entry_probe(const struct daxkv_val *key, const struct daxkv_val *dup,
                                        enum probe_edge edge)
 {
-	struct probe p = {.key = key->data, .klen = (uint32_t)key->size, .edge = edge};
+	struct probe p = {
+	    .key = key->data,
+	    .klen = (uint32_t)key->size,
+	    .edge = edge,
+	};
 
 	if (dup) {
 		p.dup = dup->data;
@@ -95,6 +102,7 @@ static inline uint32_t entry_size(const struct daxkv_store *store, const struct 
 /* entry_value - an item's value as the caller gets it. CORRUPT. entry_large - of one that lies
  * outside its page. */
 int entry_large(const struct view *view, const struct item *item, struct daxkv_val *value);
+/* entry_value - see above entry_large. */
 static inline int entry_value(const struct view *view, const struct item *item,
                               struct daxkv_val *value)
 {
@@ -107,6 +115,7 @@ static inline int entry_value(const struct view *view, const struct item *item,
 /* entry_key_check - KEY_SIZE unless the key suits the database. entry_dup_check - VALUE_SIZE
  * likewise. */
 int entry_key_refuse(const struct daxkv_store *store, const struct daxkv_val *key);
+/* entry_key_check - see above entry_key_refuse. */
 static inline int entry_key_check(const struct daxkv_store *store, const struct order *order,
                                   const struct daxkv_val *key)
 {

@@ -56,7 +56,8 @@ void group_close(struct commit_group *g)
 /* queue_enter - the mutex is held. false: nobody had the turn any more, and the caller has it. */
 static bool queue_enter(struct commit_group *g, struct group_wait *me)
 {
-	uint32_t seen = __atomic_load_n(&g->turn, __ATOMIC_RELAXED), word;
+	uint32_t seen = __atomic_load_n(&g->turn, __ATOMIC_RELAXED);
+	uint32_t word;
 
 	do
 		word = seen & GROUP_TAKEN ? seen + GROUP_WAITER : seen | GROUP_TAKEN;
@@ -101,10 +102,12 @@ static bool queue_quit(struct commit_group *g, struct group_wait *me)
 /* queue_await - false: the time is over, and me has left the queue. */
 static bool queue_await(struct commit_group *g, struct group_wait *me, uint64_t until)
 {
-	while (__atomic_load_n(&me->state, __ATOMIC_ACQUIRE) ==
-	       GROUP_WAITS) { /* pairs with grant */
-		uint64_t now = until == NO_LIMIT ? 0 : group_clock();
+	/* pairs with grant */
+	while (__atomic_load_n(&me->state, __ATOMIC_ACQUIRE) == GROUP_WAITS) {
+		uint64_t now = 0;
 
+		if (until != NO_LIMIT)
+			now = group_clock();
 		if (now >= until && queue_quit(g, me))
 			return false;
 		sleep_on(&me->state, GROUP_WAITS,
@@ -117,9 +120,11 @@ int group_wait(struct commit_group *g, bool may_join, int64_t *wait_ms, bool *jo
 {
 	struct group_wait me = {.joins = may_join};
 	const uint64_t from = group_clock();
-	const uint64_t until = *wait_ms < 0 ? NO_LIMIT : from + (uint64_t)*wait_ms * NS_PER_MS;
+	uint64_t until = NO_LIMIT;
 	bool queued = false;
 
+	if (*wait_ms >= 0)
+		until = from + (uint64_t)*wait_ms * NS_PER_MS;
 	pthread_mutex_lock(&g->mutex);
 	*joined = g->offerer && may_join;
 	if (*joined)
@@ -178,7 +183,10 @@ bool group_pass(struct commit_group *g, struct group_wait *me, bool offer)
 		me->next = g->members;
 		g->members = me;
 	}
-	g->offerer = offer ? me : NULL;
+	if (offer)
+		g->offerer = me;
+	else
+		g->offerer = NULL;
 	pthread_mutex_unlock(&g->mutex);
 	if (w)
 		grant(w, GROUP_JOINS);
@@ -205,17 +213,22 @@ static bool offer_withdraw(struct commit_group *g, struct group_wait *me)
 
 enum group_state group_await(struct commit_group *g, struct group_wait *me, uint64_t offer_ns)
 {
-	uint64_t until = offer_ns ? group_clock() + offer_ns : NO_LIMIT;
+	uint64_t until = NO_LIMIT;
 
+	if (offer_ns)
+		until = group_clock() + offer_ns;
 	for (;;) {
 		uint32_t woken = __atomic_load_n(&g->woken, __ATOMIC_ACQUIRE);
-		uint32_t state =
-		    __atomic_load_n(&me->state, __ATOMIC_ACQUIRE); /* pairs with tell */
+		/* pairs with tell */
+		uint32_t state = __atomic_load_n(&me->state, __ATOMIC_ACQUIRE);
 		uint64_t now;
 
 		if (state != GROUP_WAITS)
 			return (enum group_state)state;
-		now = until == NO_LIMIT ? 0 : group_clock();
+		if (until == NO_LIMIT)
+			now = 0;
+		else
+			now = group_clock();
 		if (now >= until) {
 			if (offer_withdraw(g, me))
 				return GROUP_CLOSES;
@@ -250,7 +263,8 @@ void group_yield(struct commit_group *g)
 
 void group_tell(struct commit_group *g, int rc)
 {
-	struct group_wait *w = g->members, *next;
+	struct group_wait *w = g->members;
+	struct group_wait *next;
 	bool any = w;
 
 	g->members = NULL;

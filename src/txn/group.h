@@ -53,23 +53,33 @@ struct group_wait { /* a thread that waits; on its stack */
 };
 
 struct commit_group {
-	bool on;             /* fixed when the store is opened */
-	uint64_t age_max_ns; /* a group that is older takes no more members; likewise */
+	bool on; /* fixed when the store is opened */
+	/* a group that is older takes no more members; likewise */
+	uint64_t age_max_ns;
 	pthread_mutex_t mutex;
-	uint32_t turn;  /* atomic: GROUP_TAKEN, and GROUP_WAITER for each thread in the queue */
-	uint32_t woken; /* atomic: counts what members are woken for: the futex they sleep on */
+	/* atomic: GROUP_TAKEN, and GROUP_WAITER for each thread in the queue */
+	uint32_t turn;
+	/* atomic: counts what members are woken for: the futex they sleep on */
+	uint32_t woken;
 	/* the mutex: */
-	struct group_wait *first, **last; /* the queue */
-	const struct group_wait *offerer; /* the member that offers the turn to the next that comes
-	                                     and may join; NULL: none does */
+	/* the queue */
+	struct group_wait *first;
+	struct group_wait **last;
+	/* the member that offers the turn to the next that comes and may join; NULL: none does */
+	const struct group_wait *offerer;
 	/* the turn: */
-	struct daxkv_txn *root;      /* the outermost transaction of the open group; NULL: none */
-	struct group_wait *members;  /* those that wait for its end */
-	unsigned int n;              /* members */
-	unsigned int expected;       /* members of the group before */
-	bool large;                  /* its record has no room, and it goes on all the same */
-	bool orphan;                 /* a member's thread ended inside its transaction */
-	uint64_t since_ns, fence_ns; /* when its first member committed; how long a commit took */
+	/* the outermost transaction of the open group; NULL: none */
+	struct daxkv_txn *root;
+	struct group_wait *members; /* those that wait for its end */
+	unsigned int n;             /* members */
+	unsigned int expected;      /* members of the group before */
+	/* its record has no room, and it goes on all the same */
+	bool large;
+	/* a member's thread ended inside its transaction */
+	bool orphan;
+	/* when its first member committed; how long a commit took */
+	uint64_t since_ns;
+	uint64_t fence_ns;
 };
 
 #define GROUP_TAKEN  1u

@@ -60,23 +60,30 @@
 
 struct dbi_name { /* what the database is called for snapshots since that one; before: older, and
 	             without one nothing */
-	struct dbi_name *older, *newer;
+	struct dbi_name *older;
+	struct dbi_name *newer;
 	uint64_t since;
-	struct daxkv_txn *by;  /* the write transaction that renames or drops it, while it runs */
-	bool gone;             /* dropped */
-	uint32_t len, hash;    /* of the bytes */
+	/* the write transaction that renames or drops it, while it runs */
+	struct daxkv_txn *by;
+	bool gone; /* dropped */
+	/* of the bytes */
+	uint32_t len;
+	uint32_t hash;
 	struct dbi *entry;     /* whose name it is */
 	struct dbi_name *next; /* in its bucket */
 	uint8_t bytes[];
 };
 
 struct dbi_link { /* of an entry in a list whose head is one, too; NULL: in none */
-	struct dbi_link *prev, *next;
+	struct dbi_link *prev;
+	struct dbi_link *next;
 };
 
 struct dbi_compare { /* the program's comparators; NULL: not set */
-	daxkv_compare_fn *key_fn, *dup_fn;
-	void *key_arg, *dup_arg;
+	daxkv_compare_fn *key_fn;
+	daxkv_compare_fn *dup_fn;
+	void *key_arg;
+	void *dup_arg;
 };
 
 struct dbi {
@@ -89,52 +96,69 @@ struct dbi {
 	bool counted;                /* in live */
 	bool parked;                 /* FREE, and not in the heap */
 	struct daxkv_txn *pending;   /* in own: for that one */
-	struct dbi_link past, own;
+	struct dbi_link past;
+	struct dbi_link own;
 };
 
 struct dbi_table {
-	struct dbi *dbi; /* room entries; that of a number: its low bits (mask). They do not move */
-	uint32_t room, mask;
+	/* room entries; that of a number: its low bits (mask). They do not move */
+	struct dbi *dbi;
+	uint32_t room;
+	uint32_t mask;
 	uint32_t high; /* entries before this one were used */
 	uint32_t max;  /* handles that may be OPENED or OPEN */
 	uint32_t live; /* handles that are */
 	/* All that belongs to dbi_mutex, so that no call walks through the entries: */
-	struct dbi_name **bucket; /* the names of entries by hash; those with the same bytes: the
-	                             latest since first */
-	uint32_t buckets, names;  /* a power of two; names in them */
-	uint32_t *heap, n_free;   /* FREE entries: that with the fewest lives first */
-	struct dbi_link gone;     /* entries that are GONE, for longest first */
-	struct dbi_link renamed;  /* others with older names, the one that has had its name for
-	                             longest  first */
-	struct dbi_link own; /* what the running write transaction's end changes: an inner nested
-	                        one's entries before those of its parent */
+	/* the names of entries by hash; those with the same bytes: the latest since first */
+	struct dbi_name **bucket;
+	/* a power of two; names in them */
+	uint32_t buckets;
+	uint32_t names;
+	/* FREE entries: that with the fewest lives first */
+	uint32_t *heap;
+	uint32_t n_free;
+	struct dbi_link gone; /* entries that are GONE, for longest first */
+	/* others with older names, the one that has had its name for longest  first */
+	struct dbi_link renamed;
+	/* what the running write transaction's end changes: an inner nested one's entries before
+	 * those of its parent */
+	struct dbi_link own;
 };
 
-struct state_links {     /* of a state in its transaction */
-	uint32_t at;     /* the entry */
-	uint32_t hash;   /* of the name */
-	bool named;      /* in a bucket, by its name */
-	bool listed;     /* among the changed ones */
-	uint64_t looked; /* the generation in which its transaction looked there */
-	struct dbstate *next_named, *next_changed, *next_looked;
+struct state_links {   /* of a state in its transaction */
+	uint32_t at;   /* the entry */
+	uint32_t hash; /* of the name */
+	bool named;    /* in a bucket, by its name */
+	bool listed;   /* among the changed ones */
+	/* the generation in which its transaction looked there */
+	uint64_t looked;
+	struct dbstate *next_named;
+	struct dbstate *next_changed;
+	struct dbstate *next_looked;
 };
 
 struct dbstate {
-	uint64_t generation; /* of the transaction that resolved it; else it is stale */
-	daxkv_db handle;     /* the number it was resolved for */
+	/* of the transaction that resolved it; else it is stale */
+	uint64_t generation;
+	daxkv_db handle; /* the number it was resolved for */
 	uint32_t flags;
 	const struct dbi *entry; /* of handle */
 	struct tree tree;
 	struct order order;
-	uint64_t desc;  /* descriptor page; 0: none, it is one leaf or nothing was ever stored */
-	uint64_t named; /* the page that the catalog entry names: desc, or the leaf, or 0 */
-	bool changed;   /* set by dbi_changed */
-	uint64_t counted, npairs; /* the writer's hint: count words in use in that descriptor */
-	uint64_t version; /* of the entry, when the two below were copied; 0: to be copied at the
-	                     next snapshot */
+	/* descriptor page; 0: none, it is one leaf or nothing was ever stored */
+	uint64_t desc;
+	/* the page that the catalog entry names: desc, or the leaf, or 0 */
+	uint64_t named;
+	bool changed; /* set by dbi_changed */
+	/* the writer's hint: count words in use in that descriptor */
+	uint64_t counted;
+	uint64_t npairs;
+	/* of the entry, when the two below were copied; 0: to be copied at the next snapshot */
+	uint64_t version;
 	struct dbi_compare compare;
 	uint8_t *name;
-	uint32_t name_len, name_room;
+	uint32_t name_len;
+	uint32_t name_room;
 	struct state_links links;
 };
 

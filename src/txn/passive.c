@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* passive.c - see passive.h */
+/*
+ * passive.c - see passive.h
+ *
+ * The mutex orders the threads of this process: together they hold one byte, that of the oldest
+ * snapshot that any of them reads. A new reader that is not older than that needs no lock of its
+ * own.
+ */
 #include "txn/passive.h"
 
 #include "base/cancel.h"
@@ -32,6 +38,7 @@ static int newest(struct daxkv_store *store, uint64_t *txn)
 	return 0;
 }
 
+/* The share's life at opening tells whether it was in use then, or an old one. */
 int passive_open(struct daxkv_store *store, uint64_t *txn)
 {
 	struct passive *s = &store->passive;
@@ -86,6 +93,7 @@ static int announce(struct daxkv_store *store, uint64_t *txn)
 	return rc;
 }
 
+/* Announce first, then look again for what is newest, and read that [I13]. */
 int passive_enter(struct daxkv_store *store, uint32_t reader)
 {
 	const int cancel = cancel_off();
@@ -97,8 +105,8 @@ int passive_enter(struct daxkv_store *store, uint32_t reader)
 		s->in_store = store->lock.fd < 0;
 	int rc = newest(store, &txn);
 
-	if (!rc &&
-	    !s->announced) /* else what is announced is older, and serves for this one, too */
+	/* else what is announced is older, and serves for this one, too */
+	if (!rc && !s->announced)
 		rc = announce(store, &txn);
 	if (!rc) {
 		__atomic_store_n(&store->share->published, txn, __ATOMIC_SEQ_CST);
@@ -109,6 +117,7 @@ int passive_enter(struct daxkv_store *store, uint32_t reader)
 	return rc;
 }
 
+/* The next oldest is announced before the older one is taken back, so that there is always one. */
 void passive_leave(struct daxkv_store *store, uint32_t reader)
 {
 	const int cancel = cancel_off();
@@ -130,15 +139,18 @@ void passive_leave(struct daxkv_store *store, uint32_t reader)
 	cancel_restore(cancel);
 }
 
+/* Both files are asked: a reader that came before there was a lock file announces in the store. */
 uint64_t passive_oldest(const struct daxkv_store *store, uint64_t upto)
 {
 	fence_all(); /* pairs with announce [I13] */
+	/* who cannot be asked for may be there */
 	if (lock_snapshot_oldest(store->lock.fd, &upto) != 0 ||
 	    lock_snapshot_oldest(store->map.fd, &upto) != 0)
-		return 0; /* who cannot be asked for may be there */
+		return 0;
 	return upto;
 }
 
+/* Nothing is needed where no passive reader shows an older snapshot. */
 int passive_inherit(struct daxkv_store *store, uint64_t upto, struct limbo *limbo, bool *unknown)
 {
 	const uint64_t size =
@@ -161,6 +173,7 @@ int passive_inherit(struct daxkv_store *store, uint64_t upto, struct limbo *limb
 	return rc;
 }
 
+/* What cannot be known is all held back. */
 int passive_bequeath(struct daxkv_store *store, struct limbo *limbo, bool unknown)
 {
 	struct limbo_item item;
@@ -173,6 +186,7 @@ int passive_bequeath(struct daxkv_store *store, struct limbo *limbo, bool unknow
 	return rc;
 }
 
+/* hold - for space_each_free: an extent waits in the limbo as if it had been freed just now. */
 static int hold(void *arg, uint64_t off, uint64_t pages)
 {
 	struct daxkv_store *store = arg;
@@ -181,6 +195,7 @@ static int hold(void *arg, uint64_t off, uint64_t pages)
 	                       &(struct limbo_item){store->share->published, off, pages});
 }
 
+/* Once in a share's life. */
 int passive_hold(struct daxkv_store *store)
 {
 	int rc = 0;

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* place.c - cursors keep their place. See place.h */
+/*
+ * place.c - cursors keep their place. See place.h
+ *
+ * A change may write a leaf anew, and a cursor that stands there would point into a page that is
+ * gone. So before a change of its database every cursor of the transaction remembers its key
+ * (place_save_all), and finds its place again when it is used next.
+ */
 #include "txn/place.h"
 
 #include "base/err.h"
@@ -7,6 +13,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* At the front: the order does not matter. */
 void place_link(struct daxkv_cursor *c, struct daxkv_txn *txn)
 {
 	c->txn = txn;
@@ -17,6 +24,7 @@ void place_link(struct daxkv_cursor *c, struct daxkv_txn *txn)
 	txn->cursors = c;
 }
 
+/* A cursor that is in no list stays as it is. */
 void place_unlink(struct daxkv_cursor *c)
 {
 	if (!c->txn)
@@ -27,12 +35,14 @@ void place_unlink(struct daxkv_cursor *c)
 	c->txn = NULL;
 }
 
+/* Its key, if it has one, stays. */
 void place_forget_pages(struct daxkv_cursor *c)
 {
 	c->path.height = 0;
 	c->verified = c->counted = 0;
 }
 
+/* Safe on NULL. */
 void daxkv_cursor_close(struct daxkv_cursor *c)
 {
 	if (!c)
@@ -42,6 +52,7 @@ void daxkv_cursor_close(struct daxkv_cursor *c)
 	free(c);
 }
 
+/* A read transaction's cursors outlive it, and can be renewed. */
 void place_end_all(struct daxkv_txn *txn)
 {
 	while (txn->cursors) {
@@ -58,6 +69,7 @@ void place_end_all(struct daxkv_txn *txn)
 
 /* ---- keeping a place ------------------------------------------------------------------------- */
 
+/* The bytes may lie in what is kept already: a cursor that moves a little. */
 int place_keep(struct daxkv_cursor *c, const uint8_t *key, uint32_t klen, const uint8_t *dup,
                uint32_t dlen)
 {
@@ -84,6 +96,7 @@ int place_keep(struct daxkv_cursor *c, const uint8_t *key, uint32_t klen, const 
 	return 0;
 }
 
+/* place_save - known by its key from here on, wherever it is. */
 static int place_save(struct daxkv_cursor *c)
 {
 	struct item it;
@@ -103,6 +116,7 @@ static int place_save(struct daxkv_cursor *c)
 	return 0;
 }
 
+/* Before each change. Without cursors the caller does not come here. */
 int place_save_all(struct daxkv_txn *txn, daxkv_db db)
 {
 	int rc = 0;
@@ -113,6 +127,7 @@ int place_save_all(struct daxkv_txn *txn, daxkv_db db)
 	return rc;
 }
 
+/* For a snapshot that was given up: no key can be believed. */
 void place_lose_all(struct daxkv_txn *txn)
 {
 	for (struct daxkv_cursor *c = txn->cursors; c; c = c->next) {
@@ -121,6 +136,7 @@ void place_lose_all(struct daxkv_txn *txn)
 	}
 }
 
+/* For a database that is gone, or that another handle means now. */
 void place_lose(struct daxkv_txn *txn, daxkv_db db)
 {
 	for (struct daxkv_cursor *c = txn->cursors; c; c = c->next)

@@ -20,23 +20,30 @@ enum cursor_state { CURSOR_UNSET, CURSOR_AT, CURSOR_KEPT };
 struct daxkv_cursor {
 	struct daxkv_store *store; /* whose transactions it may be renewed in */
 	struct daxkv_txn *txn;
-	struct daxkv_cursor *next, **link; /* the transaction's list */
+	/* the transaction's list */
+	struct daxkv_cursor *next;
+	struct daxkv_cursor **link;
 	daxkv_db db;
 	enum cursor_state state;
 	bool gap;
-	bool by_bytes; /* when ordered: keys may have many values, and are one when their bytes are
-	                */
-	bool ordered;  /* order[] is that of path.leaf */
-	uint32_t n;    /* live entries of path.leaf, when ordered or counted */
+	/* when ordered: keys may have many values, and are one when their bytes are */
+	bool by_bytes;
+	bool ordered; /* order[] is that of path.leaf */
+	/* live entries of path.leaf, when ordered or counted */
+	uint32_t n;
 	uint64_t counted; /* a leaf, by its offset */
 	struct path path;
 	uint8_t *kept; /* key and duplicate */
-	uint32_t klen, dlen, kept_room;
-	const uint8_t
-	    *beside; /* the leaf that a scan comes to next: to be prefetched from here on */
-	uint32_t lines, pace; /* cache lines left of it, and how many at each step */
-	uint64_t
-	    verified;     /* the way to the leaf of this snapshot that was verified last; 0: none */
+	uint32_t klen;
+	uint32_t dlen;
+	uint32_t kept_room;
+	/* the leaf that a scan comes to next: to be prefetched from here on */
+	const uint8_t *beside;
+	/* cache lines left of it, and how many at each step */
+	uint32_t lines;
+	uint32_t pace;
+	/* the way to the leaf of this snapshot that was verified last; 0: none */
+	uint64_t verified;
 	uint16_t order[]; /* entries of the leaf: LEAF_MAX */
 };
 
@@ -49,6 +56,7 @@ static inline int place_offset(const struct daxkv_cursor *c, uint32_t *eoff)
 	return 0;
 }
 
+/* place_entry - see above place_offset. */
 static inline int place_entry(const struct daxkv_cursor *c, struct item *it)
 {
 	uint32_t eoff;

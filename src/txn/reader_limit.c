@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* reader_limit.c - see reader_limit.h */
+/*
+ * reader_limit.c - see reader_limit.h
+ *
+ */
 #include "txn/reader_limit.h"
 
 #include "base/cancel.h"
@@ -7,9 +10,11 @@
 #include <time.h>
 
 struct moment {
-	uint64_t published, ms;
+	uint64_t published;
+	uint64_t ms;
 };
 
+/* moment_now - what ages are measured against: one look at the clock for a whole scan. */
 static struct moment moment_now(const struct daxkv_store *store)
 {
 	struct timespec t;
@@ -19,6 +24,7 @@ static struct moment moment_now(const struct daxkv_store *store)
 	                       (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000};
 }
 
+/* age_of - how long the reader has been running; clocks of two processors may differ a little. */
 static uint64_t age_of(const struct reader_entry *s, const struct moment *now)
 {
 	uint64_t since = __atomic_load_n(&s->since_ms, __ATOMIC_RELAXED);
@@ -68,17 +74,18 @@ static bool ask(struct daxkv_store *store, uint32_t reader, uint64_t word, const
 		reader_limit->retry = 0;
 	reader_limit->reader = reader;
 	reader_limit->word = word;
-	struct daxkv_old_reader r = {.store = store,
-	                             .pid = __atomic_load_n(&s->pid, __ATOMIC_RELAXED),
-	                             .thread = __atomic_load_n(&s->tid, __ATOMIC_RELAXED),
-	                             .own = __atomic_load_n(&s->owner, __ATOMIC_RELAXED) ==
-	                                    store->share_file.owner,
-	                             .bounded = share_bounded(store->share, reader),
-	                             .snapshot = word - 1,
-	                             .age_ms = age_of(s, now),
-	                             .lag = now->published - (word - 1),
-	                             .held_pages = store->space.limbo.pages,
-	                             .retry = reader_limit->retry};
+	struct daxkv_old_reader r = {
+	    .store = store,
+	    .pid = __atomic_load_n(&s->pid, __ATOMIC_RELAXED),
+	    .thread = __atomic_load_n(&s->tid, __ATOMIC_RELAXED),
+	    .own = __atomic_load_n(&s->owner, __ATOMIC_RELAXED) == store->share_file.owner,
+	    .bounded = share_bounded(store->share, reader),
+	    .snapshot = word - 1,
+	    .age_ms = age_of(s, now),
+	    .lag = now->published - (word - 1),
+	    .held_pages = store->space.limbo.pages,
+	    .retry = reader_limit->retry,
+	};
 
 	const int cancel = cancel_off(); /* the function may sleep */
 	const enum daxkv_old_reader_action answer = reader_limit->fn(&r, reader_limit->arg);
@@ -90,8 +97,8 @@ static bool ask(struct daxkv_store *store, uint32_t reader, uint64_t word, const
 	case DAXKV_OLD_READER_EVICT:
 		if (!r.bounded)
 			return false;
-		(void)share_evict(store->share, reader,
-		                  word); /* else it has ended, which is as good */
+		/* else it has ended, which is as good */
+		(void)share_evict(store->share, reader, word);
 		return true;
 	case DAXKV_OLD_READER_GROW:
 		break;

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* registry.c - see registry.h */
+/*
+ * registry.c - see registry.h
+ *
+ * Its mutex comes before that of fds.h, and is never held while waiting for a lock on a file. In
+ * the child of a fork there is one thread, and neither mutex is waited for.
+ */
 #include "txn/registry.h"
 
 #include "base/base.h"
@@ -18,17 +23,20 @@
 static struct {
 	pthread_mutex_t mutex;
 	struct daxkv_store *first;
-	int failed;            /* errno of pthread_atfork */
-	pthread_key_t writers; /* while a store is listed: not NULL for a thread that has written.
-	                          Its destructor is what matters */
+	int failed; /* errno of pthread_atfork */
+	/* while a store is listed: not NULL for a thread that has written. Its destructor is what
+	 * matters */
+	pthread_key_t writers;
 } registry = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
+/* registry_before_fork - no descriptor is half noted when the process is copied. */
 static void registry_before_fork(void)
 {
 	pthread_mutex_lock(&registry.mutex);
 	fds_hold();
 }
 
+/* registry_after_fork_in_parent - as before. */
 static void registry_after_fork_in_parent(void)
 {
 	fds_release();
@@ -43,12 +51,15 @@ static void fd_drop(int *fd)
 	*fd = -1;
 }
 
+/* registry_after_fork_in_child - the stores are the parent's: descriptors are closed, and every
+ * later call finds out by the page that is zeros now. */
 static void registry_after_fork_in_child(void)
 {
 	fds_release();
 	for (struct daxkv_store *store = registry.first; store; store = store->next_store) {
+		/* where the kernel does not wipe the page */
 		if (store->alive)
-			*store->alive = 0; /* where the kernel does not wipe the page */
+			*store->alive = 0;
 		store->store_link = NULL;
 		/* In this order, as in closing: who finds nobody at the lock file then finds nobody
 		 * at the data file. */
@@ -89,12 +100,14 @@ static void registry_thread_ended(void *arg)
 	    pthread_setspecific(registry.writers, (void *)(round + 1)) == 0)
 		return;
 	pthread_mutex_lock(&registry.mutex);
+	/* else another thread may have it */
 	for (struct daxkv_store *store = registry.first; store; store = store->next_store)
-		if (txn_writing(store) && !store->nolock) /* else another thread may have it */
+		if (txn_writing(store) && !store->nolock)
 			txn_left(store);
 	pthread_mutex_unlock(&registry.mutex);
 }
 
+/* Once for each thread that writes. */
 int registry_watch_thread(void)
 {
 	if (LIKELY(pthread_getspecific(registry.writers) != NULL))
@@ -106,6 +119,7 @@ int registry_watch_thread(void)
 	return 0;
 }
 
+/* registry_handlers_set - once for the process: they cannot be taken back. */
 static void registry_handlers_set(void)
 {
 	registry.failed = pthread_atfork(registry_before_fork, registry_after_fork_in_parent,
@@ -114,6 +128,7 @@ static void registry_handlers_set(void)
 
 int registry_add(struct daxkv_store *store)
 {
+	assert(!store->store_link);
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 	pthread_once(&once, registry_handlers_set);
@@ -137,6 +152,7 @@ int registry_add(struct daxkv_store *store)
 	return 0;
 }
 
+/* Safe for a store that was never added. */
 void registry_remove(struct daxkv_store *store)
 {
 	pthread_mutex_lock(&registry.mutex);
@@ -161,6 +177,7 @@ static bool same_file(const struct daxkv_store *a, const struct daxkv_store *b)
 	        fstat(b->map.fd, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino);
 }
 
+/* A share of what is left for all, so that the hundredth store still opens. */
 uint64_t registry_room(void)
 {
 	uint64_t taken = 0;
@@ -173,6 +190,7 @@ uint64_t registry_room(void)
 	               min_u64(ROOM_MOST, (taken < ROOM_FOR_ALL ? ROOM_FOR_ALL - taken : 0) / 16));
 }
 
+/* By this thread alone: others are waited for. */
 bool registry_writing(const struct daxkv_store *store)
 {
 	bool found = false;

@@ -25,15 +25,20 @@
 struct reader_limit { /* the caller's answer to readers that hold space back (reader_limit.h) */
 	daxkv_old_reader_fn *fn; /* NULL: none */
 	void *arg;
-	uint64_t word; /* of the reader asked about last, and its entry */
+	/* of the reader asked about last, and its entry */
+	uint64_t word;
 	uint32_t reader;
 	unsigned int retry;
 };
 
-struct passive {            /* a reader that may not write the lock file (passive.h) */
-	bool on, in_store;  /* in_store: its bytes are the store's, not the lock file's */
-	uint64_t life;      /* of a share that says nothing; 0: there is none */
-	uint64_t announced; /* the snapshot whose byte is locked, + 1; 0: none */
+struct passive { /* a reader that may not write the lock file (passive.h) */
+	/* in_store: its bytes are the store's, not the lock file's */
+	bool on;
+	bool in_store;
+	/* of a share that says nothing; 0: there is none */
+	uint64_t life;
+	/* the snapshot whose byte is locked, + 1; 0: none */
+	uint64_t announced;
 	pthread_mutex_t mutex;
 };
 
@@ -43,27 +48,37 @@ struct daxkv_store {
 	struct lock lock;
 	struct geometry geometry;
 	struct share_file share_file;
-	struct share *share;                          /* share_file.share */
-	uint64_t *alive;                              /* a page that a forked child sees as zeros */
-	uint64_t reserved;                            /* atomic: bytes of address space */
-	struct daxkv_store *next_store, **store_link; /* in registry.c, under its lock */
-	bool joined;                                  /* others used the store when it was opened */
-	uint32_t page_size, max_key;
+	struct share *share; /* share_file.share */
+	uint64_t *alive;     /* a page that a forked child sees as zeros */
+	uint64_t reserved;   /* atomic: bytes of address space */
+	/* in registry.c, under its lock */
+	struct daxkv_store *next_store;
+	struct daxkv_store **store_link;
+	bool joined; /* others used the store when it was opened */
+	uint32_t page_size;
+	uint32_t max_key;
 	bool read_only;
-	bool external_lock; /* others use the file between this one's transactions:
-	                       DAXKV_EXTERNAL_LOCK */
-	uint64_t stamp;     /* store_stamp as a reader without company found it when it opened */
-	bool follows;       /* a read begins with commit_follow: an external lock, or copied */
-	bool copied; /* atomic: the first writer makes the filesystem copy the file, and this one
-	                has the old one mapped: see map_follow_copy */
-	bool nolock; /* opened without a lock file: write transactions may go from thread to thread
-	              */
+	/* others use the file between this one's transactions: DAXKV_EXTERNAL_LOCK */
+	bool external_lock;
+	/* store_stamp as a reader without company found it when it opened */
+	uint64_t stamp;
+	/* a read begins with commit_follow: an external lock, or copied */
+	bool follows;
+	/* atomic: the first writer makes the filesystem copy the file, and this one has the old one
+	 * mapped: see map_follow_copy */
+	bool copied;
+	/* opened without a lock file: write transactions may go from thread to thread */
+	bool nolock;
 	uint64_t recovered;
-	bool made_sure; /* recovery ran, with its fences, when the store was opened */
+	/* recovery ran, with its fences, when the store was opened */
+	bool made_sure;
 	struct passive passive;
-	uint64_t max_age_ms, max_lag; /* bounds of this store's own readers */
+	/* bounds of this store's own readers */
+	uint64_t max_age_ms;
+	uint64_t max_lag;
 	char *path;
-	pthread_key_t thread_txn; /* a thread's idle read transaction, kept for its next begin */
+	/* a thread's idle read transaction, kept for its next begin */
+	pthread_key_t thread_txn;
 	/* dbi_mutex */
 	pthread_mutex_t dbi_mutex;
 	struct dbi_table dbis;
@@ -75,61 +90,83 @@ struct daxkv_store {
 	struct wset wset;
 	struct view writer_view;
 	struct tree_scratch scratch;
-	struct words words; /* of the last commit: stored, to be flushed when the next transaction
-	                       begins [R9] */
-	uint64_t flushed;   /* words of it that the running transaction's begin flushed */
-	uint64_t words_txn; /* which commit that is; 0: none, see its record */
-	uint64_t known;     /* the commit at which space holds: another process may have committed
-	                       since, or released pages (share->last_writer) */
-	bool followed; /* others have committed since this one last wrote; with an external lock
-	                  only */
+	/* of the last commit: stored, to be flushed when the next transaction begins [R9] */
+	struct words words;
+	/* words of it that the running transaction's begin flushed */
+	uint64_t flushed;
+	/* which commit that is; 0: none, see its record */
+	uint64_t words_txn;
+	/* the commit at which space holds: another process may have committed since, or released
+	 * pages (share->last_writer) */
+	uint64_t known;
+	/* others have committed since this one last wrote; with an external lock only */
+	bool followed;
 	uint64_t commits;
-	uint64_t used, used_of; /* atomic: pages in use at that commit, as counted here last */
-	struct oldest oldest;   /* the reader that holds space back */
+	/* atomic: pages in use at that commit, as counted here last */
+	uint64_t used;
+	uint64_t used_of;
+	struct oldest oldest; /* the reader that holds space back */
 	struct reader_limit reader_limit;
 	struct daxkv_txn *writer;    /* the outermost write transaction running */
 	struct daxkv_txn *idle_txns; /* ended ones, for the next */
 	uint64_t generation;
 	pthread_t writer_thread; /* atomic: who has the lock, 0: nobody here */
-	struct commit_group
-	    group; /* whose turn it is among this store's threads, and who shares a commit */
+	/* whose turn it is among this store's threads, and who shares a commit */
+	struct commit_group group;
 };
 
-struct reserved {             /* a value that the caller of put is filling */
-	const uint8_t *value; /* in the leaf: the value, or its struct fmt_blob */
+struct reserved { /* a value that the caller of put is filling */
+	/* in the leaf: the value, or its struct fmt_blob */
+	const uint8_t *value;
 	uint64_t leaf;
 	uint32_t vlen;
-	bool pending, blob;
+	bool pending;
+	bool blob;
 };
 
 struct daxkv_txn {
 	struct daxkv_store *store;
-	struct daxkv_txn *parent, *child;
-	bool member; /* nested in the outermost one of an open group: for its program it is
-	                outermost */
-	bool write, broken, idle; /* broken: to be aborted; idle: a read transaction after reset */
-	bool too_old;             /* broken, because its snapshot was given up */
-	bool verify;              /* a read transaction: its cursors compare checksums */
-	bool bounded;             /* a read transaction of a store with bounds */
-	uint32_t reader;          /* of the reader table */
+	struct daxkv_txn *parent;
+	struct daxkv_txn *child;
+	/* nested in the outermost one of an open group: for its program it is outermost */
+	bool member;
+	/* broken: to be aborted; idle: a read transaction after reset */
+	bool write;
+	bool broken;
+	bool idle;
+	bool too_old; /* broken, because its snapshot was given up */
+	/* a read transaction: its cursors compare checksums */
+	bool verify;
+	bool bounded;    /* a read transaction of a store with bounds */
+	uint32_t reader; /* of the reader table */
 	uint64_t generation;
-	uint64_t
-	    valid_at; /* of a write transaction that ended: the commit at which its dbstates hold */
-	struct view view;    /* of a read transaction */
-	struct dbstate **db; /* by the entry of the handle: room pointers, NULL where none was
-	                        looked at. A state does not move */
-	uint32_t room, ndb;  /* ndb: entries looked at in this generation end here */
-	struct dbstate *
-	    *bucket; /* a write transaction's states of named databases by hash; stale ones, too */
-	uint32_t buckets, names; /* a power of two; states in them */
+	/* of a write transaction that ended: the commit at which its dbstates hold */
+	uint64_t valid_at;
+	struct view view; /* of a read transaction */
+	/* by the entry of the handle: room pointers, NULL where none was looked at. A state does
+	 * not move */
+	struct dbstate **db;
+	/* ndb: entries looked at in this generation end here */
+	uint32_t room;
+	uint32_t ndb;
+	/* a write transaction's states of named databases by hash; stale ones, too */
+	struct dbstate **bucket;
+	/* a power of two; states in them */
+	uint32_t buckets;
+	uint32_t names;
 	struct dbstate *changed; /* those that it changed */
 	struct dbstate *looked;  /* a nested one's: all that it has of its own */
 	bool handles;            /* it opened handles, or gave them names */
 	struct daxkv_cursor *cursors;
-	struct daxkv_txn *next, **link; /* in store->read_txns */
-	struct daxkv_txn *origin; /* of a clone: the read transaction whose entry it reads by */
-	bool cloned; /* there are clones, or were: the two below count then, under reader_mutex */
-	bool ended;  /* it has, and its entry and memory are left to the last clone */
+	/* in store->read_txns */
+	struct daxkv_txn *next;
+	struct daxkv_txn **link;
+	/* of a clone: the read transaction whose entry it reads by */
+	struct daxkv_txn *origin;
+	/* there are clones, or were: the two below count then, under reader_mutex */
+	bool cloned;
+	/* it has, and its entry and memory are left to the last clone */
+	bool ended;
 	uint32_t users;        /* of its entry */
 	struct wset_mark mark; /* of a nested transaction */
 	struct reserved reserved;
@@ -146,8 +183,8 @@ static inline struct dbstate *dbi_state_known(const struct daxkv_txn *txn, daxkv
 /* txn_writing - whether the calling thread has a write transaction by way of this handle. */
 static inline bool txn_writing(const struct daxkv_store *store)
 {
-	return __atomic_load_n(&store->writer_thread, __ATOMIC_RELAXED) ==
-	       pthread_self(); /* a number; only its own thread stores it */
+	/* a number; only its own thread stores it */
+	return __atomic_load_n(&store->writer_thread, __ATOMIC_RELAXED) == pthread_self();
 }
 
 #endif

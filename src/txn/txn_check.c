@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* txn_check.c - whether a transaction can be used, and why not. See store.h */
+/*
+ * txn_check.c - whether a transaction can be used, and why not. See store.h
+ *
+ */
 #include "txn/txn_check.h"
 
 #include "base/err.h"
@@ -8,6 +11,7 @@
 
 #include <errno.h>
 
+/* In the parent it costs a load. */
 int txn_own(const struct daxkv_store *store)
 {
 	if (txn_forked(store))
@@ -17,6 +21,7 @@ int txn_own(const struct daxkv_store *store)
 	return 0;
 }
 
+/* Only called when one of the reasons holds: the last one needs no test. */
 int txn_refuse(const struct daxkv_txn *txn, bool write)
 {
 	if (!txn)
@@ -37,6 +42,7 @@ int txn_refuse(const struct daxkv_txn *txn, bool write)
 	return err_set(EACCES, "a read transaction cannot change anything");
 }
 
+/* Its cursors are lost with it: what they stand on may be anything. */
 int txn_too_old(struct daxkv_txn *txn)
 {
 	txn->broken = txn->too_old = true;
@@ -44,14 +50,17 @@ int txn_too_old(struct daxkv_txn *txn)
 	return view_too_old(&txn->view);
 }
 
+/* Only abort is left: pages may be half changed. */
 int txn_break(struct daxkv_txn *txn, int rc)
 {
 	txn->broken = true;
 	return rc;
 }
 
+/* What the caller wrote since the put is covered by a checksum from here on. */
 void txn_seal(struct daxkv_txn *txn)
 {
+	assert(!txn->reserved.pending || txn->reserved.value);
 	struct reserved *r = &txn->reserved;
 	struct wset *w = &txn->store->wset;
 

@@ -28,6 +28,7 @@ int txn_own(const struct daxkv_store *store);
 /* txn_check - whether the transaction can be used, and with write, changed. BAD_TXN, EACCES.
  * txn_refuse - the reason why not. */
 int txn_refuse(const struct daxkv_txn *txn, bool write);
+/* txn_check - see above txn_refuse. One chain of tests that all pass for a usable transaction. */
 static inline int txn_check(const struct daxkv_txn *txn, bool write)
 {
 	if (LIKELY(txn && !txn_forked(txn->store) && !txn->child && !txn->broken && !txn->idle &&
@@ -47,6 +48,7 @@ static inline struct view *txn_view(struct daxkv_txn *txn)
 /* txn_done - what a call that read comes to: rc, or TOO_OLD when the snapshot was given up
  * meanwhile, whatever the call met then [I20]. */
 int txn_too_old(struct daxkv_txn *txn);
+/* txn_done - see above txn_too_old. */
 static inline int txn_done(struct daxkv_txn *txn, int rc)
 {
 	if (UNLIKELY(view_evicted(&txn->view)))

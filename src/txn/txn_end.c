@@ -86,9 +86,10 @@ int outermost_run(struct daxkv_txn *txn)
 {
 	int rc;
 
+	/* [R9] the thread that did so first is another, and this one's fence does not wait for it
+	 */
 	if (UNLIKELY(txn->store->nolock && !txn_writing(txn->store)))
-		commit_flush_words(txn->store); /* [R9] the thread that did so first is another, and
-		                                   this one's fence does not wait for it */
+		commit_flush_words(txn->store);
 	rc = commit_run(txn);
 	if (rc) {
 		undo_outermost(txn);

@@ -30,9 +30,13 @@ int member_turn(struct daxkv_store *store, bool may_join, int64_t *wait_ms, bool
 
 	if (rc || LIKELY(group_try(&store->group)))
 		return rc;
-	rc = registry_writing(store) ? EDEADLK
-	                             : group_wait(&store->group, may_join, wait_ms, joined);
-	return rc ? writer_busy(rc) : 0;
+	if (registry_writing(store))
+		rc = EDEADLK;
+	else
+		rc = group_wait(&store->group, may_join, wait_ms, joined);
+	if (rc)
+		return writer_busy(rc);
+	return 0;
 }
 
 int member_begin(struct daxkv_store *store, struct daxkv_txn **out)
@@ -59,9 +63,12 @@ static bool goes_on(struct daxkv_store *store, uint64_t *offer_ns)
 {
 	struct commit_group *g = &store->group;
 	const struct wlock *lock = &store->share->writer;
-	const unsigned int waiting = group_waiting(g), n = g->root ? g->n : 1;
+	const unsigned int waiting = group_waiting(g);
+	unsigned int n = 1;
 	size_t words;
 
+	if (g->root)
+		n = g->n;
 	*offer_ns = 0;
 	if ((!waiting && n >= g->expected) || n >= MEMBERS_MAX || wlock_starving(lock)) /* [G4] */
 		return false;
@@ -83,7 +90,8 @@ static int room_keep(struct daxkv_txn *txn)
 {
 	struct daxkv_store *store = txn->store;
 	const size_t mark = space_mark(&store->space);
-	size_t words, pages = ROOM_PAGES;
+	size_t words;
+	size_t pages = ROOM_PAGES;
 	uint64_t off;
 	int rc = 0;
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* writer.c - the writer's lock, taken for a transaction or by itself. See store.h */
+/*
+ * writer.c - the writer's lock, taken for a transaction or by itself. See store.h
+ *
+ */
 #include "txn/writer.h"
 
 #include "base/err.h"
@@ -38,6 +41,7 @@ int writer_busy(int rc)
 	                               : "this thread's write transaction is still running");
 }
 
+/* The thread is watched first: if it ends with the lock, somebody must notice. */
 int writer_hold(struct daxkv_store *store, int64_t wait_ms, bool *died)
 {
 	int rc = registry_watch_thread();
@@ -56,8 +60,10 @@ int writer_hold(struct daxkv_store *store, int64_t wait_ms, bool *died)
 	return 0;
 }
 
+/* The name goes before the lock, so that no other thread's name is wiped. */
 void writer_let_go(struct daxkv_store *store, bool left)
 {
+	assert(txn_writing(store) || store->nolock);
 	__atomic_store_n(&store->writer_thread, 0, __ATOMIC_RELAXED);
 	if (left)
 		wlock_leave(&store->share->writer);
