@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "call_store.h"
+#include "progress.h"
 #include "session.h"
 #include "value.h"
 
@@ -60,6 +61,7 @@ static int lines_run(struct session *session, const struct daxkv_val *script)
 
 int run_batch(struct call *call)
 {
+	bool begun = false;
 	struct session session = {.call = call, .all_or_nothing = true, .told = true};
 	struct daxkv_val script = {0, NULL};
 	int status = script_read(call, &script);
@@ -71,11 +73,13 @@ int run_batch(struct call *call)
 	if (status == EXIT_OK) {
 		session.store = call->store;
 		session.txn = call->txn;
+		begun = progress_begin_beside_output(call, NULL);
 		status = lines_run(&session, &script);
 		call->reader_gone = session.reader_gone;
 	}
 	if (status == EXIT_OK)
 		status = store_commit(call);
+	progress_end(begun);
 	free(script.data);
 	return status;
 }

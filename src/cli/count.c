@@ -71,12 +71,13 @@ int run_count(struct call *call)
 	if (status == EXIT_OK)
 		status = range_open(call, &range);
 	if (status == EXIT_OK) {
-		progress_begin(call, "keys", 0);
+		bool begun = progress_begin(call, "keys", 0);
+
 		if (range_ends(call, &range, &first, &end))
 			err = count_between(call, &range, first, end, &n);
 		else
 			err = count_walk(call, &range, &n, &status);
-		progress_end();
+		progress_end(begun);
 	}
 	range_free(&range);
 	if (err != 0)

@@ -48,15 +48,18 @@ int run_rename(struct call *call)
 
 int run_drop(struct call *call)
 {
+	bool begun;
 	struct daxkv_db_stat stat;
 	struct daxkv_val name;
 	int err, status = open_named(call, &name);
 
 	if (status != EXIT_OK)
 		return status;
+	begun = progress_begin(call, NULL, 0);
 	err = daxkv_db_stat(call->txn, call->db, &stat);
 	if (err == 0)
 		err = daxkv_db_drop(call->txn, call->db, !call->opt.empty);
+	progress_end(begun);
 	if (err != 0)
 		return failed(call, err, call->opt.empty ? "empty" : "drop", &name);
 	status = store_commit(call);
@@ -119,9 +122,10 @@ int run_copy(struct call *call)
 		return status;
 	err = daxkv_db_stat(call->txn, call->db, &stat);
 	if (err == 0) {
-		progress_begin(call, "entries", stat.entries);
+		bool begun = progress_begin(call, "entries", stat.entries);
+
 		err = copy_entries(call, to);
-		progress_end();
+		progress_end(begun);
 	}
 	return err == 0 ? store_commit(call) : failed(call, err, "copy", &name);
 }

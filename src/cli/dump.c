@@ -180,19 +180,20 @@ static int dump_each_database(struct dump *dump, bool print)
 
 int run_dump(struct call *call)
 {
+	bool begun = false;
 	struct dump dump = {.call = call, .mapsize = MAPSIZE_MIN};
 	int status = store_read_verified(call);
 
 	if (status == EXIT_OK)
 		status = names_read(call, &dump.names);
-	progress_begin_beside_output(call, "entries read");
+	begun = progress_begin_beside_output(call, "entries read");
 	if (status == EXIT_OK)
 		status = dump_each_database(&dump, false);
 	while (dump.mapsize < 4 * dump.size)
 		dump.mapsize *= 2;
 	if (status == EXIT_OK)
 		status = dump_each_database(&dump, true);
-	progress_end();
+	progress_end(begun);
 	names_free(&dump.names);
 	return status;
 }

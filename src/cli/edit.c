@@ -269,6 +269,7 @@ static void print_deleted(const struct call *call, const struct range *range, ui
 
 static int del_range(struct call *call, struct range *range)
 {
+	bool begun;
 	const struct daxkv_val *first, *end;
 	uint64_t deleted = 0;
 	int err = DAXKV_INCOMPATIBLE, status = store_write(call);
@@ -277,14 +278,14 @@ static int del_range(struct call *call, struct range *range)
 		status = range_open(call, range);
 	if (status != EXIT_OK)
 		return status;
-	progress_begin(call, "entries", 0);
+	begun = progress_begin(call, "entries", 0);
 	/* The names of databases in a range of the main one have to be left out. */
 	if (range_ends(call, range, &first, &end))
 		err = daxkv_del_range(call->txn, call->db, first, end, &deleted);
 	if (err == DAXKV_INCOMPATIBLE)
 		err = del_walk(call, range, &deleted);
 	status = err == 0 ? store_commit(call) : call_fail(call, err, "cannot remove the range");
-	progress_end();
+	progress_end(begun);
 	if (status == EXIT_OK)
 		print_deleted(call, range, deleted);
 	return status;

@@ -270,8 +270,7 @@ void editline_close(struct editline *e)
 		e->lib.history_end(e->lines);
 	if (e->el != NULL)
 		e->lib.el_end(e->el); /* gives the terminal back as it was */
-	if (e->lib.handle != NULL)
-		dlclose(e->lib.handle);
+	/* The library stays loaded: it, and those that it needs, keep memory of their own. */
 	open_one = NULL;
 	free(e->line);
 	free(e);

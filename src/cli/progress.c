@@ -68,13 +68,13 @@ static void *run(void *arg)
 	return NULL;
 }
 
-void progress_begin(const struct call *call, const char *what, uint64_t total)
+bool progress_begin(const struct call *call, const char *what, uint64_t total)
 {
 	pthread_condattr_t attr;
 	sigset_t all, before;
 
 	if (progress.running || isatty(STDERR_FILENO) != 1)
-		return;
+		return false;
 	progress.call = call;
 	progress.what = what;
 	progress.total = total;
@@ -90,12 +90,12 @@ void progress_begin(const struct call *call, const char *what, uint64_t total)
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	progress.running = pthread_create(&progress.thread, NULL, run, NULL) == 0;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return progress.running;
 }
 
-void progress_begin_beside_output(const struct call *call, const char *what)
+bool progress_begin_beside_output(const struct call *call, const char *what)
 {
-	if (isatty(STDOUT_FILENO) != 1)
-		progress_begin(call, what, 0);
+	return isatty(STDOUT_FILENO) != 1 && progress_begin(call, what, 0);
 }
 
 void progress_add(uint64_t n)
@@ -114,9 +114,9 @@ void progress_clear(void)
 	pthread_mutex_unlock(&progress.mutex);
 }
 
-void progress_end(void)
+void progress_end(bool begun)
 {
-	if (!progress.running)
+	if (!begun)
 		return;
 	pthread_mutex_lock(&progress.mutex);
 	progress.ending = true;

@@ -13,12 +13,13 @@
 #include "cli.h"
 
 /* progress_begin - what: the unit that progress_add counts; NULL: only the time is told. total: of
- * them; 0: not known. progress_end - in any case; does nothing when none runs. */
-void progress_begin(const struct call *call, const char *what, uint64_t total);
-void progress_end(void);
+ * them; 0: not known. True: progress_end must follow, with that; false: nothing is told, or another
+ * call tells already. */
+bool progress_begin(const struct call *call, const char *what, uint64_t total);
+void progress_end(bool begun);
 
 /* progress_begin_beside_output - the same, for a command that prints meanwhile. */
-void progress_begin_beside_output(const struct call *call, const char *what);
+bool progress_begin_beside_output(const struct call *call, const char *what);
 
 /* progress_clear - what stands on the terminal's line goes: another message is about to. */
 void progress_clear(void);

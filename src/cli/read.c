@@ -144,6 +144,7 @@ static int scan_entries(struct call *call, const struct range *range, struct dax
 
 int run_scan(struct call *call)
 {
+	bool begun = false;
 	struct range range = {0};
 	struct daxkv_cursor *cursor = NULL;
 	int err = 0, status = range_arguments(call, &range);
@@ -155,10 +156,10 @@ int run_scan(struct call *call)
 	if (status == EXIT_OK)
 		status = store_cursor(call, &cursor);
 	if (status == EXIT_OK)
-		progress_begin_beside_output(call, "entries");
+		begun = progress_begin_beside_output(call, "entries");
 	if (status == EXIT_OK)
 		err = scan_entries(call, &range, cursor, &status);
-	progress_end();
+	progress_end(begun);
 	if (err != 0)
 		status = call_fail(call, err, "cannot scan");
 	if (cursor != NULL)

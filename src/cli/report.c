@@ -316,6 +316,7 @@ static int check(struct call *call, struct report_faults *faults, uint64_t *coun
 
 int run_check(struct call *call)
 {
+	bool begun = false;
 	struct report_faults faults = {.call = call};
 	uint64_t count = 0;
 	bool said;
@@ -323,9 +324,9 @@ int run_check(struct call *call)
 
 	if (status != EXIT_OK)
 		return status;
-	progress_begin(call, NULL, 0);
+	begun = progress_begin(call, NULL, 0);
 	err = check(call, &faults, &count, &said);
-	progress_end();
+	progress_end(begun);
 	if (err != 0 && err != DAXKV_CORRUPT)
 		return said ? EXIT_SYSTEM : call_fail(call, err, "cannot check the store");
 	if (call->opt.json)

@@ -12,7 +12,6 @@
 #include "call_store.h"
 #include "commands.h"
 #include "medium.h"
-#include "progress.h"
 #include "session.h"
 
 static volatile sig_atomic_t interrupts;
@@ -140,7 +139,6 @@ static int command_run(struct session *session, const struct command *command, c
 		command_help(command, true);
 	else if (status == EXIT_OK)
 		status = command->run(&call);
-	progress_end();
 	output = call_output(&call, true);
 	status = store_end(&call, status == EXIT_OK ? output : status);
 	session->reader_gone = session->reader_gone || call.reader_gone;
