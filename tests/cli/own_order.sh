@@ -65,4 +65,27 @@ t "dump" exits 0 kv dump own.kv
 t "tells that the order is not in the dump" says 'own order'
 t "the dump is in the database's order" sh -c 'test "$(grep -c "^ 6[123]$" "$1")" -eq 3 &&
 	grep -n "^ 63$" "$1" | grep -q "^9:"' sh "$log/out"
+t "count needs no order" prints 3 kv count own.kv --db own
+t "of a prefix neither" prints 1 kv count own.kv --db own --prefix b
+t "of a range it does" exits 3 kv count own.kv --db own --from b
+t "del of a prefix needs it" unchanged own.kv exits 3 kv del own.kv --db own --prefix b
+t "copy needs it" unchanged own.kv exits 3 kv copy own.kv own other
+t "and says so" says 'own order'
+in_shell() { # a scan gives the shell no order, by which what follows would go
+	status=0
+	printf 'scan --db own\nput z 1 --db own\nget b --db own\nscan --db own --limit 1\n' |
+		kv shell own.kv >"$log/out" 2>"$log/err" || status=$?
+	[ "$status" -eq 3 ] && [ "$(wc -l <"$log/err")" -eq 2 ] &&
+		says 'line 2: put: .*own order' && says 'line 3: get: .*own order' &&
+		[ "$(wc -l <"$log/out")" -eq 4 ]
+}
+t "a shell knows it no more after a scan" in_shell
+in_batch() { # nor within a transaction
+	printf 'put k v\nscan --db own\nput z 1 --db own\n' |
+		exits 3 kv batch own.kv && says 'line 3: put: .*own order'
+}
+t "nor a batch" in_batch
+t "rename needs none" exits 0 kv rename own.kv own mine
+t "drop needs none" prints "dropped the database 'mine', which had 3 entries" kv drop own.kv mine
+t "all is sound" prints "0 faults" kv check own.kv
 finish
