@@ -332,6 +332,17 @@ static int count_all(struct move *m, uint64_t *count)
 	return tree_values(m->tree, m->own.key, m->own.klen, count);
 }
 
+/* alone - whether both neighbours in the leaf, whose order is at hand, have other keys: told by
+ * their bytes. */
+static inline bool alone(const struct daxkv_cursor *c)
+{
+	uint32_t rank = c->path.rank;
+
+	return c->ordered && c->by_bytes && rank > 0 && rank + 1 < c->n &&
+	       cursor_key_beside(c, rank, rank - 1) == 0 &&
+	       cursor_key_beside(c, rank, rank + 1) == 0;
+}
+
 static int cursor_count(struct daxkv_cursor *c, uint64_t *count)
 {
 	struct dbstate *s;
@@ -342,10 +353,12 @@ static int cursor_count(struct daxkv_cursor *c, uint64_t *count)
 		return rc;
 	if (c->state == CURSOR_UNSET)
 		return err_set(EINVAL, "the cursor is not positioned");
+	*count = 1;
+	if (alone(c))
+		return 0;
 	rc = move_begin(&m, c, s);
 	if (rc)
 		return rc;
-	*count = 1;
 	if (s->order.dups)
 		return count_all(&m, count);
 	return 0;
@@ -377,6 +390,8 @@ static int cursor_several(struct daxkv_cursor *c, bool *several)
 		return rc;
 	if (c->state == CURSOR_UNSET)
 		return err_set(EINVAL, "the cursor is not positioned");
+	if (alone(c))
+		return 0;
 	rc = move_begin(&m, c, s);
 	for (int way = 0; way < 2 && !rc && !*several && s->order.dups; way++) {
 		uint32_t beyond;
