@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,8 +14,10 @@
 #include "call_store.h"
 #include "load.h"
 
-#define BATCH_ENTRIES 1000u
+#define BATCH_ENTRIES 100000u
 #define BATCH_BYTES   (16u << 20)
+#define BATCH_SECONDS 0.1
+#define BATCH_STEP    1000u /* entries: so often it is looked whether the batch shall end */
 #define SHOW_SECONDS  0.2
 
 /* ---- lines ----------------------------------------------------------------------------------- */
@@ -135,27 +138,47 @@ static int begin(struct load *load)
 	return status == EXIT_OK ? database_select(load) : status;
 }
 
-/* put_gathered - store what was gathered. */
-static int put_gathered(struct load *load)
+/* put_some - store the next n of what was gathered. An exit status; where smaller is not NULL and
+ * there was no room for them, it is set instead. */
+static int put_some(struct load *load, size_t n, bool *smaller)
 {
 	struct call *call = load->call;
-	char text[80], what[128], *p = load->data;
+	char text[80], what[128];
 
-	for (size_t i = 0; i < load->n_gathered; i++) {
-		const struct load_pair *r = &load->gathered[i];
+	for (size_t end = load->put + n; load->put < end; load->put++) {
+		const struct load_pair *r = &load->gathered[load->put];
+		char *p = load->data + load->data_put;
 		struct daxkv_val key = {r->key_size, p}, value = {r->value_size, p + r->key_size};
 		int err = daxkv_put(call->txn, call->db, &key, &value, 0);
 
+		if (smaller != NULL && (err == DAXKV_FULL || err == ENOSPC)) {
+			*smaller = true;
+			return EXIT_OK;
+		}
 		if (err != 0) {
 			snprintf(what, sizeof what,
 			         "cannot put '%s'; %" PRIu64 " entries are durable",
 			         bytes_text(&key, text, sizeof text), load->durable);
 			return call_fail(call, err, what);
 		}
-		p += r->key_size + r->value_size;
+		load->data_put += r->key_size + r->value_size;
 	}
-	load->n_gathered = load->data_size = 0;
 	return EXIT_OK;
+}
+
+static void gathered_forget(struct load *load)
+{
+	load->n_gathered = load->data_size = load->put = load->data_put = 0;
+}
+
+/* put_gathered - store what was gathered. */
+static int put_gathered(struct load *load)
+{
+	int status = put_some(load, load->n_gathered, NULL);
+
+	if (status == EXIT_OK)
+		gathered_forget(load);
+	return status;
 }
 
 /* store_gathered - in the transaction that is running then. */
@@ -166,23 +189,65 @@ static int store_gathered(struct load *load)
 	return status == EXIT_OK ? put_gathered(load) : status;
 }
 
+/* committed - n entries of so many bytes became durable. */
+static int committed(struct load *load, uint64_t n, uint64_t bytes)
+{
+	load->durable += n;
+	load->durable_bytes += bytes;
+	load->entries -= n;
+	load->bytes -= bytes;
+	show_progress(load, false);
+	if (!load->call->opt.ack || n == 0)
+		return EXIT_OK;
+	printf("%" PRIu64 "\n", load->durable);
+	return call_output(load->call, true);
+}
+
+/* commit_by_steps - what was gathered, in smaller transactions: they need less room, and what fits
+ * is kept. */
+static int commit_by_steps(struct load *load)
+{
+	int status = EXIT_OK;
+
+	daxkv_txn_abort(load->call->txn);
+	load->call->txn = NULL;
+	load->call->db = DAXKV_MAIN; /* a handle that the transaction made is gone */
+	load->put = load->data_put = 0;
+	while (status == EXIT_OK && load->put < load->n_gathered) {
+		const size_t put = load->put, data = load->data_put;
+		size_t n = load->n_gathered - put;
+
+		if (n > BATCH_STEP)
+			n = BATCH_STEP;
+		status = begin(load);
+		if (status == EXIT_OK)
+			status = put_some(load, n, NULL);
+		if (status == EXIT_OK)
+			status = store_commit(load->call);
+		if (status == EXIT_OK)
+			status = committed(load, load->put - put, load->data_put - data);
+	}
+	if (status == EXIT_OK)
+		gathered_forget(load);
+	return status;
+}
+
 int load_commit(struct load *load)
 {
-	bool any = load->entries > 0;
-	int status = store_gathered(load);
+	bool smaller = false;
+	bool may = load->call->opt.batch == 0 && load->call->txn == NULL;
+	int status = load->call->txn == NULL ? begin(load) : EXIT_OK;
 
+	if (status == EXIT_OK)
+		status = put_some(load, load->n_gathered, may ? &smaller : NULL);
+	if (status == EXIT_OK && smaller)
+		return commit_by_steps(load);
 	if (status == EXIT_OK)
 		status = store_commit(load->call);
 	if (status != EXIT_OK)
 		return status;
-	load->durable += load->entries;
-	load->durable_bytes += load->bytes;
-	load->entries = load->bytes = 0;
-	show_progress(load, false);
-	if (!load->call->opt.ack || !any)
-		return EXIT_OK;
-	printf("%" PRIu64 "\n", load->durable);
-	return call_output(load->call, true);
+	gathered_forget(load);
+	return committed(load, load->entries, load->bytes);
 }
 
 static bool overfull(const struct load *load, uint64_t size)
@@ -199,13 +264,28 @@ int load_room(struct load *load, uint64_t size)
 	return status == EXIT_OK ? store_gathered(load) : status;
 }
 
+/* due - whether the batch ends here: it is full, or, where its size was not given, the entries in
+ * it have waited, or would have to wait for more input. */
+static bool due(struct load *load)
+{
+	struct pollfd input = {.fd = load->fd, .events = POLLIN};
+	struct timespec now;
+
+	if (load->entries >= load->batch_entries || load->bytes >= load->batch_bytes)
+		return true;
+	if (load->call->opt.batch != 0 || load->entries % BATCH_STEP != 0)
+		return false;
+	return seconds_since(&load->began, &now) >= BATCH_SECONDS ||
+	       (load->fd >= 0 && poll(&input, 1, 0) == 0);
+}
+
 int load_added(struct load *load, uint64_t size)
 {
+	if (load->entries == 0)
+		clock_gettime(CLOCK_MONOTONIC, &load->began);
 	load->entries++;
 	load->bytes += size;
-	return load->entries < load->batch_entries && load->bytes < load->batch_bytes
-	           ? EXIT_OK
-	           : load_commit(load);
+	return due(load) ? load_commit(load) : EXIT_OK;
 }
 
 /* room_for - have *list hold want more elements of size bytes behind the n that are there. */
@@ -389,11 +469,14 @@ int run_load(struct call *call)
 	    .batch_entries = call->opt.batch != 0 ? call->opt.batch : BATCH_ENTRIES,
 	    .batch_bytes = call->opt.batch != 0 ? UINT64_MAX : BATCH_BYTES,
 	    .progress = isatty(STDERR_FILENO) == 1,
+	    .fd = -1,
 	};
 	struct load_input input;
 	enum load_format format;
 	int status = input_open(&load, &input, &format);
 
+	if (status == EXIT_OK && input.file != NULL)
+		load.fd = fileno(input.file);
 	if (status == EXIT_OK && input.file != NULL)
 		status = input_guess(&load, &input, &format);
 	if (status == EXIT_OK)

@@ -3,10 +3,12 @@
  * load.h - what the three input formats of kv load share: batches of entries in transactions, and
  * lines of text.
  *
- * Entries are gathered in memory, and stored in one transaction when the batch is full: none is
- * running while more input is waited for, so that other writers go on. A file of more than 16 MiB
- * is stored as it is read, and a batch of more than that goes into its transaction by parts. What
- * was committed stays, whatever comes later: the failure's message says how many entries that is.
+ * Entries are gathered in memory, and stored in one transaction when the batch is full, a tenth of
+ * a second old, or the input has no more at the moment; so a fast input has large transactions.
+ * None is running while more input is waited for, so that other writers go on. A file of more than
+ * 16 MiB is stored as it is read, and a batch of more than that goes into its transaction by parts.
+ * What was committed stays, whatever comes later: the failure's message says how many entries that
+ * is.
  */
 #ifndef DAXKV_CLI_LOAD_H
 #define DAXKV_CLI_LOAD_H
@@ -26,7 +28,8 @@ struct load {
 	size_t data_size, data_room;
 	struct load_pair *gathered;
 	size_t n_gathered, gathered_room;
-	char *name; /* of the database that follows, owned; NULL: the main one */
+	size_t put, data_put; /* of these, in the transaction that is running */
+	char *name;           /* of the database that follows, owned; NULL: the main one */
 	size_t name_size;
 	unsigned int db_flags;               /* it is made with */
 	uint64_t batch_entries, batch_bytes; /* limits of a transaction */
@@ -35,7 +38,8 @@ struct load {
 	bool progress, started;              /* started: a database was chosen */
 	bool by_parts; /* what was gathered is stored when it is much, in a transaction that goes on
 	                */
-	struct timespec start, shown;
+	int fd;        /* of the input; -1: a directory */
+	struct timespec start, shown, began; /* began: the batch */
 };
 
 struct load_input { /* lines of text */

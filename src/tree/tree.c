@@ -328,7 +328,7 @@ static int store_in_leaf(struct tree *t, struct path *path, const struct item *i
 	uint32_t less = 0;
 	int rc = 0;
 
-	if (old && !t->order->dups &&
+	if (old && t->view->w->n && !t->order->dups &&
 	    leaf_overwrite(t->view->w, &path->leaf, path->eoff, old, item)) {
 		placed->leaf = path->leaf.off;
 		placed->value = old->val;

@@ -260,6 +260,9 @@ t "many entries beyond the maximum size" exits 3 kv load max.kv many.tsv --max-s
 acked=$(tail -n 1 "$log/out")
 t "says so" says 'the store is full: .* at most 4194304'
 t "some were committed" test "${acked:-0}" -ge 1000
+kv create steps.kv --max-size 4M
+kv load steps.kv many.tsv --max-size 4M --ack --batch 1000 >steps.out 2>steps.err
+t "as much as fits by the thousand" test $((${acked:-0} * 10)) -ge $(($(tail -n 1 steps.out) * 9))
 t "the file is not larger" test "$(wc -c <max.kv)" -le 4194304
 t "the store is sound" exits 0 kv check max.kv
 t "and has what was committed" \

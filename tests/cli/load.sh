@@ -37,9 +37,15 @@ k	2" kv scan a.kv --db dups
 # ---- batches
 
 awk 'BEGIN { for (i = 0; i < 2500; i++) printf "%06d\tv%d\n", i, i }' >many.tsv
-t "--ack with the default batch" prints "1000
-2000
-2500" kv load f.kv many.tsv --ack
+t "--ack with the default batch" kv load f.kv many.tsv --ack
+t "the last line says how many" test "$(tail -n 1 "$log/report")" = 2500
+# The entries of an input that stops do not wait for it, by the thousand.
+t "an input that waits" sh -c '
+	{ head -n 1000 many.tsv && for i in 1 2 3 4 5 6 7 8 9 10; do
+		sleep 0.2 && [ ! -s acks ] || break
+	done && tail -n +1001 many.tsv; } | "$1" load slow.kv --ack >acks' sh "$KV"
+t "they were durable before more came" test "$(head -n 1 acks)" = 1000
+t "and the others" test "$(tail -n 1 acks)" = 2500
 t "--batch" prints "900
 1800
 2500" kv load g.kv many.tsv --ack --batch 900
