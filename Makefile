@@ -315,7 +315,8 @@ $(BUILD)/tests/takeover: $(BUILD)/obj/tests/share/takeover.o $(BUILD)/tests/engi
 	$(call quiet,LINK)$(LINK) $(call wrap,$(TAKEOVER_WRAP)) -o $@ $^ -ldl
 
 # What the tests of damaged files share.
-DAMAGE_LIB := $(call objects,$(addprefix tests/fuzz/,sample.c probe.c probe_write.c jobs.c areas.c))
+DAMAGE_LIB := $(call objects,$(addprefix tests/fuzz/,sample.c probe.c probe_salvage.c \
+	probe_write.c jobs.c areas.c))
 
 $(FLIP): $(call objects,$(FLIP_SRC)) $(DAMAGE_LIB) $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
@@ -584,7 +585,7 @@ $(BUILD)/daxkv.pc: daxkv.pc.in include/daxkv.h FORCE
 install: all $(BUILD)/daxkv.pc
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)/pkgconfig
 	install -m 755 $(BUILD)/kv $(DESTDIR)$(PREFIX)/bin/kv
-	install -m 644 include/daxkv.h $(DESTDIR)$(PREFIX)/include/daxkv.h
+	install -m 644 include/daxkv.h include/daxkv_salvage.h $(DESTDIR)$(PREFIX)/include
 	install -m 644 $(BUILD)/libdaxkv.a $(DESTDIR)$(LIBDIR)/libdaxkv.a
 	install -m 755 $(BUILD)/$(SONAME) $(DESTDIR)$(LIBDIR)/$(SONAME)
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libdaxkv.so
@@ -600,6 +601,7 @@ install: all $(BUILD)/daxkv.pc
 ## remove what install put there
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/kv $(DESTDIR)$(PREFIX)/include/daxkv.h \
+		$(DESTDIR)$(PREFIX)/include/daxkv_salvage.h \
 		$(DESTDIR)$(LIBDIR)/libdaxkv.a
 	rm -f $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LIBDIR)/libdaxkv.so \
 		$(DESTDIR)$(LIBDIR)/pkgconfig/daxkv.pc

@@ -376,8 +376,7 @@ int daxkv_db_rename(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *
  * order (size 0: the first of all): its name in *name. Errors: NOT_FOUND, the read errors. */
 int daxkv_db_list_next(struct daxkv_txn *txn, struct daxkv_val *name);
 
-/* daxkv_db_flags - the flags that the database was made with. Errors: the read errors without
- * NEED_COMPARE. */
+/* daxkv_db_flags - its flags when it was made. Errors: the read errors without NEED_COMPARE. */
 int daxkv_db_flags(struct daxkv_txn *txn, daxkv_db db, unsigned int *flags);
 
 /* daxkv_db_stat - how large the database is. Errors: the read errors without NEED_COMPARE. */
@@ -697,4 +696,5 @@ int daxkv_check_timed(struct daxkv_store *store, unsigned int milliseconds,
 #ifdef __cplusplus
 }
 #endif
+#include "daxkv_salvage.h"
 #endif

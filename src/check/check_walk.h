@@ -11,21 +11,13 @@
 #include "base/base.h"
 #include "base/format.h"
 #include "check/check.h"
+#include "check/check_order.h"
 
 /* Bytes that an entry needs at least, a head and an offset: the entries of a damaged page may share
  * all others. (Uniform ones: a head and four bytes.) */
 #define CHECK_MIN_ENTRY (sizeof(uint64_t) + sizeof(uint16_t))
 #define CHECK_MAX_LEVEL 40u                   /* deeper trees cannot be: it bounds the recursion */
 #define CHECK_COPIES    (CHECK_MAX_LEVEL + 1) /* of pages: one a level */
-
-struct check_item { /* a key and, in a DUP_SORT database, the duplicate; also a separator */
-	const uint8_t *key;
-	const uint8_t *dup;
-	uint32_t klen;
-	uint32_t dlen;
-	/* a separator that lies before all duplicates of its key */
-	bool nodup;
-};
 
 struct check_entry {            /* an entry of a leaf, base or tail */
 	struct check_item item; /* dup is the value, whatever the database */
@@ -35,13 +27,6 @@ struct check_entry {            /* an entry of a leaf, base or tail */
 	uint32_t flags;
 	uint32_t index; /* in the base, or in the tail */
 	bool tail;
-};
-
-struct check_bounds { /* what the inner pages above let into a page: low <= x < high */
-	struct check_item low;
-	struct check_item high;
-	bool has_low;
-	bool has_high;
 };
 
 struct check_db {
@@ -132,24 +117,5 @@ void check_heads(struct check *ck, const struct check_db *db, const struct check
                  uint32_t heads, const char *what, const char *part,
                  void (*item)(const void *arg, uint32_t i, struct check_item *out),
                  const void *arg);
-
-/* ---- orders ---------------------------------------------------------------------------------- */
-
-enum check_order {
-	CHECK_BEFORE = -1,
-	CHECK_SAME = 0,
-	CHECK_AFTER = 1,
-	CHECK_UNKNOWN = 2 /* only the program's comparator knows */
-};
-
-/* check_compare - a against b in the order of a database with these flags. */
-enum check_order check_compare(uint32_t flags, const struct check_item *a,
-                               const struct check_item *b);
-
-/* check_head - the search head of a key whose first plen bytes are the page's prefix. */
-uint64_t check_head(uint32_t flags, const uint8_t *key, uint32_t klen, uint32_t plen);
-
-/* check_flags_valid - whether flags are a combination that a database can have. */
-bool check_flags_valid(uint32_t flags);
 
 #endif

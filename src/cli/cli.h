@@ -10,8 +10,9 @@
  *   session.c    lines of commands: batch.c shell.c             editline.c lines that are typed
  *   progress.c   what takes long
  *   medium.c     a bad place of the medium: SIGBUS              lmdb.c     LMDB's library
+ *   new_file.c   a file has its name when it is whole           arrival.c  a program's own order
  *   edit.c read.c count.c db.c load*.c dump.c import.c export.c report.c metrics.c watch.c
- *                the commands
+ *   salvage.c    the commands
  *
  * Every command has the form int run_NAME(struct call *): it returns an exit status, having printed
  * one line on the standard error when that is not 0. It need not clean up the store: call_end, in
@@ -111,6 +112,7 @@ int run_load(struct call *call);
 int run_dump(struct call *call);
 int run_import(struct call *call);
 int run_export(struct call *call);
+int run_salvage(struct call *call);
 int run_list(struct call *call);
 int run_stat(struct call *call);
 int run_info(struct call *call);

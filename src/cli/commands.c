@@ -112,6 +112,14 @@ static const struct command commands[] = {
      "Writes all databases to a new LMDB environment: LMDB is a directory, or the data file's "
      "name. LMDB's library, liblmdb.so.0, must be\n"
      "installed.\n\n"},
+    {"salvage", run_salvage, 0, 2, 2, "DAMAGED NEW", "make a store of what a damaged one still has",
+     "Makes the store NEW, which must not be there, of all entries of DAMAGED whose checksums "
+     "hold, and\n"
+     "tells each place where something is lost. DAMAGED is not written, and must not be in use. "
+     "What has\n"
+     "lost its database's name comes into databases whose names begin with lost+found. The exit "
+     "status\n"
+     "is 4 when something is lost.\n\n"},
     {"rename", run_rename, TAKES_MAX_SIZE | TAKES_WAIT | IN_SESSION, 3, 3, "FILE NAME NEW-NAME",
      "give a database another name",
      "The named database NAME has the name NEW-NAME from then on, which nothing else may have.\n\n"

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "arrival.h"
 #include "bytes.h"
 #include "call_store.h"
 #include "lmdb.h"
@@ -22,28 +23,8 @@ struct import {
 	struct lmdb lmdb;
 	MDB_txn *txn;
 	uint64_t entries, total, pending, bytes;
-	const void *key,
-	    *dup; /* of the entry that is being put: it comes after all that are there */
+	struct arrival arrival;
 };
-
-/* ---- the order of arrival -------------------------------------------------------------------- */
-
-static int arrival(const struct daxkv_val *a, const struct daxkv_val *b, const void *newest)
-{
-	if (a->size == b->size && (a->size == 0 || memcmp(a->data, b->data, a->size) == 0))
-		return 0;
-	return a->data == newest ? 1 : b->data == newest ? -1 : 0;
-}
-
-static int import_keys(const struct daxkv_val *a, const struct daxkv_val *b, void *arg)
-{
-	return arrival(a, b, ((struct import *)arg)->key);
-}
-
-static int import_dups(const struct daxkv_val *a, const struct daxkv_val *b, void *arg)
-{
-	return arrival(a, b, ((struct import *)arg)->dup);
-}
 
 /* ---- one database ---------------------------------------------------------------------------- */
 
@@ -113,9 +94,9 @@ static int import_target(struct import *im, const struct daxkv_val *name, unsign
 	if (status != EXIT_OK)
 		return status;
 	if (flags & DAXKV_OWN_COMPARE)
-		err = daxkv_db_set_compare(call->txn, call->db, import_keys, im);
+		err = daxkv_db_set_compare(call->txn, call->db, arrival_keys, &im->arrival);
 	if (err == 0 && flags & DAXKV_OWN_DUP_COMPARE)
-		err = daxkv_db_set_dup_compare(call->txn, call->db, import_dups, im);
+		err = daxkv_db_set_dup_compare(call->txn, call->db, arrival_dups, &im->arrival);
 	return err == 0 ? EXIT_OK : call_fail(call, err, "cannot set an order");
 }
 
@@ -125,8 +106,7 @@ static int import_put(struct import *im, const MDB_val *key, const MDB_val *data
 	struct daxkv_val k = {key->mv_size, key->mv_data}, v = {data->mv_size, data->mv_data};
 	int status, err;
 
-	im->key = k.data;
-	im->dup = v.data;
+	im->arrival = (struct arrival){k.data, v.data};
 	err = daxkv_put(im->call->txn, im->call->db, &k, &v, 0);
 	if (err != 0) {
 		char text[80], what[128];

@@ -26,9 +26,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TEXT     256u
-#define DAMAGES  5u  /* at most, in a case */
-#define COMMANDS 20u /* percent of cases in which kv's commands run */
+#define TEXT      256u
+#define DAMAGES   5u  /* at most, in a case */
+#define DATABASES 16u /* in a sample, at most */
+#define COMMANDS  20u /* percent of cases in which kv's commands run */
 
 enum { CASES, REFUSED, FOUND, UNSEEN, OLDER };
 
@@ -247,7 +248,9 @@ static bool damage_one(uint64_t number, uint64_t counters[JOBS_COUNTERS], void *
 	memfile_set(&file, d.bytes, d.used < d.file ? d.used : d.file, d.file);
 	struct probe_result r = probe_read(file.path, false);
 	bool well = judge(store, &d, &r, counters);
+	uint64_t lost;
 
+	(void)probe_salvage(file.path, &lost);
 	if (!r.open && !r.faults && !probe_write(file.path, number, text)) {
 		printf("damage: a store that the check passed: %s\n", text);
 		well = false;
@@ -269,8 +272,16 @@ static uint64_t hash_of(const struct sample *s)
 	memfile_open(&f);
 	memfile_set(&f, s->bytes, s->used, s->size);
 	struct probe_result r = probe_read(f.path, false);
+	const struct probe_result once = probe_read(f.path, true);
+	uint64_t lost, saved = probe_salvage(f.path, &lost);
 
 	memfile_close(&f);
+	/* A reader sees the catalog entries as well. */
+	if (lost || saved > once.pairs || saved + DATABASES < once.pairs) {
+		fprintf(stderr, "damage: of %lu entries %lu were salvaged, %lu places lost\n",
+		        (unsigned long)once.pairs, (unsigned long)saved, (unsigned long)lost);
+		exit(1);
+	}
 	if (!r.open && !r.faults && r.pairs > 100)
 		return r.hash;
 	fprintf(stderr, "damage: a store is not sound to begin with: open %d, %lu faults (%s)\n",

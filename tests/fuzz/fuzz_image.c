@@ -168,6 +168,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	made = true;
 	memfile_set(&f, data, size, file > size && file <= FILE_MAX ? file : size);
 	struct probe_result r = probe_read(f.path, false);
+	uint64_t lost;
+
+	(void)probe_salvage(f.path, &lost);
 
 	if (!r.open && !r.faults && !probe_write(f.path, r.hash, text)) {
 		fprintf(stderr, "fuzz-image: a store that the check passed: %s\n", text);

@@ -35,6 +35,10 @@ bool probe_write(const char *path, uint64_t seed, char text[256]);
  * may find anything, but nothing ends the program. */
 void probe_change(const char *path, uint64_t seed);
 
+/* probe_salvage - salvage a store that may be damaged. Returns how many entries that gave, of which
+ * every byte was read; *lost: how many places it told of. */
+uint64_t probe_salvage(const char *path, uint64_t *lost);
+
 /* probe_fault - daxkv_check's report to the probe_result arg: keeps the first fault. */
 void probe_fault(const char *fault, void *arg);
 
