@@ -3,8 +3,8 @@
  * commit.h - the commit of the outermost write transaction, and what a store has to know of others'
  * commits.
  *
- *   build pages -> flush them -> [fence if a value is large] -> record -> fence -> publish -> words
- *     in place
+ *   build pages -> flush them -> [fence if a value is large] -> record -> fence -> words in place
+ *     -> publish
  *
  * commit.c makes a transaction durable with one record and one fence (docs/DESIGN.md, Commit);
  * commit_follow.c takes over what another process committed, or began and did not end.
