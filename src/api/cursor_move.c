@@ -569,19 +569,6 @@ static int move_far(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_
 	return rc;
 }
 
-/* get_by_key - such a move, from an entry. */
-static __attribute__((noinline)) int get_by_key(struct daxkv_cursor *c, struct daxkv_val *key,
-                                                struct daxkv_val *value, enum daxkv_cursor_op op)
-{
-	struct dbstate *s;
-	int rc = cursor_usable(c, false, &s);
-
-	if (rc)
-		return rc;
-	return s->order.dups ? cursor_get_by_key(c, s, key, value, op)
-	                     : move_far(c, key, value, op);
-}
-
 /* step_by_key - one of these moves that ends at the entry beside, in the same leaf; *done false: it
  * is none such. */
 static inline __attribute__((always_inline)) int step_by_key(struct daxkv_cursor *c,
@@ -604,6 +591,30 @@ static inline __attribute__((always_inline)) int step_by_key(struct daxkv_cursor
 	return rc;
 }
 
+/* get_by_key - a move that starts from the key under the cursor. Not inlined: a step of a scan
+ * would save the registers that this needs. */
+static __attribute__((noinline)) int get_by_key(struct daxkv_cursor *c, struct daxkv_val *key,
+                                                struct daxkv_val *value, enum daxkv_cursor_op op)
+{
+	struct dbstate *s;
+	bool done = false;
+	int rc;
+
+	if (!c || c->state != CURSOR_AT || c->gap)
+		return err_answer(move_far(c, key, value, op));
+	if (op < DAXKV_FIRST_DUP && c->ordered && c->by_bytes && c->txn &&
+	    !txn_check(c->txn, false)) {
+		rc = step_by_key(c, key, value, op, &done);
+		if (done)
+			return err_answer(rc);
+	}
+	rc = cursor_usable(c, false, &s);
+	if (!rc)
+		rc = s->order.dups ? cursor_get_by_key(c, s, key, value, op)
+		                   : move_far(c, key, value, op);
+	return err_answer(rc);
+}
+
 /* cursor_get - inlined, as what a step takes is not much more than a call. */
 static inline __attribute__((always_inline)) int cursor_get(struct daxkv_cursor *c,
                                                             struct daxkv_val *key,
@@ -622,15 +633,8 @@ static inline __attribute__((always_inline)) int cursor_get(struct daxkv_cursor 
 		}
 		return rc;
 	}
-	if (by_key(op) && c && c->state == CURSOR_AT && !c->gap) {
-		bool done = false;
-		int rc = 0;
-
-		if (op < DAXKV_FIRST_DUP && c->ordered && c->by_bytes && c->txn &&
-		    !txn_check(c->txn, false))
-			rc = step_by_key(c, key, value, op, &done);
-		return err_answer(done ? rc : get_by_key(c, key, value, op));
-	}
+	if (by_key(op))
+		return get_by_key(c, key, value, op);
 	return err_answer(move_far(c, key, value, op));
 }
 
