@@ -158,13 +158,14 @@ static int commit_next(struct daxkv_store *store, daxkv_db dups)
 
 static int writer_open(struct daxkv_store **store, daxkv_db *dups)
 {
-	/* Little more than the content and a few versions of it. */
+	/* Little more than the content and a few versions of it, with room for the holes between
+	 * them: a value needs up to twelve pages that follow each other. */
 	struct daxkv_options o = {.flags = DAXKV_CREATE,
 	                          .pmem = DAXKV_PMEM_FORCE,
 	                          .page_size = run.page_size,
 	                          .initial_size = 1,
 	                          .max_size = (uint64_t)run.page_size *
-	                                      (run.page_size < 4096 ? 1500 : 280)};
+	                                      (run.page_size < 4096 ? 1800 : 280)};
 	struct daxkv_val name = {4, (void *)(uintptr_t) "dups"};
 	struct daxkv_txn *txn;
 	int rc = daxkv_open(run.path, &o, store);

@@ -150,7 +150,7 @@ static void an_aborted_member_leaves_the_others(void **state)
 
 static int body_too_large(struct worker *w, struct daxkv_txn *txn)
 {
-	struct daxkv_val key = text("large"), value = {(size_t)1 << 40, NULL};
+	struct daxkv_val key = text("large"), value = {txn->store->map.reserve, NULL};
 	int rc = body_spoil(txn);
 
 	if (!rc)
