@@ -46,9 +46,7 @@ static int load_item(struct daxkv_txn *txn, struct dbstate *s, struct tree_load 
 		item.flags = FMT_ENTRY_BLOB;
 		item.val = (const uint8_t *)&blob;
 		item.vlen = sizeof blob;
-		if (rc)
-			s->tree.blob_pages += 0;
-		else
+		if (!rc)
 			s->tree.blob_pages += blob_pages(value->size, txn->store->page_size);
 	}
 	if (!rc)

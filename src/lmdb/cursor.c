@@ -438,8 +438,7 @@ int cursors_advance(MDB_txn *txn, const struct handle *handle, const MDB_cursor 
 	return rc || !ends ? rc : unset_if_empty(txn, handle, own);
 }
 
-/* ---- changes through a cursor
- * --------------------------------------------------------------------------------------------- */
+/* ---- changes through a cursor ---------------------------------------------------------------- */
 
 static int changeable(MDB_cursor *c)
 {

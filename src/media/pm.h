@@ -19,8 +19,8 @@
  * and PMEM_IS_PMEM_FORCE as the test for DAX, because they can be wrong; msync, because it needs
  * the list of ranges that fdatasync knows by itself.
  *
- * The counters are there for tests and for `kv stats`: what a commit costs in lines and fences is
- * stated in DESIGN, and measured.
+ * The counters are there for tests and for daxkv_counters: what a commit costs in lines and fences
+ * is stated in DESIGN, and measured.
  */
 #ifndef DAXKV_PM_H
 #define DAXKV_PM_H

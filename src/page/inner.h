@@ -2,8 +2,9 @@
 /*
  * inner.h - inside an inner page: separators in order and the pages between them.
  *
- *   | header | heads[n] | kids[n+1] | offs[n] | separators | kid i holds what is at or after
- *     separator i-1 and before separator i
+ *   | header | heads[n] | kids[n+1] | offs[n] | separators |
+ *
+ * Kid i holds what is at or after separator i-1 and before separator i.
  *
  * Immutable but for the kids, which are words: a page replaced below changes one of them, in the
  * transaction's pending set, and more than that makes a new inner page.

@@ -3,8 +3,7 @@
  * leaf.h - inside a leaf: a sorted base, written once, and a tail of up to 16 appended entries with
  * ranks.
  *
- *   | header | slots[16] | heads[n] | offs[n] | base entries ... | tail entries in append order ...
- *     |
+ *   | header | slots[16] | heads[n] | offs[n] | base entries ... | tail entries as appended ... |
  *
  * A base whose keys have one length and whose values have another, and no entry flags, is uniform:
  * the header has the two lengths, and entry i lies at i times their sum, so that there are no

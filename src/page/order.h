@@ -6,9 +6,10 @@
  * head means a smaller key. Pages keep the heads in one array, searched without touching entries;
  * the tie is settled by the full comparison. For a program's own order all heads are 0.
  *
- *   bytes     big-endian first 8 bytes behind the page's common prefix reverse the last 8 bytes,
- *             last first
- *   integer   the integer                                                       own       0
+ *   bytes     big-endian first 8 bytes behind the page's common prefix
+ *   reverse   the last 8 bytes, last first
+ *   integer   the integer
+ *   own       0
  *
  * What a comparator must be: a total order that never changes for a database. If it is not,
  * entries are not found where they are, and nothing worse: no page is damaged by it.

@@ -5,8 +5,8 @@
  * A page of a younger transaction sends the view on to the page that stood there before, until one
  * is old enough:
  *
- *   word -> page (birth 9) -> prev: page (birth 5) -> prev: page (birth 2) a view at 6 reads the
- *     second
+ *   word -> page (birth 9) -> prev: page (birth 5) -> prev: page (birth 2)
+ *                                   a view at 6 reads this one
  *
  * The rule that makes it correct [I7]: a node that replaced another at T names it as prev, so a
  * snapshot before T finds what stood there; births strictly fall along prev, anything else is

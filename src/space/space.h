@@ -3,11 +3,13 @@
  * space.h - which pages are free: allocation bitmaps, growth, and what the running write
  * transaction took and gave.
  *
- *   per zone, in memory   disk: the bitmap that the next commit makes true busy: disk, and what
- *                         must not be taken yet
- *   allocate              set in both free, own page clear in both: reusable at once
- *   free, held            clear in disk; busy until the limbo lets it go spill page: set in busy
- *                         only
+ *   per zone, in memory   disk: the bitmap that the next commit makes true
+ *                         busy: disk, and what must not be taken yet
+ *
+ *   allocate              set in both
+ *   free, own page        clear in both: reusable at once
+ *   free, held            clear in disk; busy until the limbo lets it go
+ *   spill page            set in busy only
  *
  * Every step is logged, so that a transaction, or a nested one, is undone in reverse. Growth is not
  * undone: the file may be longer than the superblock's size word says, and the next commit carries

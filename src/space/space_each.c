@@ -2,7 +2,7 @@
 /*
  * space_each.c - the free pages, extent by extent. See space.h
  *
- * For info, for `kv stats`, and for a writer that must hold all of them back for passive readers.
+ * For info, and for a writer that must hold all of them back for passive readers.
  * It reads every bitmap, so no put or commit uses it.
  */
 #include "base/base.h"

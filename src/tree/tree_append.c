@@ -6,8 +6,8 @@
  * compared with the last one only, instead of a way down the tree. When the last leaf is private,
  * or after some such puts, a batch begins:
  *
- *   tree ... -> [ last leaf ]    [leaf] [leaf] streamed to their pages, which nothing refers to yet
- *                                [leaf] in the making, in memory
+ *   tree ... -> [ last leaf ]    [leaf] [leaf]   streamed to pages that nothing refers to yet
+ *                                [leaf]          in the making, in memory
  *
  * A put then copies its entry to the leaf in the making, and that is all: no way down, no slot, no
  * checksum of its own, no cache line that was not there. A full leaf goes to its page in one

@@ -3,12 +3,13 @@
  * tree_load.c - many entries in ascending order, behind all that are there: pages built in memory,
  * filled, and written once.
  *
- *   level 2   ... [ in the making ]        when a page has no room for one more kid it is written,
- *                                          and becomes a kid one level up.
- *   level 1   ... ][ in the making ]       The first page written at a level takes the place of the
- *                                          one at the tree's right edge, and
- *   leaves    ... ][ in the making ]       begins with what that one has; a last leaf that is full
- *                                          stays where it is
+ *   level 2   ... [ in the making ]
+ *   level 1   ... ][ in the making ]
+ *   leaves    ... ][ in the making ]
+ *
+ * When a page has no room for one more kid it is written, and becomes a kid one level up. The first
+ * page written at a level takes the place of the one at the tree's right edge, and begins with what
+ * that one has; a last leaf that is full stays where it is.
  *
  * Nothing is searched, and no page is written twice. The tree changes in tree_load_end alone: what
  * was written before are pages that nobody refers to.

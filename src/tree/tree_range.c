@@ -2,11 +2,13 @@
 /*
  * tree_range.c - removing all entries of a range.
  *
- *            [        .  a |xxxxxxx| b  . ] where the ways to the range's two ends part, the kids
- *                                       between go as a whole
- *      [  . a |xxxxx ]             [ xxx| b . ] below, the kids right of the way to its begin and
- *                                  left of the way to its end
- *   [ .... xxx ]                       [ x ..... ]     at last a part of two leaves
+ *            [        .  a |xxxxxxx| b  .       ]      1
+ *      [  . a |xxxxx ]             [ xxx| b .   ]      2
+ *   [ .... xxx ]                       [ x ..... ]     3
+ *
+ *   1   where the ways to the range's two ends part, the kids between go as a whole
+ *   2   below, the kids right of the way to its begin, and left of the way to its end
+ *   3   at last a part of two leaves
  *
  * Pages in the middle are freed unread, but for a leaf's header and slots, which tell how many
  * entries it has; where large values are about, each entry is looked at. Each of these steps is a

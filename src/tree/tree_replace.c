@@ -116,9 +116,7 @@ static int replace_beside(struct tree *t, const struct path *path, const struct 
 		struct sep s;
 
 		rc = inner_sep(t->view, *page, *at, i, &s);
-		if (rc)
-			*cost += 0;
-		else
+		if (!rc)
 			*cost += inner_cost(&s);
 	}
 	if (rc)

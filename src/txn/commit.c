@@ -4,8 +4,7 @@
  *
  *   1 the descriptors take roots and counts; the words and fresh ranges of the transaction are
  *     listed
- *   2 flush the fresh bytes            (a large transaction: also its word list, spilled to pages;
- *                                      FENCE)
+ *   2 flush the fresh bytes            (a large transaction: also its spilled words; FENCE)
  *   3 write and flush the record
  *   4 FENCE                            <- durable here
  *   5 store the words in place         flushed when the next transaction begins [I1] [R9]

@@ -16,8 +16,7 @@ void txn_close_tables(struct daxkv_store *store);
  * what is done with the writer's lock held and then aborted. */
 int txn_begin_alone(struct daxkv_store *store, struct daxkv_txn **txn);
 
-/* ---- between txn.c, txn_end.c and txn_group.c -------------------------------------------------
- */
+/* ---- between txn.c, txn_end.c and txn_group.c ------------------------------------------------ */
 
 /* write_txn_give - the handle of a write transaction that ended. The writer's lock is held. */
 void write_txn_give(struct daxkv_txn *txn);

@@ -54,8 +54,7 @@ int member_begin(struct daxkv_store *store, struct daxkv_txn **out)
 	return 0;
 }
 
-/* ---- going on, or not -------------------------------------------------------------------------
- */
+/* ---- going on, or not ------------------------------------------------------------------------ */
 
 /* goes_on - whether the group takes one more. Where nobody waits, *offer_ns: how long it is worth
  * to wait for one, because the last group was larger; 0: not at all. */
@@ -106,8 +105,7 @@ static int room_keep(struct daxkv_txn *txn)
 	return rc;
 }
 
-/* ---- the end ----------------------------------------------------------------------------------
- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 /* orphan_undo - the transaction of a member whose thread has ended, nested ones first [G5]. */
 static void orphan_undo(struct daxkv_txn *root)
