@@ -86,9 +86,9 @@ int outermost_run(struct daxkv_txn *txn)
 {
 	int rc;
 
-	/* [R9] the thread that did so first is another, and this one's fence does not wait for it
-	 */
-	if (UNLIKELY(txn->store->nolock && !txn_writing(txn->store)))
+	/* [R9] Another thread began the transaction and flushed the words of the last commit. The
+	 * fence of this thread does not wait for them. */
+	if (UNLIKELY(!txn_writing(txn->store)))
 		commit_flush_words(txn->store);
 	rc = commit_run(txn);
 	if (rc) {

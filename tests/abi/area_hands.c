@@ -62,6 +62,28 @@ static void nolock(void)
 	mdb_env_close(env);
 }
 
+static void *aborts(void *arg)
+{
+	mdb_txn_abort(txn);
+	return arg;
+}
+
+/* elsewhere - a transaction is ended by a thread that did not begin it, as a garbage collector's
+ * finalizer does. LMDB keeps its writer's lock then, so each case has an environment of its own. */
+static void elsewhere(const char *name, void *(*ends)(void *))
+{
+	MDB_val k = value_of("k"), v = value_of("begun here");
+
+	env = started(name, 0);
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	SHOW(mdb_put(txn, 1, &k, &v, 0));
+	in_thread(ends);
+	SHOW(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn));
+	SHOW(mdb_get(txn, 1, &k, &v));
+	mdb_txn_abort(txn);
+	mdb_env_close(env);
+}
+
 /* ---- readers --------------------------------------------------------------------------------- */
 
 static void *reads_and_resets(void *arg)
@@ -354,6 +376,8 @@ static void locks(void)
 void area_hands(void)
 {
 	nolock();
+	elsewhere("hands-commit", commits);
+	elsewhere("hands-abort", aborts);
 	several();
 	leaving();
 	stepping();
