@@ -242,7 +242,8 @@ static uint64_t clean_read(struct check *ck)
  * follows. */
 void check_ring(struct check *ck)
 {
-	struct record newest = {.txn = 0}, rec;
+	struct record newest = {.txn = 0};
+	struct record rec;
 	uint64_t first_used;
 	uint64_t clean = clean_read(ck);
 

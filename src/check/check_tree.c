@@ -56,7 +56,8 @@ void check_heads(struct check *ck, const struct check_db *db, const struct check
 	const uint32_t no_prefix = DAXKV_OWN_COMPARE | DAXKV_INTEGER_KEY | DAXKV_REVERSE_KEY;
 	uint32_t plen = page->head.plen;
 	uint32_t n = page->head.n;
-	struct check_item first = {.klen = 0}, it;
+	struct check_item first = {.klen = 0};
+	struct check_item it;
 
 	if (n > 0)
 		item(arg, 0, &first);

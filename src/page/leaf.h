@@ -270,7 +270,8 @@ static inline void leaf_entry_copy(uint8_t *to, const uint8_t *from, uint32_t n)
 	/* 8 to 16 bytes, the most usual: two words, which may overlap. No call, and a key just made
 	 * of words is read by words */
 	if (LIKELY(n - 8 <= 8)) {
-		uint64_t first = get64(from), last = get64(from + n - 8);
+		uint64_t first = get64(from);
+		uint64_t last = get64(from + n - 8);
 
 		put64(to, first);
 		put64(to + n - 8, last);

@@ -117,7 +117,8 @@ static int cmp_own(daxkv_compare_fn *fn, void *arg, const uint8_t *a, uint32_t a
 		const uint8_t *in;
 		void *out;
 	} pa = {a}, pb = {b}; /* a comparator promises not to write */
-	struct daxkv_val x = {alen, pa.out}, y = {blen, pb.out};
+	struct daxkv_val x = {alen, pa.out};
+	struct daxkv_val y = {blen, pb.out};
 
 	return fn(&x, &y, arg);
 }

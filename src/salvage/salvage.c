@@ -40,7 +40,8 @@ static void name_print(char *out, size_t size, const struct salvage_db *db)
 
 void salvage_lost(struct salvage *s, const struct salvage_db *db, const char *format, ...)
 {
-	char text[TEXT_SIZE], name[NAME_SHOWN * 4 + 32] = "";
+	char name[NAME_SHOWN * 4 + 32] = "";
+	char text[TEXT_SIZE];
 	va_list args;
 
 	s->lost++;
@@ -178,7 +179,8 @@ static int input_open(const char *path, uint64_t *size, int *fd)
 int daxkv_salvage(const char *path, const struct daxkv_salvage *to, uint64_t *lost)
 {
 	struct salvage s = {.to = to};
-	int fd = -1, rc;
+	int fd = -1;
+	int rc;
 
 	if (!path || !to || !to->store || !to->database || !to->entry)
 		return err_set(EINVAL, "a path is needed, and functions that take what is found");

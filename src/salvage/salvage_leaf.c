@@ -33,8 +33,9 @@ static void base_read(const struct salvage *s, struct salvage_leaf *leaf)
 {
 	const uint8_t *p = s->base + leaf->off;
 	const struct fmt_page *head = salvage_head(s, leaf->off);
-	const uint32_t klen = head->heads & FMT_KLEN_MASK, vlen = head->offs,
-	               stride = (uint32_t)round_up(klen + vlen, 4);
+	const uint32_t klen = head->heads & FMT_KLEN_MASK;
+	const uint32_t vlen = head->offs;
+	const uint32_t stride = (uint32_t)round_up(klen + vlen, 4);
 
 	for (uint32_t i = 0; i < head->n; i++) {
 		struct salvage_entry *e = &leaf->entries[leaf->n];
@@ -65,10 +66,11 @@ static uint32_t fingerprint(const struct check_item *item)
 static bool slot_read(const struct salvage *s, const uint8_t *p, uint64_t word, bool base,
                       struct salvage_entry *e)
 {
-	const uint32_t off = FMT_SLOT_OFF(word), end = FMT_SLOT_END(word),
-	               low = (base ? ((const struct fmt_page *)(const void *)p)->end
-	                           : FMT_LEAF_BASE) +
-	                     FMT_TAIL_BEFORE;
+	const uint32_t off = FMT_SLOT_OFF(word);
+	const uint32_t end = FMT_SLOT_END(word);
+	const uint32_t low =
+	    (base ? ((const struct fmt_page *)(const void *)p)->end : FMT_LEAF_BASE) +
+	    FMT_TAIL_BEFORE;
 	uint32_t crc, behind;
 
 	if (FMT_SLOT_KIND(word) < FMT_SLOT_INSERT || FMT_SLOT_KIND(word) > FMT_SLOT_REMOVE ||
@@ -251,8 +253,8 @@ static void name_keep(struct salvage *s, const struct check_item *item)
 
 void salvage_give(struct salvage *s, size_t db, const struct salvage_entry *e, uint64_t leaf)
 {
-	struct daxkv_val key = val_of(s, e->item.key, e->item.klen),
-	                 value = val_of(s, e->item.dup, e->item.dlen);
+	struct daxkv_val key = val_of(s, e->item.key, e->item.klen);
+	struct daxkv_val value = val_of(s, e->item.dup, e->item.dlen);
 	char text[KEY_SHOWN * 4 + 4];
 	struct fmt_blob blob;
 

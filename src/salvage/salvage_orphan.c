@@ -153,8 +153,8 @@ static bool order_guess(const struct salvage *s, uint64_t off, uint32_t *flags)
 static bool has_equal_keys(const struct salvage_leaf *leaf)
 {
 	for (uint32_t i = 1; i < leaf->n; i++) {
-		const struct check_item *a = &leaf->entries[i - 1].item,
-		                        *b = &leaf->entries[i].item;
+		const struct check_item *a = &leaf->entries[i - 1].item;
+		const struct check_item *b = &leaf->entries[i].item;
 
 		if (a->klen == b->klen && memcmp(a->key, b->key, a->klen) == 0)
 			return true;
@@ -165,8 +165,10 @@ static bool has_equal_keys(const struct salvage_leaf *leaf)
 /* main_flags - of a main database whose descriptor is gone, when there is no other database. */
 static void main_flags(struct salvage *s)
 {
-	uint32_t order = 0, dups = 0;
-	bool guessed = false, certain;
+	uint32_t order = 0;
+	uint32_t dups = 0;
+	bool guessed = false;
+	bool certain;
 
 	for (uint64_t i = 0; i < s->pages; i++) {
 		if (!in_use(s, i * s->page_size, FMT_LEAF, &certain))
@@ -233,7 +235,8 @@ static void orphan_judge(struct salvage *s, struct orphans *all, uint64_t off, b
 
 static int by_place(const void *a, const void *b)
 {
-	const struct orphan *x = a, *y = b;
+	const struct orphan *x = a;
+	const struct orphan *y = b;
 
 	if (x->db != y->db)
 		return x->db < y->db ? -1 : 1;
@@ -281,7 +284,8 @@ static bool outdated(struct salvage *s, const struct orphan *other, const struct
 static void orphan_give(struct salvage *s, const struct orphan *list, size_t n, size_t at)
 {
 	const struct orphan *o = &list[at];
-	size_t from = at, to = at + 1;
+	size_t from = at;
+	size_t to = at + 1;
 
 	while (from > 0 && list[from - 1].db == o->db &&
 	       not_after(o->flags, &o->first, &list[list[from - 1].reach].last))

@@ -117,7 +117,8 @@ static uint64_t size_score(const uint8_t *bytes, size_t n, uint64_t off, uint32_
 uint32_t salvage_page_size(int fd)
 {
 	uint8_t *bytes = malloc(TRIAL_AT_ONCE);
-	uint64_t score[TRIAL_SIZES] = {0}, best = 0;
+	uint64_t score[TRIAL_SIZES] = {0};
+	uint64_t best = 0;
 	uint32_t found = 0;
 
 	if (!bytes)
@@ -193,10 +194,12 @@ int salvage_scan(struct salvage *s, int fd)
  * page is taken to be where a new store has it. */
 static uint64_t bitmap_of(const struct salvage *s, uint64_t zone)
 {
-	const uint64_t per_page = s->page_size / FMT_WORD, d = zone / per_page;
-	const uint64_t ring = round_up(FMT_SUPER_SIZE, s->page_size),
-	               first = round_up(ring + FMT_RING_RECORD * FMT_RING_RECORDS, s->page_size);
-	uint64_t dir = d == 0 ? first : 0, bitmap;
+	const uint64_t per_page = s->page_size / FMT_WORD;
+	const uint64_t d = zone / per_page;
+	const uint64_t ring = round_up(FMT_SUPER_SIZE, s->page_size);
+	const uint64_t first = round_up(ring + FMT_RING_RECORD * FMT_RING_RECORDS, s->page_size);
+	uint64_t dir = d == 0 ? first : 0;
+	uint64_t bitmap;
 
 	if (s->super_sound)
 		dir = d < FMT_DIR_WORDS ? s->super.dir[d] : 0;
@@ -214,8 +217,9 @@ static uint64_t bitmap_of(const struct salvage *s, uint64_t zone)
  * 1, as have those of the file's first pages, and those behind the file's end 0. */
 static bool bitmap_believed(const struct salvage *s, uint64_t zone, const uint8_t *bits)
 {
-	const uint64_t zone_pages = (uint64_t)s->page_size * 8, first = zone * zone_pages,
-	               head = FMT_SUPER_SIZE + FMT_RING_RECORD * FMT_RING_RECORDS;
+	const uint64_t zone_pages = (uint64_t)s->page_size * 8;
+	const uint64_t first = zone * zone_pages;
+	const uint64_t head = FMT_SUPER_SIZE + FMT_RING_RECORD * FMT_RING_RECORDS;
 	uint64_t right = 0;
 
 	for (uint64_t i = 0; i < zone_pages; i++) {
@@ -237,8 +241,10 @@ static bool bitmap_believed(const struct salvage *s, uint64_t zone, const uint8_
 
 bool salvage_free(struct salvage *s, uint64_t off, bool *believed)
 {
-	const uint64_t page = off / s->page_size, zone_pages = (uint64_t)s->page_size * 8,
-	               zone = page / zone_pages, i = page % zone_pages;
+	const uint64_t page = off / s->page_size;
+	const uint64_t zone_pages = (uint64_t)s->page_size * 8;
+	const uint64_t zone = page / zone_pages;
+	const uint64_t i = page % zone_pages;
 
 	if (!s->zone_asked || s->zone != zone) { /* pages are asked about from front to back */
 		s->zone_asked = true;

@@ -14,7 +14,8 @@ static bool record_read(const struct salvage *s, uint64_t index, struct record *
 {
 	const uint8_t *p = s->base + s->super.ring_off + index * FMT_RING_RECORD;
 	const uint64_t head = get64(p + 16);
-	const uint32_t ranges = head >> 32 & 0xff, words = head >> 40 & 0xff;
+	const uint32_t ranges = head >> 32 & 0xff;
+	const uint32_t words = head >> 40 & 0xff;
 	const bool spilled = ranges == FMT_REC_SPILLED;
 	const uint64_t n = spilled ? 6 : FMT_REC_HEAD + ranges + 2u * words;
 
@@ -42,8 +43,9 @@ static bool fresh_right(const struct salvage *s, uint64_t index)
 	if (ranges == FMT_REC_SPILLED)
 		return true;
 	for (uint32_t i = 0; i < ranges; i++) {
-		const uint64_t range = get64(p + (FMT_REC_HEAD + i) * 8), off = range >> 16,
-		               len = (range & 0xffff) * 4;
+		const uint64_t range = get64(p + (FMT_REC_HEAD + i) * 8);
+		const uint64_t off = range >> 16;
+		const uint64_t len = (range & 0xffff) * 4;
 		uint32_t crc;
 
 		if (off > s->size || len > s->size - off)
@@ -90,7 +92,8 @@ static void spill_put(const struct salvage *s, const struct record *r)
 
 static bool ring_readable(const struct salvage *s)
 {
-	const uint64_t ring = s->super.ring_off, size = FMT_RING_RECORDS * FMT_RING_RECORD;
+	const uint64_t ring = s->super.ring_off;
+	const uint64_t size = FMT_RING_RECORDS * FMT_RING_RECORD;
 
 	if (ring > s->size || size > s->size - ring)
 		return false;
@@ -104,11 +107,12 @@ static bool ring_readable(const struct salvage *s)
  * anyway. */
 void salvage_ring(struct salvage *s)
 {
-	const uint64_t txn = s->super.clean & ((UINT64_C(1) << FMT_CLEAN_BITS) - 1),
-	               sum = s->super.clean >> FMT_CLEAN_BITS;
+	const uint64_t txn = s->super.clean & ((UINT64_C(1) << FMT_CLEAN_BITS) - 1);
+	const uint64_t sum = s->super.clean >> FMT_CLEAN_BITS;
 	const uint32_t c = crc32c(0, &txn, 8) ^ crc32c(0, &(uint64_t){0}, 8);
 	const uint64_t clean = sum == FMT_CLEAN_SUM(c) ? txn : 0;
-	struct record newest = {.txn = 0}, r;
+	struct record newest = {.txn = 0};
+	struct record r;
 
 	s->newest = clean ? clean : UINT64_MAX;
 	if (!ring_readable(s))

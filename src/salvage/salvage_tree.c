@@ -18,7 +18,8 @@ void salvage_hole(struct salvage *s, size_t db, const struct check_bounds *bound
 static void leaf_give(struct salvage *s, size_t db, uint64_t off, bool sound,
                       const struct check_bounds *bounds)
 {
-	const uint32_t flags = s->dbs[db].flags, own = DAXKV_OWN_COMPARE | DAXKV_OWN_DUP_COMPARE;
+	const uint32_t flags = s->dbs[db].flags;
+	const uint32_t own = DAXKV_OWN_COMPARE | DAXKV_OWN_DUP_COMPARE;
 	struct salvage_leaf *leaf = &s->leaf;
 
 	salvage_leaf_read(s, off, sound, flags & DAXKV_DUP_SORT, leaf);
@@ -104,7 +105,8 @@ static void page_lost(struct salvage *s, size_t db, uint64_t off, int level,
 static void page_walk(struct salvage *s, size_t db, uint64_t off, int level,
                       const struct check_bounds *bounds)
 {
-	const bool leaf = salvage_known(s, off, FMT_LEAF), inner = salvage_known(s, off, FMT_INNER);
+	const bool leaf = salvage_known(s, off, FMT_LEAF);
+	const bool inner = salvage_known(s, off, FMT_INNER);
 	const struct fmt_page *head;
 
 	if (s->rc)
@@ -188,7 +190,8 @@ static bool has_catalog(struct salvage *s, uint64_t off, int level)
 
 static int by_offset(const void *a, const void *b)
 {
-	const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	const uint64_t x = *(const uint64_t *)a;
+	const uint64_t y = *(const uint64_t *)b;
 
 	return (x > y) - (x < y);
 }
@@ -226,7 +229,8 @@ static int named_descs(struct salvage *s, uint64_t **named, size_t *n)
 /* desc_txn - the transaction of a descriptor's last count. */
 static uint64_t desc_txn(const struct salvage *s, uint64_t off)
 {
-	uint64_t txn = salvage_head(s, off)->birth, counted = 0;
+	uint64_t txn = salvage_head(s, off)->birth;
+	uint64_t counted = 0;
 
 	for (uint32_t at = FMT_DESC_COUNTS; at < s->page_size; at += FMT_WORD) {
 		const uint64_t word = get64(s->base + off + at);
@@ -242,9 +246,12 @@ static uint64_t desc_txn(const struct salvage *s, uint64_t off)
  * where there is one, and the one that was counted last. */
 uint64_t salvage_main_find(struct salvage *s)
 {
-	uint64_t *named, best = 0, best_txn = 0;
+	uint64_t best = 0;
+	uint64_t best_txn = 0;
+	uint64_t *named;
 	size_t n;
-	bool believed, best_catalog = false;
+	bool best_catalog = false;
+	bool believed;
 
 	s->rc = named_descs(s, &named, &n);
 	for (uint64_t i = 0; i < s->pages && !s->rc; i++) {
