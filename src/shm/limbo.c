@@ -16,6 +16,7 @@
 /* The items are moved to the new memory's beginning, in order. */
 int limbo_reserve(struct limbo *l, size_t n)
 {
+	struct limbo_item *item;
 	size_t room = 64;
 
 	if (l->room)
@@ -24,12 +25,11 @@ int limbo_reserve(struct limbo *l, size_t n)
 		room *= 2;
 	if (room == l->room)
 		return 0;
-	struct limbo_item *item = malloc(room * sizeof *item);
-
+	item = malloc(room * sizeof *item);
 	if (!item)
 		return err_set(ENOMEM, "no memory for %zu freed extents", room);
 	for (size_t i = 0; i < l->n; i++)
-		item[i] = l->item[(l->head + i) & (l->room - 1)];
+		item[i] = *limbo_at(l, i);
 	free(l->item);
 	l->item = item;
 	l->room = room;
@@ -37,20 +37,26 @@ int limbo_reserve(struct limbo *l, size_t n)
 	return 0;
 }
 
+/* It follows the commit's fence, where nothing may fail: hence the room. */
 void limbo_add(struct limbo *l, uint64_t txn, uint64_t off, uint64_t pages)
 {
-	assert(l->n == 0 || l->item[(l->head + l->n - 1) & (l->room - 1)].txn <= txn);
 	assert(l->n < l->room);
-	l->item[(l->head + l->n++) & (l->room - 1)] = (struct limbo_item){txn, off, pages};
+	assert(l->n == 0 || limbo_at(l, l->n - 1)->txn <= txn);
+	*limbo_at(l, l->n) = (struct limbo_item){
+	    .txn = txn,
+	    .off = off,
+	    .pages = pages,
+	};
+	l->n++;
 	counter_add(&l->pages, pages);
 }
 
 /* The rule of [R3] is the caller's: upto is the lesser of what readers and recovery allow. */
 bool limbo_take(struct limbo *l, uint64_t upto, struct limbo_item *item)
 {
-	if (!l->n || l->item[l->head].txn > upto)
+	if (l->n == 0 || limbo_oldest(l) > upto)
 		return false;
-	*item = l->item[l->head];
+	*item = *limbo_at(l, 0);
 	l->head = (l->head + 1) & (l->room - 1);
 	l->n--;
 	counter_add(&l->pages, 0 - (uint64_t)item->pages);
@@ -59,21 +65,28 @@ bool limbo_take(struct limbo *l, uint64_t upto, struct limbo_item *item)
 
 uint64_t limbo_oldest(const struct limbo *l)
 {
-	if (l->n)
-		return l->item[l->head].txn;
-	return UINT64_MAX;
+	if (!l->n)
+		return UINT64_MAX;
+	return limbo_at(l, 0)->txn;
+}
+
+/* item_sound - see limbo_sound. The superblock's page is nobody's to give up. */
+static bool item_sound(const struct limbo_item *it, uint64_t newest, uint64_t page_size,
+                       uint64_t bytes)
+{
+	if (it->txn > newest)
+		return false;
+	if (it->off % page_size || it->off == 0 || it->off >= bytes)
+		return false;
+	return it->pages > 0 && it->pages <= (bytes - it->off) / page_size;
 }
 
 /* Asked of a limbo that came from the lock file, which other processes can write. */
 bool limbo_sound(const struct limbo *l, uint64_t newest, uint64_t page_size, uint64_t bytes)
 {
-	for (size_t i = 0; i < l->n; i++) {
-		const struct limbo_item *it = &l->item[(l->head + i) & (l->room - 1)];
-
-		if (it->txn > newest || it->off % page_size || it->off == 0 || it->off >= bytes ||
-		    it->pages == 0 || it->pages > (bytes - it->off) / page_size)
+	for (size_t i = 0; i < l->n; i++)
+		if (!item_sound(limbo_at(l, i), newest, page_size, bytes))
 			return false;
-	}
 	return true;
 }
 

@@ -20,20 +20,27 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* An extent that a commit gave up. */
 struct limbo_item {
-	uint64_t txn;
-	uint64_t off;
-	uint64_t pages;
+	uint64_t txn;   /* the commit that gave it up: older snapshots may refer to it */
+	uint64_t off;   /* of its first page, in bytes */
+	uint64_t pages; /* how many */
 };
 
+/* A ring buffer of items in the order of their txn. */
 struct limbo {
 	struct limbo_item *item;
-	/* a ring buffer; room is a power of two */
-	size_t head;
-	size_t n;
-	size_t room;
-	uint64_t pages;
+	size_t head;    /* index of the oldest */
+	size_t n;       /* in use; <= room */
+	size_t room;    /* a power of two, or 0 before the first limbo_reserve */
+	uint64_t pages; /* of all items; any thread may read it */
 };
+
+/* limbo_at - the i-th item from the oldest. The pointer is good until the next limbo_reserve. */
+static inline struct limbo_item *limbo_at(const struct limbo *limbo, size_t i)
+{
+	return &limbo->item[(limbo->head + i) & (limbo->room - 1)];
+}
 
 /* limbo_reserve - make room for n more items, so that limbo_add cannot fail. 0 or ENOMEM. */
 int limbo_reserve(struct limbo *limbo, size_t n);

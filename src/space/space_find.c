@@ -55,16 +55,14 @@ static uint64_t span_at(const struct space *s, uint64_t p, uint64_t to, bool *is
 	uint64_t bit = i % SPACE_WORD_BITS;
 	uint64_t word = s->zone[p / s->zone_pages].busy[i / SPACE_WORD_BITS] >> bit;
 	uint64_t span = min_u64(SPACE_WORD_BITS - bit, to - p);
+	uint64_t others;
 
+	assert(p < to);
 	*is_free = !(word & 1);
-	if (*is_free) {
-		if (word)
-			return min_u64(span, (uint64_t)__builtin_ctzll(word));
+	others = *is_free ? word : ~word;
+	if (!others)
 		return span;
-	}
-	if (~word)
-		return min_u64(span, (uint64_t)__builtin_ctzll(~word));
-	return span;
+	return min_u64(span, (uint64_t)__builtin_ctzll(others));
 }
 
 /* free_before - the free pages right before page p, of its zone only, which is loaded; at most. */
@@ -89,7 +87,17 @@ static uint64_t free_before(const struct space *s, uint64_t p, uint64_t most)
 	return min_u64(n, most);
 }
 
-/* find_extent - the first extent of n free pages at or after from. */
+/* longest_known - a zone was gone through from its begin to its end: *longest of its pages are free
+ * in a row, the most there are. */
+static void longest_known(struct zone *zone, uint64_t longest)
+{
+	assert(longest <= zone->nfree);
+	zone->longest = (uint32_t)longest;
+}
+
+/* find_extent - the first extent of n free pages at or after from. A zone that cannot have one is
+ * passed without a look at its bits, but for the free pages at its end, which may go on in the next
+ * zone. */
 static int find_extent(struct space *s, uint64_t from, uint64_t n, uint64_t *page, bool *found)
 {
 	uint64_t to = s->end / s->psize;
@@ -105,6 +113,7 @@ static int find_extent(struct space *s, uint64_t from, uint64_t n, uint64_t *pag
 		uint64_t end = min_u64(first + s->zone_pages, to);
 		struct zone *zone = &s->zone[z];
 		int rc = space_load_zone(s, z);
+		uint64_t span;
 		bool is_free;
 
 		if (rc)
@@ -120,11 +129,10 @@ static int find_extent(struct space *s, uint64_t from, uint64_t n, uint64_t *pag
 			whole = true;
 			longest = 0;
 		}
-		uint64_t span = span_at(s, p, end, &is_free);
-
+		span = span_at(s, p, end, &is_free);
 		p += span;
 		if (is_free)
-			extent = extent + span;
+			extent += span;
 		else
 			extent = 0;
 		if (extent >= n) {
@@ -134,7 +142,7 @@ static int find_extent(struct space *s, uint64_t from, uint64_t n, uint64_t *pag
 		}
 		longest = max_u64(longest, min_u64(extent, p - first));
 		if (p == end && whole)
-			zone->longest = (uint32_t)longest;
+			longest_known(zone, longest);
 	}
 	return 0;
 }
@@ -163,31 +171,45 @@ static int leave_gap(struct space *s, uint64_t n, uint64_t *page)
 	return 0;
 }
 
+/* find_one - a single page, for which the hint is exact: no page before it is free. */
+static int find_one(struct space *s, uint64_t *page, bool *found)
+{
+	int rc = find_page(s, s->hint, page, found);
+
+	if (rc)
+		return rc;
+	if (*found)
+		s->hint = *page + 1;
+	else
+		s->hint = s->end / s->psize;
+	return 0;
+}
+
 /* For one page and for several there are hints of their own: a store whose single pages are all
  * taken may have large gaps, and the other way round. */
 int space_find(struct space *s, uint64_t n, uint64_t *page, bool *found)
 {
-	assert(n > 0);
 	uint64_t pages = s->end / s->psize;
-	uint64_t hint;
+	uint64_t from = 0;
+	uint64_t hint = 0;
 	int rc;
 
-	if (n == 1) {
-		rc = find_page(s, s->hint, page, found);
-		if (!rc) {
-			if (*found)
-				s->hint = *page + 1;
-			else
-				s->hint = pages;
-		}
-		return rc;
-	}
-	rc = find_extent(s, n >= s->extent_pages ? s->extent_hint : 0, n, page, found);
+	assert(n > 0);
+	if (n == 1)
+		return find_one(s, page, found);
+	if (n >= s->extent_pages)
+		from = s->extent_hint;
+	rc = find_extent(s, from, n, page, found);
 	if (rc)
 		return rc;
-	hint = *found ? *page : pages > n ? pages - n : 0; /* at the end more may come */
-	if (*found)
+	if (*found) {
+		hint = *page;
 		rc = leave_gap(s, n, page);
+		assert(*page >= hint);
+		assert(*page + n <= pages);
+	} else if (pages > n) {
+		hint = pages - n; /* at the end more may come */
+	}
 	s->extent_pages = n;
 	if (*found && *page == hint)
 		s->extent_hint = hint + n;
@@ -201,27 +223,32 @@ void space_found_free(struct space *s, uint64_t page)
 {
 	if (page < s->hint)
 		s->hint = page;
+	if (page >= s->extent_hint)
+		return;
 	/* an extent that reaches it may begin before it */
-	if (page < s->extent_hint)
-		s->extent_hint = page > s->extent_pages ? page - s->extent_pages : 0;
+	s->extent_hint = 0;
+	if (page > s->extent_pages)
+		s->extent_hint = page - s->extent_pages;
 }
 
+/* From the end towards the begin, a zone at a time; the first page in use ends it. */
 int space_tail(struct space *s, uint64_t most, uint64_t *pages)
 {
 	uint64_t end = s->end / s->psize;
 	uint64_t n = 0;
-	uint64_t more;
 
-	do {
-		if (n == end)
-			break;
+	while (n < end) {
+		uint64_t more;
 		int rc = space_load_zone(s, (size_t)((end - n - 1) / s->zone_pages));
 
 		if (rc)
 			return rc;
 		more = free_before(s, end - n, most - n);
 		n += more;
-	} while (more && n < most && (end - n) % s->zone_pages == 0);
+		if (!more || n >= most || (end - n) % s->zone_pages != 0)
+			break;
+	}
+	assert(n <= most);
 	*pages = n;
 	return 0;
 }

@@ -8,6 +8,7 @@
  */
 #include "base/base.h"
 #include "space/space.h"
+#include "space/space_zones.h"
 
 /* cut off by one commit: each takes a directory word, and their bitmaps a few */
 #define TRIM_ZONES 20u
@@ -21,9 +22,31 @@ static bool is_meta_from(const struct space *s, uint64_t off, size_t z)
 	for (size_t i = z; i < s->nzones; i++)
 		if (s->zone[i].bitmap_off == off)
 			return true;
-	for (size_t d = (size_t)((z + per_dir - 1) / per_dir); d * per_dir < s->nzones; d++)
-		if (space_dir_page(s, d * per_dir) == off)
+	for (uint64_t d = space_dirs_for(s->psize, z); d * per_dir < s->nzones; d++)
+		if (space_dir_page(s, (size_t)(d * per_dir)) == off)
 			return true;
+	return false;
+}
+
+/* zone_needed - the last page of zone z, which is loaded, that holds anything but bitmaps and
+ * directory pages of zones from z + 1 on. Zone z's own go when it is cut off, which zone 0 is
+ * never. False when there is none. */
+static bool zone_needed(const struct space *s, size_t z, uint64_t *page)
+{
+	size_t goes = z > 0 ? z : 1;
+
+	for (uint64_t w = space_zone_words(s); w-- > 0;) {
+		uint64_t bits = s->zone[z].busy[w];
+
+		while (bits) {
+			uint64_t top = 63 - (uint64_t)__builtin_clzll(bits);
+
+			*page = z * s->zone_pages + w * SPACE_WORD_BITS + top;
+			if (!is_meta_from(s, *page * s->psize, goes))
+				return true;
+			bits &= ~((uint64_t)1 << top);
+		}
+	}
 	return false;
 }
 
@@ -37,16 +60,8 @@ static int last_needed(struct space *s, uint64_t *page)
 
 		if (rc)
 			return rc;
-		for (uint64_t w = space_zone_words(s); w-- > 0;)
-			for (uint64_t bits = s->zone[z].busy[w]; bits;) {
-				uint64_t top = 63 - (uint64_t)__builtin_clzll(bits);
-
-				*page = z * s->zone_pages + w * SPACE_WORD_BITS + top;
-				if (!is_meta_from(s, *page * s->psize, z + 1) &&
-				    !(z > 0 && is_meta_from(s, *page * s->psize, z)))
-					return 0;
-				bits &= ~((uint64_t)1 << top);
-			}
+		if (zone_needed(s, z, page))
+			return 0;
 	}
 	return 0;
 }
@@ -55,6 +70,7 @@ static int last_needed(struct space *s, uint64_t *page)
  * yet may have set it: a record has no word twice. */
 static int dir_word(struct space *s, uint64_t off)
 {
+	assert(off % FMT_WORD == 0);
 	for (size_t i = 0; i < s->grown.n; i++)
 		if (s->grown.w[i].off == off) {
 			s->grown.w[i].value = 0;
@@ -69,12 +85,8 @@ static uint64_t end_wanted(const struct space *s, uint64_t last, uint64_t floor)
 {
 	const uint64_t zone_bytes = s->zone_pages * s->psize;
 	const uint64_t used = (last + 1) * s->psize;
+	const uint64_t committed = space_zones_for(s, load_word(&space_super(s)->size));
 	uint64_t end = max_u64(round_up(used, space_step(s, used)), round_up(floor, s->psize));
-
-	const uint64_t committed =
-	    (load_word(&((const struct fmt_super *)(const void *)s->map->base)->size) + zone_bytes -
-	     1) /
-	    zone_bytes;
 
 	/* zones that no commit has carried yet take no words */
 	if (committed > TRIM_ZONES)
@@ -91,45 +103,56 @@ static uint64_t tail_kept(const struct space *s, uint64_t end)
 	return min_u64(end, MAP_STEP);
 }
 
+/* zone_cut - zone z goes, zones being how many stay: its bitmap page, and its directory page with
+ * the superblock's word for it when no zone that stays has a word there. */
+static int zone_cut(struct space *s, size_t z, size_t zones)
+{
+	uint64_t per_dir = s->psize / FMT_WORD;
+	uint64_t dir = space_dir_page(s, z);
+	bool dir_stays = z / per_dir < space_dirs_for(s->psize, zones);
+	int rc;
+
+	assert(z >= zones);
+	rc = space_give_own(s, s->zone[z].bitmap_off, 1);
+	if (rc)
+		return rc;
+	if (dir_stays)
+		return dir_word(s, dir + z % per_dir * FMT_WORD);
+	/* once, for the first of the directory page's zones */
+	if (z % per_dir != 0)
+		return 0;
+	rc = space_give_own(s, dir, 1);
+	if (rc)
+		return rc;
+	return dir_word(s, space_dir_word(s->psize, z));
+}
+
 /* A failure undoes the whole plan: the end stays where it was. */
 int space_trim(struct space *s, uint64_t floor, bool *cut)
 {
-	uint64_t last;
-	uint64_t per_dir = s->psize / FMT_WORD;
+	uint64_t last, new_end;
+	size_t zones;
 	int rc = last_needed(s, &last);
 
 	*cut = false;
 	if (rc)
 		return rc;
-	assert(s->limbo.n == 0 && s->nops == 0);
-	uint64_t new_end = end_wanted(s, last, floor);
-	size_t zones =
-	    (size_t)((new_end + s->zone_pages * s->psize - 1) / (s->zone_pages * s->psize));
-
+	assert(s->limbo.n == 0);
+	assert(s->nops == 0);
+	new_end = end_wanted(s, last, floor);
+	zones = space_zones_for(s, new_end);
 	if (new_end + tail_kept(s, new_end) > s->end)
 		return 0;
-	for (size_t z = zones; z < s->nzones && !rc; z++) {
-		uint64_t dir = space_dir_page(s, z);
-
-		rc = space_give_own(s, s->zone[z].bitmap_off, 1);
-		if (!rc && z / per_dir >= (zones + per_dir - 1) / per_dir) {
-			if (z % per_dir == 0) {
-				rc = space_give_own(s, dir, 1);
-				if (!rc)
-					rc = dir_word(s, offsetof(struct fmt_super, dir) +
-					                     z / per_dir * FMT_WORD);
-			}
-		} else if (!rc) {
-			rc = dir_word(s, dir + z % per_dir * FMT_WORD);
+	for (size_t z = zones; z < s->nzones; z++) {
+		rc = zone_cut(s, z, zones);
+		if (rc) {
+			space_undo(s, 0);
+			s->grown.n = 0;
+			return rc;
 		}
 	}
-	if (rc) {
-		space_undo(s, 0);
-		s->grown.n = 0;
-		return rc;
-	}
-	s->end = new_end;
 	assert(new_end % s->psize == 0);
+	s->end = new_end;
 	*cut = true;
 	return 0;
 }

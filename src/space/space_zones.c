@@ -33,86 +33,114 @@ static uint64_t zone_usable(const struct space *s, size_t z)
 /* Of the pages before the file's end: the last zone is rarely whole. */
 uint32_t space_zone_count_free(const struct space *s, size_t z)
 {
-	assert(s->zone[z].busy);
+	const uint64_t *busy = s->zone[z].busy;
 	uint64_t usable = zone_usable(s, z);
 	uint64_t used = 0;
 
+	assert(busy);
+	assert(usable <= s->zone_pages);
 	for (uint64_t i = 0; i * SPACE_WORD_BITS < usable; i++) {
-		uint64_t w = s->zone[z].busy[i];
+		uint64_t w = busy[i];
 		uint64_t left = usable - i * SPACE_WORD_BITS;
 
 		if (left < SPACE_WORD_BITS)
 			w &= ((uint64_t)1 << left) - 1;
 		used += (uint64_t)__builtin_popcountll(w);
 	}
+	assert(used <= usable);
 	return (uint32_t)(usable - used);
 }
 
+/* The three arrays are one piece of memory, which zone->disk owns. */
 int space_zone_alloc(struct space *s, size_t z)
 {
-	assert(z < s->zone_room && !s->zone[z].disk);
+	struct zone *zone = &s->zone[z];
 	uint64_t n = space_zone_words(s);
 	uint64_t ndirty = (n + SPACE_WORD_BITS - 1) / SPACE_WORD_BITS;
-	uint64_t *p = calloc(2 * n + ndirty, sizeof *p);
+	uint64_t *p;
 
+	assert(z < s->zone_room);
+	assert(!zone->disk);
+	p = calloc(2 * n + ndirty, sizeof *p);
 	if (!p)
 		return err_set(ENOMEM, "no memory for the bitmap of zone %zu", z);
-	s->zone[z].disk = p;
-	s->zone[z].busy = p + n;
-	s->zone[z].dirty = p + 2 * n;
-	s->zone[z].longest = (uint32_t)s->zone_pages;
+	zone->disk = p;
+	zone->busy = p + n;
+	zone->dirty = p + 2 * n;
+	zone->longest = (uint32_t)s->zone_pages;
 	return 0;
 }
 
-/* zone_hold - pages in the limbo are busy. */
+/* zone_hold - the pages of a zone just loaded that lie in the limbo are busy. The items were given
+ * while other zones were looked at, so an item may begin or end outside this one. */
 static void zone_hold(struct space *s, size_t z)
 {
 	uint64_t first = z * s->zone_pages;
 	uint64_t last = first + s->zone_pages;
+	uint64_t *busy = s->zone[z].busy;
 
 	for (size_t i = 0; i < s->limbo.n; i++) {
-		const struct limbo_item *it =
-		    &s->limbo.item[(s->limbo.head + i) & (s->limbo.room - 1)];
-		uint64_t from = max_u64(it->off / s->psize, first);
-		uint64_t to = min_u64(it->off / s->psize + it->pages, last);
+		const struct limbo_item *it = limbo_at(&s->limbo, i);
+		uint64_t begin = it->off / s->psize;
+		uint64_t from = max_u64(begin, first);
+		uint64_t to = min_u64(begin + it->pages, last);
 
-		for (uint64_t p = from; p < to; p++)
-			s->zone[z].busy[(p - first) / SPACE_WORD_BITS] |= (uint64_t)1
-			                                                  << p % SPACE_WORD_BITS;
+		for (uint64_t p = from; p < to; p++) {
+			uint64_t bit = (uint64_t)1 << p % SPACE_WORD_BITS;
+
+			busy[(p - first) / SPACE_WORD_BITS] |= bit;
+		}
 	}
 }
 
 /* Growth that no commit has carried yet is known from its words only. */
 uint64_t space_dir_page(const struct space *s, size_t z)
 {
-	size_t i = z / (s->psize / FMT_WORD);
-	uint64_t dir = load_word(&space_super(s)->dir[i]);
+	uint64_t word = space_dir_word(s->psize, z);
+	uint64_t dir = load_word(space_word_at(s, word));
 
 	for (size_t g = 0; g < s->grown.n; g++)
-		if (s->grown.w[g].off == offsetof(struct fmt_super, dir) + i * FMT_WORD)
+		if (s->grown.w[g].off == word)
 			dir = s->grown.w[g].value;
 	return dir;
 }
 
+int space_dir_check(uint64_t dir, uint32_t psize, uint64_t end, uint64_t z)
+{
+	if (space_page_valid(dir, psize, end))
+		return 0;
+	return err_corrupt(space_dir_word(psize, z), "superblock: directory page at 0x%lx",
+	                   (unsigned long)dir);
+}
+
+int space_bitmap_check(uint64_t dir, uint64_t bitmap, uint32_t psize, uint64_t end, uint64_t z)
+{
+	if (space_page_valid(bitmap, psize, end))
+		return 0;
+	return err_corrupt(dir, "directory: the bitmap page of zone %lu at 0x%lx", (unsigned long)z,
+	                   (unsigned long)bitmap);
+}
+
+/* The bits are copied: what the file has changes by commits alone, and this process's copy by each
+ * step of the running transaction. */
 int space_load_zone(struct space *s, size_t z)
 {
-	assert(z < s->zone_room);
 	struct zone *zone = &s->zone[z];
 	uint64_t per_dir = s->psize / FMT_WORD;
+	uint64_t dir, bitmap;
 	int rc;
 
+	assert(z < s->zone_room);
 	if (zone->disk)
 		return 0;
-	uint64_t dir = space_dir_page(s, z);
-
-	if (dir % s->psize || dir == 0 || dir >= s->end)
-		return err_corrupt(offsetof(struct fmt_super, dir) + z / per_dir * FMT_WORD,
-		                   "superblock: directory page at 0x%lx", (unsigned long)dir);
-	uint64_t bitmap = load_word(space_word_at(s, dir + z % per_dir * FMT_WORD));
-
-	if (bitmap % s->psize || bitmap == 0 || bitmap >= s->end)
-		return err_corrupt(dir, "directory: the bitmap page of zone %zu at 0x%lx", z,
-		                   (unsigned long)bitmap);
+	dir = space_dir_page(s, z);
+	rc = space_dir_check(dir, s->psize, s->end, z);
+	if (rc)
+		return rc;
+	bitmap = load_word(space_word_at(s, dir + z % per_dir * FMT_WORD));
+	rc = space_bitmap_check(dir, bitmap, s->psize, s->end, z);
+	if (rc)
+		return rc;
 	rc = space_zone_alloc(s, z);
 	if (rc)
 		return rc;
@@ -187,8 +215,11 @@ int space_reset(struct space *s, uint64_t size)
 	zones_forget(s);
 	s->end = size;
 	s->nzones = zones;
-	s->hint = s->extent_hint = s->extent_pages = 0;
-	s->nops = s->ndirty = 0;
+	s->hint = 0;
+	s->extent_hint = 0;
+	s->extent_pages = 0;
+	s->nops = 0;
+	s->ndirty = 0;
 	s->gained = 0;
 	s->grown.n = 0;
 	return 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * space_zones.h - what the files of the space floor share: space.c (take and give), space_zones.c
- * (the bitmaps in memory), space_find.c (searches), space_trim.c (the file's end).
+ * space_zones.h - what the files of the space floor share: space.c (take and give), space_grow.c
+ * (a longer file), space_zones.c (the bitmaps in memory), space_find.c (searches), space_trim.c
+ * (the file's end).
  */
 #ifndef DAXKV_SPACE_ZONES_H
 #define DAXKV_SPACE_ZONES_H
@@ -21,15 +22,72 @@ static inline const uint64_t *space_word_at(const struct space *s, uint64_t off)
 	return (const uint64_t *)(const void *)(s->map->base + off);
 }
 
+/* space_dirs_for - how many directory pages so many zones have: one word of a directory page for
+ * each zone, and one word of the superblock for each directory page. */
+static inline uint64_t space_dirs_for(uint32_t psize, uint64_t zones)
+{
+	const uint64_t per_dir = psize / FMT_WORD;
+
+	return (zones + per_dir - 1) / per_dir;
+}
+
+/* space_dir_word - the superblock's word for the directory page of zone z, as an offset in the
+ * file. */
+static inline uint64_t space_dir_word(uint32_t psize, uint64_t z)
+{
+	const uint64_t per_dir = psize / FMT_WORD;
+
+	return offsetof(struct fmt_super, dir) + z / per_dir * FMT_WORD;
+}
+
+/* space_page_valid - whether a page that the file names can lie there: its offset is a multiple of
+ * the page size and before end, and not 0, where the superblock is. */
+static inline bool space_page_valid(uint64_t off, uint32_t psize, uint64_t end)
+{
+	return off != 0 && off % psize == 0 && off < end;
+}
+
+/* space_bit - bit i of a bitmap in memory. */
+static inline bool space_bit(const uint64_t *words, uint64_t i)
+{
+	return words[i / SPACE_WORD_BITS] >> i % SPACE_WORD_BITS & 1;
+}
+
 /* space_zones_for - how many zones a file of so many bytes has. space_zones_room - have that many
  * struct zone; ENOMEM. */
 size_t space_zones_for(const struct space *s, uint64_t bytes);
 int space_zones_room(struct space *s, size_t n);
+
+/* space_dir_check, space_bitmap_check - whether zone z's directory page, and its bitmap page, can
+ * lie where the file says: before end. dir and bitmap are the words that were read. CORRUPT, with
+ * the place of the word that is wrong. */
+int space_dir_check(uint64_t dir, uint32_t psize, uint64_t end, uint64_t z);
+int space_bitmap_check(uint64_t dir, uint64_t bitmap, uint32_t psize, uint64_t end, uint64_t z);
 
 /* space_zone_alloc - memory for the bits of zone z, all clear. ENOMEM. */
 int space_zone_alloc(struct space *s, size_t z);
 
 /* space_zone_count_free - what nfree of the loaded zone z is, from its bits. */
 uint32_t space_zone_count_free(const struct space *s, size_t z);
+
+/* space_bits_set - set or clear pages in the bitmaps chosen. Their zones are loaded, there is room
+ * for the words touched (space_op_room), and none of the bits is as it shall be. Cannot fail. */
+enum space_bits {
+	SPACE_DISK = 1, /* what the next commit makes the file's */
+	SPACE_BUSY = 2, /* what must not be taken */
+};
+void space_bits_set(struct space *s, uint64_t off, uint64_t pages, unsigned int which, bool set);
+
+/* space_dirty_reserve - room for so many more touched words. ENOMEM. space_op_room - the same for
+ * all words of an extent, room for a step in the log, and the extent's zones in memory, so that
+ * nothing fails half-way. CORRUPT, ENOMEM. */
+int space_dirty_reserve(struct space *s, uint64_t words);
+int space_op_room(struct space *s, uint64_t off, uint64_t pages);
+
+/* space_grow - make the file longer, so that it has so many free pages in one piece. FULL, ENOSPC,
+ * EFBIG, ENOMEM, CORRUPT, errno of growth. space_no_room - such a failure says that there is no
+ * space for it, and not that something is broken. */
+int space_grow(struct space *s, uint64_t pages);
+bool space_no_room(int rc);
 
 #endif

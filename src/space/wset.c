@@ -66,18 +66,46 @@ static size_t table_bucket(const struct wset *w, uint64_t off)
 	return (size_t)((off / FMT_PAGE_MIN) * 0x9E3779B97F4A7C15u >> 20) & w->mask;
 }
 
+/* table_place - the place in the table of entry i, which has that offset and is in it. */
+static size_t table_place(const struct wset *w, uint64_t off, size_t i)
+{
+	size_t h = table_bucket(w, off);
+
+	while (w->table[h] != i + 1) {
+		assert(w->table[h]);
+		h = (h + 1) & w->mask;
+	}
+	return h;
+}
+
+/* table_put - entry i, which has that offset and is not in it, gets a place. */
+static void table_put(struct wset *w, uint64_t off, size_t i)
+{
+	size_t h = table_bucket(w, off);
+
+	assert(2 * i <= w->mask);
+	while (w->table[h])
+		h = (h + 1) & w->mask;
+	w->table[h] = (uint32_t)i + 1;
+}
+
+/* remove_newest - the entry that was added last goes. Those before it are found as before: none of
+ * them was put where it had to pass this one's place. */
+static void remove_newest(struct wset *w)
+{
+	size_t i = w->n - 1;
+
+	w->table[table_place(w, wset_at(w, i)->off, i)] = 0;
+	w->n = i;
+}
+
+/* A small set is wiped entry by entry, so that a small transaction does not pay for a big one
+ * before it. */
 void wset_begin(struct wset *w, uint64_t txn)
 {
-	/* A small set is wiped entry by entry, so that a small transaction does not pay for a big
-	 * one before it. */
 	if (w->n * 8 < w->mask) {
-		while (w->n) {
-			size_t h = table_bucket(w, wset_at(w, --w->n)->off);
-
-			while (w->table[h] != w->n + 1)
-				h = (h + 1) & w->mask;
-			w->table[h] = 0;
-		}
+		while (w->n)
+			remove_newest(w);
 	} else {
 		memset(w->table, 0, (w->mask + 1) * sizeof *w->table);
 		w->n = 0;
@@ -103,7 +131,8 @@ struct wpage *wset_find(const struct wset *w, uint64_t off)
 }
 
 /* table_grow - twice as many places. At most half of them are in use, so that searches stay short.
- */
+ * The entries go in again in the order of their first touch, so that the newest can be taken out
+ * again. */
 static int table_grow(struct wset *w)
 {
 	size_t mask = 2 * w->mask + 1;
@@ -114,65 +143,90 @@ static int table_grow(struct wset *w)
 	free(w->table);
 	w->table = table;
 	w->mask = mask;
-	for (size_t i = 0; i < w->n;
-	     i++) { /* in order, so that the newest entries can be taken out again */
-		size_t h = table_bucket(w, wset_at(w, i)->off);
-
-		while (w->table[h])
-			h = (h + 1) & w->mask;
-		w->table[h] = (uint32_t)i + 1;
-	}
+	for (size_t i = 0; i < w->n; i++)
+		table_put(w, wset_at(w, i)->off, i);
 	return 0;
 }
 
-/* wset_add - a blank entry, at the end. */
+/* block_add - memory for BLOCK more entries. A failure leaves the set as it was. */
+static int block_add(struct wset *w)
+{
+	struct wpage **block = realloc(w->block, (w->nblocks + 1) * sizeof *block);
+
+	if (!block)
+		return err_set(ENOMEM, "no memory for the pages of a large transaction");
+	w->block = block;
+	block[w->nblocks] = malloc(BLOCK * sizeof **block);
+	if (!block[w->nblocks])
+		return err_set(ENOMEM, "no memory for the pages of a large transaction");
+	w->nblocks++;
+	return 0;
+}
+
+/* wset_add - a blank entry, at the end. ENOMEM. */
 static int wset_add(struct wset *w, uint64_t off, struct wpage **wp)
 {
+	int rc;
+
 	assert(off % w->psize == 0);
+	assert(w->level >= 1);
 	if (w->n / BLOCK == w->nblocks) {
-		struct wpage **block = realloc(w->block, (w->nblocks + 1) * sizeof(struct wpage *));
-
-		if (block)
-			w->block = block;
-		if (!block || !(block[w->nblocks] = malloc(BLOCK * sizeof **block)))
-			return err_set(ENOMEM, "no memory for the pages of a large transaction");
-		w->nblocks++;
-	}
-	if (w->n * 2 > w->mask) {
-		int rc = table_grow(w);
-
+		rc = block_add(w);
 		if (rc)
 			return rc;
 	}
-	size_t h = table_bucket(w, off);
+	if (w->n * 2 > w->mask) {
+		rc = table_grow(w);
+		if (rc)
+			return rc;
+	}
+	table_put(w, off, w->n);
+	*wp = wset_at(w, w->n);
+	w->n++;
+	**wp = (struct wpage){
+	    .off = off,
+	    .saved_level = (uint8_t)w->level,
+	};
+	return 0;
+}
 
-	while (w->table[h])
-		h = (h + 1) & w->mask;
-	w->table[h] = (uint32_t)++w->n;
-	*wp = wset_at(w, w->n - 1);
-	**wp = (struct wpage){.off = off, .saved_level = (uint8_t)w->level};
+/* undo_reserve - room for one more copy. ENOMEM. */
+static int undo_reserve(struct wset *w)
+{
+	size_t room = 64;
+	struct wset_undo *undo;
+
+	if (w->nundo < w->undo_room)
+		return 0;
+	if (w->undo_room)
+		room = 2 * w->undo_room;
+	undo = realloc(w->undo, room * sizeof *undo);
+	if (!undo)
+		return err_set(ENOMEM, "no memory for a nested transaction");
+	w->undo = undo;
+	w->undo_room = room;
 	return 0;
 }
 
 /* wset_save - keep a copy of the entry as the running level found it [R8]. */
 static int wset_save(struct wset *w, struct wpage *wp)
 {
+	size_t h;
+	int rc;
+
 	if (wp->saved_level == w->level)
 		return 0;
-	if (w->nundo == w->undo_room) {
-		size_t room = w->undo_room ? 2 * w->undo_room : 64;
-		struct wset_undo *undo = realloc(w->undo, room * sizeof *undo);
-
-		if (!undo)
-			return err_set(ENOMEM, "no memory for a nested transaction");
-		w->undo = undo;
-		w->undo_room = room;
-	}
-	size_t h = table_bucket(w, wp->off);
-
+	assert(wp->saved_level < w->level);
+	rc = undo_reserve(w);
+	if (rc)
+		return rc;
+	h = table_bucket(w, wp->off);
 	while (wset_at(w, w->table[h] - 1) != wp)
 		h = (h + 1) & w->mask;
-	w->undo[w->nundo++] = (struct wset_undo){w->table[h] - 1, *wp};
+	w->undo[w->nundo++] = (struct wset_undo){
+	    .index = w->table[h] - 1,
+	    .copy = *wp,
+	};
 	wp->saved_level = (uint8_t)w->level;
 	return 0;
 }
@@ -204,12 +258,14 @@ static int taken_check(const struct wset *w, uint64_t off, uint64_t pages)
 /* One entry for all pages of the extent, under the offset of its first. */
 int wset_new_extent(struct wset *w, uint64_t pages, struct wpage **out)
 {
-	assert(pages > 0);
-	assert(w->level >= 1);
 	struct wpage *wp;
 	uint64_t off;
-	int rc = space_take(w->space, pages, &off);
+	uint8_t saved;
+	int rc;
 
+	assert(pages > 0);
+	assert(w->level >= 1);
+	rc = space_take(w->space, pages, &off);
 	if (rc)
 		return rc;
 	rc = taken_check(w, off, pages);
@@ -218,8 +274,7 @@ int wset_new_extent(struct wset *w, uint64_t pages, struct wpage **out)
 	rc = wset_touch(w, off, &wp); /* a page freed and taken again keeps its entry */
 	if (rc)
 		return rc;
-	uint8_t saved = wp->saved_level;
-
+	saved = wp->saved_level;
 	*wp = (struct wpage){
 	    .off = off,
 	    .saved_level = saved,
@@ -234,14 +289,18 @@ int wset_new_page(struct wset *w, struct wpage **wp)
 	return wset_new_extent(w, 1, wp);
 }
 
-/* install - the image becomes the private page's content. */
+/* install - the image becomes the private page's content. A streamed page is on its way to the
+ * medium at once; a page that is only stored is flushed at commit. */
 static void install(struct wset *w, struct wpage *wp, uint8_t *image, uint32_t used, bool stream)
 {
 	struct fmt_page *head = (void *)image;
 	struct pm *pm = &w->map->pm;
 	const uint8_t *page = w->map->base + wp->off;
 
-	assert(wset_editable(w, wp) && used <= w->psize && used % 4 == 0);
+	assert(wset_editable(w, wp));
+	assert(!wp->dead);
+	assert(used <= w->psize);
+	assert(used % 4 == 0);
 	head->crc ^= crc32c_place(wp->off);
 	wp->npending = 0;
 	wp->napplied = 0;
@@ -271,7 +330,8 @@ void wset_install_whole(struct wset *w, struct wpage *wp, uint8_t *image, uint32
 	install(w, wp, image, used, true);
 }
 
-/* retire - pages of which the set has an entry. */
+/* retire - pages of which the set has an entry. What the running level made nobody else can reach;
+ * what an outer level or a commit made waits for the end of those that may go back to it [R8]. */
 static int retire(struct wset *w, uint64_t off, uint64_t pages)
 {
 	struct wpage *wp;
@@ -279,9 +339,10 @@ static int retire(struct wset *w, uint64_t off, uint64_t pages)
 
 	if (rc)
 		return rc;
-	/* [R8] */
-	rc = wset_editable(w, wp) ? space_give_own(w->space, off, pages)
-	                          : space_give(w->space, off, pages);
+	if (wset_editable(w, wp))
+		rc = space_give_own(w->space, off, pages);
+	else
+		rc = space_give(w->space, off, pages);
 	if (rc)
 		return rc;
 	wp->dead = true; /* [R7] */
@@ -302,7 +363,32 @@ int wset_retire_extent(struct wset *w, uint64_t off, uint64_t pages)
 	return space_give(w->space, off, pages);
 }
 
-/* Slots that are in the page already are left: each is stored once. */
+/* slots_apply - of a leaf. Slots that are in the page already are left: each is stored once. */
+static void slots_apply(struct wset *w, struct wpage *wp, const uint8_t *page)
+{
+	const uint64_t *slots = (const uint64_t *)(const void *)(page + FMT_LEAF_SLOTS);
+
+	assert(wp->napplied <= wp->npending);
+	assert(wp->npending <= FMT_TAIL_SLOTS);
+	for (unsigned int i = wp->napplied; i < wp->npending; i++)
+		pm_store8(&w->map->pm, slots + i, wp->val[i]);
+	if (wp->fresh_end > wp->used)
+		wp->used = wp->fresh_end;
+}
+
+/* kids_apply - of an inner page, whose kids follow its heads. */
+static void kids_apply(struct wset *w, struct wpage *wp, const uint8_t *page)
+{
+	const struct fmt_page *head = (const void *)page;
+	const uint8_t *at = page + head->heads + (size_t)head->n * FMT_WORD;
+	const uint64_t *kids = (const uint64_t *)(const void *)at;
+
+	assert(wp->npending <= WSET_PENDING);
+	for (unsigned int i = 0; i < wp->npending; i++)
+		pm_store8(&w->map->pm, kids + wp->idx[i], wp->val[i]);
+}
+
+/* The pending words are in place: what is streamed no more must be flushed at commit. */
 void wset_apply(struct wset *w, struct wpage *wp)
 {
 	const uint8_t *page = w->map->base + wp->off;
@@ -310,32 +396,26 @@ void wset_apply(struct wset *w, struct wpage *wp)
 
 	if (!wp->npending)
 		return;
-	assert(wp->owner && !wp->dead);
+	assert(wp->owner);
+	assert(!wp->dead);
 	wp->streamed = false;
-	if (head->type == FMT_LEAF) {
-		for (unsigned int i = wp->napplied; i < wp->npending; i++)
-			pm_store8(&w->map->pm,
-			          (const uint64_t *)(const void *)(page + FMT_LEAF_SLOTS) + i,
-			          wp->val[i]);
-		if (wp->fresh_end > wp->used)
-			wp->used = wp->fresh_end;
-	} else {
-		const uint64_t *kids = (const uint64_t *)(const void *)(page + head->heads +
-		                                                        (size_t)head->n * FMT_WORD);
-
-		for (unsigned int i = 0; i < wp->npending; i++)
-			pm_store8(&w->map->pm, kids + wp->idx[i], wp->val[i]);
-	}
+	if (head->type == FMT_LEAF)
+		slots_apply(w, wp, page);
+	else
+		kids_apply(w, wp, page);
 	wp->npending = 0;
 	wp->napplied = 0;
-	wp->fresh_off = wp->fresh_end = 0;
+	wp->fresh_off = 0;
+	wp->fresh_end = 0;
 }
 
 /* ---- nesting --------------------------------------------------------------------------------- */
 
+/* The levels count from 1, and a page's owner must fit its byte. */
 void wset_enter(struct wset *w, struct wset_mark *mark)
 {
-	assert(w->level >= 1 && w->level < UINT8_MAX);
+	assert(w->level >= 1);
+	assert(w->level < UINT8_MAX);
 	*mark = (struct wset_mark){
 	    .n = w->n,
 	    .nundo = w->nundo,
@@ -358,29 +438,32 @@ static void free_of_parent(struct wset *w, size_t mark, uint8_t parent)
 	}
 }
 
+/* parent_owns - the entry as the parent finds it: what the child made is its. */
+static void parent_owns(struct wpage *wp, uint8_t parent)
+{
+	wp->saved_level = parent;
+	if (wp->owner > parent)
+		wp->owner = parent;
+}
+
 /* A copy that the child's undo log holds is also what the parent's would, unless the parent has one
- * already. */
+ * already. The outermost level needs none: its abort forgets everything. */
 void wset_merge(struct wset *w, const struct wset_mark *mark)
 {
-	assert(w->level > 1 && mark->n <= w->n && mark->nundo <= w->nundo);
 	uint8_t parent = (uint8_t)(w->level - 1);
 	size_t keep = mark->nundo;
 
-	for (size_t i = mark->n; i < w->n; i++) {
-		struct wpage *wp = wset_at(w, i);
-
-		wp->saved_level = parent;
-		if (wp->owner > parent)
-			wp->owner = parent;
-	}
+	assert(w->level > 1);
+	assert(mark->n <= w->n);
+	assert(mark->nundo <= w->nundo);
+	for (size_t i = mark->n; i < w->n; i++)
+		parent_owns(wset_at(w, i), parent);
 	for (size_t i = mark->nundo; i < w->nundo; i++) {
-		struct wpage *wp = wset_at(w, w->undo[i].index);
+		const struct wset_undo *u = &w->undo[i];
 
-		if (wp->owner > parent)
-			wp->owner = parent;
-		wp->saved_level = parent;
-		if (w->undo[i].copy.saved_level != parent && parent > 1)
-			w->undo[keep++] = w->undo[i];
+		parent_owns(wset_at(w, u->index), parent);
+		if (u->copy.saved_level != parent && parent > 1)
+			w->undo[keep++] = *u;
 	}
 	w->nundo = keep;
 	w->level = parent;
@@ -390,21 +473,17 @@ void wset_merge(struct wset *w, const struct wset_mark *mark)
 /* First the copies, newest first, then the entries that the level added, then its space. */
 void wset_undo(struct wset *w, const struct wset_mark *mark)
 {
-	assert(w->level > 1 && mark->n <= w->n && mark->nundo <= w->nundo);
+	assert(w->level > 1);
+	assert(mark->n <= w->n);
+	assert(mark->nundo <= w->nundo);
 	while (w->nundo > mark->nundo) {
 		const struct wset_undo *u = &w->undo[--w->nundo];
 
 		/* what was appended behind fresh_end stays as unused bytes, or is written again */
 		*wset_at(w, u->index) = u->copy;
 	}
-	while (w->n > mark->n) {
-		size_t h = table_bucket(w, wset_at(w, w->n - 1)->off);
-
-		while (w->table[h] != w->n)
-			h = (h + 1) & w->mask;
-		w->table[h] = 0;
-		w->n--;
-	}
+	while (w->n > mark->n)
+		remove_newest(w);
 	w->level--;
 	space_undo(w->space, mark->space);
 }
