@@ -421,14 +421,19 @@ void commit_flush_words(struct daxkv_store *store)
 	}
 }
 
-void commit_empty(struct daxkv_store *store)
+int commit_empty(struct daxkv_store *store)
 {
+	int rc;
+
 	if (LIKELY(store->flushed <= FLUSH_AGAIN) || !txn_writing(store))
-		return;
+		return 0;
+	store->flushed = 0;
 	/* Orders: the words of the last commit in place, before durable says that they are [I3]
 	 * [R9]. */
-	if (fence(store, "ending a transaction without a change") == 0)
+	rc = fence(store, "ending a transaction without a change");
+	if (rc == 0)
 		store->share->durable = store->known;
+	return rc;
 }
 
 /* count_keep - where the pages in use were counted, nobody need count them again. */
@@ -490,8 +495,7 @@ int commit_run(struct daxkv_txn *txn)
 		return rc;
 	if (words->n == 0 && ranges.n == 0) { /* nothing changed: what was taken was given back */
 		space_undo(&store->space, 0);
-		commit_empty(store);
-		return 0;
+		return commit_empty(store);
 	}
 	if (ring_fits(0, words->n) && !ranges.too_many && ring_fits(ranges.n, words->n) &&
 	    ranges.bytes <= FRESH_MAX) {
@@ -542,6 +546,7 @@ int commit_checkpoint(struct daxkv_store *store)
 	rc = fence(store, "making the store clean");
 	if (rc)
 		return rc;
+	store->flushed = 0; /* no later step need make the same words durable */
 	store->share->durable = txn;
 	pm_store8(&store->map.pm, &super->clean, mark);
 	pm_flush(&store->map.pm, &super->clean, FMT_WORD);

@@ -27,8 +27,8 @@ void commit_flush_words(struct daxkv_store *store);
 
 /* commit_empty - the thread whose begin flushed the last commit's words ends its transaction
  * without one of its own: when they were many they are made durable now, so that no later begin
- * flushes them again [R9]. A failed flush panics the store. */
-void commit_empty(struct daxkv_store *store);
+ * flushes them again [R9]. Errors: that of the flush, after which the store is in panic. */
+int commit_empty(struct daxkv_store *store);
 
 /* commit_take_over - the writer's lock is held, and another process may have written since this one
  * did, or died writing (died): know what is there. When a dead writer's work cannot be taken over
