@@ -103,15 +103,19 @@ person() { # NAME STEPS: at a terminal
 		cat -v "$log/terminal"
 	fi
 }
+edits() { ldconfig -p 2>/dev/null | grep -q 'libedit\.so\.[02]'; }
+# Without libedit the terminal reads lines, and control-D after the prompt is their end.
+raw=
+! edits || raw='= raw
+'
 if [ -x "$PTY" ]; then
 	person "a command" '> kv> 
 < get a\r
 > 1\r
 > kv> 
 < exit\r'
-	person "the end of the input" '> kv> 
-= raw
-< \x04'
+	person "the end of the input" "> kv> 
+$raw< \\x04"
 	person "mistakes do not end it" '> kv> 
 < gte a\r
 > did you mean '"'get'"'
@@ -149,7 +153,6 @@ if [ -x "$PTY" ]; then
 > 1\r
 > kv> 
 < exit\r'
-	edits() { ldconfig -p 2>/dev/null | grep -q 'libedit\.so\.[02]'; }
 	if edits; then
 		person "completion of a command, an option, a name" '> kv> 
 < cou\t--db ci\t--est\t\r
