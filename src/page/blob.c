@@ -16,45 +16,57 @@
 
 #define CHUNK ((uint64_t)1 << 18) /* checksummed while it is in the cache for the store */
 
-int blob_write(struct wset *w, const uint8_t *val, uint64_t len, struct fmt_blob *blob)
+/* blob_copy - stream the value to the file at to, and *crc over it. The last line is filled up with
+ * zeros: whole lines are written. */
+static void blob_copy(struct pm *pm, const uint8_t *to, const uint8_t *val, uint64_t len,
+                      uint32_t *crc)
 {
-	assert(len > 0);
-	struct pm *pm = &w->map->pm;
-	uint8_t line[FMT_LINE] = {0};
 	uint64_t whole = round_down(len, FMT_LINE);
 	uint64_t rest = len - whole;
-	uint64_t padded = round_up(len, 4);
-	struct wpage *wp;
-	uint32_t crc = 0;
-	int rc = wset_new_extent(w, blob_pages(len, w->psize), &wp);
-
-	if (rc)
-		return rc;
-	*blob = (struct fmt_blob){.off = wp->off, .len = len};
-	wp->streamed = true; /* or flushed by blob_seal */
-	wp->used = WSET_UNNAMED;
-	if (!val)
-		return 0;
-	const uint8_t *to = w->map->base + wp->off;
+	uint8_t line[FMT_LINE] = {0};
 
 	for (uint64_t i = 0; i < whole; i += CHUNK) {
 		uint64_t n = min_u64(CHUNK, whole - i);
 
-		crc = crc32c(crc, val + i, n);
+		*crc = crc32c(*crc, val + i, n);
 		pm_stream(pm, to + i, val + i, n);
 	}
-	if (rest) {
-		memcpy(line, val + whole, rest);
-		crc = crc32c(crc, line, rest);
-		pm_stream(pm, to + whole, line, FMT_LINE);
-	}
+	if (!rest)
+		return;
+	memcpy(line, val + whole, rest);
+	*crc = crc32c(*crc, line, rest);
+	pm_stream(pm, to + whole, line, FMT_LINE);
+}
+
+/* The extent's entry in the set says what a record must name: the value, filled up to a multiple of
+ * 4. A value of 4 GiB or more cannot be named, and is durable before the record instead. */
+int blob_write(struct wset *w, const uint8_t *val, uint64_t len, struct fmt_blob *blob)
+{
+	static const uint8_t zeros[4];
+	uint64_t padded = round_up(len, 4);
+	struct wpage *wp;
+	uint32_t crc = 0;
+	int rc;
+
+	assert(len > 0);
+	rc = wset_new_extent(w, blob_pages(len, w->psize), &wp);
+	if (rc)
+		return rc;
+	*blob = (struct fmt_blob){
+	    .off = wp->off,
+	    .len = len,
+	};
+	wp->streamed = true; /* or flushed by blob_seal */
+	wp->used = WSET_UNNAMED;
+	if (!val)
+		return 0;
+	blob_copy(&w->map->pm, w->map->base + wp->off, val, len, &crc);
 	blob->crc = crc;
-	if (padded < WSET_UNNAMED) {
-		memset(line, 0, sizeof line);
-		wp->used = (uint32_t)padded;
-		wp->fresh_crc = crc32c(crc, line, padded - len);
-		wp->crc_valid = true;
-	}
+	if (padded >= WSET_UNNAMED)
+		return 0;
+	wp->used = (uint32_t)padded;
+	wp->fresh_crc = crc32c(crc, zeros, padded - len);
+	wp->crc_valid = true;
 	return 0;
 }
 
@@ -62,9 +74,9 @@ int blob_write(struct wset *w, const uint8_t *val, uint64_t len, struct fmt_blob
  */
 uint32_t blob_seal(struct wset *w, const struct fmt_blob *blob)
 {
-	assert(blob->len > 0);
 	const uint8_t *bytes = w->map->base + blob->off;
 
+	assert(blob->len > 0);
 	pm_flush(&w->map->pm, bytes, blob->len);
 	return crc32c(0, bytes, blob->len);
 }
@@ -77,13 +89,13 @@ int blob_free(struct wset *w, const struct fmt_blob *blob)
 /* Bounds come first: the numbers come from a leaf that may be damaged. */
 int blob_bytes(const struct view *v, const struct fmt_blob *blob, const uint8_t **bytes)
 {
-	uint64_t size = view_size(v);
+	bool in_bounds = blob->len <= INT64_MAX && blob->off <= INT64_MAX;
+	uint64_t end = blob->off + blob->len;
 
-	if (blob->off % v->psize || blob->off == 0 || blob->len > INT64_MAX ||
-	    blob->off > INT64_MAX)
+	if (blob->off % v->psize || blob->off == 0 || !in_bounds)
 		return err_corrupt(blob->off, "a value of %lu bytes", (unsigned long)blob->len);
-	if (blob->off + blob->len > size) {
-		int rc = view_extend(v, blob->off + blob->len);
+	if (end > view_size(v)) {
+		int rc = view_extend(v, end);
 
 		if (rc)
 			return rc;

@@ -11,11 +11,13 @@
 #include "base/crc.h"
 #include "space/wset.h"
 
+/* The lengths are bounded by the page's end before anybody follows them. */
 int inner_sep(const struct view *v, const struct fmt_page *page, uint64_t off, uint32_t i,
               struct sep *s)
 {
 	const uint8_t *bytes = (const uint8_t *)page;
 	uint32_t at = once(get16(bytes + page->offs + 2 * i));
+	uint32_t end;
 
 	if (UNLIKELY(at + FMT_SEP_SIZE > v->psize))
 		return err_corrupt(off, "inner page: separator %u lies at byte %u", i, at);
@@ -23,8 +25,8 @@ int inner_sep(const struct view *v, const struct fmt_page *page, uint64_t off, u
 	s->dlen = once(get16(bytes + at + 2));
 	s->key = bytes + at + FMT_SEP_SIZE;
 	s->dup = s->key + s->klen;
-	if (UNLIKELY(at + FMT_SEP_SIZE + s->klen + (s->dlen == FMT_SEP_NODUP ? 0 : s->dlen) >
-	             v->psize))
+	end = at + FMT_SEP_SIZE + s->klen + sep_dup_bytes(s->dlen);
+	if (UNLIKELY(end > v->psize))
 		return err_corrupt(off, "inner page: separator %u at byte %u has %u + %u bytes", i,
 		                   at, s->klen, s->dlen);
 	return 0;
@@ -77,6 +79,9 @@ int inner_find(const struct view *v, const struct fmt_page *page, uint64_t off,
 {
 	const uint64_t *heads = inner_heads(page);
 	uint32_t plen = once(page->plen);
+	bool outermost = p->edge != PROBE_AT;
+	uint64_t head;
+	uint32_t lo, hi;
 	int side = 0;
 	int rc = 0;
 
@@ -91,27 +96,19 @@ int inner_find(const struct view *v, const struct fmt_page *page, uint64_t off,
 			*index = page->n;
 		return 0;
 	}
-	uint64_t head = order_head(o, p->key, p->klen, plen);
-	uint32_t hi = heads_upto(heads, page->n, head);
-	uint32_t lo = hi;
-
+	head = order_head(o, p->key, p->klen, plen);
+	hi = heads_upto(heads, page->n, head);
+	lo = hi;
 	if (hi && heads[hi - 1] == head)
 		lo = heads_below(heads, hi, head);
-	/* Equal heads: the full comparison decides; that of the outermost alone where all are of
-	 * one key. */
-	for (bool near = p->edge != PROBE_AT; lo < hi; near = false) {
-		uint32_t mid;
+	while (lo < hi) {
+		uint32_t mid = probe_middle(p, outermost, lo, hi);
 		struct sep s;
 
-		if (!near)
-			mid = (lo + hi) / 2;
-		else if (p->edge == PROBE_AFTER)
-			mid = hi - 1;
-		else
-			mid = lo;
 		rc = inner_sep(v, page, off, mid, &s);
 		if (rc)
 			return rc;
+		outermost = false;
 		if (sep_cmp(o, &s, p) <= 0)
 			lo = mid + 1;
 		else
@@ -126,10 +123,11 @@ uint64_t inner_kid_pending(const struct wset *w, uint64_t off, uint32_t index, u
 {
 	const struct wpage *wp = wset_find(w, off);
 
-	if (wp)
-		for (unsigned int i = 0; i < wp->npending; i++)
-			if (wp->idx[i] == index)
-				return wp->val[i];
+	if (!wp)
+		return kid;
+	for (unsigned int i = 0; i < wp->npending; i++)
+		if (wp->idx[i] == index)
+			return wp->val[i];
 	return kid;
 }
 
@@ -137,27 +135,60 @@ uint64_t inner_kid_pending(const struct wset *w, uint64_t off, uint32_t index, u
 static uint32_t page_crc(const uint8_t *image)
 {
 	const struct fmt_page *page = (const void *)image;
+	uint32_t crc = crc32c(0, image, 8);
 
-	return crc32c(crc32c(crc32c(crc32c(0, image, 8), image + 20, 12), inner_heads(page),
-	                     8 * (size_t)page->n),
-	              image + page->offs, page->end - page->offs);
+	crc = crc32c(crc, image + 20, 12);
+	crc = crc32c(crc, inner_heads(page), 8 * (size_t)page->n);
+	return crc32c(crc, image + page->offs, page->end - page->offs);
 }
 
-/* The padding is zeroed, because the checksum covers it. */
+/* sep_store - a separator's lengths and bytes at p. Returns where they end. */
+static uint8_t *sep_store(uint8_t *p, const struct sep *s)
+{
+	uint32_t dup = sep_dup_bytes(s->dlen);
+
+	put16(p, s->klen);
+	put16(p + 2, s->dlen);
+	p += FMT_SEP_SIZE;
+	memcpy(p, s->key, s->klen);
+	p += s->klen;
+	if (dup)
+		memcpy(p, s->dup, dup);
+	return p + dup;
+}
+
+/* inner_finish - the padding behind at, which the checksum covers, and the checksum of the page in
+ * image, which ends at end. The place is added when the page gets one. */
+static void inner_finish(uint8_t *image, uint32_t at, uint32_t end)
+{
+	struct fmt_page *page = (void *)image;
+
+	assert(at <= end);
+	assert(end % 4 == 0);
+	memset(image + at, 0, round_up(end, FMT_LINE) - at);
+	page->end = (uint16_t)end;
+	page->crc = page_crc(image);
+}
+
+/* Each separator begins at a multiple of 2, where its lengths are. */
 uint32_t inner_build(uint8_t *image, uint32_t psize, const struct order *o, const struct sep *seps,
                      const uint64_t *kids, uint32_t n, unsigned int level, uint64_t birth,
                      uint64_t prev)
 {
-	assert(n <= INNER_MAX(psize));
 	struct fmt_page *page = (void *)image;
 	uint64_t *heads = (void *)(image + FMT_INNER_HEADS);
 	uint32_t offs = FMT_INNER_HEADS + 16 * n + 8;
 	uint32_t at = offs + 2 * n;
 	uint32_t plen = 0;
+	uint32_t end;
 
-	if (n > 1)
-		plen =
-		    order_prefix(o, seps[0].key, seps[0].klen, seps[n - 1].key, seps[n - 1].klen);
+	assert(n <= INNER_MAX(psize));
+	assert(level > 0);
+	if (n > 1) {
+		const struct sep *last = &seps[n - 1];
+
+		plen = order_prefix(o, seps->key, seps->klen, last->key, last->klen);
+	}
 	*page = (struct fmt_page){
 	    .birth = birth,
 	    .prev = prev,
@@ -171,114 +202,140 @@ uint32_t inner_build(uint8_t *image, uint32_t psize, const struct order *o, cons
 	memcpy(heads + n, kids, 8 * ((size_t)n + 1));
 	for (uint32_t i = 0; i < n; i++) {
 		const struct sep *s = &seps[i];
-		uint32_t dlen = 0;
 
-		if (s->dlen != FMT_SEP_NODUP)
-			dlen = s->dlen;
 		heads[i] = order_head(o, s->key, s->klen, plen);
 		put16(image + offs + 2 * i, at);
-		put16(image + at, s->klen);
-		put16(image + at + 2, s->dlen);
-		memcpy(image + at + FMT_SEP_SIZE, s->key, s->klen);
-		if (dlen)
-			memcpy(image + at + FMT_SEP_SIZE + s->klen, s->dup, dlen);
-		at += FMT_SEP_SIZE + s->klen + dlen;
+		at = (uint32_t)(sep_store(image + at, s) - image);
 		if (at % 2)
 			image[at++] = 0;
 		assert(at <= psize);
 	}
-	uint32_t end = (uint32_t)round_up(at, 4);
-
-	memset(image + at, 0, round_up(end, FMT_LINE) - at);
-	page->end = (uint16_t)end;
-	page->crc = page_crc(image);
+	end = (uint32_t)round_up(at, 4);
+	inner_finish(image, at, end);
 	return end;
 }
 
-/* kids_change - the kids as the view sees them, but m of these in place of the one at index. */
-static void kids_change(uint64_t *to, const struct view *v, const struct fmt_page *page,
-                        uint64_t off, const uint64_t *kid, uint32_t m, uint32_t index)
+/* kids_change - the kids as the view sees them, but m of these in place of the one that gives way:
+ * those behind it move by m - 1. */
+static void kids_change(uint64_t *to, const struct inner_edit *e, const uint64_t *kid, uint32_t m)
 {
-	assert(m > 0);
-	const struct wpage *wp = v->w ? wset_find(v->w, off) : NULL;
-	const uint64_t *from = inner_kids(page);
+	const struct wpage *wp = NULL;
+	const uint64_t *from = inner_kids(e->page);
+	uint32_t index = e->index;
 
+	assert(m > 0);
+	assert(index <= e->page->n);
 	memcpy(to, from, index * sizeof *to);
 	memcpy(to + index, kid, m * sizeof *to);
-	memcpy(to + index + m, from + index + 1, (page->n - index) * sizeof *to);
-	for (unsigned int i = 0; wp && i < wp->npending; i++)
-		if (wp->idx[i] != index)
-			to[wp->idx[i] < index ? wp->idx[i] : wp->idx[i] + m - 1] = wp->val[i];
+	memcpy(to + index + m, from + index + 1, (e->page->n - index) * sizeof *to);
+	if (e->view->w)
+		wp = wset_find(e->view->w, e->off);
+	if (!wp)
+		return;
+	for (unsigned int i = 0; i < wp->npending; i++) {
+		uint32_t at = wp->idx[i];
+
+		if (at < index)
+			to[at] = wp->val[i];
+		else if (at > index)
+			to[at + m - 1] = wp->val[i];
+	}
 }
 
-uint32_t inner_copy(uint8_t *image, const struct view *v, const struct fmt_page *page, uint64_t off,
-                    uint64_t kid, uint32_t index, uint64_t birth, uint64_t prev)
+uint32_t inner_copy(uint8_t *image, const struct inner_edit *e, uint64_t kid)
 {
+	const struct fmt_page *page = e->page;
 	struct fmt_page *copy = (void *)image;
+	uint64_t *kids = (uint64_t *)(void *)(image + FMT_INNER_HEADS) + page->n;
 
 	memcpy(image, page, page->end);
-	memset(image + page->end, 0, round_up(page->end, FMT_LINE) - page->end);
-	copy->birth = birth;
-	copy->prev = prev;
-	kids_change((uint64_t *)(void *)(image + FMT_INNER_HEADS) + page->n, v, page, off, &kid, 1,
-	            index);
-	copy->crc = page_crc(image);
+	copy->birth = e->birth;
+	copy->prev = e->prev;
+	kids_change(kids, e, &kid, 1);
+	inner_finish(image, page->end, page->end);
 	return page->end;
+}
+
+/* What a page grows by before its separators, when it gets one more: a head, a kid, an offset. */
+#define INSERT_SHIFT (8u + 8u + 2u)
+
+/* offsets_shift - the page's offsets with a place left free at index: what they lead to has moved.
+ * From its own array to the one at to. */
+static void offsets_shift(uint8_t *to, const struct fmt_page *page, uint32_t index)
+{
+	const uint8_t *from = (const uint8_t *)page + page->offs;
+
+	for (uint32_t i = 0; i < page->n; i++) {
+		uint32_t place = i + (i >= index);
+
+		put16(to + 2 * place, get16(from + 2 * i) + INSERT_SHIFT);
+	}
 }
 
 /* The parts of the page in their order: header, heads, kids, offsets, separators. The new
  * separator's bytes go to the end, wherever it belongs in the order, so that no other one moves
  * against the others. */
-uint32_t inner_insert(uint8_t *image, const struct view *v, const struct fmt_page *page,
-                      uint64_t off, const struct sep *sep, const uint64_t kid[2], uint32_t index,
-                      const struct order *o, uint64_t birth, uint64_t prev)
+uint32_t inner_insert(uint8_t *image, const struct inner_edit *e, const struct order *o,
+                      const struct sep *sep, const uint64_t kid[2])
 {
-	uint32_t n = page->n;
-	uint32_t dlen = sep->dlen == FMT_SEP_NODUP ? 0 : sep->dlen;
-	uint32_t data = page->end - page->offs - 2 * n;
-	uint32_t offs = page->offs + 16;
-	uint32_t at = offs + 2 * (n + 1) + data;
-	uint32_t end = (uint32_t)round_up(at + FMT_SEP_SIZE + sep->klen + dlen, 4);
+	const struct fmt_page *page = e->page;
 	const uint64_t *heads = inner_heads(page);
 	uint64_t *to = (void *)(image + FMT_INNER_HEADS);
+	uint32_t n = page->n;
+	uint32_t index = e->index;
+	uint32_t seps = page->offs + 2 * n; /* where the separators begin */
+	uint32_t data = page->end - seps;
+	uint32_t offs = page->offs + 16;
+	uint32_t at = offs + 2 * (n + 1) + data;
+	uint32_t behind = at + FMT_SEP_SIZE + sep->klen + sep_dup_bytes(sep->dlen);
+	uint32_t end = (uint32_t)round_up(behind, 4);
 	int side = 0;
+	int rc = 0;
 
-	if (n == 0 || end > v->psize ||
-	    (page->plen &&
-	     inner_prefix_side(v, page, off, page->plen, sep->key, sep->klen, &side)) ||
-	    side)
+	if (n == 0 || end > e->view->psize)
+		return 0;
+	if (page->plen)
+		rc = inner_prefix_side(e->view, page, e->off, page->plen, sep->key, sep->klen,
+		                       &side);
+	if (rc || side)
 		return 0;
 	*(struct fmt_page *)(void *)image = (struct fmt_page){
-	    .birth = birth,
-	    .prev = prev,
+	    .birth = e->birth,
+	    .prev = e->prev,
 	    .type = FMT_INNER,
 	    .level = page->level,
 	    .n = (uint16_t)(n + 1),
 	    .plen = page->plen,
 	    .heads = FMT_INNER_HEADS,
 	    .offs = (uint16_t)offs,
-	    .end = (uint16_t)end,
 	};
 	memcpy(to, heads, index * sizeof *to);
 	to[index] = order_head(o, sep->key, sep->klen, page->plen);
 	memcpy(to + index + 1, heads + index, (n - index) * sizeof *to);
-	kids_change(to + n + 1, v, page, off, kid, 2, index);
-	/* what they point to lies 18 bytes further: a head, a kid and an offset more are before it
-	 */
-	for (uint32_t i = 0; i < n; i++)
-		put16(image + offs + 2 * (i + (i >= index)),
-		      get16((const uint8_t *)page + page->offs + 2 * i) + 18u);
+	kids_change(to + n + 1, e, kid, 2);
+	offsets_shift(image + offs, page, index);
 	put16(image + offs + 2 * index, at);
-	memcpy(image + offs + 2 * (n + 1), (const uint8_t *)page + page->offs + 2 * n, data);
-	put16(image + at, sep->klen);
-	put16(image + at + 2, sep->dlen);
-	memcpy(image + at + FMT_SEP_SIZE, sep->key, sep->klen);
-	if (dlen)
-		memcpy(image + at + FMT_SEP_SIZE + sep->klen, sep->dup, dlen);
-	memset(image + at + FMT_SEP_SIZE + sep->klen + dlen, 0,
-	       round_up(end, FMT_LINE) - at - FMT_SEP_SIZE - sep->klen - dlen);
-	((struct fmt_page *)(void *)image)->crc = page_crc(image);
+	memcpy(image + offs + 2 * (n + 1), (const uint8_t *)page + seps, data);
+	sep_store(image + at, sep);
+	inner_finish(image, behind, end);
 	return end;
+}
+
+/* pending_kid - the same for a page that a commit refers to: kid index becomes page kid when the
+ * commit stores its words. *done false: too many of the page's kids wait already. */
+static void pending_kid(struct wpage *wp, uint32_t index, uint64_t kid, bool *done)
+{
+	unsigned int i = 0;
+
+	while (i < wp->npending && wp->idx[i] != index)
+		i++;
+	*done = i < WSET_PENDING;
+	if (!*done)
+		return;
+	wp->idx[i] = (uint16_t)index;
+	wp->val[i] = kid;
+	if (i == wp->npending)
+		wp->npending++;
 }
 
 /* In place where the running level made the page; pending where a commit did. */
@@ -291,30 +348,23 @@ int inner_swap(struct wset *w, const struct fmt_page *page, uint64_t off, uint32
 	*done = true;
 	if (rc)
 		return rc;
-	if (wset_editable(w, wp)) {
-		wset_apply(w, wp);
-		wp->streamed = false;
-		pm_store8(&w->map->pm, inner_kids(page) + index, kid);
+	assert(index <= page->n);
+	if (!wset_editable(w, wp)) {
+		pending_kid(wp, index, kid, done);
 		return 0;
 	}
-	for (unsigned int i = 0; i < wp->npending; i++)
-		if (wp->idx[i] == index) {
-			wp->val[i] = kid;
-			return 0;
-		}
-	if (wp->npending == WSET_PENDING) {
-		*done = false;
-		return 0;
-	}
-	wp->idx[wp->npending] = (uint16_t)index;
-	wp->val[wp->npending++] = kid;
+	wset_apply(w, wp);
+	wp->streamed = false;
+	pm_store8(&w->map->pm, inner_kids(page) + index, kid);
 	return 0;
 }
 
 /* The place counts, too: a page that was copied elsewhere does not match [I12]. */
 int inner_verify(const struct fmt_page *page, uint64_t off)
 {
-	if ((page_crc((const uint8_t *)page) ^ crc32c_place(off)) == page->crc)
+	uint32_t crc = page_crc((const uint8_t *)page) ^ crc32c_place(off);
+
+	if (crc == page->crc)
 		return 0;
 	return err_corrupt(off, "inner page: its checksum does not match");
 }

@@ -18,10 +18,17 @@
 struct sep { /* a separator, in a page or in memory */
 	const uint8_t *key;
 	const uint8_t *dup;
-	/* dlen FMT_SEP_NODUP: before all of the key's duplicates */
 	uint32_t klen;
-	uint32_t dlen;
+	uint32_t dlen; /* FMT_SEP_NODUP: it lies before all of the key's duplicates, and has none */
 };
+
+/* sep_dup_bytes - bytes of the duplicate that it has; dlen as in a page. */
+static inline uint32_t sep_dup_bytes(uint32_t dlen)
+{
+	if (dlen == FMT_SEP_NODUP)
+		return 0;
+	return dlen;
+}
 
 /* inner_find - the kid that holds the probe. CORRUPT. */
 int inner_find(const struct view *view, const struct fmt_page *page, uint64_t off,
@@ -60,9 +67,9 @@ int inner_sep(const struct view *view, const struct fmt_page *page, uint64_t off
  * for them. */
 static inline uint32_t inner_cost(const struct sep *sep)
 {
-	return 8 + 8 + 2 +
-	       (uint32_t)round_up(
-	           FMT_SEP_SIZE + sep->klen + (sep->dlen == FMT_SEP_NODUP ? 0 : sep->dlen), 2);
+	uint32_t bytes = FMT_SEP_SIZE + sep->klen + sep_dup_bytes(sep->dlen);
+
+	return 8 + 8 + 2 + (uint32_t)round_up(bytes, 2);
 }
 
 /* Less one kid, which a page has more than separators, and what alignment may take. */
@@ -86,17 +93,26 @@ uint32_t inner_build(uint8_t *image, uint32_t psize, const struct order *order,
                      const struct sep *seps, const uint64_t *kids, uint32_t n, unsigned int level,
                      uint64_t birth, uint64_t prev);
 
+/* A page that is written again with one of its kids changed. */
+struct inner_edit {
+	const struct view *view; /* what the page's other kids are */
+	const struct fmt_page *page;
+	uint64_t off;
+	uint32_t index; /* of the kid that gives way */
+	/* of the new page */
+	uint64_t birth;
+	uint64_t prev;
+};
+
 /* inner_copy - write to image what the page becomes when kid index is another. Returns the bytes
  * used. */
-uint32_t inner_copy(uint8_t *image, const struct view *view, const struct fmt_page *page,
-                    uint64_t off, uint64_t kid, uint32_t index, uint64_t birth, uint64_t prev);
+uint32_t inner_copy(uint8_t *image, const struct inner_edit *edit, uint64_t kid);
 
 /* inner_insert - write to image what the page becomes when kid index gives way to two with a
  * separator between: most splits below end in this, so that the rest is copied as it is. Returns
  * the bytes used; 0: it does not fit, or the separator does not share the page's prefix. */
-uint32_t inner_insert(uint8_t *image, const struct view *view, const struct fmt_page *page,
-                      uint64_t off, const struct sep *sep, const uint64_t kid[2], uint32_t index,
-                      const struct order *order, uint64_t birth, uint64_t prev);
+uint32_t inner_insert(uint8_t *image, const struct inner_edit *edit, const struct order *order,
+                      const struct sep *sep, const uint64_t kid[2]);
 
 /* inner_swap - kid index becomes page kid, in place or pending; *done false when the page has too
  * many pending kids. */

@@ -55,13 +55,14 @@ void leaf_open(const struct view *v, const struct fmt_page *page, uint64_t off, 
 		l->nslots = wp->npending;
 		return;
 	}
-	l->slots = (const uint64_t *)(const void *)((const uint8_t *)page + FMT_LEAF_SLOTS);
+	l->slots = leaf_slots(page);
 	while (l->nslots < FMT_TAIL_SLOTS && load_word(&l->slots[l->nslots]))
 		l->nslots++;
+	if (v->w)
+		return;
 	/* entries of younger transactions are the last ones */
-	if (!v->w)
-		while (l->nslots && slot_txn(page, v->psize, l->slots[l->nslots - 1]) > v->snapshot)
-			l->nslots--;
+	while (l->nslots && slot_txn(page, v->psize, l->slots[l->nslots - 1]) > v->snapshot)
+		l->nslots--;
 }
 
 /* ---- searching ------------------------------------------------------------------------------- */
@@ -93,6 +94,7 @@ static int base_match(const struct leaf *l, const struct order *o, const struct 
 {
 	const struct fmt_page *page = l->page;
 	const uint64_t *heads = heads_of(page);
+	bool outermost = p->edge != PROBE_AT;
 	uint32_t hi = lo;
 
 	*exact = false;
@@ -102,16 +104,16 @@ static int base_match(const struct leaf *l, const struct order *o, const struct 
 		else
 			hi = lo + 1;
 	}
-	for (bool near = p->edge != PROBE_AT; lo < hi; near = false) {
-		/* The outermost decides alone where all with this head have one key. */
-		uint32_t mid = !near ? (lo + hi) / 2 : p->edge == PROBE_AFTER ? hi - 1 : lo;
+	while (lo < hi) {
+		uint32_t mid = probe_middle(p, outermost, lo, hi);
 		struct item it;
+		int c;
 		int rc = base_item(l, mid, &it);
 
 		if (rc)
 			return rc;
-		int c = order_cmp(o, it.key, it.klen, it.val, it.vlen, p);
-
+		outermost = false;
+		c = order_cmp(o, it.key, it.klen, it.val, it.vlen, p);
 		if (c == 0) {
 			*at = mid;
 			*exact = true;
@@ -132,12 +134,14 @@ static int base_find(const struct leaf *l, const struct order *o, const struct p
 {
 	const struct fmt_page *page = l->page;
 	uint32_t plen = once(page->plen);
+	uint32_t below;
+	uint64_t head;
 	int side = 0;
 	int rc = 0;
 
+	*exact = false;
 	if (UNLIKELY(plen))
 		rc = prefix_side(l, plen, p->key, p->klen, &side);
-	*exact = false;
 	if (UNLIKELY(rc))
 		return rc;
 	if (UNLIKELY(side)) {
@@ -147,9 +151,9 @@ static int base_find(const struct leaf *l, const struct order *o, const struct p
 			*at = page->n;
 		return 0;
 	}
-	uint64_t head = order_head(o, p->key, p->klen, plen);
-
-	return base_match(l, o, p, head, heads_below(heads_of(page), page->n, head), at, exact);
+	head = order_head(o, p->key, p->klen, plen);
+	below = heads_below(heads_of(page), page->n, head);
+	return base_match(l, o, p, head, below, at, exact);
 }
 
 /* fp_matches - a bit for each slot with that fingerprint; unused slots have fingerprint 0. Without
@@ -166,11 +170,10 @@ static inline __m128i fp_eight(const uint64_t *slots)
 	for (unsigned int i = 0; i < 2; i++) {
 		__m128 a = _mm_castsi128_ps(_mm_loadu_si128(two + 2 * i));
 		__m128 b = _mm_castsi128_ps(_mm_loadu_si128(two + 2 * i + 1));
+		__m128 upper = _mm_shuffle_ps(a, b, _MM_SHUFFLE(3, 1, 3, 1));
+		__m128i shifted = _mm_slli_epi32(_mm_castps_si128(upper), 16);
 
-		half[i] = _mm_srai_epi32(
-		    _mm_slli_epi32(_mm_castps_si128(_mm_shuffle_ps(a, b, _MM_SHUFFLE(3, 1, 3, 1))),
-		                   16),
-		    16);
+		half[i] = _mm_srai_epi32(shifted, 16);
 	}
 	return _mm_packs_epi32(half[0], half[1]);
 }
@@ -178,10 +181,11 @@ static inline __m128i fp_eight(const uint64_t *slots)
 static uint32_t fp_matches(const uint64_t *slots, uint32_t fp)
 {
 	__m128i want = _mm_set1_epi16((short)fp);
+	__m128i first = _mm_cmpeq_epi16(fp_eight(slots), want);
+	__m128i second = _mm_cmpeq_epi16(fp_eight(slots + 8), want);
 
 	static_assert(FMT_TAIL_SLOTS == 16, "two times eight");
-	return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(
-	    _mm_cmpeq_epi16(fp_eight(slots), want), _mm_cmpeq_epi16(fp_eight(slots + 8), want)));
+	return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(first, second));
 }
 #else
 static uint32_t fp_matches(const uint64_t *slots, uint32_t fp)
@@ -226,10 +230,15 @@ static inline void look_begin(const struct view *v, uint32_t fp, struct leaf_loo
 	if (wp && wp->npending)
 		look->slots = wp->val;
 	else
-		look->slots =
-		    (const uint64_t *)(const void *)((const uint8_t *)look->page + FMT_LEAF_SLOTS);
+		look->slots = leaf_slots(look->page);
 	look->match = fp_matches(look->slots, fp);
 	look->below = UINT32_MAX;
+}
+
+/* newest_match - the last of the slots that a mask has, which is not 0. */
+static inline uint32_t newest_match(uint32_t mask)
+{
+	return 31 - (uint32_t)__builtin_clz(mask);
 }
 
 /* The entry's line is asked for here and read in leaf_found, many lookups later. */
@@ -241,11 +250,16 @@ void leaf_look(const struct view *v, const struct order *o, const uint8_t *key, 
 
 	look_begin(v, fp, look);
 	if (look->match) {
-		eoff = FMT_SLOT_OFF(load_word(&look->slots[31 - __builtin_clz(look->match)]));
+		uint64_t slot = load_word(&look->slots[newest_match(look->match)]);
+
+		eoff = FMT_SLOT_OFF(slot);
 	} else {
+		uint64_t head;
+
 		if (page->plen)
 			return;
-		look->below = heads_below(heads_of(page), page->n, order_head(o, key, klen, 0));
+		head = order_head(o, key, klen, 0);
+		look->below = heads_below(heads_of(page), page->n, head);
 		if (look->below >= page->n)
 			return;
 		eoff = leaf_entry(page, look->below);
@@ -266,13 +280,16 @@ look_end(const struct view *v, const struct order *o, const uint8_t *key, uint32
 	    .psize = v->psize,
 	    .slots = look->slots,
 	};
-	struct probe p = {.key = key, .klen = klen};
+	struct probe p = {
+	    .key = key,
+	    .klen = klen,
+	};
 	uint32_t at;
 	int rc;
 
 	*found = false;
 	for (uint32_t match = look->match; match;) {
-		uint32_t i = 31 - (uint32_t)__builtin_clz(match);
+		uint32_t i = newest_match(match);
 		uint64_t slot = load_word(&l.slots[i]);
 
 		match &= ~((uint32_t)1 << i);
@@ -281,16 +298,20 @@ look_end(const struct view *v, const struct order *o, const uint8_t *key, uint32
 		rc = tail_item(&l, FMT_SLOT_OFF(slot), item);
 		if (rc)
 			return rc;
-		if (item->klen != klen || memcmp(item->key, key, klen) != 0 ||
-		    (!v->w && slot_txn(l.page, v->psize, slot) > v->snapshot))
+		if (item->klen != klen || memcmp(item->key, key, klen) != 0)
+			continue;
+		if (!v->w && slot_txn(l.page, v->psize, slot) > v->snapshot)
 			continue;
 		*found = FMT_SLOT_KIND(slot) != FMT_SLOT_REMOVE;
 		return 0;
 	}
-	if (look->below == UINT32_MAX)
+	if (look->below == UINT32_MAX) {
 		rc = base_find(&l, o, &p, &at, found);
-	else
-		rc = base_match(&l, o, &p, order_head(o, key, klen, 0), look->below, &at, found);
+	} else {
+		uint64_t head = order_head(o, key, klen, 0);
+
+		rc = base_match(&l, o, &p, head, look->below, &at, found);
+	}
 	if (rc || !*found)
 		return rc;
 	return base_item(&l, at, item);
@@ -307,42 +328,65 @@ int leaf_found(const struct view *v, const struct order *o, const uint8_t *key, 
 int leaf_get(const struct view *v, const struct fmt_page *page, uint64_t off, const struct order *o,
              const uint8_t *key, uint32_t klen, uint32_t fp, struct item *item, bool *found)
 {
-	struct leaf_look look = {.page = page, .off = off};
+	struct leaf_look look = {
+	    .page = page,
+	    .off = off,
+	};
 
 	look_begin(v, fp, &look);
 	return look_end(v, o, key, klen, &look, item, found);
 }
 
-/* gap_follow - what one slot does to the gap: opens it wider, closes it, or moves it. */
+/* rank_shift - by how much a slot of that kind moves the ranks of what stands behind its entry. */
+static inline uint32_t rank_shift(uint32_t kind)
+{
+	return (kind == FMT_SLOT_INSERT) - (uint32_t)(kind == FMT_SLOT_REMOVE);
+}
+
+/* gap_insert, gap_remove - the tail entry at place j of the gap. */
+static inline void gap_insert(struct leaf_gap *g, uint32_t j, uint32_t eoff)
+{
+	memmove(g->entry + j + 1, g->entry + j, (g->n - j) * sizeof *g->entry);
+	g->entry[j] = (uint16_t)eoff;
+	g->n++;
+}
+
+static inline void gap_remove(struct leaf_gap *g, uint32_t j)
+{
+	g->n--;
+	memmove(g->entry + j, g->entry + j + 1, (g->n - j) * sizeof *g->entry);
+}
+
+/* gap_follow - what one slot does to the gap: opens it wider, closes it, or moves it. A slot just
+ * behind the gap's entries is about the base entry that equals the probe, if there is one. */
 static void gap_follow(struct leaf_gap *g, uint64_t slot)
 {
 	uint32_t rank = FMT_SLOT_RANK(slot);
 	uint32_t kind = FMT_SLOT_KIND(slot);
-
-	if (rank - g->lo > g->n) { /* unsigned: before or behind the gap */
-		if (rank < g->lo)
-			g->lo += (kind == FMT_SLOT_INSERT) - (uint32_t)(kind == FMT_SLOT_REMOVE);
-		return;
-	}
+	uint32_t eoff = FMT_SLOT_OFF(slot);
 	uint32_t j = rank - g->lo;
 
-	if (kind == FMT_SLOT_INSERT) {
-		memmove(g->entry + j + 1, g->entry + j, (g->n - j) * sizeof *g->entry);
-		g->entry[j] = (uint16_t)FMT_SLOT_OFF(slot);
-		g->n++;
-	} else if (j < g->n) {
-		if (kind == FMT_SLOT_REPLACE) {
-			g->entry[j] = (uint16_t)FMT_SLOT_OFF(slot);
-			return;
-		}
-		g->n--;
-		memmove(g->entry + j, g->entry + j + 1, (g->n - j) * sizeof *g->entry);
-	} else if (g->base) {
-		if (kind == FMT_SLOT_REPLACE)
-			g->base = FMT_SLOT_OFF(slot);
-		else
-			g->base = 0;
+	if (j > g->n) { /* unsigned: before or behind the gap */
+		if (rank < g->lo)
+			g->lo += rank_shift(kind);
+		return;
 	}
+	if (kind == FMT_SLOT_INSERT) {
+		gap_insert(g, j, eoff);
+		return;
+	}
+	if (j < g->n) {
+		if (kind == FMT_SLOT_REPLACE)
+			g->entry[j] = (uint16_t)eoff;
+		else
+			gap_remove(g, j);
+		return;
+	}
+	if (!g->base)
+		return;
+	g->base = 0;
+	if (kind == FMT_SLOT_REPLACE)
+		g->base = eoff;
 }
 
 /* The base's lower bound, then each slot in turn: no entry of the tail is touched. */
@@ -357,10 +401,9 @@ int leaf_gap_find(const struct leaf *l, const struct order *o, const struct prob
 		return rc;
 	g->n = 0;
 	g->lo = at;
+	g->base = 0;
 	if (exact)
 		g->base = leaf_entry(l->page, at);
-	else
-		g->base = 0;
 	for (unsigned int i = 0; i < l->nslots; i++)
 		gap_follow(g, load_word(&l->slots[i]));
 	return 0;
@@ -373,20 +416,18 @@ int leaf_gap_place(const struct leaf *l, const struct order *o, const struct pro
 	*eoff = 0;
 	for (uint32_t j = 0; j < g->n; j++) {
 		struct item it;
+		int c;
 		int rc = tail_item(l, g->entry[j], &it);
 
 		if (rc)
 			return rc;
-		int c = order_cmp(o, it.key, it.klen, it.val, it.vlen, p);
-
-		if (c >= 0) {
-			*rank = g->lo + j;
-			if (c == 0)
-				*eoff = g->entry[j];
-			else
-				*eoff = 0;
-			return 0;
-		}
+		c = order_cmp(o, it.key, it.klen, it.val, it.vlen, p);
+		if (c < 0)
+			continue;
+		*rank = g->lo + j;
+		if (c == 0)
+			*eoff = g->entry[j];
+		return 0;
 	}
 	*rank = g->lo + g->n;
 	*eoff = g->base;
@@ -410,11 +451,8 @@ uint32_t leaf_count(const struct leaf *l)
 {
 	uint32_t n = l->page->n;
 
-	for (unsigned int i = 0; i < l->nslots; i++) {
-		uint32_t kind = FMT_SLOT_KIND(load_word(&l->slots[i]));
-
-		n += (kind == FMT_SLOT_INSERT) - (uint32_t)(kind == FMT_SLOT_REMOVE);
-	}
+	for (unsigned int i = 0; i < l->nslots; i++)
+		n += rank_shift(FMT_SLOT_KIND(load_word(&l->slots[i])));
 	return n;
 }
 
@@ -482,59 +520,104 @@ static inline lanes all_lanes(int32_t x)
 	return (int16_t)x - (lanes){0};
 }
 
-/* offsets_uniform - leaf_offsets without shifting anything, for a uniform base and a tail without
- * removals: false when it is another leaf, or damaged. A slot's rank is moved by each later
- * insertion at or before it, all ranks at once. At a place that no slot has stands the base's entry
- * of that number, less the insertions before it. Of two slots that replace one entry the later one
- * is stored last. */
-static bool offsets_uniform(const struct leaf *l, uint32_t n, uint16_t *out, uint32_t *count)
+/* What a tail without removals makes of a leaf. */
+struct tail_places {
+	uint16_t off[FMT_TAIL_SLOTS]; /* where each slot's entry lies */
+	int16_t
+	    place[FMT_TAIL_SLOTS];   /* its place in the leaf's order, when all slots are applied */
+	bool insert[FMT_TAIL_SLOTS]; /* it is one entry more, and replaces none */
+	uint32_t total;              /* entries of the leaf */
+};
+
+/* places_find - where each slot's entry stands in the end: a slot's rank is moved by each later
+ * insertion at or before it, all ranks at once. n is the base's number. False: a removal, or a rank
+ * that makes no sense. */
+static inline bool places_find(const struct leaf *l, uint32_t n, struct tail_places *t)
 {
 	static const lanes index[2] = {{0, 1, 2, 3, 4, 5, 6, 7}, {8, 9, 10, 11, 12, 13, 14, 15}};
-	uint32_t heads = once(l->page->heads);
-	uint32_t total = n;
 	/* -1: not yet there */
-	lanes at[2] = {all_lanes(-1), all_lanes(-1)}, inserted[FMT_TAIL_SLOTS];
-	uint16_t off[FMT_TAIL_SLOTS];
-	int16_t place[FMT_TAIL_SLOTS];
-	bool insert[FMT_TAIL_SLOTS];
+	lanes at[2] = {all_lanes(-1), all_lanes(-1)};
 
-	if (!(heads & FMT_UNIFORM) || !n || n + 2 * FMT_TAIL_SLOTS > LEAF_MAX(l->psize))
-		return false;
+	t->total = n;
 	for (unsigned int i = 0; i < l->nslots; i++) {
 		uint64_t slot = load_word(&l->slots[i]);
 		uint32_t rank = FMT_SLOT_RANK(slot);
 		uint32_t kind = FMT_SLOT_KIND(slot);
+		bool insert = kind == FMT_SLOT_INSERT;
+		lanes rank_of_all = all_lanes((int32_t)rank);
+		lanes number = all_lanes((int32_t)i);
 
-		insert[i] = kind == FMT_SLOT_INSERT;
-		if (kind == FMT_SLOT_REMOVE || rank >= total + insert[i])
+		if (kind == FMT_SLOT_REMOVE || rank >= t->total + insert)
 			return false;
 		for (unsigned int h = 0; h < 2; h++) {
-			at[h] -= (at[h] >= all_lanes((int32_t)rank)) & all_lanes(-insert[i]);
-			at[h] += (index[h] == all_lanes((int32_t)i)) & all_lanes((int32_t)rank + 1);
+			at[h] -= (at[h] >= rank_of_all) & all_lanes(-insert);
+			at[h] += (index[h] == number) & (rank_of_all + 1);
 		}
-		total += insert[i];
-		off[i] = (uint16_t)FMT_SLOT_OFF(slot);
+		t->total += insert;
+		t->insert[i] = insert;
+		t->off[i] = (uint16_t)FMT_SLOT_OFF(slot);
 	}
-	memcpy(place, at, sizeof place);
-	for (unsigned int i = 0; i < l->nslots; i++)
-		inserted[i] = all_lanes(insert[i] ? place[i] : INT16_MAX);
-	uint16_t start = (uint16_t)(FMT_LEAF_BASE + 8 * n);
-	uint16_t stride = (uint16_t)uniform_stride(heads & FMT_KLEN_MASK, once(l->page->offs));
+	memcpy(t->place, at, sizeof t->place);
+	return true;
+}
 
-	for (uint32_t j = 0; j < total; j += LANES) {
-		lanes rank = all_lanes((int32_t)j) + index[0];
+/* offsets_uniform - leaf_offsets without shifting anything, for a uniform base and a tail without
+ * removals: false when it is another leaf, or damaged. At a place that no slot has stands the
+ * base's entry of that number, less the insertions before it. Of two slots that replace one entry
+ * the later one is stored last. */
+static bool offsets_uniform(const struct leaf *l, uint32_t n, uint16_t *out, uint32_t *count)
+{
+	static const lanes index = {0, 1, 2, 3, 4, 5, 6, 7};
+	uint32_t heads = once(l->page->heads);
+	uint16_t start = (uint16_t)(FMT_LEAF_BASE + 8 * n);
+	uint16_t stride;
+	struct tail_places t;
+	lanes inserted[FMT_TAIL_SLOTS];
+
+	if (!(heads & FMT_UNIFORM) || !n || n + 2 * FMT_TAIL_SLOTS > LEAF_MAX(l->psize))
+		return false;
+	if (!places_find(l, n, &t))
+		return false;
+	for (unsigned int i = 0; i < l->nslots; i++)
+		inserted[i] = all_lanes(t.insert[i] ? t.place[i] : INT16_MAX);
+	stride = (uint16_t)uniform_stride(heads & FMT_KLEN_MASK, once(l->page->offs));
+	for (uint32_t j = 0; j < t.total; j += LANES) {
+		lanes rank = all_lanes((int32_t)j) + index;
 		lanes base = rank;
+		byte_offsets entry;
 
 		for (unsigned int i = 0; i < l->nslots; i++)
 			base += rank >= inserted[i];
-		byte_offsets entry = (byte_offsets)base * stride + start;
-
+		entry = (byte_offsets)base * stride + start;
 		memcpy(out + j, &entry, sizeof entry);
 	}
 	for (unsigned int i = 0; i < l->nslots; i++)
-		out[place[i]] = off[i];
-	*count = total;
+		out[t.place[i]] = t.off[i];
+	*count = t.total;
 	return true;
+}
+
+/* offsets_follow - what slot i does to the order, of *n entries: it opens a place for its entry,
+ * closes one, or gives one another entry. CORRUPT: its rank makes no sense. */
+static inline int offsets_follow(const struct leaf *l, unsigned int i, uint16_t *out, uint32_t *n)
+{
+	uint64_t slot = load_word(&l->slots[i]);
+	uint32_t r = FMT_SLOT_RANK(slot);
+	uint32_t kind = FMT_SLOT_KIND(slot);
+
+	if (r > *n || (r == *n && kind != FMT_SLOT_INSERT))
+		return err_corrupt(l->off, "leaf: slot %u has rank %u among %u entries", i, r, *n);
+	if (kind == FMT_SLOT_REMOVE) {
+		--*n;
+		memmove(out + r, out + r + 1, (*n - r) * sizeof *out);
+		return 0;
+	}
+	if (kind == FMT_SLOT_INSERT) {
+		memmove(out + r + 1, out + r, (*n - r) * sizeof *out);
+		++*n;
+	}
+	out[r] = (uint16_t)FMT_SLOT_OFF(slot);
+	return 0;
 }
 
 /* A uniform leaf without removals, which most are, goes by vectors; any other one by shifting an
@@ -549,22 +632,10 @@ int leaf_offsets(const struct leaf *l, uint16_t *out, uint32_t *count)
 		return err_corrupt(l->off, "leaf: %u entries", n);
 	base_offsets(l->page, n, out);
 	for (unsigned int i = 0; i < l->nslots; i++) {
-		uint64_t slot = load_word(&l->slots[i]);
-		uint32_t r = FMT_SLOT_RANK(slot);
-		uint32_t kind = FMT_SLOT_KIND(slot);
+		int rc = offsets_follow(l, i, out, &n);
 
-		if (r > n || (r == n && kind != FMT_SLOT_INSERT))
-			return err_corrupt(l->off, "leaf: slot %u has rank %u among %u entries", i,
-			                   r, n);
-		if (kind == FMT_SLOT_INSERT) {
-			memmove(out + r + 1, out + r, (n - r) * sizeof *out);
-			n++;
-		} else if (kind == FMT_SLOT_REMOVE) {
-			n--;
-			memmove(out + r, out + r + 1, (n - r) * sizeof *out);
-			continue;
-		}
-		out[r] = (uint16_t)FMT_SLOT_OFF(slot);
+		if (rc)
+			return rc;
 	}
 	*count = n;
 	return 0;

@@ -63,9 +63,18 @@ static inline uint32_t uniform_stride(uint32_t klen, uint32_t vlen)
 /* Integers must stay aligned for programs that read them where they lie. */
 static inline bool uniform_suits(const struct order *o, const struct item *it)
 {
-	return it->klen && !it->flags &&
-	       (!(o->flags & (DAXKV_INTEGER_KEY | DAXKV_INTEGER_DUP)) ||
-	        (it->klen | it->vlen) % 8 == 0);
+	if (!it->klen || it->flags)
+		return false;
+	if (!(o->flags & (DAXKV_INTEGER_KEY | DAXKV_INTEGER_DUP)))
+		return true;
+	return (it->klen | it->vlen) % 8 == 0;
+}
+
+/* leaf_slots - the page's sixteen slots: those that are not in use are 0. A writer's pending ones
+ * are elsewhere (struct leaf). */
+static inline const uint64_t *leaf_slots(const struct fmt_page *p)
+{
+	return (const uint64_t *)(const void *)((const uint8_t *)p + FMT_LEAF_SLOTS);
 }
 
 /* leaf_entry - the byte offset of base entry i. */
@@ -74,9 +83,12 @@ static inline uint32_t leaf_entry(const struct fmt_page *p, uint32_t i)
 	uint32_t heads = once(p->heads);
 	uint32_t offs = once(p->offs);
 
-	if (LIKELY(heads & FMT_UNIFORM))
-		return FMT_LEAF_BASE + 8u * once(p->n) +
-		       i * uniform_stride(heads & FMT_KLEN_MASK, offs);
+	if (LIKELY(heads & FMT_UNIFORM)) {
+		uint32_t first = FMT_LEAF_BASE + 8u * once(p->n);
+		uint32_t stride = uniform_stride(heads & FMT_KLEN_MASK, offs);
+
+		return first + i * stride;
+	}
 	return get16((const uint8_t *)p + offs + 2 * i);
 }
 
@@ -91,8 +103,8 @@ static inline int item_at(const struct leaf *leaf, uint32_t eoff, uint32_t heade
 	/* no sum: it may be anything where the page is changing */
 	if (UNLIKELY(eoff < FMT_LEAF_BASE || eoff > leaf->psize - FMT_ENTRY_SIZE))
 		goto fault;
-	const uint8_t *lengths =
-	    page + ((eoff & ~header) | (offsetof(struct fmt_page, heads) & header));
+	uint32_t in_header = offsetof(struct fmt_page, heads) & header;
+	const uint8_t *lengths = page + ((eoff & ~header) | in_header);
 	uint32_t kf = once(get16(lengths)) & (FMT_KLEN_MASK | ~header);
 	uint32_t vlen = once(get16(lengths + 2));
 	uint32_t at = eoff + (FMT_ENTRY_SIZE & ~header);
@@ -125,9 +137,11 @@ static inline int leaf_item(const struct leaf *leaf, uint32_t eoff, struct item 
 /* base_item - base entry i, of either shape. */
 static inline int base_item(const struct leaf *leaf, uint32_t i, struct item *item)
 {
+	uint32_t eoff = leaf_entry(leaf->page, i);
+
 	if (LIKELY(once(leaf->page->heads) & FMT_UNIFORM))
-		return item_at(leaf, leaf_entry(leaf->page, i), UINT32_MAX, item);
-	return item_at(leaf, leaf_entry(leaf->page, i), 0, item);
+		return item_at(leaf, eoff, UINT32_MAX, item);
+	return item_at(leaf, eoff, 0, item);
 }
 
 /* tail_item - its lengths always stand before it. */
@@ -195,11 +209,14 @@ static inline int leaf_at(const struct leaf *leaf, uint32_t rank, uint32_t *eoff
  * Records name fresh bytes in units of 4, and the format allows an end between two. */
 static inline uint32_t leaf_tail_end(const struct leaf *l)
 {
+	uint32_t base = l->page->end;
 	uint32_t last = 0;
 
 	if (l->nslots)
 		last = FMT_SLOT_END(l->slots[l->nslots - 1]);
-	return (uint32_t)round_up(last > l->page->end ? last : l->page->end, 4);
+	if (last < base)
+		last = base;
+	return (uint32_t)round_up(last, 4);
 }
 
 /* leaf_value - where the value of base entry i lies. For the writer's own pages. */
@@ -229,11 +246,12 @@ static inline uint32_t leaf_usable(uint32_t psize)
 /* In a base that is not uniform: a head, an offset, the entry, and what alignment may take. */
 static inline uint32_t leaf_cost(const struct order *order, uint32_t klen, uint32_t vlen)
 {
+	uint32_t entry = (uint32_t)round_up(FMT_ENTRY_SIZE + klen + vlen, 4);
 	uint32_t pad = 0;
 
 	if (order->flags & (DAXKV_INTEGER_KEY | DAXKV_INTEGER_DUP))
 		pad = 4;
-	return 8 + 2 + (uint32_t)round_up(FMT_ENTRY_SIZE + klen + vlen, 4) + pad;
+	return 8 + 2 + entry + pad;
 }
 uint32_t leaf_costs(const struct order *order, const struct item *items, uint32_t n);
 
@@ -306,13 +324,20 @@ int leaf_verify(const struct leaf *leaf);
 static inline struct fmt_page leaf_header(uint32_t n, const struct item *uniform, uint64_t birth,
                                           uint64_t prev)
 {
+	uint32_t heads = FMT_LEAF_BASE;
+	uint32_t offs = FMT_LEAF_BASE + 8 * n;
+
+	if (uniform) {
+		heads = FMT_UNIFORM | uniform->klen;
+		offs = uniform->vlen;
+	}
 	return (struct fmt_page){
 	    .birth = birth,
 	    .prev = prev,
 	    .type = FMT_LEAF,
 	    .n = (uint16_t)n,
-	    .heads = (uint16_t)(uniform ? FMT_UNIFORM | uniform->klen : FMT_LEAF_BASE),
-	    .offs = (uint16_t)(uniform ? uniform->vlen : FMT_LEAF_BASE + 8 * n),
+	    .heads = (uint16_t)heads,
+	    .offs = (uint16_t)offs,
 	};
 }
 
@@ -388,21 +413,25 @@ leaf_pack_add(struct leaf_pack *p, const struct order *o, const struct item *it)
 /* leaf_pack_item - entry i, where it lies. */
 static inline struct item leaf_pack_item(const struct leaf_pack *p, uint32_t i)
 {
-	const uint8_t *e = p->bytes + (p->stride ? i * p->stride : p->off[i]);
+	const uint8_t *e, *key;
+	uint32_t kf, klen;
 
-	if (p->stride)
+	if (p->stride) {
+		e = p->bytes + i * p->stride;
 		return (struct item){
 		    .key = e,
 		    .val = e + p->klen,
 		    .klen = p->klen,
 		    .vlen = p->vlen,
 		};
-	uint32_t kf = get16(e);
-	uint32_t klen = kf & FMT_KLEN_MASK;
-
+	}
+	e = p->bytes + p->off[i];
+	key = e + FMT_ENTRY_SIZE;
+	kf = get16(e);
+	klen = kf & FMT_KLEN_MASK;
 	return (struct item){
-	    .key = e + FMT_ENTRY_SIZE,
-	    .val = e + FMT_ENTRY_SIZE + klen,
+	    .key = key,
+	    .val = key + klen,
 	    .klen = klen,
 	    .vlen = get16(e + 2),
 	    .flags = kf & ~FMT_KLEN_MASK,
@@ -415,18 +444,22 @@ static inline bool leaf_item_ascends(const struct order *o, const struct item *l
 {
 	int c = order_key_cmp(o, last->key, last->klen, it->key, it->klen);
 
-	return c < 0 || (c == 0 && o->dups && !keys &&
-	                 order_dup_cmp(o, last->val, last->vlen, it->val, it->vlen) < 0);
+	if (c != 0)
+		return c < 0;
+	if (!o->dups || keys)
+		return false;
+	return order_dup_cmp(o, last->val, last->vlen, it->val, it->vlen) < 0;
 }
 
 /* leaf_pack_ascends - the head decides most; equal heads need the entry. */
 static inline bool leaf_pack_ascends(const struct leaf_pack *p, const struct order *o,
                                      const struct item *it, bool keys)
 {
+	struct item last;
+
 	if (LIKELY(order_head(o, it->key, it->klen, 0) > p->head))
 		return true;
-	struct item last = leaf_pack_item(p, p->n - 1);
-
+	last = leaf_pack_item(p, p->n - 1);
 	return leaf_item_ascends(o, &last, it, keys);
 }
 uint32_t leaf_pack_build(struct leaf_pack *pack, const struct order *order, uint64_t birth,

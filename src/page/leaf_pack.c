@@ -18,13 +18,15 @@ static uint32_t mixed_start(uint32_t n)
 /* leaf_pack_begin - the shape of the leaf, by its first entry. */
 void leaf_pack_begin(struct leaf_pack *p, const struct order *o, const struct item *it)
 {
+	uint32_t stride;
+
 	assert(p->n == 0);
+	assert(p->limit <= p->psize);
 	p->at = 0;
 	p->stride = 0;
 	if (!uniform_suits(o, it))
 		return;
-	uint32_t stride = uniform_stride(it->klen, it->vlen);
-
+	stride = uniform_stride(it->klen, it->vlen);
 	/* only in a damaged leaf: refused when it is added */
 	if (FMT_LEAF_BASE + 8 + stride > p->psize)
 		return;
@@ -37,19 +39,26 @@ void leaf_pack_begin(struct leaf_pack *p, const struct order *o, const struct it
 	p->bytes = p->page + FMT_LEAF_BASE + 8 * p->max;
 }
 
-/* mixed_add - add to a leaf that is not uniform. False: no room. */
+/* mixed_add - add to a leaf that is not uniform. False: no room. The first entry may go beyond the
+ * limit, but not beyond the page. */
 static bool mixed_add(struct leaf_pack *p, const struct order *o, const struct item *it)
 {
-	assert(p->stride == 0);
 	uint32_t at = p->at;
 	uint32_t n = p->n;
 	uint32_t e = leaf_entry_align(o, at, it->klen);
 	uint32_t end = (uint32_t)round_up(e + FMT_ENTRY_SIZE + it->klen + it->vlen, 4);
+	uint32_t limit = p->limit;
 
-	if (mixed_start(n + 1) + end > (n ? p->limit : p->psize))
+	assert(p->stride == 0);
+	if (n == 0)
+		limit = p->psize;
+	if (mixed_start(n + 1) + end > limit)
 		return false;
-	if (!n)
-		p->bytes = p->page + mixed_start((p->limit - FMT_LEAF_BASE) / (8 + 2 + end));
+	if (n == 0) {
+		uint32_t most = (p->limit - FMT_LEAF_BASE) / (8 + 2 + end);
+
+		p->bytes = p->page + mixed_start(most);
+	}
 	if (e > at)
 		put32(p->bytes + at, 0);
 	put32(p->bytes + end - 4, 0); /* what the entry leaves of it is padding */
@@ -65,15 +74,18 @@ static bool mixed_add(struct leaf_pack *p, const struct order *o, const struct i
  * They wait at the end of the two pages meanwhile. */
 static bool to_mixed(struct leaf_pack *p, const struct order *o, const struct item *it)
 {
-	assert(p->stride && p->n);
 	struct leaf_pack was = *p;
+	uint32_t old_cost = leaf_cost(o, p->klen, p->vlen);
+	uint32_t new_cost = leaf_cost(o, it->klen, it->vlen);
 
-	if (FMT_LEAF_BASE + 8 + p->n * leaf_cost(o, p->klen, p->vlen) +
-	        leaf_cost(o, it->klen, it->vlen) >
-	    p->limit)
+	assert(p->stride);
+	assert(p->n);
+	if (FMT_LEAF_BASE + 8 + p->n * old_cost + new_cost > p->limit)
 		return false;
 	was.bytes = memmove(p->page + 2 * p->psize - p->at, p->bytes, p->at);
-	p->stride = p->n = p->at = 0;
+	p->stride = 0;
+	p->n = 0;
+	p->at = 0;
 	for (uint32_t i = 0; i < was.n; i++) {
 		struct item old = leaf_pack_item(&was, i);
 		bool fits = mixed_add(p, o, &old);
@@ -87,7 +99,9 @@ static bool to_mixed(struct leaf_pack *p, const struct order *o, const struct it
 /* leaf_pack_mixed - an entry that does not have the shape of those that are there. */
 bool leaf_pack_mixed(struct leaf_pack *p, const struct order *o, const struct item *it)
 {
-	return (!p->stride || to_mixed(p, o, it)) && mixed_add(p, o, it);
+	if (p->stride && !to_mixed(p, o, it))
+		return false;
+	return mixed_add(p, o, it);
 }
 
 /* build_uniform, build_mixed - what the page needs before its entries, which lie where they will:
@@ -95,24 +109,33 @@ bool leaf_pack_mixed(struct leaf_pack *p, const struct order *o, const struct it
 static void build_uniform(struct leaf_pack *p, const struct order *o, uint32_t plen)
 {
 	uint64_t *heads = (void *)(p->page + FMT_LEAF_BASE);
+	const uint8_t *key = p->bytes;
 
-	for (uint32_t i = 0; plen && i < p->n; i++)
-		heads[i] = order_head(o, p->bytes + i * p->stride, p->klen, plen);
+	if (!plen)
+		return;
+	for (uint32_t i = 0; i < p->n; i++) {
+		heads[i] = order_head(o, key, p->klen, plen);
+		key += p->stride;
+	}
 }
 
+/* Between the offsets and the first entry nothing of an older page may show. */
 static void build_mixed(struct leaf_pack *p, const struct order *o, uint32_t plen)
 {
-	assert(p->stride == 0);
 	uint64_t *heads = (void *)(p->page + FMT_LEAF_BASE);
 	uint16_t *offs = (void *)(heads + p->n);
+	uint8_t *behind = (uint8_t *)(offs + p->n);
 
+	assert(p->stride == 0);
+	assert(behind <= p->bytes);
 	for (uint32_t i = 0; i < p->n; i++) {
 		const uint8_t *e = p->bytes + p->off[i];
+		uint32_t klen = get16(e) & FMT_KLEN_MASK;
 
-		heads[i] = order_head(o, e + FMT_ENTRY_SIZE, get16(e) & FMT_KLEN_MASK, plen);
+		heads[i] = order_head(o, e + FMT_ENTRY_SIZE, klen, plen);
 		offs[i] = (uint16_t)(e - p->page);
 	}
-	memset(offs + p->n, 0, (size_t)(p->bytes - (uint8_t *)(offs + p->n)));
+	memset(behind, 0, (size_t)(p->bytes - behind));
 }
 
 /* The prefix of first and last is that of all between, because they are in order. */
@@ -122,22 +145,25 @@ uint32_t leaf_pack_build(struct leaf_pack *p, const struct order *o, uint64_t bi
 	uint32_t n = p->n;
 	uint32_t start = p->stride ? FMT_LEAF_BASE + 8 * n : mixed_start(n);
 	uint32_t end = start + p->at;
+	uint32_t plen = 0;
+	struct item first, last;
 
-	assert(n);
+	assert(n > 0);
+	assert(end <= p->psize);
 	if (p->bytes != p->page + start)
 		p->bytes = memmove(p->page + start, p->bytes, p->at);
-	struct item first = leaf_pack_item(p, 0);
-	struct item last = leaf_pack_item(p, n - 1);
-	uint32_t plen = 0;
-
+	first = leaf_pack_item(p, 0);
+	last = leaf_pack_item(p, n - 1);
 	if (n >= 2)
 		plen = order_prefix(o, first.key, first.klen, last.key, last.klen);
 	memset(page, 0, FMT_LEAF_BASE);
 	*page = leaf_header(n, p->stride ? &first : NULL, birth, prev);
 	page->plen = (uint16_t)plen;
 	page->end = (uint16_t)end;
-	assert(end <= p->psize);
-	(p->stride ? build_uniform : build_mixed)(p, o, plen);
+	if (p->stride)
+		build_uniform(p, o, plen);
+	else
+		build_mixed(p, o, plen);
 	memset(p->page + end, 0, round_up(end, FMT_LINE) - end);
 	page->crc = leaf_crc(p->page, end);
 	return end;

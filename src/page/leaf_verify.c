@@ -4,25 +4,29 @@
 #include "base/err.h"
 #include "page/leaf.h"
 
-/* tail_verify - the entry that a slot names, and the slot itself. */
+/* tail_verify - the entry that a slot names, and the slot itself. Its lengths are read after it is
+ * known that they lie in the page, and the checksum after it is known that the entry does. */
 static int tail_verify(const struct leaf *leaf, unsigned int i, uint64_t slot)
 {
 	const uint8_t *p = (const uint8_t *)leaf->page;
 	uint32_t off = FMT_SLOT_OFF(slot);
 	uint32_t end = FMT_SLOT_END(slot);
-	uint32_t from = leaf->page->end + FMT_TAIL_BEFORE;
-	uint32_t behind;
+	uint32_t low = leaf->page->end + FMT_TAIL_BEFORE;
+	uint32_t klen, vlen, behind, from, crc;
 
-	if (off < from || end > leaf->psize || off + FMT_ENTRY_SIZE + FMT_TAIL_AFTER > end)
+	if (off < low || end > leaf->psize || off + FMT_ENTRY_SIZE + FMT_TAIL_AFTER > end)
 		return err_corrupt(leaf->off,
 		                   "leaf: the entry of slot %u does not lie behind the base", i);
-	behind = off + FMT_ENTRY_SIZE + (get16(p + off) & FMT_KLEN_MASK) + get16(p + off + 2);
+	klen = get16(p + off) & FMT_KLEN_MASK;
+	vlen = get16(p + off + 2);
+	behind = off + FMT_ENTRY_SIZE + klen + vlen;
 	if (behind + FMT_TAIL_AFTER > end)
 		return err_corrupt(leaf->off, "leaf: the entry of slot %u is longer than it says",
 		                   i);
-	uint32_t crc = crc32c(0, p + off - FMT_TAIL_BEFORE, behind - off + FMT_TAIL_BEFORE);
-
-	if (crc32c(crc, &slot, sizeof slot) != get32(p + behind))
+	from = off - FMT_TAIL_BEFORE;
+	crc = crc32c(0, p + from, behind - from);
+	crc = crc32c(crc, &slot, sizeof slot);
+	if (crc != get32(p + behind))
 		return err_corrupt(leaf->off, "leaf: the checksum of slot %u does not match", i);
 	return 0;
 }
@@ -30,23 +34,26 @@ static int tail_verify(const struct leaf *leaf, unsigned int i, uint64_t slot)
 /* Unused slots come last: one behind a hole would never be read. */
 int leaf_verify(const struct leaf *leaf)
 {
-	const uint8_t *p = (const uint8_t *)leaf->page;
-	const uint64_t *slots = (const void *)(p + FMT_LEAF_SLOTS);
+	const struct fmt_page *page = leaf->page;
+	const uint64_t *slots = leaf_slots(page);
+	uint32_t crc = leaf_crc((const uint8_t *)page, page->end) ^ crc32c_place(leaf->off);
 	bool ended = false;
 
-	if ((leaf_crc(p, leaf->page->end) ^ crc32c_place(leaf->off)) != leaf->page->crc)
+	if (crc != page->crc)
 		return err_corrupt(leaf->off, "leaf: its checksum does not match");
 	for (unsigned int i = 0; i < FMT_TAIL_SLOTS; i++) {
 		uint64_t slot = load_word(&slots[i]);
-		int rc = 0;
+		int rc;
 
-		if (slot)
-			rc = tail_verify(leaf, i, slot);
-		if (!rc && slot && ended)
-			rc = err_corrupt(leaf->off, "leaf: slot %u follows an unused one", i);
+		if (!slot) {
+			ended = true;
+			continue;
+		}
+		rc = tail_verify(leaf, i, slot);
 		if (rc)
 			return rc;
-		ended = slot == 0;
+		if (ended)
+			return err_corrupt(leaf->off, "leaf: slot %u follows an unused one", i);
 	}
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include "base/crc.h"
 #include "page/leaf.h"
 #include "space/wset.h"
+
 /* bytes_of - the page as bytes. */
 static const uint8_t *bytes_of(const struct leaf *l)
 {
@@ -19,19 +20,26 @@ static const uint8_t *bytes_of(const struct leaf *l)
 /* Of birth, the fields from type on, and the base: not of prev and the slots, which change. */
 uint32_t leaf_crc(const uint8_t *p, uint32_t end)
 {
-	return crc32c(crc32c(crc32c(0, p, 8), p + 20, 12), p + FMT_LEAF_BASE, end - FMT_LEAF_BASE);
+	uint32_t birth = crc32c(0, p, 8);
+	uint32_t head = crc32c(birth, p + 20, 12);
+
+	return crc32c(head, p + FMT_LEAF_BASE, end - FMT_LEAF_BASE);
 }
 
 /* One pass: whether all of them have the lengths of the first. */
 uint32_t leaf_costs(const struct order *o, const struct item *items, uint32_t n)
 {
-	if (!n || !uniform_suits(o, &items[0]))
+	const struct item *first = items;
+
+	if (!n || !uniform_suits(o, first))
 		return 0;
-	for (uint32_t i = 1; i < n; i++)
-		if (items[i].klen != items[0].klen || items[i].vlen != items[0].vlen ||
-		    items[i].flags)
+	for (uint32_t i = 1; i < n; i++) {
+		const struct item *it = &items[i];
+
+		if (it->klen != first->klen || it->vlen != first->vlen || it->flags)
 			return 0;
-	return 8 + uniform_stride(items[0].klen, items[0].vlen);
+	}
+	return 8 + uniform_stride(first->klen, first->vlen);
 }
 
 /* base_uniform, base_mixed - the heads and entries of a base; where they end. */
@@ -45,11 +53,14 @@ static uint32_t base_uniform(uint8_t *image, uint32_t psize, const struct order 
 	uint8_t *e = image + FMT_LEAF_BASE + 8 * n;
 
 	assert(FMT_LEAF_BASE + n * (8 + stride) <= psize);
-	for (uint32_t i = 0; i < n; i++, e += stride) {
-		heads[i] = order_head(o, items[i].key, klen, plen);
-		leaf_entry_copy(e, items[i].key, klen);
-		leaf_value_copy(e + klen, items[i].val, vlen);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct item *it = &items[i];
+
+		heads[i] = order_head(o, it->key, klen, plen);
+		leaf_entry_copy(e, it->key, klen);
+		leaf_value_copy(e + klen, it->val, vlen);
 		memset(e + klen + vlen, 0, stride - klen - vlen);
+		e += stride;
 	}
 	return (uint32_t)(e - image);
 }
@@ -84,19 +95,24 @@ uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *o, const
 	struct fmt_page *page = (void *)image;
 	bool uniform = leaf_costs(o, items, n) > 0;
 	uint32_t plen = 0;
+	uint32_t at, end;
 
-	if (n >= 2)
-		plen = order_prefix(o, items[0].key, items[0].klen, items[n - 1].key,
-		                    items[n - 1].klen);
+	if (n >= 2) {
+		const struct item *last = &items[n - 1];
+
+		plen = order_prefix(o, items->key, items->klen, last->key, last->klen);
+	}
 	memset(image, 0, FMT_LEAF_BASE);
 	*page = leaf_header(n, uniform ? items : NULL, birth, prev);
 	page->plen = (uint16_t)plen;
-	uint32_t at = (uniform ? base_uniform : base_mixed)(image, psize, o, items, n, plen);
-	uint32_t end = (uint32_t)round_up(at, 4);
-
+	if (uniform)
+		at = base_uniform(image, psize, o, items, n, plen);
+	else
+		at = base_mixed(image, psize, o, items, n, plen);
+	end = (uint32_t)round_up(at, 4);
+	assert(end <= psize);
 	memset(image + at, 0, round_up(end, FMT_LINE) - at);
 	page->end = (uint16_t)end;
-	assert(end <= psize);
 	page->crc = leaf_crc(image, end);
 	return end;
 }
@@ -108,15 +124,27 @@ static void expect_all(const struct leaf *l)
 		__builtin_prefetch(bytes_of(l) + i);
 }
 
+/* append_bytes - what an entry with so many bytes of key and value takes in a tail, alignment
+ * aside. */
+static uint32_t append_bytes(uint32_t bytes)
+{
+	return FMT_TAIL_BEFORE + FMT_ENTRY_SIZE + bytes + FMT_TAIL_AFTER;
+}
+
+/* is_full - no entry of so many bytes can be appended: the leaf will be written anew. */
+static bool is_full(const struct leaf *l, uint32_t bytes)
+{
+	if (l->nslots == FMT_TAIL_SLOTS)
+		return true;
+	return leaf_tail_end(l) + append_bytes(bytes) > l->psize;
+}
+
 /* Three lines: what most entries take. */
 void leaf_own(const struct leaf *l, uint32_t bytes)
 {
-	uint32_t end = leaf_tail_end(l);
-	const uint8_t *from = bytes_of(l) + end;
+	const uint8_t *from = bytes_of(l) + leaf_tail_end(l);
 
-	/* it will be written anew */
-	if (l->nslots == FMT_TAIL_SLOTS ||
-	    end + FMT_TAIL_BEFORE + FMT_ENTRY_SIZE + bytes + FMT_TAIL_AFTER > l->psize) {
+	if (is_full(l, bytes)) {
 		expect_all(l);
 		return;
 	}
@@ -128,10 +156,10 @@ void leaf_own(const struct leaf *l, uint32_t bytes)
 /* What is prefetched is a guess, and costs nothing when it is wrong but the bandwidth. */
 void leaf_expect_put(const struct leaf *l, const struct leaf_gap *g, uint32_t bytes, bool *full)
 {
-	uint32_t end = leaf_tail_end(l);
-	uint32_t need = FMT_TAIL_BEFORE + FMT_ENTRY_SIZE + bytes + FMT_TAIL_AFTER;
+	const uint8_t *from = bytes_of(l) + leaf_tail_end(l);
+	uint32_t need = append_bytes(bytes);
 
-	*full = l->nslots == FMT_TAIL_SLOTS || end + need > l->psize;
+	*full = is_full(l, bytes);
 	if (*full) {
 		expect_all(l);
 		return;
@@ -140,7 +168,7 @@ void leaf_expect_put(const struct leaf *l, const struct leaf_gap *g, uint32_t by
 		__builtin_prefetch(bytes_of(l) + g->entry[j]);
 	pm_own(bytes_of(l) + FMT_LEAF_SLOTS + l->nslots * FMT_WORD);
 	for (uint32_t i = 0; i < need + FMT_LINE - 1; i += FMT_LINE)
-		pm_own(bytes_of(l) + end + i);
+		pm_own(from + i);
 }
 
 /* shadow_open - the wpage of a leaf that gets pending slots: at its first one it takes the page's
@@ -154,51 +182,134 @@ static int shadow_open(struct wset *w, const struct leaf *l, struct wpage **out)
 		return rc;
 	if (!wp->npending) {
 		memcpy(wp->val, l->slots, sizeof wp->val); /* those that are not in use are 0 */
-		wp->npending = wp->napplied = (uint8_t)l->nslots;
+		wp->npending = (uint8_t)l->nslots;
+		wp->napplied = (uint8_t)l->nslots;
 	}
-	*out = wp;
-	assert(!wp->owner || wp->owner < w->level);
+	assert(wp->owner < w->level);
 	assert(wp->npending == l->nslots);
+	*out = wp;
 	return 0;
 }
 
-struct fresh { /* what is appended to the page, from..end */
-	const uint8_t *bytes;
-	uint32_t from;
-	uint32_t end;
-	/* the first so many bytes have that checksum */
-	uint32_t known;
-	uint32_t crc;
-	bool to_fill; /* some of them are going to change */
+/* An entry that is appended. In the page, and in bytes from its beginning on:
+ *
+ *   from | alignment | transaction | lengths | key | value | checksum | alignment | end
+ *                    |<-------------- body -------------->|
+ *                                  entry
+ */
+struct fresh {
+	uint8_t *bytes;    /* in wset.image */
+	uint32_t from;     /* the tail's end before it, as are entry and end: bytes in the page */
+	uint32_t entry;    /* what its slot names */
+	uint32_t end;      /* the tail's end behind it */
+	uint32_t body;     /* bytes that body_crc is of */
+	uint32_t body_crc; /* the entry's checksum is this, and the slot's word */
+	uint64_t slot;
+	bool to_fill; /* some of the value's bytes are going to change */
 };
 
-/* shadow_add - the entry's bytes are in the page: note slot and range, and start writing them
- * back. */
-static void shadow_add(struct wset *w, struct wpage *wp, const struct fresh *f, uint64_t slot)
+/* fresh_crc - the checksum of the page's fresh bytes, once those of f are among them: what f's body
+ * has is known already where nothing but the body was before. */
+static uint32_t fresh_crc(const struct wpage *wp, const struct fresh *f)
+{
+	uint32_t n = f->end - f->from;
+	bool first = !wp->fresh_end;
+
+	if (first && f->from + FMT_TAIL_BEFORE == f->entry)
+		return crc32c(f->body_crc, f->bytes + f->body, n - f->body);
+	return crc32c(first ? 0 : wp->fresh_crc, f->bytes, n);
+}
+
+/* shadow_add - the entry's bytes are in the page: note slot and range, and start writing them back.
+ * Bytes between the last entry and this one are alignment, stored with it: the range stays one
+ * piece [R1]. */
+static void shadow_add(struct wset *w, struct wpage *wp, const struct fresh *f)
 {
 	assert(wp->npending < FMT_TAIL_SLOTS);
-	assert(f->from % 4 == 0 && f->end % 4 == 0 && f->from < f->end);
-	uint32_t n = f->end - f->from;
-
-	/* Bytes between the last entry and this one are alignment, stored with it: the range stays
-	 * one piece [R1]. */
+	assert(f->from % 4 == 0);
+	assert(f->end % 4 == 0);
+	assert(f->from < f->end);
 	if (!wp->fresh_end) {
 		wp->fresh_off = (uint16_t)f->from;
-		wp->crc_valid = !f->to_fill;
-		if (f->to_fill)
-			wp->fresh_crc = 0;
-		else
-			wp->fresh_crc = crc32c(f->crc, f->bytes + f->known, n - f->known);
-	} else if (wp->crc_valid) {
-		wp->crc_valid = !f->to_fill;
-		if (f->to_fill)
-			wp->fresh_crc = 0;
-		else
-			wp->fresh_crc = crc32c(wp->fresh_crc, f->bytes, n);
+		wp->crc_valid = true;
 	}
+	if (f->to_fill)
+		wp->crc_valid = false;
+	wp->fresh_crc = wp->crc_valid ? fresh_crc(wp, f) : 0;
 	wp->fresh_end = (uint16_t)f->end;
-	wp->val[wp->npending++] = slot;
-	pm_flush(&w->map->pm, w->map->base + wp->off + f->from, n);
+	wp->val[wp->npending] = f->slot;
+	wp->npending++;
+	pm_flush(&w->map->pm, w->map->base + wp->off + f->from, f->end - f->from);
+}
+
+/* fresh_plan - where the entry will lie, if it has room. */
+static struct fresh fresh_plan(const struct order *o, const struct leaf *l,
+                               const struct leaf_change *c)
+{
+	const struct item *it = &c->item;
+	uint32_t from = leaf_tail_end(l);
+	uint32_t entry = leaf_entry_align(o, from + FMT_TAIL_BEFORE, it->klen);
+	uint32_t behind = entry + FMT_ENTRY_SIZE + it->klen + it->vlen;
+	uint32_t end = (uint32_t)round_up(behind + FMT_TAIL_AFTER, 4);
+
+	return (struct fresh){
+	    .from = from,
+	    .entry = entry,
+	    .end = end,
+	    .body = FMT_TAIL_BEFORE + behind - entry,
+	    .slot = FMT_SLOT(entry, end, c->fp, c->rank, c->kind),
+	    .to_fill = c->to_fill,
+	};
+}
+
+/* fresh_make - put the entry's bytes together, with its checksum, in the writer's scratch: so the
+ * page's bytes are stored once, in order. */
+static void fresh_make(struct wset *w, struct fresh *f, const struct item *item)
+{
+	uint8_t *body = w->image + (f->entry - FMT_TAIL_BEFORE - f->from);
+	uint32_t crc;
+
+	f->bytes = w->image;
+	/* alignment: up to 4 bytes here, up to 3 behind the entry */
+	put64(f->bytes, 0);
+	put64(body, w->txn);
+	leaf_entry_store(body + FMT_TAIL_BEFORE, item);
+	f->body_crc = crc32c(0, body, f->body);
+	crc = crc32c(f->body_crc, &f->slot, sizeof f->slot);
+	put32(body + f->body, crc);
+	put32(body + f->body + sizeof crc, 0);
+}
+
+/* append_private - to a page that the running level may edit: slot and all. */
+static int append_private(struct wset *w, const struct leaf *l, const struct fresh *f)
+{
+	const uint64_t *slots = leaf_slots(l->page);
+	struct wpage *wp;
+	int rc = wset_touch(w, l->off, &wp);
+
+	if (rc)
+		return rc;
+	wset_apply(w, wp);
+	pm_write(&w->map->pm, bytes_of(l) + f->from, f->bytes, f->end - f->from);
+	pm_store8(&w->map->pm, slots + l->nslots, f->slot);
+	if (f->end > wp->used)
+		wp->used = f->end;
+	wp->streamed = false;
+	return 0;
+}
+
+/* append_shared - to a page that a commit, or an outer level, refers to: its slot waits for the
+ * record [I9]. */
+static int append_shared(struct wset *w, const struct leaf *l, const struct fresh *f)
+{
+	struct wpage *wp;
+	int rc = shadow_open(w, l, &wp);
+
+	if (rc)
+		return rc;
+	pm_write(&w->map->pm, bytes_of(l) + f->from, f->bytes, f->end - f->from);
+	shadow_add(w, wp, f);
+	return 0;
 }
 
 /* The entry is put together in a buffer with its checksum, then written at once: the page's bytes
@@ -206,63 +317,21 @@ static void shadow_add(struct wset *w, struct wpage *wp, const struct fresh *f, 
 int leaf_append(struct wset *w, const struct order *o, const struct leaf *l,
                 const struct leaf_change *c, bool *done, const uint8_t **value)
 {
-	assert(c->kind != 0);
-	uint8_t buf[FMT_PAGE_MAX / 2 + 64];
-	uint32_t from = leaf_tail_end(l);
-	uint32_t e = leaf_entry_align(o, from + FMT_TAIL_BEFORE, c->item.klen);
-	uint32_t body = FMT_TAIL_BEFORE + FMT_ENTRY_SIZE + c->item.klen + c->item.vlen;
-	uint32_t crc_at = e - FMT_TAIL_BEFORE + body;
-	uint32_t end = (uint32_t)round_up(crc_at + FMT_TAIL_AFTER, 4);
-	uint32_t lead = e - FMT_TAIL_BEFORE - from;
-	struct wpage *wp;
+	struct fresh f = fresh_plan(o, l, c);
 	int rc;
 
+	assert(c->kind != 0);
 	*done = false;
-	if (l->nslots == FMT_TAIL_SLOTS || end > l->psize || body + 64 > sizeof buf)
+	if (l->nslots == FMT_TAIL_SLOTS || f.end > l->psize)
 		return 0;
-	uint64_t slot = FMT_SLOT(e, end, c->fp, c->rank, c->kind);
-	uint8_t *p = buf + lead;
-
-	/* alignment: up to 4 bytes here, up to 3 behind the entry */
-	put64(buf, 0);
-	put64(p, w->txn);
-	leaf_entry_store(p + FMT_TAIL_BEFORE, &c->item);
-	uint32_t body_crc = crc32c(0, p, body);
-	uint32_t crc = crc32c(body_crc, &slot, sizeof slot);
-
-	put32(p + body, crc);
-	put32(p + body + sizeof crc, 0);
-	wp = wset_find(w, l->off);
-	if (wset_editable(w, wp)) {
-		const uint64_t *slots =
-		    (const uint64_t *)(const void *)(bytes_of(l) + FMT_LEAF_SLOTS);
-
-		rc = wset_touch(w, l->off, &wp);
-		if (rc)
-			return rc;
-		wset_apply(w, wp);
-		pm_write(&w->map->pm, bytes_of(l) + from, buf, end - from);
-		pm_store8(&w->map->pm, slots + l->nslots, slot);
-		if (end > wp->used)
-			wp->used = end;
-		wp->streamed = false;
-	} else {
-		rc = shadow_open(w, l, &wp);
-		if (rc)
-			return rc;
-		pm_write(&w->map->pm, bytes_of(l) + from, buf, end - from);
-		struct fresh f = {
-		    .bytes = buf,
-		    .from = from,
-		    .end = end,
-		    .known = lead ? 0 : body,
-		    .crc = lead ? 0 : body_crc,
-		    .to_fill = c->to_fill,
-		};
-
-		shadow_add(w, wp, &f, slot);
-	}
-	*value = bytes_of(l) + e + FMT_ENTRY_SIZE + c->item.klen;
+	fresh_make(w, &f, &c->item);
+	if (wset_editable(w, wset_find(w, l->off)))
+		rc = append_private(w, l, &f);
+	else
+		rc = append_shared(w, l, &f);
+	if (rc)
+		return rc;
+	*value = bytes_of(l) + f.entry + FMT_ENTRY_SIZE + c->item.klen;
 	*done = true;
 	return 0;
 }
@@ -271,9 +340,15 @@ int leaf_append(struct wset *w, const struct order *o, const struct leaf *l,
  * elsewhere. */
 static bool overwrites(const struct leaf *l, const struct item *old, const struct item *item)
 {
-	return item->val && !(old->flags | item->flags) && old->vlen == item->vlen &&
-	       old->klen == item->klen && memcmp(old->key, item->key, old->klen) == 0 &&
-	       (item->val >= bytes_of(l) + l->psize || item->val + item->vlen <= bytes_of(l));
+	const uint8_t *page = bytes_of(l);
+
+	if (!item->val || old->flags || item->flags)
+		return false;
+	if (old->vlen != item->vlen || old->klen != item->klen)
+		return false;
+	if (item->val < page + l->psize && item->val + item->vlen > page)
+		return false;
+	return memcmp(old->key, item->key, old->klen) == 0;
 }
 
 /* slot_of - the tail slot of the entry at eoff; NULL: there is none. */
@@ -285,39 +360,58 @@ static const uint64_t *slot_of(const struct leaf *l, uint32_t eoff)
 	return NULL;
 }
 
+/* seal_tail - store the checksum of the tail entry at eoff, whose value ends at end, where it
+ * belongs: behind the value. Returns where the entry's bytes begin. */
+static const uint8_t *seal_tail(struct wset *w, const struct leaf *l, uint32_t eoff,
+                                const uint8_t *end, uint64_t slot)
+{
+	const uint8_t *from = bytes_of(l) + eoff - FMT_TAIL_BEFORE;
+	uint32_t crc = crc32c(0, from, (size_t)(end - from));
+
+	assert(end > from);
+	crc = crc32c(crc, &slot, sizeof slot);
+	pm_write(&w->map->pm, end, &crc, sizeof crc);
+	return from;
+}
+
+/* The page's own checksum is of the base as it was: it is made anew once, before the commit
+ * (leaf_reseal). A tail entry's is made at once. */
 bool leaf_overwrite(struct wset *w, const struct leaf *l, uint32_t eoff, const struct item *old,
                     const struct item *item)
 {
 	struct wpage *wp = wset_find(w, l->off);
-	struct pm *pm = &w->map->pm;
 	const uint64_t *slot = NULL;
 
 	if (!wset_editable(w, wp) || !overwrites(l, old, item)) /* [I1] [R8] */
 		return false;
-	if (eoff >= l->page->end && !(slot = slot_of(l, eoff)))
-		return false;
-	pm_write(pm, old->val, item->val, item->vlen);
-	wp->streamed = false;
-	if (slot) {
-		const uint8_t *from = bytes_of(l) + eoff - FMT_TAIL_BEFORE;
-		const uint8_t *end = old->val + old->vlen;
-		uint32_t crc = crc32c(crc32c(0, from, (size_t)(end - from)), slot, sizeof *slot);
-
-		pm_write(pm, end, &crc, sizeof crc);
-	} else {
-		wp->stale = true;
+	if (eoff >= l->page->end) {
+		slot = slot_of(l, eoff);
+		if (!slot)
+			return false;
 	}
+	pm_write(&w->map->pm, old->val, item->val, item->vlen);
+	wp->streamed = false;
+	if (slot)
+		seal_tail(w, l, eoff, old->val + old->vlen, *slot);
+	else
+		wp->stale = true;
 	return true;
+}
+
+/* seal_base - store the checksum of the base of the leaf at off. */
+static void seal_base(struct wset *w, const struct fmt_page *page, uint64_t off)
+{
+	uint32_t crc = leaf_crc((const uint8_t *)page, page->end) ^ crc32c_place(off);
+
+	assert(page->type == FMT_LEAF);
+	pm_write(&w->map->pm, &page->crc, &crc, sizeof crc);
 }
 
 void leaf_reseal(struct wset *w, struct wpage *wp)
 {
-	const uint8_t *bytes = w->map->base + wp->off;
-	const struct fmt_page *page = (const void *)bytes;
-	uint32_t crc = leaf_crc(bytes, page->end) ^ crc32c_place(wp->off);
-
-	assert(wp->owner && page->type == FMT_LEAF);
-	pm_write(&w->map->pm, &page->crc, &crc, sizeof crc);
+	assert(wp->owner);
+	assert(wp->stale);
+	seal_base(w, (const void *)(w->map->base + wp->off), wp->off);
 	wp->stale = false;
 }
 
@@ -325,10 +419,12 @@ void leaf_reseal(struct wset *w, struct wpage *wp)
 static const uint64_t *seal_slot(const struct leaf *l, const uint8_t *value)
 {
 	for (unsigned int i = l->nslots; i-- > 0;) {
+		uint64_t slot = l->slots[i];
 		struct item it;
 
-		if (FMT_SLOT_KIND(l->slots[i]) != FMT_SLOT_REMOVE &&
-		    tail_item(l, FMT_SLOT_OFF(l->slots[i]), &it) == 0 && it.val == value)
+		if (FMT_SLOT_KIND(slot) == FMT_SLOT_REMOVE)
+			continue;
+		if (tail_item(l, FMT_SLOT_OFF(slot), &it) == 0 && it.val == value)
 			return &l->slots[i];
 	}
 	return NULL;
@@ -344,23 +440,19 @@ void leaf_seal(struct wset *w, uint64_t off, const uint8_t *value, uint32_t vlen
 	    .snapshot = w->txn,
 	    .w = w,
 	};
-	struct pm *pm = &w->map->pm;
 	struct wpage *wp = wset_find(w, off);
+	const uint64_t *slot;
+	const uint8_t *from;
 	struct leaf l;
-	uint32_t crc;
 
+	assert(wp);
 	leaf_open(&v, view_raw(&v, off), off, &l);
 	wp->streamed = false;
-	const uint64_t *slot = seal_slot(&l, value);
-
-	if (slot) {
-		const uint8_t *from = bytes_of(&l) + FMT_SLOT_OFF(*slot) - FMT_TAIL_BEFORE;
-
-		crc = crc32c(crc32c(0, from, (size_t)(value + vlen - from)), slot, sizeof *slot);
-		pm_write(pm, value + vlen, &crc, sizeof crc);
-		pm_flush(pm, from, (size_t)(value + vlen - from) + sizeof crc);
-	} else {
-		crc = leaf_crc(bytes_of(&l), l.page->end) ^ crc32c_place(off);
-		pm_write(pm, &l.page->crc, &crc, sizeof crc);
+	slot = seal_slot(&l, value);
+	if (!slot) {
+		seal_base(w, l.page, off);
+		return;
 	}
+	from = seal_tail(w, &l, FMT_SLOT_OFF(*slot), value + vlen, *slot);
+	pm_flush(&w->map->pm, from, (size_t)(value + vlen - from) + FMT_TAIL_AFTER);
 }

@@ -82,6 +82,18 @@ static inline bool order_key_same(const struct order *o, const uint8_t *a, uint3
 int order_cmp(const struct order *order, const uint8_t *key, uint32_t klen, const uint8_t *dup,
               uint32_t dlen, const struct probe *probe);
 
+/* probe_middle - which of the entries lo..hi-1, whose heads equal the probe's, a search compares
+ * next. At first, which outermost says, a probe for a key's edge takes the outermost one: it
+ * decides alone where all of them have one key. */
+static inline uint32_t probe_middle(const struct probe *p, bool outermost, uint32_t lo, uint32_t hi)
+{
+	if (!outermost)
+		return (lo + hi) / 2;
+	if (p->edge == PROBE_AFTER)
+		return hi - 1;
+	return lo;
+}
+
 /* order_head - the key's head in a page whose prefix is plen bytes long (0 but for ORDER_BYTES).
  * Most are 8 bytes of a longer key. */
 uint64_t order_head_rare(const struct order *order, const uint8_t *key, uint32_t klen,

@@ -48,6 +48,30 @@ static inline const struct fmt_page *view_raw(const struct view *v, uint64_t off
 	return (const void *)(v->base + off);
 }
 
+/* uniform_sound - whether a uniform base of n entries ends at end: all of them have keys. */
+static inline bool uniform_sound(const struct fmt_page *p, uint32_t n, uint32_t end)
+{
+	uint32_t klen = p->heads & FMT_KLEN_MASK;
+	uint64_t entry = 8 + round_up(klen + p->offs, 4);
+
+	if (p->type != FMT_LEAF || n == 0 || klen == 0)
+		return false;
+	return FMT_LEAF_BASE + n * entry == end;
+}
+
+/* parts_sound - whether a page of n entries, which ends at end, is of that type, has its heads and
+ * its offsets where it must, and a prefix only when it has an entry that shows it. n and end are
+ * what was read of the page and bounded. */
+static inline bool parts_sound(const struct fmt_page *p, enum fmt_page_type type, uint32_t heads,
+                               uint32_t offs, uint32_t n, uint32_t end)
+{
+	if (p->type != type || p->heads != heads || p->offs != offs)
+		return false;
+	if (offs + 2 * n > end)
+		return false;
+	return p->plen == 0 || n > 0;
+}
+
 /* page_sound - whether the header is that of a leaf (level 0) or inner page whose parts lie inside
  * the page. */
 static inline bool page_sound(const struct fmt_page *p, unsigned int level, uint32_t psize)
@@ -57,18 +81,12 @@ static inline bool page_sound(const struct fmt_page *p, unsigned int level, uint
 
 	if (p->level != level || end > psize)
 		return false;
-	if (level == 0 && p->heads & FMT_UNIFORM)
-		return p->type == FMT_LEAF && n > 0 && p->heads & FMT_KLEN_MASK &&
-		       FMT_LEAF_BASE +
-		               n * (8 + round_up((p->heads & FMT_KLEN_MASK) + p->offs, 4)) ==
-		           end;
-	if (level == 0)
-		return p->type == FMT_LEAF && p->heads == FMT_LEAF_BASE &&
-		       p->offs == FMT_LEAF_BASE + 8 * n && p->offs + 2 * n <= end &&
-		       (p->plen == 0 || n > 0);
-	return p->type == FMT_INNER && p->heads == FMT_INNER_HEADS &&
-	       p->offs == FMT_INNER_HEADS + 16 * n + 8 && p->offs + 2 * n <= end &&
-	       (p->plen == 0 || n > 0);
+	if (level > 0)
+		return parts_sound(p, FMT_INNER, FMT_INNER_HEADS, FMT_INNER_HEADS + 16 * n + 8, n,
+		                   end);
+	if (p->heads & FMT_UNIFORM)
+		return uniform_sound(p, n, end);
+	return parts_sound(p, FMT_LEAF, FMT_LEAF_BASE, FMT_LEAF_BASE + 8 * n, n, end);
 }
 
 /* view_extend - see to it that size bytes of the file are mapped: another process may have made it

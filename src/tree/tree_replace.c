@@ -371,13 +371,20 @@ static uint32_t changed_copy(const struct tree *t, const struct fmt_page *page, 
                              const struct change *c, uint64_t prev)
 {
 	struct wset *w = t->view->w;
+	const struct inner_edit edit = {
+	    .view = t->view,
+	    .page = page,
+	    .off = off,
+	    .index = c->from,
+	    .birth = w->txn,
+	    .prev = prev,
+	};
 
 	if (c->count != 1 || c->m == 0 || c->m > 2)
 		return 0;
 	if (c->m == 1)
-		return inner_copy(w->image, t->view, page, off, c->kid[0], c->from, w->txn, prev);
-	return inner_insert(w->image, t->view, page, off, &c->sep[0], c->kid, c->from, t->order,
-	                    w->txn, prev);
+		return inner_copy(w->image, &edit, c->kid[0]);
+	return inner_insert(w->image, &edit, t->order, &c->sep[0], c->kid);
 }
 
 /* replace_at - make the change in the inner page of that level; *c becomes the change one level up.
