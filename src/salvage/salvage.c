@@ -20,24 +20,35 @@
 #define NAME_SHOWN      40u
 #define NAME_ROOM       (FMT_KLEN_MASK + 64) /* for a longer one than any key */
 
+/* name_print - what to call a database in a message, in parentheses. A name that is no text is
+ * shown by its bytes, a long one cut. */
 static void name_print(char *out, size_t size, const struct salvage_db *db)
 {
-	size_t used = 0;
+	const char *end = "\")";
+	size_t used;
 
-	if (db->main || db->nameless) {
-		snprintf(out, size, db->main ? " (main database)" : " (a database without a name)");
+	if (db->main) {
+		snprintf(out, size, " (main database)");
 		return;
 	}
-	used += (size_t)snprintf(out, size, " (database \"");
+	if (db->nameless) {
+		snprintf(out, size, " (a database without a name)");
+		return;
+	}
+	used = (size_t)snprintf(out, size, " (database \"");
 	for (uint32_t i = 0; i < db->name_len && i < NAME_SHOWN; i++) {
 		const uint8_t c = db->name[i];
 		const bool plain = c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+		const char *format = plain ? "%c" : "\\x%02x";
 
-		used += (size_t)snprintf(out + used, size - used, plain ? "%c" : "\\x%02x", c);
+		used += (size_t)snprintf(out + used, size - used, format, c);
 	}
-	snprintf(out + used, size - used, "%s\")", db->name_len > NAME_SHOWN ? "..." : "");
+	if (db->name_len > NAME_SHOWN)
+		end = "...\")";
+	snprintf(out + used, size - used, "%s", end);
 }
 
+/* The text ends with the database that it is about. */
 void salvage_lost(struct salvage *s, const struct salvage_db *db, const char *format, ...)
 {
 	char name[NAME_SHOWN * 4 + 32] = "";
@@ -56,51 +67,101 @@ void salvage_lost(struct salvage *s, const struct salvage_db *db, const char *fo
 	s->to->lost(text, s->to->arg);
 }
 
+struct salvage_db *salvage_db_new(struct salvage *s)
+{
+	struct salvage_db *db;
+	int rc = array_room(&s->dbs, s->ndbs, &s->dbs_room, sizeof *s->dbs);
+
+	if (rc) {
+		s->rc = rc;
+		return NULL;
+	}
+	db = &s->dbs[s->ndbs];
+	*db = (struct salvage_db){.main = false};
+	return db;
+}
+
+/* lost_name - the name that a database without one gets: SALVAGE_LOST and what tells it from
+ * others, behind the longest key of main's that begins so, where there is one. Returns its length.
+ */
+static size_t lost_name(const struct salvage *s, const char *suffix, char text[NAME_ROOM])
+{
+	const char *longest = (const char *)s->lost_name;
+	int n;
+
+	if (longest)
+		n = snprintf(text, NAME_ROOM, "%.*s+%s", (int)s->lost_name_len, longest, suffix);
+	else
+		n = snprintf(text, NAME_ROOM, "%s%s", SALVAGE_LOST, suffix);
+	assert(n > 0);
+	assert((size_t)n < NAME_ROOM);
+	return (size_t)n;
+}
+
 void salvage_database(struct salvage *s, size_t db)
 {
 	const struct salvage_db *d = &s->dbs[db];
 	struct daxkv_val name = {d->name_len, s->base};
+	struct daxkv_val *of = &name;
 	char text[NAME_ROOM];
 
+	assert(db <= s->ndbs);
 	if (d->nameless) {
 		s->lost_name_used = true;
-		name.size = (size_t)snprintf(
-		    text, sizeof text, "%.*s%s%s", s->lost_name ? (int)s->lost_name_len : 10,
-		    s->lost_name ? (const char *)s->lost_name : SALVAGE_LOST,
-		    s->lost_name ? "+" : "", d->suffix);
+		name.size = lost_name(s, d->suffix, text);
 		name.data = text;
 	} else if (d->name) {
 		name.data = s->base + (d->name - s->base);
 	}
-	s->rc = s->to->database(d->main ? NULL : &name, d->flags, s->to->arg);
+	if (d->main)
+		of = NULL;
+	s->rc = s->to->database(of, d->flags, s->to->arg);
+}
+
+/* super_sound - whether what was read from the file's beginning is a superblock of this format
+ * whose bytes are as they were written. */
+static bool super_sound(const struct fmt_super *super)
+{
+	const size_t hashed = offsetof(struct fmt_super, hash);
+	const uint32_t size = super->page_size;
+
+	if (memcmp(super->magic, FMT_MAGIC, FMT_MAGIC_SIZE) != 0)
+		return false;
+	if (super->hash != hash64(SUPER_HASH_SEED, super, hashed))
+		return false;
+	if (super->version != FMT_VERSION || super->endian != FMT_ENDIAN || super->incompat)
+		return false;
+	if (size < FMT_PAGE_MIN || size > FMT_PAGE_MAX || size & (size - 1))
+		return false;
+	if (super->ring_record_size != FMT_RING_RECORD)
+		return false;
+	return super->ring_records == FMT_RING_RECORDS;
 }
 
 /* super_read - what the superblock says, when it can be believed. */
 static void super_read(struct salvage *s, int fd)
 {
-	struct fmt_super *super = &s->super;
+	const ssize_t size = sizeof s->super;
 
-	if (pread(fd, super, sizeof *super, 0) != (ssize_t)sizeof *super)
+	if (pread(fd, &s->super, sizeof s->super, 0) != size)
 		return;
-	s->super_sound =
-	    memcmp(super->magic, FMT_MAGIC, FMT_MAGIC_SIZE) == 0 &&
-	    super->hash == hash64(SUPER_HASH_SEED, super, offsetof(struct fmt_super, hash)) &&
-	    super->version == FMT_VERSION && super->endian == FMT_ENDIAN && !super->incompat &&
-	    super->page_size >= FMT_PAGE_MIN && super->page_size <= FMT_PAGE_MAX &&
-	    !(super->page_size & (super->page_size - 1)) &&
-	    super->ring_records == FMT_RING_RECORDS && super->ring_record_size == FMT_RING_RECORD;
+	s->super_sound = super_sound(&s->super);
 }
 
 /* pages_known - which pages are sound, and all that takes memory. */
 static int pages_known(struct salvage *s, int fd)
 {
-	s->page_size = s->super_sound ? s->super.page_size : salvage_page_size(fd);
+	/* of an entry of a leaf the least that a page may show: its head and its offset */
+	const size_t entry = sizeof(uint64_t) + sizeof(uint16_t);
+	size_t room;
+
+	s->page_size = s->super.page_size;
+	if (!s->super_sound)
+		s->page_size = salvage_page_size(fd);
 	if (!s->page_size)
 		return err_set(DAXKV_FOREIGN, "no page of a store is in it");
 	s->pages = s->size / s->page_size;
-	const size_t room =
-	    s->page_size / (sizeof(uint64_t) + sizeof(uint16_t)) + FMT_TAIL_SLOTS + 1;
-
+	room = s->page_size / entry + FMT_TAIL_SLOTS + 1;
 	s->page = calloc(s->pages + 1, 1);
 	s->leaf.entries = calloc(room, sizeof *s->leaf.entries);
 	s->other.entries = calloc(room, sizeof *s->other.entries);
@@ -109,18 +170,23 @@ static int pages_known(struct salvage *s, int fd)
 	return salvage_scan(s, fd);
 }
 
-/* databases - the main one, and those that its catalog names. */
+/* databases - the main one, and those that its catalog names. A tree may name more of them while it
+ * is walked, and what no tree leads to comes last. */
 static void databases(struct salvage *s)
 {
 	uint64_t main_desc = s->super.main_desc;
+	struct salvage_db *db;
 
 	if (!s->super_sound)
 		main_desc = salvage_main_find(s);
-	if (!s->rc)
-		s->rc = array_room(&s->dbs, 0, &s->dbs_room, sizeof *s->dbs);
 	if (s->rc)
 		return;
-	s->dbs[s->ndbs++] = (struct salvage_db){.main = true, .desc = main_desc};
+	db = salvage_db_new(s);
+	if (!db)
+		return;
+	db->main = true;
+	db->desc = main_desc;
+	s->ndbs++;
 	salvage_tree(s, 0);
 	salvage_orphans_catalog(s);
 	for (size_t i = 1; i < s->ndbs && !s->rc; i++)
@@ -129,8 +195,11 @@ static void databases(struct salvage *s)
 	salvage_orphans(s);
 }
 
+/* salvage_run - all of it, over the file that is mapped. The words of the ring are in place before
+ * anything is looked up in the superblock or a tree. */
 static int salvage_run(struct salvage *s, int fd)
 {
+	uint64_t user_version = 0;
 	int rc;
 
 	super_read(s, fd);
@@ -141,10 +210,11 @@ static int salvage_run(struct salvage *s, int fd)
 	if (s->super_sound) {
 		salvage_ring(s);
 		memcpy(&s->super, s->base, sizeof s->super);
+		user_version = s->super.user_version;
 	} else {
 		salvage_lost(s, NULL, "superblock: its checksum does not hold");
 	}
-	rc = s->to->store(s->page_size, s->super_sound ? s->super.user_version : 0, s->to->arg);
+	rc = s->to->store(s->page_size, user_version, s->to->arg);
 	if (rc)
 		return rc;
 	databases(s);
@@ -160,7 +230,8 @@ static void salvage_free_all(struct salvage *s)
 	free(s->holes);
 }
 
-/* input_open - the file, for reading alone. */
+/* input_open - the file, for reading alone. *fd is to be closed, whatever is returned, unless it is
+ * -1. */
 static int input_open(const char *path, uint64_t *size, int *fd)
 {
 	struct stat st;
@@ -173,32 +244,40 @@ static int input_open(const char *path, uint64_t *size, int *fd)
 	if (!S_ISREG(st.st_mode))
 		return err_set(EINVAL, "%s is no regular file", path);
 	*size = (uint64_t)st.st_size;
-	return *size ? 0 : err_set(DAXKV_FOREIGN, "%s is empty", path);
+	if (*size == 0)
+		return err_set(DAXKV_FOREIGN, "%s is empty", path);
+	return 0;
+}
+
+/* input_run - salvage the file of s->size bytes, in a mapping that is this process's own: what is
+ * stored there never reaches the file. */
+static int input_run(struct salvage *s, const char *path, int fd)
+{
+	const int prot = PROT_READ | PROT_WRITE;
+	void *map = fds_map(NULL, s->size, prot, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
+	int rc;
+
+	if (map == MAP_FAILED)
+		return err_sys(errno, "mmap %s", path);
+	s->base = map;
+	rc = salvage_run(s, fd);
+	munmap(map, s->size);
+	return rc;
 }
 
 int daxkv_salvage(const char *path, const struct daxkv_salvage *to, uint64_t *lost)
 {
 	struct salvage s = {.to = to};
 	int fd = -1;
+	int cancel;
 	int rc;
 
 	if (!path || !to || !to->store || !to->database || !to->entry)
 		return err_set(EINVAL, "a path is needed, and functions that take what is found");
-	const int cancel = cancel_off();
-
+	cancel = cancel_off();
 	rc = input_open(path, &s.size, &fd);
-	if (!rc) {
-		void *map = fds_map(NULL, s.size, PROT_READ | PROT_WRITE,
-		                    MAP_PRIVATE | MAP_NORESERVE, fd, 0);
-
-		if (map == MAP_FAILED) {
-			rc = err_sys(errno, "mmap %s", path);
-		} else {
-			s.base = map;
-			rc = salvage_run(&s, fd);
-			munmap(map, s.size);
-		}
-	}
+	if (!rc)
+		rc = input_run(&s, path, fd);
 	salvage_free_all(&s);
 	if (fd >= 0)
 		close(fd);

@@ -40,12 +40,13 @@
 #define SALVAGE_ANY_LEVEL (-1)
 #define SALVAGE_LOST      "lost+found" /* how names begin of databases for what is nobody's */
 
-enum salvage_page { /* what is known of a page: enum fmt_page_type when it is sound, and these */
-	            SALVAGE_TYPE = 0x7,
-	            SALVAGE_REACHED = 0x8,     /* a tree leads to it */
-	            SALVAGE_REPLACED = 0x10,   /* another one took its place */
-	            SALVAGE_UNREADABLE = 0x20, /* the medium does not give it */
-	            SALVAGE_APART = 0x40 /* a reached leaf whose entries cannot be put in order */
+/* What is known of a page: enum fmt_page_type when it is sound, and these. */
+enum salvage_page {
+	SALVAGE_TYPE = 0x7,
+	SALVAGE_REACHED = 0x8,     /* a tree leads to it */
+	SALVAGE_REPLACED = 0x10,   /* another one took its place */
+	SALVAGE_UNREADABLE = 0x20, /* the medium does not give it */
+	SALVAGE_APART = 0x40,      /* a reached leaf whose entries cannot be put in order */
 };
 
 struct salvage_db {
@@ -112,11 +113,42 @@ void salvage_lost(struct salvage *s, const struct salvage_db *db, const char *fo
  * that no other has. */
 void salvage_database(struct salvage *s, size_t db);
 
+/* salvage_db_new - a database more, blank, at the end of dbs; the caller counts it in ndbs when it
+ * is filled. NULL, and the run ends: no memory. Pointers into dbs from before are not good any
+ * more. */
+struct salvage_db *salvage_db_new(struct salvage *s);
+
+/* salvage_is_page - off is where a page of the file begins. */
+static inline bool salvage_is_page(const struct salvage *s, uint64_t off)
+{
+	return off % s->page_size == 0 && off / s->page_size < s->pages;
+}
+
+/* salvage_marks - what is known of the page at off, which is one: enum salvage_page. */
+static inline uint8_t *salvage_marks(const struct salvage *s, uint64_t off)
+{
+	assert(salvage_is_page(s, off));
+	return &s->page[off / s->page_size];
+}
+
 /* salvage_known - the page at off is sound and of that type. */
 static inline bool salvage_known(const struct salvage *s, uint64_t off, unsigned int type)
 {
-	return off % s->page_size == 0 && off / s->page_size < s->pages &&
-	       (s->page[off / s->page_size] & SALVAGE_TYPE) == type;
+	if (!salvage_is_page(s, off))
+		return false;
+	return (*salvage_marks(s, off) & SALVAGE_TYPE) == type;
+}
+
+/* salvage_readable - bytes of the file that the medium gives: all pages from off to off + len,
+ * where off need not be a page's. */
+static inline bool salvage_readable(const struct salvage *s, uint64_t off, uint64_t len)
+{
+	if (off > s->size || len > s->size - off)
+		return false;
+	for (uint64_t i = off / s->page_size; i * s->page_size < off + len; i++)
+		if (i >= s->pages || s->page[i] & SALVAGE_UNREADABLE)
+			return false;
+	return true;
 }
 
 static inline const struct fmt_page *salvage_head(const struct salvage *s, uint64_t off)

@@ -10,10 +10,12 @@
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* entry_at - the entry at off of a page, in [low, high). False when it does not lie there. */
+/* entry_at - the entry at off of a page, in [low, high). False when it does not lie there: *e is
+ * worth nothing then. */
 static bool entry_at(const uint8_t *p, uint32_t off, uint32_t low, uint32_t high,
                      struct salvage_entry *e)
 {
+	const uint8_t *key = p + off + FMT_ENTRY_SIZE;
 	uint32_t head, klen, vlen;
 
 	if (off < low || off + FMT_ENTRY_SIZE > high)
@@ -22,31 +24,57 @@ static bool entry_at(const uint8_t *p, uint32_t off, uint32_t low, uint32_t high
 	klen = head & FMT_KLEN_MASK;
 	vlen = get16(p + off + 2);
 	*e = (struct salvage_entry){.flags = head & ~FMT_KLEN_MASK};
-	e->item = (struct check_item){.key = p + off + FMT_ENTRY_SIZE,
-	                              .klen = klen,
-	                              .dup = p + off + FMT_ENTRY_SIZE + klen,
-	                              .dlen = vlen};
+	e->item = (struct check_item){
+	    .key = key,
+	    .klen = klen,
+	    .dup = key + klen,
+	    .dlen = vlen,
+	};
 	return off + FMT_ENTRY_SIZE + klen + vlen <= high;
 }
 
-static void base_read(const struct salvage *s, struct salvage_leaf *leaf)
+/* uniform_read - the entries of a uniform base, which all lie in it: its header is sound. */
+static void uniform_read(const struct salvage *s, struct salvage_leaf *leaf)
 {
-	const uint8_t *p = s->base + leaf->off;
 	const struct fmt_page *head = salvage_head(s, leaf->off);
 	const uint32_t klen = head->heads & FMT_KLEN_MASK;
 	const uint32_t vlen = head->offs;
 	const uint32_t stride = (uint32_t)round_up(klen + vlen, 4);
+	const uint8_t *key = s->base + leaf->off + FMT_LEAF_BASE + 8u * head->n;
 
 	for (uint32_t i = 0; i < head->n; i++) {
+		struct salvage_entry *e = &leaf->entries[i];
+
+		*e = (struct salvage_entry){.txn = head->birth};
+		e->item = (struct check_item){
+		    .key = key,
+		    .klen = klen,
+		    .dup = key + klen,
+		    .dlen = vlen,
+		};
+		key += stride;
+	}
+	leaf->n = head->n;
+}
+
+/* base_read - the entries of a sound page's base, which are as old as the page. Those of other than
+ * a uniform one are where its offsets say, and may not lie in the page. */
+static void base_read(const struct salvage *s, struct salvage_leaf *leaf)
+{
+	const uint8_t *p = s->base + leaf->off;
+	const struct fmt_page *head = salvage_head(s, leaf->off);
+	const uint32_t low = head->offs + 2u * head->n;
+
+	assert(leaf->n == 0);
+	if (head->heads & FMT_UNIFORM) {
+		uniform_read(s, leaf);
+		return;
+	}
+	for (uint32_t i = 0; i < head->n; i++) {
 		struct salvage_entry *e = &leaf->entries[leaf->n];
+		const uint32_t off = get16(p + head->offs + 2 * i);
 
-		if (head->heads & FMT_UNIFORM) {
-			const uint8_t *key = p + FMT_LEAF_BASE + 8u * head->n + i * stride;
-
-			*e = (struct salvage_entry){
-			    .item = {.key = key, .klen = klen, .dup = key + klen, .dlen = vlen}};
-		} else if (!entry_at(p, get16(p + head->offs + 2 * i), head->offs + 2u * head->n,
-		                     head->end, e)) {
+		if (!entry_at(p, off, low, head->end, e)) {
 			leaf->bad++;
 			continue;
 		}
@@ -62,26 +90,45 @@ static uint32_t fingerprint(const struct check_item *item)
 	return (crc ^ crc >> 16) & 0xffff;
 }
 
+/* slot_entry - the entry that a slot names, of a page whose base is sound or not. False when it
+ * does not lie in the page behind the base, or the slot's end is not its. *behind: where its value
+ * ends. */
+static bool slot_entry(const struct salvage *s, const uint8_t *p, uint64_t word, bool base,
+                       struct salvage_entry *e, uint32_t *behind)
+{
+	const struct fmt_page *head = (const void *)p;
+	const uint32_t kind = FMT_SLOT_KIND(word);
+	const uint32_t off = FMT_SLOT_OFF(word);
+	const uint32_t end = FMT_SLOT_END(word);
+	uint32_t low = FMT_LEAF_BASE + FMT_TAIL_BEFORE;
+
+	if (base)
+		low = head->end + FMT_TAIL_BEFORE;
+	if (kind < FMT_SLOT_INSERT || kind > FMT_SLOT_REMOVE)
+		return false;
+	if (end > s->page_size || end < FMT_TAIL_AFTER)
+		return false;
+	if (!entry_at(p, off, low, end, e))
+		return false;
+	*behind = off + FMT_ENTRY_SIZE + e->item.klen + e->item.dlen;
+	if (end < *behind + FMT_TAIL_AFTER)
+		return false;
+	return end < *behind + FMT_TAIL_AFTER + TAIL_ALIGN;
+}
+
 /* slot_read - the entry that a slot names. False when its checksum does not hold. */
 static bool slot_read(const struct salvage *s, const uint8_t *p, uint64_t word, bool base,
                       struct salvage_entry *e)
 {
-	const uint32_t off = FMT_SLOT_OFF(word);
-	const uint32_t end = FMT_SLOT_END(word);
-	const uint32_t low =
-	    (base ? ((const struct fmt_page *)(const void *)p)->end : FMT_LEAF_BASE) +
-	    FMT_TAIL_BEFORE;
-	uint32_t crc, behind;
+	uint32_t from, behind, crc;
 
-	if (FMT_SLOT_KIND(word) < FMT_SLOT_INSERT || FMT_SLOT_KIND(word) > FMT_SLOT_REMOVE ||
-	    end > s->page_size || end < FMT_TAIL_AFTER || !entry_at(p, off, low, end, e))
+	if (!slot_entry(s, p, word, base, e, &behind))
 		return false;
-	behind = off + FMT_ENTRY_SIZE + e->item.klen + e->item.dlen;
-	if (end < behind + FMT_TAIL_AFTER || end >= behind + FMT_TAIL_AFTER + TAIL_ALIGN)
-		return false;
-	crc = crc32c(0, p + off - FMT_TAIL_BEFORE, behind - off + FMT_TAIL_BEFORE);
-	e->txn = get64(p + off - FMT_TAIL_BEFORE);
-	return crc32c(crc, &word, sizeof word) == get32(p + behind);
+	from = FMT_SLOT_OFF(word) - FMT_TAIL_BEFORE;
+	crc = crc32c(0, p + from, behind - from);
+	crc = crc32c(crc, &word, sizeof word);
+	e->txn = get64(p + from);
+	return crc == get32(p + behind);
 }
 
 static bool bytes_same(const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
@@ -89,14 +136,19 @@ static bool bytes_same(const uint8_t *a, uint32_t alen, const uint8_t *b, uint32
 	return alen == blen && memcmp(a, b, alen) == 0;
 }
 
+/* same - the same key, and with duplicates the same value. */
 static bool same(const struct check_item *a, const struct check_item *b, bool dups)
 {
-	return bytes_same(a->key, a->klen, b->key, b->klen) &&
-	       (!dups || bytes_same(a->dup, a->dlen, b->dup, b->dlen));
+	if (!bytes_same(a->key, a->klen, b->key, b->klen))
+		return false;
+	return !dups || bytes_same(a->dup, a->dlen, b->dup, b->dlen);
 }
 
+/* entry_insert, entry_remove - at a place of the leaf's order. There is room for all that a page
+ * may have. */
 static void entry_insert(struct salvage_leaf *leaf, uint32_t at, const struct salvage_entry *e)
 {
+	assert(at <= leaf->n);
 	memmove(leaf->entries + at + 1, leaf->entries + at, (leaf->n - at) * sizeof *e);
 	leaf->entries[at] = *e;
 	leaf->n++;
@@ -104,8 +156,21 @@ static void entry_insert(struct salvage_leaf *leaf, uint32_t at, const struct sa
 
 static void entry_remove(struct salvage_leaf *leaf, uint32_t at)
 {
+	struct salvage_entry *e = leaf->entries + at;
+
+	assert(at < leaf->n);
 	leaf->n--;
-	memmove(leaf->entries + at, leaf->entries + at + 1, (leaf->n - at) * sizeof *leaf->entries);
+	memmove(e, e + 1, (leaf->n - at) * sizeof *e);
+}
+
+/* find_same - the place of the entry that has the item's bytes; leaf->n when there is none. */
+static uint32_t find_same(const struct salvage_leaf *leaf, const struct check_item *item, bool dups)
+{
+	uint32_t at = 0;
+
+	while (at < leaf->n && !same(&leaf->entries[at].item, item, dups))
+		at++;
+	return at;
 }
 
 /* slot_apply - at its rank; behind a slot that is not sound ranks mean nothing any more, and the
@@ -118,16 +183,18 @@ static void slot_apply(struct salvage_leaf *leaf, uint64_t word, const struct sa
 	bool there = kind != FMT_SLOT_INSERT;
 
 	if (leaf->bad || at > leaf->n || (there && at == leaf->n)) {
-		for (at = 0; at < leaf->n && !same(&leaf->entries[at].item, &e->item, dups);)
-			at++;
+		at = find_same(leaf, &e->item, dups);
 		there = at < leaf->n;
 	}
-	if (kind != FMT_SLOT_REMOVE && there)
+	if (kind == FMT_SLOT_REMOVE) {
+		if (there)
+			entry_remove(leaf, at);
+		return;
+	}
+	if (there)
 		leaf->entries[at] = *e;
-	else if (kind != FMT_SLOT_REMOVE)
+	else
 		entry_insert(leaf, at, e);
-	else if (there)
-		entry_remove(leaf, at);
 }
 
 /* slot_doubt - a slot that is not sound may have replaced or removed what has its fingerprint: that
@@ -135,11 +202,12 @@ static void slot_apply(struct salvage_leaf *leaf, uint64_t word, const struct sa
 static void slot_doubt(struct salvage_leaf *leaf, uint64_t word)
 {
 	leaf->bad++;
-	for (uint32_t i = leaf->n; i > 0; i--)
-		if (fingerprint(&leaf->entries[i - 1].item) == FMT_SLOT_FP(word))
-			entry_remove(leaf, i - 1);
+	for (uint32_t i = leaf->n; i-- > 0;)
+		if (fingerprint(&leaf->entries[i].item) == FMT_SLOT_FP(word))
+			entry_remove(leaf, i);
 }
 
+/* The base, then each slot in turn: a slot's rank counts what the slots before it have left. */
 void salvage_leaf_read(const struct salvage *s, uint64_t off, bool base, bool dups,
                        struct salvage_leaf *leaf)
 {
@@ -172,19 +240,22 @@ static bool integer_size(uint32_t len)
 
 bool salvage_fits(const struct salvage *s, uint32_t flags, const struct salvage_entry *e)
 {
+	const uint32_t key_order = flags & (DAXKV_INTEGER_KEY | DAXKV_OWN_COMPARE);
+	const uint32_t dup_order = flags & (DAXKV_INTEGER_DUP | DAXKV_OWN_DUP_COMPARE);
 	const uint32_t klen = e->item.klen;
 
 	if (klen == 0 || klen > min_u64(s->page_size / 4, FMT_KLEN_MASK))
 		return false;
-	if ((flags & (DAXKV_INTEGER_KEY | DAXKV_OWN_COMPARE)) == DAXKV_INTEGER_KEY &&
-	    !integer_size(klen))
+	if (key_order == DAXKV_INTEGER_KEY && !integer_size(klen))
 		return false;
-	if ((flags & (DAXKV_INTEGER_DUP | DAXKV_OWN_DUP_COMPARE)) == DAXKV_INTEGER_DUP &&
-	    !integer_size(e->item.dlen))
+	if (dup_order == DAXKV_INTEGER_DUP && !integer_size(e->item.dlen))
 		return false;
-	return !(flags & DAXKV_DUP_SORT && e->flags & FMT_ENTRY_BLOB);
+	if (flags & DAXKV_DUP_SORT && e->flags & FMT_ENTRY_BLOB)
+		return false;
+	return true;
 }
 
+/* An order that only the program knows is taken to be kept. */
 bool salvage_within(uint32_t flags, const struct check_bounds *bounds,
                     const struct check_item *item)
 {
@@ -201,11 +272,11 @@ bool salvage_within(uint32_t flags, const struct check_bounds *bounds,
 /* key_text - a key as text, cut when it is long. */
 static const char *key_text(const struct check_item *item, char text[KEY_SHOWN * 4 + 4])
 {
+	const char *hex = "0123456789abcdef";
 	size_t n = 0;
 
 	for (uint32_t i = 0; i < item->klen && i < KEY_SHOWN; i++) {
 		const uint8_t c = item->key[i];
-		const char *hex = "0123456789abcdef";
 
 		if (c >= 0x20 && c < 0x7f && c != '\\') {
 			text[n++] = (char)c;
@@ -216,23 +287,27 @@ static const char *key_text(const struct check_item *item, char text[KEY_SHOWN *
 		text[n++] = hex[c >> 4];
 		text[n++] = hex[c & 15];
 	}
-	memcpy(text + n, item->klen > KEY_SHOWN ? "..." : "", item->klen > KEY_SHOWN ? 4 : 1);
+	text[n] = '\0';
+	if (item->klen > KEY_SHOWN)
+		strcpy(text + n, "...");
 	return text;
 }
 
 /* blob_there - the bytes of a large value, when its checksum holds. */
 static const uint8_t *blob_there(const struct salvage *s, const struct fmt_blob *blob)
 {
-	if (blob->off % s->page_size || blob->off >= s->size || blob->len == 0 ||
-	    blob->len > s->size - blob->off)
+	const uint8_t *bytes = s->base + blob->off;
+
+	if (blob->off % s->page_size || blob->off >= s->size || blob->len == 0)
 		return NULL;
-	for (uint64_t at = blob->off / s->page_size; at * s->page_size < blob->off + blob->len;
-	     at++)
-		if (at >= s->pages || s->page[at] & SALVAGE_UNREADABLE)
-			return NULL;
-	return crc32c(0, s->base + blob->off, blob->len) == blob->crc ? s->base + blob->off : NULL;
+	if (!salvage_readable(s, blob->off, blob->len))
+		return NULL;
+	if (crc32c(0, bytes, blob->len) != blob->crc)
+		return NULL;
+	return bytes;
 }
 
+/* val_of - bytes of the mapping as the interface takes them, which is not const. */
 static struct daxkv_val val_of(const struct salvage *s, const uint8_t *p, uint64_t n)
 {
 	return (struct daxkv_val){n, s->base + (p - s->base)};
@@ -244,71 +319,84 @@ static void name_keep(struct salvage *s, const struct check_item *item)
 {
 	const size_t n = strlen(SALVAGE_LOST);
 
-	if (!s->lost_name_used && item->klen >= n && memcmp(item->key, SALVAGE_LOST, n) == 0 &&
-	    item->klen > s->lost_name_len) {
-		s->lost_name = item->key;
-		s->lost_name_len = item->klen;
+	if (s->lost_name_used || item->klen < n || item->klen <= s->lost_name_len)
+		return;
+	if (memcmp(item->key, SALVAGE_LOST, n) != 0)
+		return;
+	s->lost_name = item->key;
+	s->lost_name_len = item->klen;
+}
+
+/* value_of - the entry's value, wherever it is. False, and told: it is a large one whose bytes are
+ * not what they were. */
+static bool value_of(struct salvage *s, size_t db, const struct salvage_entry *e, uint64_t leaf,
+                     struct daxkv_val *value)
+{
+	char text[KEY_SHOWN * 4 + 4];
+	struct fmt_blob blob;
+	const uint8_t *bytes;
+
+	*value = val_of(s, e->item.dup, e->item.dlen);
+	if (!(e->flags & FMT_ENTRY_BLOB))
+		return true;
+	memset(&blob, 0, sizeof blob);
+	if (e->item.dlen == sizeof blob)
+		memcpy(&blob, e->item.dup, sizeof blob);
+	bytes = blob_there(s, &blob);
+	if (bytes) {
+		*value = val_of(s, bytes, blob.len);
+		return true;
 	}
+	salvage_lost(s, &s->dbs[db],
+	             "value 0x%lx of %lu bytes, of '%s' in leaf 0x%lx: its "
+	             "checksum does not hold",
+	             (unsigned long)blob.off, (unsigned long)blob.len, key_text(&e->item, text),
+	             (unsigned long)leaf);
+	return false;
 }
 
 void salvage_give(struct salvage *s, size_t db, const struct salvage_entry *e, uint64_t leaf)
 {
+	const struct salvage_db *d = &s->dbs[db];
 	struct daxkv_val key = val_of(s, e->item.key, e->item.klen);
-	struct daxkv_val value = val_of(s, e->item.dup, e->item.dlen);
+	struct daxkv_val value;
 	char text[KEY_SHOWN * 4 + 4];
-	struct fmt_blob blob;
 
 	if (s->rc)
 		return;
-	if (s->dbs[db].main)
+	if (d->main)
 		name_keep(s, &e->item);
-	if (!salvage_fits(s, s->dbs[db].flags, e) || e->flags & FMT_ENTRY_DB) {
-		salvage_lost(s, &s->dbs[db], "leaf 0x%lx: the entry of '%s' cannot be one",
+	if (!salvage_fits(s, d->flags, e) || e->flags & FMT_ENTRY_DB) {
+		salvage_lost(s, d, "leaf 0x%lx: the entry of '%s' cannot be one",
 		             (unsigned long)leaf, key_text(&e->item, text));
 		return;
 	}
-	if (e->flags & FMT_ENTRY_BLOB) {
-		memset(&blob, 0, sizeof blob);
-		if (e->item.dlen == sizeof blob)
-			memcpy(&blob, e->item.dup, sizeof blob);
-		const uint8_t *bytes = blob_there(s, &blob);
-
-		if (!bytes) {
-			salvage_lost(s, &s->dbs[db],
-			             "value 0x%lx of %lu bytes, of '%s' in leaf 0x%lx: its "
-			             "checksum does not hold",
-			             (unsigned long)blob.off, (unsigned long)blob.len,
-			             key_text(&e->item, text), (unsigned long)leaf);
-			return;
-		}
-		value = val_of(s, bytes, blob.len);
-	}
+	if (!value_of(s, db, e, leaf, &value))
+		return;
 	s->given++;
 	s->rc = s->to->entry(&key, &value, s->to->arg);
 }
 
+/* An entry that is no catalog entry's shape says only that there are named databases. */
 void salvage_catalog(struct salvage *s, const struct salvage_entry *e)
 {
 	struct fmt_db catalog;
-	int rc;
+	struct salvage_db *db;
 
 	name_keep(s, &e->item);
 	s->named = true;
 	if (e->item.dlen != sizeof catalog || !salvage_fits(s, 0, e))
 		return;
 	memcpy(&catalog, e->item.dup, sizeof catalog);
-	rc = array_room(&s->dbs, s->ndbs, &s->dbs_room, sizeof *s->dbs);
-	if (rc) {
-		s->rc = rc;
+	db = salvage_db_new(s);
+	if (!db)
 		return;
-	}
-	s->dbs[s->ndbs] = (struct salvage_db){.name = e->item.key,
-	                                      .name_len = e->item.klen,
-	                                      .flags = catalog.flags,
-	                                      .desc = catalog.desc};
+	db->name = e->item.key;
+	db->name_len = e->item.klen;
+	db->flags = catalog.flags;
+	db->desc = catalog.desc;
 	if (check_flags_valid(catalog.flags))
 		s->ndbs++;
 	else
-		salvage_lost(s, &s->dbs[s->ndbs], "its flags 0x%x cannot be a database's",
-		             catalog.flags);
+		salvage_lost(s, db, "its flags 0x%x cannot be a database's", catalog.flags);
 }

@@ -9,34 +9,48 @@
 #define NOBODY SIZE_MAX
 
 struct orphan { /* a sound leaf that no tree leads to, and that has entries */
-	uint64_t off, birth;
+	uint64_t off;
+	uint64_t birth;
 	size_t db; /* or NOBODY */
 	uint32_t flags;
-	struct check_item first, last;
-	size_t reach; /* of its database, the one whose last item comes last up to this one */
+	struct check_item first;
+	struct check_item last;
+	/* of its database's orphans up to this one in the list, that whose last item comes last */
+	size_t reach;
 };
 
 struct orphans {
 	struct orphan *list;
-	size_t n, room;
+	size_t n;
+	size_t room;
 };
 
 /* in_use - the sound page at off may be part of the newest state. *certain: it is, or was until the
  * damage. */
 static bool in_use(struct salvage *s, uint64_t off, unsigned int type, bool *certain)
 {
-	const unsigned int page = s->page[off / s->page_size];
+	const unsigned int marks = *salvage_marks(s, off);
 
-	return (page & SALVAGE_TYPE) == type && !(page & (SALVAGE_REACHED | SALVAGE_REPLACED)) &&
-	       salvage_head(s, off)->birth <= s->newest && !salvage_free(s, off, certain);
+	if ((marks & SALVAGE_TYPE) != type)
+		return false;
+	if (marks & (SALVAGE_REACHED | SALVAGE_REPLACED))
+		return false;
+	if (salvage_head(s, off)->birth > s->newest)
+		return false;
+	return !salvage_free(s, off, certain);
 }
 
+/* hole_of - the database misses a page of that level, or of one above it. */
 static bool hole_of(const struct salvage *s, size_t db, int level)
 {
-	for (size_t i = 0; i < s->nholes; i++)
-		if (s->holes[i].db == db &&
-		    (s->holes[i].level == SALVAGE_ANY_LEVEL || s->holes[i].level >= level))
+	for (size_t i = 0; i < s->nholes; i++) {
+		const struct salvage_hole *hole = &s->holes[i];
+
+		if (hole->db != db)
+			continue;
+		if (hole->level == SALVAGE_ANY_LEVEL || hole->level >= level)
 			return true;
+	}
 	return false;
 }
 
@@ -50,13 +64,35 @@ void salvage_orphans_catalog(struct salvage *s)
 
 	s->zone_asked = false;
 	for (uint64_t i = 0; i < s->pages && !s->rc && hole_of(s, 0, 1); i++) {
-		if (!in_use(s, i * s->page_size, FMT_LEAF, &certain))
+		const uint64_t off = i * s->page_size;
+
+		if (!in_use(s, off, FMT_LEAF, &certain))
 			continue;
-		salvage_leaf_read(s, i * s->page_size, true, false, &s->leaf);
+		salvage_leaf_read(s, off, true, false, &s->leaf);
 		for (uint32_t k = 0; k < s->leaf.n && !s->rc; k++)
 			if (s->leaf.entries[k].flags & FMT_ENTRY_DB)
 				salvage_catalog(s, &s->leaf.entries[k]);
 	}
+}
+
+/* tree_give - the database of a descriptor that nothing names. It is called after the descriptor's
+ * place. */
+static void tree_give(struct salvage *s, uint64_t desc)
+{
+	struct salvage_db *db = salvage_db_new(s);
+	const unsigned long place = desc;
+
+	if (!db)
+		return;
+	s->named = true;
+	db->nameless = true;
+	db->desc = desc;
+	snprintf(db->suffix, sizeof db->suffix, "-0x%lx", place);
+	s->ndbs++;
+	salvage_lost(s, NULL, "descriptor 0x%lx: the name of its database", place);
+	salvage_tree(s, s->ndbs - 1);
+	/* pages were reached */
+	s->zone_asked = false;
 }
 
 /* A catalog entry that is lost leaves a descriptor that nothing names: the flags are there, and the
@@ -64,49 +100,46 @@ void salvage_orphans_catalog(struct salvage *s)
 void salvage_orphans_trees(struct salvage *s)
 {
 	bool certain;
-	int rc;
 
 	s->zone_asked = false;
-	for (uint64_t i = 0; i < s->pages && !s->rc && hole_of(s, 0, 0); i++) {
-		const uint64_t off = i * s->page_size;
-
-		if (!in_use(s, off, FMT_DESC, &certain))
-			continue;
-		rc = array_room(&s->dbs, s->ndbs, &s->dbs_room, sizeof *s->dbs);
-		if (rc) {
-			s->rc = rc;
-			return;
-		}
-		s->named = true;
-		s->dbs[s->ndbs] = (struct salvage_db){.nameless = true, .desc = off};
-		snprintf(s->dbs[s->ndbs].suffix, sizeof s->dbs->suffix, "-0x%lx",
-		         (unsigned long)off);
-		s->ndbs++;
-		salvage_lost(s, NULL, "descriptor 0x%lx: the name of its database",
-		             (unsigned long)off);
-		salvage_tree(s, s->ndbs - 1);
-		s->zone_asked = false;
-	}
+	for (uint64_t i = 0; i < s->pages && !s->rc && hole_of(s, 0, 0); i++)
+		if (in_use(s, i * s->page_size, FMT_DESC, &certain))
+			tree_give(s, i * s->page_size);
 }
 
 /* ---- whose an orphan is ---------------------------------------------------------------------- */
 
+/* entry_fits - the entry may stand in the hole of that database, behind the one before it, which is
+ * NULL for the first. */
+static bool entry_fits(const struct salvage *s, const struct salvage_hole *hole,
+                       const struct salvage_entry *e, const struct salvage_entry *before)
+{
+	const struct salvage_db *db = &s->dbs[hole->db];
+
+	if (!salvage_fits(s, db->flags, e))
+		return false;
+	if (e->flags & FMT_ENTRY_DB && !db->main)
+		return false;
+	if (!salvage_within(db->flags, &hole->bounds, &e->item))
+		return false;
+	if (!before)
+		return true;
+	return check_compare(db->flags, &before->item, &e->item) == CHECK_BEFORE;
+}
+
 /* leaf_fits - all entries of the leaf that was read may stand in the hole. */
 static bool leaf_fits(const struct salvage *s, const struct salvage_hole *hole)
 {
-	const struct salvage_db *db = &s->dbs[hole->db];
+	const uint32_t own = DAXKV_OWN_COMPARE | DAXKV_OWN_DUP_COMPARE;
+	const struct salvage_entry *before = NULL;
 	const struct salvage_leaf *leaf = &s->leaf;
 
-	if (hole->level == 0 || db->flags & (DAXKV_OWN_COMPARE | DAXKV_OWN_DUP_COMPARE))
+	if (hole->level == 0 || s->dbs[hole->db].flags & own)
 		return false;
 	for (uint32_t i = 0; i < leaf->n; i++) {
-		const struct salvage_entry *e = &leaf->entries[i];
-
-		if (!salvage_fits(s, db->flags, e) || (e->flags & FMT_ENTRY_DB && !db->main) ||
-		    !salvage_within(db->flags, &hole->bounds, &e->item) ||
-		    (i > 0 && check_compare(db->flags, &leaf->entries[i - 1].item, &e->item) !=
-		                  CHECK_BEFORE))
+		if (!entry_fits(s, hole, &leaf->entries[i], before))
 			return false;
+		before = &leaf->entries[i];
 	}
 	return true;
 }
@@ -117,13 +150,34 @@ static size_t owner(const struct salvage *s, bool *several)
 	size_t db = NOBODY;
 
 	*several = false;
-	for (size_t i = 0; i < s->nholes && !*several; i++) {
-		if (s->holes[i].db == db || !leaf_fits(s, &s->holes[i]))
+	for (size_t i = 0; i < s->nholes; i++) {
+		const struct salvage_hole *hole = &s->holes[i];
+
+		if (hole->db == db || !leaf_fits(s, hole))
 			continue;
-		*several = db != NOBODY;
-		db = s->holes[i].db;
+		if (db != NOBODY) {
+			*several = true;
+			return NOBODY;
+		}
+		db = hole->db;
 	}
-	return *several ? NOBODY : db;
+	return db;
+}
+
+/* heads_agree - the search heads of the sound leaf at off are what its keys have in that order. */
+static bool heads_agree(const struct salvage *s, uint64_t off, uint32_t order)
+{
+	const struct fmt_page *head = salvage_head(s, off);
+	const uint8_t *heads = s->base + off + FMT_LEAF_BASE;
+
+	for (uint32_t i = 0; i < s->leaf.n; i++) {
+		const struct check_item *item = &s->leaf.entries[i].item;
+		const uint64_t want = check_head(order, item->key, item->klen, head->plen);
+
+		if (get64(heads + 8 * i) != want)
+			return false;
+	}
+	return true;
 }
 
 /* order_guess - the order of a leaf's keys, by its search heads, which differ from order to order.
@@ -131,18 +185,11 @@ static size_t owner(const struct salvage *s, bool *several)
 static bool order_guess(const struct salvage *s, uint64_t off, uint32_t *flags)
 {
 	static const uint32_t orders[] = {0, DAXKV_INTEGER_KEY, DAXKV_REVERSE_KEY};
-	const struct fmt_page *head = salvage_head(s, off);
 
 	if (get64(s->base + off + FMT_LEAF_SLOTS) != 0 || s->leaf.n == 0)
 		return false;
 	for (unsigned int o = 0; o < sizeof orders / sizeof *orders; o++) {
-		uint32_t i = 0;
-
-		while (i < s->leaf.n && get64(s->base + off + FMT_LEAF_BASE + 8 * i) ==
-		                            check_head(orders[o], s->leaf.entries[i].item.key,
-		                                       s->leaf.entries[i].item.klen, head->plen))
-			i++;
-		if (i < s->leaf.n)
+		if (!heads_agree(s, off, orders[o]))
 			continue;
 		*flags = orders[o];
 		return true;
@@ -150,6 +197,8 @@ static bool order_guess(const struct salvage *s, uint64_t off, uint32_t *flags)
 	return false;
 }
 
+/* has_equal_keys - keys that stand beside each other in the leaf are one: with sorted duplicates.
+ */
 static bool has_equal_keys(const struct salvage_leaf *leaf)
 {
 	for (uint32_t i = 1; i < leaf->n; i++) {
@@ -171,31 +220,41 @@ static void main_flags(struct salvage *s)
 	bool certain;
 
 	for (uint64_t i = 0; i < s->pages; i++) {
-		if (!in_use(s, i * s->page_size, FMT_LEAF, &certain))
+		const uint64_t off = i * s->page_size;
+
+		if (!in_use(s, off, FMT_LEAF, &certain))
 			continue;
-		salvage_leaf_read(s, i * s->page_size, true, false, &s->leaf);
+		salvage_leaf_read(s, off, true, false, &s->leaf);
 		if (!guessed)
-			guessed = order_guess(s, i * s->page_size, &order);
+			guessed = order_guess(s, off, &order);
 		if (has_equal_keys(&s->leaf))
 			dups = DAXKV_DUP_SORT;
 	}
 	s->dbs[0].flags = order | dups;
 }
 
+/* orphan_add - note the leaf that was read, which has entries, as the database's, or nobody's. */
 static void orphan_add(struct salvage *s, struct orphans *all, uint64_t off, size_t db)
 {
+	const struct salvage_leaf *leaf = &s->leaf;
+	uint32_t flags = 0;
 	int rc = array_room(&all->list, all->n, &all->room, sizeof *all->list);
 
 	if (rc) {
 		s->rc = rc;
 		return;
 	}
-	all->list[all->n++] = (struct orphan){.off = off,
-	                                      .birth = salvage_head(s, off)->birth,
-	                                      .db = db,
-	                                      .flags = db == NOBODY ? 0 : s->dbs[db].flags,
-	                                      .first = s->leaf.entries[0].item,
-	                                      .last = s->leaf.entries[s->leaf.n - 1].item};
+	assert(leaf->n > 0);
+	if (db != NOBODY)
+		flags = s->dbs[db].flags;
+	all->list[all->n++] = (struct orphan){
+	    .off = off,
+	    .birth = salvage_head(s, off)->birth,
+	    .db = db,
+	    .flags = flags,
+	    .first = leaf->entries[0].item,
+	    .last = leaf->entries[leaf->n - 1].item,
+	};
 }
 
 static bool has_catalog_entry(const struct salvage_leaf *leaf)
@@ -206,10 +265,11 @@ static bool has_catalog_entry(const struct salvage_leaf *leaf)
 	return false;
 }
 
-/* orphan_judge - whose the leaf at off is, when it is anybody's. */
+/* orphan_judge - whose the leaf at off is, when it is anybody's. Where catalog entries are missing,
+ * a leaf that fits into one database's hole may also be that of a database that is not known. */
 static void orphan_judge(struct salvage *s, struct orphans *all, uint64_t off, bool certain)
 {
-	const bool missing = hole_of(s, 0, 0); /* catalog entries may be */
+	const bool missing = hole_of(s, 0, 0);
 	bool several;
 	size_t db;
 
@@ -226,20 +286,34 @@ static void orphan_judge(struct salvage *s, struct orphans *all, uint64_t off, b
 	}
 	db = owner(s, &several);
 	if (s->named && missing)
-		db = NOBODY; /* it may be that of a database that is not known */
-	if (db != NOBODY || several || (missing && (certain || s->named)))
+		db = NOBODY;
+	if (db != NOBODY || several) {
 		orphan_add(s, all, off, db);
+		return;
+	}
+	if (missing && (certain || s->named))
+		orphan_add(s, all, off, NOBODY);
 }
 
 /* ---- giving them out ------------------------------------------------------------------------- */
 
+/* by_number - which of two different numbers is the smaller. */
+static int by_number(uint64_t a, uint64_t b)
+{
+	if (a < b)
+		return -1;
+	return 1;
+}
+
+/* by_place - by database, what is nobody's last; then by the first key, where the order is known;
+ * then the oldest first. */
 static int by_place(const void *a, const void *b)
 {
 	const struct orphan *x = a;
 	const struct orphan *y = b;
 
 	if (x->db != y->db)
-		return x->db < y->db ? -1 : 1;
+		return by_number(x->db, y->db);
 	if (x->db != NOBODY) {
 		const enum check_order order = check_compare(x->flags, &x->first, &y->first);
 
@@ -247,8 +321,10 @@ static int by_place(const void *a, const void *b)
 			return order;
 	}
 	if (x->birth != y->birth)
-		return x->birth < y->birth ? -1 : 1;
-	return (x->off > y->off) - (x->off < y->off);
+		return by_number(x->birth, y->birth);
+	if (x->off != y->off)
+		return by_number(x->off, y->off);
+	return 0;
 }
 
 static bool not_after(uint32_t flags, const struct check_item *a, const struct check_item *b)
@@ -262,10 +338,14 @@ static bool not_after(uint32_t flags, const struct check_item *a, const struct c
 static bool newer_in(struct salvage *s, const struct orphan *other, const struct salvage_entry *e)
 {
 	salvage_leaf_read(s, other->off, true, other->flags & DAXKV_DUP_SORT, &s->other);
-	for (uint32_t i = 0; i < s->other.n; i++)
-		if (s->other.entries[i].txn > e->txn &&
-		    check_compare(other->flags, &s->other.entries[i].item, &e->item) == CHECK_SAME)
+	for (uint32_t i = 0; i < s->other.n; i++) {
+		const struct salvage_entry *o = &s->other.entries[i];
+
+		if (o->txn <= e->txn)
+			continue;
+		if (check_compare(other->flags, &o->item, &e->item) == CHECK_SAME)
 			return true;
+	}
 	return false;
 }
 
@@ -273,10 +353,41 @@ static bool newer_in(struct salvage *s, const struct orphan *other, const struct
  * key, so that the key is what it says, or gone; or it has the key from a later transaction. */
 static bool outdated(struct salvage *s, const struct orphan *other, const struct salvage_entry *e)
 {
-	if (!not_after(other->flags, &other->first, &e->item) ||
-	    !not_after(other->flags, &e->item, &other->last))
+	if (!not_after(other->flags, &other->first, &e->item))
+		return false;
+	if (!not_after(other->flags, &e->item, &other->last))
 		return false;
 	return other->birth > e->txn || newer_in(s, other, e);
+}
+
+/* overlap_from, overlap_to - which orphans of list may have keys of the one at list[at]: those of
+ * its database from the first whose reach comes to it on, to the last that begins before it ends.
+ */
+static size_t overlap_from(const struct orphan *list, size_t at)
+{
+	const struct orphan *o = &list[at];
+	size_t from = at;
+
+	while (from > 0) {
+		const struct orphan *before = &list[from - 1];
+
+		if (before->db != o->db)
+			break;
+		if (!not_after(o->flags, &o->first, &list[before->reach].last))
+			break;
+		from--;
+	}
+	return from;
+}
+
+static size_t overlap_to(const struct orphan *list, size_t n, size_t at)
+{
+	const struct orphan *o = &list[at];
+	size_t to = at + 1;
+
+	while (to < n && list[to].db == o->db && not_after(o->flags, &list[to].first, &o->last))
+		to++;
+	return to;
 }
 
 /* orphan_give - those entries of the orphan at list[at] that no other one of its database is
@@ -284,14 +395,9 @@ static bool outdated(struct salvage *s, const struct orphan *other, const struct
 static void orphan_give(struct salvage *s, const struct orphan *list, size_t n, size_t at)
 {
 	const struct orphan *o = &list[at];
-	size_t from = at;
-	size_t to = at + 1;
+	const size_t from = overlap_from(list, at);
+	const size_t to = overlap_to(list, n, at);
 
-	while (from > 0 && list[from - 1].db == o->db &&
-	       not_after(o->flags, &o->first, &list[list[from - 1].reach].last))
-		from--;
-	while (to < n && list[to].db == o->db && not_after(o->flags, &list[to].first, &o->last))
-		to++;
 	salvage_leaf_read(s, o->off, true, o->flags & DAXKV_DUP_SORT, &s->leaf);
 	for (uint32_t i = 0; i < s->leaf.n && !s->rc; i++) {
 		const struct salvage_entry *e = &s->leaf.entries[i];
@@ -307,14 +413,15 @@ static void orphan_give(struct salvage *s, const struct orphan *list, size_t n, 
 /* nobodys_begin - a database for entries of nobody's. Returns its number. */
 static size_t nobodys_begin(struct salvage *s, bool large)
 {
-	s->rc = array_room(&s->dbs, s->ndbs, &s->dbs_room, sizeof *s->dbs);
-	if (s->rc)
+	struct salvage_db *db = salvage_db_new(s);
+
+	if (!db)
 		return 0;
-	s->dbs[s->ndbs] = (struct salvage_db){.nameless = true};
+	db->nameless = true;
 	if (large)
-		strcpy(s->dbs[s->ndbs].suffix, "-large");
+		strcpy(db->suffix, "-large");
 	else
-		s->dbs[s->ndbs].flags = DAXKV_DUP_SORT;
+		db->flags = DAXKV_DUP_SORT;
 	salvage_database(s, s->ndbs);
 	return s->ndbs++;
 }
@@ -324,8 +431,9 @@ static bool pair_fits(const struct salvage *s, const struct salvage_entry *e)
 {
 	const uint32_t most = (s->page_size - FMT_LEAF_BASE - 4) / 2 - 32;
 
-	return !(e->flags & FMT_ENTRY_BLOB) && e->item.dlen <= s->page_size / 4 &&
-	       e->item.klen + e->item.dlen <= most;
+	if (e->flags & FMT_ENTRY_BLOB || e->item.dlen > s->page_size / 4)
+		return false;
+	return e->item.klen + e->item.dlen <= most;
 }
 
 /* nobodys_give - what is nobody's goes into two databases: one with sorted duplicates, so that a
@@ -336,44 +444,63 @@ static void nobodys_give(struct salvage *s, const struct orphan *list, size_t n,
 	size_t db = 0;
 
 	for (size_t i = 0; i < n && !s->rc; i++) {
-		salvage_leaf_read(s, list[i].off, true, false, &s->leaf);
+		const uint64_t off = list[i].off;
+
+		salvage_leaf_read(s, off, true, false, &s->leaf);
 		for (uint32_t k = 0; k < s->leaf.n && !s->rc; k++) {
-			if (pair_fits(s, &s->leaf.entries[k]) == large)
+			const struct salvage_entry *e = &s->leaf.entries[k];
+
+			if (pair_fits(s, e) == large)
 				continue;
 			if (db == 0)
 				db = nobodys_begin(s, large);
 			if (!s->rc)
-				salvage_give(s, db, &s->leaf.entries[k], list[i].off);
+				salvage_give(s, db, e, off);
 		}
 	}
 }
 
-static void orphans_give(struct salvage *s, struct orphans *all)
+/* reaches_find - reach of all orphans that a database has, which come first in the list, in order.
+ * Returns how many. */
+static size_t reaches_find(struct orphan *list, size_t n)
 {
 	size_t i;
 
-	if (all->n)
-		qsort(all->list, all->n, sizeof *all->list, by_place);
-	for (i = 0; i < all->n && all->list[i].db != NOBODY; i++) {
-		struct orphan *o = &all->list[i];
+	for (i = 0; i < n && list[i].db != NOBODY; i++) {
+		struct orphan *o = &list[i];
+		size_t before;
 
 		o->reach = i;
-		if (i > 0 && o[-1].db == o->db &&
-		    not_after(o->flags, &o->last, &all->list[o[-1].reach].last))
-			o->reach = o[-1].reach;
+		if (i == 0 || list[i - 1].db != o->db)
+			continue;
+		before = list[i - 1].reach;
+		if (not_after(o->flags, &o->last, &list[before].last))
+			o->reach = before;
 	}
-	const size_t owned = i;
-
-	for (i = 0; i < owned && !s->rc; i++) {
-		if (i == 0 || all->list[i - 1].db != all->list[i].db)
-			salvage_database(s, all->list[i].db);
-		if (!s->rc)
-			orphan_give(s, all->list, owned, i);
-	}
-	nobodys_give(s, all->list + owned, all->n - owned, false);
-	nobodys_give(s, all->list + owned, all->n - owned, true);
+	return i;
 }
 
+/* orphans_give - database by database, then what is nobody's. */
+static void orphans_give(struct salvage *s, struct orphans *all)
+{
+	const struct orphan *list = all->list;
+	size_t owned;
+
+	if (all->n)
+		qsort(all->list, all->n, sizeof *all->list, by_place);
+	owned = reaches_find(all->list, all->n);
+	for (size_t i = 0; i < owned && !s->rc; i++) {
+		if (i == 0 || list[i - 1].db != list[i].db)
+			salvage_database(s, list[i].db);
+		if (!s->rc)
+			orphan_give(s, list, owned, i);
+	}
+	nobodys_give(s, list + owned, all->n - owned, false);
+	nobodys_give(s, list + owned, all->n - owned, true);
+}
+
+/* A leaf that a tree led to, and whose entries could not be put in order, is nobody's like those
+ * that no tree leads to. */
 void salvage_orphans(struct salvage *s)
 {
 	struct orphans all = {.list = NULL};

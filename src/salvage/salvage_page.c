@@ -19,27 +19,52 @@ static bool header_sound(const struct fmt_page *head, uint32_t first, uint64_t g
 {
 	uint64_t behind = first + (uint64_t)head->n * sizeof(uint64_t) + gap;
 
-	return head->heads == first && head->offs == behind &&
-	       head->offs + 2u * head->n <= head->end && head->end <= page_size;
+	if (head->heads != first || head->offs != behind)
+		return false;
+	if (head->end > page_size)
+		return false;
+	return head->offs + 2u * head->n <= head->end;
 }
 
+/* uniform_sound - of a uniform leaf: its two lengths and its number make its end. */
 static bool uniform_sound(const struct fmt_page *head, uint32_t page_size)
 {
-	uint64_t stride = round_up((head->heads & FMT_KLEN_MASK) + head->offs, 4);
+	const uint32_t klen = head->heads & FMT_KLEN_MASK;
+	const uint64_t stride = round_up(klen + head->offs, 4);
 
-	return head->n > 0 && head->heads & FMT_KLEN_MASK &&
-	       !(head->heads & ~(FMT_UNIFORM | FMT_KLEN_MASK)) && head->end <= page_size &&
-	       FMT_LEAF_BASE + head->n * (sizeof(uint64_t) + stride) == head->end;
+	if (head->n == 0 || klen == 0)
+		return false;
+	if (head->heads & ~(FMT_UNIFORM | FMT_KLEN_MASK))
+		return false;
+	if (head->end > page_size)
+		return false;
+	return FMT_LEAF_BASE + head->n * (sizeof(uint64_t) + stride) == head->end;
 }
 
 static bool leaf_sound(const struct fmt_page *head, uint32_t page_size)
 {
 	if (head->level != 0)
 		return false;
-	return head->heads & FMT_UNIFORM ? uniform_sound(head, page_size)
-	                                 : header_sound(head, FMT_LEAF_BASE, 0, page_size);
+	if (head->heads & FMT_UNIFORM)
+		return uniform_sound(head, page_size);
+	return header_sound(head, FMT_LEAF_BASE, 0, page_size);
 }
 
+static bool inner_sound(const struct fmt_page *head, uint32_t page_size)
+{
+	const uint64_t kids = (head->n + UINT64_C(1)) * FMT_WORD;
+
+	if (head->level == 0 || head->level > SALVAGE_MAX_LEVEL)
+		return false;
+	return header_sound(head, FMT_INNER_HEADS, kids, page_size);
+}
+
+static bool desc_sound(const struct fmt_page *head)
+{
+	return head->end == FMT_DESC_COUNTS && head->n == 0 && head->level == 0;
+}
+
+/* page_crc - of a page whose header is sound: of what does not change after it was written. */
 static uint32_t page_crc(const uint8_t *p, const struct fmt_page *head)
 {
 	uint32_t crc = crc32c(0, p, 8);
@@ -57,6 +82,7 @@ static uint32_t page_crc(const uint8_t *p, const struct fmt_page *head)
 	}
 }
 
+/* The header first: the checksum's bounds come from it. */
 unsigned int salvage_page_sound(const uint8_t *p, uint64_t off, uint32_t page_size)
 {
 	struct fmt_page head;
@@ -68,17 +94,19 @@ unsigned int salvage_page_sound(const uint8_t *p, uint64_t off, uint32_t page_si
 		sound = leaf_sound(&head, page_size);
 		break;
 	case FMT_INNER:
-		sound = head.level > 0 && head.level <= SALVAGE_MAX_LEVEL &&
-		        header_sound(&head, FMT_INNER_HEADS, (head.n + UINT64_C(1)) * FMT_WORD,
-		                     page_size);
+		sound = inner_sound(&head, page_size);
 		break;
 	case FMT_DESC:
-		sound = head.end == FMT_DESC_COUNTS && head.n == 0 && head.level == 0;
+		sound = desc_sound(&head);
 		break;
 	default:
 		return 0;
 	}
-	return sound && head.crc == (page_crc(p, &head) ^ crc32c_place(off)) ? head.type : 0;
+	if (!sound)
+		return 0;
+	if (head.crc != (page_crc(p, &head) ^ crc32c_place(off)))
+		return 0;
+	return head.type;
 }
 
 /* ---- the page size --------------------------------------------------------------------------- */
@@ -92,12 +120,15 @@ static uint64_t ring_matches(const uint8_t *head, size_t n, uint32_t page_size)
 
 	for (uint64_t i = 0; i < FMT_RING_RECORDS; i++) {
 		const uint64_t at = ring + i * FMT_RING_RECORD;
+		uint64_t txn;
 
 		if (at + FMT_RING_RECORD > n)
 			break;
-		const uint64_t txn = get64(head + at);
-
-		found += txn != 0 && txn >> FMT_CLEAN_BITS == 0 && txn % FMT_RING_RECORDS == i;
+		txn = get64(head + at);
+		if (txn == 0 || txn >> FMT_CLEAN_BITS != 0)
+			continue;
+		if (txn % FMT_RING_RECORDS == i)
+			found++;
 	}
 	return found;
 }
@@ -110,6 +141,19 @@ static uint64_t size_score(const uint8_t *bytes, size_t n, uint64_t off, uint32_
 	for (size_t at = 0; at + page_size <= n; at += page_size)
 		score += salvage_page_sound(bytes + at, off + at, page_size) != 0;
 	return score;
+}
+
+/* sizes_score - add to each size's score what the first n bytes of a part of the file, which lies
+ * at off, say for it. */
+static void sizes_score(uint64_t score[TRIAL_SIZES], const uint8_t *bytes, size_t n, uint64_t off)
+{
+	for (unsigned int i = 0; i < TRIAL_SIZES; i++) {
+		const uint32_t psize = FMT_PAGE_MIN << i;
+
+		score[i] += size_score(bytes, n, off, psize);
+		if (off == 0)
+			score[i] += ring_matches(bytes, n, psize);
+	}
 }
 
 /* A smaller size finds pages as well that happen to be short, but never more than the right one,
@@ -128,13 +172,8 @@ uint32_t salvage_page_size(int fd)
 
 		if (n == 0)
 			break;
-		for (unsigned int i = 0; i < TRIAL_SIZES && n > 0; i++) {
-			const uint32_t psize = FMT_PAGE_MIN << i;
-
-			score[i] += size_score(bytes, (size_t)n, off, psize);
-			if (off == 0)
-				score[i] += ring_matches(bytes, (size_t)n, psize);
-		}
+		if (n > 0)
+			sizes_score(score, bytes, (size_t)n, off);
 	}
 	free(bytes);
 	for (unsigned int i = 0; i < TRIAL_SIZES; i++) {
@@ -152,9 +191,27 @@ uint32_t salvage_page_size(int fd)
  * mapping would end the process. */
 static bool readable(const struct salvage *s, int fd, uint64_t off, uint8_t *room)
 {
-	return pread(fd, room, s->page_size, (off_t)off) == (ssize_t)s->page_size;
+	const ssize_t n = pread(fd, room, s->page_size, (off_t)off);
+
+	return n == (ssize_t)s->page_size;
 }
 
+/* replaced_note - a younger page that names an older one as prev stands in its place. A new root
+ * may name the old one, which goes on as its kid: so only on the same level. */
+static void replaced_note(struct salvage *s, uint64_t off)
+{
+	const struct fmt_page *head = salvage_head(s, off);
+	const unsigned int type = *salvage_marks(s, off) & SALVAGE_TYPE;
+	const struct fmt_page *prev;
+
+	if (!type || !head->prev || !salvage_known(s, head->prev, type))
+		return;
+	prev = salvage_head(s, head->prev);
+	if (prev->level == head->level && prev->birth < head->birth)
+		*salvage_marks(s, head->prev) |= SALVAGE_REPLACED;
+}
+
+/* Twice over the pages: which one was replaced is known when all are known that are sound. */
 int salvage_scan(struct salvage *s, int fd)
 {
 	uint8_t *room = malloc(s->page_size);
@@ -163,32 +220,37 @@ int salvage_scan(struct salvage *s, int fd)
 		return err_set(ENOMEM, "no memory for a page");
 	for (uint64_t i = 0; i < s->pages; i++) {
 		const uint64_t off = i * s->page_size;
-		unsigned int type;
+		unsigned int type = SALVAGE_UNREADABLE;
 
-		if (readable(s, fd, off, room)) {
+		if (readable(s, fd, off, room))
 			type = salvage_page_sound(room, off, s->page_size);
-		} else {
-			type = SALVAGE_UNREADABLE;
+		else
 			salvage_lost(s, NULL, "page 0x%lx: it cannot be read", (unsigned long)off);
-		}
 		s->page[i] = (uint8_t)(s->page[i] | type);
 	}
 	free(room);
-	for (uint64_t i = 0; i < s->pages; i++) {
-		const struct fmt_page *head = salvage_head(s, i * s->page_size);
-
-		/* A younger page that names an older one as prev stands in its place. A new root
-		 * may name the old one, which goes on as its kid: so only on the same level. */
-		if (s->page[i] & SALVAGE_TYPE && head->prev &&
-		    salvage_known(s, head->prev, s->page[i] & SALVAGE_TYPE) &&
-		    salvage_head(s, head->prev)->level == head->level &&
-		    salvage_head(s, head->prev)->birth < head->birth)
-			s->page[head->prev / s->page_size] |= SALVAGE_REPLACED;
-	}
+	for (uint64_t i = 0; i < s->pages; i++)
+		replaced_note(s, i * s->page_size);
 	return 0;
 }
 
 /* ---- bitmaps --------------------------------------------------------------------------------- */
+
+/* plain_page - off is that of a page which is no sound one of a tree, as those of directories and
+ * bitmaps are not, and which can be read. */
+static bool plain_page(const struct salvage *s, uint64_t off)
+{
+	return salvage_is_page(s, off) && *salvage_marks(s, off) == 0;
+}
+
+/* first_dir - where a new store has its first directory page: behind the ring. */
+static uint64_t first_dir(const struct salvage *s)
+{
+	const uint64_t ring = round_up(FMT_SUPER_SIZE, s->page_size);
+	const uint64_t behind = ring + FMT_RING_RECORD * FMT_RING_RECORDS;
+
+	return round_up(behind, s->page_size);
+}
 
 /* bitmap_of - the bitmap page of a zone; 0: not known. Without a superblock the first directory
  * page is taken to be where a new store has it. */
@@ -196,21 +258,24 @@ static uint64_t bitmap_of(const struct salvage *s, uint64_t zone)
 {
 	const uint64_t per_page = s->page_size / FMT_WORD;
 	const uint64_t d = zone / per_page;
-	const uint64_t ring = round_up(FMT_SUPER_SIZE, s->page_size);
-	const uint64_t first = round_up(ring + FMT_RING_RECORD * FMT_RING_RECORDS, s->page_size);
-	uint64_t dir = d == 0 ? first : 0;
+	uint64_t dir = 0;
 	uint64_t bitmap;
 
-	if (s->super_sound)
-		dir = d < FMT_DIR_WORDS ? s->super.dir[d] : 0;
-	if (!dir || dir % s->page_size || dir / s->page_size >= s->pages ||
-	    s->page[dir / s->page_size])
+	if (s->super_sound && d < FMT_DIR_WORDS)
+		dir = s->super.dir[d];
+	else if (!s->super_sound && d == 0)
+		dir = first_dir(s);
+	if (!dir || !plain_page(s, dir))
 		return 0;
 	bitmap = get64(s->base + dir + zone % per_page * FMT_WORD);
-	return bitmap % s->page_size || bitmap / s->page_size >= s->pages ||
-	               s->page[bitmap / s->page_size]
-	           ? 0
-	           : bitmap;
+	if (!plain_page(s, bitmap))
+		return 0;
+	return bitmap;
+}
+
+static bool bit_of(const uint8_t *bits, uint64_t i)
+{
+	return bits[i / 8] >> i % 8 & 1;
 }
 
 /* bitmap_believed - a bitmap has no checksum. But the bits of pages that trees lead to have to be
@@ -223,30 +288,30 @@ static bool bitmap_believed(const struct salvage *s, uint64_t zone, const uint8_
 	uint64_t right = 0;
 
 	for (uint64_t i = 0; i < zone_pages; i++) {
-		const bool set = bits[i / 8] >> i % 8 & 1;
+		const uint64_t page = first + i;
 		bool want = false;
 
-		if (first + i < s->pages) {
-			want = s->page[first + i] & SALVAGE_REACHED ||
-			       (first + i) * s->page_size < head;
+		if (page < s->pages) {
+			want = s->page[page] & SALVAGE_REACHED || page * s->page_size < head;
 			if (!want)
 				continue;
 		}
-		if (set != want)
+		if (bit_of(bits, i) != want)
 			return false;
 		right++;
 	}
 	return right >= RIGHT_LEAST;
 }
 
+/* What was found of a zone's bitmap is kept for the next question: pages are asked about from front
+ * to back. */
 bool salvage_free(struct salvage *s, uint64_t off, bool *believed)
 {
 	const uint64_t page = off / s->page_size;
 	const uint64_t zone_pages = (uint64_t)s->page_size * 8;
 	const uint64_t zone = page / zone_pages;
-	const uint64_t i = page % zone_pages;
 
-	if (!s->zone_asked || s->zone != zone) { /* pages are asked about from front to back */
+	if (!s->zone_asked || s->zone != zone) {
 		s->zone_asked = true;
 		s->zone = zone;
 		s->bitmap = bitmap_of(s, zone);
@@ -254,5 +319,7 @@ bool salvage_free(struct salvage *s, uint64_t off, bool *believed)
 			s->bitmap = 0;
 	}
 	*believed = s->bitmap != 0;
-	return s->bitmap && !(s->base[s->bitmap + i / 8] >> i % 8 & 1);
+	if (!s->bitmap)
+		return false;
+	return !bit_of(s->base + s->bitmap, page % zone_pages);
 }

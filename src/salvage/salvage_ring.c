@@ -2,32 +2,58 @@
 #include "base/crc.h"
 #include "salvage/salvage.h"
 
+#define PAIR      16u /* bytes of a word in a record: where it lies, and its value */
+#define SPILL_LEN 6u  /* words of a record whose pairs are elsewhere */
+
 struct record {
-	uint64_t txn, after; /* after: the words of all records up to it are in place */
+	uint64_t txn;
+	uint64_t after; /* the words of all records up to it are in place */
 	const uint8_t *pairs;
-	uint32_t n;
+	uint32_t n;     /* pairs in the record */
 	uint64_t spill; /* first page of the pairs, when they are not in the record; else 0 */
 };
 
-/* record_read - the record at a place of the ring. False when there is no sound one. */
+/* record_place - the bytes of the ring's place with that index. */
+static const uint8_t *record_place(const struct salvage *s, uint64_t index)
+{
+	assert(index < FMT_RING_RECORDS);
+	return s->base + s->super.ring_off + index * FMT_RING_RECORD;
+}
+
+/* record_read - the record at a place of the ring. False when there is no sound one. What its head
+ * says of its length is bounded before the hash is taken over it. */
 static bool record_read(const struct salvage *s, uint64_t index, struct record *r)
 {
-	const uint8_t *p = s->base + s->super.ring_off + index * FMT_RING_RECORD;
+	const uint8_t *p = record_place(s, index);
 	const uint64_t head = get64(p + 16);
 	const uint32_t ranges = head >> 32 & 0xff;
 	const uint32_t words = head >> 40 & 0xff;
+	const uint64_t back = head >> 48; /* so many commits before, all words were in place */
 	const bool spilled = ranges == FMT_REC_SPILLED;
-	const uint64_t n = spilled ? 6 : FMT_REC_HEAD + ranges + 2u * words;
+	uint64_t n = SPILL_LEN;
+	uint64_t hash;
 
-	*r = (struct record){.txn = get64(p), .n = spilled ? 0 : words};
-	if (r->txn == 0 || r->txn % FMT_RING_RECORDS != index || n * 8 > FMT_RING_RECORD ||
-	    (!spilled && ranges > FMT_REC_MAX_RANGES) || head >> 48 == 0 || head >> 48 > r->txn)
+	*r = (struct record){.txn = get64(p)};
+	if (!spilled)
+		n = FMT_REC_HEAD + ranges + 2u * words;
+	if (r->txn == 0 || r->txn % FMT_RING_RECORDS != index)
 		return false;
-	if (get64(p + 8) != hash64(hash64(s->super.file_id, p, 8), p + 16, (n - 2) * 8))
+	if (n * 8 > FMT_RING_RECORD)
 		return false;
-	r->after = r->txn - (head >> 48);
+	if (!spilled && ranges > FMT_REC_MAX_RANGES)
+		return false;
+	if (back == 0 || back > r->txn)
+		return false;
+	hash = hash64(s->super.file_id, p, 8);
+	if (get64(p + 8) != hash64(hash, p + 16, (n - 2) * 8))
+		return false;
+	r->after = r->txn - back;
+	if (spilled) {
+		r->spill = get64(p + 24);
+		return true;
+	}
+	r->n = words;
 	r->pairs = p + (FMT_REC_HEAD + ranges) * 8;
-	r->spill = spilled ? get64(p + 24) : 0;
 	return true;
 }
 
@@ -35,7 +61,7 @@ static bool record_read(const struct salvage *s, uint64_t index, struct record *
  * not finish. */
 static bool fresh_right(const struct salvage *s, uint64_t index)
 {
-	const uint8_t *p = s->base + s->super.ring_off + index * FMT_RING_RECORD;
+	const uint8_t *p = record_place(s, index);
 	const uint64_t head = get64(p + 16);
 	const uint32_t ranges = head >> 32 & 0xff;
 	uint32_t all = 0;
@@ -48,92 +74,127 @@ static bool fresh_right(const struct salvage *s, uint64_t index)
 		const uint64_t len = (range & 0xffff) * 4;
 		uint32_t crc;
 
-		if (off > s->size || len > s->size - off)
+		if (!salvage_readable(s, off, len))
 			return false;
-		for (uint64_t at = off / s->page_size; at * s->page_size < off + len; at++)
-			if (s->page[at] & SALVAGE_UNREADABLE)
-				return false;
 		crc = crc32c(0, s->base + off, len);
 		all = crc32c(all, &crc, sizeof crc);
 	}
 	return all == (uint32_t)head;
 }
 
+/* word_put - store a word in the private mapping, where a record may have one. */
+static void word_put(const struct salvage *s, uint64_t off, uint64_t value)
+{
+	if (off % FMT_WORD || off < offsetof(struct fmt_super, main_desc))
+		return;
+	if (off / s->page_size >= s->pages)
+		return;
+	if (s->page[off / s->page_size] & SALVAGE_UNREADABLE)
+		return;
+	put64(s->base + off, value);
+}
+
 /* words_put - put pairs of offset and value in place, in the private mapping. */
 static void words_put(const struct salvage *s, const uint8_t *pairs, uint64_t n)
 {
 	for (uint64_t i = 0; i < n; i++) {
-		const uint64_t off = get64(pairs + 16 * i);
+		const uint8_t *pair = pairs + PAIR * i;
 
-		if (off % FMT_WORD == 0 && off >= offsetof(struct fmt_super, main_desc) &&
-		    off < s->pages * s->page_size &&
-		    !(s->page[off / s->page_size] & SALVAGE_UNREADABLE))
-			put64(s->base + off, get64(pairs + 16 * i + 8));
+		word_put(s, get64(pair), get64(pair + 8));
 	}
 }
 
+/* spill_sound - off is a page of pairs that the record's transaction wrote. */
+static bool spill_sound(const struct salvage *s, const struct record *r, uint64_t off)
+{
+	const uint64_t most = (s->page_size - FMT_SPILL_PAIRS) / PAIR;
+	const struct fmt_spill *spill;
+
+	if (!salvage_is_page(s, off) || *salvage_marks(s, off) & SALVAGE_UNREADABLE)
+		return false;
+	spill = (const void *)(s->base + off);
+	if (spill->page.type != FMT_SPILL || spill->page.birth != r->txn)
+		return false;
+	return spill->pairs > 0 && spill->pairs <= most;
+}
+
+/* spill_put - the pairs of a chain of pages. A damaged chain may be a ring, hence the bound. */
 static void spill_put(const struct salvage *s, const struct record *r)
 {
 	uint64_t off = r->spill;
 
-	for (uint64_t i = 0; i < s->pages && off != 0; i++) { /* a chain may be a ring */
-		const struct fmt_spill *page = (const void *)(s->base + off);
-		const uint64_t most = (s->page_size - FMT_SPILL_PAIRS) / 16;
+	for (uint64_t i = 0; i < s->pages && off != 0; i++) {
+		const struct fmt_spill *spill = (const void *)(s->base + off);
 
-		if (off % s->page_size || off / s->page_size >= s->pages ||
-		    s->page[off / s->page_size] & SALVAGE_UNREADABLE ||
-		    page->page.type != FMT_SPILL || page->page.birth != r->txn || !page->pairs ||
-		    page->pairs > most)
+		if (!spill_sound(s, r, off))
 			return;
-		words_put(s, (const uint8_t *)page->pair, page->pairs);
-		off = page->page.prev;
+		words_put(s, (const uint8_t *)spill->pair, spill->pairs);
+		off = spill->page.prev;
 	}
 }
 
-static bool ring_readable(const struct salvage *s)
+/* record_put - the words of a record, wherever they are. */
+static void record_put(const struct salvage *s, const struct record *r)
 {
-	const uint64_t ring = s->super.ring_off;
-	const uint64_t size = FMT_RING_RECORDS * FMT_RING_RECORD;
+	if (r->spill)
+		spill_put(s, r);
+	else
+		words_put(s, r->pairs, r->n);
+}
 
-	if (ring > s->size || size > s->size - ring)
-		return false;
-	for (uint64_t i = ring / s->page_size; i * s->page_size < ring + size; i++)
-		if (i >= s->pages || s->page[i] & SALVAGE_UNREADABLE)
-			return false;
-	return true;
+/* clean_txn - the commit after which the store was closed, with all words in place; 0: none is
+ * known. */
+static uint64_t clean_txn(const struct salvage *s)
+{
+	const uint64_t txn = s->super.clean & ((UINT64_C(1) << FMT_CLEAN_BITS) - 1);
+	const uint64_t sum = s->super.clean >> FMT_CLEAN_BITS;
+	const uint64_t zero = 0;
+	const uint32_t crc = crc32c(0, &txn, 8) ^ crc32c(0, &zero, 8);
+
+	if (sum != FMT_CLEAN_SUM(crc))
+		return 0;
+	return txn;
+}
+
+/* newest_record - the record of the newest commit that finished, clean being known to have; txn 0:
+ * there is none. The newest of all may be of a commit that did not: then it is the one before. */
+static struct record newest_record(const struct salvage *s, uint64_t clean)
+{
+	struct record newest = {.txn = 0};
+	struct record r;
+	uint64_t before;
+
+	for (uint64_t i = 0; i < FMT_RING_RECORDS; i++)
+		if (record_read(s, i, &r) && r.txn > newest.txn)
+			newest = r;
+	if (newest.txn <= clean || fresh_right(s, newest.txn % FMT_RING_RECORDS))
+		return newest;
+	before = newest.txn - 1;
+	if (record_read(s, before % FMT_RING_RECORDS, &newest) && newest.txn == before)
+		return newest;
+	return (struct record){
+	    .txn = before,
+	    .after = before,
+	};
 }
 
 /* A record that is missing leaves its words as they are: pages are looked at by their checksums
  * anyway. */
 void salvage_ring(struct salvage *s)
 {
-	const uint64_t txn = s->super.clean & ((UINT64_C(1) << FMT_CLEAN_BITS) - 1);
-	const uint64_t sum = s->super.clean >> FMT_CLEAN_BITS;
-	const uint32_t c = crc32c(0, &txn, 8) ^ crc32c(0, &(uint64_t){0}, 8);
-	const uint64_t clean = sum == FMT_CLEAN_SUM(c) ? txn : 0;
-	struct record newest = {.txn = 0};
-	struct record r;
+	const uint64_t size = FMT_RING_RECORDS * FMT_RING_RECORD;
+	const uint64_t clean = clean_txn(s);
+	struct record newest, r;
 
-	s->newest = clean ? clean : UINT64_MAX;
-	if (!ring_readable(s))
+	s->newest = UINT64_MAX;
+	if (clean)
+		s->newest = clean;
+	if (!salvage_readable(s, s->super.ring_off, size))
 		return;
-	for (uint64_t i = 0; i < FMT_RING_RECORDS; i++)
-		if (record_read(s, i, &r) && r.txn > newest.txn)
-			newest = r;
-	if (newest.txn > clean && !fresh_right(s, newest.txn % FMT_RING_RECORDS)) {
-		const uint64_t before = newest.txn - 1;
-
-		if (!record_read(s, before % FMT_RING_RECORDS, &newest) || newest.txn != before)
-			newest = (struct record){.txn = before, .after = before};
-	}
+	newest = newest_record(s, clean);
 	if (newest.txn || clean)
 		s->newest = max_u64(newest.txn, clean);
-	for (uint64_t t = max_u64(newest.after, clean) + 1; t <= newest.txn; t++) {
-		if (!record_read(s, t % FMT_RING_RECORDS, &r) || r.txn != t)
-			continue;
-		if (r.spill)
-			spill_put(s, &r);
-		else
-			words_put(s, r.pairs, r.n);
-	}
+	for (uint64_t t = max_u64(newest.after, clean) + 1; t <= newest.txn; t++)
+		if (record_read(s, t % FMT_RING_RECORDS, &r) && r.txn == t)
+			record_put(s, &r);
 }

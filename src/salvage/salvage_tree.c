@@ -8,10 +8,33 @@ void salvage_hole(struct salvage *s, size_t db, const struct check_bounds *bound
 {
 	int rc = array_room(&s->holes, s->nholes, &s->holes_room, sizeof *s->holes);
 
-	if (rc)
+	if (rc) {
 		s->rc = rc;
+		return;
+	}
+	s->holes[s->nholes++] = (struct salvage_hole){
+	    .db = db,
+	    .bounds = *bounds,
+	    .level = level,
+	};
+}
+
+/* entry_give - an entry of a leaf that a tree leads to: a catalog entry of main's names a database,
+ * any other one is given out. */
+static void entry_give(struct salvage *s, size_t db, uint64_t leaf, const struct salvage_entry *e,
+                       const struct check_bounds *bounds)
+{
+	const struct salvage_db *d = &s->dbs[db];
+
+	if (!salvage_within(d->flags, bounds, &e->item)) {
+		salvage_lost(s, d, "leaf 0x%lx: an entry lies out of the bounds of the page above",
+		             (unsigned long)leaf);
+		return;
+	}
+	if (d->main && e->flags & FMT_ENTRY_DB)
+		salvage_catalog(s, e);
 	else
-		s->holes[s->nholes++] = (struct salvage_hole){db, *bounds, level};
+		salvage_give(s, db, e, leaf);
 }
 
 /* leaf_give - the entries of a leaf that a tree leads to. sound: its base is. */
@@ -27,22 +50,11 @@ static void leaf_give(struct salvage *s, size_t db, uint64_t off, bool sound,
 		salvage_lost(s, &s->dbs[db], "leaf 0x%lx: of %u entries the checksum does not hold",
 		             (unsigned long)off, leaf->bad);
 	if (leaf->bad && flags & own) { /* the program alone knows their order */
-		s->page[off / s->page_size] |= SALVAGE_APART;
+		*salvage_marks(s, off) |= SALVAGE_APART;
 		return;
 	}
-	for (uint32_t i = 0; i < leaf->n; i++) {
-		const struct salvage_entry *e = &leaf->entries[i];
-
-		if (!salvage_within(flags, bounds, &e->item))
-			salvage_lost(
-			    s, &s->dbs[db],
-			    "leaf 0x%lx: an entry lies out of the bounds of the page above",
-			    (unsigned long)off);
-		else if (e->flags & FMT_ENTRY_DB && s->dbs[db].main)
-			salvage_catalog(s, e);
-		else
-			salvage_give(s, db, e, off);
-	}
+	for (uint32_t i = 0; i < leaf->n; i++)
+		entry_give(s, db, off, &leaf->entries[i], bounds);
 }
 
 /* separator_at - separator i of an inner page. False when it does not lie there. */
@@ -52,6 +64,7 @@ static bool separator_at(const struct salvage *s, uint64_t page, uint32_t i,
 	const uint8_t *p = s->base + page;
 	const struct fmt_page *head = salvage_head(s, page);
 	const uint32_t off = get16(p + head->offs + 2 * i);
+	const uint8_t *key = p + off + FMT_SEP_SIZE;
 	uint32_t klen, dlen;
 
 	if (off < head->offs + 2u * head->n || off + FMT_SEP_SIZE > head->end)
@@ -59,20 +72,35 @@ static bool separator_at(const struct salvage *s, uint64_t page, uint32_t i,
 	klen = get16(p + off);
 	dlen = get16(p + off + 2);
 	*item = (struct check_item){
-	    .key = p + off + FMT_SEP_SIZE, .klen = klen, .nodup = dlen == FMT_SEP_NODUP};
-	item->dup = item->key + klen;
-	item->dlen = item->nodup ? 0 : dlen;
+	    .key = key,
+	    .klen = klen,
+	    .dup = key + klen,
+	};
+	if (dlen == FMT_SEP_NODUP)
+		item->nodup = true;
+	else
+		item->dlen = dlen;
 	return off + FMT_SEP_SIZE + klen + item->dlen <= head->end;
+}
+
+/* kid_of - kid i of the sound inner page at off, behind its heads. */
+static uint64_t kid_of(const struct salvage *s, uint64_t off, uint32_t i)
+{
+	const struct fmt_page *head = salvage_head(s, off);
+	const uint32_t kids = FMT_INNER_HEADS + 8u * head->n;
+
+	return get64(s->base + off + kids + i * FMT_WORD);
 }
 
 static void page_walk(struct salvage *s, size_t db, uint64_t off, int level,
                       const struct check_bounds *bounds);
 
+/* inner_walk - the kids of a sound inner page, each within the separators beside it. The depth is
+ * bounded, because a kid's level is one less. */
 static void inner_walk(struct salvage *s, size_t db, uint64_t off,
                        const struct check_bounds *bounds)
 {
 	const struct fmt_page *head = salvage_head(s, off);
-	const uint32_t kids = FMT_INNER_HEADS + 8u * head->n;
 
 	for (uint32_t i = 0; i <= head->n && !s->rc; i++) {
 		struct check_bounds kid = *bounds;
@@ -81,44 +109,61 @@ static void inner_walk(struct salvage *s, size_t db, uint64_t off,
 			kid.has_low = separator_at(s, off, i - 1, &kid.low);
 		if (i < head->n)
 			kid.has_high = separator_at(s, off, i, &kid.high);
-		page_walk(s, db, get64(s->base + off + kids + i * FMT_WORD), head->level - 1, &kid);
+		page_walk(s, db, kid_of(s, off, i), head->level - 1, &kid);
 	}
 }
 
-/* page_lost - a page that a tree names is not sound: what it led to is missing. */
+/* page_lost - a page that a tree names is not sound: what it led to is missing. Of a leaf that can
+ * be read the appended entries have checksums of their own. */
 static void page_lost(struct salvage *s, size_t db, uint64_t off, int level,
                       const struct check_bounds *bounds)
 {
-	static const char *const what[] = {"tree page", "leaf", "inner page"};
+	const unsigned int known = SALVAGE_TYPE | SALVAGE_UNREADABLE | SALVAGE_REACHED;
+	const char *why = "there is no such page";
+	const char *what = "tree page";
 
-	salvage_lost(s, &s->dbs[db], "%s 0x%lx: %s", what[level < 0 ? 0 : 1 + (level > 0)],
-	             (unsigned long)off,
-	             off % s->page_size || off / s->page_size >= s->pages
-	                 ? "there is no such page"
-	                 : "its checksum does not hold");
+	if (level == 0)
+		what = "leaf";
+	else if (level > 0)
+		what = "inner page";
+	if (salvage_is_page(s, off))
+		why = "its checksum does not hold";
+	salvage_lost(s, &s->dbs[db], "%s 0x%lx: %s", what, (unsigned long)off, why);
 	salvage_hole(s, db, bounds, level);
-	if (level == 0 && off % s->page_size == 0 && off / s->page_size < s->pages &&
-	    !(s->page[off / s->page_size] & (SALVAGE_TYPE | SALVAGE_UNREADABLE | SALVAGE_REACHED)))
+	if (level != 0 || !salvage_is_page(s, off))
+		return;
+	if (!(*salvage_marks(s, off) & known))
 		leaf_give(s, db, off, false, bounds);
 }
 
+/* page_usable - a tree that names the page at off for that level leads on there: the page is sound,
+ * of the state that is salvaged, and no tree has led there before. */
+static bool page_usable(const struct salvage *s, uint64_t off, int level)
+{
+	const struct fmt_page *head;
+
+	if (!salvage_known(s, off, FMT_LEAF) && !salvage_known(s, off, FMT_INNER))
+		return false;
+	head = salvage_head(s, off);
+	if (level >= 0 && head->level != level)
+		return false;
+	if (head->birth > s->newest)
+		return false;
+	return !(*salvage_marks(s, off) & SALVAGE_REACHED);
+}
+
+/* page_walk - all that the page leads to, or the note that it is lost. */
 static void page_walk(struct salvage *s, size_t db, uint64_t off, int level,
                       const struct check_bounds *bounds)
 {
-	const bool leaf = salvage_known(s, off, FMT_LEAF);
-	const bool inner = salvage_known(s, off, FMT_INNER);
-	const struct fmt_page *head;
-
 	if (s->rc)
 		return;
-	head = leaf || inner ? salvage_head(s, off) : NULL;
-	if (!head || (level >= 0 && head->level != level) || head->birth > s->newest ||
-	    s->page[off / s->page_size] & SALVAGE_REACHED) {
+	if (!page_usable(s, off, level)) {
 		page_lost(s, db, off, level, bounds);
 		return;
 	}
-	s->page[off / s->page_size] |= SALVAGE_REACHED;
-	if (leaf)
+	*salvage_marks(s, off) |= SALVAGE_REACHED;
+	if (salvage_known(s, off, FMT_LEAF))
 		leaf_give(s, db, off, true, bounds);
 	else
 		inner_walk(s, db, off, bounds);
@@ -129,61 +174,85 @@ static void desc_walk(struct salvage *s, size_t db, uint64_t off)
 {
 	const struct fmt_desc *desc = (const void *)(s->base + off);
 	const struct check_bounds all = {.has_low = false};
+	const uint64_t root = desc->root;
+	int level = 0;
 
-	s->page[off / s->page_size] |= SALVAGE_REACHED;
-	if (desc->root &&
-	    (salvage_known(s, desc->root, FMT_LEAF) || salvage_known(s, desc->root, FMT_INNER)))
-		page_walk(s, db, desc->root, SALVAGE_ANY_LEVEL, &all);
-	else if (desc->root)
-		page_lost(s, db, desc->root, desc->inner_pages ? SALVAGE_ANY_LEVEL : 0, &all);
+	*salvage_marks(s, off) |= SALVAGE_REACHED;
+	if (!root)
+		return;
+	if (salvage_known(s, root, FMT_LEAF) || salvage_known(s, root, FMT_INNER)) {
+		page_walk(s, db, root, SALVAGE_ANY_LEVEL, &all);
+		return;
+	}
+	if (desc->inner_pages)
+		level = SALVAGE_ANY_LEVEL;
+	page_lost(s, db, root, level, &all);
 }
 
+/* desc_flags - the database's flags, which its descriptor has, when it is sound. A catalog entry
+ * has them, too: only the main database's are unknown without it. */
+static void desc_flags(const struct salvage *s, struct salvage_db *d)
+{
+	const struct fmt_desc *desc = (const void *)(s->base + d->desc);
+
+	if (salvage_known(s, d->desc, FMT_DESC) && check_flags_valid(desc->flags))
+		d->flags = desc->flags;
+	else if (d->main)
+		d->no_flags = true;
+}
+
+/* A database of one leaf has no descriptor: its catalog entry names the leaf. */
 void salvage_tree(struct salvage *s, size_t db)
 {
 	const struct check_bounds all = {.has_low = false};
-	const uint64_t off = s->dbs[db].desc;
 	struct salvage_db *d = &s->dbs[db];
+	const uint64_t off = d->desc;
 
-	if (salvage_known(s, off, FMT_DESC) && check_flags_valid(get32(s->base + off + 32)))
-		d->flags = get32(s->base + off + 32);
-	else if (d->main)
-		d->no_flags = true;
+	desc_flags(s, d);
 	salvage_database(s, db);
-	if (s->rc || (!off && !d->main)) /* nothing was ever stored */
+	if (s->rc)
+		return;
+	if (!off && !d->main) /* nothing was ever stored */
 		return;
 	if (!d->main && salvage_known(s, off, FMT_LEAF)) {
 		page_walk(s, db, off, 0, &all);
-	} else if (salvage_known(s, off, FMT_DESC) &&
-	           !(s->page[off / s->page_size] & SALVAGE_REACHED)) {
-		desc_walk(s, db, off);
-	} else {
-		salvage_lost(s, d, "descriptor 0x%lx: its checksum does not hold",
-		             (unsigned long)off);
-		salvage_hole(s, db, &all, SALVAGE_ANY_LEVEL);
+		return;
 	}
+	if (salvage_known(s, off, FMT_DESC) && !(*salvage_marks(s, off) & SALVAGE_REACHED)) {
+		desc_walk(s, db, off);
+		return;
+	}
+	salvage_lost(s, d, "descriptor 0x%lx: its checksum does not hold", (unsigned long)off);
+	salvage_hole(s, db, &all, SALVAGE_ANY_LEVEL);
 }
 
 /* ---- the main database without a superblock -------------------------------------------------- */
 
-/* has_catalog - a leaf below this page has a catalog entry: the tree is the main database's. */
+/* leaf_catalog - the sound leaf at off has a catalog entry. */
+static bool leaf_catalog(struct salvage *s, uint64_t off)
+{
+	salvage_leaf_read(s, off, true, false, &s->leaf);
+	for (uint32_t i = 0; i < s->leaf.n; i++)
+		if (s->leaf.entries[i].flags & FMT_ENTRY_DB)
+			return true;
+	return false;
+}
+
+/* has_catalog - a leaf below this page has a catalog entry: the tree is the main database's. The
+ * depth is bounded, because a kid's level is one less. */
 static bool has_catalog(struct salvage *s, uint64_t off, int level)
 {
-	if (salvage_known(s, off, FMT_LEAF) && level <= 0) {
-		salvage_leaf_read(s, off, true, false, &s->leaf);
-		for (uint32_t i = 0; i < s->leaf.n; i++)
-			if (s->leaf.entries[i].flags & FMT_ENTRY_DB)
-				return true;
-		return false;
-	}
+	const struct fmt_page *head;
+
+	if (salvage_known(s, off, FMT_LEAF) && level <= 0)
+		return leaf_catalog(s, off);
 	if (!salvage_known(s, off, FMT_INNER))
 		return false;
-	const struct fmt_page *head = salvage_head(s, off);
-
+	head = salvage_head(s, off);
 	if (level != SALVAGE_ANY_LEVEL && head->level != level)
 		return false;
 	for (uint32_t i = 0; i <= head->n; i++)
-		if (has_catalog(s, get64(s->base + off + FMT_INNER_HEADS + 8u * head->n + 8 * i),
-		                head->level - 1))
+		if (has_catalog(s, kid_of(s, off, i), head->level - 1))
 			return true;
 	return false;
 }
@@ -196,34 +265,52 @@ static int by_offset(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* named_descs - what the catalog entries of all sound leaves name, in order. */
-static int named_descs(struct salvage *s, uint64_t **named, size_t *n)
-{
-	size_t room = 0;
-	struct fmt_db catalog;
-	int rc = 0;
+/* Descriptors that catalog entries name. */
+struct named {
+	uint64_t *desc; /* offsets; the caller of named_descs frees them */
+	size_t n;
+	size_t room;
+};
 
-	*named = NULL;
-	*n = 0;
-	for (uint64_t i = 0; i < s->pages && !rc; i++) {
+/* leaf_named - those of the catalog entries in the sound leaf at off. ENOMEM. */
+static int leaf_named(struct salvage *s, uint64_t off, struct named *all)
+{
+	struct fmt_db catalog;
+
+	salvage_leaf_read(s, off, true, false, &s->leaf);
+	for (uint32_t k = 0; k < s->leaf.n; k++) {
+		const struct salvage_entry *e = &s->leaf.entries[k];
+		int rc;
+
+		if (!(e->flags & FMT_ENTRY_DB) || e->item.dlen != sizeof catalog)
+			continue;
+		memcpy(&catalog, e->item.dup, sizeof catalog);
+		rc = array_room(&all->desc, all->n, &all->room, sizeof *all->desc);
+		if (rc)
+			return rc;
+		all->desc[all->n++] = catalog.desc;
+	}
+	return 0;
+}
+
+/* named_descs - what the catalog entries of all sound leaves name, in order. */
+static int named_descs(struct salvage *s, struct named *all)
+{
+	*all = (struct named){.n = 0};
+	for (uint64_t i = 0; i < s->pages; i++) {
+		int rc;
+
 		if ((s->page[i] & SALVAGE_TYPE) != FMT_LEAF)
 			continue;
-		salvage_leaf_read(s, i * s->page_size, true, false, &s->leaf);
-		for (uint32_t k = 0; k < s->leaf.n && !rc; k++) {
-			const struct salvage_entry *e = &s->leaf.entries[k];
-
-			if (!(e->flags & FMT_ENTRY_DB) || e->item.dlen != sizeof catalog)
-				continue;
-			memcpy(&catalog, e->item.dup, sizeof catalog);
-			rc = array_room(named, *n, &room, sizeof **named);
-			if (!rc)
-				(*named)[(*n)++] = catalog.desc;
-		}
+		rc = leaf_named(s, i * s->page_size, all);
+		if (rc)
+			return rc;
 	}
-	if (*n)
-		qsort(*named, *n, sizeof **named, by_offset);
-	s->named |= *n != 0;
-	return rc;
+	if (all->n == 0)
+		return 0;
+	qsort(all->desc, all->n, sizeof *all->desc, by_offset);
+	s->named = true;
+	return 0;
 }
 
 /* desc_txn - the transaction of a descriptor's last count. */
@@ -242,35 +329,49 @@ static uint64_t desc_txn(const struct salvage *s, uint64_t off)
 	return txn + counted;
 }
 
-/* It is a descriptor that no catalog entry names, in use as far as that is known, with a catalog
- * where there is one, and the one that was counted last. */
+/* main_possible - the descriptor at off may be the main database's: no catalog entry names it, and
+ * it is in use as far as that is known. */
+static bool main_possible(struct salvage *s, uint64_t off, const struct named *all)
+{
+	const unsigned int marks = *salvage_marks(s, off);
+	bool believed;
+
+	if ((marks & SALVAGE_TYPE) != FMT_DESC || marks & SALVAGE_REPLACED)
+		return false;
+	if (all->n && bsearch(&off, all->desc, all->n, sizeof off, by_offset))
+		return false;
+	return !salvage_free(s, off, &believed);
+}
+
+/* Of those that may be it, one with a catalog where there is one, and the one that was counted
+ * last. */
 uint64_t salvage_main_find(struct salvage *s)
 {
 	uint64_t best = 0;
 	uint64_t best_txn = 0;
-	uint64_t *named;
-	size_t n;
 	bool best_catalog = false;
-	bool believed;
+	struct named all;
 
-	s->rc = named_descs(s, &named, &n);
+	s->rc = named_descs(s, &all);
 	for (uint64_t i = 0; i < s->pages && !s->rc; i++) {
 		const uint64_t off = i * s->page_size;
+		const struct fmt_desc *desc = (const void *)(s->base + off);
+		bool catalog = false;
+		uint64_t txn;
 
-		if ((s->page[i] & SALVAGE_TYPE) != FMT_DESC || s->page[i] & SALVAGE_REPLACED ||
-		    (n && bsearch(&off, named, n, sizeof off, by_offset)) ||
-		    salvage_free(s, off, &believed))
+		if (!main_possible(s, off, &all))
 			continue;
-		const bool catalog = n && has_catalog(s, get64(s->base + off + 64), -1);
-		const uint64_t txn = desc_txn(s, off);
-
-		if (!best || (catalog && !best_catalog) ||
-		    (catalog == best_catalog && txn >= best_txn)) {
-			best = off;
-			best_txn = txn;
-			best_catalog = catalog;
-		}
+		if (all.n)
+			catalog = has_catalog(s, desc->root, SALVAGE_ANY_LEVEL);
+		txn = desc_txn(s, off);
+		if (best && best_catalog && !catalog)
+			continue;
+		if (best && best_catalog == catalog && txn < best_txn)
+			continue;
+		best = off;
+		best_txn = txn;
+		best_catalog = catalog;
 	}
-	free(named);
+	free(all.desc);
 	return best;
 }
