@@ -60,44 +60,81 @@ static bool entry_read(const struct check_page *page, uint32_t off, uint32_t low
 
 /* ---- one entry ------------------------------------------------------------------------------- */
 
+/* entry_fault - report a fault of one entry. */
+static void entry_fault(const struct check_leaf_state *leaf, const struct check_entry *e,
+                        const char *fault)
+{
+	check_fault(leaf->ck, leaf->db, "leaf 0x%" PRIx64 " %s %" PRIu32 ": %s", leaf->page->off,
+	            part_of(e), e->index, fault);
+}
+
+/* lengths_fault - what is wrong with the lengths of key and value in a database with these flags;
+ * NULL: nothing. */
+static const char *lengths_fault(const struct check *ck, uint32_t flags, uint32_t klen,
+                                 uint32_t vlen)
+{
+	const uint32_t key_order = flags & (DAXKV_INTEGER_KEY | DAXKV_OWN_COMPARE);
+	const uint32_t dup_order = flags & (DAXKV_INTEGER_DUP | DAXKV_OWN_DUP_COMPARE);
+
+	if (klen == 0 || klen > min_u64(ck->page_size / 4, FMT_KLEN_MASK))
+		return "key length is out of range";
+	if (key_order == DAXKV_INTEGER_KEY && klen != 4 && klen != 8)
+		return "key is not an integer of 4 or 8 bytes";
+	if (dup_order == DAXKV_INTEGER_DUP && vlen != 4 && vlen != 8)
+		return "duplicate is not an integer of 4 or 8 bytes";
+	return NULL;
+}
+
+/* flags_fault - what is wrong with the entry's flags, in that database, and with a value whose
+ * shape they say; NULL: nothing. */
+static const char *flags_fault(const struct check_db *db, const struct check_entry *e,
+                               bool tombstone)
+{
+	const bool blob = e->flags & FMT_ENTRY_BLOB;
+	const bool catalog = e->flags & FMT_ENTRY_DB;
+	const bool dups = db->flags & DAXKV_DUP_SORT;
+	const uint32_t vlen = e->item.dlen;
+	uint32_t known = FMT_ENTRY_BLOB;
+
+	if (db->main)
+		known |= FMT_ENTRY_DB;
+	if ((e->flags & ~known) || (blob && catalog))
+		return "entry flags are not valid here";
+	if (blob && dups)
+		return "a blob in a database with duplicates";
+	if (tombstone && !dups && vlen != 0)
+		return "a removal with a value";
+	if (tombstone && e->flags != 0)
+		return "a removal with entry flags";
+	if (blob && vlen != sizeof(struct fmt_blob))
+		return "a blob reference of the wrong size";
+	if (catalog && vlen != sizeof(struct fmt_db))
+		return "a catalog entry of the wrong size";
+	return NULL;
+}
+
 /* entry_form - rules that hold for every entry, superseded ones included. */
 static void entry_form(const struct check_leaf_state *leaf, const struct check_entry *e,
                        bool tombstone)
 {
-	const struct check *ck = leaf->ck;
 	uint32_t klen = e->item.klen;
 	uint32_t vlen = e->item.dlen;
-	uint32_t flags = leaf->db->flags;
-	uint32_t known = FMT_ENTRY_BLOB;
-	const char *fault = NULL;
+	const char *fault = lengths_fault(leaf->ck, leaf->db->flags, klen, vlen);
 
-	if (leaf->db->main)
-		known |= FMT_ENTRY_DB;
-	if (klen == 0 || klen > min_u64(ck->page_size / 4, FMT_KLEN_MASK))
-		fault = "key length is out of range";
-	else if ((flags & (DAXKV_INTEGER_KEY | DAXKV_OWN_COMPARE)) == DAXKV_INTEGER_KEY &&
-	         klen != 4 && klen != 8)
-		fault = "key is not an integer of 4 or 8 bytes";
-	else if ((flags & (DAXKV_INTEGER_DUP | DAXKV_OWN_DUP_COMPARE)) == DAXKV_INTEGER_DUP &&
-	         vlen != 4 && vlen != 8)
-		fault = "duplicate is not an integer of 4 or 8 bytes";
-	else if ((e->flags & ~known) || e->flags == (FMT_ENTRY_BLOB | FMT_ENTRY_DB))
-		fault = "entry flags are not valid here";
-	else if ((e->flags & FMT_ENTRY_BLOB) && (flags & DAXKV_DUP_SORT))
-		fault = "a blob in a database with duplicates";
-	else if (tombstone && !(flags & DAXKV_DUP_SORT) && vlen != 0)
-		fault = "a removal with a value";
-	else if (tombstone && e->flags != 0)
-		fault = "a removal with entry flags";
-	else if ((e->flags & FMT_ENTRY_BLOB) && vlen != sizeof(struct fmt_blob))
-		fault = "a blob reference of the wrong size";
-	else if ((e->flags & FMT_ENTRY_DB) && vlen != sizeof(struct fmt_db))
-		fault = "a catalog entry of the wrong size";
-	if (fault)
-		check_fault(leaf->ck, leaf->db,
-		            "leaf 0x%" PRIx64 " %s %" PRIu32 ": %s (key %" PRIu32 ", value %" PRIu32
-		            " bytes, flags 0x%" PRIx32 ")",
-		            leaf->page->off, part_of(e), e->index, fault, klen, vlen, e->flags);
+	if (!fault)
+		fault = flags_fault(leaf->db, e, tombstone);
+	if (!fault)
+		return;
+	check_fault(leaf->ck, leaf->db,
+	            "leaf 0x%" PRIx64 " %s %" PRIu32 ": %s (key %" PRIu32 ", value %" PRIu32
+	            " bytes, flags 0x%" PRIx32 ")",
+	            leaf->page->off, part_of(e), e->index, fault, klen, vlen, e->flags);
+}
+
+/* place_of - where bytes of the page's copy lie in the file. */
+static uint64_t place_of(const struct check_page *page, const uint8_t *p)
+{
+	return page->off + (uint64_t)(p - page->p);
 }
 
 /* blob_check - the value outside the leaf: its pages are claimed, and its bytes have its checksum.
@@ -105,7 +142,7 @@ static void entry_form(const struct check_leaf_state *leaf, const struct check_e
 static void blob_check(const struct check_leaf_state *leaf, const struct check_entry *e)
 {
 	struct check *ck = leaf->ck;
-	uint64_t at = leaf->page->off + (uint64_t)(e->item.dup - leaf->page->p);
+	uint64_t at = place_of(leaf->page, e->item.dup);
 	struct fmt_blob blob;
 
 	memcpy(&blob, e->item.dup, sizeof blob);
@@ -126,7 +163,28 @@ static void blob_check(const struct check_leaf_state *leaf, const struct check_e
 		            blob.off, leaf->page->off, part_of(e), e->index);
 }
 
-/* db_note - remember a named database: it is walked when the main one is done. */
+/* dbs_reserve - room for one more named database. False: no memory, and the run ends. */
+static bool dbs_reserve(struct check *ck)
+{
+	size_t size = 16;
+	struct check_db *dbs;
+
+	if (ck->dbs_count < ck->dbs_size)
+		return true;
+	if (ck->dbs_size)
+		size = 2 * ck->dbs_size;
+	dbs = realloc(ck->dbs, size * sizeof *dbs);
+	if (!dbs) {
+		ck->err = ENOMEM;
+		return false;
+	}
+	ck->dbs = dbs;
+	ck->dbs_size = size;
+	return true;
+}
+
+/* db_note - remember a named database: it is walked when the main one is done. The name is that in
+ * the file, because the page's copy does not last as long. */
 static void db_note(const struct check_leaf_state *leaf, const struct check_entry *e)
 {
 	struct check *ck = leaf->ck;
@@ -134,50 +192,48 @@ static void db_note(const struct check_leaf_state *leaf, const struct check_entr
 
 	memcpy(&record, e->item.dup, sizeof record);
 	if (record.zero != 0)
-		check_fault(ck, leaf->db,
-		            "leaf 0x%" PRIx64 " %s %" PRIu32
-		            ": catalog entry's spare field is not zero",
-		            leaf->page->off, part_of(e), e->index);
-	if (ck->dbs_count == ck->dbs_size) {
-		size_t size = ck->dbs_size ? 2 * ck->dbs_size : 16;
-		struct check_db *dbs = realloc(ck->dbs, size * sizeof *dbs);
-
-		if (!dbs) {
-			ck->err = ENOMEM;
-			return;
-		}
-		ck->dbs = dbs;
-		ck->dbs_size = size;
-	}
-	/* The page's copy does not last as long as the name. */
+		entry_fault(leaf, e, "catalog entry's spare field is not zero");
+	if (!dbs_reserve(ck))
+		return;
 	ck->dbs[ck->dbs_count++] = (struct check_db){
 	    .desc = record.desc,
 	    .flags = record.flags,
-	    .name = ck->base + leaf->page->off + (e->item.key - leaf->page->p),
+	    .name = ck->base + place_of(leaf->page, e->item.key),
 	    .name_len = e->item.klen,
 	};
 }
 
-/* entry_live - rules for what a reader finds. */
-static void entry_live(const struct check_leaf_state *leaf, const struct check_entry *e)
+/* dup_size_check - the values of a DUP_FIXED database have one size: the first one's. */
+static void dup_size_check(const struct check_leaf_state *leaf, const struct check_entry *e)
 {
 	struct check_db *db = leaf->db;
 
-	if ((e->flags & FMT_ENTRY_BLOB) && e->item.dlen == sizeof(struct fmt_blob) &&
-	    !(db->flags & DAXKV_DUP_SORT))
-		blob_check(leaf, e);
-	if ((e->flags & FMT_ENTRY_DB) && e->item.dlen == sizeof(struct fmt_db) && db->main)
-		db_note(leaf, e);
-	if (!(db->flags & DAXKV_DUP_FIXED) || (e->flags & FMT_ENTRY_DB))
-		return;
 	if (!db->has_dup_size)
 		db->dup_size = e->item.dlen;
 	db->has_dup_size = true;
-	if (db->dup_size != e->item.dlen)
-		check_fault(leaf->ck, db,
-		            "leaf 0x%" PRIx64 " %s %" PRIu32 ": duplicate of %" PRIu32
-		            " bytes, where others have %" PRIu32,
-		            leaf->page->off, part_of(e), e->index, e->item.dlen, db->dup_size);
+	if (db->dup_size == e->item.dlen)
+		return;
+	check_fault(leaf->ck, db,
+	            "leaf 0x%" PRIx64 " %s %" PRIu32 ": duplicate of %" PRIu32
+	            " bytes, where others have %" PRIu32,
+	            leaf->page->off, part_of(e), e->index, e->item.dlen, db->dup_size);
+}
+
+/* entry_live - rules for what a reader finds. What has not the size that its flags say was reported
+ * by entry_form, and is not followed. */
+static void entry_live(const struct check_leaf_state *leaf, const struct check_entry *e)
+{
+	const struct check_db *db = leaf->db;
+	const bool blob = e->flags & FMT_ENTRY_BLOB;
+	const bool catalog = e->flags & FMT_ENTRY_DB;
+	const bool dups = db->flags & DAXKV_DUP_SORT;
+
+	if (blob && !dups && e->item.dlen == sizeof(struct fmt_blob))
+		blob_check(leaf, e);
+	if (catalog && db->main && e->item.dlen == sizeof(struct fmt_db))
+		db_note(leaf, e);
+	if (!catalog && db->flags & DAXKV_DUP_FIXED)
+		dup_size_check(leaf, e);
 }
 
 /* ---- base ------------------------------------------------------------------------------------ */
@@ -216,13 +272,34 @@ static void uniform_read(const struct check_page *page, uint32_t i, struct check
 	uint32_t stride = (uint32_t)round_up(klen + vlen, 4);
 	uint32_t off = FMT_LEAF_BASE + 8u * page->head.n + i * stride;
 
-	*e = (struct check_entry){.off = off, .end = off + klen + vlen};
+	const uint8_t *key = page->p + off;
+
+	*e = (struct check_entry){
+	    .off = off,
+	    .end = off + klen + vlen,
+	};
 	e->item = (struct check_item){
-	    .key = page->p + off,
+	    .key = key,
 	    .klen = klen,
-	    .dup = page->p + off + klen,
+	    .dup = key + klen,
 	    .dlen = vlen,
 	};
+}
+
+/* base_entry - entry i of the base. False when it does not lie there, which a uniform one always
+ * does. */
+static bool base_entry(const struct check_page *page, uint32_t i, struct check_entry *e)
+{
+	const struct fmt_page *head = &page->head;
+	uint32_t low = head->offs + 2u * head->n;
+	uint32_t off;
+
+	if (head->heads & FMT_UNIFORM) {
+		uniform_read(page, i, e);
+		return true;
+	}
+	off = get16(page->p + head->offs + 2 * i);
+	return entry_read(page, off, low, head->end, e);
 }
 
 /* base_read - the base into entries and order. False, reported, when an entry cannot be read: then
@@ -235,10 +312,7 @@ static bool base_read(struct check_leaf_state *leaf)
 	for (uint32_t i = 0; i < page->head.n; i++) {
 		struct check_entry *e = &ck->entries[i];
 
-		if (page->head.heads & FMT_UNIFORM) {
-			uniform_read(page, i, e);
-		} else if (!entry_read(page, get16(page->p + page->head.offs + 2 * i),
-		                       page->head.offs + 2u * page->head.n, page->head.end, e)) {
+		if (!base_entry(page, i, e)) {
 			check_fault(ck, leaf->db,
 			            "leaf 0x%" PRIx64 " entry %" PRIu32
 			            ": does not lie in the base",
@@ -248,9 +322,7 @@ static bool base_read(struct check_leaf_state *leaf)
 		e->index = i;
 		entry_form(leaf, e, false);
 		if (i > 0 && !in_order(leaf, &ck->entries[i - 1], e))
-			check_fault(ck, leaf->db,
-			            "leaf 0x%" PRIx64 " entry %" PRIu32 ": key out of order",
-			            page->off, i);
+			entry_fault(leaf, e, "key out of order");
 		ck->order[i] = (uint16_t)i;
 	}
 	leaf->live = page->head.n;
@@ -275,34 +347,56 @@ static void slot_fault(const struct check_leaf_state *leaf, uint32_t slot, const
 	            slot, fault);
 }
 
+/* slot_entry - the entry that a slot names. False when it does not lie in the page behind the base,
+ * or the slot's end is not its. */
+static bool slot_entry(const struct check_leaf_state *leaf, uint64_t word, struct check_entry *e)
+{
+	const struct check_page *page = leaf->page;
+	uint32_t low = page->head.end + FMT_TAIL_BEFORE;
+	uint32_t end = FMT_SLOT_END(word);
+
+	if (end > leaf->ck->page_size)
+		return false;
+	if (!entry_read(page, FMT_SLOT_OFF(word), low, end, e))
+		return false;
+	if (end < e->end + FMT_TAIL_AFTER)
+		return false;
+	return end < e->end + FMT_TAIL_AFTER + TAIL_ALIGN;
+}
+
+/* slot_crc - of the tail entry that a slot names, from its transaction to its value, and the slot
+ * itself. */
+static uint32_t slot_crc(const struct check_page *page, uint64_t word, const struct check_entry *e)
+{
+	uint32_t from = e->off - FMT_TAIL_BEFORE;
+	uint32_t crc = crc32c(0, page->p + from, e->end - from);
+
+	return crc32c(crc, &word, sizeof word);
+}
+
 /* slot_read - the entry that a slot names, with its own checks. False when it does not lie behind
  * the base. */
 static bool slot_read(const struct check_leaf_state *leaf, uint32_t slot, uint64_t word,
                       struct check_entry *e)
 {
 	const struct check_page *page = leaf->page;
-	uint32_t off = FMT_SLOT_OFF(word);
-	uint32_t end = FMT_SLOT_END(word);
-	uint32_t crc;
+	uint32_t kind = FMT_SLOT_KIND(word);
 
-	if (FMT_SLOT_KIND(word) < FMT_SLOT_INSERT || FMT_SLOT_KIND(word) > FMT_SLOT_REMOVE) {
+	if (kind < FMT_SLOT_INSERT || kind > FMT_SLOT_REMOVE) {
 		slot_fault(leaf, slot, "unknown kind");
 		return false;
 	}
-	if (end > leaf->ck->page_size ||
-	    !entry_read(page, off, page->head.end + FMT_TAIL_BEFORE, end, e) ||
-	    end < e->end + FMT_TAIL_AFTER || end >= e->end + FMT_TAIL_AFTER + TAIL_ALIGN) {
+	if (!slot_entry(leaf, word, e)) {
 		slot_fault(leaf, slot,
 		           "its entry does not lie behind the base, or its end is wrong");
 		return false;
 	}
 	e->tail = true;
 	e->index = slot;
-	entry_form(leaf, e, FMT_SLOT_KIND(word) == FMT_SLOT_REMOVE);
+	entry_form(leaf, e, kind == FMT_SLOT_REMOVE);
 	if (FMT_SLOT_FP(word) != fingerprint(&e->item))
 		slot_fault(leaf, slot, "fingerprint does not match the key");
-	crc = crc32c(0, page->p + off - FMT_TAIL_BEFORE, e->end - off + FMT_TAIL_BEFORE);
-	if (crc32c(crc, &word, sizeof word) != get32(page->p + e->end))
+	if (slot_crc(page, word, e) != get32(page->p + e->end))
 		slot_fault(leaf, slot, "crc does not match");
 	return true;
 }
@@ -316,6 +410,7 @@ static void slot_apply(struct check_leaf_state *leaf, uint32_t slot, uint64_t wo
 	uint32_t rank = FMT_SLOT_RANK(word);
 	uint32_t kind = FMT_SLOT_KIND(word);
 	uint32_t places = leaf->live + (kind == FMT_SLOT_INSERT);
+	const struct check_entry *old;
 	enum check_order same;
 
 	if (rank >= places) {
@@ -328,31 +423,47 @@ static void slot_apply(struct check_leaf_state *leaf, uint32_t slot, uint64_t wo
 		leaf->live++;
 		return;
 	}
-	same = check_compare(leaf->db->flags, &entries[e].item, &entries[order[rank]].item);
+	old = &entries[order[rank]];
+	same = check_compare(leaf->db->flags, &entries[e].item, &old->item);
 	if (same != CHECK_SAME && same != CHECK_UNKNOWN)
 		slot_fault(leaf, slot, "rank is that of another key");
 	if (kind == FMT_SLOT_REPLACE) {
 		order[rank] = e;
-	} else {
-		memmove(order + rank, order + rank + 1, (leaf->live - rank - 1) * sizeof *order);
-		leaf->live--;
+		return;
 	}
+	leaf->live--;
+	memmove(order + rank, order + rank + 1, (leaf->live - rank) * sizeof *order);
+}
+
+/* slot_txn - the transaction of a tail entry, which is not before that of the slot before it. A
+ * wrong one is reported; returned is what the next slot's may not be before. */
+static uint64_t slot_txn(const struct check_leaf_state *leaf, const struct check_entry *e,
+                         uint64_t before)
+{
+	uint64_t txn = get64(leaf->page->p + e->off - FMT_TAIL_BEFORE);
+
+	if (txn >= before && txn <= leaf->ck->txn)
+		return txn;
+	check_fault(leaf->ck, leaf->db,
+	            "leaf 0x%" PRIx64 " slot %" PRIu32 ": transaction %" PRIu64
+	            " is not in %" PRIu64 "..%" PRIu64,
+	            leaf->page->off, e->index, txn, before, leaf->ck->txn);
+	return before;
 }
 
 /* tail_read - each slot in turn: used ones first, entries in the order of their slots,
  * transactions that do not fall, and ranks that lead somewhere. */
 static void tail_read(struct check_leaf_state *leaf)
 {
-	struct check *ck = leaf->ck;
 	const struct check_page *page = leaf->page;
-	struct check_entry *tail = ck->entries + page->head.n;
+	struct check_entry *e = leaf->ck->entries + page->head.n;
+	const struct check_entry *before = NULL;
 	uint64_t txn = page->head.birth;
-	uint32_t count = 0;
+	uint32_t number = page->head.n; /* of e, in entries */
 	bool ended = false;
 
 	for (uint32_t slot = 0; slot < FMT_TAIL_SLOTS; slot++) {
 		uint64_t word = get64(page->p + FMT_LEAF_SLOTS + slot * FMT_WORD);
-		uint64_t now;
 
 		if (word == 0) {
 			ended = true;
@@ -360,56 +471,65 @@ static void tail_read(struct check_leaf_state *leaf)
 		}
 		if (ended)
 			slot_fault(leaf, slot, "follows an unused one");
-		if (!slot_read(leaf, slot, word, &tail[count]))
+		if (!slot_read(leaf, slot, word, e))
 			continue;
-		if (count > 0 &&
-		    tail[count].off - FMT_TAIL_BEFORE < tail[count - 1].end + FMT_TAIL_AFTER)
+		if (before && e->off - FMT_TAIL_BEFORE < before->end + FMT_TAIL_AFTER)
 			slot_fault(leaf, slot,
 			           "its entry does not lie behind that of the slot before");
-		now = get64(page->p + tail[count].off - FMT_TAIL_BEFORE);
-		if (now < txn || now > ck->txn)
-			check_fault(ck, leaf->db,
-			            "leaf 0x%" PRIx64 " slot %" PRIu32 ": transaction %" PRIu64
-			            " is not in %" PRIu64 "..%" PRIu64,
-			            page->off, slot, now, txn, ck->txn);
-		else
-			txn = now;
-		slot_apply(leaf, slot, word, (uint16_t)(page->head.n + count));
-		count++;
+		txn = slot_txn(leaf, e, txn);
+		slot_apply(leaf, slot, word, (uint16_t)number);
+		before = e;
+		e++;
+		number++;
 	}
 }
 
 /* ---- the leaf -------------------------------------------------------------------------------- */
+
+/* compared - whether the two were compared when the base was read: they are neighbours there. */
+static bool compared(const struct check_entry *before, const struct check_entry *e)
+{
+	if (e->tail || before->tail)
+		return false;
+	return before->index + 1 == e->index;
+}
+
+/* within - whether the bounds, which are NULL for a root, let the entry into the leaf. */
+static bool within(const struct check_leaf_state *leaf, const struct check_entry *e,
+                   const struct check_bounds *bounds)
+{
+	uint32_t flags = leaf->db->flags;
+	enum check_order order;
+
+	if (!bounds)
+		return true;
+	if (bounds->has_low && check_compare(flags, &e->item, &bounds->low) == CHECK_BEFORE)
+		return false;
+	if (!bounds->has_high)
+		return true;
+	order = check_compare(flags, &e->item, &bounds->high);
+	return order == CHECK_BEFORE || order == CHECK_UNKNOWN;
+}
 
 /* order_check - the order that base and ranks give. Neighbours in the base were compared
  * already. */
 static void order_check(const struct check_leaf_state *leaf, const struct check_bounds *bounds)
 {
 	const struct check *ck = leaf->ck;
+	const struct check_entry *before = NULL;
 
 	for (uint32_t i = 0; i < leaf->live; i++) {
 		const struct check_entry *e = &ck->entries[ck->order[i]];
-		const struct check_entry *before = i > 0 ? &ck->entries[ck->order[i - 1]] : NULL;
-		bool compared =
-		    before && !e->tail && !before->tail && before->index + 1 == e->index;
-		enum check_order low = CHECK_SAME;
-		enum check_order high = CHECK_BEFORE;
 
-		if (before && !compared && !in_order(leaf, before, e))
+		if (before && !compared(before, e) && !in_order(leaf, before, e))
 			check_fault(leaf->ck, leaf->db,
 			            "leaf 0x%" PRIx64 " %s %" PRIu32
 			            ": key out of order, by its rank %" PRIu32,
 			            leaf->page->off, part_of(e), e->index, i);
-		if (bounds && bounds->has_low)
-			low = check_compare(leaf->db->flags, &e->item, &bounds->low);
-		if (bounds && bounds->has_high)
-			high = check_compare(leaf->db->flags, &e->item, &bounds->high);
-		if (low == CHECK_BEFORE || (high != CHECK_BEFORE && high != CHECK_UNKNOWN))
-			check_fault(leaf->ck, leaf->db,
-			            "leaf 0x%" PRIx64 " %s %" PRIu32
-			            ": key out of the bounds of the page above",
-			            leaf->page->off, part_of(e), e->index);
+		if (!within(leaf, e, bounds))
+			entry_fault(leaf, e, "key out of the bounds of the page above");
 		entry_live(leaf, e);
+		before = e;
 	}
 }
 

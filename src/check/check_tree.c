@@ -18,42 +18,71 @@
  * page. */
 static bool uniform_sound(const struct fmt_page *head, uint32_t page_size)
 {
-	uint64_t stride = round_up((head->heads & FMT_KLEN_MASK) + head->offs, 4);
+	uint32_t klen = head->heads & FMT_KLEN_MASK;
+	uint64_t stride = round_up(klen + head->offs, 4);
 
-	return head->n > 0 && head->heads & FMT_KLEN_MASK &&
-	       !(head->heads & ~(FMT_UNIFORM | FMT_KLEN_MASK)) && head->end <= page_size &&
-	       FMT_LEAF_BASE + head->n * (sizeof(uint64_t) + stride) == head->end;
+	if (head->n == 0 || klen == 0)
+		return false;
+	if (head->heads & ~(FMT_UNIFORM | FMT_KLEN_MASK))
+		return false;
+	if (head->end > page_size)
+		return false;
+	return FMT_LEAF_BASE + head->n * (sizeof(uint64_t) + stride) == head->end;
 }
 
+/* arrays_sound - whether a page that is not uniform has its heads at first, its offsets at behind,
+ * and both before its end, inside the page. */
+static bool arrays_sound(const struct fmt_page *head, uint32_t first, uint64_t behind,
+                         uint32_t page_size)
+{
+	if (head->heads != first || head->offs != behind)
+		return false;
+	if (head->end > page_size)
+		return false;
+	return head->offs + 2u * head->n <= head->end;
+}
+
+/* A birth that cannot be is a fault, and no reason not to look further. */
 bool check_header(struct check *ck, const struct check_db *db, const struct check_page *page,
                   const char *what, uint32_t first, uint64_t gap)
 {
 	const struct fmt_page *head = &page->head;
 	uint64_t behind = first + (uint64_t)head->n * sizeof(uint64_t) + gap;
+	bool sound;
 
 	if (head->birth > ck->txn)
 		check_fault(ck, db,
 		            "%s 0x%" PRIx64 ": birth %" PRIu64 " is after transaction %" PRIu64,
 		            what, page->off, head->birth, ck->txn);
-	bool uniform = head->type == FMT_LEAF && head->heads & FMT_UNIFORM;
-
-	if (uniform ? !uniform_sound(head, ck->page_size)
-	            : head->heads != first || head->offs != behind ||
-	                  head->offs + 2u * head->n > head->end || head->end > ck->page_size) {
+	if (head->type == FMT_LEAF && head->heads & FMT_UNIFORM)
+		sound = uniform_sound(head, ck->page_size);
+	else
+		sound = arrays_sound(head, first, behind, ck->page_size);
+	if (!sound)
 		check_fault(ck, db,
 		            "%s 0x%" PRIx64
 		            ": header out of bounds: n %u, heads %u, offs %u, end %u",
 		            what, page->off, head->n, head->heads, head->offs, head->end);
+	return sound;
+}
+
+/* prefix_suits - whether the page may have the prefix that its header says, first being its first
+ * key: long enough to pay, no longer than the key, in an order that has prefixes. */
+static bool prefix_suits(const struct check_db *db, uint32_t plen, const struct check_item *first)
+{
+	const uint32_t no_prefix = DAXKV_OWN_COMPARE | DAXKV_INTEGER_KEY | DAXKV_REVERSE_KEY;
+
+	if (plen == 0)
+		return true;
+	if (plen < 8 || plen > first->klen)
 		return false;
-	}
-	return true;
+	return !(db->flags & no_prefix);
 }
 
 void check_heads(struct check *ck, const struct check_db *db, const struct check_page *page,
                  uint32_t heads, const char *what, const char *part,
                  void (*item)(const void *arg, uint32_t i, struct check_item *out), const void *arg)
 {
-	const uint32_t no_prefix = DAXKV_OWN_COMPARE | DAXKV_INTEGER_KEY | DAXKV_REVERSE_KEY;
 	uint32_t plen = page->head.plen;
 	uint32_t n = page->head.n;
 	struct check_item first = {.klen = 0};
@@ -61,7 +90,7 @@ void check_heads(struct check *ck, const struct check_db *db, const struct check
 
 	if (n > 0)
 		item(arg, 0, &first);
-	if (plen != 0 && (plen < 8 || plen > first.klen || (db->flags & no_prefix))) {
+	if (!prefix_suits(db, plen, &first)) {
 		check_fault(ck, db, "%s 0x%" PRIx64 ": prefix length %u does not suit its keys",
 		            what, page->off, plen);
 		return;
@@ -70,12 +99,14 @@ void check_heads(struct check *ck, const struct check_db *db, const struct check
 		uint64_t head = get64(page->p + heads + i * sizeof(uint64_t));
 
 		item(arg, i, &it);
-		if (plen != 0 && (it.klen < plen || memcmp(it.key, first.key, plen) != 0))
+		if (plen != 0 && (it.klen < plen || memcmp(it.key, first.key, plen) != 0)) {
 			check_fault(ck, db,
 			            "%s 0x%" PRIx64 " %s %" PRIu32
 			            ": key lacks the page's prefix of %u bytes",
 			            what, page->off, part, i, plen);
-		else if (head != check_head(db->flags, it.key, it.klen, plen))
+			continue;
+		}
+		if (head != check_head(db->flags, it.key, it.klen, plen))
 			check_fault(ck, db,
 			            "%s 0x%" PRIx64 " %s %" PRIu32
 			            ": search head does not match the key",
@@ -96,6 +127,7 @@ static bool separator_read(const struct check_page *page, uint32_t i, struct che
 {
 	uint32_t start = page->head.offs + 2u * page->head.n;
 	uint32_t off = get16(page->p + page->head.offs + 2 * i);
+	const uint8_t *key = page->p + off + FMT_SEP_SIZE;
 	uint32_t klen, dlen;
 
 	if (off < start || off + FMT_SEP_SIZE > page->head.end)
@@ -103,13 +135,12 @@ static bool separator_read(const struct check_page *page, uint32_t i, struct che
 	klen = get16(page->p + off);
 	dlen = get16(page->p + off + 2);
 	*item = (struct check_item){
-	    .key = page->p + off + FMT_SEP_SIZE,
+	    .key = key,
 	    .klen = klen,
-	    .nodup = dlen == FMT_SEP_NODUP,
+	    .dup = key + klen,
 	};
-	item->dup = item->key + klen;
-	if (item->nodup)
-		item->dlen = 0;
+	if (dlen == FMT_SEP_NODUP)
+		item->nodup = true;
 	else
 		item->dlen = dlen;
 	return off + FMT_SEP_SIZE + klen + item->dlen <= page->head.end;
@@ -124,17 +155,25 @@ static void separator_item(const void *arg, uint32_t i, struct check_item *out)
 /* inner_crc - of everything in an inner page but prev and the kids, which change in place. */
 static uint32_t inner_crc(const struct check_page *page)
 {
+	const struct fmt_page *head = &page->head;
 	uint32_t crc = crc32c(0, page->p, 8);
 
 	crc = crc32c(crc, page->p + 20, 12);
-	crc = crc32c(crc, page->p + page->head.heads, page->head.n * sizeof(uint64_t));
-	return crc32c(crc, page->p + page->head.offs, (size_t)(page->head.end - page->head.offs));
+	crc = crc32c(crc, page->p + head->heads, head->n * sizeof(uint64_t));
+	return crc32c(crc, page->p + head->offs, (size_t)(head->end - head->offs));
 }
 
 /* after - whether an order allows that something lies behind another. */
 static bool after(enum check_order order)
 {
 	return order == CHECK_AFTER || order == CHECK_UNKNOWN;
+}
+
+/* separator_fault - report a fault of one separator. */
+static void separator_fault(struct check *ck, const struct check_db *db,
+                            const struct check_page *page, uint32_t i, const char *fault)
+{
+	check_fault(ck, db, "inner 0x%" PRIx64 " separator %" PRIu32 ": %s", page->off, i, fault);
 }
 
 /* separators_check - in order, and between the bounds from above. False when one does not lie in
@@ -145,38 +184,34 @@ static bool separators_check(struct check *ck, const struct check_db *db,
 	struct check_item before = bounds->low;
 	struct check_item item;
 	bool has_before = bounds->has_low;
+	uint32_t n = page->head.n;
 
-	for (uint32_t i = 0; i < page->head.n; i++) {
+	for (uint32_t i = 0; i < n; i++) {
 		if (!separator_read(page, i, &item)) {
-			check_fault(ck, db,
-			            "inner 0x%" PRIx64 " separator %" PRIu32
-			            ": does not lie in the page",
-			            page->off, i);
+			separator_fault(ck, db, page, i, "does not lie in the page");
 			return false;
 		}
 		if (has_before && !after(check_compare(db->flags, &item, &before)))
-			check_fault(ck, db,
-			            "inner 0x%" PRIx64 " separator %" PRIu32 ": out of order",
-			            page->off, i);
+			separator_fault(ck, db, page, i, "out of order");
 		before = item;
 		has_before = true;
 	}
-	if (page->head.n > 0 && bounds->has_high &&
-	    !after(check_compare(db->flags, &bounds->high, &before)))
-		check_fault(ck, db,
-		            "inner 0x%" PRIx64 " separator %u: out of the bounds of the page above",
-		            page->off, page->head.n - 1u);
+	if (n > 0 && bounds->has_high) {
+		enum check_order order = check_compare(db->flags, &bounds->high, &before);
+
+		if (!after(order))
+			separator_fault(ck, db, page, n - 1, "out of the bounds of the page above");
+	}
 	check_heads(ck, db, page, page->head.heads, "inner", "separator", separator_item, page);
 	return true;
 }
 
-struct check_place { /* a page that is to be walked */
-	/* at: file offset of the word that names it */
-	uint64_t off;
-	uint64_t at;
+struct check_place {
+	uint64_t off; /* of a page that is to be walked */
+	uint64_t at;  /* file offset of the word that names it */
 	/* what the page above asks for, -1 at the root: it bounds the recursion */
 	int level;
-	unsigned int depth;
+	unsigned int depth; /* pages above it on the way: its copy's number */
 };
 
 static void tree_walk(struct check *ck, struct check_db *db, const struct check_place *place,
@@ -187,8 +222,8 @@ static void tree_walk(struct check *ck, struct check_db *db, const struct check_
 static void inner_walk(struct check *ck, struct check_db *db, const struct check_page *page,
                        unsigned int depth, const struct check_bounds *bounds)
 {
-	bool sound = check_header(ck, db, page, "inner", FMT_INNER_HEADS,
-	                          (page->head.n + UINT64_C(1)) * FMT_WORD);
+	uint64_t kids_len = (page->head.n + UINT64_C(1)) * FMT_WORD;
+	bool sound = check_header(ck, db, page, "inner", FMT_INNER_HEADS, kids_len);
 
 	if (!sound)
 		return;
@@ -197,52 +232,76 @@ static void inner_walk(struct check *ck, struct check_db *db, const struct check
 	sound = separators_check(ck, db, page, bounds);
 	for (uint32_t i = 0; i <= page->head.n && ck->err == 0; i++) {
 		uint32_t at = kids_off(page) + i * FMT_WORD;
+		const struct check_place place = {
+		    .off = get64(page->p + at),
+		    .at = page->off + at,
+		    .level = page->head.level - 1,
+		    .depth = depth + 1,
+		};
 		struct check_bounds kid = *bounds;
 
 		if (sound && i > 0)
 			kid.has_low = separator_read(page, i - 1, &kid.low);
 		if (sound && i < page->head.n)
 			kid.has_high = separator_read(page, i, &kid.high);
-		const struct check_place place = {get64(page->p + at), page->off + at,
-		                                  page->head.level - 1, depth + 1};
-
 		tree_walk(ck, db, &place, &kid);
 	}
 }
 
-/* tree_walk - the page of place and all below it. */
+/* page_expected - whether a tree may have the page there: a leaf on level 0, an inner page above,
+ * and of the level that the page above asks for. */
+static bool page_expected(const struct fmt_page *head, int level)
+{
+	if (head->type != FMT_LEAF && head->type != FMT_INNER)
+		return false;
+	if ((head->type == FMT_LEAF) != (head->level == 0))
+		return false;
+	if (head->level > CHECK_MAX_LEVEL)
+		return false;
+	return level < 0 || head->level == level;
+}
+
+/* tree_walk - the page of place and all below it. The page is copied first: a writer may change it
+ * meanwhile, and what was checked of the copy stays so. */
 static void tree_walk(struct check *ck, struct check_db *db, const struct check_place *place,
                       const struct check_bounds *bounds)
 {
 	struct check_page page = {.off = place->off};
 	uint8_t *copy = ck->copies + (size_t)place->depth * ck->page_size;
 
-	if (check_moved(ck) ||
-	    !check_space_claim(ck, db, "tree page", page.off, ck->page_size, place->at))
+	assert(place->depth < CHECK_COPIES);
+	if (check_moved(ck))
+		return;
+	if (!check_space_claim(ck, db, "tree page", page.off, ck->page_size, place->at))
 		return;
 	memcpy(copy, ck->base + page.off, ck->page_size);
 	page.p = copy;
 	memcpy(&page.head, page.p, sizeof page.head);
-	if ((page.head.type != FMT_LEAF && page.head.type != FMT_INNER) ||
-	    (page.head.type == FMT_LEAF) != (page.head.level == 0) ||
-	    page.head.level > CHECK_MAX_LEVEL ||
-	    (place->level >= 0 && page.head.level != place->level)) {
+	if (!page_expected(&page.head, place->level)) {
 		check_fault(ck, db,
 		            "tree page 0x%" PRIx64
 		            ": type %u on level %u, where level %d is expected",
 		            page.off, page.head.type, page.head.level, place->level);
 		return;
 	}
-	if (page.head.type == FMT_LEAF) {
-		db->leaf_pages++;
-		check_leaf(ck, db, &page, place->level < 0 ? NULL : bounds);
-	} else {
+	if (page.head.type == FMT_INNER) {
 		db->inner_pages++;
 		inner_walk(ck, db, &page, place->depth, bounds);
+		return;
 	}
+	db->leaf_pages++;
+	if (place->level < 0)
+		bounds = NULL;
+	check_leaf(ck, db, &page, bounds);
 }
 
 /* ---- descriptors ----------------------------------------------------------------------------- */
+
+/* count_fault - report a fault of one count word of a descriptor. */
+static void count_fault(struct check *ck, const struct check_db *db, uint32_t i, const char *fault)
+{
+	check_fault(ck, db, "descriptor 0x%" PRIx64 " count %" PRIu32 ": %s", db->desc, i, fault);
+}
 
 /* counts_last - check the count words; the entries that the newest one, or base_count, says. */
 static uint64_t counts_last(struct check *ck, const struct check_db *db,
@@ -263,14 +322,9 @@ static uint64_t counts_last(struct check *ck, const struct check_db *db,
 			continue;
 		}
 		if (ended)
-			check_fault(ck, db,
-			            "descriptor 0x%" PRIx64 " count %" PRIu32
-			            ": follows an unused one",
-			            db->desc, i);
+			count_fault(ck, db, i, "follows an unused one");
 		if (i > 0 && now <= txn)
-			check_fault(ck, db,
-			            "descriptor 0x%" PRIx64 " count %" PRIu32 ": out of order",
-			            db->desc, i);
+			count_fault(ck, db, i, "out of order");
 		if (now > ck->txn)
 			check_fault(ck, db,
 			            "descriptor 0x%" PRIx64 " count %" PRIu32
@@ -282,32 +336,61 @@ static uint64_t counts_last(struct check *ck, const struct check_db *db,
 	return entries;
 }
 
+/* desc_fault - report a fault of a descriptor. */
+static void desc_fault(struct check *ck, const struct check_db *db, const char *fault)
+{
+	check_fault(ck, db, "descriptor 0x%" PRIx64 ": %s", db->desc, fault);
+}
+
+/* desc_crc - of the bytes that do not change after it was written: birth, and from type on to the
+ * root. */
+static uint32_t desc_crc(const struct check *ck, const struct check_db *db)
+{
+	const uint8_t *p = ck->base + db->desc;
+	uint32_t crc = crc32c(0, p, 8);
+
+	return crc32c(crc, p + 20, 64 - 20);
+}
+
+/* desc_zeros - whether the bytes that the format keeps for later are zeros. */
+static bool desc_zeros(const struct fmt_desc *desc)
+{
+	uint64_t bits = desc->zero;
+
+	for (uint32_t i = 0; i < sizeof desc->zero2; i++)
+		bits |= desc->zero2[i];
+	for (uint32_t i = 0; i < sizeof desc->zero3; i++)
+		bits |= desc->zero3[i];
+	return bits == 0;
+}
+
+/* desc_shape - whether the header has what a descriptor's has, and nothing of other pages. */
+static bool desc_shape(const struct fmt_page *head)
+{
+	if (head->n != 0 || head->plen != 0 || head->level != 0)
+		return false;
+	if (head->heads != 0 || head->offs != 0)
+		return false;
+	return head->end == FMT_DESC_COUNTS;
+}
+
 /* desc_header - the fixed part of a descriptor, and that its flags are those of the catalog entry.
  */
 static void desc_header(struct check *ck, const struct check_db *db, const struct fmt_desc *desc)
 {
 	const struct fmt_page *head = &desc->page;
-	const uint8_t *p = ck->base + db->desc;
-	uint64_t zeros = 0;
 
-	if (head->crc != (crc32c(crc32c(0, p, 8), p + 20, 64 - 20) ^ crc32c_place(db->desc)))
-		check_fault(ck, db, "descriptor 0x%" PRIx64 ": crc does not match", db->desc);
+	if (head->crc != (desc_crc(ck, db) ^ crc32c_place(db->desc)))
+		desc_fault(ck, db, "crc does not match");
 	if (head->birth > ck->txn)
 		check_fault(ck, db,
 		            "descriptor 0x%" PRIx64 ": birth %" PRIu64
 		            " is after transaction %" PRIu64,
 		            db->desc, head->birth, ck->txn);
-	if (head->n != 0 || head->plen != 0 || head->heads != 0 || head->offs != 0 ||
-	    head->level != 0 || head->end != FMT_DESC_COUNTS)
-		check_fault(ck, db, "descriptor 0x%" PRIx64 ": header is not that of a descriptor",
-		            db->desc);
-	for (uint32_t i = 0; i < sizeof desc->zero2; i++)
-		zeros |= desc->zero2[i];
-	for (uint32_t i = 0; i < sizeof desc->zero3; i++)
-		zeros |= desc->zero3[i];
-	if ((zeros | desc->zero) != 0)
-		check_fault(ck, db, "descriptor 0x%" PRIx64 ": bytes that must be zero are not",
-		            db->desc);
+	if (!desc_shape(head))
+		desc_fault(ck, db, "header is not that of a descriptor");
+	if (!desc_zeros(desc))
+		desc_fault(ck, db, "bytes that must be zero are not");
 	if (!check_flags_valid(desc->flags))
 		check_fault(ck, db, "descriptor 0x%" PRIx64 ": flags 0x%" PRIx32 " are not valid",
 		            db->desc, desc->flags);
@@ -334,26 +417,40 @@ static bool is_leaf(const struct check *ck, uint64_t off)
 {
 	struct fmt_page head;
 
-	if (off % ck->page_size || off >= ck->limit || ck->page_size > ck->limit - off)
+	if (!check_readable(ck, off) || ck->page_size > ck->limit - off)
 		return false;
 	memcpy(&head, ck->base + off, sizeof head);
 	return head.type == FMT_LEAF;
 }
 
-/* A database without a descriptor has no counts to compare: its one leaf is all that there is. */
+/* leaf_walk - a database of at most one leaf, which its catalog entry names. It has no counts to
+ * compare: its leaf is all that there is. */
+static void leaf_walk(struct check *ck, struct check_db *db, uint64_t at)
+{
+	const struct check_bounds everything = {.has_low = false};
+	const struct check_place all = {
+	    .off = db->desc,
+	    .at = at,
+	    .level = -1,
+	};
+
+	if (!check_flags_valid(db->flags)) {
+		check_fault(ck, db, "catalog entry: flags 0x%" PRIx32 " are not valid", db->flags);
+		return;
+	}
+	if (db->desc) /* 0: nothing was ever stored */
+		tree_walk(ck, db, &all, &everything);
+}
+
+/* The catalog entry's flags are compared with the descriptor's, which are then taken; the main
+ * database has no catalog entry. */
 void check_db_walk(struct check *ck, struct check_db *db, uint64_t at)
 {
-	const struct check_bounds everything = {.has_low = false, .has_high = false};
+	const struct check_bounds everything = {.has_low = false};
 	struct fmt_desc desc;
 
 	if (!db->main && (!db->desc || is_leaf(ck, db->desc))) {
-		const struct check_place all = {db->desc, at, -1, 0};
-
-		if (!check_flags_valid(db->flags))
-			check_fault(ck, db, "catalog entry: flags 0x%" PRIx32 " are not valid",
-			            db->flags);
-		else if (db->desc) /* 0: nothing was ever stored */
-			tree_walk(ck, db, &all, &everything);
+		leaf_walk(ck, db, at);
 		return;
 	}
 	if (!check_space_claim(ck, db, "descriptor", db->desc, ck->page_size, at))
@@ -369,8 +466,11 @@ void check_db_walk(struct check *ck, struct check_db *db, uint64_t at)
 	desc_header(ck, db, &desc);
 	db->flags = desc.flags;
 	if (desc.root != 0) {
-		const struct check_place root = {desc.root,
-		                                 db->desc + offsetof(struct fmt_desc, root), -1, 0};
+		const struct check_place root = {
+		    .off = desc.root,
+		    .at = db->desc + offsetof(struct fmt_desc, root),
+		    .level = -1,
+		};
 
 		tree_walk(ck, db, &root, &everything);
 	}

@@ -112,6 +112,13 @@ void check_leaf(struct check *ck, struct check_db *db, const struct check_page *
 bool check_header(struct check *ck, const struct check_db *db, const struct check_page *page,
                   const char *what, uint32_t first, uint64_t gap);
 
+/* check_readable - whether a page can be read at off: a multiple of the page size, below limit.
+ * That it is the wrong page is found when it is claimed. */
+static inline bool check_readable(const struct check *ck, uint64_t off)
+{
+	return off % ck->page_size == 0 && off < ck->limit;
+}
+
 /* check_heads - search heads, which lie at heads, and the common prefix of n items. */
 void check_heads(struct check *ck, const struct check_db *db, const struct check_page *page,
                  uint32_t heads, const char *what, const char *part,

@@ -298,7 +298,6 @@ static void install(struct wset *w, struct wpage *wp, uint8_t *image, uint32_t u
 	const uint8_t *page = w->map->base + wp->off;
 
 	assert(wset_editable(w, wp));
-	assert(!wp->dead);
 	assert(used <= w->psize);
 	assert(used % 4 == 0);
 	head->crc ^= crc32c_place(wp->off);
@@ -397,7 +396,6 @@ void wset_apply(struct wset *w, struct wpage *wp)
 	if (!wp->npending)
 		return;
 	assert(wp->owner);
-	assert(!wp->dead);
 	wp->streamed = false;
 	if (head->type == FMT_LEAF)
 		slots_apply(w, wp, page);
