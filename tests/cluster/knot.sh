@@ -162,6 +162,16 @@ start() { # SERVER
 	fail "server $1 does not start"
 }
 
+# alive - no server has ended by itself: nothing would be equal then, however long one waits
+alive() {
+	for server in 1 2 3; do
+		kill -0 "$(cat "$dir/$server/pid")" 2>/dev/null || {
+			grep -v -e notify -e refresh "$dir/$server/log" | tail -n 10 >&2
+			fail "server $server ended by itself"
+		}
+	done
+}
+
 end() { # SERVER SIGNAL
 	[ -e "$dir/$1/pid" ] || return 0
 	pid=$(cat "$dir/$1/pid")
@@ -209,6 +219,7 @@ same_everywhere() { # ROUND
 		for tries in $(seq 1 300); do
 			serials=$(for s in 1 2 3; do serial $s "$zone"; done | sort | uniq -c)
 			case $serials in *" 3 "*) break ;; esac
+			alive
 			sleep 0.2
 		done
 		for server in 1 2 3; do
