@@ -144,7 +144,8 @@ static int extents_walk(int fd, uint64_t length, extent_fn *see, bool *known)
 	bool last = false;
 	*known = true;
 	while (at < length && !last) {
-		memset(&list.map, 0, sizeof list.map);
+		/* All of it: tools that watch memory may not know what this ioctl fills. */
+		memset(&list, 0, sizeof list);
 		list.map.fm_start = at;
 		list.map.fm_length = length - at;
 		list.map.fm_extent_count = EXTENTS;
