@@ -169,6 +169,8 @@ static int copy_run(struct copy *copy, daxkv_copy_fn *write)
 	    .page_size = copy->psize,
 	    .created = (uint64_t)time(NULL),
 	    .user_version = load_word(&super->user_version),
+	    .source_id = super->file_id,
+	    .source_txn = copy->txn->view.snapshot,
 	};
 	struct super_layout layout;
 	uint64_t desc, data;

@@ -148,7 +148,11 @@ int daxkv_db_drop(struct daxkv_txn *txn, daxkv_db db, int del)
 static int catalog_move(struct daxkv_txn *txn, struct dbstate *s, struct dbstate *main_state,
                         struct dbi_name *name)
 {
-	struct fmt_db catalog = {.desc = s->named, .flags = s->flags};
+	struct fmt_db catalog = {
+	    .desc = s->named,
+	    .flags = s->flags,
+	    .since = txn->store->wset.txn,
+	};
 	struct daxkv_val value = {sizeof catalog, &catalog};
 	struct probe p = {.key = s->name, .klen = s->name_len};
 	struct path path;
@@ -213,6 +217,7 @@ static int rename_to(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s,
 		free(copy);
 		return rc;
 	}
+	s->since = txn->store->wset.txn;
 	dbi_name_keep(s, copy);
 	dbi_state_named(txn, s);
 	if (stale)

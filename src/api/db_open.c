@@ -28,11 +28,12 @@ static int flags_check(unsigned int flags)
 	return 0;
 }
 
-/* catalog_store - the catalog entry in the main one. */
+/* catalog_store - the catalog entry in the main one: of a database that the transaction makes, or
+ * makes anew. */
 static int catalog_store(struct daxkv_txn *txn, struct daxkv_val name, uint64_t desc,
                          uint32_t flags)
 {
-	struct fmt_db catalog = {.desc = desc, .flags = flags};
+	struct fmt_db catalog = {.desc = desc, .flags = flags, .since = txn->store->wset.txn};
 	struct daxkv_val value = {sizeof catalog, &catalog};
 
 	return entry_put(txn, DAXKV_MAIN, &name, &value, 0, FMT_ENTRY_DB);
@@ -52,6 +53,7 @@ int db_flags_change(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s, unsig
 		return txn_break(txn, rc);
 	s->desc = s->named = off;
 	s->flags = flags;
+	s->since = store->wset.txn;
 	dbi_changed(txn, s);
 	dbi_state_order(s, flags);
 	if (db == DAXKV_MAIN)

@@ -23,7 +23,7 @@
 
 #define FMT_MAGIC      "daxkv\r\n\x1a"
 #define FMT_MAGIC_SIZE 8u
-#define FMT_VERSION    3u
+#define FMT_VERSION    4u
 #define FMT_ENDIAN     0x01020304u
 /* below 4096 only in tests: small pages make small stores do everything */
 #define FMT_PAGE_MIN     512u
@@ -54,7 +54,10 @@ struct fmt_super {
 	/* bytes that were asked for when the store was made: the file is not cut to less. 0:
 	 * nothing was asked for */
 	uint64_t initial;
-	uint8_t zero1[248 - 80];
+	/* of a copy: the store that it is of, the commit that it shows, the user version then.
+	 * Else 0 */
+	uint64_t source_id, source_txn, source_user_version;
+	uint8_t zero1[248 - 104];
 	uint64_t hash; /* hash64 of the bytes before it */
 	/* FMT_CLEAN: every word of records up to this transaction is durable in place. When it is
 	 * the newest, the ring is not needed */
@@ -166,6 +169,8 @@ struct fmt_db { /* a named database's catalog entry in the main one */
 	uint64_t desc;
 	uint32_t flags; /* enum daxkv_db_flags */
 	uint32_t zero;
+	/* the transaction since which the name means this database, and it has these flags */
+	uint64_t since;
 };
 
 /*
@@ -238,6 +243,8 @@ FMT_AT(fmt_super, ring_off, 48);
 FMT_AT(fmt_super, first_page, 56);
 FMT_AT(fmt_super, created, 64);
 FMT_AT(fmt_super, initial, 72);
+FMT_AT(fmt_super, source_id, 80);
+FMT_AT(fmt_super, zero1, 104);
 FMT_AT(fmt_super, hash, 248);
 FMT_AT(fmt_super, clean, 256);
 FMT_AT(fmt_super, main_desc, 320);
@@ -258,6 +265,6 @@ FMT_AT(fmt_desc, counts, FMT_DESC_COUNTS);
 FMT_AT(fmt_spill, pair, FMT_SPILL_PAIRS);
 static_assert(sizeof(struct fmt_entry) == FMT_ENTRY_SIZE && sizeof(struct fmt_sep) == FMT_SEP_SIZE,
               "fmt_entry");
-static_assert(sizeof(struct fmt_blob) == 24 && sizeof(struct fmt_db) == 16, "fmt_blob, fmt_db");
+static_assert(sizeof(struct fmt_blob) == 24 && sizeof(struct fmt_db) == 24, "fmt_blob, fmt_db");
 
 #endif

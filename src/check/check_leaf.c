@@ -193,6 +193,8 @@ static void db_note(const struct check_leaf_state *leaf, const struct check_entr
 	memcpy(&record, e->item.dup, sizeof record);
 	if (record.zero != 0)
 		entry_fault(leaf, e, "catalog entry's spare field is not zero");
+	if (record.since > ck->txn)
+		entry_fault(leaf, e, "catalog entry is younger than the newest transaction");
 	if (!dbs_reserve(ck))
 		return;
 	ck->dbs[ck->dbs_count++] = (struct check_db){

@@ -208,6 +208,10 @@ void super_image(struct fmt_super *s, const struct super_new *new, uint64_t dirs
 	s->first_page = first;
 	s->created = new->created;
 	s->initial = new->initial;
+	s->source_id = new->source_id;
+	s->source_txn = new->source_txn;
+	if (new->source_id)
+		s->source_user_version = new->user_version;
 	s->hash = hash64(SUPER_HASH_SEED, s, offsetof(struct fmt_super, hash));
 	s->clean = super_clean_word(txn);
 	s->main_desc = main_desc;

@@ -37,6 +37,9 @@ struct super_new {
 	uint64_t created;
 	uint64_t user_version;
 	uint64_t initial;
+	/* of a copy, see format.h */
+	uint64_t source_id;
+	uint64_t source_txn;
 };
 
 /* super_fill - write a new store's superblock, ring, space pages and main descriptor into fd, whose

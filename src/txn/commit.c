@@ -54,7 +54,7 @@ static void ranges_add(struct ranges *rs, uint64_t off, uint32_t len, uint32_t c
  * leaf that it is. */
 static int name_page(struct daxkv_txn *txn, struct dbstate *s, uint64_t off)
 {
-	struct fmt_db record = {.desc = off, .flags = s->flags};
+	struct fmt_db record = {.desc = off, .flags = s->flags, .since = s->since};
 	struct daxkv_val name = dbi_name_val(s), value = {sizeof record, &record};
 
 	if (s->named == off)

@@ -36,6 +36,7 @@ int dbi_state_read(struct daxkv_txn *txn, const struct fmt_db *catalog, struct d
 		return rc;
 	s->desc = says.desc;
 	s->named = catalog->desc;
+	s->since = catalog->since;
 	s->flags = says.flags;
 	s->changed = false;
 	dbi_state_order(s, says.flags);

@@ -302,7 +302,7 @@ static void main_put(struct image *im)
 	const struct pair removal = {"common--a", "", 9, 0, 0, 0}, last = {"z", "abc", 1, 3, 0, 0};
 	const struct fmt_blob blob = {im->at[BLOB], im->page_size + 100,
 	                              crc32c(0, im->base + im->at[BLOB], im->page_size + 100), 0};
-	const struct fmt_db db = {im->at[NAMED], DAXKV_DUP_SORT, 0};
+	const struct fmt_db db = {im->at[NAMED], DAXKV_DUP_SORT, 0, 0};
 	const struct pair b[] = {
 	    {"common--m", &blob, 9, sizeof blob, UINT64_C(0x636f6d6d6f6e2d2d), FMT_ENTRY_BLOB},
 	    {"d", &db, 1, sizeof db, UINT64_C(0x64) << 56, FMT_ENTRY_DB}};

@@ -50,7 +50,7 @@ static const struct mutation {
 	const char *expect;
 } mutations[] = {
     {SUPER, 0, 1, '+', 1, 0, RAW, "magic"},
-    {SUPER, 8, 4, '=', FMT_VERSION + 1, 0, SEALED, "format version 4"},
+    {SUPER, 8, 4, '=', FMT_VERSION + 1, 0, SEALED, "format version 5"},
     {SUPER, 12, 4, '=', 0x04030201, 0, SEALED, "byte order"},
     {SUPER, 16, 4, '+', 1, 0, SEALED, "page size"},
     {SUPER, 16, 4, '=', 256, 0, SEALED, "page size 256"},
@@ -61,7 +61,7 @@ static const struct mutation {
     {SUPER, 48, 8, '+', 1, 0, SEALED, "do not fit together"},
     {SUPER, 56, 8, '+', 8, 0, SEALED, "first page"},
     {SUPER, 56, 8, '=', 0, 1 << 20, SEALED, "size"},
-    {SUPER, 100, 1, '=', 1, 0, SEALED, "must be zero"},
+    {SUPER, 104, 1, '=', 1, 0, SEALED, "must be zero"},
     {SUPER, 264, 1, '=', 1, 0, RAW, "must be zero"},
     {SUPER, 344, 1, '=', 1, 0, RAW, "must be zero"},
     {SUPER, 256, 8, '=', 6, 0, RAW, "clean is 0x6, whose checksum does not match"},
@@ -159,6 +159,7 @@ static const struct mutation {
     {B_DB, 0, 8, '+', 1, 0, SEALED, "descriptor"},
     {B_DB, 8, 4, '=', 0, 0, SEALED, "differ from the record's"},
     {B_DB, 12, 4, '=', 1, 0, SEALED, "spare field"},
+    {B_DB, 16, 8, '=', 1000, 0, SEALED, "catalog entry is younger"},
     {DUPS_BASE, 1, 1, '=', 0x40, 0, SEALED, "entry flags"},
     {DUPS_BASE, 1, 1, '=', 0x20, 0, SEALED, "a blob in a database with duplicates"},
     {DUPS_BASE, 6 + 5, 1, '=', '0', 0, SEALED, "entry 1: key out of order"},
