@@ -593,18 +593,6 @@ int daxkv_cursor_count(struct daxkv_cursor *cursor, uint64_t *count);
 int daxkv_cursor_several(struct daxkv_cursor *cursor, int *several);
 int daxkv_cursor_get_values(struct daxkv_cursor *c, size_t n, size_t size, void *to, size_t *got);
 
-/* ---- copies ---------------------------------------------------------------------------------- */
-
-/* daxkv_copy - all that the read transaction sees, as a store of its own, while others write. write
- * is given its bytes from front to back, size of them at each call, so that they may go to a pipe.
- * What it returns other than 0 ends the copy and is returned; it must not use the transaction. The
- * copy is packed, has this store's page size and user version, an identity of its own, and the
- * snapshot's number as its newest commit. Everything is compared with its checksum before the first
- * byte is written; the snapshot is read twice. To make the bytes durable is the caller's matter.
- * Errors: EINVAL (write transaction), BAD_TXN, CORRUPT, TOO_OLD, ENOMEM, errno. */
-typedef int daxkv_copy_fn(const void *bytes, size_t size, void *arg);
-int daxkv_copy(struct daxkv_txn *txn, daxkv_copy_fn *write, void *arg);
-
 /* ---- reports --------------------------------------------------------------------------------- */
 
 enum daxkv_medium { DAXKV_MEDIUM_DAX, DAXKV_MEDIUM_FILE, DAXKV_MEDIUM_EMULATED };
@@ -696,5 +684,6 @@ int daxkv_check_timed(struct daxkv_store *store, unsigned int milliseconds,
 #ifdef __cplusplus
 }
 #endif
+#include "daxkv_backup.h"
 #include "daxkv_salvage.h"
 #endif

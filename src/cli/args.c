@@ -47,6 +47,7 @@ enum option_id {
 	OPT_BATCH,
 	OPT_ACK,
 	OPT_WAIT,
+	OPT_SINCE,
 	OPT_PMEM
 };
 
@@ -86,6 +87,7 @@ static const struct {
     {"batch", required_argument, OPT_BATCH, TAKES_LOAD},
     {"ack", no_argument, OPT_ACK, TAKES_LOAD},
     {"wait", required_argument, OPT_WAIT, TAKES_WAIT},
+    {"since", required_argument, OPT_SINCE, TAKES_SINCE},
     {"print", no_argument, 'p', TAKES_PRINT},
     {"pmem", required_argument, OPT_PMEM, 0},
     {"help", no_argument, 'h', 0},
@@ -255,6 +257,8 @@ static int set_text(struct call *call, int id)
 		opt->to = optarg;
 	} else if (id == OPT_PREFIX) {
 		opt->prefix = optarg;
+	} else if (id == OPT_SINCE) {
+		opt->since = optarg;
 	} else if (id == OPT_EXPECT) {
 		opt->expect = optarg;
 	} else {
@@ -317,6 +321,7 @@ static int set_option(struct call *call, int id)
 	case OPT_PREFIX:
 	case OPT_EXPECT:
 	case OPT_INTERVAL:
+	case OPT_SINCE:
 	case OPT_OUT:
 		return set_text(call, id);
 	case OPT_PAGE_SIZE:

@@ -12,7 +12,7 @@
  *   medium.c     a bad place of the medium: SIGBUS              lmdb.c     LMDB's library
  *   new_file.c   a file has its name when it is whole           arrival.c  a program's own order
  *   edit.c read.c count.c db.c load*.c dump.c import.c export.c report.c metrics.c watch.c
- *   salvage.c    the commands
+ *   salvage.c backup.c    the commands
  *
  * Every command has the form int run_NAME(struct call *): it returns an exit status, having printed
  * one line on the standard error when that is not 0. It need not clean up the store: call_end, in
@@ -47,7 +47,7 @@ struct options {
 	uint64_t count;      /* of lines that kv watch prints; 0: until it is stopped */
 	int64_t interval_ms; /* between them; 0: not given */
 	char *from, *to, *prefix, *expect;
-	const char *out, *format;
+	const char *out, *format, *since;
 };
 
 struct call;
@@ -113,6 +113,8 @@ int run_dump(struct call *call);
 int run_import(struct call *call);
 int run_export(struct call *call);
 int run_salvage(struct call *call);
+int run_backup(struct call *call);
+int run_restore(struct call *call);
 int run_list(struct call *call);
 int run_stat(struct call *call);
 int run_info(struct call *call);

@@ -14,6 +14,8 @@
 	"opens or\n"                                                                               \
 	"                       closes the store (for this a second at least)\n"
 
+#define RESTORE_MAX 100000 /* pieces: as many as a command line may have */
+
 static const struct command commands[] = {
     {"create", run_create,
      TAKES_DB | TAKES_NEW | TAKES_MAX_SIZE | TAKES_DB_FLAGS | TAKES_WAIT | IN_SESSION, 1, 1,
@@ -120,6 +122,21 @@ static const struct command commands[] = {
      "lost its database's name comes into databases whose names begin with lost+found. The exit "
      "status\n"
      "is 4 when something is lost.\n\n"},
+    {"backup", run_backup, TAKES_SINCE, 2, 2, "FILE DEST|- [--since EARLIER]",
+     "copy the store while others write",
+     "Writes what the store has at this moment to the new file DEST, or to the standard output. "
+     "DEST is\n"
+     "a store of its own, packed and verified.\n\n"
+     "  --since EARLIER      only what changed since EARLIER, a backup of this store, was made; "
+     "with\n"
+     "                       it and those before it kv restore makes the store\n"},
+    {"restore", run_restore, 0, 2, RESTORE_MAX, "BASE [DELTA...] STORE", "make a store of backups",
+     "Makes the store STORE, which must not be there, of the full backup BASE and the deltas "
+     "behind "
+     "it\n"
+     "(kv backup --since), in their order. Each is verified before anything is made, and one that "
+     "is\n"
+     "missing, at the wrong place or of another store is refused.\n\n"},
     {"rename", run_rename, TAKES_MAX_SIZE | TAKES_WAIT | IN_SESSION, 3, 3, "FILE NAME NEW-NAME",
      "give a database another name",
      "The named database NAME has the name NEW-NAME from then on, which nothing else may have.\n\n"

@@ -19,7 +19,7 @@ static struct {
 	bool running, ending, shown;
 	const struct call *call;
 	const char *what;
-	uint64_t total, done; /* done: atomic */
+	uint64_t total, done; /* atomic */
 	int64_t from;
 	pthread_t thread;
 	pthread_mutex_t mutex; /* of ending */
@@ -29,16 +29,17 @@ static struct {
 static void show(void)
 {
 	uint64_t done = __atomic_load_n(&progress.done, __ATOMIC_RELAXED);
+	uint64_t total = __atomic_load_n(&progress.total, __ATOMIC_RELAXED);
 	double seconds = (double)(store_now_ms() - progress.from) / 1000;
 
 	fprintf(stderr, "\rkv %s: %.0f s", progress.call->command->name, seconds);
 	if (progress.what != NULL && done > 0) {
 		fprintf(stderr, ", %" PRIu64, done);
-		if (progress.total > 0)
-			fprintf(stderr, " of %" PRIu64, progress.total);
+		if (total > 0)
+			fprintf(stderr, " of %" PRIu64, total);
 		fprintf(stderr, " %s", progress.what);
-		if (progress.total >= done)
-			fprintf(stderr, ", %.0f %%", 100 * (double)done / (double)progress.total);
+		if (total >= done)
+			fprintf(stderr, ", %.0f %%", 100 * (double)done / (double)total);
 	}
 	fputs("\033[K", stderr); /* nothing is left of a longer line */
 	fflush(stderr);
@@ -96,6 +97,11 @@ bool progress_begin(const struct call *call, const char *what, uint64_t total)
 bool progress_begin_beside_output(const struct call *call, const char *what)
 {
 	return isatty(STDOUT_FILENO) != 1 && progress_begin(call, what, 0);
+}
+
+void progress_total(uint64_t total)
+{
+	__atomic_store_n(&progress.total, total, __ATOMIC_RELAXED);
 }
 
 void progress_add(uint64_t n)

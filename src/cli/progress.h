@@ -24,7 +24,9 @@ bool progress_begin_beside_output(const struct call *call, const char *what);
 /* progress_clear - what stands on the terminal's line goes: another message is about to. */
 void progress_clear(void);
 
-/* progress_add - so many more are done. Any thread may say so. */
+/* progress_total - it is known now how many there are. progress_add - so many more are done. Any
+ * thread may say so. */
+void progress_total(uint64_t total);
 void progress_add(uint64_t n);
 
 #endif

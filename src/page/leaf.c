@@ -65,6 +65,16 @@ void leaf_open(const struct view *v, const struct fmt_page *page, uint64_t off, 
 		l->nslots--;
 }
 
+/* Slots are in the order of transactions. */
+unsigned int leaf_slots_upto(const struct leaf *l, uint64_t txn)
+{
+	unsigned int n = l->nslots;
+
+	while (n && slot_txn(l->page, l->psize, load_word(&l->slots[n - 1])) > txn)
+		n--;
+	return n;
+}
+
 /* ---- searching ------------------------------------------------------------------------------- */
 
 /* prefix_side - for a base with a prefix. 0: the key begins with it; <0, >0: it lies before, behind

@@ -191,6 +191,10 @@ int leaf_gap_find(const struct leaf *leaf, const struct order *order, const stru
 int leaf_gap_place(const struct leaf *leaf, const struct order *order, const struct probe *probe,
                    const struct leaf_gap *gap, uint32_t *rank, uint32_t *eoff);
 
+/* leaf_slots_upto - how many of the slots that the view sees are of transactions up to that one:
+ * with nslots that, a leaf that was there then is what it was then. */
+unsigned int leaf_slots_upto(const struct leaf *leaf, uint64_t txn);
+
 /* leaf_count - live entries. leaf_at - the entry of that rank (below leaf_count). */
 uint32_t leaf_count(const struct leaf *leaf);
 int leaf_at_any(const struct leaf *leaf, uint32_t rank, uint32_t *eoff);

@@ -14,7 +14,7 @@ differ() {
 # copies FILE SED - both files as they are, but for what a command of sed changes in one of them
 copies() {
 	cp "$top/include/daxkv.h" header.h
-	cp "$top/include/daxkv.h" "$top/include/daxkv_salvage.h" .
+	cp "$top"/include/daxkv*.h .
 	cp "$top/docs/daxkv.3" page.3
 	sed -i "$2" "$1"
 }

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* backup.c - a snapshot, or what changed since an earlier one, to a descriptor. See backup.h */
+#include "api/backup.h"
+
+#include "base/cancel.h"
+#include "base/err.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+static const struct fmt_super *super_of(const struct daxkv_txn *txn)
+{
+	return (const void *)txn->store->map.base;
+}
+
+/* since_check - whether the earlier backup is one of this store, and not younger. */
+static int since_check(const struct daxkv_txn *txn, const struct daxkv_backup_info *since)
+{
+	const uint64_t id = super_of(txn)->file_id;
+	const uint64_t snapshot = txn->view.snapshot;
+
+	if (since->store_id != id)
+		return err_set(DAXKV_INCOMPATIBLE,
+		               "the earlier backup is of store %016lx, and this is store %016lx",
+		               (unsigned long)since->store_id, (unsigned long)id);
+	if (since->txn > snapshot)
+		return err_set(DAXKV_INCOMPATIBLE,
+		               "the earlier backup shows commit %lu, and this store is at %lu",
+		               (unsigned long)since->txn, (unsigned long)snapshot);
+	return 0;
+}
+
+/* name_out - the name of a database that is there; anew: it is none that it was at since. */
+static int name_out(struct backup_out *out, const struct backup_db *db, bool anew)
+{
+	struct backup_head head = {.n = 0};
+	int rc;
+
+	backup_u8(&head, DELTA_NAME);
+	backup_u8(&head, anew);
+	backup_u16(&head, db->name_len);
+	backup_u32(&head, db->catalog.flags);
+	rc = backup_out_record(out, &head);
+	return rc ? rc : backup_out_bytes(out, db->name, db->name_len);
+}
+
+/* databases_out - names first, because a key of the main database may have been one; the main one,
+ * then the others. */
+static int databases_out(struct daxkv_txn *txn, struct backup_out *out,
+                         const struct daxkv_backup_info *since, const struct backup_db *main_db,
+                         bool main_whole, const struct backup_db *dbs, size_t n)
+{
+	struct backup_head end = {.n = 0};
+	int rc = 0;
+
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = name_out(out, &dbs[i], main_whole || dbs[i].catalog.since > since->txn);
+	if (!rc)
+		rc = backup_database(txn, main_db, since->txn, main_whole, out);
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = backup_database(txn, &dbs[i], since->txn,
+		                     main_whole || dbs[i].catalog.since > since->txn, out);
+	backup_u8(&end, DELTA_END);
+	backup_u64(&end, n);
+	return rc ? rc : backup_out_record(out, &end);
+}
+
+static int delta_run(struct daxkv_txn *txn, struct backup_out *out,
+                     const struct daxkv_backup_info *since)
+{
+	const struct fmt_super *super = super_of(txn);
+	const struct backup_db main_db = {.catalog = {.desc = load_word(&super->main_desc)}};
+	struct delta_head head = {
+	    .page_size = txn->store->page_size,
+	    .store_id = super->file_id,
+	    .since = since->txn,
+	    .txn = txn->view.snapshot,
+	    .user_version = load_word(&super->user_version),
+	    .created = (uint64_t)time(NULL),
+	};
+	struct desc_says says;
+	struct backup_db *dbs;
+	size_t n;
+	int rc = desc_says(&txn->view, &main_db.catalog, false, &says);
+
+	rc = txn_done(txn, rc);
+	if (rc)
+		return rc;
+	head.main_flags = says.flags;
+	rc = backup_names(txn, &main_db.catalog, &dbs, &n);
+	if (!rc)
+		rc = backup_out_head(out, &head);
+	if (!rc)
+		rc = databases_out(txn, out, since, &main_db, says.flags != since->main_flags, dbs,
+		                   n);
+	if (!rc)
+		rc = backup_out_end(out);
+	for (size_t i = 0; i < n; i++)
+		free(dbs[i].name);
+	free(dbs);
+	return rc;
+}
+
+int daxkv_backup(struct daxkv_txn *txn, int fd, const struct daxkv_backup_options *options)
+{
+	const struct daxkv_backup_info *since = options ? options->since : NULL;
+	struct backup_out out;
+	int rc = txn_check(txn, false);
+
+	if (rc)
+		return rc;
+	if (txn->write || fd < 0)
+		rc = err_set(EINVAL, "a backup needs a read transaction, and a descriptor");
+	if (!rc && since)
+		rc = since_check(txn, since);
+	if (!rc)
+		rc = backup_out_open(&out, fd, options);
+	if (rc)
+		return rc;
+	const int cancel = cancel_off();
+
+	if (since)
+		rc = delta_run(txn, &out, since);
+	else
+		rc = daxkv_copy(txn, backup_out_store, &out);
+	if (!rc && !since)
+		rc = backup_out_flush(&out);
+	cancel_restore(cancel);
+	backup_out_close(&out);
+	return rc;
+}

@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* backup_diff.c - what changed in a database since a commit. See backup.h */
+#include "api/backup.h"
+#include "base/crc.h"
+#include "base/err.h"
+#include "page/blob.h"
+
+#include <stdlib.h>
+
+struct diff {
+	struct daxkv_txn *txn;
+	struct backup_out *out;
+	const struct dbstate *state;
+	uint64_t since;
+	struct path path;
+	uint64_t seen[TREE_DEPTH]; /* inner pages that were verified */
+	/* entries of a leaf, as byte offsets in their order: then and now */
+	uint16_t *was;
+	uint16_t *is;
+	bool open;        /* behind OPEN, before CLOSE */
+	struct leaf last; /* as it was then, the last leaf that had entries; off 0: none so far */
+};
+
+/* ---- records --------------------------------------------------------------------------------- */
+
+/* place_out - kind and the item's place; NULL: the database's begin or end. */
+static int place_out(const struct diff *d, enum delta_record kind, const struct item *it)
+{
+	struct backup_head head = {.n = 0};
+	const bool dups = d->state->order.dups;
+	int rc;
+
+	backup_u8(&head, (uint8_t)kind);
+	backup_u16(&head, it ? it->klen : 0);
+	backup_u16(&head, it && dups ? it->vlen : DELTA_NONE);
+	rc = backup_out_record(d->out, &head);
+	if (!rc && it)
+		rc = backup_out_bytes(d->out, it->key, it->klen);
+	if (!rc && it && dups)
+		rc = backup_out_bytes(d->out, it->val, it->vlen);
+	return rc;
+}
+
+/* put_out - an entry as it is now. A database's name is none: NAME has told of it. */
+static int put_out(const struct diff *d, const struct item *it)
+{
+	struct backup_head head = {.n = 0};
+	const uint8_t *value = it->val;
+	uint64_t size = it->vlen;
+	struct fmt_blob blob;
+	int rc = 0;
+
+	if (it->flags & FMT_ENTRY_DB)
+		return 0;
+	if (it->flags & FMT_ENTRY_BLOB) {
+		if (it->vlen != sizeof blob)
+			return err_corrupt(0, "a large value's place of %u bytes", it->vlen);
+		memcpy(&blob, it->val, sizeof blob);
+		rc = blob_bytes(&d->txn->view, &blob, &value);
+		size = blob.len;
+		if (!rc && crc32c(0, value, size) != blob.crc)
+			rc = err_corrupt(blob.off,
+			                 "a value of %lu bytes: its checksum does not match",
+			                 (unsigned long)size);
+	}
+	if (rc)
+		return rc;
+	backup_u8(&head, DELTA_PUT);
+	backup_u16(&head, it->klen);
+	backup_u64(&head, size);
+	rc = backup_out_record(d->out, &head);
+	if (!rc)
+		rc = backup_out_bytes(d->out, it->key, it->klen);
+	if (!rc)
+		rc = backup_out_bytes(d->out, value, size);
+	return rc;
+}
+
+static int open_out(struct diff *d)
+{
+	struct item it;
+	uint32_t eoff;
+	int rc;
+
+	if (d->open)
+		return 0;
+	d->open = true;
+	if (!d->last.off)
+		return place_out(d, DELTA_OPEN, NULL);
+	rc = leaf_verify(&d->last);
+	if (!rc)
+		rc = leaf_at(&d->last, leaf_count(&d->last) - 1, &eoff);
+	if (!rc)
+		rc = leaf_item(&d->last, eoff, &it);
+	return rc ? rc : place_out(d, DELTA_OPEN, &it);
+}
+
+static int close_out(struct diff *d, const struct item *it)
+{
+	if (!d->open)
+		return 0;
+	d->open = false;
+	return place_out(d, DELTA_CLOSE, it);
+}
+
+/* ---- one leaf -------------------------------------------------------------------------------- */
+
+static int item_cmp(const struct order *o, const struct item *a, const struct item *b)
+{
+	int c = order_key_cmp(o, a->key, a->klen, b->key, b->klen);
+
+	if (c || !o->dups)
+		return c;
+	return order_dup_cmp(o, a->val, a->vlen, b->val, b->vlen);
+}
+
+/* puts_out - entries from *j on, those before the item bound, or all. */
+static int puts_out(struct diff *d, uint32_t n, uint32_t *j, const struct item *bound)
+{
+	const struct leaf *l = &d->path.leaf;
+	struct item it;
+
+	for (; *j < n; ++*j) {
+		int rc = leaf_item(l, d->is[*j], &it);
+
+		if (!rc && bound && item_cmp(&d->state->order, &it, bound) >= 0)
+			return 0;
+		if (!rc)
+			rc = put_out(d, &it);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+/* step_out - of the entries was[*i] and is[*j], the second of n, what comes first is the same, was
+ * removed, replaced or put. */
+static int step_out(struct diff *d, uint32_t *i, uint32_t *j, uint32_t n)
+{
+	const struct leaf *l = &d->path.leaf;
+	struct item old, new;
+	int c = -1;
+
+	if (*j < n && d->was[*i] == d->is[*j]) {
+		++*i;
+		++*j;
+		return 0;
+	}
+	int rc = leaf_item(l, d->was[*i], &old);
+
+	if (!rc && *j < n)
+		rc = leaf_item(l, d->is[*j], &new);
+	if (rc)
+		return rc;
+	if (*j < n)
+		c = item_cmp(&d->state->order, &old, &new);
+	*i += c <= 0;
+	*j += c >= 0;
+	/* where a plain entry gave way to a database's name, it goes */
+	if ((c < 0 || (c == 0 && new.flags &FMT_ENTRY_DB)) && !(old.flags & FMT_ENTRY_DB))
+		return place_out(d, DELTA_DEL, &old);
+	return c < 0 ? 0 : put_out(d, &new);
+}
+
+/* rewritten_out - all of a leaf that is younger than since, or was empty then. */
+static int rewritten_out(struct diff *d)
+{
+	uint32_t n, j = 0;
+	int rc = open_out(d);
+
+	if (!rc)
+		rc = leaf_offsets(&d->path.leaf, d->is, &n);
+	return rc ? rc : puts_out(d, n, &j, NULL);
+}
+
+/* changed_out - a leaf that was there then, as was: what its slots have put and removed. */
+static int changed_out(struct diff *d, const struct leaf *was, bool doubt)
+{
+	struct item first, last;
+	uint32_t n, nwas, i = 0, j = 0;
+	int rc = leaf_offsets(was, d->was, &nwas);
+
+	if (!rc)
+		rc = leaf_offsets(&d->path.leaf, d->is, &n);
+	if (!rc)
+		rc = leaf_item(was, d->was[0], &first);
+	if (!rc)
+		rc = leaf_item(was, d->was[nwas - 1], &last);
+	if (!rc && doubt)
+		rc = open_out(d);
+	if (!rc)
+		rc = puts_out(d, n, &j, &first);
+	if (!rc)
+		rc = close_out(d, &first);
+	while (!rc && i < nwas)
+		rc = step_out(d, &i, &j, n);
+	d->last = *was;
+	if (!rc && j < n) /* they lie behind its last one, where more may be to come */
+		rc = open_out(d);
+	if (!rc)
+		rc = puts_out(d, n, &j, NULL);
+	return rc;
+}
+
+/* leaf_diff - doubt: between the leaf before and this one entries may have gone. */
+static int leaf_diff(struct diff *d, bool doubt)
+{
+	struct leaf *l = &d->path.leaf;
+	struct leaf was = *l;
+	const bool there = l->page->birth <= d->since;
+	int rc;
+
+	was.nslots = leaf_slots_upto(l, d->since);
+	if (there && !doubt && !d->open && was.nslots == l->nslots && leaf_count(&was)) {
+		d->last = was;
+		return 0;
+	}
+	rc = tree_verify(&d->state->tree, &d->path, d->seen);
+	if (rc)
+		return rc;
+	if (!there || !leaf_count(&was))
+		return rewritten_out(d);
+	return changed_out(d, &was, doubt);
+}
+
+/* ---- one tree -------------------------------------------------------------------------------- */
+
+/* younger - whether an inner page of the path, below that level, is younger than since. */
+static bool younger(const struct diff *d, unsigned int level)
+{
+	for (unsigned int i = 1; i < level; i++)
+		if (d->path.at[i].page->birth > d->since)
+			return true;
+	return false;
+}
+
+/* diff_step - to the next leaf. Entries may have gone between the two when a page is younger on the
+ * way up from the one, or down to the other. */
+static int diff_step(struct diff *d, bool *moved, bool *doubt)
+{
+	unsigned int level = 1;
+
+	while (level < d->path.height && d->path.at[level].index >= d->path.at[level].page->n)
+		level++;
+	*doubt = younger(d, level + 1 < d->path.height ? level + 1 : d->path.height);
+	int rc = tree_step(&d->state->tree, &d->path, true, moved);
+
+	if (!rc && *moved)
+		*doubt |= younger(d, level);
+	return rc;
+}
+
+/* inner_check - the inner pages of the path that were not verified yet: the births in them count.
+ */
+static int inner_check(struct diff *d)
+{
+	for (unsigned int i = d->path.height; i-- > 1;) {
+		int rc = 0;
+
+		if (d->seen[i] != d->path.at[i].off)
+			rc = inner_verify(d->path.at[i].page, d->path.at[i].off);
+		if (rc)
+			return rc;
+		d->seen[i] = d->path.at[i].off;
+	}
+	return 0;
+}
+
+/* diff_tree - all leaves, from the left. A root as old as since was the root then: no page becomes
+ * one without being written anew. */
+static int diff_tree(struct diff *d)
+{
+	bool moved = true, doubt;
+	int rc = tree_edge(&d->state->tree, false, &d->path);
+
+	if (!rc && !d->path.height)
+		rc = open_out(d);
+	doubt = !rc && younger(d, d->path.height);
+	while (!rc && d->path.height && moved) {
+		rc = inner_check(d);
+		if (!rc)
+			rc = leaf_diff(d, doubt);
+		rc = txn_done(d->txn, rc);
+		if (!rc)
+			rc = diff_step(d, &moved, &doubt);
+	}
+	if (!rc && doubt)
+		rc = open_out(d);
+	if (!rc)
+		rc = close_out(d, NULL);
+	return txn_done(d->txn, rc);
+}
+
+/* own_same - whether a database whose order is the program's own is what it was then, for certain.
+ * What changed in it cannot be told from its entries alone. */
+static int own_same(struct diff *d, bool *same)
+{
+	bool moved = true, doubt;
+	int rc = tree_edge(&d->state->tree, false, &d->path);
+
+	*same = false;
+	doubt = !rc && younger(d, d->path.height);
+	while (!rc && d->path.height && moved && !doubt) {
+		const struct leaf *l = &d->path.leaf;
+
+		rc = inner_check(d);
+		if (l->page->birth > d->since || leaf_slots_upto(l, d->since) != l->nslots)
+			return txn_done(d->txn, rc);
+		if (!rc)
+			rc = diff_step(d, &moved, &doubt);
+	}
+	*same = d->path.height && !doubt;
+	return txn_done(d->txn, rc);
+}
+
+/* whole_out - every entry. */
+static int whole_out(struct diff *d)
+{
+	bool moved = true;
+	int rc = tree_edge(&d->state->tree, false, &d->path);
+
+	while (!rc && d->path.height && moved) {
+		uint32_t n, j = 0;
+
+		rc = tree_verify(&d->state->tree, &d->path, d->seen);
+		if (!rc)
+			rc = leaf_offsets(&d->path.leaf, d->is, &n);
+		if (!rc)
+			rc = puts_out(d, n, &j, NULL);
+		rc = txn_done(d->txn, rc);
+		if (!rc)
+			rc = tree_step(&d->state->tree, &d->path, true, &moved);
+	}
+	return txn_done(d->txn, rc);
+}
+
+/* ---- databases ------------------------------------------------------------------------------- */
+
+/* database_out - same: nothing changed in it, that is known already. */
+static int database_out(struct diff *d, const struct backup_db *db, uint64_t entries, bool whole,
+                        bool same)
+{
+	struct backup_head head = {.n = 0};
+	int rc;
+
+	backup_u8(&head, DELTA_DATABASE);
+	backup_u8(&head, whole);
+	backup_u16(&head, db->name_len);
+	backup_u32(&head, d->state->flags);
+	backup_u64(&head, entries);
+	rc = backup_out_record(d->out, &head);
+	if (!rc)
+		rc = backup_out_bytes(d->out, db->name, db->name_len);
+	if (rc || same)
+		return rc;
+	return whole ? whole_out(d) : diff_tree(d);
+}
+
+/* database_read - the database's state and number of entries, its descriptor verified. */
+static int database_read(struct daxkv_txn *txn, const struct fmt_db *catalog, struct dbstate *state,
+                         uint64_t *entries)
+{
+	struct desc_says says = {0};
+	int rc = dbi_state_read(txn, catalog, state);
+
+	if (!rc)
+		rc = desc_says(&txn->view, catalog, true, &says);
+	if (!rc && says.desc)
+		rc = desc_verify(&txn->view, catalog->desc, says.desc);
+	*entries = says.entries;
+	return txn_done(txn, rc);
+}
+
+static int diff_ready(struct diff *d)
+{
+	const size_t room = LEAF_MAX(d->txn->store->page_size);
+
+	d->was = malloc(2 * room * sizeof *d->was);
+	if (!d->was)
+		return err_set(ENOMEM, "no memory for a backup");
+	d->is = d->was + room;
+	return 0;
+}
+
+int backup_database(struct daxkv_txn *txn, const struct backup_db *db, uint64_t since, bool whole,
+                    struct backup_out *out)
+{
+	struct dbstate state = {0};
+	struct diff *d = calloc(1, sizeof *d);
+	uint64_t entries = 0;
+	bool same = false;
+	int rc;
+
+	if (!d)
+		return err_set(ENOMEM, "no memory for a backup");
+	d->txn = txn;
+	d->out = out;
+	d->state = &state;
+	d->since = since;
+	rc = diff_ready(d);
+	if (!rc)
+		rc = database_read(txn, &db->catalog, &state, &entries);
+	if (!rc && !whole && state.flags & (DAXKV_OWN_COMPARE | DAXKV_OWN_DUP_COMPARE)) {
+		rc = own_same(d, &same);
+		whole = !same;
+	}
+	if (!rc)
+		rc = database_out(d, db, entries, whole, same);
+	free(d->was);
+	free(d);
+	return rc;
+}
+
+/* ---- names ----------------------------------------------------------------------------------- */
+
+static int name_add(struct backup_db **dbs, size_t *n, size_t *room, const struct item *it)
+{
+	struct backup_db db = {.name_len = it->klen};
+
+	if (it->vlen != sizeof db.catalog)
+		return err_corrupt(0, "a catalog entry of %u bytes", it->vlen);
+	if (*n == *room) {
+		size_t more = *room ? 2 * *room : 64;
+		struct backup_db *grown = realloc(*dbs, more * sizeof *grown);
+
+		if (!grown)
+			return err_set(ENOMEM, "no memory for %zu databases", more);
+		*dbs = grown;
+		*room = more;
+	}
+	memcpy(&db.catalog, it->val, sizeof db.catalog);
+	db.name = malloc(it->klen);
+	if (!db.name)
+		return err_set(ENOMEM, "no memory for a database's name");
+	memcpy(db.name, it->key, it->klen);
+	(*dbs)[(*n)++] = db;
+	return 0;
+}
+
+/* leaf_names - a uniform base has no names: only the tail of such a leaf is looked at. */
+static int leaf_names(struct diff *d, struct backup_db **dbs, size_t *n, size_t *room)
+{
+	const struct leaf *l = &d->path.leaf;
+	const bool uniform = l->page->heads & FMT_UNIFORM;
+	uint32_t entries;
+	bool verified = false;
+	int rc = 0;
+
+	if (uniform && !l->nslots)
+		return 0;
+	rc = leaf_offsets(l, d->is, &entries);
+	for (uint32_t i = 0; i < entries && !rc; i++) {
+		struct item it;
+
+		if (uniform && d->is[i] < l->page->end)
+			continue;
+		rc = leaf_item(l, d->is[i], &it);
+		if (rc || !(it.flags & FMT_ENTRY_DB))
+			continue;
+		if (!verified)
+			rc = tree_verify(&d->state->tree, &d->path, d->seen);
+		verified = true;
+		if (!rc)
+			rc = name_add(dbs, n, room, &it);
+	}
+	return rc;
+}
+
+int backup_names(struct daxkv_txn *txn, const struct fmt_db *main_db, struct backup_db **dbs,
+                 size_t *n)
+{
+	struct dbstate state = {0};
+	struct diff *d = calloc(1, sizeof *d);
+	size_t room = 0;
+	bool moved = true;
+	int rc;
+
+	*dbs = NULL;
+	*n = 0;
+	if (!d)
+		return err_set(ENOMEM, "no memory for a backup");
+	d->txn = txn;
+	d->state = &state;
+	rc = diff_ready(d);
+	if (!rc)
+		rc = dbi_state_read(txn, main_db, &state);
+	if (!rc && !state.order.dups && state.order.key != ORDER_INTEGER &&
+	    state.order.key != ORDER_OWN)
+		rc = tree_edge(&state.tree, false, &d->path);
+	while (!rc && d->path.height && moved) {
+		rc = leaf_names(d, dbs, n, &room);
+		rc = txn_done(txn, rc);
+		if (!rc)
+			rc = tree_step(&state.tree, &d->path, true, &moved);
+	}
+	free(d->was);
+	free(d);
+	return txn_done(txn, rc);
+}
