@@ -39,6 +39,9 @@ SAN := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-om
 LTO := $(if $(filter -flto%,$(CFLAGS) $(LDFLAGS)),-fno-lto)
 FLAGS := -std=c11 -D_GNU_SOURCE -falign-functions=64 $(CPPFLAGS) $(CFLAGS) $(LTO) $(WARN) \
 	-fvisibility=hidden -pthread $(SAN) $(COVERAGE) -Iinclude
+# The engine runs on the stacks of its callers' threads: a function takes at most 9 KiB of one, room
+# for a copy of the longest key. Sanitizers make frames larger.
+FRAME := $(if $(SANITIZE),,-Wframe-larger-than=9216)
 LINK = $(CC) -pthread $(CFLAGS) $(SAN) $(COVERAGE) $(LDFLAGS) $(LTO)
 
 # The engine's folders, bottom to top: src/LAYERS.
@@ -142,7 +145,8 @@ $(BUILD)/engine-files: FORCE
 # export.h makes what daxkv.h declares visible outside the library; all else is hidden.
 $(BUILD)/obj/src/%.o: src/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(call quiet,CC)$(CC) $(FLAGS) -fPIC -Isrc -include src/base/export.h -MMD -MP -c -o $@ $<
+	$(call quiet,CC)$(CC) $(FLAGS) $(FRAME) -fPIC -Isrc -include src/base/export.h \
+		-MMD -MP -c -o $@ $<
 
 # The command and the layer over LMDB's interface use daxkv.h, and LMDB's types (src/abi).
 $(BUILD)/obj/src/cli/%.o: src/cli/%.c $(BUILD)/flags

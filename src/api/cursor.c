@@ -249,7 +249,7 @@ static int cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struc
 	}
 	/* Key and duplicate may lie in a page that the change rewrites: the cursor keeps what they
 	 * were. */
-	uint8_t pair[FMT_PAGE_MAX / 2];
+	uint8_t *pair = c->txn->store->scratch.pair;
 	size_t max = c->txn->store->max_key;
 	size_t klen = 0;
 	size_t dlen = 0;

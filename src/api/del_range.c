@@ -18,7 +18,6 @@ static struct probe end_probe(const struct daxkv_val *key, uint8_t *copy, const 
 int daxkv_del_range(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *from,
                     const struct daxkv_val *to, uint64_t *deleted)
 {
-	uint8_t copy[2][FMT_PAGE_MAX / 4];
 	struct probe first, end;
 	struct dbstate *s;
 	uint64_t n = 0;
@@ -41,10 +40,12 @@ int daxkv_del_range(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *
 	rc = txn_changing(txn, db);
 	if (rc)
 		return rc;
+	uint8_t *copy = txn->store->scratch.pair;
+
 	if (from)
-		first = end_probe(from, copy[0], &s->order);
+		first = end_probe(from, copy, &s->order);
 	if (to)
-		end = end_probe(to, copy[1], &s->order);
+		end = end_probe(to, copy + txn->store->max_key, &s->order);
 	if (!from || !to ||
 	    order_key_cmp(&s->order, first.key, first.klen, end.key, end.klen) < 0) {
 		if (db == DAXKV_MAIN)

@@ -14,21 +14,19 @@
 
 #include <errno.h>
 
-struct pair { /* copies: a put may move the page that the caller's bytes lie in */
-	struct daxkv_val key;
-	struct daxkv_val value;
-	uint8_t key_bytes[FMT_PAGE_MAX / 4];
-	uint8_t value_bytes[FMT_PAGE_MAX / 4];
-};
-
-static void pair_copy(struct pair *p, const struct daxkv_val *key, const struct daxkv_val *value)
+/* pair_copy - key and value become copies in scratch.pair: a put may move the page that the
+ * caller's bytes lie in. */
+static void pair_copy(struct daxkv_store *store, struct daxkv_val *key, struct daxkv_val *value)
 {
-	assert(key->size <= sizeof p->key_bytes && value->size <= sizeof p->value_bytes);
-	memcpy(p->key_bytes, key->data, key->size);
+	assert(key->size <= store->max_key && value->size <= store->max_key);
+	uint8_t *bytes = store->scratch.pair;
+
+	memcpy(bytes, key->data, key->size);
+	key->data = bytes;
+	bytes += store->max_key;
 	if (value->size)
-		memcpy(p->value_bytes, value->data, value->size);
-	p->key = (struct daxkv_val){key->size, p->key_bytes};
-	p->value = (struct daxkv_val){value->size, p->value_bytes};
+		memcpy(bytes, value->data, value->size);
+	value->data = bytes;
 }
 
 /* pair_replace - the pair of key and old, which is there, gives way to that of key and value. */
@@ -36,7 +34,8 @@ static int pair_replace(struct daxkv_txn *txn, daxkv_db db, const struct order *
                         const struct daxkv_val *key, const struct daxkv_val *old,
                         struct daxkv_val *value)
 {
-	struct pair copy;
+	struct daxkv_val key_copy = *key;
+	struct daxkv_val old_copy = *old;
 	int rc = entry_put_check(txn->store, o, key, value, 0);
 
 	if (rc)
@@ -44,11 +43,11 @@ static int pair_replace(struct daxkv_txn *txn, daxkv_db db, const struct order *
 	if (order_dup_cmp(o, old->data, (uint32_t)old->size, value->data, (uint32_t)value->size) ==
 	    0)
 		return daxkv_put(txn, db, key, value, 0);
-	pair_copy(&copy, key, old);
+	pair_copy(txn->store, &key_copy, &old_copy);
 	rc = daxkv_put(txn, db, key, value, 0);
 	if (rc)
 		return rc;
-	return daxkv_del(txn, db, &copy.key, &copy.value);
+	return daxkv_del(txn, db, &key_copy, &old_copy);
 }
 
 /* only_value - INCOMPATIBLE when the key, which is there, has more values than one. */

@@ -2,20 +2,16 @@
 /* array.c - see array.h */
 #include "base/array.h"
 
-#include "base/base.h"
 #include "base/err.h"
 
 #include <stdlib.h>
 
-int array_room(void *array, size_t n, size_t *room, size_t size)
+int array_grow(void *array, size_t *room, size_t size)
 {
 	void **elements = array;
 	size_t more = ARRAY_FIRST;
 
-	assert(n <= *room);
 	assert((*elements == NULL) == (*room == 0));
-	if (n < *room)
-		return 0;
 	if (*room)
 		more = 2 * *room;
 	void *moved = realloc(*elements, more * size);

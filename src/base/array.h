@@ -9,12 +9,22 @@
 #ifndef DAXKV_ARRAY_H
 #define DAXKV_ARRAY_H
 
+#include "base/base.h"
+
 #include <stddef.h>
 
 #define ARRAY_FIRST 64u /* elements of the first allocation */
 
+/* array_grow - twice the room, or the first. See array_room. */
+int array_grow(void *array, size_t *room, size_t size);
+
 /* array_room - have room for element n, elements being of size bytes. array is the address of the
  * pointer to them, *room what there is room for. 0, or ENOMEM with a text. */
-int array_room(void *array, size_t n, size_t *room, size_t size);
+static inline int array_room(void *array, size_t n, size_t *room, size_t size)
+{
+	if (LIKELY(n < *room))
+		return 0;
+	return array_grow(array, room, size);
+}
 
 #endif

@@ -60,7 +60,7 @@ static int write_all(int fd, const uint8_t *p, uint64_t n, uint64_t off)
 /* write_zeros - for filesystems without fallocate. */
 static int write_zeros(int fd, uint64_t from, uint64_t to)
 {
-	const uint8_t zeros[16384] = {0};
+	static const uint8_t zeros[16384];
 	int rc = 0;
 	for (; from < to && rc == 0; from += min_u64(sizeof zeros, to - from))
 		rc = write_all(fd, zeros, min_u64(sizeof zeros, to - from), from);
@@ -516,7 +516,7 @@ static int create_new(const char *path, unsigned int mode, uint64_t *size, uint6
 static int data_copy(int in, int out, uint64_t from, uint64_t to)
 {
 	assert(from % HEAD_SIZE == 0);
-	uint8_t buffer[16384];
+	uint8_t buffer[8192];
 	while (from < to) {
 		off_t data = lseek(in, (off_t)from, SEEK_DATA);
 		if (data < 0) {

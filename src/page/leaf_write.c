@@ -171,12 +171,12 @@ void leaf_expect_put(const struct leaf *l, const struct leaf_gap *g, uint32_t by
 		pm_own(from + i);
 }
 
-/* shadow_open - the wpage of a leaf that gets pending slots: at its first one it takes the page's
- * slots over. */
+/* shadow_open - the wpage of a leaf that gets pending slots, *out as wset_find says: at its first
+ * one it takes the page's slots over. */
 static int shadow_open(struct wset *w, const struct leaf *l, struct wpage **out)
 {
-	struct wpage *wp;
-	int rc = wset_touch(w, l->off, &wp);
+	int rc = wset_touch_found(w, l->off, out);
+	struct wpage *wp = *out;
 
 	if (rc)
 		return rc;
@@ -187,7 +187,6 @@ static int shadow_open(struct wset *w, const struct leaf *l, struct wpage **out)
 	}
 	assert(wp->owner < w->level);
 	assert(wp->npending == l->nslots);
-	*out = wp;
 	return 0;
 }
 
@@ -280,12 +279,12 @@ static void fresh_make(struct wset *w, struct fresh *f, const struct item *item)
 	put32(body + f->body + sizeof crc, 0);
 }
 
-/* append_private - to a page that the running level may edit: slot and all. */
-static int append_private(struct wset *w, const struct leaf *l, const struct fresh *f)
+/* append_private - to a page that the running level may edit, whose entry is wp: slot and all. */
+static int append_private(struct wset *w, const struct leaf *l, struct wpage *wp,
+                          const struct fresh *f)
 {
 	const uint64_t *slots = leaf_slots(l->page);
-	struct wpage *wp;
-	int rc = wset_touch(w, l->off, &wp);
+	int rc = wset_touch_found(w, l->off, &wp);
 
 	if (rc)
 		return rc;
@@ -298,11 +297,11 @@ static int append_private(struct wset *w, const struct leaf *l, const struct fre
 	return 0;
 }
 
-/* append_shared - to a page that a commit, or an outer level, refers to: its slot waits for the
- * record [I9]. */
-static int append_shared(struct wset *w, const struct leaf *l, const struct fresh *f)
+/* append_shared - to a page that a commit, or an outer level, refers to, whose entry is wp (NULL:
+ * none yet): its slot waits for the record [I9]. */
+static int append_shared(struct wset *w, const struct leaf *l, struct wpage *wp,
+                         const struct fresh *f)
 {
-	struct wpage *wp;
 	int rc = shadow_open(w, l, &wp);
 
 	if (rc)
@@ -318,6 +317,7 @@ int leaf_append(struct wset *w, const struct order *o, const struct leaf *l,
                 const struct leaf_change *c, bool *done, const uint8_t **value)
 {
 	struct fresh f = fresh_plan(o, l, c);
+	struct wpage *wp;
 	int rc;
 
 	assert(c->kind != 0);
@@ -325,10 +325,11 @@ int leaf_append(struct wset *w, const struct order *o, const struct leaf *l,
 	if (l->nslots == FMT_TAIL_SLOTS || f.end > l->psize)
 		return 0;
 	fresh_make(w, &f, &c->item);
-	if (wset_editable(w, wset_find(w, l->off)))
-		rc = append_private(w, l, &f);
+	wp = wset_find(w, l->off);
+	if (wset_editable(w, wp))
+		rc = append_private(w, l, wp, &f);
 	else
-		rc = append_shared(w, l, &f);
+		rc = append_shared(w, l, wp, &f);
 	if (rc)
 		return rc;
 	*value = bytes_of(l) + f.entry + FMT_ENTRY_SIZE + c->item.klen;

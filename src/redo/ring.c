@@ -8,6 +8,7 @@
  */
 #include "redo/ring.h"
 
+#include "base/array.h"
 #include "base/crc.h"
 #include "base/err.h"
 
@@ -20,15 +21,10 @@
 int words_add(struct words *words, uint64_t off, uint64_t value)
 {
 	assert(off % FMT_WORD == 0);
-	if (words->n == words->room) {
-		size_t room = words->room ? 2 * words->room : 64;
-		struct ring_word *w = realloc(words->w, room * sizeof *w);
+	int rc = array_room(&words->w, words->n, &words->room, sizeof *words->w);
 
-		if (!w)
-			return err_set(ENOMEM, "no memory for %zu words", room);
-		words->w = w;
-		words->room = room;
-	}
+	if (UNLIKELY(rc))
+		return rc;
 	words->w[words->n++] = (struct ring_word){off, value};
 	return 0;
 }

@@ -8,6 +8,7 @@
  */
 #include "space/wset.h"
 
+#include "base/array.h"
 #include "base/crc.h"
 #include "base/err.h"
 #include "media/map.h"
@@ -151,16 +152,26 @@ static int table_grow(struct wset *w)
 /* block_add - memory for BLOCK more entries. A failure leaves the set as it was. */
 static int block_add(struct wset *w)
 {
-	struct wpage **block = realloc(w->block, (w->nblocks + 1) * sizeof *block);
+	struct wpage *block;
+	int rc = array_room(&w->block, w->nblocks, &w->block_room, sizeof(struct wpage *));
 
+	if (rc)
+		return rc;
+	block = malloc(BLOCK * sizeof *block);
 	if (!block)
 		return err_set(ENOMEM, "no memory for the pages of a large transaction");
-	w->block = block;
-	block[w->nblocks] = malloc(BLOCK * sizeof **block);
-	if (!block[w->nblocks])
-		return err_set(ENOMEM, "no memory for the pages of a large transaction");
+	w->block[w->nblocks] = block;
 	w->nblocks++;
 	return 0;
+}
+
+/* wpage_blank - a committed page's entry, without pending words: nothing of val and idx is in use.
+ */
+static void wpage_blank(struct wpage *wp, uint64_t off, unsigned int level)
+{
+	memset(wp, 0, offsetof(struct wpage, val));
+	wp->off = off;
+	wp->saved_level = (uint8_t)level;
 }
 
 /* wset_add - a blank entry, at the end. ENOMEM. */
@@ -183,28 +194,7 @@ static int wset_add(struct wset *w, uint64_t off, struct wpage **wp)
 	table_put(w, off, w->n);
 	*wp = wset_at(w, w->n);
 	w->n++;
-	**wp = (struct wpage){
-	    .off = off,
-	    .saved_level = (uint8_t)w->level,
-	};
-	return 0;
-}
-
-/* undo_reserve - room for one more copy. ENOMEM. */
-static int undo_reserve(struct wset *w)
-{
-	size_t room = 64;
-	struct wset_undo *undo;
-
-	if (w->nundo < w->undo_room)
-		return 0;
-	if (w->undo_room)
-		room = 2 * w->undo_room;
-	undo = realloc(w->undo, room * sizeof *undo);
-	if (!undo)
-		return err_set(ENOMEM, "no memory for a nested transaction");
-	w->undo = undo;
-	w->undo_room = room;
+	wpage_blank(*wp, off, w->level);
 	return 0;
 }
 
@@ -217,7 +207,7 @@ static int wset_save(struct wset *w, struct wpage *wp)
 	if (wp->saved_level == w->level)
 		return 0;
 	assert(wp->saved_level < w->level);
-	rc = undo_reserve(w);
+	rc = array_room(&w->undo, w->nundo, &w->undo_room, sizeof *w->undo);
 	if (rc)
 		return rc;
 	h = table_bucket(w, wp->off);
@@ -232,27 +222,39 @@ static int wset_save(struct wset *w, struct wpage *wp)
 }
 
 /* An entry that an outer level made is copied to the undo log first, once for each level. */
+int wset_touch_found(struct wset *w, uint64_t off, struct wpage **wp)
+{
+	if (!*wp)
+		return wset_add(w, off, wp);
+	assert((*wp)->off == off);
+	return wset_save(w, *wp);
+}
+
 int wset_touch(struct wset *w, uint64_t off, struct wpage **wp)
 {
 	struct wpage *found = wset_find(w, off);
+	int rc = wset_touch_found(w, off, &found);
 
-	if (!found)
-		return wset_add(w, off, wp);
-	*wp = found;
-	return wset_save(w, found);
+	if (LIKELY(!rc))
+		*wp = found;
+	return rc;
 }
 
 /* taken_check - the pages that space gave are none that the transaction has in use: only damage can
- * lead to one that the bitmap says is free. */
-static int taken_check(const struct wset *w, uint64_t off, uint64_t pages)
+ * lead to one that the bitmap says is free. *first: the entry of the first of them, or NULL. */
+static int taken_check(const struct wset *w, uint64_t off, uint64_t pages, struct wpage **first)
 {
-	for (uint64_t end = off + pages * w->psize; w->n && off < end; off += w->psize) {
-		const struct wpage *wp = wset_find(w, off);
+	struct wpage *wp = wset_find(w, off);
 
-		if (UNLIKELY(wp && !wp->dead))
-			return err_corrupt(off, "a page in use is free in its bitmap");
+	*first = wp;
+	while (LIKELY(!wp || wp->dead)) {
+		pages--;
+		if (!pages)
+			return 0;
+		off += w->psize;
+		wp = wset_find(w, off);
 	}
-	return 0;
+	return err_corrupt(off, "a page in use is free in its bitmap");
 }
 
 /* One entry for all pages of the extent, under the offset of its first. */
@@ -260,7 +262,7 @@ int wset_new_extent(struct wset *w, uint64_t pages, struct wpage **out)
 {
 	struct wpage *wp;
 	uint64_t off;
-	uint8_t saved;
+	bool again;
 	int rc;
 
 	assert(pages > 0);
@@ -268,18 +270,16 @@ int wset_new_extent(struct wset *w, uint64_t pages, struct wpage **out)
 	rc = space_take(w->space, pages, &off);
 	if (rc)
 		return rc;
-	rc = taken_check(w, off, pages);
+	rc = taken_check(w, off, pages, &wp);
 	if (rc)
 		return rc;
-	rc = wset_touch(w, off, &wp); /* a page freed and taken again keeps its entry */
+	again = wp; /* a page freed and taken again keeps its entry */
+	rc = wset_touch_found(w, off, &wp);
 	if (rc)
 		return rc;
-	saved = wp->saved_level;
-	*wp = (struct wpage){
-	    .off = off,
-	    .saved_level = saved,
-	    .owner = (uint8_t)w->level,
-	};
+	if (again)
+		wpage_blank(wp, off, wp->saved_level);
+	wp->owner = (uint8_t)w->level;
 	*out = wp;
 	return 0;
 }

@@ -69,6 +69,7 @@ struct wset {
 	/* one struct wpage each, at stable addresses */
 	struct wpage **block;
 	size_t nblocks;
+	size_t block_room;
 	size_t n;
 	uint32_t *table; /* open addressing: index + 1 */
 	size_t mask;
@@ -97,8 +98,9 @@ void wset_begin(struct wset *w, uint64_t txn);
 struct wpage *wset_find(const struct wset *w, uint64_t off);
 
 /* wset_touch - the page's entry for changing it at this level; a new one is blank (a committed
- * page's). ENOMEM. */
+ * page's). wset_touch_found - the same where *wp is what wset_find has just said. ENOMEM. */
 int wset_touch(struct wset *w, uint64_t off, struct wpage **wp);
+int wset_touch_found(struct wset *w, uint64_t off, struct wpage **wp);
 
 /* wset_editable - whether the running level may change the page in place [R8]. */
 static inline bool wset_editable(const struct wset *w, const struct wpage *wp)

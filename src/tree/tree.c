@@ -29,10 +29,13 @@ int tree_scratch_open(struct tree_scratch *s, uint32_t psize)
 	    .kids = malloc((2 * (size_t)INNER_MAX(psize) + 8) * sizeof *s->kids),
 	    .offsets = malloc(LEAF_MAX(psize) * sizeof *s->offsets),
 	    .sepbuf = malloc(6 * (size_t)psize),
+	    .pair = malloc(psize / 2),
+	    .places = malloc(TREE_MANY * sizeof *s->places),
 	    .finger = malloc(sizeof *s->finger),
 	    .batch = calloc(TREE_BATCHES, sizeof *s->batch),
 	};
-	if (s->items && s->seps && s->kids && s->offsets && s->sepbuf && s->finger && s->batch)
+	if (s->items && s->seps && s->kids && s->offsets && s->sepbuf && s->pair && s->places &&
+	    s->finger && s->batch)
 		return 0;
 	tree_scratch_close(s);
 	return err_set(ENOMEM, "no memory for the writer's scratch pages");
@@ -46,6 +49,8 @@ void tree_scratch_close(struct tree_scratch *s)
 	free(s->kids);
 	free(s->offsets);
 	free(s->sepbuf);
+	free(s->pair);
+	free(s->places);
 	free(s->finger);
 	for (unsigned int i = 0; s->batch && i < TREE_BATCHES; i++)
 		free(s->batch[i].pack.page);

@@ -96,7 +96,11 @@ struct tree_scratch { /* the writer's, for rebuilding pages */
 	uint16_t *offsets;
 	/* two halves, each three pages: separators on their way up */
 	uint8_t *sepbuf;
-	struct path *finger; /* the last place of a put */
+	/* two halves: copies of a caller's key and duplicate, which may lie in a page that changes
+	 */
+	uint8_t *pair;
+	struct put_place *places; /* TREE_MANY */
+	struct path *finger;      /* the last place of a put */
 	/* the tree whose last leaf that is, while nothing else has changed; NULL: none */
 	const struct tree *finger_of;
 	struct tree_batch *batch; /* TREE_BATCHES */

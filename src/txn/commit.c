@@ -28,8 +28,6 @@
 #define FRESH_MAX                                                                                  \
 	65536u /* more fresh bytes than this are fenced before the record: reading them back at    \
 	          recovery, and checksums, would cost more */
-#define FLUSH_AGAIN                                                                                \
-	16u /* words: more are not flushed by each of many transactions that change nothing */
 #define RECENT_LINES 8u /* looked back for a line that was flushed already */
 
 struct ranges {
@@ -421,11 +419,11 @@ void commit_flush_words(struct daxkv_store *store)
 	}
 }
 
-int commit_empty(struct daxkv_store *store)
+int commit_empty_many(struct daxkv_store *store)
 {
 	int rc;
 
-	if (LIKELY(store->flushed <= FLUSH_AGAIN) || !txn_writing(store))
+	if (!txn_writing(store))
 		return 0;
 	store->flushed = 0;
 	/* Orders: the words of the last commit in place, before durable says that they are [I3]

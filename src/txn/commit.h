@@ -28,13 +28,33 @@ void commit_flush_words(struct daxkv_store *store);
 /* commit_empty - the thread whose begin flushed the last commit's words ends its transaction
  * without one of its own: when they were many they are made durable now, so that no later begin
  * flushes them again [R9]. Errors: that of the flush, after which the store is in panic. */
-int commit_empty(struct daxkv_store *store);
+int commit_empty_many(struct daxkv_store *store);
+/* words: more are not flushed by each of many transactions that change nothing */
+#define COMMIT_FLUSH_AGAIN 16u
+/* commit_empty - see above commit_empty_many. */
+static inline int commit_empty(struct daxkv_store *store)
+{
+	if (LIKELY(store->flushed <= COMMIT_FLUSH_AGAIN))
+		return 0;
+	return commit_empty_many(store);
+}
 
 /* commit_take_over - the writer's lock is held, and another process may have written since this one
  * did, or died writing (died): know what is there. When a dead writer's work cannot be taken over
  * here the lock is to be left as it was. Errors: CORRUPT, ENOMEM, FULL, errno; the share is in
  * panic when a flush failed. */
-int commit_take_over(struct daxkv_store *store, bool died);
+int commit_take_over_others(struct daxkv_store *store, bool died);
+/* commit_take_over - see above commit_take_over_others. Nothing to do is the common case: this
+ * store wrote last, and nobody died. */
+static inline int commit_take_over(struct daxkv_store *store, bool died)
+{
+	const struct share *share = store->share;
+
+	if (LIKELY(!died && share->last_writer == store->share_file.owner &&
+	           __atomic_load_n(&share->published, __ATOMIC_RELAXED) == store->known))
+		return 0;
+	return commit_take_over_others(store, died);
+}
 
 /* commit_behind - with an external lock: whether others have written since, or may have; the
  * writer's lock is held. commit_follow - before a read, where follows is set: know what they

@@ -121,16 +121,12 @@ static int share_agrees(const struct daxkv_store *store, uint64_t last)
 	               store->lock.name, (unsigned long)last);
 }
 
-/* Nothing to do is the common case: this store wrote last, and nobody died. */
-int commit_take_over(struct daxkv_store *store, bool died)
+int commit_take_over_others(struct daxkv_store *store, bool died)
 {
 	const struct fmt_super *super = (const void *)store->map.base;
-	uint64_t last = __atomic_load_n(&store->share->published, __ATOMIC_RELAXED);
-	int rc = 0;
-
-	if (!died && store->known == last && store->share->last_writer == store->share_file.owner)
-		return 0;
+	uint64_t last;
 	bool behind = commit_behind(store);
+	int rc = 0;
 
 	/* what was found clean when it was opened may be so in a cache only [R4] */
 	if (died || !store->share->recovered)

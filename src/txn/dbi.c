@@ -482,13 +482,11 @@ static void entry_end(struct daxkv_txn *txn, struct dbi *d, bool keep)
 
 /* Entries of an inner transaction stand before those of its parent, so the walk ends at the first
  * that is not its own. */
-void dbi_end(struct daxkv_txn *txn, bool keep)
+void dbi_end_own(struct daxkv_txn *txn, bool keep)
 {
 	struct dbi_table *t = &txn->store->dbis;
 	struct dbi *next;
 
-	if (!txn->handles)
-		return;
 	txn->handles = false;
 	if (txn->parent)
 		txn->parent->handles = true;

@@ -35,7 +35,13 @@ void dbi_push(struct daxkv_txn *txn, daxkv_db db, struct dbi_name *name);
 
 /* dbi_end - the transaction ends: handles that it opened and names that it gave stay (keep; they
  * become the parent's in a nested one) or go. */
-void dbi_end(struct daxkv_txn *txn, bool keep);
+void dbi_end_own(struct daxkv_txn *txn, bool keep);
+/* dbi_end - see above dbi_end_own. */
+static inline void dbi_end(struct daxkv_txn *txn, bool keep)
+{
+	if (UNLIKELY(txn->handles))
+		dbi_end_own(txn, keep);
+}
 
 /* dbi_copy - make the state's copies those of handle db at that snapshot. BAD_DB: it is closed, or
  * has no name there. ENOMEM. */

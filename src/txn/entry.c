@@ -477,7 +477,7 @@ static int run_end(const struct dbstate *s, const struct path *path, const struc
 /* A few values go one by one, as tombstones; many by their leaves, or as a range. */
 int entry_remove_all(struct daxkv_txn *txn, struct dbstate *s, const uint8_t *key, uint32_t klen)
 {
-	uint8_t copy[FMT_PAGE_MAX / 4]; /* the caller's may lie in a page that changes */
+	uint8_t *copy = txn->store->scratch.pair;
 	struct probe first =
 	                 {
 	                     .key = copy,

@@ -53,7 +53,7 @@ void daxkv_cursor_close(struct daxkv_cursor *c)
 }
 
 /* A read transaction's cursors outlive it, and can be renewed. */
-void place_end_all(struct daxkv_txn *txn)
+void place_end_each(struct daxkv_txn *txn)
 {
 	while (txn->cursors) {
 		struct daxkv_cursor *c = txn->cursors;

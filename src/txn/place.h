@@ -99,6 +99,12 @@ void place_lose(struct daxkv_txn *txn, daxkv_db db);
 
 /* place_end_all - the transaction is gone: its cursors are freed (a write transaction's) or
  * detached. */
-void place_end_all(struct daxkv_txn *txn);
+void place_end_each(struct daxkv_txn *txn);
+/* place_end_all - see above place_end_each. */
+static inline void place_end_all(struct daxkv_txn *txn)
+{
+	if (UNLIKELY(txn->cursors))
+		place_end_each(txn);
+}
 
 #endif

@@ -85,12 +85,6 @@ static int write_txn_take(struct daxkv_store *store, struct daxkv_txn *parent,
 	return 0;
 }
 
-void write_txn_give(struct daxkv_txn *txn)
-{
-	txn->next = txn->store->idle_txns;
-	txn->store->idle_txns = txn;
-}
-
 /* reader_lock - what holds entries' bytes; NULL when the entries are this process's own. */
 static const struct lock *reader_lock(const struct daxkv_store *store)
 {

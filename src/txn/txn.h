@@ -19,7 +19,11 @@ int txn_begin_alone(struct daxkv_store *store, struct daxkv_txn **txn);
 /* ---- between txn.c, txn_end.c and txn_group.c ------------------------------------------------ */
 
 /* write_txn_give - the handle of a write transaction that ended. The writer's lock is held. */
-void write_txn_give(struct daxkv_txn *txn);
+static inline void write_txn_give(struct daxkv_txn *txn)
+{
+	txn->next = txn->store->idle_txns;
+	txn->store->idle_txns = txn;
+}
 
 /* write_txn_nest - one nested in parent, which rests, and has flushed its append batches. ENOMEM.
  */

@@ -58,14 +58,12 @@ int txn_break(struct daxkv_txn *txn, int rc)
 }
 
 /* What the caller wrote since the put is covered by a checksum from here on. */
-void txn_seal(struct daxkv_txn *txn)
+void txn_seal_reserved(struct daxkv_txn *txn)
 {
-	assert(!txn->reserved.pending || txn->reserved.value);
+	assert(txn->reserved.pending && txn->reserved.value);
 	struct reserved *r = &txn->reserved;
 	struct wset *w = &txn->store->wset;
 
-	if (!r->pending)
-		return;
 	r->pending = false;
 	if (r->blob) {
 		struct fmt_blob blob;

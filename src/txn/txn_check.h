@@ -60,14 +60,19 @@ static inline int txn_done(struct daxkv_txn *txn, int rc)
 int txn_break(struct daxkv_txn *txn, int rc);
 
 /* txn_seal - compute the checksum of a reserved value, which the caller has filled by now. */
-void txn_seal(struct daxkv_txn *txn);
+void txn_seal_reserved(struct daxkv_txn *txn);
+/* txn_seal - see above txn_seal_reserved. */
+static inline void txn_seal(struct daxkv_txn *txn)
+{
+	if (UNLIKELY(txn->reserved.pending))
+		txn_seal_reserved(txn);
+}
 
 /* txn_changing - a change of database db is about to begin: the value reserved before is sealed,
  * cursors there keep their place by key. ENOMEM. */
 static inline int txn_changing(struct daxkv_txn *txn, daxkv_db db)
 {
-	if (UNLIKELY(txn->reserved.pending))
-		txn_seal(txn);
+	txn_seal(txn);
 	txn->store->wset.changes++;
 	if (UNLIKELY(txn->cursors))
 		return place_save_all(txn, db);

@@ -58,16 +58,3 @@ int writer_hold(struct daxkv_store *store, int64_t wait_ms, bool *died)
 		return err_sys(rc, "the writer's lock");
 	return 0;
 }
-
-/* The name goes before the lock, so that no other thread's name is wiped. A program may end its
- * transaction in a thread that did not begin it (a finalizer does): that is its own affair, so the
- * name may be another thread's. */
-void writer_let_go(struct daxkv_store *store, bool left)
-{
-	assert(store->writer_thread != 0);
-	__atomic_store_n(&store->writer_thread, 0, __ATOMIC_RELAXED);
-	if (left)
-		wlock_leave(&store->share->writer);
-	else
-		wlock_give(&store->share->writer);
-}

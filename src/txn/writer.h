@@ -12,7 +12,18 @@
  * write transaction, which writer_let_go with left tells. BUSY, ENOMEM, errno. writer_let_go - the
  * same thread gives it back. */
 int writer_hold(struct daxkv_store *store, int64_t wait_ms, bool *died);
-void writer_let_go(struct daxkv_store *store, bool left);
+/* writer_let_go - see above writer_hold. The name goes before the lock, so that no other thread's
+ * name is wiped. It may be another thread's: a program may end its transaction in a thread that did
+ * not begin it, as a finalizer does. */
+static inline void writer_let_go(struct daxkv_store *store, bool left)
+{
+	assert(store->writer_thread != 0);
+	__atomic_store_n(&store->writer_thread, 0, __ATOMIC_RELAXED);
+	if (UNLIKELY(left))
+		wlock_leave(&store->share->writer);
+	else
+		wlock_give(&store->share->writer);
+}
 
 /* writer_busy - BUSY with a text: EBUSY: another thread writes; EDEADLK: this one does. */
 int writer_busy(int rc);
