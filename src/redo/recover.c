@@ -17,10 +17,11 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* What was decided of the ring. All numbers are transactions: clean <= durable_upto <= newest. */
 struct plan {
-	uint64_t newest;
-	uint64_t durable_upto;
-	uint64_t clean;
+	uint64_t newest;       /* the newest commit that finished */
+	uint64_t durable_upto; /* the words of the commits up to it are in place, and durable */
+	uint64_t clean;        /* what the superblock's mark says; 0 when it is not sound */
 	/* the place after the newest holds the ring's round before, or nothing: no record can come
 	 * to life there [I5] */
 	bool whole_follower;
@@ -44,24 +45,60 @@ static const struct ring_record *plan_record(const struct plan *p, uint64_t txn)
 	return NULL;
 }
 
-/* Step 1. */
-static int plan_make(const struct ring *ring, struct plan *p)
+/* record_expected - the valid record of a transaction that the plan needs. CORRUPT: the ring lacks
+ * it. */
+static int record_expected(const struct ring *ring, const struct plan *p, uint64_t txn)
+{
+	if (plan_record(p, txn))
+		return 0;
+	return err_corrupt(ring->off, "ring: record %lu is missing, between %lu and %lu",
+	                   (unsigned long)txn, (unsigned long)p->durable_upto,
+	                   (unsigned long)p->newest);
+}
+
+/* follower_whole - whether the place after the newest record holds the ring's round before, or
+ * nothing. */
+static bool follower_whole(const struct ring *ring, const struct plan *p)
+{
+	uint64_t follower = p->newest + 1;
+	const uint64_t *at = ring_at(ring, follower);
+
+	if (at[0] == 0 && at[1] == 0 && at[2] == 0)
+		return true;
+	if (follower <= FMT_RING_RECORDS)
+		return false;
+	return plan_record(p, follower - FMT_RING_RECORDS) != NULL;
+}
+
+/* records_read - all that the ring has; returns the transaction of the newest, 0 when there is
+ * none. */
+static uint64_t records_read(const struct ring *ring, struct plan *p)
 {
 	uint64_t newest = 0;
-	bool sound = super_clean(recover_super(ring), &p->clean);
 
 	for (unsigned int i = 0; i < FMT_RING_RECORDS; i++) {
 		p->valid[i] = ring_read(ring, i, &p->rec[i]);
 		if (p->valid[i] && p->rec[i].txn > newest)
 			newest = p->rec[i].txn;
 	}
+	return newest;
+}
+
+/* Step 1: which commit is the newest one that finished, and from which one on its words may not be
+ * in place. */
+static int plan_make(const struct ring *ring, struct plan *p)
+{
+	const struct fmt_super *super = recover_super(ring);
+	bool sound = super_clean(super, &p->clean);
+	uint64_t newest = records_read(ring, p);
 	bool fresh_ok = newest <= p->clean || ring_fresh_ok(ring, plan_record(p, newest));
+	const struct ring_record *top;
 
 	/* [I4] Without a sound mark the ring must know all that the mark would say. */
 	if (!sound && (newest == 0 || !fresh_ok))
 		return err_corrupt(offsetof(struct fmt_super, clean),
 		                   "superblock: the clean mark 0x%lx has a wrong checksum",
-		                   (unsigned long)load_word(&recover_super(ring)->clean));
+		                   (unsigned long)load_word(&super->clean));
 	/* [R1] Cut short before its fence: the one before is whole, because its fence had
 	 * returned. */
 	if (!fresh_ok)
@@ -69,28 +106,21 @@ static int plan_make(const struct ring *ring, struct plan *p)
 	/* [I4] The words of what is marked clean are in place: nothing of the ring is missed. */
 	if (newest < p->clean)
 		newest = p->clean;
-	const struct ring_record *top = plan_record(p, newest);
-
+	top = plan_record(p, newest);
 	if (newest > p->clean && !top)
 		return err_corrupt(ring->off, "ring: record %lu is missing", (unsigned long)newest);
 	p->newest = newest;
-	assert(newest >= p->clean);
+	p->durable_upto = p->clean;
 	if (top)
 		p->durable_upto = max_u64(top->durable_upto, p->clean);
-	else
-		p->durable_upto = p->clean;
-	for (uint64_t n = p->durable_upto + 1; n <= newest; n++)
-		if (!plan_record(p, n))
-			return err_corrupt(ring->off,
-			                   "ring: record %lu is missing, between %lu and %lu",
-			                   (unsigned long)n, (unsigned long)p->durable_upto,
-			                   (unsigned long)newest);
-	uint64_t follower = newest + 1;
-	const uint64_t *at = ring_at(ring, follower);
+	assert(p->durable_upto <= p->newest);
+	for (uint64_t n = p->durable_upto + 1; n <= newest; n++) {
+		int rc = record_expected(ring, p, n);
 
-	p->whole_follower = at[0] == 0 && at[1] == 0 && at[2] == 0;
-	if (follower > FMT_RING_RECORDS)
-		p->whole_follower |= plan_record(p, follower - FMT_RING_RECORDS) != NULL;
+		if (rc)
+			return rc;
+	}
+	p->whole_follower = follower_whole(ring, p);
 	return 0;
 }
 
@@ -99,10 +129,30 @@ static int plan_make(const struct ring *ring, struct plan *p)
 static int word_add(const struct ring *ring, struct words *ws, uint64_t txn, uint64_t off,
                     uint64_t value)
 {
-	if (off % FMT_WORD || off >= ring->map->size || off < offsetof(struct fmt_super, main_desc))
+	const uint64_t size = ring->map->size;
+
+	if (off % FMT_WORD || off >= size || off < offsetof(struct fmt_super, main_desc))
 		return err_corrupt(off, "record %lu: a word outside the file's %lu bytes",
-		                   (unsigned long)txn, (unsigned long)ring->map->size);
+		                   (unsigned long)txn, (unsigned long)size);
 	return words_add(ws, off, value);
+}
+
+/* spill_page - the page at off, when it can be one of a spilled record that has left words more to
+ * name; NULL when it cannot. */
+static const struct fmt_spill *spill_page(const struct ring *ring, uint64_t off, uint64_t left)
+{
+	const uint32_t psize = recover_super(ring)->page_size;
+	const uint64_t room = (psize - FMT_SPILL_PAIRS) / (2 * FMT_WORD);
+	const struct fmt_spill *s;
+
+	if (off % psize || off > ring->map->size - psize)
+		return NULL;
+	s = (const void *)(ring->map->base + off);
+	if (s->page.type != FMT_SPILL)
+		return NULL;
+	if (s->pairs == 0 || s->pairs > room || s->pairs > left)
+		return NULL;
+	return s;
 }
 
 /* words_add_spilled - the words of a spilled record, page by page. Each page has at least one of
@@ -110,23 +160,20 @@ static int word_add(const struct ring *ring, struct words *ws, uint64_t txn, uin
 static int words_add_spilled(const struct ring *ring, struct words *ws,
                              const struct ring_record *rec)
 {
-	uint32_t psize = recover_super(ring)->page_size;
-	uint32_t crc = 0;
 	uint64_t left = rec->spill_words;
 	uint64_t off = rec->spill_off;
-	uint64_t room = (psize - FMT_SPILL_PAIRS) / (2 * FMT_WORD);
+	uint32_t crc = 0;
 
 	while (left) {
-		bool inside = off % psize == 0 && off <= ring->map->size - psize;
-		const struct fmt_spill *s = (const void *)(ring->map->base + (inside ? off : 0));
+		const struct fmt_spill *s = spill_page(ring, off, left);
 
-		if (!inside || s->page.type != FMT_SPILL || s->pairs == 0 || s->pairs > room ||
-		    s->pairs > left)
+		if (!s)
 			return err_corrupt(off, "record %lu: its spilled words are not there",
 			                   (unsigned long)rec->txn);
 		crc = crc32c(crc, s->pair, s->pairs * 2 * FMT_WORD);
 		for (uint64_t i = 0; i < s->pairs; i++) {
-			int rc = word_add(ring, ws, rec->txn, s->pair[2 * i], s->pair[2 * i + 1]);
+			const uint64_t *pair = &s->pair[2 * i];
+			int rc = word_add(ring, ws, rec->txn, pair[0], pair[1]);
 
 			if (rc)
 				return rc;
@@ -145,18 +192,20 @@ static int words_add_spilled(const struct ring *ring, struct words *ws,
  * newest record has seen those of that one only [I12]. */
 static int ranges_check(const struct ring *ring, const struct ring_record *rec)
 {
-	for (unsigned int i = 0; rec && i < rec->nranges; i++) {
-		uint64_t off = rec->ranges[i] >> 16;
-		uint64_t len = (rec->ranges[i] & 0xffff) * 4;
+	if (!rec)
+		return 0;
+	for (unsigned int i = 0; i < rec->nranges; i++) {
+		struct ring_range range = ring_range_read(rec->ranges[i]);
 
-		if (off > ring->map->size || len > ring->map->size - off)
-			return err_corrupt(off, "record %lu: a range outside the file's %lu bytes",
+		if (!ring_range_inside(ring, &range))
+			return err_corrupt(range.off,
+			                   "record %lu: a range outside the file's %lu bytes",
 			                   (unsigned long)rec->txn, (unsigned long)ring->map->size);
 	}
 	return 0;
 }
 
-/* words_gather - of the records first to last. */
+/* words_gather - of the records first to last, which the plan has. */
 static int words_gather(const struct ring *ring, const struct plan *p, uint64_t first,
                         uint64_t last, struct words *ws)
 {
@@ -164,54 +213,63 @@ static int words_gather(const struct ring *ring, const struct plan *p, uint64_t 
 		const struct ring_record *rec = plan_record(p, n);
 		int rc = 0;
 
+		assert(rec);
 		if (rec->spilled)
 			rc = words_add_spilled(ring, ws, rec);
-		for (unsigned int i = 0; i < rec->nwords && !rc; i++)
-			rc = word_add(ring, ws, n, rec->words[2 * i], rec->words[2 * i + 1]);
+		for (unsigned int i = 0; i < rec->nwords && !rc; i++) {
+			const uint64_t *word = &rec->words[2 * i];
+
+			rc = word_add(ring, ws, n, word[0], word[1]);
+		}
 		if (rc)
 			return rc;
 	}
 	return 0;
 }
 
-/* word_compare - by offset, for qsort. */
-static int word_compare(const void *a, const void *b)
-{
-	const struct ring_word *x = a;
-	const struct ring_word *y = b;
+/* A word, and where it was in the list. */
+struct seq {
+	struct ring_word word;
+	size_t at;
+};
 
-	if (x->off < y->off)
+/* seq_compare - by offset, for qsort. */
+static int seq_compare(const void *a, const void *b)
+{
+	const struct seq *x = a;
+	const struct seq *y = b;
+
+	if (x->word.off < y->word.off)
 		return -1;
-	return x->off > y->off;
+	return x->word.off > y->word.off;
 }
 
 /* words_final - keep the newest value of each word only: a replay in order would go through old
- * ones. */
+ * ones. qsort is not stable: of the words with one offset the position says which is the newest. */
 static int words_final(struct words *ws)
 {
-	/* qsort is not stable: carry the sequence in a second pass instead. Sorting by (offset,
-	 * position) needs the positions. */
-	struct seq {
-		struct ring_word word;
-		size_t at;
-	} *s = malloc((ws->n ? ws->n : 1) * sizeof *s);
+	const size_t n = ws->n;
+	struct seq *s = malloc((n + 1) * sizeof *s);
 	size_t out = 0;
 
 	if (!s)
 		return err_set(ENOMEM, "no memory for recovery");
-	for (size_t i = 0; i < ws->n; i++)
-		s[i] = (struct seq){ws->w[i], i};
-	qsort(s, ws->n, sizeof *s, word_compare);
-	for (size_t i = 0; i < ws->n;) {
+	for (size_t i = 0; i < n; i++) {
+		s[i].word = ws->w[i];
+		s[i].at = i;
+	}
+	qsort(s, n, sizeof *s, seq_compare);
+	for (size_t i = 0; i < n;) {
 		size_t j = i;
 		size_t last = i;
 
-		for (; j < ws->n && s[j].word.off == s[i].word.off; j++)
+		for (; j < n && s[j].word.off == s[i].word.off; j++)
 			if (s[j].at > s[last].at)
 				last = j;
 		ws->w[out++] = s[last].word;
 		i = j;
 	}
+	assert(out <= n);
 	ws->n = out;
 	free(s);
 	return 0;
@@ -224,10 +282,8 @@ static void redirty(struct pm *pm, const uint8_t *p, size_t n)
 	uint8_t line[FMT_LINE];
 
 	for (size_t i = 0; i < n; i += FMT_LINE) {
-		size_t part = FMT_LINE;
+		size_t part = min_u64(n - i, FMT_LINE);
 
-		if (n - i < FMT_LINE)
-			part = n - i;
 		memcpy(line, p + i, part);
 		pm_write(pm, p + i, line, part);
 	}
@@ -245,28 +301,43 @@ static int recover_fence(struct ring *ring)
 	return 0;
 }
 
-/* recover_run - steps 2 to 4, on a plan that was checked. */
-static int recover_run(struct ring *ring, const struct plan *p, const struct words *ws)
+/* decision_store - store once more, or erase, what the decision for the newest commit rests on: the
+ * clean mark, the record's follower, the record and the fresh bytes that it names. */
+static void decision_store(struct ring *ring, const struct plan *p)
 {
-	assert(p->durable_upto <= p->newest && p->clean <= p->newest);
 	struct pm *pm = &ring->map->pm;
-	const uint8_t *base = ring->map->base;
-	const struct ring_record *top = plan_record(p, p->newest);
 	const struct fmt_super *super = recover_super(ring);
-	int rc;
+	const struct ring_record *top = plan_record(p, p->newest);
+	const uint64_t *follower = ring_at(ring, p->newest + 1);
 
 	/* Also when nothing is to be replayed: the process that stored the mark, or erased the
 	 * follower, may have died before its fence [R4]. */
 	redirty(pm, (const uint8_t *)&super->clean, sizeof super->clean);
-	if (!p->whole_follower || ring_at(ring, p->newest + 1)[0] == 0) {
+	if (!p->whole_follower || follower[0] == 0) {
 		pm_zero(pm, ring_at(ring, p->newest + 1), FMT_RING_RECORD);
-		pm_flush(pm, ring_at(ring, p->newest + 1), FMT_RING_RECORD);
+		pm_flush(pm, follower, FMT_RING_RECORD);
 	}
-	if (top && p->newest > p->clean) {
-		redirty(pm, (const uint8_t *)ring_at(ring, p->newest), top->bytes);
-		for (unsigned int i = 0; i < top->nranges; i++)
-			redirty(pm, base + (top->ranges[i] >> 16), (top->ranges[i] & 0xffff) * 4);
+	if (!top || p->newest == p->clean)
+		return;
+	redirty(pm, (const uint8_t *)ring_at(ring, p->newest), top->bytes);
+	for (unsigned int i = 0; i < top->nranges; i++) {
+		struct ring_range range = ring_range_read(top->ranges[i]);
+
+		redirty(pm, ring->map->base + range.off, range.len);
 	}
+}
+
+/* recover_run - steps 2 to 4, on a plan that was checked. */
+static int recover_run(struct ring *ring, const struct plan *p, const struct words *ws)
+{
+	struct pm *pm = &ring->map->pm;
+	const uint8_t *base = ring->map->base;
+	const struct fmt_super *super = recover_super(ring);
+	int rc;
+
+	assert(p->durable_upto <= p->newest);
+	assert(p->clean <= p->newest);
+	decision_store(ring, p);
 	/* [R4] Orders: what the decision for N rests on, before any word that follows from it. */
 	rc = recover_fence(ring);
 	if (rc)
@@ -295,6 +366,7 @@ static bool plan_idle(const struct plan *p)
 	return p->newest == p->clean && p->whole_follower;
 }
 
+/* The plan alone says it: nothing is read of the words. */
 int recover_needed(const struct ring *ring, bool *needed, uint64_t *txn)
 {
 	struct plan p;
@@ -307,6 +379,23 @@ int recover_needed(const struct ring *ring, bool *needed, uint64_t *txn)
 	return 0;
 }
 
+/* plan_words - what the plan stores: the newest value of each word of the records whose words may
+ * not be in place. All that can be wrong with the file is found here, before anything is stored. */
+static int plan_words(const struct ring *ring, const struct plan *p, struct words *ws)
+{
+	int rc;
+
+	if (!plan_idle(p)) {
+		rc = ranges_check(ring, plan_record(p, p->newest));
+		if (rc)
+			return rc;
+		rc = words_gather(ring, p, p->durable_upto + 1, p->newest, ws);
+		if (rc)
+			return rc;
+	}
+	return words_final(ws);
+}
+
 int recover(struct ring *ring, struct recover_result *result)
 {
 	struct words ws = {0};
@@ -315,14 +404,11 @@ int recover(struct ring *ring, struct recover_result *result)
 
 	if (rc)
 		return rc;
-	*result = (struct recover_result){.txn = p.newest, .replayed = p.newest - p.durable_upto};
-	if (!plan_idle(&p))
-		rc = ranges_check(ring, plan_record(&p, p.newest));
-	if (!rc && !plan_idle(&p))
-		rc = words_gather(ring, &p, p.durable_upto + 1, p.newest, &ws);
-	if (!rc)
-		rc = words_final(&ws);
-	assert(rc || ws.n <= ws.room);
+	*result = (struct recover_result){
+	    .txn = p.newest,
+	    .replayed = p.newest - p.durable_upto,
+	};
+	rc = plan_words(ring, &p, &ws);
 	if (!rc)
 		rc = recover_run(ring, &p, &ws);
 	free(ws.w);
@@ -341,14 +427,18 @@ static int words_stored(const struct ring *ring, const struct plan *p, uint64_t 
 		rc = words_final(&ws);
 	*stored = 0;
 	*all = ws.n;
-	for (size_t i = 0; i < ws.n && !rc; i++)
-		*stored +=
-		    load_word((const uint64_t *)(const void *)(ring->map->base + ws.w[i].off)) ==
-		    ws.w[i].value;
+	for (size_t i = 0; i < ws.n && !rc; i++) {
+		const uint64_t *word = (const void *)(ring->map->base + ws.w[i].off);
+
+		if (load_word(word) == ws.w[i].value)
+			(*stored)++;
+	}
 	free(ws.w);
 	return rc;
 }
 
+/* The newest commit's words are looked at alone when not all are in place: none of them, and the
+ * commit before it may be whole. */
 int recover_in_place(const struct ring *ring, bool *in_place, uint64_t *txn)
 {
 	struct plan p;

@@ -25,14 +25,20 @@ int words_add(struct words *words, uint64_t off, uint64_t value)
 
 	if (UNLIKELY(rc))
 		return rc;
-	words->w[words->n++] = (struct ring_word){off, value};
+	words->w[words->n++] = (struct ring_word){
+	    .off = off,
+	    .value = value,
+	};
 	return 0;
 }
 
+/* A place is used again by the transaction FMT_RING_RECORDS later. */
 const uint64_t *ring_at(const struct ring *ring, uint64_t txn)
 {
-	return (const uint64_t *)(const void *)(ring->map->base + ring->off +
-	                                        txn % FMT_RING_RECORDS * FMT_RING_RECORD);
+	uint64_t index = txn % FMT_RING_RECORDS;
+	const uint8_t *place = ring->map->base + ring->off + index * FMT_RING_RECORD;
+
+	return (const uint64_t *)(const void *)place;
 }
 
 /* The hash leaves its own word out. */
@@ -45,23 +51,32 @@ static uint64_t record_hash(const struct ring *ring, const uint64_t *r, size_t n
  * durable_upto lies back. */
 static uint64_t head_word(uint32_t fresh_crc, size_t nranges, size_t nwords, uint64_t lag)
 {
-	assert(nranges <= 0xff && nwords <= 0xff);
-	assert(lag > 0 && lag <= 0xffff);
-	return (uint64_t)fresh_crc | (uint64_t)nranges << 32 | (uint64_t)nwords << 40 | lag << 48;
+	uint64_t word = fresh_crc;
+
+	assert(nranges <= 0xff);
+	assert(nwords <= 0xff);
+	assert(lag > 0);
+	assert(lag < FMT_RING_RECORDS);
+	word |= (uint64_t)nranges << 32;
+	word |= (uint64_t)nwords << 40;
+	return word | lag << 48;
 }
 
 /* record_store - finish the record of n words with its hash, store and flush it. */
 static void record_store(struct ring *ring, uint64_t txn, uint64_t *r, size_t n)
 {
-	assert(n >= FMT_REC_HEAD && n <= RECORD_WORDS);
-	assert(r[0] == txn);
 	const uint64_t *at = ring_at(ring, txn);
 
+	assert(n >= FMT_REC_HEAD);
+	assert(n <= RECORD_WORDS);
+	assert(r[0] == txn);
 	r[1] = record_hash(ring, r, n);
 	pm_write(&ring->map->pm, at, r, n * FMT_WORD);
 	pm_flush(&ring->map->pm, at, n * FMT_WORD);
 }
 
+/* [R2] The record that is overwritten, FMT_RING_RECORDS before, is durable in place long since:
+ * head_word asserts how far back durable_upto may lie. */
 void ring_write(struct ring *ring, uint64_t txn, uint64_t durable_upto,
                 const struct ring_range *ranges, size_t nranges, const struct ring_word *words,
                 size_t nwords)
@@ -70,13 +85,15 @@ void ring_write(struct ring *ring, uint64_t txn, uint64_t durable_upto,
 	size_t n = FMT_REC_HEAD;
 	uint32_t crc = 0;
 
-	/* [R2] the old record there is durable in place long since. */
-	assert(ring_fits(nranges, nwords) && durable_upto < txn &&
-	       txn - durable_upto < FMT_RING_RECORDS);
+	assert(ring_fits(nranges, nwords));
+	assert(durable_upto < txn);
 	for (size_t i = 0; i < nranges; i++) {
-		assert(ranges[i].len % 4 == 0 && ranges[i].len / 4 <= 0xffff);
-		crc = crc32c(crc, &ranges[i].crc, 4);
-		r[n++] = ranges[i].off << 16 | ranges[i].len / 4;
+		const struct ring_range *range = &ranges[i];
+
+		assert(range->len % 4 == 0);
+		assert(range->len / 4 <= 0xffff);
+		crc = crc32c(crc, &range->crc, 4);
+		r[n++] = range->off << 16 | range->len / 4;
 	}
 	for (size_t i = 0; i < nwords; i++) {
 		r[n++] = words[i].off;
@@ -87,13 +104,14 @@ void ring_write(struct ring *ring, uint64_t txn, uint64_t durable_upto,
 	record_store(ring, txn, r, n);
 }
 
+/* Its pages are durable already, so it names no fresh bytes. */
 void ring_write_spilled(struct ring *ring, uint64_t txn, uint64_t durable_upto, uint64_t spill_off,
                         uint64_t nwords, uint32_t crc)
 {
-	assert(spill_off != 0 || nwords == 0);
 	uint64_t r[FMT_REC_HEAD + SPILL_RECORD_WORDS];
 
-	assert(durable_upto < txn && txn - durable_upto < FMT_RING_RECORDS);
+	assert(spill_off != 0 || nwords == 0);
+	assert(durable_upto < txn);
 	r[0] = txn;
 	r[2] = head_word(0, FMT_REC_SPILLED, 0, txn - durable_upto);
 	r[3] = spill_off;
@@ -102,6 +120,7 @@ void ring_write_spilled(struct ring *ring, uint64_t txn, uint64_t durable_upto, 
 	record_store(ring, txn, r, FMT_REC_HEAD + SPILL_RECORD_WORDS);
 }
 
+/* The lengths are bounded before the hash is taken over what they say. */
 bool ring_read(const struct ring *ring, unsigned int index, struct ring_record *rec)
 {
 	const uint64_t *r = ring_at(ring, index);
@@ -115,8 +134,11 @@ bool ring_read(const struct ring *ring, unsigned int index, struct ring_record *
 		n = FMT_REC_HEAD + SPILL_RECORD_WORDS;
 	else
 		n = FMT_REC_HEAD + nranges + 2 * nwords;
-	if (r[0] == 0 || r[0] % FMT_RING_RECORDS != index || n > RECORD_WORDS || lag == 0 ||
-	    lag > r[0])
+	if (r[0] == 0 || r[0] % FMT_RING_RECORDS != index)
+		return false;
+	if (n > RECORD_WORDS)
+		return false;
+	if (lag == 0 || lag > r[0])
 		return false;
 	if (r[1] != record_hash(ring, r, n))
 		return false;
@@ -125,18 +147,18 @@ bool ring_read(const struct ring *ring, unsigned int index, struct ring_record *
 	    .durable_upto = r[0] - lag,
 	    .fresh_crc = (uint32_t)r[2],
 	    .bytes = (uint32_t)(n * FMT_WORD),
+	    .spilled = spilled,
 	};
-	rec->spilled = spilled;
 	if (spilled) {
 		rec->spill_off = r[3];
 		rec->spill_words = r[4];
 		rec->spill_crc = (uint32_t)r[5];
-	} else {
-		rec->nranges = nranges;
-		rec->nwords = nwords;
-		rec->ranges = r + FMT_REC_HEAD;
-		rec->words = rec->ranges + nranges;
+		return true;
 	}
+	rec->nranges = nranges;
+	rec->nwords = nwords;
+	rec->ranges = r + FMT_REC_HEAD;
+	rec->words = rec->ranges + nranges;
 	return true;
 }
 
@@ -148,13 +170,12 @@ bool ring_fresh_ok(const struct ring *ring, const struct ring_record *rec)
 	if (rec->spilled)
 		return true;
 	for (unsigned int i = 0; i < rec->nranges; i++) {
-		uint64_t off = rec->ranges[i] >> 16;
-		uint64_t len = (rec->ranges[i] & 0xffff) * 4;
+		struct ring_range range = ring_range_read(rec->ranges[i]);
+		uint32_t one;
 
-		if (off > ring->map->size || len > ring->map->size - off)
+		if (!ring_range_inside(ring, &range))
 			return false;
-		uint32_t one = crc32c(0, ring->map->base + off, len);
-
+		one = crc32c(0, ring->map->base + range.off, range.len);
 		crc = crc32c(crc, &one, 4);
 	}
 	return crc == rec->fresh_crc;

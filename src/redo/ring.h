@@ -30,21 +30,38 @@
 
 struct ring {
 	struct map *map;
-	uint64_t file_id;
-	uint64_t off;
+	uint64_t file_id; /* the store's own number: the seed of a record's hash */
+	uint64_t off;     /* of the ring's first place, in bytes of the file */
 };
 
-struct ring_range {
-	uint64_t off;
-	/* len a multiple of 4, under 256 KiB */
-	uint32_t len;
-	uint32_t crc;
+struct ring_range {   /* fresh bytes that a record names */
+	uint64_t off; /* a multiple of 4 */
+	uint32_t len; /* bytes: a multiple of 4, under 256 KiB */
+	uint32_t crc; /* crc32c of them */
 };
 
-struct ring_word {
-	uint64_t off;
+struct ring_word {    /* a word that a record changes */
+	uint64_t off; /* a multiple of 8 */
 	uint64_t value;
 };
+
+/* ring_range_read - a range as a record has it, its checksum left out: the record has one for all
+ * of its ranges together. */
+static inline struct ring_range ring_range_read(uint64_t word)
+{
+	return (struct ring_range){
+	    .off = word >> 16,
+	    .len = (uint32_t)(word & 0xffff) * 4,
+	};
+}
+
+/* ring_range_inside - whether the range lies in the mapped file. */
+static inline bool ring_range_inside(const struct ring *ring, const struct ring_range *range)
+{
+	const uint64_t size = ring->map->size;
+
+	return range->off <= size && range->len <= size - range->off;
+}
 
 struct words { /* a list of words, growing */
 	struct ring_word *w;
@@ -57,18 +74,18 @@ int words_add(struct words *words, uint64_t off, uint64_t value);
 
 struct ring_record { /* what ring_read understood of a record */
 	uint64_t txn;
-	uint64_t durable_upto;
-	uint32_t fresh_crc;
+	uint64_t durable_upto; /* before txn: the words up to there needed no replay */
+	uint32_t fresh_crc;    /* over the checksums of its ranges */
 	unsigned int nranges;
 	unsigned int nwords;
-	bool spilled;
-	uint64_t spill_off;
-	uint64_t spill_words;
+	bool spilled;         /* its words are in pages, and it names no range */
+	uint64_t spill_off;   /* the first of these pages */
+	uint64_t spill_words; /* in all of them */
 	uint32_t spill_crc;
 	/* in the mapping */
 	const uint64_t *ranges;
-	const uint64_t *words;
-	uint32_t bytes;
+	const uint64_t *words; /* pairs: where, new value */
+	uint32_t bytes;        /* of the record, from its beginning */
 };
 
 /* ring_at - where record txn lies. */
@@ -77,8 +94,9 @@ const uint64_t *ring_at(const struct ring *ring, uint64_t txn);
 /* ring_fits - whether a record with so many ranges and words fit one record. */
 static inline bool ring_fits(size_t nranges, size_t nwords)
 {
-	return nranges <= FMT_REC_MAX_RANGES &&
-	       FMT_REC_HEAD + nranges + 2 * nwords <= FMT_RING_RECORD / FMT_WORD;
+	size_t n = FMT_REC_HEAD + nranges + 2 * nwords;
+
+	return nranges <= FMT_REC_MAX_RANGES && n <= FMT_RING_RECORD / FMT_WORD;
 }
 
 /* ring_write - store and flush record txn; the caller fences. */

@@ -322,6 +322,8 @@ int space_take_spill(struct space *s, uint64_t pages, uint64_t *off)
 /* given_in_range - whether an extent that the file names can be one. */
 static bool given_in_range(const struct space *s, uint64_t off, uint64_t pages)
 {
+	if (pages == 0)
+		return false;
 	if (off % s->psize || off < FMT_SUPER_SIZE || off >= s->end)
 		return false;
 	return pages <= (s->end - off) / s->psize;

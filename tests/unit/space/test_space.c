@@ -205,6 +205,9 @@ static void give_what_is_not_taken(void **state)
 	                 DAXKV_CORRUPT); /* its beginning is taken */
 	assert_int_equal(space_give(&store->space, off + 100, 1), DAXKV_CORRUPT);
 	assert_int_equal(space_give(&store->space, 0, 1), DAXKV_CORRUPT);
+	/* a value of no bytes, as only damage has it */
+	assert_int_equal(space_give(&store->space, off + PAGE, 0), DAXKV_CORRUPT);
+	assert_int_equal(space_give_own(&store->space, off + PAGE, 0), DAXKV_CORRUPT);
 	assert_int_equal(space_give(&store->space, store->space.end, 1), DAXKV_CORRUPT);
 	assert_int_equal(space_give_own(&store->space, store->space.end - PAGE, 2), DAXKV_CORRUPT);
 	assert_int_equal(space_give(&store->space, off + PAGE, UINT64_MAX / PAGE), DAXKV_CORRUPT);
