@@ -14,6 +14,17 @@
  * running nesting level is rewritten where it is. Whatever fails half-way leaves the transaction to
  * be aborted.
  *
+ * A tree has no lock of its own. A reader's tree never changes, because its view is a snapshot. A
+ * writer's tree is used by the one thread that has the writer's lock.
+ *
+ * Bytes of the file are not trusted here either. A page is looked at only after view_page has found
+ * it sound, a walk is bounded by the depth or by the number of pages in the file, and what does not
+ * fit together is CORRUPT. An assertion in this folder is about what the callers and the files here
+ * owe each other.
+ *
+ * Rejected: sibling links between leaves, because each rewrite of a leaf would rewrite its
+ * neighbour; parent pointers, because they would be wrong in all snapshots but one.
+ *
  * Which file does what: tree_find.c goes down and sideways; tree.c changes leaves; tree_replace.c
  * carries a change up; tree_join.c looks at neighbours; tree_append.c gathers ascending keys in
  * memory; tree_load.c builds from sorted input; tree_range.c removes ranges; tree_count.c and
@@ -28,8 +39,16 @@
 #include "page/leaf.h"
 #include "space/wset.h"
 
+/* levels at most, far more than a file needs: a tree that would get higher is FULL */
 #define TREE_DEPTH 32u
 
+/*
+ * The place is a rank among the leaf's entries as its view sees them, the tail's included: 0 to
+ * leaf_count. It says nothing about where the entry's bytes are; that is eoff.
+ *
+ * A path points into pages. It holds until a page of it is replaced, so a cursor keeps a key across
+ * a change, and finds a new path.
+ */
 struct path { /* from the root to a place in a leaf */
 	/* levels, 0 = empty tree; the root is at[height - 1] */
 	unsigned int height;
@@ -37,12 +56,21 @@ struct path { /* from the root to a place in a leaf */
 	uint32_t rank;
 	uint32_t eoff;
 	struct leaf leaf;
-	struct {
+	struct path_step {
 		const struct fmt_page *page;
 		uint64_t off;
 		uint32_t index; /* the kid taken */
 	} at[TREE_DEPTH];       /* by level; at[0] is the leaf */
 };
+
+/* path_kid - which kid of its parent the path's page of that level is; the root is none's, and 0.
+ */
+static inline uint32_t path_kid(const struct path *path, unsigned int level)
+{
+	if (level + 1 < path->height)
+		return path->at[level + 1].index;
+	return 0;
+}
 
 /* path_copy - as much as there is of it: a path is long, and most trees are low. */
 static inline void path_copy(struct path *to, const struct path *from)
@@ -55,8 +83,13 @@ static inline void path_copy(struct path *to, const struct path *from)
 		to->at[i] = from->at[i];
 }
 
+/* leaves that a batch writes before the parents hear of them: one change names them all */
 #define TREE_BATCH_KIDS 64u
 
+/*
+ * What one level tells the level above. The separator before the first of the m kids stays the one
+ * that the page has there, so m kids bring m - 1 separators along; m 0 takes kids away.
+ */
 struct change { /* kids [from, from + count) of a page give way to m others, with the separators
 	           between them */
 	uint32_t from;
@@ -83,12 +116,20 @@ struct tree_batch { /* entries that ascend behind all others, not yet in the tre
 	struct path path; /* to the tree's last leaf */
 };
 
-#define TREE_BATCHES 4u /* at once */
+/* trees that have a batch at once, such as a table and its indexes */
+#define TREE_BATCHES 4u
 
+/* counts that are kept, by a hash of the key; a newer one takes the place of an older one */
 #define TREE_TALLIES   2048u
 #define TREE_TALLY_KEY 40u /* bytes of a key that can have one */
 struct tree_tally;
 
+/*
+ * One for each store, in ordinary memory. What rebuilding a page needs is allocated when the store
+ * is opened for writing. items, seps and kids have room for two pages at once, because a page may
+ * be rebuilt together with its neighbour. What they point to lies in pages of the file, so they are
+ * good only until one of these pages is rewritten.
+ */
 struct tree_scratch { /* the writer's, for rebuilding pages */
 	struct item *items;
 	struct sep *seps;
@@ -114,6 +155,11 @@ struct tree_scratch { /* the writer's, for rebuilding pages */
 	int failed;
 };
 
+/*
+ * The four counts are what the descriptor will say at the next commit. They come from the file: a
+ * damaged descriptor makes them wrong, and nothing may depend on them but statistics, and whether
+ * large values are looked for.
+ */
 struct tree {
 	struct view *view;
 	const struct order *order;
@@ -136,6 +182,8 @@ struct tree {
 	int failed;
 };
 
+/* tree_scratch_open - memory for pages of psize bytes. ENOMEM. tree_scratch_close - gives it back;
+ * no tree has a batch any more. */
 int tree_scratch_open(struct tree_scratch *scratch, uint32_t psize);
 void tree_scratch_close(struct tree_scratch *scratch);
 
@@ -322,6 +370,20 @@ static inline int tree_way_sound(const struct tree *tree, const struct path *pat
 		return 0;
 	return view_fault(tree->view, path->at[level].off, level);
 }
+/* tree_expect_leaf - prefetch the header and slots of the kid at index of a page above leaves: all
+ * that a count reads of a leaf. An index behind the last kid, or a kid that does not lie in the
+ * mapping, asks for nothing. */
+void tree_expect_leaf(const struct view *view, const struct fmt_page *page, uint64_t at,
+                      uint32_t index);
+/* tree_sep_bytes - bytes of a separator's key and duplicate. tree_sep_copy - a separator whose
+ * bytes lie at to, which has room for them: those of from may be in a page that goes. */
+static inline uint32_t tree_sep_bytes(const struct sep *sep)
+{
+	if (sep->dlen == FMT_SEP_NODUP)
+		return sep->klen;
+	return sep->klen + sep->dlen;
+}
+struct sep tree_sep_copy(const struct sep *from, uint8_t *to);
 /* tree_join - when the leaf's n items, which take total bytes, are few, take a neighbour's along:
  * *change then covers both leaves, and *sibling is the other one (0: none). tree_would_join -
  * whether the leaf would be joined if it was written anew with these items, of which one took so
@@ -346,7 +408,11 @@ static inline bool tree_well_filled(const struct leaf *l, uint32_t left, const s
 }
 /* the others of its leaf */
 int tree_items_without(struct tree *tree, const struct path *path, struct item *items, uint32_t *n);
+/* tree_prev_for - what the page that replaces the one at off names as prev. To be asked before that
+ * one is retired. */
 uint64_t tree_prev_for(const struct tree *tree, uint64_t off);
+/* tree_page_out - a built page becomes a private page of the transaction: *off. Errors of
+ * space_take, ENOMEM. */
 int tree_page_out(struct tree *tree, uint64_t old, uint8_t *image, uint32_t used, uint64_t *off);
 void tree_separator(const struct tree *tree, const struct item *a, const struct item *b,
                     uint8_t *buf, struct sep *sep); /* of two items; copied to buf */

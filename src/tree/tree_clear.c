@@ -7,9 +7,11 @@
  */
 #include "tree/tree.h"
 
-/* leaf_blobs_drop - free the large values of a leaf. */
+/* leaf_blobs_drop - free the large values of a leaf. Their extents go back through the set, so that
+ * a snapshot which may read them keeps them. */
 static int leaf_blobs_drop(struct tree *t, uint64_t ref)
 {
+	assert(t->scratch);
 	const struct fmt_page *page = NULL;
 	struct leaf leaf;
 	uint64_t at = 0;
@@ -26,9 +28,12 @@ static int leaf_blobs_drop(struct tree *t, uint64_t ref)
 }
 
 /* leaves_free - the kids of a page above leaves. Those that lie behind each other, and that this
- * transaction has not touched, go as one extent. */
+ * transaction has not touched, go as one extent. A page that the transaction has touched has an
+ * entry in the set, which wset_retire_extent must find by the page's own offset; so it ends an
+ * extent. An extent is one item of the limbo, however long it is. */
 static int leaves_free(struct tree *t, const struct fmt_page *page, uint64_t at)
 {
+	assert(page->level == 1);
 	struct wset *w = t->view->w;
 	uint64_t from = inner_kid(t->view, page, at, 0);
 	uint64_t n = 1;
@@ -55,14 +60,16 @@ static int leaves_free(struct tree *t, const struct fmt_page *page, uint64_t at)
 	return wset_retire_extent(w, from, n);
 }
 
+/* Kids go before their parent, and no page is taken in between: what was freed can still be read.
+ */
 int tree_free_below(struct tree *t, uint64_t off, unsigned int level)
 {
 	const struct fmt_page *page = NULL;
 	uint64_t at = off;
 	int rc = 0;
 
+	assert(level < TREE_DEPTH);
 	if (level == 0) {
-		rc = 0;
 		if (t->blob_pages)
 			rc = leaf_blobs_drop(t, off);
 		if (rc)

@@ -5,6 +5,13 @@
  * Exactly: every leaf between the two ends is looked at, but of those between only the header and
  * the slots, which tell how many entries there are. About: by the two ways to the ends alone,
  * counting kids of their pages for what an average page of that level has.
+ *
+ *   exact       [ root ]  all kids between the ends, then in each leaf its count
+ *   estimate    [ root ]  kids between the two ways, at the level where these part and below
+ *
+ * The exact count needs no entry of the leaves in the middle. Rejected: counts of entries
+ * in inner pages. A put would change one in every page above its leaf, and a commit as many words
+ * more.
  */
 #include "tree/tree.h"
 
@@ -14,7 +21,7 @@
 
 /* ---- exactly --------------------------------------------------------------------------------- */
 
-struct span {
+struct span { /* a range that is being counted */
 	const struct tree *tree;
 	/* NULL: open */
 	const struct probe *from;
@@ -24,20 +31,8 @@ struct span {
 	uint64_t n;
 };
 
-/* expect_leaf - ask for a leaf's header and slots, which is all that is read of it. */
-static void expect_leaf(const struct view *v, const struct fmt_page *page, uint64_t at,
-                        uint32_t index)
-{
-	uint64_t ref = 0;
-
-	if (index <= page->n)
-		ref = inner_kid(v, page, at, index);
-	if (ref && ref + v->psize <= view_size(v))
-		for (unsigned int i = 0; i < FMT_LEAF_BASE; i += FMT_LINE)
-			__builtin_prefetch(v->base + ref + i);
-}
-
-/* count_leaf - left, right: the range's begin, its end may lie in this leaf. */
+/* count_leaf - left, right: the range's begin, its end may lie in this leaf. Ranks are places among
+ * the live entries, so their difference is the count. */
 static int count_leaf(struct span *s, const struct fmt_page *page, uint64_t at, bool left,
                       bool right)
 {
@@ -61,7 +56,8 @@ static int count_leaf(struct span *s, const struct fmt_page *page, uint64_t at, 
 	return rc;
 }
 
-/* count_page - a page and all below it; recursion is as deep as the tree. */
+/* count_page - a page and all below it; recursion is as deep as the tree. left, right: as for
+ * count_leaf, for the edge of this subtree; a page in the middle has neither. */
 static int count_page(struct span *s, const struct fmt_page *page, uint64_t at, bool left,
                       bool right)
 {
@@ -84,7 +80,7 @@ static int count_page(struct span *s, const struct fmt_page *page, uint64_t at, 
 		uint64_t off = 0;
 
 		if (level == 1 && i + AHEAD <= last)
-			expect_leaf(v, page, at, i + AHEAD);
+			tree_expect_leaf(v, page, at, i + AHEAD);
 		rc = view_page(v, inner_kid(v, page, at, i), level - 1, &kid, &off);
 		if (!rc)
 			rc = count_page(s, kid, off, left && i == first, right && i == last);
@@ -92,7 +88,8 @@ static int count_page(struct span *s, const struct fmt_page *page, uint64_t at, 
 	return rc;
 }
 
-/* The number of pages bounds the walk: a damaged tree may have a page twice. */
+/* The number of pages bounds the walk: a damaged tree may have a page twice. Entries of a batch are
+ * flushed into pages first, by tree_root. */
 int tree_count(const struct tree *t, const struct probe *from, const struct probe *to, uint64_t *n)
 {
 	struct span s = {
@@ -113,7 +110,8 @@ int tree_count(const struct tree *t, const struct probe *from, const struct prob
 
 /* ---- about ----------------------------------------------------------------------------------- */
 
-/* way_to - the path to an end of the range; open ends are the tree's. */
+/* way_to - the path to an end of the range; open ends are the tree's. The end of the tree is behind
+ * its last entry; tree_edge leaves the rank at 0. */
 static int way_to(const struct tree *t, const struct probe *probe, bool last, struct path *path)
 {
 	int rc;
@@ -129,7 +127,8 @@ static int way_to(const struct tree *t, const struct probe *probe, bool last, st
 	return rc;
 }
 
-/* nth_root - of a number from 1 on, by halving. */
+/* nth_root - of a number from 1 on, by halving. libm is not among what the library needs. 64
+ * halvings are more than a double has bits. */
 static double nth_root(double x, unsigned int n)
 {
 	double low = 1;
@@ -151,7 +150,8 @@ static double nth_root(double x, unsigned int n)
 
 /* between - what lies between the two ways, which part at that level of inner pages. A leaf stands
  * for its share of all entries, a kid of the root as well, and the pages between these two have as
- * many kids as is even. */
+ * many kids as is even. Partial pages at the two edges are counted by what lies beside the ways:
+ * right of the left one, and left of the right one. */
 static double between(const struct path *a, const struct path *b, unsigned int level,
                       uint64_t entries, uint64_t leaves)
 {
@@ -173,7 +173,9 @@ static double between(const struct path *a, const struct path *b, unsigned int l
 int tree_count_estimate(const struct tree *t, const struct probe *from, const struct probe *to,
                         uint64_t entries, uint64_t leaves, uint64_t *n)
 {
-	struct path a, b;
+	/* Both ways are looked up in one snapshot, so they have one height. */
+	struct path a;
+	struct path b;
 	unsigned int level;
 	double sum;
 	int rc = way_to(t, from, false, &a);

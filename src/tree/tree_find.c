@@ -1,5 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tree_find.c - looking things up: down to an entry, and on to the next one. See tree.h */
+/*
+ * tree_find.c - looking things up: down to an entry, and on to the next one. See tree.h
+ *
+ * These functions only read. A reader runs them without a lock beside a writer, and pages may
+ * change under it once its snapshot was given up (view_evicted). So each number of a page is read
+ * once, bounded, and then used; a wrong answer is harmless, because the caller asks at its end
+ * whether the snapshot is still there [I20].
+ *
+ * A way down is paid in cache misses that wait for each other. What the next search will touch is
+ * prefetched as soon as its page is known.
+ */
 #include "tree/tree.h"
 
 /* prefetched on the way to a leaf: what the search touches, and with some luck the entry */
@@ -9,7 +19,8 @@
 #define INNER_LINES 28u
 
 /* Here a batch ends: whoever looks at a tree finds all of it in pages. A batch that could not be
- * flushed fails every look from then on. */
+ * flushed fails every look from then on. *page NULL, and 0: nothing was ever stored, or not in this
+ * snapshot. */
 int tree_root(const struct tree *t, const struct fmt_page **page, uint64_t *at)
 {
 	int rc;
@@ -33,7 +44,8 @@ int tree_root(const struct tree *t, const struct fmt_page **page, uint64_t *at)
 	return 0;
 }
 
-/* prefetch - the first lines of the page at off. */
+/* prefetch - the first lines of the page at off. The offset lies in the mapping; a prefetch behind
+ * its end does nothing. */
 static void prefetch(const struct view *v, uint64_t off, unsigned int lines)
 {
 	const uint8_t *p = v->base + off;
@@ -50,22 +62,47 @@ static inline unsigned int level_of(const struct fmt_page *root)
 	return once(root->level) % TREE_DEPTH;
 }
 
-/* kid_of - the kid at index, of that level, as this view sees it. */
+/* lines_of - how many lines of a page of that level are prefetched. */
+static inline unsigned int lines_of(const struct view *v, unsigned int level)
+{
+	if (level > 1)
+		return 0;
+	if (level == 1)
+		return INNER_LINES;
+	if (v->w)
+		return WRITE_LINES;
+	return LEAF_LINES;
+}
+
+/* A damaged page may name a kid anywhere. */
+void tree_expect_leaf(const struct view *v, const struct fmt_page *page, uint64_t at,
+                      uint32_t index)
+{
+	uint64_t ref = 0;
+
+	if (index <= page->n)
+		ref = inner_kid(v, page, at, index);
+	if (!ref || ref + v->psize > view_size(v))
+		return;
+	for (unsigned int i = 0; i < FMT_LEAF_BASE; i += FMT_LINE)
+		__builtin_prefetch(v->base + ref + i);
+}
+
+/* kid_of - the kid at index, of that level, as this view sees it. Its lines are on their way before
+ * view_page looks at its header. */
 static int kid_of(const struct tree *t, const struct fmt_page *page, uint64_t off, uint32_t index,
                   unsigned int level, const struct fmt_page **kid, uint64_t *at)
 {
-	uint64_t ref = inner_kid(t->view, page, off, index);
+	const struct view *v = t->view;
+	uint64_t ref = inner_kid(v, page, off, index);
 
-	if (LIKELY(ref < view_size(t->view)))
-		prefetch(t->view, ref,
-		         level > 1    ? 0
-		         : level == 1 ? INNER_LINES
-		         : t->view->w ? WRITE_LINES
-		                      : LEAF_LINES);
-	return view_page(t->view, ref, level, kid, at);
+	if (LIKELY(ref < view_size(v)))
+		prefetch(v, ref, lines_of(v, level));
+	return view_page(v, ref, level, kid, at);
 }
 
-/* Without a path: a get needs the entry and no place. */
+/* Without a path: a get needs the entry and no place. The fingerprint is of the whole key, so one
+ * leaf decides; *found false is no error. */
 int tree_get(const struct tree *t, const uint8_t *key, uint32_t klen, struct item *item,
              bool *found)
 {
@@ -89,7 +126,9 @@ int tree_get(const struct tree *t, const uint8_t *key, uint32_t klen, struct ite
 	return leaf_get(t->view, page, at, t->order, key, klen, fp, item, found);
 }
 
-/* descend - fill the path from the root to a leaf, by the probe or along an edge. */
+/* descend - fill the path from the root to a leaf, by the probe or along an edge. probe NULL: along
+ * the first kids, or with last along the last ones. height is set at the end alone: a path that
+ * failed half-way has none, and nobody takes it for one. */
 static int descend(const struct tree *t, struct path *path, const struct probe *probe, bool last)
 {
 	const struct fmt_page *page;
@@ -125,13 +164,14 @@ static int descend(const struct tree *t, struct path *path, const struct probe *
 	return 0;
 }
 
-/* For those that look into the leaf themselves. */
+/* For those that look into the leaf themselves. The rank is 0. */
 int tree_down(const struct tree *t, const struct probe *probe, struct path *path)
 {
 	return descend(t, path, probe, false);
 }
 
-/* The place, and the entry there if it is the probe's. */
+/* The place, and the entry there if it is the probe's. In an empty tree the height is 0, and rank
+ * and eoff as well. */
 int tree_seek(const struct tree *t, const struct probe *probe, struct path *path)
 {
 	int rc = descend(t, path, probe, false);
@@ -141,7 +181,8 @@ int tree_seek(const struct tree *t, const struct probe *probe, struct path *path
 	return leaf_place(&path->leaf, t->order, probe, &path->rank, &path->eoff);
 }
 
-/* The rank is 0 at either edge: the caller knows how many there are. */
+/* The rank is 0 at either edge: the caller knows how many there are. Likewise for a cursor that
+ * goes to the end and then back. */
 int tree_edge(const struct tree *t, bool last, struct path *path)
 {
 	return descend(t, path, NULL, last);
@@ -150,14 +191,21 @@ int tree_edge(const struct tree *t, bool last, struct path *path)
 /* Only under the same parent: the next parent's kids are not known without reading it. */
 uint64_t tree_beside(const struct tree *t, const struct path *path, bool forward)
 {
-	uint32_t index = 0;
-
-	if (path->height > 1)
-		index = path->at[1].index;
-	if (path->height < 2 || index == (forward ? path->at[1].page->n : 0))
+	if (path->height < 2)
 		return 0;
-	uint64_t ref =
-	    inner_kid(t->view, path->at[1].page, path->at[1].off, forward ? index + 1 : index - 1);
+	const struct fmt_page *parent = path->at[1].page;
+	uint32_t index = path->at[1].index;
+	uint32_t edge = 0;
+
+	if (forward)
+		edge = parent->n;
+	if (index == edge)
+		return 0;
+	uint32_t beside = index - 1;
+
+	if (forward)
+		beside = index + 1;
+	uint64_t ref = inner_kid(t->view, parent, path->at[1].off, beside);
 
 	if (ref <= view_size(t->view) - t->view->psize)
 		return ref;
@@ -165,7 +213,8 @@ uint64_t tree_beside(const struct tree *t, const struct path *path, bool forward
 }
 
 /* step_over - to the kid beside the one taken on that level, and down to its nearest leaf. A page
- * that is damaged is not passed by trying again: till all are read the path stays. */
+ * that is damaged is not passed by trying again: till all are read the path stays. Not inlined:
+ * most steps of a scan go to a leaf with the same parent. */
 static __attribute__((noinline)) int step_over(const struct tree *t, struct path *path,
                                                bool forward, unsigned int level)
 {
@@ -204,7 +253,8 @@ static __attribute__((noinline)) int step_over(const struct tree *t, struct path
 	return 0;
 }
 
-/* step_beside - the same where the leaf beside has the same parent. */
+/* step_beside - the same where the leaf beside has the same parent. Nothing of the path changes
+ * before the page is known to be sound. */
 static inline int step_beside(const struct tree *t, struct path *path, bool forward)
 {
 	uint32_t index = path->at[1].index + (forward ? 1 : UINT32_MAX);
@@ -224,7 +274,18 @@ static inline int step_beside(const struct tree *t, struct path *path, bool forw
 	return 0;
 }
 
-/* Up to the first level that has a kid on that side, and down its edge. */
+/* at_edge - whether the kid taken at that level is the page's last (forward) or first one. */
+static inline bool at_edge(const struct path *path, unsigned int level, bool forward)
+{
+	uint32_t index = path->at[level].index;
+
+	if (forward)
+		return index >= path->at[level].page->n;
+	return index == 0;
+}
+
+/* Up to the first level that has a kid on that side, and down its edge. The path's pages stay the
+ * snapshot's, however often a writer replaces them. */
 int tree_step(const struct tree *t, struct path *path, bool forward, bool *moved)
 {
 	unsigned int level = 1;
@@ -232,8 +293,7 @@ int tree_step(const struct tree *t, struct path *path, bool forward, bool *moved
 	*moved = false;
 	if (UNLIKELY(view_evicted(t->view)))
 		return view_too_old(t->view);
-	while (level < path->height && (forward ? path->at[level].index >= path->at[level].page->n
-	                                        : path->at[level].index == 0))
+	while (level < path->height && at_edge(path, level, forward))
 		level++;
 	if (level >= path->height)
 		return 0;
@@ -251,7 +311,8 @@ int tree_step(const struct tree *t, struct path *path, bool forward, bool *moved
 	return 0;
 }
 
-/* Empty leaves, which only a tree's root can be, and the end of a leaf lead on to the next one. */
+/* Empty leaves, which only a tree's root can be, and the end of a leaf lead on to the next one.
+ * *found false: the tree has none there. */
 int tree_first(const struct tree *t, const struct probe *probe, struct path *path,
                struct item *item, bool *found)
 {

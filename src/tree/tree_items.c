@@ -6,14 +6,18 @@
 #include "base/err.h"
 
 /* items_damaged - entries that no leaf can have: some lie over each other, or one is as long as no
- * put makes it. Written anew they would not fit where others do. */
+ * put makes it. Written anew they would not fit where others do. The caller raises CORRUPT: to
+ * write them would go beyond the page that is built. */
 static bool items_damaged(uint32_t psize, uint32_t total, uint32_t longest)
 {
 	return total > psize || longest > leaf_usable(psize) / 2;
 }
 
+/* In the order of the leaf, to memory of the caller's: room for LEAF_MAX. The items point into the
+ * page: they are good until it is rewritten. Uses scratch->offsets. */
 int tree_leaf_items(struct tree *t, const struct leaf *leaf, struct item *items, uint32_t *n)
 {
+	assert(t->scratch);
 	int rc = leaf_offsets(leaf, t->scratch->offsets, n);
 	uint32_t total = 0;
 	uint32_t longest = 0;
@@ -35,6 +39,7 @@ int tree_leaf_items(struct tree *t, const struct leaf *leaf, struct item *items,
 	return rc;
 }
 
+/* Entries of one size need no sum: a uniform base takes the same for each. */
 uint32_t tree_items_cost(const struct tree *t, const struct item *items, uint32_t n)
 {
 	uint32_t each = leaf_costs(t->order, items, n);
@@ -45,32 +50,48 @@ uint32_t tree_items_cost(const struct tree *t, const struct item *items, uint32_
 	return cost;
 }
 
+/* As short as the order allows, so that inner pages hold many: what tells b from a, not all of b.
+ */
 void tree_separator(const struct tree *t, const struct item *a, const struct item *b, uint8_t *buf,
                     struct sep *sep)
 {
 	struct separation s = order_separate(t->order, a->key, a->klen, a->val, a->vlen, b->key,
 	                                     b->klen, b->val, b->vlen);
-	uint32_t dlen = 0;
-
-	if (s.dlen != FMT_SEP_NODUP)
-		dlen = s.dlen;
-	memcpy(buf, b->key + s.koff, s.klen);
-	if (dlen)
-		memcpy(buf + s.klen, b->val + s.doff, dlen);
-	*sep = (struct sep){
-	    .key = buf,
-	    .dup = buf + s.klen,
+	struct sep shortest = {
+	    .key = b->key + s.koff,
+	    .dup = b->val + s.doff,
 	    .klen = s.klen,
 	    .dlen = s.dlen,
 	};
+
+	*sep = tree_sep_copy(&shortest, buf);
 }
 
+/* NODUP stands for "before all of the key's duplicates", and has no bytes. */
+struct sep tree_sep_copy(const struct sep *from, uint8_t *to)
+{
+	uint32_t dlen = tree_sep_bytes(from) - from->klen;
+	struct sep copy = *from;
+
+	memcpy(to, from->key, from->klen);
+	if (dlen)
+		memcpy(to + from->klen, from->dup, dlen);
+	copy.key = to;
+	copy.dup = to + from->klen;
+	return copy;
+}
+
+/* For the removal of the entry that the path has found. */
 int tree_items_without(struct tree *t, const struct path *path, struct item *items, uint32_t *n)
 {
 	int rc = tree_leaf_items(t, &path->leaf, items, n);
 
 	if (rc)
 		return rc;
-	memmove(items + path->rank, items + path->rank + 1, (--*n - path->rank) * sizeof *items);
+	struct item *gone = items + path->rank;
+	uint32_t behind = *n - path->rank - 1;
+
+	memmove(gone, gone + 1, behind * sizeof *items);
+	*n -= 1;
 	return 0;
 }

@@ -3,11 +3,20 @@
  * tree_partition.c - keys that cut a tree into parts of about one size, by its inner pages: as many
  * levels of them are looked at as there are pages enough on the last, each counted as one, whatever
  * is in it.
+ *
+ *   level 2            [      |      ]           too few kids for 3 parts: one level more
+ *   level 1    [ | | | ]  [ | | | ]  [ | | | ]   a first walk counts the kids, a second one takes
+ *                     ^          ^               the separators that stand at k thirds of them
+ *
+ * No leaf is read, so the parts differ as much as leaves are filled differently. They are for
+ * threads that scan side by side: one that is done takes another part.
  */
 #include "tree/tree.h"
 
+/* pages for each part, on the level that is cut: with fewer the parts would be too uneven */
 #define PAGES_A_PART 8u
 
+/* A cut in the making. */
 struct partition_cut {
 	const struct tree *tree;
 	unsigned int level; /* whose kids are counted */
@@ -18,7 +27,8 @@ struct partition_cut {
 	struct sep *sep; /* n of them */
 };
 
-/* take - the separator before kid number c->kids begins a part. */
+/* partition_take - the separator before kid number c->kids begins a part. The separator's bytes
+ * stay in their page, which is the snapshot's. */
 static void partition_take(struct partition_cut *c, const struct sep *sep)
 {
 	const struct order *o = c->tree->order;
@@ -35,8 +45,21 @@ static void partition_take(struct partition_cut *c, const struct sep *sep)
 	c->sep[c->n++] = *sep;
 }
 
-/* walk - the kids of one level below a page, which lies behind sep. Recursion is as deep as the
- * tree. */
+/* begins_part - whether kid number c->kids is the first one at or behind k / parts of all, for some
+ * k. Never in the walk that counts. */
+static bool begins_part(const struct partition_cut *c)
+{
+	if (!c->total || !c->kids)
+		return false;
+	uint64_t before = (c->kids - 1) * c->parts / c->total;
+	uint64_t now = c->kids * c->parts / c->total;
+
+	return now != before;
+}
+
+/* partition_walk - the kids of one level below a page, which lies behind sep. Recursion is as deep
+ * as the tree. sep: the separator before the page's first kid, which stands in a page above; empty
+ * at the left edge of the tree. */
 static int partition_walk(struct partition_cut *c, const struct fmt_page *page, uint64_t at,
                           const struct sep *sep)
 {
@@ -51,22 +74,23 @@ static int partition_walk(struct partition_cut *c, const struct fmt_page *page, 
 		if (i)
 			rc = inner_sep(v, page, at, i - 1, &left);
 		if (!rc && page->level == c->level) {
-			/* The first kid at or behind k / parts of all, for some k. */
-			if (c->total && c->kids &&
-			    c->kids * c->parts / c->total != (c->kids - 1) * c->parts / c->total)
+			if (begins_part(c))
 				partition_take(c, &left);
 			c->kids++;
 			continue;
 		}
-		if (!rc)
-			rc = view_page(v, inner_kid(v, page, at, i), page->level - 1u, &kid, &off);
-		if (!rc)
-			rc = partition_walk(c, kid, off, &left);
+		if (rc)
+			return rc;
+		rc = view_page(v, inner_kid(v, page, at, i), page->level - 1u, &kid, &off);
+		if (rc)
+			return rc;
+		rc = partition_walk(c, kid, off, &left);
 	}
 	return rc;
 }
 
-/* split_leaf - of a tree that is one leaf, by its entries. */
+/* split_leaf - of a tree that is one leaf, by its entries. The keys of entries serve as separators.
+ */
 static int split_leaf(struct partition_cut *c, const struct fmt_page *page, uint64_t at)
 {
 	struct leaf leaf;
@@ -91,7 +115,8 @@ static int split_leaf(struct partition_cut *c, const struct fmt_page *page, uint
 	return rc;
 }
 
-/* From the root down, until a level has enough kids to cut evenly. */
+/* From the root down, until a level has enough kids to cut evenly. One walk for each level that is
+ * counted, and one that takes separators: a few pages in all. */
 int tree_partition(const struct tree *t, uint32_t parts, struct sep *seps, uint32_t *n)
 {
 	struct partition_cut c = {

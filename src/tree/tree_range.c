@@ -21,6 +21,7 @@
 /* so many entries are removed by appending to their leaf; more by writing it anew */
 #define TOMBSTONES 4u
 
+/* A range that is being removed. The ways are not kept here: they do not outlive a step. */
 struct range_cut {
 	struct tree *tree;
 	/* NULL: open */
@@ -31,18 +32,8 @@ struct range_cut {
 
 /* ---- pages in the middle --------------------------------------------------------------------- */
 
-static void expect_leaf(const struct tree *t, const struct fmt_page *page, uint64_t at,
-                        uint32_t index)
-{
-	uint64_t ref = 0;
-
-	if (index <= page->n)
-		ref = inner_kid(t->view, page, at, index);
-	if (ref && ref + t->view->psize <= view_size(t->view))
-		for (unsigned int i = 0; i < FMT_LEAF_BASE; i += FMT_LINE)
-			__builtin_prefetch(t->view->base + ref + i);
-}
-
+/* free_leaf - the leaf at at goes as a whole, with the large values of its entries; how many
+ * entries that were is counted off. */
 static int free_leaf(struct range_cut *c, const struct fmt_page *page, uint64_t at)
 {
 	struct tree *t = c->tree;
@@ -65,7 +56,8 @@ static int free_leaf(struct range_cut *c, const struct fmt_page *page, uint64_t 
 	return wset_retire(t->view->w, at);
 }
 
-/* free_page - a page and all below it; recursion is as deep as the tree. */
+/* free_page - a page and all below it; recursion is as deep as the tree. Its kids are read before
+ * it is retired: a page of this transaction may be used again at once. */
 static int free_page(struct range_cut *c, uint64_t ref, unsigned int level)
 {
 	struct tree *t = c->tree;
@@ -73,14 +65,13 @@ static int free_page(struct range_cut *c, uint64_t ref, unsigned int level)
 	uint64_t at = 0;
 	int rc = view_page(t->view, ref, level, &page, &at);
 
-	if (rc || !level) {
-		if (rc)
-			return rc;
+	if (rc)
+		return rc;
+	if (!level)
 		return free_leaf(c, page, at);
-	}
 	for (uint32_t i = 0; i <= page->n && !rc; i++) {
 		if (level == 1)
-			expect_leaf(t, page, at, i + RANGE_AHEAD);
+			tree_expect_leaf(t->view, page, at, i + RANGE_AHEAD);
 		rc = free_page(c, inner_kid(t->view, page, at, i), level - 1);
 	}
 	t->inner_pages--;
@@ -89,19 +80,23 @@ static int free_page(struct range_cut *c, uint64_t ref, unsigned int level)
 	return wset_retire(t->view->w, at);
 }
 
-/* cut_kids - kids [first, end) of the path's page at that level go. */
+/* cut_kids - kids [first, end) of the path's page at that level go. The pages below are freed first
+ * and then unlinked: no other look at the tree comes in between, and a failure leaves the
+ * transaction to be aborted. */
 static int cut_kids(struct range_cut *c, struct path *path, unsigned int level, uint32_t first,
                     uint32_t end)
 {
+	const struct view *v = c->tree->view;
 	const struct fmt_page *page = path->at[level].page;
+	uint64_t off = path->at[level].off;
 	struct change change = {.from = first, .count = end - first};
 	int rc = 0;
 
+	assert(level > 0 && level < path->height);
 	for (uint32_t i = first; i < end && !rc; i++) {
 		if (level == 1)
-			expect_leaf(c->tree, page, path->at[level].off, i + RANGE_AHEAD);
-		rc =
-		    free_page(c, inner_kid(c->tree->view, page, path->at[level].off, i), level - 1);
+			tree_expect_leaf(v, page, off, i + RANGE_AHEAD);
+		rc = free_page(c, inner_kid(v, page, off, i), level - 1);
 	}
 	if (rc)
 		return rc;
@@ -110,9 +105,12 @@ static int cut_kids(struct range_cut *c, struct path *path, unsigned int level, 
 
 /* ---- the edges ------------------------------------------------------------------------------- */
 
-/* cut_leaf - the entries of the path's leaf between the range's ends. *cut: there were some. */
+/* cut_leaf - the entries of the path's leaf between the range's ends. *cut: there were some. left,
+ * right: the range's begin, its end may lie in this leaf. A few entries become tombstones, one step
+ * each, so that the page is not written; the next step finds the rest. */
 static int cut_leaf(struct range_cut *c, struct path *path, bool left, bool right, bool *cut)
 {
+	assert(path->height > 0);
 	struct tree *t = c->tree;
 	uint32_t first = 0;
 	uint32_t end = leaf_count(&path->leaf);
@@ -139,7 +137,7 @@ static int cut_leaf(struct range_cut *c, struct path *path, bool left, bool righ
 }
 
 /* cut_side - below where the ways part: what lies right of the way to the range's begin (left), or
- * left of the way to its end. */
+ * left of the way to its end. *cut false: nothing lies there, down to the leaf. */
 static int cut_side(struct range_cut *c, struct path *path, unsigned int level, bool left,
                     bool *cut)
 {
@@ -160,23 +158,25 @@ static int cut_side(struct range_cut *c, struct path *path, unsigned int level, 
 	return cut_leaf(c, path, left, !left, cut);
 }
 
-/* cut_step - one of the steps; *cut false: nothing is left of the range. */
+/* down_to - the way to an end of the range; an open one is the tree's first or last leaf. */
+static int down_to(const struct tree *t, const struct probe *probe, bool last, struct path *path)
+{
+	if (probe)
+		return tree_down(t, probe, path);
+	return tree_edge(t, last, path);
+}
+
+/* cut_step - one of the steps; *cut false: nothing is left of the range. a and b are memory for the
+ * two ways, which are found anew by each step: a step replaces pages of both. */
 static int cut_step(struct range_cut *c, struct path *a, struct path *b, bool *cut)
 {
 	struct tree *t = c->tree;
-	int rc;
+	int rc = down_to(t, c->from, false, a);
 
-	if (c->from)
-		rc = tree_down(t, c->from, a);
-	else
-		rc = tree_edge(t, false, a);
 	*cut = false;
-	if (!rc) {
-		if (c->to)
-			rc = tree_down(t, c->to, b);
-		else
-			rc = tree_edge(t, true, b);
-	}
+	if (rc)
+		return rc;
+	rc = down_to(t, c->to, true, b);
 	if (rc || !a->height)
 		return rc;
 	for (unsigned int level = a->height - 1; level; level--) {
@@ -216,7 +216,8 @@ int tree_cut(struct tree *t, const struct probe *from, const struct probe *to, u
 	    .from = from,
 	    .to = to,
 	};
-	struct path a, b;
+	struct path a;
+	struct path b;
 	bool cut = true;
 	int rc = 0;
 
@@ -235,14 +236,16 @@ int tree_cut(struct tree *t, const struct probe *from, const struct probe *to, u
 }
 
 /* Databases are entries of the main one: a range that has one cannot be removed by deleting
- * entries. */
+ * entries. Each entry of the range is looked at, but only for its flags. */
 int tree_range_db(const struct tree *t, const struct probe *from, const struct probe *to,
                   bool *some)
 {
-	struct path path, end;
+	struct path path;
+	struct path end;
 	bool moved = true;
 	int rc;
 
+	assert(t->scratch);
 	if (from)
 		rc = tree_seek(t, from, &path);
 	else
