@@ -23,6 +23,7 @@
  * rebuilt. */
 int tree_scratch_open(struct tree_scratch *s, uint32_t psize)
 {
+	assert(psize >= FMT_LEAF_BASE && (psize & (psize - 1)) == 0);
 	*s = (struct tree_scratch){
 	    .items = malloc((2 * (size_t)LEAF_MAX(psize) + 2) * sizeof *s->items),
 	    .seps = malloc((2 * (size_t)INNER_MAX(psize) + 8) * sizeof *s->seps),
@@ -68,7 +69,8 @@ static bool editable(const struct tree *t, uint64_t off)
 }
 
 /* tree_prev_for - what a page that replaces the one at off must name as prev: the page that the
- * last commit had there [I7]. */
+ * last commit had there [I7]. A page of this transaction is not there for any snapshot: what stood
+ * there before it is. */
 uint64_t tree_prev_for(const struct tree *t, uint64_t off)
 {
 	const struct wpage *wp = wset_find(t->view->w, off);
@@ -96,11 +98,13 @@ int tree_page_out(struct tree *t, uint64_t old, uint8_t *image, uint32_t used, u
 	}
 	if (rc)
 		return rc;
+	assert(wset_editable(w, wp));
 	wset_install(w, wp, image, used);
 	*off = wp->off;
 	return 0;
 }
 
+/* leaves at most that the items of one or two leaves, and one more, become: see split */
 #define LEAF_PARTS 3u
 
 /*
@@ -118,7 +122,9 @@ int tree_page_out(struct tree *t, uint64_t old, uint8_t *image, uint32_t used, u
 static uint32_t split(const struct tree *t, const struct item *items, uint32_t n, uint32_t total,
                       bool appends, uint32_t cut[LEAF_PARTS])
 {
+	assert(n > 0);
 	uint32_t usable = leaf_usable(t->view->psize);
+	uint32_t append_fill = usable * LEAF_APPEND_FILL / 100;
 	uint32_t each = leaf_costs(t->order, items, n);
 	uint32_t left = 0;
 	uint32_t parts = 0;
@@ -131,11 +137,12 @@ static uint32_t split(const struct tree *t, const struct item *items, uint32_t n
 			left += each;
 		else
 			left += leaf_cost(t->order, items[i].klen, items[i].vlen);
+		uint32_t right = total - left;
 		uint32_t max = left;
 
-		if (left <= total - left)
-			max = total - left;
-		if (left <= usable * LEAF_APPEND_FILL / 100 && total - left <= usable)
+		if (left <= right)
+			max = right;
+		if (left <= append_fill && right <= usable)
 			batch = i + 1;
 		if (max < best_max) {
 			best_max = max;
@@ -162,6 +169,11 @@ static uint32_t split(const struct tree *t, const struct item *items, uint32_t n
 	return parts;
 }
 
+/*
+ * What the caller of a put has to know: where the value lies, to fill it, and on which page, to
+ * seal it. An item that goes to a tail is known at once. In a leaf that is written anew it is item
+ * index of those, and may end in any of the parts.
+ */
 struct placed {         /* which of the items is the new one, and where it went */
 	uint32_t index; /* UINT32_MAX: none */
 	/* and it lies behind all others: more like it may come */
@@ -171,41 +183,94 @@ struct placed {         /* which of the items is the new one, and where it went 
 };
 
 /* leaf_write - items first to first + n become the leaf that replaces old; where the new one went
- * is noted. */
+ * is noted. first is where the part begins among all items, by which placed counts. An index of
+ * UINT32_MAX is in no part. */
 static int leaf_write(struct tree *t, uint64_t old, const struct item *items, uint32_t n,
                       uint64_t prev, uint32_t first, struct placed *placed, uint64_t *off)
 {
+	assert(n <= LEAF_MAX(t->view->psize));
 	struct wset *w = t->view->w;
 	uint32_t used = leaf_build(w->image, w->psize, t->order, items, n, w->txn, prev);
 	int rc = tree_page_out(t, old, w->image, used, off);
 
 	if (rc)
 		return rc;
-	if (placed->index - first < n) {
+	uint32_t own = placed->index - first;
+
+	if (own < n) {
 		placed->leaf = *off;
-		placed->value = leaf_value(view_raw(t->view, *off), placed->index - first);
+		placed->value = leaf_value(view_raw(t->view, *off), own);
 	}
-	return rc;
+	return 0;
+}
+
+/* leaf_parts - into how many leaves n items go, which take total bytes: cut as split has it. One
+ * that is nearly full without a tail would be written anew at the next puts; so it splits when its
+ * base leaves less to the tail than LEAF_TAIL percent, and less than a tail of items like these
+ * takes. */
+static uint32_t leaf_parts(const struct tree *t, const struct item *items, uint32_t n,
+                           uint32_t total, bool appends, uint32_t cut[LEAF_PARTS])
+{
+	uint32_t usable = leaf_usable(t->view->psize);
+
+	cut[0] = n;
+	if (n == 0)
+		return 1;
+	uint64_t full_tail = (uint64_t)total * FMT_TAIL_SLOTS / n;
+	uint64_t tail = min_u64(usable * LEAF_TAIL / 100, full_tail);
+
+	if (total <= usable - tail)
+		return 1;
+	return split(t, items, n, total, appends, cut);
+}
+
+/* leaves_write - the parts become leaves, which change then names, with the separators between
+ * them; the first one takes the place of old, with that prev. */
+static int leaves_write(struct tree *t, uint64_t old, uint64_t prev, uint32_t parts,
+                        const uint32_t cut[LEAF_PARTS], struct placed *placed,
+                        struct change *change)
+{
+	assert(parts > 0 && parts <= LEAF_PARTS);
+	const struct item *items = t->scratch->items;
+	uint8_t *buf = t->scratch->sepbuf;
+
+	for (uint32_t i = 0; i + 1 < parts; i++) {
+		struct sep *sep = &change->sep[i];
+
+		tree_separator(t, &items[cut[i] - 1], &items[cut[i]], buf, sep);
+		buf += tree_sep_bytes(sep);
+	}
+	change->m = parts;
+	/* The leftmost leaf last: the others' items may lie in the page that it rewrites. */
+	for (uint32_t i = parts - 1; i > 0; i--) {
+		uint32_t first = cut[i - 1];
+		int rc = leaf_write(t, 0, items + first, cut[i] - first, 0, first, placed,
+		                    &change->kid[i]);
+
+		if (rc)
+			return rc;
+	}
+	return leaf_write(t, old, items, cut[0], prev, 0, placed, &change->kid[0]);
 }
 
 /* leaf_rewrite - the leaf of path becomes one to three leaves, or none, with these n items (in
- * scratch->items). */
+ * scratch->items). No item, in a leaf that is not the root: the leaf goes. The root stays as an
+ * empty leaf. */
 static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, struct placed *placed)
 {
 	assert(path->height > 0);
 	struct item *items = t->scratch->items;
-	uint32_t usable = leaf_usable(t->view->psize);
 	uint32_t total = tree_items_cost(t, items, n);
+	uint32_t own = n;
+	uint32_t cut[LEAF_PARTS];
+	uint32_t parts = 1;
 	struct change change;
 	uint64_t old = path->leaf.off;
 	uint64_t prev = tree_prev_for(t, old);
 	uint64_t sibling;
 	int rc;
 
-	if (path->height > 1)
-		change.from = path->at[1].index;
-	else
-		change.from = 0;
+	change.from = path_kid(path, 0);
 	change.count = 1;
 	change.m = 0;
 	if (n == 0 && path->height > 1) {
@@ -215,41 +280,25 @@ static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, struct pl
 			return rc;
 		return tree_replace(t, path, &change);
 	}
-	uint32_t own = n;
-
 	t->scratch->finger_of = NULL;
 	rc = tree_join(t, path, items, &n, total, &change, &sibling);
 	if (rc)
 		return rc;
-	if (sibling && change.from != path->at[1].index && placed->index != UINT32_MAX)
-		placed->index += n - own;
-	uint32_t cut[LEAF_PARTS] = {n}, parts = 1;
-	uint8_t *buf = t->scratch->sepbuf;
+	if (sibling) { /* both together have room in one leaf */
+		bool is_left = change.from != path_kid(path, 0);
 
-	if (!sibling && n > 0 &&
-	    total >
-	        usable - min_u64(usable * LEAF_TAIL / 100, (uint64_t)total * FMT_TAIL_SLOTS / n))
-		parts = split(t, items, n, total, placed->appends, cut);
+		cut[0] = n;
+		if (is_left && placed->index != UINT32_MAX)
+			placed->index += n - own;
+	} else {
+		parts = leaf_parts(t, items, n, total, placed->appends, cut);
+	}
 	if (!parts)
 		return err_corrupt(old, "leaf: %u entries of %u bytes together", n, total);
-	for (uint32_t i = 0; i + 1 < parts; i++) {
-		struct sep *sep = &change.sep[i];
-
-		tree_separator(t, &items[cut[i] - 1], &items[cut[i]], buf, sep);
-		buf += sep->klen + (sep->dlen == FMT_SEP_NODUP ? 0 : sep->dlen);
-	}
-	change.m = parts;
-	/* The leftmost leaf last: the others' items may lie in the page that it rewrites. */
-	for (uint32_t i = parts; i-- > 0 && !rc;) {
-		uint32_t first = 0;
-
-		if (i)
-			first = cut[i - 1];
-		rc = leaf_write(t, i ? 0 : old, items + first, cut[i] - first, i ? 0 : prev, first,
-		                placed, &change.kid[i]);
-	}
+	rc = leaves_write(t, old, prev, parts, cut, placed, &change);
 	if (rc)
 		return rc;
+	/* After the leaf is written: items of the sibling lie there. */
 	if (sibling)
 		rc = wset_retire(t->view->w, sibling);
 	if (rc)
@@ -269,7 +318,8 @@ static int blob_of(const struct item *it, struct fmt_blob *blob)
 	return 0;
 }
 
-/* drop_blob - give the value's pages back, and count them off. */
+/* drop_blob - give the value's pages back, and count them off. Its extent stays for the snapshots
+ * that may read it [I7]. */
 static int drop_blob(struct tree *t, const struct fmt_blob *blob)
 {
 	t->blob_pages -= blob_pages(blob->len, t->view->psize);
@@ -290,9 +340,10 @@ int tree_blob_drop(struct tree *t, const struct item *it)
 	return drop_blob(t, &blob);
 }
 
-/* first_leaf - the tree's very first page. */
+/* first_leaf - the tree's very first page. It has no prev: no snapshot knows the tree. */
 static int first_leaf(struct tree *t, const struct item *item, struct placed *placed)
 {
+	assert(item->klen + item->vlen <= leaf_usable(t->view->psize));
 	uint64_t off;
 	int rc = leaf_write(t, 0, item, 1, 0, 0, placed, &off);
 
@@ -315,7 +366,24 @@ static uint32_t shrinks_by(const struct tree *t, const struct item *old, const s
 	return 0;
 }
 
-/* store_in_leaf - into the leaf of path: behind its last entry, or by writing it anew. */
+/* would_join - whether the leaf would be joined if the item stood where the path points, in place
+ * of an entry that took less bytes more. Most puts do not come here: less is 0. */
+static int would_join(struct tree *t, const struct path *path, const struct item *item,
+                      uint32_t less, bool *join)
+{
+	struct item *items = t->scratch->items;
+	uint32_t n;
+	int rc = tree_leaf_items(t, &path->leaf, items, &n);
+
+	if (rc)
+		return rc;
+	items[path->rank] = *item;
+	return tree_would_join(t, path, items, n, less, join);
+}
+
+/* store_in_leaf - into the leaf of path: behind its last entry, or by writing it anew. old: the
+ * entry that gives way, or NULL; last: the item lies behind all others of the tree. The cheapest
+ * way that is possible is taken: over the old value, into the tail, a leaf written anew. */
 static int store_in_leaf(struct tree *t, struct path *path, const struct item *item,
                          const struct item *old, bool last, struct placed *placed)
 {
@@ -331,8 +399,9 @@ static int store_in_leaf(struct tree *t, struct path *path, const struct item *i
 	bool join = false;
 	uint32_t n;
 	uint32_t less = 0;
-	int rc = 0;
+	int rc;
 
+	assert(!old || path->eoff);
 	if (old && t->view->w->n && !t->order->dups &&
 	    leaf_overwrite(t->view->w, &path->leaf, path->eoff, old, item)) {
 		placed->leaf = path->leaf.off;
@@ -342,32 +411,37 @@ static int store_in_leaf(struct tree *t, struct path *path, const struct item *i
 	if (old && path->height > 1)
 		less = shrinks_by(t, old, item);
 	if (UNLIKELY(less)) {
-		rc = tree_leaf_items(t, &path->leaf, items, &n);
-		if (!rc) {
-			items[path->rank] = *item;
-			rc = tree_would_join(t, path, items, n, less, &join);
-		}
+		rc = would_join(t, path, item, less, &join);
+		if (rc)
+			return rc;
 	}
-	if (!rc && !join)
-		rc = leaf_append(t->view->w, t->order, &path->leaf, &c, &done, &placed->value);
 	placed->leaf = path->leaf.off;
-	if (!rc && !done)
-		rc = tree_leaf_items(t, &path->leaf, items, &n);
-	if (rc || done)
+	if (!join) {
+		rc = leaf_append(t->view->w, t->order, &path->leaf, &c, &done, &placed->value);
+		if (rc || done)
+			return rc;
+	}
+	rc = tree_leaf_items(t, &path->leaf, items, &n);
+	if (rc)
 		return rc;
-	if (!old)
-		memmove(items + path->rank + 1, items + path->rank,
-		        (n++ - path->rank) * sizeof *items);
+	if (!old) {
+		struct item *place = items + path->rank;
+
+		memmove(place + 1, place, (n - path->rank) * sizeof *items);
+		n++;
+	}
 	items[path->rank] = *item;
 	placed->index = path->rank;
 	placed->appends = last;
 	return leaf_rewrite(t, path, n, placed);
 }
 
-/* The finger stays only while puts go behind the last entry, and no page is replaced. */
+/* The finger stays only while puts go behind the last entry, and no page is replaced. Counts change
+ * before the pages: when the change fails half-way, all of the transaction is undone. */
 int tree_store(struct tree *t, struct path *path, const struct item *item, const uint8_t **value,
                uint64_t *leaf_off)
 {
+	assert(t->scratch && !t->batch);
 	struct placed placed = {0};
 	bool replace = path->height && path->eoff;
 	bool last = !replace && tree_at_end(path);
@@ -418,7 +492,8 @@ int tree_store(struct tree *t, struct path *path, const struct item *item, const
 }
 
 /* A removal is a tombstone in the tail as long as the leaf is well filled; else the leaf is looked
- * at with its neighbours. */
+ * at with its neighbours. The entry's bytes stay where they are until the leaf is written anew:
+ * gone points to them. */
 int tree_remove(struct tree *t, struct path *path)
 {
 	struct placed placed = {.index = UINT32_MAX};
@@ -427,10 +502,13 @@ int tree_remove(struct tree *t, struct path *path)
 	bool done = false;
 	bool join = false;
 	uint32_t n;
-	uint32_t left = path->height > 1 ? leaf_count(&path->leaf) - 1 : 1;
+	/* A root has no neighbour to join: its removals are tombstones while these have room. */
+	uint32_t left = 1;
 	int rc = leaf_item(&path->leaf, path->eoff, &gone);
 
 	assert(path->height && path->eoff && !t->batch);
+	if (path->height > 1)
+		left = leaf_count(&path->leaf) - 1;
 	t->scratch->finger_of = NULL;
 	t->appends = 0;
 	if (rc)
@@ -467,7 +545,7 @@ int tree_remove(struct tree *t, struct path *path)
 }
 
 /* For several entries of one leaf it is cheaper to write the leaf anew than to append a tombstone
- * for each. */
+ * for each. So is a range, a whole key's duplicates included. */
 int tree_leaf_without(struct tree *t, struct path *path, uint32_t from, uint32_t to)
 {
 	assert(from <= to && !t->batch);
@@ -490,9 +568,12 @@ int tree_leaf_without(struct tree *t, struct path *path, uint32_t from, uint32_t
  * database itself goes. */
 int tree_clear(struct tree *t, bool forget)
 {
+	assert(t->scratch);
 	struct placed placed = {.index = UINT32_MAX};
 	const struct fmt_page *page;
-	uint64_t at, prev, off;
+	uint64_t at;
+	uint64_t prev;
+	uint64_t off;
 	int rc = tree_root(t, &page, &at);
 
 	if (rc || !page)

@@ -21,6 +21,12 @@
  * batch cannot be flushed (no space for an inner page), the tree is unusable (failed) and the
  * transaction can only be aborted, even if it was a get that met the error: tree_flush_all, which
  * every commit begins with, repeats it.
+ *
+ * The life of a batch, of which a tree has at most one:
+ *
+ *   free --tree_batch_begin--> the tree's --tree_flush, tree_forget--> free
+ *
+ * Rejected: a larger leaf that is appended to. A leaf has one size, and its tail only 16 slots.
  */
 #include "tree/tree.h"
 
@@ -34,7 +40,8 @@
  * and so on if it is too full: a page for what would be a few lines each */
 #define BATCH_COPY 8u
 
-/* The last kid at each level, and behind the last entry of the leaf. */
+/* The last kid at each level, and behind the last entry of the leaf. Levels above know only which
+ * kid was taken, so each must be its page's last. */
 bool tree_at_end(const struct path *path)
 {
 	for (unsigned int l = 1; l < path->height; l++)
@@ -43,7 +50,7 @@ bool tree_at_end(const struct path *path)
 	return path->height && path->rank == leaf_count(&path->leaf);
 }
 
-/* last_item - the leaf's last entry; *some false: there is none. */
+/* last_item - the leaf's last entry; *some false: there is none. The item points into the leaf. */
 static int last_item(const struct leaf *leaf, struct item *it, bool *some)
 {
 	uint32_t n = leaf_count(leaf);
@@ -59,7 +66,7 @@ static int last_item(const struct leaf *leaf, struct item *it, bool *some)
 }
 
 /* The finger is tried first. Elsewhere the lines that the put will change are asked for while it
- * is placed. */
+ * is placed. The path is scratch->finger, which stays the tree's until a page is replaced. */
 int tree_seek_put(struct tree *t, const struct probe *probe, uint32_t bytes)
 {
 	struct path *path = t->scratch->finger;
@@ -91,9 +98,11 @@ int tree_seek_put(struct tree *t, const struct probe *probe, uint32_t bytes)
 
 /* ---- batches --------------------------------------------------------------------------------- */
 
-/* batch_out - the leaf in the making goes to its page. */
+/* batch_out - the leaf in the making goes to its page. Streamed, so it is durable with the next
+ * fence, and its lines are not in the cache. */
 static void batch_out(struct tree *t, struct tree_batch *batch)
 {
+	assert(wset_editable(t->view->w, batch->wp));
 	assert(batch->pack.n > 0);
 	struct wset *w = t->view->w;
 	uint32_t used = leaf_pack_build(&batch->pack, t->order, w->txn, batch->prev);
@@ -105,6 +114,7 @@ static void batch_out(struct tree *t, struct tree_batch *batch)
  * become its neighbours. The path is of no use then. */
 static int batch_link(struct tree *t, struct tree_batch *batch)
 {
+	assert(batch->change.m > 0);
 	if (batch->change.m > 1 || batch->change.kid[0] != batch->path.at[0].off)
 		return tree_replace(t, &batch->path, &batch->change);
 	return 0;
@@ -117,9 +127,9 @@ int tree_flush(struct tree *t)
 
 	if (!batch)
 		return t->failed;
+	assert(batch->tree == t && t->scratch->batches > 0);
 	t->batch = NULL;
 	batch->tree = NULL;
-	assert(t->scratch->batches > 0);
 	t->scratch->batches--;
 	t->appends = 0;
 	t->scratch->finger_of = NULL;
@@ -130,7 +140,8 @@ int tree_flush(struct tree *t)
 	return t->failed;
 }
 
-/* Each tree that has one; there are at most TREE_BATCHES. */
+/* Each tree that has one; there are at most TREE_BATCHES. After an error the others keep theirs:
+ * the transaction is aborted, and tree_forget drops them. */
 int tree_flush_all(struct tree_scratch *s)
 {
 	int rc = s->failed;
@@ -156,7 +167,8 @@ void tree_forget(struct tree_scratch *s)
 }
 
 /* batch_take - a batch that nobody uses, or the one that was used least recently. ENOMEM, and
- * errors of flushing that one. */
+ * errors of flushing that one. Its memory is allocated at its first use, and stays until the store
+ * is closed: three pages and the offsets of the pack's entries. */
 static int batch_take(struct tree *t, struct tree_batch **out)
 {
 	struct tree_batch *batch = t->scratch->batch;
@@ -172,8 +184,9 @@ static int batch_take(struct tree *t, struct tree_batch **out)
 			return rc;
 	}
 	if (!batch->pack.page) {
-		batch->pack.page =
-		    malloc(3 * (size_t)psize + LEAF_PACK_MAX(psize) * sizeof *batch->pack.off);
+		size_t offs = LEAF_PACK_MAX(psize) * sizeof *batch->pack.off;
+
+		batch->pack.page = malloc(3 * (size_t)psize + offs);
 		if (!batch->pack.page)
 			return err_set(ENOMEM, "no memory for ascending keys");
 		batch->seps = batch->pack.page + 2 * (size_t)psize;
@@ -186,7 +199,7 @@ static int batch_take(struct tree *t, struct tree_batch **out)
 }
 
 /* batch_page - the page for the batch's first leaf, in the place of the tree's last one: that one
- * if it may be written anew where it is. */
+ * if it may be written anew where it is. prev is asked for while that page is the tree's. */
 static int batch_page(struct tree *t, struct tree_batch *batch, uint64_t old)
 {
 	struct wset *w = t->view->w;
@@ -202,13 +215,51 @@ static int batch_page(struct tree *t, struct tree_batch *batch, uint64_t old)
 }
 
 /* batch_takes - whether the item may follow the last one of the leaf in the making. key_ascends:
- * its key must be greater. */
+ * its key must be greater. Duplicates of one size are checked, too, because the common checks of a
+ * put are skipped. */
 static inline bool batch_takes(const struct tree *t, const struct tree_batch *batch,
                                const struct item *item, bool key_ascends)
 {
-	return leaf_pack_ascends(&batch->pack, t->order, item, key_ascends) &&
-	       (!(t->order->flags & DAXKV_DUP_FIXED) ||
-	        item->vlen == leaf_pack_item(&batch->pack, batch->pack.n - 1).vlen);
+	const struct leaf_pack *pack = &batch->pack;
+
+	if (!leaf_pack_ascends(pack, t->order, item, key_ascends))
+		return false;
+	if (!(t->order->flags & DAXKV_DUP_FIXED))
+		return true;
+	return item->vlen == leaf_pack_item(pack, pack->n - 1).vlen;
+}
+
+/* batch_due - whether so many ascending puts came that a batch is worth its page. ready: the last
+ * leaf is private and has no tail. */
+static bool batch_due(const struct tree *t, bool ready)
+{
+	if (ready)
+		return t->appends >= BATCH_AFTER;
+	return t->appends % BATCH_COPY == 0;
+}
+
+/* batch_pack - have the leaf's entries, and the item behind them, in the making. *fits false: the
+ * leaf is too full, and will split first; or it is empty. CORRUPT. */
+static int batch_pack(struct tree *t, struct tree_batch *batch, const struct leaf *leaf,
+                      const struct item *item, bool *fits)
+{
+	struct item *items = t->scratch->items;
+	uint32_t n = 0;
+	int rc = tree_leaf_items(t, leaf, items, &n);
+
+	*fits = false;
+	if (rc || n == 0)
+		return rc;
+	batch->pack.n = 0;
+	for (uint32_t i = 0; i < n; i++)
+		if (!leaf_pack_add(&batch->pack, t->order, &items[i]))
+			return 0;
+	if (!batch_takes(t, batch, item, false))
+		return err_corrupt(leaf->off,
+		                   "leaf: its entries are not in order, or not of one size");
+	/* now: its bytes may lie in the page that will be written anew */
+	*fits = leaf_pack_add(&batch->pack, t->order, item);
+	return 0;
 }
 
 /* A batch needs to know its first leaf's entries: these are packed with the new item, and the leaf
@@ -219,40 +270,29 @@ int tree_batch_begin(struct tree *t, const struct path *path, const struct item 
 	struct wset *w = t->view->w;
 	struct wpage *wp = wset_find(w, path->leaf.off);
 	bool ready = wset_editable(w, wp) && !wp->npending && !path->leaf.nslots;
-	struct item *items = t->scratch->items;
 	struct tree_batch *batch = NULL;
-	uint32_t n = 0;
+	bool fits;
 
 	*begun = false;
-	if (ready ? t->appends < BATCH_AFTER : t->appends % BATCH_COPY != 0)
+	if (!batch_due(t, ready))
 		return 0;
 	int rc = batch_take(t, &batch);
 
-	if (!rc)
-		rc = tree_leaf_items(t, &path->leaf, items, &n);
-	if (rc || n == 0)
+	if (rc)
 		return rc;
-	batch->pack.n = 0;
-	/* too full: it will split first */
-	for (uint32_t i = 0; i < n; i++)
-		if (!leaf_pack_add(&batch->pack, t->order, &items[i]))
-			return 0;
-	if (!batch_takes(t, batch, item, false))
-		return err_corrupt(path->leaf.off,
-		                   "leaf: its entries are not in order, or not of one size");
-	/* now: its bytes may lie in the page that will be written anew */
-	if (!leaf_pack_add(&batch->pack, t->order, item))
-		return 0;
+	assert(!batch->tree);
+	rc = batch_pack(t, batch, &path->leaf, item, &fits);
+	if (rc || !fits)
+		return rc;
 	rc = batch_page(t, batch, path->leaf.off);
 	if (rc)
 		return rc;
 	counter_add(&w->compactions, !ready);
-	batch->cost = batch->bytes = 0;
-	if (path->height > 1)
-		batch->change.from = path->at[1].index;
-	else
-		batch->change.from = 0;
-	batch->change.count = batch->change.m = 1;
+	batch->cost = 0;
+	batch->bytes = 0;
+	batch->change.from = path_kid(path, 0);
+	batch->change.count = 1;
+	batch->change.m = 1;
 	batch->change.kid[0] = batch->wp->off;
 	batch->path.height = path->height;
 	memcpy(batch->path.at, path->at, path->height * sizeof path->at[0]);
@@ -266,6 +306,21 @@ int tree_batch_begin(struct tree *t, const struct path *path, const struct item 
 	return 0;
 }
 
+/* batch_full - whether the parents have to hear of the batch's pages before there is one more: its
+ * kids, or the bytes of their separators, would be too many, or take more than half of a parent. */
+static bool batch_full(const struct tree *t, const struct tree_batch *batch,
+                       const struct item *item)
+{
+	uint32_t psize = t->view->psize;
+	uint32_t longest = item->klen; /* a separator is no longer than what stands behind it */
+
+	if (t->order->dups)
+		longest += item->vlen;
+	if (batch->change.m > TREE_BATCH_KIDS)
+		return true;
+	return batch->bytes + longest > psize || batch->cost > inner_usable(psize) / 2;
+}
+
 /* batch_next - the leaf in the making is full: it goes to its page, and the next one begins with
  * the item. *done false: the parents have to hear of the pages first. */
 static int batch_next(struct tree *t, struct tree_batch *batch, const struct item *item, bool *done)
@@ -277,9 +332,7 @@ static int batch_next(struct tree *t, struct tree_batch *batch, const struct ite
 	struct wpage *wp;
 
 	*done = false;
-	if (c->m > TREE_BATCH_KIDS ||
-	    batch->bytes + item->klen + (t->order->dups ? item->vlen : 0) > w->psize ||
-	    batch->cost > inner_usable(w->psize) / 2)
+	if (batch_full(t, batch, item))
 		return 0;
 	struct item last = leaf_pack_item(&batch->pack, batch->pack.n - 1);
 
@@ -288,7 +341,7 @@ static int batch_next(struct tree *t, struct tree_batch *batch, const struct ite
 
 	if (rc)
 		return rc;
-	batch->bytes += sep->klen + (sep->dlen == FMT_SEP_NODUP ? 0 : sep->dlen);
+	batch->bytes += tree_sep_bytes(sep);
 	batch->cost += inner_cost(sep);
 	batch_out(t, batch);
 	batch->pack.n = 0;
@@ -303,7 +356,7 @@ static int batch_next(struct tree *t, struct tree_batch *batch, const struct ite
 }
 
 /* A full leaf goes out and the next one begins; if the parents must hear of it first, the put goes
- * the common way, which flushes. */
+ * the common way, which flushes. used is what batch_take goes by. */
 int tree_batch_put(struct tree *t, const struct item *item, bool key_ascends, bool *done)
 {
 	assert(t->batch && t->batch->tree == t);

@@ -6,6 +6,13 @@
  * in place of a large one, is looked at when what it holds falls below a quarter of a page, an
  * eighth, and so on: a leaf whose neighbours are full does not ask again at each deletion. Most
  * deletions see by the leaf's header that this is far away (thin). See tree.h
+ *
+ * Two limits keep this calm: a leaf asks below a quarter, and both together may take three quarters
+ * of a page. So neither does the next put split what was joined, nor the next deletion join what
+ * was split.
+ *
+ * Only neighbours under one parent join: the parent then loses one kid, in the same change. A leaf
+ * at the edge of its parent has one such neighbour.
  */
 #include "tree/tree.h"
 
@@ -14,35 +21,42 @@
 #define LEAF_JOINED 75u /* percent that both may take together */
 /* an entry of this part of a page or more, half as large again as the average, misleads it */
 #define LARGE_PART 16u
+/* what a leaf has for an entry of its base beside key and value: a head, an offset, the lengths */
+#define ENTRY_OVERHEAD (8u + 2u + FMT_ENTRY_SIZE)
 
-/* beside - append the neighbour's items to n of the leaf's, when both fit one leaf; *more of them,
- * 0: they do not, or there is no such neighbour. */
+/* join_beside - append the neighbour's items to n of the leaf's, when both fit one leaf; *more of
+ * them, 0: they do not, or there is no such neighbour. */
 static int join_beside(struct tree *t, const struct path *path, struct item *items, uint32_t n,
                        bool left, uint32_t *more, uint64_t *at)
 {
-	uint32_t usable = leaf_usable(t->view->psize);
+	const struct view *v = t->view;
+	uint32_t usable = leaf_usable(v->psize);
+	const struct fmt_page *parent = path->at[1].page;
 	uint32_t index = path->at[1].index;
+	uint32_t edge = left ? 0 : parent->n;
 	const struct fmt_page *page = NULL;
 	struct leaf leaf;
 
+	assert(path->height > 1);
 	*more = 0;
-	if (left ? index == 0 : index == path->at[1].page->n)
+	if (index == edge)
 		return 0;
-	int rc = view_page(
-	    t->view,
-	    inner_kid(t->view, path->at[1].page, path->at[1].off, left ? index - 1 : index + 1), 0,
-	    &page, at);
+	if (left)
+		index--;
+	else
+		index++;
+	int rc = view_page(v, inner_kid(v, parent, path->at[1].off, index), 0, &page, at);
 
 	if (rc)
 		return rc;
-	leaf_open(t->view, page, *at, &leaf);
+	leaf_open(v, page, *at, &leaf);
 	rc = tree_leaf_items(t, &leaf, items + n, more);
 	if (rc || tree_items_cost(t, items, n + *more) > usable * LEAF_JOINED / 100)
 		*more = 0;
 	return rc;
 }
 
-/* either - beside, for the left neighbour, else for the right one. */
+/* either - join_beside for the left neighbour, else for the right one. */
 static int either(struct tree *t, const struct path *path, struct item *items, uint32_t n,
                   bool *left, uint32_t *more, uint64_t *at)
 {
@@ -59,6 +73,7 @@ static bool sparse(const struct tree *t, const struct path *path, uint32_t total
 	return path->height > 1 && total < leaf_usable(t->view->psize) / LEAF_SPARSE;
 }
 
+/* The sibling's items lie in its page: the caller retires it when the joined leaf is written. */
 int tree_join(struct tree *t, const struct path *path, struct item *items, uint32_t *n,
               uint32_t total, struct change *change, uint64_t *sibling)
 {
@@ -73,7 +88,7 @@ int tree_join(struct tree *t, const struct path *path, struct item *items, uint3
 
 	if (rc || !more)
 		return rc;
-	if (left) { /* the neighbour's come first */
+	if (left) { /* the neighbour's come first, by way of the room behind both */
 		struct item *behind = items + *n;
 		struct item *tmp = behind + more;
 
@@ -83,22 +98,22 @@ int tree_join(struct tree *t, const struct path *path, struct item *items, uint3
 	}
 	*n += more;
 	*sibling = at;
+	change->from = path->at[1].index;
 	if (left)
-		change->from = path->at[1].index - 1;
-	else
-		change->from = path->at[1].index;
+		change->from--;
 	change->count = 2;
 	counter_add(&t->view->w->merges, 1);
 	return 0;
 }
 
 /* thin - whether the leaf may hold less than a quarter of a page once an entry has gone and left
- * others stay, by what its entries take on average. */
+ * others stay, by what its entries take on average. It errs toward true, which costs a closer look.
+ */
 static bool thin(const struct leaf *l, uint32_t left, const struct item *gone)
 {
 	uint32_t usable = leaf_usable(l->psize);
 	uint32_t all = l->page->n + l->nslots;
-	uint32_t size = gone->klen + gone->vlen + 8 + 2 + FMT_ENTRY_SIZE;
+	uint32_t size = gone->klen + gone->vlen + ENTRY_OVERHEAD;
 
 	if (UNLIKELY(left >= all)) /* a damaged leaf */
 		return true;
@@ -109,12 +124,14 @@ static bool thin(const struct leaf *l, uint32_t left, const struct item *gone)
 	uint64_t bytes = leaf_tail_end(l) - FMT_LEAF_BASE;
 
 	bytes -= min_u64(bytes, dead);
-	return 8 * left * bytes < THIN_PER_8 * entries * usable ||
-	       (size >= usable / LARGE_PART && 2 * entries * size > 3 * bytes);
+	bool few = 8 * left * bytes < THIN_PER_8 * entries * usable;
+	bool misled = size >= usable / LARGE_PART && 2 * entries * size > 3 * bytes;
+
+	return few || misled;
 }
 
 /* falls_below - whether so many bytes less take the total below a quarter of the page, an eighth,
- * ... */
+ * ... So a leaf that keeps losing entries is looked at a few times until it is empty. */
 static bool falls_below(uint32_t usable, uint32_t total, uint32_t less)
 {
 	uint32_t limit = usable / LEAF_SPARSE;
@@ -124,6 +141,7 @@ static bool falls_below(uint32_t usable, uint32_t total, uint32_t less)
 	return total < limit;
 }
 
+/* The items are those of the leaf as it would be; they are in scratch->items. */
 int tree_would_join(struct tree *t, const struct path *path, struct item *items, uint32_t n,
                     uint32_t less, bool *join)
 {
@@ -141,6 +159,7 @@ int tree_would_join(struct tree *t, const struct path *path, struct item *items,
 	return rc;
 }
 
+/* Most answers come from thin, without a look at the entries. */
 int tree_would_join_without(struct tree *t, const struct path *path, uint32_t left,
                             const struct item *gone, bool *join)
 {

@@ -16,6 +16,11 @@
  *
  * The rules are those of a split [I7] [I8]: a page that takes another's place has its prev, the
  * parent of more pages than before is made anew, and so is the root.
+ *
+ * A load belongs to one call, daxkv_bulk_load. Its memory is its own: two pages for the leaf in the
+ * making, and three pages and some arrays for each level that is used. Nothing else uses the tree
+ * until tree_load_end. A load that fails is freed, and its transaction aborted, which gives the
+ * pages back.
  */
 #include "tree/tree.h"
 
@@ -26,7 +31,8 @@
 
 struct load_level { /* level 0 is of leaves: kids, seps and open are not used there */
 	bool open;
-	/* of the page in the making: kids, what it takes of the page, separators' bytes */
+	/* of the page in the making: kids, with one separator less; what it takes of the page;
+	 * separators' bytes in buf */
 	uint32_t n;
 	uint32_t cost;
 	uint32_t bytes;
@@ -44,7 +50,6 @@ struct load_level { /* level 0 is of leaves: kids, seps and open are not used th
 
 struct tree_load {
 	struct tree *tree;
-	unsigned int fill;
 	/* an entry was added; or there was one before */
 	bool begun;
 	bool some;
@@ -54,16 +59,19 @@ struct tree_load {
 	struct item last;
 	struct leaf_pack pack; /* the leaf in the making */
 	struct path path;      /* the tree's right edge */
-	struct load_level level[TREE_DEPTH];
+	/* one more than a tree can have: never opened, it ends the walk up the highest one */
+	struct load_level level[TREE_DEPTH + 1];
 };
 
 /* ---- pages ----------------------------------------------------------------------------------- */
 
-/* level_alloc - memory for a level's kids and separators, when it is first used. */
+/* level_alloc - memory for a level's kids and separators, when it is first used. One allocation,
+ * which begins with kids: tree_load_free gives that back. ENOMEM. */
 static int level_alloc(struct load_level *v, uint32_t psize)
 {
-	size_t kids = (INNER_MAX(psize) + 2) * sizeof *v->kids;
-	size_t seps = (INNER_MAX(psize) + 2) * sizeof *v->seps;
+	size_t most = INNER_MAX(psize) + 2;
+	size_t kids = most * sizeof *v->kids;
+	size_t seps = most * sizeof *v->seps;
 	uint8_t *p;
 
 	if (v->left_buf)
@@ -78,29 +86,15 @@ static int level_alloc(struct load_level *v, uint32_t psize)
 	return 0;
 }
 
-/* sep_copy - the separator with its bytes at to: those of a page may go. */
-static struct sep sep_copy(const struct sep *from, uint8_t *to)
-{
-	uint32_t dlen = 0;
-
-	if (from->dlen != FMT_SEP_NODUP)
-		dlen = from->dlen;
-	memcpy(to, from->key, from->klen);
-	if (dlen)
-		memcpy(to + from->klen, from->dup, dlen);
-	return (struct sep){
-	    .key = to,
-	    .dup = to + from->klen,
-	    .klen = from->klen,
-	    .dlen = from->dlen,
-	};
-}
-
-/* page_write - the page in image is the level's next. */
+/* page_write - the page in image is the level's next. Streamed: a load writes each page once, and
+ * does not read it again. The page whose place it takes is retired now, and read no more: its
+ * entries were copied to the image. */
 static int page_write(struct tree_load *l, struct load_level *v, uint8_t *image, uint32_t used,
                       uint64_t *off)
 {
+	assert(used > 0 && used <= l->tree->view->psize);
 	struct wset *w = l->tree->view->w;
+	uint64_t old = v->old;
 	struct wpage *wp;
 	int rc = wset_new_page(w, &wp);
 
@@ -108,10 +102,9 @@ static int page_write(struct tree_load *l, struct load_level *v, uint8_t *image,
 		return rc;
 	wset_install_whole(w, wp, image, used);
 	*off = wp->off;
-	if (v->written++ == 0)
+	if (v->written == 0)
 		v->first = wp->off;
-	uint64_t old = v->old;
-
+	v->written++;
 	v->old = 0;
 	if (old)
 		return wset_retire(w, old);
@@ -119,7 +112,8 @@ static int page_write(struct tree_load *l, struct load_level *v, uint8_t *image,
 }
 
 /* page_prev - what the level's next page names as prev. only: there will be no other at that
- * level. */
+ * level. The only page of a new highest level is the root: what was the root at the last commit is
+ * its prev [I8]. */
 static uint64_t page_prev(const struct tree_load *l, unsigned int level, bool only)
 {
 	uint64_t old = l->level[level].old;
@@ -135,60 +129,71 @@ static uint64_t page_prev(const struct tree_load *l, unsigned int level, bool on
 static void level_push(struct load_level *v, const struct sep *sep, uint64_t kid)
 {
 	if (v->n) {
-		v->seps[v->n - 1] = sep_copy(sep, v->buf + v->bytes);
-		v->bytes += sep->klen + (sep->dlen == FMT_SEP_NODUP ? 0 : sep->dlen);
+		assert(sep);
+		v->seps[v->n - 1] = tree_sep_copy(sep, v->buf + v->bytes);
+		v->bytes += tree_sep_bytes(sep);
 		v->cost += inner_cost(sep);
 	}
-	v->kids[v->n++] = kid;
+	v->kids[v->n] = kid;
+	v->n++;
 }
 
-/* level_open - begin the level with what the page at the tree's right edge has; its last kid
- * becomes kid. */
-static int level_open(struct tree_load *l, unsigned int level, uint64_t kid)
+/* level_take - the level begins with what the page at the tree's right edge has, whose last kid
+ * becomes kid. CORRUPT. */
+static int level_take(struct tree_load *l, unsigned int level, uint64_t kid)
 {
 	struct load_level *v = &l->level[level];
-	int rc;
+	const struct view *view = l->tree->view;
+	const struct fmt_page *page = l->path.at[level].page;
+	struct sep sep = {0};
+	int rc = tree_way_sound(l->tree, &l->path, level);
 
-	if (level >= TREE_DEPTH - 1)
-		rc = err_set(DAXKV_FULL, "the tree has %u levels", level);
-	else
-		rc = level_alloc(v, l->tree->view->psize);
 	if (rc)
 		return rc;
-	v->open = true;
-	if (level < l->path.height) {
-		const struct fmt_page *page = l->path.at[level].page;
-		struct sep sep = {0};
-
-		v->old = l->path.at[level].off;
-		rc = tree_way_sound(l->tree, &l->path, level);
+	v->old = l->path.at[level].off;
+	for (uint32_t i = 0; i < page->n; i++) {
+		level_push(v, &sep, inner_kid(view, page, v->old, i));
+		rc = inner_sep(view, page, v->old, i, &sep);
 		if (rc)
 			return rc;
-		for (uint32_t i = 0; i <= page->n; i++) {
-			rc = 0;
-			if (i)
-				rc = inner_sep(l->tree->view, page, v->old, i - 1, &sep);
-			if (!rc && i &&
-			    !inner_fits(v->cost + inner_cost(&sep), l->tree->view->psize))
-				rc = err_corrupt(v->old, "inner page: its separators overlap");
-			if (rc)
-				return rc;
-			level_push(v, &sep,
-			           i < page->n ? inner_kid(l->tree->view, page, v->old, i) : kid);
-		}
-	} else {
-		level_push(v, NULL, kid);
+		if (!inner_fits(v->cost + inner_cost(&sep), view->psize))
+			return err_corrupt(v->old, "inner page: its separators overlap");
 	}
+	level_push(v, &sep, kid);
 	return 0;
 }
 
-/* load_level_write - the level's kids become a page. */
+/* level_open - begin the level with what the page at the tree's right edge has; its last kid
+ * becomes kid. A level above the tree's root begins with that kid alone. CORRUPT, ENOMEM, FULL. */
+static int level_open(struct tree_load *l, unsigned int level, uint64_t kid)
+{
+	struct load_level *v = &l->level[level];
+
+	assert(!v->open && level > 0);
+	if (level >= TREE_DEPTH - 1)
+		return err_set(DAXKV_FULL, "the tree has %u levels", level);
+	int rc = level_alloc(v, l->tree->view->psize);
+
+	if (rc)
+		return rc;
+	v->open = true;
+	if (level < l->path.height)
+		return level_take(l, level, kid);
+	level_push(v, NULL, kid);
+	return 0;
+}
+
+/* load_level_write - the level's kids become a page. only: as for page_prev. The image is written
+ * before the old page is retired. */
 static int load_level_write(struct tree_load *l, unsigned int level, bool only, uint64_t *off)
 {
 	struct load_level *v = &l->level[level];
 	struct wset *w = l->tree->view->w;
+
+	assert(v->open && v->n > 0);
+	uint64_t prev = page_prev(l, level, only);
 	uint32_t used = inner_build(w->image, w->psize, l->tree->order, v->seps, v->kids, v->n - 1,
-	                            level, w->txn, page_prev(l, level, only));
+	                            level, w->txn, prev);
 
 	l->tree->inner_pages += !v->old;
 	return page_write(l, v, w->image, used, off);
@@ -200,22 +205,27 @@ static int load_level_add(struct tree_load *l, unsigned int level, uint64_t firs
                           const struct sep *sep, uint64_t kid)
 {
 	struct load_level *v = &l->level[level];
+	uint32_t most = inner_usable(l->tree->view->psize) * INNER_FILL / 100;
 	uint64_t off;
-	int rc = 0;
+	int rc;
 
-	if (!v->open)
+	if (!v->open) {
 		rc = level_open(l, level, first);
-	if (rc)
-		return rc;
-	if (v->n > 1 &&
-	    v->cost + inner_cost(sep) > inner_usable(l->tree->view->psize) * INNER_FILL / 100) {
+		if (rc)
+			return rc;
+	}
+	if (v->n > 1 && v->cost + inner_cost(sep) > most) {
 		rc = load_level_write(l, level, false, &off);
-		if (!rc && v->written > 1)
+		if (rc)
+			return rc;
+		if (v->written > 1)
 			rc = load_level_add(l, level + 1, v->first, &v->left, off);
 		if (rc)
 			return rc;
-		v->left = sep_copy(sep, v->left_buf);
-		v->n = v->cost = v->bytes = 0;
+		v->left = tree_sep_copy(sep, v->left_buf);
+		v->n = 0;
+		v->cost = 0;
+		v->bytes = 0;
 	}
 	level_push(v, sep, kid);
 	return 0;
@@ -223,13 +233,15 @@ static int load_level_add(struct tree_load *l, unsigned int level, uint64_t firs
 
 /* ---- leaves ---------------------------------------------------------------------------------- */
 
-/* load_leaf_write - the leaf in the making becomes a page, and its parent hears of it. */
+/* load_leaf_write - the leaf in the making becomes a page, and its parent hears of it. The first
+ * page written at a level is not told above: the walk in tree_load_end, or the second one, does
+ * that. */
 static int load_leaf_write(struct tree_load *l)
 {
-	assert(l->pack.n > 0);
+	assert(l->begun && l->pack.n > 0);
 	struct load_level *v = &l->level[0];
-	uint32_t used = leaf_pack_build(&l->pack, l->tree->order, l->tree->view->w->txn,
-	                                page_prev(l, 0, false));
+	uint64_t prev = page_prev(l, 0, false);
+	uint32_t used = leaf_pack_build(&l->pack, l->tree->order, l->tree->view->w->txn, prev);
 	uint64_t off;
 
 	l->tree->leaf_pages += !v->old;
@@ -244,6 +256,7 @@ static int load_leaf_write(struct tree_load *l)
  * new one have room together. */
 static int absorb(struct tree_load *l, const struct item *it)
 {
+	assert(!l->begun);
 	struct tree *t = l->tree;
 	uint32_t n = 0;
 	uint32_t i = 0;
@@ -261,8 +274,6 @@ static int absorb(struct tree_load *l, const struct item *it)
 	if (fits) {
 		if (l->path.height)
 			l->level[0].old = l->path.leaf.off;
-		else
-			l->level[0].old = 0;
 		return 0;
 	}
 	/* It stays: what comes is behind it. */
@@ -275,12 +286,43 @@ static int absorb(struct tree_load *l, const struct item *it)
 	return 0;
 }
 
-/* The right edge of the tree is kept as it is now: each level goes on from there. */
+/* load_edge - find the tree's right edge, and its last entry. The edge is kept as it is now: each
+ * level goes on from there. CORRUPT. */
+static int load_edge(struct tree_load *l)
+{
+	struct tree *t = l->tree;
+	const struct leaf *leaf = &l->path.leaf;
+	uint32_t eoff;
+	int rc = tree_edge(t, true, &l->path);
+
+	if (rc || !l->path.height)
+		return rc;
+	uint32_t n = leaf_count(leaf);
+
+	l->root_prev = tree_prev_for(t, l->path.at[l->path.height - 1].off);
+	if (n == 0 && l->path.height > 1)
+		return err_corrupt(leaf->off, "leaf: it is empty, but not the only one");
+	if (n == 0)
+		return 0;
+	l->some = true;
+	rc = leaf_at(leaf, n - 1, &eoff);
+	if (rc)
+		return rc;
+	return leaf_item(leaf, eoff, &l->last);
+}
+
+/* load_free_with - for a load that cannot begin. Returns rc. */
+static int load_free_with(struct tree_load *l, int rc)
+{
+	tree_load_free(l);
+	return rc;
+}
+
+/* Tallies go: what a load adds is not counted one by one. */
 int tree_load_begin(struct tree *t, unsigned int fill, struct tree_load **out)
 {
+	assert(t->scratch && fill > 0 && fill <= 100);
 	uint32_t psize = t->view->psize;
-	uint32_t eoff;
-	uint32_t n = 0;
 	struct tree_load *l = calloc(1, sizeof *l);
 	int rc;
 
@@ -290,37 +332,24 @@ int tree_load_begin(struct tree *t, unsigned int fill, struct tree_load **out)
 		    .off = malloc(LEAF_PACK_MAX(psize) * sizeof *l->pack.off),
 		    .psize = psize,
 		};
-	if (!l || !l->pack.page || !l->pack.off) {
-		tree_load_free(l);
-		return err_set(ENOMEM, "no memory for a load");
-	}
+	if (!l || !l->pack.page || !l->pack.off)
+		return load_free_with(l, err_set(ENOMEM, "no memory for a load"));
 	l->tree = t;
 	l->pack.limit = FMT_LEAF_BASE + leaf_usable(psize) * fill / 100;
 	t->scratch->finger_of = NULL;
 	tree_tally_forget(t->scratch);
 	rc = level_alloc(&l->level[0], psize);
-	if (!rc)
-		rc = tree_edge(t, true, &l->path);
-	if (!rc && l->path.height) {
-		n = leaf_count(&l->path.leaf);
-		l->root_prev = tree_prev_for(t, l->path.at[l->path.height - 1].off);
-	}
-	l->some = n > 0;
-	if (!rc && n)
-		rc = leaf_at(&l->path.leaf, n - 1, &eoff);
-	if (!rc && n)
-		rc = leaf_item(&l->path.leaf, eoff, &l->last);
-	if (!rc && !n && l->path.height > 1)
-		rc = err_corrupt(l->path.leaf.off, "leaf: it is empty, but not the only one");
-	if (rc) {
-		tree_load_free(l);
-		return rc;
-	}
+	if (rc)
+		return load_free_with(l, rc);
+	rc = load_edge(l);
+	if (rc)
+		return load_free_with(l, rc);
 	*out = l;
 	return 0;
 }
 
-/* Behind the last one that was added, or the tree's last before that. */
+/* Behind the last one that was added, or the tree's last before that. A duplicate ascends by its
+ * value. */
 bool tree_load_ascends(const struct tree_load *l, const struct item *it)
 {
 	const struct order *o = l->tree->order;
@@ -340,6 +369,7 @@ bool tree_load_last(const struct tree_load *l, struct item *it)
 	return l->some;
 }
 
+/* Of the sizes of the last one, so what was checked of that holds for this one, too. */
 bool tree_load_more(struct tree_load *l, const struct daxkv_val *key, const struct daxkv_val *value)
 {
 	struct item it = {
@@ -359,7 +389,8 @@ bool tree_load_more(struct tree_load *l, const struct daxkv_val *key, const stru
 	return true;
 }
 
-/* A full leaf is written and the next one begins. */
+/* A full leaf is written and the next one begins. The item's bytes are copied: the caller's memory
+ * is not needed after the call. */
 int tree_load_add(struct tree_load *l, const struct item *it)
 {
 	const struct order *o = l->tree->order;
@@ -369,7 +400,8 @@ int tree_load_add(struct tree_load *l, const struct item *it)
 
 		if (rc)
 			return rc;
-		l->begun = l->some = true;
+		l->begun = true;
+		l->some = true;
 	} else if (UNLIKELY(!leaf_pack_add(&l->pack, o, it))) {
 		int rc = load_leaf_write(l);
 
@@ -388,43 +420,60 @@ int tree_load_add(struct tree_load *l, const struct item *it)
 	return 0;
 }
 
-/* From the leaves up: a level with several new pages tells the one above. */
-int tree_load_end(struct tree_load *l)
+/* level_unopened - the level below has one page in the place of one: a kid that is swapped, if the
+ * page here has room for a pending kid; else this page is made anew. *done: nothing is left to do
+ * above. */
+static int level_unopened(struct tree_load *l, unsigned int level, bool *done)
 {
 	struct tree *t = l->tree;
-	unsigned int level = 0;
-	int rc;
+	uint64_t only = l->level[level - 1].first;
+
+	if (level >= l->path.height) {
+		t->root = only;
+		*done = true;
+		return 0;
+	}
+	const struct path_step *at = &l->path.at[level];
+	int rc = inner_swap(t->view->w, at->page, at->off, at->page->n, only, done);
+
+	if (rc || *done)
+		return rc;
+	return level_open(l, level, only);
+}
+
+/* level_end - the level below has written its last page; now this one does, if it has changed.
+ * *done: nothing is left to do above. */
+static int level_end(struct tree_load *l, unsigned int level, bool *done)
+{
+	assert(level > 0 && level <= TREE_DEPTH);
+	struct load_level *v = &l->level[level];
+	uint64_t off;
+
+	if (!v->open) {
+		int rc = level_unopened(l, level, done);
+
+		if (rc || *done)
+			return rc;
+	}
+	int rc = load_level_write(l, level, v->written == 0, &off);
+
+	if (rc || v->written == 1)
+		return rc;
+	return load_level_add(l, level + 1, v->first, &v->left, off);
+}
+
+/* From the leaves up: a level with several new pages has told, and so opened, the one above. */
+int tree_load_end(struct tree_load *l)
+{
+	bool done = false;
 
 	if (!l->begun)
 		return 0;
-	rc = load_leaf_write(l);
-	t->count += l->entries;
-	/* A level with one page in the place of one is a kid swapped; more than that went to the
-	 * level above, and opened it. */
-	for (; !rc; level++) {
-		struct load_level *up = &l->level[level + 1];
-		uint64_t only = l->level[level].first;
-		uint64_t off;
-		bool done = false;
+	int rc = load_leaf_write(l);
 
-		if (!up->open && level + 1 >= l->path.height) {
-			t->root = only;
-			return 0;
-		}
-		if (!up->open) {
-			const struct fmt_page *page = l->path.at[level + 1].page;
-
-			rc = inner_swap(t->view->w, page, l->path.at[level + 1].off, page->n, only,
-			                &done);
-			if (!rc && !done)
-				rc = level_open(l, level + 1, only);
-			if (rc || done)
-				return rc;
-		}
-		rc = load_level_write(l, level + 1, up->written == 0, &off);
-		if (!rc && up->written > 1)
-			rc = load_level_add(l, level + 2, up->first, &up->left, off);
-	}
+	l->tree->count += l->entries;
+	for (unsigned int level = 1; !rc && !done; level++)
+		rc = level_end(l, level, &done);
 	return rc;
 }
 

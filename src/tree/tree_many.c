@@ -27,56 +27,78 @@ struct many { /* one lookup of a group */
 };
 
 /* prefetch_page - the first lines of a page, when it lies in the mapping. */
-static void prefetch_page(const struct tree *t, uint64_t ref, unsigned int lines)
+static void prefetch_page(const struct view *v, uint64_t ref, unsigned int lines)
 {
-	if (ref < view_size(t->view))
+	if (ref < view_size(v))
 		for (unsigned int i = 0; i < lines; i++)
-			__builtin_prefetch(t->view->base + ref + i * FMT_LINE);
+			__builtin_prefetch(v->base + ref + i * FMT_LINE);
+}
+
+/* lines_below - how many lines are worth it of a page below one of that level. */
+static unsigned int lines_below(unsigned int level)
+{
+	if (level == 1)
+		return MANY_LEAF_LINES;
+	return MANY_INNER_LINES;
 }
 
 /* prefetch_search - what a leaf's search will touch behind these lines, now that its header is
  * here: much, when entries are small. */
 static void prefetch_search(const struct fmt_page *page)
 {
-	uint32_t end = FMT_LEAF_BASE + (page->heads & FMT_UNIFORM ? 8u : 8u + 2) * page->n;
+	uint32_t each = 8 + 2; /* a head and an offset */
+
+	if (page->heads & FMT_UNIFORM)
+		each = 8;
+	uint32_t end = FMT_LEAF_BASE + each * page->n;
 
 	for (uint32_t i = MANY_LEAF_LINES * FMT_LINE; UNLIKELY(i < end); i += FMT_LINE)
 		__builtin_prefetch((const uint8_t *)page + i);
 }
 
-/* step_down - one level for all. */
+/*
+ * step_down - one level for all, in two rounds.
+ *
+ *   first     search page i, and ask for the word of the kid found;
+ *             read that word of page i - BEHIND, and ask for the kid's first lines
+ *   second    look at the header of each kid, which has come by now
+ */
 static int step_down(const struct tree *t, const struct lookup *l, struct many *m, unsigned int n,
                      unsigned int level)
 {
+	const struct view *v = t->view;
+
 	for (unsigned int i = 0; i < n + BEHIND; i++) {
 		if (i < n) {
 			struct probe p = {.key = l[i].key, .klen = l[i].klen};
-			int rc = inner_find(t->view, m[i].look.page, m[i].look.off, t->order, &p,
-			                    &m[i].index);
+			struct leaf_look *at = &m[i].look;
+			int rc = inner_find(v, at->page, at->off, t->order, &p, &m[i].index);
 
 			if (rc)
 				return rc;
-			__builtin_prefetch(inner_kids(m[i].look.page) + m[i].index);
+			__builtin_prefetch(inner_kids(at->page) + m[i].index);
 		}
 		if (i >= BEHIND) {
 			struct many *k = &m[i - BEHIND];
 
-			k->ref = inner_kid(t->view, k->look.page, k->look.off, k->index);
-			prefetch_page(t, k->ref, level == 1 ? MANY_LEAF_LINES : MANY_INNER_LINES);
+			k->ref = inner_kid(v, k->look.page, k->look.off, k->index);
+			prefetch_page(v, k->ref, lines_below(level));
 		}
 	}
 	for (unsigned int i = 0; i < n; i++) {
-		int rc = view_page(t->view, m[i].ref, level - 1, &m[i].look.page, &m[i].look.off);
+		struct leaf_look *at = &m[i].look;
+		int rc = view_page(v, m[i].ref, level - 1, &at->page, &at->off);
 
 		if (rc)
 			return rc;
 		if (level == 1)
-			prefetch_search(m[i].look.page);
+			prefetch_search(at->page);
 	}
 	return 0;
 }
 
-/* One level after the other for all of them, then the leaves in two halves. */
+/* One level after the other for all of them, then the leaves in two halves. The first half of a
+ * leaf's search prefetches the entry that the second one compares. */
 int tree_get_many(const struct tree *t, struct lookup *l, unsigned int n)
 {
 	struct many m[TREE_MANY];
@@ -106,33 +128,71 @@ int tree_get_many(const struct tree *t, struct lookup *l, unsigned int n)
 
 /* ---- puts ------------------------------------------------------------------------------------ */
 
-/* places_down - one level for all. */
+/* places_down - one level for all: find the kids and ask for them, then look at them. Between the
+ * two rounds at[level - 1].off is what the word says, behind them the page that this view sees. */
 static int places_down(const struct tree *t, struct put_place *p, unsigned int n,
                        unsigned int level)
 {
+	const struct view *v = t->view;
+
 	for (unsigned int i = 0; i < n; i++) {
-		struct path *path = &p[i].path;
-		int rc = inner_find(t->view, path->at[level].page, path->at[level].off, t->order,
-		                    &p[i].probe, &path->at[level].index);
+		struct path_step *at = &p[i].path.at[level];
+		struct path_step *below = at - 1;
+		int rc = inner_find(v, at->page, at->off, t->order, &p[i].probe, &at->index);
 
 		if (rc)
 			return rc;
-		path->at[level - 1].off = inner_kid(t->view, path->at[level].page,
-		                                    path->at[level].off, path->at[level].index);
-		prefetch_page(t, path->at[level - 1].off,
-		              level == 1 ? MANY_LEAF_LINES : MANY_INNER_LINES);
+		below->off = inner_kid(v, at->page, at->off, at->index);
+		prefetch_page(v, below->off, lines_below(level));
 	}
 	for (unsigned int i = 0; i < n; i++) {
-		struct path *path = &p[i].path;
-		int rc = view_page(t->view, path->at[level - 1].off, level - 1,
-		                   &path->at[level - 1].page, &path->at[level - 1].off);
+		struct path_step *below = &p[i].path.at[level - 1];
+		int rc = view_page(v, below->off, level - 1, &below->page, &below->off);
 
 		if (rc)
 			return rc;
 		if (level == 1)
-			prefetch_search(path->at[0].page);
+			prefetch_search(below->page);
 	}
 	return 0;
+}
+
+/* place_gap - the way of one put has reached its leaf: find the gap that it belongs to, and ask for
+ * the lines that it will change. CORRUPT. */
+static int place_gap(const struct tree *t, struct put_place *p)
+{
+	struct path *path = &p->path;
+	struct leaf *leaf = &path->leaf;
+	bool full;
+
+	leaf_open(t->view, path->at[0].page, path->at[0].off, leaf);
+	p->nslots = leaf->nslots;
+	p->nbase = leaf->page->n;
+	int rc = leaf_gap_find(leaf, t->order, &p->probe, &p->gap);
+
+	if (rc)
+		return rc;
+	leaf_expect_put(leaf, &p->gap, p->bytes, &full);
+	if (full && path->height > 1) /* a split writes the parent, too */
+		prefetch_page(t->view, path->at[1].off, t->view->psize / FMT_LINE);
+	return 0;
+}
+
+/* place_begin - the way of one put begins at the root (NULL: of an empty tree). */
+static void place_begin(struct put_place *p, uint64_t installs, const struct fmt_page *root,
+                        uint64_t at)
+{
+	struct path *path = &p->path;
+
+	p->installs = installs;
+	path->height = 0;
+	path->rank = 0;
+	path->eoff = 0;
+	if (!root)
+		return;
+	path->height = root->level + 1u;
+	path->at[root->level].page = root;
+	path->at[root->level].off = at;
 }
 
 /* What is found is a guess for tree_place: puts before it may change the tree. */
@@ -142,42 +202,21 @@ int tree_places(const struct tree *t, struct put_place *p, unsigned int n)
 	uint64_t at = 0;
 	int rc = tree_root(t, &root, &at);
 
-	assert(n <= TREE_MANY);
-	for (unsigned int i = 0; i < n; i++) {
-		p[i].installs = t->view->w->installs;
-		if (root)
-			p[i].path.height = root->level + 1u;
-		else
-			p[i].path.height = 0;
-		p[i].path.rank = p[i].path.eoff = 0;
-		if (root) {
-			p[i].path.at[root->level].page = root;
-			p[i].path.at[root->level].off = at;
-		}
-	}
+	assert(n <= TREE_MANY && t->view->w);
+	for (unsigned int i = 0; i < n; i++)
+		place_begin(&p[i], t->view->w->installs, root, at);
 	if (rc || !root)
 		return rc;
 	for (unsigned int level = root->level; level && !rc; level--)
 		rc = places_down(t, p, n, level);
-	for (unsigned int i = 0; i < n && !rc; i++) {
-		struct path *path = &p[i].path;
-		bool full;
-
-		leaf_open(t->view, path->at[0].page, path->at[0].off, &path->leaf);
-		p[i].nslots = path->leaf.nslots;
-		p[i].nbase = path->leaf.page->n;
-		rc = leaf_gap_find(&path->leaf, t->order, &p[i].probe, &p[i].gap);
-		if (rc)
-			return rc;
-		leaf_expect_put(&path->leaf, &p[i].gap, p[i].bytes, &full);
-		if (full && path->height > 1) /* a split writes the parent, too */
-			prefetch_page(t, path->at[1].off, t->view->psize / FMT_LINE);
-	}
+	for (unsigned int i = 0; i < n && !rc; i++)
+		rc = place_gap(t, &p[i]);
 	return rc;
 }
 
 /* path_holds - whether the way that was found still leads to that leaf: each page of it is linked
- * from the one above, and none was written anew. */
+ * from the one above, and none was written anew. Nothing installed since is the common case, and
+ * costs one compare. */
 static bool path_holds(const struct tree *t, const struct put_place *p)
 {
 	const struct path *path = &p->path;
@@ -189,10 +228,12 @@ static bool path_holds(const struct tree *t, const struct put_place *p)
 	for (unsigned int level = path->height; level-- > 0;) {
 		const struct wpage *wp = wset_find(w, off);
 
-		if (off != path->at[level].off || (wp && wp->installed > p->installs))
+		const struct path_step *at = &path->at[level];
+
+		if (off != at->off || (wp && wp->installed > p->installs))
 			return false;
 		if (level)
-			off = inner_kid(t->view, path->at[level].page, off, path->at[level].index);
+			off = inner_kid(t->view, at->page, off, at->index);
 	}
 	return path->height > 0;
 }

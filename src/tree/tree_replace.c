@@ -6,6 +6,17 @@
  * One for one is a changed word. Anything else makes the inner page anew from its kids and
  * separators: as one page, as several when they do not fit, together with its neighbour when few
  * are left, or as none. See tree.h
+ *
+ *   path       at[2] [ root    ]      replace_at at level 1 turns a change of leaves into a change
+ *              at[1] [  inner  ]      of at[1], which level 2 then makes in the root; and so on
+ *              at[0] [  leaf   ]      until a level is done with a word, or the root is replaced
+ *
+ * The root is special: no page of the tree names it. It may become several pages, which get a root
+ * above them; it may have one kid, which becomes the root; it may have none. Each time the new root
+ * names as prev what was the root at the last commit [I8].
+ *
+ * The bytes of separators on their way up lie in scratch->sepbuf, because the pages that they come
+ * from may be rewritten on the way.
  */
 #include "tree/tree.h"
 
@@ -14,7 +25,10 @@
 /* percent that the left page keeps when keys arrive in ascending order */
 #define INNER_APPEND_FILL 90u
 #define INNER_SPARSE      25u /* percent under which an inner page joins its neighbour */
-#define INNER_JOINED      75u
+#define INNER_JOINED      75u /* percent that both may take together */
+
+/* pages at most that the kids of one or two pages, and those of a change, become */
+#define INNER_PARTS 4u
 
 struct replace_build { /* an inner page in the making: n kids in scratch->kids, n - 1 separators in
 	                  scratch->seps */
@@ -35,26 +49,35 @@ static uint8_t *sepbuf_half(const struct tree *t, unsigned int level)
 	return t->scratch->sepbuf + (level % 2) * 3 * (size_t)t->view->psize;
 }
 
-/* gather - append the kids [from, to] of a page and the separators between them. */
+/* replace_gather - append the kids [from, to] of a page and the separators between them. Those
+ * point into the page. CORRUPT. */
 static int replace_gather(struct tree *t, const struct fmt_page *page, uint64_t off, uint32_t from,
                           uint32_t to, struct replace_build *b, uint32_t *nseps)
 {
-	for (uint32_t i = from; i <= to; i++) {
-		t->scratch->kids[b->n++] = inner_kid(t->view, page, off, i);
-		if (i < to) {
-			int rc = inner_sep(t->view, page, off, i, &t->scratch->seps[(*nseps)++]);
+	uint64_t *kids = t->scratch->kids;
+	struct sep *seps = t->scratch->seps;
 
-			if (rc)
-				return rc;
-		}
+	assert(b->n <= 2 * INNER_MAX(t->view->psize));
+	for (uint32_t i = from; i <= to; i++) {
+		kids[b->n++] = inner_kid(t->view, page, off, i);
+		if (i == to)
+			break;
+		int rc = inner_sep(t->view, page, off, i, &seps[*nseps]);
+
+		if (rc)
+			return rc;
+		*nseps += 1;
 	}
 	return 0;
 }
 
-/* gather_changed - the page's kids and separators with the change made. */
+/* gather_changed - the page's kids and separators with the change made. Between the kids before the
+ * change and those behind it stand the page's own separators: the one before its first kid, and the
+ * one behind its last. */
 static int gather_changed(struct tree *t, const struct fmt_page *page, uint64_t off,
                           const struct change *c, struct replace_build *b)
 {
+	assert(c->m <= TREE_BATCH_KIDS + 1 && b->n == 0);
 	struct sep *seps = t->scratch->seps;
 	uint32_t ns = 0;
 	uint32_t behind = c->from + c->count;
@@ -89,52 +112,60 @@ static uint32_t seps_cost(const struct sep *seps, uint32_t n)
 	return cost;
 }
 
-/* beside - the neighbour, the separator before or behind it, and what both add to the page's cost.
- * *page NULL: there is none that has room for the kids. */
+/* replace_beside - the neighbour, the separator before or behind it, and what both add to the
+ * page's cost. *page NULL: there is none that has room for the kids. */
 static int replace_beside(struct tree *t, const struct path *path, const struct replace_build *b,
                           bool left, const struct fmt_page **page, uint64_t *at,
                           struct sep *between, uint32_t *cost)
 {
-	const struct fmt_page *parent = path->at[b->level + 1].page;
-	uint32_t index = path->at[b->level + 1].index;
-	uint64_t parent_off = path->at[b->level + 1].off;
+	const struct view *v = t->view;
+	const struct path_step *up = &path->at[b->level + 1];
+	uint32_t edge = left ? 0 : up->page->n;
+	uint32_t most = inner_usable(v->psize) * INNER_JOINED / 100;
+	uint32_t kid = up->index + 1;
+	uint32_t sep = up->index;
 
 	*page = NULL;
-	if (left ? index == 0 : index == parent->n)
+	*cost = 0;
+	if (up->index == edge)
 		return 0;
-	int rc =
-	    view_page(t->view, inner_kid(t->view, parent, parent_off, left ? index - 1 : index + 1),
-	              b->level, page, at);
-
-	if (!rc)
-		rc = inner_sep(t->view, parent, parent_off, left ? index - 1 : index, between);
-	if (rc)
-		*cost = 0;
-	else
-		*cost = inner_cost(between);
-	for (uint32_t i = 0; !rc && i < (*page)->n; i++) {
-		struct sep s;
-
-		rc = inner_sep(t->view, *page, *at, i, &s);
-		if (!rc)
-			*cost += inner_cost(&s);
+	if (left) {
+		kid = up->index - 1;
+		sep = kid;
 	}
+	int rc = view_page(v, inner_kid(v, up->page, up->off, kid), b->level, page, at);
+
 	if (rc)
 		return rc;
-	if (b->cost + *cost > inner_usable(t->view->psize) * INNER_JOINED / 100)
+	rc = inner_sep(v, up->page, up->off, sep, between);
+	if (rc)
+		return rc;
+	*cost = inner_cost(between);
+	for (uint32_t i = 0; i < (*page)->n; i++) {
+		struct sep s;
+
+		rc = inner_sep(v, *page, *at, i, &s);
+		if (rc)
+			return rc;
+		*cost += inner_cost(&s);
+	}
+	if (b->cost + *cost > most)
 		*page = NULL;
-	return rc;
+	return 0;
 }
 
 /* join_sibling - when few kids are left, take a neighbour's along; *c is then the change to the
- * parent. */
+ * parent. The left neighbour is tried first. Its separators point into its page, which is retired
+ * when the joined page is written. */
 static int join_sibling(struct tree *t, const struct path *path, struct replace_build *b,
                         struct change *c)
 {
+	assert(b->level + 1 < path->height && b->n > 0);
 	uint32_t index = path->at[b->level + 1].index;
 	uint32_t ns = 0;
 	uint32_t cost;
 	struct sep *seps = t->scratch->seps;
+	uint64_t *kids = t->scratch->kids;
 	struct sep between;
 	const struct fmt_page *page;
 	struct replace_build other = {0};
@@ -156,42 +187,41 @@ static int join_sibling(struct tree *t, const struct path *path, struct replace_
 
 	if (left) { /* the neighbour's come first */
 		memmove(seps + more, seps, (own - 1) * sizeof *seps);
-		memmove(t->scratch->kids + more, t->scratch->kids, own * sizeof *t->scratch->kids);
+		memmove(kids + more, kids, own * sizeof *kids);
 		seps[more - 1] = between;
 	} else {
 		seps[own - 1] = between;
-		other.n = ns = own;
+		other.n = own;
+		ns = own;
 	}
 	rc = replace_gather(t, page, at, 0, page->n, &other, &ns);
 	b->n = own + more;
 	b->cost += cost;
 	b->sibling = at;
+	c->from = index;
 	if (left)
-		c->from = index - 1;
-	else
-		c->from = index;
+		c->from--;
 	c->count = 2;
 	return rc;
 }
 
 /* cut - how many of the kids from first on go to one page, when they do not all fit: half of the
- * cost, or with ascending keys all that fits well. */
+ * cost, or with ascending keys all that fits well. At least one kid, and never so many that they do
+ * not fit, in a sound tree. */
 static uint32_t cut(const struct tree *t, const struct replace_build *b, uint32_t first)
 {
+	assert(first < b->n);
 	const struct sep *seps = t->scratch->seps;
 	uint32_t usable = inner_usable(t->view->psize);
 	uint32_t total = seps_cost(seps + first, b->n - 1 - first);
 	uint32_t left = 0;
 	uint32_t best = 1;
+	uint32_t aim = total / 2;
 
 	if (total <= usable)
 		return b->n - first;
-	uint32_t aim;
-
 	if (b->appends)
 		aim = usable * INNER_APPEND_FILL / 100;
-	else
-		aim = total / 2;
 	for (uint32_t i = first; i + 1 < b->n; i++) {
 		/* kids first .. i on the left: separators first .. i - 1; separator i moves up */
 		if (left > usable || (left > aim && i > first))
@@ -202,57 +232,67 @@ static uint32_t cut(const struct tree *t, const struct replace_build *b, uint32_
 	return best;
 }
 
-/* write_pages - build the inner pages; *c gets them, and the separators that move up. */
-static int write_pages(struct tree *t, const struct replace_build *b, struct change *c)
+/* write_part - kids [from, to) become a page; the first part takes the place of the old one. */
+static int write_part(struct tree *t, const struct replace_build *b, uint32_t from, uint32_t to,
+                      uint64_t *off)
 {
 	struct wset *w = t->view->w;
-	uint8_t *buf = sepbuf_half(t, b->level);
-	uint32_t first[5] = {0}, parts = 0;
-	int rc = 0;
+	const struct sep *seps = t->scratch->seps + from;
+	const uint64_t *kids = t->scratch->kids + from;
+	uint32_t n = to - from - 1;
+	uint64_t old = 0;
+	uint64_t prev = 0;
 
-	for (uint32_t at = 0; at < b->n; at = first[++parts]) {
-		if (parts == 4)
-			return err_corrupt(b->old, "inner page: its separators overlap");
-		first[parts + 1] = at + cut(t, b, at);
+	if (from == 0) {
+		old = b->old;
+		prev = b->prev;
 	}
-	c->m = parts;
-	for (uint32_t i = 0; i + 1 < parts;
-	     i++) { /* copied: the pages they lie in may be rewritten now */
-		const struct sep *s = &t->scratch->seps[first[i + 1] - 1];
-		uint32_t dlen = 0;
+	uint32_t used =
+	    inner_build(w->image, w->psize, t->order, seps, kids, n, b->level, w->txn, prev);
 
-		if (s->dlen != FMT_SEP_NODUP)
-			dlen = s->dlen;
-		memcpy(buf, s->key, s->klen);
-		if (dlen)
-			memcpy(buf + s->klen, s->dup, dlen);
-		c->sep[i] = (struct sep){
-		    .key = buf,
-		    .dup = buf + s->klen,
-		    .klen = s->klen,
-		    .dlen = s->dlen,
-		};
-		buf += s->klen + dlen;
-	}
-	for (uint32_t i = parts;
-	     i-- > 0 && !rc;) { /* the old page last: the others' separators lie in it */
-		uint32_t n = first[i + 1] - first[i];
-		uint32_t used;
-
-		used = inner_build(w->image, w->psize, t->order, t->scratch->seps + first[i],
-		                   t->scratch->kids + first[i], n - 1, b->level, w->txn,
-		                   i ? 0 : b->prev);
-		rc = tree_page_out(t, i ? 0 : b->old, w->image, used, &c->kid[i]);
-	}
-	if (!rc && b->sibling)
-		rc = wset_retire(w, b->sibling);
-	t->inner_pages = t->inner_pages + parts - 1 - (b->sibling != 0);
-	return rc;
+	return tree_page_out(t, old, w->image, used, off);
 }
 
-/* new_root - a root above several pages; prev: what was the root at the last commit. */
+/* write_pages - build the inner pages; *c gets them, and the separators that move up. The sibling
+ * that joined goes when what came from it is written. */
+static int write_pages(struct tree *t, const struct replace_build *b, struct change *c)
+{
+	uint8_t *buf = sepbuf_half(t, b->level);
+	uint32_t first[INNER_PARTS + 1] = {0};
+	uint32_t parts = 0;
+
+	assert(b->n > 0);
+	while (first[parts] < b->n) {
+		if (parts == INNER_PARTS)
+			return err_corrupt(b->old, "inner page: its separators overlap");
+		first[parts + 1] = first[parts] + cut(t, b, first[parts]);
+		parts++;
+	}
+	c->m = parts;
+	/* The separators between the parts are copied: the pages they lie in may be rewritten now.
+	 */
+	for (uint32_t i = 0; i + 1 < parts; i++) {
+		c->sep[i] = tree_sep_copy(&t->scratch->seps[first[i + 1] - 1], buf);
+		buf += tree_sep_bytes(&c->sep[i]);
+	}
+	/* The old page last: the others' separators lie in it. */
+	for (uint32_t i = parts; i > 0; i--) {
+		int rc = write_part(t, b, first[i - 1], first[i], &c->kid[i - 1]);
+
+		if (rc)
+			return rc;
+	}
+	t->inner_pages = t->inner_pages + parts - 1 - (b->sibling != 0);
+	if (b->sibling)
+		return wset_retire(t->view->w, b->sibling);
+	return 0;
+}
+
+/* new_root - a root above several pages; prev: what was the root at the last commit. The tree is
+ * one level higher. */
 static int new_root(struct tree *t, const struct change *c, unsigned int level, uint64_t prev)
 {
+	assert(c->m > 1);
 	struct wset *w = t->view->w;
 	uint32_t used;
 
@@ -266,13 +306,15 @@ static int new_root(struct tree *t, const struct change *c, unsigned int level, 
 	return tree_page_out(t, 0, w->image, used, &t->root);
 }
 
-/* replace_copy_page - a private copy of a page that becomes the root, with that prev. */
+/* replace_copy_page - a private copy of a page that becomes the root, with that prev. The page
+ * itself is retired, or rewritten where it is. */
 static int replace_copy_page(struct tree *t, const struct fmt_page *page, uint64_t off,
                              uint64_t prev, uint64_t *copy)
 {
 	struct wset *w = t->view->w;
 	struct replace_build b = {0};
-	uint32_t used, n;
+	uint32_t used;
+	uint32_t n;
 	int rc;
 
 	if (page->level == 0) {
@@ -300,6 +342,7 @@ static int replace_copy_page(struct tree *t, const struct fmt_page *page, uint64
  * [I8]; and again while it has one kid itself. */
 static int collapse(struct tree *t, uint64_t root, unsigned int level, uint64_t kid)
 {
+	assert(level > 0);
 	uint64_t prev = tree_prev_for(t, root);
 	uint64_t at = root;
 
@@ -366,7 +409,8 @@ static int empty_root(struct tree *t, uint64_t old)
 }
 
 /* changed_copy - the two commonest changes, one kid for one and two for one, as a copy of the page
- * in w->image. 0: it is to be made from its parts. */
+ * in w->image. 0: it is to be made from its parts. A copy of the page's bytes with a kid changed is
+ * much cheaper than taking it apart, and these two are nearly all changes. */
 static uint32_t changed_copy(const struct tree *t, const struct fmt_page *page, uint64_t off,
                              const struct change *c, uint64_t prev)
 {
@@ -387,8 +431,42 @@ static uint32_t changed_copy(const struct tree *t, const struct fmt_page *page, 
 	return inner_insert(w->image, &edit, t->order, &c->sep[0], c->kid);
 }
 
+/* swap_kid - one kid gives way to one other: a word, and nothing is left to do. *done false: it is
+ * another change, or the page has too many pending kids. */
+static int swap_kid(struct tree *t, const struct path_step *at, const struct change *c, bool *done)
+{
+	*done = false;
+	if (c->m != 1 || c->count != 1)
+		return 0;
+	if (inner_kid(t->view, at->page, at->off, c->from) != c->kid[0])
+		return inner_swap(t->view->w, at->page, at->off, c->from, c->kid[0], done);
+	*done = true;
+	return 0;
+}
+
+/* root_lowers - the root is left with one kid, or none: the tree gets lower, or empty. *done false:
+ * it has more, or the one would not fit where the root was; the root is written like any page. */
+static int root_lowers(struct tree *t, const struct replace_build *b, bool *done)
+{
+	uint64_t kid = t->scratch->kids[0];
+	bool fits;
+
+	*done = b->n == 0;
+	if (*done)
+		return empty_root(t, b->old);
+	if (b->n > 1)
+		return 0;
+	int rc = collapse_fits(t, b->level, kid, &fits);
+
+	if (rc || !fits)
+		return rc;
+	*done = true;
+	return collapse(t, b->old, b->level, kid);
+}
+
 /* replace_at - make the change in the inner page of that level; *c becomes the change one level up.
- * *done: nothing is left to do. */
+ * *done: nothing is left to do. The cheapest way comes first: a word, a copy of the page, a page
+ * made from its parts. CORRUPT, ENOMEM, errors of space_take. */
 static int replace_at(struct tree *t, const struct path *path, unsigned int level, struct change *c,
                       bool *done)
 {
@@ -398,46 +476,32 @@ static int replace_at(struct tree *t, const struct path *path, unsigned int leve
 	bool is_root = level + 1 == path->height;
 	int rc = tree_way_sound(t, path, level);
 
-	*done = false;
+	assert(level > 0 && level < path->height);
 	if (!rc && !is_root)
 		rc = tree_way_sound(t, path, level + 1);
 	if (UNLIKELY(rc))
 		return rc;
-	if (c->m == 1 && c->count == 1) {
-		if (inner_kid(t->view, page, off, c->from) == c->kid[0]) {
-			*done = true;
-			return 0;
-		}
-		rc = inner_swap(t->view->w, page, off, c->from, c->kid[0], done);
-		if (rc || *done)
-			return rc;
-	}
+	rc = swap_kid(t, &path->at[level], c, done);
+	if (rc || *done)
+		return rc;
 	b.prev = tree_prev_for(t, off);
 	b.appends = c->m > 1 && c->from == page->n;
-	uint32_t index = is_root ? 0 : path->at[level + 1].index;
+	uint32_t index = path_kid(path, level);
 	uint32_t used = changed_copy(t, page, off, c, b.prev);
 
 	if (used) {
 		c->from = index;
-		c->count = c->m = 1;
+		c->count = 1;
+		c->m = 1;
 		return tree_page_out(t, off, t->view->w->image, used, &c->kid[0]);
 	}
 	rc = gather_changed(t, page, off, c, &b);
 	if (rc)
 		return rc;
-	if (b.n == 0 && is_root) {
-		*done = true;
-		return empty_root(t, off);
-	}
-	if (b.n == 1 && is_root) {
-		uint64_t kid = t->scratch->kids[0];
-
-		rc = collapse_fits(t, level, kid, done);
-		if (rc || *done) {
-			if (rc)
-				return rc;
-			return collapse(t, off, level, kid);
-		}
+	if (is_root) {
+		rc = root_lowers(t, &b, done);
+		if (rc || *done)
+			return rc;
 	}
 	c->from = index;
 	c->count = 1;
@@ -447,16 +511,19 @@ static int replace_at(struct tree *t, const struct path *path, unsigned int leve
 		return wset_retire(t->view->w, off);
 	}
 	b.cost = seps_cost(t->scratch->seps, b.n - 1);
-	if (!is_root)
+	if (!is_root) {
 		rc = join_sibling(t, path, &b, c);
-	if (rc)
-		return rc;
+		if (rc)
+			return rc;
+	}
 	return write_pages(t, &b, c);
 }
 
-/* From that level up, until a level is changed in place or the root is reached. */
+/* From that level up, until a level is changed in place or the root is reached. The path is of no
+ * use afterwards. */
 int tree_replace_at(struct tree *t, struct path *path, unsigned int level, struct change *c)
 {
+	assert(level > 0 && t->scratch);
 	assert(path->height > 0 && c->count + c->m > 0);
 	uint64_t root_prev = tree_prev_for(t, path->at[path->height - 1].off);
 	bool done = false;

@@ -15,6 +15,8 @@
 
 #include <stdlib.h>
 
+/* What is kept for one key: 64 bytes with a copy of the key, so that nothing is
+ * allocated for it. */
 struct tree_tally {
 	uint64_t round; /* good when it is the scratch's */
 	uint64_t values;
@@ -31,7 +33,7 @@ static struct tree_tally *place_of(const struct tree *t, const uint8_t *key, uin
 	return &t->scratch->tally[at % TREE_TALLIES];
 }
 
-/* tally_of - the key's, or NULL. */
+/* tally_of - the key's, or NULL. A longer key than TREE_TALLY_KEY has none. */
 static struct tree_tally *tally_of(const struct tree *t, const uint8_t *key, uint32_t klen)
 {
 	const struct tree_scratch *s = t->scratch;
@@ -47,9 +49,12 @@ static struct tree_tally *tally_of(const struct tree *t, const uint8_t *key, uin
 	return NULL;
 }
 
-/* tally_keep - of a key with one way to write it, where there is memory. */
+/* tally_keep - of a key with one way to write it, where there is memory. A comparator of the
+ * program's own may call keys with different bytes equal, so such keys have no tally. Without
+ * memory nothing is kept, and the next count is made again. */
 static void tally_keep(const struct tree *t, const uint8_t *key, uint32_t klen, uint64_t values)
 {
+	assert(t->scratch);
 	struct tree_scratch *s = t->scratch;
 
 	if (!t->id || t->order->key == ORDER_OWN || klen > TREE_TALLY_KEY)
@@ -72,6 +77,7 @@ static void tally_keep(const struct tree *t, const uint8_t *key, uint32_t klen, 
 	memcpy(tally->key, key, klen);
 }
 
+/* That no tally falls below none holds while all changes are told. */
 void tree_tally_change(const struct tree *t, const uint8_t *key, uint32_t klen, bool one_more)
 {
 	struct tree_tally *tally = tally_of(t, key, klen);
@@ -85,6 +91,7 @@ void tree_tally_change(const struct tree *t, const uint8_t *key, uint32_t klen, 
 		tally->values += UINT64_MAX;
 }
 
+/* The number is right as of this moment in the writer's transaction. */
 bool tree_tally_find(const struct tree *t, const uint8_t *key, uint32_t klen, uint64_t *n)
 {
 	const struct tree_tally *tally = tally_of(t, key, klen);
@@ -94,6 +101,7 @@ bool tree_tally_find(const struct tree *t, const uint8_t *key, uint32_t klen, ui
 	return tally;
 }
 
+/* A reader has no scratch, and counts each time. */
 int tree_values(const struct tree *t, const uint8_t *key, uint32_t klen, uint64_t *n)
 {
 	struct probe from = {

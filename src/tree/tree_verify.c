@@ -1,27 +1,42 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tree_verify.c - the pages of a path against their checksums and each other. See tree.h */
+/*
+ * tree_verify.c - the pages of a path against their checksums and each other. See tree.h
+ *
+ * For transactions that verify what they read (DAXKV_TXN_VERIFY), and for copies. A page's checksum
+ * includes its offset, so that a page written to a wrong place is found. But a page that is sound
+ * in itself may be named by a wrong word: then its keys do not lie between the separators above, or
+ * the versions on the way to it are not those of this place.
+ *
+ * A page is compared at each use, because memory may go bad at any time. A scan remembers which
+ * inner pages it has just compared.
+ */
 #include "base/crc.h"
 #include "base/err.h"
 #include "media/super.h"
 #include "tree/tree.h"
 
-/* page_verify - a page that is younger than the snapshot, and sends it on. */
+/* page_verify - a page that is younger than the snapshot, and sends it on. The kind decides which
+ * bytes the checksum covers: words, which change later, are left out. */
 static int page_verify(const struct view *v, uint64_t off)
 {
 	const struct fmt_page *page = view_raw(v, off);
 	uint32_t crc = page->crc ^ crc32c_place(off);
 
-	if (page->type == FMT_DESC && desc_crc((const void *)page) == crc)
-		return 0;
-	if (page->type == FMT_LEAF && page_sound(page, 0, v->psize) &&
-	    leaf_crc((const void *)page, page->end) == crc)
-		return 0;
+	bool same = false;
+
 	if (page->type == FMT_INNER && page_sound(page, page->level, v->psize))
 		return inner_verify(page, off);
+	if (page->type == FMT_DESC)
+		same = desc_crc((const void *)page) == crc;
+	else if (page->type == FMT_LEAF && page_sound(page, 0, v->psize))
+		same = leaf_crc((const void *)page, page->end) == crc;
+	if (same)
+		return 0;
 	return err_corrupt(off, "a page of type %u: its checksum does not match", page->type);
 }
 
-/* Versions older than the snapshot are not looked at: nobody reads them here. */
+/* Versions older than the snapshot are not looked at: nobody reads them here. A place outside the
+ * file, or in the middle of a page, is raised before it is read. */
 int tree_way_verify(const struct view *v, uint64_t from, uint64_t to)
 {
 	int rc = 0;
@@ -44,13 +59,17 @@ static int bound_of(const struct tree *t, const struct path *p, bool above, stru
 {
 	*some = false;
 	for (unsigned int i = 1; i < p->height && !*some; i++) {
-		const struct fmt_page *page = p->at[i].page;
-		uint32_t index = p->at[i].index;
+		const struct path_step *at = &p->at[i];
+		uint32_t index = at->index;
 		struct sep s;
 
-		if (above ? index >= page->n : index == 0)
+		if (above && index >= at->page->n)
 			continue;
-		int rc = inner_sep(t->view, page, p->at[i].off, above ? index : index - 1, &s);
+		if (!above && index == 0)
+			continue;
+		if (!above)
+			index--;
+		int rc = inner_sep(t->view, at->page, at->off, index, &s);
 
 		if (rc)
 			return rc;
@@ -69,7 +88,8 @@ static int bound_of(const struct tree *t, const struct path *p, bool above, stru
 	return 0;
 }
 
-/* edge_verify - the leaf's entry of that rank, its last one (or first), lies within the bound. */
+/* edge_verify - the leaf's entry of that rank, its last one (or first), lies within the bound. Only
+ * the edges: the leaf's checksum says that those between are what was written. */
 static int edge_verify(const struct tree *t, const struct path *p, uint32_t rank, bool last)
 {
 	struct probe bound;
@@ -88,16 +108,37 @@ static int edge_verify(const struct tree *t, const struct path *p, uint32_t rank
 		return rc;
 	int side = order_cmp(t->order, it.key, it.klen, it.val, it.vlen, &bound);
 
-	if (last ? side < 0 : side >= 0)
-		return 0;
-	return err_corrupt(p->leaf.off, "leaf: its %s entry lies %s the bound of the page above",
-	                   last ? "last" : "first", last ? "behind" : "before");
+	if (last && side >= 0)
+		return err_corrupt(p->leaf.off,
+		                   "leaf: its last entry lies behind the bound of the page above");
+	if (!last && side < 0)
+		return err_corrupt(p->leaf.off,
+		                   "leaf: its first entry lies before the bound of the page above");
+	return 0;
 }
 
 /* can_compare - not in a copy, which has no comparators of the program's own. */
 static bool can_compare(const struct order *o)
 {
-	return (o->key != ORDER_OWN || o->key_fn) && (!o->dups || o->dup != ORDER_OWN || o->dup_fn);
+	if (o->key == ORDER_OWN && !o->key_fn)
+		return false;
+	return !o->dups || o->dup != ORDER_OWN || o->dup_fn;
+}
+
+/* step_verify - one inner page of a path, and the versions on the way to the page below. *seen (or
+ * NULL): the page that was compared last at this level. */
+static int step_verify(const struct view *v, const struct path_step *at, uint64_t below,
+                       uint64_t *seen)
+{
+	int rc = 0;
+
+	if (!seen || *seen != at->off)
+		rc = inner_verify(at->page, at->off);
+	if (seen)
+		*seen = at->off;
+	if (rc)
+		return rc;
+	return tree_way_verify(v, inner_kid(v, at->page, at->off, at->index), below);
 }
 
 /* From the root down, each page against its checksum, then the leaf's first and last entry against
@@ -105,28 +146,24 @@ static bool can_compare(const struct order *o)
 int tree_verify(const struct tree *t, const struct path *p, uint64_t *seen)
 {
 	const struct view *v = t->view;
-	uint64_t at = p->height ? p->at[p->height - 1].off : 0;
-	int rc = tree_way_verify(v, t->root, at);
 
-	for (unsigned int i = p->height; i-- > 1 && !rc;) {
-		at = p->at[i].off;
-		if (!seen || seen[i] != at)
-			rc = inner_verify(p->at[i].page, at);
-		if (seen)
-			seen[i] = at;
-		at = inner_kid(v, p->at[i].page, at, p->at[i].index);
-		if (!rc)
-			rc = tree_way_verify(v, at, p->at[i - 1].off);
-	}
-	if (!rc && p->height)
-		rc = leaf_verify(&p->leaf);
+	if (!p->height)
+		return tree_way_verify(v, t->root, 0);
+	int rc = tree_way_verify(v, t->root, p->at[p->height - 1].off);
+
+	for (unsigned int i = p->height - 1; i > 0 && !rc; i--)
+		rc = step_verify(v, &p->at[i], p->at[i - 1].off, seen ? &seen[i] : NULL);
+	if (rc)
+		return rc;
+	rc = leaf_verify(&p->leaf);
 	if (rc || p->height < 2 || !can_compare(t->order))
 		return rc;
 	uint32_t n = leaf_count(&p->leaf);
 
-	if (n)
-		rc = edge_verify(t, p, 0, false);
-	if (rc || !n)
+	if (!n)
+		return 0;
+	rc = edge_verify(t, p, 0, false);
+	if (rc)
 		return rc;
 	return edge_verify(t, p, n - 1, true);
 }
