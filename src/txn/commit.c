@@ -12,6 +12,19 @@
  *
  * Orders of 2 and 3: none needed in a small transaction; the record names the fresh bytes with
  * their checksum [R1].
+ *
+ * Which of three records a transaction gets:
+ *
+ *   small     its words and its fresh ranges fit a record: one fence
+ *   fenced    its words do, but its fresh bytes are too many to be named: a fence before the record
+ *   spilled   its words do not: they go to pages of their own, which the record names; a fence
+ *             before the record
+ *
+ * An error up to step 3 leaves the store as it was, and the caller undoes the transaction. A fence
+ * that fails puts the store into panic instead: nobody knows whether the commit counts [R5].
+ *
+ * All of this runs in the thread that ends the transaction, with the writer's lock held. Readers go
+ * on meanwhile, and see either all of the commit or nothing of it: step 6 is one word.
  */
 #include "txn/commit.h"
 
@@ -30,13 +43,15 @@
 	          recovery, and checksums, would cost more */
 #define RECENT_LINES 8u /* looked back for a line that was flushed already */
 
-struct ranges {
+struct ranges { /* fresh bytes that the record is to name */
 	struct ring_range r[FMT_REC_MAX_RANGES];
 	size_t n;
 	uint64_t bytes;
 	bool too_many;
 };
 
+/* ranges_add - one more; their bytes are counted even when they are too many to be named. crc: of
+ * the bytes, or 0 when flush_private will know. */
 static void ranges_add(struct ranges *rs, uint64_t off, uint32_t len, uint32_t crc)
 {
 	rs->bytes += len;
@@ -49,7 +64,7 @@ static void ranges_add(struct ranges *rs, uint64_t off, uint32_t len, uint32_t c
 /* ---- step 1 ---------------------------------------------------------------------------------- */
 
 /* name_page - the catalog entry of a named database is to name that page: its descriptor, or the
- * leaf that it is. */
+ * leaf that it is. A put into the main database, so this one is changed by it, too. */
 static int name_page(struct daxkv_txn *txn, struct dbstate *s, uint64_t off)
 {
 	struct fmt_db record = {.desc = off, .flags = s->flags, .since = s->since};
@@ -62,7 +77,8 @@ static int name_page(struct daxkv_txn *txn, struct dbstate *s, uint64_t off)
 }
 
 /* move_desc - the database's descriptor is full of counts: a new one takes its place; or it has
- * none so far. */
+ * none so far. The main one's is named by a word of the superblock, all others' by their catalog
+ * entries. Only the main one's needs prev: a catalog entry has versions of its own. */
 static int move_desc(struct daxkv_txn *txn, daxkv_db db)
 {
 	struct daxkv_store *store = txn->store;
@@ -76,6 +92,9 @@ static int move_desc(struct daxkv_txn *txn, daxkv_db db)
 	return rc || db == DAXKV_MAIN ? rc : name_page(txn, s, off);
 }
 
+/* commit_desc - what the transaction changed in one database reaches its descriptor: by words, or
+ * on a new page when the old one is full. A database of one leaf has none: its catalog entry names
+ * the leaf. */
 static int commit_desc(struct daxkv_txn *txn, daxkv_db db, struct words *words)
 {
 	struct daxkv_store *store = txn->store;
@@ -92,6 +111,8 @@ static int commit_desc(struct daxkv_txn *txn, daxkv_db db, struct words *words)
 	return rc ? rc : desc_commit(store, s, words, &full);
 }
 
+/* db_changed - whether the state is this transaction's and has changes: others may be in its lists
+ * still. */
 static bool db_changed(const struct daxkv_txn *txn, const struct dbstate *s)
 {
 	return s->generation == txn->generation && s->changed;
@@ -131,7 +152,9 @@ static int page_words(struct wset *w, const struct wpage *wp, struct words *word
 	return rc;
 }
 
-/* commit_pages - list the words and fresh ranges of every page touched. */
+/* commit_pages - list the words and fresh ranges of every page touched. A private page is fresh as
+ * a whole. A committed leaf has fresh bytes behind its tail, and a page that is superseded has
+ * nothing to say. */
 static int commit_pages(struct wset *w, struct words *words, struct ranges *ranges)
 {
 	int rc = 0;
@@ -163,7 +186,8 @@ static int commit_pages(struct wset *w, struct words *words, struct ranges *rang
 /* ---- steps 2 to 4 ---------------------------------------------------------------------------- */
 
 /* flush_private - write the private pages back; what was appended to committed pages is on its way
- * already. ranges (NULL: not needed) get the checksums. */
+ * already. ranges (NULL: not needed) get the checksums. The ranges come in the order of
+ * commit_pages, which left their checksums to this walk: each page is read once. */
 static void flush_private(struct wset *w, struct ranges *ranges)
 {
 	size_t r = 0;
@@ -184,10 +208,11 @@ static void flush_private(struct wset *w, struct ranges *ranges)
 		}
 		r++;
 	}
+	assert(!ranges || r == ranges->n);
 }
 
 /* fence - wait; a failure puts the store into panic, because nobody knows what became durable
- * [R5]. */
+ * [R5]. Returns DAXKV_PANIC then, with a text that begins with what. */
 static int fence(struct daxkv_store *store, const char *what)
 {
 	int rc =
@@ -200,6 +225,8 @@ static int fence(struct daxkv_store *store, const char *what)
 	               what, strerror(rc));
 }
 
+/* stage_freed - append what the transaction frees to the limbo in the lock file; all of it or
+ * nothing. ENOSPC, EDQUOT, errno. */
 static int stage_freed(struct daxkv_store *store)
 {
 	int rc = 0;
@@ -239,12 +266,14 @@ static uint64_t durable_upto(const struct daxkv_store *store)
 	return store->share->durable == txn - 1 ? txn - 1 : txn - min_u64(txn, 2);
 }
 
+/* spill_room - how many words a page of spilled ones holds, as pairs of offset and value. */
 static uint64_t spill_room(uint32_t psize)
 {
 	return (psize - FMT_SPILL_PAIRS) / (2 * FMT_WORD);
 }
 
-/* spill_take - have want pages in the list; spill_write chains them through their prev. */
+/* spill_take - have want pages in the list; spill_write chains them through their prev. Pages that
+ * are in the list already are kept when it grows; *list is the caller's to free. */
 static int spill_take(struct daxkv_store *store, uint64_t *pages, uint64_t want, uint64_t **list)
 {
 	uint64_t *more = realloc(*list, want * sizeof **list);
@@ -261,9 +290,12 @@ static int spill_take(struct daxkv_store *store, uint64_t *pages, uint64_t want,
 	return rc;
 }
 
+/* spill_write - the words go to the pages, in order, streamed. Returns the checksum of all pairs,
+ * which the record keeps: the pages have none of their own. */
 static uint32_t spill_write(struct daxkv_store *store, const struct words *words,
                             const uint64_t *page, uint64_t npages)
 {
+	assert(npages * spill_room(store->page_size) >= words->n);
 	struct fmt_spill *s = (void *)store->wset.image;
 	uint64_t room = spill_room(store->page_size);
 	uint32_t crc = 0;
@@ -289,7 +321,9 @@ static uint32_t spill_write(struct daxkv_store *store, const struct words *words
 }
 
 /* record_spilled - steps 2 to 4 of a large transaction. words has the words of the pages only;
- * those of space are added here, after the spill pages were taken, which may make the file grow. */
+ * those of space are added here, after the spill pages were taken, which may make the file grow. To
+ * take a spill page changes words of space itself, so the list is made again until it fits the
+ * pages taken. */
 static int record_spilled(struct daxkv_store *store, struct words *words)
 {
 	uint64_t *page = NULL, npages = 0, txn = store->wset.txn;
@@ -324,6 +358,8 @@ free_pages:
 	return rc;
 }
 
+/* record_small - steps 2 to 4 of the common transaction, with one fence for both: recovery takes
+ * the record only when the ranges that it names have its checksums [R1]. */
 static int record_small(struct daxkv_store *store, const struct words *words, struct ranges *ranges)
 {
 	int rc = stage_limbo(store);
@@ -343,6 +379,7 @@ static int record_small(struct daxkv_store *store, const struct words *words, st
  * too many to be named. */
 static int record_fenced(struct daxkv_store *store, const struct words *words)
 {
+	assert(ring_fits(0, words->n));
 	int rc = stage_limbo(store);
 
 	if (rc)
@@ -359,7 +396,8 @@ static int record_fenced(struct daxkv_store *store, const struct words *words)
 
 /* ---- steps 5 and 6 --------------------------------------------------------------------------- */
 
-/* flush_pairs - start writing back the words of (offset, value) pairs. */
+/* flush_pairs - start writing back the words of (offset, value) pairs. What lies outside the file
+ * is left out: the pairs come from a record, which recovery has judged, or will. */
 static void flush_pairs(struct daxkv_store *store, const uint64_t *pair, uint64_t n)
 {
 	store->flushed += n;
@@ -434,7 +472,8 @@ int commit_empty_many(struct daxkv_store *store)
 	return rc;
 }
 
-/* count_keep - where the pages in use were counted, nobody need count them again. */
+/* count_keep - where the pages in use were counted, nobody need count them again. The count in the
+ * share is for all users; one that is not there stays away, and the next who asks counts. */
 static void count_keep(struct daxkv_store *store)
 {
 	uint64_t *used = &store->share->used_pages, n = __atomic_load_n(used, __ATOMIC_RELAXED);
@@ -443,10 +482,14 @@ static void count_keep(struct daxkv_store *store)
 		__atomic_store_n(used, n + (uint64_t)store->space.gained, __ATOMIC_RELAXED);
 }
 
+/* commit_store - steps 5 and 6, after the record is durable: nothing here can fail. The words may
+ * reach the medium in any order, or not at all: recovery stores them again from the record [I1].
+ * published comes last, because a reader that sees it looks at all the others. */
 static void commit_store(struct daxkv_store *store)
 {
 	uint64_t txn = store->wset.txn;
 
+	assert(txn == store->known + 1);
 	for (size_t i = 0; i < store->words.n; i++)
 		pm_store8(&store->map.pm,
 		          (const uint64_t *)(const void *)(store->map.base + store->words.w[i].off),
@@ -464,8 +507,10 @@ static void commit_store(struct daxkv_store *store)
 	__atomic_store_n(&store->share->published, txn, __ATOMIC_SEQ_CST);
 }
 
+/* The words of space come last: taking a page for a descriptor, or freeing one, changes them. */
 int commit_run(struct daxkv_txn *txn)
 {
+	assert(!txn->parent);
 	struct daxkv_store *store = txn->store;
 	struct wset *w = &store->wset;
 	struct ranges ranges;
@@ -509,8 +554,10 @@ int commit_run(struct daxkv_txn *txn)
 	return rc;
 }
 
+/* An estimate, by the members so far: the next one is taken to need as much as each of them. */
 bool commit_room(const struct daxkv_store *store, unsigned int members, size_t *words)
 {
+	assert(members > 0);
 	size_t nranges = 0, nwords = store->space.ndirty + store->space.grown.n + 1;
 	uint64_t bytes = 0;
 
@@ -531,8 +578,11 @@ bool commit_room(const struct daxkv_store *store, unsigned int members, size_t *
 
 /* ---- checkpoint and trim --------------------------------------------------------------------- */
 
+/* Two fences: the mark must not be durable before what it says is true, and a page that it releases
+ * must not be written before the mark is durable. */
 int commit_checkpoint(struct daxkv_store *store)
 {
+	assert(store->known != UINT64_MAX);
 	const struct fmt_super *super = (const void *)store->map.base;
 	const uint64_t txn = store->known, mark = super_clean_word(txn);
 	int rc;
@@ -557,8 +607,11 @@ int commit_checkpoint(struct daxkv_store *store)
 	return 0;
 }
 
+/* A commit of its own, of words of space alone. When it cannot be, the store is as before, and the
+ * end keeps its free pages. */
 int commit_trim(struct daxkv_store *store, bool *cut)
 {
+	assert(store->wset.n == 0);
 	struct ranges ranges;
 	int rc;
 

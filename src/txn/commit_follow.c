@@ -2,6 +2,15 @@
 /*
  * commit_follow.c - what other processes committed, or began to: known before one reads or writes.
  * See store.h
+ *
+ *   a writer begins     commit_take_over   another process wrote last: its size, its free space and
+ *                                          its limbo are read anew. It died writing: recovery first
+ *   a reader begins     commit_follow      with an external lock alone, where the share does not
+ *                                          tell: the ring is asked whether there is a newer record
+ *
+ * What a process knows of the free space holds as of one commit (store->known). Anything that makes
+ * this doubtful sets known to UINT64_MAX, which is no commit, and the next writer looks again. So a
+ * take-over that fails half-way is repeated, by this process or the next.
  */
 #include "base/cancel.h"
 #include "base/err.h"
@@ -16,7 +25,8 @@
 #define FOLLOW_TRIES 10000u /* of a tenth of a millisecond */
 
 /* lengths_agree - the mapping has what the file has: with an external lock others may have made it
- * longer, or shorter. */
+ * longer, or shorter. Never longer than the address space that was reserved: whole_open then maps
+ * the file elsewhere. */
 static int lengths_agree(struct daxkv_store *store)
 {
 	uint64_t length;
@@ -34,7 +44,7 @@ static int lengths_agree(struct daxkv_store *store)
 
 /* whole_open - the ring of the whole file, as far as others made it grow: recovery looks at all
  * that records name. By a mapping of its own where this process reserved too little address space.
- * whole_close ends it. */
+ * whole_close ends it. *whole is without a base where none of its own was needed. */
 static int whole_open(struct daxkv_store *store, struct map *whole, struct ring *ring)
 {
 	uint64_t length;
@@ -57,7 +67,8 @@ static int whole_open(struct daxkv_store *store, struct map *whole, struct ring 
 	return rc;
 }
 
-/* whole_close - back to the store's own mapping; a failed fence is the store's. */
+/* whole_close - back to the store's own mapping; a failed fence is the store's. Safe on what
+ * whole_open left half-way. */
 static void whole_close(struct daxkv_store *store, struct map *whole)
 {
 	if (!whole->base)
@@ -68,7 +79,8 @@ static void whole_close(struct daxkv_store *store, struct map *whole)
 }
 
 /* recover_for - the writer died: its last record counts or does not, as after a crash, but readers
- * go on meanwhile. */
+ * go on meanwhile. The writer's lock is held. Order: what readers and writers need to know comes
+ * first, and published last, which makes it count. */
 static int recover_for(struct daxkv_store *store)
 {
 	struct recover_result r;
@@ -101,7 +113,8 @@ static int recover_for(struct daxkv_store *store)
 	return 0;
 }
 
-/* share_agrees - what the lock file says of the newest commit is what the store says. */
+/* share_agrees - what the lock file says of the newest commit is what the store says. A lock file
+ * with wrong numbers would let pages be used again that recovery needs [R3]. */
 static int share_agrees(const struct daxkv_store *store, uint64_t last)
 {
 	const uint64_t durable = store->share->durable;
@@ -121,6 +134,7 @@ static int share_agrees(const struct daxkv_store *store, uint64_t last)
 	               store->lock.name, (unsigned long)last);
 }
 
+/* The writer's lock is held, and no transaction has begun. */
 int commit_take_over_others(struct daxkv_store *store, bool died)
 {
 	const struct fmt_super *super = (const void *)store->map.base;
@@ -167,7 +181,7 @@ int commit_take_over_others(struct daxkv_store *store, bool died)
 
 /* newer - whether the file has a commit, or an attempt at one, that this store does not know. Its
  * record, or one that came after it, is in the place where the next is to be; or it was made
- * clean. */
+ * clean. Loads without a lock: a wrong answer is found out with the lock, or at the next begin. */
 static bool newer(const struct daxkv_store *store)
 {
 	const struct fmt_super *super = (const void *)store->map.base;
@@ -180,13 +194,15 @@ static bool newer(const struct daxkv_store *store)
 	return clean > last;
 }
 
-/* Only with an external lock: else the share tells. */
+/* Only with an external lock: else the share tells. followed: read transactions have caught up with
+ * the file, but the writer's own memory has not. */
 bool commit_behind(const struct daxkv_store *store)
 {
 	return store->external_lock && (store->followed || newer(store));
 }
 
-/* follow - the writer's lock is held. */
+/* follow_commits - the newest commit of the file becomes what readers of this process see. The
+ * writer's lock of this process is held; the program's own lock keeps others out. */
 static int follow_commits(struct daxkv_store *store)
 {
 	const struct fmt_super *super = (const void *)store->map.base;
@@ -227,7 +243,8 @@ static int follow_commits(struct daxkv_store *store)
 }
 
 /* follow_copy - somebody has opened the store for writing, so that the filesystem has made a copy
- * of the file: that is the store now. */
+ * of the file: that is the store now. Readers of the old mapping keep it: their pages do not
+ * change. */
 static int follow_copy(struct daxkv_store *store)
 {
 	int rc = 0;
@@ -244,7 +261,8 @@ static int follow_copy(struct daxkv_store *store)
 	return rc;
 }
 
-/* Short waits: another thread of this process follows, or begins to write. */
+/* Short waits: another thread of this process follows, or begins to write. It gives up after about
+ * a second. */
 int commit_follow(struct daxkv_store *store)
 {
 	const struct timespec pause = {.tv_nsec = 100000};
