@@ -5,6 +5,12 @@
  * The number of entries must be right for every snapshot, and a commit should not dirty more than a
  * line for it: so it is a list of words, one for each transaction that changed it, and a snapshot
  * reads the last that it may see. A full list gives way to a new page.
+ *
+ *   word: | age: commit - birth of the page | entries |
+ *
+ * Root and page counts are single words, which a commit changes in place. A snapshot finds its root
+ * by the versions of the root page [I8], and page counts are statistics: nothing depends on them
+ * being those of the snapshot.
  */
 #include "txn/desc.h"
 
@@ -13,7 +19,8 @@
 #include "txn/store.h"
 
 #define COUNT_MASK (((uint64_t)1 << FMT_COUNT_BITS) - 1)
-#define AGE_MAX    ((uint64_t)1 << (64 - FMT_COUNT_BITS))
+/* commits that a page lives at most: the age of one more would not fit its word */
+#define AGE_MAX ((uint64_t)1 << (64 - FMT_COUNT_BITS))
 
 /* desc_pairs - count words that a descriptor page has. */
 static uint32_t desc_pairs(uint32_t psize)
@@ -21,7 +28,7 @@ static uint32_t desc_pairs(uint32_t psize)
 	return (psize - FMT_DESC_COUNTS) / FMT_WORD;
 }
 
-/* The page may be any: a descriptor is told by its type. */
+/* The page may be any: a descriptor is told by its type. level 0 is for the fault's text alone. */
 int desc_read(const struct view *v, uint64_t off, const struct fmt_desc **desc, uint64_t *at)
 {
 	const struct fmt_page *page = NULL;
@@ -56,45 +63,52 @@ uint64_t desc_count(const struct view *v, const struct fmt_desc *desc)
 	return desc->base_count;
 }
 
-/* leaf_says - of a database that is one leaf, which is sound. */
+/* leaf_says - of a database that is one leaf, which is sound. Each entry is looked at for a large
+ * value, so a reader asks for counts only when it needs them. */
 static int leaf_says(const struct view *v, const struct fmt_page *page, uint64_t off,
                      struct desc_says *says)
 {
+	assert(page->type == FMT_LEAF);
 	struct leaf leaf;
 	uint32_t eoff;
-	int rc = 0;
+	int rc;
 
 	leaf_open(v, page, off, &leaf);
 	says->entries = leaf_count(&leaf);
 	says->leaf_pages = 1;
-	for (uint32_t i = 0; i < says->entries && !rc; i++) {
+	for (uint32_t i = 0; i < says->entries; i++) {
 		struct item it = {0};
 		struct fmt_blob blob;
 
 		rc = leaf_at(&leaf, i, &eoff);
-		if (!rc)
-			rc = leaf_item(&leaf, eoff, &it);
-		if (rc || !(it.flags & FMT_ENTRY_BLOB) || it.vlen != sizeof blob)
+		if (rc)
+			return rc;
+		rc = leaf_item(&leaf, eoff, &it);
+		if (rc)
+			return rc;
+		if (!(it.flags & FMT_ENTRY_BLOB) || it.vlen != sizeof blob)
 			continue;
 		memcpy(&blob, it.val, sizeof blob);
 		says->blob_pages += blob_pages(blob.len, v->psize);
 	}
-	return rc;
+	return 0;
 }
 
-/* A small database has no descriptor: its catalog entry names its only leaf, which is counted. */
+/* A small database has no descriptor: its catalog entry names its only leaf, which is counted. A
+ * catalog entry that names nothing is a database without an entry. */
 int desc_says(const struct view *v, const struct fmt_db *catalog, bool counts,
               struct desc_says *says)
 {
 	const struct fmt_page *page = NULL;
 	const struct fmt_desc *desc;
 	uint64_t at = 0;
-	int rc = 0;
 
-	if (catalog->desc)
-		rc = view_version(v, catalog->desc, 0, &page, &at);
 	*says = (struct desc_says){.flags = catalog->flags};
-	if (rc || !catalog->desc)
+	if (!catalog->desc)
+		return 0;
+	int rc = view_version(v, catalog->desc, 0, &page, &at);
+
+	if (rc)
 		return rc;
 	if (page && page->type == FMT_LEAF) {
 		says->root = catalog->desc;
@@ -132,6 +146,7 @@ int desc_verify(const struct view *v, uint64_t from, uint64_t at)
 	return err_corrupt(at, "descriptor: its checksum does not match");
 }
 
+/* Its words are filled by desc_commit, in place: the page is private until the commit. */
 int desc_new(struct wset *w, uint32_t flags, uint64_t count, uint64_t prev, uint64_t *off)
 {
 	struct fmt_desc *desc = (void *)w->image;
@@ -156,16 +171,20 @@ int desc_new(struct wset *w, uint32_t flags, uint64_t count, uint64_t prev, uint
 }
 
 /* free_pair - the first unused count word; a binary search, but where the last commit left off is
- * tried first. */
+ * tried first. The hint is believed only when the words on both sides of it agree. */
 static uint64_t free_pair(const struct dbstate *s, const struct fmt_desc *desc, uint32_t psize)
 {
 	uint64_t lo = 0;
 	uint64_t hi = desc_pairs(psize);
+	uint64_t hint = s->npairs;
 
-	if (s->counted == s->desc && s->npairs <= hi &&
-	    (s->npairs == 0 || load_word(&desc->counts[s->npairs - 1])) &&
-	    (s->npairs == hi || !load_word(&desc->counts[s->npairs])))
-		return s->npairs;
+	if (s->counted == s->desc && hint <= hi) {
+		bool used_before = hint == 0 || load_word(&desc->counts[hint - 1]);
+		bool free_here = hint == hi || !load_word(&desc->counts[hint]);
+
+		if (used_before && free_here)
+			return hint;
+	}
 	while (lo < hi) {
 		uint64_t mid = (lo + hi) / 2;
 
@@ -177,7 +196,8 @@ static uint64_t free_pair(const struct dbstate *s, const struct fmt_desc *desc, 
 	return lo;
 }
 
-/* last_count - what the newest commit said. */
+/* last_count - what the newest commit said. Commits of this database only: others leave its list
+ * alone. */
 static uint64_t last_count(const struct fmt_desc *desc, uint64_t npairs)
 {
 	if (npairs)
@@ -185,7 +205,8 @@ static uint64_t last_count(const struct fmt_desc *desc, uint64_t npairs)
 	return desc->base_count;
 }
 
-/* word_if_changed - a record names only what differs. */
+/* word_if_changed - a record names only what differs. The word lies in the mapping; a record has
+ * its offset. */
 static int word_if_changed(struct daxkv_store *store, struct words *words, const uint64_t *word,
                            uint64_t value)
 {
@@ -216,6 +237,7 @@ static void desc_write_private(struct daxkv_store *store, struct wpage *wp,
  * else differs. */
 int desc_commit(struct daxkv_store *store, struct dbstate *state, struct words *words, bool *full)
 {
+	assert(state->desc);
 	const struct fmt_desc *desc = (const void *)view_raw(&store->writer_view, state->desc);
 	struct wpage *wp = wset_find(&store->wset, state->desc);
 	const struct tree *t = &state->tree;
@@ -229,26 +251,30 @@ int desc_commit(struct daxkv_store *store, struct dbstate *state, struct words *
 	}
 	uint64_t n = free_pair(state, desc, store->page_size);
 	uint64_t age = store->wset.txn - desc->page.birth;
-	int rc = 0;
 
 	if (last_count(desc, n) != t->count) {
 		if (n == desc_pairs(store->page_size) || age >= AGE_MAX) {
 			*full = true;
 			return 0;
 		}
-		rc = words_add(words, state->desc + FMT_DESC_COUNTS + n * FMT_WORD,
-		               age << FMT_COUNT_BITS | t->count);
+		uint64_t word = state->desc + FMT_DESC_COUNTS + n * FMT_WORD;
+		int rc = words_add(words, word, age << FMT_COUNT_BITS | t->count);
+
+		if (rc)
+			return rc;
 		n++;
 	}
-	if (!rc)
-		rc = word_if_changed(store, words, &desc->root, t->root);
-	if (!rc)
-		rc = word_if_changed(store, words, &desc->leaf_pages, t->leaf_pages);
-	if (!rc)
-		rc = word_if_changed(store, words, &desc->inner_pages, t->inner_pages);
-	if (!rc)
-		rc = word_if_changed(store, words, &desc->blob_pages, t->blob_pages);
 	state->counted = state->desc;
 	state->npairs = n;
-	return rc;
+	int rc = word_if_changed(store, words, &desc->root, t->root);
+
+	if (rc)
+		return rc;
+	rc = word_if_changed(store, words, &desc->leaf_pages, t->leaf_pages);
+	if (rc)
+		return rc;
+	rc = word_if_changed(store, words, &desc->inner_pages, t->inner_pages);
+	if (rc)
+		return rc;
+	return word_if_changed(store, words, &desc->blob_pages, t->blob_pages);
 }

@@ -5,6 +5,16 @@
  * A put asks first and changes then: every answer that needs no change (EXIST, a pair that is
  * there) comes before anything is touched, so that a refused put leaves the transaction usable. A
  * failure behind that breaks it (txn_break), because pages may be half changed.
+ *
+ *   entry_put        inlined: an ascending key of the sizes of the last one, into a batch
+ *   entry_put_any    any other put
+ *     put_in_batch     ascending, into a batch
+ *     entry_put_check  key and value alone
+ *     tree_seek_put    the place
+ *     entry_put_at     what is there: put_dup_allowed, put_unique_allowed; then put_store
+ *
+ * Key and value are the caller's memory, or bytes of the store. They are copied into a page during
+ * the call, and not needed after it.
  */
 #include "txn/entry.h"
 
@@ -13,9 +23,11 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* A pair of key and duplicate is searched as one, so it must never be outside its leaf. */
 #define PAIR_SLACK 32u /* of half a leaf, for the entry around a pair */
 
-/* Only called when one of the reasons holds. */
+/* Only called when one of the reasons holds. The order of the tests is that of the answers: size,
+ * bytes, kind. */
 int entry_key_refuse(const struct daxkv_store *store, const struct daxkv_val *key)
 {
 	if (!key || key->size == 0 || key->size > store->max_key)
@@ -28,7 +40,8 @@ int entry_key_refuse(const struct daxkv_store *store, const struct daxkv_val *ke
 	               key->size);
 }
 
-/* A pair must fit half a leaf, as an entry does. */
+/* A pair must fit half a leaf, as an entry does. Other code counts on that: two entries always have
+ * room in one leaf. */
 int entry_dup_check(const struct daxkv_store *store, const struct order *o,
                     const struct daxkv_val *key, const struct daxkv_val *dup)
 {
@@ -49,7 +62,8 @@ int entry_dup_check(const struct daxkv_store *store, const struct order *o,
 	return 0;
 }
 
-/* The numbers are bounded by blob_bytes. */
+/* The numbers are bounded by blob_bytes. The value lies in one piece in the mapping; its length may
+ * be more than 32 bits. */
 int entry_large(const struct view *v, const struct item *it, struct daxkv_val *value)
 {
 	struct fmt_blob blob;
@@ -70,7 +84,8 @@ int entry_large(const struct view *v, const struct item *it, struct daxkv_val *v
 
 /* ---- put ------------------------------------------------------------------------------------- */
 
-/* put_append_ok - with APPEND: EXIST unless the key lies behind the last one. */
+/* put_append_ok - with APPEND: EXIST unless the key lies behind the last one. With duplicates the
+ * key may have some already, so the last entry's key is compared. */
 static int put_append_ok(const struct put *p)
 {
 	struct item it;
@@ -94,7 +109,8 @@ static int put_append_ok(const struct put *p)
 	return DAXKV_EXIST;
 }
 
-/* put_key_taken - with duplicates: whether the key has any; *it is the first. */
+/* put_key_taken - with duplicates: whether the key has any; *it is the first. *it points into its
+ * leaf. */
 static int put_key_taken(struct put *p, struct item *it, bool *taken)
 {
 	struct probe probe = entry_probe(p->key, NULL, PROBE_BEFORE);
@@ -103,13 +119,16 @@ static int put_key_taken(struct put *p, struct item *it, bool *taken)
 
 	if (rc)
 		return rc;
-	if (*taken)
-		*taken = order_key_cmp(&p->s->order, it->key, it->klen, probe.key, probe.klen) == 0;
-	return rc;
+	if (!*taken)
+		return 0;
+	int side = order_key_cmp(&p->s->order, it->key, it->klen, probe.key, probe.klen);
+
+	*taken = side == 0;
+	return 0;
 }
 
 /* put_dup_last - whether the pair's place, where it is not yet, lies behind all values of its key.
- */
+ * The next entry, which may be in another leaf, has another key then. */
 static int put_dup_last(const struct put *p, bool *last)
 {
 	const struct tree *t = &p->s->tree;
@@ -137,13 +156,16 @@ static int put_dup_last(const struct put *p, bool *last)
 	return 0;
 }
 
-/* put_fixed_ok - with DUP_FIXED: the value is as long as those that are there. */
+/* put_fixed_ok - with DUP_FIXED: the value is as long as those that are there. One entry of the
+ * leaf stands for all: each was held against the others when it came. */
 static int put_fixed_ok(const struct put *p)
 {
 	struct item it;
 	uint32_t eoff;
 
-	if (!(p->s->flags & DAXKV_DUP_FIXED) || !p->path->height || leaf_count(&p->path->leaf) == 0)
+	if (!(p->s->flags & DAXKV_DUP_FIXED))
+		return 0;
+	if (!p->path->height || leaf_count(&p->path->leaf) == 0)
 		return 0;
 	int rc = leaf_at(&p->path->leaf, 0, &eoff);
 
@@ -153,10 +175,10 @@ static int put_fixed_ok(const struct put *p)
 	if (rc)
 		return rc;
 	if (it.vlen != p->value->size)
-		rc = err_set(DAXKV_VALUE_SIZE,
-		             "a duplicate of %zu bytes in a database whose duplicates have %u",
-		             p->value->size, it.vlen);
-	return rc;
+		return err_set(DAXKV_VALUE_SIZE,
+		               "a duplicate of %zu bytes in a database whose duplicates have %u",
+		               p->value->size, it.vlen);
+	return 0;
 }
 
 /* put_same - whether the entry at the path has the bytes of key and value: a comparator may call
@@ -166,14 +188,20 @@ static int put_same(const struct put *p, bool *same)
 	struct item it;
 	int rc = leaf_item(&p->path->leaf, p->path->eoff, &it);
 
-	*same = !rc && it.klen == p->key->size && it.vlen == p->value->size &&
-	        memcmp(it.key, p->key->data, it.klen) == 0 &&
-	        (!it.vlen || memcmp(it.val, p->value->data, it.vlen) == 0);
-	return rc;
+	*same = false;
+	if (rc)
+		return rc;
+	if (it.klen != p->key->size || it.vlen != p->value->size)
+		return 0;
+	if (memcmp(it.key, p->key->data, it.klen) != 0)
+		return 0;
+	*same = !it.vlen || memcmp(it.val, p->value->data, it.vlen) == 0;
+	return 0;
 }
 
 /* put_dup_allowed - the answers that need no change: EXIST; *present when the pair is there
- * already. */
+ * already. With NO_OVERWRITE the key decides, and *value becomes its first one; without, the pair
+ * does. */
 static int put_dup_allowed(struct put *p, bool *present)
 {
 	struct item it;
@@ -186,13 +214,12 @@ static int put_dup_allowed(struct put *p, bool *present)
 		return rc;
 	if (p->flags & DAXKV_NO_OVERWRITE) {
 		rc = put_key_taken(p, &it, &taken);
-		if (!rc && taken)
-			rc = entry_value(txn_view(p->txn), &it, p->value);
+		if (rc || !taken)
+			return rc;
+		rc = entry_value(txn_view(p->txn), &it, p->value);
 		if (rc)
 			return rc;
-		if (taken)
-			return DAXKV_EXIST;
-		return 0;
+		return DAXKV_EXIST;
 	}
 	if (*present) {
 		if (p->flags & (DAXKV_NO_DUP_DATA | DAXKV_APPEND_DUP))
@@ -233,7 +260,20 @@ static int put_unique_allowed(struct put *p)
 	return 0;
 }
 
-/* put_store - write the entry, in the leaf or as a blob. */
+/* put_is_large - whether the value goes outside the leaf: two entries must always have room in one,
+ * so an entry takes half of it at most. */
+static bool put_is_large(const struct put *p)
+{
+	uint32_t usable = leaf_usable(p->txn->store->page_size);
+	size_t size = p->value->size;
+
+	if (size > usable) /* it may be more than 32 bits */
+		return true;
+	return leaf_cost(&p->s->order, (uint32_t)p->key->size, (uint32_t)size) > usable / 2;
+}
+
+/* put_store - write the entry, in the leaf or as a blob. With RESERVE *p->value becomes the place
+ * of the value, which the caller fills before its next call. */
 static int put_store(struct put *p)
 {
 	struct daxkv_store *store = p->txn->store;
@@ -249,9 +289,7 @@ static int put_store(struct put *p)
 	int rc;
 
 	dbi_changed(p->txn, p->s);
-	if (p->value->size > leaf_usable(store->page_size) ||
-	    leaf_cost(&p->s->order, item.klen, (uint32_t)p->value->size) >
-	        leaf_usable(store->page_size) / 2) {
+	if (put_is_large(p)) {
 		rc = blob_write(&store->wset, reserve ? NULL : p->value->data, p->value->size,
 		                &blob);
 		if (rc)
@@ -305,7 +343,8 @@ int entry_put_check(const struct daxkv_store *store, const struct order *o,
 	return 0;
 }
 
-/* The place is known: what remains is whether to put, and where the value lies. */
+/* The place is known: what remains is whether to put, and where the value lies. Errors before
+ * put_store leave the transaction usable. */
 int entry_put_at(struct put *p)
 {
 	assert(p->txn->write && p->path);
@@ -314,12 +353,12 @@ int entry_put_at(struct put *p)
 
 	if (p->flags & DAXKV_APPEND)
 		rc = put_append_ok(p);
-	if (!rc) {
-		if (p->s->order.dups)
-			rc = put_dup_allowed(p, &present);
-		else
-			rc = put_unique_allowed(p);
-	}
+	if (rc)
+		return rc;
+	if (p->s->order.dups)
+		rc = put_dup_allowed(p, &present);
+	else
+		rc = put_unique_allowed(p);
 	if (rc || present)
 		return rc;
 	rc = put_store(p);
@@ -328,7 +367,8 @@ int entry_put_at(struct put *p)
 	return 0;
 }
 
-/* put_in_batch - a key behind all others, while more such come: see tree_append.c. */
+/* put_in_batch - a key behind all others, while more such come: see tree_append.c. *done false: the
+ * common way decides, with its texts for what is refused. */
 static int put_in_batch(struct daxkv_txn *txn, struct dbstate *s, const struct daxkv_val *key,
                         const struct daxkv_val *value, unsigned int flags, bool *done)
 {
@@ -357,9 +397,10 @@ static int put_in_batch(struct daxkv_txn *txn, struct dbstate *s, const struct d
 
 /* put_reserve_dup - with sorted duplicates the place of a value depends on its bytes, which are
  * still to come: it must be its key's first. Until then it is taken as zeros. INCOMPATIBLE,
- * EXIST. */
+ * EXIST. *as is what the search takes for the value: as many zeros. */
 static int put_reserve_dup(struct put *p, struct daxkv_val *as)
 {
+	assert(p->value->size <= FMT_PAGE_MAX / 2);
 	static const uint8_t zeros[FMT_PAGE_MAX / 2];
 	struct item it;
 	bool taken;
@@ -378,7 +419,8 @@ static int put_reserve_dup(struct put *p, struct daxkv_val *as)
 	return DAXKV_EXIST;
 }
 
-/* The common way: check, search, put. */
+/* The common way: check, search, put. The place is the writer's finger: a put behind the last one
+ * needs no search. */
 int entry_put_any(struct daxkv_txn *txn, struct dbstate *s, const struct daxkv_val *key,
                   struct daxkv_val *value, unsigned int flags, uint32_t entry_flags)
 {
@@ -422,7 +464,7 @@ int entry_put_any(struct daxkv_txn *txn, struct dbstate *s, const struct daxkv_v
 
 /* ---- del ------------------------------------------------------------------------------------- */
 
-/* A catalog entry goes with its database only. */
+/* A catalog entry goes with its database only. Its large value goes with it. */
 int entry_remove(struct daxkv_txn *txn, struct dbstate *s, struct path *path)
 {
 	assert(path->height > 0);
@@ -443,7 +485,8 @@ int entry_remove(struct daxkv_txn *txn, struct dbstate *s, struct path *path)
 #define ALONE 4u /* values of a key that go one by one; more by writing their leaf anew */
 
 /* run_end - behind the entries of the path's leaf that have the key of the one at its place. *ends:
- * other keys follow there. */
+ * other keys follow there. Two neighbours with different keys are the common case, and need no
+ * search. */
 static int run_end(const struct dbstate *s, const struct path *path, const struct item *it,
                    uint32_t *end, bool *ends)
 {
@@ -455,39 +498,48 @@ static int run_end(const struct dbstate *s, const struct path *path, const struc
 	uint32_t n = leaf_count(&path->leaf);
 	uint32_t eoff;
 	struct item next;
-	int rc = 0;
+	int rc;
 
 	*end = path->rank + 1;
 	*ends = *end < n;
-	if (*ends)
-		rc = leaf_at(&path->leaf, *end, &eoff);
-	if (*ends && !rc)
-		rc = leaf_item(&path->leaf, eoff, &next);
-	if (rc || !*ends || !order_key_same(&s->order, next.key, next.klen, it->key, it->klen))
+	if (!*ends)
+		return 0;
+	rc = leaf_at(&path->leaf, *end, &eoff);
+	if (rc)
 		return rc;
+	rc = leaf_item(&path->leaf, eoff, &next);
+	if (rc)
+		return rc;
+	if (!order_key_same(&s->order, next.key, next.klen, it->key, it->klen))
+		return 0;
 	rc = leaf_place(&path->leaf, &s->order, &p, end, &eoff);
 	*ends = *end < n;
 	if (rc)
 		return rc;
 	if (UNLIKELY(*end <= path->rank || *end > n))
-		rc = err_corrupt(path->leaf.off, "leaf: an entry is not where a search leads");
-	return rc;
+		return err_corrupt(path->leaf.off, "leaf: an entry is not where a search leads");
+	return 0;
 }
 
-/* A few values go one by one, as tombstones; many by their leaves, or as a range. */
+/* A few values go one by one, as tombstones; many by their leaves, or as a range. Each removal may
+ * replace the leaf, so the next value is searched anew, until the key has none. */
 int entry_remove_all(struct daxkv_txn *txn, struct dbstate *s, const uint8_t *key, uint32_t klen)
 {
+	/* the caller's bytes may lie in a page that changes */
 	uint8_t *copy = txn->store->scratch.pair;
-	struct probe first =
-	                 {
-	                     .key = copy,
-	                     .klen = klen,
-	                     .edge = PROBE_BEFORE,
-	                 },
-	             behind = first;
+	struct probe first = {
+	    .key = copy,
+	    .klen = klen,
+	    .edge = PROBE_BEFORE,
+	};
+	struct probe behind = first;
 	uint64_t removed = 0;
 	bool ends = false;
 
+	assert(txn->write);
+	/* A cursor's key comes from a page, and may be longer than any put lets it be. */
+	if (UNLIKELY(klen > txn->store->max_key))
+		return err_corrupt(0, "a key of %u bytes", klen);
 	memcpy(copy, key, klen);
 	behind.edge = PROBE_AFTER;
 	for (;; removed++) {
