@@ -5,6 +5,11 @@
  * All of it is under dbi_mutex but two things: a handle's number, by which a call notices that it
  * was closed, and an entry's version, by which a state notices that its copies are old. Both are
  * stored last, with release order.
+ *
+ *   dbi[i]  number, version      | name -> older name -> older name      newest first, by since
+ *           opened_by, pending   | past, own: links of the table's lists
+ *
+ * The mutex is a leaf: nothing is waited for, and no page is looked at, while it is held.
  */
 #include "txn/dbi.h"
 
@@ -32,7 +37,7 @@ int dbi_name_new(const struct daxkv_val *bytes, bool gone, struct dbi_name **nam
 	return 0;
 }
 
-/* dbi_names_free - n and what is older. */
+/* dbi_names_free - n and what is older. They are found by nobody any more. */
 static void dbi_names_free(struct dbi_table *t, struct dbi_name *n)
 {
 	while (n) {
@@ -44,7 +49,8 @@ static void dbi_names_free(struct dbi_table *t, struct dbi_name *n)
 	}
 }
 
-/* name_at - what the handle is called in that snapshot; NULL: it means nothing there. */
+/* name_at - what the handle is called in that snapshot; NULL: it means nothing there. The mutex is
+ * held: a snapshot may be as old as any name. */
 static struct dbi_name *name_at(const struct dbi *d, uint64_t snapshot)
 {
 	struct dbi_name *n = d->name;
@@ -64,7 +70,8 @@ static void entry_changed(struct dbi *d)
 
 /* ---- entries --------------------------------------------------------------------------------- */
 
-/* pow2_from - the least power of two that is not smaller. */
+/* pow2_from - the least power of two that is not smaller. A number's low bits are then its entry.
+ */
 static uint32_t pow2_from(uint32_t n)
 {
 	uint32_t p = 1;
@@ -108,19 +115,23 @@ void dbi_close_tables(struct daxkv_store *store)
 {
 	struct dbi_table *t = &store->dbis;
 
-	for (uint32_t i = 0; t->dbi && i < t->high; i++)
-		while (t->dbi[i].name) {
-			struct dbi_name *older = t->dbi[i].name->older;
+	for (uint32_t i = 0; t->dbi && i < t->high; i++) {
+		struct dbi *d = &t->dbi[i];
 
-			free(t->dbi[i].name);
-			t->dbi[i].name = older;
+		while (d->name) {
+			struct dbi_name *older = d->name->older;
+
+			free(d->name);
+			d->name = older;
 		}
+	}
 	index_close(t);
 	free(t->dbi);
 	*t = (struct dbi_table){0};
 }
 
-/* entry_of - the entry of a handle that is not FREE; NULL: there is none. The mutex is held. */
+/* entry_of - the entry of a handle that is not FREE; NULL: there is none. The mutex is held. A
+ * number that was closed finds the entry, but is not its number. */
 static struct dbi *entry_of(const struct daxkv_store *store, daxkv_db db)
 {
 	struct dbi *d = &store->dbis.dbi[db & store->dbis.mask];
@@ -131,9 +142,10 @@ static struct dbi *entry_of(const struct daxkv_store *store, daxkv_db db)
 }
 
 /* entry_sort - the entry counts, and waits for its older names to be forgotten, as its newest name
- * says. */
+ * says. The mutex is held, and the newest name is in its place. */
 static void entry_sort(struct dbi_table *t, struct dbi *d)
 {
+	assert(!d->counted || t->live > 0);
 	const struct dbi_name *n = d->name;
 	bool counts = n && !n->gone;
 
@@ -149,6 +161,7 @@ static void entry_sort(struct dbi_table *t, struct dbi *d)
 /* entry_pending - the write transaction's end has to look at the entry. */
 static void entry_pending(struct daxkv_txn *txn, struct dbi *d)
 {
+	assert(txn->write);
 	d->pending = txn;
 	link_out(&d->own);
 	link_put(&txn->store->dbis.own, &d->own);
@@ -156,9 +169,10 @@ static void entry_pending(struct daxkv_txn *txn, struct dbi *d)
 }
 
 /* handle_free - the entry is FREE from here on: the number means nothing, and the next one will be
- * another. */
+ * another. A state that was made by it keeps its own copies, and is BAD_DB at its next use. */
 static void handle_free(struct dbi_table *t, struct dbi *d)
 {
+	assert(d->number != DAXKV_MAIN);
 	dbi_names_free(t, d->name);
 	d->name = NULL;
 	entry_sort(t, d);
@@ -171,7 +185,8 @@ static void handle_free(struct dbi_table *t, struct dbi *d)
 }
 
 /* handle_prune - forget what no snapshot of this process can ask for: names, and a handle that is
- * GONE. Returns whether nothing is left to be forgotten. */
+ * GONE. Returns whether nothing is left to be forgotten. oldest: no snapshot of this process is
+ * older. A name that a running transaction gave may still be undone, so it does not count. */
 static bool handle_prune(struct dbi_table *t, struct dbi *d, uint64_t oldest)
 {
 	struct dbi_name *n = d->name;
@@ -192,7 +207,8 @@ static bool handle_prune(struct dbi_table *t, struct dbi *d, uint64_t oldest)
 }
 
 /* table_prune - all entries. One that is not done stops it: others have had their names less
- * long. */
+ * long. Lists are in the order in which the names were given. It costs a look at all reader entries
+ * of this process, so only opening does it, and only where something waits. */
 static void table_prune(const struct daxkv_store *store, struct dbi_table *t)
 {
 	struct dbi *gone = past_first(&t->gone);
@@ -209,7 +225,7 @@ static void table_prune(const struct daxkv_store *store, struct dbi_table *t)
 }
 
 /* entry_kept - whether the transaction's state there has changes to commit, for a handle that was
- * closed since. */
+ * closed since. Its place is needed until the transaction has ended. */
 static bool entry_kept(const struct daxkv_txn *txn, uint32_t i)
 {
 	const struct dbstate *s = NULL;
@@ -247,7 +263,8 @@ static void table_search(struct daxkv_txn *txn, const struct daxkv_val *name, st
 		s->at = n->entry;
 }
 
-/* free_find - the first FREE entry that the transaction may use; others are put by for its end. */
+/* free_find - the first FREE entry that the transaction may use; others are put by for its end.
+ * Parked entries come back in entry_end. */
 static struct dbi *free_find(struct daxkv_txn *txn, struct dbi_table *t)
 {
 	struct dbi *d;
@@ -279,9 +296,11 @@ static struct dbi *entry_next(struct daxkv_txn *txn, struct dbi_table *t)
 	return free_take(t);
 }
 
-/* name_push - the newest name of the entry, which can be found by it. */
+/* name_push - the newest name of the entry, which can be found by it. Claims of one entry follow
+ * each other in time; the index keeps those to one name in the same order. */
 static void name_push(struct dbi_table *t, struct dbi *d, struct dbi_name *n)
 {
+	assert(!d->name || d->name->since <= n->since);
 	n->older = d->name;
 	if (n->older)
 		n->older->newer = n;
@@ -291,8 +310,21 @@ static void name_push(struct dbi_table *t, struct dbi *d, struct dbi_name *n)
 	entry_changed(d);
 }
 
+/* number_next - the entry's next number: its place in the low bits, how often it was used in the
+ * high ones. */
+static daxkv_db number_next(const struct dbi_table *t, struct dbi *d)
+{
+	uint32_t place = (uint32_t)(d - t->dbi);
+	uint32_t lives = (uint32_t)((UINT64_C(1) << 32) / t->room);
+	uint32_t life = d->life % lives; /* a power of two */
+
+	d->life++;
+	return place | life * t->room;
+}
+
 /* entry_open - a new handle. Where another one has the name from a later snapshot on, it is good
- * for those before only. */
+ * for those before only. DBS_FULL, ENOMEM; nothing has changed then. The number is stored last: a
+ * thread that sees it sees the rest. */
 static int entry_open(struct daxkv_txn *txn, const struct daxkv_val *name, const struct search *s,
                       daxkv_db *db)
 {
@@ -322,20 +354,20 @@ static int entry_open(struct daxkv_txn *txn, const struct daxkv_val *name, const
 		end->since = s->later->since;
 		name_push(t, d, end);
 	}
-	if (txn->write)
+	d->opened_by = NULL;
+	if (txn->write) {
 		d->opened_by = txn;
-	else
-		d->opened_by = NULL;
-	if (txn->write)
 		entry_pending(txn, d);
-	*db = (daxkv_db)(d - t->dbi) |
-	      (d->life++ & (uint32_t)((UINT64_C(1) << 32) / t->room - 1)) * t->room;
+	}
+	*db = number_next(t, d);
+	assert((*db & t->mask) == (uint32_t)(d - t->dbi));
 	__atomic_store_n(&d->number, *db, __ATOMIC_RELEASE);
 	return 0;
 }
 
 /* An open of a name that a later snapshot knows extends that claim backwards, if nothing lies
- * between. */
+ * between. Whoever opens a name that a running write transaction has opened makes the handle last:
+ * both rely on it. */
 int dbi_take(struct daxkv_txn *txn, const struct daxkv_val *name, daxkv_db *db, bool *is_new)
 {
 	struct daxkv_store *store = txn->store;
@@ -362,7 +394,7 @@ int dbi_take(struct daxkv_txn *txn, const struct daxkv_val *name, daxkv_db *db, 
 	return rc;
 }
 
-/* Only where nobody else has found it meanwhile. */
+/* Only where nobody else has found it meanwhile. The name was not there, or could not be made. */
 void dbi_untake(struct daxkv_txn *txn, daxkv_db db)
 {
 	struct daxkv_store *store = txn->store;
@@ -375,7 +407,8 @@ void dbi_untake(struct daxkv_txn *txn, daxkv_db db)
 	pthread_mutex_unlock(&store->dbi_mutex);
 }
 
-/* The newest names only: the writer sees no older ones. */
+/* The newest names only: the writer sees no older ones. A name that was dropped has an end on top,
+ * and is no handle's. */
 daxkv_db dbi_find(const struct daxkv_txn *txn, const struct daxkv_val *name)
 {
 	struct daxkv_store *store = txn->store;
@@ -390,7 +423,8 @@ daxkv_db dbi_find(const struct daxkv_txn *txn, const struct daxkv_val *name)
 	return db;
 }
 
-/* A number that is no handle's is nothing to close. */
+/* A number that is no handle's is nothing to close. The transactions of other threads find out at
+ * their next call. */
 void daxkv_db_close(struct daxkv_store *store, daxkv_db db)
 {
 	if (!store || txn_forked(store) || db == DAXKV_MAIN)
@@ -405,7 +439,9 @@ void daxkv_db_close(struct daxkv_store *store, daxkv_db db)
 
 /* ---- changing -------------------------------------------------------------------------------- */
 
-/* When the handle was closed meanwhile the name has no place to go. */
+/* When the handle was closed meanwhile the name has no place to go. n has no place in the index
+ * yet. Older names are forgotten at once where no snapshot needs them, so that a handle that is
+ * renamed all the time stays small. */
 void dbi_push(struct daxkv_txn *txn, daxkv_db db, struct dbi_name *n)
 {
 	assert(n);
@@ -432,7 +468,8 @@ void dbi_push(struct daxkv_txn *txn, daxkv_db db, struct dbi_name *n)
 	pthread_mutex_unlock(&store->dbi_mutex);
 }
 
-/* names_end - the names that the transaction gave: kept, or undone. */
+/* names_end - the names that the transaction gave: kept, or undone. With keep they are the
+ * parent's, or nobody's when there is none: committed. */
 static void names_end(struct daxkv_txn *txn, struct dbi *d, bool keep)
 {
 	struct dbi_table *t = &txn->store->dbis;
@@ -455,7 +492,7 @@ static void names_end(struct daxkv_txn *txn, struct dbi *d, bool keep)
 }
 
 /* entry_end - the transaction ends: what that means for an entry in own, which stays there for the
- * parent. */
+ * parent. A parked entry is free again when no transaction around has a state there. */
 static void entry_end(struct daxkv_txn *txn, struct dbi *d, bool keep)
 {
 	struct dbi_table *t = &txn->store->dbis;
@@ -481,7 +518,7 @@ static void entry_end(struct daxkv_txn *txn, struct dbi *d, bool keep)
 }
 
 /* Entries of an inner transaction stand before those of its parent, so the walk ends at the first
- * that is not its own. */
+ * that is not its own. The mutex is taken only by a transaction that touched handles. */
 void dbi_end_own(struct daxkv_txn *txn, bool keep)
 {
 	struct dbi_table *t = &txn->store->dbis;
@@ -525,14 +562,15 @@ void dbi_name_keep(struct dbstate *s, const struct dbi_name *n)
 }
 
 /* copy_holds - whether the state's copies are those of the handle still. Most times no lock is
- * needed. */
+ * needed. The acquire load pairs with entry_changed. */
 static bool copy_holds(const struct dbi *d, daxkv_db db, const struct dbstate *s)
 {
 	return s->handle == db && s->version &&
 	       s->version == __atomic_load_n(&d->version, __ATOMIC_ACQUIRE);
 }
 
-/* The lock is taken only when something changed since the copy was made. */
+/* The lock is taken only when something changed since the copy was made. A state of the main
+ * database has an empty name. */
 int dbi_copy(struct daxkv_txn *txn, daxkv_db db, uint64_t snapshot, struct dbstate *s)
 {
 	struct daxkv_store *store = txn->store;
@@ -563,7 +601,8 @@ int dbi_copy(struct daxkv_txn *txn, daxkv_db db, uint64_t snapshot, struct dbsta
 	return rc;
 }
 
-/* States of other transactions take it over at their next use. */
+/* States of other transactions take it over at their next use. Without the handle, which was closed
+ * meanwhile, nothing is set. */
 void dbi_compare_set(struct daxkv_store *store, daxkv_db db, uint32_t flag, daxkv_compare_fn *fn,
                      void *arg, struct dbstate *s)
 {

@@ -17,13 +17,16 @@
 
 #define BUCKETS_FIRST 2u /* most stores have few databases */
 
-/* list_open - an empty list: its head is its own neighbour. */
+/* list_open - an empty list: its head is its own neighbour. So a link is put and taken out without
+ * a test for the list's ends. */
 static void list_open(struct dbi_link *list)
 {
-	list->prev = list->next = list;
+	list->prev = list;
+	list->next = list;
 }
 
-/* Memory that is not used is not there: the heap has room for every entry. */
+/* Memory that is not used is not there: the heap has room for every entry. room is set; the rest of
+ * the table is zeros. */
 int index_open(struct dbi_table *t)
 {
 	t->buckets = BUCKETS_FIRST;
@@ -49,7 +52,9 @@ void index_close(struct dbi_table *t)
 /* An end (gone) is no name. */
 bool name_is(const struct dbi_name *n, const struct daxkv_val *name)
 {
-	return n && !n->gone && n->len == name->size && memcmp(n->bytes, name->data, n->len) == 0;
+	if (!n || n->gone || n->len != name->size)
+		return false;
+	return memcmp(n->bytes, name->data, n->len) == 0;
 }
 
 /* The crc is at hand, and names are short. */
@@ -59,7 +64,8 @@ uint32_t name_hash(const struct daxkv_val *name)
 }
 
 /* buckets_double - each bucket becomes two, in which the names keep their order. Without memory for
- * that the buckets are longer. */
+ * that the buckets are longer. A name's new bucket is told by one more bit of its hash, so one walk
+ * over each old bucket does. */
 static void buckets_double(struct dbi_table *t)
 {
 	const uint32_t old = t->buckets;
@@ -82,6 +88,13 @@ static void buckets_double(struct dbi_table *t)
 	t->buckets = 2 * old;
 }
 
+/* claims_before - whether the name is n's, claimed no later than n claims it. */
+static bool claims_before(const struct dbi_name *other, const struct dbi_name *n,
+                          const struct daxkv_val *bytes)
+{
+	return other->since <= n->since && other->hash == n->hash && name_is(other, bytes);
+}
+
 /* Behind the claims that began later, before those that began earlier. */
 void index_add(struct dbi_table *t, struct dbi *d, struct dbi_name *n)
 {
@@ -97,13 +110,14 @@ void index_add(struct dbi_table *t, struct dbi *d, struct dbi_name *n)
 
 	n->hash = name_hash(&bytes);
 	at = &t->bucket[n->hash & (t->buckets - 1)];
-	while (*at && !((*at)->since <= n->since && (*at)->hash == n->hash && name_is(*at, &bytes)))
+	while (*at && !claims_before(*at, n, &bytes))
 		at = &(*at)->next;
 	n->next = *at;
 	*at = n;
 	t->names++;
 }
 
+/* An end was never there. */
 void index_remove(struct dbi_table *t, struct dbi_name *n)
 {
 	assert(n->gone || t->names > 0);
@@ -117,7 +131,8 @@ void index_remove(struct dbi_table *t, struct dbi_name *n)
 	t->names--;
 }
 
-/* same_from - the first of the list with those bytes. */
+/* same_from - the first of the list with those bytes. Names of other hashes stand in the same
+ * bucket. */
 static struct dbi_name *same_from(struct dbi_name *n, uint32_t hash, const struct daxkv_val *name)
 {
 	while (n && !(n->hash == hash && name_is(n, name)))
@@ -155,10 +170,17 @@ void free_put(struct dbi_table *t, struct dbi *d)
 {
 	assert(t->n_free < t->room);
 	uint32_t i = (uint32_t)(d - t->dbi);
-	uint32_t at = t->n_free++;
+	uint32_t at = t->n_free;
 
-	for (; at && before(t, i, t->heap[(at - 1) / 2]); at = (at - 1) / 2)
-		t->heap[at] = t->heap[(at - 1) / 2];
+	t->n_free++;
+	while (at > 0) {
+		uint32_t parent = (at - 1) / 2;
+
+		if (!before(t, i, t->heap[parent]))
+			break;
+		t->heap[at] = t->heap[parent];
+		at = parent;
+	}
 	t->heap[at] = i;
 }
 
@@ -197,14 +219,17 @@ void link_put(struct dbi_link *behind, struct dbi_link *l)
 /* A link that is in no list stays as it is. */
 void link_out(struct dbi_link *l)
 {
+	assert(!l->next || l->next->prev == l);
 	if (!l->next)
 		return;
 	l->prev->next = l->next;
 	l->next->prev = l->prev;
-	l->prev = l->next = NULL;
+	l->prev = NULL;
+	l->next = NULL;
 }
 
-/* entry_at - the entry whose link, that many bytes from its beginning, it is. */
+/* entry_at - the entry whose link, that many bytes from its beginning, it is. The list's head is no
+ * entry: NULL. */
 static struct dbi *entry_at(const struct dbi_link *list, struct dbi_link *l, size_t offset)
 {
 	if (l == list)

@@ -1,5 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dbi_state.c - the databases that a transaction finds by its handles. See dbi.h */
+/*
+ * dbi_state.c - the databases that a transaction finds by its handles. See dbi.h
+ *
+ *   handle -> entry of the table -> name -> catalog entry -> descriptor -> root, counts
+ *             (dbi_copy)                    (in the main database, at this snapshot)
+ *
+ * That is looked up once in a transaction for each handle, and kept in a state. A call then finds
+ * the state by a few compares (dbi_state in dbi.h); everything here is the uncommon way.
+ *
+ * A state is a transaction's own, so no lock is needed for it. In a write transaction there is one
+ * state for each database [I21]: the same name by another handle finds the state that is there.
+ */
 #include "base/err.h"
 #include "txn/dbi.h"
 #include "txn/desc.h"
@@ -11,7 +22,8 @@
 
 /* ---- resolving ------------------------------------------------------------------------------- */
 
-/* Flags say which order, the copies of the entry have the program's comparators. */
+/* Flags say which order, the copies of the entry have the program's comparators. Comparators that
+ * were not set are NULL, which dbi_state_find refuses. */
 void dbi_state_order(struct dbstate *s, uint32_t flags)
 {
 	order_init(&s->order, flags);
@@ -21,7 +33,8 @@ void dbi_state_order(struct dbstate *s, uint32_t flags)
 	s->order.dup_arg = s->compare.dup_arg;
 }
 
-/* A state's tree refers to the view of its transaction: it is of no use to another one. */
+/* A state's tree refers to the view of its transaction: it is of no use to another one. An empty
+ * catalog entry makes an empty tree. Nothing of a batch or a finger is left from before. */
 int dbi_state_read(struct daxkv_txn *txn, const struct fmt_db *catalog, struct dbstate *s)
 {
 	struct view *v = txn_view(txn);
@@ -58,7 +71,8 @@ int dbi_state_read(struct daxkv_txn *txn, const struct fmt_db *catalog, struct d
 	return 0;
 }
 
-/* name_verify - the pages that a name was looked for on. */
+/* name_verify - the pages that a name was looked for on. A name that is not found counts only when
+ * the pages where it would be are sound. */
 static int name_verify(const struct tree *t, const uint8_t *name, uint32_t len)
 {
 	struct probe p = {.key = name, .klen = len};
@@ -104,9 +118,10 @@ int dbi_catalog_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len,
 }
 
 /* twin_take - s, for handle db, becomes what twin is, whose handle was closed. BAD_DB: that one is
- * in use [I21]. */
+ * in use [I21]. Cursors on the closed handle are lost, as closing says. */
 static int twin_take(struct daxkv_txn *txn, daxkv_db db, struct dbstate *twin, struct dbstate *s)
 {
+	assert(twin != s && twin->entry);
 	uint32_t from = twin->handle & txn->store->dbis.mask;
 	uint32_t to = db & txn->store->dbis.mask;
 
@@ -123,7 +138,9 @@ static int twin_take(struct daxkv_txn *txn, daxkv_db db, struct dbstate *twin, s
 	return 0;
 }
 
-/* state_resolve - the state for handle db, whose entry is i, is that of a database. */
+/* state_resolve - the state for handle db, whose entry is i, is that of a database. In this order:
+ * the name by the table, the catalog entry by the name, the tree by that. The state is stale until
+ * all of it is known. */
 static int state_resolve(struct daxkv_txn *txn, daxkv_db db, uint32_t i)
 {
 	const struct fmt_super *super = (const void *)txn->store->map.base;
@@ -164,7 +181,9 @@ static int state_resolve(struct daxkv_txn *txn, daxkv_db db, uint32_t i)
 	return 0;
 }
 
-/* state_renew - the state at entry i is that of handle db, and of this transaction. */
+/* state_renew - the state at entry i is that of handle db, and of this transaction. Two handles
+ * whose numbers share an entry cannot both be used in one transaction once the first has changed
+ * something. */
 static int state_renew(struct daxkv_txn *txn, daxkv_db db, uint32_t i)
 {
 	struct dbstate *s;
@@ -185,11 +204,13 @@ static int state_renew(struct daxkv_txn *txn, daxkv_db db, uint32_t i)
 /* compare_missing - whether the order is the program's and nobody has set it. */
 static bool compare_missing(const struct dbstate *s)
 {
-	return (s->order.key == ORDER_OWN && !s->order.key_fn) ||
-	       (s->order.dups && s->order.dup == ORDER_OWN && !s->order.dup_fn);
+	if (s->order.key == ORDER_OWN && !s->order.key_fn)
+		return true;
+	return s->order.dups && s->order.dup == ORDER_OWN && !s->order.dup_fn;
 }
 
-/* compare_renew - the comparators may have been set meanwhile, by another transaction. */
+/* compare_renew - the comparators may have been set meanwhile, by another transaction. A version of
+ * 0 says that the copies hold for this snapshot only, so the order is made again. */
 static int compare_renew(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s)
 {
 	uint64_t had = s->version;

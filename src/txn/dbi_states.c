@@ -6,6 +6,14 @@
  *
  * Memory stays for the next transaction: states are marked stale by their generation, and never
  * freed while the handle of the transaction is kept.
+ *
+ *   db[]       by the entry of a handle; room of them, of which the first ndb may be of use
+ *   bucket[]   a write transaction's, by name: so that a database has one state
+ *   changed    a list: what the commit has to write
+ *   looked     a list, of a nested transaction: what its commit gives to the parent
+ *
+ * A write transaction that begins where the last one of its handle ended keeps the generation, and
+ * so all states.
  */
 #include "base/err.h"
 #include "txn/dbi.h"
@@ -19,7 +27,8 @@
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-/* Few buckets at first: most transactions see one or two databases. */
+/* Few buckets at first: most transactions see one or two databases. A read transaction has no
+ * buckets: two of its handles may mean one database. */
 int states_open(struct daxkv_txn *txn)
 {
 	txn->bucket = calloc(BUCKETS_FIRST, sizeof(struct dbstate *));
@@ -29,7 +38,7 @@ int states_open(struct daxkv_txn *txn)
 	return err_set(ENOMEM, "no memory for a transaction");
 }
 
-/* Names are the states' own. */
+/* Names are the states' own. Safe on what states_open left half-way. */
 void dbi_states_free(struct daxkv_txn *txn)
 {
 	for (uint32_t i = 0; i < txn->room; i++) {
@@ -41,7 +50,8 @@ void dbi_states_free(struct daxkv_txn *txn)
 	free(txn->bucket);
 }
 
-/* Only the changed ones need it: the rest is stale by generation. */
+/* Only the changed ones need it: the rest is stale by generation. The handle of a transaction that
+ * ended is taken for a new one. */
 void states_begin(struct daxkv_txn *txn)
 {
 	for (struct dbstate *s = txn->changed; s; s = s->links.next_changed)
@@ -49,7 +59,8 @@ void states_begin(struct daxkv_txn *txn)
 	txn->changed = NULL;
 }
 
-/* state_room - a state at entry i, a stale one when it is new. ENOMEM. */
+/* state_room - a state at entry i, a stale one when it is new. ENOMEM. The array moves, the states
+ * do not: pointers to them stay good. */
 static int state_room(struct daxkv_txn *txn, uint32_t i)
 {
 	if (i >= txn->room) {
@@ -79,7 +90,7 @@ static int state_room(struct daxkv_txn *txn, uint32_t i)
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
-/* bucket_put - the state can be found by its name. */
+/* bucket_put - the state can be found by its name. The state's hash is set. */
 static void bucket_put(struct daxkv_txn *txn, struct dbstate *s)
 {
 	assert(!s->links.named);
@@ -94,6 +105,7 @@ static void bucket_put(struct daxkv_txn *txn, struct dbstate *s)
 /* bucket_take - *at is found no more. */
 static void bucket_take(struct daxkv_txn *txn, struct dbstate **at)
 {
+	assert((*at)->links.named && txn->names > 0);
 	(*at)->links.named = false;
 	*at = (*at)->links.next_named;
 	txn->names--;
@@ -122,7 +134,8 @@ static void buckets_double(struct daxkv_txn *txn)
 	free(old);
 }
 
-/* state_unnamed - it can be found by its name no more. */
+/* state_unnamed - it can be found by its name no more. It is in its bucket as long as it is named.
+ */
 static void state_unnamed(struct daxkv_txn *txn, struct dbstate *s)
 {
 	struct dbstate **at = &txn->bucket[s->links.hash & (txn->buckets - 1)];
@@ -134,7 +147,8 @@ static void state_unnamed(struct daxkv_txn *txn, struct dbstate *s)
 	bucket_take(txn, at);
 }
 
-/* It may have had another name: that one is taken out first. */
+/* It may have had another name: that one is taken out first. The name's bytes are in the state
+ * already. */
 void dbi_state_named(struct daxkv_txn *txn, struct dbstate *s)
 {
 	const struct daxkv_val name = dbi_name_val(s);
@@ -171,12 +185,14 @@ static struct dbstate *named_own(struct daxkv_txn *txn, const struct daxkv_val *
 /* looked_at - the transaction has a state of its own there, which may be stale. */
 static void looked_at(struct daxkv_txn *txn, struct dbstate *s)
 {
+	assert(txn->parent);
 	s->links.looked = txn->generation;
 	s->links.next_looked = txn->looked;
 	txn->looked = s;
 }
 
-/* From the inside out: the first level that has looked there decides. */
+/* From the inside out: the first level that has looked there decides. NULL also where a level has
+ * looked, and found that the database is not there. */
 struct dbstate *dbi_state_seen(const struct daxkv_txn *txn, uint32_t i)
 {
 	for (; txn; txn = txn->parent) {
@@ -192,7 +208,8 @@ struct dbstate *dbi_state_seen(const struct daxkv_txn *txn, uint32_t i)
 	return NULL;
 }
 
-/* state_copy - what from says, in to's own memory. ENOMEM. */
+/* state_copy - what from says, in to's own memory. ENOMEM. The links are to's own: they say where
+ * it is in its transaction. */
 static int state_copy(struct dbstate *to, const struct dbstate *from)
 {
 	int rc = dbi_name_room(to, from->name_len);
@@ -216,6 +233,7 @@ static int state_copy(struct dbstate *to, const struct dbstate *from)
  * outer ones is made now. ENOMEM. */
 static int inherit(struct daxkv_txn *txn, uint32_t i)
 {
+	assert(txn->parent);
 	const struct dbstate *from;
 	struct dbstate *s = txn->db[i];
 	int rc = 0;
@@ -239,7 +257,8 @@ static int inherit(struct daxkv_txn *txn, uint32_t i)
 	return 0;
 }
 
-/* A nested transaction inherits at its first look. */
+/* A nested transaction inherits at its first look. A pointer to it holds until the transaction
+ * ends. */
 int dbi_state_at(struct daxkv_txn *txn, uint32_t i, struct dbstate **state)
 {
 	int rc = state_room(txn, i);
@@ -254,7 +273,8 @@ int dbi_state_at(struct daxkv_txn *txn, uint32_t i, struct dbstate **state)
 	return 0;
 }
 
-/* Two handles for one database in one transaction would be two trees with one root. */
+/* Two handles for one database in one transaction would be two trees with one root. Outer
+ * transactions' states count, when no level between has another state there. */
 int dbi_twin(struct daxkv_txn *txn, const struct daxkv_val *name, struct dbstate **twin)
 {
 	*twin = NULL;
@@ -279,9 +299,11 @@ void states_exchange(struct daxkv_txn *txn, uint32_t i, uint32_t j)
 	s->links.at = j;
 }
 
-/* state_give - the parent has what the child's state says, in exchange for memory for a name. */
+/* state_give - the parent has what the child's state says, in exchange for memory for a name.
+ * Nothing can fail here: memory in the parent was made when the child looked. */
 static void state_give(struct daxkv_txn *parent, struct daxkv_txn *child, struct dbstate *s)
 {
+	assert(s->links.at < parent->room);
 	struct dbstate *to = parent->db[s->links.at];
 
 	state_unnamed(parent, to);
@@ -320,6 +342,7 @@ void dbi_states_give(struct daxkv_txn *parent, struct daxkv_txn *child)
 /* Listed once in a transaction's life, however often it is changed. */
 void dbi_changed_list(struct daxkv_txn *txn, struct dbstate *s)
 {
+	assert(txn->write);
 	s->changed = true;
 	if (s->links.listed)
 		return;
