@@ -1,5 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* group.c - see group.h */
+/*
+ * group.c - see group.h
+ *
+ * Two words are slept on. A thread in the queue sleeps on its own state, because exactly one thread
+ * gets the turn. Members sleep on the group's counter, which one call wakes all of.
+ *
+ *   turn: | threads in the queue, in units of GROUP_WAITER | GROUP_TAKEN |
+ *
+ * The word alone is enough while nobody waits: a compare and exchange takes the turn, another gives
+ * it back. Whoever finds it taken, or somebody waiting, goes to the mutex.
+ */
 #include "txn/group.h"
 
 #include "base/base.h"
@@ -12,7 +22,7 @@
 #include <unistd.h>
 
 #define NS_PER_MS  1000000
-#define AGE_MAX_NS UINT64_C(10000000)
+#define AGE_MAX_NS UINT64_C(10000000) /* a group that is older takes no more members */
 #define NO_LIMIT   UINT64_MAX
 
 uint64_t group_clock(void)
@@ -27,6 +37,7 @@ uint64_t group_clock(void)
  * anew, whatever the call returns. No cancellation point. */
 static void sleep_on(uint32_t *word, uint32_t seen, uint64_t ns)
 {
+	assert(ns > 0);
 	const struct timespec t = {.tv_sec = (time_t)(ns / 1000000000),
 	                           .tv_nsec = (long)(ns % 1000000000)};
 
@@ -34,11 +45,13 @@ static void sleep_on(uint32_t *word, uint32_t seen, uint64_t ns)
 	              0);
 }
 
+/* Those that sleep on the word, and no more of them than threads. */
 static void wake(uint32_t *word, int threads)
 {
 	(void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, threads, NULL, NULL, 0);
 }
 
+/* The mutex is there in any case, so that closing needs no test. */
 void group_open(struct commit_group *g, bool on)
 {
 	*g = (struct commit_group){.on = on, .age_max_ns = AGE_MAX_NS};
@@ -68,12 +81,15 @@ static bool queue_enter(struct commit_group *g, struct group_wait *me)
 	me->next = NULL;
 	*g->last = me;
 	g->last = &me->next;
+	assert(g->first);
 	return true;
 }
 
-/* queue_remove - the mutex is held, and *at is in the queue. */
+/* queue_remove - the mutex is held, and *at is in the queue. The turn itself is not touched: the
+ * caller hands it on. */
 static struct group_wait *queue_remove(struct commit_group *g, struct group_wait **at)
 {
+	assert(*at && group_waiting(g) > 0);
 	struct group_wait *w = *at;
 
 	*at = w->next;
@@ -83,7 +99,8 @@ static struct group_wait *queue_remove(struct commit_group *g, struct group_wait
 	return w;
 }
 
-/* queue_quit - me does not want the turn any more. false: it has it already. */
+/* queue_quit - me does not want the turn any more. false: it has it already. The grant may come in
+ * between: then the turn is used, whatever time it is. */
 static bool queue_quit(struct commit_group *g, struct group_wait *me)
 {
 	struct group_wait **at = &g->first;
@@ -99,7 +116,8 @@ static bool queue_quit(struct commit_group *g, struct group_wait *me)
 	return there;
 }
 
-/* queue_await - false: the time is over, and me has left the queue. */
+/* queue_await - false: the time is over, and me has left the queue. until: by group_clock;
+ * NO_LIMIT: as long as it takes. */
 static bool queue_await(struct commit_group *g, struct group_wait *me, uint64_t until)
 {
 	/* pairs with grant */
@@ -116,6 +134,7 @@ static bool queue_await(struct commit_group *g, struct group_wait *me, uint64_t 
 	return true;
 }
 
+/* An offer is taken under the mutex, so that one thread alone takes it. */
 int group_wait(struct commit_group *g, bool may_join, int64_t *wait_ms, bool *joined)
 {
 	struct group_wait me = {.joins = may_join};
@@ -147,12 +166,15 @@ int group_wait(struct commit_group *g, bool may_join, int64_t *wait_ms, bool *jo
  * which does no harm: the kernel looks for sleepers by the address alone. */
 static void grant(struct group_wait *w, enum group_state state)
 {
+	assert(state == GROUP_ALONE || state == GROUP_JOINS);
 	__atomic_store_n(&w->state, state, __ATOMIC_RELEASE); /* pairs with queue_await */
 	wake(&w->state, 1);
 }
 
+/* The exchange fails when somebody has come to the queue: that one gets the turn. */
 void group_leave(struct commit_group *g)
 {
+	assert(!g->root);
 	struct group_wait *w = NULL;
 	uint32_t seen = GROUP_TAKEN;
 
@@ -171,8 +193,10 @@ void group_leave(struct commit_group *g)
 
 /* ---- the group ------------------------------------------------------------------------------- */
 
+/* me is listed before the turn is away: from then on another thread may close the group. */
 bool group_pass(struct commit_group *g, struct group_wait *me, bool offer)
 {
+	assert(!me || me->state == GROUP_WAITS);
 	struct group_wait *w = NULL;
 
 	pthread_mutex_lock(&g->mutex);
@@ -211,6 +235,7 @@ static bool offer_withdraw(struct commit_group *g, struct group_wait *me)
 	return was;
 }
 
+/* The counter is loaded before the state: a wake between the two is not slept over. */
 enum group_state group_await(struct commit_group *g, struct group_wait *me, uint64_t offer_ns)
 {
 	uint64_t until = NO_LIMIT;
@@ -239,18 +264,21 @@ enum group_state group_await(struct commit_group *g, struct group_wait *me, uint
 	}
 }
 
-/* tell - a member goes on; its memory may be gone afterwards. */
+/* tell - a member goes on; its memory may be gone afterwards. Release order: rc and why are there
+ * before. */
 static void tell(struct group_wait *w, enum group_state state)
 {
 	__atomic_store_n(&w->state, state, __ATOMIC_RELEASE); /* pairs with group_await */
 }
 
+/* wake_members - all of them; those that were not told go back to sleep. */
 static void wake_members(struct commit_group *g)
 {
 	__atomic_fetch_add(&g->woken, 1, __ATOMIC_RELEASE);
 	wake(&g->woken, INT_MAX);
 }
 
+/* The member that came last closes. */
 void group_yield(struct commit_group *g)
 {
 	struct group_wait *w = g->members;
@@ -261,6 +289,7 @@ void group_yield(struct commit_group *g)
 	wake_members(g);
 }
 
+/* The list is cut off first: a member that was told may be gone, with the memory of its entry. */
 void group_tell(struct commit_group *g, int rc)
 {
 	struct group_wait *w = g->members;

@@ -5,6 +5,11 @@
  * The mutex orders the threads of this process: together they hold one byte, that of the oldest
  * snapshot that any of them reads. A new reader that is not older than that needs no lock of its
  * own.
+ *
+ * Locks on bytes are a process's, or an open file's, not a thread's. So the mutex keeps a thread
+ * from unlocking a byte that another one needs.
+ *
+ * A call that waits for a file must not be cancelled half-way: the byte would stay locked.
  */
 #include "txn/passive.h"
 
@@ -71,9 +76,10 @@ static int byte_file(const struct daxkv_store *store)
 }
 
 /* announce - have the newest commit announced; *txn is not older. The mutex is held, nothing is
- * announced. */
+ * announced. When it fails nothing is announced. */
 static int announce(struct daxkv_store *store, uint64_t *txn)
 {
+	assert(!store->passive.announced);
 	struct passive *s = &store->passive;
 	int rc = lock_snapshot(byte_file(store), *txn, true);
 
@@ -93,9 +99,11 @@ static int announce(struct daxkv_store *store, uint64_t *txn)
 	return rc;
 }
 
-/* Announce first, then look again for what is newest, and read that [I13]. */
+/* Announce first, then look again for what is newest, and read that [I13]. The lock on the newest
+ * snapshot may be late: a writer that did not see it published before the second look. */
 int passive_enter(struct daxkv_store *store, uint32_t reader)
 {
+	assert(store->passive.on);
 	const int cancel = cancel_off();
 	struct passive *s = &store->passive;
 	uint64_t txn = 0;
@@ -117,7 +125,8 @@ int passive_enter(struct daxkv_store *store, uint32_t reader)
 	return rc;
 }
 
-/* The next oldest is announced before the older one is taken back, so that there is always one. */
+/* The next oldest is announced before the older one is taken back, so that there is always one.
+ * While a reader of this process is left, its byte stays locked without a gap. */
 void passive_leave(struct daxkv_store *store, uint32_t reader)
 {
 	const int cancel = cancel_off();
@@ -139,7 +148,8 @@ void passive_leave(struct daxkv_store *store, uint32_t reader)
 	cancel_restore(cancel);
 }
 
-/* Both files are asked: a reader that came before there was a lock file announces in the store. */
+/* Both files are asked: a reader that came before there was a lock file announces in the store. 0,
+ * the oldest there can be, when a file cannot be asked. */
 uint64_t passive_oldest(const struct daxkv_store *store, uint64_t upto)
 {
 	fence_all(); /* pairs with announce [I13] */
@@ -150,7 +160,8 @@ uint64_t passive_oldest(const struct daxkv_store *store, uint64_t upto)
 	return upto;
 }
 
-/* Nothing is needed where no passive reader shows an older snapshot. */
+/* Nothing is needed where no passive reader shows an older snapshot. The limbo is the caller's to
+ * free, also after an error. */
 int passive_inherit(struct daxkv_store *store, uint64_t upto, struct limbo *limbo, bool *unknown)
 {
 	const uint64_t size =
@@ -173,7 +184,7 @@ int passive_inherit(struct daxkv_store *store, uint64_t upto, struct limbo *limb
 	return rc;
 }
 
-/* What cannot be known is all held back. */
+/* What cannot be known is all held back. The share is new, and nobody else uses it yet. */
 int passive_bequeath(struct daxkv_store *store, struct limbo *limbo, bool unknown)
 {
 	struct limbo_item item;
@@ -195,7 +206,8 @@ static int hold(void *arg, uint64_t off, uint64_t pages)
 	                       &(struct limbo_item){store->share->published, off, pages});
 }
 
-/* Once in a share's life. */
+/* Once in a share's life. The pages go to readers' limbo, and come back when these readers have
+ * ended. */
 int passive_hold(struct daxkv_store *store)
 {
 	int rc = 0;

@@ -5,6 +5,10 @@
  * A change may write a leaf anew, and a cursor that stands there would point into a page that is
  * gone. So before a change of its database every cursor of the transaction remembers its key
  * (place_save_all), and finds its place again when it is used next.
+ *
+ * Rejected: to look after each change which cursors it concerns. It needs the cursors' paths in
+ * step with the tree at each split and merge; a key needs nothing. A cursor that is not used again
+ * pays a copy of its key once.
  */
 #include "txn/place.h"
 
@@ -16,6 +20,7 @@
 /* At the front: the order does not matter. */
 void place_link(struct daxkv_cursor *c, struct daxkv_txn *txn)
 {
+	assert(c->store == txn->store);
 	c->txn = txn;
 	c->next = txn->cursors;
 	c->link = &txn->cursors;
@@ -29,6 +34,7 @@ void place_unlink(struct daxkv_cursor *c)
 {
 	if (!c->txn)
 		return;
+	assert(*c->link == c);
 	*c->link = c->next;
 	if (c->next)
 		c->next->link = c->link;
@@ -42,7 +48,7 @@ void place_forget_pages(struct daxkv_cursor *c)
 	c->verified = c->counted = 0;
 }
 
-/* Safe on NULL. */
+/* Safe on NULL. Its transaction may have ended, or go on. */
 void daxkv_cursor_close(struct daxkv_cursor *c)
 {
 	if (!c)
@@ -69,7 +75,8 @@ void place_end_each(struct daxkv_txn *txn)
 
 /* ---- keeping a place ------------------------------------------------------------------------- */
 
-/* The bytes may lie in what is kept already: a cursor that moves a little. */
+/* The bytes may lie in what is kept already: a cursor that moves a little. A larger buffer leaves
+ * room, so that a scan of keys that get longer does not allocate at each. */
 int place_keep(struct daxkv_cursor *c, const uint8_t *key, uint32_t klen, const uint8_t *dup,
                uint32_t dlen)
 {
@@ -90,6 +97,7 @@ int place_keep(struct daxkv_cursor *c, const uint8_t *key, uint32_t klen, const 
 		if (dlen)
 			memmove(c->kept + klen, dup, dlen);
 	}
+	assert(klen + dlen < c->kept_room);
 	c->klen = klen;
 	c->dlen = dlen;
 	c->state = CURSOR_KEPT;
@@ -105,10 +113,12 @@ static int place_save(struct daxkv_cursor *c)
 	if (c->state == CURSOR_AT && c->gap) /* its key is kept already: it came from there */
 		c->state = CURSOR_KEPT;
 	if (c->state == CURSOR_AT) {
+		bool dups = dbi_state_known(c->txn, c->db)->order.dups;
+
 		rc = place_entry(c, &it);
-		if (!rc)
-			rc = place_keep(c, it.key, it.klen, it.val,
-			                dbi_state_known(c->txn, c->db)->order.dups ? it.vlen : 0);
+		if (rc)
+			return rc;
+		rc = place_keep(c, it.key, it.klen, it.val, dups ? it.vlen : 0);
 		if (rc)
 			return rc;
 	}
@@ -116,7 +126,8 @@ static int place_save(struct daxkv_cursor *c)
 	return 0;
 }
 
-/* Before each change. Without cursors the caller does not come here. */
+/* Before each change. Without cursors the caller does not come here. When one has no memory the
+ * change is not made. */
 int place_save_all(struct daxkv_txn *txn, daxkv_db db)
 {
 	int rc = 0;

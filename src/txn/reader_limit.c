@@ -2,6 +2,8 @@
 /*
  * reader_limit.c - see reader_limit.h
  *
+ * Ages are in milliseconds of a coarse clock, which costs no system call at begin. Lags are in
+ * commits. Both are looked at by the writer alone, when it wants space, and never by a timer.
  */
 #include "txn/reader_limit.h"
 
@@ -9,8 +11,8 @@
 
 #include <time.h>
 
-struct moment {
-	uint64_t published;
+struct moment {             /* one look at the time, for a whole scan */
+	uint64_t published; /* the newest commit */
 	uint64_t ms;
 };
 
@@ -20,8 +22,10 @@ static struct moment moment_now(const struct daxkv_store *store)
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-	return (struct moment){__atomic_load_n(&store->share->published, __ATOMIC_RELAXED),
-	                       (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000};
+	return (struct moment){
+	    .published = __atomic_load_n(&store->share->published, __ATOMIC_RELAXED),
+	    .ms = (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000,
+	};
 }
 
 /* age_of - how long the reader has been running; clocks of two processors may differ a little. */
@@ -34,17 +38,21 @@ static uint64_t age_of(const struct reader_entry *s, const struct moment *now)
 	return 0;
 }
 
-/* late - whether the reader of that word is beyond a bound of its entry. */
+/* late - whether the reader of that word is beyond a bound of its entry. A bound of 0 is none. */
 static bool late(const struct reader_entry *s, uint64_t word, const struct moment *now)
 {
 	uint64_t max_age_ms = __atomic_load_n(&s->max_age_ms, __ATOMIC_RELAXED);
 	uint64_t max_lag = __atomic_load_n(&s->max_lag, __ATOMIC_RELAXED);
 
-	return (max_age_ms && age_of(s, now) >= max_age_ms) ||
-	       (max_lag && now->published - (word - 1) > max_lag);
+	uint64_t lag = now->published - (word - 1);
+
+	if (max_age_ms && age_of(s, now) >= max_age_ms)
+		return true;
+	return max_lag && lag > max_lag;
 }
 
-/* evict_late - mark the readers beyond their bounds that see what was freed at txn; how many. */
+/* evict_late - mark the readers beyond their bounds that see what was freed at txn; how many. A
+ * reader that ends meanwhile, or begins anew, has another word, and is left alone. */
 static unsigned int evict_late(struct daxkv_store *store, uint64_t txn, const struct moment *now)
 {
 	uint32_t high = share_high(store->share);
@@ -62,14 +70,16 @@ static unsigned int evict_late(struct daxkv_store *store, uint64_t txn, const st
 	return n;
 }
 
-/* ask - what the caller wants done about the reader in the entry. */
+/* ask - what the caller wants done about the reader in the entry. Returns whether it is worth
+ * looking again. The function is the program's: it may sleep, or end the reader. */
 static bool ask(struct daxkv_store *store, uint32_t reader, uint64_t word, const struct moment *now)
 {
+	assert(word && store->reader_limit.fn);
 	struct reader_limit *reader_limit = &store->reader_limit;
 	const struct reader_entry *s = &store->share->reader[reader];
 
 	if (reader_limit->reader == reader && reader_limit->word == word)
-		reader_limit->retry = reader_limit->retry + 1;
+		reader_limit->retry++;
 	else
 		reader_limit->retry = 0;
 	reader_limit->reader = reader;
@@ -107,6 +117,7 @@ static bool ask(struct daxkv_store *store, uint32_t reader, uint64_t word, const
 	return false;
 }
 
+/* Bounds first: the program is asked only about what no bound has settled. */
 bool reader_limit_apply(void *arg)
 {
 	struct daxkv_store *store = arg;
@@ -118,6 +129,9 @@ bool reader_limit_apply(void *arg)
 
 	if (evict_late(store, txn, &now))
 		return true;
-	return store->reader_limit.fn && share_oldest(store->share, &store->oldest) < txn &&
-	       store->oldest.word && ask(store, store->oldest.reader, store->oldest.word, &now);
+	if (!store->reader_limit.fn)
+		return false;
+	if (share_oldest(store->share, &store->oldest) >= txn || !store->oldest.word)
+		return false;
+	return ask(store, store->oldest.reader, store->oldest.word, &now);
 }

@@ -16,7 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define ROOM_FOR_ALL        ((uint64_t)48 << 40) /* of the 128 TiB that a process has */
+/* bytes of address space: for all stores, of the 128 TiB that a process has; for one */
+#define ROOM_FOR_ALL        ((uint64_t)48 << 40)
 #define ROOM_MOST           ((uint64_t)1 << 40)
 #define REGISTRY_ROOM_LEAST ((uint64_t)64 << 30)
 
@@ -73,9 +74,11 @@ static void registry_after_fork_in_child(void)
 }
 
 /* txn_left - the calling thread ends in its write transaction. Members of its group undo that and
- * close the group [G5]; without one the lock is left to the next writer, who recovers. */
+ * close the group [G5]; without one the lock is left to the next writer, who recovers. The
+ * transaction itself stays where it is, for the thread that has the lock next to bury. */
 static void txn_left(struct daxkv_store *store)
 {
+	assert(!store->nolock);
 	struct commit_group *g = &store->group;
 
 	__atomic_store_n(&store->writer_thread, 0, __ATOMIC_RELAXED);
@@ -107,7 +110,8 @@ static void registry_thread_ended(void *arg)
 	pthread_mutex_unlock(&registry.mutex);
 }
 
-/* Once for each thread that writes. */
+/* Once for each thread that writes. The key's value is not NULL for a thread that has written,
+ * which is all that its destructor needs. */
 int registry_watch_thread(void)
 {
 	if (LIKELY(pthread_getspecific(registry.writers) != NULL))
@@ -126,6 +130,7 @@ static void registry_handlers_set(void)
 	                                 registry_after_fork_in_child);
 }
 
+/* A store is added once. */
 int registry_add(struct daxkv_store *store)
 {
 	assert(!store->store_link);
@@ -157,6 +162,7 @@ void registry_remove(struct daxkv_store *store)
 {
 	pthread_mutex_lock(&registry.mutex);
 	if (store->store_link) {
+		assert(*store->store_link == store);
 		*store->store_link = store->next_store;
 		if (store->next_store)
 			store->next_store->store_link = store->store_link;
@@ -172,9 +178,13 @@ static bool same_file(const struct daxkv_store *a, const struct daxkv_store *b)
 {
 	struct stat x, y;
 
-	return a == b ||
-	       (a->geometry.file_id == b->geometry.file_id && fstat(a->map.fd, &x) == 0 &&
-	        fstat(b->map.fd, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino);
+	if (a == b)
+		return true;
+	if (a->geometry.file_id != b->geometry.file_id)
+		return false;
+	if (fstat(a->map.fd, &x) != 0 || fstat(b->map.fd, &y) != 0)
+		return false;
+	return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
 /* A share of what is left for all, so that the hundredth store still opens. */
@@ -186,11 +196,15 @@ uint64_t registry_room(void)
 	for (const struct daxkv_store *store = registry.first; store; store = store->next_store)
 		taken += __atomic_load_n(&store->reserved, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&registry.mutex);
-	return max_u64(REGISTRY_ROOM_LEAST,
-	               min_u64(ROOM_MOST, (taken < ROOM_FOR_ALL ? ROOM_FOR_ALL - taken : 0) / 16));
+	uint64_t left = 0;
+
+	if (taken < ROOM_FOR_ALL)
+		left = ROOM_FOR_ALL - taken;
+	return max_u64(REGISTRY_ROOM_LEAST, min_u64(ROOM_MOST, left / 16));
 }
 
-/* By this thread alone: others are waited for. */
+/* By this thread alone: others are waited for. Only a thread that finds the lock taken comes here.
+ */
 bool registry_writing(const struct daxkv_store *store)
 {
 	bool found = false;

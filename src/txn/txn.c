@@ -1,5 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* txn.c - beginning and ending transactions. See store.h */
+/*
+ * txn.c - beginning and ending transactions. See store.h
+ *
+ *   read    a reader entry of the share shows the snapshot while it runs [I13]. Handle and entry
+ *           are kept by the thread when it ends, so that the next begin costs a few stores
+ *   write   the writer's lock; one outermost transaction at a time, and those nested in it. Handles
+ *           are kept by the store, with what they know of databases
+ *
+ * A read transaction runs (idle false), rests after a reset (idle), or is kept by its thread. It
+ * may share its entry with clones: the entry is in use until the last of them has ended, and
+ * belongs to the transaction that was cloned (origin).
+ *
+ *   begin_write   the turn (group) -> the lock -> a handle -> what others did meanwhile -> the
+ *                 words of the last commit begin to be flushed [R9]
+ *
+ * What fails is undone in the opposite order, so a begin that fails has changed nothing.
+ */
 #include "txn/txn.h"
 
 #include "base/err.h"
@@ -16,6 +32,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+/* ms_of - milliseconds. */
 static uint64_t ms_of(const struct timespec *t)
 {
 	return (uint64_t)t->tv_sec * 1000 + (uint64_t)t->tv_nsec / 1000000;
@@ -23,12 +40,15 @@ static uint64_t ms_of(const struct timespec *t)
 
 /* ---- handles --------------------------------------------------------------------------------- */
 
+/* txn_free - the handle and its states; it is in no list. */
 static void txn_free(struct daxkv_txn *txn)
 {
 	dbi_states_free(txn);
 	free(txn);
 }
 
+/* txn_new - a handle without a place in a list. generation 1: states that are zeros are stale.
+ * ENOMEM. Not inlined: a begin nearly always has one that was kept. */
 static __attribute__((noinline)) int txn_new(struct daxkv_store *store, bool write,
                                              struct daxkv_txn **out)
 {
@@ -104,6 +124,8 @@ static int reader_take(struct daxkv_store *store, uint32_t *reader)
 	return rc;
 }
 
+/* read_txn_unlist, read_txn_list - out of the store's list of read transactions, and into it: by
+ * that closing finds those that are kept, or run. */
 static void read_txn_unlist(struct daxkv_txn *txn)
 {
 	struct daxkv_store *store = txn->store;
@@ -143,6 +165,7 @@ static void read_txn_list(struct daxkv_store *store, struct daxkv_txn *txn)
 	pthread_mutex_unlock(&store->dbi_mutex);
 }
 
+/* The destructor gives the entry of a thread that ends back. */
 int txn_open_tables(struct daxkv_store *store)
 {
 	int rc = pthread_key_create(&store->thread_txn, read_txn_free);
@@ -150,6 +173,7 @@ int txn_open_tables(struct daxkv_store *store)
 	return rc ? err_sys(rc, "a key for the threads' read transactions") : 0;
 }
 
+/* The key goes first: no thread's end frees what is freed here. No transaction runs. */
 void txn_close_tables(struct daxkv_store *store)
 {
 	pthread_key_delete(store->thread_txn);
@@ -165,6 +189,9 @@ void txn_close_tables(struct daxkv_store *store)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
+/* read_start - the transaction has an entry, and reads the newest commit from here on. The time is
+ * stored before the snapshot is announced, so a writer that sees the snapshot never takes a young
+ * reader for an old one. */
 static inline __attribute__((always_inline)) int read_start(struct daxkv_txn *txn)
 {
 	struct daxkv_store *store = txn->store;
@@ -191,6 +218,8 @@ static void reader_idle(struct daxkv_store *store, uint32_t reader)
 		share_leave(store->share, reader);
 }
 
+/* begin_read - by the handle that the thread keeps, or a new one. READERS_FULL, ENOMEM, and errors
+ * of commit_follow and passive_enter. */
 static int begin_read(struct daxkv_store *store, bool verify, struct daxkv_txn **out)
 {
 	struct daxkv_txn *txn = pthread_getspecific(store->thread_txn);
@@ -243,6 +272,7 @@ static bool reader_leave_clone(struct daxkv_txn *origin, bool ended)
 	struct daxkv_store *store = origin->store;
 
 	pthread_mutex_lock(&store->reader_mutex);
+	assert(origin->users > 0);
 	bool last = --origin->users == 0;
 
 	origin->ended = origin->ended || ended;
@@ -253,6 +283,7 @@ static bool reader_leave_clone(struct daxkv_txn *origin, bool ended)
 	return last;
 }
 
+/* read_stop - nothing is read any more, unless by clones. The entry stays the transaction's. */
 static inline __attribute__((always_inline)) void read_stop(struct daxkv_txn *txn)
 {
 	if (txn->idle)
@@ -264,8 +295,10 @@ static inline __attribute__((always_inline)) void read_stop(struct daxkv_txn *tx
 	txn->idle = true;
 }
 
+/* end_clone - a clone ends. The last one frees an origin that has ended before it. */
 static void end_clone(struct daxkv_txn *txn)
 {
+	assert(txn->origin->cloned);
 	struct daxkv_txn *origin = txn->origin;
 
 	read_txn_unlist(txn);
@@ -294,6 +327,7 @@ static void end_origin(struct daxkv_txn *txn, bool *gone)
 	txn->idle = true;
 }
 
+/* A clone of a clone is one of the origin. It has no entry, so it costs no place in the table. */
 int daxkv_txn_clone(struct daxkv_txn *txn, struct daxkv_txn **clone)
 {
 	struct daxkv_txn *c = NULL, *origin;
@@ -321,6 +355,8 @@ int daxkv_txn_clone(struct daxkv_txn *txn, struct daxkv_txn **clone)
 	return 0;
 }
 
+/* end_read - commit and abort of a read transaction are one. The thread keeps its handle for the
+ * next begin, if it has none yet. */
 static void end_read(struct daxkv_txn *txn)
 {
 	struct daxkv_store *store = txn->store;
@@ -342,6 +378,7 @@ static void end_read(struct daxkv_txn *txn)
 		read_txn_free(txn);
 }
 
+/* Cursors keep their places by key, for after a renew. */
 void daxkv_txn_reset(struct daxkv_txn *txn)
 {
 	if (!txn || txn_forked(txn->store) || txn->write || txn->idle || txn->origin)
@@ -352,6 +389,7 @@ void daxkv_txn_reset(struct daxkv_txn *txn)
 	read_stop(txn);
 }
 
+/* Not while clones read by its entry: the entry shows one snapshot. */
 int daxkv_txn_renew(struct daxkv_txn *txn)
 {
 	if (!txn || txn->write || !txn->idle)
@@ -370,8 +408,10 @@ int daxkv_txn_renew(struct daxkv_txn *txn)
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
+/* From here on the set keeps what it needs to undo this level alone. */
 int write_txn_nest(struct daxkv_txn *parent, struct daxkv_txn **out)
 {
+	assert(parent->write && !parent->child);
 	struct daxkv_store *store = parent->store;
 	struct daxkv_txn *txn;
 	int rc = write_txn_take(store, parent, &txn);
@@ -385,6 +425,8 @@ int write_txn_nest(struct daxkv_txn *parent, struct daxkv_txn **out)
 	return 0;
 }
 
+/* begin_nested - the parent rests until the child has ended: its reserved value is sealed, its
+ * batches are in pages, its cursors are known by key. */
 static int begin_nested(struct daxkv_txn *parent, struct daxkv_txn **out)
 {
 	struct daxkv_store *store = parent->store;
@@ -459,6 +501,8 @@ static int lock_writer(struct daxkv_store *store, int64_t wait_ms)
 	    strerror((int)panic));
 }
 
+/* begin_outermost - with the lock, a transaction one behind the newest commit. The line of the ring
+ * that its record begins with comes into this core's cache meanwhile. */
 static int begin_outermost(struct daxkv_store *store, int64_t wait_ms, struct daxkv_txn **out)
 {
 	struct daxkv_txn *txn;
@@ -489,6 +533,8 @@ static int begin_outermost(struct daxkv_store *store, int64_t wait_ms, struct da
 	return 0;
 }
 
+/* begin_write - with group commit a thread waits for its turn first, and may become a member of an
+ * open group. wait_ms: for both, the turn and the lock. */
 static int begin_write(struct daxkv_store *store, int64_t wait_ms, bool may_join,
                        struct daxkv_txn **out)
 {
@@ -511,6 +557,7 @@ static int begin_write(struct daxkv_store *store, int64_t wait_ms, bool may_join
 	return rc;
 }
 
+/* It never is a member, whose commit could be shared. */
 int txn_begin_alone(struct daxkv_store *store, struct daxkv_txn **txn)
 {
 	return txn_forked(store) ? txn_own(store) : begin_write(store, -1, false, txn);
@@ -537,6 +584,7 @@ static __attribute__((noinline)) int begin_unusual(struct daxkv_store *store,
 	return begin_write(store, tries ? 0 : -1, !tries, txn);
 }
 
+/* The two commonest kinds are told by a test or two; the rest is begin_unusual's. */
 int daxkv_txn_begin(struct daxkv_store *store, struct daxkv_txn *parent, unsigned int flags,
                     struct daxkv_txn **txn)
 {
@@ -559,6 +607,7 @@ int daxkv_txn_begin_timed(struct daxkv_store *store, unsigned int milliseconds,
 	                    : err_set(EINVAL, "a transaction needs a store");
 }
 
+/* The innermost first. */
 void daxkv_txn_abort(struct daxkv_txn *txn)
 {
 	if (!txn || txn_forked(txn->store)) /* in a forked child there is nothing to end */
@@ -575,6 +624,8 @@ void daxkv_txn_abort(struct daxkv_txn *txn)
 		abort_outermost(txn);
 }
 
+/* A child that is still running is committed with it. Whatever the result is, the handle is gone.
+ */
 int daxkv_txn_commit(struct daxkv_txn *txn)
 {
 	int rc;
@@ -604,6 +655,7 @@ int daxkv_txn_commit(struct daxkv_txn *txn)
 	return txn->parent ? commit_nested(txn) : commit_outermost(txn);
 }
 
+/* A word of the superblock, which the commit stores when it differs. */
 int daxkv_txn_set_user_version(struct daxkv_txn *txn, uint64_t value)
 {
 	int rc = txn_check(txn, true);
@@ -615,6 +667,7 @@ int daxkv_txn_set_user_version(struct daxkv_txn *txn, uint64_t value)
 	return 0;
 }
 
+/* Of a write transaction: the commit that it will be. */
 uint64_t daxkv_txn_id(const struct daxkv_txn *txn)
 {
 	if (!txn)

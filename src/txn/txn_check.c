@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * txn_check.c - whether a transaction can be used, and why not. See store.h
- *
+ * txn_check.c - whether a transaction can be used, and why not. See txn_check.h
  */
 #include "txn/txn_check.h"
 
@@ -42,7 +41,8 @@ int txn_refuse(const struct daxkv_txn *txn, bool write)
 	return err_set(EACCES, "a read transaction cannot change anything");
 }
 
-/* Its cursors are lost with it: what they stand on may be anything. */
+/* Its cursors are lost with it: what they stand on may be anything. Whatever the call met before,
+ * an error of a page included, came of bytes that had changed. */
 int txn_too_old(struct daxkv_txn *txn)
 {
 	txn->broken = txn->too_old = true;
@@ -53,11 +53,13 @@ int txn_too_old(struct daxkv_txn *txn)
 /* Only abort is left: pages may be half changed. */
 int txn_break(struct daxkv_txn *txn, int rc)
 {
+	assert(txn->write && rc);
 	txn->broken = true;
 	return rc;
 }
 
-/* What the caller wrote since the put is covered by a checksum from here on. */
+/* What the caller wrote since the put is covered by a checksum from here on. The value's place has
+ * not moved: every change, and the commit, seal first. */
 void txn_seal_reserved(struct daxkv_txn *txn)
 {
 	assert(txn->reserved.pending && txn->reserved.value);

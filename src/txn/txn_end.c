@@ -1,5 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* txn_end.c - how write transactions end. See txn.h */
+/*
+ * txn_end.c - how write transactions end. See txn.h
+ *
+ *                  commit                               abort, or a commit that failed
+ *   nested         its changes become the parent's      wset_undo: back to its mark
+ *   outermost      commit_run makes them durable        the set is forgotten; pages that were taken
+ *                                                       are free again
+ *
+ * In memory alone: nothing that a commit refers to was changed before its record. In each case
+ * handles (dbi_end) and cursors (place_end_all) are settled before the set: they point into it.
+ */
 #include "txn/commit.h"
 #include "txn/dbi.h"
 #include "txn/place.h"
@@ -7,10 +17,12 @@
 #include "txn/txn_check.h"
 #include "txn/writer.h"
 
+/* The parent goes on as if the child had not been. */
 void undo_nested(struct daxkv_txn *txn)
 {
 	struct daxkv_txn *parent = txn->parent;
 
+	assert(parent && !txn->child);
 	dbi_end(txn, false);
 	place_end_all(txn);
 	tree_forget(&txn->store->scratch);
@@ -19,6 +31,7 @@ void undo_nested(struct daxkv_txn *txn)
 	write_txn_give(txn);
 }
 
+/* undo_outermost - the store is as it was at begin. The writer's lock is still held. */
 static void undo_outermost(struct daxkv_txn *txn)
 {
 	dbi_end(txn, false);
@@ -28,6 +41,7 @@ static void undo_outermost(struct daxkv_txn *txn)
 	(void)commit_empty(txn->store); /* a panic, which the next transaction hears of */
 }
 
+/* The handle goes back before the lock: the next writer takes it. */
 void outermost_end(struct daxkv_txn *txn)
 {
 	struct daxkv_store *store = txn->store;
@@ -42,17 +56,20 @@ void outermost_end(struct daxkv_txn *txn)
 		group_leave(&store->group);
 }
 
+/* Nothing was shared with others, so nothing is told to them. */
 void abort_outermost(struct daxkv_txn *txn)
 {
 	undo_outermost(txn);
 	outermost_end(txn);
 }
 
+/* Nothing of it is durable before the commit of the outermost one. */
 int commit_nested(struct daxkv_txn *txn)
 {
 	struct daxkv_txn *parent = txn->parent;
 	int rc;
 
+	assert(parent && !txn->child);
 	txn_seal(txn);
 	rc = tree_flush_all(&txn->store->scratch);
 	if (rc) {
@@ -82,6 +99,7 @@ static void states_keep(struct daxkv_txn *txn)
 	txn->valid_at = __atomic_load_n(&txn->store->share->published, __ATOMIC_RELAXED);
 }
 
+/* Handles and cursors end only after the commit: when it fails, they are undone with the rest. */
 int outermost_run(struct daxkv_txn *txn)
 {
 	int rc;
@@ -102,6 +120,7 @@ int outermost_run(struct daxkv_txn *txn)
 	return 0;
 }
 
+/* With group commit its thread may wait for others here, and one of these makes the commit. */
 int commit_outermost(struct daxkv_txn *txn)
 {
 	int rc;

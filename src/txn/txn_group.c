@@ -5,6 +5,13 @@
  * The first member's transaction stays as the outermost one when its thread commits; every other
  * member's is nested in it, so that it can be undone alone. What a nested transaction may not do to
  * its parent it may not do to the members before it.
+ *
+ *   first   begin_outermost ... commit: first_keep      -> waits for the end of the group
+ *   next    member_begin    ... commit: member_keep     -> waits, or closes it
+ *   last                                group_finish    -> one commit; all return its result
+ *
+ * goes_on is where a group ends: by its bounds [G4], when another process waits, or when nobody
+ * comes.
  */
 #include "base/err.h"
 #include "txn/commit.h"
@@ -24,6 +31,7 @@
 
 /* ---- beginning ------------------------------------------------------------------------------- */
 
+/* A thread that has the turn already, by this handle or another, must not wait for itself. */
 int member_turn(struct daxkv_store *store, bool may_join, int64_t *wait_ms, bool *joined)
 {
 	int rc = registry_watch_thread();
@@ -39,8 +47,10 @@ int member_turn(struct daxkv_store *store, bool may_join, int64_t *wait_ms, bool
 	return 0;
 }
 
+/* When it cannot begin, a member closes the group. */
 int member_begin(struct daxkv_store *store, struct daxkv_txn **out)
 {
+	assert(store->group.root);
 	struct daxkv_txn *txn;
 	int rc = write_txn_nest(store->group.root, &txn);
 
@@ -84,7 +94,8 @@ static bool goes_on(struct daxkv_store *store, uint64_t *offer_ns)
 }
 
 /* room_keep - what the closing may need is there, so that it does not fail for all [G3]. FULL,
- * ENOSPC, EFBIG, ENOMEM. */
+ * ENOSPC, EFBIG, ENOMEM. Pages are taken and given back: the space then has them, or the file has
+ * grown. */
 static int room_keep(struct daxkv_txn *txn)
 {
 	struct daxkv_store *store = txn->store;
@@ -119,6 +130,7 @@ static void orphan_undo(struct daxkv_txn *root)
 	}
 }
 
+/* The calling thread has the turn and the lock, whoever began the transactions. */
 int group_finish(struct daxkv_store *store)
 {
 	struct commit_group *g = &store->group;
@@ -157,9 +169,11 @@ static int member_await(struct daxkv_store *store)
 	return me.rc;
 }
 
-/* first_keep - the outermost transaction becomes the group's. */
+/* first_keep - the outermost transaction becomes the group's. Room is kept first: after this its
+ * program believes that the transaction is in the group. */
 static int first_keep(struct daxkv_txn *txn)
 {
+	assert(!txn->parent && !txn->store->group.root);
 	struct commit_group *g = &txn->store->group;
 	int rc = tree_flush_all(&txn->store->scratch);
 
@@ -177,6 +191,7 @@ static int first_keep(struct daxkv_txn *txn)
 	return 0;
 }
 
+/* Its changes are the group's, in memory; its program is told when they are durable [G1]. */
 int member_keep(struct daxkv_txn *txn)
 {
 	struct daxkv_store *store = txn->store;
@@ -194,6 +209,7 @@ int member_keep(struct daxkv_txn *txn)
 	return rc;
 }
 
+/* A thread alone goes on without a group: expected 1 lets it wait for nobody. */
 bool member_first(struct daxkv_txn *txn, int *rc)
 {
 	struct daxkv_store *store = txn->store;
@@ -212,6 +228,7 @@ bool member_first(struct daxkv_txn *txn, int *rc)
 /* member_gone - a member is undone, and the turn is still its thread's: others go on [G2]. */
 static void member_gone(struct daxkv_store *store)
 {
+	assert(store->group.root);
 	uint64_t offer_ns;
 
 	/* This thread may end before the next one has put its name there. */
@@ -220,6 +237,7 @@ static void member_gone(struct daxkv_store *store)
 		group_yield(&store->group);
 }
 
+/* Without room it is undone alone, and the members before it do not notice [G2]. */
 int member_commit(struct daxkv_txn *txn)
 {
 	struct daxkv_store *store = txn->store;
@@ -231,6 +249,7 @@ int member_commit(struct daxkv_txn *txn)
 	return rc;
 }
 
+/* The members before it wait on. */
 void member_abort(struct daxkv_txn *txn)
 {
 	struct daxkv_store *store = txn->store;

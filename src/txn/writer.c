@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * writer.c - the writer's lock, taken for a transaction or by itself. See store.h
+ * writer.c - the writer's lock, taken for a transaction or by itself. See writer.h
+ *
+ * The lock is a word of the share (wlock.h). Beside it each handle notes the thread that has it, by
+ * which a thread that asks again is told, and by which the end of a thread finds its lock.
  */
 #include "txn/writer.h"
 
@@ -11,7 +14,8 @@
 #include <errno.h>
 
 /* lock_take - the lock; EDEADLK: this thread has it already, by way of this handle or another of
- * the same store. *died: its last owner did, half-way. */
+ * the same store. *died: its last owner did, half-way. The look at other handles is made only when
+ * the lock is taken: most times it is free. */
 static int lock_take(struct daxkv_store *store, int64_t wait_ms, bool *died)
 {
 	const struct lock *lock = NULL;
@@ -33,6 +37,7 @@ static int lock_take(struct daxkv_store *store, int64_t wait_ms, bool *died)
 	return 0;
 }
 
+/* The same text for all that wait for the lock. */
 int writer_busy(int rc)
 {
 	return err_set(DAXKV_BUSY, rc == EBUSY
