@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* cursor.c - the life of a cursor, and changes through it. See cursor.h */
+/*
+ * cursor.c - the life of a cursor, and changes through it. See cursor.h
+ *
+ * A change by a cursor is one of its transaction, so it makes all cursors on the database keep
+ * their places by key, this one too. Where the leaf only got one more slot, it is put back to where
+ * it stood (here_stay), so that a scan that changes what it sees does not search for each entry.
+ */
 #include "api/cursor.h"
 
 #include "base/err.h"
@@ -9,6 +15,7 @@
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
+/* One allocation, with room for the order of any leaf: no move allocates. */
 int daxkv_cursor_open(struct daxkv_txn *txn, daxkv_db db, struct daxkv_cursor **cursor)
 {
 	struct dbstate *s;
@@ -34,6 +41,7 @@ int daxkv_cursor_open(struct daxkv_txn *txn, daxkv_db db, struct daxkv_cursor **
 	return 0;
 }
 
+/* Its memory, and what it kept of a key, are used again. */
 int daxkv_cursor_renew(struct daxkv_txn *txn, struct daxkv_cursor *c)
 {
 	struct dbstate *s;
@@ -59,6 +67,7 @@ int daxkv_cursor_renew(struct daxkv_txn *txn, struct daxkv_cursor *c)
 	return 0;
 }
 
+/* NULL once that has ended. */
 struct daxkv_txn *daxkv_cursor_txn(const struct daxkv_cursor *c)
 {
 	if (c)
@@ -66,6 +75,7 @@ struct daxkv_txn *daxkv_cursor_txn(const struct daxkv_cursor *c)
 	return NULL;
 }
 
+/* The handle stays, also after its transaction. */
 daxkv_db daxkv_cursor_db(const struct daxkv_cursor *c)
 {
 	if (c)
@@ -83,7 +93,8 @@ struct here {
 	bool ordered;
 };
 
-/* here_begin - the transaction is going to change what is under the cursor, whose key is kept. */
+/* here_begin - the transaction is going to change what is under the cursor, whose key is kept.
+ * Afterwards the cursor is KEPT, like all others. */
 static int here_begin(struct daxkv_cursor *c, struct here *here)
 {
 	int rc = place_offset(c, &c->path.eoff);
@@ -99,7 +110,8 @@ static int here_begin(struct daxkv_cursor *c, struct here *here)
 }
 
 /* here_stay - after the change: whether the leaf only got one more slot, or not even that. Then the
- * cursor is at its rank there; else it is known by its key. */
+ * cursor is at its rank there; else it is known by its key. installs counts pages that were written
+ * as a whole, so an equal number says that no leaf was. */
 static bool here_stay(struct daxkv_cursor *c, const struct here *here)
 {
 	const struct wset *w = &c->store->wset;
@@ -115,7 +127,8 @@ static bool here_stay(struct daxkv_cursor *c, const struct here *here)
 	return true;
 }
 
-/* replace_here - DAXKV_CURRENT without duplicates. */
+/* replace_here - DAXKV_CURRENT without duplicates. The entry's slot in the order is the new one's
+ * when it went to the tail. */
 static int replace_here(struct daxkv_cursor *c, struct dbstate *s, struct daxkv_val *value,
                         unsigned int flags)
 {
@@ -151,12 +164,14 @@ static int replace_here(struct daxkv_cursor *c, struct dbstate *s, struct daxkv_
 }
 
 /* replace_current - DAXKV_CURRENT: another value for the key under the cursor. With duplicates the
- * pair moves to its new place. */
+ * pair moves to its new place. The new pair is refused, or the old one is gone: nothing lies
+ * between, but in a transaction that only abort is left for. */
 static int replace_current(struct daxkv_cursor *c, struct dbstate *s, struct daxkv_val *value,
                            unsigned int flags)
 {
 	struct daxkv_txn *txn = c->txn;
-	struct daxkv_val key, old;
+	struct daxkv_val key;
+	struct daxkv_val old;
 	uint8_t *copy = NULL;
 	int rc = DAXKV_NOT_FOUND;
 
@@ -215,6 +230,8 @@ static int replace_current(struct daxkv_cursor *c, struct dbstate *s, struct dax
 	return rc;
 }
 
+/* cursor_put - a put that leaves the cursor on its entry; after EXIST on the one that is there. The
+ * place is kept by key, and searched when the cursor is used next. */
 static int cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struct daxkv_val *value,
                       unsigned int flags)
 {
@@ -281,6 +298,7 @@ static int cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struc
 	return rc;
 }
 
+/* EXIST and NOT_FOUND are answers, not failures: they have no text. */
 int daxkv_cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struct daxkv_val *value,
                      unsigned int flags)
 {
@@ -291,6 +309,7 @@ int daxkv_cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struct
  * that is in the same leaf. */
 static void fall_in_gap(struct daxkv_cursor *c)
 {
+	assert(c->state == CURSOR_AT);
 	const uint32_t rank = c->path.rank;
 
 	if (c->ordered) {
@@ -305,6 +324,8 @@ static void fall_in_gap(struct daxkv_cursor *c)
 	}
 }
 
+/* cursor_del - the entry under the cursor goes, or all of its key. The cursor is in the gap: NEXT
+ * and GET_CURRENT then are at the entry that followed. */
 static int cursor_del(struct daxkv_cursor *c, unsigned int flags)
 {
 	struct dbstate *s;
@@ -331,6 +352,7 @@ static int cursor_del(struct daxkv_cursor *c, unsigned int flags)
 	return rc;
 }
 
+/* See cursor_del. */
 int daxkv_cursor_del(struct daxkv_cursor *c, unsigned int flags)
 {
 	return err_answer(cursor_del(c, flags));

@@ -9,6 +9,10 @@
  * cursor's decides when the key has one value, else a search in the leaf for the place before or
  * behind all of the key. A run that reaches an end of its leaf may go on beside. One that takes all
  * of the leaf beside, too, is looked for from the root.
+ *
+ * A move changes the cursor's path as it goes, and move_undo takes it back when it fails. The key
+ * that it starts from is not copied: it lies in a page of the snapshot, or, in a write transaction,
+ * in one that nobody changes while a call runs.
  */
 #include "api/cursor.h"
 #include "base/err.h"
@@ -24,6 +28,7 @@ struct move { /* one that is under way */
 	struct path path;
 };
 
+/* entry_at - the entry of that rank in the cursor's leaf; below the number of live ones. */
 static int entry_at(const struct daxkv_cursor *c, uint32_t rank, struct item *it)
 {
 	uint32_t eoff;
@@ -48,6 +53,7 @@ static inline int has_key(const struct move *m, uint32_t rank, bool *same)
 	return rc;
 }
 
+/* move_begin - from the cursor's entry. NOT_FOUND behind the last one. */
 static int move_begin(struct move *m, struct daxkv_cursor *c, const struct dbstate *s)
 {
 	m->c = c;
@@ -59,7 +65,8 @@ static int move_begin(struct move *m, struct daxkv_cursor *c, const struct dbsta
 	return entry_at(c, m->rank, &m->own);
 }
 
-/* move_undo - the cursor is where the move began. */
+/* move_undo - the cursor is where the move began. The path is copied only by a move that left its
+ * leaf. */
 static void move_undo(struct move *m)
 {
 	if (m->left) {
@@ -69,6 +76,7 @@ static void move_undo(struct move *m)
 	m->c->path.rank = m->rank;
 }
 
+/* edge_probe - the place before all of the key's values, or behind them. */
 static struct probe edge_probe(const struct move *m, bool forward)
 {
 	return (struct probe){
@@ -79,7 +87,8 @@ static struct probe edge_probe(const struct move *m, bool forward)
 }
 
 /* leaf_edge - the first rank behind the key (forward), or its first one, in the path's leaf, where
- * the entry of that rank has the key. */
+ * the entry of that rank has the key. A search that leads elsewhere is damage, or a page that is
+ * changing under an evicted reader. */
 static int leaf_edge(const struct move *m, uint32_t rank, bool forward, uint32_t *edge)
 {
 	struct probe p = edge_probe(m, forward);
@@ -102,7 +111,8 @@ static int leaf_edge(const struct move *m, uint32_t rank, bool forward, uint32_t
 	return rc;
 }
 
-/* run_edge - the same in the leaf where the move begins. */
+/* run_edge - the same in the leaf where the move begins. The entry beside decides when the key has
+ * one value there. */
 static int run_edge(const struct move *m, bool forward, uint32_t *edge)
 {
 	uint32_t to;
@@ -124,6 +134,7 @@ static int run_edge(const struct move *m, bool forward, uint32_t *edge)
 	return leaf_edge(m, m->rank, forward, edge);
 }
 
+/* inside - whether the leaf has entries beyond the edge, so that the run ends in it. */
 static inline bool inside(const struct move *m, bool forward, uint32_t edge)
 {
 	if (forward)
@@ -132,7 +143,7 @@ static inline bool inside(const struct move *m, bool forward, uint32_t edge)
 }
 
 /* beside - on to the nearest entry of the leaf beside; *same: it has the key. Nothing is there:
- * NOT_FOUND. */
+ * NOT_FOUND. It may be several leaves away where leaves are empty. */
 static int beside(struct move *m, bool forward, bool *same)
 {
 	struct daxkv_cursor *c = m->c;
@@ -159,7 +170,8 @@ static int beside(struct move *m, bool forward, bool *same)
 }
 
 /* to_edge - the path goes to the place behind the last entry of the key (forward), or to its first
- * entry. Either may lie at the other side of a leaf's end. */
+ * entry. Either may lie at the other side of a leaf's end. Three looks at most: this leaf, the one
+ * beside, a search from the root. */
 static int to_edge(struct move *m, bool forward)
 {
 	struct daxkv_cursor *c = m->c;
@@ -209,7 +221,8 @@ static inline int peek(const struct move *m, bool forward, bool *here, bool *sam
 	return 0;
 }
 
-/* to_beside - to the entry beside, which peek has looked at. */
+/* to_beside - to the entry beside, which peek has looked at. Mostly a step inside the leaf, as any
+ * NEXT is. */
 static inline int to_beside(struct move *m, bool forward, bool here, bool *same)
 {
 	int rc = 0;
@@ -221,21 +234,28 @@ static inline int to_beside(struct move *m, bool forward, bool here, bool *same)
 	return beside(m, forward, same);
 }
 
+/*
+ * move_on - one of the six moves by key.
+ *
+ *   NEXT_DUP, PREV_DUP     the entry beside, when it has the key
+ *   NEXT_KEY, PREV_KEY     the entry beside, when it has another one; else beyond the run's edge
+ *   FIRST_DUP, LAST_DUP    the run's edge
+ */
 static int move_on(struct move *m, enum daxkv_cursor_op op)
 {
 	struct daxkv_cursor *c = m->c;
 	bool forward = op == DAXKV_NEXT_KEY || op == DAXKV_NEXT_DUP || op == DAXKV_LAST_DUP;
 	bool within = op == DAXKV_NEXT_DUP || op == DAXKV_PREV_DUP;
-	bool here, same;
+	bool here;
+	bool same;
 	int rc;
 
 	if (op != DAXKV_FIRST_DUP && op != DAXKV_LAST_DUP) {
 		rc = peek(m, forward, &here, &same);
-		if (rc || (here && within && !same)) {
-			if (rc)
-				return rc;
+		if (rc)
+			return rc;
+		if (here && within && !same)
 			return DAXKV_NOT_FOUND;
-		}
 		if (within || !same) {
 			rc = to_beside(m, forward, here, &same);
 			if (rc || same == within)
@@ -253,6 +273,7 @@ static int move_on(struct move *m, enum daxkv_cursor_op op)
 	return cursor_back(c, m->tree);
 }
 
+/* For a cursor that comes from a gap, and for NEXT_KEY without output. */
 int cursor_move_by_key(struct daxkv_cursor *c, const struct dbstate *s, enum daxkv_cursor_op op)
 {
 	struct move m;
@@ -266,6 +287,7 @@ int cursor_move_by_key(struct daxkv_cursor *c, const struct dbstate *s, enum dax
 	return rc;
 }
 
+/* An entry that cannot be read undoes the move as well. */
 int cursor_get_by_key(struct daxkv_cursor *c, const struct dbstate *s, struct daxkv_val *key,
                       struct daxkv_val *value, enum daxkv_cursor_op op)
 {
@@ -284,7 +306,8 @@ int cursor_get_by_key(struct daxkv_cursor *c, const struct dbstate *s, struct da
 
 /* ---- how many -------------------------------------------------------------------------------- */
 
-/* count_beside - entries of the key in the leaf beside: *n of them, or *far: it has no others. */
+/* count_beside - entries of the key in the leaf beside: *n of them, or *far: it has no others. The
+ * cursor comes back to where the move began. */
 static int count_beside(struct move *m, bool forward, uint64_t *n, bool *far)
 {
 	bool same;
@@ -306,10 +329,13 @@ static int count_beside(struct move *m, bool forward, uint64_t *n, bool *far)
 	return rc;
 }
 
-/* count_all - the values of the key that the move starts from. */
+/* count_all - the values of the key that the move starts from. Two leaves tell of most keys. A key
+ * that goes on beyond them is counted by its leaves, and a writer keeps the number (tree_tally.c).
+ */
 static int count_all(struct move *m, uint64_t *count)
 {
-	uint32_t first, end;
+	uint32_t first;
+	uint32_t end;
 	bool far = false;
 	int rc;
 
@@ -338,11 +364,14 @@ static inline bool alone(const struct daxkv_cursor *c)
 {
 	uint32_t rank = c->path.rank;
 
-	return c->ordered && c->by_bytes && rank > 0 && rank + 1 < c->n &&
-	       cursor_key_beside(c, rank, rank - 1) == 0 &&
+	if (!c->ordered || !c->by_bytes || rank == 0 || rank + 1 >= c->n)
+		return false;
+	return cursor_key_beside(c, rank, rank - 1) == 0 &&
 	       cursor_key_beside(c, rank, rank + 1) == 0;
 }
 
+/* cursor_count - the values of the key under the cursor. After a gap: of the entry that followed.
+ */
 static int cursor_count(struct daxkv_cursor *c, uint64_t *count)
 {
 	struct dbstate *s;
@@ -364,6 +393,7 @@ static int cursor_count(struct daxkv_cursor *c, uint64_t *count)
 	return 0;
 }
 
+/* The cursor does not move. */
 int daxkv_cursor_count(struct daxkv_cursor *c, uint64_t *count)
 {
 	uint64_t n = 0;
@@ -380,6 +410,8 @@ int daxkv_cursor_count(struct daxkv_cursor *c, uint64_t *count)
 	return err_answer(rc);
 }
 
+/* cursor_several - whether a neighbour on either side has the key: two looks, however many values
+ * it has. */
 static int cursor_several(struct daxkv_cursor *c, bool *several)
 {
 	struct dbstate *s;
@@ -413,6 +445,7 @@ static int cursor_several(struct daxkv_cursor *c, bool *several)
 	return rc;
 }
 
+/* The cursor does not move. */
 int daxkv_cursor_several(struct daxkv_cursor *c, int *several)
 {
 	bool is = false;
@@ -431,7 +464,8 @@ int daxkv_cursor_several(struct daxkv_cursor *c, int *several)
 
 /* ---- their values ---------------------------------------------------------------------------- */
 
-/* copy_strided - n values of that size, which lie so far from each other. */
+/* copy_strided - n values of that size, which lie so far from each other. The sizes of integers
+ * have loops of their own, which the compiler can unroll. */
 static void copy_strided(uint8_t *to, const uint8_t *from, uint32_t stride, uint32_t size,
                          uint32_t n)
 {
@@ -447,7 +481,7 @@ static void copy_strided(uint8_t *to, const uint8_t *from, uint32_t stride, uint
 }
 
 /* copy_values - of the n entries from the cursor's on, all in its leaf: *done of them, up to one of
- * another size. */
+ * another size. A uniform base without a tail is copied without a look at its entries. */
 static int copy_values(struct daxkv_cursor *c, uint32_t n, uint32_t size, uint8_t *to,
                        uint32_t *done)
 {
@@ -483,7 +517,8 @@ static int copy_values(struct daxkv_cursor *c, uint32_t n, uint32_t size, uint8_
 	return rc;
 }
 
-/* get_values - the cursor is on the first one, of that size. */
+/* get_values - the cursor is on the first one, of that size. The cursor ends on the last value that
+ * was copied; *got counts them, also when an error comes behind. */
 static int get_values(struct move *m, size_t n, uint32_t size, uint8_t *to, size_t *got)
 {
 	struct daxkv_cursor *c = m->c;
@@ -521,6 +556,7 @@ static int get_values(struct move *m, size_t n, uint32_t size, uint8_t *to, size
 	return rc;
 }
 
+/* cursor_get_values - the values of one size of a key, from the cursor's on. */
 static int cursor_get_values(struct daxkv_cursor *c, size_t n, size_t size, void *bytes,
                              size_t *got)
 {
@@ -544,6 +580,7 @@ static int cursor_get_values(struct daxkv_cursor *c, size_t n, size_t size, void
 	return get_values(&m, n, m.own.vlen, bytes, got);
 }
 
+/* What was copied counts only when the snapshot is still there [I20]. */
 int daxkv_cursor_get_values(struct daxkv_cursor *c, size_t n, size_t size, void *bytes, size_t *got)
 {
 	size_t some = 0;

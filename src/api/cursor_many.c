@@ -12,17 +12,17 @@
 
 #define MANY_AHEAD 4u /* entries that are prefetched while a leaf is handed out */
 
-struct batch {
+struct batch { /* what the caller wants, and has so far */
 	struct daxkv_val *key;
 	struct daxkv_val *value;
-	size_t n;
-	size_t got;
+	size_t n;                    /* room, in entries */
+	size_t got;                  /* of them */
 	const struct daxkv_val *end; /* NULL: none */
 	bool forward;
 };
 
 /* beyond - whether the key lies where the scan ends: at or after end, or before it when it goes
- * backward. */
+ * backward. Backward the end itself belongs to the scan. */
 static bool beyond(const struct batch *b, const struct order *o, const struct daxkv_val *key)
 {
 	if (!b->end)
@@ -35,7 +35,8 @@ static bool beyond(const struct batch *b, const struct order *o, const struct da
 	return c < 0;
 }
 
-/* first - the batch's next entry, by a step of its own: into the scan, or on to another leaf. */
+/* first - the batch's next entry, by a step of its own: into the scan, or on to another leaf. When
+ * it lies beyond the end, the cursor goes back to where it was; after a seek it is nowhere. */
 static int first(struct daxkv_cursor *c, const struct order *o, struct batch *b,
                  enum daxkv_cursor_op op)
 {
@@ -68,7 +69,7 @@ static int first(struct daxkv_cursor *c, const struct order *o, struct batch *b,
 }
 
 /* leaf_limit - the first rank (forward), or the last one (backward), that the scan leaves out;
- * backward, counted from 1. */
+ * backward, counted from 1. One search for the whole leaf, instead of a compare for each entry. */
 static int leaf_limit(const struct daxkv_cursor *c, const struct order *o, const struct batch *b,
                       uint32_t *limit)
 {
@@ -89,7 +90,7 @@ static int leaf_limit(const struct daxkv_cursor *c, const struct order *o, const
 }
 
 /* hand_out - the entries of the cursor's leaf behind the one under it. *ends: the scan ends in this
- * leaf. */
+ * leaf. The cursor stands on the last one that was handed out. */
 static int hand_out(struct daxkv_cursor *c, const struct order *o, struct batch *b, bool *ends)
 {
 	const struct view *v = txn_view(c->txn);
@@ -157,6 +158,8 @@ static int hand_out(struct daxkv_cursor *c, const struct order *o, struct batch 
 	return 0;
 }
 
+/* In turn: a step into a leaf, as cursor_get makes it, and then all that the leaf has of the scan.
+ */
 int daxkv_cursor_get_many(struct daxkv_cursor *c, enum daxkv_cursor_op op,
                           const struct daxkv_val *end, size_t n, struct daxkv_val *key,
                           struct daxkv_val *value, size_t *got)

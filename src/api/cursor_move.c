@@ -1,10 +1,25 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* cursor_move.c - where a cursor goes. See cursor.h */
+/*
+ * cursor_move.c - where a cursor goes. See cursor.h
+ *
+ *   cursor_get            a step inside a leaf whose order is at hand: nothing is searched
+ *     get_by_key            a move from the key under it, of a cursor that is AT an entry
+ *     move_far              all others
+ *       step_far              NEXT, PREV to another leaf
+ *       move_and_read         KEPT becomes AT; then move
+ *
+ * A step of a scan is the commonest call of all, so it is inlined into daxkv_cursor_get, and what
+ * it does not need stays out of line: otherwise each step would save registers for that.
+ *
+ * What a failed move leaves behind is part of the interface: where the cursor was. So a scan that
+ * meets a damaged page can be tried again, and does not pass it by that.
+ */
 #include "api/cursor.h"
 #include "base/err.h"
 
 #include <errno.h>
 
+/* arrive - the path leads to an entry, in a leaf whose order is not known yet. */
 static void arrive(struct daxkv_cursor *c)
 {
 	c->state = CURSOR_AT;
@@ -12,6 +27,7 @@ static void arrive(struct daxkv_cursor *c)
 	c->ordered = false;
 }
 
+/* A verifying transaction compares a leaf that it leaves without having read an entry of it. */
 int cursor_forward(struct daxkv_cursor *c, const struct tree *t)
 {
 	bool moved = true;
@@ -33,6 +49,7 @@ int cursor_forward(struct daxkv_cursor *c, const struct tree *t)
 	return 0;
 }
 
+/* Rank 0 of a leaf has its neighbour in the leaf before. */
 int cursor_back(struct daxkv_cursor *c, const struct tree *t)
 {
 	bool moved = true;
@@ -56,15 +73,17 @@ int cursor_back(struct daxkv_cursor *c, const struct tree *t)
 	return 0;
 }
 
+/* seek - the path to the probe's place, which may be behind the last entry of its leaf. */
 static int seek(struct daxkv_cursor *c, const struct tree *t, const struct probe *p)
 {
 	c->ordered = false;
 	return tree_seek(t, p, &c->path);
 }
 
-/* restore - KEPT becomes AT. */
+/* restore - KEPT becomes AT. The entry may be gone: then the cursor is in the gap where it was. */
 static int restore(struct daxkv_cursor *c, const struct tree *t)
 {
+	assert(c->txn);
 	struct probe p = {.key = c->kept, .klen = c->klen};
 	int rc;
 
@@ -134,6 +153,7 @@ static int move_edge(struct daxkv_cursor *c, const struct tree *t, bool last)
 	return rc;
 }
 
+/* The next leaf is prefetched piece by piece while this one is stepped through (pace). */
 int cursor_order(struct daxkv_cursor *c, bool forward)
 {
 	const struct tree *t = &dbi_state_known(c->txn, c->db)->tree;
@@ -179,6 +199,7 @@ int cursor_order(struct daxkv_cursor *c, bool forward)
 	return 0;
 }
 
+/* move_next - from a gap, to the entry that follows it. A failed one leaves the rank. */
 static int move_next(struct daxkv_cursor *c, const struct tree *t)
 {
 	struct path *p = &c->path;
@@ -200,6 +221,7 @@ static int move_next(struct daxkv_cursor *c, const struct tree *t)
 	return 0;
 }
 
+/* move_prev - from a gap as from the entry that followed it. */
 static int move_prev(struct daxkv_cursor *c, const struct tree *t)
 {
 	int rc = DAXKV_NOT_FOUND;
@@ -312,6 +334,8 @@ static int move_by_key(struct daxkv_cursor *c, const struct dbstate *s, enum dax
 	return rc;
 }
 
+/* move_seek - by a key, or a pair. A seek that fails leaves the cursor UNSET: where it was before
+ * does not matter any more. A duplicate that no entry could have is NOT_FOUND. */
 static int move_seek(struct daxkv_cursor *c, const struct tree *t, const struct daxkv_val *key,
                      const struct daxkv_val *value, enum daxkv_cursor_op op)
 {
@@ -371,6 +395,7 @@ static int move_seek(struct daxkv_cursor *c, const struct tree *t, const struct 
 	return DAXKV_NOT_FOUND;
 }
 
+/* The transaction may have ended, which detaches the cursor and does not free it. */
 int cursor_usable(struct daxkv_cursor *c, bool write, struct dbstate **s)
 {
 	int rc;
@@ -385,6 +410,7 @@ int cursor_usable(struct daxkv_cursor *c, bool write, struct dbstate **s)
 	return dbi_state(c->txn, c->db, s);
 }
 
+/* A kept place is searched here, once, and not when the change was made. */
 int cursor_ready(struct daxkv_cursor *c, bool write, struct dbstate **s)
 {
 	int rc = cursor_usable(c, write, s);
@@ -468,6 +494,7 @@ static int move(struct daxkv_cursor *c, const struct dbstate *s, const struct da
 	return rc;
 }
 
+/* move_and_read - a move, and key and value of where it ends. */
 static int move_and_read(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value,
                          enum daxkv_cursor_op op)
 {
@@ -514,7 +541,8 @@ static void step_undone(struct daxkv_cursor *c, bool forward, bool gap)
 		c->state = CURSOR_UNSET;
 }
 
-/* step_far - NEXT or PREV to another leaf. */
+/* step_far - NEXT or PREV to another leaf. The cursor is AT, and stays there when nothing is
+ * beside. */
 static int step_far(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value,
                     bool forward)
 {
@@ -547,7 +575,8 @@ static inline bool by_key(enum daxkv_cursor_op op)
 }
 
 /* move_far - all moves but a step inside a leaf. One that meets damage leaves the cursor where it
- * was, a seek unpositioned: trying again does not pass what is damaged. */
+ * was, a seek unpositioned: trying again does not pass what is damaged. op is an enum of the
+ * caller's, and may be any number. */
 static int move_far(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value,
                     enum daxkv_cursor_op op)
 {
@@ -639,7 +668,8 @@ static inline __attribute__((always_inline)) int cursor_get(struct daxkv_cursor 
 }
 
 /* get_verified - cursor_get, and a comparison of checksums: of what it gives, or of the page where
- * that should be. As in move_far, a failure leaves the cursor where it was. */
+ * that should be. As in move_far, a failure leaves the cursor where it was. Verifying comes after
+ * the move: what was found is compared before it is returned. */
 static int get_verified(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value,
                         enum daxkv_cursor_op op)
 {
@@ -678,13 +708,12 @@ static __attribute__((noinline)) int get_bounded(struct daxkv_cursor *c, struct 
 		return rc;
 	if (key)
 		*key = k;
-	if (rc)
-		return rc;
 	if (value)
 		*value = v;
-	return rc;
+	return 0;
 }
 
+/* bound is set for the uncommon kinds of reader alone: one test for both. */
 int daxkv_cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value,
                      enum daxkv_cursor_op op)
 {

@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* cursor_verify.c - checksums of what a cursor stands on. See cursor.h */
+/*
+ * cursor_verify.c - checksums of what a cursor stands on. See cursor.h
+ *
+ * Pages are compared once for each way to a leaf, not for each entry: the cursor keeps a number for
+ * the way that was compared last. Large values are compared each time one is given out.
+ */
 #include "api/cursor.h"
 #include "base/crc.h"
 #include "base/err.h"
 #include "page/blob.h"
 
 /* way_of - the cursor's way down, as a number: a damaged word can lead to one leaf by several
- * ways. */
+ * ways. Two ways with one number would be a page that is not compared: damage found one step later.
+ */
 static uint64_t way_of(const struct path *p)
 {
 	uint64_t way = p->leaf.off;
@@ -16,6 +22,7 @@ static uint64_t way_of(const struct path *p)
 	return way;
 }
 
+/* An empty tree has pages to compare as well: the versions behind its root word. */
 int cursor_verify_pages(struct daxkv_cursor *c)
 {
 	const struct tree *t = &dbi_state_known(c->txn, c->db)->tree;
@@ -33,6 +40,7 @@ int cursor_verify_pages(struct daxkv_cursor *c)
 	return 0;
 }
 
+/* A value inside the leaf is covered by the leaf's own checksum. */
 int cursor_verify_value(const struct daxkv_cursor *c, const struct item *it)
 {
 	const uint8_t *bytes;
@@ -54,6 +62,7 @@ int cursor_verify_value(const struct daxkv_cursor *c, const struct item *it)
 	return rc;
 }
 
+/* The entry is looked up again, because the move has told only its bytes. */
 int cursor_verify(struct daxkv_cursor *c)
 {
 	struct item it;
