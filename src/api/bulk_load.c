@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* bulk_load.c - entries in ascending order, packed. See daxkv.h and tree_load.c */
+/*
+ * bulk_load.c - entries in ascending order, packed. See daxkv.h and tree_load.c
+ *
+ * The program gives one entry after the other. Most are like the last one in their sizes, and go
+ * straight into the leaf in the making (tree_load_more). The others are checked as a put is, in
+ * load_item. An entry that is refused ends the load, and what came before it is loaded.
+ */
 #include "base/err.h"
 #include "txn/dbi.h"
 #include "txn/entry.h"
@@ -16,18 +22,20 @@
 static int load_item(struct daxkv_txn *txn, struct dbstate *s, struct tree_load *load,
                      const struct daxkv_val *key, const struct daxkv_val *value, bool *fatal)
 {
-	struct item item =
-	                {
-	                    .key = key->data,
-	                    .klen = (uint32_t)key->size,
-	                    .val = value->size ? value->data : (const uint8_t *)"",
-	                    .vlen = (uint32_t)value->size,
-	                },
-	            last;
+	struct item item = {
+	    .key = key->data,
+	    .klen = (uint32_t)key->size,
+	    .val = value->data,
+	    .vlen = (uint32_t)value->size,
+	};
+	struct item last;
 	uint32_t usable = leaf_usable(txn->store->page_size);
 	bool plain = entry_plain(txn->store, &s->order, key, value);
 	struct fmt_blob blob;
 	int rc = 0;
+
+	if (value->size == 0)
+		item.val = (const uint8_t *)"";
 
 	if (!plain)
 		rc = entry_put_check(txn->store, &s->order, key, value, 0);
@@ -55,10 +63,12 @@ static int load_item(struct daxkv_txn *txn, struct dbstate *s, struct tree_load 
 	return rc;
 }
 
+/* stop is what ended the source: its own answer, or why an entry was refused. rc is the tree's. */
 int daxkv_bulk_load(struct daxkv_txn *txn, daxkv_db db, unsigned int fill, daxkv_bulk_load_fn *next,
                     void *arg, uint64_t *loaded)
 {
-	struct daxkv_val key = {0, NULL}, value = {0, NULL};
+	struct daxkv_val key = {0, NULL};
+	struct daxkv_val value = {0, NULL};
 	struct tree_load *load;
 	struct dbstate *s;
 	bool fatal = false;

@@ -45,6 +45,8 @@ struct state { /* what a look is at */
 	uint64_t next;
 };
 
+/* fault_keep - the checker's report: a copy of the text, as long as there are not too many. Without
+ * memory the fault is counted, and not told. */
 static void fault_keep(const char *text, void *arg)
 {
 	struct check_faults *f = arg;
@@ -56,6 +58,7 @@ static void fault_keep(const char *text, void *arg)
 		f->text[f->n++] = copy;
 }
 
+/* faults_forget - before a look is repeated, and at the end. */
 static void faults_forget(struct check_faults *f)
 {
 	while (f->n)
@@ -63,6 +66,7 @@ static void faults_forget(struct check_faults *f)
 	f->found = 0;
 }
 
+/* By pread(2), not by the mapping, which may be a private copy. */
 int store_stamp(const struct daxkv_store *store, uint64_t *stamp)
 {
 	const uint64_t end = store->geometry.ring_off + FMT_RING_RECORD * FMT_RING_RECORDS;
@@ -90,11 +94,14 @@ static bool alone(const struct daxkv_store *store)
 	return store->read_only && store->share_file.fd < 0 && !store->external_lock;
 }
 
+/* next_of - the number in the place where the record behind that commit will be. */
 static uint64_t next_of(const struct daxkv_store *store, uint64_t txn)
 {
 	return load_word(ring_at(&store->ring, txn + 1));
 }
 
+/* state_now - the newest commit, and what changes when it is one no more. published is loaded
+ * first: what is read later may be newer, which state_moved then finds. */
 static struct state state_now(struct daxkv_store *store)
 {
 	const struct fmt_super *super = (const void *)store->map.base;
@@ -118,7 +125,8 @@ static bool state_moved(void *arg)
 	       next_of(s->store, s->txn) != s->next || load_word(&super->clean) != s->clean;
 }
 
-/* look - at the state that base shows. EAGAIN when it has moved. */
+/* look - at the state that base shows. EAGAIN when it has moved. *map may be the store's, or a
+ * private copy. */
 static int look(const struct map *map, struct state *s, bool may_move, struct check_faults *f)
 {
 	struct check_input in = {
@@ -137,7 +145,8 @@ static int look(const struct map *map, struct state *s, bool may_move, struct ch
 	return check_run(&in, &f->found);
 }
 
-/* see_all - have mapped what the newest commit uses. */
+/* see_all - have mapped what the newest commit uses. Another process may have made the file grow
+ * [I17]. */
 static int see_all(struct daxkv_store *store)
 {
 	const struct fmt_super *super = (const void *)store->map.base;
@@ -148,7 +157,8 @@ static int see_all(struct daxkv_store *store)
 	return 0;
 }
 
-/* look_free - without a lock. EAGAIN when a commit is half done, or came in between. */
+/* look_free - without a lock. EAGAIN when a commit is half done, or came in between. That the
+ * writer's record is there but not yet published is seen by its place in the ring. */
 static int look_free(struct daxkv_store *store, struct check_faults *f)
 {
 	int rc = 0;
@@ -169,7 +179,8 @@ static int look_free(struct daxkv_store *store, struct check_faults *f)
 	return look(&store->map, &s, true, f);
 }
 
-/* look_recovered - at what the next writer will recover. The writer's lock is held. */
+/* look_recovered - at what the next writer will recover. The writer's lock is held. The file is
+ * mapped privately, so recovery changes this process's memory alone. */
 static int look_recovered(struct daxkv_store *store, struct check_faults *f)
 {
 	struct map copy = {
@@ -201,9 +212,11 @@ static int look_recovered(struct daxkv_store *store, struct check_faults *f)
 	return rc;
 }
 
-/* look_held - holding the writer's lock. BUSY. */
+/* look_held - holding the writer's lock. BUSY. The lock is left as it was found: to its dead
+ * owner's recovery, when there is one. */
 static int look_held(struct daxkv_store *store, int64_t wait_ms, struct check_faults *f)
 {
+	assert(!store->read_only || store->share_file.fd >= 0);
 	bool died;
 	int rc = writer_hold(store, wait_ms, &died);
 
@@ -265,7 +278,7 @@ static int look_shared(struct daxkv_store *store, int64_t wait_ms, struct check_
 }
 
 /* look_alone - by a reader that no writer notices: the file must be as it was when it was opened.
- */
+ * What was found counts only when the file has the stamp of that time still. */
 static int look_alone(struct daxkv_store *store, struct check_faults *f)
 {
 	struct state s = state_now(store);
@@ -281,16 +294,18 @@ static int look_alone(struct daxkv_store *store, struct check_faults *f)
 	                           "this user cannot use its lock file");
 }
 
+/* check_walk_run - choose the look, run it, and tell what it found. Faults are told after the lock
+ * is given back: report is the program's, and may take its time. */
 static int check_walk_run(struct daxkv_store *store, int64_t wait_ms,
                           void (*report)(const char *fault, void *arg), void *arg, uint64_t *faults)
 {
 	struct check_faults *f;
 	int rc;
 
-	if (!store || txn_forked(store))
-		return err_set(store ? DAXKV_BAD_TXN : EINVAL,
-		               store ? "the store was opened by the parent process"
-		                     : "no store was given");
+	if (!store)
+		return err_set(EINVAL, "no store was given");
+	if (txn_forked(store))
+		return err_set(DAXKV_BAD_TXN, "the store was opened by the parent process");
 	/* a thread that only checks can be cancelled: here, where it has nothing */
 	pthread_testcancel();
 	f = calloc(1, sizeof *f);
@@ -322,12 +337,14 @@ static int check_walk_run(struct daxkv_store *store, int64_t wait_ms,
 	return rc;
 }
 
+/* Waits for a writer as long as it takes. */
 int daxkv_check(struct daxkv_store *store, void (*report)(const char *fault, void *arg), void *arg,
                 uint64_t *faults)
 {
 	return check_walk_run(store, -1, report, arg, faults);
 }
 
+/* BUSY when commits came in between all the time. */
 int daxkv_check_timed(struct daxkv_store *store, unsigned int milliseconds,
                       void (*report)(const char *fault, void *arg), void *arg, uint64_t *faults)
 {

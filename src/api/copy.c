@@ -1,5 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* copy.c - a snapshot as a stream of bytes. See copy.h and daxkv.h */
+/*
+ * copy.c - a snapshot as a stream of bytes. See copy.h and daxkv.h
+ *
+ *   copy_run   pass 1   all trees: what does it come to, and is it sound? Nothing is given out
+ *              head     superblock, ring, directory, bitmaps, which need those numbers
+ *              pass 2   all trees again, this time given out
+ *
+ * Checksums are compared in the first pass, so a damaged store fails before the caller has a byte.
+ *
+ * It is a read transaction like any other: writers go on. A snapshot that is given up meanwhile
+ * (reader bounds) ends the copy with TOO_OLD.
+ */
 #include "api/copy.h"
 
 #include "base/cancel.h"
@@ -9,8 +20,10 @@
 #include <sys/random.h>
 #include <time.h>
 
+/* In the first pass, where write is NULL, only the place is counted on. */
 int copy_put(struct copy *copy, const void *bytes, uint64_t n, uint64_t *off)
 {
+	assert(copy->at % copy->psize == 0);
 	const uint64_t pad = round_up(n, copy->psize) - n;
 	int rc = 0;
 
@@ -23,6 +36,8 @@ int copy_put(struct copy *copy, const void *bytes, uint64_t n, uint64_t *off)
 	return rc;
 }
 
+/* leaf_each - the entries of the path's leaf, in order; *found counts them. order is room for
+ * LEAF_MAX. */
 static int leaf_each(const struct copy *copy, const struct path *path, uint16_t *order,
                      uint64_t *found, copy_entry_fn *each, void *arg)
 {
@@ -33,17 +48,21 @@ static int leaf_each(const struct copy *copy, const struct path *path, uint16_t 
 		struct item it;
 
 		rc = leaf_item(&path->leaf, order[i], &it);
-		if (!rc)
-			rc = each(arg, &it);
+		if (rc)
+			break;
+		rc = each(arg, &it);
 	}
 	*found += n;
 	return txn_done(copy->txn, rc);
 }
 
+/* seen: inner pages that have just been compared are not compared again for each leaf below. The
+ * descriptor's count is held against what was found: it says so of a leaf that a scan missed. */
 int copy_each(struct copy *copy, const struct fmt_db *from, struct dbstate *state,
               copy_entry_fn *each, void *arg)
 {
-	uint64_t seen[TREE_DEPTH] = {0}, found = 0;
+	uint64_t seen[TREE_DEPTH] = {0};
+	uint64_t found = 0;
 	struct desc_says says;
 	uint16_t *order = malloc(LEAF_MAX(copy->psize) * sizeof *order);
 	struct path path;
@@ -79,7 +98,8 @@ int copy_each(struct copy *copy, const struct fmt_db *from, struct dbstate *stat
 	return txn_done(copy->txn, rc);
 }
 
-/* named_out - an entry of the main database, met before its own tree is made. */
+/* named_out - an entry of the main database, met before its own tree is made. Its place in the copy
+ * is kept until the entry itself is given out, in the main database's tree. */
 static int named_out(void *arg, struct item *it)
 {
 	struct copy *copy = arg;
@@ -105,7 +125,8 @@ static int named_out(void *arg, struct item *it)
 	return rc;
 }
 
-/* pass - all pages of all databases, from copy->at on. */
+/* pass - all pages of all databases, from copy->at on. Named databases come first, because the
+ * catalog names their places. */
 static int pass(struct copy *copy, const struct fmt_db *main_db, uint64_t *desc)
 {
 	struct dbstate state;
@@ -136,10 +157,11 @@ static int head_out(struct copy *copy, const struct super_new *new,
 		rc = copy_put(copy, copy->zeros, copy->psize, &off);
 	for (uint64_t d = 0; d < layout->dirs && !rc; d++) {
 		for (uint64_t i = 0; i < per_page; i++) {
-			if (d * per_page + i < layout->zones)
-				words[i] = layout->bitmaps_off + (d * per_page + i) * copy->psize;
-			else
-				words[i] = 0;
+			uint64_t zone_at = d * per_page + i;
+
+			words[i] = 0;
+			if (zone_at < layout->zones)
+				words[i] = layout->bitmaps_off + zone_at * copy->psize;
 		}
 		rc = copy_put(copy, words, copy->psize, &off);
 	}
@@ -159,7 +181,8 @@ static int head_out(struct copy *copy, const struct super_new *new,
 	return rc;
 }
 
-/* copy_run - count, then give out. */
+/* copy_run - count, then give out. The number of bytes was promised by the superblock: anything
+ * else is a fault here. */
 static int copy_run(struct copy *copy, daxkv_copy_fn *write)
 {
 	const struct daxkv_store *store = copy->txn->store;
@@ -173,7 +196,8 @@ static int copy_run(struct copy *copy, daxkv_copy_fn *write)
 	    .source_txn = copy->txn->view.snapshot,
 	};
 	struct super_layout layout;
-	uint64_t desc, data;
+	uint64_t desc;
+	uint64_t data;
 	int rc = pass(copy, &main_db, &desc);
 
 	if (rc)
@@ -197,6 +221,7 @@ static int copy_run(struct copy *copy, daxkv_copy_fn *write)
 	return rc;
 }
 
+/* A thread is not cancelled inside: the memory would be lost, and the caller's file cut short. */
 int daxkv_copy(struct daxkv_txn *txn, daxkv_copy_fn *write, void *arg)
 {
 	struct copy copy = {.txn = txn, .arg = arg};

@@ -1,5 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* copy_tree.c - one database of a copy: its tree, built from below. See copy.h */
+/*
+ * copy_tree.c - one database of a copy: its tree, built from below. See copy.h
+ *
+ *   entry_out -> leaf in the making -> leaf_out -> copy_level_add -> page in the making at level 1
+ *                                                                -> ... level 2, and so on
+ *
+ * A page is given out when it is full, and becomes a kid one level up, with the separator before
+ * it. At the end tree_out gives out what is still in the making, from below.
+ *
+ * It is like a load (tree_load.c), but for an empty tree, and its pages go to the caller instead of
+ * a store. They are all of one commit, that of the snapshot, and have no prev: the copy has no
+ * older snapshots.
+ */
 #include "api/copy.h"
 #include "base/crc.h"
 #include "base/err.h"
@@ -7,7 +19,7 @@
 
 #include <stdlib.h>
 
-#define FILL 90u /* percent of a page, as of a load */
+#define FILL 90u /* percent of a page, as of a load: a later update needs room */
 
 struct level { /* the page in the making, of one level above the leaves */
 	/* kids; what they take of the page; separators' bytes */
@@ -37,34 +49,22 @@ struct copy_build {
 	struct level level[TREE_DEPTH];
 };
 
-static struct sep sep_keep(const struct sep *from, uint8_t *to)
-{
-	uint32_t dlen = 0;
-
-	if (from->dlen != FMT_SEP_NODUP)
-		dlen = from->dlen;
-	memcpy(to, from->key, from->klen);
-	if (dlen)
-		memcpy(to + from->klen, from->dup, dlen);
-	return (struct sep){
-	    .key = to,
-	    .dup = to + from->klen,
-	    .klen = from->klen,
-	    .dlen = from->dlen,
-	};
-}
-
-/* copy_page - a page with a header, whose checksum leaves the place out. */
+/* copy_page - a page with a header, whose checksum leaves the place out. *off: where it lies in the
+ * copy. */
 static int copy_page(struct copy *copy, uint8_t *image, uint32_t used, uint64_t *off)
 {
+	assert(used <= copy->psize);
 	((struct fmt_page *)(void *)image)->crc ^= crc32c_place(copy->at);
 	return copy_put(copy, image, used, off);
 }
 
+/* level_ready - memory for a level's kids and separators, when it is first used: one allocation,
+ * which begins with kids. ENOMEM. */
 static int level_ready(struct level *v, uint32_t psize)
 {
-	size_t kids = (INNER_MAX(psize) + 2) * sizeof *v->kids;
-	size_t seps = (INNER_MAX(psize) + 2) * sizeof *v->seps;
+	size_t most = INNER_MAX(psize) + 2;
+	size_t kids = most * sizeof *v->kids;
+	size_t seps = most * sizeof *v->seps;
 	uint8_t *p;
 
 	if (v->kids)
@@ -79,8 +79,10 @@ static int level_ready(struct level *v, uint32_t psize)
 	return 0;
 }
 
+/* copy_level_write - the level's kids become a page, which is given out. */
 static int copy_level_write(struct copy_build *b, unsigned int level, uint64_t *off)
 {
+	assert(b->level[level].n > 0);
 	struct copy *copy = b->copy;
 	struct level *v = &b->level[level];
 	uint32_t used = inner_build(copy->image, copy->psize, &b->state->order, v->seps, v->kids,
@@ -91,54 +93,82 @@ static int copy_level_write(struct copy_build *b, unsigned int level, uint64_t *
 	return copy_page(copy, copy->image, used, off);
 }
 
-/* copy_level_add - a page of the level below, behind sep. As deep as the tree. */
+static int copy_level_add(struct copy_build *b, unsigned int level, const struct sep *sep,
+                          uint64_t kid);
+
+/* copy_level_full - the level's page is given out, and the next one begins without a kid. */
+static int copy_level_full(struct copy_build *b, unsigned int level)
+{
+	struct level *v = &b->level[level];
+	const struct sep *left = NULL;
+	uint64_t off;
+	int rc = copy_level_write(b, level, &off);
+
+	if (rc)
+		return rc;
+	if (v->written > 1)
+		left = &v->left;
+	rc = copy_level_add(b, level + 1, left, off);
+	v->n = 0;
+	v->cost = 0;
+	v->bytes = 0;
+	return rc;
+}
+
+/* copy_level_add - a page of the level below, behind sep (NULL: the level's first). As deep as the
+ * tree. */
 static int copy_level_add(struct copy_build *b, unsigned int level, const struct sep *sep,
                           uint64_t kid)
 {
 	struct level *v = &b->level[level];
+	uint32_t psize = b->copy->psize;
+	uint32_t most = inner_usable(psize) * FILL / 100;
 	int rc;
-	uint64_t off;
 
-	if (level < TREE_DEPTH - 1)
-		rc = level_ready(v, b->copy->psize);
-	else
-		rc = err_corrupt(kid, "a tree of %u levels", level);
+	if (level >= TREE_DEPTH - 1)
+		return err_corrupt(kid, "a tree of %u levels", level);
+	rc = level_ready(v, psize);
 	if (rc)
 		return rc;
-	if (v->n > 1 && v->cost + inner_cost(sep) > inner_usable(b->copy->psize) * FILL / 100) {
-		rc = copy_level_write(b, level, &off);
-		if (!rc)
-			rc = copy_level_add(b, level + 1, v->written > 1 ? &v->left : NULL, off);
+	if (v->n > 1 && v->cost + inner_cost(sep) > most) {
+		rc = copy_level_full(b, level);
 		if (rc)
 			return rc;
-		v->n = v->cost = v->bytes = 0;
 	}
 	if (v->n == 0) {
+		v->left = (struct sep){0};
 		if (sep)
-			v->left = sep_keep(sep, v->left_buf);
-		else
-			v->left = (struct sep){0};
+			v->left = tree_sep_copy(sep, v->left_buf);
 	} else {
-		v->seps[v->n - 1] = sep_keep(sep, v->buf + v->bytes);
-		v->bytes += sep->klen + (sep->dlen == FMT_SEP_NODUP ? 0 : sep->dlen);
+		assert(sep);
+		v->seps[v->n - 1] = tree_sep_copy(sep, v->buf + v->bytes);
+		v->bytes += tree_sep_bytes(sep);
 		v->cost += inner_cost(sep);
 	}
-	v->kids[v->n++] = kid;
+	v->kids[v->n] = kid;
+	v->n++;
 	return 0;
 }
 
+/* leaf_out - the leaf in the making is given out, and its parent has it. */
 static int leaf_out(struct copy_build *b)
 {
+	assert(b->pack.n > 0);
 	uint32_t used = leaf_pack_build(&b->pack, &b->state->order, b->txn, 0);
+	const struct sep *left = NULL;
 	uint64_t off;
 	int rc = copy_page(b->copy, b->pack.page, used, &off);
 
 	if (rc)
 		return rc;
-	return copy_level_add(b, 1, b->leaf_pages++ ? &b->left : NULL, off);
+	if (b->leaf_pages > 0)
+		left = &b->left;
+	b->leaf_pages++;
+	return copy_level_add(b, 1, left, off);
 }
 
-/* value_out - a large value; blob is its place, old and then new. */
+/* value_out - a large value; blob is its place, old and then new. Its checksum is compared in the
+ * first pass, and stays what it was. */
 static int value_out(struct copy_build *b, struct fmt_blob *blob)
 {
 	const uint8_t *bytes;
@@ -156,7 +186,8 @@ static int value_out(struct copy_build *b, struct fmt_blob *blob)
 }
 
 /* value_of - what the entry will have as its value, when that names other pages; room for it is the
- * caller's. */
+ * caller's. A catalog entry names what named_out has given out for it, in the order of the entries.
+ */
 static int value_of(struct copy_build *b, struct item *it, struct fmt_blob *blob,
                     struct fmt_db *catalog)
 {
@@ -179,6 +210,8 @@ static int value_of(struct copy_build *b, struct item *it, struct fmt_blob *blob
 	return 0;
 }
 
+/* entry_out - for copy_each: the entry goes into the leaf in the making, which is given out first
+ * when it has no room. */
 static int entry_out(void *arg, struct item *it)
 {
 	struct copy_build *b = arg;
@@ -232,6 +265,7 @@ static int tree_out(struct copy_build *b, uint64_t *root)
 	return rc;
 }
 
+/* desc_out - the database's descriptor, with the counts of what was given out. */
 static int desc_out(struct copy_build *b, uint64_t root, uint64_t *off)
 {
 	struct fmt_desc *desc = (void *)b->copy->image;
@@ -252,6 +286,7 @@ static int desc_out(struct copy_build *b, uint64_t root, uint64_t *off)
 	return copy_page(b->copy, b->copy->image, b->copy->psize, off);
 }
 
+/* build_free - safe on what copy_tree left half-way. */
 static void build_free(struct copy_build *b)
 {
 	for (unsigned int i = 0; i < TREE_DEPTH; i++)
@@ -262,6 +297,7 @@ static void build_free(struct copy_build *b)
 	free(b);
 }
 
+/* The memory is for this database alone: a copy has one tree in the making at a time. */
 int copy_tree(struct copy *copy, const struct fmt_db *from, bool descriptor, uint64_t *desc)
 {
 	const uint32_t psize = copy->psize;

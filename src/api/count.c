@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* count.c - how many entries a range has. See daxkv.h and tree_count.c */
+/*
+ * count.c - how many entries a range has. See daxkv.h and tree_count.c
+ *
+ * A range has its first key, and not its last one. Without an end at either side it is the whole
+ * database, whose number the descriptor has.
+ */
 #include "base/err.h"
 #include "txn/dbi.h"
 #include "txn/entry.h"
@@ -15,6 +20,7 @@ struct ends { /* of a range; NULL: open */
 	struct probe *to;
 };
 
+/* end_set - the probe for one end. With duplicates it lies before all values of the key. */
 static int end_set(const struct daxkv_store *store, const struct order *o,
                    const struct daxkv_val *key, struct probe *probe, struct probe **end)
 {
@@ -38,12 +44,20 @@ static int ends_set(struct daxkv_txn *txn, const struct dbstate *s, const struct
 
 	if (!rc)
 		rc = end_set(txn->store, &s->order, to, &ends->to_probe, &ends->to);
-	*empty = !rc && ends->from && ends->to &&
-	         order_key_cmp(&s->order, ends->from->key, ends->from->klen, ends->to->key,
-	                       ends->to->klen) >= 0;
-	return rc;
+	*empty = false;
+	if (rc || !ends->from || !ends->to)
+		return rc;
+	const struct probe *from_end = ends->from;
+	const struct probe *to_end = ends->to;
+	int side =
+	    order_key_cmp(&s->order, from_end->key, from_end->klen, to_end->key, to_end->klen);
+
+	*empty = side >= 0;
+	return 0;
 }
 
+/* count - exact, by the leaves of the range; or about, by the ways to its ends. Both need no
+ * memory, and change nothing. */
 static int count(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *from,
                  const struct daxkv_val *to, bool exact, uint64_t *n)
 {
@@ -85,12 +99,14 @@ static int count(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *fro
 	return 0;
 }
 
+/* Takes time for each leaf of the range. */
 int daxkv_count(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *from,
                 const struct daxkv_val *to, uint64_t *n)
 {
 	return count(txn, db, from, to, true, n);
 }
 
+/* Takes the time of two lookups. */
 int daxkv_count_estimate(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *from,
                          const struct daxkv_val *to, uint64_t *n)
 {

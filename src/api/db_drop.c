@@ -1,5 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* db_drop.c - emptying, dropping and renaming databases. See dbi.c and daxkv.h */
+/*
+ * db_drop.c - emptying, dropping and renaming databases. See dbi.c and daxkv.h
+ *
+ * Each concerns two things: the catalog entry in the main database, which is durable, and the name
+ * in the table of handles, which is this process's. The entry is changed first. The table changes
+ * last, when nothing can fail any more (dbi_push), and its memory is allocated before anything has
+ * changed.
+ *
+ * Pages of a database that is dropped go to the limbo, and stay for older snapshots.
+ */
 #include "base/err.h"
 #include "txn/dbi.h"
 #include "txn/entry.h"
@@ -42,7 +51,8 @@ static int drop_with_main(struct daxkv_txn *txn, const struct daxkv_val *name)
 {
 	daxkv_db db = dbi_find(txn, name);
 	struct dbi_name *end = NULL;
-	struct dbstate unopened = {0}, *s;
+	struct dbstate unopened = {0};
+	struct dbstate *s;
 	int rc = 0;
 
 	if (db)
@@ -65,8 +75,11 @@ static int drop_with_main(struct daxkv_txn *txn, const struct daxkv_val *name)
 	return 0;
 }
 
+/* drop_all_named - the main database is emptied, and with it the catalog: all named ones go,
+ * whether they have a handle or not. */
 static int drop_all_named(struct daxkv_txn *txn)
 {
+	assert(txn->write);
 	/* in the main database, which does not change meanwhile */
 	struct daxkv_val name = {0, NULL};
 	int rc;
@@ -81,8 +94,11 @@ static int drop_all_named(struct daxkv_txn *txn)
 	return rc;
 }
 
+/* catalog_drop - the entry and the descriptor go; the tree has gone already. The state is stale
+ * from here on. */
 static int catalog_drop(struct daxkv_txn *txn, struct dbstate *s)
 {
+	assert(txn->write && s->handle != DAXKV_MAIN);
 	struct daxkv_store *store = txn->store;
 	struct probe p = {.key = s->name, .klen = s->name_len};
 	struct dbstate *main_state;
@@ -103,6 +119,7 @@ static int catalog_drop(struct daxkv_txn *txn, struct dbstate *s)
 	return rc;
 }
 
+/* The main database cannot be deleted: del empties it. */
 int daxkv_db_drop(struct daxkv_txn *txn, daxkv_db db, int del)
 {
 	struct dbstate *s;
@@ -144,10 +161,12 @@ int daxkv_db_drop(struct daxkv_txn *txn, daxkv_db db, int del)
 	return 0;
 }
 
-/* catalog_move - the catalog entry gets another name. Only abort is left when it fails. */
+/* catalog_move - the catalog entry gets another name. Only abort is left when it fails. The
+ * descriptor does not change: it has no name. */
 static int catalog_move(struct daxkv_txn *txn, struct dbstate *s, struct dbstate *main_state,
                         struct dbi_name *name)
 {
+	assert(txn->write && s->handle != DAXKV_MAIN);
 	struct fmt_db catalog = {
 	    .desc = s->named,
 	    .flags = s->flags,
@@ -171,7 +190,8 @@ static int catalog_move(struct daxkv_txn *txn, struct dbstate *s, struct dbstate
 	return 0;
 }
 
-/* rename_check - whether the database may get that name. EXIST. */
+/* rename_check - whether the database may get that name. EXIST. A plain entry of that name is in
+ * the way, too. */
 static int rename_check(struct daxkv_txn *txn, const struct dbstate *main_state,
                         const struct daxkv_val *name)
 {
@@ -199,6 +219,7 @@ static int rename_check(struct daxkv_txn *txn, const struct dbstate *main_state,
 static int rename_to(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s,
                      struct dbstate *main_state, const struct daxkv_val *name)
 {
+	assert(db != DAXKV_MAIN);
 	daxkv_db stale = dbi_find(txn, name);
 	struct dbi_name *end = NULL;
 	struct dbi_name *copy = NULL;
@@ -226,9 +247,11 @@ static int rename_to(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s,
 	return 0;
 }
 
+/* The handle goes on meaning the database, in this transaction and in later ones. */
 int daxkv_db_rename(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *name)
 {
-	struct dbstate *s, *main_state;
+	struct dbstate *s;
+	struct dbstate *main_state;
 	int rc = txn_check(txn, true);
 
 	if (!rc)

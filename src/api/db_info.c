@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* db_info.c - what there is to know of databases: names, flags, sizes, orders. See dbi.h and
- * daxkv.h */
+/*
+ * db_info.c - what there is to know of databases: names, flags, sizes, orders. See dbi.h and
+ * daxkv.h
+ *
+ * A read transaction asks the descriptor when it is asked itself; a write transaction has the
+ * numbers in its state, its own changes included.
+ */
 #include "api/db.h"
 #include "base/err.h"
 #include "txn/desc.h"
@@ -10,6 +15,8 @@
 
 #include <errno.h>
 
+/* db_next - the first named database behind that name. Plain entries between are passed. *name then
+ * points into the leaf. NOT_FOUND. */
 static int db_next(struct daxkv_txn *txn, struct daxkv_val *name)
 {
 	struct probe p = {.key = name->data, .klen = (uint32_t)name->size};
@@ -25,11 +32,10 @@ static int db_next(struct daxkv_txn *txn, struct daxkv_val *name)
 		rc = tree_seek(&s->tree, &p, &path);
 	else
 		rc = tree_edge(&s->tree, false, &path);
-	if (rc || !path.height) {
-		if (rc)
-			return rc;
+	if (rc)
+		return rc;
+	if (!path.height)
 		return DAXKV_NOT_FOUND;
-	}
 	if (name->size && path.eoff)
 		path.rank++;
 	for (bool moved = true;;) {
@@ -52,14 +58,14 @@ static int db_next(struct daxkv_txn *txn, struct daxkv_val *name)
 			return 0;
 		}
 		rc = tree_step(&s->tree, &path, true, &moved);
-		if (rc || !moved) {
-			if (rc)
-				return rc;
+		if (rc)
+			return rc;
+		if (!moved)
 			return DAXKV_NOT_FOUND;
-		}
 	}
 }
 
+/* By a name, not by a place: the list may be gone through while databases come and go. */
 int daxkv_db_list_next(struct daxkv_txn *txn, struct daxkv_val *name)
 {
 	struct daxkv_val next;
@@ -78,6 +84,7 @@ int daxkv_db_list_next(struct daxkv_txn *txn, struct daxkv_val *name)
 	return err_answer(rc);
 }
 
+/* Comparators are not needed for it. */
 int daxkv_db_flags(struct daxkv_txn *txn, daxkv_db db, unsigned int *flags)
 {
 	struct dbstate *s;
@@ -96,6 +103,7 @@ int daxkv_db_flags(struct daxkv_txn *txn, daxkv_db db, unsigned int *flags)
 	return 0;
 }
 
+/* A write transaction's batches are flushed: the depth is that of the pages. */
 int daxkv_db_stat(struct daxkv_txn *txn, daxkv_db db, struct daxkv_db_stat *stat)
 {
 	const struct fmt_page *root = NULL;
@@ -140,6 +148,8 @@ int daxkv_db_stat(struct daxkv_txn *txn, daxkv_db db, struct daxkv_db_stat *stat
 	return 0;
 }
 
+/* set_compare - an empty database gets the flag with its first comparator, by a write transaction;
+ * one with entries must have the flag, because they are in that order. */
 static int set_compare(struct daxkv_txn *txn, daxkv_db db, uint32_t flag, daxkv_compare_fn *fn,
                        void *arg)
 {
@@ -170,21 +180,25 @@ static int set_compare(struct daxkv_txn *txn, daxkv_db db, uint32_t flag, daxkv_
 	return 0;
 }
 
+/* For all transactions to come: see dbi_compare_set. */
 int daxkv_db_set_compare(struct daxkv_txn *txn, daxkv_db db, daxkv_compare_fn *fn, void *arg)
 {
 	return set_compare(txn, db, DAXKV_OWN_COMPARE, fn, arg);
 }
 
+/* The same for values. */
 int daxkv_db_set_dup_compare(struct daxkv_txn *txn, daxkv_db db, daxkv_compare_fn *fn, void *arg)
 {
 	return set_compare(txn, db, DAXKV_OWN_DUP_COMPARE, fn, arg);
 }
 
+/* values_given - both are there, with their bytes. */
 static bool values_given(const struct daxkv_val *a, const struct daxkv_val *b)
 {
 	return a && b && (a->data || !a->size) && (b->data || !b->size);
 }
 
+/* It has no way to tell an error: 0. */
 int daxkv_db_compare(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *a,
                      const struct daxkv_val *b)
 {
@@ -195,6 +209,7 @@ int daxkv_db_compare(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val 
 	return order_key_cmp(&s->order, a->data, (uint32_t)a->size, b->data, (uint32_t)b->size);
 }
 
+/* Likewise. */
 int daxkv_db_dup_compare(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *a,
                          const struct daxkv_val *b)
 {

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* db_open.c - opening and making databases. See dbi.h and daxkv.h */
+/*
+ * db_open.c - opening and making databases. See dbi.h and daxkv.h
+ *
+ * To open is to take a handle for a name, and to look the name up in this transaction. To make one
+ * is a catalog entry that names no page: pages come with the first entry, and a descriptor when
+ * there is more than one page.
+ */
 #include "api/db.h"
 #include "base/err.h"
 #include "txn/desc.h"
@@ -13,8 +19,10 @@
 	(DAXKV_REVERSE_KEY | DAXKV_DUP_SORT | DAXKV_INTEGER_KEY | DAXKV_DUP_FIXED |                \
 	 DAXKV_INTEGER_DUP | DAXKV_REVERSE_DUP | DAXKV_OWN_COMPARE | DAXKV_OWN_DUP_COMPARE)
 
+/* times that another thread may close the handle which was just found */
 #define OPEN_TRIES 1000u
 
+/* flags_check - whether the flags go together; EINVAL. */
 static int flags_check(unsigned int flags)
 {
 	bool dups = flags & DAXKV_DUP_SORT;
@@ -33,14 +41,17 @@ static int flags_check(unsigned int flags)
 static int catalog_store(struct daxkv_txn *txn, struct daxkv_val name, uint64_t desc,
                          uint32_t flags)
 {
+	assert(txn->write);
 	struct fmt_db catalog = {.desc = desc, .flags = flags, .since = txn->store->wset.txn};
 	struct daxkv_val value = {sizeof catalog, &catalog};
 
 	return entry_put(txn, DAXKV_MAIN, &name, &value, 0, FMT_ENTRY_DB);
 }
 
+/* A database without a descriptor has an empty leaf at most, which goes, too. */
 int db_flags_change(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s, unsigned int flags)
 {
+	assert(txn->write && s->tree.scratch);
 	struct daxkv_store *store = txn->store;
 	uint64_t off = 0;
 	int rc = tree_clear(&s->tree, !s->desc);
@@ -135,6 +146,7 @@ static int handle_open(struct daxkv_txn *txn, const struct daxkv_val *name, bool
 	return rc;
 }
 
+/* open_named - flags of 0 take the database as it is. NOT_FOUND without CREATE. */
 static int open_named(struct daxkv_txn *txn, const struct daxkv_val *name, unsigned int flags,
                       daxkv_db *db)
 {
@@ -160,6 +172,7 @@ static int open_named(struct daxkv_txn *txn, const struct daxkv_val *name, unsig
 	return rc;
 }
 
+/* Without a name it is the main database, which is always there. */
 int daxkv_db_open(struct daxkv_txn *txn, const struct daxkv_val *name, unsigned int flags,
                   daxkv_db *db)
 {

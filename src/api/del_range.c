@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* del_range.c - removing a range of keys. See daxkv.h and tree_range.c */
+/*
+ * del_range.c - removing a range of keys. See daxkv.h and tree_range.c
+ *
+ * The range has its first key, and not its last one. What can be refused is refused before anything
+ * changes; a failure behind that leaves the transaction to be aborted.
+ */
 #include "base/err.h"
 #include "txn/dbi.h"
 #include "txn/entry.h"
@@ -15,10 +20,22 @@ static struct probe end_probe(const struct daxkv_val *key, uint8_t *copy, const 
 	                   o->dups ? PROBE_BEFORE : PROBE_AT);
 }
 
+/* range_empty - whether its first key does not lie before its end; an open one has entries. */
+static bool range_empty(const struct order *o, const struct probe *left, const struct probe *right)
+{
+	if (!left || !right)
+		return false;
+	return order_key_cmp(o, left->key, left->klen, right->key, right->klen) >= 0;
+}
+
+/* The order of the keys is the database's, so the ends are compared by it, too. */
 int daxkv_del_range(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *from,
                     const struct daxkv_val *to, uint64_t *deleted)
 {
-	struct probe first, end;
+	struct probe first;
+	struct probe end;
+	const struct probe *left = NULL;
+	const struct probe *right = NULL;
 	struct dbstate *s;
 	uint64_t n = 0;
 	bool names = false;
@@ -42,22 +59,24 @@ int daxkv_del_range(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *
 		return rc;
 	uint8_t *copy = txn->store->scratch.pair;
 
-	if (from)
+	if (from) {
 		first = end_probe(from, copy, &s->order);
-	if (to)
+		left = &first;
+	}
+	if (to) {
 		end = end_probe(to, copy + txn->store->max_key, &s->order);
-	if (!from || !to ||
-	    order_key_cmp(&s->order, first.key, first.klen, end.key, end.klen) < 0) {
+		right = &end;
+	}
+	if (!range_empty(&s->order, left, right)) {
 		if (db == DAXKV_MAIN)
-			rc =
-			    tree_range_db(&s->tree, from ? &first : NULL, to ? &end : NULL, &names);
+			rc = tree_range_db(&s->tree, left, right, &names);
 		if (!rc && names)
 			rc = err_set(DAXKV_INCOMPATIBLE,
 			             "a key of the range is the name of a database: drop it first");
 		if (rc)
 			return rc;
 		dbi_changed(txn, s);
-		rc = tree_cut(&s->tree, from ? &first : NULL, to ? &end : NULL, &n);
+		rc = tree_cut(&s->tree, left, right, &n);
 	}
 	if (rc)
 		return txn_break(txn, rc);

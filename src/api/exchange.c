@@ -29,19 +29,26 @@ static void pair_copy(struct daxkv_store *store, struct daxkv_val *key, struct d
 	value->data = bytes;
 }
 
-/* pair_replace - the pair of key and old, which is there, gives way to that of key and value. */
+/* pair_replace - the pair of key and old, which is there, gives way to that of key and value. Equal
+ * pairs may differ in their bytes where a comparator says so: then a put replaces. */
 static int pair_replace(struct daxkv_txn *txn, daxkv_db db, const struct order *o,
                         const struct daxkv_val *key, const struct daxkv_val *old,
                         struct daxkv_val *value)
 {
+	assert(o->dups);
 	struct daxkv_val key_copy = *key;
 	struct daxkv_val old_copy = *old;
 	int rc = entry_put_check(txn->store, o, key, value, 0);
 
 	if (rc)
 		return rc;
-	if (order_dup_cmp(o, old->data, (uint32_t)old->size, value->data, (uint32_t)value->size) ==
-	    0)
+	/* It comes from a page, and may be longer than any put lets it be. */
+	if (UNLIKELY(old->size > txn->store->max_key))
+		return err_corrupt(0, "a duplicate of %zu bytes", old->size);
+	int side =
+	    order_dup_cmp(o, old->data, (uint32_t)old->size, value->data, (uint32_t)value->size);
+
+	if (side == 0)
 		return daxkv_put(txn, db, key, value, 0);
 	pair_copy(txn->store, &key_copy, &old_copy);
 	rc = daxkv_put(txn, db, key, value, 0);
@@ -50,7 +57,8 @@ static int pair_replace(struct daxkv_txn *txn, daxkv_db db, const struct order *
 	return daxkv_del(txn, db, &key_copy, &old_copy);
 }
 
-/* only_value - INCOMPATIBLE when the key, which is there, has more values than one. */
+/* only_value - INCOMPATIBLE when the key, which is there, has more values than one. By a cursor,
+ * which is closed again: the count is not needed, only whether it is one. */
 static int only_value(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key)
 {
 	struct daxkv_val at = *key;
@@ -72,6 +80,7 @@ static int only_value(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val
 	return rc;
 }
 
+/* The old value is copied out first: after the put its bytes may be gone. */
 int daxkv_exchange(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
                    struct daxkv_val *value, struct daxkv_val *old, int *found)
 {
@@ -123,9 +132,12 @@ int daxkv_exchange(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *k
 	return 0;
 }
 
+/* same_bytes - by their bytes, whatever order the database has. */
 static bool same_bytes(const struct daxkv_val *a, const struct daxkv_val *b)
 {
-	return a->size == b->size && (a->size == 0 || memcmp(a->data, b->data, a->size) == 0);
+	if (a->size != b->size)
+		return false;
+	return a->size == 0 || memcmp(a->data, b->data, a->size) == 0;
 }
 
 /* pair_there - whether the key has the value. NOT_FOUND. */
@@ -159,6 +171,7 @@ static int pair_there(struct daxkv_txn *txn, daxkv_db db, const struct dbstate *
 	return DAXKV_NOT_FOUND;
 }
 
+/* expected NULL: the key must not be there. value NULL: it goes. */
 int daxkv_compare_exchange(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
                            const struct daxkv_val *expected, struct daxkv_val *value)
 {

@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* get_put.c - get, put, del. See daxkv.h */
+/*
+ * get_put.c - get, put, del. See daxkv.h
+ *
+ * The public calls: they check the transaction and the handle, and call the tree (get) or the entry
+ * (put, del). A get copies nothing: the value is the mapping's, for as long as the snapshot lives.
+ */
 #include "base/err.h"
 #include "txn/entry.h"
 
 #include <errno.h>
 
+/* Fixed by the page size: two entries have room in a leaf. */
 size_t daxkv_max_key_size(const struct daxkv_store *store)
 {
 	if (store)
@@ -31,6 +37,7 @@ static __attribute__((noinline)) int get_end(struct daxkv_txn *txn, int rc, bool
 	return err_answer(rc);
 }
 
+/* Where equal keys have equal bytes, by fingerprint; else by a search for the key's first value. */
 int daxkv_get(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
               struct daxkv_val *value)
 {
@@ -66,6 +73,7 @@ int daxkv_get(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
 	return err_answer(DAXKV_NOT_FOUND);
 }
 
+/* The value's bytes are copied to a page. The put is durable when its transaction has committed. */
 int daxkv_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
               struct daxkv_val *value, unsigned int flags)
 {
@@ -83,6 +91,8 @@ int daxkv_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
 	return err_answer(rc);
 }
 
+/* del_entry - without duplicates value is not looked at. With them NULL means all of the key's, and
+ * a value that no entry could have is NOT_FOUND. */
 static int del_entry(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
                      const struct daxkv_val *value)
 {
@@ -115,11 +125,10 @@ static int del_entry(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val 
 		return rc;
 	if (!path.height || !path.eoff)
 		return DAXKV_NOT_FOUND;
-	if (rc)
-		return rc;
 	return entry_remove(txn, s, &path);
 }
 
+/* NOT_FOUND is an answer, and has no text. */
 int daxkv_del(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
               const struct daxkv_val *value)
 {

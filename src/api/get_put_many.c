@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* get_put_many.c - gets and puts of many keys in one call. See daxkv.h and tree_many.c */
+/*
+ * get_put_many.c - gets and puts of many keys in one call. See daxkv.h and tree_many.c
+ *
+ * What it buys is time: the cache misses of up to TREE_MANY keys overlap. Each key has its own
+ * result; the call fails as a whole only when the transaction cannot go on.
+ */
 #include "base/err.h"
 #include "txn/dbi.h"
 #include "txn/entry.h"
@@ -12,6 +17,7 @@
 static int get_group(struct daxkv_txn *txn, struct dbstate *s, size_t n,
                      const struct daxkv_val *key, struct daxkv_val *value, int *result)
 {
+	assert(n <= TREE_MANY);
 	struct lookup l[TREE_MANY];
 	unsigned int at[TREE_MANY];
 	unsigned int m = 0;
@@ -23,20 +29,23 @@ static int get_group(struct daxkv_txn *txn, struct dbstate *s, size_t n,
 			continue;
 		at[m] = i;
 		l[m].key = key[i].data;
-		l[m++].klen = (uint32_t)key[i].size;
+		l[m].klen = (uint32_t)key[i].size;
+		m++;
 	}
 	rc = tree_get_many(&s->tree, l, m);
 	for (unsigned int i = 0; i < m && !rc; i++) {
-		if (l[i].found)
-			result[at[i]] = 0;
-		else
-			result[at[i]] = DAXKV_NOT_FOUND;
-		if (l[i].found)
-			rc = entry_value(txn_view(txn), &l[i].item, &value[at[i]]);
+		unsigned int to = at[i];
+
+		result[to] = DAXKV_NOT_FOUND;
+		if (!l[i].found)
+			continue;
+		result[to] = 0;
+		rc = entry_value(txn_view(txn), &l[i].item, &value[to]);
 	}
 	return rc;
 }
 
+/* Databases whose equal keys may differ in bytes are looked up one by one. */
 int daxkv_get_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct daxkv_val *key,
                    struct daxkv_val *value, int *result)
 {
@@ -75,14 +84,20 @@ static int puts_expected(struct daxkv_txn *txn, struct dbstate *s, size_t n,
                          const struct daxkv_val *key, const struct daxkv_val *value,
                          unsigned int flags, int *result, struct put_place *place)
 {
+	assert(n <= TREE_MANY);
 	unsigned int m = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		result[i] = entry_put_check(txn->store, &s->order, &key[i], &value[i], flags);
 		if (result[i])
 			continue;
-		place[m].probe = entry_probe(&key[i], s->order.dups ? &value[i] : NULL, PROBE_AT);
-		place[m++].bytes = entry_size(txn->store, &key[i], &value[i]);
+		const struct daxkv_val *dup = NULL;
+
+		if (s->order.dups)
+			dup = &value[i];
+		place[m].probe = entry_probe(&key[i], dup, PROBE_AT);
+		place[m].bytes = entry_size(txn->store, &key[i], &value[i]);
+		m++;
 	}
 	return tree_places(&s->tree, place, m);
 }
@@ -133,6 +148,7 @@ static int puts_shown(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct
 	return rc;
 }
 
+/* In the order of the keys: a later put sees the ones before it. */
 int daxkv_put_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct daxkv_val *key,
                    struct daxkv_val *value, unsigned int flags, int *result)
 {

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* info.c - what a store tells of itself. See daxkv.h */
+/*
+ * info.c - what a store tells of itself. See daxkv.h
+ *
+ * All of it is read without a lock, so the numbers need not be of one moment. How many pages are in
+ * use is the one that has to be counted: by the bitmaps, once; commits keep the number from then on
+ * (count_keep in commit.c).
+ */
 #include "base/err.h"
 #include "base/format.h"
 #include "shm/readers.h"
@@ -10,11 +16,13 @@
 
 #include <errno.h>
 
+/* Of the library, not of a file's format. */
 const char *daxkv_version(void)
 {
 	return "0.1.0";
 }
 
+/* Of the newest commit: a word of the superblock. */
 uint64_t daxkv_user_version(const struct daxkv_store *store)
 {
 	if (!store)
@@ -26,6 +34,7 @@ uint64_t daxkv_user_version(const struct daxkv_store *store)
 	return load_word(&super->user_version);
 }
 
+/* What the store uses of its file, in bytes; the file may be longer. */
 uint64_t daxkv_size(const struct daxkv_store *store)
 {
 	if (!store)
@@ -37,6 +46,7 @@ uint64_t daxkv_size(const struct daxkv_store *store)
 	return load_word(&super->size);
 }
 
+/* NULL without a lock file. The text is the store's, until it is closed. */
 const char *daxkv_lock_path(const struct daxkv_store *store)
 {
 	if (store && __atomic_load_n(&store->lock.fd, __ATOMIC_RELAXED) >= 0)
@@ -44,6 +54,7 @@ const char *daxkv_lock_path(const struct daxkv_store *store)
 	return NULL;
 }
 
+/* The store's own: the caller must not close it. */
 int daxkv_fd(const struct daxkv_store *store)
 {
 	if (store)
@@ -99,7 +110,8 @@ static int count_for_all(struct daxkv_store *store, uint64_t *pages)
 }
 
 /* used_pages - of the newest commit, and what the calling thread's own transaction has taken since.
- */
+ * Counting for all needs the writer's lock; when that is not to be had at once, or not to be taken,
+ * this process counts for itself. */
 static int used_pages(struct daxkv_store *store, uint64_t *pages)
 {
 	const bool own = txn_writing(store);
@@ -129,6 +141,7 @@ static int used_pages(struct daxkv_store *store, uint64_t *pages)
 	return rc;
 }
 
+/* The cheap part of daxkv_info. */
 int daxkv_usage(struct daxkv_store *store, struct daxkv_usage *usage)
 {
 	uint64_t pages;
@@ -157,6 +170,7 @@ int daxkv_usage(struct daxkv_store *store, struct daxkv_usage *usage)
 	return 0;
 }
 
+/* It asks the file for its length, and with an external lock for what others have committed. */
 int daxkv_info(struct daxkv_store *store, struct daxkv_info *info)
 {
 	if (!store || !info)
@@ -199,6 +213,7 @@ int daxkv_info(struct daxkv_store *store, struct daxkv_info *info)
 	return 0;
 }
 
+/* Since this handle was opened, by this handle. */
 void daxkv_counters(struct daxkv_store *store, struct daxkv_counters *c)
 {
 	if (!store || !c)

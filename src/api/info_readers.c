@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* info_readers.c - who reads, and who writes. See daxkv.h */
+/*
+ * info_readers.c - who reads, and who writes. See daxkv.h
+ *
+ * By the share, for all processes that have a reader entry. Passive readers (passive.h) have none,
+ * and do not show. Nothing is locked: an entry may change while it is shown.
+ */
 #include "txn/store.h"
 #include "txn/txn_check.h"
 
 #include <time.h>
 
+/* 0: nobody writes, or who does is not known. */
 int daxkv_writer_pid(const struct daxkv_store *store)
 {
 	const struct share *share;
@@ -22,6 +28,7 @@ int daxkv_writer_pid(const struct daxkv_store *store)
 	return 0;
 }
 
+/* Entries that are kept for a thread's next read are shown as well, not running. */
 void daxkv_readers_list(struct daxkv_store *store,
                         void (*show)(const struct daxkv_reader *reader, void *arg), void *arg)
 {
@@ -55,6 +62,7 @@ void daxkv_readers_list(struct daxkv_store *store,
 	}
 }
 
+/* The mutex keeps this process's own threads from taking an entry meanwhile. */
 unsigned int daxkv_readers_reap(struct daxkv_store *store)
 {
 	unsigned int n;

@@ -1,5 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* open.c - opening and closing a store. See daxkv.h and store.h */
+/*
+ * open.c - opening and closing a store. See daxkv.h and store.h
+ *
+ *   1 the lock file: opened, or made; others that open or close meanwhile wait
+ *   2 the data file: opened, or made
+ *   3 attach: mapped; recovery, when nobody else uses it and it is not clean
+ *   4 the share: joined, or made
+ *   5 for a writer: free space, scratch memory
+ *   6 the open lock is given up: from here on others may open it
+ *
+ * Each part of the handle is safe to close before it was opened, so one function undoes all of it
+ * (store_free), wherever opening failed. A file that was made by a failed open is removed again.
+ *
+ * Closing is the other way round. The last user leaves the store clean, with the free end of the
+ * file cut off, so that the next open has nothing to recover.
+ */
 #include "api/open.h"
 
 #include "api/check_store.h"
@@ -43,6 +58,7 @@
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
+/* options_check - what can be refused without a look at the file. EINVAL, EFBIG. */
 static int options_check(const char *path, const struct daxkv_options *o)
 {
 	if (!path || !*path)
@@ -87,6 +103,7 @@ static uint64_t size_of_new(const struct daxkv_options *o, uint32_t page_size, u
 	return size;
 }
 
+/* create_file - a new store, whole and durable, in the place of nothing or of an empty file. */
 static int create_file(struct daxkv_store *store, const char *path, const struct daxkv_options *o)
 {
 	struct super_new new = {.page_size = o->page_size ? o->page_size : PAGE_DEFAULT,
@@ -110,7 +127,7 @@ static int create_file(struct daxkv_store *store, const char *path, const struct
 }
 
 /* open_file - open the file, or create it when it is missing (*made) or empty and that was asked
- * for. */
+ * for. A file that somebody made meanwhile is opened. */
 static int open_file(struct daxkv_store *store, const char *path, const struct daxkv_options *o,
                      bool *made)
 {
@@ -162,9 +179,11 @@ static int attach_map(struct daxkv_store *store, const struct daxkv_options *o, 
 	return rc;
 }
 
-/* attach - map the file and bring it to its newest transaction. */
+/* attach - map the file and bring it to its newest transaction. *txn: the newest commit. Those who
+ * join find it in the share, and recover nothing. */
 static int attach(struct daxkv_store *store, const struct daxkv_options *o, uint64_t *txn)
 {
+	assert(store->map.fd >= 0);
 	uint64_t file_size, size;
 	struct recover_result r = {0};
 	bool needed = false;
@@ -230,9 +249,11 @@ static int attach(struct daxkv_store *store, const struct daxkv_options *o, uint
 	return rc;
 }
 
-/* join - agree with the store's other users. The open lock is held. */
+/* join - agree with the store's other users. The open lock is held. Two users with different ideas
+ * of the medium would flush differently, so the later one follows, or is refused. */
 static int join(struct daxkv_store *store, const struct daxkv_options *o)
 {
+	assert(store->joined && store->share);
 	/* nobody can have written yet */
 	if (!store->read_only && !store->share->writable)
 		store->share->medium = (uint32_t)store->map.medium;
@@ -249,7 +270,7 @@ static int join(struct daxkv_store *store, const struct daxkv_options *o)
 
 /* group_pays - on persistent memory, and in memory, a fence costs less than to wake a thread.
  * Without a lock file a write transaction may go from thread to thread, which may not wait for each
- * other. */
+ * other. Then each commit is its own. */
 static bool group_pays(const struct daxkv_store *store)
 {
 	struct statfs fs;
@@ -258,7 +279,8 @@ static bool group_pays(const struct daxkv_store *store)
 	       fstatfs(store->map.fd, &fs) == 0 && (uint32_t)fs.f_type != TMPFS_MAGIC;
 }
 
-/* share_open - the state shared with other users, for who is alone too. */
+/* share_open - the state shared with other users, for who is alone too. A read-only user without
+ * room for a lock file becomes a passive reader. */
 static int share_open(struct daxkv_store *store, const struct daxkv_options *o, uint64_t txn)
 {
 	const struct fmt_super *super = (const void *)store->map.base;
@@ -308,7 +330,8 @@ static int share_open(struct daxkv_store *store, const struct daxkv_options *o, 
 	return 0;
 }
 
-/* alive_open - a page that reads as zeros in a forked child. */
+/* alive_open - a page that reads as zeros in a forked child. One load tells each call that it runs
+ * in a child: no system call, no handler in the program's way. */
 static int alive_open(struct daxkv_store *store)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -322,7 +345,7 @@ static int alive_open(struct daxkv_store *store)
 	return 0;
 }
 
-/* size_check - the file has what its size word says. */
+/* size_check - the file has what its size word says. A shorter file would fault when it is read. */
 static int size_check(struct daxkv_store *store)
 {
 	const struct fmt_super *super = (const void *)store->map.base;
@@ -345,6 +368,8 @@ static int size_check(struct daxkv_store *store)
 	return 0;
 }
 
+/* oldest_reader - for space: no reader of any process is older. Passive ones are asked for last,
+ * because they cost two system calls. */
 static uint64_t oldest_reader(void *arg)
 {
 	struct daxkv_store *store = arg;
@@ -358,23 +383,29 @@ static uint64_t oldest_reader(void *arg)
 	return passive_oldest(store, oldest);
 }
 
+/* reap - for space: entries of dead readers hold pages back. */
 static void reap(void *arg)
 {
 	(void)daxkv_readers_reap(arg);
 }
 
+/* released - for space: so many items of the limbo are free, in the lock file, too. */
 static void released(void *arg, uint64_t items)
 {
 	share_limbo_drop(&((struct daxkv_store *)arg)->share_file, items);
 }
 
+/* checkpoint - for space: makes pages releasable that only recovery still needs [R3]. */
 static int checkpoint(void *arg)
 {
 	return commit_checkpoint(arg);
 }
 
+/* open_writer - the memory of the one writer, and the free space as of that commit. A user that
+ * joined looks at it when it writes first. */
 static int open_writer(struct daxkv_store *store, uint64_t txn)
 {
+	assert(!store->read_only && store->share);
 	const struct fmt_super *super = (const void *)store->map.base;
 	int rc = space_open(&store->space, &store->map, store->page_size, load_word(&super->size));
 
@@ -426,7 +457,8 @@ static void store_free(struct daxkv_store *store)
 	free(store);
 }
 
-/* store_start - what an open file needs to be used. */
+/* store_start - what an open file needs to be used. In this order: each part uses those before it.
+ */
 static int store_start(struct daxkv_store *store, const struct daxkv_options *o)
 {
 	uint64_t txn = 0;
@@ -472,6 +504,8 @@ static int local_check(const struct daxkv_store *store)
 	return 0;
 }
 
+/* store_open_locked - from the lock file to the end of opening; what it made is removed when it
+ * fails. */
 static int store_open_locked(struct daxkv_store *store, const char *path,
                              const struct daxkv_options *o)
 {
@@ -516,6 +550,7 @@ static int store_open_locked(struct daxkv_store *store, const char *path,
 	return rc;
 }
 
+/* open_it - the handle, and everything that can be undone by store_free. */
 static int open_it(const char *path, const struct daxkv_options *options, struct daxkv_store **out)
 {
 	static const struct daxkv_options none;
@@ -553,6 +588,7 @@ static int open_it(const char *path, const struct daxkv_options *options, struct
 	return 0;
 }
 
+/* A thread is not cancelled inside: the lock would stay. */
 int daxkv_open(const char *path, const struct daxkv_options *options, struct daxkv_store **out)
 {
 	const int cancel = cancel_off();
@@ -571,9 +607,11 @@ int daxkv_open(const char *path, const struct daxkv_options *options, struct dax
 /* ---- closing --------------------------------------------------------------------------------- */
 
 /* cut_end - commit a smaller size when there is free space at the end, and cut it off. Inside a
- * write transaction. *cut: it was so. */
+ * write transaction. *cut: it was so. The order keeps it safe: the smaller size is durable before
+ * the file is cut. */
 static int cut_end(struct daxkv_store *store, bool *cut)
 {
+	assert(store->writer);
 	int rc = commit_trim(store, cut);
 
 	if (rc || !*cut)
@@ -608,6 +646,7 @@ static int close_clean(struct daxkv_store *store)
 	return rc;
 }
 
+/* close_it - BUSY while transactions run; otherwise the handle is gone, whatever rc says. */
 static int close_it(struct daxkv_store *store)
 {
 	uint32_t readers = 0;
@@ -638,6 +677,7 @@ static int close_it(struct daxkv_store *store)
 	return rc;
 }
 
+/* NULL is closed already. */
 int daxkv_close(struct daxkv_store *store)
 {
 	const int cancel = cancel_off();
@@ -649,6 +689,7 @@ int daxkv_close(struct daxkv_store *store)
 	return rc;
 }
 
+/* A checkpoint, inside a write transaction that changes nothing: it waits for the running one. */
 int daxkv_sync(struct daxkv_store *store)
 {
 	struct daxkv_txn *txn;
@@ -665,6 +706,8 @@ int daxkv_sync(struct daxkv_store *store)
 	return rc;
 }
 
+/* The address space was reserved when the store was opened; below the size in use it is no limit.
+ */
 int daxkv_set_max_size(struct daxkv_store *store, uint64_t size)
 {
 	if (!store)

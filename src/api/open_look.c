@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* open_look.c - what a path has, before anything is made beside it. See store.h */
+/*
+ * open_look.c - what a path has, before anything is made beside it. See open.h
+ *
+ * A file that is no store gets no lock file beside it, and a path that cannot be opened is refused
+ * before one is made. The descriptor is closed again: the store is opened when the lock is held.
+ */
 #include "api/open.h"
 #include "base/err.h"
 #include "base/fds.h"

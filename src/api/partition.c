@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* partition.c - cutting a database into parts. See daxkv.h and tree_partition.c */
+/*
+ * partition.c - cutting a database into parts. See daxkv.h and tree_partition.c
+ *
+ * The keys are separators of the snapshot's pages, so they need not be keys of entries. They point
+ * into the mapping, and are the caller's for as long as the transaction runs.
+ */
 #include "base/err.h"
 #include "txn/dbi.h"
 #include "txn/entry.h"
@@ -11,6 +16,7 @@
 
 #define PARTS_MAX 65536u
 
+/* Fewer parts than were asked for when the database is small. */
 int daxkv_db_partition(struct daxkv_txn *txn, daxkv_db db, size_t parts, struct daxkv_val *key,
                        size_t *n)
 {
