@@ -401,7 +401,6 @@ static int store_in_leaf(struct tree *t, struct path *path, const struct item *i
 	uint32_t less = 0;
 	int rc;
 
-	assert(!old || path->eoff);
 	if (old && t->view->w->n && !t->order->dups &&
 	    leaf_overwrite(t->view->w, &path->leaf, path->eoff, old, item)) {
 		placed->leaf = path->leaf.off;
@@ -441,7 +440,7 @@ static int store_in_leaf(struct tree *t, struct path *path, const struct item *i
 int tree_store(struct tree *t, struct path *path, const struct item *item, const uint8_t **value,
                uint64_t *leaf_off)
 {
-	assert(t->scratch && !t->batch);
+	assert(!t->batch);
 	struct placed placed = {0};
 	bool replace = path->height && path->eoff;
 	bool last = !replace && tree_at_end(path);
