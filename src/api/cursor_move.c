@@ -153,52 +153,6 @@ static int move_edge(struct daxkv_cursor *c, const struct tree *t, bool last)
 	return rc;
 }
 
-/* The next leaf is prefetched piece by piece while this one is stepped through (pace). */
-int cursor_order(struct daxkv_cursor *c, bool forward)
-{
-	const struct tree *t = &dbi_state_known(c->txn, c->db)->tree;
-
-	if (c->ordered)
-		return 0;
-	int rc = leaf_offsets(&c->path.leaf, c->order, &c->n);
-
-	if (rc)
-		return rc;
-	if (!rc &&
-	    UNLIKELY(
-	        c->path.rank >
-	        c->n)) /* ranks and entries do not agree, or the page is changing (view_evicted) */
-		rc = err_corrupt(c->path.leaf.off, "leaf: rank %u among %u entries", c->path.rank,
-		                 c->n);
-	if (rc)
-		return rc;
-	c->ordered = true;
-	c->by_bytes = t->order->dups && t->order->key != ORDER_OWN;
-	c->counted = c->path.leaf.off;
-	for (uint32_t i = 1; i < CURSOR_AHEAD; i++) {
-		uint32_t rank;
-
-		if (forward)
-			rank = c->path.rank + i;
-		else
-			rank = c->path.rank - i;
-		if (rank < c->n)
-			cursor_expect(c, rank);
-	}
-	uint64_t beside = tree_beside(t, &c->path, forward);
-
-	if (beside)
-		c->beside = t->view->base + beside;
-	else
-		c->beside = NULL;
-	if (beside)
-		c->lines = t->view->psize / FMT_LINE;
-	else
-		c->lines = 0;
-	c->pace = c->lines / (c->n + 1) + 1;
-	return 0;
-}
-
 /* move_next - from a gap, to the entry that follows it. A failed one leaves the rank. */
 static int move_next(struct daxkv_cursor *c, const struct tree *t)
 {

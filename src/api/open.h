@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * open.h - what a store is before it is open.
+ * open.h - what a store is before it is open, and how it ends.
  */
 #ifndef DAXKV_OPEN_H
 #define DAXKV_OPEN_H
@@ -16,5 +16,9 @@ struct open_look {
 };
 struct stat;
 int open_look(void *arg, struct stat *st);
+
+/* store_free - undo all of daxkv_open, as far as it came, and free the handle. No transaction
+ * runs. */
+void store_free(struct daxkv_store *store);
 
 #endif

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * open_close.c - closing a store, and what makes it durable in place. See daxkv.h and open.h
+ *
+ * The last user leaves the store clean, with the free end of the file cut off: the next open has
+ * nothing to recover. Others just leave. A commit is durable without any of this.
+ */
+#include "api/open.h"
+#include "base/cancel.h"
+#include "base/err.h"
+#include "txn/commit.h"
+#include "txn/dbi.h"
+#include "txn/registry.h"
+#include "txn/txn.h"
+#include "txn/txn_check.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* Each part is safe when it was never made. */
+void store_free(struct daxkv_store *store)
+{
+	tree_scratch_close(&store->scratch);
+	wset_close(&store->wset);
+	space_close(&store->space);
+	free(store->words.w);
+	dbi_close_tables(store);
+	share_file_close(&store->share_file);
+	map_close(&store->map);
+	lock_close(&store->lock);
+	registry_remove(store);
+	pthread_mutex_destroy(&store->dbi_mutex);
+	pthread_mutex_destroy(&store->reader_mutex);
+	pthread_mutex_destroy(&store->passive.mutex);
+	group_close(&store->group);
+	if (store->alive)
+		munmap(store->alive, (size_t)sysconf(_SC_PAGESIZE));
+	free(store->path);
+	free(store);
+}
+
+/* cut_end - commit a smaller size when there is free space at the end, and cut it off. Inside a
+ * write transaction. *cut: it was so. The order keeps it safe: the smaller size is durable before
+ * the file is cut. */
+static int cut_end(struct daxkv_store *store, bool *cut)
+{
+	assert(store->writer);
+	int rc = commit_trim(store, cut);
+
+	if (rc || !*cut)
+		return rc;
+	rc = commit_checkpoint(store);
+	if (rc)
+		return rc;
+	rc = map_shrink(&store->map, store->space.end);
+	if (rc)
+		return rc;
+	return space_reset(&store->space, store->space.end);
+}
+
+/* close_clean - leave nothing to recover, and no free space at the end. Nobody else uses the
+ * store. */
+static int close_clean(struct daxkv_store *store)
+{
+	bool cut = true;
+	int rc = 0;
+
+	while (!rc && cut) { /* a very long end goes in parts */
+		struct daxkv_txn *txn;
+
+		rc = txn_begin_alone(store, &txn); /* knows what other processes did */
+		if (rc)
+			return rc;
+		rc = commit_checkpoint(store);
+		if (!rc)
+			rc = cut_end(store, &cut);
+		daxkv_txn_abort(txn);
+	}
+	return rc;
+}
+
+/* close_it - BUSY while transactions run; otherwise the handle is gone, whatever rc says. */
+static int close_it(struct daxkv_store *store)
+{
+	uint32_t readers = 0;
+	bool alone = false;
+	int rc = 0;
+
+	/* registry.c has closed what this child inherited; the mapping, and the share, are not
+	 * there for it */
+	if (txn_forked(store))
+		return 0;
+	/* a thread ended in its transaction: to have the lock anew is to forget it */
+	if (store->writer && !__atomic_load_n(&store->writer_thread, __ATOMIC_RELAXED))
+		(void)daxkv_sync(store);
+	for (const struct daxkv_txn *t = store->read_txns; t; t = t->next)
+		readers += !t->idle;
+	if (store->writer || readers)
+		return err_set(DAXKV_BUSY,
+		               "%u read transactions and %u write transactions are running",
+		               readers, store->writer != NULL);
+	if (!store->read_only)
+		rc = lock_enter(&store->lock, &alone);
+	/* not recovered: nobody has written */
+	if (!rc && alone && store->share->recovered && !store->share->panic &&
+	    !store->external_lock)
+		rc = close_clean(store);
+	txn_close_tables(store);
+	store_free(store);
+	return rc;
+}
+
+/* NULL is closed already. */
+int daxkv_close(struct daxkv_store *store)
+{
+	const int cancel = cancel_off();
+	int rc = 0;
+
+	if (store)
+		rc = close_it(store);
+	cancel_restore(cancel);
+	return rc;
+}
+
+/* A checkpoint, inside a write transaction that changes nothing: it waits for the running one. */
+int daxkv_sync(struct daxkv_store *store)
+{
+	struct daxkv_txn *txn;
+	int rc;
+
+	if (store)
+		rc = txn_begin_alone(store, &txn);
+	else
+		rc = err_set(EINVAL, "no store was given");
+	if (rc)
+		return rc;
+	rc = commit_checkpoint(store);
+	daxkv_txn_abort(txn);
+	return rc;
+}
+
+/* The address space was reserved when the store was opened; below the size in use it is no limit.
+ */
+int daxkv_set_max_size(struct daxkv_store *store, uint64_t size)
+{
+	if (!store)
+		return err_set(EINVAL, "no store was given");
+	uint64_t least = load_word(&store->map.size);
+	int rc = txn_own(store);
+
+	if (rc)
+		return rc;
+	if (size > store->map.reserve)
+		return err_set(DAXKV_FULL,
+		               "a maximum size of %lu bytes: address space was reserved for %lu",
+		               (unsigned long)size, (unsigned long)store->map.reserve);
+	__atomic_store_n(&store->map.cap, size ? max_u64(size, least) : store->map.reserve,
+	                 __ATOMIC_RELEASE);
+	return 0;
+}
