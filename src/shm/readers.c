@@ -55,42 +55,65 @@ void share_destroy(struct share *share)
 		free((uint8_t *)share - SHARE_FRONT);
 }
 
+/* taken_swap - the entry goes from one state to another, if it is still in the first. It takes what
+ * was stored before the entry was freed, and gives what was stored before this. */
+static bool taken_swap(struct reader_entry *s, uint32_t from, uint32_t to)
+{
+	return __atomic_compare_exchange_n(&s->taken, &from, to, false, __ATOMIC_ACQ_REL,
+	                                   __ATOMIC_RELAXED);
+}
+
+/* entry_fill - who has the entry: the open store, and, for people, process and thread. It has no
+ * bounds yet. */
+static void entry_fill(struct reader_entry *s, uint32_t owner)
+{
+	const int32_t tid = (int32_t)syscall(SYS_gettid);
+	const uint64_t thread = (uint64_t)pthread_self();
+
+	__atomic_store_n(&s->owner, owner, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->pid, getpid(), __ATOMIC_RELAXED);
+	__atomic_store_n(&s->tid, tid, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->thread, thread, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->max_age_ms, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->max_lag, 0, __ATOMIC_RELAXED);
+}
+
 /* reader_own - take entry i when it is free. Between the first store and the byte's lock a reaper
  * may think its owner dead and free it, and another take it: who holds the byte has it. EAGAIN: it
  * is somebody's; another errno: the byte cannot be locked. */
 static int reader_own(struct share *share, const struct lock *lock, uint32_t owner, uint32_t i)
 {
 	struct reader_entry *s = &share->reader[i];
-	uint32_t idle = READER_FREE;
-	uint32_t taking = READER_TAKING;
-
-	if (!__atomic_compare_exchange_n(&s->taken, &idle, READER_TAKING, false, __ATOMIC_ACQ_REL,
-	                                 __ATOMIC_RELAXED))
-		return EAGAIN;
 	int rc = 0;
 
+	assert(i < share_max_readers(share));
+	if (!taken_swap(s, READER_FREE, READER_TAKING))
+		return EAGAIN;
 	if (lock)
 		rc = lock_reader(lock, i, true);
 	/* its last owner may not have let go of the byte yet: the entry is free again, whoever is
 	 * taking it */
 	if (rc) {
-		(void)__atomic_compare_exchange_n(&s->taken, &taking, READER_FREE, false,
-		                                  __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+		(void)taken_swap(s, READER_TAKING, READER_FREE);
 		return rc;
 	}
-	__atomic_store_n(&s->owner, owner, __ATOMIC_RELAXED);
-	__atomic_store_n(&s->pid, getpid(), __ATOMIC_RELAXED);
-	__atomic_store_n(&s->tid, (int32_t)syscall(SYS_gettid), __ATOMIC_RELAXED);
-	__atomic_store_n(&s->thread, (uint64_t)pthread_self(), __ATOMIC_RELAXED);
-	__atomic_store_n(&s->max_age_ms, 0, __ATOMIC_RELAXED);
-	__atomic_store_n(&s->max_lag, 0, __ATOMIC_RELAXED);
-	if (!__atomic_compare_exchange_n(&s->taken, &taking, READER_OWNED, false, __ATOMIC_ACQ_REL,
-	                                 __ATOMIC_RELAXED)) {
-		if (lock)
-			(void)lock_reader(lock, i, false);
-		return EAGAIN;
-	}
-	return 0;
+	entry_fill(s, owner);
+	if (taken_swap(s, READER_TAKING, READER_OWNED))
+		return 0;
+	if (lock)
+		(void)lock_reader(lock, i, false);
+	return EAGAIN;
+}
+
+/* number_raise - a number of the share that only rises is at least so much. seq_cst: what this
+ * thread announces next is not seen before it. */
+static void number_raise(uint32_t *number, uint32_t least)
+{
+	uint32_t now = __atomic_load_n(number, __ATOMIC_RELAXED);
+
+	while (now < least && !__atomic_compare_exchange_n(number, &now, least, false,
+	                                                   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		;
 }
 
 /* room_make - entry i has its space in the lock file, zeroed: a store there cannot fail. Several
@@ -98,56 +121,58 @@ static int reader_own(struct share *share, const struct lock *lock, uint32_t own
 static int room_make(struct share *share, const struct lock *lock, uint32_t i)
 {
 	uint32_t room = __atomic_load_n(&share->room, __ATOMIC_RELAXED);
+	uint64_t from, to, more;
+	int rc = 0;
 
 	if (LIKELY(i < room))
 		return 0;
-	const uint64_t from = share_bytes(room);
-	const uint64_t to = round_up(share_bytes(i + 1), SHARE_PAGE);
-	int rc = 0;
-
+	from = share_bytes(room);
+	to = round_up(share_bytes(i + 1), SHARE_PAGE);
 	if (lock)
 		rc = lock_allocate(lock, from, to - from);
 	if (rc)
 		return rc;
-	const uint32_t more = (uint32_t)min_u64((to - sizeof *share) / sizeof share->reader[0],
-	                                        share_max_readers(share));
-
-	while (room < more && !__atomic_compare_exchange_n(&share->room, &room, more, false,
-	                                                   __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-		;
+	more = (to - sizeof *share) / sizeof share->reader[0];
+	more = min_u64(more, share_max_readers(share));
+	number_raise(&share->room, (uint32_t)more);
 	return 0;
+}
+
+/* reader_try - take entry i, if it is free, with its space. EAGAIN: it is somebody's. */
+static int reader_try(struct share *share, const struct lock *lock, uint32_t owner, uint32_t i)
+{
+	int rc = room_make(share, lock, i);
+
+	if (rc)
+		return rc;
+	if (__atomic_load_n(&share->reader[i].taken, __ATOMIC_RELAXED) != READER_FREE)
+		return EAGAIN;
+	rc = reader_own(share, lock, owner, i);
+	if (rc && rc != EAGAIN)
+		return err_sys(rc, "locking reader entry %u", i);
+	return rc;
 }
 
 /* From the first entry on, so that scans stay short. */
 int share_take(struct share *share, const struct lock *lock, uint32_t owner, uint32_t *reader)
 {
-	for (uint32_t i = 0; i < share_max_readers(share); i++) {
-		int rc = room_make(share, lock, i);
+	const uint32_t all = share_max_readers(share);
 
-		if (rc)
-			return rc;
-		rc = EAGAIN;
-		if (__atomic_load_n(&share->reader[i].taken, __ATOMIC_RELAXED) == READER_FREE)
-			rc = reader_own(share, lock, owner, i);
+	for (uint32_t i = 0; i < all; i++) {
+		int rc = reader_try(share, lock, owner, i);
 
 		if (rc == EAGAIN)
 			continue;
 		if (rc)
-			return err_sys(rc, "locking reader entry %u", i);
-		uint32_t high = __atomic_load_n(&share->high, __ATOMIC_RELAXED);
-
+			return rc;
 		/* Before the entry's first announcement, so that a scan that starts after it covers
 		 * the entry. */
-		while (high < i + 1 &&
-		       !__atomic_compare_exchange_n(&share->high, &high, i + 1, false,
-		                                    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
-			;
+		number_raise(&share->high, i + 1);
 		*reader = i;
 		return 0;
 	}
 	return err_set(DAXKV_READERS_FULL,
-	               "%u read transactions are running, and no more are allowed",
-	               share_max_readers(share));
+	               "%u read transactions are running, and no more are allowed", all);
 }
 
 /* Idle first, then free, then the byte: a reaper that sees the byte free finds the entry idle. */
@@ -183,20 +208,23 @@ uint64_t share_oldest(const struct share *share, struct oldest *memo)
 	for (uint32_t i = 0; i < high; i++) {
 		uint64_t s = reader_word(share, i);
 
-		if (s && !(s & READER_EVICTED) && s - 1 < oldest) {
-			oldest = s - 1;
-			memo->reader = i;
-			memo->word = s;
-		}
+		if (!s || s & READER_EVICTED || s - 1 >= oldest)
+			continue;
+		oldest = s - 1;
+		memo->reader = i;
+		memo->word = s;
 	}
 	return oldest;
 }
 
+/* The mark for all readers comes after the bounds: a writer that sees it may look for them. */
 void share_bound(struct share *share, uint32_t i, uint64_t max_age_ms, uint64_t max_lag)
 {
+	struct reader_entry *s = &share->reader[i];
+
 	assert(i < share_max_readers(share));
-	__atomic_store_n(&share->reader[i].max_age_ms, max_age_ms, __ATOMIC_RELAXED);
-	__atomic_store_n(&share->reader[i].max_lag, max_lag, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->max_age_ms, max_age_ms, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->max_lag, max_lag, __ATOMIC_RELAXED);
 	if (max_age_ms || max_lag)
 		__atomic_store_n(&share->bounded, 1, __ATOMIC_RELAXED);
 }
@@ -228,10 +256,12 @@ static uint64_t oldest_running(const struct share *share, uint32_t owner)
 	uint32_t high = share_high(share);
 
 	for (uint32_t i = 0; i < high; i++) {
+		const struct reader_entry *entry = &share->reader[i];
 		uint64_t s = reader_word(share, i) & ~READER_EVICTED;
 
-		if (s && s - 1 < oldest &&
-		    (!owner || __atomic_load_n(&share->reader[i].owner, __ATOMIC_RELAXED) == owner))
+		if (!s || s - 1 >= oldest)
+			continue;
+		if (!owner || __atomic_load_n(&entry->owner, __ATOMIC_RELAXED) == owner)
 			oldest = s - 1;
 	}
 	return oldest;
@@ -255,22 +285,36 @@ uint32_t share_active(const struct share *share)
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < high; i++)
-		n += __atomic_load_n(&share->reader[i].snapshot_plus_1, __ATOMIC_RELAXED) != 0;
+		if (__atomic_load_n(&share->reader[i].snapshot_plus_1, __ATOMIC_RELAXED))
+			n++;
 	return n;
+}
+
+/* reader_dead - entry i is taken, by another open store than owner, and nobody holds its byte. */
+static bool reader_dead(const struct share *share, const struct lock *lock, uint32_t owner,
+                        uint32_t i)
+{
+	const struct reader_entry *s = &share->reader[i];
+
+	if (!__atomic_load_n(&s->taken, __ATOMIC_ACQUIRE))
+		return false;
+	if (__atomic_load_n(&s->owner, __ATOMIC_RELAXED) == owner)
+		return false;
+	return !lock_reader_held(lock, i);
 }
 
 /* An entry whose byte this process can lock has no owner. It holds the byte while it frees the
  * entry. */
 uint32_t share_reap(struct share *share, const struct lock *lock, uint32_t owner)
 {
-	assert(lock);
 	uint32_t high = share_high(share);
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; lock->fd >= 0 && i < high; i++) {
-		if (!__atomic_load_n(&share->reader[i].taken, __ATOMIC_ACQUIRE) ||
-		    __atomic_load_n(&share->reader[i].owner, __ATOMIC_RELAXED) == owner ||
-		    lock_reader_held(lock, i))
+	assert(lock);
+	if (lock->fd < 0)
+		return 0;
+	for (uint32_t i = 0; i < high; i++) {
+		if (!reader_dead(share, lock, owner, i))
 			continue;
 		if (lock_reader(lock, i, true) == 0) { /* nobody can take it meanwhile */
 			share_release(share, lock, i);

@@ -44,9 +44,12 @@ static uint64_t place_room(uint64_t place)
 static bool place_sound(uint64_t place, uint64_t file_bytes)
 {
 	const uint64_t off = place_off(place);
+	uint64_t most;
 
-	return place % PAGE < PLACE_LOG_END && off < file_bytes &&
-	       place_room(place) <= (file_bytes - off) / sizeof(struct limbo_item);
+	if (place % PAGE >= PLACE_LOG_END || off >= file_bytes)
+		return false;
+	most = (file_bytes - off) / sizeof(struct limbo_item);
+	return place_room(place) <= most;
 }
 
 /* first_place - the one that has its space when it is first wanted. */
@@ -58,8 +61,9 @@ static uint64_t first_place(const struct share_file *f)
 /* share_mine - whether it is this version's, and the store's. */
 static bool share_mine(const struct share *s, uint64_t file_id)
 {
-	return memcmp(s->magic, LOCK_MAGIC, sizeof s->magic) == 0 && s->version == LAYOUT &&
-	       s->file_id == file_id;
+	if (memcmp(s->magic, LOCK_MAGIC, sizeof s->magic) != 0)
+		return false;
+	return s->version == LAYOUT && s->file_id == file_id;
 }
 
 /* file_map - a part of the lock file, shared. The caller unmaps it. */
@@ -71,24 +75,47 @@ static int file_map(int fd, uint64_t off, size_t bytes, void **p)
 	return 0;
 }
 
-/* share_map - map the share, of so many entries, behind a page of this process's own. */
+/* share_map - map the share, of so many entries, behind a page of this process's own: what stands
+ * in that page no other process can write. */
 static int share_map(struct share_file *f, uint32_t max_readers)
 {
-	uint8_t *front =
-	    mmap(NULL, PAGE + f->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	const int prot = PROT_READ | PROT_WRITE;
+	const size_t all = PAGE + f->bytes;
+	uint8_t *front = mmap(NULL, all, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *share;
 
 	if (front == MAP_FAILED)
 		return err_sys(errno, "memory for the lock file");
-	if (fds_map(front + PAGE, f->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, f->fd,
-	            0) == MAP_FAILED) {
+	share = fds_map(front + PAGE, f->bytes, prot, MAP_SHARED | MAP_FIXED, f->fd, 0);
+	if (share == MAP_FAILED) {
 		int rc = err_sys(errno, "mapping the lock file");
 
-		munmap(front, PAGE + f->bytes);
+		munmap(front, all);
 		return rc;
 	}
 	memcpy(front + PAGE - SHARE_FRONT, &max_readers, sizeof max_readers);
-	f->share = (void *)(front + PAGE);
+	f->share = share;
 	return 0;
+}
+
+/* file_reads_zeros - *zeros: the file has no data from its second page to the limbo; false also
+ * when the filesystem cannot tell. errno of lseek. */
+static int file_reads_zeros(const struct share_file *f, bool *zeros)
+{
+	const off_t data = lseek(f->fd, (off_t)PAGE, SEEK_DATA);
+
+	*zeros = false;
+	if (data >= 0) {
+		*zeros = (uint64_t)data >= f->bytes;
+		return 0;
+	}
+	if (errno == ENXIO) { /* no data at all behind it */
+		*zeros = true;
+		return 0;
+	}
+	if (errno == EINVAL || errno == EOPNOTSUPP) /* it cannot tell */
+		return 0;
+	return errno;
 }
 
 /* file_empty - the lock file has its length, and what lies behind its first page reads as zeros up
@@ -97,21 +124,38 @@ static int share_map(struct share_file *f, uint32_t max_readers)
 static int file_empty(const struct share_file *f)
 {
 	struct stat st;
+	bool zeros = false;
+	int rc = 0;
 
 	if (fstat(f->fd, &st) != 0)
 		return err_sys(errno, "the lock file");
-	if ((uint64_t)st.st_size >= f->bytes) {
-		off_t data = lseek(f->fd, (off_t)PAGE, SEEK_DATA);
-
-		if (data < 0 ? errno == ENXIO : (uint64_t)data >= f->bytes)
-			return 0;
-		if (data < 0 && errno != EINVAL && errno != EOPNOTSUPP) /* else it cannot tell */
-			return err_sys(errno, "the lock file");
-	}
+	if ((uint64_t)st.st_size >= f->bytes)
+		rc = file_reads_zeros(f, &zeros);
+	if (rc)
+		return err_sys(rc, "the lock file");
+	if (zeros)
+		return 0;
 	if ((uint64_t)st.st_size > PAGE && ftruncate(f->fd, PAGE) != 0) /* it stays known as ours */
 		return err_sys(errno, "emptying the lock file");
 	if (ftruncate(f->fd, (off_t)f->bytes) != 0)
 		return err_sys(errno, "the lock file's length");
+	return 0;
+}
+
+/* share_fill - the contents of a new share, but for its magic number. errno of getrandom. */
+static int share_fill(struct share_file *f, uint32_t max_readers, uint64_t published,
+                      uint64_t file_id)
+{
+	struct share *s = f->share;
+	const uint32_t in_page = (PAGE - sizeof *s) / sizeof(struct reader_entry);
+
+	memset((uint8_t *)s + LOCK_MAGIC_SIZE, 0, PAGE - LOCK_MAGIC_SIZE);
+	s->version = LAYOUT;
+	s->file_id = file_id;
+	if (getrandom(&s->life, sizeof s->life, 0) != sizeof s->life)
+		return err_sys(errno, "random bytes for the lock file");
+	s->limbo_place = first_place(f);
+	share_init(s, max_readers, in_page, published);
 	return 0;
 }
 
@@ -120,12 +164,12 @@ static int file_empty(const struct share_file *f)
 static int share_make(struct share_file *f, const struct lock *lock, uint32_t max_readers,
                       uint64_t published, uint64_t file_id)
 {
-	assert(lock->alone);
 	uint64_t magic;
+	int rc;
 
+	assert(lock->alone);
 	f->bytes = round_up(share_bytes(max_readers), PAGE);
-	int rc = lock_claim(lock);
-
+	rc = lock_claim(lock);
 	if (rc)
 		return rc;
 	rc = file_empty(f);
@@ -137,14 +181,9 @@ static int share_make(struct share_file *f, const struct lock *lock, uint32_t ma
 	rc = share_map(f, max_readers);
 	if (rc)
 		return rc;
-	memset((uint8_t *)f->share + LOCK_MAGIC_SIZE, 0, PAGE - LOCK_MAGIC_SIZE);
-	f->share->version = LAYOUT;
-	f->share->file_id = file_id;
-	if (getrandom(&f->share->life, sizeof f->share->life, 0) != sizeof f->share->life)
-		return err_sys(errno, "random bytes for the lock file");
-	f->share->limbo_place = first_place(f);
-	share_init(f->share, max_readers,
-	           (PAGE - sizeof(struct share)) / sizeof(struct reader_entry), published);
+	rc = share_fill(f, max_readers, published, file_id);
+	if (rc)
+		return rc;
 	memcpy(&magic, LOCK_MAGIC, sizeof magic);
 	/* Pairs with share_peek: it is whole when it has its magic number. */
 	__atomic_store_n((uint64_t *)(void *)f->share->magic, magic, __ATOMIC_RELEASE);
@@ -180,16 +219,15 @@ static int share_join(struct share_file *f, uint64_t file_id)
 	return share_map(f, max_readers);
 }
 
-/* owner_take - a number for this open store, and the byte that shows that it is there [I19]. */
+/* owner_take - a number for this open store, and the byte that shows that it is there [I19]. A
+ * share that is this process's alone has no bytes. */
 static int owner_take(struct share_file *f, const struct lock *lock)
 {
-	int rc;
+	int rc = 0;
 
 	do {
 		f->owner = __atomic_add_fetch(&f->share->next_owner, 1, __ATOMIC_RELAXED);
-		if (f->owner == 0 || f->fd < 0)
-			rc = 0;
-		else
+		if (f->owner != 0 && f->fd >= 0)
 			rc = lock_owner(lock, f->owner);
 	} while (f->owner == 0 || rc == EAGAIN); /* all numbers were given, and it begins again */
 	if (rc)
@@ -197,78 +235,112 @@ static int owner_take(struct share_file *f, const struct lock *lock)
 	return 0;
 }
 
+/* A passive open writes to no lock file: its share is in this process's memory. */
 int share_file_open(struct share_file *f, const struct lock *lock, uint32_t max_readers,
                     uint64_t published, uint64_t file_id)
 {
 	int rc;
 
-	*f = (struct share_file){.fd = lock->passive ? -1 : lock->fd, .lock = lock};
+	*f = (struct share_file){
+	    .fd = -1,
+	    .lock = lock,
+	};
+	if (!lock->passive)
+		f->fd = lock->fd;
 	if (f->fd < 0)
 		rc = share_create(&f->share, max_readers, published);
+	else if (lock->alone)
+		rc = share_make(f, lock, max_readers, published, file_id);
 	else
-		rc = lock->alone ? share_make(f, lock, max_readers, published, file_id)
-		                 : share_join(f, file_id);
+		rc = share_join(f, file_id);
 	if (rc)
 		return rc;
 	return owner_take(f, lock);
 }
 
-/* Read twice, because a number may be copied while it changes: what is equal both times was there.
- */
-int share_peek(int fd, uint64_t file_id, uint64_t *life, uint64_t *published)
+/* share_pread - the share as the file has it. ENODATA: it is none, or another store's; errno. */
+static int share_pread(int fd, uint64_t file_id, struct share *s)
 {
-	struct share s, again;
-	unsigned int tries = 0;
+	const ssize_t n = pread(fd, s, sizeof *s, 0);
 
-	do { /* nobody promises that a number is copied in one piece */
-		ssize_t n = pread(fd, &s, sizeof s, 0);
-		ssize_t m = pread(fd, &again, sizeof again, 0);
-
-		if (n < 0 || m < 0)
-			return errno;
-		/* the first: whole in the second then */
-		if (n < (ssize_t)sizeof s || m < (ssize_t)sizeof again || !share_mine(&s, file_id))
-			return ENODATA;
-		*life = again.life;
-		*published = again.published;
-	} while ((s.published != again.published || s.life != again.life) && ++tries < PEEK_TRIES);
+	if (n < 0)
+		return errno;
+	if (n < (ssize_t)sizeof *s || !share_mine(s, file_id))
+		return ENODATA;
 	return 0;
 }
 
-/* limbo_pread - items first to next of the limbo at place, which are n. */
+/* Read twice, because a number may be copied while it changes: what is equal both times was there.
+ * Nobody promises that a number is copied in one piece. */
+int share_peek(int fd, uint64_t file_id, uint64_t *life, uint64_t *published)
+{
+	struct share s, again;
+
+	for (unsigned int tries = 0; tries < PEEK_TRIES; tries++) {
+		int rc = share_pread(fd, file_id, &s);
+
+		if (rc)
+			return rc;
+		rc = share_pread(fd, file_id, &again);
+		if (rc)
+			return rc;
+		*life = again.life;
+		*published = again.published;
+		if (s.published == again.published && s.life == again.life)
+			return 0;
+	}
+	return 0;
+}
+
+/* items_pread - n items of the limbo from number first on, which lie in one piece. errno; ENODATA:
+ * the file ends before. */
+static int items_pread(int fd, uint64_t place, uint64_t first, uint64_t n, struct limbo_item *item)
+{
+	const size_t bytes = n * sizeof *item;
+	const uint64_t off = place_off(place) + first % place_room(place) * sizeof *item;
+	const ssize_t got = pread(fd, item, bytes, (off_t)off);
+
+	if (got < 0)
+		return errno;
+	if (got != (ssize_t)bytes)
+		return ENODATA;
+	return 0;
+}
+
+/* limbo_pread - items first to next of the limbo at place, which are n: a ring, so in two pieces at
+ * most. */
 static int limbo_pread(int fd, const struct share *s, uint64_t n, struct limbo_item *item)
 {
 	const uint64_t room = place_room(s->limbo_place);
 
 	for (uint64_t i = 0; i < n;) {
-		uint64_t at = (s->limbo_first + i) % room;
-		uint64_t some = min_u64(n - i, room - at);
-		ssize_t got = pread(fd, item + i, some * sizeof *item,
-		                    (off_t)(place_off(s->limbo_place) + at * sizeof *item));
+		uint64_t first = s->limbo_first + i;
+		uint64_t some = min_u64(n - i, room - first % room);
+		int rc = items_pread(fd, s->limbo_place, first, some, item + i);
 
-		if (got != (ssize_t)(some * sizeof *item)) {
-			if (got < 0)
-				return errno;
-			return ENODATA;
-		}
+		if (rc)
+			return rc;
 		i += some;
 	}
 	return 0;
 }
 
-/* limbo_fill - the items in order, up to the newest transaction. */
+/* limbo_fill - the items in order, up to the newest transaction. ENODATA: they are in no order. */
 static int limbo_fill(struct limbo *limbo, const struct limbo_item *item, uint64_t n,
                       uint64_t newest)
 {
+	uint64_t last = 0;
 	int rc = limbo_reserve(limbo, n);
 
-	for (uint64_t i = 0; i < n && !rc && item[i].txn <= newest; i++) {
-		if (i && item[i].txn < item[i - 1].txn)
-			rc = ENODATA;
-		else
-			limbo_add(limbo, item[i].txn, item[i].off, item[i].pages);
+	if (rc)
+		return rc;
+	for (uint64_t i = 0; i < n && item[i].txn <= newest; i++) {
+		if (item[i].txn < last)
+			return ENODATA;
+		last = item[i].txn;
+		limbo_add(limbo, last, item[i].off, item[i].pages);
 	}
-	return rc;
+	return 0;
 }
 
 /* The items are taken as they are, in order, and judged by the caller (limbo_sound). */
@@ -277,19 +349,19 @@ int share_inherit(int fd, uint64_t file_id, uint64_t newest, uint64_t most, stru
 	struct limbo_item *item;
 	struct share s;
 	struct stat st;
-	int rc = 0;
+	uint64_t n;
+	int rc;
 
 	if (fstat(fd, &st) != 0)
 		return errno;
-	if (pread(fd, &s, sizeof s, 0) != (ssize_t)sizeof s || !share_mine(&s, file_id) ||
-	    s.published > newest)
+	if (share_pread(fd, file_id, &s) != 0 || s.published > newest)
 		return ENODATA;
-	uint64_t n = s.limbo_next - s.limbo_first;
-
+	n = s.limbo_next - s.limbo_first;
 	if (n == 0) /* its place may not have its space yet */
 		return 0;
-	if (!place_sound(s.limbo_place, (uint64_t)st.st_size) || n > place_room(s.limbo_place) ||
-	    n > most)
+	if (!place_sound(s.limbo_place, (uint64_t)st.st_size))
+		return ENODATA;
+	if (n > place_room(s.limbo_place) || n > most)
 		return ENODATA;
 	item = malloc(n * sizeof *item + 1);
 	if (!item)
@@ -342,44 +414,62 @@ static int place_have(const struct share_file *f, uint64_t place)
 	return share_limbo_wild(f);
 }
 
+/* limbo_remap - have the limbo mapped at that place, and not where it was. A failure leaves the old
+ * mapping. */
+static int limbo_remap(struct share_file *f, uint64_t place)
+{
+	const uint64_t room = place_room(place);
+	void *p;
+	int rc = place_have(f, place);
+
+	if (rc)
+		return rc;
+	rc = file_map(f->fd, place_off(place), room * sizeof *f->limbo, &p);
+	if (rc)
+		return rc;
+	if (f->limbo)
+		munmap(f->limbo, f->limbo_room * sizeof *f->limbo);
+	f->limbo = p;
+	f->limbo_off = place_off(place);
+	f->limbo_room = room;
+	return 0;
+}
+
 /* limbo_map - have the limbo mapped where it is now. *first, *n: the number of its oldest item, and
- * how many there are. */
+ * how many there are. Acquire: pairs with limbo_grow, which stores the place behind the items. */
 static int limbo_map(struct share_file *f, uint64_t *first, uint64_t *n)
 {
-	uint64_t place = __atomic_load_n(&f->share->limbo_place, __ATOMIC_ACQUIRE);
-	void *p;
-	int rc;
+	struct share *s = f->share;
+	uint64_t place = __atomic_load_n(&s->limbo_place, __ATOMIC_ACQUIRE);
+	bool mapped = f->limbo && f->limbo_off == place_off(place);
 
-	if (!f->limbo || f->limbo_off != place_off(place) || f->limbo_room != place_room(place)) {
-		rc = place_have(f, place);
-		if (!rc)
-			rc = file_map(f->fd, place_off(place), place_room(place) * sizeof *f->limbo,
-			              &p);
+	if (!mapped || f->limbo_room != place_room(place)) {
+		int rc = limbo_remap(f, place);
+
 		if (rc)
 			return rc;
-		if (f->limbo)
-			munmap(f->limbo, f->limbo_room * sizeof *f->limbo);
-		f->limbo = p;
-		f->limbo_off = place_off(place);
-		f->limbo_room = place_room(place);
 	}
-	*first = __atomic_load_n(&f->share->limbo_first, __ATOMIC_RELAXED);
-	*n = __atomic_load_n(&f->share->limbo_next, __ATOMIC_RELAXED) - *first;
+	*first = __atomic_load_n(&s->limbo_first, __ATOMIC_RELAXED);
+	*n = __atomic_load_n(&s->limbo_next, __ATOMIC_RELAXED) - *first;
 	if (*n > f->limbo_room)
 		return share_limbo_wild(f);
 	return 0;
 }
 
-/* limbo_grow - twice the room, behind the old place; n items from first on are there. */
+/* limbo_grow - twice the room, behind the old place; n items from first on are there. The place is
+ * published when they are copied: a process that finds it finds them. */
 static int limbo_grow(struct share_file *f, uint64_t first, uint64_t n)
 {
-	assert(n == f->limbo_room);
-	uint64_t room = 2 * f->limbo_room;
-	uint64_t off = round_up(f->limbo_off + f->limbo_room * sizeof *f->limbo, PAGE);
+	const uint64_t old_bytes = f->limbo_room * sizeof *f->limbo;
+	const uint64_t room = 2 * f->limbo_room;
+	const uint64_t off = round_up(f->limbo_off + old_bytes, PAGE);
+	const uint64_t place = off | (uint64_t)__builtin_ctzll(room);
 	struct limbo_item *to;
 	void *p;
-	int rc = lock_allocate(f->lock, off, room * sizeof *to);
+	int rc;
 
+	assert(n == f->limbo_room);
+	rc = lock_allocate(f->lock, off, room * sizeof *to);
 	if (rc)
 		return rc;
 	rc = file_map(f->fd, off, room * sizeof *to, &p);
@@ -388,12 +478,13 @@ static int limbo_grow(struct share_file *f, uint64_t first, uint64_t n)
 	to = p;
 	for (uint64_t i = first; i != first + n; i++)
 		to[i % room] = f->limbo[i % f->limbo_room];
-	munmap(f->limbo, f->limbo_room * sizeof *f->limbo);
+	munmap(f->limbo, old_bytes);
 	f->limbo = to;
 	f->limbo_off = off;
 	f->limbo_room = room;
-	__atomic_store_n(&f->share->limbo_place, off | (uint64_t)__builtin_ctzll(room),
-	                 __ATOMIC_RELEASE);
+	assert(place_off(place) == off);
+	assert(place_room(place) == room);
+	__atomic_store_n(&f->share->limbo_place, place, __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -409,10 +500,12 @@ int share_limbo_add(struct share_file *f, const struct limbo_item *item)
 	rc = limbo_map(f, &first, &n);
 	if (rc)
 		return rc;
-	if (n == f->limbo_room)
+	if (n == f->limbo_room) {
 		rc = limbo_grow(f, first, n);
-	if (rc)
-		return rc;
+		if (rc)
+			return rc;
+	}
+	assert(n < f->limbo_room);
 	f->limbo[(first + n) % f->limbo_room] = *item;
 	__atomic_store_n(&f->share->limbo_next, first + n + 1, __ATOMIC_RELEASE);
 	return 0;
@@ -427,9 +520,13 @@ int share_limbo_cut(struct share_file *f, uint64_t txn)
 	if (f->fd < 0)
 		return 0;
 	rc = limbo_map(f, &first, &n);
-	while (!rc && n && f->limbo[(first + n - 1) % f->limbo_room].txn > txn)
-		__atomic_store_n(&f->share->limbo_next, first + --n, __ATOMIC_RELEASE);
-	return rc;
+	if (rc)
+		return rc;
+	while (n && f->limbo[(first + n - 1) % f->limbo_room].txn > txn) {
+		n--;
+		__atomic_store_n(&f->share->limbo_next, first + n, __ATOMIC_RELEASE);
+	}
+	return 0;
 }
 
 /* A failure to map the limbo leaves the items there: they are released later, which is safe. */
@@ -437,12 +534,14 @@ void share_limbo_drop(struct share_file *f, uint64_t items)
 {
 	uint64_t first, n;
 
-	if (f->fd >= 0 && limbo_map(f, &first, &n) == 0)
-		__atomic_store_n(&f->share->limbo_first, first + min_u64(items, n),
-		                 __ATOMIC_RELEASE);
+	if (f->fd < 0 || limbo_map(f, &first, &n) != 0)
+		return;
+	first += min_u64(items, n);
+	__atomic_store_n(&f->share->limbo_first, first, __ATOMIC_RELEASE);
 }
 
-/* A copy in this process's memory, in order; what is not in order is damage. */
+/* A copy in this process's memory, in order; what is not in order is damage. Each item is read
+ * once: another process may be changing it. */
 int share_limbo_load(struct share_file *f, struct limbo *limbo)
 {
 	uint64_t first = 0;
@@ -454,9 +553,12 @@ int share_limbo_load(struct share_file *f, struct limbo *limbo)
 		return 0;
 	limbo_free(limbo);
 	rc = limbo_map(f, &first, &n);
-	if (!rc)
-		rc = limbo_reserve(limbo, n);
-	for (uint64_t i = 0; i < n && !rc; i++) {
+	if (rc)
+		return rc;
+	rc = limbo_reserve(limbo, n);
+	if (rc)
+		return rc;
+	for (uint64_t i = 0; i < n; i++) {
 		const struct limbo_item item = f->limbo[(first + i) % f->limbo_room];
 
 		if (item.txn < last)
@@ -464,5 +566,5 @@ int share_limbo_load(struct share_file *f, struct limbo *limbo)
 		last = item.txn;
 		limbo_add(limbo, item.txn, item.off, item.pages);
 	}
-	return rc;
+	return 0;
 }

@@ -54,11 +54,16 @@ static uint32_t *low_half(struct wlock *w)
  * errno. */
 static int word_sleep(struct wlock *w, uint64_t seen, uint64_t us)
 {
-	struct timespec t = {.tv_sec = (time_t)(us / 1000000),
-	                     .tv_nsec = (long)(us % 1000000 * 1000)};
+	const struct timespec t = {
+	    .tv_sec = (time_t)(us / 1000000),
+	    .tv_nsec = (long)(us % 1000000 * 1000),
+	};
+	long rc = syscall(SYS_futex, low_half(w), FUTEX_WAIT, (uint32_t)seen, &t, NULL, 0);
 
-	if (syscall(SYS_futex, low_half(w), FUTEX_WAIT, (uint32_t)seen, &t, NULL, 0) == 0 ||
-	    errno == EAGAIN || errno == ETIMEDOUT || errno == EINTR)
+	if (rc == 0)
+		return 0;
+	/* it had changed before the sleep; the time is over; a signal came */
+	if (errno == EAGAIN || errno == ETIMEDOUT || errno == EINTR)
 		return 0;
 	return errno;
 }
@@ -77,6 +82,14 @@ static bool word_swap(struct wlock *w, uint64_t seen, uint64_t word)
 	                                   __ATOMIC_RELAXED);
 }
 
+/* owner_nameless - the owner is this store, and no thread of it has named itself as the writer. */
+static bool owner_nameless(const struct lock *lock, uint32_t owner, uint32_t self)
+{
+	if (!lock || owner != self || !lock->writer)
+		return false;
+	return __atomic_load_n(lock->writer, __ATOMIC_RELAXED) == 0;
+}
+
 /* owner_gone - whether the owner in the word died [I19]. This store's other threads do not show in
  * the lock file; they live, or have called wlock_leave. A thread names itself just after it has the
  * word, and not any more just before it gives it back: looks counts the looks in a row that found
@@ -89,66 +102,86 @@ static int owner_gone(const struct lock *lock, uint32_t owner, uint32_t self, un
 
 	if (lock && owner != self)
 		rc = lock_owner_held(lock, owner, &held);
-	const bool nameless = lock && owner == self && lock->writer &&
-	                      __atomic_load_n(lock->writer, __ATOMIC_RELAXED) == 0;
-
-	if (nameless)
-		*looks = *looks + 1;
-	else
-		*looks = 0;
 	*gone = !rc && !held;
+	if (!owner_nameless(lock, owner, self)) {
+		*looks = 0;
+		return rc;
+	}
+	++*looks;
 	if (*looks > NAMELESS_LOOKS)
 		return EUCLEAN;
 	return rc;
+}
+
+/* is_free - whether the word that was seen may be taken. What is reserved is for one that has
+ * slept, or that will not sleep at all. */
+static bool is_free(uint64_t seen, bool may_reserved)
+{
+	if (seen >> WLOCK_OWNER_SHIFT)
+		return false;
+	return !(seen & RESERVED) || may_reserved;
+}
+
+/* waited_flag - what stands in the word of one that takes it: whether somebody sleeps, which one
+ * that has slept cannot know. */
+static uint64_t waited_flag(uint64_t seen, bool slept)
+{
+	if (slept)
+		return WAITED;
+	return seen & WAITED;
+}
+
+/* sleep_for - microseconds of the next sleep: as long as is its turn, and no longer than is left of
+ * wait_ms, of which waited microseconds are over; negative: no end. */
+static uint64_t sleep_for(uint64_t turn, int64_t wait_ms, uint64_t waited)
+{
+	if (wait_ms < 0)
+		return turn;
+	return min_u64(turn, (uint64_t)wait_ms * 1000 - waited);
 }
 
 /* Each round looks at the word once and acts on that: takes it, marks that somebody waits, or
  * sleeps on exactly the value that it marked. */
 int wlock_wait(struct wlock *w, const struct lock *lock, uint32_t self, int64_t wait_ms, bool *died)
 {
-	assert(self != 0);
 	const uint64_t mine = (uint64_t)self << WLOCK_OWNER_SHIFT;
 	const uint64_t from = now_us();
-	uint64_t sleep_us = SLEEP_FIRST_US;
+	uint64_t turn = SLEEP_FIRST_US;
 	unsigned int nameless = 0;
 	bool slept = false;
 
+	assert(self != 0);
 	for (;;) {
 		uint64_t seen = __atomic_load_n(&w->word, __ATOMIC_RELAXED);
 		uint64_t mark = seen | WAITED;
 		uint32_t owner = (uint32_t)(seen >> WLOCK_OWNER_SHIFT);
+		bool patient = slept || wait_ms == 0;
 		bool gone = false;
+		uint64_t waited;
+		int rc = 0;
 
-		if (owner && (slept || wait_ms == 0)) {
-			int rc = owner_gone(lock, owner, self, &nameless, &gone);
-
-			if (rc)
-				return rc;
+		if (owner && patient)
+			rc = owner_gone(lock, owner, self, &nameless, &gone);
+		if (rc)
+			return rc;
+		if (gone || is_free(seen, patient)) {
+			if (!word_swap(w, seen, mine | waited_flag(seen, slept)))
+				continue;
+			*died = gone || seen & ABANDONED;
+			return 0;
 		}
-		if (gone || (!owner && (!(seen & RESERVED) || slept || wait_ms == 0))) {
-			/* Who slept cannot know whether others still do. */
-			if (word_swap(w, seen, mine | (slept ? WAITED : seen & WAITED))) {
-				*died = gone || seen & ABANDONED;
-				return 0;
-			}
-			continue;
-		}
-		uint64_t waited = now_us() - from;
-
+		waited = now_us() - from;
 		if (wait_ms >= 0 && waited >= (uint64_t)wait_ms * 1000)
 			return EBUSY;
 		if (owner && waited >= STARVING_US)
 			mark |= STARVING;
 		if (mark != seen && !word_swap(w, seen, mark))
 			continue;
-		int rc = word_sleep(
-		    w, mark,
-		    wait_ms < 0 ? sleep_us : min_u64(sleep_us, (uint64_t)wait_ms * 1000 - waited));
-
+		rc = word_sleep(w, mark, sleep_for(turn, wait_ms, waited));
 		if (rc)
 			return rc;
 		slept = true;
-		sleep_us = min_u64(2 * sleep_us, SLEEP_MAX_US);
+		turn = min_u64(2 * turn, SLEEP_MAX_US);
 	}
 }
 
@@ -162,17 +195,20 @@ bool wlock_starving(const struct wlock *w)
 	return __atomic_load_n(&w->word, __ATOMIC_RELAXED) & STARVING;
 }
 
-/* word_free - give the word up; with left, what it protects is half done. */
+/* word_free - give the word up; with left, what it protects is half done. One that starves finds it
+ * reserved. */
 static void word_free(struct wlock *w, uint64_t left)
 {
-	assert((left & ~(uint64_t)ABANDONED) == 0);
 	uint64_t seen = __atomic_load_n(&w->word, __ATOMIC_RELAXED);
 	uint64_t word;
 
-	do
-		word = left | (seen & STARVING ? RESERVED | (seen & WAITED) : 0);
-	while (!__atomic_compare_exchange_n(&w->word, &seen, word, false, __ATOMIC_RELEASE,
-	                                    __ATOMIC_RELAXED));
+	assert((left & ~(uint64_t)ABANDONED) == 0);
+	do {
+		word = left;
+		if (seen & STARVING)
+			word |= RESERVED | (seen & WAITED);
+	} while (!__atomic_compare_exchange_n(&w->word, &seen, word, false, __ATOMIC_RELEASE,
+	                                      __ATOMIC_RELAXED));
 	if (seen & WAITED)
 		word_wake(w);
 }
