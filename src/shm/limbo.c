@@ -48,7 +48,7 @@ void limbo_add(struct limbo *l, uint64_t txn, uint64_t off, uint64_t pages)
 	    .pages = pages,
 	};
 	l->n++;
-	counter_add(&l->pages, pages);
+	counter_add(&l->pages, pages & ~LIMBO_COARSE);
 }
 
 /* The rule of [R3] is the caller's: upto is the lesser of what readers and recovery allow. */
@@ -59,7 +59,7 @@ bool limbo_take(struct limbo *l, uint64_t upto, struct limbo_item *item)
 	*item = *limbo_at(l, 0);
 	l->head = (l->head + 1) & (l->room - 1);
 	l->n--;
-	counter_add(&l->pages, 0 - (uint64_t)item->pages);
+	counter_add(&l->pages, 0 - limbo_item_pages(item));
 	return true;
 }
 
@@ -78,7 +78,7 @@ static bool item_sound(const struct limbo_item *it, uint64_t newest, uint64_t pa
 		return false;
 	if (it->off % page_size || it->off == 0 || it->off >= bytes)
 		return false;
-	return it->pages > 0 && it->pages <= (bytes - it->off) / page_size;
+	return limbo_item_pages(it) > 0 && limbo_item_pages(it) <= (bytes - it->off) / page_size;
 }
 
 /* Asked of a limbo that came from the lock file, which other processes can write. */

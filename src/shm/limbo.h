@@ -24,8 +24,16 @@
 struct limbo_item {
 	uint64_t txn;   /* the commit that gave it up: older snapshots may refer to it */
 	uint64_t off;   /* of its first page, in bytes */
-	uint64_t pages; /* how many */
+	uint64_t pages; /* how many; perhaps with LIMBO_COARSE */
 };
+
+/* Not all of the item's pages were given up, but all that its commit gave up are among them. Those
+ * that were free before wait with them. */
+#define LIMBO_COARSE ((uint64_t)1 << 63)
+static inline uint64_t limbo_item_pages(const struct limbo_item *item)
+{
+	return item->pages & ~LIMBO_COARSE;
+}
 
 /* A ring buffer of items in the order of their txn. */
 struct limbo {

@@ -22,7 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LAYOUT          7u /* of struct share */
+#define LAYOUT          8u /* of struct share */
 #define PAGE            SHARE_PAGE
 #define LIMBO_FIRST_LOG 7u  /* 128 items: a page */
 #define PLACE_LOG_END   40u /* no room has so many bits */
@@ -468,7 +468,7 @@ static int limbo_grow(struct share_file *f, uint64_t first, uint64_t n)
 	void *p;
 	int rc;
 
-	assert(n == f->limbo_room);
+	assert(n <= f->limbo_room);
 	rc = lock_allocate(f->lock, off, room * sizeof *to);
 	if (rc)
 		return rc;
@@ -500,7 +500,8 @@ int share_limbo_add(struct share_file *f, const struct limbo_item *item)
 	rc = limbo_map(f, &first, &n);
 	if (rc)
 		return rc;
-	if (n == f->limbo_room) {
+	/* the last place is left to an item that stands for many, when there is no more room */
+	if (n + !(item->pages & LIMBO_COARSE) >= f->limbo_room) {
 		rc = limbo_grow(f, first, n);
 		if (rc)
 			return rc;

@@ -56,7 +56,8 @@ int share_inherit(int fd, uint64_t file_id, uint64_t newest, uint64_t most, stru
 /* share_file_close - unmap or free it. */
 void share_file_close(struct share_file *file);
 
-/* share_limbo_add - append an item; it counts at once. ENOSPC, ENOMEM. share_limbo_cut - forget the
+/* share_limbo_add - append an item; it counts at once. ENOSPC, after which there is room for a
+ * coarse one still, unless the newest is one; ENOMEM. share_limbo_cut - forget the
  * items of transactions after txn. share_limbo_drop - the oldest n are released. share_limbo_load -
  * make limbo what the file says. The writer's lock is held. */
 int share_limbo_add(struct share_file *file, const struct limbo_item *item);

@@ -90,9 +90,11 @@ static void busy_change(struct space *s, const struct piece *p, bool set)
 		assert(zone->nfree >= p->n);
 		*word |= p->mask;
 		zone->nfree -= (uint32_t)p->n;
+		s->nfree -= p->n;
 	} else {
 		*word &= ~p->mask;
 		zone->nfree += (uint32_t)p->n;
+		s->nfree += p->n;
 		zone->longest = (uint32_t)s->zone_pages;
 	}
 }
@@ -164,17 +166,21 @@ static void op_log(struct space *s, enum space_op_kind kind, uint64_t off, uint6
 
 /* ---- taking and giving ----------------------------------------------------------------------- */
 
-/* pages_let_go - pages of a loaded zone are not busy any more, but for those that are allocated:
- * the limbo lies where other processes can write, and may name any page. */
+/* pages_let_go - pages of a loaded zone are not busy any more, but for those that are allocated: a
+ * coarse item names some, and the limbo lies where other processes can write. They may make an
+ * extent longer than any that the zone is known to have. */
 static void pages_let_go(struct space *s, uint64_t page, uint64_t pages)
 {
 	for (uint64_t done = 0; done < pages;) {
 		struct piece p = piece_at(s, page + done, pages - done);
 		struct zone *zone = &s->zone[p.z];
 		uint64_t freed = p.mask & zone->busy[p.w] & ~zone->disk[p.w];
+		uint32_t n = (uint32_t)__builtin_popcountll(freed);
 
 		zone->busy[p.w] &= ~freed;
-		zone->nfree += (uint32_t)__builtin_popcountll(freed);
+		zone->nfree += n;
+		zone->longest = (uint32_t)s->zone_pages;
+		s->nfree += n;
 		done += p.n;
 	}
 }
@@ -184,7 +190,7 @@ static void pages_let_go(struct space *s, uint64_t page, uint64_t pages)
 static void item_free(struct space *s, const struct limbo_item *item)
 {
 	uint64_t page = item->off / s->psize;
-	uint64_t left = item->pages;
+	uint64_t left = limbo_item_pages(item);
 
 	while (left) {
 		size_t z = (size_t)(page / s->zone_pages);
@@ -206,14 +212,18 @@ void space_release(struct space *s)
 	struct limbo_item item;
 	uint64_t items = 0;
 	uint64_t upto;
+	bool coarse = false;
 
 	if (limbo_oldest(&s->limbo) > s->releasable)
 		return;
 	upto = min_u64(s->releasable, s->oldest_reader(s->arg)); /* [R3] */
 	while (limbo_take(&s->limbo, upto, &item)) {
 		item_free(s, &item);
+		coarse |= item.pages & LIMBO_COARSE;
 		items++;
 	}
+	if (UNLIKELY(coarse))
+		space_hold_again(s);
 	if (items && s->released)
 		s->released(s->arg, items);
 }
@@ -225,7 +235,7 @@ static int find_released(struct space *s, uint64_t pages, uint64_t *page, bool *
 		int rc;
 
 		space_release(s);
-		rc = space_find(s, pages, page, found);
+		rc = space_find_kept(s, pages, page, found);
 		if (rc || *found)
 			return rc;
 		if (!s->reader_limit || !s->reader_limit(s->arg))
@@ -241,12 +251,12 @@ static int find_after_growth(struct space *s, uint64_t pages, uint64_t *page, bo
 	int rc;
 
 	if (!*why || !s->limbo.n || s->checkpoint(s->arg))
-		return space_find(s, pages, page, found);
+		return space_find_kept(s, pages, page, found);
 	rc = find_released(s, pages, page, found);
 	if (rc || *found || pages == 1)
 		return rc;
 	*why = space_grow(s, pages);
-	return space_find(s, pages, page, found);
+	return space_find_kept(s, pages, page, found);
 }
 
 /* find_or_grow - the pages, by what costs least first: what is free, what can be released, growth,
@@ -255,7 +265,7 @@ static int find_or_grow(struct space *s, uint64_t pages, uint64_t *page)
 {
 	bool found;
 	int why;
-	int rc = space_find(s, pages, page, &found);
+	int rc = space_find_kept(s, pages, page, &found);
 
 	if (rc || found)
 		return rc;
@@ -266,16 +276,16 @@ static int find_or_grow(struct space *s, uint64_t pages, uint64_t *page)
 		if (rc || found)
 			return rc;
 	}
-	why = space_grow(s, pages);
-	/* other pages would do, and nobody learned of the failure */
-	if (why && !space_no_room(why))
-		return why;
-	rc = find_after_growth(s, pages, page, &found, &why);
-	if (rc || found)
-		return rc;
-	if (why)
-		return why;
-	return err_set(ENOSPC, "no room for %lu contiguous pages", (unsigned long)pages);
+	do { /* the reserve may take all that a nearly full medium gives at a time */
+		why = space_grow(s, pages);
+		/* other pages would do, and nobody learned of the failure */
+		if (why && !space_no_room(why))
+			return why;
+		rc = find_after_growth(s, pages, page, &found, &why);
+		if (rc || found)
+			return rc;
+	} while (!why);
+	return why;
 }
 
 /* take - pages for a step of that kind, set in those bitmaps. */
@@ -302,6 +312,7 @@ static int take(struct space *s, uint64_t pages, enum space_op_kind kind, unsign
 	}
 	space_bits_set(s, at, pages, which, true);
 	op_log(s, kind, at, pages);
+	s->puts |= s->claim == SPACE_PUT;
 	map_prefaulted(s->map, at, pages * s->psize);
 	*off = at;
 	return 0;
@@ -407,6 +418,10 @@ void space_undo(struct space *s, size_t mark)
 			break;
 		}
 	}
+	if (mark == 0) {
+		s->puts = false;
+		s->coarse = false;
+	}
 }
 
 /* ---- commit ---------------------------------------------------------------------------------- */
@@ -460,11 +475,16 @@ int space_words(struct space *s, struct words *words)
 void space_committed(struct space *s, uint64_t txn)
 {
 	uint64_t per_zone = space_zone_words(s);
+	uint64_t off, pages;
 
-	for (size_t i = 0; i < s->nops; i++)
+	if (UNLIKELY(s->coarse) && space_freed_span(s, &off, &pages))
+		limbo_add(&s->limbo, txn, off, pages);
+	for (size_t i = 0; i < s->nops && LIKELY(!s->coarse); i++)
 		if (s->op[i].kind == SPACE_HELD || s->op[i].kind == SPACE_SPILL)
 			limbo_add(&s->limbo, txn, s->op[i].off, s->op[i].pages);
 	s->nops = 0;
+	s->puts = false;
+	s->coarse = false;
 	for (size_t i = 0; i < s->ndirty; i++) {
 		uint64_t z = s->dirty_word[i] / per_zone;
 		uint64_t w = s->dirty_word[i] % per_zone;

@@ -11,6 +11,9 @@
  *   free, held            clear in disk; busy until the limbo lets it go
  *   spill page            set in busy only
  *
+ * The reserve: puts find no page, and make the file grow, before the last free ones are gone. So
+ * removals, which need pages before they give more back, find some in a store that cannot grow.
+ *
  * Every step is logged, so that a transaction, or a nested one, is undone in reverse. Growth is not
  * undone: the file may be longer than the superblock's size word says, and the next commit carries
  * the words that the growth needs.
@@ -38,6 +41,10 @@ struct zone {
 	uint32_t longest;
 };
 
+/* What wants pages, and so how much of the reserve it leaves: a put all of it, a commit whose
+ * transaction has put, or a removal that splits a page, half of it, and whatever else nothing. */
+enum space_claim { SPACE_PUT, SPACE_HALF, SPACE_REMOVE };
+
 enum space_op_kind { SPACE_TAKEN, SPACE_FREED, SPACE_HELD, SPACE_SPILL };
 struct space_op {
 	uint64_t off;
@@ -54,6 +61,13 @@ struct space {
 	struct zone *zone;
 	size_t nzones;
 	size_t zone_room;
+	/* the free pages of the zones in memory */
+	uint64_t nfree;
+	/* so many free pages are left to removals, by the file's size */
+	uint64_t reserve;
+	enum space_claim claim; /* of those who take pages now: space_claim */
+	bool puts;              /* the running transaction took some as puts */
+	bool coarse;            /* its commit has one limbo item for all that it freed */
 	/* no page before it is known to be free: a page number */
 	uint64_t hint;
 	/* before that page no extent of so many free pages or more begins */
@@ -100,6 +114,24 @@ static inline uint64_t space_zone_words(const struct space *space)
  * has small steps, but on a DAX filesystem, where huge pages are to map it. */
 uint64_t space_step(const struct space *space, uint64_t size);
 
+/* space_claim - who takes pages from now on; returns who did before, to be set again. The default
+ * is a put. space_claim_commit - likewise, for what the running transaction's commit needs. */
+static inline enum space_claim space_claim(struct space *space, enum space_claim claim)
+{
+	const enum space_claim before = space->claim;
+
+	space->claim = claim;
+	return before;
+}
+static inline enum space_claim space_claim_commit(struct space *space)
+{
+	return space_claim(space, space->puts ? SPACE_HALF : SPACE_REMOVE);
+}
+
+/* space_scarce - whether hardly more than the reserve is free: pages are not to be spent on what
+ * only saves work later. CORRUPT, ENOMEM. */
+int space_scarce(struct space *space, bool *scarce);
+
 int space_open(struct space *space, struct map *map, uint32_t psize, uint64_t size);
 void space_close(struct space *space);
 
@@ -141,6 +173,11 @@ int space_words(struct space *space, struct words *words);
 
 /* space_committed - the words are durable: what was given at txn goes to the limbo. */
 void space_committed(struct space *space, uint64_t txn);
+
+/* space_freed_span - the pages from the first to the last of those that the running transaction
+ * gave, with LIMBO_COARSE: one limbo item that stands for all. From then on space_committed makes
+ * one. false: it gave none. */
+bool space_freed_span(struct space *space, uint64_t *off, uint64_t *pages);
 
 /* space_release - let limbo items go that nobody needs. */
 void space_release(struct space *space);

@@ -117,13 +117,10 @@ static void grow_finish(struct space *s, uint64_t new_end, uint64_t head, uint64
 		last = s->nzones - 1;
 	s->nzones = space_zones_for(s, new_end);
 	s->end = new_end;
+	s->reserve = space_reserve_of(new_end / s->psize);
 	for (size_t z = last; z < s->nzones; z++) {
-		struct zone *zone = &s->zone[z];
-
-		if (!zone->disk)
-			continue;
-		zone->nfree = space_zone_count_free(s, z);
-		zone->longest = (uint32_t)s->zone_pages;
+		if (s->zone[z].disk)
+			space_zone_recount(s, z);
 	}
 	if (meta)
 		space_bits_set(s, head, meta, SPACE_DISK | SPACE_BUSY, true);

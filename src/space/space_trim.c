@@ -79,12 +79,23 @@ static int dir_word(struct space *s, uint64_t off)
 	return words_add(&s->grown, off, 0);
 }
 
+/* reserve_kept - free pages that the end keeps, because there are not enough of them before the
+ * last page needed: removals may want them when the medium is full [I22]. */
+static uint64_t reserve_kept(const struct space *s, uint64_t last)
+{
+	const uint64_t tail = s->end / s->psize - 1 - last;
+	const uint64_t before = s->nfree - min_u64(s->nfree, tail);
+	const uint64_t reserve = space_reserve_of(last + 1);
+
+	return reserve - min_u64(reserve, before);
+}
+
 /* end_wanted - where the file may end: behind the last page needed, not below floor, and not so far
  * down that the words of the zones cut off do not fit a record. */
 static uint64_t end_wanted(const struct space *s, uint64_t last, uint64_t floor)
 {
 	const uint64_t zone_bytes = s->zone_pages * s->psize;
-	const uint64_t used = (last + 1) * s->psize;
+	const uint64_t used = (last + 1 + reserve_kept(s, last)) * s->psize;
 	const uint64_t committed = space_zones_for(s, load_word(&space_super(s)->size));
 	uint64_t end = max_u64(round_up(used, space_step(s, used)), round_up(floor, s->psize));
 

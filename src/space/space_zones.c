@@ -30,8 +30,8 @@ static uint64_t zone_usable(const struct space *s, size_t z)
 	return min_u64(pages - first, s->zone_pages);
 }
 
-/* Of the pages before the file's end: the last zone is rarely whole. */
-uint32_t space_zone_count_free(const struct space *s, size_t z)
+/* zone_count_free - of the pages before the file's end: the last zone is rarely whole. */
+static uint32_t zone_count_free(const struct space *s, size_t z)
 {
 	const uint64_t *busy = s->zone[z].busy;
 	uint64_t usable = zone_usable(s, z);
@@ -49,6 +49,16 @@ uint32_t space_zone_count_free(const struct space *s, size_t z)
 	}
 	assert(used <= usable);
 	return (uint32_t)(usable - used);
+}
+
+void space_zone_recount(struct space *s, size_t z)
+{
+	struct zone *zone = &s->zone[z];
+
+	s->nfree -= zone->nfree;
+	zone->nfree = zone_count_free(s, z);
+	zone->longest = (uint32_t)s->zone_pages;
+	s->nfree += zone->nfree;
 }
 
 /* The three arrays are one piece of memory, which zone->disk owns. */
@@ -69,28 +79,6 @@ int space_zone_alloc(struct space *s, size_t z)
 	zone->dirty = p + 2 * n;
 	zone->longest = (uint32_t)s->zone_pages;
 	return 0;
-}
-
-/* zone_hold - the pages of a zone just loaded that lie in the limbo are busy. The items were given
- * while other zones were looked at, so an item may begin or end outside this one. */
-static void zone_hold(struct space *s, size_t z)
-{
-	uint64_t first = z * s->zone_pages;
-	uint64_t last = first + s->zone_pages;
-	uint64_t *busy = s->zone[z].busy;
-
-	for (size_t i = 0; i < s->limbo.n; i++) {
-		const struct limbo_item *it = limbo_at(&s->limbo, i);
-		uint64_t begin = it->off / s->psize;
-		uint64_t from = max_u64(begin, first);
-		uint64_t to = min_u64(begin + it->pages, last);
-
-		for (uint64_t p = from; p < to; p++) {
-			uint64_t bit = (uint64_t)1 << p % SPACE_WORD_BITS;
-
-			busy[(p - first) / SPACE_WORD_BITS] |= bit;
-		}
-	}
 }
 
 /* Growth that no commit has carried yet is known from its words only. */
@@ -147,8 +135,8 @@ int space_load_zone(struct space *s, size_t z)
 	zone->bitmap_off = bitmap;
 	memcpy(zone->disk, s->map->base + bitmap, s->psize);
 	memcpy(zone->busy, zone->disk, s->psize);
-	zone_hold(s, z);
-	zone->nfree = space_zone_count_free(s, z);
+	space_zone_hold(s, z);
+	space_zone_recount(s, z);
 	return 0;
 }
 
@@ -185,6 +173,7 @@ int space_open(struct space *s, struct map *map, uint32_t psize, uint64_t size)
 	    .psize = psize,
 	    .zone_pages = (uint64_t)psize * 8,
 	    .end = size,
+	    .reserve = space_reserve_of(size / psize),
 	};
 	size_t zones = space_zones_for(s, size);
 	int rc = space_zones_room(s, zones);
@@ -202,6 +191,7 @@ static void zones_forget(struct space *s)
 		free(s->zone[z].disk);
 		s->zone[z] = (struct zone){0};
 	}
+	s->nfree = 0;
 }
 
 /* The log must be empty: this is a writer that begins, not one that runs. */
@@ -214,6 +204,9 @@ int space_reset(struct space *s, uint64_t size)
 		return rc;
 	zones_forget(s);
 	s->end = size;
+	s->reserve = space_reserve_of(size / s->psize);
+	s->puts = false;
+	s->coarse = false;
 	s->nzones = zones;
 	s->hint = 0;
 	s->extent_hint = 0;

@@ -2,7 +2,8 @@
 /*
  * space_zones.h - what the files of the space floor share: space.c (take and give), space_grow.c
  * (a longer file), space_zones.c (the bitmaps in memory), space_find.c (searches), space_trim.c
- * (the file's end).
+ * (the file's end), space_reserve.c (what puts
+ * leave).
  */
 #ifndef DAXKV_SPACE_ZONES_H
 #define DAXKV_SPACE_ZONES_H
@@ -67,8 +68,20 @@ int space_bitmap_check(uint64_t dir, uint64_t bitmap, uint32_t psize, uint64_t e
 /* space_zone_alloc - memory for the bits of zone z, all clear. ENOMEM. */
 int space_zone_alloc(struct space *s, size_t z);
 
-/* space_zone_count_free - what nfree of the loaded zone z is, from its bits. */
-uint32_t space_zone_count_free(const struct space *s, size_t z);
+/* space_zone_recount - nfree of the loaded zone z, and of all zones, from its bits. */
+void space_zone_recount(struct space *s, size_t z);
+
+/* space_zone_hold - pages in the limbo, and those that the running transaction gave, are busy in
+ * the bits of the loaded zone z. space_hold_again - in those of all zones: a coarse limbo item was
+ * released, among whose pages they may be. */
+void space_zone_hold(struct space *s, size_t z);
+void space_hold_again(struct space *s);
+
+/* space_reserve_of - the reserve of a file of so many pages. */
+uint64_t space_reserve_of(uint64_t pages);
+
+/* space_find_kept - space_find, but not found when what is left to others would be touched. */
+int space_find_kept(struct space *s, uint64_t pages, uint64_t *page, bool *found);
 
 /* space_bits_set - set or clear pages in the bitmaps chosen. Their zones are loaded, there is room
  * for the words touched (space_op_room), and none of the bits is as it shall be. Cannot fail. */

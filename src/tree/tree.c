@@ -10,6 +10,8 @@
  */
 #include "tree/tree.h"
 
+#include "space/space.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -253,6 +255,27 @@ static int leaves_write(struct tree *t, uint64_t old, uint64_t prev, uint32_t pa
 	return leaf_write(t, old, items, cut[0], prev, 0, placed, &change->kid[0]);
 }
 
+/* removal_splits - a leaf that lost an entry would be split, to leave room for the next tail. Where
+ * pages are scarce that is done only when it has to be, and then does not take the last of the
+ * reserve: else removals would use it up and give nothing back. */
+static int removal_splits(struct tree *t, uint32_t n, uint32_t total, uint32_t *parts,
+                          uint32_t cut[LEAF_PARTS])
+{
+	struct space *space = t->view->w->space;
+	bool scarce;
+	int rc = space_scarce(space, &scarce);
+
+	if (rc)
+		return rc;
+	if (scarce && total <= leaf_usable(t->view->psize)) {
+		cut[0] = n;
+		*parts = 1;
+		return 0;
+	}
+	(void)space_claim(space, SPACE_HALF); /* until the removal ends */
+	return 0;
+}
+
 /* leaf_rewrite - the leaf of path becomes one to three leaves, or none, with these n items (in
  * scratch->items). No item, in a leaf that is not the root: the leaf goes. The root stays as an
  * empty leaf. */
@@ -292,6 +315,10 @@ static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, struct pl
 			placed->index += n - own;
 	} else {
 		parts = leaf_parts(t, items, n, total, placed->appends, cut);
+		if (parts > 1 && placed->index == UINT32_MAX)
+			rc = removal_splits(t, n, total, &parts, cut);
+		if (rc)
+			return rc;
 	}
 	if (!parts)
 		return err_corrupt(old, "leaf: %u entries of %u bytes together", n, total);
@@ -490,10 +517,10 @@ int tree_store(struct tree *t, struct path *path, const struct item *item, const
 	return rc;
 }
 
-/* A removal is a tombstone in the tail as long as the leaf is well filled; else the leaf is looked
- * at with its neighbours. The entry's bytes stay where they are until the leaf is written anew:
- * gone points to them. */
-int tree_remove(struct tree *t, struct path *path)
+/* entry_out - a removal is a tombstone in the tail as long as the leaf is well filled; else the
+ * leaf is looked at with its neighbours. The entry's bytes stay where they are until the leaf is
+ * written anew: gone points to them. */
+static int entry_out(struct tree *t, struct path *path)
 {
 	struct placed placed = {.index = UINT32_MAX};
 	struct item gone;
@@ -543,9 +570,20 @@ int tree_remove(struct tree *t, struct path *path)
 	return leaf_rewrite(t, path, n, &placed);
 }
 
-/* For several entries of one leaf it is cheaper to write the leaf anew than to append a tombstone
- * for each. So is a range, a whole key's duplicates included. */
-int tree_leaf_without(struct tree *t, struct path *path, uint32_t from, uint32_t to)
+/* It may take what puts leave. */
+int tree_remove(struct tree *t, struct path *path)
+{
+	struct space *space = t->view->w->space;
+	const enum space_claim before = space_claim(space, SPACE_REMOVE);
+	int rc = entry_out(t, path);
+
+	(void)space_claim(space, before);
+	return rc;
+}
+
+/* entries_out - for several entries of one leaf it is cheaper to write the leaf anew than to append
+ * a tombstone for each. So is a range, a whole key's duplicates included. */
+static int entries_out(struct tree *t, struct path *path, uint32_t from, uint32_t to)
 {
 	assert(from <= to && !t->batch);
 	struct placed placed = {.index = UINT32_MAX};
@@ -561,6 +599,17 @@ int tree_leaf_without(struct tree *t, struct path *path, uint32_t from, uint32_t
 	tree_tally_forget(t->scratch);
 	memmove(items + from, items + to, (n - to) * sizeof *items);
 	return leaf_rewrite(t, path, n - (to - from), &placed);
+}
+
+/* As tree_remove. */
+int tree_leaf_without(struct tree *t, struct path *path, uint32_t from, uint32_t to)
+{
+	struct space *space = t->view->w->space;
+	const enum space_claim before = space_claim(space, SPACE_REMOVE);
+	int rc = entries_out(t, path, from, to);
+
+	(void)space_claim(space, before);
+	return rc;
 }
 
 /* A root that snapshots know is replaced by an empty leaf that names it as prev; with forget, the
@@ -587,7 +636,10 @@ int tree_clear(struct tree *t, bool forget)
 	t->root = 0;
 	if (forget)
 		return 0;
+	const enum space_claim before = space_claim(t->view->w->space, SPACE_REMOVE);
+
 	rc = leaf_write(t, 0, NULL, 0, prev, 0, &placed, &off);
+	(void)space_claim(t->view->w->space, before);
 	t->root = off;
 	t->leaf_pages = 1;
 	return rc;

@@ -15,6 +15,7 @@
  * change like any other, complete in itself: parents are replaced, pages join their neighbours
  * [I8]. After each the two ways are looked up anew, at most some three times for each level.
  */
+#include "space/space.h"
 #include "tree/tree.h"
 
 #define RANGE_AHEAD 8u /* leaves whose headers are prefetched */
@@ -229,8 +230,13 @@ int tree_cut(struct tree *t, const struct probe *from, const struct probe *to, u
 			return tree_clear(t, false);
 		return 0;
 	}
+	if (t->batch) /* what was put before takes its pages as a put */
+		rc = tree_flush(t);
+	const enum space_claim before = space_claim(t->view->w->space, SPACE_REMOVE);
+
 	while (cut && !rc)
 		rc = cut_step(&c, &a, &b, &cut);
+	(void)space_claim(t->view->w->space, before);
 	*removed = c.removed;
 	return rc;
 }

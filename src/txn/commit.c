@@ -244,17 +244,32 @@ static int stage_freed(struct daxkv_store *store)
 	return rc;
 }
 
+/* stage_span - all that the transaction freed as one item, which holds back more than that. */
+static int stage_span(struct daxkv_store *store)
+{
+	struct limbo_item item = {.txn = store->wset.txn};
+
+	if (!space_freed_span(&store->space, &item.off, &item.pages))
+		return 0;
+	return share_limbo_add(&store->share_file, &item);
+}
+
 /* stage_limbo - what the transaction frees is told to other processes before its record can take
  * effect: if this one dies, the next writer knows. Where the lock file cannot grow, what nobody
- * needs any more makes room. */
+ * needs any more makes room, or else the transaction has one coarse item. */
 static int stage_limbo(struct daxkv_store *store)
 {
 	int rc = stage_freed(store);
 
-	if ((rc != ENOSPC && rc != EDQUOT) || !store->space.limbo.n)
+	if (rc != ENOSPC && rc != EDQUOT)
 		return rc;
-	space_release(&store->space);
-	return stage_freed(store);
+	if (store->space.limbo.n) {
+		space_release(&store->space);
+		rc = stage_freed(store);
+	}
+	if (rc == ENOSPC || rc == EDQUOT)
+		rc = stage_span(store);
+	return rc;
 }
 
 /* durable_upto - what the record of the running transaction, T, says: the words of T-2 are durable
@@ -507,8 +522,9 @@ static void commit_store(struct daxkv_store *store)
 	__atomic_store_n(&store->share->published, txn, __ATOMIC_SEQ_CST);
 }
 
-/* The words of space come last: taking a page for a descriptor, or freeing one, changes them. */
-int commit_run(struct daxkv_txn *txn)
+/* changes_run - steps 1 to 6, with all that the trees have in their pages. The words of space come
+ * last: taking a page for a descriptor, or freeing one, changes them. */
+static int changes_run(struct daxkv_txn *txn)
 {
 	assert(!txn->parent);
 	struct daxkv_store *store = txn->store;
@@ -523,9 +539,7 @@ int commit_run(struct daxkv_txn *txn)
 	ranges.too_many = false;
 	words->n = 0;
 	store->words_txn = 0;
-	rc = tree_flush_all(&store->scratch);
-	if (!rc)
-		rc = commit_descs(txn, words);
+	rc = commit_descs(txn, words);
 	if (!rc && txn->user_version_set && load_word(&super->user_version) != txn->user_version)
 		rc = words_add(words, offsetof(struct fmt_super, user_version), txn->user_version);
 	if (!rc)
@@ -551,6 +565,21 @@ int commit_run(struct daxkv_txn *txn)
 	}
 	if (!rc)
 		commit_store(store);
+	return rc;
+}
+
+/* What puts left in batches takes its pages as they would; the rest may use the reserve. */
+int commit_run(struct daxkv_txn *txn)
+{
+	struct space *space = &txn->store->space;
+	int rc = tree_flush_all(&txn->store->scratch);
+
+	if (rc)
+		return rc;
+	const enum space_claim before = space_claim_commit(space);
+
+	rc = changes_run(txn);
+	(void)space_claim(space, before);
 	return rc;
 }
 

@@ -110,8 +110,11 @@ static int room_keep(struct daxkv_txn *txn)
 	for (; txn; txn = txn->parent)
 		for (const struct dbstate *s = txn->changed; s; s = s->links.next_changed)
 			pages += ROOM_DB;
+	const enum space_claim before = space_claim_commit(&store->space);
+
 	while (pages-- && !rc)
 		rc = space_take(&store->space, 1, &off);
+	(void)space_claim(&store->space, before);
 	space_undo(&store->space, mark);
 	return rc;
 }

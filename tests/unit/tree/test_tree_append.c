@@ -374,7 +374,7 @@ static bool fill_up(uint64_t committed)
 	    store_open("full", (struct daxkv_options){.flags = DAXKV_CREATE,
 	                                              .page_size = 512,
 	                                              .pmem = DAXKV_PMEM_FORCE,
-	                                              .max_size = 2 << 20});
+	                                              .max_size = (2 << 20) + committed * 512});
 	struct daxkv_txn *txn = begin(store);
 	struct daxkv_val k = text("key-00000000"), v;
 	uint64_t n;
