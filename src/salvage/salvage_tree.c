@@ -344,12 +344,14 @@ static bool main_possible(struct salvage *s, uint64_t off, const struct named *a
 }
 
 /* Of those that may be it, one with a catalog where there is one, and the one that was counted
- * last. */
+ * last. Where several may be and none has a catalog, the catalog is lost, and which is the main one
+ * with it: none is. */
 uint64_t salvage_main_find(struct salvage *s)
 {
 	uint64_t best = 0;
 	uint64_t best_txn = 0;
 	bool best_catalog = false;
+	unsigned int possible = 0;
 	struct named all;
 
 	s->rc = named_descs(s, &all);
@@ -361,6 +363,7 @@ uint64_t salvage_main_find(struct salvage *s)
 
 		if (!main_possible(s, off, &all))
 			continue;
+		possible++;
 		if (all.n)
 			catalog = has_catalog(s, desc->root, SALVAGE_ANY_LEVEL);
 		txn = desc_txn(s, off);
@@ -373,5 +376,8 @@ uint64_t salvage_main_find(struct salvage *s)
 		best_catalog = catalog;
 	}
 	free(all.desc);
-	return best;
+	if (possible < 2 || best_catalog)
+		return best;
+	s->named = true;
+	return 0;
 }
