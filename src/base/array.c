@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+/* Twice the room, or ARRAY_FIRST elements. */
 int array_grow(void *array, size_t *room, size_t size)
 {
 	void **elements = array;

@@ -97,18 +97,22 @@ __attribute__((format(printf, 3, 0))) static void text_set(const char *prefix, c
 	err_answered = 0;
 }
 
+/* The text goes along with the answer: either may be what the caller reads next. */
 void err_save(struct err_saved *saved)
 {
 	saved->answered = err_answered;
 	memcpy(saved->text, text, sizeof text);
 }
 
+/* What failed in between is forgotten. */
 void err_restore(const struct err_saved *saved)
 {
 	err_answered = saved->answered;
 	memcpy(text, saved->text, sizeof text);
 }
 
+/* The text stands alone: the code's own text is not added, because callers of daxkv_errmsg have the
+ * code. */
 int err_set(int code, const char *format, ...)
 {
 	int saved = errno;
@@ -120,6 +124,7 @@ int err_set(int code, const char *format, ...)
 	return code;
 }
 
+/* The system's text is added, because the caller of a system call knows no more than its number. */
 int err_sys(int code, const char *format, ...)
 {
 	int saved = errno;
@@ -133,6 +138,7 @@ int err_sys(int code, const char *format, ...)
 	return code;
 }
 
+/* The one place where damage gets its name: a breakpoint here finds every report of it. */
 int err_corrupt(uint64_t off, const char *format, ...)
 {
 	int saved = errno;

@@ -16,6 +16,7 @@ void fds_hold(void)
 	pthread_mutex_lock(&mutex);
 }
 
+/* fds_release - see fds_hold. A fork that waited goes on now. */
 void fds_release(void)
 {
 	pthread_mutex_unlock(&mutex);
@@ -36,6 +37,8 @@ void *fds_map(void *at, size_t len, int prot, int flags, int fd, off_t off)
 	return p;
 }
 
+/* Under the mutex, so that a child that was forked meanwhile does not find the number in use by
+ * another file. */
 void fds_close(int *fd)
 {
 	int err = errno;

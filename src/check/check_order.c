@@ -113,6 +113,7 @@ static enum check_order dups(uint32_t flags, const struct check_item *a, const s
 	return check_by_bytes(a->dup, a->dlen, b->dup, b->dlen);
 }
 
+/* The key decides, and with sorted duplicates the value behind it. */
 enum check_order check_compare(uint32_t flags, const struct check_item *a,
                                const struct check_item *b)
 {
@@ -146,6 +147,7 @@ uint64_t check_head(uint32_t flags, const uint8_t *key, uint32_t klen, uint32_t 
 	return head;
 }
 
+/* Flags of duplicates mean nothing without them, and the format has no such database. */
 bool check_flags_valid(uint32_t flags)
 {
 	const uint32_t of_dups =

@@ -16,11 +16,14 @@ static bool bit_get(const uint64_t *bits, uint64_t i)
 	return bits[i / 64] >> (i % 64) & 1;
 }
 
+/* bit_set - see bit_get. */
 static void bit_set(uint64_t *bits, uint64_t i)
 {
 	bits[i / 64] |= UINT64_C(1) << (i % 64);
 }
 
+/* The pages up to the first one that is used twice are marked: its second user is reported, and
+ * nothing behind it is claimed for a reference that leads nowhere good. */
 bool check_space_claim(struct check *ck, const struct check_db *db, const char *what, uint64_t off,
                        uint64_t len, uint64_t at)
 {

@@ -79,6 +79,9 @@ static bool prefix_suits(const struct check_db *db, uint32_t plen, const struct 
 	return !(db->flags & no_prefix);
 }
 
+/* A head is made again from each key and compared, because a search trusts heads alone: one that is
+ * wrong hides its entry, and no other rule would show it. Without a sound prefix no head means
+ * anything. item gives the key of entry or separator i; arg is its argument. */
 void check_heads(struct check *ck, const struct check_db *db, const struct check_page *page,
                  uint32_t heads, const char *what, const char *part,
                  void (*item)(const void *arg, uint32_t i, struct check_item *out), const void *arg)

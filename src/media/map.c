@@ -244,6 +244,10 @@ static int space_ensure(const struct map *map, uint64_t size)
 	return 0;
 }
 
+/* Nothing of *map changes before all has worked. The order is that of what can fail first: the
+ * file's own space, so that a store to the mapping cannot be SIGBUS; the choice of the medium; the
+ * reserved address space, at whose place the file is mapped; then what is only bookkeeping. The
+ * table of prefaulted steps may lack its memory: then nothing is prefaulted. */
 int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pmem,
                bool private_copy)
 {
@@ -352,6 +356,8 @@ static int grow(struct map *map, uint64_t size)
 	return 0;
 }
 
+/* A step that cannot be populated is marked all the same: its pages are faulted in one by one, by
+ * the stores that come to them. */
 void map_prefault(struct map *map, uint64_t off, uint64_t len)
 {
 	assert(map->prefaulted && len > 0);
@@ -366,6 +372,8 @@ void map_prefault(struct map *map, uint64_t off, uint64_t len)
 	}
 }
 
+/* Best effort: what is not populated here costs a fault later. A new file on a disk has its zeros
+ * written once, here, and no commit is the first to do it. */
 void map_populate(struct map *map)
 {
 	if (map->prefaulted && map->size)
@@ -380,6 +388,7 @@ void map_populate(struct map *map)
 		(void)madvise(address(map, 0), page_up(map->size), MADV_POPULATE_READ);
 }
 
+/* A thread that is cancelled in here would keep the mutex. */
 int map_grow(struct map *map, uint64_t size)
 {
 	const int cancel = cancel_off();
@@ -416,6 +425,7 @@ static int extend(struct map *map, uint64_t size)
 	return 0;
 }
 
+/* A reader calls it, so it is no point where a thread may be cancelled: nothing in extend waits. */
 int map_extend(struct map *map, uint64_t size)
 {
 	pthread_mutex_lock(&map->mutex);
@@ -424,11 +434,16 @@ int map_extend(struct map *map, uint64_t size)
 	return rc;
 }
 
+/* A private copy reads what it has mapped, whatever happens to the file. */
 bool map_on_layers(const struct map *map)
 {
 	return map->rdonly && !map->private_copy && file_on_layers(map->fd);
 }
 
+/* On an overlay filesystem the first writer gets a copy of the file, and a reader that has the
+ * original open goes on reading that. The descriptor keeps its number, so that locks and lists that
+ * name it hold: the copy is opened beside it and put in its place, then mapped over the original.
+ */
 int map_follow_copy(struct map *map)
 {
 	char self[32];
@@ -457,6 +472,7 @@ int map_follow_copy(struct map *map)
 	return 0;
 }
 
+/* The size is lowered first: whoever looks at it afterwards goes no further. */
 void map_cut(struct map *map, uint64_t size)
 {
 	assert(size <= map->reserve);
@@ -469,6 +485,7 @@ void map_cut(struct map *map, uint64_t size)
 	pthread_mutex_unlock(&map->mutex);
 }
 
+/* The file is cut before the mapping: on failure both are as they were. */
 int map_shrink(struct map *map, uint64_t size)
 {
 	uint64_t length = 0;
@@ -489,6 +506,7 @@ int map_shrink(struct map *map, uint64_t size)
 	return 0;
 }
 
+/* What the file has now; other processes may have made it longer than size says. */
 int map_file_size(const struct map *map, uint64_t *size)
 {
 	int rc = file_length(map->fd, size);
@@ -508,6 +526,7 @@ void map_detach(struct map *map)
 	map->reserve = map->cap = map->size = 0;
 }
 
+/* The request that would choose this medium again, for a second open of the same file. */
 enum daxkv_pmem map_pmem(enum daxkv_medium medium)
 {
 	if (medium == DAXKV_MEDIUM_DAX)
@@ -517,6 +536,7 @@ enum daxkv_pmem map_pmem(enum daxkv_medium medium)
 	return DAXKV_PMEM_FORCE;
 }
 
+/* Safe on a map that was only opened, and on one that never was: fd is -1 then. */
 void map_close(struct map *map)
 {
 	map_detach(map);
@@ -524,6 +544,8 @@ void map_close(struct map *map)
 	*map = (struct map){.fd = -1};
 }
 
+/* The times of a mapped file change when the kernel writes it back, if at all: programs that copy
+ * what has changed go by them. */
 void map_touch(const struct map *map)
 {
 	/* a file of somebody else's, on a medium without times: it stays as it is */
@@ -531,11 +553,14 @@ void map_touch(const struct map *map)
 		(void)futimens(map->fd, NULL);
 }
 
+/* Whether a block is written where it lies or elsewhere: elsewhere, a full disk can fail a store to
+ * a block that is there. */
 bool map_copies(const struct map *map)
 {
 	return !map->private_copy && file_copies(map->fd);
 }
 
+/* For people: one line of what an acknowledged commit survives here. */
 const char *map_durability(const struct map *map)
 {
 	if (map->private_copy)

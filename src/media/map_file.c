@@ -67,6 +67,7 @@ static int write_zeros(int fd, uint64_t from, uint64_t to)
 	return rc;
 }
 
+/* fsync and not fdatasync: a new file's length must be there, too. */
 int file_sync(int fd)
 {
 	while (fsync(fd) != 0)
@@ -85,6 +86,7 @@ int file_length(int fd, uint64_t *size)
 	return 0;
 }
 
+/* Also makes a file longer, by a hole. */
 int file_cut(int fd, uint64_t size)
 {
 	while (ftruncate(fd, (off_t)size) != 0)
@@ -224,6 +226,8 @@ static int own_by_seek(int fd, uint64_t length)
 	return 0;
 }
 
+/* The cheapest answer first: on a filesystem in memory the number of blocks, else the list of
+ * extents, else a search for holes. A file that has its space costs one call or two. */
 int file_own(int fd, uint64_t length)
 {
 	struct stat st;
@@ -252,12 +256,15 @@ static uint32_t fs_magic(int fd)
 	return 0;
 }
 
+/* What lies there is gone after a power cut, whatever is synced. */
 bool file_in_memory(int fd)
 {
 	uint32_t magic = fs_magic(fd);
 	return magic == TMPFS_MAGIC || magic == RAMFS_MAGIC;
 }
 
+/* By the filesystem's kind where all of its files are copied on write, by the file's attribute on
+ * Btrfs, and by its extents where a file may share them with another. */
 bool file_copies(int fd)
 {
 	static const uint32_t copying[] = {0x2fc12fc1 /* ZFS */, 0xca451a4e /* bcachefs */,
@@ -274,6 +281,7 @@ bool file_copies(int fd)
 	return extents_walk(fd, FIEMAP_MAX_OFFSET, extent_shared, &known) == EEXIST;
 }
 
+/* Btrfs writes a file with this attribute in place. It can be set while the file is empty. */
 void file_exempt(int fd)
 {
 	int flags = 0;
@@ -295,6 +303,8 @@ static int type_check(const char *path, mode_t mode)
 	return 0;
 }
 
+/* O_NONBLOCK: to open a FIFO would wait for its other end. The descriptor is above 2, where
+ * programs do not close what they have not opened. */
 int map_open_file(struct map *map, const char *path, bool rdonly)
 {
 	struct stat st;
@@ -363,6 +373,8 @@ static int name_move(const char *temp, const char *path)
 	return 0;
 }
 
+/* -1 with errno where the filesystem has no O_TMPFILE. The file must be in the directory where it
+ * gets its name: a link does not cross filesystems. */
 int file_nameless(const char *path, unsigned int mode)
 {
 	const char *slash = strrchr(path, '/');
@@ -379,6 +391,7 @@ int file_nameless(const char *path, unsigned int mode)
 	return fd;
 }
 
+/* By way of /proc: linkat with AT_EMPTY_PATH needs a privilege. */
 int file_name(int fd, const char *path)
 {
 	char self[64];
@@ -417,6 +430,7 @@ static int temp_open(const char *path, unsigned int mode, char **temp, int *fd)
 	return rc;
 }
 
+/* There a file that is opened for reading may become another one when somebody writes to it. */
 bool file_on_layers(int fd)
 {
 	return fs_magic(fd) == OVERLAYFS_SUPER_MAGIC;
@@ -577,6 +591,9 @@ static int create_inside(const char *path, int fd, uint64_t *length, uint64_t on
 	return rc;
 }
 
+/* Where nothing has the name, the store appears under it whole, or not at all. An empty file is
+ * filled in place, because it may be a special one that somebody has prepared, with its owner, its
+ * rights and its place. Any other file is EEXIST. */
 int map_create_file(struct map *map, const char *path, unsigned int mode, uint64_t *size,
                     uint64_t on_dax, fill_fn *fill, void *arg)
 {

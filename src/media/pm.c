@@ -21,6 +21,7 @@ static void *writable(const void *p)
 	return (void *)(uintptr_t)p;
 }
 
+/* Counters begin at 0, and nothing has failed. */
 void pm_init(struct pm *pm, const struct pm_ops *ops, int fd)
 {
 	assert(ops);
@@ -42,6 +43,7 @@ void pm_zero(struct pm *pm, const void *dst, size_t n)
 		pm->ops->write(pm, writable(dst), NULL, n);
 }
 
+/* Whole lines: a store past the cache of a part of a line would read the rest of it first. */
 void pm_stream(struct pm *pm, const void *dst, const void *src, size_t n)
 {
 	assert((uintptr_t)dst % LINE == 0 && n % LINE == 0);
@@ -51,12 +53,14 @@ void pm_stream(struct pm *pm, const void *dst, const void *src, size_t n)
 	count(&pm->lines_streamed, n / LINE);
 }
 
+/* Eight bytes at a multiple of eight: no power cut and no reader sees a part of them [I9]. */
 void pm_store8(struct pm *pm, const uint64_t *word, uint64_t value)
 {
 	assert((uintptr_t)word % sizeof *word == 0);
 	pm->ops->store8(pm, writable(word), value);
 }
 
+/* Lines that the range touches, not only those that it fills. */
 void pm_flush(struct pm *pm, const void *p, size_t n)
 {
 	if (n == 0)
@@ -75,6 +79,7 @@ int pm_fence(struct pm *pm)
 	return pm->failed;
 }
 
+/* The compiler may split or repeat these stores, so they are for bytes that nobody looks at yet. */
 void pm_plain_write(struct pm *pm, void *dst, const void *src, size_t n)
 {
 	(void)pm;
@@ -84,6 +89,7 @@ void pm_plain_write(struct pm *pm, void *dst, const void *src, size_t n)
 		memset(dst, 0, n);
 }
 
+/* Release: what was stored before is there for whoever loads the word with acquire. */
 void pm_plain_store8(struct pm *pm, uint64_t *word, uint64_t value)
 {
 	(void)pm;

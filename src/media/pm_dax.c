@@ -45,6 +45,7 @@ static void load(void)
 	function_find(library, "pmem_drain", &pmem.drain);
 }
 
+/* Looked for once in a process, by the first store that may need it. */
 const char *pm_dax_missing(void)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -61,12 +62,14 @@ static void dax_stream(struct pm *pm, void *dst, const void *src, size_t n)
 	pmem.memcpy(dst, src, n, PMEM_F_MEM_NONTEMPORAL | PMEM_F_MEM_NODRAIN);
 }
 
+/* dax_flush - starts the write-back of the range's lines: the fence waits for it. */
 static void dax_flush(struct pm *pm, const void *p, size_t n)
 {
 	(void)pm;
 	pmem.flush(p, n);
 }
 
+/* dax_fence - orders the flushes and streamed stores of this thread before what follows. */
 static int dax_fence(struct pm *pm)
 {
 	(void)pm;

@@ -51,6 +51,29 @@ static bool page_size_valid(uint32_t n)
 	return n >= FMT_PAGE_MIN && n <= FMT_PAGE_MAX && (n & (n - 1)) == 0;
 }
 
+/* ring_off_of, first_page_of - where the ring and the pages behind it begin. They follow from the
+ * page size alone. */
+static uint64_t ring_off_of(uint32_t page_size)
+{
+	return round_up(FMT_SUPER_SIZE, page_size);
+}
+
+/* first_page_of - behind the ring, at the next multiple of the page size. */
+static uint64_t first_page_of(uint32_t page_size)
+{
+	return round_up(ring_off_of(page_size) + FMT_RING_RECORD * FMT_RING_RECORDS, page_size);
+}
+
+/* ring_sound - the ring has the format's size, and lies where the page size says. */
+static bool ring_sound(const struct fmt_super *s)
+{
+	if (s->ring_record_size != FMT_RING_RECORD || s->ring_records != FMT_RING_RECORDS)
+		return false;
+	if (s->ring_off != ring_off_of(s->page_size))
+		return false;
+	return s->first_page == first_page_of(s->page_size);
+}
+
 /* super_validate - each fact that the rest of the engine takes for granted from here on. */
 static int super_validate(const struct fmt_super *s)
 {
@@ -74,10 +97,7 @@ static int super_validate(const struct fmt_super *s)
 		    DAXKV_VERSION,
 		    "the store uses features (bits 0x%x) that this library does not know",
 		    s->incompat);
-	if (s->ring_record_size != FMT_RING_RECORD || s->ring_records != FMT_RING_RECORDS ||
-	    s->ring_off != round_up(FMT_SUPER_SIZE, s->page_size) ||
-	    s->first_page !=
-	        round_up(s->ring_off + FMT_RING_RECORD * FMT_RING_RECORDS, s->page_size))
+	if (!ring_sound(s))
 		return err_corrupt(20, "superblock: ring of %u records of %u bytes at 0x%lx",
 		                   s->ring_records, s->ring_record_size,
 		                   (unsigned long)s->ring_off);
@@ -120,6 +140,8 @@ int super_read(int fd, uint64_t file_size, struct geometry *g)
 	return 0;
 }
 
+/* The checksum's own share of a word that is 0 is taken off, so that the mark of a store without a
+ * commit is 0 as a new file has it. */
 uint64_t super_clean_word(uint64_t txn)
 {
 	static const uint64_t none;
@@ -128,6 +150,8 @@ uint64_t super_clean_word(uint64_t txn)
 	return FMT_CLEAN(txn, c);
 }
 
+/* A mark whose checksum does not match says nothing: *txn is 0 then, as if no commit were in
+ * place. */
 bool super_clean(const struct fmt_super *super, uint64_t *txn)
 {
 	uint64_t word = load_word(&super->clean);
@@ -141,18 +165,7 @@ bool super_clean(const struct fmt_super *super, uint64_t *txn)
 	return sound;
 }
 
-/* ring_off_of, first_page_of - where the ring and the pages behind it begin. They follow from the
- * page size alone. */
-static uint64_t ring_off_of(uint32_t page_size)
-{
-	return round_up(FMT_SUPER_SIZE, page_size);
-}
-
-static uint64_t first_page_of(uint32_t page_size)
-{
-	return round_up(ring_off_of(page_size) + FMT_RING_RECORD * FMT_RING_RECORDS, page_size);
-}
-
+/* The superblock, the ring, and one page each of directory, bitmap and descriptor. */
 uint64_t super_min_size(uint32_t page_size)
 {
 	/* directory, bitmap, descriptor */
@@ -188,6 +201,8 @@ static void super_set_bits(uint64_t *bitmap, uint64_t from, uint64_t n)
 		bitmap[i / 64] |= (uint64_t)1 << i % 64;
 }
 
+/* All but the words at its end is covered by the hash and never changes: words are stored one at a
+ * time, by commits, and a hash over them could not be kept. */
 void super_image(struct fmt_super *s, const struct super_new *new, uint64_t dirs,
                  uint64_t main_desc, uint64_t txn)
 {
@@ -240,8 +255,7 @@ void super_layout(struct super_layout *l, uint32_t page_size, uint64_t data)
 	} while (need > l->zones);
 }
 
-/* A new store: every zone that its size touches has its bitmap page, behind the directory pages,
- * behind the ring. */
+/* Of the bytes that do not change after it was written: birth, and from type on to the root. */
 uint32_t desc_crc(const struct fmt_desc *desc)
 {
 	const uint8_t *p = (const void *)desc;
@@ -249,54 +263,109 @@ uint32_t desc_crc(const struct fmt_desc *desc)
 	return crc32c(crc32c(0, p, 8), p + 20, offsetof(struct fmt_desc, root) - 20);
 }
 
-int super_fill(int fd, void *arg)
+/* dirs_write - the directory pages of a new store: a word for each zone, the place of its bitmap
+ * page. page is a page of scratch. 0 or errno. */
+static int dirs_write(int fd, const struct super_layout *l, uint32_t psize, uint64_t *page)
 {
-	const struct super_new *new = arg;
-	uint32_t psize = new->page_size;
-	uint64_t zones = (new->size + super_zone_bytes(psize) - 1) / super_zone_bytes(psize);
-	uint64_t per_dir = psize / FMT_WORD;
-	uint64_t dirs = (zones + per_dir - 1) / per_dir;
-	uint64_t first = first_page_of(psize);
-	uint64_t bitmaps_off = first + dirs * psize;
-	uint64_t desc_off = bitmaps_off + zones * psize;
-	struct fmt_super s;
-	uint64_t *page = calloc(1, max_u64(psize, FMT_RING_RECORD * FMT_RING_RECORDS));
-	int rc;
+	const uint64_t per_dir = psize / FMT_WORD;
 
-	assert(page_size_valid(psize) && new->size % psize == 0 && desc_off + psize <= new->size);
-	if (!page)
-		return ENOMEM;
-	rc = write_at(fd, page, FMT_RING_RECORD * FMT_RING_RECORDS, ring_off_of(psize));
-	for (uint64_t d = 0; d < dirs && !rc; d++) {
+	for (uint64_t d = 0; d < l->dirs; d++) {
+		int rc;
+
 		for (uint64_t i = 0; i < per_dir; i++) {
-			if (d * per_dir + i < zones)
-				page[i] = bitmaps_off + (d * per_dir + i) * psize;
-			else
-				page[i] = 0;
+			uint64_t z = d * per_dir + i;
+
+			page[i] = 0;
+			if (z < l->zones)
+				page[i] = l->bitmaps_off + z * psize;
 		}
-		rc = write_at(fd, page, psize, first + d * psize);
+		rc = write_at(fd, page, psize, l->first_page + d * psize);
+		if (rc)
+			return rc;
 	}
-	for (uint64_t z = 0; z < zones && !rc; z++) {
-		uint64_t used = desc_off / psize + 1;
-		uint64_t per_zone = (uint64_t)psize * 8;
+	return 0;
+}
+
+/* bitmaps_write - the bitmap pages of a new store, the first used pages of which are in use. page
+ * is a page of scratch. 0 or errno. */
+static int bitmaps_write(int fd, const struct super_layout *l, uint32_t psize, uint64_t used,
+                         uint64_t *page)
+{
+	const uint64_t per_zone = (uint64_t)psize * 8;
+
+	for (uint64_t z = 0; z < l->zones; z++) {
 		uint64_t from = z * per_zone;
+		int rc;
 
 		memset(page, 0, psize);
 		if (used > from)
 			super_set_bits(page, 0, min_u64(used - from, per_zone));
-		rc = write_at(fd, page, psize, bitmaps_off + z * psize);
+		rc = write_at(fd, page, psize, l->bitmaps_off + z * psize);
+		if (rc)
+			return rc;
 	}
-	if (!rc) {
-		struct fmt_desc *desc = (void *)page;
+	return 0;
+}
 
-		memset(page, 0, psize);
-		desc->page = (struct fmt_page){.type = FMT_DESC, .end = FMT_DESC_COUNTS};
-		desc->page.crc = desc_crc(desc) ^ crc32c_place(desc_off);
-		rc = write_at(fd, page, psize, desc_off);
-	}
+/* desc_write - the main database's descriptor, of an empty database. page is a page of scratch. 0
+ * or errno. */
+static int desc_write(int fd, uint64_t off, uint32_t psize, uint64_t *page)
+{
+	struct fmt_desc *desc = (void *)page;
+
+	memset(page, 0, psize);
+	desc->page = (struct fmt_page){
+	    .type = FMT_DESC,
+	    .end = FMT_DESC_COUNTS,
+	};
+	desc->page.crc = desc_crc(desc) ^ crc32c_place(off);
+	return write_at(fd, page, psize, off);
+}
+
+/* pages_write - all of a new store but its superblock: the ring, which has no record, directory
+ * pages, bitmap pages, the descriptor. 0 or errno. */
+static int pages_write(int fd, const struct super_layout *l, uint32_t psize)
+{
+	const uint64_t ring = FMT_RING_RECORD * FMT_RING_RECORDS;
+	const uint64_t used = l->data_off / psize + 1;
+	uint64_t *page = calloc(1, max_u64(psize, ring));
+	int rc;
+
+	if (!page)
+		return ENOMEM;
+	rc = write_at(fd, page, ring, ring_off_of(psize));
+	if (!rc)
+		rc = dirs_write(fd, l, psize, page);
+	if (!rc)
+		rc = bitmaps_write(fd, l, psize, used, page);
+	if (!rc)
+		rc = desc_write(fd, l->data_off, psize, page);
 	free(page);
+	return rc;
+}
+
+/* A new store: every zone that its size touches has its bitmap page, behind the directory pages,
+ * behind the ring. The superblock comes last. */
+int super_fill(int fd, void *arg)
+{
+	const struct super_new *new = arg;
+	const uint32_t psize = new->page_size;
+	const uint64_t zone = super_zone_bytes(psize);
+	const uint64_t per_dir = psize / FMT_WORD;
+	struct super_layout l = {.zones = (new->size + zone - 1) / zone};
+	struct fmt_super s;
+	int rc;
+
+	assert(page_size_valid(psize));
+	assert(new->size % psize == 0);
+	l.dirs = (l.zones + per_dir - 1) / per_dir;
+	l.first_page = first_page_of(psize);
+	l.bitmaps_off = l.first_page + l.dirs * psize;
+	l.data_off = l.bitmaps_off + l.zones * psize;
+	assert(l.data_off + psize <= new->size);
+	rc = pages_write(fd, &l, psize);
 	if (rc)
 		return rc;
-	super_image(&s, new, dirs, desc_off, 0);
+	super_image(&s, new, l.dirs, l.data_off, 0);
 	return write_at(fd, &s, sizeof s, 0);
 }

@@ -81,6 +81,7 @@ uint32_t blob_seal(struct wset *w, const struct fmt_blob *blob)
 	return crc32c(0, bytes, blob->len);
 }
 
+/* The length is the entry's, so damage may say anything: space_give bounds it. */
 int blob_free(struct wset *w, const struct fmt_blob *blob)
 {
 	return wset_retire_extent(w, blob->off, blob_pages(blob->len, w->psize));

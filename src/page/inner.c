@@ -242,6 +242,7 @@ static void kids_change(uint64_t *to, const struct inner_edit *e, const uint64_t
 	}
 }
 
+/* Nothing moves: the page keeps its length and all of its offsets. */
 uint32_t inner_copy(uint8_t *image, const struct inner_edit *e, uint64_t kid)
 {
 	const struct fmt_page *page = e->page;

@@ -40,6 +40,7 @@ static inline const uint64_t *inner_heads(const struct fmt_page *p)
 	return (const uint64_t *)(const void *)((const uint8_t *)p + FMT_INNER_HEADS);
 }
 
+/* inner_kids - see inner_heads: one more than separators. */
 static inline const uint64_t *inner_kids(const struct fmt_page *p)
 {
 	return inner_heads(p) + p->n;

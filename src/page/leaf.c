@@ -188,6 +188,8 @@ static inline __m128i fp_eight(const uint64_t *slots)
 	return _mm_packs_epi32(half[0], half[1]);
 }
 
+/* fp_matches - see above. The comparisons of two times eight become sixteen bytes, and then bits.
+ */
 static uint32_t fp_matches(const uint64_t *slots, uint32_t fp)
 {
 	__m128i want = _mm_set1_epi16((short)fp);
@@ -361,6 +363,7 @@ static inline void gap_insert(struct leaf_gap *g, uint32_t j, uint32_t eoff)
 	g->n++;
 }
 
+/* gap_remove - see gap_insert. */
 static inline void gap_remove(struct leaf_gap *g, uint32_t j)
 {
 	g->n--;

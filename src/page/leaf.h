@@ -32,8 +32,8 @@ struct wpage;
 
 struct item { /* an entry, in a page or to be written to one */
 	const uint8_t *key;
-	const uint8_t *val;
-	uint32_t klen;
+	const uint8_t *val; /* NULL in an item to be written: zeros, for the caller to fill */
+	uint32_t klen;      /* bytes, as is vlen */
 	uint32_t vlen;
 	uint32_t flags; /* FMT_ENTRY_BLOB, FMT_ENTRY_DB */
 };

@@ -408,6 +408,7 @@ static void seal_base(struct wset *w, const struct fmt_page *page, uint64_t off)
 	pm_write(&w->map->pm, &page->crc, &crc, sizeof crc);
 }
 
+/* Once for each page, however many of its values were overwritten. */
 void leaf_reseal(struct wset *w, struct wpage *wp)
 {
 	assert(wp->owner);

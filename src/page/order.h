@@ -41,7 +41,7 @@ enum probe_edge { PROBE_BEFORE = -1, PROBE_AT = 0, PROBE_AFTER = 1 };
 struct probe { /* what is searched: a key, and with duplicates a value, or the place before or after
 	          all of the key's */
 	const uint8_t *key;
-	const uint8_t *dup;
+	const uint8_t *dup; /* only with duplicates, and only PROBE_AT */
 	uint32_t klen;
 	uint32_t dlen;
 	enum probe_edge edge; /* PROBE_AT without duplicates */
@@ -70,6 +70,7 @@ static inline bool order_bytes_same(const uint8_t *a, const uint8_t *b, uint32_t
 	return get64(a + len - 8) == get64(b + len - 8);
 }
 
+/* order_key_same - see above. A program's own order may call keys with different bytes one. */
 static inline bool order_key_same(const struct order *o, const uint8_t *a, uint32_t alen,
                                   const uint8_t *b, uint32_t blen)
 {

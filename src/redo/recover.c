@@ -396,6 +396,8 @@ static int plan_words(const struct ring *ring, const struct plan *p, struct word
 	return words_final(ws);
 }
 
+/* Everything that can be refused is refused before the first store (plan_words): a file that is
+ * damaged stays as it was found. */
 int recover(struct ring *ring, struct recover_result *result)
 {
 	struct words ws = {0};

@@ -18,6 +18,7 @@
 #define RECORD_WORDS       (FMT_RING_RECORD / FMT_WORD)
 #define SPILL_RECORD_WORDS 3
 
+/* The list is the caller's, and freed by it: words->w. */
 int words_add(struct words *words, uint64_t off, uint64_t value)
 {
 	assert(off % FMT_WORD == 0);

@@ -1,4 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * salvage.c - the file, the superblock, and the order of the steps. See salvage.h
+ *
+ *   superblock -> page size -> which pages are sound -> words of the ring -> trees -> orphans
+ *
+ * Each step has only what the steps before it could find, so each has an answer for "not known": a
+ * page size that is guessed, a newest commit that is not bounded, a main database that is looked
+ * for. What is lost is told when it is found, by salvage_lost, and never ends the run. What ends it
+ * is the program that takes what is found, or a lack of memory (s->rc).
+ */
 #include "salvage/salvage.h"
 
 #include "base/array.h"
@@ -67,6 +77,7 @@ void salvage_lost(struct salvage *s, const struct salvage_db *db, const char *fo
 	s->to->lost(text, s->to->arg);
 }
 
+/* It is not counted yet, so a run that ends here has no half-filled one. */
 struct salvage_db *salvage_db_new(struct salvage *s)
 {
 	struct salvage_db *db;
@@ -98,6 +109,7 @@ static size_t lost_name(const struct salvage *s, const char *suffix, char text[N
 	return (size_t)n;
 }
 
+/* The value's bytes are the mapping's, or on the stack: they are good for the call only. */
 void salvage_database(struct salvage *s, size_t db)
 {
 	const struct salvage_db *d = &s->dbs[db];
@@ -221,6 +233,7 @@ static int salvage_run(struct salvage *s, int fd)
 	return s->rc;
 }
 
+/* salvage_free_all - safe on a run that ended before it had any of it. */
 static void salvage_free_all(struct salvage *s)
 {
 	free(s->page);
@@ -265,6 +278,8 @@ static int input_run(struct salvage *s, const char *path, int fd)
 	return rc;
 }
 
+/* No cancellation inside: a thread that ended here would leave the mapping and the descriptor.
+ * *lost is written when the run came to its end, whatever was lost. */
 int daxkv_salvage(const char *path, const struct daxkv_salvage *to, uint64_t *lost)
 {
 	struct salvage s = {.to = to};

@@ -50,10 +50,12 @@ enum salvage_page {
 };
 
 struct salvage_db {
-	const uint8_t *name; /* NULL: main's; of a database without a catalog entry: none */
+	/* in the mapping; NULL: main's, and that of a database without a catalog entry */
+	const uint8_t *name;
 	uint32_t name_len;
 	uint32_t flags;
-	bool main, nameless;
+	bool main;       /* the one that the superblock names */
+	bool nameless;   /* no catalog entry was found for it */
 	bool no_flags;   /* nothing tells them */
 	char suffix[24]; /* of the name that one without a name gets */
 	uint64_t desc;   /* as a catalog entry says */
@@ -67,31 +69,36 @@ struct salvage_hole { /* what a page that is lost led to */
 
 struct salvage_entry {
 	struct check_item item; /* dup is the value, whatever the database */
-	uint32_t flags;
-	uint64_t txn;
+	uint32_t flags;         /* FMT_ENTRY_BLOB, FMT_ENTRY_DB */
+	uint64_t txn;           /* that wrote it, or its leaf's base */
 };
 
 struct salvage_leaf { /* as it was read */
 	uint64_t off;
-	struct salvage_entry *entries;
-	uint32_t n, bad; /* bad: slots that are not sound */
+	struct salvage_entry *entries; /* live ones; they point into the mapping */
+	uint32_t n;
+	uint32_t bad; /* slots that are not sound, and a base that is not */
 };
 
 struct salvage {
-	const struct daxkv_salvage *to;
-	uint8_t *base;
-	uint64_t size; /* of the file */
+	const struct daxkv_salvage *to; /* who takes what is found */
+	uint8_t *base;                  /* of the private mapping */
+	uint64_t size;                  /* of the file, in bytes */
 	uint32_t page_size;
-	uint64_t pages;
+	uint64_t pages;  /* whole ones in the file */
 	uint8_t *page;   /* enum salvage_page, of each page */
 	uint64_t newest; /* commit; UINT64_MAX: not known */
 	bool super_sound;
 	struct fmt_super super; /* as recovered */
 	struct salvage_db *dbs; /* the main one first */
-	size_t ndbs, dbs_room;
+	size_t ndbs;
+	size_t dbs_room;
 	struct salvage_hole *holes;
-	size_t nholes, holes_room;
-	struct salvage_leaf leaf, other; /* room for one leaf's entries each */
+	size_t nholes;
+	size_t holes_room;
+	/* room for one leaf's entries each: the one that is worked on, and one beside it */
+	struct salvage_leaf leaf;
+	struct salvage_leaf other;
 	const uint8_t *lost_name; /* the longest key of main's that begins like SALVAGE_LOST */
 	uint32_t lost_name_len;
 	bool lost_name_used; /* it stays what it is */
@@ -99,8 +106,9 @@ struct salvage {
 	uint64_t zone;       /* were reached since */
 	uint64_t bitmap;     /* 0: it is not believed */
 	bool named;          /* there are, or were, named databases */
-	uint64_t given, lost;
-	int rc; /* what ends the run */
+	uint64_t given;      /* entries */
+	uint64_t lost;       /* calls of salvage_lost */
+	int rc;              /* what ends the run */
 };
 
 /* ---- salvage.c ------------------------------------------------------------------------------- */
@@ -151,6 +159,7 @@ static inline bool salvage_readable(const struct salvage *s, uint64_t off, uint6
 	return true;
 }
 
+/* salvage_head - the header of the page at off, in the mapping. */
 static inline const struct fmt_page *salvage_head(const struct salvage *s, uint64_t off)
 {
 	return (const void *)(s->base + off);

@@ -1,4 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * salvage_leaf.c - the entries of a leaf, and how an entry is given out. See salvage.h
+ *
+ * A leaf has a base under one checksum, and up to sixteen entries behind it with a checksum each.
+ * So a leaf whose base is gone may still have the newest entries. A slot that is not sound leaves a
+ * doubt: it may have replaced or removed an entry, so the entries with its fingerprint are dropped,
+ * and the ranks of later slots do not count any more.
+ *
+ * An entry is given out as it would be put again: with its key and its value, which for a large one
+ * is read from its own pages.
+ */
 #include "base/array.h"
 #include "base/crc.h"
 #include "salvage/salvage.h"
@@ -83,6 +94,7 @@ static void base_read(const struct salvage *s, struct salvage_leaf *leaf)
 	}
 }
 
+/* fingerprint - of a key, as docs/FORMAT.md defines it. */
 static uint32_t fingerprint(const struct check_item *item)
 {
 	uint32_t crc = crc32c(0x1234, item->key, item->klen);
@@ -131,6 +143,7 @@ static bool slot_read(const struct salvage *s, const uint8_t *p, uint64_t word, 
 	return crc == get32(p + behind);
 }
 
+/* bytes_same - whether two keys or values are one. */
 static bool bytes_same(const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
 {
 	return alen == blen && memcmp(a, b, alen) == 0;
@@ -154,6 +167,7 @@ static void entry_insert(struct salvage_leaf *leaf, uint32_t at, const struct sa
 	leaf->n++;
 }
 
+/* entry_remove - see entry_insert. */
 static void entry_remove(struct salvage_leaf *leaf, uint32_t at)
 {
 	struct salvage_entry *e = leaf->entries + at;
@@ -233,11 +247,13 @@ void salvage_leaf_read(const struct salvage *s, uint64_t off, bool base, bool du
 
 /* ---- giving out ------------------------------------------------------------------------------ */
 
+/* integer_size - whether an integer key or value can have that many bytes. */
 static bool integer_size(uint32_t len)
 {
 	return len == sizeof(uint32_t) || len == sizeof(uint64_t);
 }
 
+/* What a put would refuse: such an entry cannot be what it seems. */
 bool salvage_fits(const struct salvage *s, uint32_t flags, const struct salvage_entry *e)
 {
 	const uint32_t key_order = flags & (DAXKV_INTEGER_KEY | DAXKV_OWN_COMPARE);
@@ -355,6 +371,8 @@ static bool value_of(struct salvage *s, size_t db, const struct salvage_entry *e
 	return false;
 }
 
+/* Nothing more is given once the run has ended. A catalog entry of main's does not come here: it is
+ * no entry for a program. */
 void salvage_give(struct salvage *s, size_t db, const struct salvage_entry *e, uint64_t leaf)
 {
 	const struct salvage_db *d = &s->dbs[db];

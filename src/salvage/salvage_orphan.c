@@ -1,4 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * salvage_orphan.c - sound leaves that no tree leads to. See salvage.h
+ *
+ * They are noted first, with their first and last keys, then sorted by database and key, and given
+ * out in that order. Two of them may have one key: an older version of a leaf stays in the file
+ * until its page is used again. So each entry is compared with the orphans whose keys overlap,
+ * which in the sorted list stand around its own: reach says how far back they can be.
+ *
+ * Nobody's are those that may be of a database that is not known, or of one of several. They go to
+ * databases of their own at the end, where nothing of them can hide what is known.
+ */
 #include "base/array.h"
 #include "base/err.h"
 #include "salvage/salvage.h"
@@ -257,6 +268,7 @@ static void orphan_add(struct salvage *s, struct orphans *all, uint64_t off, siz
 	};
 }
 
+/* has_catalog_entry - only a leaf of main's has one. */
 static bool has_catalog_entry(const struct salvage_leaf *leaf)
 {
 	for (uint32_t i = 0; i < leaf->n; i++)
@@ -327,6 +339,7 @@ static int by_place(const void *a, const void *b)
 	return 0;
 }
 
+/* not_after - a is b, or lies before it, as far as the order is known. */
 static bool not_after(uint32_t flags, const struct check_item *a, const struct check_item *b)
 {
 	const enum check_order order = check_compare(flags, a, b);
@@ -380,6 +393,7 @@ static size_t overlap_from(const struct orphan *list, size_t at)
 	return from;
 }
 
+/* overlap_to - see overlap_from: the number behind the last of them, of n. */
 static size_t overlap_to(const struct orphan *list, size_t n, size_t at)
 {
 	const struct orphan *o = &list[at];

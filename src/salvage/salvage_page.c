@@ -1,4 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * salvage_page.c - which pages are sound, what the page size is, and what a bitmap is worth. See
+ * salvage.h
+ *
+ * Sound is a page whose header makes sense and whose checksum, which covers its place, is right.
+ * That says that some commit wrote it there, and not that it is still in use. Three things speak
+ * about that: a younger page that names it as prev, a bitmap, and the trees. The trees come later,
+ * so a bitmap is judged when it is asked, by the pages that trees have reached until then.
+ *
+ * Every page is read by a system call first: a bad block is an error there, and would be a signal
+ * from the mapping.
+ */
 #include "base/crc.h"
 #include "base/err.h"
 #include "salvage/salvage.h"
@@ -41,6 +53,7 @@ static bool uniform_sound(const struct fmt_page *head, uint32_t page_size)
 	return FMT_LEAF_BASE + head->n * (sizeof(uint64_t) + stride) == head->end;
 }
 
+/* leaf_sound - a leaf's header, of either shape. */
 static bool leaf_sound(const struct fmt_page *head, uint32_t page_size)
 {
 	if (head->level != 0)
@@ -50,6 +63,7 @@ static bool leaf_sound(const struct fmt_page *head, uint32_t page_size)
 	return header_sound(head, FMT_LEAF_BASE, 0, page_size);
 }
 
+/* inner_sound - an inner page's header; its kids lie between heads and offsets. */
 static bool inner_sound(const struct fmt_page *head, uint32_t page_size)
 {
 	const uint64_t kids = (head->n + UINT64_C(1)) * FMT_WORD;
@@ -59,6 +73,7 @@ static bool inner_sound(const struct fmt_page *head, uint32_t page_size)
 	return header_sound(head, FMT_INNER_HEADS, kids, page_size);
 }
 
+/* desc_sound - a descriptor's header, which has nothing but its end. */
 static bool desc_sound(const struct fmt_page *head)
 {
 	return head->end == FMT_DESC_COUNTS && head->n == 0 && head->level == 0;
@@ -273,6 +288,7 @@ static uint64_t bitmap_of(const struct salvage *s, uint64_t zone)
 	return bitmap;
 }
 
+/* bit_of - bit i of a bitmap as it lies in the file. */
 static bool bit_of(const uint8_t *bits, uint64_t i)
 {
 	return bits[i / 8] >> i % 8 & 1;

@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * salvage_ring.c - words of commit records that are not in place yet. See salvage.h
+ *
+ * What recovery does (redo/recover.h), from the format alone, and with what it may not do: where
+ * recovery refuses, this goes on. A record that is missing is left out, and so is a word that lies
+ * nowhere. All of it goes to the private mapping, so that the file stays as it is.
+ */
 #include "base/crc.h"
 #include "salvage/salvage.h"
 

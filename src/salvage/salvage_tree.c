@@ -1,9 +1,23 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * salvage_tree.c - databases by their trees. See salvage.h
+ *
+ *   descriptor -> inner page -> ... -> leaf
+ *                     |
+ *                     +--> page that is not sound: a hole, with the bounds of what was below
+ *
+ * A page is entered once: it is marked as reached, and a second way to it counts as a page that is
+ * lost. So a damaged tree cannot lead in a circle. The level, which falls by one at each step,
+ * bounds the recursion. The separators beside a kid are its bounds, and go along to what is below.
+ *
+ * Without a superblock the main database's descriptor is looked for among all descriptors.
+ */
 #include "base/array.h"
 #include "salvage/salvage.h"
 
 #include <stdlib.h>
 
+/* The bounds are copied; what they point to stays in the mapping. */
 void salvage_hole(struct salvage *s, size_t db, const struct check_bounds *bounds, int level)
 {
 	int rc = array_room(&s->holes, s->nholes, &s->holes_room, sizeof *s->holes);
@@ -257,6 +271,7 @@ static bool has_catalog(struct salvage *s, uint64_t off, int level)
 	return false;
 }
 
+/* by_offset - the order of two offsets, for qsort and bsearch. */
 static int by_offset(const void *a, const void *b)
 {
 	const uint64_t x = *(const uint64_t *)a;

@@ -63,6 +63,7 @@ bool limbo_take(struct limbo *l, uint64_t upto, struct limbo_item *item)
 	return true;
 }
 
+/* Items are in the order of their transactions, so it is the first one's. */
 uint64_t limbo_oldest(const struct limbo *l)
 {
 	if (!l->n)
@@ -90,6 +91,7 @@ bool limbo_sound(const struct limbo *l, uint64_t newest, uint64_t page_size, uin
 	return true;
 }
 
+/* Safe on one that is all zeros; it is that again. */
 void limbo_free(struct limbo *l)
 {
 	free(l->item);

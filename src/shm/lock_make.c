@@ -158,6 +158,7 @@ int lock_known(const struct lock *lock, int fd)
 	return 0;
 }
 
+/* Only where the lock file has no space does the user need more than the system's text. */
 int lock_error(const struct lock *lock, int rc)
 {
 	if (rc == ENOSPC || rc == EDQUOT)

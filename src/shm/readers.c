@@ -26,6 +26,7 @@ size_t share_bytes(uint32_t max_readers)
 	return round_up(sizeof(struct share) + max_readers * sizeof(struct reader_entry), 64);
 }
 
+/* The rest of the share is zero already: no entry is taken. */
 void share_init(struct share *share, uint32_t max_readers, uint32_t room, uint64_t published)
 {
 	share->published = published;
@@ -49,6 +50,7 @@ int share_create(struct share **out, uint32_t max_readers, uint64_t published)
 	return 0;
 }
 
+/* For a share that share_create made; NULL is none. */
 void share_destroy(struct share *share)
 {
 	if (share)
@@ -229,6 +231,7 @@ void share_bound(struct share *share, uint32_t i, uint64_t max_age_ms, uint64_t 
 		__atomic_store_n(&share->bounded, 1, __ATOMIC_RELAXED);
 }
 
+/* For what is told of a reader: to the program's own judgement of it, and in a report. */
 bool share_bounded(const struct share *share, uint32_t i)
 {
 	return __atomic_load_n(&share->reader[i].max_age_ms, __ATOMIC_RELAXED) ||
@@ -273,6 +276,7 @@ uint64_t share_oldest_running(const struct share *share)
 	return oldest_running(share, 0);
 }
 
+/* For what this open store keeps in its own memory for its own readers. */
 uint64_t share_oldest_own(const struct share *share, uint32_t owner)
 {
 	return oldest_running(share, owner);

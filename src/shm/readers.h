@@ -154,6 +154,7 @@ static inline uint64_t share_enter(struct share *share, uint32_t reader)
 	return __atomic_load_n(&share->published, __ATOMIC_SEQ_CST);
 }
 
+/* share_leave - the reader announces nothing any more: pages that only it needed may be reused. */
 static inline void share_leave(struct share *share, uint32_t reader)
 {
 	__atomic_store_n(&share->reader[reader].snapshot_plus_1, 0, __ATOMIC_RELEASE);

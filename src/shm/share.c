@@ -35,6 +35,7 @@ static uint64_t place_off(uint64_t place)
 	return round_down(place, PAGE);
 }
 
+/* place_room - items, a power of two. */
 static uint64_t place_room(uint64_t place)
 {
 	return (uint64_t)1 << place % PAGE;

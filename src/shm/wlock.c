@@ -185,11 +185,13 @@ int wlock_wait(struct wlock *w, const struct lock *lock, uint32_t self, int64_t 
 	}
 }
 
+/* Read without order: an old answer costs one round more, of the one who waits. */
 bool wlock_wanted(const struct wlock *w)
 {
 	return __atomic_load_n(&w->word, __ATOMIC_RELAXED) & WAITED;
 }
 
+/* A group of write transactions asks it, and takes no more members when it is so. */
 bool wlock_starving(const struct wlock *w)
 {
 	return __atomic_load_n(&w->word, __ATOMIC_RELAXED) & STARVING;
@@ -213,11 +215,13 @@ static void word_free(struct wlock *w, uint64_t left)
 		word_wake(w);
 }
 
+/* Nothing is half done: the next one need not look. */
 void wlock_give(struct wlock *w)
 {
 	word_free(w, 0);
 }
 
+/* The next one learns of it by *died, as of a dead owner. */
 void wlock_leave(struct wlock *w)
 {
 	word_free(w, ABANDONED);

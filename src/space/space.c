@@ -99,6 +99,8 @@ static void busy_change(struct space *s, const struct piece *p, bool set)
 	}
 }
 
+/* Word by word: an extent may cross zones. Pages that become free make later searches begin there.
+ */
 void space_bits_set(struct space *s, uint64_t off, uint64_t pages, unsigned int which, bool set)
 {
 	uint64_t first = off / s->psize;
@@ -119,6 +121,7 @@ void space_bits_set(struct space *s, uint64_t off, uint64_t pages, unsigned int 
 		space_found_free(s, first);
 }
 
+/* Each call asks for an element behind the room that there is, and so makes more. */
 int space_dirty_reserve(struct space *s, uint64_t words)
 {
 	while (s->ndirty + words > s->dirty_room) {
@@ -386,6 +389,7 @@ int space_give_own(struct space *s, uint64_t off, uint64_t pages)
 	return 0;
 }
 
+/* The step stays in the log as one that gave own pages: an undo sets both bits again. */
 void space_unhold(struct space *s, size_t i)
 {
 	assert(i < s->nops);

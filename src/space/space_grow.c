@@ -235,6 +235,7 @@ static uint64_t growth_wanted(const struct space *s)
 	return min_u64(max_u64(s->end / 8, least), GROW_MAX);
 }
 
+/* ENOMEM: growth needs address space and memory for bitmaps, without which smaller steps may do. */
 bool space_no_room(int rc)
 {
 	switch (rc) {
@@ -257,6 +258,7 @@ static uint64_t size_limit(const struct space *s)
 	return min_u64(cap, super_max_bytes(s->psize));
 }
 
+/* store_full - the text says what is missing: a maximum is chosen by the user. */
 static int store_full(const struct space *s, uint64_t limit, uint64_t pages)
 {
 	return err_set(

@@ -93,6 +93,7 @@ uint64_t space_dir_page(const struct space *s, size_t z)
 	return dir;
 }
 
+/* The superblock's word is the wrong one. */
 int space_dir_check(uint64_t dir, uint32_t psize, uint64_t end, uint64_t z)
 {
 	if (space_page_valid(dir, psize, end))
@@ -101,6 +102,7 @@ int space_dir_check(uint64_t dir, uint32_t psize, uint64_t end, uint64_t z)
 	                   (unsigned long)dir);
 }
 
+/* The directory page's word is the wrong one. */
 int space_bitmap_check(uint64_t dir, uint64_t bitmap, uint32_t psize, uint64_t end, uint64_t z)
 {
 	if (space_page_valid(bitmap, psize, end))

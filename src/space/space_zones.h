@@ -17,6 +17,7 @@ static inline const struct fmt_super *space_super(const struct space *s)
 	return (const void *)s->map->base;
 }
 
+/* A word is loaded by load_word: a commit stores it as a whole. */
 static inline const uint64_t *space_word_at(const struct space *s, uint64_t off)
 {
 	assert(off % FMT_WORD == 0);

@@ -284,6 +284,7 @@ int wset_new_extent(struct wset *w, uint64_t pages, struct wpage **out)
 	return 0;
 }
 
+/* An inner page, a leaf or a descriptor: an extent of one. */
 int wset_new_page(struct wset *w, struct wpage **wp)
 {
 	return wset_new_extent(w, 1, wp);
@@ -324,6 +325,7 @@ void wset_install(struct wset *w, struct wpage *wp, uint8_t *image, uint32_t use
 	install(w, wp, image, used, w->changes <= STREAM_CHANGES);
 }
 
+/* For pages of a load or a batch, which are full when they are built. */
 void wset_install_whole(struct wset *w, struct wpage *wp, uint8_t *image, uint32_t used)
 {
 	install(w, wp, image, used, true);
@@ -348,6 +350,7 @@ static int retire(struct wset *w, uint64_t off, uint64_t pages)
 	return 0;
 }
 
+/* Its entry stays in the set, dead: the commit's walk skips it. */
 int wset_retire(struct wset *w, uint64_t off)
 {
 	assert(off % w->psize == 0);
