@@ -35,10 +35,10 @@ struct daxkv_backup_info { /* what a backup says of itself */
 	uint64_t txn;        /* the commit that it shows: daxkv_txn_id */
 };
 
-/* daxkv_backup_look - what the file path, a backup, says of itself. Of a delta its first bytes are
- * read alone: whether all of it is there, and sound, daxkv_restore finds. A store that is no copy
- * of another, or was changed since it was made, is no backup. Any thread may call it. Errors:
- * EINVAL; INCOMPATIBLE (no backup); FOREIGN, CORRUPT, VERSION; errno of open and read; those of
+/* daxkv_backup_look - what the file path, a backup, says of itself. A delta is read whole and
+ * verified; of a full backup it is seen that all of it is there. A store that is no copy of
+ * another, or was changed since it was made, is no backup. Any thread may call it. Errors: EINVAL;
+ * INCOMPATIBLE (no backup); FOREIGN, CORRUPT, VERSION; errno of open and read; ENOMEM; those of
  * daxkv_open for reading. */
 int daxkv_backup_look(const char *path, struct daxkv_backup_info *info);
 

@@ -31,16 +31,14 @@ static int since_check(const struct daxkv_txn *txn, const struct daxkv_backup_in
 	return 0;
 }
 
-/* name_out - the name of a database that is there; anew: it is none that it was at since. */
-static int name_out(struct backup_out *out, const struct backup_db *db, bool anew)
+/* name_out - the name of a database that is there. */
+static int name_out(struct backup_out *out, const struct backup_db *db)
 {
 	struct backup_head head = {.n = 0};
 	int rc;
 
 	backup_u8(&head, DELTA_NAME);
-	backup_u8(&head, anew);
 	backup_u16(&head, db->name_len);
-	backup_u32(&head, db->catalog.flags);
 	rc = backup_out_record(out, &head);
 	return rc ? rc : backup_out_bytes(out, db->name, db->name_len);
 }
@@ -55,7 +53,7 @@ static int databases_out(struct daxkv_txn *txn, struct backup_out *out,
 	int rc = 0;
 
 	for (size_t i = 0; i < n && !rc; i++)
-		rc = name_out(out, &dbs[i], main_whole || dbs[i].catalog.since > since->txn);
+		rc = name_out(out, &dbs[i]);
 	if (!rc)
 		rc = backup_database(txn, main_db, since->txn, main_whole, out);
 	for (size_t i = 0; i < n && !rc; i++)

@@ -118,14 +118,9 @@ struct delta_in { /* a delta that is read */
 	bool ended;
 };
 
-/* delta_head_read - the head of the delta in fd, verified. FOREIGN when it is none, CORRUPT,
- * VERSION, errno. */
-int delta_head_read(int fd, const char *path, struct delta_head *head);
-
-/* delta_open - at its first record. delta_close - also after a failure. delta_rewind - at the first
- * record again. Errors as above; ENOMEM. */
+/* delta_open - at its first record, the head verified. FOREIGN when it is none, INCOMPATIBLE when
+ * it is a store, CORRUPT, VERSION, ENOMEM, errno. delta_close - also after a failure. */
 int delta_open(struct delta_in *in, const char *path);
-int delta_rewind(struct delta_in *in);
 void delta_close(struct delta_in *in);
 
 /* delta_check - read all blocks: the delta is whole and sound. *payload: the bytes of its records.

@@ -72,12 +72,26 @@ static void delta_info(const struct delta_head *head, struct daxkv_backup_info *
 	};
 }
 
+/* delta_look - all of it is read: a backup must not be built on one that is not whole. */
+static int delta_look(const char *path, struct daxkv_backup_info *info)
+{
+	struct delta_in in;
+	uint64_t unused;
+	int rc = delta_open(&in, path);
+
+	if (!rc)
+		rc = delta_check(&in, &unused);
+	if (!rc)
+		delta_info(&in.head, info);
+	delta_close(&in);
+	return rc;
+}
+
 int daxkv_backup_look(const char *path, struct daxkv_backup_info *info)
 {
 	struct daxkv_store *store;
 	struct daxkv_txn *txn;
-	struct delta_head head;
-	int fd, rc = 0;
+	int fd, rc;
 
 	if (!path || !info)
 		return err_set(EINVAL, "a path is needed, and a place for what the backup says");
@@ -86,15 +100,9 @@ int daxkv_backup_look(const char *path, struct daxkv_backup_info *info)
 		return err_sys(errno, "opening %s", path);
 	const bool delta = is_delta(fd);
 
-	if (delta)
-		rc = delta_head_read(fd, path, &head);
 	close(fd);
-	if (rc)
-		return rc;
-	if (delta) {
-		delta_info(&head, info);
-		return 0;
-	}
+	if (delta)
+		return delta_look(path, info);
 	rc = full_open(path, &store, &txn, info);
 	if (rc)
 		return rc;
@@ -228,6 +236,19 @@ static int deltas_apply(struct restore *r, size_t n, enum daxkv_pmem pmem)
 	return rc ? rc : closed;
 }
 
+/* file_sync - whatever the medium was taken for. */
+static int file_sync(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	int rc = 0;
+
+	if (fd < 0 || fsync(fd) != 0)
+		rc = err_sys(errno, "flushing %s", path);
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
 static int restore_run(struct restore *r, size_t n, enum daxkv_pmem pmem)
 {
 	struct daxkv_store *full;
@@ -252,6 +273,8 @@ static int restore_run(struct restore *r, size_t n, enum daxkv_pmem pmem)
 		return rc;
 	if (n > 1)
 		rc = deltas_apply(r, n, pmem);
+	if (!rc && n > 1)
+		rc = file_sync(r->path);
 	if (rc)
 		unlink(r->path);
 	return rc;

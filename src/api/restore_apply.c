@@ -24,7 +24,6 @@ struct bytes { /* owned; grows */
 struct name { /* of a NAME record */
 	uint8_t *p;
 	uint32_t size;
-	bool anew;
 };
 
 struct apply {
@@ -296,14 +295,8 @@ static int commit(struct apply *a)
 static int on_name(struct apply *a)
 {
 	struct name name = {.p = NULL};
-	uint8_t anew;
-	uint32_t flags;
-	int rc = get_u8(a, &anew);
+	int rc = get_u16(a, &name.size);
 
-	if (!rc)
-		rc = get_u16(a, &name.size);
-	if (!rc)
-		rc = get_u32(a, &flags);
 	if (!rc && (a->some || !name.size))
 		rc = senseless(a);
 	if (!rc)
@@ -324,7 +317,6 @@ static int on_name(struct apply *a)
 	if (rc)
 		return rc;
 	memcpy(name.p, a->name.p, name.size);
-	name.anew = anew;
 	a->names[a->n_names++] = name;
 	return 0;
 }
@@ -363,8 +355,7 @@ static int drop(struct apply *a, const struct daxkv_val *name)
 	return rc ? rc : daxkv_db_drop(a->txn, db, 1);
 }
 
-/* names_drop - the databases that have no NAME, or another database's, go. Both come in the main
- * one's order. */
+/* names_drop - the databases that have no NAME go. Both come in the main one's order. */
 static int names_drop(struct apply *a)
 {
 	struct bytes last = {.p = NULL};
@@ -383,7 +374,7 @@ static int names_drop(struct apply *a)
 		}
 		rc = keep(&last, &bytes); /* the name lies in a page that changes */
 		name = val(&last);
-		if (!rc && (c || a->names[i].anew))
+		if (!rc && c)
 			rc = drop(a, &name);
 	}
 	free(last.p);

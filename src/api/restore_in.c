@@ -34,7 +34,7 @@ static int delta_damaged(const char *path, uint64_t off, const char *what)
 	               (unsigned long)off, what);
 }
 
-int delta_head_read(int fd, const char *path, struct delta_head *head)
+static int delta_head_read(int fd, const char *path, struct delta_head *head)
 {
 	size_t got;
 	int rc = read_some(fd, path, head, sizeof *head, 0, &got);
@@ -68,18 +68,10 @@ int delta_open(struct delta_in *in, const char *path)
 	in->buffer = malloc(DELTA_BLOCK);
 	if (!in->buffer)
 		return err_set(ENOMEM, "no memory for a delta");
-	return delta_rewind(in);
-}
-
-int delta_rewind(struct delta_in *in)
-{
 	int rc = delta_head_read(in->fd, in->path, &in->head);
 
-	in->used = in->at = 0;
 	in->off = sizeof in->head;
-	in->payload = in->blocks = 0;
 	in->crc = in->head.crc;
-	in->ended = false;
 	return rc;
 }
 

@@ -45,7 +45,7 @@ static_assert(sizeof(struct delta_head) == 72 && offsetof(struct delta_head, crc
 /*
  * Records: a byte that says which, and then, integers little-endian, without padding:
  *
- *   NAME      u8 anew, u16 name length, u32 flags; the name
+ *   NAME      u16 name length; the name
  *   DATABASE  u8 whole, u16 name length (0: the main one), u32 flags, u64 entries; the name
  *   OPEN      a place: what the earlier state has behind it, up to the next CLOSE, is not any more
  *   CLOSE     a place

@@ -149,8 +149,7 @@ struct dbstate {
 	uint64_t desc;
 	/* the page that the catalog entry names: desc, or the leaf, or 0 */
 	uint64_t named;
-	uint64_t since; /* as the catalog entry says: the transaction that gave it the name */
-	bool changed;   /* set by dbi_changed */
+	bool changed; /* set by dbi_changed */
 	/* the writer's hint: count words in use in that descriptor */
 	uint64_t counted;
 	uint64_t npairs;
@@ -160,6 +159,7 @@ struct dbstate {
 	uint8_t *name;
 	uint32_t name_len;
 	uint32_t name_room;
+	uint64_t since; /* as the catalog entry says: the transaction that gave it the name */
 	struct state_links links;
 };
 

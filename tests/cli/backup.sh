@@ -70,6 +70,7 @@ t "a store that is no backup" says 'no backup' kv backup a.kv x --since other.kv
 t "an earlier one that is not there" exits 3 kv backup a.kv x --since none
 t "a file that is none" exits 4 kv backup a.kv x --since in.tsv
 head -c 50000 1.delta >cut.delta
+t "nothing is built on it" says 'its end is missing' kv backup a.kv x --since cut.delta
 t "a part of a delta" says 'its end is missing' kv restore full.kv cut.delta x.kv
 head -c 60000 full.kv >cut.kv
 t "a part of a full backup" exits 4 kv restore cut.kv x.kv
