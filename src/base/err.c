@@ -117,6 +117,7 @@ int err_set(int code, const char *format, ...)
 {
 	int saved = errno;
 	va_list args;
+	assert(code != 0);
 	va_start(args, format);
 	text_set("", "", format, args);
 	va_end(args);
@@ -129,6 +130,7 @@ int err_sys(int code, const char *format, ...)
 {
 	int saved = errno;
 	char suffix[128];
+	assert(code != 0);
 	snprintf(suffix, sizeof suffix, ": %s", daxkv_strerror(code));
 	va_list args;
 	va_start(args, format);

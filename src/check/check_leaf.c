@@ -197,6 +197,7 @@ static void db_note(const struct check_leaf_state *leaf, const struct check_entr
 		entry_fault(leaf, e, "catalog entry is younger than the newest transaction");
 	if (!dbs_reserve(ck))
 		return;
+	assert(ck->dbs_count < ck->dbs_size);
 	ck->dbs[ck->dbs_count++] = (struct check_db){
 	    .desc = record.desc,
 	    .flags = record.flags,
@@ -311,6 +312,7 @@ static bool base_read(struct check_leaf_state *leaf)
 	struct check *ck = leaf->ck;
 	const struct check_page *page = leaf->page;
 
+	assert(leaf->live == 0);
 	for (uint32_t i = 0; i < page->head.n; i++) {
 		struct check_entry *e = &ck->entries[i];
 
@@ -478,6 +480,7 @@ static void tail_read(struct check_leaf_state *leaf)
 		if (before && e->off - FMT_TAIL_BEFORE < before->end + FMT_TAIL_AFTER)
 			slot_fault(leaf, slot,
 			           "its entry does not lie behind that of the slot before");
+		assert(number < page->head.n + FMT_TAIL_SLOTS);
 		txn = slot_txn(leaf, e, txn);
 		slot_apply(leaf, slot, word, (uint16_t)number);
 		before = e;

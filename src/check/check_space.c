@@ -30,6 +30,7 @@ bool check_space_claim(struct check *ck, const struct check_db *db, const char *
 	uint64_t free_pages = 0;
 	uint64_t first_free = 0;
 
+	assert(len > 0);
 	if (off % ck->page_size != 0) {
 		check_fault(ck, db,
 		            "%s 0x%" PRIx64 ", named at 0x%" PRIx64 ": not at a page boundary",
@@ -69,6 +70,7 @@ static void bitmap_load(struct check *ck, uint64_t zone, uint64_t off)
 {
 	const uint64_t zone_words = ck->page_size / FMT_WORD;
 
+	assert(off % ck->page_size == 0);
 	for (uint64_t w = 0; w < zone_words; w++) {
 		uint64_t bits = get64(ck->base + off + w * FMT_WORD);
 		uint64_t first = (zone * zone_words + w) * 64;

@@ -228,6 +228,7 @@ static void inner_walk(struct check *ck, struct check_db *db, const struct check
 	uint64_t kids_len = (page->head.n + UINT64_C(1)) * FMT_WORD;
 	bool sound = check_header(ck, db, page, "inner", FMT_INNER_HEADS, kids_len);
 
+	assert(page->head.type == FMT_INNER);
 	if (!sound)
 		return;
 	if ((inner_crc(page) ^ crc32c_place(page->off)) != page->head.crc)

@@ -48,6 +48,7 @@ static uint8_t *address(const struct map *map, uint64_t off)
 /* size_set - the writer's thread changes it while readers' threads look. */
 static void size_set(struct map *map, uint64_t size)
 {
+	assert(size <= map->reserve);
 	__atomic_store_n(&map->size, size, __ATOMIC_RELEASE);
 }
 
@@ -64,6 +65,7 @@ static int reserve_exactly(uint64_t len, const uint8_t **base)
 		munmap(p, before);
 	munmap(p + before + len, MAP_STEP - before);
 	madvise(p + before, len, MADV_DONTFORK);
+	assert((uintptr_t)(p + before) % MAP_STEP == 0);
 	*base = p + before;
 	return 0;
 }
@@ -85,6 +87,7 @@ static int reserve_space(struct map *map, uint64_t size, uint64_t max)
 	const uint64_t least = max_u64(round_up(size, MAP_STEP), MAP_STEP);
 	const uint64_t limit = address_limit();
 	uint64_t len = round_up(max_u64(max, 1), MAP_STEP);
+	assert(size > 0);
 	if (max == 0)
 		len = round_down(min_u64(map->room ? map->room : RESERVE_MAX, limit / 2), MAP_STEP);
 	len = max_u64(len, least);
@@ -109,6 +112,7 @@ static int reserve_space(struct map *map, uint64_t size, uint64_t max)
 /* space_give_back - unmap all of it. */
 static void space_give_back(const struct map *map)
 {
+	assert(map->base);
 	munmap(address(map, 0), round_up(map->reserve, MAP_STEP) + (map->guard ? MAP_STEP : 0));
 }
 
@@ -148,6 +152,7 @@ static void range_empty(const struct map *map, uint64_t from, uint64_t to)
 {
 	if (from >= to)
 		return;
+	assert(to <= round_up(map->reserve, MAP_STEP));
 	void *p = mmap(address(map, from), to - from, map->guard ? PROT_READ : PROT_NONE,
 	               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 	if (p != MAP_FAILED)
@@ -331,6 +336,7 @@ undo:
 static int grow(struct map *map, uint64_t size)
 {
 	uint64_t length = 0;
+	assert(map->base);
 	if (size <= map->size)
 		return 0;
 	if (size > map->reserve)
@@ -376,6 +382,7 @@ void map_prefault(struct map *map, uint64_t off, uint64_t len)
  * written once, here, and no commit is the first to do it. */
 void map_populate(struct map *map)
 {
+	assert(map->base);
 	if (map->prefaulted && map->size)
 		map_prefault(map, 0, map->size);
 	else if (map->made && map->medium == DAXKV_MEDIUM_FILE)
@@ -403,6 +410,7 @@ int map_grow(struct map *map, uint64_t size)
 static int extend(struct map *map, uint64_t size)
 {
 	uint64_t length = 0;
+	assert(map->base);
 	if (size <= map->size)
 		return 0;
 	int rc = file_length(map->fd, &length);

@@ -39,6 +39,7 @@ void pm_write(struct pm *pm, const void *dst, const void *src, size_t n)
 /* The backend writes zeros where there is no source. */
 void pm_zero(struct pm *pm, const void *dst, size_t n)
 {
+	assert(dst || n == 0);
 	if (n > 0)
 		pm->ops->write(pm, writable(dst), NULL, n);
 }
@@ -65,6 +66,7 @@ void pm_flush(struct pm *pm, const void *p, size_t n)
 {
 	if (n == 0)
 		return;
+	assert(p);
 	pm->ops->flush(pm, p, n);
 	count(&pm->lines_flushed, ((uintptr_t)p + n - 1) / LINE - (uintptr_t)p / LINE + 1);
 }

@@ -269,6 +269,7 @@ static int dirs_write(int fd, const struct super_layout *l, uint32_t psize, uint
 {
 	const uint64_t per_dir = psize / FMT_WORD;
 
+	assert(l->dirs <= FMT_DIR_WORDS);
 	for (uint64_t d = 0; d < l->dirs; d++) {
 		int rc;
 
@@ -313,6 +314,7 @@ static int desc_write(int fd, uint64_t off, uint32_t psize, uint64_t *page)
 {
 	struct fmt_desc *desc = (void *)page;
 
+	assert(off % psize == 0);
 	memset(page, 0, psize);
 	desc->page = (struct fmt_page){
 	    .type = FMT_DESC,
@@ -331,6 +333,7 @@ static int pages_write(int fd, const struct super_layout *l, uint32_t psize)
 	uint64_t *page = calloc(1, max_u64(psize, ring));
 	int rc;
 
+	assert(l->data_off % psize == 0);
 	if (!page)
 		return ENOMEM;
 	rc = write_at(fd, page, ring, ring_off_of(psize));

@@ -25,6 +25,8 @@ static void blob_copy(struct pm *pm, const uint8_t *to, const uint8_t *val, uint
 	uint64_t rest = len - whole;
 	uint8_t line[FMT_LINE] = {0};
 
+	assert(len > 0);
+	assert((uintptr_t)to % FMT_LINE == 0);
 	for (uint64_t i = 0; i < whole; i += CHUNK) {
 		uint64_t n = min_u64(CHUNK, whole - i);
 

@@ -266,6 +266,7 @@ static void offsets_shift(uint8_t *to, const struct fmt_page *page, uint32_t ind
 {
 	const uint8_t *from = (const uint8_t *)page + page->offs;
 
+	assert(index <= page->n);
 	for (uint32_t i = 0; i < page->n; i++) {
 		uint32_t place = i + (i >= index);
 

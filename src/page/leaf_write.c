@@ -78,6 +78,7 @@ static uint32_t base_mixed(uint8_t *image, uint32_t psize, const struct order *o
 		const struct item *it = &items[i];
 		uint32_t e = leaf_entry_align(o, at, it->klen);
 
+		assert(e >= at);
 		memset(image + at, 0, e - at);
 		heads[i] = order_head(o, it->key, it->klen, plen);
 		offs[i] = (uint16_t)e;
@@ -268,6 +269,7 @@ static void fresh_make(struct wset *w, struct fresh *f, const struct item *item)
 	uint8_t *body = w->image + (f->entry - FMT_TAIL_BEFORE - f->from);
 	uint32_t crc;
 
+	assert(f->end <= w->psize);
 	f->bytes = w->image;
 	/* alignment: up to 4 bytes here, up to 3 behind the entry */
 	put64(f->bytes, 0);
@@ -286,6 +288,7 @@ static int append_private(struct wset *w, const struct leaf *l, struct wpage *wp
 	const uint64_t *slots = leaf_slots(l->page);
 	int rc = wset_touch_found(w, l->off, &wp);
 
+	assert(l->nslots < FMT_TAIL_SLOTS);
 	if (rc)
 		return rc;
 	wset_apply(w, wp);

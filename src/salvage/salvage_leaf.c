@@ -380,6 +380,7 @@ void salvage_give(struct salvage *s, size_t db, const struct salvage_entry *e, u
 	struct daxkv_val value;
 	char text[KEY_SHOWN * 4 + 4];
 
+	assert(db <= s->ndbs);
 	if (s->rc)
 		return;
 	if (d->main)

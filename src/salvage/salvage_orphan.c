@@ -381,6 +381,7 @@ static size_t overlap_from(const struct orphan *list, size_t at)
 	const struct orphan *o = &list[at];
 	size_t from = at;
 
+	assert(o->reach <= at);
 	while (from > 0) {
 		const struct orphan *before = &list[from - 1];
 
@@ -412,6 +413,8 @@ static void orphan_give(struct salvage *s, const struct orphan *list, size_t n, 
 	const size_t from = overlap_from(list, at);
 	const size_t to = overlap_to(list, n, at);
 
+	assert(from <= at);
+	assert(to <= n);
 	salvage_leaf_read(s, o->off, true, o->flags & DAXKV_DUP_SORT, &s->leaf);
 	for (uint32_t i = 0; i < s->leaf.n && !s->rc; i++) {
 		const struct salvage_entry *e = &s->leaf.entries[i];

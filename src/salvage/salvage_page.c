@@ -283,6 +283,7 @@ static uint64_t bitmap_of(const struct salvage *s, uint64_t zone)
 	if (!dir || !plain_page(s, dir))
 		return 0;
 	bitmap = get64(s->base + dir + zone % per_page * FMT_WORD);
+	assert(dir + s->page_size <= s->size);
 	if (!plain_page(s, bitmap))
 		return 0;
 	return bitmap;
@@ -327,6 +328,7 @@ bool salvage_free(struct salvage *s, uint64_t off, bool *believed)
 	const uint64_t zone_pages = (uint64_t)s->page_size * 8;
 	const uint64_t zone = page / zone_pages;
 
+	assert(salvage_is_page(s, off));
 	if (!s->zone_asked || s->zone != zone) {
 		s->zone_asked = true;
 		s->zone = zone;

@@ -22,6 +22,7 @@ void salvage_hole(struct salvage *s, size_t db, const struct check_bounds *bound
 {
 	int rc = array_room(&s->holes, s->nholes, &s->holes_room, sizeof *s->holes);
 
+	assert(db < s->ndbs);
 	if (rc) {
 		s->rc = rc;
 		return;
@@ -59,6 +60,7 @@ static void leaf_give(struct salvage *s, size_t db, uint64_t off, bool sound,
 	const uint32_t own = DAXKV_OWN_COMPARE | DAXKV_OWN_DUP_COMPARE;
 	struct salvage_leaf *leaf = &s->leaf;
 
+	assert(db < s->ndbs);
 	salvage_leaf_read(s, off, sound, flags & DAXKV_DUP_SORT, leaf);
 	if (sound && leaf->bad)
 		salvage_lost(s, &s->dbs[db], "leaf 0x%lx: of %u entries the checksum does not hold",
@@ -103,6 +105,7 @@ static uint64_t kid_of(const struct salvage *s, uint64_t off, uint32_t i)
 	const struct fmt_page *head = salvage_head(s, off);
 	const uint32_t kids = FMT_INNER_HEADS + 8u * head->n;
 
+	assert(i <= head->n);
 	return get64(s->base + off + kids + i * FMT_WORD);
 }
 
@@ -222,6 +225,7 @@ void salvage_tree(struct salvage *s, size_t db)
 	struct salvage_db *d = &s->dbs[db];
 	const uint64_t off = d->desc;
 
+	assert(db < s->ndbs);
 	desc_flags(s, d);
 	salvage_database(s, db);
 	if (s->rc)

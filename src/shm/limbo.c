@@ -19,6 +19,8 @@ int limbo_reserve(struct limbo *l, size_t n)
 	struct limbo_item *item;
 	size_t room = 64;
 
+	assert((l->room & (l->room - 1)) == 0);
+	assert(l->n <= l->room);
 	if (l->room)
 		room = l->room;
 	while (room < l->n + n)
@@ -60,6 +62,7 @@ bool limbo_take(struct limbo *l, uint64_t upto, struct limbo_item *item)
 	l->head = (l->head + 1) & (l->room - 1);
 	l->n--;
 	counter_add(&l->pages, 0 - limbo_item_pages(item));
+	assert(l->head < l->room);
 	return true;
 }
 

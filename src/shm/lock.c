@@ -366,6 +366,7 @@ int lock_be_passive(struct lock *lock)
 
 	if (lock->passive)
 		return 0;
+	assert(lock->rdonly);
 	lock->passive = true;
 	if (lock->data_fd >= 0)
 		rc = byte_set(lock->data_fd, DATA_USERS, F_UNLCK, false);
@@ -525,6 +526,7 @@ bool lock_reader_held(const struct lock *lock, uint32_t reader)
  * store's. */
 int lock_owner(const struct lock *lock, uint32_t owner)
 {
+	assert(owner != 0);
 	if (lock->fd < 0)
 		return 0;
 	return byte_set(lock->fd, OWNERS + owner, F_WRLCK, false);

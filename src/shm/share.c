@@ -85,6 +85,7 @@ static int share_map(struct share_file *f, uint32_t max_readers)
 	uint8_t *front = mmap(NULL, all, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	void *share;
 
+	assert(f->bytes % PAGE == 0);
 	if (front == MAP_FAILED)
 		return err_sys(errno, "memory for the lock file");
 	share = fds_map(front + PAGE, f->bytes, prot, MAP_SHARED | MAP_FIXED, f->fd, 0);
@@ -150,6 +151,7 @@ static int share_fill(struct share_file *f, uint32_t max_readers, uint64_t publi
 	struct share *s = f->share;
 	const uint32_t in_page = (PAGE - sizeof *s) / sizeof(struct reader_entry);
 
+	assert(s);
 	memset((uint8_t *)s + LOCK_MAGIC_SIZE, 0, PAGE - LOCK_MAGIC_SIZE);
 	s->version = LAYOUT;
 	s->file_id = file_id;
@@ -226,6 +228,7 @@ static int owner_take(struct share_file *f, const struct lock *lock)
 {
 	int rc = 0;
 
+	assert(f->share);
 	do {
 		f->owner = __atomic_add_fetch(&f->share->next_owner, 1, __ATOMIC_RELAXED);
 		if (f->owner != 0 && f->fd >= 0)
@@ -301,6 +304,7 @@ static int items_pread(int fd, uint64_t place, uint64_t first, uint64_t n, struc
 	const uint64_t off = place_off(place) + first % place_room(place) * sizeof *item;
 	const ssize_t got = pread(fd, item, bytes, (off_t)off);
 
+	assert(n > 0);
 	if (got < 0)
 		return errno;
 	if (got != (ssize_t)bytes)
@@ -423,6 +427,7 @@ static int limbo_remap(struct share_file *f, uint64_t place)
 	void *p;
 	int rc = place_have(f, place);
 
+	assert(f->fd >= 0);
 	if (rc)
 		return rc;
 	rc = file_map(f->fd, place_off(place), room * sizeof *f->limbo, &p);
@@ -444,6 +449,7 @@ static int limbo_map(struct share_file *f, uint64_t *first, uint64_t *n)
 	uint64_t place = __atomic_load_n(&s->limbo_place, __ATOMIC_ACQUIRE);
 	bool mapped = f->limbo && f->limbo_off == place_off(place);
 
+	assert(f->fd >= 0);
 	if (!mapped || f->limbo_room != place_room(place)) {
 		int rc = limbo_remap(f, place);
 
