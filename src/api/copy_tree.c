@@ -259,7 +259,9 @@ static int tree_out(struct copy_build *b, uint64_t *root)
 			return 0;
 		}
 		rc = copy_level_write(b, level, root);
-		if (!rc && v->written > 1)
+		if (rc)
+			return rc;
+		if (v->written > 1)
 			rc = copy_level_add(b, level + 1, &v->left, *root);
 	}
 	return rc;

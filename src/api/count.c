@@ -42,8 +42,9 @@ static int ends_set(struct daxkv_txn *txn, const struct dbstate *s, const struct
 {
 	int rc = end_set(txn->store, &s->order, from, &ends->from_probe, &ends->from);
 
-	if (!rc)
-		rc = end_set(txn->store, &s->order, to, &ends->to_probe, &ends->to);
+	if (rc)
+		return rc;
+	rc = end_set(txn->store, &s->order, to, &ends->to_probe, &ends->to);
 	*empty = false;
 	if (rc || !ends->from || !ends->to)
 		return rc;

@@ -94,14 +94,10 @@ int cursor_order(struct daxkv_cursor *c, bool forward)
 
 	if (rc)
 		return rc;
-	if (!rc &&
-	    UNLIKELY(
-	        c->path.rank >
-	        c->n)) /* ranks and entries do not agree, or the page is changing (view_evicted) */
-		rc = err_corrupt(c->path.leaf.off, "leaf: rank %u among %u entries", c->path.rank,
-		                 c->n);
-	if (rc)
-		return rc;
+	/* Ranks and entries do not agree, or the page is changing (view_evicted). */
+	if (UNLIKELY(c->path.rank > c->n))
+		return err_corrupt(c->path.leaf.off, "leaf: rank %u among %u entries", c->path.rank,
+		                   c->n);
 	c->ordered = true;
 	c->by_bytes = t->order->dups && t->order->key != ORDER_OWN;
 	c->counted = c->path.leaf.off;
@@ -229,7 +225,9 @@ static int replace_current(struct daxkv_cursor *c, struct dbstate *s, struct dax
 		return rc;
 	if (s->order.dups) {
 		rc = entry_dup_check(txn->store, &s->order, &key, value);
-		if (!rc && s->flags & DAXKV_DUP_FIXED && value->size != old.size)
+		if (rc)
+			return rc;
+		if (s->flags & DAXKV_DUP_FIXED && value->size != old.size)
 			rc = err_set(
 			    DAXKV_VALUE_SIZE,
 			    "a duplicate of %zu bytes in a database whose duplicates have %zu",
@@ -304,7 +302,9 @@ static int cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struc
 			return err_set(EINVAL, "the cursor is not positioned");
 		if (key && c->path.rank < place_live(c))
 			rc = cursor_same_key(c, &s->tree, key->data, (uint32_t)key->size, &same);
-		if (!rc && !same)
+		if (rc)
+			return rc;
+		if (!same)
 			rc = err_set(EINVAL, "CURRENT with another key than the cursor's");
 		if (rc)
 			return rc;
@@ -326,8 +326,9 @@ static int cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struc
 	if (dlen && value->data)
 		memcpy(pair + klen, value->data, dlen);
 	rc = txn_changing(c->txn, c->db);
-	if (!rc)
-		rc = entry_put(c->txn, c->db, key, value, flags, 0);
+	if (rc)
+		return rc;
+	rc = entry_put(c->txn, c->db, key, value, flags, 0);
 	if (rc && rc != DAXKV_EXIST)
 		return rc;
 	if (rc == DAXKV_EXIST && flags & (DAXKV_APPEND | DAXKV_APPEND_DUP))

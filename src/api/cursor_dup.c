@@ -105,7 +105,9 @@ static int leaf_edge(const struct move *m, uint32_t rank, bool forward, uint32_t
 	if (rc || same)
 		return rc;
 	rc = leaf_place(&m->c->path.leaf, m->tree->order, &p, edge, &unused);
-	if (!rc && UNLIKELY(forward ? *edge <= rank || *edge > n : *edge > rank))
+	if (rc)
+		return rc;
+	if (UNLIKELY(forward ? *edge <= rank || *edge > n : *edge > rank))
 		rc = err_corrupt(m->c->path.leaf.off, "leaf: an entry is not where a search leads");
 	/* it may be a leaf that is changing, too: view_evicted */
 	return rc;
@@ -351,7 +353,9 @@ static int count_all(struct move *m, uint64_t *count)
 	*count = end - first;
 	if (!inside(m, false, first))
 		rc = count_beside(m, false, count, &far);
-	if (!rc && !far && !inside(m, true, end))
+	if (rc)
+		return rc;
+	if (!far && !inside(m, true, end))
 		rc = count_beside(m, true, count, &far);
 	if (rc || !far)
 		return rc;

@@ -145,8 +145,9 @@ static int hand_out(struct daxkv_cursor *c, const struct order *o, struct batch 
 			rc = 0;
 			if (c->txn->verify)
 				rc = cursor_verify_value(c, &it);
-			if (!rc)
-				rc = entry_value(v, &it, &b->value[b->got]);
+			if (rc)
+				return rc;
+			rc = entry_value(v, &it, &b->value[b->got]);
 			if (rc)
 				return rc;
 		} else {

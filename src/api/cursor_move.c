@@ -37,13 +37,13 @@ int cursor_forward(struct daxkv_cursor *c, const struct tree *t)
 
 		if (c->path.height)
 			rc = cursor_sound(c);
-		if (!rc)
-			rc = tree_step(t, &c->path, true, &moved);
-		if (rc || !moved) {
-			if (rc)
-				return rc;
+		if (rc)
+			return rc;
+		rc = tree_step(t, &c->path, true, &moved);
+		if (rc)
+			return rc;
+		if (!moved)
 			return DAXKV_NOT_FOUND;
-		}
 		c->ordered = false;
 	}
 	return 0;
@@ -59,13 +59,13 @@ int cursor_back(struct daxkv_cursor *c, const struct tree *t)
 	while (c->path.rank == 0) {
 		int rc = cursor_sound(c);
 
-		if (!rc)
-			rc = tree_step(t, &c->path, false, &moved);
-		if (rc || !moved) {
-			if (rc)
-				return rc;
+		if (rc)
+			return rc;
+		rc = tree_step(t, &c->path, false, &moved);
+		if (rc)
+			return rc;
+		if (!moved)
 			return DAXKV_NOT_FOUND;
-		}
 		c->ordered = false;
 		c->path.rank = place_live(c);
 	}
@@ -261,7 +261,9 @@ static int move_from_gap(struct daxkv_cursor *c, const struct tree *t, enum daxk
 		rc = op == DAXKV_NEXT_DUP ? move_next(c, t) : move_prev(c, t);
 	else
 		rc = seek_side(c, t, &p, back);
-	if (!rc && op != DAXKV_NEXT_KEY && op != DAXKV_PREV_KEY)
+	if (rc)
+		return rc;
+	if (op != DAXKV_NEXT_KEY && op != DAXKV_PREV_KEY)
 		rc = cursor_same_key(c, t, p.key, p.klen, &same);
 	if (rc || same)
 		return rc;
@@ -324,15 +326,14 @@ static int move_seek(struct daxkv_cursor *c, const struct tree *t, const struct 
 		else
 			p.edge = PROBE_AT;
 		rc = seek(c, t, &p);
-		if (!rc && c->path.height && c->path.eoff) {
-			arrive(c);
-			return 0;
-		}
-		if (!rc)
+		if (rc)
+			return rc;
+		if (!c->path.height || !c->path.eoff)
 			rc = cursor_back(c, t);
-		if (!rc)
-			arrive(c);
-		return rc;
+		if (rc)
+			return rc;
+		arrive(c);
+		return 0;
 	}
 	rc = seek_side(c, t, &p, false);
 	if (rc || op == DAXKV_SEEK_GE)

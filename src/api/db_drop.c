@@ -108,11 +108,16 @@ static int catalog_drop(struct daxkv_txn *txn, struct dbstate *s)
 	if (rc)
 		return rc;
 	rc = tree_seek(&main_state->tree, &p, &path);
-	if (!rc && !path.eoff)
+	if (rc)
+		return rc;
+	if (!path.eoff)
 		rc = err_corrupt(s->desc, "the catalog entry is gone");
-	if (!rc)
-		rc = tree_remove(&main_state->tree, &path);
-	if (!rc && s->desc)
+	if (rc)
+		return rc;
+	rc = tree_remove(&main_state->tree, &path);
+	if (rc)
+		return rc;
+	if (s->desc)
 		rc = wset_retire(&store->wset, s->desc);
 	dbi_changed(txn, main_state);
 	s->generation = 0;

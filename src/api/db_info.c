@@ -43,8 +43,9 @@ static int db_next(struct daxkv_txn *txn, struct daxkv_val *name)
 			struct item it;
 
 			rc = leaf_at(&path.leaf, path.rank, &path.eoff);
-			if (!rc)
-				rc = leaf_item(&path.leaf, path.eoff, &it);
+			if (rc)
+				return rc;
+			rc = leaf_item(&path.leaf, path.eoff, &it);
 			if (rc)
 				return rc;
 			if (!(it.flags & FMT_ENTRY_DB))
@@ -164,10 +165,13 @@ static int set_compare(struct daxkv_txn *txn, daxkv_db db, uint32_t flag, daxkv_
 	if (fn && !(s->flags & flag) && txn->write && !s->tree.count &&
 	    (flag == DAXKV_OWN_COMPARE || s->flags & DAXKV_DUP_SORT)) {
 		rc = txn_changing(txn, db);
-		if (!rc && db != DAXKV_MAIN)
+		if (rc)
+			return rc;
+		if (db != DAXKV_MAIN)
 			rc = txn_changing(txn, DAXKV_MAIN);
-		if (!rc)
-			rc = db_flags_change(txn, db, s, s->flags | flag);
+		if (rc)
+			return rc;
+		rc = db_flags_change(txn, db, s, s->flags | flag);
 		if (rc)
 			return rc;
 	}

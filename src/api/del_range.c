@@ -70,7 +70,9 @@ int daxkv_del_range(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *
 	if (!range_empty(&s->order, left, right)) {
 		if (db == DAXKV_MAIN)
 			rc = tree_range_db(&s->tree, left, right, &names);
-		if (!rc && names)
+		if (rc)
+			return rc;
+		if (names)
 			rc = err_set(DAXKV_INCOMPATIBLE,
 			             "a key of the range is the name of a database: drop it first");
 		if (rc)

@@ -218,7 +218,9 @@ static int attach(struct daxkv_store *store, const struct daxkv_options *o, uint
 	if (rc)
 		return rc;
 	rc = recover_needed(&store->ring, &needed, txn);
-	if (!rc && store->external_lock) {
+	if (rc)
+		return rc;
+	if (store->external_lock) {
 		rc = recover_in_place(&store->ring, &in_place, txn);
 		/* nothing that a reader would miss; a writer makes sure of the rest when it is its
 		 * turn */
@@ -226,21 +228,30 @@ static int attach(struct daxkv_store *store, const struct daxkv_options *o, uint
 			return rc;
 		store->external_lock = !store->read_only; /* a private copy follows nobody */
 	}
-	if (!rc && needed && store->lock.passive) {
+	if (rc)
+		return rc;
+	if (needed && store->lock.passive) {
 		rc = recover_in_place(&store->ring, &in_place, txn);
 		needed = !in_place;
 	}
-	if (!rc && needed && store->read_only) {
+	if (rc)
+		return rc;
+	if (needed && store->read_only) {
 		/* Not to be written: recover a private copy, and keep writers away from what it was
 		 * taken from. */
 		rc = lock_show_unclean(&store->lock);
 		map_detach(&store->map);
-		if (!rc)
-			rc = map_attach(&store->map, size, 0, o->pmem, true);
+		if (rc)
+			return rc;
+		rc = map_attach(&store->map, size, 0, o->pmem, true);
 	}
-	if (!rc && needed)
+	if (rc)
+		return rc;
+	if (needed)
 		rc = recover(&store->ring, &r);
-	if (!rc && needed && !store->map.private_copy)
+	if (rc)
+		return rc;
+	if (needed && !store->map.private_copy)
 		map_touch(&store->map);
 	store->made_sure = needed && !store->read_only;
 	store->recovered = r.replayed;
@@ -418,12 +429,15 @@ static int open_writer(struct daxkv_store *store, uint64_t txn)
 		store->known = UINT64_MAX;
 	else
 		store->known = txn;
-	if (!rc)
-		rc = passive_hold(store);
-	if (!rc)
-		rc = wset_open(&store->wset, &store->map, &store->space, store->page_size);
-	if (!rc)
-		rc = tree_scratch_open(&store->scratch, store->page_size);
+	if (rc)
+		return rc;
+	rc = passive_hold(store);
+	if (rc)
+		return rc;
+	rc = wset_open(&store->wset, &store->map, &store->space, store->page_size);
+	if (rc)
+		return rc;
+	rc = tree_scratch_open(&store->scratch, store->page_size);
 	store->writer_view = (struct view){
 	    .map = &store->map,
 	    .base = store->map.base,
@@ -440,18 +454,25 @@ static int store_start(struct daxkv_store *store, const struct daxkv_options *o)
 	uint64_t txn = 0;
 	int rc = attach(store, o, &txn);
 
-	if (!rc)
-		rc = share_open(store, o, txn);
-	if (!rc)
-		rc = size_check(store);
-	if (!rc)
-		rc = dbi_open_tables(store, o->max_dbs ? o->max_dbs : DBS_DEFAULT);
-	if (!rc && !store->read_only)
+	if (rc)
+		return rc;
+	rc = share_open(store, o, txn);
+	if (rc)
+		return rc;
+	rc = size_check(store);
+	if (rc)
+		return rc;
+	rc = dbi_open_tables(store, o->max_dbs ? o->max_dbs : DBS_DEFAULT);
+	if (rc)
+		return rc;
+	if (!store->read_only)
 		rc = open_writer(store, txn);
-	if (!rc)
-		rc = txn_open_tables(store);
-	if (!rc)
-		rc = lock_share(&store->lock);
+	if (rc)
+		return rc;
+	rc = txn_open_tables(store);
+	if (rc)
+		return rc;
+	rc = lock_share(&store->lock);
 	if (store->page_size / 4 < KEY_MAX)
 		store->max_key = store->page_size / 4;
 	else

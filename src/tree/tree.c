@@ -510,7 +510,9 @@ int tree_store(struct tree *t, struct path *path, const struct item *item, const
 		rc = store_in_leaf(t, path, item, replace ? &old : NULL, last, &placed);
 	else
 		rc = first_leaf(t, item, &placed);
-	if (!rc && old.flags & FMT_ENTRY_BLOB)
+	if (rc)
+		return rc;
+	if (old.flags & FMT_ENTRY_BLOB)
 		rc = drop_blob(t, &blob);
 	*value = placed.value;
 	*leaf_off = placed.leaf;

@@ -73,7 +73,9 @@ static int count_page(struct span *s, const struct fmt_page *page, uint64_t at, 
 		return count_leaf(s, page, at, left, right);
 	if (left)
 		rc = inner_find(v, page, at, s->tree->order, s->from, &first);
-	if (!rc && right)
+	if (rc)
+		return rc;
+	if (right)
 		rc = inner_find(v, page, at, s->tree->order, s->to, &last);
 	for (uint32_t i = first; i <= last && !rc; i++) {
 		const struct fmt_page *kid = NULL;
@@ -82,8 +84,9 @@ static int count_page(struct span *s, const struct fmt_page *page, uint64_t at, 
 		if (level == 1 && i + AHEAD <= last)
 			tree_expect_leaf(v, page, at, i + AHEAD);
 		rc = view_page(v, inner_kid(v, page, at, i), level - 1, &kid, &off);
-		if (!rc)
-			rc = count_page(s, kid, off, left && i == first, right && i == last);
+		if (rc)
+			return rc;
+		rc = count_page(s, kid, off, left && i == first, right && i == last);
 	}
 	return rc;
 }
@@ -102,7 +105,9 @@ int tree_count(const struct tree *t, const struct probe *from, const struct prob
 	int rc = tree_root(t, &root, &at);
 
 	s.pages = view_size(t->view) / t->view->psize;
-	if (!rc && root)
+	if (rc)
+		return rc;
+	if (root)
 		rc = count_page(&s, root, at, from != NULL, to != NULL);
 	*n = s.n;
 	return rc;
@@ -181,8 +186,9 @@ int tree_count_estimate(const struct tree *t, const struct probe *from, const st
 	int rc = way_to(t, from, false, &a);
 
 	*n = 0;
-	if (!rc)
-		rc = way_to(t, to, true, &b);
+	if (rc)
+		return rc;
+	rc = way_to(t, to, true, &b);
 	if (rc || !a.height)
 		return rc;
 	for (level = a.height - 1; level && a.at[level].index == b.at[level].index;)

@@ -118,8 +118,9 @@ int tree_get(const struct tree *t, const uint8_t *key, uint32_t klen, struct ite
 		return rc;
 	for (unsigned int level = level_of(page); level; level--) {
 		rc = inner_find(t->view, page, at, t->order, &p, &index);
-		if (!rc)
-			rc = kid_of(t, page, at, index, level - 1, &page, &at);
+		if (rc)
+			return rc;
+		rc = kid_of(t, page, at, index, level - 1, &page, &at);
 		if (rc)
 			return rc;
 	}
@@ -154,8 +155,9 @@ static int descend(const struct tree *t, struct path *path, const struct probe *
 		if (probe)
 			rc = inner_find(t->view, page, at, t->order, probe, &index);
 		path->at[level].index = index;
-		if (!rc)
-			rc = kid_of(t, page, at, index, level - 1, &page, &at);
+		if (rc)
+			return rc;
+		rc = kid_of(t, page, at, index, level - 1, &page, &at);
 		if (rc)
 			return rc;
 	}
@@ -328,8 +330,9 @@ int tree_first(const struct tree *t, const struct probe *probe, struct path *pat
 			return rc;
 	}
 	rc = leaf_at(&path->leaf, path->rank, &path->eoff);
-	if (!rc)
-		rc = leaf_item(&path->leaf, path->eoff, item);
+	if (rc)
+		return rc;
+	rc = leaf_item(&path->leaf, path->eoff, item);
 	*found = !rc;
 	return rc;
 }

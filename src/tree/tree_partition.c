@@ -107,10 +107,12 @@ static int split_leaf(struct partition_cut *c, const struct fmt_page *page, uint
 		if (!rank || rank == (uint32_t)((uint64_t)n * (k - 1) / c->parts))
 			continue;
 		rc = leaf_at(&leaf, rank, &eoff);
-		if (!rc)
-			rc = leaf_item(&leaf, eoff, &it);
-		if (!rc)
-			partition_take(c, &(struct sep){.key = it.key, .klen = it.klen});
+		if (rc)
+			return rc;
+		rc = leaf_item(&leaf, eoff, &it);
+		if (rc)
+			return rc;
+		partition_take(c, &(struct sep){.key = it.key, .klen = it.klen});
 	}
 	return rc;
 }
@@ -129,7 +131,9 @@ int tree_partition(const struct tree *t, uint32_t parts, struct sep *seps, uint3
 	uint64_t at = 0;
 	int rc = tree_root(t, &root, &at);
 
-	if (!rc && root && !root->level)
+	if (rc)
+		return rc;
+	if (root && !root->level)
 		rc = split_leaf(&c, root, at);
 	for (c.level = !rc && root ? root->level : 0; c.level && !rc; c.level--) {
 		c.kids = 0;
@@ -137,7 +141,9 @@ int tree_partition(const struct tree *t, uint32_t parts, struct sep *seps, uint3
 		if (c.level == 1 || c.kids >= (uint64_t)PAGES_A_PART * parts)
 			break;
 	}
-	if (!rc && c.level) {
+	if (rc)
+		return rc;
+	if (c.level) {
 		c.total = c.kids;
 		c.kids = 0;
 		rc = partition_walk(&c, root, at, &none);

@@ -120,7 +120,9 @@ static int cut_leaf(struct range_cut *c, struct path *path, bool left, bool righ
 
 	if (left && c->from)
 		rc = leaf_place(&path->leaf, t->order, c->from, &first, &unused);
-	if (!rc && right && c->to)
+	if (rc)
+		return rc;
+	if (right && c->to)
 		rc = leaf_place(&path->leaf, t->order, c->to, &end, &unused);
 	*cut = !rc && first < end;
 	if (rc || !*cut)
@@ -201,7 +203,9 @@ static int cut_step(struct range_cut *c, struct path *a, struct path *b, bool *c
 			continue;
 		if (c->from)
 			rc = cut_side(c, a, level - 1, true, cut);
-		if (!rc && !*cut && c->to)
+		if (rc)
+			return rc;
+		if (!*cut && c->to)
 			rc = cut_side(c, b, level - 1, false, cut);
 		return rc;
 	}
@@ -275,7 +279,9 @@ int tree_range_db(const struct tree *t, const struct probe *from, const struct p
 			struct item it;
 
 			rc = leaf_item(&path.leaf, t->scratch->offsets[i], &it);
-			if (!rc && it.flags & FMT_ENTRY_DB) {
+			if (rc)
+				return rc;
+			if (it.flags & FMT_ENTRY_DB) {
 				*some = true;
 				return 0;
 			}

@@ -85,18 +85,23 @@ static int gather_changed(struct tree *t, const struct fmt_page *page, uint64_t 
 
 	if (c->from > 0)
 		rc = replace_gather(t, page, off, 0, c->from - 1, b, &ns);
-	if (!rc && c->from > 0 && (c->m || behind <= page->n))
+	if (rc)
+		return rc;
+	if (c->from > 0 && (c->m || behind <= page->n))
 		rc = inner_sep(t->view, page, off, c->from - 1, &seps[ns++]);
 	for (uint32_t i = 0; i < c->m; i++) {
 		t->scratch->kids[b->n++] = c->kid[i];
 		if (i + 1 < c->m)
 			seps[ns++] = c->sep[i];
 	}
-	if (!rc && behind <= page->n) {
+	if (rc)
+		return rc;
+	if (behind <= page->n) {
 		if (c->m)
 			rc = inner_sep(t->view, page, off, behind - 1, &seps[ns++]);
-		if (!rc)
-			rc = replace_gather(t, page, off, behind, page->n, b, &ns);
+		if (rc)
+			return rc;
+		rc = replace_gather(t, page, off, behind, page->n, b, &ns);
 	}
 	assert(rc || b->n == 0 || ns == b->n - 1);
 	return rc;
@@ -176,7 +181,9 @@ static int join_sibling(struct tree *t, const struct path *path, struct replace_
 		return 0;
 	int rc = replace_beside(t, path, b, left, &page, &at, &between, &cost);
 
-	if (!rc && !page) {
+	if (rc)
+		return rc;
+	if (!page) {
 		left = false;
 		rc = replace_beside(t, path, b, left, &page, &at, &between, &cost);
 	}
@@ -328,7 +335,9 @@ static int replace_copy_page(struct tree *t, const struct fmt_page *page, uint64
 	} else {
 		n = 0;
 		rc = replace_gather(t, page, off, 0, page->n, &b, &n);
-		if (!rc && !inner_fits(seps_cost(t->scratch->seps, n), w->psize))
+		if (rc)
+			return rc;
+		if (!inner_fits(seps_cost(t->scratch->seps, n), w->psize))
 			rc = err_corrupt(off, "inner page: its separators overlap");
 		if (rc)
 			return rc;
@@ -351,8 +360,9 @@ static int collapse(struct tree *t, uint64_t root, unsigned int level, uint64_t 
 		int rc = wset_retire(t->view->w, at);
 
 		t->inner_pages--;
-		if (!rc)
-			rc = view_page(t->view, kid, --level, &page, &at);
+		if (rc)
+			return rc;
+		rc = view_page(t->view, kid, --level, &page, &at);
 		if (rc)
 			return rc;
 		if (level == 0 || page->n)
@@ -477,7 +487,9 @@ static int replace_at(struct tree *t, const struct path *path, unsigned int leve
 	int rc = tree_way_sound(t, path, level);
 
 	assert(level > 0 && level < path->height);
-	if (!rc && !is_root)
+	if (rc)
+		return rc;
+	if (!is_root)
 		rc = tree_way_sound(t, path, level + 1);
 	if (UNLIKELY(rc))
 		return rc;

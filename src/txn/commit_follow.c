@@ -52,8 +52,9 @@ static int whole_open(struct daxkv_store *store, struct map *whole, struct ring 
 
 	*ring = store->ring;
 	*whole = (struct map){.fd = -1};
-	if (!rc)
-		rc = map_file_size(&store->map, &length);
+	if (rc)
+		return rc;
+	rc = map_file_size(&store->map, &length);
 	if (rc || round_down(length, store->page_size) <= store->map.reserve)
 		return rc;
 	*whole = (struct map){

@@ -151,7 +151,9 @@ static int state_resolve(struct daxkv_txn *txn, daxkv_db db, uint32_t i)
 	s->generation = 0;
 	int rc = dbi_copy(txn, db, txn_view(txn)->snapshot, s);
 
-	if (!rc && db != DAXKV_MAIN)
+	if (rc)
+		return rc;
+	if (db != DAXKV_MAIN)
 		rc = dbi_catalog_find(txn, s->name, s->name_len, &catalog);
 	if (rc == DAXKV_NOT_FOUND)
 		return err_set(DAXKV_BAD_DB, "database \"%.*s\" is not there in this transaction",

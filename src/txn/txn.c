@@ -333,10 +333,13 @@ int daxkv_txn_clone(struct daxkv_txn *txn, struct daxkv_txn **clone)
 	struct daxkv_txn *c = NULL, *origin;
 	int rc = txn_check(txn, false);
 
-	if (!rc && (txn->write || !clone))
+	if (rc)
+		return rc;
+	if (txn->write || !clone)
 		rc = err_set(EINVAL, "only a read transaction can be cloned");
-	if (!rc)
-		rc = txn_new(txn->store, false, &c);
+	if (rc)
+		return rc;
+	rc = txn_new(txn->store, false, &c);
 	if (rc)
 		return rc;
 	origin = txn->origin ? txn->origin : txn;
@@ -396,7 +399,9 @@ int daxkv_txn_renew(struct daxkv_txn *txn)
 		return err_set(EINVAL, "only a read transaction that was reset can be renewed");
 	int rc = UNLIKELY(txn->store->follows) ? commit_follow(txn->store) : 0;
 
-	if (!rc && txn->cloned) {
+	if (rc)
+		return rc;
+	if (txn->cloned) {
 		pthread_mutex_lock(&txn->store->reader_mutex);
 		txn->cloned = txn->users > 0;
 		pthread_mutex_unlock(&txn->store->reader_mutex);
