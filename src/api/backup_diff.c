@@ -1,5 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* backup_diff.c - what changed in a database since a commit. See backup.h */
+/*
+ * backup_diff.c - what changed in a database since a commit. See backup.h
+ *
+ *   diff_tree    all leaves from the left; inner pages are compared with their checksums once
+ *     leaf_diff    nothing new in it: passed by its header and slots alone
+ *       changed_out    it was there: its later slots, entry by entry
+ *       rewritten_out  it was not: all of it, between OPEN and CLOSE
+ *
+ *   leaves    [ was there ] [ rewritten ] [ rewritten ] [ was there ]
+ *   records      PUT, DEL    OPEN  PUT ...           PUT CLOSE  PUT, DEL
+ *
+ * A bracket may be wider than what changed: entries that are as they were are put again, and the
+ * restore leaves them alone. It must never be narrower, or an entry that went would stay.
+ *
+ * It reads one snapshot, so writers go on. Each step asks at its end whether that is still there
+ * (txn_done), before it says anything of what it read.
+ */
 #include "api/backup.h"
 #include "base/crc.h"
 #include "base/err.h"
@@ -7,7 +23,7 @@
 
 #include <stdlib.h>
 
-struct diff {
+struct diff { /* a database that is being gone through */
 	struct daxkv_txn *txn;
 	struct backup_out *out;
 	const struct dbstate *state;
@@ -23,7 +39,8 @@ struct diff {
 
 /* ---- records --------------------------------------------------------------------------------- */
 
-/* place_out - kind and the item's place; NULL: the database's begin or end. */
+/* place_out - kind and the item's place; NULL: the database's begin or end. With sorted duplicates
+ * a place is a pair. */
 static int place_out(const struct diff *d, enum delta_record kind, const struct item *it)
 {
 	struct backup_head head = {.n = 0};
@@ -34,14 +51,19 @@ static int place_out(const struct diff *d, enum delta_record kind, const struct 
 	backup_u16(&head, it ? it->klen : 0);
 	backup_u16(&head, it && dups ? it->vlen : DELTA_NONE);
 	rc = backup_out_record(d->out, &head);
-	if (!rc && it)
+	if (rc)
+		return rc;
+	if (it)
 		rc = backup_out_bytes(d->out, it->key, it->klen);
-	if (!rc && it && dups)
+	if (rc)
+		return rc;
+	if (it && dups)
 		rc = backup_out_bytes(d->out, it->val, it->vlen);
 	return rc;
 }
 
-/* put_out - an entry as it is now. A database's name is none: NAME has told of it. */
+/* put_out - an entry as it is now. A database's name is none: NAME has told of it. A large value is
+ * compared with its checksum: the delta's own would cover damage for good. */
 static int put_out(const struct diff *d, const struct item *it)
 {
 	struct backup_head head = {.n = 0};
@@ -58,7 +80,9 @@ static int put_out(const struct diff *d, const struct item *it)
 		memcpy(&blob, it->val, sizeof blob);
 		rc = blob_bytes(&d->txn->view, &blob, &value);
 		size = blob.len;
-		if (!rc && crc32c(0, value, size) != blob.crc)
+		if (rc)
+			return rc;
+		if (crc32c(0, value, size) != blob.crc)
 			rc = err_corrupt(blob.off,
 			                 "a value of %lu bytes: its checksum does not match",
 			                 (unsigned long)size);
@@ -69,13 +93,17 @@ static int put_out(const struct diff *d, const struct item *it)
 	backup_u16(&head, it->klen);
 	backup_u64(&head, size);
 	rc = backup_out_record(d->out, &head);
-	if (!rc)
-		rc = backup_out_bytes(d->out, it->key, it->klen);
-	if (!rc)
-		rc = backup_out_bytes(d->out, value, size);
+	if (rc)
+		return rc;
+	rc = backup_out_bytes(d->out, it->key, it->klen);
+	if (rc)
+		return rc;
+	rc = backup_out_bytes(d->out, value, size);
 	return rc;
 }
 
+/* open_out - from the last entry that is known to have been there, nothing is, but what is put
+ * next. Does nothing inside such a bracket. */
 static int open_out(struct diff *d)
 {
 	struct item it;
@@ -88,13 +116,18 @@ static int open_out(struct diff *d)
 	if (!d->last.off)
 		return place_out(d, DELTA_OPEN, NULL);
 	rc = leaf_verify(&d->last);
-	if (!rc)
-		rc = leaf_at(&d->last, leaf_count(&d->last) - 1, &eoff);
-	if (!rc)
-		rc = leaf_item(&d->last, eoff, &it);
-	return rc ? rc : place_out(d, DELTA_OPEN, &it);
+	if (rc)
+		return rc;
+	rc = leaf_at(&d->last, leaf_count(&d->last) - 1, &eoff);
+	if (rc)
+		return rc;
+	rc = leaf_item(&d->last, eoff, &it);
+	if (rc)
+		return rc;
+	return place_out(d, DELTA_OPEN, &it);
 }
 
+/* close_out - up to the item (NULL: the database's end). Does nothing outside a bracket. */
 static int close_out(struct diff *d, const struct item *it)
 {
 	if (!d->open)
@@ -105,6 +138,7 @@ static int close_out(struct diff *d, const struct item *it)
 
 /* ---- one leaf -------------------------------------------------------------------------------- */
 
+/* item_cmp - by key, and with sorted duplicates by value. */
 static int item_cmp(const struct order *o, const struct item *a, const struct item *b)
 {
 	int c = order_key_cmp(o, a->key, a->klen, b->key, b->klen);
@@ -114,7 +148,8 @@ static int item_cmp(const struct order *o, const struct item *a, const struct it
 	return order_dup_cmp(o, a->val, a->vlen, b->val, b->vlen);
 }
 
-/* puts_out - entries from *j on, those before the item bound, or all. */
+/* puts_out - entries from *j on, those before the item bound, or all. *j is then the first that was
+ * not put. */
 static int puts_out(struct diff *d, uint32_t n, uint32_t *j, const struct item *bound)
 {
 	const struct leaf *l = &d->path.leaf;
@@ -123,10 +158,11 @@ static int puts_out(struct diff *d, uint32_t n, uint32_t *j, const struct item *
 	for (; *j < n; ++*j) {
 		int rc = leaf_item(l, d->is[*j], &it);
 
-		if (!rc && bound && item_cmp(&d->state->order, &it, bound) >= 0)
+		if (rc)
+			return rc;
+		if (bound && item_cmp(&d->state->order, &it, bound) >= 0)
 			return 0;
-		if (!rc)
-			rc = put_out(d, &it);
+		rc = put_out(d, &it);
 		if (rc)
 			return rc;
 	}
@@ -134,9 +170,11 @@ static int puts_out(struct diff *d, uint32_t n, uint32_t *j, const struct item *
 }
 
 /* step_out - of the entries was[*i] and is[*j], the second of n, what comes first is the same, was
- * removed, replaced or put. */
+ * removed, replaced or put. An entry that has kept its place in the page has kept its bytes:
+ * entries are never changed in a committed leaf. */
 static int step_out(struct diff *d, uint32_t *i, uint32_t *j, uint32_t n)
 {
+	assert(*j <= n);
 	const struct leaf *l = &d->path.leaf;
 	struct item old, new;
 	int c = -1;
@@ -148,7 +186,9 @@ static int step_out(struct diff *d, uint32_t *i, uint32_t *j, uint32_t n)
 	}
 	int rc = leaf_item(l, d->was[*i], &old);
 
-	if (!rc && *j < n)
+	if (rc)
+		return rc;
+	if (*j < n)
 		rc = leaf_item(l, d->is[*j], &new);
 	if (rc)
 		return rc;
@@ -162,47 +202,65 @@ static int step_out(struct diff *d, uint32_t *i, uint32_t *j, uint32_t n)
 	return c < 0 ? 0 : put_out(d, &new);
 }
 
-/* rewritten_out - all of a leaf that is younger than since, or was empty then. */
+/* rewritten_out - all of a leaf that is younger than since, or was empty then. Its older entries
+ * are not known, and need not be. */
 static int rewritten_out(struct diff *d)
 {
 	uint32_t n, j = 0;
 	int rc = open_out(d);
 
-	if (!rc)
-		rc = leaf_offsets(&d->path.leaf, d->is, &n);
-	return rc ? rc : puts_out(d, n, &j, NULL);
+	if (rc)
+		return rc;
+	rc = leaf_offsets(&d->path.leaf, d->is, &n);
+	if (rc)
+		return rc;
+	return puts_out(d, n, &j, NULL);
 }
 
-/* changed_out - a leaf that was there then, as was: what its slots have put and removed. */
+/* changed_out - a leaf that was there then, as was: what its slots have put and removed. Entries
+ * before its first one then, and behind its last one, may have come from other leaves, so they are
+ * put inside a bracket. */
 static int changed_out(struct diff *d, const struct leaf *was, bool doubt)
 {
+	assert(was->off == d->path.leaf.off && was->nslots <= d->path.leaf.nslots);
 	struct item first, last;
 	uint32_t n, nwas, i = 0, j = 0;
 	int rc = leaf_offsets(was, d->was, &nwas);
 
-	if (!rc)
-		rc = leaf_offsets(&d->path.leaf, d->is, &n);
-	if (!rc)
-		rc = leaf_item(was, d->was[0], &first);
-	if (!rc)
-		rc = leaf_item(was, d->was[nwas - 1], &last);
-	if (!rc && doubt)
+	if (rc)
+		return rc;
+	rc = leaf_offsets(&d->path.leaf, d->is, &n);
+	if (rc)
+		return rc;
+	rc = leaf_item(was, d->was[0], &first);
+	if (rc)
+		return rc;
+	rc = leaf_item(was, d->was[nwas - 1], &last);
+	if (rc)
+		return rc;
+	if (doubt)
 		rc = open_out(d);
-	if (!rc)
-		rc = puts_out(d, n, &j, &first);
-	if (!rc)
-		rc = close_out(d, &first);
+	if (rc)
+		return rc;
+	rc = puts_out(d, n, &j, &first);
+	if (rc)
+		return rc;
+	rc = close_out(d, &first);
 	while (!rc && i < nwas)
 		rc = step_out(d, &i, &j, n);
 	d->last = *was;
-	if (!rc && j < n) /* they lie behind its last one, where more may be to come */
+	if (rc)
+		return rc;
+	if (j < n) /* they lie behind its last one, where more may be to come */
 		rc = open_out(d);
-	if (!rc)
-		rc = puts_out(d, n, &j, NULL);
+	if (rc)
+		return rc;
+	rc = puts_out(d, n, &j, NULL);
 	return rc;
 }
 
-/* leaf_diff - doubt: between the leaf before and this one entries may have gone. */
+/* leaf_diff - doubt: between the leaf before and this one entries may have gone. Most leaves have
+ * nothing new: they are not even verified. */
 static int leaf_diff(struct diff *d, bool doubt)
 {
 	struct leaf *l = &d->path.leaf;
@@ -225,7 +283,8 @@ static int leaf_diff(struct diff *d, bool doubt)
 
 /* ---- one tree -------------------------------------------------------------------------------- */
 
-/* younger - whether an inner page of the path, below that level, is younger than since. */
+/* younger - whether an inner page of the path, below that level, is younger than since. A page is
+ * made anew when a kid comes or goes; a kid that is swapped changes a word of it. */
 static bool younger(const struct diff *d, unsigned int level)
 {
 	for (unsigned int i = 1; i < level; i++)
@@ -235,7 +294,8 @@ static bool younger(const struct diff *d, unsigned int level)
 }
 
 /* diff_step - to the next leaf. Entries may have gone between the two when a page is younger on the
- * way up from the one, or down to the other. */
+ * way up from the one, or down to the other. Seen from both sides, because the leaf that went may
+ * have hung under either parent. */
 static int diff_step(struct diff *d, bool *moved, bool *doubt)
 {
 	unsigned int level = 1;
@@ -245,13 +305,15 @@ static int diff_step(struct diff *d, bool *moved, bool *doubt)
 	*doubt = younger(d, level + 1 < d->path.height ? level + 1 : d->path.height);
 	int rc = tree_step(&d->state->tree, &d->path, true, moved);
 
-	if (!rc && *moved)
+	if (rc)
+		return rc;
+	if (*moved)
 		*doubt |= younger(d, level);
 	return rc;
 }
 
 /* inner_check - the inner pages of the path that were not verified yet: the births in them count.
- */
+ * Once for each page: seen has one for each level. */
 static int inner_check(struct diff *d)
 {
 	for (unsigned int i = d->path.height; i-- > 1;) {
@@ -267,7 +329,8 @@ static int inner_check(struct diff *d)
 }
 
 /* diff_tree - all leaves, from the left. A root as old as since was the root then: no page becomes
- * one without being written anew. */
+ * one without being written anew. Behind the last leaf entries may have gone, too: then a bracket
+ * reaches to the end. */
 static int diff_tree(struct diff *d)
 {
 	bool moved = true, doubt;
@@ -292,7 +355,8 @@ static int diff_tree(struct diff *d)
 }
 
 /* own_same - whether a database whose order is the program's own is what it was then, for certain.
- * What changed in it cannot be told from its entries alone. */
+ * What changed in it cannot be told from its entries alone. So such a database comes whole when
+ * anything changed in it. */
 static int own_same(struct diff *d, bool *same)
 {
 	bool moved = true, doubt;
@@ -313,7 +377,7 @@ static int own_same(struct diff *d, bool *same)
 	return txn_done(d->txn, rc);
 }
 
-/* whole_out - every entry. */
+/* whole_out - every entry. A load makes the database of it. */
 static int whole_out(struct diff *d)
 {
 	bool moved = true;
@@ -336,7 +400,8 @@ static int whole_out(struct diff *d)
 
 /* ---- databases ------------------------------------------------------------------------------- */
 
-/* database_out - same: nothing changed in it, that is known already. */
+/* database_out - same: nothing changed in it, that is known already. The number of entries is what
+ * the restore checks in the end. */
 static int database_out(struct diff *d, const struct backup_db *db, uint64_t entries, bool whole,
                         bool same)
 {
@@ -349,8 +414,9 @@ static int database_out(struct diff *d, const struct backup_db *db, uint64_t ent
 	backup_u32(&head, d->state->flags);
 	backup_u64(&head, entries);
 	rc = backup_out_record(d->out, &head);
-	if (!rc)
-		rc = backup_out_bytes(d->out, db->name, db->name_len);
+	if (rc)
+		return rc;
+	rc = backup_out_bytes(d->out, db->name, db->name_len);
 	if (rc || same)
 		return rc;
 	return whole ? whole_out(d) : diff_tree(d);
@@ -371,6 +437,7 @@ static int database_read(struct daxkv_txn *txn, const struct fmt_db *catalog, st
 	return txn_done(txn, rc);
 }
 
+/* diff_ready - memory for two orders of a leaf. ENOMEM. */
 static int diff_ready(struct diff *d)
 {
 	const size_t room = LEAF_MAX(d->txn->store->page_size);
@@ -382,6 +449,8 @@ static int diff_ready(struct diff *d)
 	return 0;
 }
 
+/* Memory is taken and given back for each database: there may be many, and one is gone through at a
+ * time. */
 int backup_database(struct daxkv_txn *txn, const struct backup_db *db, uint64_t since, bool whole,
                     struct backup_out *out)
 {
@@ -413,6 +482,8 @@ int backup_database(struct daxkv_txn *txn, const struct backup_db *db, uint64_t 
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
+/* name_add - a database more; the name is copied, because its page may go from the cache meanwhile.
+ * CORRUPT, ENOMEM. */
 static int name_add(struct backup_db **dbs, size_t *n, size_t *room, const struct item *it)
 {
 	struct backup_db db = {.name_len = it->klen};
@@ -460,12 +531,14 @@ static int leaf_names(struct diff *d, struct backup_db **dbs, size_t *n, size_t 
 		if (!verified)
 			rc = tree_verify(&d->state->tree, &d->path, d->seen);
 		verified = true;
-		if (!rc)
-			rc = name_add(dbs, n, room, &it);
+		if (rc)
+			return rc;
+		rc = name_add(dbs, n, room, &it);
 	}
 	return rc;
 }
 
+/* After a failure *dbs has what was found so far: the caller frees it in any case. */
 int backup_names(struct daxkv_txn *txn, const struct fmt_db *main_db, struct backup_db **dbs,
                  size_t *n)
 {

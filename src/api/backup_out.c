@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* backup_out.c - a backup's way to its descriptor. See backup.h */
+/*
+ * backup_out.c - a backup's way to its descriptor. See backup.h
+ *
+ * The descriptor may be a file, a pipe or a socket, so bytes are written once, in order, and never
+ * looked at again. A full backup is written as large pieces as the buffer has. A delta is a row of
+ * blocks; each has the checksum of all before it, so that one which is missing or in the wrong
+ * place is found by the reader.
+ */
 #include "api/backup.h"
 #include "base/crc.h"
 #include "base/err.h"
@@ -11,6 +18,7 @@
 
 #define OUT_BUFFER (1u << 20) /* for one write of a store; a block fits */
 
+/* One buffer for both kinds. The descriptor stays the caller's. */
 int backup_out_open(struct backup_out *out, int fd, const struct daxkv_backup_options *options)
 {
 	static_assert(OUT_BUFFER >= DELTA_BLOCK_HEAD + DELTA_BLOCK, "a block fits");
@@ -24,20 +32,23 @@ int backup_out_open(struct backup_out *out, int fd, const struct daxkv_backup_op
 	return 0;
 }
 
+/* What is not written is dropped: the backup has failed. */
 void backup_out_close(struct backup_out *out)
 {
 	free(out->buffer);
 	out->buffer = NULL;
 }
 
-/* out_failed - the write at this byte did not succeed. */
+/* out_failed - the write at this byte did not succeed. What is there is no backup: its reader finds
+ * that the end is missing. */
 static int out_failed(const struct backup_out *out, int err)
 {
 	return err_sys(err, "writing the backup at byte %lu, where it ends unfinished",
 	               (unsigned long)out->done);
 }
 
-/* out_write - all of it. */
+/* out_write - all of it. A signal or a full pipe does not end it. Progress is told after each
+ * piece. */
 static int out_write(struct backup_out *out, const uint8_t *p, size_t n)
 {
 	while (n) {
@@ -67,6 +78,7 @@ static int out_write(struct backup_out *out, const uint8_t *p, size_t n)
 	return 0;
 }
 
+/* For a full backup, whose last piece need not fill the buffer. */
 int backup_out_flush(struct backup_out *out)
 {
 	size_t n = out->used;
@@ -94,6 +106,7 @@ int backup_out_store(const void *bytes, size_t n, void *arg)
 	return 0;
 }
 
+/* The head is not part of a block, and is written at once. */
 int backup_out_head(struct backup_out *out, struct delta_head *head)
 {
 	memcpy(head->magic, DELTA_MAGIC, DELTA_MAGIC_SIZE);
@@ -105,9 +118,10 @@ int backup_out_head(struct backup_out *out, struct delta_head *head)
 }
 
 /* block_out - the block in the buffer, whose payload has so many bytes; behind the last one's
- * length stand others. */
+ * length stand others. The checksum goes on from that of the block before. */
 static int block_out(struct backup_out *out, uint32_t length, uint32_t behind)
 {
+	assert(length <= DELTA_BLOCK && behind > 0);
 	uint8_t *b = out->buffer;
 
 	put32(b, length);
@@ -121,6 +135,7 @@ static int block_out(struct backup_out *out, uint32_t length, uint32_t behind)
 /* payload_out - what is gathered, as a block. */
 static int payload_out(struct backup_out *out)
 {
+	assert(out->used >= DELTA_BLOCK_HEAD);
 	uint32_t n = (uint32_t)(out->used - DELTA_BLOCK_HEAD);
 
 	if (!n)
@@ -130,6 +145,7 @@ static int payload_out(struct backup_out *out)
 	return block_out(out, n, n);
 }
 
+/* A record may begin in one block and end in another. */
 int backup_out_bytes(struct backup_out *out, const void *bytes, size_t n)
 {
 	const uint8_t *p = bytes;
@@ -149,6 +165,7 @@ int backup_out_bytes(struct backup_out *out, const void *bytes, size_t n)
 	return rc;
 }
 
+/* A block of length 0, with how many bytes and blocks there were. */
 int backup_out_end(struct backup_out *out)
 {
 	int rc = payload_out(out);

@@ -177,15 +177,62 @@ static int attach_map(struct daxkv_store *store, const struct daxkv_options *o, 
 	return rc;
 }
 
+/* bring_up - the mapped file comes to its newest commit, *txn. Nobody else uses the store, or what
+ * others do is ordered by an external lock. size: of the file. */
+static int bring_up(struct daxkv_store *store, const struct daxkv_options *o, uint64_t size,
+                    uint64_t *txn)
+{
+	struct recover_result r = {0};
+	bool needed = false;
+	bool in_place = false;
+	int rc = recover_needed(&store->ring, &needed, txn);
+
+	if (rc)
+		return rc;
+	if (store->external_lock) {
+		rc = recover_in_place(&store->ring, &in_place, txn);
+		/* nothing that a reader would miss; a writer makes sure of the rest when it is its
+		 * turn */
+		if (rc || in_place)
+			return rc;
+		store->external_lock = !store->read_only; /* a private copy follows nobody */
+	}
+	if (needed && store->lock.passive) {
+		rc = recover_in_place(&store->ring, &in_place, txn);
+		if (rc)
+			return rc;
+		needed = !in_place;
+	}
+	if (!needed)
+		return 0;
+	if (store->read_only) {
+		/* Not to be written: recover a private copy, and keep writers away from what it was
+		 * taken from. */
+		rc = lock_show_unclean(&store->lock);
+		map_detach(&store->map);
+		if (rc)
+			return rc;
+		rc = map_attach(&store->map, size, 0, o->pmem, true);
+		if (rc)
+			return rc;
+	}
+	rc = recover(&store->ring, &r);
+	if (rc)
+		return rc;
+	if (!store->map.private_copy)
+		map_touch(&store->map);
+	store->made_sure = !store->read_only;
+	store->recovered = r.replayed;
+	return 0;
+}
+
 /* attach - map the file and bring it to its newest transaction. *txn: the newest commit. Those who
  * join find it in the share, and recover nothing. */
 static int attach(struct daxkv_store *store, const struct daxkv_options *o, uint64_t *txn)
 {
 	assert(store->map.fd >= 0);
-	uint64_t file_size, size;
-	struct recover_result r = {0};
-	bool needed = false;
-	bool in_place = false;
+	uint64_t file_size;
+	uint64_t size;
 	int rc = map_file_size(&store->map, &file_size);
 
 	if (rc)
@@ -217,45 +264,7 @@ static int attach(struct daxkv_store *store, const struct daxkv_options *o, uint
 		rc = store_stamp(store, &store->stamp);
 	if (rc)
 		return rc;
-	rc = recover_needed(&store->ring, &needed, txn);
-	if (rc)
-		return rc;
-	if (store->external_lock) {
-		rc = recover_in_place(&store->ring, &in_place, txn);
-		/* nothing that a reader would miss; a writer makes sure of the rest when it is its
-		 * turn */
-		if (rc || in_place)
-			return rc;
-		store->external_lock = !store->read_only; /* a private copy follows nobody */
-	}
-	if (rc)
-		return rc;
-	if (needed && store->lock.passive) {
-		rc = recover_in_place(&store->ring, &in_place, txn);
-		needed = !in_place;
-	}
-	if (rc)
-		return rc;
-	if (needed && store->read_only) {
-		/* Not to be written: recover a private copy, and keep writers away from what it was
-		 * taken from. */
-		rc = lock_show_unclean(&store->lock);
-		map_detach(&store->map);
-		if (rc)
-			return rc;
-		rc = map_attach(&store->map, size, 0, o->pmem, true);
-	}
-	if (rc)
-		return rc;
-	if (needed)
-		rc = recover(&store->ring, &r);
-	if (rc)
-		return rc;
-	if (needed && !store->map.private_copy)
-		map_touch(&store->map);
-	store->made_sure = needed && !store->read_only;
-	store->recovered = r.replayed;
-	return rc;
+	return bring_up(store, o, size, txn);
 }
 
 /* join - agree with the store's other users. The open lock is held. Two users with different ideas

@@ -1,5 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* restore.c - a store of a full backup and the deltas behind it. See backup.h */
+/*
+ * restore.c - a store of a full backup and the deltas behind it. See backup.h
+ *
+ *   1 all pieces are read, and checked against each other, before anything is made
+ *   2 the full backup is copied to the new file, as daxkv_copy does: verified, with a new id
+ *   3 each delta is applied to it, in some transactions
+ *
+ * A restore that fails removes what it made. The pieces are only read. The new file is nobody
+ * else's until the call returns, so the transactions in 3 need not show a state of the old store.
+ */
 #include "api/backup.h"
 #include "base/cancel.h"
 #include "base/err.h"
@@ -12,6 +21,7 @@
 
 /* ---- looking --------------------------------------------------------------------------------- */
 
+/* is_delta - by its first bytes. A file that cannot be read is none, and fails as a store does. */
 static bool is_delta(int fd)
 {
 	char magic[DELTA_MAGIC_SIZE];
@@ -20,7 +30,8 @@ static bool is_delta(int fd)
 	       memcmp(magic, DELTA_MAGIC, sizeof magic) == 0;
 }
 
-/* full_open - a full backup as a store, and what it says of itself. */
+/* full_open - a full backup as a store, and what it says of itself. Opened read-only and without a
+ * lock: a backup is not written to, and may lie on a medium that cannot be. */
 static int full_open(const char *path, struct daxkv_store **store, struct daxkv_txn **txn,
                      struct daxkv_backup_info *info)
 {
@@ -61,6 +72,7 @@ static int full_open(const char *path, struct daxkv_store **store, struct daxkv_
 	return 0;
 }
 
+/* delta_info - what the delta's head says of it. */
 static void delta_info(const struct delta_head *head, struct daxkv_backup_info *info)
 {
 	*info = (struct daxkv_backup_info){
@@ -87,6 +99,7 @@ static int delta_look(const char *path, struct daxkv_backup_info *info)
 	return rc;
 }
 
+/* A full backup is a store, so it is opened as one. */
 int daxkv_backup_look(const char *path, struct daxkv_backup_info *info)
 {
 	struct daxkv_store *store;
@@ -122,6 +135,7 @@ struct restore {
 	int fd;
 };
 
+/* A caller that returns something else than 0 ends the restore. */
 int restore_more(struct restore_progress *p, uint64_t bytes)
 {
 	int rc = 0;
@@ -132,7 +146,8 @@ int restore_more(struct restore_progress *p, uint64_t bytes)
 	return rc ? err_set(rc, "the restore was ended by its caller") : 0;
 }
 
-/* piece_fits - whether the delta begins where the pieces before it end. */
+/* piece_fits - whether the delta begins where the pieces before it end. By store and by commit: the
+ * ids say that they belong together, the numbers that none is missing. */
 static int piece_fits(const struct restore *r, const struct daxkv_backup_info *info,
                       const char *path)
 {
@@ -149,7 +164,8 @@ static int piece_fits(const struct restore *r, const struct daxkv_backup_info *i
 	return 0;
 }
 
-/* pieces_check - all deltas, before anything is made: whole, sound, and in a row. */
+/* pieces_check - all deltas, before anything is made: whole, sound, and in a row. *at goes on with
+ * each of them. */
 static int pieces_check(struct restore *r, size_t n)
 {
 	int rc = 0;
@@ -173,7 +189,7 @@ static int pieces_check(struct restore *r, size_t n)
 	return 0;
 }
 
-/* full_write - bytes of the new store. */
+/* full_write - bytes of the new store. A write may take a part of it, and a signal may come. */
 static int full_write(const void *bytes, size_t n, void *arg)
 {
 	struct restore *r = arg;
@@ -192,7 +208,8 @@ static int full_write(const void *bytes, size_t n, void *arg)
 	return restore_more(&r->progress, n);
 }
 
-/* full_copy - the full backup, verified, with an identity of its own. */
+/* full_copy - the full backup, verified, with an identity of its own. The file must not be there:
+ * nothing is overwritten. */
 static int full_copy(struct restore *r, struct daxkv_txn *txn)
 {
 	struct stat st;
@@ -216,7 +233,8 @@ static int full_copy(struct restore *r, struct daxkv_txn *txn)
 	return rc;
 }
 
-/* deltas_apply - to the store that the full backup has become. */
+/* deltas_apply - to the store that the full backup has become. Without a lock file: nobody knows of
+ * the store yet. */
 static int deltas_apply(struct restore *r, size_t n, enum daxkv_pmem pmem)
 {
 	const struct daxkv_options options = {.flags = DAXKV_NO_LOCK, .pmem = pmem};
@@ -233,7 +251,9 @@ static int deltas_apply(struct restore *r, size_t n, enum daxkv_pmem pmem)
 	}
 	int closed = daxkv_close(store);
 
-	return rc ? rc : closed;
+	if (rc)
+		return rc;
+	return closed;
 }
 
 /* file_sync - whatever the medium was taken for. */
@@ -249,17 +269,21 @@ static int file_sync(const char *path)
 	return rc;
 }
 
+/* restore_run - the three steps. After the first one errors remove the new file. */
 static int restore_run(struct restore *r, size_t n, enum daxkv_pmem pmem)
 {
 	struct daxkv_store *full;
 	struct daxkv_txn *txn;
 	int rc = daxkv_backup_look(r->pieces[0], &r->at);
 
-	if (!rc && !r->at.full)
+	if (rc)
+		return rc;
+	if (!r->at.full)
 		rc = err_set(DAXKV_INCOMPATIBLE,
 		             "%s: a delta, and the first piece is a full backup", r->pieces[0]);
-	if (!rc)
-		rc = full_open(r->pieces[0], &full, &txn, &r->at);
+	if (rc)
+		return rc;
+	rc = full_open(r->pieces[0], &full, &txn, &r->at);
 
 	if (rc)
 		return rc;
@@ -280,6 +304,7 @@ static int restore_run(struct restore *r, size_t n, enum daxkv_pmem pmem)
 	return rc;
 }
 
+/* A thread is not cancelled inside: a half-made store would stay. */
 int daxkv_restore(const char *path, const char *const *pieces, size_t n,
                   const struct daxkv_backup_options *options)
 {

@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* restore_in.c - a delta, read and verified block by block. See backup.h */
+/*
+ * restore_in.c - a delta, read and verified block by block. See backup.h
+ *
+ *   | head | length, checksum, payload | length, checksum, payload | ... | 0, checksum, totals |
+ *
+ * Records lie in the payloads one behind the other, and know nothing of blocks. A block is used
+ * only after its checksum was compared, which covers all blocks before it.
+ */
 #include "api/backup.h"
 #include "base/crc.h"
 #include "base/err.h"
@@ -9,7 +16,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* read_some - up to n bytes at off, fewer at the file's end only. */
+/* read_some - up to n bytes at off, fewer at the file's end only. pread(2) leaves no position
+ * behind, so the delta can be read twice. */
 static int read_some(int fd, const char *path, void *to, size_t n, uint64_t off, size_t *got)
 {
 	*got = 0;
@@ -28,12 +36,15 @@ static int read_some(int fd, const char *path, void *to, size_t n, uint64_t off,
 	return 0;
 }
 
+/* delta_damaged - CORRUPT, with the place in the file. */
 static int delta_damaged(const char *path, uint64_t off, const char *what)
 {
 	return err_set(DAXKV_CORRUPT, "%s: the delta is damaged at byte %lu: %s", path,
 	               (unsigned long)off, what);
 }
 
+/* delta_head_read - the version is looked at before the checksum: a later one may have another
+ * head. */
 static int delta_head_read(int fd, const char *path, struct delta_head *head)
 {
 	size_t got;
@@ -60,6 +71,7 @@ static int delta_head_read(int fd, const char *path, struct delta_head *head)
 	return 0;
 }
 
+/* After a failure delta_close is needed, and enough. */
 int delta_open(struct delta_in *in, const char *path)
 {
 	*in = (struct delta_in){.path = path, .fd = open(path, O_RDONLY | O_CLOEXEC)};
@@ -75,6 +87,7 @@ int delta_open(struct delta_in *in, const char *path)
 	return rc;
 }
 
+/* Safe on one that was closed. */
 void delta_close(struct delta_in *in)
 {
 	if (in->fd >= 0)
@@ -87,6 +100,7 @@ void delta_close(struct delta_in *in)
 /* delta_block - the next block, or the last one, behind which nothing may stand. */
 static int delta_block(struct delta_in *in)
 {
+	assert(!in->ended);
 	uint8_t head[DELTA_BLOCK_HEAD], more;
 	size_t got;
 	int rc = read_some(in->fd, in->path, head, sizeof head, in->off, &got);
@@ -118,11 +132,14 @@ static int delta_block(struct delta_in *in)
 	if (get64(in->buffer) != in->payload || get64(in->buffer + 8) != in->blocks)
 		return delta_damaged(in->path, in->off, "blocks are missing");
 	rc = read_some(in->fd, in->path, &more, 1, in->off, &got);
-	if (!rc && got)
+	if (rc)
+		return rc;
+	if (got)
 		rc = delta_damaged(in->path, in->off, "something stands behind its end");
 	return rc;
 }
 
+/* Everything is read once, so that a damaged delta changes nothing. */
 int delta_check(struct delta_in *in, uint64_t *payload)
 {
 	int rc = 0;
@@ -133,6 +150,7 @@ int delta_check(struct delta_in *in, uint64_t *payload)
 	return rc;
 }
 
+/* From as many blocks as it takes. */
 int delta_bytes(struct delta_in *in, void *to, size_t n)
 {
 	uint8_t *p = to;
