@@ -43,6 +43,7 @@ struct diff { /* a database that is being gone through */
  * a place is a pair. */
 static int place_out(const struct diff *d, enum delta_record kind, const struct item *it)
 {
+	assert(kind == DELTA_OPEN || kind == DELTA_CLOSE || it);
 	struct backup_head head = {.n = 0};
 	const bool dups = d->state->order.dups;
 	int rc;
@@ -263,6 +264,7 @@ static int changed_out(struct diff *d, const struct leaf *was, bool doubt)
  * nothing new: they are not even verified. */
 static int leaf_diff(struct diff *d, bool doubt)
 {
+	assert(d->path.height > 0);
 	struct leaf *l = &d->path.leaf;
 	struct leaf was = *l;
 	const bool there = l->page->birth <= d->since;
@@ -298,6 +300,7 @@ static bool younger(const struct diff *d, unsigned int level)
  * have hung under either parent. */
 static int diff_step(struct diff *d, bool *moved, bool *doubt)
 {
+	assert(d->path.height > 0);
 	unsigned int level = 1;
 
 	while (level < d->path.height && d->path.at[level].index >= d->path.at[level].page->n)
@@ -440,6 +443,7 @@ static int database_read(struct daxkv_txn *txn, const struct fmt_db *catalog, st
 /* diff_ready - memory for two orders of a leaf. ENOMEM. */
 static int diff_ready(struct diff *d)
 {
+	assert(!d->was);
 	const size_t room = LEAF_MAX(d->txn->store->page_size);
 
 	d->was = malloc(2 * room * sizeof *d->was);
@@ -454,6 +458,7 @@ static int diff_ready(struct diff *d)
 int backup_database(struct daxkv_txn *txn, const struct backup_db *db, uint64_t since, bool whole,
                     struct backup_out *out)
 {
+	assert(!txn->write);
 	struct dbstate state = {0};
 	struct diff *d = calloc(1, sizeof *d);
 	uint64_t entries = 0;
@@ -486,6 +491,7 @@ int backup_database(struct daxkv_txn *txn, const struct backup_db *db, uint64_t 
  * CORRUPT, ENOMEM. */
 static int name_add(struct backup_db **dbs, size_t *n, size_t *room, const struct item *it)
 {
+	assert(*n <= *room);
 	struct backup_db db = {.name_len = it->klen};
 
 	if (it->vlen != sizeof db.catalog)
@@ -542,6 +548,7 @@ static int leaf_names(struct diff *d, struct backup_db **dbs, size_t *n, size_t 
 int backup_names(struct daxkv_txn *txn, const struct fmt_db *main_db, struct backup_db **dbs,
                  size_t *n)
 {
+	assert(!txn->write);
 	struct dbstate state = {0};
 	struct diff *d = calloc(1, sizeof *d);
 	size_t room = 0;

@@ -81,6 +81,7 @@ static int out_write(struct backup_out *out, const uint8_t *p, size_t n)
 /* For a full backup, whose last piece need not fill the buffer. */
 int backup_out_flush(struct backup_out *out)
 {
+	assert(out->used <= OUT_BUFFER);
 	size_t n = out->used;
 
 	out->used = 0;
@@ -109,6 +110,7 @@ int backup_out_store(const void *bytes, size_t n, void *arg)
 /* The head is not part of a block, and is written at once. */
 int backup_out_head(struct backup_out *out, struct delta_head *head)
 {
+	assert(!out->blocks && !out->payload);
 	memcpy(head->magic, DELTA_MAGIC, DELTA_MAGIC_SIZE);
 	head->version = DELTA_VERSION;
 	head->endian = FMT_ENDIAN;
@@ -148,6 +150,7 @@ static int payload_out(struct backup_out *out)
 /* A record may begin in one block and end in another. */
 int backup_out_bytes(struct backup_out *out, const void *bytes, size_t n)
 {
+	assert(out->used >= DELTA_BLOCK_HEAD);
 	const uint8_t *p = bytes;
 	int rc = 0;
 

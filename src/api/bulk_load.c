@@ -22,6 +22,7 @@
 static int load_item(struct daxkv_txn *txn, struct dbstate *s, struct tree_load *load,
                      const struct daxkv_val *key, const struct daxkv_val *value, bool *fatal)
 {
+	assert(txn->write);
 	struct item item = {
 	    .key = key->data,
 	    .klen = (uint32_t)key->size,

@@ -129,6 +129,7 @@ static bool state_moved(void *arg)
  * private copy. */
 static int look(const struct map *map, struct state *s, bool may_move, struct check_faults *f)
 {
+	assert(map->base);
 	struct check_input in = {
 	    .base = map->base,
 	    .txn = s->txn,
@@ -161,6 +162,7 @@ static int see_all(struct daxkv_store *store)
  * writer's record is there but not yet published is seen by its place in the ring. */
 static int look_free(struct daxkv_store *store, struct check_faults *f)
 {
+	assert(!alone(store));
 	int rc = 0;
 
 	if (store->external_lock)
@@ -183,6 +185,7 @@ static int look_free(struct daxkv_store *store, struct check_faults *f)
  * mapped privately, so recovery changes this process's memory alone. */
 static int look_recovered(struct daxkv_store *store, struct check_faults *f)
 {
+	assert(store->map.fd >= 0);
 	struct map copy = {
 	    .fd = store->map.fd,
 	    .rdonly = true,
@@ -281,6 +284,7 @@ static int look_shared(struct daxkv_store *store, int64_t wait_ms, struct check_
  * What was found counts only when the file has the stamp of that time still. */
 static int look_alone(struct daxkv_store *store, struct check_faults *f)
 {
+	assert(alone(store));
 	struct state s = state_now(store);
 	uint64_t stamp;
 	int rc = look(&store->map, &s, false, f);

@@ -143,6 +143,7 @@ static int pass(struct copy *copy, const struct fmt_db *main_db, uint64_t *desc)
 static int head_out(struct copy *copy, const struct super_new *new,
                     const struct super_layout *layout, uint64_t main_desc)
 {
+	assert(copy->write && copy->at == 0);
 	const uint64_t per_page = copy->psize / FMT_WORD;
 	const uint64_t pages = new->size / copy->psize;
 	const uint64_t zone = (uint64_t)copy->psize * 8;
@@ -185,6 +186,7 @@ static int head_out(struct copy *copy, const struct super_new *new,
  * else is a fault here. */
 static int copy_run(struct copy *copy, daxkv_copy_fn *write)
 {
+	assert(!copy->write && copy->at == 0);
 	const struct daxkv_store *store = copy->txn->store;
 	const struct fmt_super *super = (const void *)store->map.base;
 	const struct fmt_db main_db = {.desc = load_word(&super->main_desc)};

@@ -191,6 +191,7 @@ static int value_out(struct copy_build *b, struct fmt_blob *blob)
 static int value_of(struct copy_build *b, struct item *it, struct fmt_blob *blob,
                     struct fmt_db *catalog)
 {
+	assert(it->flags);
 	struct copy *copy = b->copy;
 	int rc;
 
@@ -302,6 +303,7 @@ static void build_free(struct copy_build *b)
 /* The memory is for this database alone: a copy has one tree in the making at a time. */
 int copy_tree(struct copy *copy, const struct fmt_db *from, bool descriptor, uint64_t *desc)
 {
+	assert(!copy->txn->write);
 	const uint32_t psize = copy->psize;
 	struct copy_build *b = calloc(1, sizeof *b);
 	struct dbstate state;

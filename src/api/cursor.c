@@ -156,6 +156,7 @@ static int here_begin(struct daxkv_cursor *c, struct here *here)
  * as a whole, so an equal number says that no leaf was. */
 static bool here_stay(struct daxkv_cursor *c, const struct here *here)
 {
+	assert(c->state == CURSOR_KEPT);
 	const struct wset *w = &c->store->wset;
 	const struct leaf *leaf = &here->path.leaf;
 	const struct wpage *wp = wset_find(w, leaf->off);
@@ -174,6 +175,7 @@ static bool here_stay(struct daxkv_cursor *c, const struct here *here)
 static int replace_here(struct daxkv_cursor *c, struct dbstate *s, struct daxkv_val *value,
                         unsigned int flags)
 {
+	assert(!s->order.dups);
 	struct daxkv_val put = *value;
 	struct here here;
 
@@ -211,6 +213,7 @@ static int replace_here(struct daxkv_cursor *c, struct dbstate *s, struct daxkv_
 static int replace_current(struct daxkv_cursor *c, struct dbstate *s, struct daxkv_val *value,
                            unsigned int flags)
 {
+	assert(c->state == CURSOR_AT);
 	struct daxkv_txn *txn = c->txn;
 	struct daxkv_val key;
 	struct daxkv_val old;

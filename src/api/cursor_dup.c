@@ -525,6 +525,7 @@ static int copy_values(struct daxkv_cursor *c, uint32_t n, uint32_t size, uint8_
  * was copied; *got counts them, also when an error comes behind. */
 static int get_values(struct move *m, size_t n, uint32_t size, uint8_t *to, size_t *got)
 {
+	assert(n > 0);
 	struct daxkv_cursor *c = m->c;
 	uint32_t last = m->rank;
 	int rc = cursor_sound(c);

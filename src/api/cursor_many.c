@@ -40,6 +40,7 @@ static bool beyond(const struct batch *b, const struct order *o, const struct da
 static int first(struct daxkv_cursor *c, const struct order *o, struct batch *b,
                  enum daxkv_cursor_op op)
 {
+	assert(b->got < b->n);
 	enum cursor_state state = c->state;
 	bool gap = c->gap;
 	struct daxkv_val key = b->key[b->got];
@@ -93,6 +94,7 @@ static int leaf_limit(const struct daxkv_cursor *c, const struct order *o, const
  * leaf. The cursor stands on the last one that was handed out. */
 static int hand_out(struct daxkv_cursor *c, const struct order *o, struct batch *b, bool *ends)
 {
+	assert(b->got < b->n);
 	const struct view *v = txn_view(c->txn);
 	const struct leaf *leaf = &c->path.leaf;
 	uint32_t rank = c->path.rank;

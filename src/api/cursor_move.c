@@ -479,6 +479,7 @@ static void back_to(struct daxkv_cursor *c, enum cursor_state state, bool gap,
  * been read. */
 static void step_undone(struct daxkv_cursor *c, bool forward, bool gap)
 {
+	assert(c->state == CURSOR_AT);
 	const struct tree *t = &dbi_state_known(c->txn, c->db)->tree;
 	int rc = 0;
 

@@ -29,6 +29,7 @@ static int end_new(struct dbi_name **end)
 static int state_named(struct daxkv_txn *txn, const struct daxkv_val *name, daxkv_db db,
                        struct dbstate *unopened, struct dbstate **s)
 {
+	assert(txn->write);
 	struct fmt_db catalog;
 	int rc;
 
@@ -49,6 +50,7 @@ static int state_named(struct daxkv_txn *txn, const struct daxkv_val *name, daxk
  */
 static int drop_with_main(struct daxkv_txn *txn, const struct daxkv_val *name)
 {
+	assert(txn->write);
 	daxkv_db db = dbi_find(txn, name);
 	struct dbi_name *end = NULL;
 	struct dbstate unopened = {0};

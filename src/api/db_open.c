@@ -115,6 +115,7 @@ static int create_check(struct daxkv_txn *txn, const struct daxkv_val *name)
 /* db_create - a catalog entry for a new database: pages come with entries. */
 static int db_create(struct daxkv_txn *txn, const struct daxkv_val *name, unsigned int flags)
 {
+	assert(txn->write);
 	int rc = txn_changing(txn, DAXKV_MAIN);
 
 	if (rc)
@@ -127,6 +128,7 @@ static int db_create(struct daxkv_txn *txn, const struct daxkv_val *name, unsign
 static int handle_open(struct daxkv_txn *txn, const struct daxkv_val *name, bool create,
                        unsigned int flags, daxkv_db *db)
 {
+	assert(!create || txn->write);
 	struct dbstate *s;
 	bool is_new;
 	int rc = dbi_take(txn, name, db, &is_new);

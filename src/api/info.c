@@ -97,6 +97,7 @@ static int count_here(struct daxkv_store *store, uint64_t *pages)
  * keep the number. BUSY. */
 static int count_for_all(struct daxkv_store *store, uint64_t *pages)
 {
+	assert(!store->read_only && !store->external_lock);
 	struct daxkv_txn *txn;
 	int rc = daxkv_txn_begin(store, NULL, DAXKV_TXN_TRY, &txn);
 

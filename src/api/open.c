@@ -156,6 +156,7 @@ static int open_file(struct daxkv_store *store, const char *path, const struct d
 static int attach_map(struct daxkv_store *store, const struct daxkv_options *o, uint64_t size,
                       enum daxkv_pmem pmem)
 {
+	assert(store->map.fd >= 0);
 	uint64_t max = o->max_size ? max_u64(o->max_size, size) : 0;
 	bool room = o->flags & DAXKV_RESERVE_MAX && max;
 	int rc = map_attach(&store->map, size, room ? 0 : max, pmem, false);
@@ -301,6 +302,7 @@ static bool group_pays(const struct daxkv_store *store)
  * room for a lock file becomes a passive reader. */
 static int share_open(struct daxkv_store *store, const struct daxkv_options *o, uint64_t txn)
 {
+	assert(!store->share);
 	const struct fmt_super *super = (const void *)store->map.base;
 	const uint32_t max_readers = o->max_readers ? o->max_readers : READERS_DEFAULT;
 	struct limbo left = {0};
@@ -352,6 +354,7 @@ static int share_open(struct daxkv_store *store, const struct daxkv_options *o, 
  * in a child: no system call, no handler in the program's way. */
 static int alive_open(struct daxkv_store *store)
 {
+	assert(!store->alive);
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	uint64_t *p = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
@@ -366,6 +369,7 @@ static int alive_open(struct daxkv_store *store)
 /* size_check - the file has what its size word says. A shorter file would fault when it is read. */
 static int size_check(struct daxkv_store *store)
 {
+	assert(store->page_size > 0);
 	const struct fmt_super *super = (const void *)store->map.base;
 	uint64_t size = load_word(&super->size);
 
@@ -460,6 +464,7 @@ static int open_writer(struct daxkv_store *store, uint64_t txn)
  */
 static int store_start(struct daxkv_store *store, const struct daxkv_options *o)
 {
+	assert(store->map.fd >= 0 && store->alive);
 	uint64_t txn = 0;
 	int rc = attach(store, o, &txn);
 

@@ -22,6 +22,7 @@
 /* Each part is safe when it was never made. */
 void store_free(struct daxkv_store *store)
 {
+	assert(!store->writer);
 	tree_scratch_close(&store->scratch);
 	wset_close(&store->wset);
 	space_close(&store->space);
@@ -64,6 +65,7 @@ static int cut_end(struct daxkv_store *store, bool *cut)
  * store. */
 static int close_clean(struct daxkv_store *store)
 {
+	assert(!store->writer && !store->read_only);
 	bool cut = true;
 	int rc = 0;
 

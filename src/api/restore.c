@@ -192,6 +192,7 @@ static int pieces_check(struct restore *r, size_t n)
 /* full_write - bytes of the new store. A write may take a part of it, and a signal may come. */
 static int full_write(const void *bytes, size_t n, void *arg)
 {
+	assert(((struct restore *)arg)->fd >= 0);
 	struct restore *r = arg;
 	const uint8_t *p = bytes;
 
@@ -237,6 +238,7 @@ static int full_copy(struct restore *r, struct daxkv_txn *txn)
  * the store yet. */
 static int deltas_apply(struct restore *r, size_t n, enum daxkv_pmem pmem)
 {
+	assert(n > 1);
 	const struct daxkv_options options = {.flags = DAXKV_NO_LOCK, .pmem = pmem};
 	struct daxkv_store *store;
 	int rc = daxkv_open(r->path, &options, &store);

@@ -142,6 +142,7 @@ static int delta_block(struct delta_in *in)
 /* Everything is read once, so that a damaged delta changes nothing. */
 int delta_check(struct delta_in *in, uint64_t *payload)
 {
+	assert(!in->payload && !in->ended);
 	int rc = 0;
 
 	while (!rc && !in->ended)
@@ -153,6 +154,7 @@ int delta_check(struct delta_in *in, uint64_t *payload)
 /* From as many blocks as it takes. */
 int delta_bytes(struct delta_in *in, void *to, size_t n)
 {
+	assert(in->at <= in->used);
 	uint8_t *p = to;
 
 	while (n) {

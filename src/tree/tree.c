@@ -82,9 +82,9 @@ uint64_t tree_prev_for(const struct tree *t, uint64_t off)
 	return off;
 }
 
-/* tree_page_out - the page built in image takes the place of old (0: of none): where old is when it
- * may be rewritten there, else on a new page. */
-int tree_page_out(struct tree *t, uint64_t old, uint8_t *image, uint32_t used, uint64_t *off)
+/* tree_page_out - the page built in the set's image takes the place of old (0: of none): where old
+ * is when it may be rewritten there, else on a new page. */
+int tree_page_out(struct tree *t, uint64_t old, uint32_t used, uint64_t *off)
 {
 	assert(used > 0 && used <= t->view->w->psize);
 	struct wset *w = t->view->w;
@@ -101,7 +101,7 @@ int tree_page_out(struct tree *t, uint64_t old, uint8_t *image, uint32_t used, u
 	if (rc)
 		return rc;
 	assert(wset_editable(w, wp));
-	wset_install(w, wp, image, used);
+	wset_install(w, wp, w->image, used);
 	*off = wp->off;
 	return 0;
 }
@@ -191,9 +191,8 @@ static int leaf_write(struct tree *t, uint64_t old, const struct item *items, ui
                       uint64_t prev, uint32_t first, struct placed *placed, uint64_t *off)
 {
 	assert(n <= LEAF_MAX(t->view->psize));
-	struct wset *w = t->view->w;
-	uint32_t used = leaf_build(w->image, w->psize, t->order, items, n, w->txn, prev);
-	int rc = tree_page_out(t, old, w->image, used, off);
+	uint32_t used = tree_leaf_image(t, items, n, prev);
+	int rc = tree_page_out(t, old, used, off);
 
 	if (rc)
 		return rc;

@@ -408,12 +408,55 @@ static inline bool tree_well_filled(const struct leaf *l, uint32_t left, const s
 }
 /* the others of its leaf */
 int tree_items_without(struct tree *tree, const struct path *path, struct item *items, uint32_t *n);
+/* tree_kid - the page that kid index is in this view: of the page at off, one level above level.
+ * CORRUPT. */
+static inline int tree_kid(const struct view *view, const struct fmt_page *page, uint64_t off,
+                           uint32_t index, unsigned int level, const struct fmt_page **kid,
+                           uint64_t *at)
+{
+	uint64_t ref = inner_kid(view, page, off, index);
+
+	return view_page(view, ref, level, kid, at);
+}
+
+/* path_leaf - path->leaf becomes the leaf that the path leads to. */
+static inline void path_leaf(const struct view *view, struct path *path)
+{
+	leaf_open(view, path->at[0].page, path->at[0].off, &path->leaf);
+}
+
+/* path_place - the probe's place in the path's leaf, which is open: its rank, and eoff. CORRUPT. */
+static inline int path_place(const struct tree *tree, struct path *path, const struct probe *probe)
+{
+	return leaf_place(&path->leaf, tree->order, probe, &path->rank, &path->eoff);
+}
+
+/* tree_leaf_image, tree_inner_image - a page of the running transaction, built in the set's image:
+ * see leaf_build and inner_build. Returns the bytes used, for tree_page_out. */
+static inline uint32_t tree_leaf_image(const struct tree *tree, const struct item *items,
+                                       uint32_t n, uint64_t prev)
+{
+	struct wset *w = tree->view->w;
+
+	return leaf_build(w->image, w->psize, tree->order, items, n, w->txn, prev);
+}
+
+/* tree_inner_image - see above tree_leaf_image. */
+static inline uint32_t tree_inner_image(const struct tree *tree, const struct sep *seps,
+                                        const uint64_t *kids, uint32_t n, unsigned int level,
+                                        uint64_t prev)
+{
+	struct wset *w = tree->view->w;
+
+	return inner_build(w->image, w->psize, tree->order, seps, kids, n, level, w->txn, prev);
+}
+
 /* tree_prev_for - what the page that replaces the one at off names as prev. To be asked before that
  * one is retired. */
 uint64_t tree_prev_for(const struct tree *tree, uint64_t off);
 /* tree_page_out - a built page becomes a private page of the transaction: *off. Errors of
  * space_take, ENOMEM. */
-int tree_page_out(struct tree *tree, uint64_t old, uint8_t *image, uint32_t used, uint64_t *off);
+int tree_page_out(struct tree *tree, uint64_t old, uint32_t used, uint64_t *off);
 void tree_separator(const struct tree *tree, const struct item *a, const struct item *b,
                     uint8_t *buf, struct sep *sep); /* of two items; copied to buf */
 /* with the item */

@@ -75,7 +75,7 @@ int tree_seek_put(struct tree *t, const struct probe *probe, uint32_t bytes)
 		struct item last;
 		bool some;
 
-		leaf_open(t->view, path->at[0].page, path->at[0].off, &path->leaf);
+		path_leaf(t->view, path);
 		int rc = last_item(&path->leaf, &last, &some);
 
 		if (rc)
@@ -93,7 +93,7 @@ int tree_seek_put(struct tree *t, const struct probe *probe, uint32_t bytes)
 	if (rc || !path->height)
 		return rc;
 	leaf_own(&path->leaf, bytes);
-	return leaf_place(&path->leaf, t->order, probe, &path->rank, &path->eoff);
+	return path_place(t, path, probe);
 }
 
 /* ---- batches --------------------------------------------------------------------------------- */

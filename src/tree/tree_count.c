@@ -83,7 +83,7 @@ static int count_page(struct span *s, const struct fmt_page *page, uint64_t at, 
 
 		if (level == 1 && i + AHEAD <= last)
 			tree_expect_leaf(v, page, at, i + AHEAD);
-		rc = view_page(v, inner_kid(v, page, at, i), level - 1, &kid, &off);
+		rc = tree_kid(v, page, at, i, level - 1, &kid, &off);
 		if (rc)
 			return rc;
 		rc = count_page(s, kid, off, left && i == first, right && i == last);

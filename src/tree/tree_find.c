@@ -180,7 +180,7 @@ int tree_seek(const struct tree *t, const struct probe *probe, struct path *path
 
 	if (rc || !path->height)
 		return rc;
-	return leaf_place(&path->leaf, t->order, probe, &path->rank, &path->eoff);
+	return path_place(t, path, probe);
 }
 
 /* The rank is 0 at either edge: the caller knows how many there are. Likewise for a cursor that
@@ -307,7 +307,7 @@ int tree_step(const struct tree *t, struct path *path, bool forward, bool *moved
 		rc = step_over(t, path, forward, level);
 	if (rc)
 		return rc;
-	leaf_open(t->view, path->at[0].page, path->at[0].off, &path->leaf);
+	path_leaf(t->view, path);
 	path->rank = path->eoff = 0;
 	*moved = true;
 	return 0;

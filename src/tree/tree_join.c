@@ -45,7 +45,7 @@ static int join_beside(struct tree *t, const struct path *path, struct item *ite
 		index--;
 	else
 		index++;
-	int rc = view_page(v, inner_kid(v, parent, path->at[1].off, index), 0, &page, at);
+	int rc = tree_kid(v, parent, path->at[1].off, index, 0, &page, at);
 
 	if (rc)
 		return rc;

@@ -192,8 +192,7 @@ static int load_level_write(struct tree_load *l, unsigned int level, bool only, 
 
 	assert(v->open && v->n > 0);
 	uint64_t prev = page_prev(l, level, only);
-	uint32_t used = inner_build(w->image, w->psize, l->tree->order, v->seps, v->kids, v->n - 1,
-	                            level, w->txn, prev);
+	uint32_t used = tree_inner_image(l->tree, v->seps, v->kids, v->n - 1, level, prev);
 
 	l->tree->inner_pages += !v->old;
 	return page_write(l, v, w->image, used, off);

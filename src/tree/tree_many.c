@@ -245,8 +245,8 @@ int tree_place(const struct tree *t, struct put_place *p)
 
 	if (!path_holds(t, p))
 		return tree_seek(t, &p->probe, path);
-	leaf_open(t->view, path->at[0].page, path->at[0].off, &path->leaf);
+	path_leaf(t->view, path);
 	if (path->leaf.nslots != p->nslots || path->leaf.page->n != p->nbase)
-		return leaf_place(&path->leaf, t->order, &p->probe, &path->rank, &path->eoff);
+		return path_place(t, path, &p->probe);
 	return leaf_gap_place(&path->leaf, t->order, &p->probe, &p->gap, &path->rank, &path->eoff);
 }

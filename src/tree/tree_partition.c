@@ -81,7 +81,7 @@ static int partition_walk(struct partition_cut *c, const struct fmt_page *page, 
 		}
 		if (rc)
 			return rc;
-		rc = view_page(v, inner_kid(v, page, at, i), page->level - 1u, &kid, &off);
+		rc = tree_kid(v, page, at, i, page->level - 1u, &kid, &off);
 		if (rc)
 			return rc;
 		rc = partition_walk(c, kid, off, &left);

@@ -138,7 +138,7 @@ static int replace_beside(struct tree *t, const struct path *path, const struct 
 		kid = up->index - 1;
 		sep = kid;
 	}
-	int rc = view_page(v, inner_kid(v, up->page, up->off, kid), b->level, page, at);
+	int rc = tree_kid(v, up->page, up->off, kid, b->level, page, at);
 
 	if (rc)
 		return rc;
@@ -243,7 +243,6 @@ static uint32_t cut(const struct tree *t, const struct replace_build *b, uint32_
 static int write_part(struct tree *t, const struct replace_build *b, uint32_t from, uint32_t to,
                       uint64_t *off)
 {
-	struct wset *w = t->view->w;
 	const struct sep *seps = t->scratch->seps + from;
 	const uint64_t *kids = t->scratch->kids + from;
 	uint32_t n = to - from - 1;
@@ -254,10 +253,9 @@ static int write_part(struct tree *t, const struct replace_build *b, uint32_t fr
 		old = b->old;
 		prev = b->prev;
 	}
-	uint32_t used =
-	    inner_build(w->image, w->psize, t->order, seps, kids, n, b->level, w->txn, prev);
+	uint32_t used = tree_inner_image(t, seps, kids, n, b->level, prev);
 
-	return tree_page_out(t, old, w->image, used, off);
+	return tree_page_out(t, old, used, off);
 }
 
 /* write_pages - build the inner pages; *c gets them, and the separators that move up. The sibling
@@ -307,10 +305,9 @@ static int new_root(struct tree *t, const struct change *c, unsigned int level, 
 		return err_set(DAXKV_FULL, "the tree has %u levels", level);
 	if (!inner_fits(seps_cost(c->sep, c->m - 1), w->psize))
 		return err_corrupt(prev, "inner page: its separators are too long");
-	used = inner_build(w->image, w->psize, t->order, c->sep, c->kid, c->m - 1, level, w->txn,
-	                   prev);
+	used = tree_inner_image(t, c->sep, c->kid, c->m - 1, level, prev);
 	t->inner_pages++;
-	return tree_page_out(t, 0, w->image, used, &t->root);
+	return tree_page_out(t, 0, used, &t->root);
 }
 
 /* replace_copy_page - a private copy of a page that becomes the root, with that prev. The page
@@ -331,7 +328,7 @@ static int replace_copy_page(struct tree *t, const struct fmt_page *page, uint64
 		rc = tree_leaf_items(t, &leaf, t->scratch->items, &n);
 		if (rc)
 			return rc;
-		used = leaf_build(w->image, w->psize, t->order, t->scratch->items, n, w->txn, prev);
+		used = tree_leaf_image(t, t->scratch->items, n, prev);
 	} else {
 		n = 0;
 		rc = replace_gather(t, page, off, 0, page->n, &b, &n);
@@ -341,10 +338,10 @@ static int replace_copy_page(struct tree *t, const struct fmt_page *page, uint64
 			rc = err_corrupt(off, "inner page: its separators overlap");
 		if (rc)
 			return rc;
-		used = inner_build(w->image, w->psize, t->order, t->scratch->seps, t->scratch->kids,
-		                   n, page->level, w->txn, prev);
+		used =
+		    tree_inner_image(t, t->scratch->seps, t->scratch->kids, n, page->level, prev);
 	}
-	return tree_page_out(t, off, w->image, used, copy);
+	return tree_page_out(t, off, used, copy);
 }
 
 /* collapse - the root has one kid: that one becomes the root, born now, with the old root as prev
@@ -414,8 +411,8 @@ static int empty_root(struct tree *t, uint64_t old)
 		return rc;
 	t->inner_pages--;
 	t->leaf_pages++;
-	used = leaf_build(w->image, w->psize, t->order, NULL, 0, w->txn, prev);
-	return tree_page_out(t, 0, w->image, used, &t->root);
+	used = tree_leaf_image(t, NULL, 0, prev);
+	return tree_page_out(t, 0, used, &t->root);
 }
 
 /* changed_copy - the two commonest changes, one kid for one and two for one, as a copy of the page
@@ -505,7 +502,7 @@ static int replace_at(struct tree *t, const struct path *path, unsigned int leve
 		c->from = index;
 		c->count = 1;
 		c->m = 1;
-		return tree_page_out(t, off, t->view->w->image, used, &c->kid[0]);
+		return tree_page_out(t, off, used, &c->kid[0]);
 	}
 	rc = gather_changed(t, page, off, c, &b);
 	if (rc)

@@ -206,6 +206,7 @@ bool commit_behind(const struct daxkv_store *store)
  * writer's lock of this process is held; the program's own lock keeps others out. */
 static int follow_commits(struct daxkv_store *store)
 {
+	assert(store->external_lock);
 	const struct fmt_super *super = (const void *)store->map.base;
 	uint64_t txn = 0;
 	uint64_t size;

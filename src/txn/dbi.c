@@ -84,6 +84,7 @@ static uint32_t pow2_from(uint32_t n)
 /* The table does not grow: entries are pointed to without a lock. */
 int dbi_open_tables(struct daxkv_store *store, uint32_t max_dbs)
 {
+	assert(max_dbs > 0);
 	struct dbi_table *t = &store->dbis;
 	const struct daxkv_val none = {0, NULL};
 
@@ -495,6 +496,7 @@ static void names_end(struct daxkv_txn *txn, struct dbi *d, bool keep)
  * parent. A parked entry is free again when no transaction around has a state there. */
 static void entry_end(struct daxkv_txn *txn, struct dbi *d, bool keep)
 {
+	assert(d->pending == txn);
 	struct dbi_table *t = &txn->store->dbis;
 	bool opened = d->opened_by == txn;
 

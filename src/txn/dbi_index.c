@@ -29,6 +29,7 @@ static void list_open(struct dbi_link *list)
  * the table is zeros. */
 int index_open(struct dbi_table *t)
 {
+	assert(t->room > 0 && (t->room & (t->room - 1)) == 0);
 	t->buckets = BUCKETS_FIRST;
 	t->bucket = calloc(t->buckets, sizeof(struct dbi_name *));
 	t->heap = calloc(t->room, sizeof *t->heap); /* memory that is not used is not there yet */
@@ -68,6 +69,7 @@ uint32_t name_hash(const struct daxkv_val *name)
  * over each old bucket does. */
 static void buckets_double(struct dbi_table *t)
 {
+	assert(t->buckets < 1u << 31);
 	const uint32_t old = t->buckets;
 	struct dbi_name **more = realloc(t->bucket, 2ul * old * sizeof(struct dbi_name *));
 

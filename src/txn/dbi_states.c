@@ -31,6 +31,7 @@
  * buckets: two of its handles may mean one database. */
 int states_open(struct daxkv_txn *txn)
 {
+	assert(!txn->bucket);
 	txn->bucket = calloc(BUCKETS_FIRST, sizeof(struct dbstate *));
 	txn->buckets = BUCKETS_FIRST;
 	if (txn->bucket)
@@ -114,6 +115,7 @@ static void bucket_take(struct daxkv_txn *txn, struct dbstate **at)
 /* buckets_double - without memory for more they are longer. Stale states are left out. */
 static void buckets_double(struct daxkv_txn *txn)
 {
+	assert(txn->buckets < 1u << 31);
 	struct dbstate **old = txn->bucket;
 	struct dbstate **more;
 	uint32_t n = txn->buckets;
@@ -151,6 +153,7 @@ static void state_unnamed(struct daxkv_txn *txn, struct dbstate *s)
  * already. */
 void dbi_state_named(struct daxkv_txn *txn, struct dbstate *s)
 {
+	assert(s->handle != DAXKV_MAIN);
 	const struct daxkv_val name = dbi_name_val(s);
 
 	state_unnamed(txn, s);
@@ -212,6 +215,7 @@ struct dbstate *dbi_state_seen(const struct daxkv_txn *txn, uint32_t i)
  * it is in its transaction. */
 static int state_copy(struct dbstate *to, const struct dbstate *from)
 {
+	assert(to != from);
 	int rc = dbi_name_room(to, from->name_len);
 	const struct state_links links = to->links;
 	uint8_t *name = to->name;

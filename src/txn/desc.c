@@ -149,6 +149,7 @@ int desc_verify(const struct view *v, uint64_t from, uint64_t at)
 /* Its words are filled by desc_commit, in place: the page is private until the commit. */
 int desc_new(struct wset *w, uint32_t flags, uint64_t count, uint64_t prev, uint64_t *off)
 {
+	assert(w->level > 0);
 	struct fmt_desc *desc = (void *)w->image;
 	struct wpage *wp;
 	int rc = wset_new_page(w, &wp);

@@ -113,6 +113,7 @@ static int put_append_ok(const struct put *p)
  * leaf. */
 static int put_key_taken(struct put *p, struct item *it, bool *taken)
 {
+	assert(p->s->order.dups);
 	struct probe probe = entry_probe(p->key, NULL, PROBE_BEFORE);
 	struct path path;
 	int rc = tree_first(&p->s->tree, &probe, &path, it, taken);
@@ -131,6 +132,7 @@ static int put_key_taken(struct put *p, struct item *it, bool *taken)
  * The next entry, which may be in another leaf, has another key then. */
 static int put_dup_last(const struct put *p, bool *last)
 {
+	assert(p->s->order.dups);
 	const struct tree *t = &p->s->tree;
 	struct path next;
 	struct item it;
@@ -372,6 +374,7 @@ int entry_put_at(struct put *p)
 static int put_in_batch(struct daxkv_txn *txn, struct dbstate *s, const struct daxkv_val *key,
                         const struct daxkv_val *value, unsigned int flags, bool *done)
 {
+	assert(s->tree.batch);
 	const struct order *o = &s->order;
 	uint32_t half = leaf_usable(txn->store->page_size) / 2;
 

@@ -61,6 +61,7 @@ void group_open(struct commit_group *g, bool on)
 
 void group_close(struct commit_group *g)
 {
+	assert(!g->first && !g->root);
 	pthread_mutex_destroy(&g->mutex);
 }
 
@@ -268,6 +269,7 @@ enum group_state group_await(struct commit_group *g, struct group_wait *me, uint
  * before. */
 static void tell(struct group_wait *w, enum group_state state)
 {
+	assert(state == GROUP_CLOSES || state == GROUP_DONE);
 	__atomic_store_n(&w->state, state, __ATOMIC_RELEASE); /* pairs with group_await */
 }
 

@@ -129,6 +129,7 @@ int passive_enter(struct daxkv_store *store, uint32_t reader)
  * While a reader of this process is left, its byte stays locked without a gap. */
 void passive_leave(struct daxkv_store *store, uint32_t reader)
 {
+	assert(store->passive.on);
 	const int cancel = cancel_off();
 	struct passive *s = &store->passive;
 
@@ -187,6 +188,7 @@ int passive_inherit(struct daxkv_store *store, uint64_t upto, struct limbo *limb
 /* What cannot be known is all held back. The share is new, and nobody else uses it yet. */
 int passive_bequeath(struct daxkv_store *store, struct limbo *limbo, bool unknown)
 {
+	assert(store->share);
 	struct limbo_item item;
 	int rc = 0;
 

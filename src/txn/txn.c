@@ -43,6 +43,7 @@ static uint64_t ms_of(const struct timespec *t)
 /* txn_free - the handle and its states; it is in no list. */
 static void txn_free(struct daxkv_txn *txn)
 {
+	assert(!txn->cursors);
 	dbi_states_free(txn);
 	free(txn);
 }
@@ -128,6 +129,7 @@ static int reader_take(struct daxkv_store *store, uint32_t *reader)
  * that closing finds those that are kept, or run. */
 static void read_txn_unlist(struct daxkv_txn *txn)
 {
+	assert(*txn->link == txn);
 	struct daxkv_store *store = txn->store;
 
 	pthread_mutex_lock(&store->dbi_mutex);
@@ -156,6 +158,7 @@ static void read_txn_free(void *arg)
 
 static void read_txn_list(struct daxkv_store *store, struct daxkv_txn *txn)
 {
+	assert(!txn->write);
 	pthread_mutex_lock(&store->dbi_mutex);
 	txn->next = store->read_txns;
 	txn->link = &store->read_txns;
@@ -311,6 +314,7 @@ static void end_clone(struct daxkv_txn *txn)
  * free. */
 static void end_origin(struct daxkv_txn *txn, bool *gone)
 {
+	assert(txn->cloned && !txn->origin);
 	struct daxkv_store *store = txn->store;
 
 	if (!txn->idle) {

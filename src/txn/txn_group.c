@@ -243,6 +243,7 @@ static void member_gone(struct daxkv_store *store)
 /* Without room it is undone alone, and the members before it do not notice [G2]. */
 int member_commit(struct daxkv_txn *txn)
 {
+	assert(txn->member);
 	struct daxkv_store *store = txn->store;
 	int rc = member_keep(txn);
 
@@ -255,6 +256,7 @@ int member_commit(struct daxkv_txn *txn)
 /* The members before it wait on. */
 void member_abort(struct daxkv_txn *txn)
 {
+	assert(txn->member);
 	struct daxkv_store *store = txn->store;
 
 	undo_nested(txn);
