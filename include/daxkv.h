@@ -11,8 +11,9 @@
  * Three groups of errors have names here:
  *
  *   read errors     EINVAL (an argument is missing or unknown), BAD_TXN, BAD_DB, NEED_COMPARE,
- *                   CORRUPT, ENOMEM, TOO_OLD (only with a limit, see "Old readers"). In a write
- *                   transaction the space errors as well: earlier puts may still need pages.
+ *                   CORRUPT, ENOMEM, TOO_OLD (only with a limit, see "Old readers"). A write
+ *                   transaction may have to put the entries of earlier puts into their pages
+ *                   first: after ENOMEM or CORRUPT of that it can only be aborted.
  *   space errors    FULL, ENOSPC, EDQUOT, EFBIG, EIO, ENOMEM, PANIC, CORRUPT. After one of them the
  *                   transaction can only be aborted: all calls return BAD_TXN. A nested
  *                   transaction's failure leaves its parent whole.

@@ -56,6 +56,7 @@ void wset_close(struct wset *w)
 	free(w->block);
 	free(w->table);
 	free(w->undo);
+	free(w->spare);
 	free(w->image);
 	*w = (struct wset){0};
 }
@@ -115,6 +116,7 @@ void wset_begin(struct wset *w, uint64_t txn)
 	w->level = 1;
 	w->changes = 0;
 	w->nundo = 0;
+	w->nspare = 0;
 }
 
 /* Mostly nothing is there: a small transaction has touched few pages. */
@@ -287,6 +289,11 @@ int wset_new_extent(struct wset *w, uint64_t pages, struct wpage **out)
 /* An inner page, a leaf or a descriptor: an extent of one. */
 int wset_new_page(struct wset *w, struct wpage **wp)
 {
+	if (UNLIKELY(w->use_spare && w->nspare)) {
+		w->nspare--;
+		*wp = w->spare[w->nspare];
+		return 0;
+	}
 	return wset_new_extent(w, 1, wp);
 }
 
@@ -357,6 +364,32 @@ int wset_retire(struct wset *w, uint64_t off)
 	return retire(w, off, 1);
 }
 
+int wset_spare_take(struct wset *w, size_t n)
+{
+	int rc = 0;
+
+	assert(!w->use_spare);
+	while (w->nspare < n && !rc) {
+		rc = array_room(&w->spare, w->nspare, &w->spare_room, sizeof(struct wpage *));
+		if (!rc)
+			rc = wset_new_extent(w, 1, &w->spare[w->nspare]);
+		if (!rc)
+			w->nspare++;
+	}
+	return rc;
+}
+
+int wset_spare_give(struct wset *w, size_t n)
+{
+	int rc = 0;
+
+	while (w->nspare > n && !rc) {
+		w->nspare--;
+		rc = wset_retire(w, w->spare[w->nspare]->off);
+	}
+	return rc;
+}
+
 /* A value that a commit made has no entry, and needs none. */
 int wset_retire_extent(struct wset *w, uint64_t off, uint64_t pages)
 {
@@ -417,6 +450,7 @@ void wset_enter(struct wset *w, struct wset_mark *mark)
 {
 	assert(w->level >= 1);
 	assert(w->level < UINT8_MAX);
+	assert(w->nspare == 0);
 	*mark = (struct wset_mark){
 	    .n = w->n,
 	    .nundo = w->nundo,
@@ -455,6 +489,7 @@ void wset_merge(struct wset *w, const struct wset_mark *mark)
 	size_t keep = mark->nundo;
 
 	assert(w->level > 1);
+	assert(w->nspare == 0);
 	assert(mark->n <= w->n);
 	assert(mark->nundo <= w->nundo);
 	for (size_t i = mark->n; i < w->n; i++)
@@ -485,6 +520,7 @@ void wset_undo(struct wset *w, const struct wset_mark *mark)
 	}
 	while (w->n > mark->n)
 		remove_newest(w);
+	w->nspare = 0;
 	w->level--;
 	space_undo(w->space, mark->space);
 }

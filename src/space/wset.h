@@ -76,6 +76,11 @@ struct wset {
 	struct wset_undo *undo;
 	size_t nundo;
 	size_t undo_room;
+	/* pages taken ahead, and whether wset_new_page takes them: see wset_spare_take */
+	struct wpage **spare;
+	size_t nspare;
+	size_t spare_room;
+	bool use_spare;
 	uint8_t *image; /* two pages of scratch: where pages are built */
 	uint64_t splits;
 	uint64_t compactions;
@@ -112,6 +117,13 @@ static inline bool wset_editable(const struct wset *w, const struct wpage *wp)
  * page. */
 int wset_new_extent(struct wset *w, uint64_t pages, struct wpage **wp);
 int wset_new_page(struct wset *w, struct wpage **wp);
+
+/* wset_spare_take - see to it that n pages are taken ahead, private and without content: while
+ * use_spare is set, wset_new_page takes these and cannot fail. Errors of space_take, ENOMEM: there
+ * are as many as could be had. wset_spare_give - free them until n are left; the level that runs
+ * must not change before none is left. Errors of space_give. */
+int wset_spare_take(struct wset *w, size_t n);
+int wset_spare_give(struct wset *w, size_t n);
 
 /* wset_install - the page built in image, whose checksum leaves the place out, gets that and
  * becomes the private page's content: streamed when the transaction is small so far, else stored.

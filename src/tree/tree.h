@@ -110,6 +110,8 @@ struct tree_batch { /* entries that ascend behind all others, not yet in the tre
 	/* of these: in an inner page, and in seps */
 	uint32_t cost;
 	uint32_t bytes;
+	/* pages taken ahead (wset_spare_take) that putting it into the tree may need */
+	size_t spare;
 	uint64_t used; /* wset.changes at the last put */
 	/* the tree's last leaf, and the pages that will follow it */
 	struct change change;
@@ -146,6 +148,7 @@ struct tree_scratch { /* the writer's, for rebuilding pages */
 	const struct tree *finger_of;
 	struct tree_batch *batch; /* TREE_BATCHES */
 	unsigned int batches;     /* in use */
+	size_t owed;              /* pages taken ahead for them */
 	struct tree_tally *tally; /* TREE_TALLIES, see tree_tally.c */
 	/* kept since all were forgotten; 0: there is none */
 	unsigned int tallies;
@@ -276,7 +279,7 @@ static inline __attribute__((always_inline)) bool tree_batch_add(struct tree *t,
  * of all trees; an error also when an earlier tree_flush had one, which the caller may have missed.
  * tree_forget - what is not in pages is dropped: the transaction that made it is being undone. */
 int tree_flush(struct tree *tree);
-int tree_flush_all(struct tree_scratch *scratch);
+int tree_flush_all(struct tree_scratch *scratch, struct wset *w);
 void tree_forget(struct tree_scratch *scratch);
 
 /* tree_remove - take the entry at the place that tree_seek found (there is one) out. */

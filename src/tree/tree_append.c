@@ -17,10 +17,13 @@
  *
  * The rule that makes it correct: nobody looks at a tree that has a batch. tree_root, where every
  * way down begins, flushes it; so do commit and the beginning and end of a nested transaction.
- * Until then the transaction's pages are private, and to undo it is to forget the batch. When a
- * batch cannot be flushed (no space for an inner page), the tree is unusable (failed) and the
- * transaction can only be aborted, even if it was a get that met the error: tree_flush_all, which
- * every commit begins with, repeats it.
+ * Until then the transaction's pages are private, and to undo it is to forget the batch.
+ *
+ * A flush does not fail for want of space, because a get may make it: the pages that the parents
+ * may need are taken ahead (batch_reserve), before the first put that makes them necessary. What
+ * is left, no memory or a damaged page above, makes the tree unusable (failed), and the transaction
+ * can only be aborted, even if it was a get that met the error: tree_flush_all, which every commit
+ * begins with, repeats it.
  *
  * The life of a batch, of which a tree has at most one:
  *
@@ -120,6 +123,37 @@ static int batch_link(struct tree *t, struct tree_batch *batch)
 	return 0;
 }
 
+/* flush_pages - the most pages that batch_link takes: at each level the kids of one page go to four
+ * at most (write_pages), and a new root may stand above them. */
+static size_t flush_pages(unsigned int height)
+{
+	return 4 * ((size_t)height - 1) + 1;
+}
+
+/* batch_reserve - have so many pages for the batch's flush; *lacks: there are not so many. Other
+ * errors of wset_spare_take. */
+static int batch_reserve(struct tree *t, struct tree_batch *batch, size_t pages, bool *lacks)
+{
+	struct tree_scratch *s = t->scratch;
+	size_t more;
+	int rc;
+
+	*lacks = false;
+	if (batch->spare >= pages)
+		return 0;
+	more = pages - batch->spare;
+	rc = wset_spare_take(t->view->w, s->owed + more);
+	if (rc == DAXKV_FULL || rc == ENOSPC || rc == EDQUOT || rc == EFBIG) {
+		*lacks = true;
+		return wset_spare_give(t->view->w, s->owed);
+	}
+	if (rc)
+		return rc;
+	s->owed += more;
+	batch->spare = pages;
+	return 0;
+}
+
 /* The batch is the tree's no longer before it is linked: what links it looks things up. */
 int tree_flush(struct tree *t)
 {
@@ -134,7 +168,12 @@ int tree_flush(struct tree *t)
 	t->appends = 0;
 	t->scratch->finger_of = NULL;
 	batch_out(t, batch);
+	assert(t->scratch->owed >= batch->spare);
+	t->scratch->owed -= batch->spare;
+	batch->spare = 0;
+	t->view->w->use_spare = true;
 	t->failed = batch_link(t, batch);
+	t->view->w->use_spare = false;
 	if (t->failed)
 		t->scratch->failed = t->failed;
 	return t->failed;
@@ -142,13 +181,15 @@ int tree_flush(struct tree *t)
 
 /* Each tree that has one; there are at most TREE_BATCHES. After an error the others keep theirs:
  * the transaction is aborted, and tree_forget drops them. */
-int tree_flush_all(struct tree_scratch *s)
+int tree_flush_all(struct tree_scratch *s, struct wset *w)
 {
 	int rc = s->failed;
 
 	for (unsigned int i = 0; s->batches && i < TREE_BATCHES && !rc; i++)
 		if (s->batch[i].tree)
 			rc = tree_flush(s->batch[i].tree);
+	if (UNLIKELY(w->nspare && !rc))
+		rc = wset_spare_give(w, 0);
 	return rc;
 }
 
@@ -159,8 +200,10 @@ void tree_forget(struct tree_scratch *s)
 		if (s->batch[i].tree)
 			s->batch[i].tree->batch = NULL;
 		s->batch[i].tree = NULL;
+		s->batch[i].spare = 0;
 	}
 	s->batches = 0;
+	s->owed = 0;
 	s->failed = 0;
 	s->finger_of = NULL;
 	tree_tally_forget(s);
@@ -272,6 +315,7 @@ int tree_batch_begin(struct tree *t, const struct path *path, const struct item 
 	bool ready = wset_editable(w, wp) && !wp->npending && !path->leaf.nslots;
 	struct tree_batch *batch = NULL;
 	bool fits;
+	bool lacks = false;
 
 	*begun = false;
 	if (!batch_due(t, ready))
@@ -281,8 +325,14 @@ int tree_batch_begin(struct tree *t, const struct path *path, const struct item 
 	if (rc)
 		return rc;
 	assert(!batch->tree);
+	batch->spare = 0;
 	rc = batch_pack(t, batch, &path->leaf, item, &fits);
 	if (rc || !fits)
+		return rc;
+	/* the leaf goes to another page, and its parents may have no room for one more word */
+	if (!ready)
+		rc = batch_reserve(t, batch, path->height - 1, &lacks);
+	if (rc || lacks)
 		return rc;
 	rc = batch_page(t, batch, path->leaf.off);
 	if (rc)
@@ -330,15 +380,19 @@ static int batch_next(struct tree *t, struct tree_batch *batch, const struct ite
 	struct change *c = &batch->change;
 	struct sep *sep = &c->sep[c->m - 1];
 	struct wpage *wp;
+	bool lacks;
+	int rc;
 
 	*done = false;
 	if (batch_full(t, batch, item))
 		return 0;
+	rc = batch_reserve(t, batch, flush_pages(batch->path.height), &lacks);
+	if (rc || lacks)
+		return rc;
 	struct item last = leaf_pack_item(&batch->pack, batch->pack.n - 1);
 
 	tree_separator(t, &last, item, batch->seps + batch->bytes, sep);
-	int rc = wset_new_page(w, &wp);
-
+	rc = wset_new_page(w, &wp);
 	if (rc)
 		return rc;
 	batch->bytes += tree_sep_bytes(sep);

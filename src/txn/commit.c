@@ -572,7 +572,7 @@ static int changes_run(struct daxkv_txn *txn)
 int commit_run(struct daxkv_txn *txn)
 {
 	struct space *space = &txn->store->space;
-	int rc = tree_flush_all(&txn->store->scratch);
+	int rc = tree_flush_all(&txn->store->scratch, &txn->store->wset);
 
 	if (rc)
 		return rc;

@@ -447,7 +447,7 @@ static int begin_nested(struct daxkv_txn *parent, struct daxkv_txn **out)
 		return err_set(DAXKV_BAD_TXN, "transactions are nested %u deep, and no deeper",
 		               store->wset.level);
 	txn_seal(parent);
-	rc = tree_flush_all(&store->scratch);
+	rc = tree_flush_all(&store->scratch, &store->wset);
 	if (rc)
 		return txn_break(parent, rc);
 	if (parent->cursors) {

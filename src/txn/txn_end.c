@@ -71,7 +71,7 @@ int commit_nested(struct daxkv_txn *txn)
 
 	assert(parent && !txn->child);
 	txn_seal(txn);
-	rc = tree_flush_all(&txn->store->scratch);
+	rc = tree_flush_all(&txn->store->scratch, &txn->store->wset);
 	if (rc) {
 		undo_nested(txn);
 		return rc;

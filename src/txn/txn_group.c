@@ -178,7 +178,7 @@ static int first_keep(struct daxkv_txn *txn)
 {
 	assert(!txn->parent && !txn->store->group.root);
 	struct commit_group *g = &txn->store->group;
-	int rc = tree_flush_all(&txn->store->scratch);
+	int rc = tree_flush_all(&txn->store->scratch, &txn->store->wset);
 
 	if (!rc)
 		rc = room_keep(txn);
