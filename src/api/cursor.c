@@ -291,6 +291,8 @@ static int cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struc
 		rc = cursor_usable(c, true, &s);
 	if (rc)
 		return rc;
+	if (flags & ~(ENTRY_PUT_FLAGS | (unsigned int)DAXKV_CURRENT))
+		return err_set(EINVAL, "flags 0x%x for cursor_put", flags);
 	if ((!value || (!value->data && value->size && !(flags & DAXKV_RESERVE)) ||
 	     (key && key->size && !key->data)))
 		rc = err_set(EINVAL, "a value is needed, and the bytes of key and value");
@@ -384,6 +386,8 @@ static int cursor_del(struct daxkv_cursor *c, unsigned int flags)
 
 	if (rc)
 		return rc;
+	if (flags & ~(unsigned int)DAXKV_NO_DUP_DATA)
+		return err_set(EINVAL, "flags 0x%x for cursor_del", flags);
 	if (c->state == CURSOR_UNSET)
 		return err_set(EINVAL, "the cursor is not positioned");
 	if (c->path.rank >= place_live(c))

@@ -79,8 +79,7 @@ int daxkv_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
 {
 	int rc = txn_check(txn, true);
 
-	if (!rc && flags & ~(unsigned int)(DAXKV_NO_OVERWRITE | DAXKV_NO_DUP_DATA | DAXKV_RESERVE |
-	                                   DAXKV_APPEND | DAXKV_APPEND_DUP))
+	if (!rc && flags & ~ENTRY_PUT_FLAGS)
 		rc = err_set(EINVAL, "flags 0x%x for put", flags);
 	if (!rc)
 		rc = txn_changing(txn, db);

@@ -159,8 +159,7 @@ int daxkv_put_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct da
 
 	if (rc)
 		return rc;
-	if (flags & ~(unsigned int)(DAXKV_NO_OVERWRITE | DAXKV_NO_DUP_DATA | DAXKV_APPEND |
-	                            DAXKV_APPEND_DUP))
+	if (flags & ~ENTRY_BATCH_FLAGS)
 		rc = err_set(EINVAL, "flags 0x%x for put_many", flags);
 	if (rc)
 		return rc;

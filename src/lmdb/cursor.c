@@ -470,7 +470,8 @@ static int put_reserve(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int 
 	return rc;
 }
 
-/* put - daxkv_cursor_put, with the program's order at hand. */
+/* put - daxkv_cursor_put, with the program's order at hand. Flags that it does not know are
+ * ignored, as LMDB does here. */
 static int put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flags)
 {
 	bool first = flags & MDB_RESERVE && c->handle->flags & MDB_DUPSORT;
@@ -478,6 +479,7 @@ static int put(MDB_cursor *c, MDB_val *key, MDB_val *data, unsigned int flags)
 
 	if (UNLIKELY(c->txn->env->no_room))
 		return DAXKV_FULL;
+	flags &= PUT_FLAGS | MDB_CURRENT;
 	if (UNLIKELY(first)) {
 		MDB_val k = *key, found;
 

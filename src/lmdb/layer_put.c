@@ -4,8 +4,6 @@
 
 #include <errno.h>
 
-#define PUT_FLAGS (MDB_NOOVERWRITE | MDB_NODUPDATA | MDB_RESERVE | MDB_APPEND | MDB_APPENDDUP)
-
 /* key_result - LMDB finds no key that is too long, and refuses an empty one. */
 static int key_result(const MDB_txn *txn, const MDB_val *key, int rc)
 {

@@ -379,7 +379,7 @@ static int put_in_batch(struct daxkv_txn *txn, struct dbstate *s, const struct d
 	uint32_t half = leaf_usable(txn->store->page_size) / 2;
 
 	*done = false;
-	if (flags & DAXKV_RESERVE ||
+	if (flags & ~ENTRY_BATCH_FLAGS ||
 	    (!entry_plain(txn->store, o, key, value) &&
 	     (entry_key_check(txn->store, o, key) || !value || !value->data || value->size > half ||
 	      leaf_cost(o, (uint32_t)key->size, (uint32_t)value->size) > half ||

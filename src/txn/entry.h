@@ -10,6 +10,12 @@
 
 #include "txn/dbi.h"
 
+/* The flags of a put that an append batch keeps by itself, because a key behind all others is new;
+ * and all that a put takes, cursors' CURRENT aside. A call refuses what it does not know. */
+#define ENTRY_BATCH_FLAGS                                                                          \
+	((unsigned int)(DAXKV_NO_OVERWRITE | DAXKV_NO_DUP_DATA | DAXKV_APPEND | DAXKV_APPEND_DUP))
+#define ENTRY_PUT_FLAGS (ENTRY_BATCH_FLAGS | (unsigned int)DAXKV_RESERVE)
+
 /* entry_put - daxkv_put without its checks of the transaction; flags of the entry for catalog
  * entries. The commonest put of ascending keys is done here: a load by put is as fast as this.
  * entry_put_any - every other put. */
@@ -26,7 +32,7 @@ static inline __attribute__((always_inline)) int entry_put(struct daxkv_txn *txn
 
 	if (UNLIKELY(rc))
 		return rc;
-	if (s->tree.batch && !entry_flags && !(flags & DAXKV_RESERVE) && key && value &&
+	if (s->tree.batch && !entry_flags && !(flags & ~ENTRY_BATCH_FLAGS) && key && value &&
 	    value->data && leaf_pack_like(&s->tree.batch->pack, key->size, value->size)) {
 		struct item item = {
 		    .key = key->data,

@@ -144,11 +144,53 @@ static void of_nothing(void **state)
 	assert_null(daxkv_lock_path(NULL));
 }
 
+/* Each flag that a call does not know is refused, also while ascending keys are gathered: a program
+ * that asks for something gets it or is told. */
+static void flags_that_no_put_knows(void **state)
+{
+	const unsigned int put_flags = DAXKV_NO_OVERWRITE | DAXKV_NO_DUP_DATA | DAXKV_RESERVE |
+	                               DAXKV_APPEND | DAXKV_APPEND_DUP;
+	struct daxkv_store *store = store_new("flags", 4096);
+	struct daxkv_val key = text("key-0100"), value = text("v");
+	struct daxkv_txn *txn = begin(store);
+	struct daxkv_cursor *cursor;
+	char bytes[16];
+	int result;
+
+	(void)state;
+	OK(daxkv_cursor_open(txn, DAXKV_MAIN, &cursor));
+	for (int i = 0; i < 100; i++) {
+		snprintf(bytes, sizeof bytes, "key-%04d", i);
+		OK(put(txn, DAXKV_MAIN, bytes, "v", 0));
+	}
+	for (unsigned int bit = 0; bit < 32; bit++) {
+		const unsigned int flag = 1u << bit;
+
+		if (!(flag & put_flags)) {
+			FAILS(daxkv_put(txn, DAXKV_MAIN, &key, &value, flag), EINVAL);
+			FAILS(daxkv_cursor_put(cursor, &key, &value, flag), EINVAL);
+		}
+		if (!(flag & put_flags) || flag == DAXKV_RESERVE)
+			FAILS(daxkv_put_many(txn, DAXKV_MAIN, 1, &key, &value, flag, &result),
+			      EINVAL);
+	}
+	OK(daxkv_cursor_get(cursor, &key, NULL, DAXKV_FIRST));
+	for (unsigned int bit = 0; bit < 32; bit++)
+		if (1u << bit != DAXKV_NO_DUP_DATA)
+			FAILS(daxkv_cursor_del(cursor, 1u << bit), EINVAL);
+	OK(daxkv_txn_commit(txn));
+	txn = begin_reading(store);
+	assert_false(has(txn, DAXKV_MAIN, "key-0100", "v"));
+	assert_true(has(txn, DAXKV_MAIN, "key-0000", "v"));
+	daxkv_txn_abort(txn);
+	store_done(store);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(of_opening), TEST(of_transactions), TEST(of_databases_and_entries),
-	    TEST(of_cursors), TEST(of_nothing),
+	    TEST(of_cursors), TEST(of_nothing),      TEST(flags_that_no_put_knows),
 	};
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }
