@@ -28,8 +28,8 @@
 #include <stdint.h>
 
 struct check_input {
-	const uint8_t *base;
-	uint64_t mapped; /* bytes readable at base */
+	const uint8_t *base; /* the mapped file; it may be changing */
+	uint64_t mapped;     /* bytes readable at base */
 	/* newest committed transaction: its state is checked */
 	uint64_t txn;
 	/* may be NULL; one line, valid during the call */

@@ -5,6 +5,12 @@
  * The walk is recursive, bounded by CHECK_MAX_LEVEL, and has a copy of each page on its way. What
  * the inner pages say of a subtree travels down as bounds: every entry below must lie between
  * them.
+ *
+ *   descriptor: counts, flags --> root --> inner page: bounds --> ... --> leaf (check_leaf.c)
+ *        ^ compared at the end with what was found below
+ *
+ * A page is claimed before it is read (check_space_claim), so one that is reached twice is reported
+ * and not entered again. What cannot be read ends the walk of its subtree, and only that.
  */
 #include "base/crc.h"
 #include "check/check_walk.h"

@@ -26,36 +26,36 @@ struct check_entry {            /* an entry of a leaf, base or tail */
 	uint32_t end;
 	uint32_t flags;
 	uint32_t index; /* in the base, or in the tail */
-	bool tail;
+	bool tail;      /* it was appended: a slot names it */
 };
 
 struct check_db {
-	uint64_t desc;
-	uint32_t flags;
-	bool main;
-	const uint8_t *name;
+	uint64_t desc;       /* offset of the descriptor, or of its only leaf; 0: it has nothing */
+	uint32_t flags;      /* as the catalog entry says, then as the descriptor does */
+	bool main;           /* the one that the superblock names */
+	const uint8_t *name; /* in the mapped file */
 	uint32_t name_len;
 	bool has_dup_size;
 	uint32_t dup_size; /* of all values of a DUP_FIXED database */
-	/* found */
+	/* what the walk found, for a comparison with the descriptor's counts */
 	uint64_t entries;
 	uint64_t leaf_pages;
 	uint64_t inner_pages;
-	uint64_t blob_pages;
+	uint64_t blob_pages; /* pages of large values */
 };
 
-struct check_page {       /* a tree page whose header's offsets were found inside the page */
-	const uint8_t *p; /* a copy of it */
-	uint64_t off;
-	struct fmt_page head;
+struct check_page {           /* a tree page whose header's offsets were found inside the page */
+	const uint8_t *p;     /* a copy of it */
+	uint64_t off;         /* where it lies in the file */
+	struct fmt_page head; /* of the copy */
 };
 
 struct check {
 	const struct check_input *in;
-	const uint8_t *base;
-	uint64_t txn;
-	struct fmt_super super;
-	uint32_t page_size;
+	const uint8_t *base;    /* in->base */
+	uint64_t txn;           /* in->txn: nothing of the state is younger */
+	struct fmt_super super; /* a copy, taken at first */
+	uint32_t page_size;     /* the superblock's, found valid */
 	/* bytes that are in use and readable: no reference goes beyond */
 	uint64_t limit;
 	uint64_t pages; /* in limit */
@@ -68,9 +68,9 @@ struct check {
 	/* of the leaf being checked: indexes into entries */
 	uint16_t *order;
 	struct check_db *dbs; /* named databases found in the main one */
-	size_t dbs_count;
-	size_t dbs_size;
-	uint64_t faults;
+	size_t dbs_count;     /* and not yet all walked */
+	size_t dbs_size;      /* room for so many */
+	uint64_t faults;      /* reported, or counted beyond CHECK_MAX_REPORTS */
 	/* ENOMEM once memory ran out, EAGAIN once the state has moved: the run ends */
 	int err;
 };

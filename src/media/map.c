@@ -6,6 +6,13 @@
  * writer's thread and by readers that follow another process. The mutex of fds.h is held for the
  * single step of a mapping and its advice. The size is published last, with release order: a
  * reader that sees it finds the pages mapped.
+ *
+ *   base                    page_up(size)                      reserve (+ MAP_STEP of guard)
+ *   | the file, range_fill  | nothing, range_empty             |
+ *
+ * Both of them replace what is mapped in a range in one call, so no other thread can get an address
+ * in between. A new mapping over an old one is also how a grown file and a copied file come to be
+ * seen, without a moment in which a reader's load would fail.
  */
 #include "media/map.h"
 

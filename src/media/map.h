@@ -28,7 +28,7 @@
 #define MAP_STEP (2u << 20) /* alignment of address and of growth: a huge page */
 
 struct map {
-	int fd;
+	int fd;            /* of the store; -1: none */
 	bool rdonly;       /* the descriptor cannot write */
 	bool made;         /* the file is new: made by way of this struct */
 	bool private_copy; /* MAP_PRIVATE: stores stay in this process */
@@ -37,14 +37,14 @@ struct map {
 	bool guard;
 	/* set before map_attach: what is reserved when there is no maximum; 0: 1 TiB */
 	uint64_t room;
-	const uint8_t *base;
-	uint64_t reserve; /* bytes of address space: no size is above it */
+	const uint8_t *base; /* of the reserved range: it never moves; NULL: not attached */
+	uint64_t reserve;    /* bytes of address space: no size is above it */
 	/* bytes: the writer's growing stops here; at most reserve. Atomic */
 	uint64_t cap;
 	/* bytes mapped; the file has at least as many. Stored with release order: load_word for
 	 * other threads */
 	uint64_t size;
-	enum daxkv_medium medium;
+	enum daxkv_medium medium; /* how stores become durable */
 	/* tmpfs or ramfs: nothing survives a power cut whatever is flushed */
 	bool volatile_fs;
 	struct pm pm;

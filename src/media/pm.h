@@ -32,20 +32,21 @@
 struct pm;
 
 struct pm_ops {
-	const char *name;
+	const char *name; /* for messages and tests */
 	/* what was stored is found by who makes it durable: flush does nothing */
 	bool finds;
 	void (*write)(struct pm *pm, void *dst, const void *src, size_t n); /* src NULL: zeros */
 	/* dst at a line, n whole lines */
 	void (*stream)(struct pm *pm, void *dst, const void *src, size_t n);
 	void (*store8)(struct pm *pm, uint64_t *word, uint64_t value);
+	/* starts the write-back of all lines that the range touches */
 	void (*flush)(struct pm *pm, const void *p, size_t n);
 	int (*fence)(struct pm *pm); /* 0 or errno */
 };
 
 struct pm {
-	const struct pm_ops *ops;
-	int fd;
+	const struct pm_ops *ops; /* chosen at map_attach, and never changed */
+	int fd;                   /* of the store, for fdatasync; not owned */
 	/* errno of a sync of the file that failed, in a fence or at growth: every later fence fails
 	 * with it */
 	int failed;
@@ -53,7 +54,7 @@ struct pm {
 	 * with relaxed loads. */
 	uint64_t lines_flushed;
 	uint64_t lines_streamed;
-	uint64_t fences;
+	uint64_t fences; /* those that failed as well */
 };
 
 /* cache-line flushes by libpmem: after pm_dax_missing has said NULL */

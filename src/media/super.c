@@ -6,6 +6,14 @@
  * anything else is believed. A format that is newer than this library is told from a damaged file
  * by that hash: the version is looked at first only where it is greater, because a newer format
  * may place its hash elsewhere.
+ *
+ * A new store, from its beginning:
+ *
+ *   | superblock | ring, zeros | directory pages | bitmap pages | descriptor | free pages ... |
+ *                ring_off      first_page        bitmaps_off    data_off                   size
+ *
+ * What is written must be durable before the file has its name, or before its head is there: that
+ * is the caller's (map_create_file), which knows how a new file comes to be seen.
  */
 #include "media/super.h"
 

@@ -32,11 +32,11 @@ int super_read(int fd, uint64_t file_size, struct geometry *geometry);
 
 struct super_new {
 	uint32_t page_size;
-	uint64_t size; /* a multiple of the page size */
-	uint64_t file_id;
-	uint64_t created;
-	uint64_t user_version;
-	uint64_t initial;
+	uint64_t size;         /* bytes: a multiple of the page size */
+	uint64_t file_id;      /* the store's own number */
+	uint64_t created;      /* seconds since 1970 */
+	uint64_t user_version; /* the program's */
+	uint64_t initial;      /* bytes below which a closing does not cut the file */
 	/* of a copy, see format.h */
 	uint64_t source_id;
 	uint64_t source_txn;
@@ -58,11 +58,11 @@ uint64_t super_clean_word(uint64_t txn);
  * the ring, all else clean. super_layout - where in a store the pages behind the ring lie:
  * directory pages, a bitmap page for each zone, and data bytes behind them, all in use. */
 struct super_layout {
-	uint64_t first_page;
-	uint64_t dirs;
-	uint64_t zones;
-	uint64_t bitmaps_off;
-	uint64_t data_off;
+	uint64_t first_page;  /* offset of the first directory page: behind the ring */
+	uint64_t dirs;        /* directory pages */
+	uint64_t zones;       /* and so many bitmap pages */
+	uint64_t bitmaps_off; /* offset of the first of these */
+	uint64_t data_off;    /* offset of what lies behind them */
 };
 void super_image(struct fmt_super *s, const struct super_new *new_store, uint64_t dirs,
                  uint64_t main_desc, uint64_t txn);

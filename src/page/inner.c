@@ -5,6 +5,11 @@
  * Readers look at pages that a writer may be changing under an evicted snapshot, or that are
  * damaged. So each length is read once (once) and bounded before it is used; what then comes out
  * may be wrong, and never lies outside the page.
+ *
+ * A page is written in three ways. From its parts, when many kids change (inner_build). As a copy
+ * with one kid changed (inner_copy), when it has no place for one more pending kid. And as a copy
+ * with one kid more (inner_insert), after most splits: heads, kids and offsets are opened at one
+ * place, and the separators stay together, with the new one behind them.
  */
 #include "page/inner.h"
 

@@ -5,6 +5,12 @@
  * Everything here reads pages that may be damaged, or that a writer changes because the snapshot
  * was given up: no assertion may depend on what is in them. Each field is read once and bounded; a
  * wrong one leads to CORRUPT, or to an answer that view_evicted throws away [I20].
+ *
+ * A get, in an order with fingerprints, touches in this order: the page's first three lines (header
+ * and slots), whose fingerprints are compared all at once; the entry of a slot that matches, from
+ * the newest on; else the heads, by a search without branches; and the one entry whose head is
+ * equal. A cursor needs a rank as well, so it takes the gap: what the slots have opened between two
+ * entries of the base.
  */
 #include "page/leaf.h"
 

@@ -38,12 +38,12 @@ struct item { /* an entry, in a page or to be written to one */
 	uint32_t flags; /* FMT_ENTRY_BLOB, FMT_ENTRY_DB */
 };
 
-struct leaf { /* a leaf as one view sees it */
-	const struct fmt_page *page;
-	const uint64_t *slots;
-	uint64_t off;
-	unsigned int nslots; /* that the view sees */
-	uint32_t psize;
+struct leaf {                        /* a leaf as one view sees it */
+	const struct fmt_page *page; /* in the mapping: of this or an older version */
+	const uint64_t *slots;       /* the page's, or the writer's pending ones */
+	uint64_t off;                /* of the page */
+	unsigned int nslots;         /* that the view sees: the first ones */
+	uint32_t psize;              /* bytes of a page */
 };
 
 /* leaf_open - the page, resolved by the view, with the slots that the view sees. */
@@ -184,7 +184,7 @@ struct leaf_gap {
 	uint32_t lo;
 	uint32_t n;
 	uint32_t base;
-	uint16_t entry[FMT_TAIL_SLOTS];
+	uint16_t entry[FMT_TAIL_SLOTS]; /* byte offsets in the page */
 };
 int leaf_gap_find(const struct leaf *leaf, const struct order *order, const struct probe *probe,
                   struct leaf_gap *gap);
@@ -474,10 +474,10 @@ uint32_t leaf_pack_build(struct leaf_pack *pack, const struct order *order, uint
  * val gets zeros, to be filled, and sealed by leaf_seal. ENOMEM. */
 struct leaf_change {
 	struct item item;
-	uint32_t rank;
-	uint32_t fp;
-	enum fmt_slot_kind kind;
-	bool to_fill; /* bytes of the value are going to change */
+	uint32_t rank;           /* in the leaf's order, as leaf_place found it */
+	uint32_t fp;             /* of the key: order_fp */
+	enum fmt_slot_kind kind; /* what the slot says of that rank */
+	bool to_fill;            /* bytes of the value are going to change */
 };
 int leaf_append(struct wset *w, const struct order *order, const struct leaf *leaf,
                 const struct leaf_change *change, bool *done, const uint8_t **value);

@@ -6,6 +6,14 @@
  * refers to. They lie behind everything that a committed slot names, so nobody can see them before
  * the slot's word is stored; and the slot is stored, or listed for the record, after the bytes
  * [I9].
+ *
+ *   the page is            bytes                      slot
+ *   of the running level   stored, flushed at commit  stored at once
+ *   of a commit, or of     stored, write-back begins  waits in the wset; at commit it goes to the
+ *   an outer level                                    record, then to the page
+ *
+ * What a crash leaves of bytes without a slot is behind the end of the last slot's entry, where the
+ * next append writes again. A value may be overwritten in place only in a page of the first kind.
  */
 #include "base/crc.h"
 #include "page/leaf.h"

@@ -4,6 +4,11 @@
  *
  * Every order compares the same way at all places: pages, separators, probes. A head never decides
  * alone where heads are equal, and a program's own order has none.
+ *
+ *   key "customer:1042", prefix "customer:"   head 0x3130343200000000: what follows, and zeros
+ *
+ * Separators are the shortest that tell two keys apart, so that an inner page has many of them: of
+ * "apple" and "banana" it is "b". In reverse order it is the end of the key.
  */
 #include "page/order.h"
 

@@ -24,12 +24,13 @@
 enum order_kind { ORDER_BYTES, ORDER_REVERSE, ORDER_INTEGER, ORDER_OWN };
 
 struct order {
-	uint32_t flags; /* enum daxkv_db_flags */
-	enum order_kind key;
-	enum order_kind dup;
-	bool dups; /* entries are (key, value) pairs */
+	uint32_t flags;      /* enum daxkv_db_flags */
+	enum order_kind key; /* of keys */
+	enum order_kind dup; /* of the values of one key */
+	bool dups;           /* entries are (key, value) pairs */
 	/* equal keys have equal bytes and one entry: a lookup may go by fingerprint */
 	bool fingerprints;
+	/* of ORDER_OWN alone: the program's, and what it gets along */
 	daxkv_compare_fn *key_fn;
 	daxkv_compare_fn *dup_fn;
 	void *key_arg;
@@ -145,10 +146,10 @@ uint32_t order_fp(const uint8_t *key, uint32_t klen);
  * a, value a): lengths of a separator s with a < s <= b. *dlen is FMT_SEP_NODUP when the key alone
  * does. *koff: where the key part begins in key b (a suffix in reverse order). */
 struct separation {
-	uint32_t koff;
+	uint32_t koff; /* in key b */
 	uint32_t klen;
-	uint32_t doff;
-	uint32_t dlen;
+	uint32_t doff; /* in value b */
+	uint32_t dlen; /* FMT_SEP_NODUP: the key alone is enough */
 };
 struct separation order_separate(const struct order *order, const uint8_t *ka, uint32_t kalen,
                                  const uint8_t *da, uint32_t dalen, const uint8_t *kb,

@@ -64,9 +64,9 @@ static_assert(sizeof(struct reader_entry) == 64, "an entry is a cache line");
 
 struct share {
 	char magic[8];
-	/* fixed */
-	uint32_t version;
-	uint32_t max_readers;
+	/* fixed from when the magic number is there */
+	uint32_t version;     /* of this layout */
+	uint32_t max_readers; /* entries that there can be: see share_max_readers */
 	/* atomic: entries that have their space in the lock file; the others are not looked at */
 	uint32_t room;
 	uint64_t file_id;    /* of the store */
@@ -178,7 +178,7 @@ uint32_t share_reap(struct share *share, const struct lock *lock, uint32_t owner
  * is, for others began at that scan's published or later, and its entry is all that is looked
  * at. */
 struct oldest {
-	uint32_t reader;
+	uint32_t reader; /* the entry that was the oldest at the last look */
 	/* snapshot + 1 of that entry; 0: nothing is known */
 	uint64_t word;
 	uint64_t looked; /* entries looked at, in all */

@@ -26,16 +26,15 @@
 #include "shm/readers.h"
 
 struct share_file {
-	struct share *share;
-	size_t bytes;
+	struct share *share; /* mapped, or in memory */
+	size_t bytes;        /* of the mapping: the limbo lies behind it in the file */
 	/* of the lock file; -1: the share is in this process's memory */
 	int fd;
 	const struct lock *lock;  /* the lock file */
 	struct limbo_item *limbo; /* mapped; NULL: not yet */
-	/* of that mapping */
-	uint64_t limbo_off;
-	uint64_t limbo_room;
-	uint32_t owner; /* this open store's number */
+	uint64_t limbo_off;       /* where that mapping lies in the lock file */
+	uint64_t limbo_room;      /* items that it has room for: a power of two */
+	uint32_t owner;           /* this open store's number */
 };
 
 /* share_file_open - the share of the store: made anew when lock->alone, else joined. When there is

@@ -6,6 +6,16 @@
  * so a step is done wholly or not at all. To undo is to walk the log backwards. A bit that is not
  * as a step expects it is an assertion in space_bits_set: what the file's bitmaps say was compared
  * before, by give_check, where a difference is corruption [I10].
+ *
+ *   step         disk    busy    undone by     at the commit
+ *   taken        set     set     both clear    nothing: the words say it
+ *   freed, own   clear   clear   both set      nothing
+ *   held         clear   stays   disk set      to the limbo
+ *   spill        stays   set     busy clear    to the limbo
+ *
+ * Pages come from where they cost least: free ones, those that the limbo can let go, growth, and a
+ * checkpoint, which makes the limbo's youngest items releasable. The failure of growth is told only
+ * when nothing else helped.
  */
 #include "space/space.h"
 

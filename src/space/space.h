@@ -29,12 +29,12 @@
 #include "redo/ring.h"
 #include "shm/limbo.h"
 
+/* The pages that one bitmap page covers. */
 struct zone {
-	/* dirty: a bit per word of disk that may differ from the file. NULL: not loaded */
-	uint64_t *disk;
-	uint64_t *busy;
-	uint64_t *dirty;
-	uint64_t bitmap_off;
+	uint64_t *disk;      /* a bit a page: what the next commit makes true; NULL: not loaded */
+	uint64_t *busy;      /* a bit a page: not to be taken; never less than disk */
+	uint64_t *dirty;     /* a bit for each word of disk that may differ from the file's */
+	uint64_t bitmap_off; /* of the bitmap page in the file */
 	/* clear bits of busy among the zone's usable pages */
 	uint32_t nfree;
 	/* no more of them follow each other, within the zone */
@@ -45,21 +45,26 @@ struct zone {
  * transaction has put, or a removal that splits a page, half of it, and whatever else nothing. */
 enum space_claim { SPACE_PUT, SPACE_HALF, SPACE_REMOVE };
 
-enum space_op_kind { SPACE_TAKEN, SPACE_FREED, SPACE_HELD, SPACE_SPILL };
+/* A step of the running transaction: an extent, and what happened to it. */
+enum space_op_kind {
+	SPACE_TAKEN, /* by space_take */
+	SPACE_FREED, /* by space_give_own, or space_unhold */
+	SPACE_HELD,  /* by space_give: for the limbo, at the commit */
+	SPACE_SPILL, /* by space_take_spill: for the limbo, too */
+};
 struct space_op {
-	uint64_t off;
-	uint64_t pages;
+	uint64_t off;   /* of the first page, in bytes */
+	uint64_t pages; /* at least one */
 	enum space_op_kind kind;
 };
 
 struct space {
 	struct map *map;
-	uint32_t psize;
-	/* end: bytes usable, what the size word becomes */
-	uint64_t zone_pages;
-	uint64_t end;
-	struct zone *zone;
-	size_t nzones;
+	uint32_t psize;      /* bytes of a page */
+	uint64_t zone_pages; /* pages of a zone: bits of a page */
+	uint64_t end;        /* bytes usable, what the size word becomes */
+	struct zone *zone;   /* zero: not loaded */
+	size_t nzones;       /* those that end reaches */
 	size_t zone_room;
 	/* the free pages of the zones in memory */
 	uint64_t nfree;
@@ -72,18 +77,20 @@ struct space {
 	uint64_t hint;
 	/* before that page no extent of so many free pages or more begins */
 	uint64_t extent_hint, extent_pages;
+	/* the log of the running transaction, and of the nested ones in it */
 	struct space_op *op;
 	size_t nops;
 	size_t op_room;
-	uint64_t *dirty_word; /* zone * words per zone + word */
+	/* words of bitmaps that were touched: zone * words per zone + word */
+	uint64_t *dirty_word;
 	size_t ndirty;
 	size_t dirty_room;
 	/* directory words of growth, for the next commit */
 	struct words grown;
-	uint64_t grows;
+	uint64_t grows; /* times that the file has grown; any thread may read it */
 	/* pages allocated, less those given, that no commit has carried yet */
 	int64_t gained;
-	struct limbo limbo;
+	struct limbo limbo; /* extents that commits gave up and somebody may need */
 	/* reader entries looked at in the last try to release, and pages taken since */
 	uint64_t scanned, takes;
 	/* limbo items up to this transaction are durable in place under a fenced record */

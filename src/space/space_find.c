@@ -7,6 +7,13 @@
  * read all bitmaps each time, it is known before which page there is no free one, before which
  * there is no extent as long as the last that was searched for, and of each zone how long an extent
  * in it can be.
+ *
+ *   hint           no page before it is free
+ *   extent_hint    before it begins no extent of extent_pages free pages, or of more
+ *   zone.longest   no extent within the zone is longer
+ *
+ * All three are bounds: a page that becomes free lowers the hints that lie behind it, and makes its
+ * zone's longest unknown. They may be too careful, and then a search takes longer.
  */
 #include "base/base.h"
 #include "space/space.h"

@@ -5,6 +5,13 @@
  * Entries lie in blocks that never move, so that a pointer to one stays good; a table of indexes,
  * open addressed, finds them by offset. Entries are only added, in the order of their first touch,
  * so the newest can be taken out again when a nested transaction is undone.
+ *
+ *   table[hash of offset] -> number -> block[number / 256][number % 256]
+ *                                      ^ undo log: copies of entries, each with its number
+ *
+ * The undo log has what a level may have to go back to: the copy that its first change of an entry
+ * made. When the level ends well, its copies are dropped or handed to its parent; when it does not,
+ * they go back, newest first, so that the oldest copy of an entry comes last.
  */
 #include "space/wset.h"
 

@@ -30,8 +30,9 @@
 struct map;
 struct space;
 
+/* A page, or an extent, that the running transaction has touched. */
 struct wpage {
-	uint64_t off;
+	uint64_t off; /* of the page, or of the extent's first page */
 	/* nesting level that made the page, 1 = outermost; 0 = a commit made it */
 	uint8_t owner;
 	/* the level whose undo log has (or needs no) copy of this */
@@ -59,11 +60,11 @@ static_assert(WSET_PENDING <= FMT_TAIL_SLOTS, "struct wpage.val");
 
 struct wset {
 	struct map *map;
-	struct space *space;
-	uint32_t psize;
-	uint64_t txn;       /* the transaction's number */
-	unsigned int level; /* nesting, 1 = outermost */
-	uint64_t changes;   /* put and delete calls so far */
+	struct space *space; /* where pages come from and go to */
+	uint32_t psize;      /* bytes of a page */
+	uint64_t txn;        /* the transaction's number */
+	unsigned int level;  /* nesting, 1 = outermost */
+	uint64_t changes;    /* put and delete calls so far */
 	/* pages written whole, so far and before: never set back */
 	uint64_t installs;
 	/* one struct wpage each, at stable addresses */
@@ -82,15 +83,16 @@ struct wset {
 	size_t spare_room;
 	bool use_spare;
 	uint8_t *image; /* two pages of scratch: where pages are built */
-	uint64_t splits;
-	uint64_t compactions;
-	uint64_t merges;
+	/* since the store was opened, for reports */
+	uint64_t splits;      /* of pages that became full */
+	uint64_t compactions; /* leaves that were written anew, with an empty tail */
+	uint64_t merges;      /* of pages that became too empty */
 };
 
-struct wset_mark { /* where a nested transaction began */
-	size_t n;
-	size_t nundo;
-	size_t space;
+struct wset_mark {    /* where a nested transaction began */
+	size_t n;     /* entries that were there */
+	size_t nundo; /* copies that were there */
+	size_t space; /* space_mark */
 };
 
 int wset_open(struct wset *w, struct map *map, struct space *space, uint32_t psize);
