@@ -112,7 +112,7 @@ read_all() { # TOOLS ENVIRONMENT
 	"$1/mdb_dump" -a -p "$2" | $printed | sed 's/\\5c/\\/g'
 	"$1/mdb_dump" -l "$2"
 	# entries of named databases
-	"$1/mdb_dump" "$2" | grep -v '^ [0-9a-f]\{32\}$\|^ [0-9a-f]\{96\}$'
+	"$1/mdb_dump" "$2" | grep -v '^ [0-9a-f]\{48\}$\|^ [0-9a-f]\{96\}$'
 	"$1/mdb_dump" -s dups "$2"
 }
 read_all "$stock" S >S.dump
