@@ -102,17 +102,41 @@ static bool super_identity(struct check *ck)
 	return true;
 }
 
+/* ring_fits - whether the superblock's ring has records of a size that can be, lies behind the
+ * superblock, and ends before the first page. */
+static bool ring_fits(const struct fmt_super *super)
+{
+	uint64_t bytes = (uint64_t)super->ring_records * super->ring_record_size;
+
+	if (super->ring_record_size < FMT_LINE || super->ring_record_size > FMT_PAGE_MAX)
+		return false;
+	if (super->ring_record_size % FMT_LINE != 0 || super->ring_records < 4)
+		return false;
+	if (super->ring_off < FMT_SUPER_SIZE || super->ring_off % FMT_LINE != 0)
+		return false;
+	if (super->ring_off > super->first_page)
+		return false;
+	if (super->first_page % super->page_size != 0)
+		return false;
+	return bytes <= super->first_page - super->ring_off;
+}
+
+/* spare_zero - whether all bytes of the superblock that the format keeps for later are zeros. */
+static bool spare_zero(const struct fmt_super *super)
+{
+	if (!all_zero(super->zero1, sizeof super->zero1))
+		return false;
+	if (!all_zero(super->zero2, sizeof super->zero2))
+		return false;
+	return all_zero(super->zero3, sizeof super->zero3);
+}
+
 /* check_super_layout - sizes and offsets. False when the pages cannot be walked. */
 static bool check_super_layout(struct check *ck)
 {
 	const struct fmt_super *super = &ck->super;
-	uint64_t ring = (uint64_t)super->ring_records * super->ring_record_size;
 
-	if (super->ring_record_size < FMT_LINE || super->ring_record_size % FMT_LINE != 0 ||
-	    super->ring_record_size > FMT_PAGE_MAX || super->ring_records < 4 ||
-	    super->ring_off < FMT_SUPER_SIZE || super->ring_off % FMT_LINE != 0 ||
-	    super->ring_off > super->first_page || ring > super->first_page - super->ring_off ||
-	    super->first_page % super->page_size != 0) {
+	if (!ring_fits(super)) {
 		check_fault(ck, NULL,
 		            "superblock: ring of %" PRIu32 " records of %" PRIu32
 		            " bytes at 0x%" PRIx64 " and first page 0x%" PRIx64
@@ -121,9 +145,7 @@ static bool check_super_layout(struct check *ck)
 		            super->first_page);
 		return false;
 	}
-	if (!all_zero(super->zero1, sizeof super->zero1) ||
-	    !all_zero(super->zero2, sizeof super->zero2) ||
-	    !all_zero(super->zero3, sizeof super->zero3))
+	if (!spare_zero(super))
 		check_fault(ck, NULL, "superblock: bytes that must be zero are not");
 	if (super->size % super->page_size != 0)
 		check_fault(ck, NULL,

@@ -67,6 +67,20 @@ static bool hole_of(const struct salvage *s, size_t db, int level)
 
 /* ---- catalog entries and trees --------------------------------------------------------------- */
 
+/* leaf_catalog_entries - note the databases that catalog entries in the sound leaf at off name. */
+static void leaf_catalog_entries(struct salvage *s, uint64_t off)
+{
+	salvage_leaf_read(s, off, true, false, &s->leaf);
+	for (uint32_t k = 0; k < s->leaf.n; k++) {
+		const struct salvage_entry *e = &s->leaf.entries[k];
+
+		if (s->rc)
+			return;
+		if (e->flags & FMT_ENTRY_DB)
+			salvage_catalog(s, e);
+	}
+}
+
 /* Only the main database has catalog entries, so a leaf with one is its. Its other entries come
  * with the other orphans. */
 void salvage_orphans_catalog(struct salvage *s)
@@ -74,15 +88,13 @@ void salvage_orphans_catalog(struct salvage *s)
 	bool certain;
 
 	s->zone_asked = false;
-	for (uint64_t i = 0; i < s->pages && !s->rc && hole_of(s, 0, 1); i++) {
+	for (uint64_t i = 0; i < s->pages; i++) {
 		const uint64_t off = i * s->page_size;
 
-		if (!in_use(s, off, FMT_LEAF, &certain))
-			continue;
-		salvage_leaf_read(s, off, true, false, &s->leaf);
-		for (uint32_t k = 0; k < s->leaf.n && !s->rc; k++)
-			if (s->leaf.entries[k].flags & FMT_ENTRY_DB)
-				salvage_catalog(s, &s->leaf.entries[k]);
+		if (s->rc || !hole_of(s, 0, 1))
+			return;
+		if (in_use(s, off, FMT_LEAF, &certain))
+			leaf_catalog_entries(s, off);
 	}
 }
 
@@ -113,9 +125,14 @@ void salvage_orphans_trees(struct salvage *s)
 	bool certain;
 
 	s->zone_asked = false;
-	for (uint64_t i = 0; i < s->pages && !s->rc && hole_of(s, 0, 0); i++)
-		if (in_use(s, i * s->page_size, FMT_DESC, &certain))
-			tree_give(s, i * s->page_size);
+	for (uint64_t i = 0; i < s->pages; i++) {
+		const uint64_t off = i * s->page_size;
+
+		if (s->rc || !hole_of(s, 0, 0))
+			return;
+		if (in_use(s, off, FMT_DESC, &certain))
+			tree_give(s, off);
+	}
 }
 
 /* ---- whose an orphan is ---------------------------------------------------------------------- */
@@ -216,7 +233,9 @@ static bool has_equal_keys(const struct salvage_leaf *leaf)
 		const struct check_item *a = &leaf->entries[i - 1].item;
 		const struct check_item *b = &leaf->entries[i].item;
 
-		if (a->klen == b->klen && memcmp(a->key, b->key, a->klen) == 0)
+		if (a->klen != b->klen)
+			continue;
+		if (memcmp(a->key, b->key, a->klen) == 0)
 			return true;
 	}
 	return false;
@@ -400,8 +419,15 @@ static size_t overlap_to(const struct orphan *list, size_t n, size_t at)
 	const struct orphan *o = &list[at];
 	size_t to = at + 1;
 
-	while (to < n && list[to].db == o->db && not_after(o->flags, &list[to].first, &o->last))
+	while (to < n) {
+		const struct orphan *behind = &list[to];
+
+		if (behind->db != o->db)
+			break;
+		if (!not_after(o->flags, &behind->first, &o->last))
+			break;
 		to++;
+	}
 	return to;
 }
 

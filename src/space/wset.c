@@ -38,7 +38,7 @@ struct wset_undo {
 	struct wpage copy;
 };
 
-/* The image is two pages: a leaf in the making, and room for what does not fit. */
+/* The image is larger than a page: who builds one may store its padding behind the page's end. */
 int wset_open(struct wset *w, struct map *map, struct space *space, uint32_t psize)
 {
 	*w = (struct wset){

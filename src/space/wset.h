@@ -82,7 +82,8 @@ struct wset {
 	size_t nspare;
 	size_t spare_room;
 	bool use_spare;
-	uint8_t *image; /* two pages of scratch: where pages are built */
+	/* scratch, larger than a page: where pages are built, and entries that are appended */
+	uint8_t *image;
 	/* since the store was opened, for reports */
 	uint64_t splits;      /* of pages that became full */
 	uint64_t compactions; /* leaves that were written anew, with an empty tail */
