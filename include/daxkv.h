@@ -28,11 +28,12 @@
  * Durability. A change is durable when the commit of its outermost transaction has returned 0, and
  * is taken back by an abort. What a commit survives on which medium: daxkv-durability(7).
  *
- * Threads. All threads may use a struct daxkv_store at the same time. A transaction and its cursors
- * are used by one thread at a time; a write transaction is ended by the thread that began it (but
- * see DAXKV_NO_LOCK). A thread that ends inside a write transaction takes the transaction with it.
- * A cancelled thread does not end in the middle of a call: cancellation points are the calls that
- * want the writer's lock, before they have taken anything (daxkv_txn_begin for writing,
+ * Threads. All threads may use a struct daxkv_store at the same time. A write transaction and its
+ * cursors are used by one thread at a time; the thread that began it ends it (but see
+ * DAXKV_NO_LOCK). Threads may share a read transaction until one of them ends it; each cursor is
+ * used by one thread at a time. A thread that ends inside a write transaction takes the transaction
+ * with it. A cancelled thread does not end in the middle of a call: cancellation points are the
+ * calls that want the writer's lock, before they have taken anything (daxkv_txn_begin for writing,
  * daxkv_txn_begin_timed, daxkv_sync, daxkv_info, daxkv_check, daxkv_check_timed). Functions of the
  * program that the library calls must not end their thread.
  *

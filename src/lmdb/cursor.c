@@ -79,6 +79,8 @@ void cursors_after_fork(void)
 
 static void layer_cursor_link(MDB_cursor *c, MDB_txn *txn)
 {
+	if (txn->rdonly)
+		pthread_mutex_lock(&txn->sharing);
 	c->txn = txn;
 	c->rdonly = txn->rdonly;
 	c->state = 0;
@@ -87,17 +89,25 @@ static void layer_cursor_link(MDB_cursor *c, MDB_txn *txn)
 	if (c->next)
 		c->next->link = &c->next;
 	txn->cursors = c;
+	if (txn->rdonly)
+		pthread_mutex_unlock(&txn->sharing);
 }
 
 static void layer_cursor_unlink(MDB_cursor *c)
 {
+	MDB_txn *txn = c->txn;
+
 	if (!c->link)
 		return;
+	if (txn->rdonly)
+		pthread_mutex_lock(&txn->sharing);
 	*c->link = c->next;
 	if (c->next)
 		c->next->link = c->link;
 	c->link = NULL;
 	c->txn = NULL;
+	if (txn->rdonly)
+		pthread_mutex_unlock(&txn->sharing);
 }
 
 static int store_cursor_open(MDB_txn *txn, struct handle *handle, struct daxkv_cursor **inner)

@@ -142,6 +142,8 @@ struct MDB_txn {
 	struct reader *reader; /* the entry that shows what it reads */
 	struct reader *home;   /* the entry that the handle lies in; NULL: none */
 	MDB_cursor *cursors;
+	/* of a read transaction: threads of a program may share it, as those of Knot DNS do */
+	pthread_mutex_t sharing;
 };
 
 struct reader { /* on cache lines of its own: its thread writes to it at every transaction */

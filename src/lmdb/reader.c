@@ -130,7 +130,8 @@ static struct reader *entry_new(MDB_env *env)
 		r = aligned_alloc(_Alignof(struct reader), sizeof *r);
 		if (!r)
 			return NULL;
-		*r = (struct reader){.env = env, .txnid = NO_TXN};
+		*r = (struct reader){
+		    .env = env, .txnid = NO_TXN, .txn = {.sharing = PTHREAD_MUTEX_INITIALIZER}};
 		__atomic_store_n(env->last_reader ? &env->last_reader->next : &env->readers, r,
 		                 __ATOMIC_RELEASE);
 		env->last_reader = r;
@@ -198,6 +199,7 @@ int reader_txn_new(MDB_env *env, MDB_txn **out)
 		txn = calloc(1, sizeof *txn);
 		if (!txn)
 			return ENOMEM;
+		txn->sharing = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
 	}
 	txn->env = env;
 	txn->forks = fork_count;

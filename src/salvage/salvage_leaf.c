@@ -312,12 +312,13 @@ static const char *key_text(const struct check_item *item, char text[KEY_SHOWN *
 /* blob_there - the bytes of a large value, when its checksum holds. */
 static const uint8_t *blob_there(const struct salvage *s, const struct fmt_blob *blob)
 {
-	const uint8_t *bytes = s->base + blob->off;
+	const uint8_t *bytes;
 
 	if (blob->off % s->page_size || blob->off >= s->size || blob->len == 0)
 		return NULL;
 	if (!salvage_readable(s, blob->off, blob->len))
 		return NULL;
+	bytes = s->base + blob->off;
 	if (crc32c(0, bytes, blob->len) != blob->crc)
 		return NULL;
 	return bytes;

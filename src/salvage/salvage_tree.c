@@ -210,9 +210,11 @@ static void desc_walk(struct salvage *s, size_t db, uint64_t off)
  * has them, too: only the main database's are unknown without it. */
 static void desc_flags(const struct salvage *s, struct salvage_db *d)
 {
-	const struct fmt_desc *desc = (const void *)(s->base + d->desc);
+	const struct fmt_desc *desc = NULL;
 
-	if (salvage_known(s, d->desc, FMT_DESC) && check_flags_valid(desc->flags))
+	if (salvage_known(s, d->desc, FMT_DESC))
+		desc = (const void *)(s->base + d->desc);
+	if (desc && check_flags_valid(desc->flags))
 		d->flags = desc->flags;
 	else if (d->main)
 		d->no_flags = true;

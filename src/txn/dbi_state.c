@@ -177,7 +177,8 @@ static int state_resolve(struct daxkv_txn *txn, daxkv_db db, uint32_t i)
 		rc = err_corrupt(catalog.desc, "not the descriptor page of the main database");
 	if (rc)
 		return rc;
-	s->generation = txn->generation;
+	/* The state is whole: threads that share a read transaction may find it now. */
+	__atomic_store_n(&s->generation, txn->generation, __ATOMIC_RELEASE);
 	if (txn->write && db != DAXKV_MAIN)
 		dbi_state_named(txn, s);
 	return 0;
@@ -225,20 +226,33 @@ static int compare_renew(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s)
 	return rc;
 }
 
-/* For those that set a comparator, or ask for flags, without needing the order. */
-int dbi_state_any(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state)
+/* state_current - the state at entry i is that of handle db, with the comparators of now. */
+static int state_current(struct daxkv_txn *txn, daxkv_db db, uint32_t i)
 {
-	const struct dbi_table *t = &txn->store->dbis;
-	uint32_t i = db & t->mask;
-
-	if (UNLIKELY(i == 0 || __atomic_load_n(&t->dbi[i].number, __ATOMIC_ACQUIRE) != db))
-		return err_set(DAXKV_BAD_DB, "%u is not an open database handle", db);
 	int rc = state_renew(txn, db, i);
 
 	if (rc)
 		return rc;
 	if (txn->db[i]->flags & (DAXKV_OWN_COMPARE | DAXKV_OWN_DUP_COMPARE))
-		rc = compare_renew(txn, db, txn->db[i]);
+		return compare_renew(txn, db, txn->db[i]);
+	return 0;
+}
+
+/* For those that set a comparator, or ask for flags, without needing the order. Threads that share
+ * a read transaction come here one after the other. */
+int dbi_state_any(struct daxkv_txn *txn, daxkv_db db, struct dbstate **state)
+{
+	const struct dbi_table *t = &txn->store->dbis;
+	uint32_t i = db & t->mask;
+	int rc;
+
+	if (UNLIKELY(i == 0 || __atomic_load_n(&t->dbi[i].number, __ATOMIC_ACQUIRE) != db))
+		return err_set(DAXKV_BAD_DB, "%u is not an open database handle", db);
+	if (!txn->write)
+		pthread_mutex_lock(&txn->sharing);
+	rc = state_current(txn, db, i);
+	if (!txn->write)
+		pthread_mutex_unlock(&txn->sharing);
 	if (rc)
 		return rc;
 	*state = txn->db[i];

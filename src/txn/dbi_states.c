@@ -39,6 +39,30 @@ int states_open(struct daxkv_txn *txn)
 	return err_set(ENOMEM, "no memory for a transaction");
 }
 
+/* states_array - an array of room pointers. Before them lies the array that it takes the place of:
+ * another thread that shares a read transaction may look there still. What is not used of it
+ * is not there: entry i may be the only one that it uses. */
+static struct dbstate **states_array(uint32_t room, struct dbstate **before)
+{
+	void **array = calloc((size_t)room + 1, sizeof *array);
+
+	if (!array)
+		return NULL;
+	array[0] = before;
+	return (struct dbstate **)array + 1;
+}
+
+/* arrays_free - the array, and those before it. */
+static void arrays_free(struct dbstate **array)
+{
+	while (array) {
+		struct dbstate **before = (struct dbstate **)array[-1];
+
+		free(array - 1);
+		array = before;
+	}
+}
+
 /* Names are the states' own. Safe on what states_open left half-way. */
 void dbi_states_free(struct daxkv_txn *txn)
 {
@@ -47,7 +71,7 @@ void dbi_states_free(struct daxkv_txn *txn)
 			free(txn->db[i]->name);
 		free(txn->db[i]);
 	}
-	free(txn->db);
+	arrays_free(txn->db);
 	free(txn->bucket);
 }
 
@@ -65,17 +89,16 @@ void states_begin(struct daxkv_txn *txn)
 static int state_room(struct daxkv_txn *txn, uint32_t i)
 {
 	if (i >= txn->room) {
-		uint32_t room = i < ROOM_FIRST ? ROOM_FIRST : i + i / 2 + 1;
-		/* What is not used of it is not there: this one may be the only one that it
-		 * uses. */
-		struct dbstate **more = calloc(room, sizeof(struct dbstate *));
+		uint32_t room = i < ROOM_FIRST ? ROOM_FIRST : 2 * i;
+		struct dbstate **more = states_array(room, txn->write ? NULL : txn->db);
 
 		if (!more)
 			return err_set(ENOMEM, "no memory for %u databases of a transaction", room);
 		if (txn->room)
 			memcpy(more, txn->db, txn->room * sizeof(struct dbstate *));
-		free(txn->db);
-		txn->db = more;
+		if (txn->write)
+			arrays_free(txn->db);
+		__atomic_store_n(&txn->db, more, __ATOMIC_RELEASE);
 		txn->room = room;
 	}
 	if (!txn->db[i]) {
@@ -85,7 +108,7 @@ static int state_room(struct daxkv_txn *txn, uint32_t i)
 		txn->db[i]->links.at = i;
 	}
 	if (i >= txn->ndb)
-		txn->ndb = i + 1;
+		__atomic_store_n(&txn->ndb, i + 1, __ATOMIC_RELEASE);
 	return 0;
 }
 

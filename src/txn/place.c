@@ -17,28 +17,54 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* list_lock, list_unlock - around the list of a transaction's cursors. A read transaction's is used
+ * by all threads that share it; the writer's by its own thread alone. */
+static void list_lock(struct daxkv_txn *txn)
+{
+	if (!txn->write)
+		pthread_mutex_lock(&txn->sharing);
+}
+
+static void list_unlock(struct daxkv_txn *txn)
+{
+	if (!txn->write)
+		pthread_mutex_unlock(&txn->sharing);
+}
+
 /* At the front: the order does not matter. */
 void place_link(struct daxkv_cursor *c, struct daxkv_txn *txn)
 {
 	assert(c->store == txn->store);
+	list_lock(txn);
 	c->txn = txn;
 	c->next = txn->cursors;
 	c->link = &txn->cursors;
 	if (c->next)
 		c->next->link = &c->next;
 	txn->cursors = c;
+	list_unlock(txn);
 }
 
-/* A cursor that is in no list stays as it is. */
-void place_unlink(struct daxkv_cursor *c)
+/* unlink_locked - out of the list, which is locked. */
+static void unlink_locked(struct daxkv_cursor *c)
 {
-	if (!c->txn)
-		return;
 	assert(*c->link == c);
 	*c->link = c->next;
 	if (c->next)
 		c->next->link = c->link;
 	c->txn = NULL;
+}
+
+/* A cursor that is in no list stays as it is. */
+void place_unlink(struct daxkv_cursor *c)
+{
+	struct daxkv_txn *txn = c->txn;
+
+	if (!txn)
+		return;
+	list_lock(txn);
+	unlink_locked(c);
+	list_unlock(txn);
 }
 
 /* Its key, if it has one, stays. */
@@ -61,16 +87,14 @@ void daxkv_cursor_close(struct daxkv_cursor *c)
 /* A read transaction's cursors outlive it, and can be renewed. */
 void place_end_each(struct daxkv_txn *txn)
 {
+	while (txn->write && txn->cursors)
+		daxkv_cursor_close(txn->cursors);
+	list_lock(txn);
 	while (txn->cursors) {
-		struct daxkv_cursor *c = txn->cursors;
-
-		if (txn->write) {
-			daxkv_cursor_close(c);
-		} else {
-			place_unlink(c);
-			c->state = CURSOR_UNSET;
-		}
+		txn->cursors->state = CURSOR_UNSET;
+		unlink_locked(txn->cursors);
 	}
+	list_unlock(txn);
 }
 
 /* ---- keeping a place ------------------------------------------------------------------------- */

@@ -65,6 +65,7 @@ static __attribute__((noinline)) int txn_new(struct daxkv_store *store, bool wri
 	}
 	txn->store = store;
 	txn->write = write;
+	txn->sharing = (pthread_mutex_t)PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 	txn->generation = 1;
 	txn->valid_at = UINT64_MAX;
 	*out = txn;

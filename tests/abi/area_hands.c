@@ -98,6 +98,51 @@ static void *reads_and_resets(void *arg)
 	return arg;
 }
 
+static pthread_barrier_t together;
+
+/* shares - look at databases and open cursors in a read transaction that other threads use too. */
+static void *shares(void *arg)
+{
+	unsigned int *wrong = arg;
+	MDB_val k = value_of("k"), v;
+	MDB_cursor *mine;
+
+	pthread_barrier_wait(&together);
+	for (unsigned int i = 0; i < 20000; i++) {
+		*wrong += mdb_cursor_open(txn, 1, &mine) != 0;
+		*wrong += mdb_cursor_get(mine, &k, &v, MDB_FIRST) != 0 || v.mv_size != 4;
+		*wrong += mdb_get(txn, 1, &k, &v) != 0;
+		mdb_cursor_close(mine);
+	}
+	return NULL;
+}
+
+/* shared - LMDB keeps nothing of a read transaction's cursors, so programs give one transaction to
+ * several threads. */
+static void shared(void)
+{
+	MDB_val k = value_of("k"), v = value_of("many");
+	unsigned int wrong[4] = {0};
+	pthread_t thread[4];
+
+	env = started("hands-shared", MDB_NOTLS);
+	SHOW(mdb_txn_begin(env, NULL, 0, &txn));
+	SHOW(mdb_put(txn, 1, &k, &v, 0));
+	SHOW(mdb_txn_commit(txn));
+	SHOW(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn));
+	if (pthread_barrier_init(&together, NULL, 4))
+		exit(2);
+	for (int i = 0; i < 4; i++)
+		if (pthread_create(&thread[i], NULL, shares, &wrong[i]))
+			exit(2);
+	for (int i = 0; i < 4; i++)
+		pthread_join(thread[i], NULL);
+	pthread_barrier_destroy(&together);
+	printf("wrong: %u\n", wrong[0] + wrong[1] + wrong[2] + wrong[3]);
+	mdb_txn_abort(txn);
+	mdb_env_close(env);
+}
+
 static void *begins_reading(void *arg)
 {
 	if (mdb_txn_begin(env, NULL, MDB_RDONLY, &txn))
@@ -379,6 +424,7 @@ void area_hands(void)
 	elsewhere("hands-commit", commits);
 	elsewhere("hands-abort", aborts);
 	several();
+	shared();
 	leaving();
 	stepping();
 	copies();

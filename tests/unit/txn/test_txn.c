@@ -476,6 +476,62 @@ static void try_while_another_thread_writes(void **state)
 	store_done(store);
 }
 
+struct shared {
+	struct daxkv_txn *reader;
+	daxkv_db db[20];
+	pthread_barrier_t together;
+};
+
+static void *shares_a_reader(void *arg)
+{
+	struct shared *shared = arg;
+
+	pthread_barrier_wait(&shared->together);
+	for (int i = 0; i < 2000; i++) {
+		struct daxkv_cursor *cursor;
+		struct daxkv_val key, value;
+
+		OK(daxkv_cursor_open(shared->reader, shared->db[i % 20], &cursor));
+		OK(daxkv_cursor_get(cursor, &key, &value, DAXKV_FIRST));
+		assert_true(has(shared->reader, shared->db[i % 20], "in", "it"));
+		daxkv_cursor_close(cursor);
+	}
+	return NULL;
+}
+
+/* Threads that share a read transaction look at databases for the first time, and open and close
+ * cursors. Caught: place.c, list_lock: nothing locked; dbi_state.c, dbi_state_any: the same;
+ * dbi_states.c, state_room: the old array freed (under ThreadSanitizer, or often). */
+static void threads_share_a_read_transaction(void **state)
+{
+	struct daxkv_store *store;
+	struct shared shared;
+	pthread_t thread[3];
+	struct daxkv_txn *txn;
+	(void)state;
+
+	store_done(store_new("s", 512));
+	store = store_open("s", (struct daxkv_options){.pmem = DAXKV_PMEM_FORCE, .max_dbs = 30});
+	txn = begin(store);
+	for (unsigned int i = 0; i < 20; i++) {
+		char name[16];
+		struct daxkv_val v = {(size_t)snprintf(name, sizeof name, "db%u", i), name};
+
+		OK(daxkv_db_open(txn, &v, DAXKV_CREATE, &shared.db[i]));
+		OK(put(txn, shared.db[i], "in", "it", 0));
+	}
+	OK(daxkv_txn_commit(txn));
+	shared.reader = begin_reading(store);
+	assert_int_equal(pthread_barrier_init(&shared.together, NULL, 3), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, shares_a_reader, &shared), 0);
+	for (int i = 0; i < 3; i++)
+		pthread_join(thread[i], NULL);
+	pthread_barrier_destroy(&shared.together);
+	daxkv_txn_abort(shared.reader);
+	store_done(store);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -493,6 +549,7 @@ int main(void)
 	    TEST(readers_verify_while_a_writer_commits),
 	    TEST(writers_take_turns),
 	    TEST(try_while_another_thread_writes),
+	    TEST(threads_share_a_read_transaction),
 	};
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }
