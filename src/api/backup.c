@@ -1,5 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* backup.c - a snapshot, or what changed since an earlier one, to a descriptor. See backup.h */
+/*
+ * backup.c - a snapshot, or what changed since an earlier one, to a descriptor. See backup.h
+ *
+ *   full    daxkv_copy, with the store's id and commit in the superblock of what is written
+ *   delta   head | names | main database | named databases | totals
+ *
+ * Both are made by a read transaction, so the store is used meanwhile; a snapshot that is given up
+ * ends the backup with TOO_OLD.
+ */
 #include "api/backup.h"
 
 #include "base/cancel.h"
@@ -9,12 +17,14 @@
 #include <stdlib.h>
 #include <time.h>
 
+/* super_of - the store's superblock, of which only words and what never changes may be read. */
 static const struct fmt_super *super_of(const struct daxkv_txn *txn)
 {
 	return (const void *)txn->store->map.base;
 }
 
-/* since_check - whether the earlier backup is one of this store, and not younger. */
+/* since_check - whether the earlier backup is one of this store, and not younger. An equal commit
+ * makes an empty delta. */
 static int since_check(const struct daxkv_txn *txn, const struct daxkv_backup_info *since)
 {
 	const uint64_t id = super_of(txn)->file_id;
@@ -44,7 +54,7 @@ static int name_out(struct backup_out *out, const struct backup_db *db)
 }
 
 /* databases_out - names first, because a key of the main database may have been one; the main one,
- * then the others. */
+ * then the others. END has their number, so that a cut-off delta is no shorter one. */
 static int databases_out(struct daxkv_txn *txn, struct backup_out *out,
                          const struct daxkv_backup_info *since, const struct backup_db *main_db,
                          bool main_whole, const struct backup_db *dbs, size_t n)
@@ -64,6 +74,7 @@ static int databases_out(struct daxkv_txn *txn, struct backup_out *out,
 	return rc ? rc : backup_out_record(out, &end);
 }
 
+/* delta_run - all of a delta, from its head to its end. */
 static int delta_run(struct daxkv_txn *txn, struct backup_out *out,
                      const struct daxkv_backup_info *since)
 {
@@ -100,6 +111,7 @@ static int delta_run(struct daxkv_txn *txn, struct backup_out *out,
 	return rc;
 }
 
+/* A thread is not cancelled inside. After a failure what was written is no backup. */
 int daxkv_backup(struct daxkv_txn *txn, int fd, const struct daxkv_backup_options *options)
 {
 	const struct daxkv_backup_info *since = options ? options->since : NULL;

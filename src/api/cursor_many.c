@@ -4,6 +4,12 @@
  *
  * Inside a leaf whose order is at hand an entry is a bounds check and four words of output. While a
  * leaf is handed out the next one comes into the cache, piece by piece.
+ *
+ *   first      one step, as daxkv_cursor_get makes it: into the scan, or on to another leaf
+ *   hand_out   all that the leaf has behind it, up to the end of the scan or of the room
+ *
+ * The cursor stands on the last entry that was given, so the next call goes on from there. What was
+ * given counts only when the snapshot is still there in the end [I20].
  */
 #include "api/cursor.h"
 #include "base/err.h"

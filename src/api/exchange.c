@@ -5,6 +5,10 @@
  * Each is a get and a put or a removal in one transaction, which no other change comes between.
  * With duplicates a value is replaced by adding the new pair before the old one goes: what can be
  * refused is refused before anything has changed.
+ *
+ * A program could do the same by two calls. One call says what is meant, looks the key up once more
+ * at most, and has an answer for each outcome: found or not (exchange), EXIST, NOT_FOUND
+ * (compare_exchange).
  */
 #include "base/err.h"
 #include "txn/dbi.h"
@@ -15,7 +19,7 @@
 #include <errno.h>
 
 /* pair_copy - key and value become copies in scratch.pair: a put may move the page that the
- * caller's bytes lie in. */
+ * caller's bytes lie in. Both copies are the writer's memory, so no put or removal moves them. */
 static void pair_copy(struct daxkv_store *store, struct daxkv_val *key, struct daxkv_val *value)
 {
 	assert(key->size <= store->max_key && value->size <= store->max_key);
@@ -140,7 +144,8 @@ static bool same_bytes(const struct daxkv_val *a, const struct daxkv_val *b)
 	return a->size == 0 || memcmp(a->data, b->data, a->size) == 0;
 }
 
-/* pair_there - whether the key has the value. NOT_FOUND. */
+/* pair_there - whether the key has the value. NOT_FOUND. A duplicate that no entry could have is
+ * not there either. */
 static int pair_there(struct daxkv_txn *txn, daxkv_db db, const struct dbstate *s,
                       const struct daxkv_val *key, const struct daxkv_val *value)
 {

@@ -4,6 +4,13 @@
  *
  * What it buys is time: the cache misses of up to TREE_MANY keys overlap. Each key has its own
  * result; the call fails as a whole only when the transaction cannot go on.
+ *
+ *   gets    a group goes down the tree together (tree_get_many)
+ *   puts    the places of a group are found together (tree_places), and then used one by one; a put
+ *           may change the tree under the places of those behind it, which tree_place notices
+ *
+ * Groups begin where the ordinary way would search. Ascending keys at the tree's end need no
+ * search, and go the ordinary way, into a batch.
  */
 #include "base/err.h"
 #include "txn/dbi.h"
@@ -13,7 +20,8 @@
 
 #include <errno.h>
 
-/* get_group - up to TREE_MANY keys that may go by fingerprint. */
+/* get_group - up to TREE_MANY keys that may go by fingerprint. A key that is refused has its result
+ * at once, and is not looked up. */
 static int get_group(struct daxkv_txn *txn, struct dbstate *s, size_t n,
                      const struct daxkv_val *key, struct daxkv_val *value, int *result)
 {
@@ -79,7 +87,7 @@ int daxkv_get_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct da
 }
 
 /* puts_expected - the ways down for a group of puts. *m of them, those whose key and value are in
- * order. */
+ * order. The others have their result. */
 static int puts_expected(struct daxkv_txn *txn, struct dbstate *s, size_t n,
                          const struct daxkv_val *key, const struct daxkv_val *value,
                          unsigned int flags, int *result, struct put_place *place)

@@ -4,6 +4,12 @@
  *
  * The last user leaves the store clean, with the free end of the file cut off: the next open has
  * nothing to recover. Others just leave. A commit is durable without any of this.
+ *
+ *   close_it   transactions are refused -> the open lock -> alone? -> close_clean
+ *                -> threads' tables -> store_free
+ *
+ * The open lock is held from the look whether others are there until the lock file is closed, so
+ * nobody opens the store in between.
  */
 #include "api/open.h"
 #include "base/cancel.h"

@@ -5,6 +5,14 @@
  * Between OPEN and CLOSE the entries that are there and those that are put are merged: what is not
  * put goes. Outside of them each record is a change of one entry. Commits come in between, because
  * nobody else sees the store: after one the merge goes on behind the last entry that was put.
+ *
+ *   in the store    b  c  d     f  h       cursor: the next entry that was there
+ *   records      OPEN a   PUT c  PUT e   CLOSE h
+ *   afterwards         c  e  h             b, d and f were not put, and go
+ *
+ * The delta was verified as a whole before (delta_check), so its bytes are those that were written.
+ * What they say is still bounded: a record that makes no sense is CORRUPT, and one that does not
+ * fit the store that is there is INCOMPATIBLE. Each database is checked by its number of entries.
  */
 #include "api/backup.h"
 #include "base/err.h"
@@ -12,6 +20,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* bytes put and removed after which it commits: what a transaction keeps in memory stays small */
 #define COMMIT_BYTES (32u << 20)
 /* a main database of such an order has no named ones */
 #define NAMELESS (DAXKV_DUP_SORT | DAXKV_INTEGER_KEY | DAXKV_OWN_COMPARE)
@@ -54,12 +63,14 @@ struct apply {
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
+/* misfit - INCOMPATIBLE: the delta is sound, and belongs to another store or commit. */
 static int misfit(const struct apply *a, const char *what)
 {
 	return err_set(DAXKV_INCOMPATIBLE, "%s: it does not fit what the pieces before it made: %s",
 	               a->in->path, what);
 }
 
+/* senseless - CORRUPT, with the place in the delta. */
 static int senseless(const struct apply *a)
 {
 	return err_set(DAXKV_CORRUPT, "%s: a record before byte %lu makes no sense", a->in->path,
@@ -104,7 +115,8 @@ static int get_u64(struct apply *a, uint64_t *x)
 	return rc;
 }
 
-/* get_bytes - n of them, which the delta has. */
+/* get_bytes - n of them, which the delta has. The length comes from the delta, so it is bounded
+ * before memory is taken. One byte more than n: an empty key has an address, too. */
 static int get_bytes(struct apply *a, struct bytes *to, uint64_t n)
 {
 	if (n > a->payload - a->read)
@@ -127,7 +139,8 @@ static struct daxkv_val val(const struct bytes *b)
 	return (struct daxkv_val){b->size, b->p};
 }
 
-/* get_place - key and duplicate of OPEN, CLOSE and DEL. */
+/* get_place - key and duplicate of OPEN, CLOSE and DEL. A klen of 0 is no key: the database's begin
+ * or end. */
 static int get_place(struct apply *a, struct bytes *key, struct bytes *dup)
 {
 	uint32_t klen, dlen;
@@ -146,7 +159,8 @@ static int get_place(struct apply *a, struct bytes *key, struct bytes *dup)
 
 /* ---- the merge ------------------------------------------------------------------------------- */
 
-/* answered - whether there is an entry, of a cursor's result. */
+/* answered - whether there is an entry, of a cursor's result. NOT_FOUND is the end of the database,
+ * not a failure. */
 static int answered(struct apply *a, int rc)
 {
 	a->past = rc == DAXKV_NOT_FOUND;
@@ -158,7 +172,8 @@ static int next(struct apply *a, enum daxkv_cursor_op op)
 	return answered(a, daxkv_cursor_get(a->cursor, NULL, NULL, op));
 }
 
-/* seek_after - the cursor on the first entry behind from. */
+/* seek_after - the cursor on the first entry behind from. After a commit this is how the merge
+ * finds back. */
 static int seek_after(struct apply *a)
 {
 	struct daxkv_val from = val(&a->from_key), dup = val(&a->from_dup), key = from, value = dup;
@@ -180,8 +195,10 @@ static int seek_after(struct apply *a)
 	return next(a, DAXKV_NEXT_KEY);
 }
 
+/* merge_begin - the cursor is on the first entry behind where the merge begins. */
 static int merge_begin(struct apply *a)
 {
+	assert(!a->cursor);
 	int rc = daxkv_cursor_open(a->txn, a->db, &a->cursor);
 
 	a->open = !rc;
@@ -195,9 +212,11 @@ static void merge_end(struct apply *a)
 	a->open = false;
 }
 
-/* merge_remove - the entry under the cursor goes; a database's name stays. */
+/* merge_remove - the entry under the cursor goes; a database's name stays. The cursor then is on
+ * the entry that followed. */
 static int merge_remove(struct apply *a, size_t bytes)
 {
+	assert(a->cursor && !a->past);
 	int rc = daxkv_cursor_del(a->cursor, 0);
 
 	a->uncommitted += bytes;
@@ -250,9 +269,11 @@ static int keep(struct bytes *to, const struct bytes *from)
 	return 0;
 }
 
-/* merge_put - an entry that is there as it is put stays untouched. */
+/* merge_put - an entry that is there as it is put stays untouched. The cursor goes on behind it,
+ * and the key is kept for after a commit. */
 static int merge_put(struct apply *a)
 {
+	assert(a->open && a->cursor);
 	struct daxkv_val key = val(&a->key), value = val(&a->value), at;
 	bool found;
 	int rc = merge_upto(a, &key, &value, &found, &at);
@@ -292,6 +313,7 @@ static int commit(struct apply *a)
 
 /* ---- records --------------------------------------------------------------------------------- */
 
+/* on_name - names are gathered until the main database comes, which they are held against. */
 static int on_name(struct apply *a)
 {
 	struct name name = {.p = NULL};
@@ -322,14 +344,16 @@ static int on_name(struct apply *a)
 }
 
 /* as_given - the order of entries that come in order: each behind the one before. A load compares
- * the last entry with the next one. */
+ * the last entry with the next one. The program's own comparator is not here, and need not be:
+ * entries come in its order. */
 static int as_given(const struct daxkv_val *a, const struct daxkv_val *b, void *arg)
 {
 	(void)arg;
 	return a->size == b->size && (!a->size || memcmp(a->data, b->data, a->size) == 0) ? 0 : -1;
 }
 
-/* own_order - where the database's order is the program's own: that one. */
+/* own_order - where the database's order is the program's own: that one. Without one no call on the
+ * database would be possible. */
 static int own_order(struct apply *a, daxkv_db db, unsigned int flags)
 {
 	int rc = 0;
@@ -341,7 +365,7 @@ static int own_order(struct apply *a, daxkv_db db, unsigned int flags)
 	return rc;
 }
 
-/* drop - the named database goes. */
+/* drop - the named database goes. NOT_FOUND when it is not there. */
 static int drop(struct apply *a, const struct daxkv_val *name)
 {
 	unsigned int flags = 0;
@@ -382,7 +406,7 @@ static int names_drop(struct apply *a)
 }
 
 /* database_end - the database in work has as many entries as it should. The main one's names are
- * entries, too, and not all there yet. */
+ * entries, too, and not all there yet. The handle is closed: the next database takes its place. */
 static int database_end(struct apply *a)
 {
 	struct daxkv_db_stat stat;
@@ -402,7 +426,8 @@ static int database_end(struct apply *a)
 	return rc;
 }
 
-/* main_anew - the main database, emptied, with these flags. */
+/* main_anew - the main database, emptied, with these flags. Named databases go with it: their names
+ * come again. */
 static int main_anew(struct apply *a, unsigned int flags)
 {
 	unsigned int has = 0;
@@ -416,9 +441,11 @@ static int main_anew(struct apply *a, unsigned int flags)
 	return rc ? rc : daxkv_db_open(a->txn, NULL, flags | DAXKV_CREATE, &db);
 }
 
-/* load_next - a daxkv_bulk_load_fn: the PUT records that follow. */
+/* load_next - a daxkv_bulk_load_fn: the PUT records that follow. The first other record is kept for
+ * one(). */
 static int load_next(void *arg, struct daxkv_val *key, struct daxkv_val *value)
 {
+	assert(((struct apply *)arg)->some);
 	struct apply *a = arg;
 	uint32_t klen;
 	uint64_t vlen;
@@ -442,9 +469,11 @@ static int load_next(void *arg, struct daxkv_val *key, struct daxkv_val *value)
 	return rc;
 }
 
-/* load - a database that comes whole. */
+/* load - a database that comes whole. What the load refuses is not in the order that a database
+ * has. */
 static int load(struct apply *a, unsigned int flags)
 {
+	assert(a->some && !a->open);
 	int rc = own_order(a, a->db, flags);
 
 	if (!rc)
@@ -457,7 +486,8 @@ static int load(struct apply *a, unsigned int flags)
 	return rc;
 }
 
-/* database_ready - the handle of the database in work, which has these flags. */
+/* database_ready - the handle of the database in work, which has these flags. The main one's names
+ * are dropped before its entries come: a key may have been a name. */
 static int database_ready(struct apply *a, bool whole, unsigned int flags)
 {
 	const struct daxkv_val name = val(&a->name);
@@ -576,6 +606,7 @@ static int on_del(struct apply *a)
 	return rc == DAXKV_NOT_FOUND ? misfit(a, "an entry is missing") : rc;
 }
 
+/* on_end - the delta's own totals against what came, and the main database's number of entries. */
 static int on_end(struct apply *a)
 {
 	struct daxkv_db_stat stat;
@@ -597,9 +628,11 @@ static int on_end(struct apply *a)
 	return rc;
 }
 
-/* one - the next record. */
+/* one - the next record. A commit comes between records only. DATABASE and END tell no progress of
+ * their own: they are few. */
 static int one(struct apply *a)
 {
+	assert(a->txn);
 	const uint64_t before = a->read;
 	int rc = 0;
 
