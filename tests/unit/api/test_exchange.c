@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Tests of daxkv_exchange and daxkv_compare_exchange. */
 #include "small_store.h"
+#include "txn/dbi.h"
 
 #include <errno.h>
 
@@ -261,6 +262,53 @@ static void names_and_readers_are_refused(void **state)
 	store_done(store);
 }
 
+/* entry_becomes - the store's only entry, of the main database, gets these lengths in its leaf. */
+static void entry_becomes(struct daxkv_store *store, uint32_t klen, uint32_t vlen)
+{
+	struct daxkv_txn *txn = begin_reading(store);
+	struct fmt_page *page;
+	struct dbstate *s;
+
+	OK(dbi_state(txn, DAXKV_MAIN, &s));
+	page = (void *)(uintptr_t)(store->map.base + s->tree.root);
+	page->heads = (uint16_t)(FMT_UNIFORM | klen);
+	page->offs = (uint16_t)vlen;
+	page->end = (uint16_t)(FMT_LEAF_BASE + 8 + round_up(klen + vlen, 4));
+	daxkv_txn_abort(txn);
+}
+
+/* A damaged page may show a key or a duplicate that is longer than any put lets it be, and than the
+ * writer's memory for one. */
+static void an_entry_longer_than_any(void **state)
+{
+	struct daxkv_store *store = store_new("x", 4096);
+	struct daxkv_txn *txn = begin(store);
+	struct daxkv_val k = text("k"), v = text("w");
+	struct daxkv_cursor *c;
+	char bytes[4096];
+	struct daxkv_val old = {sizeof bytes, bytes};
+	daxkv_db db;
+	int found;
+	(void)state;
+
+	OK(daxkv_db_open(txn, NULL, DAXKV_DUP_SORT | DAXKV_CREATE, &db));
+	OK(put(txn, DAXKV_MAIN, "k", "v", 0));
+	OK(daxkv_txn_commit(txn));
+	entry_becomes(store, 1, 2000);
+	txn = begin(store);
+	assert_int_equal(daxkv_exchange(txn, DAXKV_MAIN, &k, &v, &old, &found), DAXKV_CORRUPT);
+	daxkv_txn_abort(txn);
+	entry_becomes(store, 3600, 4);
+	txn = begin(store);
+	OK(daxkv_cursor_open(txn, DAXKV_MAIN, &c));
+	OK(daxkv_cursor_get(c, &k, NULL, DAXKV_FIRST));
+	assert_int_equal(k.size, 3600);
+	assert_int_equal(daxkv_cursor_del(c, DAXKV_NO_DUP_DATA), DAXKV_CORRUPT);
+	daxkv_txn_abort(txn);
+	entry_becomes(store, 1, 1);
+	store_done(store);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -273,6 +321,7 @@ int main(void)
 	    TEST(duplicates_that_the_program_calls_equal),
 	    TEST(bytes_that_lie_in_the_store),
 	    TEST(names_and_readers_are_refused),
+	    TEST(an_entry_longer_than_any),
 	};
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }
