@@ -116,6 +116,11 @@ static int create_file(struct daxkv_store *store, const char *path, const struct
 		    EINVAL, "a maximum size of %lu bytes: a store with pages of %u needs %lu",
 		    (unsigned long)o->max_size, new.page_size,
 		    (unsigned long)(super_min_size(new.page_size) + ROOM_LEAST * new.page_size));
+	if (new.size > super_max_bytes(new.page_size))
+		return err_set(
+		    EFBIG, "an initial size of %lu bytes: with pages of %u a store has at most %lu",
+		    (unsigned long)new.size, new.page_size,
+		    (unsigned long)super_max_bytes(new.page_size));
 	new.user_version = o->user_version;
 	new.created = (uint64_t)time(NULL);
 	if (getrandom(&new.file_id, sizeof new.file_id, 0) != sizeof new.file_id)

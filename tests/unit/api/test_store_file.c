@@ -118,6 +118,29 @@ static void the_initial_size_holds(void **state)
 	}
 }
 
+/* A size that the directory of a new store cannot have is refused before there is a file. */
+static void an_initial_size_beyond_the_directory(void **state)
+{
+	static const unsigned int page_sizes[] = {512, 4096};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		const uint64_t most = super_max_bytes(page_sizes[i]);
+		struct daxkv_options o = {
+		    .flags = DAXKV_CREATE,
+		    .page_size = page_sizes[i],
+		    .initial_size = most + 1,
+		};
+		struct daxkv_store *store;
+
+		assert_int_equal(daxkv_open(scratch_path("beyond"), &o, &store), EFBIG);
+		assert_non_null(strstr(daxkv_errmsg(), "initial size"));
+		assert_int_equal(access(scratch_path("beyond"), F_OK), -1);
+		o.initial_size = UINT64_MAX / 4;
+		assert_int_equal(daxkv_open(scratch_path("beyond"), &o, &store), EFBIG);
+	}
+}
+
 static void old_times(const char *name)
 {
 	const struct timespec old[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
@@ -269,11 +292,14 @@ static void a_small_limit_takes_over(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-	    TEST(a_few_entries_take_little), TEST(growth_is_in_proportion),
-	    TEST(a_long_end_is_cut_at_once), TEST(the_initial_size_holds),
-	    TEST(changes_show_in_the_times), TEST(reading_waits_for_no_medium),
-	    TEST(a_small_limit_takes_over)};
+	const struct CMUnitTest tests[] = {TEST(a_few_entries_take_little),
+	                                   TEST(growth_is_in_proportion),
+	                                   TEST(a_long_end_is_cut_at_once),
+	                                   TEST(the_initial_size_holds),
+	                                   TEST(an_initial_size_beyond_the_directory),
+	                                   TEST(changes_show_in_the_times),
+	                                   TEST(reading_waits_for_no_medium),
+	                                   TEST(a_small_limit_takes_over)};
 
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }
