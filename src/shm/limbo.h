@@ -6,7 +6,9 @@
  * queue alone. Two things may still need its old bytes: a reader older than T, and recovery, which
  * would store an old word into the page's new life while T's words are not known to be durable.
  * Both die with the machine: after a power cut there are no readers and recovery makes every word
- * durable before anything else, so the queue needs no place in the file [R3]. Rejected: a
+ * durable before anything else, so the queue needs no place in the file [R3]. While several
+ * processes use the store a copy of it lies in the share (share_limbo_add and its like in share.h),
+ * from which the next writer takes it over [I15]. Rejected: a
  * persistent queue; it costs words in every record that frees.
  *
  * Who may let go of an item: the writer alone, when it wants space. It asks for the oldest

@@ -386,7 +386,8 @@ static int record_small(struct daxkv_store *store, const struct words *words, st
 	flush_private(&store->wset, ranges);
 	ring_write(&store->ring, store->wset.txn, durable, ranges->r, ranges->n, words->w,
 	           words->n);
-	/* Orders: fresh bytes and record, before the words in place. */
+	/* Orders: fresh bytes, record, and the words of T-1 that the begin flushed [R9], before the
+	 * words of T in place. */
 	return fence(store, "committing");
 }
 
