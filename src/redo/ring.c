@@ -121,7 +121,8 @@ void ring_write_spilled(struct ring *ring, uint64_t txn, uint64_t durable_upto, 
 	record_store(ring, txn, r, FMT_REC_HEAD + SPILL_RECORD_WORDS);
 }
 
-/* The lengths are bounded before the hash is taken over what they say. */
+/* The lengths are bounded before the hash is taken over what they say. Without the right hash there
+ * is no record [I2]. */
 bool ring_read(const struct ring *ring, unsigned int index, struct ring_record *rec)
 {
 	const uint64_t *r = ring_at(ring, index);

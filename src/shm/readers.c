@@ -81,8 +81,8 @@ static void entry_fill(struct reader_entry *s, uint32_t owner)
 }
 
 /* reader_own - take entry i when it is free. Between the first store and the byte's lock a reaper
- * may think its owner dead and free it, and another take it: who holds the byte has it. EAGAIN: it
- * is somebody's; another errno: the byte cannot be locked. */
+ * may think its owner dead and free it, and another take it: who holds the byte has it [I18].
+ * EAGAIN: it is somebody's; another errno: the byte cannot be locked. */
 static int reader_own(struct share *share, const struct lock *lock, uint32_t owner, uint32_t i)
 {
 	struct reader_entry *s = &share->reader[i];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * flip.c - every single bit of small stores, flipped: no crash, no hang, and nothing wrong that
- * goes unnoticed.
+ * flip.c - every single bit of small stores, flipped: no crash, no hang [I12], and nothing wrong
+ * that goes unnoticed.
  *
  *   flip [--step N] [--jobs N] [--fill] [--first B] [--bit B]      every N-th bit (1), in N
  * processes (one for each processor), from bit B on; or that bit alone

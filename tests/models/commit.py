@@ -49,7 +49,7 @@ RULES = {
     "H-CLOSE": "a clean close stores H only after the words are durable",
     "MARK-RING": "a clean store does not need its ring: H counts also when it is above all records",
     "MARK-SUM": "a damaged H is not believed",
-    "SPILL-FENCE": "fresh bytes and spill page are fenced before a spilled record is written",
+    "SPILL-FENCE": "fresh bytes and spill page are fenced before a spilled record is written [I6]",
     "SPILL-REUSE": "a spill page waits until its transaction lies at or below durable_upto of a fenced record",
     "FENCED-FENCE": "fresh bytes that a record does not name are fenced before it is written",
     "WORD-FLUSH": "a transaction flushes the words of the one before it",

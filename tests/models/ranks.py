@@ -20,7 +20,7 @@ import sys
 RULES = {
     "R6": "a transaction removes an own entry by appending a remove slot, not by dropping its slot",
     "R6-ORDER": "a transaction points its own slot at a newer entry in place, it does not move the slot to the end",
-    "RANK-THEN": "a rank counts what the leaf holds at the time of appending, earlier slots of the tail included",
+    "RANK-THEN": "a rank counts what the leaf holds at the time of appending, earlier slots of the tail included [I9]",
 }
 KEYS = (0, 1, 2, 3)
 INSERT, REPLACE, REMOVE = "insert", "replace", "remove"

@@ -28,7 +28,7 @@ RULES = {
     "INHERIT": "a node that replaces one born in the same transaction takes over that one's prev",
     "ROOT-COLLAPSE": "when the tree loses a level the new root is born in that transaction",
     "ROOT-EMPTY": "an emptied tree keeps a node, born in that transaction",
-    "PARENT": "a split replaces the parent as well",
+    "PARENT": "a split replaces the parent as well [I8]",
     "MERGE-PARENT": "so does a merge of two leaves",
     "R3-READERS": "a freed page waits for readers older than its freeing",
     "R7": "a superseded or freed node's pending words leave the set",

@@ -9,7 +9,7 @@
  * duplicates. So what a snapshot has is a function of its number, and the readers, processes of
  * their own, compare whatever a call returned with it, after a second call has told that the
  * snapshot was still theirs. They get, get many, scan both ways, count, list databases; they must
- * never see anything else, crash, or stand still. Ends with one line, and exit status 0 when
+ * never see anything else [I20], crash, or stand still. Ends with one line, and exit status 0 when
  * nothing went wrong.
  */
 #include "daxkv.h"

@@ -12,7 +12,8 @@
  * is killed at one of its steps as well. Then, without reopening anything, this process looks at
  * the newest snapshot, writes (and so takes over), lets another child write, and looks again: the
  * transactions that the child acknowledged are there, at most one more, whole; the old snapshot has
- * not moved; the checker is silent. At the end the store closes clean.
+ * not moved, whatever the dead one had freed [I15]; the checker is silent. At the end the store
+ * closes clean.
  *
  * With --instructions the child is killed after a random number of instructions (ptrace(2), single
  * steps) behind a random step.

@@ -152,6 +152,7 @@ static const struct mutation {
     {B_BLOB, 0, 8, '=', 0, 1 << 20, SEALED, "outside the file"},
     {B_BLOB, 8, 8, '=', UINT64_MAX, 0, SEALED, "outside the file"},
     {B_BLOB, 8, 8, '=', 0, 0, SEALED, "blob of 0 bytes"},
+    /* allocated is exactly what is reached, and once [I10] */
     {B_BLOB, 8, 8, '=', 10, 0, SEALED, "leaked page"},
     {B_BLOB, 8, 8, '=', 0, 3, SEALED, "used twice"},
     {B_BLOB, 20, 4, '=', 1, 0, SEALED, "spare field"},

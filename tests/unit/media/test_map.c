@@ -343,6 +343,7 @@ static void fork_does_not_inherit_the_mapping(void **state)
 
 /* ---- growing and shrinking ------------------------------------------------------------------- */
 
+/* What lies in the mapping stays where it is [I14]. */
 static void grow_and_shrink(void **state)
 {
 	const char *path = scratch_path("grow");

@@ -83,7 +83,8 @@ static void largest_record_fills_its_place(void **state)
 	raw_close(&r);
 }
 
-/* A record is valid as a whole or not at all: no byte of it can be damaged unseen. */
+/* A record is valid as a whole or not at all: no byte of it can be damaged unseen
+ * [I2]. */
 static void torn_anywhere_is_no_record(void **state)
 {
 	struct raw r;

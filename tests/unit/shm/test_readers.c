@@ -48,6 +48,7 @@ static void take_until_full(void **state)
 	share_destroy(share);
 }
 
+/* The entry has a snapshot before the reader has one [I13]. */
 static void enter_holds_the_snapshot(void **state)
 {
 	struct share *share = share_new(

@@ -33,7 +33,7 @@ static void touch_and_abort(struct daxkv_store *store)
 }
 
 /* One releases freed pages and aborts; another, whose commit was the last, must not release the
- * same ones again: later ones would go in their stead. */
+ * same ones again: later ones would go in their stead [I16]. */
 static void released_by_one_is_released_for_all(void **state)
 {
 	struct daxkv_store *a = store_new("e", 512), *b = store_again("e");
@@ -94,7 +94,7 @@ static void growth_undone_and_done_by_others(void **state)
 }
 
 /* What one maps more of, the other sees; also an opener that came while the file grew, and a reader
- * that began before. */
+ * that began before [I17]. */
 static void growth_is_seen_by_others(void **state)
 {
 	struct daxkv_store *a = store_new("e", 4096), *b = store_again("e"),
@@ -304,7 +304,7 @@ static void *thread_starts_readers(void *arg)
 }
 
 /* An entry in use has its byte held, though threads come and go and the same descriptor holds all
- * the process's bytes. */
+ * the process's bytes [I18]. */
 static void reader_entries_of_threads_that_come_and_go(void **state)
 {
 	struct daxkv_store *a = store_new("e", 512), *b = store_again("e");

@@ -283,7 +283,7 @@ static pid_t child_start(void)
 }
 
 /* Processes that want it all the time are killed wherever they are: there is never a second one
- * inside, and the others go on. */
+ * inside, and the others go on [I19]. */
 static void killed_in_turn(void **state)
 {
 	pid_t pid[3];

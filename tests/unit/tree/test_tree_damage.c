@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Tests of changes to a tree whose pages are damaged: CORRUPT, whatever the bytes say. */
+/* Tests of changes to a tree whose pages are damaged: CORRUPT, whatever the bytes say [I12]. */
 #include "small_store.h"
 
 #include "page/inner.h"

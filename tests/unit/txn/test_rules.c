@@ -188,8 +188,8 @@ static bool words_are_durable(const struct commit *c, size_t upto)
 	return true;
 }
 
-/* Caught: ring.c, ring_at: "txn % FMT_RING_RECORDS" made "txn / 2 % FMT_RING_RECORDS" - every other
- * record is written over the one before. */
+/* [R2] Caught: ring.c, ring_at: "txn % FMT_RING_RECORDS" made "txn / 2 % FMT_RING_RECORDS" - every
+ * other record is written over the one before. */
 static void r2_ring_index_is_reused_when_its_words_are_durable(void **state)
 {
 	static struct commit commit[200];
@@ -441,9 +441,9 @@ static void r5_recovery_stores_again_what_is_there_already(void **state)
 
 /* ---- R6 -------------------------------------------------------------------------------------- */
 
-/* Caught: leaf.c, leaf_append, before shadow_add: "if (c->kind == FMT_SLOT_REMOVE && wp->npending >
- * wp->napplied) wp->npending--;" added - a removal takes the newest pending slot back instead of
- * adding a tombstone. */
+/* [R6] Caught: leaf.c, leaf_append, before shadow_add: "if (c->kind == FMT_SLOT_REMOVE &&
+ * wp->npending > wp->napplied) wp->npending--;" added - a removal takes the newest pending slot
+ * back instead of adding a tombstone. */
 static void r6_slots_are_only_ever_appended(void **state)
 {
 	struct daxkv_store *store = store_new("r", 4096);
