@@ -49,9 +49,6 @@
 #include <time.h>
 #include <unistd.h>
 
-/* DAXKV_API - on the definition of a function that daxkv.h declares: everything else is hidden. */
-#define DAXKV_API __attribute__((visibility("default")))
-
 #define LIKELY(x)   __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 

@@ -58,7 +58,7 @@ static const char *sys_text(int err)
 }
 
 /* A positive code is an errno value, a negative one is daxkv's, 0 is success. */
-DAXKV_API const char *daxkv_strerror(int err)
+const char *daxkv_strerror(int err)
 {
 	const size_t known = sizeof error_texts / sizeof *error_texts;
 	if (err > 0)
@@ -70,7 +70,7 @@ DAXKV_API const char *daxkv_strerror(int err)
 }
 
 /* An answer (NOT_FOUND, EXIST) that was returned after the text was kept comes first. */
-DAXKV_API const char *daxkv_errmsg(void)
+const char *daxkv_errmsg(void)
 {
 	if (err_answered)
 		return daxkv_strerror(err_answered);

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define KEY_MAX 511u /* LMDB's, as its packages are built */
+#define MDB_KEY_MAX 511u /* LMDB's, as its packages are built */
 
 /* In pages. What LMDB takes of a map for itself: two meta pages, and one at the end that it never
  * gives out, so that a map of no more than these takes no entry. The store's headers, ring and
@@ -193,7 +193,7 @@ int max_key_option(size_t *size)
 	const char *wanted = secure_getenv("DAXKV_MAXKEYSIZE");
 	char *end;
 
-	*size = KEY_MAX;
+	*size = MDB_KEY_MAX;
 	if (!wanted || !*wanted)
 		return 0;
 	errno = 0;
@@ -207,7 +207,7 @@ int max_key_option(size_t *size)
 
 int mdb_env_get_maxkeysize(MDB_env *env)
 {
-	return env ? (int)env->max_key : (int)KEY_MAX;
+	return env ? (int)env->max_key : (int)MDB_KEY_MAX;
 }
 
 int mdb_env_set_userctx(MDB_env *env, void *ctx)
