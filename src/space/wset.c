@@ -100,7 +100,7 @@ static void table_put(struct wset *w, uint64_t off, size_t i)
 
 /* remove_newest - the entry that was added last goes. Those before it are found as before: none of
  * them was put where it had to pass this one's place. */
-static void remove_newest(struct wset *w)
+static inline void remove_newest(struct wset *w)
 {
 	size_t i = w->n - 1;
 

@@ -279,7 +279,15 @@ static inline __attribute__((always_inline)) bool tree_batch_add(struct tree *t,
  * of all trees; an error also when an earlier tree_flush had one, which the caller may have missed.
  * tree_forget - what is not in pages is dropped: the transaction that made it is being undone. */
 int tree_flush(struct tree *tree);
-int tree_flush_all(struct tree_scratch *scratch, struct wset *w);
+int tree_flush_each(struct tree_scratch *scratch, struct wset *w);
+/* tree_flush_all - see above tree_flush_each. Mostly there are no batches, and no pages for them.
+ */
+static inline int tree_flush_all(struct tree_scratch *scratch, struct wset *w)
+{
+	if (LIKELY(!scratch->batches && !w->nspare))
+		return scratch->failed;
+	return tree_flush_each(scratch, w);
+}
 void tree_forget(struct tree_scratch *scratch);
 
 /* tree_remove - take the entry at the place that tree_seek found (there is one) out. */

@@ -181,7 +181,7 @@ int tree_flush(struct tree *t)
 
 /* Each tree that has one; there are at most TREE_BATCHES. After an error the others keep theirs:
  * the transaction is aborted, and tree_forget drops them. */
-int tree_flush_all(struct tree_scratch *s, struct wset *w)
+int tree_flush_each(struct tree_scratch *s, struct wset *w)
 {
 	int rc = s->failed;
 

@@ -257,11 +257,11 @@ static int stage_span(struct daxkv_store *store)
 /* stage_limbo - what the transaction frees is told to other processes before its record can take
  * effect: if this one dies, the next writer knows. Where the lock file cannot grow, what nobody
  * needs any more makes room, or else the transaction has one coarse item. */
-static int stage_limbo(struct daxkv_store *store)
+static inline int stage_limbo(struct daxkv_store *store)
 {
 	int rc = stage_freed(store);
 
-	if (rc != ENOSPC && rc != EDQUOT)
+	if (LIKELY(rc != ENOSPC && rc != EDQUOT))
 		return rc;
 	if (store->space.limbo.n) {
 		space_release(&store->space);
