@@ -589,8 +589,8 @@ $(BUILD)/daxkv.pc: daxkv.pc.in include/daxkv.h FORCE
 install: all $(BUILD)/daxkv.pc
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)/pkgconfig
 	install -m 755 $(BUILD)/kv $(DESTDIR)$(PREFIX)/bin/kv
-	install -m 644 include/daxkv.h include/daxkv_backup.h include/daxkv_salvage.h \
-		$(DESTDIR)$(PREFIX)/include
+	install -m 644 include/daxkv.h include/daxkv_backup.h include/daxkv_compact.h \
+		include/daxkv_salvage.h $(DESTDIR)$(PREFIX)/include
 	install -m 644 $(BUILD)/libdaxkv.a $(DESTDIR)$(LIBDIR)/libdaxkv.a
 	install -m 755 $(BUILD)/$(SONAME) $(DESTDIR)$(LIBDIR)/$(SONAME)
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libdaxkv.so
@@ -607,6 +607,7 @@ install: all $(BUILD)/daxkv.pc
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/kv $(DESTDIR)$(PREFIX)/include/daxkv.h \
 		$(DESTDIR)$(PREFIX)/include/daxkv_backup.h \
+		$(DESTDIR)$(PREFIX)/include/daxkv_compact.h \
 		$(DESTDIR)$(PREFIX)/include/daxkv_salvage.h \
 		$(DESTDIR)$(LIBDIR)/libdaxkv.a
 	rm -f $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LIBDIR)/libdaxkv.so \

@@ -687,5 +687,6 @@ int daxkv_check_timed(struct daxkv_store *store, unsigned int milliseconds,
 }
 #endif
 #include "daxkv_backup.h"
+#include "daxkv_compact.h"
 #include "daxkv_salvage.h"
 #endif

@@ -181,6 +181,22 @@ static int look_free(struct daxkv_store *store, struct check_faults *f)
 	return look(&store->map, &s, true, f);
 }
 
+/* look_reading - the same as a reader, under which the file is not cut. EAGAIN when there is no
+ * reader entry left: with the lock it is not cut either. */
+static int look_reading(struct daxkv_store *store, struct check_faults *f)
+{
+	struct daxkv_txn *txn;
+
+	if (store->external_lock)
+		return look_free(store, f);
+	if (daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &txn))
+		return EAGAIN;
+	int rc = look_free(store, f);
+
+	daxkv_txn_abort(txn);
+	return rc;
+}
+
 /* look_recovered - at what the next writer will recover. The writer's lock is held. The file is
  * mapped privately, so recovery changes this process's memory alone. */
 static int look_recovered(struct daxkv_store *store, struct check_faults *f)
@@ -256,7 +272,7 @@ static int look_shared(struct daxkv_store *store, int64_t wait_ms, struct check_
 		int64_t left = HOLD_MS;
 
 		if (!panic)
-			rc = look_free(store, f);
+			rc = look_reading(store, f);
 		if (wait_ms >= 0)
 			left = wait_ms - (clock_ms() - from);
 		if (rc != EAGAIN)

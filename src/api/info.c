@@ -84,8 +84,12 @@ static int count_here(struct daxkv_store *store, uint64_t *pages)
 		*pages = __atomic_load_n(&store->used, __ATOMIC_RELAXED);
 		return 0;
 	}
+	struct daxkv_txn *txn = NULL; /* as long as it runs the file is not cut under the bitmaps */
+
+	(void)daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &txn);
 	int rc = count_now(store, pages);
 
+	daxkv_txn_abort(txn);
 	if (rc)
 		return rc;
 	__atomic_store_n(&store->used, *pages, __ATOMIC_RELAXED);

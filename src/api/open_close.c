@@ -45,6 +45,7 @@ void store_free(struct daxkv_store *store)
 	if (store->alive)
 		munmap(store->alive, (size_t)sysconf(_SC_PAGESIZE));
 	free(store->path);
+	free(store->compaction);
 	free(store);
 }
 
@@ -54,7 +55,7 @@ void store_free(struct daxkv_store *store)
 static int cut_end(struct daxkv_store *store, bool *cut)
 {
 	assert(store->writer);
-	int rc = commit_trim(store, cut);
+	int rc = commit_trim(store, false, cut);
 
 	if (rc || !*cut)
 		return rc;

@@ -42,6 +42,7 @@ enum option_id {
 	OPT_OPENMETRICS,
 	OPT_INTERVAL,
 	OPT_COUNT,
+	OPT_BUDGET,
 	OPT_OUT,
 	OPT_FORMAT,
 	OPT_BATCH,
@@ -82,6 +83,7 @@ static const struct {
     {"openmetrics", no_argument, OPT_OPENMETRICS, TAKES_METRICS},
     {"interval", required_argument, OPT_INTERVAL, TAKES_WATCH},
     {"count", required_argument, OPT_COUNT, TAKES_WATCH},
+    {"budget", required_argument, OPT_BUDGET, TAKES_BUDGET},
     {"out", required_argument, OPT_OUT, TAKES_OUT},
     {"format", required_argument, OPT_FORMAT, TAKES_LOAD},
     {"batch", required_argument, OPT_BATCH, TAKES_LOAD},
@@ -186,11 +188,12 @@ static int set_number(struct call *call, int id)
 		return EXIT_OK;
 	}
 	if (!args_size(optarg, &n) || n == 0) {
-		if (id == OPT_LIMIT || id == OPT_BATCH || id == OPT_COUNT)
+		if (id == OPT_LIMIT || id == OPT_BATCH || id == OPT_COUNT || id == OPT_BUDGET)
 			return bad_value(call,
-			                 id == OPT_LIMIT   ? "limit"
-			                 : id == OPT_BATCH ? "batch"
-			                                   : "count",
+			                 id == OPT_LIMIT    ? "limit"
+			                 : id == OPT_BATCH  ? "batch"
+			                 : id == OPT_BUDGET ? "budget"
+			                                    : "count",
 			                 "a number from 1 on");
 		return bad_value(call, id == OPT_MAX_SIZE ? "max-size" : "initial-size",
 		                 "a number of bytes, as 64M");
@@ -201,6 +204,8 @@ static int set_number(struct call *call, int id)
 		opt->batch = n;
 	else if (id == OPT_COUNT)
 		opt->count = n;
+	else if (id == OPT_BUDGET)
+		opt->budget = n;
 	else if (id == OPT_MAX_SIZE)
 		opt->max_size = n;
 	else
@@ -330,6 +335,7 @@ static int set_option(struct call *call, int id)
 	case OPT_LIMIT:
 	case OPT_BATCH:
 	case OPT_COUNT:
+	case OPT_BUDGET:
 		return set_number(call, id);
 	default:
 		set_flag(&call->opt, id);

@@ -12,7 +12,7 @@
  *   medium.c     a bad place of the medium: SIGBUS              lmdb.c     LMDB's library
  *   new_file.c   a file has its name when it is whole           arrival.c  a program's own order
  *   edit.c read.c count.c db.c load*.c dump.c import.c export.c report.c metrics.c watch.c
- *   salvage.c backup.c    the commands
+ *   salvage.c backup.c compact.c    the commands
  *
  * Every command has the form int run_NAME(struct call *): it returns an exit status, having printed
  * one line on the standard error when that is not 0. It need not clean up the store: call_end, in
@@ -45,6 +45,7 @@ struct options {
 	uint64_t initial_size, max_size, limit, batch; /* limit, batch: 0 when not given */
 	int64_t wait_ms;     /* for other processes; -1: as long as it takes */
 	uint64_t count;      /* of lines that kv watch prints; 0: until it is stopped */
+	uint64_t budget;     /* pages that kv compact moves at most; 0: no bound */
 	int64_t interval_ms; /* between them; 0: not given */
 	char *from, *to, *prefix, *expect;
 	const char *out, *format, *since;
@@ -113,6 +114,7 @@ int run_dump(struct call *call);
 int run_import(struct call *call);
 int run_export(struct call *call);
 int run_salvage(struct call *call);
+int run_compact(struct call *call);
 int run_backup(struct call *call);
 int run_restore(struct call *call);
 int run_list(struct call *call);

@@ -137,6 +137,13 @@ static const struct command commands[] = {
      "(kv backup --since), in their order. Each is verified before anything is made, and one that "
      "is\n"
      "missing, at the wrong place or of another store is refused.\n\n"},
+    {"compact", run_compact, TAKES_MAX_SIZE | TAKES_BUDGET | TAKES_WAIT, 1, 1, "FILE [OPTION...]",
+     "make the file smaller while others use it",
+     "Moves pages from the end of the file into free ones before them, packs sparse pages, and "
+     "cuts the\n"
+     "file. Others read and write meanwhile. Prints the sizes, and what held the rest back.\n\n"
+     "  --budget N           move N pages at most; the next call goes on\n"
+     "  --max-size N         as for the other commands\n" WAIT_HELP},
     {"rename", run_rename, TAKES_MAX_SIZE | TAKES_WAIT | IN_SESSION, 3, 3, "FILE NAME NEW-NAME",
      "give a database another name",
      "The named database NAME has the name NEW-NAME from then on, which nothing else may have.\n\n"

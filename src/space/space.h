@@ -72,6 +72,7 @@ struct space {
 	uint64_t reserve;
 	enum space_claim claim; /* of those who take pages now: space_claim */
 	bool puts;              /* the running transaction took some as puts */
+	bool stays;             /* the file does not grow for them */
 	bool coarse;            /* its commit has one limbo item for all that it freed */
 	/* no page before it is known to be free: a page number */
 	uint64_t hint;
@@ -134,6 +135,11 @@ static inline enum space_claim space_claim_commit(struct space *space)
 {
 	return space_claim(space, space->puts ? SPACE_HALF : SPACE_REMOVE);
 }
+
+/* space_before - whether so many pages in a row are free before that page. space_in_use - pages
+ * that cannot be taken now. Both load zones. CORRUPT, ENOMEM. */
+int space_before(struct space *space, uint64_t pages, uint64_t page, bool *are);
+int space_in_use(struct space *space, uint64_t *pages);
 
 /* space_scarce - whether hardly more than the reserve is free: pages are not to be spent on what
  * only saves work later. CORRUPT, ENOMEM. */
@@ -217,6 +223,11 @@ int space_count(const struct map *map, uint32_t psize, uint64_t end, uint64_t *p
  * behind it, to be carried by the next commit. 0 with *end unchanged when there is nothing worth
  * cutting: less than is in use, up to 2 MiB. Never below floor bytes. A very long tail takes
  * several commits. The limbo must be empty. */
-int space_trim(struct space *space, uint64_t floor, bool *cut);
+int space_trim(struct space *space, uint64_t floor, bool all, bool *cut);
+
+/* space_last - where the last page in use lies, zones' own pages left out. CORRUPT, ENOMEM.
+ * space_end_set - the file's usable bytes are these again. */
+int space_last(struct space *space, uint64_t *off);
+void space_end_set(struct space *space, uint64_t end);
 
 #endif

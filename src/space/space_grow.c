@@ -295,6 +295,8 @@ int space_grow(struct space *s, uint64_t pages)
 	uint64_t end, small, big;
 	int rc;
 
+	if (s->stays)
+		limit = s->end;
 	if (pages > limit / s->psize)
 		return store_full(s, limit, pages);
 	rc = space_tail(s, pages - 1, &tail);

@@ -77,6 +77,27 @@ int space_scarce(struct space *s, bool *scarce)
 	return rc;
 }
 
+int space_in_use(struct space *s, uint64_t *pages)
+{
+	bool all;
+	int rc = free_at_least(s, UINT64_MAX, &all);
+
+	*pages = s->end / s->psize - s->nfree;
+	return rc;
+}
+
+int space_before(struct space *s, uint64_t pages, uint64_t page, bool *are)
+{
+	uint64_t first = 0;
+	int rc = space_find(s, pages, &first, are);
+
+	if (rc || !*are)
+		return rc;
+	space_found_free(s, first);
+	*are = first + pages <= page;
+	return 0;
+}
+
 bool space_freed_span(struct space *s, uint64_t *off, uint64_t *pages)
 {
 	uint64_t first = UINT64_MAX;

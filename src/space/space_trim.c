@@ -139,9 +139,10 @@ static int zone_cut(struct space *s, size_t z, size_t zones)
 }
 
 /* A failure undoes the whole plan: the end stays where it was. */
-int space_trim(struct space *s, uint64_t floor, bool *cut)
+int space_trim(struct space *s, uint64_t floor, bool all, bool *cut)
 {
 	uint64_t last, new_end;
+	uint64_t kept = 0;
 	size_t zones;
 	int rc = last_needed(s, &last);
 
@@ -152,7 +153,9 @@ int space_trim(struct space *s, uint64_t floor, bool *cut)
 	assert(s->nops == 0);
 	new_end = end_wanted(s, last, floor);
 	zones = space_zones_for(s, new_end);
-	if (new_end + tail_kept(s, new_end) > s->end)
+	if (!all)
+		kept = tail_kept(s, new_end);
+	if (new_end >= s->end || new_end + kept > s->end)
 		return 0;
 	for (size_t z = zones; z < s->nzones; z++) {
 		rc = zone_cut(s, z, zones);
@@ -163,7 +166,21 @@ int space_trim(struct space *s, uint64_t floor, bool *cut)
 		}
 	}
 	assert(new_end % s->psize == 0);
-	s->end = new_end;
+	space_end_set(s, new_end);
 	*cut = true;
 	return 0;
+}
+
+void space_end_set(struct space *s, uint64_t end)
+{
+	s->end = end;
+	s->reserve = space_reserve_of(end / s->psize);
+}
+
+int space_last(struct space *s, uint64_t *off)
+{
+	int rc = last_needed(s, off);
+
+	*off *= s->psize;
+	return rc;
 }

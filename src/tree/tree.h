@@ -324,6 +324,21 @@ int tree_cut(struct tree *tree, const struct probe *from, const struct probe *to
 int tree_range_db(const struct tree *tree, const struct probe *from, const struct probe *to,
                   bool *some);
 
+/* tree_compact_step - look at the leaf at the place, and at those beside it: move what lies behind
+ * the boundary, an offset, to a place before it, and pack sparse leaves; then the place is further
+ * on. *pages: that were written. *end: there is no leaf at the place; the walk is over. All zeros
+ * is the tree's beginning. Errors as of tree_remove. tree_compact_open, tree_compact_close - the
+ * memory for it; NULL is closed already. ENOMEM. */
+struct tree_place {
+	uint32_t height;          /* of the tree; 0: the beginning */
+	uint32_t kid[TREE_DEPTH]; /* that was taken, by level */
+};
+struct tree_compact;
+int tree_compact_open(uint32_t psize, struct tree_compact **compact);
+void tree_compact_close(struct tree_compact *compact);
+int tree_compact_step(struct tree *tree, struct tree_compact *compact, struct tree_place *place,
+                      uint64_t boundary, uint64_t *pages, bool *end);
+
 /* tree_count - how many entries there are from the first probe on, up to the second (NULL: from the
  * first entry, to the last). tree_count_estimate - about how many, by the ways to the two alone;
  * the tree has so many entries and leaves in all. CORRUPT. */
@@ -366,6 +381,8 @@ int tree_root(const struct tree *tree, const struct fmt_page **page, uint64_t *a
 int tree_replace(struct tree *tree, struct path *path, struct change *change);
 int tree_replace_at(struct tree *tree, struct path *path, unsigned int level,
                     struct change *change);
+/* the path's inner page of that level is written anew on another page */
+int tree_inner_move(struct tree *tree, struct path *path, unsigned int level);
 /* the path's leaf loses the entries of ranks [from, to) */
 int tree_leaf_without(struct tree *tree, struct path *path, uint32_t from, uint32_t to);
 /* an entry goes: free the space of its large value, if it has one */

@@ -556,3 +556,32 @@ int tree_replace(struct tree *t, struct path *path, struct change *c)
 {
 	return tree_replace_at(t, path, 1, c);
 }
+
+/* A copy that differs in its place alone. */
+int tree_inner_move(struct tree *t, struct path *path, unsigned int level)
+{
+	assert(level > 0 && level < path->height);
+	struct wset *w = t->view->w;
+	const uint64_t off = path->at[level].off;
+	const struct inner_edit edit = {
+	    .view = t->view,
+	    .page = path->at[level].page,
+	    .off = off,
+	    .index = path->at[level].index,
+	    .birth = w->txn,
+	    .prev = tree_prev_for(t, off),
+	};
+	struct change change = {.from = path_kid(path, level), .count = 1, .m = 1};
+	uint64_t kid = inner_kid(t->view, edit.page, off, edit.index);
+	int rc = tree_way_sound(t, path, level);
+
+	if (rc)
+		return rc;
+	t->scratch->finger_of = NULL;
+	rc = tree_page_out(t, 0, inner_copy(w->image, &edit, kid), &change.kid[0]);
+	if (!rc)
+		rc = wset_retire(w, off);
+	if (rc)
+		return rc;
+	return tree_replace_at(t, path, level + 1, &change);
+}

@@ -99,8 +99,9 @@ static int commit_desc(struct daxkv_txn *txn, daxkv_db db, struct words *words)
 {
 	struct daxkv_store *store = txn->store;
 	struct dbstate *s = dbi_state_known(txn, db);
-	bool full = !s->desc;
+	bool full = !s->desc || s->desc_moves;
 
+	s->desc_moves = false;
 	if (!s->desc && s->tree.leaf_pages < 2 && !s->tree.inner_pages)
 		return name_page(txn, s, s->tree.root);
 	int rc = full ? 0 : desc_commit(store, s, words, &full);
@@ -639,7 +640,7 @@ int commit_checkpoint(struct daxkv_store *store)
 
 /* A commit of its own, of words of space alone. When it cannot be, the store is as before, and the
  * end keeps its free pages. */
-int commit_trim(struct daxkv_store *store, bool *cut)
+int commit_trim(struct daxkv_store *store, bool all, bool *cut)
 {
 	assert(store->wset.n == 0);
 	struct ranges ranges;
@@ -653,7 +654,8 @@ int commit_trim(struct daxkv_store *store, bool *cut)
 	uint64_t end = store->space.end;
 
 	rc = space_trim(&store->space,
-	                ((const struct fmt_super *)(const void *)store->map.base)->initial, cut);
+	                ((const struct fmt_super *)(const void *)store->map.base)->initial, all,
+	                cut);
 	if (rc || !*cut)
 		return rc;
 	store->words.n = 0;
@@ -669,6 +671,6 @@ int commit_trim(struct daxkv_store *store, bool *cut)
 	*cut = false; /* so many words are not worth it */
 	space_undo(&store->space, 0);
 	store->space.grown.n = 0;
-	store->space.end = end;
+	space_end_set(&store->space, end);
 	return rc;
 }

@@ -67,8 +67,8 @@ int commit_follow(struct daxkv_store *store);
  * left to recover. The writer's lock is held. */
 int commit_checkpoint(struct daxkv_store *store);
 
-/* commit_trim - commit a smaller size when there is free space at the end. *size: what the file may
- * be cut to. */
-int commit_trim(struct daxkv_store *store, bool *cut);
+/* commit_trim - commit a smaller size when there is free space at the end, with all however little
+ * that is: *cut, and the file may be cut to store->space.end. */
+int commit_trim(struct daxkv_store *store, bool all, bool *cut);
 
 #endif

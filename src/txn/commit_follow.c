@@ -24,9 +24,9 @@
 
 #define FOLLOW_TRIES 10000u /* of a tenth of a millisecond */
 
-/* lengths_agree - the mapping has what the file has: with an external lock others may have made it
- * longer, or shorter. Never longer than the address space that was reserved: whole_open then maps
- * the file elsewhere. */
+/* lengths_agree - the mapping has what the file has: others may have made it longer, or shorter.
+ * Never longer than the address space that was reserved: whole_open then maps the file
+ * elsewhere. */
 static int lengths_agree(struct daxkv_store *store)
 {
 	uint64_t length;
@@ -35,7 +35,7 @@ static int lengths_agree(struct daxkv_store *store)
 	if (rc)
 		return rc;
 	length = round_down(length, store->page_size);
-	if (store->external_lock && length < store->map.size) {
+	if (length < store->map.size) {
 		map_cut(&store->map, length);
 		return 0;
 	}
@@ -158,6 +158,8 @@ int commit_take_over_others(struct daxkv_store *store, bool died)
 	rc = share_agrees(store, last);
 	if (!rc && store->share->size > store->map.size)
 		rc = map_extend(&store->map, store->share->size);
+	else if (!rc && store->share->size < store->map.size) /* it may have been cut */
+		rc = lengths_agree(store);
 	/* all words are durable in place, as in a store that was just opened: nothing waits [R3] */
 	if (!rc && behind)
 		limbo_free(&store->space.limbo);

@@ -149,7 +149,8 @@ struct dbstate {
 	uint64_t desc;
 	/* the page that the catalog entry names: desc, or the leaf, or 0 */
 	uint64_t named;
-	bool changed; /* set by dbi_changed */
+	bool changed;    /* set by dbi_changed */
+	bool desc_moves; /* the commit writes the descriptor on a new page */
 	/* the writer's hint: count words in use in that descriptor */
 	uint64_t counted;
 	uint64_t npairs;

@@ -107,8 +107,9 @@ struct daxkv_store {
 	uint64_t used_of;
 	struct oldest oldest; /* the reader that holds space back */
 	struct reader_limit reader_limit;
-	struct daxkv_txn *writer;    /* the outermost write transaction running */
-	struct daxkv_txn *idle_txns; /* ended ones, for the next */
+	struct daxkv_txn *writer;      /* the outermost write transaction running */
+	struct daxkv_txn *idle_txns;   /* ended ones, for the next */
+	struct compaction *compaction; /* where daxkv_compact goes on; NULL: it was never called */
 	uint64_t generation;
 	pthread_t writer_thread; /* atomic: who has the lock, 0: nobody here */
 	/* whose turn it is among this store's threads, and who shares a commit */

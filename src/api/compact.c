@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * compact.c - a smaller file, while others use it. See daxkv_compact.h and tree_compact.c
+ *
+ *   a pass: all databases, one after the other, in write transactions of some pages each
+ *     boundary: where the file would end if what is in use lay together; what reaches behind it
+ *               moves to the first free places
+ *   then the end is cut off:
+ *     a commit with a smaller size -> checkpoint -> ftruncate, when nobody looks behind that size
+ *
+ * A pass that packs leaves makes less be in use, so the next one has a lower boundary. The last one
+ * finds nothing to move. A file does not grow for it, and what readers hold back stays.
+ *
+ * The rule that makes the cut correct: a reader that began before the commit of the smaller size
+ * may know the old one, so the file is cut when none of these is left; one that was given up may be
+ * anywhere, so it is not cut where readers have limits. Others have more mapped than the file has
+ * until they write again (commit_take_over); nothing that is theirs lies there.
+ */
+#include "base/cancel.h"
+#include "base/err.h"
+#include "txn/commit.h"
+#include "txn/dbi.h"
+#include "txn/store.h"
+#include "txn/txn.h"
+#include "txn/txn_check.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define STEP_PAGES 64u /* of a transaction: others write between two */
+#define PASSES     8u  /* of a call, while others make more to do */
+
+struct compaction { /* where the next call goes on; the writer's lock protects it */
+	bool running;
+	uint64_t boundary;
+	uint64_t moved; /* in this pass */
+	struct tree_place place;
+	size_t name_len; /* of the database; 0: the main one */
+	uint8_t name[FMT_PAGE_MAX / 4];
+};
+
+struct run { /* a call */
+	struct daxkv_store *store;
+	const struct daxkv_compact *options;
+	struct daxkv_compact_report *report;
+	struct tree_compact *tree;
+	int64_t from_ms;
+	bool bounded; /* a bound was reached */
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static bool bound_reached(const struct run *r)
+{
+	const struct daxkv_compact *o = r->options;
+
+	if (o->pages && r->report->moved >= o->pages)
+		return true;
+	if (o->milliseconds && now_ms() - r->from_ms >= (int64_t)o->milliseconds)
+		return true;
+	return daxkv_size(r->store) <= o->size;
+}
+
+/* pass_begin - nothing is moved yet, and the boundary is known. */
+static int pass_begin(struct run *r, struct compaction *c)
+{
+	struct daxkv_store *store = r->store;
+	uint64_t pages;
+	int rc = commit_checkpoint(store);
+
+	if (rc)
+		return rc;
+	space_release(&store->space);
+	rc = space_in_use(&store->space, &pages);
+	if (rc)
+		return rc;
+	*c = (struct compaction){.running = true};
+	c->boundary = max_u64(pages * store->page_size, r->options->size);
+	return 0;
+}
+
+/* database_next - the walk goes on in the database that comes next, or is over. */
+static int database_next(struct daxkv_txn *txn, struct compaction *c)
+{
+	struct daxkv_val name = {c->name_len, c->name};
+	int rc = daxkv_db_list_next(txn, &name);
+
+	c->place = (struct tree_place){0};
+	if (rc == DAXKV_NOT_FOUND) {
+		c->running = false;
+		return 0;
+	}
+	if (rc)
+		return rc;
+	assert(name.size <= sizeof c->name);
+	memcpy(c->name, name.data, name.size);
+	c->name_len = name.size;
+	return 0;
+}
+
+/* desc_moves - the database's descriptor, when it lies behind the boundary. */
+static int desc_moves(struct daxkv_txn *txn, struct dbstate *s, const struct compaction *c,
+                      uint64_t *pages)
+{
+	const uint32_t psize = txn->store->page_size;
+
+	*pages = 0;
+	if (!s->desc || s->desc < c->boundary)
+		return 0;
+	int rc = space_before(&txn->store->space, 1, s->desc / psize, &s->desc_moves);
+
+	if (rc || !s->desc_moves)
+		return rc;
+	dbi_changed(txn, s);
+	*pages = 1;
+	return 0;
+}
+
+/* database_step - a step in the walk's database. */
+static int database_step(struct run *r, struct daxkv_txn *txn, struct compaction *c,
+                         uint64_t *pages)
+{
+	const struct daxkv_val name = {c->name_len, c->name};
+	daxkv_db db = DAXKV_MAIN;
+	struct dbstate *s;
+	bool end = false;
+	int rc = 0;
+
+	*pages = 0;
+	if (c->name_len)
+		rc = daxkv_db_open(txn, &name, 0, &db);
+	if (rc == DAXKV_NOT_FOUND) /* dropped since the last step */
+		return database_next(txn, c);
+	if (rc)
+		return rc;
+	rc = txn_changing(txn, db);
+	if (!rc)
+		rc = dbi_state_any(txn, db, &s);
+	if (!rc)
+		rc = tree_compact_step(&s->tree, r->tree, &c->place, c->boundary, pages, &end);
+	if (!rc && *pages)
+		dbi_changed(txn, s);
+	if (!rc && end)
+		rc = desc_moves(txn, s, c, pages);
+	if (db != DAXKV_MAIN)
+		dbi_untake(txn, db);
+	if (rc || !end)
+		return rc;
+	return database_next(txn, c);
+}
+
+/* steps_run - so many pages' steps, in txn. */
+static int steps_run(struct run *r, struct daxkv_txn *txn, struct compaction *c, uint64_t *moved)
+{
+	struct space *space = &r->store->space;
+	const enum space_claim before = space_claim(space, SPACE_REMOVE);
+	uint64_t used, most;
+	int rc = space_in_use(space, &used); /* counts what is free, too */
+
+	if (!rc && space->nfree < 2 * STEP_PAGES) {
+		rc = commit_checkpoint(r->store);
+		space_release(space);
+	}
+	/* a page that is moved takes one, and the ways to it some more */
+	most = min_u64(STEP_PAGES, space->nfree / 3 + 1);
+	space->stays = true;
+	for (*moved = 0; !rc && c->running && *moved < most;) {
+		uint64_t pages;
+
+		rc = database_step(r, txn, c, &pages);
+		*moved += pages;
+	}
+	(void)space_claim(space, before);
+	if (rc)
+		daxkv_txn_abort(txn);
+	else
+		rc = daxkv_txn_commit(txn);
+	space->stays = false;
+	return rc;
+}
+
+/* held_back - the oldest reader, when pages wait for it. */
+static void held_back(const struct run *r)
+{
+	struct daxkv_store *store = r->store;
+	struct daxkv_compact_report *report = r->report;
+	const uint64_t oldest = store->space.oldest_reader(store->space.arg);
+
+	report->held = oldest < store->known;
+	if (!report->held)
+		return;
+	report->reader_snapshot = oldest;
+	for (uint32_t i = 0; i < share_high(store->share); i++) {
+		const struct reader_entry *e = &store->share->reader[i];
+		struct timespec now;
+
+		if (__atomic_load_n(&e->snapshot_plus_1, __ATOMIC_SEQ_CST) != oldest + 1)
+			continue;
+		clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+		const uint64_t ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+		const uint64_t since = __atomic_load_n(&e->since_ms, __ATOMIC_RELAXED);
+
+		report->reader_pid = __atomic_load_n(&e->pid, __ATOMIC_RELAXED);
+		report->reader_age_ms = ms - min_u64(ms, since);
+		return;
+	}
+}
+
+/* pass_step - a write transaction of the pass. *over: the pass is. A store without a free page left
+ * ends it as well: then what is held back is told. */
+static int pass_step(struct run *r, bool *over, uint64_t *moved)
+{
+	struct daxkv_store *store = r->store;
+	struct daxkv_txn *txn;
+	int rc = txn_begin_alone(store, &txn);
+
+	*moved = 0;
+	if (rc)
+		return rc;
+	if (!store->compaction)
+		store->compaction = calloc(1, sizeof *store->compaction);
+	struct compaction *c = store->compaction;
+
+	if (!c)
+		rc = err_set(ENOMEM, "no memory for a walk through the store");
+	else if (!c->running)
+		rc = pass_begin(r, c);
+	if (rc) {
+		daxkv_txn_abort(txn);
+		return rc;
+	}
+	rc = steps_run(r, txn, c, moved);
+	if (rc == DAXKV_FULL) {
+		c->running = false;
+		*moved = 0;
+		rc = 0;
+	}
+	if (!rc)
+		r->report->moved += *moved;
+	c->moved += *moved;
+	*over = !c->running;
+	*moved = c->moved;
+	return rc;
+}
+
+/* nobody_behind - no reader can look behind the size that the newest commit says. */
+static bool nobody_behind(struct daxkv_store *store)
+{
+	if (__atomic_load_n(&store->share->bounded, __ATOMIC_RELAXED))
+		return false;
+	return store->space.oldest_reader(store->space.arg) >= store->known;
+}
+
+/* end_cut - in a write transaction that changes nothing: commit a smaller size, and cut the file to
+ * it, or to the size that an earlier call has committed. *more: another part can be cut. */
+static int end_cut(struct run *r, bool *more)
+{
+	struct daxkv_store *store = r->store;
+	uint64_t length;
+	int rc = commit_checkpoint(store);
+
+	if (!rc)
+		rc = commit_trim(store, true, more);
+	if (!rc && *more)
+		rc = commit_checkpoint(store);
+	if (!rc)
+		rc = map_file_size(&store->map, &length);
+	if (!rc && length > store->space.end && nobody_behind(store))
+		rc = map_shrink(&store->map, store->space.end);
+	if (!rc && *more)
+		rc = space_reset(&store->space, store->space.end);
+	if (!rc && !*more)
+		held_back(r);
+	if (!rc)
+		rc = space_last(&store->space, &r->report->last_page);
+	return rc;
+}
+
+static int file_cut(struct run *r)
+{
+	bool more = true;
+	int rc = 0;
+
+	while (!rc && more) {
+		struct daxkv_txn *txn;
+
+		rc = txn_begin_alone(r->store, &txn);
+		if (rc)
+			return rc;
+		rc = end_cut(r, &more);
+		daxkv_txn_abort(txn);
+	}
+	return rc;
+}
+
+/* passes - until one moves nothing, or a bound is reached. */
+static int passes_run(struct run *r)
+{
+	unsigned int passes = 0;
+
+	while (passes < PASSES) {
+		uint64_t moved;
+		bool over;
+		int rc;
+
+		r->bounded = bound_reached(r);
+		if (r->bounded)
+			return 0;
+		rc = pass_step(r, &over, &moved);
+		if (!rc && over)
+			rc = file_cut(r);
+		if (rc || (over && !moved))
+			return rc;
+		passes += over;
+		if (r->options->progress) {
+			rc = r->options->progress(r->report->moved, daxkv_size(r->store),
+			                          r->options->arg);
+			if (rc)
+				return rc;
+		}
+	}
+	return 0;
+}
+
+int daxkv_compact(struct daxkv_store *store, const struct daxkv_compact *options,
+                  struct daxkv_compact_report *report)
+{
+	static const struct daxkv_compact no_bounds;
+	struct daxkv_compact_report unused;
+	struct run r = {
+	    .store = store,
+	    .options = options ? options : &no_bounds,
+	    .report = report ? report : &unused,
+	    .from_ms = now_ms(),
+	};
+
+	*r.report = (struct daxkv_compact_report){0};
+	if (!store)
+		return err_set(EINVAL, "no store was given");
+	if (txn_forked(store))
+		return txn_own(store);
+	if (store->external_lock)
+		return err_set(DAXKV_INCOMPATIBLE, "with EXTERNAL_LOCK nothing tells of readers "
+		                                   "that may need what is cut off");
+	r.report->size_before = r.report->size = daxkv_size(store);
+	int rc = tree_compact_open(store->page_size, &r.tree);
+
+	if (rc)
+		return rc;
+	rc = passes_run(&r);
+	if (!rc && r.bounded)
+		rc = file_cut(&r);
+	tree_compact_close(r.tree);
+	r.report->size = daxkv_size(store);
+	r.report->done = !rc && !r.bounded;
+	return rc;
+}

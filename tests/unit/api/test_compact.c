@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A store is made smaller while it is used: its content, its file, and what holds it back. */
+#include "small_store.h"
+
+#define MIB ((size_t)1 << 20)
+
+static uint64_t file_bytes(const char *name)
+{
+	struct stat st;
+
+	assert_int_equal(stat(scratch_path(name), &st), 0);
+	assert_true(st.st_blocks * 512 >= st.st_size / 4096 * 4096); /* it is not sparse */
+	return (uint64_t)st.st_size;
+}
+
+/* left - whether the random deletions leave entry n: one in ten. */
+static bool left(uint64_t n)
+{
+	uint64_t x = n * 0x9E3779B97F4A7C15u + 1;
+
+	return random_next(&x) % 10 == 0;
+}
+
+static void fill(struct daxkv_store *store, uint64_t n, size_t size, bool all)
+{
+	struct daxkv_txn *txn = begin(store);
+
+	for (uint64_t i = 0; i < n; i++)
+		if (all || left(i))
+			OK(put_n(txn, DAXKV_MAIN, i, size, 1));
+	OK(daxkv_txn_commit(txn));
+}
+
+static void thin_out(struct daxkv_store *store, uint64_t n)
+{
+	for (uint64_t i = 0; i < n;) {
+		struct daxkv_txn *txn = begin(store);
+
+		for (uint64_t end = i + 5000; i < end && i < n; i++)
+			if (!left(i))
+				OK(del_n(txn, DAXKV_MAIN, i));
+		OK(daxkv_txn_commit(txn));
+	}
+}
+
+static void all_left(struct daxkv_store *store, uint64_t n, size_t size)
+{
+	struct daxkv_txn *txn = begin_reading(store);
+
+	for (uint64_t i = 0; i < n; i++)
+		assert_true(left(i) ? has_n(txn, DAXKV_MAIN, i, size, 1)
+		                    : lacks_n(txn, DAXKV_MAIN, i));
+	daxkv_txn_abort(txn);
+}
+
+static struct daxkv_compact_report compact(struct daxkv_store *store)
+{
+	struct daxkv_compact_report r;
+
+	OK(daxkv_compact(store, NULL, &r));
+	assert_true(r.done);
+	return r;
+}
+
+static void one_in_ten_is_left(void **state)
+{
+	const uint64_t n = 200000;
+
+	(void)state;
+	struct daxkv_store *fresh = store_new("fresh", 4096);
+
+	fill(fresh, n, 100, false);
+	store_done(fresh);
+	struct daxkv_store *store = store_new("s", 4096);
+
+	fill(store, n, 100, true);
+	thin_out(store, n);
+	struct daxkv_compact_report r = compact(store);
+
+	print_message("%lu -> %lu bytes, %lu pages moved; fresh %lu\n",
+	              (unsigned long)r.size_before, (unsigned long)r.size, (unsigned long)r.moved,
+	              (unsigned long)file_bytes("fresh"));
+	assert_int_equal(r.size, file_bytes("s"));
+	assert_true(r.size * 10 <= file_bytes("fresh") * 13);
+	all_left(store, n, 100);
+	store_check(store);
+	assert_int_equal(compact(store).moved, 0); /* there is nothing left to do */
+	put_some(store, n, n + 1000, 100, 1);      /* and it grows again */
+	store_done(store);
+}
+
+/* Databases of all kinds, and large values, between others that are dropped. */
+static void databases_and_large_values(void **state)
+{
+	struct daxkv_store *store = store_new("s", 4096);
+	struct daxkv_txn *txn = begin(store);
+	daxkv_db gone = db_of(txn, "gone", 0), kept = db_of(txn, "kept", 0);
+	daxkv_db dups = db_of(txn, "with duplicates", DAXKV_DUP_SORT);
+	char name[32];
+
+	(void)state;
+	for (uint64_t i = 0; i < 3000; i++)
+		OK(put_n(txn, gone, i, 2000, 0));
+	for (uint64_t i = 0; i < 40; i++)
+		OK(put_n(txn, kept, i, 100000 + i * 1000, 2));
+	for (uint64_t i = 0; i < 20000; i++) {
+		snprintf(name, sizeof name, "value %05lu", (unsigned long)i);
+		OK(put(txn, dups, i % 2 ? "odd" : "even", name, 0));
+	}
+	for (uint64_t i = 0; i < 50; i++) {
+		snprintf(name, sizeof name, "small %lu", (unsigned long)i);
+		OK(put(txn, db_of(txn, name, 0), "key", name, 0));
+	}
+	OK(daxkv_txn_commit(txn));
+	txn = begin(store);
+	OK(daxkv_db_drop(txn, gone, 1));
+	OK(daxkv_txn_commit(txn));
+	struct daxkv_compact_report r = compact(store);
+
+	assert_true(r.size < r.size_before && r.size < 10 * MIB);
+	assert_int_equal(r.size, file_bytes("s"));
+	txn = begin_reading(store);
+	for (uint64_t i = 0; i < 40; i++)
+		assert_true(has_n(txn, kept, i, 100000 + i * 1000, 2));
+	struct daxkv_db_stat stat;
+
+	OK(daxkv_db_stat(txn, dups, &stat));
+	assert_int_equal(stat.entries, 20000);
+	daxkv_txn_abort(txn);
+	store_done(store);
+}
+
+/* Bounds of a call, and the next call goes on. An old reader keeps what it reads, and the file is
+ * cut when it has gone. */
+static void bounds_and_a_reader(void **state)
+{
+	const uint64_t n = 60000;
+	struct daxkv_store *store = store_new("s", 4096);
+	struct daxkv_compact_report r = {0};
+	unsigned int calls = 0;
+
+	(void)state;
+	fill(store, n, 100, true);
+	thin_out(store, n);
+	struct daxkv_txn *reader = begin_reading(store);
+
+	while (!r.done && calls < 200) {
+		OK(daxkv_compact(store, &(struct daxkv_compact){.pages = 50}, &r));
+		assert_in_range(r.moved, 0, 200);
+		calls++;
+	}
+	assert_in_range(calls, 4, 199);
+	assert_true(r.held && r.reader_pid == getpid());
+	assert_int_equal(r.reader_snapshot, daxkv_txn_id(reader));
+	for (uint64_t i = 0; i < n; i++)
+		assert_true(!left(i) || has_n(reader, DAXKV_MAIN, i, 100, 1));
+	daxkv_txn_abort(reader);
+	r = compact(store);
+	assert_true(!r.held && r.size < r.size_before / 2 && r.size == file_bytes("s"));
+	all_left(store, n, 100);
+	store_done(store);
+}
+
+/* Another user of the file, which has more of it mapped than is left, reads and writes on. */
+static void another_user(void **state)
+{
+	const uint64_t n = 60000;
+	struct daxkv_store *store = store_new("s", 4096), *other;
+
+	(void)state;
+	fill(store, n, 100, true);
+	thin_out(store, n);
+	other = store_again("s");
+	put_some(other, n, n + 10, 100, 3);
+	struct daxkv_compact_report r = compact(store);
+
+	assert_true(r.size < r.size_before / 2);
+	all_left(other, n, 100);
+	store_check(other);
+	put_some(other, n, n + 40000, 100, 3);
+	all_left(store, n, 100);
+	OK(daxkv_close(other));
+	store_done(store);
+}
+
+/* A store that is full to its last page but the reserve is compacted, too. */
+static void a_full_store(void **state)
+{
+	uint64_t n = 0;
+	int rc = 0;
+
+	(void)state;
+	unlink(scratch_path("full"));
+	struct daxkv_store *store = store_open(
+	    "full", (struct daxkv_options){
+	                .flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FORCE, .max_size = 4 * MIB});
+
+	while (!rc) {
+		struct daxkv_txn *txn = begin(store);
+
+		rc = put_n(txn, DAXKV_MAIN, n * 7919 % 99999989, 100, 1);
+		if (!rc)
+			rc = daxkv_txn_commit(txn);
+		else
+			daxkv_txn_abort(txn);
+		n += !rc;
+	}
+	assert_int_equal(rc, DAXKV_FULL);
+	assert_true(compact(store).moved > 0);
+	put_some(store, 0, 1000, 100, 2); /* there is room again */
+	store_done(store);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(one_in_ten_is_left), TEST(databases_and_large_values), TEST(bounds_and_a_reader),
+	    TEST(another_user), TEST(a_full_store)};
+
+	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
+}
