@@ -30,12 +30,17 @@
 
 #define STEP_PAGES 64u /* of a transaction: others write between two */
 #define PASSES     8u  /* of a call, while others make more to do */
+#define WAITS      50u /* looks at readers that may know the old size */
+#define WAIT_NS    2000000
 
 struct compaction { /* where the next call goes on; the writer's lock protects it */
 	bool running;
 	uint64_t boundary;
 	uint64_t moved; /* in this pass */
 	struct tree_place place;
+	/* the last commit of a smaller size, and that size; 0: there was none */
+	uint64_t cut_txn;
+	uint64_t cut_end;
 	size_t name_len; /* of the database; 0: the main one */
 	uint8_t name[FMT_PAGE_MAX / 4];
 };
@@ -81,7 +86,11 @@ static int pass_begin(struct run *r, struct compaction *c)
 	rc = space_in_use(&store->space, &pages);
 	if (rc)
 		return rc;
-	*c = (struct compaction){.running = true};
+	*c = (struct compaction){
+	    .running = true,
+	    .cut_txn = c->cut_txn,
+	    .cut_end = c->cut_end,
+	};
 	c->boundary = max_u64(pages * store->page_size, r->options->size);
 	return 0;
 }
@@ -250,30 +259,43 @@ static int pass_step(struct run *r, bool *over, uint64_t *moved)
 	return rc;
 }
 
-/* nobody_behind - no reader can look behind the size that the newest commit says. */
+/* nobody_behind - no reader can look behind the file's usable end: all began after the commit of a
+ * size that was no larger. */
 static bool nobody_behind(struct daxkv_store *store)
 {
+	const struct compaction *c = store->compaction;
+	uint64_t since = store->known;
+
 	if (__atomic_load_n(&store->share->bounded, __ATOMIC_RELAXED))
 		return false;
-	return store->space.oldest_reader(store->space.arg) >= store->known;
+	if (c && c->cut_txn && c->cut_end <= store->space.end)
+		since = c->cut_txn;
+	return store->space.oldest_reader(store->space.arg) >= since;
 }
 
 /* end_cut - in a write transaction that changes nothing: commit a smaller size, and cut the file to
  * it, or to the size that an earlier call has committed. *more: another part can be cut. */
-static int end_cut(struct run *r, bool *more)
+static int end_cut(struct run *r, bool *more, bool *waits)
 {
 	struct daxkv_store *store = r->store;
-	uint64_t length;
+	uint64_t length = 0;
 	int rc = commit_checkpoint(store);
 
 	if (!rc)
 		rc = commit_trim(store, true, more);
+	if (!rc && *more && store->compaction) {
+		store->compaction->cut_txn = store->known;
+		store->compaction->cut_end = store->space.end;
+	}
 	if (!rc && *more)
 		rc = commit_checkpoint(store);
 	if (!rc)
 		rc = map_file_size(&store->map, &length);
-	if (!rc && length > store->space.end && nobody_behind(store))
+	*waits = !rc && length > store->space.end;
+	if (*waits && nobody_behind(store)) {
 		rc = map_shrink(&store->map, store->space.end);
+		*waits = false;
+	}
 	if (!rc && *more)
 		rc = space_reset(&store->space, store->space.end);
 	if (!rc && !*more)
@@ -283,21 +305,43 @@ static int end_cut(struct run *r, bool *more)
 	return rc;
 }
 
+/* file_cut - cut the end off, part by part. Readers that began before a part's commit are waited
+ * for, while others write: most end soon. */
 static int file_cut(struct run *r)
 {
+	const struct timespec pause = {.tv_nsec = WAIT_NS};
 	bool more = true;
-	int rc = 0;
+	bool waits = true;
 
-	while (!rc && more) {
+	for (unsigned int tries = 0; more || (waits && tries < WAITS);) {
 		struct daxkv_txn *txn;
+		int rc = txn_begin_alone(r->store, &txn);
 
-		rc = txn_begin_alone(r->store, &txn);
 		if (rc)
 			return rc;
-		rc = end_cut(r, &more);
+		rc = end_cut(r, &more, &waits);
 		daxkv_txn_abort(txn);
+		if (rc)
+			return rc;
+		if (waits && !more) {
+			const int cancel = cancel_off();
+
+			nanosleep(&pause, NULL);
+			cancel_restore(cancel);
+			tries++;
+		}
 	}
-	return rc;
+	return 0;
+}
+
+/* file_bytes - the length of the file; when it cannot be asked for, what the newest commit uses. */
+static uint64_t file_bytes(const struct daxkv_store *store)
+{
+	uint64_t length;
+
+	if (map_file_size(&store->map, &length))
+		return daxkv_size(store);
+	return length;
 }
 
 /* passes - until one moves nothing, or a bound is reached. */
@@ -349,7 +393,7 @@ int daxkv_compact(struct daxkv_store *store, const struct daxkv_compact *options
 	if (store->external_lock)
 		return err_set(DAXKV_INCOMPATIBLE, "with EXTERNAL_LOCK nothing tells of readers "
 		                                   "that may need what is cut off");
-	r.report->size_before = r.report->size = daxkv_size(store);
+	r.report->size_before = r.report->size = file_bytes(store);
 	int rc = tree_compact_open(store->page_size, &r.tree);
 
 	if (rc)
@@ -358,7 +402,7 @@ int daxkv_compact(struct daxkv_store *store, const struct daxkv_compact *options
 	if (!rc && r.bounded)
 		rc = file_cut(&r);
 	tree_compact_close(r.tree);
-	r.report->size = daxkv_size(store);
+	r.report->size = file_bytes(store);
 	r.report->done = !rc && !r.bounded;
 	return rc;
 }
