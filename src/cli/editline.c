@@ -5,6 +5,8 @@
  */
 #include <dlfcn.h>
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -319,29 +321,53 @@ static enum editline_result edited(struct editline *e, size_t *size)
 	return EDITLINE_LINE;
 }
 
+/* typed - show the prompt, and wait until there is something to read. False: control-C was typed.
+ * No signal gets lost between the prompt and the waiting. */
+static bool typed(const char *prompt_text)
+{
+	struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+	sigset_t interrupts, before;
+	bool came;
+
+	sigemptyset(&interrupts);
+	sigaddset(&interrupts, SIGINT);
+	sigprocmask(SIG_BLOCK, &interrupts, &before);
+	fputs(prompt_text, stdout);
+	fflush(stdout);
+	came = ppoll(&input, 1, NULL, &before) >= 0 || errno != EINTR;
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	return came;
+}
+
+/* plain - a line as the terminal or a pipe gives it. */
+static enum editline_result plain(struct editline *e, const char *prompt_text, size_t *size)
+{
+	ssize_t n = -1;
+
+	fflush(stdout);
+	errno = 0;
+	if (!e->terminal || typed(prompt_text))
+		n = getline(&e->line, &e->room, stdin);
+	*size = n < 0 ? 0 : (size_t)n;
+	if (n >= 0)
+		return EDITLINE_LINE;
+	if (errno != EINTR)
+		return EDITLINE_END;
+	clearerr(stdin);
+	putchar('\n');
+	return EDITLINE_INTERRUPTED;
+}
+
 enum editline_result editline_read(struct editline *e, const char *prompt_text, char **line,
                                    size_t *size)
 {
-	enum editline_result result = EDITLINE_LINE;
-	ssize_t n;
+	enum editline_result result;
 
 	e->prompt = prompt_text;
-	if (e->el != NULL) {
+	if (e->el != NULL)
 		result = edited(e, size);
-	} else {
-		if (e->terminal)
-			fputs(prompt_text, stdout);
-		fflush(stdout);
-		errno = 0;
-		n = getline(&e->line, &e->room, stdin);
-		*size = n < 0 ? 0 : (size_t)n;
-		result = n < 0 ? EDITLINE_END : EDITLINE_LINE;
-		if (n < 0 && errno == EINTR) {
-			clearerr(stdin);
-			putchar('\n');
-			result = EDITLINE_INTERRUPTED;
-		}
-	}
+	else
+		result = plain(e, prompt_text, size);
 	if (result == EDITLINE_LINE && *size > 0 && e->line[*size - 1] == '\n')
 		e->line[--*size] = '\0';
 	*line = e->line;
