@@ -179,6 +179,8 @@ static int steps_run(struct run *r, struct daxkv_txn *txn, struct compaction *c,
 	}
 	/* a page that is moved takes one, and the ways to it some more */
 	most = min_u64(STEP_PAGES, space->nfree / 3 + 1);
+	if (r->options->pages)
+		most = min_u64(most, r->options->pages - r->report->moved);
 	space->stays = true;
 	for (*moved = 0; !rc && c->running && *moved < most;) {
 		uint64_t pages;
