@@ -131,10 +131,11 @@ static void spill_put(const struct salvage *s, const struct record *r)
 	uint64_t off = r->spill;
 
 	for (uint64_t i = 0; i < s->pages && off != 0; i++) {
-		const struct fmt_spill *spill = (const void *)(s->base + off);
+		const struct fmt_spill *spill;
 
 		if (!spill_sound(s, r, off))
 			return;
+		spill = (const void *)(s->base + off);
 		words_put(s, (const uint8_t *)spill->pair, spill->pairs);
 		off = spill->page.prev;
 	}
