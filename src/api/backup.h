@@ -35,9 +35,11 @@ struct backup_out {
 	uint64_t done;   /* bytes written */
 	uint64_t total;  /* of all that will be; 0: not known */
 	const struct daxkv_backup_options *options;
-	/* of a delta */
+	/* of a delta: the checksum up to the last block that was written */
 	uint32_t crc;
+	/* blocks that were written, the last one not counted */
 	uint64_t blocks;
+	/* bytes of records in them */
 	uint64_t payload;
 };
 
@@ -58,8 +60,11 @@ int backup_out_end(struct backup_out *out);
 
 struct backup_head { /* the fixed part of a record in the making, at most */
 	uint8_t bytes[24];
+	/* bytes so far; no record has more than there is room for */
 	size_t n;
 };
+/* backup_u8 to backup_u64 - append a number, in the byte order that the delta's head names.
+ * backup_out_record - give the head out; key and value follow by backup_out_bytes. */
 static inline void backup_u8(struct backup_head *head, uint8_t x)
 {
 	head->bytes[head->n++] = x;
@@ -93,7 +98,8 @@ struct backup_db { /* a database of the snapshot */
 };
 
 /* backup_names - the named databases, in the main one's order: *dbs, n of them, the caller's to
- * free, with their names. CORRUPT, TOO_OLD, ENOMEM. */
+ * free, with their names. CORRUPT, TOO_OLD, ENOMEM. After an error, too, what *dbs has is to be
+ * freed. */
 int backup_names(struct daxkv_txn *txn, const struct fmt_db *main_db, struct backup_db **dbs,
                  size_t *n);
 
@@ -111,10 +117,13 @@ struct delta_in { /* a delta that is read */
 	uint8_t *buffer; /* a block's payload */
 	uint32_t used;   /* bytes of it */
 	uint32_t at;     /* the next one */
+	/* of the head and all blocks so far: the next block's goes on from it */
 	uint32_t crc;
 	uint64_t off;     /* in the file, behind the block */
 	uint64_t payload; /* bytes of the payloads so far */
+	/* so far, the last one not counted */
 	uint64_t blocks;
+	/* the last block was read: there are no more records */
 	bool ended;
 };
 
@@ -130,6 +139,8 @@ int delta_bytes(struct delta_in *in, void *to, size_t n);
 
 /* ---- restore_apply.c ------------------------------------------------------------------------- */
 
+/* Bytes of all pieces of a restore: those that were taken up, and all. restore_more - so many more
+ * were; what the caller's function returned, when it is not 0. */
 struct restore_progress {
 	const struct daxkv_backup_options *options;
 	uint64_t done, total;
@@ -137,7 +148,9 @@ struct restore_progress {
 int restore_more(struct restore_progress *progress, uint64_t bytes);
 
 /* restore_apply - make of the store, which is at in->head.since, what it is at in->head.txn.
- * payload is what delta_check said. */
+ * payload is what delta_check said. It commits in between, so after an error the store is of no
+ * use: it lies somewhere between the two commits. CORRUPT for a record that makes no sense,
+ * INCOMPATIBLE for one that does not fit the store; errors of the calls that change the store. */
 int restore_apply(struct daxkv_store *store, struct delta_in *in, uint64_t payload,
                   struct restore_progress *progress);
 

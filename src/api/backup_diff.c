@@ -27,7 +27,9 @@ struct diff { /* a database that is being gone through */
 	struct daxkv_txn *txn;
 	struct backup_out *out;
 	const struct dbstate *state;
+	/* the commit that the delta follows */
 	uint64_t since;
+	/* to the leaf in work, as the snapshot has it */
 	struct path path;
 	uint64_t seen[TREE_DEPTH]; /* inner pages that were verified */
 	/* entries of a leaf, as byte offsets in their order: then and now */
@@ -40,7 +42,7 @@ struct diff { /* a database that is being gone through */
 /* ---- records --------------------------------------------------------------------------------- */
 
 /* place_out - kind and the item's place; NULL: the database's begin or end. With sorted duplicates
- * a place is a pair. */
+ * a place is a pair. Errors of backup_out_bytes, as for all that end in _out. */
 static int place_out(const struct diff *d, enum delta_record kind, const struct item *it)
 {
 	assert(kind == DELTA_OPEN || kind == DELTA_CLOSE || it);
@@ -64,7 +66,8 @@ static int place_out(const struct diff *d, enum delta_record kind, const struct 
 }
 
 /* put_out - an entry as it is now. A database's name is none: NAME has told of it. A large value is
- * compared with its checksum: the delta's own would cover damage for good. */
+ * compared with its checksum: the delta's own would cover damage for good. CORRUPT for such
+ * damage. */
 static int put_out(const struct diff *d, const struct item *it)
 {
 	struct backup_head head = {.n = 0};
@@ -104,7 +107,8 @@ static int put_out(const struct diff *d, const struct item *it)
 }
 
 /* open_out - from the last entry that is known to have been there, nothing is, but what is put
- * next. Does nothing inside such a bracket. */
+ * next. Does nothing inside such a bracket. The last leaf is verified only here: mostly nothing of
+ * it is given out. CORRUPT. */
 static int open_out(struct diff *d)
 {
 	struct item it;
@@ -139,7 +143,8 @@ static int close_out(struct diff *d, const struct item *it)
 
 /* ---- one leaf -------------------------------------------------------------------------------- */
 
-/* item_cmp - by key, and with sorted duplicates by value. */
+/* item_cmp - by key, and with sorted duplicates by value. The order is one that the library knows:
+ * a database with a comparator does not come here. */
 static int item_cmp(const struct order *o, const struct item *a, const struct item *b)
 {
 	int c = order_key_cmp(o, a->key, a->klen, b->key, b->klen);
@@ -150,7 +155,7 @@ static int item_cmp(const struct order *o, const struct item *a, const struct it
 }
 
 /* puts_out - entries from *j on, those before the item bound, or all. *j is then the first that was
- * not put. */
+ * not put. n: the entries of d->is. CORRUPT when one does not lie in its page. */
 static int puts_out(struct diff *d, uint32_t n, uint32_t *j, const struct item *bound)
 {
 	const struct leaf *l = &d->path.leaf;
@@ -172,7 +177,7 @@ static int puts_out(struct diff *d, uint32_t n, uint32_t *j, const struct item *
 
 /* step_out - of the entries was[*i] and is[*j], the second of n, what comes first is the same, was
  * removed, replaced or put. An entry that has kept its place in the page has kept its bytes:
- * entries are never changed in a committed leaf. */
+ * entries are never changed in a committed leaf. At least one of the two moves on. */
 static int step_out(struct diff *d, uint32_t *i, uint32_t *j, uint32_t n)
 {
 	assert(*j <= n);
@@ -204,7 +209,8 @@ static int step_out(struct diff *d, uint32_t *i, uint32_t *j, uint32_t n)
 }
 
 /* rewritten_out - all of a leaf that is younger than since, or was empty then. Its older entries
- * are not known, and need not be. */
+ * are not known, and need not be. The bracket stays open for the leaf behind it, which closes it
+ * when it was there then. The path's pages are verified. */
 static int rewritten_out(struct diff *d)
 {
 	uint32_t n, j = 0;
@@ -220,7 +226,8 @@ static int rewritten_out(struct diff *d)
 
 /* changed_out - a leaf that was there then, as was: what its slots have put and removed. Entries
  * before its first one then, and behind its last one, may have come from other leaves, so they are
- * put inside a bracket. */
+ * put inside a bracket. doubt: something may have gone before the leaf, so a bracket is opened even
+ * if none is. Afterwards d->last is this leaf: the next bracket begins behind it. */
 static int changed_out(struct diff *d, const struct leaf *was, bool doubt)
 {
 	assert(was->off == d->path.leaf.off && was->nslots <= d->path.leaf.nslots);
@@ -261,7 +268,8 @@ static int changed_out(struct diff *d, const struct leaf *was, bool doubt)
 }
 
 /* leaf_diff - doubt: between the leaf before and this one entries may have gone. Most leaves have
- * nothing new: they are not even verified. */
+ * nothing new: they are not even verified. A leaf that was there with no entry left says nothing of
+ * its bounds, so it counts as rewritten. */
 static int leaf_diff(struct diff *d, bool doubt)
 {
 	assert(d->path.height > 0);
@@ -286,7 +294,8 @@ static int leaf_diff(struct diff *d, bool doubt)
 /* ---- one tree -------------------------------------------------------------------------------- */
 
 /* younger - whether an inner page of the path, below that level, is younger than since. A page is
- * made anew when a kid comes or goes; a kid that is swapped changes a word of it. */
+ * made anew when a kid comes or goes; a kid that is swapped changes a word of it. The leaf itself
+ * is not asked: its birth and its slots tell more. */
 static bool younger(const struct diff *d, unsigned int level)
 {
 	for (unsigned int i = 1; i < level; i++)
@@ -297,7 +306,9 @@ static bool younger(const struct diff *d, unsigned int level)
 
 /* diff_step - to the next leaf. Entries may have gone between the two when a page is younger on the
  * way up from the one, or down to the other. Seen from both sides, because the leaf that went may
- * have hung under either parent. */
+ * have hung under either parent. *doubt: they may have; *moved false: there is no leaf any more,
+ * and *doubt is about what lies behind the last one. Births on the way down are compared before
+ * their pages are verified, which inner_check does next. */
 static int diff_step(struct diff *d, bool *moved, bool *doubt)
 {
 	assert(d->path.height > 0);
@@ -359,7 +370,7 @@ static int diff_tree(struct diff *d)
 
 /* own_same - whether a database whose order is the program's own is what it was then, for certain.
  * What changed in it cannot be told from its entries alone. So such a database comes whole when
- * anything changed in it. */
+ * anything changed in it. An empty database is not the same for certain. Errors as of diff_tree. */
 static int own_same(struct diff *d, bool *same)
 {
 	bool moved = true, doubt;
@@ -380,7 +391,8 @@ static int own_same(struct diff *d, bool *same)
 	return txn_done(d->txn, rc);
 }
 
-/* whole_out - every entry. A load makes the database of it. */
+/* whole_out - every entry. A load makes the database of it. The entries come in the database's own
+ * order, which the load keeps; so a comparator is not needed on either side. */
 static int whole_out(struct diff *d)
 {
 	bool moved = true;
@@ -425,7 +437,8 @@ static int database_out(struct diff *d, const struct backup_db *db, uint64_t ent
 	return whole ? whole_out(d) : diff_tree(d);
 }
 
-/* database_read - the database's state and number of entries, its descriptor verified. */
+/* database_read - the database's state and number of entries, its descriptor verified. CORRUPT,
+ * TOO_OLD. The state is the caller's memory; a comparator need not be set. */
 static int database_read(struct daxkv_txn *txn, const struct fmt_db *catalog, struct dbstate *state,
                          uint64_t *entries)
 {
@@ -440,7 +453,8 @@ static int database_read(struct daxkv_txn *txn, const struct fmt_db *catalog, st
 	return txn_done(txn, rc);
 }
 
-/* diff_ready - memory for two orders of a leaf. ENOMEM. */
+/* diff_ready - memory for two orders of a leaf. ENOMEM. The caller frees was, of which is has the
+ * second half. */
 static int diff_ready(struct diff *d)
 {
 	assert(!d->was);
@@ -488,7 +502,7 @@ int backup_database(struct daxkv_txn *txn, const struct backup_db *db, uint64_t 
 /* ---- names ----------------------------------------------------------------------------------- */
 
 /* name_add - a database more; the name is copied, because its page may go from the cache meanwhile.
- * CORRUPT, ENOMEM. */
+ * CORRUPT, ENOMEM. *dbs may move; the names stay where they are. */
 static int name_add(struct backup_db **dbs, size_t *n, size_t *room, const struct item *it)
 {
 	assert(*n <= *room);
@@ -514,7 +528,8 @@ static int name_add(struct backup_db **dbs, size_t *n, size_t *room, const struc
 	return 0;
 }
 
-/* leaf_names - a uniform base has no names: only the tail of such a leaf is looked at. */
+/* leaf_names - a uniform base has no names: only the tail of such a leaf is looked at. A leaf with
+ * a name is verified before the name is copied. CORRUPT, ENOMEM. */
 static int leaf_names(struct diff *d, struct backup_db **dbs, size_t *n, size_t *room)
 {
 	const struct leaf *l = &d->path.leaf;

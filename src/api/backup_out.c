@@ -40,7 +40,8 @@ void backup_out_close(struct backup_out *out)
 }
 
 /* out_failed - the write at this byte did not succeed. What is there is no backup: its reader finds
- * that the end is missing. */
+ * that the end is missing. The byte counts from the first one that this call has written, wherever
+ * the descriptor stood. */
 static int out_failed(const struct backup_out *out, int err)
 {
 	return err_sys(err, "writing the backup at byte %lu, where it ends unfinished",
@@ -48,7 +49,8 @@ static int out_failed(const struct backup_out *out, int err)
 }
 
 /* out_write - all of it. A signal or a full pipe does not end it. Progress is told after each
- * piece. */
+ * piece. errno of write or poll; what progress returned, when it is not 0. After an error the bytes
+ * up to out->done are written, and no more are. */
 static int out_write(struct backup_out *out, const uint8_t *p, size_t n)
 {
 	while (n) {
@@ -78,7 +80,8 @@ static int out_write(struct backup_out *out, const uint8_t *p, size_t n)
 	return 0;
 }
 
-/* For a full backup, whose last piece need not fill the buffer. */
+/* For a full backup, whose last piece need not fill the buffer. The buffer counts as empty also
+ * after an error: nothing is written twice. */
 int backup_out_flush(struct backup_out *out)
 {
 	assert(out->used <= OUT_BUFFER);
@@ -120,7 +123,8 @@ int backup_out_head(struct backup_out *out, struct delta_head *head)
 }
 
 /* block_out - the block in the buffer, whose payload has so many bytes; behind the last one's
- * length stand others. The checksum goes on from that of the block before. */
+ * length stand others. The checksum goes on from that of the block before. behind: bytes after the
+ * block's head, which the checksum covers together with the length. */
 static int block_out(struct backup_out *out, uint32_t length, uint32_t behind)
 {
 	assert(length <= DELTA_BLOCK && behind > 0);
@@ -134,7 +138,8 @@ static int block_out(struct backup_out *out, uint32_t length, uint32_t behind)
 	return out_write(out, b, DELTA_BLOCK_HEAD + behind);
 }
 
-/* payload_out - what is gathered, as a block. */
+/* payload_out - what is gathered, as a block. An empty block would be taken for the last one, so
+ * none is written. */
 static int payload_out(struct backup_out *out)
 {
 	assert(out->used >= DELTA_BLOCK_HEAD);

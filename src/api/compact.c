@@ -35,8 +35,11 @@
 
 struct compaction { /* where the next call goes on; the writer's lock protects it */
 	bool running;
+	/* in bytes from the file's begin: what reaches behind it moves */
 	uint64_t boundary;
-	uint64_t moved; /* in this pass */
+	/* pages in this pass, of all databases */
+	uint64_t moved;
+	/* how far the walk has come in the tree of the database below */
 	struct tree_place place;
 	/* the last commit of a smaller size, and that size; 0: there was none */
 	uint64_t cut_txn;
@@ -54,6 +57,7 @@ struct run { /* a call */
 	bool bounded; /* a bound was reached */
 };
 
+/* now_ms - milliseconds of a clock that is never set back. Only differences mean anything. */
 static int64_t now_ms(void)
 {
 	struct timespec t;
@@ -62,6 +66,9 @@ static int64_t now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* bound_reached - whether the caller wants no more: so many pages were moved, so much time has
+ * gone, or the size that it asked for is reached. A bound of 0 bounds nothing. It is asked between
+ * two transactions, so a call may take longer than its time by one of them. */
 static bool bound_reached(const struct run *r)
 {
 	const struct daxkv_compact *o = r->options;
@@ -73,7 +80,10 @@ static bool bound_reached(const struct run *r)
 	return daxkv_size(r->store) <= o->size;
 }
 
-/* pass_begin - nothing is moved yet, and the boundary is known. */
+/* pass_begin - nothing is moved yet, and the boundary is known. The writer's lock is held, in a
+ * transaction that has changed nothing. The checkpoint and the limbo come first, so that pages
+ * which nobody needs do not count as used and the boundary is not too high. What earlier passes
+ * have cut off stays known. */
 static int pass_begin(struct run *r, struct compaction *c)
 {
 	struct daxkv_store *store = r->store;
@@ -95,7 +105,9 @@ static int pass_begin(struct run *r, struct compaction *c)
 	return 0;
 }
 
-/* database_next - the walk goes on in the database that comes next, or is over. */
+/* database_next - the walk goes on in the database that comes next, or is over. The name is copied:
+ * the leaf that it lies in may be moved by the next step. Databases that are made behind the walk's
+ * place are met in this pass, those before it in the next one. */
 static int database_next(struct daxkv_txn *txn, struct compaction *c)
 {
 	struct daxkv_val name = {c->name_len, c->name};
@@ -114,7 +126,8 @@ static int database_next(struct daxkv_txn *txn, struct compaction *c)
 	return 0;
 }
 
-/* desc_moves - the database's descriptor, when it lies behind the boundary. */
+/* desc_moves - the database's descriptor, when it lies behind the boundary. It is only marked here:
+ * the commit writes the descriptor at a new place. *pages: 1 when it will be moved. */
 static int desc_moves(struct daxkv_txn *txn, struct dbstate *s, const struct compaction *c,
                       uint64_t *pages)
 {
@@ -132,7 +145,9 @@ static int desc_moves(struct daxkv_txn *txn, struct dbstate *s, const struct com
 	return 0;
 }
 
-/* database_step - a step in the walk's database. */
+/* database_step - a step in the walk's database. *pages: how many were moved. The handle is taken
+ * for this step alone and given back, so that a database may be dropped between two steps. Errors
+ * are those of the tree's step; the caller aborts. */
 static int database_step(struct run *r, struct daxkv_txn *txn, struct compaction *c,
                          uint64_t *pages)
 {
@@ -165,7 +180,9 @@ static int database_step(struct run *r, struct daxkv_txn *txn, struct compaction
 	return database_next(txn, c);
 }
 
-/* steps_run - so many pages' steps, in txn. */
+/* steps_run - so many pages' steps, in txn. It ends txn in any case: by a commit, or after an error
+ * by an abort. The pages that move are taken as by a removal, reserve included, and the file must
+ * not grow for them: both are set back at the end. FULL when no free page is left. */
 static int steps_run(struct run *r, struct daxkv_txn *txn, struct compaction *c, uint64_t *moved)
 {
 	struct space *space = &r->store->space;
@@ -197,7 +214,9 @@ static int steps_run(struct run *r, struct daxkv_txn *txn, struct compaction *c,
 	return rc;
 }
 
-/* held_back - the oldest reader, when pages wait for it. */
+/* held_back - the oldest reader, when pages wait for it. The writer's lock is held. Readers come
+ * and go meanwhile: when the oldest one is no longer found, the report names the snapshot without
+ * its process. */
 static void held_back(const struct run *r)
 {
 	struct daxkv_store *store = r->store;
@@ -225,7 +244,9 @@ static void held_back(const struct run *r)
 }
 
 /* pass_step - a write transaction of the pass. *over: the pass is. A store without a free page left
- * ends it as well: then what is held back is told. */
+ * ends it as well: then what is held back is told. The writer's lock is taken and given back.
+ * *moved: pages of the whole pass so far, not of this step alone. The memory of the walk is made by
+ * the first call and lives as long as the store. */
 static int pass_step(struct run *r, bool *over, uint64_t *moved)
 {
 	struct daxkv_store *store = r->store;
@@ -262,7 +283,8 @@ static int pass_step(struct run *r, bool *over, uint64_t *moved)
 }
 
 /* nobody_behind - no reader can look behind the file's usable end: all began after the commit of a
- * size that was no larger. */
+ * size that was no larger. The writer's lock is held, so no new commit comes in between; a reader
+ * that begins now begins at the newest one. */
 static bool nobody_behind(struct daxkv_store *store)
 {
 	const struct compaction *c = store->compaction;
@@ -276,7 +298,10 @@ static bool nobody_behind(struct daxkv_store *store)
 }
 
 /* end_cut - in a write transaction that changes nothing: commit a smaller size, and cut the file to
- * it, or to the size that an earlier call has committed. *more: another part can be cut. */
+ * it, or to the size that an earlier call has committed. *more: another part can be cut. The order
+ * matters. The smaller size is committed, and a checkpoint makes it durable, before the file loses
+ * its end: a crash in between leaves a file that is too long, never one that is too short. *waits:
+ * the file is still longer than it should be, since a reader may look there. */
 static int end_cut(struct run *r, bool *more, bool *waits)
 {
 	struct daxkv_store *store = r->store;
@@ -308,7 +333,8 @@ static int end_cut(struct run *r, bool *more, bool *waits)
 }
 
 /* file_cut - cut the end off, part by part. Readers that began before a part's commit are waited
- * for, while others write: most end soon. */
+ * for, while others write: most end soon. The lock is given back after each part. After WAITS looks
+ * it gives up without an error: the next call cuts what is left. */
 static int file_cut(struct run *r)
 {
 	const struct timespec pause = {.tv_nsec = WAIT_NS};
@@ -346,7 +372,9 @@ static uint64_t file_bytes(const struct daxkv_store *store)
 	return length;
 }
 
-/* passes - until one moves nothing, or a bound is reached. */
+/* passes - until one moves nothing, or a bound is reached. A pass that moved nothing is the last
+ * one. What progress returns ends the call with that result; all that was committed before
+ * stays. */
 static int passes_run(struct run *r)
 {
 	unsigned int passes = 0;
@@ -375,6 +403,9 @@ static int passes_run(struct run *r)
 	return 0;
 }
 
+/* Also a call that fails reports what it has moved. Each step is a commit of its own, so a crash or
+ * an error loses no more than the step that was under way. A bounded call still cuts off what is
+ * free at the end. */
 int daxkv_compact(struct daxkv_store *store, const struct daxkv_compact *options,
                   struct daxkv_compact_report *report)
 {

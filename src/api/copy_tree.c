@@ -22,12 +22,17 @@
 #define FILL 90u /* percent of a page, as of a load: a later update needs room */
 
 struct level { /* the page in the making, of one level above the leaves */
-	/* kids; what they take of the page; separators' bytes */
+	/* kids so far */
 	uint32_t n;
+	/* bytes of the page that they and their separators take */
 	uint32_t cost;
+	/* of buf that the separators take */
 	uint32_t bytes;
+	/* their places in the copy; the level's one allocation begins here */
 	uint64_t *kids;
+	/* pages of this level that were given out */
 	uint64_t written;
+	/* between the kids: one less than these */
 	struct sep *seps;
 	uint8_t *buf;    /* the separators' bytes */
 	struct sep left; /* between the page before and this one */
@@ -38,19 +43,22 @@ struct copy_build {
 	struct copy *copy;
 	struct dbstate *state;
 	uint64_t txn; /* of which all pages are */
+	/* what was given out so far, for the descriptor */
 	uint64_t entries;
 	uint64_t leaf_pages;
 	uint64_t inner_pages;
 	uint64_t blob_pages;
 	struct leaf_pack pack;
-	/* between the leaf before and the one in the making */
+	/* between the leaf before and the one in the making; its bytes lie in left_buf, which has
+	 * two pages: the next separator is made in the one while the other is still needed */
 	struct sep left;
 	uint8_t *left_buf;
 	struct level level[TREE_DEPTH];
 };
 
 /* copy_page - a page with a header, whose checksum leaves the place out. *off: where it lies in the
- * copy. */
+ * copy. The place, which is known only here, goes into the checksum. used: bytes from the page's
+ * begin; zeros follow. Errors of copy_put. */
 static int copy_page(struct copy *copy, uint8_t *image, uint32_t used, uint64_t *off)
 {
 	assert(used <= copy->psize);
@@ -59,7 +67,7 @@ static int copy_page(struct copy *copy, uint8_t *image, uint32_t used, uint64_t 
 }
 
 /* level_ready - memory for a level's kids and separators, when it is first used: one allocation,
- * which begins with kids. ENOMEM. */
+ * which begins with kids. ENOMEM. build_free gives it back. */
 static int level_ready(struct level *v, uint32_t psize)
 {
 	size_t most = INNER_MAX(psize) + 2;
@@ -79,7 +87,8 @@ static int level_ready(struct level *v, uint32_t psize)
 	return 0;
 }
 
-/* copy_level_write - the level's kids become a page, which is given out. */
+/* copy_level_write - the level's kids become a page, which is given out. *off: its place in the
+ * copy. The kids stay noted: the caller empties the level, or ends with it. */
 static int copy_level_write(struct copy_build *b, unsigned int level, uint64_t *off)
 {
 	assert(b->level[level].n > 0);
@@ -96,7 +105,9 @@ static int copy_level_write(struct copy_build *b, unsigned int level, uint64_t *
 static int copy_level_add(struct copy_build *b, unsigned int level, const struct sep *sep,
                           uint64_t kid);
 
-/* copy_level_full - the level's page is given out, and the next one begins without a kid. */
+/* copy_level_full - the level's page is given out, and the next one begins without a kid. The page
+ * goes to its parent first, which copies the separator, and then the memory is used for the next
+ * one. The recursion is as deep as the tree. */
 static int copy_level_full(struct copy_build *b, unsigned int level)
 {
 	struct level *v = &b->level[level];
@@ -150,7 +161,8 @@ static int copy_level_add(struct copy_build *b, unsigned int level, const struct
 	return 0;
 }
 
-/* leaf_out - the leaf in the making is given out, and its parent has it. */
+/* leaf_out - the leaf in the making is given out, and its parent has it. The caller empties it.
+ * b->left is the separator before this leaf still. */
 static int leaf_out(struct copy_build *b)
 {
 	assert(b->pack.n > 0);
@@ -168,7 +180,8 @@ static int leaf_out(struct copy_build *b)
 }
 
 /* value_out - a large value; blob is its place, old and then new. Its checksum is compared in the
- * first pass, and stays what it was. */
+ * first pass, and stays what it was. A snapshot does not change, so the second pass need not
+ * compare it again. Errors: CORRUPT, and those of copy_put. */
 static int value_out(struct copy_build *b, struct fmt_blob *blob)
 {
 	const uint8_t *bytes;
@@ -212,7 +225,9 @@ static int value_of(struct copy_build *b, struct item *it, struct fmt_blob *blob
 }
 
 /* entry_out - for copy_each: the entry goes into the leaf in the making, which is given out first
- * when it has no room. */
+ * when it has no room. A new leaf begins with the entry that had no room, and with the separator
+ * between it and the last one of the leaf before. CORRUPT: an entry is larger than any that a store
+ * takes. */
 static int entry_out(void *arg, struct item *it)
 {
 	struct copy_build *b = arg;
@@ -244,7 +259,9 @@ static int entry_out(void *arg, struct item *it)
 	return rc;
 }
 
-/* tree_out - what is still in the making; *root: 0 when there is nothing. */
+/* tree_out - what is still in the making; *root: 0 when there is nothing. A level that has given
+ * out no page and has one kid adds nothing: that kid is the root. A level whose first page is its
+ * last one ends the walk, with that page as the root. */
 static int tree_out(struct copy_build *b, uint64_t *root)
 {
 	int rc = 0;
@@ -268,7 +285,8 @@ static int tree_out(struct copy_build *b, uint64_t *root)
 	return rc;
 }
 
-/* desc_out - the database's descriptor, with the counts of what was given out. */
+/* desc_out - the database's descriptor, with the counts of what was given out. Its place is *off.
+ * It is written behind the tree, because it names the root and counts the pages. */
 static int desc_out(struct copy_build *b, uint64_t root, uint64_t *off)
 {
 	struct fmt_desc *desc = (void *)b->copy->image;

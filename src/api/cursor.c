@@ -15,7 +15,8 @@
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-/* One allocation, with room for the order of any leaf: no move allocates. */
+/* One allocation, with room for the order of any leaf: no move allocates. It ends with
+ * daxkv_cursor_close, not with its transaction, which only takes its place away. */
 int daxkv_cursor_open(struct daxkv_txn *txn, daxkv_db db, struct daxkv_cursor **cursor)
 {
 	struct dbstate *s;
@@ -83,7 +84,8 @@ daxkv_db daxkv_cursor_db(const struct daxkv_cursor *c)
 	return 0;
 }
 
-/* The next leaf is prefetched piece by piece while this one is stepped through (pace). */
+/* The next leaf is prefetched piece by piece while this one is stepped through (pace). Entries some
+ * places ahead are prefetched here for the first steps; later ones by each step. */
 int cursor_order(struct daxkv_cursor *c, bool forward)
 {
 	const struct tree *t = &dbi_state_known(c->txn, c->db)->tree;
@@ -131,12 +133,15 @@ int cursor_order(struct daxkv_cursor *c, bool forward)
  * cursor stays where it is: a scan that changes what it sees goes on as any other. */
 struct here {
 	struct path path; /* the cursor's, with its entry */
+	/* pages that the transaction had written as a whole by then */
 	uint64_t installs;
+	/* whether the leaf's order was at hand */
 	bool ordered;
 };
 
 /* here_begin - the transaction is going to change what is under the cursor, whose key is kept.
- * Afterwards the cursor is KEPT, like all others. */
+ * Afterwards the cursor is KEPT, like all others. The place is copied first, because making the
+ * transaction's cursors keep their keys forgets it. CORRUPT, and errors of txn_changing. */
 static int here_begin(struct daxkv_cursor *c, struct here *here)
 {
 	int rc = place_offset(c, &c->path.eoff);
@@ -153,7 +158,8 @@ static int here_begin(struct daxkv_cursor *c, struct here *here)
 
 /* here_stay - after the change: whether the leaf only got one more slot, or not even that. Then the
  * cursor is at its rank there; else it is known by its key. installs counts pages that were written
- * as a whole, so an equal number says that no leaf was. */
+ * as a whole, so an equal number says that no leaf was. The leaf is opened again at its place,
+ * since its slots are counted when it is opened. */
 static bool here_stay(struct daxkv_cursor *c, const struct here *here)
 {
 	assert(c->state == CURSOR_KEPT);
@@ -171,7 +177,8 @@ static bool here_stay(struct daxkv_cursor *c, const struct here *here)
 }
 
 /* replace_here - DAXKV_CURRENT without duplicates. The entry's slot in the order is the new one's
- * when it went to the tail. */
+ * when it went to the tail. Key and value are checked before anything changes. After an error the
+ * cursor is known by its key, and still means the same entry. */
 static int replace_here(struct daxkv_cursor *c, struct dbstate *s, struct daxkv_val *value,
                         unsigned int flags)
 {
@@ -209,7 +216,9 @@ static int replace_here(struct daxkv_cursor *c, struct dbstate *s, struct daxkv_
 
 /* replace_current - DAXKV_CURRENT: another value for the key under the cursor. With duplicates the
  * pair moves to its new place. The new pair is refused, or the old one is gone: nothing lies
- * between, but in a transaction that only abort is left for. */
+ * between, but in a transaction that only abort is left for. NOT_FOUND: the cursor stands behind
+ * the last entry. With RESERVE value->data is where the new value is to be written, as of
+ * daxkv_put. The cursor then is known by the new pair. */
 static int replace_current(struct daxkv_cursor *c, struct dbstate *s, struct daxkv_val *value,
                            unsigned int flags)
 {
@@ -278,7 +287,9 @@ static int replace_current(struct daxkv_cursor *c, struct dbstate *s, struct dax
 }
 
 /* cursor_put - a put that leaves the cursor on its entry; after EXIST on the one that is there. The
- * place is kept by key, and searched when the cursor is used next. */
+ * place is kept by key, and searched when the cursor is used next. Key and value may lie in the
+ * store's own pages, as what a get has given out does. After another error the cursor means the
+ * entry that it meant before. */
 static int cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struct daxkv_val *value,
                       unsigned int flags)
 {
@@ -358,7 +369,8 @@ int daxkv_cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struct
 }
 
 /* fall_in_gap - the cursor's entry has got a tombstone: it stands before the one that followed, if
- * that is in the same leaf. */
+ * that is in the same leaf. The order at hand loses that one entry, so the steps that follow need
+ * not make it again. */
 static void fall_in_gap(struct daxkv_cursor *c)
 {
 	assert(c->state == CURSOR_AT);
@@ -377,7 +389,9 @@ static void fall_in_gap(struct daxkv_cursor *c)
 }
 
 /* cursor_del - the entry under the cursor goes, or all of its key. The cursor is in the gap: NEXT
- * and GET_CURRENT then are at the entry that followed. */
+ * and GET_CURRENT then are at the entry that followed. NOT_FOUND: there is no entry under it. With
+ * NO_DUP_DATA, and where the leaf was written again, the cursor is known by the key that went, and
+ * a search finds the gap when it is used next. */
 static int cursor_del(struct daxkv_cursor *c, unsigned int flags)
 {
 	struct dbstate *s;

@@ -9,15 +9,19 @@
 #include "txn/entry.h"
 
 /* cursor_usable - the transaction can be used (with write: changed). cursor_ready - and the
- * cursor's place is known again. Errors as of txn_check, dbi_state. */
+ * cursor's place is known again. Errors as of txn_check, dbi_state. *s is the database's state in
+ * the cursor's transaction; it is good until that ends. */
 int cursor_usable(struct daxkv_cursor *c, bool write, struct dbstate **s);
 int cursor_ready(struct daxkv_cursor *c, bool write, struct dbstate **s);
 
-/* cursor_output - key and value under the cursor; either may be NULL. CORRUPT. */
+/* cursor_output - key and value under the cursor; either may be NULL. CORRUPT. Both point into the
+ * page, or for a large value into its pages: they are good until the transaction changes something,
+ * or ends. The cursor is AT an entry. */
 int cursor_output(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value);
 
 /* cursor_order - have the leaf's entries in order at hand, for stepping, and let the first ones of
- * that way come. */
+ * that way come. Nothing happens when the order is there already. CORRUPT when ranks and entries do
+ * not agree; the order is not set then. */
 int cursor_order(struct daxkv_cursor *c, bool forward);
 
 /* cursor_verify - compare the checksums of what the cursor stands on: its entry, a large value
@@ -51,6 +55,8 @@ int cursor_move_by_key(struct daxkv_cursor *c, const struct dbstate *s, enum dax
 
 #define CURSOR_AHEAD 6u /* entries that are prefetched while a cursor steps */
 
+/* cursor_expect - prefetch the first two cache lines of the entry at that rank of the leaf's order,
+ * which is at hand. It only costs time when the entry is not read after all. */
 static inline void cursor_expect(const struct daxkv_cursor *c, uint32_t rank)
 {
 	const uint8_t *p = (const uint8_t *)c->path.leaf.page + c->order[rank];
@@ -60,7 +66,10 @@ static inline void cursor_expect(const struct daxkv_cursor *c, uint32_t rank)
 }
 
 /* cursor_step_near - a step inside a leaf whose order is at hand. What the next steps read comes
- * meanwhile: the entry some places on, and piece by piece the next leaf. */
+ * meanwhile: the entry some places on, and piece by piece the next leaf. False, and nothing has
+ * changed: the step leads out of the leaf, or the cursor has no order or no place yet, and the long
+ * way is needed. A rank that falls below 0 wraps round, and so is refused by the same comparison
+ * with n. */
 static inline __attribute__((always_inline)) bool cursor_step_near(struct daxkv_cursor *c,
                                                                    bool forward)
 {

@@ -19,7 +19,8 @@
 #include <errno.h>
 
 /* pair_copy - key and value become copies in scratch.pair: a put may move the page that the
- * caller's bytes lie in. Both copies are the writer's memory, so no put or removal moves them. */
+ * caller's bytes lie in. Both copies are the writer's memory, so no put or removal moves them. They
+ * are good until the scratch memory is used again. */
 static void pair_copy(struct daxkv_store *store, struct daxkv_val *key, struct daxkv_val *value)
 {
 	assert(key->size <= store->max_key && value->size <= store->max_key);
@@ -34,7 +35,9 @@ static void pair_copy(struct daxkv_store *store, struct daxkv_val *key, struct d
 }
 
 /* pair_replace - the pair of key and old, which is there, gives way to that of key and value. Equal
- * pairs may differ in their bytes where a comparator says so: then a put replaces. */
+ * pairs may differ in their bytes where a comparator says so: then a put replaces. An error of the
+ * put leaves everything as it was, as it does for daxkv_put. An error of the removal leaves both
+ * pairs in the transaction. */
 static int pair_replace(struct daxkv_txn *txn, daxkv_db db, const struct order *o,
                         const struct daxkv_val *key, const struct daxkv_val *old,
                         struct daxkv_val *value)
@@ -62,7 +65,8 @@ static int pair_replace(struct daxkv_txn *txn, daxkv_db db, const struct order *
 }
 
 /* only_value - INCOMPATIBLE when the key, which is there, has more values than one. By a cursor,
- * which is closed again: the count is not needed, only whether it is one. */
+ * which is closed again: the count is not needed, only whether it is one. Other errors are those of
+ * the cursor's calls. */
 static int only_value(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key)
 {
 	struct daxkv_val at = *key;
@@ -84,7 +88,9 @@ static int only_value(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val
 	return rc;
 }
 
-/* The old value is copied out first: after the put its bytes may be gone. */
+/* The old value is copied out first: after the put its bytes may be gone. Whether there is room for
+ * it is known before the put, so ERANGE changes nothing but old->size, which then says how much
+ * room is needed. */
 int daxkv_exchange(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
                    struct daxkv_val *value, struct daxkv_val *old, int *found)
 {
@@ -136,7 +142,8 @@ int daxkv_exchange(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *k
 	return 0;
 }
 
-/* same_bytes - by their bytes, whatever order the database has. */
+/* same_bytes - by their bytes, whatever order the database has. What a comparator calls equal is
+ * not what the caller has read, so it does not count as unchanged. */
 static bool same_bytes(const struct daxkv_val *a, const struct daxkv_val *b)
 {
 	if (a->size != b->size)
@@ -145,7 +152,8 @@ static bool same_bytes(const struct daxkv_val *a, const struct daxkv_val *b)
 }
 
 /* pair_there - whether the key has the value. NOT_FOUND. A duplicate that no entry could have is
- * not there either. */
+ * not there either. Other errors are those of daxkv_get. A key that no entry can have is refused
+ * with its own error, as a get refuses it. */
 static int pair_there(struct daxkv_txn *txn, daxkv_db db, const struct dbstate *s,
                       const struct daxkv_val *key, const struct daxkv_val *value)
 {
@@ -176,7 +184,8 @@ static int pair_there(struct daxkv_txn *txn, daxkv_db db, const struct dbstate *
 	return DAXKV_NOT_FOUND;
 }
 
-/* expected NULL: the key must not be there. value NULL: it goes. */
+/* expected NULL: the key must not be there. value NULL: it goes. EXIST and NOT_FOUND are answers,
+ * and have no text; nothing is changed then. */
 int daxkv_compare_exchange(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
                            const struct daxkv_val *expected, struct daxkv_val *value)
 {

@@ -11,6 +11,10 @@
  *
  * Groups begin where the ordinary way would search. Ascending keys at the tree's end need no
  * search, and go the ordinary way, into a batch.
+ *
+ * A search that fails, because a page is damaged or a snapshot is gone, ends the whole call: the
+ * keys behind it would fail in the same way, or be lost behind a result that nobody reads. What a
+ * put has refused for its key or value alone is that key's result.
  */
 #include "base/err.h"
 #include "txn/dbi.h"
@@ -21,7 +25,9 @@
 #include <errno.h>
 
 /* get_group - up to TREE_MANY keys that may go by fingerprint. A key that is refused has its result
- * at once, and is not looked up. */
+ * at once, and is not looked up. A value that is found points into the mapping, or into the
+ * transaction's own pages, and stays good as long as one of daxkv_get. Returns 0 when every key has
+ * its result, else CORRUPT or TOO_OLD: then the results of this group mean nothing. */
 static int get_group(struct daxkv_txn *txn, struct dbstate *s, size_t n,
                      const struct daxkv_val *key, struct daxkv_val *value, int *result)
 {
@@ -86,8 +92,9 @@ int daxkv_get_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct da
 	return txn_done(txn, rc);
 }
 
-/* puts_expected - the ways down for a group of puts. *m of them, those whose key and value are in
- * order. The others have their result. */
+/* puts_expected - the ways down for a group of puts: place gets one for each put whose key and
+ * value may stand in the database, in the order of the keys. The others have their result, which is
+ * not 0, and no place. Nothing is changed yet. CORRUPT when a way down cannot be read. */
 static int puts_expected(struct daxkv_txn *txn, struct dbstate *s, size_t n,
                          const struct daxkv_val *key, const struct daxkv_val *value,
                          unsigned int flags, int *result, struct put_place *place)
@@ -111,7 +118,10 @@ static int puts_expected(struct daxkv_txn *txn, struct dbstate *s, size_t n,
 }
 
 /* put_group - up to TREE_MANY puts. Those that broke the transaction end it. No batch begins here:
- * that takes a put by way of scratch->finger. */
+ * that takes a put by way of scratch->finger. The writer's lock is held. The places lie in the
+ * store's scratch memory, which the lock protects. A put that is refused leaves the others alone.
+ * Each place is looked at again (tree_place) before its put, because the puts before it may have
+ * split or replaced its leaf. */
 static int put_group(struct daxkv_txn *txn, struct dbstate *s, size_t n,
                      const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags,
                      int *result)
@@ -145,7 +155,8 @@ static int put_group(struct daxkv_txn *txn, struct dbstate *s, size_t n,
 	return rc;
 }
 
-/* puts_shown - what NO_OVERWRITE found, where it lies now: puts behind it may have moved it. */
+/* puts_shown - what NO_OVERWRITE found, where it lies now: puts behind it may have moved it. The
+ * values are good until the transaction changes something again. */
 static int puts_shown(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct daxkv_val *key,
                       struct daxkv_val *value, const int *result)
 {
@@ -157,7 +168,9 @@ static int puts_shown(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct
 	return rc;
 }
 
-/* In the order of the keys: a later put sees the ones before it. */
+/* In the order of the keys: a later put sees the ones before it. The first key always goes the
+ * ordinary way: it finds out whether the keys ascend at the tree's end. NO_OVERWRITE's values are
+ * looked up when all puts are done, because no value stays where it is while the puts go on. */
 int daxkv_put_many(struct daxkv_txn *txn, daxkv_db db, size_t n, const struct daxkv_val *key,
                    struct daxkv_val *value, unsigned int flags, int *result)
 {

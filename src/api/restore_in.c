@@ -6,6 +6,11 @@
  *
  * Records lie in the payloads one behind the other, and know nothing of blocks. A block is used
  * only after its checksum was compared, which covers all blocks before it.
+ *
+ * The checksum of a block goes on from that of the block before it, and the first one from that of
+ * the head. So blocks of two deltas cannot be mixed, and a block that is missing, twice there or
+ * moved is found where it happens. The last block has the length 0 and says how many blocks and
+ * bytes came before it: a file that was cut off between two blocks lacks it.
  */
 #include "api/backup.h"
 #include "base/crc.h"
@@ -17,7 +22,8 @@
 #include <unistd.h>
 
 /* read_some - up to n bytes at off, fewer at the file's end only. pread(2) leaves no position
- * behind, so the delta can be read twice. */
+ * behind, so the delta can be read twice. *got: the bytes that are in to. A short read is no error
+ * here: the caller knows what is missing. errno, with path and place. */
 static int read_some(int fd, const char *path, void *to, size_t n, uint64_t off, size_t *got)
 {
 	*got = 0;
@@ -36,7 +42,8 @@ static int read_some(int fd, const char *path, void *to, size_t n, uint64_t off,
 	return 0;
 }
 
-/* delta_damaged - CORRUPT, with the place in the file. */
+/* delta_damaged - CORRUPT, with the place in the file. off: bytes from the file's begin, where the
+ * part begins that does not hold. */
 static int delta_damaged(const char *path, uint64_t off, const char *what)
 {
 	return err_set(DAXKV_CORRUPT, "%s: the delta is damaged at byte %lu: %s", path,
@@ -44,7 +51,9 @@ static int delta_damaged(const char *path, uint64_t off, const char *what)
 }
 
 /* delta_head_read - the version is looked at before the checksum: a later one may have another
- * head. */
+ * head. Nothing else of the head is used before its checksum is compared. A store is told apart,
+ * since to give the full backup in the wrong place is the likeliest mistake. Errors as of
+ * delta_open. */
 static int delta_head_read(int fd, const char *path, struct delta_head *head)
 {
 	size_t got;
@@ -71,7 +80,8 @@ static int delta_head_read(int fd, const char *path, struct delta_head *head)
 	return 0;
 }
 
-/* After a failure delta_close is needed, and enough. */
+/* After a failure delta_close is needed, and enough. The path is not copied: it has to live as long
+ * as in does. */
 int delta_open(struct delta_in *in, const char *path)
 {
 	*in = (struct delta_in){.path = path, .fd = open(path, O_RDONLY | O_CLOEXEC)};
@@ -97,7 +107,9 @@ void delta_close(struct delta_in *in)
 	in->buffer = NULL;
 }
 
-/* delta_block - the next block, or the last one, behind which nothing may stand. */
+/* delta_block - the next block, or the last one, behind which nothing may stand. The length is
+ * bounded before it is used, and the payload before it is trusted: the checksum covers both. After
+ * an error the checksum's chain is broken, and only delta_close is left. CORRUPT, errno. */
 static int delta_block(struct delta_in *in)
 {
 	assert(!in->ended);
@@ -139,7 +151,8 @@ static int delta_block(struct delta_in *in)
 	return rc;
 }
 
-/* Everything is read once, so that a damaged delta changes nothing. */
+/* Everything is read once, so that a damaged delta changes nothing. Then in stands at the delta's
+ * end: to get at the records it has to be opened again. */
 int delta_check(struct delta_in *in, uint64_t *payload)
 {
 	assert(!in->payload && !in->ended);
@@ -151,7 +164,7 @@ int delta_check(struct delta_in *in, uint64_t *payload)
 	return rc;
 }
 
-/* From as many blocks as it takes. */
+/* From as many blocks as it takes. After an error to may have some of them. */
 int delta_bytes(struct delta_in *in, void *to, size_t n)
 {
 	assert(in->at <= in->used);

@@ -113,12 +113,15 @@ struct salvage {
 
 /* ---- salvage.c ------------------------------------------------------------------------------- */
 
-/* salvage_lost - tell of something that is lost; db may be NULL. */
+/* salvage_lost - tell of something that is lost; db may be NULL. The text names what is lost and
+ * where it lay; the database's name is added to it. The run goes on. How many there were is counted
+ * in s->lost. */
 void salvage_lost(struct salvage *s, const struct salvage_db *db, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* salvage_database - what is given out from here on is the database's. One without a name gets one
- * that no other has. */
+ * that no other has. db is its number in dbs. The caller's function is told of the name and the
+ * flags; what it returns ends the run. */
 void salvage_database(struct salvage *s, size_t db);
 
 /* salvage_db_new - a database more, blank, at the end of dbs; the caller counts it in ndbs when it
@@ -148,7 +151,7 @@ static inline bool salvage_known(const struct salvage *s, uint64_t off, unsigned
 }
 
 /* salvage_readable - bytes of the file that the medium gives: all pages from off to off + len,
- * where off need not be a page's. */
+ * where off need not be a page's. False also when they do not lie in the file. */
 static inline bool salvage_readable(const struct salvage *s, uint64_t off, uint64_t len)
 {
 	if (off > s->size || len > s->size - off)
@@ -159,7 +162,8 @@ static inline bool salvage_readable(const struct salvage *s, uint64_t off, uint6
 	return true;
 }
 
-/* salvage_head - the header of the page at off, in the mapping. */
+/* salvage_head - the header of the page at off, in the mapping. It is a page of the file; what it
+ * says is not trusted unless the page is known to be sound. */
 static inline const struct fmt_page *salvage_head(const struct salvage *s, uint64_t off)
 {
 	return (const void *)(s->base + off);
@@ -167,38 +171,47 @@ static inline const struct fmt_page *salvage_head(const struct salvage *s, uint6
 
 /* ---- salvage_page.c -------------------------------------------------------------------------- */
 
-/* salvage_page_sound - the type of a page that is sound at the place off; 0: it is not. */
+/* salvage_page_sound - the type of a page that is sound at the place off; 0: it is not. p: a copy
+ * of it, or the mapping; page_size bytes are there. Sound says that some commit wrote this page to
+ * this place, and nothing more. */
 unsigned int salvage_page_sound(const uint8_t *p, uint64_t off, uint32_t page_size);
 
-/* salvage_page_size - the size with which the most is sound; 0: with none anything is. */
+/* salvage_page_size - the size with which the most is sound; 0: with none anything is. Reads at
+ * most the first 64 MiB of the file, and changes nothing. */
 uint32_t salvage_page_size(int fd);
 
-/* salvage_scan - find out which pages are sound, and which were replaced. */
+/* salvage_scan - find out which pages are sound, and which were replaced. Sets s->page; pages that
+ * cannot be read are told of. ENOMEM. */
 int salvage_scan(struct salvage *s, int fd);
 
-/* salvage_free - the page is not allocated, by a bitmap that can be believed: *believed. */
+/* salvage_free - the page is not allocated, by a bitmap that can be believed: *believed. Without
+ * such a bitmap the answer is false: nothing speaks against the page. */
 bool salvage_free(struct salvage *s, uint64_t off, bool *believed);
 
 /* ---- salvage_ring.c -------------------------------------------------------------------------- */
 
-/* salvage_ring - the newest commit, with its words in place. The superblock is sound. */
+/* salvage_ring - the newest commit, with its words in place. The superblock is sound. Sets
+ * s->newest, and stores into the private mapping, never into the file. */
 void salvage_ring(struct salvage *s);
 
 /* ---- salvage_leaf.c -------------------------------------------------------------------------- */
 
 /* salvage_leaf_read - the live entries of the page at off into leaf, in order when bad is 0. base:
  * whether the page is sound; else only appended entries are read. dups: a key's values are entries
- * of their own. */
+ * of their own. leaf->entries has room for all that a page can have, and is overwritten. What it
+ * gives points into the mapping. */
 void salvage_leaf_read(const struct salvage *s, uint64_t off, bool base, bool dups,
                        struct salvage_leaf *leaf);
 
-/* salvage_give - give an entry out, or tell why it is lost. */
+/* salvage_give - give an entry out, or tell why it is lost. leaf: where the entry lay, for what is
+ * told. */
 void salvage_give(struct salvage *s, size_t db, const struct salvage_entry *e, uint64_t leaf);
 
 /* salvage_fits - the entry may stand in a database with these flags. */
 bool salvage_fits(const struct salvage *s, uint32_t flags, const struct salvage_entry *e);
 
-/* salvage_within - the item lies inside the bounds, as far as that can be told. */
+/* salvage_within - the item lies inside the bounds, as far as that can be told. An order that the
+ * program alone knows keeps nothing out. */
 bool salvage_within(uint32_t flags, const struct check_bounds *bounds,
                     const struct check_item *item);
 
@@ -207,24 +220,32 @@ void salvage_catalog(struct salvage *s, const struct salvage_entry *e);
 
 /* ---- salvage_tree.c -------------------------------------------------------------------------- */
 
-/* salvage_tree - all that the database's tree leads to. */
+/* salvage_tree - all that the database's tree leads to. Entries are given out while it is walked;
+ * what cannot be reached becomes holes. Catalog entries of the main database add to dbs, and so may
+ * move it. */
 void salvage_tree(struct salvage *s, size_t db);
 
-/* salvage_main_find - the main database's descriptor, where no superblock names it; 0: none. */
+/* salvage_main_find - the main database's descriptor, where no superblock names it; 0: none. It is
+ * a guess by what all descriptors and catalog entries say, and 0 when several are as good. */
 uint64_t salvage_main_find(struct salvage *s);
 
-/* salvage_hole - note what is missing. */
+/* salvage_hole - note what is missing. The bounds are copied; level is that of the page that is
+ * missing. ENOMEM ends the run. */
 void salvage_hole(struct salvage *s, size_t db, const struct check_bounds *bounds, int level);
 
 /* ---- salvage_orphan.c ------------------------------------------------------------------------ */
 
-/* salvage_orphans_catalog - catalog entries in leaves that no tree leads to. */
+/* salvage_orphans_catalog - catalog entries in leaves that no tree leads to. Only where the main
+ * database misses pages. To be called before the other two, which need the databases that it
+ * finds. */
 void salvage_orphans_catalog(struct salvage *s);
 
-/* salvage_orphans_trees - trees that no catalog entry names. */
+/* salvage_orphans_trees - trees that no catalog entry names. Each becomes a database with a made-up
+ * name. */
 void salvage_orphans_trees(struct salvage *s);
 
-/* salvage_orphans - all other leaves that no tree leads to. */
+/* salvage_orphans - all other leaves that no tree leads to. Last of all: what is an orphan is known
+ * when all trees were walked. */
 void salvage_orphans(struct salvage *s);
 
 #endif

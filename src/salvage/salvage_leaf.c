@@ -22,7 +22,9 @@
 /* ---- reading --------------------------------------------------------------------------------- */
 
 /* entry_at - the entry at off of a page, in [low, high). False when it does not lie there: *e is
- * worth nothing then. */
+ * worth nothing then. All are byte offsets in the page at p. Nothing of the entry is read before
+ * its head is known to lie inside; key and value are only pointed at, and are inside when true is
+ * returned. */
 static bool entry_at(const uint8_t *p, uint32_t off, uint32_t low, uint32_t high,
                      struct salvage_entry *e)
 {
@@ -44,7 +46,9 @@ static bool entry_at(const uint8_t *p, uint32_t off, uint32_t low, uint32_t high
 	return off + FMT_ENTRY_SIZE + klen + vlen <= high;
 }
 
-/* uniform_read - the entries of a uniform base, which all lie in it: its header is sound. */
+/* uniform_read - the entries of a uniform base, which all lie in it: its header is sound. Its
+ * entries have no heads: one length of keys and one of values holds for all. leaf->entries has room
+ * for as many as any page can have. */
 static void uniform_read(const struct salvage *s, struct salvage_leaf *leaf)
 {
 	const struct fmt_page *head = salvage_head(s, leaf->off);
@@ -69,7 +73,8 @@ static void uniform_read(const struct salvage *s, struct salvage_leaf *leaf)
 }
 
 /* base_read - the entries of a sound page's base, which are as old as the page. Those of other than
- * a uniform one are where its offsets say, and may not lie in the page. */
+ * a uniform one are where its offsets say, and may not lie in the page. Those that do not are
+ * counted in leaf->bad. */
 static void base_read(const struct salvage *s, struct salvage_leaf *leaf)
 {
 	const uint8_t *p = s->base + leaf->off;
@@ -104,7 +109,8 @@ static uint32_t fingerprint(const struct check_item *item)
 
 /* slot_entry - the entry that a slot names, of a page whose base is sound or not. False when it
  * does not lie in the page behind the base, or the slot's end is not its. *behind: where its value
- * ends. */
+ * ends. Without a sound base its end is not known, so the entry may begin anywhere behind the
+ * slots. */
 static bool slot_entry(const struct salvage *s, const uint8_t *p, uint64_t word, bool base,
                        struct salvage_entry *e, uint32_t *behind)
 {
@@ -128,7 +134,9 @@ static bool slot_entry(const struct salvage *s, const uint8_t *p, uint64_t word,
 	return end < *behind + FMT_TAIL_AFTER + TAIL_ALIGN;
 }
 
-/* slot_read - the entry that a slot names. False when its checksum does not hold. */
+/* slot_read - the entry that a slot names. False when its checksum does not hold. The checksum
+ * covers the entry's transaction, its bytes and the slot's word: neither a slot that names other
+ * bytes nor an entry that was half written passes. e->txn is the commit that appended it. */
 static bool slot_read(const struct salvage *s, const uint8_t *p, uint64_t word, bool base,
                       struct salvage_entry *e)
 {
@@ -177,7 +185,8 @@ static void entry_remove(struct salvage_leaf *leaf, uint32_t at)
 	memmove(e, e + 1, (leaf->n - at) * sizeof *e);
 }
 
-/* find_same - the place of the entry that has the item's bytes; leaf->n when there is none. */
+/* find_same - the place of the entry that has the item's bytes; leaf->n when there is none. It goes
+ * through all of them, because it is asked only where ranks are not believed. */
 static uint32_t find_same(const struct salvage_leaf *leaf, const struct check_item *item, bool dups)
 {
 	uint32_t at = 0;
@@ -188,7 +197,8 @@ static uint32_t find_same(const struct salvage_leaf *leaf, const struct check_it
 }
 
 /* slot_apply - at its rank; behind a slot that is not sound ranks mean nothing any more, and the
- * entry is looked for by its bytes. */
+ * entry is looked for by its bytes. A removal of what is not there does nothing. A replacement of
+ * it becomes an insertion. */
 static void slot_apply(struct salvage_leaf *leaf, uint64_t word, const struct salvage_entry *e,
                        bool dups)
 {
@@ -212,7 +222,8 @@ static void slot_apply(struct salvage_leaf *leaf, uint64_t word, const struct sa
 }
 
 /* slot_doubt - a slot that is not sound may have replaced or removed what has its fingerprint: that
- * is not the newest any more. */
+ * is not the newest any more. It is dropped and not given out: an old value that looks like the
+ * newest one is worse than a value that is told to be lost. */
 static void slot_doubt(struct salvage_leaf *leaf, uint64_t word)
 {
 	leaf->bad++;
@@ -221,7 +232,8 @@ static void slot_doubt(struct salvage_leaf *leaf, uint64_t word)
 			entry_remove(leaf, i);
 }
 
-/* The base, then each slot in turn: a slot's rank counts what the slots before it have left. */
+/* The base, then each slot in turn: a slot's rank counts what the slots before it have left. A slot
+ * of a transaction behind the newest commit never counted, and is a doubt as well. */
 void salvage_leaf_read(const struct salvage *s, uint64_t off, bool base, bool dups,
                        struct salvage_leaf *leaf)
 {
@@ -247,7 +259,8 @@ void salvage_leaf_read(const struct salvage *s, uint64_t off, bool base, bool du
 
 /* ---- giving out ------------------------------------------------------------------------------ */
 
-/* integer_size - whether an integer key or value can have that many bytes. */
+/* integer_size - whether an integer key or value can have that many bytes. The format allows these
+ * two alone. */
 static bool integer_size(uint32_t len)
 {
 	return len == sizeof(uint32_t) || len == sizeof(uint64_t);
@@ -285,7 +298,9 @@ bool salvage_within(uint32_t flags, const struct check_bounds *bounds,
 	return order == CHECK_BEFORE || order == CHECK_UNKNOWN;
 }
 
-/* key_text - a key as text, cut when it is long. */
+/* key_text - a key as text, cut when it is long. Bytes that cannot be shown become \x and two
+ * digits. The caller's room is enough for KEY_SHOWN bytes of four characters each, three dots and
+ * the end. Returns text. */
 static const char *key_text(const struct check_item *item, char text[KEY_SHOWN * 4 + 4])
 {
 	const char *hex = "0123456789abcdef";
@@ -309,7 +324,9 @@ static const char *key_text(const struct check_item *item, char text[KEY_SHOWN *
 	return text;
 }
 
-/* blob_there - the bytes of a large value, when its checksum holds. */
+/* blob_there - the bytes of a large value, when its checksum holds. NULL when its place is none,
+ * when the medium does not give it, or when it is another value's by now. The bytes lie in the
+ * mapping. */
 static const uint8_t *blob_there(const struct salvage *s, const struct fmt_blob *blob)
 {
 	const uint8_t *bytes;
@@ -331,7 +348,8 @@ static struct daxkv_val val_of(const struct salvage *s, const uint8_t *p, uint64
 }
 
 /* name_keep - a database's name or a key of main's, beside which no database for entries of
- * nobody's can have the same. */
+ * nobody's can have the same. The longest one is kept, since a name that is longer than all of them
+ * can be none of them. */
 static void name_keep(struct salvage *s, const struct check_item *item)
 {
 	const size_t n = strlen(SALVAGE_LOST);
@@ -345,7 +363,7 @@ static void name_keep(struct salvage *s, const struct check_item *item)
 }
 
 /* value_of - the entry's value, wherever it is. False, and told: it is a large one whose bytes are
- * not what they were. */
+ * not what they were. *value points into the mapping, and is good as long as that is. */
 static bool value_of(struct salvage *s, size_t db, const struct salvage_entry *e, uint64_t leaf,
                      struct daxkv_val *value)
 {
@@ -397,7 +415,9 @@ void salvage_give(struct salvage *s, size_t db, const struct salvage_entry *e, u
 	s->rc = s->to->entry(&key, &value, s->to->arg);
 }
 
-/* An entry that is no catalog entry's shape says only that there are named databases. */
+/* An entry that is no catalog entry's shape says only that there are named databases. The database
+ * counts when its flags make sense. Else the place in dbs is used for the next one. Its name points
+ * into the mapping. */
 void salvage_catalog(struct salvage *s, const struct salvage_entry *e)
 {
 	struct fmt_db catalog;

@@ -37,7 +37,8 @@ struct orphans {
 };
 
 /* in_use - the sound page at off may be part of the newest state. *certain: it is, or was until the
- * damage. */
+ * damage. type: the only one that is wanted. No bitmap that can be believed says that it is free,
+ * it was not replaced, and no tree has led to it. */
 static bool in_use(struct salvage *s, uint64_t off, unsigned int type, bool *certain)
 {
 	const unsigned int marks = *salvage_marks(s, off);
@@ -51,7 +52,8 @@ static bool in_use(struct salvage *s, uint64_t off, unsigned int type, bool *cer
 	return !salvage_free(s, off, certain);
 }
 
-/* hole_of - the database misses a page of that level, or of one above it. */
+/* hole_of - the database misses a page of that level, or of one above it. Without such a hole
+ * nothing of that level can be missing. */
 static bool hole_of(const struct salvage *s, size_t db, int level)
 {
 	for (size_t i = 0; i < s->nholes; i++) {
@@ -99,7 +101,8 @@ void salvage_orphans_catalog(struct salvage *s)
 }
 
 /* tree_give - the database of a descriptor that nothing names. It is called after the descriptor's
- * place. */
+ * place. Its tree is walked at once, so that what it leads to is no orphan. A bitmap that was
+ * judged before that has to be judged again. */
 static void tree_give(struct salvage *s, uint64_t desc)
 {
 	struct salvage_db *db = salvage_db_new(s);
@@ -138,7 +141,8 @@ void salvage_orphans_trees(struct salvage *s)
 /* ---- whose an orphan is ---------------------------------------------------------------------- */
 
 /* entry_fits - the entry may stand in the hole of that database, behind the one before it, which is
- * NULL for the first. */
+ * NULL for the first. Entries of a leaf stand in its database's order, so a leaf whose entries do
+ * not rise in that order is another database's. */
 static bool entry_fits(const struct salvage *s, const struct salvage_hole *hole,
                        const struct salvage_entry *e, const struct salvage_entry *before)
 {
@@ -155,7 +159,8 @@ static bool entry_fits(const struct salvage *s, const struct salvage_hole *hole,
 	return check_compare(db->flags, &before->item, &e->item) == CHECK_BEFORE;
 }
 
-/* leaf_fits - all entries of the leaf that was read may stand in the hole. */
+/* leaf_fits - all entries of the leaf that was read may stand in the hole. With a comparator of the
+ * program's any leaf would fit, so none does. */
 static bool leaf_fits(const struct salvage *s, const struct salvage_hole *hole)
 {
 	const uint32_t own = DAXKV_OWN_COMPARE | DAXKV_OWN_DUP_COMPARE;
@@ -172,7 +177,8 @@ static bool leaf_fits(const struct salvage *s, const struct salvage_hole *hole)
 	return true;
 }
 
-/* owner - the only database with a hole for the leaf that was read. *several: there are more. */
+/* owner - the only database with a hole for the leaf that was read. *several: there are more.
+ * NOBODY when there is none, or more than one. Several holes of one database count once. */
 static size_t owner(const struct salvage *s, bool *several)
 {
 	size_t db = NOBODY;
@@ -192,7 +198,9 @@ static size_t owner(const struct salvage *s, bool *several)
 	return db;
 }
 
-/* heads_agree - the search heads of the sound leaf at off are what its keys have in that order. */
+/* heads_agree - the search heads of the sound leaf at off are what its keys have in that order. A
+ * head is made of the bytes behind the page's common prefix; that of an integer, or of a key that
+ * is compared from its end, differs from that of plain bytes. */
 static bool heads_agree(const struct salvage *s, uint64_t off, uint32_t order)
 {
 	const struct fmt_page *head = salvage_head(s, off);
@@ -241,7 +249,9 @@ static bool has_equal_keys(const struct salvage_leaf *leaf)
 	return false;
 }
 
-/* main_flags - of a main database whose descriptor is gone, when there is no other database. */
+/* main_flags - of a main database whose descriptor is gone, when there is no other database. All
+ * leaves are looked at for equal keys, and the first that says something for the order. Both are
+ * guesses, and the best that is left. */
 static void main_flags(struct salvage *s)
 {
 	uint32_t order = 0;
@@ -263,7 +273,8 @@ static void main_flags(struct salvage *s)
 	s->dbs[0].flags = order | dups;
 }
 
-/* orphan_add - note the leaf that was read, which has entries, as the database's, or nobody's. */
+/* orphan_add - note the leaf that was read, which has entries, as the database's, or nobody's. Its
+ * first and last item point into the mapping. ENOMEM ends the run. */
 static void orphan_add(struct salvage *s, struct orphans *all, uint64_t off, size_t db)
 {
 	const struct salvage_leaf *leaf = &s->leaf;
@@ -297,7 +308,9 @@ static bool has_catalog_entry(const struct salvage_leaf *leaf)
 }
 
 /* orphan_judge - whose the leaf at off is, when it is anybody's. Where catalog entries are missing,
- * a leaf that fits into one database's hole may also be that of a database that is not known. */
+ * a leaf that fits into one database's hole may also be that of a database that is not known.
+ * certain: a bitmap that is believed says that the page is allocated. One that fits nowhere, where
+ * no database is missing, is an old version of something and left out. */
 static void orphan_judge(struct salvage *s, struct orphans *all, uint64_t off, bool certain)
 {
 	const bool missing = hole_of(s, 0, 0);
@@ -337,7 +350,8 @@ static int by_number(uint64_t a, uint64_t b)
 }
 
 /* by_place - by database, what is nobody's last; then by the first key, where the order is known;
- * then the oldest first. */
+ * then the oldest first. For qsort. No two are equal, so the result does not depend on the way of
+ * sorting. */
 static int by_place(const void *a, const void *b)
 {
 	const struct orphan *x = a;
@@ -366,7 +380,8 @@ static bool not_after(uint32_t flags, const struct check_item *a, const struct c
 	return order == CHECK_BEFORE || order == CHECK_SAME;
 }
 
-/* newer_in - the other leaf has the entry's key, from a later transaction. */
+/* newer_in - the other leaf has the entry's key, from a later transaction. The leaf is read into
+ * s->other. */
 static bool newer_in(struct salvage *s, const struct orphan *other, const struct salvage_entry *e)
 {
 	salvage_leaf_read(s, other->off, true, other->flags & DAXKV_DUP_SORT, &s->other);
@@ -382,7 +397,8 @@ static bool newer_in(struct salvage *s, const struct orphan *other, const struct
 }
 
 /* outdated - the other leaf, whose keys overlap, speaks for the entry: it is younger and spans the
- * key, so that the key is what it says, or gone; or it has the key from a later transaction. */
+ * key, so that the key is what it says, or gone; or it has the key from a later transaction. The
+ * other one is sound and of the same database. */
 static bool outdated(struct salvage *s, const struct orphan *other, const struct salvage_entry *e)
 {
 	if (!not_after(other->flags, &other->first, &e->item))
@@ -394,7 +410,8 @@ static bool outdated(struct salvage *s, const struct orphan *other, const struct
 
 /* overlap_from, overlap_to - which orphans of list may have keys of the one at list[at]: those of
  * its database from the first whose reach comes to it on, to the last that begins before it ends.
- */
+ * reach ends the search early: when even the last item of all up to there lies before this orphan,
+ * none further back overlaps. */
 static size_t overlap_from(const struct orphan *list, size_t at)
 {
 	const struct orphan *o = &list[at];
@@ -431,8 +448,8 @@ static size_t overlap_to(const struct orphan *list, size_t n, size_t at)
 	return to;
 }
 
-/* orphan_give - those entries of the orphan at list[at] that no other one of its database is
- * newer than. They are in order, of n. */
+/* orphan_give - those entries of the orphan at list[at] that no other one of its database is newer
+ * than. They are in order, of n. Catalog entries are left out: they were noted before. */
 static void orphan_give(struct salvage *s, const struct orphan *list, size_t n, size_t at)
 {
 	const struct orphan *o = &list[at];
@@ -453,7 +470,8 @@ static void orphan_give(struct salvage *s, const struct orphan *list, size_t n, 
 	}
 }
 
-/* nobodys_begin - a database for entries of nobody's. Returns its number. */
+/* nobodys_begin - a database for entries of nobody's. Returns its number. 0, which is the main
+ * one's, when there is no memory: the run has ended then. */
 static size_t nobodys_begin(struct salvage *s, bool large)
 {
 	struct salvage_db *db = salvage_db_new(s);
@@ -469,7 +487,8 @@ static size_t nobodys_begin(struct salvage *s, bool large)
 	return s->ndbs++;
 }
 
-/* pair_fits - key and value can be one of a key's many values. */
+/* pair_fits - key and value can be one of a key's many values. The limits are those of a put: a
+ * duplicate has at most a quarter of a page, and two pairs fit into a leaf. */
 static bool pair_fits(const struct salvage *s, const struct salvage_entry *e)
 {
 	const uint32_t most = (s->page_size - FMT_LEAF_BASE - 4) / 2 - 32;
@@ -504,7 +523,8 @@ static void nobodys_give(struct salvage *s, const struct orphan *list, size_t n,
 }
 
 /* reaches_find - reach of all orphans that a database has, which come first in the list, in order.
- * Returns how many. */
+ * Returns how many. It is found from front to back: either this orphan's last item is the last, or
+ * that of the one before it is. */
 static size_t reaches_find(struct orphan *list, size_t n)
 {
 	size_t i;

@@ -25,7 +25,7 @@
 /* ---- soundness ------------------------------------------------------------------------------- */
 
 /* header_sound - the offsets of a leaf or an inner page: arrays of heads from first on and, behind
- * gap bytes, of offsets. */
+ * gap bytes, of offsets. The sums are in 64 bits, so no count from the file can make them wrap. */
 static bool header_sound(const struct fmt_page *head, uint32_t first, uint64_t gap,
                          uint32_t page_size)
 {
@@ -38,7 +38,8 @@ static bool header_sound(const struct fmt_page *head, uint32_t first, uint64_t g
 	return head->offs + 2u * head->n <= head->end;
 }
 
-/* uniform_sound - of a uniform leaf: its two lengths and its number make its end. */
+/* uniform_sound - of a uniform leaf: its two lengths and its number make its end. An entry takes a
+ * head of eight bytes, and key and value padded to four. */
 static bool uniform_sound(const struct fmt_page *head, uint32_t page_size)
 {
 	const uint32_t klen = head->heads & FMT_KLEN_MASK;
@@ -79,7 +80,9 @@ static bool desc_sound(const struct fmt_page *head)
 	return head->end == FMT_DESC_COUNTS && head->n == 0 && head->level == 0;
 }
 
-/* page_crc - of a page whose header is sound: of what does not change after it was written. */
+/* page_crc - of a page whose header is sound: of what does not change after it was written. Left
+ * out are prev and, of an inner page, the kids: these change in place. The tail of a leaf has
+ * checksums of its own. */
 static uint32_t page_crc(const uint8_t *p, const struct fmt_page *head)
 {
 	uint32_t crc = crc32c(0, p, 8);
@@ -127,7 +130,8 @@ unsigned int salvage_page_sound(const uint8_t *p, uint64_t off, uint32_t page_si
 /* ---- the page size --------------------------------------------------------------------------- */
 
 /* ring_matches - places of the ring with a record that belongs there. Where the ring lies depends
- * on the page size. head: the file's first n bytes. */
+ * on the page size. head: the file's first n bytes. It helps with a store that has hardly a page:
+ * the records still show where the ring begins. */
 static uint64_t ring_matches(const uint8_t *head, size_t n, uint32_t page_size)
 {
 	const uint64_t ring = round_up(FMT_SUPER_SIZE, page_size);
@@ -148,7 +152,8 @@ static uint64_t ring_matches(const uint8_t *head, size_t n, uint32_t page_size)
 	return found;
 }
 
-/* size_score - pages of that size which are sound, of the n bytes at off. */
+/* size_score - pages of that size which are sound, of the n bytes at off. A checksum holds by
+ * chance once in 2^32 pages, so even one sound page tells much. */
 static uint64_t size_score(const uint8_t *bytes, size_t n, uint64_t off, uint32_t page_size)
 {
 	uint64_t score = 0;
@@ -203,7 +208,7 @@ uint32_t salvage_page_size(int fd)
 /* ---- all pages ------------------------------------------------------------------------------- */
 
 /* readable - whether the medium gives the page: a read by the system fails where one from the
- * mapping would end the process. */
+ * mapping would end the process. room: for a page, whose bytes are there afterwards. */
 static bool readable(const struct salvage *s, int fd, uint64_t off, uint8_t *room)
 {
 	const ssize_t n = pread(fd, room, s->page_size, (off_t)off);
@@ -212,7 +217,8 @@ static bool readable(const struct salvage *s, int fd, uint64_t off, uint8_t *roo
 }
 
 /* replaced_note - a younger page that names an older one as prev stands in its place. A new root
- * may name the old one, which goes on as its kid: so only on the same level. */
+ * may name the old one, which goes on as its kid: so only on the same level. An older page at a
+ * place that was used again since is not the one that was meant: births tell. */
 static void replaced_note(struct salvage *s, uint64_t off)
 {
 	const struct fmt_page *head = salvage_head(s, off);
@@ -226,7 +232,8 @@ static void replaced_note(struct salvage *s, uint64_t off)
 		*salvage_marks(s, head->prev) |= SALVAGE_REPLACED;
 }
 
-/* Twice over the pages: which one was replaced is known when all are known that are sound. */
+/* Twice over the pages: which one was replaced is known when all are known that are sound. The
+ * checksum is taken of the copy that was read, since only that is known to be readable. */
 int salvage_scan(struct salvage *s, int fd)
 {
 	uint8_t *room = malloc(s->page_size);
@@ -268,7 +275,9 @@ static uint64_t first_dir(const struct salvage *s)
 }
 
 /* bitmap_of - the bitmap page of a zone; 0: not known. Without a superblock the first directory
- * page is taken to be where a new store has it. */
+ * page is taken to be where a new store has it. Bitmaps and directories have no checksum and no
+ * type, so the words that lead to them are taken for what they are only if the page is none of a
+ * tree. */
 static uint64_t bitmap_of(const struct salvage *s, uint64_t zone)
 {
 	const uint64_t per_page = s->page_size / FMT_WORD;
@@ -296,7 +305,8 @@ static bool bit_of(const uint8_t *bits, uint64_t i)
 }
 
 /* bitmap_believed - a bitmap has no checksum. But the bits of pages that trees lead to have to be
- * 1, as have those of the file's first pages, and those behind the file's end 0. */
+ * 1, as have those of the file's first pages, and those behind the file's end 0. One bit that is
+ * wrong is enough to refuse it. Fewer than RIGHT_LEAST that are right prove nothing. */
 static bool bitmap_believed(const struct salvage *s, uint64_t zone, const uint8_t *bits)
 {
 	const uint64_t zone_pages = (uint64_t)s->page_size * 8;

@@ -35,7 +35,8 @@ void salvage_hole(struct salvage *s, size_t db, const struct check_bounds *bound
 }
 
 /* entry_give - an entry of a leaf that a tree leads to: a catalog entry of main's names a database,
- * any other one is given out. */
+ * any other one is given out. An entry out of bounds is not given out: a search for its key does
+ * not come here. */
 static void entry_give(struct salvage *s, size_t db, uint64_t leaf, const struct salvage_entry *e,
                        const struct check_bounds *bounds)
 {
@@ -52,7 +53,9 @@ static void entry_give(struct salvage *s, size_t db, uint64_t leaf, const struct
 		salvage_give(s, db, e, leaf);
 }
 
-/* leaf_give - the entries of a leaf that a tree leads to. sound: its base is. */
+/* leaf_give - the entries of a leaf that a tree leads to. sound: its base is. With a comparator of
+ * the program's, and slots that are not sound, the entries cannot be put in order. Such a leaf is
+ * kept apart, and its entries come at the end as nobody's. */
 static void leaf_give(struct salvage *s, size_t db, uint64_t off, bool sound,
                       const struct check_bounds *bounds)
 {
@@ -73,7 +76,8 @@ static void leaf_give(struct salvage *s, size_t db, uint64_t off, bool sound,
 		entry_give(s, db, off, &leaf->entries[i], bounds);
 }
 
-/* separator_at - separator i of an inner page. False when it does not lie there. */
+/* separator_at - separator i of an inner page. False when it does not lie there. item points into
+ * the mapping. A checksum that holds does not make offsets true, so they are bounded. */
 static bool separator_at(const struct salvage *s, uint64_t page, uint32_t i,
                          struct check_item *item)
 {
@@ -99,7 +103,8 @@ static bool separator_at(const struct salvage *s, uint64_t page, uint32_t i,
 	return off + FMT_SEP_SIZE + klen + item->dlen <= head->end;
 }
 
-/* kid_of - kid i of the sound inner page at off, behind its heads. */
+/* kid_of - kid i of the sound inner page at off, behind its heads. The words of kids are not
+ * covered by the page's checksum: what they name is judged when it is reached. */
 static uint64_t kid_of(const struct salvage *s, uint64_t off, uint32_t i)
 {
 	const struct fmt_page *head = salvage_head(s, off);
@@ -131,7 +136,8 @@ static void inner_walk(struct salvage *s, size_t db, uint64_t off,
 }
 
 /* page_lost - a page that a tree names is not sound: what it led to is missing. Of a leaf that can
- * be read the appended entries have checksums of their own. */
+ * be read the appended entries have checksums of their own. level: the one that the page above asks
+ * for. A page that has been reached on another way is not read a second time. */
 static void page_lost(struct salvage *s, size_t db, uint64_t off, int level,
                       const struct check_bounds *bounds)
 {
@@ -154,7 +160,8 @@ static void page_lost(struct salvage *s, size_t db, uint64_t off, int level,
 }
 
 /* page_usable - a tree that names the page at off for that level leads on there: the page is sound,
- * of the state that is salvaged, and no tree has led there before. */
+ * of the state that is salvaged, and no tree has led there before. level may be SALVAGE_ANY_LEVEL,
+ * for a root. */
 static bool page_usable(const struct salvage *s, uint64_t off, int level)
 {
 	const struct fmt_page *head;
@@ -186,7 +193,8 @@ static void page_walk(struct salvage *s, size_t db, uint64_t off, int level,
 		inner_walk(s, db, off, bounds);
 }
 
-/* desc_walk - a database by its descriptor, which is sound. */
+/* desc_walk - a database by its descriptor, which is sound. When the root is lost, the count of
+ * inner pages tells whether it was a leaf. */
 static void desc_walk(struct salvage *s, size_t db, uint64_t off)
 {
 	const struct fmt_desc *desc = (const void *)(s->base + off);
@@ -207,7 +215,8 @@ static void desc_walk(struct salvage *s, size_t db, uint64_t off)
 }
 
 /* desc_flags - the database's flags, which its descriptor has, when it is sound. A catalog entry
- * has them, too: only the main database's are unknown without it. */
+ * has them, too: only the main database's are unknown without it. The main one's may be guessed
+ * later, from its leaves (main_flags). */
 static void desc_flags(const struct salvage *s, struct salvage_db *d)
 {
 	const struct fmt_desc *desc = NULL;
@@ -248,7 +257,8 @@ void salvage_tree(struct salvage *s, size_t db)
 
 /* ---- the main database without a superblock -------------------------------------------------- */
 
-/* leaf_catalog - the sound leaf at off has a catalog entry. */
+/* leaf_catalog - the sound leaf at off has a catalog entry. It overwrites s->leaf, as has_catalog
+ * does. */
 static bool leaf_catalog(struct salvage *s, uint64_t off)
 {
 	salvage_leaf_read(s, off, true, false, &s->leaf);
@@ -293,7 +303,8 @@ struct named {
 	size_t room;
 };
 
-/* leaf_named - those of the catalog entries in the sound leaf at off. ENOMEM. */
+/* leaf_named - those of the catalog entries in the sound leaf at off. ENOMEM. A descriptor that
+ * several of them name is noted as often. */
 static int leaf_named(struct salvage *s, uint64_t off, struct named *all)
 {
 	struct fmt_db catalog;
@@ -314,7 +325,9 @@ static int leaf_named(struct salvage *s, uint64_t off, struct named *all)
 	return 0;
 }
 
-/* named_descs - what the catalog entries of all sound leaves name, in order. */
+/* named_descs - what the catalog entries of all sound leaves name, in order. Old versions of leaves
+ * count as well: a descriptor that was ever named in a catalog is not the main one. ENOMEM; the
+ * caller frees all->desc in any case. */
 static int named_descs(struct salvage *s, struct named *all)
 {
 	*all = (struct named){.n = 0};
@@ -334,7 +347,8 @@ static int named_descs(struct salvage *s, struct named *all)
 	return 0;
 }
 
-/* desc_txn - the transaction of a descriptor's last count. */
+/* desc_txn - the transaction of a descriptor's last count. A count has its distance to the
+ * descriptor's birth; without one it is the birth. Counts are used from front to back. */
 static uint64_t desc_txn(const struct salvage *s, uint64_t off)
 {
 	uint64_t txn = salvage_head(s, off)->birth;
