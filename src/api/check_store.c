@@ -39,9 +39,11 @@ struct check_faults { /* of one look at the store: nothing is told of one that h
 
 struct state { /* what a look is at */
 	struct daxkv_store *store;
-	/* next: the number in the place of record txn + 1 */
+	/* the newest published commit */
 	uint64_t txn;
+	/* the superblock's word, as it was then */
 	uint64_t clean;
+	/* the number in the place of record txn + 1: it changes before anything else does */
 	uint64_t next;
 };
 
@@ -66,7 +68,8 @@ static void faults_forget(struct check_faults *f)
 	f->found = 0;
 }
 
-/* By pread(2), not by the mapping, which may be a private copy. */
+/* By pread(2), not by the mapping, which may be a private copy. Superblock and ring go in: each
+ * commit changes one of them. errno. */
 int store_stamp(const struct daxkv_store *store, uint64_t *stamp)
 {
 	const uint64_t end = store->geometry.ring_off + FMT_RING_RECORD * FMT_RING_RECORDS;
@@ -88,7 +91,8 @@ int store_stamp(const struct daxkv_store *store, uint64_t *stamp)
 }
 
 /* alone - whether this reader shares nothing with writers: it may not use the lock file, or has a
- * copy of its own. */
+ * copy of its own. Then nothing keeps writers away, and only the file's stamp shows that there was
+ * one. */
 static bool alone(const struct daxkv_store *store)
 {
 	return store->read_only && store->share_file.fd < 0 && !store->external_lock;
@@ -126,7 +130,7 @@ static bool state_moved(void *arg)
 }
 
 /* look - at the state that base shows. EAGAIN when it has moved. *map may be the store's, or a
- * private copy. */
+ * private copy. Faults of an earlier look are forgotten first. Errors of check_run. */
 static int look(const struct map *map, struct state *s, bool may_move, struct check_faults *f)
 {
 	assert(map->base);
@@ -147,7 +151,7 @@ static int look(const struct map *map, struct state *s, bool may_move, struct ch
 }
 
 /* see_all - have mapped what the newest commit uses. Another process may have made the file grow
- * [I17]. */
+ * [I17]. CORRUPT, errno of mmap. */
 static int see_all(struct daxkv_store *store)
 {
 	const struct fmt_super *super = (const void *)store->map.base;
@@ -159,7 +163,8 @@ static int see_all(struct daxkv_store *store)
 }
 
 /* look_free - without a lock. EAGAIN when a commit is half done, or came in between. That the
- * writer's record is there but not yet published is seen by its place in the ring. */
+ * writer's record is there but not yet published is seen by its place in the ring. An error of
+ * mapping counts only when the state is still the same, as a fault does. */
 static int look_free(struct daxkv_store *store, struct check_faults *f)
 {
 	assert(!alone(store));
@@ -198,7 +203,8 @@ static int look_reading(struct daxkv_store *store, struct check_faults *f)
 }
 
 /* look_recovered - at what the next writer will recover. The writer's lock is held. The file is
- * mapped privately, so recovery changes this process's memory alone. */
+ * mapped privately, so recovery changes this process's memory alone. CORRUPT from recovery leaves
+ * its own text as the only fault. The store itself is not changed. */
 static int look_recovered(struct daxkv_store *store, struct check_faults *f)
 {
 	assert(store->map.fd >= 0);
@@ -232,7 +238,8 @@ static int look_recovered(struct daxkv_store *store, struct check_faults *f)
 }
 
 /* look_held - holding the writer's lock. BUSY. The lock is left as it was found: to its dead
- * owner's recovery, when there is one. */
+ * owner's recovery, when there is one. Faults that it finds are certain: nobody can have changed
+ * anything meanwhile. */
 static int look_held(struct daxkv_store *store, int64_t wait_ms, struct check_faults *f)
 {
 	assert(!store->read_only || store->share_file.fd >= 0);
@@ -260,7 +267,8 @@ static int look_held(struct daxkv_store *store, int64_t wait_ms, struct check_fa
 }
 
 /* look_shared - the first look that no commit disturbed. wait_ms: negative to wait as long as it
- * takes. BUSY. */
+ * takes. BUSY. Looks without the lock and short waits for it take turns, since its owner may keep
+ * it for long without a commit. */
 static int look_shared(struct daxkv_store *store, int64_t wait_ms, struct check_faults *f)
 {
 	const struct timespec pause = {.tv_nsec = PAUSE_NS};
@@ -315,7 +323,9 @@ static int look_alone(struct daxkv_store *store, struct check_faults *f)
 }
 
 /* check_walk_run - choose the look, run it, and tell what it found. Faults are told after the lock
- * is given back: report is the program's, and may take its time. */
+ * is given back: report is the program's, and may take its time. 0: no faults. CORRUPT: *faults of
+ * them, told or only counted. Other errors say that the check did not come to an end, and *faults
+ * is not set. */
 static int check_walk_run(struct daxkv_store *store, int64_t wait_ms,
                           void (*report)(const char *fault, void *arg), void *arg, uint64_t *faults)
 {

@@ -37,7 +37,8 @@ int copy_put(struct copy *copy, const void *bytes, uint64_t n, uint64_t *off)
 }
 
 /* leaf_each - the entries of the path's leaf, in order; *found counts them. order is room for
- * LEAF_MAX. */
+ * LEAF_MAX. Each entry is given out before it is known that the snapshot was still there: what each
+ * does with it counts only when this returns 0. */
 static int leaf_each(const struct copy *copy, const struct path *path, uint16_t *order,
                      uint64_t *found, copy_entry_fn *each, void *arg)
 {
@@ -99,7 +100,9 @@ int copy_each(struct copy *copy, const struct fmt_db *from, struct dbstate *stat
 }
 
 /* named_out - an entry of the main database, met before its own tree is made. Its place in the copy
- * is kept until the entry itself is given out, in the main database's tree. */
+ * is kept until the entry itself is given out, in the main database's tree. The order is that of
+ * the main database's entries, in which its own tree takes them up again. CORRUPT, ENOMEM; errors
+ * of copy_tree. */
 static int named_out(void *arg, struct item *it)
 {
 	struct copy *copy = arg;
@@ -126,7 +129,8 @@ static int named_out(void *arg, struct item *it)
 }
 
 /* pass - all pages of all databases, from copy->at on. Named databases come first, because the
- * catalog names their places. */
+ * catalog names their places. It begins with no descriptors noted, and frees none: the second pass
+ * finds as many as the first. */
 static int pass(struct copy *copy, const struct fmt_db *main_db, uint64_t *desc)
 {
 	struct dbstate state;
@@ -139,7 +143,9 @@ static int pass(struct copy *copy, const struct fmt_db *main_db, uint64_t *desc)
 	return copy_tree(copy, main_db, true, desc);
 }
 
-/* head_out - superblock, ring, directory and bitmaps of a store of so many pages, all in use. */
+/* head_out - superblock, ring, directory and bitmaps of a store of so many pages, all in use.
+ * copy->image serves for each page of words in turn. The bits of pages behind the last one are 0.
+ * Errors of write. */
 static int head_out(struct copy *copy, const struct super_new *new,
                     const struct super_layout *layout, uint64_t main_desc)
 {
@@ -183,7 +189,8 @@ static int head_out(struct copy *copy, const struct super_new *new,
 }
 
 /* copy_run - count, then give out. The number of bytes was promised by the superblock: anything
- * else is a fault here. */
+ * else is a fault here. The first pass begins at place 0, and what it gives is moved behind the
+ * head by an addition: the layout depends on the size alone. */
 static int copy_run(struct copy *copy, daxkv_copy_fn *write)
 {
 	assert(!copy->write && copy->at == 0);

@@ -18,14 +18,16 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* end_new - what a handle's name becomes when its database is dropped. */
+/* end_new - what a handle's name becomes when its database is dropped. It is the caller's until
+ * dbi_push takes it. ENOMEM. */
 static int end_new(struct dbi_name **end)
 {
 	return dbi_name_new(&(struct daxkv_val){0, NULL}, true, end);
 }
 
 /* state_named - the state of a named database in the running transaction, which may have changed it
- * by a handle that was closed. Without one, unopened gets it. */
+ * by a handle that was closed. Without one, unopened gets it. NOT_FOUND; CORRUPT. *s is good as
+ * long as unopened is. */
 static int state_named(struct daxkv_txn *txn, const struct daxkv_val *name, daxkv_db db,
                        struct dbstate *unopened, struct dbstate **s)
 {
@@ -46,8 +48,8 @@ static int state_named(struct daxkv_txn *txn, const struct daxkv_val *name, daxk
 }
 
 /* drop_with_main - free a named database's pages; its catalog entry goes with all others of the
- * main one.
- */
+ * main one. After an error some of its pages may be given back: the caller breaks the
+ * transaction. */
 static int drop_with_main(struct daxkv_txn *txn, const struct daxkv_val *name)
 {
 	assert(txn->write);
@@ -78,7 +80,7 @@ static int drop_with_main(struct daxkv_txn *txn, const struct daxkv_val *name)
 }
 
 /* drop_all_named - the main database is emptied, and with it the catalog: all named ones go,
- * whether they have a handle or not. */
+ * whether they have a handle or not. An error leaves a transaction that can only be aborted. */
 static int drop_all_named(struct daxkv_txn *txn)
 {
 	assert(txn->write);
@@ -97,7 +99,8 @@ static int drop_all_named(struct daxkv_txn *txn)
 }
 
 /* catalog_drop - the entry and the descriptor go; the tree has gone already. The state is stale
- * from here on. */
+ * from here on. CORRUPT when the entry is not there. generation 0 makes the handle look its
+ * database up again. */
 static int catalog_drop(struct daxkv_txn *txn, struct dbstate *s)
 {
 	assert(txn->write && s->handle != DAXKV_MAIN);
@@ -126,7 +129,9 @@ static int catalog_drop(struct daxkv_txn *txn, struct dbstate *s)
 	return rc;
 }
 
-/* The main database cannot be deleted: del empties it. */
+/* The main database cannot be deleted: del empties it. The named ones go before the main tree:
+ * afterwards nothing would name them. Memory for the handle's end is taken before the first page is
+ * given back. */
 int daxkv_db_drop(struct daxkv_txn *txn, daxkv_db db, int del)
 {
 	struct dbstate *s;
@@ -198,7 +203,7 @@ static int catalog_move(struct daxkv_txn *txn, struct dbstate *s, struct dbstate
 }
 
 /* rename_check - whether the database may get that name. EXIST. A plain entry of that name is in
- * the way, too. */
+ * the way, too. Nothing has changed yet. Errors of entry_key_check; EINVAL. */
 static int rename_check(struct daxkv_txn *txn, const struct dbstate *main_state,
                         const struct daxkv_val *name)
 {
@@ -222,7 +227,7 @@ static int rename_check(struct daxkv_txn *txn, const struct dbstate *main_state,
 
 /* rename_to - the handle, and no other, has the name from this transaction on: one that had it
  * means a database that another process dropped [I21]. The name's bytes may lie in a page that
- * changes. */
+ * changes. All memory is taken before the catalog changes, so that what follows cannot fail. */
 static int rename_to(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s,
                      struct dbstate *main_state, const struct daxkv_val *name)
 {

@@ -62,7 +62,8 @@ int daxkv_fd(const struct daxkv_store *store)
 	return -1;
 }
 
-/* count_now - the pages that the newest commit has allocated. */
+/* count_now - the pages that the newest commit has allocated. It reads the bitmaps of all zones,
+ * which takes longer the larger the file is. CORRUPT, errno. */
 static int count_now(struct daxkv_store *store, uint64_t *pages)
 {
 	const struct fmt_super *super = (const void *)store->map.base;
@@ -74,7 +75,8 @@ static int count_now(struct daxkv_store *store, uint64_t *pages)
 	return space_count(&store->map, store->page_size, size, pages);
 }
 
-/* count_here - the same, once for each commit. */
+/* count_here - the same, once for each commit. A commit that comes in between may be counted in
+ * part. */
 static int count_here(struct daxkv_store *store, uint64_t *pages)
 {
 	const uint64_t commit = __atomic_load_n(&store->share->published, __ATOMIC_ACQUIRE);
@@ -98,7 +100,8 @@ static int count_here(struct daxkv_store *store, uint64_t *pages)
 }
 
 /* count_for_all - under the writer's lock, once for all users of the store: from here on commits
- * keep the number. BUSY. */
+ * keep the number. BUSY. The transaction changes nothing and is aborted: it is begun for the lock
+ * alone, and does not wait for it. */
 static int count_for_all(struct daxkv_store *store, uint64_t *pages)
 {
 	assert(!store->read_only && !store->external_lock);
@@ -116,7 +119,8 @@ static int count_for_all(struct daxkv_store *store, uint64_t *pages)
 
 /* used_pages - of the newest commit, and what the calling thread's own transaction has taken since.
  * Counting for all needs the writer's lock; when that is not to be had at once, or not to be taken,
- * this process counts for itself. */
+ * this process counts for itself. That the lock was not to be had is no failure, so no message of
+ * it is left. */
 static int used_pages(struct daxkv_store *store, uint64_t *pages)
 {
 	const bool own = txn_writing(store);

@@ -31,7 +31,9 @@ static bool is_delta(int fd)
 }
 
 /* full_open - a full backup as a store, and what it says of itself. Opened read-only and without a
- * lock: a backup is not written to, and may lie on a medium that cannot be. */
+ * lock: a backup is not written to, and may lie on a medium that cannot be. *txn sees the newest
+ * commit, which has to be the one that the backup was made of. After an error nothing is open.
+ * INCOMPATIBLE when it is no backup, or one that was written to. */
 static int full_open(const char *path, struct daxkv_store **store, struct daxkv_txn **txn,
                      struct daxkv_backup_info *info)
 {
@@ -72,7 +74,7 @@ static int full_open(const char *path, struct daxkv_store **store, struct daxkv_
 	return 0;
 }
 
-/* delta_info - what the delta's head says of it. */
+/* delta_info - what the delta's head says of it. full stays 0. */
 static void delta_info(const struct delta_head *head, struct daxkv_backup_info *info)
 {
 	*info = (struct daxkv_backup_info){
@@ -130,8 +132,11 @@ struct restore {
 	const char *const *pieces;
 	struct restore_progress progress;
 	struct daxkv_backup_info at; /* where the pieces so far lead to */
+	/* the delta in work: one at a time is open */
 	struct delta_in in;
-	uint64_t *payload; /* of each delta */
+	/* bytes of records, of each delta */
+	uint64_t *payload;
+	/* of the new file, while it is written as a copy */
 	int fd;
 };
 
@@ -147,7 +152,8 @@ int restore_more(struct restore_progress *p, uint64_t bytes)
 }
 
 /* piece_fits - whether the delta begins where the pieces before it end. By store and by commit: the
- * ids say that they belong together, the numbers that none is missing. */
+ * ids say that they belong together, the numbers that none is missing. INCOMPATIBLE, with what is
+ * missing. */
 static int piece_fits(const struct restore *r, const struct daxkv_backup_info *info,
                       const char *path)
 {
@@ -165,7 +171,8 @@ static int piece_fits(const struct restore *r, const struct daxkv_backup_info *i
 }
 
 /* pieces_check - all deltas, before anything is made: whole, sound, and in a row. *at goes on with
- * each of them. */
+ * each of them. One at a time is open, however many there are, and each is opened once more when it
+ * is applied. */
 static int pieces_check(struct restore *r, size_t n)
 {
 	int rc = 0;
@@ -189,7 +196,8 @@ static int pieces_check(struct restore *r, size_t n)
 	return 0;
 }
 
-/* full_write - bytes of the new store. A write may take a part of it, and a signal may come. */
+/* full_write - bytes of the new store. A write may take a part of it, and a signal may come. It is
+ * a daxkv_copy_fn. errno of write, or what progress returned. */
 static int full_write(const void *bytes, size_t n, void *arg)
 {
 	assert(((struct restore *)arg)->fd >= 0);
@@ -210,7 +218,8 @@ static int full_write(const void *bytes, size_t n, void *arg)
 }
 
 /* full_copy - the full backup, verified, with an identity of its own. The file must not be there:
- * nothing is overwritten. */
+ * nothing is overwritten. It has the permissions of the full backup. Its bytes are durable when
+ * this returns 0. After an error the file that it made is gone. */
 static int full_copy(struct restore *r, struct daxkv_txn *txn)
 {
 	struct stat st;
@@ -235,7 +244,8 @@ static int full_copy(struct restore *r, struct daxkv_txn *txn)
 }
 
 /* deltas_apply - to the store that the full backup has become. Without a lock file: nobody knows of
- * the store yet. */
+ * the store yet. The store is closed in any case; an error of the restore comes before one of the
+ * closing. */
 static int deltas_apply(struct restore *r, size_t n, enum daxkv_pmem pmem)
 {
 	assert(n > 1);
@@ -271,7 +281,8 @@ static int file_sync(const char *path)
 	return rc;
 }
 
-/* restore_run - the three steps. After the first one errors remove the new file. */
+/* restore_run - the three steps. After the first one errors remove the new file. The number of
+ * bytes that progress tells is known after the check. */
 static int restore_run(struct restore *r, size_t n, enum daxkv_pmem pmem)
 {
 	struct daxkv_store *full;

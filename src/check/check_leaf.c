@@ -27,7 +27,7 @@ struct check_leaf_state { /* the leaf being checked */
 	uint32_t live; /* entries in ck->order */
 };
 
-/* part_of - what a report calls the place of an entry. */
+/* part_of - what a report calls the place of an entry. Its number there is e->index. */
 static const char *part_of(const struct check_entry *e)
 {
 	if (e->tail)
@@ -35,7 +35,9 @@ static const char *part_of(const struct check_entry *e)
 	return "entry";
 }
 
-/* entry_read - the entry at off of a page, in [low, high). False when it does not lie there. */
+/* entry_read - the entry at off of a page, in [low, high). False when it does not lie there. All
+ * are byte offsets in the page; flags, key and value point into its copy. Whether lengths and flags
+ * are allowed is for entry_form. */
 static bool entry_read(const struct check_page *page, uint32_t off, uint32_t low, uint32_t high,
                        struct check_entry *e)
 {
@@ -69,7 +71,7 @@ static void entry_fault(const struct check_leaf_state *leaf, const struct check_
 }
 
 /* lengths_fault - what is wrong with the lengths of key and value in a database with these flags;
- * NULL: nothing. */
+ * NULL: nothing. The limit of a key is a quarter of a page, and what the head's bits can say. */
 static const char *lengths_fault(const struct check *ck, uint32_t flags, uint32_t klen,
                                  uint32_t vlen)
 {
@@ -86,7 +88,8 @@ static const char *lengths_fault(const struct check *ck, uint32_t flags, uint32_
 }
 
 /* flags_fault - what is wrong with the entry's flags, in that database, and with a value whose
- * shape they say; NULL: nothing. */
+ * shape they say; NULL: nothing. A removal without duplicates needs no value to be told apart, so
+ * it has none; with them its value is the duplicate that went. */
 static const char *flags_fault(const struct check_db *db, const struct check_entry *e,
                                bool tombstone)
 {
@@ -113,7 +116,8 @@ static const char *flags_fault(const struct check_db *db, const struct check_ent
 	return NULL;
 }
 
-/* entry_form - rules that hold for every entry, superseded ones included. */
+/* entry_form - rules that hold for every entry, superseded ones included. The first fault of an
+ * entry is told, not all of them. */
 static void entry_form(const struct check_leaf_state *leaf, const struct check_entry *e,
                        bool tombstone)
 {
@@ -138,7 +142,7 @@ static uint64_t place_of(const struct check_page *page, const uint8_t *p)
 }
 
 /* blob_check - the value outside the leaf: its pages are claimed, and its bytes have its checksum.
- */
+ * A superseded entry's value is not looked at: its pages are given back, and may be another's. */
 static void blob_check(const struct check_leaf_state *leaf, const struct check_entry *e)
 {
 	struct check *ck = leaf->ck;
@@ -163,7 +167,8 @@ static void blob_check(const struct check_leaf_state *leaf, const struct check_e
 		            blob.off, leaf->page->off, part_of(e), e->index);
 }
 
-/* dbs_reserve - room for one more named database. False: no memory, and the run ends. */
+/* dbs_reserve - room for one more named database. False: no memory, and the run ends. Pointers into
+ * ck->dbs from before are not good any more. */
 static bool dbs_reserve(struct check *ck)
 {
 	size_t size = 16;
@@ -206,7 +211,8 @@ static void db_note(const struct check_leaf_state *leaf, const struct check_entr
 	};
 }
 
-/* dup_size_check - the values of a DUP_FIXED database have one size: the first one's. */
+/* dup_size_check - the values of a DUP_FIXED database have one size: the first one's. Which of the
+ * two is the wrong one cannot be told, so the later one is named. */
 static void dup_size_check(const struct check_leaf_state *leaf, const struct check_entry *e)
 {
 	struct check_db *db = leaf->db;
@@ -223,7 +229,7 @@ static void dup_size_check(const struct check_leaf_state *leaf, const struct che
 }
 
 /* entry_live - rules for what a reader finds. What has not the size that its flags say was reported
- * by entry_form, and is not followed. */
+ * by entry_form, and is not followed. Only these lead on: to pages of a value, and to databases. */
 static void entry_live(const struct check_leaf_state *leaf, const struct check_entry *e)
 {
 	const struct check_db *db = leaf->db;
@@ -241,7 +247,8 @@ static void entry_live(const struct check_leaf_state *leaf, const struct check_e
 
 /* ---- base ------------------------------------------------------------------------------------ */
 
-/* check_leaf_crc - of the immutable bytes: birth, the fields from type on, and the base. */
+/* check_leaf_crc - of the immutable bytes: birth, the fields from type on, and the base. prev and
+ * the slots are left out, since they change in place, and the tail has checksums of its own. */
 static uint32_t check_leaf_crc(const struct check_page *page)
 {
 	uint32_t crc = crc32c(0, page->p, 8);
@@ -290,7 +297,7 @@ static void uniform_read(const struct check_page *page, uint32_t i, struct check
 }
 
 /* base_entry - entry i of the base. False when it does not lie there, which a uniform one always
- * does. */
+ * does. check_header has bounded the header before. */
 static bool base_entry(const struct check_page *page, uint32_t i, struct check_entry *e)
 {
 	const struct fmt_page *head = &page->head;
@@ -306,7 +313,8 @@ static bool base_entry(const struct check_page *page, uint32_t i, struct check_e
 }
 
 /* base_read - the base into entries and order. False, reported, when an entry cannot be read: then
- * nothing else in the leaf can be trusted to be found. */
+ * nothing else in the leaf can be trusted to be found. The entries point into the page's copy,
+ * which lasts until the leaf is done. */
 static bool base_read(struct check_leaf_state *leaf)
 {
 	struct check *ck = leaf->ck;
@@ -336,7 +344,8 @@ static bool base_read(struct check_leaf_state *leaf)
 
 /* ---- tail ------------------------------------------------------------------------------------ */
 
-/* fingerprint - of a key, as docs/FORMAT.md defines it. */
+/* fingerprint - of a key, as docs/FORMAT.md defines it. It is written down here once more on
+ * purpose: the engine's own function would hide its own mistake. */
 static uint32_t fingerprint(const struct check_item *item)
 {
 	uint32_t crc = crc32c(0x1234, item->key, item->klen);
@@ -352,7 +361,8 @@ static void slot_fault(const struct check_leaf_state *leaf, uint32_t slot, const
 }
 
 /* slot_entry - the entry that a slot names. False when it does not lie in the page behind the base,
- * or the slot's end is not its. */
+ * or the slot's end is not its. The end may be up to three bytes further than the checksum's, for
+ * the alignment of what follows. */
 static bool slot_entry(const struct check_leaf_state *leaf, uint64_t word, struct check_entry *e)
 {
 	const struct check_page *page = leaf->page;
@@ -369,7 +379,7 @@ static bool slot_entry(const struct check_leaf_state *leaf, uint64_t word, struc
 }
 
 /* slot_crc - of the tail entry that a slot names, from its transaction to its value, and the slot
- * itself. */
+ * itself. So an entry that a word with another rank or kind names does not match. */
 static uint32_t slot_crc(const struct check_page *page, uint64_t word, const struct check_entry *e)
 {
 	uint32_t from = e->off - FMT_TAIL_BEFORE;
@@ -379,7 +389,8 @@ static uint32_t slot_crc(const struct check_page *page, uint64_t word, const str
 }
 
 /* slot_read - the entry that a slot names, with its own checks. False when it does not lie behind
- * the base. */
+ * the base. A fingerprint or a checksum that is wrong is told, and the entry is used all the same:
+ * its rank moves those of later slots. */
 static bool slot_read(const struct check_leaf_state *leaf, uint32_t slot, uint64_t word,
                       struct check_entry *e)
 {
@@ -406,7 +417,8 @@ static bool slot_read(const struct check_leaf_state *leaf, uint32_t slot, uint64
 }
 
 /* slot_apply - change the order as the slot's rank says: entry number e becomes, takes or ends a
- * place. */
+ * place. A rank that is out of range is told and changes nothing. Unless the slot inserts,
+ * entries[e] has to be the same in the order as the entry at its rank. */
 static void slot_apply(struct check_leaf_state *leaf, uint32_t slot, uint64_t word, uint16_t e)
 {
 	uint16_t *order = leaf->ck->order;
@@ -440,7 +452,9 @@ static void slot_apply(struct check_leaf_state *leaf, uint32_t slot, uint64_t wo
 }
 
 /* slot_txn - the transaction of a tail entry, which is not before that of the slot before it. A
- * wrong one is reported; returned is what the next slot's may not be before. */
+ * wrong one is reported; returned is what the next slot's may not be before. Readers count the
+ * slots that they see from the first one on, so a transaction that falls would hide entries from
+ * them or show too many. */
 static uint64_t slot_txn(const struct check_leaf_state *leaf, const struct check_entry *e,
                          uint64_t before)
 {
@@ -491,7 +505,8 @@ static void tail_read(struct check_leaf_state *leaf)
 
 /* ---- the leaf -------------------------------------------------------------------------------- */
 
-/* compared - whether the two were compared when the base was read: they are neighbours there. */
+/* compared - whether the two were compared when the base was read: they are neighbours there. A
+ * pair is not told twice. */
 static bool compared(const struct check_entry *before, const struct check_entry *e)
 {
 	if (e->tail || before->tail)
@@ -499,7 +514,8 @@ static bool compared(const struct check_entry *before, const struct check_entry 
 	return before->index + 1 == e->index;
 }
 
-/* within - whether the bounds, which are NULL for a root, let the entry into the leaf. */
+/* within - whether the bounds, which are NULL for a root, let the entry into the leaf. low belongs
+ * to the leaf, high does not. */
 static bool within(const struct check_leaf_state *leaf, const struct check_entry *e,
                    const struct check_bounds *bounds)
 {
@@ -516,8 +532,8 @@ static bool within(const struct check_leaf_state *leaf, const struct check_entry
 	return order == CHECK_BEFORE || order == CHECK_UNKNOWN;
 }
 
-/* order_check - the order that base and ranks give. Neighbours in the base were compared
- * already. */
+/* order_check - the order that base and ranks give. Neighbours in the base were compared already.
+ * Here each live entry is met exactly once, in order, so what it leads to is followed here, too. */
 static void order_check(const struct check_leaf_state *leaf, const struct check_bounds *bounds)
 {
 	const struct check *ck = leaf->ck;
@@ -538,7 +554,8 @@ static void order_check(const struct check_leaf_state *leaf, const struct check_
 	}
 }
 
-/* What cannot be read any more ends the check of this leaf alone. */
+/* What cannot be read any more ends the check of this leaf alone. An empty leaf is allowed as a
+ * root alone. Its live entries add to the database's count. */
 void check_leaf(struct check *ck, struct check_db *db, const struct check_page *page,
                 const struct check_bounds *bounds)
 {

@@ -15,8 +15,10 @@
 struct record {       /* one whose hash is right */
 	uint64_t off; /* where it lies in the file */
 	uint64_t txn;
+	/* all up to this transaction is in place and durable: recovery begins behind it */
 	uint64_t durable_upto;
-	/* spilled: ranges and words are 0 */
+	/* of the checksums of its ranges. ranges and words count what the record itself lists; both
+	 * are 0 when it is spilled */
 	uint32_t fresh_crc;
 	uint32_t ranges;
 	uint32_t words;
@@ -25,20 +27,24 @@ struct record {       /* one whose hash is right */
 
 enum index_state { INDEX_EMPTY, INDEX_INVALID, INDEX_RECORD };
 
-/* index_off - where the record of a transaction lies. */
+/* index_off - where the record of a transaction lies. Whether it is there is not said by this. */
 static uint64_t index_off(const struct check *ck, uint64_t txn)
 {
 	return ck->super.ring_off + txn % ck->super.ring_records * ck->super.ring_record_size;
 }
 
-/* record_word - word i of a record. */
+/* record_word - word i of a record. i counts from the record's begin, and was bounded with its
+ * lengths. */
 static uint64_t record_word(const struct check *ck, const struct record *rec, uint32_t i)
 {
 	return get64(ck->base + rec->off + i * FMT_WORD);
 }
 
 /* index_read - take a record apart. The lengths come before the hash that covers them, so they are
- * bounded first. */
+ * bounded first. INVALID: a hash or a length that cannot be, as a crash leaves them in the middle
+ * of a record. The hash begins with the file's id, so that a record of another file does not count.
+ * A spilled record has three words more: where the chain begins, how many words it has, and their
+ * checksum. */
 static enum index_state index_read(const struct check *ck, uint64_t off, struct record *rec)
 {
 	const uint8_t *p = ck->base + off;
@@ -80,7 +86,7 @@ static enum index_state index_read(const struct check *ck, uint64_t off, struct 
 }
 
 /* word_check - one word of a record that recovery may store. in_place: it must have its value
- * already. */
+ * already. pair: the word's place in the file, and its value. */
 static void word_check(struct check *ck, uint64_t txn, const uint8_t *pair, bool in_place)
 {
 	uint64_t off = get64(pair);
@@ -99,7 +105,8 @@ static void word_check(struct check *ck, uint64_t txn, const uint8_t *pair, bool
 }
 
 /* spill_check - the chain of pages that holds a large record's words; a chain longer than the file
- * has pages is a loop. */
+ * has pages is a loop. The checksum is of all pairs of the chain, in its order. A page that makes
+ * no sense ends the check, because the rest cannot be found. */
 static void spill_check(struct check *ck, const struct record *rec, bool in_place)
 {
 	uint64_t off = record_word(ck, rec, FMT_REC_HEAD);
@@ -141,8 +148,9 @@ static void spill_check(struct check *ck, const struct record *rec, bool in_plac
 		            rec->txn);
 }
 
-/* fresh_check - what recovery asks of the newest record: without it the commit would be taken
- * back. */
+/* fresh_check - what recovery asks of the newest record: without it the commit would be taken back.
+ * A range is named by its place and its length in units of four bytes. The checksum is of the
+ * ranges' checksums, so that each can be taken by itself. */
 static void fresh_check(struct check *ck, const struct record *rec)
 {
 	uint32_t crc = 0;
@@ -189,7 +197,8 @@ static void record_check(struct check *ck, const struct record *rec, uint64_t fi
 }
 
 /* newest_find - the newest record, its transaction 0 when there is none. Places that do not hold
- * what they should are reported. */
+ * what they should are reported. A record whose number belongs to another index, or is ahead of the
+ * state, is not taken for the newest. */
 static void newest_find(struct check *ck, struct record *newest)
 {
 	for (uint64_t i = 0; i < ck->super.ring_records; i++) {
@@ -224,7 +233,8 @@ static void newest_find(struct check *ck, struct record *newest)
 	}
 }
 
-/* clean_read - the transaction marked clean. 0, reported, when the mark's checksum is wrong. */
+/* clean_read - the transaction marked clean. 0, reported, when the mark's checksum is wrong. Then
+ * the newest record alone says where recovery begins. */
 static uint64_t clean_read(struct check *ck)
 {
 	const uint64_t txn = ck->super.clean & ((UINT64_C(1) << FMT_CLEAN_BITS) - 1);
@@ -239,7 +249,8 @@ static uint64_t clean_read(struct check *ck)
 }
 
 /* The order matters for the reader of the reports: a wrong newest record explains most of what
- * follows. */
+ * follows. An empty ring is sound when all is marked clean: a new store, or a copy, has one. Each
+ * index is then read a second time, now that it is known which records recovery would use. */
 void check_ring(struct check *ck)
 {
 	struct record newest = {.txn = 0};

@@ -93,7 +93,8 @@ static void bitmap_load(struct check *ck, uint64_t zone, uint64_t off)
 	}
 }
 
-/* zones_needed - how many zones the pages below limit take. */
+/* zones_needed - how many zones the pages below limit take. A zone has as many pages as a bitmap
+ * page has bits. */
 static uint64_t zones_needed(const struct check *ck)
 {
 	const uint64_t zone_bytes = (uint64_t)ck->page_size * 8 * ck->page_size;
@@ -109,7 +110,8 @@ static bool readable(const struct check *ck, uint64_t off)
 }
 
 /* bitmaps_load - read the bitmaps of the zones below the size: as many bytes as there are pages /
- * 8, whatever the directory says. */
+ * 8, whatever the directory says. What cannot be read leaves its zone's pages free; each of them
+ * that is used is then a fault of its own. */
 static void bitmaps_load(struct check *ck)
 {
 	const uint64_t per_page = ck->page_size / FMT_WORD;
@@ -127,7 +129,8 @@ static void bitmaps_load(struct check *ck)
 	}
 }
 
-/* directory_page - claim the bitmap pages that a directory page names. */
+/* directory_page - claim the bitmap pages that a directory page names. A bitmap of a zone that the
+ * size does not need is read here, since bitmaps_load has left it out. */
 static void directory_page(struct check *ck, uint64_t dir, uint64_t first_zone)
 {
 	for (uint64_t i = 0; i < ck->page_size / FMT_WORD; i++) {

@@ -20,8 +20,9 @@
 
 /* ---- what inner pages and leaves share ------------------------------------------------------- */
 
-/* uniform_sound - whether the entries of a uniform leaf end where the base does, inside the
- * page. */
+/* uniform_sound - whether the entries of a uniform leaf end where the base does, inside the page.
+ * The two lengths are in the header, in the place of the arrays' offsets. In 64 bits, so that no
+ * count wraps. */
 static bool uniform_sound(const struct fmt_page *head, uint32_t page_size)
 {
 	uint32_t klen = head->heads & FMT_KLEN_MASK;
@@ -131,7 +132,8 @@ static uint32_t kids_off(const struct check_page *page)
 	return page->head.heads + (uint32_t)(page->head.n * sizeof(uint64_t));
 }
 
-/* separator_read - separator i. False when it does not lie in the page. */
+/* separator_read - separator i. False when it does not lie in the page. Separators lie in any order
+ * behind the offsets, as a split appends the new one. item points into the page's copy. */
 static bool separator_read(const struct check_page *page, uint32_t i, struct check_item *item)
 {
 	uint32_t start = page->head.offs + 2u * page->head.n;
@@ -161,7 +163,8 @@ static void separator_item(const void *arg, uint32_t i, struct check_item *out)
 	separator_read(arg, i, out);
 }
 
-/* inner_crc - of everything in an inner page but prev and the kids, which change in place. */
+/* inner_crc - of everything in an inner page but prev and the kids, which change in place.
+ * check_header has bounded all of it before. */
 static uint32_t inner_crc(const struct check_page *page)
 {
 	const struct fmt_page *head = &page->head;
@@ -172,7 +175,8 @@ static uint32_t inner_crc(const struct check_page *page)
 	return crc32c(crc, page->p + head->offs, (size_t)(head->end - head->offs));
 }
 
-/* after - whether an order allows that something lies behind another. */
+/* after - whether an order allows that something lies behind another. Where only the program's
+ * comparator knows, nothing is wrong as far as can be told. */
 static bool after(enum check_order order)
 {
 	return order == CHECK_AFTER || order == CHECK_UNKNOWN;
@@ -186,7 +190,7 @@ static void separator_fault(struct check *ck, const struct check_db *db,
 }
 
 /* separators_check - in order, and between the bounds from above. False when one does not lie in
- * the page. */
+ * the page. Two that are equal are out of order as well: nothing could lie between them. */
 static bool separators_check(struct check *ck, const struct check_db *db,
                              const struct check_page *page, const struct check_bounds *bounds)
 {
@@ -227,7 +231,9 @@ static void tree_walk(struct check *ck, struct check_db *db, const struct check_
                       const struct check_bounds *bounds);
 
 /* inner_walk - the page itself, then each kid with the bounds that the separators give it. Without
- * sound separators the kids are still walked, so that their pages do not all count as leaked. */
+ * sound separators the kids are still walked, so that their pages do not all count as leaked. The
+ * page's copy stays until all kids are done; that of a kid is the next one. It ends early when
+ * memory or the state is gone (ck->err). */
 static void inner_walk(struct check *ck, struct check_db *db, const struct check_page *page,
                        unsigned int depth, const struct check_bounds *bounds)
 {
@@ -259,7 +265,7 @@ static void inner_walk(struct check *ck, struct check_db *db, const struct check
 }
 
 /* page_expected - whether a tree may have the page there: a leaf on level 0, an inner page above,
- * and of the level that the page above asks for. */
+ * and of the level that the page above asks for. level -1: any, for a root. */
 static bool page_expected(const struct fmt_page *head, int level)
 {
 	if (head->type != FMT_LEAF && head->type != FMT_INNER)
@@ -313,7 +319,10 @@ static void count_fault(struct check *ck, const struct check_db *db, uint32_t i,
 	check_fault(ck, db, "descriptor 0x%" PRIx64 " count %" PRIu32 ": %s", db->desc, i, fault);
 }
 
-/* counts_last - check the count words; the entries that the newest one, or base_count, says. */
+/* counts_last - check the count words; the entries that the newest one, or base_count, says. A word
+ * has the distance to the descriptor's birth and the number. They are used from the first on, and
+ * their transactions rise; what breaks that is told, and the last word in use counts all the
+ * same. */
 static uint64_t counts_last(struct check *ck, const struct check_db *db,
                             const struct fmt_desc *desc)
 {
@@ -353,7 +362,7 @@ static void desc_fault(struct check *ck, const struct check_db *db, const char *
 }
 
 /* desc_crc - of the bytes that do not change after it was written: birth, and from type on to the
- * root. */
+ * root. The counts are words that commits add: they are not part of it. */
 static uint32_t desc_crc(const struct check *ck, const struct check_db *db)
 {
 	const uint8_t *p = ck->base + db->desc;
@@ -362,7 +371,8 @@ static uint32_t desc_crc(const struct check *ck, const struct check_db *db)
 	return crc32c(crc, p + 20, 64 - 20);
 }
 
-/* desc_zeros - whether the bytes that the format keeps for later are zeros. */
+/* desc_zeros - whether the bytes that the format keeps for later are zeros. A later version may
+ * give them a meaning, so an old file must not have anything there. */
 static bool desc_zeros(const struct fmt_desc *desc)
 {
 	uint64_t bits = desc->zero;
@@ -385,7 +395,7 @@ static bool desc_shape(const struct fmt_page *head)
 }
 
 /* desc_header - the fixed part of a descriptor, and that its flags are those of the catalog entry.
- */
+ * Faults are told, and the walk goes on: the root may be sound all the same. */
 static void desc_header(struct check *ck, const struct check_db *db, const struct fmt_desc *desc)
 {
 	const struct fmt_page *head = &desc->page;
@@ -422,7 +432,8 @@ static void count_check(struct check *ck, const struct check_db *db, const char 
 }
 
 /* is_leaf - whether a catalog entry names a leaf, which is all of a small database, and no
- * descriptor. */
+ * descriptor. False also when nothing can be read there: then it is looked at as a descriptor, and
+ * told as one. */
 static bool is_leaf(const struct check *ck, uint64_t off)
 {
 	struct fmt_page head;

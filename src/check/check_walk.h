@@ -75,34 +75,39 @@ struct check {
 	int err;
 };
 
-/* check_moved - whether the state is no longer there to be checked; ck->err is EAGAIN then. */
+/* check_moved - whether the state is no longer there to be checked; ck->err is EAGAIN then. From
+ * then on nothing is told: what was read may be of two states. */
 bool check_moved(struct check *ck);
 
 /* check_fault - count and report one fault; db, when not NULL, is named at its end. Nothing when
- * the state has moved. */
+ * the state has moved. Beyond CHECK_MAX_REPORTS they are counted only. */
 void check_fault(struct check *ck, const struct check_db *db, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* check_space_load - read directory and bitmaps into used and claim their pages. */
+/* check_space_load - read directory and bitmaps into used and claim their pages. The first step of
+ * a check: later ones claim what they find. */
 void check_space_load(struct check *ck);
 
 /* check_space_claim - note that len bytes at off are in use, named by the word at file offset at.
  * Faults: not at a page boundary, outside the file, used twice, not marked allocated. False when
- * the bytes must not be followed. */
+ * the bytes must not be followed. True also where the bitmap has them free: that is told, and what
+ * is there can be read. */
 bool check_space_claim(struct check *ck, const struct check_db *db, const char *what, uint64_t off,
                        uint64_t len, uint64_t at);
 
-/* check_space_leaks - report what is allocated and was never claimed. */
+/* check_space_leaks - report what is allocated and was never claimed. The last step: all databases
+ * were walked. */
 void check_space_leaks(struct check *ck);
 
 /* check_ring - the commit records against the state of transaction ck->txn. */
 void check_ring(struct check *ck);
 
 /* check_db_walk - a database from its descriptor down. at: file offset of what names the
- * descriptor. */
+ * descriptor. Named databases of the main one are added to ck->dbs, for the caller to walk. */
 void check_db_walk(struct check *ck, struct check_db *db, uint64_t at);
 
-/* check_leaf - a leaf whose header was checked; bounds NULL for a root. */
+/* check_leaf - a leaf whose header was checked; bounds NULL for a root. page is a copy of the
+ * walk's, as it is for all below. */
 void check_leaf(struct check *ck, struct check_db *db, const struct check_page *page,
                 const struct check_bounds *bounds);
 
@@ -119,7 +124,9 @@ static inline bool check_readable(const struct check *ck, uint64_t off)
 	return off % ck->page_size == 0 && off < ck->limit;
 }
 
-/* check_heads - search heads, which lie at heads, and the common prefix of n items. */
+/* check_heads - search heads, which lie at heads, and the common prefix of n items. what and part
+ * are the words of a report: the page's kind, and that of the item. item gives item i, which was
+ * found readable. */
 void check_heads(struct check *ck, const struct check_db *db, const struct check_page *page,
                  uint32_t heads, const char *what, const char *part,
                  void (*item)(const void *arg, uint32_t i, struct check_item *out),

@@ -17,7 +17,8 @@
 #define CHUNK ((uint64_t)1 << 18) /* checksummed while it is in the cache for the store */
 
 /* blob_copy - stream the value to the file at to, and *crc over it. The last line is filled up with
- * zeros: whole lines are written. */
+ * zeros: whole lines are written. to is a line's begin. The bytes are durable with the commit's
+ * fence, which waits for them as for all others. */
 static void blob_copy(struct pm *pm, const uint8_t *to, const uint8_t *val, uint64_t len,
                       uint32_t *crc)
 {
@@ -41,7 +42,8 @@ static void blob_copy(struct pm *pm, const uint8_t *to, const uint8_t *val, uint
 }
 
 /* The extent's entry in the set says what a record must name: the value, filled up to a multiple of
- * 4. A value of 4 GiB or more cannot be named, and is durable before the record instead. */
+ * 4. A value of 4 GiB or more cannot be named, and is durable before the record instead. val NULL:
+ * the caller fills the value and calls blob_seal. Errors of wset_new_extent. */
 int blob_write(struct wset *w, const uint8_t *val, uint64_t len, struct fmt_blob *blob)
 {
 	static const uint8_t zeros[4];
@@ -73,7 +75,7 @@ int blob_write(struct wset *w, const uint8_t *val, uint64_t len, struct fmt_blob
 }
 
 /* The caller has written to the mapping by plain stores: they are in the cache, and flushed here.
- */
+ * Returns the checksum, for the entry that names the value. */
 uint32_t blob_seal(struct wset *w, const struct fmt_blob *blob)
 {
 	const uint8_t *bytes = w->map->base + blob->off;
@@ -89,7 +91,8 @@ int blob_free(struct wset *w, const struct fmt_blob *blob)
 	return wset_retire_extent(w, blob->off, blob_pages(blob->len, w->psize));
 }
 
-/* Bounds come first: the numbers come from a leaf that may be damaged. */
+/* Bounds come first: the numbers come from a leaf that may be damaged. *bytes points into the
+ * mapping. Its checksum is not compared: that is for those who verify. */
 int blob_bytes(const struct view *v, const struct fmt_blob *blob, const uint8_t **bytes)
 {
 	bool in_bounds = blob->len <= INT64_MAX && blob->off <= INT64_MAX;

@@ -37,7 +37,9 @@ int inner_sep(const struct view *v, const struct fmt_page *page, uint64_t off, u
 	return 0;
 }
 
-/* sep_cmp - <0: the separator lies before the probe, or is it: the probe belongs to its right. */
+/* sep_cmp - <0: the separator lies before the probe, or is it: the probe belongs to its right. A
+ * separator without a duplicate lies before all pairs of its key, so only a probe for the place
+ * before them equals it. */
 static int sep_cmp(const struct order *o, const struct sep *s, const struct probe *p)
 {
 	int c = order_key_cmp(o, s->key, s->klen, p->key, p->klen);
@@ -57,7 +59,8 @@ static int sep_cmp(const struct order *o, const struct sep *s, const struct prob
 }
 
 /* inner_prefix_side - for a page with a prefix. 0: the key begins with it; <0, >0: it lies before,
- * behind all separators. */
+ * behind all separators. CORRUPT when the first separator, which shows the prefix, is shorter than
+ * that. */
 static int inner_prefix_side(const struct view *v, const struct fmt_page *page, uint64_t off,
                              uint32_t plen, const uint8_t *key, uint32_t klen, int *side)
 {
@@ -136,7 +139,8 @@ uint64_t inner_kid_pending(const struct wset *w, uint64_t off, uint32_t index, u
 	return kid;
 }
 
-/* page_crc - of everything in the page but prev and the kids, which change in place. */
+/* page_crc - of everything in the page but prev and the kids, which change in place. The header's
+ * offsets were bounded, or made here. */
 static uint32_t page_crc(const uint8_t *image)
 {
 	const struct fmt_page *page = (const void *)image;
@@ -147,7 +151,8 @@ static uint32_t page_crc(const uint8_t *image)
 	return crc32c(crc, image + page->offs, page->end - page->offs);
 }
 
-/* sep_store - a separator's lengths and bytes at p. Returns where they end. */
+/* sep_store - a separator's lengths and bytes at p. Returns where they end. dup may be NULL when
+ * there is none. */
 static uint8_t *sep_store(uint8_t *p, const struct sep *s)
 {
 	uint32_t dup = sep_dup_bytes(s->dlen);
@@ -221,7 +226,8 @@ uint32_t inner_build(uint8_t *image, uint32_t psize, const struct order *o, cons
 }
 
 /* kids_change - the kids as the view sees them, but m of these in place of the one that gives way:
- * those behind it move by m - 1. */
+ * those behind it move by m - 1. Those that wait in the set go into the copy: a new page has no
+ * pending kids. */
 static void kids_change(uint64_t *to, const struct inner_edit *e, const uint64_t *kid, uint32_t m)
 {
 	const struct wpage *wp = NULL;
@@ -266,7 +272,7 @@ uint32_t inner_copy(uint8_t *image, const struct inner_edit *e, uint64_t kid)
 #define INSERT_SHIFT (8u + 8u + 2u)
 
 /* offsets_shift - the page's offsets with a place left free at index: what they lead to has moved.
- * From its own array to the one at to. */
+ * From its own array to the one at to. The place at index is left for the caller to fill. */
 static void offsets_shift(uint8_t *to, const struct fmt_page *page, uint32_t index)
 {
 	const uint8_t *from = (const uint8_t *)page + page->offs;

@@ -30,7 +30,8 @@ static inline uint32_t sep_dup_bytes(uint32_t dlen)
 	return dlen;
 }
 
-/* inner_find - the kid that holds the probe. CORRUPT. */
+/* inner_find - the kid that holds the probe. CORRUPT. *index is 0 to n, also where the page is
+ * damaged and the answer wrong. */
 int inner_find(const struct view *view, const struct fmt_page *page, uint64_t off,
                const struct order *order, const struct probe *probe, uint32_t *index);
 
@@ -49,7 +50,8 @@ static inline const uint64_t *inner_kids(const struct fmt_page *p)
 /* inner_kid - the page that kid index (0 .. n) is in this view. inner_kid_pending - the same for a
  * writer, when kid is what the page says. */
 uint64_t inner_kid_pending(const struct wset *w, uint64_t off, uint32_t index, uint64_t kid);
-/* A writer has pending kids; a reader's view has none, and pays one test. */
+/* A writer has pending kids; a reader's view has none, and pays one test. The offset is the page's
+ * word: nothing says yet that a sound page is there. */
 static inline uint64_t inner_kid(const struct view *v, const struct fmt_page *page, uint64_t off,
                                  uint32_t index)
 {
@@ -60,7 +62,8 @@ static inline uint64_t inner_kid(const struct view *v, const struct fmt_page *pa
 	return kid;
 }
 
-/* inner_sep - separator index. CORRUPT when it does not lie in the page. */
+/* inner_sep - separator index. CORRUPT when it does not lie in the page. sep points into the
+ * page. */
 int inner_sep(const struct view *view, const struct fmt_page *page, uint64_t off, uint32_t index,
               struct sep *sep);
 
@@ -89,7 +92,8 @@ static inline bool inner_fits(uint32_t cost, uint32_t psize)
 #define INNER_MAX(psize) ((psize) / 16)
 
 /* inner_build - write an inner page of n separators and n + 1 kids to image. Nothing may lie in
- * image. Returns the bytes used. */
+ * image. Returns the bytes used. What it is built of has been bounded by inner_usable. The place is
+ * not in the checksum yet. */
 uint32_t inner_build(uint8_t *image, uint32_t psize, const struct order *order,
                      const struct sep *seps, const uint64_t *kids, uint32_t n, unsigned int level,
                      uint64_t birth, uint64_t prev);
@@ -116,11 +120,13 @@ uint32_t inner_insert(uint8_t *image, const struct inner_edit *edit, const struc
                       const struct sep *sep, const uint64_t kid[2]);
 
 /* inner_swap - kid index becomes page kid, in place or pending; *done false when the page has too
- * many pending kids. */
+ * many pending kids. It is visible to others with the commit, which stores the word or names it in
+ * its record. ENOMEM; nothing has changed then. */
 int inner_swap(struct wset *w, const struct fmt_page *page, uint64_t off, uint32_t index,
                uint64_t kid, bool *done);
 
-/* inner_verify - compare the checksum of a sound page. CORRUPT. */
+/* inner_verify - compare the checksum of a sound page. CORRUPT. Sound: its header's bounds hold
+ * (page_sound), which the checksum's own bounds come from. */
 int inner_verify(const struct fmt_page *page, uint64_t off);
 
 #endif

@@ -84,7 +84,7 @@ unsigned int leaf_slots_upto(const struct leaf *l, uint64_t txn)
 /* ---- searching ------------------------------------------------------------------------------- */
 
 /* prefix_side - for a base with a prefix. 0: the key begins with it; <0, >0: it lies before, behind
- * the whole base. */
+ * the whole base. The first key shows the prefix, which all keys of the base have. CORRUPT. */
 static int prefix_side(const struct leaf *l, uint32_t plen, const uint8_t *key, uint32_t klen,
                        int *side)
 {
@@ -104,7 +104,7 @@ static int prefix_side(const struct leaf *l, uint32_t plen, const uint8_t *key, 
 }
 
 /* base_match - the probe's lower bound in the base, of whose heads the first lo are smaller than
- * the probe's, and whether that entry is it. */
+ * the probe's, and whether that entry is it. CORRUPT when an entry does not lie in the page. */
 static int base_match(const struct leaf *l, const struct order *o, const struct probe *p,
                       uint64_t head, uint32_t lo, uint32_t *at, bool *exact)
 {
@@ -238,7 +238,8 @@ static inline __attribute__((always_inline)) void prefetch_entry(const struct fm
 	__builtin_prefetch(p + size - 1);
 }
 
-/* look_begin - the slots of the view, and which of them have the fingerprint. */
+/* look_begin - the slots of the view, and which of them have the fingerprint. No entry is
+ * touched. */
 static inline void look_begin(const struct view *v, uint32_t fp, struct leaf_look *look)
 {
 	const struct wpage *wp = NULL;
@@ -377,7 +378,9 @@ static inline void gap_remove(struct leaf_gap *g, uint32_t j)
 }
 
 /* gap_follow - what one slot does to the gap: opens it wider, closes it, or moves it. A slot just
- * behind the gap's entries is about the base entry that equals the probe, if there is one. */
+ * behind the gap's entries is about the base entry that equals the probe, if there is one. Ranks
+ * and offsets are what the page says: a wrong one gives a wrong gap, never one of more entries than
+ * there are slots. */
 static void gap_follow(struct leaf_gap *g, uint64_t slot)
 {
 	uint32_t rank = FMT_SLOT_RANK(slot);
@@ -475,7 +478,8 @@ uint32_t leaf_count(const struct leaf *l)
 	return n;
 }
 
-/* leaf_at_raw - leaf_at_any, wherever the entry is said to lie. */
+/* leaf_at_raw - leaf_at_any, wherever the entry is said to lie. From the newest slot back to the
+ * first one: what rank it was before each of them. So no order is built for one entry. */
 static int leaf_at_raw(const struct leaf *l, uint32_t rank, uint32_t *eoff)
 {
 	for (unsigned int i = l->nslots; i-- > 0;) {
@@ -499,7 +503,7 @@ static int leaf_at_raw(const struct leaf *l, uint32_t rank, uint32_t *eoff)
 }
 
 /* An offset of 0 would say that there is none, so an entry that claims to lie in the header is
- * damage. */
+ * damage. The way for leaves with a tail. */
 int leaf_at_any(const struct leaf *l, uint32_t rank, uint32_t *eoff)
 {
 	int rc = leaf_at_raw(l, rank, eoff);
@@ -513,7 +517,7 @@ int leaf_at_any(const struct leaf *l, uint32_t rank, uint32_t *eoff)
 	return rc;
 }
 
-/* base_offsets - where the base's entries lie, in order. */
+/* base_offsets - where the base's entries lie, in order. out has room for n, which was bounded. */
 static void base_offsets(const struct fmt_page *p, uint32_t n, uint16_t *out)
 {
 	uint32_t heads = p->heads;
@@ -533,7 +537,8 @@ typedef int16_t lanes __attribute__((vector_size(16)));
 typedef uint16_t byte_offsets __attribute__((vector_size(16)));
 #define LANES 8
 
-/* all_lanes - the number in each lane. */
+/* all_lanes - the number in each lane. Numbers of entries are small enough for 16 bits with a
+ * sign. */
 static inline lanes all_lanes(int32_t x)
 {
 	return (int16_t)x - (lanes){0};

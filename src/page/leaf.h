@@ -46,7 +46,9 @@ struct leaf {                        /* a leaf as one view sees it */
 	uint32_t psize;              /* bytes of a page */
 };
 
-/* leaf_open - the page, resolved by the view, with the slots that the view sees. */
+/* leaf_open - the page, resolved by the view, with the slots that the view sees. It may come from a
+ * damaged file: nothing of the slots is followed yet. For a writer they are its own pending ones
+ * where it has any, so leaf is good until the page changes. */
 void leaf_open(const struct view *view, const struct fmt_page *page, uint64_t off,
                struct leaf *leaf);
 
@@ -71,13 +73,15 @@ static inline bool uniform_suits(const struct order *o, const struct item *it)
 }
 
 /* leaf_slots - the page's sixteen slots: those that are not in use are 0. A writer's pending ones
- * are elsewhere (struct leaf). */
+ * are elsewhere (struct leaf). A reader loads each of them as a word, since a commit may fill one
+ * meanwhile. */
 static inline const uint64_t *leaf_slots(const struct fmt_page *p)
 {
 	return (const uint64_t *)(const void *)((const uint8_t *)p + FMT_LEAF_SLOTS);
 }
 
-/* leaf_entry - the byte offset of base entry i. */
+/* leaf_entry - the byte offset of base entry i. It is what the page says, so it need not lie
+ * inside: base_item bounds it. */
 static inline uint32_t leaf_entry(const struct fmt_page *p, uint32_t i)
 {
 	uint32_t heads = once(p->heads);
@@ -123,7 +127,8 @@ fault:
 	return DAXKV_CORRUPT;
 }
 
-/* leaf_item - see above item_at. */
+/* leaf_item - see above item_at. item points into the page, and is good as long as the view is and
+ * the page is not changed. */
 static inline int leaf_item(const struct leaf *leaf, uint32_t eoff, struct item *item)
 {
 	/* By masks: of which kind the next entry of a scan is can not be predicted, and to guess
@@ -150,8 +155,9 @@ static inline int tail_item(const struct leaf *leaf, uint32_t eoff, struct item 
 	return item_at(leaf, eoff, 0, item);
 }
 
-/* leaf_get - the entry of the key in the leaf page at off, in an order with fingerprints.
- * CORRUPT. */
+/* leaf_get - the entry of the key in the leaf page at off, in an order with fingerprints. CORRUPT.
+ * item means something when *found alone, and points into the page. A tombstone in the tail is an
+ * answer: not found. */
 int leaf_get(const struct view *view, const struct fmt_page *page, uint64_t off,
              const struct order *order, const uint8_t *key, uint32_t klen, uint32_t fp,
              struct item *item, bool *found);
@@ -171,7 +177,8 @@ void leaf_look(const struct view *view, const struct order *order, const uint8_t
 int leaf_found(const struct view *view, const struct order *order, const uint8_t *key,
                uint32_t klen, const struct leaf_look *look, struct item *item, bool *found);
 
-/* leaf_place - where the probe is or would be: its rank, and the entry found there or 0. */
+/* leaf_place - where the probe is or would be: its rank, and the entry found there or 0. CORRUPT.
+ * The rank is that of the first entry at or behind the probe, and may be leaf_count. */
 int leaf_place(const struct leaf *leaf, const struct order *order, const struct probe *probe,
                uint32_t *rank, uint32_t *eoff);
 
@@ -179,12 +186,15 @@ int leaf_place(const struct leaf *leaf, const struct order *order, const struct 
  * and finds the gap between two base entries where the probe belongs, with the tail entries alive
  * in it. The gap holds as long as the leaf has as many slots and base entries. CORRUPT. */
 struct leaf_gap {
-	/* the rank of the first; how many; the base entry that equals the probe and stands behind
-	 * the gap, 0 = none (any more) */
+	/* the rank of its first entry, or of what stands behind it when it has none */
 	uint32_t lo;
+	/* tail entries in it */
 	uint32_t n;
+	/* the entry that equals the probe and stands behind the gap, as a byte offset in the page:
+	 * the base's, or one that replaced it. 0: there is none, or it was removed */
 	uint32_t base;
-	uint16_t entry[FMT_TAIL_SLOTS]; /* byte offsets in the page */
+	/* byte offsets in the page, in the leaf's order */
+	uint16_t entry[FMT_TAIL_SLOTS];
 };
 int leaf_gap_find(const struct leaf *leaf, const struct order *order, const struct probe *probe,
                   struct leaf_gap *gap);
@@ -192,7 +202,8 @@ int leaf_gap_place(const struct leaf *leaf, const struct order *order, const str
                    const struct leaf_gap *gap, uint32_t *rank, uint32_t *eoff);
 
 /* leaf_slots_upto - how many of the slots that the view sees are of transactions up to that one:
- * with nslots that, a leaf that was there then is what it was then. */
+ * with nslots that, a leaf that was there then is what it was then. It does not say whether the
+ * leaf was there then: that is its birth. */
 unsigned int leaf_slots_upto(const struct leaf *leaf, uint64_t txn);
 
 /* leaf_count - live entries. leaf_at - the entry of that rank (below leaf_count). */
@@ -210,7 +221,8 @@ static inline int leaf_at(const struct leaf *leaf, uint32_t rank, uint32_t *eoff
 }
 
 /* leaf_tail_end - where the next tail entry may begin: the entries lie in the order of their slots.
- * Records name fresh bytes in units of 4, and the format allows an end between two. */
+ * Records name fresh bytes in units of 4, and the format allows an end between two. leaf is as the
+ * writer's view has it, pending slots included. */
 static inline uint32_t leaf_tail_end(const struct leaf *l)
 {
 	uint32_t base = l->page->end;
@@ -234,7 +246,8 @@ static inline const uint8_t *leaf_value(const struct fmt_page *page, uint32_t i)
 }
 
 /* leaf_offsets - all entries in order; out has room for LEAF_MAX(psize). CORRUPT when the ranks
- * make no sense. */
+ * make no sense. *n: how many. The offsets are what base and slots say, and are bounded when the
+ * entry is read. */
 int leaf_offsets(const struct leaf *leaf, uint16_t *out, uint32_t *n);
 /* a head, and a key and a value of 4 bytes together */
 #define LEAF_MAX(psize) ((psize) / 12 + FMT_TAIL_SLOTS)
@@ -260,7 +273,8 @@ static inline uint32_t leaf_cost(const struct order *order, uint32_t klen, uint3
 uint32_t leaf_costs(const struct order *order, const struct item *items, uint32_t n);
 
 /* leaf_build - write a leaf of n items, in order, with an empty tail, to image (a page); the items
- * must not lie in image. Returns the bytes used. */
+ * must not lie in image. Returns the bytes used. birth: the transaction's number; prev: the page
+ * that this one replaces, or 0. The place is not in its checksum yet. */
 uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *order,
                     const struct item *items, uint32_t n, uint64_t birth, uint64_t prev);
 
@@ -359,10 +373,12 @@ struct leaf_pack {
 	/* of each, from bytes, when they are not uniform; room for LEAF_PACK_MAX(psize) */
 	uint16_t *off;
 	uint64_t head; /* the last one's */
-	/* how many; where the next begins in bytes, the last being padded; where they may end in a
-	 * page */
+	/* entries so far; 0: the next one decides the shape */
 	uint32_t n;
+	/* where the next one begins, from bytes; the last one is padded */
 	uint32_t at;
+	/* where they may end in the page, from its begin: less than psize leaves room for later
+	 * changes */
 	uint32_t limit;
 	uint32_t psize;
 	/* of each, and how many have room: while they are uniform. stride 0: they are not */
@@ -414,7 +430,8 @@ leaf_pack_add(struct leaf_pack *p, const struct order *o, const struct item *it)
 	return leaf_pack_more(p, it, order_head(o, it->key, it->klen, 0));
 }
 
-/* leaf_pack_item - entry i, where it lies. */
+/* leaf_pack_item - entry i, where it lies. It is good until the pack is built or begins again:
+ * building moves the bytes. */
 static inline struct item leaf_pack_item(const struct leaf_pack *p, uint32_t i)
 {
 	const uint8_t *e, *key;
@@ -479,11 +496,14 @@ struct leaf_change {
 	enum fmt_slot_kind kind; /* what the slot says of that rank */
 	bool to_fill;            /* bytes of the value are going to change */
 };
+/* Nobody else sees the entry before the commit: its bytes lie behind all that committed slots name.
+ * *done false is no error, and nothing has changed then: the caller writes the leaf again. */
 int leaf_append(struct wset *w, const struct order *order, const struct leaf *leaf,
                 const struct leaf_change *change, bool *done, const uint8_t **value);
 
 /* leaf_own - an entry, key and value of so many bytes, will be appended: have the lines that change
- * come into this core's cache meanwhile, or the whole leaf when it has no room. */
+ * come into this core's cache meanwhile, or the whole leaf when it has no room. A guess that costs
+ * time only, as all prefetching does. */
 void leaf_own(const struct leaf *leaf, uint32_t bytes);
 
 /* leaf_expect_put - the same ahead of time, for an entry of about that many bytes which belongs
@@ -501,7 +521,7 @@ bool leaf_overwrite(struct wset *w, const struct leaf *leaf, uint32_t eoff, cons
 void leaf_reseal(struct wset *w, struct wpage *wp);
 
 /* leaf_seal - the value at value was filled after leaf_append or leaf_build: recompute the checksum
- * that covers it. */
+ * that covers it. Before the page is committed: afterwards its bytes do not change. */
 void leaf_seal(struct wset *w, uint64_t off, const uint8_t *value, uint32_t vlen);
 
 #endif

@@ -9,13 +9,14 @@
 #include "page/leaf.h"
 
 /* mixed_start - where the first of n entries that are not uniform lies in the page: a multiple of
- * 8, so that places in bytes and in the page are aligned alike. */
+ * 8, so that places in bytes and in the page are aligned alike. What alignment takes is zeros. */
 static uint32_t mixed_start(uint32_t n)
 {
 	return (uint32_t)round_up(FMT_LEAF_BASE + (8 + 2) * n, 8);
 }
 
-/* leaf_pack_begin - the shape of the leaf, by its first entry. */
+/* leaf_pack_begin - the shape of the leaf, by its first entry. What does not suit a uniform leaf
+ * begins a mixed one, with stride 0. */
 void leaf_pack_begin(struct leaf_pack *p, const struct order *o, const struct item *it)
 {
 	uint32_t stride;
@@ -40,7 +41,8 @@ void leaf_pack_begin(struct leaf_pack *p, const struct order *o, const struct it
 }
 
 /* mixed_add - add to a leaf that is not uniform. False: no room. The first entry may go beyond the
- * limit, but not beyond the page. */
+ * limit, but not beyond the page. Only the entries are stored; heads and offsets come when the leaf
+ * is built, as their number decides where they go. */
 static bool mixed_add(struct leaf_pack *p, const struct order *o, const struct item *it)
 {
 	uint32_t at = p->at;
@@ -71,7 +73,9 @@ static bool mixed_add(struct leaf_pack *p, const struct order *o, const struct i
 }
 
 /* to_mixed - give the uniform entries another shape, if there is room for that and for one more.
- * They wait at the end of the two pages meanwhile. */
+ * They wait at the end of the two pages meanwhile. False: the pack is as it was, and full for this
+ * entry. Each entry becomes larger by its own lengths and an offset, so what has had room may not
+ * have it any more. */
 static bool to_mixed(struct leaf_pack *p, const struct order *o, const struct item *it)
 {
 	struct leaf_pack was = *p;
@@ -96,7 +100,8 @@ static bool to_mixed(struct leaf_pack *p, const struct order *o, const struct it
 	return true;
 }
 
-/* leaf_pack_mixed - an entry that does not have the shape of those that are there. */
+/* leaf_pack_mixed - an entry that does not have the shape of those that are there. When there is
+ * room, the leaf is mixed from then on. */
 bool leaf_pack_mixed(struct leaf_pack *p, const struct order *o, const struct item *it)
 {
 	if (p->stride && !to_mixed(p, o, it))
@@ -105,7 +110,8 @@ bool leaf_pack_mixed(struct leaf_pack *p, const struct order *o, const struct it
 }
 
 /* build_uniform, build_mixed - what the page needs before its entries, which lie where they will:
- * of a uniform one the heads are there, unless they shall skip a prefix. */
+ * of a uniform one the heads are there, unless they shall skip a prefix. Without one the heads were
+ * stored with their entries. */
 static void build_uniform(struct leaf_pack *p, const struct order *o, uint32_t plen)
 {
 	uint64_t *heads = (void *)(p->page + FMT_LEAF_BASE);
@@ -138,7 +144,8 @@ static void build_mixed(struct leaf_pack *p, const struct order *o, uint32_t ple
 	memset(behind, 0, (size_t)(p->bytes - behind));
 }
 
-/* The prefix of first and last is that of all between, because they are in order. */
+/* The prefix of first and last is that of all between, because they are in order. The entries are
+ * moved at most once. The place is not in the checksum yet. */
 uint32_t leaf_pack_build(struct leaf_pack *p, const struct order *o, uint64_t birth, uint64_t prev)
 {
 	struct fmt_page *page = (void *)p->page;

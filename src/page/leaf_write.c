@@ -25,7 +25,9 @@ static const uint8_t *bytes_of(const struct leaf *l)
 	return (const uint8_t *)l->page;
 }
 
-/* Of birth, the fields from type on, and the base: not of prev and the slots, which change. */
+/* Of birth, the fields from type on, and the base: not of prev and the slots, which change. end:
+ * bytes from the page's begin, where the base ends. The place is not in it: who stores the page
+ * adds that. */
 uint32_t leaf_crc(const uint8_t *p, uint32_t end)
 {
 	uint32_t birth = crc32c(0, p, 8);
@@ -50,7 +52,8 @@ uint32_t leaf_costs(const struct order *o, const struct item *items, uint32_t n)
 	return 8 + uniform_stride(first->klen, first->vlen);
 }
 
-/* base_uniform, base_mixed - the heads and entries of a base; where they end. */
+/* base_uniform, base_mixed - the heads and entries of a base; where they end. items may not lie in
+ * image. Padding is zeros, so that nothing of an older page shows. */
 static uint32_t base_uniform(uint8_t *image, uint32_t psize, const struct order *o,
                              const struct item *items, uint32_t n, uint32_t plen)
 {
@@ -73,7 +76,7 @@ static uint32_t base_uniform(uint8_t *image, uint32_t psize, const struct order 
 	return (uint32_t)(e - image);
 }
 
-/* base_mixed - entries of any sizes, each with its offset. */
+/* base_mixed - entries of any sizes, each with its offset. Gaps between them are zeros, too. */
 static uint32_t base_mixed(uint8_t *image, uint32_t psize, const struct order *o,
                            const struct item *items, uint32_t n, uint32_t plen)
 {
@@ -126,7 +129,7 @@ uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *o, const
 	return end;
 }
 
-/* expect_all - the whole leaf will be read. */
+/* expect_all - the whole leaf will be read. It is about to be copied to a new page. */
 static void expect_all(const struct leaf *l)
 {
 	for (uint32_t i = 0; i < l->psize; i += FMT_LINE)
@@ -140,7 +143,8 @@ static uint32_t append_bytes(uint32_t bytes)
 	return FMT_TAIL_BEFORE + FMT_ENTRY_SIZE + bytes + FMT_TAIL_AFTER;
 }
 
-/* is_full - no entry of so many bytes can be appended: the leaf will be written anew. */
+/* is_full - no entry of so many bytes can be appended: the leaf will be written anew. Alignment is
+ * left out, so it may say that there is room where leaf_append finds none. */
 static bool is_full(const struct leaf *l, uint32_t bytes)
 {
 	if (l->nslots == FMT_TAIL_SLOTS)
@@ -181,7 +185,8 @@ void leaf_expect_put(const struct leaf *l, const struct leaf_gap *g, uint32_t by
 }
 
 /* shadow_open - the wpage of a leaf that gets pending slots, *out as wset_find says: at its first
- * one it takes the page's slots over. */
+ * one it takes the page's slots over. The pending slots begin as a copy, so that a leaf is read
+ * from one array of slots, whoever asks. ENOMEM. */
 static int shadow_open(struct wset *w, const struct leaf *l, struct wpage **out)
 {
 	int rc = wset_touch_found(w, l->off, out);
@@ -217,7 +222,8 @@ struct fresh {
 };
 
 /* fresh_crc - the checksum of the page's fresh bytes, once those of f are among them: what f's body
- * has is known already where nothing but the body was before. */
+ * has is known already where nothing but the body was before. It saves a second pass over the entry
+ * for the commonest change, the first entry that goes to a leaf. */
 static uint32_t fresh_crc(const struct wpage *wp, const struct fresh *f)
 {
 	uint32_t n = f->end - f->from;
@@ -230,7 +236,9 @@ static uint32_t fresh_crc(const struct wpage *wp, const struct fresh *f)
 
 /* shadow_add - the entry's bytes are in the page: note slot and range, and start writing them back.
  * Bytes between the last entry and this one are alignment, stored with it: the range stays one
- * piece [R1]. */
+ * piece [R1]. The write-back that begins here goes on beside the rest of the transaction; the
+ * commit's fence waits for it. Where a value is still to be filled the range's checksum is not
+ * known, and taken at the commit. */
 static void shadow_add(struct wset *w, struct wpage *wp, const struct fresh *f)
 {
 	assert(wp->npending < FMT_TAIL_SLOTS);
@@ -250,7 +258,8 @@ static void shadow_add(struct wset *w, struct wpage *wp, const struct fresh *f)
 	pm_flush(&w->map->pm, w->map->base + wp->off + f->from, f->end - f->from);
 }
 
-/* fresh_plan - where the entry will lie, if it has room. */
+/* fresh_plan - where the entry will lie, if it has room. Whether it has room is for the caller: end
+ * may lie behind the page. */
 static struct fresh fresh_plan(const struct order *o, const struct leaf *l,
                                const struct leaf_change *c)
 {
@@ -271,7 +280,8 @@ static struct fresh fresh_plan(const struct order *o, const struct leaf *l,
 }
 
 /* fresh_make - put the entry's bytes together, with its checksum, in the writer's scratch: so the
- * page's bytes are stored once, in order. */
+ * page's bytes are stored once, in order. The checksum includes the slot's word, which says the
+ * entry's rank. */
 static void fresh_make(struct wset *w, struct fresh *f, const struct item *item)
 {
 	uint8_t *body = w->image + (f->entry - FMT_TAIL_BEFORE - f->from);
@@ -289,7 +299,9 @@ static void fresh_make(struct wset *w, struct fresh *f, const struct item *item)
 	put32(body + f->body + sizeof crc, 0);
 }
 
-/* append_private - to a page that the running level may edit, whose entry is wp: slot and all. */
+/* append_private - to a page that the running level may edit, whose entry is wp: slot and all.
+ * Slots of it that are still pending go to the page first, which has them all from then on. ENOMEM;
+ * the page is as it was then. */
 static int append_private(struct wset *w, const struct leaf *l, struct wpage *wp,
                           const struct fresh *f)
 {
@@ -309,7 +321,7 @@ static int append_private(struct wset *w, const struct leaf *l, struct wpage *wp
 }
 
 /* append_shared - to a page that a commit, or an outer level, refers to, whose entry is wp (NULL:
- * none yet): its slot waits for the record [I9]. */
+ * none yet): its slot waits for the record [I9]. ENOMEM; the page is as it was then. */
 static int append_shared(struct wset *w, const struct leaf *l, struct wpage *wp,
                          const struct fresh *f)
 {
@@ -349,7 +361,8 @@ int leaf_append(struct wset *w, const struct order *o, const struct leaf *l,
 }
 
 /* overwrites - whether the item differs from old in nothing but its value's bytes, which lie
- * elsewhere. */
+ * elsewhere. A value that lies in the page itself may overlap with the old one, so it takes the
+ * long way. */
 static bool overwrites(const struct leaf *l, const struct item *old, const struct item *item)
 {
 	const uint8_t *page = bytes_of(l);
@@ -363,7 +376,8 @@ static bool overwrites(const struct leaf *l, const struct item *old, const struc
 	return memcmp(old->key, item->key, old->klen) == 0;
 }
 
-/* slot_of - the tail slot of the entry at eoff; NULL: there is none. */
+/* slot_of - the tail slot of the entry at eoff; NULL: there is none. It points into the leaf's
+ * slots. */
 static const uint64_t *slot_of(const struct leaf *l, uint32_t eoff)
 {
 	for (unsigned int i = l->nslots; i-- > 0;)
@@ -373,7 +387,7 @@ static const uint64_t *slot_of(const struct leaf *l, uint32_t eoff)
 }
 
 /* seal_tail - store the checksum of the tail entry at eoff, whose value ends at end, where it
- * belongs: behind the value. Returns where the entry's bytes begin. */
+ * belongs: behind the value. Returns where the entry's bytes begin. It is not flushed here. */
 static const uint8_t *seal_tail(struct wset *w, const struct leaf *l, uint32_t eoff,
                                 const uint8_t *end, uint64_t slot)
 {
@@ -410,7 +424,8 @@ bool leaf_overwrite(struct wset *w, const struct leaf *l, uint32_t eoff, const s
 	return true;
 }
 
-/* seal_base - store the checksum of the base of the leaf at off. */
+/* seal_base - store the checksum of the base of the leaf at off. The page is one that the
+ * transaction may still edit. */
 static void seal_base(struct wset *w, const struct fmt_page *page, uint64_t off)
 {
 	uint32_t crc = leaf_crc((const uint8_t *)page, page->end) ^ crc32c_place(off);
@@ -428,7 +443,8 @@ void leaf_reseal(struct wset *w, struct wpage *wp)
 	wp->stale = false;
 }
 
-/* seal_slot - the tail slot whose value lies at value; NULL: it is in the base. */
+/* seal_slot - the tail slot whose value lies at value; NULL: it is in the base. By the value's
+ * place: the caller knows no more of the entry. */
 static const uint64_t *seal_slot(const struct leaf *l, const uint8_t *value)
 {
 	for (unsigned int i = l->nslots; i-- > 0;) {

@@ -49,7 +49,8 @@ static int cmp_len(uint32_t a, uint32_t b)
 	return a > b;
 }
 
-/* cmp_bytes - as memcmp, eight bytes a step: keys are short, and a call would cost more. */
+/* cmp_bytes - as memcmp, eight bytes a step: keys are short, and a call would cost more. A shorter
+ * key that the other one begins with is the smaller. */
 static int cmp_bytes(const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
 {
 	uint32_t n = blen;
@@ -76,7 +77,8 @@ static int cmp_bytes(const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t
 	return cmp_len(alen, blen);
 }
 
-/* cmp_reverse - from the last byte backwards. */
+/* cmp_reverse - from the last byte backwards. Of two that end alike the shorter one is the
+ * smaller. */
 static int cmp_reverse(const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
 {
 	uint32_t n = blen;
@@ -92,7 +94,8 @@ static int cmp_reverse(const uint8_t *a, uint32_t alen, const uint8_t *b, uint32
 	return cmp_len(alen, blen);
 }
 
-/* integer_of - a native integer of 4 or 8 bytes; any other length, which only damage has, is 0. */
+/* integer_of - a native integer of 4 or 8 bytes; any other length, which only damage has, is 0. The
+ * bytes may lie at any alignment. */
 static uint64_t integer_of(const uint8_t *p, uint32_t n)
 {
 	if (n == 8)
@@ -113,7 +116,8 @@ static int cmp_integer(const uint8_t *a, uint32_t alen, const uint8_t *b, uint32
 	return cmp_len(alen, blen);
 }
 
-/* cmp_own - by the program's comparator, which promises not to write. */
+/* cmp_own - by the program's comparator, which promises not to write. The sign of what it returns
+ * counts alone. */
 static int cmp_own(daxkv_compare_fn *fn, void *arg, const uint8_t *a, uint32_t alen,
                    const uint8_t *b, uint32_t blen)
 {
@@ -162,7 +166,8 @@ int order_dup_cmp(const struct order *o, const uint8_t *a, uint32_t alen, const 
 	return cmp_bytes(a, alen, b, blen);
 }
 
-/* A probe before or after all duplicates of a key is settled by its edge. */
+/* A probe before or after all duplicates of a key is settled by its edge. <0: the entry lies before
+ * the probe. */
 int order_cmp(const struct order *o, const uint8_t *key, uint32_t klen, const uint8_t *dup,
               uint32_t dlen, const struct probe *p)
 {
@@ -178,8 +183,9 @@ int order_cmp(const struct order *o, const uint8_t *key, uint32_t klen, const ui
 	return order_dup_cmp(o, dup, dlen, p->dup, p->dlen);
 }
 
-/* Big-endian, so that a smaller number means a smaller key. Short keys are padded with zeros,
- * which is why equal heads are compared in full. */
+/* Big-endian, so that a smaller number means a smaller key. Short keys are padded with zeros, which
+ * is why equal heads are compared in full. The key may be shorter than the prefix in a damaged
+ * page: the head is 0 then. */
 uint64_t order_head_rare(const struct order *o, const uint8_t *key, uint32_t klen, uint32_t plen)
 {
 	uint64_t head = 0;
@@ -205,7 +211,8 @@ uint64_t order_head_rare(const struct order *o, const uint8_t *key, uint32_t kle
 	return head;
 }
 
-/* A short prefix is not worth its test at each search. */
+/* A short prefix is not worth its test at each search. What the first and the last key share all
+ * between them have, because they are in order. Other orders than that of bytes have none. */
 uint32_t order_prefix(const struct order *o, const uint8_t *first, uint32_t flen,
                       const uint8_t *last, uint32_t llen)
 {
@@ -232,7 +239,7 @@ uint32_t order_fp(const uint8_t *key, uint32_t klen)
 }
 
 /* shortest - the least part of b, a prefix or in reverse order a suffix, that is greater than a:
- * its length. */
+ * its length. Integers, and what a program compares, cannot be cut: all of b. */
 static uint32_t shortest(enum order_kind kind, const uint8_t *a, uint32_t alen, const uint8_t *b,
                          uint32_t blen)
 {

@@ -48,8 +48,13 @@ struct probe { /* what is searched: a key, and with duplicates a value, or the p
 	enum probe_edge edge; /* PROBE_AT without duplicates */
 };
 
+/* order_init - the order of a database with these flags; comparators are set by the caller. */
 void order_init(struct order *order, uint32_t flags);
 
+/* order_key_cmp, order_dup_cmp - <0, 0, >0: a lies before b, is it, lies behind it, as keys and as
+ * values of one key. The bytes may lie at any alignment, and of any length: an integer that has the
+ * wrong one, as damage may show it, counts as 0. An own order calls the program's function, which
+ * has to be set. */
 int order_key_cmp(const struct order *order, const uint8_t *a, uint32_t alen, const uint8_t *b,
                   uint32_t blen);
 int order_dup_cmp(const struct order *order, const uint8_t *a, uint32_t alen, const uint8_t *b,
@@ -115,7 +120,8 @@ uint32_t order_prefix(const struct order *order, const uint8_t *first, uint32_t 
                       const uint8_t *last, uint32_t llen);
 
 /* heads_below - how many of n ascending heads are smaller than h. By masks, not branches: a search
- * has no predictable ones. */
+ * has no predictable ones. The number of steps depends on n alone. n is the caller's, bounded by
+ * the page. */
 static inline uint32_t heads_below(const uint64_t *heads, uint32_t n, uint64_t h)
 {
 	const uint64_t *p = heads;
@@ -131,7 +137,8 @@ static inline uint32_t heads_below(const uint64_t *heads, uint32_t n, uint64_t h
 	return (uint32_t)(p - heads) + (*p < h);
 }
 
-/* heads_upto - how many of them are at most h. */
+/* heads_upto - how many of them are at most h. The largest number has none above it, and is asked
+ * for apart. */
 static inline uint32_t heads_upto(const uint64_t *heads, uint32_t n, uint64_t h)
 {
 	if (h == UINT64_MAX)

@@ -48,7 +48,8 @@ static inline const struct fmt_page *view_raw(const struct view *v, uint64_t off
 	return (const void *)(v->base + off);
 }
 
-/* uniform_sound - whether a uniform base of n entries ends at end: all of them have keys. */
+/* uniform_sound - whether a uniform base of n entries ends at end: all of them have keys. Its two
+ * lengths are in the header, where other pages have the places of their arrays. */
 static inline bool uniform_sound(const struct fmt_page *p, uint32_t n, uint32_t end)
 {
 	uint32_t klen = p->heads & FMT_KLEN_MASK;
@@ -73,7 +74,7 @@ static inline bool parts_sound(const struct fmt_page *p, enum fmt_page_type type
 }
 
 /* page_sound - whether the header is that of a leaf (level 0) or inner page whose parts lie inside
- * the page. */
+ * the page. Kids, offsets and slots are not looked at: each is bounded when it is followed. */
 static inline bool page_sound(const struct fmt_page *p, unsigned int level, uint32_t psize)
 {
 	uint32_t n = p->n;
@@ -105,11 +106,11 @@ static inline bool view_evicted(const struct view *v)
 	return __atomic_load_n(v->bound, __ATOMIC_RELAXED) & VIEW_EVICTED;
 }
 
-/* view_too_old - raise TOO_OLD. */
+/* view_too_old - raise TOO_OLD. It returns that. */
 int view_too_old(const struct view *v);
 
 /* view_fault - raise the fault of the page at off, which is not a sound page of that level, or
- * whose versions do not fall. */
+ * whose versions do not fall. It returns CORRUPT. */
 int view_fault(const struct view *v, uint64_t off, unsigned int level);
 
 /* view_version - the page that off means in this view, whatever its kind; its offset in *at. *page
@@ -148,7 +149,8 @@ static inline int view_version(const struct view *v, uint64_t off, unsigned int 
 	}
 }
 
-/* view_page - the same for a page below the root, which must be a sound one of that level. */
+/* view_page - the same for a page below the root, which must be a sound one of that level. Only the
+ * header is judged, not the checksum: that is for those who verify. */
 static inline int view_page(const struct view *v, uint64_t off, unsigned int level,
                             const struct fmt_page **page, uint64_t *at)
 {
