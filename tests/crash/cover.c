@@ -12,7 +12,7 @@ static struct cover {
 	    retired, newest;
 	uint64_t commits, aborts, nested_commits, nested_aborts, puts, large, reserved, dup_puts,
 	    dels, cursor_changes, creates, drops, empties, renames;
-	uint64_t reopens, syncs, readers, most_mapped;
+	uint64_t reopens, syncs, compacts, moved, compact_cuts, readers, most_mapped;
 	uint64_t splits, merges, compactions, grows, checkpoints;
 	enum op_kind now;
 } cover;
@@ -25,7 +25,7 @@ int __wrap_commit_checkpoint(struct daxkv_store *store)
 	int rc = __real_commit_checkpoint(store);
 
 	daxkv_counters(store, &behind);
-	if (cover.now != OP_SYNC && cover.now != OP_REOPEN)
+	if (cover.now != OP_SYNC && cover.now != OP_REOPEN && cover.now != OP_COMPACT)
 		cover.checkpoints += behind.fences > before.fences;
 	return rc;
 }
@@ -97,6 +97,7 @@ void cover_op(const struct op *op, const struct oracle_before *before, const str
 	    [OP_DB_RENAME] = &cover.renames,
 	    [OP_REOPEN] = &cover.reopens,
 	    [OP_SYNC] = &cover.syncs,
+	    [OP_COMPACT] = &cover.compacts,
 	    [OP_READER_BEGIN] = &cover.readers,
 	    [OP_COMMIT] = before->depth > 1 ? &cover.nested_commits : &cover.commits,
 	    [OP_ABORT] = before->depth > 1 ? &cover.nested_aborts : &cover.aborts};
@@ -118,6 +119,8 @@ void cover_drive(const struct drive *drive)
 	cover.merges += sum.merges;
 	cover.compactions += sum.compactions;
 	cover.grows += sum.grows;
+	cover.moved += drive->moved;
+	cover.compact_cuts += drive->compact_cuts;
 }
 
 void cover_show(const char *name, uint64_t n)
@@ -166,6 +169,9 @@ void cover_print(void)
 	cover_show("renamed", cover.renames);
 	cover_show("reopened", cover.reopens);
 	cover_show("synced", cover.syncs);
+	cover_show("compacted", cover.compacts);
+	cover_show("pages moved by it", cover.moved);
+	cover_show("files cut by it", cover.compact_cuts);
 	cover_show("snapshots", cover.readers);
 	cover_show("groups", member_counts.groups);
 	cover_show("members", member_counts.kept);

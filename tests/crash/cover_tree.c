@@ -46,9 +46,9 @@ WRAP(tree_join, struct tree *t, const struct path *path, struct item *items, uin
 	return rc;
 }
 
-WRAP(space_trim, struct space *s, uint64_t floor, bool *cut)
+WRAP(space_trim, struct space *s, uint64_t floor, bool all, bool *cut)
 {
-	int rc = __real_space_trim(s, floor, cut);
+	int rc = __real_space_trim(s, floor, all, cut);
 
 	cover_tree.trims += !rc && *cut;
 	cover_tree.trims_to_floor += !rc && *cut && s->end == floor;

@@ -379,12 +379,12 @@ static void step_run(const struct op *op, const struct oracle_before *before,
 		explore_allow(run.acked, false, 0);
 	}
 	if (op->kind <= OP_PUT || (op->kind >= OP_PUT_MANY && op->kind <= OP_DEL_RANGE) ||
-	    op->kind == OP_REOPEN || op->kind == OP_SYNC) {
+	    op->kind == OP_REOPEN || op->kind == OP_SYNC || op->kind == OP_COMPACT) {
 		crash_pm_look();
 		if (crash_pm.point)
 			explore_point(POINT_CALL);
 	}
-	if (op->kind == OP_REOPEN && crash_pm.size_before &&
+	if ((op->kind == OP_REOPEN || op->kind == OP_COMPACT) && crash_pm.size_before &&
 	    rng_percent(&run.rng, run.steer.zone_full ? 70 : 30))
 		crash(); /* the file may have its old length again, and old bytes in it */
 }

@@ -113,8 +113,11 @@ static void plan_op(struct steer *st, struct op *op)
 
 	if (st->oracle->depth == 0) {
 		*op = (struct op){.kind = st->plan == PLAN_CLOSE ? OP_REOPEN : OP_BEGIN};
-		if (st->plan == PLAN_CLOSE)
-			st->plan = PLAN_NONE;
+		if (st->plan != PLAN_CLOSE)
+			return;
+		if (rng_percent(&st->rng, 30))
+			ops_make_compact(&st->rng, op);
+		st->plan = PLAN_NONE;
 		return;
 	}
 	if (st->plan == PLAN_WIPE)
@@ -183,6 +186,9 @@ static void steer(struct steer *st, struct op *op)
 		plan_begin(st, PLAN_FILL, 3);
 	} else if (begins && rng_percent(&st->rng, 5)) {
 		*op = (struct op){.kind = rng_percent(&st->rng, 50) ? OP_SYNC : OP_REOPEN};
+	} else if (begins && rng_percent(&st->rng, 5)) {
+		*op = (struct op){0};
+		ops_make_compact(&st->rng, op);
 	} else if (begins && rng_percent(&st->rng, 18)) {
 		plan_begin(st, PLAN_BROAD, 35 + (unsigned int)rng_below(&st->rng, 30));
 	} else if (depth && op->kind == OP_PUT && !op->flags && rng_percent(&st->rng, 2)) {

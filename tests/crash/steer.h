@@ -3,9 +3,9 @@
  * steer.h - bends the stream of operations, made for long runs of the model test, to what a crash
  * test of a few thousand operations needs.
  *
- * Transactions are cut shorter and snapshots rarer; nested transactions, dropped databases, closing
- * and syncing come more often; now and then everything is deleted and the store closed, so that the
- * file is cut.
+ * Transactions are cut shorter and snapshots rarer; nested transactions, dropped databases,
+ * closing, syncing and compacting come more often; now and then everything is deleted and the store
+ * closed or compacted, so that the file is cut.
  *
  * Where the first zone is nearly full, large values then make the file grow again, over the old
  * bytes where a crash left them: the bitmap page of the next zone comes to lie there.

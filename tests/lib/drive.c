@@ -260,6 +260,17 @@ static int writer_begin(struct drive *drive)
 	return rc;
 }
 
+static int compact(struct drive *drive, const struct op *op)
+{
+	const struct daxkv_compact bounds = {.pages = op->n};
+	struct daxkv_compact_report report;
+	int rc = daxkv_compact(drive->store, &bounds, &report);
+
+	drive->moved += report.moved;
+	drive->compact_cuts += report.size < report.size_before;
+	return rc;
+}
+
 static int txn_apply(struct drive *drive, const struct op *op)
 {
 	struct drive_reader *reader = &drive->reader[op->txn];
@@ -286,6 +297,8 @@ static int txn_apply(struct drive *drive, const struct op *op)
 		return daxkv_sync(drive->store);
 	case OP_CHECK:
 		return drive_check(drive);
+	case OP_COMPACT:
+		return compact(drive, op);
 	default: /* OP_REOPEN */
 		rc = drive_end(drive);
 		return rc ? rc : store_open(drive);

@@ -43,6 +43,7 @@ struct drive {
 	struct daxkv_counters past; /* of the handles before the last reopen */
 	uint32_t deepest;           /* levels of a tree, seen by OP_DB_STAT */
 	uint64_t ends;
+	uint64_t moved, compact_cuts;        /* by OP_COMPACT: pages; files made shorter */
 	const struct drive_members *members; /* NULL: there are none */
 	bool grouped;                        /* a group is open: txn[0] is a member of it, */
 	bool second;                         /* and txn[1], too */

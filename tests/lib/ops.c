@@ -566,6 +566,12 @@ static void make_reader(struct ops *ops, struct op *op)
 	}
 }
 
+void ops_make_compact(struct rng *rng, struct op *op)
+{
+	op->kind = OP_COMPACT;
+	op->n = rng_percent(rng, 75) ? 1 + (unsigned int)rng_below(rng, 12) : 0;
+}
+
 static void make_between(struct ops *ops, struct op *op)
 {
 	size_t kind = below(ops, 240);
@@ -576,6 +582,10 @@ static void make_between(struct ops *ops, struct op *op)
 
 	if (kind < 7) {
 		op->kind = kind < 4 ? OP_CHECK : kind < 6 ? OP_REOPEN : OP_SYNC;
+		return;
+	}
+	if (kind < 14) {
+		ops_make_compact(&ops->rng, op);
 		return;
 	}
 	op->kind = OP_BEGIN;

@@ -65,6 +65,7 @@ enum op_kind {
 	OP_COMPARE_ALL, /* all databases in the transaction */
 	OP_SYNC,
 	OP_CHECK,
+	OP_COMPACT, /* n pages, about; 0: all there is to do */
 	OP_REOPEN,
 	OP_KINDS
 };
@@ -85,7 +86,7 @@ struct op {
 	enum daxkv_cursor_op step; /* OP_CURSOR_GET */
 	bool pair;                 /* OP_DEL: only the pair */
 	bool end;                  /* OP_CURSOR_MANY */
-	unsigned int n;            /* OP_CURSOR_MANY, OP_SPLIT */
+	unsigned int n;            /* OP_CURSOR_MANY, OP_SPLIT, OP_COMPACT */
 	const struct op_pairs
 	    *pairs; /* OP_PUT_MANY, OP_GET_MANY, OP_LOAD; the generator's, until its next call */
 	struct daxkv_val key, value;       /* data is the generator's, until its next call */
@@ -136,6 +137,9 @@ void ops_end(struct ops *ops);
 
 /* ops_next - the next operation. */
 void ops_next(struct ops *ops, struct op *op);
+
+/* ops_make_compact - OP_COMPACT: mostly of a few pages. */
+void ops_make_compact(struct rng *rng, struct op *op);
 
 /* ops_print - one line that says what op is. */
 struct oracle_before;

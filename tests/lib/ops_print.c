@@ -38,6 +38,7 @@ const char *const op_names[OP_KINDS] = {
     [OP_COMPARE_ALL] = "compare_all",
     [OP_SYNC] = "sync",
     [OP_CHECK] = "check",
+    [OP_COMPACT] = "compact",
     [OP_REOPEN] = "reopen",
 };
 

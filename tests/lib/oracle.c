@@ -384,6 +384,7 @@ static int apply(struct oracle *oracle, const struct op *op, struct outcome *out
 		           : OP_SKIP;
 	case OP_SYNC:
 	case OP_CHECK:
+	case OP_COMPACT:
 		return oracle->depth ? OP_SKIP : 0;
 	case OP_REOPEN:
 		return reopen(oracle);

@@ -74,8 +74,8 @@ void oracle_start(struct oracle *oracle, unsigned int main_flags, size_t max_key
                   size_t bad_pair);
 void oracle_end(struct oracle *oracle);
 
-/* oracle_apply - execute op; out->rc is what daxkv must return. Comparisons, OP_SYNC and OP_CHECK
- * change nothing here. */
+/* oracle_apply - execute op; out->rc is what daxkv must return. Comparisons, OP_SYNC, OP_CHECK
+ * and OP_COMPACT change nothing here. */
 void oracle_apply(struct oracle *oracle, const struct op *op, struct outcome *out);
 
 /* oracle_view - the state that transaction txn sees; NULL when it is not running. */

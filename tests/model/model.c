@@ -172,6 +172,25 @@ static bool model_finish(struct model *model)
 	return same;
 }
 
+/* compacted - snapshots that were held over it, and what is committed, are what they were. */
+static bool compacted(struct model *model)
+{
+	static const enum op_kind kinds[] = {OP_CHECK, OP_BEGIN, OP_COMPARE_ALL, OP_ABORT};
+	bool same = true;
+
+	for (unsigned int r = 1; r <= OP_READERS && same; r++)
+		same = compare_all(model, r);
+	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0] && same; i++) {
+		struct op op = {.kind = kinds[i]};
+		struct oracle_before before;
+
+		oracle_before_get(&model->oracle, &op, &before);
+		same = model_step(model, &op, &before);
+		oracle_before_end(&before);
+	}
+	return same;
+}
+
 static bool model_run(struct model *model, struct op *op)
 {
 	struct oracle_before before;
@@ -185,6 +204,8 @@ static bool model_run(struct model *model, struct op *op)
 			ops_print(op, &before);
 		}
 		same = model_step(model, op, &before);
+		if (same && op->kind == OP_COMPACT)
+			same = compacted(model);
 		if (!same && !model->verbose)
 			ops_print(op, &before);
 		oracle_before_end(&before);
@@ -205,12 +226,13 @@ static void model_summary(struct model *model, double seconds)
 		printf(" %s %llu", op_names[i], (unsigned long long)model->counts[i]);
 	printf("; skipped %llu; compared with LMDB %llu, pairs read whole %llu; depth %u, splits "
 	       "%llu, merges %llu, compactions %llu, "
-	       "grows %llu, commits %llu\n",
+	       "grows %llu, commits %llu, pages moved %llu, files cut %llu\n",
 	       (unsigned long long)model->skipped, (unsigned long long)model->lmdb_compared,
 	       (unsigned long long)model->pairs_compared, model->drive.deepest,
 	       (unsigned long long)counters.splits, (unsigned long long)counters.merges,
 	       (unsigned long long)counters.compactions, (unsigned long long)counters.grows,
-	       (unsigned long long)counters.commits);
+	       (unsigned long long)counters.commits, (unsigned long long)model->drive.moved,
+	       (unsigned long long)model->drive.compact_cuts);
 }
 
 /* ---- failures -------------------------------------------------------------------------------- */
