@@ -28,7 +28,8 @@ struct move { /* one that is under way */
 	struct path path;
 };
 
-/* entry_at - the entry of that rank in the cursor's leaf; below the number of live ones. */
+/* entry_at - the entry of that rank in the cursor's leaf; below the number of live ones.
+ * CORRUPT. */
 static int entry_at(const struct daxkv_cursor *c, uint32_t rank, struct item *it)
 {
 	uint32_t eoff;
@@ -43,7 +44,8 @@ static int entry_at(const struct daxkv_cursor *c, uint32_t rank, struct item *it
 	return leaf_item(&c->path.leaf, eoff, it);
 }
 
-/* has_key - whether the entry of that rank in the path's leaf has the move's key. */
+/* has_key - whether the entry of that rank in the path's leaf has the move's key. CORRUPT, and
+ * *same is false then. */
 static inline int has_key(const struct move *m, uint32_t rank, bool *same)
 {
 	struct item it;
@@ -53,7 +55,8 @@ static inline int has_key(const struct move *m, uint32_t rank, bool *same)
 	return rc;
 }
 
-/* move_begin - from the cursor's entry. NOT_FOUND behind the last one. */
+/* move_begin - from the cursor's entry. NOT_FOUND behind the last one. m->own points into the page,
+ * and is good for the call. */
 static int move_begin(struct move *m, struct daxkv_cursor *c, const struct dbstate *s)
 {
 	m->c = c;
@@ -66,7 +69,7 @@ static int move_begin(struct move *m, struct daxkv_cursor *c, const struct dbsta
 }
 
 /* move_undo - the cursor is where the move began. The path is copied only by a move that left its
- * leaf. */
+ * leaf. The leaf's order is given up with the leaf: it was that of another one. */
 static void move_undo(struct move *m)
 {
 	if (m->left) {
@@ -88,7 +91,7 @@ static struct probe edge_probe(const struct move *m, bool forward)
 
 /* leaf_edge - the first rank behind the key (forward), or its first one, in the path's leaf, where
  * the entry of that rank has the key. A search that leads elsewhere is damage, or a page that is
- * changing under an evicted reader. */
+ * changing under an evicted reader. CORRUPT. */
 static int leaf_edge(const struct move *m, uint32_t rank, bool forward, uint32_t *edge)
 {
 	struct probe p = edge_probe(m, forward);
@@ -114,7 +117,7 @@ static int leaf_edge(const struct move *m, uint32_t rank, bool forward, uint32_t
 }
 
 /* run_edge - the same in the leaf where the move begins. The entry beside decides when the key has
- * one value there. */
+ * one value there. For a run that ends at the leaf's end, inside tells that it may go on. */
 static int run_edge(const struct move *m, bool forward, uint32_t *edge)
 {
 	uint32_t to;
@@ -145,7 +148,8 @@ static inline bool inside(const struct move *m, bool forward, uint32_t edge)
 }
 
 /* beside - on to the nearest entry of the leaf beside; *same: it has the key. Nothing is there:
- * NOT_FOUND. It may be several leaves away where leaves are empty. */
+ * NOT_FOUND. It may be several leaves away where leaves are empty. The way back is copied once,
+ * however many leaves the move goes. */
 static int beside(struct move *m, bool forward, bool *same)
 {
 	struct daxkv_cursor *c = m->c;
@@ -173,7 +177,9 @@ static int beside(struct move *m, bool forward, bool *same)
 
 /* to_edge - the path goes to the place behind the last entry of the key (forward), or to its first
  * entry. Either may lie at the other side of a leaf's end. Three looks at most: this leaf, the one
- * beside, a search from the root. */
+ * beside, a search from the root. At the database's end, either way, the path comes back to the
+ * leaf where the move began. After an error the path may be anywhere: the caller undoes the
+ * move. */
 static int to_edge(struct move *m, bool forward)
 {
 	struct daxkv_cursor *c = m->c;
@@ -207,7 +213,8 @@ static int to_edge(struct move *m, bool forward)
 	return tree_seek(m->tree, &p, &c->path);
 }
 
-/* peek - whether the entry beside has the key; *here: there is one in this leaf. */
+/* peek - whether the entry beside has the key; *here: there is one in this leaf. Neither way does
+ * the cursor move. */
 static inline int peek(const struct move *m, bool forward, bool *here, bool *same)
 {
 	uint32_t to;
@@ -289,7 +296,8 @@ int cursor_move_by_key(struct daxkv_cursor *c, const struct dbstate *s, enum dax
 	return rc;
 }
 
-/* An entry that cannot be read undoes the move as well. */
+/* An entry that cannot be read undoes the move as well. The output is given only when the whole
+ * move has succeeded. */
 int cursor_get_by_key(struct daxkv_cursor *c, const struct dbstate *s, struct daxkv_val *key,
                       struct daxkv_val *value, enum daxkv_cursor_op op)
 {
@@ -333,7 +341,7 @@ static int count_beside(struct move *m, bool forward, uint64_t *n, bool *far)
 
 /* count_all - the values of the key that the move starts from. Two leaves tell of most keys. A key
  * that goes on beyond them is counted by its leaves, and a writer keeps the number (tree_tally.c).
- */
+ * CORRUPT; the cursor is where it was in any case. */
 static int count_all(struct move *m, uint64_t *count)
 {
 	uint32_t first;
@@ -363,7 +371,7 @@ static int count_all(struct move *m, uint64_t *count)
 }
 
 /* alone - whether both neighbours in the leaf, whose order is at hand, have other keys: told by
- * their bytes. */
+ * their bytes. False says nothing: a slower way decides. */
 static inline bool alone(const struct daxkv_cursor *c)
 {
 	uint32_t rank = c->path.rank;
@@ -375,7 +383,7 @@ static inline bool alone(const struct daxkv_cursor *c)
 }
 
 /* cursor_count - the values of the key under the cursor. After a gap: of the entry that followed.
- */
+ * Without sorted duplicates it is 1. NOT_FOUND behind the last entry. */
 static int cursor_count(struct daxkv_cursor *c, uint64_t *count)
 {
 	struct dbstate *s;
@@ -415,7 +423,7 @@ int daxkv_cursor_count(struct daxkv_cursor *c, uint64_t *count)
 }
 
 /* cursor_several - whether a neighbour on either side has the key: two looks, however many values
- * it has. */
+ * it has. *several is false at first, and set where there is one more. */
 static int cursor_several(struct daxkv_cursor *c, bool *several)
 {
 	struct dbstate *s;
@@ -485,7 +493,9 @@ static void copy_strided(uint8_t *to, const uint8_t *from, uint32_t stride, uint
 }
 
 /* copy_values - of the n entries from the cursor's on, all in its leaf: *done of them, up to one of
- * another size. A uniform base without a tail is copied without a look at its entries. */
+ * another size. A uniform base without a tail is copied without a look at its entries. to has room
+ * for n. CORRUPT: an entry does not lie in the page, which may be changing under an evicted
+ * reader. */
 static int copy_values(struct daxkv_cursor *c, uint32_t n, uint32_t size, uint8_t *to,
                        uint32_t *done)
 {
@@ -522,7 +532,8 @@ static int copy_values(struct daxkv_cursor *c, uint32_t n, uint32_t size, uint8_
 }
 
 /* get_values - the cursor is on the first one, of that size. The cursor ends on the last value that
- * was copied; *got counts them, also when an error comes behind. */
+ * was copied; *got counts them, also when an error comes behind. to has room for n of them. It ends
+ * at the key's last value, at one of another size, or when the room is full. */
 static int get_values(struct move *m, size_t n, uint32_t size, uint8_t *to, size_t *got)
 {
 	assert(n > 0);
@@ -561,7 +572,8 @@ static int get_values(struct move *m, size_t n, uint32_t size, uint8_t *to, size
 	return rc;
 }
 
-/* cursor_get_values - the values of one size of a key, from the cursor's on. */
+/* cursor_get_values - the values of one size of a key, from the cursor's on. VALUE_SIZE when the
+ * value under the cursor has another size; INCOMPATIBLE without sorted duplicates. */
 static int cursor_get_values(struct daxkv_cursor *c, size_t n, size_t size, void *bytes,
                              size_t *got)
 {

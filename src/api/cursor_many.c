@@ -28,7 +28,8 @@ struct batch { /* what the caller wants, and has so far */
 };
 
 /* beyond - whether the key lies where the scan ends: at or after end, or before it when it goes
- * backward. Backward the end itself belongs to the scan. */
+ * backward. Backward the end itself belongs to the scan. end was checked to be a key, so its size
+ * is that of one. */
 static bool beyond(const struct batch *b, const struct order *o, const struct daxkv_val *key)
 {
 	if (!b->end)
@@ -42,7 +43,9 @@ static bool beyond(const struct batch *b, const struct order *o, const struct da
 }
 
 /* first - the batch's next entry, by a step of its own: into the scan, or on to another leaf. When
- * it lies beyond the end, the cursor goes back to where it was; after a seek it is nowhere. */
+ * it lies beyond the end, the cursor goes back to where it was; after a seek it is nowhere.
+ * NOT_FOUND also when it lies beyond the end: the cursor then has not moved on, so the next call
+ * with a later end begins at that entry. */
 static int first(struct daxkv_cursor *c, const struct order *o, struct batch *b,
                  enum daxkv_cursor_op op)
 {
@@ -76,7 +79,8 @@ static int first(struct daxkv_cursor *c, const struct order *o, struct batch *b,
 }
 
 /* leaf_limit - the first rank (forward), or the last one (backward), that the scan leaves out;
- * backward, counted from 1. One search for the whole leaf, instead of a compare for each entry. */
+ * backward, counted from 1. One search for the whole leaf, instead of a compare for each entry.
+ * With sorted duplicates the end is the place before all of the key's values. */
 static int leaf_limit(const struct daxkv_cursor *c, const struct order *o, const struct batch *b,
                       uint32_t *limit)
 {
@@ -97,7 +101,9 @@ static int leaf_limit(const struct daxkv_cursor *c, const struct order *o, const
 }
 
 /* hand_out - the entries of the cursor's leaf behind the one under it. *ends: the scan ends in this
- * leaf. The cursor stands on the last one that was handed out. */
+ * leaf. The cursor stands on the last one that was handed out. An error leaves b->got at the
+ * entries that were right, and the cursor on the last of them. Room for none more is no end of the
+ * scan. */
 static int hand_out(struct daxkv_cursor *c, const struct order *o, struct batch *b, bool *ends)
 {
 	assert(b->got < b->n);
@@ -168,7 +174,7 @@ static int hand_out(struct daxkv_cursor *c, const struct order *o, struct batch 
 }
 
 /* In turn: a step into a leaf, as cursor_get makes it, and then all that the leaf has of the scan.
- */
+ * NOT_FOUND is returned only when nothing was given; *got is set on success alone. */
 int daxkv_cursor_get_many(struct daxkv_cursor *c, enum daxkv_cursor_op op,
                           const struct daxkv_val *end, size_t n, struct daxkv_val *key,
                           struct daxkv_val *value, size_t *got)

@@ -5,6 +5,10 @@
  *
  * A read transaction asks the descriptor when it is asked itself; a write transaction has the
  * numbers in its state, its own changes included.
+ *
+ * The comparators are here, too: they are known to a process by its handles, and the file has only
+ * the flag that there is one. A call that needs an order whose comparator is not set is refused by
+ * dbi_state; calls that only tell of the database take dbi_state_any.
  */
 #include "api/db.h"
 #include "base/err.h"
@@ -16,7 +20,8 @@
 #include <errno.h>
 
 /* db_next - the first named database behind that name. Plain entries between are passed. *name then
- * points into the leaf. NOT_FOUND. */
+ * points into the leaf. NOT_FOUND. CORRUPT when a leaf's keys do not rise. The comparison is made
+ * for a list's sake alone: without a name to begin behind there is none. */
 static int db_next(struct daxkv_txn *txn, struct daxkv_val *name)
 {
 	struct probe p = {.key = name->data, .klen = (uint32_t)name->size};
@@ -104,7 +109,8 @@ int daxkv_db_flags(struct daxkv_txn *txn, daxkv_db db, unsigned int *flags)
 	return 0;
 }
 
-/* A write transaction's batches are flushed: the depth is that of the pages. */
+/* A write transaction's batches are flushed: the depth is that of the pages. *stat is written when
+ * the snapshot was still there at the end. */
 int daxkv_db_stat(struct daxkv_txn *txn, daxkv_db db, struct daxkv_db_stat *stat)
 {
 	const struct fmt_page *root = NULL;
@@ -150,7 +156,9 @@ int daxkv_db_stat(struct daxkv_txn *txn, daxkv_db db, struct daxkv_db_stat *stat
 }
 
 /* set_compare - an empty database gets the flag with its first comparator, by a write transaction;
- * one with entries must have the flag, because they are in that order. */
+ * one with entries must have the flag, because they are in that order. The comparator is the
+ * handle's in this process; nothing of it goes to the file but the flag. INCOMPATIBLE when there
+ * are entries in another order. */
 static int set_compare(struct daxkv_txn *txn, daxkv_db db, uint32_t flag, daxkv_compare_fn *fn,
                        void *arg)
 {
@@ -202,7 +210,8 @@ static bool values_given(const struct daxkv_val *a, const struct daxkv_val *b)
 	return a && b && (a->data || !a->size) && (b->data || !b->size);
 }
 
-/* It has no way to tell an error: 0. */
+/* It has no way to tell an error: 0. It compares bytes of the caller's, which need not be in the
+ * database. */
 int daxkv_db_compare(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *a,
                      const struct daxkv_val *b)
 {

@@ -37,7 +37,7 @@ static int flags_check(unsigned int flags)
 }
 
 /* catalog_store - the catalog entry in the main one: of a database that the transaction makes, or
- * makes anew. */
+ * makes anew. desc: its descriptor's place, or 0 where it has no page. Errors of entry_put. */
 static int catalog_store(struct daxkv_txn *txn, struct daxkv_val name, uint64_t desc,
                          uint32_t flags)
 {
@@ -48,7 +48,9 @@ static int catalog_store(struct daxkv_txn *txn, struct daxkv_val name, uint64_t 
 	return entry_put(txn, DAXKV_MAIN, &name, &value, 0, FMT_ENTRY_DB);
 }
 
-/* A database without a descriptor has an empty leaf at most, which goes, too. */
+/* A database without a descriptor has an empty leaf at most, which goes, too. The descriptor has
+ * the flags, too, so it is written again at another place. An error leaves a transaction that can
+ * only be aborted. */
 int db_flags_change(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s, unsigned int flags)
 {
 	assert(txn->write && s->tree.scratch);
@@ -72,7 +74,8 @@ int db_flags_change(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s, unsig
 	return catalog_store(txn, dbi_name_val(s), off, flags);
 }
 
-/* main_flags - give the main database flags, while it is empty. */
+/* main_flags - give the main database flags, while it is empty. Flags of 0 take it as it is.
+ * INCOMPATIBLE when it has entries, or the transaction only reads. */
 static int main_flags(struct daxkv_txn *txn, unsigned int flags)
 {
 	struct dbstate *s;
@@ -87,14 +90,16 @@ static int main_flags(struct daxkv_txn *txn, unsigned int flags)
 	return db_flags_change(txn, DAXKV_MAIN, s, flags);
 }
 
-/* names_possible - whether the main database's order leaves room for names. */
+/* names_possible - whether the main database's order leaves room for names. Names are plain bytes,
+ * each once: an order of integers, of pairs or of the program's own cannot have them. */
 static bool names_possible(const struct dbstate *main_state)
 {
 	return !main_state->order.dups && main_state->order.key != ORDER_INTEGER &&
 	       main_state->order.key != ORDER_OWN;
 }
 
-/* create_check - whether a database of that name could be made. */
+/* create_check - whether a database of that name could be made. INCOMPATIBLE, KEY_SIZE; in a read
+ * transaction the error of txn_check. */
 static int create_check(struct daxkv_txn *txn, const struct daxkv_val *name)
 {
 	struct dbstate *main_state;
@@ -124,7 +129,9 @@ static int db_create(struct daxkv_txn *txn, const struct daxkv_val *name, unsign
 }
 
 /* handle_open - a handle for the database, which is made when that is wanted. The handle is taken
- * first: when there is none, nothing was made. */
+ * first: when there is none, nothing was made. A handle that was new is given back after an error.
+ * BAD_DB: another thread closed it meanwhile. An error behind the catalog's change leaves a
+ * transaction that can only be aborted. */
 static int handle_open(struct daxkv_txn *txn, const struct daxkv_val *name, bool create,
                        unsigned int flags, daxkv_db *db)
 {
@@ -148,7 +155,8 @@ static int handle_open(struct daxkv_txn *txn, const struct daxkv_val *name, bool
 	return rc;
 }
 
-/* open_named - flags of 0 take the database as it is. NOT_FOUND without CREATE. */
+/* open_named - flags of 0 take the database as it is. NOT_FOUND without CREATE. The tries are
+ * bounded, so that two threads that open and close cannot keep a third one here for good. */
 static int open_named(struct daxkv_txn *txn, const struct daxkv_val *name, unsigned int flags,
                       daxkv_db *db)
 {

@@ -19,7 +19,8 @@ size_t daxkv_max_key_size(const struct daxkv_store *store)
 }
 
 /* get_end - the end of a get that failed, or of one from a snapshot that may be given up at any
- * moment: what was found counts only when it was not. */
+ * moment: what was found counts only when it was not. *value is written on success alone. txn may
+ * be NULL, as txn_check has refused it. */
 static __attribute__((noinline)) int get_end(struct daxkv_txn *txn, int rc, bool found,
                                              const struct item *it, struct daxkv_val *value)
 {
@@ -73,7 +74,8 @@ int daxkv_get(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
 	return err_answer(DAXKV_NOT_FOUND);
 }
 
-/* The value's bytes are copied to a page. The put is durable when its transaction has committed. */
+/* The value's bytes are copied to a page. The put is durable when its transaction has committed.
+ * With RESERVE, and after NO_OVERWRITE has found an entry, value->data leads into the page. */
 int daxkv_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
               struct daxkv_val *value, unsigned int flags)
 {
@@ -91,7 +93,9 @@ int daxkv_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
 }
 
 /* del_entry - without duplicates value is not looked at. With them NULL means all of the key's, and
- * a value that no entry could have is NOT_FOUND. */
+ * a value that no entry could have is NOT_FOUND. The key is checked before the transaction counts
+ * as changing, so a refused removal costs nothing at the commit. CORRUPT, KEY_SIZE; errors of
+ * entry_remove. */
 static int del_entry(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
                      const struct daxkv_val *value)
 {

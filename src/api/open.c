@@ -88,7 +88,7 @@ static int options_check(const char *path, const struct daxkv_options *o)
 }
 
 /* size_of_new - a multiple of unit when it may be, else of the page size: what was asked for, or
- * little. 0: the maximum is too small. */
+ * little. 0: the maximum is too small. All are bytes; unit is a multiple of the page size. */
 static uint64_t size_of_new(const struct daxkv_options *o, uint32_t page_size, uint64_t unit)
 {
 	const uint64_t least = super_min_size(page_size) + ROOM_LEAST * page_size;
@@ -101,7 +101,9 @@ static uint64_t size_of_new(const struct daxkv_options *o, uint32_t page_size, u
 	return size;
 }
 
-/* create_file - a new store, whole and durable, in the place of nothing or of an empty file. */
+/* create_file - a new store, whole and durable, in the place of nothing or of an empty file.
+ * EINVAL, EFBIG for sizes that cannot be; errno. After an error no file is left that was not
+ * there. */
 static int create_file(struct daxkv_store *store, const char *path, const struct daxkv_options *o)
 {
 	struct super_new new = {.page_size = o->page_size ? o->page_size : PAGE_DEFAULT,
@@ -184,7 +186,8 @@ static int attach_map(struct daxkv_store *store, const struct daxkv_options *o, 
 }
 
 /* bring_up - the mapped file comes to its newest commit, *txn. Nobody else uses the store, or what
- * others do is ordered by an external lock. size: of the file. */
+ * others do is ordered by an external lock. size: of the file. After an error the file is as a
+ * crash would leave it, and the next open recovers it. */
 static int bring_up(struct daxkv_store *store, const struct daxkv_options *o, uint64_t size,
                     uint64_t *txn)
 {
@@ -233,7 +236,8 @@ static int bring_up(struct daxkv_store *store, const struct daxkv_options *o, ui
 }
 
 /* attach - map the file and bring it to its newest transaction. *txn: the newest commit. Those who
- * join find it in the share, and recover nothing. */
+ * join find it in the share, and recover nothing. INCOMPATIBLE for another page size than was asked
+ * for; VERSION, FOREIGN, CORRUPT as of super_read. */
 static int attach(struct daxkv_store *store, const struct daxkv_options *o, uint64_t *txn)
 {
 	assert(store->map.fd >= 0);
@@ -274,7 +278,8 @@ static int attach(struct daxkv_store *store, const struct daxkv_options *o, uint
 }
 
 /* join - agree with the store's other users. The open lock is held. Two users with different ideas
- * of the medium would flush differently, so the later one follows, or is refused. */
+ * of the medium would flush differently, so the later one follows, or is refused. The file is
+ * mapped once more with that medium. INCOMPATIBLE; errors of attach_map. */
 static int join(struct daxkv_store *store, const struct daxkv_options *o)
 {
 	assert(store->joined && store->share);
@@ -371,7 +376,8 @@ static int alive_open(struct daxkv_store *store)
 	return 0;
 }
 
-/* size_check - the file has what its size word says. A shorter file would fault when it is read. */
+/* size_check - the file has what its size word says. A shorter file would fault when it is read.
+ * CORRUPT. */
 static int size_check(struct daxkv_store *store)
 {
 	assert(store->page_size > 0);
@@ -396,7 +402,8 @@ static int size_check(struct daxkv_store *store)
 }
 
 /* oldest_reader - for space: no reader of any process is older. Passive ones are asked for last,
- * because they cost two system calls. */
+ * because they cost two system calls. The writer's lock is held. Limbo items that are younger than
+ * all readers of the share cannot go anyway, so then nobody else is asked. */
 static uint64_t oldest_reader(void *arg)
 {
 	struct daxkv_store *store = arg;
@@ -416,7 +423,8 @@ static void reap(void *arg)
 	(void)daxkv_readers_reap(arg);
 }
 
-/* released - for space: so many items of the limbo are free, in the lock file, too. */
+/* released - for space: so many items of the limbo are free, in the lock file, too. Those who take
+ * the store over read the limbo there. */
 static void released(void *arg, uint64_t items)
 {
 	share_limbo_drop(&((struct daxkv_store *)arg)->share_file, items);
@@ -500,7 +508,7 @@ static int store_start(struct daxkv_store *store, const struct daxkv_options *o)
 }
 
 /* local_check - a network filesystem's mappings and locks do not reach other machines in the way
- * that a store needs. */
+ * that a store needs. EOPNOTSUPP. Without a lock file it is for the caller to know. */
 static int local_check(const struct daxkv_store *store)
 {
 	static const uint32_t remote[] = {
@@ -521,7 +529,7 @@ static int local_check(const struct daxkv_store *store)
 }
 
 /* store_open_locked - from the lock file to the end of opening; what it made is removed when it
- * fails. */
+ * fails. The open lock is held from the first step on, so nobody sees a store that is half made. */
 static int store_open_locked(struct daxkv_store *store, const char *path,
                              const struct daxkv_options *o)
 {
@@ -566,7 +574,8 @@ static int store_open_locked(struct daxkv_store *store, const char *path,
 	return rc;
 }
 
-/* open_it - the handle, and everything that can be undone by store_free. */
+/* open_it - the handle, and everything that can be undone by store_free. *out is written on success
+ * alone. */
 static int open_it(const char *path, const struct daxkv_options *options, struct daxkv_store **out)
 {
 	static const struct daxkv_options none;

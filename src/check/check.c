@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * check.c - the superblock, and the run of a check. See check.h
+ *
+ * The superblock is copied first, and everything else follows that copy: nothing that the check
+ * depends on changes under it. What is wrong there decides how far the run can go: without an
+ * identity nothing means anything, without a layout no page can be found, and every other fault of
+ * the superblock leaves the rest to be checked.
  */
 #include "check/check.h"
 
@@ -18,7 +23,8 @@
 #define FAULT_SIZE      512u
 #define NAME_SHOWN      40u
 
-/* name_print - a database's name with bytes that are not plain text as \xhh; cut when long. */
+/* name_print - a database's name with bytes that are not plain text as \xhh; cut when long. out has
+ * room for NAME_SHOWN bytes of four characters each and the words around them. */
 static void name_print(char *out, size_t size, const struct check_db *db)
 {
 	size_t used = 0;
@@ -73,7 +79,8 @@ static bool all_zero(const uint8_t *p, size_t n)
 }
 
 /* super_identity - whether this is a store whose layout is known here. Only then does anything else
- * in it mean something. */
+ * in it mean something. A hash that is wrong is told and no reason to stop: a byte that nothing
+ * depends on may be the one. False, told: magic, version, byte order or page size cannot be. */
 static bool super_identity(struct check *ck)
 {
 	const struct fmt_super *super = &ck->super;
@@ -103,7 +110,8 @@ static bool super_identity(struct check *ck)
 }
 
 /* ring_fits - whether the superblock's ring has records of a size that can be, lies behind the
- * superblock, and ends before the first page. */
+ * superblock, and ends before the first page. The products and sums are of bounded numbers, and in
+ * 64 bits. */
 static bool ring_fits(const struct fmt_super *super)
 {
 	uint64_t bytes = (uint64_t)super->ring_records * super->ring_record_size;
@@ -131,7 +139,9 @@ static bool spare_zero(const struct fmt_super *super)
 	return all_zero(super->zero3, sizeof super->zero3);
 }
 
-/* check_super_layout - sizes and offsets. False when the pages cannot be walked. */
+/* check_super_layout - sizes and offsets. False when the pages cannot be walked. Sets ck->limit,
+ * which all offsets are held against from here on: what the superblock says of the size, but no
+ * more than is mapped. */
 static bool check_super_layout(struct check *ck)
 {
 	const struct fmt_super *super = &ck->super;
@@ -165,7 +175,8 @@ static bool check_super_layout(struct check *ck)
 }
 
 /* memory_take - what a run needs, all at once, so that nothing fails half-way but a long list of
- * databases. The sizes come from limit, which the file's real length bounds. */
+ * databases. The sizes come from limit, which the file's real length bounds. False: no memory.
+ * check_run gives it back. */
 static bool memory_take(struct check *ck)
 {
 	assert(ck->limit > 0);
@@ -182,7 +193,8 @@ static bool memory_take(struct check *ck)
 	return ck->used && ck->seen && ck->copies && ck->entries && ck->order;
 }
 
-/* databases_walk - the main database, which finds the named ones, then those. */
+/* databases_walk - the main database, which finds the named ones, then those. The list may grow,
+ * and move, while the main database is walked; the named ones add nothing to it. */
 static void databases_walk(struct check *ck)
 {
 	struct check_db main_db = {.main = true, .desc = ck->super.main_desc};
@@ -192,7 +204,9 @@ static void databases_walk(struct check *ck)
 		check_db_walk(ck, &ck->dbs[i], (uint64_t)(ck->dbs[i].name - ck->base));
 }
 
-/* Everything of the run is freed here, also when it ended early. */
+/* Everything of the run is freed here, also when it ended early. The order matters: bitmaps before
+ * claims, claims before leaks. 0, CORRUPT with *faults, ENOMEM; EAGAIN when the state has moved,
+ * and then no fault counts. */
 int check_run(const struct check_input *in, uint64_t *faults)
 {
 	struct check ck = {

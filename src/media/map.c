@@ -39,20 +39,22 @@ typedef unsigned long ulong;
 
 /* ---- address space --------------------------------------------------------------------------- */
 
-/* page_up - to a multiple of the system's page, which is not the store's. */
+/* page_up - to a multiple of the system's page, which is not the store's. The kernel maps in units
+ * of that. */
 static uint64_t page_up(uint64_t n)
 {
 	return round_up(n, (uint64_t)sysconf(_SC_PAGESIZE));
 }
 
-/* address - of a byte of the file in the reserved range. Here the mapping is changed as a whole,
- * so the const of its bytes is taken off. */
+/* address - of a byte of the file in the reserved range. Here the mapping is changed as a whole, so
+ * the const of its bytes is taken off. What is stored there goes through pm.h all the same. */
 static uint8_t *address(const struct map *map, uint64_t off)
 {
 	return (uint8_t *)(uintptr_t)(map->base + off);
 }
 
-/* size_set - the writer's thread changes it while readers' threads look. */
+/* size_set - the writer's thread changes it while readers' threads look. Pairs with the loads of
+ * the size: who sees it finds the pages mapped. */
 static void size_set(struct map *map, uint64_t size)
 {
 	assert(size <= map->reserve);
@@ -60,7 +62,7 @@ static void size_set(struct map *map, uint64_t size)
 }
 
 /* reserve_exactly - len bytes of empty address space, aligned to MAP_STEP: more is taken and
- * trimmed. 0 or errno. */
+ * trimmed. 0 or errno. A forked child does not have the range. */
 static int reserve_exactly(uint64_t len, const uint8_t **base)
 {
 	uint8_t *p = mmap(NULL, len + MAP_STEP, PROT_NONE,
@@ -77,7 +79,7 @@ static int reserve_exactly(uint64_t len, const uint8_t **base)
 	return 0;
 }
 
-/* address_limit - how much address space the process may have; UINT64_MAX: no limit. */
+/* address_limit - how much address space the process may have; UINT64_MAX: no limit. In bytes. */
 static uint64_t address_limit(void)
 {
 	struct rlimit lim;
@@ -87,7 +89,8 @@ static uint64_t address_limit(void)
 }
 
 /* reserve_space - fill base and reserve. With max 0 it begins at 1 TiB, or at half of RLIMIT_AS so
- * that the program keeps some. */
+ * that the program keeps some. Where that cannot be had, and no maximum was asked for, half of it
+ * is tried, and so on, down to what the file needs. Errors of mmap, with the limit in the text. */
 static int reserve_space(struct map *map, uint64_t size, uint64_t max)
 {
 	const uint64_t behind = map->guard ? MAP_STEP : 0;
@@ -116,7 +119,7 @@ static int reserve_space(struct map *map, uint64_t size, uint64_t max)
 	return 0;
 }
 
-/* space_give_back - unmap all of it. */
+/* space_give_back - unmap all of it. The file's part of it is unmapped as well. */
 static void space_give_back(const struct map *map)
 {
 	assert(map->base);
@@ -124,7 +127,8 @@ static void space_give_back(const struct map *map)
 }
 
 /* range_fill - map [from, to) of the file at its place in the reserved space; both are multiples of
- * the system page. */
+ * the system page. What was mapped in that range is replaced in the same call. 0 or errno, without
+ * a text. */
 static int range_fill(const struct map *map, uint64_t from, uint64_t to)
 {
 	assert(from % page_up(1) == 0);
@@ -167,7 +171,8 @@ static void range_empty(const struct map *map, uint64_t from, uint64_t to)
 }
 
 /* range_populate - fault [from, to) in for writing, so that no commit pays for it. Kernels before
- * 5.14 do not know how: EINVAL. */
+ * 5.14 do not know how: EINVAL. 0 or errno; EIO stands for a bad block, which a store there would
+ * have met as a signal. */
 static int range_populate(const struct map *map, uint64_t from, uint64_t to)
 {
 	assert(from >= to || !map->rdonly);
@@ -193,7 +198,8 @@ static int range_populate(const struct map *map, uint64_t from, uint64_t to)
 /* ---- attaching ------------------------------------------------------------------------------- */
 
 /* sync_probe - 0 when the file's mappings can have MAP_SYNC. Tried beside the reserved space,
- * because a mapping that fails with MAP_FIXED may have taken away what was there. */
+ * because a mapping that fails with MAP_FIXED may have taken away what was there. Else errno:
+ * EOPNOTSUPP or EINVAL where the filesystem or the kernel cannot. */
 static int sync_probe(const struct map *map)
 {
 	size_t len = page_up(1);
@@ -206,7 +212,8 @@ static int sync_probe(const struct map *map)
 }
 
 /* medium_choose - what the file lies on and how stores to it become durable, as the caller allows
- * it. */
+ * it. A private copy is never durable, and needs no flushes. NOT_DAX when the caller wants what is
+ * not to be had; errno. */
 static int medium_choose(struct map *map, enum daxkv_pmem pmem)
 {
 	map->medium = DAXKV_MEDIUM_FILE;
@@ -238,7 +245,7 @@ static int medium_choose(struct map *map, enum daxkv_pmem pmem)
 }
 
 /* space_ensure - a file that was copied sparsely gets its space now: a full disk is an error here
- * and not SIGBUS from a store. */
+ * and not SIGBUS from a store. CORRUPT when the file is shorter than what is in use; errno. */
 static int space_ensure(const struct map *map, uint64_t size)
 {
 	uint64_t length;

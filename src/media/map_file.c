@@ -37,8 +37,8 @@ typedef int extent_fn(int fd, uint64_t from, const struct fiemap_extent *extent,
 
 /* ---- bytes of a file ------------------------------------------------------------------------- */
 
-/* write_all - pwrite until all is written. A write of nothing is EIO: it would be tried for ever.
- */
+/* write_all - pwrite until all is written. A write of nothing is EIO: it would be tried for ever. 0
+ * or errno. */
 static int write_all(int fd, const uint8_t *p, uint64_t n, uint64_t off)
 {
 	while (n > 0) {
@@ -57,7 +57,8 @@ static int write_all(int fd, const uint8_t *p, uint64_t n, uint64_t off)
 	return 0;
 }
 
-/* write_zeros - for filesystems without fallocate. */
+/* write_zeros - for filesystems without fallocate. [from, to) of the file, in pieces. 0 or
+ * errno. */
 static int write_zeros(int fd, uint64_t from, uint64_t to)
 {
 	static const uint8_t zeros[16384];
@@ -96,7 +97,7 @@ int file_cut(int fd, uint64_t size)
 }
 
 /* file_allocate - fallocate [from, to); a file whose filesystem cannot gets zeros written from its
- * end at length on. */
+ * end at length on. What lies in the range already stays as it is. */
 static int file_allocate(int fd, uint64_t from, uint64_t to, uint64_t length)
 {
 	while (fallocate(fd, 0, (off_t)from, (off_t)(to - from)) != 0) {
@@ -108,7 +109,9 @@ static int file_allocate(int fd, uint64_t from, uint64_t to, uint64_t length)
 	return 0;
 }
 
-/* Beyond RLIMIT_FSIZE the kernel sends the calling thread SIGXFSZ: it is held back and taken. */
+/* Beyond RLIMIT_FSIZE the kernel sends the calling thread SIGXFSZ: it is held back and taken. The
+ * program's own handler does not run, and a signal that was pending before stays so. After an error
+ * the file has its old length, if that can be had. */
 int file_extend(int fd, uint64_t from, uint64_t to, uint64_t length)
 {
 	assert(from <= to);
@@ -135,7 +138,8 @@ int file_extend(int fd, uint64_t from, uint64_t to, uint64_t length)
 
 /* extents_walk - see is called for each extent of [0, length), and once with NULL when there are no
  * more; from is the end of the one before. What it returns but 0 ends the walk. *known: the
- * filesystem has a list of extents. */
+ * filesystem has a list of extents. Errors are those of the ioctl, once it has worked, and what see
+ * has returned. */
 static int extents_walk(int fd, uint64_t length, extent_fn *see, bool *known)
 {
 	union {
@@ -171,7 +175,8 @@ static int extents_walk(int fd, uint64_t length, extent_fn *see, bool *known)
 }
 
 /* extent_own - fill the hole before an extent; blocks that it shares with another file are copied,
- * where the filesystem can. */
+ * where the filesystem can. For extents_walk; e NULL: the end of the file. 0 or errno: ENOSPC where
+ * the space cannot be had. */
 static int extent_own(int fd, uint64_t from, const struct fiemap_extent *e, uint64_t length)
 {
 	const uint64_t to = e ? min_u64(e->fe_logical, length) : length;
@@ -189,7 +194,8 @@ static int extent_own(int fd, uint64_t from, const struct fiemap_extent *e, uint
 	return 0;
 }
 
-/* extent_shared - EEXIST for an extent that another file has, too. */
+/* extent_shared - EEXIST for an extent that another file has, too. It is an answer and not a
+ * failure: one is enough, and ends the walk. */
 static int extent_shared(int fd, uint64_t from, const struct fiemap_extent *e, uint64_t length)
 {
 	(void)fd, (void)from, (void)length;
@@ -199,7 +205,7 @@ static int extent_shared(int fd, uint64_t from, const struct fiemap_extent *e, u
 }
 
 /* own_by_seek - the same by SEEK_HOLE, which takes allocated blocks that nobody has written for
- * holes as well. */
+ * holes as well. Such blocks are allocated once more, which changes nothing. 0 or errno. */
 static int own_by_seek(int fd, uint64_t length)
 {
 	for (uint64_t at = 0; at < length;) {
@@ -293,7 +299,7 @@ void file_exempt(int fd)
 
 /* ---- opening and creating -------------------------------------------------------------------- */
 
-/* type_check - a store is a regular file, and nothing else. */
+/* type_check - a store is a regular file, and nothing else. EISDIR, FOREIGN. */
 static int type_check(const char *path, mode_t mode)
 {
 	if (S_ISDIR(mode))
@@ -337,7 +343,7 @@ int map_open_file(struct map *map, const char *path, bool rdonly)
 
 /* dir_sync - make a change of path's directory entry durable. A directory that may not be read, or
  * whose filesystem has no fsync for directories, is reached by way of the whole filesystem, of
- * which fd is a file. */
+ * which fd is a file. 0 or errno. */
 static int dir_sync(const char *path, int fd)
 {
 	const char *slash = strrchr(path, '/');
@@ -360,7 +366,8 @@ static int dir_sync(const char *path, int fd)
 	return rc;
 }
 
-/* name_move - give temp the name path, unless something has it: EEXIST. */
+/* name_move - give temp the name path, unless something has it: EEXIST. Where the filesystem cannot
+ * rename so, a link does the same in two steps. */
 static int name_move(const char *temp, const char *path)
 {
 	if (renameat2(AT_FDCWD, temp, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
@@ -403,7 +410,8 @@ int file_name(int fd, const char *path)
 }
 
 /* temp_open - a new file beside path, with a name that nothing has: what has one of these names may
- * be somebody's. 0 with a name to free, or errno. */
+ * be somebody's. 0 with a name to free, or errno. The caller owns the name and the descriptor, and
+ * unlinks the file when it is not to stay. */
 static int temp_open(const char *path, unsigned int mode, char **temp, int *fd)
 {
 	int rc = EEXIST;
@@ -436,7 +444,8 @@ bool file_on_layers(int fd)
 	return fs_magic(fd) == OVERLAYFS_SUPER_MAGIC;
 }
 
-/* file_prepare - an empty new file, before it gets its space. */
+/* file_prepare - an empty new file, before it gets its space. A file on a DAX filesystem may get
+ * another size, *size, so that huge pages can map it. What cannot be asked is left as it is. */
 static void file_prepare(int fd, uint64_t *size, uint64_t on_dax)
 {
 	struct statx st;
@@ -446,7 +455,8 @@ static void file_prepare(int fd, uint64_t *size, uint64_t on_dax)
 		*size = on_dax;
 }
 
-/* content_make - the whole durable content of the empty new file fd. */
+/* content_make - the whole durable content of the empty new file fd. 0 or errno, or what fill has
+ * returned. The file has all its space before fill writes, so a full disk is found here. */
 static int content_make(int fd, uint64_t *size, uint64_t on_dax, fill_fn *fill, void *arg)
 {
 	file_prepare(fd, size, on_dax);
@@ -461,7 +471,9 @@ static int content_make(int fd, uint64_t *size, uint64_t on_dax, fill_fn *fill, 
 }
 
 /* new_nameless - a file that has its name only when it is whole, so that a crash leaves nothing.
- * *able: it could be tried. 0 or errno, or fill's error. */
+ * *able: it could be tried. 0 or errno, or fill's error. After an error *fd is closed. *able false
+ * says that the other way is worth trying: the filesystem lacks files without a name, or links to
+ * them. */
 static int new_nameless(const char *path, unsigned int mode, uint64_t *size, uint64_t on_dax,
                         fill_fn *fill, void *arg, int *fd, bool *able)
 {
@@ -484,7 +496,8 @@ static int new_nameless(const char *path, unsigned int mode, uint64_t *size, uin
 	return rc;
 }
 
-/* new_temporary - the same with a name for the time being. */
+/* new_temporary - the same with a name for the time being. A crash may leave a file with that name;
+ * later ones take another. */
 static int new_temporary(const char *path, unsigned int mode, uint64_t *size, uint64_t on_dax,
                          fill_fn *fill, void *arg, int *fd)
 {
@@ -505,7 +518,7 @@ static int new_temporary(const char *path, unsigned int mode, uint64_t *size, ui
 }
 
 /* create_new - a store at a path where nothing is. When the directory's entry cannot be made
- * durable, there is none. */
+ * durable, there is none. EEXIST when somebody made one meanwhile. */
 static int create_new(const char *path, unsigned int mode, uint64_t *size, uint64_t on_dax,
                       fill_fn *fill, void *arg, int *fd)
 {
@@ -526,7 +539,8 @@ static int create_new(const char *path, unsigned int mode, uint64_t *size, uint6
 	return rc;
 }
 
-/* data_copy - copy what is data of [from, to): the rest is zero in both files. */
+/* data_copy - copy what is data of [from, to): the rest is zero in both files. 0 or errno. A file
+ * that ends early is EIO. */
 static int data_copy(int in, int out, uint64_t from, uint64_t to)
 {
 	assert(from % HEAD_SIZE == 0);
@@ -559,7 +573,7 @@ static int data_copy(int in, int out, uint64_t from, uint64_t to)
 
 /* create_inside - fill the empty file fd: the content is made in memory first, so that its head can
  * come last, behind a sync, in whatever order fill writes. A crash on the way leaves a file that
- * begins with zeros, and no half store. */
+ * begins with zeros, and no half store. After an error the file is empty again. */
 static int create_inside(const char *path, int fd, uint64_t *length, uint64_t on_dax, fill_fn *fill,
                          void *arg)
 {

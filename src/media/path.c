@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* path.c - see path.h */
+/*
+ * path.c - see path.h
+ *
+ * A store is known by the file that its name leads to. The lock file lies beside that file, so all
+ * symbolic links to a store have to come to one path. Links are followed before anything is opened.
+ * An error is explained afterwards, from the path that the program gave: errno does not say which
+ * part of a path is wrong.
+ */
 #include "media/path.h"
 
 #include "base/base.h"
@@ -12,7 +19,9 @@
 
 #define LINKS_MAX 40 /* as many as the kernel follows */
 
-/* link_step - the path that the link *path leads to takes its place; *more: it was a link. */
+/* link_step - the path that the link *path leads to takes its place; *more: it was a link. *path is
+ * the caller's memory, and is replaced. A link that does not begin at the root counts from the
+ * directory that it lies in. ENOMEM. */
 static int link_step(char **path, bool *more)
 {
 	char target[PATH_MAX], *next;
@@ -38,7 +47,8 @@ static int link_step(char **path, bool *more)
 }
 
 /* leads_astray - whether path is another file than its links tell: links of /proc do not need the
- * names that they show. */
+ * names that they show. Where path itself cannot be looked at it does not: the open that follows
+ * says what is wrong. */
 static bool leads_astray(const char *path, const char *told)
 {
 	struct stat x, y;
@@ -50,7 +60,8 @@ static bool leads_astray(const char *path, const char *told)
 	return x.st_dev != y.st_dev || x.st_ino != y.st_ino;
 }
 
-/* Each link is followed by hand, because realpath(3) wants the last component to exist. */
+/* Each link is followed by hand, because realpath(3) wants the last component to exist. The caller
+ * frees *out. ENOMEM, ELOOP. */
 int path_follow(const char *path, char **out)
 {
 	char *at = strdup(path);
@@ -82,7 +93,8 @@ int path_follow(const char *path, char **out)
 }
 
 /* dir_error - what is wrong with a directory above the file, those above it being in order. 0:
- * nothing. */
+ * nothing. It has set the error's text. path is what the program asked for, dir the part of it that
+ * is looked at. */
 static int dir_error(const char *path, const char *dir)
 {
 	struct stat st;
@@ -99,7 +111,8 @@ static int dir_error(const char *path, const char *dir)
 	return 0;
 }
 
-/* The directories are looked at from the root on: the first one that is wrong is the reason. */
+/* The directories are looked at from the root on: the first one that is wrong is the reason.
+ * Without memory for that the plain error is told. */
 int path_error(int rc, const char *path)
 {
 	char *dir = strdup(path);
@@ -120,7 +133,8 @@ int path_error(int rc, const char *path)
 }
 
 /* Asked before anything is made, so that the message is about the directory and not about a
- * temporary file in it. */
+ * temporary file in it. Somebody may change the directory behind this: it is for the text, and not
+ * relied on. */
 int path_make_error(const char *path)
 {
 	const char *slash = strrchr(path, '/');

@@ -38,7 +38,8 @@ static const struct fmt_super *super_blank(void)
 	return &blank;
 }
 
-/* super_foreign - say what the file seems to be instead of a store. */
+/* super_foreign - say what the file seems to be instead of a store. FOREIGN in any case: the text
+ * is a help. */
 static int super_foreign(const struct fmt_super *s)
 {
 	const char *bytes = (const char *)s;
@@ -60,7 +61,7 @@ static bool page_size_valid(uint32_t n)
 }
 
 /* ring_off_of, first_page_of - where the ring and the pages behind it begin. They follow from the
- * page size alone. */
+ * page size alone. In bytes. */
 static uint64_t ring_off_of(uint32_t page_size)
 {
 	return round_up(FMT_SUPER_SIZE, page_size);
@@ -72,7 +73,8 @@ static uint64_t first_page_of(uint32_t page_size)
 	return round_up(ring_off_of(page_size) + FMT_RING_RECORD * FMT_RING_RECORDS, page_size);
 }
 
-/* ring_sound - the ring has the format's size, and lies where the page size says. */
+/* ring_sound - the ring has the format's size, and lies where the page size says. So none of these
+ * fields can lead outside the file's head. */
 static bool ring_sound(const struct fmt_super *s)
 {
 	if (s->ring_record_size != FMT_RING_RECORD || s->ring_records != FMT_RING_RECORDS)
@@ -82,7 +84,9 @@ static bool ring_sound(const struct fmt_super *s)
 	return s->first_page == first_page_of(s->page_size);
 }
 
-/* super_validate - each fact that the rest of the engine takes for granted from here on. */
+/* super_validate - each fact that the rest of the engine takes for granted from here on. The order
+ * is that of what tells most: whether it is a store at all, then whether this library may read it,
+ * then whether it is whole. FOREIGN, VERSION, CORRUPT. */
 static int super_validate(const struct fmt_super *s)
 {
 	if (memcmp(s->magic, FMT_MAGIC, FMT_MAGIC_SIZE) != 0)
@@ -112,7 +116,7 @@ static int super_validate(const struct fmt_super *s)
 	return 0;
 }
 
-/* Errors name the byte where the superblock is wrong. */
+/* Errors name the byte where the superblock is wrong. *g is set on success alone. */
 int super_read(int fd, uint64_t file_size, struct geometry *g)
 {
 	struct fmt_super s;
@@ -181,7 +185,7 @@ uint64_t super_min_size(uint32_t page_size)
 }
 
 /* write_at - as write_all of map_file.c, which is about files and not about stores. A write of
- * nothing is EIO. */
+ * nothing is EIO. 0 or errno, without a text. */
 static int write_at(int fd, const void *p, size_t n, uint64_t off)
 {
 	const uint8_t *bytes = p;
@@ -272,7 +276,8 @@ uint32_t desc_crc(const struct fmt_desc *desc)
 }
 
 /* dirs_write - the directory pages of a new store: a word for each zone, the place of its bitmap
- * page. page is a page of scratch. 0 or errno. */
+ * page. page is a page of scratch. 0 or errno. Words behind the last zone are 0: there is no zone
+ * yet. */
 static int dirs_write(int fd, const struct super_layout *l, uint32_t psize, uint64_t *page)
 {
 	const uint64_t per_dir = psize / FMT_WORD;
@@ -296,7 +301,8 @@ static int dirs_write(int fd, const struct super_layout *l, uint32_t psize, uint
 }
 
 /* bitmaps_write - the bitmap pages of a new store, the first used pages of which are in use. page
- * is a page of scratch. 0 or errno. */
+ * is a page of scratch. 0 or errno. They are the head's, the directory's and the bitmaps' own, and
+ * the descriptor's. */
 static int bitmaps_write(int fd, const struct super_layout *l, uint32_t psize, uint64_t used,
                          uint64_t *page)
 {
@@ -317,7 +323,7 @@ static int bitmaps_write(int fd, const struct super_layout *l, uint32_t psize, u
 }
 
 /* desc_write - the main database's descriptor, of an empty database. page is a page of scratch. 0
- * or errno. */
+ * or errno. It has no root: the first put makes one. */
 static int desc_write(int fd, uint64_t off, uint32_t psize, uint64_t *page)
 {
 	struct fmt_desc *desc = (void *)page;
@@ -333,7 +339,7 @@ static int desc_write(int fd, uint64_t off, uint32_t psize, uint64_t *page)
 }
 
 /* pages_write - all of a new store but its superblock: the ring, which has no record, directory
- * pages, bitmap pages, the descriptor. 0 or errno. */
+ * pages, bitmap pages, the descriptor. 0 or errno. Elsewhere the file reads as zeros. */
 static int pages_write(int fd, const struct super_layout *l, uint32_t psize)
 {
 	const uint64_t ring = FMT_RING_RECORD * FMT_RING_RECORDS;
@@ -356,7 +362,8 @@ static int pages_write(int fd, const struct super_layout *l, uint32_t psize)
 }
 
 /* A new store: every zone that its size touches has its bitmap page, behind the directory pages,
- * behind the ring. The superblock comes last. */
+ * behind the ring. The superblock comes last. 0 or errno: the caller knows the file's name. Nothing
+ * is synced here. */
 int super_fill(int fd, void *arg)
 {
 	const struct super_new *new = arg;

@@ -31,7 +31,8 @@
 #define NAME_ROOM       (FMT_KLEN_MASK + 64) /* for a longer one than any key */
 
 /* name_print - what to call a database in a message, in parentheses. A name that is no text is
- * shown by its bytes, a long one cut. */
+ * shown by its bytes, a long one cut. out has room for NAME_SHOWN bytes of four characters each and
+ * the words around them. */
 static void name_print(char *out, size_t size, const struct salvage_db *db)
 {
 	const char *end = "\")";
@@ -94,7 +95,8 @@ struct salvage_db *salvage_db_new(struct salvage *s)
 
 /* lost_name - the name that a database without one gets: SALVAGE_LOST and what tells it from
  * others, behind the longest key of main's that begins so, where there is one. Returns its length.
- */
+ * The text is no longer than its room, whatever the key: NAME_ROOM is for more than any key has.
+ * From the first such name on the longest key stays what it is, so that all of them begin alike. */
 static size_t lost_name(const struct salvage *s, const char *suffix, char text[NAME_ROOM])
 {
 	const char *longest = (const char *)s->lost_name;
@@ -131,7 +133,7 @@ void salvage_database(struct salvage *s, size_t db)
 }
 
 /* super_sound - whether what was read from the file's beginning is a superblock of this format
- * whose bytes are as they were written. */
+ * whose bytes are as they were written. Offsets in it are still not trusted. */
 static bool super_sound(const struct fmt_super *super)
 {
 	const size_t hashed = offsetof(struct fmt_super, hash);
@@ -150,7 +152,8 @@ static bool super_sound(const struct fmt_super *super)
 	return super->ring_records == FMT_RING_RECORDS;
 }
 
-/* super_read - what the superblock says, when it can be believed. */
+/* super_read - what the superblock says, when it can be believed. Otherwise page_size is not used,
+ * and the rest of the run does without. */
 static void super_read(struct salvage *s, int fd)
 {
 	const ssize_t size = sizeof s->super;
@@ -160,7 +163,8 @@ static void super_read(struct salvage *s, int fd)
 	s->super_sound = super_sound(&s->super);
 }
 
-/* pages_known - which pages are sound, and all that takes memory. */
+/* pages_known - which pages are sound, and all that takes memory. FOREIGN when there is no page
+ * that could be one. ENOMEM; salvage_free_all gives back what was taken. */
 static int pages_known(struct salvage *s, int fd)
 {
 	/* of an entry of a leaf the least that a page may show: its head and its offset */
@@ -183,7 +187,8 @@ static int pages_known(struct salvage *s, int fd)
 }
 
 /* databases - the main one, and those that its catalog names. A tree may name more of them while it
- * is walked, and what no tree leads to comes last. */
+ * is walked, and what no tree leads to comes last. Orphans' catalog entries come before the trees
+ * of named databases, because they may name some. */
 static void databases(struct salvage *s)
 {
 	uint64_t main_desc = s->super.main_desc;
@@ -208,7 +213,8 @@ static void databases(struct salvage *s)
 }
 
 /* salvage_run - all of it, over the file that is mapped. The words of the ring are in place before
- * anything is looked up in the superblock or a tree. */
+ * anything is looked up in the superblock or a tree. Errors are those of memory, and what the
+ * caller's functions have returned. */
 static int salvage_run(struct salvage *s, int fd)
 {
 	uint64_t user_version = 0;
@@ -244,7 +250,8 @@ static void salvage_free_all(struct salvage *s)
 }
 
 /* input_open - the file, for reading alone. *fd is to be closed, whatever is returned, unless it is
- * -1. */
+ * -1. It is opened without waiting, because the path may be that of a pipe. FOREIGN when it is
+ * empty; EINVAL, errno. */
 static int input_open(const char *path, uint64_t *size, int *fd)
 {
 	struct stat st;
@@ -263,7 +270,8 @@ static int input_open(const char *path, uint64_t *size, int *fd)
 }
 
 /* input_run - salvage the file of s->size bytes, in a mapping that is this process's own: what is
- * stored there never reaches the file. */
+ * stored there never reaches the file. Pages that the medium does not give are known before they
+ * are looked at there (salvage_scan). */
 static int input_run(struct salvage *s, const char *path, int fd)
 {
 	const int prot = PROT_READ | PROT_WRITE;

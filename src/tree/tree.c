@@ -64,7 +64,8 @@ void tree_scratch_close(struct tree_scratch *s)
 
 /* ---- changing -------------------------------------------------------------------------------- */
 
-/* editable - whether the page at off is one that the running level made. */
+/* editable - whether the page at off is one that the running level made. Such a page no snapshot
+ * and no outer level has seen, so it may be rewritten where it is. */
 static bool editable(const struct tree *t, uint64_t off)
 {
 	return wset_editable(t->view->w, wset_find(t->view->w, off));
@@ -186,7 +187,7 @@ struct placed {         /* which of the items is the new one, and where it went 
 
 /* leaf_write - items first to first + n become the leaf that replaces old; where the new one went
  * is noted. first is where the part begins among all items, by which placed counts. An index of
- * UINT32_MAX is in no part. */
+ * UINT32_MAX is in no part. Errors of tree_page_out. */
 static int leaf_write(struct tree *t, uint64_t old, const struct item *items, uint32_t n,
                       uint64_t prev, uint32_t first, struct placed *placed, uint64_t *off)
 {
@@ -208,7 +209,7 @@ static int leaf_write(struct tree *t, uint64_t old, const struct item *items, ui
 /* leaf_parts - into how many leaves n items go, which take total bytes: cut as split has it. One
  * that is nearly full without a tail would be written anew at the next puts; so it splits when its
  * base leaves less to the tail than LEAF_TAIL percent, and less than a tail of items like these
- * takes. */
+ * takes. 0 as of split. */
 static uint32_t leaf_parts(const struct tree *t, const struct item *items, uint32_t n,
                            uint32_t total, bool appends, uint32_t cut[LEAF_PARTS])
 {
@@ -226,7 +227,7 @@ static uint32_t leaf_parts(const struct tree *t, const struct item *items, uint3
 }
 
 /* leaves_write - the parts become leaves, which change then names, with the separators between
- * them; the first one takes the place of old, with that prev. */
+ * them; the first one takes the place of old, with that prev. The others have no prev. */
 static int leaves_write(struct tree *t, uint64_t old, uint64_t prev, uint32_t parts,
                         const uint32_t cut[LEAF_PARTS], struct placed *placed,
                         struct change *change)
@@ -256,7 +257,7 @@ static int leaves_write(struct tree *t, uint64_t old, uint64_t prev, uint32_t pa
 
 /* removal_splits - a leaf that lost an entry would be split, to leave room for the next tail. Where
  * pages are scarce that is done only when it has to be, and then does not take the last of the
- * reserve: else removals would use it up and give nothing back. */
+ * reserve: else removals would use it up and give nothing back. CORRUPT, ENOMEM. */
 static int removal_splits(struct tree *t, uint32_t n, uint32_t total, uint32_t *parts,
                           uint32_t cut[LEAF_PARTS])
 {
@@ -277,7 +278,7 @@ static int removal_splits(struct tree *t, uint32_t n, uint32_t total, uint32_t *
 
 /* leaf_rewrite - the leaf of path becomes one to three leaves, or none, with these n items (in
  * scratch->items). No item, in a leaf that is not the root: the leaf goes. The root stays as an
- * empty leaf. */
+ * empty leaf. The path is of no use afterwards. CORRUPT, FULL, ENOMEM. */
 static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, struct placed *placed)
 {
 	assert(path->height > 0);
@@ -335,7 +336,8 @@ static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, struct pl
 	return tree_replace(t, path, &change);
 }
 
-/* blob_of - what a leaf's entry says of its large value. */
+/* blob_of - what a leaf's entry says of its large value. CORRUPT when the entry has another size.
+ * Where it leads is bounded by who follows it. */
 static int blob_of(const struct item *it, struct fmt_blob *blob)
 {
 	if (it->vlen != sizeof *blob)
@@ -345,7 +347,7 @@ static int blob_of(const struct item *it, struct fmt_blob *blob)
 }
 
 /* drop_blob - give the value's pages back, and count them off. Its extent stays for the snapshots
- * that may read it [I7]. */
+ * that may read it [I7]. CORRUPT, ENOMEM. */
 static int drop_blob(struct tree *t, const struct fmt_blob *blob)
 {
 	t->blob_pages -= blob_pages(blob->len, t->view->psize);
@@ -381,7 +383,7 @@ static int first_leaf(struct tree *t, const struct item *item, struct placed *pl
 }
 
 /* shrinks_by - bytes that the entry gives up when the other takes its place, when that is half of
- * it or more; else 0. */
+ * it or more; else 0. Only then is it asked whether the leaf joins a neighbour. */
 static uint32_t shrinks_by(const struct tree *t, const struct item *old, const struct item *item)
 {
 	uint32_t was = leaf_cost(t->order, old->klen, old->vlen);
@@ -393,7 +395,8 @@ static uint32_t shrinks_by(const struct tree *t, const struct item *old, const s
 }
 
 /* would_join - whether the leaf would be joined if the item stood where the path points, in place
- * of an entry that took less bytes more. Most puts do not come here: less is 0. */
+ * of an entry that took less bytes more. Most puts do not come here: less is 0. Nothing is changed.
+ * CORRUPT. */
 static int would_join(struct tree *t, const struct path *path, const struct item *item,
                       uint32_t less, bool *join)
 {

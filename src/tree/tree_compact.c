@@ -31,6 +31,7 @@ struct tree_compact {
 	uint8_t *seps;      /* GROUP pages */
 };
 
+/* Memory for a group of leaves, once for a walk: no step allocates. ENOMEM. */
 int tree_compact_open(uint32_t psize, struct tree_compact **out)
 {
 	struct tree_compact *c = calloc(1, sizeof *c);
@@ -47,6 +48,7 @@ int tree_compact_open(uint32_t psize, struct tree_compact **out)
 	return err_set(ENOMEM, "no memory to pack leaves");
 }
 
+/* NULL, and what tree_compact_open left half-way, is safe. */
 void tree_compact_close(struct tree_compact *c)
 {
 	if (!c)
@@ -57,7 +59,7 @@ void tree_compact_close(struct tree_compact *c)
 }
 
 /* way - the path to the place. Where a page has no such kid the place is behind it: the next one of
- * the page above. *there false: it is behind the last leaf. */
+ * the page above. *there false: it is behind the last leaf. CORRUPT. */
 static int way(const struct tree *t, struct tree_place *place, struct path *path, bool *there)
 {
 	const struct fmt_page *page = NULL;
@@ -101,13 +103,15 @@ static int way(const struct tree *t, struct tree_place *place, struct path *path
 	return 0;
 }
 
-/* passed - the place is that many leaves further on. */
+/* passed - the place is that many leaves further on. A kid number behind the page's last one is
+ * made good by way. */
 static void passed(struct tree_place *place, uint32_t leaves)
 {
 	place->kid[place->height > 1 ? 1 : 0] += leaves;
 }
 
-/* behind - whether pages reach behind the boundary, and a place for them lies before theirs. */
+/* behind - whether pages reach behind the boundary, and a place for them lies before theirs. off:
+ * bytes. Without such a place to move to would gain nothing. CORRUPT, ENOMEM. */
 static int behind(const struct tree *t, uint64_t off, uint64_t pages, uint64_t boundary, bool *is)
 {
 	const uint64_t psize = t->view->psize;
@@ -118,7 +122,8 @@ static int behind(const struct tree *t, uint64_t off, uint64_t pages, uint64_t b
 	return space_before(t->view->w->space, pages, off / psize, is);
 }
 
-/* way_moves - the uppermost page of the way that is to move, if there is one. */
+/* way_moves - the uppermost page of the way that is to move, if there is one. The path is of no use
+ * afterwards when *moved. */
 static int way_moves(struct tree *t, struct path *path, uint64_t boundary, bool *moved)
 {
 	*moved = false;
@@ -133,7 +138,8 @@ static int way_moves(struct tree *t, struct path *path, uint64_t boundary, bool 
 	return 0;
 }
 
-/* value_copy - the large value of the entry at the path's place gets another extent. */
+/* value_copy - the large value of the entry at the path's place gets another extent. The old extent
+ * is retired with the entry that gives way. Errors of blob_write and tree_store. */
 static int value_copy(struct tree *t, struct path *path, struct item *item)
 {
 	struct fmt_blob blob;
@@ -151,7 +157,8 @@ static int value_copy(struct tree *t, struct path *path, struct item *item)
 	return tree_store(t, path, item, &unused, &leaf);
 }
 
-/* value_moves - the leaf's first large value that is to move, if there is one. *pages: of it. */
+/* value_moves - the leaf's first large value that is to move, if there is one. *pages: of it. One
+ * value a step: the store changes the leaf, and the path is of no use afterwards. */
 static int value_moves(struct tree *t, struct path *path, uint64_t boundary, uint64_t *pages)
 {
 	uint32_t n = 0;
@@ -185,7 +192,8 @@ static int value_moves(struct tree *t, struct path *path, uint64_t boundary, uin
 }
 
 /* group_gather - the items of the path's leaf and of those behind it under the same parent.
- * *leaves: how many. */
+ * *leaves: how many. The items point into the leaves' pages, which must stay until they are written
+ * elsewhere. CORRUPT. */
 static int group_gather(struct tree *t, const struct tree_compact *c, const struct path *path,
                         uint32_t *leaves, uint32_t *items)
 {
@@ -221,7 +229,8 @@ static int group_gather(struct tree *t, const struct tree_compact *c, const stru
 }
 
 /* group_cut - items that go to leaves which are filled to FILL: part i ends before cut[i]. Returns
- * how many parts; more than most: too many. */
+ * how many parts; more than most: too many. One item that is larger than the limit is a part by
+ * itself. */
 static uint32_t group_cut(const struct tree *t, const struct item *items, uint32_t n, uint32_t most,
                           uint32_t cut[GROUP])
 {
@@ -247,7 +256,8 @@ static uint32_t group_cut(const struct tree *t, const struct item *items, uint32
 	return parts;
 }
 
-/* group_retire - leaves that others took the place of. */
+/* group_retire - leaves that others took the place of. All places are looked up before the first
+ * page goes. CORRUPT, ENOMEM. */
 static int group_retire(struct tree *t, const struct path *path, uint32_t leaves)
 {
 	uint64_t off[GROUP] = {path->at[0].off};
@@ -271,7 +281,8 @@ static int group_retire(struct tree *t, const struct path *path, uint32_t leaves
 	return 0;
 }
 
-/* group_write - the parts become leaves, in place of so many. */
+/* group_write - the parts become leaves, in place of so many. All new leaves are written before the
+ * old ones go, in which their items lie. The first one names the group's first leaf as prev. */
 static int group_write(struct tree *t, const struct tree_compact *c, struct path *path,
                        uint32_t leaves, uint32_t parts, const uint32_t *cut)
 {
@@ -335,6 +346,8 @@ static int leaves_move(struct tree *t, const struct tree_compact *c, struct path
 	return group_write(t, c, path, leaves, parts, cut);
 }
 
+/* In the order of the list above: pages of the way first, so that what comes after is done on a way
+ * that stays. */
 int tree_compact_step(struct tree *t, struct tree_compact *c, struct tree_place *place,
                       uint64_t boundary, uint64_t *pages, bool *end)
 {

@@ -34,7 +34,8 @@ struct range_cut {
 /* ---- pages in the middle --------------------------------------------------------------------- */
 
 /* free_leaf - the leaf at at goes as a whole, with the large values of its entries; how many
- * entries that were is counted off. */
+ * entries that were is counted off. CORRUPT, ENOMEM. Its pages wait in the limbo for snapshots that
+ * may read them. */
 static int free_leaf(struct range_cut *c, const struct fmt_page *page, uint64_t at)
 {
 	struct tree *t = c->tree;
@@ -58,7 +59,8 @@ static int free_leaf(struct range_cut *c, const struct fmt_page *page, uint64_t 
 }
 
 /* free_page - a page and all below it; recursion is as deep as the tree. Its kids are read before
- * it is retired: a page of this transaction may be used again at once. */
+ * it is retired: a page of this transaction may be used again at once. After an error some of the
+ * pages are freed already. */
 static int free_page(struct range_cut *c, uint64_t ref, unsigned int level)
 {
 	struct tree *t = c->tree;
@@ -83,7 +85,7 @@ static int free_page(struct range_cut *c, uint64_t ref, unsigned int level)
 
 /* cut_kids - kids [first, end) of the path's page at that level go. The pages below are freed first
  * and then unlinked: no other look at the tree comes in between, and a failure leaves the
- * transaction to be aborted. */
+ * transaction to be aborted. The path is of no use afterwards. */
 static int cut_kids(struct range_cut *c, struct path *path, unsigned int level, uint32_t first,
                     uint32_t end)
 {
@@ -108,7 +110,8 @@ static int cut_kids(struct range_cut *c, struct path *path, unsigned int level, 
 
 /* cut_leaf - the entries of the path's leaf between the range's ends. *cut: there were some. left,
  * right: the range's begin, its end may lie in this leaf. A few entries become tombstones, one step
- * each, so that the page is not written; the next step finds the rest. */
+ * each, so that the page is not written; the next step finds the rest. Without from or to that side
+ * is the leaf's end. The path is of no use afterwards. */
 static int cut_leaf(struct range_cut *c, struct path *path, bool left, bool right, bool *cut)
 {
 	assert(path->height > 0);
@@ -140,7 +143,8 @@ static int cut_leaf(struct range_cut *c, struct path *path, bool left, bool righ
 }
 
 /* cut_side - below where the ways part: what lies right of the way to the range's begin (left), or
- * left of the way to its end. *cut false: nothing lies there, down to the leaf. */
+ * left of the way to its end. *cut false: nothing lies there, down to the leaf. The path is still
+ * good when *cut is false. */
 static int cut_side(struct range_cut *c, struct path *path, unsigned int level, bool left,
                     bool *cut)
 {
@@ -161,7 +165,8 @@ static int cut_side(struct range_cut *c, struct path *path, unsigned int level, 
 	return cut_leaf(c, path, left, !left, cut);
 }
 
-/* down_to - the way to an end of the range; an open one is the tree's first or last leaf. */
+/* down_to - the way to an end of the range; an open one is the tree's first or last leaf. CORRUPT.
+ * The height is 0 in an empty tree. */
 static int down_to(const struct tree *t, const struct probe *probe, bool last, struct path *path)
 {
 	if (probe)
@@ -170,7 +175,8 @@ static int down_to(const struct tree *t, const struct probe *probe, bool last, s
 }
 
 /* cut_step - one of the steps; *cut false: nothing is left of the range. a and b are memory for the
- * two ways, which are found anew by each step: a step replaces pages of both. */
+ * two ways, which are found anew by each step: a step replaces pages of both. Both ways have the
+ * same pages down to where they part, so one of them is enough to cut there. */
 static int cut_step(struct range_cut *c, struct path *a, struct path *b, bool *cut)
 {
 	struct tree *t = c->tree;
@@ -212,7 +218,9 @@ static int cut_step(struct range_cut *c, struct path *a, struct path *b, bool *c
 	return cut_leaf(c, a, true, true, cut);
 }
 
-/* Everything at once is a clear; a range goes piece by piece until nothing of it is left. */
+/* Everything at once is a clear; a range goes piece by piece until nothing of it is left. The
+ * writer's lock is held. *removed is set also after an error. Pages are taken as by a removal,
+ * reserve included: a full store can still be emptied. */
 int tree_cut(struct tree *t, const struct probe *from, const struct probe *to, uint64_t *removed)
 {
 	assert(t->scratch);
@@ -246,7 +254,8 @@ int tree_cut(struct tree *t, const struct probe *from, const struct probe *to, u
 }
 
 /* Databases are entries of the main one: a range that has one cannot be removed by deleting
- * entries. Each entry of the range is looked at, but only for its flags. */
+ * entries. Each entry of the range is looked at, but only for its flags. CORRUPT. The entries'
+ * offsets go to scratch memory, so it is for a writer. */
 int tree_range_db(const struct tree *t, const struct probe *from, const struct probe *to,
                   bool *some)
 {

@@ -33,24 +33,28 @@
 struct replace_build { /* an inner page in the making: n kids in scratch->kids, n - 1 separators in
 	                  scratch->seps */
 	uint32_t n;
+	/* bytes that the separators take in a page, with a kid each */
 	uint32_t cost;
 	unsigned int level;
 	/* the page it replaces */
 	uint64_t old;
+	/* what the new page names as prev */
 	uint64_t prev;
 	uint64_t sibling; /* joined, or 0 */
+	/* keys ascend: the change was behind the page's last kid */
 	bool appends;
 };
 
 /* sepbuf_half - where separators of that level lie on their way up: two levels take turns, because
- * one is read while the next is written. */
+ * one is read while the next is written. Three pages each. */
 static uint8_t *sepbuf_half(const struct tree *t, unsigned int level)
 {
 	return t->scratch->sepbuf + (level % 2) * 3 * (size_t)t->view->psize;
 }
 
 /* replace_gather - append the kids [from, to] of a page and the separators between them. Those
- * point into the page. CORRUPT. */
+ * point into the page. CORRUPT. There is room for the kids of two pages and of a change. *nseps
+ * counts on from what is there. */
 static int replace_gather(struct tree *t, const struct fmt_page *page, uint64_t off, uint32_t from,
                           uint32_t to, struct replace_build *b, uint32_t *nseps)
 {
@@ -73,7 +77,7 @@ static int replace_gather(struct tree *t, const struct fmt_page *page, uint64_t 
 
 /* gather_changed - the page's kids and separators with the change made. Between the kids before the
  * change and those behind it stand the page's own separators: the one before its first kid, and the
- * one behind its last. */
+ * one behind its last. With no kid left there is no separator either. CORRUPT. */
 static int gather_changed(struct tree *t, const struct fmt_page *page, uint64_t off,
                           const struct change *c, struct replace_build *b)
 {
@@ -118,7 +122,8 @@ static uint32_t seps_cost(const struct sep *seps, uint32_t n)
 }
 
 /* replace_beside - the neighbour, the separator before or behind it, and what both add to the
- * page's cost. *page NULL: there is none that has room for the kids. */
+ * page's cost. *page NULL: there is none that has room for the kids. CORRUPT. Nothing is
+ * changed. */
 static int replace_beside(struct tree *t, const struct path *path, const struct replace_build *b,
                           bool left, const struct fmt_page **page, uint64_t *at,
                           struct sep *between, uint32_t *cost)
@@ -161,7 +166,8 @@ static int replace_beside(struct tree *t, const struct path *path, const struct 
 
 /* join_sibling - when few kids are left, take a neighbour's along; *c is then the change to the
  * parent. The left neighbour is tried first. Its separators point into its page, which is retired
- * when the joined page is written. */
+ * when the joined page is written. No neighbour, or none with room: the page stays sparse, which
+ * harms nothing. CORRUPT. */
 static int join_sibling(struct tree *t, const struct path *path, struct replace_build *b,
                         struct change *c)
 {
@@ -214,7 +220,8 @@ static int join_sibling(struct tree *t, const struct path *path, struct replace_
 
 /* cut - how many of the kids from first on go to one page, when they do not all fit: half of the
  * cost, or with ascending keys all that fits well. At least one kid, and never so many that they do
- * not fit, in a sound tree. */
+ * not fit, in a sound tree. In a damaged one the separators may overlap, and the caller bounds the
+ * parts. */
 static uint32_t cut(const struct tree *t, const struct replace_build *b, uint32_t first)
 {
 	assert(first < b->n);
@@ -239,7 +246,8 @@ static uint32_t cut(const struct tree *t, const struct replace_build *b, uint32_
 	return best;
 }
 
-/* write_part - kids [from, to) become a page; the first part takes the place of the old one. */
+/* write_part - kids [from, to) become a page; the first part takes the place of the old one. The
+ * others have no prev: no snapshot has seen them there. Errors of tree_page_out. */
 static int write_part(struct tree *t, const struct replace_build *b, uint32_t from, uint32_t to,
                       uint64_t *off)
 {
@@ -259,7 +267,8 @@ static int write_part(struct tree *t, const struct replace_build *b, uint32_t fr
 }
 
 /* write_pages - build the inner pages; *c gets them, and the separators that move up. The sibling
- * that joined goes when what came from it is written. */
+ * that joined goes when what came from it is written. CORRUPT when they are more parts than a sound
+ * page can make. */
 static int write_pages(struct tree *t, const struct replace_build *b, struct change *c)
 {
 	uint8_t *buf = sepbuf_half(t, b->level);
@@ -294,7 +303,7 @@ static int write_pages(struct tree *t, const struct replace_build *b, struct cha
 }
 
 /* new_root - a root above several pages; prev: what was the root at the last commit. The tree is
- * one level higher. */
+ * one level higher. FULL at the deepest that a tree may be. */
 static int new_root(struct tree *t, const struct change *c, unsigned int level, uint64_t prev)
 {
 	assert(c->m > 1);
@@ -311,7 +320,9 @@ static int new_root(struct tree *t, const struct change *c, unsigned int level, 
 }
 
 /* replace_copy_page - a private copy of a page that becomes the root, with that prev. The page
- * itself is retired, or rewritten where it is. */
+ * itself is retired, or rewritten where it is. It is written again even though nothing changes in
+ * it: a root has to name the old one as prev, and prev is set when a page is written. CORRUPT;
+ * errors of tree_page_out. */
 static int replace_copy_page(struct tree *t, const struct fmt_page *page, uint64_t off,
                              uint64_t prev, uint64_t *copy)
 {
@@ -345,7 +356,8 @@ static int replace_copy_page(struct tree *t, const struct fmt_page *page, uint64
 }
 
 /* collapse - the root has one kid: that one becomes the root, born now, with the old root as prev
- * [I8]; and again while it has one kid itself. */
+ * [I8]; and again while it has one kid itself. The pages that are left out on the way stay for
+ * older snapshots. */
 static int collapse(struct tree *t, uint64_t root, unsigned int level, uint64_t kid)
 {
 	assert(level > 0);
@@ -369,7 +381,8 @@ static int collapse(struct tree *t, uint64_t root, unsigned int level, uint64_t 
 }
 
 /* collapse_fits - whether the page that would become the root fits when it is written anew: a leaf
- * whose tail is aligned better than the base would be may not. */
+ * whose tail is aligned better than the base would be may not. It follows the same way as collapse,
+ * and changes nothing. CORRUPT. */
 static int collapse_fits(struct tree *t, unsigned int level, uint64_t kid, bool *fits)
 {
 	const struct fmt_page *page = NULL;
@@ -399,7 +412,7 @@ static int collapse_fits(struct tree *t, unsigned int level, uint64_t kid, bool 
 }
 
 /* empty_root - nothing is left: an empty leaf takes the root's place, so that older snapshots find
- * what was there [I8]. */
+ * what was there [I8]. The root is an inner page here. */
 static int empty_root(struct tree *t, uint64_t old)
 {
 	struct wset *w = t->view->w;
@@ -439,7 +452,8 @@ static uint32_t changed_copy(const struct tree *t, const struct fmt_page *page, 
 }
 
 /* swap_kid - one kid gives way to one other: a word, and nothing is left to do. *done false: it is
- * another change, or the page has too many pending kids. */
+ * another change, or the page has too many pending kids. A kid that is the same already, as one
+ * that was rewritten in its place is, needs no word. */
 static int swap_kid(struct tree *t, const struct path_step *at, const struct change *c, bool *done)
 {
 	*done = false;
@@ -452,7 +466,8 @@ static int swap_kid(struct tree *t, const struct path_step *at, const struct cha
 }
 
 /* root_lowers - the root is left with one kid, or none: the tree gets lower, or empty. *done false:
- * it has more, or the one would not fit where the root was; the root is written like any page. */
+ * it has more, or the one would not fit where the root was; the root is written like any page.
+ * Errors of what it calls. */
 static int root_lowers(struct tree *t, const struct replace_build *b, bool *done)
 {
 	uint64_t kid = t->scratch->kids[0];
