@@ -397,7 +397,7 @@ static int passes_run(struct run *r)
 			rc = r->options->progress(r->report->moved, daxkv_size(r->store),
 			                          r->options->arg);
 			if (rc)
-				return rc;
+				return err_set(rc, "the compaction was ended by its caller");
 		}
 	}
 	return 0;

@@ -161,6 +161,33 @@ static void bounds_and_a_reader(void **state)
 	store_done(store);
 }
 
+static int ended(uint64_t moved, uint64_t file_size, void *arg)
+{
+	(void)moved;
+	(void)file_size;
+	return *(const int *)arg;
+}
+
+static void its_caller_ends_it(void **state)
+{
+	const uint64_t n = 20000;
+	struct daxkv_store *store = store_new("s", 512);
+	int code = 77;
+	const struct daxkv_compact bounds = {.progress = ended, .arg = &code};
+	struct daxkv_compact_report r;
+
+	(void)state;
+	fill(store, n, 20, true);
+	thin_out(store, n);
+	assert_int_equal(daxkv_compact(store, &bounds, &r), 77);
+	assert_non_null(strstr(daxkv_errmsg(), "ended by its caller"));
+	assert_true(!r.done && r.moved > 0);
+	r = compact(store);
+	assert_true(r.done && r.size < r.size_before);
+	all_left(store, n, 20);
+	store_done(store);
+}
+
 /* Leaves that only move: a reader from before finds the old ones behind the new [I7]. */
 static void a_reader_of_what_moves(void **state)
 {
@@ -248,7 +275,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(one_in_ten_is_left),  TEST(databases_and_large_values),
 	    TEST(bounds_and_a_reader), TEST(a_reader_of_what_moves),
-	    TEST(another_user),        TEST(a_full_store)};
+	    TEST(another_user),        TEST(a_full_store),
+	    TEST(its_caller_ends_it)};
 
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }
