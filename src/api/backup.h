@@ -127,6 +127,9 @@ struct delta_in { /* a delta that is read */
 	bool ended;
 };
 
+/* To open a FIFO would wait for its other end. */
+#define DELTA_OPEN_FLAGS (O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+
 /* delta_open - at its first record, the head verified. FOREIGN when it is none, INCOMPATIBLE when
  * it is a store, CORRUPT, VERSION, ENOMEM, errno. delta_close - also after a failure. */
 int delta_open(struct delta_in *in, const char *path);

@@ -110,7 +110,7 @@ int daxkv_backup_look(const char *path, struct daxkv_backup_info *info)
 
 	if (!path || !info)
 		return err_set(EINVAL, "a path is needed, and a place for what the backup says");
-	fd = open(path, O_RDONLY | O_CLOEXEC);
+	fd = open(path, DELTA_OPEN_FLAGS);
 	if (fd < 0)
 		return err_sys(errno, "opening %s", path);
 	const bool delta = is_delta(fd);
@@ -227,7 +227,7 @@ static int full_copy(struct restore *r, struct daxkv_txn *txn)
 
 	if (stat(r->pieces[0], &st) != 0)
 		return err_sys(errno, "%s", r->pieces[0]);
-	r->fd = open(r->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	r->fd = fd_above_stdio(open(r->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
 	if (r->fd < 0)
 		return err_sys(errno, "making %s", r->path);
 	if (fchmod(r->fd, st.st_mode & 0777) != 0)

@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* read_some - up to n bytes at off, fewer at the file's end only. pread(2) leaves no position
@@ -81,12 +82,20 @@ static int delta_head_read(int fd, const char *path, struct delta_head *head)
 }
 
 /* After a failure delta_close is needed, and enough. The path is not copied: it has to live as long
- * as in does. */
+ * as in does. A delta is read twice, so a pipe cannot be one. */
 int delta_open(struct delta_in *in, const char *path)
 {
-	*in = (struct delta_in){.path = path, .fd = open(path, O_RDONLY | O_CLOEXEC)};
+	struct stat st;
+
+	*in = (struct delta_in){.path = path, .fd = open(path, DELTA_OPEN_FLAGS)};
 	if (in->fd < 0)
 		return err_sys(errno, "opening %s", path);
+	if (fstat(in->fd, &st) != 0)
+		return err_sys(errno, "%s", path);
+	if (S_ISDIR(st.st_mode))
+		return err_sys(EISDIR, "%s", path);
+	if (!S_ISREG(st.st_mode))
+		return err_set(DAXKV_FOREIGN, "%s: not a regular file", path);
 	in->buffer = malloc(DELTA_BLOCK);
 	if (!in->buffer)
 		return err_set(ENOMEM, "no memory for a delta");

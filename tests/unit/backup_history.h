@@ -121,6 +121,7 @@ struct history {
 	struct rng rng;
 	struct daxkv_store *store;
 	uint64_t ascending;
+	bool compacts; /* after some transactions pages move */
 };
 
 static inline uint64_t below(struct history *h, uint64_t n)
@@ -231,12 +232,18 @@ static inline void transaction(struct history *h)
 		daxkv_txn_abort(txn);
 	else
 		OK(daxkv_txn_commit(txn));
+	if (h->compacts && below(h, 6) == 0) {
+		const struct daxkv_compact some = {.pages = 1 + below(h, 60)};
+
+		OK(daxkv_compact(h->store, &some, NULL));
+	}
 }
 
 static inline void history_begin(struct history *h, uint64_t seed, uint32_t page_size)
 {
 	rng_seed(&h->rng, seed);
 	h->ascending = 0;
+	h->compacts = false;
 	unlink(scratch_path("again"));
 	h->store = store_new("source", page_size);
 }

@@ -7,13 +7,14 @@
 #include <signal.h>
 
 /* chain - a full backup, deltas behind it, and the store of each of their moments again. */
-static void chain(uint64_t seed, uint32_t page_size)
+static void chain(uint64_t seed, uint32_t page_size, bool compacts)
 {
 	struct daxkv_txn *moment[ROUNDS + 1];
 	uint64_t version[ROUNDS + 1];
 	struct history h;
 
 	history_begin(&h, seed, page_size);
+	h.compacts = compacts;
 	for (uint64_t n = below(&h, 100); n > 0; n--)
 		transaction(&h);
 	for (unsigned int i = 0; i <= ROUNDS; i++) {
@@ -43,12 +44,12 @@ static void chains_of_any_histories(void **state)
 	/* as many as asked for, from the one asked for on */
 	const char *more = getenv("BACKUP_SEEDS"), *from = getenv("BACKUP_SEED");
 	uint64_t seed = from ? strtoull(from, NULL, 10) : 0;
-	uint64_t end = seed + (more ? strtoull(more, NULL, 10) : 12);
+	uint64_t end = seed + (more ? strtoull(more, NULL, 10) : 16);
 
 	(void)state;
 	for (; seed < end; seed++) {
 		fprintf(stderr, "history %lu\n", (unsigned long)seed);
-		chain(seed, seed % 4 == 0 ? 4096 : seed % 4 == 1 ? 32768 : 512);
+		chain(seed, seed % 4 == 0 ? 4096 : seed % 4 == 1 ? 32768 : 512, seed % 16 >= 12);
 	}
 }
 
@@ -191,6 +192,11 @@ static void pieces_that_do_not_fit(void **state)
 	assert_int_equal(daxkv_backup_look(scratch_path("none"), &info), ENOENT);
 	assert_int_equal(daxkv_restore(scratch_path("again"), NULL, 0, NULL), EINVAL);
 	assert_int_equal(restore_of("full", "none", NULL), ENOENT);
+	/* a FIFO is no piece, and nothing waits for its other end */
+	assert_int_equal(mkfifo(scratch_path("pipe"), 0600), 0);
+	assert_int_equal(daxkv_backup_look(scratch_path("pipe"), &info), DAXKV_FOREIGN);
+	assert_int_equal(restore_of("full", "pipe", NULL), DAXKV_FOREIGN);
+	assert_int_equal(restore_of("pipe", NULL, NULL), DAXKV_FOREIGN);
 	/* a store in its place stays */
 	OK(restore_of("full", "d1", "d2"));
 	assert_int_equal(restore_of("full", NULL, NULL), EEXIST);
