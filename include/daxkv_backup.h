@@ -6,6 +6,10 @@
  * A full backup is a store: it opens at once, packed, and may be used as one. A delta has what
  * changed between the commit that an earlier backup shows, full or delta, and a later one. The full
  * one and the deltas behind it, in order, make the store of the last of them again.
+ *
+ * A store that was copied by cp has the identity and the commit numbers of the other. When both are
+ * written to, or an older copy is put back, a full backup must be made first: a delta on a backup
+ * of the other would mix the two.
  */
 #ifndef DAXKV_BACKUP_CALLS_H
 #define DAXKV_BACKUP_CALLS_H
