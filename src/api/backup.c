@@ -24,7 +24,7 @@ static const struct fmt_super *super_of(const struct daxkv_txn *txn)
 }
 
 /* since_check - whether the earlier backup is one of this store, and not younger. An equal commit
- * makes an empty delta. */
+ * makes an empty delta. INCOMPATIBLE, with both ids or commits. */
 static int since_check(const struct daxkv_txn *txn, const struct daxkv_backup_info *since)
 {
 	const uint64_t id = super_of(txn)->file_id;
@@ -54,7 +54,9 @@ static int name_out(struct backup_out *out, const struct backup_db *db)
 }
 
 /* databases_out - names first, because a key of the main database may have been one; the main one,
- * then the others. END has their number, so that a cut-off delta is no shorter one. */
+ * then the others. END has their number, so that a cut-off delta is no shorter one. A database that
+ * was made after the earlier backup comes whole; all of them do when the main one's flags have
+ * changed. Errors of what it calls. */
 static int databases_out(struct daxkv_txn *txn, struct backup_out *out,
                          const struct daxkv_backup_info *since, const struct backup_db *main_db,
                          bool main_whole, const struct backup_db *dbs, size_t n)
@@ -74,7 +76,8 @@ static int databases_out(struct daxkv_txn *txn, struct backup_out *out,
 	return rc ? rc : backup_out_record(out, &end);
 }
 
-/* delta_run - all of a delta, from its head to its end. */
+/* delta_run - all of a delta, from its head to its end. The head is written after the names were
+ * read, so that a damaged catalog fails before the first byte. The lists are freed in any case. */
 static int delta_run(struct daxkv_txn *txn, struct backup_out *out,
                      const struct daxkv_backup_info *since)
 {

@@ -18,7 +18,8 @@
 #define FILL_MIN     10u
 
 /* load_item - one entry. EXIST when it does not lie behind the last one; *fatal: the transaction
- * can only be aborted. */
+ * can only be aborted. It is checked as a put checks it, so a load lets nothing in that a put
+ * refuses. A large value is written at once, before the leaf that names it. */
 static int load_item(struct daxkv_txn *txn, struct dbstate *s, struct tree_load *load,
                      const struct daxkv_val *key, const struct daxkv_val *value, bool *fatal)
 {
@@ -64,7 +65,9 @@ static int load_item(struct daxkv_txn *txn, struct dbstate *s, struct tree_load 
 	return rc;
 }
 
-/* stop is what ended the source: its own answer, or why an entry was refused. rc is the tree's. */
+/* stop is what ended the source: its own answer, or why an entry was refused. rc is the tree's.
+ * After a refusal the entries before it are in the tree, and *loaded counts them. When the tree
+ * itself fails, the transaction can only be aborted. */
 int daxkv_bulk_load(struct daxkv_txn *txn, daxkv_db db, unsigned int fill, daxkv_bulk_load_fn *next,
                     void *arg, uint64_t *loaded)
 {

@@ -20,7 +20,9 @@ struct ends { /* of a range; NULL: open */
 	struct probe *to;
 };
 
-/* end_set - the probe for one end. With duplicates it lies before all values of the key. */
+/* end_set - the probe for one end. With duplicates it lies before all values of the key. key NULL:
+ * that end is open, and *end is NULL. The probe points to the caller's bytes. Errors of
+ * entry_key_check. */
 static int end_set(const struct daxkv_store *store, const struct order *o,
                    const struct daxkv_val *key, struct probe *probe, struct probe **end)
 {
@@ -36,7 +38,7 @@ static int end_set(const struct daxkv_store *store, const struct order *o,
 	return 0;
 }
 
-/* ends_set - *empty: the first does not lie before the second. */
+/* ends_set - *empty: the first does not lie before the second. An open end makes no range empty. */
 static int ends_set(struct daxkv_txn *txn, const struct dbstate *s, const struct daxkv_val *from,
                     const struct daxkv_val *to, struct ends *ends, bool *empty)
 {
@@ -58,7 +60,7 @@ static int ends_set(struct daxkv_txn *txn, const struct dbstate *s, const struct
 }
 
 /* count - exact, by the leaves of the range; or about, by the ways to its ends. Both need no
- * memory, and change nothing. */
+ * memory, and change nothing. *n is written when the snapshot was still there at the end. */
 static int count(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *from,
                  const struct daxkv_val *to, bool exact, uint64_t *n)
 {

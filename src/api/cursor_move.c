@@ -73,14 +73,16 @@ int cursor_back(struct daxkv_cursor *c, const struct tree *t)
 	return 0;
 }
 
-/* seek - the path to the probe's place, which may be behind the last entry of its leaf. */
+/* seek - the path to the probe's place, which may be behind the last entry of its leaf. CORRUPT.
+ * The cursor's state stays what it was. */
 static int seek(struct daxkv_cursor *c, const struct tree *t, const struct probe *p)
 {
 	c->ordered = false;
 	return tree_seek(t, p, &c->path);
 }
 
-/* restore - KEPT becomes AT. The entry may be gone: then the cursor is in the gap where it was. */
+/* restore - KEPT becomes AT. The entry may be gone: then the cursor is in the gap where it was. An
+ * error leaves it KEPT, to be tried again. */
 static int restore(struct daxkv_cursor *c, const struct tree *t)
 {
 	assert(c->txn);
@@ -105,7 +107,8 @@ static int restore(struct daxkv_cursor *c, const struct tree *t)
 	return 0;
 }
 
-/* output - key and value of the entry at eoff of the cursor's leaf. */
+/* output - key and value of the entry at eoff of the cursor's leaf. The bytes are the mapping's.
+ * CORRUPT. */
 static inline int output(const struct daxkv_cursor *c, uint32_t eoff, struct daxkv_val *key,
                          struct daxkv_val *value)
 {
@@ -119,6 +122,7 @@ static inline int output(const struct daxkv_cursor *c, uint32_t eoff, struct dax
 	return rc;
 }
 
+/* By the order at hand, else by the rank. */
 int cursor_output(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value)
 {
 	uint32_t eoff;
@@ -191,8 +195,8 @@ static int move_prev(struct daxkv_cursor *c, const struct tree *t)
 	return 0;
 }
 
-/* seek_side - to the first entry at or after the probe, or with before to the last one before
- * it. */
+/* seek_side - to the first entry at or after the probe, or with before to the last one before it.
+ * NOT_FOUND: there is none; the state is not changed then. */
 static int seek_side(struct daxkv_cursor *c, const struct tree *t, const struct probe *p,
                      bool before)
 {
@@ -226,7 +230,8 @@ int cursor_same_key(struct daxkv_cursor *c, const struct tree *t, const uint8_t 
 	return 0;
 }
 
-/* move_plain - a move by key where a key has one value. */
+/* move_plain - a move by key where a key has one value. A move to another value of the key is
+ * NOT_FOUND. */
 static int move_plain(struct daxkv_cursor *c, const struct tree *t, enum daxkv_cursor_op op)
 {
 	if (!c->gap && c->path.rank >= place_live(c))

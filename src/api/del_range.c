@@ -12,7 +12,7 @@
 #include "txn/txn_check.h"
 
 /* end_probe - an end of the range. The caller's bytes may lie in a page that changes: they are
- * copied. */
+ * copied. copy has room for the longest key. */
 static struct probe end_probe(const struct daxkv_val *key, uint8_t *copy, const struct order *o)
 {
 	memcpy(copy, key->data, key->size);
@@ -28,7 +28,9 @@ static bool range_empty(const struct order *o, const struct probe *left, const s
 	return order_key_cmp(o, left->key, left->klen, right->key, right->klen) >= 0;
 }
 
-/* The order of the keys is the database's, so the ends are compared by it, too. */
+/* The order of the keys is the database's, so the ends are compared by it, too. Both ends are
+ * checked first. In the main database the range is looked through for names of databases before
+ * anything goes: INCOMPATIBLE. */
 int daxkv_del_range(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *from,
                     const struct daxkv_val *to, uint64_t *deleted)
 {

@@ -423,8 +423,8 @@ static void reap(void *arg)
 	(void)daxkv_readers_reap(arg);
 }
 
-/* released - for space: so many items of the limbo are free, in the lock file, too. Those who take
- * the store over read the limbo there. */
+/* released - for space: so many items of the limbo are free, in the lock file, too. A process that
+ * takes the store over reads the limbo there. */
 static void released(void *arg, uint64_t items)
 {
 	share_limbo_drop(&((struct daxkv_store *)arg)->share_file, items);

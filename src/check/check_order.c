@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * check_order.c - the orders of keys and duplicates, written a second time. See check_walk.h
+ *
+ * The engine's own comparison (page/order.h) is not used: a mistake there would make a wrong order
+ * and then call it right. Where a comparator of the program decides, nothing but equal bytes can be
+ * told from the file, so the answer is CHECK_UNKNOWN, which the callers take for no fault.
  */
 #include "check/check_walk.h"
 #include "daxkv.h"
@@ -51,7 +55,8 @@ static bool check_is_integer(uint32_t len)
 	return len == sizeof(uint32_t) || len == sizeof(uint64_t);
 }
 
-/* check_integer - the number at p, which has 4 or 8 bytes. */
+/* check_integer - the number at p, which has 4 or 8 bytes. In the machine's byte order, at any
+ * alignment. */
 static uint64_t check_integer(const uint8_t *p, uint32_t len)
 {
 	if (len == sizeof(uint32_t))
@@ -113,7 +118,8 @@ static enum check_order dups(uint32_t flags, const struct check_item *a, const s
 	return check_by_bytes(a->dup, a->dlen, b->dup, b->dlen);
 }
 
-/* The key decides, and with sorted duplicates the value behind it. */
+/* The key decides, and with sorted duplicates the value behind it. UNKNOWN for the key is UNKNOWN
+ * for both: the values say nothing then. */
 enum check_order check_compare(uint32_t flags, const struct check_item *a,
                                const struct check_item *b)
 {

@@ -54,7 +54,7 @@ static uint8_t *address(const struct map *map, uint64_t off)
 }
 
 /* size_set - the writer's thread changes it while readers' threads look. Pairs with the loads of
- * the size: who sees it finds the pages mapped. */
+ * the size: a thread that sees it finds the pages mapped. */
 static void size_set(struct map *map, uint64_t size)
 {
 	assert(size <= map->reserve);
@@ -119,7 +119,7 @@ static int reserve_space(struct map *map, uint64_t size, uint64_t max)
 	return 0;
 }
 
-/* space_give_back - unmap all of it. The file's part of it is unmapped as well. */
+/* space_give_back - unmap all of it, with the file's part. */
 static void space_give_back(const struct map *map)
 {
 	assert(map->base);
@@ -313,7 +313,10 @@ int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pme
 
 /* ---- growing and shrinking ------------------------------------------------------------------- */
 
-/* grow_shared - the part of map_grow for who may write: length is the file's. 0 or errno. */
+/* grow_shared - the part of map_grow for who may write: length is the file's. 0 or errno. The order
+ * matters: the file has its space before it is mapped, and its length is durable before the new
+ * size is seen. After an error the mapping and, where that can be had, the file are as they
+ * were. */
 static int grow_shared(struct map *map, uint64_t size, uint64_t length)
 {
 	assert(size > map->size && size <= map->reserve);
@@ -346,7 +349,8 @@ undo:
 	return rc;
 }
 
-/* grow - map_grow with the mutex held. */
+/* grow - map_grow with the mutex held. FULL beyond the maximum; EACCES where the file may not be
+ * written; errno. */
 static int grow(struct map *map, uint64_t size)
 {
 	uint64_t length = 0;
@@ -420,7 +424,9 @@ int map_grow(struct map *map, uint64_t size)
 	return rc;
 }
 
-/* extend - map_extend with the mutex held. */
+/* extend - map_extend with the mutex held. The file is not changed. It may map more than was asked
+ * for, up to what is committed, so that a reader comes here less often. CORRUPT, FULL; errno of
+ * mmap. */
 static int extend(struct map *map, uint64_t size)
 {
 	uint64_t length = 0;
@@ -465,7 +471,7 @@ bool map_on_layers(const struct map *map)
 /* On an overlay filesystem the first writer gets a copy of the file, and a reader that has the
  * original open goes on reading that. The descriptor keeps its number, so that locks and lists that
  * name it hold: the copy is opened beside it and put in its place, then mapped over the original.
- */
+ * errno, with the way out in the text. */
 int map_follow_copy(struct map *map)
 {
 	char self[32];
@@ -494,7 +500,8 @@ int map_follow_copy(struct map *map)
 	return 0;
 }
 
-/* The size is lowered first: whoever looks at it afterwards goes no further. */
+/* The size is lowered first: whoever looks at it afterwards goes no further. The file is not
+ * changed. */
 void map_cut(struct map *map, uint64_t size)
 {
 	assert(size <= map->reserve);
@@ -537,7 +544,8 @@ int map_file_size(const struct map *map, uint64_t *size)
 	return 0;
 }
 
-/* The reserved range goes as a whole, mapped parts and empty ones. */
+/* The reserved range goes as a whole, mapped parts and empty ones. The descriptor stays open, and
+ * map_attach may follow. */
 void map_detach(struct map *map)
 {
 	if (map->base)

@@ -301,8 +301,8 @@ static int dirs_write(int fd, const struct super_layout *l, uint32_t psize, uint
 }
 
 /* bitmaps_write - the bitmap pages of a new store, the first used pages of which are in use. page
- * is a page of scratch. 0 or errno. They are the head's, the directory's and the bitmaps' own, and
- * the descriptor's. */
+ * is a page of scratch. 0 or errno. The used pages are those of the head, of the directory, of the
+ * bitmaps, and the descriptor. */
 static int bitmaps_write(int fd, const struct super_layout *l, uint32_t psize, uint64_t used,
                          uint64_t *page)
 {

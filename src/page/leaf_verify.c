@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* leaf_verify.c - a leaf's checksums, for those who ask for them. See leaf.h */
+/*
+ * leaf_verify.c - a leaf's checksums, for those who ask for them. See leaf.h
+ *
+ * The base has one checksum, which covers the page's place, and each entry of the tail has its own,
+ * which covers the slot that names it. A get does not compare them, because a leaf is many times as
+ * large as what it reads of it.
+ */
 #include "base/crc.h"
 #include "base/err.h"
 #include "page/leaf.h"
 
 /* tail_verify - the entry that a slot names, and the slot itself. Its lengths are read after it is
- * known that they lie in the page, and the checksum after it is known that the entry does. */
+ * known that they lie in the page, and the checksum after it is known that the entry does. CORRUPT,
+ * with the slot in the text. */
 static int tail_verify(const struct leaf *leaf, unsigned int i, uint64_t slot)
 {
 	const uint8_t *p = (const uint8_t *)leaf->page;
@@ -31,7 +38,8 @@ static int tail_verify(const struct leaf *leaf, unsigned int i, uint64_t slot)
 	return 0;
 }
 
-/* Unused slots come last: one behind a hole would never be read. */
+/* Unused slots come last: one behind a hole would never be read. All slots of the page are looked
+ * at, also those that the view does not see: damage there meets a later snapshot. */
 int leaf_verify(const struct leaf *leaf)
 {
 	const struct fmt_page *page = leaf->page;

@@ -26,8 +26,8 @@ static const uint8_t *bytes_of(const struct leaf *l)
 }
 
 /* Of birth, the fields from type on, and the base: not of prev and the slots, which change. end:
- * bytes from the page's begin, where the base ends. The place is not in it: who stores the page
- * adds that. */
+ * bytes from the page's begin, where the base ends. The place is not in it: it is added when the
+ * page is stored. */
 uint32_t leaf_crc(const uint8_t *p, uint32_t end)
 {
 	uint32_t birth = crc32c(0, p, 8);
@@ -185,8 +185,8 @@ void leaf_expect_put(const struct leaf *l, const struct leaf_gap *g, uint32_t by
 }
 
 /* shadow_open - the wpage of a leaf that gets pending slots, *out as wset_find says: at its first
- * one it takes the page's slots over. The pending slots begin as a copy, so that a leaf is read
- * from one array of slots, whoever asks. ENOMEM. */
+ * one it takes the page's slots over. The pending slots begin as a copy, so that the writer reads
+ * one array of slots. ENOMEM. */
 static int shadow_open(struct wset *w, const struct leaf *l, struct wpage **out)
 {
 	int rc = wset_touch_found(w, l->off, out);

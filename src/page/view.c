@@ -2,6 +2,8 @@
 /*
  * view.c - see view.h
  *
+ * What is here is rare: a file that another process has made longer, a snapshot that was given up,
+ * a page that is not what it should be. It is out of line, so that the steps in view.h stay short.
  */
 #include "page/view.h"
 

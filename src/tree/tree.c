@@ -337,7 +337,7 @@ static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, struct pl
 }
 
 /* blob_of - what a leaf's entry says of its large value. CORRUPT when the entry has another size.
- * Where it leads is bounded by who follows it. */
+ * Where it leads is bounded when it is followed. */
 static int blob_of(const struct item *it, struct fmt_blob *blob)
 {
 	if (it->vlen != sizeof *blob)

@@ -111,7 +111,7 @@ static void passed(struct tree_place *place, uint32_t leaves)
 }
 
 /* behind - whether pages reach behind the boundary, and a place for them lies before theirs. off:
- * bytes. Without such a place to move to would gain nothing. CORRUPT, ENOMEM. */
+ * bytes. Without such a place a move gains nothing. CORRUPT, ENOMEM. */
 static int behind(const struct tree *t, uint64_t off, uint64_t pages, uint64_t boundary, bool *is)
 {
 	const uint64_t psize = t->view->psize;

@@ -31,10 +31,11 @@
 
 struct load_level { /* level 0 is of leaves: kids, seps and open are not used there */
 	bool open;
-	/* of the page in the making: kids, with one separator less; what it takes of the page;
-	 * separators' bytes in buf */
+	/* of the page in the making: kids, with one separator less */
 	uint32_t n;
+	/* bytes that they take of the page */
 	uint32_t cost;
+	/* bytes of separators in buf */
 	uint32_t bytes;
 	uint64_t *kids;
 	struct sep *seps;
@@ -88,7 +89,8 @@ static int level_alloc(struct load_level *v, uint32_t psize)
 
 /* page_write - the page in image is the level's next. Streamed: a load writes each page once, and
  * does not read it again. The page whose place it takes is retired now, and read no more: its
- * entries were copied to the image. */
+ * entries were copied to the image. The new page is durable with the commit, as all others are.
+ * Errors of wset_new_page. */
 static int page_write(struct tree_load *l, struct load_level *v, uint8_t *image, uint32_t used,
                       uint64_t *off)
 {
@@ -125,7 +127,8 @@ static uint64_t page_prev(const struct tree_load *l, unsigned int level, bool on
 	return 0;
 }
 
-/* level_push - one kid more, behind the separator, which the first one does not have. */
+/* level_push - one kid more, behind the separator, which the first one does not have. There is
+ * room: the caller has seen to that. */
 static void level_push(struct load_level *v, const struct sep *sep, uint64_t kid)
 {
 	if (v->n) {
@@ -139,7 +142,7 @@ static void level_push(struct load_level *v, const struct sep *sep, uint64_t kid
 }
 
 /* level_take - the level begins with what the page at the tree's right edge has, whose last kid
- * becomes kid. CORRUPT. */
+ * becomes kid. CORRUPT. The page itself stays until the level's first page is written. */
 static int level_take(struct tree_load *l, unsigned int level, uint64_t kid)
 {
 	struct load_level *v = &l->level[level];
