@@ -21,6 +21,7 @@
 #include "redo/recover.h"
 #include "txn/commit.h"
 #include "txn/store.h"
+#include "txn/txn.h"
 #include "txn/txn_check.h"
 #include "txn/writer.h"
 
@@ -198,7 +199,7 @@ static int look_reading(struct daxkv_store *store, struct check_faults *f)
 		return EAGAIN;
 	int rc = look_free(store, f);
 
-	daxkv_txn_abort(txn);
+	txn_read_end(txn);
 	return rc;
 }
 

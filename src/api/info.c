@@ -67,12 +67,17 @@ int daxkv_fd(const struct daxkv_store *store)
 static int count_now(struct daxkv_store *store, uint64_t *pages)
 {
 	const struct fmt_super *super = (const void *)store->map.base;
-	const uint64_t size = load_word(&super->size);
-	int rc = size > load_word(&store->map.size) ? map_extend(&store->map, size) : 0; /* [I17] */
+	uint64_t size;
+	int rc;
 
-	if (rc)
-		return rc;
-	return space_count(&store->map, store->page_size, size, pages);
+	do {
+		size = load_word(&super->size);
+		rc = size > load_word(&store->map.size) ? map_extend(&store->map, size)
+		                                        : 0; /* [I17] */
+		if (!rc)
+			rc = space_count(&store->map, store->page_size, size, pages);
+	} while (rc == DAXKV_CORRUPT && load_word(&super->size) != size); /* cut meanwhile */
+	return rc;
 }
 
 /* count_here - the same, once for each commit. A commit that comes in between may be counted in
@@ -86,12 +91,8 @@ static int count_here(struct daxkv_store *store, uint64_t *pages)
 		*pages = __atomic_load_n(&store->used, __ATOMIC_RELAXED);
 		return 0;
 	}
-	struct daxkv_txn *txn = NULL; /* as long as it runs the file is not cut under the bitmaps */
-
-	(void)daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &txn);
 	int rc = count_now(store, pages);
 
-	daxkv_txn_abort(txn);
 	if (rc)
 		return rc;
 	__atomic_store_n(&store->used, *pages, __ATOMIC_RELAXED);

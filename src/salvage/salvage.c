@@ -167,8 +167,9 @@ static void super_read(struct salvage *s, int fd)
  * that could be one. ENOMEM; salvage_free_all gives back what was taken. */
 static int pages_known(struct salvage *s, int fd)
 {
-	/* of an entry of a leaf the least that a page may show: its head and its offset */
-	const size_t entry = sizeof(uint64_t) + sizeof(uint16_t);
+	/* of an entry of a leaf the least that a page may show: its head. A uniform base has no
+	 * offsets, and a damaged one entries without bytes. */
+	const size_t entry = sizeof(uint64_t);
 	size_t room;
 
 	s->page_size = s->super.page_size;

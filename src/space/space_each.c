@@ -10,6 +10,9 @@
 #include "space/space.h"
 #include "space/space_zones.h"
 
+#include <string.h>
+#include <unistd.h>
+
 /* is_free - whether the page, whose zone is loaded, can be taken. */
 static bool is_free(const struct space *s, uint64_t page)
 {
@@ -49,6 +52,24 @@ int space_each_free(struct space *s, int (*show)(void *arg, uint64_t off, uint64
 	return 0;
 }
 
+/* words_read - n words of the file. They are not read through the mapping, because another process
+ * may cut the file meanwhile: what is not there any more is 0. A private mapping has what only this
+ * process has recovered. */
+static void words_read(const struct map *map, uint64_t off, uint64_t *to, size_t n)
+{
+	const uint64_t *from = (const void *)(map->base + off);
+	ssize_t got = 0;
+
+	if (map->private_copy) {
+		for (size_t i = 0; i < n; i++)
+			to[i] = load_word(from + i);
+		return;
+	}
+	got = pread(map->fd, to, n * sizeof *to, (off_t)off);
+	got = got < 0 ? 0 : got;
+	memset((uint8_t *)to + got, 0, n * sizeof *to - (size_t)got);
+}
+
 /* zone_bitmap - where the newest commit has the bitmap page of zone z. CORRUPT. */
 static int zone_bitmap(const struct map *map, uint32_t psize, uint64_t end, uint64_t z,
                        uint64_t *bitmap)
@@ -56,33 +77,32 @@ static int zone_bitmap(const struct map *map, uint32_t psize, uint64_t end, uint
 	const struct fmt_super *super = (const void *)map->base;
 	const uint64_t per_dir = psize / FMT_WORD;
 	const uint64_t dir = load_word(&super->dir[z / per_dir]);
-	const uint64_t *words;
 	int rc = space_dir_check(dir, psize, end, z);
 
 	if (rc)
 		return rc;
-	words = (const void *)(map->base + dir);
-	*bitmap = load_word(words + z % per_dir);
+	words_read(map, dir + z % per_dir * FMT_WORD, bitmap, 1);
 	return space_bitmap_check(dir, *bitmap, psize, end, z);
 }
 
-/* Words are read one by one while a writer may store them: each is whole, and their sum is of no
- * one moment. */
+/* Words are read while a writer may store them, and their sum is of no one moment. */
 int space_count(const struct map *map, uint32_t psize, uint64_t end, uint64_t *pages)
 {
 	const uint64_t zone_bytes = (uint64_t)psize * 8 * psize;
 	uint64_t n = 0;
 
 	for (uint64_t z = 0; z * zone_bytes < end; z++) {
-		const uint64_t *word;
+		uint64_t word[FMT_PAGE_MIN / FMT_WORD];
 		uint64_t bitmap = 0;
 		int rc = zone_bitmap(map, psize, end, z, &bitmap);
 
 		if (rc)
 			return rc;
-		word = (const void *)(map->base + bitmap);
-		for (size_t i = 0; i < psize / FMT_WORD; i++)
-			n += (uint64_t)__builtin_popcountll(load_word(word + i));
+		for (uint64_t at = 0; at < psize; at += sizeof word) {
+			words_read(map, bitmap + at, word, FMT_PAGE_MIN / FMT_WORD);
+			for (size_t i = 0; i < FMT_PAGE_MIN / FMT_WORD; i++)
+				n += (uint64_t)__builtin_popcountll(word[i]);
+		}
 	}
 	*pages = n;
 	return 0;

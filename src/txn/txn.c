@@ -386,6 +386,15 @@ static void end_read(struct daxkv_txn *txn)
 		read_txn_free(txn);
 }
 
+void txn_read_end(struct daxkv_txn *txn)
+{
+	if (!txn)
+		return;
+	assert(!txn->write && !txn->cursors && !txn->cloned);
+	read_stop(txn);
+	read_txn_free(txn);
+}
+
 /* Cursors keep their places by key, for after a renew. */
 void daxkv_txn_reset(struct daxkv_txn *txn)
 {

@@ -16,6 +16,11 @@ void txn_close_tables(struct daxkv_store *store);
  * what is done with the writer's lock held and then aborted. */
 int txn_begin_alone(struct daxkv_store *store, struct daxkv_txn **txn);
 
+/* txn_read_end - end a read transaction of the library's own, which kept the file from being cut.
+ * Its reader entry is given back, not kept for the thread's next one: a program that never read
+ * shows no reader. Safe on NULL. */
+void txn_read_end(struct daxkv_txn *txn);
+
 /* ---- between txn.c, txn_end.c and txn_group.c ------------------------------------------------ */
 
 /* write_txn_give - the handle of a write transaction that ended. The writer's lock is held. */

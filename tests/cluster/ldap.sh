@@ -44,6 +44,7 @@ write_start() { # NODE PREFIX COUNT
 	[ "$1" -ne 1 ] || deletes=1
 	operations "$2" "$3" "$deletes" >"$dir/$2.ops"
 	ldif_of "$dir/$2.ops" >"$dir/$2.ldif"
+	: >"$dir/$2.out" # whoever counts what was begun finds it
 	client "stdbuf -oL ldapmodify" "$1" -f "$dir/$2.ldif" \
 		>"$dir/$2.out" 2>"$dir/$2.err" </dev/null &
 	echo $! >"$dir/$2.pid"

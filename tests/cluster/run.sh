@@ -51,11 +51,11 @@ cluster() { # NAME PLACE COMMAND ARGUMENT...
 
 # forgetful - a cluster on a library that forgets: passes when the test says that entries are wrong.
 forgetful() { # DIR
-	status=0
+	ended=0
 	scripts/ldap-cluster test --preload "$BUILD/tests/cluster/forget.so" "$1" >"$1.out" 2>&1 ||
-		status=$?
-	[ "$status" -ne 77 ] || cat "$1.out"
-	[ "$status" -eq 1 ] || return "$((status == 0 ? 1 : status))"
+		ended=$?
+	[ "$ended" -ne 77 ] || cat "$1.out"
+	[ "$ended" -eq 1 ] || return "$((ended == 0 ? 1 : ended))"
 	grep 'not what was acknowledged\|different entries\|ended with\|do not agree' "$1.out"
 }
 
