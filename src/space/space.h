@@ -216,7 +216,7 @@ int space_each_free(struct space *space, int (*show)(void *arg, uint64_t off, ui
 
 /* space_count - the pages that the newest commit has allocated, by the bitmaps as they lie in the
  * file, which ends at end. Any thread may: beside a writer's commit it is about right. CORRUPT,
- * also when the file was cut meanwhile: its size is another then. */
+ * also when the file was cut meanwhile: its size is another then; errno of reading it. */
 int space_count(const struct map *map, uint32_t psize, uint64_t end, uint64_t *pages);
 
 /* space_trim - plan to cut free space off the end: lowers end and drops the bitmap pages of zones

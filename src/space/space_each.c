@@ -10,6 +10,7 @@
 #include "space/space.h"
 #include "space/space_zones.h"
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -54,23 +55,26 @@ int space_each_free(struct space *s, int (*show)(void *arg, uint64_t off, uint64
 
 /* words_read - n words of the file. They are not read through the mapping, because another process
  * may cut the file meanwhile: what is not there any more is 0. A private mapping has what only this
- * process has recovered. */
-static void words_read(const struct map *map, uint64_t off, uint64_t *to, size_t n)
+ * process has recovered. errno of the read. */
+static int words_read(const struct map *map, uint64_t off, uint64_t *to, size_t n)
 {
 	const uint64_t *from = (const void *)(map->base + off);
-	ssize_t got = 0;
+	ssize_t got;
 
 	if (map->private_copy) {
 		for (size_t i = 0; i < n; i++)
 			to[i] = load_word(from + i);
-		return;
+		return 0;
 	}
 	got = pread(map->fd, to, n * sizeof *to, (off_t)off);
-	got = got < 0 ? 0 : got;
+	if (got < 0)
+		return err_sys(errno, "reading the bitmaps");
 	memset((uint8_t *)to + got, 0, n * sizeof *to - (size_t)got);
+	return 0;
 }
 
-/* zone_bitmap - where the newest commit has the bitmap page of zone z. CORRUPT. */
+/* zone_bitmap - where the newest commit has the bitmap page of zone z. CORRUPT,
+ * errno. */
 static int zone_bitmap(const struct map *map, uint32_t psize, uint64_t end, uint64_t z,
                        uint64_t *bitmap)
 {
@@ -81,7 +85,9 @@ static int zone_bitmap(const struct map *map, uint32_t psize, uint64_t end, uint
 
 	if (rc)
 		return rc;
-	words_read(map, dir + z % per_dir * FMT_WORD, bitmap, 1);
+	rc = words_read(map, dir + z % per_dir * FMT_WORD, bitmap, 1);
+	if (rc)
+		return rc;
 	return space_bitmap_check(dir, *bitmap, psize, end, z);
 }
 
@@ -99,7 +105,9 @@ int space_count(const struct map *map, uint32_t psize, uint64_t end, uint64_t *p
 		if (rc)
 			return rc;
 		for (uint64_t at = 0; at < psize; at += sizeof word) {
-			words_read(map, bitmap + at, word, FMT_PAGE_MIN / FMT_WORD);
+			rc = words_read(map, bitmap + at, word, FMT_PAGE_MIN / FMT_WORD);
+			if (rc)
+				return rc;
 			for (size_t i = 0; i < FMT_PAGE_MIN / FMT_WORD; i++)
 				n += (uint64_t)__builtin_popcountll(word[i]);
 		}
