@@ -148,7 +148,7 @@ static int state_resolve(struct daxkv_txn *txn, daxkv_db db, uint32_t i)
 	struct dbstate *twin;
 	struct fmt_db catalog = {.desc = load_word(&super->main_desc)};
 
-	s->generation = 0;
+	__atomic_store_n(&s->generation, 0, __ATOMIC_RELAXED); /* others that share it may look */
 	int rc = dbi_copy(txn, db, txn_view(txn)->snapshot, s);
 
 	if (rc)

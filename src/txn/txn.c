@@ -130,10 +130,10 @@ static int reader_take(struct daxkv_store *store, uint32_t *reader)
  * that closing finds those that are kept, or run. */
 static void read_txn_unlist(struct daxkv_txn *txn)
 {
-	assert(*txn->link == txn);
 	struct daxkv_store *store = txn->store;
 
 	pthread_mutex_lock(&store->dbi_mutex);
+	assert(*txn->link == txn);
 	*txn->link = txn->next;
 	if (txn->next)
 		txn->next->link = txn->link;
