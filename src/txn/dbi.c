@@ -323,6 +323,17 @@ static daxkv_db number_next(const struct dbi_table *t, struct dbi *d)
 	return place | life * t->room;
 }
 
+/* no_entry - the error when there is no entry for one more handle. */
+static int no_entry(const struct dbi_table *t)
+{
+	if (t->live >= t->max)
+		return err_set(DAXKV_DBS_FULL, "all %u database handles are open", t->max);
+	return err_set(DAXKV_DBS_FULL,
+	               "%u of %u database handles are open, but databases that this transaction "
+	               "has used keep the other %u places until it ends",
+	               t->live, t->max, t->room - t->live);
+}
+
 /* entry_open - a new handle. Where another one has the name from a later snapshot on, it is good
  * for those before only. DBS_FULL, ENOMEM; nothing has changed then. The number is stored last: a
  * thread that sees it sees the rest. */
@@ -342,8 +353,7 @@ static int entry_open(struct daxkv_txn *txn, const struct daxkv_val *name, const
 	if (!rc && t->live < t->max)
 		d = entry_next(txn, t);
 	if (!rc && !d)
-		rc = err_set(DAXKV_DBS_FULL,
-		             "%u database handles are open, and no more are allowed", t->live);
+		rc = no_entry(t);
 	if (rc) {
 		free(end);
 		free(n);

@@ -3,6 +3,7 @@
  * may build on. Two handles of one process stand for two processes where nothing has to die. */
 #include "small_store.h"
 
+#include <assert.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
@@ -443,12 +444,37 @@ static void reading_asks_nothing_of_the_kernel(void **state)
 	child_run(child_reads_without_the_kernel);
 }
 
-/* With every lock of the store held, by this thread itself: one that was taken would be waited for
- * until the alarm. */
+struct lock_holder {
+	struct daxkv_store *store;
+	pthread_barrier_t barrier; /* once when the locks are held, once when they may go */
+};
+
+static void *hold_all_locks(void *arg)
+{
+	struct lock_holder *holder = arg;
+	struct daxkv_store *store = holder->store;
+
+	pthread_mutex_lock(&store->dbi_mutex);
+	pthread_mutex_lock(&store->reader_mutex);
+	pthread_mutex_lock(&store->map.mutex);
+	assert(wlock_try(&store->share->writer, 12345));
+	pthread_barrier_wait(&holder->barrier);
+	pthread_barrier_wait(&holder->barrier);
+	wlock_give(&store->share->writer);
+	pthread_mutex_unlock(&store->map.mutex);
+	pthread_mutex_unlock(&store->reader_mutex);
+	pthread_mutex_unlock(&store->dbi_mutex);
+	return NULL;
+}
+
+/* Another thread holds every lock of the store. One that was taken would be waited for until the
+ * alarm. */
 static void reading_takes_no_lock(void **state)
 {
 	struct daxkv_store *a = store_new("e", 4096);
+	struct lock_holder holder = {.store = a};
 	struct daxkv_txn *txn;
+	pthread_t thread;
 	daxkv_db named;
 	(void)state;
 	put_one(a, "k", "v");
@@ -460,10 +486,9 @@ static void reading_takes_no_lock(void **state)
 	    a); /* a thread's first one has its place to get, and what the handles mean */
 	assert_true(has(txn, DAXKV_MAIN, "k", "v") && has(txn, named, "n", "v"));
 	daxkv_txn_abort(txn);
-	pthread_mutex_lock(&a->dbi_mutex);
-	pthread_mutex_lock(&a->reader_mutex);
-	pthread_mutex_lock(&a->map.mutex);
-	assert_true(wlock_try(&a->share->writer, 12345));
+	pthread_barrier_init(&holder.barrier, NULL, 2);
+	pthread_create(&thread, NULL, hold_all_locks, &holder);
+	pthread_barrier_wait(&holder.barrier);
 	alarm(20);
 	for (int i = 0; i < 1000; i++) {
 		txn = begin_reading(a);
@@ -473,10 +498,9 @@ static void reading_takes_no_lock(void **state)
 		daxkv_txn_abort(txn);
 	}
 	alarm(0);
-	wlock_give(&a->share->writer);
-	pthread_mutex_unlock(&a->map.mutex);
-	pthread_mutex_unlock(&a->reader_mutex);
-	pthread_mutex_unlock(&a->dbi_mutex);
+	pthread_barrier_wait(&holder.barrier);
+	pthread_join(thread, NULL);
+	pthread_barrier_destroy(&holder.barrier);
 	store_done(a);
 }
 

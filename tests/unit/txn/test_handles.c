@@ -109,6 +109,7 @@ static void a_table_that_is_full_leaves_the_transaction_whole(void **state)
 	txn = begin(store);
 	OK(put(txn, a, "before", "1", 0));
 	assert_int_equal(open_db(txn, "c", DAXKV_CREATE, &more), DAXKV_DBS_FULL);
+	assert_string_equal(daxkv_errmsg(), "all 2 database handles are open");
 	OK(put(txn, b, "after", "2", 0));
 	daxkv_db_close(store, a);
 	OK(open_db(txn, "c", DAXKV_CREATE, &more));
@@ -117,6 +118,29 @@ static void a_table_that_is_full_leaves_the_transaction_whole(void **state)
 	txn = begin_reading(store);
 	assert_true(has(txn, b, "after", "2") && has(txn, more, "i am", "c"));
 	daxkv_txn_abort(txn);
+	store_done(store);
+}
+
+/* A handle that is closed keeps its place while the transaction has changes in its database. */
+static void places_of_closed_handles_are_named(void **state)
+{
+	struct daxkv_store *store = small_store(2);
+	struct daxkv_txn *txn = begin(store);
+	daxkv_db db = 0;
+	char name[16];
+	int rc = 0;
+	(void)state;
+
+	for (int n = 0; !rc && n < 10000; n++) {
+		snprintf(name, sizeof name, "n%d", n);
+		rc = open_db(txn, name, DAXKV_CREATE, &db);
+		if (!rc)
+			daxkv_db_close(store, db);
+	}
+	assert_int_equal(rc, DAXKV_DBS_FULL);
+	assert_non_null(strstr(daxkv_errmsg(), "keep the other "));
+	OK(daxkv_txn_commit(txn));
+	db = made(store, "one more");
 	store_done(store);
 }
 
@@ -409,6 +433,7 @@ int main(void)
 	    TEST(numbers_out_of_range),
 	    TEST(any_number_of_handles_may_be_asked_for),
 	    TEST(a_table_that_is_full_leaves_the_transaction_whole),
+	    TEST(places_of_closed_handles_are_named),
 	    TEST(names_without_end),
 	    TEST(a_handle_that_two_use_survives_the_abort_of_one),
 	    TEST(closing_in_the_middle_of_a_transaction),
