@@ -93,6 +93,10 @@ static int grow_zones(struct space *s, uint64_t new_end, uint64_t head)
 			dir = head + (z / per_dir - old_dirs) * s->psize;
 		else
 			dir = space_dir_page(s, z);
+		if (!new_dir)
+			rc = space_dir_check(dir, s->psize, s->end, z);
+		if (rc)
+			return rc;
 		rc = grow_zone(s, z, bitmaps + (z - old) * s->psize, dir, new_dir);
 		if (rc)
 			return rc;

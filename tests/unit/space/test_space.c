@@ -479,6 +479,29 @@ static void bitmap_out_of_the_file(void **state)
 	store_done(store);
 }
 
+/* A file that grows by a zone has a word of the directory page to change: one that lies nowhere is
+ * corrupt, and nothing is planned. */
+static void growth_by_a_directory_out_of_the_file(void **state)
+{
+	struct daxkv_store *store = store_new("s", PAGE);
+	const struct fmt_super *super = (const void *)store->map.base;
+	const uint64_t dir = load_word(&super->dir[0]), zone = (uint64_t)PAGE * 8 * PAGE;
+	const uint64_t bad[] = {0, dir + 300, dir + 4, (uint64_t)1 << 40};
+	uint64_t off;
+	(void)state;
+	struct daxkv_txn *txn = begin(store);
+	OK(space_load_zone(&store->space, store->space.nzones - 1));
+	for (size_t i = 0; i < 4; i++) {
+		pm_store8(&store->map.pm, &super->dir[0], bad[i]);
+		assert_int_equal(space_take(&store->space, zone / PAGE, &off), DAXKV_CORRUPT);
+		assert_int_equal(store->space.grown.n, 0);
+		pm_store8(&store->map.pm, &super->dir[0], dir);
+	}
+	OK(space_take(&store->space, zone / PAGE, &off));
+	daxkv_txn_abort(txn);
+	store_done(store);
+}
+
 /* Random taking, giving and undoing against a list; at the end the bitmap says what the list
  * says. */
 static void random_steps_and_undo(void **state)
@@ -542,6 +565,7 @@ int main(void)
 	    TEST(trim_of_growth_that_was_undone),
 	    TEST(trim_keeps_what_is_needed),
 	    TEST(bitmap_out_of_the_file),
+	    TEST(growth_by_a_directory_out_of_the_file),
 	    TEST(random_steps_and_undo),
 	};
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
