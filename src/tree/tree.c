@@ -633,7 +633,7 @@ int tree_clear(struct tree *t, bool forget)
 	t->scratch->finger_of = NULL;
 	tree_tally_forget(t->scratch);
 	prev = tree_prev_for(t, at);
-	rc = tree_free_below(t, at, page->level);
+	rc = tree_free_below(t, at, page->level, NULL);
 	if (rc)
 		return rc;
 	t->count = t->leaf_pages = t->inner_pages = t->blob_pages = 0;

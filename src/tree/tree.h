@@ -293,9 +293,13 @@ void tree_forget(struct tree_scratch *scratch);
 /* tree_remove - take the entry at the place that tree_seek found (there is one) out. */
 int tree_remove(struct tree *tree, struct path *path);
 
-/* tree_free_below - free the page at off, of that level, and all below it. Recursion is as deep as
- * the tree. */
-int tree_free_below(struct tree *tree, uint64_t off, unsigned int level);
+/* tree_free_below - free the page at off, of that level, and all below it. tree_free_kids - of kids
+ * [first, end) of the page at off, which is above leaves and is not freed. *entries grows by how
+ * many entries those were; NULL: nobody asks, as of a leaf alone nobody may. CORRUPT, ENOMEM; some
+ * of the pages are freed already then. Recursion is as deep as the tree. */
+int tree_free_below(struct tree *tree, uint64_t off, unsigned int level, uint64_t *entries);
+int tree_free_kids(struct tree *tree, const struct fmt_page *page, uint64_t off, uint32_t first,
+                   uint32_t end, uint64_t *entries);
 
 /* tree_clear - free all pages; the tree is then an empty leaf, or with forget nothing at all. */
 int tree_clear(struct tree *tree, bool forget);

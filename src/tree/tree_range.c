@@ -18,7 +18,6 @@
 #include "space/space.h"
 #include "tree/tree.h"
 
-#define RANGE_AHEAD 8u /* leaves whose headers are prefetched */
 /* so many entries are removed by appending to their leaf; more by writing it anew */
 #define TOMBSTONES 4u
 
@@ -33,74 +32,21 @@ struct range_cut {
 
 /* ---- pages in the middle --------------------------------------------------------------------- */
 
-/* free_leaf - the leaf at at goes as a whole, with the large values of its entries; how many
- * entries that were is counted off. CORRUPT, ENOMEM. Its pages wait in the limbo for snapshots that
- * may read them. */
-static int free_leaf(struct range_cut *c, const struct fmt_page *page, uint64_t at)
-{
-	struct tree *t = c->tree;
-	struct leaf leaf;
-	uint32_t n;
-	int rc = 0;
-
-	leaf_open(t->view, page, at, &leaf);
-	n = leaf_count(&leaf);
-	if (t->blob_pages) {
-		rc = tree_leaf_items(t, &leaf, t->scratch->items, &n);
-		for (uint32_t i = 0; i < n && !rc; i++)
-			rc = tree_blob_drop(t, &t->scratch->items[i]);
-		if (rc)
-			return rc;
-	}
-	c->removed += n;
-	t->count -= n;
-	t->leaf_pages--;
-	return wset_retire(t->view->w, at);
-}
-
-/* free_page - a page and all below it; recursion is as deep as the tree. Its kids are read before
- * it is retired: a page of this transaction may be used again at once. After an error some of the
- * pages are freed already. */
-static int free_page(struct range_cut *c, uint64_t ref, unsigned int level)
-{
-	struct tree *t = c->tree;
-	const struct fmt_page *page = NULL;
-	uint64_t at = 0;
-	int rc = view_page(t->view, ref, level, &page, &at);
-
-	if (rc)
-		return rc;
-	if (!level)
-		return free_leaf(c, page, at);
-	for (uint32_t i = 0; i <= page->n && !rc; i++) {
-		if (level == 1)
-			tree_expect_leaf(t->view, page, at, i + RANGE_AHEAD);
-		rc = free_page(c, inner_kid(t->view, page, at, i), level - 1);
-	}
-	t->inner_pages--;
-	if (rc)
-		return rc;
-	return wset_retire(t->view->w, at);
-}
-
 /* cut_kids - kids [first, end) of the path's page at that level go. The pages below are freed first
  * and then unlinked: no other look at the tree comes in between, and a failure leaves the
  * transaction to be aborted. The path is of no use afterwards. */
 static int cut_kids(struct range_cut *c, struct path *path, unsigned int level, uint32_t first,
                     uint32_t end)
 {
-	const struct view *v = c->tree->view;
-	const struct fmt_page *page = path->at[level].page;
-	uint64_t off = path->at[level].off;
 	struct change change = {.from = first, .count = end - first};
-	int rc = 0;
+	uint64_t entries = 0;
 
-	assert(level > 0 && level < path->height);
-	for (uint32_t i = first; i < end && !rc; i++) {
-		if (level == 1)
-			tree_expect_leaf(v, page, off, i + RANGE_AHEAD);
-		rc = free_page(c, inner_kid(v, page, off, i), level - 1);
-	}
+	assert(level > 0 && level < path->height && first < end);
+	int rc = tree_free_kids(c->tree, path->at[level].page, path->at[level].off, first, end,
+	                        &entries);
+
+	c->removed += entries;
+	c->tree->count -= entries;
 	if (rc)
 		return rc;
 	return tree_replace_at(c->tree, path, level, &change);
