@@ -63,12 +63,12 @@ uint64_t desc_count(const struct view *v, const struct fmt_desc *desc)
 	return desc->base_count;
 }
 
-/* leaf_says - of a database that is one leaf, which is sound. Each entry is looked at for a large
- * value, so a reader asks for counts only when it needs them. */
+/* leaf_says - of a database that is one leaf, which was sound: a writer may use the page of a
+ * reader that it has evicted. Each entry is looked at for a large value, so a reader asks for
+ * counts only when it needs them. */
 static int leaf_says(const struct view *v, const struct fmt_page *page, uint64_t off,
                      struct desc_says *says)
 {
-	assert(page->type == FMT_LEAF);
 	struct leaf leaf;
 	uint32_t eoff;
 	int rc;

@@ -276,7 +276,7 @@ static bool reader_leave_clone(struct daxkv_txn *origin, bool ended)
 	struct daxkv_store *store = origin->store;
 
 	pthread_mutex_lock(&store->reader_mutex);
-	assert(origin->users > 0);
+	assert(origin->cloned && origin->users > 0);
 	bool last = --origin->users == 0;
 
 	origin->ended = origin->ended || ended;
@@ -302,7 +302,6 @@ static inline __attribute__((always_inline)) void read_stop(struct daxkv_txn *tx
 /* end_clone - a clone ends. The last one frees an origin that has ended before it. */
 static void end_clone(struct daxkv_txn *txn)
 {
-	assert(txn->origin->cloned);
 	struct daxkv_txn *origin = txn->origin;
 
 	read_txn_unlist(txn);
@@ -341,9 +340,7 @@ int daxkv_txn_clone(struct daxkv_txn *txn, struct daxkv_txn **clone)
 	if (rc)
 		return rc;
 	if (txn->write || !clone)
-		rc = err_set(EINVAL, "only a read transaction can be cloned");
-	if (rc)
-		return rc;
+		return err_set(EINVAL, "only a read transaction can be cloned");
 	rc = txn_new(txn->store, false, &c);
 	if (rc)
 		return rc;
@@ -353,9 +350,10 @@ int daxkv_txn_clone(struct daxkv_txn *txn, struct daxkv_txn **clone)
 	c->view = txn->view;
 	c->verify = txn->verify;
 	pthread_mutex_lock(&txn->store->reader_mutex);
-	if (!origin->cloned)
+	if (!origin->cloned) { /* its thread is here: clones of clones find it set */
+		origin->cloned = true;
 		origin->users = 1;
-	origin->cloned = true;
+	}
 	origin->users++;
 	pthread_mutex_unlock(&txn->store->reader_mutex);
 	read_txn_list(txn->store, c);
@@ -417,7 +415,8 @@ int daxkv_txn_renew(struct daxkv_txn *txn)
 		return rc;
 	if (txn->cloned) {
 		pthread_mutex_lock(&txn->store->reader_mutex);
-		txn->cloned = txn->users > 0;
+		if (!txn->users)
+			txn->cloned = false;
 		pthread_mutex_unlock(&txn->store->reader_mutex);
 		if (txn->cloned)
 			rc = err_set(DAXKV_BUSY, "clones of its last snapshot are still running");

@@ -249,6 +249,56 @@ static void a_page_on_the_way_that_is_free(void **state)
 	damaged_done(store, txn);
 }
 
+/* dups_of_two_keys - 500 values of a, and 400 of k behind them. */
+static struct daxkv_store *dups_of_two_keys(void)
+{
+	struct daxkv_store *store = store_new("t", 512);
+	struct daxkv_txn *txn = begin(store);
+	const struct daxkv_val a = text("a"), k = text("k");
+	char buf[17];
+	daxkv_db db;
+
+	OK(daxkv_db_open(txn, NULL, DAXKV_DUP_SORT, &db));
+	for (uint64_t n = 0; n < 900; n++) {
+		struct daxkv_val value = key_n(buf, n);
+
+		OK(daxkv_put(txn, db, n < 500 ? &a : &k, &value, 0));
+	}
+	OK(daxkv_txn_commit(txn));
+	OK(daxkv_sync(store));
+	return store;
+}
+
+/* The root's separators lead every search to the first kid: there a count finds none of the values
+ * that a cursor comes to leaf by leaf. */
+static void values_that_no_search_finds(void **state)
+{
+	struct daxkv_store *store = dups_of_two_keys();
+	uint64_t root = root_of(store), count;
+	const struct fmt_page *page = page_at(store, root);
+	struct daxkv_cursor *c;
+	uint8_t image[512];
+	(void)state;
+
+	assert_true(page->level > 0 && page->n > 1);
+	memcpy(image, page, sizeof image);
+	((struct fmt_page *)(void *)image)->plen = 0;
+	memset(image + FMT_INNER_HEADS, 0xff, 8 * (size_t)page->n);
+	store = damaged(store, root, image, sizeof image);
+	struct daxkv_txn *txn = begin(store);
+
+	OK(daxkv_cursor_open(txn, DAXKV_MAIN, &c));
+	OK(daxkv_cursor_get(c, NULL, NULL, DAXKV_LAST));
+	OK(daxkv_cursor_count(c, &count));
+	assert_int_equal(count, 0);
+	for (int n = 0; n < 3; n++) {
+		OK(daxkv_cursor_del(c, 0));
+		OK(daxkv_cursor_get(c, NULL, NULL, DAXKV_LAST));
+	}
+	daxkv_txn_abort(txn);
+	(void)daxkv_close(store);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -257,6 +307,7 @@ int main(void)
 	    TEST(an_entry_that_lies_nowhere),
 	    TEST(a_page_in_use_that_is_free),
 	    TEST(a_page_on_the_way_that_is_free),
+	    TEST(values_that_no_search_finds),
 	};
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }
