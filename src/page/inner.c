@@ -87,7 +87,7 @@ int inner_find(const struct view *v, const struct fmt_page *page, uint64_t off,
 {
 	const uint64_t *heads = inner_heads(page);
 	uint32_t plen = once(page->plen);
-	bool outermost = p->edge != PROBE_AT;
+	bool outermost = false;
 	uint64_t head;
 	uint32_t lo, hi;
 	int side = 0;
@@ -107,8 +107,10 @@ int inner_find(const struct view *v, const struct fmt_page *page, uint64_t off,
 	head = order_head(o, p->key, p->klen, plen);
 	hi = heads_upto(heads, page->n, head);
 	lo = hi;
-	if (hi && heads[hi - 1] == head)
+	if (hi && heads[hi - 1] == head) {
 		lo = heads_below(heads, hi, head);
+		outermost = p->edge != PROBE_AT;
+	}
 	while (lo < hi) {
 		uint32_t mid = probe_middle(p, outermost, lo, hi);
 		struct sep s;

@@ -110,15 +110,15 @@ static int base_match(const struct leaf *l, const struct order *o, const struct 
 {
 	const struct fmt_page *page = l->page;
 	const uint64_t *heads = heads_of(page);
-	bool outermost = p->edge != PROBE_AT;
+	bool outermost = false;
 	uint32_t hi = lo;
 
 	*exact = false;
-	if (lo < page->n && heads[lo] == head) {
-		if (lo + 1 < page->n && heads[lo + 1] == head)
-			hi = heads_upto(heads, page->n, head);
-		else
-			hi = lo + 1;
+	if (lo < page->n && heads[lo] == head)
+		hi = lo + 1;
+	if (hi > lo && hi < page->n && heads[hi] == head) {
+		hi = heads_upto(heads, page->n, head);
+		outermost = p->edge != PROBE_AT;
 	}
 	while (lo < hi) {
 		uint32_t mid = probe_middle(p, outermost, lo, hi);
