@@ -132,7 +132,7 @@ enum daxkv_open_flags {
 	 * died in its commit a read transaction may be BUSY until somebody writes. */
 	DAXKV_EXTERNAL_LOCK = 0x10,
 	/* Hold no lock on the store's own file, for programs that lock it from end to end. A user
-	 * that comes by a second name of the file then does not notice this one. */
+	 * that comes by a name of the file in another directory then does not notice this one. */
 	DAXKV_NO_FILE_LOCK = 0x4,
 	/* Reserve as much address space as can be had, whatever max_size says, so that
 	 * daxkv_set_max_size can raise it. */

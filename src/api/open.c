@@ -560,7 +560,7 @@ static int store_open_locked(struct daxkv_store *store, const char *path,
 	if (!rc)
 		rc = local_check(store);
 	if (!rc)
-		rc = lock_data(&store->lock, store->map.fd, !(o->flags & DAXKV_NO_FILE_LOCK));
+		rc = lock_data(&store->lock, path, store->map.fd, !(o->flags & DAXKV_NO_FILE_LOCK));
 	store->joined = store->lock.fd >= 0 && !store->lock.alone;
 	if (!rc)
 		rc = alive_open(store);
@@ -594,7 +594,7 @@ static int open_it(const char *path, const struct daxkv_options *options, struct
 	store = calloc(1, sizeof *store);
 	if (!store)
 		return err_set(ENOMEM, "no memory for a store");
-	store->map.fd = store->lock.fd = store->share_file.fd = -1;
+	store->map.fd = store->lock.fd = store->lock.dir_fd = store->share_file.fd = -1;
 	store->generation = 1;
 	pthread_mutex_init(&store->dbi_mutex, NULL);
 	pthread_mutex_init(&store->reader_mutex, NULL);

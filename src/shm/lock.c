@@ -258,6 +258,7 @@ int lock_open_named(struct lock *lock, const char *name, bool rdonly, const stru
 	*lock = (struct lock){
 	    .fd = -1,
 	    .data_fd = -1,
+	    .dir_fd = -1,
 	    .rdonly = rdonly,
 	    .wait_ms = file->wait_ms,
 	    .name = strdup(name),
@@ -299,7 +300,7 @@ int lock_open(struct lock *lock, const char *store_path, bool rdonly, const stru
 	const bool lmdb = strcmp(base, "data.mdb") == 0;
 	char *name;
 
-	*lock = (struct lock){.fd = -1, .data_fd = -1};
+	*lock = (struct lock){.fd = -1, .data_fd = -1, .dir_fd = -1};
 	if (asprintf(&name, lmdb ? "%.*slock.mdb" : "%.*s-lock",
 	             (int)(lmdb ? (size_t)(base - store_path) : strlen(store_path)),
 	             store_path) < 0)
@@ -326,30 +327,57 @@ static int data_held(int data_fd, off_t byte, bool *held)
 	return 0;
 }
 
-/* lock_data - first one's own byte, then a look at others': of two who come by different names at
- * once, one sees the other at least. */
-int lock_data(struct lock *lock, int data_fd, bool hold)
+/* others_seen - users, or readers of the unclean file, that have another lock file. This one's own
+ * byte comes first, then the look at others': of two who come by different names at once, one sees
+ * the other at least. 0 or errno. */
+static int others_seen(struct lock *lock, const char *path, int data_fd, bool hold, bool *seen)
 {
-	if (lock->fd < 0 && !lock->passive)
-		return 0;
-	if (lock->passive)
-		lock->data_fd = data_fd;
-	int rc = hold && !lock->passive ? byte_set(data_fd, DATA_USERS, F_RDLCK, false) : 0;
-	if (rc && rc != EAGAIN)
-		return err_sys(rc, "locking the store");
-	bool users = rc == EAGAIN;
+	bool users = false;
 	bool passive = false;
+	bool hidden = false;
+	int rc = 0;
+
+	if (hold && !lock->passive)
+		rc = byte_set(data_fd, DATA_USERS, F_RDLCK, false);
+	if (rc && rc != EAGAIN)
+		return rc;
+	users = rc == EAGAIN;
 	rc = 0;
 	if (lock->alone && !users)
 		rc = data_held(data_fd, DATA_USERS, &users);
 	if (!rc && !lock->rdonly)
 		rc = data_held(data_fd, DATA_PASSIVE, &passive);
+	if (!rc)
+		rc = lock_dir(lock, path, data_fd, !hold && !lock->passive, &hidden);
+	*seen = users || passive || hidden;
+	return rc;
+}
+
+/* The kernel drops the locks of a process that is killed one after another, those of the lock file
+ * first: what is seen but once may be the rest of one. */
+int lock_data(struct lock *lock, const char *path, int data_fd, bool hold)
+{
+	if (lock->fd < 0 && !lock->passive)
+		return 0;
+	if (lock->passive)
+		lock->data_fd = data_fd;
+	const int cancel = cancel_off();
+	bool seen = true;
+	int rc = 0;
+
+	for (unsigned int pause_ms = 1; pause_ms < 32 && !rc && seen; pause_ms *= 2) {
+		if (pause_ms > 1)
+			usleep(1000 * pause_ms);
+		rc = others_seen(lock, path, data_fd, hold, &seen);
+	}
+	cancel_restore(cancel);
 	if (rc)
 		return err_sys(rc, "the locks of the store");
-	if (users || passive)
+	if (seen)
 		return err_set(
 		    DAXKV_BUSY,
-		    "the store is in use by way of another name: its lock file is not %s",
+		    "the store is in use by way of another name, or of a lock file that was "
+		    "removed: its lock file is not %s",
 		    lock->name);
 	if (hold || lock->passive)
 		lock->data_fd = data_fd;
@@ -551,14 +579,17 @@ void lock_unmake(struct lock *lock)
 	/* who waits for the open lock looks whether the file still has its name */
 	if (file_same(lock, lock->fd, &same) == 0 && same)
 		(void)unlink(lock->name);
+	fds_close(&lock->dir_fd);
 	fds_close(&lock->fd);
 	lock->made = false;
 }
 
-/* The kernel drops the locks with the descriptor. */
+/* The kernel drops the locks with the descriptors. Who finds nobody at the lock file then finds
+ * nobody at the directory. */
 void lock_close(struct lock *lock)
 {
+	fds_close(&lock->dir_fd);
 	fds_close(&lock->fd);
 	free(lock->name);
-	*lock = (struct lock){.fd = -1, .data_fd = -1};
+	*lock = (struct lock){.fd = -1, .data_fd = -1, .dir_fd = -1};
 }

@@ -19,14 +19,15 @@
  * descriptor goes, at death too and across PID namespaces; threads and other descriptors of the
  * process do not disturb them. flock(2) and POSIX locks are not used. Every user also holds a byte
  * far behind the data file's end, shared: one for users, the next one for readers of an unclean
- * file (NO_FILE_LOCK: looks at them only). A passive reader that finds no lock file has its
- * snapshot's byte in the data file, too. Who believes to be alone looks at them: they show a user
- * that came by another name of the file, and has another lock file. Rejected: a pid in the file
- * (namespaces, reuse), POSIX locks (any close in the process drops them).
+ * file (NO_FILE_LOCK: a byte of the directory instead, see lock_dir.c). A passive reader that finds
+ * no lock file has its snapshot's byte in the data file, too. Who believes to be alone looks at
+ * them: they show a user that has another lock file, because it came by another name of the file,
+ * or because its lock file was removed. Rejected: a pid in the file (namespaces, reuse), POSIX
+ * locks (any close in the process drops them).
  *
- * What is where in the code: lock.c takes and gives bytes; lock_make.c makes the file and tells
- * whose it is; wlock.c is the writer's lock, a word in shared memory whose owners' deaths show by
- * their bytes here.
+ * What is where in the code: lock.c takes and gives bytes; lock_dir.c those of directories;
+ * lock_make.c makes the file and tells whose it is; wlock.c is the writer's lock, a word in shared
+ * memory whose owners' deaths show by their bytes here.
  */
 #ifndef DAXKV_LOCK_H
 #define DAXKV_LOCK_H
@@ -58,6 +59,7 @@ struct lock {
 	int refused;
 	/* of the store, once lock_data was called; not owned */
 	int data_fd;
+	int dir_fd;   /* of the store's directory, with NO_FILE_LOCK; else -1 */
 	bool alone;   /* nobody else uses the store; until lock_share */
 	bool passive; /* a reader that must not write the lock file */
 	/* a passive one: others use the store; when it was opened */
@@ -113,10 +115,14 @@ int lock_open_named(struct lock *lock, const char *name, bool rdonly, const stru
  * made and let go of it, unless others use it. The open lock is held. */
 void lock_unmake(struct lock *lock);
 
-/* lock_data - the store's descriptor, open now: BUSY when the same file is used by way of another
- * name, or a reader of the unclean file keeps this writer out. Without hold this user leaves no
- * lock there itself. */
-int lock_data(struct lock *lock, int data_fd, bool hold);
+/* lock_data - the store's descriptor, open now: BUSY when the same file is used with another lock
+ * file, or a reader of the unclean file keeps this writer out. Without hold this user leaves no
+ * lock there itself, but in the directory of path. */
+int lock_data(struct lock *lock, const char *path, int data_fd, bool hold);
+
+/* lock_dir - in lock.c's service: *users tells whether others have the store open with NO_FILE_LOCK
+ * and another lock file. hold: this one has, too, and shows. 0 or errno. */
+int lock_dir(struct lock *lock, const char *path, int data_fd, bool hold, bool *users);
 
 /* lock_be_passive - a reader, before lock_share: it writes nothing to the lock file from here on.
  * lock_show_unclean - the same for one that is about to show an unclean file: writers are kept out.

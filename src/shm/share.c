@@ -193,6 +193,19 @@ static int share_make(struct share_file *f, const struct lock *lock, uint32_t ma
 	return 0;
 }
 
+/* A file that takes a store's name finds the lock file of the one that was there before it. */
+int share_refused(const struct lock *lock, uint64_t file_id)
+{
+	struct share s;
+	const bool whole = pread(lock->fd, &s, sizeof s, 0) == (ssize_t)sizeof s;
+
+	if (whole && s.version == LAYOUT && s.file_id != file_id)
+		return err_set(DAXKV_BUSY,
+		               "%s is in use for another store: this one has taken its name",
+		               lock->name);
+	return err_set(DAXKV_VERSION, "%s is in use by another version of daxkv", lock->name);
+}
+
 /* share_join - others use the store: their share, if it is of this layout and this store. */
 static int share_join(struct share_file *f, uint64_t file_id)
 {
@@ -216,9 +229,7 @@ static int share_join(struct share_file *f, uint64_t file_id)
 	munmap(p, sizeof(struct share));
 	f->bytes = round_up(share_bytes(max_readers), PAGE);
 	if (!mine || (size_t)st.st_size < f->bytes)
-		return err_set(
-		    DAXKV_VERSION,
-		    "the lock file is in use by another version of daxkv, or for another store");
+		return share_refused(f->lock, file_id);
 	return share_map(f, max_readers);
 }
 

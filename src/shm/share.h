@@ -39,13 +39,17 @@ struct share_file {
 
 /* share_file_open - the share of the store: made anew when lock->alone, else joined. When there is
  * no lock file to write, one in memory. Errors: VERSION when others use it with another layout,
- * ENOSPC, ENOMEM, errno. */
+ * BUSY when they use it for another store, ENOSPC, ENOMEM, errno. */
 int share_file_open(struct share_file *file, const struct lock *lock, uint32_t max_readers,
                     uint64_t published, uint64_t file_id);
 
 /* share_peek - what the lock file's share says, for who may not write it: ENODATA when there is
  * none, or one of another version or store; errno. */
 int share_peek(int fd, uint64_t file_id, uint64_t *life, uint64_t *published);
+
+/* share_refused - the error, with a text, of a lock file in use that is not this store's: BUSY when
+ * it is another store's, VERSION when it is another version's. */
+int share_refused(const struct lock *lock, uint64_t file_id);
 
 /* share_inherit - before the share is made anew: the limbo that its last users left in the lock
  * file, in which items of transactions after newest are not counted. ENODATA: that cannot be known,

@@ -257,7 +257,7 @@ static int follow_copy(struct daxkv_store *store)
 	if (store->copied)
 		rc = map_follow_copy(&store->map);
 	if (!rc && store->lock.data_fd >= 0) /* the descriptor is another one by that number */
-		rc = lock_data(&store->lock, store->map.fd, true);
+		rc = lock_data(&store->lock, store->path, store->map.fd, true);
 	/* with an external lock nothing tells of writers: each read looks anew */
 	if (!rc && !store->external_lock)
 		__atomic_store_n(&store->copied, false, __ATOMIC_RELAXED);

@@ -55,9 +55,7 @@ int passive_open(struct daxkv_store *store, uint64_t *txn)
 		return 0;
 	rc = share_peek(store->lock.fd, store->geometry.file_id, &s->life, &published);
 	if (rc == ENODATA && store->lock.used)
-		return err_set(
-		    DAXKV_VERSION,
-		    "the lock file is in use by another version of daxkv, or for another store");
+		return share_refused(&store->lock, store->geometry.file_id);
 	if (rc && rc != ENODATA)
 		return err_sys(rc, "the lock file");
 	if (store->lock.used) {

@@ -65,6 +65,7 @@ static void registry_after_fork_in_child(void)
 		/* In this order, as in closing: who finds nobody at the lock file then finds nobody
 		 * at the data file. */
 		fd_drop(&store->map.fd);
+		fd_drop(&store->lock.dir_fd);
 		fd_drop(&store->lock.fd);
 	}
 	if (registry.first)

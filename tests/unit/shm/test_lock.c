@@ -258,36 +258,52 @@ static void announced_snapshots(void **state)
 	close(fd[2]);
 }
 
-/* Two names of a file, two lock files: the data file's own byte tells. */
+/* Two names of a file, two lock files: a byte of the data file tells, or of the directory where the
+ * data file is left to the program's locks. */
 static void another_name_of_the_file(void **state)
 {
 	(void)state;
-	for (int kinds = 0; kinds < 4; kinds++) {
+	for (int kinds = 0; kinds < 16; kinds++) {
 		int fd = data_open("name", kinds & 1), other = data_open("name", kinds & 2);
 		struct lock a = entered(scratch_path("name"), kinds & 1);
-		assert_int_equal(lock_data(&a, fd, true), 0);
+		assert_int_equal(lock_data(&a, scratch_path("name"), fd, kinds & 4), 0);
 		assert_int_equal(lock_share(&a), 0);
 		struct lock b = entered(scratch_path("alias"), kinds & 2);
 		assert_true(b.alone);
-		assert_int_equal(lock_data(&b, other, true), DAXKV_BUSY);
+		assert_int_equal(lock_data(&b, scratch_path("alias"), other, kinds & 8),
+		                 DAXKV_BUSY);
 		assert_non_null(strstr(daxkv_errmsg(), "another name"));
 		lock_close(&b);
 		close(other);
 		other = data_open("name", kinds & 2);
 		b = entered(scratch_path("name"), kinds & 2);
-		assert_false(b.alone);
-		assert_int_equal(lock_data(&b, other, true),
-		                 0); /* by the same name it is welcome */
+		assert_false(b.alone); /* by the same name it is welcome */
+		assert_int_equal(lock_data(&b, scratch_path("name"), other, kinds & 8), 0);
 		lock_close(&b);
 		lock_close(&a);
 		close(other);
 		close(fd);
 		fd = data_open("name", false);
 		b = entered(scratch_path("alias"), false);
-		assert_int_equal(lock_data(&b, fd, true), 0);
+		assert_int_equal(lock_data(&b, scratch_path("alias"), fd, kinds & 8), 0);
 		lock_close(&b);
 		close(fd);
 	}
+}
+
+/* A user of another file in the same directory is none of this one's. */
+static void neighbours_do_not_meet(void **state)
+{
+	int fd[2] = {data_open("left", false), data_open("right", false)};
+	struct lock left = entered(scratch_path("left"), false);
+	struct lock right = entered(scratch_path("right"), false);
+	(void)state;
+	assert_int_equal(lock_data(&left, scratch_path("left"), fd[0], false), 0);
+	assert_int_equal(lock_data(&right, scratch_path("right"), fd[1], false), 0);
+	lock_close(&left);
+	lock_close(&right);
+	close(fd[0]);
+	close(fd[1]);
 }
 
 /* Readers of an unclean file sit beside one another, and keep writers out under every name. */
@@ -298,19 +314,19 @@ static void passive_readers_and_names(void **state)
 	(void)state;
 	for (int i = 0; i < 2; i++) {
 		lock[i] = entered(scratch_path("quiet"), true);
-		assert_int_equal(lock_data(&lock[i], fd[i], true), 0);
+		assert_int_equal(lock_data(&lock[i], scratch_path("quiet"), fd[i], true), 0);
 		assert_int_equal(lock_show_unclean(&lock[i]), 0);
 		assert_int_equal(lock_share(&lock[i]), 0);
 	}
 	for (int i = 1; i >= 0; i--) {
 		struct lock writer = entered(scratch_path("loud"), false);
-		assert_int_equal(lock_data(&writer, fd[2], true), DAXKV_BUSY);
+		assert_int_equal(lock_data(&writer, scratch_path("loud"), fd[2], true), DAXKV_BUSY);
 		lock_close(&writer);
 		lock_close(&lock[i]);
 		close(fd[i]);
 	}
 	struct lock writer = entered(scratch_path("loud"), false);
-	assert_int_equal(lock_data(&writer, fd[2], true), 0);
+	assert_int_equal(lock_data(&writer, scratch_path("loud"), fd[2], true), 0);
 	lock_close(&writer);
 	close(fd[2]);
 }
@@ -330,27 +346,29 @@ static void closing_another_descriptor_keeps_the_lock(void **state)
 
 static void unlinked_file_is_not_the_lock(void **state)
 {
-	const char *store = scratch_path("unlinked");
 	(void)state;
-	struct lock old = taken(store, false);
-	int fd = data_open("unlinked", false), again = data_open("unlinked", false);
-	assert_int_equal(lock_data(&old, fd, true), 0);
-	assert_int_equal(unlink(scratch_path("unlinked-lock")), 0);
-	struct lock fresh = entered(store, false);
-	struct stat a, b;
-	assert_int_equal(fstat(fresh.fd, &a), 0);
-	assert_int_equal(stat(scratch_path("unlinked-lock"), &b), 0);
-	assert_true(a.st_ino == b.st_ino);
-	assert_true(fresh.alone);
-	assert_int_equal(lock_data(&fresh, again, true),
-	                 DAXKV_BUSY); /* whose lock file was removed still uses the store */
-	lock_close(&fresh);
-	lock_close(&old);
-	close(fd);
-	fresh = entered(store, false);
-	assert_int_equal(lock_data(&fresh, again, true), 0);
-	lock_close(&fresh);
-	close(again);
+	for (int hold = 0; hold < 2; hold++) {
+		const char *store = scratch_path("unlinked");
+		struct lock old = taken(store, false);
+		int fd = data_open("unlinked", false), again = data_open("unlinked", false);
+		assert_int_equal(lock_data(&old, store, fd, hold), 0);
+		assert_int_equal(unlink(scratch_path("unlinked-lock")), 0);
+		struct lock fresh = entered(store, false);
+		struct stat a, b;
+		assert_int_equal(fstat(fresh.fd, &a), 0);
+		assert_int_equal(stat(scratch_path("unlinked-lock"), &b), 0);
+		assert_true(a.st_ino == b.st_ino);
+		assert_true(fresh.alone); /* whose lock file was removed still uses the store */
+		assert_int_equal(lock_data(&fresh, store, again, true), DAXKV_BUSY);
+		assert_int_equal(lock_data(&fresh, store, again, false), DAXKV_BUSY);
+		lock_close(&fresh);
+		lock_close(&old);
+		close(fd);
+		fresh = entered(store, false);
+		assert_int_equal(lock_data(&fresh, store, again, true), 0);
+		lock_close(&fresh);
+		close(again);
+	}
 }
 
 /* One process takes the lock and removes its file, over and over; the other must never hold a file
@@ -499,11 +517,11 @@ static void locks_that_cannot_be_asked_for(void **state)
 	getlk_error = 0;
 	lock = entered(store, false);
 	getlk_error = ENOLCK;
-	assert_int_equal(lock_data(&lock, fd, true), ENOLCK);
+	assert_int_equal(lock_data(&lock, store, fd, true), ENOLCK);
 	assert_int_equal(lock_owner_held(&lock, 3, &held), ENOLCK);
 	assert_true(lock_reader_held(&lock, 3)); /* nothing is taken from who may be there */
 	getlk_error = 0;
-	assert_int_equal(lock_data(&lock, fd, true), 0);
+	assert_int_equal(lock_data(&lock, store, fd, true), 0);
 	lock_close(&lock);
 	close(fd);
 }
@@ -526,6 +544,7 @@ int main(void)
 	    cmocka_unit_test(passive_readers_keep_writers_out),
 	    cmocka_unit_test(announced_snapshots),
 	    cmocka_unit_test(another_name_of_the_file),
+	    cmocka_unit_test(neighbours_do_not_meet),
 	    cmocka_unit_test(passive_readers_and_names),
 	    cmocka_unit_test(closing_another_descriptor_keeps_the_lock),
 	    cmocka_unit_test(unlinked_file_is_not_the_lock),
