@@ -33,11 +33,11 @@ static int since_check(const struct daxkv_txn *txn, const struct daxkv_backup_in
 	if (since->store_id != id)
 		return err_set(DAXKV_INCOMPATIBLE,
 		               "the earlier backup is of store %016lx, and this is store %016lx",
-		               (unsigned long)since->store_id, (unsigned long)id);
+		               since->store_id, id);
 	if (since->txn > snapshot)
 		return err_set(DAXKV_INCOMPATIBLE,
 		               "the earlier backup shows commit %lu, and this store is at %lu",
-		               (unsigned long)since->txn, (unsigned long)snapshot);
+		               since->txn, snapshot);
 	return 0;
 }
 
@@ -50,7 +50,9 @@ static int name_out(struct backup_out *out, const struct backup_db *db)
 	backup_u8(&head, DELTA_NAME);
 	backup_u16(&head, db->name_len);
 	rc = backup_out_record(out, &head);
-	return rc ? rc : backup_out_bytes(out, db->name, db->name_len);
+	if (rc)
+		return rc;
+	return backup_out_bytes(out, db->name, db->name_len);
 }
 
 /* databases_out - names first, because a key of the main database may have been one; the main one,
@@ -73,7 +75,9 @@ static int databases_out(struct daxkv_txn *txn, struct backup_out *out,
 		                     main_whole || dbs[i].catalog.since > since->txn, out);
 	backup_u8(&end, DELTA_END);
 	backup_u64(&end, n);
-	return rc ? rc : backup_out_record(out, &end);
+	if (rc)
+		return rc;
+	return backup_out_record(out, &end);
 }
 
 /* delta_run - all of a delta, from its head to its end. The head is written after the names were
@@ -117,7 +121,10 @@ static int delta_run(struct daxkv_txn *txn, struct backup_out *out,
 /* A thread is not cancelled inside. After a failure what was written is no backup. */
 int daxkv_backup(struct daxkv_txn *txn, int fd, const struct daxkv_backup_options *options)
 {
-	const struct daxkv_backup_info *since = options ? options->since : NULL;
+	const struct daxkv_backup_info *since = NULL;
+
+	if (options)
+		since = options->since;
 	struct backup_out out;
 	int rc = txn_check(txn, false);
 
@@ -125,10 +132,13 @@ int daxkv_backup(struct daxkv_txn *txn, int fd, const struct daxkv_backup_option
 		return rc;
 	if (txn->write || fd < 0)
 		rc = err_set(EINVAL, "a backup needs a read transaction, and a descriptor");
-	if (!rc && since)
+	if (rc)
+		return rc;
+	if (since)
 		rc = since_check(txn, since);
-	if (!rc)
-		rc = backup_out_open(&out, fd, options);
+	if (rc)
+		return rc;
+	rc = backup_out_open(&out, fd, options);
 	if (rc)
 		return rc;
 	const int cancel = cancel_off();

@@ -88,8 +88,7 @@ static int put_out(const struct diff *d, const struct item *it)
 			return rc;
 		if (crc32c(0, value, size) != blob.crc)
 			rc = err_corrupt(blob.off,
-			                 "a value of %lu bytes: its checksum does not match",
-			                 (unsigned long)size);
+			                 "a value of %lu bytes: its checksum does not match", size);
 	}
 	if (rc)
 		return rc;
@@ -205,7 +204,9 @@ static int step_out(struct diff *d, uint32_t *i, uint32_t *j, uint32_t n)
 	/* where a plain entry gave way to a database's name, it goes */
 	if ((c < 0 || (c == 0 && new.flags &FMT_ENTRY_DB)) && !(old.flags & FMT_ENTRY_DB))
 		return place_out(d, DELTA_DEL, &old);
-	return c < 0 ? 0 : put_out(d, &new);
+	if (c < 0)
+		return 0;
+	return put_out(d, &new);
 }
 
 /* rewritten_out - all of a leaf that is younger than since, or was empty then. Its older entries
@@ -213,7 +214,8 @@ static int step_out(struct diff *d, uint32_t *i, uint32_t *j, uint32_t n)
  * when it was there then. The path's pages are verified. */
 static int rewritten_out(struct diff *d)
 {
-	uint32_t n, j = 0;
+	uint32_t n;
+	uint32_t j = 0;
 	int rc = open_out(d);
 
 	if (rc)
@@ -230,9 +232,13 @@ static int rewritten_out(struct diff *d)
  * if none is. Afterwards d->last is this leaf: the next bracket begins behind it. */
 static int changed_out(struct diff *d, const struct leaf *was, bool doubt)
 {
-	assert(was->off == d->path.leaf.off && was->nslots <= d->path.leaf.nslots);
+	assert(was->off == d->path.leaf.off);
+	assert(was->nslots <= d->path.leaf.nslots);
 	struct item first, last;
-	uint32_t n, nwas, i = 0, j = 0;
+	uint32_t n;
+	uint32_t nwas;
+	uint32_t i = 0;
+	uint32_t j = 0;
 	int rc = leaf_offsets(was, d->was, &nwas);
 
 	if (rc)
@@ -347,7 +353,8 @@ static int inner_check(struct diff *d)
  * reaches to the end. */
 static int diff_tree(struct diff *d)
 {
-	bool moved = true, doubt;
+	bool moved = true;
+	bool doubt;
 	int rc = tree_edge(&d->state->tree, false, &d->path);
 
 	if (!rc && !d->path.height)
@@ -373,7 +380,8 @@ static int diff_tree(struct diff *d)
  * anything changed in it. An empty database is not the same for certain. Errors as of diff_tree. */
 static int own_same(struct diff *d, bool *same)
 {
-	bool moved = true, doubt;
+	bool moved = true;
+	bool doubt;
 	int rc = tree_edge(&d->state->tree, false, &d->path);
 
 	*same = false;
@@ -399,7 +407,8 @@ static int whole_out(struct diff *d)
 	int rc = tree_edge(&d->state->tree, false, &d->path);
 
 	while (!rc && d->path.height && moved) {
-		uint32_t n, j = 0;
+		uint32_t n;
+		uint32_t j = 0;
 
 		rc = tree_verify(&d->state->tree, &d->path, d->seen);
 		if (!rc)
@@ -434,7 +443,9 @@ static int database_out(struct diff *d, const struct backup_db *db, uint64_t ent
 	rc = backup_out_bytes(d->out, db->name, db->name_len);
 	if (rc || same)
 		return rc;
-	return whole ? whole_out(d) : diff_tree(d);
+	if (whole)
+		return whole_out(d);
+	return diff_tree(d);
 }
 
 /* database_read - the database's state and number of entries, its descriptor verified. CORRUPT,
@@ -511,7 +522,10 @@ static int name_add(struct backup_db **dbs, size_t *n, size_t *room, const struc
 	if (it->vlen != sizeof db.catalog)
 		return err_corrupt(0, "a catalog entry of %u bytes", it->vlen);
 	if (*n == *room) {
-		size_t more = *room ? 2 * *room : 64;
+		size_t more = 64;
+
+		if (*room)
+			more = 2 * *room;
 		struct backup_db *grown = realloc(*dbs, more * sizeof *grown);
 
 		if (!grown)

@@ -44,8 +44,7 @@ void backup_out_close(struct backup_out *out)
  * the descriptor stood. */
 static int out_failed(const struct backup_out *out, int err)
 {
-	return err_sys(err, "writing the backup at byte %lu, where it ends unfinished",
-	               (unsigned long)out->done);
+	return err_sys(err, "writing the backup at byte %lu, where it ends unfinished", out->done);
 }
 
 /* out_write - all of it. A signal or a full pipe does not end it. Progress is told after each
@@ -113,7 +112,8 @@ int backup_out_store(const void *bytes, size_t n, void *arg)
 /* The head is not part of a block, and is written at once. */
 int backup_out_head(struct backup_out *out, struct delta_head *head)
 {
-	assert(!out->blocks && !out->payload);
+	assert(!out->blocks);
+	assert(!out->payload);
 	memcpy(head->magic, DELTA_MAGIC, DELTA_MAGIC_SIZE);
 	head->version = DELTA_VERSION;
 	head->endian = FMT_ENDIAN;
@@ -127,7 +127,8 @@ int backup_out_head(struct backup_out *out, struct delta_head *head)
  * block's head, which the checksum covers together with the length. */
 static int block_out(struct backup_out *out, uint32_t length, uint32_t behind)
 {
-	assert(length <= DELTA_BLOCK && behind > 0);
+	assert(length <= DELTA_BLOCK);
+	assert(behind > 0);
 	uint8_t *b = out->buffer;
 
 	put32(b, length);

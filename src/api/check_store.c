@@ -96,7 +96,11 @@ int store_stamp(const struct daxkv_store *store, uint64_t *stamp)
  * one. */
 static bool alone(const struct daxkv_store *store)
 {
-	return store->read_only && store->share_file.fd < 0 && !store->external_lock;
+	if (!store->read_only)
+		return false;
+	if (store->share_file.fd >= 0)
+		return false;
+	return !store->external_lock;
 }
 
 /* next_of - the number in the place where the record behind that commit will be. */
@@ -126,8 +130,11 @@ static bool state_moved(void *arg)
 
 	/* pairs with the release stores of commit_store, which come behind the record */
 	fence_loads();
-	return __atomic_load_n(&s->store->share->published, __ATOMIC_RELAXED) != s->txn ||
-	       next_of(s->store, s->txn) != s->next || load_word(&super->clean) != s->clean;
+	if (__atomic_load_n(&s->store->share->published, __ATOMIC_RELAXED) != s->txn)
+		return true;
+	if (next_of(s->store, s->txn) != s->next)
+		return true;
+	return load_word(&super->clean) != s->clean;
 }
 
 /* look - at the state that base shows. EAGAIN when it has moved. *map may be the store's, or a
@@ -359,7 +366,7 @@ static int check_walk_run(struct daxkv_store *store, int64_t wait_ms,
 		if (faults)
 			*faults = f->found;
 		if (rc)
-			rc = err_set(rc, "the check found %lu faults", (unsigned long)f->found);
+			rc = err_set(rc, "the check found %lu faults", f->found);
 	} else if (rc == ENOMEM) {
 		rc = err_set(rc, "no memory for a check");
 	}

@@ -323,13 +323,15 @@ static int end_cut(struct run *r, bool *more, bool *waits)
 		rc = map_shrink(&store->map, store->space.end);
 		*waits = false;
 	}
-	if (!rc && *more)
+	if (rc)
+		return rc;
+	if (*more)
 		rc = space_reset(&store->space, store->space.end);
-	if (!rc && !*more)
+	if (rc)
+		return rc;
+	if (!*more)
 		held_back(r);
-	if (!rc)
-		rc = space_last(&store->space, &r->report->last_page);
-	return rc;
+	return space_last(&store->space, &r->report->last_page);
 }
 
 /* file_cut - cut the end off, part by part. Readers that began before a part's commit are waited

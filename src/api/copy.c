@@ -94,7 +94,7 @@ int copy_each(struct copy *copy, const struct fmt_db *from, struct dbstate *stat
 	}
 	if (!rc && found != says.entries)
 		rc = err_corrupt(from->desc, "descriptor: %lu entries, of which %lu were found",
-		                 (unsigned long)says.entries, (unsigned long)found);
+		                 says.entries, found);
 	free(order);
 	return txn_done(copy->txn, rc);
 }
@@ -114,7 +114,10 @@ static int named_out(void *arg, struct item *it)
 	if (it->vlen != sizeof catalog)
 		return err_corrupt(0, "a catalog entry of %u bytes", it->vlen);
 	if (copy->ndesc == copy->desc_room) {
-		size_t room = copy->desc_room ? 2 * copy->desc_room : 64;
+		size_t room = 64;
+
+		if (copy->desc_room)
+			room = 2 * copy->desc_room;
 		uint64_t *more = realloc(copy->desc, room * sizeof *more);
 
 		if (!more)
@@ -149,7 +152,8 @@ static int pass(struct copy *copy, const struct fmt_db *main_db, uint64_t *desc)
 static int head_out(struct copy *copy, const struct super_new *new,
                     const struct super_layout *layout, uint64_t main_desc)
 {
-	assert(copy->write && copy->at == 0);
+	assert(copy->write);
+	assert(copy->at == 0);
 	const uint64_t per_page = copy->psize / FMT_WORD;
 	const uint64_t pages = new->size / copy->psize;
 	const uint64_t zone = (uint64_t)copy->psize * 8;
@@ -193,7 +197,8 @@ static int head_out(struct copy *copy, const struct super_new *new,
  * head by an addition: the layout depends on the size alone. */
 static int copy_run(struct copy *copy, daxkv_copy_fn *write)
 {
-	assert(!copy->write && copy->at == 0);
+	assert(!copy->write);
+	assert(copy->at == 0);
 	const struct daxkv_store *store = copy->txn->store;
 	const struct fmt_super *super = (const void *)store->map.base;
 	const struct fmt_db main_db = {.desc = load_word(&super->main_desc)};
@@ -225,8 +230,8 @@ static int copy_run(struct copy *copy, daxkv_copy_fn *write)
 	if (rc)
 		return rc;
 	if (copy->at != new.size)
-		rc = err_corrupt(0, "the copy came to %lu bytes, and not to %lu",
-		                 (unsigned long)copy->at, (unsigned long)new.size);
+		rc = err_corrupt(0, "the copy came to %lu bytes, and not to %lu", copy->at,
+		                 new.size);
 	return rc;
 }
 

@@ -191,7 +191,7 @@ static int value_out(struct copy_build *b, struct fmt_blob *blob)
 		return rc;
 	if (!b->copy->write && crc32c(0, bytes, blob->len) != blob->crc)
 		rc = err_corrupt(blob->off, "a value of %lu bytes: its checksum does not match",
-		                 (unsigned long)blob->len);
+		                 blob->len);
 	if (rc)
 		return rc;
 	b->blob_pages += blob_pages(blob->len, b->copy->psize);

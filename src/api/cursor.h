@@ -70,8 +70,7 @@ static inline void cursor_expect(const struct daxkv_cursor *c, uint32_t rank)
  * changed: the step leads out of the leaf, or the cursor has no order or no place yet, and the long
  * way is needed. A rank that falls below 0 wraps round, and so is refused by the same comparison
  * with n. */
-static inline __attribute__((always_inline)) bool cursor_step_near(struct daxkv_cursor *c,
-                                                                   bool forward)
+ALWAYS_INLINE bool cursor_step_near(struct daxkv_cursor *c, bool forward)
 {
 	uint32_t to;
 	uint32_t further;

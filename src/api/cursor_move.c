@@ -561,15 +561,15 @@ static int move_far(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_
 
 /* step_by_key - one of these moves that ends at the entry beside, in the same leaf; *done false: it
  * is none such. */
-static inline __attribute__((always_inline)) int step_by_key(struct daxkv_cursor *c,
-                                                             struct daxkv_val *key,
-                                                             struct daxkv_val *value,
-                                                             enum daxkv_cursor_op op, bool *done)
+ALWAYS_INLINE int step_by_key(struct daxkv_cursor *c, struct daxkv_val *key,
+                              struct daxkv_val *value, enum daxkv_cursor_op op, bool *done)
 {
 	bool forward = op == DAXKV_NEXT_KEY || op == DAXKV_NEXT_DUP;
 	bool within = op == DAXKV_NEXT_DUP || op == DAXKV_PREV_DUP;
-	uint32_t rank = c->path.rank, to = forward ? rank + 1 : rank - 1;
-	int same = to < c->n ? cursor_key_beside(c, rank, to) : -1, rc = DAXKV_NOT_FOUND;
+	uint32_t rank = c->path.rank;
+	uint32_t to = forward ? rank + 1 : rank - 1;
+	int same = to < c->n ? cursor_key_beside(c, rank, to) : -1;
+	int rc = DAXKV_NOT_FOUND;
 
 	*done = same == within || (within && same == 0);
 	if (same != within)
@@ -606,10 +606,8 @@ static __attribute__((noinline)) int get_by_key(struct daxkv_cursor *c, struct d
 }
 
 /* cursor_get - inlined, as what a step takes is not much more than a call. */
-static inline __attribute__((always_inline)) int cursor_get(struct daxkv_cursor *c,
-                                                            struct daxkv_val *key,
-                                                            struct daxkv_val *value,
-                                                            enum daxkv_cursor_op op)
+ALWAYS_INLINE int cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value,
+                             enum daxkv_cursor_op op)
 {
 	if ((op == DAXKV_NEXT || op == DAXKV_PREV) && c && c->txn && !txn_check(c->txn, false) &&
 	    cursor_step_near(c, op == DAXKV_NEXT)) {

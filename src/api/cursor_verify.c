@@ -58,7 +58,7 @@ int cursor_verify_value(const struct daxkv_cursor *c, const struct item *it)
 		return rc;
 	if (crc32c(0, bytes, blob.len) != blob.crc)
 		rc = err_corrupt(blob.off, "a value of %lu bytes: its checksum does not match",
-		                 (unsigned long)blob.len);
+		                 blob.len);
 	return rc;
 }
 

@@ -103,7 +103,8 @@ static int drop_all_named(struct daxkv_txn *txn)
  * database up again. */
 static int catalog_drop(struct daxkv_txn *txn, struct dbstate *s)
 {
-	assert(txn->write && s->handle != DAXKV_MAIN);
+	assert(txn->write);
+	assert(s->handle != DAXKV_MAIN);
 	struct daxkv_store *store = txn->store;
 	struct probe p = {.key = s->name, .klen = s->name_len};
 	struct dbstate *main_state;
@@ -178,7 +179,8 @@ int daxkv_db_drop(struct daxkv_txn *txn, daxkv_db db, int del)
 static int catalog_move(struct daxkv_txn *txn, struct dbstate *s, struct dbstate *main_state,
                         struct dbi_name *name)
 {
-	assert(txn->write && s->handle != DAXKV_MAIN);
+	assert(txn->write);
+	assert(s->handle != DAXKV_MAIN);
 	struct fmt_db catalog = {
 	    .desc = s->named,
 	    .flags = s->flags,

@@ -207,7 +207,11 @@ int daxkv_db_set_dup_compare(struct daxkv_txn *txn, daxkv_db db, daxkv_compare_f
 /* values_given - both are there, with their bytes. */
 static bool values_given(const struct daxkv_val *a, const struct daxkv_val *b)
 {
-	return a && b && (a->data || !a->size) && (b->data || !b->size);
+	if (!a || !b)
+		return false;
+	if (!a->data && a->size)
+		return false;
+	return b->data || !b->size;
 }
 
 /* It has no way to tell an error: 0. It compares bytes of the caller's, which need not be in the

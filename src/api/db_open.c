@@ -53,7 +53,8 @@ static int catalog_store(struct daxkv_txn *txn, struct daxkv_val name, uint64_t 
  * only be aborted. */
 int db_flags_change(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s, unsigned int flags)
 {
-	assert(txn->write && s->tree.scratch);
+	assert(txn->write);
+	assert(s->tree.scratch);
 	struct daxkv_store *store = txn->store;
 	uint64_t off = 0;
 	int rc = tree_clear(&s->tree, !s->desc);
@@ -94,8 +95,11 @@ static int main_flags(struct daxkv_txn *txn, unsigned int flags)
  * each once: an order of integers, of pairs or of the program's own cannot have them. */
 static bool names_possible(const struct dbstate *main_state)
 {
-	return !main_state->order.dups && main_state->order.key != ORDER_INTEGER &&
-	       main_state->order.key != ORDER_OWN;
+	if (main_state->order.dups)
+		return false;
+	if (main_state->order.key == ORDER_INTEGER)
+		return false;
+	return main_state->order.key != ORDER_OWN;
 }
 
 /* create_check - whether a database of that name could be made. INCOMPATIBLE, KEY_SIZE; in a read

@@ -23,7 +23,8 @@
  * are good until the scratch memory is used again. */
 static void pair_copy(struct daxkv_store *store, struct daxkv_val *key, struct daxkv_val *value)
 {
-	assert(key->size <= store->max_key && value->size <= store->max_key);
+	assert(key->size <= store->max_key);
+	assert(value->size <= store->max_key);
 	uint8_t *bytes = store->scratch.pair;
 
 	memcpy(bytes, key->data, key->size);
@@ -148,7 +149,9 @@ static bool same_bytes(const struct daxkv_val *a, const struct daxkv_val *b)
 {
 	if (a->size != b->size)
 		return false;
-	return a->size == 0 || memcmp(a->data, b->data, a->size) == 0;
+	if (a->size == 0)
+		return true;
+	return memcmp(a->data, b->data, a->size) == 0;
 }
 
 /* pair_there - whether the key has the value. NOT_FOUND. A duplicate that no entry could have is

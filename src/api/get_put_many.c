@@ -126,7 +126,8 @@ static int put_group(struct daxkv_txn *txn, struct dbstate *s, size_t n,
                      const struct daxkv_val *key, struct daxkv_val *value, unsigned int flags,
                      int *result)
 {
-	assert(txn->write && n <= TREE_MANY);
+	assert(txn->write);
+	assert(n <= TREE_MANY);
 	struct put_place *place = txn->store->scratch.places;
 	unsigned int m = 0;
 	int rc = puts_expected(txn, s, n, key, value, flags, result, place);

@@ -105,7 +105,8 @@ static int count_here(struct daxkv_store *store, uint64_t *pages)
  * alone, and does not wait for it. */
 static int count_for_all(struct daxkv_store *store, uint64_t *pages)
 {
-	assert(!store->read_only && !store->external_lock);
+	assert(!store->read_only);
+	assert(!store->external_lock);
 	struct daxkv_txn *txn;
 	int rc = daxkv_txn_begin(store, NULL, DAXKV_TXN_TRY, &txn);
 

@@ -26,8 +26,9 @@ static bool is_delta(int fd)
 {
 	char magic[DELTA_MAGIC_SIZE];
 
-	return pread(fd, magic, sizeof magic, 0) == (ssize_t)sizeof magic &&
-	       memcmp(magic, DELTA_MAGIC, sizeof magic) == 0;
+	if (pread(fd, magic, sizeof magic, 0) != (ssize_t)sizeof magic)
+		return false;
+	return memcmp(magic, DELTA_MAGIC, sizeof magic) == 0;
 }
 
 /* full_open - a full backup as a store, and what it says of itself. Opened read-only and without a
@@ -148,7 +149,9 @@ int restore_more(struct restore_progress *p, uint64_t bytes)
 	p->done += bytes;
 	if (p->options && p->options->progress)
 		rc = p->options->progress(p->done, p->total, p->options->progress_arg);
-	return rc ? err_set(rc, "the restore was ended by its caller") : 0;
+	if (rc)
+		return err_set(rc, "the restore was ended by its caller");
+	return 0;
 }
 
 /* piece_fits - whether the delta begins where the pieces before it end. By store and by commit: the
@@ -160,13 +163,12 @@ static int piece_fits(const struct restore *r, const struct daxkv_backup_info *i
 	if (info->store_id != r->at.store_id)
 		return err_set(DAXKV_INCOMPATIBLE,
 		               "%s: of store %016lx; the pieces before it are of %016lx", path,
-		               (unsigned long)info->store_id, (unsigned long)r->at.store_id);
+		               info->store_id, r->at.store_id);
 	if (info->since != r->at.txn || info->page_size != r->at.page_size)
 		return err_set(DAXKV_INCOMPATIBLE,
 		               "%s: it leads from commit %lu to %lu; the pieces before it end at "
 		               "%lu: one is missing, or their order is wrong",
-		               path, (unsigned long)info->since, (unsigned long)info->txn,
-		               (unsigned long)r->at.txn);
+		               path, info->since, info->txn, r->at.txn);
 	return 0;
 }
 

@@ -74,7 +74,7 @@ static int misfit(const struct apply *a, const char *what)
 static int senseless(const struct apply *a)
 {
 	return err_set(DAXKV_CORRUPT, "%s: a record before byte %lu makes no sense", a->in->path,
-	               (unsigned long)a->in->off);
+	               a->in->off);
 }
 
 static int get(struct apply *a, void *to, size_t n)
@@ -125,8 +125,7 @@ static int get_bytes(struct apply *a, struct bytes *to, uint64_t n)
 		uint8_t *more = realloc(to->p, n + 1);
 
 		if (!more)
-			return err_set(ENOMEM, "no memory for %lu bytes of a delta",
-			               (unsigned long)n);
+			return err_set(ENOMEM, "no memory for %lu bytes of a delta", n);
 		to->p = more;
 		to->room = n + 1;
 	}

@@ -34,8 +34,7 @@ static int read_some(int fd, const char *path, void *to, size_t n, uint64_t off,
 		if (done < 0 && errno == EINTR)
 			continue;
 		if (done < 0)
-			return err_sys(errno, "reading %s at byte %lu", path,
-			               (unsigned long)(off + *got));
+			return err_sys(errno, "reading %s at byte %lu", path, (off + *got));
 		if (!done)
 			return 0;
 		*got += (size_t)done;
@@ -47,8 +46,7 @@ static int read_some(int fd, const char *path, void *to, size_t n, uint64_t off,
  * part begins that does not hold. */
 static int delta_damaged(const char *path, uint64_t off, const char *what)
 {
-	return err_set(DAXKV_CORRUPT, "%s: the delta is damaged at byte %lu: %s", path,
-	               (unsigned long)off, what);
+	return err_set(DAXKV_CORRUPT, "%s: the delta is damaged at byte %lu: %s", path, off, what);
 }
 
 /* delta_head_read - the version is looked at before the checksum: a later one may have another
@@ -126,7 +124,10 @@ static int delta_block(struct delta_in *in)
 	size_t got;
 	int rc = read_some(in->fd, in->path, head, sizeof head, in->off, &got);
 	uint32_t length = get32(head);
-	uint32_t behind = length ? length : DELTA_TOTALS;
+	uint32_t behind = DELTA_TOTALS;
+
+	if (length)
+		behind = length;
 
 	if (rc)
 		return rc;
@@ -164,7 +165,8 @@ static int delta_block(struct delta_in *in)
  * end: to get at the records it has to be opened again. */
 int delta_check(struct delta_in *in, uint64_t *payload)
 {
-	assert(!in->payload && !in->ended);
+	assert(!in->payload);
+	assert(!in->ended);
 	int rc = 0;
 
 	while (!rc && !in->ended)

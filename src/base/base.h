@@ -49,8 +49,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LIKELY(x)   __builtin_expect(!!(x), 1)
-#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define LIKELY(x)     __builtin_expect(!!(x), 1)
+#define UNLIKELY(x)   __builtin_expect(!!(x), 0)
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+/* Texts print 64-bit numbers by %lu: on these machines uint64_t is unsigned long. */
+static_assert(_Generic((uint64_t)0, unsigned long : 1, default : 0), "uint64_t is not for %lu");
 
 /* clock_ms - milliseconds of a clock that only goes forward. */
 static inline int64_t clock_ms(void)

@@ -145,7 +145,7 @@ int err_corrupt(uint64_t off, const char *format, ...)
 {
 	int saved = errno;
 	char prefix[48];
-	snprintf(prefix, sizeof prefix, "corrupted at 0x%lx: ", (unsigned long)off);
+	snprintf(prefix, sizeof prefix, "corrupted at 0x%lx: ", off);
 	va_list args;
 	va_start(args, format);
 	text_set(prefix, "", format, args);

@@ -14,7 +14,6 @@
 #include "daxkv.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,15 +94,15 @@ static bool super_identity(struct check *ck)
 		            offsetof(struct fmt_super, hash));
 	if (super->version != FMT_VERSION || super->endian != FMT_ENDIAN || super->incompat != 0) {
 		check_fault(ck, NULL,
-		            "superblock: format version %" PRIu32 ", byte order 0x%08" PRIx32
-		            ", incompatible features 0x%" PRIx32 ": not known here",
+		            "superblock: format version %u, byte order 0x%08x, incompatible "
+		            "features 0x%x: not known here",
 		            super->version, super->endian, super->incompat);
 		return false;
 	}
 	if (size < FMT_PAGE_MIN || size > FMT_PAGE_MAX || (size & (size - 1)) != 0) {
 		check_fault(ck, NULL,
-		            "superblock: page size %" PRIu32 " is not a power of two from %u to %u",
-		            size, FMT_PAGE_MIN, FMT_PAGE_MAX);
+		            "superblock: page size %u is not a power of two from %u to %u", size,
+		            FMT_PAGE_MIN, FMT_PAGE_MAX);
 		return false;
 	}
 	return true;
@@ -148,9 +147,8 @@ static bool check_super_layout(struct check *ck)
 
 	if (!ring_fits(super)) {
 		check_fault(ck, NULL,
-		            "superblock: ring of %" PRIu32 " records of %" PRIu32
-		            " bytes at 0x%" PRIx64 " and first page 0x%" PRIx64
-		            " do not fit together",
+		            "superblock: ring of %u records of %u bytes at 0x%lx and first page "
+		            "0x%lx do not fit together",
 		            super->ring_records, super->ring_record_size, super->ring_off,
 		            super->first_page);
 		return false;
@@ -158,16 +156,14 @@ static bool check_super_layout(struct check *ck)
 	if (!spare_zero(super))
 		check_fault(ck, NULL, "superblock: bytes that must be zero are not");
 	if (super->size % super->page_size != 0)
-		check_fault(ck, NULL,
-		            "superblock: size %" PRIu64 " is not a multiple of the page size",
+		check_fault(ck, NULL, "superblock: size %lu is not a multiple of the page size",
 		            super->size);
 	if (super->size > ck->in->mapped)
-		check_fault(ck, NULL,
-		            "superblock: size %" PRIu64 " is more than the file has (%" PRIu64 ")",
+		check_fault(ck, NULL, "superblock: size %lu is more than the file has (%lu)",
 		            super->size, ck->in->mapped);
 	ck->limit = round_down(min_u64(super->size, ck->in->mapped), super->page_size);
 	if (super->first_page >= ck->limit) {
-		check_fault(ck, NULL, "superblock: size %" PRIu64 " leaves no page behind the ring",
+		check_fault(ck, NULL, "superblock: size %lu leaves no page behind the ring",
 		            super->size);
 		return false;
 	}
@@ -190,7 +186,15 @@ static bool memory_take(struct check *ck)
 	ck->copies = calloc(CHECK_COPIES, ck->page_size);
 	ck->entries = calloc(entries, sizeof *ck->entries);
 	ck->order = calloc(entries, sizeof *ck->order);
-	return ck->used && ck->seen && ck->copies && ck->entries && ck->order;
+	if (!ck->used)
+		return false;
+	if (!ck->seen)
+		return false;
+	if (!ck->copies)
+		return false;
+	if (!ck->entries)
+		return false;
+	return ck->order;
 }
 
 /* databases_walk - the main database, which finds the named ones, then those. The list may grow,
@@ -216,8 +220,7 @@ int check_run(const struct check_input *in, uint64_t *faults)
 	};
 
 	if (in->mapped < sizeof ck.super) {
-		check_fault(&ck, NULL,
-		            "superblock: the file has %" PRIu64 " bytes, less than a superblock",
+		check_fault(&ck, NULL, "superblock: the file has %lu bytes, less than a superblock",
 		            in->mapped);
 		*faults = ck.faults;
 		return DAXKV_CORRUPT;

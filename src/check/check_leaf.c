@@ -13,7 +13,6 @@
 #include "daxkv.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 
 /* A tail entry may be padded to a multiple of four bytes: the commit record names it in such
@@ -66,8 +65,8 @@ static bool entry_read(const struct check_page *page, uint32_t off, uint32_t low
 static void entry_fault(const struct check_leaf_state *leaf, const struct check_entry *e,
                         const char *fault)
 {
-	check_fault(leaf->ck, leaf->db, "leaf 0x%" PRIx64 " %s %" PRIu32 ": %s", leaf->page->off,
-	            part_of(e), e->index, fault);
+	check_fault(leaf->ck, leaf->db, "leaf 0x%lx %s %u: %s", leaf->page->off, part_of(e),
+	            e->index, fault);
 }
 
 /* lengths_fault - what is wrong with the lengths of key and value in a database with these flags;
@@ -129,9 +128,7 @@ static void entry_form(const struct check_leaf_state *leaf, const struct check_e
 		fault = flags_fault(leaf->db, e, tombstone);
 	if (!fault)
 		return;
-	check_fault(leaf->ck, leaf->db,
-	            "leaf 0x%" PRIx64 " %s %" PRIu32 ": %s (key %" PRIu32 ", value %" PRIu32
-	            " bytes, flags 0x%" PRIx32 ")",
+	check_fault(leaf->ck, leaf->db, "leaf 0x%lx %s %u: %s (key %u, value %u bytes, flags 0x%x)",
 	            leaf->page->off, part_of(e), e->index, fault, klen, vlen, e->flags);
 }
 
@@ -151,9 +148,7 @@ static void blob_check(const struct check_leaf_state *leaf, const struct check_e
 
 	memcpy(&blob, e->item.dup, sizeof blob);
 	if (blob.len == 0 || blob.zero != 0) {
-		check_fault(ck, leaf->db,
-		            "leaf 0x%" PRIx64 " %s %" PRIu32 ": blob of %" PRIu64
-		            " bytes, spare field %" PRIu32,
+		check_fault(ck, leaf->db, "leaf 0x%lx %s %u: blob of %lu bytes, spare field %u",
 		            leaf->page->off, part_of(e), e->index, blob.len, blob.zero);
 		return;
 	}
@@ -161,9 +156,7 @@ static void blob_check(const struct check_leaf_state *leaf, const struct check_e
 		return;
 	leaf->db->blob_pages += (blob.len + ck->page_size - 1) / ck->page_size;
 	if (crc32c(0, ck->base + blob.off, blob.len) != blob.crc)
-		check_fault(ck, leaf->db,
-		            "blob 0x%" PRIx64 " of leaf 0x%" PRIx64 " %s %" PRIu32
-		            ": crc does not match",
+		check_fault(ck, leaf->db, "blob 0x%lx of leaf 0x%lx %s %u: crc does not match",
 		            blob.off, leaf->page->off, part_of(e), e->index);
 }
 
@@ -222,9 +215,7 @@ static void dup_size_check(const struct check_leaf_state *leaf, const struct che
 	db->has_dup_size = true;
 	if (db->dup_size == e->item.dlen)
 		return;
-	check_fault(leaf->ck, db,
-	            "leaf 0x%" PRIx64 " %s %" PRIu32 ": duplicate of %" PRIu32
-	            " bytes, where others have %" PRIu32,
+	check_fault(leaf->ck, db, "leaf 0x%lx %s %u: duplicate of %u bytes, where others have %u",
 	            leaf->page->off, part_of(e), e->index, e->item.dlen, db->dup_size);
 }
 
@@ -325,9 +316,7 @@ static bool base_read(struct check_leaf_state *leaf)
 		struct check_entry *e = &ck->entries[i];
 
 		if (!base_entry(page, i, e)) {
-			check_fault(ck, leaf->db,
-			            "leaf 0x%" PRIx64 " entry %" PRIu32
-			            ": does not lie in the base",
+			check_fault(ck, leaf->db, "leaf 0x%lx entry %u: does not lie in the base",
 			            page->off, i);
 			return false;
 		}
@@ -356,8 +345,7 @@ static uint32_t fingerprint(const struct check_item *item)
 /* slot_fault - report a fault of one slot. */
 static void slot_fault(const struct check_leaf_state *leaf, uint32_t slot, const char *fault)
 {
-	check_fault(leaf->ck, leaf->db, "leaf 0x%" PRIx64 " slot %" PRIu32 ": %s", leaf->page->off,
-	            slot, fault);
+	check_fault(leaf->ck, leaf->db, "leaf 0x%lx slot %u: %s", leaf->page->off, slot, fault);
 }
 
 /* slot_entry - the entry that a slot names. False when it does not lie in the page behind the base,
@@ -462,9 +450,7 @@ static uint64_t slot_txn(const struct check_leaf_state *leaf, const struct check
 
 	if (txn >= before && txn <= leaf->ck->txn)
 		return txn;
-	check_fault(leaf->ck, leaf->db,
-	            "leaf 0x%" PRIx64 " slot %" PRIu32 ": transaction %" PRIu64
-	            " is not in %" PRIu64 "..%" PRIu64,
+	check_fault(leaf->ck, leaf->db, "leaf 0x%lx slot %u: transaction %lu is not in %lu..%lu",
 	            leaf->page->off, e->index, txn, before, leaf->ck->txn);
 	return before;
 }
@@ -544,8 +530,7 @@ static void order_check(const struct check_leaf_state *leaf, const struct check_
 
 		if (before && !compared(before, e) && !in_order(leaf, before, e))
 			check_fault(leaf->ck, leaf->db,
-			            "leaf 0x%" PRIx64 " %s %" PRIu32
-			            ": key out of order, by its rank %" PRIu32,
+			            "leaf 0x%lx %s %u: key out of order, by its rank %u",
 			            leaf->page->off, part_of(e), e->index, i);
 		if (!within(leaf, e, bounds))
 			entry_fault(leaf, e, "key out of the bounds of the page above");
@@ -568,14 +553,13 @@ void check_leaf(struct check *ck, struct check_db *db, const struct check_page *
 	if (!check_header(ck, db, page, "leaf", FMT_LEAF_BASE, 0))
 		return;
 	if ((check_leaf_crc(page) ^ crc32c_place(page->off)) != page->head.crc)
-		check_fault(ck, db, "leaf 0x%" PRIx64 ": crc does not match", page->off);
+		check_fault(ck, db, "leaf 0x%lx: crc does not match", page->off);
 	if (!base_read(&leaf))
 		return;
 	tail_read(&leaf);
 	order_check(&leaf, bounds);
 	if (bounds && leaf.live == 0)
-		check_fault(ck, db,
-		            "leaf 0x%" PRIx64 ": no live entry in a leaf that is not the root",
+		check_fault(ck, db, "leaf 0x%lx: no live entry in a leaf that is not the root",
 		            page->off);
 	db->entries += leaf.live;
 }

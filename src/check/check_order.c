@@ -52,7 +52,9 @@ static enum check_order by_last_byte(const uint8_t *a, uint32_t alen, const uint
 /* check_is_integer - whether an integer key can have that many bytes. */
 static bool check_is_integer(uint32_t len)
 {
-	return len == sizeof(uint32_t) || len == sizeof(uint64_t);
+	if (len == sizeof(uint32_t))
+		return true;
+	return len == sizeof(uint64_t);
 }
 
 /* check_integer - the number at p, which has 4 or 8 bytes. In the machine's byte order, at any

@@ -10,8 +10,6 @@
 #include "base/crc.h"
 #include "check/check_walk.h"
 
-#include <inttypes.h>
-
 struct record {       /* one whose hash is right */
 	uint64_t off; /* where it lies in the file */
 	uint64_t txn;
@@ -93,15 +91,12 @@ static void word_check(struct check *ck, uint64_t txn, const uint8_t *pair, bool
 	uint64_t value = get64(pair + FMT_WORD);
 
 	if (off % FMT_WORD != 0 || off > ck->limit - FMT_WORD)
-		check_fault(ck, NULL,
-		            "record %" PRIu64 ": word 0x%" PRIx64
-		            " is outside the file or not aligned",
+		check_fault(ck, NULL, "record %lu: word 0x%lx is outside the file or not aligned",
 		            txn, off);
 	else if (in_place && get64(ck->base + off) != value)
 		check_fault(ck, NULL,
-		            "record %" PRIu64 ": word 0x%" PRIx64 " is not in place: 0x%" PRIx64
-		            " instead of 0x%" PRIx64,
-		            txn, off, get64(ck->base + off), value);
+		            "record %lu: word 0x%lx is not in place: 0x%lx instead of 0x%lx", txn,
+		            off, get64(ck->base + off), value);
 }
 
 /* spill_check - the chain of pages that holds a large record's words; a chain longer than the file
@@ -121,8 +116,8 @@ static void spill_check(struct check *ck, const struct record *rec, bool in_plac
 		if (off == 0 || off % ck->page_size != 0 || off >= ck->limit ||
 		    steps++ > ck->pages) {
 			check_fault(ck, NULL,
-			            "record %" PRIu64 ": spill page 0x%" PRIx64
-			            " is outside the file, or the chain has a loop",
+			            "record %lu: spill page 0x%lx is outside the file, or the "
+			            "chain has a loop",
 			            rec->txn, off);
 			return;
 		}
@@ -130,9 +125,8 @@ static void spill_check(struct check *ck, const struct record *rec, bool in_plac
 		if (page.page.type != FMT_SPILL || page.pairs == 0 || page.pairs > left ||
 		    page.pairs > (ck->page_size - FMT_SPILL_PAIRS) / (2 * FMT_WORD)) {
 			check_fault(ck, NULL,
-			            "record %" PRIu64 ": spill page 0x%" PRIx64
-			            " has type %u and %" PRIu64 " words of the %" PRIu64
-			            " that are missing",
+			            "record %lu: spill page 0x%lx has type %u and %lu words of the "
+			            "%lu that are missing",
 			            rec->txn, off, page.page.type, page.pairs, left);
 			return;
 		}
@@ -144,7 +138,7 @@ static void spill_check(struct check *ck, const struct record *rec, bool in_plac
 		off = page.page.prev;
 	}
 	if (crc != want)
-		check_fault(ck, NULL, "record %" PRIu64 ": crc of its spilled words does not match",
+		check_fault(ck, NULL, "record %lu: crc of its spilled words does not match",
 		            rec->txn);
 }
 
@@ -162,9 +156,7 @@ static void fresh_check(struct check *ck, const struct record *rec)
 		uint32_t one;
 
 		if (off >= ck->limit || len > ck->limit - off) {
-			check_fault(ck, NULL,
-			            "record %" PRIu64 ": fresh range 0x%" PRIx64
-			            " is outside the file",
+			check_fault(ck, NULL, "record %lu: fresh range 0x%lx is outside the file",
 			            rec->txn, off);
 			return;
 		}
@@ -172,7 +164,7 @@ static void fresh_check(struct check *ck, const struct record *rec)
 		crc = crc32c(crc, &one, sizeof one);
 	}
 	if (crc != rec->fresh_crc)
-		check_fault(ck, NULL, "record %" PRIu64 ": crc of its fresh ranges does not match",
+		check_fault(ck, NULL, "record %lu: crc of its fresh ranges does not match",
 		            rec->txn);
 }
 
@@ -212,22 +204,18 @@ static void newest_find(struct check *ck, struct record *newest)
 			/* What a crash left of the commit that did not happen lies where the next
 			 * one will be written. */
 			if (i != (ck->txn + 1) % ck->super.ring_records)
-				check_fault(ck, NULL,
-				            "ring index %" PRIu64
-				            ": its record is not valid (hash or lengths)",
-				            i);
+				check_fault(
+				    ck, NULL,
+				    "ring index %lu: its record is not valid (hash or lengths)", i);
 			continue;
 		}
 		if (rec.txn % ck->super.ring_records != i)
-			check_fault(ck, NULL,
-			            "ring index %" PRIu64 ": record %" PRIu64
-			            " is at the wrong index",
-			            i, rec.txn);
+			check_fault(ck, NULL, "ring index %lu: record %lu is at the wrong index", i,
+			            rec.txn);
 		else if (rec.txn > ck->txn)
 			check_fault(ck, NULL,
-			            "ring index %" PRIu64 ": record %" PRIu64
-			            " is newer than transaction %" PRIu64,
-			            i, rec.txn, ck->txn);
+			            "ring index %lu: record %lu is newer than transaction %lu", i,
+			            rec.txn, ck->txn);
 		else if (rec.txn > newest->txn)
 			*newest = rec;
 	}
@@ -243,7 +231,7 @@ static uint64_t clean_read(struct check *ck)
 
 	if (ck->super.clean == FMT_CLEAN(txn, c))
 		return txn;
-	check_fault(ck, NULL, "superblock: clean is 0x%" PRIx64 ", whose checksum does not match",
+	check_fault(ck, NULL, "superblock: clean is 0x%lx, whose checksum does not match",
 	            ck->super.clean);
 	return 0;
 }
@@ -261,33 +249,30 @@ void check_ring(struct check *ck)
 	newest_find(ck, &newest);
 	if (newest.txn == 0) {
 		if (clean != ck->txn)
-			check_fault(ck, NULL,
-			            "superblock: clean is %" PRIu64
-			            " with an empty ring, at transaction %" PRIu64,
-			            clean, ck->txn);
+			check_fault(
+			    ck, NULL,
+			    "superblock: clean is %lu with an empty ring, at transaction %lu",
+			    clean, ck->txn);
 		return;
 	}
 	if (newest.txn != ck->txn)
-		check_fault(ck, NULL, "ring: newest record is %" PRIu64 ", at transaction %" PRIu64,
-		            newest.txn, ck->txn);
+		check_fault(ck, NULL, "ring: newest record is %lu, at transaction %lu", newest.txn,
+		            ck->txn);
 	if (clean > max_u64(newest.txn, ck->txn))
-		check_fault(ck, NULL,
-		            "superblock: clean is %" PRIu64 ", behind transaction %" PRIu64, clean,
+		check_fault(ck, NULL, "superblock: clean is %lu, behind transaction %lu", clean,
 		            ck->txn);
 	first_used = max_u64(newest.durable_upto, clean) + 1;
 	if (newest.txn - newest.durable_upto > ck->super.ring_records) {
 		check_fault(ck, NULL,
-		            "record %" PRIu64 ": durable up to %" PRIu64
-		            " only, more than the ring holds",
+		            "record %lu: durable up to %lu only, more than the ring holds",
 		            newest.txn, newest.durable_upto);
 		first_used = max_u64(first_used, newest.txn - ck->super.ring_records + 1);
 	}
 	for (uint64_t t = first_used; t <= newest.txn; t++)
 		if (index_read(ck, index_off(ck, t), &rec) != INDEX_RECORD || rec.txn != t)
-			check_fault(ck, NULL,
-			            "ring: a hole: record %" PRIu64
-			            " is needed by recovery and is not there",
-			            t);
+			check_fault(
+			    ck, NULL,
+			    "ring: a hole: record %lu is needed by recovery and is not there", t);
 	for (uint64_t i = 0; i < ck->super.ring_records; i++)
 		if (index_read(ck, ck->super.ring_off + i * ck->super.ring_record_size, &rec) ==
 		    INDEX_RECORD)

@@ -8,8 +8,6 @@
  */
 #include "check/check_walk.h"
 
-#include <inttypes.h>
-
 /* bit_get, bit_set - of page i. */
 static bool bit_get(const uint64_t *bits, uint64_t i)
 {
@@ -32,24 +30,19 @@ bool check_space_claim(struct check *ck, const struct check_db *db, const char *
 
 	assert(len > 0);
 	if (off % ck->page_size != 0) {
-		check_fault(ck, db,
-		            "%s 0x%" PRIx64 ", named at 0x%" PRIx64 ": not at a page boundary",
-		            what, off, at);
+		check_fault(ck, db, "%s 0x%lx, named at 0x%lx: not at a page boundary", what, off,
+		            at);
 		return false;
 	}
 	if (off >= ck->limit || len > ck->limit - off) {
-		check_fault(ck, db,
-		            "%s 0x%" PRIx64 ", named at 0x%" PRIx64 ": outside the file (%" PRIu64
-		            " bytes)",
-		            what, off, at, len);
+		check_fault(ck, db, "%s 0x%lx, named at 0x%lx: outside the file (%lu bytes)", what,
+		            off, at, len);
 		return false;
 	}
 	for (uint64_t i = off / ck->page_size; i < (off + len + ck->page_size - 1) / ck->page_size;
 	     i++) {
 		if (bit_get(ck->seen, i)) {
-			check_fault(ck, db,
-			            "%s 0x%" PRIx64 ", named at 0x%" PRIx64 ": page 0x%" PRIx64
-			            " is used twice",
+			check_fault(ck, db, "%s 0x%lx, named at 0x%lx: page 0x%lx is used twice",
 			            what, off, at, i * ck->page_size);
 			return false;
 		}
@@ -59,8 +52,8 @@ bool check_space_claim(struct check *ck, const struct check_db *db, const char *
 	}
 	if (free_pages != 0)
 		check_fault(ck, db,
-		            "%s 0x%" PRIx64 ", named at 0x%" PRIx64 ": %" PRIu64
-		            " pages from 0x%" PRIx64 " on are not allocated in the bitmap",
+		            "%s 0x%lx, named at 0x%lx: %lu pages from 0x%lx on are not allocated "
+		            "in the bitmap",
 		            what, off, at, free_pages, first_free);
 	return true;
 }
@@ -86,9 +79,7 @@ static void bitmap_load(struct check *ck, uint64_t zone, uint64_t off)
 			ck->used[first / 64] = bits & keep;
 		}
 		if (bits & ~keep)
-			check_fault(ck, NULL,
-			            "bitmap 0x%" PRIx64 " word %" PRIu64
-			            ": bits set behind the size",
+			check_fault(ck, NULL, "bitmap 0x%lx word %lu: bits set behind the size",
 			            off, w);
 	}
 }
@@ -106,7 +97,11 @@ static uint64_t zones_needed(const struct check *ck)
  * is claimed. */
 static bool readable(const struct check *ck, uint64_t off)
 {
-	return off != 0 && off % ck->page_size == 0 && off < ck->limit;
+	if (off == 0)
+		return false;
+	if (off % ck->page_size != 0)
+		return false;
+	return off < ck->limit;
 }
 
 /* bitmaps_load - read the bitmaps of the zones below the size: as many bytes as there are pages /
@@ -139,9 +134,7 @@ static void directory_page(struct check *ck, uint64_t dir, uint64_t first_zone)
 		bool needed = first_zone + i < zones_needed(ck);
 
 		if (off == 0 && needed)
-			check_fault(ck, NULL,
-			            "directory 0x%" PRIx64 " word %" PRIu64 ": zone %" PRIu64
-			            " has no bitmap",
+			check_fault(ck, NULL, "directory 0x%lx word %lu: zone %lu has no bitmap",
 			            dir, i, first_zone + i);
 		if (off != 0 && check_space_claim(ck, NULL, "bitmap", off, ck->page_size, at) &&
 		    !needed)
@@ -163,9 +156,8 @@ void check_space_load(struct check *ck)
 		uint64_t off = ck->super.dir[i];
 
 		if (off == 0 && i * per_page < zones_needed(ck))
-			check_fault(
-			    ck, NULL,
-			    "superblock: directory word %" PRIu64 " is 0 but the size needs it", i);
+			check_fault(ck, NULL,
+			            "superblock: directory word %lu is 0 but the size needs it", i);
 		if (off != 0 && check_space_claim(ck, NULL, "directory", off, ck->page_size, at))
 			directory_page(ck, off, i * per_page);
 	}
@@ -179,8 +171,7 @@ void check_space_leaks(struct check *ck)
 
 		for (; leaked != 0; leaked &= leaked - 1)
 			check_fault(ck, NULL,
-			            "page 0x%" PRIx64
-			            ": leaked page: allocated, and nothing refers to it",
+			            "page 0x%lx: leaked page: allocated, and nothing refers to it",
 			            (w * 64 + (uint64_t)__builtin_ctzll(leaked)) * ck->page_size);
 	}
 }

@@ -16,8 +16,6 @@
 #include "check/check_walk.h"
 #include "daxkv.h"
 
-#include <inttypes.h>
-
 /* ---- what inner pages and leaves share ------------------------------------------------------- */
 
 /* uniform_sound - whether the entries of a uniform leaf end where the base does, inside the page.
@@ -58,18 +56,16 @@ bool check_header(struct check *ck, const struct check_db *db, const struct chec
 	bool sound;
 
 	if (head->birth > ck->txn)
-		check_fault(ck, db,
-		            "%s 0x%" PRIx64 ": birth %" PRIu64 " is after transaction %" PRIu64,
-		            what, page->off, head->birth, ck->txn);
+		check_fault(ck, db, "%s 0x%lx: birth %lu is after transaction %lu", what, page->off,
+		            head->birth, ck->txn);
 	if (head->type == FMT_LEAF && head->heads & FMT_UNIFORM)
 		sound = uniform_sound(head, ck->page_size);
 	else
 		sound = arrays_sound(head, first, behind, ck->page_size);
 	if (!sound)
 		check_fault(ck, db,
-		            "%s 0x%" PRIx64
-		            ": header out of bounds: n %u, heads %u, offs %u, end %u",
-		            what, page->off, head->n, head->heads, head->offs, head->end);
+		            "%s 0x%lx: header out of bounds: n %u, heads %u, offs %u, end %u", what,
+		            page->off, head->n, head->heads, head->offs, head->end);
 	return sound;
 }
 
@@ -101,8 +97,8 @@ void check_heads(struct check *ck, const struct check_db *db, const struct check
 	if (n > 0)
 		item(arg, 0, &first);
 	if (!prefix_suits(db, plen, &first)) {
-		check_fault(ck, db, "%s 0x%" PRIx64 ": prefix length %u does not suit its keys",
-		            what, page->off, plen);
+		check_fault(ck, db, "%s 0x%lx: prefix length %u does not suit its keys", what,
+		            page->off, plen);
 		return;
 	}
 	for (uint32_t i = 0; i < n; i++) {
@@ -111,15 +107,12 @@ void check_heads(struct check *ck, const struct check_db *db, const struct check
 		item(arg, i, &it);
 		if (plen != 0 && (it.klen < plen || memcmp(it.key, first.key, plen) != 0)) {
 			check_fault(ck, db,
-			            "%s 0x%" PRIx64 " %s %" PRIu32
-			            ": key lacks the page's prefix of %u bytes",
-			            what, page->off, part, i, plen);
+			            "%s 0x%lx %s %u: key lacks the page's prefix of %u bytes", what,
+			            page->off, part, i, plen);
 			continue;
 		}
 		if (head != check_head(db->flags, it.key, it.klen, plen))
-			check_fault(ck, db,
-			            "%s 0x%" PRIx64 " %s %" PRIu32
-			            ": search head does not match the key",
+			check_fault(ck, db, "%s 0x%lx %s %u: search head does not match the key",
 			            what, page->off, part, i);
 	}
 }
@@ -186,7 +179,7 @@ static bool after(enum check_order order)
 static void separator_fault(struct check *ck, const struct check_db *db,
                             const struct check_page *page, uint32_t i, const char *fault)
 {
-	check_fault(ck, db, "inner 0x%" PRIx64 " separator %" PRIu32 ": %s", page->off, i, fault);
+	check_fault(ck, db, "inner 0x%lx separator %u: %s", page->off, i, fault);
 }
 
 /* separators_check - in order, and between the bounds from above. False when one does not lie in
@@ -244,7 +237,7 @@ static void inner_walk(struct check *ck, struct check_db *db, const struct check
 	if (!sound)
 		return;
 	if ((inner_crc(page) ^ crc32c_place(page->off)) != page->head.crc)
-		check_fault(ck, db, "inner 0x%" PRIx64 ": crc does not match", page->off);
+		check_fault(ck, db, "inner 0x%lx: crc does not match", page->off);
 	sound = separators_check(ck, db, page, bounds);
 	for (uint32_t i = 0; i <= page->head.n && ck->err == 0; i++) {
 		uint32_t at = kids_off(page) + i * FMT_WORD;
@@ -295,8 +288,7 @@ static void tree_walk(struct check *ck, struct check_db *db, const struct check_
 	memcpy(&page.head, page.p, sizeof page.head);
 	if (!page_expected(&page.head, place->level)) {
 		check_fault(ck, db,
-		            "tree page 0x%" PRIx64
-		            ": type %u on level %u, where level %d is expected",
+		            "tree page 0x%lx: type %u on level %u, where level %d is expected",
 		            page.off, page.head.type, page.head.level, place->level);
 		return;
 	}
@@ -316,7 +308,7 @@ static void tree_walk(struct check *ck, struct check_db *db, const struct check_
 /* count_fault - report a fault of one count word of a descriptor. */
 static void count_fault(struct check *ck, const struct check_db *db, uint32_t i, const char *fault)
 {
-	check_fault(ck, db, "descriptor 0x%" PRIx64 " count %" PRIu32 ": %s", db->desc, i, fault);
+	check_fault(ck, db, "descriptor 0x%lx count %u: %s", db->desc, i, fault);
 }
 
 /* counts_last - check the count words; the entries that the newest one, or base_count, says. A word
@@ -346,8 +338,7 @@ static uint64_t counts_last(struct check *ck, const struct check_db *db,
 			count_fault(ck, db, i, "out of order");
 		if (now > ck->txn)
 			check_fault(ck, db,
-			            "descriptor 0x%" PRIx64 " count %" PRIu32
-			            ": of transaction %" PRIu64 ", after %" PRIu64,
+			            "descriptor 0x%lx count %u: of transaction %lu, after %lu",
 			            db->desc, i, now, ck->txn);
 		txn = now;
 		entries = word & mask;
@@ -358,7 +349,7 @@ static uint64_t counts_last(struct check *ck, const struct check_db *db,
 /* desc_fault - report a fault of a descriptor. */
 static void desc_fault(struct check *ck, const struct check_db *db, const char *fault)
 {
-	check_fault(ck, db, "descriptor 0x%" PRIx64 ": %s", db->desc, fault);
+	check_fault(ck, db, "descriptor 0x%lx: %s", db->desc, fault);
 }
 
 /* desc_crc - of the bytes that do not change after it was written: birth, and from type on to the
@@ -403,21 +394,17 @@ static void desc_header(struct check *ck, const struct check_db *db, const struc
 	if (head->crc != (desc_crc(ck, db) ^ crc32c_place(db->desc)))
 		desc_fault(ck, db, "crc does not match");
 	if (head->birth > ck->txn)
-		check_fault(ck, db,
-		            "descriptor 0x%" PRIx64 ": birth %" PRIu64
-		            " is after transaction %" PRIu64,
+		check_fault(ck, db, "descriptor 0x%lx: birth %lu is after transaction %lu",
 		            db->desc, head->birth, ck->txn);
 	if (!desc_shape(head))
 		desc_fault(ck, db, "header is not that of a descriptor");
 	if (!desc_zeros(desc))
 		desc_fault(ck, db, "bytes that must be zero are not");
 	if (!check_flags_valid(desc->flags))
-		check_fault(ck, db, "descriptor 0x%" PRIx64 ": flags 0x%" PRIx32 " are not valid",
-		            db->desc, desc->flags);
+		check_fault(ck, db, "descriptor 0x%lx: flags 0x%x are not valid", db->desc,
+		            desc->flags);
 	if (desc->flags != db->flags)
-		check_fault(ck, db,
-		            "descriptor 0x%" PRIx64 ": flags 0x%" PRIx32
-		            " differ from the record's 0x%" PRIx32,
+		check_fault(ck, db, "descriptor 0x%lx: flags 0x%x differ from the record's 0x%x",
 		            db->desc, desc->flags, db->flags);
 }
 
@@ -426,9 +413,8 @@ static void count_check(struct check *ck, const struct check_db *db, const char 
                         uint64_t said, uint64_t found)
 {
 	if (said != found)
-		check_fault(ck, db,
-		            "descriptor 0x%" PRIx64 ": says %" PRIu64 " %s, found are %" PRIu64,
-		            db->desc, said, what, found);
+		check_fault(ck, db, "descriptor 0x%lx: says %lu %s, found are %lu", db->desc, said,
+		            what, found);
 }
 
 /* is_leaf - whether a catalog entry names a leaf, which is all of a small database, and no
@@ -456,7 +442,7 @@ static void leaf_walk(struct check *ck, struct check_db *db, uint64_t at)
 	};
 
 	if (!check_flags_valid(db->flags)) {
-		check_fault(ck, db, "catalog entry: flags 0x%" PRIx32 " are not valid", db->flags);
+		check_fault(ck, db, "catalog entry: flags 0x%x are not valid", db->flags);
 		return;
 	}
 	if (db->desc) /* 0: nothing was ever stored */
@@ -478,8 +464,8 @@ void check_db_walk(struct check *ck, struct check_db *db, uint64_t at)
 		return;
 	memcpy(&desc, ck->base + db->desc, sizeof desc);
 	if (desc.page.type != FMT_DESC) {
-		check_fault(ck, db, "descriptor 0x%" PRIx64 ": type %u is not a descriptor's",
-		            db->desc, desc.page.type);
+		check_fault(ck, db, "descriptor 0x%lx: type %u is not a descriptor's", db->desc,
+		            desc.page.type);
 		return;
 	}
 	if (db->main)

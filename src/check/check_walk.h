@@ -121,7 +121,9 @@ bool check_header(struct check *ck, const struct check_db *db, const struct chec
  * That it is the wrong page is found when it is claimed. */
 static inline bool check_readable(const struct check *ck, uint64_t off)
 {
-	return off % ck->page_size == 0 && off < ck->limit;
+	if (off % ck->page_size != 0)
+		return false;
+	return off < ck->limit;
 }
 
 /* check_heads - search heads, which lie at heads, and the common prefix of n items. what and part

@@ -35,8 +35,6 @@
 
 #define RESERVE_MAX ((uint64_t)1 << 40)
 
-typedef unsigned long ulong;
-
 /* ---- address space --------------------------------------------------------------------------- */
 
 /* page_up - to a multiple of the system's page, which is not the store's. The kernel maps in units
@@ -93,7 +91,10 @@ static uint64_t address_limit(void)
  * is tried, and so on, down to what the file needs. Errors of mmap, with the limit in the text. */
 static int reserve_space(struct map *map, uint64_t size, uint64_t max)
 {
-	const uint64_t behind = map->guard ? MAP_STEP : 0;
+	uint64_t behind = 0;
+
+	if (map->guard)
+		behind = MAP_STEP;
 	const uint64_t least = max_u64(round_up(size, MAP_STEP), MAP_STEP);
 	const uint64_t limit = address_limit();
 	uint64_t len = round_up(max_u64(max, 1), MAP_STEP);
@@ -109,9 +110,9 @@ static int reserve_space(struct map *map, uint64_t size, uint64_t max)
 	}
 	if (rc && limit != UINT64_MAX)
 		return err_sys(rc, "%s: no %lu bytes of address space: RLIMIT_AS allows %lu",
-		               map->path, (ulong)len, (ulong)limit);
+		               map->path, len, limit);
 	if (rc)
-		return err_sys(rc, "%s: no %lu bytes of address space", map->path, (ulong)len);
+		return err_sys(rc, "%s: no %lu bytes of address space", map->path, len);
 	map->reserve = len;
 	if (max != 0)
 		map->reserve = max_u64(max, size);
@@ -203,7 +204,10 @@ static int range_populate(const struct map *map, uint64_t from, uint64_t to)
 static int sync_probe(const struct map *map)
 {
 	size_t len = page_up(1);
-	int prot = map->rdonly ? PROT_READ : PROT_READ | PROT_WRITE;
+	int prot = PROT_READ;
+
+	if (!map->rdonly)
+		prot = PROT_READ | PROT_WRITE;
 	void *p = fds_map(NULL, len, prot, MAP_SHARED_VALIDATE | MAP_SYNC, map->fd, 0);
 	if (p == MAP_FAILED)
 		return errno;
@@ -254,12 +258,12 @@ static int space_ensure(const struct map *map, uint64_t size)
 		return err_sys(rc, "%s", map->path);
 	if (length < size)
 		return err_corrupt(length, "%s ends here, but %lu bytes of it are in use",
-		                   map->path, (ulong)size);
+		                   map->path, size);
 	if (map->rdonly || map->private_copy)
 		return 0;
 	rc = file_own(map->fd, length);
 	if (rc)
-		return err_sys(rc, "%s: cannot allocate its %lu bytes", map->path, (ulong)length);
+		return err_sys(rc, "%s: cannot allocate its %lu bytes", map->path, length);
 	return 0;
 }
 
@@ -282,10 +286,11 @@ int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pme
 	    .room = map->room,
 	    .path = map->path,
 	};
-	assert(map->fd >= 0 && !map->base);
+	assert(map->fd >= 0);
+	assert(!map->base);
 	if (size == 0 || max_u64(size, max) > INT64_MAX / 2)
-		return err_set(EINVAL, "%s: a mapping of %lu, at most %lu bytes", map->path,
-		               (ulong)size, (ulong)max);
+		return err_set(EINVAL, "%s: a mapping of %lu, at most %lu bytes", map->path, size,
+		               max);
 	fresh.volatile_fs = file_in_memory(fresh.fd);
 	int rc = space_ensure(&fresh, size);
 	if (rc)
@@ -299,12 +304,13 @@ int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pme
 	rc = range_fill(&fresh, 0, page_up(size));
 	if (rc) {
 		space_give_back(&fresh);
-		return err_sys(rc, "%s: mmap of %lu bytes", map->path, (ulong)size);
+		return err_sys(rc, "%s: mmap of %lu bytes", map->path, size);
 	}
 	if (!private_copy && !map->rdonly && fresh.medium != DAXKV_MEDIUM_FILE)
 		fresh.prefaulted = calloc(1, fresh.reserve / MAP_STEP / 8 + 1);
 	fresh.size = size;
-	assert(fresh.size <= fresh.reserve && fresh.cap <= fresh.reserve);
+	assert(fresh.size <= fresh.reserve);
+	assert(fresh.cap <= fresh.reserve);
 	pthread_mutex_init(&fresh.mutex, NULL);
 	pm_init(&fresh.pm, private_copy ? &pm_private_ops : ops[fresh.medium], fresh.fd);
 	*map = fresh;
@@ -319,13 +325,18 @@ int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pme
  * were. */
 static int grow_shared(struct map *map, uint64_t size, uint64_t length)
 {
-	assert(size > map->size && size <= map->reserve);
-	assert(!map->rdonly && !map->private_copy);
+	assert(size > map->size);
+	assert(size <= map->reserve);
+	assert(!map->rdonly);
+	assert(!map->private_copy);
 	const uint64_t from = page_up(map->size);
 	const uint64_t to = page_up(size);
 	/* Growth that was undone may have left a longer file: it has its space already, but for
 	 * what a copy made sparse. */
-	int rc = length > map->size ? file_own(map->fd, min_u64(length, size)) : 0;
+	int rc = 0;
+
+	if (length > map->size)
+		rc = file_own(map->fd, min_u64(length, size));
 	if (rc == 0 && size > length)
 		rc = file_extend(map->fd, length, size, length);
 	if (rc)
@@ -359,7 +370,7 @@ static int grow(struct map *map, uint64_t size)
 		return 0;
 	if (size > map->reserve)
 		return err_set(DAXKV_FULL, "%s: %lu bytes wanted, %lu are the maximum", map->path,
-		               (ulong)size, (ulong)map->reserve);
+		               size, map->reserve);
 	int rc = file_length(map->fd, &length);
 	if (rc)
 		return err_sys(rc, "%s", map->path);
@@ -367,15 +378,15 @@ static int grow(struct map *map, uint64_t size)
 		rc = grow_shared(map, size, length);
 	} else if (length < size) {
 		return err_set(EACCES, "%s: opened for reading, cannot grow from %lu to %lu bytes",
-		               map->path, (ulong)length, (ulong)size);
+		               map->path, length, size);
 	} else {
 		rc = range_fill(map, page_up(map->size), page_up(size));
 		if (rc)
 			range_empty(map, page_up(map->size), page_up(size));
 	}
 	if (rc)
-		return err_sys(rc, "%s: cannot grow from %lu to %lu bytes", map->path,
-		               (ulong)map->size, (ulong)size);
+		return err_sys(rc, "%s: cannot grow from %lu to %lu bytes", map->path, map->size,
+		               size);
 	size_set(map, size);
 	return 0;
 }
@@ -384,7 +395,8 @@ static int grow(struct map *map, uint64_t size)
  * the stores that come to them. */
 void map_prefault(struct map *map, uint64_t off, uint64_t len)
 {
-	assert(map->prefaulted && len > 0);
+	assert(map->prefaulted);
+	assert(len > 0);
 	for (uint64_t step = off / MAP_STEP; step <= (off + len - 1) / MAP_STEP; step++) {
 		if (map->prefaulted[step / 8] >> step % 8 & 1)
 			continue;
@@ -438,17 +450,17 @@ static int extend(struct map *map, uint64_t size)
 		return err_sys(rc, "%s", map->path);
 	if (size > length)
 		return err_corrupt(length, "%s ends here, but %lu bytes of it are in use",
-		                   map->path, (ulong)size);
+		                   map->path, size);
 	if (size > map->reserve)
 		return err_set(
 		    DAXKV_FULL,
 		    "%s has grown to %lu bytes; this process opened it with a maximum of %lu",
-		    map->path, (ulong)length, (ulong)map->reserve);
+		    map->path, length, map->reserve);
 	if (map->committed && load_word(map->committed) > size)
 		size = min_u64(load_word(map->committed), min_u64(map->reserve, length));
 	rc = range_fill(map, page_up(map->size), page_up(size));
 	if (rc)
-		return err_sys(rc, "%s: mapping its %lu bytes", map->path, (ulong)size);
+		return err_sys(rc, "%s: mapping its %lu bytes", map->path, size);
 	size_set(map, size);
 	return 0;
 }
@@ -465,7 +477,11 @@ int map_extend(struct map *map, uint64_t size)
 /* A private copy reads what it has mapped, whatever happens to the file. */
 bool map_on_layers(const struct map *map)
 {
-	return map->rdonly && !map->private_copy && file_on_layers(map->fd);
+	if (!map->rdonly)
+		return false;
+	if (map->private_copy)
+		return false;
+	return file_on_layers(map->fd);
 }
 
 /* On an overlay filesystem the first writer gets a copy of the file, and a reader that has the
@@ -480,7 +496,10 @@ int map_follow_copy(struct map *map)
 	const int cancel = cancel_off();
 	fds_hold();
 	int fd = open(self, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	int rc = fd < 0 ? errno : 0;
+	int rc = 0;
+
+	if (fd < 0)
+		rc = errno;
 	if (rc == 0 && dup3(fd, map->fd, O_CLOEXEC) < 0)
 		rc = errno;
 	if (fd >= 0)
@@ -522,13 +541,13 @@ int map_shrink(struct map *map, uint64_t size)
 		return err_set(EACCES, "%s: opened for reading, cannot shrink", map->path);
 	if (size == 0 || size > map->size)
 		return err_set(EINVAL, "%s: cannot shrink from %lu to %lu bytes", map->path,
-		               (ulong)map->size, (ulong)size);
+		               map->size, size);
 	int rc = file_length(map->fd, &length);
 	if (rc == 0 && length > size)
 		rc = file_cut(map->fd, size);
 	if (rc)
-		return err_sys(rc, "%s: cannot shrink from %lu to %lu bytes", map->path,
-		               (ulong)map->size, (ulong)size);
+		return err_sys(rc, "%s: cannot shrink from %lu to %lu bytes", map->path, map->size,
+		               size);
 	const uint64_t old = map->size;
 	size_set(map, size);
 	range_empty(map, page_up(size), page_up(old));

@@ -31,7 +31,6 @@
 /* what makes a file a store: written last where the file is visible already */
 #define HEAD_SIZE 4096u
 
-typedef unsigned long ulong;
 typedef int fill_fn(int fd, void *arg); /* of map_create_file */
 typedef int extent_fn(int fd, uint64_t from, const struct fiemap_extent *extent, uint64_t length);
 
@@ -179,8 +178,14 @@ static int extents_walk(int fd, uint64_t length, extent_fn *see, bool *known)
  * the space cannot be had. */
 static int extent_own(int fd, uint64_t from, const struct fiemap_extent *e, uint64_t length)
 {
-	const uint64_t to = e ? min_u64(e->fe_logical, length) : length;
-	int rc = from < to ? file_extend(fd, from, to, length) : 0;
+	uint64_t to = length;
+
+	if (e)
+		to = min_u64(e->fe_logical, length);
+	int rc = 0;
+
+	if (from < to)
+		rc = file_extend(fd, from, to, length);
 	if (rc || !e || !(e->fe_flags & FIEMAP_EXTENT_SHARED) || e->fe_logical >= length)
 		return rc;
 	const uint64_t shared = min_u64(e->fe_length, length - e->fe_logical);
@@ -223,7 +228,10 @@ static int own_by_seek(int fd, uint64_t length)
 		off_t data = lseek(fd, hole, SEEK_DATA);
 		if (data < 0 && errno != ENXIO)
 			return errno;
-		uint64_t to = data < 0 ? length : min_u64((uint64_t)data, length);
+		uint64_t to = length;
+
+		if (data >= 0)
+			to = min_u64((uint64_t)data, length);
 		int rc = file_extend(fd, (uint64_t)hole, to, length);
 		if (rc)
 			return rc;
@@ -481,7 +489,10 @@ static int new_nameless(const char *path, unsigned int mode, uint64_t *size, uin
 	*fd = file_nameless(path, mode);
 	*able = *fd >= 0;
 	*fd = fd_above_stdio(*fd);
-	int rc = *fd < 0 ? errno : 0;
+	int rc = 0;
+
+	if (*fd < 0)
+		rc = errno;
 	fds_release();
 
 	if (rc)
@@ -535,7 +546,7 @@ static int create_new(const char *path, unsigned int mode, uint64_t *size, uint6
 		}
 	}
 	if (rc > 0)
-		return err_sys(rc, "%s: cannot create a store of %lu bytes", path, (ulong)*size);
+		return err_sys(rc, "%s: cannot create a store of %lu bytes", path, *size);
 	return rc;
 }
 
@@ -601,7 +612,7 @@ static int create_inside(const char *path, int fd, uint64_t *length, uint64_t on
 	close(image);
 	if (rc > 0)
 		return err_sys(rc, "%s: cannot make a store of %lu bytes in the empty file", path,
-		               (ulong)size);
+		               size);
 	return rc;
 }
 

@@ -47,7 +47,8 @@ void pm_zero(struct pm *pm, const void *dst, size_t n)
 /* Whole lines: a store past the cache of a part of a line would read the rest of it first. */
 void pm_stream(struct pm *pm, const void *dst, const void *src, size_t n)
 {
-	assert((uintptr_t)dst % LINE == 0 && n % LINE == 0);
+	assert((uintptr_t)dst % LINE == 0);
+	assert(n % LINE == 0);
 	if (n == 0)
 		return;
 	pm->ops->stream(pm, writable(dst), src, n);

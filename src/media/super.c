@@ -57,7 +57,11 @@ static int super_foreign(const struct fmt_super *s)
 /* page_size_valid - a power of two in the format's range. */
 static bool page_size_valid(uint32_t n)
 {
-	return n >= FMT_PAGE_MIN && n <= FMT_PAGE_MAX && (n & (n - 1)) == 0;
+	if (n < FMT_PAGE_MIN)
+		return false;
+	if (n > FMT_PAGE_MAX)
+		return false;
+	return (n & (n - 1)) == 0;
 }
 
 /* ring_off_of, first_page_of - where the ring and the pages behind it begin. They follow from the
@@ -111,8 +115,7 @@ static int super_validate(const struct fmt_super *s)
 		    s->incompat);
 	if (!ring_sound(s))
 		return err_corrupt(20, "superblock: ring of %u records of %u bytes at 0x%lx",
-		                   s->ring_records, s->ring_record_size,
-		                   (unsigned long)s->ring_off);
+		                   s->ring_records, s->ring_record_size, s->ring_off);
 	return 0;
 }
 
@@ -134,14 +137,13 @@ int super_read(int fd, uint64_t file_size, struct geometry *g)
 		return super_foreign(&s);
 	if (n < (ssize_t)sizeof s)
 		return err_corrupt(0, "truncated: the file has %lu bytes, the superblock alone %u",
-		                   (unsigned long)file_size, FMT_SUPER_SIZE);
+		                   file_size, FMT_SUPER_SIZE);
 	int rc = super_validate(&s);
 	if (rc)
 		return rc;
 	if (file_size < super_min_size(s.page_size))
 		return err_corrupt(0, "truncated: the file has %lu bytes, a store at least %lu",
-		                   (unsigned long)file_size,
-		                   (unsigned long)super_min_size(s.page_size));
+		                   file_size, super_min_size(s.page_size));
 	*g = (struct geometry){
 	    .page_size = s.page_size,
 	    .file_id = s.file_id,

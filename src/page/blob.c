@@ -99,7 +99,7 @@ int blob_bytes(const struct view *v, const struct fmt_blob *blob, const uint8_t 
 	uint64_t end = blob->off + blob->len;
 
 	if (blob->off % v->psize || blob->off == 0 || !in_bounds)
-		return err_corrupt(blob->off, "a value of %lu bytes", (unsigned long)blob->len);
+		return err_corrupt(blob->off, "a value of %lu bytes", blob->len);
 	if (end > view_size(v)) {
 		int rc = view_extend(v, end);
 

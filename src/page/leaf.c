@@ -219,8 +219,7 @@ static uint32_t fp_matches(const uint64_t *slots, uint32_t fp)
 /* prefetch_entry - the entry at eoff to its end, if the header tells where that is, else as much as
  * many have; of a large one the beginning. Inlined by order: gcc leaves out calls that do no more
  * than this. */
-static inline __attribute__((always_inline)) void prefetch_entry(const struct fmt_page *page,
-                                                                 uint32_t eoff)
+ALWAYS_INLINE void prefetch_entry(const struct fmt_page *page, uint32_t eoff)
 {
 	const uint8_t *p = (const uint8_t *)page + eoff;
 	uint32_t heads = page->heads;
@@ -289,9 +288,9 @@ void leaf_look(const struct view *v, const struct order *o, const uint8_t *key, 
 
 /* look_end - the newest slot of the key that the snapshot sees decides; else the base does. A slot
  * that removes the key is an answer, too. */
-static inline __attribute__((always_inline)) int
-look_end(const struct view *v, const struct order *o, const uint8_t *key, uint32_t klen,
-         const struct leaf_look *look, struct item *item, bool *found)
+ALWAYS_INLINE int look_end(const struct view *v, const struct order *o, const uint8_t *key,
+                           uint32_t klen, const struct leaf_look *look, struct item *item,
+                           bool *found)
 {
 	struct leaf l = {
 	    .page = look->page,

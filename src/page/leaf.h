@@ -401,8 +401,7 @@ static inline bool leaf_pack_like(const struct leaf_pack *p, size_t klen, size_t
 }
 
 /* leaf_pack_more - leaf_pack_add for such an entry. */
-static inline __attribute__((always_inline)) bool
-leaf_pack_more(struct leaf_pack *p, const struct item *it, uint64_t head)
+ALWAYS_INLINE bool leaf_pack_more(struct leaf_pack *p, const struct item *it, uint64_t head)
 {
 	uint32_t n = p->n;
 	uint32_t at = p->at;
@@ -420,8 +419,7 @@ leaf_pack_more(struct leaf_pack *p, const struct item *it, uint64_t head)
 }
 
 /* leaf_pack_add - see above struct leaf_pack. */
-static inline __attribute__((always_inline)) bool
-leaf_pack_add(struct leaf_pack *p, const struct order *o, const struct item *it)
+ALWAYS_INLINE bool leaf_pack_add(struct leaf_pack *p, const struct order *o, const struct item *it)
 {
 	if (UNLIKELY(!p->n))
 		leaf_pack_begin(p, o, it);

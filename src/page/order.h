@@ -82,7 +82,9 @@ static inline bool order_key_same(const struct order *o, const uint8_t *a, uint3
 {
 	if (UNLIKELY(o->key == ORDER_OWN))
 		return order_key_cmp(o, a, alen, b, blen) == 0;
-	return alen == blen && order_bytes_same(a, b, alen);
+	if (alen != blen)
+		return false;
+	return order_bytes_same(a, b, alen);
 }
 
 /* order_cmp - compare an entry (key and value bytes) with the probe. */

@@ -17,7 +17,7 @@ int view_extend(const struct view *v, uint64_t size)
 	/* A reference behind the file's end, or behind what this process may map. */
 	if (rc == DAXKV_CORRUPT)
 		return err_corrupt(size - v->psize, "a reference behind the file's end (0x%lx)",
-		                   (unsigned long)view_size(v));
+		                   view_size(v));
 	return rc;
 }
 
@@ -27,7 +27,7 @@ int view_too_old(const struct view *v)
 	return err_set(DAXKV_TOO_OLD,
 	               "the snapshot of commit %lu was given up: it had reached its bound, and the "
 	               "space that it held back was needed",
-	               (unsigned long)v->snapshot);
+	               v->snapshot);
 }
 
 /* The text says what was found, because the page will have changed when somebody looks. */
@@ -40,9 +40,8 @@ int view_fault(const struct view *v, uint64_t off, unsigned int level)
 		    off, "a reference to a page of level %u that is not at a page's start", level);
 	p = view_raw(v, off);
 	if (p->birth > v->snapshot)
-		return err_corrupt(off,
-		                   "page of transaction %lu: its older versions do not get older",
-		                   (unsigned long)p->birth);
+		return err_corrupt(
+		    off, "page of transaction %lu: its older versions do not get older", p->birth);
 	return err_corrupt(
 	    off, "page of type %u, level %u, %u entries, where one of level %u is expected",
 	    p->type, p->level, p->n, level);

@@ -51,9 +51,8 @@ static int record_expected(const struct ring *ring, const struct plan *p, uint64
 {
 	if (plan_record(p, txn))
 		return 0;
-	return err_corrupt(ring->off, "ring: record %lu is missing, between %lu and %lu",
-	                   (unsigned long)txn, (unsigned long)p->durable_upto,
-	                   (unsigned long)p->newest);
+	return err_corrupt(ring->off, "ring: record %lu is missing, between %lu and %lu", txn,
+	                   p->durable_upto, p->newest);
 }
 
 /* follower_whole - whether the place after the newest record holds the ring's round before, or
@@ -98,7 +97,7 @@ static int plan_make(const struct ring *ring, struct plan *p)
 	if (!sound && (newest == 0 || !fresh_ok))
 		return err_corrupt(offsetof(struct fmt_super, clean),
 		                   "superblock: the clean mark 0x%lx has a wrong checksum",
-		                   (unsigned long)load_word(&super->clean));
+		                   load_word(&super->clean));
 	/* [R1] Cut short before its fence: the one before is whole, because its fence had
 	 * returned. */
 	if (!fresh_ok)
@@ -108,7 +107,7 @@ static int plan_make(const struct ring *ring, struct plan *p)
 		newest = p->clean;
 	top = plan_record(p, newest);
 	if (newest > p->clean && !top)
-		return err_corrupt(ring->off, "ring: record %lu is missing", (unsigned long)newest);
+		return err_corrupt(ring->off, "ring: record %lu is missing", newest);
 	p->newest = newest;
 	p->durable_upto = p->clean;
 	if (top)
@@ -132,8 +131,8 @@ static int word_add(const struct ring *ring, struct words *ws, uint64_t txn, uin
 	const uint64_t size = ring->map->size;
 
 	if (off % FMT_WORD || off >= size || off < offsetof(struct fmt_super, main_desc))
-		return err_corrupt(off, "record %lu: a word outside the file's %lu bytes",
-		                   (unsigned long)txn, (unsigned long)size);
+		return err_corrupt(off, "record %lu: a word outside the file's %lu bytes", txn,
+		                   size);
 	return words_add(ws, off, value);
 }
 
@@ -169,7 +168,7 @@ static int words_add_spilled(const struct ring *ring, struct words *ws,
 
 		if (!s)
 			return err_corrupt(off, "record %lu: its spilled words are not there",
-			                   (unsigned long)rec->txn);
+			                   rec->txn);
 		crc = crc32c(crc, s->pair, s->pairs * 2 * FMT_WORD);
 		for (uint64_t i = 0; i < s->pairs; i++) {
 			const uint64_t *pair = &s->pair[2 * i];
@@ -184,7 +183,7 @@ static int words_add_spilled(const struct ring *ring, struct words *ws,
 	if (crc != rec->spill_crc)
 		return err_corrupt(rec->spill_off,
 		                   "record %lu: the checksum of its spilled words does not match",
-		                   (unsigned long)rec->txn);
+		                   rec->txn);
 	return 0;
 }
 
@@ -200,7 +199,7 @@ static int ranges_check(const struct ring *ring, const struct ring_record *rec)
 		if (!ring_range_inside(ring, &range))
 			return err_corrupt(range.off,
 			                   "record %lu: a range outside the file's %lu bytes",
-			                   (unsigned long)rec->txn, (unsigned long)ring->map->size);
+			                   rec->txn, ring->map->size);
 	}
 	return 0;
 }

@@ -60,7 +60,9 @@ static inline bool ring_range_inside(const struct ring *ring, const struct ring_
 {
 	const uint64_t size = ring->map->size;
 
-	return range->off <= size && range->len <= size - range->off;
+	if (range->off > size)
+		return false;
+	return range->len <= size - range->off;
 }
 
 struct words { /* a list of words, growing */

@@ -18,7 +18,6 @@
 #include "base/fds.h"
 
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,7 +49,10 @@ static void name_print(char *out, size_t size, const struct salvage_db *db)
 	for (uint32_t i = 0; i < db->name_len && i < NAME_SHOWN; i++) {
 		const uint8_t c = db->name[i];
 		const bool plain = c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
-		const char *format = plain ? "%c" : "\\x%02x";
+		const char *format = "\\x%02x";
+
+		if (plain)
+			format = "%c";
 
 		used += (size_t)snprintf(out + used, size - used, format, c);
 	}
@@ -183,7 +185,7 @@ static int pages_known(struct salvage *s, int fd)
 	s->leaf.entries = calloc(room, sizeof *s->leaf.entries);
 	s->other.entries = calloc(room, sizeof *s->other.entries);
 	if (!s->page || !s->leaf.entries || !s->other.entries)
-		return err_set(ENOMEM, "no memory for %lu pages", (unsigned long)s->pages);
+		return err_set(ENOMEM, "no memory for %lu pages", s->pages);
 	return salvage_scan(s, fd);
 }
 
@@ -306,7 +308,9 @@ int daxkv_salvage(const char *path, const struct daxkv_salvage *to, uint64_t *lo
 	if (fd >= 0)
 		close(fd);
 	cancel_restore(cancel);
-	if (!rc && lost)
+	if (rc)
+		return rc;
+	if (lost)
 		*lost = s.lost;
-	return rc;
+	return 0;
 }

@@ -132,7 +132,9 @@ struct salvage_db *salvage_db_new(struct salvage *s);
 /* salvage_is_page - off is where a page of the file begins. */
 static inline bool salvage_is_page(const struct salvage *s, uint64_t off)
 {
-	return off % s->page_size == 0 && off / s->page_size < s->pages;
+	if (off % s->page_size != 0)
+		return false;
+	return off / s->page_size < s->pages;
 }
 
 /* salvage_marks - what is known of the page at off, which is one: enum salvage_page. */

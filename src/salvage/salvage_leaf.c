@@ -154,7 +154,9 @@ static bool slot_read(const struct salvage *s, const uint8_t *p, uint64_t word, 
 /* bytes_same - whether two keys or values are one. */
 static bool bytes_same(const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen)
 {
-	return alen == blen && memcmp(a, b, alen) == 0;
+	if (alen != blen)
+		return false;
+	return memcmp(a, b, alen) == 0;
 }
 
 /* same - the same key, and with duplicates the same value. */
@@ -162,7 +164,9 @@ static bool same(const struct check_item *a, const struct check_item *b, bool du
 {
 	if (!bytes_same(a->key, a->klen, b->key, b->klen))
 		return false;
-	return !dups || bytes_same(a->dup, a->dlen, b->dup, b->dlen);
+	if (!dups)
+		return true;
+	return bytes_same(a->dup, a->dlen, b->dup, b->dlen);
 }
 
 /* entry_insert, entry_remove - at a place of the leaf's order. There is room for all that a page
@@ -263,7 +267,9 @@ void salvage_leaf_read(const struct salvage *s, uint64_t off, bool base, bool du
  * two alone. */
 static bool integer_size(uint32_t len)
 {
-	return len == sizeof(uint32_t) || len == sizeof(uint64_t);
+	if (len == sizeof(uint32_t))
+		return true;
+	return len == sizeof(uint64_t);
 }
 
 /* What a put would refuse: such an entry cannot be what it seems. */
@@ -385,8 +391,7 @@ static bool value_of(struct salvage *s, size_t db, const struct salvage_entry *e
 	salvage_lost(s, &s->dbs[db],
 	             "value 0x%lx of %lu bytes, of '%s' in leaf 0x%lx: its "
 	             "checksum does not hold",
-	             (unsigned long)blob.off, (unsigned long)blob.len, key_text(&e->item, text),
-	             (unsigned long)leaf);
+	             blob.off, blob.len, key_text(&e->item, text), leaf);
 	return false;
 }
 
@@ -405,8 +410,8 @@ void salvage_give(struct salvage *s, size_t db, const struct salvage_entry *e, u
 	if (d->main)
 		name_keep(s, &e->item);
 	if (!salvage_fits(s, d->flags, e) || e->flags & FMT_ENTRY_DB) {
-		salvage_lost(s, d, "leaf 0x%lx: the entry of '%s' cannot be one",
-		             (unsigned long)leaf, key_text(&e->item, text));
+		salvage_lost(s, d, "leaf 0x%lx: the entry of '%s' cannot be one", leaf,
+		             key_text(&e->item, text));
 		return;
 	}
 	if (!value_of(s, db, e, leaf, &value))

@@ -319,8 +319,8 @@ static void orphan_judge(struct salvage *s, struct orphans *all, uint64_t off, b
 
 	salvage_leaf_read(s, off, true, false, &s->leaf);
 	if (s->leaf.bad)
-		salvage_lost(s, NULL, "leaf 0x%lx: of %u entries the checksum does not hold",
-		             (unsigned long)off, s->leaf.bad);
+		salvage_lost(s, NULL, "leaf 0x%lx: of %u entries the checksum does not hold", off,
+		             s->leaf.bad);
 	if (s->leaf.n == 0)
 		return;
 	if (has_catalog_entry(&s->leaf)) {
@@ -405,7 +405,9 @@ static bool outdated(struct salvage *s, const struct orphan *other, const struct
 		return false;
 	if (!not_after(other->flags, &e->item, &other->last))
 		return false;
-	return other->birth > e->txn || newer_in(s, other, e);
+	if (other->birth > e->txn)
+		return true;
+	return newer_in(s, other, e);
 }
 
 /* overlap_from, overlap_to - which orphans of list may have keys of the one at list[at]: those of

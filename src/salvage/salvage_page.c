@@ -77,7 +77,11 @@ static bool inner_sound(const struct fmt_page *head, uint32_t page_size)
 /* desc_sound - a descriptor's header, which has nothing but its end. */
 static bool desc_sound(const struct fmt_page *head)
 {
-	return head->end == FMT_DESC_COUNTS && head->n == 0 && head->level == 0;
+	if (head->end != FMT_DESC_COUNTS)
+		return false;
+	if (head->n != 0)
+		return false;
+	return head->level == 0;
 }
 
 /* page_crc - of a page whose header is sound: of what does not change after it was written. Left
@@ -247,7 +251,7 @@ int salvage_scan(struct salvage *s, int fd)
 		if (readable(s, fd, off, room))
 			type = salvage_page_sound(room, off, s->page_size);
 		else
-			salvage_lost(s, NULL, "page 0x%lx: it cannot be read", (unsigned long)off);
+			salvage_lost(s, NULL, "page 0x%lx: it cannot be read", off);
 		s->page[i] = (uint8_t)(s->page[i] | type);
 	}
 	free(room);
@@ -262,7 +266,9 @@ int salvage_scan(struct salvage *s, int fd)
  * bitmaps are not, and which can be read. */
 static bool plain_page(const struct salvage *s, uint64_t off)
 {
-	return salvage_is_page(s, off) && *salvage_marks(s, off) == 0;
+	if (!salvage_is_page(s, off))
+		return false;
+	return *salvage_marks(s, off) == 0;
 }
 
 /* first_dir - where a new store has its first directory page: behind the ring. */

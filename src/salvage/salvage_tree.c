@@ -44,7 +44,7 @@ static void entry_give(struct salvage *s, size_t db, uint64_t leaf, const struct
 
 	if (!salvage_within(d->flags, bounds, &e->item)) {
 		salvage_lost(s, d, "leaf 0x%lx: an entry lies out of the bounds of the page above",
-		             (unsigned long)leaf);
+		             leaf);
 		return;
 	}
 	if (d->main && e->flags & FMT_ENTRY_DB)
@@ -67,7 +67,7 @@ static void leaf_give(struct salvage *s, size_t db, uint64_t off, bool sound,
 	salvage_leaf_read(s, off, sound, flags & DAXKV_DUP_SORT, leaf);
 	if (sound && leaf->bad)
 		salvage_lost(s, &s->dbs[db], "leaf 0x%lx: of %u entries the checksum does not hold",
-		             (unsigned long)off, leaf->bad);
+		             off, leaf->bad);
 	if (leaf->bad && flags & own) { /* the program alone knows their order */
 		*salvage_marks(s, off) |= SALVAGE_APART;
 		return;
@@ -151,7 +151,7 @@ static void page_lost(struct salvage *s, size_t db, uint64_t off, int level,
 		what = "inner page";
 	if (salvage_is_page(s, off))
 		why = "its checksum does not hold";
-	salvage_lost(s, &s->dbs[db], "%s 0x%lx: %s", what, (unsigned long)off, why);
+	salvage_lost(s, &s->dbs[db], "%s 0x%lx: %s", what, off, why);
 	salvage_hole(s, db, bounds, level);
 	if (level != 0 || !salvage_is_page(s, off))
 		return;
@@ -251,7 +251,7 @@ void salvage_tree(struct salvage *s, size_t db)
 		desc_walk(s, db, off);
 		return;
 	}
-	salvage_lost(s, d, "descriptor 0x%lx: its checksum does not hold", (unsigned long)off);
+	salvage_lost(s, d, "descriptor 0x%lx: its checksum does not hold", off);
 	salvage_hole(s, db, &all, SALVAGE_ANY_LEVEL);
 }
 

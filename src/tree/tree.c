@@ -25,7 +25,8 @@
  * rebuilt. */
 int tree_scratch_open(struct tree_scratch *s, uint32_t psize)
 {
-	assert(psize >= FMT_LEAF_BASE && (psize & (psize - 1)) == 0);
+	assert(psize >= FMT_LEAF_BASE);
+	assert((psize & (psize - 1)) == 0);
 	*s = (struct tree_scratch){
 	    .items = malloc((2 * (size_t)LEAF_MAX(psize) + 2) * sizeof *s->items),
 	    .seps = malloc((2 * (size_t)INNER_MAX(psize) + 8) * sizeof *s->seps),
@@ -87,7 +88,8 @@ uint64_t tree_prev_for(const struct tree *t, uint64_t off)
  * is when it may be rewritten there, else on a new page. */
 int tree_page_out(struct tree *t, uint64_t old, uint32_t used, uint64_t *off)
 {
-	assert(used > 0 && used <= t->view->w->psize);
+	assert(used > 0);
+	assert(used <= t->view->w->psize);
 	struct wset *w = t->view->w;
 	struct wpage *wp;
 	int rc;
@@ -232,7 +234,8 @@ static int leaves_write(struct tree *t, uint64_t old, uint64_t prev, uint32_t pa
                         const uint32_t cut[LEAF_PARTS], struct placed *placed,
                         struct change *change)
 {
-	assert(parts > 0 && parts <= LEAF_PARTS);
+	assert(parts > 0);
+	assert(parts <= LEAF_PARTS);
 	const struct item *items = t->scratch->items;
 	uint8_t *buf = t->scratch->sepbuf;
 
@@ -484,7 +487,10 @@ int tree_store(struct tree *t, struct path *path, const struct item *item, const
 		t->appends = 1;
 	t->appends_in = t->view->w->txn;
 	/* until a page is replaced */
-	t->scratch->finger_of = last && path == t->scratch->finger ? t : NULL;
+	if (last && path == t->scratch->finger)
+		t->scratch->finger_of = t;
+	else
+		t->scratch->finger_of = NULL;
 	if (last && item->val && !item->flags && path == t->scratch->finger)
 		rc = tree_batch_begin(t, path, item, &begun);
 	if (rc || begun)
@@ -536,7 +542,9 @@ static int entry_out(struct tree *t, struct path *path)
 	uint32_t left = 1;
 	int rc = leaf_item(&path->leaf, path->eoff, &gone);
 
-	assert(path->height && path->eoff && !t->batch);
+	assert(path->height);
+	assert(path->eoff);
+	assert(!t->batch);
 	if (path->height > 1)
 		left = leaf_count(&path->leaf) - 1;
 	t->scratch->finger_of = NULL;
@@ -589,7 +597,8 @@ int tree_remove(struct tree *t, struct path *path)
  * a tombstone for each. So is a range, a whole key's duplicates included. */
 static int entries_out(struct tree *t, struct path *path, uint32_t from, uint32_t to)
 {
-	assert(from <= to && !t->batch);
+	assert(from <= to);
+	assert(!t->batch);
 	struct placed placed = {.index = UINT32_MAX};
 	struct item *items = t->scratch->items;
 	uint32_t n;

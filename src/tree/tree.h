@@ -262,8 +262,7 @@ int tree_batch_put(struct tree *tree, const struct item *item, bool key_ascends,
 /* tree_batch_add - the commonest case of tree_batch_put, inlined: an item as leaf_pack_like says of
  * the batch's pack, a key whose head is greater than the last one's, and the leaf in the making has
  * room. False: it is not that, and nothing was done. */
-static inline __attribute__((always_inline)) bool tree_batch_add(struct tree *t,
-                                                                 const struct item *item)
+ALWAYS_INLINE bool tree_batch_add(struct tree *t, const struct item *item)
 {
 	struct tree_batch *batch = t->batch;
 	uint64_t head = order_head(t->order, item->key, item->klen, 0);
@@ -435,8 +434,11 @@ int tree_would_join_without(struct tree *tree, const struct path *path, uint32_t
  * uniform base, are more than that. */
 static inline bool tree_well_filled(const struct leaf *l, uint32_t left, const struct item *gone)
 {
-	return l->page->heads == (FMT_UNIFORM | gone->klen) && l->page->offs == gone->vlen &&
-	       8 * left * (8 + gone->klen + gone->vlen) >= THIN_PER_8 * leaf_usable(l->psize);
+	if (l->page->heads != (FMT_UNIFORM | gone->klen))
+		return false;
+	if (l->page->offs != gone->vlen)
+		return false;
+	return 8 * left * (8 + gone->klen + gone->vlen) >= THIN_PER_8 * leaf_usable(l->psize);
 }
 /* the others of its leaf */
 int tree_items_without(struct tree *tree, const struct path *path, struct item *items, uint32_t *n);

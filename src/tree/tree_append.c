@@ -50,7 +50,9 @@ bool tree_at_end(const struct path *path)
 	for (unsigned int l = 1; l < path->height; l++)
 		if (path->at[l].index != path->at[l].page->n)
 			return false;
-	return path->height && path->rank == leaf_count(&path->leaf);
+	if (!path->height)
+		return false;
+	return path->rank == leaf_count(&path->leaf);
 }
 
 /* last_item - the leaf's last entry; *some false: there is none. The item points into the leaf. */
@@ -161,7 +163,8 @@ int tree_flush(struct tree *t)
 
 	if (!batch)
 		return t->failed;
-	assert(batch->tree == t && t->scratch->batches > 0);
+	assert(batch->tree == t);
+	assert(t->scratch->batches > 0);
 	t->batch = NULL;
 	batch->tree = NULL;
 	t->scratch->batches--;
@@ -309,7 +312,8 @@ static int batch_pack(struct tree *t, struct tree_batch *batch, const struct lea
  * is written as a whole when it is full. */
 int tree_batch_begin(struct tree *t, const struct path *path, const struct item *item, bool *begun)
 {
-	assert(!t->batch && path->height > 0);
+	assert(!t->batch);
+	assert(path->height > 0);
 	struct wset *w = t->view->w;
 	struct wpage *wp = wset_find(w, path->leaf.off);
 	bool ready = wset_editable(w, wp) && !wp->npending && !path->leaf.nslots;
@@ -368,7 +372,9 @@ static bool batch_full(const struct tree *t, const struct tree_batch *batch,
 		longest += item->vlen;
 	if (batch->change.m > TREE_BATCH_KIDS)
 		return true;
-	return batch->bytes + longest > psize || batch->cost > inner_usable(psize) / 2;
+	if (batch->bytes + longest > psize)
+		return true;
+	return batch->cost > inner_usable(psize) / 2;
 }
 
 /* batch_next - the leaf in the making is full: it goes to its page, and the next one begins with
@@ -413,7 +419,8 @@ static int batch_next(struct tree *t, struct tree_batch *batch, const struct ite
  * the common way, which flushes. used is what batch_take goes by. */
 int tree_batch_put(struct tree *t, const struct item *item, bool key_ascends, bool *done)
 {
-	assert(t->batch && t->batch->tree == t);
+	assert(t->batch);
+	assert(t->batch->tree == t);
 	struct tree_batch *batch = t->batch;
 
 	*done = false;

@@ -59,7 +59,8 @@ static int leaves_count(const struct tree *t, const struct fmt_page *page, uint6
 static int leaves_free(struct tree *t, const struct fmt_page *page, uint64_t at, uint32_t first,
                        uint32_t end)
 {
-	assert(page->level == 1 && first < end);
+	assert(page->level == 1);
+	assert(first < end);
 	struct wset *w = t->view->w;
 	uint64_t from = inner_kid(t->view, page, at, first);
 	uint64_t n = 1;
@@ -92,7 +93,8 @@ static int leaves_free(struct tree *t, const struct fmt_page *page, uint64_t at,
 int tree_free_kids(struct tree *t, const struct fmt_page *page, uint64_t at, uint32_t first,
                    uint32_t end, uint64_t *entries)
 {
-	assert(page->level > 0 && end <= page->n + 1u);
+	assert(page->level > 0);
+	assert(end <= page->n + 1u);
 	int rc = 0;
 
 	if (first >= end)
@@ -117,7 +119,8 @@ int tree_free_below(struct tree *t, uint64_t off, unsigned int level, uint64_t *
 	uint64_t at = off;
 	int rc = 0;
 
-	assert(level < TREE_DEPTH && (level || !entries));
+	assert(level < TREE_DEPTH);
+	assert(level || !entries);
 	if (level == 0) {
 		if (t->blob_pages)
 			rc = leaf_blobs_drop(t, off);

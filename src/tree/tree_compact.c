@@ -149,8 +149,9 @@ static int value_copy(struct tree *t, struct path *path, struct item *item)
 	memcpy(&blob, item->val, sizeof blob);
 	int rc = blob_bytes(t->view, &blob, &bytes);
 
-	if (!rc)
-		rc = blob_write(t->view->w, bytes, blob.len, &blob);
+	if (rc)
+		return rc;
+	rc = blob_write(t->view->w, bytes, blob.len, &blob);
 	if (rc)
 		return rc;
 	item->val = (const uint8_t *)&blob;
@@ -240,7 +241,10 @@ static uint32_t group_cut(const struct tree *t, const struct item *items, uint32
 	uint32_t used = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
-		uint32_t cost = each ? each : leaf_cost(t->order, items[i].klen, items[i].vlen);
+		uint32_t cost = each;
+
+		if (!each)
+			cost = leaf_cost(t->order, items[i].klen, items[i].vlen);
 
 		if (used && used + cost > limit) {
 			if (parts == most)

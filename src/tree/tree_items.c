@@ -10,7 +10,9 @@
  * write them would go beyond the page that is built. */
 static bool items_damaged(uint32_t psize, uint32_t total, uint32_t longest)
 {
-	return total > psize || longest > leaf_usable(psize) / 2;
+	if (total > psize)
+		return true;
+	return longest > leaf_usable(psize) / 2;
 }
 
 /* In the order of the leaf, to memory of the caller's: room for LEAF_MAX. The items point into the

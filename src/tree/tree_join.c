@@ -33,7 +33,10 @@ static int join_beside(struct tree *t, const struct path *path, struct item *ite
 	uint32_t usable = leaf_usable(v->psize);
 	const struct fmt_page *parent = path->at[1].page;
 	uint32_t index = path->at[1].index;
-	uint32_t edge = left ? 0 : parent->n;
+	uint32_t edge = 0;
+
+	if (!left)
+		edge = parent->n;
 	const struct fmt_page *page = NULL;
 	struct leaf leaf;
 
@@ -70,7 +73,9 @@ static int either(struct tree *t, const struct path *path, struct item *items, u
 
 static bool sparse(const struct tree *t, const struct path *path, uint32_t total)
 {
-	return path->height > 1 && total < leaf_usable(t->view->psize) / LEAF_SPARSE;
+	if (path->height <= 1)
+		return false;
+	return total < leaf_usable(t->view->psize) / LEAF_SPARSE;
 }
 
 /* The sibling's items lie in its page: the caller retires it when the joined leaf is written. */

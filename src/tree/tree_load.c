@@ -94,7 +94,8 @@ static int level_alloc(struct load_level *v, uint32_t psize)
 static int page_write(struct tree_load *l, struct load_level *v, uint8_t *image, uint32_t used,
                       uint64_t *off)
 {
-	assert(used > 0 && used <= l->tree->view->psize);
+	assert(used > 0);
+	assert(used <= l->tree->view->psize);
 	struct wset *w = l->tree->view->w;
 	uint64_t old = v->old;
 	struct wpage *wp;
@@ -172,7 +173,8 @@ static int level_open(struct tree_load *l, unsigned int level, uint64_t kid)
 {
 	struct load_level *v = &l->level[level];
 
-	assert(!v->open && level > 0);
+	assert(!v->open);
+	assert(level > 0);
 	if (level >= TREE_DEPTH - 1)
 		return err_set(DAXKV_FULL, "the tree has %u levels", level);
 	int rc = level_alloc(v, l->tree->view->psize);
@@ -193,7 +195,8 @@ static int load_level_write(struct tree_load *l, unsigned int level, bool only, 
 	struct load_level *v = &l->level[level];
 	struct wset *w = l->tree->view->w;
 
-	assert(v->open && v->n > 0);
+	assert(v->open);
+	assert(v->n > 0);
 	uint64_t prev = page_prev(l, level, only);
 	uint32_t used = tree_inner_image(l->tree, v->seps, v->kids, v->n - 1, level, prev);
 
@@ -240,7 +243,8 @@ static int load_level_add(struct tree_load *l, unsigned int level, uint64_t firs
  * that. */
 static int load_leaf_write(struct tree_load *l)
 {
-	assert(l->begun && l->pack.n > 0);
+	assert(l->begun);
+	assert(l->pack.n > 0);
 	struct load_level *v = &l->level[0];
 	uint64_t prev = page_prev(l, 0, false);
 	uint32_t used = leaf_pack_build(&l->pack, l->tree->order, l->tree->view->w->txn, prev);
@@ -323,7 +327,9 @@ static int load_free_with(struct tree_load *l, int rc)
 /* Tallies go: what a load adds is not counted one by one. */
 int tree_load_begin(struct tree *t, unsigned int fill, struct tree_load **out)
 {
-	assert(t->scratch && fill > 0 && fill <= 100);
+	assert(t->scratch);
+	assert(fill > 0);
+	assert(fill <= 100);
 	uint32_t psize = t->view->psize;
 	struct tree_load *l = calloc(1, sizeof *l);
 	int rc;
@@ -358,7 +364,9 @@ bool tree_load_ascends(const struct tree_load *l, const struct item *it)
 
 	if (LIKELY(l->begun))
 		return leaf_pack_ascends(&l->pack, o, it, false);
-	return !l->some || leaf_item_ascends(o, &l->last, it, false);
+	if (!l->some)
+		return true;
+	return leaf_item_ascends(o, &l->last, it, false);
 }
 
 /* For messages, and for APPEND of duplicates. */
@@ -447,7 +455,8 @@ static int level_unopened(struct tree_load *l, unsigned int level, bool *done)
  * *done: nothing is left to do above. */
 static int level_end(struct tree_load *l, unsigned int level, bool *done)
 {
-	assert(level > 0 && level <= TREE_DEPTH);
+	assert(level > 0);
+	assert(level <= TREE_DEPTH);
 	struct load_level *v = &l->level[level];
 	uint64_t off;
 

@@ -202,7 +202,8 @@ int tree_places(const struct tree *t, struct put_place *p, unsigned int n)
 	uint64_t at = 0;
 	int rc = tree_root(t, &root, &at);
 
-	assert(n <= TREE_MANY && t->view->w);
+	assert(n <= TREE_MANY);
+	assert(t->view->w);
 	for (unsigned int i = 0; i < n; i++)
 		place_begin(&p[i], t->view->w->installs, root, at);
 	if (rc || !root)

@@ -41,7 +41,9 @@ static int cut_kids(struct range_cut *c, struct path *path, unsigned int level, 
 	struct change change = {.from = first, .count = end - first};
 	uint64_t entries = 0;
 
-	assert(level > 0 && level < path->height && first < end);
+	assert(level > 0);
+	assert(level < path->height);
+	assert(first < end);
 	int rc = tree_free_kids(c->tree, path->at[level].page, path->at[level].off, first, end,
 	                        &entries);
 

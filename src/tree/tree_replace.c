@@ -81,7 +81,8 @@ static int replace_gather(struct tree *t, const struct fmt_page *page, uint64_t 
 static int gather_changed(struct tree *t, const struct fmt_page *page, uint64_t off,
                           const struct change *c, struct replace_build *b)
 {
-	assert(c->m <= TREE_BATCH_KIDS + 1 && b->n == 0);
+	assert(c->m <= TREE_BATCH_KIDS + 1);
+	assert(b->n == 0);
 	struct sep *seps = t->scratch->seps;
 	uint32_t ns = 0;
 	uint32_t behind = c->from + c->count;
@@ -130,7 +131,10 @@ static int replace_beside(struct tree *t, const struct path *path, const struct 
 {
 	const struct view *v = t->view;
 	const struct path_step *up = &path->at[b->level + 1];
-	uint32_t edge = left ? 0 : up->page->n;
+	uint32_t edge = 0;
+
+	if (!left)
+		edge = up->page->n;
 	uint32_t most = inner_usable(v->psize) * INNER_JOINED / 100;
 	uint32_t kid = up->index + 1;
 	uint32_t sep = up->index;
@@ -171,7 +175,8 @@ static int replace_beside(struct tree *t, const struct path *path, const struct 
 static int join_sibling(struct tree *t, const struct path *path, struct replace_build *b,
                         struct change *c)
 {
-	assert(b->level + 1 < path->height && b->n > 0);
+	assert(b->level + 1 < path->height);
+	assert(b->n > 0);
 	uint32_t index = path->at[b->level + 1].index;
 	uint32_t ns = 0;
 	uint32_t cost;
@@ -498,7 +503,8 @@ static int replace_at(struct tree *t, const struct path *path, unsigned int leve
 	bool is_root = level + 1 == path->height;
 	int rc = tree_way_sound(t, path, level);
 
-	assert(level > 0 && level < path->height);
+	assert(level > 0);
+	assert(level < path->height);
 	if (rc)
 		return rc;
 	if (!is_root)
@@ -547,8 +553,10 @@ static int replace_at(struct tree *t, const struct path *path, unsigned int leve
  * use afterwards. */
 int tree_replace_at(struct tree *t, struct path *path, unsigned int level, struct change *c)
 {
-	assert(level > 0 && t->scratch);
-	assert(path->height > 0 && c->count + c->m > 0);
+	assert(level > 0);
+	assert(t->scratch);
+	assert(path->height > 0);
+	assert(c->count + c->m > 0);
 	uint64_t root_prev = tree_prev_for(t, path->at[path->height - 1].off);
 	bool done = false;
 	int rc;
@@ -575,7 +583,8 @@ int tree_replace(struct tree *t, struct path *path, struct change *c)
 /* A copy that differs in its place alone. */
 int tree_inner_move(struct tree *t, struct path *path, unsigned int level)
 {
-	assert(level > 0 && level < path->height);
+	assert(level > 0);
+	assert(level < path->height);
 	struct wset *w = t->view->w;
 	const uint64_t off = path->at[level].off;
 	const struct inner_edit edit = {
@@ -594,8 +603,9 @@ int tree_inner_move(struct tree *t, struct path *path, unsigned int level)
 		return rc;
 	t->scratch->finger_of = NULL;
 	rc = tree_page_out(t, 0, inner_copy(w->image, &edit, kid), &change.kid[0]);
-	if (!rc)
-		rc = wset_retire(w, off);
+	if (rc)
+		return rc;
+	rc = wset_retire(w, off);
 	if (rc)
 		return rc;
 	return tree_replace_at(t, path, level + 1, &change);

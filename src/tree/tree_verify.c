@@ -122,7 +122,11 @@ static bool can_compare(const struct order *o)
 {
 	if (o->key == ORDER_OWN && !o->key_fn)
 		return false;
-	return !o->dups || o->dup != ORDER_OWN || o->dup_fn;
+	if (!o->dups)
+		return true;
+	if (o->dup != ORDER_OWN)
+		return true;
+	return o->dup_fn;
 }
 
 /* step_verify - one inner page of a path, and the versions on the way to the page below. *seen (or

@@ -577,8 +577,11 @@ void dbi_name_keep(struct dbstate *s, const struct dbi_name *n)
  * needed. The acquire load pairs with entry_changed. */
 static bool copy_holds(const struct dbi *d, daxkv_db db, const struct dbstate *s)
 {
-	return s->handle == db && s->version &&
-	       s->version == __atomic_load_n(&d->version, __ATOMIC_ACQUIRE);
+	if (s->handle != db)
+		return false;
+	if (!s->version)
+		return false;
+	return s->version == __atomic_load_n(&d->version, __ATOMIC_ACQUIRE);
 }
 
 /* The lock is taken only when something changed since the copy was made. A state of the main
@@ -607,7 +610,10 @@ int dbi_copy(struct daxkv_txn *txn, daxkv_db db, uint64_t snapshot, struct dbsta
 		s->entry = d;
 		s->compare = d->compare;
 		/* for every snapshot to come */
-		s->version = n == d->name && !n->by ? d->version : 0;
+		if (n == d->name && !n->by)
+			s->version = d->version;
+		else
+			s->version = 0;
 	}
 	pthread_mutex_unlock(&store->dbi_mutex);
 	return rc;

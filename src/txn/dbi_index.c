@@ -29,7 +29,8 @@ static void list_open(struct dbi_link *list)
  * the table is zeros. */
 int index_open(struct dbi_table *t)
 {
-	assert(t->room > 0 && (t->room & (t->room - 1)) == 0);
+	assert(t->room > 0);
+	assert((t->room & (t->room - 1)) == 0);
 	t->buckets = BUCKETS_FIRST;
 	t->bucket = calloc(t->buckets, sizeof(struct dbi_name *));
 	t->heap = calloc(t->room, sizeof *t->heap); /* memory that is not used is not there yet */
@@ -94,7 +95,11 @@ static void buckets_double(struct dbi_table *t)
 static bool claims_before(const struct dbi_name *other, const struct dbi_name *n,
                           const struct daxkv_val *bytes)
 {
-	return other->since <= n->since && other->hash == n->hash && name_is(other, bytes);
+	if (other->since > n->since)
+		return false;
+	if (other->hash != n->hash)
+		return false;
+	return name_is(other, bytes);
 }
 
 /* Behind the claims that began later, before those that began earlier. */
@@ -211,7 +216,8 @@ struct dbi *free_take(struct dbi_table *t)
 /* Behind any link of a list, its head included. */
 void link_put(struct dbi_link *behind, struct dbi_link *l)
 {
-	assert(behind->next && !l->next);
+	assert(behind->next);
+	assert(!l->next);
 	l->prev = behind;
 	l->next = behind->next;
 	l->next->prev = l;

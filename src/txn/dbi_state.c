@@ -121,7 +121,8 @@ int dbi_catalog_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len,
  * in use [I21]. Cursors on the closed handle are lost, as closing says. */
 static int twin_take(struct daxkv_txn *txn, daxkv_db db, struct dbstate *twin, struct dbstate *s)
 {
-	assert(twin != s && twin->entry);
+	assert(twin != s);
+	assert(twin->entry);
 	uint32_t from = twin->handle & txn->store->dbis.mask;
 	uint32_t to = db & txn->store->dbis.mask;
 
@@ -209,7 +210,11 @@ static bool compare_missing(const struct dbstate *s)
 {
 	if (s->order.key == ORDER_OWN && !s->order.key_fn)
 		return true;
-	return s->order.dups && s->order.dup == ORDER_OWN && !s->order.dup_fn;
+	if (!s->order.dups)
+		return false;
+	if (s->order.dup != ORDER_OWN)
+		return false;
+	return !s->order.dup_fn;
 }
 
 /* compare_renew - the comparators may have been set meanwhile, by another transaction. A version of

@@ -89,7 +89,10 @@ void states_begin(struct daxkv_txn *txn)
 static int state_room(struct daxkv_txn *txn, uint32_t i)
 {
 	if (i >= txn->room) {
-		uint32_t room = i < ROOM_FIRST ? ROOM_FIRST : 2 * i;
+		uint32_t room = ROOM_FIRST;
+
+		if (i >= ROOM_FIRST)
+			room = 2 * i;
 		struct dbstate **more = states_array(room, txn->write ? NULL : txn->db);
 
 		if (!more)
@@ -129,7 +132,8 @@ static void bucket_put(struct daxkv_txn *txn, struct dbstate *s)
 /* bucket_take - *at is found no more. */
 static void bucket_take(struct daxkv_txn *txn, struct dbstate **at)
 {
-	assert((*at)->links.named && txn->names > 0);
+	assert((*at)->links.named);
+	assert(txn->names > 0);
 	(*at)->links.named = false;
 	*at = (*at)->links.next_named;
 	txn->names--;
@@ -317,7 +321,8 @@ int dbi_twin(struct daxkv_txn *txn, const struct daxkv_val *name, struct dbstate
 /* Pointers to the states stay good: only their places change. */
 void states_exchange(struct daxkv_txn *txn, uint32_t i, uint32_t j)
 {
-	assert(i < txn->room && j < txn->room);
+	assert(i < txn->room);
+	assert(j < txn->room);
 	struct dbstate *s = txn->db[i];
 
 	txn->db[i] = txn->db[j];

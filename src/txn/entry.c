@@ -341,7 +341,7 @@ int entry_put_check(const struct daxkv_store *store, const struct order *o,
 	if (value->size > store->map.reserve)
 		return err_set(DAXKV_VALUE_SIZE,
 		               "a value of %zu bytes; the store can have at most %lu", value->size,
-		               (unsigned long)store->map.reserve);
+		               store->map.reserve);
 	return 0;
 }
 
@@ -349,7 +349,8 @@ int entry_put_check(const struct daxkv_store *store, const struct order *o,
  * put_store leave the transaction usable. */
 int entry_put_at(struct put *p)
 {
-	assert(p->txn->write && p->path);
+	assert(p->txn->write);
+	assert(p->path);
 	bool present = false;
 	int rc = 0;
 

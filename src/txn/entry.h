@@ -22,10 +22,8 @@
 int entry_put_any(struct daxkv_txn *txn, struct dbstate *state, const struct daxkv_val *key,
                   struct daxkv_val *value, unsigned int flags, uint32_t entry_flags);
 /* entry_put - see above entry_put_any. */
-static inline __attribute__((always_inline)) int entry_put(struct daxkv_txn *txn, daxkv_db db,
-                                                           const struct daxkv_val *key,
-                                                           struct daxkv_val *value,
-                                                           unsigned int flags, uint32_t entry_flags)
+ALWAYS_INLINE int entry_put(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *key,
+                            struct daxkv_val *value, unsigned int flags, uint32_t entry_flags)
 {
 	struct dbstate *s;
 	int rc = dbi_state(txn, db, &s);
@@ -136,9 +134,17 @@ static inline int entry_key_check(const struct daxkv_store *store, const struct 
 static inline bool entry_plain(const struct daxkv_store *store, const struct order *order,
                                const struct daxkv_val *key, const struct daxkv_val *value)
 {
-	return order->key == ORDER_BYTES && !order->dups && key && value && value->data &&
-	       key->data && key->size - 1 < store->max_key &&
-	       value->size <= leaf_usable(store->page_size) / 2 - ENTRY_SLACK - key->size;
+	if (order->key != ORDER_BYTES)
+		return false;
+	if (order->dups)
+		return false;
+	if (!key || !value)
+		return false;
+	if (!key->data || !value->data)
+		return false;
+	if (key->size - 1 >= store->max_key)
+		return false;
+	return value->size <= leaf_usable(store->page_size) / 2 - ENTRY_SLACK - key->size;
 }
 int entry_dup_check(const struct daxkv_store *store, const struct order *order,
                     const struct daxkv_val *key, const struct daxkv_val *dup);

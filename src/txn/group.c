@@ -61,7 +61,8 @@ void group_open(struct commit_group *g, bool on)
 
 void group_close(struct commit_group *g)
 {
-	assert(!g->first && !g->root);
+	assert(!g->first);
+	assert(!g->root);
 	pthread_mutex_destroy(&g->mutex);
 }
 
@@ -90,7 +91,8 @@ static bool queue_enter(struct commit_group *g, struct group_wait *me)
  * caller hands it on. */
 static struct group_wait *queue_remove(struct commit_group *g, struct group_wait **at)
 {
-	assert(*at && group_waiting(g) > 0);
+	assert(*at);
+	assert(group_waiting(g) > 0);
 	struct group_wait *w = *at;
 
 	*at = w->next;
@@ -285,7 +287,8 @@ void group_yield(struct commit_group *g)
 {
 	struct group_wait *w = g->members;
 
-	assert(g->root && w);
+	assert(g->root);
+	assert(w);
 	g->members = w->next;
 	tell(w, GROUP_CLOSES);
 	wake_members(g);

@@ -74,7 +74,8 @@ static unsigned int evict_late(struct daxkv_store *store, uint64_t txn, const st
  * looking again. The function is the program's: it may sleep, or end the reader. */
 static bool ask(struct daxkv_store *store, uint32_t reader, uint64_t word, const struct moment *now)
 {
-	assert(word && store->reader_limit.fn);
+	assert(word);
+	assert(store->reader_limit.fn);
 	struct reader_limit *reader_limit = &store->reader_limit;
 	const struct reader_entry *s = &store->share->reader[reader];
 

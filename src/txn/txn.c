@@ -196,7 +196,7 @@ void txn_close_tables(struct daxkv_store *store)
 /* read_start - the transaction has an entry, and reads the newest commit from here on. The time is
  * stored before the snapshot is announced, so a writer that sees the snapshot never takes a young
  * reader for an old one. */
-static inline __attribute__((always_inline)) int read_start(struct daxkv_txn *txn)
+ALWAYS_INLINE int read_start(struct daxkv_txn *txn)
 {
 	struct daxkv_store *store = txn->store;
 	struct timespec now;
@@ -288,7 +288,7 @@ static bool reader_leave_clone(struct daxkv_txn *origin, bool ended)
 }
 
 /* read_stop - nothing is read any more, unless by clones. The entry stays the transaction's. */
-static inline __attribute__((always_inline)) void read_stop(struct daxkv_txn *txn)
+ALWAYS_INLINE void read_stop(struct daxkv_txn *txn)
 {
 	if (txn->idle)
 		return;

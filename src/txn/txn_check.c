@@ -37,7 +37,8 @@ int txn_refuse(const struct daxkv_txn *txn, bool write)
 	}
 	if (txn->idle)
 		return err_set(DAXKV_BAD_TXN, "the read transaction was reset");
-	assert(write && !txn->write);
+	assert(write);
+	assert(!txn->write);
 	return err_set(EACCES, "a read transaction cannot change anything");
 }
 
@@ -53,7 +54,8 @@ int txn_too_old(struct daxkv_txn *txn)
 /* Only abort is left: pages may be half changed. */
 int txn_break(struct daxkv_txn *txn, int rc)
 {
-	assert(txn->write && rc);
+	assert(txn->write);
+	assert(rc);
 	txn->broken = true;
 	return rc;
 }
@@ -62,7 +64,8 @@ int txn_break(struct daxkv_txn *txn, int rc)
  * not moved: every change, and the commit, seal first. */
 void txn_seal_reserved(struct daxkv_txn *txn)
 {
-	assert(txn->reserved.pending && txn->reserved.value);
+	assert(txn->reserved.pending);
+	assert(txn->reserved.value);
 	struct reserved *r = &txn->reserved;
 	struct wset *w = &txn->store->wset;
 

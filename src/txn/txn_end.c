@@ -22,7 +22,8 @@ void undo_nested(struct daxkv_txn *txn)
 {
 	struct daxkv_txn *parent = txn->parent;
 
-	assert(parent && !txn->child);
+	assert(parent);
+	assert(!txn->child);
 	dbi_end(txn, false);
 	place_end_all(txn);
 	tree_forget(&txn->store->scratch);
@@ -69,7 +70,8 @@ int commit_nested(struct daxkv_txn *txn)
 	struct daxkv_txn *parent = txn->parent;
 	int rc;
 
-	assert(parent && !txn->child);
+	assert(parent);
+	assert(!txn->child);
 	txn_seal(txn);
 	rc = tree_flush_all(&txn->store->scratch, &txn->store->wset);
 	if (rc) {

@@ -145,7 +145,8 @@ int group_finish(struct daxkv_store *store)
 	if (g->orphan)
 		orphan_undo(root);
 	g->orphan = g->large = false;
-	assert(store->writer == root && !root->child);
+	assert(store->writer == root);
+	assert(!root->child);
 	int rc = outermost_run(root);
 
 	if (!rc)
@@ -176,7 +177,8 @@ static int member_await(struct daxkv_store *store)
  * program believes that the transaction is in the group. */
 static int first_keep(struct daxkv_txn *txn)
 {
-	assert(!txn->parent && !txn->store->group.root);
+	assert(!txn->parent);
+	assert(!txn->store->group.root);
 	struct commit_group *g = &txn->store->group;
 	int rc = tree_flush_all(&txn->store->scratch, &txn->store->wset);
 
