@@ -186,7 +186,7 @@ static int database_step(struct run *r, struct daxkv_txn *txn, struct compaction
 static int steps_run(struct run *r, struct daxkv_txn *txn, struct compaction *c, uint64_t *moved)
 {
 	struct space *space = &r->store->space;
-	const enum space_claim before = space_claim(space, SPACE_REMOVE);
+	const enum space_claim before = space_claim(space, SPACE_MOVE);
 	uint64_t used, most;
 	int rc = space_in_use(space, &used); /* counts what is free, too */
 

@@ -7,8 +7,8 @@
  * single step of a mapping and its advice. The size is published last, with release order: a
  * reader that sees it finds the pages mapped.
  *
- *   base                    page_up(size)                      reserve (+ MAP_STEP of guard)
- *   | the file, range_fill  | nothing, range_empty             |
+ *   base                    page_up(size)                      reserve            memory_off
+ *   | the file, range_fill  | nothing, range_empty             | MAP_STEP of guard | map_memory.c
  *
  * Both of them replace what is mapped in a range in one call, so no other thread can get an address
  * in between. A new mapping over an old one is also how a grown file and a copied file come to be
@@ -34,6 +34,7 @@
 #endif
 
 #define RESERVE_MAX ((uint64_t)1 << 40)
+#define MEMORY_MAX  ((uint64_t)1 << 36) /* for pages that lie in no file */
 
 /* ---- address space --------------------------------------------------------------------------- */
 
@@ -102,7 +103,13 @@ static int reserve_space(struct map *map, uint64_t size, uint64_t max)
 	if (max == 0)
 		len = round_down(min_u64(map->room ? map->room : RESERVE_MAX, limit / 2), MAP_STEP);
 	len = max_u64(len, least);
-	int rc = reserve_exactly(len + behind, &map->base);
+	/* the program keeps what a limit leaves it */
+	uint64_t memory = limit == UINT64_MAX ? min_u64(len, MEMORY_MAX) : 0;
+	int rc = memory ? reserve_exactly(len + MAP_STEP + memory, &map->base) : ENOMEM;
+	if (rc) {
+		memory = 0;
+		rc = reserve_exactly(len + behind, &map->base);
+	}
 	/* EINVAL: from valgrind */
 	while ((rc == ENOMEM || rc == EINVAL) && max == 0 && len > least) {
 		len = max_u64(round_down(len / 2, MAP_STEP), least);
@@ -113,6 +120,8 @@ static int reserve_space(struct map *map, uint64_t size, uint64_t max)
 		               map->path, len, limit);
 	if (rc)
 		return err_sys(rc, "%s: no %lu bytes of address space", map->path, len);
+	map->memory_off = len + (memory ? MAP_STEP : behind);
+	map->memory_room = memory;
 	map->reserve = len;
 	if (max != 0)
 		map->reserve = max_u64(max, size);
@@ -124,7 +133,7 @@ static int reserve_space(struct map *map, uint64_t size, uint64_t max)
 static void space_give_back(const struct map *map)
 {
 	assert(map->base);
-	munmap(address(map, 0), round_up(map->reserve, MAP_STEP) + (map->guard ? MAP_STEP : 0));
+	munmap(address(map, 0), map->memory_off + map->memory_room);
 }
 
 /* range_fill - map [from, to) of the file at its place in the reserved space; both are multiples of
@@ -573,6 +582,7 @@ void map_detach(struct map *map)
 	map->prefaulted = NULL;
 	map->base = NULL;
 	map->reserve = map->cap = map->size = 0;
+	map->memory_off = map->memory_room = map->memory = 0;
 }
 
 /* The request that would choose this medium again, for a second open of the same file. */

@@ -3,12 +3,15 @@
  * map.h - the store's file and its one mapping.
  *
  *   reserved address space, 2 MiB aligned      |<------------- reserve ------------->|
- *   mapped file                                |<---- size ---->|   PROT_NONE        |
+ *   mapped file                                |<---- size ---->|   PROT_NONE        |  memory
  *
  * The address range is reserved at open and filled with MAP_FIXED as the file grows, so pointers
  * never move [I14]. The file is never sparse: growth is fallocate(2), then fsync, before anything
  * refers to the new space; so a full disk is ENOSPC from a call and not SIGBUS from a store. On
  * failure the file has its old size again.
+ *
+ * Behind it is address space for pages that lie in no file (map_memory), so that an offset leads to
+ * a page whichever kind it is.
  *
  * What a failure leaves is the rule of every call here: file and mapping are as before, but for a
  * file that may be longer than it need be, which the format allows. What was rejected: mremap (it
@@ -41,6 +44,9 @@ struct map {
 	uint64_t reserve;    /* bytes of address space: no size is above it */
 	/* bytes: the writer's growing stops here; at most reserve. Atomic */
 	uint64_t cap;
+	/* behind the reserved range: where pages in memory begin, bytes for them, and bytes of
+	 * these that can be used now; 0: none */
+	uint64_t memory_off, memory_room, memory;
 	/* bytes mapped; the file has at least as many. Stored with release order: load_word for
 	 * other threads */
 	uint64_t size;
@@ -122,6 +128,16 @@ int map_extend(struct map *map, uint64_t size);
  * can be. */
 int map_follow_copy(struct map *map);
 bool map_on_layers(const struct map *map);
+
+/* map_memory - have size bytes of memory at memory_off, zeros where they are new: pages that lie in
+ * no file. The writer's. FULL: there is no address space for so many; errno of mprotect.
+ * map_memory_end - they go. map_in_memory - whether that is the offset of one. */
+int map_memory(struct map *map, uint64_t size);
+void map_memory_end(struct map *map);
+static inline bool map_in_memory(const struct map *map, uint64_t off)
+{
+	return map->memory && off >= map->memory_off && off - map->memory_off < map->memory;
+}
 
 /* map_cut - the file was made shorter by somebody else: no byte from size on is mapped any more. */
 void map_cut(struct map *map, uint64_t size);

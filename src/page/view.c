@@ -7,11 +7,17 @@
  */
 #include "page/view.h"
 
+#include "space/space.h"
+#include "space/wset.h"
+
 /* Another process may have made the file longer since it was mapped here. */
 int view_extend(const struct view *v, uint64_t size)
 {
 	int rc = DAXKV_CORRUPT;
 
+	/* a page in memory, of the running transaction */
+	if (v->w && size >= v->psize && space_memory_taken(v->w->space, size - v->psize))
+		return 0;
 	if (size >= v->psize)
 		rc = map_extend(v->map, size);
 	/* A reference behind the file's end, or behind what this process may map. */

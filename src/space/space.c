@@ -15,7 +15,7 @@
  *
  * Pages come from where they cost least: free ones, those that the limbo can let go, growth, and a
  * checkpoint, which makes the limbo's youngest items releasable. The failure of growth is told only
- * when nothing else helped.
+ * when nothing else helped, pages in memory included.
  */
 #include "space/space.h"
 
@@ -116,6 +116,10 @@ void space_bits_set(struct space *s, uint64_t off, uint64_t pages, unsigned int 
 	uint64_t first = off / s->psize;
 	uint64_t done = 0;
 
+	if (UNLIKELY(map_in_memory(s->map, off))) {
+		space_memory_set(s, off, which, set);
+		return;
+	}
 	assert(s->zone[first / s->zone_pages].disk);
 	assert(off % s->psize == 0);
 	while (done < pages) {
@@ -151,7 +155,7 @@ int space_op_room(struct space *s, uint64_t off, uint64_t pages)
 	uint64_t last = first + pages - 1;
 	int rc = array_room(&s->op, s->nops, &s->op_room, sizeof *s->op);
 
-	if (rc)
+	if (rc || UNLIKELY(map_in_memory(s->map, off)))
 		return rc;
 	rc = space_dirty_reserve(s, pages / SPACE_WORD_BITS + 2);
 	if (rc)
@@ -169,7 +173,7 @@ static void op_log(struct space *s, enum space_op_kind kind, uint64_t off, uint6
 {
 	assert(s->nops < s->op_room);
 	assert(pages > 0);
-	assert(off + pages * s->psize <= s->end);
+	assert(off + pages * s->psize <= s->end || map_in_memory(s->map, off));
 	s->op[s->nops++] = (struct space_op){
 	    .off = off,
 	    .pages = pages,
@@ -301,11 +305,50 @@ static int find_or_grow(struct space *s, uint64_t pages, uint64_t *page)
 	return why;
 }
 
+/* find_memory - instead of a page of the file, which could not be had for why: one in memory, for
+ * who may have one. */
+static int find_memory(struct space *s, uint64_t pages, int why, uint64_t *off)
+{
+	struct err_saved text;
+
+	if (!space_no_room(why) || !space_memory_may(s, pages))
+		return why;
+	err_save(&text);
+	int rc = space_memory_take(s, off);
+
+	if (!rc)
+		return 0;
+	err_restore(&text);
+	return why;
+}
+
+/* find_anywhere - find_or_grow, or else a page in memory. A transaction that has such pages asks no
+ * more of the file than what is free in it. */
+static int find_anywhere(struct space *s, uint64_t pages, uint64_t *off)
+{
+	uint64_t page = 0;
+	bool found = false;
+	int rc;
+
+	if (UNLIKELY(s->memory.used && space_memory_may(s, pages))) {
+		rc = space_find_kept(s, pages, &page, &found);
+		if (!rc && !found)
+			return space_memory_take(s, off);
+	} else {
+		rc = find_or_grow(s, pages, &page);
+		if (UNLIKELY(rc))
+			return find_memory(s, pages, rc, off);
+	}
+	*off = page * s->psize;
+	s->memory.tight |= space_memory_may(s, pages) && s->nfree < s->reserve;
+	return rc;
+}
+
 /* take - pages for a step of that kind, set in those bitmaps. */
 static int take(struct space *s, uint64_t pages, enum space_op_kind kind, unsigned int which,
                 uint64_t *off)
 {
-	uint64_t page, at;
+	uint64_t at;
 	int rc;
 
 	assert(pages > 0);
@@ -314,19 +357,20 @@ static int take(struct space *s, uint64_t pages, enum space_op_kind kind, unsign
 		s->takes = 0;
 		space_release(s);
 	}
-	rc = find_or_grow(s, pages, &page);
+	rc = find_anywhere(s, pages, &at);
 	if (rc)
 		return rc;
-	at = page * s->psize;
 	rc = space_op_room(s, at, pages);
 	if (rc) {
-		space_found_free(s, page);
+		if (!map_in_memory(s->map, at))
+			space_found_free(s, at / s->psize);
 		return rc;
 	}
 	space_bits_set(s, at, pages, which, true);
 	op_log(s, kind, at, pages);
 	s->puts |= s->claim == SPACE_PUT;
-	map_prefaulted(s->map, at, pages * s->psize);
+	if (LIKELY(!map_in_memory(s->map, at)))
+		map_prefaulted(s->map, at, pages * s->psize);
 	*off = at;
 	return 0;
 }
@@ -360,6 +404,8 @@ static int give_check(struct space *s, uint64_t off, uint64_t pages)
 	uint64_t first = off / s->psize;
 	int rc;
 
+	if (UNLIKELY(pages == 1 && space_memory_taken(s, off)))
+		return space_op_room(s, off, pages);
 	if (!given_in_range(s, off, pages))
 		return err_corrupt(off, "an extent of %lu pages outside the file is to be freed",
 		                   (unsigned long)pages);
@@ -435,6 +481,8 @@ void space_undo(struct space *s, size_t mark)
 	if (mark == 0) {
 		s->puts = false;
 		s->coarse = false;
+		if (UNLIKELY(s->memory.tight))
+			space_memory_end(s);
 	}
 }
 
@@ -510,4 +558,7 @@ void space_committed(struct space *s, uint64_t txn)
 	s->ndirty = 0;
 	s->gained = 0;
 	s->grown.n = 0;
+	assert(!s->memory.used);
+	if (UNLIKELY(s->memory.tight))
+		space_memory_end(s);
 }

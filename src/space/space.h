@@ -14,6 +14,11 @@
  * The reserve: puts find no page, and make the file grow, before the last free ones are gone. So
  * removals, which need pages before they give more back, find some in a store that cannot grow.
  *
+ * Pages in memory: a removal that finds no page at all, reserve included, takes one that lies in no
+ * file. It is like any other page of the running transaction, until the commit gives what is left
+ * of them places in the file (commit_memory.c). So a transaction which removes all that a full
+ * store has needs no more pages than its result.
+ *
  * Every step is logged, so that a transaction, or a nested one, is undone in reverse. Growth is not
  * undone: the file may be longer than the superblock's size word says, and the next commit carries
  * the words that the growth needs.
@@ -42,8 +47,10 @@ struct zone {
 };
 
 /* What wants pages, and so how much of the reserve it leaves: a put all of it, a commit whose
- * transaction has put, or a removal that splits a page, half of it, and whatever else nothing. */
-enum space_claim { SPACE_PUT, SPACE_HALF, SPACE_REMOVE };
+ * transaction has put, or a removal that splits a page (SPLIT), half of it, and whatever else
+ * nothing. A removal (DELETE, SPLIT) has pages in memory when there are no others; what a commit or
+ * a compaction takes (HALF, MOVE) must lie in the file. */
+enum space_claim { SPACE_PUT, SPACE_HALF, SPACE_MOVE, SPACE_SPLIT, SPACE_DELETE };
 
 /* A step of the running transaction: an extent, and what happened to it. */
 enum space_op_kind {
@@ -56,6 +63,17 @@ struct space_op {
 	uint64_t off;   /* of the first page, in bytes */
 	uint64_t pages; /* at least one */
 	enum space_op_kind kind;
+};
+
+/* Pages of the running transaction that lie in memory, see map_memory: none when it begins. */
+struct space_memory {
+	uint8_t *bits; /* enum space_bits of each page */
+	size_t room;
+	size_t n;    /* pages that were taken at all */
+	size_t used; /* that are not free again */
+	size_t hint; /* none before it is free */
+	/* a removal took a page of the reserve, or of these: the commit spares pages */
+	bool tight;
 };
 
 struct space {
@@ -91,6 +109,7 @@ struct space {
 	uint64_t grows; /* times that the file has grown; any thread may read it */
 	/* pages allocated, less those given, that no commit has carried yet */
 	int64_t gained;
+	struct space_memory memory;
 	struct limbo limbo; /* extents that commits gave up and somebody may need */
 	/* reader entries looked at in the last try to release, and pages taken since */
 	uint64_t scanned, takes;
@@ -133,7 +152,7 @@ static inline enum space_claim space_claim(struct space *space, enum space_claim
 }
 static inline enum space_claim space_claim_commit(struct space *space)
 {
-	return space_claim(space, space->puts ? SPACE_HALF : SPACE_REMOVE);
+	return space_claim(space, space->puts ? SPACE_HALF : SPACE_MOVE);
 }
 
 /* space_before - whether so many pages in a row are free before that page. space_in_use - pages
@@ -164,6 +183,9 @@ int space_take_spill(struct space *space, uint64_t pages, uint64_t *off);
  * free pages that the running transaction took and that nothing refers to: reusable at once. */
 int space_give(struct space *space, uint64_t off, uint64_t pages);
 int space_give_own(struct space *space, uint64_t off, uint64_t pages);
+
+/* space_memory_taken - whether that is the offset of a page in memory which is in use. */
+bool space_memory_taken(const struct space *space, uint64_t off);
 
 /* space_mark, space_undo - a position in the log; forget everything since. */
 static inline size_t space_mark(const struct space *space)

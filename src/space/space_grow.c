@@ -121,7 +121,7 @@ static void grow_finish(struct space *s, uint64_t new_end, uint64_t head, uint64
 		last = s->nzones - 1;
 	s->nzones = space_zones_for(s, new_end);
 	s->end = new_end;
-	s->reserve = space_reserve_of(new_end / s->psize);
+	s->reserve = space_reserve_of(s->psize, new_end / s->psize);
 	for (size_t z = last; z < s->nzones; z++) {
 		if (s->zone[z].disk)
 			space_zone_recount(s, z);

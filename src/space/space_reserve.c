@@ -8,7 +8,9 @@
  *
  * How much: a removal takes a page or two for each level of its tree and of the catalog, and a
  * spilled record one for each 254 words, of which each is for 64 pages. A thirty-second of the file
- * is that for a small store, and lets a transaction make a few hundred removals, in a larger one.
+ * is that for a small store, and lets a transaction make a few hundred removals, in a larger one. A
+ * transaction that empties all databases changes the whole catalog, so it takes that many pages;
+ * where pages are small, that is a larger part of the file.
  */
 #include "base/base.h"
 #include "space/space.h"
@@ -19,11 +21,16 @@
 #define RESERVE_SPILL 8192u
 #define RESERVE_LEAST 16u
 #define RESERVE_SMALL 8u /* the least is no more than this part of a small file */
+/* at least that part, and at most so many pages, where pages are under 4096 bytes, of tests */
+#define RESERVE_TEST      16u
+#define RESERVE_TEST_MOST 256u
 
-uint64_t space_reserve_of(uint64_t pages)
+uint64_t space_reserve_of(uint32_t psize, uint64_t pages)
 {
-	const uint64_t least = min_u64(RESERVE_LEAST, pages / RESERVE_SMALL);
+	uint64_t least = min_u64(RESERVE_LEAST, pages / RESERVE_SMALL);
 
+	if (psize < FMT_SUPER_SIZE)
+		least = max_u64(least, min_u64(pages / RESERVE_TEST, RESERVE_TEST_MOST));
 	return max_u64(max_u64(least, pages / RESERVE_SPILL),
 	               min_u64(pages / RESERVE_PART, RESERVE_MOST));
 }
@@ -49,8 +56,10 @@ static uint64_t kept(const struct space *s)
 	case SPACE_PUT:
 		return s->reserve;
 	case SPACE_HALF:
+	case SPACE_SPLIT:
 		return s->reserve / 2;
-	case SPACE_REMOVE:
+	case SPACE_MOVE:
+	case SPACE_DELETE:
 		break;
 	}
 	return 0;

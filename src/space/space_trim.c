@@ -85,7 +85,7 @@ static uint64_t reserve_kept(const struct space *s, uint64_t last)
 {
 	const uint64_t tail = s->end / s->psize - 1 - last;
 	const uint64_t before = s->nfree - min_u64(s->nfree, tail);
-	const uint64_t reserve = space_reserve_of(last + 1);
+	const uint64_t reserve = space_reserve_of(s->psize, last + 1);
 
 	return reserve - min_u64(reserve, before);
 }
@@ -174,7 +174,7 @@ int space_trim(struct space *s, uint64_t floor, bool all, bool *cut)
 void space_end_set(struct space *s, uint64_t end)
 {
 	s->end = end;
-	s->reserve = space_reserve_of(end / s->psize);
+	s->reserve = space_reserve_of(s->psize, end / s->psize);
 }
 
 int space_last(struct space *s, uint64_t *off)

@@ -175,7 +175,7 @@ int space_open(struct space *s, struct map *map, uint32_t psize, uint64_t size)
 	    .psize = psize,
 	    .zone_pages = (uint64_t)psize * 8,
 	    .end = size,
-	    .reserve = space_reserve_of(size / psize),
+	    .reserve = space_reserve_of(psize, size / psize),
 	};
 	size_t zones = space_zones_for(s, size);
 	int rc = space_zones_room(s, zones);
@@ -206,7 +206,7 @@ int space_reset(struct space *s, uint64_t size)
 		return rc;
 	zones_forget(s);
 	s->end = size;
-	s->reserve = space_reserve_of(size / s->psize);
+	s->reserve = space_reserve_of(s->psize, size / s->psize);
 	s->puts = false;
 	s->coarse = false;
 	s->nzones = zones;
@@ -228,6 +228,7 @@ void space_close(struct space *s)
 	free(s->op);
 	free(s->dirty_word);
 	free(s->grown.w);
+	free(s->memory.bits);
 	limbo_free(&s->limbo);
 	*s = (struct space){0};
 }

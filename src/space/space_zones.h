@@ -3,7 +3,7 @@
  * space_zones.h - what the files of the space floor share: space.c (take and give), space_grow.c
  * (a longer file), space_zones.c (the bitmaps in memory), space_find.c (searches), space_trim.c
  * (the file's end), space_reserve.c (what puts
- * leave).
+ * leave), space_memory.c (pages in memory).
  */
 #ifndef DAXKV_SPACE_ZONES_H
 #define DAXKV_SPACE_ZONES_H
@@ -79,7 +79,7 @@ void space_zone_hold(struct space *s, size_t z);
 void space_hold_again(struct space *s);
 
 /* space_reserve_of - the reserve of a file of so many pages. */
-uint64_t space_reserve_of(uint64_t pages);
+uint64_t space_reserve_of(uint32_t psize, uint64_t pages);
 
 /* space_find_kept - space_find, but not found when what is left to others would be touched. */
 int space_find_kept(struct space *s, uint64_t pages, uint64_t *page, bool *found);
@@ -91,6 +91,17 @@ enum space_bits {
 	SPACE_BUSY = 2, /* what must not be taken */
 };
 void space_bits_set(struct space *s, uint64_t off, uint64_t pages, unsigned int which, bool set);
+
+/* space_memory_may - whether who takes so many pages may have them in memory. space_memory_take - a
+ * page there, without content; ENOMEM, FULL. space_memory_set - as space_bits_set, for such a page.
+ * space_memory_end - the transaction has ended. */
+static inline bool space_memory_may(const struct space *s, uint64_t pages)
+{
+	return s->claim >= SPACE_SPLIT && pages == 1;
+}
+int space_memory_take(struct space *s, uint64_t *off);
+void space_memory_set(struct space *s, uint64_t off, unsigned int which, bool set);
+void space_memory_end(struct space *s);
 
 /* space_dirty_reserve - room for so many more touched words. ENOMEM. space_op_room - the same for
  * all words of an extent, room for a step in the log, and the extent's zones in memory, so that

@@ -275,7 +275,7 @@ static int removal_splits(struct tree *t, uint32_t n, uint32_t total, uint32_t *
 		*parts = 1;
 		return 0;
 	}
-	(void)space_claim(space, SPACE_HALF); /* until the removal ends */
+	(void)space_claim(space, SPACE_SPLIT); /* until the removal ends */
 	return 0;
 }
 
@@ -586,7 +586,7 @@ static int entry_out(struct tree *t, struct path *path)
 int tree_remove(struct tree *t, struct path *path)
 {
 	struct space *space = t->view->w->space;
-	const enum space_claim before = space_claim(space, SPACE_REMOVE);
+	const enum space_claim before = space_claim(space, SPACE_DELETE);
 	int rc = entry_out(t, path);
 
 	(void)space_claim(space, before);
@@ -618,7 +618,7 @@ static int entries_out(struct tree *t, struct path *path, uint32_t from, uint32_
 int tree_leaf_without(struct tree *t, struct path *path, uint32_t from, uint32_t to)
 {
 	struct space *space = t->view->w->space;
-	const enum space_claim before = space_claim(space, SPACE_REMOVE);
+	const enum space_claim before = space_claim(space, SPACE_DELETE);
 	int rc = entries_out(t, path, from, to);
 
 	(void)space_claim(space, before);
@@ -649,7 +649,7 @@ int tree_clear(struct tree *t, bool forget)
 	t->root = 0;
 	if (forget)
 		return 0;
-	const enum space_claim before = space_claim(t->view->w->space, SPACE_REMOVE);
+	const enum space_claim before = space_claim(t->view->w->space, SPACE_DELETE);
 
 	rc = leaf_write(t, 0, NULL, 0, prev, 0, &placed, &off);
 	(void)space_claim(t->view->w->space, before);

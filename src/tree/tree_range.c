@@ -192,7 +192,7 @@ int tree_cut(struct tree *t, const struct probe *from, const struct probe *to, u
 	}
 	if (t->batch) /* what was put before takes its pages as a put */
 		rc = tree_flush(t);
-	const enum space_claim before = space_claim(t->view->w->space, SPACE_REMOVE);
+	const enum space_claim before = space_claim(t->view->w->space, SPACE_DELETE);
 
 	while (cut && !rc)
 		rc = cut_step(&c, &a, &b, &cut);

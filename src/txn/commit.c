@@ -112,13 +112,6 @@ static int commit_desc(struct daxkv_txn *txn, daxkv_db db, struct words *words)
 	return rc ? rc : desc_commit(store, s, words, &full);
 }
 
-/* db_changed - whether the state is this transaction's and has changes: others may be in its lists
- * still. */
-static bool db_changed(const struct daxkv_txn *txn, const struct dbstate *s)
-{
-	return s->generation == txn->generation && s->changed;
-}
-
 /* commit_descs - named databases first: a moved descriptor changes its catalog entry in the main
  * one. */
 static int commit_descs(struct daxkv_txn *txn, struct words *words)
@@ -127,10 +120,10 @@ static int commit_descs(struct daxkv_txn *txn, struct words *words)
 	int rc = 0;
 
 	for (const struct dbstate *s = txn->changed; s && !rc; s = s->links.next_changed)
-		if (s->handle != DAXKV_MAIN && db_changed(txn, s))
+		if (s->handle != DAXKV_MAIN && dbi_has_changed(txn, s))
 			rc = commit_desc(txn, s->handle, words);
 	if (rc || txn->ndb <= DAXKV_MAIN || !txn->db[DAXKV_MAIN] ||
-	    !db_changed(txn, txn->db[DAXKV_MAIN]))
+	    !dbi_has_changed(txn, txn->db[DAXKV_MAIN]))
 		return rc;
 	rc = commit_desc(txn, DAXKV_MAIN, words);
 	if (!rc && load_word(&super->main_desc) != txn->db[DAXKV_MAIN]->desc)
@@ -541,7 +534,9 @@ static int changes_run(struct daxkv_txn *txn)
 	ranges.too_many = false;
 	words->n = 0;
 	store->words_txn = 0;
-	rc = commit_descs(txn, words);
+	rc = commit_memory(txn);
+	if (!rc)
+		rc = commit_descs(txn, words);
 	if (!rc && txn->user_version_set && load_word(&super->user_version) != txn->user_version)
 		rc = words_add(words, offsetof(struct fmt_super, user_version), txn->user_version);
 	if (!rc)

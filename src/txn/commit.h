@@ -17,6 +17,17 @@
 /* commit_run - make the outermost transaction's changes durable and current. */
 int commit_run(struct daxkv_txn *txn);
 
+/* commit_memory - pages that the transaction has in memory get places in the file: at its end, or
+ * when it becomes a part of a group. FULL, ENOSPC, EFBIG: there is no room for its result, and it
+ * can only be aborted; ENOMEM, CORRUPT. */
+int commit_memory_out(struct daxkv_txn *txn);
+static inline int commit_memory(struct daxkv_txn *txn)
+{
+	if (LIKELY(!txn->store->space.memory.tight))
+		return 0;
+	return commit_memory_out(txn);
+}
+
 /* commit_room - whether the running outermost transaction, which members share, has a record of one
  * fence with room for one more like them. *words: how many it has. */
 bool commit_room(const struct daxkv_store *store, unsigned int members, size_t *words);

@@ -153,6 +153,13 @@ static inline void dbi_changed(struct daxkv_txn *txn, struct dbstate *state)
 		dbi_changed_list(txn, state);
 }
 
+/* dbi_has_changed - whether the state is this transaction's and has changes: others may be in its
+ * lists still. */
+static inline bool dbi_has_changed(const struct daxkv_txn *txn, const struct dbstate *state)
+{
+	return state->generation == txn->generation && state->changed;
+}
+
 /* dbi_name_val - the state's name as a key. */
 static inline struct daxkv_val dbi_name_val(const struct dbstate *state)
 {

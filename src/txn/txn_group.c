@@ -99,7 +99,7 @@ static bool goes_on(struct daxkv_store *store, uint64_t *offer_ns)
 static int room_keep(struct daxkv_txn *txn)
 {
 	struct daxkv_store *store = txn->store;
-	const size_t mark = space_mark(&store->space);
+	size_t mark = space_mark(&store->space);
 	size_t words;
 	size_t pages = ROOM_PAGES;
 	uint64_t off;
@@ -107,11 +107,13 @@ static int room_keep(struct daxkv_txn *txn)
 
 	(void)commit_room(store, 1, &words);
 	pages += words / ROOM_WORDS;
-	for (; txn; txn = txn->parent)
-		for (const struct dbstate *s = txn->changed; s; s = s->links.next_changed)
+	for (const struct daxkv_txn *t = txn; t; t = t->parent)
+		for (const struct dbstate *s = t->changed; s; s = s->links.next_changed)
 			pages += ROOM_DB;
 	const enum space_claim before = space_claim_commit(&store->space);
 
+	rc = commit_memory(txn);
+	mark = space_mark(&store->space);
 	while (pages-- && !rc)
 		rc = space_take(&store->space, 1, &off);
 	(void)space_claim(&store->space, before);

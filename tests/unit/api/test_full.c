@@ -263,26 +263,119 @@ static void all_in_one_transaction(void **state)
 			}
 }
 
-/* Scattered over all leaves a transaction needs a page for each that it rewrites. One that is too
- * large for that fails as a whole, and smaller ones do not. */
+/* Scattered over all leaves a transaction needs a page for each that it rewrites, until they are
+ * empty. One whose result has no room beside what there was fails as a whole, and smaller ones do
+ * not. */
 static void many_in_a_transaction(void **state)
 {
 	(void)state;
 	for (enum content c = SMALL; c <= DUPS; c++)
-		for (uint64_t step = UINT32_MAX; step >= 8; step = step > 8 ? 8 : 0) {
+		for (size_t page_size = 512; page_size <= 4096; page_size *= 8) {
 			struct full f;
-			uint64_t i = 0;
 
-			full_open(&f, c, 4096, MIB);
+			full_open(&f, c, (unsigned int)page_size, MIB);
+			full_delete_all(&f, RANDOM, f.n);
+			full_open(&f, c, (unsigned int)page_size, MIB);
+			full_delete_all(&f, RANDOM, 8);
+		}
+}
+
+/* full_remove - in txn, every step-th entry of the order from the first on. The first error. */
+static int full_remove(struct full *f, struct daxkv_txn *txn, uint64_t first, uint64_t step)
+{
+	int rc = 0;
+
+	for (uint64_t i = first; i < f->n && !rc; i += step)
+		rc = entry_del(f, txn, f->order[i]);
+	return rc;
+}
+
+static bool full_has(struct full *f, struct daxkv_txn *txn, uint64_t n)
+{
+	struct daxkv_val key, value;
+	uint8_t want[64000];
+	char buf[17];
+	const size_t size = entry_size(f, n);
+	int rc;
+
+	key = entry_key(f, buf, n);
+	entry_value_of(f, want, size, n);
+	value = bytes(want, size);
+	if (f->content != DUPS) {
+		rc = daxkv_get(txn, entry_db(f, n), &key, &value);
+		return !rc && value.size == size && memcmp(value.data, want, size) == 0;
+	}
+	struct daxkv_cursor *c;
+
+	OK(daxkv_cursor_open(txn, f->db[0], &c));
+	rc = daxkv_cursor_get(c, &key, &value, DAXKV_SEEK_PAIR);
+	daxkv_cursor_close(c);
+	return !rc;
+}
+
+/* Nested transactions remove, and an abort of one, and of all, brings back what was there. A reader
+ * that began before has it to its end. */
+static void levels_and_aborts(void **state)
+{
+	(void)state;
+	for (enum content c = SMALL; c <= DUPS; c++)
+		for (size_t page_size = 512; page_size <= 4096; page_size *= 8) {
+			struct full f;
+
+			full_open(&f, c, (unsigned int)page_size, MIB);
 			full_order(&f, RANDOM);
-			int rc = full_delete(&f, &i, step);
+			for (unsigned int round = 0; round < 2; round++) {
+				struct daxkv_txn *reader = begin_reading(f.store);
+				struct daxkv_txn *txn = begin(f.store), *child;
 
-			if (rc && (rc != DAXKV_FULL || step == 8))
-				fail_msg("%s by %lu: %s", content_name[c], (unsigned long)step,
-				         daxkv_errmsg());
-			OK(full_delete(&f, &i, 1));
+				OK(full_remove(&f, txn, 0, 3));
+				child = begin_in(txn);
+				OK(full_remove(&f, child, 1, 3));
+				OK(full_remove(&f, child, 2, 3));
+				daxkv_txn_abort(child);
+				for (uint64_t i = 0; i < f.n; i += 11)
+					assert_true(full_has(&f, txn, f.order[i]) == (i % 3 != 0));
+				child = begin_in(txn);
+				OK(full_remove(&f, child, 1, 3));
+				OK(daxkv_txn_commit(child));
+				child = begin_in(txn);
+				OK(full_remove(&f, child, 2, 3));
+				OK(daxkv_txn_commit(child));
+				if (round)
+					OK(daxkv_txn_commit(txn));
+				else
+					daxkv_txn_abort(txn);
+				for (uint64_t i = 0; i < f.n; i += 11)
+					assert_true(full_has(&f, reader, f.order[i]));
+				daxkv_txn_abort(reader);
+				store_check(f.store);
+			}
 			full_empty(&f);
 		}
+}
+
+/* What stays of a store has no room beside what there was: that is told, and nothing is lost. */
+static void a_result_without_room(void **state)
+{
+	(void)state;
+	for (enum content c = SMALL; c <= DUPS; c += DUPS - SMALL) {
+		struct full f;
+
+		full_open(&f, c, 4096, MIB);
+		full_order(&f, ASCENDING);
+		struct daxkv_txn *txn = begin(f.store);
+
+		OK(full_remove(&f, txn, 0, 2));
+		for (uint64_t i = 0; i < f.n; i += 11)
+			assert_true(full_has(&f, txn, i) == (i % 2 != 0));
+		assert_int_equal(daxkv_txn_commit(txn), DAXKV_FULL);
+		txn = begin_reading(f.store);
+		for (uint64_t i = 0; i < f.n; i++)
+			assert_true(full_has(&f, txn, i));
+		daxkv_txn_abort(txn);
+		store_check(f.store);
+		full_delete_all(&f, RANDOM, f.n);
+	}
 }
 
 /* full_drop - all databases at once, or parts of them as ranges. */
@@ -377,15 +470,15 @@ static void on_a_full_disk(void **state)
 {
 	(void)state;
 	for (enum content c = SMALL; c <= DUPS; c++)
-		for (unsigned int way = 0; way < 3; way++) {
+		for (unsigned int way = 0; way < 4; way++) {
 			struct full f;
 
 			if (!disk_mount("size=2m"))
 				skip();
 			full_open_at(&f, "disk/store", c, 4096, 0);
 			disk_fill();
-			if (way == 2)
-				full_delete_all(&f, RANDOM, 1);
+			if (way >= 2)
+				full_delete_all(&f, RANDOM, way == 2 ? 1 : f.n);
 			else
 				full_drop(&f, way);
 			assert_int_equal(umount(scratch_path("disk")), 0);
@@ -493,10 +586,16 @@ static void full_leaves_lose_an_entry_each(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(one_in_a_transaction),           TEST(all_in_one_transaction),
-	    TEST(many_in_a_transaction),          TEST(ranges_and_drops),
-	    TEST(an_old_reader_is_waited_for),    TEST(on_a_full_disk),
-	    TEST(full_leaves_lose_an_entry_each), TEST(held_by_two_one_of_them_coarse),
+	    TEST(one_in_a_transaction),
+	    TEST(all_in_one_transaction),
+	    TEST(many_in_a_transaction),
+	    TEST(ranges_and_drops),
+	    TEST(an_old_reader_is_waited_for),
+	    TEST(on_a_full_disk),
+	    TEST(full_leaves_lose_an_entry_each),
+	    TEST(held_by_two_one_of_them_coarse),
+	    TEST(levels_and_aborts),
+	    TEST(a_result_without_room),
 	};
 
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);

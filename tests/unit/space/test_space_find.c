@@ -40,8 +40,8 @@ static void always_the_first_place(void **state)
 	} have[400];
 	size_t nhave = 0;
 	(void)state;
-	(void)space_claim(s, SPACE_REMOVE); /* nothing is left to others */
-	OK(space_take(s, 14000, &off));     /* zones enough */
+	(void)space_claim(s, SPACE_MOVE); /* nothing is left to others */
+	OK(space_take(s, 14000, &off));   /* zones enough */
 	OK(space_give_own(s, off, 14000));
 	assert_true(s->nzones >= 4);
 	for (int step = 0; step < 6000; step++) {

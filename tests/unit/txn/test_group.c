@@ -288,6 +288,63 @@ static void a_member_without_room_fails_alone(void **state)
 	store_done(store);
 }
 
+static unsigned int full_n; /* entries, from 1 on, of a full store */
+
+/* body_removes - entries 1 + n, and every n-th from there on, in no order. */
+static int body_removes(struct worker *w, struct daxkv_txn *txn)
+{
+	int rc = 0;
+
+	for (uint64_t i = 1; i < full_n && !rc; i++) {
+		const uint64_t entry = i * 7919 % full_n;
+
+		if (entry && entry % w->n == 0)
+			rc = del_n(txn, DAXKV_MAIN, 1 + entry);
+	}
+	if (rc)
+		daxkv_txn_abort(txn);
+	return rc ? rc : daxkv_txn_commit(txn);
+}
+
+/* In a full store a member that removes has pages in memory until it becomes a part of the group.
+ * One whose result has no room fails then, and alone. */
+static void members_that_empty_a_full_store(void **state)
+{
+	struct daxkv_store *store = file_new();
+	struct worker w[2];
+	struct daxkv_txn *txn;
+	int rc = 0;
+	(void)state;
+
+	OK(daxkv_set_max_size(store, (size_t)1 << 20));
+	for (full_n = 0; !rc; full_n++) {
+		txn = begin(store);
+		rc = put_n(txn, DAXKV_MAIN, full_n + 1, 20, 1);
+		if (rc)
+			daxkv_txn_abort(txn);
+		else
+			rc = daxkv_txn_commit(txn);
+	}
+	assert_int_equal(rc, DAXKV_FULL);
+	full_n--;
+	assert_true(full_n > 5000 && full_n % 7919);
+	txn = begin(store);
+	start(&w[0], store, body_removes, 2);
+	start(&w[1], store, body_removes, 1);
+	OK(del_n(txn, DAXKV_MAIN, 1));
+	OK(daxkv_txn_commit(txn));
+	end(&w[0]);
+	end(&w[1]);
+	assert_int_equal(w[0].rc, DAXKV_FULL);
+	OK(w[1].rc);
+	txn = begin_reading(store);
+	for (uint64_t i = 0; i < full_n; i++)
+		assert_true(lacks_n(txn, DAXKV_MAIN, 1 + i));
+	daxkv_txn_abort(txn);
+	store_check(store);
+	store_done(store);
+}
+
 /* ---- databases --------------------------------------------------------------------------------
  */
 
@@ -388,6 +445,7 @@ int main(void)
 	    cmocka_unit_test(the_last_member_aborts),
 	    cmocka_unit_test(a_failed_fence_is_told_to_all),
 	    cmocka_unit_test(a_member_without_room_fails_alone),
+	    cmocka_unit_test(members_that_empty_a_full_store),
 	    cmocka_unit_test(handles_go_from_member_to_member),
 	    cmocka_unit_test(large_members),
 	};
