@@ -8,7 +8,7 @@
  *   backup_out.c    bytes to the descriptor, and records in blocks (base/delta.h)
  *   restore.c       the pieces against each other, and the new store
  *   restore_in.c    records out of blocks
- *   restore_apply.c records into the store
+ *   restore_apply.c records into the store, by restore_record.c and restore_merge.c
  *
  * What changed since commit B is found at snapshot S > B by these facts (DESIGN.md 6, Backups):
  *   - a leaf that was born up to B was in the tree at B, and its slots up to B give what it held
