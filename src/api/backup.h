@@ -146,7 +146,8 @@ int delta_bytes(struct delta_in *in, void *to, size_t n);
  * were; what the caller's function returned, when it is not 0. */
 struct restore_progress {
 	const struct daxkv_backup_options *options;
-	uint64_t done, total;
+	uint64_t done;
+	uint64_t total;
 };
 int restore_more(struct restore_progress *progress, uint64_t bytes);
 

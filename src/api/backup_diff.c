@@ -181,7 +181,8 @@ static int step_out(struct diff *d, uint32_t *i, uint32_t *j, uint32_t n)
 {
 	assert(*j <= n);
 	const struct leaf *l = &d->path.leaf;
-	struct item old, new;
+	struct item old;
+	struct item new;
 	int c = -1;
 
 	if (*j < n && d->was[*i] == d->is[*j]) {
@@ -234,7 +235,8 @@ static int changed_out(struct diff *d, const struct leaf *was, bool doubt)
 {
 	assert(was->off == d->path.leaf.off);
 	assert(was->nslots <= d->path.leaf.nslots);
-	struct item first, last;
+	struct item first;
+	struct item last;
 	uint32_t n;
 	uint32_t nwas;
 	uint32_t i = 0;

@@ -187,7 +187,8 @@ static int steps_run(struct run *r, struct daxkv_txn *txn, struct compaction *c,
 {
 	struct space *space = &r->store->space;
 	const enum space_claim before = space_claim(space, SPACE_MOVE);
-	uint64_t used, most;
+	uint64_t used;
+	uint64_t most;
 	int rc = space_in_use(space, &used); /* counts what is free, too */
 
 	if (!rc && space->nfree < 2 * STEP_PAGES) {

@@ -110,7 +110,8 @@ static int hand_out(struct daxkv_cursor *c, const struct order *o, struct batch 
 	const struct view *v = txn_view(c->txn);
 	const struct leaf *leaf = &c->path.leaf;
 	uint32_t rank = c->path.rank;
-	uint32_t limit, left;
+	uint32_t limit;
+	uint32_t left;
 	int rc = 0;
 
 	if (c->txn->verify)

@@ -567,8 +567,14 @@ ALWAYS_INLINE int step_by_key(struct daxkv_cursor *c, struct daxkv_val *key,
 	bool forward = op == DAXKV_NEXT_KEY || op == DAXKV_NEXT_DUP;
 	bool within = op == DAXKV_NEXT_DUP || op == DAXKV_PREV_DUP;
 	uint32_t rank = c->path.rank;
-	uint32_t to = forward ? rank + 1 : rank - 1;
-	int same = to < c->n ? cursor_key_beside(c, rank, to) : -1;
+	uint32_t to = rank - 1;
+
+	if (forward)
+		to = rank + 1;
+	int same = -1;
+
+	if (to < c->n)
+		same = cursor_key_beside(c, rank, to);
 	int rc = DAXKV_NOT_FOUND;
 
 	*done = same == within || (within && same == 0);

@@ -107,7 +107,8 @@ int daxkv_backup_look(const char *path, struct daxkv_backup_info *info)
 {
 	struct daxkv_store *store;
 	struct daxkv_txn *txn;
-	int fd, rc;
+	int fd;
+	int rc;
 
 	if (!path || !info)
 		return err_set(EINVAL, "a path is needed, and a place for what the backup says");

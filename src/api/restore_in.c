@@ -120,7 +120,8 @@ void delta_close(struct delta_in *in)
 static int delta_block(struct delta_in *in)
 {
 	assert(!in->ended);
-	uint8_t head[DELTA_BLOCK_HEAD], more;
+	uint8_t head[DELTA_BLOCK_HEAD];
+	uint8_t more;
 	size_t got;
 	int rc = read_some(in->fd, in->path, head, sizeof head, in->off, &got);
 	uint32_t length = get32(head);

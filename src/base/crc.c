@@ -10,6 +10,8 @@
 
 #include "base/base.h"
 
+#include <pthread.h>
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #elif defined(__aarch64__)
@@ -18,58 +20,63 @@
 
 /* ---- by table -------------------------------------------------------------------------------- */
 
-/* The crc is linear: the entry of a byte is the xor of its bits' entries, so that eight constants
- * make a table of 256. */
-#define ENTRY(i, b0, b1, b2, b3, b4, b5, b6, b7)                                                   \
-	(((i)&1 ? b0 : 0) ^ ((i)&2 ? b1 : 0) ^ ((i)&4 ? b2 : 0) ^ ((i)&8 ? b3 : 0) ^               \
-	 ((i)&16 ? b4 : 0) ^ ((i)&32 ? b5 : 0) ^ ((i)&64 ? b6 : 0) ^ ((i)&128 ? b7 : 0))
-#define ENTRIES_4(i, ...)                                                                          \
-	ENTRY(i, __VA_ARGS__), ENTRY((i) + 1, __VA_ARGS__), ENTRY((i) + 2, __VA_ARGS__),           \
-	    ENTRY((i) + 3, __VA_ARGS__)
-#define ENTRIES_16(i, ...)                                                                         \
-	ENTRIES_4(i, __VA_ARGS__), ENTRIES_4((i) + 4, __VA_ARGS__),                                \
-	    ENTRIES_4((i) + 8, __VA_ARGS__), ENTRIES_4((i) + 12, __VA_ARGS__)
-#define ENTRIES_64(i, ...)                                                                         \
-	ENTRIES_16(i, __VA_ARGS__), ENTRIES_16((i) + 16, __VA_ARGS__),                             \
-	    ENTRIES_16((i) + 32, __VA_ARGS__), ENTRIES_16((i) + 48, __VA_ARGS__)
-#define TABLE(...)                                                                                 \
-	{                                                                                          \
-		ENTRIES_64(0, __VA_ARGS__), ENTRIES_64(64, __VA_ARGS__),                           \
-		    ENTRIES_64(128, __VA_ARGS__), ENTRIES_64(192, __VA_ARGS__)                     \
+#define POLYNOMIAL 0x82f63b78u /* Castagnoli's, its bits reflected */
+
+/* table[k][b]: byte b followed by k zero bytes. Filled once, where it is used at all. */
+static uint32_t table[8][256];
+static pthread_once_t table_once = PTHREAD_ONCE_INIT;
+
+/* byte_crc - of one byte, bit by bit. */
+static uint32_t byte_crc(uint32_t byte)
+{
+	uint32_t crc = byte;
+
+	for (int bit = 0; bit < 8; bit++) {
+		bool carry = crc & 1;
+
+		crc >>= 1;
+		if (carry)
+			crc ^= POLYNOMIAL;
 	}
+	return crc;
+}
 
-/* table[k][b]: byte b followed by k zero bytes. */
-static const uint32_t table[8][256] = {
-    TABLE(0xf26b8303u, 0xe13b70f7u, 0xc79a971fu, 0x8ad958cfu, 0x105ec76fu, 0x20bd8edeu, 0x417b1dbcu,
-          0x82f63b78u),
-    TABLE(0x13a29877u, 0x274530eeu, 0x4e8a61dcu, 0x9d14c3b8u, 0x3fc5f181u, 0x7f8be302u, 0xff17c604u,
-          0xfbc3faf9u),
-    TABLE(0xa541927eu, 0x4f6f520du, 0x9edea41au, 0x38513ec5u, 0x70a27d8au, 0xe144fb14u, 0xc76580d9u,
-          0x8b277743u),
-    TABLE(0xdd45aab8u, 0xbf672381u, 0x7b2231f3u, 0xf64463e6u, 0xe964b13du, 0xd725148bu, 0xaba65fe7u,
-          0x52a0c93fu),
-    TABLE(0x38116facu, 0x7022df58u, 0xe045beb0u, 0xc5670b91u, 0x8f2261d3u, 0x1ba8b557u, 0x37516aaeu,
-          0x6ea2d55cu),
-    TABLE(0xef306b19u, 0xdb8ca0c3u, 0xb2f53777u, 0x6006181fu, 0xc00c303eu, 0x85f4168du, 0x0e045bebu,
-          0x1c08b7d6u),
-    TABLE(0x68032cc8u, 0xd0065990u, 0xa5e0c5d1u, 0x4e2dfd53u, 0x9c5bfaa6u, 0x3d5b83bdu, 0x7ab7077au,
-          0xf56e0ef4u),
-    TABLE(0x493c7d27u, 0x9278fa4eu, 0x211d826du, 0x423b04dau, 0x847609b4u, 0x0d006599u, 0x1a00cb32u,
-          0x34019664u),
-};
+/* A zero byte more moves what is there by eight bits. */
+static void table_fill(void)
+{
+	for (uint32_t byte = 0; byte < 256; byte++) {
+		uint32_t crc = byte_crc(byte);
 
-/* Eight tables take eight bytes a step ("slicing by eight"): the crc of a word is the exclusive or
- * of what each of its bytes leaves at its distance from the end. */
+		table[0][byte] = crc;
+		for (int zeros = 1; zeros < 8; zeros++) {
+			crc = crc >> 8 ^ byte_crc(crc & 255);
+			table[zeros][byte] = crc;
+		}
+	}
+}
+
+/* word_crc - of a word: the exclusive or of what each of its bytes leaves at its distance from the
+ * end. */
+static uint32_t word_crc(uint64_t word)
+{
+	uint32_t crc = 0;
+
+	for (int k = 7; k >= 0; k--) {
+		crc ^= table[k][word & 255];
+		word >>= 8;
+	}
+	return crc;
+}
+
+/* Eight tables take eight bytes a step ("slicing by eight"). */
 uint32_t crc32c_by_table(uint32_t crc, const void *p, size_t n)
 {
 	const uint8_t *b = p;
+
+	(void)pthread_once(&table_once, table_fill);
 	crc = ~crc;
-	for (; n >= 8; b += 8, n -= 8) {
-		uint64_t w = get64(b) ^ crc;
-		crc = table[7][w & 255] ^ table[6][w >> 8 & 255] ^ table[5][w >> 16 & 255] ^
-		      table[4][w >> 24 & 255] ^ table[3][w >> 32 & 255] ^ table[2][w >> 40 & 255] ^
-		      table[1][w >> 48 & 255] ^ table[0][w >> 56];
-	}
+	for (; n >= 8; b += 8, n -= 8)
+		crc = word_crc(get64(b) ^ crc);
 	for (; n > 0; b++, n--)
 		crc = crc >> 8 ^ table[0][(crc ^ *b) & 255];
 	return ~crc;
@@ -130,9 +137,14 @@ crc_three(uint64_t c0, const uint8_t *b, size_t stream, __m128i skip)
 		c1 = _mm_crc32_u64(c1, get64(b + stream + i));
 		c2 = _mm_crc32_u64(c2, get64(b + 2 * stream + i));
 	}
-	__m128i a0 = _mm_clmulepi64_si128(_mm_cvtsi64_si128((long long)c0), skip, 0x00);
-	__m128i a1 = _mm_clmulepi64_si128(_mm_cvtsi64_si128((long long)c1), skip, 0x10);
-	return c2 ^ _mm_crc32_u64(0, (uint64_t)_mm_cvtsi128_si64(_mm_xor_si128(a0, a1)));
+	__m128i first = _mm_cvtsi64_si128((long long)c0);
+	__m128i second = _mm_cvtsi64_si128((long long)c1);
+
+	first = _mm_clmulepi64_si128(first, skip, 0x00);
+	second = _mm_clmulepi64_si128(second, skip, 0x10);
+	__m128i both = _mm_xor_si128(first, second);
+
+	return c2 ^ _mm_crc32_u64(0, (uint64_t)_mm_cvtsi128_si64(both));
 }
 
 /* crc_by_streams - as many long triples of streams as there are, then short ones, then the rest. */
@@ -160,25 +172,58 @@ __attribute__((target("sse4.2,pclmul"))) static uint32_t crc_by_streams(uint32_t
 #define FOLD_MIN 512u
 #define WIDE     __attribute__((target("sse4.2,pclmul,avx512f,avx512dq,vpclmulqdq")))
 
-/* fold_wide - move the four 16-byte parts of a over a distance, and add them to those of onto.
- * first and second are the factors of the distance for the two halves of each part. */
-WIDE static inline __m512i fold_wide(__m512i a, long long first, long long second, __m512i onto)
-{
-	const __m512i by =
-	    _mm512_set_epi64(second, first, second, first, second, first, second, first);
+/* The factors of a distance in bytes, for the first and the second half of each 16 bytes. */
+struct factors {
+	long long first;
+	long long second;
+};
+static const struct factors over_256 = {0xdcb17aa4, 0xb9e02b86};
+static const struct factors over_192 = {0xa87ab8a8, 0xab7aff2a};
+static const struct factors over_128 = {0x6992cea2, 0x0d3b6092};
+static const struct factors over_64 = {0x740eef02, 0x9e4addf8};
+static const struct factors over_48 = {0x1c291d04, 0x1d82c63da};
+static const struct factors over_32 = {0x1384aa63a, 0xba4fc28e};
+static const struct factors over_16 = {0xf20c0dfe, 0x14cd00bd6};
 
-	return _mm512_ternarylogic_epi64(_mm512_clmulepi64_epi128(a, by, 0x00),
-	                                 _mm512_clmulepi64_epi128(a, by, 0x11), onto, 0x96);
+/* load_wide - 64 bytes. */
+WIDE static inline __m512i load_wide(const uint8_t *b)
+{
+	return _mm512_loadu_si512(b);
 }
 
-/* fold - the same for one part of 16 bytes. */
-WIDE static inline __m128i fold(__m128i a, long long first, long long second, __m128i onto)
+/* fold - move 16 bytes over a distance, and add them to those of onto. */
+WIDE static inline __m128i fold(__m128i a, struct factors over, __m128i onto)
 {
-	const __m128i by = _mm_set_epi64x(second, first);
+	const __m128i by = _mm_set_epi64x(over.second, over.first);
+	__m128i first = _mm_clmulepi64_si128(a, by, 0x00);
+	__m128i second = _mm_clmulepi64_si128(a, by, 0x11);
+	__m128i moved = _mm_xor_si128(first, second);
 
-	return _mm_xor_si128(
-	    _mm_xor_si128(_mm_clmulepi64_si128(a, by, 0x00), _mm_clmulepi64_si128(a, by, 0x11)),
-	    onto);
+	return _mm_xor_si128(moved, onto);
+}
+
+/* fold_wide - the same for four parts of 16 bytes. */
+WIDE static inline __m512i fold_wide(__m512i a, struct factors over, __m512i onto)
+{
+	const __m128i one = _mm_set_epi64x(over.second, over.first);
+	const __m512i by = _mm512_broadcast_i32x4(one);
+	__m512i first = _mm512_clmulepi64_epi128(a, by, 0x00);
+	__m512i second = _mm512_clmulepi64_epi128(a, by, 0x11);
+
+	return _mm512_ternarylogic_epi64(first, second, onto, 0x96); /* the xor of all three */
+}
+
+/* fold_parts - the four parts of 16 bytes become one, with the crc of all. */
+WIDE static inline __m128i fold_parts(__m512i a)
+{
+	__m128i part0 = _mm512_extracti64x2_epi64(a, 0);
+	__m128i part1 = _mm512_extracti64x2_epi64(a, 1);
+	__m128i part2 = _mm512_extracti64x2_epi64(a, 2);
+	__m128i part3 = _mm512_extracti64x2_epi64(a, 3);
+
+	part3 = fold(part0, over_48, part3);
+	part3 = fold(part1, over_32, part3);
+	return fold(part2, over_16, part3);
 }
 
 /* crc_by_folding - for inputs long enough to pay for the way into and out of the wide registers.
@@ -189,31 +234,30 @@ WIDE static uint32_t crc_by_folding(uint32_t crc, const void *p, size_t n)
 
 	if (n < FOLD_MIN)
 		return ~crc_run(~crc, b, n);
-	__m512i a0 = _mm512_loadu_si512(b);
-	__m512i a1 = _mm512_loadu_si512(b + 64);
-	__m512i a2 = _mm512_loadu_si512(b + 128);
-	__m512i a3 = _mm512_loadu_si512(b + 192);
+	__m512i a0 = load_wide(b);
+	__m512i a1 = load_wide(b + 64);
+	__m512i a2 = load_wide(b + 128);
+	__m512i a3 = load_wide(b + 192);
+	__m128i begin = _mm_cvtsi32_si128((int)~crc);
 
-	a0 = _mm512_xor_si512(a0, _mm512_zextsi128_si512(_mm_cvtsi32_si128((int)~crc)));
+	a0 = _mm512_xor_si512(a0, _mm512_zextsi128_si512(begin));
 	for (b += 256, n -= 256; n >= 256; b += 256, n -= 256) {
-		a0 = fold_wide(a0, 0xdcb17aa4, 0xb9e02b86, _mm512_loadu_si512(b));
-		a1 = fold_wide(a1, 0xdcb17aa4, 0xb9e02b86, _mm512_loadu_si512(b + 64));
-		a2 = fold_wide(a2, 0xdcb17aa4, 0xb9e02b86, _mm512_loadu_si512(b + 128));
-		a3 = fold_wide(a3, 0xdcb17aa4, 0xb9e02b86, _mm512_loadu_si512(b + 192));
+		a0 = fold_wide(a0, over_256, load_wide(b));
+		a1 = fold_wide(a1, over_256, load_wide(b + 64));
+		a2 = fold_wide(a2, over_256, load_wide(b + 128));
+		a3 = fold_wide(a3, over_256, load_wide(b + 192));
 	}
-	a3 = fold_wide(a0, 0xa87ab8a8, 0xab7aff2a, a3);
-	a3 = fold_wide(a1, 0x6992cea2, 0x0d3b6092, a3);
-	a3 = fold_wide(a2, 0x740eef02, 0x9e4addf8, a3);
+	a3 = fold_wide(a0, over_192, a3);
+	a3 = fold_wide(a1, over_128, a3);
+	a3 = fold_wide(a2, over_64, a3);
 	for (; n >= 64; b += 64, n -= 64)
-		a3 = fold_wide(a3, 0x740eef02, 0x9e4addf8, _mm512_loadu_si512(b));
-	__m128i r = _mm512_extracti64x2_epi64(a3, 3);
+		a3 = fold_wide(a3, over_64, load_wide(b));
+	__m128i last = fold_parts(a3);
+	uint64_t low = (uint64_t)_mm_extract_epi64(last, 0);
+	uint64_t high = (uint64_t)_mm_extract_epi64(last, 1);
+	uint64_t state = _mm_crc32_u64(0, low);
 
-	r = fold(_mm512_extracti64x2_epi64(a3, 0), 0x1c291d04, 0x1d82c63da, r);
-	r = fold(_mm512_extracti64x2_epi64(a3, 1), 0x1384aa63a, 0xba4fc28e, r);
-	r = fold(_mm512_extracti64x2_epi64(a3, 2), 0xf20c0dfe, 0x14cd00bd6, r);
-	uint64_t state = _mm_crc32_u64(0, (uint64_t)_mm_extract_epi64(r, 0));
-
-	state = _mm_crc32_u64(state, (uint64_t)_mm_extract_epi64(r, 1));
+	state = _mm_crc32_u64(state, high);
 	return ~crc_run((uint32_t)state, b, n);
 }
 

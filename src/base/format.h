@@ -46,7 +46,9 @@ struct fmt_super {
 	uint32_t ring_record_size;
 	uint32_t ring_records;
 	/* feature bits: unknown incompat: do not open; rocompat: open read-only */
-	uint32_t incompat, rocompat, compat;
+	uint32_t incompat;
+	uint32_t rocompat;
+	uint32_t compat;
 	uint64_t file_id; /* random; seeds the records' checksums */
 	uint64_t ring_off;
 	uint64_t first_page;
@@ -56,7 +58,9 @@ struct fmt_super {
 	uint64_t initial;
 	/* of a copy: the store that it is of, the commit that it shows, the user version then.
 	 * Else 0 */
-	uint64_t source_id, source_txn, source_user_version;
+	uint64_t source_id;
+	uint64_t source_txn;
+	uint64_t source_user_version;
 	uint8_t zero1[248 - 104];
 	uint64_t hash; /* hash64 of the bytes before it */
 	/* FMT_CLEAN: every word of records up to this transaction is durable in place. When it is

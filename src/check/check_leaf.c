@@ -40,7 +40,9 @@ static const char *part_of(const struct check_entry *e)
 static bool entry_read(const struct check_page *page, uint32_t off, uint32_t low, uint32_t high,
                        struct check_entry *e)
 {
-	uint32_t klen, vlen, flags;
+	uint32_t klen;
+	uint32_t vlen;
+	uint32_t flags;
 
 	if (off < low || off + FMT_ENTRY_SIZE > high)
 		return false;

@@ -165,5 +165,7 @@ bool check_flags_valid(uint32_t flags)
 
 	if (flags & ~known)
 		return false;
-	return flags & DAXKV_DUP_SORT || !(flags & of_dups);
+	if (flags & DAXKV_DUP_SORT)
+		return true;
+	return !(flags & of_dups);
 }

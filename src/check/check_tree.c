@@ -132,7 +132,8 @@ static bool separator_read(const struct check_page *page, uint32_t i, struct che
 	uint32_t start = page->head.offs + 2u * page->head.n;
 	uint32_t off = get16(page->p + page->head.offs + 2 * i);
 	const uint8_t *key = page->p + off + FMT_SEP_SIZE;
-	uint32_t klen, dlen;
+	uint32_t klen;
+	uint32_t dlen;
 
 	if (off < start || off + FMT_SEP_SIZE > page->head.end)
 		return false;
@@ -267,7 +268,9 @@ static bool page_expected(const struct fmt_page *head, int level)
 		return false;
 	if (head->level > CHECK_MAX_LEVEL)
 		return false;
-	return level < 0 || head->level == level;
+	if (level < 0)
+		return true;
+	return head->level == level;
 }
 
 /* tree_walk - the page of place and all below it. The page is copied first: a writer may change it

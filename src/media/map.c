@@ -104,8 +104,14 @@ static int reserve_space(struct map *map, uint64_t size, uint64_t max)
 		len = round_down(min_u64(map->room ? map->room : RESERVE_MAX, limit / 2), MAP_STEP);
 	len = max_u64(len, least);
 	/* the program keeps what a limit leaves it */
-	uint64_t memory = limit == UINT64_MAX ? min_u64(len, MEMORY_MAX) : 0;
-	int rc = memory ? reserve_exactly(len + MAP_STEP + memory, &map->base) : ENOMEM;
+	uint64_t memory = 0;
+
+	if (limit == UINT64_MAX)
+		memory = min_u64(len, MEMORY_MAX);
+	int rc = ENOMEM;
+
+	if (memory)
+		rc = reserve_exactly(len + MAP_STEP + memory, &map->base);
 	if (rc) {
 		memory = 0;
 		rc = reserve_exactly(len + behind, &map->base);
@@ -616,7 +622,9 @@ void map_touch(const struct map *map)
  * a block that is there. */
 bool map_copies(const struct map *map)
 {
-	return !map->private_copy && file_copies(map->fd);
+	if (map->private_copy)
+		return false;
+	return file_copies(map->fd);
 }
 
 /* For people: one line of what an acknowledged commit survives here. */

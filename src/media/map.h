@@ -46,7 +46,9 @@ struct map {
 	uint64_t cap;
 	/* behind the reserved range: where pages in memory begin, bytes for them, and bytes of
 	 * these that can be used now; 0: none */
-	uint64_t memory_off, memory_room, memory;
+	uint64_t memory_off;
+	uint64_t memory_room;
+	uint64_t memory;
 	/* bytes mapped; the file has at least as many. Stored with release order: load_word for
 	 * other threads */
 	uint64_t size;
@@ -136,7 +138,11 @@ int map_memory(struct map *map, uint64_t size);
 void map_memory_end(struct map *map);
 static inline bool map_in_memory(const struct map *map, uint64_t off)
 {
-	return map->memory && off >= map->memory_off && off - map->memory_off < map->memory;
+	if (!map->memory)
+		return false;
+	if (off < map->memory_off)
+		return false;
+	return off - map->memory_off < map->memory;
 }
 
 /* map_cut - the file was made shorter by somebody else: no byte from size on is mapped any more. */

@@ -51,7 +51,8 @@ static int link_step(char **path, bool *more)
  * says what is wrong. */
 static bool leads_astray(const char *path, const char *told)
 {
-	struct stat x, y;
+	struct stat x;
+	struct stat y;
 
 	if (stat(path, &x) != 0)
 		return false;

@@ -362,7 +362,9 @@ static int recover_run(struct ring *ring, const struct plan *p, const struct wor
  * hold nothing that comes to life. */
 static bool plan_idle(const struct plan *p)
 {
-	return p->newest == p->clean && p->whole_follower;
+	if (p->newest != p->clean)
+		return false;
+	return p->whole_follower;
 }
 
 /* The plan alone says it: nothing is read of the words. */
@@ -443,7 +445,8 @@ static int words_stored(const struct ring *ring, const struct plan *p, uint64_t 
 int recover_in_place(const struct ring *ring, bool *in_place, uint64_t *txn)
 {
 	struct plan p;
-	size_t stored, all;
+	size_t stored;
+	size_t all;
 	int rc = plan_make(ring, &p);
 
 	if (rc)

@@ -98,7 +98,9 @@ static inline bool ring_fits(size_t nranges, size_t nwords)
 {
 	size_t n = FMT_REC_HEAD + nranges + 2 * nwords;
 
-	return nranges <= FMT_REC_MAX_RANGES && n <= FMT_RING_RECORD / FMT_WORD;
+	if (nranges > FMT_REC_MAX_RANGES)
+		return false;
+	return n <= FMT_RING_RECORD / FMT_WORD;
 }
 
 /* ring_write - store and flush record txn; the caller fences. */

@@ -29,7 +29,9 @@ static bool entry_at(const uint8_t *p, uint32_t off, uint32_t low, uint32_t high
                      struct salvage_entry *e)
 {
 	const uint8_t *key = p + off + FMT_ENTRY_SIZE;
-	uint32_t head, klen, vlen;
+	uint32_t head;
+	uint32_t klen;
+	uint32_t vlen;
 
 	if (off < low || off + FMT_ENTRY_SIZE > high)
 		return false;
@@ -140,7 +142,9 @@ static bool slot_entry(const struct salvage *s, const uint8_t *p, uint64_t word,
 static bool slot_read(const struct salvage *s, const uint8_t *p, uint64_t word, bool base,
                       struct salvage_entry *e)
 {
-	uint32_t from, behind, crc;
+	uint32_t from;
+	uint32_t behind;
+	uint32_t crc;
 
 	if (!slot_entry(s, p, word, base, e, &behind))
 		return false;

@@ -122,7 +122,9 @@ static bool spill_sound(const struct salvage *s, const struct record *r, uint64_
 	spill = (const void *)(s->base + off);
 	if (spill->page.type != FMT_SPILL || spill->page.birth != r->txn)
 		return false;
-	return spill->pairs > 0 && spill->pairs <= most;
+	if (spill->pairs == 0)
+		return false;
+	return spill->pairs <= most;
 }
 
 /* spill_put - the pairs of a chain of pages. A damaged chain may be a ring, hence the bound. */
@@ -192,7 +194,8 @@ void salvage_ring(struct salvage *s)
 {
 	const uint64_t size = FMT_RING_RECORDS * FMT_RING_RECORD;
 	const uint64_t clean = clean_txn(s);
-	struct record newest, r;
+	struct record newest;
+	struct record r;
 
 	s->newest = UINT64_MAX;
 	if (clean)

@@ -143,7 +143,8 @@ static int way_moves(struct tree *t, struct path *path, uint64_t boundary, bool 
 static int value_copy(struct tree *t, struct path *path, struct item *item)
 {
 	struct fmt_blob blob;
-	const uint8_t *bytes, *unused;
+	const uint8_t *bytes;
+	const uint8_t *unused;
 	uint64_t leaf;
 
 	memcpy(&blob, item->val, sizeof blob);
@@ -323,7 +324,9 @@ static int group_write(struct tree *t, const struct tree_compact *c, struct path
 static int leaves_move(struct tree *t, const struct tree_compact *c, struct path *path,
                        struct tree_place *place, uint64_t boundary, uint64_t *pages)
 {
-	uint32_t cut[GROUP], leaves, n;
+	uint32_t cut[GROUP];
+	uint32_t leaves;
+	uint32_t n;
 	int rc = group_gather(t, c, path, &leaves, &n);
 
 	if (rc)
@@ -357,7 +360,8 @@ int tree_compact_step(struct tree *t, struct tree_compact *c, struct tree_place 
 {
 	assert(t->scratch);
 	struct path path;
-	bool there, moved;
+	bool there;
+	bool moved;
 	int rc = way(t, place, &path, &there);
 
 	*pages = 0;

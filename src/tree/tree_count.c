@@ -38,7 +38,8 @@ static int count_leaf(struct span *s, const struct fmt_page *page, uint64_t at, 
 {
 	struct leaf leaf;
 	uint32_t first = 0;
-	uint32_t end, unused;
+	uint32_t end;
+	uint32_t unused;
 	int rc = 0;
 
 	leaf_open(s->tree->view, page, at, &leaf);
