@@ -557,7 +557,9 @@ static int leaf_names(struct diff *d, struct backup_db **dbs, size_t *n, size_t 
 	if (uniform && !l->nslots)
 		return 0;
 	rc = leaf_offsets(l, d->is, &entries);
-	for (uint32_t i = 0; i < entries && !rc; i++) {
+	if (rc)
+		return rc;
+	for (uint32_t i = 0; i < entries; i++) {
 		struct item it;
 
 		if (uniform && d->is[i] < l->page->end)
@@ -571,8 +573,10 @@ static int leaf_names(struct diff *d, struct backup_db **dbs, size_t *n, size_t 
 		if (rc)
 			return rc;
 		rc = name_add(dbs, n, room, &it);
+		if (rc)
+			return rc;
 	}
-	return rc;
+	return 0;
 }
 
 /* After a failure *dbs has what was found so far: the caller frees it in any case. */

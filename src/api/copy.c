@@ -164,9 +164,14 @@ static int head_out(struct copy *copy, const struct super_new *new,
 
 	super_image(&super, new, layout->dirs, main_desc, copy->txn->view.snapshot);
 	rc = copy_put(copy, &super, sizeof super, &off);
-	while (!rc && copy->at < layout->first_page)
+	if (rc)
+		return rc;
+	while (copy->at < layout->first_page) {
 		rc = copy_put(copy, copy->zeros, copy->psize, &off);
-	for (uint64_t d = 0; d < layout->dirs && !rc; d++) {
+		if (rc)
+			return rc;
+	}
+	for (uint64_t d = 0; d < layout->dirs; d++) {
 		for (uint64_t i = 0; i < per_page; i++) {
 			uint64_t zone_at = d * per_page + i;
 
@@ -175,8 +180,10 @@ static int head_out(struct copy *copy, const struct super_new *new,
 				words[i] = layout->bitmaps_off + zone_at * copy->psize;
 		}
 		rc = copy_put(copy, words, copy->psize, &off);
+		if (rc)
+			return rc;
 	}
-	for (uint64_t z = 0; z < layout->zones && !rc; z++) {
+	for (uint64_t z = 0; z < layout->zones; z++) {
 		for (uint64_t i = 0; i < per_page; i++) {
 			uint64_t first = z * zone + i * 64;
 
@@ -188,8 +195,10 @@ static int head_out(struct copy *copy, const struct super_new *new,
 				words[i] = 0;
 		}
 		rc = copy_put(copy, words, copy->psize, &off);
+		if (rc)
+			return rc;
 	}
-	return rc;
+	return 0;
 }
 
 /* copy_run - count, then give out. The number of bytes was promised by the superblock: anything

@@ -47,7 +47,9 @@ static int get_group(struct daxkv_txn *txn, struct dbstate *s, size_t n,
 		m++;
 	}
 	rc = tree_get_many(&s->tree, l, m);
-	for (unsigned int i = 0; i < m && !rc; i++) {
+	if (rc)
+		return rc;
+	for (unsigned int i = 0; i < m; i++) {
 		unsigned int to = at[i];
 
 		result[to] = DAXKV_NOT_FOUND;
@@ -55,8 +57,10 @@ static int get_group(struct daxkv_txn *txn, struct dbstate *s, size_t n,
 			continue;
 		result[to] = 0;
 		rc = entry_value(txn_view(txn), &l[i].item, &value[to]);
+		if (rc)
+			return rc;
 	}
-	return rc;
+	return 0;
 }
 
 /* Databases whose equal keys may differ in bytes are looked up one by one. */

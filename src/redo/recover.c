@@ -215,13 +215,15 @@ static int words_gather(const struct ring *ring, const struct plan *p, uint64_t 
 		assert(rec);
 		if (rec->spilled)
 			rc = words_add_spilled(ring, ws, rec);
-		for (unsigned int i = 0; i < rec->nwords && !rc; i++) {
+		if (rc)
+			return rc;
+		for (unsigned int i = 0; i < rec->nwords; i++) {
 			const uint64_t *word = &rec->words[2 * i];
 
 			rc = word_add(ring, ws, n, word[0], word[1]);
+			if (rc)
+				return rc;
 		}
-		if (rc)
-			return rc;
 	}
 	return 0;
 }

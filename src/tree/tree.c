@@ -604,10 +604,13 @@ static int entries_out(struct tree *t, struct path *path, uint32_t from, uint32_
 	uint32_t n;
 	int rc = tree_leaf_items(t, &path->leaf, items, &n);
 
-	for (uint32_t i = from; i < to && !rc; i++)
-		rc = tree_blob_drop(t, &items[i]);
 	if (rc)
 		return rc;
+	for (uint32_t i = from; i < to; i++) {
+		rc = tree_blob_drop(t, &items[i]);
+		if (rc)
+			return rc;
+	}
 	t->count -= to - from;
 	tree_tally_forget(t->scratch);
 	memmove(items + from, items + to, (n - to) * sizeof *items);

@@ -25,9 +25,14 @@ static int leaf_blobs_drop(struct tree *t, uint64_t ref)
 		return rc;
 	leaf_open(t->view, page, at, &leaf);
 	rc = tree_leaf_items(t, &leaf, t->scratch->items, &n);
-	for (uint32_t i = 0; !rc && i < n; i++)
+	if (rc)
+		return rc;
+	for (uint32_t i = 0; i < n; i++) {
 		rc = tree_blob_drop(t, &t->scratch->items[i]);
-	return rc;
+		if (rc)
+			return rc;
+	}
+	return 0;
 }
 
 /* leaves_count - the entries of kids [first, end) of a page above leaves are added to *entries. */
@@ -100,10 +105,13 @@ int tree_free_kids(struct tree *t, const struct fmt_page *page, uint64_t at, uin
 	if (first >= end)
 		return 0;
 	if (page->level > 1) {
-		for (uint32_t i = first; !rc && i < end; i++)
+		for (uint32_t i = first; i < end; i++) {
 			rc = tree_free_below(t, inner_kid(t->view, page, at, i), page->level - 1u,
 			                     entries);
-		return rc;
+			if (rc)
+				return rc;
+		}
+		return 0;
 	}
 	if (entries)
 		rc = leaves_count(t, page, at, first, end, entries);

@@ -78,7 +78,9 @@ static int count_page(struct span *s, const struct fmt_page *page, uint64_t at, 
 		return rc;
 	if (right)
 		rc = inner_find(v, page, at, s->tree->order, s->to, &last);
-	for (uint32_t i = first; i <= last && !rc; i++) {
+	if (rc)
+		return rc;
+	for (uint32_t i = first; i <= last; i++) {
 		const struct fmt_page *kid = NULL;
 		uint64_t off = 0;
 
@@ -88,8 +90,10 @@ static int count_page(struct span *s, const struct fmt_page *page, uint64_t at, 
 		if (rc)
 			return rc;
 		rc = count_page(s, kid, off, left && i == first, right && i == last);
+		if (rc)
+			return rc;
 	}
-	return rc;
+	return 0;
 }
 
 /* The number of pages bounds the walk: a damaged tree may have a page twice. Entries of a batch are

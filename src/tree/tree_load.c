@@ -483,9 +483,14 @@ int tree_load_end(struct tree_load *l)
 	int rc = load_leaf_write(l);
 
 	l->tree->count += l->entries;
-	for (unsigned int level = 1; !rc && !done; level++)
+	if (rc)
+		return rc;
+	for (unsigned int level = 1; !done; level++) {
 		rc = level_end(l, level, &done);
-	return rc;
+		if (rc)
+			return rc;
+	}
+	return 0;
 }
 
 /* Safe on NULL, and on what tree_load_begin left half-way. */

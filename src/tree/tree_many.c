@@ -29,9 +29,14 @@ struct many { /* one lookup of a group */
 /* prefetch_page - the first lines of a page, when it lies in the mapping. */
 static void prefetch_page(const struct view *v, uint64_t ref, unsigned int lines)
 {
-	if (ref < view_size(v))
-		for (unsigned int i = 0; i < lines; i++)
-			__builtin_prefetch(v->base + ref + i * FMT_LINE);
+	if (ref >= view_size(v))
+		return;
+	const uint8_t *line = v->base + ref;
+
+	for (unsigned int i = 0; i < lines; i++) {
+		__builtin_prefetch(line);
+		line += FMT_LINE;
+	}
 }
 
 /* lines_below - how many lines are worth it of a page below one of that level. */
@@ -56,49 +61,97 @@ static void prefetch_search(const struct fmt_page *page)
 		__builtin_prefetch((const uint8_t *)page + i);
 }
 
-/*
- * step_down - one level for all, in two rounds.
- *
- *   first     search page i, and ask for the word of the kid found;
- *             read that word of page i - BEHIND, and ask for the kid's first lines
- *   second    look at the header of each kid, which has come by now
- */
+/* kid_find - search the lookup's page, and ask for the word of the kid found. */
+static int kid_find(const struct tree *t, const struct lookup *l, struct many *m)
+{
+	const struct leaf_look *at = &m->look;
+	struct probe p = {
+	    .key = l->key,
+	    .klen = l->klen,
+	};
+	int rc = inner_find(t->view, at->page, at->off, t->order, &p, &m->index);
+
+	if (rc)
+		return rc;
+	__builtin_prefetch(inner_kids(at->page) + m->index);
+	return 0;
+}
+
+/* kid_ask - read that word, and ask for the kid's first lines. */
+static void kid_ask(const struct view *v, struct many *m, unsigned int level)
+{
+	const struct leaf_look *at = &m->look;
+
+	m->ref = inner_kid(v, at->page, at->off, m->index);
+	prefetch_page(v, m->ref, lines_below(level));
+}
+
+/* kid_enter - the lookup goes on in that kid, whose header has come by now. */
+static int kid_enter(const struct view *v, struct many *m, unsigned int level)
+{
+	struct leaf_look *at = &m->look;
+	int rc = view_page(v, m->ref, level - 1, &at->page, &at->off);
+
+	if (rc)
+		return rc;
+	if (level == 1)
+		prefetch_search(at->page);
+	return 0;
+}
+
+/* step_down - one level for all, in two rounds. A kid's word is read BEHIND searches after its
+ * place was found. */
 static int step_down(const struct tree *t, const struct lookup *l, struct many *m, unsigned int n,
                      unsigned int level)
 {
 	const struct view *v = t->view;
 
 	for (unsigned int i = 0; i < n + BEHIND; i++) {
-		if (i < n) {
-			struct probe p = {.key = l[i].key, .klen = l[i].klen};
-			struct leaf_look *at = &m[i].look;
-			int rc = inner_find(v, at->page, at->off, t->order, &p, &m[i].index);
+		int rc = 0;
 
-			if (rc)
-				return rc;
-			__builtin_prefetch(inner_kids(at->page) + m[i].index);
-		}
-		if (i >= BEHIND) {
-			struct many *k = &m[i - BEHIND];
-
-			k->ref = inner_kid(v, k->look.page, k->look.off, k->index);
-			prefetch_page(v, k->ref, lines_below(level));
-		}
+		if (i < n)
+			rc = kid_find(t, &l[i], &m[i]);
+		if (rc)
+			return rc;
+		if (i >= BEHIND)
+			kid_ask(v, &m[i - BEHIND], level);
 	}
 	for (unsigned int i = 0; i < n; i++) {
-		struct leaf_look *at = &m[i].look;
-		int rc = view_page(v, m[i].ref, level - 1, &at->page, &at->off);
+		int rc = kid_enter(v, &m[i], level);
 
 		if (rc)
 			return rc;
-		if (level == 1)
-			prefetch_search(at->page);
 	}
 	return 0;
 }
 
-/* One level after the other for all of them, then the leaves in two halves. The first half of a
- * leaf's search prefetches the entry that the second one compares. */
+/* leaves_look - the leaves in two halves. The first half of a leaf's search prefetches the entry
+ * that the second one compares. */
+static int leaves_look(const struct tree *t, struct lookup *l, struct many *m, unsigned int n)
+{
+	const struct view *v = t->view;
+	const struct order *o = t->order;
+
+	for (unsigned int i = 0; i < n; i++) {
+		const uint8_t *key = l[i].key;
+		uint32_t klen = l[i].klen;
+		uint32_t fp = order_fp(key, klen);
+
+		leaf_look(v, o, key, klen, fp, &m[i].look);
+	}
+	for (unsigned int i = 0; i < n; i++) {
+		const uint8_t *key = l[i].key;
+		uint32_t klen = l[i].klen;
+		bool *found = &l[i].found;
+		int rc = leaf_found(v, o, key, klen, &m[i].look, &l[i].item, found);
+
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+/* One level after the other for all of them, then the leaves. */
 int tree_get_many(const struct tree *t, struct lookup *l, unsigned int n)
 {
 	struct many m[TREE_MANY];
@@ -115,15 +168,12 @@ int tree_get_many(const struct tree *t, struct lookup *l, unsigned int n)
 		m[i].look.page = root;
 		m[i].look.off = at;
 	}
-	for (unsigned int level = once(root->level) % TREE_DEPTH; level && !rc; level--)
+	for (unsigned int level = once(root->level) % TREE_DEPTH; level; level--) {
 		rc = step_down(t, l, m, n, level);
-	for (unsigned int i = 0; i < n && !rc; i++)
-		leaf_look(t->view, t->order, l[i].key, l[i].klen, order_fp(l[i].key, l[i].klen),
-		          &m[i].look);
-	for (unsigned int i = 0; i < n && !rc; i++)
-		rc = leaf_found(t->view, t->order, l[i].key, l[i].klen, &m[i].look, &l[i].item,
-		                &l[i].found);
-	return rc;
+		if (rc)
+			return rc;
+	}
+	return leaves_look(t, l, m, n);
 }
 
 /* ---- puts ------------------------------------------------------------------------------------ */
@@ -138,11 +188,13 @@ static int places_down(const struct tree *t, struct put_place *p, unsigned int n
 	for (unsigned int i = 0; i < n; i++) {
 		struct path_step *at = &p[i].path.at[level];
 		struct path_step *below = at - 1;
-		int rc = inner_find(v, at->page, at->off, t->order, &p[i].probe, &at->index);
+		const struct fmt_page *page = at->page;
+		uint64_t off = at->off;
+		int rc = inner_find(v, page, off, t->order, &p[i].probe, &at->index);
 
 		if (rc)
 			return rc;
-		below->off = inner_kid(v, at->page, at->off, at->index);
+		below->off = inner_kid(v, page, off, at->index);
 		prefetch_page(v, below->off, lines_below(level));
 	}
 	for (unsigned int i = 0; i < n; i++) {
@@ -208,11 +260,17 @@ int tree_places(const struct tree *t, struct put_place *p, unsigned int n)
 		place_begin(&p[i], t->view->w->installs, root, at);
 	if (rc || !root)
 		return rc;
-	for (unsigned int level = root->level; level && !rc; level--)
+	for (unsigned int level = root->level; level; level--) {
 		rc = places_down(t, p, n, level);
-	for (unsigned int i = 0; i < n && !rc; i++)
+		if (rc)
+			return rc;
+	}
+	for (unsigned int i = 0; i < n; i++) {
 		rc = place_gap(t, &p[i]);
-	return rc;
+		if (rc)
+			return rc;
+	}
+	return 0;
 }
 
 /* path_holds - whether the way that was found still leads to that leaf: each page of it is linked
@@ -228,10 +286,11 @@ static bool path_holds(const struct tree *t, const struct put_place *p)
 		return path->height > 0;
 	for (unsigned int level = path->height; level-- > 0;) {
 		const struct wpage *wp = wset_find(w, off);
-
 		const struct path_step *at = &path->at[level];
 
-		if (off != at->off || (wp && wp->installed > p->installs))
+		if (off != at->off)
+			return false;
+		if (wp && wp->installed > p->installs)
 			return false;
 		if (level)
 			off = inner_kid(t->view, at->page, off, at->index);
@@ -247,7 +306,10 @@ int tree_place(const struct tree *t, struct put_place *p)
 	if (!path_holds(t, p))
 		return tree_seek(t, &p->probe, path);
 	path_leaf(t->view, path);
-	if (path->leaf.nslots != p->nslots || path->leaf.page->n != p->nbase)
+	const struct leaf *leaf = &path->leaf;
+	bool appended = leaf->nslots != p->nslots;
+
+	if (appended || leaf->page->n != p->nbase)
 		return path_place(t, path, &p->probe);
-	return leaf_gap_place(&path->leaf, t->order, &p->probe, &p->gap, &path->rank, &path->eoff);
+	return leaf_gap_place(leaf, t->order, &p->probe, &p->gap, &path->rank, &path->eoff);
 }

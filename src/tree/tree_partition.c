@@ -67,7 +67,7 @@ static int partition_walk(struct partition_cut *c, const struct fmt_page *page, 
 	struct sep left = *sep;
 	int rc = 0;
 
-	for (uint32_t i = 0; i <= page->n && !rc; i++) {
+	for (uint32_t i = 0; i <= page->n; i++) {
 		const struct fmt_page *kid = NULL;
 		uint64_t off = 0;
 
@@ -85,8 +85,10 @@ static int partition_walk(struct partition_cut *c, const struct fmt_page *page, 
 		if (rc)
 			return rc;
 		rc = partition_walk(c, kid, off, &left);
+		if (rc)
+			return rc;
 	}
-	return rc;
+	return 0;
 }
 
 /* split_leaf - of a tree that is one leaf, by its entries. The keys of entries serve as separators.

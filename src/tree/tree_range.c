@@ -224,7 +224,9 @@ int tree_range_db(const struct tree *t, const struct probe *from, const struct p
 		rc = tree_seek(t, to, &end);
 	else
 		rc = tree_edge(t, true, &end);
-	while (!rc && moved && path.height) {
+	if (rc)
+		return rc;
+	while (moved && path.height) {
 		uint32_t i = path.rank;
 		uint32_t n = 0;
 		bool last = path.leaf.off == end.leaf.off;
@@ -246,6 +248,8 @@ int tree_range_db(const struct tree *t, const struct probe *from, const struct p
 		if (rc || last)
 			return rc;
 		rc = tree_step(t, &path, true, &moved);
+		if (rc)
+			return rc;
 	}
-	return rc;
+	return 0;
 }

@@ -155,10 +155,13 @@ int tree_verify(const struct tree *t, const struct path *p, uint64_t *seen)
 		return tree_way_verify(v, t->root, 0);
 	int rc = tree_way_verify(v, t->root, p->at[p->height - 1].off);
 
-	for (unsigned int i = p->height - 1; i > 0 && !rc; i--)
-		rc = step_verify(v, &p->at[i], p->at[i - 1].off, seen ? &seen[i] : NULL);
 	if (rc)
 		return rc;
+	for (unsigned int i = p->height - 1; i > 0; i--) {
+		rc = step_verify(v, &p->at[i], p->at[i - 1].off, seen ? &seen[i] : NULL);
+		if (rc)
+			return rc;
+	}
 	rc = leaf_verify(&p->leaf);
 	if (rc || p->height < 2 || !can_compare(t->order))
 		return rc;

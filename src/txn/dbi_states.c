@@ -269,10 +269,11 @@ static int inherit(struct daxkv_txn *txn, uint32_t i)
 	struct dbstate *s = txn->db[i];
 	int rc = 0;
 
-	for (struct daxkv_txn *p = txn->parent; p && !rc; p = p->parent)
+	for (struct daxkv_txn *p = txn->parent; p; p = p->parent) {
 		rc = state_room(p, i);
-	if (rc)
-		return rc;
+		if (rc)
+			return rc;
+	}
 	from = dbi_state_seen(txn->parent, i);
 	if (from)
 		rc = state_copy(s, from);
