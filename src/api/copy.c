@@ -5,6 +5,7 @@
  *   copy_run   pass 1   all trees: what does it come to, and is it sound? Nothing is given out
  *              head     superblock, ring, directory, bitmaps, which need those numbers
  *              pass 2   all trees again, this time given out
+ *              tail     zeros: the reserve
  *
  * Checksums are compared in the first pass, so a damaged store fails before the caller has a byte.
  *
@@ -146,16 +147,15 @@ static int pass(struct copy *copy, const struct fmt_db *main_db, uint64_t *desc)
 	return copy_tree(copy, main_db, true, desc);
 }
 
-/* head_out - superblock, ring, directory and bitmaps of a store of so many pages, all in use.
+/* head_out - superblock, ring, directory and bitmaps of a store whose first pages are in use.
  * copy->image serves for each page of words in turn. The bits of pages behind the last one are 0.
  * Errors of write. */
 static int head_out(struct copy *copy, const struct super_new *new,
-                    const struct super_layout *layout, uint64_t main_desc)
+                    const struct super_layout *layout, uint64_t main_desc, uint64_t pages)
 {
 	assert(copy->write);
 	assert(copy->at == 0);
 	const uint64_t per_page = copy->psize / FMT_WORD;
-	const uint64_t pages = new->size / copy->psize;
 	const uint64_t zone = (uint64_t)copy->psize * 8;
 	uint64_t *words = (void *)copy->image;
 	uint64_t off;
@@ -201,6 +201,18 @@ static int head_out(struct copy *copy, const struct super_new *new,
 	return 0;
 }
 
+/* reserve_of - bytes that a copy keeps free behind so many of data. What they add to the reserve of
+ * all of it is less than a page's worth of a thirty-second, and is counted once. */
+static uint64_t reserve_of(uint32_t psize, uint64_t data)
+{
+	struct super_layout layout;
+
+	super_layout(&layout, psize, data);
+	const uint64_t pages = (layout.data_off + data) / psize;
+
+	return space_reserve_of(psize, pages + space_reserve_of(psize, pages)) * psize;
+}
+
 /* copy_run - count, then give out. The number of bytes was promised by the superblock: anything
  * else is a fault here. The first pass begins at place 0, and what it gives is moved behind the
  * head by an addition: the layout depends on the size alone. */
@@ -219,28 +231,31 @@ static int copy_run(struct copy *copy, daxkv_copy_fn *write)
 	    .source_txn = copy->txn->view.snapshot,
 	};
 	struct super_layout layout;
-	uint64_t desc;
-	uint64_t data;
+	uint64_t desc, data, used, off;
 	int rc = pass(copy, &main_db, &desc);
 
 	if (rc)
 		return rc;
 	data = copy->at;
-	super_layout(&layout, copy->psize, data);
-	new.size = layout.data_off + data;
+	const uint64_t reserve = reserve_of(copy->psize, data);
+
+	super_layout(&layout, copy->psize, data + reserve);
+	used = layout.data_off + data;
+	new.size = used + reserve;
 	if (getrandom(&new.file_id, sizeof new.file_id, 0) != sizeof new.file_id)
 		return err_sys(errno, "random bytes for the copy's id");
 	copy->write = write;
 	copy->at = 0;
-	rc = head_out(copy, &new, &layout, layout.data_off + desc);
+	rc = head_out(copy, &new, &layout, layout.data_off + desc, used / copy->psize);
 	if (rc)
 		return rc;
 	rc = pass(copy, &main_db, &desc);
 	if (rc)
 		return rc;
-	if (copy->at != new.size)
-		rc = err_corrupt(0, "the copy came to %lu bytes, and not to %lu", copy->at,
-		                 new.size);
+	if (copy->at != used)
+		rc = err_corrupt(0, "the copy came to %lu bytes, and not to %lu", copy->at, used);
+	while (!rc && copy->at < new.size)
+		rc = copy_put(copy, copy->zeros, copy->psize, &off);
 	return rc;
 }
 

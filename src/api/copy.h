@@ -4,12 +4,15 @@
  * copy.c and copy_tree.c.
  *
  *   | superblock | ring, empty | directory, bitmaps | trees of named databases, each behind its
- * large values | main |
+ * large values | main | free pages |
  *
  * Trees are built from below: a leaf is given out when it is full, an inner page when its kids are.
  * So no page is known before those that it names, and only the first pages depend on what comes
  * behind them: how many pages there are, and where the main descriptor lies. A first pass over the
  * snapshot counts, a second one gives the bytes out.
+ *
+ * The free pages are the reserve that puts leave to removals [I22]: a copy that fills its maximum
+ * size or its disk can be emptied like any other store.
  *
  * The rule that makes it correct: the passes do the same. A snapshot does not change, and nothing
  * else goes in.

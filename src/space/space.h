@@ -160,6 +160,9 @@ static inline enum space_claim space_claim_commit(struct space *space)
 int space_before(struct space *space, uint64_t pages, uint64_t page, bool *are);
 int space_in_use(struct space *space, uint64_t *pages);
 
+/* space_reserve_of - the reserve of a file of so many pages. */
+uint64_t space_reserve_of(uint32_t psize, uint64_t pages);
+
 /* space_scarce - whether hardly more than the reserve is free: pages are not to be spent on what
  * only saves work later. CORRUPT, ENOMEM. */
 int space_scarce(struct space *space, bool *scarce);

@@ -78,9 +78,6 @@ void space_zone_recount(struct space *s, size_t z);
 void space_zone_hold(struct space *s, size_t z);
 void space_hold_again(struct space *s);
 
-/* space_reserve_of - the reserve of a file of so many pages. */
-uint64_t space_reserve_of(uint32_t psize, uint64_t pages);
-
 /* space_find_kept - space_find, but not found when what is left to others would be touched. */
 int space_find_kept(struct space *s, uint64_t pages, uint64_t *page, bool *found);
 

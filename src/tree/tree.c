@@ -258,11 +258,12 @@ static int leaves_write(struct tree *t, uint64_t old, uint64_t prev, uint32_t pa
 	return leaf_write(t, old, items, cut[0], prev, 0, placed, &change->kid[0]);
 }
 
-/* removal_splits - a leaf that lost an entry would be split, to leave room for the next tail. Where
- * pages are scarce that is done only when it has to be, and then does not take the last of the
- * reserve: else removals would use it up and give nothing back. CORRUPT, ENOMEM. */
-static int removal_splits(struct tree *t, uint32_t n, uint32_t total, uint32_t *parts,
-                          uint32_t cut[LEAF_PARTS])
+/* scarce_splits - a leaf that lost an entry, or has one changed by the commit, would be split, to
+ * leave room for the next tail. Where pages are scarce that is done only when it has to be, and
+ * then a removal does not take the last of the reserve: else removals would use it up and give
+ * nothing back. CORRUPT, ENOMEM. */
+static int scarce_splits(struct tree *t, uint32_t n, uint32_t total, uint32_t *parts,
+                         uint32_t cut[LEAF_PARTS])
 {
 	struct space *space = t->view->w->space;
 	bool scarce;
@@ -275,7 +276,8 @@ static int removal_splits(struct tree *t, uint32_t n, uint32_t total, uint32_t *
 		*parts = 1;
 		return 0;
 	}
-	(void)space_claim(space, SPACE_SPLIT); /* until the removal ends */
+	if (space->claim == SPACE_DELETE)
+		(void)space_claim(space, SPACE_SPLIT); /* until the removal ends */
 	return 0;
 }
 
@@ -318,8 +320,8 @@ static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, struct pl
 			placed->index += n - own;
 	} else {
 		parts = leaf_parts(t, items, n, total, placed->appends, cut);
-		if (parts > 1 && placed->index == UINT32_MAX)
-			rc = removal_splits(t, n, total, &parts, cut);
+		if (parts > 1 && t->view->w->space->claim != SPACE_PUT)
+			rc = scarce_splits(t, n, total, &parts, cut);
 		if (rc)
 			return rc;
 	}

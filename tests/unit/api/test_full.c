@@ -535,6 +535,61 @@ static void held_by_two_one_of_them_coarse(void **state)
 	assert_int_equal(umount(scratch_path("disk")), 0);
 }
 
+static int copy_bytes(const void *bytes, size_t size, void *arg)
+{
+	return fwrite(bytes, 1, size, arg) == size ? 0 : EIO;
+}
+
+/* full_copied - f's store is a packed copy of it, of which the maximum is what it has. */
+static void full_copied(struct full *f)
+{
+	struct daxkv_txn *txn = begin_reading(f->store);
+	FILE *out = fopen(scratch_path("copied"), "wb");
+
+	assert_non_null(out);
+	OK(daxkv_copy(txn, copy_bytes, out));
+	assert_int_equal(fclose(out), 0);
+	daxkv_txn_abort(txn);
+	const uint64_t page = f->store->page_size;
+	OK(daxkv_close(f->store));
+	f->store = store_open("copied", (struct daxkv_options){.pmem = DAXKV_PMEM_FORCE});
+	store_check(f->store);
+	OK(daxkv_set_max_size(f->store, daxkv_size(f->store)));
+	assert_int_equal(f->store->page_size, page);
+	txn = begin(f->store);
+	for (uint64_t i = 0; i < f->dbs && (f->content == NAMED || f->content == DUPS); i++) {
+		char name[32] = "dups";
+
+		if (f->content == NAMED)
+			snprintf(name, sizeof name, "database-%lu", (unsigned long)i);
+		f->db[i] = db_of(txn, name, 0);
+	}
+	OK(daxkv_txn_commit(txn));
+}
+
+/* A copy is packed, and has no page that its entries do not need but for the reserve. */
+static void a_packed_copy(void **state)
+{
+	(void)state;
+	for (enum content c = SMALL; c <= DUPS; c++)
+		for (size_t page_size = 512; page_size <= 4096; page_size *= 8)
+			for (unsigned int all = 0; all < 2; all++) {
+				struct full f;
+				uint64_t i = 0;
+
+				full_open(&f, c, (unsigned int)page_size, MIB);
+				full_copied(&f);
+				full_order(&f, RANDOM);
+				if (full_delete(&f, &i, all ? f.n : 1))
+					fail_msg("%s, pages of %zu: behind %lu of %lu: %s",
+					         content_name[c], page_size, (unsigned long)i,
+					         (unsigned long)f.n, daxkv_errmsg());
+				store_check(f.store);
+				free(f.order);
+				OK(daxkv_close(f.store));
+			}
+}
+
 struct load {
 	uint64_t n, to;
 	char key[17];
@@ -596,6 +651,7 @@ int main(void)
 	    TEST(held_by_two_one_of_them_coarse),
 	    TEST(levels_and_aborts),
 	    TEST(a_result_without_room),
+	    TEST(a_packed_copy),
 	};
 
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
