@@ -221,7 +221,11 @@ int daxkv_db_compare(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val 
 {
 	struct dbstate *s;
 
-	if (!values_given(a, b) || txn_check(txn, false) || txn_done(txn, dbi_state(txn, db, &s)))
+	if (!values_given(a, b))
+		return 0;
+	if (txn_check(txn, false))
+		return 0;
+	if (txn_done(txn, dbi_state(txn, db, &s)))
 		return 0;
 	return order_key_cmp(&s->order, a->data, (uint32_t)a->size, b->data, (uint32_t)b->size);
 }
@@ -232,7 +236,11 @@ int daxkv_db_dup_compare(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_
 {
 	struct dbstate *s;
 
-	if (!values_given(a, b) || txn_check(txn, false) || txn_done(txn, dbi_state(txn, db, &s)))
+	if (!values_given(a, b))
+		return 0;
+	if (txn_check(txn, false))
+		return 0;
+	if (txn_done(txn, dbi_state(txn, db, &s)))
 		return 0;
 	return order_dup_cmp(&s->order, a->data, (uint32_t)a->size, b->data, (uint32_t)b->size);
 }

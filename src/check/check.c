@@ -57,7 +57,11 @@ void check_fault(struct check *ck, const struct check_db *db, const char *format
 	char text[FAULT_SIZE], name[NAME_SHOWN * 4 + 32];
 	va_list args;
 
-	if (check_moved(ck) || ++ck->faults > CHECK_MAX_REPORTS || !ck->in->report)
+	if (check_moved(ck))
+		return;
+	if (++ck->faults > CHECK_MAX_REPORTS)
+		return;
+	if (!ck->in->report)
 		return;
 	va_start(args, format);
 	vsnprintf(text, sizeof text - sizeof name, format, args);

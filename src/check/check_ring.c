@@ -73,8 +73,13 @@ static enum index_state index_read(const struct check *ck, uint64_t off, struct 
 		rec->words = words;
 	rec->durable_upto = txn - back;
 	last = FMT_REC_HEAD + (rec->spilled ? 3 : rec->ranges + 2 * rec->words);
-	if (rec->ranges > FMT_REC_MAX_RANGES || last * FMT_WORD > ck->super.ring_record_size ||
-	    back == 0 || back > txn)
+	if (rec->ranges > FMT_REC_MAX_RANGES)
+		return INDEX_INVALID;
+	if (last * FMT_WORD > ck->super.ring_record_size)
+		return INDEX_INVALID;
+	if (back == 0)
+		return INDEX_INVALID;
+	if (back > txn)
 		return INDEX_INVALID;
 	got =
 	    hash64(hash64(ck->super.file_id, p, FMT_WORD), p + 2 * FMT_WORD, (last - 2) * FMT_WORD);

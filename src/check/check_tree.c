@@ -381,7 +381,11 @@ static bool desc_zeros(const struct fmt_desc *desc)
 /* desc_shape - whether the header has what a descriptor's has, and nothing of other pages. */
 static bool desc_shape(const struct fmt_page *head)
 {
-	if (head->n != 0 || head->plen != 0 || head->level != 0)
+	if (head->n != 0)
+		return false;
+	if (head->plen != 0)
+		return false;
+	if (head->level != 0)
 		return false;
 	if (head->heads != 0 || head->offs != 0)
 		return false;
@@ -427,7 +431,9 @@ static bool is_leaf(const struct check *ck, uint64_t off)
 {
 	struct fmt_page head;
 
-	if (!check_readable(ck, off) || ck->page_size > ck->limit - off)
+	if (!check_readable(ck, off))
+		return false;
+	if (ck->page_size > ck->limit - off)
 		return false;
 	memcpy(&head, ck->base + off, sizeof head);
 	return head.type == FMT_LEAF;

@@ -186,8 +186,14 @@ static int extent_own(int fd, uint64_t from, const struct fiemap_extent *e, uint
 
 	if (from < to)
 		rc = file_extend(fd, from, to, length);
-	if (rc || !e || !(e->fe_flags & FIEMAP_EXTENT_SHARED) || e->fe_logical >= length)
+	if (rc)
 		return rc;
+	if (!e)
+		return 0;
+	if (!(e->fe_flags & FIEMAP_EXTENT_SHARED))
+		return 0;
+	if (e->fe_logical >= length)
+		return 0;
 	const uint64_t shared = min_u64(e->fe_length, length - e->fe_logical);
 	while (fallocate(fd, FALLOC_FL_UNSHARE_RANGE, (off_t)e->fe_logical, (off_t)shared) != 0) {
 		/* file_copies tells of it */

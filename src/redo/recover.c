@@ -149,7 +149,11 @@ static const struct fmt_spill *spill_page(const struct ring *ring, uint64_t off,
 	s = (const void *)(ring->map->base + off);
 	if (s->page.type != FMT_SPILL)
 		return NULL;
-	if (s->pairs == 0 || s->pairs > room || s->pairs > left)
+	if (s->pairs == 0)
+		return NULL;
+	if (s->pairs > room)
+		return NULL;
+	if (s->pairs > left)
 		return NULL;
 	return s;
 }

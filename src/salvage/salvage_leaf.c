@@ -341,7 +341,11 @@ static const uint8_t *blob_there(const struct salvage *s, const struct fmt_blob 
 {
 	const uint8_t *bytes;
 
-	if (blob->off % s->page_size || blob->off >= s->size || blob->len == 0)
+	if (blob->off % s->page_size)
+		return NULL;
+	if (blob->off >= s->size)
+		return NULL;
+	if (blob->len == 0)
 		return NULL;
 	if (!salvage_readable(s, blob->off, blob->len))
 		return NULL;
@@ -364,7 +368,11 @@ static void name_keep(struct salvage *s, const struct check_item *item)
 {
 	const size_t n = strlen(SALVAGE_LOST);
 
-	if (s->lost_name_used || item->klen < n || item->klen <= s->lost_name_len)
+	if (s->lost_name_used)
+		return;
+	if (item->klen < n)
+		return;
+	if (item->klen <= s->lost_name_len)
 		return;
 	if (memcmp(item->key, SALVAGE_LOST, n) != 0)
 		return;

@@ -167,7 +167,9 @@ static bool leaf_fits(const struct salvage *s, const struct salvage_hole *hole)
 	const struct salvage_entry *before = NULL;
 	const struct salvage_leaf *leaf = &s->leaf;
 
-	if (hole->level == 0 || s->dbs[hole->db].flags & own)
+	if (hole->level == 0)
+		return false;
+	if (s->dbs[hole->db].flags & own)
 		return false;
 	for (uint32_t i = 0; i < leaf->n; i++) {
 		if (!entry_fits(s, hole, &leaf->entries[i], before))
@@ -222,7 +224,9 @@ static bool order_guess(const struct salvage *s, uint64_t off, uint32_t *flags)
 {
 	static const uint32_t orders[] = {0, DAXKV_INTEGER_KEY, DAXKV_REVERSE_KEY};
 
-	if (get64(s->base + off + FMT_LEAF_SLOTS) != 0 || s->leaf.n == 0)
+	if (get64(s->base + off + FMT_LEAF_SLOTS) != 0)
+		return false;
+	if (s->leaf.n == 0)
 		return false;
 	for (unsigned int o = 0; o < sizeof orders / sizeof *orders; o++) {
 		if (!heads_agree(s, off, orders[o]))

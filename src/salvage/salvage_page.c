@@ -229,7 +229,11 @@ static void replaced_note(struct salvage *s, uint64_t off)
 	const unsigned int type = *salvage_marks(s, off) & SALVAGE_TYPE;
 	const struct fmt_page *prev;
 
-	if (!type || !head->prev || !salvage_known(s, head->prev, type))
+	if (!type)
+		return;
+	if (!head->prev)
+		return;
+	if (!salvage_known(s, head->prev, type))
 		return;
 	prev = salvage_head(s, head->prev);
 	if (prev->level == head->level && prev->birth < head->birth)

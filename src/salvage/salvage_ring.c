@@ -117,7 +117,9 @@ static bool spill_sound(const struct salvage *s, const struct record *r, uint64_
 	const uint64_t most = (s->page_size - FMT_SPILL_PAIRS) / PAIR;
 	const struct fmt_spill *spill;
 
-	if (!salvage_is_page(s, off) || *salvage_marks(s, off) & SALVAGE_UNREADABLE)
+	if (!salvage_is_page(s, off))
+		return false;
+	if (*salvage_marks(s, off) & SALVAGE_UNREADABLE)
 		return false;
 	spill = (const void *)(s->base + off);
 	if (spill->page.type != FMT_SPILL || spill->page.birth != r->txn)

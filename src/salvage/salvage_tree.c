@@ -87,7 +87,9 @@ static bool separator_at(const struct salvage *s, uint64_t page, uint32_t i,
 	const uint8_t *key = p + off + FMT_SEP_SIZE;
 	uint32_t klen, dlen;
 
-	if (off < head->offs + 2u * head->n || off + FMT_SEP_SIZE > head->end)
+	if (off < head->offs + 2u * head->n)
+		return false;
+	if (off + FMT_SEP_SIZE > head->end)
 		return false;
 	klen = get16(p + off);
 	dlen = get16(p + off + 2);

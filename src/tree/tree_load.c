@@ -389,11 +389,15 @@ bool tree_load_more(struct tree_load *l, const struct daxkv_val *key, const stru
 	    .vlen = (uint32_t)value->size,
 	};
 
-	if (!l->begun || !leaf_pack_like(&l->pack, key->size, value->size))
+	if (!l->begun)
+		return false;
+	if (!leaf_pack_like(&l->pack, key->size, value->size))
 		return false;
 	uint64_t head = order_head(l->tree->order, it.key, it.klen, 0);
 
-	if (head <= l->pack.head || !leaf_pack_more(&l->pack, &it, head))
+	if (head <= l->pack.head)
+		return false;
+	if (!leaf_pack_more(&l->pack, &it, head))
 		return false;
 	l->entries++;
 	return true;

@@ -106,7 +106,9 @@ static int split_leaf(struct partition_cut *c, const struct fmt_page *page, uint
 		uint32_t eoff;
 		struct item it = {0};
 
-		if (!rank || rank == (uint32_t)((uint64_t)n * (k - 1) / c->parts))
+		if (!rank)
+			continue;
+		if (rank == (uint32_t)((uint64_t)n * (k - 1) / c->parts))
 			continue;
 		rc = leaf_at(&leaf, rank, &eoff);
 		if (rc)

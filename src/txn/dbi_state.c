@@ -193,8 +193,10 @@ static int state_renew(struct daxkv_txn *txn, daxkv_db db, uint32_t i)
 	struct dbstate *s;
 	int rc = dbi_state_at(txn, i, &s);
 
-	if (rc || (s->generation == txn->generation && s->handle == db))
+	if (rc)
 		return rc;
+	if (s->generation == txn->generation && s->handle == db)
+		return 0;
 	if (s->generation == txn->generation && s->changed)
 		return err_set(DAXKV_BAD_DB,
 		               "handle %u cannot be used yet: it stands where the transaction "

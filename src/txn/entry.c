@@ -167,7 +167,9 @@ static int put_fixed_ok(const struct put *p)
 
 	if (!(p->s->flags & DAXKV_DUP_FIXED))
 		return 0;
-	if (!p->path->height || leaf_count(&p->path->leaf) == 0)
+	if (!p->path->height)
+		return 0;
+	if (leaf_count(&p->path->leaf) == 0)
 		return 0;
 	int rc = leaf_at(&p->path->leaf, 0, &eoff);
 
@@ -380,11 +382,12 @@ static int put_in_batch(struct daxkv_txn *txn, struct dbstate *s, const struct d
 	uint32_t half = leaf_usable(txn->store->page_size) / 2;
 
 	*done = false;
-	if (flags & ~ENTRY_BATCH_FLAGS ||
-	    (!entry_plain(txn->store, o, key, value) &&
-	     (entry_key_check(txn->store, o, key) || !value || !value->data || value->size > half ||
-	      leaf_cost(o, (uint32_t)key->size, (uint32_t)value->size) > half ||
-	      (o->dups && entry_dup_check(txn->store, o, key, value)))))
+	if (flags & ~ENTRY_BATCH_FLAGS)
+		return 0;
+	if (!entry_plain(txn->store, o, key, value) &&
+	    (entry_key_check(txn->store, o, key) || !value || !value->data || value->size > half ||
+	     leaf_cost(o, (uint32_t)key->size, (uint32_t)value->size) > half ||
+	     (o->dups && entry_dup_check(txn->store, o, key, value))))
 		return 0;
 	struct item item = {
 	    .key = key->data,

@@ -153,8 +153,9 @@ uint64_t passive_oldest(const struct daxkv_store *store, uint64_t upto)
 {
 	fence_all(); /* pairs with announce [I13] */
 	/* who cannot be asked for may be there */
-	if (lock_snapshot_oldest(store->lock.fd, &upto) != 0 ||
-	    lock_snapshot_oldest(store->map.fd, &upto) != 0)
+	if (lock_snapshot_oldest(store->lock.fd, &upto) != 0)
+		return 0;
+	if (lock_snapshot_oldest(store->map.fd, &upto) != 0)
 		return 0;
 	return upto;
 }
@@ -168,8 +169,13 @@ int passive_inherit(struct daxkv_store *store, uint64_t upto, struct limbo *limb
 	int rc;
 
 	*unknown = false;
-	if (store->joined || store->lock.passive || store->lock.fd < 0 ||
-	    passive_oldest(store, upto) == upto)
+	if (store->joined)
+		return 0;
+	if (store->lock.passive)
+		return 0;
+	if (store->lock.fd < 0)
+		return 0;
+	if (passive_oldest(store, upto) == upto)
 		return 0;
 	rc = share_inherit(store->lock.fd, store->geometry.file_id, upto, size / store->page_size,
 	                   limbo);

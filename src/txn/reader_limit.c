@@ -132,7 +132,9 @@ bool reader_limit_apply(void *arg)
 		return true;
 	if (!store->reader_limit.fn)
 		return false;
-	if (share_oldest(store->share, &store->oldest) >= txn || !store->oldest.word)
+	if (share_oldest(store->share, &store->oldest) >= txn)
+		return false;
+	if (!store->oldest.word)
 		return false;
 	return ask(store, store->oldest.reader, store->oldest.word, &now);
 }

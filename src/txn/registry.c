@@ -183,7 +183,9 @@ static bool same_file(const struct daxkv_store *a, const struct daxkv_store *b)
 		return true;
 	if (a->geometry.file_id != b->geometry.file_id)
 		return false;
-	if (fstat(a->map.fd, &x) != 0 || fstat(b->map.fd, &y) != 0)
+	if (fstat(a->map.fd, &x) != 0)
+		return false;
+	if (fstat(b->map.fd, &y) != 0)
 		return false;
 	return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
