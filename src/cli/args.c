@@ -43,6 +43,7 @@ enum option_id {
 	OPT_INTERVAL,
 	OPT_COUNT,
 	OPT_BUDGET,
+	OPT_MS,
 	OPT_OUT,
 	OPT_FORMAT,
 	OPT_BATCH,
@@ -84,6 +85,7 @@ static const struct {
     {"interval", required_argument, OPT_INTERVAL, TAKES_WATCH},
     {"count", required_argument, OPT_COUNT, TAKES_WATCH},
     {"budget", required_argument, OPT_BUDGET, TAKES_BUDGET},
+    {"ms", required_argument, OPT_MS, TAKES_BUDGET},
     {"out", required_argument, OPT_OUT, TAKES_OUT},
     {"format", required_argument, OPT_FORMAT, TAKES_LOAD},
     {"batch", required_argument, OPT_BATCH, TAKES_LOAD},
@@ -185,6 +187,12 @@ static int set_number(struct call *call, int id)
 		if (!args_size(optarg, &n) || n == 0 || n > 1u << 20)
 			return bad_value(call, "page-size", "a number of bytes");
 		opt->page_size = (unsigned int)n;
+		return EXIT_OK;
+	}
+	if (id == OPT_MS) {
+		if (!args_size(optarg, &n) || n == 0 || n > UINT32_MAX)
+			return bad_value(call, "ms", "a number of milliseconds, from 1 on");
+		opt->budget_ms = (unsigned int)n;
 		return EXIT_OK;
 	}
 	if (!args_size(optarg, &n) || n == 0) {
@@ -336,6 +344,7 @@ static int set_option(struct call *call, int id)
 	case OPT_BATCH:
 	case OPT_COUNT:
 	case OPT_BUDGET:
+	case OPT_MS:
 		return set_number(call, id);
 	default:
 		set_flag(&call->opt, id);

@@ -43,9 +43,11 @@ struct options {
 	enum daxkv_pmem pmem;
 	unsigned int page_size, db_flags;
 	uint64_t initial_size, max_size, limit, batch; /* limit, batch: 0 when not given */
-	int64_t wait_ms;     /* for other processes; -1: as long as it takes */
-	uint64_t count;      /* of lines that kv watch prints; 0: until it is stopped */
-	uint64_t budget;     /* pages that kv compact moves at most; 0: no bound */
+	int64_t wait_ms; /* for other processes; -1: as long as it takes */
+	uint64_t count;  /* of lines that kv watch prints; 0: until it is stopped */
+	uint64_t budget; /* pages that kv compact moves at most; 0: no bound */
+	/* after which it begins no further step; 0: no bound */
+	unsigned int budget_ms;
 	int64_t interval_ms; /* between them; 0: not given */
 	char *from, *to, *prefix, *expect;
 	const char *out, *format, *since;

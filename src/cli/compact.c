@@ -25,8 +25,10 @@ int run_compact(struct call *call)
 {
 	struct daxkv_compact_report report;
 	uint64_t shown = 0;
-	const struct daxkv_compact bounds = {
-	    .pages = call->opt.budget, .progress = told, .arg = &shown};
+	const struct daxkv_compact bounds = {.pages = call->opt.budget,
+	                                     .milliseconds = call->opt.budget_ms,
+	                                     .progress = told,
+	                                     .arg = &shown};
 	int status = store_open(call, 0, NULL);
 
 	if (status != EXIT_OK)

@@ -65,6 +65,27 @@ kills() { # a killed one leaves a whole store
 }
 entries 1 40000 | kv load killed.kv - >/dev/null
 t "killed again and again, it is whole" kills
+entries 1 40000 | kv load timed.kv - >/dev/null
+thin_out() {
+	for digit in 0 1 2; do
+		kv del timed.kv --prefix "key000$digit" >/dev/null || return 1
+		kv del timed.kv --prefix "key002$digit" >/dev/null || return 1
+	done
+}
+in_time() { # a call of a millisecond stops, and says that more is left; others do the rest
+	thin_out || return 1
+	kv compact timed.kv --ms 1 >first || return 1
+	grep -q 'more can be moved' first || return 1
+	i=0
+	until kv compact timed.kv --ms 20 >last && ! grep -q 'more can be moved' last; do
+		i=$((i + 1))
+		[ "$i" -lt 500 ] || return 1
+	done
+	kv check timed.kv >/dev/null && [ "$(kv count timed.kv)" = 34001 ]
+}
+t "in milliseconds" in_time
+t "no milliseconds" exits 2 kv compact s.kv --ms 0
+t "too many" exits 2 kv compact s.kv --ms 5000000000
 t "a budget of nothing" exits 2 kv compact s.kv --budget 0
 t "a file that is not there" exits 3 kv compact none.kv
 finish

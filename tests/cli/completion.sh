@@ -74,4 +74,11 @@ each_option() { # every option of every command is completed
 	done
 }
 command -v bash >/dev/null && t "all options" each_option
+each_command() { # SHELL - the commands are those of kv help, and no others
+	kv help | sed -n 's/^  \([a-z][a-z]*\) .*/\1/p' | sort >commands
+	[ -s commands ] && [ "$(complete "$1" kv "" | tr ' ' '\n')" = "$(cat commands)" ]
+}
+for shell in bash zsh; do
+	command -v $shell >/dev/null && t "$shell: all commands" each_command $shell
+done
 finish
