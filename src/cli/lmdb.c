@@ -16,6 +16,8 @@
 
 #define LIBRARY    "liblmdb.so.0"
 #define LOCK_MAGIC 0xBEEFC0DEu /* the beginning of LMDB's lock file */
+#define META_MAGIC LOCK_MAGIC  /* behind the header of the first page of its data file */
+#define META_OFF   16
 
 int lmdb_load(const struct call *call, struct lmdb *lmdb)
 {
@@ -77,6 +79,36 @@ static int lock_check(const struct call *call, const char *path, bool dir)
 	    name);
 }
 
+/* data_check - LMDB makes its lock file before it looks at the data file: none is to be left beside
+ * what is not LMDB's. A name too long to ask for LMDB cannot open either. */
+static int data_check(const struct call *call, const char *path, bool dir)
+{
+	char name[PATH_MAX];
+	struct stat st;
+	uint32_t magic = 0;
+	ssize_t n = 0;
+	int fd = -1;
+
+	if (snprintf(name, sizeof name, dir ? "%s/data.mdb" : "%s", path) < (int)sizeof name)
+		fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	else
+		errno = ENAMETOOLONG;
+	if (fd < 0)
+		return call_fail_as(call, EXIT_SYSTEM, "cannot open '%.200s': %s", name,
+		                    strerror(errno));
+	const bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+
+	if (regular)
+		n = pread(fd, &magic, sizeof magic, META_OFF);
+	close(fd);
+	if (n == (ssize_t)sizeof magic && magic == META_MAGIC)
+		return EXIT_OK;
+	return call_fail_as(call, EXIT_CORRUPT, "'%.200s' is not an LMDB file: %s", name,
+	                    !regular          ? "it is no regular file"
+	                    : st.st_size == 0 ? "it is empty"
+	                                      : "it does not begin as one");
+}
+
 int lmdb_open(const struct call *call, struct lmdb *lmdb, const char *path, unsigned int flags,
               uint64_t mapsize)
 {
@@ -87,8 +119,11 @@ int lmdb_open(const struct call *call, struct lmdb *lmdb, const char *path, unsi
 	if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
 		flags |= MDB_NOSUBDIR;
 	if (!(flags & MDB_NOLOCK)) {
-		int status = lock_check(call, path, !(flags & MDB_NOSUBDIR));
+		const bool dir = !(flags & MDB_NOSUBDIR);
+		int status = data_check(call, path, dir);
 
+		if (status == EXIT_OK)
+			status = lock_check(call, path, dir);
 		if (status != EXIT_OK)
 			return status;
 	}

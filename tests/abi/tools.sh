@@ -206,6 +206,17 @@ failures() { # TOOLS ENVIRONMENT
 		done
 	done
 	"$1/mdb_dump" -s none "$2" || echo "status $?"
+	"$1/mdb_dump" -f none/none "$2" || echo "status $?"
+	"$1/mdb_load" -f none/none "$2" || echo "status $?"
+	# no database, and entries or none
+	mkdir "$2.alone"
+	for more in '' '1\n2\n' 'a\n1\n'; do
+		printf "$more" | "$1/mdb_load" -T "$2.alone" || echo "status $?"
+		for option in a l; do
+			"$1/mdb_dump" -$option "$2.alone" || echo "status $?"
+			"$1/mdb_stat" -$option "$2.alone" >"$2.none" || echo "status $?"
+		done
+	done
 	"$1/mdb_dump" -a -s none "$2" || echo "status $?"
 	"$1/mdb_stat" -a -s none "$2" || echo "status $?"
 	"$1/mdb_copy" "$2" "$2.copy" || echo "status $?"
@@ -228,7 +239,7 @@ failures() { # TOOLS ENVIRONMENT
 # newer versions say in the usage that mdb_load takes -a
 # without_names TOOLS LETTER - what failures prints, without the places of tools and environments
 without_names() {
-	sed -e "s|$1/||g; s|$2\.\(copy\|nowhere\)|DIR.\1|; s| \[-a\]||; s|none$2|none|" \
+	sed -e "s|$1/||g; s/$2\.\(copy\|nowhere\|alone\)/DIR.\1/; s| \[-a\]||; s|none$2|none|" \
 		-e "s/ $2 / DIR /; s/ $2\$/ DIR/; s/^$2:/DIR:/; s| $2/| DIR/|"
 }
 failures "$stock" S 2>&1 | without_names "$stock" S >S.failures

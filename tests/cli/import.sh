@@ -51,6 +51,20 @@ t "never over a store" unchanged a.kv exits 3 kv import lmdb a.kv
 t "not LMDB's" exits 4 kv import a.kv c.kv
 t "no store is left" sh -c '! [ -e c.kv ]'
 t "nothing there" exits 3 kv import none c.kv
+mkdir hollow
+: >empty
+printf '%03000d' 0 >text
+no_lock() { ! [ -e "$1-lock" ] && ! [ -e "$1/lock.mdb" ]; }
+for from in none hollow text a.kv empty; do
+	case $from in
+	none | hollow) ends=3 ;;
+	*) ends=4 ;;
+	esac
+	rm -f "$from-lock"
+	t "$from is no LMDB file" exits "$ends" kv import "$from" c.kv
+	t "no lock file beside $from" no_lock "$from"
+done
+t "what is wrong is said" says "'empty' is not an LMDB file: it is empty"
 t "export" exits 0 kv export a.kv out
 same() {
 	mdb_dump "$@" lmdb | grep -v '^mapsize' >1.dump &&

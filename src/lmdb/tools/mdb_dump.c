@@ -3,8 +3,10 @@
 #include "tool.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static const struct {
@@ -16,7 +18,6 @@ static const struct {
 
 struct dump {
 	bool print, list;
-	unsigned int seen;
 };
 
 static void print_bytes(const MDB_val *v, bool print)
@@ -71,7 +72,6 @@ static int dump_database(MDB_txn *txn, const char *name, MDB_dbi dbi, void *arg)
 	size_t found = 0;
 	int rc;
 
-	dump->seen++;
 	if (dump->list) {
 		printf("%s\n", name);
 		return 0;
@@ -111,8 +111,10 @@ static int run(MDB_env *env, const char *path, struct dump *dump, bool all, cons
 	if (rc)
 		return tool_fail("mdb_txn_begin", rc);
 	if (all || dump->list) {
-		rc = tool_named(txn, dump_database, dump);
-		if (!rc && !dump->seen) {
+		size_t names = 0;
+
+		rc = tool_named(txn, dump_database, dump, &names);
+		if (!rc && !names) { /* LMDB's tool counts entries as well */
 			fprintf(stderr, "%s: %s does not contain multiple databases\n", tool_name,
 			        path);
 			rc = MDB_NOTFOUND;
@@ -149,7 +151,8 @@ int main(int argc, char **argv)
 			break;
 		case 'f':
 			if (!freopen(optarg, "w", stdout)) {
-				perror(optarg);
+				fprintf(stderr, "%s: %s: reopen: %s\n", tool_name, optarg,
+				        strerror(errno));
 				return 1;
 			}
 			break;

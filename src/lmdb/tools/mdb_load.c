@@ -337,7 +337,8 @@ int main(int argc, char **argv)
 			break;
 		case 'f':
 			if (!freopen(optarg, "r", stdin)) {
-				perror(optarg);
+				fprintf(stderr, "%s: %s: reopen: %s\n", tool_name, optarg,
+				        strerror(errno));
 				return 1;
 			}
 			break;

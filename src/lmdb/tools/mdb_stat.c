@@ -113,7 +113,7 @@ static int run(MDB_env *env, const struct wish *wish)
 			rc = print_named(txn, wish->db ? wish->db : "Main DB", dbi, NULL);
 	}
 	if (!rc && wish->all)
-		rc = tool_named(txn, print_named, NULL);
+		rc = tool_named(txn, print_named, NULL, NULL);
 	mdb_txn_abort(txn);
 	return rc != 0;
 }

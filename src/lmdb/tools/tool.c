@@ -42,11 +42,12 @@ MDB_env *tool_open(const char *path, unsigned int flags, mode_t mode)
 }
 
 int tool_named(MDB_txn *txn, int (*use)(MDB_txn *txn, const char *name, MDB_dbi dbi, void *arg),
-               void *arg)
+               void *arg, size_t *names)
 {
 	MDB_cursor *c;
 	MDB_val key, data;
 	MDB_dbi main_dbi, dbi;
+	size_t seen = 0;
 	int rc = mdb_dbi_open(txn, NULL, 0, &main_dbi);
 
 	if (!rc)
@@ -56,6 +57,7 @@ int tool_named(MDB_txn *txn, int (*use)(MDB_txn *txn, const char *name, MDB_dbi 
 	while ((rc = mdb_cursor_get(c, &key, &data, MDB_NEXT_NODUP)) == 0) {
 		if (memchr(key.mv_data, '\0', key.mv_size))
 			continue;
+		seen++;
 		char *name = strndup(key.mv_data, key.mv_size);
 
 		if (!name) {
@@ -75,5 +77,7 @@ int tool_named(MDB_txn *txn, int (*use)(MDB_txn *txn, const char *name, MDB_dbi 
 			break;
 	}
 	mdb_cursor_close(c);
+	if (names)
+		*names = seen;
 	return rc == MDB_NOTFOUND ? 0 : rc;
 }

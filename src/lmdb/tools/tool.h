@@ -24,8 +24,9 @@ bool tool_output(void);
 MDB_env *tool_open(const char *path, unsigned int flags, mode_t mode);
 
 /* tool_named - call use for every named database in the main one; an entry that is none is skipped.
- * Its first result that is not 0 ends it. */
+ * Its first result that is not 0 ends it. *names: how many entries were seen that could be
+ * databases by their keys; NULL: nobody asks. */
 int tool_named(MDB_txn *txn, int (*use)(MDB_txn *txn, const char *name, MDB_dbi dbi, void *arg),
-               void *arg);
+               void *arg, size_t *names);
 
 #endif
