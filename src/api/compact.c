@@ -41,6 +41,7 @@ struct compaction { /* where the next call goes on; the writer's lock protects i
 	uint64_t moved;
 	/* how far the walk has come in the tree of the database below */
 	struct tree_place place;
+	bool tallies; /* in that of its tallies, which comes behind it */
 	/* the last commit of a smaller size, and that size; 0: there was none */
 	uint64_t cut_txn;
 	uint64_t cut_end;
@@ -114,6 +115,7 @@ static int database_next(struct daxkv_txn *txn, struct compaction *c)
 	int rc = daxkv_db_list_next(txn, &name);
 
 	c->place = (struct tree_place){0};
+	c->tallies = false;
 	if (rc == DAXKV_NOT_FOUND) {
 		c->running = false;
 		return 0;
@@ -145,6 +147,25 @@ static int desc_moves(struct daxkv_txn *txn, struct dbstate *s, const struct com
 	return 0;
 }
 
+/* trees_step - a step in the database's tree, or when that is done in its tallies'. *end: both are
+ * done. */
+static int trees_step(const struct run *r, struct dbstate *s, struct compaction *c, uint64_t *pages,
+                      bool *end)
+{
+	struct tree *tree = &s->tree;
+
+	if (c->tallies)
+		tree = &s->tallies;
+	int rc = tree_compact_step(tree, r->tree, &c->place, c->boundary, pages, end);
+
+	if (rc || !*end)
+		return rc;
+	*end = c->tallies || !s->tallies.root;
+	c->tallies = !*end;
+	c->place = (struct tree_place){0};
+	return 0;
+}
+
 /* database_step - a step in the walk's database. *pages: how many were moved. The handle is taken
  * for this step alone and given back, so that a database may be dropped between two steps. Errors
  * are those of the tree's step; the caller aborts. */
@@ -168,7 +189,7 @@ static int database_step(struct run *r, struct daxkv_txn *txn, struct compaction
 	if (!rc)
 		rc = dbi_state_any(txn, db, &s);
 	if (!rc)
-		rc = tree_compact_step(&s->tree, r->tree, &c->place, c->boundary, pages, &end);
+		rc = trees_step(r, s, c, pages, &end);
 	if (!rc && *pages)
 		dbi_changed(txn, s);
 	if (!rc && end)

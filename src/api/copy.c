@@ -58,45 +58,63 @@ static int leaf_each(const struct copy *copy, const struct path *path, uint16_t 
 	return txn_done(copy->txn, rc);
 }
 
-/* seen: inner pages that have just been compared are not compared again for each leaf below. The
- * descriptor's count is held against what was found: it says so of a leaf that a scan missed. */
-int copy_each(struct copy *copy, const struct fmt_db *from, struct dbstate *state,
-              copy_entry_fn *each, void *arg)
+/* tree_each - all entries of a tree, in order; *found counts them. seen: inner pages that have just
+ * been compared are not compared again for each leaf below. */
+static int tree_each(struct copy *copy, const struct tree *tree, uint64_t *found,
+                     copy_entry_fn *each, void *arg)
 {
 	uint64_t seen[TREE_DEPTH] = {0};
-	uint64_t found = 0;
-	struct desc_says says;
 	uint16_t *order = malloc(LEAF_MAX(copy->psize) * sizeof *order);
 	struct path path;
 	bool moved = true;
-
-	*state = (struct dbstate){0};
 	int rc;
 
-	if (order)
-		rc = dbi_state_read(copy->txn, from, state);
-	else
-		rc = err_set(ENOMEM, "no memory for a copy");
+	*found = 0;
+	if (!order)
+		return err_set(ENOMEM, "no memory for a copy");
+	rc = tree_edge(tree, false, &path);
+	if (!rc && !path.height)
+		rc = tree_verify(tree, &path, NULL);
+	while (!rc && path.height && moved) {
+		if (!copy->write) /* before a byte is given out */
+			rc = tree_verify(tree, &path, seen);
+		if (!rc)
+			rc = leaf_each(copy, &path, order, found, each, arg);
+		if (!rc)
+			rc = tree_step(tree, &path, true, &moved);
+	}
+	free(order);
+	return rc;
+}
+
+/* The descriptor's count is held against what was found: it says so of a leaf that a scan
+ * missed. */
+int copy_each(struct copy *copy, const struct fmt_db *from, struct dbstate *state,
+              copy_entry_fn *each, void *arg)
+{
+	uint64_t found = 0;
+	struct desc_says says;
+
+	*state = (struct dbstate){0};
+	int rc = dbi_state_read(copy->txn, from, state);
+
 	if (!rc)
 		rc = desc_says(&copy->txn->view, from, true, &says);
 	if (!rc && says.desc)
 		rc = desc_verify(&copy->txn->view, from->desc, says.desc);
 	if (!rc)
-		rc = tree_edge(&state->tree, false, &path);
-	if (!rc && !path.height)
-		rc = tree_verify(&state->tree, &path, NULL);
-	while (!rc && path.height && moved) {
-		if (!copy->write) /* before a byte is given out */
-			rc = tree_verify(&state->tree, &path, seen);
-		if (!rc)
-			rc = leaf_each(copy, &path, order, &found, each, arg);
-		if (!rc)
-			rc = tree_step(&state->tree, &path, true, &moved);
-	}
+		rc = tree_each(copy, &state->tree, &found, each, arg);
 	if (!rc && found != says.entries)
 		rc = err_corrupt(from->desc, "descriptor: %lu entries, of which %lu were found",
 		                 says.entries, found);
-	free(order);
+	return txn_done(copy->txn, rc);
+}
+
+int copy_each_tally(struct copy *copy, const struct dbstate *state, copy_entry_fn *each, void *arg)
+{
+	uint64_t found;
+	int rc = tree_each(copy, &state->tallies, &found, each, arg);
+
 	return txn_done(copy->txn, rc);
 }
 

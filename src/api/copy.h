@@ -52,4 +52,7 @@ typedef int copy_entry_fn(void *arg, struct item *item);
 int copy_each(struct copy *copy, const struct fmt_db *from, struct dbstate *state,
               copy_entry_fn *each, void *arg);
 
+/* copy_each_tally - the same for the tallies of the database whose state it is. */
+int copy_each_tally(struct copy *copy, const struct dbstate *state, copy_entry_fn *each, void *arg);
+
 #endif

@@ -41,8 +41,8 @@ struct level { /* the page in the making, of one level above the leaves */
 
 struct copy_build {
 	struct copy *copy;
-	struct dbstate *state;
-	uint64_t txn; /* of which all pages are */
+	const struct tree *tree; /* which is copied */
+	uint64_t txn;            /* of which all pages are */
 	/* what was given out so far, for the descriptor */
 	uint64_t entries;
 	uint64_t leaf_pages;
@@ -94,7 +94,7 @@ static int copy_level_write(struct copy_build *b, unsigned int level, uint64_t *
 	assert(b->level[level].n > 0);
 	struct copy *copy = b->copy;
 	struct level *v = &b->level[level];
-	uint32_t used = inner_build(copy->image, copy->psize, &b->state->order, v->seps, v->kids,
+	uint32_t used = inner_build(copy->image, copy->psize, b->tree->order, v->seps, v->kids,
 	                            v->n - 1, level, b->txn, 0);
 
 	b->inner_pages++;
@@ -166,7 +166,7 @@ static int copy_level_add(struct copy_build *b, unsigned int level, const struct
 static int leaf_out(struct copy_build *b)
 {
 	assert(b->pack.n > 0);
-	uint32_t used = leaf_pack_build(&b->pack, &b->state->order, b->txn, 0);
+	uint32_t used = leaf_pack_build(&b->pack, b->tree->order, b->txn, 0);
 	const struct sep *left = NULL;
 	uint64_t off;
 	int rc = copy_page(b->copy, b->pack.page, used, &off);
@@ -204,7 +204,7 @@ static int value_out(struct copy_build *b, struct fmt_blob *blob)
 static int value_of(struct copy_build *b, struct item *it, struct fmt_blob *blob,
                     struct fmt_db *catalog)
 {
-	assert(it->flags);
+	assert(it->flags & (FMT_ENTRY_BLOB | FMT_ENTRY_DB));
 	struct copy *copy = b->copy;
 	int rc;
 
@@ -237,10 +237,10 @@ static int entry_out(void *arg, struct item *it)
 	struct fmt_db catalog;
 	int rc = 0;
 
-	if (it->flags)
+	if (it->flags & (FMT_ENTRY_BLOB | FMT_ENTRY_DB))
 		rc = value_of(b, &out, &blob, &catalog);
 	b->entries++;
-	if (rc || leaf_pack_add(&b->pack, &b->state->order, &out))
+	if (rc || leaf_pack_add(&b->pack, b->tree->order, &out))
 		return rc;
 	if (b->pack.n == 0)
 		return err_corrupt(0, "an entry that no leaf has room for");
@@ -248,13 +248,13 @@ static int entry_out(void *arg, struct item *it)
 	struct sep next;
 	uint8_t *buf = b->left_buf + (b->leaf_pages % 2 ? 0 : b->copy->psize);
 
-	tree_separator(&b->state->tree, &last, &out, buf, &next); /* leaf_out moves what last is */
+	tree_separator(b->tree, &last, &out, buf, &next); /* leaf_out moves what last is */
 	rc = leaf_out(b);
 	b->left = next;
 	b->pack.n = 0;
 	if (rc)
 		return rc;
-	if (!leaf_pack_add(&b->pack, &b->state->order, &out))
+	if (!leaf_pack_add(&b->pack, b->tree->order, &out))
 		rc = err_corrupt(0, "an entry that no leaf has room for");
 	return rc;
 }
@@ -286,8 +286,10 @@ static int tree_out(struct copy_build *b, uint64_t *root)
 }
 
 /* desc_out - the database's descriptor, with the counts of what was given out. Its place is *off.
- * It is written behind the tree, because it names the root and counts the pages. */
-static int desc_out(struct copy_build *b, uint64_t root, uint64_t *off)
+ * It is written behind the trees, because it names their roots and counts the pages of the first.
+ */
+static int desc_out(struct copy_build *b, uint32_t flags, uint64_t root, uint64_t tallies,
+                    uint64_t *off)
 {
 	struct fmt_desc *desc = (void *)b->copy->image;
 
@@ -297,19 +299,22 @@ static int desc_out(struct copy_build *b, uint64_t root, uint64_t *off)
 	    .type = FMT_DESC,
 	    .end = FMT_DESC_COUNTS,
 	};
-	desc->flags = b->state->flags;
+	desc->flags = flags;
 	desc->base_count = b->entries;
 	desc->root = root;
 	desc->leaf_pages = b->leaf_pages;
 	desc->inner_pages = b->inner_pages;
 	desc->blob_pages = b->blob_pages;
+	desc->tallies = tallies;
 	desc->page.crc = desc_crc(desc);
 	return copy_page(b->copy, b->copy->image, b->copy->psize, off);
 }
 
-/* build_free - safe on what copy_tree left half-way. */
+/* build_free - safe on NULL, and on what build_new left half-way. */
 static void build_free(struct copy_build *b)
 {
+	if (!b)
+		return;
 	for (unsigned int i = 0; i < TREE_DEPTH; i++)
 		free(b->level[i].kids);
 	free(b->pack.page);
@@ -318,19 +323,16 @@ static void build_free(struct copy_build *b)
 	free(b);
 }
 
-/* The memory is for this database alone: a copy has one tree in the making at a time. */
-int copy_tree(struct copy *copy, const struct fmt_db *from, bool descriptor, uint64_t *desc)
+/* build_new - of a tree, which need not be known yet. ENOMEM; build_free in any case. */
+static int build_new(struct copy *copy, const struct tree *tree, struct copy_build **out)
 {
-	assert(!copy->txn->write);
 	const uint32_t psize = copy->psize;
 	struct copy_build *b = calloc(1, sizeof *b);
-	struct dbstate state;
-	uint64_t root;
-	int rc = 0;
 
+	*out = b;
 	if (b) {
 		b->copy = copy;
-		b->state = &state;
+		b->tree = tree;
 		b->txn = copy->txn->view.snapshot;
 		b->pack = (struct leaf_pack){
 		    .page = malloc(2 * (size_t)psize),
@@ -340,18 +342,50 @@ int copy_tree(struct copy *copy, const struct fmt_db *from, bool descriptor, uin
 		};
 		b->left_buf = malloc(2 * (size_t)psize);
 	}
-	if (!b || !b->pack.page || !b->pack.off || !b->left_buf)
-		rc = err_set(ENOMEM, "no memory for a copy");
+	if (b && b->pack.page && b->pack.off && b->left_buf)
+		return 0;
+	return err_set(ENOMEM, "no memory for a copy");
+}
+
+/* tallies_out - the tree of the database's tallies; *root: 0 when there is none. */
+static int tallies_out(struct copy *copy, const struct dbstate *state, uint64_t *root)
+{
+	struct copy_build *b = NULL;
+	int rc;
+
+	*root = 0;
+	if (!state->tallies.root)
+		return 0;
+	rc = build_new(copy, &state->tallies, &b);
+	if (!rc)
+		rc = copy_each_tally(copy, state, entry_out, b);
+	if (!rc)
+		rc = tree_out(b, root);
+	build_free(b);
+	return rc;
+}
+
+/* The memory is for this database alone: a copy has one tree in the making at a time. */
+int copy_tree(struct copy *copy, const struct fmt_db *from, bool descriptor, uint64_t *desc)
+{
+	assert(!copy->txn->write);
+	struct copy_build *b = NULL;
+	struct dbstate state = {0};
+	uint64_t root;
+	uint64_t tallies;
+	int rc = build_new(copy, &state.tree, &b);
+
 	if (!rc)
 		rc = copy_each(copy, from, &state, entry_out, b);
 	if (!rc)
 		rc = tree_out(b, &root);
+	if (!rc)
+		rc = tallies_out(copy, &state, &tallies);
 	/* a database of one leaf, or of none, has no descriptor */
 	if (!rc)
 		*desc = root;
-	if (!rc && (descriptor || b->leaf_pages > 1))
-		rc = desc_out(b, root, desc);
-	if (b)
-		build_free(b);
+	if (!rc && (descriptor || b->leaf_pages > 1 || tallies))
+		rc = desc_out(b, state.flags, root, tallies, desc);
+	build_free(b);
 	return rc;
 }

@@ -339,20 +339,33 @@ static int count_beside(struct move *m, bool forward, uint64_t *n, bool *far)
 	return rc;
 }
 
-/* count_all - the values of the key that the move starts from. Two leaves tell of most keys. A key
- * that goes on beyond them is counted by its leaves, and a writer keeps the number (tree_tally.c).
- * CORRUPT; the cursor is where it was in any case. */
-static int count_all(struct move *m, uint64_t *count)
+/* tally - the number of values, where it is kept; 0: it is not. A transaction that verifies
+ * believes what it has verified alone. CORRUPT. */
+static int tally(const struct move *m, uint64_t *count)
+{
+	*count = 0;
+	if (m->c->txn->verify)
+		return 0;
+	return tree_tally_find(m->tree, m->own.key, m->own.klen, count);
+}
+
+/* fills - whether the leaf has values of the move's key alone. CORRUPT, and false. */
+static int fills(const struct move *m, bool *is)
+{
+	int rc = has_key(m, 0, is);
+
+	if (*is)
+		rc = has_key(m, place_live(m->c) - 1, is);
+	return rc;
+}
+
+/* count_near - the key's values in this leaf and the two beside; *far: it goes on beyond them. */
+static int count_near(struct move *m, uint64_t *count, bool *far)
 {
 	uint32_t first;
 	uint32_t end;
-	bool far = false;
-	int rc;
+	int rc = run_edge(m, false, &first);
 
-	if (m->tree->scratch && m->tree->scratch->tallies &&
-	    tree_tally_find(m->tree, m->own.key, m->own.klen, count))
-		return 0;
-	rc = run_edge(m, false, &first);
 	if (rc)
 		return rc;
 	rc = run_edge(m, true, &end);
@@ -360,14 +373,36 @@ static int count_all(struct move *m, uint64_t *count)
 		return rc;
 	*count = end - first;
 	if (!inside(m, false, first))
-		rc = count_beside(m, false, count, &far);
-	if (rc)
+		rc = count_beside(m, false, count, far);
+	if (!rc && !*far && !inside(m, true, end))
+		rc = count_beside(m, true, count, far);
+	return rc;
+}
+
+/* count_all - the values of the key that the move starts from. A leaf that the key fills asks for
+ * the tally at once. Otherwise a few leaves tell of most keys, and one that goes on beyond them has
+ * a tally, or is counted by its leaves. CORRUPT; the cursor is where it was in any case. */
+static int count_all(struct move *m, uint64_t *count)
+{
+	bool far = false;
+	int rc = fills(m, &far);
+
+	*count = 0;
+	if (far)
+		rc = tally(m, count);
+	far = false;
+	if (rc || *count)
 		return rc;
-	if (!far && !inside(m, true, end))
-		rc = count_beside(m, true, count, &far);
+	rc = count_near(m, count, &far);
 	if (rc || !far)
 		return rc;
-	return tree_values(m->tree, m->own.key, m->own.klen, count);
+	rc = tally(m, count);
+	if (rc || *count)
+		return rc;
+	const struct probe from = edge_probe(m, false);
+	const struct probe to = edge_probe(m, true);
+
+	return tree_count(m->tree, &from, &to, count);
 }
 
 /* alone - whether both neighbours in the leaf, whose order is at hand, have other keys: told by

@@ -59,6 +59,8 @@ int db_flags_change(struct daxkv_txn *txn, daxkv_db db, struct dbstate *s, unsig
 	uint64_t off = 0;
 	int rc = tree_clear(&s->tree, !s->desc);
 
+	if (!rc)
+		rc = tree_tally_clear(&s->tree, true);
 	if (!rc && s->desc)
 		rc = desc_new(&store->wset, flags, 0, tree_prev_for(&s->tree, s->desc), &off);
 	if (!rc && s->desc)

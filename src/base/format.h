@@ -23,7 +23,7 @@
 
 #define FMT_MAGIC      "daxkv\r\n\x1a"
 #define FMT_MAGIC_SIZE 8u
-#define FMT_VERSION    4u
+#define FMT_VERSION    5u
 #define FMT_ENDIAN     0x01020304u
 /* below 4096 only in tests: small pages make small stores do everything */
 #define FMT_PAGE_MIN     512u
@@ -139,7 +139,9 @@ struct fmt_entry {
 #define FMT_KLEN_MASK  0x1fffu
 #define FMT_ENTRY_BLOB 0x2000u /* the value is a struct fmt_blob */
 #define FMT_ENTRY_DB   0x4000u /* the value is a struct fmt_db; in the main database only */
-#define FMT_ENTRY_SIZE 4u      /* of the fixed part */
+/* the value is a u64, the number of the key's values; in a tree of tallies only */
+#define FMT_ENTRY_TALLY 0x8000u
+#define FMT_ENTRY_SIZE  4u /* of the fixed part */
 
 /* A tail entry: 8 bytes transaction number before struct fmt_entry, 4 bytes crc32c behind the
  * value: of the transaction number, entry, key, value and then the slot word's 8 bytes. A slot
@@ -208,7 +210,9 @@ struct fmt_desc {
 	uint64_t leaf_pages;
 	uint64_t inner_pages;
 	uint64_t blob_pages;
-	uint8_t zero3[32];
+	/* W: root of the tree that has the numbers of values of keys with very many; 0 = none */
+	uint64_t tallies;
+	uint8_t zero3[24];
 	uint64_t counts[]; /* W: to the end of the page */
 };
 #define FMT_DESC_COUNTS 128u
@@ -265,6 +269,7 @@ FMT_AT(fmt_desc, flags, 32);
 FMT_AT(fmt_desc, base_count, 40);
 FMT_AT(fmt_desc, root, 64);
 FMT_AT(fmt_desc, leaf_pages, 72);
+FMT_AT(fmt_desc, tallies, 96);
 FMT_AT(fmt_desc, counts, FMT_DESC_COUNTS);
 FMT_AT(fmt_spill, pair, FMT_SPILL_PAIRS);
 static_assert(sizeof(struct fmt_entry) == FMT_ENTRY_SIZE && sizeof(struct fmt_sep) == FMT_SEP_SIZE,

@@ -28,6 +28,8 @@ static void name_print(char *out, size_t size, const struct check_db *db)
 {
 	size_t used = 0;
 
+	if (db->tallies_of)
+		db = db->tallies_of;
 	if (db->main) {
 		snprintf(out, size, " (main database)");
 		return;

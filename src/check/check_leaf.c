@@ -100,6 +100,13 @@ static const char *flags_fault(const struct check_db *db, const struct check_ent
 	const uint32_t vlen = e->item.dlen;
 	uint32_t known = FMT_ENTRY_BLOB;
 
+	if (db->tallies_of) {
+		if (!tombstone && e->flags != FMT_ENTRY_TALLY)
+			return "a tally without its flag";
+		if (!tombstone && vlen != sizeof(uint64_t))
+			return "a tally of the wrong size";
+		known = FMT_ENTRY_TALLY;
+	}
 	if (db->main)
 		known |= FMT_ENTRY_DB;
 	if ((e->flags & ~known) || (blob && catalog))
@@ -221,6 +228,20 @@ static void dup_size_check(const struct check_leaf_state *leaf, const struct che
 	            leaf->page->off, part_of(e), e->index, e->item.dlen, db->dup_size);
 }
 
+/* tally_live - the entry by its bytes in the file, because the page's copy does not last. */
+static void tally_live(const struct check_leaf_state *leaf, const struct check_entry *e)
+{
+	struct check *ck = leaf->ck;
+	struct check_db *of = leaf->db->tallies_of;
+	struct check_item item = e->item;
+
+	item.key = ck->base + place_of(leaf->page, e->item.key);
+	if (!of)
+		check_tally_entry(ck, leaf->db, &item);
+	else if (e->item.dlen == sizeof(uint64_t))
+		check_tally_note(ck, of, &item);
+}
+
 /* entry_live - rules for what a reader finds. What has not the size that its flags say was reported
  * by entry_form, and is not followed. Only these lead on: to pages of a value, and to databases. */
 static void entry_live(const struct check_leaf_state *leaf, const struct check_entry *e)
@@ -230,6 +251,8 @@ static void entry_live(const struct check_leaf_state *leaf, const struct check_e
 	const bool catalog = e->flags & FMT_ENTRY_DB;
 	const bool dups = db->flags & DAXKV_DUP_SORT;
 
+	if (db->tallies_of || db->tallies_count)
+		tally_live(leaf, e);
 	if (blob && !dups && e->item.dlen == sizeof(struct fmt_blob))
 		blob_check(leaf, e);
 	if (catalog && db->main && e->item.dlen == sizeof(struct fmt_db))

@@ -458,6 +458,29 @@ static void leaf_walk(struct check *ck, struct check_db *db, uint64_t at)
 		tree_walk(ck, db, &all, &everything);
 }
 
+/* tallies_walk - the tree of tallies, which comes before the database's own: what it says is held
+ * against the entries when these are met. Its pages are not counted. */
+static void tallies_walk(struct check *ck, struct check_db *db, uint64_t root)
+{
+	const struct check_bounds everything = {.has_low = false};
+	const struct check_place place = {
+	    .off = root,
+	    .at = db->desc + offsetof(struct fmt_desc, tallies),
+	    .level = -1,
+	};
+	struct check_db tallies = {
+	    .desc = db->desc,
+	    .flags = db->flags & (DAXKV_INTEGER_KEY | DAXKV_REVERSE_KEY),
+	    .name = db->name,
+	    .name_len = db->name_len,
+	    .tallies_of = db,
+	};
+
+	if (!(db->flags & DAXKV_DUP_SORT) || db->flags & DAXKV_OWN_COMPARE)
+		desc_fault(ck, db, "tallies of a database that can have none");
+	tree_walk(ck, &tallies, &place, &everything);
+}
+
 /* The catalog entry's flags are compared with the descriptor's, which are then taken; the main
  * database has no catalog entry. */
 void check_db_walk(struct check *ck, struct check_db *db, uint64_t at)
@@ -481,6 +504,8 @@ void check_db_walk(struct check *ck, struct check_db *db, uint64_t at)
 		db->flags = desc.flags;
 	desc_header(ck, db, &desc);
 	db->flags = desc.flags;
+	if (desc.tallies != 0)
+		tallies_walk(ck, db, desc.tallies);
 	if (desc.root != 0) {
 		const struct check_place root = {
 		    .off = desc.root,
@@ -490,6 +515,7 @@ void check_db_walk(struct check *ck, struct check_db *db, uint64_t at)
 
 		tree_walk(ck, db, &root, &everything);
 	}
+	check_tally_end(ck, db);
 	count_check(ck, db, "entries", counts_last(ck, db, &desc), db->entries);
 	count_check(ck, db, "leaf pages", desc.leaf_pages, db->leaf_pages);
 	count_check(ck, db, "inner pages", desc.inner_pages, db->inner_pages);

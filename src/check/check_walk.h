@@ -29,6 +29,21 @@ struct check_entry {            /* an entry of a leaf, base or tail */
 	bool tail;      /* it was appended: a slot names it */
 };
 
+struct check_tally { /* what a tree of tallies says of a key */
+	/* in the mapped file */
+	const uint8_t *key;
+	uint32_t klen;
+	uint64_t values;
+};
+
+struct check_run { /* the key whose entries are being met, and its tally */
+	/* in the mapped file; NULL: none so far */
+	const uint8_t *key;
+	uint32_t klen;
+	uint64_t values; /* so far */
+	size_t next;     /* the first tally that is not behind it */
+};
+
 struct check_db {
 	uint64_t desc;       /* offset of the descriptor, or of its only leaf; 0: it has nothing */
 	uint32_t flags;      /* as the catalog entry says, then as the descriptor does */
@@ -42,6 +57,12 @@ struct check_db {
 	uint64_t leaf_pages;
 	uint64_t inner_pages;
 	uint64_t blob_pages; /* pages of large values */
+	/* its tallies, of a database with sorted duplicates */
+	struct check_tally *tallies;
+	size_t tallies_count;
+	size_t tallies_room;
+	struct check_run run;
+	struct check_db *tallies_of; /* of a tree of tallies: the database; else NULL */
 };
 
 struct check_page {           /* a tree page whose header's offsets were found inside the page */
@@ -110,6 +131,13 @@ void check_db_walk(struct check *ck, struct check_db *db, uint64_t at);
  * walk's, as it is for all below. */
 void check_leaf(struct check *ck, struct check_db *db, const struct check_page *page,
                 const struct check_bounds *bounds);
+
+/* check_tally_note - the tree of tallies has that live entry. check_tally_entry - the database has
+ * that live entry; they come in order. check_tally_end - it has no more. item points to key and
+ * value in the mapped file. */
+void check_tally_note(struct check *ck, struct check_db *db, const struct check_item *item);
+void check_tally_entry(struct check *ck, struct check_db *db, const struct check_item *item);
+void check_tally_end(struct check *ck, struct check_db *db);
 
 /* check_header - the rules that an inner page's and a leaf's offsets share: arrays of head->n heads
  * from first on and, behind gap bytes, of offsets; or the lengths of a uniform leaf. False,

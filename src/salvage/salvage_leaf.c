@@ -291,7 +291,7 @@ bool salvage_fits(const struct salvage *s, uint32_t flags, const struct salvage_
 		return false;
 	if (flags & DAXKV_DUP_SORT && e->flags & FMT_ENTRY_BLOB)
 		return false;
-	return true;
+	return !(e->flags & FMT_ENTRY_TALLY);
 }
 
 /* An order that only the program knows is taken to be kept. */

@@ -59,7 +59,7 @@ void tree_scratch_close(struct tree_scratch *s)
 	for (unsigned int i = 0; s->batch && i < TREE_BATCHES; i++)
 		free(s->batch[i].pack.page);
 	free(s->batch);
-	free(s->tally);
+	tree_tally_free(s);
 	*s = (struct tree_scratch){0};
 }
 
@@ -281,6 +281,24 @@ static int scarce_splits(struct tree *t, uint32_t n, uint32_t total, uint32_t *p
 	return 0;
 }
 
+/* leaf_note - a leaf that was just written, of values of one key alone, is told. */
+static int leaf_note(struct tree *t, uint64_t off)
+{
+	struct leaf leaf;
+	struct item first;
+	struct item last;
+
+	leaf_open(t->view, view_raw(t->view, off), off, &leaf);
+	assert(leaf.page->n > 0);
+	int rc = base_item(&leaf, 0, &first);
+
+	if (!rc)
+		rc = base_item(&leaf, leaf.page->n - 1u, &last);
+	if (rc || !order_key_same(t->order, first.key, first.klen, last.key, last.klen))
+		return rc;
+	return tree_tally_note(t, first.key, first.klen);
+}
+
 /* leaf_rewrite - the leaf of path becomes one to three leaves, or none, with these n items (in
  * scratch->items). No item, in a leaf that is not the root: the leaf goes. The root stays as an
  * empty leaf. The path is of no use afterwards. CORRUPT, FULL, ENOMEM. */
@@ -296,6 +314,7 @@ static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, struct pl
 	uint64_t old = path->leaf.off;
 	uint64_t prev = tree_prev_for(t, old);
 	uint64_t sibling;
+	uint64_t leaf[LEAF_PARTS];
 	int rc;
 
 	change.from = path_kid(path, 0);
@@ -338,7 +357,12 @@ static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, struct pl
 	counter_add(&t->view->w->compactions, 1);
 	counter_add(&t->view->w->splits, parts - 1);
 	t->leaf_pages += (uint64_t)parts - 1 - (sibling != 0);
-	return tree_replace(t, path, &change);
+	for (uint32_t i = 0; i < parts; i++)
+		leaf[i] = change.kid[i];
+	rc = tree_replace(t, path, &change);
+	for (uint32_t i = 0; i < parts && parts > 1 && t->tallies && !rc; i++)
+		rc = leaf_note(t, leaf[i]);
+	return rc;
 }
 
 /* blob_of - what a leaf's entry says of its large value. CORRUPT when the entry has another size.
@@ -493,13 +517,15 @@ int tree_store(struct tree *t, struct path *path, const struct item *item, const
 		t->scratch->finger_of = t;
 	else
 		t->scratch->finger_of = NULL;
+	if (!replace)
+		rc = tree_tally_change(t, item, true);
+	if (rc)
+		return rc;
 	if (last && item->val && !item->flags && path == t->scratch->finger)
 		rc = tree_batch_begin(t, path, item, &begun);
 	if (rc || begun)
 		return rc;
 	t->count += !replace;
-	if (UNLIKELY(t->scratch->tallies) && !replace)
-		tree_tally_change(t, item->key, item->klen, true);
 	if (item->flags & FMT_ENTRY_BLOB)
 		t->blob_pages += blob_pages(((const struct fmt_blob *)(const void *)item->val)->len,
 		                            t->view->psize);
@@ -557,8 +583,9 @@ static int entry_out(struct tree *t, struct path *path)
 	if (rc)
 		return rc;
 	t->count--;
-	if (UNLIKELY(t->scratch->tallies))
-		tree_tally_change(t, gone.key, gone.klen, false);
+	rc = tree_tally_change(t, &gone, false);
+	if (rc)
+		return rc;
 	if (path->height > 1 && left && !tree_well_filled(&path->leaf, left, &gone))
 		rc = tree_would_join_without(t, path, left, &gone, &join);
 	if (rc)
@@ -614,7 +641,6 @@ static int entries_out(struct tree *t, struct path *path, uint32_t from, uint32_
 			return rc;
 	}
 	t->count -= to - from;
-	tree_tally_forget(t->scratch);
 	memmove(items + from, items + to, (n - to) * sizeof *items);
 	return leaf_rewrite(t, path, n - (to - from), &placed);
 }
@@ -645,7 +671,9 @@ int tree_clear(struct tree *t, bool forget)
 	if (rc || !page)
 		return rc;
 	t->scratch->finger_of = NULL;
-	tree_tally_forget(t->scratch);
+	rc = tree_tally_clear(t, forget);
+	if (rc)
+		return rc;
 	prev = tree_prev_for(t, at);
 	rc = tree_free_below(t, at, page->level, NULL);
 	if (rc)

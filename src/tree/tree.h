@@ -121,10 +121,10 @@ struct tree_batch { /* entries that ascend behind all others, not yet in the tre
 /* trees that have a batch at once, such as a table and its indexes */
 #define TREE_BATCHES 4u
 
-/* counts that are kept, by a hash of the key; a newer one takes the place of an older one */
-#define TREE_TALLIES   2048u
-#define TREE_TALLY_KEY 40u /* bytes of a key that can have one */
+/* numbers of values in memory, by a hash of the key; a newer one takes the place of an older one */
+#define TREE_TALLIES 2048u
 struct tree_tally;
+struct tree_noted;
 
 /*
  * One for each store, in ordinary memory. What rebuilding a page needs is allocated when the store
@@ -149,11 +149,14 @@ struct tree_scratch { /* the writer's, for rebuilding pages */
 	struct tree_batch *batch; /* TREE_BATCHES */
 	unsigned int batches;     /* in use */
 	size_t owed;              /* pages taken ahead for them */
-	struct tree_tally *tally; /* TREE_TALLIES, see tree_tally.c */
-	/* kept since all were forgotten; 0: there is none */
-	unsigned int tallies;
-	uint64_t tally_round; /* of those that are good */
-	uint64_t tally_txn;   /* the commit that they are right for */
+	struct tree_tally *tally; /* TREE_TALLIES, see tree_tally.c; NULL: not needed so far */
+	uint64_t tally_round;     /* of those that are good */
+	uint64_t tally_txn;       /* the commit that they are right for */
+	uint16_t *owing;          /* places in tally whose numbers are still to be written */
+	uint32_t nowing;
+	struct tree_noted **noted; /* keys whose values are still to be counted */
+	size_t nnoted;
+	size_t noted_room;
 	/* one could not be put into its tree: the error that a commit gets */
 	int failed;
 };
@@ -174,6 +177,8 @@ struct tree {
 	uint64_t leaf_pages;
 	uint64_t inner_pages;
 	uint64_t blob_pages;
+	/* the numbers of values of the keys that have very many; NULL: none are kept */
+	struct tree *tallies;
 	struct tree_batch *batch; /* NULL: all of the tree is in its pages */
 	/* of a write transaction's: the database's handle */
 	uint32_t id;
@@ -283,7 +288,7 @@ int tree_flush_each(struct tree_scratch *scratch, struct wset *w);
  */
 static inline int tree_flush_all(struct tree_scratch *scratch, struct wset *w)
 {
-	if (LIKELY(!scratch->batches && !w->nspare))
+	if (LIKELY(!scratch->batches && !w->nspare && !scratch->nowing && !scratch->nnoted))
 		return scratch->failed;
 	return tree_flush_each(scratch, w);
 }
@@ -350,18 +355,32 @@ int tree_count(const struct tree *tree, const struct probe *from, const struct p
 int tree_count_estimate(const struct tree *tree, const struct probe *from, const struct probe *to,
                         uint64_t entries, uint64_t leaves, uint64_t *n);
 
-/* tree_values - how many values the key has, by its leaves; a writer keeps the number, and goes on
- * counting. CORRUPT. tree_tally_find - a number that is kept; false: there is none.
- * tree_tally_change - a single entry of the key came (one_more) or went. tree_tally_forget - any
- * other change. */
-int tree_values(const struct tree *tree, const uint8_t *key, uint32_t klen, uint64_t *n);
-bool tree_tally_find(const struct tree *tree, const uint8_t *key, uint32_t klen, uint64_t *n);
-void tree_tally_change(const struct tree *tree, const uint8_t *key, uint32_t klen, bool one_more);
-static inline void tree_tally_forget(struct tree_scratch *scratch)
+/* tree_tally_find - the number of values of a key that has a tally; 0: it has none. CORRUPT. */
+int tree_tally_find(const struct tree *tree, const uint8_t *key, uint32_t klen, uint64_t *values);
+
+/* tree_tally_forget - what is in memory of them is not right any more, or is undone.
+ * tree_tally_free
+ * - its memory. tree_tally_flush - what is still to be counted and to be written is. Errors of
+ * tree_store. */
+void tree_tally_forget(struct tree_scratch *scratch);
+void tree_tally_free(struct tree_scratch *scratch);
+int tree_tally_flush(struct tree_scratch *scratch, struct wset *w);
+
+/* tree_tally_change - before a single entry of the key comes (one_more) or goes. tree_tally_cut -
+ * before the entries between two keys' edges, or of one key, go; *values: how many these are when
+ * that is known, else 0. tree_tally_clear - before all go;
+ * see tree_clear. tree_tally_note - a leaf has values of this key alone. Errors of tree_store. */
+int tree_tally_count(struct tree *tree, const uint8_t *key, uint32_t klen, bool one_more);
+static inline int tree_tally_change(struct tree *tree, const struct item *item, bool one_more)
 {
-	scratch->tallies = 0;
-	scratch->tally_round++;
+	if (LIKELY(!tree->tallies || !tree->tallies->root))
+		return 0;
+	return tree_tally_count(tree, item->key, item->klen, one_more);
 }
+int tree_tally_cut(struct tree *tree, const struct probe *from, const struct probe *to,
+                   uint64_t *values);
+int tree_tally_clear(struct tree *tree, bool forget);
+int tree_tally_note(struct tree *tree, const uint8_t *key, uint32_t klen);
 
 /* tree_verify - compare the checksums of the path's pages, which know their places, and see to it
  * that the leaf's entries lie where the pages above say. seen (or NULL): the inner page of each
@@ -415,6 +434,18 @@ static inline uint32_t tree_sep_bytes(const struct sep *sep)
 	return sep->klen + sep->dlen;
 }
 struct sep tree_sep_copy(const struct sep *from, uint8_t *to);
+/* tree_pack_note - a leaf in the making, which is full, has values of one key alone: tell. */
+static inline int tree_pack_note(struct tree *tree, const struct leaf_pack *pack)
+{
+	if (LIKELY(!tree->tallies))
+		return 0;
+	const struct item first = leaf_pack_item(pack, 0);
+	const struct item last = leaf_pack_item(pack, pack->n - 1);
+
+	if (!order_key_same(tree->order, first.key, first.klen, last.key, last.klen))
+		return 0;
+	return tree_tally_note(tree, first.key, first.klen);
+}
 /* tree_join - when the leaf's n items, which take total bytes, are few, take a neighbour's along:
  * *change then covers both leaves, and *sibling is the other one (0: none). tree_would_join -
  * whether the leaf would be joined if it was written anew with these items, of which one took so

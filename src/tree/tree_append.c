@@ -193,7 +193,10 @@ int tree_flush_each(struct tree_scratch *s, struct wset *w)
 			rc = tree_flush(s->batch[i].tree);
 	if (UNLIKELY(w->nspare && !rc))
 		rc = wset_spare_give(w, 0);
-	return rc;
+	if (rc)
+		return rc;
+	s->failed = tree_tally_flush(s, w);
+	return s->failed;
 }
 
 /* The pages of the batches are the transaction's, and go with its undo. */
@@ -355,7 +358,6 @@ int tree_batch_begin(struct tree *t, const struct path *path, const struct item 
 	t->batch = batch;
 	t->count++;
 	t->scratch->batches++;
-	tree_tally_forget(t->scratch);
 	*begun = true;
 	return 0;
 }
@@ -387,9 +389,11 @@ static int batch_next(struct tree *t, struct tree_batch *batch, const struct ite
 	struct sep *sep = &c->sep[c->m - 1];
 	struct wpage *wp;
 	bool lacks;
-	int rc;
+	int rc = tree_pack_note(t, &batch->pack);
 
 	*done = false;
+	if (rc)
+		return rc;
 	if (batch_full(t, batch, item))
 		return 0;
 	rc = batch_reserve(t, batch, flush_pages(batch->path.height), &lacks);
@@ -435,5 +439,5 @@ int tree_batch_put(struct tree *t, const struct item *item, bool key_ascends, bo
 	}
 	batch->used = t->view->w->changes;
 	t->count++;
-	return 0;
+	return tree_tally_change(t, item, true);
 }

@@ -368,7 +368,6 @@ int tree_compact_step(struct tree *t, struct tree_compact *c, struct tree_place 
 	*end = !rc && !there;
 	if (rc || !there)
 		return rc;
-	tree_tally_forget(t->scratch);
 	rc = way_moves(t, &path, boundary, &moved);
 	if (rc || moved) {
 		*pages = moved;

@@ -249,9 +249,12 @@ static int load_leaf_write(struct tree_load *l)
 	uint64_t prev = page_prev(l, 0, false);
 	uint32_t used = leaf_pack_build(&l->pack, l->tree->order, l->tree->view->w->txn, prev);
 	uint64_t off;
+	int rc = tree_pack_note(l->tree, &l->pack);
 
+	if (rc)
+		return rc;
 	l->tree->leaf_pages += !v->old;
-	int rc = page_write(l, v, l->pack.page, used, &off);
+	rc = page_write(l, v, l->pack.page, used, &off);
 
 	if (rc || v->written == 1)
 		return rc;
@@ -324,7 +327,6 @@ static int load_free_with(struct tree_load *l, int rc)
 	return rc;
 }
 
-/* Tallies go: what a load adds is not counted one by one. */
 int tree_load_begin(struct tree *t, unsigned int fill, struct tree_load **out)
 {
 	assert(t->scratch);
@@ -345,7 +347,6 @@ int tree_load_begin(struct tree *t, unsigned int fill, struct tree_load **out)
 	l->tree = t;
 	l->pack.limit = FMT_LEAF_BASE + leaf_usable(psize) * fill / 100;
 	t->scratch->finger_of = NULL;
-	tree_tally_forget(t->scratch);
 	rc = level_alloc(&l->level[0], psize);
 	if (rc)
 		return load_free_with(l, rc);
@@ -431,7 +432,7 @@ int tree_load_add(struct tree_load *l, const struct item *it)
 		(void)fits;
 	}
 	l->entries++;
-	return 0;
+	return tree_tally_change(l->tree, it, true);
 }
 
 /* level_unopened - the level below has one page in the place of one: a kid that is swapped, if the

@@ -18,6 +18,8 @@
 #include "space/space.h"
 #include "tree/tree.h"
 
+#include "base/err.h"
+
 /* so many entries are removed by appending to their leaf; more by writing it anew */
 #define TOMBSTONES 4u
 
@@ -28,6 +30,8 @@ struct range_cut {
 	const struct probe *from;
 	const struct probe *to;
 	uint64_t removed;
+	/* entries of the range, of which those in the middle are not counted; 0: not known */
+	uint64_t all;
 };
 
 /* ---- pages in the middle --------------------------------------------------------------------- */
@@ -45,7 +49,7 @@ static int cut_kids(struct range_cut *c, struct path *path, unsigned int level, 
 	assert(level < path->height);
 	assert(first < end);
 	int rc = tree_free_kids(c->tree, path->at[level].page, path->at[level].off, first, end,
-	                        &entries);
+	                        c->all ? NULL : &entries);
 
 	c->removed += entries;
 	c->tree->count -= entries;
@@ -166,6 +170,17 @@ static int cut_step(struct range_cut *c, struct path *a, struct path *b, bool *c
 	return cut_leaf(c, a, true, true, cut);
 }
 
+/* count_off - what went unread is counted off as well. CORRUPT. */
+static int count_off(struct range_cut *c)
+{
+	if (UNLIKELY(c->removed > c->all || c->all - c->removed > c->tree->count))
+		return err_corrupt(c->tree->tallies->root, "a tally of %lu values: they were more",
+		                   c->all);
+	c->tree->count -= c->all - c->removed;
+	c->removed = c->all;
+	return 0;
+}
+
 /* Everything at once is a clear; a range goes piece by piece until nothing of it is left. The
  * writer's lock is held. *removed is set also after an error. Pages are taken as by a removal,
  * reserve included: a full store can still be emptied. */
@@ -183,7 +198,6 @@ int tree_cut(struct tree *t, const struct probe *from, const struct probe *to, u
 	int rc = 0;
 
 	t->scratch->finger_of = NULL;
-	tree_tally_forget(t->scratch);
 	if (!from && !to) {
 		*removed = t->count;
 		if (t->count)
@@ -194,9 +208,13 @@ int tree_cut(struct tree *t, const struct probe *from, const struct probe *to, u
 		rc = tree_flush(t);
 	const enum space_claim before = space_claim(t->view->w->space, SPACE_DELETE);
 
+	if (!rc)
+		rc = tree_tally_cut(t, from, to, &c.all);
 	while (cut && !rc)
 		rc = cut_step(&c, &a, &b, &cut);
 	(void)space_claim(t->view->w->space, before);
+	if (c.all && !rc)
+		rc = count_off(&c);
 	*removed = c.removed;
 	return rc;
 }

@@ -102,7 +102,7 @@ static int commit_desc(struct daxkv_txn *txn, daxkv_db db, struct words *words)
 	bool full = !s->desc || s->desc_moves;
 
 	s->desc_moves = false;
-	if (!s->desc && s->tree.leaf_pages < 2 && !s->tree.inner_pages)
+	if (!s->desc && s->tree.leaf_pages < 2 && !s->tree.inner_pages && !s->tallies.root)
 		return name_page(txn, s, s->tree.root);
 	int rc = full ? 0 : desc_commit(store, s, words, &full);
 

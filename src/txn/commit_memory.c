@@ -26,7 +26,9 @@ static int emptied(struct wset *w, struct dbstate *s)
 	if (s->handle == DAXKV_MAIN || s->tree.count || !s->tree.root || s->tree.inner_pages ||
 	    s->tree.leaf_pages != 1)
 		return 0;
-	rc = wset_retire(w, s->tree.root);
+	rc = tree_tally_clear(&s->tree, true);
+	if (!rc)
+		rc = wset_retire(w, s->tree.root);
 	if (!rc && s->desc)
 		rc = wset_retire(w, s->desc);
 	s->tree.root = s->tree.leaf_pages = s->desc = 0;
@@ -114,8 +116,10 @@ int commit_memory_out(struct daxkv_txn *txn)
 	for (size_t i = 0; i < w->n; i++)
 		kids_follow(w, wset_at(w, i));
 	for (struct dbstate *s = txn->changed; s; s = s->links.next_changed)
-		if (dbi_has_changed(txn, s))
+		if (dbi_has_changed(txn, s)) {
 			s->tree.root = now_at(w, s->tree.root);
+			s->tallies.root = now_at(w, s->tallies.root);
+		}
 	txn->store->scratch.finger_of = NULL;
 	return 0;
 }

@@ -113,6 +113,17 @@ int dbi_state_read(struct daxkv_txn *txn, const struct fmt_db *catalog, struct d
 /* dbi_state_order - the order for these flags, with the state's comparators. */
 void dbi_state_order(struct dbstate *state, uint32_t flags);
 
+/* dbi_state_link - the state's trees refer to what is the state's own: after it was copied, or has
+ * another order. A program's own order of keys has no tallies. */
+static inline void dbi_state_link(struct dbstate *state)
+{
+	state->tree.order = &state->order;
+	state->tallies.order = &state->tally_order;
+	state->tree.tallies = NULL;
+	if (state->order.dups && state->order.key != ORDER_OWN)
+		state->tree.tallies = &state->tallies;
+}
+
 /* dbi_catalog_find - the catalog entry of a named database in the main one: NOT_FOUND, INCOMPATIBLE
  * when a plain entry has that name. */
 int dbi_catalog_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len,

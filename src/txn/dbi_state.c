@@ -31,6 +31,8 @@ void dbi_state_order(struct dbstate *s, uint32_t flags)
 	s->order.key_arg = s->compare.key_arg;
 	s->order.dup_fn = s->compare.dup_fn;
 	s->order.dup_arg = s->compare.dup_arg;
+	order_init(&s->tally_order, flags & (DAXKV_INTEGER_KEY | DAXKV_REVERSE_KEY));
+	dbi_state_link(s);
 }
 
 /* A state's tree refers to the view of its transaction: it is of no use to another one. An empty
@@ -62,8 +64,10 @@ int dbi_state_read(struct daxkv_txn *txn, const struct fmt_db *catalog, struct d
 	    .inner_pages = says.inner_pages,
 	    .blob_pages = says.blob_pages,
 	};
+	s->tallies = (struct tree){.view = v, .root = says.tallies};
+	dbi_state_link(s);
 	if (txn->write) {
-		s->tree.scratch = &txn->store->scratch;
+		s->tree.scratch = s->tallies.scratch = &txn->store->scratch;
 		s->tree.id = s->handle;
 		if (txn->store->scratch.finger_of == &s->tree) /* it was another database's */
 			txn->store->scratch.finger_of = NULL;

@@ -256,7 +256,7 @@ static int state_copy(struct dbstate *to, const struct dbstate *from)
 	to->name_room = room;
 	if (from->name_len)
 		memcpy(name, from->name, from->name_len);
-	to->tree.order = &to->order;
+	dbi_state_link(to);
 	return 0;
 }
 
@@ -344,7 +344,7 @@ static void state_give(struct daxkv_txn *parent, struct daxkv_txn *child, struct
 
 	*to = *s;
 	to->links = was.links;
-	to->tree.order = &to->order;
+	dbi_state_link(to);
 	if (s->generation == child->generation)
 		to->generation = parent->generation;
 	else

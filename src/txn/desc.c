@@ -124,6 +124,7 @@ int desc_says(const struct view *v, const struct fmt_db *catalog, bool counts,
 	says->desc = at;
 	says->flags = desc->flags;
 	says->root = load_word(&desc->root);
+	says->tallies = load_word(&desc->tallies);
 	if (!counts)
 		return 0;
 	says->entries = desc_count(v, desc);
@@ -218,8 +219,10 @@ static int word_if_changed(struct daxkv_store *store, struct words *words, const
 
 /* desc_write_private - all of a page that nobody else can see, with its checksum. */
 static void desc_write_private(struct daxkv_store *store, struct wpage *wp,
-                               const struct fmt_desc *desc, const struct tree *t)
+                               const struct fmt_desc *desc, const struct dbstate *state)
 {
+	const struct tree *t = &state->tree;
+
 	assert(wp->owner);
 	struct pm *pm = &store->map.pm;
 	uint32_t crc;
@@ -230,6 +233,7 @@ static void desc_write_private(struct daxkv_store *store, struct wpage *wp,
 	pm_store8(pm, &desc->leaf_pages, t->leaf_pages);
 	pm_store8(pm, &desc->inner_pages, t->inner_pages);
 	pm_store8(pm, &desc->blob_pages, t->blob_pages);
+	pm_store8(pm, &desc->tallies, state->tallies.root);
 	crc = desc_crc(desc) ^ crc32c_place(wp->off);
 	pm_write(pm, &desc->page.crc, &crc, sizeof crc);
 }
@@ -245,7 +249,7 @@ int desc_commit(struct daxkv_store *store, struct dbstate *state, struct words *
 
 	*full = false;
 	if (wp && wp->owner) {
-		desc_write_private(store, wp, desc, t);
+		desc_write_private(store, wp, desc, state);
 		state->counted = state->desc;
 		state->npairs = 0;
 		return 0;
@@ -277,5 +281,8 @@ int desc_commit(struct daxkv_store *store, struct dbstate *state, struct words *
 	rc = word_if_changed(store, words, &desc->inner_pages, t->inner_pages);
 	if (rc)
 		return rc;
-	return word_if_changed(store, words, &desc->blob_pages, t->blob_pages);
+	rc = word_if_changed(store, words, &desc->blob_pages, t->blob_pages);
+	if (rc)
+		return rc;
+	return word_if_changed(store, words, &desc->tallies, state->tallies.root);
 }

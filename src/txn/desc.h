@@ -28,6 +28,7 @@ uint64_t desc_count(const struct view *view, const struct fmt_desc *desc);
 struct desc_says {
 	uint64_t desc; /* the descriptor page; 0: there is none */
 	uint64_t root;
+	uint64_t tallies; /* root of the tree of tallies; 0: none */
 	uint64_t entries;
 	uint64_t leaf_pages;
 	uint64_t inner_pages;

@@ -569,8 +569,10 @@ int entry_remove_all(struct daxkv_txn *txn, struct dbstate *s, const uint8_t *ke
 		if (end - path.rank > ALONE) {
 			dbi_changed(txn, s);
 			if (ends)
+				rc = tree_tally_cut(&s->tree, &first, &behind, &removed);
+			if (ends && !rc)
 				rc = tree_leaf_without(&s->tree, &path, path.rank, end);
-			else
+			if (!ends)
 				rc = tree_cut(&s->tree, &first, &behind, &removed);
 			if (rc)
 				return txn_break(txn, rc);

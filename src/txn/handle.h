@@ -144,7 +144,9 @@ struct dbstate {
 	uint32_t flags;
 	const struct dbi *entry; /* of handle */
 	struct tree tree;
+	struct tree tallies; /* see tree_tally.c */
 	struct order order;
+	struct order tally_order; /* that of the keys */
 	/* descriptor page; 0: none, it is one leaf or nothing was ever stored */
 	uint64_t desc;
 	/* the page that the catalog entry names: desc, or the leaf, or 0 */

@@ -140,6 +140,8 @@ void cover_print(void)
 	cover_show("splits", cover.splits);
 	cover_show("merges", cover.merges);
 	cover_show("joins", cover_tree.joins);
+	cover_show("lists found long", cover_tree.noted);
+	cover_show("tallies changed", cover_tree.owed);
 	cover_show("compactions", cover.compactions);
 	cover_show("pages retired", cover.retired);
 	cover_show("taken from limbo", cover.limbo_pages);

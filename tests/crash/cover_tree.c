@@ -46,6 +46,13 @@ WRAP(tree_join, struct tree *t, const struct path *path, struct item *items, uin
 	return rc;
 }
 
+WRAP(tree_tally_flush, struct tree_scratch *s, struct wset *w)
+{
+	cover_tree.noted += s->nnoted;
+	cover_tree.owed += s->nowing;
+	return __real_tree_tally_flush(s, w);
+}
+
 WRAP(space_trim, struct space *s, uint64_t floor, bool all, bool *cut)
 {
 	int rc = __real_space_trim(s, floor, all, cut);

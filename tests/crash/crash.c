@@ -507,6 +507,7 @@ static int store_make(void)
 static void start(void)
 {
 	static const size_t pairs[] = {6, 20, 60};
+	const bool lists = run.seed % 4 == 1;
 	struct daxkv_options options = {.flags = DAXKV_NO_LOCK,
 	                                .pmem = DAXKV_PMEM_FORCE,
 	                                .max_size = CRASH_ROOM,
@@ -540,7 +541,8 @@ static void start(void)
 	                             .max_pair = PAGE / 2 - 140,
 	                             .bad_pair = PAGE / 2,
 	                             .max_value = run.seed % 7 == 3 ? 100000 : 3000,
-	                             .db_pairs = pairs[run.seed / 4 % 3],
+	                             .db_pairs = lists ? 120 : pairs[run.seed / 4 % 3],
+	                             .long_lists = lists,
 	                             .empty_dups = true};
 	ops_start(&run.stream, run.seed, &config, &run.oracle);
 	rc = drive_start(&run.drive, run.path, &options, 0, &run.oracle);

@@ -62,6 +62,12 @@ static size_t below(struct ops *ops, size_t n)
 	return ops_below(ops, n);
 }
 
+/* hot - percent of keys that are one key, where that can have many values. */
+static size_t hot(const struct ops *ops)
+{
+	return ops->config.long_lists ? 80 : 15;
+}
+
 /* ---- keys and values ------------------------------------------------------------------------- */
 
 /* number_put - x in size bytes, so that the byte order of flags (reverse: REVERSE_KEY or
@@ -92,7 +98,7 @@ static void integer_key(struct ops *ops, const struct oracle_db *db, struct daxk
 
 	if (kind == 100)
 		x = (db->key_width == 4 ? (uint64_t)1 << 31 : (uint64_t)1 << 60) + ops->ascending++;
-	else if (kind < 15 && db->flags & DAXKV_DUP_SORT)
+	else if (kind < hot(ops) && db->flags & DAXKV_DUP_SORT)
 		x = 7;
 	else if (kind < 70)
 		x = below(ops, ops->config.db_pairs);
@@ -123,7 +129,7 @@ static void fresh_key(struct ops *ops, const struct oracle_db *db, struct daxkv_
 		       4); /* behind nearly all others */
 		number_put(ops->key + (reverse ? 0 : 4), 8, ops->ascending++, reverse);
 		key->size = 12;
-	} else if (dup && kind < 15) {
+	} else if (dup && kind < hot(ops)) {
 		key->size = (size_t)snprintf(text, 16, "hot");
 	} else if (kind < 50) {
 		key->size = (size_t)snprintf(text, 32, "k%05zu", below(ops, ops->config.db_pairs));
@@ -295,6 +301,8 @@ static void make_create(struct ops *ops, struct op *op)
 	op->kind = OP_DB_CREATE;
 	op->flags = key_flags[below(ops, sizeof(key_flags) / sizeof(key_flags[0]))] |
 	            dup_flags[below(ops, sizeof(dup_flags) / sizeof(dup_flags[0]))];
+	if (ops->config.long_lists && below(ops, 3))
+		op->flags |= DAXKV_DUP_SORT;
 	if (op->flags & DAXKV_INTEGER_KEY)
 		op->key_width = below(ops, 2) ? 4 : 8;
 	if (op->flags & DAXKV_INTEGER_DUP)
@@ -318,7 +326,7 @@ static void make_put(struct ops *ops, const struct oracle_db *db, struct op *op)
 		op->flags = DAXKV_NO_DUP_DATA;
 	else if (kind < 13 || (ops->style == STYLE_ASCENDING && kind < 40))
 		op->flags = dup && kind & 1 ? DAXKV_APPEND_DUP : DAXKV_APPEND;
-	else if (kind > 94 && (!dup || kind == 99))
+	else if (kind > 94 && (!dup || (kind == 99 && !ops->config.long_lists)))
 		op->flags = DAXKV_RESERVE;
 	if (ops->config.bad_sizes && below(ops, 200) == 0) {
 		op->flags = 0;

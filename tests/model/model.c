@@ -369,6 +369,7 @@ static struct ops_config limits(const struct model *model, size_t max_key)
 	    .bad_pair = model->page_size / 2,
 	    .max_value = model->page_size < 4096 ? 256 << 10 : 2 << 20,
 	    .db_pairs = model->seed % 3 == 2 ? 6000 : 1500,
+	    .long_lists = model->seed % 2 == 0,
 	    .empty_dups = !model->lmdb,
 	    .bad_sizes = true,
 	};

@@ -50,7 +50,7 @@ static const struct mutation {
 	const char *expect;
 } mutations[] = {
     {SUPER, 0, 1, '+', 1, 0, RAW, "magic"},
-    {SUPER, 8, 4, '=', FMT_VERSION + 1, 0, SEALED, "format version 5"},
+    {SUPER, 8, 4, '=', FMT_VERSION + 1, 0, SEALED, "format version 6"},
     {SUPER, 12, 4, '=', 0x04030201, 0, SEALED, "byte order"},
     {SUPER, 16, 4, '+', 1, 0, SEALED, "page size"},
     {SUPER, 16, 4, '=', 256, 0, SEALED, "page size 256"},
@@ -94,7 +94,7 @@ static const struct mutation {
     {DESC, 32, 4, '=', DAXKV_DUP_FIXED, 0, SEALED, "flags 0x10 are not valid"},
     {DESC, 36, 1, '=', 1, 0, SEALED, "must be zero"},
     {DESC, 50, 1, '=', 1, 0, SEALED, "must be zero"},
-    {DESC, 100, 1, '=', 1, 0, RAW, "must be zero"},
+    {DESC, 104, 1, '=', 1, 0, RAW, "must be zero"},
     {DESC, 64, 8, '=', 0, 0, RAW, "says 6 entries, found are 0"},
     {DESC, 64, 8, '+', 8, 0, RAW, "not at a page boundary"},
     {DESC, 72, 8, '+', 1, 0, RAW, "leaf pages"},

@@ -269,8 +269,8 @@ static struct daxkv_store *dups_of_two_keys(void)
 	return store;
 }
 
-/* The root's separators lead every search to the first kid: there a count finds none of the values
- * that a cursor comes to leaf by leaf. */
+/* The root's separators lead every search to the first kid, where none of the values is that a
+ * cursor comes to leaf by leaf. Their number is kept elsewhere. */
 static void values_that_no_search_finds(void **state)
 {
 	struct daxkv_store *store = dups_of_two_keys();
@@ -290,7 +290,7 @@ static void values_that_no_search_finds(void **state)
 	OK(daxkv_cursor_open(txn, DAXKV_MAIN, &c));
 	OK(daxkv_cursor_get(c, NULL, NULL, DAXKV_LAST));
 	OK(daxkv_cursor_count(c, &count));
-	assert_int_equal(count, 0);
+	assert_int_equal(count, 400);
 	for (int n = 0; n < 3; n++) {
 		OK(daxkv_cursor_del(c, 0));
 		OK(daxkv_cursor_get(c, NULL, NULL, DAXKV_LAST));

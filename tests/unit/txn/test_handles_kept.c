@@ -127,7 +127,7 @@ static void transactions_are_as_large_as_what_they_use(void **state)
 		txn = write ? begin(store) : begin_reading(store);
 		OK(open_db(txn, "a", 0, &db));
 		assert_true(has(txn, db, "i am", "a") && has(txn, MAIN, "k", NULL));
-		assert_true(bytes_held(txn) < 1024);
+		assert_true(bytes_held(txn) < 1536);
 		daxkv_txn_abort(txn);
 	}
 	store_done(store);
