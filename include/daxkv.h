@@ -116,6 +116,7 @@ enum daxkv_pmem {
 	DAXKV_PMEM_FORCE /* cache-line flushes on any file: survives the process, no power cut */
 };
 
+enum daxkv_durability { DAXKV_DURABLE, DAXKV_LAZY }; /* daxkv_set_durability */
 enum daxkv_open_flags {
 	/* Create the store when the file is missing or empty. In daxkv_db_open: the database. */
 	DAXKV_CREATE = 0x40000,
@@ -192,14 +193,12 @@ struct daxkv_options {
 	unsigned int mode;
 	/* Bytes, of a new store: 4096 (the default), 8192, 16384 or 32768. Else it must match. */
 	unsigned int page_size;
-	/* Bytes, of a new store: closing never cuts the file below it. By default a store begins
-	 * with 64 KiB, 2 MiB on a DAX filesystem, and grows. */
+	/* Bytes, of a new store; no closing cuts it below. 0: 64 KiB, 2 MiB on DAX; it grows. */
 	uint64_t initial_size;
 	/* Bytes: the file does not grow beyond it. By default as far as address space can be
 	 * reserved, up to 1 TiB; less, at least 64 GiB, in a process with dozens of open stores. */
 	uint64_t max_size;
-	/* Read transactions at once, of all processes: the first user decides. 4096; at most
-	 * 1048576. */
+	/* Read transactions at once, of all users; the first one decides: 4096, at most 1048576. */
 	unsigned int max_readers;
 	/* Database handles at once: 1024; more than 1048576 count as 1048576. */
 	unsigned int max_dbs;
@@ -207,13 +206,16 @@ struct daxkv_options {
 	const char *lock_path;
 	/* Of a new store, see daxkv_user_version. */
 	uint64_t user_version;
-	/* Limits of this handle's read transactions, see above: milliseconds since their begin, */
-	uint64_t max_age_ms;
-	/* and commits since their snapshot. 0: no limit. */
-	uint64_t max_lag;
+	/* Limits of this handle's read transactions, see above: milliseconds since their begin,
+	 * and commits since their snapshot. 0: none. */
+	uint64_t max_age_ms, max_lag;
 	/* Asked about old readers, see above. NULL: the file grows. */
 	daxkv_old_reader_fn *old_reader;
 	void *old_reader_arg;
+	/* Of this handle's commits, and bounds at which a lazy one syncs: bytes of pages written,
+	 * commits, milliseconds. 0: 256 MiB, any number, 30 s; UINT64_MAX: no bound. */
+	enum daxkv_durability durability;
+	uint64_t lazy_bytes, lazy_commits, lazy_ms;
 	/* Milliseconds to wait for a process that is opening or closing the store; then BUSY, and
 	 * daxkv_errmsg names it. 0: as long as it takes. */
 	unsigned int wait_ms;
@@ -236,9 +238,14 @@ int daxkv_open(const char *path, const struct daxkv_options *options, struct dax
  * (PANIC, errno) the handle is gone all the same, and what was committed is durable. */
 int daxkv_close(struct daxkv_store *store);
 
-/* daxkv_sync - make all that is committed durable in place, which shortens the next recovery.
- * Commits are durable without it. Errors: those of daxkv_txn_begin for writing (BUSY inside a write
+/* daxkv_set_durability - from this handle's next write transaction on commits are LAZY: seen at
+ * once, durable at the next sync or durable commit of any user; or DURABLE, when they return. A
+ * power cut leaves the store exactly as of a sync, at least the last that returned. See
+ * daxkv-durability(7), also for where all commits are durable. Any thread. Errors: EINVAL.
+ * daxkv_sync - make durable what is committed, by all users; where nothing is lazy, in place, which
+ * shortens the next recovery. Errors: those of daxkv_txn_begin for writing (BUSY inside a write
  * transaction of this thread), PANIC. */
+int daxkv_set_durability(struct daxkv_store *store, enum daxkv_durability durability);
 int daxkv_sync(struct daxkv_store *store);
 
 /* daxkv_set_max_size - let the file grow to size bytes from now on, but not less than it has; 0: as
@@ -246,15 +253,14 @@ int daxkv_sync(struct daxkv_store *store);
  * (forked child), FULL when less address space was reserved (see DAXKV_RESERVE_MAX). */
 int daxkv_set_max_size(struct daxkv_store *store, uint64_t size);
 
-/* daxkv_size - bytes of the file that the newest commit uses, free pages between them included. */
+/* daxkv_size - bytes of the file that the newest commit uses, free pages between them included.
+ * daxkv_fd - the store's file descriptor, for fstat(2) and the like. It belongs to the store. */
 uint64_t daxkv_size(const struct daxkv_store *store);
+int daxkv_fd(const struct daxkv_store *store);
 
 /* daxkv_user_version - the number that the program keeps with the store, as the newest commit has
  * it; 0 at first. It belongs to no snapshot and has no checksum. */
 uint64_t daxkv_user_version(const struct daxkv_store *store);
-
-/* daxkv_fd - the store's file descriptor, for fstat(2) and the like. It belongs to the store. */
-int daxkv_fd(const struct daxkv_store *store);
 
 /* daxkv_lock_path - the path of the lock file; NULL when there is none (NO_LOCK, or a reader that
  * found none and could not make one). It lives until daxkv_close. */
@@ -270,7 +276,9 @@ enum daxkv_txn_flags {
 	 * the way to it; so is what a database that is opened says of itself. CORRUPT names what
 	 * does not match, or lies where it does not belong. For dumps and copies: it does not hold
 	 * for daxkv_get, nor for the counts of daxkv_db_stat. */
-	DAXKV_TXN_VERIFY = 0x2
+	DAXKV_TXN_VERIFY = 0x2,
+	DAXKV_TXN_LAZY = 0x4,   /* For writing, not nested: as daxkv_set_durability, */
+	DAXKV_TXN_DURABLE = 0x8 /* but for this transaction alone. */
 };
 
 /* daxkv_txn_begin - begin a transaction: 0 in flags is a write transaction, which waits until the
@@ -611,12 +619,12 @@ struct daxkv_info {
 	uint64_t held_pages; /* free pages that readers or recovery may still need */
 	uint32_t readers, max_readers;
 	uint32_t readers_peak; /* most reader entries in use at once since the first user came */
-	/* private_recovery: an unclean file is shown from private memory. */
-	int read_only, private_recovery;
+	int read_only, private_recovery; /* an unclean file is shown, from private memory */
 	/* The filesystem needs space for what is changed in place (btrfs without NOCOW, ZFS,
-	 * bcachefs, blocks shared with another file): on a full disk a program that writes may be
-	 * ended by SIGBUS. */
+	 * bcachefs, shared blocks): SIGBUS may end a program that writes to a full disk. */
 	int copy_on_write;
+	uint64_t synced_txn; /* the newest durable commit, and what is not: its age in ms */
+	uint64_t lazy_commits, lazy_bytes, lazy_ms;
 };
 
 /* daxkv_info - what there is to know of the store. Errors: EINVAL, BAD_TXN (forked child), ENOMEM,

@@ -12,6 +12,8 @@
 
 #include "base/cancel.h"
 #include "base/err.h"
+#include "txn/commit.h"
+#include "txn/txn.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -20,7 +22,18 @@
 /* super_of - the store's superblock, of which only words and what never changes may be read. */
 static const struct fmt_super *super_of(const struct daxkv_txn *txn)
 {
-	return (const void *)txn->store->map.base;
+	return store_super(txn->store);
+}
+
+/* snapshot_sync - make the snapshot durable, if it is one of lazy commits: after a power cut other
+ * commits would have the numbers that these had, and a delta would not tell them apart. */
+static int snapshot_sync(struct daxkv_txn *txn)
+{
+	if (LIKELY(txn->view.snapshot <= commit_synced(txn->store)))
+		return 0;
+	if (txn->store->read_only)
+		return err_set(DAXKV_BUSY, "the snapshot is of lazy commits that are not synced");
+	return txn_sync(txn->store);
 }
 
 /* since_check - whether the earlier backup is one of this store, and not younger. An equal commit
@@ -136,6 +149,8 @@ int daxkv_backup(struct daxkv_txn *txn, int fd, const struct daxkv_backup_option
 		return rc;
 	if (since)
 		rc = since_check(txn, since);
+	if (!rc)
+		rc = snapshot_sync(txn);
 	if (rc)
 		return rc;
 	rc = backup_out_open(&out, fd, options);

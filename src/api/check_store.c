@@ -109,13 +109,28 @@ static uint64_t next_of(const struct daxkv_store *store, uint64_t txn)
 	return load_word(ring_at(&store->ring, txn + 1));
 }
 
+/* file_txn - the commit that the file shows: lazy ones since its last sync are not there for who
+ * comes by its superblock. */
+static uint64_t file_txn(const struct daxkv_store *store)
+{
+	for (;;) {
+		const bool lazy = store_lazy(store);
+		const uint64_t txn =
+		    lazy ? __atomic_load_n(&store->share->interval.synced, __ATOMIC_SEQ_CST)
+		         : __atomic_load_n(&store->share->published, __ATOMIC_SEQ_CST);
+
+		fence_loads();
+		if (lazy == (bool)store_lazy(store))
+			return txn;
+	}
+}
+
 /* state_now - the newest commit, and what changes when it is one no more. published is loaded
  * first: what is read later may be newer, which state_moved then finds. */
 static struct state state_now(struct daxkv_store *store)
 {
 	const struct fmt_super *super = (const void *)store->map.base;
-	struct state s = {.store = store,
-	                  .txn = __atomic_load_n(&store->share->published, __ATOMIC_SEQ_CST)};
+	struct state s = {.store = store, .txn = file_txn(store)};
 
 	s.next = next_of(store, s.txn);
 	s.clean = load_word(&super->clean);
@@ -130,7 +145,7 @@ static bool state_moved(void *arg)
 
 	/* pairs with the release stores of commit_store, which come behind the record */
 	fence_loads();
-	if (__atomic_load_n(&s->store->share->published, __ATOMIC_RELAXED) != s->txn)
+	if (file_txn(s->store) != s->txn)
 		return true;
 	if (next_of(s->store, s->txn) != s->next)
 		return true;

@@ -239,7 +239,7 @@ static int copy_run(struct copy *copy, daxkv_copy_fn *write)
 	assert(!copy->write);
 	assert(copy->at == 0);
 	const struct daxkv_store *store = copy->txn->store;
-	const struct fmt_super *super = (const void *)store->map.base;
+	const struct fmt_super *super = store_super(store);
 	const struct fmt_db main_db = {.desc = load_word(&super->main_desc)};
 	struct super_new new = {
 	    .page_size = copy->psize,

@@ -27,11 +27,9 @@ uint64_t daxkv_user_version(const struct daxkv_store *store)
 {
 	if (!store)
 		return 0;
-	const struct fmt_super *super = (const void *)store->map.base;
-
 	if (txn_forked(store))
 		return 0;
-	return load_word(&super->user_version);
+	return load_word(&store_super(store)->user_version);
 }
 
 /* What the store uses of its file, in bytes; the file may be longer. */
@@ -39,11 +37,9 @@ uint64_t daxkv_size(const struct daxkv_store *store)
 {
 	if (!store)
 		return 0;
-	const struct fmt_super *super = (const void *)store->map.base;
-
 	if (txn_forked(store))
 		return 0;
-	return load_word(&super->size);
+	return load_word(&store_super(store)->size);
 }
 
 /* NULL without a lock file. The text is the store's, until it is closed. */
@@ -66,17 +62,18 @@ int daxkv_fd(const struct daxkv_store *store)
  * which takes longer the larger the file is. CORRUPT, errno. */
 static int count_now(struct daxkv_store *store, uint64_t *pages)
 {
-	const struct fmt_super *super = (const void *)store->map.base;
 	uint64_t size;
 	int rc;
 
 	do {
+		const struct fmt_super *super = store_super(store);
+
 		size = load_word(&super->size);
 		rc = size > load_word(&store->map.size) ? map_extend(&store->map, size)
 		                                        : 0; /* [I17] */
 		if (!rc)
-			rc = space_count(&store->map, store->page_size, size, pages);
-	} while (rc == DAXKV_CORRUPT && load_word(&super->size) != size); /* cut meanwhile */
+			rc = space_count(&store->map, super, store->page_size, size, pages);
+	} while (rc == DAXKV_CORRUPT && load_word(&store_super(store)->size) != size); /* cut */
 	return rc;
 }
 
@@ -181,6 +178,19 @@ int daxkv_usage(struct daxkv_store *store, struct daxkv_usage *usage)
 	return 0;
 }
 
+/* info_lazy - what is not durable; a sync may end it meanwhile. */
+static void info_lazy(const struct daxkv_store *store, struct daxkv_info *info)
+{
+	const struct share_interval *iv = &store->share->interval;
+
+	info->synced_txn = commit_synced(store);
+	if (!store_lazy(store))
+		return;
+	info->lazy_commits = __atomic_load_n(&iv->commits, __ATOMIC_RELAXED);
+	info->lazy_bytes = __atomic_load_n(&iv->bytes, __ATOMIC_RELAXED);
+	info->lazy_ms = (uint64_t)clock_ms() - __atomic_load_n(&iv->since_ms, __ATOMIC_RELAXED);
+}
+
 /* It asks the file for its length, and with an external lock for what others have committed. */
 int daxkv_info(struct daxkv_store *store, struct daxkv_info *info)
 {
@@ -221,6 +231,7 @@ int daxkv_info(struct daxkv_store *store, struct daxkv_info *info)
 	    .private_recovery = store->map.private_copy,
 	    .copy_on_write = map_copies(&store->map),
 	};
+	info_lazy(store, info);
 	return 0;
 }
 

@@ -49,6 +49,8 @@
 #define DBS_DEFAULT     1024u
 #define MODE_DEFAULT    0664u
 #define KEY_MAX         8191u
+#define LAZY_BYTES      ((uint64_t)256 << 20)
+#define LAZY_MS         30000u
 #define PASSIVE_COST    16u /* of asking for passive readers, in entries looked at */
 #define OPEN_FLAGS                                                                                 \
 	(DAXKV_CREATE | DAXKV_EXCLUSIVE | DAXKV_READ_ONLY | DAXKV_NO_LOCK | DAXKV_EXTERNAL_LOCK |  \
@@ -78,6 +80,8 @@ static int options_check(const char *path, const struct daxkv_options *o)
 	if (o->initial_size > INT64_MAX / 2)
 		return err_set(EFBIG, "an initial size of %lu bytes",
 		               (unsigned long)o->initial_size);
+	if ((unsigned int)o->durability > DAXKV_LAZY)
+		return err_set(EINVAL, "unknown durability %d", (int)o->durability);
 	if ((unsigned int)o->pmem > DAXKV_PMEM_FORCE)
 		return err_set(EINVAL, "unknown pmem mode %d", (int)o->pmem);
 	if (o->max_size && o->initial_size > o->max_size)
@@ -308,22 +312,49 @@ static bool group_pays(const struct daxkv_store *store)
 	       fstatfs(store->map.fd, &fs) == 0 && (uint32_t)fs.f_type != TMPFS_MAGIC;
 }
 
+/* lazy_left - whether nobody uses the store, and its last users left lazy commits: *txn becomes the
+ * newest. */
+static bool lazy_left(const struct daxkv_store *store, uint64_t *txn)
+{
+	uint64_t newest;
+
+	if (store->lock.fd < 0 || !store->lock.alone || store->lock.passive ||
+	    !share_left(store->lock.fd, store->map.fd, store->geometry.file_id, *txn, &newest))
+		return false;
+	*txn = newest;
+	return true;
+}
+
+/* lazy_options - whether commits may be lazy, and whether they are. */
+static void lazy_options(struct daxkv_store *store, const struct daxkv_options *o)
+{
+	store->may_lazy =
+	    store->map.medium == DAXKV_MEDIUM_FILE && !store->read_only && !store->external_lock;
+	store->lazy = store->may_lazy && o->durability == DAXKV_LAZY;
+	store->lazy_bounds = (struct lazy_bounds){
+	    .bytes = o->lazy_bytes ? o->lazy_bytes : LAZY_BYTES,
+	    .commits = o->lazy_commits ? o->lazy_commits : UINT64_MAX,
+	    .ms = o->lazy_ms ? o->lazy_ms : LAZY_MS,
+	};
+}
+
 /* share_open - the state shared with other users, for who is alone too. A read-only user without
  * room for a lock file becomes a passive reader. */
 static int share_open(struct daxkv_store *store, const struct daxkv_options *o, uint64_t txn)
 {
 	assert(!store->share);
-	const struct fmt_super *super = (const void *)store->map.base;
 	const uint32_t max_readers = o->max_readers ? o->max_readers : READERS_DEFAULT;
 	struct limbo left = {0};
 	bool unknown;
-	int rc = passive_open(store, &txn);
+	int rc;
 
+	store->left = lazy_left(store, &txn);
+	rc = passive_open(store, &txn);
 	if (!rc)
 		rc = passive_inherit(store, txn, &left, &unknown);
 	if (!rc)
 		rc = share_file_open(&store->share_file, &store->lock, max_readers, txn,
-		                     store->geometry.file_id);
+		                     store->geometry.file_id, store->left);
 	/* no room for a lock file */
 	if ((rc == ENOSPC || rc == EDQUOT) && store->read_only && !store->joined) {
 		rc = lock_be_passive(&store->lock);
@@ -332,7 +363,7 @@ static int share_open(struct daxkv_store *store, const struct daxkv_options *o, 
 			rc = passive_open(store, &txn);
 		if (!rc)
 			rc = share_file_open(&store->share_file, &store->lock, max_readers, txn,
-			                     store->geometry.file_id);
+			                     store->geometry.file_id, false);
 	}
 	store->share = store->share_file.share;
 	if (!rc)
@@ -346,8 +377,9 @@ static int share_open(struct daxkv_store *store, const struct daxkv_options *o, 
 		return rc;
 	if (!store->joined || store->lock.passive) {
 		store->share->medium = (uint32_t)store->map.medium;
-		store->share->durable = store->share->releasable = txn;
-		store->share->size = load_word(&super->size);
+		store->share->durable = commit_synced(store);
+		store->share->releasable = txn;
+		store->share->size = load_word(&store_super(store)->size);
 	}
 	store->copied = !store->share->writable && map_on_layers(&store->map);
 	store->follows = store->external_lock || store->copied;
@@ -356,6 +388,7 @@ static int share_open(struct daxkv_store *store, const struct daxkv_options *o, 
 	store->share->recovered |= store->made_sure;
 	store->map.committed = &store->share->size;
 	store->lock.writer = &store->writer_thread;
+	lazy_options(store, o);
 	store->group.on = o->flags & DAXKV_GROUP_COMMIT && group_pays(store);
 	return 0;
 }
@@ -381,7 +414,7 @@ static int alive_open(struct daxkv_store *store)
 static int size_check(struct daxkv_store *store)
 {
 	assert(store->page_size > 0);
-	const struct fmt_super *super = (const void *)store->map.base;
+	const struct fmt_super *super = store_super(store);
 	uint64_t size = load_word(&super->size);
 
 	if (store->joined && size > store->map.size) { /* grown since it was mapped */
@@ -433,7 +466,9 @@ static void released(void *arg, uint64_t items)
 /* checkpoint - for space: makes pages releasable that only recovery still needs [R3]. */
 static int checkpoint(void *arg)
 {
-	return commit_checkpoint(arg);
+	struct daxkv_store *store = arg;
+
+	return commit_lazy_space(store);
 }
 
 /* open_writer - the memory of the one writer, and the free space as of that commit. A user that
@@ -441,7 +476,7 @@ static int checkpoint(void *arg)
 static int open_writer(struct daxkv_store *store, uint64_t txn)
 {
 	assert(!store->read_only && store->share);
-	const struct fmt_super *super = (const void *)store->map.base;
+	const struct fmt_super *super = store_super(store);
 	int rc = space_open(&store->space, &store->map, store->page_size, load_word(&super->size));
 
 	store->space.oldest_reader = oldest_reader;
@@ -451,7 +486,7 @@ static int open_writer(struct daxkv_store *store, uint64_t txn)
 	store->space.reader_limit = reader_limit_apply;
 	store->space.released = released;
 	store->space.releasable = txn;
-	if (store->joined)
+	if (store->joined || store->left)
 		store->known = UINT64_MAX;
 	else
 		store->known = txn;
@@ -605,6 +640,9 @@ static int open_it(const char *path, const struct daxkv_options *options, struct
 		rc = registry_add(store);
 	if (!rc)
 		rc = store_open_locked(store, store->path, o);
+	/* what processes that died left is made durable before anybody builds on it */
+	if (!rc && store->left && !store->read_only)
+		rc = txn_sync(store);
 	if (rc) {
 		store_free(store);
 		return rc;

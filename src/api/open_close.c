@@ -90,6 +90,28 @@ static int close_clean(struct daxkv_store *store)
 	return rc;
 }
 
+/* close_sync - what is lazy does not outlive the handle of one that can sync it; where another one
+ * writes, that one's. */
+static int close_sync(struct daxkv_store *store)
+{
+	struct err_saved before;
+	struct daxkv_txn *txn;
+	int rc;
+
+	err_save(&before);
+	rc = daxkv_txn_begin(store, NULL, DAXKV_TXN_TRY | DAXKV_TXN_DURABLE, &txn);
+	if (rc == DAXKV_BUSY || rc == DAXKV_PANIC) {
+		err_restore(&before);
+		return 0;
+	}
+	if (rc)
+		return rc;
+	if (store_lazy(store))
+		rc = commit_sync(store);
+	daxkv_txn_abort(txn);
+	return rc;
+}
+
 /* close_it - BUSY while transactions run; otherwise the handle is gone, whatever rc says. */
 static int close_it(struct daxkv_store *store)
 {
@@ -110,7 +132,9 @@ static int close_it(struct daxkv_store *store)
 		return err_set(DAXKV_BUSY,
 		               "%u read transactions and %u write transactions are running",
 		               readers, store->writer != NULL);
-	if (!store->read_only)
+	if (!store->read_only && store_lazy(store))
+		rc = close_sync(store);
+	if (!rc && !store->read_only)
 		rc = lock_enter(&store->lock, &alone);
 	/* not recovered: nobody has written */
 	if (!rc && alone && store->share->recovered && !store->share->panic &&
@@ -133,21 +157,20 @@ int daxkv_close(struct daxkv_store *store)
 	return rc;
 }
 
-/* A checkpoint, inside a write transaction that changes nothing: it waits for the running one. */
 int daxkv_sync(struct daxkv_store *store)
 {
-	struct daxkv_txn *txn;
-	int rc;
+	if (!store)
+		return err_set(EINVAL, "no store was given");
+	return txn_sync(store);
+}
 
-	if (store)
-		rc = txn_begin_alone(store, &txn);
-	else
-		rc = err_set(EINVAL, "no store was given");
-	if (rc)
-		return rc;
-	rc = commit_checkpoint(store);
-	daxkv_txn_abort(txn);
-	return rc;
+int daxkv_set_durability(struct daxkv_store *store, enum daxkv_durability durability)
+{
+	if (!store || (unsigned int)durability > DAXKV_LAZY)
+		return err_set(EINVAL, "a store is needed, and durable or lazy");
+	__atomic_store_n(&store->lazy, store->may_lazy && durability == DAXKV_LAZY,
+	                 __ATOMIC_RELAXED);
+	return 0;
 }
 
 /* The address space was reserved when the store was opened; below the size in use it is no limit.

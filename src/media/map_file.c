@@ -9,6 +9,7 @@
 #include "media/map_file.h"
 
 #include "base/base.h"
+#include "base/cancel.h"
 #include "base/err.h"
 #include "base/fds.h"
 #include "media/map.h"
@@ -74,6 +75,20 @@ int file_sync(int fd)
 		if (errno != EINTR)
 			return errno;
 	return 0;
+}
+
+/* The kernel tells each open file of a failed write once. */
+void file_write_ahead(int fd)
+{
+	const int cancel = cancel_off();
+	char self[32];
+
+	snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+	fd = open(self, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0)
+		(void)fdatasync(fd);
+	fds_close(&fd);
+	cancel_restore(cancel);
 }
 
 /* The functions below return 0 or errno without a text: the caller knows the file's name. */

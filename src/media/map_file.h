@@ -20,6 +20,10 @@ int file_length(int fd, uint64_t *size);
 int file_cut(int fd, uint64_t size);
 int file_sync(int fd);
 
+/* file_write_ahead - write back what is dirty, and wait for it, by an open file of its own: a write
+ * that fails is told to fd's next sync all the same. Promises nothing; needs /proc. Any thread. */
+void file_write_ahead(int fd);
+
 /* file_extend - give [from, to) of the file space on its medium. Bytes that the file has stay; on
  * failure it has its old length again. SIGXFSZ never reaches the process: EFBIG is all that
  * happens. 0 or errno. */

@@ -358,6 +358,10 @@ int inner_swap(struct wset *w, const struct fmt_page *page, uint64_t off, uint32
                uint64_t kid, bool *done)
 {
 	struct wpage *wp;
+
+	*done = false;
+	if (wset_kept(w, page))
+		return 0;
 	int rc = wset_touch(w, off, &wp);
 
 	*done = true;

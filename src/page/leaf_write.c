@@ -345,7 +345,7 @@ int leaf_append(struct wset *w, const struct order *o, const struct leaf *l,
 
 	assert(c->kind != 0);
 	*done = false;
-	if (l->nslots == FMT_TAIL_SLOTS || f.end > l->psize)
+	if (l->nslots == FMT_TAIL_SLOTS || f.end > l->psize || wset_kept(w, l->page))
 		return 0;
 	fresh_make(w, &f, &c->item);
 	wp = wset_find(w, l->off);

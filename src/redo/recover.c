@@ -55,8 +55,8 @@ static int record_expected(const struct ring *ring, const struct plan *p, uint64
 	                   p->durable_upto, p->newest);
 }
 
-/* follower_whole - whether the place after the newest record holds the ring's round before, or
- * nothing. */
+/* follower_whole - whether the place after the newest record holds an older record, or nothing: of
+ * the round before, or of an earlier one, because a lazy interval leaves numbers out. */
 static bool follower_whole(const struct ring *ring, const struct plan *p)
 {
 	uint64_t follower = p->newest + 1;
@@ -64,9 +64,9 @@ static bool follower_whole(const struct ring *ring, const struct plan *p)
 
 	if (at[0] == 0 && at[1] == 0 && at[2] == 0)
 		return true;
-	if (follower <= FMT_RING_RECORDS)
-		return false;
-	return plan_record(p, follower - FMT_RING_RECORDS) != NULL;
+	const unsigned int i = (unsigned int)(follower % FMT_RING_RECORDS);
+
+	return p->valid[i] && p->rec[i].txn < p->newest;
 }
 
 /* records_read - all that the ring has; returns the transaction of the newest, 0 when there is

@@ -62,6 +62,19 @@ struct reader_entry {
 };
 static_assert(sizeof(struct reader_entry) == 64, "an entry is a cache line");
 
+/* A lazy interval, while share->lazy says that it is open: what there is beside the superblock. */
+struct share_interval {
+	uint64_t synced; /* S: the newest commit that the file knows */
+	/* what the file and the machine were called when it was opened: see share_left */
+	uint64_t boot, device, inode;
+	/* atomic: lazy commits since S, bytes of the pages that they took, when the first one came
+	 * (CLOCK_MONOTONIC) */
+	uint64_t commits, bytes, since_ms;
+	/* limbo_next, + 1, as it was when the sync began that is running; 0: there is none */
+	uint64_t limbo_mark;
+	uint64_t room; /* not 0: its place in the lock file has its space, and was made empty */
+};
+
 struct share {
 	char magic[8];
 	/* fixed from when the magic number is there */
@@ -79,6 +92,8 @@ struct share {
 	uint32_t panic;
 	uint32_t high;    /* atomic: entries ever taken */
 	uint32_t bounded; /* atomic: some entry has had a bound */
+	/* atomic: a lazy interval is open, and its superblock is the store's (commit_lazy.c) */
+	uint32_t lazy;
 	/* the writer's lock, and what the next writer must know */
 	struct wlock writer __attribute__((aligned(64)));
 	/* somebody who can write has opened the store since this began: medium is fixed */
@@ -102,6 +117,7 @@ struct share {
 	uint64_t used_pages;
 	/* the limbo: a ring of struct limbo_item in the lock file, see share.h */
 	uint64_t limbo_place, limbo_first, limbo_next;
+	struct share_interval interval; /* the writer's; what info shows is atomic */
 	struct reader_entry reader[] __attribute__((aligned(64)));
 };
 

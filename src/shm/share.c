@@ -22,11 +22,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LAYOUT          8u /* of struct share */
 #define PAGE            SHARE_PAGE
 #define LIMBO_FIRST_LOG 7u  /* 128 items: a page */
 #define PLACE_LOG_END   40u /* no room has so many bits */
 #define PEEK_TRIES      1000u
+
+size_t share_file_bytes(uint32_t max_readers)
+{
+	return round_up(share_bytes(max_readers), PAGE) + SHARE_LAZY;
+}
 
 /* place_off, place_room - a place is an offset, a multiple of PAGE, and in its low bits the
  * logarithm of the room. */
@@ -59,12 +63,11 @@ static uint64_t first_place(const struct share_file *f)
 	return f->bytes | LIMBO_FIRST_LOG;
 }
 
-/* share_mine - whether it is this version's, and the store's. */
-static bool share_mine(const struct share *s, uint64_t file_id)
+bool share_mine(const struct share *s, uint64_t file_id)
 {
 	if (memcmp(s->magic, LOCK_MAGIC, sizeof s->magic) != 0)
 		return false;
-	return s->version == LAYOUT && s->file_id == file_id;
+	return s->version == SHARE_LAYOUT && s->file_id == file_id;
 }
 
 /* file_map - a part of the lock file, shared. The caller unmaps it. */
@@ -97,6 +100,7 @@ static int share_map(struct share_file *f, uint32_t max_readers)
 	}
 	memcpy(front + PAGE - SHARE_FRONT, &max_readers, sizeof max_readers);
 	f->share = share;
+	f->lazy = (uint8_t *)share + f->bytes - SHARE_LAZY;
 	return 0;
 }
 
@@ -153,7 +157,7 @@ static int share_fill(struct share_file *f, uint32_t max_readers, uint64_t publi
 
 	assert(s);
 	memset((uint8_t *)s + LOCK_MAGIC_SIZE, 0, PAGE - LOCK_MAGIC_SIZE);
-	s->version = LAYOUT;
+	s->version = SHARE_LAYOUT;
 	s->file_id = file_id;
 	if (getrandom(&s->life, sizeof s->life, 0) != sizeof s->life)
 		return err_sys(errno, "random bytes for the lock file");
@@ -171,7 +175,7 @@ static int share_make(struct share_file *f, const struct lock *lock, uint32_t ma
 	int rc;
 
 	assert(lock->alone);
-	f->bytes = round_up(share_bytes(max_readers), PAGE);
+	f->bytes = share_file_bytes(max_readers);
 	rc = lock_claim(lock);
 	if (rc)
 		return rc;
@@ -199,7 +203,7 @@ int share_refused(const struct lock *lock, uint64_t file_id)
 	struct share s;
 	const bool whole = pread(lock->fd, &s, sizeof s, 0) == (ssize_t)sizeof s;
 
-	if (whole && s.version == LAYOUT && s.file_id != file_id)
+	if (whole && s.version == SHARE_LAYOUT && s.file_id != file_id)
 		return err_set(DAXKV_BUSY,
 		               "%s is in use for another store: this one has taken its name",
 		               lock->name);
@@ -227,10 +231,37 @@ static int share_join(struct share_file *f, uint64_t file_id)
 	uint32_t max_readers = s->max_readers;
 
 	munmap(p, sizeof(struct share));
-	f->bytes = round_up(share_bytes(max_readers), PAGE);
+	f->bytes = share_file_bytes(max_readers);
 	if (!mine || (size_t)st.st_size < f->bytes)
 		return share_refused(f->lock, file_id);
 	return share_map(f, max_readers);
+}
+
+/* share_renew - nobody else uses the store, and a lazy interval in the share is to go on: all else
+ * is made anew, where it lies. One who dies here leaves the interval to the next one. */
+static int share_renew(struct share_file *f, uint64_t published, uint64_t file_id)
+{
+	int rc = share_join(f, file_id);
+	uint64_t life;
+
+	if (rc)
+		return rc;
+	struct share *s = f->share;
+
+	if (getrandom(&life, sizeof life, 0) != sizeof life)
+		return err_sys(errno, "random bytes for the lock file");
+	for (uint32_t i = 0; i < min_u64(s->room, share_max_readers(s)); i++)
+		s->reader[i] = (struct reader_entry){0};
+	s->high = s->bounded = s->panic = 0;
+	s->writer = (struct wlock){0};
+	s->writable = s->recovered = s->hold_free = s->last_writer = 0;
+	s->used_pages = SHARE_NOT_COUNTED;
+	/* that a sync was staging items is for the one who takes it over */
+	if (!s->interval.limbo_mark)
+		s->limbo_first = s->limbo_next;
+	s->life = life;
+	__atomic_store_n(&s->published, published, __ATOMIC_SEQ_CST);
+	return 0;
 }
 
 /* owner_take - a number for this open store, and the byte that shows that it is there [I19]. A
@@ -252,7 +283,7 @@ static int owner_take(struct share_file *f, const struct lock *lock)
 
 /* A passive open writes to no lock file: its share is in this process's memory. */
 int share_file_open(struct share_file *f, const struct lock *lock, uint32_t max_readers,
-                    uint64_t published, uint64_t file_id)
+                    uint64_t published, uint64_t file_id, bool keep)
 {
 	int rc;
 
@@ -264,6 +295,8 @@ int share_file_open(struct share_file *f, const struct lock *lock, uint32_t max_
 		f->fd = lock->fd;
 	if (f->fd < 0)
 		rc = share_create(&f->share, max_readers, published);
+	else if (keep)
+		rc = share_renew(f, published, file_id);
 	else if (lock->alone)
 		rc = share_make(f, lock, max_readers, published, file_id);
 	else
@@ -285,8 +318,15 @@ static int share_pread(int fd, uint64_t file_id, struct share *s)
 	return 0;
 }
 
+/* seen - what the file shows to who comes by its superblock: lazy commits are not there. */
+static uint64_t seen(const struct share *s)
+{
+	return s->lazy ? s->interval.synced : s->published;
+}
+
 /* Read twice, because a number may be copied while it changes: what is equal both times was there.
- * Nobody promises that a number is copied in one piece. */
+ * Nobody promises that a number is copied in one piece. published is no less than what a sync in
+ * between was of, so that an interval that came and went is not missed either. */
 int share_peek(int fd, uint64_t file_id, uint64_t *life, uint64_t *published)
 {
 	struct share s, again;
@@ -300,8 +340,9 @@ int share_peek(int fd, uint64_t file_id, uint64_t *life, uint64_t *published)
 		if (rc)
 			return rc;
 		*life = again.life;
-		*published = again.published;
-		if (s.published == again.published && s.life == again.life)
+		*published = seen(&again);
+		if (s.published == again.published && s.life == again.life &&
+		    seen(&s) == seen(&again))
 			return 0;
 	}
 	return 0;
@@ -396,10 +437,12 @@ void share_file_close(struct share_file *f)
 {
 	if (f->limbo)
 		munmap(f->limbo, f->limbo_room * sizeof *f->limbo);
-	if (f->share && f->fd >= 0)
+	if (f->share && f->fd >= 0) {
 		munmap((uint8_t *)f->share - PAGE, PAGE + f->bytes);
-	else
+	} else {
+		free(f->lazy);
 		share_destroy(f->share);
+	}
 	*f = (struct share_file){.fd = -1};
 }
 
@@ -546,6 +589,20 @@ int share_limbo_cut(struct share_file *f, uint64_t txn)
 		__atomic_store_n(&f->share->limbo_next, first + n, __ATOMIC_RELEASE);
 	}
 	return 0;
+}
+
+/* Of a sync that did not come to be. */
+int share_limbo_back(struct share_file *f, uint64_t next)
+{
+	uint64_t first, n;
+	int rc;
+
+	if (f->fd < 0)
+		return 0;
+	rc = limbo_map(f, &first, &n);
+	if (!rc && next - first <= n)
+		__atomic_store_n(&f->share->limbo_next, next, __ATOMIC_RELEASE);
+	return rc;
 }
 
 /* A failure to map the limbo leaves the items there: they are released later, which is safe. */

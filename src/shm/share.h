@@ -2,7 +2,7 @@
 /*
  * share.h - the share of a store in its lock file, so that processes can use the store together.
  *
- *   | struct share, reader entries | limbo items ... |
+ *   | struct share, reader entries | lazy interval: superblock, records | limbo items ... |
  *
  * Valid while somebody uses the store: who opens it alone makes it anew, so nothing in it outlives
  * a boot, a crash of all users or another version. The limbo is kept here too, because a writer
@@ -35,16 +35,44 @@ struct share_file {
 	uint64_t limbo_off;       /* where that mapping lies in the lock file */
 	uint64_t limbo_room;      /* items that it has room for: a power of two */
 	uint32_t owner;           /* this open store's number */
+	/* of the lazy interval: SHARE_LAZY bytes, mapped; to be looked at when share->lazy says so,
+	 * or share_lazy_room did */
+	uint8_t *lazy;
 };
 
-/* share_file_open - the share of the store: made anew when lock->alone, else joined. When there is
- * no lock file to write, one in memory. Errors: VERSION when others use it with another layout,
- * BUSY when they use it for another store, ENOSPC, ENOMEM, errno. */
-int share_file_open(struct share_file *file, const struct lock *lock, uint32_t max_readers,
-                    uint64_t published, uint64_t file_id);
+#define SHARE_LAYOUT 9u /* the version of struct share */
 
-/* share_peek - what the lock file's share says, for who may not write it: ENODATA when there is
- * none, or one of another version or store; errno. */
+/* share_mine - whether it is this version's, and the store's. */
+bool share_mine(const struct share *share, uint64_t file_id);
+
+#define SHARE_LAZY_SUPER 4096u /* FMT_SUPER_SIZE: the superblock as the newest commit has it */
+#define SHARE_LAZY_RING  (64u * 512u)
+#define SHARE_LAZY       (SHARE_LAZY_SUPER + SHARE_LAZY_RING)
+
+/* share_file_open - the share of the store: made anew when lock->alone, else joined. When there is
+ * no lock file to write, one in memory. keep: share_left said that it has commits that the file
+ * does not know; it is made anew but for these. Errors: VERSION when others use it with another
+ * layout, BUSY when they use it for another store, ENOSPC, ENOMEM, errno. */
+int share_file_open(struct share_file *file, const struct lock *lock, uint32_t max_readers,
+                    uint64_t published, uint64_t file_id, bool keep);
+
+/* share_file_bytes - of a share with so many entries in the lock file, the limbo left out. */
+size_t share_file_bytes(uint32_t max_readers);
+
+/* share_left - before the share is made anew: whether its last users left a lazy interval that goes
+ * on from synced, which is the newest commit that the file knows. It counts only when the machine
+ * was not started since, and the file is the one that it was about. *newest: its newest commit. fd:
+ * of the lock file. share_names - what the machine's start and the open file data_fd are called;
+ * boot is 0 where it cannot be known. */
+bool share_left(int fd, int data_fd, uint64_t file_id, uint64_t synced, uint64_t *newest);
+void share_names(int data_fd, uint64_t *boot, uint64_t *device, uint64_t *inode);
+
+/* share_lazy_room - the place of the lazy interval has its space, empty at first. ENOSPC, ENOMEM,
+ * errno. */
+int share_lazy_room(struct share_file *file);
+
+/* share_peek - what the lock file's share says, for who may not write it; lazy commits do not count
+ * as published. ENODATA: there is none, or one of another version or store; errno. */
 int share_peek(int fd, uint64_t file_id, uint64_t *life, uint64_t *published);
 
 /* share_refused - the error, with a text, of a lock file in use that is not this store's: BUSY when
@@ -61,10 +89,12 @@ void share_file_close(struct share_file *file);
 
 /* share_limbo_add - append an item; it counts at once. ENOSPC, after which there is room for a
  * coarse one still, unless the newest is one; ENOMEM. share_limbo_cut - forget the
- * items of transactions after txn. share_limbo_drop - the oldest n are released. share_limbo_load -
+ * items of transactions after txn. share_limbo_back - forget those from number next on.
+ * share_limbo_drop - the oldest n are released. share_limbo_load -
  * make limbo what the file says. The writer's lock is held. */
 int share_limbo_add(struct share_file *file, const struct limbo_item *item);
 int share_limbo_cut(struct share_file *file, uint64_t txn);
+int share_limbo_back(struct share_file *file, uint64_t next);
 void share_limbo_drop(struct share_file *file, uint64_t n);
 int share_limbo_load(struct share_file *file, struct limbo *limbo);
 

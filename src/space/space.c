@@ -192,8 +192,11 @@ static void pages_let_go(struct space *s, uint64_t page, uint64_t pages)
 		struct piece p = piece_at(s, page + done, pages - done);
 		struct zone *zone = &s->zone[p.z];
 		uint64_t freed = p.mask & zone->busy[p.w] & ~zone->disk[p.w];
-		uint32_t n = (uint32_t)__builtin_popcountll(freed);
+		uint32_t n;
 
+		if (UNLIKELY(zone->kept_off)) /* [L3] */
+			freed &= ~load_word(space_word_at(s, zone->kept_off) + p.w);
+		n = (uint32_t)__builtin_popcountll(freed);
 		zone->busy[p.w] &= ~freed;
 		zone->nfree += n;
 		zone->longest = (uint32_t)s->zone_pages;
@@ -498,7 +501,7 @@ static int grown_words(const struct space *s, struct words *words)
 		uint64_t off = s->grown.w[i].off;
 		uint64_t value = s->grown.w[i].value;
 
-		if (off < s->end && load_word(space_word_at(s, off)) != value)
+		if (off < s->end && space_word_now(s, off) != value)
 			rc = words_add(words, off, value);
 	}
 	return rc;
@@ -542,7 +545,7 @@ void space_committed(struct space *s, uint64_t txn)
 	if (UNLIKELY(s->coarse) && space_freed_span(s, &off, &pages))
 		limbo_add(&s->limbo, txn, off, pages);
 	for (size_t i = 0; i < s->nops && LIKELY(!s->coarse); i++)
-		if (s->op[i].kind == SPACE_HELD || s->op[i].kind == SPACE_SPILL)
+		if (space_op_waits(s, &s->op[i]))
 			limbo_add(&s->limbo, txn, s->op[i].off, s->op[i].pages);
 	s->nops = 0;
 	s->puts = false;
@@ -558,6 +561,7 @@ void space_committed(struct space *s, uint64_t txn)
 	s->ndirty = 0;
 	s->gained = 0;
 	s->grown.n = 0;
+	s->moved = false;
 	assert(!s->memory.used);
 	if (UNLIKELY(s->memory.tight))
 		space_memory_end(s);

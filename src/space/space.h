@@ -30,6 +30,7 @@
 #ifndef DAXKV_SPACE_H
 #define DAXKV_SPACE_H
 
+#include "base/format.h"
 #include "media/map.h"
 #include "redo/ring.h"
 #include "shm/limbo.h"
@@ -40,6 +41,9 @@ struct zone {
 	uint64_t *busy;      /* a bit a page: not to be taken; never less than disk */
 	uint64_t *dirty;     /* a bit for each word of disk that may differ from the file's */
 	uint64_t bitmap_off; /* of the bitmap page in the file */
+	/* in a lazy interval: the bitmap that the file's superblock leads to, 0: there is none.
+	 * What it has is busy */
+	uint64_t kept_off;
 	/* clear bits of busy among the zone's usable pages */
 	uint32_t nfree;
 	/* no more of them follow each other, within the zone */
@@ -111,6 +115,12 @@ struct space {
 	int64_t gained;
 	struct space_memory memory;
 	struct limbo limbo; /* extents that commits gave up and somebody may need */
+	/* a lazy interval, see space_lazy.c: what the file's superblock reaches stays as it is */
+	bool keeping;
+	/* the running commit put bitmap pages elsewhere: not undone, but forgotten by space_reset
+	 */
+	bool moved;
+	const struct fmt_super *shadow; /* of the newest commit then; NULL: the file's */
 	/* reader entries looked at in the last try to release, and pages taken since */
 	uint64_t scanned, takes;
 	/* limbo items up to this transaction are durable in place under a fenced record */
@@ -217,6 +227,32 @@ void space_committed(struct space *space, uint64_t txn);
  * one. false: it gave none. */
 bool space_freed_span(struct space *space, uint64_t *off, uint64_t *pages);
 
+/* space_op_waits - whether what a step of the log gave goes to the limbo: not what the file's
+ * superblock reaches in a lazy interval, which space_op_kept tells [L3]. */
+bool space_op_kept(const struct space *space, const struct space_op *op);
+static inline bool space_op_waits(const struct space *space, const struct space_op *op)
+{
+	if (op->kind != SPACE_HELD && op->kind != SPACE_SPILL)
+		return false;
+	return LIKELY(!space->keeping) || !space_op_kept(space, op);
+}
+
+/* space_keep - from the running transaction on the file's superblock, and all that it reaches,
+ * stays as it is [L1] [L3]. shadow: see there. Errors: CORRUPT. space_keep_end - it may change
+ * again: what is kept and not in use any more must be in the limbo by then. */
+int space_keep(struct space *space, const struct fmt_super *shadow);
+void space_keep_end(struct space *space);
+
+/* space_keep_words - while keeping: bitmap and directory pages that the commit is to change, and
+ * which the file's superblock reaches, are put elsewhere; space_words then lists the rest. Errors:
+ * those of space_take. */
+int space_keep_words(struct space *space);
+
+/* space_each_kept - show every extent that the file's superblock reaches, and the newest commit,
+ * whose superblock is shadow, does not. Errors: CORRUPT, what show returns. */
+int space_each_kept(struct space *space, const struct fmt_super *shadow,
+                    int (*show)(void *arg, uint64_t off, uint64_t pages), void *arg);
+
 /* space_release - let limbo items go that nobody needs. */
 void space_release(struct space *space);
 
@@ -240,9 +276,11 @@ int space_each_free(struct space *space, int (*show)(void *arg, uint64_t off, ui
                     void *arg);
 
 /* space_count - the pages that the newest commit has allocated, by the bitmaps as they lie in the
- * file, which ends at end. Any thread may: beside a writer's commit it is about right. CORRUPT,
- * also when the file was cut meanwhile: its size is another then; errno of reading it. */
-int space_count(const struct map *map, uint32_t psize, uint64_t end, uint64_t *pages);
+ * file, which ends at end, and are found by super. Any thread may: beside a writer's commit it is
+ * about right. CORRUPT, also when the file was cut meanwhile: its size is another then; errno of
+ * reading it. */
+int space_count(const struct map *map, const struct fmt_super *super, uint32_t psize, uint64_t end,
+                uint64_t *pages);
 
 /* space_trim - plan to cut free space off the end: lowers end and drops the bitmap pages of zones
  * behind it, to be carried by the next commit. 0 with *end unchanged when there is nothing worth

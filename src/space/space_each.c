@@ -75,10 +75,9 @@ static int words_read(const struct map *map, uint64_t off, uint64_t *to, size_t 
 
 /* zone_bitmap - where the newest commit has the bitmap page of zone z. CORRUPT,
  * errno. */
-static int zone_bitmap(const struct map *map, uint32_t psize, uint64_t end, uint64_t z,
-                       uint64_t *bitmap)
+static int zone_bitmap(const struct map *map, const struct fmt_super *super, uint32_t psize,
+                       uint64_t end, uint64_t z, uint64_t *bitmap)
 {
-	const struct fmt_super *super = (const void *)map->base;
 	const uint64_t per_dir = psize / FMT_WORD;
 	const uint64_t dir = load_word(&super->dir[z / per_dir]);
 	int rc = space_dir_check(dir, psize, end, z);
@@ -92,7 +91,8 @@ static int zone_bitmap(const struct map *map, uint32_t psize, uint64_t end, uint
 }
 
 /* Words are read while a writer may store them, and their sum is of no one moment. */
-int space_count(const struct map *map, uint32_t psize, uint64_t end, uint64_t *pages)
+int space_count(const struct map *map, const struct fmt_super *super, uint32_t psize, uint64_t end,
+                uint64_t *pages)
 {
 	const uint64_t zone_bytes = (uint64_t)psize * 8 * psize;
 	uint64_t n = 0;
@@ -100,7 +100,7 @@ int space_count(const struct map *map, uint32_t psize, uint64_t end, uint64_t *p
 	for (uint64_t z = 0; z * zone_bytes < end; z++) {
 		uint64_t word[FMT_PAGE_MIN / FMT_WORD];
 		uint64_t bitmap = 0;
-		int rc = zone_bitmap(map, psize, end, z, &bitmap);
+		int rc = zone_bitmap(map, super, psize, end, z, &bitmap);
 
 		if (rc)
 			return rc;

@@ -115,7 +115,7 @@ bool space_freed_span(struct space *s, uint64_t *off, uint64_t *pages)
 	for (size_t i = 0; i < s->nops; i++) {
 		const struct space_op *op = &s->op[i];
 
-		if (op->kind != SPACE_HELD && op->kind != SPACE_SPILL)
+		if (!space_op_waits(s, op))
 			continue;
 		first = min_u64(first, op->off);
 		end = max_u64(end, op->off + op->pages * s->psize);

@@ -85,7 +85,7 @@ int space_zone_alloc(struct space *s, size_t z)
 uint64_t space_dir_page(const struct space *s, size_t z)
 {
 	uint64_t word = space_dir_word(s->psize, z);
-	uint64_t dir = load_word(space_word_at(s, word));
+	uint64_t dir = space_word_now(s, word);
 
 	for (size_t g = 0; g < s->grown.n; g++)
 		if (s->grown.w[g].off == word)
@@ -138,6 +138,14 @@ int space_load_zone(struct space *s, size_t z)
 	memcpy(zone->disk, s->map->base + bitmap, s->psize);
 	memcpy(zone->busy, zone->disk, s->psize);
 	space_zone_hold(s, z);
+	if (UNLIKELY(s->keeping)) {
+		rc = space_zone_keep(s, z);
+		if (rc) { /* looked at again by the next one */
+			free(zone->disk);
+			*zone = (struct zone){0};
+			return rc;
+		}
+	}
 	space_zone_recount(s, z);
 	return 0;
 }
@@ -217,6 +225,7 @@ int space_reset(struct space *s, uint64_t size)
 	s->ndirty = 0;
 	s->gained = 0;
 	s->grown.n = 0;
+	s->moved = false;
 	return 0;
 }
 

@@ -8,13 +8,15 @@
 #ifndef DAXKV_SPACE_ZONES_H
 #define DAXKV_SPACE_ZONES_H
 
+#include "base/base.h"
 #include "base/format.h"
 #include "space/space.h"
 
-/* space_super, space_word_at - in the mapping, to be read. */
+/* space_super - the superblock as the newest commit has it. space_word_at - in the mapping, to be
+ * read. */
 static inline const struct fmt_super *space_super(const struct space *s)
 {
-	return (const void *)s->map->base;
+	return UNLIKELY(s->shadow) ? s->shadow : (const void *)s->map->base;
 }
 
 /* A word is loaded by load_word: a commit stores it as a whole. */
@@ -22,6 +24,16 @@ static inline const uint64_t *space_word_at(const struct space *s, uint64_t off)
 {
 	assert(off % FMT_WORD == 0);
 	return (const uint64_t *)(const void *)(s->map->base + off);
+}
+
+/* space_word_now - the word at off as the newest commit has it. */
+static inline uint64_t space_word_now(const struct space *s, uint64_t off)
+{
+	const uint64_t *from = space_word_at(s, off);
+
+	if (off < FMT_SUPER_SIZE)
+		from = (const uint64_t *)(const void *)space_super(s) + off / FMT_WORD;
+	return load_word(from);
 }
 
 /* space_dirs_for - how many directory pages so many zones have: one word of a directory page for
@@ -80,6 +92,23 @@ void space_hold_again(struct space *s);
 
 /* space_find_kept - space_find, but not found when what is left to others would be touched. */
 int space_find_kept(struct space *s, uint64_t pages, uint64_t *page, bool *found);
+
+/* space_zone_keep - find the bitmap of zone z, which is loaded, as the file's superblock has it. */
+int space_zone_keep(struct space *s, size_t z);
+
+/* space_kept - whether the page at off, whose zone is loaded, is part of the state that the file's
+ * superblock reaches: always false without a lazy interval. */
+static inline bool space_kept(const struct space *s, uint64_t off)
+{
+	const uint64_t page = off / s->psize;
+	const struct zone *zone = &s->zone[page / s->zone_pages];
+	const uint64_t i = page % s->zone_pages;
+
+	return zone->kept_off &&
+	       load_word(space_word_at(s, zone->kept_off) + i / SPACE_WORD_BITS) >>
+	               i % SPACE_WORD_BITS &
+	           1;
+}
 
 /* space_bits_set - set or clear pages in the bitmaps chosen. Their zones are loaded, there is room
  * for the words touched (space_op_room), and none of the bits is as it shall be. Cannot fail. */

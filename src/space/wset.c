@@ -120,6 +120,7 @@ void wset_begin(struct wset *w, uint64_t txn)
 		w->n = 0;
 	}
 	w->txn = txn;
+	w->first = 0;
 	w->level = 1;
 	w->changes = 0;
 	w->nundo = 0;

@@ -63,8 +63,11 @@ struct wset {
 	struct space *space; /* where pages come from and go to */
 	uint32_t psize;      /* bytes of a page */
 	uint64_t txn;        /* the transaction's number */
-	unsigned int level;  /* nesting, 1 = outermost */
-	uint64_t changes;    /* put and delete calls so far */
+	/* pages born before it get no words, but are replaced: a lazy interval's first number; 0:
+	 * there is none [L1] */
+	uint64_t first;
+	unsigned int level; /* nesting, 1 = outermost */
+	uint64_t changes;   /* put and delete calls so far */
 	/* pages written whole, so far and before: never set back */
 	uint64_t installs;
 	/* one struct wpage each, at stable addresses */
@@ -114,6 +117,12 @@ int wset_touch_found(struct wset *w, uint64_t off, struct wpage **wp);
 static inline bool wset_editable(const struct wset *w, const struct wpage *wp)
 {
 	return wp && wp->owner == w->level;
+}
+
+/* wset_kept - whether a page that a commit made gets no words [L1]. */
+static inline bool wset_kept(const struct wset *w, const struct fmt_page *page)
+{
+	return UNLIKELY(page->birth < w->first);
 }
 
 /* wset_new_extent - take contiguous pages and make them private, by one entry. wset_new_page - one

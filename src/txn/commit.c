@@ -112,11 +112,18 @@ static int commit_desc(struct daxkv_txn *txn, daxkv_db db, struct words *words)
 	return rc ? rc : desc_commit(store, s, words, &full);
 }
 
+/* super_now - the superblock as the running transaction found it. */
+static inline const struct fmt_super *super_now(const struct daxkv_store *store)
+{
+	if (UNLIKELY(store->wset.first))
+		return store_super(store);
+	return (const void *)store->map.base;
+}
+
 /* commit_descs - named databases first: a moved descriptor changes its catalog entry in the main
  * one. */
 static int commit_descs(struct daxkv_txn *txn, struct words *words)
 {
-	const struct fmt_super *super = (const void *)txn->store->map.base;
 	int rc = 0;
 
 	for (const struct dbstate *s = txn->changed; s && !rc; s = s->links.next_changed)
@@ -126,7 +133,7 @@ static int commit_descs(struct daxkv_txn *txn, struct words *words)
 	    !dbi_has_changed(txn, txn->db[DAXKV_MAIN]))
 		return rc;
 	rc = commit_desc(txn, DAXKV_MAIN, words);
-	if (!rc && load_word(&super->main_desc) != txn->db[DAXKV_MAIN]->desc)
+	if (!rc && load_word(&super_now(txn->store)->main_desc) != txn->db[DAXKV_MAIN]->desc)
 		rc = words_add(words, offsetof(struct fmt_super, main_desc),
 		               txn->db[DAXKV_MAIN]->desc);
 	return rc;
@@ -205,18 +212,12 @@ static void flush_private(struct wset *w, struct ranges *ranges)
 	assert(!ranges || r == ranges->n);
 }
 
-/* fence - wait; a failure puts the store into panic, because nobody knows what became durable
- * [R5]. Returns DAXKV_PANIC then, with a text that begins with what. */
-static int fence(struct daxkv_store *store, const char *what)
+/* Nobody knows what became durable [R5]. */
+int commit_fence_failed(struct daxkv_store *store, const char *what, int why)
 {
-	int rc =
-	    pm_fence(&store->map.pm); /* Orders: what the caller names, before what it does next. */
-
-	if (!rc)
-		return 0;
-	__atomic_store_n(&store->share->panic, (uint32_t)rc, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&store->share->panic, (uint32_t)why, __ATOMIC_SEQ_CST);
 	return err_set(DAXKV_PANIC, "%s: %s; the store refuses changes until it is opened again",
-	               what, strerror(rc));
+	               what, strerror(why));
 }
 
 /* stage_freed - append what the transaction frees to the limbo in the lock file; all of it or
@@ -228,7 +229,7 @@ static int stage_freed(struct daxkv_store *store)
 	for (size_t i = 0; i < store->space.nops && !rc; i++) {
 		const struct space_op *op = &store->space.op[i];
 
-		if (op->kind == SPACE_HELD || op->kind == SPACE_SPILL)
+		if (space_op_waits(&store->space, op))
 			rc = share_limbo_add(
 			    &store->share_file,
 			    &(struct limbo_item){store->wset.txn, op->off, op->pages});
@@ -248,7 +249,7 @@ static int stage_span(struct daxkv_store *store)
 	return share_limbo_add(&store->share_file, &item);
 }
 
-/* stage_limbo - what the transaction frees is told to other processes before its record can take
+/* What the transaction frees is told to other processes before its record can take
  * effect: if this one dies, the next writer knows. Where the lock file cannot grow, what nobody
  * needs any more makes room, or else the transaction has one coarse item. */
 static inline int stage_limbo(struct daxkv_store *store)
@@ -266,6 +267,11 @@ static inline int stage_limbo(struct daxkv_store *store)
 	return rc;
 }
 
+int commit_stage_limbo(struct daxkv_store *store)
+{
+	return stage_limbo(store);
+}
+
 /* durable_upto - what the record of the running transaction, T, says: the words of T-2 are durable
  * for sure, those of T-1 when a checkpoint was made since. */
 static uint64_t durable_upto(const struct daxkv_store *store)
@@ -275,15 +281,8 @@ static uint64_t durable_upto(const struct daxkv_store *store)
 	return store->share->durable == txn - 1 ? txn - 1 : txn - min_u64(txn, 2);
 }
 
-/* spill_room - how many words a page of spilled ones holds, as pairs of offset and value. */
-static uint64_t spill_room(uint32_t psize)
-{
-	return (psize - FMT_SPILL_PAIRS) / (2 * FMT_WORD);
-}
-
-/* spill_take - have want pages in the list; spill_write chains them through their prev. Pages that
- * are in the list already are kept when it grows; *list is the caller's to free. */
-static int spill_take(struct daxkv_store *store, uint64_t *pages, uint64_t want, uint64_t **list)
+/* Pages that are in the list already are kept when it grows; *list is the caller's to free. */
+int commit_spill_take(struct daxkv_store *store, uint64_t *pages, uint64_t want, uint64_t **list)
 {
 	uint64_t *more = realloc(*list, want * sizeof **list);
 	int rc = 0;
@@ -299,14 +298,14 @@ static int spill_take(struct daxkv_store *store, uint64_t *pages, uint64_t want,
 	return rc;
 }
 
-/* spill_write - the words go to the pages, in order, streamed. Returns the checksum of all pairs,
- * which the record keeps: the pages have none of their own. */
-static uint32_t spill_write(struct daxkv_store *store, const struct words *words,
+/* The words go to the pages, in order, streamed. The record keeps the checksum of all pairs: the
+ * pages have none of their own. */
+uint32_t commit_spill_write(struct daxkv_store *store, const struct words *words,
                             const uint64_t *page, uint64_t npages)
 {
-	assert(npages * spill_room(store->page_size) >= words->n);
+	assert(npages * commit_spill_room(store->page_size) >= words->n);
 	struct fmt_spill *s = (void *)store->wset.image;
-	uint64_t room = spill_room(store->page_size);
+	uint64_t room = commit_spill_room(store->page_size);
 	uint32_t crc = 0;
 
 	for (uint64_t i = 0, at = 0; i < npages && at < words->n; i++) {
@@ -339,8 +338,9 @@ static int record_spilled(struct daxkv_store *store, struct words *words)
 	size_t own = words->n;
 	int rc = space_words(&store->space, words);
 
-	while (!rc && npages * spill_room(store->page_size) < words->n) {
-		rc = spill_take(store, &npages, words->n / spill_room(store->page_size) + 1, &page);
+	while (!rc && npages * commit_spill_room(store->page_size) < words->n) {
+		rc = commit_spill_take(store, &npages,
+		                       words->n / commit_spill_room(store->page_size) + 1, &page);
 		words->n = own;
 		if (!rc)
 			rc = space_words(&store->space, words);
@@ -351,17 +351,17 @@ static int record_spilled(struct daxkv_store *store, struct words *words)
 	if (rc)
 		goto free_pages;
 	flush_private(&store->wset, NULL);
-	uint32_t crc = spill_write(store, words, page, npages);
+	uint32_t crc = commit_spill_write(store, words, page, npages);
 
 	/* Orders: fresh bytes and spilled words, before the record that makes them reachable
 	 * [I6]. */
-	rc = fence(store, "writing a large transaction");
+	rc = commit_fence(store, "writing a large transaction");
 	if (rc)
 		goto free_pages;
 	ring_write_spilled(&store->ring, txn, durable_upto(store), npages ? page[0] : 0, words->n,
 	                   crc);
 	/* Orders: the record, before its words in place. */
-	rc = fence(store, "committing");
+	rc = commit_fence(store, "committing");
 free_pages:
 	free(page);
 	return rc;
@@ -382,7 +382,7 @@ static int record_small(struct daxkv_store *store, const struct words *words, st
 	           words->n);
 	/* Orders: fresh bytes, record, and the words of T-1 that the begin flushed [R9], before the
 	 * words of T in place. */
-	return fence(store, "committing");
+	return commit_fence(store, "committing");
 }
 
 /* record_fenced - steps 2 to 4 of a transaction whose words fit a record but whose fresh bytes are
@@ -396,12 +396,12 @@ static int record_fenced(struct daxkv_store *store, const struct words *words)
 		return rc;
 	flush_private(&store->wset, NULL);
 	/* Orders: fresh bytes, before the record that makes them reachable [I6]. */
-	rc = fence(store, "writing a transaction's data");
+	rc = commit_fence(store, "writing a transaction's data");
 	if (rc)
 		return rc;
 	ring_write(&store->ring, store->wset.txn, durable_upto(store), NULL, 0, words->w, words->n);
 	/* Orders: the record, before its words in place. */
-	return fence(store, "committing");
+	return commit_fence(store, "committing");
 }
 
 /* ---- steps 5 and 6 --------------------------------------------------------------------------- */
@@ -432,7 +432,7 @@ static void flush_record(struct daxkv_store *store, uint64_t txn)
 	for (uint64_t left = rec.spill_words, off = rec.spill_off;
 	     left && off && off <= store->map.size - store->page_size;) {
 		const struct fmt_spill *s = (const void *)(store->map.base + off);
-		uint64_t n = min_u64(min_u64(s->pairs, left), spill_room(store->page_size));
+		uint64_t n = min_u64(min_u64(s->pairs, left), commit_spill_room(store->page_size));
 
 		flush_pairs(store, s->pair, n);
 		left -= n;
@@ -476,20 +476,10 @@ int commit_empty_many(struct daxkv_store *store)
 	store->flushed = 0;
 	/* Orders: the words of the last commit in place, before durable says that they are [I3]
 	 * [R9]. */
-	rc = fence(store, "ending a transaction without a change");
+	rc = commit_fence(store, "ending a transaction without a change");
 	if (rc == 0)
 		store->share->durable = store->known;
 	return rc;
-}
-
-/* count_keep - where the pages in use were counted, nobody need count them again. The count in the
- * share is for all users; one that is not there stays away, and the next who asks counts. */
-static void count_keep(struct daxkv_store *store)
-{
-	uint64_t *used = &store->share->used_pages, n = __atomic_load_n(used, __ATOMIC_RELAXED);
-
-	if (n != SHARE_NOT_COUNTED)
-		__atomic_store_n(used, n + (uint64_t)store->space.gained, __ATOMIC_RELAXED);
 }
 
 /* commit_store - steps 5 and 6, after the record is durable: nothing here can fail. The words may
@@ -506,7 +496,7 @@ static void commit_store(struct daxkv_store *store)
 		          store->words.w[i].value);
 	store->words_txn = txn;
 	if (store->space.gained)
-		count_keep(store);
+		commit_count_keep(store);
 	space_committed(&store->space, txn);
 	/* what the record, fenced now, says [R3] */
 	store->space.releasable = store->share->releasable = durable_upto(store);
@@ -526,7 +516,6 @@ static int changes_run(struct daxkv_txn *txn)
 	struct wset *w = &store->wset;
 	struct ranges ranges;
 	struct words *words = &store->words;
-	const struct fmt_super *super = (const void *)store->map.base;
 	size_t own;
 	int rc;
 
@@ -537,13 +526,23 @@ static int changes_run(struct daxkv_txn *txn)
 	rc = commit_memory(txn);
 	if (!rc)
 		rc = commit_descs(txn, words);
-	if (!rc && txn->user_version_set && load_word(&super->user_version) != txn->user_version)
+	if (!rc && txn->user_version_set &&
+	    load_word(&super_now(store)->user_version) != txn->user_version)
 		rc = words_add(words, offsetof(struct fmt_super, user_version), txn->user_version);
 	if (!rc)
 		rc = commit_pages(w, words, &ranges);
 	if (rc)
 		return rc;
 	own = words->n;
+	if (UNLIKELY(w->first)) {
+		bool done;
+
+		rc = commit_lazy(store, ranges.n, &done);
+		if (rc || done)
+			return rc;
+		/* bitmaps that moved are not named by the record */
+		ranges.too_many |= store->space.moved;
+	}
 	rc = space_words(&store->space, words);
 	if (rc)
 		return rc;
@@ -613,11 +612,13 @@ int commit_checkpoint(struct daxkv_store *store)
 	const uint64_t txn = store->known, mark = super_clean_word(txn);
 	int rc;
 
+	if (UNLIKELY(store_lazy(store)))
+		return commit_lazy_clean(store);
 	if (load_word(&super->clean) == mark)
 		return 0;
 	commit_flush_words(store);
 	/* Orders: all words in place, before the mark that says so [I4]. */
-	rc = fence(store, "making the store clean");
+	rc = commit_fence(store, "making the store clean");
 	if (rc)
 		return rc;
 	store->flushed = 0; /* no later step need make the same words durable */
@@ -625,7 +626,7 @@ int commit_checkpoint(struct daxkv_store *store)
 	pm_store8(&store->map.pm, &super->clean, mark);
 	pm_flush(&store->map.pm, &super->clean, FMT_WORD);
 	/* Orders: the mark, before any page that it releases is written [I4] [R3]. */
-	rc = fence(store, "making the store clean");
+	rc = commit_fence(store, "making the store clean");
 	if (rc)
 		return rc;
 	store->space.releasable = store->share->releasable = txn;

@@ -78,6 +78,85 @@ int commit_follow(struct daxkv_store *store);
  * left to recover. The writer's lock is held. */
 int commit_checkpoint(struct daxkv_store *store);
 
+/* ---- commit_lazy.c: commits that wait for a sync ----------------------------------------------
+ */
+
+/* commit_lazy_begin - the outermost write transaction that has begun, without a change so far, is
+ * lazy, or has found an interval open: it gets another number, and does not change what the file's
+ * superblock reaches: pages born before wset.first, which is not 0 from here on. Errors: PANIC,
+ * CORRUPT. commit_lazy_end - it ends; where it has committed, it makes a sync, when it was to be
+ * durable or a bound is reached. Errors: those of commit_sync. */
+int commit_lazy_begin(struct daxkv_store *store, bool lazy);
+int commit_lazy_end(struct daxkv_store *store, bool committed);
+
+/* commit_lazy - make the transaction current, not durable. It has so many ranges, and its words but
+ * those of space, which are added. Not *done: there is nothing to commit, or the interval has
+ * ended, because the superblock's words are too many for a sync or there is no space: the words are
+ * as before, and the commit goes on as a durable one. Errors: those of space_take. */
+int commit_lazy(struct daxkv_store *store, size_t ranges, bool *done);
+
+/* commit_sync - all lazy commits become durable, and the interval ends. The writer's lock is held;
+ * a transaction that runs goes on as a durable one. Errors: PANIC; ENOSPC, ENOMEM, CORRUPT: nothing
+ * was done. */
+int commit_sync(struct daxkv_store *store);
+
+/* commit_lazy_clean - commit_checkpoint in an interval: commit_sync, and the mark.
+ * commit_lazy_space
+ * - the running transaction is short of space: what a sync or a checkpoint gives back, and it goes
+ * on as a durable one. */
+int commit_lazy_clean(struct daxkv_store *store);
+int commit_lazy_space(struct daxkv_store *store);
+
+/* commit_lazy_recover - the writer died, perhaps while an interval was open, and the file, all of
+ * which map has, was recovered to *txn: *txn becomes the newest commit. Errors: CORRUPT, ENOMEM,
+ * errno. commit_lazy_attach - in its service. */
+void commit_lazy_attach(struct daxkv_store *store);
+int commit_lazy_recover(struct daxkv_store *store, struct map *map, uint64_t *txn);
+
+/* commit_synced - the newest commit that the file knows. */
+static inline uint64_t commit_synced(const struct daxkv_store *store)
+{
+	if (UNLIKELY(store_lazy(store)))
+		return __atomic_load_n(&store->share->interval.synced, __ATOMIC_RELAXED);
+	return __atomic_load_n(&store->share->published, __ATOMIC_RELAXED);
+}
+
+/* ---- of commit.c, for commit_lazy.c -----------------------------------------------------------
+ */
+
+/* commit_fence - wait; a failure, commit_fence_failed, puts the store into panic and returns PANIC,
+ * with a text that begins with what. commit_stage_limbo - what the transaction frees is told to
+ * other processes before its record can take effect. */
+int commit_fence_failed(struct daxkv_store *store, const char *what, int why);
+static inline int commit_fence(struct daxkv_store *store, const char *what)
+{
+	/* Orders: what the caller names, before what it does next. */
+	const int rc = pm_fence(&store->map.pm);
+
+	return LIKELY(!rc) ? 0 : commit_fence_failed(store, what, rc);
+}
+int commit_stage_limbo(struct daxkv_store *store);
+
+/* commit_count_keep - where the pages in use were counted, nobody need count them again. The count
+ * in the share is for all users; one that is not there stays away, and the next who asks counts. */
+static inline void commit_count_keep(struct daxkv_store *store)
+{
+	uint64_t *used = &store->share->used_pages, n = __atomic_load_n(used, __ATOMIC_RELAXED);
+
+	if (n != SHARE_NOT_COUNTED)
+		__atomic_store_n(used, n + (uint64_t)store->space.gained, __ATOMIC_RELAXED);
+}
+
+/* commit_spill_room - words of a spill page. commit_spill_take - have want pages in the list.
+ * commit_spill_write - the words, in these pages, chained through their prev; their checksum. */
+static inline uint64_t commit_spill_room(uint32_t psize)
+{
+	return (psize - FMT_SPILL_PAIRS) / (2 * FMT_WORD);
+}
+int commit_spill_take(struct daxkv_store *store, uint64_t *pages, uint64_t want, uint64_t **list);
+uint32_t commit_spill_write(struct daxkv_store *store, const struct words *words,
+                            const uint64_t *page, uint64_t npages);
+
 /* commit_trim - commit a smaller size when there is free space at the end, with all however little
  * that is: *cut, and the file may be cut to store->space.end. */
 int commit_trim(struct daxkv_store *store, bool all, bool *cut);

@@ -84,13 +84,17 @@ static void whole_close(struct daxkv_store *store, struct map *whole)
  * first, and published last, which makes it count. */
 static int recover_for(struct daxkv_store *store)
 {
-	struct recover_result r;
+	struct recover_result r = {0};
 	struct map whole;
 	struct ring ring;
 	int rc = whole_open(store, &whole, &ring);
 
 	if (!rc)
 		rc = recover(&ring, &r);
+	const uint64_t synced = r.txn;
+
+	if (!rc)
+		rc = commit_lazy_recover(store, ring.map, &r.txn);
 	whole_close(store, &whole);
 	if (rc)
 		return rc;
@@ -106,9 +110,9 @@ static int recover_for(struct daxkv_store *store)
 	if (r.replayed)
 		map_touch(&store->map);
 	store->known = UINT64_MAX;
-	store->share->durable = store->share->releasable = r.txn;
-	store->share->size =
-	    load_word(&((const struct fmt_super *)(const void *)store->map.base)->size);
+	store->share->durable = synced;
+	store->share->releasable = r.txn;
+	store->share->size = load_word(&store_super(store)->size);
 	__atomic_store_n(&store->share->used_pages, SHARE_NOT_COUNTED, __ATOMIC_RELAXED);
 	__atomic_store_n(&store->share->published, r.txn, __ATOMIC_SEQ_CST);
 	return 0;
@@ -120,6 +124,9 @@ static int share_agrees(const struct daxkv_store *store, uint64_t last)
 {
 	const uint64_t durable = store->share->durable;
 	const uint64_t releasable = store->share->releasable;
+	/* in a lazy interval, and behind a sync, what its own commits freed waits for readers only
+	 */
+	const bool lazy = store_lazy(store) || releasable == last;
 	uint64_t clean;
 
 	(void)super_clean((const void *)store->map.base, &clean);
@@ -127,7 +134,7 @@ static int share_agrees(const struct daxkv_store *store, uint64_t last)
 
 	if (store->share_file.fd < 0 ||
 	    (there && load_word(ring_at(&store->ring, last + 1)) <= last && durable <= last &&
-	     durable + 1 >= last && releasable <= durable))
+	     durable + 1 >= last && (lazy || releasable <= durable)))
 		return 0;
 	return err_set(DAXKV_CORRUPT,
 	               "%s is damaged: %lu is not the store's newest commit; "
@@ -138,7 +145,6 @@ static int share_agrees(const struct daxkv_store *store, uint64_t last)
 /* The writer's lock is held, and no transaction has begun. */
 int commit_take_over_others(struct daxkv_store *store, bool died)
 {
-	const struct fmt_super *super = (const void *)store->map.base;
 	uint64_t last;
 	bool behind = commit_behind(store);
 	int rc = 0;
@@ -155,7 +161,7 @@ int commit_take_over_others(struct daxkv_store *store, bool died)
 		return rc;
 	store->share->recovered = 1;
 	last = __atomic_load_n(&store->share->published, __ATOMIC_RELAXED);
-	rc = share_agrees(store, last);
+	rc = share_agrees(store, commit_synced(store));
 	if (!rc && store->share->size > store->map.size)
 		rc = map_extend(&store->map, store->share->size);
 	else if (!rc && store->share->size < store->map.size) /* it may have been cut */
@@ -163,8 +169,10 @@ int commit_take_over_others(struct daxkv_store *store, bool died)
 	/* all words are durable in place, as in a store that was just opened: nothing waits [R3] */
 	if (!rc && behind)
 		limbo_free(&store->space.limbo);
+	if (!store_lazy(store))
+		space_keep_end(&store->space);
 	if (!rc)
-		rc = space_reset(&store->space, load_word(&super->size));
+		rc = space_reset(&store->space, load_word(&store_super(store)->size));
 	if (!rc)
 		rc = share_limbo_load(&store->share_file, &store->space.limbo);
 	if (!rc && !limbo_sound(&store->space.limbo, last, store->page_size, store->space.end))

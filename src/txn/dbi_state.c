@@ -148,7 +148,7 @@ static int twin_take(struct daxkv_txn *txn, daxkv_db db, struct dbstate *twin, s
  * all of it is known. */
 static int state_resolve(struct daxkv_txn *txn, daxkv_db db, uint32_t i)
 {
-	const struct fmt_super *super = (const void *)txn->store->map.base;
+	const struct fmt_super *super = store_super(txn->store);
 	struct dbstate *s = txn->db[i];
 	struct dbstate *twin;
 	struct fmt_db catalog = {.desc = load_word(&super->main_desc)};

@@ -254,6 +254,10 @@ int desc_commit(struct daxkv_store *store, struct dbstate *state, struct words *
 		state->npairs = 0;
 		return 0;
 	}
+	if (wset_kept(&store->wset, &desc->page)) {
+		*full = true;
+		return 0;
+	}
 	uint64_t n = free_pair(state, desc, store->page_size);
 	uint64_t age = store->wset.txn - desc->page.birth;
 

@@ -42,6 +42,12 @@ struct passive { /* a reader that may not write the lock file (passive.h) */
 	pthread_mutex_t mutex;
 };
 
+struct lazy_bounds { /* what a lazy interval does not get beyond; of the commits of this handle */
+	uint64_t bytes;
+	uint64_t commits;
+	uint64_t ms;
+};
+
 struct daxkv_store {
 	/* fixed after open */
 	struct map map;
@@ -69,6 +75,11 @@ struct daxkv_store {
 	bool copied;
 	/* opened without a lock file: write transactions may go from thread to thread */
 	bool nolock;
+	/* lazy commits can be: in the page cache, and with the share's superblock, or one of this
+	 * process's own */
+	bool may_lazy;
+	/* a lazy interval was found, which nobody used any more */
+	bool left;
 	uint64_t recovered;
 	/* recovery ran, with its fences, when the store was opened */
 	bool made_sure;
@@ -111,6 +122,13 @@ struct daxkv_store {
 	struct daxkv_txn *idle_txns;   /* ended ones, for the next */
 	struct compaction *compaction; /* where daxkv_compact goes on; NULL: it was never called */
 	uint64_t generation;
+	/* atomic: transactions are lazy that do not say what they are */
+	bool lazy;
+	bool lazy_txn; /* the running one is, when wset.first says that there is an interval */
+	struct lazy_bounds lazy_bounds;
+	/* the lazy interval's records, as a ring of the share's; see commit_lazy.c */
+	struct map lazy_map;
+	struct ring lazy_ring;
 	pthread_t writer_thread; /* atomic: who has the lock, 0: nobody here */
 	/* whose turn it is among this store's threads, and who shares a commit */
 	struct commit_group group;
@@ -182,6 +200,27 @@ struct daxkv_txn {
 static inline struct dbstate *dbi_state_known(const struct daxkv_txn *txn, daxkv_db db)
 {
 	return txn->db[db & txn->store->dbis.mask];
+}
+
+/* store_lazy - whether there are commits that are not synced. Any thread. */
+static inline bool store_lazy(const struct daxkv_store *store)
+{
+	return __atomic_load_n(&store->share->lazy, __ATOMIC_ACQUIRE);
+}
+
+/* store_is_lazy - whether the handle's transactions are lazy when they do not say what they are. */
+static inline bool store_is_lazy(const struct daxkv_store *store)
+{
+	return __atomic_load_n(&store->lazy, __ATOMIC_RELAXED);
+}
+
+/* store_super - the superblock as the newest commit has it: the share's in a lazy interval. */
+static inline const struct fmt_super *store_super(const struct daxkv_store *store)
+{
+	/* Pairs with commit_lazy.c: who sees the flag sees the superblock behind it. */
+	if (UNLIKELY(store_lazy(store)))
+		return (const void *)store->share_file.lazy;
+	return (const void *)store->map.base;
 }
 
 /* txn_writing - whether the calling thread has a write transaction by way of this handle. */

@@ -534,13 +534,17 @@ static int begin_outermost(struct daxkv_store *store, int64_t wait_ms, struct da
 		return rc;
 	}
 	rc = commit_take_over(store, false);
-	if (rc) {
+	if (LIKELY(!rc)) {
+		wset_begin(&store->wset, store->known + 1);
+		if (UNLIKELY(store_lazy(store)))
+			rc = commit_lazy_begin(store, false);
+	}
+	if (UNLIKELY(rc)) {
 		write_txn_give(txn);
 		writer_let_go(store, false);
 		return rc;
 	}
 	__atomic_store_n(&store->writer, txn, __ATOMIC_RELEASE); /* pairs with commit_follow */
-	wset_begin(&store->wset, store->known + 1);
 	store->writer_view.snapshot = store->wset.txn;
 	store->scratch.finger_of = NULL;
 	if (store->scratch.tally_txn != store->known) /* another has committed since */
@@ -581,6 +585,19 @@ int txn_begin_alone(struct daxkv_store *store, struct daxkv_txn **txn)
 	return txn_forked(store) ? txn_own(store) : begin_write(store, -1, false, txn);
 }
 
+/* begin_lazy - a write transaction whose commit may wait for a sync. */
+static int begin_lazy(struct daxkv_store *store, int64_t wait_ms, struct daxkv_txn **txn)
+{
+	int rc = begin_write(store, wait_ms, false, txn);
+
+	if (rc)
+		return rc;
+	rc = commit_lazy_begin(store, true);
+	if (rc)
+		abort_outermost(*txn);
+	return rc;
+}
+
 /* begin_unusual - a nested transaction, or one with more flags than whether it reads. */
 static __attribute__((noinline)) int begin_unusual(struct daxkv_store *store,
                                                    struct daxkv_txn *parent, unsigned int flags,
@@ -589,8 +606,12 @@ static __attribute__((noinline)) int begin_unusual(struct daxkv_store *store,
 	if (parent && (flags & DAXKV_TXN_READ_ONLY || parent->store != store))
 		return err_set(EINVAL,
 		               "a transaction needs a store, and a parent that writes to it");
-	if (flags & ~(unsigned int)(DAXKV_TXN_READ_ONLY | DAXKV_TXN_TRY | DAXKV_TXN_VERIFY))
+	if (flags & ~(unsigned int)BEGIN_FLAGS)
 		return err_set(EINVAL, "unknown flags 0x%x for begin", flags);
+	if (flags & DAXKV_TXN_LAZY && flags & (DAXKV_TXN_DURABLE | DAXKV_TXN_READ_ONLY))
+		return err_set(EINVAL, "a lazy transaction writes, and is not durable");
+	if (parent && flags & (DAXKV_TXN_LAZY | DAXKV_TXN_DURABLE))
+		return err_set(EINVAL, "a nested transaction is as durable as its parent");
 	if (parent)
 		return begin_nested(parent, txn);
 	if (flags & DAXKV_TXN_VERIFY && !(flags & DAXKV_TXN_READ_ONLY))
@@ -599,6 +620,9 @@ static __attribute__((noinline)) int begin_unusual(struct daxkv_store *store,
 		return begin_read(store, flags & DAXKV_TXN_VERIFY, txn);
 	const bool tries = flags & DAXKV_TXN_TRY;
 
+	if (flags & DAXKV_TXN_LAZY ? store->may_lazy
+	                           : store_is_lazy(store) && !(flags & DAXKV_TXN_DURABLE))
+		return begin_lazy(store, tries ? 0 : -1, txn);
 	return begin_write(store, tries ? 0 : -1, !tries, txn);
 }
 
@@ -611,7 +635,7 @@ int daxkv_txn_begin(struct daxkv_store *store, struct daxkv_txn *parent, unsigne
 	if (UNLIKELY(!store || !txn))
 		return err_set(EINVAL,
 		               "a transaction needs a store, and a parent that writes to it");
-	if (UNLIKELY(parent || flags & ~(unsigned int)DAXKV_TXN_READ_ONLY))
+	if (UNLIKELY(parent || flags & ~(unsigned int)DAXKV_TXN_READ_ONLY || store_is_lazy(store)))
 		return begin_unusual(store, parent, flags, txn);
 	return flags ? begin_read(store, false, txn) : begin_write(store, -1, true, txn);
 }
@@ -621,8 +645,10 @@ int daxkv_txn_begin_timed(struct daxkv_store *store, unsigned int milliseconds,
 {
 	if (store && txn_forked(store))
 		return txn_own(store);
-	return store && txn ? begin_write(store, milliseconds, true, txn)
-	                    : err_set(EINVAL, "a transaction needs a store");
+	if (!store || !txn)
+		return err_set(EINVAL, "a transaction needs a store");
+	return store_is_lazy(store) ? begin_lazy(store, milliseconds, txn)
+	                            : begin_write(store, milliseconds, true, txn);
 }
 
 /* The innermost first. */
@@ -671,29 +697,4 @@ int daxkv_txn_commit(struct daxkv_txn *txn)
 	if (UNLIKELY(txn->member))
 		return member_commit(txn);
 	return txn->parent ? commit_nested(txn) : commit_outermost(txn);
-}
-
-/* A word of the superblock, which the commit stores when it differs. */
-int daxkv_txn_set_user_version(struct daxkv_txn *txn, uint64_t value)
-{
-	int rc = txn_check(txn, true);
-
-	if (rc)
-		return rc;
-	txn->user_version = value;
-	txn->user_version_set = true;
-	return 0;
-}
-
-/* Of a write transaction: the commit that it will be. */
-uint64_t daxkv_txn_id(const struct daxkv_txn *txn)
-{
-	if (!txn)
-		return 0;
-	return txn->write ? txn->store->wset.txn : txn->view.snapshot;
-}
-
-struct daxkv_store *daxkv_txn_store(const struct daxkv_txn *txn)
-{
-	return txn ? txn->store : NULL;
 }

@@ -7,6 +7,11 @@
 
 #include "txn/store.h"
 
+/* what daxkv_txn_begin takes */
+#define BEGIN_FLAGS                                                                                \
+	(DAXKV_TXN_READ_ONLY | DAXKV_TXN_TRY | DAXKV_TXN_VERIFY | DAXKV_TXN_LAZY |                 \
+	 DAXKV_TXN_DURABLE)
+
 /* txn_open_tables, txn_close_tables - of a store: what threads keep between read transactions. 0 or
  * errno. */
 int txn_open_tables(struct daxkv_store *store);
@@ -64,5 +69,8 @@ int group_finish(struct daxkv_store *store);
 bool member_first(struct daxkv_txn *txn, int *rc);
 int member_commit(struct daxkv_txn *txn);
 void member_abort(struct daxkv_txn *txn);
+
+/* txn_sync - daxkv_sync. */
+int txn_sync(struct daxkv_store *store);
 
 #endif

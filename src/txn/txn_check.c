@@ -79,3 +79,28 @@ void txn_seal_reserved(struct daxkv_txn *txn)
 	}
 	leaf_seal(w, r->leaf, r->value, r->vlen);
 }
+
+/* A word of the superblock, which the commit stores when it differs. */
+int daxkv_txn_set_user_version(struct daxkv_txn *txn, uint64_t value)
+{
+	int rc = txn_check(txn, true);
+
+	if (rc)
+		return rc;
+	txn->user_version = value;
+	txn->user_version_set = true;
+	return 0;
+}
+
+/* Of a write transaction: the commit that it will be. */
+uint64_t daxkv_txn_id(const struct daxkv_txn *txn)
+{
+	if (!txn)
+		return 0;
+	return txn->write ? txn->store->wset.txn : txn->view.snapshot;
+}
+
+struct daxkv_store *daxkv_txn_store(const struct daxkv_txn *txn)
+{
+	return txn ? txn->store : NULL;
+}

@@ -10,6 +10,7 @@
  * In memory alone: nothing that a commit refers to was changed before its record. In each case
  * handles (dbi_end) and cursors (place_end_all) are settled before the set: they point into it.
  */
+#include "media/map_file.h"
 #include "txn/commit.h"
 #include "txn/dbi.h"
 #include "txn/place.h"
@@ -33,12 +34,14 @@ void undo_nested(struct daxkv_txn *txn)
 }
 
 /* undo_outermost - the store is as it was at begin. The writer's lock is still held. */
-static void undo_outermost(struct daxkv_txn *txn)
+static inline void undo_outermost(struct daxkv_txn *txn)
 {
 	dbi_end(txn, false);
 	place_end_all(txn);
 	tree_forget(&txn->store->scratch);
 	space_undo(&txn->store->space, 0);
+	if (UNLIKELY(txn->store->wset.first))
+		(void)commit_lazy_end(txn->store, false);
 	(void)commit_empty(txn->store); /* a panic, which the next transaction hears of */
 }
 
@@ -101,8 +104,16 @@ static void states_keep(struct daxkv_txn *txn)
 	txn->valid_at = __atomic_load_n(&txn->store->share->published, __ATOMIC_RELAXED);
 }
 
+/* run_failed - pages of the bitmaps may lie elsewhere now, in this process's memory alone [I16]. */
+static __attribute__((noinline)) void run_failed(struct daxkv_txn *txn)
+{
+	if (txn->store->space.moved)
+		txn->store->known = UINT64_MAX;
+	undo_outermost(txn);
+}
+
 /* Handles and cursors end only after the commit: when it fails, they are undone with the rest. */
-int outermost_run(struct daxkv_txn *txn)
+static inline __attribute__((always_inline)) int run(struct daxkv_txn *txn)
 {
 	int rc;
 
@@ -111,15 +122,22 @@ int outermost_run(struct daxkv_txn *txn)
 	if (UNLIKELY(!txn_writing(txn->store)))
 		commit_flush_words(txn->store);
 	rc = commit_run(txn);
-	if (rc) {
-		undo_outermost(txn);
+	if (UNLIKELY(rc)) {
+		run_failed(txn);
 		return rc;
 	}
+	if (UNLIKELY(txn->store->wset.first))
+		rc = commit_lazy_end(txn->store, true);
 	dbi_end(txn, true);
 	place_end_all(txn);
 	states_keep(txn);
 	txn->store->scratch.tally_txn = txn->store->known;
-	return 0;
+	return rc;
+}
+
+int outermost_run(struct daxkv_txn *txn)
+{
+	return run(txn);
 }
 
 /* With group commit its thread may wait for others here, and one of these makes the commit. */
@@ -128,9 +146,30 @@ int commit_outermost(struct daxkv_txn *txn)
 	int rc;
 
 	txn_seal(txn);
-	if (UNLIKELY(txn->store->group.on) && member_first(txn, &rc))
+	if (UNLIKELY(txn->store->group.on) && !(txn->store->wset.first && txn->store->lazy_txn) &&
+	    member_first(txn, &rc))
 		return rc;
-	rc = outermost_run(txn);
+	rc = run(txn);
 	outermost_end(txn);
+	return rc;
+}
+
+/* Most of what lazy commits wrote is written to the medium while others write: the sync itself does
+ * not rely on that. */
+int txn_sync(struct daxkv_store *store)
+{
+	struct daxkv_txn *txn;
+	int rc;
+
+	if (!txn_forked(store) && store_lazy(store) && !store->read_only && !txn_writing(store))
+		file_write_ahead(store->map.fd);
+	rc = txn_begin_alone(store, &txn);
+	if (rc)
+		return rc;
+	if (store_lazy(store))
+		rc = commit_sync(store);
+	else
+		rc = commit_checkpoint(store);
+	daxkv_txn_abort(txn);
 	return rc;
 }

@@ -12,7 +12,7 @@ static void usage(void)
 {
 	fprintf(stderr, "usage: crash [--seed N] [--ops N] [--granule 64|512|4096] [--effort N] "
 	                "[--crash-one-in N] [--fail-one-in N] [--image N]\n"
-	                "             [--save PATH] [--dir D] [--verbose]\n");
+	                "             [--lazy PERCENT] [--save PATH] [--dir D] [--verbose]\n");
 	exit(2);
 }
 
@@ -49,6 +49,11 @@ static void argument(int c, const char **dir)
 	case 'f':
 		run.fail_one_in = (unsigned int)number(optarg);
 		break;
+	case 'l':
+		run.lazy = (unsigned int)number(optarg);
+		if (run.lazy > 100)
+			usage();
+		break;
 	case 'i':
 		run.explore.only = number(optarg);
 		break;
@@ -75,6 +80,7 @@ void arguments(int argc, char **argv)
 	    {"effort", required_argument, NULL, 'e'},
 	    {"crash-one-in", required_argument, NULL, 'c'},
 	    {"fail-one-in", required_argument, NULL, 'f'},
+	    {"lazy", required_argument, NULL, 'l'},
 	    {"image", required_argument, NULL, 'i'},
 	    {"save", required_argument, NULL, 'S'},
 	    {"dir", required_argument, NULL, 'd'},
@@ -94,14 +100,16 @@ void arguments(int argc, char **argv)
 		usage();
 	if (run.explore.crash_one_in == UINT_MAX)
 		run.explore.crash_one_in = crashes[run.seed % 4];
+	if (run.granule == FMT_LINE) /* persistent memory knows no lazy commits */
+		run.lazy = 0;
 	run.crash_one_in = run.explore.crash_one_in;
 	snprintf(run.path, sizeof run.path, "%s/crash-%ld.daxkv", dir, (long)getpid());
 	snprintf(run.plain_path, sizeof run.plain_path, "%s.image", run.path);
 	snprintf(run.replay, sizeof run.replay,
 	         "replay: build/tests/crash --seed %lu --ops %lu --granule %zu --effort %u "
-	         "--crash-one-in %u --fail-one-in %u",
+	         "--crash-one-in %u --fail-one-in %u --lazy %u",
 	         (unsigned long)run.seed, (unsigned long)run.ops, run.granule, run.explore.effort,
-	         run.explore.crash_one_in, run.fail_one_in);
+	         run.explore.crash_one_in, run.fail_one_in, run.lazy);
 	run.explore.seed = run.seed;
 	run.explore.plain_path = run.plain_path;
 }

@@ -4,8 +4,7 @@
  * crash could leave at every point.
  *
  *   crash [--seed N] [--ops N] [--granule 64|512|4096] [--effort N] [--crash-one-in N]
- *     [--fail-one-in N] [--image N] [--save PATH]
- *         [--dir D] [--verbose]
+ *     [--fail-one-in N] [--lazy PERCENT] [--image N] [--save PATH] [--dir D] [--verbose]
  *
  * Granule 64 is persistent memory, in lines; 512 and 4096 are a file in the page cache, in sectors
  * and pages. A failure prints the line that repeats it: with --image, when an image failed, that
@@ -32,6 +31,7 @@
 #include "media/super.h"
 #include "members.h"
 #include "run.h"
+#include "synced.h"
 
 #define PAGE            512u
 #define FIRST_SIZE      ((uint64_t)48 << 10)
@@ -159,14 +159,18 @@ static void crash(void)
 
 		crash_pm_cut(run.cut, size);
 		explore_allow(found.content, false, 0);
+		synced_cut();
+		run.rebooted = true;
+		run.died = false;
 		run.cuts++;
 	} else {
 		crash_pm_died();
+		run.died = !run.rebooted;
 		run.deaths++;
 	}
 	if (run.verbose)
 		printf("crash at image %lu: %s\n", (unsigned long)explore.counts.images,
-		       explore.nallowed == 2 ? "one of two" : "known");
+		       explore.nallowed > 1 ? "one of some" : "known");
 	leave();
 }
 
@@ -176,20 +180,6 @@ static void oracle_do(enum op_kind kind)
 	struct outcome out;
 
 	oracle_apply(&run.oracle, &op, &out);
-}
-
-static void state_release(struct oracle_state *state)
-{
-	for (size_t i = 0; i < OP_DBS; i++)
-		treap_release(state->db[i].root);
-	memset(state, 0, sizeof *state);
-}
-
-static void state_keep(struct oracle_state *to, const struct oracle_state *from)
-{
-	*to = *from;
-	for (size_t i = 0; i < OP_DBS; i++)
-		(void)treap_retain(to->db[i].root);
 }
 
 /* oracle_follow - the store came back with this content: the oracle goes there too. */
@@ -204,10 +194,11 @@ static void oracle_follow(uint64_t content)
 		state_release(&run.before);
 	}
 	run.in_flight = false;
-	if (content != content_of_oracle(&run.oracle.committed))
+	if (content != content_of_oracle(&run.oracle.committed) && !synced_is(content))
 		fail("the store came back with something else than what its image was found to "
 		     "hold");
 	run.acked = content;
+	synced_back();
 	bool again = lost && rng_percent(&run.rng, 60);
 
 	run.retries += again;
@@ -254,6 +245,8 @@ static void reopen(void)
 	while (rc && crash_pm.failures != run.failures) { /* a fence of recovery failed: the next
 		                                             attempt finds what it left */
 		run.failures = crash_pm.failures;
+		run.rebooted = true;
+		run.died = false;
 		crash_pm_died();
 		rc = daxkv_open(run.path, &run.drive.options, &run.drive.store);
 	}
@@ -267,15 +260,15 @@ static void reopen(void)
 		printf("reopening: %s: %s\n", daxkv_strerror(rc), daxkv_errmsg());
 		fail("the store does not open after a crash");
 	}
-	if (content != explore.allowed[0] &&
-	    (explore.nallowed == 1 || content != explore.allowed[1]))
+	if (!explore_allows(content))
 		fail("after a crash the store holds neither the last acknowledged transaction nor "
 		     "the one in flight");
 	if (run.verbose)
 		printf("back, %s\n",
 		       content == run.acked ? "as acknowledged" : "with what was in flight");
 	oracle_follow(content);
-	explore_allow(run.acked, false, 0);
+	run.rebooted = false;
+	synced_allow();
 	crash_pm_look();
 	explore_point(POINT_CALL);
 }
@@ -321,7 +314,7 @@ static void store_full(void)
 		state_release(&run.oracle.committed);
 		run.oracle.committed = run.before;
 		run.in_flight = false;
-		explore_allow(run.acked, false, 0);
+		synced_allow();
 	}
 	abort_all();
 	steer_lost(&run.steer, false);
@@ -347,6 +340,8 @@ static void fence_failed(const struct op *op, int rc)
 		if (rc != DAXKV_PANIC)
 			fail("after a failed fence the store lets itself be changed");
 	}
+	run.rebooted = true; /* for lazy commits: nobody can know what the kernel has lost */
+	run.died = false;
 	crash_pm_died();
 	leave();
 }
@@ -370,14 +365,18 @@ static void step_run(const struct op *op, const struct oracle_before *before,
 		fail("an operation went wrong");
 	}
 	cover_op(op, before, want);
+	const bool committed = run.in_flight;
+
 	if (run.in_flight) {
 		steer_committed(&run.steer, cover_spilled() != run.spilled);
 		run.full_in_row = 0;
 		state_release(&run.before);
 		run.in_flight = false;
-		run.acked = explore.allowed[1];
-		explore_allow(run.acked, false, 0);
+		run.acked = content_of_oracle(&run.oracle.committed);
+		synced_allow();
 	}
+	synced_look((op->kind == OP_SYNC && want->rc == 0) || (committed && !synced_lazy()));
+	synced_allow();
 	if (op->kind <= OP_PUT || (op->kind >= OP_PUT_MANY && op->kind <= OP_DEL_RANGE) ||
 	    op->kind == OP_REOPEN || op->kind == OP_SYNC || op->kind == OP_COMPACT) {
 		crash_pm_look();
@@ -412,7 +411,7 @@ static void step(const struct op *op, const struct oracle_before *before)
 	oracle_apply(&run.oracle, op, &want);
 	if (commits) {
 		run.in_flight = true;
-		explore_allow(run.acked, true, content_of_oracle(&run.oracle.committed));
+		synced_allow();
 	}
 	if (want.rc == OP_SKIP)
 		return;
@@ -420,6 +419,8 @@ static void step(const struct op *op, const struct oracle_before *before)
 	heat();
 	if (run.steer.pressed && op->kind == OP_BEGIN && before->depth == 0)
 		press();
+	if (op->kind == OP_BEGIN && before->depth == 0)
+		synced_mode();
 	retry_note(op, op->kind == OP_BEGIN && before->depth == 0);
 	step_time();
 	if (setjmp(run.crashed))
@@ -523,6 +524,8 @@ static void start(void)
 		options.flags = 0;
 	if (run.granule > FMT_LINE)
 		options.pmem = DAXKV_PMEM_FILE;
+	options.lazy_ms = UINT64_MAX; /* a run is the same each time */
+	options.lazy_commits = 3 + run.seed % 24;
 	rng_seed(&run.rng, run.seed ^ 0x63726173u);
 	run.cut = xmalloc(CRASH_ROOM);
 	image_start(CRASH_ROOM);
@@ -553,7 +556,8 @@ static void start(void)
 	run.drive.stored = crash_pm_stored;
 	run.drive.members = members_of_run();
 	run.acked = content_of_oracle(&run.oracle.committed);
-	explore_allow(run.acked, false, 0);
+	synced_start();
+	synced_allow();
 	if (run.shared && other_open()) {
 		printf("a second user: %s\n", daxkv_errmsg());
 		exit(2);
@@ -604,6 +608,7 @@ static void summary(void)
 	printf("\n");
 	cover_drive(&run.drive);
 	cover_print();
+	synced_show();
 }
 
 int main(int argc, char **argv)

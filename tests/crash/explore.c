@@ -60,6 +60,21 @@ void explore_allow(uint64_t a, bool two, uint64_t b)
 	seen_forget();
 }
 
+bool explore_allows(uint64_t content)
+{
+	for (unsigned int i = 0; i < explore.nallowed; i++)
+		if (explore.allowed[i] == content)
+			return true;
+	return false;
+}
+
+void explore_also(uint64_t content)
+{
+	if (!explore_allows(content))
+		explore.allowed[explore.nallowed++] = content;
+	seen_forget();
+}
+
 /* seen_add - false: it was there already. */
 static bool seen_add(uint64_t hash)
 {
@@ -149,7 +164,7 @@ static void verdict(const struct image_found *found)
 {
 	if (found->content == explore.allowed[0])
 		explore.counts.acked++;
-	else if (explore.nallowed == 2 && found->content == explore.allowed[1])
+	else if (explore_allows(found->content))
 		explore.counts.next++;
 	else
 		explore.fail("the image holds neither the last acknowledged transaction nor the "

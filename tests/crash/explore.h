@@ -36,7 +36,7 @@ struct explore_counts {
 struct explore {
 	struct explore_config config;
 	struct rng rng;
-	uint64_t allowed[2]; /* contents that may be found */
+	uint64_t allowed[3]; /* contents that may be found */
 	unsigned int nallowed;
 	struct explore_counts counts;
 	void (*crash)(void);           /* does not return */
@@ -51,6 +51,10 @@ void explore_end(void);
 
 /* explore_allow - from now on a crash must leave a, or with two also b. */
 void explore_allow(uint64_t a, bool two, uint64_t b);
+
+/* explore_also - or this one, too: at most three. explore_allows - whether it may be found. */
+void explore_also(uint64_t content);
+bool explore_allows(uint64_t content);
 
 /* explore_point - for crash_pm.point. */
 void explore_point(enum crash_point kind);

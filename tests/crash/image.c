@@ -337,6 +337,11 @@ bool image_bare(const struct image_found *found, bool whole, unsigned int damage
 	return false;
 }
 
+bool image_lazy(const struct daxkv_store *store)
+{
+	return store->share->lazy;
+}
+
 void image_abandon(struct map *opening, struct daxkv_store *store)
 {
 	if (store)

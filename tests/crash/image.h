@@ -59,6 +59,9 @@ int image_copy(const char *path);
  * any help, for reading only: it is recovered in private memory. */
 bool image_plain(const char *path, struct image_found *found);
 
+/* image_lazy - whether the store has commits that are not synced. */
+bool image_lazy(const struct daxkv_store *store);
+
 int __real_map_open_file(struct map *map, const char *path, bool rdonly);
 int __wrap_map_open_file(struct map *map, const char *path, bool rdonly);
 int __real_map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pmem,

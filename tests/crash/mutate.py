@@ -13,7 +13,7 @@ Two kinds of mutants:
 
 Each is built from one changed file and the objects in BUILD, and meets, until one fails: short runs
 of the explorer, the unit tests, long runs of the explorer; or, where its file says "run: model",
-the model test. The list ends with the score; the exit status is 0 when every survivor is named in
+the model test; with "run: lazy", the explorer with lazy commits and the unit test of these. The list ends with the score; the exit status is 0 when every survivor is named in
 tests/crash/mutants/survivors, with its reason.
 """
 import argparse
@@ -33,11 +33,12 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 MUTANTS = os.path.join(ROOT, "tests/crash/mutants")
-CALL = re.compile(r"(?<![\w.>])(pm_flush|pm_fence|pm_stream|fence|recover_fence|redirty|commit_flush_words|flush_private)\(")
+CALL = re.compile(r"(?<![\w.>])(pm_flush|pm_fence|pm_stream|commit_fence|recover_fence|redirty|commit_flush_words|flush_private)\(")
 OFF = "#define mutant_off(...) 0\n#define mutant_line(pm, p, n) pm_flush(pm, p, (n) > 0)\n"
 # What a mutant has to pass, in this order. Seeds stand for different stores, see crash.c.
-def crash_runs(ops, seeds, granules):
-    return [f"--seed {seed} --granule {granule} --ops {ops}" for granule in granules for
+def crash_runs(ops, seeds, granules, lazy=0):
+    more = f" --lazy {lazy}" if lazy else ""
+    return [f"--seed {seed} --granule {granule} --ops {ops}{more}" for granule in granules for
             seed in seeds]
 
 
@@ -45,6 +46,8 @@ CRASH_SHORT = crash_runs(800, (1, 4, 2), (64,)) + crash_runs(800, (1, 2), (4096,
         512)) + crash_runs(2000, (5, 3), (64,))
 CRASH_LONG = crash_runs(2500, (10, 5, 13), (64,)) + crash_runs(2500, (5, 13), (4096, 512))
 CRASH_LONG += crash_runs(5000, (8, 9, 11, 16, 20), (64,)) + crash_runs(4000, (8, 9), (4096, 512))
+LAZY_SHORT = crash_runs(800, (1, 5), (4096, 512), 60)
+LAZY_LONG = crash_runs(2000, (9, 12, 13, 21), (4096, 512), 50)
 MODEL_RUNS = [f"--no-lmdb --ops 60000 --page-size 512 --seed {seed}" for seed in (1, 2, 3, 4)]
 # The unit tests that look at what is stored and when; the likeliest first.
 UNIT_FIRST = ("rules", "recover", "ring", "commit", "space", "leaf", "wset", "store", "share")
@@ -192,8 +195,11 @@ def steps_of(mutant, build):
     if mutant.run == "model":
         return [("model", model, run) for run in MODEL_RUNS]
     units = [("unit", lambda name=name: unit(name), "") for name in unit_tests()]
-    short, long = ([("crash", crash, run) for run in runs] for runs in (CRASH_SHORT, CRASH_LONG))
-    return short + units + long
+    short, long, lazy_short, lazy_long = ([("crash", crash, run) for run in runs] for runs in
+            (CRASH_SHORT, CRASH_LONG, LAZY_SHORT, LAZY_LONG))
+    if mutant.run == "lazy":
+        return lazy_short + [("unit", lambda: unit("lazy"), "")] + lazy_long
+    return short + lazy_short + units + long + lazy_long
 
 
 def limit_time():
@@ -238,7 +244,7 @@ def judge(mutant, args):
 def baseline_fails(args, pool):
     """The unchanged engine has to pass every run, or a mutant's failure means nothing."""
     path = os.path.join(ROOT, "src/redo/ring.c")
-    baselines = [Mutant("baseline", "", path, open(path).read(), run) for run in ("crash", "model")]
+    baselines = [Mutant("baseline", "", path, open(path).read(), run) for run in ("crash", "lazy", "model")]
     failed = False
     for state, _, by, seconds in pool.map(lambda m: judge(m, args), baselines):
         print(f"the engine as it is: {'passes every run' if state == 'survived' else state + ': ' + by} ({seconds:.0f} s)", flush=True)

@@ -19,6 +19,7 @@ struct run {
 	uint64_t seed, ops;
 	size_t granule;
 	unsigned int fail_one_in, crash_one_in;
+	unsigned int lazy; /* percent of the transactions whose commits wait for a sync */
 	bool verbose;
 	struct explore_config explore;
 	char path[512], plain_path[520], replay[256];
@@ -29,7 +30,10 @@ struct run {
 	bool shared;
 	struct oracle_state before; /* what was acknowledged, while a commit is in flight */
 	bool in_flight;
-	uint64_t acked;    /* its content */
+	uint64_t acked; /* the content of what was committed last */
+	/* died: the last crash was that of the process alone; rebooted: or of the machine, or a
+	 * flush had failed, since the store was open */
+	bool died, rebooted;
 	uint64_t failures; /* fences that failed, as far as they were dealt with */
 	jmp_buf crashed;
 	uint8_t *cut;

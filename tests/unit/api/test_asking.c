@@ -85,7 +85,8 @@ static uint64_t used_now(void)
 {
 	uint64_t pages;
 
-	OK(space_count(&store->map, store->page_size, daxkv_size(store), &pages));
+	OK(space_count(&store->map, (const void *)store->map.base, store->page_size,
+	               daxkv_size(store), &pages));
 	return pages;
 }
 

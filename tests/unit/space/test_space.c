@@ -9,7 +9,8 @@
 static uint64_t used_of(struct daxkv_store *store)
 {
 	uint64_t pages = 0;
-	OK(space_count(&store->map, store->page_size, daxkv_size(store), &pages));
+	OK(space_count(&store->map, (const void *)store->map.base, store->page_size,
+	               daxkv_size(store), &pages));
 	return pages + (uint64_t)store->space.gained;
 }
 
@@ -464,14 +465,14 @@ static void bitmap_out_of_the_file(void **state)
 		pm_store8(&store->map.pm, word, bad[i]);
 		OK(space_open(&s, &store->map, 4096, store->space.end));
 		assert_int_equal(space_load_zone(&s, 0), DAXKV_CORRUPT);
-		assert_int_equal(space_count(&store->map, 4096, store->space.end, &pages),
+		assert_int_equal(space_count(&store->map, super, 4096, store->space.end, &pages),
 		                 DAXKV_CORRUPT);
 		space_close(&s);
 		pm_store8(&store->map.pm, word, was);
 		pm_store8(&store->map.pm, &super->dir[0], bad[i]);
 		OK(space_open(&s, &store->map, 4096, store->space.end));
 		assert_int_equal(space_load_zone(&s, 0), DAXKV_CORRUPT);
-		assert_int_equal(space_count(&store->map, 4096, store->space.end, &pages),
+		assert_int_equal(space_count(&store->map, super, 4096, store->space.end, &pages),
 		                 DAXKV_CORRUPT);
 		space_close(&s);
 		pm_store8(&store->map.pm, &super->dir[0], dir);

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Lazy commits: who sees them, what a power cut and a process's death leave, and what syncs them.
+ */
+#include "small_store.h"
+#include "txn/commit.h"
+
+#define MAIN DAXKV_MAIN
+#define FILE_MODE                                                                                  \
+	(struct daxkv_options)                                                                     \
+	{                                                                                          \
+		.flags = DAXKV_CREATE, .pmem = DAXKV_PMEM_FILE, .durability = DAXKV_LAZY           \
+	}
+
+static int put_in(struct daxkv_store *store, unsigned int flags, unsigned int from, unsigned int n)
+{
+	struct daxkv_txn *txn;
+	int rc = daxkv_txn_begin(store, NULL, flags, &txn);
+
+	for (unsigned int i = from; i < from + n && !rc; i++) {
+		struct daxkv_val key = {sizeof i, &i}, value = {sizeof i, &i};
+
+		rc = daxkv_put(txn, MAIN, &key, &value, 0);
+	}
+	return rc ? rc : daxkv_txn_commit(txn);
+}
+
+static uint64_t entries(struct daxkv_store *store)
+{
+	struct daxkv_db_stat stat;
+	struct daxkv_txn *txn;
+
+	OK(daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &txn));
+	OK(daxkv_db_stat(txn, MAIN, &stat));
+	daxkv_txn_abort(txn);
+	return stat.entries;
+}
+
+/* entries_cut - what the file alone shows: a copy of it, as a power cut would leave it at best. */
+static uint64_t entries_cut(const char *name)
+{
+	struct daxkv_store *store;
+	char copy[64], text[2 * PATH_MAX + 16];
+	uint64_t n;
+
+	snprintf(copy, sizeof copy, "%s-cut", name);
+	snprintf(text, sizeof text, "cp %s", scratch_path(name));
+	snprintf(text + strlen(text), sizeof text - strlen(text), " %s", scratch_path(copy));
+	assert_int_equal(system(text), 0);
+	store = store_open(copy, (struct daxkv_options){.flags = DAXKV_NO_LOCK});
+	OK(daxkv_check(store, NULL, NULL, NULL));
+	n = entries(store);
+	OK(daxkv_close(store));
+	return n;
+}
+
+static struct daxkv_info info_of(struct daxkv_store *store)
+{
+	struct daxkv_info info;
+
+	OK(daxkv_info(store, &info));
+	return info;
+}
+
+static void seen_at_once_and_durable_at_a_sync(void **state)
+{
+	struct daxkv_store *store = store_open("seen", FILE_MODE), *other;
+	(void)state;
+
+	OK(put_in(store, DAXKV_TXN_DURABLE, 0, 10));
+	other = store_open("seen", (struct daxkv_options){.pmem = DAXKV_PMEM_FILE});
+	for (unsigned int i = 1; i < 40; i++) {
+		OK(put_in(store, 0, 10 * i, 10));
+		assert_int_equal(entries(other), 10 * i + 10);
+	}
+	assert_int_equal(entries_cut("seen"), 10);
+	assert_int_equal(info_of(other).lazy_commits, 39);
+	assert_true(info_of(other).lazy_bytes > 0);
+	assert_true(info_of(other).synced_txn < info_of(other).last_txn);
+	OK(daxkv_check(store, NULL, NULL, NULL));
+	OK(daxkv_sync(other));
+	assert_int_equal(entries_cut("seen"), 400);
+	assert_int_equal(info_of(store).lazy_commits, 0);
+	assert_int_equal(info_of(store).synced_txn, info_of(store).last_txn);
+	OK(daxkv_close(other));
+	OK(daxkv_close(store));
+}
+
+static void a_durable_commit_takes_lazy_ones_along(void **state)
+{
+	struct daxkv_store *store = store_open("mixed", FILE_MODE), *other;
+	(void)state;
+
+	other = store_open("mixed", (struct daxkv_options){.pmem = DAXKV_PMEM_FILE});
+	for (unsigned int i = 0; i < 20; i++) {
+		OK(put_in(store, 0, 20 * i, 10));
+		assert_int_equal(entries_cut("mixed"), 20 * i);
+		OK(put_in(other, 0, 20 * i + 10, 10));
+		assert_int_equal(entries_cut("mixed"), 20 * i + 20);
+	}
+	OK(daxkv_close(other));
+	OK(daxkv_close(store));
+}
+
+static void bounds_make_a_commit_sync(void **state)
+{
+	struct daxkv_options o = FILE_MODE;
+	struct daxkv_store *store;
+	(void)state;
+
+	o.lazy_commits = 3;
+	store = store_open("bounds", o);
+	for (unsigned int i = 1; i < 10; i++) {
+		OK(put_in(store, 0, i, 1));
+		assert_int_equal(entries_cut("bounds"), i / 3 * 3);
+	}
+	OK(daxkv_close(store));
+	o.lazy_commits = 0;
+	o.lazy_bytes = 1;
+	store = store_open("bounds", o);
+	OK(put_in(store, 0, 100, 1));
+	assert_int_equal(info_of(store).lazy_commits, 0);
+	OK(daxkv_close(store));
+}
+
+static int dies_with_lazy_commits(const void *arg)
+{
+	struct daxkv_store *store;
+	struct daxkv_txn *txn;
+	(void)arg;
+
+	CHECK(daxkv_open(scratch_path("death"), &FILE_MODE, &store) == 0);
+	for (unsigned int i = 0; i < 30; i++)
+		CHECK(put_in(store, 0, 10 * i, 10) == 0);
+	CHECK(daxkv_txn_begin(store, NULL, 0, &txn) == 0);
+	_exit(0);
+}
+
+static void what_processes_leave_that_die_is_made_durable(void **state)
+{
+	struct daxkv_store *store;
+	(void)state;
+
+	for (int again = 0; again < 2; again++) {
+		const pid_t pid = fork();
+		int status;
+
+		if (pid == 0)
+			_exit(dies_with_lazy_commits(NULL));
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, 0);
+		assert_int_equal(entries_cut("death"), again ? 300 : 0);
+		if (again) { /* a reader cannot sync, and leaves all as it is */
+			store =
+			    store_open("death", (struct daxkv_options){.flags = DAXKV_READ_ONLY});
+			assert_int_equal(entries(store), 300);
+			OK(daxkv_close(store));
+		}
+		store = store_open("death", (struct daxkv_options){.pmem = DAXKV_PMEM_FILE});
+		assert_int_equal(entries(store), 300);
+		assert_int_equal(entries_cut("death"), 300);
+		OK(daxkv_check(store, NULL, NULL, NULL));
+		OK(daxkv_close(store));
+	}
+}
+
+static void another_start_of_the_machine_believes_the_file_alone(void **state)
+{
+	struct share share;
+	struct daxkv_store *store;
+	int status, fd;
+	(void)state;
+
+	unlink(scratch_path("death"));
+	const pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(dies_with_lazy_commits(NULL));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	fd = open(scratch_path("death-lock"), O_RDWR);
+	assert_int_equal(pread(fd, &share, sizeof share, 0), sizeof share);
+	assert_int_equal(share.lazy, 1);
+	share.interval.boot ^= 2;
+	assert_int_equal(pwrite(fd, &share, sizeof share, 0), sizeof share);
+	close(fd);
+	store = store_open("death", (struct daxkv_options){.pmem = DAXKV_PMEM_FILE});
+	assert_int_equal(entries(store), 0);
+	OK(daxkv_check(store, NULL, NULL, NULL));
+	OK(daxkv_close(store));
+}
+
+static void an_interval_takes_space_for_what_it_touched_only(void **state)
+{
+	struct daxkv_options o = FILE_MODE;
+	struct daxkv_store *store;
+	uint64_t size, synced;
+	(void)state;
+
+	o.lazy_bytes = o.lazy_ms = UINT64_MAX;
+	store = store_open("growth", o);
+	for (unsigned int i = 0; i < 100; i++)
+		OK(put_in(store, 0, i * 200, 200));
+	OK(daxkv_sync(store));
+	size = info_of(store).used_bytes;
+	for (unsigned int i = 0; i < 3000; i++)
+		OK(put_in(store, 0, i * 17 % 20000, 3));
+	assert_true(daxkv_size(store) < 4 * size);
+	OK(daxkv_sync(store));
+	synced = 0;
+	for (unsigned int round = 0; round < 8; round++) {
+		if (round ==
+		    2) /* leaves have room for what comes, and there is space for two of each */
+			synced = daxkv_size(store);
+		for (unsigned int i = 0; i < 3000; i++)
+			OK(put_in(store, 0, i * 17 % 20000, 3));
+		OK(daxkv_sync(store));
+	}
+	assert_int_equal(daxkv_size(store), synced);
+	OK(daxkv_check(store, NULL, NULL, NULL));
+	OK(daxkv_close(store));
+}
+
+static void an_old_reader_keeps_its_snapshot_over_syncs(void **state)
+{
+	struct daxkv_store *store = store_open("reader", FILE_MODE), *other;
+	struct daxkv_txn *txn;
+	struct daxkv_db_stat stat;
+	(void)state;
+
+	other = store_open("reader", FILE_MODE);
+	OK(put_in(store, 0, 0, 500));
+	OK(daxkv_txn_begin(other, NULL, DAXKV_TXN_READ_ONLY, &txn));
+	for (unsigned int i = 0; i < 200; i++) {
+		OK(put_in(i % 3 ? store : other, i % 7 ? 0 : DAXKV_TXN_DURABLE, i * 31 % 700, 20));
+		if (i % 50 == 49)
+			OK(daxkv_sync(store));
+		OK(daxkv_db_stat(txn, MAIN, &stat));
+		assert_int_equal(stat.entries, 500);
+		for (unsigned int k = 0; k < 500; k += 7) {
+			struct daxkv_val key = {sizeof k, &k}, value;
+
+			OK(daxkv_get(txn, MAIN, &key, &value));
+		}
+	}
+	daxkv_txn_abort(txn);
+	OK(daxkv_check(store, NULL, NULL, NULL));
+	OK(daxkv_close(other));
+	OK(daxkv_close(store));
+}
+
+static void persistent_memory_is_always_durable(void **state)
+{
+	struct daxkv_store *store = store_new("pmem", 4096);
+	(void)state;
+
+	OK(daxkv_set_durability(store, DAXKV_LAZY));
+	OK(put_in(store, 0, 0, 10));
+	OK(put_in(store, DAXKV_TXN_LAZY, 10, 10));
+	assert_int_equal(info_of(store).lazy_commits, 0);
+	assert_int_equal(daxkv_set_durability(store, (enum daxkv_durability)2), EINVAL);
+	assert_int_equal(put_in(store, DAXKV_TXN_LAZY | DAXKV_TXN_DURABLE, 0, 1), EINVAL);
+	OK(daxkv_close(store));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(seen_at_once_and_durable_at_a_sync),
+	    cmocka_unit_test(a_durable_commit_takes_lazy_ones_along),
+	    cmocka_unit_test(bounds_make_a_commit_sync),
+	    cmocka_unit_test(what_processes_leave_that_die_is_made_durable),
+	    cmocka_unit_test(another_start_of_the_machine_believes_the_file_alone),
+	    cmocka_unit_test(an_interval_takes_space_for_what_it_touched_only),
+	    cmocka_unit_test(an_old_reader_keeps_its_snapshot_over_syncs),
+	    cmocka_unit_test(persistent_memory_is_always_durable),
+	};
+
+	return cmocka_run_group_tests_name("lazy", tests, scratch_make, scratch_remove);
+}
