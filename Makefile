@@ -5,7 +5,7 @@
 #   CFLAGS="-O2 -g"     optimisation and debugging; CPPFLAGS and LDFLAGS as usual, such as those of
 #                       dpkg-buildflags
 #   SANITIZE=address    any of -fsanitize's values
-#   WERROR=             let warnings pass
+#   WERROR=-Werror      a warning is an error: for a change of the sources
 #   V=1                 show whole commands
 #   PREFIX, DESTDIR     where `make install` puts things
 
@@ -14,7 +14,7 @@ CC := gcc
 endif
 BUILD ?= build
 CFLAGS ?= -O2 -g
-WERROR ?= -Werror
+WERROR ?=
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 MANDIR ?= $(PREFIX)/share/man

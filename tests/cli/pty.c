@@ -80,7 +80,7 @@ static void more(int milliseconds)
 	struct pollfd p = {.fd = term.fd, .events = POLLIN};
 	ssize_t n;
 
-	if (term.ended || poll(&p, 1, milliseconds) <= 0)
+	if (term.ended || term.n >= SHOWN || poll(&p, 1, milliseconds) <= 0)
 		return;
 	n = read(term.fd, term.shown + term.n, SHOWN - term.n);
 	if (n <= 0) {

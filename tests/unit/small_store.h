@@ -180,7 +180,10 @@ static inline bool has(struct daxkv_txn *txn, daxkv_db db, const char *key, cons
  * and length. */
 static inline struct daxkv_val key_n(char buf[17], uint64_t n)
 {
-	snprintf(buf, 17, "numbered%08lu", (unsigned long)(n % 100000000));
+	char text[32]; /* for any number, as far as the compiler can tell */
+
+	snprintf(text, sizeof text, "numbered%08lu", (unsigned long)(n % 100000000));
+	memcpy(buf, text, 17);
 	return bytes(buf, 16);
 }
 
