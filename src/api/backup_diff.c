@@ -599,8 +599,7 @@ int backup_names(struct daxkv_txn *txn, const struct fmt_db *main_db, struct bac
 	rc = diff_ready(d);
 	if (!rc)
 		rc = dbi_state_read(txn, main_db, &state);
-	if (!rc && !state.order.dups && state.order.key != ORDER_INTEGER &&
-	    state.order.key != ORDER_OWN)
+	if (!rc && order_suits_names(&state.order))
 		rc = tree_edge(&state.tree, false, &d->path);
 	while (!rc && d->path.height && moved) {
 		rc = leaf_names(d, dbs, n, &room);

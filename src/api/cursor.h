@@ -83,7 +83,13 @@ ALWAYS_INLINE bool cursor_step_near(struct daxkv_cursor *c, bool forward)
 		further = to + CURSOR_AHEAD;
 	else
 		further = to - CURSOR_AHEAD;
-	if (c->state != CURSOR_AT || c->gap || !c->ordered || to >= c->n)
+	if (c->state != CURSOR_AT)
+		return false;
+	if (c->gap)
+		return false;
+	if (!c->ordered)
+		return false;
+	if (to >= c->n)
 		return false;
 	c->path.rank = to;
 	if (further < c->n)
@@ -117,7 +123,11 @@ static inline int cursor_key_beside(const struct daxkv_cursor *c, uint32_t rank,
 
 	if (a > b)
 		high = a;
-	if (!(heads & FMT_UNIFORM) || high >= once(l->page->end) || high + klen > l->psize)
+	if (!(heads & FMT_UNIFORM))
+		return -1;
+	if (high >= once(l->page->end))
+		return -1;
+	if (high + klen > l->psize)
 		return -1;
 	return order_bytes_same(bytes + a, bytes + b, klen);
 }

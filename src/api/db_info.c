@@ -31,7 +31,7 @@ static int db_next(struct daxkv_txn *txn, struct daxkv_val *name)
 
 	if (rc)
 		return rc;
-	if (s->order.dups || s->order.key == ORDER_INTEGER || s->order.key == ORDER_OWN)
+	if (!order_suits_names(&s->order))
 		return DAXKV_NOT_FOUND;
 	if (name->size)
 		rc = tree_seek(&s->tree, &p, &path);

@@ -93,17 +93,6 @@ static int main_flags(struct daxkv_txn *txn, unsigned int flags)
 	return db_flags_change(txn, DAXKV_MAIN, s, flags);
 }
 
-/* names_possible - whether the main database's order leaves room for names. Names are plain bytes,
- * each once: an order of integers, of pairs or of the program's own cannot have them. */
-static bool names_possible(const struct dbstate *main_state)
-{
-	if (main_state->order.dups)
-		return false;
-	if (main_state->order.key == ORDER_INTEGER)
-		return false;
-	return main_state->order.key != ORDER_OWN;
-}
-
 /* create_check - whether a database of that name could be made. INCOMPATIBLE, KEY_SIZE; in a read
  * transaction the error of txn_check. */
 static int create_check(struct daxkv_txn *txn, const struct daxkv_val *name)
@@ -113,7 +102,7 @@ static int create_check(struct daxkv_txn *txn, const struct daxkv_val *name)
 
 	if (rc)
 		return rc;
-	if (!names_possible(main_state))
+	if (!order_suits_names(&main_state->order))
 		return err_set(DAXKV_INCOMPATIBLE,
 		               "the main database's flags 0x%x rule named databases out",
 		               main_state->flags);

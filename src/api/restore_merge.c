@@ -144,7 +144,9 @@ static bool same(const struct daxkv_val *at, const struct daxkv_val *value)
 {
 	if (at->size != value->size)
 		return false;
-	return at->size == 0 || memcmp(at->data, value->data, at->size) == 0;
+	if (at->size == 0)
+		return true;
+	return memcmp(at->data, value->data, at->size) == 0;
 }
 
 /* An entry that is there as it is put stays untouched. The cursor goes on behind it, and the key is

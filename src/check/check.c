@@ -123,9 +123,13 @@ static bool ring_fits(const struct fmt_super *super)
 
 	if (super->ring_record_size < FMT_LINE || super->ring_record_size > FMT_PAGE_MAX)
 		return false;
-	if (super->ring_record_size % FMT_LINE != 0 || super->ring_records < 4)
+	if (super->ring_record_size % FMT_LINE != 0)
 		return false;
-	if (super->ring_off < FMT_SUPER_SIZE || super->ring_off % FMT_LINE != 0)
+	if (super->ring_records < 4)
+		return false;
+	if (super->ring_off < FMT_SUPER_SIZE)
+		return false;
+	if (super->ring_off % FMT_LINE != 0)
 		return false;
 	if (super->ring_off > super->first_page)
 		return false;

@@ -48,6 +48,15 @@ struct probe { /* what is searched: a key, and with duplicates a value, or the p
 	enum probe_edge edge; /* PROBE_AT without duplicates */
 };
 
+/* order_suits_names - whether the main database's keys may be names of others. Names are plain
+ * bytes, each once: an order of integers, of pairs or of the program's own cannot have them. */
+static inline bool order_suits_names(const struct order *order)
+{
+	if (order->dups)
+		return false;
+	return order->key != ORDER_INTEGER && order->key != ORDER_OWN;
+}
+
 /* order_init - the order of a database with these flags; comparators are set by the caller. */
 void order_init(struct order *order, uint32_t flags);
 

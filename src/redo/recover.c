@@ -144,7 +144,9 @@ static const struct fmt_spill *spill_page(const struct ring *ring, uint64_t off,
 	const uint64_t room = (psize - FMT_SPILL_PAIRS) / (2 * FMT_WORD);
 	const struct fmt_spill *s;
 
-	if (off % psize || off > ring->map->size - psize)
+	if (off % psize)
+		return NULL;
+	if (off > ring->map->size - psize)
 		return NULL;
 	s = (const void *)(ring->map->base + off);
 	if (s->page.type != FMT_SPILL)

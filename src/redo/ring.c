@@ -136,7 +136,9 @@ bool ring_read(const struct ring *ring, unsigned int index, struct ring_record *
 		n = FMT_REC_HEAD + SPILL_RECORD_WORDS;
 	else
 		n = FMT_REC_HEAD + nranges + 2 * nwords;
-	if (r[0] == 0 || r[0] % FMT_RING_RECORDS != index)
+	if (r[0] == 0)
+		return false;
+	if (r[0] % FMT_RING_RECORDS != index)
 		return false;
 	if (n > RECORD_WORDS)
 		return false;

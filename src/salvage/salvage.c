@@ -145,9 +145,17 @@ static bool super_sound(const struct fmt_super *super)
 		return false;
 	if (super->hash != hash64(SUPER_HASH_SEED, super, hashed))
 		return false;
-	if (super->version != FMT_VERSION || super->endian != FMT_ENDIAN || super->incompat)
+	if (super->version != FMT_VERSION)
 		return false;
-	if (size < FMT_PAGE_MIN || size > FMT_PAGE_MAX || size & (size - 1))
+	if (super->endian != FMT_ENDIAN)
+		return false;
+	if (super->incompat)
+		return false;
+	if (size < FMT_PAGE_MIN)
+		return false;
+	if (size > FMT_PAGE_MAX)
+		return false;
+	if (size & (size - 1))
 		return false;
 	if (super->ring_record_size != FMT_RING_RECORD)
 		return false;

@@ -156,7 +156,9 @@ static inline bool salvage_known(const struct salvage *s, uint64_t off, unsigned
  * where off need not be a page's. False also when they do not lie in the file. */
 static inline bool salvage_readable(const struct salvage *s, uint64_t off, uint64_t len)
 {
-	if (off > s->size || len > s->size - off)
+	if (off > s->size)
+		return false;
+	if (len > s->size - off)
 		return false;
 	for (uint64_t i = off / s->page_size; i * s->page_size < off + len; i++)
 		if (i >= s->pages || s->page[i] & SALVAGE_UNREADABLE)

@@ -283,7 +283,9 @@ bool salvage_fits(const struct salvage *s, uint32_t flags, const struct salvage_
 	const uint32_t dup_order = flags & (DAXKV_INTEGER_DUP | DAXKV_OWN_DUP_COMPARE);
 	const uint32_t klen = e->item.klen;
 
-	if (klen == 0 || klen > min_u64(s->page_size / 4, FMT_KLEN_MASK))
+	if (klen == 0)
+		return false;
+	if (klen > min_u64(s->page_size / 4, FMT_KLEN_MASK))
 		return false;
 	if (key_order == DAXKV_INTEGER_KEY && !integer_size(klen))
 		return false;
@@ -442,7 +444,9 @@ void salvage_catalog(struct salvage *s, const struct salvage_entry *e)
 
 	name_keep(s, &e->item);
 	s->named = true;
-	if (e->item.dlen != sizeof catalog || !salvage_fits(s, 0, e))
+	if (e->item.dlen != sizeof catalog)
+		return;
+	if (!salvage_fits(s, 0, e))
 		return;
 	memcpy(&catalog, e->item.dup, sizeof catalog);
 	db = salvage_db_new(s);

@@ -93,7 +93,9 @@ void salvage_orphans_catalog(struct salvage *s)
 	for (uint64_t i = 0; i < s->pages; i++) {
 		const uint64_t off = i * s->page_size;
 
-		if (s->rc || !hole_of(s, 0, 1))
+		if (s->rc)
+			return;
+		if (!hole_of(s, 0, 1))
 			return;
 		if (in_use(s, off, FMT_LEAF, &certain))
 			leaf_catalog_entries(s, off);
@@ -131,7 +133,9 @@ void salvage_orphans_trees(struct salvage *s)
 	for (uint64_t i = 0; i < s->pages; i++) {
 		const uint64_t off = i * s->page_size;
 
-		if (s->rc || !hole_of(s, 0, 0))
+		if (s->rc)
+			return;
+		if (!hole_of(s, 0, 0))
 			return;
 		if (in_use(s, off, FMT_DESC, &certain))
 			tree_give(s, off);
@@ -189,7 +193,9 @@ static size_t owner(const struct salvage *s, bool *several)
 	for (size_t i = 0; i < s->nholes; i++) {
 		const struct salvage_hole *hole = &s->holes[i];
 
-		if (hole->db == db || !leaf_fits(s, hole))
+		if (hole->db == db)
+			continue;
+		if (!leaf_fits(s, hole))
 			continue;
 		if (db != NOBODY) {
 			*several = true;
@@ -499,7 +505,9 @@ static bool pair_fits(const struct salvage *s, const struct salvage_entry *e)
 {
 	const uint32_t most = (s->page_size - FMT_LEAF_BASE - 4) / 2 - 32;
 
-	if (e->flags & FMT_ENTRY_BLOB || e->item.dlen > s->page_size / 4)
+	if (e->flags & FMT_ENTRY_BLOB)
+		return false;
+	if (e->item.dlen > s->page_size / 4)
 		return false;
 	return e->item.klen + e->item.dlen <= most;
 }
@@ -540,7 +548,9 @@ static size_t reaches_find(struct orphan *list, size_t n)
 		size_t before;
 
 		o->reach = i;
-		if (i == 0 || list[i - 1].db != o->db)
+		if (i == 0)
+			continue;
+		if (list[i - 1].db != o->db)
 			continue;
 		before = list[i - 1].reach;
 		if (not_after(o->flags, &o->last, &list[before].last))

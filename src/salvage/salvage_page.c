@@ -201,7 +201,9 @@ uint32_t salvage_page_size(int fd)
 	}
 	free(bytes);
 	for (unsigned int i = 0; i < TRIAL_SIZES; i++) {
-		if (score[i] == 0 || score[i] < best)
+		if (score[i] == 0)
+			continue;
+		if (score[i] < best)
 			continue;
 		best = score[i];
 		found = FMT_PAGE_MIN << i;

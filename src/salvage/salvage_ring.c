@@ -43,7 +43,9 @@ static bool record_read(const struct salvage *s, uint64_t index, struct record *
 	*r = (struct record){.txn = get64(p)};
 	if (!spilled)
 		n = FMT_REC_HEAD + ranges + 2u * words;
-	if (r->txn == 0 || r->txn % FMT_RING_RECORDS != index)
+	if (r->txn == 0)
+		return false;
+	if (r->txn % FMT_RING_RECORDS != index)
 		return false;
 	if (n * 8 > FMT_RING_RECORD)
 		return false;
@@ -92,7 +94,9 @@ static bool fresh_right(const struct salvage *s, uint64_t index)
 /* word_put - store a word in the private mapping, where a record may have one. */
 static void word_put(const struct salvage *s, uint64_t off, uint64_t value)
 {
-	if (off % FMT_WORD || off < offsetof(struct fmt_super, main_desc))
+	if (off % FMT_WORD)
+		return;
+	if (off < offsetof(struct fmt_super, main_desc))
 		return;
 	if (off / s->page_size >= s->pages)
 		return;
@@ -122,7 +126,9 @@ static bool spill_sound(const struct salvage *s, const struct record *r, uint64_
 	if (*salvage_marks(s, off) & SALVAGE_UNREADABLE)
 		return false;
 	spill = (const void *)(s->base + off);
-	if (spill->page.type != FMT_SPILL || spill->page.birth != r->txn)
+	if (spill->page.type != FMT_SPILL)
+		return false;
+	if (spill->page.birth != r->txn)
 		return false;
 	if (spill->pairs == 0)
 		return false;

@@ -85,7 +85,8 @@ static bool separator_at(const struct salvage *s, uint64_t page, uint32_t i,
 	const struct fmt_page *head = salvage_head(s, page);
 	const uint32_t off = get16(p + head->offs + 2 * i);
 	const uint8_t *key = p + off + FMT_SEP_SIZE;
-	uint32_t klen, dlen;
+	uint32_t klen;
+	uint32_t dlen;
 
 	if (off < head->offs + 2u * head->n)
 		return false;
@@ -316,7 +317,9 @@ static int leaf_named(struct salvage *s, uint64_t off, struct named *all)
 		const struct salvage_entry *e = &s->leaf.entries[k];
 		int rc;
 
-		if (!(e->flags & FMT_ENTRY_DB) || e->item.dlen != sizeof catalog)
+		if (!(e->flags & FMT_ENTRY_DB))
+			continue;
+		if (e->item.dlen != sizeof catalog)
 			continue;
 		memcpy(&catalog, e->item.dup, sizeof catalog);
 		rc = array_room(&all->desc, all->n, &all->room, sizeof *all->desc);

@@ -82,7 +82,9 @@ void tree_expect_leaf(const struct view *v, const struct fmt_page *page, uint64_
 
 	if (index <= page->n)
 		ref = inner_kid(v, page, at, index);
-	if (!ref || ref + v->psize > view_size(v))
+	if (!ref)
+		return;
+	if (ref + v->psize > view_size(v))
 		return;
 	for (unsigned int i = 0; i < FMT_LEAF_BASE; i += FMT_LINE)
 		__builtin_prefetch(v->base + ref + i);

@@ -168,7 +168,9 @@ static inline void dbi_changed(struct daxkv_txn *txn, struct dbstate *state)
  * lists still. */
 static inline bool dbi_has_changed(const struct daxkv_txn *txn, const struct dbstate *state)
 {
-	return state->generation == txn->generation && state->changed;
+	if (state->generation != txn->generation)
+		return false;
+	return state->changed;
 }
 
 /* dbi_name_val - the state's name as a key. */

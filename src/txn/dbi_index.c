@@ -54,7 +54,11 @@ void index_close(struct dbi_table *t)
 /* An end (gone) is no name. */
 bool name_is(const struct dbi_name *n, const struct daxkv_val *name)
 {
-	if (!n || n->gone || n->len != name->size)
+	if (!n)
+		return false;
+	if (n->gone)
+		return false;
+	if (n->len != name->size)
 		return false;
 	return memcmp(n->bytes, name->data, n->len) == 0;
 }

@@ -99,8 +99,7 @@ int dbi_catalog_find(struct daxkv_txn *txn, const uint8_t *name, uint32_t len,
 
 	if (rc)
 		return rc;
-	if (main_state->order.dups || main_state->order.key == ORDER_INTEGER ||
-	    main_state->order.key == ORDER_OWN)
+	if (!order_suits_names(&main_state->order))
 		return DAXKV_NOT_FOUND;
 	rc = tree_get(&main_state->tree, name, len, &it, &found);
 	if (rc)

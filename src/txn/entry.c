@@ -93,9 +93,13 @@ static int put_append_ok(const struct put *p)
 
 	if (!p->path->height)
 		return 0;
-	if (p->path->eoff || !tree_at_end(p->path))
+	if (p->path->eoff)
 		return DAXKV_EXIST;
-	if (!p->s->order.dups || p->path->rank == 0)
+	if (!tree_at_end(p->path))
+		return DAXKV_EXIST;
+	if (!p->s->order.dups)
+		return 0;
+	if (p->path->rank == 0)
 		return 0;
 	int rc = leaf_at(&p->path->leaf, p->path->rank - 1, &eoff);
 
@@ -195,7 +199,9 @@ static int put_same(const struct put *p, bool *same)
 	*same = false;
 	if (rc)
 		return rc;
-	if (it.klen != p->key->size || it.vlen != p->value->size)
+	if (it.klen != p->key->size)
+		return 0;
+	if (it.vlen != p->value->size)
 		return 0;
 	if (memcmp(it.key, p->key->data, it.klen) != 0)
 		return 0;
@@ -247,7 +253,9 @@ static int put_unique_allowed(struct put *p)
 {
 	struct item old;
 
-	if (!p->path->height || !p->path->eoff)
+	if (!p->path->height)
+		return 0;
+	if (!p->path->eoff)
 		return 0;
 	int rc = leaf_item(&p->path->leaf, p->path->eoff, &old);
 

@@ -177,7 +177,8 @@ void registry_remove(struct daxkv_store *store)
 /* same_file - whether two handles are of one file: copies of a store have the same id. */
 static bool same_file(const struct daxkv_store *a, const struct daxkv_store *b)
 {
-	struct stat x, y;
+	struct stat x;
+	struct stat y;
 
 	if (a == b)
 		return true;
