@@ -15,6 +15,14 @@ static uint32_t mixed_start(uint32_t n)
 	return (uint32_t)round_up(FMT_LEAF_BASE + (8 + 2) * n, 8);
 }
 
+/* pack_start - where the first of the pack's entries lies when it is built. */
+static uint32_t pack_start(const struct leaf_pack *p)
+{
+	if (p->stride)
+		return FMT_LEAF_BASE + 8 * p->n;
+	return mixed_start(p->n);
+}
+
 /* leaf_pack_begin - the shape of the leaf, by its first entry. What does not suit a uniform leaf
  * begins a mixed one, with stride 0. */
 void leaf_pack_begin(struct leaf_pack *p, const struct order *o, const struct item *it)
@@ -48,7 +56,8 @@ static bool mixed_add(struct leaf_pack *p, const struct order *o, const struct i
 	uint32_t at = p->at;
 	uint32_t n = p->n;
 	uint32_t e = leaf_entry_align(o, at, it->klen);
-	uint32_t end = (uint32_t)round_up(e + FMT_ENTRY_SIZE + it->klen + it->vlen, 4);
+	uint32_t behind = e + FMT_ENTRY_SIZE + it->klen + it->vlen;
+	uint32_t end = (uint32_t)round_up(behind, 4);
 	uint32_t limit = p->limit;
 
 	assert(p->stride == 0);
@@ -57,14 +66,17 @@ static bool mixed_add(struct leaf_pack *p, const struct order *o, const struct i
 	if (mixed_start(n + 1) + end > limit)
 		return false;
 	if (n == 0) {
-		uint32_t most = (p->limit - FMT_LEAF_BASE) / (8 + 2 + end);
+		uint32_t each = 8 + 2 + end;
+		uint32_t most = (p->limit - FMT_LEAF_BASE) / each;
 
 		p->bytes = p->page + mixed_start(most);
 	}
+	uint8_t *bytes = p->bytes;
+
 	if (e > at)
-		put32(p->bytes + at, 0);
-	put32(p->bytes + end - 4, 0); /* what the entry leaves of it is padding */
-	leaf_entry_store(p->bytes + e, it);
+		put32(bytes + at, 0);
+	put32(bytes + end - 4, 0); /* what the entry leaves of it is padding */
+	leaf_entry_store(bytes + e, it);
 	p->head = order_head(o, it->key, it->klen, 0);
 	p->off[n] = (uint16_t)e;
 	p->n = n + 1;
@@ -81,12 +93,14 @@ static bool to_mixed(struct leaf_pack *p, const struct order *o, const struct it
 	struct leaf_pack was = *p;
 	uint32_t old_cost = leaf_cost(o, p->klen, p->vlen);
 	uint32_t new_cost = leaf_cost(o, it->klen, it->vlen);
+	uint32_t all = p->n * old_cost + new_cost;
+	uint8_t *end = p->page + 2 * p->psize;
 
 	assert(p->stride);
 	assert(p->n);
-	if (FMT_LEAF_BASE + 8 + p->n * old_cost + new_cost > p->limit)
+	if (FMT_LEAF_BASE + 8 + all > p->limit)
 		return false;
-	was.bytes = memmove(p->page + 2 * p->psize - p->at, p->bytes, p->at);
+	was.bytes = memmove(end - p->at, p->bytes, p->at);
 	p->stride = 0;
 	p->n = 0;
 	p->at = 0;
@@ -150,21 +164,24 @@ uint32_t leaf_pack_build(struct leaf_pack *p, const struct order *o, uint64_t bi
 {
 	struct fmt_page *page = (void *)p->page;
 	uint32_t n = p->n;
-	uint32_t start = p->stride ? FMT_LEAF_BASE + 8 * n : mixed_start(n);
+	uint32_t start = pack_start(p);
 	uint32_t end = start + p->at;
 	uint32_t plen = 0;
-	struct item first, last;
+	const struct item *shape = NULL;
 
 	assert(n > 0);
 	assert(end <= p->psize);
 	if (p->bytes != p->page + start)
 		p->bytes = memmove(p->page + start, p->bytes, p->at);
-	first = leaf_pack_item(p, 0);
-	last = leaf_pack_item(p, n - 1);
+	struct item first = leaf_pack_item(p, 0);
+	struct item last = leaf_pack_item(p, n - 1);
+
+	if (p->stride)
+		shape = &first;
 	if (n >= 2)
 		plen = order_prefix(o, first.key, first.klen, last.key, last.klen);
 	memset(page, 0, FMT_LEAF_BASE);
-	*page = leaf_header(n, p->stride ? &first : NULL, birth, prev);
+	*page = leaf_header(n, shape, birth, prev);
 	page->plen = (uint16_t)plen;
 	page->end = (uint16_t)end;
 	if (p->stride)

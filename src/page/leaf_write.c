@@ -52,50 +52,69 @@ uint32_t leaf_costs(const struct order *o, const struct item *items, uint32_t n)
 	return 8 + uniform_stride(first->klen, first->vlen);
 }
 
-/* base_uniform, base_mixed - the heads and entries of a base; where they end. items may not lie in
- * image. Padding is zeros, so that nothing of an older page shows. */
-static uint32_t base_uniform(uint8_t *image, uint32_t psize, const struct order *o,
-                             const struct item *items, uint32_t n, uint32_t plen)
+struct base { /* a base in the making, in image; n items that do not lie there */
+	uint8_t *image;
+	uint32_t psize;
+	uint32_t n;
+	uint32_t plen;
+	const struct order *order;
+	const struct item *items;
+};
+
+/* base_head - the search head of item i. */
+static uint64_t base_head(const struct base *b, uint32_t i)
 {
-	uint64_t *heads = (void *)(image + FMT_LEAF_BASE);
-	uint32_t klen = items[0].klen;
-	uint32_t vlen = items[0].vlen;
+	const struct item *it = &b->items[i];
+
+	return order_head(b->order, it->key, it->klen, b->plen);
+}
+
+/* base_uniform - the heads and entries of a base whose entries have the lengths of the first.
+ * Returns where they end. Padding is zeros, so that nothing of an older page shows. */
+static uint32_t base_uniform(const struct base *b)
+{
+	uint64_t *heads = (void *)(b->image + FMT_LEAF_BASE);
+	uint32_t klen = b->items[0].klen;
+	uint32_t vlen = b->items[0].vlen;
 	uint32_t stride = uniform_stride(klen, vlen);
-	uint8_t *e = image + FMT_LEAF_BASE + 8 * n;
+	uint32_t padding = stride - klen - vlen;
+	uint8_t *e = b->image + FMT_LEAF_BASE + 8 * b->n;
 
-	assert(FMT_LEAF_BASE + n * (8 + stride) <= psize);
-	for (uint32_t i = 0; i < n; i++) {
-		const struct item *it = &items[i];
+	assert(FMT_LEAF_BASE + b->n * (8 + stride) <= b->psize);
+	for (uint32_t i = 0; i < b->n; i++) {
+		const struct item *it = &b->items[i];
+		uint8_t *value = e + klen;
 
-		heads[i] = order_head(o, it->key, klen, plen);
+		heads[i] = base_head(b, i);
 		leaf_entry_copy(e, it->key, klen);
-		leaf_value_copy(e + klen, it->val, vlen);
-		memset(e + klen + vlen, 0, stride - klen - vlen);
+		leaf_value_copy(value, it->val, vlen);
+		memset(value + vlen, 0, padding);
 		e += stride;
 	}
-	return (uint32_t)(e - image);
+	return (uint32_t)(e - b->image);
 }
 
 /* base_mixed - entries of any sizes, each with its offset. Gaps between them are zeros, too. */
-static uint32_t base_mixed(uint8_t *image, uint32_t psize, const struct order *o,
-                           const struct item *items, uint32_t n, uint32_t plen)
+static uint32_t base_mixed(const struct base *b)
 {
-	uint32_t offs_at = FMT_LEAF_BASE + 8 * n;
-	uint32_t at = offs_at + 2 * n;
+	uint8_t *image = b->image;
+	uint32_t offs_at = FMT_LEAF_BASE + 8 * b->n;
+	uint32_t at = offs_at + 2 * b->n;
 	uint64_t *heads = (void *)(image + FMT_LEAF_BASE);
 	uint16_t *offs = (void *)(image + offs_at);
 
-	for (uint32_t i = 0; i < n; i++) {
-		const struct item *it = &items[i];
-		uint32_t e = leaf_entry_align(o, at, it->klen);
+	for (uint32_t i = 0; i < b->n; i++) {
+		const struct item *it = &b->items[i];
+		uint32_t e = leaf_entry_align(b->order, at, it->klen);
 
 		assert(e >= at);
 		memset(image + at, 0, e - at);
-		heads[i] = order_head(o, it->key, it->klen, plen);
+		heads[i] = base_head(b, i);
 		offs[i] = (uint16_t)e;
 		leaf_entry_store(image + e, it);
-		at = e + FMT_ENTRY_SIZE + it->klen + it->vlen;
-		assert(at <= psize);
+		at = e + FMT_ENTRY_SIZE;
+		at += it->klen + it->vlen;
+		assert(at <= b->psize);
 	}
 	return at;
 }
@@ -105,28 +124,43 @@ uint32_t leaf_build(uint8_t *image, uint32_t psize, const struct order *o, const
                     uint32_t n, uint64_t birth, uint64_t prev)
 {
 	struct fmt_page *page = (void *)image;
-	bool uniform = leaf_costs(o, items, n) > 0;
-	uint32_t plen = 0;
-	uint32_t at, end;
+	struct base base = {
+	    .image = image,
+	    .psize = psize,
+	    .n = n,
+	    .order = o,
+	    .items = items,
+	};
+	const struct item *shape = NULL;
+	uint32_t at;
 
+	if (leaf_costs(o, items, n))
+		shape = items;
 	if (n >= 2) {
 		const struct item *last = &items[n - 1];
 
-		plen = order_prefix(o, items->key, items->klen, last->key, last->klen);
+		base.plen = order_prefix(o, items->key, items->klen, last->key, last->klen);
 	}
 	memset(image, 0, FMT_LEAF_BASE);
-	*page = leaf_header(n, uniform ? items : NULL, birth, prev);
-	page->plen = (uint16_t)plen;
-	if (uniform)
-		at = base_uniform(image, psize, o, items, n, plen);
+	*page = leaf_header(n, shape, birth, prev);
+	page->plen = (uint16_t)base.plen;
+	if (shape)
+		at = base_uniform(&base);
 	else
-		at = base_mixed(image, psize, o, items, n, plen);
-	end = (uint32_t)round_up(at, 4);
+		at = base_mixed(&base);
+	uint32_t end = (uint32_t)round_up(at, 4);
+
 	assert(end <= psize);
 	memset(image + at, 0, round_up(end, FMT_LINE) - at);
 	page->end = (uint16_t)end;
 	page->crc = leaf_crc(image, end);
 	return end;
+}
+
+/* next_slot - the place of the slot that an append stores. */
+static const uint8_t *next_slot(const struct leaf *l)
+{
+	return bytes_of(l) + FMT_LEAF_SLOTS + l->nslots * FMT_WORD;
 }
 
 /* expect_all - the whole leaf will be read. It is about to be copied to a new page. */
@@ -161,7 +195,7 @@ void leaf_own(const struct leaf *l, uint32_t bytes)
 		expect_all(l);
 		return;
 	}
-	pm_own(bytes_of(l) + FMT_LEAF_SLOTS + l->nslots * FMT_WORD);
+	pm_own(next_slot(l));
 	for (unsigned int i = 0; i < 3; i++)
 		pm_own(from + i * FMT_LINE);
 }
@@ -177,9 +211,11 @@ void leaf_expect_put(const struct leaf *l, const struct leaf_gap *g, uint32_t by
 		expect_all(l);
 		return;
 	}
+	const uint8_t *page = bytes_of(l);
+
 	for (uint32_t j = 0; j < g->n; j++)
-		__builtin_prefetch(bytes_of(l) + g->entry[j]);
-	pm_own(bytes_of(l) + FMT_LEAF_SLOTS + l->nslots * FMT_WORD);
+		__builtin_prefetch(page + g->entry[j]);
+	pm_own(next_slot(l));
 	for (uint32_t i = 0; i < need + FMT_LINE - 1; i += FMT_LINE)
 		pm_own(from + i);
 }
@@ -227,11 +263,14 @@ struct fresh {
 static uint32_t fresh_crc(const struct wpage *wp, const struct fresh *f)
 {
 	uint32_t n = f->end - f->from;
-	bool first = !wp->fresh_end;
+	bool body_first = f->from + FMT_TAIL_BEFORE == f->entry;
+	uint32_t before = 0;
 
-	if (first && f->from + FMT_TAIL_BEFORE == f->entry)
+	if (wp->fresh_end)
+		before = wp->fresh_crc;
+	else if (body_first)
 		return crc32c(f->body_crc, f->bytes + f->body, n - f->body);
-	return crc32c(first ? 0 : wp->fresh_crc, f->bytes, n);
+	return crc32c(before, f->bytes, n);
 }
 
 /* shadow_add - the entry's bytes are in the page: note slot and range, and start writing them back.
@@ -251,11 +290,16 @@ static void shadow_add(struct wset *w, struct wpage *wp, const struct fresh *f)
 	}
 	if (f->to_fill)
 		wp->crc_valid = false;
-	wp->fresh_crc = wp->crc_valid ? fresh_crc(wp, f) : 0;
+	if (wp->crc_valid)
+		wp->fresh_crc = fresh_crc(wp, f);
+	else
+		wp->fresh_crc = 0;
 	wp->fresh_end = (uint16_t)f->end;
 	wp->val[wp->npending] = f->slot;
 	wp->npending++;
-	pm_flush(&w->map->pm, w->map->base + wp->off + f->from, f->end - f->from);
+	const uint8_t *from = w->map->base + wp->off + f->from;
+
+	pm_flush(&w->map->pm, from, f->end - f->from);
 }
 
 /* fresh_plan - where the entry will lie, if it has room. Whether it has room is for the caller: end
@@ -299,6 +343,14 @@ static void fresh_make(struct wset *w, struct fresh *f, const struct item *item)
 	put32(body + f->body + sizeof crc, 0);
 }
 
+/* fresh_store - the entry's bytes go to the page. */
+static void fresh_store(struct wset *w, const struct leaf *l, const struct fresh *f)
+{
+	uint32_t n = f->end - f->from;
+
+	pm_write(&w->map->pm, bytes_of(l) + f->from, f->bytes, n);
+}
+
 /* append_private - to a page that the running level may edit, whose entry is wp: slot and all.
  * Slots of it that are still pending go to the page first, which has them all from then on. ENOMEM;
  * the page is as it was then. */
@@ -312,7 +364,7 @@ static int append_private(struct wset *w, const struct leaf *l, struct wpage *wp
 	if (rc)
 		return rc;
 	wset_apply(w, wp);
-	pm_write(&w->map->pm, bytes_of(l) + f->from, f->bytes, f->end - f->from);
+	fresh_store(w, l, f);
 	pm_store8(&w->map->pm, slots + l->nslots, f->slot);
 	if (f->end > wp->used)
 		wp->used = f->end;
@@ -329,7 +381,7 @@ static int append_shared(struct wset *w, const struct leaf *l, struct wpage *wp,
 
 	if (rc)
 		return rc;
-	pm_write(&w->map->pm, bytes_of(l) + f->from, f->bytes, f->end - f->from);
+	fresh_store(w, l, f);
 	shadow_add(w, wp, f);
 	return 0;
 }
@@ -345,7 +397,9 @@ int leaf_append(struct wset *w, const struct order *o, const struct leaf *l,
 
 	assert(c->kind != 0);
 	*done = false;
-	if (l->nslots == FMT_TAIL_SLOTS || f.end > l->psize || wset_kept(w, l->page))
+	if (l->nslots == FMT_TAIL_SLOTS)
+		return 0;
+	if (f.end > l->psize || wset_kept(w, l->page))
 		return 0;
 	fresh_make(w, &f, &c->item);
 	wp = wset_find(w, l->off);
@@ -367,9 +421,13 @@ static bool overwrites(const struct leaf *l, const struct item *old, const struc
 {
 	const uint8_t *page = bytes_of(l);
 
-	if (!item->val || old->flags || item->flags)
+	if (!item->val)
 		return false;
-	if (old->vlen != item->vlen || old->klen != item->klen)
+	if (old->flags || item->flags)
+		return false;
+	if (old->vlen != item->vlen)
+		return false;
+	if (old->klen != item->klen)
 		return false;
 	if (item->val < page + l->psize && item->val + item->vlen > page)
 		return false;
@@ -408,7 +466,9 @@ bool leaf_overwrite(struct wset *w, const struct leaf *l, uint32_t eoff, const s
 	struct wpage *wp = wset_find(w, l->off);
 	const uint64_t *slot = NULL;
 
-	if (!wset_editable(w, wp) || !overwrites(l, old, item)) /* [I1] [R8] */
+	if (!wset_editable(w, wp)) /* [I1] [R8] */
+		return false;
+	if (!overwrites(l, old, item))
 		return false;
 	if (eoff >= l->page->end) {
 		slot = slot_of(l, eoff);
