@@ -466,9 +466,7 @@ bool leaf_overwrite(struct wset *w, const struct leaf *l, uint32_t eoff, const s
 	struct wpage *wp = wset_find(w, l->off);
 	const uint64_t *slot = NULL;
 
-	if (!wset_editable(w, wp)) /* [I1] [R8] */
-		return false;
-	if (!overwrites(l, old, item))
+	if (!wset_editable(w, wp) || !overwrites(l, old, item)) /* [I1] [R8] */
 		return false;
 	if (eoff >= l->page->end) {
 		slot = slot_of(l, eoff);

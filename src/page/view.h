@@ -55,11 +55,7 @@ static inline bool uniform_sound(const struct fmt_page *p, uint32_t n, uint32_t 
 	uint32_t klen = p->heads & FMT_KLEN_MASK;
 	uint64_t entry = 8 + round_up(klen + p->offs, 4);
 
-	if (p->type != FMT_LEAF)
-		return false;
-	if (n == 0)
-		return false;
-	if (klen == 0)
+	if (p->type != FMT_LEAF || n == 0 || klen == 0)
 		return false;
 	return FMT_LEAF_BASE + n * entry == end;
 }
@@ -70,11 +66,7 @@ static inline bool uniform_sound(const struct fmt_page *p, uint32_t n, uint32_t 
 static inline bool parts_sound(const struct fmt_page *p, enum fmt_page_type type, uint32_t heads,
                                uint32_t offs, uint32_t n, uint32_t end)
 {
-	if (p->type != type)
-		return false;
-	if (p->heads != heads)
-		return false;
-	if (p->offs != offs)
+	if (p->type != type || p->heads != heads || p->offs != offs)
 		return false;
 	if (offs + 2 * n > end)
 		return false;

@@ -20,25 +20,30 @@ static bool items_damaged(uint32_t psize, uint32_t total, uint32_t longest)
 int tree_leaf_items(struct tree *t, const struct leaf *leaf, struct item *items, uint32_t *n)
 {
 	assert(t->scratch);
-	int rc = leaf_offsets(leaf, t->scratch->offsets, n);
+	uint16_t *offsets = t->scratch->offsets;
+	int rc = leaf_offsets(leaf, offsets, n);
+	const uint32_t entries = *n;
 	uint32_t total = 0;
 	uint32_t longest = 0;
 
-	for (uint32_t i = 0; i < *n && !rc; i++) {
-		uint32_t size;
+	if (rc)
+		return rc;
+	for (uint32_t i = 0; i < entries; i++) {
+		struct item *it = &items[i];
 
-		rc = leaf_item(leaf, t->scratch->offsets[i], &items[i]);
-		size = items[i].klen + items[i].vlen;
+		rc = leaf_item(leaf, offsets[i], it);
+		if (rc)
+			return rc;
+		uint32_t size = it->klen + it->vlen;
+
 		total += size;
 		if (size > longest)
 			longest = size;
 	}
-	if (rc)
-		return rc;
 	if (UNLIKELY(items_damaged(leaf->psize, total, longest)))
-		rc = err_corrupt(leaf->off, "leaf: %u entries of %u bytes together, one of %u", *n,
-		                 total, longest);
-	return rc;
+		return err_corrupt(leaf->off, "leaf: %u entries of %u bytes together, one of %u",
+		                   entries, total, longest);
+	return 0;
 }
 
 /* Entries of one size need no sum: a uniform base takes the same for each. */
