@@ -15,12 +15,10 @@
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-/* One allocation, with room for the order of any leaf: no move allocates. It ends with
- * daxkv_cursor_close, not with its transaction, which only takes its place away. */
+/* It ends with daxkv_cursor_close, not with its transaction, which only takes its place away. */
 int daxkv_cursor_open(struct daxkv_txn *txn, daxkv_db db, struct daxkv_cursor **cursor)
 {
 	struct dbstate *s;
-	struct daxkv_cursor *c;
 	int rc = txn_check(txn, false);
 
 	if (rc)
@@ -32,14 +30,7 @@ int daxkv_cursor_open(struct daxkv_txn *txn, daxkv_db db, struct daxkv_cursor **
 	rc = txn_done(txn, dbi_state(txn, db, &s));
 	if (rc)
 		return rc;
-	c = calloc(1, sizeof *c + LEAF_MAX(txn->store->page_size) * sizeof c->order[0]);
-	if (!c)
-		return err_set(ENOMEM, "no memory for a cursor");
-	c->store = txn->store;
-	c->db = db;
-	place_link(c, txn);
-	*cursor = c;
-	return 0;
+	return place_new(txn, db, cursor);
 }
 
 /* Its memory, and what it kept of a key, are used again. */
@@ -176,6 +167,34 @@ static bool here_stay(struct daxkv_cursor *c, const struct here *here)
 	return true;
 }
 
+/* overwrite_here - the value takes the place of the one under the cursor, of its size, where that
+ * lies: in a page that the transaction may edit. Nothing moves, so no cursor has to keep its place
+ * by key. *done false: it is not that, and nothing has changed. CORRUPT. */
+static int overwrite_here(struct daxkv_cursor *c, struct dbstate *s, const struct daxkv_val *value,
+                          bool *done)
+{
+	struct wset *w = &c->store->wset;
+	struct item old;
+	uint32_t eoff;
+	int rc = place_offset(c, &eoff);
+
+	if (!rc)
+		rc = leaf_item(&c->path.leaf, eoff, &old);
+	*done = false;
+	if (rc || old.vlen != value->size || !w->n)
+		return rc;
+	struct item item = old;
+
+	item.val = value->data;
+	txn_seal(c->txn);
+	*done = leaf_overwrite(w, &c->path.leaf, eoff, &old, &item);
+	if (!*done)
+		return 0;
+	w->changes++;
+	dbi_changed(c->txn, s);
+	return 0;
+}
+
 /* replace_here - DAXKV_CURRENT without duplicates. The entry's slot in the order is the new one's
  * when it went to the tail. Key and value are checked before anything changes. After an error the
  * cursor is known by its key, and still means the same entry. */
@@ -186,9 +205,15 @@ static int replace_here(struct daxkv_cursor *c, struct dbstate *s, struct daxkv_
 	struct daxkv_val put = *value;
 	struct here here;
 
-	c->gap = false; /* behind a gap stands the entry that is meant */
-	int rc = here_begin(c, &here);
+	bool done = false;
+	int rc = 0;
 
+	c->gap = false; /* behind a gap stands the entry that is meant */
+	if (!(flags & DAXKV_RESERVE))
+		rc = overwrite_here(c, s, value, &done);
+	if (rc || done)
+		return rc;
+	rc = here_begin(c, &here);
 	if (rc)
 		return rc;
 	const struct daxkv_val key = {c->klen, c->kept};
@@ -368,10 +393,11 @@ int daxkv_cursor_put(struct daxkv_cursor *c, const struct daxkv_val *key, struct
 	return err_answer(cursor_put(c, key, value, flags));
 }
 
-/* fall_in_gap - the cursor's entry has got a tombstone: it stands before the one that followed, if
- * that is in the same leaf. The order at hand loses that one entry, so the steps that follow need
- * not make it again. */
-static void fall_in_gap(struct daxkv_cursor *c)
+/* fall_in_gap - the cursor's entry is gone, and its leaf was not written anew: it stands before the
+ * one that followed, or behind all entries. The order at hand loses that one entry, so the steps
+ * that follow need not make it again. A leaf beside that cannot be read is met again by whoever
+ * uses the cursor next: it is known by its key then. */
+static void fall_in_gap(struct daxkv_cursor *c, const struct tree *t)
 {
 	assert(c->state == CURSOR_AT);
 	const uint32_t rank = c->path.rank;
@@ -381,8 +407,9 @@ static void fall_in_gap(struct daxkv_cursor *c)
 		memmove(c->order + rank, c->order + rank + 1, (c->n - rank) * sizeof c->order[0]);
 	}
 	c->gap = true;
-	/* the search that a kept place needs finds the next leaf's */
-	if (rank >= place_live(c)) {
+	int rc = cursor_forward(c, t);
+
+	if (rc && rc != DAXKV_NOT_FOUND) {
 		c->state = CURSOR_KEPT;
 		place_forget_pages(c);
 	}
@@ -415,8 +442,12 @@ static int cursor_del(struct daxkv_cursor *c, unsigned int flags)
 	rc = entry_remove(c->txn, s, &here.path);
 	if (rc)
 		return rc;
-	if (here_stay(c, &here))
-		fall_in_gap(c);
+	if (here_stay(c, &here)) {
+		/* without one more slot: the base's entries have moved */
+		if (c->path.leaf.nslots == here.path.leaf.nslots)
+			c->ordered = false;
+		fall_in_gap(c, &s->tree);
+	}
 	return rc;
 }
 

@@ -611,6 +611,17 @@ static __attribute__((noinline)) int get_by_key(struct daxkv_cursor *c, struct d
 	return err_answer(rc);
 }
 
+/* get_current - of a cursor that is AT an entry; other ones go the common way. */
+static __attribute__((noinline)) int get_current(struct daxkv_cursor *c, struct daxkv_val *key,
+                                                 struct daxkv_val *value)
+{
+	if (!c || c->state != CURSOR_AT || !c->txn || txn_check(c->txn, false) ||
+	    c->path.rank >= place_live(c) || cursor_output(c, key, value))
+		return err_answer(move_far(c, key, value, DAXKV_GET_CURRENT));
+	c->gap = false; /* the entry behind the gap is the cursor's from here on */
+	return 0;
+}
+
 /* cursor_get - inlined, as what a step takes is not much more than a call. */
 ALWAYS_INLINE int cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, struct daxkv_val *value,
                              enum daxkv_cursor_op op)
@@ -629,6 +640,8 @@ ALWAYS_INLINE int cursor_get(struct daxkv_cursor *c, struct daxkv_val *key, stru
 	}
 	if (by_key(op))
 		return get_by_key(c, key, value, op);
+	if (op == DAXKV_GET_CURRENT)
+		return get_current(c, key, value);
 	return err_answer(move_far(c, key, value, op));
 }
 

@@ -87,7 +87,7 @@ void pm_plain_write(struct pm *pm, void *dst, const void *src, size_t n)
 {
 	(void)pm;
 	if (src)
-		memcpy(dst, src, n);
+		memmove(dst, src, n);
 	else
 		memset(dst, 0, n);
 }

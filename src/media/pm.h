@@ -69,7 +69,8 @@ const char *pm_dax_missing(void);
 
 void pm_init(struct pm *pm, const struct pm_ops *ops, int fd);
 
-/* pm_write, pm_zero - store fresh bytes at dst, in the mapping; not flushed. */
+/* pm_write, pm_zero - store fresh bytes at dst, in the mapping; not flushed. src may lie there,
+ * too, and overlap with dst. */
 void pm_write(struct pm *pm, const void *dst, const void *src, size_t n);
 void pm_zero(struct pm *pm, const void *dst, size_t n);
 

@@ -236,10 +236,10 @@ static void kids_change(uint64_t *to, const struct inner_edit *e, const uint64_t
 	const uint64_t *from = inner_kids(e->page);
 	uint32_t index = e->index;
 
-	assert(m > 0);
 	assert(index <= e->page->n);
 	memcpy(to, from, index * sizeof *to);
-	memcpy(to + index, kid, m * sizeof *to);
+	if (m)
+		memcpy(to + index, kid, m * sizeof *to);
 	memcpy(to + index + m, from + index + 1, (e->page->n - index) * sizeof *to);
 	if (e->view->w)
 		wp = wset_find(e->view->w, e->off);
@@ -333,6 +333,52 @@ uint32_t inner_insert(uint8_t *image, const struct inner_edit *e, const struct o
 	memcpy(image + offs + 2 * (n + 1), (const uint8_t *)page + seps, data);
 	sep_store(image + at, sep);
 	inner_finish(image, behind, end);
+	return end;
+}
+
+/* The separator that goes stands behind the kid, or before it when it is the last one. The bytes of
+ * those behind it move up, so that no hole is left. */
+uint32_t inner_without(uint8_t *image, const struct inner_edit *e)
+{
+	const struct fmt_page *page = e->page;
+	const uint8_t *bytes = (const uint8_t *)page;
+	uint64_t *to = (void *)(image + FMT_INNER_HEADS);
+	uint32_t n = page->n;
+	uint32_t gone = e->index < n ? e->index : n - 1;
+	struct sep sep;
+
+	if (n < 2 || inner_sep(e->view, page, e->off, gone, &sep) != 0)
+		return 0;
+	uint32_t hole = get16(bytes + page->offs + 2 * gone);
+	uint32_t size = (uint32_t)round_up(FMT_SEP_SIZE + sep.klen + sep_dup_bytes(sep.dlen), 2);
+	uint32_t seps = page->offs + 2 * n; /* where the separators begin */
+	uint32_t offs = page->offs - 16;
+	uint32_t at = offs + 2 * (n - 1);
+
+	if (hole < seps || hole + size > page->end)
+		return 0;
+	memcpy(image, page, FMT_INNER_HEADS);
+	struct fmt_page *copy = (void *)image;
+
+	copy->birth = e->birth;
+	copy->prev = e->prev;
+	copy->n = (uint16_t)(n - 1);
+	copy->offs = (uint16_t)offs;
+	memcpy(to, inner_heads(page), gone * sizeof *to);
+	memcpy(to + gone, inner_heads(page) + gone + 1, (n - 1 - gone) * sizeof *to);
+	kids_change(to + n - 1, e, NULL, 0);
+	for (uint32_t i = 0; i < n - 1; i++) {
+		uint32_t from = get16(bytes + page->offs + 2 * (i + (i >= gone)));
+
+		put16(image + offs + 2 * i, from - INSERT_SHIFT - (from > hole ? size : 0));
+	}
+	memcpy(image + at, bytes + seps, hole - seps);
+	at += hole - seps;
+	memcpy(image + at, bytes + hole + size, page->end - hole - size);
+	at += page->end - hole - size;
+	uint32_t end = (uint32_t)round_up(at, 4);
+
+	inner_finish(image, at, end);
 	return end;
 }
 

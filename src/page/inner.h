@@ -119,6 +119,11 @@ uint32_t inner_copy(uint8_t *image, const struct inner_edit *edit, uint64_t kid)
 uint32_t inner_insert(uint8_t *image, const struct inner_edit *edit, const struct order *order,
                       const struct sep *sep, const uint64_t kid[2]);
 
+/* inner_without - write to image what the page becomes when kid index goes, with a separator beside
+ * it. Returns the bytes used; 0: the page has no other separator, or that one does not lie in it.
+ */
+uint32_t inner_without(uint8_t *image, const struct inner_edit *edit);
+
 /* inner_swap - kid index becomes page kid, in place or pending; *done false when the page has too
  * many pending kids. It is visible to others with the commit, which stores the word or names it in
  * its record. ENOMEM; nothing has changed then. */

@@ -181,6 +181,8 @@ static uint32_t split(const struct tree *t, const struct item *items, uint32_t n
  */
 struct placed {         /* which of the items is the new one, and where it went */
 	uint32_t index; /* UINT32_MAX: none */
+	/* one leaf is enough where the items fit: it is going to lose more of them */
+	bool dense;
 	/* and it lies behind all others: more like it may come */
 	bool appends;
 	const uint8_t *value;
@@ -259,10 +261,10 @@ static int leaves_write(struct tree *t, uint64_t old, uint64_t prev, uint32_t pa
 }
 
 /* scarce_splits - a leaf that lost an entry, or has one changed by the commit, would be split, to
- * leave room for the next tail. Where pages are scarce that is done only when it has to be, and
- * then a removal does not take the last of the reserve: else removals would use it up and give
- * nothing back. CORRUPT, ENOMEM. */
-static int scarce_splits(struct tree *t, uint32_t n, uint32_t total, uint32_t *parts,
+ * leave room for the next tail. Where pages are scarce, or with dense, that is done only when it
+ * has to be, and then a removal does not take the last of the reserve: else removals would use it
+ * up and give nothing back. CORRUPT, ENOMEM. */
+static int scarce_splits(struct tree *t, uint32_t n, uint32_t total, bool dense, uint32_t *parts,
                          uint32_t cut[LEAF_PARTS])
 {
 	struct space *space = t->view->w->space;
@@ -271,7 +273,7 @@ static int scarce_splits(struct tree *t, uint32_t n, uint32_t total, uint32_t *p
 
 	if (rc)
 		return rc;
-	if (scarce && total <= leaf_usable(t->view->psize)) {
+	if ((scarce || dense) && total <= leaf_usable(t->view->psize)) {
 		cut[0] = n;
 		*parts = 1;
 		return 0;
@@ -340,7 +342,7 @@ static int leaf_rewrite(struct tree *t, struct path *path, uint32_t n, struct pl
 	} else {
 		parts = leaf_parts(t, items, n, total, placed->appends, cut);
 		if (parts > 1 && t->view->w->space->claim != SPACE_PUT)
-			rc = scarce_splits(t, n, total, &parts, cut);
+			rc = scarce_splits(t, n, total, placed->dense, &parts, cut);
 		if (rc)
 			return rc;
 	}
@@ -473,6 +475,11 @@ static int store_in_leaf(struct tree *t, struct path *path, const struct item *i
 			return rc;
 	}
 	placed->leaf = path->leaf.off;
+	if (!old && t->view->w->n) {
+		placed->value = leaf_insert(t->view->w, t->order, &path->leaf, path->rank, item);
+		if (placed->value)
+			return 0;
+	}
 	if (!join) {
 		rc = leaf_append(t->view->w, t->order, &path->leaf, &c, &done, &placed->value);
 		if (rc || done)
@@ -555,9 +562,35 @@ int tree_store(struct tree *t, struct path *path, const struct item *item, const
 	return rc;
 }
 
+/* removals in one leaf, one after the other, after which it is written anew: more will come */
+#define REMOVALS_RUN 4u
+
+/* removals_run - whether a leaf of a commit is made private for removals that are to come: they
+ * then take entries out of its base, and need no tombstones. That takes a page, so it is not done
+ * where pages are scarce. CORRUPT, ENOMEM. */
+static int removals_run(struct tree *t, const struct leaf *l, bool *run)
+{
+	struct tree_scratch *s = t->scratch;
+	struct wset *w = t->view->w;
+	bool scarce = false;
+	int rc = 0;
+
+	if (s->removals_in != l->off || s->removals_txn != w->txn)
+		s->removals = 0;
+	s->removals_in = l->off;
+	s->removals_txn = w->txn;
+	s->removals++;
+	*run = s->removals >= REMOVALS_RUN && l->page->heads & FMT_UNIFORM && !editable(t, l->off);
+	if (*run)
+		rc = space_scarce(w->space, &scarce);
+	*run = *run && !scarce;
+	return rc;
+}
+
 /* entry_out - a removal is a tombstone in the tail as long as the leaf is well filled; else the
- * leaf is looked at with its neighbours. The entry's bytes stay where they are until the leaf is
- * written anew: gone points to them. */
+ * leaf is looked at with its neighbours. The finger stays until a page is replaced: a queue loses
+ * entries at its begin between puts at its end. The entry's bytes stay where they are until the
+ * leaf is written anew: gone points to them. */
 static int entry_out(struct tree *t, struct path *path)
 {
 	struct placed placed = {.index = UINT32_MAX};
@@ -575,7 +608,6 @@ static int entry_out(struct tree *t, struct path *path)
 	assert(!t->batch);
 	if (path->height > 1)
 		left = leaf_count(&path->leaf) - 1;
-	t->scratch->finger_of = NULL;
 	t->appends = 0;
 	if (rc)
 		return rc;
@@ -590,7 +622,13 @@ static int entry_out(struct tree *t, struct path *path)
 		rc = tree_would_join_without(t, path, left, &gone, &join);
 	if (rc)
 		return rc;
-	if (left && !join) {
+	if (left && !join && leaf_take_out(t->view->w, &path->leaf, path->rank))
+		return 0;
+	if (left && !join)
+		rc = removals_run(t, &path->leaf, &placed.dense);
+	if (rc)
+		return rc;
+	if (left && !join && !placed.dense) {
 		struct leaf_change c = {
 		    .item = gone,
 		    .rank = path->rank,

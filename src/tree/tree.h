@@ -146,6 +146,11 @@ struct tree_scratch { /* the writer's, for rebuilding pages */
 	struct path *finger;      /* the last place of a put */
 	/* the tree whose last leaf that is, while nothing else has changed; NULL: none */
 	const struct tree *finger_of;
+	/* the leaf of the last removal, its transaction, and how many there were in it one after
+	 * the other */
+	uint64_t removals_in;
+	uint64_t removals_txn;
+	unsigned int removals;
 	struct tree_batch *batch; /* TREE_BATCHES */
 	unsigned int batches;     /* in use */
 	size_t owed;              /* pages taken ahead for them */

@@ -17,6 +17,7 @@
 #define WRITE_LINES 48u /* the same for a writer: with some luck the tail's end, too */
 /* of a page above leaves: heads and kids. The few pages above these are in the cache */
 #define INNER_LINES 28u
+#define EDGE_LINES  4u /* of any page on the way along an edge: its header, and what it leads to */
 
 /* Here a batch ends: whoever looks at a tree finds all of it in pages. A batch that could not be
  * flushed fails every look from then on. *page NULL, and 0: nothing was ever stored, or not in this
@@ -103,6 +104,19 @@ static int kid_of(const struct tree *t, const struct fmt_page *page, uint64_t of
 	return view_page(v, ref, level, kid, at);
 }
 
+/* edge_kid_of - the same on the way along an edge, which looks at little of each page. */
+static int edge_kid_of(const struct tree *t, const struct fmt_page *page, uint64_t off,
+                       uint32_t index, unsigned int level, const struct fmt_page **kid,
+                       uint64_t *at)
+{
+	const struct view *v = t->view;
+	uint64_t ref = inner_kid(v, page, off, index);
+
+	if (LIKELY(ref < view_size(v)))
+		prefetch(v, ref, EDGE_LINES);
+	return view_page(v, ref, level, kid, at);
+}
+
 /* Without a path: a get needs the entry and no place. The fingerprint is of the whole key, so one
  * leaf decides; *found false is no error. */
 int tree_get(const struct tree *t, const uint8_t *key, uint32_t klen, struct item *item,
@@ -159,7 +173,7 @@ static int descend(const struct tree *t, struct path *path, const struct probe *
 		path->at[level].index = index;
 		if (rc)
 			return rc;
-		rc = kid_of(t, page, at, index, level - 1, &page, &at);
+		rc = (probe ? kid_of : edge_kid_of)(t, page, at, index, level - 1, &page, &at);
 		if (rc)
 			return rc;
 	}

@@ -164,7 +164,23 @@ int tree_would_join(struct tree *t, const struct path *path, struct item *items,
 	return rc;
 }
 
-/* Most answers come from thin, without a look at the entries. */
+/* stays - whether a leaf that is a uniform base alone stays as it is with left entries: no look at
+ * them tells more. False: it may join, or it is another leaf. */
+static bool stays(const struct tree *t, const struct path *path, uint32_t left,
+                  const struct item *gone)
+{
+	const struct fmt_page *page = path->leaf.page;
+
+	if (path->leaf.nslots || page->heads != (FMT_UNIFORM | gone->klen) ||
+	    page->offs != gone->vlen)
+		return false;
+	uint32_t total = left * (8 + uniform_stride(gone->klen, gone->vlen));
+
+	return !sparse(t, path, total) || !falls_below(leaf_usable(t->view->psize), total,
+	                                               leaf_cost(t->order, gone->klen, gone->vlen));
+}
+
+/* Most answers come from thin and stays, without a look at the entries. */
 int tree_would_join_without(struct tree *t, const struct path *path, uint32_t left,
                             const struct item *gone, bool *join)
 {
@@ -172,7 +188,7 @@ int tree_would_join_without(struct tree *t, const struct path *path, uint32_t le
 	uint32_t n;
 
 	*join = false;
-	if (!thin(&path->leaf, left, gone))
+	if (!thin(&path->leaf, left, gone) || stays(t, path, left, gone))
 		return 0;
 	int rc = tree_items_without(t, path, items, &n);
 

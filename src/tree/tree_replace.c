@@ -433,9 +433,19 @@ static int empty_root(struct tree *t, uint64_t old)
 	return tree_page_out(t, 0, used, &t->root);
 }
 
-/* changed_copy - the two commonest changes, one kid for one and two for one, as a copy of the page
- * in w->image. 0: it is to be made from its parts. A copy of the page's bytes with a kid changed is
- * much cheaper than taking it apart, and these two are nearly all changes. */
+/* stays_filled - whether a page with one separator less is not so empty that it joins a neighbour.
+ * It is told by the least that separators take: false means that a closer look is needed. */
+static bool stays_filled(const struct fmt_page *page, uint32_t psize)
+{
+	const struct sep least = {0};
+
+	return page->n > 1 &&
+	       (page->n - 1u) * inner_cost(&least) >= inner_usable(psize) * INNER_SPARSE / 100;
+}
+
+/* changed_copy - the commonest changes, one kid for one, two for one and none for one, as a copy of
+ * the page in w->image. 0: it is to be made from its parts. A copy of the page's bytes with a kid
+ * changed is much cheaper than taking it apart, and these are nearly all changes. */
 static uint32_t changed_copy(const struct tree *t, const struct fmt_page *page, uint64_t off,
                              const struct change *c, uint64_t prev)
 {
@@ -449,8 +459,13 @@ static uint32_t changed_copy(const struct tree *t, const struct fmt_page *page, 
 	    .prev = prev,
 	};
 
-	if (c->count != 1 || c->m == 0 || c->m > 2)
+	if (c->count != 1 || c->m > 2)
 		return 0;
+	if (c->m == 0) {
+		if (stays_filled(page, w->psize))
+			return inner_without(w->image, &edit);
+		return 0;
+	}
 	if (c->m == 1)
 		return inner_copy(w->image, &edit, c->kid[0]);
 	return inner_insert(w->image, &edit, t->order, &c->sep[0], c->kid);

@@ -31,18 +31,64 @@ static void list_unlock(struct daxkv_txn *txn)
 		pthread_mutex_unlock(&txn->sharing);
 }
 
-/* At the front: the order does not matter. */
-void place_link(struct daxkv_cursor *c, struct daxkv_txn *txn)
+/* link_locked - at the front of the list, which is locked: the order does not matter. */
+static void link_locked(struct daxkv_cursor *c, struct daxkv_txn *txn)
 {
-	assert(c->store == txn->store);
-	list_lock(txn);
 	c->txn = txn;
 	c->next = txn->cursors;
 	c->link = &txn->cursors;
 	if (c->next)
 		c->next->link = &c->next;
 	txn->cursors = c;
+}
+
+/* For a cursor that is in no list. */
+void place_link(struct daxkv_cursor *c, struct daxkv_txn *txn)
+{
+	assert(c->store == txn->store);
+	list_lock(txn);
+	link_locked(c, txn);
 	list_unlock(txn);
+}
+
+/* cursor_new - memory of a cursor that begins as zeros, with room for the order of any leaf: no
+ * move allocates. NULL: there is none. */
+static struct daxkv_cursor *cursor_new(const struct daxkv_txn *txn)
+{
+	struct daxkv_cursor *c =
+	    malloc(sizeof *c + LEAF_MAX(txn->store->page_size) * sizeof c->order[0]);
+
+	if (!c) {
+		(void)err_set(ENOMEM, "no memory for a cursor");
+		return NULL;
+	}
+	memset(c, 0, sizeof *c);
+	c->store = txn->store;
+	return c;
+}
+
+/* Programs open a cursor for one look and close it, so the transaction keeps one that was closed.
+ * It keeps its room for a key, too. */
+int place_new(struct daxkv_txn *txn, daxkv_db db, struct daxkv_cursor **cursor)
+{
+	list_lock(txn);
+	struct daxkv_cursor *c = txn->closed;
+
+	txn->closed = NULL;
+	if (!c)
+		c = cursor_new(txn);
+	if (c) {
+		c->db = db;
+		c->state = CURSOR_UNSET;
+		c->ordered = false;
+		place_forget_pages(c);
+		link_locked(c, txn);
+		*cursor = c;
+	}
+	list_unlock(txn);
+	if (c)
+		return 0;
+	return ENOMEM;
 }
 
 /* unlink_locked - out of the list, which is locked. */
@@ -74,14 +120,41 @@ void place_forget_pages(struct daxkv_cursor *c)
 	c->verified = c->counted = 0;
 }
 
-/* Safe on NULL. Its transaction may have ended, or go on. */
-void daxkv_cursor_close(struct daxkv_cursor *c)
+/* cursor_free - of one that is in no list; safe on NULL. */
+static void cursor_free(struct daxkv_cursor *c)
 {
 	if (!c)
 		return;
-	place_unlink(c);
 	free(c->kept);
 	free(c);
+}
+
+/* At the end of a transaction's handle. */
+void place_drop_closed(struct daxkv_txn *txn)
+{
+	assert(!txn->cursors);
+	cursor_free(txn->closed);
+	txn->closed = NULL;
+}
+
+/* Safe on NULL. Its transaction may have ended, or go on. */
+void daxkv_cursor_close(struct daxkv_cursor *c)
+{
+	struct daxkv_txn *txn = NULL;
+
+	if (c)
+		txn = c->txn;
+	if (txn) {
+		struct daxkv_cursor *older;
+
+		list_lock(txn);
+		unlink_locked(c);
+		older = txn->closed;
+		txn->closed = c;
+		list_unlock(txn);
+		c = older;
+	}
+	cursor_free(c);
 }
 
 /* A read transaction's cursors outlive it, and can be renewed. */

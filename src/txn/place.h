@@ -79,6 +79,11 @@ static inline uint32_t place_live(struct daxkv_cursor *c)
 	return c->n;
 }
 
+/* place_new - a cursor on db in the transaction's list, nowhere yet. ENOMEM. place_drop_closed -
+ * the memory of a closed one, which the transaction keeps for the next, is given back. */
+int place_new(struct daxkv_txn *txn, daxkv_db db, struct daxkv_cursor **cursor);
+void place_drop_closed(struct daxkv_txn *txn);
+
 /* place_link, place_unlink - into the transaction's list of cursors, and out of it.
  * place_forget_pages - what the cursor knows of pages is no longer so: they may become others'. */
 void place_link(struct daxkv_cursor *c, struct daxkv_txn *txn);

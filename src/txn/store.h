@@ -177,6 +177,8 @@ struct daxkv_txn {
 	struct dbstate *looked;  /* a nested one's: all that it has of its own */
 	bool handles;            /* it opened handles, or gave them names */
 	struct daxkv_cursor *cursors;
+	/* one that was closed: the next one's memory */
+	struct daxkv_cursor *closed;
 	/* a read transaction's: threads that share it open and close cursors, and look at databases
 	 * for the first time. Recursive: a named database is found by the main one */
 	pthread_mutex_t sharing;

@@ -43,7 +43,7 @@ static uint64_t ms_of(const struct timespec *t)
 /* txn_free - the handle and its states; it is in no list. */
 static void txn_free(struct daxkv_txn *txn)
 {
-	assert(!txn->cursors);
+	place_drop_closed(txn);
 	dbi_states_free(txn);
 	free(txn);
 }

@@ -47,7 +47,7 @@ static struct daxkv_store *filled(unsigned int page_size)
 
 	for (uint64_t i = 0; i < ENTRIES; i++) {
 		OK(put_n(txn, DAXKV_MAIN, n, 20, 1));
-		n = (n + 7919) % ENTRIES; /* a prime: every number comes once */
+		n = (n + 7561) % ENTRIES; /* a prime: every number comes once */
 	}
 	OK(daxkv_txn_commit(txn));
 	for (n = 0; n < ENTRIES; n += 500)

@@ -356,6 +356,16 @@ static void lives(void **state)
 	assert_int_equal(daxkv_cursor_get(c, &k, &v, DAXKV_GET_CURRENT), EINVAL); /* unpositioned */
 	assert_true(moved(c, DAXKV_NEXT, "a=2"));
 	daxkv_txn_abort(w); /* its cursor goes along */
+	x = cursor(r, MAIN);
+	assert_true(moved(x, DAXKV_LAST, "a=2"));
+	daxkv_cursor_close(x);
+	daxkv_cursor_close(c);
+	c = cursor(r, MAIN); /* the memory of those may be theirs: they are nowhere */
+	x = cursor(r, MAIN);
+	assert_ptr_not_equal(c, x);
+	assert_int_equal(daxkv_cursor_get(c, &k, &v, DAXKV_GET_CURRENT), EINVAL);
+	assert_int_equal(daxkv_cursor_get(x, &k, &v, DAXKV_GET_CURRENT), EINVAL);
+	daxkv_cursor_close(x);
 	daxkv_cursor_close(c);
 	daxkv_cursor_close(NULL);
 	assert_int_equal(daxkv_cursor_open(r, 99, &c), DAXKV_BAD_DB);

@@ -280,7 +280,7 @@ static void info_and_counters(void **state)
 	put_some(store, 0, 1000, 100, 0);
 	struct daxkv_counters c = counters(store);
 	assert_true(c.commits == 1 && c.fences == fences + 2 && c.splits > 20 &&
-	            c.compactions > 0 && c.lines_flushed + c.lines_streamed > 1000 && c.grows == 2);
+	            c.lines_flushed + c.lines_streamed > 1000 && c.grows == 2);
 	del_some(store, 0, 990);
 	assert_true(counters(store).merges > 0 || counters(store).compactions > c.compactions);
 	i = info(store);
