@@ -75,6 +75,22 @@ daxkv_db daxkv_cursor_db(const struct daxkv_cursor *c)
 	return 0;
 }
 
+/* By the bytes in the page: the entry is the one under the cursor. */
+int cursor_same_key(struct daxkv_cursor *c, const struct tree *t, const uint8_t *key, uint32_t klen,
+                    bool *same)
+{
+	struct item it;
+	int rc = cursor_sound(c);
+
+	if (rc)
+		return rc;
+	rc = place_entry(c, &it);
+	if (rc)
+		return rc;
+	*same = order_key_cmp(t->order, it.key, it.klen, key, klen) == 0;
+	return 0;
+}
+
 /* The next leaf is prefetched piece by piece while this one is stepped through (pace). Entries some
  * places ahead are prefetched here for the first steps; later ones by each step. */
 int cursor_order(struct daxkv_cursor *c, bool forward)

@@ -214,22 +214,6 @@ static int seek_side(struct daxkv_cursor *c, const struct tree *t, const struct 
 	return 0;
 }
 
-/* same_key - whether the cursor's entry has that key. */
-int cursor_same_key(struct daxkv_cursor *c, const struct tree *t, const uint8_t *key, uint32_t klen,
-                    bool *same)
-{
-	struct item it;
-	int rc = cursor_sound(c);
-
-	if (rc)
-		return rc;
-	rc = place_entry(c, &it);
-	if (rc)
-		return rc;
-	*same = order_key_cmp(t->order, it.key, it.klen, key, klen) == 0;
-	return 0;
-}
-
 /* move_plain - a move by key where a key has one value. A move to another value of the key is
  * NOT_FOUND. */
 static int move_plain(struct daxkv_cursor *c, const struct tree *t, enum daxkv_cursor_op op)
