@@ -2,11 +2,12 @@
 /*
  * tree.c - the leaf's side of a change. See tree.h
  *
- * A change ends in one of three ways, the cheapest first: the entry is appended to its leaf
- * (leaf_append); the leaf is written anew as one page, which takes the place of the old one in its
- * parent; or it becomes several pages, or none, or joins its neighbour, and the parent hears of
- * that (tree_replace). Items that a page is made of may lie in the page that it replaces, so that
- * one is written last, and freed after that.
+ * A change ends in one of four ways, the cheapest first: the base of a private leaf is changed
+ * where it lies (leaf_insert, leaf_take_out); the entry is appended to its leaf (leaf_append); the
+ * leaf is written anew as one page, which takes the place of the old one in its parent; or it
+ * becomes several pages, or none, or joins its neighbour, and the parent hears of that
+ * (tree_replace). Items that a page is made of may lie in the page that it replaces, so that one is
+ * written last, and freed after that.
  */
 #include "tree/tree.h"
 
