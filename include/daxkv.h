@@ -200,8 +200,7 @@ struct daxkv_options {
 	uint64_t max_size;
 	/* Read transactions at once, of all users; the first one decides: 4096, at most 1048576. */
 	unsigned int max_readers;
-	/* Database handles at once: 1024; more than 1048576 count as 1048576. */
-	unsigned int max_dbs;
+	unsigned int max_dbs; /* database handles at once: 1024, at most 1048576 */
 	/* By default path + "-lock", or lock.mdb beside data.mdb, where symbolic links lead to. */
 	const char *lock_path;
 	/* Of a new store, see daxkv_user_version. */
@@ -216,9 +215,10 @@ struct daxkv_options {
 	 * commits, milliseconds. 0: 256 MiB, any number, 30 s; UINT64_MAX: no bound. */
 	enum daxkv_durability durability;
 	uint64_t lazy_bytes, lazy_commits, lazy_ms;
-	/* Milliseconds to wait for a process that is opening or closing the store; then BUSY, and
-	 * daxkv_errmsg names it. 0: as long as it takes. */
+	/* Milliseconds to wait for a process that opens or closes the store; 0: for ever. */
 	unsigned int wait_ms;
+	/* Per cent that may be free before commits compact, see daxkv_compact.h; 0: never. */
+	unsigned int compact_free;
 };
 
 /* daxkv_open - open the store in the file path, or create it, and recover it when its last user did

@@ -16,6 +16,8 @@
  * anywhere, so it is not cut where readers have limits. Others have more mapped than the file has
  * until they write again (commit_take_over); nothing that is theirs lies there.
  */
+#include "api/compact.h"
+
 #include "base/cancel.h"
 #include "base/err.h"
 #include "txn/commit.h"
@@ -25,6 +27,7 @@
 #include "txn/txn_check.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -32,6 +35,9 @@
 #define PASSES     8u  /* of a call, while others make more to do */
 #define WAITS      50u /* looks at readers that may know the old size */
 #define WAIT_NS    2000000
+/* leaves that are looked at behind a commit, whether they move or not */
+#define AUTO_LOOKS 256u
+#define AUTO_REST  8u /* that part of the file more must be free before a walk is tried again */
 
 struct compaction { /* where the next call goes on; the writer's lock protects it */
 	bool running;
@@ -55,7 +61,8 @@ struct run { /* a call */
 	struct daxkv_compact_report *report;
 	struct tree_compact *tree;
 	int64_t from_ms;
-	bool bounded; /* a bound was reached */
+	bool bounded;   /* a bound was reached */
+	bool waits_not; /* behind a commit: it waits for nobody, and looks at a few leaves only */
 };
 
 /* now_ms - milliseconds of a clock that is never set back. Only differences mean anything. */
@@ -221,7 +228,9 @@ static int steps_run(struct run *r, struct daxkv_txn *txn, struct compaction *c,
 	if (r->options->pages)
 		most = min_u64(most, r->options->pages - r->report->moved);
 	space->stays = true;
-	for (*moved = 0; !rc && c->running && *moved < most;) {
+	*moved = 0;
+	for (unsigned int looks = r->waits_not ? AUTO_LOOKS : UINT_MAX;
+	     !rc && c->running && *moved < most && looks; looks--) {
 		uint64_t pages;
 
 		rc = database_step(r, txn, c, &pages);
@@ -273,7 +282,7 @@ static int pass_step(struct run *r, bool *over, uint64_t *moved)
 {
 	struct daxkv_store *store = r->store;
 	struct daxkv_txn *txn;
-	int rc = txn_begin_alone(store, &txn);
+	int rc = txn_begin_alone(store, r->waits_not, &txn);
 
 	*moved = 0;
 	if (rc)
@@ -367,7 +376,7 @@ static int file_cut(struct run *r)
 
 	for (unsigned int tries = 0; more || (waits && tries < WAITS);) {
 		struct daxkv_txn *txn;
-		int rc = txn_begin_alone(r->store, &txn);
+		int rc = txn_begin_alone(r->store, false, &txn);
 
 		if (rc)
 			return rc;
@@ -427,6 +436,27 @@ static int passes_run(struct run *r)
 	return 0;
 }
 
+/* walk_begin - a call begins: behind its commits, and others', no step is made meanwhile. A step
+ * that is under way is waited for. false: another call was there before. */
+static bool walk_begin(struct daxkv_store *store)
+{
+	const struct timespec pause = {.tv_nsec = WAIT_NS};
+
+	for (;;) {
+		enum compacts was = COMPACTS_NOT;
+
+		if (__atomic_compare_exchange_n(&store->compacts, &was, COMPACTS_CALL, false,
+		                                __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+			return true;
+		if (was == COMPACTS_CALL)
+			return false;
+		const int cancel = cancel_off();
+
+		nanosleep(&pause, NULL);
+		cancel_restore(cancel);
+	}
+}
+
 /* Also a call that fails reports what it has moved. Each step is a commit of its own, so a crash or
  * an error loses no more than the step that was under way. A bounded call still cuts off what is
  * free at the end. */
@@ -455,11 +485,90 @@ int daxkv_compact(struct daxkv_store *store, const struct daxkv_compact *options
 
 	if (rc)
 		return rc;
+	const bool first = walk_begin(store);
+
 	rc = passes_run(&r);
 	if (!rc && r.bounded)
 		rc = file_cut(&r);
+	if (first)
+		__atomic_store_n(&store->compacts, COMPACTS_NOT, __ATOMIC_RELEASE);
 	tree_compact_close(r.tree);
 	r.report->size = file_bytes(store);
 	r.report->done = !rc && !r.bounded;
 	return rc;
+}
+
+/* ---- behind commits -------------------------------------------------------------------------- */
+
+/* free_bytes - of the file, by the newest commit; 0: not known. */
+static uint64_t free_bytes(struct daxkv_store *store)
+{
+	const uint64_t size = daxkv_size(store);
+	struct daxkv_usage usage;
+
+	if (daxkv_usage(store, &usage))
+		return 0;
+	return size - min_u64(size, usage.used_bytes);
+}
+
+/* some_done - a step, and at the end of a pass a cut. *nothing: the pass found nothing to move, and
+ * nothing was cut. */
+static int some_done(struct run *r, bool *nothing)
+{
+	const uint64_t size = daxkv_size(r->store);
+	struct daxkv_txn *txn;
+	bool over, more, waits;
+	uint64_t moved;
+	int rc = pass_step(r, &over, &moved);
+
+	*nothing = false;
+	if (rc || !over)
+		return rc;
+	rc = txn_begin_alone(r->store, true, &txn);
+	if (rc)
+		return rc;
+	rc = end_cut(r, &more, &waits);
+	daxkv_txn_abort(txn);
+	*nothing = !moved && daxkv_size(r->store) == size;
+	return rc;
+}
+
+/* The share of free space is looked at first, which is two loads where pages in use are counted. A
+ * walk that gained nothing is not repeated before more has become free: a reader, the initial size
+ * or the reserve may be in the way. */
+void compact_after_commit(struct daxkv_store *store)
+{
+	static const struct daxkv_compact bounds = {.pages = STEP_PAGES};
+	struct daxkv_compact_report unused = {0};
+	struct run r = {.store = store, .options = &bounds, .report = &unused, .waits_not = true};
+	struct err_saved text;
+
+	enum compacts not = COMPACTS_NOT;
+
+	if (!__atomic_compare_exchange_n(&store->compacts, &not, COMPACTS_STEP, false,
+	                                 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		return;
+	err_save(&text);
+	const int cancel = cancel_off();
+	const uint64_t size = daxkv_size(store);
+	const uint64_t free = free_bytes(store);
+	bool nothing = false;
+
+	/* it would make commits durable that wait for a sync */
+	if (!store_lazy(store) && free > size / 100 * store->compact_free &&
+	    free > store->compact_rest) {
+		int rc = tree_compact_open(store->page_size, &r.tree);
+
+		if (!rc) {
+			rc = some_done(&r, &nothing);
+			tree_compact_close(r.tree);
+		}
+		if (nothing || (rc && rc != DAXKV_BUSY))
+			store->compact_rest = free + size / AUTO_REST;
+		else
+			store->compact_rest = 0;
+	}
+	cancel_restore(cancel);
+	err_restore(&text);
+	__atomic_store_n(&store->compacts, COMPACTS_NOT, __ATOMIC_RELEASE);
 }

@@ -14,6 +14,7 @@
  * Closing is in open_close.c.
  */
 #include "api/open.h"
+#include "api/compact.h"
 
 #include "api/check_store.h"
 #include "base/cancel.h"
@@ -77,6 +78,13 @@ static int options_check(const char *path, const struct daxkv_options *o)
 	if (o->max_readers > READERS_MAX)
 		return err_set(EINVAL, "%u read transactions at once: at most %u are possible",
 		               o->max_readers, READERS_MAX);
+	if (o->compact_free > COMPACT_FREE_MAX)
+		return err_set(EINVAL, "compaction from %u per cent on: at most %u are possible",
+		               o->compact_free, COMPACT_FREE_MAX);
+	if (o->compact_free && o->flags & DAXKV_EXTERNAL_LOCK)
+		return err_set(DAXKV_INCOMPATIBLE,
+		               "with EXTERNAL_LOCK nothing tells of readers that "
+		               "may need what a compaction cuts off");
 	if (o->initial_size > INT64_MAX / 2)
 		return err_set(EFBIG, "an initial size of %lu bytes",
 		               (unsigned long)o->initial_size);
@@ -583,6 +591,9 @@ static int store_open_locked(struct daxkv_store *store, const char *path,
 	store->external_lock = store->followed = o->flags & DAXKV_EXTERNAL_LOCK;
 	store->max_age_ms = o->max_age_ms;
 	store->max_lag = o->max_lag;
+	store->compact_free = o->compact_free;
+	if (o->compact_free)
+		store->after_commit = compact_after_commit;
 	store->reader_limit = (struct reader_limit){.fn = o->old_reader, .arg = o->old_reader_arg};
 	if (!(o->flags & DAXKV_NO_LOCK)) {
 		if (o->lock_path)

@@ -79,7 +79,7 @@ static int close_clean(struct daxkv_store *store)
 	while (!rc && cut) { /* a very long end goes in parts */
 		struct daxkv_txn *txn;
 
-		rc = txn_begin_alone(store, &txn); /* knows what other processes did */
+		rc = txn_begin_alone(store, false, &txn); /* knows what other processes did */
 		if (rc)
 			return rc;
 		rc = commit_checkpoint(store);

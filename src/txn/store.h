@@ -48,6 +48,9 @@ struct lazy_bounds { /* what a lazy interval does not get beyond; of the commits
 	uint64_t ms;
 };
 
+/* Compaction of the store in this process: none, a step behind a commit, or a call. */
+enum compacts { COMPACTS_NOT, COMPACTS_STEP, COMPACTS_CALL };
+
 struct daxkv_store {
 	/* fixed after open */
 	struct map map;
@@ -118,8 +121,13 @@ struct daxkv_store {
 	uint64_t used_of;
 	struct oldest oldest; /* the reader that holds space back */
 	struct reader_limit reader_limit;
-	struct daxkv_txn *writer;      /* the outermost write transaction running */
-	struct daxkv_txn *idle_txns;   /* ended ones, for the next */
+	struct daxkv_txn *writer;    /* the outermost write transaction running */
+	struct daxkv_txn *idle_txns; /* ended ones, for the next */
+	/* called behind each outermost commit that succeeded; NULL: nothing is to be done then. */
+	void (*after_commit)(struct daxkv_store *store);
+	unsigned int compact_free; /* per cent of the file that may be free */
+	enum compacts compacts;    /* atomic: what runs in this process */
+	uint64_t compact_rest;     /* bytes free, with which the last walk found nothing to do */
 	struct compaction *compaction; /* where daxkv_compact goes on; NULL: it was never called */
 	uint64_t generation;
 	/* atomic: transactions are lazy that do not say what they are */

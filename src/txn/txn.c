@@ -580,9 +580,9 @@ static int begin_write(struct daxkv_store *store, int64_t wait_ms, bool may_join
 }
 
 /* It never is a member, whose commit could be shared. */
-int txn_begin_alone(struct daxkv_store *store, struct daxkv_txn **txn)
+int txn_begin_alone(struct daxkv_store *store, bool tries, struct daxkv_txn **txn)
 {
-	return txn_forked(store) ? txn_own(store) : begin_write(store, -1, false, txn);
+	return txn_forked(store) ? txn_own(store) : begin_write(store, tries ? 0 : -1, false, txn);
 }
 
 /* begin_lazy - a write transaction whose commit may wait for a sync. */
@@ -668,8 +668,7 @@ void daxkv_txn_abort(struct daxkv_txn *txn)
 		abort_outermost(txn);
 }
 
-/* A child that is still running is committed with it. Whatever the result is, the handle is gone.
- */
+/* A child that still runs is committed with it. Whatever the result is, the handle is gone. */
 int daxkv_txn_commit(struct daxkv_txn *txn)
 {
 	int rc;

@@ -18,8 +18,9 @@ int txn_open_tables(struct daxkv_store *store);
 void txn_close_tables(struct daxkv_store *store);
 
 /* txn_begin_alone - a write transaction, as daxkv_txn_begin, that shares nothing with others: for
- * what is done with the writer's lock held and then aborted. */
-int txn_begin_alone(struct daxkv_store *store, struct daxkv_txn **txn);
+ * what is done with the writer's lock held and then aborted. tries: BUSY when another writer is
+ * there. */
+int txn_begin_alone(struct daxkv_store *store, bool tries, struct daxkv_txn **txn);
 
 /* txn_read_end - end a read transaction of the library's own, which kept the file from being cut.
  * Its reader entry is given back, not kept for the thread's next one: a program that never read

@@ -140,17 +140,21 @@ int outermost_run(struct daxkv_txn *txn)
 	return run(txn);
 }
 
-/* With group commit its thread may wait for others here, and one of these makes the commit. */
+/* With group commit its thread may wait for others here, and one of these makes the commit. The
+ * commit counts whatever becomes of what follows. */
 int commit_outermost(struct daxkv_txn *txn)
 {
+	struct daxkv_store *store = txn->store;
 	int rc;
 
 	txn_seal(txn);
-	if (UNLIKELY(txn->store->group.on) && !(txn->store->wset.first && txn->store->lazy_txn) &&
-	    member_first(txn, &rc))
-		return rc;
-	rc = run(txn);
-	outermost_end(txn);
+	if (LIKELY(!store->group.on) || (store->wset.first && store->lazy_txn) ||
+	    !member_first(txn, &rc)) {
+		rc = run(txn);
+		outermost_end(txn);
+	}
+	if (UNLIKELY(store->after_commit != NULL) && !rc)
+		store->after_commit(store);
 	return rc;
 }
 
@@ -163,7 +167,7 @@ int txn_sync(struct daxkv_store *store)
 
 	if (!txn_forked(store) && store_lazy(store) && !store->read_only && !txn_writing(store))
 		file_write_ahead(store->map.fd);
-	rc = txn_begin_alone(store, &txn);
+	rc = txn_begin_alone(store, false, &txn);
 	if (rc)
 		return rc;
 	if (store_lazy(store))

@@ -270,13 +270,126 @@ static void a_full_store(void **state)
 	store_done(store);
 }
 
+/* compacting - the store is opened again, so that its commits compact from that share on. */
+static struct daxkv_store *compacting(struct daxkv_store *store, unsigned int per_cent)
+{
+	OK(daxkv_close(store));
+	return store_open(
+	    "s", (struct daxkv_options){.pmem = DAXKV_PMEM_FORCE, .compact_free = per_cent});
+}
+
+/* commits_until - small commits, until the file is that much smaller; how many. */
+static unsigned int commits_until(struct daxkv_store *store, uint64_t size, unsigned int most)
+{
+	unsigned int i = 0;
+
+	for (; i < most && info(store).file_size > size; i++)
+		put_one(store, "small", i % 2 ? "a" : "b");
+	return i;
+}
+
+/* Commits compact a store of which more is free than the handle allows, a bounded step each, and
+ * then no more; so does nobody who did not ask. Other users read and write meanwhile. */
+static void by_itself(void **state)
+{
+	const uint64_t n = 60000;
+	struct daxkv_store *store = store_new("s", 4096), *other;
+	struct daxkv_counters before;
+
+	(void)state;
+	fill(store, n, 100, true);
+	store = compacting(store, 0);
+	other = store_again("s");
+	thin_out(store, n);
+	const uint64_t size = info(store).file_size;
+
+	assert_int_equal(commits_until(store, size - 1, 300), 300);
+	OK(daxkv_close(other));
+	store = compacting(store, 40);
+	other = store_again("s");
+	before = counters(store);
+	put_one(store, "small", "c");
+	const uint64_t moved = counters(store).lines_flushed + counters(store).lines_streamed -
+	                       before.lines_flushed - before.lines_streamed;
+
+	assert_true(moved > 500 && moved < 64 * 3 * 64 + 2000); /* a step, in lines */
+	commits_until(store, size / 3, 2000);
+	assert_true(info(store).file_size <= size / 3);
+	all_left(store, n, 100);
+	all_left(other, n, 100);
+	put_some(other, n, n + 10, 100, 3);
+	store_check(store);
+	for (unsigned int i = 0; i < 200; i++) /* what is left of its work */
+		put_one(store, "small", i % 2 ? "a" : "b");
+	before = counters(store);
+	put_one(store, "small", "d");
+	assert_int_equal(counters(store).fences - before.fences, 1);
+	assert_int_equal(counters(store).commits - before.commits, 1);
+	OK(daxkv_close(other));
+	store_done(store);
+}
+
+/* A writer in another process, or a child of this thread's, is not waited for; an old reader keeps
+ * the file as long as it is there, and no commit fails for it. */
+static void by_itself_beside_others(void **state)
+{
+	const uint64_t n = 60000;
+	struct daxkv_store *store = store_new("s", 4096), *other;
+	struct daxkv_txn *reader, *txn;
+
+	(void)state;
+	fill(store, n, 100, true);
+	store = compacting(store, 40);
+	other = store_again("s");
+	reader = begin_reading(other);
+	thin_out(store, n);
+	const uint64_t size = info(store).file_size;
+
+	assert_int_equal(commits_until(store, size - 1, 300), 300);
+	for (uint64_t i = 0; i < n; i += 7)
+		assert_true(has_n(reader, DAXKV_MAIN, i, 100, 1));
+	daxkv_txn_abort(reader);
+	struct daxkv_compact_report r = compact(store);
+
+	assert_true(r.done && r.size < size / 3);
+	txn = begin(store);
+	OK(put(txn, DAXKV_MAIN, "in", "side", 0));
+	assert_int_equal(daxkv_compact(store, NULL, NULL), DAXKV_BUSY);
+	OK(daxkv_txn_commit(txn));
+	store_check(store);
+	OK(daxkv_close(other));
+	store_done(store);
+}
+
+static void by_itself_refused(void **state)
+{
+	struct daxkv_store *store;
+
+	(void)state;
+	assert_int_equal(
+	    daxkv_open(scratch_path("r"),
+	               &(struct daxkv_options){.flags = DAXKV_CREATE, .compact_free = 100}, &store),
+	    EINVAL);
+	assert_int_equal(daxkv_open(scratch_path("r"),
+	                            &(struct daxkv_options){.flags = DAXKV_CREATE | DAXKV_NO_LOCK |
+	                                                             DAXKV_EXTERNAL_LOCK,
+	                                                    .compact_free = 10},
+	                            &store),
+	                 DAXKV_INCOMPATIBLE);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-	    TEST(one_in_ten_is_left),  TEST(databases_and_large_values),
-	    TEST(bounds_and_a_reader), TEST(a_reader_of_what_moves),
-	    TEST(another_user),        TEST(a_full_store),
-	    TEST(its_caller_ends_it)};
+	const struct CMUnitTest tests[] = {TEST(one_in_ten_is_left),
+	                                   TEST(databases_and_large_values),
+	                                   TEST(bounds_and_a_reader),
+	                                   TEST(a_reader_of_what_moves),
+	                                   TEST(another_user),
+	                                   TEST(a_full_store),
+	                                   TEST(its_caller_ends_it),
+	                                   TEST(by_itself),
+	                                   TEST(by_itself_beside_others),
+	                                   TEST(by_itself_refused)};
 
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }
