@@ -37,4 +37,19 @@ copies header.h 's/DAXKV_POPULATE = 0x8/DAXKV_POPULATE = 0x8, DAXKV_MORE = 0x800
 t "a constant that the page lacks" differ DAXKV_MORE
 copies page.3 's/DAXKV_POPULATE/DAXKV_PREFAULT/'
 t "a constant that the header lacks" differ 'DAXKV_POPULATE\|DAXKV_PREFAULT'
+
+# Each command of kv has its text and an example in the manual, and a test.
+each_command() {
+	sed -n '/^\.Sh EXAMPLES/,/^\.Sh SEE ALSO/p' "$top/docs/kv.1" >examples
+	kv help | sed -n 's/^  \([a-z][a-z]*\) .*/\1/p' >commands
+	[ -s commands ] && [ -s examples ] || return 1
+	while read -r command; do
+		grep -q "^\.It Cm $command\( \|\$\)" "$top/docs/kv.1" || echo "$command: no text"
+		grep -q "kv $command\( \|\$\)" examples || echo "$command: no example"
+		grep -q "kv $command " "$top"/tests/cli/[!m]*.sh || echo "$command: no test"
+	done <commands >lacks
+	cat lacks
+	[ ! -s lacks ]
+}
+t "each command has its text, an example and a test" each_command
 finish
