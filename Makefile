@@ -399,7 +399,8 @@ deps:
 test: deps
 	@$(MAKE) --no-print-directory programs
 	@$(RUN) lint unit cli examples abi cluster model:200000:512:1 model:200000:4096:1 \
-		crash:3000:64:1 crash:2000:64:4 crash:2000:512:2 crash:1000:4096:4 fault storm:20 \
+		crash:3000:64:1 crash:2000:64:4 crash:2000:512:2 crash:1000:4096:4 \
+		crash:1000:512:22:60 crash:1000:4096:9:40 fault storm:20 \
 		share flip:97 damage:600 fuzz:2500
 
 ## unit tests, CLI tests, the README's example and a short model test; about a minute

@@ -115,6 +115,7 @@ int env_store_open(MDB_env *env, bool create, uint64_t size, mode_t mode)
 		           DAXKV_EXTERNAL_LOCK; /* programs take turns by locks of their own */
 	env->grow = yes_option("DAXKV_GROW");
 	env->verify = yes_option("DAXKV_VERIFY");
+	o.durability = flags_lazy(env->flags) ? DAXKV_LAZY : DAXKV_DURABLE;
 	o.user_version = env->mapsize
 	                     ? env->mapsize
 	                     : MAPSIZE_DEFAULT; /* a new store keeps it, as LMDB's file does */

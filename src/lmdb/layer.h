@@ -39,6 +39,12 @@ enum { FREE_DBI = 0, MAIN_DBI = 1, FIRST_NAMED = 2 };
 #define DB_FLAGS                                                                                   \
 	(MDB_REVERSEKEY | MDB_DUPSORT | MDB_INTEGERKEY | MDB_DUPFIXED | MDB_INTEGERDUP |           \
 	 MDB_REVERSEDUP)
+/* flags_lazy - whether commits with these flags wait for a sync. MDB_NOMETASYNC may lose the last
+ * commit alone: it loses none. */
+static inline bool flags_lazy(unsigned int flags)
+{
+	return flags & MDB_NOSYNC || (flags & MDB_MAPASYNC && flags & MDB_WRITEMAP);
+}
 #define ENV_CHANGEABLE (MDB_NOSYNC | MDB_NOMETASYNC | MDB_MAPASYNC | MDB_NOMEMINIT)
 #define ENV_FIXED                                                                                  \
 	(MDB_FIXEDMAP | MDB_NOSUBDIR | MDB_RDONLY | MDB_WRITEMAP | MDB_NOTLS | MDB_NOLOCK |        \

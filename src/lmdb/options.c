@@ -25,7 +25,10 @@ int mdb_env_set_flags(MDB_env *env, unsigned int flags, int onoff)
 	if (!env || flags & ~(unsigned int)ENV_CHANGEABLE)
 		return EINVAL;
 	env->flags = onoff ? env->flags | flags : env->flags & ~flags;
-	return 0;
+	if (!env->store || env_is_copy(env))
+		return 0;
+	return err_of(
+	    daxkv_set_durability(env->store, flags_lazy(env->flags) ? DAXKV_LAZY : DAXKV_DURABLE));
 }
 
 int mdb_env_get_flags(MDB_env *env, unsigned int *flags)
@@ -231,14 +234,28 @@ int mdb_env_set_assert(MDB_env *env, MDB_assert_func *func)
 	return 0;
 }
 
-/* mdb_env_sync - every commit is durable when it returns, whatever the flags say: nothing is left
- * to do. */
+/* Without force the flags decide, as in LMDB. Commits of other processes count. */
 int mdb_env_sync(MDB_env *env, int force)
 {
-	(void)force;
+	struct daxkv_info info;
+
 	if (!env || !env->store)
 		return EINVAL;
-	return env->flags & MDB_RDONLY ? EACCES : 0;
+	if (env->flags & MDB_RDONLY)
+		return EACCES;
+	if (!force && flags_lazy(env->flags))
+		return 0;
+	int rc = env_enter(env);
+
+	if (rc)
+		return rc;
+	const int cancel = cancel_off();
+
+	rc = daxkv_info(env->store, &info);
+	if (!rc && info.lazy_commits)
+		rc = daxkv_sync(env->store);
+	cancel_restore(cancel);
+	return err_of(rc);
 }
 
 /* peek_note - mdb_env_stat has read: in LMDB it takes no reader's place. */

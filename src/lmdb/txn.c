@@ -107,11 +107,12 @@ static int mdb_begin_read(MDB_env *env, MDB_txn **ret)
 	return rc;
 }
 
-static int mdb_begin_write(MDB_env *env, MDB_txn **ret)
+static int mdb_begin_write(MDB_env *env, unsigned int flags, MDB_txn **ret)
 {
 	MDB_txn *txn = &env->write_txn;
 	struct daxkv_txn *inner;
-	int rc = daxkv_txn_begin(env->store, NULL, 0, &inner);
+	int rc =
+	    daxkv_txn_begin(env->store, NULL, flags & MDB_NOSYNC ? DAXKV_TXN_LAZY : 0u, &inner);
 
 	if (rc == DAXKV_BUSY)
 		return EDEADLK; /* this thread's own write transaction is running, and would be
@@ -179,7 +180,7 @@ int mdb_txn_begin(MDB_env *env, MDB_txn *parent, unsigned int flags, MDB_txn **r
 	}
 	if (flags & MDB_RDONLY)
 		return mdb_begin_read(env, ret);
-	return env->flags & MDB_RDONLY ? EACCES : mdb_begin_write(env, ret);
+	return env->flags & MDB_RDONLY ? EACCES : mdb_begin_write(env, flags, ret);
 }
 
 MDB_env *mdb_txn_env(MDB_txn *txn)

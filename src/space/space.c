@@ -270,7 +270,7 @@ static int find_after_growth(struct space *s, uint64_t pages, uint64_t *page, bo
 {
 	int rc;
 
-	if (!*why || !s->limbo.n || s->checkpoint(s->arg))
+	if (!*why || (!s->limbo.n && !s->keeping) || s->checkpoint(s->arg))
 		return space_find_kept(s, pages, page, found);
 	rc = find_released(s, pages, page, found);
 	if (rc || *found || pages == 1)

@@ -173,6 +173,10 @@ int space_in_use(struct space *space, uint64_t *pages);
 /* space_reserve_of - the reserve of a file of so many pages. */
 uint64_t space_reserve_of(uint32_t psize, uint64_t pages);
 
+/* space_no_room - such a failure says that there is no space for it, and not that something is
+ * broken. */
+bool space_no_room(int rc);
+
 /* space_scarce - whether hardly more than the reserve is free: pages are not to be spent on what
  * only saves work later. CORRUPT, ENOMEM. */
 int space_scarce(struct space *space, bool *scarce);

@@ -136,9 +136,7 @@ int space_dirty_reserve(struct space *s, uint64_t words);
 int space_op_room(struct space *s, uint64_t off, uint64_t pages);
 
 /* space_grow - make the file longer, so that it has so many free pages in one piece. FULL, ENOSPC,
- * EFBIG, ENOMEM, CORRUPT, errno of growth. space_no_room - such a failure says that there is no
- * space for it, and not that something is broken. */
+ * EFBIG, ENOMEM, CORRUPT, errno of growth. */
 int space_grow(struct space *s, uint64_t pages);
-bool space_no_room(int rc);
 
 #endif

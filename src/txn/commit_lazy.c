@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * commit_lazy.c - commits that are visible at once and durable at the next sync. See commit.h,
- * docs/DESIGN.md (Lazy commits)
+ * docs/DESIGN.md, 13 (Lazy commits)
  *
  *   commit   1 pages that S reaches give way to copies, never to words        [L1]
  *            2 the words' record, into the share's ring: for who takes over   [L5]
@@ -242,24 +242,34 @@ static void record_write(struct daxkv_store *store, const uint64_t *page, uint64
 	ring_write_spilled(&store->lazy_ring, txn, txn - 1, page[0], words->n, crc);
 }
 
+/* words_room - the words, with pages for them where another process may need them. A lazy commit
+ * takes more pages than a durable one: where there is no room for these the interval ends. */
+static int words_room(struct daxkv_store *store, size_t own, size_t ranges, uint64_t **page,
+                      uint64_t *npages)
+{
+	int rc = words_list(store, own);
+
+	if (!rc && store->words.n + ranges > 0)
+		rc = share_lazy_room(&store->share_file);
+	if (!rc && store->share_file.fd >= 0 && !ring_fits(0, store->words.n))
+		rc = words_spill(store, own, page, npages);
+	if (rc && space_no_room(rc))
+		return store->wset.first ? commit_lazy_space(store) : 0;
+	return rc;
+}
+
 int commit_lazy(struct daxkv_store *store, size_t ranges, bool *done)
 {
 	const size_t own = store->words.n;
 	uint64_t *page = NULL, npages = 0;
-	int rc = words_list(store, own);
+	int rc = words_room(store, own, ranges, &page, &npages);
 
-	*done = false;
-	if (!rc && store->words.n + ranges > 0) {
-		rc = share_lazy_room(&store->share_file);
-		if (!rc && !store->lazy_map.base)
-			commit_lazy_attach(store);
-		if (!rc && store->share_file.fd >= 0 && !ring_fits(0, store->words.n))
-			rc = words_spill(store, own, &page, &npages);
-		*done = store->wset.first;
-		if (!rc && *done)
-			rc = commit_stage_limbo(store);
-	}
+	*done = store->wset.first && store->words.n + ranges > 0;
+	if (!rc && *done)
+		rc = commit_stage_limbo(store);
 	if (!rc && *done) {
+		if (!store->lazy_map.base)
+			commit_lazy_attach(store);
 		if (!store_lazy(store))
 			interval_open(store);
 		record_write(store, page, npages);
@@ -437,6 +447,7 @@ static bool reached(const struct daxkv_store *store)
 	       (uint64_t)clock_ms() - iv->since_ms >= b->ms;
 }
 
+/* [L6] A durable commit is durable when it returns, by this. */
 int commit_lazy_end(struct daxkv_store *store, bool committed)
 {
 	if (!store_lazy(store)) {

@@ -159,21 +159,22 @@ int commit_outermost(struct daxkv_txn *txn)
 }
 
 /* Most of what lazy commits wrote is written to the medium while others write: the sync itself does
- * not rely on that. */
+ * not rely on that. Inside a write transaction of this thread what was committed before it is
+ * synced, and it goes on as a durable one. */
 int txn_sync(struct daxkv_store *store)
 {
+	const bool lazy = !txn_forked(store) && !store->read_only && store_lazy(store);
 	struct daxkv_txn *txn;
 	int rc;
 
-	if (!txn_forked(store) && store_lazy(store) && !store->read_only && !txn_writing(store))
+	if (lazy && txn_writing(store))
+		return commit_sync(store);
+	if (lazy)
 		file_write_ahead(store->map.fd);
 	rc = txn_begin_alone(store, false, &txn);
 	if (rc)
 		return rc;
-	if (store_lazy(store))
-		rc = commit_sync(store);
-	else
-		rc = commit_checkpoint(store);
+	rc = store_lazy(store) ? commit_sync(store) : commit_checkpoint(store);
 	daxkv_txn_abort(txn);
 	return rc;
 }

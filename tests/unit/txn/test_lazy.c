@@ -188,6 +188,47 @@ static void another_start_of_the_machine_believes_the_file_alone(void **state)
 	OK(daxkv_close(store));
 }
 
+static void after_a_failed_flush_the_last_sync_is_believed(void **state)
+{
+	struct daxkv_options o = FILE_MODE;
+	struct daxkv_store *store = store_open("failed", o);
+	(void)state;
+
+	OK(put_in(store, 0, 0, 10));
+	OK(daxkv_sync(store));
+	OK(put_in(store, 0, 10, 10));
+	store->map.pm.failed = EIO; /* as if fdatasync had said so */
+	assert_int_equal(daxkv_sync(store), DAXKV_PANIC);
+	assert_int_equal(entries(store), 20);
+	assert_int_equal(put_in(store, 0, 20, 10), DAXKV_PANIC);
+	(void)daxkv_close(store);
+	store = store_open("failed", o);
+	assert_int_equal(entries(store), 10);
+	OK(daxkv_check(store, NULL, NULL, NULL));
+	OK(daxkv_close(store));
+}
+
+static void a_sync_inside_a_transaction_is_of_those_before(void **state)
+{
+	struct daxkv_store *store = store_open("inside", FILE_MODE);
+	struct daxkv_val key = {3, "key"}, value = {5, "value"};
+	struct daxkv_txn *txn;
+	(void)state;
+
+	OK(put_in(store, 0, 0, 10));
+	OK(daxkv_txn_begin(store, NULL, 0, &txn));
+	OK(daxkv_put(txn, MAIN, &key, &value, 0));
+	OK(daxkv_sync(store));
+	assert_int_equal(entries_cut("inside"), 10);
+	OK(daxkv_put(txn, MAIN, &value, &key, 0));
+	OK(daxkv_txn_commit(txn));
+	assert_int_equal(entries_cut("inside"), 12);
+	OK(put_in(store, 0, 10, 10));
+	assert_int_equal(entries_cut("inside"), 12);
+	assert_int_equal(entries(store), 22);
+	OK(daxkv_close(store));
+}
+
 static void an_interval_takes_space_for_what_it_touched_only(void **state)
 {
 	struct daxkv_options o = FILE_MODE;
@@ -269,6 +310,8 @@ int main(void)
 	    cmocka_unit_test(bounds_make_a_commit_sync),
 	    cmocka_unit_test(what_processes_leave_that_die_is_made_durable),
 	    cmocka_unit_test(another_start_of_the_machine_believes_the_file_alone),
+	    cmocka_unit_test(after_a_failed_flush_the_last_sync_is_believed),
+	    cmocka_unit_test(a_sync_inside_a_transaction_is_of_those_before),
 	    cmocka_unit_test(an_interval_takes_space_for_what_it_touched_only),
 	    cmocka_unit_test(an_old_reader_keeps_its_snapshot_over_syncs),
 	    cmocka_unit_test(persistent_memory_is_always_durable),
