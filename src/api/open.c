@@ -247,6 +247,20 @@ static int bring_up(struct daxkv_store *store, const struct daxkv_options *o, ui
 	return 0;
 }
 
+/* bytes_used - what the size word says, before the file is mapped: the newest record may say more,
+ * and a size that cannot be is found when the store is up. 0 or errno. */
+static int bytes_used(const struct daxkv_store *store, uint64_t *size)
+{
+	const ssize_t n =
+	    pread(store->map.fd, size, sizeof *size, (off_t)offsetof(struct fmt_super, size));
+
+	if (n < 0)
+		return err_sys(errno, "%s", store->path);
+	if (n < (ssize_t)sizeof *size)
+		*size = 0;
+	return 0;
+}
+
 /* attach - map the file and bring it to its newest transaction. *txn: the newest commit. Those who
  * join find it in the share, and recover nothing. INCOMPATIBLE for another page size than was asked
  * for; VERSION, FOREIGN, CORRUPT as of super_read. */
@@ -273,6 +287,10 @@ static int attach(struct daxkv_store *store, const struct daxkv_options *o, uint
 	size = round_down(file_size, store->page_size);
 	store->map.guard = o->max_age_ms || o->max_lag;
 	store->map.room = registry_room();
+	if (!store->external_lock)
+		rc = bytes_used(store, &store->map.own);
+	if (rc)
+		return rc;
 	rc = attach_map(store, o, size, o->pmem);
 	__atomic_store_n(&store->reserved, store->map.reserve, __ATOMIC_RELAXED);
 	store->ring = (struct ring){
@@ -439,7 +457,9 @@ static int size_check(struct daxkv_store *store)
 	if (size % store->page_size || size < super_min_size(store->page_size))
 		return err_corrupt(offsetof(struct fmt_super, size),
 		                   "superblock: a size of %lu bytes", (unsigned long)size);
-	return 0;
+	if (store->read_only || store->lock.passive)
+		return 0;
+	return map_grow(&store->map, size); /* a record that was replayed said more, perhaps */
 }
 
 /* oldest_reader - for space: no reader of any process is older. Passive ones are asked for last,

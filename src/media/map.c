@@ -276,6 +276,8 @@ static int space_ensure(const struct map *map, uint64_t size)
 		                   map->path, size);
 	if (map->rdonly || map->private_copy)
 		return 0;
+	if (map->own)
+		length = min_u64(length, map->own);
 	rc = file_own(map->fd, length);
 	if (rc)
 		return err_sys(rc, "%s: cannot allocate its %lu bytes", map->path, length);
@@ -298,6 +300,7 @@ int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pme
 	    .made = map->made,
 	    .private_copy = private_copy,
 	    .guard = map->guard,
+	    .own = map->own,
 	    .room = map->room,
 	    .path = map->path,
 	};
@@ -375,6 +378,26 @@ undo:
 	return rc;
 }
 
+/* own_more - size is mapped already, because somebody lengthened the file, or growth was cut short:
+ * its space may be missing. 0 or errno. */
+static int own_more(struct map *map, uint64_t size)
+{
+	assert(size <= map->size);
+	if (!map->own || size <= map->own || map->rdonly || map->private_copy)
+		return 0;
+	int rc = file_own(map->fd, size);
+	if (rc)
+		return err_sys(rc, "%s: cannot allocate %lu bytes of it", map->path, size);
+	/* Orders: the file's length and space, before any reference to them [I11]. */
+	const int lost = file_sync(map->fd);
+	if (!lost) {
+		map->own = size;
+		return 0;
+	}
+	map->pm.failed = lost;
+	return err_sys(lost, "%s: cannot allocate %lu bytes of it", map->path, size);
+}
+
 /* grow - map_grow with the mutex held. FULL beyond the maximum; EACCES where the file may not be
  * written; errno. */
 static int grow(struct map *map, uint64_t size)
@@ -382,7 +405,7 @@ static int grow(struct map *map, uint64_t size)
 	uint64_t length = 0;
 	assert(map->base);
 	if (size <= map->size)
-		return 0;
+		return own_more(map, size);
 	if (size > map->reserve)
 		return err_set(DAXKV_FULL, "%s: %lu bytes wanted, %lu are the maximum", map->path,
 		               size, map->reserve);
@@ -403,6 +426,8 @@ static int grow(struct map *map, uint64_t size)
 		return err_sys(rc, "%s: cannot grow from %lu to %lu bytes", map->path, map->size,
 		               size);
 	size_set(map, size);
+	if (map->own)
+		map->own = size;
 	return 0;
 }
 

@@ -38,6 +38,9 @@ struct map {
 	/* set before map_attach: MAP_STEP bytes behind the mapping can be read, too, as zeros (see
 	 * view.h on eviction) */
 	bool guard;
+	/* set before map_attach: bytes of the file that have, or get, their space; what is mapped
+	 * behind them gets it in map_grow. 0: all */
+	uint64_t own;
 	/* set before map_attach: what is reserved when there is no maximum; 0: 1 TiB */
 	uint64_t room;
 	const uint8_t *base; /* of the reserved range: it never moves; NULL: not attached */
@@ -90,16 +93,17 @@ void map_touch(const struct map *map);
  * file. Chooses the medium by pmem: AUTO tries MAP_SHARED_VALIDATE|MAP_SYNC and falls back to
  * fdatasync. private_copy: MAP_PRIVATE and pm_private_ops, whatever pmem says. A read-only shared
  * mapping is PROT_READ. size need not be a multiple of the system page. MADV_DONTFORK. Where the
- * mapping can be written, holes in the file's first size bytes get their space. Errors: NOT_DAX;
+ * mapping can be written, holes in the file's first own bytes get their space. Errors: NOT_DAX;
  * CORRUPT when the file is shorter than size; ENOSPC; ENOMEM (text says RLIMIT_AS when there is
  * one); errno of mmap. map is then as before. */
 int map_attach(struct map *map, uint64_t size, uint64_t max, enum daxkv_pmem pmem,
                bool private_copy);
 
-/* map_grow - make file and mapping at least size bytes long: fallocate, map, pre-fault, fsync.
- * SIGXFSZ never reaches the process. A file that is long enough already is not cut; one that is not
- * can only grow when the mapping is shared and written to (else EACCES). Errors: FULL (above
- * reserve), ENOSPC, EFBIG, ENOMEM, EIO ...; file and mapping are then as before. */
+/* map_grow - make file and mapping at least size bytes long, with their space: fallocate, map,
+ * pre-fault, fsync. SIGXFSZ never reaches the process. A file that is long enough already is not
+ * cut; one that is not can only grow when the mapping is shared and written to (else EACCES).
+ * Errors: FULL (above reserve), ENOSPC, EFBIG, ENOMEM, EIO ...; file and mapping are then as
+ * before. */
 int map_grow(struct map *map, uint64_t size);
 
 /* map_prefaulted - the writer is about to use [off, off + len): fault its surroundings in, MAP_STEP

@@ -271,7 +271,7 @@ int file_own(int fd, uint64_t length)
 	if (file_in_memory(fd)) {
 		if (fstat(fd, &st) != 0)
 			return errno;
-		if ((uint64_t)st.st_blocks * 512 >= length)
+		if ((uint64_t)st.st_blocks * 512 >= max_u64(length, (uint64_t)st.st_size))
 			return 0;
 	}
 	/* The filesystem's own list of extents knows allocated blocks that nobody has written yet

@@ -141,6 +141,28 @@ static void an_initial_size_beyond_the_directory(void **state)
 	}
 }
 
+/* A file that somebody lengthened gets no space for that, until the store grows there. */
+static void a_lengthened_file_takes_no_more(void **state)
+{
+	struct daxkv_store *store = fresh("longer", (struct daxkv_options){0});
+
+	(void)state;
+	store_done(store);
+	for (int i = 0; i < 2; i++) {
+		OK(truncate(scratch_path("longer"), (off_t)(1024 * MIB)));
+		store = store_again("longer");
+		put_one(store, "k", "v");
+		assert_int_equal(stat_of("longer").st_size, 1024 * MIB);
+		assert_true(stat_of("longer").st_blocks * 512 <= 4 << 20);
+		put_large(store, "large", 20 * MIB);
+		assert_true((uint64_t)stat_of("longer").st_blocks * 512 >= 20 * MIB);
+		assert_true((uint64_t)stat_of("longer").st_blocks * 512 <= 64 * MIB);
+		del_one(store, "large");
+		store_done(store);
+		assert_true(stat_of("longer").st_blocks * 512 <= 4 << 20);
+	}
+}
+
 static void old_times(const char *name)
 {
 	const struct timespec old[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
@@ -297,6 +319,7 @@ int main(void)
 	                                   TEST(a_long_end_is_cut_at_once),
 	                                   TEST(the_initial_size_holds),
 	                                   TEST(an_initial_size_beyond_the_directory),
+	                                   TEST(a_lengthened_file_takes_no_more),
 	                                   TEST(changes_show_in_the_times),
 	                                   TEST(reading_waits_for_no_medium),
 	                                   TEST(a_small_limit_takes_over)};
