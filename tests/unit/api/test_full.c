@@ -378,6 +378,41 @@ static void a_result_without_room(void **state)
 	}
 }
 
+/* What stays of a few leaves has room: the pages in memory that it lies in get places in the file,
+ * under inner pages that a commit made. */
+static void a_result_with_room(void **state)
+{
+	(void)state;
+	for (size_t page_size = 512; page_size <= 4096; page_size *= 8) {
+		struct full f;
+		int rc = 0;
+
+		full_open(&f, SMALL, (unsigned int)page_size, MIB);
+		full_order(&f, ASCENDING);
+		qsort(f.order, f.n, sizeof *f.order, by_key);
+		const uint64_t some = f.n - f.n / 10, end = some + f.n / 100;
+		struct daxkv_txn *txn = begin(f.store);
+
+		for (uint64_t step = 0; step < 5 && !rc; step++) {
+			for (uint64_t i = step; i < some && !rc; i += 5)
+				rc = entry_del(&f, txn, f.order[i]);
+			for (uint64_t i = some; i < end && !rc && step == 3; i += 2)
+				rc = entry_del(&f, txn, f.order[i]);
+			assert_true(step != 3 || f.store->space.memory.used);
+		}
+		OK(rc);
+		OK(daxkv_txn_commit(txn));
+		store_check(f.store);
+		txn = begin_reading(f.store);
+		for (uint64_t i = 0; i < f.n; i++)
+			assert_true(full_has(&f, txn, f.order[i]) ==
+			            (i >= end || (i >= some && (i - some) % 2)));
+		daxkv_txn_abort(txn);
+		free(f.order);
+		OK(daxkv_close(f.store));
+	}
+}
+
 /* full_drop - all databases at once, or parts of them as ranges. */
 static void full_drop(struct full *f, bool ranges)
 {
@@ -651,6 +686,7 @@ int main(void)
 	    TEST(held_by_two_one_of_them_coarse),
 	    TEST(levels_and_aborts),
 	    TEST(a_result_without_room),
+	    TEST(a_result_with_room),
 	    TEST(a_packed_copy),
 	};
 
