@@ -484,9 +484,10 @@ static inline bool leaf_pack_ascends(const struct leaf_pack *p, const struct ord
 uint32_t leaf_pack_build(struct leaf_pack *pack, const struct order *order, uint64_t birth,
                          uint64_t prev);
 
-/* leaf_append - add an entry to the tail's end [R6] [I9]: *done false when it has no room. leaf is
- * what leaf_open gave for the writer's view. *value: where the value's bytes lie. An item without
- * val gets zeros, to be filled, and sealed by leaf_seal. ENOMEM. */
+/* leaf_append - add an entry to the tail's end [R6] [I9], or by leaf_insert to the base: *done
+ * false when it has no room. leaf is what leaf_open gave for the writer's view. *value: where the
+ * value's bytes lie. An item without val gets zeros, to be filled, and sealed by leaf_seal.
+ * ENOMEM. */
 struct leaf_change {
 	struct item item;
 	uint32_t rank;           /* in the leaf's order, as leaf_place found it */

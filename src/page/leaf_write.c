@@ -386,8 +386,8 @@ static int append_shared(struct wset *w, const struct leaf *l, struct wpage *wp,
 	return 0;
 }
 
-/* The entry is put together in a buffer with its checksum, then written at once: the page's bytes
- * are stored once, in order. */
+/* Into the base of a private leaf where that is possible. Else the entry is put together in a
+ * buffer with its checksum, then written at once: the page's bytes are stored once, in order. */
 int leaf_append(struct wset *w, const struct order *o, const struct leaf *l,
                 const struct leaf_change *c, bool *done, const uint8_t **value)
 {
@@ -401,8 +401,14 @@ int leaf_append(struct wset *w, const struct order *o, const struct leaf *l,
 		return 0;
 	if (f.end > l->psize || wset_kept(w, l->page))
 		return 0;
-	fresh_make(w, &f, &c->item);
 	wp = wset_find(w, l->off);
+	if (wset_editable(w, wp) && c->kind == FMT_SLOT_INSERT) {
+		*value = leaf_insert(w, o, l, c->rank, &c->item);
+		*done = *value;
+	}
+	if (*done)
+		return 0;
+	fresh_make(w, &f, &c->item);
 	if (wset_editable(w, wp))
 		rc = append_private(w, l, wp, &f);
 	else

@@ -431,11 +431,6 @@ static int store_in_leaf(struct tree *t, struct path *path, const struct item *i
 			return rc;
 	}
 	placed->leaf = path->leaf.off;
-	if (!old && t->view->w->n) {
-		placed->value = leaf_insert(t->view->w, t->order, &path->leaf, path->rank, item);
-		if (placed->value)
-			return 0;
-	}
 	if (!join) {
 		rc = leaf_append(t->view->w, t->order, &path->leaf, &c, &done, &placed->value);
 		if (rc || done)

@@ -319,7 +319,8 @@ int tree_batch_begin(struct tree *t, const struct path *path, const struct item 
 	assert(path->height > 0);
 	struct wset *w = t->view->w;
 	struct wpage *wp = wset_find(w, path->leaf.off);
-	bool ready = wset_editable(w, wp) && !wp->npending && !path->leaf.nslots;
+	/* as it was written: with changes in its base it counts as one that has a tail */
+	bool ready = wset_editable(w, wp) && !wp->npending && !path->leaf.nslots && !wp->stale;
 	struct tree_batch *batch = NULL;
 	bool fits;
 	bool lacks = false;
