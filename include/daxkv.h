@@ -424,9 +424,9 @@ enum daxkv_put_flags {
 	DAXKV_NO_DUP_DATA = 0x20,
 	/* daxkv_cursor_put: replace the value that the cursor stands on. */
 	DAXKV_CURRENT = 0x40,
-	/* Make room for value->size bytes and point value->data at them. The caller fills them
-	 * before the transaction's next change, and before commit. With DUP_SORT only for a key
-	 * that has no value, and not by a cursor: INCOMPATIBLE. */
+	/* Make room for value->size bytes and point value->data at them, to be filled before the
+	 * next change and commit. With DUP_SORT not by a cursor nor for a key with a value: else
+	 * INCOMPATIBLE. A pair may be missed, and store bytes move, until that change is done. */
 	DAXKV_RESERVE = 0x10000,
 	/* EXIST unless the key comes after all others. */
 	DAXKV_APPEND = 0x20000,

@@ -202,7 +202,6 @@ static int overwrite_here(struct daxkv_cursor *c, struct dbstate *s, const struc
 	struct item item = old;
 
 	item.val = value->data;
-	txn_seal(c->txn);
 	*done = leaf_overwrite(w, &c->path.leaf, eoff, &old, &item);
 	if (!*done)
 		return 0;

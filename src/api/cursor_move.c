@@ -349,6 +349,8 @@ int cursor_usable(struct daxkv_cursor *c, bool write, struct dbstate **s)
 	if (UNLIKELY(!c->txn))
 		return err_set(DAXKV_BAD_TXN, "the cursor's transaction has ended");
 	rc = txn_check(c->txn, write);
+	if (!rc && write)
+		rc = txn_seal(c->txn);
 	if (rc)
 		return rc;
 	return dbi_state(c->txn, c->db, s);

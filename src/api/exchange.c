@@ -105,7 +105,9 @@ int daxkv_exchange(struct daxkv_txn *txn, daxkv_db db, const struct daxkv_val *k
 		rc = err_set(EINVAL, "no place for the old value");
 	if (rc)
 		return rc;
-	rc = dbi_state(txn, db, &s);
+	rc = txn_seal(txn);
+	if (!rc)
+		rc = dbi_state(txn, db, &s);
 	if (rc)
 		return rc;
 	rc = daxkv_get(txn, db, key, &there);
@@ -203,7 +205,9 @@ int daxkv_compare_exchange(struct daxkv_txn *txn, daxkv_db db, const struct daxk
 		    err_set(EINVAL, "an expected value of %zu bytes, but no bytes", expected->size);
 	if (rc)
 		return rc;
-	rc = dbi_state(txn, db, &s);
+	rc = txn_seal(txn);
+	if (!rc)
+		rc = dbi_state(txn, db, &s);
 	if (rc)
 		return rc;
 	if (expected)

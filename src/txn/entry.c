@@ -324,6 +324,8 @@ static int put_store(struct put *p)
 	p->txn->reserved = (struct reserved){
 	    .value = value,
 	    .leaf = leaf,
+	    .dups = p->s->order.dups ? p->s : NULL,
+	    .klen = item.klen,
 	    .vlen = item.vlen,
 	    .pending = true,
 	    .blob = item.flags & FMT_ENTRY_BLOB,
@@ -411,8 +413,9 @@ static int put_in_batch(struct daxkv_txn *txn, struct dbstate *s, const struct d
 }
 
 /* put_reserve_dup - with sorted duplicates the place of a value depends on its bytes, which are
- * still to come: it must be its key's first. Until then it is taken as zeros. INCOMPATIBLE,
- * EXIST. *as is what the search takes for the value: as many zeros. */
+ * still to come: it must be its key's first. Until then it is taken as zeros, and sealing it moves
+ * it when they lead to another leaf. INCOMPATIBLE, EXIST. *as is what the search takes for the
+ * value: as many zeros. */
 static int put_reserve_dup(struct put *p, struct daxkv_val *as)
 {
 	assert(p->value->size <= FMT_PAGE_MAX / 2);

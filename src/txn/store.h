@@ -146,6 +146,9 @@ struct reserved { /* a value that the caller of put is filling */
 	/* in the leaf: the value, or its struct fmt_blob */
 	const uint8_t *value;
 	uint64_t leaf;
+	/* with sorted duplicates the database, else NULL; the key lies before the value */
+	struct dbstate *dups;
+	uint32_t klen;
 	uint32_t vlen;
 	bool pending;
 	bool blob;

@@ -455,7 +455,7 @@ static int begin_nested(struct daxkv_txn *parent, struct daxkv_txn **out)
 	if (store->wset.level == UINT8_MAX)
 		return err_set(DAXKV_BAD_TXN, "transactions are nested %u deep, and no deeper",
 		               store->wset.level);
-	txn_seal(parent);
+	(void)txn_seal(parent);
 	rc = tree_flush_all(&store->scratch, &store->wset);
 	if (rc)
 		return txn_break(parent, rc);

@@ -5,10 +5,12 @@
 #include "txn/txn_check.h"
 
 #include "base/err.h"
+#include "txn/handle.h"
 #include "txn/place.h"
 #include "txn/store.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 /* In the parent it costs a load. */
 int txn_own(const struct daxkv_store *store)
@@ -60,14 +62,76 @@ int txn_break(struct daxkv_txn *txn, int rc)
 	return rc;
 }
 
+/* reserved_anew - a value that lies where its bytes do not lead is put again. It is the only one of
+ * its key. bytes has room for key and value. Errors of tree_store. */
+static int reserved_anew(struct daxkv_txn *txn, struct tree *t, struct probe *pair, uint8_t *bytes)
+{
+	struct probe first = {.key = bytes, .klen = pair->klen, .edge = PROBE_BEFORE};
+	struct item it;
+	struct path path;
+	const uint8_t *value;
+	uint64_t leaf;
+	bool found;
+
+	memcpy(bytes, pair->key, pair->klen);
+	memcpy(bytes + pair->klen, pair->dup, pair->dlen);
+	pair->key = bytes;
+	pair->dup = bytes + pair->klen;
+	int rc = tree_first(t, &first, &path, &it, &found);
+
+	if (rc)
+		return rc;
+	if (!found || it.val != txn->reserved.value)
+		return err_corrupt(txn->reserved.leaf, "a reserved value cannot be found");
+	it.key = pair->key;
+	it.val = pair->dup;
+	rc = tree_remove(t, &path);
+	if (!rc)
+		rc = tree_seek(t, pair, &path);
+	if (!rc)
+		rc = tree_store(t, &path, &it, &value, &leaf);
+	return rc;
+}
+
+/* reserved_place - with sorted duplicates the bytes decide about the place, which was found without
+ * them. A separator of the very key may lie on the way, left from values that it once had. Errors
+ * of tree_store. */
+static int reserved_place(struct daxkv_txn *txn)
+{
+	const struct reserved *r = &txn->reserved;
+	struct tree *t = &r->dups->tree;
+	struct probe pair = {
+	    .key = r->value - r->klen,
+	    .dup = r->value,
+	    .klen = r->klen,
+	    .dlen = r->vlen,
+	};
+	struct path path;
+	int rc = tree_seek(t, &pair, &path);
+
+	if (rc || (path.height && path.leaf.off == r->leaf))
+		return rc;
+	uint8_t *bytes = malloc((size_t)pair.klen + pair.dlen + 1);
+
+	if (!bytes)
+		return err_set(ENOMEM, "no memory for a pair of %u bytes", pair.klen + pair.dlen);
+	rc = place_save_all(txn, r->dups->handle);
+	if (!rc)
+		rc = reserved_anew(txn, t, &pair, bytes);
+	free(bytes);
+	return rc;
+}
+
 /* What the caller wrote since the put is covered by a checksum from here on. The value's place has
- * not moved: every change, and the commit, seal first. */
-void txn_seal_reserved(struct daxkv_txn *txn)
+ * not moved: every change, and the commit, seal first. A failure is one of the change that made the
+ * room: the transaction can only be aborted, and its commit has the error. */
+int txn_seal_reserved(struct daxkv_txn *txn)
 {
 	assert(txn->reserved.pending);
 	assert(txn->reserved.value);
 	struct reserved *r = &txn->reserved;
 	struct wset *w = &txn->store->wset;
+	int rc = 0;
 
 	r->pending = false;
 	if (r->blob) {
@@ -78,6 +142,11 @@ void txn_seal_reserved(struct daxkv_txn *txn)
 		pm_write(&w->map->pm, r->value, &blob, sizeof blob);
 	}
 	leaf_seal(w, r->leaf, r->value, r->vlen);
+	if (UNLIKELY(r->dups))
+		rc = reserved_place(txn);
+	if (rc)
+		txn->store->scratch.failed = txn_break(txn, rc);
+	return rc;
 }
 
 /* A word of the superblock, which the commit stores when it differs. */

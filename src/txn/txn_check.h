@@ -59,20 +59,25 @@ static inline int txn_done(struct daxkv_txn *txn, int rc)
 /* txn_break - a change failed half-way with rc: only abort is left. Returns rc. */
 int txn_break(struct daxkv_txn *txn, int rc);
 
-/* txn_seal - compute the checksum of a reserved value, which the caller has filled by now. */
-void txn_seal_reserved(struct daxkv_txn *txn);
+/* txn_seal - compute the checksum of a reserved value, which the caller has filled by now, and with
+ * sorted duplicates see that it lies where its bytes belong. Errors of tree_store break the
+ * transaction, and are its commit's. */
+int txn_seal_reserved(struct daxkv_txn *txn);
 /* txn_seal - see above txn_seal_reserved. */
-static inline void txn_seal(struct daxkv_txn *txn)
+static inline int txn_seal(struct daxkv_txn *txn)
 {
-	if (UNLIKELY(txn->reserved.pending))
-		txn_seal_reserved(txn);
+	return UNLIKELY(txn->reserved.pending) ? txn_seal_reserved(txn) : 0;
 }
 
-/* txn_changing - a change of database db is about to begin: the value reserved before is sealed,
- * cursors there keep their place by key. ENOMEM. */
+/* txn_changing - a change of database db is about to begin: the value reserved before is sealed, by
+ * the caller itself where it has looked at pages by then; cursors there keep their place by key.
+ * ENOMEM, and the errors of txn_seal. */
 static inline int txn_changing(struct daxkv_txn *txn, daxkv_db db)
 {
-	txn_seal(txn);
+	int rc = txn_seal(txn);
+
+	if (UNLIKELY(rc))
+		return rc;
 	txn->store->wset.changes++;
 	if (UNLIKELY(txn->cursors))
 		return place_save_all(txn, db);

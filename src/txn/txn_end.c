@@ -75,7 +75,7 @@ int commit_nested(struct daxkv_txn *txn)
 
 	assert(parent);
 	assert(!txn->child);
-	txn_seal(txn);
+	(void)txn_seal(txn);
 	rc = tree_flush_all(&txn->store->scratch, &txn->store->wset);
 	if (rc) {
 		undo_nested(txn);
@@ -147,7 +147,7 @@ int commit_outermost(struct daxkv_txn *txn)
 	struct daxkv_store *store = txn->store;
 	int rc;
 
-	txn_seal(txn);
+	(void)txn_seal(txn);
 	if (LIKELY(!store->group.on) || (store->wset.first && store->lazy_txn) ||
 	    !member_first(txn, &rc)) {
 		rc = run(txn);

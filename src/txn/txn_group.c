@@ -204,7 +204,7 @@ int member_keep(struct daxkv_txn *txn)
 	struct daxkv_store *store = txn->store;
 	int rc;
 
-	txn_seal(txn);
+	(void)txn_seal(txn);
 	if (!txn->member)
 		return first_keep(txn);
 	rc = room_keep(txn);

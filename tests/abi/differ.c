@@ -297,9 +297,11 @@ static void do_put(struct level *l, unsigned int db)
 	static const unsigned int some[] = {
 	    0, 0, 0, MDB_NOOVERWRITE, MDB_NODUPDATA, MDB_APPEND, MDB_RESERVE, MDB_APPENDDUP};
 	unsigned int flags = some[rnd(sizeof some / sizeof some[0])];
-	MDB_val k = some_key(db), v = some_value(db);
+	MDB_val k = some_key(db), v = some_value(db), found;
 
-	if (flags == MDB_RESERVE && kinds[db].flags & MDB_DUPSORT)
+	/* with duplicates only a key's first value can be reserved */
+	if (flags == MDB_RESERVE && kinds[db].flags & MDB_DUPSORT &&
+	    mdb_get(l->txn, w->dbi[db], &k, &found) != MDB_NOTFOUND)
 		flags = 0;
 	if ((flags == MDB_NODUPDATA || flags == MDB_APPENDDUP) && !(kinds[db].flags & MDB_DUPSORT))
 		flags = 0;

@@ -326,7 +326,7 @@ static void make_put(struct ops *ops, const struct oracle_db *db, struct op *op)
 		op->flags = DAXKV_NO_DUP_DATA;
 	else if (kind < 13 || (ops->style == STYLE_ASCENDING && kind < 40))
 		op->flags = dup && kind & 1 ? DAXKV_APPEND_DUP : DAXKV_APPEND;
-	else if (kind > 94 && (!dup || (kind == 99 && !ops->config.long_lists)))
+	else if (kind > 94 && (!dup || kind == 99))
 		op->flags = DAXKV_RESERVE;
 	if (ops->config.bad_sizes && below(ops, 200) == 0) {
 		op->flags = 0;

@@ -114,8 +114,7 @@ struct ops_config {
 	size_t bad_pair;  /* key and duplicate together that surely do not fit; 0: make none */
 	size_t max_value; /* longest value without DUP_SORT */
 	size_t db_pairs;  /* databases are kept at about so many pairs */
-	/* most databases have duplicates, and one key very many of them. None is reserved: such a
-	 * one may land beside a separator of its key (DESIGN 15, known defects) */
+	/* most databases have duplicates, and one key very many of them */
 	bool long_lists;
 	bool empty_dups; /* make duplicates of no bytes */
 	bool bad_sizes;  /* make keys and values of refused sizes */

@@ -457,6 +457,117 @@ static void many_at_once(void **state)
 	store_done(store);
 }
 
+/* has_pair - a search by the pair finds it. */
+static bool has_pair(struct daxkv_txn *txn, daxkv_db db, struct daxkv_val k, struct daxkv_val v)
+{
+	struct daxkv_cursor *cursor;
+
+	OK(daxkv_cursor_open(txn, db, &cursor));
+	int rc = daxkv_cursor_get(cursor, &k, &v, DAXKV_SEEK_PAIR);
+
+	daxkv_cursor_close(cursor);
+	return !rc;
+}
+
+/* reserve_filled - the key's first value, of four bytes that are all fill. */
+static void reserve_filled(struct daxkv_txn *txn, daxkv_db db, struct daxkv_val k, int fill)
+{
+	struct daxkv_val v = {4, NULL};
+
+	OK(daxkv_put(txn, db, &k, &v, DAXKV_RESERVE));
+	memset(v.data, fill, v.size);
+}
+
+/* del_first - the key's first value goes, alone. */
+static void del_first(struct daxkv_txn *txn, daxkv_db db, struct daxkv_val k)
+{
+	struct daxkv_val v;
+
+	OK(daxkv_get(txn, db, &k, &v));
+	OK(daxkv_del(txn, db, &k, &v));
+}
+
+/* delete_beside - a cursor stands on the entry before the key when its value is reserved, and
+ * deletes it then; it is put again. */
+static void delete_beside(struct daxkv_txn *txn, daxkv_db db, struct daxkv_val k, int fill)
+{
+	struct daxkv_val near = k, v;
+	struct daxkv_cursor *cursor;
+	char name[8];
+
+	OK(daxkv_cursor_open(txn, db, &cursor));
+	OK(daxkv_cursor_get(cursor, &near, &v, DAXKV_SEEK_LE));
+	assert_true(near.size < sizeof name);
+	snprintf(name, sizeof name, "%.*s", (int)near.size, (const char *)near.data);
+	reserve_filled(txn, db, k, fill);
+	OK(daxkv_cursor_del(cursor, 0));
+	daxkv_cursor_close(cursor);
+	assert_false(has(txn, db, name, "beside"));
+	OK(put(txn, db, name, "beside", 0));
+}
+
+/* A key that had values has left separators with them. Wherever a reserved value's bytes belong
+ * beside those, it is found there: by the next change, in a nested transaction, after a commit. */
+static void reserved_duplicates_go_where_their_bytes_belong(void **state)
+{
+	static const int fills[] = {0, 1, 9, 20, 30, 50, 255};
+	struct daxkv_val k = text("m");
+	(void)state;
+
+	for (unsigned int n = 1; n < 60; n += 3) {
+		struct daxkv_store *store = store_new("r", 512);
+		struct daxkv_txn *txn = begin(store), *child;
+		daxkv_db db = db_of(txn, "d", DAXKV_DUP_SORT);
+		char name[8];
+
+		for (int i = 0; i < 60; i++) {
+			snprintf(name, sizeof name, "%c%d", i % 2 ? 'a' : 'z', i);
+			OK(put(txn, db, name, "beside", 0));
+		}
+		for (unsigned int i = 0; i < n; i++) {
+			uint8_t value[4] = {(uint8_t)(i + 1), 1, 2, 3};
+			struct daxkv_val v = bytes(value, 4);
+
+			OK(daxkv_put(txn, db, &k, &v, 0));
+		}
+		OK(daxkv_txn_commit(txn));
+		txn = begin(store);
+		for (unsigned int i = 0; i < n; i++)
+			del_first(txn, db, k);
+		OK(daxkv_txn_commit(txn));
+		for (size_t i = 0; i < sizeof fills / sizeof *fills; i++) {
+			uint8_t filled[4];
+			struct daxkv_val v = bytes(filled, 4);
+
+			memset(filled, fills[i], 4);
+			txn = begin(store);
+			if (i)
+				del_first(txn, db, k);
+			reserve_filled(txn, db, k, fills[i]);
+			OK(put(txn, db, "a0", "next change", 0));
+			assert_true(has_pair(txn, db, k, v));
+			assert_int_equal(daxkv_put(txn, db, &k, &v, DAXKV_NO_DUP_DATA),
+			                 DAXKV_EXIST);
+			OK(daxkv_del(txn, db, &k, &v));
+			child = begin_in(txn);
+			reserve_filled(child, db, k, fills[i]);
+			OK(daxkv_txn_commit(child));
+			assert_true(has_pair(txn, db, k, v));
+			OK(daxkv_del(txn, db, &k, &v));
+			delete_beside(txn, db, k, fills[i]);
+			assert_true(has_pair(txn, db, k, v));
+			OK(daxkv_del(txn, db, &k, &v));
+			reserve_filled(txn, db, k, fills[i]);
+			OK(daxkv_txn_commit(txn));
+			txn = begin_reading(store);
+			assert_true(has_pair(txn, db, k, v));
+			daxkv_txn_abort(txn);
+			store_check(store);
+		}
+		store_done(store);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -468,6 +579,7 @@ int main(void)
 	    TEST(reserved_values),
 	    TEST(integer_keys_and_values_can_be_read_in_place),
 	    TEST(duplicates),
+	    TEST(reserved_duplicates_go_where_their_bytes_belong),
 	    TEST(many_duplicates_deleted),
 	    TEST(inputs_that_lie_in_the_store),
 	    TEST(pairs_copied_within_the_store),
