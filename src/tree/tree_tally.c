@@ -402,18 +402,20 @@ int tree_tally_cut(struct tree *t, const struct probe *from, const struct probe 
 	return tree_cut(t->tallies, from ? &first : NULL, to ? &end : NULL, &unused);
 }
 
-/* What is noted goes, too: the tree may soon be another database's. */
+/* What is noted goes, too: the tree may soon be another database's. A key of it can be noted
+ * again. */
 int tree_tally_clear(struct tree *t, bool forget)
 {
 	struct tree_scratch *s = t->scratch;
+	const size_t before = s->nnoted;
 
-	for (size_t i = s->nnoted; i-- > 0;) {
+	for (size_t i = before; i-- > 0;) {
 		if (s->noted[i]->tree != t)
 			continue;
 		free(s->noted[i]);
 		s->noted[i] = s->noted[--s->nnoted];
 	}
-	if (!t->tallies || !t->tallies->root)
+	if (!t->tallies || (!t->tallies->root && s->nnoted == before))
 		return 0;
 	int rc = tallies_leave(t, false);
 

@@ -444,6 +444,24 @@ static void orders_of_keys(void **state)
 	}
 }
 
+/* A list that was made, emptied and made again in one transaction has its tally. */
+static void a_list_that_is_made_again(void **state)
+{
+	struct daxkv_store *store = store_new("tally", PAGE);
+	struct daxkv_txn *txn = begin(store);
+	daxkv_db db = db_of(txn, "lists", DAXKV_DUP_SORT);
+	(void)state;
+
+	add_values(txn, db, "long-a", 0, 200);
+	OK(daxkv_db_drop(txn, db, 0));
+	add_values(txn, db, "long-a", 0, 150);
+	OK(daxkv_txn_commit(txn));
+	txn = begin(store);
+	is(txn, db, "long-a", 150);
+	daxkv_txn_abort(txn);
+	store_done(store);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -460,6 +478,7 @@ int main(void)
 	    TEST(a_copy_has_them),
 	    TEST(the_checker_compares),
 	    TEST(orders_of_keys),
+	    TEST(a_list_that_is_made_again),
 	};
 
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
