@@ -198,7 +198,8 @@ static int first_keep(struct daxkv_txn *txn)
 	return 0;
 }
 
-/* Its changes are the group's, in memory; its program is told when they are durable [G1]. */
+/* Its changes are the group's, in memory; its program is told when they are durable [G1]. Numbers
+ * of values are written first: that may take pages in memory, which must not outlast the member. */
 int member_keep(struct daxkv_txn *txn)
 {
 	struct daxkv_store *store = txn->store;
@@ -207,7 +208,9 @@ int member_keep(struct daxkv_txn *txn)
 	(void)txn_seal(txn);
 	if (!txn->member)
 		return first_keep(txn);
-	rc = room_keep(txn);
+	rc = tree_flush_all(&store->scratch, &store->wset);
+	if (!rc)
+		rc = room_keep(txn);
 	if (rc)
 		undo_nested(txn);
 	else
