@@ -288,6 +288,127 @@ static void an_old_reader_keeps_its_snapshot_over_syncs(void **state)
 	OK(daxkv_close(store));
 }
 
+/* ---- a writer that dies between two words of a lazy commit, beside another process ------------
+ */
+
+#define SPREAD 8u /* keys of each transaction, in leaves of their own */
+#define ROUNDS 3u /* transactions that are done before the one that the writer dies in */
+
+static struct {
+	struct pm_ops ops;
+	void (*store8)(struct pm *pm, uint64_t *word, uint64_t value);
+	unsigned int left; /* words before the end of the process */
+} dying;
+
+static void store8_or_die(struct pm *pm, uint64_t *word, uint64_t value)
+{
+	if (!dying.left--)
+		_exit(1);
+	dying.store8(pm, word, value);
+}
+
+static int put_spread(struct daxkv_store *store, unsigned int round)
+{
+	struct daxkv_val value = {sizeof round, &round};
+	struct daxkv_txn *txn;
+	int rc = daxkv_txn_begin(store, NULL, 0, &txn);
+
+	for (unsigned int i = 0; i < SPREAD && !rc; i++) {
+		unsigned int word = i * 256 / SPREAD; /* its first byte is the lowest one */
+		struct daxkv_val key = {sizeof word, &word};
+
+		rc = daxkv_put(txn, MAIN, &key, &value, 0);
+	}
+	return rc ? rc : daxkv_txn_commit(txn);
+}
+
+/* dies_in_a_commit - behind so many words; returns when the commit has fewer. */
+static void dies_in_a_commit(const char *name, unsigned int words)
+{
+	struct daxkv_store *store;
+
+	if (daxkv_open(scratch_path(name), &FILE_MODE, &store))
+		_exit(2);
+	for (unsigned int round = 1; round <= ROUNDS; round++)
+		if (put_spread(store, round))
+			_exit(2);
+	dying.ops = *store->map.pm.ops;
+	dying.store8 = dying.ops.store8;
+	dying.ops.store8 = store8_or_die;
+	dying.left = words;
+	store->map.pm.ops = &dying.ops;
+	if (put_spread(store, ROUNDS + 1))
+		_exit(2);
+}
+
+/* spread_round - the round that all keys are of. */
+static unsigned int spread_round(struct daxkv_store *store)
+{
+	struct daxkv_txn *txn;
+	unsigned int round, first = 0;
+
+	OK(daxkv_txn_begin(store, NULL, DAXKV_TXN_READ_ONLY, &txn));
+	for (unsigned int i = 0; i < SPREAD; i++) {
+		unsigned int word = i * 256 / SPREAD;
+		struct daxkv_val key = {sizeof word, &word}, value;
+
+		OK(daxkv_get(txn, MAIN, &key, &value));
+		assert_int_equal(value.size, sizeof round);
+		memcpy(&round, value.data, sizeof round);
+		if (i == 0)
+			first = round;
+		assert_int_equal(round, first);
+	}
+	daxkv_txn_abort(txn);
+	return first;
+}
+
+/* spread_store - with leaves between the keys, all of it durable. */
+static struct daxkv_store *spread_store(const char *name)
+{
+	struct daxkv_store *store = store_open(name, FILE_MODE);
+	struct daxkv_txn *txn;
+
+	OK(daxkv_txn_begin(store, NULL, 0, &txn));
+	for (unsigned int i = 0; i < SPREAD * 256; i++) {
+		uint8_t key[4] = {(uint8_t)i, 1, 1, (uint8_t)(i >> 8)};
+		struct daxkv_val k = {sizeof key, key}, v = {sizeof key, key};
+
+		OK(daxkv_put(txn, MAIN, &k, &v, 0));
+	}
+	OK(daxkv_txn_commit(txn));
+	OK(put_spread(store, 0));
+	OK(daxkv_sync(store));
+	return store;
+}
+
+static void a_writer_that_dies_between_two_words_is_whole(void **state)
+{
+	unsigned int words = 0;
+	int status = 1;
+	(void)state;
+
+	for (; status; words++) {
+		struct daxkv_store *store = spread_store("words");
+		const pid_t pid = fork();
+
+		if (pid == 0) {
+			dies_in_a_commit("words", words);
+			_exit(0);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(WIFEXITED(status) && WEXITSTATUS(status) < 2);
+		assert_true(spread_round(store) >= ROUNDS);
+		OK(put_in(store, 0, 77, 1)); /* takes over */
+		assert_true(spread_round(store) >= ROUNDS + !status);
+		OK(daxkv_check(store, NULL, NULL, NULL));
+		OK(daxkv_sync(store));
+		OK(daxkv_close(store));
+		unlink(scratch_path("words"));
+	}
+	assert_true(words > 2);
+}
+
 static void persistent_memory_is_always_durable(void **state)
 {
 	struct daxkv_store *store = store_new("pmem", 4096);
@@ -314,6 +435,7 @@ int main(void)
 	    cmocka_unit_test(a_sync_inside_a_transaction_is_of_those_before),
 	    cmocka_unit_test(an_interval_takes_space_for_what_it_touched_only),
 	    cmocka_unit_test(an_old_reader_keeps_its_snapshot_over_syncs),
+	    cmocka_unit_test(a_writer_that_dies_between_two_words_is_whole),
 	    cmocka_unit_test(persistent_memory_is_always_durable),
 	};
 
