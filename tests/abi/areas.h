@@ -58,5 +58,6 @@ void area_large(void);
 void area_file(void);
 void area_process(void);
 void area_fork(void);
+void area_sync(void);
 
 #endif
