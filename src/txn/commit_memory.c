@@ -75,7 +75,8 @@ static void kids_follow(struct wset *w, struct wpage *wp)
 {
 	const struct fmt_page *page = (const void *)(w->map->base + wp->off);
 
-	if (wp->dead || page->type != FMT_INNER)
+	/* what is private and was not installed is a large value: its bytes are the program's */
+	if (wp->dead || (wp->owner && !wp->installed) || page->type != FMT_INNER)
 		return;
 	if (!wset_editable(w, wp)) {
 		for (unsigned int i = 0; i < wp->npending; i++)
