@@ -50,8 +50,6 @@
 #define DBS_DEFAULT     1024u
 #define MODE_DEFAULT    0664u
 #define KEY_MAX         8191u
-#define LAZY_BYTES      ((uint64_t)256 << 20)
-#define LAZY_MS         30000u
 #define PASSIVE_COST    16u /* of asking for passive readers, in entries looked at */
 #define OPEN_FLAGS                                                                                 \
 	(DAXKV_CREATE | DAXKV_EXCLUSIVE | DAXKV_READ_ONLY | DAXKV_NO_LOCK | DAXKV_EXTERNAL_LOCK |  \
@@ -224,6 +222,12 @@ static int bring_up(struct daxkv_store *store, const struct daxkv_options *o, ui
 			return rc;
 		needed = !in_place;
 	}
+	if (needed && store->read_only) {
+		rc = lazy_in_place(store, *txn, &in_place);
+		if (rc)
+			return rc;
+		needed = !in_place;
+	}
 	if (!needed)
 		return 0;
 	if (store->read_only) {
@@ -336,32 +340,6 @@ static bool group_pays(const struct daxkv_store *store)
 
 	return !store->nolock && store->map.medium == DAXKV_MEDIUM_FILE &&
 	       fstatfs(store->map.fd, &fs) == 0 && (uint32_t)fs.f_type != TMPFS_MAGIC;
-}
-
-/* lazy_left - whether nobody uses the store, and its last users left lazy commits: *txn becomes the
- * newest. */
-static bool lazy_left(const struct daxkv_store *store, uint64_t *txn)
-{
-	uint64_t newest;
-
-	if (store->lock.fd < 0 || !store->lock.alone || store->lock.passive ||
-	    !share_left(store->lock.fd, store->map.fd, store->geometry.file_id, *txn, &newest))
-		return false;
-	*txn = newest;
-	return true;
-}
-
-/* lazy_options - whether commits may be lazy, and whether they are. */
-static void lazy_options(struct daxkv_store *store, const struct daxkv_options *o)
-{
-	store->may_lazy =
-	    store->map.medium == DAXKV_MEDIUM_FILE && !store->read_only && !store->external_lock;
-	store->lazy = store->may_lazy && o->durability == DAXKV_LAZY;
-	store->lazy_bounds = (struct lazy_bounds){
-	    .bytes = o->lazy_bytes ? o->lazy_bytes : LAZY_BYTES,
-	    .commits = o->lazy_commits ? o->lazy_commits : UINT64_MAX,
-	    .ms = o->lazy_ms ? o->lazy_ms : LAZY_MS,
-	};
 }
 
 /* share_open - the state shared with other users, for who is alone too. A read-only user without

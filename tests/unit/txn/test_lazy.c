@@ -163,6 +163,42 @@ static void what_processes_leave_that_die_is_made_durable(void **state)
 	}
 }
 
+/* Its last sync left words in place that are not known to be durable: the file is not clean. */
+static int dies_after_a_sync(void)
+{
+	struct daxkv_store *store;
+
+	CHECK(daxkv_open(scratch_path("unclean"), &FILE_MODE, &store) == 0);
+	CHECK(put_in(store, 0, 0, 10) == 0 && daxkv_sync(store) == 0);
+	CHECK(put_in(store, 0, 10, 10) == 0);
+	CHECK(put_in(store, DAXKV_TXN_DURABLE, 20, 10) == 0);
+	CHECK(put_in(store, 0, 30, 10) == 0);
+	return 0;
+}
+
+static void a_reader_of_what_died_sees_it_and_keeps_nobody_out(void **state)
+{
+	const struct daxkv_options reads = {.flags = DAXKV_READ_ONLY}, writes = FILE_MODE;
+	struct daxkv_store *reader, *store;
+	const pid_t pid = fork();
+	int status;
+	(void)state;
+
+	if (pid == 0)
+		_exit(dies_after_a_sync());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(entries_cut("unclean"), 30);
+	reader = store_open("unclean", reads);
+	assert_int_equal(entries(reader), 40);
+	store = store_open("unclean", writes);
+	OK(put_in(store, 0, 40, 10));
+	assert_int_equal(entries(reader), 50);
+	OK(daxkv_check(store, NULL, NULL, NULL));
+	OK(daxkv_close(reader));
+	OK(daxkv_close(store));
+}
+
 static void another_start_of_the_machine_believes_the_file_alone(void **state)
 {
 	struct share share;
@@ -430,6 +466,7 @@ int main(void)
 	    cmocka_unit_test(a_durable_commit_takes_lazy_ones_along),
 	    cmocka_unit_test(bounds_make_a_commit_sync),
 	    cmocka_unit_test(what_processes_leave_that_die_is_made_durable),
+	    cmocka_unit_test(a_reader_of_what_died_sees_it_and_keeps_nobody_out),
 	    cmocka_unit_test(another_start_of_the_machine_believes_the_file_alone),
 	    cmocka_unit_test(after_a_failed_flush_the_last_sync_is_believed),
 	    cmocka_unit_test(a_sync_inside_a_transaction_is_of_those_before),
