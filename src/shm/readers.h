@@ -65,7 +65,8 @@ static_assert(sizeof(struct reader_entry) == 64, "an entry is a cache line");
 /* A lazy interval, while share->lazy says that it is open: what there is beside the superblock. */
 struct share_interval {
 	uint64_t synced; /* S: the newest commit that the file knows */
-	/* what the file and the machine were called when it was opened: see share_left */
+	/* what the machine's start with the mount, and the file, were called when it was opened:
+	 * see share_left */
 	uint64_t boot, device, inode;
 	/* atomic: lazy commits since S, bytes of the pages that they took, when the first one came
 	 * (CLOCK_MONOTONIC) */

@@ -61,9 +61,9 @@ size_t share_file_bytes(uint32_t max_readers);
 
 /* share_left - before the share is made anew: whether its last users left a lazy interval that goes
  * on from synced, which is the newest commit that the file knows. It counts only when the machine
- * was not started since, and the file is the one that it was about. *newest: its newest commit. fd:
- * of the lock file. share_names - what the machine's start and the open file data_fd are called;
- * boot is 0 where it cannot be known. */
+ * was not started since, nor the filesystem mounted anew, and the file is the one that it was
+ * about. *newest: its newest commit. fd: of the lock file. share_names - what the machine's start
+ * with the mount, and the open file data_fd, are called; boot is 0 where it cannot be known. */
 bool share_left(int fd, int data_fd, uint64_t file_id, uint64_t synced, uint64_t *newest);
 void share_names(int data_fd, uint64_t *boot, uint64_t *device, uint64_t *inode);
 

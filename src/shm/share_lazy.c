@@ -3,9 +3,11 @@
  * share_lazy.c - the place of a lazy interval in the lock file, and whether one that was left there
  * still counts. See share.h
  *
- * The lock file outlives the machine's stop, and the pages that an interval is about do not: so it
- * counts for the same start of the machine and the same file only. Rejected: to ask the clock,
- * which may be set.
+ * The lock file outlives the machine's stop, and the pages that an interval is about do not. Nor do
+ * they outlive a filesystem that is shut down after an error, or whose device goes away, and that
+ * is mounted again. So an interval counts for the same start of the machine, the same mount and the
+ * same file only. Rejected: to ask the clock, which may be set; to look at the pages' checksums,
+ * which words have none of.
  */
 #include "base/base.h"
 #include "base/crc.h"
@@ -16,9 +18,23 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+#define SYSFS_NAME   128
+#define MOUNT_UNIQUE 0x4000u /* STATX_MNT_ID_UNIQUE, of Linux 6.8 */
+
+struct sysfs_path { /* fs_sysfs_path, of Linux 6.10 */
+	uint8_t length;
+	char name[SYSFS_NAME];
+};
+#define GET_SYSFS_PATH _IOR(0x15, 1, struct sysfs_path)
 
 /* boot_number - of this start of the machine; 0: it cannot be known. */
 static uint64_t boot_number(void)
@@ -36,11 +52,74 @@ static uint64_t boot_number(void)
 	return hash64(1, text, sizeof text) | 1;
 }
 
+/* sysfs_number - of the filesystem's directory /sys/fs/NAME, which is made anew with another inode
+ * number each time it is mounted, and is the same for all mount points; 0: there is none. */
+static uint64_t sysfs_number(const char *name)
+{
+	char path[SYSFS_NAME + 16];
+	struct stat st;
+
+	snprintf(path, sizeof path, "/sys/fs/%s", name);
+	return stat(path, &st) == 0 ? st.st_ino : 0;
+}
+
+/* sysfs_device - the same for kernels that do not tell the name: by the block device's. */
+static uint64_t sysfs_device(dev_t device)
+{
+	static const char *const types[] = {"ext4", "xfs", "f2fs"};
+	char path[64], target[SYSFS_NAME], name[SYSFS_NAME];
+	uint64_t number = 0;
+
+	snprintf(path, sizeof path, "/sys/dev/block/%u:%u", major(device), minor(device));
+	const ssize_t n = readlink(path, target, sizeof target - 8);
+
+	if (n <= 0)
+		return 0;
+	target[n] = 0;
+	const char *slash = strrchr(target, '/');
+
+	for (size_t i = 0; i < sizeof types / sizeof *types && slash && !number; i++) {
+		snprintf(name, sizeof name, "%s%.*s", types[i], SYSFS_NAME - 8, slash);
+		number = sysfs_number(name);
+	}
+	return number;
+}
+
+/* mount_number - how often the filesystem that has the file was mounted, in a number: another one
+ * each time. 0: it cannot be known. What is left for filesystems that sysfs does not know is the
+ * number of the mount point, where the kernel does not give that again. A tmpfs takes its files
+ * along. */
+static uint64_t mount_number(int fd, dev_t device)
+{
+	struct sysfs_path sysfs = {0};
+	struct statx stx = {0};
+	struct statfs fs;
+	uint64_t number = 0;
+
+	if (ioctl(fd, GET_SYSFS_PATH, &sysfs) == 0) {
+		sysfs.name[SYSFS_NAME - 1] = 0;
+		number = sysfs_number(sysfs.name);
+	}
+	if (!number)
+		number = sysfs_device(device);
+	if (!number && fstatfs(fd, &fs) == 0 && (uint32_t)fs.f_type == TMPFS_MAGIC)
+		number = 1;
+	if (!number && statx(fd, "", AT_EMPTY_PATH, MOUNT_UNIQUE, &stx) == 0 &&
+	    stx.stx_mask & MOUNT_UNIQUE)
+		number = stx.stx_mnt_id;
+	return number;
+}
+
 void share_names(int data_fd, uint64_t *boot, uint64_t *device, uint64_t *inode)
 {
 	struct stat st = {0};
+	uint64_t start[2] = {0};
 
-	*boot = fstat(data_fd, &st) == 0 ? boot_number() : 0;
+	if (fstat(data_fd, &st) == 0) {
+		start[0] = boot_number();
+		start[1] = mount_number(data_fd, st.st_dev);
+	}
+	*boot = start[0] && start[1] ? hash64(1, start, sizeof start) | 1 : 0;
 	*device = st.st_dev;
 	*inode = st.st_ino;
 }

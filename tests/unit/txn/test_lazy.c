@@ -122,13 +122,12 @@ static void bounds_make_a_commit_sync(void **state)
 	OK(daxkv_close(store));
 }
 
-static int dies_with_lazy_commits(const void *arg)
+static int dies_with_lazy_commits(const char *name)
 {
 	struct daxkv_store *store;
 	struct daxkv_txn *txn;
-	(void)arg;
 
-	CHECK(daxkv_open(scratch_path("death"), &FILE_MODE, &store) == 0);
+	CHECK(daxkv_open(scratch_path(name), &FILE_MODE, &store) == 0);
 	for (unsigned int i = 0; i < 30; i++)
 		CHECK(put_in(store, 0, 10 * i, 10) == 0);
 	CHECK(daxkv_txn_begin(store, NULL, 0, &txn) == 0);
@@ -145,7 +144,7 @@ static void what_processes_leave_that_die_is_made_durable(void **state)
 		int status;
 
 		if (pid == 0)
-			_exit(dies_with_lazy_commits(NULL));
+			_exit(dies_with_lazy_commits("death"));
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 		assert_int_equal(status, 0);
 		assert_int_equal(entries_cut("death"), again ? 300 : 0);
@@ -210,7 +209,7 @@ static void another_start_of_the_machine_believes_the_file_alone(void **state)
 	const pid_t pid = fork();
 
 	if (pid == 0)
-		_exit(dies_with_lazy_commits(NULL));
+		_exit(dies_with_lazy_commits("death"));
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	fd = open(scratch_path("death-lock"), O_RDWR);
 	assert_int_equal(pread(fd, &share, sizeof share, 0), sizeof share);
@@ -222,6 +221,67 @@ static void another_start_of_the_machine_believes_the_file_alone(void **state)
 	assert_int_equal(entries(store), 0);
 	OK(daxkv_check(store, NULL, NULL, NULL));
 	OK(daxkv_close(store));
+}
+
+/* shell - a command with the paths of an image file and of a mount point. */
+static bool shell(const char *format)
+{
+	char image[PATH_MAX], text[4 * PATH_MAX];
+	const char *at;
+
+	snprintf(image, sizeof image, "%s", scratch_path("image"));
+	at = scratch_path("at");
+	snprintf(text, sizeof text, format, image, at);
+	return system(text) == 0;
+}
+
+/* unmount - what is left of a test that failed. */
+static int unmount(void **state)
+{
+	(void)state;
+	while (shell("umount '%2$s' 2>/dev/null"))
+		continue;
+	return 0;
+}
+
+/* left_seen - what the next one that opens the store of a process that died finds, which makes it
+ * durable. */
+static uint64_t left_seen(const char *name)
+{
+	struct daxkv_store *store =
+	    store_open(name, (struct daxkv_options){.pmem = DAXKV_PMEM_FILE});
+	const uint64_t n = entries(store);
+
+	OK(daxkv_check(store, NULL, NULL, NULL));
+	OK(daxkv_close(store));
+	return n;
+}
+
+/* A filesystem that was shut down has lost pages, and is mounted again in the same start. */
+static void another_mount_believes_the_file_alone(void **state)
+{
+	(void)state;
+
+	if (geteuid() != 0 || !shell("truncate -s 32M '%1$s' && mkfs.ext4 -q '%1$s' && "
+	                             "mkdir '%2$s' && mount -o loop '%1$s' '%2$s'"))
+		skip();
+	for (int again = 0; again < 2; again++) {
+		const pid_t pid = fork();
+		int status;
+
+		if (pid == 0)
+			_exit(dies_with_lazy_commits("at/s"));
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, 0);
+		if (again) { /* by way of another mount point it is the same one */
+			assert_true(shell("mount --bind '%2$s' '%2$s'"));
+			assert_int_equal(left_seen("at/s"), 300);
+			assert_true(shell("umount '%2$s' && umount '%2$s'"));
+		} else {
+			assert_true(shell("umount '%2$s' && mount -o loop '%1$s' '%2$s'"));
+			assert_int_equal(left_seen("at/s"), 0);
+		}
+	}
 }
 
 static void after_a_failed_flush_the_last_sync_is_believed(void **state)
@@ -468,6 +528,7 @@ int main(void)
 	    cmocka_unit_test(what_processes_leave_that_die_is_made_durable),
 	    cmocka_unit_test(a_reader_of_what_died_sees_it_and_keeps_nobody_out),
 	    cmocka_unit_test(another_start_of_the_machine_believes_the_file_alone),
+	    cmocka_unit_test_teardown(another_mount_believes_the_file_alone, unmount),
 	    cmocka_unit_test(after_a_failed_flush_the_last_sync_is_believed),
 	    cmocka_unit_test(a_sync_inside_a_transaction_is_of_those_before),
 	    cmocka_unit_test(an_interval_takes_space_for_what_it_touched_only),
