@@ -244,7 +244,7 @@ int daxkv_close(struct daxkv_store *store);
  * daxkv-durability(7), also for where all commits are durable. Any thread. Errors: EINVAL.
  * daxkv_sync - make durable what is committed, by all users; where nothing is lazy, in place, which
  * shortens the next recovery. Errors: those of daxkv_txn_begin for writing (BUSY inside a write
- * transaction of this thread), PANIC. */
+ * transaction of this thread, when nothing is lazy), PANIC, CORRUPT, ENOSPC (the lock file's). */
 int daxkv_set_durability(struct daxkv_store *store, enum daxkv_durability durability);
 int daxkv_sync(struct daxkv_store *store);
 
