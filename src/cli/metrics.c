@@ -88,8 +88,15 @@ static void print_store(const struct metrics *m)
 	gauge("max_size_bytes", "bytes", "Bytes that the file may grow to.", info->max_size);
 	gauge("held_pages", NULL, "Free pages that readers or recovery may still need.",
 	      info->held_pages);
-	family("commits", "counter", NULL, "Transactions committed since the store was made.");
+	family("commits", "counter", NULL,
+	       "The newest commit's number; lazy commits leave some out.");
 	printf("daxkv_commits_total %" PRIu64 "\n", info->last_txn);
+	gauge("lazy_commits", NULL, "Commits that are not durable before the next sync.",
+	      info->lazy_commits);
+	gauge("lazy_bytes", "bytes", "Bytes of pages that these commits wrote.", info->lazy_bytes);
+	family("lazy_seconds", "gauge", "seconds", "Time since the first of these commits.");
+	printf("daxkv_lazy_seconds %" PRIu64 ".%03" PRIu64 "\n", info->lazy_ms / 1000,
+	       info->lazy_ms % 1000);
 	gauge("readers", NULL, "Read transactions that run now.", m->running);
 	gauge("max_readers", NULL, "Read transactions that can run at once.", info->max_readers);
 	family("oldest_reader_seconds", "gauge", "seconds",

@@ -172,6 +172,19 @@ const char *call_medium_word(enum daxkv_medium medium)
 	                                     : "emulated";
 }
 
+/* print_lazy - what is not durable; on no medium is it more than that. */
+static void print_lazy(const struct daxkv_info *info)
+{
+	if (info->lazy_commits == 0) {
+		puts("not synced: nothing");
+		return;
+	}
+	printf("not synced: %" PRIu64 " commits, %" PRIu64 " bytes, the oldest %" PRIu64
+	       ".%03" PRIu64 " s old\n",
+	       info->lazy_commits, info->lazy_bytes, info->lazy_ms / 1000, info->lazy_ms % 1000);
+	printf("newest synced commit: %" PRIu64 "\n", info->synced_txn);
+}
+
 static void print_info(const struct daxkv_info *info)
 {
 	printf("medium: %s\n", call_medium_word(info->medium));
@@ -187,6 +200,7 @@ static void print_info(const struct daxkv_info *info)
 	printf("used: %" PRIu64 " bytes\n", info->used_bytes);
 	printf("maximum size: %" PRIu64 " bytes\n", info->max_size);
 	printf("newest commit: %" PRIu64 "\n", info->last_txn);
+	print_lazy(info);
 	printf("records replayed at open: %" PRIu64 "\n", info->recovered);
 	printf("free pages held back: %" PRIu64 "\n", info->held_pages);
 	printf("readers: %" PRIu32 " of %" PRIu32 "\n", info->readers, info->max_readers);
@@ -206,6 +220,9 @@ static void print_info_json(const struct daxkv_info *info)
 	       ", \"recovered\": %" PRIu64,
 	       info->format_version, info->page_size, info->file_id, info->file_size,
 	       info->used_bytes, info->max_size, info->last_txn, info->recovered);
+	printf(",\n \"synced_txn\": %" PRIu64 ", \"lazy_commits\": %" PRIu64
+	       ", \"lazy_bytes\": %" PRIu64 ", \"lazy_ms\": %" PRIu64,
+	       info->synced_txn, info->lazy_commits, info->lazy_bytes, info->lazy_ms);
 	printf(
 	    ",\n \"held_pages\": %" PRIu64 ", \"readers\": %" PRIu32 ", \"max_readers\": %" PRIu32
 	    ", \"read_only\": %s, \"private_recovery\": %s, \"copy_on_write\": %s}\n",

@@ -7,7 +7,7 @@ t "a store" exits 0 kv put "$(kv create s.kv && echo s.kv)" k v
 t "watch ends by itself" exits 0 kv watch s.kv --count 3 --interval 0.05
 t "a heading, and a line each time" test "$(wc -l <"$log/out")" -eq 4
 lines_well() { awk -F '\t' \
-	'NF != 9 { exit 1 } NR > 1 && ($2 !~ /^[0-9]+$/ || $6 < 4096 || $7 < $6) { exit 1 }' \
+	'NF != 12 { exit 1 } NR > 1 && ($2 !~ /^[0-9]+$/ || $6 < 4096 || $7 < $6) { exit 1 }' \
 	"$log/out"; }
 t "with a number in each column" lines_well
 live() { # a commit between two lines is seen
