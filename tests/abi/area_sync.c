@@ -114,7 +114,7 @@ static void switched(void)
 	MDB_env *env = started("switched", 0);
 
 	commits("durable", env);
-	/* LMDB 0.9.24 waits all the same */
+	/* LMDB 0.9 waits for the data all the same, and not for the page that refers to it */
 	if (waiting_of(env, MDB_NOSYNC) && is_daxkv())
 		puts("transactions with NOSYNC wait");
 	commits("the next ones", env);
