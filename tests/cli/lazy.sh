@@ -17,12 +17,23 @@ synced() {
 }
 t "has nothing that is not synced" synced
 
+kv watch l.kv --count 1000 --interval 0.1 >live &
+watcher=$!
+t "a watch" wait_for test -s live
 mkfifo hold
 "$program" l.kv lazy 30 <hold >said 2>&1 &
 pid=$!
-at_end="kill $pid 2>/dev/null"
+at_end="kill $pid $watcher 2>/dev/null"
 exec 9>hold
 t "lazy commits" wait_for grep -q '^behind the last sync: 30 commits' said
+t "are in a watch" wait_for grep -q "$(printf '\t30\t[1-9]')" live
+kill $watcher
+wait $watcher 2>/dev/null
+# numbers that lazy commits leave out are no commits: 30 in at least a tenth of a second
+counted() {
+	awk -F '\t' 'NR > 1 && $3 > most { most = $3 } END { exit !(most > 0 && most <= 300) }' live
+}
+t "which counts them" counted
 t "info" exits 0 kv info l.kv
 t "has commits, bytes and age" grep -Eq \
 	'^not synced: 30 commits, [1-9][0-9]* bytes, the oldest [0-9]+\.[0-9]{3} s old$' "$log/out"
