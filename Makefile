@@ -92,13 +92,14 @@ CRASH := $(if $(CRASH_SRC),$(BUILD)/tests/crash)
 BENCH := $(if $(BENCH_SRC),$(BUILD)/bench)
 AWKWARD := $(if $(LMDB_SRC),$(BUILD)/bench-awkward)
 PTY := $(BUILD)/tests/pty
+LAZY := $(BUILD)/tests/lazy
 FORGET := $(if $(LMDB_SRC),$(BUILD)/tests/cluster/forget.so)
 PROGRAMS := $(LIBS) $(LMDB) $(KV) $(EXAMPLES) $(UNIT) $(MODEL) $(FAULT) $(STORM) $(FLIP) $(FUZZ) \
-	$(SHARE) $(CRASH) $(ABI) $(FORGET) $(AWKWARD) $(PTY)
+	$(SHARE) $(CRASH) $(ABI) $(FORGET) $(AWKWARD) $(PTY) $(LAZY)
 ALL_OBJ := $(call objects,$(ENGINE_SRC) $(CLI_SRC) $(LMDB_SRC) $(ABI_SRC) \
 	$(wildcard src/lmdb/tools/*.c) $(TESTLIB_SRC) $(UNIT_SRC) $(MODEL_SRC) $(FAULT_SRC) \
 	$(STORM_SRC) $(FLIP_SRC) $(FUZZ_SRC) $(SHARE_SRC) $(CRASH_SRC) $(BENCH_SRC) \
-	$(BENCH_COUNT_SRC) $(AWKWARD_SRC) tests/cli/pty.c \
+	$(BENCH_COUNT_SRC) $(AWKWARD_SRC) tests/cli/pty.c tests/cli/lazy.c \
 	$(EXAMPLE_SRC))
 
 # quiet - name what is made instead of showing the command
@@ -306,6 +307,11 @@ $(PTY): $(call objects,tests/cli/pty.c)
 	@mkdir -p $(@D)
 	$(call quiet,LINK)$(LINK) -o $@ $^ -lutil
 
+# A writer that leaves lazy commits, for the same.
+$(LAZY): $(call objects,tests/cli/lazy.c) $(BUILD)/libdaxkv.a
+	@mkdir -p $(@D)
+	$(call quiet,LINK)$(LINK) -o $@ $^ -ldl
+
 $(BUILD)/tests/evict $(BUILD)/tests/create $(BUILD)/tests/passive $(BUILD)/tests/wild: \
 	$(BUILD)/tests/%: $(BUILD)/obj/tests/share/%.o $(BUILD)/libdaxkv.a
 	@mkdir -p $(@D)
@@ -412,7 +418,7 @@ check-unit: $(UNIT)
 	@$(RUN) unit
 
 ## tests of the kv command
-check-cli: $(KV) $(PTY) $(BUILD)/tests/abi/load-stock
+check-cli: $(KV) $(PTY) $(LAZY) $(BUILD)/tests/abi/load-stock
 	@$(RUN) cli
 
 ## README's two commands in bare systems of Debian and Ubuntu, as root and as a user; an hour

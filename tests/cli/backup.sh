@@ -138,4 +138,17 @@ kv dump a.kv >3.dump
 kv backup a.kv 4.delta --since moment.delta || exit 2
 t "and the next delta goes on" sh -c '"$1" restore full.kv 1.delta 2.delta moment.delta 4.delta \
 	last.kv && "$1" dump last.kv | cmp -s - 3.dump' sh "$KV"
+
+# A backup has what is durable alone: lazy commits are synced for it.
+lazy=$(dirname "$KV")/tests/lazy
+if [ -x "$lazy" ]; then
+	kv load lazy.kv in.tsv || exit 2
+	"$lazy" lazy.kv lazily done || exit 2
+	t "a backup of lazy commits" exits 0 kv backup lazy.kv lazy.backup
+	t "has them" test "$(kv get lazy.backup lazily)" = done
+	rm -f lazy.kv-lock
+	t "and the store has them without its lock file" test "$(kv get lazy.kv lazily)" = done
+else
+	skip "lazy commits" "no $lazy"
+fi
 finish
