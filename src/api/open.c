@@ -352,8 +352,9 @@ static int share_open(struct daxkv_store *store, const struct daxkv_options *o, 
 	bool unknown;
 	int rc;
 
-	store->left = lazy_left(store, &txn);
-	rc = passive_open(store, &txn);
+	rc = lazy_left(store, &txn, &store->left);
+	if (!rc)
+		rc = passive_open(store, &txn);
 	if (!rc)
 		rc = passive_inherit(store, txn, &left, &unknown);
 	if (!rc)

@@ -20,13 +20,13 @@ int open_look(void *arg, struct stat *st);
 /* ---- open_lazy.c ------------------------------------------------------------------------------
  */
 
-/* lazy_left - whether nobody uses the store, and its last users left lazy commits that go on from
- * *txn, the commit that the file shows: *txn becomes the newest of them.
+/* lazy_left - *left: nobody uses the store, and its last users left lazy commits that go on from
+ * *txn, the commit that the file shows: *txn becomes the newest of them. errno.
  * lazy_in_place - whether they do, and a reader can see them in the file as it is, though recovery
  * would store words. A private copy of the file would not show them, and would keep writers out.
- * Errors: CORRUPT, ENOMEM.
+ * Errors: CORRUPT, ENOMEM, errno.
  * lazy_options - whether commits may be lazy, and whether they are; the bounds. */
-bool lazy_left(const struct daxkv_store *store, uint64_t *txn);
+int lazy_left(const struct daxkv_store *store, uint64_t *txn, bool *left);
 int lazy_in_place(const struct daxkv_store *store, uint64_t txn, bool *in_place);
 void lazy_options(struct daxkv_store *store, const struct daxkv_options *o);
 

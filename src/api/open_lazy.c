@@ -7,25 +7,29 @@
 #define LAZY_BYTES ((uint64_t)256 << 20)
 #define LAZY_MS    30000u
 
-bool lazy_left(const struct daxkv_store *store, uint64_t *txn)
+int lazy_left(const struct daxkv_store *store, uint64_t *txn, bool *left)
 {
-	uint64_t newest;
+	uint64_t newest = *txn;
 
-	if (store->lock.fd < 0 || !store->lock.alone || store->lock.passive ||
-	    !share_left(store->lock.fd, store->map.fd, store->geometry.file_id, *txn, &newest))
-		return false;
-	*txn = newest;
-	return true;
+	*left = false;
+	if (store->lock.fd < 0 || !store->lock.alone || store->lock.passive)
+		return 0;
+	int rc =
+	    share_left(store->lock.fd, store->map.fd, store->geometry.file_id, *txn, left, &newest);
+	if (!rc && *left)
+		*txn = newest;
+	return rc;
 }
 
 /* In an interval all words that its first commit had are in the page cache [R3]. */
 int lazy_in_place(const struct daxkv_store *store, uint64_t txn, bool *in_place)
 {
 	uint64_t shown = txn, newest = txn;
-	int rc = 0;
+	bool left;
+	int rc = lazy_left(store, &newest, &left);
 
 	*in_place = false;
-	if (lazy_left(store, &newest))
+	if (!rc && left)
 		rc = recover_in_place(&store->ring, in_place, &shown);
 	*in_place = *in_place && shown == txn;
 	return rc;

@@ -62,6 +62,13 @@ struct reader_entry {
 };
 static_assert(sizeof(struct reader_entry) == 64, "an entry is a cache line");
 
+/* share_lazy_mark - what share->lazy is while the store's lazy interval is open: a number of the
+ * store, which is not there by chance when somebody has written into the lock file. */
+static inline uint32_t share_lazy_mark(uint64_t file_id)
+{
+	return (uint32_t)(file_id ^ file_id >> 32) | 1;
+}
+
 /* A lazy interval, while share->lazy says that it is open: what there is beside the superblock. */
 struct share_interval {
 	uint64_t synced; /* S: the newest commit that the file knows */
@@ -93,7 +100,8 @@ struct share {
 	uint32_t panic;
 	uint32_t high;    /* atomic: entries ever taken */
 	uint32_t bounded; /* atomic: some entry has had a bound */
-	/* atomic: a lazy interval is open, and its superblock is the store's (commit_lazy.c) */
+	/* atomic: share_lazy_mark: a lazy interval is open, and its superblock is the store's
+	 * (commit_lazy.c) */
 	uint32_t lazy;
 	/* the writer's lock, and what the next writer must know */
 	struct wlock writer __attribute__((aligned(64)));

@@ -290,6 +290,7 @@ int share_file_open(struct share_file *f, const struct lock *lock, uint32_t max_
 	*f = (struct share_file){
 	    .fd = -1,
 	    .lock = lock,
+	    .lazy_mark = share_lazy_mark(file_id),
 	};
 	if (!lock->passive)
 		f->fd = lock->fd;
@@ -321,7 +322,7 @@ static int share_pread(int fd, uint64_t file_id, struct share *s)
 /* seen - what the file shows to who comes by its superblock: lazy commits are not there. */
 static uint64_t seen(const struct share *s)
 {
-	return s->lazy ? s->interval.synced : s->published;
+	return s->lazy == share_lazy_mark(s->file_id) ? s->interval.synced : s->published;
 }
 
 /* Read twice, because a number may be copied while it changes: what is equal both times was there.

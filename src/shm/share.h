@@ -38,9 +38,10 @@ struct share_file {
 	/* of the lazy interval: SHARE_LAZY bytes, mapped; to be looked at when share->lazy says so,
 	 * or share_lazy_room did */
 	uint8_t *lazy;
+	uint32_t lazy_mark; /* share_lazy_mark of the store */
 };
 
-#define SHARE_LAYOUT 9u /* the version of struct share */
+#define SHARE_LAYOUT 10u /* the version of struct share */
 
 /* share_mine - whether it is this version's, and the store's. */
 bool share_mine(const struct share *share, uint64_t file_id);
@@ -59,12 +60,13 @@ int share_file_open(struct share_file *file, const struct lock *lock, uint32_t m
 /* share_file_bytes - of a share with so many entries in the lock file, the limbo left out. */
 size_t share_file_bytes(uint32_t max_readers);
 
-/* share_left - before the share is made anew: whether its last users left a lazy interval that goes
+/* share_left - before the share is made anew: *left: its last users left a lazy interval that goes
  * on from synced, which is the newest commit that the file knows. It counts only when the machine
  * was not started since, nor the filesystem mounted anew, and the file is the one that it was
  * about. *newest: its newest commit. fd: of the lock file. share_names - what the machine's start
  * with the mount, and the open file data_fd, are called; boot is 0 where it cannot be known. */
-bool share_left(int fd, int data_fd, uint64_t file_id, uint64_t synced, uint64_t *newest);
+int share_left(int fd, int data_fd, uint64_t file_id, uint64_t synced, bool *left,
+               uint64_t *newest);
 void share_names(int data_fd, uint64_t *boot, uint64_t *device, uint64_t *inode);
 
 /* share_lazy_room - the place of the lazy interval has its space, empty at first. ENOSPC, ENOMEM,

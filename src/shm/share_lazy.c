@@ -124,36 +124,58 @@ void share_names(int data_fd, uint64_t *boot, uint64_t *device, uint64_t *inode)
 	*inode = st.st_ino;
 }
 
+/* read_at - n bytes of a file; *whole: there are so many. 0 or errno. */
+static int read_at(int fd, void *to, size_t n, off_t at, bool *whole)
+{
+	const ssize_t got = at < 0 ? 0 : pread(fd, to, n, at);
+
+	*whole = got == (ssize_t)n;
+	return got < 0 ? errno : 0;
+}
+
 /* left_sound - whether the file has the pages that the shadow superblock leads to: it may have been
  * written over by a copy, in its place. */
-static bool left_sound(int fd, int data_fd, const struct share *s)
+static int left_sound(int fd, int data_fd, const struct share *s, bool *sound)
 {
 	const off_t at = (off_t)(share_file_bytes(s->max_readers) - SHARE_LAZY);
 	const off_t word = offsetof(struct fmt_super, main_desc);
 	uint64_t desc, was;
 	struct fmt_page page;
+	int rc = read_at(fd, &desc, sizeof desc, at + word, sound);
 
-	if (pread(fd, &desc, sizeof desc, at + word) != (ssize_t)sizeof desc ||
-	    pread(data_fd, &was, sizeof was, word) != (ssize_t)sizeof was || desc > INT64_MAX ||
-	    pread(data_fd, &page, sizeof page, (off_t)desc) != (ssize_t)sizeof page)
-		return false;
-	return page.type == FMT_DESC && page.birth <= s->published &&
-	       (desc == was || page.birth > s->interval.synced);
+	if (!rc && *sound)
+		rc = read_at(data_fd, &was, sizeof was, word, sound);
+	if (!rc && *sound)
+		rc = read_at(data_fd, &page, sizeof page, (off_t)desc, sound);
+	if (!rc && *sound)
+		*sound = page.type == FMT_DESC && page.birth <= s->published &&
+		         (desc == was || page.birth > s->interval.synced);
+	return rc;
 }
 
-bool share_left(int fd, int data_fd, uint64_t file_id, uint64_t synced, uint64_t *newest)
+/* A read that fails is an error and no answer: without the interval its commits would be lost. */
+int share_left(int fd, int data_fd, uint64_t file_id, uint64_t synced, bool *left, uint64_t *newest)
 {
 	uint64_t boot, device, inode;
 	struct share s;
+	int rc = read_at(fd, &s, sizeof s, 0, left);
 
-	if (pread(fd, &s, sizeof s, 0) != (ssize_t)sizeof s || !share_mine(&s, file_id) ||
-	    !s.lazy || s.panic || s.interval.synced != synced || s.published < synced ||
-	    s.published >= (uint64_t)1 << 52)
-		return false;
-	share_names(data_fd, &boot, &device, &inode);
+	if (rc)
+		return err_sys(rc, "the lock file");
+	if (!*left)
+		return 0;
 	*newest = s.published;
-	return boot && boot == s.interval.boot && device == s.interval.device &&
-	       inode == s.interval.inode && left_sound(fd, data_fd, &s);
+	*left = share_mine(&s, file_id) && s.lazy == share_lazy_mark(file_id) && !s.panic &&
+	        s.interval.synced == synced && s.published >= synced &&
+	        s.published < (uint64_t)1 << 52;
+	if (!*left)
+		return 0;
+	share_names(data_fd, &boot, &device, &inode);
+	*left = boot && boot == s.interval.boot && device == s.interval.device &&
+	        inode == s.interval.inode;
+	if (*left)
+		rc = left_sound(fd, data_fd, &s, left);
+	return rc ? err_sys(rc, "what lazy commits left") : 0;
 }
 
 int share_lazy_room(struct share_file *f)

@@ -48,6 +48,18 @@ static const uint64_t *file_word(const struct daxkv_store *store, size_t i)
 	return (const uint64_t *)(const void *)store->map.base + i;
 }
 
+/* lazy_damaged - CORRUPT: what the lock file says of lazy commits cannot be. Nobody writes any
+ * more, and who opens the store next believes the file alone. */
+static int lazy_damaged(const struct daxkv_store *store)
+{
+	__atomic_store_n(&store->share->panic, EUCLEAN, __ATOMIC_SEQ_CST);
+	return err_set(
+	    DAXKV_CORRUPT,
+	    "%s is damaged, in commits that are not synced: the store is whole, when all "
+	    "have closed it",
+	    store->lock.name);
+}
+
 void commit_lazy_attach(struct daxkv_store *store)
 {
 	store->lazy_map = (struct map){
@@ -117,7 +129,7 @@ static void interval_open(struct daxkv_store *store)
 		__atomic_store_n(shadow_word(store, i), load_word(file_word(store, i)),
 		                 __ATOMIC_RELEASE);
 	/* Pairs with store_super. */
-	__atomic_store_n(&store->share->lazy, 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&store->share->lazy, store->share_file.lazy_mark, __ATOMIC_RELEASE);
 	store->space.shadow = (const void *)store->share_file.lazy;
 }
 
@@ -367,6 +379,34 @@ static int kept_give(struct kept *k)
 	return rc;
 }
 
+/* shadow_sound - what is to become the file's superblock can be one: others may write into the lock
+ * file, and their bytes must not come into the store's. CORRUPT. */
+static int shadow_sound(struct daxkv_store *store)
+{
+	const struct fmt_super *s = (const void *)store->share_file.lazy;
+	const uint64_t size = load_word(&s->size);
+	const uint64_t desc = load_word(&s->main_desc);
+	const uint64_t page = store->page_size;
+	bool sound = size % page == 0 && desc % page == 0 && desc && desc < size;
+	size_t differ = 0;
+
+	for (size_t i = SUPER_FIRST; i < SUPER_WORDS; i++)
+		differ += load_word(shadow_word(store, i)) != load_word(file_word(store, i));
+	for (size_t i = 0; sound && i < FMT_DIR_WORDS; i++)
+		sound = load_word(&s->dir[i]) % page == 0 && load_word(&s->dir[i]) < size;
+	if (!sound || differ > SYNC_WORDS)
+		return lazy_damaged(store);
+	if (size > load_word(&store->map.size)) {
+		int rc = map_extend(&store->map, size);
+
+		if (rc)
+			return rc;
+	}
+	const struct fmt_page *p = (const void *)(store->map.base + desc);
+
+	return p->type == FMT_DESC ? 0 : lazy_damaged(store);
+}
+
 /* sync_words - the words that make the file's superblock the shadow; how many. */
 static size_t sync_words(const struct daxkv_store *store, struct ring_word *w)
 {
@@ -416,9 +456,11 @@ int commit_sync(struct daxkv_store *store)
 	struct ring_word w[SYNC_WORDS];
 
 	assert(store_lazy(store));
+	int rc = shadow_sound(store);
+	if (rc)
+		return rc;
 	/* Orders: all pages born since S, before the record that makes them reachable [L4]. */
-	int rc = commit_fence(store, "syncing");
-
+	rc = commit_fence(store, "syncing");
 	if (!rc)
 		rc = kept_give(&k);
 	if (rc)
@@ -466,11 +508,7 @@ static int word_check(const struct daxkv_store *store, const struct map *map, ui
 {
 	if (off % FMT_WORD == 0 && off < map->size && off >= SUPER_FIRST * FMT_WORD)
 		return 0;
-	return err_set(
-	    DAXKV_CORRUPT,
-	    "%s is damaged, in a commit that is not synced: the store is whole, when all "
-	    "have closed it",
-	    store->lock.name);
+	return lazy_damaged(store);
 }
 
 /* pairs_store - words as (offset, value). */

@@ -218,7 +218,8 @@ static inline struct dbstate *dbi_state_known(const struct daxkv_txn *txn, daxkv
 /* store_lazy - whether there are commits that are not synced. Any thread. */
 static inline bool store_lazy(const struct daxkv_store *store)
 {
-	return __atomic_load_n(&store->share->lazy, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&store->share->lazy, __ATOMIC_ACQUIRE) ==
+	       store->share_file.lazy_mark;
 }
 
 /* store_is_lazy - whether the handle's transactions are lazy when they do not say what they are. */

@@ -91,7 +91,7 @@ t "stat" stat_table
 stat_one() { test "$(kv stat a.kv --db 'x"\x00\\' | wc -l)" -eq 2; }
 t "stat --db" stat_one
 t "stat --db of a missing one" exits 1 kv stat a.kv --db none
-t "info" printed '^format version: 4$' kv info a.kv
+t "info" printed '^format version: 5$' kv info a.kv
 t "info tells of durability" printed '^durability: .' kv info a.kv
 t "check" prints '0 faults' kv check a.kv
 t "check --json" prints '{"faults": [], "count": 0}' kv check a.kv --json

@@ -213,7 +213,7 @@ static void another_start_of_the_machine_believes_the_file_alone(void **state)
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	fd = open(scratch_path("death-lock"), O_RDWR);
 	assert_int_equal(pread(fd, &share, sizeof share, 0), sizeof share);
-	assert_int_equal(share.lazy, 1);
+	assert_int_equal(share.lazy, share_lazy_mark(share.file_id));
 	share.interval.boot ^= 2;
 	assert_int_equal(pwrite(fd, &share, sizeof share, 0), sizeof share);
 	close(fd);
@@ -302,6 +302,37 @@ static void after_a_failed_flush_the_last_sync_is_believed(void **state)
 	assert_int_equal(entries(store), 10);
 	OK(daxkv_check(store, NULL, NULL, NULL));
 	OK(daxkv_close(store));
+}
+
+/* Others may write into the lock file. Their bytes become neither the file's superblock nor a sync
+ * that nobody asked for. */
+static void what_is_written_into_the_lock_file_stays_there(void **state)
+{
+	static const size_t word[] = {offsetof(struct fmt_super, main_desc),
+	                              offsetof(struct fmt_super, size),
+	                              offsetof(struct fmt_super, dir)};
+	struct daxkv_options o = FILE_MODE;
+	(void)state;
+
+	for (size_t i = 0; i < sizeof word / sizeof *word; i++) {
+		struct daxkv_store *store = store_open("wild", o);
+
+		OK(put_in(store, 0, 0, 10));
+		OK(daxkv_sync(store));
+		OK(put_in(store, 0, 10, 10));
+		memset(store->share_file.lazy + word[i], 0x11, 8);
+		assert_int_equal(daxkv_sync(store), DAXKV_CORRUPT);
+		assert_non_null(strstr(daxkv_errmsg(), "wild-lock is damaged"));
+		(void)daxkv_close(store);
+		store = store_open("wild", o);
+		assert_int_equal(entries(store), 10);
+		OK(daxkv_check(store, NULL, NULL, NULL));
+		store->share->lazy = 1; /* no interval is open */
+		OK(daxkv_sync(store));
+		OK(put_in(store, 0, 0, 10));
+		OK(daxkv_close(store));
+		assert_int_equal(entries_cut("wild"), 10);
+	}
 }
 
 static void a_sync_inside_a_transaction_is_of_those_before(void **state)
@@ -530,6 +561,7 @@ int main(void)
 	    cmocka_unit_test(another_start_of_the_machine_believes_the_file_alone),
 	    cmocka_unit_test_teardown(another_mount_believes_the_file_alone, unmount),
 	    cmocka_unit_test(after_a_failed_flush_the_last_sync_is_believed),
+	    cmocka_unit_test(what_is_written_into_the_lock_file_stays_there),
 	    cmocka_unit_test(a_sync_inside_a_transaction_is_of_those_before),
 	    cmocka_unit_test(an_interval_takes_space_for_what_it_touched_only),
 	    cmocka_unit_test(an_old_reader_keeps_its_snapshot_over_syncs),
