@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "editline.h"
@@ -354,6 +355,8 @@ static enum editline_result plain(struct editline *e, const char *prompt_text, s
 	if (errno != EINTR)
 		return EDITLINE_END;
 	clearerr(stdin);
+	/* The terminal sends the signal first, and then throws away what is on its way out. */
+	(void)nanosleep(&(struct timespec){.tv_nsec = 30 * 1000 * 1000}, NULL);
 	putchar('\n');
 	return EDITLINE_INTERRUPTED;
 }
