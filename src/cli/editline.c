@@ -336,7 +336,13 @@ static bool typed(const char *prompt_text)
 	fputs(prompt_text, stdout);
 	fflush(stdout);
 	came = ppoll(&input, 1, NULL, &before) >= 0 || errno != EINTR;
+	/* While a terminal throws its input away for control-C, it can look as if there was some:
+	 * then the signal is still to come. */
+	sigpending(&interrupts);
+	came = came && sigismember(&interrupts, SIGINT) == 0;
 	sigprocmask(SIG_SETMASK, &before, NULL);
+	if (!came)
+		errno = EINTR;
 	return came;
 }
 

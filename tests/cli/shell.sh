@@ -147,7 +147,9 @@ $raw< \\x04"
 < get a\r
 > 1\r
 > kv> 
-< half\x03
+< half
+> half
+< \x03
 > kv> 
 < get p\r
 > 1\r
