@@ -53,6 +53,14 @@
 #define UNLIKELY(x)   __builtin_expect(!!(x), 0)
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
+/* Loads and stores of a number that others use, named for their order. */
+#define load_relaxed(p)     __atomic_load_n(p, __ATOMIC_RELAXED)
+#define load_acquire(p)     __atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define load_seq_cst(p)     __atomic_load_n(p, __ATOMIC_SEQ_CST)
+#define store_relaxed(p, x) __atomic_store_n(p, x, __ATOMIC_RELAXED)
+#define store_release(p, x) __atomic_store_n(p, x, __ATOMIC_RELEASE)
+#define store_seq_cst(p, x) __atomic_store_n(p, x, __ATOMIC_SEQ_CST)
+
 /* Texts print 64-bit numbers by %lu: on these machines uint64_t is unsigned long. */
 static_assert(_Generic((uint64_t)0, unsigned long : 1, default : 0), "uint64_t is not for %lu");
 
@@ -168,13 +176,13 @@ static inline void fence_all(void)
  * whole. */
 static inline uint64_t load_word(const uint64_t *word)
 {
-	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+	return load_acquire(word);
 }
 
 /* counter_add - add to a counter that one thread at a time changes and any may read. */
 static inline void counter_add(uint64_t *counter, uint64_t n)
 {
-	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
+	store_relaxed(counter, *counter + n);
 }
 
 /* fd_above_stdio - the same open file at a descriptor above 2: programs write to 0, 1 and 2, and

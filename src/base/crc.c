@@ -319,7 +319,7 @@ static uint32_t crc_choose(uint32_t crc, const void *p, size_t n)
 {
 	crc_fn *fn = crc32c_way(0);
 
-	__atomic_store_n(&crc_chosen, fn, __ATOMIC_RELAXED);
+	store_relaxed(&crc_chosen, fn);
 	return fn(crc, p, n);
 }
 
@@ -327,7 +327,7 @@ static uint32_t crc_choose(uint32_t crc, const void *p, size_t n)
  * more. */
 uint32_t crc32c(uint32_t crc, const void *p, size_t n)
 {
-	return __atomic_load_n(&crc_chosen, __ATOMIC_RELAXED)(crc, p, n);
+	return load_relaxed(&crc_chosen)(crc, p, n);
 }
 
 /* ---- hash64 ---------------------------------------------------------------------------------- */

@@ -57,7 +57,7 @@ static uint8_t *address(const struct map *map, uint64_t off)
 static void size_set(struct map *map, uint64_t size)
 {
 	assert(size <= map->reserve);
-	__atomic_store_n(&map->size, size, __ATOMIC_RELEASE);
+	store_release(&map->size, size);
 }
 
 /* reserve_exactly - len bytes of empty address space, aligned to MAP_STEP: more is taken and

@@ -12,7 +12,7 @@
  * sees whole numbers. */
 static void count(uint64_t *counter, uint64_t n)
 {
-	__atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+	store_relaxed(counter, load_relaxed(counter) + n);
 }
 
 /* writable - the one place where the const that guards the mapping is taken off. */
@@ -96,5 +96,5 @@ void pm_plain_write(struct pm *pm, void *dst, const void *src, size_t n)
 void pm_plain_store8(struct pm *pm, uint64_t *word, uint64_t value)
 {
 	(void)pm;
-	__atomic_store_n(word, value, __ATOMIC_RELEASE); /* pairs with load_word */
+	store_release(word, value); /* pairs with load_word */
 }

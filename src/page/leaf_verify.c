@@ -19,7 +19,11 @@ static int tail_verify(const struct leaf *leaf, unsigned int i, uint64_t slot)
 	uint32_t off = FMT_SLOT_OFF(slot);
 	uint32_t end = FMT_SLOT_END(slot);
 	uint32_t low = leaf->page->end + FMT_TAIL_BEFORE;
-	uint32_t klen, vlen, behind, from, crc;
+	uint32_t klen;
+	uint32_t vlen;
+	uint32_t behind;
+	uint32_t from;
+	uint32_t crc;
 
 	if (off < low || end > leaf->psize || off + FMT_ENTRY_SIZE + FMT_TAIL_AFTER > end)
 		return err_corrupt(leaf->off,

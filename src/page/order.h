@@ -54,7 +54,9 @@ static inline bool order_suits_names(const struct order *order)
 {
 	if (order->dups)
 		return false;
-	return order->key != ORDER_INTEGER && order->key != ORDER_OWN;
+	if (order->key == ORDER_INTEGER)
+		return false;
+	return order->key != ORDER_OWN;
 }
 
 /* order_init - the order of a database with these flags; comparators are set by the caller. */

@@ -39,7 +39,7 @@ struct view {
 /* view_size - bytes of the mapping that may be read; grows while a transaction runs. */
 static inline uint64_t view_size(const struct view *v)
 {
-	return __atomic_load_n(&v->map->size, __ATOMIC_RELAXED);
+	return load_relaxed(&v->map->size);
 }
 
 /* view_raw - the page at off, whatever is there. For offsets that were checked. */
@@ -103,7 +103,7 @@ static inline bool view_evicted(const struct view *v)
 	/* Pairs with the writer's fence in share_evict: whoever read a byte stored behind that
 	 * fence sees the mark here [I20]. */
 	fence_loads();
-	return __atomic_load_n(v->bound, __ATOMIC_RELAXED) & VIEW_EVICTED;
+	return load_relaxed(v->bound) & VIEW_EVICTED;
 }
 
 /* view_too_old - raise TOO_OLD. It returns that. */
@@ -128,7 +128,7 @@ static inline int view_version(const struct view *v, uint64_t off, unsigned int 
 				return rc;
 		}
 		const struct fmt_page *p = view_raw(v, off);
-		uint64_t birth = __atomic_load_n(&p->birth, __ATOMIC_RELAXED);
+		uint64_t birth = load_relaxed(&p->birth);
 
 		if (LIKELY(birth <= v->snapshot)) {
 			*page = p;
@@ -140,7 +140,7 @@ static inline int view_version(const struct view *v, uint64_t off, unsigned int 
 		if (UNLIKELY(view_evicted(v)))
 			return view_too_old(v);
 		last = birth;
-		off = __atomic_load_n(&p->prev, __ATOMIC_RELAXED);
+		off = load_relaxed(&p->prev);
 		if (off == 0) {
 			*page = NULL;
 			*at = 0;
